@@ -1,0 +1,61 @@
+/** What a checkpoint is in memory: names, shapes and where bytes are. Bytes are read when asked for. */
+import type { Dtype } from "../tensor/dtype.ts";
+
+/** A tensor as a header states it. `bytes` is the product of the shape times the width of the dtype. */
+export interface TensorInfo {
+  readonly name: string;
+  readonly dtype: Dtype;
+  readonly shape: readonly number[];
+  readonly bytes: number;
+}
+
+/**
+ * A low-rank change of a weight that is applied when the weight is loaded onto the GPU (PEFT LoRA, DoRA).
+ * Small matrices, held in f32: `a` is (r, in), `b` is (out, r). `magnitude` (out) marks DoRA.
+ * `transposed`: the weight is stored (in, out), as GPT-2's Conv1D and embeddings are.
+ * Result: W + scale * B A, or for DoRA diag(magnitude / rownorm(V)) V with V = W + scale * B A; then rounded to the dtype of W.
+ */
+export interface LowRankPatch {
+  readonly a: Float32Array;
+  readonly b: Float32Array;
+  readonly rank: number;
+  readonly scale: number;
+  readonly magnitude?: Float32Array;
+  readonly transposed: boolean;
+}
+
+/** A tensor of an opened checkpoint. */
+export interface TensorEntry extends TensorInfo {
+  /** Fills `into` with the bytes of this tensor that begin at `offset`. Concurrent calls are allowed. */
+  read(into: Uint8Array, offset: number): Promise<void>;
+  /** Applied after reading; absent for plain tensors. Whoever uses the bytes must apply it. */
+  readonly patch?: LowRankPatch;
+}
+
+/** One step in a checkpoint's history, oldest first in the list. Everything here is known before the work starts. */
+export interface LineageEntry {
+  script: string;
+  version: string;
+  method?: string;
+  options: Record<string, unknown>;
+  seed: number;
+  inputs: { ref: string; role?: string; revision?: string; bytes?: number; header_sha256?: string }[];
+  run: string;
+  time: string;
+}
+
+/** An opened checkpoint, whatever it came from. */
+export interface Checkpoint {
+  /** As the user wrote it; used in every message. */
+  readonly ref: string;
+  readonly kind: "folder" | "file" | "stream" | "gguf";
+  /** In model order (the order of the header, or of the index and its shards). */
+  readonly tensors: ReadonlyMap<string, TensorEntry>;
+  /** config.json, tokenizer.json and so on, by file name, word for word. */
+  readonly files: ReadonlyMap<string, Uint8Array>;
+  readonly lineage: readonly LineageEntry[];
+  /** SHA-256 (hex) over the headers; identifies the checkpoint in lineage without reading its weights. */
+  readonly headerSha256: string;
+  readonly revision?: string;
+  close(): void;
+}

@@ -1,0 +1,30 @@
+/**
+ * Options as data. A definition is a string in arktype's syntax, so one table gives flags, help, config keys, lineage and
+ * documentation, and `--help` can be printed without loading arktype (0.2 s).
+ */
+import type { type } from "arktype";
+
+export interface OptionSpec {
+  /** Arktype definition: "0 < number <= 1", "boolean", "'sum' | 'count'", "number[]", "string". */
+  readonly type: string;
+  readonly help: string;
+  /** Left out: the option is optional and undefined when not given, unless `required`. */
+  readonly default?: unknown;
+  readonly required?: boolean;
+  /** "model": one value per model (`--weight 0.5,0.3`); a single value stands for all. Merge parameters only. */
+  readonly per?: "model";
+  /** One-letter flag. */
+  readonly short?: string;
+  /** What stands for the value in help: FILE, N, ... */
+  readonly value?: string;
+}
+
+/** Keys are in snake_case, as in recipes and configs; the flag of `select_topk` is `--select-topk`. */
+export type Options = Readonly<Record<string, OptionSpec>>;
+
+type Infer<S extends OptionSpec> = type.infer<S["type"]>;
+
+/** The validated values of a table of options. */
+export type Values<O extends Options> = {
+  [K in keyof O]: O[K] extends { default: unknown } | { required: true } ? Infer<O[K]> : Infer<O[K]> | undefined;
+};

@@ -1,0 +1,53 @@
+/** Element types of safetensors files, their widths in bytes, and their names in configs and recipes. */
+
+/** Bytes per element, by safetensors name. */
+export const DTYPE_BYTES = {
+  F64: 8,
+  F32: 4,
+  F16: 2,
+  BF16: 2,
+  F8_E4M3: 1,
+  F8_E5M2: 1,
+  I64: 8,
+  I32: 4,
+  I16: 2,
+  I8: 1,
+  U64: 8,
+  U32: 4,
+  U16: 2,
+  U8: 1,
+  BOOL: 1,
+} as const;
+
+export type Dtype = keyof typeof DTYPE_BYTES;
+
+/** The types a technique computes on; every other type is copied from the base or first model. */
+export const isFloat = (dtype: Dtype): boolean => dtype.startsWith("F") || dtype === "BF16";
+
+export const isDtype = (name: string): name is Dtype => Object.hasOwn(DTYPE_BYTES, name);
+
+const TORCH_NAMES: Record<string, Dtype> = {
+  float64: "F64",
+  double: "F64",
+  f64: "F64",
+  float32: "F32",
+  float: "F32",
+  f32: "F32",
+  float16: "F16",
+  half: "F16",
+  f16: "F16",
+  bfloat16: "BF16",
+  bf16: "BF16",
+  int64: "I64",
+};
+
+/** Reads a dtype as PyTorch, mergekit or a shell user writes it (`bfloat16`, `torch.float32`, `bf16`); undefined if unknown. */
+export function parseDtype(text: string): Dtype | undefined {
+  const name = text.trim().replace(/^torch\./, "");
+  return TORCH_NAMES[name.toLowerCase()] ?? (isDtype(name.toUpperCase()) ? (name.toUpperCase() as Dtype) : undefined);
+}
+
+/** PyTorch's name of a float dtype, as `torch_dtype` in config.json spells it; undefined for types it never names. */
+export function torchName(dtype: Dtype): string | undefined {
+  return { F64: "float64", F32: "float32", F16: "float16", BF16: "bfloat16" }[dtype as string];
+}
