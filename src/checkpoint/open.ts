@@ -1,0 +1,173 @@
+/**
+ * Opens whatever stands for a checkpoint on a command line: a folder, a safetensors or GGUF file, a stream, a model of the
+ * Hub, an adapter with or without its base.
+ */
+import fs from "node:fs";
+import path from "node:path";
+import tty from "node:tty";
+import { UserError } from "../errors.ts";
+import type { Checkpoint } from "./checkpoint.ts";
+import { openFile, openFolder } from "./folder.ts";
+import { decodeText, isObject, parseJson, show } from "./json.ts";
+import { isGguf, SNIFF_BYTES } from "./sniff.ts";
+import { openError, Source } from "./source.ts";
+import { openStream } from "./stream.ts";
+
+export interface OpenOptions {
+  /** Descriptor read for `-`; 0 unless a test says otherwise. */
+  stdin?: number;
+  /** Gets what is odd about an adapter but harmless. */
+  warn?: (message: string) => void;
+}
+
+/**
+ * Opens a reference:
+ *
+ *   model/  x.safetensors  x.gguf       on the disk
+ *   -  /dev/stdin  /dev/fd/63  a FIFO   streams
+ *   hf:org/name[@rev][:file]            the Hub, through its cache
+ *   base+adapter                        an adapter applied to a base; an adapter alone names its base itself
+ *
+ * Only headers and the model's files are read here. Throws UserError that begins with the reference when there is nothing,
+ * something else, or something damaged.
+ */
+export async function open(ref: string, options: OpenOptions = {}): Promise<Checkpoint> {
+  const parts = splitAdapter(ref);
+  if (parts) {
+    const base = await open(parts.base, options);
+    try {
+      return await apply(base, await openPlain(parts.adapter, options), options);
+    } catch (error) {
+      base.close();
+      throw error;
+    }
+  }
+  const checkpoint = await openPlain(ref, options);
+  // adapter.ts decides; it is not loaded for a checkpoint that has nothing of one.
+  const names = [...checkpoint.tensors.keys()];
+  if (!checkpoint.files.has("adapter_config.json") && !names.some((name) => name.includes("lora_"))) return checkpoint;
+  const { isAdapter } = await import("./adapter.ts");
+  if (!isAdapter(checkpoint)) return checkpoint;
+  let base: Checkpoint;
+  try {
+    base = await open(baseOf(checkpoint), options);
+  } catch (error) {
+    checkpoint.close();
+    throw error;
+  }
+  return apply(base, checkpoint, options);
+}
+
+async function apply(base: Checkpoint, adapter: Checkpoint, { warn }: OpenOptions): Promise<Checkpoint> {
+  const { applyAdapter, isAdapter } = await import("./adapter.ts");
+  try {
+    if (!isAdapter(adapter)) {
+      throw new UserError(
+        `${adapter.ref} is not an adapter; only an adapter can be added to ${base.ref}`,
+        "expected a folder with adapter_config.json and adapter_model.safetensors",
+      );
+    }
+    return await applyAdapter(base, adapter, { ...(warn && { warn }) });
+  } catch (error) {
+    adapter.close();
+    base.close();
+    throw error;
+  }
+}
+
+/** Opens one thing as it is: an adapter stays an adapter. Throws as `open` does. */
+export async function openPlain(ref: string, options: OpenOptions = {}): Promise<Checkpoint> {
+  if (ref === "") throw new UserError("A checkpoint is named by an empty text", "is a shell variable unset?");
+  const fd = descriptorOf(ref, options);
+  if (fd !== undefined && tty.isatty(fd)) {
+    throw new UserError(
+      `${ref} is a terminal; expected a checkpoint from a pipe`,
+      "pipe one in, or name a folder or file",
+    );
+  }
+  if (fd !== undefined) return openStream(fd, fd === 0 || ref === "-" ? "stdin" : ref, ref);
+  if (ref.startsWith("hf:")) {
+    const { resolveHub } = await import("./hub.ts");
+    const { path: found, revision } = await resolveHub(ref);
+    return openPath(found, ref, revision);
+  }
+  return openPath(ref, ref);
+}
+
+async function openPath(found: string, ref: string, revision?: string): Promise<Checkpoint> {
+  let stat: fs.Stats;
+  try {
+    stat = await fs.promises.stat(found);
+  } catch (error) {
+    throw openError(error as NodeJS.ErrnoException, ref);
+  }
+  if (stat.isDirectory()) return openFolder(found, ref, revision);
+  if (stat.isFIFO() || stat.isCharacterDevice()) return openPipe(found, ref);
+  const source = Source.open(found, ref);
+  const start = await source.start(SNIFF_BYTES).finally(() => source.close());
+  if (!isGguf(start)) return openFile(found, ref, revision);
+  const { openGguf } = await import("./gguf.ts");
+  return openGguf(found, ref);
+}
+
+/** Opening a FIFO waits for its writer, so it is done off the main thread. */
+async function openPipe(file: string, ref: string): Promise<Checkpoint> {
+  const fd = await new Promise<number>((resolve, reject) => {
+    fs.open(file, "r", (error, n) => (error ? reject(openError(error, ref)) : resolve(n)));
+  });
+  return openStream(fd, ref, ref, true);
+}
+
+/**
+ * The descriptor a reference means. `/dev/fd/N` is used as N and not opened: where N is a socket, as some shells and
+ * parents pass, opening it fails.
+ */
+function descriptorOf(ref: string, options: OpenOptions): number | undefined {
+  if (ref === "-" || ref === "/dev/stdin") return options.stdin ?? 0;
+  const match = /^\/(?:dev|proc\/self)\/fd\/(\d{1,6})$/.exec(ref);
+  return match ? Number(match[1]) : undefined;
+}
+
+/** Splits `base+adapter` at its last plus sign. A path that has one in its name and exists is taken as it is. */
+export function splitAdapter(ref: string): { base: string; adapter: string } | undefined {
+  if (!ref.includes("+") || fs.existsSync(ref)) return undefined;
+  let fallback: { base: string; adapter: string } | undefined;
+  for (let at = ref.lastIndexOf("+"); at > 0; at = ref.lastIndexOf("+", at - 1)) {
+    const adapter = ref.slice(at + 1);
+    if (adapter === "") continue;
+    const parts = { base: ref.slice(0, at), adapter };
+    if (adapter.startsWith("hf:") || fs.existsSync(adapter)) return parts;
+    fallback ??= parts;
+  }
+  return fallback;
+}
+
+/**
+ * The base that an adapter's own config names. An adapter from the Hub can only name a model of the Hub: a download must
+ * not choose among this machine's files. A local one can only name a local folder: no network without an `hf:`.
+ */
+function baseOf(adapter: Checkpoint): string {
+  const what = `${adapter.ref}: adapter_config.json`;
+  const config = adapter.files.get("adapter_config.json");
+  if (config === undefined) {
+    throw new UserError(`${adapter.ref} is an adapter without adapter_config.json`, "fetch that file beside it");
+  }
+  const { value } = parseJson(decodeText(config, what), what);
+  const name = isObject(value) ? value.base_model_name_or_path : undefined;
+  if (typeof name !== "string" || name === "") {
+    throw new UserError(`${what} names no base model`, `write base+${adapter.ref}`);
+  }
+  if (adapter.ref.startsWith("hf:")) {
+    if (/^[\w.-]+\/[\w.-]+$/.test(name) && !name.includes("..")) return `hf:${name}`;
+    throw new UserError(
+      `${what} names ${show(name)} as its base, which is no model of the Hub`,
+      `write base+${adapter.ref}`,
+    );
+  }
+  const folder = adapter.kind === "folder" ? adapter.ref : path.dirname(adapter.ref);
+  for (const found of [name, path.join(folder, name)]) if (fs.existsSync(found)) return found;
+  throw new UserError(
+    `${what} names ${show(name)} as its base, which is not on this machine`,
+    `write base+${adapter.ref}, where base is a folder or hf:${show(name)}`,
+  );
+}

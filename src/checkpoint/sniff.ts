@@ -1,0 +1,44 @@
+/** What a file that is no safetensors file is instead, told by its first bytes, so that the message can name it. */
+import { UserError } from "../errors.ts";
+
+/** Bytes that are enough to tell. */
+export const SNIFF_BYTES = 64;
+
+const CONVERT = "convert it with a safetensors tool first; pickled weights can run code when they are opened";
+/** One character per byte, so that a byte order mark is "ï»¿". */
+const latin1 = (bytes: Uint8Array): string => String.fromCharCode(...bytes.subarray(0, SNIFF_BYTES));
+
+/** Kind and advice, in the order in which they are tried. */
+const KINDS: [(start: string) => boolean, string, string][] = [
+  [(s) => s.startsWith("GGUF"), "a GGUF file", "GGUF is read from a file, not from a pipe or a folder"],
+  [(s) => s.startsWith("\x1f\x8b"), "a gzip file", "unpack it first: gunzip"],
+  [(s) => s.startsWith("\x28\xb5\x2f\xfd"), "a zstd file", "unpack it first: unzstd"],
+  [(s) => s.startsWith("PK\x03\x04"), "a zip file, as PyTorch saves pickled weights", CONVERT],
+  [(s) => s[0] === "\x80" && s.charCodeAt(1) >= 2 && s.charCodeAt(1) <= 5, "a pickle file", CONVERT],
+  [(s) => s.startsWith("\x89HDF\r\n"), "an HDF5 file", "convert it to safetensors first"],
+  [(s) => s.startsWith("\x93NUMPY"), "a NumPy file", "convert it to safetensors first"],
+  [(s) => s.startsWith("PAR1"), "a Parquet file", "give data with --data"],
+  [
+    (s) => s.startsWith("version https://git-lfs"),
+    "a git-lfs pointer, which stands for a file that was not fetched",
+    "fetch the file: git lfs pull",
+  ],
+  [(s) => /^\s*<(!doctype|html|\?xml)/i.test(s), "a web page", "fetch the file itself, not the page that shows it"],
+  [(s) => /^(ï»¿)?\s*[{[]\s*["{[\]}\d]/.test(s), "JSON or JSONL text", "give data with --data; a model is weights"],
+  [(s) => /^[\s -~]{9,}$/.test(s), "text", "expected the weights of a model"],
+];
+
+/** A plausible header length of below 2^32 bytes, then "{". */
+export const looksLikeSafetensors = (start: Uint8Array): boolean =>
+  start.length > 8 && start[8] === 0x7b && start[4] === 0 && start[5] === 0 && start[6] === 0 && start[7] === 0;
+
+export const isGguf = (start: Uint8Array): boolean => latin1(start).startsWith("GGUF");
+
+/** Throws UserError that names what the file is, when its first bytes show that it is no safetensors file. */
+export function refuseOtherKinds(start: Uint8Array, what: string): void {
+  if (looksLikeSafetensors(start)) return;
+  const text = latin1(start);
+  for (const [test, kind, hint] of KINDS) {
+    if (test(text)) throw new UserError(`${what} is ${kind}; expected safetensors`, hint);
+  }
+}

@@ -1,0 +1,187 @@
+/**
+ * Loading a range of a tensor onto the GPU in a type that kernels read, whatever type it has in its file, with the low-rank
+ * change of an adapter applied.
+ */
+import type { TensorEntry } from "../checkpoint/checkpoint.ts";
+import type { PooledBuffer } from "../gpu/buffer.ts";
+import type { Bound, Gpu } from "../gpu/gpu.ts";
+import { DTYPE_BYTES, type Dtype } from "./dtype.ts";
+
+/** Types that kernels read and write. */
+export type OperandDtype = "F32" | "F16" | "BF16";
+
+/** Vectors of four values that one workgroup takes; `SPAN` of wgsl/lib/grid.wgsl. */
+export const SPAN = 1024;
+
+/** Below this, a plain host buffer is quicker than mapped staging memory. */
+const SMALL = 128 << 10;
+
+export const inFlag = (dtype: OperandDtype): string[] => (dtype === "F32" ? [] : [`in_${dtype.toLowerCase()}`]);
+export const outFlag = (dtype: OperandDtype): string[] => (dtype === "F32" ? [] : [`out_${dtype.toLowerCase()}`]);
+
+/** Workgroups for `n4` vectors of four, folded over y. */
+export function spanGroups(n4: number): [number, number] {
+  const spans = Math.max(1, Math.ceil(n4 / SPAN));
+  const rows = Math.ceil(spans / 65535);
+  return [Math.ceil(spans / rows), rows];
+}
+
+export const isOperand = (dtype: Dtype): dtype is OperandDtype =>
+  dtype === "F32" || dtype === "F16" || dtype === "BF16";
+
+/** Bytes of `length` values padded to whole vectors of four and to the alignment of bindings. */
+export const paddedBytes = (length: number, dtype: OperandDtype): number =>
+  Math.ceil((Math.ceil(length / 4) * 4 * DTYPE_BYTES[dtype]) / 256) * 256;
+
+/** Reads file bytes into `target` at `offset`; the padding up to 16 bytes is zero. */
+async function loadBytes(gpu: Gpu, entry: TensorEntry, from: number, bytes: number, target: GPUBuffer, offset: number) {
+  const padded = Math.ceil(bytes / 16) * 16;
+  if (bytes <= SMALL) {
+    const host = new Uint8Array(padded);
+    await entry.read(host.subarray(0, bytes), from);
+    gpu.write(target, offset, host);
+    return;
+  }
+  const upload = await gpu.uploads.take(bytes).catch((error) => {
+    gpu.check(); // the device's own report says more than the failed map
+    throw error;
+  });
+  try {
+    await entry.read(upload.view.subarray(0, bytes), from);
+    upload.unmap();
+    gpu.copy(upload.buffer, 0, target, offset, padded);
+    gpu.submit();
+  } finally {
+    upload.free();
+  }
+}
+
+async function convert(gpu: Gpu, flags: string[], length: number, source: Bound, result: Bound): Promise<void> {
+  const kernel = await gpu.kernel("tensor/convert", { flags });
+  const n4 = Math.ceil(length / 4);
+  gpu.run(kernel, { bind: { source, result }, params: { n4 }, groups: spanGroups(n4) });
+}
+
+/** F64 has no arithmetic on GPUs: rounded to f32 on the host. */
+async function loadDouble(
+  gpu: Gpu,
+  entry: TensorEntry,
+  start: number,
+  length: number,
+  target: GPUBuffer,
+  offset: number,
+) {
+  const host = new Float64Array(length);
+  await entry.read(new Uint8Array(host.buffer), 8 * start);
+  const floats = new Float32Array(Math.ceil(length / 4) * 4);
+  floats.set(host);
+  gpu.write(target, offset, new Uint8Array(floats.buffer));
+}
+
+/** The bytes as they are in the file, or as f32 for types that are decoded here; returns the type they then have. */
+async function loadStored(
+  gpu: Gpu,
+  entry: TensorEntry,
+  start: number,
+  length: number,
+  into: GPUBuffer,
+  offset: number,
+) {
+  const width = DTYPE_BYTES[entry.dtype];
+  if (isOperand(entry.dtype)) {
+    await loadBytes(gpu, entry, start * width, length * width, into, offset);
+    return entry.dtype;
+  }
+  if (entry.dtype === "F64") await loadDouble(gpu, entry, start, length, into, offset);
+  else if (entry.dtype === "F8_E4M3" || entry.dtype === "F8_E5M2") {
+    using raw = gpu.buffer(Math.ceil(length / 16) * 16, `${entry.name} (F8)`);
+    await loadBytes(gpu, entry, start, length, raw.buffer, 0);
+    const flag = entry.dtype === "F8_E4M3" ? "from_e4m3" : "from_e5m2";
+    await convert(gpu, [flag], length, raw.buffer, { buffer: into, offset, size: paddedBytes(length, "F32") });
+  } else throw new TypeError(`${entry.name}: ${entry.dtype} holds no real numbers to compute with`);
+  return "F32" as const;
+}
+
+const transpose = (values: Float32Array, rows: number, columns: number): Float32Array => {
+  const out = new Float32Array(values.length);
+  for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++) out[c * rows + r] = values[r * columns + c]!;
+  return out;
+};
+
+const patchedOnCpu = new WeakMap<TensorEntry, Promise<Float32Array>>();
+
+/** Whole rows of a patched weight, as f32. */
+async function loadPatched(
+  gpu: Gpu,
+  entry: TensorEntry,
+  start: number,
+  length: number,
+  into: GPUBuffer,
+): Promise<void> {
+  const patch = entry.patch!;
+  const [rows = 1, columns = 1] = entry.shape;
+  if (entry.shape.length !== 2 || start % columns !== 0 || length % columns !== 0) {
+    throw new RangeError(`${entry.name}: an adapter's change can only be applied to whole rows of a matrix`);
+  }
+  if (patch.magnitude && patch.transposed) {
+    // Lengths of columns need the whole matrix; this layout (GPT-2's) is rare with DoRA, so the host does it.
+    const { mergeOnCpu } = await import("../checkpoint/adapter.ts");
+    const known = patchedOnCpu.get(entry) ?? mergeOnCpu(entry);
+    patchedOnCpu.set(entry, known);
+    const part = (await known).subarray(start, start + length);
+    gpu.write(into, 0, new Uint8Array(part.slice().buffer));
+    return;
+  }
+  const { name, dtype, shape, bytes } = entry;
+  const plain: TensorEntry = { name, dtype, shape, bytes, read: (target, offset) => entry.read(target, offset) };
+  await loadRange(gpu, plain, start, length, "F32", into, 0);
+  const { a, b, rank, scale, magnitude, transposed } = patch;
+  using left = gpu.upload(transposed ? transpose(a, rank, rows) : b, `${entry.name} left factor`);
+  using right = gpu.upload(transposed ? transpose(b, columns, rank) : a, `${entry.name} right factor`);
+  const row = start / columns;
+  gpu.run(await gpu.kernel("tensor/low-rank"), {
+    bind: { left: left.buffer, right: right.buffer, weight: into },
+    params: { n: length, columns, rank, row, scale },
+    groups: spanGroups(length),
+  });
+  if (!magnitude) return;
+  using lengths = gpu.upload(magnitude, `${entry.name} magnitude`);
+  gpu.run(await gpu.kernel("tensor/scale-rows"), {
+    bind: { magnitude: lengths.buffer, weight: into },
+    params: { rows: length / columns, columns, row },
+    groups: [Math.min(length / columns, 65535), Math.ceil(length / columns / 65535)],
+  });
+}
+
+/**
+ * Loads values [start, start + length) of a float tensor into `into` at byte `offset` (a multiple of 256) as `dtype`, padded
+ * with zeros to whole vectors of four. Narrowing rounds to nearest even. Extra memory: at most two f32 copies of the range.
+ */
+export async function loadRange(
+  gpu: Gpu,
+  entry: TensorEntry,
+  start: number,
+  length: number,
+  dtype: OperandDtype,
+  into: GPUBuffer,
+  offset: number,
+): Promise<void> {
+  if (length === 0) return;
+  const target = { buffer: into, offset, size: paddedBytes(length, dtype) };
+  if (!entry.patch && entry.dtype === dtype) {
+    await loadStored(gpu, entry, start, length, into, offset);
+    return;
+  }
+  using wide = gpu.buffer(paddedBytes(length, "F32"), `${entry.name} (wide)`);
+  if (!entry.patch) {
+    const stored = await loadStored(gpu, entry, start, length, wide.buffer, 0);
+    await convert(gpu, [...inFlag(stored), ...outFlag(dtype)], length, wide.buffer, target);
+    return;
+  }
+  await loadPatched(gpu, entry, start, length, wide.buffer);
+  // An adapter's result has the precision of the weight that it changes, as if the merged model had been saved.
+  const rounded = isOperand(entry.dtype) ? entry.dtype : "F32";
+  using narrow: PooledBuffer = gpu.buffer(paddedBytes(length, "F32"), `${entry.name} (rounded)`);
+  await convert(gpu, outFlag(rounded), length, wide.buffer, narrow.buffer);
+  await convert(gpu, [...inFlag(rounded), ...outFlag(dtype)], length, narrow.buffer, target);
+}
