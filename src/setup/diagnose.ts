@@ -1,0 +1,136 @@
+/** Everything that a bug report about set-up or the GPU needs, collected without changing anything. */
+
+import { dlopen } from "bun:ffi";
+import { existsSync, readFileSync, statfsSync } from "node:fs";
+import { cpus, freemem, homedir, release, tmpdir, totalmem, version } from "node:os";
+import { join } from "node:path";
+import { advise } from "./advice.ts";
+import { cacheFolders, nearestExisting } from "./cache.ts";
+import { type Answer, checkAdapter } from "./check-adapter.ts";
+import { dependenciesAreCurrent, ROOT } from "./dependencies.ts";
+import { parseOsRelease } from "./driver.ts";
+import { type GpuHardware, gpuHardware } from "./gpu-hardware.ts";
+import { run } from "./run.ts";
+import { cachedSwiftShader, driverManifests, LOADER, MANIFEST } from "./swiftshader.ts";
+
+export interface Diagnosis {
+  /** An adapter answered and the numbers of its kernel were right. */
+  readonly ok: boolean;
+  readonly versions: Readonly<Record<string, string>>;
+  readonly system: Readonly<Record<string, string | number>>;
+  readonly packages: "installed" | "out of date" | "missing";
+  readonly check: Answer;
+  readonly hardware: GpuHardware;
+  readonly loader: boolean;
+  /** Each Vulkan driver by itself: its manifest and the adapter it gave, or why it gave none. */
+  readonly drivers: readonly { readonly manifest: string; readonly answer: Answer }[];
+  readonly environment: Readonly<Record<string, string>>;
+  readonly cache: readonly string[];
+  readonly freeBytes: Readonly<Record<string, number>>;
+  readonly advice: readonly string[];
+}
+
+const ENVIRONMENT = /^(VK_|INGOT_|MESA_|LP_|NVIDIA_|LIBGL_|XDG_(CACHE|CONFIG|DATA)_|__GLX|DRI_PRIME)/;
+
+function packageVersion(name: string): string {
+  try {
+    const file = name === "ingot" ? join(ROOT, "package.json") : join(ROOT, "node_modules", name, "package.json");
+    return (JSON.parse(readFileSync(file, "utf8")) as { version: string }).version;
+  } catch {
+    return "not installed";
+  }
+}
+
+function hasLoader(): boolean {
+  try {
+    dlopen(LOADER, { vkGetInstanceProcAddr: { args: ["ptr", "ptr"], returns: "ptr" } });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Version of the PowerShell that a pipe would run in; those before 7.4 re-encode the bytes that pass through a pipe. */
+async function powerShell(): Promise<Record<string, string>> {
+  if (process.platform !== "win32") return {};
+  const ask = ["-NoProfile", "-Command", "$PSVersionTable.PSVersion.ToString()"];
+  const answers = await Promise.all(["pwsh", "powershell"].map((shell) => run([shell, ...ask], { timeout: 20_000 })));
+  const [pwsh, powershell] = answers.map((answer) => (answer.code === 0 ? answer.stdout.trim() : "none"));
+  return { pwsh: pwsh ?? "none", powershell: powershell ?? "none" };
+}
+
+function freeBytes(path: string): number | undefined {
+  try {
+    const { bavail, bsize } = statfsSync(nearestExisting(path));
+    return bavail * bsize;
+  } catch {
+    return undefined;
+  }
+}
+
+async function askDrivers(): Promise<Diagnosis["drivers"]> {
+  if (process.platform !== "linux") return [];
+  const fetched = cachedSwiftShader();
+  const manifests = [...driverManifests(), ...(fetched ? [join(fetched, MANIFEST)] : [])];
+  return Promise.all(
+    [...new Set(manifests)].map(async (manifest) => ({
+      manifest,
+      // The old name of the variable too, for loaders that know no other.
+      answer: await checkAdapter({ VK_DRIVER_FILES: manifest, VK_ICD_FILENAMES: manifest, INGOT_DRIVER: undefined }),
+    })),
+  );
+}
+
+/** Looks at everything once; a second or so where there are many drivers. */
+export async function diagnose(): Promise<Diagnosis> {
+  const installed = existsSync(join(ROOT, "node_modules", "bun-webgpu"));
+  const none: Answer = { error: "the packages are not installed", hint: "run: bun install" };
+  // By itself first, so that its times are those of any other start.
+  const check = installed ? await checkAdapter({}, true) : none;
+  const [drivers, shells] = await Promise.all([installed ? askDrivers() : [], powerShell()]);
+  const hardware = gpuHardware();
+  const loader = process.platform === "linux" && hasLoader();
+  const osRelease = existsSync("/etc/os-release") ? parseOsRelease(readFileSync("/etc/os-release", "utf8")) : undefined;
+  const environment = Object.entries(process.env).filter(([name]) => ENVIRONMENT.test(name)) as [string, string][];
+  const mesaCache = process.env.MESA_SHADER_CACHE_DIR ?? join(homedir(), ".cache", "mesa_shader_cache");
+  const places = { "this folder": process.cwd(), "temporary folder": tmpdir(), cache: cacheFolders()[0] ?? tmpdir() };
+  return {
+    ok: check.adapter !== undefined && check.error === undefined,
+    versions: {
+      ingot: packageVersion("ingot"),
+      bun: `${Bun.version} (${Bun.revision.slice(0, 9)})`,
+      "bun-webgpu": packageVersion("bun-webgpu"),
+      wesl: packageVersion("wesl"),
+      ...shells,
+    },
+    system: {
+      platform: `${process.platform} ${process.arch}`,
+      name: osRelease?.get("PRETTY_NAME") ?? version(),
+      kernel: release(),
+      cpu: `${cpus().length} x ${cpus()[0]?.model.trim() ?? "unknown"}`,
+      memoryBytes: totalmem(),
+      freeMemoryBytes: freemem(),
+    },
+    packages: installed ? (dependenciesAreCurrent() ? "installed" : "out of date") : "missing",
+    check,
+    hardware,
+    loader,
+    drivers,
+    environment: Object.fromEntries(environment),
+    cache: [...cacheFolders(), mesaCache].filter((folder) => existsSync(folder)),
+    freeBytes: Object.fromEntries(
+      Object.entries(places).flatMap(([name, path]) => {
+        const bytes = freeBytes(path);
+        return bytes === undefined ? [] : [[name, bytes]];
+      }),
+    ),
+    advice: advise({
+      platform: process.platform,
+      packages: installed,
+      adapterType: check.adapter?.type,
+      hardware,
+      loader,
+      drivers: drivers.map(({ manifest, answer }) => ({ manifest, answers: answer.adapter !== undefined })),
+    }),
+  };
+}
