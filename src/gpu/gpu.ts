@@ -1,0 +1,259 @@
+/**
+ * One open GPU: kernels by name, pooled buffers, uploads and read-backs that overlap with the disk, and recording.
+ *
+ * Work is recorded into one command stream in the order of the calls and submitted when somebody waits for a result or the
+ * uniforms run full. Nothing here knows tensors or files.
+ */
+import { UserError } from "../errors.ts";
+import { BufferPool, type PooledBuffer } from "./buffer.ts";
+import { type Adapter, type Device, openDevice } from "./device.ts";
+import { compileKernel, type Kernel, type ParamValues, packParams, type Variant } from "./kernel.ts";
+import { KernelTimer } from "./timer.ts";
+import { Readbacks, Uploads } from "./transfer.ts";
+
+/** Uniforms of one submit: one slot per dispatch, at the alignment that every adapter accepts. */
+const UNIFORM_SLOT = 256;
+const UNIFORM_SLOTS = 256;
+const UNIFORM = 0x40;
+const COPY_DST = 0x08;
+const MAX_GROUPS = 65535;
+
+/** A buffer, or a part of one: `offset` and `size` in bytes, the offset a multiple of 256. */
+export type Bound = GPUBuffer | { readonly buffer: GPUBuffer; readonly offset: number; readonly size: number };
+
+export interface Dispatch {
+  readonly bind: Readonly<Record<string, Bound>>;
+  readonly params?: ParamValues;
+  /** Invocations along x, folded over y where they exceed the limit; or exact workgroups. */
+  readonly invocations?: number;
+  readonly groups?: readonly [number, number?, number?];
+}
+
+export interface GpuOptions {
+  /** Which adapter: a type (cpu, discrete, integrated, gpu) or part of its name. */
+  readonly device?: string | undefined;
+  /** Time every kernel by timestamp queries; costs a pass per dispatch. */
+  readonly profile?: boolean;
+}
+
+export class Gpu {
+  readonly adapter: Adapter;
+  readonly pool: BufferPool;
+  readonly uploads: Uploads;
+  readonly readbacks: Readbacks;
+  readonly timer: KernelTimer | undefined;
+  readonly #device: Device;
+  readonly #kernels = new Map<string, Promise<Kernel>>();
+  readonly #uniforms: GPUBuffer;
+  readonly #uniformBytes = new Uint8Array(UNIFORM_SLOT * UNIFORM_SLOTS);
+  #slot = 0;
+  #encoder: GPUCommandEncoder | undefined;
+  #pass: GPUComputePassEncoder | undefined;
+  #groups: GPUBindGroup[] = [];
+  #failure: Error | undefined;
+  #last = "none";
+  #closed = false;
+
+  constructor(device: Device, profile: boolean) {
+    this.#device = device;
+    this.adapter = device.adapter;
+    this.pool = new BufferPool(device);
+    this.uploads = new Uploads(device);
+    this.readbacks = new Readbacks(device);
+    if (profile && device.device.features.has("timestamp-query")) this.timer = new KernelTimer(device);
+    this.#uniforms = device.device.createBuffer({
+      label: "uniforms",
+      size: UNIFORM_SLOT * UNIFORM_SLOTS,
+      usage: UNIFORM | COPY_DST,
+    });
+    device.device.onuncapturederror = (event) => {
+      this.#fail(new Error(`GPU error, last kernel ${this.#last}: ${event.error.message}`));
+    };
+    device.device.lost.then((info) => {
+      if (this.#closed) return;
+      const message = `The GPU device was lost while running ${this.#last}: ${info.message || info.reason}`;
+      this.#fail(
+        new UserError(message, "the driver was reset or ran out of memory; run it again, or with --device cpu", 1),
+      );
+    });
+  }
+
+  get device(): GPUDevice {
+    return this.#device.device;
+  }
+
+  #fail(error: Error): void {
+    this.#failure ??= error;
+  }
+
+  /** Throws the first error that the device reported since it was opened. */
+  check(): void {
+    if (this.#failure) throw this.#failure;
+  }
+
+  /** A compiled kernel, cached by path, flags and constants. */
+  kernel(path: string, variant: Variant = {}): Promise<Kernel> {
+    if (this.#failure) return Promise.reject(this.#failure);
+    const constants = Object.entries(variant.constants ?? {}).map(([k, v]) => `${k}=${v}`);
+    const key = [path, ...(variant.flags ?? []), ...constants].join("+");
+    let kernel = this.#kernels.get(key);
+    if (!kernel) {
+      kernel = compileKernel(this.#device, path, variant);
+      this.#kernels.set(key, kernel);
+    }
+    return kernel;
+  }
+
+  /** A pooled storage buffer of at least `bytes`, contents undefined; `using` or `free()` gives it back. */
+  buffer(bytes: number, label: string): PooledBuffer {
+    return this.pool.take(bytes, label);
+  }
+
+  /** A pooled storage buffer holding `data`. */
+  upload(data: ArrayBufferView, label: string): PooledBuffer {
+    const bytes = new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
+    const buffer = this.buffer(Math.max(4, bytes.byteLength), label);
+    if (bytes.byteLength > 0) this.write(buffer.buffer, 0, bytes);
+    return buffer;
+  }
+
+  /** Copies host bytes into a buffer in stream order. For small data; large data goes through `uploads`. */
+  write(buffer: GPUBuffer, offset: number, bytes: Uint8Array): void {
+    this.check();
+    this.submit(); // queue writes happen before work recorded but not submitted
+    const whole = bytes.byteLength - (bytes.byteLength % 4);
+    const host = bytes as Uint8Array<ArrayBuffer>;
+    if (whole > 0) this.device.queue.writeBuffer(buffer, offset, host, 0, whole);
+    if (whole < bytes.byteLength) {
+      const tail = new Uint8Array(4);
+      tail.set(bytes.subarray(whole));
+      this.device.queue.writeBuffer(buffer, offset + whole, tail);
+    }
+  }
+
+  #recorder(): GPUCommandEncoder {
+    this.#encoder ??= this.device.createCommandEncoder();
+    return this.#encoder;
+  }
+
+  #endPass(): void {
+    if (!this.#pass) return;
+    this.#pass.end();
+    this.#device.provider.release(this.#pass, "ComputePassEncoder");
+    this.#pass = undefined;
+  }
+
+  /** Records one dispatch of a kernel. Buffers go by the names that the kernel declares. */
+  run(kernel: Kernel, dispatch: Dispatch): void {
+    this.check(); // a lost device takes no more work, and says so less clearly
+    if (this.#slot === UNIFORM_SLOTS) this.submit();
+    this.#last = kernel.label;
+    const { layout } = kernel;
+    const entries: GPUBindGroupEntry[] = layout.bindings.map(({ name, slot }) => {
+      const bound = dispatch.bind[name];
+      if (!bound) throw new Error(`${kernel.label}: nothing bound to ${name}`);
+      return { binding: slot, resource: "buffer" in bound ? bound : { buffer: bound, offset: 0, size: bound.size } };
+    });
+    const unknown = Object.keys(dispatch.bind).find((name) => !layout.bindings.some((b) => b.name === name));
+    if (unknown !== undefined) throw new Error(`${kernel.label}: no binding is called ${unknown}`);
+    if (layout.paramsSlot !== undefined) {
+      const offset = this.#slot++ * UNIFORM_SLOT;
+      packParams(kernel, dispatch.params ?? {}, new DataView(this.#uniformBytes.buffer, offset, UNIFORM_SLOT));
+      entries.push({
+        binding: layout.paramsSlot,
+        resource: { buffer: this.#uniforms, offset, size: layout.paramsBytes },
+      });
+    }
+    const group = this.device.createBindGroup({ label: kernel.label, layout: kernel.group, entries });
+    this.#groups.push(group);
+    if (this.timer) this.#endPass();
+    this.#pass ??= this.#recorder().beginComputePass(this.timer?.begin(kernel.label) ?? {});
+    this.#pass.setPipeline(kernel.pipeline);
+    this.#pass.setBindGroup(0, group);
+    this.#pass.dispatchWorkgroups(...this.#grid(kernel, dispatch));
+  }
+
+  #grid(kernel: Kernel, { groups, invocations }: Dispatch): [number, number, number] {
+    if (groups) return [groups[0], groups[1] ?? 1, groups[2] ?? 1];
+    const needed = Math.max(1, Math.ceil((invocations ?? 1) / kernel.layout.workgroup));
+    if (needed <= MAX_GROUPS) return [needed, 1, 1];
+    const rows = Math.ceil(needed / MAX_GROUPS);
+    return [Math.ceil(needed / rows), rows, 1];
+  }
+
+  /** Records a copy between buffers. Bytes and offsets are multiples of 4. */
+  copy(from: GPUBuffer, fromOffset: number, to: GPUBuffer, toOffset: number, bytes: number): void {
+    if (bytes === 0) return;
+    this.check();
+    this.#endPass();
+    this.#recorder().copyBufferToBuffer(from, fromOffset, to, toOffset, bytes);
+  }
+
+  /** Submits what was recorded. Does not wait. */
+  submit(): void {
+    this.#endPass();
+    const encoder = this.#encoder;
+    if (!encoder) return;
+    this.timer?.resolve(encoder);
+    if (this.#slot > 0) {
+      this.device.queue.writeBuffer(this.#uniforms, 0, this.#uniformBytes, 0, this.#slot * UNIFORM_SLOT);
+    }
+    const commands = encoder.finish();
+    this.device.queue.submit([commands]);
+    this.#device.provider.release(commands, "CommandBuffer");
+    for (const group of this.#groups) this.#device.provider.releaseBindGroup(group);
+    this.#groups = [];
+    this.#encoder = undefined;
+    this.#slot = 0;
+  }
+
+  /**
+   * Reads bytes of a buffer: submits, waits, and hands out a view that is valid until `use` resolves.
+   * Many may be in flight; each waits only for its own copy.
+   */
+  async read<T>(
+    buffer: GPUBuffer,
+    offset: number,
+    bytes: number,
+    use: (view: Uint8Array) => T | Promise<T>,
+  ): Promise<T> {
+    const staging = await this.readbacks.take(bytes);
+    try {
+      this.copy(buffer, offset, staging.buffer, 0, Math.ceil(bytes / 4) * 4);
+      this.submit();
+      const view = await staging.map(bytes);
+      this.check();
+      return await use(view);
+    } catch (error) {
+      this.check(); // the device's own report says more than the failed map
+      throw error;
+    } finally {
+      staging.free();
+    }
+  }
+
+  /** Reads f32 values, copied out. */
+  readFloats(buffer: GPUBuffer, count: number, offset = 0): Promise<Float32Array> {
+    return this.read(buffer, offset, 4 * count, (view) => new Float32Array(view.slice().buffer));
+  }
+
+  /** Reads u32 values, copied out. */
+  readWords(buffer: GPUBuffer, count: number, offset = 0): Promise<Uint32Array> {
+    return this.read(buffer, offset, 4 * count, (view) => new Uint32Array(view.slice().buffer));
+  }
+
+  /** Frees everything. The device cannot be used afterwards. */
+  close(): void {
+    this.#closed = true;
+    if (!this.#failure) this.submit();
+    this.uploads.destroy();
+    this.readbacks.destroy();
+    this.pool.destroy();
+    this.device.destroy();
+  }
+}
+
+/** Opens the best adapter or the one that `device` names; see `openDevice`. */
+export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
+  return new Gpu(await openDevice(options.device), options.profile ?? false);
+}

@@ -1,0 +1,140 @@
+/**
+ * Kernels: WGSL files linked by wesl, compiled once per variant, bound by name.
+ *
+ * `merge/combine` is `wgsl/merge/combine.wgsl`, its entry point `combine`. A kernel file declares one uniform `params` of
+ * type `Params` (4-byte scalars only) and storage buffers, all in group 0; `@if(flag)` selects variants; files of
+ * `wgsl/lib` are imported with `import package::lib::name::function;`.
+ */
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import type { Device } from "./device.ts";
+
+/** What selects a variant: conditions of `@if` and values of `override` constants. */
+export interface Variant {
+  readonly flags?: readonly string[];
+  readonly constants?: Readonly<Record<string, number>>;
+}
+
+export interface Binding {
+  readonly name: string;
+  readonly slot: number;
+  readonly access: "read" | "read_write";
+}
+
+interface Param {
+  readonly name: string;
+  readonly type: "u32" | "i32" | "f32";
+  readonly offset: number;
+}
+
+/** Slots and uniform offsets, by name, of linked WGSL. Sizes are never derived from `arrayLength`. */
+export interface Layout {
+  readonly bindings: readonly Binding[];
+  readonly params: readonly Param[];
+  readonly paramsSlot: number | undefined;
+  /** Bytes of the uniform, a multiple of 16. */
+  readonly paramsBytes: number;
+  /** Invocations per workgroup along x. */
+  readonly workgroup: number;
+}
+
+/** Reads the declarations of group 0, the fields of `Params` and the workgroup size out of linked WGSL. */
+export function layout(code: string, label: string, constants: Readonly<Record<string, number>> = {}): Layout {
+  const bindings: Binding[] = [];
+  let paramsSlot: number | undefined;
+  const declarations =
+    /@group\(0\)\s*@binding\((\d+)\)\s*var\s*<\s*(storage|uniform)\s*(?:,\s*(read_write|read)\s*)?>\s*(\w+)/g;
+  for (const [, slot, space, access, name] of code.matchAll(declarations)) {
+    if (space === "uniform") paramsSlot = Number(slot);
+    else bindings.push({ name: name!, slot: Number(slot), access: access === "read_write" ? "read_write" : "read" });
+  }
+  const body = /struct\s+Params\s*\{([^}]*)\}/.exec(code)?.[1] ?? "";
+  const params = [...body.matchAll(/(\w+)\s*:\s*(u32|i32|f32)/g)].map(
+    ([, name, type], index): Param => ({ name: name!, type: type as Param["type"], offset: 4 * index }),
+  );
+  const size = /@workgroup_size\(\s*(\w+)/.exec(code)?.[1];
+  const fallback = new RegExp(`override\\s+${size}\\s*(?::\\s*u32)?\\s*=\\s*(\\d+)`).exec(code)?.[1];
+  const workgroup = Number.isNaN(Number(size)) ? (constants[size ?? ""] ?? Number(fallback)) : Number(size);
+  if (!(workgroup > 0)) throw new Error(`${label}: no @workgroup_size found`);
+  return { bindings, params, paramsSlot, paramsBytes: Math.ceil((4 * params.length) / 16) * 16, workgroup };
+}
+
+const ROOT = fileURLToPath(new URL("../../wgsl/", import.meta.url));
+const sources = new Map<string, string>();
+
+function read(path: string): string {
+  let text = sources.get(path);
+  if (text === undefined) {
+    text = readFileSync(`${ROOT}${path}.wgsl`, "utf8");
+    sources.set(path, text);
+  }
+  return text;
+}
+
+/** The files that a kernel needs, by module path: itself and, through their imports, those of `wgsl/lib`. */
+function modules(path: string): Record<string, string> {
+  const found: Record<string, string> = {};
+  const visit = (file: string) => {
+    const key = `${file.replaceAll("-", "_")}.wgsl`;
+    if (found[key] !== undefined) return;
+    const text = read(file);
+    found[key] = text;
+    for (const [, name] of text.matchAll(/import\s+package::lib::(\w+)::/g)) visit(`lib/${name!.replaceAll("_", "-")}`);
+  };
+  visit(path);
+  return found;
+}
+
+/** Links one kernel file with its imports under a set of conditions; returns plain WGSL. */
+export async function linkKernel(path: string, flags: readonly string[] = []): Promise<string> {
+  const { link } = await import("wesl/core");
+  const linked = await link({
+    weslSrc: modules(path),
+    rootModuleName: `./${path.replaceAll("-", "_")}.wgsl`,
+    conditions: Object.fromEntries(flags.map((flag) => [flag, true])),
+  });
+  return linked.dest;
+}
+
+/** A compiled variant of a kernel. */
+export interface Kernel {
+  readonly label: string;
+  readonly pipeline: GPUComputePipeline;
+  readonly group: GPUBindGroupLayout;
+  readonly layout: Layout;
+}
+
+/** Links and compiles. Throws with the compiler's message, which has line, column and a caret. */
+export async function compileKernel(device: Device, path: string, variant: Variant): Promise<Kernel> {
+  const flags = variant.flags ?? [];
+  const constants = variant.constants ?? {};
+  const code = await linkKernel(path, flags);
+  const found = layout(code, path, constants);
+  const label = [path, ...flags].join("+");
+  device.device.pushErrorScope("validation");
+  const module = await device.provider.shaderModule(device.device, code, label);
+  const pipeline = device.device.createComputePipeline({
+    label,
+    layout: "auto",
+    compute: { module, entryPoint: path.split("/").at(-1)!.replaceAll("-", "_"), constants },
+  });
+  const error = await device.device.popErrorScope();
+  if (error) throw new Error(`${label} does not compile: ${error.message}\n${code}`);
+  return { label, pipeline, group: pipeline.getBindGroupLayout(0), layout: found };
+}
+
+export type ParamValues = Readonly<Record<string, number>>;
+
+/** Writes `values` into a uniform by name; a missing or unknown name is an error of the caller. */
+export function packParams(kernel: Kernel, values: ParamValues, into: DataView): void {
+  const { params } = kernel.layout;
+  for (const { name, type, offset } of params) {
+    const value = values[name];
+    if (value === undefined) throw new Error(`${kernel.label}: parameter ${name} is missing`);
+    if (type === "f32") into.setFloat32(offset, value, true);
+    else if (type === "i32") into.setInt32(offset, value, true);
+    else into.setUint32(offset, value >>> 0, true);
+  }
+  const unknown = Object.keys(values).find((name) => !params.some((param) => param.name === name));
+  if (unknown !== undefined) throw new Error(`${kernel.label}: unknown parameter ${unknown}`);
+}

@@ -1,0 +1,169 @@
+/**
+ * Staging memory in both directions. A file is read straight into mapped upload memory and a result is written to its file
+ * straight from mapped read-back memory, so every byte is copied once on the host and once by the device.
+ *
+ * Both rings are bounded: whoever comes late waits, first come first served.
+ */
+import type { Device } from "./device.ts";
+
+const MAP_READ = 0x01;
+const MAP_WRITE = 0x02;
+const COPY_SRC = 0x04;
+const COPY_DST = 0x08;
+const READ = 1;
+const WRITE = 2;
+
+/** Small transfers share buffers of one size, large ones another, so that neither wastes much. */
+const SIZES = [64 << 10, 2 << 20, 16 << 20];
+const PER_SIZE = 4;
+
+const classOf = (bytes: number): number => SIZES.find((size) => size >= bytes) ?? Math.ceil(bytes / 4096) * 4096;
+
+/** A bounded set of equal buffers with a queue of those who wait for one. */
+class Ring {
+  readonly #create: () => GPUBuffer;
+  readonly #limit: number;
+  readonly #idle: GPUBuffer[] = [];
+  readonly #waiting: ((buffer: GPUBuffer) => void)[] = [];
+  readonly all: GPUBuffer[] = [];
+
+  constructor(limit: number, create: () => GPUBuffer) {
+    this.#limit = limit;
+    this.#create = create;
+  }
+
+  take(): Promise<GPUBuffer> | GPUBuffer {
+    const idle = this.#idle.pop();
+    if (idle) return idle;
+    if (this.all.length < this.#limit) {
+      const buffer = this.#create();
+      this.all.push(buffer);
+      return buffer;
+    }
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  give(buffer: GPUBuffer): void {
+    const next = this.#waiting.shift();
+    if (next) next(buffer);
+    else this.#idle.push(buffer);
+  }
+}
+
+class Staging {
+  protected readonly device: Device;
+  readonly #usage: number;
+  readonly #label: string;
+  readonly #rings = new Map<number, Ring>();
+
+  constructor(device: Device, usage: number, label: string) {
+    this.device = device;
+    this.#usage = usage;
+    this.#label = label;
+  }
+
+  protected ring(bytes: number): Ring {
+    const size = classOf(bytes);
+    let ring = this.#rings.get(size);
+    if (!ring) {
+      const descriptor = { label: this.#label, size, usage: this.#usage };
+      ring = new Ring(size > SIZES.at(-1)! ? 1 : PER_SIZE, () => this.device.device.createBuffer(descriptor));
+      this.#rings.set(size, ring);
+    }
+    return ring;
+  }
+
+  /** Bytes of staging memory held. */
+  get allocated(): number {
+    let bytes = 0;
+    for (const ring of this.#rings.values()) for (const buffer of ring.all) bytes += buffer.size;
+    return bytes;
+  }
+
+  destroy(): void {
+    for (const ring of this.#rings.values()) {
+      for (const buffer of ring.all) {
+        buffer.destroy();
+        this.device.provider.release(buffer, "Buffer");
+      }
+    }
+    this.#rings.clear();
+  }
+}
+
+/** Mapped memory to fill; then copy it to its place with `gpu.copy(upload.buffer, ...)`, submit, and `free()`. */
+export interface Upload {
+  readonly buffer: GPUBuffer;
+  /** As long as was asked for, rounded up to 16 bytes; the rounding bytes are zero. */
+  readonly view: Uint8Array;
+  /** Ends the mapping, so that copies from it may be submitted. */
+  unmap(): void;
+  /** Gives it back once its copies have run. Call after they are submitted. */
+  free(): void;
+}
+
+export class Uploads extends Staging {
+  constructor(device: Device) {
+    super(device, MAP_WRITE | COPY_SRC, "upload");
+  }
+
+  async take(bytes: number): Promise<Upload> {
+    const ring = this.ring(bytes);
+    const buffer = await ring.take();
+    const padded = Math.ceil(bytes / 16) * 16;
+    try {
+      await buffer.mapAsync(WRITE);
+    } catch (error) {
+      ring.give(buffer); // whoever waits for it must not wait for ever
+      throw error;
+    }
+    const view = new Uint8Array(buffer.getMappedRange(0, padded));
+    view.fill(0, bytes);
+    let mapped = true;
+    const unmap = () => {
+      if (mapped) buffer.unmap();
+      mapped = false;
+    };
+    return {
+      buffer,
+      view,
+      unmap,
+      free: () => {
+        unmap();
+        ring.give(buffer);
+      },
+    };
+  }
+}
+
+/** Where a copy from the device lands; `map` waits for it. */
+export interface Readback {
+  readonly buffer: GPUBuffer;
+  map(bytes: number): Promise<Uint8Array>;
+  free(): void;
+}
+
+export class Readbacks extends Staging {
+  constructor(device: Device) {
+    super(device, MAP_READ | COPY_DST, "read-back");
+  }
+
+  async take(bytes: number): Promise<Readback> {
+    const ring = this.ring(bytes);
+    const buffer = await ring.take();
+    let mapped = false;
+    return {
+      buffer,
+      map: async (count) => {
+        const padded = Math.ceil(count / 8) * 8;
+        await buffer.mapAsync(READ, 0, padded);
+        mapped = true;
+        return new Uint8Array(buffer.getMappedRange(0, padded)).subarray(0, count);
+      },
+      free: () => {
+        if (mapped) buffer.unmap();
+        ring.give(buffer);
+      },
+    };
+  }
+}
