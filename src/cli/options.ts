@@ -2,8 +2,6 @@
  * Options as data. A definition is a string in arktype's syntax, so one table gives flags, help, config keys, lineage and
  * documentation, and `--help` can be printed without loading arktype (0.2 s).
  */
-import type { type } from "arktype";
-
 export interface OptionSpec {
   /** Arktype definition: "0 < number <= 1", "boolean", "'sum' | 'count'", "number[]", "string". */
   readonly type: string;
@@ -22,9 +20,24 @@ export interface OptionSpec {
 /** Keys are in snake_case, as in recipes and configs; the flag of `select_topk` is `--select-topk`. */
 export type Options = Readonly<Record<string, OptionSpec>>;
 
-type Infer<S extends OptionSpec> = type.infer<S["type"]>;
+/** The TypeScript type of a definition, for the forms in use; arktype's own inference is too deep for tables of options. */
+type Infer<D extends string> = D extends "boolean"
+  ? boolean
+  : D extends "string"
+    ? string
+    : D extends `${infer Item}[]`
+      ? Infer<Item>[]
+      : D extends `'${infer First}' | ${infer Rest}`
+        ? First | Infer<Rest>
+        : D extends `'${infer Only}'`
+          ? Only
+          : D extends `${string}number${string}`
+            ? number
+            : string;
 
 /** The validated values of a table of options. */
 export type Values<O extends Options> = {
-  [K in keyof O]: O[K] extends { default: unknown } | { required: true } ? Infer<O[K]> : Infer<O[K]> | undefined;
+  [K in keyof O]: O[K] extends { default: unknown } | { required: true }
+    ? Infer<O[K]["type"]>
+    : Infer<O[K]["type"]> | undefined;
 };

@@ -1,0 +1,50 @@
+/** The options that every script has, with the same meaning everywhere. */
+import type { MethodFolder } from "./methods.ts";
+import type { Options } from "./options.ts";
+
+const METHOD_OPTIONS = {
+  method: { type: "string", help: "technique to apply; with --help, show its options", value: "NAME" },
+  list: { type: "boolean", help: "list the methods and stop" },
+  set: {
+    type: "string[]",
+    help: "a method's option; KEY:FILTER=VALUE where it applies to some tensors",
+    value: "KEY=VALUE",
+  },
+} as const satisfies Options;
+
+const COMMON_OPTIONS = {
+  out: { type: "string", default: "-", short: "o", value: "OUT", help: "where the result goes; - is stdout" },
+  dry_run: { type: "boolean", default: false, short: "n", help: "say what would be done and what it takes, then stop" },
+  config: { type: "string", value: "FILE", help: "YAML file whose keys are option names" },
+  seed: { type: "0 <= number.integer <= 9007199254740991", default: 0, value: "N", help: "seed of everything random" },
+  device: { type: "string", value: "NAME", help: "adapter to use; doctor lists them" },
+  json: { type: "boolean", default: false, help: "print the result as JSON" },
+  log: { type: "string", value: "FILE", help: "append a JSON line per event to this file" },
+  yes: { type: "boolean", default: false, help: "do not ask" },
+  quiet: { type: "boolean", default: false, short: "q", help: "no progress and no remarks" },
+  verbose: { type: "boolean", default: false, short: "v", help: "more remarks" },
+  version: { type: "boolean", help: "print the version and stop" },
+  help: { type: "boolean", short: "h", help: "print this and stop" },
+} as const satisfies Options;
+
+/** Common options of a script, those about methods only where it has methods. */
+export const commonOptions = (methods: MethodFolder | undefined): Options =>
+  methods === undefined ? COMMON_OPTIONS : { ...METHOD_OPTIONS, ...COMMON_OPTIONS };
+
+/** One table of all options. Throws for a name or letter that stands for two things, which is a mistake in the source. */
+export function joinTables(...tables: Options[]): Options {
+  const joined: Record<string, Options[string]> = {};
+  const letters = new Set<string>();
+  for (const table of tables)
+    for (const [name, spec] of Object.entries(table)) {
+      if (!/^[a-z][a-z0-9_]*$/.test(name) || name.startsWith("no_"))
+        throw new Error(`option ${name}: not a snake_case name`);
+      if (Object.hasOwn(joined, name)) throw new Error(`option ${name} is defined twice`);
+      if (spec.short && letters.has(spec.short)) throw new Error(`option -${spec.short} is defined twice`);
+      if (spec.short) letters.add(spec.short);
+      joined[name] = spec;
+    }
+  for (const letter of letters)
+    if (Object.hasOwn(joined, letter)) throw new Error(`option -${letter} is defined twice`);
+  return joined;
+}

@@ -1,0 +1,135 @@
+/** The contract between `script()` and a script: what the script declares, and what it is given. */
+import type { Log } from "./log.ts";
+import type { MethodFolder, MethodIn, MethodInfo } from "./methods.ts";
+import type { Options, Values } from "./options.ts";
+import type { Progress } from "./progress.ts";
+
+/**
+ * What the script's result is. `checkpoint`: binary, to stdout or `-o`. `text`: what it prints, to stdout or `-o`.
+ * `none`: what it prints goes to stdout, and `-o` is the script's own business.
+ */
+export type Output = "checkpoint" | "text" | "none";
+
+/** Values of the options that every script has. */
+export interface CommonValues {
+  readonly method?: string;
+  readonly device?: string;
+  readonly log?: string;
+  readonly config?: string;
+  readonly seed: number;
+  readonly out: string;
+  readonly json: boolean;
+  readonly dry_run: boolean;
+  readonly quiet: boolean;
+  readonly verbose: boolean;
+  readonly yes: boolean;
+}
+
+/** The part of a definition that does not depend on the types of its options. */
+export interface PlainDefinition {
+  readonly name: string;
+  /** One sentence. */
+  readonly about: string;
+  /** Form of the arguments: `<model> [...models]`; left out if there are none. */
+  readonly args?: string;
+  /** Commands as a user would type them, each beginning with `bun run`. The first two are shown where nothing was typed. */
+  readonly examples: readonly string[];
+  /** Folder of src/ whose methods this script offers. */
+  readonly methods?: MethodFolder;
+  readonly defaultMethod?: string;
+  /** "raw": method options are not checked; the script reads `context.raw` (lists, gradients). */
+  readonly methodOptions?: "raw";
+  readonly options: Options;
+  /** Shown at the end of `--help`. */
+  readonly notes?: string;
+  /** Claims a `--config` file by its top-level keys as the script's own recipe; its path is then `context.recipe`. */
+  readonly isRecipe?: (keys: string[]) => boolean;
+}
+
+export interface ScriptDefinition<O extends Options, F extends MethodFolder> extends PlainDefinition {
+  readonly methods?: F;
+  readonly options: O;
+  /** "text" if left out. */
+  readonly output?: Output | ((values: Values<O> & CommonValues) => Output);
+  run(context: Context<O, F>): Promise<Outcome | undefined> | Promise<void>;
+}
+
+/** A definition whose types are forgotten, for the code that handles all scripts alike. */
+export interface AnyDefinition extends PlainDefinition {
+  readonly output?: Output | ((values: AnyValues) => Output);
+  run(context: AnyContext): Promise<Outcome | undefined> | Promise<void>;
+}
+
+export type AnyValues = CommonValues & Readonly<Record<string, unknown>>;
+
+/** What a script says at its end; all of it is optional. */
+export interface Outcome {
+  /** What was written, for the end line and the log: "out/ (2.1 GB)". */
+  readonly output?: string;
+  /** A command that makes sense next. */
+  readonly next?: string;
+  /** Further fields of the log's `end` line (digests). */
+  readonly log?: Record<string, unknown>;
+  /** 1 if the work was done and what it found is bad (a check that failed). */
+  readonly exitCode?: 0 | 1;
+}
+
+/** One `--set key:filter=value`. */
+export interface SetEntry {
+  readonly key: string;
+  readonly filter: string | undefined;
+  readonly value: string;
+}
+
+/** What a script is given, whatever its options are; what helpers of scripts ask for. */
+export interface PlainContext {
+  readonly args: readonly string[];
+  /** Checked values of the method's options, defaults filled in. With `methodOptions: "raw"` only plain scalars that fit. */
+  readonly settings: Record<string, unknown>;
+  /** Method options that were given, as typed; repeated flags are joined by commas. */
+  readonly raw: ReadonlyMap<string, string>;
+  /** `--set` with a filter; without a method also the plain ones. In the order typed. */
+  readonly set: readonly SetEntry[];
+  readonly recipe: string | undefined;
+  readonly seed: number;
+  /** A path, or "-" for stdout. */
+  readonly out: string;
+  readonly device: string | undefined;
+  readonly dryRun: boolean;
+  readonly quiet: boolean;
+  readonly verbose: boolean;
+  /** True if this run's checkpoint goes to stdout, so nothing else may. */
+  readonly stdoutTaken: boolean;
+  readonly version: string;
+  readonly progress: Progress;
+  readonly log: Log;
+  /** Aborted by the first Ctrl-C. Ask it between steps: `signal.throwIfAborted()`, or finish the step, save and return. */
+  readonly signal: AbortSignal;
+  /** The result for machines: on stdout with `--json` (on stderr if stdout is taken), and in the log. */
+  json(value: unknown): void;
+  /** The result for people: on stdout, or on stderr if stdout is taken or carries JSON. Adds a newline where there is none. */
+  print(text: string): void;
+  /** On stderr, unless `--quiet`. */
+  info(text: string): void;
+  /** On stderr, always, and in the log. */
+  warn(text: string): void;
+  /**
+   * Runs when the script ends, in whichever way; latest first. `ok` is false after an error or an interruption. A string that
+   * it returns says what was left behind, and is printed. Returns a function that takes it back.
+   */
+  onExit(cleanup: Cleanup): () => void;
+}
+
+/** May return a text that says what was left behind, or a promise of it. */
+export type Cleanup = (ok: boolean) => unknown;
+
+export interface Context<O extends Options, F extends MethodFolder = MethodFolder> extends PlainContext {
+  readonly options: Values<O> & CommonValues;
+  /** The chosen method, if any. */
+  readonly method: MethodIn<F> | undefined;
+}
+
+export interface AnyContext extends PlainContext {
+  readonly options: AnyValues;
+  readonly method: MethodInfo | undefined;
+}

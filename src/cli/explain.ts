@@ -1,0 +1,37 @@
+/** What an error means to the person at the terminal, and to the shell. */
+import { UserError } from "../errors.ts";
+import { say } from "./stderr.ts";
+
+export const REPORT = "  this is a bug in ingot; please report it with the output of `bun run doctor`";
+
+/** Troubles of the system, by its codes, with what to do. They may come up anywhere, so each file need not translate them. */
+const SYSTEM: Readonly<Record<string, readonly [string, string]>> = {
+  ENOSPC: ["no space is left on the disk", "free some space, or write elsewhere with --out"],
+  EDQUOT: ["the disk quota is used up", "free some space, or write elsewhere with --out"],
+  EROFS: ["the file system is read-only", "write elsewhere with --out"],
+  EIO: ["the system reports an input/output error", "look at the disk or the network share"],
+  EMFILE: ["too many files are open", "raise the limit (ulimit -n)"],
+  ENOMEM: ["the system has no memory left", "close other programs, or use a machine with more"],
+};
+
+/** True if the reader of a pipe has gone away. */
+export const isClosedPipe = (error: unknown): boolean =>
+  error instanceof Error && (error.name === "ClosedPipe" || (error as NodeJS.ErrnoException).code === "EPIPE");
+
+/** One line for the log. */
+export const messageOf = (error: unknown): string =>
+  isClosedPipe(error) ? "the reader closed the pipe" : error instanceof Error ? error.message : String(error);
+
+/** Prints an error as its kind deserves: a line and a hint, or a bug's stack; nothing for a closed pipe. Gives the exit code. */
+export function explain(name: string, error: unknown): number {
+  if (isClosedPipe(error)) return 0;
+  if (error instanceof UserError) {
+    say(`${name}: ${error.message}${error.hint === undefined ? "" : `\n  hint: ${error.hint}`}`);
+    return error.exitCode;
+  }
+  const { code, path } = error as NodeJS.ErrnoException;
+  const trouble = error instanceof Error && SYSTEM[code ?? ""];
+  if (trouble) say(`${name}: ${path ? `${path}: ` : ""}${trouble[0]} (${code})\n  hint: ${trouble[1]}`);
+  else say(`${name}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n${REPORT}`);
+  return 1;
+}

@@ -1,0 +1,74 @@
+/**
+ * The log of a run: one JSON object a line, appended, each line handed to the system as it is written.
+ * It is the only record of a run; `report` and any other tool read it.
+ */
+import { closeSync, openSync } from "node:fs";
+import { UserError } from "../errors.ts";
+import { writeAll } from "./stderr.ts";
+
+export interface Log {
+  /** Identifies this run here and in the lineage of what it writes. */
+  readonly run: string;
+  /** Writes the `start` line with what the script has found out by now (inputs, device). Without this call it is written before the first event. */
+  start(fields?: Record<string, unknown>): void;
+  /** Writes one line; `step` lines get `seconds` since the start unless they bring their own. */
+  event(name: string, fields?: Record<string, unknown>): void;
+}
+
+/** A log that is also told how the run ended. */
+export interface OpenLog extends Log {
+  end(fields: Record<string, unknown>): void;
+}
+
+/** Eight characters, enough to tell runs apart. */
+export const newRunId = (): string => {
+  const bytes = crypto.getRandomValues(new Uint8Array(8));
+  return Array.from(bytes, (byte) => "0123456789abcdefghijklmnopqrstuv"[byte & 31]).join("");
+};
+
+const plain = (_key: string, value: unknown): unknown =>
+  typeof value === "bigint" ? value.toString() : value instanceof Map ? Object.fromEntries(value) : value;
+
+/** Opens a log, or one that writes nowhere if `path` is undefined. Throws UserError if the file cannot be appended to. */
+export function openLog(path: string | undefined, run: string, about: Record<string, unknown>): OpenLog {
+  const began = performance.now();
+  const seconds = () => Math.round(performance.now() - began) / 1000;
+  let fd: number | undefined;
+  const attempt = (action: () => void, exitCode: number) => {
+    try {
+      action();
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      throw new UserError(`--log: ${path} cannot be written (${code})`, "choose another file", exitCode);
+    }
+  };
+  if (path !== undefined)
+    attempt(() => {
+      fd = openSync(path, "a");
+    }, 2);
+  let started = false;
+  const line = (value: Record<string, unknown>) => {
+    const file = fd;
+    if (file !== undefined) attempt(() => writeAll(file, Buffer.from(`${JSON.stringify(value, plain)}\n`)), 1);
+  };
+  const log: OpenLog = {
+    run,
+    start(fields = {}) {
+      if (started) return;
+      started = true;
+      line({ event: "start", run, ...about, ...fields });
+    },
+    event(name, fields = {}) {
+      log.start();
+      const { step, ...others } = fields;
+      line(name === "step" ? { event: name, step, seconds: seconds(), ...others } : { event: name, ...fields });
+    },
+    end({ ok, ...fields }) {
+      log.start();
+      line({ event: "end", ok, seconds: seconds(), ...fields });
+      if (fd !== undefined) closeSync(fd);
+      fd = undefined;
+    },
+  };
+  return log;
+}

@@ -1,0 +1,53 @@
+/**
+ * Ctrl-C and its kin. The first one asks: `signal` is aborted, the script stops at a good place and cleans up.
+ * The second one does not ask.
+ */
+import { say } from "./stderr.ts";
+
+/**
+ * Exit codes as shells report them: 128 and the number of the signal. SIGHUP is left alone: listening to it would undo
+ * `nohup`, which people rely on for long runs.
+ */
+const CODES = { SIGINT: 130, SIGTERM: 143 } as const;
+
+/** The reason of an aborted `signal`. Named AbortError, as `signal.throwIfAborted()` and the platform's functions do. */
+export class Interrupted extends Error {
+  override readonly name = "AbortError";
+  readonly exitCode: number;
+
+  constructor(signal: keyof typeof CODES) {
+    super(`interrupted by ${signal}`);
+    this.exitCode = CODES[signal];
+  }
+}
+
+export interface Signals {
+  readonly signal: AbortSignal;
+  /** Set once a signal has come. */
+  reason(): Interrupted | undefined;
+  /** Gives the signals back to the system. */
+  stop(): void;
+}
+
+/** Listens for signals on behalf of a script. Code that never awaits cannot be interrupted politely. */
+export function listen(name: string, quiet: boolean): Signals {
+  const controller = new AbortController();
+  const handlers = Object.keys(CODES).map((key) => {
+    const signal = key as keyof typeof CODES;
+    const handler = () => {
+      // Nothing that is still unwritten matters now: the user asked twice.
+      if (controller.signal.aborted) process.exit(CODES[signal]);
+      if (!quiet && signal === "SIGINT") say(`${name}: stopping; press Ctrl-C again to stop at once`);
+      controller.abort(new Interrupted(signal));
+    };
+    process.on(signal, handler);
+    return () => void process.off(signal, handler);
+  });
+  return {
+    signal: controller.signal,
+    reason: () => (controller.signal.aborted ? (controller.signal.reason as Interrupted) : undefined),
+    stop: () => {
+      for (const remove of handlers) remove();
+    },
+  };
+}
