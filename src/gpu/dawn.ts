@@ -5,7 +5,7 @@
  * never released, maps that end the process when the device is lost, an adapter request that falls back to a backend which
  * computes nothing.
  */
-import { dlopen, ptr } from "bun:ffi";
+import { dlopen, type Pointer, ptr, toArrayBuffer } from "bun:ffi";
 import { createGPUInstance } from "bun-webgpu";
 
 /** The backend that each platform's drivers speak; asking for it by name keeps Dawn from choosing its null backend. */
@@ -132,6 +132,23 @@ export function release(object: unknown, kind: "ComputePassEncoder" | "CommandBu
 /** Frees a bind group at once (4.8 kB each otherwise). */
 export function releaseBindGroup(group: GPUBindGroup): void {
   (group as unknown as Native).destroy?.();
+}
+
+const views = new WeakMap<GPUBuffer, { at: number; view: Uint8Array }>();
+
+/**
+ * The mapped memory of a whole buffer. The binding makes a new ArrayBuffer for every mapping and detaches it by a structured
+ * clone, which took a tenth of a merge; memory that is mapped at the same address again is seen through the same view here.
+ * The view must not be used after `unmap`.
+ */
+export function mappedView(buffer: GPUBuffer): Uint8Array {
+  const native = buffer as unknown as { getMappedRangePtr(offset: number, size: number): number };
+  const at = Number(native.getMappedRangePtr(0, buffer.size));
+  const known = views.get(buffer);
+  if (known?.at === at) return known.view;
+  const view = new Uint8Array(toArrayBuffer(at as Pointer, 0, buffer.size));
+  views.set(buffer, { at, view });
+  return view;
 }
 
 type CreateShaderModule = (device: unknown, descriptor: unknown) => unknown;

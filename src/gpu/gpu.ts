@@ -208,8 +208,9 @@ export class Gpu {
   }
 
   /**
-   * Reads bytes of a buffer: submits, waits, and hands out a view that is valid until `use` resolves.
-   * Many may be in flight; each waits only for its own copy.
+   * Reads bytes of a buffer as they are at this point of the recording: submits, waits, and hands out a view that is valid
+   * until `use` resolves. Many may be in flight; each waits only for its own copy. While all staging memory is lent, the
+   * bytes are kept in a pooled buffer.
    */
   async read<T>(
     buffer: GPUBuffer,
@@ -217,9 +218,15 @@ export class Gpu {
     bytes: number,
     use: (view: Uint8Array) => T | Promise<T>,
   ): Promise<T> {
-    const staging = await this.readbacks.take(bytes);
+    const padded = Math.ceil(bytes / 4) * 4;
+    const ready = this.readbacks.takeNow(bytes);
+    const kept = ready ? undefined : this.buffer(padded, "read-back, waiting");
+    if (kept) this.copy(buffer, offset, kept.buffer, 0, padded);
+    const staging = ready ?? (await this.readbacks.take(bytes));
     try {
-      this.copy(buffer, offset, staging.buffer, 0, Math.ceil(bytes / 4) * 4);
+      if (kept) this.copy(kept.buffer, 0, staging.buffer, 0, padded);
+      else this.copy(buffer, offset, staging.buffer, 0, padded);
+      kept?.free();
       this.submit();
       const view = await staging.map(bytes);
       this.check();

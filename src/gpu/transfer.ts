@@ -15,7 +15,7 @@ const WRITE = 2;
 
 /** Small transfers share buffers of one size, large ones another, so that neither wastes much. */
 const SIZES = [64 << 10, 2 << 20, 16 << 20];
-const PER_SIZE = 4;
+const PER_SIZE = 12;
 
 const classOf = (bytes: number): number => SIZES.find((size) => size >= bytes) ?? Math.ceil(bytes / 4096) * 4096;
 
@@ -32,15 +32,17 @@ class Ring {
     this.#create = create;
   }
 
-  take(): Promise<GPUBuffer> | GPUBuffer {
+  /** A buffer, if one is to be had without waiting. */
+  takeNow(): GPUBuffer | undefined {
     const idle = this.#idle.pop();
-    if (idle) return idle;
-    if (this.all.length < this.#limit) {
-      const buffer = this.#create();
-      this.all.push(buffer);
-      return buffer;
-    }
-    return new Promise((resolve) => this.#waiting.push(resolve));
+    if (idle || this.all.length >= this.#limit) return idle;
+    const buffer = this.#create();
+    this.all.push(buffer);
+    return buffer;
+  }
+
+  async take(): Promise<GPUBuffer> {
+    return this.takeNow() ?? new Promise((resolve) => this.#waiting.push(resolve));
   }
 
   give(buffer: GPUBuffer): void {
@@ -117,7 +119,7 @@ export class Uploads extends Staging {
       ring.give(buffer); // whoever waits for it must not wait for ever
       throw error;
     }
-    const view = new Uint8Array(buffer.getMappedRange(0, padded));
+    const view = this.device.provider.mappedView(buffer).subarray(0, padded);
     view.fill(0, bytes);
     let mapped = true;
     const unmap = () => {
@@ -148,17 +150,27 @@ export class Readbacks extends Staging {
     super(device, MAP_READ | COPY_DST, "read-back");
   }
 
+  /** Staging memory for a copy of `bytes`, once there is some. */
   async take(bytes: number): Promise<Readback> {
     const ring = this.ring(bytes);
-    const buffer = await ring.take();
+    return this.#lend(ring, await ring.take());
+  }
+
+  /** The same, or undefined when all of it is lent. */
+  takeNow(bytes: number): Readback | undefined {
+    const ring = this.ring(bytes);
+    const buffer = ring.takeNow();
+    return buffer && this.#lend(ring, buffer);
+  }
+
+  #lend(ring: Ring, buffer: GPUBuffer): Readback {
     let mapped = false;
     return {
       buffer,
       map: async (count) => {
-        const padded = Math.ceil(count / 8) * 8;
-        await buffer.mapAsync(READ, 0, padded);
+        await buffer.mapAsync(READ);
         mapped = true;
-        return new Uint8Array(buffer.getMappedRange(0, padded)).subarray(0, count);
+        return this.device.provider.mappedView(buffer).subarray(0, count);
       },
       free: () => {
         if (mapped) buffer.unmap();

@@ -13,6 +13,10 @@ export type OperandDtype = "F32" | "F16" | "BF16";
 /** Vectors of four values that one workgroup takes; `SPAN` of wgsl/lib/grid.wgsl. */
 export const SPAN = 1024;
 
+/** The same for reductions; `REDUCE_SPAN` of wgsl/lib/grid.wgsl. Each of a workgroup's 64 lanes leaves a partial result. */
+export const REDUCE_SPAN = 4096;
+export const LANES = 64;
+
 /** Below this, a plain host buffer is quicker than mapped staging memory. */
 const SMALL = 128 << 10;
 
@@ -20,8 +24,8 @@ export const inFlag = (dtype: OperandDtype): string[] => (dtype === "F32" ? [] :
 export const outFlag = (dtype: OperandDtype): string[] => (dtype === "F32" ? [] : [`out_${dtype.toLowerCase()}`]);
 
 /** Workgroups for `n4` vectors of four, folded over y. */
-export function spanGroups(n4: number): [number, number] {
-  const spans = Math.max(1, Math.ceil(n4 / SPAN));
+export function spanGroups(n4: number, span = SPAN): [number, number] {
+  const spans = Math.max(1, Math.ceil(n4 / span));
   const rows = Math.ceil(spans / 65535);
   return [Math.ceil(spans / rows), rows];
 }
@@ -110,7 +114,7 @@ const transpose = (values: Float32Array, rows: number, columns: number): Float32
 
 const patchedOnCpu = new WeakMap<TensorEntry, Promise<Float32Array>>();
 
-/** Whole rows of a patched weight, as f32. */
+/** A range of a patched weight, as f32. Convolutions count as matrices (out, in * height * width). */
 async function loadPatched(
   gpu: Gpu,
   entry: TensorEntry,
@@ -119,17 +123,17 @@ async function loadPatched(
   into: GPUBuffer,
 ): Promise<void> {
   const patch = entry.patch!;
-  const [rows = 1, columns = 1] = entry.shape;
-  if (entry.shape.length !== 2 || start % columns !== 0 || length % columns !== 0) {
-    throw new RangeError(`${entry.name}: an adapter's change can only be applied to whole rows of a matrix`);
-  }
-  if (patch.magnitude && patch.transposed) {
-    // Lengths of columns need the whole matrix; this layout (GPT-2's) is rare with DoRA, so the host does it.
+  const rows = entry.shape[0] ?? 1;
+  const columns = entry.shape.slice(1).reduce((product, side) => product * side, 1);
+  const wholeRows = start % columns === 0 && length % columns === 0;
+  if (patch.magnitude && (patch.transposed || !wholeRows)) {
+    // Lengths of columns, or of rows that lie in several chunks, need the whole matrix; both are rare, so the host does it.
     const { mergeOnCpu } = await import("../checkpoint/adapter.ts");
     const known = patchedOnCpu.get(entry) ?? mergeOnCpu(entry);
     patchedOnCpu.set(entry, known);
-    const part = (await known).subarray(start, start + length);
-    gpu.write(into, 0, new Uint8Array(part.slice().buffer));
+    const part = new Float32Array(Math.ceil(length / 4) * 4);
+    part.set((await known).subarray(start, start + length));
+    gpu.write(into, 0, new Uint8Array(part.buffer));
     return;
   }
   const { name, dtype, shape, bytes } = entry;
@@ -138,10 +142,10 @@ async function loadPatched(
   const { a, b, rank, scale, magnitude, transposed } = patch;
   using left = gpu.upload(transposed ? transpose(a, rank, rows) : b, `${entry.name} left factor`);
   using right = gpu.upload(transposed ? transpose(b, columns, rank) : a, `${entry.name} right factor`);
-  const row = start / columns;
+  const row = Math.floor(start / columns);
   gpu.run(await gpu.kernel("tensor/low-rank"), {
     bind: { left: left.buffer, right: right.buffer, weight: into },
-    params: { n: length, columns, rank, row, scale },
+    params: { n: length, columns, rank, row, column: start % columns, scale },
     groups: spanGroups(length),
   });
   if (!magnitude) return;

@@ -5,6 +5,10 @@
 const LANES = 64u;
 const SPAN = 1024u;
 
+// Reductions take longer spans, and every lane writes its own partial result for the host to add up: a barrier costs a
+// software driver more than the reading of a thousand values.
+const REDUCE_SPAN = 4096u;
+
 // The span of a workgroup; long grids are folded over y (65,535 workgroups at most per axis).
 fn span_of(group: vec3u, groups: vec3u) -> u32 {
   return group.x + group.y * groups.x;

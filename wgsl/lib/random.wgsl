@@ -1,7 +1,7 @@
 // Counter-based random bits: a function of (key, index) alone, so a mask does not depend on chunks, order or sharding.
 //
 // Three rounds of multiply and shift with well-mixing constants (the family of Wellons' "triple32"), the key entering before
-// the first and the second. Equidistribution and independence of neighbours are checked in test/wgsl/random.test.ts.
+// the first and the second. Equidistribution and independence of neighbours are checked in test/wgsl/lib/random.test.ts.
 
 fn random_bits(index: vec4u, key: vec2u) -> vec4u {
   var h = index ^ vec4u(key.x);
@@ -18,5 +18,5 @@ fn random_bits(index: vec4u, key: vec2u) -> vec4u {
 
 // True with probability threshold / 2^24; a threshold of 2^24 is always true.
 fn bernoulli(index: vec4u, key: vec2u, threshold: u32) -> vec4<bool> {
-  return (random_bits(index, key) >> vec4u(8u)) < vec4u(threshold);
+  return vec4i(random_bits(index, key) >> vec4u(8u)) < vec4i(i32(threshold));
 }

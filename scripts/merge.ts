@@ -1,0 +1,50 @@
+#!/usr/bin/env bun
+/**
+ * Merge checkpoints that share an architecture into one.
+ *
+ *   bun run merge math/ code/ --base base/ --method ties --density 0.3 -o merged/
+ *   bun run merge recipe.yml -o merged/
+ */
+import { script } from "../src/cli/script.ts";
+import { mergekitOptions } from "../src/merge/mergekit-options.ts";
+
+await script({
+  name: "merge",
+  about: "Merge checkpoints that share an architecture into one.",
+  args: "[...models or one recipe.yml]",
+  examples: [
+    "bun run merge math/ code/ --base base/ --method ties --density 0.3 -o merged/",
+    "bun run merge recipe.yml -o merged/",
+    "bun run merge a/ b/ --method linear --weight 0.7,0.3 | bun run merge - c/ --base c/ --method slerp --t 0.3 > out.safetensors",
+    "bun run merge hf:org/a hf:org/b+adapter/ --method karcher -o merged/",
+    "bun run merge a/ b/ --base base/ --method ties --set weight:mlp=0.2,0.8 --weight 0.5 --explain",
+  ],
+  methods: "merge",
+  methodOptions: "raw",
+  isRecipe: (keys) => keys.includes("merge_method"),
+  output: (options) => (options.check || options.explain ? "none" : "checkpoint"),
+  options: {
+    base: { type: "string", value: "MODEL", help: "checkpoint the models were tuned from, or one end of the path" },
+    dtype: { type: "string", value: "DTYPE", help: "round inputs to this type first: float32, bfloat16, float16" },
+    out_dtype: { type: "string", value: "DTYPE", help: "type of the output; otherwise dtype, or each tensor's own" },
+    check: { type: "boolean", help: "compare the models before reading their weights, and stop" },
+    explain: { type: "boolean", help: "print the parameters of every tensor, and stop" },
+    post: { type: "'lines'", help: "scale the result's change from the base by depth (LiNeS)" },
+    lines_alpha: { type: "number", default: 0.2, help: "with --post lines: scale of the first block" },
+    lines_beta: { type: "number", default: 0.8, help: "with --post lines: what the last block's scale has more" },
+    shards: { type: "number.integer >= 1", value: "N", help: "number of files in the output folder" },
+    shard: {
+      type: "string",
+      value: "I/N",
+      help: "write only the I-th of N files; the others are other processes' work",
+    },
+    shard_size: { type: "string", default: "5GB", value: "SIZE", help: "largest file in the output folder" },
+    compat_rounding: { type: "boolean", help: "round every step to dtype, as mergekit does" },
+    compat_bugs: { type: "boolean", help: "reproduce mergekit's faults; on for recipes, off otherwise" },
+    allow_duplicates: { type: "boolean", help: "count a model that is listed twice twice; mergekit counts it once" },
+    random_seed: { type: "number.integer >= 0", value: "N", help: "mergekit's; the same as --seed" },
+    out_shard_size: { type: "string", value: "SIZE", help: "mergekit's; the same as --shard-size" },
+    ...mergekitOptions,
+  },
+  run: async (context) => (await import("../src/merge/command.ts")).runMerge(context),
+});

@@ -1,0 +1,170 @@
+/** What the `inspect` script does. Headers are read first; weights, and a GPU, only for what needs them. */
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { open, openPlain, splitAdapter } from "../checkpoint/open.ts";
+import type { Outcome, PlainContext } from "../cli/context.ts";
+import { humanBytes } from "../cli/format.ts";
+import { UserError } from "../errors.ts";
+import type { Gpu } from "../gpu/gpu.ts";
+import { checkHeaders, checkValues, type Problem } from "./check.ts";
+import { type Comparison, compare } from "./compare.ts";
+import { describe, indexOf } from "./describe.ts";
+import { differenceOf } from "./difference.ts";
+import { sizeOf } from "./flight.ts";
+import { nameFilter } from "./groups.ts";
+import { comparisonText, lineageText, statisticsTable, summary, tensorTable } from "./report.ts";
+import { rerun } from "./rerun.ts";
+import { statisticsOf } from "./statistics.ts";
+import { survey } from "./survey.ts";
+
+export interface InspectOptions {
+  readonly stats?: boolean | undefined;
+  readonly check?: boolean | undefined;
+  readonly diff?: string | undefined;
+  readonly command?: boolean | undefined;
+  readonly tensors?: string | undefined;
+}
+
+type Context = PlainContext & { readonly options: InspectOptions };
+
+/** An adapter alone is shown as it is; with its base written before it, applied. */
+const openAny = (ref: string, context: Context): Promise<Checkpoint> =>
+  (splitAdapter(ref) ? open : openPlain)(ref, { warn: (text) => context.warn(text) });
+
+/** Runs the script. */
+export async function runInspect(context: Context): Promise<Outcome> {
+  const { options } = context;
+  const checkpoint = await openAny(context.args[0] ?? "-", context);
+  context.onExit(() => checkpoint.close());
+  if (options.command) return printCommand(context, checkpoint);
+
+  const wanted = nameFilter(options.tensors);
+  const chosen = [...checkpoint.tensors.values()].filter(({ name }) => wanted(name));
+  if (chosen.length === 0 && options.tensors !== undefined) {
+    const some = [...checkpoint.tensors.keys()].slice(0, 2).join(", ");
+    throw new UserError(
+      `no tensor of ${checkpoint.ref} matches ${options.tensors}`,
+      some && `its names are like ${some}`,
+    );
+  }
+  const index = await indexOf(checkpoint);
+  const facts = describe(checkpoint, chosen, index);
+  const reads = options.stats || options.check;
+  if (checkpoint.kind === "stream" && reads && options.diff !== undefined) {
+    throw new UserError(
+      `${checkpoint.ref} is a pipe and can be read only once, but --diff and --${options.stats ? "stats" : "check"} both read it`,
+      "write it to a file first, or ask for one of them",
+    );
+  }
+  if (context.dryRun) return printPlan(context, facts.bytes, Boolean(reads || options.diff !== undefined));
+
+  let opened: Promise<Gpu> | undefined;
+  const gpu = () => {
+    opened ??= import("../gpu/gpu.ts").then(({ openGpu }) => openGpu({ device: context.device }));
+    return opened;
+  };
+  context.onExit(async () => (await opened?.catch(() => undefined))?.close());
+  const running = {
+    signal: context.signal,
+    done: ({ bytes, name }: { bytes: number; name: string }) => context.progress.advance(bytes, name),
+  };
+
+  if (options.diff !== undefined) {
+    const other = await openAny(options.diff, context);
+    context.onExit(() => other.close());
+    context.progress.start({ total: facts.bytes, unit: "bytes" });
+    const found = await compare(gpu, checkpoint, other, wanted, { ...running, warn: (text) => context.warn(text) });
+    context.progress.done();
+    if (!reads) {
+      context.print(comparisonText(found, other.ref, context.verbose));
+      context.json({ ref: checkpoint.ref, diff: comparisonJson(found, other.ref) });
+      return {};
+    }
+    return report(context, checkpoint, facts, index, gpu, running, { found, other: other.ref });
+  }
+  return report(context, checkpoint, facts, index, gpu, running, undefined);
+}
+
+/** Everything but a comparison alone: facts, tensors with or without statistics, problems, lineage. */
+async function report(
+  context: Context,
+  checkpoint: Checkpoint,
+  facts: ReturnType<typeof describe>,
+  index: Awaited<ReturnType<typeof indexOf>>,
+  gpu: () => Promise<Gpu>,
+  running: Parameters<typeof survey>[3],
+  diff: { found: Comparison; other: string } | undefined,
+): Promise<Outcome> {
+  const { options, verbose } = context;
+  const wanted = nameFilter(options.tensors);
+  context.progress.start({ total: facts.bytes, unit: "bytes" });
+  const tallies = options.stats || options.check ? await survey(gpu, checkpoint, wanted, running) : undefined;
+  context.progress.done();
+  const chosen = [...checkpoint.tensors.values()].filter(({ name }) => wanted(name));
+  const problems = options.check && tallies ? [...checkHeaders(checkpoint, index), ...checkValues(tallies)] : undefined;
+
+  const parts: string[] = [];
+  if (!problems || options.stats || verbose) {
+    parts.push(summary(facts));
+    parts.push(tallies && options.stats ? statisticsTable(tallies, verbose) : tensorTable(chosen, verbose));
+  }
+  if (diff) parts.push(comparisonText(diff.found, diff.other, verbose));
+  if (problems) parts.push(problemText(checkpoint.ref, chosen.length, problems));
+  else parts.push(lineageText(checkpoint.lineage));
+  context.print(parts.filter(Boolean).join("\n\n"));
+
+  context.json({
+    ...facts,
+    tensors: chosen.map(({ name, dtype, shape, bytes }) => {
+      const found = options.stats ? tallies?.get(name) : undefined;
+      const statistics = found && statisticsOf(found.tally);
+      return { name, dtype, shape, parameters: sizeOf(shape), bytes, ...(statistics && { statistics }) };
+    }),
+    ...(diff && { diff: comparisonJson(diff.found, diff.other) }),
+    ...(problems && { problems }),
+    lineage: checkpoint.lineage,
+  });
+  return { exitCode: problems?.some(({ level }) => level === "error") ? 1 : 0 };
+}
+
+function problemText(ref: string, tensors: number, problems: readonly Problem[]): string {
+  if (problems.length === 0) return `${ref}: ${tensors} tensors checked, no problems found`;
+  return problems.map(({ level, message }) => `${level}: ${message}`).join("\n");
+}
+
+const comparisonJson = ({ tensors, total, onlyHere, onlyThere, shapes, dtypes }: Comparison, other: string) => ({
+  other,
+  total,
+  tensors: tensors.map(({ name, dtype, otherDtype, shape, gap, identical }) => ({
+    name,
+    dtype,
+    ...(otherDtype && { other_dtype: otherDtype }),
+    shape,
+    identical,
+    ...differenceOf(gap),
+  })),
+  only_here: onlyHere,
+  only_there: onlyThere,
+  shapes,
+  dtypes,
+});
+
+function printPlan(context: Context, bytes: number, reads: boolean): Outcome {
+  const plan = { reads: reads ? bytes : 0 };
+  context.print(reads ? `reads ${humanBytes(bytes)} of weights` : "reads headers only");
+  context.json(plan);
+  return {};
+}
+
+async function printCommand(context: Context, checkpoint: Checkpoint): Promise<Outcome> {
+  const { script, commands } = await rerun(checkpoint.lineage);
+  if (commands.length === 0) {
+    throw new UserError(
+      `${checkpoint.ref} has no lineage`,
+      "it was not made by ingot, or another tool has written it since",
+      1,
+    );
+  }
+  context.print(script);
+  context.json({ ref: checkpoint.ref, commands, script });
+  return {};
+}

@@ -1,0 +1,161 @@
+/** What `inspect` prints for people. */
+import type { LineageEntry, TensorInfo } from "../checkpoint/checkpoint.ts";
+import { humanBytes } from "../cli/format.ts";
+import { table } from "../cli/table.ts";
+import type { Comparison } from "./compare.ts";
+import type { Description } from "./describe.ts";
+import { addGap, differenceOf, emptyGap } from "./difference.ts";
+import { type Group, groupTensors } from "./groups.ts";
+import { lineageLines } from "./lineage.ts";
+import { addTally, emptyTally, statisticsOf, type Tally } from "./statistics.ts";
+
+const count = (n: number): string => n.toLocaleString("en-US");
+const plural = (n: number, noun: string): string => `${count(n)} ${noun}${n === 1 ? "" : "s"}`;
+const spellShape = (shape: readonly number[]): string => `(${shape.join(", ")})`;
+
+/** Four digits. */
+const short = (value: number | null): string => (value === null ? "-" : String(Number(value.toPrecision(4))));
+
+/** A share that is not all is never shown as 100%, and one that is not nothing never as 0%. */
+function percent(share: number): string {
+  if (share === 0 || share === 1) return `${100 * share}%`;
+  return `${Math.min(99.99, Math.max(0.01, 100 * share)).toFixed(2)}%`;
+}
+
+/** Lines with the checkpoint's facts, the first one its name. */
+export function summary(facts: Description): string {
+  const { architecture: own, adapter, parameters, dtypes, shards } = facts;
+  const rows: string[][] = [];
+  const model = [
+    own.architecture ?? own.model_type,
+    own.architecture && own.model_type ? `(${own.model_type})` : undefined,
+  ].filter(Boolean);
+  const sizes = [
+    own.layers === undefined ? "" : plural(own.layers, "layer"),
+    own.hidden === undefined ? "" : `hidden ${count(own.hidden)}`,
+    own.heads === undefined ? "" : plural(own.heads, "head") + (own.kv_heads ? ` (${own.kv_heads} key-value)` : ""),
+    own.vocab === undefined ? "" : `vocabulary ${count(own.vocab)}`,
+    own.tied === undefined ? "" : own.tied ? "tied" : "not tied",
+  ].filter(Boolean);
+  if (model.length > 0 || !adapter) {
+    rows.push(["architecture", [model.join(" "), ...sizes].filter(Boolean).join(", ") || "unknown: no config.json"]);
+  }
+  if (adapter) {
+    const told = [
+      adapter.type ?? "of unknown type",
+      adapter.rank === undefined ? "" : `rank ${adapter.rank}`,
+      adapter.alpha === undefined ? "" : `alpha ${adapter.alpha}`,
+      adapter.targets ? `on ${adapter.targets.join(" ")}` : "",
+      adapter.base === undefined ? "" : `base ${adapter.base}`,
+    ];
+    rows.push(["adapter", told.filter(Boolean).join(", ")]);
+  } else rows.push(["tokenizer", facts.tokenizer ? "present" : "none"]);
+  const { total, embeddings, rest } = parameters;
+  const parts = embeddings > 0 ? `: ${count(embeddings)} in embeddings, ${count(rest)} in the rest` : "";
+  rows.push(["parameters", `${count(total)}${parts}`]);
+  rows.push(["weights", humanBytes(facts.bytes) + (shards === undefined ? "" : ` in ${plural(shards, "shard")}`)]);
+  const each = Object.entries(dtypes).map(
+    ([dtype, { tensors, bytes }]) => `${dtype}: ${plural(tensors, "tensor")}, ${humanBytes(bytes)}`,
+  );
+  rows.push(["dtypes", each.join("; ") || "none"]);
+  rows.push(["files", facts.files.join(" ") || "none"]);
+  return `${facts.ref} (${facts.kind})\n${table(rows.map(([name, value]) => [`  ${name}`, value!]))}`;
+}
+
+/** Groups, or with `all` each tensor by itself. */
+const grouped = <T extends TensorInfo>(tensors: Iterable<T>, all: boolean): Group<T>[] =>
+  all ? [...tensors].map((tensor) => ({ pattern: tensor.name, members: [tensor] })) : groupTensors(tensors);
+
+const times = (members: readonly unknown[]): string => (members.length > 1 ? `x${members.length}` : "");
+
+/** A line per group with shape, type and number. */
+export const tensorTable = (tensors: readonly TensorInfo[], all: boolean): string =>
+  table(
+    grouped(tensors, all).map(({ pattern, members }) => [
+      pattern,
+      spellShape(members[0]!.shape),
+      members[0]!.dtype,
+      times(members),
+    ]),
+  );
+
+/** The same with statistics, which are those of all members of a group together. */
+export function statisticsTable(
+  tallies: ReadonlyMap<string, { entry: TensorInfo; tally: Tally }>,
+  all: boolean,
+): string {
+  const tensors = [...tallies.values()].map(({ entry }) => entry);
+  const rows = grouped(tensors, all).map(({ pattern, members }) => {
+    const together = emptyTally(tallies.get(members[0]!.name)!.tally.integer);
+    for (const { name } of members) addTally(together, tallies.get(name)!.tally);
+    const { mean, rms, abs_max, nan, inf, zero_share, min, max } = statisticsOf(together);
+    const largest = min === undefined ? short(abs_max) : `${min}..${max}`;
+    return [
+      pattern,
+      spellShape(members[0]!.shape),
+      members[0]!.dtype,
+      times(members),
+      short(mean),
+      short(rms),
+      largest,
+      count(nan),
+      count(inf),
+      percent(zero_share),
+    ];
+  });
+  const head = ["tensor", "shape", "dtype", "", "mean", "rms", "abs max", "NaN", "Inf", "zeros"];
+  return table([head, ...rows], { align: "llllrrrrrr" });
+}
+
+/** The comparison with `other`: a line per group, what cannot be compared, and the total. */
+export function comparisonText(found: Comparison, other: string, all: boolean): string {
+  const rows = grouped(found.tensors, all).map(({ pattern, members }) => {
+    const gap = emptyGap();
+    for (const member of members) addGap(gap, member.gap);
+    const { distance, cosine, abs_max, differing } = differenceOf(gap);
+    const same = members.every(({ identical }) => identical);
+    const types = [...new Set(members.map(({ dtype, otherDtype }) => (otherDtype ? `${dtype}/${otherDtype}` : dtype)))];
+    return [
+      pattern,
+      spellShape(members[0]!.shape),
+      types.join(" "),
+      times(members),
+      ...(same
+        ? ["identical", "", "", ""]
+        : [
+            short(distance),
+            cosine === null ? "-" : cosine.toFixed(6),
+            short(abs_max),
+            percent(differing / gap.values),
+          ]),
+    ];
+  });
+  const head = ["tensor", "shape", "dtype", "", "|a-b|/|b|", "cosine", "max |a-b|", "differing"];
+  const lines = rows.length > 0 ? [table([head, ...rows], { align: "llllrrrr" }), ""] : [];
+  const list = (names: readonly string[]) =>
+    all || names.length <= 3 ? names.join(", ") : `${names.slice(0, 3).join(", ")} and ${names.length - 3} more`;
+  if (found.onlyHere.length > 0) lines.push(`not in ${other}: ${list(found.onlyHere)}`);
+  if (found.onlyThere.length > 0) lines.push(`only in ${other}: ${list(found.onlyThere)}`);
+  for (const { name, here, there } of found.shapes) {
+    lines.push(`${name} is ${spellShape(here)} here and ${spellShape(there)} in ${other}`);
+  }
+  const casts = Map.groupBy(found.dtypes, ({ here, there }) => `${here} here and ${there} in ${other}`);
+  for (const [cast, own] of casts) lines.push(`${cast}: ${list(own.map(({ name }) => name))}`);
+  const { distance, cosine, abs_max, compared, identical, nonfinite } = found.total;
+  const bad = nonfinite > 0 ? `; ${plural(nonfinite, "pair")} with NaN or Inf left out` : "";
+  lines.push(
+    compared === 0
+      ? "no tensor to compare"
+      : identical === compared
+        ? `${plural(compared, "tensor")} compared, all bit-identical`
+        : `${plural(compared, "tensor")} compared, ${count(identical)} bit-identical; in all |a-b|/|b| ${short(distance)}, cosine ${cosine === null ? "-" : cosine.toFixed(6)}, max |a-b| ${short(abs_max)}${bad}`,
+  );
+  return lines.join("\n");
+}
+
+/** The lineage under its heading. */
+export function lineageText(lineage: readonly LineageEntry[]): string {
+  if (lineage.length === 0) return "lineage: none";
+  const lines = lineageLines(lineage).map((line) => `  ${line}`);
+  return [`lineage (${plural(lineage.length, "step")}, oldest first)`, ...lines].join("\n");
+}

@@ -1,0 +1,224 @@
+/**
+ * The commands that made a checkpoint, from its lineage, as a script for sh that makes it again.
+ *
+ * Results of earlier steps go through files of a temporary folder. What a lineage cannot know, such as the path of a checkpoint
+ * that came through a pipe, becomes a variable that the script asks for. A lineage comes with a file from anywhere, so every
+ * word of it is quoted: a script that was printed must not hold commands that nobody typed.
+ */
+import { basename } from "node:path";
+import type { LineageEntry } from "../checkpoint/checkpoint.ts";
+import { show } from "../checkpoint/json.ts";
+import { loadMethod } from "../cli/methods.ts";
+import { UserError } from "../errors.ts";
+import { stepOf } from "./lineage.ts";
+
+export interface Rerun {
+  /** The whole script. */
+  readonly script: string;
+  /** Its commands without the frame, oldest first. */
+  readonly commands: readonly string[];
+}
+
+type Input = LineageEntry["inputs"][number];
+
+/** How the user starts scripts: `ingot` where that is what runs, else `bun run`. */
+const launcher = (): string => (basename(process.argv[1] ?? "").replace(/\.ts$/, "") === "ingot" ? "ingot" : "bun run");
+
+/** A word as sh takes it, in quotes where it has to be. */
+export const quote = (text: string): string =>
+  /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
+
+const flag = (key: string): string => quote(`--${key.replaceAll("_", "-")}`);
+
+/** Values that look like flags are tied to theirs. */
+const option = (key: string, value: string): string[] =>
+  value.startsWith("-") ? [`${flag(key)}=${quote(value)}`] : [flag(key), quote(value)];
+
+/** Commas outside of brackets, plus one: how many values a list has. */
+const countValues = (text: string): number => text.replace(/\[[^\]]*\]/g, "").split(",").length;
+
+const recipeOf = (entry: LineageEntry): string | undefined =>
+  typeof entry.options.recipe === "string" ? entry.options.recipe : undefined;
+
+/** Writes a text into a file, word for word. */
+function heredoc(text: string, file: string): string {
+  if (!text.endsWith("\n")) return `printf %s '${text.replaceAll("'", `'\\''`)}' > ${file}`;
+  const lines = new Set(text.split("\n"));
+  let end = "RECIPE";
+  while (lines.has(end)) end += "_";
+  return `cat > ${file} <<'${end}'\n${text}${end}`;
+}
+
+/** Builds the script. An empty lineage gives no commands. */
+export async function rerun(lineage: readonly LineageEntry[]): Promise<Rerun> {
+  if (lineage.length === 0) return { script: "", commands: [] };
+  const covered = coveredSteps(lineage);
+  const outputs = lineage.map((_, i) => `"$work/${i + 1}.safetensors"`);
+  outputs[lineage.length - 1] = '"$out"';
+  const recipes = await Promise.all(lineage.map(readRecipe));
+  // A recipe names its models itself, so a result that one uses goes where the recipe looks for it, unless it is still there.
+  const kept = new Set<number>();
+  for (const [index, recipe] of recipes.entries()) {
+    if (!recipe || covered.has(index)) continue;
+    for (const { ref, path } of inputsUnder(index, lineage, recipes, covered)) {
+      const step = stepOf(ref, lineage);
+      if (step === undefined || path === undefined) continue;
+      outputs[step - 1] = quote(path);
+      kept.add(step - 1);
+    }
+  }
+  const commands: string[] = [];
+  const unknown: Input[] = [];
+  for (const [index, entry] of lineage.entries()) {
+    if (covered.has(index)) continue;
+    const text = recipeOf(entry);
+    const name = (input: Input) => {
+      const step = stepOf(input.ref, lineage);
+      return step === undefined ? outside(input, unknown) : outputs[step - 1]!;
+    };
+    const words = [launcher(), scriptOf(entry)];
+    if (text === undefined) words.push(...(await plainWords(entry, name)));
+    else {
+      const file = `"$work/${index + 1}.yml"`;
+      commands.push(heredoc(text, file));
+      words.push(file, ...recipeWords(entry, recipes[index]));
+    }
+    words.push("-o", outputs[index]!);
+    commands.push(`${kept.has(index) ? `test -e ${outputs[index]} || ` : ""}${words.join(" ")}`);
+  }
+  return { script: frame(commands, lineage.length - covered.size), commands };
+}
+
+/** Throws a UserError for what is no script's name: `bun run` would take it for a file. */
+function scriptOf({ script, run }: LineageEntry): string {
+  if (/^[a-z][a-z-]*$/.test(script)) return script;
+  throw new UserError(
+    `the lineage's step ${show(run)} is by ${show(script)}, which is no script of ingot`,
+    "its history cannot be run again; inspect without --command shows it",
+  );
+}
+
+function frame(commands: readonly string[], steps: number): string {
+  const folder = commands.some((command) => command.includes("$work"));
+  return [
+    "#!/bin/sh",
+    `# Makes a checkpoint again from its lineage (${steps} ${steps === 1 ? "step" : "steps"}): sh FILE [OUT]`,
+    "# Inputs are named as they were typed, so run it in the same folder.",
+    "set -eu",
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: the shell fills it in
+    "out=${1:-again.safetensors}",
+    ...(folder ? ["work=$(mktemp -d)", `trap 'rm -rf "$work"' EXIT`] : []),
+    ...commands,
+    "",
+  ].join("\n");
+}
+
+/** The documents of one recipe file are one command: all but the last are steps that the last one's command runs. */
+function coveredSteps(lineage: readonly LineageEntry[]): Set<number> {
+  const covered = new Set<number>();
+  for (const entry of lineage) {
+    const text = recipeOf(entry);
+    if (text === undefined) continue;
+    for (const { ref } of entry.inputs) {
+      const step = stepOf(ref, lineage);
+      if (step !== undefined && recipeOf(lineage[step - 1]!) === text) covered.add(step - 1);
+    }
+  }
+  return covered;
+}
+
+type ReadRecipe = Awaited<ReturnType<typeof readRecipe>>;
+
+/** What a step's recipe says: its references in the order in which lineage lists inputs, and its types. */
+async function readRecipe(entry: LineageEntry) {
+  const text = recipeOf(entry);
+  if (text === undefined) return undefined;
+  const { orderRecipes, parseRecipe, recipeReferences } = await import("../merge/recipe.ts");
+  const { openable } = await import("../merge/plan/reference.ts");
+  const documents = orderRecipes(await parseRecipe(text, "the recipe in the lineage"));
+  const named = new Set(documents.map(({ name }) => name));
+  // Steps of one file are told apart by how many inputs they have and the method: lineage does not keep their names.
+  const own = documents.findLast(
+    (one) => one.method === entry.method && recipeReferences(one).length === entry.inputs.length,
+  );
+  const paths = own ? recipeReferences(own).map((ref) => (named.has(ref.path) ? undefined : openable(ref))) : [];
+  return { paths, dtype: own?.dtype, outDtype: own?.outDtype };
+}
+
+/** Inputs of a step and of those that its command covers, each with the path that the recipe gives it. */
+function inputsUnder(
+  index: number,
+  lineage: readonly LineageEntry[],
+  recipes: readonly ReadRecipe[],
+  covered: ReadonlySet<number>,
+): { ref: string; path: string | undefined }[] {
+  return lineage[index]!.inputs.flatMap(({ ref }, i) => {
+    const step = stepOf(ref, lineage);
+    if (step !== undefined && covered.has(step - 1)) return inputsUnder(step - 1, lineage, recipes, covered);
+    return [{ ref, path: recipes[index]?.paths[i] }];
+  });
+}
+
+/** An input that no step made: by what was typed, at the revision that it had; a variable where nothing can be typed. */
+function outside(input: Input, unknown: Input[]): string {
+  const { ref, revision, header_sha256 } = input;
+  const piped = ref === "-" || /^\/(dev|proc\/self)\/fd\/|^\/dev\/stdin$/.test(ref);
+  if (piped || ref.startsWith("run:")) {
+    const what = piped ? `what came through ${ref}` : `the result of ${ref}`;
+    const mark = header_sha256 === undefined ? "" : ` (SHA-256 of the header ${header_sha256})`;
+    const text = `set it to ${what}${mark}`.replaceAll(/[^\w ():/.-]/g, "?"); // quoting does not reach in here
+    if (!unknown.includes(input)) unknown.push(input);
+    return `"\${INPUT_${unknown.indexOf(input) + 1}:?${text}}"`;
+  }
+  const hub = /^hf:([^@:+]+)(?:@[^:+]+)?(:[^+]+)?(\+.*)?$/.exec(ref);
+  if (!hub || revision === undefined) return quote(ref.startsWith("-") ? `./${ref}` : ref);
+  return quote(`hf:${hub[1]}@${revision}${hub[2] ?? ""}${hub[3] ?? ""}`);
+}
+
+/** Arguments and options of a step that was typed. */
+async function plainWords(entry: LineageEntry, name: (input: Input) => string): Promise<string[]> {
+  const { inputs, method, options } = entry;
+  const listed = await listsBase(entry);
+  const words = inputs.filter(({ role = "model" }) => role === "model" || (listed && role === "base")).map(name);
+  if (method !== undefined) words.push("--method", quote(method));
+  for (const input of inputs) if (input.role && input.role !== "model") words.push(flag(input.role), name(input));
+  return [...words, ...optionWords(options), ...seedWords(entry)];
+}
+
+/**
+ * Whether the base was one of the models too. Lineage lists models in their order and a base among them at its place; at the
+ * end it may be either, which the length of lists with one value per model tells.
+ */
+async function listsBase({ script, inputs, method, options }: LineageEntry): Promise<boolean> {
+  const base = inputs.findIndex(({ role }) => role === "base");
+  if (base < 0 || script !== "merge" || method === undefined) return false;
+  if (base < inputs.length - 1 || inputs.length === 1) return true;
+  const known = await loadMethod("merge", method).catch(() => undefined);
+  return Object.entries(options).some(
+    ([key, value]) =>
+      known?.options[key]?.per === "model" && typeof value === "string" && countValues(value) === inputs.length,
+  );
+}
+
+function recipeWords(entry: LineageEntry, recipe: ReadRecipe): string[] {
+  const { recipe: _text, dtype, out_dtype, ...options } = entry.options;
+  return [
+    ...optionWords({
+      ...(dtype !== recipe?.dtype && { dtype }),
+      ...(out_dtype !== recipe?.outDtype && { out_dtype }),
+      ...options,
+    }),
+    ...seedWords(entry),
+  ];
+}
+
+const seedWords = ({ seed }: LineageEntry): string[] => (seed === 0 ? [] : ["--seed", String(seed)]);
+
+function optionWords(options: Readonly<Record<string, unknown>>): string[] {
+  return Object.entries(options).flatMap(([key, value]) => {
+    if (value === undefined || value === null || value === false) return [];
+    if (value === true) return [flag(key)];
+    if (Array.isArray(value) && key === "set") return value.flatMap((item) => option(key, String(item)));
+    return option(key, Array.isArray(value) ? value.join(",") : String(value));
+  });
+}

@@ -1,0 +1,271 @@
+/** What the `merge` script does: from its command line or a recipe to a plan, and from the plan to a checkpoint. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Checkpoint, LineageEntry, TensorEntry } from "../checkpoint/checkpoint.ts";
+import { appendLineage, lineageTime, runId } from "../checkpoint/lineage.ts";
+import { isStream } from "../checkpoint/stream.ts";
+import { createWriter, type WriteOptions } from "../checkpoint/write.ts";
+import type { AnyValues, Outcome, PlainContext } from "../cli/context.ts";
+import { humanBytes } from "../cli/format.ts";
+import { loadMethod } from "../cli/methods.ts";
+import { UserError } from "../errors.ts";
+import type { Gpu } from "../gpu/gpu.ts";
+import { DTYPE_BYTES, parseDtype } from "../tensor/dtype.ts";
+import { Inputs, lineageInput } from "./inputs.ts";
+import { mergekitNotice } from "./mergekit-options.ts";
+import type { MergeMethod } from "./method.ts";
+import { recipeFromArguments } from "./plan/arguments.ts";
+import { referenceKey } from "./plan/reference.ts";
+import type { MergePlan } from "./plan.ts";
+import { linesScales } from "./post.ts";
+import { orderRecipes, parseRecipe, type Recipe, recipeReferences } from "./recipe.ts";
+import { planOf, printCheck, printExplanation, printPlan } from "./reports.ts";
+import { mergeTensors } from "./run.ts";
+
+/** What `script()` gives, its options seen as a plain record. */
+export type Context = PlainContext & { readonly options: AnyValues; readonly method: MergeMethod | undefined };
+
+const isRecipeFile = (name: string): boolean => /\.ya?ml$/i.test(name);
+
+const textOf = (context: Context, name: string): string | undefined => context.options[name] as string | undefined;
+
+function dtypeOption(context: Context, name: "dtype" | "out_dtype") {
+  const text = textOf(context, name);
+  if (text === undefined) return undefined;
+  const dtype = parseDtype(text);
+  if (dtype === undefined) {
+    throw new UserError(`--${name.replace("_", "-")} ${text} is no dtype`, "use float32, float16 or bfloat16");
+  }
+  return dtype;
+}
+
+/** The recipes to run, in order; the last one is the output. */
+async function readRecipes(context: Context): Promise<{ recipes: Recipe[]; text: string | undefined }> {
+  const files = context.recipe ? [context.recipe] : context.args.filter(isRecipeFile);
+  const dtype = dtypeOption(context, "dtype");
+  const outDtype = dtypeOption(context, "out_dtype");
+  if (files.length > 0) {
+    if (files.length + context.args.filter((arg) => !isRecipeFile(arg)).length > 1) {
+      throw new UserError(
+        `a recipe stands alone, but there are also ${context.args.join(" ")}`,
+        "name the models in it",
+      );
+    }
+    if (context.method || context.raw.size > 0 || textOf(context, "base")) {
+      throw new UserError(`${files[0]} says the method and its parameters`, "leave out --method, --base and the like");
+    }
+    const text = await Bun.file(files[0]!)
+      .text()
+      .catch((error) => {
+        throw new UserError(`${files[0]} cannot be read: ${(error as Error).message}`, "is the path right?");
+      });
+    const recipes = orderRecipes(await parseRecipe(text, files[0]!));
+    const changes = { ...(dtype && { dtype }), ...(outDtype && { outDtype }) };
+    return { recipes: recipes.map((recipe) => ({ ...recipe, ...changes })), text };
+  }
+  if (!context.method) {
+    throw new UserError("no --method and no recipe", "for example --method linear; --list shows all methods");
+  }
+  const stdin =
+    context.args.length === 0 || (context.args.length === 1 && !context.args.includes("-") && !process.stdin.isTTY);
+  const models = stdin && context.args.length === 0 ? ["-"] : context.args;
+  const base = textOf(context, "base");
+  const recipe = recipeFromArguments({
+    models,
+    ...(base === undefined ? {} : { base }),
+    method: context.method,
+    values: context.raw,
+    filtered: context.set.map(({ key, filter, value }) => ({
+      name: key,
+      value,
+      ...(filter !== undefined && { filter }),
+    })),
+    ...(dtype && { dtype }),
+    ...(outDtype && { outDtype }),
+  });
+  return { recipes: [recipe], text: undefined };
+}
+
+/** "5GB", "300M" or bytes; mergekit writes 5B for 5e9. */
+function parseSize(text: string, flag: string): number {
+  const parts = /^(\d+(?:\.\d+)?)\s*([kmgtb]?)(?:i?b)?$/i.exec(text.trim());
+  const bytes = parts
+    ? Number(parts[1]) * ({ k: 1e3, m: 1e6, g: 1e9, b: 1e9, t: 1e12 }[parts[2]!.toLowerCase()] ?? 1)
+    : 0;
+  if (!(bytes >= 1)) throw new UserError(`--${flag} ${text} is no size`, "for example 5GB or 300MB");
+  return bytes;
+}
+
+function writeOptions(context: Context): WriteOptions {
+  const shard = textOf(context, "shard");
+  const shards = context.options.shards as number | undefined;
+  const size = textOf(context, "out_shard_size");
+  const shardBytes = size ? parseSize(size, "out-shard-size") : parseSize(textOf(context, "shard_size")!, "shard-size");
+  if (shard === undefined) return { shardBytes, ...(shards === undefined ? {} : { shards }) };
+  const [, index = 0, count = 0] = (/^(\d+)\/(\d+)$/.exec(shard) ?? []).map(Number);
+  if (!(index >= 1 && index <= count)) {
+    throw new UserError(`--shard ${shard} is not I/N with I from 1 to N`, "for example --shard 2/8");
+  }
+  return { shard: { index, count } };
+}
+
+/** What the lineage of the result says of this step. Nothing in it depends on when or where it ran. */
+function lineageOf(
+  context: Context,
+  recipe: Recipe,
+  text: string | undefined,
+  opened: ReadonlyMap<string, Checkpoint>,
+) {
+  const baseKey = recipe.base && referenceKey(recipe.base);
+  const keys = [...new Set(recipeReferences(recipe).map(referenceKey))];
+  const step: Omit<LineageEntry, "run" | "time"> = {
+    script: "merge",
+    version: context.version,
+    method: recipe.method,
+    options: {
+      ...(text === undefined ? Object.fromEntries(context.raw) : { recipe: text }),
+      ...(context.set.length > 0 && { set: context.set.map((s) => `${s.key}:${s.filter}=${s.value}`) }),
+      ...(recipe.dtype && { dtype: recipe.dtype }),
+      ...(recipe.outDtype && { out_dtype: recipe.outDtype }),
+      ...(context.options.compat_rounding ? { compat_rounding: true } : {}),
+      ...(textOf(context, "post") && {
+        post: textOf(context, "post"),
+        lines_alpha: context.options.lines_alpha,
+        lines_beta: context.options.lines_beta,
+      }),
+    },
+    seed: seedOf(context),
+    inputs: keys.map((key) => lineageInput(opened.get(key)!, key === baseKey ? "base" : "model")),
+  };
+  // An input that ingot made is known by its run alone; without that, a stage that follows itself would have one id.
+  const known = step.inputs.map((input) => ({ ...input, header_sha256: input.header_sha256 ?? input.ref }));
+  const entry = { ...step, run: runId({ ...step, inputs: known }), time: lineageTime() };
+  return appendLineage(
+    keys.map((key) => opened.get(key)!.lineage),
+    entry,
+  );
+}
+
+const seedOf = (context: Context): number => (context.options.random_seed as number | undefined) ?? context.seed;
+
+/** Runs one recipe into `target`. */
+async function mergeOne(
+  context: Context,
+  { recipe, text, target }: { recipe: Recipe; text: string | undefined; target: string },
+  inputs: Inputs,
+  openGpu: () => Promise<Gpu>,
+): Promise<number> {
+  const { plan, method, opened } = await planOf(context, recipe, inputs);
+  for (const warning of plan.warnings) context.warn(warning);
+  const post = textOf(context, "post") ? { post: linesScales(plan, context.options) } : {};
+
+  const outputs = plan.tensors.map(({ name, outDtype, shape }) => ({
+    name,
+    dtype: outDtype,
+    shape,
+    bytes: shape.reduce((a, b) => a * b, 1) * DTYPE_BYTES[outDtype],
+  }));
+  const lineage = lineageOf(context, recipe, text, opened);
+  const isLast = target === context.out;
+  const options = isLast ? writeOptions(context) : {};
+  // Header before work: the next command in a pipe can refuse a bad match within the first second.
+  const writer = await createWriter(target, { tensors: outputs, files: plan.files, lineage }, options);
+  const keep = context.onExit((ok) => (ok ? undefined : writer.abort()));
+  const gpu = await openGpu();
+  try {
+    const own = new Set(writer.tensors.map((tensor) => tensor.name));
+    const tasks = plan.tensors.filter((tensor) => own.has(tensor.name));
+    retainStreams(inputs, tasks, method.passes === "many" || method.survey !== undefined);
+    const fromRecipe = recipe.file !== "command line";
+    context.progress.start({ total: writer.bytes, unit: "bytes" });
+    await mergeTensors({
+      gpu,
+      method,
+      tasks,
+      elsewhere: plan.tensors.filter((tensor) => !own.has(tensor.name)),
+      sink: writer,
+      settings: {
+        seed: seedOf(context),
+        compatRounding: context.options.compat_rounding === true,
+        compatBugs: (context.options.compat_bugs as boolean | undefined) ?? fromRecipe,
+        ...post,
+      },
+      inOrder: inputs.streamed,
+      signal: context.signal,
+      done: (task) => context.progress.advance(sizeOf(outputs, task.name), task.name),
+    });
+    await inputs.finish();
+    await writer.finish();
+    keep();
+    if (gpu.timer) {
+      for (const { kernel, runs, seconds } of await gpu.timer.times()) {
+        context.info(`  ${kernel}: ${runs} runs, ${(1000 * seconds).toFixed(1)} ms`);
+      }
+    }
+  } catch (error) {
+    // Whatever was half-written goes at once; cleaning up again at the end of the script does nothing.
+    await writer.abort();
+    throw error;
+  } finally {
+    // The device is left to the end of the process, which frees it at once; closing it by hand takes 0.1 to 0.5 s.
+    context.progress.done();
+  }
+  return writer.bytes;
+}
+
+const sizeOf = (outputs: readonly { name: string; bytes: number }[], name: string): number =>
+  outputs.find((tensor) => tensor.name === name)?.bytes ?? 0;
+
+/** What a pipe brings comes only once: kept is what a method looks at twice, or what several outputs or slots are made of. */
+function retainStreams(inputs: Inputs, tasks: MergePlan["tensors"], looksTwice: boolean): void {
+  const uses = new Map<TensorEntry, number>();
+  for (const { base, models } of tasks) {
+    for (const entry of base ? [base, ...models] : models) uses.set(entry, (uses.get(entry) ?? 0) + 1);
+  }
+  for (const checkpoint of inputs.all) {
+    if (!isStream(checkpoint)) continue;
+    for (const [name, entry] of checkpoint.tensors) {
+      const times = uses.get(entry) ?? 0;
+      if (times > 1 || (times === 1 && looksTwice)) checkpoint.retain(name);
+    }
+  }
+}
+
+/** Runs the script. */
+export async function runMerge(given: PlainContext & { readonly options: object }): Promise<Outcome> {
+  const context = given as Context;
+  const notice = mergekitNotice(context.options);
+  if (notice) context.info(notice);
+  const { recipes, text } = await readRecipes(context);
+  for (const recipe of recipes) await loadMethod("merge", recipe.method, "merge_method");
+  const named = new Map<string, string>();
+  const inputs = new Inputs(named, (warning) => context.warn(warning));
+  context.onExit(() => inputs.close());
+  let gpu: Promise<Gpu> | undefined;
+  const openGpu = () => {
+    gpu ??= import("../gpu/gpu.ts").then((module) =>
+      module.openGpu({ device: context.device, profile: context.verbose }),
+    );
+    return gpu;
+  };
+  const last = recipes.at(-1)!;
+  if (recipes.length > 1) {
+    const folder = mkdtempSync(join(tmpdir(), "ingot-recipes-"));
+    context.onExit(() => rmSync(folder, { recursive: true, force: true }));
+    for (const [index, recipe] of recipes.slice(0, -1).entries()) {
+      const path = join(folder, `${index}.safetensors`);
+      await mergeOne(context, { recipe, text, target: path }, inputs, openGpu);
+      named.set(recipe.name!, path);
+    }
+  }
+  if (context.options.check) return printCheck(context, last, inputs);
+  if (context.options.explain) return printExplanation(context, last, inputs);
+  if (context.dryRun) return printPlan(context, last, inputs);
+  const bytes = await mergeOne(context, { recipe: last, text, target: context.out }, inputs, openGpu);
+  const where = context.out === "-" ? "stdout" : context.out;
+  return {
+    output: `${where} (${humanBytes(bytes)})`,
+    ...(context.out === "-" ? {} : { next: `bun run inspect ${context.out}` }),
+  };
+}

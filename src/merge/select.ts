@@ -1,0 +1,326 @@
+/**
+ * Exact selection of the k largest magnitudes of a tensor, without sorting it.
+ *
+ * A sample brackets the k-th magnitude; one pass counts how the values lie about the bracket and collects the few inside it;
+ * the host picks among those. Of equal magnitudes the lower index comes first, so the result is exact and does not depend on
+ * the adapter. Should the sample mislead, bisection over the bits of f32 takes over. Passes: two, and part of a third when
+ * the cut falls into a run of equal values.
+ */
+import { LANES, REDUCE_SPAN, spanGroups } from "../tensor/load.ts";
+import type { Chunk, MergeJob } from "./job.ts";
+
+/** Where the top begins: the k-th largest magnitude's bits and index. See wgsl/lib/top.wgsl. */
+export interface Cut {
+  readonly bits: number;
+  readonly index: number;
+}
+
+/** The top of everything, and of nothing. */
+export const ALL: Cut = { bits: 0, index: 0xffffffff };
+export const NONE: Cut = { bits: 0x7fffffff, index: 0 };
+
+/** Values of a tensor to rank by magnitude, in parts on the device. */
+export interface Ranked {
+  /** Conditions that kernels read the parts with. */
+  readonly flags: readonly string[];
+  readonly size: number;
+  /** Number of parts. */
+  readonly parts: number;
+  /** Where in a part the values lie, in units of its pitch. */
+  readonly slot: number;
+  /** What is loaded together: selections that share it share their passes. */
+  readonly source: object;
+  /** Visits every part, in order. */
+  each(visit: (part: RankedPart) => void): Promise<void>;
+  /** Visits one part. */
+  only(index: number, visit: (part: RankedPart) => void): Promise<void>;
+}
+
+export interface RankedPart {
+  readonly source: GPUBuffer;
+  /** First index in the tensor, number of values, and vectors of four per slot. */
+  readonly start: number;
+  readonly length: number;
+  readonly pitch: number;
+}
+
+/** The task vector of model `k` of a job. */
+export function taskVector(job: MergeJob, k: number): Ranked {
+  const part = ({ stack: source, start, length, pitch }: Chunk): RankedPart => ({ source, start, length, pitch });
+  return {
+    flags: job.flags("delta"),
+    size: job.size,
+    parts: job.chunkCount,
+    slot: job.first + k,
+    source: job,
+    each: (visit) => job.each((chunk) => visit(part(chunk))),
+    only: (index, visit) => job.visit(index, (chunk) => visit(part(chunk))),
+  };
+}
+
+/** f32 values that lie in buffers, one per chunk of a job. */
+export function heldValues(
+  size: number,
+  parts: readonly { buffer: GPUBuffer; start: number; length: number }[],
+): Ranked {
+  const part = (index: number): RankedPart => {
+    const { buffer, start, length } = parts[index]!;
+    return { source: buffer, start, length, pitch: 0 };
+  };
+  return {
+    flags: [],
+    size,
+    parts: parts.length,
+    slot: 0,
+    source: parts,
+    each: async (visit) => parts.forEach((_, index) => void visit(part(index))),
+    only: async (index, visit) => visit(part(index)),
+  };
+}
+
+/** Bits above those of every number. */
+const LARGEST = 0x7fffffff;
+
+/** Samples and candidates cost alike; together they are fewest with about this many samples. */
+const sampleSize = (size: number): number => Math.min(size, 1 << 17, Math.ceil((3 * size) ** (2 / 3)));
+
+/** Width of the bracket in standard deviations of the sample's rank: at first, and when that was too narrow. */
+const MARGINS = [3, 12];
+
+/** Partially sorts so that `values[k]` is what a full ascending sort would put there; returns it. */
+export function quickselect(values: Uint32Array, k: number): number {
+  let left = 0;
+  let right = values.length - 1;
+  while (left < right) {
+    const pivot = values[(left + right) >> 1]!;
+    let i = left;
+    let j = right;
+    while (i <= j) {
+      while (values[i]! < pivot) i++;
+      while (values[j]! > pivot) j--;
+      if (i <= j) {
+        const swap = values[i]!;
+        values[i++] = values[j]!;
+        values[j--] = swap;
+      }
+    }
+    if (k <= j) right = j;
+    else if (k >= i) left = i;
+    else break;
+  }
+  return values[k]!;
+}
+
+/** The r-th (from 0) largest of (bits, index) pairs: larger bits first, of equal bits the lower index. */
+function pick(pairs: Uint32Array, r: number): Cut {
+  const count = pairs.length / 2;
+  const all = new Uint32Array(count);
+  for (let i = 0; i < count; i++) all[i] = pairs[2 * i]!;
+  const bits = quickselect(all, count - 1 - r);
+  let larger = 0;
+  const indices: number[] = [];
+  for (let i = 0; i < count; i++) {
+    if (pairs[2 * i]! > bits) larger++;
+    else if (pairs[2 * i] === bits) indices.push(pairs[2 * i + 1]!);
+  }
+  return { bits, index: quickselect(Uint32Array.from(indices), r - larger) };
+}
+
+/** A selection under way. */
+interface Search {
+  readonly ranked: Ranked;
+  readonly top: number;
+  low: number;
+  high: number;
+}
+
+interface Tally {
+  /** Values above the upper bound, equal to it, between the bounds, equal to the lower one. */
+  readonly above: number;
+  readonly high: number;
+  readonly between: number;
+  readonly low: number;
+  /** Counts of every span, part after part. */
+  readonly spans: readonly { part: number; span: number; high: number; low: number }[];
+  /** (bits, index) of the values between, or undefined when there are none or more than fit. */
+  readonly candidates: Uint32Array | undefined;
+}
+
+/**
+ * For each of `wanted` the cut that exactly `top` values are at or above. Selections on the same source share their passes.
+ */
+export async function select(job: MergeJob, wanted: readonly { ranked: Ranked; top: number }[]): Promise<Cut[]> {
+  const cuts = wanted.map(({ ranked, top }) => (top <= 0 ? NONE : top >= ranked.size ? ALL : undefined));
+  const searches = wanted.map(({ ranked, top }): Search => ({ ranked, top, low: 0, high: LARGEST }));
+  const open = searches.filter((_, i) => cuts[i] === undefined);
+  const sources = Map.groupBy(open, (search) => search.ranked.source);
+  const found = new Map<Search, Cut>();
+  await Promise.all(
+    [...sources.values()].map(async (group) => {
+      let left = group;
+      for (const margin of MARGINS) {
+        if (left.length === 0) break;
+        await bracket(job, left, margin);
+        const tallies = await tally(job, left);
+        for (const [i, search] of left.entries()) {
+          const cut = await settle(job, search, tallies[i]!);
+          if (cut) found.set(search, cut);
+        }
+        left = left.filter((search) => !found.has(search));
+      }
+      for (const search of left) found.set(search, await bisect(job, search));
+    }),
+  );
+  return searches.map((search, i) => cuts[i] ?? found.get(search)!);
+}
+
+/** Sets bounds that very likely hold the k-th magnitude, from a sample. */
+async function bracket(job: MergeJob, group: readonly Search[], deviations: number): Promise<void> {
+  const { ranked } = group[0]!;
+  const kernel = await job.gpu.kernel("select/sample-magnitudes", { flags: ranked.flags });
+  const most = sampleSize(ranked.size);
+  const room = 4 * (most + ranked.parts); // every part takes at least one
+  const samples = group.map(() => job.gpu.buffer(room, `${job.name} sample`));
+  let taken = 0;
+  await ranked.each((part) => {
+    const count = Math.max(1, Math.round((most * part.length) / ranked.size));
+    for (const [i, search] of group.entries()) {
+      job.gpu.run(kernel, {
+        bind: { source: part.source, sample: samples[i]!.buffer },
+        params: { n: part.length, pitch: part.pitch, slot: search.ranked.slot, count, offset: taken },
+        invocations: count,
+      });
+    }
+    taken += count;
+  });
+  await Promise.all(
+    group.map(async (search, i) => {
+      const sample = await job.gpu.readWords(samples[i]!.buffer, taken).finally(() => samples[i]!.free());
+      // Ascending position of the k-th largest, and some standard deviations of it on either side.
+      const share = 1 - (search.top - 0.5) / ranked.size;
+      const margin = deviations * Math.sqrt(taken * share * (1 - share)) + 2;
+      const below = Math.floor(share * taken - margin);
+      const above = Math.ceil(share * taken + margin);
+      search.high = above < taken ? quickselect(sample, above) : LARGEST;
+      search.low = below >= 0 ? quickselect(sample, below) : 0;
+    }),
+  );
+}
+
+/** Counts and collects for every search of a group in one pass. */
+async function tally(job: MergeJob, group: readonly Search[]): Promise<Tally[]> {
+  const { gpu } = job;
+  const { ranked } = group[0]!;
+  const kernel = await gpu.kernel("select/count", { flags: ranked.flags });
+  const capacity = Math.ceil(ranked.size / 24) + 1024;
+  const candidates = group.map(() => gpu.buffer(8 * capacity, `${job.name} candidates`));
+  const cursors = group.map(() => gpu.upload(new Uint32Array(1), `${job.name} cursor`));
+  const parts: { counts: Promise<Uint32Array>[]; zeros: number }[] = [];
+  await ranked.each((part) => {
+    const n4 = Math.ceil(part.length / 4);
+    const lanes = Math.ceil(n4 / REDUCE_SPAN) * LANES;
+    const counts = group.map((search, i) => {
+      const found = gpu.buffer(16 * lanes, `${job.name} counts`);
+      const { low, high } = search;
+      const { slot } = search.ranked;
+      gpu.run(kernel, {
+        bind: {
+          source: part.source,
+          counts: found.buffer,
+          cursor: cursors[i]!.buffer,
+          candidates: candidates[i]!.buffer,
+        },
+        params: { n: part.length, pitch: part.pitch, slot, start: part.start, low, high, capacity },
+        groups: spanGroups(n4, REDUCE_SPAN),
+      });
+      return gpu.readWords(found.buffer, 4 * lanes).finally(() => found.free());
+    });
+    parts.push({ counts, zeros: 4 * n4 - part.length });
+  });
+  try {
+    return await Promise.all(
+      group.map(async (search, i) => {
+        const counts = await Promise.all(parts.map((part) => part.counts[i]!));
+        const sums = addUp(counts, parts, search);
+        const fits = sums.between > 0 && sums.between <= capacity;
+        const found = fits ? await gpu.readWords(candidates[i]!.buffer, 2 * sums.between) : undefined;
+        return { ...sums, candidates: found };
+      }),
+    );
+  } finally {
+    for (const buffer of [...candidates, ...cursors]) buffer.free();
+  }
+}
+
+function addUp(counts: readonly Uint32Array[], parts: readonly { zeros: number }[], { low, high }: Search) {
+  const spans: { part: number; span: number; high: number; low: number }[] = [];
+  const sums = { above: 0, high: 0, between: 0, low: 0 };
+  for (const [part, lanes] of counts.entries()) {
+    for (let at = 0; at < lanes.length; at += 4 * LANES) {
+      const span = { part, span: at / (4 * LANES), high: 0, low: 0 };
+      for (let lane = at; lane < at + 4 * LANES; lane += 4) {
+        sums.above += lanes[lane]!;
+        span.high += lanes[lane + 1]!;
+        sums.between += lanes[lane + 2]!;
+        span.low += lanes[lane + 3]!;
+      }
+      // Padding at the end of a part was counted as zeros.
+      const padding = at + 4 * LANES >= lanes.length ? parts[part]!.zeros : 0;
+      if (high === 0) span.high -= padding;
+      if (low === 0) span.low -= padding;
+      sums.high += span.high;
+      sums.low += span.low;
+      spans.push(span);
+    }
+  }
+  return { ...sums, spans };
+}
+
+/** The cut, if the tally decides it. */
+async function settle(job: MergeJob, search: Search, t: Tally): Promise<Cut | undefined> {
+  const { low, high } = search;
+  let rank = search.top - 1 - t.above; // from 0, among those not above
+  if (rank < 0) return undefined;
+  if (rank < t.high) return { bits: high, index: await locate(job, search.ranked, t, "high", high, rank) };
+  rank -= t.high;
+  if (rank < t.between) return t.candidates && pick(t.candidates, rank);
+  rank -= t.between;
+  if (low === high || rank >= t.low) return undefined;
+  return { bits: low, index: await locate(job, search.ranked, t, "low", low, rank) };
+}
+
+/** Index of the r-th value with these bits, found in the span that the counts point at. */
+async function locate(job: MergeJob, ranked: Ranked, t: Tally, which: "high" | "low", bits: number, r: number) {
+  let left = r;
+  const place = t.spans.find((span) => {
+    if (left < span[which]) return true;
+    left -= span[which];
+    return false;
+  });
+  if (!place) throw new Error(`${job.name}: selection lost count`);
+  const kernel = await job.gpu.kernel("select/locate", { flags: ranked.flags });
+  using found = job.gpu.upload(new Uint32Array([0xffffffff]), `${job.name} found`);
+  await ranked.only(place.part, (part) => {
+    const { length: n, pitch, start } = part;
+    job.gpu.run(kernel, {
+      bind: { source: part.source, found: found.buffer },
+      params: { n, pitch, slot: ranked.slot, start, span: place.span, bits, r: left },
+      groups: [1],
+    });
+  });
+  return (await job.gpu.readWords(found.buffer, 1))[0]!;
+}
+
+/** Halves the range of bits until one value is left. At most 31 passes; needed only when a sample misleads. */
+async function bisect(job: MergeJob, { ranked, top }: Search): Promise<Cut> {
+  let low = 0;
+  let high = LARGEST;
+  while (true) {
+    const middle = low + Math.floor((high - low) / 2);
+    const [t] = await tally(job, [{ ranked, top, low: middle, high: middle }]);
+    if (top <= t!.above) low = middle + 1;
+    else if (top <= t!.above + t!.high) {
+      return { bits: middle, index: await locate(job, ranked, t!, "high", middle, top - 1 - t!.above) };
+    } else high = middle - 1;
+  }
+}

@@ -1,0 +1,88 @@
+/**
+ * Leading left subspace of a large matrix on the GPU, by randomised subspace iteration.
+ *
+ * Halko, Martinsson and Tropp, SIAM Review 2011, https://arxiv.org/abs/0909.4061, algorithm 4.4. Bases are made orthonormal by
+ * Newton and Schulz's iteration, which needs nothing but matrix products: no factorisation on the host, no read-back but one
+ * norm. The span is what counts: the basis is not the singular vectors, and where singular values at the rank nearly agree,
+ * directions among them may be exchanged.
+ */
+import type { PooledBuffer } from "../gpu/buffer.ts";
+import type { Gpu } from "../gpu/gpu.ts";
+import { type Matrix, matmul } from "./matmul.ts";
+
+/** Steps of Newton and Schulz: small singular values grow by 1.5 per step, so 1e-6 of the largest is still brought to 1. */
+const STEPS = 40;
+
+/** Standard normal numbers; the same for the same count. */
+function gaussian(count: number): Float32Array {
+  let state = 0x9e3779b9;
+  const next = () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    let h = state ^ (state >>> 16);
+    h = Math.imul(h, 0x45d9f3b) ^ (h >>> 13);
+    return ((h >>> 0) + 0.5) / 2 ** 32;
+  };
+  return Float32Array.from({ length: count }, () => Math.sqrt(-2 * Math.log(next())) * Math.cos(2 * Math.PI * next()));
+}
+
+const matrixOf = (held: PooledBuffer, rows: number, columns: number): Matrix => ({
+  buffer: held.buffer,
+  rows,
+  columns,
+});
+
+/** Sum of squares of a matrix that fills its buffer. */
+async function squared(gpu: Gpu, { buffer, rows, columns }: Matrix): Promise<number> {
+  using gram = gpu.buffer(4 * columns * columns, "gram");
+  const c = matrixOf(gram, columns, columns);
+  await matmul(gpu, { a: { buffer, rows, columns }, b: { buffer, rows, columns }, c, transposeA: true });
+  const values = await gpu.readFloats(gram.buffer, columns * columns);
+  let sum = 0;
+  for (let i = 0; i < columns; i++) sum += values[i * columns + i]!;
+  return sum;
+}
+
+/** Turns the columns of y (rows, r) into an orthonormal basis of their span, in place. */
+export async function orthonormalise(gpu: Gpu, y: Matrix): Promise<void> {
+  const { rows, columns } = y;
+  using gram = gpu.buffer(4 * columns * columns, "gram");
+  using next = gpu.buffer(4 * rows * columns, "next basis");
+  const g = matrixOf(gram, columns, columns);
+  const identity = new Float32Array(columns * columns);
+  const norm = Math.sqrt(await squared(gpu, y));
+  if (norm === 0) return;
+  for (let i = 0; i < columns; i++) identity[i * columns + i] = 1 / norm;
+  using scale = gpu.upload(identity, "scale");
+  await matmul(gpu, { a: y, b: matrixOf(scale, columns, columns), c: matrixOf(next, rows, columns) });
+  gpu.copy(next.buffer, 0, y.buffer, 0, 4 * rows * columns);
+  for (let i = 0; i < columns; i++) identity[i * columns + i] = 1.5;
+  using threeHalves = gpu.upload(identity, "3/2");
+  for (let step = 0; step < STEPS; step++) {
+    // Y <- Y (3/2 I - 1/2 Y^T Y)
+    gpu.copy(threeHalves.buffer, 0, gram.buffer, 0, 4 * columns * columns);
+    await matmul(gpu, { a: y, b: y, c: g, transposeA: true, alpha: -0.5, beta: 1 });
+    await matmul(gpu, { a: y, b: g, c: matrixOf(next, rows, columns) });
+    gpu.copy(next.buffer, 0, y.buffer, 0, 4 * rows * columns);
+  }
+}
+
+/**
+ * An orthonormal basis (rows, rank) of the span of A's `rank` leading left singular vectors. The caller frees it. Each iteration
+ * applies A A^T once: a direction of singular value t s, s being one of the leading ones, is left with t^(2 iterations) of its
+ * part.
+ */
+export async function leadingSubspace(gpu: Gpu, a: Matrix, rank: number, iterations = 6): Promise<PooledBuffer> {
+  const { rows, columns } = a;
+  const basis = gpu.upload(gaussian(rows * rank), "basis");
+  using image = gpu.buffer(4 * columns * rank, "image");
+  const q = matrixOf(basis, rows, rank);
+  const z = matrixOf(image, columns, rank);
+  for (let i = 0; i < iterations; i++) {
+    await orthonormalise(gpu, q);
+    await matmul(gpu, { a, b: q, c: z, transposeA: true });
+    await orthonormalise(gpu, z);
+    await matmul(gpu, { a, b: z, c: q });
+  }
+  await orthonormalise(gpu, q);
+  return basis;
+}

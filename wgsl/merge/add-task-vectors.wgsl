@@ -1,0 +1,58 @@
+// A scaled base plus any multiples of the task vectors, all of each or of a random part of its entries:
+//   result = base_scale * base + sum_k (plain_k + kept_k [entry k is drawn]) (x_k - base)
+//
+//   stack  (1 + K, pitch) operands  base in slot 0
+//   terms  (K)            Term
+//   result (n4)           results   out
+//
+// Where a model equals the base, nothing is added: with base_scale 1 such a value keeps its bits. Under round_* every step is
+// rounded to the working dtype. Checked against an f64 loop in test/merge/closed-form.test.ts.
+
+import package::lib::grid::{LANES, SPAN, span_of};
+import package::lib::operand::{Operand, load};
+import package::lib::random::bernoulli;
+import package::lib::result::{Result, store};
+import package::lib::rounding::rounded;
+
+struct Term {
+  plain: f32,
+  kept: f32,
+  key_x: u32,
+  key_y: u32,
+  threshold: u32,  // an entry is drawn with probability threshold / 2^24
+}
+
+struct Params { n4: u32, pitch: u32, k: u32, start: u32, base_scale: f32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> stack: array<Operand>;
+@group(0) @binding(2) var<storage, read> terms: array<Term>;
+@group(0) @binding(3) var<storage, read_write> result: array<Result>;
+
+@compute @workgroup_size(64)
+fn add_task_vectors(
+  @builtin(local_invocation_index) lane: u32,
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+) {
+  let first = span_of(group, groups) * SPAN;
+  let last = min(first + SPAN, params.n4);
+  for (var i = first + lane; i < last; i += LANES) {
+    let base = load(stack[i]);
+    let at = params.start + 4u * i;
+    let index = vec4u(at, at + 1u, at + 2u, at + 3u);
+    var sum = vec4f(0.0);
+    for (var k = 0u; k < params.k; k++) {
+      let term = terms[k];
+      if (term.plain == 0.0 && term.kept == 0.0) { continue; }
+      let d = rounded(load(stack[(k + 1u) * params.pitch + i]) - base);
+      var factor = vec4f(term.plain);
+      if (term.kept != 0.0) {
+        let drawn = bernoulli(index, vec2u(term.key_x, term.key_y), term.threshold);
+        factor += select(vec4f(0.0), vec4f(term.kept), drawn);
+      }
+      sum += rounded(factor * d);
+    }
+    result[i] = store(rounded(rounded(params.base_scale * base) + rounded(sum)));
+  }
+}

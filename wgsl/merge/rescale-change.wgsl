@@ -1,0 +1,32 @@
+// result = base + scale * (merged - base): a step after any method, as LiNeS (arXiv:2410.17146) needs it.
+//
+//   stack  (slots, pitch) operands  base in slot 0
+//   merged (n4)           f32
+//   result (n4)           results   out
+//
+// Checked in test/merge/post.test.ts.
+
+import package::lib::grid::{LANES, SPAN, span_of};
+import package::lib::operand::{Operand, load};
+import package::lib::result::{Result, store};
+
+struct Params { n4: u32, scale: f32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> stack: array<Operand>;
+@group(0) @binding(2) var<storage, read> merged: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> result: array<Result>;
+
+@compute @workgroup_size(64)
+fn rescale_change(
+  @builtin(local_invocation_index) lane: u32,
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+) {
+  let first = span_of(group, groups) * SPAN;
+  let last = min(first + SPAN, params.n4);
+  for (var i = first + lane; i < last; i += LANES) {
+    let base = load(stack[i]);
+    result[i] = store(base + params.scale * (merged[i] - base));
+  }
+}

@@ -1,0 +1,67 @@
+// How the magnitudes of a chunk lie about two bounds low < high, and the few that lie strictly between them.
+//
+//   counts     (spans, 64) vec4u out, of each lane of each reduction span: how many are > high, == high, strictly between, == low
+//   cursor     (1)        u32    in and out: candidates found so far
+//   candidates (capacity) vec2u  out: (bits, index) of those strictly between, in no order; more than capacity are dropped
+//
+// The order of candidates depends on the adapter's scheduling; the selection made from them does not.
+// Padding counts as zeros, which the host subtracts. Checked in test/gpu/select.test.ts.
+
+import package::lib::grid::{LANES, REDUCE_SPAN, span_of};
+import package::lib::magnitudes::ranked;
+@if(delta) import package::lib::operand::Operand;
+
+struct Params { n: u32, pitch: u32, slot: u32, start: u32, low: u32, high: u32, capacity: u32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@if(delta) @group(0) @binding(1) var<storage, read> source: array<Operand>;
+@if(!delta) @group(0) @binding(1) var<storage, read> source: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> counts: array<vec4u>;
+@group(0) @binding(3) var<storage, read_write> cursor: atomic<u32>;
+@group(0) @binding(4) var<storage, read_write> candidates: array<vec2u>;
+
+fn total(v: vec4u) -> u32 {
+  return v.x + v.y + v.z + v.w;
+}
+
+@compute @workgroup_size(64)
+fn count(
+  @builtin(local_invocation_index) lane: u32,
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+) {
+  let span = span_of(group, groups);
+  let n4 = (params.n + 3u) / 4u;
+  let last = min(span * REDUCE_SPAN + REDUCE_SPAN, n4);
+  var above = vec4u(0u);
+  var at_high = vec4u(0u);
+  var inside = vec4u(0u);
+  var at_low = vec4u(0u);
+  let low = vec4i(i32(params.low));
+  let high = vec4i(i32(params.high));
+  for (var i = span * REDUCE_SPAN + lane; i < last; i += LANES) {
+    @if(delta) let bits = ranked(source[params.slot * params.pitch + i], source[i]);
+    // Padding of a stack is zero, and the host knows how many zeros to subtract; of plain values nothing is known.
+    @if(!delta) let all = ranked(source[params.slot * params.pitch + i], vec4f(0.0));
+    @if(!delta) let real = vec4u(4u * i, 4u * i + 1u, 4u * i + 2u, 4u * i + 3u) < vec4u(params.n);
+    @if(!delta) let bits = select(vec4i(0), all, real);
+    let between = (bits > low) & (bits < high);
+    above += select(vec4u(0u), vec4u(1u), bits > high);
+    at_high += select(vec4u(0u), vec4u(1u), bits == high);
+    at_low += select(vec4u(0u), vec4u(1u), bits == low);
+    if (any(between)) {
+      let flags = select(vec4u(0u), vec4u(1u), between);
+      inside += flags;
+      var place = atomicAdd(&cursor, flags.x + flags.y + flags.z + flags.w);
+      for (var c = 0u; c < 4u; c++) {
+        if (between[c] && place < params.capacity) {
+          candidates[place] = vec2u(u32(bits[c]), params.start + 4u * i + c);
+          place++;
+        }
+      }
+    }
+  }
+  if (span * REDUCE_SPAN < n4) {
+    counts[span * LANES + lane] = vec4u(total(above), total(at_high), total(inside), total(at_low));
+  }
+}
