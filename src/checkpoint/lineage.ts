@@ -113,12 +113,13 @@ export function appendLineage(histories: readonly (readonly LineageEntry[])[], s
 }
 
 /**
- * Id of a run: 12 hexadecimal digits of a hash over what decides its result. Names of inputs do not count, so a pipe and
- * a file give the same id; their headers do.
+ * Id of a run: 12 hexadecimal digits of a hash over what decides its result. Inputs count by their reference too, since
+ * fine-tunes of one base have equal headers; an input that ingot made is referred to by its run, not by where it lies, so a
+ * pipe and a file give the same id.
  */
 export function runId(step: Omit<LineageEntry, "run" | "time">): string {
   const { script, version, method, options, seed, inputs } = step;
-  const sources = inputs.map(({ role, header_sha256 }) => [role ?? "", header_sha256 ?? ""]);
+  const sources = inputs.map(({ ref, role, header_sha256 }) => [ref, role ?? "", header_sha256 ?? ""]);
   const text = JSON.stringify([script, version, method ?? "", sorted(options as Json), seed, sources]);
   return createHash("sha256").update(text).digest("hex").slice(0, 12);
 }

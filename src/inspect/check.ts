@@ -1,5 +1,6 @@
 /** What is wrong with a checkpoint on its own: bad values, and tensors that its config or index contradicts. */
 import type { Checkpoint, TensorEntry } from "../checkpoint/checkpoint.ts";
+import { show } from "../checkpoint/json.ts";
 import {
   configValue,
   isHead,
@@ -26,7 +27,7 @@ export interface Problem {
 const NAMED = 3;
 
 const listed = (names: readonly string[]): string =>
-  names.slice(0, NAMED).join(", ") + (names.length > NAMED ? ` and ${names.length - NAMED} more` : "");
+  names.slice(0, NAMED).map(show).join(", ") + (names.length > NAMED ? ` and ${names.length - NAMED} more` : "");
 
 const spell = (shape: readonly number[]): string => `(${shape.join(", ")})`;
 
@@ -36,8 +37,9 @@ export function checkValues(tallies: ReadonlyMap<string, { entry: TensorEntry; t
   const zeros = { matrices: [] as string[], vectors: [] as string[] };
   for (const [name, { entry, tally }] of tallies) {
     const { values, nan, inf } = tally;
-    if (nan > 0) problems.push({ level: "error", message: `${name} has ${nan} NaN among ${values} values` });
-    if (inf > 0) problems.push({ level: "error", message: `${name} has ${inf} infinities among ${values} values` });
+    if (nan > 0) problems.push({ level: "error", message: `${show(name)} has ${nan} NaN among ${values} values` });
+    if (inf > 0)
+      problems.push({ level: "error", message: `${show(name)} has ${inf} infinities among ${values} values` });
     if (values === 0 || tally.zeros < values || !isFloat(entry.dtype)) continue;
     // Adapters begin with B = 0, biases and some norms with 0.
     const usual = entry.shape.length < 2 || /lora_(embedding_)?B/.test(name);
@@ -67,7 +69,7 @@ export function checkHeaders(checkpoint: Checkpoint, index: IndexFacts | undefin
     // Writers disagree on what it counts, and no loader depends on it.
     problems.push({
       level: "warning",
-      message: `${index.name} says total_size ${index.totalSize}, the tensors take ${bytes} bytes`,
+      message: `${show(index.name)} says total_size ${index.totalSize}, the tensors take ${bytes} bytes`,
     });
   }
   const model = nameModels(new Map([["it", checkpoint]]), "it", []).get("it")!;
@@ -95,7 +97,7 @@ function checkLayers(model: NamedModel): Problem[] {
   const stacks = [...model.stacks.values()];
   if (said !== undefined && stacks.length > 0 && !stacks.some(({ count }) => allowed.includes(count))) {
     const longest = stacks.reduce((a, b) => (b.count > a.count ? b : a));
-    problems.push(error(`config.json says ${key} ${said}, but ${longest.prefix} has ${longest.count} layers`));
+    problems.push(error(`config.json says ${key} ${said}, but ${show(longest.prefix)} has ${longest.count} layers`));
   }
   const main = mainStack(model);
   if (main === undefined) return problems;
@@ -105,7 +107,7 @@ function checkLayers(model: NamedModel): Problem[] {
     if (layer?.prefix === main.prefix) found.add(layer.index);
   }
   const missing = Array.from({ length: main.count }, (_, i) => i).filter((i) => !found.has(i));
-  if (missing.length > 0) problems.push(error(`${main.prefix} lacks layer ${spellNumbers(missing)}`));
+  if (missing.length > 0) problems.push(error(`${show(main.prefix)} lacks layer ${spellNumbers(missing)}`));
   return problems;
 }
 
@@ -115,12 +117,12 @@ function checkTables(model: NamedModel): Problem[] {
   const tables = [tokenTable(model)?.entry, [...model.tensors].find(([name]) => isHead(name))?.[1]];
   for (const table of tables) {
     if (vocab === undefined || table === undefined || table.shape[0] === vocab) continue;
-    problems.push(error(`config.json says vocab_size ${vocab}, but ${table.name} has ${table.shape[0]} rows`));
+    problems.push(error(`config.json says vocab_size ${vocab}, but ${show(table.name)} has ${table.shape[0]} rows`));
   }
   const rows = tables[0]?.shape[0];
   const tokens = countTokens(model.checkpoint);
   if (rows !== undefined && tokens !== undefined && tokens > rows) {
-    problems.push(error(`the tokenizer has ${tokens} tokens, but ${tables[0]!.name} only ${rows} rows`));
+    problems.push(error(`the tokenizer has ${tokens} tokens, but ${show(tables[0]!.name)} only ${rows} rows`));
   }
   const architecture = String((configValue(model.config, "architectures") as unknown[] | undefined)?.[0] ?? "");
   const untied = configValue(model.config, "tie_word_embeddings") === false;

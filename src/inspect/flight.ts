@@ -24,18 +24,22 @@ export async function inFlight(
 ): Promise<void> {
   const running = new Set<Promise<void>>();
   let failure: { error: unknown } | undefined;
-  for await (const task of tasks) {
-    while (running.size >= AT_ONCE) await Promise.race(running);
-    if (failure || signal?.aborted) break;
-    const loading = task();
-    const whole = loading
-      .then((rest) => rest())
-      .catch((error) => {
-        failure ??= { error };
-      });
-    running.add(whole);
-    whole.then(() => running.delete(whole));
-    if (inOrder) await loading.catch(() => {});
+  try {
+    for await (const task of tasks) {
+      while (running.size >= AT_ONCE) await Promise.race(running);
+      if (failure || signal?.aborted) break;
+      const loading = task();
+      const whole = loading
+        .then((rest) => rest())
+        .catch((error) => {
+          failure ??= { error };
+        });
+      running.add(whole);
+      whole.then(() => running.delete(whole));
+      if (inOrder) await loading.catch(() => {});
+    }
+  } catch (error) {
+    failure ??= { error }; // no adapter, say; what runs already comes to rest first
   }
   await Promise.all(running);
   if (failure) throw failure.error;

@@ -1,8 +1,9 @@
 /** Tensors that repeat from layer to layer as one line: `model.layers.{0..31}.mlp.up_proj.weight`. */
 import type { TensorInfo } from "../checkpoint/checkpoint.ts";
+import { show } from "../checkpoint/json.ts";
 
 export interface Group<T extends TensorInfo> {
-  /** Name with the numbers of all members in braces. */
+  /** Name with the numbers of all members in braces; parts that could confuse a terminal are escaped. */
   readonly pattern: string;
   readonly members: readonly T[];
 }
@@ -33,7 +34,7 @@ export function groupTensors<T extends TensorInfo>(tensors: Iterable<T>): Group<
     for (const [i, part] of parts.entries()) if (isNumber(part)) group.numbers[i]!.add(Number(part));
   }
   return [...groups.values()].map(({ parts, numbers, members }) => ({
-    pattern: parts.map((part, i) => (numbers[i]!.size > 1 ? `{${spellNumbers(numbers[i]!)}}` : part)).join("."),
+    pattern: parts.map((part, i) => (numbers[i]!.size > 1 ? `{${spellNumbers(numbers[i]!)}}` : show(part))).join("."),
     members,
   }));
 }

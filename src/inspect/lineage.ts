@@ -1,5 +1,6 @@
 /** Lineage as a tree that people read, oldest step first. */
 import type { LineageEntry } from "../checkpoint/checkpoint.ts";
+import { show } from "../checkpoint/json.ts";
 
 const RUN = /^run:(.+)$/;
 
@@ -22,16 +23,20 @@ export function spellValue(key: string, value: unknown): string {
 export function lineageLines(lineage: readonly LineageEntry[]): string[] {
   const lines: string[] = [];
   for (const [index, { script, method, options, seed, inputs, run, time, version }] of lineage.entries()) {
-    const values = Object.entries(options).map(([key, value]) => `${key}=${spellValue(key, value)}`);
+    const values = Object.entries(options).map(([key, value]) => show(`${key}=${spellValue(key, value)}`));
     const facts = [...values, ...(seed === 0 ? [] : [`seed=${seed}`])].join(" ");
-    lines.push(`${index + 1}  ${[script, method].filter(Boolean).join(" ")}${facts ? `  ${facts}` : ""}`);
+    lines.push(
+      `${index + 1}  ${[script, method].flatMap((text) => (text ? [show(text)] : [])).join(" ")}${facts ? `  ${facts}` : ""}`,
+    );
     for (const [i, { ref, role, revision }] of inputs.entries()) {
       const step = stepOf(ref, lineage);
       const name =
-        step === undefined ? `${ref}${revision === undefined ? "" : ` (${revision.slice(0, 12)})`}` : `step ${step}`;
-      lines.push(`   ${i === inputs.length - 1 ? "└" : "├"} ${role ?? "input"} ${name}`);
+        step === undefined
+          ? `${show(ref)}${revision === undefined ? "" : ` (${show(revision.slice(0, 12))})`}`
+          : `step ${step}`;
+      lines.push(`   ${i === inputs.length - 1 ? "└" : "├"} ${show(role ?? "input")} ${name}`);
     }
-    lines.push(`     run ${run}, version ${version}${time ? `, ${time}` : ""}`);
+    lines.push(`     ${show(`run ${run}, version ${version}${time ? `, ${time}` : ""}`)}`);
   }
   return lines;
 }

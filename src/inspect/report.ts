@@ -1,5 +1,6 @@
 /** What `inspect` prints for people. */
 import type { LineageEntry, TensorInfo } from "../checkpoint/checkpoint.ts";
+import { show } from "../checkpoint/json.ts";
 import { humanBytes } from "../cli/format.ts";
 import { table } from "../cli/table.ts";
 import type { Comparison } from "./compare.ts";
@@ -29,7 +30,7 @@ export function summary(facts: Description): string {
   const model = [
     own.architecture ?? own.model_type,
     own.architecture && own.model_type ? `(${own.model_type})` : undefined,
-  ].filter(Boolean);
+  ].flatMap((text) => (text ? [show(text)] : []));
   const sizes = [
     own.layers === undefined ? "" : plural(own.layers, "layer"),
     own.hidden === undefined ? "" : `hidden ${count(own.hidden)}`,
@@ -42,11 +43,11 @@ export function summary(facts: Description): string {
   }
   if (adapter) {
     const told = [
-      adapter.type ?? "of unknown type",
+      show(adapter.type ?? "of unknown type"),
       adapter.rank === undefined ? "" : `rank ${adapter.rank}`,
       adapter.alpha === undefined ? "" : `alpha ${adapter.alpha}`,
-      adapter.targets ? `on ${adapter.targets.join(" ")}` : "",
-      adapter.base === undefined ? "" : `base ${adapter.base}`,
+      adapter.targets ? `on ${adapter.targets.map(show).join(" ")}` : "",
+      adapter.base === undefined ? "" : `base ${show(adapter.base)}`,
     ];
     rows.push(["adapter", told.filter(Boolean).join(", ")]);
   } else rows.push(["tokenizer", facts.tokenizer ? "present" : "none"]);
@@ -64,7 +65,7 @@ export function summary(facts: Description): string {
 
 /** Groups, or with `all` each tensor by itself. */
 const grouped = <T extends TensorInfo>(tensors: Iterable<T>, all: boolean): Group<T>[] =>
-  all ? [...tensors].map((tensor) => ({ pattern: tensor.name, members: [tensor] })) : groupTensors(tensors);
+  all ? [...tensors].map((tensor) => ({ pattern: show(tensor.name), members: [tensor] })) : groupTensors(tensors);
 
 const times = (members: readonly unknown[]): string => (members.length > 1 ? `x${members.length}` : "");
 
@@ -132,12 +133,14 @@ export function comparisonText(found: Comparison, other: string, all: boolean): 
   });
   const head = ["tensor", "shape", "dtype", "", "|a-b|/|b|", "cosine", "max |a-b|", "differing"];
   const lines = rows.length > 0 ? [table([head, ...rows], { align: "llllrrrr" }), ""] : [];
-  const list = (names: readonly string[]) =>
-    all || names.length <= 3 ? names.join(", ") : `${names.slice(0, 3).join(", ")} and ${names.length - 3} more`;
+  const list = (names: readonly string[]) => {
+    const shown = (all ? names : names.slice(0, 3)).map(show).join(", ");
+    return shown + (all || names.length <= 3 ? "" : ` and ${names.length - 3} more`);
+  };
   if (found.onlyHere.length > 0) lines.push(`not in ${other}: ${list(found.onlyHere)}`);
   if (found.onlyThere.length > 0) lines.push(`only in ${other}: ${list(found.onlyThere)}`);
   for (const { name, here, there } of found.shapes) {
-    lines.push(`${name} is ${spellShape(here)} here and ${spellShape(there)} in ${other}`);
+    lines.push(`${show(name)} is ${spellShape(here)} here and ${spellShape(there)} in ${other}`);
   }
   const casts = Map.groupBy(found.dtypes, ({ here, there }) => `${here} here and ${there} in ${other}`);
   for (const [cast, own] of casts) lines.push(`${cast}: ${list(own.map(({ name }) => name))}`);

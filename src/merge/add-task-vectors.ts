@@ -52,8 +52,9 @@ export async function addTaskVectors<V>(job: MergeJob<V>, terms: readonly Term[]
     if (used.length === 1 && terms[used[0]!]!.plain === 1) return takeInput(job, used[0]!);
   }
   const held = job.constants(packTerms(terms), "terms");
+  const drawn = terms.some(({ kept = 0 }) => kept !== 0) ? ["drawn"] : [];
   await job.emit(async (chunk, result, out) => {
-    await job.run("merge/add-task-vectors", { flags: [...job.flags(), ...out] }, chunk, {
+    await job.run("merge/add-task-vectors", { flags: [...job.flags(), ...drawn, ...out] }, chunk, {
       bind: { stack: chunk.stack, terms: held, result },
       params: { n4: chunk.n4, pitch: chunk.pitch, k: job.count, start: chunk.start, base_scale: baseScale },
     });

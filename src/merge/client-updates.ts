@@ -10,13 +10,16 @@ import { addTaskVectors } from "./add-task-vectors.ts";
 import type { MergeJob } from "./job.ts";
 import { loadSide, openSideInputs, type SideInputs } from "./side-inputs.ts";
 
+/** Stands for the base among the starts. */
+const ORIGIN = "origin";
+
 export const startOption = {
   start: {
     type: "string",
     per: "model",
-    default: "",
+    default: ORIGIN,
     value: "CKPT",
-    help: "what a client that is late began from; the base when left out",
+    help: "checkpoint that a late client began from; origin is the base",
   },
 } as const satisfies Record<string, OptionSpec>;
 
@@ -26,11 +29,11 @@ interface Starts {
 
 /** Opens the starts that are named; the survey of an aggregator. */
 export async function openStarts(jobs: readonly MergeJob<Starts>[]): Promise<SideInputs> {
-  const refs = jobs.flatMap(({ values }) => values.start).filter((ref) => ref !== "");
+  const refs = jobs.flatMap(({ values }) => values.start).filter((ref) => ref !== ORIGIN);
   return openSideInputs(refs, "starts of updates");
 }
 
-/** One side input per model; `fallback` stands for a reference that is empty. Throws a UserError when one lacks the tensor. */
+/** One side input per model; `fallback` stands for `origin`. Throws a UserError when one lacks the tensor. */
 export function sideEntries<V>(
   job: MergeJob<V>,
   inputs: SideInputs,
@@ -38,7 +41,7 @@ export function sideEntries<V>(
   fallback?: TensorEntry,
 ): TensorEntry[] {
   return refs.map((ref, k) => {
-    const entry = ref === "" ? fallback : inputs.find(job, k, ref);
+    const entry = ref === ORIGIN && fallback ? fallback : inputs.find(job, k, ref);
     if (entry) return entry;
     throw new UserError(`${ref} has no tensor ${job.name}`, "it must be a checkpoint of the same model");
   });
@@ -71,7 +74,7 @@ export async function addUpdates<V>(
 /** Writes base + sum_k coefficients[k] (x_k - start_k). */
 export async function applyClientUpdates(job: MergeJob<Starts>, coefficients: readonly number[]): Promise<void> {
   const { start } = job.values;
-  if (start.every((ref) => ref === "")) {
+  if (start.every((ref) => ref === ORIGIN)) {
     return addTaskVectors(
       job,
       coefficients.map((plain) => ({ plain })),

@@ -129,6 +129,8 @@ function lineageOf(
       ...(recipe.dtype && { dtype: recipe.dtype }),
       ...(recipe.outDtype && { out_dtype: recipe.outDtype }),
       ...(context.options.compat_rounding ? { compat_rounding: true } : {}),
+      ...(context.options.compat_bugs === undefined ? {} : { compat_bugs: context.options.compat_bugs }),
+      ...(context.options.allow_duplicates ? { allow_duplicates: true } : {}),
       ...(textOf(context, "post") && {
         post: textOf(context, "post"),
         lines_alpha: context.options.lines_alpha,
@@ -138,9 +140,7 @@ function lineageOf(
     seed: seedOf(context),
     inputs: keys.map((key) => lineageInput(opened.get(key)!, key === baseKey ? "base" : "model")),
   };
-  // An input that ingot made is known by its run alone; without that, a stage that follows itself would have one id.
-  const known = step.inputs.map((input) => ({ ...input, header_sha256: input.header_sha256 ?? input.ref }));
-  const entry = { ...step, run: runId({ ...step, inputs: known }), time: lineageTime() };
+  const entry = { ...step, run: runId(step), time: lineageTime() };
   return appendLineage(
     keys.map((key) => opened.get(key)!.lineage),
     entry,

@@ -42,7 +42,7 @@ function statisticsOf(job: Job, inputs: SideInputs): TensorEntry[] | undefined {
 
 /** Sum of squares of each entry. One pass over the statistics; partial sums are f32 over spans, added in f64. */
 async function squares(job: Job, entries: readonly TensorEntry[]): Promise<number[]> {
-  const kernel = await job.gpu.kernel("merge/dots");
+  const kernel = await job.gpu.kernel("merge/squares");
   const sums = entries.map(() => 0);
   const reads: Promise<{ k: number; partials: Float32Array }>[] = [];
   for (let start = 0; start < job.size; start += job.layout.chunkLength) {
@@ -51,18 +51,18 @@ async function squares(job: Job, entries: readonly TensorEntry[]): Promise<numbe
     const n4 = Math.ceil(length / 4);
     const spans = Math.ceil(n4 / SPAN);
     for (const k of entries.keys()) {
-      const partials = job.gpu.buffer(16 * spans, `${job.name} squares`);
+      const partials = job.gpu.buffer(4 * spans, `${job.name} squares`);
       job.gpu.run(kernel, {
         bind: { stack: side.buffer, partials: partials.buffer },
-        params: { n4, pitch: side.pitch, a: k, b: k, origin: 0 },
+        params: { n4, pitch: side.pitch, slot: k },
         groups: spanGroups(n4),
       });
-      const read = job.gpu.readFloats(partials.buffer, 4 * spans).finally(() => partials.free());
+      const read = job.gpu.readFloats(partials.buffer, spans).finally(() => partials.free());
       reads.push(read.then((values) => ({ k, partials: values })));
     }
   }
   for (const { k, partials } of await Promise.all(reads)) {
-    for (let s = 0; s < partials.length; s += 4) sums[k]! += partials[s]!;
+    for (const partial of partials) sums[k]! += partial;
   }
   return sums;
 }

@@ -1,7 +1,7 @@
 /** Opening the models of recipes, each once, and saying in the lineage what they were. */
 import { existsSync } from "node:fs";
 import type { Checkpoint, LineageEntry } from "../checkpoint/checkpoint.ts";
-import { open } from "../checkpoint/open.ts";
+import { open, splitAdapter } from "../checkpoint/open.ts";
 import { isStream } from "../checkpoint/stream.ts";
 import { openable, referenceKey } from "./plan/reference.ts";
 import { type Recipe, recipeReferences } from "./recipe.ts";
@@ -55,7 +55,10 @@ export class Inputs {
  */
 export function lineageInput(checkpoint: Checkpoint, role: string): LineageEntry["inputs"][number] {
   const made = checkpoint.lineage.at(-1);
-  if (made) return { ref: `run:${made.run}`, role };
+  if (made) {
+    const adapter = splitAdapter(checkpoint.ref)?.adapter;
+    return { ref: `run:${made.run}${adapter === undefined ? "" : `+${adapter}`}`, role };
+  }
   const { ref, revision, headerSha256 } = checkpoint;
   return { ref, role, ...(revision === undefined ? {} : { revision }), header_sha256: headerSha256 };
 }

@@ -266,8 +266,14 @@ export class MergeJob<V = unknown> {
         const bytes = chunk.length * DTYPE_BYTES[dtype];
         const staging = await this.gpu.readbacks.take(bytes);
         const result = this.gpu.buffer(paddedBytes(chunk.length, dtype), `${this.name} output`);
-        if (scale === 1) await record(chunk, result.buffer, outFlag(dtype));
-        else await this.#rescaled(chunk, scale, result.buffer, outFlag(dtype), record);
+        try {
+          if (scale === 1) await record(chunk, result.buffer, outFlag(dtype));
+          else await this.#rescaled(chunk, scale, result.buffer, outFlag(dtype), record);
+        } catch (error) {
+          staging.free(); // else the tensors that wait for it would wait for ever
+          result.free();
+          throw error;
+        }
         write(staging, result, bytes, dtype);
       });
     });

@@ -36,7 +36,8 @@ export interface MergeMethod<O extends Options = Options> {
   readonly scratch?: number;
   /**
    * Looks at the whole model before the first tensor is merged, for methods whose statistics are global. Gets one job per
-   * tensor to be merged (their chunks are loaded when visited and not kept); what it returns is `job.survey` of every job.
+   * tensor to be merged (their chunks are loaded when visited and not kept); what it returns is `job.survey` of every job, and is
+   * disposed of at the end if it is disposable.
    */
   survey?(jobs: readonly MergeJob<MergeValues<O>>[]): Promise<unknown>;
   /** Runs once per output tensor; ends with a call that writes the result (`job.combine`, `job.emit`, `job.copy`). */

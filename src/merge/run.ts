@@ -161,6 +161,7 @@ export async function mergeTensors(run: MergeRun): Promise<void> {
     jobs.push(work());
   }
   await Promise.all(jobs);
+  (found as Partial<Disposable> | undefined)?.[Symbol.dispose]?.(); // a survey may hold files open
   if (failure) throw failure.error;
   run.signal?.throwIfAborted();
 }

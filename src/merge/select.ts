@@ -81,8 +81,13 @@ export function heldValues(
 /** Bits above those of every number. */
 const LARGEST = 0x7fffffff;
 
+/** From this size on an eighth of the values is looked at before all of them, so that few are left to collect. */
+const LARGE = 1 << 18;
+const STEP = 8;
+
 /** Samples and candidates cost alike; together they are fewest with about this many samples. */
-const sampleSize = (size: number): number => Math.min(size, 1 << 17, Math.ceil((3 * size) ** (2 / 3)));
+const sampleSize = (size: number): number =>
+  size >= LARGE ? 1 << 13 : Math.min(size, Math.ceil((3 * size) ** (2 / 3)));
 
 /** Width of the bracket in standard deviations of the sample's rank: at first, and when that was too narrow. */
 const MARGINS = [3, 12];
@@ -161,7 +166,8 @@ export async function select(job: MergeJob, wanted: readonly { ranked: Ranked; t
       for (const margin of MARGINS) {
         if (left.length === 0) break;
         await bracket(job, left, margin);
-        const tallies = await tally(job, left);
+        if (left[0]!.ranked.size >= LARGE) await narrow(job, left, margin);
+        const tallies = await tally(job, left, 1);
         for (const [i, search] of left.entries()) {
           const cut = await settle(job, search, tallies[i]!);
           if (cut) found.set(search, cut);
@@ -207,12 +213,36 @@ async function bracket(job: MergeJob, group: readonly Search[], deviations: numb
   );
 }
 
-/** Counts and collects for every search of a group in one pass. */
-async function tally(job: MergeJob, group: readonly Search[]): Promise<Tally[]> {
+/** Values in a span of `length` that a pass with this step looks at. */
+function lookedAt(length: number, step: number): number {
+  let values = 0;
+  for (let at = 0; at < length; at += 4 * LANES * step) values += Math.min(4 * LANES, length - at);
+  return values;
+}
+
+/** Tightens the bounds by what an eighth of the values says. */
+async function narrow(job: MergeJob, group: readonly Search[], deviations: number): Promise<void> {
+  const { size } = group[0]!.ranked;
+  const looked = Math.floor(size / (4 * REDUCE_SPAN)) * lookedAt(4 * REDUCE_SPAN, STEP);
+  for (const [i, t] of (await tally(job, group, STEP)).entries()) {
+    const search = group[i]!;
+    if (!t.candidates) continue;
+    const share = (search.top - 0.5) / size;
+    const margin = deviations * Math.sqrt(looked * share * (1 - share)) + 2;
+    // Ranks from 0, largest first, among the candidates: those before them are at or above the upper bound.
+    const first = Math.floor(share * looked - margin) - t.above - t.high;
+    const last = Math.ceil(share * looked + margin) - t.above - t.high;
+    if (first >= 0 && first < t.between) search.high = pick(t.candidates, first).bits;
+    if (last >= 0 && last < t.between) search.low = pick(t.candidates, last).bits;
+  }
+}
+
+/** Counts and collects for every search of a group in one pass over all values, or over every step-th 256 of them. */
+async function tally(job: MergeJob, group: readonly Search[], step: number): Promise<Tally[]> {
   const { gpu } = job;
   const { ranked } = group[0]!;
   const kernel = await gpu.kernel("select/count", { flags: ranked.flags });
-  const capacity = Math.ceil(ranked.size / 24) + 1024;
+  const capacity = Math.ceil(ranked.size / 24 / step) + 1024;
   const candidates = group.map(() => gpu.buffer(8 * capacity, `${job.name} candidates`));
   const cursors = group.map(() => gpu.upload(new Uint32Array(1), `${job.name} cursor`));
   const parts: { counts: Promise<Uint32Array>[]; zeros: number }[] = [];
@@ -230,7 +260,7 @@ async function tally(job: MergeJob, group: readonly Search[]): Promise<Tally[]> 
           cursor: cursors[i]!.buffer,
           candidates: candidates[i]!.buffer,
         },
-        params: { n: part.length, pitch: part.pitch, slot, start: part.start, low, high, capacity },
+        params: { n: part.length, pitch: part.pitch, slot, start: part.start, low, high, capacity, step },
         groups: spanGroups(n4, REDUCE_SPAN),
       });
       return gpu.readWords(found.buffer, 4 * lanes).finally(() => found.free());
@@ -317,7 +347,7 @@ async function bisect(job: MergeJob, { ranked, top }: Search): Promise<Cut> {
   let high = LARGEST;
   while (true) {
     const middle = low + Math.floor((high - low) / 2);
-    const [t] = await tally(job, [{ ranked, top, low: middle, high: middle }]);
+    const [t] = await tally(job, [{ ranked, top, low: middle, high: middle }], 1);
     if (top <= t!.above) low = middle + 1;
     else if (top <= t!.above + t!.high) {
       return { bits: middle, index: await locate(job, ranked, t!, "high", middle, top - 1 - t!.above) };

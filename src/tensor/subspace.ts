@@ -2,8 +2,7 @@
  * Leading left subspace of a large matrix on the GPU, by randomised subspace iteration.
  *
  * Halko, Martinsson and Tropp, SIAM Review 2011, https://arxiv.org/abs/0909.4061, algorithm 4.4. Bases are made orthonormal by
- * Newton and Schulz's iteration, which needs nothing but matrix products: no factorisation on the host, no read-back but one
- * norm. The span is what counts: the basis is not the singular vectors, and where singular values at the rank nearly agree,
+ * Newton and Schulz's iteration, which needs nothing but matrix products: no factorisation on the host. The span is what counts: the basis is not the singular vectors, and where singular values at the rank nearly agree,
  * directions among them may be exchanged.
  */
 import type { PooledBuffer } from "../gpu/buffer.ts";
@@ -12,6 +11,10 @@ import { type Matrix, matmul } from "./matmul.ts";
 
 /** Steps of Newton and Schulz: small singular values grow by 1.5 per step, so 1e-6 of the largest is still brought to 1. */
 const STEPS = 40;
+
+/** Steps between looks at how far the basis is, and the distance at which it is done: what f32 gives. */
+const CHECKED = 4;
+const ORTHONORMAL = 1e-4;
 
 /** Standard normal numbers; the same for the same count. */
 function gaussian(count: number): Float32Array {
@@ -31,15 +34,26 @@ const matrixOf = (held: PooledBuffer, rows: number, columns: number): Matrix => 
   columns,
 });
 
-/** Sum of squares of a matrix that fills its buffer. */
-async function squared(gpu: Gpu, { buffer, rows, columns }: Matrix): Promise<number> {
-  using gram = gpu.buffer(4 * columns * columns, "gram");
-  const c = matrixOf(gram, columns, columns);
-  await matmul(gpu, { a: { buffer, rows, columns }, b: { buffer, rows, columns }, c, transposeA: true });
-  const values = await gpu.readFloats(gram.buffer, columns * columns);
-  let sum = 0;
-  for (let i = 0; i < columns; i++) sum += values[i * columns + i]!;
-  return sum;
+/** The largest row sum of magnitudes of a symmetric matrix, which bounds its eigenvalues, and its distance from the identity. */
+function bounds(gram: Float32Array, n: number): { largest: number; distance: number } {
+  let [largest, distance] = [0, 0];
+  for (let i = 0; i < n; i++) {
+    let sum = 0;
+    for (let j = 0; j < n; j++) {
+      const value = gram[i * n + j]!;
+      sum += Math.abs(value);
+      distance = Math.max(distance, Math.abs(value - (i === j ? 1 : 0)));
+    }
+    largest = Math.max(largest, sum);
+  }
+  return { largest, distance };
+}
+
+/** A diagonal matrix on the device. */
+function diagonal(gpu: Gpu, n: number, value: number): PooledBuffer {
+  const values = new Float32Array(n * n);
+  for (let i = 0; i < n; i++) values[i * n + i] = value;
+  return gpu.upload(values, "diagonal");
 }
 
 /** Turns the columns of y (rows, r) into an orthonormal basis of their span, in place. */
@@ -48,21 +62,25 @@ export async function orthonormalise(gpu: Gpu, y: Matrix): Promise<void> {
   using gram = gpu.buffer(4 * columns * columns, "gram");
   using next = gpu.buffer(4 * rows * columns, "next basis");
   const g = matrixOf(gram, columns, columns);
-  const identity = new Float32Array(columns * columns);
-  const norm = Math.sqrt(await squared(gpu, y));
-  if (norm === 0) return;
-  for (let i = 0; i < columns; i++) identity[i * columns + i] = 1 / norm;
-  using scale = gpu.upload(identity, "scale");
-  await matmul(gpu, { a: y, b: matrixOf(scale, columns, columns), c: matrixOf(next, rows, columns) });
-  gpu.copy(next.buffer, 0, y.buffer, 0, 4 * rows * columns);
-  for (let i = 0; i < columns; i++) identity[i * columns + i] = 1.5;
-  using threeHalves = gpu.upload(identity, "3/2");
-  for (let step = 0; step < STEPS; step++) {
+  const replace = async (factor: Matrix) => {
+    await matmul(gpu, { a: y, b: factor, c: matrixOf(next, rows, columns) });
+    gpu.copy(next.buffer, 0, y.buffer, 0, 4 * rows * columns);
+  };
+  await matmul(gpu, { a: y, b: y, c: g, transposeA: true });
+  const { largest } = bounds(await gpu.readFloats(gram.buffer, columns * columns), columns);
+  if (largest === 0) return;
+  using scale = diagonal(gpu, columns, 1 / Math.sqrt(largest));
+  await replace(matrixOf(scale, columns, columns));
+  using threeHalves = diagonal(gpu, columns, 1.5);
+  for (let step = 1; step <= STEPS; step++) {
     // Y <- Y (3/2 I - 1/2 Y^T Y)
     gpu.copy(threeHalves.buffer, 0, gram.buffer, 0, 4 * columns * columns);
     await matmul(gpu, { a: y, b: y, c: g, transposeA: true, alpha: -0.5, beta: 1 });
-    await matmul(gpu, { a: y, b: g, c: matrixOf(next, rows, columns) });
-    gpu.copy(next.buffer, 0, y.buffer, 0, 4 * rows * columns);
+    await replace(g);
+    // At the end of the iteration the factor is the identity.
+    if (step % CHECKED !== 0) continue;
+    const { distance } = bounds(await gpu.readFloats(gram.buffer, columns * columns), columns);
+    if (distance < ORTHONORMAL) return;
   }
 }
 
@@ -80,7 +98,6 @@ export async function leadingSubspace(gpu: Gpu, a: Matrix, rank: number, iterati
   for (let i = 0; i < iterations; i++) {
     await orthonormalise(gpu, q);
     await matmul(gpu, { a, b: q, c: z, transposeA: true });
-    await orthonormalise(gpu, z);
     await matmul(gpu, { a, b: z, c: q });
   }
   await orthonormalise(gpu, q);

@@ -130,11 +130,11 @@ describe("lineage", () => {
     expect(appendLineage([], d)).toEqual([d]);
   });
 
-  test("a run's id depends on what decides the result, and on no name or order of options", () => {
+  test("a run's id depends on what decides the result, inputs included, and not on the order of options", () => {
     const base = step("");
     const id = runId(base);
     expect(id).toMatch(/^[0-9a-f]{12}$/);
-    expect(runId({ ...base, inputs: base.inputs.map((input) => ({ ...input, ref: "-" })) })).toBe(id);
+    expect(runId({ ...base, inputs: base.inputs.map((input) => ({ ...input, ref: "b/" })) })).not.toBe(id);
     expect(runId({ ...base, options: { list: [1, { a: null }], t: 0.5 } })).toBe(id);
     expect(runId({ ...base, seed: 1 })).not.toBe(id);
     expect(runId({ ...base, options: { ...base.options, t: 0.6 } })).not.toBe(id);

@@ -15,7 +15,7 @@ beforeAll(async () => {
 });
 afterAll(() => gpu.close());
 
-const SHAPES = [[1], [3], [257], [5, 51]];
+const SHAPES = [[1], [3], [257], [5, 51], [3, 2731]];
 const f32 = (values: Float64Array) => Float32Array.from(values);
 const random = (shape: readonly number[], seed: number) =>
   f32(

@@ -114,6 +114,7 @@ describe("doge", () => {
       [20, 13, 3],
       [7, 7, 1],
       [1, 9, 2],
+      [71, 70, 2],
     ] as const) {
       for (const exact of [false, true]) {
         const given = { eta: 0.5, steps: 12, lr: 1e-2, subspace: 3, exact };

@@ -157,6 +157,21 @@ describe("admm", () => {
     near(found, (i) => models.reduce((sum, x, k) => sum + (2 * x[i]! - previous[k]![i]!) / 3, 0));
   });
 
+  test("reads and writes 16-bit types, over more than one span", async () => {
+    const size = 8195;
+    const [x, before] = [11, 12].map((seed) => Float32Array.from(randomArray(size, normal(seed))));
+    const file = path.join(folder, "wide.safetensors");
+    writeCheckpoint(file, { w: { shape: [size], values: before! } });
+    for (const dtype of ["BF16", "F16"] as const) {
+      const options = { inDtype: dtype, outDtype: dtype, perModel: [{ previous: file }] };
+      const found = await mergeOne(gpu, admm, { shape: [size], models: [x!] }, options);
+      for (const [i, value] of found.entries()) {
+        const want = 2 * x![i]! - before![i]!;
+        expect(Math.abs(value - want)).toBeLessThan(2 ** -6 * Math.max(1, Math.abs(x![i]!), Math.abs(want)));
+      }
+    }
+  });
+
   test("clients that stand still are averaged", async () => {
     const perModel = models.map((values) => ({ previous: saved(values) }));
     near(await mergeOne(gpu, admm, { shape, models }, { perModel }), (i) => (a[i]! + b[i]! + c[i]!) / 3);

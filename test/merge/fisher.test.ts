@@ -87,6 +87,28 @@ describe("fisher", () => {
     expect(await mergeOne(gpu, fisher, { shape: SHAPE, models }, { values, perModel })).toEqual(one);
   });
 
+  test("reads and writes 16-bit types, over more than one span", async () => {
+    const size = 8195;
+    const tuned = [1, 2].map((seed) => Float32Array.from(randomArray(size, normal(seed))));
+    const f = [3, 4].map((seed) => Float32Array.from(randomArray(size, normal(seed)), (x) => x * x));
+    const perModel = f.map((values, k) => {
+      const stats = path.join(folder, `wide-${k}.safetensors`);
+      writeCheckpoint(stats, { w: { shape: [size], values } });
+      return { stats };
+    });
+    for (const dtype of ["BF16", "F16"] as const) {
+      const options = { inDtype: dtype, outDtype: dtype, values: { balance: false }, perModel };
+      const found = await mergeOne(gpu, fisher, { shape: [size], models: tuned }, options);
+      for (const [i, value] of found.entries()) {
+        const [a, b] = [f[0]![i]! + 1e-6, f[1]![i]! + 1e-6];
+        const want = (a * tuned[0]![i]! + b * tuned[1]![i]!) / (a + b);
+        expect(Math.abs(value - want)).toBeLessThan(
+          2 ** -6 * Math.max(1, Math.abs(tuned[0]![i]!), Math.abs(tuned[1]![i]!)),
+        );
+      }
+    }
+  });
+
   test("equal models keep their bits", async () => {
     const perModel = statistics([positive(4), positive(5), positive(6)]);
     const same = [models[0]!, models[0]!, models[0]!];

@@ -1,5 +1,6 @@
 // A scaled base plus any multiples of the task vectors, all of each or of a random part of its entries:
-//   result = base_scale * base + sum_k (plain_k + kept_k [entry k is drawn]) (x_k - base)
+//   result = base_scale * base + sum_k (plain_k + kept_k [entry is drawn for k]) (x_k - base)
+// where kept_k counts in the variant `drawn` only.
 //
 //   stack  (1 + K, pitch) operands  base in slot 0
 //   terms  (K)            Term
@@ -10,7 +11,7 @@
 
 import package::lib::grid::{LANES, SPAN, span_of};
 import package::lib::operand::{Operand, load};
-import package::lib::random::bernoulli;
+@if(drawn) import package::lib::random::bernoulli;
 import package::lib::result::{Result, store};
 import package::lib::rounding::rounded;
 
@@ -29,6 +30,10 @@ struct Params { n4: u32, pitch: u32, k: u32, start: u32, base_scale: f32 }
 @group(0) @binding(2) var<storage, read> terms: array<Term>;
 @group(0) @binding(3) var<storage, read_write> result: array<Result>;
 
+@if(drawn) fn drawn(index: vec4u, term: Term) -> vec4<bool> {
+  return bernoulli(index, vec2u(term.key_x, term.key_y), term.threshold);
+}
+
 @compute @workgroup_size(64)
 fn add_task_vectors(
   @builtin(local_invocation_index) lane: u32,
@@ -39,19 +44,14 @@ fn add_task_vectors(
   let last = min(first + SPAN, params.n4);
   for (var i = first + lane; i < last; i += LANES) {
     let base = load(stack[i]);
-    let at = params.start + 4u * i;
-    let index = vec4u(at, at + 1u, at + 2u, at + 3u);
+    @if(drawn) let index = vec4u(params.start + 4u * i) + vec4u(0u, 1u, 2u, 3u);
     var sum = vec4f(0.0);
     for (var k = 0u; k < params.k; k++) {
-      let term = terms[k];
-      if (term.plain == 0.0 && term.kept == 0.0) { continue; }
       let d = rounded(load(stack[(k + 1u) * params.pitch + i]) - base);
-      var factor = vec4f(term.plain);
-      if (term.kept != 0.0) {
-        let drawn = bernoulli(index, vec2u(term.key_x, term.key_y), term.threshold);
-        factor += select(vec4f(0.0), vec4f(term.kept), drawn);
-      }
-      sum += rounded(factor * d);
+      var factor = vec4f(terms[k].plain);
+      @if(drawn) factor += select(vec4f(0.0), vec4f(terms[k].kept), drawn(index, terms[k]));
+      // A factor of 0 leaves its model out, even where it holds an infinity.
+      sum += select(vec4f(0.0), rounded(factor * d), factor != vec4f(0.0));
     }
     result[i] = store(rounded(rounded(params.base_scale * base) + rounded(sum)));
   }

@@ -4,14 +4,14 @@
 //   cursor     (1)        u32    in and out: candidates found so far
 //   candidates (capacity) vec2u  out: (bits, index) of those strictly between, in no order; more than capacity are dropped
 //
-// The order of candidates depends on the adapter's scheduling; the selection made from them does not.
+// With a step above 1 only every step-th 256 values are looked at. The order of candidates depends on the adapter's scheduling; the selection made from them does not.
 // Padding counts as zeros, which the host subtracts. Checked in test/gpu/select.test.ts.
 
 import package::lib::grid::{LANES, REDUCE_SPAN, span_of};
 import package::lib::magnitudes::ranked;
 @if(delta) import package::lib::operand::Operand;
 
-struct Params { n: u32, pitch: u32, slot: u32, start: u32, low: u32, high: u32, capacity: u32 }
+struct Params { n: u32, pitch: u32, slot: u32, start: u32, low: u32, high: u32, capacity: u32, step: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @if(delta) @group(0) @binding(1) var<storage, read> source: array<Operand>;
@@ -39,7 +39,7 @@ fn count(
   var at_low = vec4u(0u);
   let low = vec4i(i32(params.low));
   let high = vec4i(i32(params.high));
-  for (var i = span * REDUCE_SPAN + lane; i < last; i += LANES) {
+  for (var i = span * REDUCE_SPAN + lane; i < last; i += LANES * params.step) {
     @if(delta) let bits = ranked(source[params.slot * params.pitch + i], source[i]);
     // Padding of a stack is zero, and the host knows how many zeros to subtract; of plain values nothing is known.
     @if(!delta) let all = ranked(source[params.slot * params.pitch + i], vec4f(0.0));

@@ -1,0 +1,184 @@
+/** Commands and trees out of lineages. That the commands make the same tensors is shown in test/cli/inspect.test.ts. */
+import { describe, expect, test } from "bun:test";
+import type { LineageEntry } from "../../src/checkpoint/checkpoint.ts";
+import { lineageLines } from "../../src/inspect/lineage.ts";
+import { quote, rerun } from "../../src/inspect/rerun.ts";
+
+const step = (run: string, inputs: LineageEntry["inputs"], more: Partial<LineageEntry> = {}): LineageEntry => ({
+  script: "merge",
+  version: "0.1.0",
+  method: "linear",
+  options: {},
+  seed: 0,
+  inputs,
+  run,
+  time: "",
+  ...more,
+});
+const model = (ref: string) => ({ ref, role: "model" });
+const base = (ref: string) => ({ ref, role: "base" });
+const commands = async (...lineage: LineageEntry[]) => (await rerun(lineage)).commands;
+
+describe("commands", () => {
+  test("options, seed and filtered values", async () => {
+    const options = { weight: "0.5,-1", set: ["weight:mlp=0.2,0.8", "t:a b=1"], dtype: "BF16", compat_rounding: true };
+    expect(await commands(step("1", [model("a b/"), model("c")], { options, seed: 7 }))).toEqual([
+      `bun run merge 'a b/' c --method linear --weight 0.5,-1 --set weight:mlp=0.2,0.8 --set 't:a b=1' --dtype BF16 --compat-rounding --seed 7 -o "$out"`,
+    ]);
+  });
+
+  test("a value that looks like a flag is tied to its own", async () => {
+    const [line] = await commands(step("1", [model("a")], { options: { weight: "-0.5" } }));
+    expect(line).toContain(" --weight=-0.5 ");
+  });
+
+  test("results of earlier steps go through files, also where two steps use one", async () => {
+    const found = await commands(
+      step("1", [model("a"), model("b")]),
+      step("2", [model("run:1"), model("c")]),
+      step("3", [model("run:2"), base("run:1")], { method: "ties" }),
+    );
+    expect(found).toEqual([
+      `bun run merge a b --method linear -o "$work/1.safetensors"`,
+      `bun run merge "$work/1.safetensors" c --method linear -o "$work/2.safetensors"`,
+      `bun run merge "$work/2.safetensors" --method ties --base "$work/1.safetensors" -o "$out"`,
+    ]);
+  });
+
+  test("a base among the models keeps its place", async () => {
+    const [first] = await commands(step("1", [base("a"), model("b")], { method: "slerp", options: { t: "0.3" } }));
+    expect(first).toBe(`bun run merge a b --method slerp --base a --t 0.3 -o "$out"`);
+    const options = { weight: "0.5,0.3,1" };
+    const [last] = await commands(step("1", [model("a"), model("b"), base("c")], { method: "ties", options }));
+    expect(last).toBe(`bun run merge a b c --method ties --base c --weight 0.5,0.3,1 -o "$out"`);
+    const [apart] = await commands(step("1", [model("a"), model("b"), base("c")], { method: "ties" }));
+    expect(apart).toBe(`bun run merge a b --method ties --base c -o "$out"`);
+  });
+
+  test("models of the Hub are named at the revision they had", async () => {
+    const revision = "0123456789abcdef";
+    const refs = ["hf:o/n", "hf:o/n@main", "hf:o/n:x.safetensors"];
+    const [line] = await commands(
+      step(
+        "1",
+        refs.map((ref) => ({ ...model(ref), revision })),
+      ),
+    );
+    expect(line).toStartWith(
+      `bun run merge hf:o/n@${revision} hf:o/n@${revision} hf:o/n@${revision}:x.safetensors --method`,
+    );
+  });
+
+  test("what came through a pipe is asked for", async () => {
+    const piped = { ...model("-"), header_sha256: "ab12" };
+    const [line] = await commands(step("1", [piped, base("/dev/fd/63")], { method: "ties" }));
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: the shell fills it in
+    expect(line).toContain('"${INPUT_1:?set it to what came through - (SHA-256 of the header ab12)}" --method');
+    expect(line).toContain('INPUT_2:?set it to what came through /dev/fd/63}"');
+  });
+
+  test("a recipe is written down word for word, and a result that it names goes there", async () => {
+    const recipe = "merge_method: linear\nmodels:\n- model: ./made\n- model: it's/b\n";
+    const found = await commands(
+      step("1", [model("a"), model("b")]),
+      step("2", [model("run:1"), model("it's/b")], { options: { recipe } }),
+    );
+    expect(found).toEqual([
+      "test -e ./made || bun run merge a b --method linear -o ./made",
+      `cat > "$work/2.yml" <<'RECIPE'\n${recipe}RECIPE`,
+      `bun run merge "$work/2.yml" -o "$out"`,
+    ]);
+  });
+
+  test("the documents of one recipe are one command", async () => {
+    const recipe =
+      "name: x\nmerge_method: linear\nmodels:\n- model: a\n- model: b\n---\nmerge_method: linear\nmodels:\n- model: x\n- model: c\n";
+    const found = await commands(
+      step("1", [model("a"), model("b")], { options: { recipe } }),
+      step("2", [model("run:1"), model("c")], { options: { recipe } }),
+    );
+    expect(found.map((line) => line.split("\n")[0])).toEqual([
+      `cat > "$work/2.yml" <<'RECIPE'`,
+      `bun run merge "$work/2.yml" -o "$out"`,
+    ]);
+  });
+
+  test("a hostile lineage puts no command of its own into the script", async () => {
+    const evil = "$(touch x); `touch x` 'touch x'";
+    const [line] = await commands(
+      step("1", [model(evil), model("--out=x"), { ref: `run:${evil}`, role: evil, header_sha256: evil }], {
+        method: evil,
+        options: { [evil]: evil, set: [evil] },
+      }),
+    );
+    // The shell splits the line into the words that were meant, and runs nothing else.
+    const child = Bun.spawnSync(["sh", "-c", `INPUT_1=in; out=o; bun() { for w; do echo "<$w>"; done; }; ${line}`]);
+    expect(child.stdout.toString().trimEnd().split("\n")).toEqual(
+      [
+        "run",
+        "merge",
+        evil,
+        "./--out=x",
+        "--method",
+        evil,
+        `--${evil}`,
+        "in",
+        `--${evil}`,
+        evil,
+        "--set",
+        evil,
+        "-o",
+        "o",
+      ].map((word) => `<${word}>`),
+    );
+    expect(line).toContain(":?set it to the result of run:?(touch x)? ?touch x? ?touch x?");
+    const script = step("1", [], { script: "../evil.ts" });
+    await expect(rerun([script])).rejects.toThrow("the lineage's step 1 is by ../evil.ts, which is no script of ingot");
+  });
+
+  test("words are quoted for sh", () => {
+    expect([quote("a/b-c.d@x:y=1,2"), quote("a b"), quote("it's"), quote("$x"), quote("")]).toEqual([
+      "a/b-c.d@x:y=1,2",
+      "'a b'",
+      "'it'\\''s'",
+      "'$x'",
+      "''",
+    ]);
+  });
+});
+
+test("the tree names earlier steps by number, oldest first", () => {
+  const lines = lineageLines([
+    step("r1", [model("a"), { ...model("hf:o/n"), revision: "0123456789abcdef" }], { options: { weight: "1,2" } }),
+    step("r2", [model("run:r1"), base("b")], {
+      method: "slerp",
+      options: { t: 0.5, recipe: "x\ny\n" },
+      seed: 3,
+      time: "T",
+    }),
+  ]);
+  expect(lines).toEqual([
+    "1  merge linear  weight=1,2",
+    "   ├ model a",
+    "   └ model hf:o/n (0123456789ab)",
+    "     run r1, version 0.1.0",
+    "2  merge slerp  t=0.5 recipe=2 lines of YAML seed=3",
+    "   ├ model step 1",
+    "   └ base b",
+    "     run r2, version 0.1.0, T",
+  ]);
+});
+
+test("nothing in a tree reaches the terminal unescaped", () => {
+  const evil = "\u001b[2Jx";
+  const entry = step(evil, [{ ref: evil, role: evil, revision: evil }], {
+    script: evil,
+    method: evil,
+    options: { [evil]: evil },
+    version: evil,
+    time: evil,
+  });
+  const text = lineageLines([entry]).join("\n");
+  expect(text).not.toContain("\u001b");
+  expect(text).toContain('"\\u001b[2Jx"');
+});
