@@ -10,9 +10,11 @@ import type { AnyValues, Outcome, PlainContext } from "../cli/context.ts";
 import { humanBytes } from "../cli/format.ts";
 import { loadMethod } from "../cli/methods.ts";
 import { UserError } from "../errors.ts";
+import type { Adapter } from "../gpu/device.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { DTYPE_BYTES, parseDtype } from "../tensor/dtype.ts";
 import { Inputs, lineageInput } from "./inputs.ts";
+import { layoutOf } from "./layout.ts";
 import { mergekitNotice } from "./mergekit-options.ts";
 import type { MergeMethod } from "./method.ts";
 import { recipeFromArguments } from "./plan/arguments.ts";
@@ -176,7 +178,7 @@ async function mergeOne(
   try {
     const own = new Set(writer.tensors.map((tensor) => tensor.name));
     const tasks = plan.tensors.filter((tensor) => own.has(tensor.name));
-    retainStreams(inputs, tasks, method.passes === "many" || method.survey !== undefined);
+    retainStreams(inputs, tasks, method, gpu.adapter);
     const fromRecipe = recipe.file !== "command line";
     context.progress.start({ total: writer.bytes, unit: "bytes" });
     await mergeTensors({
@@ -218,16 +220,19 @@ const sizeOf = (outputs: readonly { name: string; bytes: number }[], name: strin
   outputs.find((tensor) => tensor.name === name)?.bytes ?? 0;
 
 /** What a pipe brings comes only once: kept is what a method looks at twice, or what several outputs or slots are made of. */
-function retainStreams(inputs: Inputs, tasks: MergePlan["tensors"], looksTwice: boolean): void {
+function retainStreams(inputs: Inputs, tasks: MergePlan["tensors"], method: MergeMethod, adapter: Adapter): void {
   const uses = new Map<TensorEntry, number>();
-  for (const { base, models } of tasks) {
-    for (const entry of base ? [base, ...models] : models) uses.set(entry, (uses.get(entry) ?? 0) + 1);
+  for (const task of tasks) {
+    // What stays on the device between passes is read once.
+    const again = method.survey || (method.passes === "many" && !layoutOf(task, "many", adapter).resident);
+    for (const entry of task.base ? [task.base, ...task.models] : task.models) {
+      uses.set(entry, (uses.get(entry) ?? 0) + (again ? 2 : 1));
+    }
   }
   for (const checkpoint of inputs.all) {
     if (!isStream(checkpoint)) continue;
     for (const [name, entry] of checkpoint.tensors) {
-      const times = uses.get(entry) ?? 0;
-      if (times > 1 || (times === 1 && looksTwice)) checkpoint.retain(name);
+      if ((uses.get(entry) ?? 0) > 1) checkpoint.retain(name);
     }
   }
 }

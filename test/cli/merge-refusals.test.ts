@@ -1,0 +1,149 @@
+/** What `merge` refuses, with which words and exit code. Nothing is written then. */
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileOf } from "../checkpoint/sample.ts";
+import { DECODER, merge, shell, tensorsOf, writeModel } from "./merge-models.ts";
+
+setDefaultTimeout(30_000); // the machine may be busy
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "ingot-merge-refusals-"));
+  for (const [i, name] of ["a", "b", "base"].entries()) writeModel(join(folder, name), tensorsOf(DECODER, i + 1));
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** Runs, and expects exit code 2 (unless told otherwise), no output and no stack; gives the message. */
+async function refused(argv: string, options: { code?: number; stdin?: Uint8Array } = {}): Promise<string> {
+  const before = readdirSync(folder);
+  const { code, err, out } = await merge(argv.split(" "), { cwd: folder, stdin: options.stdin });
+  expect([argv, code, out.length]).toEqual([argv, options.code ?? 2, 0]);
+  expect(err).not.toContain("    at ");
+  expect(err).toStartWith("merge: ");
+  expect(readdirSync(folder)).toEqual(before);
+  return err.slice("merge: ".length);
+}
+
+describe("names that are nearly right", () => {
+  const cases: [string, string][] = [
+    ["a b --method liner", "--method: unknown method liner\n  hint: did you mean linear?\n"],
+    ["a b --method linear --wieght 1", "unknown option --wieght\n  hint: did you mean --weight?\n"],
+    ["a b --method linear --set wieght=1", "--set: linear has no option wieght\n  hint: did you mean weight?\n"],
+    ["a b --method linear --density 0.5", "linear has no option --density\n  hint: methods with --density: "],
+    ["a b --density 0.5", "--density needs a --method\n  hint: methods with --density: "],
+    ["a b", "no --method and no recipe\n  hint: for example --method linear; --list shows all methods\n"],
+  ];
+  for (const [argv, message] of cases) {
+    test(argv, async () => expect(await refused(`${argv} -o x.safetensors`)).toStartWith(message));
+  }
+});
+
+describe("values and numbers of models", () => {
+  const cases: [string, string][] = [
+    ["a b --method linear", "linear needs weight for "],
+    ["a b --method linear --weight 1,2,3", "--weight has 3 values for 2 models\n"],
+    ["a b --method linear --weight x", 'weight is "x" for '],
+    ["a b --method linear --weight 1,-1", "model.embed_tokens.weight: the weights sum to 0\n"],
+    [
+      "a b --method ties --weight 1",
+      "ties needs a base model\n  hint: give it with --base, or as base_model in a recipe\n",
+    ],
+    ["a b --base base --method slerp --t 0.5", "slerp merges 1 model besides the base, found 2"],
+    ["a --base base --method passthrough", "passthrough has no use for the base base\n"],
+    ["a b --base base --method ties --weight 1 --density 1.5", "density is 1.5 for "],
+    ["a b --method linear --weight 1 --dtype float17", "--dtype float17 is no dtype\n"],
+    [
+      "a b --method linear --weight 1 --post lines",
+      "--post lines scales the change from a base, but this merge has none\n",
+    ],
+  ];
+  for (const [argv, message] of cases) {
+    test(argv, async () => expect(await refused(`${argv} -o x.safetensors`)).toContain(message));
+  }
+});
+
+describe("inputs", () => {
+  test("shapes that differ: the tensor, both shapes, both models, both architectures", async () => {
+    const shapes = { ...DECODER, "model.layers.0.mlp.up_proj.weight": [10, 8] };
+    writeModel(join(folder, "odd"), tensorsOf(shapes, 4), { "config.json": { model_type: "mistral" } });
+    expect(await refused("a odd --method linear --weight 1 -o x.safetensors")).toBe(
+      "model.layers.0.mlp.up_proj.weight is (12, 8) in a but (10, 8) in odd\n" +
+        "  hint: these are different architectures (llama, mistral); merge needs one\n",
+    );
+  });
+
+  test("nothing there, no weights, pickled weights, text", async () => {
+    expect(await refused("nowhere b --method karcher")).toStartWith("nowhere: no such file or folder\n");
+    for (const [name, file] of [
+      ["empty", "config.json"],
+      ["pickled", "pytorch_model.bin"],
+    ] as const) {
+      mkdirSync(join(folder, name));
+      writeFileSync(join(folder, name, file), "{}");
+    }
+    expect(await refused("empty b --method karcher")).toBe(
+      "empty is a folder without weights\n  hint: expected model.safetensors or shards with an index\n",
+    );
+    expect(await refused("pickled b --method karcher")).toBe(
+      "pickled holds pickled weights (pytorch_model.bin) but no safetensors\n" +
+        "  hint: convert them with a safetensors tool first; pickled weights can run code when they are opened\n",
+    );
+    writeFileSync(join(folder, "text.safetensors"), '{"text": "hello"}\n{"text": "you"}\n');
+    expect(await refused("text.safetensors b --method karcher")).toContain("text.safetensors");
+  });
+
+  test.skipIf(process.platform === "win32" || process.getuid?.() === 0)("a file that may not be read", async () => {
+    writeModel(join(folder, "locked.safetensors"), tensorsOf(DECODER, 1));
+    await shell("chmod 000 locked.safetensors", folder);
+    expect(await refused("locked.safetensors b --method karcher")).toContain("locked.safetensors");
+  });
+
+  test("a file that is cut short", async () => {
+    const whole = fileOf(tensorsOf(DECODER, 1));
+    writeFileSync(join(folder, "cut.safetensors"), whole.subarray(0, whole.length - 10));
+    expect(await refused("cut.safetensors b --method karcher")).toContain("cut.safetensors");
+  });
+
+  test("a pipe that is cut short in a large tensor, while chunks of it are at work", async () => {
+    const shapes = { "a.weight": [8, 16], "w.weight": [1100, 1024], "z.weight": [1100, 1024] };
+    const [whole, other] = [1, 2].map((seed) => fileOf(tensorsOf(shapes, seed)));
+    writeFileSync(join(folder, "large.safetensors"), other!);
+    const stdin = whole!.subarray(0, whole!.length - 1000);
+    for (const method of ["karcher", "ties --base large.safetensors --weight 1 --density 0.3", "linear --weight 1"]) {
+      const models = method.startsWith("ties") ? "-" : "- large.safetensors";
+      for (const out of ["-", "torn.safetensors"]) {
+        const before = readdirSync(folder);
+        const { code, err } = await merge(`${models} --method ${method} -q -o ${out}`.split(" "), {
+          cwd: folder,
+          stdin,
+        });
+        expect(err).toMatch(/^merge: stdin was cut short: it ended in tensor z\.weight .*\n {2}hint: .*\n$/);
+        expect([code, readdirSync(folder)]).toEqual([2, before]);
+      }
+    }
+    rmSync(join(folder, "large.safetensors"));
+  });
+
+  test("a quantized model", async () => {
+    const shapes = { ...DECODER, "model.layers.0.mlp.up_proj.weight": ["I8", [12, 8]] as const };
+    const config = { model_type: "llama", quantization_config: { quant_method: "gptq" } };
+    writeModel(join(folder, "packed"), tensorsOf(shapes, 4), { "config.json": config });
+    expect(await refused("packed b --method karcher")).toContain("packed is quantized (gptq): ");
+    expect(await refused("a packed --method karcher")).toContain("packed is quantized (gptq): ");
+  });
+});
+
+describe("outputs", () => {
+  test.skipIf(process.platform !== "linux" || !Bun.which("script"))("a terminal", async () => {
+    const { text, code } = await shell(`script -qec "$MERGE a b --method karcher" /dev/null`, folder);
+    expect(text.replaceAll("\r\n", "\n")).toContain("merge: the result is binary and stdout is a terminal\n");
+    expect(code).toBe(2);
+  });
+
+  test("kinds of files that are not written", async () => {
+    expect(await refused("a b --method karcher -o x.gguf")).toStartWith("x.gguf cannot be written\n");
+    expect(await refused("a b --method karcher -o x.bin")).toStartWith("x.bin cannot be written\n");
+  });
+});

@@ -1,0 +1,233 @@
+/** What `merge` computes from its flags: types, weights, filters, gradients; and which tensors it leaves as they are. */
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Dtype } from "../../src/tensor/dtype.ts";
+import { bytesOf } from "../checkpoint/sample.ts";
+import { EPSILON, expectWithin, rounded } from "../support/floats.ts";
+import {
+  DECODER,
+  floatsOf,
+  merge,
+  type Read,
+  readTensors,
+  type Shapes,
+  tensorsOf,
+  writeModel,
+} from "./merge-models.ts";
+
+setDefaultTimeout(30_000); // the machine may be busy
+
+const TRAIN = join(import.meta.dir, "../golden/train");
+const UP0 = "model.layers.0.mlp.up_proj.weight";
+const UP1 = "model.layers.1.mlp.up_proj.weight";
+const NORM = "model.norm.weight";
+
+let folder: string;
+const [a, b, base] = [1, 2, 3].map((seed) => tensorsOf(DECODER, seed)) as ReturnType<typeof tensorsOf>[];
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "ingot-merge-values-"));
+  for (const [name, tensors] of Object.entries({ a, b, base })) writeModel(join(folder, name), tensors!);
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+async function merged(argv: string): Promise<Map<string, Read>> {
+  const { code, err, out } = await merge(`${argv} -q`.split(" "), { cwd: folder });
+  expect([argv, code, err]).toEqual([argv, 0, expect.any(String)]);
+  return readTensors(out);
+}
+
+const valuesOf = (model: typeof a, name: string): Float32Array => floatsOf(model!.find((one) => one.name === name)!);
+
+/** Expects sum_k weights[k] * model k, for a tensor of a and b, to one part in a million of the largest value. */
+function expectSum(found: Map<string, Read>, name: string, weights: readonly [number, number]): void {
+  const [x, y] = [valuesOf(a, name), valuesOf(b, name)];
+  const wanted = Float64Array.from(x, (value, i) => weights[0] * value + weights[1] * y[i]!);
+  expectWithin(found.get(name)!.floats, wanted, () => 1e-6, name);
+}
+
+describe("weights", () => {
+  test("one per model, negative ones too", async () => {
+    const found = await merged("a b --method linear --weight 1.5,-0.5");
+    for (const name of Object.keys(DECODER)) expectSum(found, name, [1.5, -0.5]);
+    const task = await merged("a --base b --method task-arithmetic --weight -0.5");
+    for (const name of Object.keys(DECODER)) expectSum(task, name, [-0.5, 1.5]);
+  });
+
+  test("a filter decides for the tensors that it names, and the rest keep the plain value", async () => {
+    const found = await merged("a b --method linear --weight 0.5 --set weight:mlp=0.2,0.8");
+    expectSum(found, UP0, [0.2, 0.8]);
+    expectSum(found, UP1, [0.2, 0.8]);
+    expectSum(found, NORM, [0.5, 0.5]);
+  });
+
+  test("in brackets they are a gradient over depth; outside the blocks its start counts", async () => {
+    const found = await merged("a b --method linear --weight [1,0],[0,1]");
+    expectSum(found, UP0, [1, 0]);
+    expectSum(found, UP1, [0, 1]);
+    expectSum(found, NORM, [1, 0]);
+    const slerped = await merged("b --base a --method slerp --t 0,1");
+    expectSum(slerped, UP0, [1, 0]);
+    expectSum(slerped, UP1, [0, 1]);
+  });
+
+  test("a model listed twice counts once, or twice with --allow-duplicates", async () => {
+    expectSum(await merged("a b b --method linear --weight 1"), UP0, [0.5, 0.5]);
+    expectSum(await merged("a b b --method linear --weight 1 --allow-duplicates"), UP0, [1 / 3, 2 / 3]);
+  });
+});
+
+test("--post lines scales the change from the base by depth", async () => {
+  const found = await merged(
+    "a --base b --method task-arithmetic --weight 1 --post lines --lines-alpha 0.25 --lines-beta 0.5",
+  );
+  expectSum(found, UP0, [0.25, 0.75]);
+  expectSum(found, UP1, [0.75, 0.25]);
+  expectSum(found, NORM, [0.25, 0.75]);
+});
+
+describe("types", () => {
+  test("--out-dtype rounds the result to nearest even once", async () => {
+    const exact = await merged("a b --method linear --weight 0.3,0.7");
+    for (const [typed, dtype] of [
+      ["float16", "F16"],
+      ["bfloat16", "BF16"],
+    ] as const) {
+      const found = await merged(`a b --method linear --weight 0.3,0.7 --out-dtype ${typed}`);
+      for (const [name, read] of found) {
+        expect([name, read.dtype]).toEqual([name, dtype]);
+        expect([name, read.floats]).toEqual([name, rounded(exact.get(name)!.floats, dtype)]);
+      }
+    }
+  });
+
+  test("--dtype rounds the inputs first and is the output's type", async () => {
+    const found = await merged("a b --method linear --weight 1 --dtype bfloat16");
+    for (const [name, read] of found) {
+      const [x, y] = [a, b].map((model) => rounded(valuesOf(model!, name), "BF16"));
+      const wanted = rounded(
+        x!.map((value, i) => (value + y![i]!) / 2),
+        "BF16",
+      );
+      expect([name, read.dtype]).toEqual([name, "BF16"]);
+      expectWithin(read.floats, wanted, (i) => 2 * EPSILON.BF16 * Math.abs(wanted[i]!), name);
+    }
+    const wide = await merged("a b --method linear --weight 1 --dtype bfloat16 --out-dtype float32");
+    for (const [name, read] of wide) expect([name, read.dtype]).toEqual([name, "F32"]);
+  });
+
+  test("F64 and F8 outputs", async () => {
+    const exact = await merged("a b --method linear --weight 0.3,0.7");
+    for (const dtype of ["F64", "F8_E4M3", "F8_E5M2"] as const) {
+      const shapes = Object.fromEntries(
+        Object.entries(DECODER).map(([name, shape]) => [name, [dtype, shape]]),
+      ) as Shapes;
+      for (const [i, name] of [`a-${dtype}`, `b-${dtype}`].entries())
+        writeModel(join(folder, name), tensorsOf(shapes, i + 1));
+      const found = await merged(`a-${dtype} b-${dtype} --method linear --weight 0.3,0.7`);
+      for (const [name, read] of found) {
+        expect([name, read.dtype]).toEqual([name, dtype]);
+        const [x, y] = [1, 2].map((seed) => floatsOf(tensorsOf(shapes, seed).find((one) => one.name === name)!));
+        const sum = x!.map((value, i) => 0.3 * value + 0.7 * y![i]!);
+        // A sum halfway between two values may fall to either; small ones have a fixed distance.
+        const apart = { F64: 1e-6, F8_E4M3: 2 ** -3, F8_E5M2: 2 ** -2 }[dtype];
+        const least = { F64: 1e-7, F8_E4M3: 2 ** -9, F8_E5M2: 2 ** -16 }[dtype];
+        expectWithin(read.floats, rounded(sum, dtype), (i) => Math.max(apart * Math.abs(sum[i]!), least), name);
+        if (dtype === "F64") expectWithin(read.floats, exact.get(name)!.floats, () => 1e-6, name);
+      }
+    }
+  });
+
+  test("inputs of several types", async () => {
+    const types: Dtype[] = ["F32", "BF16", "F16", "F64"];
+    for (const [i, dtype] of types.entries()) writeModel(join(folder, `in-${dtype}`), tensorsOf(DECODER, i + 1, dtype));
+    const models = types.map((dtype) => `in-${dtype}`).join(" ");
+    const found = await merged(`${models} --method linear --weight 1`);
+    for (const [name, read] of found) {
+      const inputs = types.map((dtype, i) =>
+        floatsOf(tensorsOf(DECODER, i + 1, dtype).find((one) => one.name === name)!),
+      );
+      const wanted = Float64Array.from(inputs[0]!, (_, i) => inputs.reduce((sum, x) => sum + x[i]!, 0) / 4);
+      expect([name, read.dtype]).toEqual([name, "F32"]);
+      expectWithin(read.floats, wanted, () => 1e-7, name);
+    }
+  });
+});
+
+describe("tensors of odd kinds", () => {
+  const odd: Shapes = {
+    "empty.weight": [0, 8],
+    "scalar.weight": [],
+    "one.weight": [1],
+    "counts.weight": ["I64", [5]],
+    "mask.weight": ["BOOL", [7]],
+    "model.rotary_emb.inv_freq": [4],
+    'quote"s \\ and \u00e9\u{1f600}\n.weight': [3],
+    __proto__x: [3],
+    constructor: [2, 3],
+    "": [2],
+  };
+
+  test("integers and buffers are copied, empty tensors and scalars come through, any name will do", async () => {
+    const [x, y] = [7, 8].map((seed) => tensorsOf(odd, seed));
+    writeModel(join(folder, "odd-x.safetensors"), x!);
+    writeModel(join(folder, "odd-y.safetensors"), y!);
+    for (const method of ["linear --weight 1", "karcher", "ties --base odd-x.safetensors --weight 1"]) {
+      const models = method.startsWith("ties") ? "odd-y.safetensors" : "odd-x.safetensors odd-y.safetensors";
+      const found = await merged(`${models} --method ${method}`);
+      expect([...found.keys()].sort()).toEqual(Object.keys(odd).sort());
+      for (const { name, data, shape } of x!) {
+        expect([name, found.get(name)!.shape]).toEqual([name, shape]);
+        if (/counts|mask|inv_freq|empty/.test(name)) expect([name, found.get(name)!.data]).toEqual([name, data]);
+        else expect([name, found.get(name)!.data]).not.toEqual([name, data]);
+      }
+    }
+  });
+});
+
+describe("adapters", () => {
+  for (const kind of ["basic", "dora"]) {
+    test(`base+adapter is the merged model of ${kind}`, async () => {
+      const { mergeOnCpu } = await import("../../src/checkpoint/adapter.ts");
+      const { open } = await import("../../src/checkpoint/open.ts");
+      const ref = `${TRAIN}/lora-base+${TRAIN}/lora-${kind}`;
+      const found = await merged(`${ref} --method passthrough`);
+      const checkpoint = await open(ref);
+      let changed = 0;
+      for (const [name, entry] of checkpoint.tensors) {
+        const read = found.get(name)!;
+        if (!entry.patch) {
+          expect([name, read.data]).toEqual([name, await bytesOf(entry)]);
+          continue;
+        }
+        changed++;
+        const wanted = await mergeOnCpu(entry);
+        expectWithin(read.floats, wanted, (i) => 1e-5 * (Math.abs(wanted[i]!) + 0.01), name);
+      }
+      checkpoint.close();
+      expect(changed).toBeGreaterThan(3);
+      const half = await merged(`${ref} ${TRAIN}/lora-base --method linear --weight 1`);
+      for (const [name, read] of found) {
+        const plain = readTensors(new Uint8Array(await Bun.file(`${TRAIN}/lora-base/model.safetensors`).arrayBuffer()));
+        const other = plain.get(name)!.floats;
+        expectWithin(
+          half.get(name)!.floats,
+          read.floats.map((x, i) => (x + other[i]!) / 2),
+          () => 1e-5,
+          name,
+        );
+      }
+    });
+  }
+
+  test("a folder with a plus in its name is that folder", async () => {
+    mkdirSync(join(folder, "x+y"));
+    writeModel(join(folder, "x+y"), a!);
+    writeFileSync(join(folder, "plus.yml"), "merge_method: passthrough\nmodels: [{model: {model: {path: ./x+y}}}]\n");
+    for (const argv of ["x+y --method passthrough", "plus.yml"]) {
+      const found = await merged(argv);
+      for (const { name, data } of a!) expect([name, found.get(name)!.data]).toEqual([name, data]);
+    }
+  });
+});

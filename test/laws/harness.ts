@@ -1,0 +1,137 @@
+/** Any merge method over whole models in memory: what it is given when nothing is said, and what it writes. */
+import { readdirSync } from "node:fs";
+import path from "node:path";
+import type { TensorEntry } from "../../src/checkpoint/checkpoint.ts";
+import { methodNames } from "../../src/cli/methods.ts";
+import type { OptionSpec } from "../../src/cli/options.ts";
+import type { Gpu } from "../../src/gpu/gpu.ts";
+import type { JobSettings } from "../../src/merge/job.ts";
+import type { MergeMethod } from "../../src/merge/method.ts";
+import { mergeTensors, type ValuedTask } from "../../src/merge/run.ts";
+import { decodeFloats } from "../../src/tensor/decode.ts";
+import type { Dtype } from "../../src/tensor/dtype.ts";
+import type { OperandDtype } from "../../src/tensor/load.ts";
+import { entryOf } from "../support/entry.ts";
+import { normals } from "../support/random.ts";
+
+const FOLDER = path.join(import.meta.dir, "../../src/merge");
+
+/** Every method of the folder with the name of its file, so that a new file is covered as soon as it is there. */
+export async function allMethods(): Promise<{ file: string; method: MergeMethod }[]> {
+  const files = new Set(readdirSync(FOLDER));
+  return Promise.all(
+    methodNames("merge")
+      .filter((name) => files.has(`${name}.ts`))
+      .map(async (file) => ({ file, method: (await import(path.join(FOLDER, `${file}.ts`))).method as MergeMethod })),
+  );
+}
+
+/** Values by tensor name. */
+export type Model = ReadonlyMap<string, Float32Array>;
+export type Shapes = Readonly<Record<string, readonly number[]>>;
+
+/** Odd sizes, one and two axes, two blocks, an embedding and a head. */
+export const SHAPES: Shapes = {
+  "model.embed_tokens.weight": [7, 5],
+  "model.layers.0.mlp.up_proj.weight": [5, 51],
+  "model.layers.0.norm.weight": [255],
+  "model.layers.1.mlp.up_proj.weight": [5, 51],
+  "model.layers.1.norm.weight": [257],
+  "model.norm.weight": [3],
+  "scale.weight": [1],
+  "lm_head.weight": [4, 16],
+};
+
+export const sizeOf = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
+
+/** A model of normal values. */
+export const modelOf = (seed: number, shapes: Shapes = SHAPES, deviation = 1, mean = 0): Model =>
+  new Map(
+    Object.entries(shapes).map(([name, shape], i) => [name, normals(100 * seed + i, sizeOf(shape), deviation, mean)]),
+  );
+
+/** What a test or a user would give for an option that must be given. `side` is a checkpoint beside the models. */
+function sensible(spec: OptionSpec, side: string): unknown {
+  if (spec.default !== undefined || !spec.required) return spec.default;
+  if (spec.type.includes("integer")) return 1;
+  if (spec.type.includes("number")) return 0.5;
+  if (spec.type === "string") return side;
+  throw new Error(`no value comes to mind for an option of type ${spec.type}`);
+}
+
+/** Fewer rounds than the default where a method iterates: laws hold for any number. */
+const QUICK: Record<string, unknown> = { steps: 3 };
+
+export interface Given {
+  readonly models: readonly Model[];
+  readonly base?: Model | undefined;
+  readonly shapes?: Shapes;
+  /** Values that differ from the defaults; arrays for options that go per model. */
+  readonly values?: Readonly<Record<string, unknown>>;
+  /** Types of the inputs: of all, or of base and models in turn. */
+  readonly dtype?: Dtype | readonly Dtype[];
+  readonly outDtype?: Dtype;
+  readonly workDtype?: OperandDtype;
+  readonly settings?: Partial<JobSettings>;
+  /** Positions of the models in the recipe. */
+  readonly modelIndex?: readonly number[];
+  /** Path of a checkpoint for options that name one. */
+  readonly side?: string;
+  /** Wraps every input. */
+  readonly wrap?: (entry: TensorEntry) => TensorEntry;
+}
+
+function tasksOf(method: MergeMethod, given: Given): ValuedTask[] {
+  const { models, base, shapes = SHAPES, wrap = (entry) => entry } = given;
+  const types = (i: number): Dtype => (typeof given.dtype === "string" ? given.dtype : (given.dtype?.[i] ?? "F32"));
+  const value = (name: string, spec: OptionSpec, model: number): unknown => {
+    const told = given.values?.[name];
+    if (told === undefined && name in QUICK && !spec.per) return QUICK[name];
+    if (told === undefined) return sensible(spec, given.side ?? "");
+    return spec.per === "model" && Array.isArray(told) ? told[model] : told;
+  };
+  const options = Object.entries(method.options);
+  return Object.entries(shapes).map(([name, shape]) => {
+    const layer = /layers\.(\d+)\./.exec(name)?.[1];
+    const entry = (model: Model, i: number) => wrap(entryOf(name, types(i), shape, model.get(name)!));
+    return {
+      kind: "merge",
+      name,
+      shape,
+      outDtype: given.outDtype ?? "F32",
+      workDtype: given.workDtype ?? "F32",
+      ...(base && { base: entry(base, 0) }),
+      models: models.map((model, i) => entry(model, base ? i + 1 : i)),
+      modelIndex: given.modelIndex ?? models.map((_, i) => i),
+      ...(layer !== undefined && { layer: Number(layer), depth: Number(layer) }),
+      values: Object.fromEntries(options.flatMap(([key, spec]) => (spec.per ? [] : [[key, value(key, spec, 0)]]))),
+      perModel: models.map((_, i) =>
+        Object.fromEntries(options.flatMap(([key, spec]) => (spec.per ? [[key, value(key, spec, i)]] : []))),
+      ),
+    };
+  });
+}
+
+/** Merges whole models; gives the bytes of every tensor. */
+export async function mergedBytes(gpu: Gpu, method: MergeMethod, given: Given): Promise<Map<string, Uint8Array>> {
+  const tasks = tasksOf(method, given);
+  const parts = new Map<string, Uint8Array[]>(tasks.map(({ name }) => [name, []]));
+  await mergeTensors({
+    gpu,
+    method,
+    tasks,
+    sink: {
+      async write(name, bytes) {
+        parts.get(name)!.push(bytes.slice());
+      },
+    },
+    settings: { seed: 0, compatRounding: false, compatBugs: false, ...given.settings },
+  });
+  return new Map([...parts].map(([name, list]) => [name, new Uint8Array(Buffer.concat(list))]));
+}
+
+/** Merges whole models; gives the values of every tensor. */
+export async function merged(gpu: Gpu, method: MergeMethod, given: Given): Promise<Model> {
+  const bytes = await mergedBytes(gpu, method, given);
+  return new Map([...bytes].map(([name, data]) => [name, decodeFloats(data, given.outDtype ?? "F32")]));
+}

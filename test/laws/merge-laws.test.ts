@@ -1,0 +1,259 @@
+/** What holds for every merge method, found in the folder: new ones are covered as soon as their file is there. */
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { TensorEntry } from "../../src/checkpoint/checkpoint.ts";
+import { commonOptions, joinTables } from "../../src/cli/common.ts";
+import type { Gpu } from "../../src/gpu/gpu.ts";
+import { mergekitOptions } from "../../src/merge/mergekit-options.ts";
+import type { MergeMethod } from "../../src/merge/method.ts";
+import { validator } from "../../src/merge/plan/values.ts";
+import { encodeFloats } from "../../src/tensor/decode.ts";
+import type { Dtype } from "../../src/tensor/dtype.ts";
+import { fileOf } from "../checkpoint/sample.ts";
+import { EPSILON, expectWithin, rounded } from "../support/floats.ts";
+import { sharedGpu } from "../support/gpu.ts";
+import { allMethods, type Given, type Model, merged, mergedBytes, modelOf, SHAPES, type Shapes } from "./harness.ts";
+
+setDefaultTimeout(30_000); // the machine may be busy
+
+/** Methods whose result is by design not the model that all inputs are. */
+const CHANGES_EQUAL_INPUTS: Record<string, string> = {
+  weight_align: "rescales rows of one model's head",
+};
+
+/** Methods for which equal models with another base do not give that model. */
+const MORE_THAN_THE_MODEL: Record<string, string> = {
+  ...CHANGES_EQUAL_INPUTS,
+  admm: "goes on past the models by their last step",
+  slerp: "goes part of the way from base to model",
+  nearswap: "takes far values in part",
+  extrapolate: "goes beyond base or model",
+  edg: "goes beyond the base, at random entries",
+  lines: "scales the change by depth",
+  ema: "keeps a share of the base",
+  arcee_fusion: "takes the values whose change stands out",
+  fedfix: "weighs a client by the intervals that its update took",
+  doge: "keeps the largest changes, scaled by their length",
+  pcb: "keeps the best tenth of the change",
+};
+
+/** Methods for which the models' order says something. */
+const ORDERED: Record<string, string> = {
+  ema: "a sequence in time",
+  layer_swap: "outer and inner model",
+};
+
+const methods = await allMethods();
+let gpu: Gpu;
+let folder: string;
+
+/** Writes a model as a file, for options that name a checkpoint. */
+async function sideFile(name: string, model: Model, shapes: Shapes = SHAPES): Promise<string> {
+  const tensors = [...model].map(([key, values]) => {
+    const data = encodeFloats(values, "F32");
+    return { name: key, dtype: "F32" as const, shape: [...shapes[key]!], bytes: data.length, data };
+  });
+  const path = join(folder, `${name}.safetensors`);
+  await Bun.write(path, fileOf(tensors));
+  return path;
+}
+
+/** Positive, so that it can be a model and a table of statistics at once. */
+const positive = new Map([...modelOf(9)].map(([name, values]) => [name, values.map((x) => Math.abs(x) + 0.1)]));
+let side: string;
+
+beforeAll(async () => {
+  gpu = await sharedGpu();
+  folder = mkdtempSync(join(tmpdir(), "ingot-laws-"));
+  side = await sideFile("side", positive);
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** As many models as the method takes, three if it leaves that open. */
+const countOf = ({ models: [, most] }: MergeMethod): number => Math.min(most, 3);
+
+const wantsBase = ({ base }: MergeMethod): boolean => base === "required" || base === "optional";
+
+/** Distinct models, and a base where the method knows one. */
+function inputs(method: MergeMethod, shapes: Shapes = SHAPES, values: Given["values"] = {}): Given {
+  const models = Array.from({ length: countOf(method) }, (_, i) => modelOf(i + 1, shapes));
+  return { models, shapes, values, side, ...(wantsBase(method) && { base: modelOf(0, shapes) }) };
+}
+
+const largest = (values: Float32Array): number => values.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
+
+/** Expects equal models, to `relative` of each tensor's largest value. */
+function expectModel(found: Model, wanted: Model, relative: number): void {
+  expect([...found.keys()]).toEqual([...wanted.keys()]);
+  for (const [name, values] of wanted) {
+    const tolerance = relative * largest(values);
+    expectWithin(found.get(name)!, values, () => tolerance, `value of ${name}`);
+  }
+}
+
+/** Options that make a method drop values, where it has them. */
+const sparse = (method: MergeMethod): Record<string, unknown> => ({
+  ...("density" in method.options && { density: 0.5 }),
+  ...("select_topk" in method.options && { select_topk: 0.5 }),
+});
+
+/** Half of a single value is none, which some methods refuse. */
+const { "scale.weight": _single, ...SEVERAL } = SHAPES;
+
+test("there are methods", () => expect(methods.length).toBeGreaterThan(20));
+
+test("exceptions name methods that exist", () => {
+  const names = methods.map(({ method }) => method.name);
+  for (const name of Object.keys({ ...MORE_THAN_THE_MODEL, ...ORDERED })) expect(names).toContain(name);
+});
+
+for (const { file, method } of methods) {
+  describe(method.name, () => {
+    test("says what it is, where it comes from, and what its options do", async () => {
+      expect(method.name).toMatch(/^[a-z][a-z0-9]*(_[a-z0-9]+)*$/);
+      expect(method.name.replaceAll("_", "-")).toBe(file);
+      expect(method.title).not.toBe("");
+      expect(method.cite).toMatch(/^(arXiv:\d{4}\.\d{4,5}|doi:10\.\d{4,}\/\S+|mergekit|https:\/\/\S+)$/);
+      expect(method.about.length).toBeGreaterThan(15);
+      expect(method.about.length).toBeLessThan(100);
+      expect(method.about).toMatch(/[^.]$/);
+      const [least, most] = method.models;
+      expect([least >= 1, most >= least]).toEqual([true, true]);
+      const source = await Bun.file(join(import.meta.dir, `../../src/merge/${file}.ts`)).text();
+      expect(source.startsWith("/**\n")).toBe(true);
+      joinTables(commonOptions("merge"), mergekitOptions, method.options);
+      for (const [name, spec] of Object.entries(method.options)) {
+        expect([name, spec.help.length > 8, spec.help.length < 120]).toEqual([name, true, true]);
+        expect([name, spec.help]).toEqual([name, expect.stringMatching(/[^.]$/)]);
+        const check = await validator(name, spec); // throws for a type that cannot be read
+        if (spec.default !== undefined)
+          expect([name, check(spec.default, "the default")]).toEqual([name, spec.default]);
+        expect([name, spec.required === true && spec.default !== undefined]).toEqual([name, false]);
+      }
+    });
+
+    test.skipIf(method.name in CHANGES_EQUAL_INPUTS)("equal inputs return themselves", async () => {
+      const models = Array(countOf(method)).fill(positive);
+      const found = await merged(gpu, method, { models, side, ...(wantsBase(method) && { base: positive }) });
+      expectModel(found, positive, 1e-6);
+    });
+
+    test.skipIf(method.name in MORE_THAN_THE_MODEL)("equal models return themselves, whatever the base", async () => {
+      for (const count of new Set([countOf(method), Math.min(method.models[1], 9), method.models[0]])) {
+        const models = Array(count).fill(positive);
+        const weight = Array(count).fill(1 / count); // 1 in all, for methods that do not normalize
+        const given = { models, side, values: { ...("weight" in method.options && { weight }) } };
+        const found = await merged(gpu, method, { ...given, ...(wantsBase(method) && { base: modelOf(0) }) });
+        expectModel(found, positive, 3e-6);
+      }
+    });
+
+    test.skipIf(method.name in ORDERED || method.models[1] === 1)(
+      "the order of models that count alike is no matter",
+      async () => {
+        const given = inputs(method);
+        const models = given.models;
+        const order = models.length === 2 ? [1, 0] : [2, 0, 1];
+        const turned = { ...given, models: order.map((i) => models[i]!), modelIndex: order };
+        expectModel(await merged(gpu, method, turned), await merged(gpu, method, given), 1e-6);
+      },
+    );
+
+    test.skipIf(!("lambda" in method.options && wantsBase(method)))("lambda 0 returns the base", async () => {
+      const given = inputs(method, SEVERAL, { lambda: 0, ...sparse(method) });
+      expectModel(await merged(gpu, method, given), given.base!, 0);
+    });
+
+    test("the output is finite, and the same seed gives the same bytes", async () => {
+      const given = inputs(method, SEVERAL, sparse(method));
+      const first = await mergedBytes(gpu, method, given);
+      for (const bytes of first.values()) {
+        for (const x of new Float32Array(bytes.buffer)) if (!Number.isFinite(x)) throw new Error(`${x} in the output`);
+      }
+      const again = await mergedBytes(gpu, method, given);
+      for (const [name, bytes] of first) expect([name, again.get(name)]).toEqual([name, bytes]);
+    });
+
+    test("a tensor of many chunks is merged as in one", async () => {
+      const shapes = { ...SEVERAL, "model.layers.0.wide.weight": [41, 257], "model.layers.1.deep.weight": [1031, 3] };
+      const given = inputs(method, shapes, sparse(method));
+      const wide = new Map(
+        [...modelOf(8, shapes)].map(([name, values]) => [name, values.map((x) => Math.abs(x) + 0.1)]),
+      );
+      const long = { ...given, side: await sideFile("wide", wide, shapes) };
+      const whole = await merged(gpu, method, long);
+      for (const chunkValues of [300, 1028]) {
+        const cut = await merged(gpu, method, { ...long, settings: { chunkValues } });
+        expectModel(cut, whole, method.passes === "one" && !method.survey ? 0 : 1e-6);
+      }
+    });
+
+    test("empty tensors and scalars come through", async () => {
+      const shapes = { "model.layers.0.none.weight": [0, 8], "model.layers.0.scalar": [], "lm_head.weight": [4, 3] };
+      const given = inputs(method, shapes, sparse(method));
+      const values = "density" in method.options ? { density: 1 } : {};
+      const other = await sideFile("odd", modelOf(8, shapes, 0.01, 1), shapes);
+      const found = await merged(gpu, method, { ...given, values, side: other });
+      expect([...found].map(([name, { length }]) => [name, length])).toEqual([
+        ["model.layers.0.none.weight", 0],
+        ["model.layers.0.scalar", 1],
+        ["lm_head.weight", 12],
+      ]);
+      for (const data of found.values()) expect(data.every(Number.isFinite)).toBe(true);
+    });
+
+    test("inputs of every type count for what they hold", async () => {
+      const given = inputs(method);
+      for (const dtype of ["BF16", "F16", "F64", "F8_E4M3", "F8_E5M2"] as const) {
+        const round = (model: Model): Model => new Map([...model].map(([name, data]) => [name, rounded(data, dtype)]));
+        const held = { ...given, models: given.models.map(round), ...(given.base && { base: round(given.base) }) };
+        expectModel(await merged(gpu, method, { ...held, dtype }), await merged(gpu, method, held), 1e-6);
+        const types: Dtype[] = [dtype, "F32", dtype, "F32"];
+        expectModel(await merged(gpu, method, { ...held, dtype: types }), await merged(gpu, method, held), 1e-6);
+      }
+    });
+
+    test("outputs of every type are the result, rounded once", async () => {
+      const given = inputs(method);
+      const exact = await merged(gpu, method, given);
+      for (const outDtype of ["BF16", "F16", "F64", "F8_E4M3", "F8_E5M2"] as const) {
+        const found = await merged(gpu, method, { ...given, outDtype });
+        for (const [name, values] of exact) {
+          const wanted = rounded(values, outDtype);
+          // Compilers may fuse differently per variant: a value beside a boundary may round to the other side.
+          const step = { BF16: 2 * EPSILON.BF16, F16: 2 * EPSILON.F16, F64: 1e-6, F8_E4M3: 2 ** -3, F8_E5M2: 2 ** -2 };
+          const off = [...wanted].filter((x, i) => !Object.is(x, found.get(name)![i]) && x !== found.get(name)![i]);
+          expectWithin(
+            found.get(name)!,
+            wanted,
+            (i) => step[outDtype] * Math.abs(wanted[i]!) + 1e-6,
+            `value of ${name}`,
+          );
+          if (outDtype !== "F64") expect([name, off.length <= 1 + 0.01 * wanted.length]).toEqual([name, true]);
+        }
+      }
+    });
+
+    test.skipIf(method.passes !== "one" || method.survey !== undefined)(
+      "reads every byte once, as a pipe gives it",
+      async () => {
+        const once = (entry: TensorEntry): TensorEntry => {
+          const seen = new Uint8Array(entry.bytes);
+          return {
+            ...entry,
+            async read(into, offset) {
+              if (seen.subarray(offset, offset + into.length).some((x) => x !== 0)) throw new Error("read twice");
+              seen.fill(1, offset, offset + into.length);
+              await entry.read(into, offset);
+            },
+          };
+        };
+        const given = inputs(method);
+        const found = await merged(gpu, method, { ...given, wrap: once, settings: { chunkValues: 100 } });
+        expectModel(found, await merged(gpu, method, given), 0);
+      },
+    );
+  });
+}
