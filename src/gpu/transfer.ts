@@ -15,7 +15,7 @@ const WRITE = 2;
 
 /** Small transfers share buffers of one size, large ones another, so that neither wastes much. */
 const SIZES = [64 << 10, 2 << 20, 16 << 20];
-const PER_SIZE = 12;
+const PER_SIZE = 6;
 
 const classOf = (bytes: number): number => SIZES.find((size) => size >= bytes) ?? Math.ceil(bytes / 4096) * 4096;
 

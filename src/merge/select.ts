@@ -89,6 +89,9 @@ const STEP = 8;
 const sampleSize = (size: number): number =>
   size >= LARGE ? 1 << 13 : Math.min(size, Math.ceil((3 * size) ** (2 / 3)));
 
+/** Candidates of one pass at most: 32 MB of them. */
+const MOST_CANDIDATES = 1 << 22;
+
 /** Width of the bracket in standard deviations of the sample's rank: at first, and when that was too narrow. */
 const MARGINS = [3, 12];
 
@@ -241,61 +244,66 @@ async function narrow(job: MergeJob, group: readonly Search[], deviations: numbe
 async function tally(job: MergeJob, group: readonly Search[], step: number): Promise<Tally[]> {
   const { gpu } = job;
   const { ranked } = group[0]!;
-  const kernel = await gpu.kernel("select/count", { flags: ranked.flags });
-  const capacity = Math.ceil(ranked.size / 24 / step) + 1024;
-  const candidates = group.map(() => gpu.buffer(8 * capacity, `${job.name} candidates`));
-  const cursors = group.map(() => gpu.upload(new Uint32Array(1), `${job.name} cursor`));
-  const parts: { counts: Promise<Uint32Array>[]; zeros: number }[] = [];
+  const K = group.length;
+  const kernel = await gpu.kernel("select/count", { flags: ranked.flags, constants: { K } });
+  const capacity = Math.min(Math.ceil(ranked.size / 24 / step) + 1024, Math.floor(MOST_CANDIDATES / K));
+  using candidates = gpu.buffer(8 * capacity * K, `${job.name} candidates`);
+  using cursors = gpu.upload(new Uint32Array(K), `${job.name} cursors`);
+  const limits = group.flatMap(({ ranked: { slot }, low, high }) => [slot, low, high, 0]);
+  using bounds = gpu.upload(new Uint32Array(limits), `${job.name} bounds`);
+  const parts: { counts: Promise<Uint32Array>; zeros: number }[] = [];
   await ranked.each((part) => {
     const n4 = Math.ceil(part.length / 4);
-    const lanes = Math.ceil(n4 / REDUCE_SPAN) * LANES;
-    const counts = group.map((search, i) => {
-      const found = gpu.buffer(16 * lanes, `${job.name} counts`);
-      const { low, high } = search;
-      const { slot } = search.ranked;
-      gpu.run(kernel, {
-        bind: {
-          source: part.source,
-          counts: found.buffer,
-          cursor: cursors[i]!.buffer,
-          candidates: candidates[i]!.buffer,
-        },
-        params: { n: part.length, pitch: part.pitch, slot, start: part.start, low, high, capacity, step },
-        groups: spanGroups(n4, REDUCE_SPAN),
-      });
-      return gpu.readWords(found.buffer, 4 * lanes).finally(() => found.free());
+    const words = 4 * LANES * K * Math.ceil(n4 / REDUCE_SPAN);
+    const found = gpu.buffer(4 * words, `${job.name} counts`);
+    gpu.run(kernel, {
+      bind: {
+        source: part.source,
+        bounds: bounds.buffer,
+        counts: found.buffer,
+        cursors: cursors.buffer,
+        candidates: candidates.buffer,
+      },
+      params: { n: part.length, pitch: part.pitch, start: part.start, capacity, step },
+      groups: spanGroups(n4, REDUCE_SPAN),
     });
+    const counts = gpu.readWords(found.buffer, words).finally(() => found.free());
     parts.push({ counts, zeros: 4 * n4 - part.length });
   });
-  try {
-    return await Promise.all(
-      group.map(async (search, i) => {
-        const counts = await Promise.all(parts.map((part) => part.counts[i]!));
-        const sums = addUp(counts, parts, search);
-        const fits = sums.between > 0 && sums.between <= capacity;
-        const found = fits ? await gpu.readWords(candidates[i]!.buffer, 2 * sums.between) : undefined;
-        return { ...sums, candidates: found };
-      }),
-    );
-  } finally {
-    for (const buffer of [...candidates, ...cursors]) buffer.free();
-  }
+  const counts = await Promise.all(parts.map((part) => part.counts));
+  return Promise.all(
+    group.map(async (search, k) => {
+      const sums = addUp(counts, parts, search, k, K);
+      const fits = sums.between > 0 && sums.between <= capacity;
+      const place = 8 * capacity * k;
+      const found = fits ? await gpu.readWords(candidates.buffer, 2 * sums.between, place) : undefined;
+      return { ...sums, candidates: found };
+    }),
+  );
 }
 
-function addUp(counts: readonly Uint32Array[], parts: readonly { zeros: number }[], { low, high }: Search) {
+/** Sums of the k-th of K searches over all parts, and what each of their spans holds. */
+function addUp(
+  counts: readonly Uint32Array[],
+  parts: readonly { zeros: number }[],
+  { low, high }: Search,
+  k: number,
+  K: number,
+) {
   const spans: { part: number; span: number; high: number; low: number }[] = [];
   const sums = { above: 0, high: 0, between: 0, low: 0 };
-  for (const [part, lanes] of counts.entries()) {
-    for (let at = 0; at < lanes.length; at += 4 * LANES) {
-      const span = { part, span: at / (4 * LANES), high: 0, low: 0 };
-      for (let lane = at; lane < at + 4 * LANES; lane += 4) {
-        sums.above += lanes[lane]!;
-        span.high += lanes[lane + 1]!;
-        sums.between += lanes[lane + 2]!;
-        span.low += lanes[lane + 3]!;
+  const width = 4 * LANES;
+  for (const [part, words] of counts.entries()) {
+    for (let at = k * width; at < words.length; at += K * width) {
+      const span = { part, span: Math.floor(at / (K * width)), high: 0, low: 0 };
+      for (let lane = at; lane < at + width; lane += 4) {
+        sums.above += words[lane]!;
+        span.high += words[lane + 1]!;
+        sums.between += words[lane + 2]!;
+        span.low += words[lane + 3]!;
       }
       // Padding at the end of a part was counted as zeros.
-      const padding = at + 4 * LANES >= lanes.length ? parts[part]!.zeros : 0;
+      const padding = at + K * width >= words.length ? parts[part]!.zeros : 0;
       if (high === 0) span.high -= padding;
       if (low === 0) span.low -= padding;
       sums.high += span.high;

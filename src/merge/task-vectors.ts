@@ -112,8 +112,6 @@ function packSparsity(sparsified: Sparsified, weights: readonly number[], scales
   return new Uint8Array(data.buffer);
 }
 
-const NORMS: Record<string, number> = { l1: 1, l2: 2, linf: 0 };
-
 /** Below this a norm is taken for zero and nothing is rescaled, as in mergekit. */
 const TINY = 1e-7;
 
@@ -123,10 +121,9 @@ async function rescaleFactors(job: MergeJob<Values>, sparsified: Sparsified): Pr
   if (!job.values.rescale || !sparsified.flag) return ones;
   const kind = job.values.rescale_norm ?? "l1";
   if (kind === "inverse-density") return job.values.density!.map((density) => (density > 0 ? 1 / density : 1));
-  const norm = NORMS[kind]!;
   const models = job.constants(packSparsity(sparsified, ones, ones), "sparsity");
   const kernel = await job.gpu.kernel("merge/survivor-norms", {
-    flags: job.flags(sparsified.flag),
+    flags: job.flags(sparsified.flag, kind),
     constants: { K: job.count },
   });
   const reads: Promise<Float32Array>[] = [];
@@ -135,7 +132,7 @@ async function rescaleFactors(job: MergeJob<Values>, sparsified: Sparsified): Pr
     const partials = job.gpu.buffer(8 * count, `${job.name} norms`);
     job.gpu.run(kernel, {
       bind: { ...bindings(chunk, models, sparsified), partials: partials.buffer },
-      params: { ...sizes(chunk, sparsified), norm },
+      params: sizes(chunk, sparsified),
       groups: spanGroups(chunk.n4, REDUCE_SPAN),
     });
     reads.push(job.gpu.readFloats(partials.buffer, 2 * count).finally(() => partials.free()));
@@ -144,12 +141,12 @@ async function rescaleFactors(job: MergeJob<Values>, sparsified: Sparsified): Pr
   for (const partials of await Promise.all(reads)) {
     for (let i = 0; i < partials.length; i++) {
       const sum = sums[Math.floor(i / 2 / LANES) % job.count]!;
-      sum[i % 2] = norm === 0 ? Math.max(sum[i % 2]!, partials[i]!) : sum[i % 2]! + partials[i]!;
+      sum[i % 2] = kind === "linf" ? Math.max(sum[i % 2]!, partials[i]!) : sum[i % 2]! + partials[i]!;
     }
   }
   return sums.map(([before = 0, after = 0]) => {
     if (before < TINY || after < TINY) return 1;
-    return norm === 2 ? Math.sqrt(before / after) : before / after;
+    return kind === "l2" ? Math.sqrt(before / after) : before / after;
   });
 }
 
@@ -179,13 +176,13 @@ export function mergeTaskVectors<S>(sparsify: Sparsifier<S>, elect: boolean) {
     const weights = weight.map((w) => job.roundedToWork(w));
     const total = weights.reduce((a, b) => a + b, 0);
     const models = job.constants(packSparsity(sparsified, weights, scales), "models");
-    const flags = [...job.flags(), ...(sparsified.flag ? [sparsified.flag] : []), ...(elect ? ["elect"] : [])];
+    const wanted = { [sparsified.flag ?? "dense"]: true, elect, normalized: normalize };
+    const flags = job.flags(...Object.entries(wanted).flatMap(([flag, on]) => (on && flag !== "dense" ? [flag] : [])));
     await job.emit(async (chunk, result, out) => {
       await job.run("merge/task-vectors", { flags: [...flags, ...out], constants: { K: job.count } }, chunk, {
         bind: { ...bindings(chunk, models, sparsified), result },
         params: {
           ...sizes(chunk, sparsified),
-          normalize: Number(normalize),
           lambda,
           divisor: Math.abs(total) < 1e-8 ? 1 : total,
         },

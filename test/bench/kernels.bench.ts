@@ -53,7 +53,7 @@ async function add(name: string, path: string, flags: string[], bytes: number, d
 const bf16 = ["in_bf16", "out_bf16"];
 const sizes = { n4: N4, pitch: N4 };
 const taskSizes = { ...sizes, start: 0, mask_pitch: 0 };
-const output = { normalize: 1, lambda: 1, divisor: 1 };
+const output = { lambda: 1, divisor: 1 };
 const tasks = { stack, models, result };
 await add("copy", "tensor/convert", bf16, 4 * N, { bind: { source: stack, result }, params: { n4: N4 } });
 await add(
@@ -95,7 +95,7 @@ await add(
   "merge/survivor-norms",
   ["in_bf16", "by_chance"],
   6 * N,
-  { bind: { stack, models, partials: result }, params: { ...taskSizes, norm: 1 } },
+  { bind: { stack, models, partials: result }, params: taskSizes },
   { K: 2 },
 );
 await add("nearswap", "merge/nearswap", bf16, 6 * N, { bind: { stack, result }, params: { ...sizes, t: 0.01 } });

@@ -44,7 +44,9 @@ async function run(command: string, args: readonly string[], flush: boolean): Pr
   const look = setInterval(() => {
     try {
       const status = readFileSync(`/proc/${child.pid}/status`, "utf8");
-      anonymous = Math.max(anonymous, 1024 * Number(/RssAnon:\s+(\d+)/.exec(status)?.[1] ?? 0));
+      const kilobytes = (field: string) => Number(new RegExp(`${field}:\\s+(\\d+)`).exec(status)?.[1] ?? 0);
+      // A software driver keeps what a GPU would have in its own memory in anonymous files: shared memory to the kernel.
+      anonymous = Math.max(anonymous, 1024 * (kilobytes("RssAnon") + kilobytes("RssShmem")));
     } catch {} // it has just ended
   }, 5);
   const code = await new Promise((end) => child.on("close", end));

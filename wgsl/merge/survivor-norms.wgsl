@@ -1,6 +1,6 @@
 // Partial norms of each task vector before and after sparsification, for rescaling.
 //
-//   partials (spans, K, 64) vec2f  out, of each lane of each reduction span: (before, after); sums of |d| (norm 1) or d^2 (norm 2), or largest |d| (norm 0)
+//   partials (spans, K, 64) vec2f  out, of each lane of each reduction span: (before, after); sums of |d|, under l2 of d^2, under linf the largest |d|
 //
 // Other bindings as in merge/task-vectors. The host combines the partials in f64.
 // Checked against an f64 loop in test/wgsl/merge/survivor-norms.test.ts.
@@ -11,7 +11,7 @@ import package::lib::rounding::rounded;
 import package::lib::sparsify::{Sparsity, survivors};
 @if(by_mask) import package::lib::sparsify::{last_word, mask_bits};
 
-struct Params { n4: u32, pitch: u32, start: u32, mask_pitch: u32, norm: u32 }
+struct Params { n4: u32, pitch: u32, start: u32, mask_pitch: u32 }
 
 override K: u32 = 1; // models; a constant, so that loops unroll
 
@@ -22,7 +22,8 @@ override K: u32 = 1; // models; a constant, so that loops unroll
 @group(0) @binding(4) var<storage, read_write> partials: array<vec2f>;
 
 fn joined(a: vec2f, b: vec2f) -> vec2f {
-  return select(a + b, max(a, b), params.norm == 0u);
+  @if(linf) return max(a, b);
+  @if(!linf) return a + b;
 }
 
 @compute @workgroup_size(64)
@@ -43,10 +44,13 @@ fn survivor_norms(
       @if(by_mask) let row = k * params.mask_pitch;
       @if(by_mask) mask = mask_bits(masks[row + at / 32u], masks[row + last_word(at)], at);
       let keep = survivors(d, vec4u(at, at + 1u, at + 2u, at + 3u), models[k], mask);
-      let size = select(abs(d), d * d, params.norm == 2u);
+      @if(l2) let size = d * d;
+      @if(!l2) let size = abs(d);
       let kept = select(vec4f(0.0), size, keep);
-      before = select(before + size, max(before, size), params.norm == 0u);
-      after = select(after + kept, max(after, kept), params.norm == 0u);
+      @if(linf) before = max(before, size);
+      @if(linf) after = max(after, kept);
+      @if(!linf) before += size;
+      @if(!linf) after += kept;
     }
     let halves = joined(vec2f(before.x, after.x), vec2f(before.y, after.y));
     if (span * REDUCE_SPAN < params.n4) {

@@ -2,14 +2,14 @@
 //   d_i = x_i - base, sparsified, times scale_i;  e_i = weight_i d_i
 //   elect:  the sign of sum_i e_i (0 counts as +) decides; delta = sum of the e_i that carry it, divisor = sum of their weights
 //   plain:  delta = sum_i e_i, divisor as given
-//   result = base + lambda * delta [/ divisor]
+//   result = base + lambda * delta, under `normalized` lambda * delta / divisor
 //
 //   stack  (1 + K, pitch) operands   base in slot 0
 //   models (K)            Sparsity
 //   masks  (K, mask_pitch) u32       one bit per value, under by_mask only
 //   result (n4)           results    out
 //
-// Positive and negative contributions are summed apart, so the election needs no second look at the inputs.
+// For an election positive and negative contributions are summed apart, so it needs no second look at the inputs.
 // Sources: task arithmetic arXiv:2212.04089, TIES arXiv:2306.01708, DARE arXiv:2311.03099, Model Breadcrumbs arXiv:2312.06795,
 // DELLA arXiv:2406.11617. Under round_* every step is rounded to the working dtype.
 // Checked against an f64 loop in test/wgsl/merge/task-vectors.test.ts.
@@ -26,7 +26,6 @@ struct Params {
   pitch: u32,
   start: u32,       // index of the chunk's first value in the tensor
   mask_pitch: u32,
-  normalize: u32,
   lambda: f32,
   divisor: f32,     // of the plain form
 }
@@ -52,9 +51,9 @@ fn task_vectors(
     let at = params.start + 4u * i;
     let index = vec4u(at, at + 1u, at + 2u, at + 3u);
     var up = vec4f(0.0);
-    var down = vec4f(0.0);
-    @if(elect) var up_share = vec4f(0.0);
-    @if(elect) var down_share = vec4f(0.0);
+    @if(elect) var down = vec4f(0.0);
+    @if(elect && normalized) var up_share = vec4f(0.0);
+    @if(elect && normalized) var down_share = vec4f(0.0);
     for (var k = 0u; k < K; k++) {
       let d = rounded(load(stack[(k + 1u) * params.pitch + i]) - base);
       var mask = 0u;
@@ -63,18 +62,19 @@ fn task_vectors(
       let keep = survivors(d, index, models[k], mask);
       let w = models[k].weight;
       let e = rounded(w * rounded(select(vec4f(0.0), d * models[k].scale, keep)));
-      up += max(e, vec4f(0.0));
-      down += min(e, vec4f(0.0));
-      @if(elect) up_share += select(vec4f(0.0), vec4f(w), e > vec4f(0.0));
-      @if(elect) down_share += select(vec4f(0.0), vec4f(w), e < vec4f(0.0));
+      @if(!elect) up += e;
+      @if(elect) up += max(e, vec4f(0.0));
+      @if(elect) down += min(e, vec4f(0.0));
+      @if(elect && normalized) up_share += select(vec4f(0.0), vec4f(w), e > vec4f(0.0));
+      @if(elect && normalized) down_share += select(vec4f(0.0), vec4f(w), e < vec4f(0.0));
     }
     @if(elect) let positive = rounded(up + down) >= vec4f(0.0);
     @if(elect) var delta = rounded(select(down, up, positive));
-    @if(elect) var share = select(down_share, up_share, positive);
-    @if(!elect) var delta = rounded(up + down);
-    @if(!elect) var share = vec4f(params.divisor);
-    share = rounded(select(share, vec4f(1.0), share == vec4f(0.0)));
-    if (params.normalize != 0u) { delta = rounded(delta / share); }
+    @if(!elect) var delta = rounded(up);
+    @if(elect && normalized) var share = select(down_share, up_share, positive);
+    @if(!elect && normalized) var share = vec4f(params.divisor);
+    @if(normalized) share = rounded(select(share, vec4f(1.0), share == vec4f(0.0)));
+    @if(normalized) delta = rounded(delta / share);
     result[i] = store(rounded(base + rounded(delta * params.lambda)));
   }
 }

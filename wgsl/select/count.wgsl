@@ -1,24 +1,29 @@
 // How the magnitudes of a chunk lie about two bounds low < high, and the few that lie strictly between them.
 //
-//   counts     (spans, 64) vec4u out, of each lane of each reduction span: how many are > high, == high, strictly between, == low
-//   cursor     (1)        u32    in and out: candidates found so far
-//   candidates (capacity) vec2u  out: (bits, index) of those strictly between, in no order; more than capacity are dropped
+//   bounds     (K)           vec4u  slot, low, high of each selection
+//   counts     (spans, K, 64) vec4u out, of each lane of each reduction span: how many are > high, == high, strictly between, == low
+//   cursors    (K)           u32    in and out: candidates found so far
+//   candidates (K, capacity) vec2u  out: (bits, index) of those strictly between, in no order; more than capacity are dropped
 //
-// With a step above 1 only every step-th 256 values are looked at. The order of candidates depends on the adapter's scheduling; the selection made from them does not.
+// With a step above 1 only every step-th 256 values are looked at. The order of candidates depends on the adapter's
+// scheduling; the selection made from them does not.
 // Padding counts as zeros, which the host subtracts. Checked in test/gpu/select.test.ts.
 
 import package::lib::grid::{LANES, REDUCE_SPAN, span_of};
 import package::lib::magnitudes::ranked;
 @if(delta) import package::lib::operand::Operand;
 
-struct Params { n: u32, pitch: u32, slot: u32, start: u32, low: u32, high: u32, capacity: u32, step: u32 }
+struct Params { n: u32, pitch: u32, start: u32, capacity: u32, step: u32 }
+
+override K: u32 = 1; // selections from one source
 
 @group(0) @binding(0) var<uniform> params: Params;
 @if(delta) @group(0) @binding(1) var<storage, read> source: array<Operand>;
 @if(!delta) @group(0) @binding(1) var<storage, read> source: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> counts: array<vec4u>;
-@group(0) @binding(3) var<storage, read_write> cursor: atomic<u32>;
-@group(0) @binding(4) var<storage, read_write> candidates: array<vec2u>;
+@group(0) @binding(2) var<storage, read> bounds: array<vec4u>;
+@group(0) @binding(3) var<storage, read_write> counts: array<vec4u>;
+@group(0) @binding(4) var<storage, read_write> cursors: array<atomic<u32>>;
+@group(0) @binding(5) var<storage, read_write> candidates: array<vec2u>;
 
 fn total(v: vec4u) -> u32 {
   return v.x + v.y + v.z + v.w;
@@ -33,35 +38,38 @@ fn count(
   let span = span_of(group, groups);
   let n4 = (params.n + 3u) / 4u;
   let last = min(span * REDUCE_SPAN + REDUCE_SPAN, n4);
-  var above = vec4u(0u);
-  var at_high = vec4u(0u);
-  var inside = vec4u(0u);
-  var at_low = vec4u(0u);
-  let low = vec4i(i32(params.low));
-  let high = vec4i(i32(params.high));
-  for (var i = span * REDUCE_SPAN + lane; i < last; i += LANES * params.step) {
-    @if(delta) let bits = ranked(source[params.slot * params.pitch + i], source[i]);
-    // Padding of a stack is zero, and the host knows how many zeros to subtract; of plain values nothing is known.
-    @if(!delta) let all = ranked(source[params.slot * params.pitch + i], vec4f(0.0));
-    @if(!delta) let real = vec4u(4u * i, 4u * i + 1u, 4u * i + 2u, 4u * i + 3u) < vec4u(params.n);
-    @if(!delta) let bits = select(vec4i(0), all, real);
-    let between = (bits > low) & (bits < high);
-    above += select(vec4u(0u), vec4u(1u), bits > high);
-    at_high += select(vec4u(0u), vec4u(1u), bits == high);
-    at_low += select(vec4u(0u), vec4u(1u), bits == low);
-    if (any(between)) {
-      let flags = select(vec4u(0u), vec4u(1u), between);
-      inside += flags;
-      var place = atomicAdd(&cursor, flags.x + flags.y + flags.z + flags.w);
-      for (var c = 0u; c < 4u; c++) {
-        if (between[c] && place < params.capacity) {
-          candidates[place] = vec2u(u32(bits[c]), params.start + 4u * i + c);
-          place++;
+  for (var k = 0u; k < K; k++) {
+    var above = vec4u(0u);
+    var at_high = vec4u(0u);
+    var inside = vec4u(0u);
+    var at_low = vec4u(0u);
+    let slot = bounds[k].x * params.pitch;
+    let low = vec4i(i32(bounds[k].y));
+    let high = vec4i(i32(bounds[k].z));
+    for (var i = span * REDUCE_SPAN + lane; i < last; i += LANES * params.step) {
+      @if(delta) let bits = ranked(source[slot + i], source[i]);
+      // Padding of a stack is zero, and the host knows how many zeros to subtract; of plain values nothing is known.
+      @if(!delta) let all = ranked(source[slot + i], vec4f(0.0));
+      @if(!delta) let real = vec4u(4u * i, 4u * i + 1u, 4u * i + 2u, 4u * i + 3u) < vec4u(params.n);
+      @if(!delta) let bits = select(vec4i(0), all, real);
+      let between = (bits > low) & (bits < high);
+      above += select(vec4u(0u), vec4u(1u), bits > high);
+      at_high += select(vec4u(0u), vec4u(1u), bits == high);
+      at_low += select(vec4u(0u), vec4u(1u), bits == low);
+      if (any(between)) {
+        let flags = select(vec4u(0u), vec4u(1u), between);
+        inside += flags;
+        var place = atomicAdd(&cursors[k], total(flags));
+        for (var c = 0u; c < 4u; c++) {
+          if (between[c] && place < params.capacity) {
+            candidates[k * params.capacity + place] = vec2u(u32(bits[c]), params.start + 4u * i + c);
+            place++;
+          }
         }
       }
     }
-  }
-  if (span * REDUCE_SPAN < n4) {
-    counts[span * LANES + lane] = vec4u(total(above), total(at_high), total(inside), total(at_low));
+    if (span * REDUCE_SPAN < n4) {
+      counts[(span * K + k) * LANES + lane] = vec4u(total(above), total(at_high), total(inside), total(at_low));
+    }
   }
 }

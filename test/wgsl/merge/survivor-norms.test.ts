@@ -37,10 +37,15 @@ async function norms(tensors: readonly Float32Array[], { dtype, flag, norm, star
   using packed = gpu.upload(packModels(MODELS), "models");
   using held = gpu.upload(masks.words, "masks");
   const spans = Math.ceil(stack.n4 / REDUCE_SPAN);
-  const flags = [...inFlag(dtype), ...(rounding ? ["round_bf16"] : []), ...(flag ? [flag] : [])];
+  const flags = [
+    ...inFlag(dtype),
+    ...(rounding ? ["round_bf16"] : []),
+    ...(flag ? [flag] : []),
+    ["linf", "l1", "l2"][norm]!,
+  ];
   using result = await runSpans(gpu, "merge/survivor-norms", flags, stack.n4, {
     bind: { stack: stack.buffer, models: packed.buffer, ...(flag === "by_mask" ? { masks: held.buffer } : {}) },
-    params: { n4: stack.n4, pitch: stack.pitch, start, mask_pitch: masks.pitch, norm },
+    params: { n4: stack.n4, pitch: stack.pitch, start, mask_pitch: masks.pitch },
     constants: { K: MODELS.length },
     output: "partials",
     bytes: 8 * spans * MODELS.length * LANES,

@@ -70,6 +70,7 @@ async function merged(tensors: readonly Float32Array[], run: Run): Promise<Float
     ...(run.rounding ? [run.rounding] : []),
     ...(flag ? [flag] : []),
     ...(elect ? ["elect"] : []),
+    ...(run.normalize ? ["normalized"] : []),
     ...outFlag(to),
   ];
   using result = await runSpans(gpu, "merge/task-vectors", flags, stack.n4, {
@@ -79,7 +80,6 @@ async function merged(tensors: readonly Float32Array[], run: Run): Promise<Float
       pitch: stack.pitch,
       start,
       mask_pitch: masks.pitch,
-      normalize: Number(run.normalize),
       lambda,
       divisor,
     },
