@@ -18,6 +18,7 @@ import { loadMethods, type MethodFolder } from "./methods.ts";
 import type { Options } from "./options.ts";
 import { textOutput } from "./output.ts";
 import { peekSwitch } from "./parse.ts";
+import { peakMemory } from "./peak-memory.ts";
 import { makeProgress } from "./progress.ts";
 import { chosenMethod, type Resolved, resolve } from "./resolve.ts";
 import { listen, type Signals } from "./signals.ts";
@@ -169,7 +170,7 @@ function given({ values, raw, settings, set }: Resolved): Record<string, unknown
 /** Time, peak memory, what was written, and what may come next. */
 function endLine(name: string, seconds: number, outcome: Outcome | undefined, always: boolean): void {
   if (!always && outcome?.output === undefined) return;
-  const peak = humanBytes(process.resourceUsage().maxRSS * 1024);
+  const peak = humanBytes(peakMemory());
   say(`${name}: ${[humanTime(seconds), `peak ${peak}`, outcome?.output].filter(Boolean).join(", ")}`);
   if (outcome?.next) say(`  next: ${outcome.next}`);
 }

@@ -13,8 +13,8 @@ const COPY_DST = 0x08;
 const READ = 1;
 const WRITE = 2;
 
-/** Small transfers share buffers of one size, large ones another, so that neither wastes much. */
-const SIZES = [64 << 10, 2 << 20, 16 << 20];
+/** Sizes of the buffers: small transfers, and chunks of the lengths that are in use in 16- and 32-bit types. */
+const SIZES = [64 << 10, 2 << 20, 4 << 20, 8 << 20, 16 << 20];
 const PER_SIZE = 6;
 
 const classOf = (bytes: number): number => SIZES.find((size) => size >= bytes) ?? Math.ceil(bytes / 4096) * 4096;

@@ -8,7 +8,8 @@
 import { UserError } from "../errors.ts";
 import type { MergeJob } from "./job.ts";
 import { mergeMethod } from "./method.ts";
-import { heldValues, select } from "./select.ts";
+import { heldValues } from "./ranked.ts";
+import { select } from "./select.ts";
 
 /** Up to this many values it is quicker to sort them on the host than to select on the device. */
 const FEW = 4096;

@@ -1,9 +1,5 @@
 /**
- * One output tensor in the making: its inputs in chunks on the GPU, the reductions that methods need, and the way out.
- *
- * A chunk is a *stack*: slot 0 holds the base (when there is one), the following slots the models, each `pitch` vectors of
- * four apart, padded with zeros. Any number of models fits one binding, and a kernel sees them all. Chunks of a tensor stay on
- * the device when its method looks at them more than once and they fit; otherwise they are loaded again for each pass.
+ * One output tensor in the making: its inputs in chunks on the GPU, what methods ask of them, and the way out.
  */
 import type { TensorEntry } from "../checkpoint/checkpoint.ts";
 import type { PooledBuffer } from "../gpu/buffer.ts";
@@ -11,17 +7,9 @@ import type { Dispatch, Gpu } from "../gpu/gpu.ts";
 import type { Variant } from "../gpu/kernel.ts";
 import { cropEntry } from "../tensor/crop.ts";
 import { DTYPE_BYTES, type Dtype } from "../tensor/dtype.ts";
-import {
-  inFlag,
-  isOperand,
-  LANES,
-  loadRange,
-  type OperandDtype,
-  outFlag,
-  paddedBytes,
-  REDUCE_SPAN,
-  spanGroups,
-} from "../tensor/load.ts";
+import { inFlag, isOperand, type OperandDtype, outFlag, paddedBytes, spanGroups } from "../tensor/load.ts";
+import { type Chunk, Chunks } from "./chunks.ts";
+import { type GramOptions, gramOf } from "./gram.ts";
 import { type Layout, layoutOf, narrows } from "./layout.ts";
 import type { Outlet } from "./outlet.ts";
 
@@ -53,19 +41,6 @@ export interface JobSettings {
   readonly post?: (task: MergeTask) => number;
   /** Values per chunk and input; left out, as suits the adapter. Tests set it to see tensors of several chunks. */
   readonly chunkValues?: number;
-}
-
-/** Part of a tensor on the device. */
-export interface Chunk {
-  readonly index: number;
-  /** First value and number of values, in the flattened tensor. */
-  readonly start: number;
-  readonly length: number;
-  /** Vectors of four values, the last one padded with zeros. */
-  readonly n4: number;
-  /** Vectors of four from one slot to the next. */
-  readonly pitch: number;
-  readonly stack: GPUBuffer;
 }
 
 /** One value rounded to nearest even in a 16-bit type. */
@@ -110,9 +85,7 @@ export class MergeJob<V = unknown> {
   readonly wholeRows: boolean;
   readonly layout: Layout;
   readonly #outlet: Outlet | undefined;
-  readonly #loaded = new Map<number, Promise<PooledBuffer>>();
-  /** Passes that hold a chunk at the moment: the last one frees it. */
-  readonly #visitors = new Map<number, number>();
+  readonly #chunks: Chunks;
   readonly #scratch: PooledBuffer[] = [];
   #copied = false;
 
@@ -129,6 +102,8 @@ export class MergeJob<V = unknown> {
     this.first = this.hasBase ? 1 : 0;
     this.outDtype = task.outDtype;
     this.layout = layoutOf(this.task, passes, gpu.adapter, settings.chunkValues);
+    const entries = this.task.base ? [this.task.base, ...this.task.models] : this.task.models;
+    this.#chunks = new Chunks(gpu, entries, this.layout);
     this.size = this.layout.size;
     this.columns = this.layout.columns;
     this.rows = this.layout.rows;
@@ -164,64 +139,19 @@ export class MergeJob<V = unknown> {
     return [...inFlag(this.dtype), ...rounding, ...more];
   }
 
-  #range(index: number): { start: number; length: number } {
-    const start = index * this.layout.chunkLength;
-    return { start, length: Math.min(this.layout.chunkLength, this.size - start) };
-  }
-
-  async #load(index: number): Promise<PooledBuffer> {
-    const { start, length } = this.#range(index);
-    const slotBytes = paddedBytes(length, this.dtype);
-    const stack = this.gpu.buffer(this.slots * slotBytes, `${this.name} inputs`);
-    const entries = this.task.base ? [this.task.base, ...this.task.models] : this.task.models;
-    await Promise.all(
-      entries.map((entry, slot) =>
-        loadRange(this.gpu, entry, start, length, this.dtype, stack.buffer, slot * slotBytes),
-      ),
-    );
-    return stack;
-  }
-
-  #chunk(index: number): Promise<PooledBuffer> {
-    let loaded = this.#loaded.get(index);
-    if (!loaded) {
-      loaded = this.#load(index);
-      loaded.catch(() => {}); // reported by whoever awaits it
-      this.#loaded.set(index, loaded);
-    }
-    return loaded;
-  }
-
   /** Starts reading the first chunks, so that the disk is busy while earlier tensors compute; not of what is copied. */
   prefetch(): void {
-    if (this.#copied) return;
-    for (let i = 0; i < Math.min(this.layout.chunkCount, this.layout.resident ? this.layout.chunkCount : 1); i++)
-      this.#chunk(i);
+    if (!this.#copied) this.#chunks.prefetch();
   }
 
   /** Visits one chunk. What `visit` records runs before the chunk's memory is used again. */
-  async visit(index: number, visit: (chunk: Chunk) => void | Promise<void>): Promise<void> {
-    this.#visitors.set(index, (this.#visitors.get(index) ?? 0) + 1);
-    const loaded = await this.#chunk(index);
-    const { start, length } = this.#range(index);
-    const pitch = paddedBytes(length, this.dtype) / (4 * DTYPE_BYTES[this.dtype]);
-    await visit({ index, start, length, n4: Math.ceil(length / 4), pitch, stack: loaded.buffer });
-    const others = this.#visitors.get(index)! - 1;
-    this.#visitors.set(index, others);
-    if (this.layout.resident || others > 0) return;
-    this.#loaded.delete(index);
-    loaded.free();
+  visit(index: number, visit: (chunk: Chunk) => void | Promise<void>): Promise<void> {
+    return this.#chunks.visit(index, visit);
   }
 
   /** One pass over the chunks, in order; the next one is read while one is visited. */
-  async each(visit: (chunk: Chunk) => void | Promise<void>): Promise<void> {
-    for (let index = 0; index < this.layout.chunkCount; index++) {
-      const ahead = index + 1 < this.layout.chunkCount;
-      await this.visit(index, async (chunk) => {
-        if (ahead) this.#chunk(index + 1);
-        await visit(chunk);
-      });
-    }
+  each(visit: (chunk: Chunk) => void | Promise<void>): Promise<void> {
+    return this.#chunks.each(visit);
   }
 
   /** A buffer that lives until the job ends. */
@@ -327,53 +257,14 @@ export class MergeJob<V = unknown> {
     });
   }
 
-  /**
-   * Inner products of the models (or, with `delta`, of their differences from the base) as a K x K matrix in f64; with
-   * `withBase` and no `delta`, the base is row 0. Partial sums are f32, each over at most 256 values.
-   */
-  async gram(options: { delta?: boolean; withBase?: boolean } = {}): Promise<number[][]> {
-    const from = options.withBase ? 0 : this.first;
-    const slots = Array.from({ length: this.slots - from }, (_, i) => from + i);
-    const pairs: [number, number][] = [];
-    for (let i = 0; i < slots.length; i++) for (let j = i + 1; j < slots.length; j++) pairs.push([i, j]);
-    if (slots.length === 1) pairs.push([0, 0]);
-    const flags = [...inFlag(this.dtype), ...(options.delta ? ["delta"] : [])];
-    const kernel = await this.gpu.kernel("merge/dots", { flags });
-    const reads: Promise<Float32Array>[] = [];
-    await this.each((chunk) => {
-      const count = Math.ceil(chunk.n4 / REDUCE_SPAN) * LANES;
-      for (const [i, j] of pairs) {
-        const partials = this.gpu.buffer(16 * count, `${this.name} dots`);
-        this.gpu.run(kernel, {
-          bind: { stack: chunk.stack, partials: partials.buffer },
-          params: { n4: chunk.n4, pitch: chunk.pitch, a: slots[i]!, b: slots[j]!, origin: this.baseSlot },
-          groups: spanGroups(chunk.n4, REDUCE_SPAN),
-        });
-        reads.push(this.gpu.readFloats(partials.buffer, 4 * count).finally(() => partials.free()));
-      }
-    });
-    const gram = slots.map(() => slots.map(() => 0));
-    const sums = pairs.map(() => [0, 0, 0]);
-    // In the order of the chunks, whatever the order of arrival, so that the sums have the same bits every time.
-    for (const [index, partials] of (await Promise.all(reads)).entries()) {
-      const sum = sums[index % pairs.length]!;
-      for (let s = 0; s < partials.length; s += 4) for (let c = 0; c < 3; c++) sum[c]! += partials[s + c]!;
-    }
-    for (const [p, [i, j]] of pairs.entries()) {
-      const [aa, ab, bb] = sums[p] as [number, number, number];
-      gram[i]![i] = aa;
-      gram[j]![j] = bb;
-      gram[i]![j] = ab;
-      gram[j]![i] = ab;
-    }
-    return gram;
+  /** Inner products of the models, or of their differences from the base; see gram.ts. */
+  gram(options: GramOptions = {}): Promise<number[][]> {
+    return gramOf(this, options);
   }
 
   /** Gives back everything the job holds. */
   async close(): Promise<void> {
     for (const buffer of this.#scratch) buffer.free();
-    const left = [...this.#loaded.values()];
-    this.#loaded.clear();
-    for (const loaded of await Promise.allSettled(left)) if (loaded.status === "fulfilled") loaded.value.free();
+    await this.#chunks.close();
   }
 }

@@ -3,7 +3,8 @@
  * first, so three passes find any number of ranks. What `select.ts` does for one tensor in fewer passes, this does for a
  * whole model, and for values that are computed on the way.
  */
-import type { Chunk, MergeJob } from "./job.ts";
+import type { Chunk } from "./chunks.ts";
+import type { MergeJob } from "./job.ts";
 
 /** A digit to be counted, among the keys of `row` that begin with `prefix`. */
 export interface DigitCount {

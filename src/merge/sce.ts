@@ -5,9 +5,11 @@
  * taken first. With one model nothing varies, so any `select_topk` below 1 gives the base.
  */
 import { SPAN } from "../tensor/load.ts";
-import type { Chunk, MergeJob } from "./job.ts";
+import type { Chunk } from "./chunks.ts";
+import type { MergeJob } from "./job.ts";
 import { mergeMethod } from "./method.ts";
-import { ALL, type Cut, heldValues, NONE, select } from "./select.ts";
+import { ALL, type Cut, heldValues, NONE } from "./ranked.ts";
+import { select } from "./select.ts";
 
 /** Where the mean squares of all models sum to less, models count alike. */
 const TINY = 1e-6;

@@ -7,76 +7,9 @@
  * the cut falls into a run of equal values.
  */
 import { LANES, REDUCE_SPAN, spanGroups } from "../tensor/load.ts";
-import type { Chunk, MergeJob } from "./job.ts";
-
-/** Where the top begins: the k-th largest magnitude's bits and index. See wgsl/lib/top.wgsl. */
-export interface Cut {
-  readonly bits: number;
-  readonly index: number;
-}
-
-/** The top of everything, and of nothing. */
-export const ALL: Cut = { bits: 0, index: 0xffffffff };
-export const NONE: Cut = { bits: 0x7fffffff, index: 0 };
-
-/** Values of a tensor to rank by magnitude, in parts on the device. */
-export interface Ranked {
-  /** Conditions that kernels read the parts with. */
-  readonly flags: readonly string[];
-  readonly size: number;
-  /** Number of parts. */
-  readonly parts: number;
-  /** Where in a part the values lie, in units of its pitch. */
-  readonly slot: number;
-  /** What is loaded together: selections that share it share their passes. */
-  readonly source: object;
-  /** Visits every part, in order. */
-  each(visit: (part: RankedPart) => void): Promise<void>;
-  /** Visits one part. */
-  only(index: number, visit: (part: RankedPart) => void): Promise<void>;
-}
-
-export interface RankedPart {
-  readonly source: GPUBuffer;
-  /** First index in the tensor, number of values, and vectors of four per slot. */
-  readonly start: number;
-  readonly length: number;
-  readonly pitch: number;
-}
-
-/** The task vector of model `k` of a job. */
-export function taskVector(job: MergeJob, k: number): Ranked {
-  const part = ({ stack: source, start, length, pitch }: Chunk): RankedPart => ({ source, start, length, pitch });
-  return {
-    flags: job.flags("delta"),
-    size: job.size,
-    parts: job.chunkCount,
-    slot: job.first + k,
-    source: job,
-    each: (visit) => job.each((chunk) => visit(part(chunk))),
-    only: (index, visit) => job.visit(index, (chunk) => visit(part(chunk))),
-  };
-}
-
-/** f32 values that lie in buffers, one per chunk of a job. */
-export function heldValues(
-  size: number,
-  parts: readonly { buffer: GPUBuffer; start: number; length: number }[],
-): Ranked {
-  const part = (index: number): RankedPart => {
-    const { buffer, start, length } = parts[index]!;
-    return { source: buffer, start, length, pitch: 0 };
-  };
-  return {
-    flags: [],
-    size,
-    parts: parts.length,
-    slot: 0,
-    source: parts,
-    each: async (visit) => parts.forEach((_, index) => void visit(part(index))),
-    only: async (index, visit) => visit(part(index)),
-  };
-}
+import type { MergeJob } from "./job.ts";
+import { pick, quickselect } from "./quickselect.ts";
+import { ALL, type Cut, NONE, type Ranked } from "./ranked.ts";
 
 /** Bits above those of every number. */
 const LARGEST = 0x7fffffff;
@@ -94,45 +27,6 @@ const MOST_CANDIDATES = 1 << 22;
 
 /** Width of the bracket in standard deviations of the sample's rank: at first, and when that was too narrow. */
 const MARGINS = [3, 12];
-
-/** Partially sorts so that `values[k]` is what a full ascending sort would put there; returns it. */
-export function quickselect(values: Uint32Array, k: number): number {
-  let left = 0;
-  let right = values.length - 1;
-  while (left < right) {
-    const pivot = values[(left + right) >> 1]!;
-    let i = left;
-    let j = right;
-    while (i <= j) {
-      while (values[i]! < pivot) i++;
-      while (values[j]! > pivot) j--;
-      if (i <= j) {
-        const swap = values[i]!;
-        values[i++] = values[j]!;
-        values[j--] = swap;
-      }
-    }
-    if (k <= j) right = j;
-    else if (k >= i) left = i;
-    else break;
-  }
-  return values[k]!;
-}
-
-/** The r-th (from 0) largest of (bits, index) pairs: larger bits first, of equal bits the lower index. */
-function pick(pairs: Uint32Array, r: number): Cut {
-  const count = pairs.length / 2;
-  const all = new Uint32Array(count);
-  for (let i = 0; i < count; i++) all[i] = pairs[2 * i]!;
-  const bits = quickselect(all, count - 1 - r);
-  let larger = 0;
-  const indices: number[] = [];
-  for (let i = 0; i < count; i++) {
-    if (pairs[2 * i]! > bits) larger++;
-    else if (pairs[2 * i] === bits) indices.push(pairs[2 * i + 1]!);
-  }
-  return { bits, index: quickselect(Uint32Array.from(indices), r - larger) };
-}
 
 /** A selection under way. */
 interface Search {

@@ -9,7 +9,8 @@ import { UserError } from "../errors.ts";
 import type { PooledBuffer } from "../gpu/buffer.ts";
 import { isFloat } from "../tensor/dtype.ts";
 import { loadRange, paddedBytes } from "../tensor/load.ts";
-import type { Chunk, MergeJob } from "./job.ts";
+import type { Chunk } from "./chunks.ts";
+import type { MergeJob } from "./job.ts";
 
 /** f32 values of K tensors, `pitch` vectors of four apart. `using` gives the memory back. */
 export interface SideStack extends Disposable {

@@ -4,7 +4,8 @@
  * Davari and Belilovsky, ECCV 2024, https://arxiv.org/abs/2312.06795; counts as mergekit takes them.
  */
 import type { OptionSpec } from "../cli/options.ts";
-import { NONE, select, taskVector } from "./select.ts";
+import { NONE, taskVector } from "./ranked.ts";
+import { select } from "./select.ts";
 import { dense, type Sparsifier } from "./task-vectors.ts";
 
 export const gammaOption = {

@@ -8,7 +8,8 @@
 import type { OptionSpec } from "../cli/options.ts";
 import { UserError } from "../errors.ts";
 import { spanGroups } from "../tensor/load.ts";
-import type { Chunk, MergeJob } from "./job.ts";
+import type { Chunk } from "./chunks.ts";
+import type { MergeJob } from "./job.ts";
 import { randomKey } from "./random-key.ts";
 import { dense, type Sparsifier } from "./task-vectors.ts";
 

@@ -7,9 +7,11 @@
 import type { OptionSpec } from "../cli/options.ts";
 import { UserError } from "../errors.ts";
 import { LANES, REDUCE_SPAN, spanGroups } from "../tensor/load.ts";
-import type { Chunk, MergeJob } from "./job.ts";
+import type { Chunk } from "./chunks.ts";
+import type { MergeJob } from "./job.ts";
 import { randomKey } from "./random-key.ts";
-import { ALL, type Cut, NONE, select, taskVector } from "./select.ts";
+import { ALL, type Cut, NONE, taskVector } from "./ranked.ts";
+import { select } from "./select.ts";
 
 /** Options that all of these methods share. */
 export const taskVectorOptions = {

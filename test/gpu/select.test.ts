@@ -2,7 +2,9 @@
 import { beforeAll, describe, expect, spyOn, test } from "bun:test";
 import fc from "fast-check";
 import type { Gpu } from "../../src/gpu/gpu.ts";
-import { ALL, type Cut, heldValues, NONE, quickselect, select, taskVector } from "../../src/merge/select.ts";
+import { quickselect } from "../../src/merge/quickselect.ts";
+import { ALL, type Cut, heldValues, NONE, taskVector } from "../../src/merge/ranked.ts";
+import { select } from "../../src/merge/select.ts";
 import { rounded } from "../support/floats.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { type JobInputs, withJob } from "../support/job.ts";
