@@ -1,11 +1,13 @@
 // Which entries of a task vector survive, in the form that the variant names:
+//   @if(above)        those of larger magnitude bits than low_bits
 //   @if(by_top)       those in the top (low)
 //   @if(by_rank)      those whose magnitude ranks lie in a range: in the top (low) but not in the top (high)
 //   @if(by_chance)    each with probability threshold / 2^24
 //   @if(by_mask)      those whose bit is set
 // Without any, all of them.
 
-@if(by_rank || by_top) import package::lib::top::{in_top, magnitude_bits};
+@if(by_rank || by_top) import package::lib::top::in_top;
+@if(by_rank || by_top || above) import package::lib::top::magnitude_bits;
 @if(by_chance) import package::lib::random::bernoulli;
 
 struct Sparsity {
@@ -21,12 +23,13 @@ struct Sparsity {
 }
 
 fn survivors(d: vec4f, index: vec4u, s: Sparsity, mask: u32) -> vec4<bool> {
-  @if(by_rank || by_top) let bits = magnitude_bits(d);
+  @if(by_rank || by_top || above) let bits = magnitude_bits(d);
+  @if(above) return bits > vec4i(i32(s.low_bits));
   @if(by_top) return in_top(bits, index, s.low_bits, s.low_index);
   @if(by_rank) return in_top(bits, index, s.low_bits, s.low_index) & !in_top(bits, index, s.high_bits, s.high_index);
   @if(by_chance) return bernoulli(index, vec2u(s.key_x, s.key_y), s.threshold);
   @if(by_mask) return (vec4u(mask) & vec4u(1u, 2u, 4u, 8u)) != vec4u(0u);
-  @if(!by_top && !by_rank && !by_chance && !by_mask) return vec4<bool>(true);
+  @if(!above && !by_top && !by_rank && !by_chance && !by_mask) return vec4<bool>(true);
 }
 
 // Four mask bits from `at` on, in the low bits: chunks begin anywhere, so they may straddle the word of `at` and the next.

@@ -15,6 +15,12 @@ import package::lib::magnitudes::ranked;
 
 struct Params { n: u32, pitch: u32, start: u32, capacity: u32, step: u32 }
 
+// Three counts in one register, ten bits each: a lane sees at most 64 vectors of a span. Three registers are half as fast on
+// software drivers, which then run out of them.
+const AT_LOW = 1u;
+const AT_HIGH = 1024u;
+const ABOVE = 1048576u;
+
 override K: u32 = 1; // selections from one source
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -39,10 +45,8 @@ fn count(
   let n4 = (params.n + 3u) / 4u;
   let last = min(span * REDUCE_SPAN + REDUCE_SPAN, n4);
   for (var k = 0u; k < K; k++) {
-    var above = vec4u(0u);
-    var at_high = vec4u(0u);
+    var tally = vec4u(0u);
     var inside = vec4u(0u);
-    var at_low = vec4u(0u);
     let slot = bounds[k].x * params.pitch;
     let low = vec4i(i32(bounds[k].y));
     let high = vec4i(i32(bounds[k].z));
@@ -53,9 +57,8 @@ fn count(
       @if(!delta) let real = vec4u(4u * i, 4u * i + 1u, 4u * i + 2u, 4u * i + 3u) < vec4u(params.n);
       @if(!delta) let bits = select(vec4i(0), all, real);
       let between = (bits > low) & (bits < high);
-      above += select(vec4u(0u), vec4u(1u), bits > high);
-      at_high += select(vec4u(0u), vec4u(1u), bits == high);
-      at_low += select(vec4u(0u), vec4u(1u), bits == low);
+      let edge = select(select(vec4u(0u), vec4u(AT_LOW), bits == low), vec4u(AT_HIGH), bits == high);
+      tally += select(edge, vec4u(ABOVE), bits > high);
       if (any(between)) {
         let flags = select(vec4u(0u), vec4u(1u), between);
         inside += flags;
@@ -69,7 +72,9 @@ fn count(
       }
     }
     if (span * REDUCE_SPAN < n4) {
-      counts[(span * K + k) * LANES + lane] = vec4u(total(above), total(at_high), total(inside), total(at_low));
+      let at_low = tally % AT_HIGH;
+      let at_high = (tally / AT_HIGH) % AT_HIGH;
+      counts[(span * K + k) * LANES + lane] = vec4u(total(tally / ABOVE), total(at_high), total(inside), total(at_low));
     }
   }
 }
