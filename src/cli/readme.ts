@@ -21,7 +21,7 @@ export async function methodsTable(folder: MethodFolder): Promise<string> {
 const marks = (folder: string) => [`<!-- methods of ${folder} -->`, "<!-- end of methods -->"] as const;
 
 /** The README's text with its tables brought up to date. */
-export async function withTables(text: string, folders: readonly string[] = ["merge"]): Promise<string> {
+export async function withTables(text: string, folders: readonly string[] = ["merge", "data/tasks"]): Promise<string> {
   let result = text;
   for (const folder of folders) {
     const [begin, end] = marks(folder);

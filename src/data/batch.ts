@@ -1,0 +1,118 @@
+/**
+ * Sequences to a rectangle of tokens: one row per bin of sequences, padded on the right to a length out of few, because the
+ * engine keeps one program per shape.
+ *
+ * Padding has label -100, segment 0 and position 0. Sequences that share a row are told apart by their segments (1, 2, ...),
+ * and positions start anew with each. The first token of a sequence has label -100 (nothing of its own precedes it), so a
+ * plain shift by one never scores it from the end of the sequence before.
+ */
+import { IGNORED } from "./rows.ts";
+import type { Sequence } from "./sequences.ts";
+
+export interface Batch {
+  /** B */
+  readonly rows: number;
+  /** T, of the padded rows. */
+  readonly length: number;
+  /** (B, T) each. */
+  readonly ids: Int32Array;
+  readonly labels: Int32Array;
+  readonly segments: Int32Array;
+  readonly positions: Int32Array;
+  /** (B) tokens of each row without padding. */
+  readonly lengths: Int32Array;
+  /** Whether some row holds more than one sequence. */
+  readonly packed: boolean;
+  /** Tokens that the loss counts. */
+  readonly counted: number;
+  /** Every sequence, and where it lies. */
+  readonly documents: readonly { readonly sequence: Sequence; readonly row: number; readonly start: number }[];
+}
+
+export interface CollateOptions {
+  /** Id that fills up; 0 when left out. It is never counted. */
+  pad?: number;
+  /** Lengths that rows may be padded to, ascending; "none" pads to the longest; when left out, see `bucketLength`. */
+  buckets?: readonly number[] | "none";
+}
+
+/** Makes a batch of bins of sequences. Throws RangeError when it is empty, or a row is longer than the largest bucket. */
+export function collate(bins: readonly (readonly Sequence[])[], { pad = 0, buckets }: CollateOptions = {}): Batch {
+  if (bins.length === 0) throw new RangeError("a batch needs at least one row");
+  const rows = bins.length;
+  const lengths = Int32Array.from(bins, (bin) => bin.reduce((sum, { ids }) => sum + ids.length, 0));
+  const longest = lengths.reduce((a, b) => Math.max(a, b), 1);
+  const length = buckets === "none" ? longest : bucketLength(longest, buckets);
+  const ids = new Int32Array(rows * length).fill(pad); // (B, T)
+  const labels = new Int32Array(rows * length).fill(IGNORED); // (B, T)
+  const segments = new Int32Array(rows * length); // (B, T)
+  const positions = new Int32Array(rows * length); // (B, T)
+  const documents: { sequence: Sequence; row: number; start: number }[] = [];
+  let counted = 0;
+  for (const [row, bin] of bins.entries()) {
+    let start = 0;
+    for (const [segment, sequence] of bin.entries()) {
+      const at = row * length + start;
+      ids.set(sequence.ids, at);
+      labels.set(sequence.labels, at);
+      labels[at] = IGNORED;
+      for (let i = 0; i < sequence.ids.length; i++) {
+        segments[at + i] = segment + 1;
+        positions[at + i] = i;
+        if (labels[at + i] !== IGNORED) counted++;
+      }
+      documents.push({ sequence, row, start });
+      start += sequence.ids.length;
+    }
+  }
+  const packed = bins.some((bin) => bin.length > 1);
+  return { rows, length, ids, labels, segments, positions, lengths, packed, counted, documents };
+}
+
+/**
+ * The least bucket of at least `length`. Without a list: 16, 24, 32, 48, 64, 96, ... which pads by less than a half. Throws
+ * RangeError when the list has none.
+ */
+export function bucketLength(length: number, buckets?: readonly number[]): number {
+  if (buckets !== undefined) {
+    const bucket = buckets.find((candidate) => candidate >= length);
+    if (bucket === undefined)
+      throw new RangeError(`a row of ${length} tokens; the largest bucket is ${buckets.at(-1)}`);
+    return bucket;
+  }
+  let bucket = 16;
+  while (bucket < length) {
+    if (bucket * 1.5 >= length) return bucket * 1.5;
+    bucket *= 2;
+  }
+  return bucket;
+}
+
+/** A batch for a classifier. */
+export interface ExampleBatch {
+  /** B */
+  readonly rows: number;
+  /** Shape of one example, without B. */
+  readonly shape: readonly number[];
+  /** (B, ...shape) */
+  readonly x: Float32Array;
+  /** (B) */
+  readonly labels: Int32Array;
+}
+
+/** Stacks examples. Throws RangeError when there is none or their shapes differ. */
+export function stackExamples(
+  examples: readonly { readonly x: Float32Array; readonly shape: readonly number[]; readonly label: number }[],
+): ExampleBatch {
+  const shape = examples[0]?.shape;
+  if (shape === undefined) throw new RangeError("a batch needs at least one row");
+  const size = shape.reduce((a, b) => a * b, 1);
+  const x = new Float32Array(examples.length * size); // (B, ...shape)
+  for (const [i, example] of examples.entries()) {
+    if (example.shape.join() !== shape.join()) {
+      throw new RangeError(`example ${i} is (${example.shape.join(", ")}), the first is (${shape.join(", ")})`);
+    }
+    x.set(example.x, i * size);
+  }
+  return { rows: examples.length, shape, x, labels: Int32Array.from(examples, ({ label }) => label) };
+}

@@ -1,0 +1,109 @@
+/**
+ * Whole data sets: the groups of a run in memory, and batches of a stream that is never in memory as a whole.
+ *
+ * Training shuffles, so it holds its sequences: 4 bytes per token, 8 where some do not count. Evaluation in file order needs
+ * `inBatches` only.
+ */
+import { UserError } from "../errors.ts";
+import type { GroupReference } from "./groups.ts";
+import { type ReadOptions, readRows } from "./jsonl.ts";
+import type { Row } from "./rows.ts";
+import { type EncodeOptions, encodeRow, type Sequence } from "./sequences.ts";
+
+/** One group's share of a data set. */
+export interface GroupCount {
+  readonly name: string;
+  readonly rows: number;
+  /** As many as rows, or more where long rows are split. */
+  readonly sequences: number;
+  readonly tokens: number;
+  /** Tokens whose label counts, without the first of each sequence, which nothing predicts. */
+  readonly counted: number;
+}
+
+export interface SequenceData {
+  /** All groups in order. */
+  readonly sequences: readonly Sequence[];
+  readonly groups: readonly (GroupCount & { readonly lengths: Int32Array })[];
+}
+
+/** Reads and tokenizes groups. Throws UserError for the first row that does not fit, and for a group that counts no token. */
+export async function loadSequences(
+  groups: readonly GroupReference[],
+  options: Omit<EncodeOptions, "group"> & ReadOptions,
+): Promise<SequenceData> {
+  const sequences: Sequence[] = [];
+  const loaded: (GroupCount & { lengths: Int32Array })[] = [];
+  for (const [group, { name, path }] of groups.entries()) {
+    const first = sequences.length;
+    let rows = 0;
+    let tokens = 0;
+    let counted = 0;
+    for await (const row of readRows(path, options)) {
+      rows++;
+      for (const sequence of encodeRow(row, { ...options, group })) {
+        sequences.push(sequence);
+        tokens += sequence.ids.length;
+        counted += countedTokens(sequence);
+      }
+    }
+    if (counted === 0) {
+      throw new UserError(
+        `the group ${name} has ${tokens} tokens, and the loss would count none of them`,
+        "labels are all -100, prompts are longer than the length they are cut to, or rows have a single token",
+      );
+    }
+    const own = sequences.slice(first);
+    const lengths = Int32Array.from(own, ({ ids }) => ids.length);
+    loaded.push({ name, rows, sequences: own.length, tokens, counted, lengths });
+  }
+  return { sequences, groups: loaded };
+}
+
+/** Tokens of a sequence that the loss counts. */
+export function countedTokens({ labels }: Sequence): number {
+  let counted = 0;
+  for (let i = 1; i < labels.length; i++) if (labels[i]! >= 0) counted++;
+  return counted;
+}
+
+/** A row for a classifier, and where it is from. */
+export type Example = Extract<Row, { form: "example" }> & { readonly group: number; readonly place: string };
+
+/** Reads groups of rows for a classifier. Throws UserError when a row is of another form or shape than the first. */
+export async function loadExamples(groups: readonly GroupReference[], options: ReadOptions = {}): Promise<Example[]> {
+  const examples: Example[] = [];
+  for (const [group, { path }] of groups.entries()) {
+    for await (const { row, place } of readRows(path, options)) {
+      if (row.form !== "example") {
+        throw new UserError(`${place}: expected x and label or image and label, found a row of ${row.form}`);
+      }
+      const shape = examples[0]?.shape ?? row.shape;
+      if (shape.join() !== row.shape.join()) {
+        throw new UserError(
+          `${place}: the example is (${row.shape.join(", ")}), the first one is (${shape.join(", ")})`,
+          "all examples of a data set have one shape",
+        );
+      }
+      examples.push({ ...row, group, place });
+    }
+  }
+  return examples;
+}
+
+/** Lists of `size` items in the order they come; the last one may be shorter, or is left out with `dropLast`. */
+export async function* inBatches<T>(
+  items: AsyncIterable<T> | Iterable<T>,
+  size: number,
+  dropLast = false,
+): AsyncGenerator<T[]> {
+  if (!(Number.isInteger(size) && size >= 1)) throw new RangeError(`batch size ${size}`);
+  let batch: T[] = [];
+  for await (const item of items) {
+    batch.push(item);
+    if (batch.length < size) continue;
+    yield batch;
+    batch = [];
+  }
+  if (batch.length > 0 && !dropLast) yield batch;
+}

@@ -1,0 +1,77 @@
+/**
+ * Groups of data: `--data name=path` for each. A path without a name takes that of the file.
+ *
+ * Which group the next row comes from is a sampler's business; a `GroupOrder` says which row of the group that is.
+ */
+import path from "node:path";
+import { UserError } from "../errors.ts";
+import { inOrder, permutation } from "./shuffle.ts";
+
+export interface GroupReference {
+  readonly name: string;
+  /** A JSONL file, or "-" for stdin. */
+  readonly path: string;
+}
+
+/** Reads `name=path` or `path`, each. Throws UserError when two groups share a name, two read stdin, or a part is missing. */
+export function parseGroups(values: readonly string[]): GroupReference[] {
+  const groups = values.map((value) => {
+    // A name has no separator in it, so a path such as ./a=b.jsonl is a path.
+    const named = /^([^=/\\]*)=(.*)$/s.exec(value);
+    const [name, file] = named ? [named[1]!, named[2]!] : [nameOf(value), value];
+    if (name === "" || file === "") throw new UserError(`--data ${value}: expected name=path or a path`);
+    return { name, path: file };
+  });
+  for (const [i, { name, path: file }] of groups.entries()) {
+    const before = groups.slice(0, i);
+    if (before.some((group) => group.name === name)) {
+      throw new UserError(
+        `two groups of data are named ${name}`,
+        "give them names: --data first=a/x.jsonl --data second=b/x.jsonl",
+      );
+    }
+    if (file === "-" && before.some((group) => group.path === "-")) {
+      throw new UserError("two groups of data are read from stdin", "write one of them to a file first");
+    }
+  }
+  return groups;
+}
+
+const nameOf = (file: string): string => (file === "-" ? "stdin" : path.basename(file).replace(/\.jsonl?$/, ""));
+
+/**
+ * The rows of one group in the order in which they are drawn: every row once, then every row once more in another order.
+ * A function of the number of rows drawn before; it has no state but a copy of the current epoch's order.
+ */
+export class GroupOrder {
+  readonly #name: string;
+  readonly #count: number;
+  readonly #seed: number;
+  readonly #shuffle: boolean;
+  #epoch = -1;
+  #order: Uint32Array = new Uint32Array();
+
+  constructor(name: string, count: number, seed: number, shuffle = true) {
+    if (count < 1) throw new RangeError(`group ${name} has no rows`);
+    this.#name = name;
+    this.#count = count;
+    this.#seed = seed;
+    this.#shuffle = shuffle;
+  }
+
+  /** The row to draw after `drawn` others. */
+  at(drawn: number): number {
+    if (!this.#shuffle) return drawn % this.#count;
+    const epoch = Math.floor(drawn / this.#count);
+    if (epoch !== this.#epoch) {
+      this.#order = permutation(this.#count, this.#seed, epoch, this.#name);
+      this.#epoch = epoch;
+    }
+    return this.#order[drawn % this.#count]!;
+  }
+}
+
+/** The order of all rows of one epoch: shuffled together, or one after the other. */
+export function epochOrder(count: number, seed: number, epoch: number, shuffle: boolean): Uint32Array {
+  return shuffle ? permutation(count, seed, epoch) : inOrder(count);
+}

@@ -1,0 +1,146 @@
+/**
+ * Rows to token sequences with a label per token.
+ *
+ * `labels[i]` is `ids[i]` where the loss counts the token and -100 where it does not; the shift by one (position i predicts
+ * label i+1) is the loss's. Of prompt and completion only the completion counts, of a conversation only what the assistant
+ * says, with the token that ends it.
+ *
+ * A text is tokenized as a whole, so its tokens are the ones that other tools find. Where a part of it begins is told by
+ * tokenizing what comes before alone: up to there the two lists agree. A token that reaches over the border counts.
+ */
+import { UserError } from "../errors.ts";
+import type { LocatedRow } from "./jsonl.ts";
+import { IGNORED, type Message } from "./rows.ts";
+import { type ChatTemplate, plainTemplate } from "./template.ts";
+import type { Tokenizer } from "./tokenizer.ts";
+
+export interface Sequence {
+  readonly ids: Int32Array;
+  /** As long as `ids`; the same array where every token counts. */
+  readonly labels: Int32Array;
+  /** Position of its group among the groups of data. */
+  readonly group: number;
+  /** Where the row was read. */
+  readonly place: string;
+}
+
+export interface EncodeOptions {
+  /** Needed for every row but those of `input_ids`. */
+  tokenizer?: Tokenizer;
+  /** For rows of `messages`; the plain format when left out. */
+  template?: ChatTemplate;
+  /** Ids must be below this. */
+  vocabSize?: number;
+  /** Most tokens of a sequence. */
+  maxLength?: number;
+  /** What happens to more: cut off (the default), further sequences, or an error. */
+  overflow?: "truncate" | "split" | "refuse";
+  /** Ends `text` and `completion` with the tokenizer's end token, if it has one; true when left out. */
+  eos?: boolean;
+  group?: number;
+}
+
+/**
+ * The sequences of a row: one, or several with `overflow: "split"`. Throws UserError, beginning with the row's place, when
+ * the row has no tokens, tokens outside the vocabulary, or is no row for a language model.
+ */
+export function encodeRow({ row, place }: LocatedRow, options: EncodeOptions = {}): Sequence[] {
+  const { ids, labels } = tokensOf({ row, place }, options);
+  if (ids.length === 0) throw new UserError(`${place}: the row has no tokens`, "leave the row out");
+  if (options.vocabSize !== undefined) {
+    const odd = ids.findIndex((id) => id >= options.vocabSize!);
+    const wrong = odd >= 0 ? ids[odd]! : (labels.find((label) => label >= options.vocabSize!) ?? -1);
+    if (wrong >= 0) {
+      throw new UserError(
+        `${place}: token ${wrong} is outside the model's vocabulary of ${options.vocabSize}`,
+        "the rows were made with another tokenizer, or the model has another vocabulary",
+      );
+    }
+  }
+  const { maxLength = ids.length, overflow = "truncate", group = 0 } = options;
+  if (maxLength < 1) throw new RangeError(`maxLength should be at least 1, found ${maxLength}`);
+  if (ids.length > maxLength && overflow === "refuse") {
+    throw new UserError(
+      `${place}: the row has ${ids.length} tokens, more than ${maxLength}`,
+      "shorten it, or raise the length",
+    );
+  }
+  const pieces: Sequence[] = [];
+  for (let from = 0; from < ids.length; from += maxLength) {
+    const piece = ids.subarray(from, from + maxLength);
+    pieces.push({ ids: piece, labels: labels === ids ? piece : labels.subarray(from, from + maxLength), group, place });
+    if (overflow !== "split") break;
+  }
+  return pieces;
+}
+
+/** The sequences of many rows, one row at a time. */
+export async function* encodeRows(rows: AsyncIterable<LocatedRow>, options: EncodeOptions): AsyncGenerator<Sequence> {
+  for await (const row of rows) yield* encodeRow(row, options);
+}
+
+function tokensOf({ row, place }: LocatedRow, options: EncodeOptions): { ids: Int32Array; labels: Int32Array } {
+  if (row.form === "tokens") return { ids: row.inputIds, labels: row.labels ?? row.inputIds };
+  if (row.form === "example") {
+    throw new UserError(`${place}: the row is for a classifier; a language model reads text or tokens`);
+  }
+  const { tokenizer, eos = true } = options;
+  if (tokenizer === undefined) {
+    throw new UserError(
+      `${place}: the row is text, but there is no tokenizer`,
+      "give --tokenizer, or rows of input_ids",
+    );
+  }
+  if (row.form === "messages") {
+    return conversation(row.messages, place, tokenizer, options.template ?? plainTemplate(endOfTurn(tokenizer)));
+  }
+  const end = eos ? tokenizer.eos : undefined;
+  if (row.form === "text") {
+    const ids = withEnd(tokenizer.encode(row.text, { special: true }), end);
+    return { ids, labels: ids };
+  }
+  const ids = withEnd(tokenizer.encode(row.prompt + row.completion, { special: true }), end);
+  const labels = ids.slice();
+  labels.fill(IGNORED, 0, agreement(tokenizer.encode(row.prompt, { special: true }), ids));
+  return { ids, labels };
+}
+
+/** The text that ends a turn in the plain format. */
+export const endOfTurn = (tokenizer: Tokenizer): string =>
+  tokenizer.eos === undefined ? "\n" : tokenizer.decode([tokenizer.eos]);
+
+function withEnd(ids: Int32Array, end: number | undefined): Int32Array {
+  if (end === undefined || ids.at(-1) === end) return ids;
+  const longer = new Int32Array(ids.length + 1);
+  longer.set(ids);
+  longer[ids.length] = end;
+  return longer;
+}
+
+function conversation(messages: readonly Message[], place: string, tokenizer: Tokenizer, template: ChatTemplate) {
+  const text = template.render(messages);
+  const ids = tokenizer.encode(text);
+  const labels = new Int32Array(ids.length).fill(IGNORED);
+  for (const [i, { role }] of messages.entries()) {
+    if (role !== "assistant") continue;
+    const before = template.render(messages.slice(0, i), { generationPrompt: true });
+    const after = template.render(messages.slice(0, i + 1));
+    if (!after.startsWith(before) || !text.startsWith(after)) {
+      throw new UserError(
+        `${place}: the chat template writes message ${i + 1} differently when other messages follow it`,
+        "so it is not known which tokens count; give rows that end with the assistant's first answer, or --template plain",
+      );
+    }
+    const from = agreement(tokenizer.encode(before), ids);
+    const to = agreement(tokenizer.encode(after), ids);
+    labels.set(ids.subarray(from, to), from);
+  }
+  return { ids, labels };
+}
+
+/** How many tokens two lists have in common at their start. */
+function agreement(a: Int32Array, b: Int32Array): number {
+  let n = 0;
+  while (n < a.length && n < b.length && a[n] === b[n]) n++;
+  return n;
+}

@@ -1,0 +1,104 @@
+/**
+ * Rendered digits: 5 x 7 glyphs on a small grey canvas, shifted, turned, covered with noise, and on request with classes
+ * that get rarer and rarer.
+ *
+ * The long tail follows Cui et al. 2019 (arXiv:1901.05555): the frequency of class c is in proportion to ratio^(-c / 9).
+ */
+import { UserError } from "../../errors.ts";
+import { cos, exp, ln, sin } from "./portable.ts";
+import { balancedLabel, Random } from "./random.ts";
+import { task } from "./task.ts";
+
+const WIDTH = 5;
+const HEIGHT = 7;
+
+/** Rows of each digit from top to bottom, five bits each, the left one highest. */
+const FONT: readonly (readonly number[])[] = [
+  [0b01110, 0b10001, 0b10011, 0b10101, 0b11001, 0b10001, 0b01110],
+  [0b00100, 0b01100, 0b00100, 0b00100, 0b00100, 0b00100, 0b01110],
+  [0b01110, 0b10001, 0b00001, 0b00110, 0b01000, 0b10000, 0b11111],
+  [0b01110, 0b10001, 0b00001, 0b00110, 0b00001, 0b10001, 0b01110],
+  [0b00010, 0b00110, 0b01010, 0b10010, 0b11111, 0b00010, 0b00010],
+  [0b11111, 0b10000, 0b11110, 0b00001, 0b00001, 0b10001, 0b01110],
+  [0b00110, 0b01000, 0b10000, 0b11110, 0b10001, 0b10001, 0b01110],
+  [0b11111, 0b00001, 0b00010, 0b00100, 0b01000, 0b01000, 0b01000],
+  [0b01110, 0b10001, 0b10001, 0b01110, 0b10001, 0b10001, 0b01110],
+  [0b01110, 0b10001, 0b10001, 0b01111, 0b00001, 0b00010, 0b01100],
+];
+
+/** The ink of a digit at whole coordinates, 0 outside. */
+const ink = (digit: number, column: number, row: number): number =>
+  column < 0 || column >= WIDTH || row < 0 || row >= HEIGHT ? 0 : (FONT[digit]![row]! >> (WIDTH - 1 - column)) & 1;
+
+/** The ink at any place, interpolated between the four places around it. */
+function inkBetween(digit: number, column: number, row: number): number {
+  const [left, top] = [Math.floor(column), Math.floor(row)];
+  const [x, y] = [column - left, row - top];
+  const above = (1 - x) * ink(digit, left, top) + x * ink(digit, left + 1, top);
+  const below = (1 - x) * ink(digit, left, top + 1) + x * ink(digit, left + 1, top + 1);
+  return (1 - y) * above + y * below;
+}
+
+const rounded = (x: number): number => Math.round(Math.min(1, Math.max(0, x)) * 1000) / 1000;
+
+export const method = task({
+  name: "glyphs",
+  title: "Rendered digits",
+  about: "5 x 7 digits on a small canvas with shifts, turns, noise and long tails",
+  cite: "arXiv:1901.05555",
+  splits: "independent renderings of the same ten digits; noise makes every picture its own",
+  options: {
+    canvas: { type: "7 <= number.integer <= 64", default: 12, help: "width and height in pixels" },
+    shift: {
+      type: "0 <= number.integer <= 57",
+      default: 2,
+      help: "farthest move from the middle, in pixels, both ways",
+    },
+    rotation: { type: "0 <= number <= 90", default: 0, help: "largest turn, in degrees, both ways" },
+    noise: {
+      type: "0 <= number <= 10",
+      default: 0.1,
+      help: "standard deviation added to each pixel; ink is 1, paper 0",
+    },
+    imbalance: {
+      type: "1 <= number <= 100000",
+      default: 1,
+      help: "in train, how much more frequent 0 is than 9; the others lie between; validation and test stay balanced",
+    },
+  },
+
+  open({ seed, split }, { canvas, shift, rotation, noise, imbalance }) {
+    const [left, top] = [Math.floor((canvas - WIDTH) / 2), Math.floor((canvas - HEIGHT) / 2)];
+    if (shift > top || shift > left)
+      throw new UserError(
+        `--shift ${shift} moves digits off a canvas of ${canvas} pixels`,
+        `at most ${Math.min(left, top)}, or a larger --canvas`,
+      );
+    const tailed = split === "train" && imbalance > 1;
+    const weights = FONT.map((_, c) => (tailed ? exp((-c / 9) * ln(imbalance)) : 1));
+    const total = weights.reduce((sum, weight) => sum + weight, 0);
+    return {
+      rows: Number.POSITIVE_INFINITY,
+      facts: { shape: [1, canvas, canvas], classes: 10, class_share: weights.map((weight) => weight / total) },
+      row(index) {
+        const random = new Random(seed, "glyphs", split, index);
+        const label = tailed ? random.weighted(weights) : balancedLabel(10, index, seed, "glyphs", split);
+        const move = () => random.below(2 * shift + 1) - shift;
+        const [right, down] = [move(), move()];
+        const angle = ((2 * random.uniform() - 1) * rotation * Math.PI) / 180;
+        const [c, s] = rotation === 0 ? [1, 0] : [cos(angle), sin(angle)];
+        const [middleX, middleY] = [(WIDTH - 1) / 2, (HEIGHT - 1) / 2];
+        const x: number[] = [];
+        for (let row = 0; row < canvas; row++)
+          for (let column = 0; column < canvas; column++) {
+            // From the canvas back to the glyph: undo the move, then the turn about the glyph's middle.
+            const dx = column - left - right - middleX;
+            const dy = row - top - down - middleY;
+            const value = inkBetween(label, c * dx + s * dy + middleX, c * dy - s * dx + middleY);
+            x.push(rounded(value + (noise > 0 ? noise * random.normal() : 0)));
+          }
+        return { x, label };
+      },
+    };
+  },
+});

@@ -1,0 +1,131 @@
+/**
+ * Knights and knaves: everyone on an island is a knight, who only tells the truth, or a knave, who only lies. Each says one
+ * thing; who is what? Only puzzles with exactly one solution are kept, found by trying all 2^n of them.
+ *
+ * Xie et al. 2024, with the statements as nested lists in their notation: ["telling-truth", i], ["lying", i], ["not", s],
+ * ["and" | "or", s, t], ["->" | "<=>", s, t].
+ */
+import { Random } from "./random.ts";
+import { drawInSplit, task } from "./task.ts";
+
+type Statement =
+  | readonly ["telling-truth" | "lying", number]
+  | readonly ["not", Statement]
+  | readonly ["and" | "or" | "->" | "<=>", Statement, Statement];
+
+const NAMES = ["Ada", "Ben", "Cleo", "Dan", "Eve", "Finn", "Gus", "Hana", "Ivo", "June", "Kit", "Lena"];
+
+/** What person `speaker` says; `depth` bounds the nesting. */
+function drawStatement(random: Random, people: number, speaker: number, depth: number): Statement {
+  const kind = depth <= 1 ? 0 : random.below(6);
+  if (kind === 0) {
+    if (random.below(2) === 0) return ["telling-truth", random.below(people)];
+    return ["lying", (speaker + 1 + random.below(people - 1)) % people]; // nobody can call himself a knave
+  }
+  const part = () => drawStatement(random, people, speaker, depth - 1);
+  if (kind === 1) return ["not", part()];
+  if (kind <= 3) return [random.below(2) === 0 ? "and" : "or", part(), part()];
+  return [kind === 4 ? "->" : "<=>", part(), part()];
+}
+
+/** Whether a statement holds when bit i of `roles` says that person i is a knight. */
+function holds(statement: Statement, roles: number): boolean {
+  switch (statement[0]) {
+    case "telling-truth":
+      return ((roles >> statement[1]) & 1) === 1;
+    case "lying":
+      return ((roles >> statement[1]) & 1) === 0;
+    case "not":
+      return !holds(statement[1], roles);
+    case "and":
+      return holds(statement[1], roles) && holds(statement[2], roles);
+    case "or":
+      return holds(statement[1], roles) || holds(statement[2], roles);
+    case "->":
+      return !holds(statement[1], roles) || holds(statement[2], roles);
+    case "<=>":
+      return holds(statement[1], roles) === holds(statement[2], roles);
+  }
+}
+
+/** The roles under which everyone's statement holds exactly if that person is a knight; undefined unless there is one such. */
+function onlySolution(statements: readonly Statement[]): number | undefined {
+  let found: number | undefined;
+  for (let roles = 0; roles < 2 ** statements.length; roles++) {
+    if (!statements.every((statement, i) => holds(statement, roles) === (((roles >> i) & 1) === 1))) continue;
+    if (found !== undefined) return undefined;
+    found = roles;
+  }
+  return found;
+}
+
+/** A statement in words, without capital or full stop. */
+function inWords(statement: Statement, names: readonly string[]): string {
+  switch (statement[0]) {
+    case "telling-truth":
+      return `${names[statement[1]]} is a knight`;
+    case "lying":
+      return `${names[statement[1]]} is a knave`;
+    case "not":
+      return `it is not the case that ${inWords(statement[1], names)}`;
+    case "and":
+      return `both ${inWords(statement[1], names)} and ${inWords(statement[2], names)}`;
+    case "or":
+      return `either ${inWords(statement[1], names)} or ${inWords(statement[2], names)}, or both`;
+    case "->":
+      return `if ${inWords(statement[1], names)} then ${inWords(statement[2], names)}`;
+    case "<=>":
+      return `${inWords(statement[1], names)} if and only if ${inWords(statement[2], names)}`;
+  }
+}
+
+const capital = (text: string): string => `${text[0]!.toUpperCase()}${text.slice(1)}`;
+
+export const method = task({
+  name: "knights",
+  title: "Knights and knaves",
+  about: "logic puzzles with exactly one solution, which is the completion",
+  cite: "arXiv:2410.23123",
+  splits: "by a hash of the statements, whatever the names and the seed: no puzzle occurs in two splits",
+  options: {
+    people: { type: "2 <= number.integer <= 12", default: 3, help: "people on the island" },
+    depth: {
+      type: "1 <= number.integer <= 4",
+      default: 2,
+      help: "how deep statements are nested; 1: about one person each",
+    },
+  },
+
+  open({ seed, split }, { people, depth }) {
+    return {
+      rows: Number.POSITIVE_INFINITY,
+      facts: { people, depth, chance: 2 ** -people },
+      row(index) {
+        const random = new Random(seed, "knights", split, index);
+        const { statements, roles } = drawInSplit(
+          random,
+          split,
+          () => {
+            const statements = Array.from({ length: people }, (_, i) => drawStatement(random, people, i, depth));
+            return { statements, roles: onlySolution(statements) };
+          },
+          (drawn) => (drawn.roles === undefined ? undefined : JSON.stringify(drawn.statements)),
+        );
+        const names = random.shuffled(NAMES).slice(0, people);
+        const solution = names.map((_, i) => ((roles! >> i) & 1) === 1);
+        const said = statements.map((statement, i) => `${names[i]} says: "${capital(inWords(statement, names))}."`);
+        const answer = names.map((name, i) => `${name} is a ${solution[i] ? "knight" : "knave"}`).join(", ");
+        return {
+          prompt: `Knights always tell the truth and knaves always lie. ${said.join(" ")} Who is a knight and who is a knave? Answer:`,
+          completion: ` ${answer}`,
+          answer,
+          group: `${people} people`,
+          difficulty: people,
+          names,
+          statements,
+          solution,
+        };
+      },
+    };
+  },
+});

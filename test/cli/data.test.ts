@@ -1,0 +1,157 @@
+/** `data` as a process. */
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { run } from "./fixtures/run.ts";
+
+const DATA = join(import.meta.dir, "../../scripts/data.ts");
+
+setDefaultTimeout(30_000);
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "ingot-data-"));
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const data = (...argv: string[]) => run(argv, {}, DATA);
+const linesOf = (text: string) => text.split("\n").slice(0, -1);
+
+test("rows go to stdout as JSON lines, what is known of them to stderr", async () => {
+  const { code, out, err } = await data("addition", "--digits", "2", "--size", "5");
+  expect(code).toBe(0);
+  expect(out).toEndWith("\n");
+  const rows = linesOf(out).map((line) => JSON.parse(line));
+  expect(rows.length).toBe(5);
+  for (const { prompt, completion } of rows) {
+    const [a, b] = prompt.slice(0, -1).split("+").map(Number);
+    expect(Number(completion)).toBe(a + b);
+  }
+  expect(err).toStartWith("data: addition, train: 5 rows, most digits 2");
+});
+
+test("the first rows are the same whatever the size; no rows and one row are sets, too", async () => {
+  const [none, one, few, many] = await Promise.all(
+    ["0", "1", "100", "2000"].map((size) => data("markov", "--size", size, "--length", "50", "-q")),
+  );
+  expect([none!.out, none!.code, none!.err]).toEqual(["", 0, ""]);
+  expect(linesOf(one!.out).length).toBe(1);
+  expect(linesOf(few!.out).length).toBe(100);
+  expect(many!.out.startsWith(few!.out) && few!.out.startsWith(one!.out)).toBe(true);
+});
+
+test("a file holds what stdout would, and --json then has the facts on stdout", async () => {
+  const file = join(folder, "rows.jsonl");
+  const argv = ["modular", "--modulus", "7", "--split", "test", "--seed", "5"];
+  const [plain, withFile, only] = await Promise.all([
+    data(...argv, "-q"),
+    data(...argv, "--json", "-o", file, "-q"),
+    data(...argv, "--json", "-q"),
+  ]);
+  expect(readFileSync(file, "utf8")).toBe(plain.out);
+  const facts = JSON.parse(withFile.out);
+  expect(JSON.parse(only.out)).toEqual(facts);
+  expect(facts).toMatchObject({ task: "modular", split: "test", seed: 5, pairs: 49, pairs_of_split: 12, rows: 12 });
+  const sha256 = (text: string) => new Bun.CryptoHasher("sha256").update(text).digest("hex");
+  expect(facts.rows_sha256).toBe(sha256(plain.out));
+  const answers = linesOf(plain.out).map((line) => `${JSON.stringify(JSON.parse(line).answer)}\n`);
+  expect(facts.answers_sha256).toBe(sha256(answers.join("")));
+  expect(facts.bytes).toBe(Buffer.byteLength(plain.out));
+});
+
+test("a file of no rows is an empty file, and --dry-run writes none", async () => {
+  const [empty, dry] = [join(folder, "empty.jsonl"), join(folder, "dry.jsonl")];
+  expect((await data("lego", "--size", "0", "-o", empty, "-q")).code).toBe(0);
+  expect(readFileSync(empty, "utf8")).toBe("");
+  const { code, out } = await data("lego", "-n", "-o", dry);
+  expect([code, existsSync(dry)]).toEqual([0, false]);
+  expect(out).toStartWith("lego: 1000 rows of the train split, seed 0\n");
+});
+
+test("counts by group are told", async () => {
+  const { out } = await data("addition", "--form", "digit", "--size", "31", "--json", "-q");
+  expect(JSON.parse(out).counts).toEqual({ "digit 0": 11, "digit 1": 10, "digit 2": 10 });
+});
+
+test("the entropy rate is told in full with --json and shortly on stderr", async () => {
+  const argv = ["markov", "--order", "0", "--alphabet", "2", "--size", "1"];
+  const rate = JSON.parse((await data(...argv, "--json", "-q")).out).entropy_rate;
+  expect(rate).toBeGreaterThan(0);
+  expect(rate).toBeLessThan(Math.log(2));
+  expect((await data(...argv)).err).toContain(`entropy rate ${rate.toPrecision(5)}, `);
+});
+
+test("a closed pipe ends it without a word", async () => {
+  const child = Bun.spawn([process.execPath, DATA, "addition", "--size", "1000000"], {
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const reader = child.stdout.getReader();
+  expect((await reader.read()).value!.length).toBeGreaterThan(0);
+  await reader.cancel();
+  expect(await child.exited).toBe(0);
+  expect(await new Response(child.stderr).text()).toBe("");
+});
+
+test("--method means the same as a task in the first place", async () => {
+  const [first, flag] = await Promise.all([
+    data("knights", "--size", "3", "-q"),
+    data("--size", "3", "--method", "knights", "-q"),
+  ]);
+  expect(first.out).toBe(flag.out);
+  expect(linesOf(first.out).length).toBe(3);
+});
+
+test("--list names the tasks, --help of a task its options", async () => {
+  const [list, help] = await Promise.all([data("--list"), data("lego", "--help")]);
+  expect(linesOf(list.out).map((line) => line.split(" ")[0]!)).toEqual([
+    "addition",
+    "blobs",
+    "facts",
+    "glyphs",
+    "knights",
+    "lego",
+    "markov",
+    "modular",
+  ]);
+  for (const text of ["Method lego: LEGO skill chains", "--chain N", "--split train|validation|test", "--size N"])
+    expect(help.out).toContain(text);
+});
+
+test.each([
+  [["adition"], "data: unknown task adition\n  hint: did you mean addition?\n"],
+  [
+    ["zzz"],
+    "data: unknown task zzz\n  hint: the tasks are addition, blobs, facts, glyphs, knights, lego, markov, modular\n",
+  ],
+  [
+    [],
+    "data: no task was named\n  hint: the tasks are addition, blobs, facts, glyphs, knights, lego, markov, modular\n",
+  ],
+  [
+    ["--size", "2", "addition"],
+    "data: unexpected argument addition\n  hint: the task comes first: bun run data addition ...\n",
+  ],
+  [["addition", "lego"], "data: unexpected argument lego\n  hint: one task at a time\n"],
+  [["addition", "--digit", "2"], "data: unknown option --digit\n  hint: did you mean --digits?\n"],
+  [
+    ["addition", "--split", "tets"],
+    'data: --split: expected "test", "train" or "validation" but found tets\n  hint: did you mean test?\n',
+  ],
+  [
+    ["modular", "--modulus", "5", "--size", "26"],
+    "data: --size: 26 rows were asked for, but this train split has 13\n  hint: leave --size out to have them all\n",
+  ],
+])("%j is refused", async (argv, message) => {
+  const { code, out, err } = await data(...argv);
+  expect([code, out, err]).toEqual([2, "", message]);
+});
+
+test("what cannot be drawn is refused, and no file is left behind", async () => {
+  const file = join(folder, "none.jsonl");
+  const { code, err } = await data("lego", "--skill", "9", "-o", file);
+  expect([code, existsSync(file)]).toEqual([2, false]);
+  expect(err).toBe("data: --skill 9 is beyond --chain 5\n  hint: the last skill is the chain's length\n");
+});
