@@ -16,15 +16,15 @@ import { LINEAGE_KEY, parseLineage } from "./lineage.ts";
 import { filesOfMetadata, MAX_FILES_BYTES, MODEL_FILES } from "./metadata.ts";
 import { type Header, MAX_HEADER_BYTES, type PlacedTensor } from "./safetensors.ts";
 import { refuseOtherKinds, SNIFF_BYTES } from "./sniff.ts";
-import { Source } from "./source.ts";
+import { openError, Source } from "./source.ts";
 
 export const INDEX_SUFFIX = ".safetensors.index.json";
 /** Key of the index' metadata that ties it to its shards: SHA-256 over their headers, in order. */
 export const INDEX_DIGEST_KEY = "ingot_headers_sha256";
 
+const COLLATOR = new Intl.Collator("en", { numeric: true }); // one for all: making it costs more than comparing with it
 /** Order of shards: digits count as numbers, so that shard 10 follows shard 9 without padding. */
-export const byNumber = (a: string, b: string): number =>
-  new Intl.Collator("en", { numeric: true }).compare(a, b) || (a < b ? -1 : 1);
+export const byNumber = (a: string, b: string): number => COLLATOR.compare(a, b) || (a < b ? -1 : 1);
 
 /** SHA-256 (hex) over the headers of a checkpoint; for a single file that of its header. */
 export function digestOfHeaders(digests: readonly string[]): string {
@@ -71,7 +71,10 @@ export async function openFile(file: string, ref: string, revision?: string): Pr
 
 /** Opens a folder. Throws UserError when it holds no safetensors weights, or more than one set of them. */
 export async function openFolder(folder: string, ref: string, revision?: string): Promise<Checkpoint> {
-  const names = (await fs.readdir(folder)).sort(byNumber);
+  const listed = await fs.readdir(folder).catch((error) => {
+    throw openError(error, ref);
+  });
+  const names = listed.sort(byNumber);
   const weights = weightsOf(names, ref);
   const index = weights.endsWith(INDEX_SUFFIX) ? await readIndex(folder, weights, ref) : undefined;
   const shards: Shard[] = [];
@@ -183,10 +186,10 @@ async function inside(folder: string, name: string, ref: string): Promise<string
 /** Config, tokenizer and the like, word for word. */
 async function readFiles(folder: string, ref: string): Promise<Map<string, Uint8Array>> {
   const files = new Map<string, Uint8Array>();
-  const names = new Set(await fs.readdir(folder));
   let room = MAX_FILES_BYTES;
   for (const name of MODEL_FILES) {
-    if (!names.has(name)) continue;
+    // Asked one by one: a folder may give its files and yet not be listed.
+    if (!(await fs.lstat(path.join(folder, name)).catch(() => undefined))) continue;
     const what = path.join(ref, name);
     const source = Source.open(await inside(folder, name, ref), what);
     try {

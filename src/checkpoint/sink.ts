@@ -88,7 +88,7 @@ export class FileSink implements Sink {
     this.#flush = flush;
     removeStale(target);
     const suffix = `${HOST}-${process.pid}-${randomBytes(4).toString("hex")}`;
-    this.#temporary = path.join(path.dirname(target), `.${path.basename(target)}.${suffix}.tmp`);
+    this.#temporary = path.join(path.dirname(target), `.${stemOf(target)}.${suffix}.tmp`);
     try {
       this.#fd = fs.openSync(this.#temporary, "wx");
     } catch (error) {
@@ -157,10 +157,17 @@ const promise = (start: (done: (error?: Error | null) => void) => void): Promise
 /** Marks this machine in temporary names: a process id says nothing about another machine on the same network disk. */
 const HOST = createHash("sha256").update(os.hostname()).digest("hex").slice(0, 6);
 
+/** Names the target in its temporary file's name. Most systems allow 255 bytes, of which the rest of the name takes some 40. */
+function stemOf(target: string): string {
+  const name = path.basename(target);
+  if (Buffer.byteLength(name) <= 200) return name;
+  return `${name.replace(/[^ -~]/g, "_").slice(0, 100)}-${createHash("sha256").update(name).digest("hex").slice(0, 16)}`;
+}
+
 /** Removes temporary files that runs for the same target left behind on this machine, if their processes are gone. */
 function removeStale(target: string): void {
   const folder = path.dirname(target);
-  const start = `.${path.basename(target)}.${HOST}-`;
+  const start = `.${stemOf(target)}.${HOST}-`;
   for (const name of fs.readdirSync(folder)) {
     const match = name.startsWith(start) && /^(\d+)-[0-9a-f]{8}\.tmp$/.exec(name.slice(start.length));
     if (!match || pending.has(path.join(folder, name)) || isAlive(Number(match[1]))) continue;
@@ -205,6 +212,9 @@ export function writeError(error: unknown, what: string): unknown {
   }
   if (code === "EACCES" || code === "EPERM" || code === "EROFS") {
     return new UserError(`${what} may not be written`, "check the permissions of its folder", 1);
+  }
+  if (code === "ENAMETOOLONG") {
+    return new UserError(`${what} could not be written: the name is too long`, "choose a shorter name");
   }
   if (code === "ENOENT") return new UserError(`${what} could not be written: its folder is gone`, "make it again", 1);
   return new UserError(`${what} could not be written: ${message}`, "check the disk", 1);

@@ -110,6 +110,8 @@ export function openError(error: NodeJS.ErrnoException, what: string): UserError
   if (error.code === "EACCES" || error.code === "EPERM") {
     return new UserError(`${what} may not be read`, "check its permissions");
   }
+  if (error.code === "ELOOP") return new UserError(`${what} is a ring of links`, "name the file itself");
+  if (error.code === "ENAMETOOLONG") return new UserError(`${what}: the name is too long for a file`, "check the path");
   if (error.code === "EMFILE" || error.code === "ENFILE") {
     return new UserError(`${what} could not be opened: too many open files`, "raise the limit with ulimit -n", 1);
   }

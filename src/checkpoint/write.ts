@@ -10,10 +10,12 @@ import path from "node:path";
 import { UserError } from "../errors.ts";
 import type { TensorInfo } from "./checkpoint.ts";
 import { show } from "./json.ts";
+import { MODEL_FILES } from "./metadata.ts";
 import { publishFolder } from "./publish.ts";
 import { layoutFile, layoutFolder, type OutputPlan, type ShardOptions, type WeightsFile } from "./shards.ts";
 import { FileSink, flushFolder, PipeSink, type Sink } from "./sink.ts";
 import { openError } from "./source.ts";
+import { refuseInTheWay, statOf } from "./target.ts";
 
 export interface WriteOptions extends ShardOptions {
   /** Writes only the index-th (from 1) of `count` shards, byte for byte as a run with `shards: count` would. */
@@ -61,7 +63,7 @@ function kindOf(target: string): "pipe" | "file" | "folder" {
   if (/^hf:/.test(target) || /\.(gguf|bin|pt|pth)$/.test(target)) {
     throw new UserError(`${target} cannot be written`, "write x.safetensors or a folder");
   }
-  const stat = fs.statSync(target, { throwIfNoEntry: false });
+  const stat = statOf(target);
   if (stat?.isFIFO() || stat?.isCharacterDevice()) return "pipe";
   const isFile = target.endsWith(".safetensors");
   if (isFile && stat?.isDirectory()) {
@@ -159,6 +161,8 @@ async function folderWriter(target: string, plan: OutputPlan, options: WriteOpti
     removeMade();
   };
   try {
+    const carried = MODEL_FILES.filter((name) => plan.files.has(name));
+    refuseInTheWay(folder, target, [layout.entry, ...mine.map(({ name }) => name), ...carried]);
     checkSpace(
       folder,
       target,
@@ -196,9 +200,10 @@ function checkSpace(folder: string, target: string, need: number): void {
     return;
   }
   if (need <= free) return;
-  const gb = (bytes: number) => `${(bytes / 1e9).toFixed(bytes < 1e9 ? 3 : 1)} GB`;
+  const size = (bytes: number) =>
+    need < 1e7 ? `${(bytes / 1e3).toFixed(1)} kB` : `${(bytes / 1e9).toFixed(bytes < 1e9 ? 3 : 1)} GB`;
   throw new UserError(
-    `${target} needs ${gb(need)}, but its disk has ${gb(free)} free`,
+    `${target} needs ${size(need)}, but its disk has ${size(free)} free`,
     "free space, or choose another",
     1,
   );

@@ -15,8 +15,6 @@ export interface TextOutput {
 export function textOutput(out: string, run: string): TextOutput {
   if (out === "-") return { write: (text) => writeAll(1, Buffer.from(text)), commit() {}, discard() {} };
 
-  if (statSync(out, { throwIfNoEntry: false })?.isDirectory())
-    throw new UserError(`--out: ${out} is a folder`, "this script writes one file; name it");
   const part = `${out}.${run}.part`;
   let fd: number | undefined;
   const attempt = <T>(action: () => T): T => {
@@ -30,6 +28,8 @@ export function textOutput(out: string, run: string): TextOutput {
       );
     }
   };
+  if (attempt(() => statSync(out, { throwIfNoEntry: false }))?.isDirectory())
+    throw new UserError(`--out: ${out} is a folder`, "this script writes one file; name it");
   return {
     write(text) {
       attempt(() => {

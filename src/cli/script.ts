@@ -104,7 +104,7 @@ async function work(definition: AnyDefinition, argv: readonly string[]): Promise
   let failure: { error: unknown } | undefined;
   const fault = unseenFaults();
   try {
-    outcome = (await Promise.race([definition.run(context), fault.promise])) ?? undefined;
+    outcome = (await Promise.race([definition.run(context), fault.promise, signals.overdue])) ?? undefined;
   } catch (error) {
     failure = { error };
   }
@@ -127,6 +127,7 @@ async function work(definition: AnyDefinition, argv: readonly string[]): Promise
     // What the script throws while it stops is how it stopped, unless it has something to tell the user.
     if (failure && (failure.error instanceof UserError || options.verbose)) explain(name, failure.error);
     say(`${name}: ${[interrupted.message, ...left].join("; ")}`);
+    if (signals.isOverdue()) process.exit(interrupted.exitCode); // what it waits for would hold the process up
     return interrupted.exitCode;
   }
   if (failure) {

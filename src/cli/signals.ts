@@ -1,6 +1,7 @@
 /**
  * Ctrl-C and its kin. The first one asks: `signal` is aborted, the script stops at a good place and cleans up.
- * The second one does not ask.
+ * The second one does not ask. Nor does the first for ever: work that waits for somebody else (a pipe that brings nothing, a
+ * reader that takes nothing) never comes to a good place, and a scheduler sends one SIGTERM only.
  */
 import { say } from "./stderr.ts";
 
@@ -9,6 +10,9 @@ import { say } from "./stderr.ts";
  * `nohup`, which people rely on for long runs.
  */
 const CODES = { SIGINT: 130, SIGTERM: 143 } as const;
+
+/** How long work may go on after it was asked to stop, and once more how long its cleanups may take, in ms. */
+const GRACE = 2000;
 
 /** The reason of an aborted `signal`. Named AbortError, as `signal.throwIfAborted()` and the platform's functions do. */
 export class Interrupted extends Error {
@@ -25,6 +29,9 @@ export interface Signals {
   readonly signal: AbortSignal;
   /** Set once a signal has come. */
   reason(): Interrupted | undefined;
+  /** Rejects with the reason when the work has not stopped in time. */
+  readonly overdue: Promise<never>;
+  isOverdue(): boolean;
   /** Gives the signals back to the system. */
   stop(): void;
 }
@@ -32,13 +39,26 @@ export interface Signals {
 /** Listens for signals on behalf of a script. Code that never awaits cannot be interrupted politely. */
 export function listen(name: string, quiet: boolean): Signals {
   const controller = new AbortController();
+  const { promise: overdue, reject } = Promise.withResolvers<never>();
+  overdue.catch(() => {}); // awaited only while the work runs
+  let late = false;
+  const timers: ReturnType<typeof setTimeout>[] = [];
   const handlers = Object.keys(CODES).map((key) => {
     const signal = key as keyof typeof CODES;
     const handler = () => {
       // Nothing that is still unwritten matters now: the user asked twice.
       if (controller.signal.aborted) process.exit(CODES[signal]);
       if (!quiet && signal === "SIGINT") say(`${name}: stopping; press Ctrl-C again to stop at once`);
-      controller.abort(new Interrupted(signal));
+      const reason = new Interrupted(signal);
+      const giveUp = () => {
+        late = true;
+        reject(reason);
+      };
+      timers.push(
+        setTimeout(giveUp, GRACE),
+        setTimeout(() => process.exit(reason.exitCode), 2 * GRACE),
+      );
+      controller.abort(reason);
     };
     process.on(signal, handler);
     return () => void process.off(signal, handler);
@@ -46,7 +66,10 @@ export function listen(name: string, quiet: boolean): Signals {
   return {
     signal: controller.signal,
     reason: () => (controller.signal.aborted ? (controller.signal.reason as Interrupted) : undefined),
+    overdue,
+    isOverdue: () => late,
     stop: () => {
+      for (const timer of timers) clearTimeout(timer);
       for (const remove of handlers) remove();
     },
   };

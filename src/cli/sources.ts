@@ -2,7 +2,7 @@
  * Where values come from besides flags: the environment (`INGOT_DENSITY=0.3`) and a YAML file (`--config run.yml`).
  * Both give texts, as flags do, so a value means the same wherever it is written.
  */
-import { readFileSync } from "node:fs";
+import { closeSync, openSync, readSync } from "node:fs";
 import { UserError } from "../errors.ts";
 import type { Options } from "./options.ts";
 import { didYouMean } from "./suggest.ts";
@@ -30,6 +30,28 @@ export interface Config {
   readonly entries: ReadonlyMap<string, readonly string[]>;
 }
 
+/** No config written by hand is larger, in bytes; a device that never ends is cut off here. */
+const MOST_TEXT = 16 * 2 ** 20;
+
+/** The text of a file, a pipe or a device. Throws what the system throws, UserError when there is too much of it. */
+export function readText(file: string): string {
+  const fd = openSync(file, "r");
+  try {
+    const parts: Buffer[] = [];
+    let total = 0;
+    for (;;) {
+      const part = Buffer.allocUnsafe(2 ** 16);
+      const n = readSync(fd, part, 0, part.length, null);
+      if (n === 0) return Buffer.concat(parts).toString("utf8");
+      total += n;
+      if (total > MOST_TEXT) throw new UserError(`${file} is larger than 16 MiB`, "expected a YAML file of options or a recipe");
+      parts.push(part.subarray(0, n));
+    }
+  } finally {
+    closeSync(fd);
+  }
+}
+
 /**
  * Reads a YAML config. Scalars keep the text they were written with, so long numbers keep their digits.
  * If `isRecipe` claims the file by its keys, the file is the script's own business and null is returned.
@@ -38,8 +60,9 @@ export interface Config {
 export async function readConfig(file: string, isRecipe?: (keys: string[]) => boolean): Promise<Config | null> {
   let text: string;
   try {
-    text = readFileSync(file, "utf8");
+    text = readText(file);
   } catch (error) {
+    if (error instanceof UserError) throw error;
     const { code } = error as NodeJS.ErrnoException;
     throw new UserError(
       code === "ENOENT" ? `${file}: no such file` : `${file}: cannot be read (${code})`,

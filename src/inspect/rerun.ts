@@ -5,10 +5,12 @@
  * that came through a pipe, becomes a variable that the script asks for. A lineage comes with a file from anywhere, so every
  * word of it is quoted: a script that was printed must not hold commands that nobody typed.
  */
+
 import { basename } from "node:path";
 import type { LineageEntry } from "../checkpoint/checkpoint.ts";
 import { show } from "../checkpoint/json.ts";
 import { loadMethod } from "../cli/methods.ts";
+import { quote } from "../cli/quote.ts";
 import { UserError } from "../errors.ts";
 import { stepOf } from "./lineage.ts";
 
@@ -23,10 +25,6 @@ type Input = LineageEntry["inputs"][number];
 
 /** How the user starts scripts: `ingot` where that is what runs, else `bun run`. */
 const launcher = (): string => (basename(process.argv[1] ?? "").replace(/\.ts$/, "") === "ingot" ? "ingot" : "bun run");
-
-/** A word as sh takes it, in quotes where it has to be. */
-export const quote = (text: string): string =>
-  /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 
 const flag = (key: string): string => quote(`--${key.replaceAll("_", "-")}`);
 

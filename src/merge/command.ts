@@ -9,6 +9,8 @@ import { createWriter, type WriteOptions } from "../checkpoint/write.ts";
 import type { AnyValues, Outcome, PlainContext } from "../cli/context.ts";
 import { humanBytes } from "../cli/format.ts";
 import { loadMethod } from "../cli/methods.ts";
+import { quote } from "../cli/quote.ts";
+import { readText } from "../cli/sources.ts";
 import { UserError } from "../errors.ts";
 import type { Adapter } from "../gpu/device.ts";
 import type { Gpu } from "../gpu/gpu.ts";
@@ -57,11 +59,7 @@ async function readRecipes(context: Context): Promise<{ recipes: Recipe[]; text:
     if (context.method || context.raw.size > 0 || textOf(context, "base")) {
       throw new UserError(`${files[0]} says the method and its parameters`, "leave out --method, --base and the like");
     }
-    const text = await Bun.file(files[0]!)
-      .text()
-      .catch((error) => {
-        throw new UserError(`${files[0]} cannot be read: ${(error as Error).message}`, "is the path right?");
-      });
+    const text = recipeText(files[0]!);
     const recipes = orderRecipes(await parseRecipe(text, files[0]!));
     const changes = { ...(dtype && { dtype }), ...(outDtype && { outDtype }) };
     return { recipes: recipes.map((recipe) => ({ ...recipe, ...changes })), text };
@@ -87,6 +85,15 @@ async function readRecipes(context: Context): Promise<{ recipes: Recipe[]; text:
     ...(outDtype && { outDtype }),
   });
   return { recipes: [recipe], text: undefined };
+}
+
+function recipeText(file: string): string {
+  try {
+    return readText(file);
+  } catch (error) {
+    if (error instanceof UserError) throw error;
+    throw new UserError(`${file} cannot be read: ${(error as Error).message}`, "is the path right?");
+  }
 }
 
 /** "5GB", "300M" or bytes; mergekit writes 5B for 5e9. */
@@ -181,6 +188,7 @@ async function mergeOne(
     retainStreams(inputs, tasks, method, gpu.adapter);
     const fromRecipe = recipe.file !== "command line";
     context.progress.start({ total: writer.bytes, unit: "bytes" });
+    const sizes = new Map(outputs.map(({ name, bytes }) => [name, bytes]));
     await mergeTensors({
       gpu,
       method,
@@ -195,7 +203,7 @@ async function mergeOne(
       },
       inOrder: inputs.streamed,
       signal: context.signal,
-      done: (task) => context.progress.advance(sizeOf(outputs, task.name), task.name),
+      done: (task) => context.progress.advance(sizes.get(task.name), task.name),
     });
     await inputs.finish();
     await writer.finish();
@@ -215,9 +223,6 @@ async function mergeOne(
   }
   return writer.bytes;
 }
-
-const sizeOf = (outputs: readonly { name: string; bytes: number }[], name: string): number =>
-  outputs.find((tensor) => tensor.name === name)?.bytes ?? 0;
 
 /** What a pipe brings comes only once: kept is what a method looks at twice, or what several outputs or slots are made of. */
 function retainStreams(inputs: Inputs, tasks: MergePlan["tensors"], method: MergeMethod, adapter: Adapter): void {
@@ -271,6 +276,6 @@ export async function runMerge(given: PlainContext & { readonly options: object 
   const where = context.out === "-" ? "stdout" : context.out;
   return {
     output: `${where} (${humanBytes(bytes)})`,
-    ...(context.out === "-" ? {} : { next: `bun run inspect ${context.out}` }),
+    ...(context.out === "-" ? {} : { next: `bun run inspect ${quote(context.out)}` }),
   };
 }

@@ -238,17 +238,19 @@ export class MergeJob<V = unknown> {
 
   /**
    * Writes (base * b + sum_k weights[k] * model k) / divisor; with `delta`, base + sum_k weights[k] * (model k - base).
+   * `unrounded`: steps are not rounded in compatibility mode either, for what mergekit computes in f32.
    */
   async combine(
     weights: readonly number[],
-    options: { base?: number; divisor?: number; delta?: boolean } = {},
+    options: { base?: number; divisor?: number; delta?: boolean; unrounded?: boolean } = {},
   ): Promise<void> {
     const all = this.hasBase ? [options.base ?? 0, ...weights] : [...weights];
-    const stepwise = this.settings.compatRounding && this.task.workDtype !== "F32";
+    const stepwise = !options.unrounded && this.settings.compatRounding && this.task.workDtype !== "F32";
     const divisor = options.divisor ?? 1;
     const shares = stepwise ? all.map((weight) => this.roundedToWork(weight)) : all.map((weight) => weight / divisor);
     const held = this.constants(new Float32Array(shares), "weights");
-    const flags = this.flags(...(options.delta ? ["delta"] : []), ...(stepwise ? ["stepwise"] : []));
+    const variant = [...(options.delta ? ["delta"] : []), ...(stepwise ? ["stepwise"] : [])];
+    const flags = options.unrounded ? [...inFlag(this.dtype), ...variant] : this.flags(...variant);
     await this.emit(async (chunk, result, out) => {
       await this.run("merge/combine", { flags: [...flags, ...out], constants: { K: this.slots } }, chunk, {
         bind: { stack: chunk.stack, weights: held, result },

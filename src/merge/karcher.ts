@@ -52,7 +52,7 @@ export const method = mergeMethod({
   heights: "equal",
   passes: "many",
   options: {
-    max_iter: { type: "number.integer >= 1", default: 10, help: "most iterations" },
+    max_iter: { type: "number.integer >= 0", default: 10, help: "most iterations" },
     tol: { type: "number > 0", default: 1e-5, help: "stop when a step is shorter than this angle" },
   },
 

@@ -17,14 +17,20 @@ export const method = mergeMethod({
   heights: "common",
   passes: "one",
   options: {
-    weight: { type: "number", per: "model", required: true, help: "share of each model" },
+    weight: {
+      type: "number",
+      per: "model",
+      required: true,
+      help: "share of each model; on the command line 1 if left out",
+    },
     normalize: { type: "boolean", default: true, help: "divide by the sum of the weights" },
   },
 
   /** sum_i w_i x_i, divided by sum_i w_i. One pass; no memory besides the inputs. */
   async merge(job) {
     const { weight, normalize } = job.values;
-    const total = weight.reduce((a, b) => a + b, 0);
+    // In compatibility mode the divisor is the sum of the weights as rounded, or a bias of their rounding would remain.
+    const total = job.roundedToWork(weight.reduce((sum, w) => sum + job.roundedToWork(w), 0));
     if (normalize && total === 0) {
       throw new UserError(`${job.name}: the weights sum to 0`, "give other weights, or normalize: false");
     }

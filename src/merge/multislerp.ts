@@ -17,7 +17,12 @@ export const method = mergeMethod({
   heights: "equal",
   passes: "many",
   options: {
-    weight: { type: "number", per: "model", required: true, help: "share of each model" },
+    weight: {
+      type: "number",
+      per: "model",
+      required: true,
+      help: "share of each model; on the command line 1 if left out",
+    },
     normalize_weights: { type: "boolean", default: true, help: "divide the weights by their sum" },
     eps: { type: "number > 0", default: 1e-8, help: "what counts as zero length" },
   },

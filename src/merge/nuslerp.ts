@@ -31,7 +31,12 @@ export const method = mergeMethod({
   heights: "common",
   passes: "many",
   options: {
-    weight: { type: "number", per: "model", required: true, help: "the second's share of the sum is the position" },
+    weight: {
+      type: "number",
+      per: "model",
+      required: true,
+      help: "the second's share of the sum is the position; 1 if left out",
+    },
     nuslerp_flatten: { type: "boolean", default: true, help: "take the whole tensor as one vector" },
     nuslerp_row_wise: { type: "boolean", default: false, help: "unless flattened: vectors along axis 0, not the last" },
   },

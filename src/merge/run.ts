@@ -102,6 +102,15 @@ export interface MergeRun {
   readonly done?: (task: ValuedTask) => void;
 }
 
+/** Numbers that f32 cannot hold would come out as infinities without a word. */
+function refuseLarge({ name, values, perModel }: ValuedTask): void {
+  for (const [option, value] of [values, ...perModel].flatMap(Object.entries)) {
+    if (typeof value === "number" && Number.isFinite(value) && !Number.isFinite(Math.fround(value))) {
+      throw new UserError(`${name}: ${option} is ${value}, more than f32 can hold`, "give a number below 3.4e38");
+    }
+  }
+}
+
 async function survey({ gpu, method, tasks, elsewhere = [], settings }: MergeRun): Promise<unknown> {
   if (!method.survey) return undefined;
   const seen = [...tasks, ...elsewhere].filter((task) => task.kind === "merge");
@@ -125,6 +134,7 @@ export async function mergeTensors(run: MergeRun): Promise<void> {
       );
     }
   }
+  for (const task of run.tasks) refuseLarge(task);
   const found = await survey(run);
   const outlets = new Outlets(run.gpu, run.sink);
   const budget = new Budget(BUDGET_BYTES);

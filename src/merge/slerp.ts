@@ -36,6 +36,6 @@ export const method = mergeMethod({
     if (job.count === 0) return job.combine([], { base: 1 });
     const [[aa = 0, ab = 0] = [], [, bb = 0] = []] = await job.gram({ withBase: true });
     const [base, other] = slerpWeights(aa, ab, bb, job.values.t);
-    await job.combine([other], { base });
+    await job.combine([other], { base, unrounded: true }); // mergekit interpolates in f32 whatever the dtype is
   },
 });

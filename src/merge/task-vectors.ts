@@ -15,7 +15,12 @@ import { select } from "./select.ts";
 
 /** Options that all of these methods share. */
 export const taskVectorOptions = {
-  weight: { type: "number", per: "model", required: true, help: "share of each task vector; may be negative" },
+  weight: {
+    type: "number",
+    per: "model",
+    required: true,
+    help: "of each task vector; may be negative; on the command line 1 if left out",
+  },
   lambda: { type: "number", default: 1, help: "scale of the combined task vector" },
   int8_mask: { type: "boolean", default: false, help: "accepted for mergekit's sake; masks take one bit here" },
 } as const satisfies Record<string, OptionSpec>;

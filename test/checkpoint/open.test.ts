@@ -133,6 +133,39 @@ describe("what is no checkpoint", () => {
     expect((await refusal(() => open(""))).message).toBe("A checkpoint is named by an empty text");
   });
 
+  test("names that are no files", () =>
+    inFolder(async (top) => {
+      const long = path.join(top, "x".repeat(300));
+      const tooLong = await refusal(() => open(long));
+      expect([tooLong.message, tooLong.exitCode]).toEqual([`${long}: the name is too long for a file`, 2]);
+      if (process.platform === "win32") return; // links need a privilege there
+      const ring = path.join(top, "ring");
+      fs.symlinkSync("ring", ring);
+      const looped = await refusal(() => open(ring));
+      expect([looped.message, looped.exitCode]).toEqual([`${ring} is a ring of links`, 2]);
+    }));
+
+  // root may read everything, and Windows has no such permissions
+  test.skipIf(process.platform === "win32" || process.getuid?.() === 0)("a folder that may not be listed", () =>
+    inFolder(async (top) => {
+      const folder = path.join(top, "closed");
+      fs.mkdirSync(folder);
+      fs.writeFileSync(path.join(folder, "x.safetensors"), fileOf(make({ w: ["F32", [1]] })));
+      fs.writeFileSync(path.join(folder, "config.json"), "{}");
+      fs.chmodSync(folder, 0o311);
+      try {
+        const error = await refusal(() => open(folder));
+        expect([error.message, error.exitCode]).toEqual([`${folder} may not be read`, 2]);
+        // Its files can be had by name, those that travel with the weights too.
+        const file = await open(path.join(folder, "x.safetensors"));
+        expect([...file.files.keys()]).toEqual(["config.json"]);
+        file.close();
+      } finally {
+        fs.chmodSync(folder, 0o755);
+      }
+    }),
+  );
+
   const FOLDERS: [string, Record<string, string>, string][] = [
     ["an empty folder", {}, "is a folder without weights"],
     ["pickled weights", { "pytorch_model.bin": "x" }, "holds pickled weights (pytorch_model.bin) but no safetensors"],

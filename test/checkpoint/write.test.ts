@@ -192,6 +192,8 @@ describe("mistakes", () => {
         [`${top}/file`, {}, `${top}/file is a file; expected a folder`],
         [`${top}/no/x.safetensors`, {}, `${top}/no: no such folder, so ${top}/no/x.safetensors cannot be written`],
         [`${top}/x.gguf`, {}, `${top}/x.gguf cannot be written`],
+        [`${top}/file/x.safetensors`, {}, `${top}/file/x.safetensors cannot be written: it is below a file`],
+        [`${top}/file/x`, {}, `${top}/file/x cannot be written: it is below a file`],
         ["hf:org/name", {}, "hf:org/name cannot be written"],
         ["", {}, "The output is named by an empty text"],
         ["-", { shards: 2 }, "- is one file; shards are written to a folder"],
@@ -209,6 +211,38 @@ describe("mistakes", () => {
         expect(error.exitCode).toBe(2);
       }
       expect(listing(top)).toEqual(["d.safetensors", "file"]);
+    }));
+
+  test("of the user: a name that is too long for the system", () =>
+    inFolder(async (top) => {
+      const error = await refusal(() => createWriter(`${top}/${"x".repeat(300)}.safetensors`, plan));
+      expect(error.message).toEndWith(" cannot be written: the name is too long");
+      expect(error.exitCode).toBe(2);
+      // As long as the system allows is not too long, although the temporary name is longer than the target's.
+      const longest = `${"x".repeat(243)}.safetensors`;
+      await write(`${top}/${longest}`, made);
+      expect(listing(top)).toEqual([longest]);
+    }));
+
+  test.each(["model.safetensors", "config.json"])("of the user: a folder called %s in the way", (name) =>
+    inFolder(async (top) => {
+      fs.mkdirSync(`${top}/out/${name}`, { recursive: true });
+      const error = await refusal(() => createWriter(`${top}/out`, { tensors: made, files, lineage }));
+      expect(error.message).toBe(`${path.join(top, "out", name)} is a folder; expected a file or nothing`);
+      expect(error.exitCode).toBe(2);
+      expect(listing(`${top}/out`)).toEqual([name]);
+    }),
+  );
+
+  test("of the user: a FIFO called config.json is refused, not waited for", () =>
+    inFolder(async (top) => {
+      fs.mkdirSync(`${top}/out`);
+      if (Bun.spawnSync(["mkfifo", `${top}/out/config.json`]).exitCode !== 0) return; // no FIFOs here
+      const error = await refusal(() => createWriter(`${top}/out`, { tensors: made, files, lineage }));
+      expect(error.message).toBe(
+        `${path.join(top, "out", "config.json")} is no regular file; expected a file or nothing`,
+      );
+      expect(listing(`${top}/out`)).toEqual(["config.json"]);
     }));
 
   test("a disk that is too small is said before the first byte", () =>

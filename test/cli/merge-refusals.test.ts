@@ -42,7 +42,6 @@ describe("names that are nearly right", () => {
 
 describe("values and numbers of models", () => {
   const cases: [string, string][] = [
-    ["a b --method linear", "linear needs weight for "],
     ["a b --method linear --weight 1,2,3", "--weight has 3 values for 2 models\n"],
     ["a b --method linear --weight x", 'weight is "x" for '],
     ["a b --method linear --weight 1,-1", "model.embed_tokens.weight: the weights sum to 0\n"],
@@ -145,5 +144,18 @@ describe("outputs", () => {
   test("kinds of files that are not written", async () => {
     expect(await refused("a b --method karcher -o x.gguf")).toStartWith("x.gguf cannot be written\n");
     expect(await refused("a b --method karcher -o x.bin")).toStartWith("x.bin cannot be written\n");
+  });
+});
+
+describe("what would go wrong without a word", () => {
+  test("weights beyond f32", async () => {
+    expect(await refused("a b --method linear --weight 1e39 -o x.safetensors")).toContain(
+      "weight is 1e+39, more than f32",
+    );
+  });
+
+  test("a recipe that contains itself", async () => {
+    writeFileSync(join(folder, "cycle.yml"), "merge_method: linear\nmodels: &a\n  - model: x\n    parameters: *a\n");
+    expect(await refused("cycle.yml -o x.safetensors")).toContain("parameters must be a map, found a list of 1");
   });
 });

@@ -1,6 +1,6 @@
 /** What arguments mean to a script, and what it says about those that mean nothing. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { joinTables } from "../../src/cli/common.ts";
@@ -161,6 +161,15 @@ describe("mistakes", () => {
     expect(err.replaceAll(path, "FILE")).toBe(
       "shape: FILE: Map keys must be unique at line 2, column 1\n  hint: steps: 1\n        steps: 2\n        ^\n",
     );
+  });
+
+  test("a config without end is cut off", async () => {
+    const path = file("long.yml", "# comment\n".repeat(1_700_000));
+    for (const endless of existsSync("/dev/zero") ? [path, "/dev/zero"] : [path]) {
+      const { err, code } = await run(["--config", endless]);
+      expect(err).toBe(`shape: ${endless} is larger than 16 MiB\n  hint: expected a YAML file of options or a recipe\n`);
+      expect(code).toBe(2);
+    }
   });
 });
 

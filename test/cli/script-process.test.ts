@@ -57,6 +57,9 @@ describe("streams", () => {
     expect(readdirSync(folder).filter((name) => name.startsWith("failed"))).toEqual([]);
     const { err } = await run(["-o", folder]);
     expect(err).toBe(`shape: --out: ${folder} is a folder\n  hint: this script writes one file; name it\n`);
+    const below = await run(["-o", join(target, "text.txt")]); // below a file
+    expect(below.err).toMatch(/^shape: --out: .* cannot be written \(\w+\)\n {2}hint: choose another place\n$/);
+    expect(below.code).toBe(1);
   });
 
   test.skipIf(noTerminal)("binary is refused on a terminal", () => {
@@ -188,6 +191,18 @@ describe.skipIf(process.platform === "win32")("signals", () => {
     expect(err).toEndWith("shape: stopping; press Ctrl-C again to stop at once\n");
     expect(code).toBe(130);
     expect(performance.now() - began).toBeLessThan(20_000); // it would sleep for 30 s
+  });
+
+  test.each([
+    ["SIGINT", 130],
+    ["SIGTERM", 143],
+  ] as const)("%s ends work that comes to no good place within seconds, and the log says so", async (signal, exit) => {
+    const began = performance.now();
+    const { code, err, log } = await interrupt("stubborn", signal);
+    expect(err).toEndWith(`shape: interrupted by ${signal}\n`);
+    expect(code).toBe(exit);
+    expect(performance.now() - began).toBeLessThan(20_000); // it would sleep for 30 s
+    expect(JSON.parse(log.trim().split("\n").at(-1)!)).toMatchObject({ ok: false, error: `interrupted by ${signal}` });
   });
 
   test("SIGTERM ends with 143", async () => {

@@ -61,3 +61,15 @@ test("zero models count for the length only; all zero give zero; opposite ones g
   );
   expect(Number.isFinite(first! + second!)).toBe(true);
 });
+
+test("no iterations leave the mean of the directions", () => {
+  const gram = [
+    [4, 0],
+    [0, 16],
+  ];
+  // Directions e1, e2 at the mean length 3: 3/sqrt(2) (e1 + e2), in models of lengths 2 and 4.
+  const [a, b] = karcherWeights(gram, 0, 1e-5);
+  expect(a).toBeCloseTo(3 / Math.SQRT2 / 2, 12);
+  expect(b).toBeCloseTo(3 / Math.SQRT2 / 4, 12);
+  expect(method.options.max_iter).toMatchObject({ type: "number.integer >= 0" });
+});

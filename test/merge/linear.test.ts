@@ -42,3 +42,20 @@ test("weights that sum to 0 are refused by tensor, unless they are taken as they
     () => 0,
   );
 });
+
+test("in compatibility mode the weights are rounded before they are summed, so that equal models give themselves", async () => {
+  // 0.6 is 0.6015625 in bf16; divided by 1.1 instead of 1.1015625, 0.5 x + 0.6 x comes out a unit too large.
+  const model = Float32Array.of(1.984375, -0.9921875, 3.96875, -0.49609375);
+  const { written } = await withJob(
+    gpu,
+    {
+      models: [model, model],
+      values: { weight: [0.5, 0.6], normalize: true },
+      dtype: "BF16",
+      workDtype: "BF16",
+      settings: { compatRounding: true },
+    },
+    (job) => method.merge(job),
+  );
+  expect(written).toEqual(model);
+});

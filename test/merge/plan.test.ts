@@ -109,6 +109,20 @@ describe("a model listed twice", () => {
     expect(get(twice, TABLE).modelIndex).toEqual([0, 1]);
     expect(twice.models).toEqual(["a", "a"]);
   });
+
+  test("counts once in a slice too, with the layers given last", async () => {
+    const sliced =
+      "merge_method: linear\nslices:\n- sources:\n  - {model: a, layer_range: [0, 1], parameters: {weight: 3}}\n  - {model: a, layer_range: [1, 2], parameters: {weight: 1}}\n";
+    const once = await plan(sliced, [decoder("a", 2)]);
+    const norm = get(once, "model.layers.0.norm.weight");
+    expect(norm.models.map(({ name }) => name)).toEqual(["model.layers.1.norm.weight"]);
+    expect(norm.perModel).toEqual([{ weight: 1 }]);
+    expect(once.warnings).toEqual([
+      "slice 1: a is listed more than once; it counts once, with the layers and parameters given last (--allow-duplicates counts all)",
+    ]);
+    const twice = await plan(sliced, [decoder("a", 2)], { allowDuplicates: true });
+    expect(get(twice, "model.layers.0.norm.weight").perModel).toEqual([{ weight: 3 }, { weight: 1 }]);
+  });
 });
 
 describe("tensors that not all models have", () => {

@@ -27,6 +27,18 @@ describe("values from the command line", () => {
     ]);
   });
 
+  test("are 1 for every model listed when no weight is given", () => {
+    const weights = (built: Recipe) => sources(built).map(({ parameters }) => parameters.get("weight"));
+    expect(weights(recipe("linear", {}))).toEqual([1, 1]);
+    expect(weights(recipe("ties", { density: "0.5" }, { base: "c" }))).toEqual([1, 1]);
+    expect(weights(recipe("linear", {}, { base: "c" }))).toEqual([1, 1, undefined]);
+    const filtered = recipe("linear", {}, { filtered: [parseSet("weight:mlp=0.2")] });
+    expect(weights(filtered)).toEqual([
+      [{ filter: "mlp", value: 0.2 }, { value: 1 }],
+      [{ filter: "mlp", value: 0.2 }, { value: 1 }],
+    ]);
+  });
+
   test("may be gradients in brackets", () => {
     const models = sources(recipe("ties", { weight: "[0,1],0.5" }, { base: "c" }));
     expect(models.map(({ parameters }) => parameters.get("weight"))).toEqual([[0, 1], 0.5]);

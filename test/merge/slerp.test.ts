@@ -38,3 +38,18 @@ test("nearly parallel, nearly opposite and zero tensors go in a straight line", 
   expect(from).toBeCloseTo(Math.sin(0.75 * (Math.PI / 2)), 12);
   expect(to).toBeCloseTo(Math.sin(0.25 * (Math.PI / 2)), 12);
 });
+
+test("compatibility mode leaves the steps unrounded, as mergekit computes them in f32", async () => {
+  const [base, model] = [normals(1, 257), normals(2, 257)];
+  const given = {
+    base,
+    models: [model],
+    values: { t: 0.3 },
+    dtype: "BF16",
+    outDtype: "BF16",
+    workDtype: "BF16",
+  } as const;
+  const run = (compatRounding: boolean) =>
+    withJob(gpu, { ...given, settings: { compatRounding } }, (job) => method.merge(job));
+  expect((await run(true)).written).toEqual((await run(false)).written);
+});

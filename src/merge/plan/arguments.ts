@@ -38,7 +38,7 @@ export function parseSet(text: string): SetArgument {
 /**
  * Builds a recipe. An option with one value per model takes as many comma-separated values as there are models (a value in
  * brackets is a gradient over depth), or one that stands for all; for other options several values are a gradient over depth.
- * Filtered values come before the plain one, in the order given.
+ * Filtered values come before the plain one, in the order given. Weights that are not given are 1.
  */
 export function recipeFromArguments(given: RecipeArguments): Recipe {
   const { method, values = new Map(), filtered = [] } = given;
@@ -81,6 +81,14 @@ export function recipeFromArguments(given: RecipeArguments): Recipe {
   for (const { name, filter, value } of filtered) if (filter !== undefined) add(name, value, filter);
   for (const [name, value] of values) add(name, value, undefined);
   for (const { name, filter, value } of filtered) if (filter === undefined) add(name, value, undefined);
+
+  // A recipe must say every weight, as mergekit's do; on the command line all models listed count alike unless told otherwise.
+  const typed = new Set([...values.keys(), ...filtered.flatMap((one) => (one.filter === undefined ? [one.name] : []))]);
+  if (method.options.weight?.required && method.options.weight.per === "model" && !typed.has("weight")) {
+    const lists = perModel.get("weight") ?? Array.from({ length: refs.length + (extra ? 1 : 0) }, () => []);
+    perModel.set("weight", lists);
+    for (const list of lists.slice(0, refs.length)) list.push({ value: 1 });
+  }
 
   const models: RecipeSource[] = (extra ? [...refs, base!] : refs).map((ref, i) => {
     const own = [...perModel].map(([name, lists]): [string, Conditional[]] => [name, lists[i]!]);

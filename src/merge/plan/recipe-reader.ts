@@ -239,6 +239,10 @@ const isIndex = (value: unknown): value is number => Number.isSafeInteger(value)
 
 function describe(value: unknown): string {
   if (value === undefined || value === null) return "nothing";
-  if (Array.isArray(value)) return value.length > 4 ? `a list of ${value.length}` : `the list ${JSON.stringify(value)}`;
+  if (Array.isArray(value)) {
+    // What is nested is not shown: an anchor can make it contain itself.
+    const plain = value.length <= 4 && value.every((item) => typeof item !== "object");
+    return plain ? `the list ${JSON.stringify(value)}` : `a list of ${value.length}`;
+  }
   return typeof value === "object" ? "a map" : `${JSON.stringify(value)}`;
 }

@@ -115,7 +115,10 @@ function section(
   return { inputs, scopes, where, ...(origin !== undefined && { origin: input(origin) }) };
 }
 
-/** mergekit keeps its inputs in a map, so that a model listed twice counts once, with the values given last. */
+/**
+ * mergekit keeps its inputs in a map by model, so that one listed twice counts once, in its first place, with the values
+ * given last; in a slice even where the layers differ.
+ */
 function withoutDuplicates(
   sources: readonly RecipeSource[],
   where: string,
@@ -124,18 +127,19 @@ function withoutDuplicates(
   const byKey = new Map<string, RecipeSource>();
   const twice = new Set<string>();
   for (const source of sources) {
-    const key = `${referenceKey(source.ref)}\n${source.layers ?? ""}`;
+    const key = referenceKey(source.ref);
     if (byKey.has(key)) twice.add(context.model(source.ref).ref);
     byKey.set(key, source);
   }
   if (twice.size === 0) return sources;
   const names = [...twice].join(", ");
+  const last = sources.some(({ layers }) => layers !== undefined) ? "layers and parameters" : "parameters";
   if (context.allowDuplicates) {
     context.warnings.push(`${where}${names} is listed more than once and counts as often`);
     return sources;
   }
   context.warnings.push(
-    `${where}${names} is listed more than once; it counts once, with the parameters given last (--allow-duplicates counts all)`,
+    `${where}${names} is listed more than once; it counts once, with the ${last} given last (--allow-duplicates counts all)`,
   );
   return [...byKey.values()];
 }
