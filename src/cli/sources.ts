@@ -44,7 +44,8 @@ export function readText(file: string): string {
       const n = readSync(fd, part, 0, part.length, null);
       if (n === 0) return Buffer.concat(parts).toString("utf8");
       total += n;
-      if (total > MOST_TEXT) throw new UserError(`${file} is larger than 16 MiB`, "expected a YAML file of options or a recipe");
+      if (total > MOST_TEXT)
+        throw new UserError(`${file} is larger than 16 MiB`, "expected a YAML file of options or a recipe");
       parts.push(part.subarray(0, n));
     }
   } finally {

@@ -167,7 +167,9 @@ describe("mistakes", () => {
     const path = file("long.yml", "# comment\n".repeat(1_700_000));
     for (const endless of existsSync("/dev/zero") ? [path, "/dev/zero"] : [path]) {
       const { err, code } = await run(["--config", endless]);
-      expect(err).toBe(`shape: ${endless} is larger than 16 MiB\n  hint: expected a YAML file of options or a recipe\n`);
+      expect(err).toBe(
+        `shape: ${endless} is larger than 16 MiB\n  hint: expected a YAML file of options or a recipe\n`,
+      );
       expect(code).toBe(2);
     }
   });
