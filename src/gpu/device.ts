@@ -17,6 +17,8 @@ export interface Adapter {
   readonly type: AdapterType;
   readonly limits: Readonly<Record<string, number>>;
   readonly features: readonly string[];
+  /** Invocations per subgroup; 0 where it varies or the feature is missing. */
+  readonly subgroupSize: number;
 }
 
 /** An open device and what belongs to it. */
@@ -61,6 +63,10 @@ function describe(adapter: DawnAdapter, provider: typeof import("./dawn.ts")): A
     type: TYPES[info.adapterType] ?? "unknown",
     limits,
     features: [...adapter.features],
+    subgroupSize:
+      info.subgroupMinSize === info.subgroupMaxSize && adapter.features.has("subgroups")
+        ? (info.subgroupMinSize ?? 0)
+        : 0,
   };
 }
 

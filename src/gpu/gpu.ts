@@ -18,6 +18,13 @@ const UNIFORM = 0x40;
 const COPY_DST = 0x08;
 const MAX_GROUPS = 65535;
 
+/** A dispatch whose bind group and grid were made ahead of time; see `Gpu.prepare`. */
+export interface Prepared {
+  readonly kernel: Kernel;
+  readonly group: GPUBindGroup;
+  readonly grid: readonly [number, number, number];
+}
+
 /** A buffer, or a part of one: `offset` and `size` in bytes, the offset a multiple of 256. */
 export type Bound = GPUBuffer | { readonly buffer: GPUBuffer; readonly offset: number; readonly size: number };
 
@@ -149,28 +156,67 @@ export class Gpu {
     if (this.#slot === UNIFORM_SLOTS) this.submit();
     this.#last = kernel.label;
     const { layout } = kernel;
-    const entries: GPUBindGroupEntry[] = layout.bindings.map(({ name, slot }) => {
-      const bound = dispatch.bind[name];
-      if (!bound) throw new Error(`${kernel.label}: nothing bound to ${name}`);
-      return { binding: slot, resource: "buffer" in bound ? bound : { buffer: bound, offset: 0, size: bound.size } };
-    });
-    const unknown = Object.keys(dispatch.bind).find((name) => !layout.bindings.some((b) => b.name === name));
-    if (unknown !== undefined) throw new Error(`${kernel.label}: no binding is called ${unknown}`);
+    let uniform: Bound | undefined;
     if (layout.paramsSlot !== undefined) {
       const offset = this.#slot++ * UNIFORM_SLOT;
       packParams(kernel, dispatch.params ?? {}, new DataView(this.#uniformBytes.buffer, offset, UNIFORM_SLOT));
-      entries.push({
-        binding: layout.paramsSlot,
-        resource: { buffer: this.#uniforms, offset, size: layout.paramsBytes },
-      });
+      uniform = { buffer: this.#uniforms, offset, size: layout.paramsBytes };
     }
-    const group = this.device.createBindGroup({ label: kernel.label, layout: kernel.group, entries });
+    const group = this.#bindGroup(kernel, dispatch.bind, uniform);
     this.#groups.push(group);
     if (this.timer) this.#endPass();
     this.#pass ??= this.#recorder().beginComputePass(this.timer?.begin(kernel.label) ?? {});
     this.#pass.setPipeline(kernel.pipeline);
     this.#pass.setBindGroup(0, group);
     this.#pass.dispatchWorkgroups(...this.#grid(kernel, dispatch));
+  }
+
+  #bindGroup(kernel: Kernel, bind: Dispatch["bind"], uniform: Bound | undefined): GPUBindGroup {
+    const { layout } = kernel;
+    const entries: GPUBindGroupEntry[] = layout.bindings.map(({ name, slot }) => {
+      const bound = bind[name];
+      if (!bound) throw new Error(`${kernel.label}: nothing bound to ${name}`);
+      return { binding: slot, resource: "buffer" in bound ? bound : { buffer: bound, offset: 0, size: bound.size } };
+    });
+    const unknown = Object.keys(bind).find((name) => !layout.bindings.some((b) => b.name === name));
+    if (unknown !== undefined) throw new Error(`${kernel.label}: no binding is called ${unknown}`);
+    if (layout.paramsSlot !== undefined) {
+      if (!uniform) throw new Error(`${kernel.label}: nothing bound to params`);
+      const { buffer, offset, size } =
+        "buffer" in uniform ? uniform : { buffer: uniform, offset: 0, size: uniform.size };
+      entries.push({ binding: layout.paramsSlot, resource: { buffer, offset, size } });
+    }
+    return this.device.createBindGroup({ label: kernel.label, layout: kernel.group, entries });
+  }
+
+  /** Makes a dispatch that can be recorded many times. `uniform` holds the kernel's params. Release it with `forget`. */
+  prepare(kernel: Kernel, dispatch: Omit<Dispatch, "params">, uniform: Bound | undefined): Prepared {
+    return { kernel, group: this.#bindGroup(kernel, dispatch.bind, uniform), grid: this.#grid(kernel, dispatch) };
+  }
+
+  /** Records prepared dispatches, in order. */
+  replay(dispatches: readonly Prepared[]): void {
+    this.check();
+    let pipeline: GPUComputePipeline | undefined;
+    for (const { kernel, group, grid } of dispatches) {
+      if (this.timer) {
+        if (this.timer.full) this.submit();
+        this.#endPass();
+        pipeline = undefined;
+      }
+      this.#pass ??= this.#recorder().beginComputePass(this.timer?.begin(kernel.label) ?? {});
+      if (pipeline !== kernel.pipeline) this.#pass.setPipeline(kernel.pipeline);
+      pipeline = kernel.pipeline;
+      this.#pass.setBindGroup(0, group);
+      this.#pass.dispatchWorkgroups(...grid);
+      this.#last = kernel.label;
+    }
+  }
+
+  /** Releases what `prepare` made. Nothing recorded may still need it. */
+  forget(dispatches: readonly Prepared[]): void {
+    this.submit();
+    for (const { group } of dispatches) this.#device.provider.releaseBindGroup(group);
   }
 
   #grid(kernel: Kernel, { groups, invocations }: Dispatch): [number, number, number] {

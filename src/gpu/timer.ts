@@ -27,10 +27,15 @@ export class KernelTimer {
     this.#resolved = device.device.createBuffer({ size: 8 * QUERIES, usage: QUERY_RESOLVE | COPY_SRC });
   }
 
+  /** Whether the queries of this submit are used up. */
+  get full(): boolean {
+    return 2 * this.#labels.length + 2 > QUERIES;
+  }
+
   /** What to open the pass of the next dispatch with; undefined when the queries of this submit are used up. */
   begin(label: string): GPUComputePassDescriptor | undefined {
+    if (this.full) return undefined;
     const index = 2 * this.#labels.length;
-    if (index + 2 > QUERIES) return undefined;
     this.#labels.push(label);
     const timestampWrites = {
       querySet: this.#set,

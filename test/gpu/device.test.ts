@@ -13,6 +13,7 @@ const adapter = (over: Partial<Adapter>): Adapter => ({
   type: "unknown",
   limits: {},
   features: [],
+  subgroupSize: 0,
   ...over,
 });
 

@@ -1,0 +1,110 @@
+/**
+ * What a model architecture is: how its config.json reads, which tensors it has, and its equations over named tensors.
+ *
+ * An architecture's file holds nothing of training, files or adapters. It asks a `Net` for weights by the names that
+ * Hugging Face gives them, so that LoRA, tied weights, recomputation and the key/value cache work in every one alike.
+ */
+import type { Recorder } from "../tensor/recorder.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+
+export type Json = Readonly<Record<string, unknown>>;
+
+/** A weight: f32 values drawn when a model is made afresh. */
+export interface ParameterSpec {
+  /** As `save_pretrained` writes it; the name of a stack is that of no tensor. */
+  readonly name: string;
+  readonly shape: readonly number[];
+  /** Standard deviation of a normal distribution about 0, or a constant. */
+  readonly init: { readonly std: number } | "zeros" | "ones";
+  /**
+   * Checkpoint tensors that are held as one, stacked along the first dimension (experts): shape is (parts, ...shape of each).
+   */
+  readonly parts?: readonly string[];
+  /** A linear layer's weight, that LoRA may target. */
+  readonly linear?: boolean;
+  /** Stored (in, out), as GPT-2's Conv1D. */
+  readonly transposed?: boolean;
+}
+
+/** Keys and values of earlier tokens, one pair per layer, each (B, capacity, kvHeads * headDim) f32. */
+export interface KvCache {
+  readonly batch: number;
+  readonly capacity: number;
+  layer(index: number, width: number): { readonly keys: Tensor; readonly values: Tensor };
+}
+
+/** Inputs of a language model. N = batch * length. */
+export interface TokenInputs {
+  readonly batch: number;
+  readonly length: number;
+  /** (N) i32 */
+  readonly ids: Tensor;
+  /** (N) i32, counted from 0 in each document. */
+  readonly positions: Tensor;
+  /** (batch, length) i32, documents of a packed row told apart; 0 is padding. Left out: every row is one document. */
+  readonly segments?: Tensor;
+  /** Decoding: keys and values are written to and read from it. */
+  readonly cache?: KvCache;
+}
+
+/** Inputs of a classifier. */
+export interface ExampleInputs {
+  readonly batch: number;
+  /** (batch, ...shape) f32 */
+  readonly x: Tensor;
+}
+
+export type Inputs = TokenInputs | ExampleInputs;
+
+export interface AttendOptions {
+  readonly layer: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+  readonly causal: boolean;
+  /** 1 / sqrt(headDim) when left out. */
+  readonly scale?: number;
+  readonly window?: number;
+}
+
+/** What an architecture's equations are written with. */
+export interface Net {
+  readonly rec: Recorder;
+  /** A weight by its checkpoint name. Throws when the architecture did not declare it. */
+  weight(name: string): Tensor;
+  /** `<module>.weight`, with `<module>.bias` where declared, and the adapter's part where one targets it. */
+  linear(x: Tensor, module: string, options?: { readonly add?: Tensor }): Tensor;
+  /** One layer, whose activations may be computed anew on the way back. */
+  block(run: () => Tensor): Tensor;
+  /** Attention over the inputs' tokens, or over the cache when there is one. q (N, heads * headDim), k and v (N, kvHeads * headDim). */
+  attend(q: Tensor, k: Tensor, v: Tensor, options: AttendOptions): Tensor;
+  /** Hands out an inner tensor to losses and probes: `hidden.3`, `router.3`. */
+  note(name: string, x: Tensor): void;
+}
+
+export interface Architecture<C = unknown> {
+  /** `model_type` of config.json. */
+  readonly modelTypes: readonly string[];
+  readonly task: "causal-lm" | "classifier";
+  /** Reads and checks config.json. `where` names the file in messages. Throws UserError. */
+  config(json: Json, where: string): C;
+  /** In the order in which `save_pretrained` writes them. */
+  parameters(config: C): readonly ParameterSpec[];
+  /** The hidden states that the head reads: (N, width), or (batch, width) of a classifier. */
+  forward(net: Net, config: C, inputs: Inputs): Tensor;
+  /** Logits (rows of hidden, V or classes). */
+  head(net: Net, config: C, hidden: Tensor): Tensor;
+  /** Sizes that other parts ask for. */
+  sizes(config: C): ModelSizes;
+}
+
+export interface ModelSizes {
+  readonly layers: number;
+  readonly width: number;
+  /** Vocabulary, or classes. */
+  readonly outputs: number;
+  /** Most tokens of a sequence; of a classifier 0. */
+  readonly maxPositions: number;
+  /** Shape of one example of a classifier. */
+  readonly example?: readonly number[];
+}

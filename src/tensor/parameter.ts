@@ -1,0 +1,59 @@
+/** A named weight that lives on the GPU between runs, with its gradient where it is trained. */
+
+import type { PooledBuffer } from "../gpu/buffer.ts";
+import type { Gpu } from "../gpu/gpu.ts";
+import { bytesOf, type ElementType, sizeOf } from "./tensor.ts";
+
+export class Parameter {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly dtype: "f32" | "bf16";
+  trainable: boolean;
+  readonly #gpu: Gpu;
+  readonly #memory: PooledBuffer;
+  #gradient: PooledBuffer | undefined;
+
+  /** Contents are undefined until `write`. */
+  constructor(gpu: Gpu, name: string, shape: readonly number[], dtype: "f32" | "bf16" = "f32", trainable = true) {
+    this.#gpu = gpu;
+    this.name = name;
+    this.shape = shape;
+    this.dtype = dtype;
+    this.trainable = trainable;
+    this.#memory = gpu.buffer(Math.max(16, bytesOf(this.size, dtype)), name);
+  }
+
+  get size(): number {
+    return sizeOf(this.shape);
+  }
+  get bytes(): number {
+    return bytesOf(this.size, this.dtype);
+  }
+  get buffer(): GPUBuffer {
+    return this.#memory.buffer;
+  }
+  get hasGradient(): boolean {
+    return this.#gradient !== undefined;
+  }
+
+  /** The f32 gradient, made when first asked for, so that frozen weights cost none. */
+  get gradient(): GPUBuffer {
+    this.#gradient ??= this.#gpu.buffer(Math.max(16, 4 * this.size), `gradient of ${this.name}`);
+    return this.#gradient.buffer;
+  }
+
+  /** Sets the values, given as f32 for an f32 parameter and as packed words for a bf16 one. */
+  write(values: Float32Array | Uint16Array): void {
+    const expected: ElementType = values instanceof Float32Array ? "f32" : "bf16";
+    if (expected !== this.dtype || values.length !== this.size) {
+      throw new RangeError(`${this.name}: ${values.length} ${expected} values for ${this.size} of ${this.dtype}`);
+    }
+    this.#gpu.write(this.buffer, 0, new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+  }
+
+  free(): void {
+    this.#memory.free();
+    this.#gradient?.free();
+    this.#gradient = undefined;
+  }
+}

@@ -1,0 +1,372 @@
+/**
+ * Records a computation as a list of kernel steps, and writes down how to go back through it.
+ *
+ * An op makes its result with `result`, appends steps with `step`, and hands `onBackward` a closure that appends the steps of
+ * its gradient. `backward` runs the closures in reverse. Nothing is computed here: a Program (program.ts) places the tensors
+ * and replays the steps.
+ *
+ * Gradients: the first one to reach a tensor writes its memory, later ones add to it (`gradient` says which), so there is no
+ * zero-filling and no separate addition. A gradient that passes an op unchanged is shared, and copied only when one of its
+ * sharers is about to be changed while another has yet to read it.
+ */
+import type { Parameter } from "./parameter.ts";
+import { bytesOf, type ElementType, type Storage, type StorageKind, showShape, sizeOf, type Tensor } from "./tensor.ts";
+
+/** A number that is set at every run of the program rather than when it is recorded. */
+export interface Dynamic {
+  readonly dynamic: string;
+}
+export const dynamic = (name: string): Dynamic => ({ dynamic: name });
+
+export type StepParam = number | Dynamic;
+
+/** One dispatch: what runs, on what. */
+export interface Step {
+  readonly kernel: string;
+  readonly flags?: readonly string[];
+  readonly constants?: Readonly<Record<string, number>>;
+  readonly bind: Readonly<Record<string, Tensor>>;
+  readonly params?: Readonly<Record<string, StepParam>>;
+  /** Invocations along x, folded over y where they exceed the limit; or exact workgroups. */
+  readonly invocations?: number;
+  readonly groups?: readonly [number, number?, number?];
+}
+
+/** Where to put a gradient: the kernel writes when `accumulate` is 0 and adds when it is 1. */
+export interface Target {
+  readonly into: Tensor;
+  readonly accumulate: StepParam;
+}
+
+/** What ops may know of the device, to choose kernels. */
+export interface AdapterProfile {
+  /** 0: no subgroups, or of varying size. */
+  readonly subgroupSize: number;
+  /** A driver that computes on the CPU. */
+  readonly software: boolean;
+  readonly discrete?: boolean;
+}
+
+/** Name of the dynamic value that is 0 in the first micro-batch of a step and 1 in the others. */
+export const ACCUMULATE = "accumulate";
+
+interface TapeEntry {
+  readonly results: readonly Tensor[];
+  readonly run: () => void;
+}
+
+let identities = 0; // over all recorders: parameters' tensors meet those of several programs
+
+export class Recorder {
+  readonly profile: AdapterProfile;
+  /** False in evaluation: ops such as dropout are the identity, and no tape is kept. */
+  readonly training: boolean;
+  readonly steps: Step[] = [];
+  readonly inputs = new Map<string, Tensor>();
+  readonly outputs = new Map<string, Tensor>();
+  readonly constants: { readonly tensor: Tensor; readonly data: Float32Array | Int32Array | Uint32Array }[] = [];
+  readonly #parameters = new Map<Parameter, Tensor>();
+  readonly #parameterOf = new Map<number, Parameter>();
+  readonly #gradients = new Map<number, Tensor>();
+  /** Roots that are yet to read a gradient's memory, by storage. */
+  readonly #readers = new Map<number, Set<number>>();
+  readonly #homes = new Map<number, () => Tensor>();
+  readonly #written = new Set<number>();
+  #tape: TapeEntry[] = [];
+  #taping: boolean;
+
+  constructor(profile: AdapterProfile, { training = true }: { training?: boolean } = {}) {
+    this.profile = profile;
+    this.training = training;
+    this.#taping = training;
+  }
+
+  #tensor(shape: readonly number[], dtype: ElementType, label: string, kind: StorageKind, buffer?: GPUBuffer): Tensor {
+    const id = ++identities;
+    const bytes = Math.max(16, Math.ceil(bytesOf(sizeOf(shape), dtype) / 16) * 16);
+    const storage: Storage = { id, bytes, kind, label, ...(buffer ? { buffer } : {}) };
+    return { id, root: id, label, shape, dtype, storage, offset: 0, needsGrad: false };
+  }
+
+  /** An activation without a gradient of its own (an op's working memory or saved values). */
+  scratch(shape: readonly number[], label: string, dtype: ElementType = "f32"): Tensor {
+    return this.#tensor(shape, dtype, label, "activation");
+  }
+
+  /** The result of an op on `from`: it needs a gradient when one of them does. */
+  result(shape: readonly number[], from: readonly Tensor[], label: string, dtype: ElementType = "f32"): Tensor {
+    const made = this.scratch(shape, label, dtype);
+    made.needsGrad = this.#taping && from.some((x) => x.needsGrad);
+    return made;
+  }
+
+  /** Memory that the host fills before a run, by name. Asking again for a name gives the same tensor. */
+  input(name: string, shape: readonly number[], dtype: ElementType = "f32"): Tensor {
+    const known = this.inputs.get(name);
+    if (known) {
+      if (known.shape.join() !== shape.join() || known.dtype !== dtype)
+        throw new RangeError(
+          `input ${name} is ${showShape(known.shape)} ${known.dtype}, asked for as ${showShape(shape)}`,
+        );
+      return known;
+    }
+    const made = this.#tensor(shape, dtype, name, "input");
+    this.inputs.set(name, made);
+    return made;
+  }
+
+  /** Memory that keeps its contents between runs and may be shared between programs: optimizer states, caches. */
+  state(name: string, shape: readonly number[], buffer: GPUBuffer, dtype: ElementType = "f32"): Tensor {
+    return this.#tensor(shape, dtype, name, "state", buffer);
+  }
+
+  /** Values fixed when the program is made. */
+  constant(data: Float32Array | Int32Array | Uint32Array, shape: readonly number[], label: string): Tensor {
+    const dtype = data instanceof Float32Array ? "f32" : data instanceof Int32Array ? "i32" : "u32";
+    const tensor = this.#tensor(shape, dtype, label, "constant");
+    this.constants.push({ tensor, data });
+    return tensor;
+  }
+
+  /** The weights of a parameter. They need a gradient when the parameter is trainable. */
+  parameter(parameter: Parameter): Tensor {
+    let tensor = this.#parameters.get(parameter);
+    if (!tensor) {
+      tensor = this.#tensor(parameter.shape, parameter.dtype, parameter.name, "parameter", parameter.buffer);
+      tensor.needsGrad = this.training && parameter.trainable;
+      this.#parameters.set(parameter, tensor);
+      this.#parameterOf.set(tensor.root, parameter);
+    }
+    return tensor;
+  }
+
+  /** Keeps a tensor's values after the run, to be read by this name. The tensor must be an activation. */
+  output(name: string, x: Tensor): void {
+    if (this.outputs.has(name)) throw new RangeError(`there are two outputs called ${name}`);
+    if (x.storage.buffer || x.storage.kind !== "activation")
+      throw new RangeError(`${name}: ${x.label} is not an activation`);
+    this.outputs.set(name, x);
+  }
+
+  /** Appends a dispatch. */
+  step(step: Step): void {
+    this.steps.push(step);
+  }
+
+  /** The same values under another shape. Its gradient is that of `x`. */
+  reshape(x: Tensor, shape: readonly number[]): Tensor {
+    if (sizeOf(shape) !== sizeOf(x.shape))
+      throw new RangeError(`${x.label}: ${showShape(x.shape)} cannot be seen as ${showShape(shape)}`);
+    return { ...x, id: ++identities, shape };
+  }
+
+  /**
+   * Neighbouring rows (the first dimension) of `x` as views, `rows` each, the last perhaps fewer. A part begins at a multiple
+   * of 256 bytes. The parts' gradients are parts of x's.
+   */
+  split(x: Tensor, rows: number): Tensor[] {
+    const [count = 0, ...rest] = x.shape;
+    const rowBytes = bytesOf(sizeOf(rest), x.dtype);
+    if (count > rows && (rows * rowBytes) % 256 !== 0)
+      throw new RangeError(`${x.label}: ${rows} rows of ${rowBytes} bytes do not end at a multiple of 256 bytes`);
+    if (count <= rows) return [x];
+    const parts: Tensor[] = [];
+    const part = (whole: Tensor, at: number, label: string): Tensor => {
+      const id = ++identities;
+      const shape = [Math.min(rows, count - at), ...rest];
+      return { ...whole, id, root: id, shape, label, offset: whole.offset + at * rowBytes, needsGrad: x.needsGrad };
+    };
+    for (let at = 0; at < count; at += rows) parts.push(part(x, at, `${x.label}[${at}]`));
+    if (!x.needsGrad) return parts;
+    let whole: Tensor | undefined;
+    for (const [i, made] of parts.entries()) {
+      this.#homes.set(made.root, () => {
+        whole ??= this.scratch(x.shape, `gradient of ${x.label}`);
+        return part(whole, i * rows, `gradient of ${made.label}`);
+      });
+    }
+    this.#push(parts, () => {
+      for (const made of parts) if (!this.incoming(made)) this.#zero(this.gradient(made).into);
+      if (whole) this.addGradient(x, whole);
+    });
+    return parts;
+  }
+
+  #zero(into: Tensor): void {
+    const zeros = this.constant(new Float32Array(sizeOf(into.shape)), into.shape, "zeros");
+    this.#addInto(zeros, into, 0);
+  }
+
+  /** One tensor out of parts that follow each other along the first dimension; copies. */
+  concat(parts: readonly Tensor[], label: string): Tensor {
+    const [first] = parts;
+    if (!first) throw new RangeError(`${label}: nothing to join`);
+    if (parts.length === 1) return first;
+    const rows = parts.reduce((sum, { shape }) => sum + (shape[0] ?? 0), 0);
+    const rest = first.shape.slice(1);
+    const rowBytes = bytesOf(sizeOf(rest), first.dtype);
+    const joined = this.result([rows, ...rest], parts, label);
+    const piece = (whole: Tensor, like: Tensor, at: number): Tensor => {
+      const id = ++identities;
+      return { ...whole, id, root: id, shape: like.shape, offset: whole.offset + at * rowBytes, needsGrad: false };
+    };
+    const starts: number[] = [];
+    let at = 0;
+    for (const x of parts) {
+      if ((at * rowBytes) % 256 !== 0)
+        throw new RangeError(`${label}: row ${at} does not begin at a multiple of 256 bytes`);
+      this.#addInto(x, piece(joined, x, at), 0);
+      starts.push(at);
+      at += x.shape[0] ?? 0;
+    }
+    this.onBackward(joined, (dy) => {
+      for (const [i, x] of parts.entries()) {
+        if (!x.needsGrad) continue;
+        const { into, accumulate } = this.gradient(x);
+        this.#addInto(piece(dy, x, starts[i]!), into, accumulate);
+      }
+    });
+    return joined;
+  }
+
+  /** Remembers how to go back through an op. `run` gets the result's gradient; it is called only if there is one. */
+  onBackward(result: Tensor, run: (gradient: Tensor) => void): void {
+    if (result.needsGrad) this.#push([result], () => run(this.incoming(result)!));
+  }
+
+  #push(results: readonly Tensor[], run: () => void): void {
+    if (this.#taping) this.#tape.push({ results, run });
+  }
+
+  /** The gradient that reached `x`, whole once every op that reads `x` has gone back. */
+  incoming(x: Tensor): Tensor | undefined {
+    const found = this.#gradients.get(x.root);
+    return found && this.#like(found, x);
+  }
+
+  #like(gradient: Tensor, x: Tensor): Tensor {
+    return gradient.shape.join() === x.shape.join() ? gradient : this.reshape(gradient, x.shape);
+  }
+
+  /** Where an op shall put the gradient of its input `x`, which must need one. To be used by the very next step. */
+  gradient(x: Tensor): Target {
+    if (!x.needsGrad) throw new Error(`${x.label} needs no gradient`);
+    const parameter = this.#parameterOf.get(x.root);
+    if (parameter) {
+      let into = this.#gradients.get(x.root);
+      if (!into) {
+        into = this.#tensor(parameter.shape, "f32", `gradient of ${x.label}`, "gradient", parameter.gradient);
+        this.#gradients.set(x.root, into);
+      }
+      const accumulate = this.#written.has(x.root) ? 1 : dynamic(ACCUMULATE);
+      this.#written.add(x.root);
+      return { into: this.#like(into, x), accumulate };
+    }
+    const found = this.#gradients.get(x.root);
+    if (!found) {
+      const into = this.#homes.get(x.root)?.() ?? this.scratch(x.shape, `gradient of ${x.label}`);
+      this.#gradients.set(x.root, into);
+      return { into: this.#like(into, x), accumulate: 0 };
+    }
+    return { into: this.#like(this.#own(x, found), x), accumulate: 1 };
+  }
+
+  /** The gradient of `x` as memory that nobody else has yet to read. */
+  #own(x: Tensor, found: Tensor): Tensor {
+    const readers = this.#readers.get(found.storage.id);
+    readers?.delete(x.root);
+    if (!readers || readers.size === 0) return found;
+    const copy = this.scratch(found.shape, found.label);
+    this.#addInto(found, copy, 0);
+    this.#gradients.set(x.root, copy);
+    return copy;
+  }
+
+  /** Adds an existing tensor to the gradient of `x`: shared without a copy when it is the first to arrive. */
+  addGradient(x: Tensor, gradient: Tensor): void {
+    if (!x.needsGrad) return;
+    const first = !this.#gradients.has(x.root) && !this.#parameterOf.has(x.root) && !this.#homes.has(x.root);
+    if (first && gradient.offset === 0) {
+      this.#gradients.set(x.root, this.#like(gradient, x));
+      this.#read(gradient, x.root);
+      return;
+    }
+    const { into, accumulate } = this.gradient(x);
+    this.#addInto(gradient, into, accumulate);
+  }
+
+  #read(gradient: Tensor, root: number): void {
+    const readers = this.#readers.get(gradient.storage.id) ?? new Set<number>();
+    this.#readers.set(gradient.storage.id, readers.add(root));
+  }
+
+  #addInto(x: Tensor, y: Tensor, accumulate: StepParam): void {
+    const n = sizeOf(x.shape);
+    this.step({
+      kernel: "tensor/add-into",
+      bind: { x, y },
+      params: { n, accumulate },
+      groups: spans(Math.ceil(n / 4)),
+    });
+  }
+
+  /**
+   * Goes back from tensors whose gradients are given. A loss is `backward([[loss, one]])` with `one` a constant; a weighted
+   * sum of per-token losses can be seeded with the weights themselves. Once per recording.
+   */
+  backward(seeds: readonly (readonly [Tensor, Tensor])[]): void {
+    for (const [x, gradient] of seeds) this.addGradient(x, gradient);
+    const tape = this.#tape;
+    this.#tape = [];
+    this.#taping = false;
+    this.#runTape(tape);
+  }
+
+  #runTape(tape: readonly TapeEntry[]): void {
+    for (const { results, run } of [...tape].reverse()) {
+      const gradients = results.map(({ root }) => ({ root, gradient: this.#gradients.get(root) }));
+      // While it runs, an op reads its result's gradient: nothing may be added to that memory on behalf of an input.
+      for (const { root, gradient } of gradients) if (gradient) this.#read(gradient, root);
+      if (gradients.some(({ gradient }) => gradient)) run();
+      for (const { root } of gradients) {
+        const gradient = this.#gradients.get(root);
+        if (gradient) this.#readers.get(gradient.storage.id)?.delete(root);
+      }
+    }
+  }
+
+  /**
+   * Records `run` so that its inner activations are dropped and made again on the way back (activation recomputation). `run`
+   * must record the same steps both times: randomness goes by key, not by order.
+   */
+  recomputed(run: () => Tensor): Tensor {
+    if (!this.#taping) return run();
+    this.#taping = false;
+    const before = this.#tape;
+    this.#tape = [];
+    const result = run();
+    this.#taping = true;
+    this.#tape = before;
+    result.needsGrad = true;
+    this.#push([result], () => {
+      this.#taping = true;
+      const outer = this.#tape;
+      this.#tape = [];
+      const again = run();
+      const inner = this.#tape;
+      this.#tape = outer;
+      this.#taping = false;
+      if (!again.needsGrad) return;
+      this.#gradients.set(again.root, this.incoming(result)!);
+      this.#runTape(inner);
+    });
+    return result;
+  }
+}
+
+/** Workgroups for kernels of wgsl/lib/grid.wgsl over `items` vectors: spans of 1024, folded over y. */
+export function spans(items: number, span = 1024): [number, number] {
+  const needed = Math.max(1, Math.ceil(items / span));
+  const rows = Math.ceil(needed / 65535);
+  return [Math.ceil(needed / rows), rows];
+}

@@ -1,0 +1,52 @@
+/** What the engine calls a tensor: a shape over a place in memory that is known only when a program is planned. */
+
+/** How values lie in device memory. Arithmetic is f32; bf16 is storage, two values per word. */
+export type ElementType = "f32" | "bf16" | "i32" | "u32";
+
+export type StorageKind = "activation" | "parameter" | "gradient" | "state" | "input" | "output" | "constant";
+
+/** Memory that one or several tensors look at. Without a buffer it is an activation, placed by the planner. */
+export interface Storage {
+  readonly id: number;
+  readonly bytes: number;
+  readonly kind: StorageKind;
+  readonly label: string;
+  readonly buffer?: GPUBuffer;
+}
+
+export interface Tensor {
+  readonly id: number;
+  /** Identity for gradients: reshaped views share it, since they share values one to one. */
+  readonly root: number;
+  readonly label: string;
+  /** Row-major, without padding. */
+  readonly shape: readonly number[];
+  readonly dtype: ElementType;
+  readonly storage: Storage;
+  /** First byte in the storage, a multiple of 256. */
+  readonly offset: number;
+  /** Whether a gradient shall reach it. Set when it is made; `Recorder.recomputed` alone changes it. */
+  needsGrad: boolean;
+}
+
+/** Number of values of a shape; 1 for a scalar. */
+export const sizeOf = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
+
+/** Bytes of `count` values, rounded up to whole words. */
+export const bytesOf = (count: number, dtype: ElementType): number =>
+  dtype === "bf16" ? Math.ceil(count / 2) * 4 : count * 4;
+
+export const showShape = (shape: readonly number[]): string => `(${shape.join(", ")})`;
+
+/** The last dimension and the product of the others: a tensor as rows. */
+export function rowsOf(x: Tensor): { rows: number; width: number } {
+  const width = x.shape.at(-1) ?? 1;
+  return { rows: width === 0 ? 0 : sizeOf(x.shape) / width, width };
+}
+
+/** Throws RangeError unless `x` has exactly this shape. */
+export function expectShape(x: Tensor, shape: readonly number[], what: string): void {
+  if (x.shape.length !== shape.length || x.shape.some((n, i) => n !== shape[i])) {
+    throw new RangeError(`${what}: expected ${showShape(shape)} but ${x.label} is ${showShape(x.shape)}`);
+  }
+}

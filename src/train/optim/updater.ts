@@ -1,0 +1,183 @@
+/**
+ * The second half of a training step: global norm, clipping, and every parameter's update, as one program that never waits.
+ *
+ * Memory: the optimizer's states, f32 or bf16, each as large as the trained parameters.
+ */
+import type { PooledBuffer } from "../../gpu/buffer.ts";
+import type { Gpu } from "../../gpu/gpu.ts";
+import type { Parameter } from "../../tensor/parameter.ts";
+import { Program, profileOf } from "../../tensor/program.ts";
+import { dynamic, Recorder, spans } from "../../tensor/recorder.ts";
+import { bytesOf, sizeOf } from "../../tensor/tensor.ts";
+import { dynamicParams, numberName, type Optimizer } from "./optimizer.ts";
+
+const NORM_VALUES = 16384; // of wgsl/optim/square-sums.wgsl
+
+export interface UpdaterOptions {
+  readonly optimizer: Optimizer;
+  readonly values: Readonly<Record<string, unknown>>;
+  /** Which parameters decay. */
+  readonly decays: (parameter: Parameter) => boolean;
+  /** Largest global norm of the gradients; 0: no bound. */
+  readonly clip: number;
+  readonly stateDtype?: "f32" | "bf16";
+}
+
+export class Updater {
+  readonly #gpu: Gpu;
+  readonly #options: UpdaterOptions;
+  readonly #program: Program;
+  readonly #states: ReadonlyMap<Parameter, ReadonlyMap<string, PooledBuffer>>;
+  readonly #ranges: readonly { readonly parameter: Parameter; readonly start: number; readonly groups: number }[];
+
+  private constructor(
+    gpu: Gpu,
+    options: UpdaterOptions,
+    program: Program,
+    states: ReadonlyMap<Parameter, ReadonlyMap<string, PooledBuffer>>,
+    ranges: readonly { readonly parameter: Parameter; readonly start: number; readonly groups: number }[],
+  ) {
+    this.#gpu = gpu;
+    this.#options = options;
+    this.#program = program;
+    this.#states = states;
+    this.#ranges = ranges;
+  }
+
+  /** Makes zeroed states and the program. The parameters' gradients are made here too. */
+  static async make(gpu: Gpu, parameters: readonly Parameter[], options: UpdaterOptions): Promise<Updater> {
+    const { optimizer, values, stateDtype = "f32" } = options;
+    const rec = new Recorder(profileOf(gpu), { training: false });
+    const states = new Map<Parameter, Map<string, PooledBuffer>>();
+    const ranges: { parameter: Parameter; start: number; groups: number }[] = [];
+    let total = 0;
+    for (const parameter of parameters) {
+      const groups = Math.max(1, Math.ceil(parameter.size / NORM_VALUES));
+      ranges.push({ parameter, start: total, groups });
+      total += groups;
+    }
+    const sums = rec.scratch([Math.max(1, total)], "sums of squares");
+    const clip = rec.scratch([2], "clip");
+    const gradientOf = (p: Parameter) => rec.state(`gradient of ${p.name}`, p.shape, p.gradient);
+    for (const { parameter, start } of ranges) {
+      rec.step({
+        kernel: "optim/square-sums",
+        bind: { gradient: gradientOf(parameter), sums },
+        params: { n: parameter.size, start },
+        groups: spans(parameter.size, NORM_VALUES),
+      });
+    }
+    const limit = dynamic("limit");
+    rec.step({ kernel: "optim/clip-factor", bind: { sums, clip }, params: { n: total, limit }, groups: [1] });
+    const fixed = optimizer.fixed(values as never);
+    const changing = Object.keys(optimizer.numbers(values as never, { t: 1, lr: 0, decay: 0 }));
+    for (const [index, parameter] of parameters.entries()) {
+      const own = new Map<string, PooledBuffer>();
+      states.set(parameter, own);
+      for (const name of optimizer.states) {
+        const bytes = Math.max(16, bytesOf(parameter.size, stateDtype));
+        const memory = gpu.buffer(bytes, `${name} of ${parameter.name}`);
+        own.set(name, memory);
+        gpu.write(memory.buffer, 0, new Uint8Array(Math.ceil(bytes / 4) * 4));
+      }
+      const state = (name: string) =>
+        rec.state(`${name} of ${parameter.name}`, parameter.shape, own.get(name)!.buffer, stateDtype);
+      const weight = rec.state(parameter.name, parameter.shape, parameter.buffer, parameter.dtype);
+      rec.step({
+        kernel: optimizer.kernel,
+        flags: [
+          ...(parameter.dtype === "bf16" ? ["weight_bf16"] : []),
+          ...(stateDtype === "bf16" ? ["state_bf16"] : []),
+        ],
+        bind: {
+          gradient: gradientOf(parameter),
+          clip,
+          weight,
+          ...Object.fromEntries(optimizer.states.map((name) => [name, state(name)])),
+        },
+        params: {
+          n4: Math.ceil(sizeOf(parameter.shape) / 4),
+          ...fixed,
+          ...dynamicParams(changing, options.decays(parameter)),
+          key: index,
+          seed: dynamic("seed"),
+        },
+        groups: spans(Math.ceil(parameter.size / 4)),
+      });
+    }
+    rec.output("clip", clip);
+    rec.output("sums", sums);
+    return new Updater(gpu, options, await Program.compile(gpu, rec), states, ranges);
+  }
+
+  /** Bytes of the states. */
+  get bytes(): number {
+    let bytes = 0;
+    for (const own of this.#states.values()) for (const memory of own.values()) bytes += memory.bytes;
+    return bytes;
+  }
+
+  /**
+   * Records step `t` (from 1). Resolves later to the global norm of the gradients before clipping; when it is not finite
+   * nothing was updated.
+   */
+  step(t: number, lr: number, seed: number): Promise<number> {
+    const { optimizer, values, clip } = this.#options;
+    const decay = Number(values.weight_decay ?? 0);
+    const numbers: Record<string, number> = { limit: clip, seed: (seed + t) >>> 0 };
+    for (const decays of [true, false]) {
+      const found = optimizer.numbers(values as never, { t, lr, decay: decays ? decay : 0 });
+      for (const [name, value] of Object.entries(found)) numbers[numberName(name, decays)] = value;
+    }
+    const needed = this.#program.dynamicNames;
+    this.#program.run(Object.fromEntries(needed.map((name) => [name, numbers[name]!])));
+    return this.#program.read("clip").then(([norm]) => norm!);
+  }
+
+  /** Names and norms of the gradients of the last step, largest first, those that are not finite before all others. */
+  async largest(count: number): Promise<{ name: string; norm: number }[]> {
+    const sums = await this.#program.read("sums");
+    const norms = this.#ranges.map(({ parameter, start, groups }) => {
+      let square = 0;
+      for (let i = 0; i < groups; i++) square += sums[start + i]!;
+      return { name: parameter.name, norm: Math.sqrt(square) };
+    });
+    const rank = ({ norm }: { norm: number }) => (Number.isFinite(norm) ? norm : Number.POSITIVE_INFINITY);
+    return norms.sort((a, b) => (rank(a) === rank(b) ? 0 : rank(b) - rank(a))).slice(0, count);
+  }
+
+  /** Every state with its saved name: `<parameter>.<state>`. For saving and resuming. */
+  *states(): Generator<{ name: string; parameter: Parameter; buffer: GPUBuffer; dtype: "f32" | "bf16" }> {
+    const { optimizer, stateDtype = "f32" } = this.#options;
+    for (const [parameter, own] of this.#states) {
+      for (const [state, { buffer }] of own) {
+        yield {
+          name: `${parameter.name}.${optimizer.savedAs?.[state] ?? state}`,
+          parameter,
+          buffer,
+          dtype: stateDtype,
+        };
+      }
+    }
+  }
+
+  /** Sets one state from its bytes, as `states` names it. Throws RangeError when there is none. */
+  load(name: string, bytes: Uint8Array): void {
+    for (const state of this.states()) {
+      if (state.name !== name) continue;
+      if (
+        bytes.byteLength !== bytesOf(state.parameter.size, state.dtype) &&
+        bytes.byteLength !== 2 * state.parameter.size
+      )
+        throw new RangeError(`${name}: ${bytes.byteLength} bytes for ${state.parameter.size} values of ${state.dtype}`);
+      this.#gpu.write(state.buffer, 0, bytes);
+      return;
+    }
+    throw new RangeError(`the optimizer has no state ${name}`);
+  }
+
+  free(): void {
+    this.#program.free();
+    for (const own of this.#states.values()) for (const memory of own.values()) memory.free();
+  }
+}

@@ -1,0 +1,47 @@
+/**
+ * What a learning-rate schedule is: a function of the step. A file of this folder that exports `schedule` is one;
+ * `--schedule cosine` is cosine.ts.
+ */
+import type { Options, Values } from "../../cli/options.ts";
+
+export interface Schedule<O extends Options = Options> {
+  readonly name: string;
+  readonly title: string;
+  readonly about: string;
+  readonly cite: string;
+  readonly options: O;
+  /**
+   * Learning rate of step `t`, from 1 to `steps`; `lr` is the peak. Beyond `steps` the last value holds. Throws UserError when
+   * the options do not fit together.
+   */
+  rate(t: number, given: { readonly lr: number; readonly steps: number; readonly values: Values<O> }): number;
+}
+
+export const defineSchedule = <const O extends Options>(schedule: Schedule<O>): Schedule<O> => schedule;
+
+/** A number of steps, given as such or, below 1, as a fraction of all. */
+export const stepsOf = (given: number, steps: number): number => (given < 1 ? Math.round(given * steps) : given);
+
+/** Linear rise from lr/warmup at step 1 to lr at step `warmup`; undefined after it. */
+export const warmingUp = (t: number, warmup: number, lr: number): number | undefined =>
+  t < warmup ? (lr * t) / warmup : undefined;
+
+/** How much of the way from step `from` to step `to` is done, 0 to 1. */
+export const progress = (t: number, from: number, to: number): number =>
+  to <= from ? 1 : Math.min(1, Math.max(0, (t - from) / (to - from)));
+
+/** Half a cosine from `high` to `low`. */
+export const cosineBetween = (high: number, low: number, done: number): number =>
+  low + 0.5 * (high - low) * (1 + Math.cos(Math.PI * done));
+
+export const WARMUP = {
+  type: "number >= 0",
+  default: 0,
+  help: "steps of linear warm-up, or below 1 the fraction of all steps",
+} as const;
+
+export const MIN_RATIO = {
+  type: "0 <= number <= 1",
+  default: 0,
+  help: "rate at the end, as a share of --lr",
+} as const;
