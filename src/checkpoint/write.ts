@@ -57,6 +57,9 @@ export async function createWriter(target: string, plan: OutputPlan, options: Wr
   return kind === "file" ? fileWriter(target, plan, flush) : folderWriter(target, plan, options, flush);
 }
 
+/** Whether bytes written to this target are gone at once: stdout, a FIFO, a device. */
+export const isPipe = (target: string): boolean => kindOf(target) === "pipe";
+
 function kindOf(target: string): "pipe" | "file" | "folder" {
   if (target === "-" || /^\/dev\/(stdout|fd\/\d+)$/.test(target)) return "pipe";
   if (target === "") throw new UserError("The output is named by an empty text", "is a shell variable unset?");

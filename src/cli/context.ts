@@ -40,6 +40,8 @@ export interface PlainDefinition {
   /** "raw": method options are not checked; the script reads `context.raw` (lists, gradients). */
   readonly methodOptions?: "raw";
   readonly options: Options;
+  /** Seconds that the first Ctrl-C leaves the script to finish a step and save; 2 when left out. */
+  readonly grace?: number;
   /** Shown at the end of `--help`. */
   readonly notes?: string;
   /** Claims a `--config` file by its top-level keys as the script's own recipe; its path is then `context.recipe`. */
@@ -107,6 +109,8 @@ export interface PlainContext {
   readonly signal: AbortSignal;
   /** The result for machines: on stdout with `--json` (on stderr if stdout is taken), and in the log. */
   json(value: unknown): void;
+  /** One of many results for machines: a JSON line on stdout, whatever the options; also as the last word of a script with `--json`. */
+  line(value: unknown): void;
   /** The result for people: on stdout, or on stderr if stdout is taken or carries JSON. Adds a newline where there is none. */
   print(text: string): void;
   /** On stderr, unless `--quiet`. */

@@ -97,7 +97,7 @@ async function work(definition: AnyDefinition, argv: readonly string[]): Promise
     seed: options.seed,
     time: new Date().toISOString(),
   });
-  const signals = listen(name, options.quiet);
+  const signals = listen(name, options.quiet, definition.grace && 1000 * definition.grace);
   const { context, finish } = makeContext(definition, resolved, output, stdoutTaken, log, signals);
   const began = performance.now();
   let outcome: Outcome | undefined;
@@ -221,6 +221,10 @@ function makeContext(
       if (!options.json) return;
       if (stdoutTaken) say(JSON.stringify(value));
       else toStdout(JSON.stringify(value, null, 2));
+    },
+    line(value) {
+      if (stdoutTaken) say(JSON.stringify(value));
+      else toStdout(JSON.stringify(value));
     },
     print(text) {
       if (!stdoutTaken && !options.json) toStdout(text);

@@ -36,8 +36,11 @@ export interface Signals {
   stop(): void;
 }
 
-/** Listens for signals on behalf of a script. Code that never awaits cannot be interrupted politely. */
-export function listen(name: string, quiet: boolean): Signals {
+/**
+ * Listens for signals on behalf of a script, which gets `grace` ms to come to a good place. Code that never awaits cannot be
+ * interrupted politely.
+ */
+export function listen(name: string, quiet: boolean, grace = GRACE): Signals {
   const controller = new AbortController();
   const { promise: overdue, reject } = Promise.withResolvers<never>();
   overdue.catch(() => {}); // awaited only while the work runs
@@ -55,8 +58,8 @@ export function listen(name: string, quiet: boolean): Signals {
         reject(reason);
       };
       timers.push(
-        setTimeout(giveUp, GRACE),
-        setTimeout(() => process.exit(reason.exitCode), 2 * GRACE),
+        setTimeout(giveUp, grace),
+        setTimeout(() => process.exit(reason.exitCode), grace + GRACE),
       );
       controller.abort(reason);
     };

@@ -104,6 +104,9 @@ export interface Kernel {
   readonly layout: Layout;
 }
 
+/** Error scopes nest, so only one kernel is compiled at a time: otherwise one would be blamed for another's error. */
+let compiling: Promise<unknown> = Promise.resolve();
+
 /** Links and compiles. Throws with the compiler's message, which has line, column and a caret. */
 export async function compileKernel(device: Device, path: string, variant: Variant): Promise<Kernel> {
   const flags = variant.flags ?? [];
@@ -111,16 +114,20 @@ export async function compileKernel(device: Device, path: string, variant: Varia
   const code = await linkKernel(path, flags);
   const found = layout(code, path, constants);
   const label = [path, ...flags].join("+");
-  device.device.pushErrorScope("validation");
-  const module = await device.provider.shaderModule(device.device, code, label);
-  const pipeline = device.device.createComputePipeline({
-    label,
-    layout: "auto",
-    compute: { module, entryPoint: path.split("/").at(-1)!.replaceAll("-", "_"), constants },
+  const turn = compiling.then(async () => {
+    device.device.pushErrorScope("validation");
+    const module = await device.provider.shaderModule(device.device, code, label);
+    const pipeline = device.device.createComputePipeline({
+      label,
+      layout: "auto",
+      compute: { module, entryPoint: path.split("/").at(-1)!.replaceAll("-", "_"), constants },
+    });
+    const error = await device.device.popErrorScope();
+    if (error) throw new Error(`${label} does not compile: ${error.message}\n${code}`);
+    return { label, pipeline, group: pipeline.getBindGroupLayout(0), layout: found };
   });
-  const error = await device.device.popErrorScope();
-  if (error) throw new Error(`${label} does not compile: ${error.message}\n${code}`);
-  return { label, pipeline, group: pipeline.getBindGroupLayout(0), layout: found };
+  compiling = turn.catch(() => {});
+  return turn;
 }
 
 export type ParamValues = Readonly<Record<string, number>>;

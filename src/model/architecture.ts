@@ -74,6 +74,8 @@ export interface Net {
   weight(name: string): Tensor;
   /** `<module>.weight`, with `<module>.bias` where declared, and the adapter's part where one targets it. */
   linear(x: Tensor, module: string, options?: { readonly add?: Tensor }): Tensor;
+  /** A product with a weight of any name, (out, ...in) as it lies in memory: tied heads, convolutions over patches. */
+  project(x: Tensor, weight: string, bias?: string): Tensor;
   /** One layer, whose activations may be computed anew on the way back. */
   block(run: () => Tensor): Tensor;
   /** Attention over the inputs' tokens, or over the cache when there is one. q (N, heads * headDim), k and v (N, kvHeads * headDim). */
@@ -86,6 +88,10 @@ export interface Architecture<C = unknown> {
   /** `model_type` of config.json. */
   readonly modelTypes: readonly string[];
   readonly task: "causal-lm" | "classifier";
+  /** Tensors of published checkpoints that hold no weight (masks, tables). */
+  readonly ignored?: RegExp;
+  /** Prefix that checkpoints of the bare base model lack. */
+  readonly basePrefix?: string;
   /** Reads and checks config.json. `where` names the file in messages. Throws UserError. */
   config(json: Json, where: string): C;
   /** In the order in which `save_pretrained` writes them. */

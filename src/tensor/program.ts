@@ -149,6 +149,11 @@ export class Program {
     return this.#own.reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
+  /** Whether an input of this name was declared. */
+  takes(name: string): boolean {
+    return this.#inputs.has(name);
+  }
+
   /** Names of the numbers that every run must give. */
   get dynamicNames(): string[] {
     return [...this.#dynamic.keys()];

@@ -234,6 +234,11 @@ export class Recorder {
     if (result.needsGrad) this.#push([result], () => run(this.incoming(result)!));
   }
 
+  /** As `onBackward`, for an op with several results; `run` asks `incoming` for each, and some may have none. */
+  onBackwardOf(results: readonly Tensor[], run: () => void): void {
+    if (results.some(({ needsGrad }) => needsGrad)) this.#push(results, run);
+  }
+
   #push(results: readonly Tensor[], run: () => void): void {
     if (this.#taping) this.#tape.push({ results, run });
   }

@@ -108,3 +108,91 @@ export function finiteDifference(
 
 /** Values count of a shape, for tests that make data. */
 export const count = (shape: readonly number[]): number => sizeOf(shape);
+
+export interface OpCheck {
+  /** Inputs that take a gradient unless they say otherwise; values as f64 references see them. */
+  readonly inputs: Readonly<Record<string, OpInput>>;
+  readonly build: OpRun["build"];
+  /** The op in float64. */
+  readonly reference: (x: Readonly<Record<string, Float64Array>>) => Float64Array;
+  /** Largest error relative to the largest magnitude of the tensor, forward and back. */
+  readonly forward?: number;
+  readonly backward?: number;
+  /** Entries of each input whose gradient is checked by differences; 24 unless told. */
+  readonly entries?: number;
+  readonly step?: number;
+  readonly profile?: AdapterProfile;
+  readonly values?: Readonly<Record<string, number>>;
+}
+
+/** Errors of an op relative to the largest magnitude of each tensor. */
+export interface OpErrors {
+  readonly forward: number;
+  readonly backward: number;
+}
+
+const worst = (
+  got: ArrayLike<number>,
+  expected: ArrayLike<number>,
+  indices?: readonly number[],
+  scale?: number,
+): number => {
+  const most = scale ?? Array.from(expected).reduce((a, b) => Math.max(a, Math.abs(b)), 1e-30);
+  let error = 0;
+  for (let i = 0; i < expected.length; i++) {
+    const d = Math.abs(got[indices ? indices[i]! : i]! - expected[i]!) / most;
+    if (!(d <= error)) error = Number.isNaN(d) ? Number.POSITIVE_INFINITY : d;
+  }
+  return error;
+};
+
+const seen = new Map<string, OpErrors>();
+
+/** Compares an op with its float64 reference, and its gradients with central differences of the reference. Throws when off. */
+export async function checkOp(gpu: Gpu, name: string, check: OpCheck): Promise<OpErrors> {
+  const { inputs, build, reference, forward = 2e-6, backward = 5e-6, entries = 24, step, profile, values } = check;
+  const wanted = Object.fromEntries(
+    Object.entries(inputs).map(([key, x]) => [key, { ...x, grad: x.grad ?? x.data instanceof Float32Array }]),
+  );
+  const exact = Object.fromEntries(Object.entries(inputs).map(([key, { data }]) => [key, Float64Array.from(data)]));
+  const expected = reference(exact);
+  const dy = Float32Array.from(expected, (_, i) => Math.sin(1.7 * i + 0.3));
+  const { outputs, gradients } = await runOp(gpu, {
+    inputs: wanted,
+    build,
+    seeds: { y: dy },
+    ...(profile ? { profile } : {}),
+    ...(values ? { values } : {}),
+  });
+  const errors = { forward: worst(outputs.y!, expected), backward: 0 };
+  const largest = (values: Float32Array) => values.reduce((a, b) => Math.max(a, Math.abs(b)), 1e-30);
+  // A gradient that is zero but for rounding is held against the others.
+  const least = 1e-4 * Object.values(gradients).reduce((a, gradient) => Math.max(a, largest(gradient)), 0);
+  for (const [key, gradient] of Object.entries(gradients)) {
+    const n = gradient.length;
+    const stride = Math.max(1, Math.floor(n / entries));
+    const indices = Array.from({ length: Math.min(entries, n) }, (_, i) => (i * stride) % n);
+    const slopes = finiteDifference((x) => reference({ ...exact, [key]: x }), exact[key]!, dy, indices, step);
+    const scale = Math.max(least, largest(gradient));
+    errors.backward = Math.max(errors.backward, worst(gradient, slopes, indices, scale));
+  }
+  const before = seen.get(name) ?? { forward: 0, backward: 0 };
+  seen.set(name, {
+    forward: Math.max(before.forward, errors.forward),
+    backward: Math.max(before.backward, errors.backward),
+  });
+  if (!(errors.forward <= forward) || !(errors.backward <= backward)) {
+    throw new Error(
+      `${name}: error ${errors.forward} forward (${forward} allowed), ${errors.backward} back (${backward} allowed)`,
+    );
+  }
+  return errors;
+}
+
+if (process.env.INGOT_TEST_ERRORS) {
+  process.on("exit", () => {
+    for (const [name, { forward, backward }] of seen) {
+      process.stderr.write(`| ${name} | ${forward.toExponential(1)} | ${backward.toExponential(1)} |\n`);
+    }
+  });
+}

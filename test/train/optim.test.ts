@@ -125,6 +125,11 @@ test("a gradient that is not finite changes nothing, and is named", async () => 
   const [first, second] = await updater.largest(2);
   expect(first!.name).toBe("layer.2.weight");
   expect(second).toEqual({ name: "layer.4.weight", norm: expect.closeTo(Math.sqrt(17000), 3) });
+
+  // Steps that were already under way change nothing either.
+  gpu.write(parameters[2]!.gradient, 0, new Uint8Array(new Float32Array(255).fill(1).buffer));
+  expect(await updater.step(2, LR, 0)).toBeCloseTo(Math.sqrt(17516), 2);
+  for (const p of parameters) expect((await gpu.readFloats(p.buffer, p.size)).every((x) => x === 1)).toBe(true);
   updater.free();
   for (const p of parameters) p.free();
 });

@@ -1,7 +1,7 @@
 // One step of Adan, in place (arXiv:2208.06677), with proximal weight decay.
 //
 //   gradient (N)  f32
-//   clip     (2)  f32  norm and factor of all gradients; factor 0: leave everything as it is
+//   clip     (3)  f32  norm and factor of all gradients; factor 0: leave everything as it is
 //   weight   (N)  f32 or bf16  in and out
 //   mean, change, square, previous (N)  f32 or bf16  in and out: moments of g, of its change, of the extrapolated gradient
 //                 squared, and the gradient of the step before (not read in the first step)

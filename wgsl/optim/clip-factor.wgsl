@@ -1,8 +1,9 @@
 // The global norm of the gradients, and the factor that brings it down to a bound.
 //
 //   sums (N)  f32  sums of squares
-//   clip (2)  f32  out: norm; min(1, limit / (norm + 1e-6)) as PyTorch has it, 1 without a limit (0), and 0 when the norm is
-//                  not finite, which tells the optimizer to leave everything as it is
+//   clip (3)  f32  in and out: norm; min(1, limit / (norm + 1e-6)) as PyTorch has it, 1 without a limit (0), and 0 when the norm
+//                  is not finite or was not in an earlier step (the third value), which tells the optimizer to leave everything
+//                  as it is: the host hears of it some steps later and finds the weights that led there
 //
 // One workgroup. Checked against f64 in test/train/optim.test.ts.
 
@@ -28,6 +29,7 @@ fn clip_factor(@builtin(local_invocation_index) lane: u32) {
   let finite = (bitcast<u32>(norm) & 0x7f800000u) != 0x7f800000u;
   var factor = 1.0;
   if (params.limit > 0.0) { factor = min(1.0, params.limit / (norm + 1e-6)); }
+  if (!finite) { clip[2] = 1.0; }
   clip[0] = norm;
-  clip[1] = select(0.0, factor, finite);
+  clip[1] = select(0.0, factor, clip[2] == 0.0);
 }

@@ -1,7 +1,7 @@
 // One step of SGD with momentum, in place, as PyTorch has it: the decay is part of the gradient, dampening 0.
 //
 //   gradient (N)  f32
-//   clip     (2)  f32  norm and factor of all gradients; factor 0: leave everything as it is
+//   clip     (3)  f32  norm and factor of all gradients; factor 0: leave everything as it is
 //   weight   (N)  f32 or bf16  in and out
 //   velocity (N)  f32 or bf16  in and out; not read in the first step (`first` is 1)
 //

@@ -28,6 +28,7 @@ export class Updater {
   readonly #options: UpdaterOptions;
   readonly #program: Program;
   readonly #states: ReadonlyMap<Parameter, ReadonlyMap<string, PooledBuffer>>;
+  readonly #clip: PooledBuffer;
   readonly #ranges: readonly { readonly parameter: Parameter; readonly start: number; readonly groups: number }[];
 
   private constructor(
@@ -35,12 +36,14 @@ export class Updater {
     options: UpdaterOptions,
     program: Program,
     states: ReadonlyMap<Parameter, ReadonlyMap<string, PooledBuffer>>,
+    clip: PooledBuffer,
     ranges: readonly { readonly parameter: Parameter; readonly start: number; readonly groups: number }[],
   ) {
     this.#gpu = gpu;
     this.#options = options;
     this.#program = program;
     this.#states = states;
+    this.#clip = clip;
     this.#ranges = ranges;
   }
 
@@ -57,7 +60,8 @@ export class Updater {
       total += groups;
     }
     const sums = rec.scratch([Math.max(1, total)], "sums of squares");
-    const clip = rec.scratch([2], "clip");
+    const clipMemory = gpu.upload(new Float32Array(4), "clip");
+    const clip = rec.state("clip", [3], clipMemory.buffer);
     const gradientOf = (p: Parameter) => rec.state(`gradient of ${p.name}`, p.shape, p.gradient);
     for (const { parameter, start } of ranges) {
       rec.step({
@@ -105,9 +109,8 @@ export class Updater {
         groups: spans(Math.ceil(parameter.size / 4)),
       });
     }
-    rec.output("clip", clip);
     rec.output("sums", sums);
-    return new Updater(gpu, options, await Program.compile(gpu, rec), states, ranges);
+    return new Updater(gpu, options, await Program.compile(gpu, rec), states, clipMemory, ranges);
   }
 
   /** Bytes of the states. */
@@ -118,8 +121,8 @@ export class Updater {
   }
 
   /**
-   * Records step `t` (from 1). Resolves later to the global norm of the gradients before clipping; when it is not finite
-   * nothing was updated.
+   * Records step `t` (from 1). Resolves later to the global norm of the gradients before clipping. When it is not finite
+   * nothing is updated, now or in the steps after.
    */
   step(t: number, lr: number, seed: number): Promise<number> {
     const { optimizer, values, clip } = this.#options;
@@ -131,7 +134,7 @@ export class Updater {
     }
     const needed = this.#program.dynamicNames;
     this.#program.run(Object.fromEntries(needed.map((name) => [name, numbers[name]!])));
-    return this.#program.read("clip").then(([norm]) => norm!);
+    return this.#gpu.readFloats(this.#clip.buffer, 1).then(([norm]) => norm!);
   }
 
   /** Names and norms of the gradients of the last step, largest first, those that are not finite before all others. */
@@ -178,6 +181,7 @@ export class Updater {
 
   free(): void {
     this.#program.free();
+    this.#clip.free();
     for (const own of this.#states.values()) for (const memory of own.values()) memory.free();
   }
 }

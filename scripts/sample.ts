@@ -1,0 +1,26 @@
+#!/usr/bin/env bun
+/**
+ * Let a model write.
+ *
+ *   bun run sample model/ "Once upon a time"
+ *   bun run sample model/ --chat "What is 12+30?" --max-tokens 16
+ */
+import { script } from "../src/cli/script.ts";
+import { sample } from "../src/sample/command.ts";
+import { SAMPLE } from "../src/sample/options.ts";
+
+await script({
+  name: "sample",
+  about: "Let a model write.",
+  args: "[model] [...prompts]",
+  examples: [
+    'bun run sample model/ "Once upon a time" --temperature 0.8 --top-p 0.95',
+    'bun run sample model/ --chat "What is 12+30?" --max-tokens 16',
+    "bun run sample model/ --prompts rows.jsonl --samples 4 --temperature 1 --json > answers.jsonl",
+    'bun run merge a/ b/ --method linear | bun run sample - "12+30="',
+  ],
+  options: SAMPLE,
+  notes: `One prompt alone is streamed as it is decoded. With --json every answer is a line: prompt, text, ids. What is drawn depends on
+--seed, the prompt's place and the sample's number, not on --batch-size.`,
+  run: sample,
+});

@@ -1,0 +1,31 @@
+#!/usr/bin/env bun
+/**
+ * Train a model on data, whole or through a LoRA adapter.
+ *
+ *   bun run train model/ --data rows.jsonl --steps 1000 -o trained/
+ *   bun run train model/ --data rows.jsonl --lora -o adapter/
+ */
+import { script } from "../src/cli/script.ts";
+import { train } from "../src/train/command.ts";
+import { TRAIN } from "../src/train/options.ts";
+
+await script({
+  name: "train",
+  about: "Train a model on data, whole or through a LoRA adapter.",
+  args: "[model]",
+  examples: [
+    "bun run train model/ --data rows.jsonl --steps 1000 -o trained/",
+    "bun run train model/ --data rows.jsonl --lora --lora-rank 8 -o adapter/",
+    "bun run train base/+adapter/ --lora-continue --data rows.jsonl -o adapter2/",
+    "bun run train --init config.json --tokenizer byte --data text.jsonl --epochs 2 -o model/",
+    "bun run merge a/ b/ --method linear | bun run train --data rows.jsonl --steps 100 > healed.safetensors",
+  ],
+  output: "checkpoint",
+  options: TRAIN,
+  grace: 600,
+  notes: `Rows of data: {"text"}, {"prompt", "completion"}, {"messages"}, {"input_ids", "labels"}, or {"x", "label"} for classifiers.
+The first Ctrl-C finishes the step and saves the state; the same command with --resume goes on, and its result is the same, bit for
+bit, as without the interruption. A result that goes to stdout is not saved on the way unless --state names a folder.
+--train-only and --freeze take glob patterns of tensor names. Without --clip gradients are not clipped.`,
+  run: train,
+});

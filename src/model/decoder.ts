@@ -1,0 +1,183 @@
+/** What the decoders of the Llama family share: their sizes, their attention and their feed-forward network. */
+import { swiglu } from "../tensor/ops/activation.ts";
+import { embedding } from "../tensor/ops/embedding.ts";
+import { rmsNorm } from "../tensor/ops/norm.ts";
+import { rope } from "../tensor/ops/rope.ts";
+import { type RopeTables, ropeTables } from "../tensor/ops/rope-scaling.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import type { Inputs, Json, ModelSizes, Net, ParameterSpec, TokenInputs } from "./architecture.ts";
+import { ConfigReader } from "./config.ts";
+
+export interface DecoderConfig {
+  readonly width: number;
+  readonly inner: number;
+  readonly layers: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+  readonly vocabulary: number;
+  readonly maxPositions: number;
+  readonly eps: number;
+  readonly tied: boolean;
+  readonly std: number;
+  readonly rope: RopeTables;
+  /** Biases of q, k, v; of o; of the feed-forward network. */
+  readonly bias: { readonly qkv: boolean; readonly o: boolean; readonly mlp: boolean };
+  /** RMSNorm of q and k: none, per head (Qwen3), over all heads (OLMoE). */
+  readonly qkNorm: "none" | "head" | "all";
+  readonly window?: number;
+}
+
+/** Reads the keys that these architectures share. */
+export function decoderConfig(
+  json: Json,
+  where: string,
+  own: Pick<DecoderConfig, "bias" | "qkNorm"> & {
+    readonly tied: boolean;
+    readonly theta?: number;
+    readonly window?: number;
+  },
+): DecoderConfig {
+  const c = new ConfigReader(json, where);
+  const width = c.count("hidden_size");
+  const heads = c.count("num_attention_heads");
+  const headDim = c.count("head_dim", Math.floor(width / heads));
+  const maxPositions = c.count("max_position_embeddings", 2048);
+  c.only("hidden_act", "silu");
+  return {
+    width,
+    inner: c.count("intermediate_size"),
+    layers: c.count("num_hidden_layers"),
+    heads,
+    kvHeads: c.count("num_key_value_heads", heads),
+    headDim,
+    vocabulary: c.count("vocab_size"),
+    maxPositions,
+    eps: c.number("rms_norm_eps", 1e-6),
+    tied: c.flag("tie_word_embeddings", own.tied),
+    std: c.number("initializer_range", 0.02),
+    rope: ropeTables({
+      headDim,
+      theta: c.number(
+        "rope_theta",
+        (c.object("rope_parameters")?.rope_theta as number | undefined) ?? own.theta ?? 10_000,
+      ),
+      scaling: c.object("rope_scaling") ?? c.object("rope_parameters"),
+      maxPositions,
+      where,
+    }),
+    bias: own.bias,
+    qkNorm: own.qkNorm,
+    ...(own.window ? { window: own.window } : {}),
+  };
+}
+
+export const decoderSizes = (c: DecoderConfig): ModelSizes => ({
+  layers: c.layers,
+  width: c.width,
+  outputs: c.vocabulary,
+  maxPositions: c.maxPositions,
+});
+
+/** `model.embed_tokens`, the layers as `layer` lists them, `model.norm`, and `lm_head` unless it is tied. */
+export function decoderParameters(
+  c: DecoderConfig,
+  layer: (prefix: string, index: number) => ParameterSpec[],
+): ParameterSpec[] {
+  const table = { name: "model.embed_tokens.weight", shape: [c.vocabulary, c.width], init: { std: c.std } } as const;
+  const head = { name: "lm_head.weight", shape: [c.vocabulary, c.width], init: { std: c.std }, linear: true } as const;
+  return [
+    table,
+    ...Array.from({ length: c.layers }, (_, i) => layer(`model.layers.${i}`, i)).flat(),
+    { name: "model.norm.weight", shape: [c.width], init: "ones" },
+    ...(c.tied ? [] : [head]),
+  ];
+}
+
+/** A linear layer's weight and perhaps bias. */
+export function linearSpecs(module: string, out: number, into: number, std: number, bias: boolean): ParameterSpec[] {
+  const weight: ParameterSpec = { name: `${module}.weight`, shape: [out, into], init: { std }, linear: true };
+  return bias ? [weight, { name: `${module}.bias`, shape: [out], init: "zeros" }] : [weight];
+}
+
+export function attentionSpecs(c: DecoderConfig, prefix: string): ParameterSpec[] {
+  const at = `${prefix}.self_attn`;
+  const norms = { none: [], head: [c.headDim, c.headDim], all: [c.heads * c.headDim, c.kvHeads * c.headDim] }[c.qkNorm];
+  const names = ["q_norm", "k_norm"];
+  return [
+    ...linearSpecs(`${at}.q_proj`, c.heads * c.headDim, c.width, c.std, c.bias.qkv),
+    ...linearSpecs(`${at}.k_proj`, c.kvHeads * c.headDim, c.width, c.std, c.bias.qkv),
+    ...linearSpecs(`${at}.v_proj`, c.kvHeads * c.headDim, c.width, c.std, c.bias.qkv),
+    ...linearSpecs(`${at}.o_proj`, c.width, c.heads * c.headDim, c.std, c.bias.o),
+    ...norms.map((n, i): ParameterSpec => ({ name: `${at}.${names[i]}.weight`, shape: [n], init: "ones" })),
+  ];
+}
+
+export const mlpSpecs = (c: DecoderConfig, module: string, inner = c.inner): ParameterSpec[] => [
+  ...linearSpecs(`${module}.gate_proj`, inner, c.width, c.std, c.bias.mlp),
+  ...linearSpecs(`${module}.up_proj`, inner, c.width, c.std, c.bias.mlp),
+  ...linearSpecs(`${module}.down_proj`, c.width, inner, c.std, c.bias.mlp),
+];
+
+export const normSpec = (c: DecoderConfig, name: string): ParameterSpec => ({ name, shape: [c.width], init: "ones" });
+
+/** x + o(attention(q, k, v)) of the normalised x. (N, C) -> (N, C) */
+export function selfAttention(
+  net: Net,
+  c: DecoderConfig,
+  prefix: string,
+  layer: number,
+  x: Tensor,
+  inputs: TokenInputs,
+): Tensor {
+  const { rec } = net;
+  const at = `${prefix}.self_attn`;
+  const h = rmsNorm(rec, x, net.weight(`${prefix}.input_layernorm.weight`), { eps: c.eps }); // (N, C)
+  const rotated = (name: "q" | "k", heads: number) => {
+    let y = net.linear(h, `${at}.${name}_proj`); // (N, heads * D)
+    if (c.qkNorm !== "none") {
+      y = rmsNorm(rec, y, net.weight(`${at}.${name}_norm.weight`), { eps: c.eps });
+    }
+    const length = inputs.cache?.capacity ?? inputs.length;
+    return rope(rec, y, inputs.positions, { heads, headDim: c.headDim, tables: c.rope, length });
+  };
+  const q = rotated("q", c.heads);
+  const k = rotated("k", c.kvHeads);
+  const v = net.linear(h, `${at}.v_proj`);
+  const { heads, kvHeads, headDim, window } = c;
+  const mixed = net.attend(q, k, v, { layer, heads, kvHeads, headDim, causal: true, ...(window ? { window } : {}) });
+  return net.linear(mixed, `${at}.o_proj`, { add: x });
+}
+
+/** add + down(silu(gate(h)) * up(h)). (N, C) -> (N, C) */
+export function gatedMlp(net: Net, module: string, h: Tensor, add?: Tensor): Tensor {
+  const inner = swiglu(net.rec, net.linear(h, `${module}.gate_proj`), net.linear(h, `${module}.up_proj`)); // (N, inner)
+  return net.linear(inner, `${module}.down_proj`, add ? { add } : {});
+}
+
+/** Embedding, layers, final norm. `feedForward` gets the normalised state and the residual to add. */
+export function decoderForward(
+  net: Net,
+  c: DecoderConfig,
+  inputs: Inputs,
+  feedForward: (prefix: string, layer: number, h: Tensor, add: Tensor) => Tensor,
+): Tensor {
+  if (!("ids" in inputs)) throw new TypeError("a language model takes token ids");
+  const { rec } = net;
+  let x = embedding(rec, inputs.ids, net.weight("model.embed_tokens.weight")); // (N, C)
+  net.note("hidden.0", x);
+  for (let layer = 0; layer < c.layers; layer++) {
+    const prefix = `model.layers.${layer}`;
+    const into = x;
+    x = net.block(() => {
+      const mixed = selfAttention(net, c, prefix, layer, into, inputs);
+      const h = rmsNorm(rec, mixed, net.weight(`${prefix}.post_attention_layernorm.weight`), { eps: c.eps });
+      return feedForward(prefix, layer, h, mixed);
+    });
+    net.note(`hidden.${layer + 1}`, x);
+  }
+  return rmsNorm(rec, x, net.weight("model.norm.weight"), { eps: c.eps });
+}
+
+export const decoderHead = (net: Net, c: DecoderConfig, hidden: Tensor): Tensor =>
+  net.linear(hidden, c.tied ? "model.embed_tokens" : "lm_head"); // (N, V)

@@ -1,0 +1,65 @@
+/** Weights of a model made afresh, drawn by (seed, tensor name), so that no order of execution shows in them. */
+import { createHash } from "node:crypto";
+import type { Gpu } from "../gpu/gpu.ts";
+import { encodeFloats } from "../tensor/decode.ts";
+import { Parameter } from "../tensor/parameter.ts";
+import { sizeOf } from "../tensor/tensor.ts";
+import type { ParameterSpec } from "./architecture.ts";
+import { type Holding, heldDtype, type Loaded, type StoredTensor } from "./load.ts";
+
+/** An endless stream of numbers in [0, 1), chosen by a seed and a name (xoshiro128**, Blackman & Vigna 2018). */
+export function keyedUnits(seed: number, name: string): () => number {
+  const digest = createHash("sha256").update(`${seed}\0${name}`).digest();
+  const s = new Uint32Array(4).map((_, i) => digest.readUInt32LE(4 * i));
+  const rotate = (x: number, k: number) => (x << k) | (x >>> (32 - k));
+  return () => {
+    const word = Math.imul(rotate(Math.imul(s[1]!, 5), 7), 9) >>> 0;
+    const kept = s[1]! << 9;
+    s[2]! ^= s[0]!;
+    s[3]! ^= s[1]!;
+    s[1]! ^= s[2]!;
+    s[0]! ^= s[3]!;
+    s[2]! ^= kept;
+    s[3] = rotate(s[3]!, 11);
+    return word / 2 ** 32;
+  };
+}
+
+/** Normal values of standard deviation `std`. */
+export function keyedNormals(count: number, std: number, seed: number, name: string): Float32Array {
+  const unit = keyedUnits(seed, name);
+  const values = new Float32Array(count);
+  for (let i = 0; i < count; i += 2) {
+    const radius = std * Math.sqrt(-2 * Math.log(1 - unit()));
+    const angle = 2 * Math.PI * unit();
+    values[i] = radius * Math.cos(angle);
+    if (i + 1 < count) values[i + 1] = radius * Math.sin(angle);
+  }
+  return values;
+}
+
+function drawn({ init }: ParameterSpec, name: string, count: number, seed: number): Float32Array {
+  if (init === "zeros") return new Float32Array(count);
+  if (init === "ones") return new Float32Array(count).fill(1);
+  return keyedNormals(count, init.std, seed, name);
+}
+
+/** Makes every parameter. They are saved as f32. */
+export function drawParameters(gpu: Gpu, specs: readonly ParameterSpec[], seed: number, holding: Holding): Loaded {
+  const parameters = new Map<string, Parameter>();
+  const stored: StoredTensor[] = [];
+  for (const spec of specs) {
+    const { trainable, dtype } = holding(spec.name);
+    const parameter = new Parameter(gpu, spec.name, spec.shape, heldDtype(spec, dtype, "F32"), trainable);
+    parameters.set(spec.name, parameter);
+    const shape = spec.parts ? spec.shape.slice(1) : spec.shape;
+    const count = sizeOf(shape);
+    for (const [part, name] of (spec.parts ?? [spec.name]).entries()) {
+      const values = drawn(spec, name, count, seed);
+      const bf16 = parameter.dtype === "bf16";
+      gpu.write(parameter.buffer, part * count * (bf16 ? 2 : 4), encodeFloats(values, bf16 ? "BF16" : "F32"));
+      stored.push({ name, shape, dtype: bf16 ? "BF16" : "F32", parameter, start: part * count });
+    }
+  }
+  return { parameters, stored };
+}

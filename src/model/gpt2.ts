@@ -1,0 +1,111 @@
+/** GPT-2: LayerNorm, learnt positions, fused q, k and v, GELU, weights stored (in, out). Radford et al. 2019. */
+import { gelu } from "../tensor/ops/activation.ts";
+import { splitColumns } from "../tensor/ops/columns.ts";
+import { add } from "../tensor/ops/elementwise.ts";
+import { embedding } from "../tensor/ops/embedding.ts";
+import { layerNorm } from "../tensor/ops/norm.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import type { Architecture, Net, ParameterSpec } from "./architecture.ts";
+import { ConfigReader } from "./config.ts";
+
+export interface Gpt2Config {
+  readonly width: number;
+  readonly inner: number;
+  readonly layers: number;
+  readonly heads: number;
+  readonly vocabulary: number;
+  readonly positions: number;
+  readonly eps: number;
+  readonly std: number;
+  readonly tied: boolean;
+  /** The tanh form of GELU. */
+  readonly tanh: boolean;
+}
+
+const norm = (net: Net, c: Gpt2Config, name: string, x: Tensor): Tensor =>
+  layerNorm(net.rec, x, net.weight(`${name}.weight`), net.weight(`${name}.bias`), { eps: c.eps });
+
+export const architecture: Architecture<Gpt2Config> = {
+  modelTypes: ["gpt2"],
+  task: "causal-lm",
+  basePrefix: "transformer.",
+  ignored: /(^|\.)attn\.(masked_)?bias$|^lm_head\.weight$/,
+
+  config(json, where) {
+    const c = new ConfigReader(json, where);
+    const width = c.count("n_embd");
+    c.only("scale_attn_weights", true);
+    c.only("scale_attn_by_inverse_layer_idx", false);
+    const activation = c.oneOf("activation_function", ["gelu_new", "gelu_pytorch_tanh", "gelu"], "gelu_new");
+    return {
+      width,
+      inner: c.count("n_inner", 4 * width),
+      layers: c.count("n_layer"),
+      heads: c.count("n_head"),
+      vocabulary: c.count("vocab_size"),
+      positions: c.count("n_positions", 1024),
+      eps: c.number("layer_norm_epsilon", 1e-5),
+      std: c.number("initializer_range", 0.02),
+      tied: c.flag("tie_word_embeddings", true),
+      tanh: activation !== "gelu",
+    };
+  },
+
+  sizes: (c) => ({ layers: c.layers, width: c.width, outputs: c.vocabulary, maxPositions: c.positions }),
+
+  parameters(c) {
+    const residual = c.std / Math.sqrt(2 * c.layers); // layers that write to the residual stream begin smaller
+    const conv = (module: string, into: number, out: number, std = c.std): ParameterSpec[] => [
+      { name: `${module}.weight`, shape: [into, out], init: { std }, linear: true, transposed: true },
+      { name: `${module}.bias`, shape: [out], init: "zeros" },
+    ];
+    const ln = (module: string): ParameterSpec[] => [
+      { name: `${module}.weight`, shape: [c.width], init: "ones" },
+      { name: `${module}.bias`, shape: [c.width], init: "zeros" },
+    ];
+    const layer = (i: number): ParameterSpec[] => {
+      const h = `transformer.h.${i}`;
+      return [
+        ...ln(`${h}.ln_1`),
+        ...conv(`${h}.attn.c_attn`, c.width, 3 * c.width),
+        ...conv(`${h}.attn.c_proj`, c.width, c.width, residual),
+        ...ln(`${h}.ln_2`),
+        ...conv(`${h}.mlp.c_fc`, c.width, c.inner),
+        ...conv(`${h}.mlp.c_proj`, c.inner, c.width, residual),
+      ];
+    };
+    return [
+      { name: "transformer.wte.weight", shape: [c.vocabulary, c.width], init: { std: c.std } },
+      { name: "transformer.wpe.weight", shape: [c.positions, c.width], init: { std: c.std } },
+      ...Array.from({ length: c.layers }, (_, i) => layer(i)).flat(),
+      ...ln("transformer.ln_f"),
+      ...(c.tied
+        ? []
+        : [{ name: "lm_head.weight", shape: [c.vocabulary, c.width], init: { std: c.std }, linear: true } as const]),
+    ];
+  },
+
+  forward(net, c, inputs) {
+    if (!("ids" in inputs)) throw new TypeError("a language model takes token ids");
+    const { rec } = net;
+    const tokens = embedding(rec, inputs.ids, net.weight("transformer.wte.weight"));
+    let x = add(rec, tokens, embedding(rec, inputs.positions, net.weight("transformer.wpe.weight"))); // (N, C)
+    net.note("hidden.0", x);
+    const shape = { heads: c.heads, kvHeads: c.heads, headDim: c.width / c.heads, causal: true };
+    for (let layer = 0; layer < c.layers; layer++) {
+      const h = `transformer.h.${layer}`;
+      const into = x;
+      x = net.block(() => {
+        const fused = net.linear(norm(net, c, `${h}.ln_1`, into), `${h}.attn.c_attn`); // (N, 3 C)
+        const [q, k, v] = splitColumns(rec, fused, [c.width, c.width, c.width]);
+        const mixed = net.linear(net.attend(q!, k!, v!, { layer, ...shape }), `${h}.attn.c_proj`, { add: into });
+        const inner = gelu(rec, net.linear(norm(net, c, `${h}.ln_2`, mixed), `${h}.mlp.c_fc`), { tanh: c.tanh });
+        return net.linear(inner, `${h}.mlp.c_proj`, { add: mixed });
+      });
+      net.note(`hidden.${layer + 1}`, x);
+    }
+    return norm(net, c, "transformer.ln_f", x);
+  },
+
+  head: (net, c, hidden) => (c.tied ? net.project(hidden, "transformer.wte.weight") : net.linear(hidden, "lm_head")),
+};

@@ -1,0 +1,50 @@
+/**
+ * Llama 2 and 3, Mistral: RMSNorm, rotary positions, grouped-query attention, SwiGLU. https://arxiv.org/abs/2302.13971,
+ * https://arxiv.org/abs/2407.21783, https://arxiv.org/abs/2310.06825
+ */
+import type { Architecture } from "./architecture.ts";
+import { ConfigReader } from "./config.ts";
+import {
+  attentionSpecs,
+  type DecoderConfig,
+  decoderConfig,
+  decoderForward,
+  decoderHead,
+  decoderParameters,
+  decoderSizes,
+  gatedMlp,
+  mlpSpecs,
+  normSpec,
+} from "./decoder.ts";
+
+export const architecture: Architecture<DecoderConfig> = {
+  modelTypes: ["llama", "mistral"],
+  task: "causal-lm",
+  sizes: decoderSizes,
+
+  config(json, where) {
+    const c = new ConfigReader(json, where);
+    const bias = c.flag("attention_bias", false);
+    const window =
+      json.model_type === "mistral" && c.has("sliding_window") ? { window: c.count("sliding_window") } : {};
+    return decoderConfig(json, where, {
+      bias: { qkv: bias, o: bias, mlp: c.flag("mlp_bias", false) },
+      qkNorm: "none",
+      tied: false,
+      ...window,
+    });
+  },
+
+  parameters: (c) =>
+    decoderParameters(c, (prefix) => [
+      ...attentionSpecs(c, prefix),
+      ...mlpSpecs(c, `${prefix}.mlp`),
+      normSpec(c, `${prefix}.input_layernorm.weight`),
+      normSpec(c, `${prefix}.post_attention_layernorm.weight`),
+    ]),
+
+  forward: (net, c, inputs) =>
+    decoderForward(net, c, inputs, (prefix, _, h, add) => gatedMlp(net, `${prefix}.mlp`, h, add)),
+
+  head: decoderHead,
+};

@@ -1,0 +1,128 @@
+/** Brings a checkpoint's tensors into parameters, by name, one at a time and in the checkpoint's order (streams allow no other). */
+import { mergeOnCpu } from "../checkpoint/adapter.ts";
+import type { Checkpoint, TensorEntry } from "../checkpoint/checkpoint.ts";
+import { UserError } from "../errors.ts";
+import type { Gpu } from "../gpu/gpu.ts";
+import { decodeFloats, encodeFloats } from "../tensor/decode.ts";
+import { DTYPE_BYTES, type Dtype, isFloat } from "../tensor/dtype.ts";
+import { Parameter } from "../tensor/parameter.ts";
+import { showShape, sizeOf } from "../tensor/tensor.ts";
+import type { Architecture, ParameterSpec } from "./architecture.ts";
+
+/** A tensor of a saved checkpoint: a parameter, or a part of a stack. */
+export interface StoredTensor {
+  readonly name: string;
+  readonly shape: readonly number[];
+  /** As the checkpoint stores it. */
+  readonly dtype: Dtype;
+  readonly parameter: Parameter;
+  /** First value in the parameter. */
+  readonly start: number;
+}
+
+/** How a weight is held on the GPU. */
+export type Holding = (name: string) => { readonly trainable: boolean; readonly dtype: "f32" | "bf16" | "keep" };
+
+const PIECE_BYTES = 16 * 2 ** 20;
+
+export interface Loaded {
+  readonly parameters: ReadonlyMap<string, Parameter>;
+  readonly stored: readonly StoredTensor[];
+}
+
+/** The checkpoint's tensors that a specification asks for: one, or one per part of a stack. */
+const namesOf = ({ name, parts }: ParameterSpec): readonly string[] => parts ?? [name];
+
+/** Shape of one of them. */
+const partShape = ({ shape, parts }: ParameterSpec): readonly number[] => (parts ? shape.slice(1) : shape);
+
+/** Vectors are always f32: they are small, and kernels read them as they are. */
+export function heldDtype(spec: ParameterSpec, wanted: "f32" | "bf16" | "keep", stored: Dtype): "f32" | "bf16" {
+  if (partShape(spec).length < 2) return "f32";
+  return wanted === "keep" ? (stored === "BF16" ? "bf16" : "f32") : wanted;
+}
+
+/** Loads every parameter. Throws UserError for a tensor that is missing, of another shape or not of floats. */
+export async function loadParameters(
+  gpu: Gpu,
+  checkpoint: Checkpoint,
+  architecture: Architecture,
+  specs: readonly ParameterSpec[],
+  holding: Holding,
+  warn: (message: string) => void = () => {},
+): Promise<Loaded> {
+  const { ref, tensors } = checkpoint;
+  const rename = renaming(checkpoint, architecture, specs);
+  const wanted = new Map<string, { spec: ParameterSpec; part: number }>();
+  for (const spec of specs)
+    for (const [part, name] of namesOf(spec).entries()) wanted.set(rename(name), { spec, part });
+
+  const missing = [...wanted.keys()].filter((name) => !tensors.has(name));
+  if (missing.length > 0) {
+    const others = missing.length > 1 ? `, nor ${missing.length - 1} others that its config.json asks for` : "";
+    throw new UserError(`${ref} has no tensor ${missing[0]}${others}`, "does config.json belong to these weights?");
+  }
+  for (const [name, { spec }] of wanted) {
+    const { shape, dtype } = tensors.get(name)!;
+    if (shape.join() !== partShape(spec).join())
+      throw new UserError(
+        `${ref}: ${name} is ${showShape(shape)}; its config.json asks for ${showShape(partShape(spec))}`,
+        "does config.json belong to these weights?",
+      );
+    if (!isFloat(dtype))
+      throw new UserError(`${ref}: ${name} is ${dtype}, expected floats`, "quantized weights cannot be run");
+  }
+  const ignored = [...tensors.keys()].filter((name) => !wanted.has(name) && !architecture.ignored?.test(name));
+  if (ignored.length > 0) {
+    const others = ignored.length > 1 ? ` and ${ignored.length - 1} others` : "";
+    warn(
+      `${ref}: ${ignored[0]}${others} belong to nothing that ${architecture.modelTypes[0]} computes, and are left out`,
+    );
+  }
+
+  const parameters = new Map<string, Parameter>();
+  for (const spec of specs) {
+    const { trainable, dtype } = holding(spec.name);
+    const held = heldDtype(spec, dtype, tensors.get(rename(namesOf(spec)[0]!))!.dtype);
+    parameters.set(spec.name, new Parameter(gpu, spec.name, spec.shape, held, trainable));
+  }
+  const stored: StoredTensor[] = [];
+  for (const entry of tensors.values()) {
+    const found = wanted.get(entry.name);
+    if (!found) continue;
+    const { spec, part } = found;
+    const parameter = parameters.get(spec.name)!;
+    const start = part * sizeOf(partShape(spec));
+    stored.push({ name: entry.name, shape: entry.shape, dtype: entry.dtype, parameter, start });
+    await loadEntry(gpu, entry, parameter, start);
+  }
+  return { parameters, stored };
+}
+
+/** Some checkpoints hold the bare base model, without the prefix of the whole (`h.0...` for `transformer.h.0...`). */
+function renaming(
+  { tensors }: Checkpoint,
+  { basePrefix }: Architecture,
+  specs: readonly ParameterSpec[],
+): (name: string) => string {
+  if (basePrefix === undefined) return (name) => name;
+  const prefixed = specs.flatMap(namesOf).filter((name) => name.startsWith(basePrefix));
+  const bare = prefixed.length > 0 && !prefixed.some((name) => tensors.has(name));
+  return bare ? (name) => (name.startsWith(basePrefix) ? name.slice(basePrefix.length) : name) : (name) => name;
+}
+
+async function loadEntry(gpu: Gpu, entry: TensorEntry, parameter: Parameter, start: number): Promise<void> {
+  const put = (values: Float32Array, at: number) => {
+    const bytes = parameter.dtype === "bf16" ? encodeFloats(values, "BF16") : encodeFloats(values, "F32");
+    gpu.write(parameter.buffer, at * (parameter.dtype === "bf16" ? 2 : 4), bytes);
+  };
+  if (entry.patch) return put(await mergeOnCpu(entry), start);
+  const width = DTYPE_BYTES[entry.dtype];
+  for (let offset = 0; offset < entry.bytes; offset += PIECE_BYTES) {
+    const bytes = new Uint8Array(Math.min(PIECE_BYTES, entry.bytes - offset));
+    await entry.read(bytes, offset);
+    const at = start + offset / width;
+    if (entry.dtype === "BF16" && parameter.dtype === "bf16") gpu.write(parameter.buffer, 2 * at, bytes);
+    else put(decodeFloats(bytes, entry.dtype), at);
+  }
+}

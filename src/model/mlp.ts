@@ -1,0 +1,60 @@
+/** A classifier of vectors: linear layers with an activation between them. An architecture of our own, named like the others. */
+import { gelu, relu } from "../tensor/ops/activation.ts";
+import type { Architecture, ParameterSpec } from "./architecture.ts";
+import { ConfigReader } from "./config.ts";
+
+export interface MlpConfig {
+  readonly input: number;
+  readonly hidden: readonly number[];
+  readonly classes: number;
+  readonly act: "relu" | "gelu";
+}
+
+export const architecture: Architecture<MlpConfig> = {
+  modelTypes: ["mlp"],
+  task: "classifier",
+
+  config(json, where) {
+    const c = new ConfigReader(json, where);
+    return {
+      input: c.count("input_size"),
+      hidden: c.counts("hidden_sizes", [128]),
+      classes: c.count("num_labels"),
+      act: c.oneOf("hidden_act", ["relu", "gelu"], "relu"),
+    };
+  },
+
+  sizes: (c) => ({
+    layers: c.hidden.length,
+    width: c.hidden.at(-1) ?? c.input,
+    outputs: c.classes,
+    maxPositions: 0,
+    example: [c.input],
+  }),
+
+  parameters(c) {
+    const linear = (module: string, into: number, out: number): ParameterSpec[] => [
+      // He et al. 2015: keeps the variance through rectifiers.
+      { name: `${module}.weight`, shape: [out, into], init: { std: Math.sqrt(2 / into) }, linear: true },
+      { name: `${module}.bias`, shape: [out], init: "zeros" },
+    ];
+    const sizes = [c.input, ...c.hidden];
+    return [
+      ...c.hidden.flatMap((out, i) => linear(`layers.${i}`, sizes[i]!, out)),
+      ...linear("classifier", sizes.at(-1)!, c.classes),
+    ];
+  },
+
+  forward(net, c, inputs) {
+    if ("ids" in inputs) throw new TypeError("a classifier takes x, not token ids");
+    let x = net.rec.reshape(inputs.x, [inputs.batch, c.input]); // (B, D)
+    for (const i of c.hidden.keys()) {
+      const h = net.linear(x, `layers.${i}`);
+      x = c.act === "relu" ? relu(net.rec, h) : gelu(net.rec, h);
+      net.note(`hidden.${i + 1}`, x);
+    }
+    return x;
+  },
+
+  head: (net, _, hidden) => net.linear(hidden, "classifier"), // (B, classes)
+};

@@ -1,0 +1,222 @@
+/**
+ * A model on the GPU: the weights of a checkpoint under their own names, and the recording of its forward pass.
+ *
+ * Trained weights are held in f32 (or bf16, when asked for), frozen ones as the checkpoint stores them; vectors (norms, biases)
+ * always in f32. Host memory while loading: one tensor, or a piece of 16 MiB of it.
+ */
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { UserError } from "../errors.ts";
+import type { PooledBuffer } from "../gpu/buffer.ts";
+import type { Gpu } from "../gpu/gpu.ts";
+import type { Parameter } from "../tensor/parameter.ts";
+import type { Recorder } from "../tensor/recorder.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import type { Architecture, Inputs, Json, KvCache, ModelSizes, ParameterSpec } from "./architecture.ts";
+import { drawParameters } from "./fresh.ts";
+import { loadParameters, type StoredTensor } from "./load.ts";
+import { continueLora, freshLora, type LoraAdapter, type LoraOptions } from "./lora.ts";
+import { Network } from "./network.ts";
+import { architectureOf } from "./registry.ts";
+
+export interface ModelOptions {
+  /** How matrices are held on the GPU. keep: bf16 as bf16, everything else as f32. When left out: f32 if trained, else keep. */
+  readonly dtype?: "f32" | "bf16" | "keep";
+  /** Weights that are not trained, by checkpoint name; all of them under `lora`. */
+  readonly freeze?: (name: string) => boolean;
+  readonly lora?: LoraOptions;
+  readonly warn?: (message: string) => void;
+}
+
+export interface Recorded {
+  /** What the head reads: (N, width), or (batch, width) of a classifier. */
+  readonly hidden: Tensor;
+  /** Logits of rows of `hidden`. */
+  head(hidden: Tensor): Tensor;
+  /** Inner tensors, as architectures name them. */
+  readonly notes: ReadonlyMap<string, Tensor>;
+}
+
+interface Parts {
+  readonly gpu: Gpu;
+  readonly architecture: Architecture;
+  readonly json: Json;
+  readonly config: unknown;
+  readonly specs: readonly ParameterSpec[];
+  readonly parameters: ReadonlyMap<string, Parameter>;
+  readonly stored: readonly StoredTensor[];
+  readonly adapter: LoraAdapter | undefined;
+}
+
+/** Reads config.json of a checkpoint. Throws UserError when it is missing or no object. */
+export function configOf(checkpoint: Checkpoint): Json {
+  const bytes = checkpoint.files.get("config.json");
+  if (!bytes)
+    throw new UserError(
+      `${checkpoint.ref} has no config.json`,
+      "a model needs one beside its weights or in the file's metadata",
+    );
+  let json: unknown;
+  try {
+    json = JSON.parse(new TextDecoder().decode(bytes));
+  } catch (error) {
+    throw new UserError(`${checkpoint.ref}: config.json is not JSON: ${(error as Error).message}`);
+  }
+  if (typeof json !== "object" || json === null || Array.isArray(json)) {
+    throw new UserError(`${checkpoint.ref}: config.json is not an object`);
+  }
+  return json as Json;
+}
+
+export class Model {
+  readonly gpu: Gpu;
+  readonly architecture: Architecture;
+  /** config.json as it was read. */
+  readonly json: Json;
+  readonly sizes: ModelSizes;
+  /** Base weights by name, in the architecture's order. */
+  readonly parameters: ReadonlyMap<string, Parameter>;
+  /** The tensors of a saved checkpoint, in its order, and which part of which parameter each is. */
+  readonly stored: readonly StoredTensor[];
+  readonly adapter: LoraAdapter | undefined;
+  readonly #config: unknown;
+  readonly #transposed: ReadonlySet<string>;
+
+  private constructor({ gpu, architecture, json, config, specs, parameters, stored, adapter }: Parts) {
+    this.gpu = gpu;
+    this.architecture = architecture;
+    this.json = json;
+    this.#config = config;
+    this.sizes = architecture.sizes(config);
+    this.parameters = parameters;
+    this.stored = stored;
+    this.adapter = adapter;
+    this.#transposed = new Set(
+      specs.filter(({ transposed }) => transposed).map(({ name }) => name.replace(/\.weight$/, "")),
+    );
+  }
+
+  /** Loads a checkpoint. Throws UserError for an unknown architecture, and for a tensor that is missing or of another shape. */
+  static async load(gpu: Gpu, checkpoint: Checkpoint, options: ModelOptions = {}): Promise<Model> {
+    const json = configOf(checkpoint);
+    const where = `${checkpoint.ref}: config.json`;
+    const architecture = await architectureOf(json, where);
+    const config = architecture.config(json, where);
+    const specs = architecture.parameters(config);
+    const { parameters, stored } = await loadParameters(
+      gpu,
+      checkpoint,
+      architecture,
+      specs,
+      Model.#holding(options),
+      options.warn,
+    );
+    return Model.#finish({ gpu, architecture, json, config, specs, parameters, stored, adapter: undefined }, options);
+  }
+
+  /** Makes a model afresh. Values are drawn by (seed, tensor name). */
+  static async fresh(
+    gpu: Gpu,
+    json: Json,
+    where: string,
+    options: ModelOptions & { readonly seed: number },
+  ): Promise<Model> {
+    const architecture = await architectureOf(json, where);
+    const config = architecture.config(json, where);
+    const specs = architecture.parameters(config);
+    const { parameters, stored } = drawParameters(gpu, specs, options.seed, Model.#holding(options));
+    return Model.#finish({ gpu, architecture, json, config, specs, parameters, stored, adapter: undefined }, options);
+  }
+
+  static #holding({ dtype, freeze, lora }: ModelOptions) {
+    const trainable = (name: string) => !lora && !freeze?.(name);
+    return (name: string) =>
+      ({ trainable: trainable(name), dtype: dtype ?? (trainable(name) ? "f32" : "keep") }) as const;
+  }
+
+  static async #finish(parts: Parts, { lora }: ModelOptions): Promise<Model> {
+    if (!lora) return new Model(parts);
+    const { gpu, specs, parameters } = parts;
+    const adapter =
+      lora.from === undefined
+        ? await freshLora(gpu, specs, parameters, lora)
+        : await continueLora(gpu, specs, parameters, lora);
+    return new Model({ ...parts, adapter });
+  }
+
+  get task(): Architecture["task"] {
+    return this.architecture.task;
+  }
+
+  /** What is trained: the adapter's matrices, or the weights that are not frozen. */
+  trainable(): Parameter[] {
+    if (this.adapter) return this.adapter.parameters();
+    return [...this.parameters.values()].filter(({ trainable }) => trainable);
+  }
+
+  parameterCount(): { total: number; trainable: number } {
+    const count = (list: Iterable<Parameter>) => [...list].reduce((sum, { size }) => sum + size, 0);
+    return { total: count(this.parameters.values()), trainable: count(this.trainable()) };
+  }
+
+  /** Records the forward pass. Inputs are tensors that the caller made with `rec.input`. */
+  record(rec: Recorder, inputs: Inputs, { recompute = false }: { readonly recompute?: boolean } = {}): Recorded {
+    const net = new Network(rec, {
+      parameters: this.parameters,
+      transposed: this.#transposed,
+      lora: this.adapter?.entries,
+      inputs,
+      recompute: recompute && rec.training,
+    });
+    const hidden = this.architecture.forward(net, this.#config, inputs);
+    return { hidden, head: (rows) => this.architecture.head(net, this.#config, rows), notes: net.notes };
+  }
+
+  /** Memory for decoding: f32 keys and values of `batch` rows of at most `capacity` tokens. One recorder after the other may use it. */
+  cache(rec: Recorder, memory: CacheMemory): KvCache {
+    const { batch, capacity } = memory;
+    return {
+      batch,
+      capacity,
+      layer: (index, width) => {
+        const { keys, values } = memory.layer(this.gpu, index, width);
+        const shape = [batch, capacity, width];
+        return { keys: rec.state(`keys.${index}`, shape, keys), values: rec.state(`values.${index}`, shape, values) };
+      },
+    };
+  }
+
+  free(): void {
+    for (const parameter of this.parameters.values()) parameter.free();
+    this.adapter?.free();
+  }
+}
+
+/** The buffers behind a cache; they outlive the recordings that use them. */
+export class CacheMemory {
+  readonly batch: number;
+  readonly capacity: number;
+  readonly #layers = new Map<number, { keys: PooledBuffer; values: PooledBuffer }>();
+
+  constructor(batch: number, capacity: number) {
+    this.batch = batch;
+    this.capacity = capacity;
+  }
+
+  layer(gpu: Gpu, index: number, width: number): { keys: GPUBuffer; values: GPUBuffer } {
+    let found = this.#layers.get(index);
+    if (!found) {
+      const bytes = Math.max(16, 4 * this.batch * this.capacity * width);
+      found = { keys: gpu.buffer(bytes, `keys.${index}`), values: gpu.buffer(bytes, `values.${index}`) };
+      this.#layers.set(index, found);
+    }
+    return { keys: found.keys.buffer, values: found.values.buffer };
+  }
+
+  free(): void {
+    for (const { keys, values } of this.#layers.values()) {
+      keys.free();
+      values.free();
+    }
+    this.#layers.clear();
+  }
+}

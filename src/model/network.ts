@@ -1,0 +1,92 @@
+/** The `Net` that architectures are written with: a model's weights and adapter over one recording. */
+import { attention } from "../tensor/ops/attention.ts";
+import { rowNorm, scaleColumns } from "../tensor/ops/dora.ts";
+import { dropout } from "../tensor/ops/dropout.ts";
+import { add, div } from "../tensor/ops/elementwise.ts";
+import { attentionCached, cacheWrite } from "../tensor/ops/kv-cache.ts";
+import { linear } from "../tensor/ops/linear.ts";
+import type { Parameter } from "../tensor/parameter.ts";
+import type { Recorder } from "../tensor/recorder.ts";
+import { sizeOf, type Tensor } from "../tensor/tensor.ts";
+import type { AttendOptions, Inputs, Net } from "./architecture.ts";
+import type { LoraEntry } from "./lora.ts";
+
+export interface NetworkOptions {
+  readonly parameters: ReadonlyMap<string, Parameter>;
+  /** Modules whose weight is stored (in, out). */
+  readonly transposed: ReadonlySet<string>;
+  readonly lora: ReadonlyMap<string, LoraEntry> | undefined;
+  readonly inputs: Inputs;
+  readonly recompute: boolean;
+}
+
+export class Network implements Net {
+  readonly rec: Recorder;
+  readonly notes = new Map<string, Tensor>();
+  readonly #given: NetworkOptions;
+
+  constructor(rec: Recorder, given: NetworkOptions) {
+    this.rec = rec;
+    this.#given = given;
+  }
+
+  weight(name: string): Tensor {
+    const parameter = this.#given.parameters.get(name);
+    if (!parameter) throw new Error(`the architecture declares no ${name}`);
+    return this.rec.parameter(parameter);
+  }
+
+  linear(x: Tensor, module: string, { add: residual }: { readonly add?: Tensor } = {}): Tensor {
+    const { rec } = this;
+    const { parameters, transposed, lora } = this.#given;
+    const weight = this.weight(`${module}.weight`);
+    const bias = parameters.has(`${module}.bias`) ? this.weight(`${module}.bias`) : undefined;
+    const shape = { transposed: transposed.has(module) };
+    const ends = { ...(bias ? { bias } : {}), ...(residual ? { add: residual } : {}) };
+    const entry = lora?.get(module);
+    if (!entry) return linear(rec, x, weight, { ...shape, ...ends });
+    const { scale } = entry;
+    const a = rec.parameter(entry.a); // (r, in)
+    const b = rec.parameter(entry.b); // (out, r)
+    const seen = entry.dropout > 0 ? dropout(rec, x, { p: entry.dropout, key: module }) : x;
+    const low = linear(rec, seen, a); // (N, r)
+    if (!entry.magnitude) return linear(rec, low, b, { scale, add: linear(rec, x, weight, { ...shape, ...ends }) });
+    // DoRA: every row of W + s B A at its own length, which is a constant on the way back.
+    const direction = linear(rec, low, b, { scale, add: linear(rec, seen, weight, shape) }); // (N, out)
+    const length = rowNorm(rec, weight, { a, b, scale, ...shape }); // (out)
+    let y = scaleColumns(rec, direction, div(rec, rec.parameter(entry.magnitude), length));
+    if (bias) y = add(rec, y, bias);
+    return residual ? add(rec, y, residual) : y;
+  }
+
+  project(x: Tensor, weight: string, bias?: string): Tensor {
+    const w = this.weight(weight);
+    const [out = 0, ...into] = w.shape;
+    const matrix = this.rec.reshape(w, [out, sizeOf(into)]);
+    return linear(this.rec, x, matrix, bias === undefined ? {} : { bias: this.weight(bias) });
+  }
+
+  block(run: () => Tensor): Tensor {
+    return this.#given.recompute ? this.rec.recomputed(run) : run();
+  }
+
+  attend(q: Tensor, k: Tensor, v: Tensor, { layer, ...options }: AttendOptions): Tensor {
+    const { rec } = this;
+    const { inputs } = this.#given;
+    const { batch } = inputs;
+    if (!("ids" in inputs)) return attention(rec, q, k, v, { batch, ...options });
+    if (inputs.cache) {
+      const { keys, values } = inputs.cache.layer(layer, options.kvHeads * options.headDim);
+      const shared = { batch, capacity: inputs.cache.capacity };
+      cacheWrite(rec, k, keys, inputs.positions, shared);
+      cacheWrite(rec, v, values, inputs.positions, shared);
+      return attentionCached(rec, q, keys, values, inputs.positions, { ...shared, ...options });
+    }
+    const segments = inputs.segments ? { segments: inputs.segments } : {};
+    return attention(rec, q, k, v, { batch, ...segments, ...options });
+  }
+
+  note(name: string, x: Tensor): void {
+    this.notes.set(name, x);
+  }
+}

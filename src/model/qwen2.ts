@@ -1,0 +1,40 @@
+/** Qwen2 and 2.5: Llama with biases on q, k and v. https://arxiv.org/abs/2407.10671 */
+import type { Architecture } from "./architecture.ts";
+import { ConfigReader } from "./config.ts";
+import {
+  attentionSpecs,
+  type DecoderConfig,
+  decoderConfig,
+  decoderForward,
+  decoderHead,
+  decoderParameters,
+  decoderSizes,
+  gatedMlp,
+  mlpSpecs,
+  normSpec,
+} from "./decoder.ts";
+
+export const architecture: Architecture<DecoderConfig> = {
+  modelTypes: ["qwen2"],
+  task: "causal-lm",
+  sizes: decoderSizes,
+
+  config(json, where) {
+    const c = new ConfigReader(json, where);
+    c.only("use_sliding_window", false);
+    return decoderConfig(json, where, { bias: { qkv: true, o: false, mlp: false }, qkNorm: "none", tied: false });
+  },
+
+  parameters: (c) =>
+    decoderParameters(c, (prefix) => [
+      ...attentionSpecs(c, prefix),
+      ...mlpSpecs(c, `${prefix}.mlp`),
+      normSpec(c, `${prefix}.input_layernorm.weight`),
+      normSpec(c, `${prefix}.post_attention_layernorm.weight`),
+    ]),
+
+  forward: (net, c, inputs) =>
+    decoderForward(net, c, inputs, (prefix, _, h, add) => gatedMlp(net, `${prefix}.mlp`, h, add)),
+
+  head: decoderHead,
+};

@@ -1,0 +1,41 @@
+/** Qwen3: Llama with an RMSNorm on every head of q and k, and a head size of its own. https://arxiv.org/abs/2505.09388 */
+import type { Architecture } from "./architecture.ts";
+import { ConfigReader } from "./config.ts";
+import {
+  attentionSpecs,
+  type DecoderConfig,
+  decoderConfig,
+  decoderForward,
+  decoderHead,
+  decoderParameters,
+  decoderSizes,
+  gatedMlp,
+  mlpSpecs,
+  normSpec,
+} from "./decoder.ts";
+
+export const architecture: Architecture<DecoderConfig> = {
+  modelTypes: ["qwen3"],
+  task: "causal-lm",
+  sizes: decoderSizes,
+
+  config(json, where) {
+    const c = new ConfigReader(json, where);
+    c.only("use_sliding_window", false);
+    const bias = c.flag("attention_bias", false);
+    return decoderConfig(json, where, { bias: { qkv: bias, o: bias, mlp: false }, qkNorm: "head", tied: false });
+  },
+
+  parameters: (c) =>
+    decoderParameters(c, (prefix) => [
+      ...attentionSpecs(c, prefix),
+      ...mlpSpecs(c, `${prefix}.mlp`),
+      normSpec(c, `${prefix}.input_layernorm.weight`),
+      normSpec(c, `${prefix}.post_attention_layernorm.weight`),
+    ]),
+
+  forward: (net, c, inputs) =>
+    decoderForward(net, c, inputs, (prefix, _, h, add) => gatedMlp(net, `${prefix}.mlp`, h, add)),
+
+  head: decoderHead,
+};

@@ -1,0 +1,29 @@
+/** Finds the file of an architecture by the `model_type` of config.json. Only that file is loaded. */
+import { nearest } from "../cli/suggest.ts";
+import { UserError } from "../errors.ts";
+import type { Architecture, Json } from "./architecture.ts";
+
+const FILES: Readonly<Record<string, () => Promise<{ architecture: unknown }>>> = {
+  llama: () => import("./llama.ts"),
+  mistral: () => import("./llama.ts"),
+  qwen2: () => import("./qwen2.ts"),
+  qwen3: () => import("./qwen3.ts"),
+  gpt2: () => import("./gpt2.ts"),
+  vit: () => import("./vit.ts"),
+  mlp: () => import("./mlp.ts"),
+};
+
+/** Model types that can be run. */
+export const modelTypes = (): string[] => Object.keys(FILES);
+
+/** The architecture that a config.json asks for. `where` names the file. Throws UserError when there is none. */
+export async function architectureOf(json: Json, where: string): Promise<Architecture> {
+  const type = json.model_type;
+  const load = typeof type === "string" && Object.hasOwn(FILES, type) ? FILES[type] : undefined;
+  if (load) return (await load()).architecture as Architecture;
+  const near = typeof type === "string" ? nearest(type, modelTypes()) : undefined;
+  throw new UserError(
+    `${where}: model_type ${JSON.stringify(type) ?? "is missing, so the architecture"} is not known`,
+    near ? `did you mean ${near}?` : `it is one of ${modelTypes().join(", ")}`,
+  );
+}

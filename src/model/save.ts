@@ -1,0 +1,101 @@
+/** Writes a model, or its adapter alone, as a checkpoint: the tensors of the one it came from, under their names. */
+import type { LineageEntry, TensorInfo } from "../checkpoint/checkpoint.ts";
+import type { ShardOptions } from "../checkpoint/shards.ts";
+import { createWriter, isPipe, type Writer } from "../checkpoint/write.ts";
+import { decodeFloats, encodeFloats } from "../tensor/decode.ts";
+import { DTYPE_BYTES, type Dtype } from "../tensor/dtype.ts";
+import type { Parameter } from "../tensor/parameter.ts";
+import { sizeOf } from "../tensor/tensor.ts";
+import type { Model } from "./model.ts";
+
+export interface SaveOptions extends ShardOptions {
+  /** config.json, tokenizer.json and so on. An adapter takes only its own. */
+  readonly files: ReadonlyMap<string, Uint8Array>;
+  readonly lineage: readonly LineageEntry[];
+  /** dtype of the matrices in the file; as they were stored when left out. "held": as on the GPU, which loses nothing. */
+  readonly dtype?: Dtype | "held";
+  readonly flush?: boolean;
+}
+
+interface Saved {
+  readonly info: TensorInfo;
+  readonly parameter: Parameter;
+  readonly start: number;
+}
+
+const PIECE = 4 * 2 ** 20; // values
+
+function savedTensors(model: Model, dtype: SaveOptions["dtype"]): Saved[] {
+  const saved = (name: string, shape: readonly number[], stored: Dtype, parameter: Parameter, start: number): Saved => {
+    const as = dtype === "held" ? (parameter.dtype === "bf16" ? "BF16" : "F32") : (dtype ?? stored);
+    return { info: { name, dtype: as, shape, bytes: sizeOf(shape) * DTYPE_BYTES[as] }, parameter, start };
+  };
+  if (model.adapter) return model.adapter.parameters().map((p) => saved(p.name, p.shape, "F32", p, 0));
+  return model.stored.map(({ name, shape, dtype: stored, parameter, start }) =>
+    saved(name, shape, stored, parameter, start),
+  );
+}
+
+/** What will be written, before any work: names, dtypes, shapes. */
+export const savedInfos = (model: Model, dtype?: SaveOptions["dtype"]): TensorInfo[] =>
+  savedTensors(model, dtype).map(({ info }) => info);
+
+async function open(
+  model: Model,
+  target: string,
+  { files, lineage, dtype, flush, ...shards }: SaveOptions,
+): Promise<Writer> {
+  const carried = model.adapter
+    ? new Map([["adapter_config.json", new TextEncoder().encode(model.adapter.config)]])
+    : files;
+  const plan = { tensors: savedInfos(model, dtype), files: carried, lineage };
+  return createWriter(target, plan, { ...shards, ...(flush === undefined ? {} : { flush }) });
+}
+
+/**
+ * Before long work: tries whether the target can be written. For a stream the header goes out and the writer is given, so that
+ * the next command can check what comes; a file or folder is left as it was.
+ */
+export async function prepareSave(model: Model, target: string, options: SaveOptions): Promise<Writer | undefined> {
+  const writer = await open(model, target, options);
+  if (isPipe(target)) return writer;
+  await writer.abort();
+  return undefined;
+}
+
+/** Writes to "-", a file or a folder (see checkpoint/write.ts), or on with a writer. Host memory: a piece of 16 MiB. Gives the bytes written. */
+export async function saveModel(model: Model, target: string | Writer, options: SaveOptions): Promise<number> {
+  const writer = typeof target === "string" ? await open(model, target, options) : target;
+  try {
+    for (const { info, parameter, start } of savedTensors(model, options.dtype)) {
+      const count = sizeOf(info.shape);
+      for (let at = 0; at < count; at += PIECE) {
+        const n = Math.min(PIECE, count - at);
+        await writer.write(info.name, await readPart(model, parameter, start + at, n, info.dtype));
+      }
+    }
+    await writer.finish();
+  } catch (error) {
+    await writer.abort();
+    throw error;
+  }
+  return writer.bytes;
+}
+
+/** Values of a parameter as bytes of a dtype. */
+async function readPart(
+  model: Model,
+  parameter: Parameter,
+  start: number,
+  count: number,
+  dtype: Dtype,
+): Promise<Uint8Array> {
+  const width = parameter.dtype === "bf16" ? 2 : 4;
+  const first = Math.floor((start * width) / 4) * 4; // read-backs begin at whole words
+  const skip = start * width - first;
+  const bytes = await model.gpu.read(parameter.buffer, first, skip + count * width, (view) =>
+    view.slice(skip, skip + count * width),
+  );
+  const held = parameter.dtype === "bf16" ? "BF16" : "F32";
+  return held === dtype ? bytes : encodeFloats(decodeFloats(bytes, held), dtype);
+}

@@ -1,0 +1,92 @@
+/**
+ * Scaled dot-product attention, causal or full, with grouped key heads, packed documents and windows. Nothing of size T x T is
+ * kept: the forward pass saves one number a query, and the way back makes the probabilities anew.
+ *
+ * Dao 2023, https://arxiv.org/abs/2307.08691; grouped queries, https://arxiv.org/abs/2305.13245.
+ */
+import type { Recorder } from "../recorder.ts";
+import { rowsOf, showShape, type Tensor } from "../tensor.ts";
+
+export interface AttentionOptions {
+  readonly batch: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+  readonly causal: boolean;
+  /** 1 / sqrt(headDim) when left out. */
+  readonly scale?: number;
+  /** (B, T) i32: a query sees its own document; 0 is padding, which sees nothing and gives zeros. */
+  readonly segments?: Tensor;
+  /** A query sees so many of the last keys. */
+  readonly window?: number;
+}
+
+/** Flags that size a head's registers: how many values are held, whether they are read one by one, whether loops are unrolled. */
+export function headFlags({ profile }: Recorder, headDim: number): string[] {
+  const held = [8, 16, 32, 64, 128, 256].find((size) => size >= headDim);
+  if (!held) throw new RangeError(`heads of ${headDim} values; 256 are the most`);
+  const rolled = held >= 128 || (profile.software && held >= 64);
+  return [
+    ...(rolled ? ["rolled"] : []),
+    ...(held === 8 ? [] : [`d${held}`]),
+    ...(headDim % 4 !== 0 ? ["ragged"] : held === headDim ? [] : ["padded"]),
+  ];
+}
+
+/** q (B * T, H * D), k and v (B * T, Hkv * D) -> (B * T, H * D). */
+export function attention(rec: Recorder, q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions): Tensor {
+  const { batch, heads, kvHeads, headDim: d, causal, segments, window = 0, scale = 1 / Math.sqrt(d) } = options;
+  const { rows, width } = rowsOf(q);
+  const t = rows / batch;
+  if (width !== heads * d || heads % kvHeads !== 0 || !Number.isInteger(t))
+    throw new RangeError(
+      `attention: q ${showShape(q.shape)} for ${heads} heads of ${d}, ${kvHeads} key heads, batch ${batch}`,
+    );
+  for (const x of [k, v]) {
+    if (rowsOf(x).rows !== rows || rowsOf(x).width !== kvHeads * d)
+      throw new RangeError(
+        `attention: ${x.label} ${showShape(x.shape)} for ${kvHeads} key heads of ${d} and ${rows} queries`,
+      );
+  }
+  const flags = [...headFlags(rec, d), ...(segments ? ["segments"] : [])];
+  const bound: Record<string, Tensor> = segments ? { segments } : {};
+  const common = { t, heads, group: heads / kvHeads, d, causal: causal ? 1 : 0, window, scale };
+  const blocks = Math.ceil(t / 64);
+  const y = rec.result(q.shape, [q, k, v], "attention");
+  const lse = rec.scratch([batch, heads, t], "log sums of attention");
+  rec.step({
+    kernel: "attention/forward",
+    flags,
+    bind: { q, k, v, ...bound, y, lse },
+    params: { ...common, keys: t },
+    groups: [blocks, heads, batch],
+  });
+  rec.onBackward(y, (dy) => {
+    const delta = rec.scratch([batch, heads, t], "inner products of attention");
+    const place = (x: Tensor) =>
+      x.needsGrad ? rec.gradient(x) : { into: rec.scratch(x.shape, "unused"), accumulate: 0 };
+    const ofQ = place(q);
+    rec.step({
+      kernel: "attention/query-gradient",
+      flags,
+      bind: { q, y, dy, k, v, lse, ...bound, delta, dq: ofQ.into },
+      params: { ...common, accumulate: ofQ.accumulate },
+      groups: [blocks, heads, batch],
+    });
+    for (const [x, values] of [
+      [k, false],
+      [v, true],
+    ] as const) {
+      if (!x.needsGrad) continue;
+      const { into, accumulate } = rec.gradient(x);
+      rec.step({
+        kernel: "attention/key-gradient",
+        flags: [...flags, ...(values ? ["values"] : [])],
+        bind: { q, dy, k, lse, ...(values ? {} : { v, delta }), ...bound, gradient: into },
+        params: { ...common, accumulate },
+        groups: [blocks, kvHeads, batch],
+      });
+    }
+  });
+  return y;
+}

@@ -1,0 +1,60 @@
+/** Cross-entropy of logits with a loss per row, so that any weighting of tokens and any loss of sequence likelihoods builds on it. */
+import { type Recorder, spans } from "../recorder.ts";
+import { rowsOf, showShape, sizeOf, type Tensor } from "../tensor.ts";
+import { rowGroups } from "./reduce.ts";
+
+export interface CrossEntropyOptions {
+  /** Share of the target that is spread evenly over all outputs (arXiv:1512.00567). */
+  readonly smoothing?: number;
+  /** Weight of the squared log-partition (arXiv:2204.02311). */
+  readonly zLoss?: number;
+}
+
+/** logits (N, V), targets (N) i32 -> loss of every row (N); rows with a negative target give 0 and take no gradient. */
+export function crossEntropy(
+  rec: Recorder,
+  logits: Tensor,
+  targets: Tensor,
+  options: CrossEntropyOptions = {},
+): Tensor {
+  const { smoothing = 0, zLoss: z = 0 } = options;
+  const { rows: n, width: v } = rowsOf(logits);
+  if (sizeOf(targets.shape) !== n) throw new RangeError(`${n} rows of logits for ${showShape(targets.shape)} targets`);
+  const nll = rec.result([n], [logits], "cross-entropy");
+  const lse = rec.scratch([n], "log sums of logits");
+  rec.step({
+    kernel: "loss/cross-entropy",
+    bind: { logits, targets, nll, lse },
+    params: { n, v, smoothing, z },
+    groups: rowGroups(n),
+  });
+  rec.onBackward(nll, (d_nll) => {
+    const { into, accumulate } = rec.gradient(logits);
+    rec.step({
+      kernel: "loss/cross-entropy-gradient",
+      bind: { logits, targets, lse, d_nll, dx: into },
+      params: { count: n * v, v, smoothing, z, accumulate },
+      groups: spans(n * v),
+    });
+  });
+  return nll;
+}
+
+/** Per row: the loss, the most likely output (the lowest of equals) and its probability. Forward only. */
+export function scoreTokens(rec: Recorder, logits: Tensor, targets: Tensor) {
+  const { rows: n, width: v } = rowsOf(logits);
+  const [nll, lse, confidence] = ["nll", "lse", "confidence"].map((name) => rec.scratch([n], name)) as [
+    Tensor,
+    Tensor,
+    Tensor,
+  ];
+  const argmax = rec.scratch([n], "argmax", "u32");
+  rec.step({
+    kernel: "loss/cross-entropy",
+    flags: ["score"],
+    bind: { logits, targets, nll, lse, argmax, confidence },
+    params: { n, v, smoothing: 0, z: 0 },
+    groups: rowGroups(n),
+  });
+  return { nll, argmax, confidence, lse };
+}

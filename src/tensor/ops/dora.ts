@@ -1,0 +1,32 @@
+/** What DoRA needs besides LoRA: lengths of the rows of the changed weight, and a scale per output. https://arxiv.org/abs/2402.09353 */
+import type { Recorder } from "../recorder.ts";
+import type { Tensor } from "../tensor.ts";
+import { mul } from "./elementwise.ts";
+import { rowGroups } from "./reduce.ts";
+
+/** Lengths (O) of the rows of W + scale B A: W (O, I), or (I, O) when transposed; A (R, I), B (O, R). No gradient goes through. */
+export function rowNorm(
+  rec: Recorder,
+  w: Tensor,
+  {
+    a,
+    b,
+    scale,
+    transposed = false,
+  }: { readonly a: Tensor; readonly b: Tensor; readonly scale: number; readonly transposed?: boolean },
+): Tensor {
+  const [r = 0, i = 0] = a.shape;
+  const [o = 0] = b.shape;
+  const y = rec.scratch([o], `row lengths of ${w.label}`);
+  rec.step({
+    kernel: "map/row-norm",
+    flags: [...(w.dtype === "bf16" ? ["weight_bf16"] : []), ...(transposed ? ["transposed"] : [])],
+    bind: { w, a, b, y },
+    params: { o, i, r, scale },
+    groups: rowGroups(o),
+  });
+  return y;
+}
+
+/** x (N, O) times s (O). */
+export const scaleColumns = (rec: Recorder, x: Tensor, s: Tensor): Tensor => mul(rec, x, s);

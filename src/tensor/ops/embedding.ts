@@ -1,0 +1,53 @@
+/** Token and position embeddings: rows of a table, and the deterministic scatter-add that is their gradient. */
+import { type Recorder, spans } from "../recorder.ts";
+import { sizeOf, type Tensor } from "../tensor.ts";
+import { rowGroups } from "./reduce.ts";
+
+const chains = new WeakMap<Recorder, Map<number, Tensor>>();
+
+/** Chains of equal ids, made once for all uses in a recording. */
+function linksOf(rec: Recorder, ids: Tensor, n: number): Tensor {
+  const known = chains.get(rec) ?? new Map<number, Tensor>();
+  chains.set(rec, known);
+  let links = known.get(ids.id);
+  if (!links) {
+    links = rec.scratch([n], "chains of equal ids", "u32");
+    known.set(ids.id, links);
+    rec.step({ kernel: "embedding/links", bind: { ids, next: links }, params: { n }, groups: spans(n, 64) });
+  }
+  return links;
+}
+
+/**
+ * (N) ids, (V, C) table in f32 or bf16 -> (N, C). The gradient walks chains of equal ids: no atomics, terms in order of the tokens;
+ * besides one pass over the table it costs N^2 / 2 comparisons at most, when all ids differ.
+ */
+export function embedding(rec: Recorder, ids: Tensor, table: Tensor): Tensor {
+  const [v = 0, c = 0] = table.shape;
+  const n = sizeOf(ids.shape);
+  const y = rec.result([n, c], [table], `rows of ${table.label}`);
+  rec.step({
+    kernel: "embedding/gather",
+    flags: table.dtype === "bf16" ? ["table_bf16"] : [],
+    bind: { ids, table, y },
+    params: { count: n * c, c, v },
+    groups: spans(n * c),
+  });
+  rec.onBackward(y, (dy) => {
+    const links = linksOf(rec, ids, n);
+    const { into, accumulate } = rec.gradient(table);
+    rec.step({
+      kernel: "tensor/zero",
+      bind: { y: into },
+      params: { count: v * c, accumulate },
+      groups: spans(Math.ceil((v * c) / 4)),
+    });
+    rec.step({
+      kernel: "embedding/scatter",
+      bind: { ids, links, dy, table: into },
+      params: { n, c, v },
+      groups: rowGroups(n),
+    });
+  });
+  return y;
+}

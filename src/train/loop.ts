@@ -1,0 +1,120 @@
+/**
+ * The training loop: the only one there is. It draws micro-batches, runs steps a few ahead of what it has heard back of, logs,
+ * evaluates, saves, and stops where it should.
+ */
+import type { Log } from "../cli/log.ts";
+import { UserError } from "../errors.ts";
+import type { BatchSource } from "./batches.ts";
+import type { StepResult, Trainer } from "./trainer.ts";
+
+/** Steps that may be under way before the loop waits for the oldest. */
+const AHEAD = 3;
+
+export interface LoopOptions<B> {
+  readonly trainer: Trainer<B>;
+  readonly source: BatchSource<B>;
+  /** Learning rate of a step, from 1. */
+  readonly rate: (step: number) => number;
+  readonly steps: number;
+  /** Steps that are done already. */
+  readonly from: number;
+  /** Micro-batches of a step. */
+  readonly accumulate: number;
+  readonly log: Log;
+  readonly logEvery: number;
+  readonly signal: AbortSignal;
+  /** Held-out loss by name; called every `evalEvery` steps and at the end. */
+  readonly evaluate?: (step: number) => Promise<void>;
+  readonly evalEvery: number;
+  /** Saves the state after a step; called every `saveEvery` steps, and when the user interrupts. */
+  readonly save?: (step: number, seen: number) => Promise<void>;
+  readonly saveEvery: number;
+  readonly seen: number;
+  readonly describe?: (batch: B) => string;
+  readonly onStep?: (result: StepResult, rate: number) => void;
+  /** Bytes on the GPU, for the log. */
+  readonly gpuBytes: () => number;
+}
+
+/** Runs to the last step, or to the interruption. Throws UserError (exit 1) when the loss or a gradient is not finite. */
+export async function trainLoop<B>(
+  options: LoopOptions<B>,
+): Promise<{ step: number; seen: number; last?: StepResult }> {
+  const { trainer, source, steps, from, accumulate, signal } = options;
+  const pending: { result: Promise<StepResult>; batches: readonly B[]; epoch: number }[] = [];
+  let { seen } = options;
+  let last: StepResult | undefined;
+  let since = { time: performance.now(), size: 0 };
+
+  const hear = async () => {
+    const { result: promise, batches, epoch } = pending.shift()!;
+    const result = await promise;
+    const wrong = Object.entries(result.metrics).find(([, value]) => !Number.isFinite(value));
+    if (wrong || !Number.isFinite(result.gradNorm)) throw await notFinite(options, result, batches, wrong);
+    last = result;
+    since.size += result.size;
+    const seconds = (performance.now() - since.time) / 1000;
+    const speed = since.size / seconds;
+    options.onStep?.(result, speed);
+    if (result.step % options.logEvery !== 0 && result.step !== steps) return;
+    options.log.event("step", {
+      step: result.step,
+      epoch,
+      ...result.metrics,
+      lr: result.lr,
+      grad_norm: result.gradNorm,
+      tokens: result.size,
+      counted: result.counted,
+      tokens_per_s: Math.round(speed),
+      gpu_bytes: options.gpuBytes(),
+    });
+    since = { time: performance.now(), size: 0 };
+  };
+  const hearAll = async () => {
+    while (pending.length > 0) await hear();
+  };
+
+  let step = from;
+  while (step < steps && !signal.aborted) {
+    step++;
+    const drawn = Array.from({ length: accumulate }, () => source.next());
+    const batches = drawn.map(({ batch }) => batch);
+    const { result } = await trainer.step(step, options.rate(step), batches);
+    pending.push({ result, batches, epoch: drawn[0]!.epoch });
+    // Results are heard in order, some steps late, so that the GPU is never idle.
+    while (pending.length >= AHEAD) await hear();
+    seen += batches.length;
+    const due = (every: number) => every > 0 && step % every === 0;
+    const stopping = signal.aborted && step < steps;
+    if ((due(options.evalEvery) || step === steps) && options.evaluate && !stopping) {
+      await hearAll();
+      await options.evaluate(step);
+      since = { time: performance.now(), size: 0 };
+    }
+    if (options.save && ((due(options.saveEvery) && step < steps) || stopping)) {
+      await hearAll(); // nothing is saved that was not seen to be finite
+      await options.save(step, seen);
+      since = { time: performance.now(), size: 0 };
+    }
+  }
+  await hearAll();
+  return { step, seen, ...(last ? { last } : {}) };
+}
+
+/** What to say of a step that went wrong: which, on what rows, and the gradients that stand out. */
+async function notFinite<B>(
+  { trainer, describe }: LoopOptions<B>,
+  { step, gradNorm }: StepResult,
+  batches: readonly B[],
+  wrong: [string, number] | undefined,
+): Promise<UserError> {
+  const what = wrong ? `${wrong[0]} is ${wrong[1]}` : `the norm of the gradients is ${gradNorm}`;
+  const rows = describe ? `, on ${batches.map(describe).join("; ")}` : "";
+  const found = await trainer.largestGradients(step, batches, 3);
+  const largest = found.map(({ name, norm }) => `${name} ${norm.toPrecision(3)}`);
+  return new UserError(
+    `step ${step}: ${what}${rows}; largest gradients: ${largest.join(", ")}`,
+    "lower --lr, add --warmup or --clip 1, or look at these rows; the weights are those before the step",
+    1,
+  );
+}

@@ -1,0 +1,174 @@
+/**
+ * The state of a training run on the disk: enough to go on bit for bit on the same adapter.
+ *
+ *   <folder>/last/   a checkpoint that any tool opens (weights as held on the GPU), optimizer.safetensors, training.json
+ *
+ * A new state is written beside the old one and takes its place by renames; whenever the process dies, the old one, or both, or
+ * the new one are whole, and `openState` finds the newest.
+ */
+import fs from "node:fs";
+import path from "node:path";
+import type { LineageEntry } from "../checkpoint/checkpoint.ts";
+import { openPlain } from "../checkpoint/open.ts";
+import { createWriter } from "../checkpoint/write.ts";
+import type { OrderState } from "../data/order.ts";
+import { UserError } from "../errors.ts";
+import type { Gpu } from "../gpu/gpu.ts";
+import type { Model } from "../model/model.ts";
+import { saveModel } from "../model/save.ts";
+import { DTYPE_BYTES } from "../tensor/dtype.ts";
+import type { Updater } from "./optim/updater.ts";
+
+/** training.json */
+export interface Progress {
+  readonly version: 1;
+  /** Steps that were done. */
+  readonly step: number;
+  /** Everything that decides how the run goes on; a resumed run must have the same. */
+  readonly settings: Readonly<Record<string, unknown>>;
+  readonly order: OrderState;
+  /** Tokens or examples seen. */
+  readonly seen: number;
+  readonly best?: { readonly step: number; readonly loss: number };
+}
+
+const LAST = "last";
+const SAVING = ".saving";
+const BEFORE = ".before";
+const PROGRESS = "training.json";
+const OPTIMIZER = "optimizer.safetensors";
+
+export interface SavedRun {
+  readonly progress: Progress;
+  /** Folder of the checkpoint. */
+  readonly folder: string;
+}
+
+/** Writes the state. Throws UserError (exit 1) when the disk is full; the state before stays. */
+export async function saveState(
+  folder: string,
+  {
+    model,
+    updater,
+    progress,
+    files,
+    lineage,
+  }: {
+    readonly model: Model;
+    readonly updater: Updater;
+    readonly progress: Progress;
+    readonly files: ReadonlyMap<string, Uint8Array>;
+    readonly lineage: readonly LineageEntry[];
+  },
+): Promise<void> {
+  const saving = path.join(folder, SAVING);
+  fs.rmSync(saving, { recursive: true, force: true });
+  fs.mkdirSync(saving, { recursive: true });
+  try {
+    await saveModel(model, saving, { files, lineage, dtype: "held" });
+    await saveOptimizer(model.gpu, updater, path.join(saving, OPTIMIZER));
+    flushed(path.join(saving, PROGRESS), `${JSON.stringify(progress, null, 2)}\n`);
+    const last = path.join(folder, LAST);
+    const before = path.join(folder, BEFORE);
+    fs.rmSync(before, { recursive: true, force: true });
+    if (fs.existsSync(last)) fs.renameSync(last, before);
+    fs.renameSync(saving, last);
+    fs.rmSync(before, { recursive: true, force: true });
+  } catch (error) {
+    fs.rmSync(saving, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+function flushed(file: string, text: string): void {
+  const fd = fs.openSync(file, "w");
+  try {
+    fs.writeFileSync(fd, text);
+    if (process.env.INGOT_NO_FSYNC !== "1") fs.fsyncSync(fd);
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+async function saveOptimizer(gpu: Gpu, updater: Updater, file: string): Promise<void> {
+  const states = [...updater.states()];
+  const tensors = states.map(({ name, parameter, dtype }) => {
+    const as = dtype === "bf16" ? ("BF16" as const) : ("F32" as const);
+    return { name, dtype: as, shape: parameter.shape, bytes: parameter.size * DTYPE_BYTES[as] };
+  });
+  const writer = await createWriter(file, { tensors, files: new Map(), lineage: [] });
+  try {
+    for (const [i, { buffer }] of states.entries()) {
+      const { name, bytes } = tensors[i]!;
+      for (let at = 0; at < bytes; at += 2 ** 24) {
+        const piece = Math.min(2 ** 24, bytes - at);
+        await writer.write(name, await gpu.read(buffer, at, piece, (view) => view.slice(0, piece)));
+      }
+    }
+    await writer.finish();
+  } catch (error) {
+    await writer.abort();
+    throw error;
+  }
+}
+
+/** The newest whole state in a folder; undefined when there is none. Throws UserError when it is damaged. */
+export function findState(folder: string): SavedRun | undefined {
+  for (const name of [LAST, BEFORE]) {
+    const at = path.join(folder, name);
+    const file = path.join(at, PROGRESS);
+    if (!fs.existsSync(file)) continue;
+    let progress: Progress;
+    try {
+      progress = JSON.parse(fs.readFileSync(file, "utf8"));
+    } catch (error) {
+      throw new UserError(
+        `${file} is damaged: ${(error as Error).message}`,
+        "remove the folder, and train from the start",
+      );
+    }
+    if (progress.version !== 1 || !Number.isSafeInteger(progress.step))
+      throw new UserError(`${file} was written by another version`, "resume with the version that wrote it");
+    return { progress, folder: at };
+  }
+  return undefined;
+}
+
+/** Brings the optimizer's states back. Throws UserError when one is missing or does not fit. */
+export async function loadOptimizer(updater: Updater, folder: string): Promise<void> {
+  const file = path.join(folder, OPTIMIZER);
+  const saved = await openPlain(file);
+  try {
+    for (const { name } of updater.states()) {
+      const entry = saved.tensors.get(name);
+      if (!entry) throw new UserError(`${file} has no ${name}`, "resume with the settings the run began with");
+      const bytes = new Uint8Array(entry.bytes);
+      await entry.read(bytes, 0);
+      updater.load(name, bytes);
+    }
+  } finally {
+    saved.close();
+  }
+}
+
+/** Throws UserError for the first setting that differs from those the run began with. */
+export function checkSettings(saved: Progress, now: Progress["settings"], folder: string): void {
+  for (const key of new Set([...Object.keys(saved.settings), ...Object.keys(now)])) {
+    const [then, given] = [JSON.stringify(saved.settings[key]), JSON.stringify(now[key])];
+    if (then === given) continue;
+    throw new UserError(
+      `${folder} was saved with ${key} ${then ?? "not set"}; this run has ${given ?? "none"}`,
+      "a run resumes with the settings it began with",
+    );
+  }
+}
+
+/** Removes the state of a run that is over. */
+export function removeState(folder: string): void {
+  for (const name of [LAST, SAVING, BEFORE]) fs.rmSync(path.join(folder, name), { recursive: true, force: true });
+  try {
+    fs.rmdirSync(folder);
+  } catch {
+    // something else is in it, which is not ours to remove
+  }
+}

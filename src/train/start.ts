@@ -1,0 +1,162 @@
+/** From a command line to a model on the GPU: a checkpoint, base and adapter, or a config for a model made afresh. */
+import fs from "node:fs";
+import { isAdapter } from "../checkpoint/adapter.ts";
+import type { Checkpoint, LineageEntry } from "../checkpoint/checkpoint.ts";
+import { open, openPlain, splitAdapter } from "../checkpoint/open.ts";
+import { UserError } from "../errors.ts";
+import type { Gpu } from "../gpu/gpu.ts";
+import { lineageInput } from "../merge/inputs.ts";
+import type { Json } from "../model/architecture.ts";
+import type { LoraOptions } from "../model/lora.ts";
+import { configOf, Model, type ModelOptions } from "../model/model.ts";
+
+export interface StartOptions {
+  /** Reference of the model; undefined with `init`. */
+  readonly model: string | undefined;
+  readonly init: string | undefined;
+  readonly seed: number;
+  readonly dtype?: "f32" | "bf16" | "keep" | undefined;
+  readonly freeze?: readonly string[] | undefined;
+  readonly train_only?: readonly string[] | undefined;
+  readonly lora?: boolean;
+  readonly lora_rank?: number;
+  readonly lora_alpha?: number;
+  readonly lora_targets?: readonly string[] | undefined;
+  readonly lora_dropout?: number;
+  readonly rslora?: boolean;
+  readonly dora?: boolean;
+  readonly lora_continue?: boolean;
+  readonly warn: (message: string) => void;
+  /** Folder of a saved state, whose weights take the place of the model's or the adapter's. */
+  readonly resumed?: string | undefined;
+}
+
+/** What a run starts from, before any weight is read. */
+export interface Start {
+  /** Names the model in messages. */
+  readonly ref: string;
+  readonly json: Json;
+  readonly files: ReadonlyMap<string, Uint8Array>;
+  readonly history: readonly (readonly LineageEntry[])[];
+  readonly inputs: LineageEntry["inputs"];
+  load(gpu: Gpu): Promise<Model>;
+  close(): void;
+}
+
+/** Opens what the options name; reads headers only. Throws UserError. */
+export async function start(options: StartOptions): Promise<Start> {
+  const { model, init, warn } = options;
+  if ((model === undefined) === (init === undefined))
+    throw new UserError(
+      model === undefined ? "no model and no --init" : `both ${model} and --init ${init} say what to train`,
+      "give a checkpoint, or --init config.json for a model made afresh",
+    );
+  if (init !== undefined) return fresh(init, options);
+  const parts = options.lora_continue ? await adapterParts(model!, warn) : undefined;
+  const base = parts?.base ?? (await open(model!, { warn }));
+  if (!parts && isAdapter(base))
+    throw new UserError(`${model} is an adapter`, "train it on with --lora-continue, or name its base as base+adapter");
+  const resumed = options.resumed === undefined ? undefined : await openPlain(options.resumed);
+  const used = [base, ...(parts ? [parts.adapter] : []), ...(resumed ? [resumed] : [])];
+  const chosen = modelOptions(options, parts?.adapter ?? resumed, base.ref);
+  return {
+    ref: base.ref,
+    json: configOf(base),
+    files: base.files,
+    history: parts ? [base.lineage, parts.adapter.lineage] : [base.lineage],
+    inputs: [lineageInput(base, "model"), ...(parts ? [lineageInput(parts.adapter, "adapter")] : [])],
+    load(gpu) {
+      // Of an adapter the state holds only its own matrices; of a model everything.
+      if (!resumed) return Model.load(gpu, base, chosen);
+      return chosen.lora
+        ? Model.load(gpu, base, { ...chosen, lora: { ...chosen.lora, from: resumed } })
+        : Model.load(gpu, resumed, chosen);
+    },
+    close() {
+      for (const checkpoint of used) checkpoint.close();
+    },
+  };
+}
+
+async function adapterParts(
+  ref: string,
+  warn: (message: string) => void,
+): Promise<{ base: Checkpoint; adapter: Checkpoint }> {
+  const parts = splitAdapter(ref);
+  if (parts) return { base: await open(parts.base, { warn }), adapter: await openPlain(parts.adapter) };
+  throw new UserError(
+    `--lora-continue needs base+adapter, found ${ref}`,
+    "write the base, a plus sign and the adapter",
+  );
+}
+
+async function fresh(init: string, options: StartOptions): Promise<Start> {
+  let text: string;
+  try {
+    text = fs.readFileSync(init, "utf8");
+  } catch (error) {
+    throw new UserError(`--init ${init} cannot be read: ${(error as Error).message}`, "is the path right?");
+  }
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw new UserError(`--init ${init} is not JSON: ${(error as Error).message}`);
+  }
+  if (typeof json !== "object" || json === null || Array.isArray(json))
+    throw new UserError(`--init ${init} is not an object`);
+  if (options.lora || options.lora_continue)
+    throw new UserError("--lora with --init: an adapter needs a trained base", "give a checkpoint");
+  const resumed = options.resumed === undefined ? undefined : await openPlain(options.resumed);
+  const chosen = modelOptions(options, undefined, init);
+  return {
+    ref: init,
+    json: json as Json,
+    files: new Map([["config.json", new TextEncoder().encode(text)]]),
+    history: [],
+    inputs: [{ ref: init, role: "config" }],
+    load: (gpu) =>
+      resumed
+        ? Model.load(gpu, resumed, chosen)
+        : Model.fresh(gpu, json as Json, init, { ...chosen, seed: options.seed }),
+    close: () => resumed?.close(),
+  };
+}
+
+/** A test of names by glob patterns. */
+const matcher = (patterns: readonly string[]) => {
+  const globs = patterns.map((pattern) => new Bun.Glob(pattern));
+  return (name: string) => globs.some((glob) => glob.match(name));
+};
+
+function modelOptions(options: StartOptions, from: Checkpoint | undefined, base: string): ModelOptions {
+  const { freeze = [], train_only = [], dtype, warn } = options;
+  const lora = options.lora || options.lora_continue;
+  if (lora && (freeze.length > 0 || train_only.length > 0))
+    throw new UserError(
+      "--freeze and --train-only mean nothing with an adapter",
+      "the base stays as it is; choose --lora-targets",
+    );
+  if (options.lora && options.lora_continue)
+    throw new UserError("--lora makes an adapter and --lora-continue goes on with one", "give one of them");
+  const frozen = matcher(freeze);
+  const trained = train_only.length > 0 ? matcher(train_only) : () => true;
+  const adapter: LoraOptions | undefined = lora
+    ? {
+        rank: options.lora_rank ?? 16,
+        alpha: options.lora_alpha ?? 32,
+        targets: options.lora_targets && options.lora_targets.length > 0 ? options.lora_targets : "all-linear",
+        rslora: options.rslora ?? false,
+        dora: options.dora ?? false,
+        dropout: options.lora_dropout ?? 0,
+        seed: options.seed,
+        base,
+        ...(from && options.lora_continue ? { from } : {}),
+      }
+    : undefined;
+  return {
+    ...(dtype ? { dtype } : {}),
+    ...(adapter ? { lora: adapter } : { freeze: (name) => frozen(name) || !trained(name) }),
+    warn,
+  };
+}

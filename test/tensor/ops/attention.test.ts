@@ -1,0 +1,121 @@
+import { describe, expect, test } from "bun:test";
+import { attention } from "../../../src/tensor/ops/attention.ts";
+import { sharedGpu } from "../../support/gpu.ts";
+import { checkOp, runOp } from "../../support/program.ts";
+import { normals } from "../../support/random.ts";
+
+const gpu = await sharedGpu();
+
+interface Case {
+  readonly batch: number;
+  readonly t: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly d: number;
+  readonly causal: boolean;
+  readonly window?: number;
+  readonly segments?: Int32Array;
+}
+
+/** Attention in float64 with the whole matrix of probabilities. */
+function reference(
+  { batch, t, heads, kvHeads, d, causal, window = 0, segments }: Case,
+  q: Float64Array,
+  k: Float64Array,
+  v: Float64Array,
+) {
+  const y = new Float64Array(q.length);
+  const [width, keyWidth] = [heads * d, kvHeads * d];
+  for (let b = 0; b < batch; b++) {
+    for (let h = 0; h < heads; h++) {
+      const kv = Math.floor(h / (heads / kvHeads)) * d;
+      for (let i = 0; i < t; i++) {
+        const scores: [number, number][] = [];
+        for (let j = 0; j < t; j++) {
+          if (causal && j > i) continue;
+          if (window > 0 && j <= i - window) continue;
+          if (segments && (segments[b * t + i] === 0 || segments[b * t + i] !== segments[b * t + j])) continue;
+          let score = 0;
+          for (let c = 0; c < d; c++)
+            score += q[(b * t + i) * width + h * d + c]! * k[(b * t + j) * keyWidth + kv + c]!;
+          scores.push([j, score / Math.sqrt(d)]);
+        }
+        const most = scores.reduce((a, [, s]) => Math.max(a, s), Number.NEGATIVE_INFINITY);
+        const total = scores.reduce((a, [, s]) => a + Math.exp(s - most), 0);
+        for (const [j, s] of scores) {
+          for (let c = 0; c < d; c++) {
+            y[(b * t + i) * width + h * d + c]! += (Math.exp(s - most) / total) * v[(b * t + j) * keyWidth + kv + c]!;
+          }
+        }
+      }
+    }
+  }
+  return y;
+}
+
+const cases: Record<string, Case> = {
+  "one token": { batch: 1, t: 1, heads: 1, kvHeads: 1, d: 8, causal: true },
+  "three tokens, odd heads": { batch: 2, t: 3, heads: 3, kvHeads: 1, d: 5, causal: true },
+  "grouped keys": { batch: 2, t: 17, heads: 4, kvHeads: 2, d: 8, causal: true },
+  "more than a workgroup": { batch: 1, t: 67, heads: 2, kvHeads: 2, d: 12, causal: true },
+  full: { batch: 1, t: 70, heads: 2, kvHeads: 1, d: 16, causal: false },
+  "heads of 32": { batch: 1, t: 20, heads: 1, kvHeads: 1, d: 32, causal: true },
+  "heads of 64": { batch: 1, t: 9, heads: 1, kvHeads: 1, d: 64, causal: true },
+  "heads of 80": { batch: 1, t: 9, heads: 1, kvHeads: 1, d: 80, causal: true },
+  "a window": { batch: 1, t: 40, heads: 2, kvHeads: 1, d: 4, causal: true, window: 7 },
+  "packed documents and padding": {
+    batch: 2,
+    t: 12,
+    heads: 2,
+    kvHeads: 1,
+    d: 4,
+    causal: true,
+    segments: Int32Array.of(1, 1, 1, 2, 2, 2, 2, 2, 3, 0, 0, 0, 1, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2),
+  },
+};
+
+describe.each(Object.keys(cases))("%s", (name) => {
+  test("agrees with float64, forward and back", async () => {
+    const given = cases[name]!;
+    const { batch, t, heads, kvHeads, d, causal, window, segments } = given;
+    const rows = batch * t;
+    const kv = { shape: [rows, kvHeads * d] };
+    await checkOp(gpu, "attention", {
+      inputs: {
+        q: { shape: [rows, heads * d], data: normals(1, rows * heads * d) },
+        k: { ...kv, data: normals(2, rows * kvHeads * d) },
+        v: { ...kv, data: normals(3, rows * kvHeads * d) },
+        ...(segments ? { segments: { shape: [batch, t], data: segments, dtype: "i32" } as const } : {}),
+      },
+      build: (rec, { q, k, v, segments }) =>
+        attention(rec, q!, k!, v!, {
+          batch,
+          heads,
+          kvHeads,
+          headDim: d,
+          causal,
+          ...(window ? { window } : {}),
+          ...(segments ? { segments } : {}),
+        }),
+      reference: ({ q, k, v }) => reference(given, q!, k!, v!),
+      entries: 12,
+      step: 1e-3,
+    });
+  });
+});
+
+test("scores of ten thousand stay finite", async () => {
+  const big = normals(1, 10 * 4).map((x) => 1000 * x);
+  const { outputs, gradients } = await runOp(gpu, {
+    inputs: {
+      q: { shape: [10, 4], data: big, grad: true },
+      k: { shape: [10, 4], data: big, grad: true },
+      v: { shape: [10, 4], data: normals(2, 40), grad: true },
+    },
+    build: (rec, { q, k, v }) =>
+      attention(rec, q!, k!, v!, { batch: 1, heads: 1, kvHeads: 1, headDim: 4, causal: true }),
+    seeds: { y: normals(3, 40) },
+  });
+  for (const values of [outputs.y!, gradients.q!, gradients.k!, gradients.v!])
+    expect(values.every(Number.isFinite)).toBe(true);
+});

@@ -1,0 +1,40 @@
+import { expect, test } from "bun:test";
+import { attention } from "../../../src/tensor/ops/attention.ts";
+import { attentionCached, cacheWrite } from "../../../src/tensor/ops/kv-cache.ts";
+import { sharedGpu } from "../../support/gpu.ts";
+import { runOp } from "../../support/program.ts";
+import { normals } from "../../support/random.ts";
+
+const gpu = await sharedGpu();
+
+test("attention over a cache is attention over the tokens that were written to it", async () => {
+  const [batch, t, heads, kvHeads, d, capacity] = [2, 5, 4, 2, 8, 9];
+  const shape = { heads, kvHeads, headDim: d };
+  const memory = [
+    gpu.buffer(4 * batch * capacity * kvHeads * d, "keys"),
+    gpu.buffer(4 * batch * capacity * kvHeads * d, "values"),
+  ];
+  const rows = batch * t;
+  const { outputs } = await runOp(gpu, {
+    training: false,
+    inputs: {
+      q: { shape: [rows, heads * d], data: normals(1, rows * heads * d) },
+      k: { shape: [rows, kvHeads * d], data: normals(2, rows * kvHeads * d) },
+      v: { shape: [rows, kvHeads * d], data: normals(3, rows * kvHeads * d) },
+      positions: { shape: [rows], data: Int32Array.from({ length: rows }, (_, i) => i % t), dtype: "i32" },
+    },
+    build: (rec, { q, k, v, positions }) => {
+      const [keys, values] = memory.map(({ buffer }, i) =>
+        rec.state(`cache ${i}`, [batch, capacity, kvHeads * d], buffer),
+      );
+      cacheWrite(rec, k!, keys!, positions!, { batch, capacity });
+      cacheWrite(rec, v!, values!, positions!, { batch, capacity });
+      return {
+        cached: attentionCached(rec, q!, keys!, values!, positions!, { batch, capacity, ...shape }),
+        whole: attention(rec, q!, k!, v!, { batch, causal: true, ...shape }),
+      };
+    },
+  });
+  for (const buffer of memory) buffer.free();
+  expect(outputs.cached).toEqual(outputs.whole!);
+});

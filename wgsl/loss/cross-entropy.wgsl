@@ -1,0 +1,63 @@
+// Cross-entropy of rows of logits, and what metrics are made of.
+//
+//   logits  (N, V)  f32
+//   targets (N)     i32  negative: the row does not count and gives 0
+//   nll     (N)     f32  out: (1 - smoothing) (lse - x_target) + smoothing (lse - mean x) + z lse^2
+//   lse     (N)     f32  out: log of the sum of the exponentials
+//   argmax  (N)     u32  out, only with `score`: the lowest index of the largest logit
+//   confidence (N)  f32  out, only with `score`: its probability
+//
+// One workgroup a row, two passes over it: the largest, then the sum. Checked against f64 in test/tensor/ops/cross-entropy.test.ts.
+
+import package::lib::row::{row_sum, row_max};
+import package::lib::grid::span_of;
+import package::lib::exact::exact_exp;
+
+struct Params { n: u32, v: u32, smoothing: f32, z: f32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> logits: array<f32>;
+@group(0) @binding(2) var<storage, read> targets: array<i32>;
+@group(0) @binding(3) var<storage, read_write> nll: array<f32>;
+@group(0) @binding(4) var<storage, read_write> lse: array<f32>;
+@if(score) @group(0) @binding(5) var<storage, read_write> argmax: array<u32>;
+@if(score) @group(0) @binding(6) var<storage, read_write> confidence: array<f32>;
+
+@compute @workgroup_size(64)
+fn cross_entropy(
+  @builtin(local_invocation_index) lane: u32,
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+) {
+  let row = span_of(group, groups);
+  let used = row < params.n;
+  let start = select(0u, row * params.v, used);
+  var most = -3.4e38;
+  for (var i = lane; i < params.v; i += 64u) { most = max(most, logits[start + i]); }
+  most = row_max(most, lane);
+  var sum = 0.0;
+  var level = 0.0;
+  for (var i = lane; i < params.v; i += 64u) {
+    let x = logits[start + i];
+    sum += exact_exp(x - most);
+    level += x - most;
+  }
+  sum = row_sum(sum, lane);
+  level = row_sum(level, lane) / f32(params.v);
+  @if(score) var best = 4294967295.0;
+  @if(score) for (var i = lane; i < params.v; i += 64u) { if (logits[start + i] == most) { best = min(best, f32(i)); } }
+  @if(score) best = -row_max(-best, lane);
+  if (lane != 0u || !used) { return; }
+  let log_sum = log(sum);
+  let whole = most + log_sum;
+  lse[row] = whole;
+  let target_id = targets[row];
+  var loss = 0.0;
+  if (target_id >= 0 && u32(target_id) < params.v) {
+    let x = logits[start + u32(target_id)] - most;
+    loss = (log_sum - x) + params.smoothing * (x - level) + params.z * whole * whole;
+  }
+  nll[row] = loss;
+  @if(score) argmax[row] = u32(best);
+  @if(score) confidence[row] = 1.0 / sum;
+}
