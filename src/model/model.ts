@@ -24,6 +24,8 @@ export interface ModelOptions {
   /** Weights that are not trained, by checkpoint name; all of them under `lora`. */
   readonly freeze?: (name: string) => boolean;
   readonly lora?: LoraOptions;
+  /** Results are stored with the dtypes of this checkpoint's tensors; with those of the one that is loaded when left out. */
+  readonly like?: Checkpoint;
   readonly warn?: (message: string) => void;
 }
 
@@ -110,7 +112,12 @@ export class Model {
       Model.#holding(options),
       options.warn,
     );
-    return Model.#finish({ gpu, architecture, json, config, specs, parameters, stored, adapter: undefined }, options);
+    const dtypes = options.like?.tensors;
+    const kept = dtypes
+      ? stored.map((tensor) => ({ ...tensor, dtype: dtypes.get(tensor.name)?.dtype ?? tensor.dtype }))
+      : stored;
+    const parts = { gpu, architecture, json, config, specs, parameters, stored: kept, adapter: undefined };
+    return Model.#finish(parts, options);
   }
 
   /** Makes a model afresh. Values are drawn by (seed, tensor name). */

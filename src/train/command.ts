@@ -29,6 +29,7 @@ export type TrainContext = PlainContext & { readonly options: CommonValues & Val
 
 /** Options that say how to run, not what comes out: a resumed run may change them. */
 const RUNNING = new Set([
+  "profile",
   "resume",
   "state",
   "save_every",

@@ -1,6 +1,5 @@
 /** From a command line to a model on the GPU: a checkpoint, base and adapter, or a config for a model made afresh. */
 import fs from "node:fs";
-import { isAdapter } from "../checkpoint/adapter.ts";
 import type { Checkpoint, LineageEntry } from "../checkpoint/checkpoint.ts";
 import { open, openPlain, splitAdapter } from "../checkpoint/open.ts";
 import { UserError } from "../errors.ts";
@@ -54,8 +53,6 @@ export async function start(options: StartOptions): Promise<Start> {
   if (init !== undefined) return fresh(init, options);
   const parts = options.lora_continue ? await adapterParts(model!, warn) : undefined;
   const base = parts?.base ?? (await open(model!, { warn }));
-  if (!parts && isAdapter(base))
-    throw new UserError(`${model} is an adapter`, "train it on with --lora-continue, or name its base as base+adapter");
   const resumed = options.resumed === undefined ? undefined : await openPlain(options.resumed);
   const used = [base, ...(parts ? [parts.adapter] : []), ...(resumed ? [resumed] : [])];
   const chosen = modelOptions(options, parts?.adapter ?? resumed, base.ref);
@@ -70,7 +67,7 @@ export async function start(options: StartOptions): Promise<Start> {
       if (!resumed) return Model.load(gpu, base, chosen);
       return chosen.lora
         ? Model.load(gpu, base, { ...chosen, lora: { ...chosen.lora, from: resumed } })
-        : Model.load(gpu, resumed, chosen);
+        : Model.load(gpu, resumed, { ...chosen, like: base });
     },
     close() {
       for (const checkpoint of used) checkpoint.close();

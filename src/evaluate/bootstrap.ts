@@ -1,0 +1,19 @@
+/** Percentile bootstrap intervals over rows. Efron 1979. The draws depend on the seed alone, so two checkpoints share them. */
+import { keyedUnits } from "../model/fresh.ts";
+import type { ScoredRow } from "./metric.ts";
+
+/** The middle 95 % of `draws` resamples of a statistic of paired lists of rows. */
+export function bootstrap(
+  lists: readonly (readonly ScoredRow[])[],
+  statistic: (lists: readonly (readonly ScoredRow[])[]) => number,
+  { draws, seed }: { readonly draws: number; readonly seed: number },
+): [number, number] {
+  const n = lists[0]!.length;
+  const unit = keyedUnits(seed, "bootstrap");
+  const values = Float64Array.from({ length: draws }, () => {
+    const picked = Array.from({ length: n }, () => Math.floor(unit() * n));
+    return statistic(lists.map((rows) => picked.map((i) => rows[i]!)));
+  }).sort();
+  const at = (share: number) => values[Math.min(draws - 1, Math.max(0, Math.round(share * (draws - 1))))]!;
+  return [at(0.025), at(0.975)];
+}

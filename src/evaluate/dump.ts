@@ -1,0 +1,115 @@
+/**
+ * Writes logits as safetensors, in row order: `logits` (R, T, V) when all rows have one length, else (tokens, V) with `lengths`
+ * (R). With a top k: `ids` and `log_probs` (..., k) and `tail` (...), the probability of all others.
+ */
+
+import { createWriter } from "../checkpoint/write.ts";
+import type { Batch, ExampleBatch } from "../data/batch.ts";
+import type { Model } from "../model/model.ts";
+import { Program, profileOf } from "../tensor/program.ts";
+import { Recorder } from "../tensor/recorder.ts";
+import { batchKey, fillTokens, tokenInputs } from "../train/language.ts";
+
+export class LogitDump {
+  readonly #model: Model;
+  readonly #top: number;
+  readonly #programs = new Map<string, Program>();
+  /** Logits of each row: T x V, or top ids, log probabilities and tails. */
+  readonly #rows: { readonly tokens: number; readonly parts: readonly (Float32Array | Int32Array)[] }[] = [];
+
+  /** `top` 0 keeps all logits. Everything is held in memory until `write`. */
+  constructor(model: Model, top: number) {
+    this.#model = model;
+    this.#top = Math.min(top, model.sizes.outputs);
+  }
+
+  async #program(batch: Batch | ExampleBatch): Promise<Program> {
+    const tokens = "ids" in batch;
+    const key = tokens ? batchKey(batch) : `${batch.rows}`;
+    let program = this.#programs.get(key);
+    if (!program) {
+      const rec = new Recorder(profileOf(this.#model.gpu), { training: false });
+      const inputs = tokens
+        ? tokenInputs(rec, batch)
+        : { batch: batch.rows, x: rec.input("x", [batch.rows, ...batch.shape]) };
+      const { hidden, head } = this.#model.record(rec, inputs);
+      rec.output("logits", head(hidden));
+      program = await Program.compile(this.#model.gpu, rec);
+      this.#programs.set(key, program);
+    }
+    return program;
+  }
+
+  async add(batch: Batch | ExampleBatch): Promise<void> {
+    const program = await this.#program(batch);
+    if ("ids" in batch) fillTokens(program, batch);
+    else program.write("x", batch.x);
+    program.run();
+    const logits = await program.read("logits");
+    const v = this.#model.sizes.outputs;
+    for (let row = 0; row < batch.rows; row++) {
+      const tokens = "ids" in batch ? batch.lengths[row]! : 1;
+      const start = row * ("ids" in batch ? batch.length : 1) * v;
+      const values = logits.slice(start, start + tokens * v);
+      this.#rows.push({ tokens, parts: this.#top > 0 ? topOf(values, tokens, v, this.#top) : [values] });
+    }
+  }
+
+  /** Throws as createWriter does. */
+  async write(target: string): Promise<void> {
+    const lengths = Int32Array.from(this.#rows, ({ tokens }) => tokens);
+    const equal = lengths.every((n) => n === lengths[0]);
+    const total = lengths.reduce((a, b) => a + b, 0);
+    const front = equal ? [lengths.length, lengths[0] ?? 0] : [total];
+    const v = this.#model.sizes.outputs;
+    const top = this.#top;
+    const whole = top === 0;
+    const names = whole
+      ? [{ name: "logits", dtype: "F32" as const, shape: [...front, v] }]
+      : [
+          { name: "ids", dtype: "I32" as const, shape: [...front, top] },
+          { name: "log_probs", dtype: "F32" as const, shape: [...front, top] },
+          { name: "tail", dtype: "F32" as const, shape: front },
+        ];
+    const all = [...names, ...(equal ? [] : [{ name: "lengths", dtype: "I32" as const, shape: [lengths.length] }])];
+    const tensors = all.map((info) => ({ ...info, bytes: 4 * info.shape.reduce((a, b) => a * b, 1) }));
+    const writer = await createWriter(target, { tensors, files: new Map(), lineage: [] });
+    try {
+      for (const [i, { name }] of names.entries()) {
+        for (const { parts } of this.#rows) await writer.write(name, new Uint8Array(parts[i]!.buffer));
+      }
+      if (!equal) await writer.write("lengths", new Uint8Array(lengths.buffer));
+      await writer.finish();
+    } catch (error) {
+      await writer.abort();
+      throw error;
+    }
+    for (const program of this.#programs.values()) program.free();
+  }
+}
+
+/** The k largest of every row, most likely first, lowest index first among equals, with log probabilities and the rest's mass. */
+export function topOf(
+  logits: Float32Array,
+  rows: number,
+  v: number,
+  k: number,
+): [Int32Array, Float32Array, Float32Array] {
+  const ids = new Int32Array(rows * k);
+  const logProbs = new Float32Array(rows * k);
+  const tail = new Float32Array(rows);
+  for (let row = 0; row < rows; row++) {
+    const values = logits.subarray(row * v, (row + 1) * v);
+    const order = Array.from(values.keys()).sort((a, b) => values[b]! - values[a]! || a - b);
+    const most = values[order[0]!]!;
+    const lse = most + Math.log(values.reduce((sum, x) => sum + Math.exp(x - most), 0));
+    let rest = 0;
+    for (let i = k; i < v; i++) rest += Math.exp(values[order[i]!]! - lse);
+    tail[row] = rest;
+    for (let i = 0; i < k; i++) {
+      ids[row * k + i] = order[i]!;
+      logProbs[row * k + i] = values[order[i]!]! - lse;
+    }
+  }
+  return [ids, logProbs, tail];
+}

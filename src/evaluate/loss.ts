@@ -1,0 +1,12 @@
+/** Mean cross-entropy of the tokens that count, in nats. */
+import { defineMetric, ratio, summed, tokens } from "./metric.ts";
+
+export const metric = defineMetric({
+  name: "loss",
+  title: "Loss",
+  about: "mean cross-entropy of the tokens (or labels) that count, in nats",
+  cite: "",
+  options: {},
+  lower: true,
+  value: (rows) => ratio(rows, summed, tokens),
+});

@@ -1,0 +1,39 @@
+/** Options of `evaluate`. */
+import type { Options } from "../cli/options.ts";
+
+export const EVALUATE = {
+  data: { type: "string[]", help: "rows to evaluate on, name=path for each group", value: "FILE" },
+  metric: {
+    type: "string[]",
+    help: "what to measure, separated by commas; loss and accuracy when left out",
+    value: "NAME,...",
+  },
+  dump: { type: "string", help: "write the logits of the first model to a safetensors file", value: "FILE" },
+  dump_top: {
+    type: "number.integer >= 0",
+    default: 0,
+    help: "with --dump: only the k largest, and the mass of the others",
+    value: "K",
+  },
+  pass: { type: "boolean", default: false, help: "hand the model on to stdout; the result goes to stderr" },
+  bootstrap: { type: "number.integer >= 0", default: 200, help: "resamples for 95 % intervals; 0: none", value: "N" },
+  batch_size: { type: "number.integer >= 1", default: 16, help: "rows that are run at once", value: "N" },
+  max_length: {
+    type: "number.integer >= 1",
+    help: "most tokens of a row; the model's when left out, at most 1024",
+    value: "N",
+  },
+  max_tokens: { type: "number.integer >= 1", default: 256, help: "exact-match: most tokens of an answer", value: "N" },
+  overflow: { type: "'truncate' | 'split' | 'refuse'", default: "truncate", help: "what happens to longer rows" },
+  tokenizer: {
+    type: "string",
+    help: "byte, or a folder with tokenizer.json; the model's own when left out",
+    value: "NAME",
+  },
+  template: {
+    type: "'auto' | 'plain'",
+    default: "auto",
+    help: "chat template for rows of messages; auto: the model's",
+  },
+  dtype: { type: "'f32' | 'bf16' | 'keep'", default: "keep", help: "of weights in memory" },
+} as const satisfies Options;

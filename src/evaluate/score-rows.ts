@@ -1,0 +1,187 @@
+/** Runs a model over a data set's rows, in order, and gives one scored row each. */
+import { type Batch, collate, type ExampleBatch, stackExamples } from "../data/batch.ts";
+import { inBatches, loadExamples, loadSequences } from "../data/dataset.ts";
+import type { GroupReference } from "../data/groups.ts";
+import { readRows } from "../data/jsonl.ts";
+import { encodeRow, type Sequence } from "../data/sequences.ts";
+import { UserError } from "../errors.ts";
+import type { Model } from "../model/model.ts";
+import { Generator } from "../sample/generate.ts";
+import { GREEDY } from "../sample/sampling.ts";
+import type { TextTools } from "../train/data-source.ts";
+import type { ScoredRow } from "./metric.ts";
+import { Scorer, type Scores } from "./scorer.ts";
+
+export interface ScoreOptions {
+  readonly rows: number;
+  readonly signal: AbortSignal;
+  /** Called after every batch with its number of rows. */
+  readonly done?: (rows: number) => void;
+  /** Called with every batch, for dumps. */
+  readonly visit?: (batch: Batch | ExampleBatch) => Promise<void>;
+}
+
+const AHEAD = 4;
+
+/** Entries of a batch's scores from `from` to `to`, those that count. */
+function cut({ targets, nll, argmax, confidence }: Scores, group: number, from: number, to: number): ScoredRow {
+  const places: number[] = [];
+  for (let i = from; i < to; i++) if (targets[i]! >= 0) places.push(i);
+  const pick = <T extends Float32Array | Int32Array | Uint32Array>(values: T, made: T): T => {
+    for (const [i, place] of places.entries()) made[i] = values[place]!;
+    return made;
+  };
+  const n = places.length;
+  return {
+    group,
+    targets: pick(targets, new Int32Array(n)),
+    nll: pick(nll, new Float32Array(n)),
+    argmax: pick(argmax, new Uint32Array(n)),
+    confidence: pick(confidence, new Float32Array(n)),
+  };
+}
+
+/** Scores token sequences, one a row. */
+export async function scoreSequences(
+  model: Model,
+  sequences: readonly Sequence[],
+  pad: number,
+  options: ScoreOptions,
+): Promise<ScoredRow[]> {
+  const scorer = new Scorer(model);
+  const rows: ScoredRow[] = [];
+  const pending: (() => Promise<void>)[] = [];
+  for await (const part of inBatches(sequences, options.rows)) {
+    options.signal.throwIfAborted();
+    const batch = collate(
+      part.map((sequence) => [sequence]),
+      { pad },
+    );
+    const scores = scorer.score(batch);
+    scores.catch(() => {});
+    pending.push(async () => {
+      const found = await scores;
+      for (const [row, { group }] of part.entries())
+        rows.push(cut(found, group, row * batch.length, (row + 1) * batch.length));
+      options.done?.(part.length);
+    });
+    await options.visit?.(batch);
+    if (pending.length >= AHEAD) await pending.shift()!();
+  }
+  for (const rest of pending) await rest();
+  await scorer.free();
+  return rows;
+}
+
+/** Scores a language model on groups of rows. */
+export async function scoreText(
+  model: Model,
+  groups: readonly GroupReference[],
+  tools: TextTools,
+  options: ScoreOptions & { readonly needs: ReadonlySet<string>; readonly maxTokens: number },
+): Promise<ScoredRow[]> {
+  const pad = tools.tokenizer?.pad ?? 0;
+  if (options.needs.has("choice")) return scoreChoices(model, groups, tools, options);
+  const { sequences } = await loadSequences(groups, tools.encode);
+  const rows = await scoreSequences(model, sequences, pad, options);
+  return options.needs.has("generated") ? withAnswers(model, groups, tools, rows, options) : rows;
+}
+
+/** Adds what greedy decoding makes of the prompts. */
+async function withAnswers(
+  model: Model,
+  groups: readonly GroupReference[],
+  { tokenizer }: TextTools,
+  rows: readonly ScoredRow[],
+  { rows: batch, maxTokens, signal }: ScoreOptions & { readonly maxTokens: number },
+): Promise<ScoredRow[]> {
+  if (!tokenizer) throw new UserError("exact-match needs a tokenizer", "give --tokenizer");
+  const asked: { ids: number[]; expected: string }[] = [];
+  for (const { path } of groups) {
+    for await (const { row, place } of readRows(path)) {
+      if (row.form !== "completion")
+        throw new UserError(`${place}: exact-match needs prompt and completion, found a row of ${row.form}`);
+      asked.push({ ids: [...tokenizer.encode(row.prompt)], expected: row.completion });
+    }
+  }
+  const generator = new Generator(model);
+  const stop = tokenizer.eos === undefined ? [] : [tokenizer.eos];
+  const longest = asked.reduce((most, { expected }) => Math.max(most, tokenizer.encode(expected).length), 1);
+  const answers = await generator.complete(
+    asked.map(({ ids }) => ids),
+    { ...GREEDY, maxTokens: Math.min(maxTokens, longest + 1), stop, batch, signal },
+  );
+  generator.free();
+  if (answers.length !== rows.length) throw new Error("every prompt has one row");
+  return rows.map((row, i) => ({
+    ...row,
+    generated: { found: tokenizer.decode(answers[i]!, { skipSpecial: true }), expected: asked[i]!.expected },
+  }));
+}
+
+/** Rows of prompt, choices and answer: each choice is scored as a completion of the prompt. */
+async function scoreChoices(
+  model: Model,
+  groups: readonly GroupReference[],
+  tools: TextTools,
+  options: ScoreOptions,
+): Promise<ScoredRow[]> {
+  const sequences: Sequence[] = [];
+  const questions: { group: number; first: number; count: number; answer: number }[] = [];
+  for (const [group, { path }] of groups.entries()) {
+    for await (const { row, place } of readRows(path)) {
+      const { choices, answer } = row.extra;
+      const valid = row.form === "completion" || row.form === "text";
+      if (
+        !valid ||
+        !Array.isArray(choices) ||
+        !choices.every((c) => typeof c === "string") ||
+        !Number.isInteger(answer) ||
+        !(choices as string[])[answer as number]
+      )
+        throw new UserError(
+          `${place}: choice needs prompt, choices (a list of texts) and answer (the place of the right one, from 0)`,
+        );
+      const prompt = row.form === "completion" ? row.prompt : row.text;
+      questions.push({ group, first: sequences.length, count: choices.length, answer: answer as number });
+      for (const completion of choices as string[]) {
+        sequences.push(
+          ...encodeRow({ row: { ...row, form: "completion", prompt, completion }, place }, { ...tools.encode, group }),
+        );
+      }
+    }
+  }
+  const scored = await scoreSequences(model, sequences, tools.tokenizer?.pad ?? 0, options);
+  return questions.map(({ group, first, count, answer }) => {
+    const list = scored.slice(first, first + count);
+    const likeliest = (f: (row: ScoredRow) => number) =>
+      list.reduce((best, row, i) => (f(row) < f(list[best]!) ? i : best), 0);
+    const sum = (row: ScoredRow) => row.nll.reduce((a, b) => a + b, 0);
+    const choice = {
+      found: likeliest(sum),
+      foundPerToken: likeliest((row) => sum(row) / row.nll.length),
+      expected: answer,
+    };
+    return { ...list[answer]!, group, choice };
+  });
+}
+
+/** Scores a classifier on groups of examples. */
+export async function scoreExamples(
+  model: Model,
+  groups: readonly GroupReference[],
+  options: ScoreOptions,
+): Promise<ScoredRow[]> {
+  const scorer = new Scorer(model);
+  const rows: ScoredRow[] = [];
+  for await (const part of inBatches(await loadExamples(groups), options.rows)) {
+    options.signal.throwIfAborted();
+    const batch = stackExamples(part);
+    const scores = await scorer.score(batch);
+    await options.visit?.(batch);
+    for (const [i, { group }] of part.entries()) rows.push(cut(scores, group, i, i + 1));
+    options.done?.(part.length);
+  }
+  await scorer.free();
+  return rows;
+}

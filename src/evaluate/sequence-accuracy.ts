@@ -1,0 +1,18 @@
+/** Share of rows of which every token that counts is the most likely one, given the right ones before it. */
+import { defineMetric, ratio, right, tokens } from "./metric.ts";
+
+export const metric = defineMetric({
+  name: "sequence-accuracy",
+  title: "Sequence accuracy",
+  about: "share of rows whose every token is the most likely one, given the right ones before it",
+  cite: "",
+  options: {},
+  task: "causal-lm",
+  lower: false,
+  value: (rows) =>
+    ratio(
+      rows,
+      (row) => (right(row) === tokens(row) ? 1 : 0),
+      () => 1,
+    ),
+});

@@ -1,0 +1,332 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { openPlain } from "../../src/checkpoint/open.ts";
+import { decodeFloats } from "../../src/tensor/decode.ts";
+import { runScript, runShell, startScript } from "../support/command.ts";
+
+const GOLDEN = fileURLToPath(new URL("../golden/train/", import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), "ingot-train-"));
+const at = (name: string) => join(folder, name);
+const run = (name: string, argv: readonly string[]) => runScript(name, argv, folder);
+const GOLDEN_OPTIONS =
+  "--batch-size 2 --steps 3 --no-shuffle --optimizer adamw --lr 0.002 --beta1 0.9 --beta2 0.95 --eps 1e-5 --weight-decay 0.1 --decay-all --schedule constant --dtype f32".split(
+    " ",
+  );
+
+async function tensorsOf(file: string): Promise<Map<string, Float32Array>> {
+  const opened = await openPlain(file);
+  const found = new Map<string, Float32Array>();
+  for (const entry of opened.tensors.values()) {
+    const bytes = new Uint8Array(entry.bytes);
+    await entry.read(bytes, 0);
+    found.set(entry.name, decodeFloats(bytes, entry.dtype));
+  }
+  opened.close();
+  return found;
+}
+
+beforeAll(() => {
+  for (const name of ["llama-tied", "lora-base", "lora-basic"])
+    cpSync(join(GOLDEN, name), at(name), { recursive: true });
+  for (const name of ["llama-tied", "lora-basic"]) {
+    const { batches } = JSON.parse(readFileSync(join(GOLDEN, name, "case.json"), "utf8"));
+    const rows = batches.flatMap(({ input_ids, labels }: { input_ids: number[][]; labels: number[][] }) =>
+      input_ids.map((ids, i) => JSON.stringify({ input_ids: ids, labels: labels[i] })),
+    );
+    writeFileSync(at(`${name}.jsonl`), `${rows.join("\n")}\n`);
+    writeFileSync(at(`${name}-first.jsonl`), `${rows.slice(0, 2).join("\n")}\n`);
+  }
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+describe("the reference's numbers through the command line", () => {
+  test.each([
+    ["llama-tied", [], "model.safetensors"],
+    ["lora-base+lora-basic", ["--lora-continue"], "adapter_model.safetensors"],
+  ] as const)(
+    "%s",
+    async (model, options, file) => {
+      const name = model.split("+").at(-1)!;
+      const golden = JSON.parse(readFileSync(join(GOLDEN, name, "case.json"), "utf8"));
+      const expected = await tensorsOf(join(GOLDEN, name, "expected.safetensors"));
+      const measured = await run("evaluate", [
+        model,
+        "--data",
+        `${name}-first.jsonl`,
+        "--metric",
+        "loss",
+        "--dump",
+        "logits.safetensors",
+        "--json",
+        "-q",
+      ]);
+      expect(measured.err).toBe("");
+      const { loss } = JSON.parse(measured.text.trimEnd().split("\n").at(-1)!);
+      expect(Math.abs(loss - golden.expected_losses[0])).toBeLessThan(golden.tolerance.loss_abs);
+      const logits = (await tensorsOf(at("logits.safetensors"))).get("logits")!;
+      const wanted = expected.get("logits")!;
+      const most = wanted.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
+      expect(logits.length).toBe(wanted.length);
+      expect(logits.reduce((a, b, i) => Math.max(a, Math.abs(b - wanted[i]!)), 0) / most).toBeLessThan(1e-5);
+
+      const trained = await run("train", [
+        model,
+        ...options,
+        "--data",
+        `${name}.jsonl`,
+        ...GOLDEN_OPTIONS,
+        "-o",
+        `${name}-out/`,
+        "-q",
+      ]);
+      expect(trained.err).toBe("");
+      const after = await tensorsOf(at(`${name}-out/${file}`));
+      for (const [tensor, values] of after) {
+        const reference = expected.get(`after3.${tensor}`)!;
+        const worst = values.reduce((a, b, i) => Math.max(a, Math.abs(b - reference[i]!)), 0);
+        expect(worst).toBeLessThanOrEqual(golden.tolerance.after3_abs_worst);
+      }
+      expect(existsSync(at(`${name}-out-state`))).toBe(false);
+    },
+    60_000,
+  );
+});
+
+describe("a run that was killed goes on as if it had not been", () => {
+  const common = [
+    "--data",
+    "llama-tied.jsonl",
+    "--batch-size",
+    "2",
+    "--steps",
+    "24",
+    "--accumulate",
+    "2",
+    "--lr",
+    "0.01",
+    "--save-every",
+    "1",
+    "-q",
+  ];
+  const runs: Record<string, { argv: string[]; out: string; result: (out: string) => string }> = {
+    "into a folder": { argv: ["llama-tied"], out: "x/", result: (out) => join(out, "model.safetensors") },
+    "into shards, with bf16 states": {
+      argv: ["llama-tied", "--shards", "2", "--state-dtype", "bf16"],
+      out: "x/",
+      result: (out) => join(out, "model-00002-of-00002.safetensors"),
+    },
+    "into an adapter, with dropout": {
+      argv: ["lora-base", "--lora", "--lora-rank", "3", "--lora-dropout", "0.1", "--data", "lora-basic.jsonl"],
+      out: "x/",
+      result: (out) => join(out, "adapter_model.safetensors"),
+    },
+    "into a file, packed, in bf16": {
+      argv: ["llama-tied", "--pack", "--max-length", "48", "--dtype", "bf16"],
+      out: "x.safetensors",
+      result: (out) => out,
+    },
+  };
+  test.each(Object.keys(runs))(
+    "%s",
+    async (name) => {
+      const { argv, out, result } = runs[name]!;
+      const options = argv.includes("lora-basic.jsonl") ? common.slice(2) : common;
+      const key = name.replaceAll(/\W+/g, "-");
+      const whole = await run("train", [...argv, ...options, "-o", `${key}-whole-${out}`]);
+      expect(whole.err).toBe("");
+      const target = `${key}-cut-${out}`;
+      const log = at(`${key}.log`);
+      const random = (n: number) => Math.floor(n * Math.abs(Math.sin(key.length * 7.3 + n)));
+      let kills = 0;
+      for (let attempt = 0; attempt < 8; attempt++) {
+        const child = startScript("train", [...argv, ...options, "-o", target, "--resume", "--log", log], folder);
+        const goal = 1 + attempt * 3 + random(3);
+        const steps = () =>
+          existsSync(log)
+            ? readFileSync(log, "utf8")
+                .split("\n")
+                .filter((line) => line.includes('"event":"step"'))
+            : [];
+        const reached = () => steps().some((line) => JSON.parse(line).step >= goal);
+        while (child.exitCode === null && !(attempt < 5 && reached())) await Bun.sleep(2);
+        if (child.exitCode !== null) break;
+        child.kill(9);
+        await child.exited;
+        kills++;
+      }
+      expect(kills).toBe(5);
+      expect(readFileSync(at(result(target)))).toEqual(readFileSync(at(result(`${key}-whole-${out}`))));
+      expect(readdirSync(folder).filter((file) => file.endsWith("-state"))).toEqual([]);
+    },
+    120_000,
+  );
+
+  test("out of a stream", async () => {
+    const argv = ["llama-tied", "--data", "llama-tied.jsonl", "--batch-size", "2", "--steps", "6", "-q"];
+    const plain = await run("train", [...argv]);
+    expect(plain.code).toBe(0);
+    const child = startScript(
+      "train",
+      [...argv, "--state", "stream-state", "--save-every", "2", "--log", "stream.log"],
+      folder,
+    );
+    while (
+      child.exitCode === null &&
+      !(existsSync(at("stream.log")) && readFileSync(at("stream.log"), "utf8").includes('"step":3'))
+    )
+      await Bun.sleep(2);
+    child.kill(9);
+    await child.exited;
+    const resumed = await run("train", [...argv, "--state", "stream-state", "--save-every", "2", "--resume"]);
+    expect(resumed.err).toBe("");
+    expect(resumed.out).toEqual(plain.out);
+  }, 60_000);
+});
+
+test("the first Ctrl-C saves, and says how to go on", async () => {
+  const argv = [
+    "llama-tied",
+    "--data",
+    "llama-tied.jsonl",
+    "--batch-size",
+    "2",
+    "--steps",
+    "3000",
+    "-o",
+    "interrupted/",
+    "--log",
+    "interrupted.log",
+  ];
+  const child = startScript("train", argv, folder);
+  while (!(existsSync(at("interrupted.log")) && readFileSync(at("interrupted.log"), "utf8").includes('"step":2,')))
+    await Bun.sleep(5);
+  child.kill("SIGINT");
+  const err = await new Response(child.stderr).text();
+  expect(await child.exited).toBe(130);
+  expect(err).toMatch(/saved step \d+ in interrupted-state; go on with --resume/);
+  expect(existsSync(at("interrupted-state/last/training.json"))).toBe(true);
+  expect(existsSync(at("interrupted"))).toBe(false);
+}, 60_000);
+
+test("the same command gives the same bytes, and a pipe the bytes of a file", async () => {
+  const line = "--data llama-tied.jsonl --batch-size 2 --steps 2 --seed 3 -q";
+  const { err, code } = await runShell(
+    `$TRAIN llama-tied ${line} > one.safetensors && $MERGE llama-tied --method passthrough -q | $TRAIN ${line} > two.safetensors && $TRAIN llama-tied ${line} -o three.safetensors && cmp one.safetensors three.safetensors`,
+    folder,
+  );
+  expect(err).toBe("");
+  expect(code).toBe(0);
+  const [one, two] = [await tensorsOf(at("one.safetensors")), await tensorsOf(at("two.safetensors"))];
+  expect(two).toEqual(one);
+}, 60_000);
+
+test("--dry-run says parameters, memory and steps, and writes nothing", async () => {
+  const { text, code } = await run("train", [
+    "llama-tied",
+    "--data",
+    "llama-tied.jsonl",
+    "--batch-size",
+    "2",
+    "--epochs",
+    "4",
+    "-o",
+    "dry/",
+    "-n",
+    "--json",
+    "-q",
+  ]);
+  expect(code).toBe(0);
+  const plan = JSON.parse(text);
+  expect(plan.steps).toBe(12);
+  expect(plan.parameters.total).toBe(plan.parameters.trainable);
+  expect(plan.memory.gradients).toBe(4 * plan.parameters.total);
+  expect(plan.memory.optimizer).toBe(8 * plan.parameters.total);
+  expect(existsSync(at("dry"))).toBe(false);
+}, 30_000);
+
+describe("refusals", () => {
+  test.each([
+    [["llama-tied"], "train: --data is missing\n"],
+    [["--data", "llama-tied.jsonl", "--init", "llama-tied/config.json", "llama-tied"], "say what to train"],
+    [
+      ["llama-tied", "--data", "llama-tied.jsonl", "--momentum", "0.5"],
+      "train: --momentum means nothing to adamw with a cosine schedule\n",
+    ],
+    [
+      ["llama-tied", "--data", "llama-tied.jsonl", "--lora", "--lora-targets", "q_prj"],
+      "train: --lora-targets q_prj matches no linear layer of this model\n  hint: there are down_proj",
+    ],
+    [["llama-tied", "--data", "llama-tied.jsonl", "--freeze", "*"], "train: every weight is frozen\n"],
+    [
+      ["llama-tied", "--data", "llama-tied.jsonl", "--steps", "2", "--epochs", "1"],
+      "train: both --steps and --epochs say how long to train\n",
+    ],
+  ])(
+    "%j",
+    async (argv, message) => {
+      const { err, code } = await run("train", [...argv, "-o", "refused/"]);
+      expect(err).toContain(message);
+      expect(code).toBe(2);
+      expect(existsSync(at("refused"))).toBe(false);
+    },
+    30_000,
+  );
+
+  test("a token outside the vocabulary is named with its row", async () => {
+    writeFileSync(at("wide.jsonl"), '{"input_ids": [1, 2, 50]}\n');
+    const { err, code } = await run("train", ["llama-tied", "--data", "wide.jsonl", "-o", "refused/"]);
+    expect(err).toContain("wide.jsonl:1: token 50 is outside the model's vocabulary of 50");
+    expect(code).toBe(2);
+  });
+
+  test("a loss that is not finite stops the run and leaves the weights before it", async () => {
+    const { err, code } = await run("train", [
+      "llama-tied",
+      "--data",
+      "llama-tied.jsonl",
+      "--batch-size",
+      "2",
+      "--steps",
+      "20",
+      "--lr",
+      "1e30",
+      "--optimizer",
+      "sgd",
+      "-o",
+      "refused/",
+      "-q",
+    ]);
+    expect(err).toMatch(/train: step \d+: .* NaN, on .*llama-tied.jsonl:\d+.*; largest gradients: /);
+    expect(code).toBe(1);
+    expect(existsSync(at("refused"))).toBe(false);
+  }, 30_000);
+
+  test("resuming with other settings", async () => {
+    const argv = [
+      "llama-tied",
+      "--data",
+      "llama-tied.jsonl",
+      "--batch-size",
+      "2",
+      "--steps",
+      "3000",
+      "-o",
+      "other/",
+      "--log",
+      "other.log",
+      "--save-every",
+      "1",
+    ];
+    const child = startScript("train", argv, folder);
+    while (!(existsSync(at("other.log")) && readFileSync(at("other.log"), "utf8").includes('"step":3,')))
+      await Bun.sleep(5);
+    child.kill(9);
+    await child.exited;
+    const { err, code } = await run("train", [...argv, "--resume", "--lr", "0.5"]);
+    expect(err).toContain("train: other-state was saved with lr 0.001; this run has 0.5\n");
+    expect(code).toBe(2);
+  }, 60_000);
+});

@@ -1,0 +1,49 @@
+/** Runs scripts as a user does: a process with arguments, its output and its exit code. */
+import { fileURLToPath } from "node:url";
+
+const SCRIPTS = fileURLToPath(new URL("../../scripts/", import.meta.url));
+
+export interface Ran {
+  readonly code: number;
+  readonly out: Uint8Array<ArrayBuffer>;
+  readonly text: string;
+  readonly err: string;
+}
+
+/** Starts a script in a folder. */
+export const startScript = (name: string, argv: readonly string[], cwd: string) =>
+  Bun.spawn([process.execPath, `${SCRIPTS}${name}.ts`, ...argv], {
+    cwd,
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+
+async function ended(child: ReturnType<typeof startScript>): Promise<Ran> {
+  const [out, err, code] = await Promise.all([
+    new Response(child.stdout).bytes(),
+    new Response(child.stderr).text(),
+    child.exited,
+  ]);
+  return { code, out: out as Uint8Array<ArrayBuffer>, text: new TextDecoder().decode(out), err };
+}
+
+/** Runs a script to its end. */
+export const runScript = (name: string, argv: readonly string[], cwd: string): Promise<Ran> =>
+  ended(startScript(name, argv, cwd));
+
+/** Runs a line of bash in which $TRAIN, $EVALUATE and so on are the scripts. */
+export function runShell(line: string, cwd: string): Promise<Ran> {
+  const names = ["merge", "train", "evaluate", "sample", "data", "inspect", "report"];
+  const scripts = Object.fromEntries(
+    names.map((name) => [name.toUpperCase(), `${process.execPath} ${SCRIPTS}${name}.ts`]),
+  );
+  const child = Bun.spawn(["bash", "-c", line], {
+    cwd,
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+    env: { ...process.env, ...scripts },
+  });
+  return ended(child);
+}
