@@ -1,0 +1,279 @@
+/**
+ * The architectures once more, in float64 on the CPU: loops that follow the equations and share nothing with the engine. For
+ * checking what no golden covers.
+ */
+import type { Json } from "../../src/model/architecture.ts";
+
+export type Weights = ReadonlyMap<string, Float64Array>;
+
+export interface TextBatch {
+  readonly ids: readonly (readonly number[])[];
+}
+export interface ExampleBatch {
+  readonly x: readonly (readonly number[])[];
+}
+
+type Row = Float64Array;
+
+const num = (c: Json, key: string, fallback?: number): number => (c[key] ?? fallback) as number;
+
+function matvec(w: Float64Array, x: Row, out: number, bias?: Float64Array): Row {
+  const n = x.length;
+  return Float64Array.from({ length: out }, (_, o) => {
+    let sum = bias?.[o] ?? 0;
+    for (let i = 0; i < n; i++) sum += w[o * n + i]! * x[i]!;
+    return sum;
+  });
+}
+
+const plus = (a: Row, b: Row): Row => a.map((v, i) => v + b[i]!);
+const silu = (v: number): number => v / (1 + Math.exp(-v));
+
+function rms(x: Row, w: Float64Array, eps: number): Row {
+  const y = new Float64Array(x.length);
+  for (let start = 0; start < x.length; start += w.length) {
+    let square = 0;
+    for (let i = 0; i < w.length; i++) square += x[start + i]! ** 2;
+    const r = 1 / Math.sqrt(square / w.length + eps);
+    for (let i = 0; i < w.length; i++) y[start + i] = x[start + i]! * r * w[i]!;
+  }
+  return y;
+}
+
+function layer(x: Row, w: Float64Array, b: Float64Array, eps: number): Row {
+  const mean = x.reduce((a, v) => a + v, 0) / x.length;
+  const variance = x.reduce((a, v) => a + (v - mean) ** 2, 0) / x.length;
+  return x.map((v, i) => ((v - mean) / Math.sqrt(variance + eps)) * w[i]! + b[i]!);
+}
+
+/** Attention of rows of queries over rows of keys, all heads. */
+function attend(q: Row[], k: Row[], v: Row[], heads: number, kvHeads: number, causal: boolean, window = 0): Row[] {
+  const d = q[0]!.length / heads;
+  return q.map((query, i) => {
+    const y = new Float64Array(heads * d);
+    for (let h = 0; h < heads; h++) {
+      const kv = Math.floor((h * kvHeads) / heads) * d;
+      const seen = k.map((_, j) => j).filter((j) => (!causal || j <= i) && (window === 0 || j > i - window));
+      const scores = seen.map((j) => {
+        let s = 0;
+        for (let c = 0; c < d; c++) s += query[h * d + c]! * k[j]![kv + c]!;
+        return s / Math.sqrt(d);
+      });
+      const most = Math.max(...scores);
+      const weights = scores.map((s) => Math.exp(s - most));
+      const total = weights.reduce((a, b) => a + b, 0);
+      for (const [n, j] of seen.entries())
+        for (let c = 0; c < d; c++) y[h * d + c]! += (weights[n]! / total) * v[j]![kv + c]!;
+    }
+    return y;
+  });
+}
+
+/** Frequencies of rotary positions; default and llama3 scaling. */
+function frequencies(c: Json, d: number): number[] {
+  const theta = num(c, "rope_theta", 10_000);
+  const plain = Array.from({ length: d / 2 }, (_, i) => theta ** ((-2 * i) / d));
+  const s = c.rope_scaling as Record<string, number> | undefined;
+  if (!s) return plain;
+  const original = s.original_max_position_embeddings!;
+  return plain.map((f) => {
+    const turns = (original * f) / (2 * Math.PI);
+    if (turns > s.high_freq_factor!) return f;
+    if (turns < s.low_freq_factor!) return f / s.factor!;
+    const blend = (turns - s.low_freq_factor!) / (s.high_freq_factor! - s.low_freq_factor!);
+    return (1 - blend) * (f / s.factor!) + blend * f;
+  });
+}
+
+function rotate(x: Row, position: number, heads: number, f: number[]): Row {
+  const d = x.length / heads;
+  const y = Float64Array.from(x);
+  for (let h = 0; h < heads; h++) {
+    for (let i = 0; i < d / 2; i++) {
+      const [a, b] = [x[h * d + i]!, x[h * d + i + d / 2]!];
+      const [cos, sin] = [Math.cos(position * f[i]!), Math.sin(position * f[i]!)];
+      y[h * d + i] = a * cos - b * sin;
+      y[h * d + i + d / 2] = b * cos + a * sin;
+    }
+  }
+  return y;
+}
+
+/** The feed-forward network of a layer, given its normalised input. */
+export type FeedForward = (w: (name: string) => Float64Array, prefix: string, h: Row, layer: number) => Row;
+
+export const denseMlp: FeedForward = (w, prefix, h) => {
+  const gate = w(`${prefix}.mlp.gate_proj.weight`);
+  const inner = gate.length / h.length;
+  const bias = (name: string) => optional(w, `${prefix}.mlp.${name}.bias`);
+  const g = matvec(gate, h, inner, bias("gate_proj"));
+  const u = matvec(w(`${prefix}.mlp.up_proj.weight`), h, inner, bias("up_proj"));
+  return matvec(
+    w(`${prefix}.mlp.down_proj.weight`),
+    g.map((v, i) => silu(v) * u[i]!),
+    h.length,
+    bias("down_proj"),
+  );
+};
+
+function optional(w: (name: string) => Float64Array, name: string): Float64Array | undefined {
+  try {
+    return w(name);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Logits of every token of every row of a decoder of the Llama family. */
+function decoder(c: Json, w: (name: string) => Float64Array, { ids }: TextBatch, feedForward: FeedForward): Row[][] {
+  const width = num(c, "hidden_size");
+  const heads = num(c, "num_attention_heads");
+  const kvHeads = num(c, "num_key_value_heads", heads);
+  const d = num(c, "head_dim", width / heads);
+  const eps = num(c, "rms_norm_eps");
+  const window = c.model_type === "mistral" ? num(c, "sliding_window", 0) : 0;
+  const f = frequencies(c, d);
+  const table = w("model.embed_tokens.weight");
+  return ids.map((row) => {
+    let x = row.map((id) => table.slice(id * width, (id + 1) * width));
+    for (let l = 0; l < num(c, "num_hidden_layers"); l++) {
+      const prefix = `model.layers.${l}`;
+      const at = `${prefix}.self_attn`;
+      const h = x.map((v) => rms(v, w(`${prefix}.input_layernorm.weight`), eps));
+      const project = (name: string, n: number, norm?: string) =>
+        h.map((v, position) => {
+          let y = matvec(w(`${at}.${name}.weight`), v, n * d, optional(w, `${at}.${name}.bias`));
+          const gain = norm ? optional(w, `${at}.${norm}.weight`) : undefined;
+          if (gain) y = rms(y, gain, eps);
+          return norm ? rotate(y, position, n, f) : y;
+        });
+      const mixed = attend(
+        project("q_proj", heads, "q_norm"),
+        project("k_proj", kvHeads, "k_norm"),
+        project("v_proj", kvHeads),
+        heads,
+        kvHeads,
+        true,
+        window,
+      );
+      x = x.map((v, i) =>
+        plus(v, matvec(w(`${at}.o_proj.weight`), mixed[i]!, width, optional(w, `${at}.o_proj.bias`))),
+      );
+      x = x.map((v) => plus(v, feedForward(w, prefix, rms(v, w(`${prefix}.post_attention_layernorm.weight`), eps), l)));
+    }
+    const head = c.tie_word_embeddings ? table : w("lm_head.weight");
+    return x.map((v) => matvec(head, rms(v, w("model.norm.weight"), eps), num(c, "vocab_size")));
+  });
+}
+
+const erf = (x: number): number => {
+  let sum = 0;
+  let term = Math.abs(x);
+  for (let n = 0; n < 80; n++) {
+    sum += term / (2 * n + 1);
+    term *= -(x * x) / (n + 1);
+  }
+  return (Math.sign(x) * 2 * sum) / Math.sqrt(Math.PI);
+};
+const gelu = (v: number): number => 0.5 * v * (1 + (Math.abs(v) > 5 ? Math.sign(v) : erf(v / Math.SQRT2)));
+
+function vit(c: Json, w: (name: string) => Float64Array, { x }: ExampleBatch): Row[] {
+  const [width, heads, side, size] = [
+    num(c, "hidden_size"),
+    num(c, "num_attention_heads"),
+    num(c, "image_size"),
+    num(c, "patch_size"),
+  ];
+  const [channels, eps, across] = [num(c, "num_channels"), num(c, "layer_norm_eps", 1e-12), side / size];
+  const dense = (module: string, v: Row, out: number) => matvec(w(`${module}.weight`), v, out, w(`${module}.bias`));
+  return x.map((image) => {
+    const rows: Row[] = [w("vit.embeddings.cls_token")];
+    for (let p = 0; p < across * across; p++) {
+      const values: number[] = [];
+      for (let ch = 0; ch < channels; ch++)
+        for (let i = 0; i < size; i++)
+          for (let j = 0; j < size; j++)
+            values.push(image[(ch * side + Math.floor(p / across) * size + i) * side + (p % across) * size + j]!);
+      rows.push(dense("vit.embeddings.patch_embeddings.projection", Float64Array.from(values), width));
+    }
+    const places = w("vit.embeddings.position_embeddings");
+    let h = rows.map((row, i) => plus(row, places.slice(i * width, (i + 1) * width)));
+    for (let l = 0; l < num(c, "num_hidden_layers"); l++) {
+      const at = `vit.encoder.layer.${l}`;
+      const ln = (name: string, v: Row) => layer(v, w(`${at}.${name}.weight`), w(`${at}.${name}.bias`), eps);
+      const n = h.map((v) => ln("layernorm_before", v));
+      const [q, k, v] = ["query", "key", "value"].map((name) =>
+        n.map((r) => dense(`${at}.attention.attention.${name}`, r, width)),
+      );
+      const mixed = attend(q!, k!, v!, heads, heads, false);
+      h = h.map((r, i) => plus(r, dense(`${at}.attention.output.dense`, mixed[i]!, width)));
+      h = h.map((r) => {
+        const inner = dense(`${at}.intermediate.dense`, ln("layernorm_after", r), num(c, "intermediate_size")).map(
+          gelu,
+        );
+        return plus(r, dense(`${at}.output.dense`, inner, width));
+      });
+    }
+    return dense(
+      "classifier",
+      layer(h[0]!, w("vit.layernorm.weight"), w("vit.layernorm.bias"), eps),
+      num(c, "num_labels"),
+    );
+  });
+}
+
+function mlp(c: Json, w: (name: string) => Float64Array, { x }: ExampleBatch): Row[] {
+  const sizes = c.hidden_sizes as number[];
+  return x.map((values) => {
+    let h: Row = Float64Array.from(values);
+    for (const [i, n] of sizes.entries())
+      h = matvec(w(`layers.${i}.weight`), h, n, w(`layers.${i}.bias`)).map((v) => Math.max(v, 0));
+    return matvec(w("classifier.weight"), h, num(c, "num_labels"), w("classifier.bias"));
+  });
+}
+
+const nllOf = (logits: Row, target: number): number => {
+  const most = logits.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+  return most + Math.log(logits.reduce((a, b) => a + Math.exp(b - most), 0)) - logits[target]!;
+};
+
+const reader = (weights: Weights) => (name: string) => {
+  const found = weights.get(name);
+  if (!found) throw new Error(`no ${name}`);
+  return found;
+};
+
+/** Logits, (rows * tokens, V) or (rows, classes), flat. */
+export function referenceLogits(
+  c: Json,
+  weights: Weights,
+  batch: TextBatch | ExampleBatch,
+  feedForward: FeedForward = denseMlp,
+): Float64Array {
+  const w = reader(weights);
+  const rows =
+    "ids" in batch
+      ? decoder(c, w, batch, feedForward).flat()
+      : c.model_type === "vit"
+        ? vit(c, w, batch)
+        : mlp(c, w, batch);
+  return Float64Array.from(rows.flatMap((row) => [...row]));
+}
+
+/** Mean next-token loss of all tokens, or mean loss of the labels. */
+export function referenceLoss(
+  c: Json,
+  weights: Weights,
+  batch: (TextBatch | ExampleBatch) & { labels?: readonly number[] },
+  feedForward: FeedForward = denseMlp,
+): number {
+  const w = reader(weights);
+  if ("ids" in batch) {
+    const losses = decoder(c, w, batch, feedForward).flatMap((row, b) =>
+      row.slice(0, -1).map((logits, i) => nllOf(logits, batch.ids[b]![i + 1]!)),
+    );
+    return losses.reduce((a, b) => a + b, 0) / losses.length;
+  }
+  const rows = c.model_type === "vit" ? vit(c, w, batch) : mlp(c, w, batch);
+  return rows.reduce((sum, logits, i) => sum + nllOf(logits, batch.labels![i]!), 0) / rows.length;
+}
