@@ -9,7 +9,7 @@ import { inOrder, permutation } from "./shuffle.ts";
 
 export interface GroupReference {
   readonly name: string;
-  /** A JSONL file, or "-" for stdin. */
+  /** A JSONL or Parquet file, or "-" for stdin. */
   readonly path: string;
 }
 
@@ -37,7 +37,8 @@ export function parseGroups(values: readonly string[]): GroupReference[] {
   return groups;
 }
 
-const nameOf = (file: string): string => (file === "-" ? "stdin" : path.basename(file).replace(/\.jsonl?$/, ""));
+const nameOf = (file: string): string =>
+  file === "-" ? "stdin" : path.basename(file).replace(/\.(jsonl?|parquet)$/, "");
 
 /**
  * The rows of one group in the order in which they are drawn: every row once, then every row once more in another order.

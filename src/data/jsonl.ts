@@ -1,5 +1,5 @@
 /**
- * Rows from JSONL files and pipes, one at a time, in memory bounded by the longest row.
+ * Rows from JSONL files and pipes, one at a time, in memory bounded by the longest row; Parquet files are handed to parquet.ts.
  *
  * A line ends in LF or CR LF. Empty lines are passed over, a byte order mark at the start too. Every message names file and
  * line, because a data set of a million rows has one bad one.
@@ -43,6 +43,11 @@ export async function* readRows(ref: string, options: ReadOptions = {}): AsyncGe
   const fd = piped ? (options.stdin ?? 0) : await open(ref);
   let rows = 0;
   try {
+    if (!piped && isParquet(fd)) {
+      const { readParquet } = await import("./parquet.ts");
+      yield* readParquet(ref);
+      return;
+    }
     for await (const { bytes, line } of readLines(fd, what, options)) {
       const place = `${what}:${line}`;
       const text = decodeText(bytes, place);
@@ -56,6 +61,13 @@ export async function* readRows(ref: string, options: ReadOptions = {}): AsyncGe
   if (rows === 0 && piped)
     throw new UserError("stdin was empty", "the command before the pipe failed; its message is above");
   if (rows === 0) throw new UserError(`${what} holds no rows`, "expected JSONL: one object a line");
+}
+
+/** Whether a file that can be read from any place begins as Parquet does. */
+function isParquet(fd: number): boolean {
+  if (!fs.fstatSync(fd).isFile()) return false;
+  const start = new Uint8Array(4);
+  return fs.readSync(fd, start, 0, 4, 0) === 4 && String.fromCharCode(...start) === "PAR1";
 }
 
 function open(ref: string): Promise<number> {

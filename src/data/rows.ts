@@ -192,5 +192,17 @@ function exampleOf(row: JsonObject, key: "x" | "image", place: string) {
     for (const item of level) fill(item, depth + 1);
   };
   fill(row[key], 0);
-  return { x, shape, label };
+  return key === "x" ? { x, shape, label } : { ...channelsFirst(x, shape), label };
+}
+
+/** An image (H, W) or (H, W, C) as models take it: (C, H, W). */
+function channelsFirst(
+  x: Float32Array,
+  [h = 0, w = 0, c = 1]: readonly number[],
+): { x: Float32Array; shape: number[] } {
+  const turned = new Float32Array(x.length);
+  for (let channel = 0; channel < c; channel++) {
+    for (let i = 0; i < h * w; i++) turned[channel * h * w + i] = x[i * c + channel]!;
+  }
+  return { x: turned, shape: [c, h, w] };
 }

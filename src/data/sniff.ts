@@ -10,7 +10,7 @@ const KINDS: [start: string, kind: string, hint: string][] = [
   ["\x1f\x8b", "a gzip file", "unpack it first: gunzip"],
   ["\x28\xb5\x2f\xfd", "a zstd file", "unpack it first: unzstd"],
   ["PK\x03\x04", "a zip file", "unpack it first: unzip"],
-  ["PAR1", "a Parquet file", "Parquet is not read yet; write its rows as JSONL, one object a line"],
+  ["PAR1", "a Parquet file", "Parquet is read from its end: give it as a file, not through a pipe"],
   ["GGUF", "a GGUF file", "a model goes where checkpoints go, not into the data"],
   ["ARROW1", "an Arrow file", "write its rows as JSONL, one object a line"],
   ["\xff\xfe", "UTF-16 text", "save it as UTF-8"],

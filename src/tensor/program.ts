@@ -18,8 +18,14 @@ const COPY_DST = 0x08;
 
 /** What ops may know of an open GPU. */
 export function profileOf(gpu: Gpu): AdapterProfile {
-  const { subgroupSize, type } = gpu.adapter;
-  return { subgroupSize, software: type === "cpu", discrete: type === "discrete" };
+  const { subgroupSize, type, limits } = gpu.adapter;
+  const most = limits.maxStorageBufferBindingSize;
+  return {
+    subgroupSize,
+    software: type === "cpu",
+    discrete: type === "discrete",
+    ...(most ? { maxBinding: most } : {}),
+  };
 }
 
 interface DynamicSlot {

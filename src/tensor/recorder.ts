@@ -45,6 +45,8 @@ export interface AdapterProfile {
   /** A driver that computes on the CPU. */
   readonly software: boolean;
   readonly discrete?: boolean;
+  /** Most bytes that a kernel may bind as one tensor. */
+  readonly maxBinding?: number;
 }
 
 /** Name of the dynamic value that is 0 in the first micro-batch of a step and 1 in the others. */

@@ -322,7 +322,9 @@ function checkLabels(
         `${place}: label ${label}, but the model has ${classes} classes`,
         "set num_labels in config.json",
       );
-    if (shape && found.reduce((a, b) => a * b, 1) !== shape.reduce((a, b) => a * b, 1))
+    const size = shape?.reduce((p, q) => p * q, 1);
+    const fits = shape === undefined || found.join() === shape.join() || (found.length === 1 && found[0] === size);
+    if (!fits)
       throw new UserError(`${place}: the example is (${found.join(", ")}); the model takes (${shape.join(", ")})`);
   }
 }

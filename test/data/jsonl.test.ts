@@ -41,7 +41,6 @@ test("passes over a byte order mark", async () => {
 
 const kinds: [string, string | Uint8Array, string][] = [
   ["gzip", gzipSync('{"text":"a"}'), "is a gzip file; expected JSONL"],
-  ["Parquet", "PAR1\x15\x04", "is a Parquet file; expected JSONL"],
   ["safetensors", Uint8Array.of(2, 0, 0, 0, 0, 0, 0, 0, 0x7b, 0x7d), "is a safetensors file; expected JSONL"],
   ["GGUF", "GGUF\x03\0\0\0", "is a GGUF file; expected JSONL"],
   ["a JSON array", '\n [{"text":"a"}]', "is a JSON array; expected JSONL"],

@@ -78,9 +78,10 @@ test("reads every form and keeps other keys", () => {
     ], // one row of three pixels of two channels
   ];
   expect(parseRow({ image, label: 0 }, "r:1")).toMatchObject({
-    x: Float32Array.of(1, 2, 3, 4, 5, 6),
-    shape: [1, 3, 2],
+    x: Float32Array.of(1, 3, 5, 2, 4, 6), // channel by channel, as models take it
+    shape: [2, 1, 3],
   });
+  expect(parseRow({ image: [[7, 8]], label: 0 }, "r:1")).toMatchObject({ shape: [1, 1, 2] });
 });
 
 test("a key named __proto__ stays a key", () => {

@@ -135,7 +135,7 @@ function decoder(c: Json, w: (name: string) => Float64Array, { ids }: TextBatch,
   const f = frequencies(c, d);
   const table = w("model.embed_tokens.weight");
   return ids.map((row) => {
-    let x = row.map((id) => table.slice(id * width, (id + 1) * width));
+    let x: Row[] = row.map((id) => table.slice(id * width, (id + 1) * width));
     for (let l = 0; l < num(c, "num_hidden_layers"); l++) {
       const prefix = `model.layers.${l}`;
       const at = `${prefix}.self_attn`;
@@ -197,7 +197,7 @@ function vit(c: Json, w: (name: string) => Float64Array, { x }: ExampleBatch): R
       rows.push(dense("vit.embeddings.patch_embeddings.projection", Float64Array.from(values), width));
     }
     const places = w("vit.embeddings.position_embeddings");
-    let h = rows.map((row, i) => plus(row, places.slice(i * width, (i + 1) * width)));
+    let h: Row[] = rows.map((row, i) => plus(row, places.slice(i * width, (i + 1) * width)));
     for (let l = 0; l < num(c, "num_hidden_layers"); l++) {
       const at = `vit.encoder.layer.${l}`;
       const ln = (name: string, v: Row) => layer(v, w(`${at}.${name}.weight`), w(`${at}.${name}.bias`), eps);

@@ -148,6 +148,9 @@ const worst = (
 
 const seen = new Map<string, OpErrors>();
 
+/** How a real GPU's kernels are chosen, whatever the adapter: for running them on a software driver. */
+export const hardware: AdapterProfile = { subgroupSize: 0, software: false, discrete: true };
+
 /** Compares an op with its float64 reference, and its gradients with central differences of the reference. Throws when off. */
 export async function checkOp(gpu: Gpu, name: string, check: OpCheck): Promise<OpErrors> {
   const { inputs, build, reference, forward = 2e-6, backward = 5e-6, entries = 24, step, profile, values } = check;

@@ -2,7 +2,7 @@
 //
 //   logits  (N, V)  f32
 //   targets (N)     i32  negative: zeros
-//   lse     (N)     f32
+//   lse     (N, 2)  f32  as wgsl/loss/cross-entropy.wgsl left it
 //   d_nll   (N)     f32
 //   dx      (N, V)  f32  out, or in and out: added with `accumulate` 1
 //
@@ -34,7 +34,9 @@ fn cross_entropy_gradient(
     let target_id = targets[row];
     var d = 0.0;
     if (target_id >= 0 && u32(target_id) < params.v) {
-      d = exact_exp(logits[i] - lse[row]) * (1.0 + 2.0 * params.z * lse[row]) - even;
+      let most = lse[2u * row];
+      let log_sum = lse[2u * row + 1u];
+      d = exact_exp((logits[i] - most) - log_sum) * (1.0 + 2.0 * params.z * (most + log_sum)) - even;
       if (i % params.v == u32(target_id)) { d -= 1.0 - params.smoothing; }
       d *= d_nll[row];
     }

@@ -3,14 +3,14 @@
 //   logits  (N, V)  f32
 //   targets (N)     i32  negative: the row does not count and gives 0
 //   nll     (N)     f32  out: (1 - smoothing) (lse - x_target) + smoothing (lse - mean x) + z lse^2
-//   lse     (N)     f32  out: log of the sum of the exponentials
+//   lse     (N, 2)  f32  out: the largest logit, and the log of the sum of exponentials beyond it; apart, because their sum rounded
+//                        would put the gradient of large logits off
 //   argmax  (N)     u32  out, only with `score`: the lowest index of the largest logit
 //   confidence (N)  f32  out, only with `score`: its probability
 //
-// One workgroup a row, two passes over it: the largest, then the sum. Checked against f64 in test/tensor/ops/cross-entropy.test.ts.
+// One workgroup a row, or with `serial` one lane, two passes over it: the largest, then the sum. Checked against f64 in test/tensor/ops/cross-entropy.test.ts.
 
-import package::lib::row::{row_sum, row_max};
-import package::lib::grid::span_of;
+import package::lib::row::{row_sum, row_max, row_of, row_first, row_step, row_leads};
 import package::lib::exact::exact_exp;
 
 struct Params { n: u32, v: u32, smoothing: f32, z: f32 }
@@ -29,33 +29,36 @@ fn cross_entropy(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
 ) {
-  let row = span_of(group, groups);
+  let row = row_of(lane, group, groups);
   let used = row < params.n;
   let start = select(0u, row * params.v, used);
   var most = -3.4e38;
-  for (var i = lane; i < params.v; i += 64u) { most = max(most, logits[start + i]); }
+  for (var i = row_first(lane); i < params.v; i += row_step) { most = max(most, logits[start + i]); }
   most = row_max(most, lane);
   var sum = 0.0;
-  var level = 0.0;
-  for (var i = lane; i < params.v; i += 64u) {
+  var level = 0.0; // mean of the logits; not looked at without smoothing, since masked ones are infinite
+  for (var i = row_first(lane); i < params.v; i += row_step) {
     let x = logits[start + i];
     sum += exact_exp(x - most);
-    level += x - most;
+    if (params.smoothing > 0.0) { level += x - most; }
   }
   sum = row_sum(sum, lane);
   level = row_sum(level, lane) / f32(params.v);
   @if(score) var best = 4294967295.0;
-  @if(score) for (var i = lane; i < params.v; i += 64u) { if (logits[start + i] == most) { best = min(best, f32(i)); } }
+  @if(score) for (var i = row_first(lane); i < params.v; i += row_step) { if (logits[start + i] == most) { best = min(best, f32(i)); } }
   @if(score) best = -row_max(-best, lane);
-  if (lane != 0u || !used) { return; }
+  if (!row_leads(lane) || !used) { return; }
   let log_sum = log(sum);
   let whole = most + log_sum;
-  lse[row] = whole;
+  lse[2u * row] = most;
+  lse[2u * row + 1u] = log_sum;
   let target_id = targets[row];
   var loss = 0.0;
   if (target_id >= 0 && u32(target_id) < params.v) {
     let x = logits[start + u32(target_id)] - most;
-    loss = (log_sum - x) + params.smoothing * (x - level) + params.z * whole * whole;
+    loss = log_sum - x;
+    if (params.smoothing > 0.0) { loss += params.smoothing * (x - level); }
+    if (params.z > 0.0) { loss += params.z * whole * whole; }
   }
   nll[row] = loss;
   @if(score) argmax[row] = u32(best);

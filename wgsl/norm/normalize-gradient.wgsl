@@ -6,10 +6,9 @@
 //   saved  (N * C / W)  f32  as wgsl/norm/normalize.wgsl left it
 //   dx     (N, C)       f32  out, or in and out: added with `accumulate` 1
 //
-// One workgroup a group. Checked against finite differences in test/tensor/ops/norm.test.ts.
+// One workgroup a group, or with `serial` one lane. Checked against finite differences in test/tensor/ops/norm.test.ts.
 
-import package::lib::row::row_sum;
-import package::lib::grid::span_of;
+import package::lib::row::{row_sum, row_of, row_first, row_step, row_leads};
 
 struct Params { n: u32, w: u32, accumulate: u32 }
 
@@ -26,7 +25,7 @@ fn normalize_gradient(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
 ) {
-  let row = span_of(group, groups);
+  let row = row_of(lane, group, groups);
   let used = row < params.n;
   let start = row * params.w;
   var r = 0.0;
@@ -36,7 +35,7 @@ fn normalize_gradient(
   var along = 0.0;
   var level = 0.0;
   if (used) {
-    for (var i = lane; i < params.w; i += 64u) {
+    for (var i = row_first(lane); i < params.w; i += row_step) {
       let g = dy[start + i] * weight[i];
       along += g * (x[start + i] - mean) * r;
       level += g;
@@ -46,7 +45,7 @@ fn normalize_gradient(
   @if(layer) level = row_sum(level, lane) / f32(params.w);
   @if(!layer) level = 0.0;
   if (!used) { return; }
-  for (var i = lane; i < params.w; i += 64u) {
+  for (var i = row_first(lane); i < params.w; i += row_step) {
     let d = r * (dy[start + i] * weight[i] - (x[start + i] - mean) * r * along - level);
     if (params.accumulate == 0u) { dx[start + i] = d; } else { dx[start + i] += d; }
   }

@@ -6,10 +6,9 @@
 //   y      (N, C)        f32  out
 //   saved  (N * C / W)   f32  out: 1 / sqrt(...) of each group; with `layer` followed by the means
 //
-// One workgroup a group. Checked against f64 in test/tensor/ops/norm.test.ts.
+// One workgroup a group, or with `serial` one lane. Checked against f64 in test/tensor/ops/norm.test.ts.
 
-import package::lib::row::row_sum;
-import package::lib::grid::span_of;
+import package::lib::row::{row_sum, row_of, row_first, row_step, row_leads};
 
 struct Params { n: u32, w: u32, eps: f32 } // n groups of w values
 
@@ -26,23 +25,23 @@ fn normalize(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
 ) {
-  let row = min(span_of(group, groups), params.n - 1u); // surplus workgroups repeat the last one
+  let row = min(row_of(lane, group, groups), params.n - 1u); // surplus workgroups repeat the last one
   let start = row * params.w;
   var mean = 0.0;
-  @if(layer) for (var i = lane; i < params.w; i += 64u) { mean += x[start + i]; }
+  @if(layer) for (var i = row_first(lane); i < params.w; i += row_step) { mean += x[start + i]; }
   @if(layer) mean = row_sum(mean, lane) / f32(params.w);
   var square = 0.0;
-  for (var i = lane; i < params.w; i += 64u) {
+  for (var i = row_first(lane); i < params.w; i += row_step) {
     let d = x[start + i] - mean;
     square += d * d;
   }
   let variance = row_sum(square, lane) / f32(params.w) + params.eps;
   let r = 1.0 / sqrt(variance);
-  if (lane == 0u) {
+  if (row_leads(lane)) {
     saved[row] = r;
     @if(layer) saved[params.n + row] = mean;
   }
-  for (var i = lane; i < params.w; i += 64u) {
+  for (var i = row_first(lane); i < params.w; i += row_step) {
     var v = (x[start + i] - mean) * r * weight[i];
     @if(bias) v += bias[i];
     y[start + i] = v;

@@ -3,10 +3,9 @@
 //   x    (N, C)  f32
 //   sums (N)     f32  out, or in and out: with `accumulate` 1 added
 //
-// One workgroup a row. Checked against f64 in test/tensor/ops/reduce.test.ts.
+// One workgroup a row, or with `serial` one lane. Checked against f64 in test/tensor/ops/reduce.test.ts.
 
-import package::lib::row::row_sum;
-import package::lib::grid::span_of;
+import package::lib::row::{row_sum, row_of, row_first, row_step, row_leads};
 
 struct Params { n: u32, c: u32, scale: f32, accumulate: u32 }
 
@@ -20,13 +19,13 @@ fn row_sums(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
 ) {
-  let row = span_of(group, groups);
+  let row = row_of(lane, group, groups);
   var sum = 0.0;
   if (row < params.n) {
-    for (var i = lane; i < params.c; i += 64u) { sum += x[row * params.c + i]; }
+    for (var i = row_first(lane); i < params.c; i += row_step) { sum += x[row * params.c + i]; }
   }
   var total = params.scale * row_sum(sum, lane);
-  if (lane != 0u || row >= params.n) { return; }
+  if (!row_leads(lane) || row >= params.n) { return; }
   if (params.accumulate == 1u) { total += sums[row]; }
   sums[row] = total;
 }

@@ -6,6 +6,7 @@
  */
 import type { Recorder } from "../recorder.ts";
 import { rowsOf, showShape, type Tensor } from "../tensor.ts";
+import { attentionByMatrix, suitsMatrix } from "./attention-matrix.ts";
 
 export interface AttentionOptions {
   readonly batch: number;
@@ -48,6 +49,7 @@ export function attention(rec: Recorder, q: Tensor, k: Tensor, v: Tensor, option
         `attention: ${x.label} ${showShape(x.shape)} for ${kvHeads} key heads of ${d} and ${rows} queries`,
       );
   }
+  if (suitsMatrix(rec, batch, heads, t)) return attentionByMatrix(rec, q, k, v, t, options);
   const flags = [...headFlags(rec, d), ...(segments ? ["segments"] : [])];
   const bound: Record<string, Tensor> = segments ? { segments } : {};
   const common = { t, heads, group: heads / kvHeads, d, causal: causal ? 1 : 0, window, scale };

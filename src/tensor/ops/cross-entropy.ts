@@ -1,7 +1,7 @@
 /** Cross-entropy of logits with a loss per row, so that any weighting of tokens and any loss of sequence likelihoods builds on it. */
 import { type Recorder, spans } from "../recorder.ts";
 import { rowsOf, showShape, sizeOf, type Tensor } from "../tensor.ts";
-import { rowGroups } from "./reduce.ts";
+import { rowWork } from "./reduce.ts";
 
 export interface CrossEntropyOptions {
   /** Share of the target that is spread evenly over all outputs (arXiv:1512.00567). */
@@ -21,12 +21,12 @@ export function crossEntropy(
   const { rows: n, width: v } = rowsOf(logits);
   if (sizeOf(targets.shape) !== n) throw new RangeError(`${n} rows of logits for ${showShape(targets.shape)} targets`);
   const nll = rec.result([n], [logits], "cross-entropy");
-  const lse = rec.scratch([n], "log sums of logits");
+  const lse = rec.scratch([n, 2], "log sums of logits");
   rec.step({
     kernel: "loss/cross-entropy",
     bind: { logits, targets, nll, lse },
     params: { n, v, smoothing, z },
-    groups: rowGroups(n),
+    ...rowWork(rec, n, v),
   });
   rec.onBackward(nll, (d_nll) => {
     const { into, accumulate } = rec.gradient(logits);
@@ -43,18 +43,17 @@ export function crossEntropy(
 /** Per row: the loss, the most likely output (the lowest of equals) and its probability. Forward only. */
 export function scoreTokens(rec: Recorder, logits: Tensor, targets: Tensor) {
   const { rows: n, width: v } = rowsOf(logits);
-  const [nll, lse, confidence] = ["nll", "lse", "confidence"].map((name) => rec.scratch([n], name)) as [
-    Tensor,
-    Tensor,
-    Tensor,
-  ];
+  const nll = rec.scratch([n], "nll");
+  const confidence = rec.scratch([n], "confidence");
+  const lse = rec.scratch([n, 2], "log sums of logits");
   const argmax = rec.scratch([n], "argmax", "u32");
+  const work = rowWork(rec, n, v);
   rec.step({
     kernel: "loss/cross-entropy",
-    flags: ["score"],
+    flags: ["score", ...work.flags],
     bind: { logits, targets, nll, lse, argmax, confidence },
     params: { n, v, smoothing: 0, z: 0 },
-    groups: rowGroups(n),
+    groups: work.groups,
   });
-  return { nll, argmax, confidence, lse };
+  return { nll, argmax, confidence };
 }

@@ -27,7 +27,7 @@ export interface ChunkedHead {
 
 /** Losses of all rows (N). With more than one chunk the logits are computed anew on the way back. */
 export function chunkedHead(rec: Recorder, { hidden, head, width, along, loss, budget }: ChunkedHead): Tensor {
-  const rows = chunkRows(width, undefined, budget);
+  const rows = chunkRows(width, rec.profile.maxBinding, budget);
   const parts = rec.split(hidden, rows);
   if (parts.length === 1) return loss(head(hidden), along);
   const cut = along.map((x) => rec.split(x, rows));

@@ -4,7 +4,7 @@
  */
 import type { Recorder } from "../recorder.ts";
 import { expectShape, showShape, sizeOf, type Tensor } from "../tensor.ts";
-import { columnSums, rowGroups } from "./reduce.ts";
+import { columnSums, rowWork } from "./reduce.ts";
 
 const BLOCK = 128; // groups of values per partial sum of a weight's gradient
 
@@ -26,12 +26,13 @@ function normalize(rec: Recorder, { x, weight, bias, eps, layer }: Normed): Tens
   const y = rec.result(x.shape, [x, weight, ...(bias ? [bias] : [])], weight.label);
   const saved = rec.scratch([layer ? 2 * n : n], `scales of ${weight.label}`);
   const form = layer ? ["layer"] : [];
+  const work = rowWork(rec, n, w);
   rec.step({
     kernel: "norm/normalize",
-    flags: [...form, ...(bias ? ["bias"] : [])],
+    flags: [...form, ...(bias ? ["bias"] : []), ...work.flags],
     bind: { x, weight, ...(bias ? { bias } : {}), y, saved },
     params: { n, w, eps },
-    groups: rowGroups(n),
+    groups: work.groups,
   });
   rec.onBackward(y, (dy) => {
     if (bias?.needsGrad) columnSums(rec, rec.reshape(dy, [n, w]), rec.gradient(bias));
@@ -51,10 +52,10 @@ function normalize(rec: Recorder, { x, weight, bias, eps, layer }: Normed): Tens
       const { into, accumulate } = rec.gradient(x);
       rec.step({
         kernel: "norm/normalize-gradient",
-        flags: form,
+        flags: [...form, ...work.flags],
         bind: { dy, x, weight, saved, dx: into },
         params: { n, w, accumulate },
-        groups: rowGroups(n),
+        groups: work.groups,
       });
     }
   });

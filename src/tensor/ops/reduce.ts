@@ -90,10 +90,24 @@ export function rowSum(rec: Recorder, x: Tensor, scale = 1): Tensor {
     kernel: "reduce/row-sums",
     bind: { x, sums: y },
     params: { n, c, scale, accumulate: 0 },
-    groups: rowGroups(n),
+    ...rowWork(rec, n, c),
   });
   rec.onBackward(y, (dy) => spread(rec, dy, rec.gradient(x), c, scale));
   return y;
+}
+
+/** Longest row that one lane sums alone: its f32 sum has no tree to keep it accurate. */
+const SERIAL_WIDTH = 2048;
+
+/** Flags and workgroups of a kernel of wgsl/lib/row.wgsl over `rows` rows: one workgroup each, on software drivers one lane. */
+export function rowWork(
+  { profile }: Recorder,
+  rows: number,
+  width: number,
+): { flags: string[]; groups: [number, number] } {
+  return profile.software && width <= SERIAL_WIDTH
+    ? { flags: ["serial"], groups: rowGroups(Math.ceil(rows / 64)) }
+    : { flags: [], groups: rowGroups(rows) };
 }
 
 /** Workgroups for a kernel that takes one row each, folded over y. */

@@ -5,10 +5,16 @@ import { linear } from "../../../src/tensor/ops/linear.ts";
 import { Program, profileOf } from "../../../src/tensor/program.ts";
 import { Recorder } from "../../../src/tensor/recorder.ts";
 import { sharedGpu } from "../../support/gpu.ts";
-import { checkOp, runOp } from "../../support/program.ts";
+import { checkOp as check, hardware, type OpCheck, runOp } from "../../support/program.ts";
 import { normals } from "../../support/random.ts";
 
 const gpu = await sharedGpu();
+
+/** With the kernels of this adapter, and with those of a real GPU. */
+async function checkOp(on: typeof gpu, name: string, op: OpCheck): Promise<void> {
+  await check(on, name, op);
+  await check(on, name, { ...op, profile: hardware });
+}
 
 function reference(x: Float64Array, targets: Int32Array, v: number, smoothing: number, z: number): Float64Array {
   return Float64Array.from(targets, (target, row) => {
@@ -55,6 +61,19 @@ test("large logits keep their loss", async () => {
   });
   expect(outputs.y![0]).toBe(1e4);
   expect(outputs.y![1]! / (2 * Math.exp(-30))).toBeLessThan(1.1e6); // f32 cannot tell 1 + 2e-13 from 1
+});
+
+test("large and masked logits keep their gradient", async () => {
+  const { outputs, gradients } = await runOp(gpu, {
+    inputs: {
+      x: { shape: [2, 3], data: Float32Array.of(1e4, 1e4, Number.NEGATIVE_INFINITY, 3, -3.4e38, 3), grad: true },
+      t: { shape: [2], data: Int32Array.of(1, 0), dtype: "i32" },
+    },
+    build: (rec, { x, t }) => crossEntropy(rec, x!, t!),
+    seeds: { y: Float32Array.of(1, 1) },
+  });
+  expect([...outputs.y!]).toEqual([expect.closeTo(Math.LN2, 6), expect.closeTo(Math.LN2, 6)]);
+  expect([...gradients.x!]).toEqual([0.5, -0.5, 0, -0.5, 0, 0.5].map((d) => expect.closeTo(d, 6)));
 });
 
 test("the most likely output is the lowest of equals, with its probability", async () => {

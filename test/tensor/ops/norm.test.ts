@@ -1,10 +1,16 @@
 import { describe, test } from "bun:test";
 import { layerNorm, rmsNorm } from "../../../src/tensor/ops/norm.ts";
 import { sharedGpu } from "../../support/gpu.ts";
-import { checkOp } from "../../support/program.ts";
+import { checkOp as check, hardware, type OpCheck } from "../../support/program.ts";
 import { normals } from "../../support/random.ts";
 
 const gpu = await sharedGpu();
+
+/** With the kernels of this adapter, and with those of a real GPU. */
+async function checkOp(on: typeof gpu, name: string, op: OpCheck): Promise<void> {
+  await check(on, name, op);
+  await check(on, name, { ...op, profile: hardware });
+}
 const EPS = 1e-5;
 const SHAPES = [
   [1, 5],

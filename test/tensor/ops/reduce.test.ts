@@ -1,10 +1,16 @@
 import { test } from "bun:test";
 import { columnSums, dot, mean, rowSum, sum } from "../../../src/tensor/ops/reduce.ts";
 import { sharedGpu } from "../../support/gpu.ts";
-import { checkOp } from "../../support/program.ts";
+import { checkOp as check, hardware, type OpCheck } from "../../support/program.ts";
 import { normals } from "../../support/random.ts";
 
 const gpu = await sharedGpu();
+
+/** With the kernels of this adapter, and with those of a real GPU. */
+async function checkOp(on: typeof gpu, name: string, op: OpCheck): Promise<void> {
+  await check(on, name, op);
+  await check(on, name, { ...op, profile: hardware });
+}
 
 test.each([1, 3, 255, 257, 40_001])("sum, mean and inner product of %d values", async (n) => {
   const x = { shape: [n], data: normals(1, n).map((v) => v + 1) };

@@ -1,0 +1,78 @@
+/** What mixtures of experts share: their sizes, their tensors, and the feed-forward network that a router spreads over them. */
+import { UserError } from "../errors.ts";
+import { swiglu } from "../tensor/ops/activation.ts";
+import { combine, dispatch, groupedLinear, route } from "../tensor/ops/moe.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import type { Net, ParameterSpec } from "./architecture.ts";
+import { type DecoderConfig, linearSpecs } from "./decoder.ts";
+
+export interface ExpertsConfig {
+  readonly experts: number;
+  /** Experts of every token. */
+  readonly perToken: number;
+  /** Width between the matrices of an expert. */
+  readonly expertInner: number;
+  /** Divide the weights of a token's experts by their sum. */
+  readonly normalize: boolean;
+}
+
+export type SparseConfig = DecoderConfig & ExpertsConfig;
+
+/** Where a layer's router and experts are, below `model.layers.N`. */
+export interface ExpertNames {
+  /** Module of router and experts. */
+  readonly module: string;
+  readonly gate: string;
+  readonly up: string;
+  readonly down: string;
+}
+
+/** Throws UserError when tokens ask for more experts than there are. */
+export function expectExperts<C extends ExpertsConfig>(config: C, where: string): C {
+  const { experts, perToken } = config;
+  if (perToken > experts)
+    throw new UserError(
+      `${where}: num_experts_per_tok is ${perToken}, and there are ${experts} experts`,
+      "compare it with the model's page",
+    );
+  return config;
+}
+
+/** Router, and each of an expert's three matrices as a stack over the experts. */
+export function expertSpecs(c: SparseConfig, prefix: string, { module, gate, up, down }: ExpertNames): ParameterSpec[] {
+  const at = `${prefix}.${module}`;
+  const stack = (name: string, out: number, into: number): ParameterSpec => ({
+    name: `${at}.experts.${name}`,
+    shape: [c.experts, out, into],
+    init: { std: c.std },
+    parts: Array.from({ length: c.experts }, (_, e) => `${at}.experts.${e}.${name}.weight`),
+  });
+  return [
+    ...linearSpecs(`${at}.gate`, c.experts, c.width, c.std, false),
+    stack(gate, c.expertInner, c.width),
+    stack(up, c.expertInner, c.width),
+    stack(down, c.width, c.expertInner),
+  ];
+}
+
+/**
+ * add + sum over each token's experts of weight * down(silu(gate(h)) * up(h)). (N, C) -> (N, C). Notes the router's logits
+ * (N, E) as `router.<layer>`.
+ */
+export function sparseMlp(
+  net: Net,
+  c: SparseConfig,
+  { prefix, layer, names }: { readonly prefix: string; readonly layer: number; readonly names: ExpertNames },
+  h: Tensor,
+  add: Tensor,
+): Tensor {
+  const { rec } = net;
+  const at = `${prefix}.${names.module}`;
+  const logits = net.linear(h, `${at}.gate`); // (N, E)
+  net.note(`router.${layer}`, logits);
+  const { weights, plan } = route(rec, logits, { k: c.perToken, normalize: c.normalize });
+  const rows = dispatch(rec, h, plan); // (N * k, C)
+  const through = (x: Tensor, name: string) => groupedLinear(rec, x, net.weight(`${at}.experts.${name}`), plan);
+  const inner = swiglu(rec, through(rows, names.gate), through(rows, names.up)); // (N * k, inner)
+  return combine(rec, through(inner, names.down), weights, plan, { add });
+}

@@ -1,0 +1,68 @@
+import { afterAll, expect, test } from "bun:test";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type ColumnSource, parquetWriteBuffer } from "hyparquet-writer";
+import { type LocatedRow, readRows } from "../../src/data/jsonl.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "ingot-parquet-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+function write(name: string, columnData: ColumnSource[], rowGroupSize?: number): string {
+  const file = join(folder, name);
+  writeFileSync(file, new Uint8Array(parquetWriteBuffer({ columnData, ...(rowGroupSize ? { rowGroupSize } : {}) })));
+  return file;
+}
+
+async function rowsOf(file: string): Promise<LocatedRow[]> {
+  const rows: LocatedRow[] = [];
+  for await (const row of readRows(file)) rows.push(row);
+  return rows;
+}
+
+test("texts, over several row groups, with other columns kept", async () => {
+  const file = write(
+    "text.parquet",
+    [
+      { name: "text", data: ["a", "b", "ü"], type: "STRING" },
+      { name: "n", data: [1, 2, 3], type: "INT32" },
+    ],
+    2,
+  );
+  const rows = await rowsOf(file);
+  expect(rows.map(({ row }) => row.form === "text" && row.text)).toEqual(["a", "b", "ü"]);
+  expect(rows[2]).toMatchObject({ place: `${file}: row 3`, row: { extra: { n: 3 } } });
+});
+
+test("prompt and completion", async () => {
+  const file = write("pairs.parquet", [
+    { name: "prompt", data: ["1+1="], type: "STRING" },
+    { name: "completion", data: ["2"], type: "STRING" },
+  ]);
+  expect((await rowsOf(file))[0]!.row).toMatchObject({ form: "completion", prompt: "1+1=", completion: "2" });
+});
+
+test("lists of 64-bit token ids become numbers, messages come as structs", async () => {
+  const ids = write("ids.parquet", [{ name: "input_ids", data: [[1, 2, 3], [4]], type: "JSON" }]);
+  expect((await rowsOf(ids)).map(({ row }) => row.form === "tokens" && [...row.inputIds])).toEqual([[1, 2, 3], [4]]);
+  const messages = [
+    [
+      { role: "user", content: "hi" },
+      { role: "assistant", content: "yes" },
+    ],
+  ];
+  const chat = write("chat.parquet", [{ name: "messages", data: messages, type: "JSON" }]);
+  expect((await rowsOf(chat))[0]!.row).toMatchObject({ form: "messages", messages: messages[0] });
+});
+
+test("a row of another form is named with its place", async () => {
+  const file = write("other.parquet", [{ name: "title", data: ["x"], type: "STRING" }]);
+  expect(rowsOf(file)).rejects.toThrow(`${file}: row 1: unknown row with the keys title`);
+});
+
+test("a file that is cut short is refused", async () => {
+  const file = write("whole.parquet", [{ name: "text", data: ["a".repeat(1000)], type: "STRING" }]);
+  const cut = join(folder, "cut.parquet");
+  writeFileSync(cut, readFileSync(file).subarray(0, 60));
+  expect(rowsOf(cut)).rejects.toThrow(`${cut} cannot be read as Parquet: `);
+});
