@@ -1,6 +1,6 @@
 /** The README's tables of methods, made from the method files; `bun src/cli/readme.ts` puts them in place. */
+import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { loadMethods, type MethodFolder } from "./methods.ts";
 
 const README = fileURLToPath(new URL("../../README.md", import.meta.url));
 
@@ -12,18 +12,40 @@ function link(cite: string): string {
   return cite === "mergekit" ? "[mergekit](https://github.com/arcee-ai/mergekit)" : cite;
 }
 
+/** Folders of src/ with a table, and what their files export. */
+const TABLES: Readonly<Record<string, string>> = {
+  merge: "method",
+  "data/tasks": "method",
+  evaluate: "metric",
+  "train/optim": "optimizer",
+  "train/schedule": "schedule",
+};
+
+interface Described {
+  readonly name: string;
+  readonly about: string;
+  readonly cite: string;
+}
+
 /** One row per method of a folder: name, what it does, source. */
-export async function methodsTable(folder: MethodFolder): Promise<string> {
-  const rows = (await loadMethods(folder)).map(({ name, about, cite }) => `| \`${name}\` | ${about} | ${link(cite)} |`);
-  return ["| method | what it does | source |", "|---|---|---|", ...rows].join("\n");
+async function methodsTable(folder: string): Promise<string> {
+  const kind = TABLES[folder]!;
+  const path = fileURLToPath(new URL(`../${folder}/`, import.meta.url));
+  const exporting = new RegExp(`^export const ${kind}\\b`, "m");
+  const files = readdirSync(path).filter(
+    (file) => file.endsWith(".ts") && exporting.test(readFileSync(path + file, "utf8")),
+  );
+  const found: Described[] = await Promise.all(files.sort().map(async (file) => (await import(path + file))[kind]));
+  const rows = found.map(({ name, about, cite }) => `| \`${name}\` | ${about} | ${link(cite)} |`);
+  return [`| ${kind} | what it does | source |`, "|---|---|---|", ...rows].join("\n");
 }
 
 const marks = (folder: string) => [`<!-- methods of ${folder} -->`, "<!-- end of methods -->"] as const;
 
 /** The README's text with its tables brought up to date. */
-export async function withTables(text: string, folders: readonly string[] = ["merge", "data/tasks"]): Promise<string> {
+export async function withTables(text: string): Promise<string> {
   let result = text;
-  for (const folder of folders) {
+  for (const folder of Object.keys(TABLES)) {
     const [begin, end] = marks(folder);
     const from = result.indexOf(begin);
     const to = result.indexOf(end, from);

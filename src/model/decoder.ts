@@ -35,6 +35,7 @@ export function decoderConfig(
   own: Pick<DecoderConfig, "bias" | "qkNorm"> & {
     readonly tied: boolean;
     readonly theta?: number;
+    readonly eps?: number;
     readonly window?: number;
   },
 ): DecoderConfig {
@@ -53,7 +54,7 @@ export function decoderConfig(
     headDim,
     vocabulary: c.count("vocab_size"),
     maxPositions,
-    eps: c.number("rms_norm_eps", 1e-6),
+    eps: c.number("rms_norm_eps", own.eps ?? 1e-6),
     tied: c.flag("tie_word_embeddings", own.tied),
     std: c.number("initializer_range", 0.02),
     rope: ropeTables({

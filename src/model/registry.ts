@@ -9,6 +9,10 @@ const FILES: Readonly<Record<string, () => Promise<{ architecture: unknown }>>> 
   qwen2: () => import("./qwen2.ts"),
   qwen3: () => import("./qwen3.ts"),
   gpt2: () => import("./gpt2.ts"),
+  mixtral: () => import("./mixtral.ts"),
+  qwen2_moe: () => import("./qwen-moe.ts"),
+  qwen3_moe: () => import("./qwen-moe.ts"),
+  olmoe: () => import("./olmoe.ts"),
   vit: () => import("./vit.ts"),
   mlp: () => import("./mlp.ts"),
 };

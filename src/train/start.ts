@@ -142,7 +142,7 @@ function modelOptions(options: StartOptions, from: Checkpoint | undefined, base:
     ? {
         rank: options.lora_rank ?? 16,
         alpha: options.lora_alpha ?? 32,
-        targets: options.lora_targets && options.lora_targets.length > 0 ? options.lora_targets : "all-linear",
+        targets: options.lora_targets?.flatMap((text) => text.split(",")) ?? "all-linear",
         rslora: options.rslora ?? false,
         dora: options.dora ?? false,
         dropout: options.lora_dropout ?? 0,

@@ -6,7 +6,7 @@ import { argmax, candidates, GREEDY, penalized } from "../../src/sample/sampling
 import { Program, profileOf } from "../../src/tensor/program.ts";
 import { Recorder } from "../../src/tensor/recorder.ts";
 import { sharedGpu } from "../support/gpu.ts";
-import { TINY_TEXT } from "../support/tiny-models.ts";
+import { TINY_EXPERTS, TINY_TEXT } from "../support/tiny-models.ts";
 
 const gpu = await sharedGpu();
 const PROMPTS = [[1, 2, 3], [7], [5, 9, 11, 13, 2, 8, 1]];
@@ -36,9 +36,11 @@ async function recomputed(model: Model, prompt: readonly number[], count: number
   return ids.slice(prompt.length);
 }
 
-describe.each(Object.keys(TINY_TEXT))("%s", (name) => {
+const ALL = { ...TINY_TEXT, ...TINY_EXPERTS };
+
+describe.each(Object.keys(ALL))("%s", (name) => {
   test("the cache changes nothing", async () => {
-    const model = await Model.fresh(gpu, TINY_TEXT[name]!, name, { seed: 5 });
+    const model = await Model.fresh(gpu, ALL[name]!, name, { seed: 5 });
     const generator = new Generator(model);
     const found = await generator.complete(PROMPTS, { ...GREEDY, maxTokens: 8, stop: [], batch: 3 });
     for (const [i, prompt] of PROMPTS.entries()) expect(found[i]).toEqual(await recomputed(model, prompt, 8));

@@ -60,3 +60,17 @@ export const TINY_EXAMPLES: Readonly<Record<string, Json>> = {
   },
   mlp: { model_type: "mlp", input_size: 7, hidden_sizes: [9, 5], num_labels: 3 },
 };
+
+/** Language models with experts. */
+export const TINY_EXPERTS: Readonly<Record<string, Json>> = {
+  mixtral: { ...decoder, model_type: "mixtral", num_local_experts: 4, num_experts_per_tok: 2 },
+  qwen2_moe: {
+    ...decoder,
+    model_type: "qwen2_moe",
+    num_experts: 5,
+    num_experts_per_tok: 2,
+    moe_intermediate_size: 12,
+    shared_expert_intermediate_size: 20,
+  },
+  olmoe: { ...decoder, model_type: "olmoe", num_experts: 3, num_experts_per_tok: 1, num_key_value_heads: 3 },
+};

@@ -1,0 +1,54 @@
+/** Mixtral: Mistral with k of E experts in place of every feed-forward network. https://arxiv.org/abs/2401.04088 */
+import type { Architecture } from "./architecture.ts";
+import { ConfigReader } from "./config.ts";
+import {
+  attentionSpecs,
+  decoderConfig,
+  decoderForward,
+  decoderHead,
+  decoderParameters,
+  decoderSizes,
+  normSpec,
+} from "./decoder.ts";
+import { expectExperts, expertSpecs, type SparseConfig, sparseMlp } from "./experts.ts";
+
+const NAMES = { module: "block_sparse_moe", gate: "w1", up: "w3", down: "w2" };
+
+export const architecture: Architecture<SparseConfig> = {
+  modelTypes: ["mixtral"],
+  task: "causal-lm",
+  sizes: decoderSizes,
+
+  config(json, where) {
+    const c = new ConfigReader(json, where);
+    c.only("router_jitter_noise", 0);
+    const window = c.has("sliding_window") ? { window: c.count("sliding_window") } : {};
+    const bias = { qkv: false, o: false, mlp: false };
+    const decoder = decoderConfig(json, where, { bias, qkNorm: "none", tied: false, eps: 1e-5, theta: 1e6, ...window });
+    return expectExperts(
+      {
+        ...decoder,
+        experts: c.count("num_local_experts", 8),
+        perToken: c.count("num_experts_per_tok", 2),
+        expertInner: decoder.inner,
+        normalize: true,
+      },
+      where,
+    );
+  },
+
+  parameters: (c) =>
+    decoderParameters(c, (prefix) => [
+      ...attentionSpecs(c, prefix),
+      ...expertSpecs(c, prefix, NAMES),
+      normSpec(c, `${prefix}.input_layernorm.weight`),
+      normSpec(c, `${prefix}.post_attention_layernorm.weight`),
+    ]),
+
+  forward: (net, c, inputs) =>
+    decoderForward(net, c, inputs, (prefix, layer, h, add) =>
+      sparseMlp(net, c, { prefix, layer, names: NAMES }, h, add),
+    ),
+
+  head: decoderHead,
+};

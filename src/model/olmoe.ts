@@ -1,0 +1,58 @@
+/** OLMoE: k of E experts whose weights keep their share of the whole, RMSNorm over all heads of q and k. https://arxiv.org/abs/2409.02060 */
+import type { Architecture } from "./architecture.ts";
+import { ConfigReader } from "./config.ts";
+import {
+  attentionSpecs,
+  decoderConfig,
+  decoderForward,
+  decoderHead,
+  decoderParameters,
+  decoderSizes,
+  normSpec,
+} from "./decoder.ts";
+import { expectExperts, expertSpecs, type SparseConfig, sparseMlp } from "./experts.ts";
+
+const NAMES = { module: "mlp", gate: "gate_proj", up: "up_proj", down: "down_proj" };
+
+export const architecture: Architecture<SparseConfig> = {
+  modelTypes: ["olmoe"],
+  task: "causal-lm",
+  sizes: decoderSizes,
+
+  config(json, where) {
+    const c = new ConfigReader(json, where);
+    c.only("clip_qkv", null);
+    const bias = c.flag("attention_bias", false);
+    const decoder = decoderConfig(json, where, {
+      bias: { qkv: bias, o: bias, mlp: false },
+      qkNorm: "all",
+      tied: false,
+      eps: 1e-5,
+    });
+    return expectExperts(
+      {
+        ...decoder,
+        experts: c.count("num_experts", 64),
+        perToken: c.count("num_experts_per_tok", 8),
+        expertInner: decoder.inner,
+        normalize: c.flag("norm_topk_prob", false),
+      },
+      where,
+    );
+  },
+
+  parameters: (c) =>
+    decoderParameters(c, (prefix) => [
+      ...attentionSpecs(c, prefix),
+      ...expertSpecs(c, prefix, NAMES),
+      normSpec(c, `${prefix}.input_layernorm.weight`),
+      normSpec(c, `${prefix}.post_attention_layernorm.weight`),
+    ]),
+
+  forward: (net, c, inputs) =>
+    decoderForward(net, c, inputs, (prefix, layer, h, add) =>
+      sparseMlp(net, c, { prefix, layer, names: NAMES }, h, add),
+    ),
+
+  head: decoderHead,
+};

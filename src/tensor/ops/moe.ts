@@ -1,0 +1,253 @@
+/**
+ * Sparse mixtures of experts: the router's choice, rows sorted by expert, one product per expert, and the weighted sum.
+ *
+ * A slot is one of a token's k places for experts; slot s belongs to token s / k (rounded down). Everything is gathered, never
+ * scattered, so there are no atomics and equal inputs give equal bits. Shazeer et al. 2017, https://arxiv.org/abs/1701.06538
+ */
+import { type Form, type GroupedShape, planGroupedProduct } from "../products.ts";
+import { type Recorder, type StepParam, spans, type Target } from "../recorder.ts";
+import { expectShape, showShape, type Tensor } from "../tensor.ts";
+import { addScalar } from "./elementwise.ts";
+import { rowWork, sum } from "./reduce.ts";
+
+const BLOCK = 256; // slots that a lane of wgsl/moe/count.wgsl walks
+
+export interface RouteOptions {
+  /** Experts per token. */
+  readonly k: number;
+  /** Divide the weights by their sum over the k experts. */
+  readonly normalize: boolean;
+  readonly scoring?: "softmax";
+}
+
+/** Which expert every slot goes to, on the GPU. S = tokens * k. */
+export interface RoutePlan {
+  readonly tokens: number;
+  readonly k: number;
+  readonly experts: number;
+  /** (N, k) u32, likeliest first. */
+  readonly expertOf: Tensor;
+  /** (S) u32: the slot at every place of the list that is sorted by expert, and in order of slots within one. */
+  readonly slots: Tensor;
+  /** (S) u32: the place of every slot. */
+  readonly places: Tensor;
+  /** (E + 1) u32: where each expert's places begin. */
+  readonly offsets: Tensor;
+  /** (N) f32: log of the sum of exp(logits). */
+  readonly lse: Tensor;
+}
+
+/**
+ * Router logits (N, E) -> the weights (N, k) of the k likeliest experts, and where the slots go. Softmax is over all experts; of
+ * equal logits the lowest index wins. Gradients go back to the logits with the choice held constant. Throws RangeError unless
+ * k is from 1 to E.
+ */
+export function route(
+  rec: Recorder,
+  logits: Tensor,
+  { k, normalize }: RouteOptions,
+): { readonly weights: Tensor; readonly plan: RoutePlan } {
+  const [n = 0, e = 0] = logits.shape;
+  if (logits.shape.length !== 2) throw new RangeError(`${logits.label} ${showShape(logits.shape)} is not (N, experts)`);
+  if (!Number.isInteger(k) || k < 1 || k > e) throw new RangeError(`${k} experts per token out of ${e}`);
+  const weights = rec.result([n, k], [logits], "weights of experts");
+  const lse = rec.scratch([n], "log sums of router logits");
+  const expertOf = rec.scratch([n, k], "experts", "u32");
+  const flags = normalize ? ["normalize"] : [];
+  rec.step({
+    kernel: "moe/route",
+    flags,
+    bind: { logits, lse, experts: expertOf, weights },
+    params: { n, e, k },
+    groups: spans(n, 64),
+  });
+  rec.onBackward(weights, (dw) => {
+    const { into, accumulate } = rec.gradient(logits);
+    rec.step({
+      kernel: "moe/route-gradient",
+      flags,
+      bind: { ...(normalize ? {} : { logits, lse }), experts: expertOf, weights, dw, d_logits: into },
+      params: { count: n * e, e, k, accumulate },
+      groups: spans(n * e),
+    });
+  });
+  return { weights, plan: { tokens: n, k, experts: e, expertOf, lse, ...sortSlots(rec, expertOf, n * k, e) } };
+}
+
+/** Stable counting sort of slots by expert. */
+function sortSlots(
+  rec: Recorder,
+  experts: Tensor,
+  s: number,
+  e: number,
+): Pick<RoutePlan, "slots" | "places" | "offsets"> {
+  const blocks = Math.ceil(s / BLOCK);
+  const counts = rec.scratch([blocks, e], "slots of experts", "u32");
+  const begins = rec.scratch([blocks + 1, e], "begins of blocks", "u32");
+  const slots = rec.scratch([s], "slots by expert", "u32");
+  const places = rec.scratch([s], "places of slots", "u32");
+  const offsets = rec.scratch([e + 1], "offsets of experts", "u32");
+  const groups = spans(blocks * e, 64);
+  rec.step({ kernel: "moe/count", bind: { experts, counts }, params: { s, e, blocks }, groups });
+  rec.step({ kernel: "moe/scan", bind: { counts, begins }, params: { e, blocks }, groups: spans(e, 64) });
+  rec.step({
+    kernel: "moe/place",
+    bind: { experts, begins, slots, places, offsets },
+    params: { s, e, blocks },
+    groups,
+  });
+  return { slots, places, offsets };
+}
+
+/** How values of rows of c are read: by fours where c allows it. */
+const unitsOf = (c: number): { readonly flags: string[]; readonly unit: number } =>
+  c % 4 === 0 ? { flags: [], unit: 4 } : { flags: ["ragged"], unit: 1 };
+
+/** Rows of tokens by place, times the weights of their slots. */
+function gather(
+  rec: Recorder,
+  x: Tensor,
+  { slots, tokens, k }: RoutePlan,
+  { into, accumulate }: Target,
+  weights?: Tensor,
+): void {
+  const c = into.shape[1]!;
+  const { flags, unit } = unitsOf(c);
+  const count = (tokens * k * c) / unit;
+  rec.step({
+    kernel: "moe/gather",
+    flags: [...flags, ...(weights ? ["weighted"] : [])],
+    bind: { x, slots, ...(weights ? { weights } : {}), y: into },
+    params: { count, c: c / unit, k, accumulate },
+    groups: spans(count),
+  });
+}
+
+/** Sums of each token's rows, times the weights of their slots. */
+function gatherSum(
+  rec: Recorder,
+  ys: Tensor,
+  { places, tokens, k }: RoutePlan,
+  { into, accumulate }: Target,
+  { weights, add }: { readonly weights?: Tensor; readonly add?: Tensor | undefined } = {},
+): void {
+  const c = into.shape[1]!;
+  const { flags, unit } = unitsOf(c);
+  const count = (tokens * c) / unit;
+  rec.step({
+    kernel: "moe/combine",
+    flags: [...flags, ...(weights ? ["weighted"] : []), ...(add ? ["add"] : [])],
+    bind: { ys, places, ...(weights ? { weights } : {}), ...(add ? { addend: add } : {}), y: into },
+    params: { count, c: c / unit, k, accumulate },
+    groups: spans(count),
+  });
+}
+
+/** Rows of tokens (N, C) -> a row for every slot (N * k, C), sorted by expert. */
+export function dispatch(rec: Recorder, x: Tensor, plan: RoutePlan): Tensor {
+  const c = x.shape[1] ?? 0;
+  expectShape(x, [plan.tokens, c], "dispatch");
+  const y = rec.result([plan.tokens * plan.k, c], [x], `${x.label} by expert`);
+  gather(rec, x, plan, { into: y, accumulate: 0 });
+  rec.onBackward(y, (dy) => gatherSum(rec, dy, plan, rec.gradient(x)));
+  return y;
+}
+
+/**
+ * Every row times the matrix of its expert: (N * k, in) sorted by expert and (E, out, in) in f32 or bf16 -> (N * k, out). The
+ * gradient of an expert without rows is 0.
+ */
+export function groupedLinear(rec: Recorder, x: Tensor, weights: Tensor, plan: RoutePlan): Tensor {
+  const [experts = 0, n = 0, k = 0] = weights.shape;
+  const rows = plan.tokens * plan.k;
+  expectShape(weights, [plan.experts, n, k], "grouped linear layer");
+  expectShape(x, [rows, k], weights.label);
+  const { dtype: bDtype } = weights;
+  if (bDtype !== "f32" && bDtype !== "bf16") throw new TypeError(`${weights.label}: experts are f32 or bf16`);
+  const y = rec.result([rows, n], [x, weights], weights.label);
+  const append = (shape: GroupedShape, a: Tensor, b: Tensor, c: Tensor, accumulate: StepParam) => {
+    const { params, ...step } = planGroupedProduct(shape, rec.profile);
+    rec.step({ ...step, bind: { a, b, c, offsets: plan.offsets }, params: { ...params, accumulate } });
+  };
+  const shape = (form: Form, columns: number, depth: number): GroupedShape => ({
+    form,
+    m: form === "tn" ? n : rows,
+    n: columns,
+    k: form === "tn" ? rows : depth,
+    experts,
+    rows,
+    bDtype: form === "tn" ? "f32" : bDtype,
+  });
+  append(shape("nt", n, k), x, weights, y, 0);
+  rec.onBackward(y, (dy) => {
+    if (weights.needsGrad) {
+      const { into, accumulate } = rec.gradient(weights);
+      append(shape("tn", k, rows), dy, x, into, accumulate);
+    }
+    if (x.needsGrad) {
+      const { into, accumulate } = rec.gradient(x);
+      append(shape("nn", k, n), dy, weights, into, accumulate);
+    }
+  });
+  return y;
+}
+
+/** Rows sorted by expert (N * k, C) and weights (N, k) -> (N, C): each token's weighted sum, plus `add` (N, C). */
+export function combine(
+  rec: Recorder,
+  ys: Tensor,
+  weights: Tensor,
+  plan: RoutePlan,
+  { add }: { readonly add?: Tensor } = {},
+): Tensor {
+  const { tokens, k, places } = plan;
+  const c = ys.shape[1] ?? 0;
+  expectShape(ys, [tokens * k, c], "combine");
+  expectShape(weights, [tokens, k], "combine");
+  if (add) expectShape(add, [tokens, c], "combine");
+  const y = rec.result([tokens, c], [ys, weights, ...(add ? [add] : [])], "combined experts");
+  gatherSum(rec, ys, plan, { into: y, accumulate: 0 }, { weights, add });
+  rec.onBackward(y, (dy) => {
+    if (add) rec.addGradient(add, dy);
+    if (weights.needsGrad) {
+      const { into, accumulate } = rec.gradient(weights);
+      rec.step({
+        kernel: "moe/weight-gradient",
+        bind: { dy, ys, places, dw: into },
+        params: { s: tokens * k, c, k, accumulate },
+        ...rowWork(rec, tokens * k, c),
+      });
+    }
+    if (ys.needsGrad) gather(rec, dy, plan, rec.gradient(ys), weights);
+  });
+  return y;
+}
+
+/**
+ * Load-balancing loss E * sum of f_i p_i: (1). f_i is expert i's share of the slots, a constant; p_i its mean probability, through
+ * which gradients go. 1 when both are even, E when all goes to one expert (k = 1). Implementations that do not divide f by k
+ * give k times as much. Fedus et al. 2021, https://arxiv.org/abs/2101.03961; https://arxiv.org/abs/2501.11873
+ */
+export function balanceLoss(rec: Recorder, logits: Tensor, plan: RoutePlan): Tensor {
+  const { tokens: n, experts: e, k, lse, offsets } = plan;
+  expectShape(logits, [n, e], "load balance");
+  const scale = e / (n * n * k);
+  const even = (n * k) / e;
+  const y = rec.result([n], [logits], "imbalance of tokens");
+  rec.step({
+    kernel: "moe/balance",
+    bind: { logits, lse, offsets, y },
+    params: { n, e, even, scale },
+    groups: spans(n, 64),
+  });
+  rec.onBackward(y, (dy) => {
+    const { into, accumulate } = rec.gradient(logits);
+    rec.step({
+      kernel: "moe/balance-gradient",
+      bind: { logits, lse, offsets, y, dy, d_logits: into },
+      params: { count: n * e, e, even, scale, accumulate },
+      groups: spans(n * e),
+    });
+  });
+  return addScalar(rec, sum(rec, y), 1);
+}
