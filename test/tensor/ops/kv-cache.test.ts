@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { attention } from "../../../src/tensor/ops/attention.ts";
 import { attentionCached, cacheWrite } from "../../../src/tensor/ops/kv-cache.ts";
 import { sharedGpu } from "../../support/gpu.ts";
-import { runOp } from "../../support/program.ts";
+import { hardware, runOp } from "../../support/program.ts";
 import { normals } from "../../support/random.ts";
 
 const gpu = await sharedGpu();
@@ -17,6 +17,7 @@ test("attention over a cache is attention over the tokens that were written to i
   const rows = batch * t;
   const { outputs } = await runOp(gpu, {
     training: false,
+    profile: hardware, // where both are the same kernel
     inputs: {
       q: { shape: [rows, heads * d], data: normals(1, rows * heads * d) },
       k: { shape: [rows, kvHeads * d], data: normals(2, rows * kvHeads * d) },

@@ -1,0 +1,99 @@
+/**
+ * One training step (forward, backward, AdamW) of a small Llama: its time, beside the sum of its kernels' times; its memory, beside
+ * what must be alive.
+ *
+ *   bun test/bench/train.bench.ts [--device NAME] [--steps N]
+ *
+ * Hidden 256, 4 layers, 8 heads, vocabulary 512, 8 rows of 128 tokens. Plain and timed runs take turns, since the speed of a shared
+ * machine drifts; the least of each is compared. PyTorch's CPU build takes 0.20 s for the same step on two cores.
+ */
+import { collate } from "../../src/data/batch.ts";
+import { openDevice } from "../../src/gpu/device.ts";
+import { Gpu, openGpu } from "../../src/gpu/gpu.ts";
+import { Model } from "../../src/model/model.ts";
+import { languageObjective } from "../../src/train/language.ts";
+import { memoryReport } from "../../src/train/memory.ts";
+import { optimizer } from "../../src/train/optim/adamw.ts";
+import type { Optimizer } from "../../src/train/optim/optimizer.ts";
+import { Trainer } from "../../src/train/trainer.ts";
+
+const option = (name: string) =>
+  process.argv.includes(name) ? process.argv[process.argv.indexOf(name) + 1] : undefined;
+const STEPS = Number(option("--steps") ?? 5);
+const [ROWS, LENGTH] = [8, 128];
+const CONFIG = {
+  model_type: "llama",
+  hidden_size: 256,
+  intermediate_size: 688,
+  num_hidden_layers: 4,
+  num_attention_heads: 8,
+  vocab_size: 512,
+  max_position_embeddings: 256,
+};
+
+const ids = (row: number) => Int32Array.from({ length: LENGTH }, (_, i) => (row * 7919 + i * i * 31 + i) % 512);
+const batch = collate(
+  Array.from({ length: ROWS }, (_, row) => [{ ids: ids(row), labels: ids(row), group: 0, place: `${row}` }]),
+);
+
+async function trainerOn(gpu: Gpu) {
+  const model = await Model.fresh(gpu, CONFIG, "bench", { seed: 0 });
+  const values = { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1 };
+  const trainer = await Trainer.make({
+    gpu,
+    parameters: model.trainable(),
+    objective: languageObjective(model),
+    optimizer: optimizer as unknown as Optimizer,
+    values,
+    decays: () => true,
+    clip: 1,
+    seed: 0,
+  });
+  return { model, trainer };
+}
+
+const device = option("--device");
+const plain = await openGpu({ device });
+const timed = new Gpu(await openDevice(device), true);
+const { model, trainer } = await trainerOn(plain);
+const profiled = await trainerOn(timed);
+let step = 0;
+const run = async (which: typeof trainer): Promise<number> => {
+  const began = performance.now();
+  await (await which.step(++step, 1e-3, [batch])).result;
+  return (performance.now() - began) / 1000;
+};
+const kernelSeconds = async () => (await timed.timer!.times()).reduce((sum, { seconds }) => sum + seconds, 0);
+
+await run(trainer); // compiles
+await run(profiled.trainer);
+let least = Number.POSITIVE_INFINITY;
+let kernels = Number.POSITIVE_INFINITY;
+for (let i = 0; i < STEPS; i++) {
+  least = Math.min(least, await run(trainer));
+  const before = await kernelSeconds();
+  await run(profiled.trainer);
+  kernels = Math.min(kernels, (await kernelSeconds()) - before);
+}
+const program = await trainer.prepare(batch);
+const { total } = model.parameterCount();
+const tokens = ROWS * LENGTH;
+const memory = memoryReport(model, trainer, program);
+const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`;
+const lines = [
+  `${plain.adapter.description || plain.adapter.device}, ${total.toLocaleString("en-US")} parameters, ${tokens} tokens a step`,
+  `step                ${least.toFixed(3)} s, ${Math.round(tokens / least)} tokens/s, ${((6 * total * tokens) / least / 1e9).toFixed(1)} GFLOP/s`,
+  `kernels alone       ${kernels.toFixed(3)} s; the engine adds ${(100 * (least / kernels - 1)).toFixed(0)} %`,
+  `dispatches          ${program.steps.length} forward and back`,
+  `activations         ${megabytes(program.plan.bytes)} planned, ${megabytes(program.plan.alive)} alive at once at most`,
+  `memory              ${Object.entries(memory)
+    .map(([kind, bytes]) => `${kind} ${megabytes(bytes)}`)
+    .join(", ")}`,
+];
+process.stdout.write(`${lines.join("\n")}\n`);
+for (const { kernel, runs, seconds } of (await timed.timer!.times()).slice(0, 12)) {
+  process.stdout.write(
+    `  ${kernel.padEnd(40)} ${String(runs).padStart(6)} runs ${(1000 * seconds).toFixed(1).padStart(9)} ms\n`,
+  );
+}
+process.exit(0);
