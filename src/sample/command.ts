@@ -2,7 +2,6 @@
 import { open } from "../checkpoint/open.ts";
 import type { CommonValues, Outcome, PlainContext } from "../cli/context.ts";
 import type { Values } from "../cli/options.ts";
-import { readText } from "../cli/sources.ts";
 import { writeAll } from "../cli/stderr.ts";
 import { readRows } from "../data/jsonl.ts";
 import type { Message } from "../data/rows.ts";
@@ -179,7 +178,7 @@ async function promptsOf(
     }
   }
   if (prompts.length === 0 && context.args.length > 0 && !process.stdin.isTTY) {
-    const text = readText("-").replace(/\r?\n$/, "");
+    const text = (await Bun.stdin.text()).replace(/\r?\n$/, "");
     if (text !== "") prompts.push(said(text));
   }
   if (prompts.length === 0)

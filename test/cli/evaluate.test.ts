@@ -1,0 +1,230 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { openPlain } from "../../src/checkpoint/open.ts";
+import { runScript, runShell } from "../support/command.ts";
+
+const GOLDEN = fileURLToPath(new URL("../golden/train/", import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), "ingot-evaluate-"));
+const at = (name: string) => join(folder, name);
+const run = (name: string, argv: readonly string[]) => runScript(name, argv, folder);
+const lines = (rows: readonly unknown[]) => `${rows.map((row) => JSON.stringify(row)).join("\n")}\n`;
+
+beforeAll(async () => {
+  cpSync(join(GOLDEN, "llama-tied"), at("golden"), { recursive: true });
+  writeFileSync(at("ids.jsonl"), lines([{ input_ids: [1, 2, 3, 4] }, { input_ids: [5, 6, 7] }]));
+  const config = {
+    model_type: "llama",
+    hidden_size: 32,
+    intermediate_size: 64,
+    num_hidden_layers: 1,
+    num_attention_heads: 2,
+    vocab_size: 264,
+    max_position_embeddings: 64,
+    tie_word_embeddings: true,
+  };
+  writeFileSync(at("config.json"), JSON.stringify(config));
+  // One digit after another: learnt in seconds, and then nothing is left to chance.
+  const sums = Array.from({ length: 10 }, (_, i) => ({ prompt: `${i}>`, completion: `${(i + 1) % 10}` }));
+  writeFileSync(at("next.jsonl"), lines(sums));
+  const training = [
+    "--init",
+    "config.json",
+    "--tokenizer",
+    "byte",
+    "--data",
+    "next.jsonl",
+    "--batch-size",
+    "10",
+    "--steps",
+    "120",
+    "--lr",
+    "0.01",
+    "-o",
+    "next/",
+    "-q",
+  ];
+  const trained = await run("train", training);
+  expect(trained.err).toBe("");
+}, 60_000);
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+describe("evaluate", () => {
+  test("a model that has learnt its rows gives them all back", async () => {
+    const metrics = "exact-match,accuracy,sequence-accuracy,perplexity,ece";
+    const { text, code } = await run("evaluate", ["next", "--data", "next.jsonl", "--metric", metrics, "--json", "-q"]);
+    expect(code).toBe(0);
+    const found = JSON.parse(text);
+    expect(found["exact-match"]).toBe(1);
+    expect(found.accuracy).toBe(1);
+    expect(found["sequence-accuracy"]).toBe(1);
+    expect(found.perplexity).toBeLessThan(1.1);
+    expect(found.ece).toBeLessThan(0.1);
+  });
+
+  test("choices are told by their likelihood", async () => {
+    const rows = [
+      { text: "3>", choices: ["7", "4", "1"], answer: 1 },
+      { text: "8>", choices: ["9", "2"], answer: 1 },
+    ];
+    writeFileSync(at("choices.jsonl"), lines(rows));
+    const { text } = await run("evaluate", ["next", "--data", "choices.jsonl", "--metric", "choice", "--json", "-q"]);
+    expect(JSON.parse(text).choice).toBe(0.5);
+  });
+
+  test("models side by side, by group, with differences", async () => {
+    const argv = [
+      "golden",
+      "golden",
+      "--data",
+      "a=ids.jsonl",
+      "--data",
+      "b=ids.jsonl",
+      "--metric",
+      "loss",
+      "--json",
+      "-q",
+    ];
+    const { rows } = JSON.parse((await run("evaluate", argv)).text);
+    expect(rows.map(({ group }: { group: string }) => group)).toEqual(["all", "all", "a", "a", "b", "b"]);
+    const second = rows[1];
+    expect(second.difference).toBe(0);
+    expect(second.difference_interval).toEqual([0, 0]);
+    expect(rows[0].value).toBe(rows[2].value);
+  });
+
+  test("logits of rows of different length follow each other; the largest come with the mass of the others", async () => {
+    await run("evaluate", ["golden", "--data", "ids.jsonl", "--dump", "all.safetensors", "-q"]);
+    await run("evaluate", ["golden", "--data", "ids.jsonl", "--dump", "top.safetensors", "--dump-top", "3", "-q"]);
+    const [all, top] = [await openPlain(at("all.safetensors")), await openPlain(at("top.safetensors"))];
+    const shapes = (opened: typeof all) => [...opened.tensors.values()].map(({ name, shape }) => `${name} ${shape}`);
+    expect(shapes(all)).toEqual(["logits 7,50", "lengths 2"]);
+    expect(shapes(top)).toEqual(["ids 7,3", "log_probs 7,3", "tail 7", "lengths 2"]);
+    const read = async (opened: typeof all, name: string) => {
+      const entry = opened.tensors.get(name)!;
+      const bytes = new Uint8Array(entry.bytes);
+      await entry.read(bytes, 0);
+      return new Float32Array(bytes.buffer);
+    };
+    const [logProbs, tail] = [await read(top, "log_probs"), await read(top, "tail")];
+    for (const [row, rest] of tail.entries()) {
+      const kept = logProbs.subarray(3 * row, 3 * row + 3).reduce((sum, x) => sum + Math.exp(x), 0);
+      expect(kept + rest).toBeCloseTo(1, 5);
+    }
+    all.close();
+    top.close();
+  });
+
+  test("--pass hands the bytes on, and says the result on stderr", async () => {
+    const { code, err } = await runShell(
+      "$EVALUATE golden/model.safetensors --data ids.jsonl --metric loss --pass --json > passed.safetensors",
+      folder,
+    );
+    expect(code).toBe(0);
+    expect(err).toMatch(/"loss":\d/);
+    expect((await run("inspect", ["golden", "--diff", "passed.safetensors", "-q"])).code).toBe(0);
+    const [a, b] = [await openPlain(at("golden/model.safetensors")), await openPlain(at("passed.safetensors"))];
+    for (const entry of a.tensors.values()) {
+      const [x, y] = [new Uint8Array(entry.bytes), new Uint8Array(entry.bytes)];
+      await entry.read(x, 0);
+      await b.tensors.get(entry.name)!.read(y, 0);
+      expect(y).toEqual(x);
+    }
+    a.close();
+    b.close();
+  });
+
+  test.each([
+    [
+      ["golden", "--data", "ids.jsonl", "--metric", "perplexty"],
+      "--metric: unknown metric perplexty\n  hint: did you mean perplexity?",
+    ],
+    [
+      ["golden", "--data", "ids.jsonl", "--metric", "class-accuracy"],
+      "--metric class-accuracy is not for golden, a llama causal-lm\n  hint: it is for a classifier",
+    ],
+    [["golden", "--data", "next.jsonl"], "next.jsonl:1: "],
+    [["golden"], "--data is missing"],
+  ])("%j is refused", async (argv, message) => {
+    const { err, code } = await run("evaluate", argv);
+    expect(err).toContain(message);
+    expect(code).toBe(2);
+  });
+});
+
+describe("sample", () => {
+  test("one prompt is streamed, several are told apart, rows are lines of JSON", async () => {
+    expect((await run("sample", ["next", "3>", "-q"])).text).toBe("4\n");
+    expect((await run("sample", ["next", "3>", "7>", "-q"])).text).toBe("3>4\n7>8\n");
+    const { text } = await run("sample", ["next", "--prompts", "next.jsonl", "--json", "-q"]);
+    const rows = text
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    expect(rows.map(({ text }) => text)).toEqual(["1", "2", "3", "4", "5", "6", "7", "8", "9", "0"]);
+    expect(rows[3]).toMatchObject({ prompt: "3>", sample: 0, tokens: 1, ids: [52] });
+  });
+
+  test("a prompt may come through a pipe, and so may the model", async () => {
+    expect((await runShell("printf '5>' | $SAMPLE next -q", folder)).text).toBe("6\n");
+    expect((await runShell("$MERGE next --method passthrough -q | $SAMPLE - '5>' -q", folder)).text).toBe("6\n");
+  });
+
+  test("samples depend on the seed, not on the batch", async () => {
+    const draw = async (...more: string[]) =>
+      (await run("sample", ["next", "3>", "--samples", "6", "-t", "5", "-m", "5", "--json", "-q", ...more])).text;
+    const one = await draw();
+    expect(await draw("--batch-size", "2")).toBe(one);
+    expect(await draw("--seed", "1")).not.toBe(one);
+  });
+
+  test("an answer ends before a stop text", async () => {
+    expect((await run("sample", ["next", "3>", "--stop", "4", "-q"])).text).toBe("\n");
+  });
+
+  test.each([
+    [["golden", "hello"], "golden has no tokenizer.json\n  hint: give --tokenizer byte, or a folder that has one"],
+    [["next"], "no prompt\n"],
+    [["next", "x".repeat(70)], "a prompt of 70 tokens leaves no room in the 64 positions of next"],
+  ])("%j is refused", async (argv, message) => {
+    const { err, code } = await run("sample", argv);
+    expect(err).toContain(message);
+    expect(code).toBe(2);
+  });
+});
+
+test("the log of a run holds every step and the evaluations", async () => {
+  const argv = [
+    "golden",
+    "--data",
+    "ids.jsonl",
+    "--eval-data",
+    "ids.jsonl",
+    "--steps",
+    "4",
+    "--eval-every",
+    "2",
+    "--best",
+    "best",
+    "-o",
+    "logged/",
+    "--log",
+    "run.jsonl",
+    "-q",
+  ];
+  expect((await run("train", argv)).err).toBe("");
+  const events = readFileSync(at("run.jsonl"), "utf8")
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+  expect(events.filter(({ event }) => event === "step").map(({ step }) => step)).toEqual([1, 2, 3, 4]);
+  expect(events.filter(({ event, group }) => event === "eval" && group === undefined).map(({ step }) => step)).toEqual([
+    2, 4,
+  ]);
+  expect(events.at(-1)).toMatchObject({ event: "end", ok: true, steps: 4 });
+  const best = await openPlain(at("best"));
+  expect(best.tensors.size).toBeGreaterThan(0);
+  best.close();
+});
