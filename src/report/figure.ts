@@ -1,0 +1,59 @@
+/** Curves as SVG and PNG. The libraries are only needed here, and only loaded then. */
+import { UserError } from "../errors.ts";
+import { metricsOf, type Run, thinned } from "./read.ts";
+
+const WIDTH = 720;
+const HEIGHT = 200; // of a panel
+
+async function library<T>(name: string, load: () => Promise<T>): Promise<T> {
+  try {
+    return await load();
+  } catch (error) {
+    if (!/cannot find|not found/i.test((error as Error).message)) throw error;
+    throw new UserError(`figures need ${name}, which is not installed`, `add it: bun add ${name}`, 1);
+  }
+}
+
+/** One panel per metric, below each other, one line per run. */
+export async function toSvg(runs: readonly Run[], axis: "step" | "tokens" | "seconds"): Promise<string> {
+  const Plot = await library("@observablehq/plot", () => import("@observablehq/plot"));
+  const { parseHTML } = await library("linkedom", () => import("linkedom"));
+  const { document } = parseHTML("<html><body></body></html>");
+  const panels = metricsOf(runs).map((metric, i) => {
+    const points = runs.flatMap((run) => {
+      const series = run.series.get(metric);
+      if (!series) return [];
+      const { value, ...axes } = thinned(series, 1000);
+      return value.map((y, at) => ({ run: run.name, x: axes[axis][at]!, y }));
+    });
+    const names = { x: "x", y: "y", z: "run" };
+    const ends = Plot.text(points, Plot.selectLast({ ...names, text: "run", dx: 6, textAnchor: "start" }));
+    const panel = Plot.plot({
+      document,
+      width: WIDTH,
+      height: HEIGHT,
+      marginLeft: 60,
+      marginRight: 110,
+      marginTop: 30,
+      marginBottom: 35,
+      style: { background: "white", color: "black", fontFamily: "sans-serif" },
+      x: { label: axis, grid: true },
+      y: { label: metric, grid: true, tickFormat: "~s" },
+      color: { domain: runs.map(({ name }) => name), scheme: "Observable10" },
+      marks: [
+        Plot.frame({ stroke: "#ccc" }),
+        Plot.line(points, { ...names, stroke: "run" }),
+        ...(runs.length > 1 ? [ends] : []),
+      ],
+    } as never);
+    panel.setAttribute("y", String(i * HEIGHT));
+    return panel.outerHTML;
+  });
+  const height = HEIGHT * panels.length;
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}">${panels.join("")}</svg>\n`;
+}
+
+export async function toPng(svg: string): Promise<Uint8Array> {
+  const { Resvg } = await library("@resvg/resvg-js", () => import("@resvg/resvg-js"));
+  return new Resvg(svg, { fitTo: { mode: "width", value: 1440 } }).render().asPng();
+}

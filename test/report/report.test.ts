@@ -1,0 +1,143 @@
+import { afterAll, describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { toPng, toSvg } from "../../src/report/figure.ts";
+import { toHtml } from "../../src/report/page.ts";
+import { differences, metricsOf, runsOf, statusOf, thinned } from "../../src/report/read.ts";
+import { toCsv, toMarkdown } from "../../src/report/tables.ts";
+import { runScript } from "../support/command.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "ingot-report-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const lines = (events: readonly unknown[]) => events.map((event) => JSON.stringify(event)).join("\n");
+const start = { event: "start", run: "r1", script: "train", options: { lr: 0.1, steps: 3 }, seed: 0, version: "1" };
+const step = (n: number, loss: number | null) => ({
+  event: "step",
+  step: n,
+  seconds: n / 10,
+  tokens: 100,
+  loss,
+  lr: 0.1,
+});
+const done = { event: "end", ok: true, out: "model/" };
+const log = lines([
+  start,
+  step(1, 3),
+  step(2, null),
+  step(3, 1),
+  { event: "eval", step: 3, name: "loss", group: "a", value: 2 },
+  done,
+]);
+
+describe("a log", () => {
+  test("gives its curves, with gaps where a value is no number", () => {
+    const [run] = runsOf("x/run.jsonl", log);
+    expect(run!.name).toBe("run");
+    expect(run!.series.get("loss")).toEqual({
+      step: [1, 2, 3],
+      seconds: [0.1, 0.2, 0.3],
+      tokens: [100, 200, 300],
+      value: [3, Number.NaN, 1],
+    });
+    expect(metricsOf([run!])).toEqual(["loss", "eval loss (a)", "lr"]);
+    expect(statusOf(run!)).toBe("ok");
+  });
+
+  test("may be cut at its end; other lines that are no JSON are named", () => {
+    const [cut] = runsOf("a", `${log}\n{"event":"st`);
+    expect(cut!.bad).toEqual([]);
+    const [bad] = runsOf("a", `${lines([start])}\nnonsense\n[1]\n${lines([step(1, 2)])}\n`);
+    expect(bad!.bad).toEqual([2, 3]);
+    expect(statusOf(bad!)).toBe("unfinished");
+  });
+
+  test("of a run that was resumed is one run; of two runs it is two", () => {
+    const resumed = { ...start, options: { ...start.options, resume: true } };
+    expect(runsOf("a.jsonl", lines([start, step(1, 3), resumed, step(2, 2), done]))).toHaveLength(1);
+    expect(runsOf("a.jsonl", `${log}\n${log}`).map(({ name }) => name)).toEqual(["a 1", "a 2"]);
+  });
+
+  test("that is none is refused", () => {
+    expect(() => runsOf("a.bin", "\x00\x01")).toThrow("a.bin is no log: it has no start event");
+    expect(() => runsOf("a.jsonl", " \n")).toThrow("a.jsonl is empty");
+  });
+});
+
+test("long curves keep their peaks", () => {
+  const value = Array.from({ length: 100_000 }, (_, i) => (i === 54_321 ? 9 : i === 777 ? -9 : Math.sin(i / 5000)));
+  const at = value.map((_, i) => i);
+  const few = thinned({ step: at, seconds: at, tokens: at, value }, 500);
+  expect(few.value.length).toBeLessThanOrEqual(510);
+  expect(Math.max(...few.value)).toBe(9);
+  expect(Math.min(...few.value)).toBe(-9);
+  expect(few.step).toEqual([...few.step].sort((a, b) => a - b));
+});
+
+const other = lines([
+  { ...start, options: { lr: 0.2, steps: 3, out: "b/" } },
+  step(1, 4),
+  { event: "result", value: { rows: [{ metric: "loss", value: 0.5 }] } },
+]);
+const runs = [...runsOf("a.jsonl", log), ...runsOf("b.jsonl", other)];
+
+test("options that differ are told, equal ones and names of results are not", () => {
+  expect(differences(runs)).toEqual([{ option: "lr", values: ["0.1", "0.2"] }]);
+});
+
+test("tables for papers and spreadsheets", () => {
+  expect(toMarkdown(runs)).toContain("| a | ok | 1 | 2 | 0.1 |\n| b | unfinished | 4 |  | 0.1 |");
+  expect(toMarkdown(runs)).toContain("| lr | 0.1 | 0.2 |");
+  expect(toMarkdown(runs)).toContain("| loss | 0.5 |");
+  expect(toCsv(runs).split("\n").slice(0, 3)).toEqual([
+    "run,metric,step,seconds,tokens,value",
+    "a,loss,1,0.1,100,3",
+    "a,loss,2,0.2,200,",
+  ]);
+});
+
+test("text of a log cannot break out of the page", () => {
+  const evil = "</script><script>alert(1)</script><img src=x onerror=alert(2)>";
+  const page = toHtml(
+    runsOf(
+      `${evil}.jsonl`,
+      lines([
+        { ...start, script: evil, options: { [evil]: evil } },
+        { ...step(1, 2), [evil]: 1 },
+        { event: "warning", text: evil },
+        { event: "end", ok: false, error: evil },
+      ]),
+    ),
+  );
+  expect(page).not.toContain("<script>alert");
+  expect(page).not.toContain("<img");
+  expect(page.match(/<script>/g)).toHaveLength(2);
+});
+
+test("the page asks for nothing", () => {
+  expect(toHtml(runs)).not.toMatch(/(src|href)=|url\(|@import|https?:\/\/(?!www\.w3\.org|github\.com)/);
+});
+
+test("figures have a panel for every metric", async () => {
+  const svg = await toSvg(runs, "tokens");
+  expect(svg.match(/<svg/g)).toHaveLength(1 + 3);
+  for (const name of ["loss", "eval loss (a)", "lr"]) expect(svg).toContain(name);
+  const png = await toPng(svg);
+  expect([...png.subarray(1, 4)]).toEqual([...Buffer.from("PNG")]);
+});
+
+test("the script writes pages, figures and tables, and refuses what is no log", async () => {
+  writeFileSync(join(folder, "a.jsonl"), log);
+  writeFileSync(join(folder, "no.jsonl"), "hello\n");
+  const page = await runScript("report", ["a.jsonl"], folder);
+  expect(page.text).toStartWith("<!doctype html>");
+  const png = await runScript("report", ["a.jsonl", "--png"], folder);
+  expect([...png.out.subarray(1, 4)]).toEqual([...Buffer.from("PNG")]);
+  expect((await runScript("report", ["no.jsonl"], folder)).err).toBe(
+    "report: no.jsonl is no log: it has no start event\n  hint: give a log that a script wrote with --log FILE\n",
+  );
+  expect((await runScript("report", ["a.jsonl", "--svg", "--csv"], folder)).err).toContain(
+    "--svg and --csv are two results",
+  );
+});
