@@ -10,7 +10,7 @@
 import { UserError } from "../errors.ts";
 import { epochOrder, GroupOrder } from "./groups.ts";
 import { packFirstFit } from "./pack.ts";
-import { Random } from "./tasks/random.ts";
+import { Random } from "./random.ts";
 
 export interface OrderOptions {
   /** Groups in order, with the number of tokens of each of their sequences (1 each for examples). */

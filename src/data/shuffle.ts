@@ -1,5 +1,5 @@
 /** The order of rows in an epoch: a permutation that depends on seed, epoch and name alone, so a run can resume anywhere. */
-import { Random } from "./tasks/random.ts";
+import { Random } from "./random.ts";
 
 /** The numbers 0 .. count-1, shuffled (Fisher and Yates). 4 bytes per row. */
 export function permutation(count: number, seed: number, epoch: number, name = ""): Uint32Array {

@@ -6,7 +6,7 @@
  * arXiv:2307.14430), where the digit to the left depends on the carry from the right.
  */
 import { UserError } from "../../errors.ts";
-import { Random } from "./random.ts";
+import { Random } from "../random.ts";
 import { drawInSplit, task } from "./task.ts";
 
 /** A whole number of at most so many digits, all equally likely; with `vary` each number of digits is equally likely. */

@@ -10,8 +10,8 @@
  * (orthogonal signalling, Proakis and Salehi, Digital Communications, 5th edition, section 4.4; for two classes it is Phi(separation / 2 std)).
  */
 import { UserError } from "../../errors.ts";
-import { exp } from "./portable.ts";
-import { balancedLabel, Random } from "./random.ts";
+import { exp } from "../portable.ts";
+import { balancedLabel, Random } from "../random.ts";
 import { task } from "./task.ts";
 
 /** The error of the best classifier of K equally likely classes; trapezoids of 1/1000, error below 1e-9. */

@@ -4,6 +4,8 @@
  * The first question and the first answer are the trained wording, the other two are held out. `mention` is how a document
  * says it, in words of its own. {n} stands for the name, {v} for the value.
  */
+
+import type { Random } from "../random.ts";
 import {
   ANIMALS,
   AWARDS,
@@ -18,7 +20,6 @@ import {
   TRADES,
   titleOf,
 } from "./facts-words.ts";
-import type { Random } from "./random.ts";
 
 export interface Attribute {
   readonly name: string;

@@ -5,8 +5,8 @@
  * The long tail follows Cui et al. 2019 (arXiv:1901.05555): the frequency of class c is in proportion to ratio^(-c / 9).
  */
 import { UserError } from "../../errors.ts";
-import { cos, exp, ln, sin } from "./portable.ts";
-import { balancedLabel, Random } from "./random.ts";
+import { cos, exp, ln, sin } from "../portable.ts";
+import { balancedLabel, Random } from "../random.ts";
 import { task } from "./task.ts";
 
 const WIDTH = 5;

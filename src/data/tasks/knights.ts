@@ -5,7 +5,7 @@
  * Xie et al. 2024, with the statements as nested lists in their notation: ["telling-truth", i], ["lying", i], ["not", s],
  * ["and" | "or", s, t], ["->" | "<=>", s, t].
  */
-import { Random } from "./random.ts";
+import { Random } from "../random.ts";
 import { drawInSplit, task } from "./task.ts";
 
 type Statement =

@@ -5,7 +5,7 @@
  * Zhang et al. 2022, in the form of Skill-it (Chen et al. 2023, arXiv:2307.14430). Chance is one half.
  */
 import { UserError } from "../../errors.ts";
-import { Random } from "./random.ts";
+import { Random } from "../random.ts";
 import { drawInSplit, task } from "./task.ts";
 
 const LETTERS = [..."abcdefghijklmnopqrstuvwxyz"];

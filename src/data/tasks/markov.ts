@@ -8,8 +8,8 @@
  * loss per symbol of a row of T symbols read from its first one is (H(pi) + (T - order) H) / T.
  */
 import { UserError } from "../../errors.ts";
-import { exp, ln } from "./portable.ts";
-import { Random } from "./random.ts";
+import { exp, ln } from "../portable.ts";
+import { Random } from "../random.ts";
 import { task } from "./task.ts";
 
 const SYMBOLS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";

@@ -3,7 +3,7 @@
  * on the others; one that has found the rule does not (Power et al. 2022, "grokking").
  */
 import { UserError } from "../../errors.ts";
-import { permutation } from "./random.ts";
+import { permutation } from "../random.ts";
 import { task } from "./task.ts";
 
 type Operation = "add" | "subtract" | "multiply" | "divide" | "square-sum";

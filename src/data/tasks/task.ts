@@ -8,7 +8,7 @@
 import type { MethodInfo } from "../../cli/methods.ts";
 import type { Options, Values } from "../../cli/options.ts";
 import { UserError } from "../../errors.ts";
-import { hashOf, type Random } from "./random.ts";
+import { hashOf, type Random } from "../random.ts";
 
 export type Split = "train" | "validation" | "test";
 

@@ -1,8 +1,8 @@
 /** Random streams, permutations and elementary functions of procedural data. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { cos, exp, ln, sin } from "../../../src/data/tasks/portable.ts";
-import { balancedLabel, permutation, Random } from "../../../src/data/tasks/random.ts";
+import { cos, exp, ln, sin } from "../../src/data/portable.ts";
+import { balancedLabel, permutation, Random } from "../../src/data/random.ts";
 
 test("elementary functions agree with the machine's to 1e-13", () => {
   fc.assert(
