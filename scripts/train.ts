@@ -7,7 +7,7 @@
  */
 import { script } from "../src/cli/script.ts";
 import { train } from "../src/train/command.ts";
-import { TRAIN } from "../src/train/options.ts";
+import { RUN } from "../src/train/options.ts";
 
 await script({
   name: "train",
@@ -21,7 +21,7 @@ await script({
     "bun run merge a/ b/ --method linear | bun run train --data rows.jsonl --steps 100 > healed.safetensors",
   ],
   output: "checkpoint",
-  options: TRAIN,
+  options: RUN,
   grace: 600,
   notes: `Rows of data: {"text"}, {"prompt", "completion"}, {"messages"}, {"input_ids", "labels"}, or {"x", "label"} for classifiers.
 The first Ctrl-C finishes the step and saves the state; the same command with --resume goes on, and its result is the same, bit for

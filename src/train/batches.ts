@@ -11,7 +11,8 @@ export interface BatchSource<B> {
   readonly batchesPerEpoch: number;
   /** A batch of the largest shape there is, for planning; its contents are nobody's. */
   largest(): B;
-  next(): { readonly batch: B; readonly epoch: number };
+  /** A promise where a batch has to be made first. */
+  next(): { readonly batch: B; readonly epoch: number } | Promise<{ readonly batch: B; readonly epoch: number }>;
   state(): OrderState;
   load(state: unknown, what: string): void;
 }

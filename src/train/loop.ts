@@ -5,6 +5,8 @@
 import type { Log } from "../cli/log.ts";
 import { UserError } from "../errors.ts";
 import type { BatchSource } from "./batches.ts";
+import type { HeldOut } from "./held-out.ts";
+import type { Controller } from "./run.ts";
 import type { StepResult, Trainer } from "./trainer.ts";
 
 /** Steps that may be under way before the loop waits for the oldest. */
@@ -32,6 +34,9 @@ export interface LoopOptions<B> {
   readonly seen: number;
   readonly describe?: (batch: B) => string;
   readonly onStep?: (result: StepResult, rate: number) => void;
+  /** What a technique does between steps. */
+  readonly controller?: Controller;
+  readonly heldOut?: HeldOut;
   /** Bytes on the GPU, for the log. */
   readonly gpuBytes: () => number;
 }
@@ -40,18 +45,25 @@ export interface LoopOptions<B> {
 export async function trainLoop<B>(
   options: LoopOptions<B>,
 ): Promise<{ step: number; seen: number; last?: StepResult }> {
-  const { trainer, source, steps, from, accumulate, signal } = options;
-  const pending: { result: Promise<StepResult>; batches: readonly B[]; epoch: number }[] = [];
+  const { trainer, source, steps, from, accumulate, signal, controller } = options;
+  const ahead = controller?.heard ? 1 : AHEAD;
+  const pending: {
+    result: Promise<StepResult>;
+    batches: readonly B[];
+    epoch: number;
+    values: Readonly<Record<string, number>>;
+  }[] = [];
   let { seen } = options;
   let last: StepResult | undefined;
   let since = { time: performance.now(), size: 0 };
 
   const hear = async () => {
-    const { result: promise, batches, epoch } = pending.shift()!;
+    const { result: promise, batches, epoch, values } = pending.shift()!;
     const result = await promise;
     const wrong = Object.entries(result.metrics).find(([, value]) => !Number.isFinite(value));
-    if (wrong || !Number.isFinite(result.gradNorm)) throw await notFinite(options, result, batches, wrong);
+    if (wrong || !Number.isFinite(result.gradNorm)) throw await notFinite(options, result, batches, values, wrong);
     last = result;
+    controller?.heard?.(result);
     since.size += result.size;
     const seconds = (performance.now() - since.time) / 1000;
     const speed = since.size / seconds;
@@ -77,15 +89,22 @@ export async function trainLoop<B>(
   let step = from;
   while (step < steps && !signal.aborted) {
     step++;
-    const drawn = Array.from({ length: accumulate }, () => source.next());
+    const drawn: { batch: B; epoch: number }[] = [];
+    for (let i = 0; i < accumulate; i++) drawn.push(await source.next());
     const batches = drawn.map(({ batch }) => batch);
-    const { result } = await trainer.step(step, options.rate(step), batches);
-    pending.push({ result, batches, epoch: drawn[0]!.epoch });
+    const values = controller?.values?.(step) ?? {};
+    const { result } = await trainer.step(step, options.rate(step), batches, values);
+    pending.push({ result, batches, values, epoch: drawn[0]!.epoch });
     // Results are heard in order, some steps late, so that the GPU is never idle.
-    while (pending.length >= AHEAD) await hear();
+    while (pending.length >= ahead) await hear();
     seen += batches.length;
     const due = (every: number) => every > 0 && step % every === 0;
     const stopping = signal.aborted && step < steps;
+    if (controller?.after && (controller.due?.(step) ?? true)) {
+      await hearAll();
+      await controller.after(step, options.heldOut);
+      since = { time: performance.now(), size: 0 };
+    }
     if ((due(options.evalEvery) || step === steps) && options.evaluate && !stopping) {
       await hearAll();
       await options.evaluate(step);
@@ -106,11 +125,12 @@ async function notFinite<B>(
   { trainer, describe }: LoopOptions<B>,
   { step, gradNorm }: StepResult,
   batches: readonly B[],
+  values: Readonly<Record<string, number>>,
   wrong: [string, number] | undefined,
 ): Promise<UserError> {
   const what = wrong ? `${wrong[0]} is ${wrong[1]}` : `the norm of the gradients is ${gradNorm}`;
   const rows = describe ? `, on ${batches.map(describe).join("; ")}` : "";
-  const found = await trainer.largestGradients(step, batches, 3);
+  const found = await trainer.largestGradients(step, batches, 3, values);
   const largest = found.map(({ name, norm }) => `${name} ${norm.toPrecision(3)}`);
   return new UserError(
     `step ${step}: ${what}${rows}; largest gradients: ${largest.join(", ")}`,

@@ -1,5 +1,6 @@
 /** GPU memory of a training run, by kind, in bytes. */
 import type { Model } from "../model/model.ts";
+import type { Parameter } from "../tensor/parameter.ts";
 import type { Program } from "../tensor/program.ts";
 import type { Trainer } from "./trainer.ts";
 
@@ -9,15 +10,30 @@ export type MemoryReport = {
   readonly optimizer: number;
   readonly activations: number;
   readonly total: number;
-};
+} & Readonly<Record<string, number>>;
 
-/** Of the largest program; `activations` includes its inputs and outputs. */
-export function memoryReport<B>(model: Model, trainer: Trainer<B>, program: Program): MemoryReport {
-  const trained = model.trainable();
+/** Of the largest batch; `activations` includes its programs' inputs and outputs. `more` is what a technique holds besides. */
+export function memoryReport<B>(
+  model: Model,
+  trainer: Trainer<B>,
+  programs: readonly Program[],
+  trained: readonly Parameter[],
+  more: Readonly<Record<string, number>> = {},
+): MemoryReport {
   const held = new Set([...model.parameters.values(), ...trained]);
   const weights = [...held].reduce((sum, { bytes }) => sum + bytes, 0);
   const gradients = trained.reduce((sum, { size }) => sum + 4 * size, 0);
   const { states: optimizer } = trainer.bytes;
-  const activations = program.plan.bytes + program.ownBytes;
-  return { weights, gradients, optimizer, activations, total: weights + gradients + optimizer + activations };
+  // Programs take turns in one memory; what is their own adds up.
+  const shared = programs.reduce((most, { plan }) => Math.max(most, plan.bytes), 0);
+  const activations = shared + programs.reduce((sum, { ownBytes }) => sum + ownBytes, 0);
+  const rest = Object.values(more).reduce((a, b) => a + b, 0);
+  return {
+    weights,
+    gradients,
+    optimizer,
+    activations,
+    ...more,
+    total: weights + gradients + optimizer + activations + rest,
+  };
 }

@@ -18,14 +18,16 @@ export interface RecordedLoss {
 
 export interface Objective<B> {
   readonly name: string;
-  /** Batches with the same key share a program. */
+  /** Parts with a program each, such as forget and retain, whose gradients add up; one when left out. */
+  readonly parts?: readonly string[];
+  /** Batches with the same key share programs. */
   key(batch: B): string;
   /** Records forward pass and loss for batches like this one. */
-  record(rec: Recorder, batch: B): RecordedLoss;
+  record(rec: Recorder, batch: B, part: string): RecordedLoss;
   /** Fills the program's inputs. `total` is the sum of `counted` over the step's micro-batches. */
-  fill(program: Program, batch: B, total: number): void;
-  /** What the batch adds to the denominator of the mean: tokens, or examples. */
-  counted(batch: B): number;
+  fill(program: Program, batch: B, total: number, part: string): void;
+  /** What the batch adds to the denominator of the mean: tokens, examples, or sequences. */
+  counted(batch: B, part: string): number;
   /** Tokens (or examples) that pass through the model, for speed. */
   size(batch: B): number;
   /** Where its rows are from, for messages. */

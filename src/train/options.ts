@@ -106,8 +106,8 @@ export const RUNNING = {
   shards: { type: "number.integer >= 1", help: "shards of a folder", value: "N" },
 } as const satisfies Options;
 
-/** Options of `train`. */
-export const TRAIN = {
+/** Options of every script that trains. */
+export const RUN = {
   init: { type: "string", help: "config.json of a model made afresh, instead of a checkpoint", value: "FILE" },
   ...DATA,
   ...OPTIMIZATION,

@@ -9,6 +9,7 @@
 import fs from "node:fs";
 import path from "node:path";
 import type { LineageEntry } from "../checkpoint/checkpoint.ts";
+import type { Json } from "../checkpoint/json.ts";
 import { openPlain } from "../checkpoint/open.ts";
 import { createWriter } from "../checkpoint/write.ts";
 import type { OrderState } from "../data/order.ts";
@@ -17,6 +18,7 @@ import type { Gpu } from "../gpu/gpu.ts";
 import type { Model } from "../model/model.ts";
 import { saveModel } from "../model/save.ts";
 import { DTYPE_BYTES } from "../tensor/dtype.ts";
+import type { Parameter } from "../tensor/parameter.ts";
 import type { Updater } from "./optim/updater.ts";
 
 /** training.json */
@@ -30,6 +32,8 @@ export interface Progress {
   /** Tokens or examples seen. */
   readonly seen: number;
   readonly best?: { readonly step: number; readonly loss: number };
+  /** Of what a technique does between steps. */
+  readonly controller?: Json;
 }
 
 const LAST = "last";
@@ -50,12 +54,15 @@ export async function saveState(
   {
     model,
     updater,
+    extra,
     progress,
     files,
     lineage,
   }: {
     readonly model: Model;
     readonly updater: Updater;
+    /** Weights that are trained beside the model. */
+    readonly extra: readonly Parameter[];
     readonly progress: Progress;
     readonly files: ReadonlyMap<string, Uint8Array>;
     readonly lineage: readonly LineageEntry[];
@@ -66,7 +73,7 @@ export async function saveState(
   fs.mkdirSync(saving, { recursive: true });
   try {
     await saveModel(model, saving, { files, lineage, dtype: "held" });
-    await saveOptimizer(model.gpu, updater, path.join(saving, OPTIMIZER));
+    await saveOptimizer(model.gpu, held(updater, extra), path.join(saving, OPTIMIZER));
     flushed(path.join(saving, PROGRESS), `${JSON.stringify(progress, null, 2)}\n`);
     const last = path.join(folder, LAST);
     const before = path.join(folder, BEFORE);
@@ -90,8 +97,13 @@ function flushed(file: string, text: string): void {
   }
 }
 
-async function saveOptimizer(gpu: Gpu, updater: Updater, file: string): Promise<void> {
-  const states = [...updater.states()];
+/** What the optimizer's file holds: its states, and the weights that are no part of the model. */
+const held = (updater: Updater, extra: readonly Parameter[]) => [
+  ...updater.states(),
+  ...extra.map((parameter) => ({ name: parameter.name, parameter, buffer: parameter.buffer, dtype: parameter.dtype })),
+];
+
+async function saveOptimizer(gpu: Gpu, states: ReturnType<typeof held>, file: string): Promise<void> {
   const tensors = states.map(({ name, parameter, dtype }) => {
     const as = dtype === "bf16" ? ("BF16" as const) : ("F32" as const);
     return { name, dtype: as, shape: parameter.shape, bytes: parameter.size * DTYPE_BYTES[as] };
@@ -135,16 +147,22 @@ export function findState(folder: string): SavedRun | undefined {
 }
 
 /** Brings the optimizer's states back. Throws UserError when one is missing or does not fit. */
-export async function loadOptimizer(updater: Updater, folder: string): Promise<void> {
+export async function loadOptimizer(
+  gpu: Gpu,
+  updater: Updater,
+  extra: readonly Parameter[],
+  folder: string,
+): Promise<void> {
   const file = path.join(folder, OPTIMIZER);
   const saved = await openPlain(file);
   try {
-    for (const { name } of updater.states()) {
+    for (const { name, parameter, buffer } of held(updater, extra)) {
       const entry = saved.tensors.get(name);
       if (!entry) throw new UserError(`${file} has no ${name}`, "resume with the settings the run began with");
       const bytes = new Uint8Array(entry.bytes);
       await entry.read(bytes, 0);
-      updater.load(name, bytes);
+      if (extra.includes(parameter) && buffer === parameter.buffer) gpu.write(buffer, 0, bytes);
+      else updater.load(name, bytes);
     }
   } finally {
     saved.close();

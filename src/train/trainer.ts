@@ -17,7 +17,23 @@ export interface TrainerOptions<B> extends UpdaterOptions {
   readonly parameters: readonly Parameter[];
   readonly objective: Objective<B>;
   readonly seed: number;
+  /** How the gradients of a step come about; every part once when left out. */
+  readonly gradients?: GradientRule;
 }
+
+/**
+ * Gets the gradients of a step ready. `pass` records forward and back of one part over all micro-batches; `fresh`: what the
+ * gradients held before is dropped; `report`: its metrics are those of the step.
+ */
+export type GradientRule = (
+  parts: readonly string[],
+  pass: (part: string, options: { readonly fresh: boolean; readonly report: boolean }) => Promise<void>,
+) => Promise<void>;
+
+const PARTS = [""];
+const everyPart: GradientRule = async (parts, pass) => {
+  for (const [i, part] of parts.entries()) await pass(part, { fresh: i === 0, report: true });
+};
 
 /** What is known of a step once the GPU has done it. */
 export interface StepResult {
@@ -52,13 +68,13 @@ export class Trainer<B> {
     return this.#slots;
   }
 
-  async #programFor(batch: B) {
+  async #programFor(batch: B, part: string) {
     const { gpu, objective } = this.#options;
-    const key = objective.key(batch);
+    const key = `${part} ${objective.key(batch)}`;
     let found = this.#programs.get(key);
     if (!found) {
       const rec = new Recorder(profileOf(gpu));
-      const { backward, metrics } = objective.record(rec, batch);
+      const { backward, metrics } = objective.record(rec, batch, part);
       for (const [name, value] of Object.entries(metrics)) rec.output(name, value);
       rec.backward(backward);
       found = { program: await Program.compile(gpu, rec, this.#slots), metrics: Object.keys(metrics) };
@@ -67,24 +83,39 @@ export class Trainer<B> {
     return found;
   }
 
-  /** Builds the program of a batch ahead of time; the largest first, so that smaller ones fit into its memory. */
-  async prepare(batch: B): Promise<Program> {
-    return (await this.#programFor(batch)).program;
+  get #parts(): readonly string[] {
+    return this.#options.objective.parts ?? PARTS;
+  }
+
+  /** Builds the programs of a batch ahead of time; the largest first, so that smaller ones fit into its memory. */
+  async prepare(batch: B): Promise<readonly Program[]> {
+    const programs: Program[] = [];
+    for (const part of this.#parts) programs.push((await this.#programFor(batch, part)).program);
+    return programs;
   }
 
   /** Records forward and back over the micro-batches; gives their metrics to come. */
-  async #pass(step: number, batches: readonly B[], total: number): Promise<Promise<Record<string, number>>[]> {
-    const { objective, seed } = this.#options;
-    const parts: Promise<Record<string, number>>[] = [];
-    for (const [i, batch] of batches.entries()) {
-      const { program, metrics } = await this.#programFor(batch);
-      objective.fill(program, batch, total);
-      // Every micro-batch has random numbers of its own.
-      program.run({ accumulate: i === 0 ? 0 : 1, seed: (Math.imul(seed, 0x9e3779b9) + step * 4096 + i) >>> 0 });
-      const values = metrics.map(async (name) => [name, (await program.read(name))[0]!] as const);
-      parts.push(Promise.all(values).then(Object.fromEntries));
-    }
-    return parts;
+  async #pass(
+    step: number,
+    batches: readonly B[],
+    values: Readonly<Record<string, number>>,
+  ): Promise<Promise<Record<string, number>>[]> {
+    const { objective, seed, gradients = everyPart } = this.#options;
+    const found: Promise<Record<string, number>>[] = [];
+    await gradients(this.#parts, async (part, { fresh, report }) => {
+      const total = batches.reduce((sum, batch) => sum + objective.counted(batch, part), 0);
+      for (const [i, batch] of batches.entries()) {
+        const { program, metrics } = await this.#programFor(batch, part);
+        objective.fill(program, batch, total, part);
+        // Every micro-batch has random numbers of its own.
+        const random = (Math.imul(seed, 0x9e3779b9) + step * 4096 + i) >>> 0;
+        program.run({ ...values, accumulate: i === 0 && fresh ? 0 : 1, seed: random });
+        if (!report) continue;
+        const read = metrics.map(async (name) => [name, (await program.read(name))[0]!] as const);
+        found.push(Promise.all(read).then(Object.fromEntries));
+      }
+    });
+    return found;
   }
 
   /** The largest gradients of a step that was not finite: goes through its batches once more, at the weights that led there. */
@@ -92,33 +123,32 @@ export class Trainer<B> {
     step: number,
     batches: readonly B[],
     count: number,
+    values: Readonly<Record<string, number>> = {},
   ): Promise<{ name: string; norm: number }[]> {
-    const { objective, seed } = this.#options;
-    await Promise.all(
-      await this.#pass(
-        step,
-        batches,
-        batches.reduce((sum, batch) => sum + objective.counted(batch), 0),
-      ),
-    );
-    await this.updater.step(step, 0, seed);
+    await Promise.all(await this.#pass(step, batches, values));
+    await this.updater.step(step, 0, this.#options.seed);
     return this.updater.largest(count);
   }
 
   /**
-   * Records step `step` (from 1) over its micro-batches. Resolves when everything is recorded; `result` when the GPU is done.
+   * Records step `step` (from 1) over its micro-batches; `values` are numbers that the objective's programs take. Resolves when everything is recorded; `result` when the GPU is done.
    */
-  async step(step: number, lr: number, batches: readonly B[]): Promise<{ result: Promise<StepResult> }> {
+  async step(
+    step: number,
+    lr: number,
+    batches: readonly B[],
+    values: Readonly<Record<string, number>> = {},
+  ): Promise<{ result: Promise<StepResult> }> {
     const { objective, seed } = this.#options;
-    const total = batches.reduce((sum, batch) => sum + objective.counted(batch), 0);
-    const parts = await this.#pass(step, batches, total);
+    const parts = await this.#pass(step, batches, values);
     const norm = this.updater.step(step, lr, seed);
     const result = Promise.all([norm, ...parts]).then(([gradNorm, ...sums]) => {
       const metrics: Record<string, number> = {};
       for (const part of sums)
         for (const [name, value] of Object.entries(part)) metrics[name] = (metrics[name] ?? 0) + value;
       const size = batches.reduce((sum, batch) => sum + objective.size(batch), 0);
-      return { step, lr, metrics, gradNorm, size, counted: total };
+      const counted = batches.reduce((sum, batch) => sum + objective.counted(batch, this.#parts[0]!), 0);
+      return { step, lr, metrics, gradNorm, size, counted };
     });
     result.catch(() => {}); // awaited some steps later
     return { result };

@@ -75,10 +75,11 @@ for (let i = 0; i < STEPS; i++) {
   await run(profiled.trainer);
   kernels = Math.min(kernels, (await kernelSeconds()) - before);
 }
-const program = await trainer.prepare(batch);
+const programs = await trainer.prepare(batch);
+const program = programs[0]!;
 const { total } = model.parameterCount();
 const tokens = ROWS * LENGTH;
-const memory = memoryReport(model, trainer, program);
+const memory = memoryReport(model, trainer, programs, model.trainable());
 const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`;
 const lines = [
   `${plain.adapter.description || plain.adapter.device}, ${total.toLocaleString("en-US")} parameters, ${tokens} tokens a step`,

@@ -96,11 +96,11 @@ describe.each(Object.keys(TINY_TEXT).filter((name) => name !== "gpt2"))("%s", (n
 
     const objective = languageObjective(model);
     const rec = new Recorder(profileOf(gpu));
-    const { backward, metrics } = objective.record(rec, batch);
+    const { backward, metrics } = objective.record(rec, batch, "");
     rec.output("loss", metrics.loss!);
     rec.backward(backward);
     const program = await Program.compile(gpu, rec);
-    objective.fill(program, batch, objective.counted(batch));
+    objective.fill(program, batch, objective.counted(batch, ""), "");
     await checkGradients(model, program, weights, () => referenceLoss(json, weights, { ids }));
     model.free();
   }, 60_000);
@@ -121,11 +121,11 @@ describe.each(Object.keys(TINY_EXAMPLES))("%s", (name) => {
 
     const objective = classificationObjective(model);
     const rec = new Recorder(profileOf(gpu));
-    const { backward, metrics } = objective.record(rec, batch);
+    const { backward, metrics } = objective.record(rec, batch, "");
     rec.output("loss", metrics.loss!);
     rec.backward(backward);
     const program = await Program.compile(gpu, rec);
-    objective.fill(program, batch, 3);
+    objective.fill(program, batch, 3, "");
     await checkGradients(model, program, weights, () => referenceLoss(json, weights, { x, labels }));
 
     const forward = new Recorder(profileOf(gpu), { training: false });
@@ -155,9 +155,9 @@ test("a packed row gives each document the loss it has alone", async () => {
     const objective = languageObjective(model);
     const batch = collate(bins);
     const rec = new Recorder(profileOf(gpu), { training: false });
-    rec.output("loss", objective.record(rec, batch).metrics.loss!);
+    rec.output("loss", objective.record(rec, batch, "").metrics.loss!);
     const program = await Program.compile(gpu, rec);
-    objective.fill(program, batch, batch.counted);
+    objective.fill(program, batch, batch.counted, "");
     program.run();
     return (await program.read("loss"))[0]!;
   };
