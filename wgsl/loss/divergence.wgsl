@@ -9,7 +9,8 @@
 //   jsd          a KL(p || m) + (1 - a) KL(q || m), m = a p + (1 - a) q
 //   skew_kl      KL(p || a p + (1 - a) q)                        skew_rkl    KL(q || a q + (1 - a) p)
 //   tvd          sum |p - q| / 2
-//   taid         KL(r || q), r of the logits (1 - a) student + a teacher, the student in it held fixed. arXiv:2501.16937
+//   taid         KL(r || q), r of the logits (1 - a) student + a teacher, the student in it held fixed; with `whole` its
+//                cross-entropy. arXiv:2501.16937
 //   undial       cross-entropy against the teacher's logits with a taken off that of the target. arXiv:2402.10052
 //
 // One workgroup a row, or with `serial` one lane. Checked against f64 in test/tensor/ops/divergence.test.ts.
@@ -46,7 +47,8 @@ fn teacher_at(i: u32, v: u32, target_id: u32) -> f32 {
 fn term(x: f32, y: f32) -> f32 { // log q, log p
   let q = exact_exp(x);
   let p = exact_exp(y);
-  @if(forward_kl || taid) return weighted(p, y, x);
+  @if(forward_kl || (taid && !whole)) return weighted(p, y, x);
+  @if(taid && whole) return weighted(p, 0.0, x);
   @if(reverse_kl) return weighted(q, x, y);
   @if(jsd) let m = log_mix(y, x, params.a);
   @if(jsd) return params.a * weighted(p, y, m) + (1.0 - params.a) * weighted(q, x, m);

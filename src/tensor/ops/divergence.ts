@@ -16,6 +16,8 @@ export interface DivergenceOptions {
   readonly temperature?: number;
   /** beta of jsd, alpha of the skewed ones, t of taid, strength of undial. It may change from run to run. */
   readonly a?: number | Dynamic;
+  /** taid: give the cross-entropy, KL and the target's own entropy together; the gradient is the same. */
+  readonly whole?: boolean;
 }
 
 /** student, teacher (N, V), targets (N) i32 -> (N); rows with a negative target give 0 and take no gradient. */
@@ -24,7 +26,7 @@ export function divergence(
   student: Tensor,
   teacher: Tensor,
   targets: Tensor,
-  { kind, temperature = 1, a = 0 }: DivergenceOptions,
+  { kind, temperature = 1, a = 0, whole = false }: DivergenceOptions,
 ): Tensor {
   const { rows: n, width: v } = rowsOf(student);
   if (sizeOf(teacher.shape) !== n * v || rowsOf(teacher).width !== v || sizeOf(targets.shape) !== n)
@@ -35,7 +37,7 @@ export function divergence(
   const loss = rec.result([n], [student], kind);
   const saved = rec.scratch([n, 4], `log sums of ${kind}`);
   const work = rowWork(rec, n, v);
-  const flags = [kind.replaceAll("-", "_"), ...work.flags];
+  const flags = [kind.replaceAll("-", "_"), ...(whole ? ["whole"] : []), ...work.flags];
   const params = { n, v, inverse: 1 / temperature, a, scale: temperature ** 2 };
   const { groups } = work;
   rec.step({ kernel: "loss/divergence", flags, bind: { student, teacher, targets, loss, saved }, params, groups });

@@ -96,6 +96,24 @@ export function rowSum(rec: Recorder, x: Tensor, scale = 1): Tensor {
   return y;
 }
 
+/** Largest value of every row, (..., C) -> (...); the gradient goes to the first of equals. */
+export function rowMax(rec: Recorder, x: Tensor): Tensor {
+  const { rows: n, width: c } = rowsOf(x);
+  const y = rec.result(x.shape.slice(0, -1), [x], `row maxima of ${x.label}`);
+  const place = rec.scratch([n], "places of maxima", "u32");
+  rec.step({ kernel: "reduce/row-maxima", bind: { x, y, place }, params: { n, c }, ...rowWork(rec, n, c) });
+  rec.onBackward(y, (dy) => {
+    const { into, accumulate } = rec.gradient(x);
+    rec.step({
+      kernel: "reduce/row-maxima-gradient",
+      bind: { dy, place, dx: into },
+      params: { count: n * c, c, accumulate },
+      groups: spans(n * c),
+    });
+  });
+  return y;
+}
+
 /** Longest row that one lane sums alone: its f32 sum has no tree to keep it accurate. */
 const SERIAL_WIDTH = 2048;
 

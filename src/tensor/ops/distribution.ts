@@ -1,0 +1,39 @@
+/** What losses ask of rows of logits besides a divergence. Forward only: none of it takes a gradient. */
+import type { Recorder } from "../recorder.ts";
+import { rowsOf, showShape, sizeOf, type Tensor } from "../tensor.ts";
+import { rowWork } from "./reduce.ts";
+
+/** Entropy of softmax(logits / temperature), nats: (N, V) -> (N). */
+export function rowEntropy(rec: Recorder, logits: Tensor, temperature = 1): Tensor {
+  const { rows: n, width: v } = rowsOf(logits);
+  const entropy = rec.scratch([n], "entropy");
+  rec.step({
+    kernel: "loss/row-entropy",
+    bind: { logits, entropy },
+    params: { n, v, inverse: 1 / temperature },
+    ...rowWork(rec, n, v),
+  });
+  return entropy;
+}
+
+/** Share of |p - q| in the head of the teacher's p, the likeliest tokens up to mass mu: (N, V) each -> (N). arXiv:2404.02657 */
+export function headGap(rec: Recorder, student: Tensor, teacher: Tensor, mu: number, temperature = 1): Tensor {
+  const { rows: n, width: v } = rowsOf(student);
+  const weight = rec.scratch([n], "share of the head");
+  rec.step({
+    kernel: "loss/head-gap",
+    bind: { student, teacher, weight },
+    params: { n, v, inverse: 1 / temperature, mu },
+    ...rowWork(rec, n, v),
+  });
+  return weight;
+}
+
+/** Logits with the label's and the largest exchanged: (N, V), targets (N) i32 -> (N, V). arXiv:2407.10804 */
+export function swapTop(rec: Recorder, logits: Tensor, targets: Tensor): Tensor {
+  const { rows: n, width: v } = rowsOf(logits);
+  if (sizeOf(targets.shape) !== n) throw new RangeError(`${n} rows of logits for ${showShape(targets.shape)} targets`);
+  const y = rec.scratch([n, v], "logits with the label first");
+  rec.step({ kernel: "loss/swap-top", bind: { logits, targets, y }, params: { n, v }, ...rowWork(rec, n, v) });
+  return y;
+}

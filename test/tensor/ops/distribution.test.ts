@@ -1,0 +1,130 @@
+import { describe, expect, test } from "bun:test";
+import { headGap, rowEntropy, swapTop } from "../../../src/tensor/ops/distribution.ts";
+import { divergence } from "../../../src/tensor/ops/divergence.ts";
+import { add, addScalar, mul, neg } from "../../../src/tensor/ops/elementwise.ts";
+import { rowMax } from "../../../src/tensor/ops/reduce.ts";
+import { sharedGpu } from "../../support/gpu.ts";
+import { checkOp, hardware, runOp } from "../../support/program.ts";
+import { normals } from "../../support/random.ts";
+
+const gpu = await sharedGpu();
+const SHAPES = [
+  [1, 1],
+  [3, 3],
+  [2, 255],
+  [3, 257],
+] as const;
+
+function softmax(x: Float64Array, temperature = 1): Float64Array {
+  const most = x.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+  const e = x.map((v) => Math.exp((v - most) / temperature));
+  const sum = e.reduce((a, b) => a + b, 0);
+  return e.map((v) => v / sum);
+}
+const rowsOf = (x: Float64Array, n: number) =>
+  Array.from({ length: n }, (_, i) => x.subarray((i * x.length) / n, ((i + 1) * x.length) / n));
+
+describe.each([undefined, hardware])("profile %#", (profile) => {
+  const chosen = profile ? { profile } : {};
+
+  test.each(SHAPES)("entropy of %d rows of %d", async (n, v) => {
+    const x = normals(1, n * v, 3);
+    const { outputs } = await runOp(gpu, {
+      inputs: { x: { shape: [n, v], data: x } },
+      build: (rec, { x }) => rowEntropy(rec, x!, 2),
+      ...chosen,
+    });
+    for (const [row, z] of rowsOf(Float64Array.from(x), n).entries()) {
+      const expected = -softmax(z, 2).reduce((sum, p) => sum + (p > 0 ? p * Math.log(p) : 0), 0);
+      expect(outputs.y![row]).toBeCloseTo(expected, 5);
+    }
+  });
+
+  test.each(SHAPES)("share of the head of %d rows of %d", async (n, v) => {
+    const [s, t] = [normals(2, n * v, 2), normals(3, n * v, 2)];
+    for (const mu of [0.2, 0.5, 0.9]) {
+      const { outputs } = await runOp(gpu, {
+        inputs: { s: { shape: [n, v], data: s }, t: { shape: [n, v], data: t } },
+        build: (rec, { s, t }) => headGap(rec, s!, t!, mu),
+        ...chosen,
+      });
+      const [students, teachers] = [rowsOf(Float64Array.from(s), n), rowsOf(Float64Array.from(t), n)];
+      for (let row = 0; row < n; row++) {
+        const [p, q] = [softmax(teachers[row]!), softmax(students[row]!)];
+        const order = [...p.keys()].sort((a, b) => p[b]! - p[a]!);
+        let [running, head, all] = [0, 0, 0];
+        for (const [rank, id] of order.entries()) {
+          running += p[id]!;
+          const gap = Math.abs(p[id]! - q[id]!);
+          if (rank === 0 || running <= mu) head += gap;
+          all += gap;
+        }
+        expect(outputs.y![row]).toBeCloseTo(v === 1 ? 0.5 : head / all, 4);
+      }
+    }
+  });
+
+  test.each(SHAPES)("the label first, in %d rows of %d", async (n, v) => {
+    const x = normals(4, n * v, 2);
+    const labels = Int32Array.from({ length: n }, (_, i) => (i === 1 ? -100 : (7 * i) % v));
+    const { outputs } = await runOp(gpu, {
+      inputs: { x: { shape: [n, v], data: x }, l: { shape: [n], data: labels, dtype: "i32" } },
+      build: (rec, { x, l }) => swapTop(rec, x!, l!),
+      ...chosen,
+    });
+    for (const [row, label] of labels.entries()) {
+      const z = [...x.subarray(row * v, (row + 1) * v)];
+      const y = [...outputs.y!.subarray(row * v, (row + 1) * v)];
+      if (label < 0) expect(y).toEqual(z);
+      else {
+        expect(y.indexOf(Math.max(...y))).toBe(label);
+        expect(y.toSorted()).toEqual(z.toSorted());
+        expect(y.filter((value, i) => value !== z[i]).length).toBeLessThanOrEqual(2);
+      }
+    }
+  });
+
+  test.each(SHAPES)("maxima of %d rows of %d", async (n, v) => {
+    await checkOp(gpu, "rowMax", {
+      inputs: { x: { shape: [n, v], data: normals(5, n * v, 1) } },
+      build: (rec, { x }) => rowMax(rec, x!),
+      reference: ({ x }) => Float64Array.from(rowsOf(x!, n), (z) => z.reduce((a, b) => Math.max(a, b))),
+      step: 1e-5,
+      ...chosen,
+    });
+  });
+});
+
+test("adaptive KL has its known value", async () => {
+  const { outputs } = await runOp(gpu, {
+    inputs: {
+      s: { shape: [1, 4], data: Float32Array.of(1.5, 0.2, 0.9, -0.4), grad: true },
+      t: { shape: [1, 4], data: Float32Array.of(1.2, 1, 0.8, -1) },
+      l: { shape: [1], data: Int32Array.of(0), dtype: "i32" },
+    },
+    build: (rec, { s, t, l }) => {
+      const w = headGap(rec, s!, t!, 0.5);
+      const forward = mul(rec, w, divergence(rec, s!, t!, l!, { kind: "forward-kl" }));
+      const rest = addScalar(rec, neg(rec, w), 1);
+      const y = add(rec, forward, mul(rec, rest, divergence(rec, s!, t!, l!, { kind: "reverse-kl" })));
+      return { y, w };
+    },
+  });
+  expect(outputs.w![0]).toBeCloseTo(0.347442, 5);
+  expect(outputs.y![0]).toBeCloseTo(0.097592, 5);
+});
+
+test("taid's cross-entropy has its known value", async () => {
+  const { outputs, gradients } = await runOp(gpu, {
+    inputs: {
+      s: { shape: [1, 4], data: Float32Array.of(0.5, 0.2, 0.1, -0.3), grad: true },
+      t: { shape: [1, 4], data: Float32Array.of(2, 1, 0, -1) },
+      l: { shape: [1], data: Int32Array.of(0), dtype: "i32" },
+    },
+    build: (rec, { s, t, l }) => divergence(rec, s!, t!, l!, { kind: "taid", a: 0.4, whole: true }),
+    seeds: { y: Float32Array.of(1) },
+  });
+  expect(outputs.y![0]).toBeCloseTo(1.269323, 5);
+  for (const [i, g] of [-0.126659, -0.007668, 0.066006, 0.068321].entries())
+    expect(gradients.s![i]).toBeCloseTo(g, 5);
+});
