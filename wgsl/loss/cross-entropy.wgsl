@@ -7,8 +7,10 @@
 //                        would put the gradient of large logits off
 //   argmax  (N)     u32  out, only with `score`: the lowest index of the largest logit
 //   confidence (N)  f32  out, only with `score`: its probability
+//   moments (N, 2)  f32  out, only with `moments`: mean and variance of log p under p; outputs of probability 0 add nothing
 //
-// One workgroup a row, or with `serial` one lane, two passes over it: the largest, then the sum. Checked against f64 in test/tensor/ops/cross-entropy.test.ts.
+// One workgroup a row, or with `serial` one lane, two passes over it: the largest, then the sum; with `moments` a third, because
+// squares less the square of the mean would cancel. Checked against f64 in test/tensor/ops/cross-entropy.test.ts.
 
 import package::lib::row::{row_sum, row_max, row_of, row_first, row_step, row_leads};
 import package::lib::exact::exact_exp;
@@ -22,6 +24,7 @@ struct Params { n: u32, v: u32, smoothing: f32, z: f32 }
 @group(0) @binding(4) var<storage, read_write> lse: array<f32>;
 @if(score) @group(0) @binding(5) var<storage, read_write> argmax: array<u32>;
 @if(score) @group(0) @binding(6) var<storage, read_write> confidence: array<f32>;
+@if(moments) @group(0) @binding(7) var<storage, read_write> moments: array<f32>;
 
 @compute @workgroup_size(64)
 fn cross_entropy(
@@ -36,10 +39,13 @@ fn cross_entropy(
   for (var i = row_first(lane); i < params.v; i += row_step) { most = max(most, logits[start + i]); }
   most = row_max(most, lane);
   var sum = 0.0;
+  @if(moments) var first = 0.0; // sum of e^below * below
   var level = 0.0; // mean of the logits; not looked at without smoothing, since masked ones are infinite
   for (var i = row_first(lane); i < params.v; i += row_step) {
     let x = logits[start + i];
-    sum += exact_exp(x - most);
+    let e = exact_exp(x - most);
+    sum += e;
+    @if(moments) first += select(0.0, e * (x - most), e > 0.0);
     if (params.smoothing > 0.0) { level += x - most; }
   }
   sum = row_sum(sum, lane);
@@ -47,6 +53,14 @@ fn cross_entropy(
   @if(score) var best = 4294967295.0;
   @if(score) for (var i = row_first(lane); i < params.v; i += row_step) { if (logits[start + i] == most) { best = min(best, f32(i)); } }
   @if(score) best = -row_max(-best, lane);
+  @if(moments) let centre = row_sum(first, lane) / sum;
+  @if(moments) var second = 0.0;
+  @if(moments) for (var i = row_first(lane); i < params.v; i += row_step) {
+    let below = logits[start + i] - most;
+    let e = exact_exp(below);
+    second += select(0.0, e * (below - centre) * (below - centre), e > 0.0);
+  }
+  @if(moments) second = row_sum(second, lane);
   if (!row_leads(lane) || !used) { return; }
   let log_sum = log(sum);
   let whole = most + log_sum;
@@ -63,4 +77,6 @@ fn cross_entropy(
   nll[row] = loss;
   @if(score) argmax[row] = u32(best);
   @if(score) confidence[row] = 1.0 / sum;
+  @if(moments) moments[2u * row] = centre - log_sum;
+  @if(moments) moments[2u * row + 1u] = second / sum;
 }

@@ -40,20 +40,29 @@ export function crossEntropy(
   return nll;
 }
 
-/** Per row: the loss, the most likely output (the lowest of equals) and its probability. Forward only. */
-export function scoreTokens(rec: Recorder, logits: Tensor, targets: Tensor) {
+/**
+ * Per row: the loss, the most likely output (the lowest of equals) and its probability; when asked for, the mean and the
+ * variance (N, 2) of the log-probabilities of all outputs, weighted by their probabilities. Forward only.
+ */
+export function scoreTokens(
+  rec: Recorder,
+  logits: Tensor,
+  targets: Tensor,
+  asked: { readonly moments?: boolean } = {},
+) {
   const { rows: n, width: v } = rowsOf(logits);
   const nll = rec.scratch([n], "nll");
   const confidence = rec.scratch([n], "confidence");
   const lse = rec.scratch([n, 2], "log sums of logits");
   const argmax = rec.scratch([n], "argmax", "u32");
+  const moments = asked.moments ? rec.scratch([n, 2], "moments of log-probabilities") : undefined;
   const work = rowWork(rec, n, v);
   rec.step({
     kernel: "loss/cross-entropy",
-    flags: ["score", ...work.flags],
-    bind: { logits, targets, nll, lse, argmax, confidence },
+    flags: ["score", ...(moments ? ["moments"] : []), ...work.flags],
+    bind: { logits, targets, nll, lse, argmax, confidence, ...(moments ? { moments } : {}) },
     params: { n, v, smoothing: 0, z: 0 },
     groups: work.groups,
   });
-  return { nll, argmax, confidence };
+  return { nll, argmax, confidence, moments };
 }

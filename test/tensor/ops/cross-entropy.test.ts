@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { crossEntropy, scoreTokens } from "../../../src/tensor/ops/cross-entropy.ts";
 import { chunkRows, headLoss } from "../../../src/tensor/ops/head-loss.ts";
 import { linear } from "../../../src/tensor/ops/linear.ts";
@@ -90,6 +90,43 @@ test("the most likely output is the lowest of equals, with its probability", asy
   const sum = 2 + Math.exp(-4) + Math.exp(-5);
   expect([...(await program.read("confidence"))]).toEqual([expect.closeTo(1 / sum, 6), expect.closeTo(0.25, 6)]);
   program.free();
+});
+
+describe.each([undefined, hardware])("profile %#", (profile) => {
+  test.each([
+    [1, 1, 3],
+    [3, 3, 3],
+    [2, 255, 8],
+    [3, 257, 0.01],
+    [9, 1000, 3],
+  ])("mean and variance of the log-probabilities of %d rows of %d logits, spread %d", async (n, v, spread) => {
+    const x = normals(5, n * v, spread).map((value) => value + 40);
+    if (v > 3) x[2] = Number.NEGATIVE_INFINITY;
+    const { outputs } = await runOp(gpu, {
+      inputs: {
+        x: { shape: [n, v], data: x },
+        t: { shape: [n], data: Int32Array.from({ length: n }, (_, i) => (i === 1 ? -100 : 0)), dtype: "i32" },
+      },
+      build: (rec, { x, t }) => {
+        const { nll, moments } = scoreTokens(rec, x!, t!, { moments: true });
+        return { nll, moments: moments! };
+      },
+      training: false,
+      ...(profile ? { profile } : {}),
+    });
+    for (let row = 0; row < n; row++) {
+      const logits = Float64Array.from(x.subarray(row * v, (row + 1) * v));
+      const most = logits.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+      const lse = most + Math.log(logits.reduce((sum, z) => sum + Math.exp(z - most), 0));
+      const expected = (f: (logP: number) => number) =>
+        logits.reduce((sum, z) => sum + (Number.isFinite(z) ? Math.exp(z - lse) * f(z - lse) : 0), 0);
+      const mean = expected((logP) => logP);
+      const variance = expected((logP) => (logP - mean) ** 2);
+      expect(Math.abs(outputs.moments![2 * row]! - mean)).toBeLessThan(1e-5 * (1 + Math.abs(mean)));
+      expect(Math.abs(outputs.moments![2 * row + 1]! - variance)).toBeLessThan(2e-5 * variance + 1e-9);
+      expect(Math.abs(outputs.nll![row]! - (row === 1 ? 0 : lse - logits[0]!))).toBeLessThan(1e-4);
+    }
+  });
 });
 
 test("logits in chunks give the loss and gradients of logits as a whole, in less memory", async () => {
