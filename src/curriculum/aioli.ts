@@ -1,0 +1,141 @@
+/**
+ * Aioli: measures during training how the loss of every group answers to the share of every group, and follows it.
+ * Chen et al. 2024, https://arxiv.org/abs/2411.05735.
+ *
+ * Law: L_i falls by sum_j A_ij p_j. A round begins with probes, short segments that give one group the share f; the drops D_ir
+ * under probe r, averaged over `passes`, are P A_i = D_i with P the matrix of probes, solved in closed form. Then A >= 0 with sum 1
+ * (its least entry, if negative, is subtracted) and
+ *
+ *   p_j in proportion to p_j exp(eta * sum_i A_ij)
+ *
+ * or, with `gamma`, the step from uniform with the moving average of A. Probes are part of the round's steps. Where less than a
+ * round is left, the last mixture stays.
+ */
+import { Random } from "../data/random.ts";
+import { UserError } from "../errors.ts";
+import { kept, known } from "./memory.ts";
+import { defineSampler, exponentiated, uniform } from "./method.ts";
+import { atLeastTwo, MIXTURE, mixtureOf, wholeSteps } from "./shares.ts";
+
+type Matrix = readonly (readonly number[])[];
+
+/** The mixture that gives one group the share f and every other the same of what is left. */
+export const probeMixture = (k: number, group: number, f: number): number[] =>
+  Array.from({ length: k }, (_, i) => (i === group ? f : (1 - f) / (k - 1)));
+
+/** A from P A_i = D_i: P has f on its diagonal, g elsewhere and rows that sum to 1, so sum A_i = sum D_i. */
+export function solveLaw(drops: Matrix, f: number): number[][] {
+  const g = (1 - f) / (drops.length - 1);
+  return drops.map((row) => {
+    const sum = row.reduce((a, b) => a + b, 0);
+    return row.map((drop) => (drop - g * sum) / (f - g));
+  });
+}
+
+/** Entries >= 0 that sum to 1. */
+export function normaliseLaw(law: Matrix): number[][] {
+  const least = Math.min(0, ...law.flat());
+  const sum = law.flat().reduce((all, entry) => all + entry - least, 0);
+  return law.map((row) => row.map((entry) => (sum > 0 ? (entry - least) / sum : 1 / law.length ** 2)));
+}
+
+const columnSums = (law: Matrix): number[] => law.map((_, j) => law.reduce((sum, row) => sum + row[j]!, 0));
+
+export const sampler = defineSampler({
+  name: "aioli",
+  title: "Aioli",
+  about: "fits a linear law of losses and shares during training, and follows it",
+  cite: "arXiv:2411.05735",
+  needs: "losses",
+  options: {
+    round: { type: "number > 0", default: 0.05, help: "steps of a round, or below 1 the share of all steps" },
+    passes: { type: "number.integer >= 1", default: 4, help: "times that every group is probed in a round" },
+    lp_steps: { type: "number.integer >= 1", default: 4, help: "steps of a probe" },
+    share: { type: "0 < number <= 1", default: 0.5, help: "f, the share of the probed group" },
+    eta: { type: "number >= 0", default: 0.2, help: "step size; 0 keeps the prior mixture" },
+    gamma: {
+      type: "0 <= number < 1",
+      help: "moving average of the law, each step from uniform; steps add up when left out",
+    },
+    diagonal: { type: "boolean", default: false, help: "only the answer of every group to its own share" },
+    mixture: { ...MIXTURE, help: `prior: ${MIXTURE.help}; uniform when left out` },
+    prior_steps: { type: "number.integer >= 0", default: 0, help: "steps under the prior before the first round" },
+  },
+  make({ groups, steps, seed, values }) {
+    atLeastTwo(groups, "aioli");
+    const k = groups.length;
+    const { passes, lp_steps, share, eta, gamma, prior_steps } = values;
+    const round = wholeSteps(values.round, steps);
+    const probes = passes * k;
+    if (probes * lp_steps >= round) {
+      throw new UserError(
+        `--passes ${passes} and --lp-steps ${lp_steps} for ${k} groups take ${probes * lp_steps} steps of a round of ${round}`,
+        "give a larger --round, or fewer passes or steps",
+      );
+    }
+    if (prior_steps + round > steps) {
+      const begun = prior_steps > 0 ? `--prior-steps ${prior_steps} and ` : "";
+      throw new UserError(`${begun}--round ${round} do not fit into ${steps} steps`, "train longer, or shorten them");
+    }
+    if (share <= 1 / k) {
+      throw new UserError(`--share ${share} does not favour one of ${k} groups`, `it must be above 1/${k}`);
+    }
+    const prior = mixtureOf(values.mixture, groups) ?? uniform(k);
+    const zero = () => groups.map(() => groups.map(() => 0));
+    /** Place -1: before the first round. Below `probes`: that probe. Then the rest of the round. */
+    const memory = {
+      place: -1,
+      round: 0,
+      step: 0,
+      p: prior,
+      losses: [] as number[],
+      drops: zero(),
+      law: [] as number[][],
+    };
+    const probed = (): number => {
+      const random = new Random(seed, "aioli", memory.round);
+      const all = groups.map((_, i) => i);
+      return Array.from({ length: passes }, () => random.shuffled(all)).flat()[memory.place]!;
+    };
+
+    const learn = () => {
+      const mean = memory.drops.map((row) => row.map((drop) => drop / passes));
+      const law = values.diagonal
+        ? mean.map((row, i) => row.map((drop, j) => (i === j ? drop / share : 0)))
+        : solveLaw(mean, share);
+      const now = normaliseLaw(law);
+      const before = memory.law;
+      const moving = gamma !== undefined && before.length > 0;
+      memory.law = moving ? now.map((row, i) => row.map((a, j) => (1 - gamma) * a + gamma * before[i]![j]!)) : now;
+      memory.p = exponentiated(gamma === undefined ? memory.p : uniform(k), columnSums(memory.law), eta);
+      memory.drops = zero();
+    };
+
+    return {
+      ...kept(memory),
+      segment() {
+        if (memory.place < 0) return { probs: prior, steps: prior_steps };
+        if (memory.place < probes) return { probs: probeMixture(k, probed(), share), steps: lp_steps };
+        const rest = round - probes * lp_steps;
+        const last = memory.step + rest + round > steps;
+        return { probs: memory.p, steps: last ? Number.POSITIVE_INFINITY : rest };
+      },
+      update({ step, losses = [] }) {
+        const now = known(losses, memory.losses);
+        if (memory.place >= 0 && memory.place < probes) {
+          const group = probed();
+          for (let i = 0; i < k; i++) memory.drops[i]![group]! += memory.losses[i]! - now[i]!;
+        }
+        memory.losses = now;
+        memory.step = step;
+        memory.place++;
+        if (memory.place === probes) learn();
+        if (memory.place > probes) {
+          memory.place = 0;
+          memory.round++;
+        }
+      },
+      notes: () => ({ round: memory.round, law: memory.law }),
+    };
+  },
+});

@@ -1,0 +1,27 @@
+/**
+ * A fixed mixture: as given, or by size with a temperature, p_i in proportion to n_i^(1/T). T = 1 is the natural mixture, a large
+ * T the uniform one; multilingual models are trained with 2 to 5 (Conneau et al. 2020, https://arxiv.org/abs/1911.02116).
+ *
+ * Groups are drawn by rows. With `by` tokens shares are of tokens: m_i is divided by the tokens of a row of the group.
+ */
+import { defineSampler } from "./method.ts";
+import { MIXTURE, mixtureOf, normalised } from "./shares.ts";
+import { staged } from "./staged.ts";
+
+export const sampler = defineSampler({
+  name: "static",
+  title: "Static mixture",
+  about: "fixed shares: as given, or by size with a temperature",
+  cite: "arXiv:1911.02116",
+  options: {
+    mixture: { ...MIXTURE, help: `${MIXTURE.help}; by size when left out` },
+    temperature: { type: "number > 0", default: 1, help: "T of size^(1/T): 1 natural, large uniform" },
+    by: { type: "'rows' | 'tokens'", default: "rows", help: "what sizes and shares count" },
+  },
+  make({ groups, steps, values: { mixture, temperature, by } }) {
+    const sizes = groups.map((group) => group[by] ** (1 / temperature));
+    const shares = mixtureOf(mixture, groups) ?? normalised(sizes);
+    const rowLength = groups.map(({ rows, tokens }) => (by === "tokens" && tokens > 0 ? tokens / rows : 1));
+    return staged([{ probs: normalised(shares.map((share, i) => share / rowLength[i]!)), steps }]);
+  },
+});

@@ -1,0 +1,12 @@
+/** Every group alike, whatever its size: the baseline that methods with feedback are compared with. */
+import { defineSampler, uniform } from "./method.ts";
+import { staged } from "./staged.ts";
+
+export const sampler = defineSampler({
+  name: "stratified",
+  title: "Stratified",
+  about: "every group with the same share, whatever its size",
+  cite: "arXiv:2307.14430",
+  options: {},
+  make: ({ groups, steps }) => staged([{ probs: uniform(groups.length), steps }]),
+});
