@@ -2,16 +2,25 @@
 import { keyedUnits } from "../model/fresh.ts";
 import type { ScoredRow } from "./metric.ts";
 
-/** The middle 95 % of `draws` resamples of a statistic of paired lists of rows. */
+/**
+ * The middle 95 % of `draws` resamples of a statistic of paired lists of rows. With `strata`, the group of each row, every row is
+ * drawn anew from its own group.
+ */
 export function bootstrap(
   lists: readonly (readonly ScoredRow[])[],
   statistic: (lists: readonly (readonly ScoredRow[])[]) => number,
-  { draws, seed }: { readonly draws: number; readonly seed: number },
+  { draws, seed, strata }: { readonly draws: number; readonly seed: number; readonly strata?: readonly number[] },
 ): [number, number] {
   const n = lists[0]!.length;
   const unit = keyedUnits(seed, "bootstrap");
+  const members = strata ? Map.groupBy(strata.keys(), (i) => strata[i]!) : undefined;
+  const draw = (i: number) => {
+    if (!members) return Math.floor(unit() * n);
+    const own = members.get(strata![i]!)!;
+    return own[Math.floor(unit() * own.length)]!;
+  };
   const values = Float64Array.from({ length: draws }, () => {
-    const picked = Array.from({ length: n }, () => Math.floor(unit() * n));
+    const picked = Array.from({ length: n }, (_, i) => draw(i));
     return statistic(lists.map((rows) => picked.map((i) => rows[i]!)));
   }).sort();
   const at = (share: number) => values[Math.min(draws - 1, Math.max(0, Math.round(share * (draws - 1))))]!;

@@ -19,6 +19,51 @@ export interface ScoredRow {
   readonly generated?: { readonly found: string; readonly expected: string };
   /** Which of several answers is likeliest, and which is right; where a metric asks for it. */
   readonly choice?: { readonly found: number; readonly foundPerToken: number; readonly expected: number };
+  /** Whether the last token is the one that ends a text. */
+  readonly ended?: boolean;
+  /** Mean and variance of the log-probabilities of all outputs, two entries per token; where a metric asks for it. */
+  readonly moments?: Float32Array;
+  /** Bytes of the text that counts after deflate; where a metric asks for it. */
+  readonly packedBytes?: number;
+  /** Mean losses of a right answer in other words (one or several) and of wrong ones; where asked for, if the row has them. */
+  readonly truth?: Losses;
+  /** Mean losses of the right one of several options and of the wrong ones; where asked for, if the row has them. */
+  readonly options?: Losses;
+  /** Mean losses of paraphrases of the answer; where asked for, if the row has them. */
+  readonly paraphrases?: readonly number[];
+}
+
+/** Mean losses per token of whole answers. */
+export interface Losses {
+  readonly right: readonly number[];
+  readonly wrong: readonly number[];
+}
+
+/**
+ * What rows must hold besides scores. `generated` is cut where exact matches are decided, `continued` only by `--max-tokens`;
+ * `truth`, `options` and `paraphrases` are further answers, which rows name.
+ */
+export type Need =
+  | "generated"
+  | "continued"
+  | "choice"
+  | "moments"
+  | "packed-bytes"
+  | "truth"
+  | "options"
+  | "paraphrases";
+
+/** What a metric may know besides the rows. */
+export interface MetricContext {
+  /** Names of the groups of data, by position. */
+  readonly groups: readonly string[];
+  /** Name of the group to forget, and of the one that was never learned. */
+  readonly forget: string;
+  readonly holdout: string;
+  /** Share of tokens that the min-k attacks look at. */
+  readonly minK: number;
+  /** The rows as a model scores them that never saw what is to be forgotten. */
+  readonly gold?: readonly ScoredRow[];
 }
 
 export interface Metric<O extends Options = Options> {
@@ -30,13 +75,21 @@ export interface Metric<O extends Options = Options> {
   /** Which models it is for; both when left out. */
   readonly task?: "causal-lm" | "classifier";
   /** What rows must hold besides scores. */
-  readonly needs?: "generated" | "choice";
+  readonly needs?: Need | readonly Need[];
+  /** Compares groups: it is measured once, over all rows, and resamples keep the size of every group. */
+  readonly across?: boolean;
+  /** Compares with the gold model itself, so a relative difference to gold says nothing. */
+  readonly usesGold?: boolean;
+  /** False where resampling says nothing about the value. */
+  readonly interval?: false;
   /** Whether less is better. */
   readonly lower: boolean;
   /** NaN where no row can be measured. */
-  value(rows: readonly ScoredRow[]): number;
+  value(rows: readonly ScoredRow[], context: MetricContext): number;
   /** Further numbers, by name, such as one per class. */
-  details?(rows: readonly ScoredRow[]): Record<string, number>;
+  details?(rows: readonly ScoredRow[], context: MetricContext): Record<string, number>;
+  /** Throws UserError before any model runs if the groups or the gold model do not serve. */
+  check?(context: Omit<MetricContext, "gold"> & { readonly gold: boolean }): void;
 }
 
 export const defineMetric = <const O extends Options>(metric: Metric<O>): Metric<O> => metric;
@@ -60,3 +113,9 @@ export const summed = ({ nll }: ScoredRow): number => nll.reduce((a, b) => a + b
 /** Tokens whose most likely output is the target. */
 export const right = ({ targets, argmax }: ScoredRow): number =>
   targets.reduce((n, target, i) => n + (argmax[i] === target ? 1 : 0), 0);
+/** Mean loss per token. */
+export const meanLoss = (row: ScoredRow): number => summed(row) / tokens(row);
+/** Tokens without the one that ends the text. */
+export const bodyTokens = ({ nll, ended }: ScoredRow): number => nll.length - (ended ? 1 : 0);
+/** Mean of numbers; NaN of none. */
+export const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;

@@ -1,15 +1,18 @@
 /** Runs a model over a data set's rows, in order, and gives one scored row each. */
+import { deflateSync } from "node:zlib";
 import { type Batch, collate, type ExampleBatch, stackExamples } from "../data/batch.ts";
 import { inBatches, loadExamples, loadSequences } from "../data/dataset.ts";
 import type { GroupReference } from "../data/groups.ts";
 import { readRows } from "../data/jsonl.ts";
-import { encodeRow, type Sequence } from "../data/sequences.ts";
+import { encodeRow, endOfTurn, type Sequence } from "../data/sequences.ts";
+import { plainTemplate } from "../data/template.ts";
 import { UserError } from "../errors.ts";
 import type { Model } from "../model/model.ts";
 import { Generator } from "../sample/generate.ts";
 import { GREEDY } from "../sample/sampling.ts";
 import type { TextTools } from "../train/data-source.ts";
-import type { ScoredRow } from "./metric.ts";
+import { questionOf, withAlternatives } from "./alternatives.ts";
+import { bodyTokens, type Need, type ScoredRow } from "./metric.ts";
 import { Scorer, type Scores } from "./scorer.ts";
 
 export interface ScoreOptions {
@@ -24,7 +27,8 @@ export interface ScoreOptions {
 const AHEAD = 4;
 
 /** Entries of a batch's scores from `from` to `to`, those that count. */
-function cut({ targets, nll, argmax, confidence }: Scores, group: number, from: number, to: number): ScoredRow {
+function cut(scores: Scores, group: number, from: number, to: number): ScoredRow {
+  const { targets, nll, argmax, confidence, moments } = scores;
   const places: number[] = [];
   for (let i = from; i < to; i++) if (targets[i]! >= 0) places.push(i);
   const pick = <T extends Float32Array | Int32Array | Uint32Array>(values: T, made: T): T => {
@@ -38,6 +42,9 @@ function cut({ targets, nll, argmax, confidence }: Scores, group: number, from: 
     nll: pick(nll, new Float32Array(n)),
     argmax: pick(argmax, new Uint32Array(n)),
     confidence: pick(confidence, new Float32Array(n)),
+    ...(moments
+      ? { moments: Float32Array.from({ length: 2 * n }, (_, i) => moments[2 * places[i >> 1]! + (i & 1)]!) }
+      : {}),
   };
 }
 
@@ -46,9 +53,9 @@ export async function scoreSequences(
   model: Model,
   sequences: readonly Sequence[],
   pad: number,
-  options: ScoreOptions,
+  options: ScoreOptions & { readonly moments?: boolean },
 ): Promise<ScoredRow[]> {
-  const scorer = new Scorer(model);
+  const scorer = new Scorer(model, undefined, { moments: options.moments ?? false });
   const rows: ScoredRow[] = [];
   const pending: (() => Promise<void>)[] = [];
   for await (const part of inBatches(sequences, options.rows)) {
@@ -73,50 +80,99 @@ export async function scoreSequences(
   return rows;
 }
 
+export interface TextScoreOptions extends ScoreOptions {
+  readonly needs: ReadonlySet<Need>;
+  /** Most tokens that are generated. */
+  readonly maxTokens: number;
+  /** Texts before which a generated answer ends. */
+  readonly stop?: readonly string[];
+}
+
 /** Scores a language model on groups of rows. */
 export async function scoreText(
   model: Model,
   groups: readonly GroupReference[],
   tools: TextTools,
-  options: ScoreOptions & { readonly needs: ReadonlySet<string>; readonly maxTokens: number },
+  options: TextScoreOptions,
 ): Promise<ScoredRow[]> {
+  const { needs } = options;
   const pad = tools.tokenizer?.pad ?? 0;
-  if (options.needs.has("choice")) return scoreChoices(model, groups, tools, options);
+  if (needs.has("choice")) return scoreChoices(model, groups, tools, options);
   const { sequences } = await loadSequences(groups, tools.encode);
-  const rows = await scoreSequences(model, sequences, pad, options);
-  return options.needs.has("generated") ? withAnswers(model, groups, tools, rows, options) : rows;
+  const scored = await scoreSequences(model, sequences, pad, { ...options, moments: needs.has("moments") });
+  const eos = tools.tokenizer?.eos;
+  let rows: ScoredRow[] = scored.map((row) => ({ ...row, ended: eos !== undefined && row.targets.at(-1) === eos }));
+  if (needs.has("packed-bytes")) rows = withBytes(tools, rows, sequences);
+  if (needs.has("generated") || needs.has("continued")) rows = await withAnswers(model, groups, tools, rows, options);
+  return withAlternatives(groups, tools.encode, rows, {
+    needs,
+    score: (others) => {
+      const { visit: _, ...rest } = options;
+      return scoreSequences(model, others, pad, rest);
+    },
+  });
+}
+
+/** Adds how many bytes deflate makes of the text that counts. */
+function withBytes(
+  { tokenizer }: TextTools,
+  rows: readonly ScoredRow[],
+  sequences: readonly Sequence[],
+): ScoredRow[] {
+  if (!tokenizer)
+    throw new UserError(`${sequences[0]!.place}: the length of the text is asked for`, "give --tokenizer");
+  return rows.map((row) => {
+    const text = tokenizer.decode(row.targets.subarray(0, bodyTokens(row)), { skipSpecial: true });
+    return { ...row, packedBytes: deflateSync(text).length };
+  });
 }
 
 /** Adds what greedy decoding makes of the prompts. */
 async function withAnswers(
   model: Model,
   groups: readonly GroupReference[],
-  { tokenizer }: TextTools,
+  { tokenizer, encode }: TextTools,
   rows: readonly ScoredRow[],
-  { rows: batch, maxTokens, signal }: ScoreOptions & { readonly maxTokens: number },
+  { rows: batch, maxTokens, signal, needs, stop: texts = [] }: TextScoreOptions,
 ): Promise<ScoredRow[]> {
-  if (!tokenizer) throw new UserError("exact-match needs a tokenizer", "give --tokenizer");
+  const whole = needs.has("continued");
+  const what = needs.has("generated") ? "exact-match" : "rouge-l";
+  if (!tokenizer) throw new UserError(`${what} needs a tokenizer`, "give --tokenizer");
   const asked: { ids: number[]; expected: string }[] = [];
+  const { maxPositions } = model.sizes;
   for (const { path } of groups) {
     for await (const { row, place } of readRows(path)) {
-      if (row.form !== "completion")
-        throw new UserError(`${place}: exact-match needs prompt and completion, found a row of ${row.form}`);
-      asked.push({ ids: [...tokenizer.encode(row.prompt)], expected: row.completion });
+      const question = questionOf(row);
+      if (!question)
+        throw new UserError(`${place}: ${what} needs prompt and completion, found a row of ${row.form}`);
+      const { prompt, expected } = question;
+      const template = encode.template ?? plainTemplate(endOfTurn(tokenizer));
+      const ids = tokenizer.encode(
+        typeof prompt === "string" ? prompt : template.render(prompt, { generationPrompt: true }),
+      );
+      if (maxPositions > 0 && ids.length >= maxPositions)
+        throw new UserError(
+          `${place}: a prompt of ${ids.length} tokens leaves no room for an answer in the model's ${maxPositions} positions`,
+          "leave the row out, or shorten it",
+        );
+      asked.push({ ids: [...ids], expected });
     }
   }
+  if (asked.length !== rows.length)
+    throw new UserError(`${what} answers whole rows, but some were split`, "leave out --overflow split");
   const generator = new Generator(model);
   const stop = tokenizer.eos === undefined ? [] : [tokenizer.eos];
   const longest = asked.reduce((most, { expected }) => Math.max(most, tokenizer.encode(expected).length), 1);
   const answers = await generator.complete(
     asked.map(({ ids }) => ids),
-    { ...GREEDY, maxTokens: Math.min(maxTokens, longest + 1), stop, batch, signal },
+    { ...GREEDY, maxTokens: whole ? maxTokens : Math.min(maxTokens, longest + 1), stop, batch, signal },
   );
   generator.free();
-  if (answers.length !== rows.length) throw new Error("every prompt has one row");
-  return rows.map((row, i) => ({
-    ...row,
-    generated: { found: tokenizer.decode(answers[i]!, { skipSpecial: true }), expected: asked[i]!.expected },
-  }));
+  return rows.map((row, i) => {
+    const text = tokenizer.decode(answers[i]!, { skipSpecial: true });
+    const end = texts.reduce((first, stop) => Math.min(first, text.indexOf(stop) >>> 0), text.length);
+    return { ...row, generated: { found: text.slice(0, end), expected: asked[i]!.expected } };
+  });
 }
 
 /** Rows of prompt, choices and answer: each choice is scored as a completion of the prompt. */

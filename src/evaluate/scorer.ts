@@ -18,6 +18,8 @@ export interface Scores {
   readonly argmax: Uint32Array;
   /** Its probability. */
   readonly confidence: Float32Array;
+  /** Mean and variance of the log-probabilities of all outputs, two per entry; when asked for. */
+  readonly moments?: Float32Array;
 }
 
 const isTokens = (batch: Batch | ExampleBatch): batch is Batch => "ids" in batch;
@@ -25,13 +27,15 @@ const isTokens = (batch: Batch | ExampleBatch): batch is Batch => "ids" in batch
 export class Scorer {
   readonly model: Model;
   readonly #slots: SlotPool | undefined;
+  readonly #moments: boolean;
   readonly #programs = new Map<string, Promise<Program>>();
   /** Runs are queued one after the other: a program's inputs are its own. */
   #queue: Promise<unknown> = Promise.resolve();
 
-  constructor(model: Model, slots?: SlotPool) {
+  constructor(model: Model, slots?: SlotPool, asked: { readonly moments?: boolean } = {}) {
     this.model = model;
     this.#slots = slots;
+    this.#moments = asked.moments ?? false;
   }
 
   #program(batch: Batch | ExampleBatch): Promise<Program> {
@@ -56,15 +60,10 @@ export class Scorer {
     // Logits exist for some rows at a time only.
     const rows = chunkRows(sizes.outputs, gpu.adapter.limits.maxStorageBufferBindingSize);
     const labels = rec.split(targets, rows);
-    const scored = rec.split(hidden, rows).map((part, i) => scoreTokens(rec, head(part), labels[i]!));
-    for (const name of ["nll", "argmax", "confidence"] as const) {
-      rec.output(
-        name,
-        rec.concat(
-          scored.map((part) => part[name]),
-          name,
-        ),
-      );
+    const scored = rec.split(hidden, rows).map((part, i) => scoreTokens(rec, head(part), labels[i]!, { moments: this.#moments }));
+    for (const name of ["nll", "argmax", "confidence", "moments"] as const) {
+      const parts = scored.flatMap((part) => part[name] ?? []);
+      if (parts.length > 0) rec.output(name, rec.concat(parts, name));
     }
     return Program.compile(gpu, rec, this.#slots);
   }
@@ -83,14 +82,19 @@ export class Scorer {
       }
       program.write("targets", targets);
       program.run();
-      const reads = Promise.all([program.read("nll"), program.readWords("argmax"), program.read("confidence")]);
+      const reads = Promise.all([
+        program.read("nll"),
+        program.readWords("argmax"),
+        program.read("confidence"),
+        this.#moments ? program.read("moments") : undefined,
+      ]);
       reads.catch(() => {});
       return { targets, reads };
     });
     this.#queue = run.catch(() => {});
     return run.then(async ({ targets, reads }) => {
-      const [nll, argmax, confidence] = await reads;
-      return { targets, nll, argmax, confidence };
+      const [nll, argmax, confidence, moments] = await reads;
+      return { targets, nll, argmax, confidence, ...(moments ? { moments } : {}) };
     });
   }
 

@@ -1,7 +1,7 @@
 /** Opening the models of recipes, each once, and saying in the lineage what they were. */
 import { existsSync } from "node:fs";
-import type { Checkpoint, LineageEntry } from "../checkpoint/checkpoint.ts";
-import { open, splitAdapter } from "../checkpoint/open.ts";
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { open } from "../checkpoint/open.ts";
 import { isStream } from "../checkpoint/stream.ts";
 import { openable, referenceKey } from "./plan/reference.ts";
 import { type Recipe, recipeReferences } from "./recipe.ts";
@@ -47,18 +47,4 @@ export class Inputs {
   close(): void {
     for (const checkpoint of this.all) checkpoint.close();
   }
-}
-
-/**
- * How an input is named in lineage. One that ingot made is named by the run that made it, so that a result has the same bytes
- * whether its input came through a pipe, from a file or from a folder; any other by what the user wrote and its header.
- */
-export function lineageInput(checkpoint: Checkpoint, role: string): LineageEntry["inputs"][number] {
-  const made = checkpoint.lineage.at(-1);
-  if (made) {
-    const adapter = splitAdapter(checkpoint.ref)?.adapter;
-    return { ref: `run:${made.run}${adapter === undefined ? "" : `+${adapter}`}`, role };
-  }
-  const { ref, revision, headerSha256 } = checkpoint;
-  return { ref, role, ...(revision === undefined ? {} : { revision }), header_sha256: headerSha256 };
 }

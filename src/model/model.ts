@@ -165,12 +165,19 @@ export class Model {
     return { total: count(this.parameters.values()), trainable: count(this.trainable()) };
   }
 
-  /** Records the forward pass. Inputs are tensors that the caller made with `rec.input`. */
-  record(rec: Recorder, inputs: Inputs, { recompute = false }: { readonly recompute?: boolean } = {}): Recorded {
+  /**
+   * Records the forward pass. Inputs are tensors that the caller made with `rec.input`. Without `adapter` the base speaks: what the
+   * model was before its LoRA.
+   */
+  record(
+    rec: Recorder,
+    inputs: Inputs,
+    { recompute = false, adapter = true }: { readonly recompute?: boolean; readonly adapter?: boolean } = {},
+  ): Recorded {
     const net = new Network(rec, {
       parameters: this.parameters,
       transposed: this.#transposed,
-      lora: this.adapter?.entries,
+      lora: adapter ? this.adapter?.entries : undefined,
       inputs,
       recompute: recompute && rec.training,
     });

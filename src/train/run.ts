@@ -59,8 +59,6 @@ export interface Controller {
   /** Called after a step has been heard, on the steps that `due` names. */
   due?(step: number): boolean;
   after?(step: number, held: HeldOut | undefined): Promise<void>;
-  /** Last word before the result is written. */
-  end?(): Promise<void>;
   state(): Json;
   load(state: Json): void;
 }
@@ -74,6 +72,8 @@ export interface Work<B> {
   readonly gradients?: TrainerOptions<B>["gradients"];
   /** Further memory on the GPU, by kind. */
   readonly memory?: Readonly<Record<string, number>>;
+  /** Called when every step is done, before the result is written. */
+  end?(): Promise<void>;
   free?(): void;
 }
 
@@ -306,7 +306,7 @@ export async function runTraining<B>(context: RunContext, technique: Technique<B
       );
     signal.throwIfAborted();
   }
-  await controller?.end?.();
+  await work.end?.();
   const bytes = await finish(context, model, writer, saving);
   if (folder !== undefined) removeState(folder);
   work.free?.();

@@ -1,10 +1,10 @@
 /** From a command line to a model on the GPU: a checkpoint, base and adapter, or a config for a model made afresh. */
 import fs from "node:fs";
 import type { Checkpoint, LineageEntry } from "../checkpoint/checkpoint.ts";
+import { lineageInput } from "../checkpoint/lineage-input.ts";
 import { open, openPlain, splitAdapter } from "../checkpoint/open.ts";
 import { UserError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
-import { lineageInput } from "../merge/inputs.ts";
 import type { Json } from "../model/architecture.ts";
 import type { LoraOptions } from "../model/lora.ts";
 import { configOf, Model, type ModelOptions } from "../model/model.ts";

@@ -20,7 +20,7 @@ export interface ChunkedHead {
   /** Tensors with a row for each of hidden's, cut along. */
   readonly along: readonly Tensor[];
   /** Loss of every row of a chunk (n). */
-  readonly loss: (logits: Tensor, along: readonly Tensor[]) => Tensor;
+  readonly loss: (logits: Tensor, along: readonly Tensor[], hidden: Tensor) => Tensor;
   /** Most bytes of logits; 128 MiB when left out. */
   readonly budget?: number;
 }
@@ -29,13 +29,14 @@ export interface ChunkedHead {
 export function chunkedHead(rec: Recorder, { hidden, head, width, along, loss, budget }: ChunkedHead): Tensor {
   const rows = chunkRows(width, rec.profile.maxBinding, budget);
   const parts = rec.split(hidden, rows);
-  if (parts.length === 1) return loss(head(hidden), along);
+  if (parts.length === 1) return loss(head(hidden), along, hidden);
   const cut = along.map((x) => rec.split(x, rows));
   const losses = parts.map((part, i) =>
     rec.recomputed(() =>
       loss(
         head(part),
         cut.map((list) => list[i]!),
+        part,
       ),
     ),
   );

@@ -149,13 +149,26 @@ export class Updater {
     return norms.sort((a, b) => (rank(a) === rank(b) ? 0 : rank(b) - rank(a))).slice(0, count);
   }
 
+  /** A name for every parameter that no other has: two models may be trained at once. */
+  names(): ReadonlyMap<Parameter, string> {
+    const taken = new Map<string, number>();
+    const names = new Map<Parameter, string>();
+    for (const parameter of this.#states.keys()) {
+      const count = (taken.get(parameter.name) ?? 0) + 1;
+      taken.set(parameter.name, count);
+      names.set(parameter, count === 1 ? parameter.name : `${parameter.name}#${count}`);
+    }
+    return names;
+  }
+
   /** Every state with its saved name: `<parameter>.<state>`. For saving and resuming. */
   *states(): Generator<{ name: string; parameter: Parameter; buffer: GPUBuffer; dtype: "f32" | "bf16" }> {
     const { optimizer, stateDtype = "f32" } = this.#options;
+    const names = this.names();
     for (const [parameter, own] of this.#states) {
       for (const [state, { buffer }] of own) {
         yield {
-          name: `${parameter.name}.${optimizer.savedAs?.[state] ?? state}`,
+          name: `${names.get(parameter)}.${optimizer.savedAs?.[state] ?? state}`,
           parameter,
           buffer,
           dtype: stateDtype,

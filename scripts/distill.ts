@@ -1,0 +1,33 @@
+#!/usr/bin/env bun
+/**
+ * Teach a student what a teacher knows.
+ *
+ *   bun run distill --teacher large/ --student small/ --data rows.jsonl --steps 1000 -o out/
+ *   bun run distill cache --teacher large/ --data rows.jsonl --top 64 -o top64.safetensors
+ */
+import { script } from "../src/cli/script.ts";
+import { DISTILL } from "../src/distill/options.ts";
+
+await script({
+  name: "distill",
+  about: "Teach a student what a teacher knows.",
+  args: "[...teachers, or cache]",
+  examples: [
+    "bun run distill --teacher large/ --student small/ --data rows.jsonl --steps 1000 -o out/",
+    "bun run distill --teacher large/ --init config.json --method taid --data rows.jsonl -o out/",
+    "bun run distill --teacher large/ --student small/ --method jsd --on-policy 0.5 --data prompts.jsonl -o out/",
+    "bun run distill cache --teacher large/ --data rows.jsonl --top 64 -o top64.safetensors",
+    "bun run distill --cache top64.safetensors --student small/ --method kd --temperature 2 --data rows.jsonl -o out/",
+    "bun run merge a/ b/ --method linear | bun run distill --student small/ --data rows.jsonl > small.safetensors",
+  ],
+  methods: "distill",
+  defaultMethod: "kd",
+  output: "checkpoint",
+  options: DISTILL,
+  grace: 600,
+  notes: `The loss is --distill-weight times the method's plus --label-weight times the labels' cross-entropy, as means over the tokens
+that count. --teacher self with --lora is the student's own base, which costs no memory; without --lora it is read a second time.
+Of teacher and student one may come from stdin. A vocabulary that is wider by padding rows is recognised by tokenizer.json; other
+differences are refused. Resuming, freezing, LoRA and all that train has work here as there.`,
+  run: async (context) => (await import("../src/distill/command.ts")).distill(context as never),
+});

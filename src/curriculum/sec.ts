@@ -1,0 +1,54 @@
+/**
+ * Self-Evolving Curriculum: a bandit over groups whose values decay where nothing is drawn. Chen et al. 2025,
+ * https://arxiv.org/abs/2505.14970.
+ *
+ *   Q_c <- (1 - alpha) Q_c + alpha r_c,  p = softmax(Q / tau);  r_c = 0 for groups that were not drawn
+ *
+ * In the paper r_c is the mean absolute advantage of the answers; here it is the change of the held-out loss (reward.ts).
+ * Other rules: epsilon-greedy, and shares in proportion to max(Q, 0.01).
+ */
+import { kept, known } from "./memory.ts";
+import { defineSampler, smoothed, softmax, uniform } from "./method.ts";
+import { lossChanges, REWARD } from "./reward.ts";
+import { EVERY, normalised } from "./shares.ts";
+
+export const sampler = defineSampler({
+  name: "sec",
+  title: "Self-Evolving Curriculum",
+  about: "a bandit on loss changes, forgetting what is not drawn",
+  cite: "arXiv:2505.14970",
+  needs: "losses",
+  options: {
+    alpha: { type: "0 < number <= 1", default: 0.5, help: "weight of the newest reward" },
+    tau: { type: "number > 0", default: 1, help: "temperature; large is uniform" },
+    rule: { type: "'softmax' | 'greedy' | 'proportional'", default: "softmax", help: "from values to shares" },
+    epsilon: { type: "0 <= number <= 1", default: 0.1, help: "share of the uniform mixture with --rule greedy" },
+    reward: REWARD,
+    every: EVERY,
+  },
+  make({ groups, values: { alpha, tau, rule, epsilon, reward, every } }) {
+    const memory = { values: groups.map(() => 0), losses: [] as (number | null)[] };
+    const shares = (): number[] => {
+      if (rule === "softmax") return softmax(memory.values.map((q) => q / tau));
+      if (rule === "proportional") return normalised(memory.values.map((q) => Math.max(q, 0.01)));
+      const best = Math.max(...memory.values);
+      return memory.losses.length === 0
+        ? uniform(groups.length)
+        : smoothed(normalised(memory.values.map((q) => (q === best ? 1 : 0))), epsilon);
+    };
+    return {
+      ...kept(memory),
+      segment: () => ({ probs: shares(), steps: memory.losses.length === 0 ? 0 : every }),
+      update({ losses = groups.map(() => Number.NaN), drawn }) {
+        const before = memory.losses.map((loss) => loss ?? Number.NaN);
+        const changes = lossChanges(before, losses, reward);
+        memory.values = memory.values.map((q, i) => {
+          const gained = drawn[i] === 0 ? 0 : changes[i]!;
+          return Number.isFinite(gained) ? (1 - alpha) * q + alpha * gained : q;
+        });
+        memory.losses = known(losses, before, Number.NaN).map((loss) => (Number.isFinite(loss) ? loss : null));
+      },
+      notes: () => ({ values: memory.values }),
+    };
+  },
+});

@@ -1,0 +1,338 @@
+/** What the `distill` script does: models and data from the command line, then the training loop with a method's loss. */
+import type { Checkpoint, LineageEntry } from "../checkpoint/checkpoint.ts";
+import { appendLineage, lineageTime, runId } from "../checkpoint/lineage.ts";
+import { lineageInput } from "../checkpoint/lineage-input.ts";
+import { open } from "../checkpoint/open.ts";
+import type { CommonValues, Outcome, PlainContext } from "../cli/context.ts";
+import { humanBytes } from "../cli/format.ts";
+import type { MethodInfo } from "../cli/methods.ts";
+import type { Values } from "../cli/options.ts";
+import type { Batch } from "../data/batch.ts";
+import { loadSequences } from "../data/dataset.ts";
+import { UserError } from "../errors.ts";
+import { type Gpu, openGpu } from "../gpu/gpu.ts";
+import { keyedNormals } from "../model/fresh.ts";
+import { configOf, Model } from "../model/model.ts";
+import { architectureOf } from "../model/registry.ts";
+import { saveModel } from "../model/save.ts";
+import { Parameter } from "../tensor/parameter.ts";
+import { sizeOf } from "../tensor/tensor.ts";
+import type { BatchSource } from "../train/batches.ts";
+import { batchesOf } from "../train/command.ts";
+import { groupsOf, textTools } from "../train/data-source.ts";
+import { type Controller, type DataSetup, runTraining, type Work, type WorkSetup } from "../train/run.ts";
+import { TeacherCache, writeCache } from "./cache.ts";
+import type { Adaptive, DistillMethod } from "./method.ts";
+import { type DistillBatch, distillObjective } from "./objective.ts";
+import type { DISTILL } from "./options.ts";
+import { sampledBatches } from "./sampled.ts";
+import { baseTeacher, cachedTeacher, liveTeacher, type Teacher } from "./teacher.ts";
+import { commonVocabulary } from "./vocabulary.ts";
+
+export type DistillContext = PlainContext & {
+  readonly options: CommonValues & Values<typeof DISTILL>;
+  readonly method: MethodInfo | undefined;
+};
+
+export async function distill(context: DistillContext): Promise<Outcome> {
+  if (context.args[0] === "cache") return cache(context);
+  const run = new Distillation(context);
+  context.onExit(() => run.close());
+  return runTraining<DistillBatch>(context, {
+    script: "distill",
+    method: run.method.name,
+    model: run.student,
+    inputs: () => run.inputs(),
+    data: (setup) => run.data(setup),
+    work: (setup) => run.work(setup),
+  });
+}
+
+/** What one run of distillation holds between reading its options and training. */
+class Distillation {
+  readonly method: DistillMethod;
+  readonly student: string | undefined;
+  readonly #context: DistillContext;
+  readonly #refs: readonly string[];
+  readonly #checkpoints: Checkpoint[] = [];
+  #cache: TeacherCache | undefined;
+  #common = 0;
+  /** The sampler's model is known only later. */
+  #samplers: ((model: Model, teacher: Model | undefined) => void)[] = [];
+
+  constructor(context: DistillContext) {
+    const { options, settings } = context;
+    const method = context.method as DistillMethod;
+    this.#context = context;
+    this.method = method;
+    method.check?.(settings as never);
+    const named = [...(options.teacher ?? []), ...context.args];
+    const alone = named.length === 0 && options.cache === undefined && options.student !== undefined;
+    this.#refs = alone ? ["-"] : named;
+    this.student = options.student ?? (options.init === undefined ? "-" : undefined);
+    if (options.student !== undefined && options.init !== undefined)
+      throw new UserError("both --student and --init say what learns", "give one of them");
+    if (this.student === "-" && this.#refs.includes("-"))
+      throw new UserError("student and teacher are both read from stdin", "name one of them");
+    if (options.cache !== undefined && named.length > 0)
+      throw new UserError("both --teacher and --cache say what to learn from", "give one of them");
+    if (options.cache !== undefined && !method.sparse)
+      throw new UserError(`${method.name} needs the whole distribution; a cache holds the top k`, "give --teacher");
+    const [least, most] = method.teachers ?? [1, 1];
+    const count = options.cache === undefined ? this.#refs.length : 1;
+    if (count < least || count > most)
+      throw new UserError(
+        count === 0
+          ? "no teacher was named"
+          : `${method.name} takes ${least === most ? least : `${least} to ${most}`} teachers, got ${count}`,
+        count === 0 ? "give --teacher MODEL, or --cache FILE" : "several teachers: --method mtard",
+      );
+    if (options.online && !method.teacherRows)
+      throw new UserError(`${method.name} does not train the teacher`, "leave out --online, or take --method bd-kd");
+    if (options.online && (this.#refs[0] === "self" || options.teacher_out === undefined))
+      throw new UserError(
+        "--online needs a teacher of its own and --teacher-out",
+        "say where the trained teacher goes",
+      );
+  }
+
+  inputs(): LineageEntry["inputs"] {
+    const opened = this.#checkpoints.map((checkpoint) => lineageInput(checkpoint, "teacher"));
+    return this.#cache ? [...opened, lineageInput(this.#cache.checkpoint, "teacher cache")] : opened;
+  }
+
+  /** Opens the teachers (headers only), checks that vocabularies agree, and reads the data. */
+  async data(setup: DataSetup): Promise<BatchSource<DistillBatch>> {
+    const { options, seed } = this.#context;
+    const { tools, sizes, ref } = setup;
+    this.#common = sizes.outputs;
+    if (options.cache !== undefined) {
+      this.#cache = await TeacherCache.open(options.cache);
+      if (this.#cache.vocabulary !== sizes.outputs)
+        throw new UserError(
+          `${options.cache} was written for a vocabulary of ${this.#cache.vocabulary}; ${ref} has ${sizes.outputs}`,
+          "write it with a teacher of the student's vocabulary, or give --teacher",
+        );
+      if (options.pack) throw new UserError("--pack with --cache: rows are looked up whole", "leave out --pack");
+    }
+    for (const name of this.#refs) {
+      if (name === "self" && options.lora) continue;
+      const checkpoint = await open(name === "self" ? this.student! : name, {
+        warn: (text) => this.#context.warn(text),
+      });
+      this.#checkpoints.push(checkpoint);
+      const where = `${checkpoint.ref}: config.json`;
+      const json = configOf(checkpoint);
+      const architecture = await architectureOf(json, where);
+      if (architecture.task !== setup.task)
+        throw new UserError(`the teacher ${checkpoint.ref} is a ${architecture.task}, the student a ${setup.task}`);
+      const teacher = architecture.sizes(architecture.config(json, where)).outputs;
+      if (!this.method.states)
+        this.#common = Math.min(
+          this.#common,
+          commonVocabulary(
+            { ref, outputs: sizes.outputs, files: tools?.files },
+            { ref: checkpoint.ref, outputs: teacher, files: checkpoint.files },
+            (text) => this.#context.info(text),
+          ),
+        );
+    }
+    const plain = await batchesOf(this.#context, setup);
+    let batches = plain as BatchSource<Batch>;
+    const given = options.teacher_samples ?? (this.method.samples === "teacher" ? 1 : 0);
+    if (tools) {
+      const drawn = {
+        seed,
+        temperature: options.sample_temperature,
+        maxTokens: options.sample_tokens,
+        promptTokens: options.prompt_tokens,
+        maxLength: tools.encode.maxLength!,
+        pad: tools.tokenizer?.pad ?? 0,
+        eos: tools.tokenizer?.eos,
+      };
+      for (const [share, whose] of [
+        [given, "teacher"],
+        [options.on_policy, "student"],
+      ] as const) {
+        if (share === 0) continue;
+        if (options.pack) throw new UserError("--pack and samples do not go together", "leave out --pack");
+        if (options.cache !== undefined)
+          throw new UserError("a cached teacher cannot answer samples", "give --teacher, or leave out --on-policy");
+        let model: Model | undefined;
+        this.#samplers.push((student, teacher) => {
+          model = whose === "student" ? student : teacher;
+        });
+        const before: BatchSource<Batch> = batches;
+        let wrapped: BatchSource<Batch> | undefined;
+        batches = {
+          ...before,
+          next: () => {
+            if (!model) throw new UserError(`there is no ${whose} to sample from`, "give a --teacher of its own");
+            wrapped ??= sampledBatches(before, model, { ...drawn, share });
+            return wrapped.next();
+          },
+        };
+      }
+    } else if (options.on_policy > 0 || given > 0)
+      throw new UserError("a classifier samples nothing", "leave out --on-policy and --teacher-samples");
+    const attach = async (batch: Batch): Promise<DistillBatch> =>
+      this.#cache ? { batch, cached: await this.#cache.rows(batch) } : { batch };
+    return {
+      groups: plain.groups,
+      batchesPerEpoch: plain.batchesPerEpoch,
+      largest: () => ({ batch: plain.largest() }),
+      async next() {
+        const { batch, epoch } = await batches.next();
+        return { batch: await attach(batch), epoch };
+      },
+      state: () => plain.state(),
+      load: (state, what) => plain.load(state, what),
+    };
+  }
+
+  async #teachers({ gpu, model }: WorkSetup<DistillBatch>): Promise<{ teachers: Teacher[]; models: Model[] }> {
+    const { options } = this.#context;
+    if (this.#cache) return { teachers: [cachedTeacher(this.#cache.k)], models: [] };
+    const models: Model[] = [];
+    const teachers: Teacher[] = [];
+    for (const name of this.#refs) {
+      if (name === "self" && options.lora) {
+        teachers.push(baseTeacher(model));
+        continue;
+      }
+      const teacher = await Model.load(gpu, this.#checkpoints[models.length]!, {
+        ...(options.online ? { dtype: "f32" } : { freeze: () => true }),
+        warn: (text) => this.#context.warn(text),
+      });
+      models.push(teacher);
+      teachers.push(liveTeacher(teacher, this.#common));
+    }
+    return { teachers, models };
+  }
+
+  async work(setup: WorkSetup<DistillBatch>): Promise<Work<DistillBatch>> {
+    const { options, settings, seed } = this.#context;
+    const { gpu, model, steps } = setup;
+    const { method } = this;
+    const { teachers, models } = await this.#teachers(setup);
+    for (const sampler of this.#samplers) sampler(model, models[0]);
+    const values = settings as never;
+    const sizes = { student: model.sizes, teacher: teachers[0]?.sizes };
+    const extra = extraParameters(gpu, method.extra?.({ ...sizes, values }) ?? [], seed);
+    const weights = {
+      distill: options.distill_weight ?? method.weights?.distill ?? 1,
+      labels: options.label_weight ?? method.weights?.labels ?? 0,
+    };
+    if (weights.distill === 0 && weights.labels === 0)
+      throw new UserError("--distill-weight and --label-weight are both 0", "nothing would be learnt");
+    const adaptive = method.adaptive?.({ values, steps, teachers: teachers.length });
+    const held = teachers.reduce((sum, { bytes }) => sum + bytes, 0);
+    const learning = options.online ? models[0]!.trainable() : [];
+    return {
+      objective: distillObjective({
+        model,
+        method,
+        teachers,
+        values: settings,
+        extra,
+        weights,
+        online: options.online,
+        recompute: options.recompute,
+        smoothing: options.smoothing,
+      }),
+      // What learns beside the student keeps apart by name: a teacher has the same names.
+      extra: [...extra.values(), ...learning],
+      ...(adaptive ? { controller: controllerOf(adaptive) } : {}),
+      ...(held > 0 ? { memory: { teachers: held } } : {}),
+      end: async () => {
+        if (options.online)
+          await saveModel(models[0]!, options.teacher_out!, {
+            files: this.#checkpoints[0]!.files,
+            lineage: this.#checkpoints[0]!.lineage,
+          });
+      },
+      free: () => {
+        for (const teacher of teachers) teacher.free();
+        for (const parameter of extra.values()) parameter.free();
+      },
+    };
+  }
+
+  close(): void {
+    for (const checkpoint of this.#checkpoints) checkpoint.close();
+    this.#cache?.close();
+  }
+}
+
+/** Weights of a method's own, drawn by (seed, name). */
+export function extraParameters(
+  gpu: Gpu,
+  specs: readonly { readonly name: string; readonly shape: readonly number[]; readonly std: number }[],
+  seed: number,
+): ReadonlyMap<string, Parameter> {
+  return new Map(
+    specs.map(({ name, shape, std }) => {
+      const parameter = new Parameter(gpu, `distill.${name}`, shape);
+      const count = sizeOf(shape);
+      parameter.write(std === 0 ? new Float32Array(count) : keyedNormals(count, std, seed, `distill.${name}`));
+      return [name, parameter];
+    }),
+  );
+}
+
+const controllerOf = (adaptive: Adaptive): Controller => ({
+  values: (step) => adaptive.values(step),
+  heard: ({ metrics, step }) => adaptive.heard(metrics, step),
+  state: () => adaptive.state(),
+  load: (state) => adaptive.load(state),
+});
+
+/** `distill cache`: writes a teacher's top k over data. */
+async function cache(context: DistillContext): Promise<Outcome> {
+  const { options, args, seed } = context;
+  const refs = [...(options.teacher ?? []), ...args.slice(1)];
+  if (refs.length !== 1)
+    throw new UserError(`distill cache takes one teacher, got ${refs.length}`, "give --teacher MODEL");
+  const checkpoint = await open(refs[0]!, { warn: (text) => context.warn(text) });
+  context.onExit(() => checkpoint.close());
+  const where = `${checkpoint.ref}: config.json`;
+  const json = configOf(checkpoint);
+  const architecture = await architectureOf(json, where);
+  if (architecture.task !== "causal-lm")
+    throw new UserError(`${checkpoint.ref} is a ${architecture.task}`, "a cache is for language models");
+  const sizes = architecture.sizes(architecture.config(json, where));
+  const tools = await textTools(checkpoint.files, checkpoint.ref, sizes, options);
+  const { sequences, groups } = await loadSequences(groupsOf(options.data, "--data"), tools.encode);
+  const tokens = groups.reduce((sum, group) => sum + group.tokens, 0);
+  const k = Math.min(options.top, sizes.outputs);
+  context.info(`${sequences.length} rows, ${tokens} tokens, about ${humanBytes(tokens * (8 * k + 4))}`);
+  if (context.dryRun) {
+    context.json({ rows: sequences.length, tokens, bytes: tokens * (8 * k + 4) });
+    return {};
+  }
+  const gpu = await openGpu({ device: context.device });
+  const model = await Model.load(gpu, checkpoint, { freeze: () => true });
+  const step = {
+    script: "distill",
+    version: context.version,
+    method: "cache",
+    options: { top: k },
+    seed,
+    inputs: [lineageInput(checkpoint, "teacher")],
+  };
+  const lineage = appendLineage([checkpoint.lineage], { ...step, run: runId(step), time: lineageTime() });
+  context.progress.start({ total: sequences.length, unit: "rows" });
+  const bytes = await writeCache(context.out, model, sequences, {
+    k,
+    rows: options.batch_size,
+    pad: tools.tokenizer?.pad ?? 0,
+    lineage,
+    signal: context.signal,
+    done: (n) => context.progress.advance(n),
+  });
+  context.progress.done();
+  return {
+    output: `${context.out === "-" ? "stdout" : context.out} (${humanBytes(bytes)})`,
+    log: { rows: sequences.length, tokens, k },
+  };
+}

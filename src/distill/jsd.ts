@@ -1,0 +1,28 @@
+/**
+ * Generalised Jensen-Shannon divergence of GKD: b KL(p || m) + (1 - b) KL(q || m), m = b p + (1 - b) q. Agarwal et al., ICLR 2024,
+ * https://arxiv.org/abs/2306.13649
+ *
+ * It vanishes at both ends: JSD / b tends to forward KL as b goes to 0, JSD / (1 - b) to reverse KL as b goes to 1. GKD takes 0 and 1
+ * for the two KLs themselves, and so does this file; --jsd-scale divides by min(b, 1 - b), which makes the way there smooth.
+ */
+import { divergence } from "../tensor/ops/divergence.ts";
+import { scale } from "../tensor/ops/elementwise.ts";
+import { defineDistillation, TEMPERATURE } from "./method.ts";
+
+export const method = defineDistillation({
+  name: "jsd",
+  title: "Generalised JSD",
+  about: "between forward KL (beta 0) and reverse KL (beta 1); with --on-policy it is GKD",
+  cite: "arXiv:2306.13649",
+  sparse: true,
+  options: {
+    beta: { type: "0 <= number <= 1", default: 0.5, help: "weight of the teacher in the mixture", value: "B" },
+    jsd_scale: { type: "boolean", default: false, help: "divide by min(beta, 1 - beta)" },
+    temperature: TEMPERATURE,
+  },
+  rows(rec, { student, teachers, targets, values: { beta, jsd_scale, temperature } }) {
+    const kind = beta === 0 ? "forward-kl" : beta === 1 ? "reverse-kl" : "jsd";
+    const loss = divergence(rec, student, teachers[0]!, targets, { kind, a: beta, temperature });
+    return jsd_scale && kind === "jsd" ? scale(rec, loss, 1 / Math.min(beta, 1 - beta)) : loss;
+  },
+});

@@ -1,0 +1,100 @@
+/**
+ * What a distillation method is: a loss of the student's outputs against the teachers'. A file of this folder that exports `method`
+ * is one; `--method taid` is taid.ts.
+ *
+ * Most are a loss per row of logits (a token's, or an example's); the frame runs the models, cuts large vocabularies into chunks,
+ * mixes in the labels' cross-entropy, averages over the rows that count, and lets a sparse teacher stand in for a live one.
+ */
+import type { Json } from "../checkpoint/json.ts";
+import type { Options, Values } from "../cli/options.ts";
+import type { ModelSizes } from "../model/architecture.ts";
+import type { Recorded } from "../model/model.ts";
+import type { Recorder } from "../tensor/recorder.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+
+/** Rows of logits over one vocabulary, those of the teachers without gradient. */
+export interface Rows<O extends Options = Options> {
+  /** (n, V) */
+  readonly student: Tensor;
+  /** (n, V) each */
+  readonly teachers: readonly Tensor[];
+  /** (n) i32; negative: the row does not count, and its loss must be 0. */
+  readonly targets: Tensor;
+  /** (n, C): what the student's head reads. */
+  readonly hidden: Tensor;
+  readonly values: Values<O>;
+  /** Parameters of the method's own, by name. */
+  extra(name: string): Tensor;
+  /** Reports the mean of (n) values over the rows that count. */
+  note(name: string, values: Tensor): void;
+}
+
+/** Outputs of whole models, for losses on hidden states. */
+export interface States<O extends Options = Options> {
+  readonly student: Recorded;
+  readonly teacher: Recorded;
+  readonly sizes: { readonly student: ModelSizes; readonly teacher: ModelSizes };
+  readonly values: Values<O>;
+  extra(name: string): Tensor;
+}
+
+/** What a method adapts between steps; see train/run.ts. */
+export interface Adaptive {
+  /** Numbers that the recorded loss takes as `dynamic`. */
+  values(step: number): Readonly<Record<string, number>>;
+  /** Hears the metrics of every step before the next begins. */
+  heard(metrics: Readonly<Record<string, number>>, step: number): void;
+  state(): Json;
+  load(state: Json): void;
+}
+
+export interface ExtraSpec {
+  readonly name: string;
+  readonly shape: readonly number[];
+  /** Standard deviation of a normal distribution about 0; 0 for zeros. */
+  readonly std: number;
+}
+
+export interface DistillMethod<O extends Options = Options> {
+  readonly name: string;
+  readonly title: string;
+  readonly about: string;
+  readonly cite: string;
+  readonly options: O;
+  /** Fewest and most teachers; [1, 1] when left out. */
+  readonly teachers?: readonly [number, number];
+  /** Weights of its loss and of the labels' cross-entropy where options do not say; 1 and 0 when left out. */
+  readonly weights?: { readonly distill?: number; readonly labels?: number };
+  /** Whether a cache of the teacher's top k can stand in for it. */
+  readonly sparse?: boolean;
+  /** Whose samples it trains on unless told otherwise. */
+  readonly samples?: "given" | "teacher" | "student";
+  /** Loss of every row of logits (n). */
+  rows?(rec: Recorder, rows: Rows<O>): Tensor;
+  /** Loss of every position (N) from hidden states. */
+  states?(rec: Recorder, states: States<O>): Tensor;
+  /** With --online the teacher learns too: its loss of every row (n), the student held fixed. */
+  teacherRows?(
+    rec: Recorder,
+    rows: { readonly student: Tensor; readonly teacher: Tensor; readonly targets: Tensor; readonly values: Values<O> },
+  ): Tensor;
+  /** Weights that are trained beside the student and dropped at the end. */
+  extra?(sizes: {
+    readonly student: ModelSizes;
+    readonly teacher: ModelSizes | undefined;
+    readonly values: Values<O>;
+  }): readonly ExtraSpec[];
+  adaptive?(given: { readonly values: Values<O>; readonly steps: number; readonly teachers: number }): Adaptive;
+  /** Refuses options that do not fit together, before any work. Throws UserError. */
+  check?(values: Values<O>): void;
+}
+
+export const defineDistillation = <const O extends Options>(method: DistillMethod<O>): DistillMethod<O> => method;
+
+/** Options that several methods share. */
+export const TEMPERATURE = {
+  type: "number > 0",
+  default: 1,
+  help: "divides both logits; the loss is multiplied by its square",
+  value: "T",
+} as const;

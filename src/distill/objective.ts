@@ -1,0 +1,188 @@
+/**
+ * The objective of distillation: a method's loss per row of logits, or per position of hidden states, and the labels' cross-entropy,
+ * as means over the rows that count.
+ */
+import type { Batch, ExampleBatch } from "../data/batch.ts";
+import { modelInputs, tokenWeights } from "../data/lm-batch.ts";
+import type { Inputs } from "../model/architecture.ts";
+import type { Model } from "../model/model.ts";
+import { crossEntropy } from "../tensor/ops/cross-entropy.ts";
+import { add, scale, stopGradient } from "../tensor/ops/elementwise.ts";
+import { chunkedHead } from "../tensor/ops/head-loss.ts";
+import { dot } from "../tensor/ops/reduce.ts";
+import type { Parameter } from "../tensor/parameter.ts";
+import type { Recorder } from "../tensor/recorder.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { batchKey, fillTokens, tokenInputs } from "../train/language.ts";
+import type { Objective } from "../train/objective.ts";
+import type { CachedRows } from "./cache.ts";
+import type { DistillMethod } from "./method.ts";
+import type { RecordedTeacher, Teacher } from "./teacher.ts";
+
+export interface DistillBatch {
+  readonly batch: Batch | ExampleBatch;
+  /** What a cached teacher says of it. */
+  readonly cached?: CachedRows;
+}
+
+export interface DistillSetup {
+  readonly model: Model;
+  readonly method: DistillMethod;
+  readonly teachers: readonly Teacher[];
+  readonly values: Readonly<Record<string, unknown>>;
+  readonly extra: ReadonlyMap<string, Parameter>;
+  readonly weights: { readonly distill: number; readonly labels: number };
+  /** The teacher learns too. */
+  readonly online?: boolean;
+  readonly recompute?: boolean;
+  readonly smoothing?: number;
+}
+
+const isTokens = (batch: Batch | ExampleBatch): batch is Batch => "ids" in batch;
+
+export function distillObjective(setup: DistillSetup): Objective<DistillBatch> {
+  const { model, method, teachers, extra, weights, online = false, recompute = false, smoothing = 0 } = setup;
+  const values = setup.values as never;
+  return {
+    name: method.name,
+    key: ({ batch }) => (isTokens(batch) ? batchKey(batch) : `${batch.rows}`),
+    counted: ({ batch }) => (isTokens(batch) ? batch.counted : batch.rows),
+    size: ({ batch }) => (isTokens(batch) ? batch.rows * batch.length : batch.rows),
+    describe: ({ batch }) =>
+      isTokens(batch)
+        ? batch.documents
+            .map(({ sequence }) => sequence.place)
+            .slice(0, 3)
+            .join(", ")
+        : "",
+
+    record(rec, { batch }) {
+      const inputs: Inputs = isTokens(batch)
+        ? tokenInputs(rec, batch)
+        : { batch: batch.rows, x: rec.input("x", [batch.rows, ...batch.shape]) };
+      const n = isTokens(batch) ? batch.rows * batch.length : batch.rows;
+      const student = model.record(rec, inputs, { recompute });
+      const recorded = teachers.map((teacher) => teacher.record(rec, inputs, n));
+      const targets = rec.input("targets", [n], "i32");
+      const mean = rec.input("weights", [n]); // 1 / total where a row counts
+      const extraOf = (name: string) => rec.parameter(extra.get(name)!);
+      const notes = new Notes(rec);
+
+      const losses = chunkedHead(rec, {
+        hidden: student.hidden,
+        head: student.head,
+        width: model.sizes.outputs,
+        along: [targets, ...recorded.flatMap(({ along }) => along)],
+        loss(logits, [labels, ...rest], hidden) {
+          notes.chunk(labels!);
+          const terms: Tensor[] = [];
+          if (weights.labels > 0) {
+            const nll = crossEntropy(rec, logits, labels!, smoothing > 0 ? { smoothing } : {});
+            notes.add("cross_entropy", nll);
+            terms.push(scale(rec, nll, weights.labels));
+          }
+          if (method.rows && weights.distill > 0) {
+            const seen = split(recorded, rest);
+            const own = recorded[0]!.student(rec, logits, seen[0]!);
+            const theirs = recorded.map((teacher, k) => teacher.logits(rec, seen[k]!));
+            const loss = method.rows(rec, {
+              student: own,
+              teachers: theirs.map((x) => (x.needsGrad ? stopGradient(rec, x) : x)),
+              targets: labels!,
+              hidden,
+              values,
+              extra: extraOf,
+              note: (name, x) => notes.add(name, x),
+            });
+            notes.add("distill", loss);
+            terms.push(weights.distill === 1 ? loss : scale(rec, loss, weights.distill));
+            if (online) {
+              const learnt = method.teacherRows!(rec, {
+                student: stopGradient(rec, own),
+                teacher: theirs[0]!,
+                targets: labels!,
+                values,
+              });
+              notes.add("teacher_loss", learnt);
+              terms.push(learnt);
+            }
+          }
+          if (terms.length === 0) return scale(rec, crossEntropy(rec, logits, labels!), 0);
+          return terms.reduce((a, b) => add(rec, a, b));
+        },
+      });
+
+      const backward: [Tensor, Tensor][] = [[losses, mean]];
+      const metrics: Record<string, Tensor> = {};
+      let total = dot(rec, losses, mean);
+      if (method.states) {
+        const teacher = recorded[0]!.outputs!;
+        const sizes = { student: model.sizes, teacher: teachers[0]!.sizes! };
+        const apart = method.states(rec, { student, teacher, sizes, values, extra: extraOf }); // (N)
+        const weighted = scale(rec, apart, weights.distill);
+        metrics.distill = dot(rec, apart, mean);
+        total = add(rec, total, dot(rec, weighted, mean));
+        backward.push([weighted, mean]);
+      }
+      for (const [name, value] of notes.means(mean)) metrics[name] = value;
+      return { backward, metrics: { loss: total, ...metrics } };
+    },
+
+    fill(program, { batch, cached }, total) {
+      if (isTokens(batch)) {
+        fillTokens(program, batch);
+        const { targets } = modelInputs(batch);
+        program.write("targets", targets);
+        program.write("weights", tokenWeights(targets, total));
+      } else {
+        program.write("x", batch.x);
+        program.write("targets", batch.labels);
+        program.write("weights", new Float32Array(batch.rows).fill(1 / total));
+      }
+      for (const teacher of teachers) teacher.fill(program, cached);
+    },
+  };
+}
+
+/** The tensors of each teacher out of those of all. */
+function split(recorded: readonly RecordedTeacher[], all: readonly Tensor[]): Tensor[][] {
+  let at = 0;
+  return recorded.map(({ along }) => {
+    at += along.length;
+    return all.slice(at - along.length, at);
+  });
+}
+
+/**
+ * Values per row that are reported as means. A chunk is recorded twice when it is computed anew on the way back; its first time
+ * counts.
+ */
+class Notes {
+  readonly #rec: Recorder;
+  readonly #seen = new Set<number>();
+  readonly #parts = new Map<string, Tensor[]>();
+  #open = false;
+
+  constructor(rec: Recorder) {
+    this.#rec = rec;
+  }
+
+  chunk(labels: Tensor): void {
+    this.#open = !this.#seen.has(labels.root);
+    this.#seen.add(labels.root);
+  }
+
+  add(name: string, x: Tensor): void {
+    if (!this.#open) return;
+    const list = this.#parts.get(name) ?? [];
+    this.#parts.set(name, list);
+    list.push(stopGradient(this.#rec, x));
+  }
+
+  *means(weights: Tensor): Generator<[string, Tensor]> {
+    for (const [name, parts] of this.#parts) {
+      const whole = parts.length === 1 ? parts[0]! : this.#rec.concat(parts, name);
+      yield [name, dot(this.#rec, whole, weights)];
+    }
+  }
+}

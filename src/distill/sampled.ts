@@ -1,0 +1,79 @@
+/**
+ * Batches whose completions a model samples: the student's own for on-policy distillation (GKD, arXiv:2306.13649), the teacher's for
+ * sequence-level distillation (arXiv:1606.07947).
+ *
+ * A row's prompt is what comes before its first label; of a plain text its first tokens. Which batches are sampled, and the samples, are
+ * functions of (seed, place of the batch), so a resumed run draws the same.
+ */
+import { type Batch, collate } from "../data/batch.ts";
+import { Random } from "../data/random.ts";
+import { IGNORED } from "../data/rows.ts";
+import type { Sequence } from "../data/sequences.ts";
+import type { Model } from "../model/model.ts";
+import { Generator } from "../sample/generate.ts";
+import { GREEDY } from "../sample/sampling.ts";
+import type { BatchSource } from "../train/batches.ts";
+
+export interface SampledOptions {
+  readonly seed: number;
+  /** Share of batches whose completions are sampled. */
+  readonly share: number;
+  readonly temperature: number;
+  readonly maxTokens: number;
+  /** Tokens of a plain text that are its prompt. */
+  readonly promptTokens: number;
+  /** Longest row. */
+  readonly maxLength: number;
+  readonly pad: number;
+  readonly eos: number | undefined;
+}
+
+/** Tokens before the first that counts. */
+export function promptOf({ ids, labels }: Sequence, promptTokens: number): Int32Array {
+  const first = labels.findIndex((label, i) => label !== IGNORED && i > 0);
+  return first > 1 ? ids.slice(0, first) : ids.slice(0, Math.max(1, Math.min(promptTokens, ids.length - 1)));
+}
+
+/** A prompt and its completion as a row in which only the completion counts. */
+function answered(sequence: Sequence, prompt: Int32Array, completion: readonly number[]): Sequence {
+  const ids = Int32Array.of(...prompt, ...completion);
+  const labels = Int32Array.from(ids, (id, i) => (i < prompt.length ? IGNORED : id));
+  return { ...sequence, ids, labels };
+}
+
+export function sampledBatches(source: BatchSource<Batch>, model: Model, options: SampledOptions): BatchSource<Batch> {
+  const { seed, share, temperature, maxTokens, promptTokens, maxLength, pad, eos } = options;
+  let generator: Generator | undefined;
+  return {
+    ...source,
+    groups: source.groups,
+    batchesPerEpoch: source.batchesPerEpoch,
+    async next() {
+      const { epoch: e, batch: b } = source.state();
+      const place = `${e}.${b}`;
+      const drawn = await source.next();
+      if (new Random(seed, "sampled", place).uniform() >= share) return drawn;
+      generator ??= new Generator(model);
+      const { documents } = drawn.batch;
+      const prompts = documents.map(({ sequence }) => promptOf(sequence, promptTokens));
+      const room = Math.min(maxTokens, maxLength - Math.max(...prompts.map(({ length }) => length)) - 1);
+      const completions = await generator.complete(
+        prompts.map((prompt) => [...prompt]),
+        {
+          ...GREEDY,
+          temperature,
+          seed,
+          keys: prompts.map((_, i) => `${place}.${i}`),
+          maxTokens: Math.max(1, room),
+          stop: eos === undefined ? [] : [eos],
+          batch: prompts.length,
+        },
+      );
+      const rows = documents.map(({ sequence }, i) => {
+        const ended = eos !== undefined && completions[i]!.length < room;
+        return [answered(sequence, prompts[i]!, ended ? [...completions[i]!, eos] : completions[i]!)];
+      });
+      return { ...drawn, batch: collate(rows, { pad }) };
+    },
+  };
+}
