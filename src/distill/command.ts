@@ -21,12 +21,12 @@ import type { BatchSource } from "../train/batches.ts";
 import { batchesOf } from "../train/command.ts";
 import { groupsOf, textTools } from "../train/data-source.ts";
 import { type Controller, type DataSetup, runTraining, type Work, type WorkSetup } from "../train/run.ts";
-import { TeacherCache, writeCache } from "./cache.ts";
+import { baseTeacher, cachedTeacher, liveTeacher, type Teacher } from "../train/teacher.ts";
+import { TeacherCache, writeCache } from "../train/teacher-cache.ts";
 import type { Adaptive, DistillMethod } from "./method.ts";
 import { type DistillBatch, distillObjective } from "./objective.ts";
 import type { DISTILL } from "./options.ts";
 import { sampledBatches } from "./sampled.ts";
-import { baseTeacher, cachedTeacher, liveTeacher, type Teacher } from "./teacher.ts";
 import { commonVocabulary } from "./vocabulary.ts";
 
 export type DistillContext = PlainContext & {

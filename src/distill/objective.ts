@@ -11,13 +11,13 @@ import { add, scale, stopGradient } from "../tensor/ops/elementwise.ts";
 import { chunkedHead } from "../tensor/ops/head-loss.ts";
 import { dot } from "../tensor/ops/reduce.ts";
 import type { Parameter } from "../tensor/parameter.ts";
-import type { Recorder } from "../tensor/recorder.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { batchKey, fillTokens, tokenInputs } from "../train/language.ts";
+import { Notes } from "../train/notes.ts";
 import type { Objective } from "../train/objective.ts";
-import type { CachedRows } from "./cache.ts";
+import type { RecordedTeacher, Teacher } from "../train/teacher.ts";
+import type { CachedRows } from "../train/teacher-cache.ts";
 import type { DistillMethod } from "./method.ts";
-import type { RecordedTeacher, Teacher } from "./teacher.ts";
 
 export interface DistillBatch {
   readonly batch: Batch | ExampleBatch;
@@ -151,38 +151,4 @@ function split(recorded: readonly RecordedTeacher[], all: readonly Tensor[]): Te
     at += along.length;
     return all.slice(at - along.length, at);
   });
-}
-
-/**
- * Values per row that are reported as means. A chunk is recorded twice when it is computed anew on the way back; its first time
- * counts.
- */
-class Notes {
-  readonly #rec: Recorder;
-  readonly #seen = new Set<number>();
-  readonly #parts = new Map<string, Tensor[]>();
-  #open = false;
-
-  constructor(rec: Recorder) {
-    this.#rec = rec;
-  }
-
-  chunk(labels: Tensor): void {
-    this.#open = !this.#seen.has(labels.root);
-    this.#seen.add(labels.root);
-  }
-
-  add(name: string, x: Tensor): void {
-    if (!this.#open) return;
-    const list = this.#parts.get(name) ?? [];
-    this.#parts.set(name, list);
-    list.push(stopGradient(this.#rec, x));
-  }
-
-  *means(weights: Tensor): Generator<[string, Tensor]> {
-    for (const [name, parts] of this.#parts) {
-      const whole = parts.length === 1 ? parts[0]! : this.#rec.concat(parts, name);
-      yield [name, dot(this.#rec, whole, weights)];
-    }
-  }
 }

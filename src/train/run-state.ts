@@ -100,7 +100,12 @@ function flushed(file: string, text: string): void {
 /** What the optimizer's file holds: its states, and the weights that are no part of the model. */
 const held = (updater: Updater, extra: readonly Parameter[]) => [
   ...updater.states(),
-  ...extra.map((parameter) => ({ name: updater.names().get(parameter)!, parameter, buffer: parameter.buffer, dtype: parameter.dtype })),
+  ...extra.map((parameter) => ({
+    name: updater.names().get(parameter)!,
+    parameter,
+    buffer: parameter.buffer,
+    dtype: parameter.dtype,
+  })),
 ];
 
 async function saveOptimizer(gpu: Gpu, states: ReturnType<typeof held>, file: string): Promise<void> {

@@ -10,7 +10,7 @@ import { buckets } from "../tensor/ops/sparse-teacher.ts";
 import type { Program } from "../tensor/program.ts";
 import type { Recorder } from "../tensor/recorder.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import type { CachedRows } from "./cache.ts";
+import type { CachedRows } from "./teacher-cache.ts";
 
 /** A teacher's part in one recording. */
 export interface RecordedTeacher {

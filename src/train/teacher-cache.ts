@@ -18,7 +18,7 @@ import type { Model } from "../model/model.ts";
 import { chunkRows } from "../tensor/ops/head-loss.ts";
 import { Program, profileOf } from "../tensor/program.ts";
 import { Recorder } from "../tensor/recorder.ts";
-import { batchKey, fillTokens, tokenInputs } from "../train/language.ts";
+import { batchKey, fillTokens, tokenInputs } from "./language.ts";
 
 /** Of a batch of N positions. */
 export interface CachedRows {
