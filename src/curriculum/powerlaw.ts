@@ -1,0 +1,52 @@
+/**
+ * Tasks one after the other, with earlier ones rehearsed the less the longer ago they were: shares fall as a power of the distance.
+ * https://arxiv.org/abs/2401.10393
+ *
+ * While task n is learnt it has the share 1 - f, and task j < n the share f (n - j)^(-d) / sum. Other kernels with the same f:
+ * exponential, exp(-d (n - j)); uniform over earlier tasks; recent, the last one alone; none, without rehearsal. The first task has
+ * nothing to rehearse. Groups are tasks, in their order.
+ */
+import { defineSampler } from "./method.ts";
+import { normalised, placesOf } from "./shares.ts";
+import { staged, stageSteps } from "./staged.ts";
+
+export const sampler = defineSampler({
+  name: "powerlaw",
+  title: "Power-law rehearsal",
+  about: "tasks in turn, earlier ones rehearsed by a power of how long ago they were",
+  cite: "arXiv:2401.10393",
+  options: {
+    order: { type: "string[]", help: "groups in the order in which they are learnt; as given when left out" },
+    decay: { type: "number >= 0", default: 1, help: "d, how fast rehearsal falls; 0 is uniform" },
+    budget: { type: "0 <= number < 1", default: 0.3, help: "f, the share of rehearsal; 0 is one task at a time" },
+    kernel: {
+      type: "'power' | 'exponential' | 'uniform' | 'recent' | 'none'",
+      default: "power",
+      help: "form of the decay",
+    },
+    lengths: { type: "'equal' | 'rows'", default: "equal", help: "how long tasks last" },
+  },
+  make({ groups, steps, values: { order, decay, budget, kernel, lengths } }) {
+    const named = placesOf(order ?? [], groups, "--order");
+    const tasks = [...named, ...groups.flatMap((_, i) => (named.includes(i) ? [] : [i]))];
+    const weight = (distance: number): number => {
+      if (kernel === "power") return distance ** -decay;
+      if (kernel === "exponential") return Math.exp(-decay * (distance - 1));
+      return kernel === "uniform" || distance === 1 ? 1 : 0;
+    };
+    const ends = stageSteps(
+      tasks.map((task) => (lengths === "rows" ? groups[task]!.rows : 1)),
+      steps,
+    );
+    return staged(
+      tasks.map((task, n) => {
+        const rehearsed = n === 0 || kernel === "none" ? 0 : budget;
+        const old = normalised(tasks.slice(0, n).map((_, j) => weight(n - j)));
+        const probs = groups.map(() => 0);
+        for (const [j, share] of old.entries()) probs[tasks[j]!] = rehearsed * share;
+        probs[task] = 1 - rehearsed;
+        return { probs, steps: ends[n]! };
+      }),
+    );
+  },
+});
