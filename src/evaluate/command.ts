@@ -15,7 +15,7 @@ import { configOf, Model } from "../model/model.ts";
 import { groupsOf, textTools } from "../train/data-source.ts";
 import { bootstrap } from "./bootstrap.ts";
 import { LogitDump } from "./dump.ts";
-import type { Metric, ScoredRow } from "./metric.ts";
+import type { Metric, MetricContext, Need, ScoredRow } from "./metric.ts";
 import type { EVALUATE } from "./options.ts";
 import { scoreExamples, scoreText } from "./score-rows.ts";
 
@@ -46,7 +46,7 @@ export const metricNames = (): string[] =>
 
 /** Throws UserError with the nearest name. */
 export async function loadMetric(typed: string): Promise<Metric> {
-  const name = typed.trim().toLowerCase().replaceAll("_", "-");
+  const name = typed.trim().toLowerCase().replaceAll("_", "-").replace("++", "-plus");
   const names = metricNames();
   if (!names.includes(name)) {
     const near = nearest(name, names);
@@ -67,19 +67,28 @@ export async function evaluate(context: EvaluateContext): Promise<Outcome> {
   );
   if (options.pass && refs.length > 1)
     throw new UserError("--pass hands on one model, but there are several", "leave out --pass");
+  checkMetrics(metrics, groups, options);
   const warn = (message: string) => context.warn(message);
   const checkpoints: Checkpoint[] = [];
   context.onExit(() => {
     for (const checkpoint of checkpoints) checkpoint.close();
   });
-  for (const ref of refs) checkpoints.push(await open(ref, { warn }));
+  for (const ref of [...refs, ...(options.gold === undefined ? [] : [options.gold])])
+    checkpoints.push(await open(ref, { warn }));
   const gpu = await openGpu({ device: context.device });
   const scored: ScoredRow[][] = [];
   for (const [i, checkpoint] of checkpoints.entries()) {
-    const source = options.pass ? await passing(context, checkpoint) : checkpoint;
+    const source = options.pass && i === 0 ? await passing(context, checkpoint) : checkpoint;
     scored.push(await scoreModel(context, source, gpu, groups, metrics, i === 0));
   }
-  const rows = results(context, refs, groups, metrics, scored);
+  const gold = scored[refs.length];
+  const rows = results(context, refs, metrics, scored.slice(0, refs.length), {
+    groups: groups.map(({ name }) => name),
+    forget: options.forget,
+    holdout: options.holdout,
+    minK: options.min_k,
+    ...(gold ? { gold } : {}),
+  });
   const first = Object.fromEntries(
     metrics.map(({ name }) => [name, rows.find((row) => row.metric === name && row.group === "all")?.value]),
   );
@@ -90,6 +99,35 @@ export async function evaluate(context: EvaluateContext): Promise<Outcome> {
   else context.print(tableOf(rows, refs));
   return {};
 }
+
+/** What rows must hold for all of the metrics. */
+const needsOf = (metrics: readonly Metric[]): Set<Need> => new Set(metrics.flatMap(({ needs = [] }) => needs));
+
+/** Throws UserError for what can be known before a model is opened. */
+function checkMetrics(
+  metrics: readonly Metric[],
+  groups: readonly GroupReference[],
+  options: EvaluateContext["options"],
+): void {
+  const { forget, holdout, min_k: minK } = options;
+  const names = groups.map(({ name }) => name);
+  for (const { check } of metrics) check?.({ groups: names, forget, holdout, minK, gold: options.gold !== undefined });
+  const needs = needsOf(metrics);
+  const odd = metrics.find((metric) => needs.has("choice") && needsOf([metric]).difference(CHOICE_NEEDS).size > 0);
+  if (odd)
+    throw new UserError(
+      `--metric choice scores the choices of a row, ${odd.name} its own answer`,
+      `run them apart, one evaluate with --metric choice and one with --metric ${odd.name}`,
+    );
+  const twice = [...needs].some((need) => need !== "choice" && need !== "moments" && need !== "packed-bytes");
+  if ((twice || options.gold !== undefined) && groups.some(({ path }) => path === "-"))
+    throw new UserError(
+      "rows from stdin cannot be read twice, as these metrics or --gold ask for",
+      "write them to a file first",
+    );
+}
+
+const CHOICE_NEEDS = new Set<Need>(["choice", "generated"]);
 
 /** Copies the model to stdout as it is read, and keeps it for the evaluation. */
 async function passing(context: EvaluateContext, checkpoint: Checkpoint): Promise<Checkpoint> {
@@ -137,7 +175,7 @@ async function scoreModel(
         `it is for a ${task}`,
       );
   }
-  const needs = new Set(metrics.flatMap(({ needs }) => (needs ? [needs] : [])));
+  const needs = needsOf(metrics);
   const dump = first && options.dump !== undefined ? new LogitDump(model, options.dump_top) : undefined;
   context.progress.start({ unit: "rows" });
   const common = {
@@ -152,6 +190,7 @@ async function scoreModel(
           ...common,
           needs,
           maxTokens: options.max_tokens,
+          stop: options.stop ?? [],
         })
       : await scoreExamples(model, groups, common);
   await dump?.write(options.dump!);
@@ -163,40 +202,63 @@ async function scoreModel(
 function results(
   { options, seed }: EvaluateContext,
   refs: readonly string[],
-  groups: readonly GroupReference[],
   metrics: readonly Metric[],
   scored: readonly (readonly ScoredRow[])[],
+  context: MetricContext,
 ): Row[] {
   const rows: Row[] = [];
+  const all = { name: "all", has: () => true };
   const parts = [
-    { name: "all", has: () => true },
-    ...(groups.length > 1
-      ? groups.map(({ name }, group) => ({ name, has: (row: ScoredRow) => row.group === group }))
+    all,
+    ...(context.groups.length > 1
+      ? context.groups.map((name, group) => ({ name, has: (row: ScoredRow) => row.group === group }))
       : []),
   ];
-  const draw = { draws: options.bootstrap, seed };
   for (const metric of metrics) {
-    for (const { name: group, has } of parts) {
+    for (const { name: group, has } of metric.across ? [all] : parts) {
+      const gold = context.gold?.filter(has);
       for (const [m, model] of refs.entries()) {
         const own = scored[m]!.filter(has);
         const base = scored[0]!.filter(has);
-        const value = metric.value(own);
-        const several = options.bootstrap > 0 && own.length > 1;
-        const difference = m > 0 ? value - metric.value(base) : undefined;
+        // Rows of the gold model are resampled with those of the others.
+        const paired = gold?.length === own.length ? [gold] : [];
+        const measure = (list: readonly ScoredRow[], against: readonly ScoredRow[] | undefined = gold) =>
+          metric.value(list, { ...context, ...(against ? { gold: against } : {}) });
+        const value = measure(own);
+        const several = options.bootstrap > 0 && own.length > 1 && metric.interval !== false;
+        const draw = {
+          draws: options.bootstrap,
+          seed,
+          ...(metric.across ? { strata: own.map((row) => row.group) } : {}),
+        };
+        const difference = m > 0 ? value - measure(base) : undefined;
         rows.push({
           model,
           group,
           metric: metric.name,
           value,
-          ...(several ? { interval: bootstrap([own], ([list]) => metric.value(list!), draw) } : {}),
+          ...(several ? { interval: bootstrap([own, ...paired], ([list, g]) => measure(list!, g), draw) } : {}),
           ...(difference === undefined ? {} : { difference }),
           ...(difference !== undefined && several && own.length === base.length
-            ? { difference_interval: bootstrap([own, base], ([a, b]) => metric.value(a!) - metric.value(b!), draw) }
+            ? {
+                difference_interval: bootstrap(
+                  [own, base, ...paired],
+                  ([a, b, g]) => measure(a!, g) - measure(b!, g),
+                  draw,
+                ),
+              }
             : {}),
           rows: own.length,
         });
-        for (const [detail, number] of Object.entries(metric.details?.(own) ?? {})) {
+        const details = metric.details?.(own, { ...context, ...(gold ? { gold } : {}) }) ?? {};
+        for (const [detail, number] of Object.entries(details)) {
           rows.push({ model, group, metric: `${metric.name} ${detail}`, value: number, rows: own.length });
+        }
+        if (gold && !metric.usesGold) {
+          const known = measure(gold);
+          const relative = (100 * (value - known)) / (known + 1e-10);
+          if (m === 0) rows.push({ model: options.gold!, group, metric: metric.name, value: known, rows: gold.length });
+          rows.push({ model, group, metric: `${metric.name} % from gold`, value: relative, rows: own.length });
         }
       }
     }
@@ -208,10 +270,11 @@ const short = (x: number): string => (Number.isNaN(x) ? "-" : Math.abs(x) >= 100
 
 function tableOf(rows: readonly Row[], refs: readonly string[]): string {
   const several = refs.length > 1;
+  const named = several || rows.some(({ model }) => !refs.includes(model));
   const range = (interval?: readonly [number, number]) =>
     interval ? `${short(interval[0])} to ${short(interval[1])}` : "";
   const header = [
-    ...(several ? ["model"] : []),
+    ...(named ? ["model"] : []),
     "group",
     "metric",
     "value",
@@ -222,7 +285,7 @@ function tableOf(rows: readonly Row[], refs: readonly string[]): string {
   return table([
     header,
     ...rows.map(({ model, group, metric, value, interval, difference, difference_interval, rows: n }) => [
-      ...(several ? [model] : []),
+      ...(named ? [model] : []),
       group,
       metric,
       short(value),

@@ -8,6 +8,24 @@ export const EVALUATE = {
     help: "what to measure, separated by commas; loss and accuracy when left out",
     value: "NAME,...",
   },
+  gold: {
+    type: "string",
+    help: "model that never saw what is to be forgotten, scored on the same rows to compare with",
+    value: "MODEL",
+  },
+  forget: { type: "string", default: "forget", help: "name of the group that is to be forgotten", value: "NAME" },
+  holdout: { type: "string", default: "holdout", help: "name of the group that was never learned", value: "NAME" },
+  min_k: {
+    type: "0 < number <= 1",
+    default: 0.4,
+    help: "share of tokens that the min-k attacks and privleak look at",
+    value: "SHARE",
+  },
+  stop: {
+    type: "string[]",
+    help: "texts before which a generated answer ends, each its own --stop",
+    value: "TEXT",
+  },
   dump: { type: "string", help: "write the logits of the first model to a safetensors file", value: "FILE" },
   dump_top: {
     type: "number.integer >= 0",
@@ -23,7 +41,7 @@ export const EVALUATE = {
     help: "most tokens of a row; the model's when left out, at most 1024",
     value: "N",
   },
-  max_tokens: { type: "number.integer >= 1", default: 256, help: "exact-match: most tokens of an answer", value: "N" },
+  max_tokens: { type: "number.integer >= 1", default: 256, help: "most tokens of a generated answer", value: "N" },
   overflow: { type: "'truncate' | 'split' | 'refuse'", default: "truncate", help: "what happens to longer rows" },
   tokenizer: {
     type: "string",

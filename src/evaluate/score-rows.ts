@@ -114,11 +114,7 @@ export async function scoreText(
 }
 
 /** Adds how many bytes deflate makes of the text that counts. */
-function withBytes(
-  { tokenizer }: TextTools,
-  rows: readonly ScoredRow[],
-  sequences: readonly Sequence[],
-): ScoredRow[] {
+function withBytes({ tokenizer }: TextTools, rows: readonly ScoredRow[], sequences: readonly Sequence[]): ScoredRow[] {
   if (!tokenizer)
     throw new UserError(`${sequences[0]!.place}: the length of the text is asked for`, "give --tokenizer");
   return rows.map((row) => {
@@ -143,8 +139,7 @@ async function withAnswers(
   for (const { path } of groups) {
     for await (const { row, place } of readRows(path)) {
       const question = questionOf(row);
-      if (!question)
-        throw new UserError(`${place}: ${what} needs prompt and completion, found a row of ${row.form}`);
+      if (!question) throw new UserError(`${place}: ${what} needs prompt and completion, found a row of ${row.form}`);
       const { prompt, expected } = question;
       const template = encode.template ?? plainTemplate(endOfTurn(tokenizer));
       const ids = tokenizer.encode(
@@ -170,7 +165,8 @@ async function withAnswers(
   generator.free();
   return rows.map((row, i) => {
     const text = tokenizer.decode(answers[i]!, { skipSpecial: true });
-    const end = texts.reduce((first, stop) => Math.min(first, text.indexOf(stop) >>> 0), text.length);
+    const ends = texts.map((end) => text.indexOf(end)).filter((at) => at >= 0);
+    const end = Math.min(text.length, ...ends);
     return { ...row, generated: { found: text.slice(0, end), expected: asked[i]!.expected } };
   });
 }

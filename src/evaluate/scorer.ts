@@ -60,7 +60,9 @@ export class Scorer {
     // Logits exist for some rows at a time only.
     const rows = chunkRows(sizes.outputs, gpu.adapter.limits.maxStorageBufferBindingSize);
     const labels = rec.split(targets, rows);
-    const scored = rec.split(hidden, rows).map((part, i) => scoreTokens(rec, head(part), labels[i]!, { moments: this.#moments }));
+    const scored = rec
+      .split(hidden, rows)
+      .map((part, i) => scoreTokens(rec, head(part), labels[i]!, { moments: this.#moments }));
     for (const name of ["nll", "argmax", "confidence", "moments"] as const) {
       const parts = scored.flatMap((part) => part[name] ?? []);
       if (parts.length > 0) rec.output(name, rec.concat(parts, name));
