@@ -18,8 +18,6 @@ export const SHARES = {
 
 export const EVERY = { type: "number.integer >= 1", default: 50, help: "steps from one update to the next" } as const;
 
-export const WINDOW_HELP = "updates that are looked back upon";
-
 /** Scaled to sum to 1; uniform when all are 0. */
 export function normalised(weights: readonly number[]): number[] {
   const sum = weights.reduce((a, b) => a + b, 0);
