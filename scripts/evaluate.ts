@@ -6,7 +6,7 @@
  *   bun run evaluate before/ after/ --data rows.jsonl --metric loss,exact-match
  */
 import { script } from "../src/cli/script.ts";
-import { evaluate } from "../src/evaluate/command.ts";
+import { evaluate, metricNames } from "../src/evaluate/command.ts";
 import { EVALUATE } from "../src/evaluate/options.ts";
 
 await script({
@@ -17,11 +17,20 @@ await script({
     "bun run evaluate model/ --data rows.jsonl",
     "bun run evaluate before/ after/ --data math=m.jsonl --data code=c.jsonl --metric loss,exact-match",
     "bun run evaluate model/ --data rows.jsonl --metric loss --dump logits.safetensors --json",
+    "bun run evaluate unlearned/ --gold retrained/ --data forget.jsonl --data holdout.jsonl --metric forget-quality,privleak",
     "bun run merge a/ b/ --method linear | bun run evaluate --data rows.jsonl --pass > merged.safetensors",
   ],
   output: ({ pass }) => (pass ? "checkpoint" : "text"),
   options: EVALUATE,
-  notes: `Metrics: loss, perplexity, accuracy, sequence-accuracy, exact-match (greedy decoding), choice (rows of prompt, choices,
-answer), ece, class-accuracy. Intervals are percentile bootstraps over rows; several models share the resamples.`,
+  notes: `Metrics: ${metricNames()
+    .join(", ")
+    .replace(/(.{80,116},) /g, "$1\n")}.
+
+What rows must hold: choice takes prompt, choices and answer (the place of the right one); truth-ratio, forget-quality,
+normalised-probability and paraphrased-probability take other answers to a prompt, paraphrased_answer and perturbed_answer, as
+bun run data facts writes them. The mia attacks and privleak compare the groups forget and holdout, model-utility takes the
+groups retain, real and world, those that are there; forget-quality and mia-reference need --gold.
+
+Intervals are percentile bootstraps over rows (within groups where groups are compared); several models share the resamples.`,
   run: evaluate,
 });

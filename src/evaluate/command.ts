@@ -17,6 +17,7 @@ import { bootstrap } from "./bootstrap.ts";
 import { LogitDump } from "./dump.ts";
 import type { Metric, MetricContext, Need, ScoredRow } from "./metric.ts";
 import type { EVALUATE } from "./options.ts";
+import { quantized } from "./quantize.ts";
 import { scoreExamples, scoreText } from "./score-rows.ts";
 
 export type EvaluateContext = PlainContext & { readonly options: CommonValues & Values<typeof EVALUATE> };
@@ -79,7 +80,9 @@ export async function evaluate(context: EvaluateContext): Promise<Outcome> {
   const scored: ScoredRow[][] = [];
   for (const [i, checkpoint] of checkpoints.entries()) {
     const source = options.pass && i === 0 ? await passing(context, checkpoint) : checkpoint;
-    scored.push(await scoreModel(context, source, gpu, groups, metrics, i === 0));
+    const bits = i < refs.length ? options.quantize : undefined;
+    const used = bits === undefined ? source : quantized(source, Number(bits));
+    scored.push(await scoreModel(context, used, gpu, groups, metrics, i === 0));
   }
   const gold = scored[refs.length];
   const rows = results(context, refs, metrics, scored.slice(0, refs.length), {

@@ -26,6 +26,11 @@ export const EVALUATE = {
     help: "texts before which a generated answer ends, each its own --stop",
     value: "TEXT",
   },
+  quantize: {
+    type: "'4' | '8'",
+    help: "round the matrices of the models' layers to so many bits as they are loaded, symmetric, one scale per row; --gold stays as it is",
+    value: "BITS",
+  },
   dump: { type: "string", help: "write the logits of the first model to a safetensors file", value: "FILE" },
   dump_top: {
     type: "number.integer >= 0",

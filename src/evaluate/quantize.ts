@@ -1,0 +1,59 @@
+/**
+ * A checkpoint whose weights are rounded as it is read, to ask what a coarser copy of the model would say: low precision can bring
+ * back what unlearning hid. Zhang et al. 2024, https://arxiv.org/abs/2410.16454
+ *
+ * Round to nearest, halves away from 0, symmetric, one scale per row: the largest magnitude of the row is 2^(bits - 1) - 1
+ * steps. Rows are those of the stored matrix, which of GPT-2's are inputs and of all other models outputs. Vectors, embeddings
+ * and output heads stay as they are. The result is stored in the dtype of the tensor.
+ */
+import { mergeOnCpu } from "../checkpoint/adapter.ts";
+import type { Checkpoint, TensorEntry } from "../checkpoint/checkpoint.ts";
+import { encodeFloats } from "../tensor/decode.ts";
+import { isFloat } from "../tensor/dtype.ts";
+
+/** Rounds rows of `width` values in place. */
+export function roundRows(values: Float32Array, width: number, bits: number): void {
+  const steps = 2 ** (bits - 1) - 1;
+  for (let start = 0; start < values.length; start += width) {
+    const row = values.subarray(start, start + width);
+    let most = 0;
+    for (const x of row) most = Math.max(most, Math.abs(x));
+    if (most === 0 || !Number.isFinite(most)) continue;
+    for (const [i, x] of row.entries()) {
+      row[i] = (Math.sign(x) * Math.floor((Math.abs(x) / most) * steps + 0.5) * most) / steps;
+    }
+  }
+}
+
+const KEPT = /embed|(?:^|\.)(?:wte|wpe|lm_head|score|classifier)\./;
+
+/** Matrices of layers: what quantizers round. */
+const isRounded = ({ name, shape, dtype }: TensorEntry): boolean =>
+  shape.length >= 2 && isFloat(dtype) && !KEPT.test(name);
+
+function rounded(entry: TensorEntry, bits: number): TensorEntry {
+  const { patch: _, ...plain } = entry;
+  /** The tensor while it is read, from the first piece to the last: a stream gives it only once. */
+  let held: Promise<Uint8Array> | undefined;
+  const load = async () => {
+    const values = await mergeOnCpu(entry);
+    roundRows(values, entry.shape.at(-1)!, bits);
+    return encodeFloats(values, entry.dtype);
+  };
+  return {
+    ...plain,
+    async read(into, offset) {
+      held ??= load();
+      into.set((await held).subarray(offset, offset + into.length));
+      if (offset + into.length >= entry.bytes) held = undefined;
+    },
+  };
+}
+
+/** The checkpoint with its matrices rounded to `bits`. Memory: one tensor at a time. */
+export function quantized(checkpoint: Checkpoint, bits: number): Checkpoint {
+  const tensors = [...checkpoint.tensors].map(
+    ([name, entry]) => [name, isRounded(entry) ? rounded(entry, bits) : entry] as const,
+  );
+  return { ...checkpoint, tensors: new Map(tensors) };
+}
