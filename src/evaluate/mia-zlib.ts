@@ -1,6 +1,6 @@
 /**
  * Membership by the mean loss divided by the bytes of the text after deflate (zlib's format, default level). Carlini et al.,
- * USENIX Security 2021, https://arxiv.org/abs/2012.07805
+ * USENIX Security 2021, https://arxiv.org/abs/2012.07805. Other builds of zlib may find a few bytes less.
  */
 import { membershipMetric } from "./membership.ts";
 import { meanLoss } from "./metric.ts";

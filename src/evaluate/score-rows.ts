@@ -100,8 +100,7 @@ export async function scoreText(
   if (needs.has("choice")) return scoreChoices(model, groups, tools, options);
   const { sequences } = await loadSequences(groups, tools.encode);
   const scored = await scoreSequences(model, sequences, pad, { ...options, moments: needs.has("moments") });
-  const eos = tools.tokenizer?.eos;
-  let rows: ScoredRow[] = scored.map((row) => ({ ...row, ended: eos !== undefined && row.targets.at(-1) === eos }));
+  let rows: ScoredRow[] = scored.map((row) => ({ ...row, ended: isEnded(row, tools) }));
   if (needs.has("packed-bytes")) rows = withBytes(tools, rows, sequences);
   if (needs.has("generated") || needs.has("continued")) rows = await withAnswers(model, groups, tools, rows, options);
   return withAlternatives(groups, tools.encode, rows, {
@@ -112,6 +111,10 @@ export async function scoreText(
     },
   });
 }
+
+/** Whether a row ends in the token that ends texts. */
+const isEnded = ({ targets }: ScoredRow, { tokenizer }: TextTools): boolean =>
+  tokenizer?.eos !== undefined && targets.at(-1) === tokenizer.eos;
 
 /** Adds how many bytes deflate makes of the text that counts. */
 function withBytes({ tokenizer }: TextTools, rows: readonly ScoredRow[], sequences: readonly Sequence[]): ScoredRow[] {
@@ -214,7 +217,7 @@ async function scoreChoices(
       foundPerToken: likeliest((row) => sum(row) / row.nll.length),
       expected: answer,
     };
-    return { ...list[answer]!, group, choice };
+    return { ...list[answer]!, group, choice, ended: isEnded(list[answer]!, tools) };
   });
 }
 

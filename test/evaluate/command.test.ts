@@ -139,6 +139,22 @@ test("all of them measure rows of data facts, whatever the batch", async () => {
   expect(of("model-utility world normalised probability").value).toBeNumber();
 }, 30_000);
 
+test("other answers are scored as if each were the row's own", async () => {
+  const [right, wrong] = ["Avaria is a town.", ["Bria is a town.", "Cor is a longer town.", "D."]];
+  const row = { prompt: "What is it?", completion: " It is a town in Avaria.", paraphrased_answer: right };
+  write("asked.jsonl", [{ ...row, perturbed_answer: wrong, choices: [wrong[2], right], answer: 1 }]);
+  for (const [i, answer] of [right, ...wrong].entries())
+    write(`answer-${i}.jsonl`, [{ prompt: row.prompt, completion: ` ${answer}` }]);
+  const own = await measure("gold", "--data", "asked.jsonl", "--metric", "truth-ratio,normalised-probability");
+  const files = [0, 1, 2, 3].flatMap((i) => ["--data", `${i}=answer-${i}.jsonl`]);
+  const of = await measure("gold", ...files, "--metric", "probability");
+  const [p, ...others] = [0, 1, 2, 3].map((i) => of("probability", `${i}`).value!);
+  const ratio = Math.cbrt(others.reduce((product, x) => product * x, 1)) / p!;
+  expect(own("truth-ratio").value).toBeCloseTo(Math.min(ratio, 1 / ratio), 4);
+  expect(own("truth-ratio right share").value).toBeCloseTo(1 / (1 + ratio), 4);
+  expect(own("normalised-probability").value).toBeCloseTo(p! / (p! + others[2]!), 4);
+});
+
 test("an answer ends before a stop text", async () => {
   const rows = [{ prompt: "3>", completion: "4" }];
   write("short.jsonl", rows);
