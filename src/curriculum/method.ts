@@ -33,7 +33,7 @@ export interface Feedback {
 export interface Segment {
   /** Shares in which groups are drawn; they sum to 1. */
   readonly probs: readonly number[];
-  /** Steps until the sampler wants to hear; Infinity: never again. */
+  /** Steps until the sampler wants to hear. 0: now, before any training, at the start only. Infinity: never again. */
   readonly steps: number;
   /** Weight of every group's tokens in the loss; all 1 when left out. */
   readonly weights?: readonly number[];
