@@ -74,8 +74,8 @@ export const sampler = defineSampler({
       );
     }
     if (prior_steps + round > steps) {
-      const begun = prior_steps > 0 ? `--prior-steps ${prior_steps} and ` : "";
-      throw new UserError(`${begun}--round ${round} do not fit into ${steps} steps`, "train longer, or shorten them");
+      const what = prior_steps > 0 ? `--prior-steps ${prior_steps} and --round ${round} do` : `--round ${round} does`;
+      throw new UserError(`${what} not fit into ${steps} steps`, "train longer, or shorten them");
     }
     if (share <= 1 / k) {
       throw new UserError(`--share ${share} does not favour one of ${k} groups`, `it must be above 1/${k}`);

@@ -242,7 +242,7 @@ test("aioli: refuses rounds without room", () => {
   const refused = (values: Record<string, unknown>) => () => make(aioli, { steps: 1000, values });
   expect(refused({ round: 48 })).toThrow("--passes 4 and --lp-steps 4 for 3 groups take 48 steps of a round of 48");
   expect(refused({ round: 49 })).not.toThrow();
-  expect(refused({ round: 2000 })).toThrow("--round 2000 do not fit into 1000 steps");
+  expect(refused({ round: 2000 })).toThrow("--round 2000 does not fit into 1000 steps");
   expect(refused({ round: 400, prior_steps: 601 })).toThrow("--prior-steps 601 and --round 400 do not fit");
   expect(refused({ round: 400, share: 1 / 3 })).toThrow("does not favour one of 3 groups");
 });
