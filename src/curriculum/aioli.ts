@@ -101,7 +101,7 @@ export const sampler = defineSampler({
     const learn = () => {
       const mean = memory.drops.map((row) => row.map((drop) => drop / passes));
       const law = values.diagonal
-        ? mean.map((row, i) => row.map((drop, j) => (i === j ? drop / share : 0)))
+        ? mean.map((row, i) => row.map((drop, j) => (i === j ? drop : 0))) // over f, which normalising takes out
         : solveLaw(mean, share);
       const now = normaliseLaw(law);
       const before = memory.law;

@@ -89,6 +89,13 @@ test("sec: the other rules", () => {
   expect(floor).toEqual([0.49, 0.5, 0.01].map((p) => expect.closeTo(p, 9)));
 });
 
+test("progress: values are moving averages of the changes", () => {
+  const { sampler, hear } = changing(progress, { alpha: 0.3 });
+  hear([1, 2, 0]);
+  hear([2, 0, 1], [8, 0, 8]); // whether a group was drawn does not matter
+  expect(sampler.notes!().values).toEqual([0.81, 0.42, 0.3].map((value) => expect.closeTo(value, 9)));
+});
+
 test("progress: no group falls below its part of the uniform mixture", () => {
   const { hear } = changing(progress, { tau: 0.001, epsilon: 0.3 });
   expect(hear([1, 0, 0])).toEqual([0.8, 0.1, 0.1].map((p) => expect.closeTo(p, 9)));

@@ -198,6 +198,40 @@ test("aioli: a round is its probes, each group as often, then the rest", () => {
   expect(averaged[14]!.segment.probs).toEqual(close(rest));
 });
 
+test("aioli: every round is measured anew, in an order of its own, and gamma weighs the rounds before", () => {
+  const other = ANSWER.map((row) => row.toReversed());
+  const run = (values: Record<string, unknown>) => {
+    let losses = [5, 5, 5];
+    let step = 0;
+    const changing = {
+      get losses() {
+        return losses;
+      },
+      train(probs: readonly number[], steps: number) {
+        const answer = step < 200 ? ANSWER : other;
+        losses = losses.map((loss, i) => loss - steps * answer[i]!.reduce((sum, a, j) => sum + a * probs[j]!, 0));
+        step += steps;
+      },
+    };
+    return drive(make(aioli, { values: { round: 200, ...values } }), changing, 1000).map(
+      ({ segment }) => segment.probs,
+    );
+  };
+  const sums = (law: number[][]) => [0, 1, 2].map((j) => law.reduce((sum, row) => sum + row[j]!, 0) / 0.015);
+  const [first, second] = [sums(ANSWER), sums(other)];
+  const step = (gains: number[]) => {
+    const raised = gains.map((gain) => Math.exp(0.2 * gain));
+    return close(raised.map((value) => value / raised.reduce((a, b) => a + b, 0)));
+  };
+  const adding = run({});
+  expect(adding[13]).toEqual(step(first));
+  expect(adding[26]).toEqual(step(first.map((gain, j) => gain + second[j]!)));
+  expect(run({ gamma: 0.2 })[26]).toEqual(step(first.map((gain, j) => 0.2 * gain + 0.8 * second[j]!)));
+  const probed = (from: number) => adding.slice(from, from + 12).map((probs) => probs.indexOf(0.5));
+  expect(probed(1)).not.toEqual(probed(14));
+  expect(run({}).slice(1, 13)).toEqual(adding.slice(1, 13));
+});
+
 test("aioli: solving and normalising", () => {
   const random = new Random(3, "law");
   for (const [k, f] of [
@@ -317,4 +351,37 @@ test("ado: little of the new preference enters at once, and the floor holds", ()
   };
   expect(after({ floor: 0 })).toEqual(close([0.55, 0.45], 6)); // b does not fall at all: rho = (1, 0)
   expect(after({ gamma: 1, floor: 0.2 })).toEqual(close([0.8, 0.2], 6));
+});
+
+test("ado: the preference is that of the formula, with the prior, the history and the middle of every segment", () => {
+  const groups = groupsOf({ a: 300, b: 100 });
+  const sampler = make(ado, {
+    groups,
+    values: { every: 10, warmup: 3, floor: 0, s: 0.7, gamma: 0.4, mixture: [1, 3] },
+  });
+  const laws = [
+    { floor: 1, scale: 4, exponent: 0.5 },
+    { floor: 2, scale: 3, exponent: 0.25 },
+  ];
+  const rows = [20, 60];
+  const hear = (update: number) => {
+    const training = laws.map((law, i) => powerLawAt(law, (update - 0.5) * rows[i]!));
+    sampler.update({ step: 10 * update, training, drawn: rows });
+    return sampler.segment().probs;
+  };
+  const expected = (update: number, history: number[]) => {
+    const raw = laws.map((law, i) => [0.25, 0.75][i]! * history[i]! ** 0.7 * powerLawSlope(law, update * rows[i]!));
+    return history.map((h, i) => expect.closeTo(0.4 * (raw[i]! / (raw[0]! + raw[1]!)) + 0.6 * h, 3));
+  };
+  hear(1);
+  hear(2);
+  const third = hear(3);
+  expect(third).toEqual(expected(3, [0.25, 0.75]));
+  // Three segments under the prior, one under the new mixture.
+  expect(hear(4)).toEqual(
+    expected(
+      4,
+      [0, 1].map((i) => (3 * [0.25, 0.75][i]! + third[i]!) / 4),
+    ),
+  );
 });
