@@ -17,6 +17,7 @@ const given = (names: readonly string[]): Record<string, Record<string, unknown>
     doremi: { reference_losses: each({ a: 0.5, b: 1, c: 0.2, d: 0.8 }) },
     dmt: { special: ["c", "a"] },
     meco: { conditioned: ["a", "b"], plain: ["d", "c"] },
+    mpts: { features: each({ a: 1, b: 4, c: 2, d: 7 }), fits: 2, samples: 10, hidden: 8 },
     powerlaw: { order: ["b", "a", "d", "c"] },
     "stable-cpt": { domain: ["b"] },
     "task-balance": { weights: each({ a: 1, b: 2, c: 3, d: 4 }) },
