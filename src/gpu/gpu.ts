@@ -235,6 +235,13 @@ export class Gpu {
     this.#recorder().copyBufferToBuffer(from, fromOffset, to, toOffset, bytes);
   }
 
+  /** Records filling a buffer with zeros. Bytes are a multiple of 4. */
+  clear(buffer: GPUBuffer, bytes: number): void {
+    this.check();
+    this.#endPass();
+    this.#recorder().clearBuffer(buffer, 0, bytes);
+  }
+
   /** Submits what was recorded. Does not wait. */
   submit(): void {
     this.#endPass();

@@ -8,7 +8,7 @@ import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { UserError } from "../errors.ts";
 import type { PooledBuffer } from "../gpu/buffer.ts";
 import type { Gpu } from "../gpu/gpu.ts";
-import type { Parameter } from "../tensor/parameter.ts";
+import { Parameter } from "../tensor/parameter.ts";
 import type { Recorder } from "../tensor/recorder.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Architecture, Inputs, Json, KvCache, ModelSizes, ParameterSpec } from "./architecture.ts";
@@ -148,6 +148,19 @@ export class Model {
         ? await freshLora(gpu, specs, parameters, lora)
         : await continueLora(gpu, specs, parameters, lora);
     return new Model({ ...parts, adapter });
+  }
+
+  /** The model as it is now, as weights of its own that nothing trains; without its adapter. Copied on the GPU. */
+  async frozenCopy(): Promise<Model> {
+    const { gpu, architecture, json, stored } = this;
+    const parameters = new Map<string, Parameter>();
+    for (const [name, parameter] of this.parameters) {
+      const copy = new Parameter(gpu, name, parameter.shape, parameter.dtype, false);
+      gpu.copy(parameter.buffer, 0, copy.buffer, 0, Math.ceil(parameter.bytes / 4) * 4);
+      parameters.set(name, copy);
+    }
+    const specs = architecture.parameters(this.#config);
+    return new Model({ gpu, architecture, json, config: this.#config, specs, parameters, stored, adapter: undefined });
   }
 
   get task(): Architecture["task"] {

@@ -245,6 +245,11 @@ export class Recorder {
     if (this.#taping) this.#tape.push({ results, run });
   }
 
+  /** Parameters that a gradient reached; whole once `backward` is done. */
+  reached(): Set<Parameter> {
+    return new Set([...this.#written].map((root) => this.#parameterOf.get(root)!));
+  }
+
   /** The gradient that reached `x`, whole once every op that reads `x` has gone back. */
   incoming(x: Tensor): Tensor | undefined {
     const found = this.#gradients.get(x.root);

@@ -26,7 +26,15 @@ export async function tokenBatches(
   order: OrderChoice,
   pad = 0,
 ): Promise<BatchSource<Batch> & { readonly data: SequenceData }> {
-  const data = await loadSequences(groups, encode);
+  return sequenceBatches(await loadSequences(groups, encode), order, pad);
+}
+
+/** Token data that is in memory, in batches. */
+export function sequenceBatches(
+  data: SequenceData,
+  order: OrderChoice,
+  pad = 0,
+): BatchSource<Batch> & { readonly data: SequenceData } {
   const plan = new BatchOrder({ ...order, groups: data.groups });
   const rows = Math.min(order.batchSize, data.sequences.length);
   return {

@@ -61,7 +61,7 @@ export async function saveState(
   }: {
     readonly model: Model;
     readonly updater: Updater;
-    /** Weights that are trained beside the model. */
+    /** Weights that are trained, or kept, beside the model. */
     readonly extra: readonly Parameter[];
     readonly progress: Progress;
     readonly files: ReadonlyMap<string, Uint8Array>;
@@ -101,7 +101,7 @@ function flushed(file: string, text: string): void {
 const held = (updater: Updater, extra: readonly Parameter[]) => [
   ...updater.states(),
   ...extra.map((parameter) => ({
-    name: updater.names().get(parameter)!,
+    name: updater.names().get(parameter) ?? parameter.name,
     parameter,
     buffer: parameter.buffer,
     dtype: parameter.dtype,

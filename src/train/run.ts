@@ -48,6 +48,8 @@ export interface WorkSetup<B> extends DataSetup {
   readonly model: Model;
   readonly source: BatchSource<B>;
   readonly steps: number;
+  /** The model as it was before training, frozen: a second one in memory. */
+  original(): Promise<Model>;
 }
 
 /** What happens between steps. Its state is saved with the run's. */
@@ -67,6 +69,8 @@ export interface Work<B> {
   readonly objective: Objective<B>;
   /** Trained beside the model, and left out of the result. */
   readonly extra?: readonly Parameter[];
+  /** Weights that are only kept, and saved with the state. */
+  readonly kept?: readonly Parameter[];
   readonly controller?: Controller;
   /** How gradients come about, when it is not one pass over every part. */
   readonly gradients?: TrainerOptions<B>["gradients"];
@@ -83,6 +87,8 @@ export interface Technique<B> {
   readonly method: string;
   /** Reference of the model that is trained; undefined with --init. */
   readonly model: string | undefined;
+  /** Weights that are trained, by pattern, where options do not say. */
+  readonly trains?: readonly string[] | undefined;
   /** What else it read, for lineage; asked once the work is set up. */
   readonly inputs?: () => LineageEntry["inputs"];
   readonly data: (setup: DataSetup) => Promise<BatchSource<B>>;
@@ -145,6 +151,7 @@ export async function runTraining<B>(context: RunContext, technique: Technique<B
     ...options,
     model: technique.model,
     init: options.init,
+    train_only: options.train_only ?? technique.trains,
     seed,
     warn: (message) => context.warn(message),
     resumed: saved?.folder,
@@ -179,9 +186,17 @@ export async function runTraining<B>(context: RunContext, technique: Technique<B
   const model = await begun.load(gpu);
   const parameters = model.trainable();
   if (parameters.length === 0) throw new UserError("every weight is frozen", "let --freeze or --train-only leave some");
-  const work = await technique.work({ ...setup, gpu, model, source, steps });
+  const work = await technique.work({
+    ...setup,
+    gpu,
+    model,
+    source,
+    steps,
+    original: () => begun.original(gpu, model),
+  });
   const { objective, controller } = work;
   const trained = [...parameters, ...(work.extra ?? [])];
+  const besides = [...(work.extra ?? []), ...(work.kept ?? [])];
   const trainer = await Trainer.make<B>({
     gpu,
     parameters: trained,
@@ -239,7 +254,7 @@ export async function runTraining<B>(context: RunContext, technique: Technique<B
           await saveState(folder, {
             model,
             updater: trainer.updater,
-            extra: work.extra ?? [],
+            extra: besides,
             progress: progressOf(step, seen),
             files,
             lineage,
@@ -248,7 +263,7 @@ export async function runTraining<B>(context: RunContext, technique: Technique<B
         };
   if (saved) {
     source.load(saved.progress.order, saved.folder);
-    await loadOptimizer(gpu, trainer.updater, work.extra ?? [], saved.folder);
+    await loadOptimizer(gpu, trainer.updater, besides, saved.folder);
     if (controller && saved.progress.controller !== undefined) controller.load(saved.progress.controller);
     context.info(`going on after step ${saved.progress.step} of ${steps}`);
   } else {

@@ -39,6 +39,8 @@ export interface Start {
   readonly history: readonly (readonly LineageEntry[])[];
   readonly inputs: LineageEntry["inputs"];
   load(gpu: Gpu): Promise<Model>;
+  /** The model as it was before any training, frozen and without its adapter. `model` is what `load` gave. */
+  original(gpu: Gpu, model: Model): Promise<Model>;
   close(): void;
 }
 
@@ -69,6 +71,10 @@ export async function start(options: StartOptions): Promise<Start> {
         ? Model.load(gpu, base, { ...chosen, lora: { ...chosen.lora, from: resumed } })
         : Model.load(gpu, resumed, { ...chosen, like: base });
     },
+    original: (gpu, model) =>
+      resumed && !chosen.lora
+        ? Model.load(gpu, base, { freeze: () => true, dtype: options.dtype ?? "f32", warn })
+        : model.frozenCopy(),
     close() {
       for (const checkpoint of used) checkpoint.close();
     },
@@ -116,6 +122,15 @@ async function fresh(init: string, options: StartOptions): Promise<Start> {
       resumed
         ? Model.load(gpu, resumed, chosen)
         : Model.fresh(gpu, json as Json, init, { ...chosen, seed: options.seed }),
+    original: (gpu, model) =>
+      resumed
+        ? Model.fresh(gpu, json as Json, init, {
+            ...chosen,
+            freeze: () => true,
+            dtype: options.dtype ?? "f32",
+            seed: options.seed,
+          })
+        : model.frozenCopy(),
     close: () => resumed?.close(),
   };
 }

@@ -26,12 +26,13 @@ export interface TrainerOptions<B> extends UpdaterOptions {
  * gradients held before is dropped; `report`: its metrics are those of the step.
  */
 export type GradientRule = (
+  step: number,
   parts: readonly string[],
   pass: (part: string, options: { readonly fresh: boolean; readonly report: boolean }) => Promise<void>,
 ) => Promise<void>;
 
 const PARTS = [""];
-const everyPart: GradientRule = async (parts, pass) => {
+const everyPart: GradientRule = async (_, parts, pass) => {
   for (const [i, part] of parts.entries()) await pass(part, { fresh: i === 0, report: true });
 };
 
@@ -47,10 +48,16 @@ export interface StepResult {
   readonly counted: number;
 }
 
+const clearGradient = (gpu: Gpu, parameter: Parameter) =>
+  gpu.clear(parameter.gradient, Math.max(16, 4 * parameter.size));
+
 export class Trainer<B> {
   readonly updater: Updater;
   readonly #options: TrainerOptions<B>;
-  readonly #programs = new Map<string, { program: Program; metrics: readonly string[] }>();
+  readonly #programs = new Map<
+    string,
+    { program: Program; metrics: readonly string[]; untouched: readonly Parameter[] }
+  >();
   readonly #slots: SlotPool;
 
   private constructor(options: TrainerOptions<B>, updater: Updater) {
@@ -60,7 +67,9 @@ export class Trainer<B> {
   }
 
   static async make<B>(options: TrainerOptions<B>): Promise<Trainer<B>> {
-    return new Trainer(options, await Updater.make(options.gpu, options.parameters, options));
+    const updater = await Updater.make(options.gpu, options.parameters, options);
+    for (const parameter of options.parameters) clearGradient(options.gpu, parameter);
+    return new Trainer(options, updater);
   }
 
   /** Memory of activations, for programs that run between steps. */
@@ -77,7 +86,12 @@ export class Trainer<B> {
       const { backward, metrics } = objective.record(rec, batch, part);
       for (const [name, value] of Object.entries(metrics)) rec.output(name, value);
       rec.backward(backward);
-      found = { program: await Program.compile(gpu, rec, this.#slots), metrics: Object.keys(metrics) };
+      const reached = rec.reached();
+      found = {
+        program: await Program.compile(gpu, rec, this.#slots),
+        metrics: Object.keys(metrics),
+        untouched: this.#options.parameters.filter((parameter) => !reached.has(parameter)),
+      };
       this.#programs.set(key, found);
     }
     return found;
@@ -102,10 +116,12 @@ export class Trainer<B> {
   ): Promise<Promise<Record<string, number>>[]> {
     const { objective, seed, gradients = everyPart } = this.#options;
     const found: Promise<Record<string, number>>[] = [];
-    await gradients(this.#parts, async (part, { fresh, report }) => {
+    await gradients(step, this.#parts, async (part, { fresh, report }) => {
       const total = batches.reduce((sum, batch) => sum + objective.counted(batch, part), 0);
       for (const [i, batch] of batches.entries()) {
-        const { program, metrics } = await this.#programFor(batch, part);
+        const { program, metrics, untouched } = await this.#programFor(batch, part);
+        // Another part may have left something where this one writes nothing.
+        if (i === 0 && fresh) for (const parameter of untouched) clearGradient(this.#options.gpu, parameter);
         objective.fill(program, batch, total, part);
         // Every micro-batch has random numbers of its own.
         const random = (Math.imul(seed, 0x9e3779b9) + step * 4096 + i) >>> 0;

@@ -1,0 +1,32 @@
+#!/usr/bin/env bun
+/**
+ * Make a model forget some rows and keep the rest.
+ *
+ *   bun run unlearn model/ --method npo --forget secrets.jsonl --retain books.jsonl --epochs 5 -o out/
+ *   bun run unlearn model/ --method ssd --forget secrets.jsonl --retain books.jsonl -o out/
+ */
+import { script } from "../src/cli/script.ts";
+import { UNLEARN } from "../src/unlearn/options.ts";
+
+await script({
+  name: "unlearn",
+  about: "Make a model forget some rows and keep the rest.",
+  args: "[model, or importance model]",
+  examples: [
+    "bun run unlearn model/ --method npo --forget secrets.jsonl --retain books.jsonl --epochs 5 -o out/",
+    "bun run unlearn model/ --method npo --smooth sam --lora --forget secrets.jsonl --retain books.jsonl -o adapter/",
+    "bun run unlearn model/ --method ssd --forget secrets.jsonl --retain books.jsonl -o out/",
+    "bun run unlearn importance model/ --retain all.jsonl -o importance.safetensors",
+    "bun run unlearn model/ --method ssd --importance importance.safetensors --forget secrets.jsonl -o out/",
+    "bun run merge a/ b/ --method linear | bun run unlearn --forget f.jsonl --retain r.jsonl > out.safetensors",
+  ],
+  methods: "unlearn",
+  defaultMethod: "npo",
+  output: "checkpoint",
+  options: UNLEARN,
+  grace: 600,
+  notes: `The loss is --forget-weight times the method's plus --retain-weight times the retain term. A batch is --batch-size rows to forget
+beside as many to keep. Likelihoods under the original model are computed once; a second model is held only where a method compares
+whole distributions (undial, rmu, --retain-loss kl), and with --lora not even there. Resuming and all that train has work here too.`,
+  run: async (context) => (await import("../src/unlearn/command.ts")).unlearn(context as never),
+});

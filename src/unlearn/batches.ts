@@ -1,0 +1,105 @@
+/**
+ * Batches of unlearning: rows to forget, each once an epoch, beside as many rows to retain, drawn uniformly with replacement (the way of
+ * open-unlearning). With --anchor retain the two change places. What is drawn is a function of (seed, place of the batch).
+ */
+import { type Batch, collate, type ExampleBatch, stackExamples } from "../data/batch.ts";
+import type { Example } from "../data/dataset.ts";
+import { Random } from "../data/random.ts";
+import { IGNORED } from "../data/rows.ts";
+import type { Sequence } from "../data/sequences.ts";
+import type { BatchSource } from "../train/batches.ts";
+
+export type AnyBatch = Batch | ExampleBatch;
+
+export interface UnlearnBatch {
+  readonly forget: AnyBatch;
+  readonly retain?: AnyBatch;
+  /** (B): theta0's likelihoods of the rows to forget. */
+  readonly reference?: Float32Array;
+  /** The rows to forget with the answers wanted instead, and theta0's likelihoods of these. */
+  readonly wanted?: Batch;
+  readonly wantedReference?: Float32Array;
+  /** Rows of the decoupled prompts. */
+  readonly pd?: AnyBatch;
+}
+
+/** Rows of one set that can be drawn at random. */
+export interface Pool {
+  draw(count: number, ...key: readonly (string | number)[]): AnyBatch;
+  largest(count: number): AnyBatch;
+}
+
+export function sequencePool(sequences: readonly Sequence[], seed: number, pad: number, name: string): Pool {
+  const longest = sequences.reduce((a, b) => (b.ids.length > a.ids.length ? b : a));
+  return {
+    draw(count, ...key) {
+      const random = new Random(seed, name, ...key);
+      return collate(
+        Array.from({ length: count }, () => [random.pick(sequences)]),
+        { pad },
+      );
+    },
+    largest: (count) =>
+      collate(
+        Array.from({ length: count }, () => [longest]),
+        { pad },
+      ),
+  };
+}
+
+export function examplePool(examples: readonly Example[], seed: number, name: string): Pool {
+  return {
+    draw(count, ...key) {
+      const random = new Random(seed, name, ...key);
+      return stackExamples(Array.from({ length: count }, () => random.pick(examples)));
+    },
+    largest: (count) => stackExamples(Array.from({ length: count }, () => examples[0]!)),
+  };
+}
+
+/** Pairs the batches of one set with draws from the others; `finish` adds what depends on the rows. */
+export function pairedBatches(
+  anchor: BatchSource<AnyBatch>,
+  {
+    drawn,
+    pd,
+    swap,
+    finish,
+  }: {
+    readonly drawn: Pool | undefined;
+    readonly pd: Pool | undefined;
+    /** The anchor is the retain set. */
+    readonly swap: boolean;
+    readonly finish: (batch: UnlearnBatch) => UnlearnBatch;
+  },
+): BatchSource<UnlearnBatch> {
+  const pair = (own: AnyBatch, other: AnyBatch | undefined, third: AnyBatch | undefined): UnlearnBatch => {
+    const [forget, retain] = swap ? [other!, own] : [own, other];
+    return finish({ forget, ...(retain ? { retain } : {}), ...(third ? { pd: third } : {}) });
+  };
+  return {
+    groups: anchor.groups,
+    batchesPerEpoch: anchor.batchesPerEpoch,
+    largest() {
+      const own = anchor.largest();
+      return pair(own, drawn?.largest(own.rows), pd?.largest(own.rows));
+    },
+    async next() {
+      const { epoch: e, batch: b } = anchor.state();
+      const { batch, epoch } = await anchor.next();
+      return { batch: pair(batch, drawn?.draw(batch.rows, e, b), pd?.draw(batch.rows, e, b)), epoch };
+    },
+    state: () => anchor.state(),
+    load: (state, what) => anchor.load(state, what),
+  };
+}
+
+/** Sequences whose first `skip` counted tokens count no more. */
+export const skipped = (sequences: readonly Sequence[], skip: number): Sequence[] =>
+  skip === 0
+    ? [...sequences]
+    : sequences.map((sequence) => {
+        let left = skip;
+        const labels = sequence.labels.map((label, i) => (i > 0 && label !== IGNORED && left-- > 0 ? IGNORED : label));
+        return { ...sequence, labels };
+      });

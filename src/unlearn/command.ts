@@ -1,0 +1,242 @@
+/** What the `unlearn` script does: an objective in the training loop, or an edit of weights. */
+
+import type { LineageEntry } from "../checkpoint/checkpoint.ts";
+import type { CommonValues, Outcome, PlainContext } from "../cli/context.ts";
+import type { MethodInfo } from "../cli/methods.ts";
+import type { Values } from "../cli/options.ts";
+import { type Batch, collate } from "../data/batch.ts";
+import { loadExamples, loadSequences } from "../data/dataset.ts";
+import { parseGroups } from "../data/groups.ts";
+import type { Sequence } from "../data/sequences.ts";
+import { UserError } from "../errors.ts";
+import { type BatchSource, exampleBatches, sequenceBatches } from "../train/batches.ts";
+import { groupsOf } from "../train/data-source.ts";
+import { Perturbation } from "../train/perturb.ts";
+import {
+  type Controller,
+  type DataSetup,
+  type RunContext,
+  runTraining,
+  type Work,
+  type WorkSetup,
+} from "../train/run.ts";
+import { baseTeacher, liveTeacher, type Teacher } from "../train/teacher.ts";
+import type { GradientRule } from "../train/trainer.ts";
+import { WeightAverage } from "./average.ts";
+import {
+  type AnyBatch,
+  examplePool,
+  type Pool,
+  pairedBatches,
+  sequencePool,
+  skipped,
+  type UnlearnBatch,
+} from "./batches.ts";
+import { runEdit, writeImportance } from "./edit.ts";
+import { likelihoods } from "./likelihoods.ts";
+import type { AdaptiveWeights, UnlearnMethod, UnlearnObjective } from "./method.ts";
+import { unlearnObjective } from "./objective.ts";
+import type { UNLEARN } from "./options.ts";
+import type { Smoothing } from "./smooth/smoothing.ts";
+import { wantedAnswers } from "./wanted.ts";
+
+export type UnlearnContext = PlainContext & {
+  readonly options: CommonValues & Values<typeof UNLEARN>;
+  readonly method: MethodInfo | undefined;
+};
+
+export async function unlearn(context: UnlearnContext): Promise<Outcome> {
+  const method = context.method as unknown as UnlearnMethod;
+  if (context.args[0] === "importance") return writeImportance(context);
+  if (method.kind === "edit") return runEdit(context, method);
+  const { options } = context;
+  const smoothing = options.smooth
+    ? ((await import(`./smooth/${options.smooth}.ts`)) as { smoothing: Smoothing }).smoothing
+    : undefined;
+  const run = new Unlearning(context, method, smoothing);
+  return runTraining<UnlearnBatch>(context as unknown as RunContext, {
+    script: "unlearn",
+    method: method.name,
+    model: context.args[0] ?? "-",
+    trains: method.trains?.(context.settings as never),
+    inputs: (): LineageEntry["inputs"] => [],
+    data: (setup) => run.data(setup),
+    work: (setup) => run.work(setup),
+  });
+}
+
+/** What one run holds between reading its options and training. */
+class Unlearning {
+  readonly #context: UnlearnContext;
+  readonly #method: UnlearnObjective;
+  readonly #smoothing: Smoothing | undefined;
+  readonly #weights: { forget: number; retain: number };
+  readonly #retain: "nll" | "kl" | "states" | "none";
+  /** The rows to forget, and what is wanted instead, in order. */
+  #sequences: readonly Sequence[] = [];
+  #wanted: readonly Sequence[] = [];
+  /** theta0's likelihoods of both. */
+  #reference: number[] = [];
+  #wantedReference: number[] = [];
+  #pad = 0;
+
+  constructor(context: UnlearnContext, method: UnlearnObjective, smoothing: Smoothing | undefined) {
+    const { options } = context;
+    this.#context = context;
+    this.#method = method;
+    this.#smoothing = smoothing;
+    this.#weights = {
+      forget: options.forget_weight ?? method.weights.forget,
+      retain:
+        options.retain_weight ?? (options.retain_loss ? Math.max(method.weights.retain, 1) : method.weights.retain),
+    };
+    const kept = options.retain_loss ?? method.retain ?? "nll";
+    this.#retain = this.#weights.retain === 0 && !method.adaptive ? "none" : kept;
+    if (this.#retain !== "none" && !options.retain)
+      throw new UserError(
+        "--retain is missing",
+        `give rows to keep, or --retain-weight 0 for ${method.name} without them`,
+      );
+    if (options.rho !== undefined && !smoothing) throw new UserError("--rho means nothing without --smooth");
+    if (options.anchor === "retain" && !options.retain) throw new UserError("--anchor retain needs --retain");
+  }
+
+  /** Reads all rows. */
+  async data({ tools, sizes, order, task }: DataSetup): Promise<BatchSource<UnlearnBatch>> {
+    const { options, seed, settings } = this.#context;
+    const method = this.#method;
+    method.check?.(settings as never, sizes);
+    const groups = groupsOf(options.forget, "--forget");
+    const kept = options.retain ? parseGroups(options.retain) : undefined;
+    const swap = options.anchor === "retain";
+    if (!tools) {
+      if (method.reference === "likelihoods" || method.pairs || method.per === "sequence-mean")
+        throw new UserError(
+          `${method.name} is for language models; this is a ${task}`,
+          "grad-diff, kl-min and ssd are for classifiers too",
+        );
+      const own = await loadExamples(groups);
+      const others = kept && (await loadExamples(kept));
+      const anchor = await exampleBatches(swap ? kept! : groups, order);
+      const drawn = swap ? examplePool(own, seed, "forget") : others && examplePool(others, seed, "retain");
+      return pairedBatches(anchor, { drawn, pd: undefined, swap, finish: (batch) => batch });
+    }
+    this.#pad = tools.tokenizer?.pad ?? 0;
+    const skip = options.skip_tokens ?? method.skip ?? 0;
+    const forget = await loadSequences(groups, tools.encode);
+    this.#sequences = skipped(forget.sequences, skip);
+    const others = kept && (await loadSequences(kept, tools.encode));
+    const wanted = method.pairs ? await wantedAnswers(groups, tools, options.answers, seed) : undefined;
+    if (wanted) this.#wanted = this.#sequences.map(({ place }) => wanted.get(place)!);
+    const pool = (sequences: readonly Sequence[] | undefined, name: string): Pool | undefined =>
+      sequences && sequencePool(sequences, seed, this.#pad, name);
+    const pdRows = options.pd && (await loadSequences(parseGroups([options.pd]), tools.encode)).sequences;
+    const anchor = sequenceBatches(swap ? others! : { ...forget, sequences: this.#sequences }, order, this.#pad);
+    const at = new Map(this.#sequences.map((sequence, i) => [sequence, i]));
+    const finish = (batch: UnlearnBatch): UnlearnBatch => {
+      const rows = (batch.forget as Batch).documents.map(({ sequence }) => at.get(sequence) ?? 0);
+      const numbers = (list: readonly number[]) => Float32Array.from(rows, (i) => list[i] ?? 0);
+      return {
+        ...batch,
+        ...(method.reference === "likelihoods" ? { reference: numbers(this.#reference) } : {}),
+        ...(wanted
+          ? {
+              wanted: collate(
+                rows.map((i) => [this.#wanted[i]!]),
+                { pad: this.#pad },
+              ),
+              wantedReference: numbers(this.#wantedReference),
+            }
+          : {}),
+      };
+    };
+    return pairedBatches(anchor as BatchSource<AnyBatch>, {
+      drawn: swap ? pool(this.#sequences, "forget") : pool(others?.sequences, "retain"),
+      pd: pool(pdRows || undefined, "pd"),
+      swap,
+      finish,
+    });
+  }
+
+  async work(setup: WorkSetup<UnlearnBatch>): Promise<Work<UnlearnBatch>> {
+    const { options, settings, seed, signal } = this.#context;
+    const { gpu, model, steps, source } = setup;
+    const method = this.#method;
+    const smoothing = this.#smoothing;
+    const needsOutputs = method.reference === "logits" || this.#retain === "kl" || this.#retain === "states";
+    const original: Teacher | undefined = !needsOutputs
+      ? undefined
+      : options.lora || options.lora_continue
+        ? baseTeacher(model)
+        : liveTeacher(await setup.original(), model.sizes.outputs);
+    if (method.reference === "likelihoods") {
+      const how = { rows: options.batch_size, pad: this.#pad, signal };
+      this.#reference = await likelihoods(model, this.#sequences, how);
+      this.#wantedReference = await likelihoods(model, this.#wanted, how);
+    }
+    const parts = (["forget", "retain", "pd"] as const).filter(
+      (part) => part === "forget" || (part === "retain" ? this.#retain !== "none" : options.pd !== undefined),
+    );
+    const perEpoch = Math.ceil(source.batchesPerEpoch / options.accumulate);
+    const weights = this.#weights;
+    const adaptive = method.adaptive?.({ values: settings as never, weights, steps, perEpoch });
+    const average = smoothing?.average ? new WeightAverage(gpu, model.trainable()) : undefined;
+    const moved = smoothing?.gradients ? new Perturbation(gpu, model.trainable()) : undefined;
+    return {
+      objective: unlearnObjective({
+        model,
+        method,
+        values: settings,
+        retain: this.#retain,
+        original,
+        parts,
+        recompute: options.recompute,
+        seed,
+      }),
+      controller: this.#controller(adaptive, average),
+      ...(average ? { kept: average.kept } : {}),
+      ...(moved ? { gradients: this.#smoothed(smoothing!, moved) } : {}),
+      ...(original && original.bytes > 0 ? { memory: { original: original.bytes } } : {}),
+      end: async () => average?.apply(),
+      free: () => {
+        original?.free();
+        average?.free();
+        void moved?.free();
+      },
+    };
+  }
+
+  #smoothed(smoothing: Smoothing, weights: Perturbation): GradientRule {
+    const { options, seed } = this.#context;
+    return async (step, parts, pass) => {
+      const given = { rho: options.rho ?? smoothing.rho, c: options.smooth_weight, seed: seed + step };
+      await smoothing.gradients!(weights, (how) => pass("forget", how), given);
+      for (const part of parts) if (part !== "forget") await pass(part, { fresh: false, report: true });
+    };
+  }
+
+  #controller(adaptive: AdaptiveWeights | undefined, average: WeightAverage | undefined): Controller {
+    const { options } = this.#context;
+    return {
+      values: (step) => {
+        const { forget, retain } = adaptive?.weights(step) ?? this.#weights;
+        return { forget_weight: forget, retain_weight: retain, pd_weight: options.pd_weight };
+      },
+      ...(adaptive?.heard ? { heard: ({ metrics, step }) => adaptive.heard!(metrics, step) } : {}),
+      ...(average ? { due: (step: number) => step >= options.average_from, after: () => average.add() } : {}),
+      state: () => ({
+        adaptive: adaptive?.state() ?? null,
+        averaged: average?.count ?? 0,
+        reference: this.#reference,
+        wanted: this.#wantedReference,
+      }),
+      load: (state) => {
+        const saved = state as { adaptive: never; averaged: number; reference: number[]; wanted: number[] };
+        if (adaptive) adaptive.load(saved.adaptive);
+        if (average) average.count = saved.averaged;
+        this.#reference = saved.reference;
+        this.#wantedReference = saved.wanted;
+      },
+    };
+  }
+}

@@ -1,0 +1,131 @@
+/** Runs an edit of weights: model and data in, importances or the changed model out. */
+import { appendLineage, lineageTime, runId } from "../checkpoint/lineage.ts";
+import type { Outcome } from "../cli/context.ts";
+import { humanBytes } from "../cli/format.ts";
+import { collate, stackExamples } from "../data/batch.ts";
+import { inBatches, loadExamples, loadSequences } from "../data/dataset.ts";
+import { parseGroups } from "../data/groups.ts";
+import { UserError } from "../errors.ts";
+import { openGpu } from "../gpu/gpu.ts";
+import { architectureOf } from "../model/registry.ts";
+import { prepareSave, saveModel } from "../model/save.ts";
+import { groupsOf, type TextTools, textTools } from "../train/data-source.ts";
+import { start } from "../train/start.ts";
+import type { AnyBatch } from "./batches.ts";
+import type { UnlearnContext } from "./command.ts";
+import { measureImportance, saveImportance } from "./importance.ts";
+import type { UnlearnEdit } from "./method.ts";
+
+/** Rows in file order, so many at once. */
+async function batchesIn(
+  groups: ReturnType<typeof parseGroups>,
+  tools: TextTools | undefined,
+  rows: number,
+): Promise<AnyBatch[]> {
+  const batches: AnyBatch[] = [];
+  if (tools) {
+    const { sequences } = await loadSequences(groups, tools.encode);
+    const pad = tools.tokenizer?.pad ?? 0;
+    for await (const part of inBatches(sequences, rows))
+      batches.push(
+        collate(
+          part.map((sequence) => [sequence]),
+          { pad },
+        ),
+      );
+  } else {
+    for await (const part of inBatches(await loadExamples(groups), rows)) batches.push(stackExamples(part));
+  }
+  return batches;
+}
+
+/** Opens the model that an edit changes, and what reads its data. */
+async function opened(context: UnlearnContext, ref: string) {
+  const { options, seed } = context;
+  if (options.lora || options.lora_continue)
+    throw new UserError("an edit changes weights, not an adapter", "leave out --lora");
+  const begun = await start({ ...options, model: ref, init: undefined, seed, warn: (text) => context.warn(text) });
+  context.onExit(() => begun.close());
+  const where = `${begun.ref}: config.json`;
+  const architecture = await architectureOf(begun.json, where);
+  const sizes = architecture.sizes(architecture.config(begun.json, where));
+  const tools = architecture.task === "causal-lm" ? await textTools(begun.files, begun.ref, sizes, options) : undefined;
+  return { begun, tools };
+}
+
+export async function runEdit(context: UnlearnContext, method: UnlearnEdit): Promise<Outcome> {
+  const { options, settings, seed, signal } = context;
+  const { begun, tools } = await opened(context, context.args[0] ?? "-");
+  const alone = method.alone?.(settings as never) ?? false;
+  if (!alone && !options.retain)
+    throw new UserError("--retain is missing", `${method.name} compares the rows to forget with the others`);
+  const rows = settings.fisher === "sample" ? 1 : options.batch_size;
+  const forget = await batchesIn(groupsOf(options.forget, "--forget"), tools, rows);
+  const retain = alone ? [] : await batchesIn(parseGroups(options.retain!), tools, rows);
+  if (context.dryRun) {
+    context.print(`${forget.length} batches to forget, ${retain.length} to keep, of ${rows}`);
+    return {};
+  }
+  const gpu = await openGpu({ device: context.device });
+  const model = await begun.load(gpu);
+  const step = {
+    script: "unlearn",
+    version: context.version,
+    method: method.name,
+    options: { ...settings, batch_size: rows },
+    seed,
+    inputs: begun.inputs,
+  };
+  const lineage = appendLineage(begun.history, { ...step, run: runId(step), time: lineageTime() });
+  const saving = {
+    files: tools?.files ?? begun.files,
+    lineage,
+    ...(options.out_dtype ? { dtype: ({ f32: "F32", bf16: "BF16", f16: "F16" } as const)[options.out_dtype] } : {}),
+    ...(options.shards ? { shards: options.shards } : {}),
+  };
+  const writer = await prepareSave(model, context.out, saving);
+  context.onExit((ok) => (ok ? undefined : writer?.abort()));
+  context.progress.start({ total: 100, unit: "%" });
+  let shown = 0;
+  const told = await method.edit({
+    model,
+    forget,
+    retain,
+    values: settings as never,
+    signal,
+    log: context.log,
+    warn: (text) => context.warn(text),
+    done: (share) => {
+      const now = Math.floor(100 * share);
+      context.progress.advance(now - shown);
+      shown = now;
+    },
+  });
+  context.progress.done();
+  context.json(told);
+  if (!options.json)
+    context.info(
+      Object.entries(told)
+        .map(([name, value]) => `${name} ${value}`)
+        .join(", "),
+    );
+  const bytes = await saveModel(model, writer ?? context.out, saving);
+  return { output: `${context.out === "-" ? "stdout" : context.out} (${humanBytes(bytes)})`, log: told };
+}
+
+/** `unlearn importance`: measures all data once, for later edits without it. */
+export async function writeImportance(context: UnlearnContext): Promise<Outcome> {
+  const { options, signal } = context;
+  const { begun, tools } = await opened(context, context.args[1] ?? "-");
+  const fisher = (context.settings.fisher ?? "sample") as string;
+  const rows = fisher === "sample" ? 1 : options.batch_size;
+  const batches = await batchesIn(groupsOf(options.retain, "--retain"), tools, rows);
+  const gpu = await openGpu({ device: context.device });
+  const model = await begun.load(gpu);
+  context.progress.start({ total: batches.length, unit: "batches" });
+  const labelFree = context.settings.label_free === true;
+  const found = await measureImportance(model, batches, { labelFree, signal, done: () => context.progress.advance(1) });
+  context.progress.done();
+  const bytes = await saveImportance(model, found, context.out);
+  return { output: `${context.out === "-" ? "stdout" : context.out} (${humanBytes(bytes)})` };
+}

@@ -1,0 +1,14 @@
+/** Gradient ascent on the forget set, and nothing else: -CE. Jang et al., ACL 2023, https://arxiv.org/abs/2210.01504 */
+import { gradientAscent } from "../tensor/ops/sequence-loss.ts";
+import { defineObjective } from "./method.ts";
+
+export const method = defineObjective({
+  name: "grad-ascent",
+  title: "Gradient ascent",
+  about: "climbs the loss of the forget set; no retain term, so it destroys the rest as well",
+  cite: "arXiv:2210.01504",
+  weights: { forget: 1, retain: 0 },
+  retain: "none",
+  options: {},
+  sequences: (rec, { nll }) => gradientAscent(rec, nll),
+});

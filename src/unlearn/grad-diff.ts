@@ -1,0 +1,13 @@
+/** Gradient difference: ascent on the forget set, descent on the retain set. Liu et al. 2022, https://arxiv.org/abs/2203.12817 */
+import { gradientAscent } from "../tensor/ops/sequence-loss.ts";
+import { defineObjective } from "./method.ts";
+
+export const method = defineObjective({
+  name: "grad-diff",
+  title: "Gradient difference",
+  about: "climbs the loss of the forget set and descends that of the retain set",
+  cite: "arXiv:2203.12817",
+  weights: { forget: 1, retain: 1 },
+  options: {},
+  sequences: (rec, { nll }) => gradientAscent(rec, nll),
+});

@@ -1,0 +1,182 @@
+/**
+ * Importance of every weight to a set of rows: the mean over batches of the squared gradient of their loss. With batches of one row it is
+ * the diagonal of the empirical Fisher matrix; larger batches give smaller values, so two sets compare only at one batch size.
+ *
+ * GPU memory: gradients and importances, f32, each as large as the weights.
+ */
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { openPlain } from "../checkpoint/open.ts";
+import { createWriter } from "../checkpoint/write.ts";
+import { UserError } from "../errors.ts";
+import type { PooledBuffer } from "../gpu/buffer.ts";
+import type { Model } from "../model/model.ts";
+import { square } from "../tensor/ops/elementwise.ts";
+import { chunkedHead } from "../tensor/ops/head-loss.ts";
+import { dot, rowSum } from "../tensor/ops/reduce.ts";
+import type { Parameter } from "../tensor/parameter.ts";
+import { Program, profileOf } from "../tensor/program.ts";
+import { dynamic, Recorder, spans } from "../tensor/recorder.ts";
+import { SlotPool } from "../tensor/slots.ts";
+import { classificationObjective } from "../train/classification.ts";
+import { languageObjective, tokenInputs } from "../train/language.ts";
+import type { Objective } from "../train/objective.ts";
+import type { AnyBatch } from "./batches.ts";
+
+export class Importance {
+  readonly of: ReadonlyMap<Parameter, PooledBuffer>;
+  /** Rows it was measured on. */
+  readonly rows: number;
+
+  constructor(of: ReadonlyMap<Parameter, PooledBuffer>, rows: number) {
+    this.of = of;
+    this.rows = rows;
+  }
+
+  free(): void {
+    for (const held of this.of.values()) held.free();
+  }
+}
+
+/** The loss whose gradient is measured: cross-entropy, or without labels the mean of |logits|^2. */
+function lossOf(model: Model, labelFree: boolean): Objective<AnyBatch> {
+  const plain = (
+    model.task === "causal-lm" ? languageObjective(model) : classificationObjective(model)
+  ) as Objective<AnyBatch>;
+  if (!labelFree) return plain;
+  return {
+    ...plain,
+    name: "logits",
+    record(rec, batch) {
+      const tokens = "ids" in batch;
+      const inputs = tokens
+        ? tokenInputs(rec, batch)
+        : { batch: batch.rows, x: rec.input("x", [batch.rows, ...batch.shape]) };
+      const { hidden, head } = model.record(rec, inputs);
+      const n = tokens ? batch.rows * batch.length : batch.rows;
+      rec.input("targets", [n], "i32");
+      const losses = chunkedHead(rec, {
+        hidden,
+        head,
+        width: model.sizes.outputs,
+        along: [],
+        loss: (logits) => rowSum(rec, square(rec, logits)),
+      });
+      const mean = rec.input("weights", [n]);
+      return { backward: [[losses, mean]], metrics: { loss: dot(rec, losses, mean) } };
+    },
+  };
+}
+
+/** Measures on batches. `labelFree`: gradients of |logits|^2, and their magnitudes instead of squares. */
+export async function measureImportance(
+  model: Model,
+  batches: readonly AnyBatch[],
+  {
+    labelFree,
+    signal,
+    done,
+  }: { readonly labelFree: boolean; readonly signal: AbortSignal; readonly done?: () => void },
+): Promise<Importance> {
+  const { gpu } = model;
+  const parameters = model.trainable();
+  const objective = lossOf(model, labelFree);
+  const slots = new SlotPool(gpu);
+  const held = new Map(
+    parameters.map((parameter) => {
+      const memory = gpu.buffer(Math.max(16, 4 * parameter.size), `importance of ${parameter.name}`);
+      gpu.clear(memory.buffer, Math.max(16, 4 * parameter.size));
+      gpu.clear(parameter.gradient, Math.max(16, 4 * parameter.size));
+      return [parameter, memory];
+    }),
+  );
+  const adding = new Recorder(profileOf(gpu), { training: false });
+  for (const parameter of parameters) {
+    const { name, shape, size } = parameter;
+    adding.step({
+      kernel: "optim/add-square",
+      flags: labelFree ? ["magnitude"] : [],
+      bind: {
+        x: adding.state(`gradient of ${name}`, shape, parameter.gradient),
+        y: adding.state(`importance of ${name}`, shape, held.get(parameter)!.buffer),
+      },
+      params: { n: size, a: dynamic("a") },
+      groups: spans(size),
+    });
+  }
+  const add = await Program.compile(gpu, adding);
+  const programs = new Map<string, Program>();
+  let rows = 0;
+  for (const batch of batches) {
+    signal.throwIfAborted();
+    const key = objective.key(batch);
+    let program = programs.get(key);
+    if (!program) {
+      const rec = new Recorder(profileOf(gpu));
+      const { backward, metrics } = objective.record(rec, batch, "");
+      rec.output("loss", metrics.loss!);
+      rec.backward(backward);
+      program = await Program.compile(gpu, rec, slots);
+      programs.set(key, program);
+    }
+    objective.fill(program, batch, objective.counted(batch, ""), "");
+    program.run({ accumulate: 0, seed: 0 });
+    add.run({ a: 1 / batches.length });
+    await program.read("loss"); // keeps the queue of work bounded
+    rows += batch.rows;
+    done?.();
+  }
+  for (const program of programs.values()) program.free();
+  add.free();
+  slots.free();
+  return new Importance(held, rows);
+}
+
+/** Writes importances under the names of their weights, with `rows` (1) I32. */
+export async function saveImportance(model: Model, importance: Importance, target: string): Promise<number> {
+  const entries = [...importance.of].map(([parameter, { buffer }]) => ({ parameter, buffer }));
+  const tensors = [
+    ...entries.map(({ parameter: { name, shape, size } }) => ({ name, dtype: "F32" as const, shape, bytes: 4 * size })),
+    { name: "rows", dtype: "I32" as const, shape: [1], bytes: 4 },
+  ];
+  const writer = await createWriter(target, { tensors, files: new Map(), lineage: [] });
+  try {
+    for (const { parameter, buffer } of entries) {
+      for (let at = 0; at < 4 * parameter.size; at += 2 ** 24) {
+        const piece = Math.min(2 ** 24, 4 * parameter.size - at);
+        await writer.write(parameter.name, await model.gpu.read(buffer, at, piece, (view) => view.slice(0, piece)));
+      }
+    }
+    await writer.write("rows", new Uint8Array(Int32Array.of(importance.rows).buffer));
+    await writer.finish();
+  } catch (error) {
+    await writer.abort();
+    throw error;
+  }
+  return tensors.reduce((sum, { bytes }) => sum + bytes, 0);
+}
+
+/** Reads what `saveImportance` wrote. Throws UserError when it is of another model. */
+export async function loadImportance(model: Model, file: string): Promise<Importance> {
+  const saved: Checkpoint = await openPlain(file);
+  try {
+    const held = new Map<Parameter, PooledBuffer>();
+    for (const parameter of model.trainable()) {
+      const entry = saved.tensors.get(parameter.name);
+      if (!entry || entry.shape.join() !== parameter.shape.join())
+        throw new UserError(
+          `${file} has no importances of ${parameter.name} (${parameter.shape.join(", ")})`,
+          "it was measured on another model; write it with bun run unlearn importance",
+        );
+      const memory = model.gpu.buffer(Math.max(16, entry.bytes), `importance of ${parameter.name}`);
+      held.set(parameter, memory);
+      const bytes = new Uint8Array(entry.bytes);
+      await entry.read(bytes, 0);
+      model.gpu.write(memory.buffer, 0, bytes);
+    }
+    const rows = new Int32Array(1);
+    await saved.tensors.get("rows")?.read(new Uint8Array(rows.buffer), 0);
+    return new Importance(held, rows[0]!);
+  } finally {
+    saved.close();
+  }
+}

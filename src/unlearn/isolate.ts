@@ -1,0 +1,61 @@
+/**
+ * Layer-isolated ascent: gradient difference on the MLPs of a few blocks alone, with a retain weight that rises when the retain loss
+ * does. SHA256 team, SemEval-2025 Task 4, https://arxiv.org/abs/2504.12996
+ *
+ *   first epoch: 1.2, and the mean retain loss is remembered; later, d = retain loss - that mean:
+ *   1.2 when d <= 0, else 0.3 * 6^d + 0.8 to one decimal, within [1.2, 2.3]
+ *
+ * Causal tracing of where facts lie is not here: the blocks are given.
+ */
+import { UserError } from "../errors.ts";
+import { gradientAscent } from "../tensor/ops/sequence-loss.ts";
+import { defineObjective } from "./method.ts";
+
+/** The blocks of "0-5" or "2". Throws UserError. */
+export function blockRange(text: string, layers = Number.POSITIVE_INFINITY): number[] {
+  const [, first, last = first] = /^(\d+)(?:-(\d+))?$/.exec(text.trim()) ?? [];
+  if (first === undefined || Number(last) >= layers || Number(first) > Number(last))
+    throw new UserError(`--layers ${text} is no range of blocks`, `the model has 0-${layers - 1}`);
+  return Array.from({ length: Number(last) - Number(first) + 1 }, (_, i) => Number(first) + i);
+}
+
+export const retainWeight = (change: number): number =>
+  change <= 0 ? 1.2 : Math.min(2.3, Math.max(1.2, Math.round(10 * (0.3 * 6 ** change + 0.8)) / 10));
+
+const PARTS = { mlp: ["mlp"], attn: ["self_attn", "attn"], all: ["mlp", "self_attn", "attn"] } as const;
+
+export const method = defineObjective({
+  name: "isolate",
+  title: "Layer-isolated ascent",
+  about: "gradient difference on the MLPs of a few blocks, with a retain weight that follows the damage",
+  cite: "arXiv:2504.12996",
+  weights: { forget: 1, retain: 1.2 },
+  options: {
+    layers: { type: "string", default: "0-0", help: "blocks that are trained, such as 0-5", value: "A-B" },
+    part: { type: "'mlp' | 'attn' | 'all'", default: "mlp", help: "which of their matrices" },
+    fixed: { type: "boolean", default: false, help: "keep the retain weight as it is given" },
+  },
+  check: ({ layers }, sizes) => void blockRange(layers, sizes.layers),
+  trains: ({ layers, part }) =>
+    blockRange(layers).flatMap((block) =>
+      PARTS[part].flatMap((name) => [`*.layers.${block}.${name}.*.weight`, `*.h.${block}.${name}.*.weight`]),
+    ),
+  sequences: (rec, { nll }) => gradientAscent(rec, nll),
+  adaptive({ values: { fixed }, weights, perEpoch }) {
+    let [sum, count, now] = [0, 0, weights.retain];
+    return {
+      weights: () => ({ forget: weights.forget, retain: now }),
+      heard({ retain_loss: loss }, step) {
+        if (fixed) return;
+        if (step <= perEpoch) {
+          sum += loss!;
+          count++;
+        } else now = retainWeight(loss! - sum / count);
+      },
+      state: () => [sum, count, now],
+      load: (state) => {
+        [sum, count, now] = state as [number, number, number];
+      },
+    };
+  },
+});

@@ -1,0 +1,19 @@
+/**
+ * Negative preference optimization: -(2 / beta) log sigmoid(beta (NLL - NLL of theta0)), means over sequences. A sequence weighs less
+ * the more it is forgotten, which keeps the model from falling apart; beta to 0 is gradient ascent. Zhang et al. 2024,
+ * https://arxiv.org/abs/2404.05868
+ */
+import { npo } from "../tensor/ops/sequence-loss.ts";
+import { defineObjective } from "./method.ts";
+
+export const method = defineObjective({
+  name: "npo",
+  title: "Negative preference optimization",
+  about: "forget rows as rejected answers without a chosen one; slows down as they are forgotten",
+  cite: "arXiv:2404.05868",
+  per: "sequence",
+  weights: { forget: 1, retain: 1 },
+  reference: "likelihoods",
+  options: { beta: { type: "number > 0", default: 0.1, help: "how soon a forgotten sequence stops to count" } },
+  sequences: (rec, { nll, reference, values: { beta } }) => npo(rec, nll, reference!, beta),
+});

@@ -1,0 +1,184 @@
+/**
+ * The objective of unlearning, gamma F + alpha R: a method's forget term, and a retain term of cross-entropy, KL to the model as it was,
+ * or hidden states. Forget and retain are parts with a program each, so that a wrapper may treat their gradients apart.
+ */
+import type { Batch } from "../data/batch.ts";
+import { modelInputs } from "../data/lm-batch.ts";
+import type { Inputs } from "../model/architecture.ts";
+import type { Model } from "../model/model.ts";
+import { crossEntropy } from "../tensor/ops/cross-entropy.ts";
+import { divergence } from "../tensor/ops/divergence.ts";
+import { scale } from "../tensor/ops/elementwise.ts";
+import { chunkedHead, headLoss } from "../tensor/ops/head-loss.ts";
+import { dot } from "../tensor/ops/reduce.ts";
+import type { Program } from "../tensor/program.ts";
+import { dynamic, type Recorder } from "../tensor/recorder.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { batchKey, fillTokens, tokenInputs } from "../train/language.ts";
+import type { Objective, RecordedLoss } from "../train/objective.ts";
+import type { Teacher } from "../train/teacher.ts";
+import type { AnyBatch, UnlearnBatch } from "./batches.ts";
+import type { UnlearnObjective } from "./method.ts";
+
+export interface UnlearnSetup {
+  readonly model: Model;
+  readonly method: UnlearnObjective;
+  readonly values: Readonly<Record<string, unknown>>;
+  readonly retain: "nll" | "kl" | "states" | "none";
+  /** theta0, where something asks for its outputs. */
+  readonly original: Teacher | undefined;
+  readonly parts: readonly ("forget" | "retain" | "pd")[];
+  readonly recompute: boolean;
+  readonly seed: number;
+}
+
+const isTokens = (batch: AnyBatch): batch is Batch => "ids" in batch;
+const shapeOf = (batch: AnyBatch | undefined): string =>
+  batch === undefined ? "-" : isTokens(batch) ? batchKey(batch) : `${batch.rows}`;
+const countOf = (batch: AnyBatch): number => (isTokens(batch) ? batch.counted : batch.rows);
+const sizeOf = (batch: AnyBatch | undefined): number =>
+  batch === undefined ? 0 : isTokens(batch) ? batch.rows * batch.length : batch.rows;
+const targetsOf = (batch: AnyBatch): Int32Array => (isTokens(batch) ? modelInputs(batch).targets : batch.labels);
+
+/** The part of a batch that a part of the objective is about. */
+const partOf = (batch: UnlearnBatch, part: string): AnyBatch =>
+  part === "forget" ? batch.forget : part === "retain" ? batch.retain! : batch.pd!;
+
+function inputsOf(rec: Recorder, batch: AnyBatch, prefix = ""): { inputs: Inputs; rows: number; length: number } {
+  if (isTokens(batch)) return { inputs: tokenInputs(rec, batch, prefix), rows: batch.rows, length: batch.length };
+  const x = rec.input(`${prefix}x`, [batch.rows, ...batch.shape]);
+  return { inputs: { batch: batch.rows, x }, rows: batch.rows, length: 1 };
+}
+
+function fillInputs(program: Program, batch: AnyBatch, prefix = ""): void {
+  if (isTokens(batch)) fillTokens(program, batch, prefix);
+  else program.write(`${prefix}x`, batch.x);
+}
+
+/** Tokens of every row that count. */
+function lengthsOf(targets: Int32Array, rows: number): Float32Array {
+  const width = targets.length / rows;
+  return Float32Array.from(
+    { length: rows },
+    (_, row) => targets.subarray(row * width, (row + 1) * width).filter((target) => target >= 0).length,
+  );
+}
+
+export function unlearnObjective(setup: UnlearnSetup): Objective<UnlearnBatch> {
+  const { model, method, retain, original, parts, recompute, seed } = setup;
+  const values = setup.values as never;
+  const { width: C, layers, outputs } = model.sizes;
+  const per = method.per ?? "token";
+  const statesOf = (part: string) => method.states && (part === "forget" || retain === "states");
+
+  /** Per-row weights of a part: 1 / tokens, 1 / sequences, or 1 / (sequences * tokens of the sequence). */
+  const perOf = (part: string) => (part === "forget" || statesOf(part) ? per : "token");
+
+  const finish = (rec: Recorder, part: string, losses: Tensor, mean: Tensor): RecordedLoss => {
+    const weight = dynamic(`${part}_weight`);
+    const weighted = scale(rec, losses, weight);
+    return {
+      backward: [[weighted, mean]],
+      metrics: { loss: dot(rec, weighted, mean), [`${part}_loss`]: dot(rec, losses, mean) },
+    };
+  };
+
+  const sequenceNll = (rec: Recorder, batch: AnyBatch, prefix: string) => {
+    const { inputs, rows, length } = inputsOf(rec, batch, prefix);
+    const { hidden, head } = model.record(rec, inputs, { recompute });
+    const targets = rec.input(`${prefix}targets`, [rows * length], "i32");
+    const nll = headLoss(rec, { hidden, head, width: outputs, targets });
+    return { nll: rec.reshape(nll, [rows, length]), rows, length };
+  };
+
+  return {
+    name: method.name,
+    parts,
+    key: ({ forget, retain, wanted, pd }) => [forget, retain, wanted, pd].map(shapeOf).join(" "),
+    counted: (batch, part) => {
+      const own = partOf(batch, part);
+      return perOf(part) === "token" ? countOf(own) : own.rows;
+    },
+    size: ({ forget, retain, wanted, pd }) =>
+      sizeOf(forget) + (parts.includes("retain") ? sizeOf(retain) : 0) + sizeOf(wanted) + sizeOf(pd),
+    describe: ({ forget }) =>
+      isTokens(forget)
+        ? forget.documents
+            .map(({ sequence }) => sequence.place)
+            .slice(0, 3)
+            .join(", ")
+        : "",
+
+    record(rec, batch, part) {
+      const own = partOf(batch, part);
+      if (part === "forget" && method.sequences) {
+        const { nll, rows, length } = sequenceNll(rec, own, "");
+        const reference = method.reference ? rec.input("reference", [rows]) : undefined;
+        const wanted = batch.wanted && {
+          nll: sequenceNll(rec, batch.wanted, "wanted.").nll,
+          reference: method.reference ? rec.input("wanted.reference", [rows]) : undefined,
+        };
+        const lengths = rec.input("lengths", [rows]);
+        const losses = method.sequences(rec, { nll, lengths, reference, ...(wanted ? { wanted } : {}), values });
+        const n = per === "sequence" ? rows : rows * length;
+        return finish(rec, part, rec.reshape(losses, [n]), rec.input("weights", [n]));
+      }
+      const { inputs, rows, length } = inputsOf(rec, own);
+      const n = rows * length;
+      const targets = rec.input("targets", [n], "i32");
+      const mean = rec.input("weights", [n]);
+      const current = model.record(rec, inputs, { recompute });
+      if (statesOf(part)) {
+        const reference = part === "retain" ? original!.record(rec, inputs, n).outputs : undefined;
+        const which = part as "forget" | "retain";
+        const given = { current, reference, part: which, layers, width: C, seed, values };
+        return finish(rec, part, method.states!(rec, given), mean);
+      }
+      const asks = part === "forget" ? method.reference === "logits" : part === "retain" && retain === "kl";
+      const theirs = asks ? original!.record(rec, inputs, n) : undefined;
+      const losses = chunkedHead(rec, {
+        hidden: current.hidden,
+        head: current.head,
+        width: outputs,
+        along: [targets, ...(theirs?.along ?? [])],
+        loss(logits, [labels, ...along]) {
+          const reference = theirs?.logits(rec, along);
+          if (part === "forget") return method.rows!(rec, { logits, reference, targets: labels!, values });
+          return reference
+            ? divergence(rec, logits, reference, labels!, { kind: "forward-kl" })
+            : crossEntropy(rec, logits, labels!);
+        },
+      });
+      return finish(rec, part, losses, mean);
+    },
+
+    fill(program, batch, total, part) {
+      const own = partOf(batch, part);
+      const targets = targetsOf(own);
+      fillInputs(program, own);
+      program.write("targets", targets);
+      const lengths = lengthsOf(targets, own.rows);
+      const width = targets.length / own.rows;
+      if (program.takes("lengths"))
+        program.write(
+          "lengths",
+          lengths.map((n) => Math.max(1, n)),
+        );
+      const unit = perOf(part);
+      program.write(
+        "weights",
+        unit === "sequence"
+          ? new Float32Array(own.rows).fill(1 / total)
+          : Float32Array.from(targets, (target, i) =>
+              target < 0 ? 0 : unit === "token" ? 1 / total : 1 / (total * lengths[Math.floor(i / width)]!),
+            ),
+      );
+      if (part !== "forget") return;
+      if (program.takes("reference")) program.write("reference", batch.reference!);
+      if (!batch.wanted) return;
+      fillInputs(program, batch.wanted, "wanted.");
+      program.write("wanted.targets", targetsOf(batch.wanted));
+      if (program.takes("wanted.reference")) program.write("wanted.reference", batch.wantedReference!);
+    },
+  };
+}

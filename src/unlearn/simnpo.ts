@@ -1,0 +1,20 @@
+/**
+ * SimNPO: NPO without a reference and by length, -(2 / beta) log sigmoid(beta (NLL / length - delta)). Fan et al. 2024,
+ * https://arxiv.org/abs/2410.07163
+ */
+import { simnpo } from "../tensor/ops/sequence-loss.ts";
+import { defineObjective } from "./method.ts";
+
+export const method = defineObjective({
+  name: "simnpo",
+  title: "SimNPO",
+  about: "NPO by mean likelihood of a token, with no reference model",
+  cite: "arXiv:2410.07163",
+  per: "sequence",
+  weights: { forget: 0.125, retain: 1 },
+  options: {
+    beta: { type: "number > 0", default: 4.5, help: "how soon a forgotten sequence stops to count" },
+    delta: { type: "number", default: 0, help: "loss at which it counts half" },
+  },
+  sequences: (rec, { nll, lengths, values: { beta, delta } }) => simnpo(rec, nll, lengths, beta, delta),
+});

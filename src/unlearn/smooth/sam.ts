@@ -1,0 +1,18 @@
+/** SAM: the gradient at theta + rho g / |g|, g the gradient at theta. Foret et al. 2020, https://arxiv.org/abs/2010.01412 */
+import { defineSmoothing } from "./smoothing.ts";
+
+export const smoothing = defineSmoothing({
+  name: "sam",
+  title: "Sharpness-aware minimisation",
+  about: "the forget gradient from the worst place nearby; twice the forget passes",
+  cite: "arXiv:2010.01412",
+  rho: 0.01,
+  async gradients(weights, pass, { rho }) {
+    await pass({ fresh: true, report: true });
+    if (rho === 0) return;
+    weights.save();
+    await weights.along(rho);
+    await pass({ fresh: true, report: false });
+    weights.restore();
+  },
+});

@@ -1,0 +1,27 @@
+/**
+ * What a smoothing is: another way to the gradient of the forget loss, so that its solution lies in a flat place and a little relearning
+ * does not undo it. Fan et al., ICML 2025, https://arxiv.org/abs/2502.05374. `--smooth sam` is sam.ts; the retain loss is never smoothed.
+ */
+import type { Perturbation } from "../../train/perturb.ts";
+
+export interface Smoothing {
+  readonly name: string;
+  readonly title: string;
+  readonly about: string;
+  readonly cite: string;
+  /** Radius, or standard deviation, when --rho does not say. */
+  readonly rho: number;
+  /**
+   * Leaves the smoothed gradient of the forget loss in the gradients, and the weights as they were. `pass` runs forward and back at
+   * the weights as they are, into fresh gradients, or on top of those there are; one of the calls reports the step's metrics.
+   */
+  gradients?(
+    weights: Perturbation,
+    pass: (options: { readonly fresh: boolean; readonly report: boolean }) => Promise<void>,
+    given: { readonly rho: number; readonly c: number; readonly seed: number },
+  ): Promise<void>;
+  /** The result is the mean of the weights of all steps. */
+  readonly average?: boolean;
+}
+
+export const defineSmoothing = (smoothing: Smoothing): Smoothing => smoothing;

@@ -1,0 +1,19 @@
+/**
+ * UNDIAL: cross-entropy against theta0's own distribution with the label's logit lowered by `strength`. Means over tokens that count.
+ * Dong et al. 2024, https://arxiv.org/abs/2402.10052
+ */
+import { divergence } from "../tensor/ops/divergence.ts";
+import { defineObjective } from "./method.ts";
+
+export const method = defineObjective({
+  name: "undial",
+  title: "UNDIAL",
+  about: "learns from the original's own distribution with the true token made less likely",
+  cite: "arXiv:2402.10052",
+  weights: { forget: 1, retain: 0 },
+  retain: "none",
+  reference: "logits",
+  options: { strength: { type: "number >= 0", default: 10, help: "taken off the true token's logit; 3 to 30" } },
+  rows: (rec, { logits, reference, targets, values: { strength } }) =>
+    divergence(rec, logits, reference!, targets, { kind: "undial", a: strength }),
+});
