@@ -39,7 +39,9 @@ export const sampler = defineSampler({
       points: groups.map(() => [] as [number, number][]),
     };
     const preference = () => {
-      const slopes = memory.points.map((points, i) => powerLawSlope(fitPowerLaw(points), memory.seen[i]!));
+      const slopes = memory.points.map((points, i) =>
+        prior[i] === 0 ? 0 : powerLawSlope(fitPowerLaw(points), memory.seen[i]!),
+      );
       // Where nothing falls, the prior and the history decide.
       const flat = slopes.every((slope) => slope === 0);
       return normalised(slopes.map((slope, i) => prior[i]! * memory.history[i]! ** s * (flat ? 1 : slope)));
@@ -58,7 +60,7 @@ export const sampler = defineSampler({
           if (drawn[i]! > 0 && Number.isFinite(loss)) points.push([middle, loss]);
           if (points.length > MOST_POINTS) memory.points[i] = points.filter((_, at) => at % 2 === 0);
         }
-        if (memory.points.some((points) => points.length < warmup)) return;
+        if (memory.points.some((points, i) => prior[i]! > 0 && points.length < warmup)) return;
         const rho = preference();
         const mixed = memory.history.map((h, i) => gamma * rho[i]! + (1 - gamma) * h);
         memory.p = smoothed(mixed, Math.min(1, floor * groups.length));

@@ -4,6 +4,7 @@
  *
  * Groups are drawn by rows. With `by` tokens shares are of tokens: m_i is divided by the tokens of a row of the group.
  */
+import { UserError } from "../errors.ts";
 import { defineSampler } from "./method.ts";
 import { MIXTURE, mixtureOf, normalised } from "./shares.ts";
 import { staged } from "./staged.ts";
@@ -19,6 +20,9 @@ export const sampler = defineSampler({
     by: { type: "'rows' | 'tokens'", default: "rows", help: "what sizes and shares count" },
   },
   make({ groups, steps, values: { mixture, temperature, by } }) {
+    if (mixture && temperature !== 1) {
+      throw new UserError(`--temperature ${temperature} is for sizes, and --mixture is given`, "leave one of them out");
+    }
     const sizes = groups.map((group) => group[by] ** (1 / temperature));
     const shares = mixtureOf(mixture, groups) ?? normalised(sizes);
     const rowLength = groups.map(({ rows, tokens }) => (by === "tokens" && tokens > 0 ? tokens / rows : 1));

@@ -37,6 +37,7 @@ test("static: by size, flattened by the temperature, or as given", () => {
 
 test("static: refuses mixtures that are none", () => {
   const refused = (mixture: number[]) => () => make(fixed, { values: { mixture } });
+  expect(() => make(fixed, { values: { mixture: [1, 2, 3], temperature: 2 } })).toThrow("--temperature 2 is for sizes");
   expect(refused([1, 2])).toThrow("--mixture has 2 values but there are 3 groups");
   expect(refused([1, -2, 3])).toThrow("--mixture: -2 is below 0");
   expect(refused([0, 0, 0])).toThrow("--mixture: all shares are 0");
@@ -340,6 +341,13 @@ test("ado: keeps the prior until it can fit, then prefers what still falls", () 
   const [slow, done] = [10 * rows ** -1.5, 30 * rows ** -2.5];
   const share = 0.98 * (slow / (slow + done)) + 0.01;
   expect(sampler.segment().probs[0]).toBeCloseTo(share, 2);
+});
+
+test("ado: a group that the prior leaves out does not hold the others up", () => {
+  const groups = groupsOf({ a: 100, b: 100, c: 100 });
+  const sampler = make(ado, { groups, values: { every: 10, warmup: 3, floor: 0, gamma: 1, mixture: [1, 1, 0] } });
+  for (let i = 1; i <= 3; i++) sampler.update({ step: 10 * i, training: [3 / i, 1, Number.NaN], drawn: [40, 40, 0] });
+  expect(sampler.segment().probs).toEqual(close([1, 0, 0], 6));
 });
 
 test("ado: little of the new preference enters at once, and the floor holds", () => {

@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import { optionValue } from "../../src/cli/validate.ts";
 import { exponentiated, smoothed } from "../../src/curriculum/method.ts";
+import { UserError } from "../../src/errors.ts";
 import { type AnySampler, drive, exported, groupsOf, linearWorld, make, saturatingWorld, valuesOf } from "./world.ts";
 
 const samplers = await exported<AnySampler>("sampler");
@@ -137,6 +138,17 @@ for (const { file, method } of samplers) {
     drive(sampler, saturating(NAMES), STEPS);
     expect(JSON.stringify(saved)).toBe(before);
     expect(() => sampler.load({ nothing: 1 })).toThrow("the state of the sampler lacks");
+  });
+
+  test(`${file}: one group gets everything, or is refused in words`, () => {
+    try {
+      for (const { segment } of drive(over(method, ["a"]), saturating(["a"]), STEPS)) {
+        expect(segment.probs).toEqual([1]);
+        expect(segment.weights ?? [1]).toEqual([1]);
+      }
+    } catch (error) {
+      expect(error).toBeInstanceOf(UserError);
+    }
   });
 
   test(`${file}: does not depend on the order of the groups`, () => {
