@@ -4,7 +4,7 @@
  *
  * The data come as pairs of groups, with metadata and without: the i-th of `conditioned` belongs to the i-th of `plain`. The
  * mixture of sources is the same in both phases, and the learning-rate schedule goes on unbroken. That metadata carry no loss is
- * a matter of the data; a `--prompt` field is masked like that.
+ * up to the data: they are a prompt, and the document is the answer.
  */
 import { UserError } from "../errors.ts";
 import { defineSampler } from "./method.ts";

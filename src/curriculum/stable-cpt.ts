@@ -4,7 +4,7 @@
  *
  * `mixture` is the original one, with the share of the crawl for the domain; when left out the domain has `domain_share` and the
  * others share the rest by size. The other half of the recipe, the best part of the domain over several epochs, is
- * `--order quality` on its rows.
+ * the ordering quality.ts.
  */
 import { UserError } from "../errors.ts";
 import { defineSampler } from "./method.ts";
