@@ -6,7 +6,7 @@
  *   rho_k in proportion to mu_k h_k^s d_k,  p = gamma rho + (1 - gamma) h
  *
  * n counts rows of the group that were drawn, h is the average of p over the steps so far, mu the prior. Until a group has
- * `warmup` measurements the prior holds. Of many measurements every second one is dropped.
+ * `least_points` measurements the prior holds. Of many measurements every second one is dropped.
  */
 import { kept } from "./memory.ts";
 import { defineSampler, smoothed } from "./method.ts";
@@ -26,10 +26,10 @@ export const sampler = defineSampler({
     s: { type: "0 <= number <= 1", default: 0.5, help: "power of the share that a group had so far" },
     gamma: { type: "0 <= number <= 1", default: 0.1, help: "weight of the new preference against the average so far" },
     floor: { type: "0 <= number < 1", default: 0.01, help: "least share of a group" },
-    warmup: { type: "number.integer >= 3", default: 5, help: "measurements of every group before the first fit" },
+    least_points: { type: "number.integer >= 3", default: 5, help: "measurements of every group before the first fit" },
     every: EVERY,
   },
-  make({ groups, values: { mixture, s, gamma, floor, warmup, every } }) {
+  make({ groups, values: { mixture, s, gamma, floor, least_points, every } }) {
     const prior = mixtureOf(mixture, groups) ?? bySize(groups);
     const memory = {
       p: prior,
@@ -60,7 +60,7 @@ export const sampler = defineSampler({
           if (drawn[i]! > 0 && Number.isFinite(loss)) points.push([middle, loss]);
           if (points.length > MOST_POINTS) memory.points[i] = points.filter((_, at) => at % 2 === 0);
         }
-        if (memory.points.some((points, i) => prior[i]! > 0 && points.length < warmup)) return;
+        if (memory.points.some((points, i) => prior[i]! > 0 && points.length < least_points)) return;
         const rho = preference();
         const mixed = memory.history.map((h, i) => gamma * rho[i]! + (1 - gamma) * h);
         memory.p = smoothed(mixed, Math.min(1, floor * groups.length));

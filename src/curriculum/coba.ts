@@ -10,7 +10,7 @@
  *   w = 0.9 softmax(K (F R + (1 - F) A)) + 1 / (10 K)
  *
  * w_i weighs the mean loss of group i over its tokens; tokens therefore get w_i over the share of tokens that the group has.
- * Before `warmup` all w are equal.
+ * Before `burn_in` all w are equal.
  */
 import { kept, known } from "./memory.ts";
 import { defineSampler, softmax, uniform } from "./method.ts";
@@ -49,12 +49,12 @@ export const sampler = defineSampler({
   needs: "losses",
   options: {
     tau: { type: "number >= 0", default: 5, help: "how sharply a divergence is answered" },
-    warmup: { type: "number.integer >= 0", default: 100, help: "steps with equal weights" },
+    burn_in: { type: "number.integer >= 0", default: 100, help: "steps with equal weights" },
     window: { type: "number.integer >= 2", default: 20, help: "updates that slopes are fitted to" },
     every: { type: "number.integer >= 1", default: 10, help: "steps from one update to the next" },
     shares: SHARES,
   },
-  make({ groups, values: { tau, warmup, window, every, shares } }) {
+  make({ groups, values: { tau, burn_in, window, every, shares } }) {
     const probs = sharesOf(shares, groups);
     const tokenShare = normalised(groups.map(({ rows, tokens }, i) => (probs[i]! * tokens) / Math.max(1, rows)));
     const memory = {
@@ -83,7 +83,7 @@ export const sampler = defineSampler({
         const slopes = memory.first.map((_, i) => slopeOf(memory.curves.map((values) => values[i]!)));
         memory.slopes = [...memory.slopes, slopes].slice(-window);
         memory.worst.push(slopeOf(memory.curves.map((values) => Math.max(...values))));
-        if (step >= warmup) memory.weights = cobaWeights(memory.slopes, memory.worst, tau);
+        if (step >= burn_in) memory.weights = cobaWeights(memory.slopes, memory.worst, tau);
       },
       notes: () => ({ weights: memory.weights, slopes: memory.slopes.at(-1) }),
     };

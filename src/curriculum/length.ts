@@ -24,8 +24,8 @@ export const ordering = defineOrdering({
       default: "linear",
       help: "how the limit grows",
     },
-    min_length: { type: "number.integer >= 1", default: 64, help: "tokens of the longest row at the start" },
-    max_length: { type: "number.integer >= 1", help: "tokens at the end; those of the longest row when left out" },
+    start_length: { type: "number.integer >= 1", default: 64, help: "tokens of the longest row at the start" },
+    end_length: { type: "number.integer >= 1", help: "tokens at the end; those of the longest row when left out" },
     over: OVER,
     multiple: { type: "number.integer >= 1", default: 8, help: "the limit is a multiple of so many tokens" },
     stages: { type: "number[]", help: "limits of --pacing discrete" },
@@ -38,11 +38,11 @@ export const ordering = defineOrdering({
     const t = Math.min(1, done / values.over);
     const order = ranked(lengths);
     const longest = lengths[order.at(-1)!]!;
-    const low = Math.min(values.min_length, longest);
-    const high = values.max_length ?? longest;
+    const low = Math.min(values.start_length, longest);
+    const high = values.end_length ?? longest;
     if (high < low) {
       throw new UserError(
-        `--max-length ${high} is below --min-length ${low}`,
+        `--end-length ${high} is below --start-length ${low}`,
         "the limit grows from the one to the other",
       );
     }

@@ -19,7 +19,7 @@ export const sampler = defineSampler({
   options: {
     conditioned: { type: "string[]", required: true, help: "groups with metadata" },
     plain: { type: "string[]", help: "the same sources without, in the same order; all other groups when left out" },
-    cooldown: {
+    cooldown_share: {
       type: "0 <= number <= 1",
       default: 0.1,
       help: "share of the steps without metadata; 1 is plain training",
@@ -28,7 +28,7 @@ export const sampler = defineSampler({
     mixture: { type: "number[]", help: "share of every pair, in their order; by size of both when left out" },
   },
   make({ groups, steps, values }) {
-    const { cooldown, plain_share, mixture } = values;
+    const { cooldown_share, plain_share, mixture } = values;
     const conditioned = placesOf(values.conditioned, groups, "--conditioned");
     const rest = groups.flatMap(({ name }, i) => (conditioned.includes(i) ? [] : [name]));
     const plain = placesOf(values.plain ?? rest, groups, "--plain");
@@ -59,7 +59,7 @@ export const sampler = defineSampler({
       }
       return probs;
     };
-    const last = Math.round(cooldown * steps);
+    const last = Math.round(cooldown_share * steps);
     return staged([
       { probs: mix(plain_share), steps: steps - last },
       { probs: mix(1), steps: last },

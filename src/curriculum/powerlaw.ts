@@ -16,8 +16,8 @@ export const sampler = defineSampler({
   about: "tasks in turn, earlier ones rehearsed by a power of how long ago they were",
   cite: "arXiv:2401.10393",
   options: {
-    order: { type: "string[]", help: "groups in the order in which they are learnt; as given when left out" },
-    decay: { type: "number >= 0", default: 1, help: "d, how fast rehearsal falls; 0 is uniform" },
+    tasks: { type: "string[]", help: "groups in the order in which they are learnt; as given when left out" },
+    rehearsal_decay: { type: "number >= 0", default: 1, help: "d, how fast rehearsal falls; 0 is uniform" },
     budget: { type: "0 <= number < 1", default: 0.3, help: "f, the share of rehearsal; 0 is one task at a time" },
     kernel: {
       type: "'power' | 'exponential' | 'uniform' | 'recent' | 'none'",
@@ -26,9 +26,9 @@ export const sampler = defineSampler({
     },
     lengths: { type: "'equal' | 'rows'", default: "equal", help: "how long tasks last" },
   },
-  make({ groups, steps, values: { order, decay, budget, kernel, lengths } }) {
-    const named = placesOf(order ?? [], groups, "--order");
-    const tasks = [...named, ...groups.flatMap((_, i) => (named.includes(i) ? [] : [i]))];
+  make({ groups, steps, values: { tasks: named, rehearsal_decay: decay, budget, kernel, lengths } }) {
+    const first = placesOf(named ?? [], groups, "--tasks");
+    const tasks = [...first, ...groups.flatMap((_, i) => (first.includes(i) ? [] : [i]))];
     const weight = (distance: number): number => {
       if (kernel === "power") return distance ** -decay;
       if (kernel === "exponential") return Math.exp(-decay * (distance - 1));

@@ -75,22 +75,25 @@ export const sampler = defineSampler({
       default: "given",
       help: "where weights come from",
     },
-    weights: { type: "number[]", help: "weight of every group's tokens, in their order, scaled to sum to K" },
+    group_weights: { type: "number[]", help: "weight of every group's tokens, in their order, scaled to sum to K" },
     window: { type: "number.integer >= 1", default: 4, help: "updates of the reference of --strategy gap" },
     every: { type: "number.integer >= 1", default: 25, help: "steps from one update to the next" },
     shares: SHARES,
   },
-  make({ groups, seed, values: { strategy, weights, window, every, shares } }) {
+  make({ groups, seed, values: { strategy, group_weights, window, every, shares } }) {
     const k = groups.length;
     const probs = sharesOf(shares, groups);
     const ones = groups.map(() => 1);
-    const given = weights && perGroup(weights, groups, "--weights");
+    const given = group_weights && perGroup(group_weights, groups, "--group-weights");
     if (strategy === "given" && !given) {
-      throw new UserError("--method task-balance needs --weights", "or another --strategy: equal, random, dwa, gap");
+      throw new UserError(
+        "--method task-balance needs --group-weights",
+        "or another --strategy: equal, random, dwa, gap",
+      );
     }
     const wrong = given?.find((weight) => weight < 0);
-    if (wrong !== undefined) throw new UserError(`--weights: ${wrong} is below 0`);
-    if (given?.every((weight) => weight === 0)) throw new UserError("--weights: all weights are 0");
+    if (wrong !== undefined) throw new UserError(`--group-weights: ${wrong} is below 0`);
+    if (given?.every((weight) => weight === 0)) throw new UserError("--group-weights: all weights are 0");
     const fixed = strategy === "given" || strategy === "equal";
     const memory = { updates: 0, losses: [] as number[], before: [] as number[], reference: groups.map(() => 0) };
     const current = (): number[] => {

@@ -328,7 +328,7 @@ test("a power law is found again", () => {
 
 test("ado: keeps the prior until it can fit, then prefers what still falls", () => {
   const groups = groupsOf({ slow: 100, done: 100 });
-  const sampler = make(ado, { groups, values: { every: 10, warmup: 5, gamma: 1, s: 0 } });
+  const sampler = make(ado, { groups, values: { every: 10, least_points: 5, gamma: 1, s: 0 } });
   let rows = 0;
   for (let update = 1; update <= 30; update++) {
     if (update <= 5) expect(sampler.segment().probs).toEqual([0.5, 0.5]);
@@ -345,7 +345,7 @@ test("ado: keeps the prior until it can fit, then prefers what still falls", () 
 
 test("ado: a group that the prior leaves out does not hold the others up", () => {
   const groups = groupsOf({ a: 100, b: 100, c: 100 });
-  const sampler = make(ado, { groups, values: { every: 10, warmup: 3, floor: 0, gamma: 1, mixture: [1, 1, 0] } });
+  const sampler = make(ado, { groups, values: { every: 10, least_points: 3, floor: 0, gamma: 1, mixture: [1, 1, 0] } });
   for (let i = 1; i <= 3; i++) sampler.update({ step: 10 * i, training: [3 / i, 1, Number.NaN], drawn: [40, 40, 0] });
   expect(sampler.segment().probs).toEqual(close([1, 0, 0], 6));
 });
@@ -353,7 +353,7 @@ test("ado: a group that the prior leaves out does not hold the others up", () =>
 test("ado: little of the new preference enters at once, and the floor holds", () => {
   const groups = groupsOf({ a: 100, b: 100 });
   const after = (values: Record<string, unknown>) => {
-    const sampler = make(ado, { groups, values: { every: 10, warmup: 3, ...values } });
+    const sampler = make(ado, { groups, values: { every: 10, least_points: 3, ...values } });
     for (let i = 1; i <= 3; i++) sampler.update({ step: 10 * i, training: [3 / i, 1], drawn: [40, 40] });
     return sampler.segment().probs;
   };
@@ -365,7 +365,7 @@ test("ado: the preference is that of the formula, with the prior, the history an
   const groups = groupsOf({ a: 300, b: 100 });
   const sampler = make(ado, {
     groups,
-    values: { every: 10, warmup: 3, floor: 0, s: 0.7, gamma: 0.4, mixture: [1, 3] },
+    values: { every: 10, least_points: 3, floor: 0, s: 0.7, gamma: 0.4, mixture: [1, 3] },
   });
   const laws = [
     { floor: 1, scale: 4, exponent: 0.5 },

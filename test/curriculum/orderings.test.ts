@@ -82,7 +82,7 @@ test("competence: the easiest c(t) of the rows, all of them in the end", () => {
 test("length: limits that grow linearly, by the root, or in steps", () => {
   const longest = (done: number, values: Record<string, unknown>) =>
     Math.max(
-      ...rows(length, { done, values: { pass: 1, min_length: 40, max_length: 360, over: 1, ...values } }).map(
+      ...rows(length, { done, values: { pass: 1, start_length: 40, end_length: 360, over: 1, ...values } }).map(
         (row) => lengths[row]!,
       ),
     );
@@ -100,10 +100,10 @@ test("length: limits that grow linearly, by the root, or in steps", () => {
 });
 
 test("length: never an empty pool, all rows in the end, refuses limits that do not fit", () => {
-  expect(rows(length, { values: { min_length: 1, max_length: 1 } }).length).toBeGreaterThan(0);
+  expect(rows(length, { values: { start_length: 1, end_length: 1 } }).length).toBeGreaterThan(0);
   expect(sorted(rows(length, { done: 1, values: { pass: 1 } }))).toEqual(all);
-  expect(() => rows(length, { values: { min_length: 100, max_length: 50 } })).toThrow(
-    "--max-length 50 is below --min-length 100",
+  expect(() => rows(length, { values: { start_length: 100, end_length: 50 } })).toThrow(
+    "--end-length 50 is below --start-length 100",
   );
   const discrete = (stages: number[], until: number[]) => () =>
     rows(length, { values: { pacing: "discrete", stages, until } });

@@ -19,9 +19,9 @@ const given = (names: readonly string[]): Record<string, Record<string, unknown>
     dmt: { special: ["c", "a"] },
     meco: { conditioned: ["a", "b"], plain: ["d", "c"] },
     mpts: { features: each({ a: 1, b: 4, c: 2, d: 7 }), fits: 2, samples: 10, hidden: 8 },
-    powerlaw: { order: ["b", "a", "d", "c"] },
+    powerlaw: { tasks: ["b", "a", "d", "c"] },
     "stable-cpt": { domain: ["b"] },
-    "task-balance": { weights: each({ a: 1, b: 2, c: 3, d: 4 }) },
+    "task-balance": { group_weights: each({ a: 1, b: 2, c: 3, d: 4 }) },
   };
 };
 

@@ -78,8 +78,8 @@ test("meco: the same sources with metadata first, without for the cool-down", ()
 });
 
 test("meco: cool-down 1 is plain training, 0 never is", () => {
-  const at = (cooldown: number) =>
-    stages(meco, { groups: pairs, values: { conditioned: ["web+", "books+"], cooldown } });
+  const at = (cooldown_share: number) =>
+    stages(meco, { groups: pairs, values: { conditioned: ["web+", "books+"], cooldown_share } });
   expect(at(1)).toEqual([[0, close([0, 0.4, 0, 0.6]) as never]]);
   expect(at(0)).toEqual([[0, close([0.4, 0, 0.6, 0]) as never]]);
 });
@@ -115,25 +115,25 @@ test("powerlaw: shares of earlier tasks fall by a power of their distance and su
 test("powerlaw: decay 0 is uniform, budget 0 is one task at a time, and the other kernels", () => {
   const last = (values: Record<string, unknown>) => stages(powerlaw, { groups: tasks, values }).at(-1)![1];
   const even = close([0.1, 0.1, 0.1, 0.7]);
-  expect(last({ decay: 0 })).toEqual(even);
+  expect(last({ rehearsal_decay: 0 })).toEqual(even);
   expect(last({ kernel: "uniform" })).toEqual(even);
-  expect(last({ kernel: "exponential", decay: 0 })).toEqual(even);
+  expect(last({ kernel: "exponential", rehearsal_decay: 0 })).toEqual(even);
   expect(last({ budget: 0 })).toEqual([0, 0, 0, 1]);
   expect(last({ kernel: "none" })).toEqual([0, 0, 0, 1]);
   expect(last({ kernel: "recent" })).toEqual(close([0, 0, 0.3, 0.7]));
-  const exponential = last({ kernel: "exponential", decay: 2 });
+  const exponential = last({ kernel: "exponential", rehearsal_decay: 2 });
   expect(exponential[1]! / exponential[2]!).toBeCloseTo(Math.exp(-2), 9);
 });
 
 test("powerlaw: order and lengths", () => {
-  const found = stages(powerlaw, { groups: tasks, values: { order: ["four", "two"], lengths: "rows", budget: 0 } });
+  const found = stages(powerlaw, { groups: tasks, values: { tasks: ["four", "two"], lengths: "rows", budget: 0 } });
   expect(found).toEqual([
     [0, [0, 0, 0, 1]],
     [400, [0, 1, 0, 0]],
     [600, [1, 0, 0, 0]],
     [800, [0, 0, 1, 0]],
   ]);
-  expect(() => make(powerlaw, { groups: tasks, values: { order: ["five"] } })).toThrow(
-    "--order: there is no group five",
+  expect(() => make(powerlaw, { groups: tasks, values: { tasks: ["five"] } })).toThrow(
+    "--tasks: there is no group five",
   );
 });

@@ -52,7 +52,7 @@ test("coba: what diverges gets less", () => {
 test("coba: equal until its warm-up, then slow tasks ahead of fast ones", () => {
   const groups = groupsOf({ fast: 100, slow: 100 });
   const world = saturatingWorld([0.1, 0.1], [3, 3], [0.02, 0.004]);
-  const heard = drive(make(coba, { groups, values: { warmup: 100 } }), world, 300);
+  const heard = drive(make(coba, { groups, values: { burn_in: 100 } }), world, 300);
   for (const { segment, step } of heard) {
     if (step < 100) expect(segment.weights).toEqual(close([1, 1]));
     if (step === 150) expect(segment.weights![1]).toBeGreaterThan(1.05);
@@ -102,12 +102,12 @@ test("task weights: a large temperature makes them all 1; a saturated task is na
 });
 
 test("task-balance: given weights once and for all, scaled to sum to K", () => {
-  const segment = make(taskBalance, { values: { weights: [1, 1, 4] } }).segment();
+  const segment = make(taskBalance, { values: { group_weights: [1, 1, 4] } }).segment();
   expect(segment.weights).toEqual(close([0.5, 0.5, 2]));
   expect(segment.steps).toBe(Number.POSITIVE_INFINITY);
-  expect(() => make(taskBalance)).toThrow("--method task-balance needs --weights");
-  expect(() => make(taskBalance, { values: { weights: [1, -1, 1] } })).toThrow("--weights: -1 is below 0");
-  expect(() => make(taskBalance, { values: { weights: [1] } })).toThrow("--weights has 1 values");
+  expect(() => make(taskBalance)).toThrow("--method task-balance needs --group-weights");
+  expect(() => make(taskBalance, { values: { group_weights: [1, -1, 1] } })).toThrow("--group-weights: -1 is below 0");
+  expect(() => make(taskBalance, { values: { group_weights: [1] } })).toThrow("--group-weights has 1 values");
 });
 
 test("task-balance: the baselines", () => {
