@@ -52,13 +52,13 @@ export interface ScriptDefinition<O extends Options, F extends MethodFolder> ext
   readonly methods?: F;
   readonly options: O;
   /** "text" if left out. */
-  readonly output?: Output | ((values: Values<O> & CommonValues) => Output);
+  readonly output?: Output | ((values: Values<O> & CommonValues, args: readonly string[]) => Output);
   run(context: Context<O, F>): Promise<Outcome | undefined> | Promise<void>;
 }
 
 /** A definition whose types are forgotten, for the code that handles all scripts alike. */
 export interface AnyDefinition extends PlainDefinition {
-  readonly output?: Output | ((values: AnyValues) => Output);
+  readonly output?: Output | ((values: AnyValues, args: readonly string[]) => Output);
   run(context: AnyContext): Promise<Outcome | undefined> | Promise<void>;
 }
 

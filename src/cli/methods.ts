@@ -33,17 +33,23 @@ export type MethodFolder = string | URL;
 const pathOf = (folder: MethodFolder): string =>
   fileURLToPath(typeof folder === "string" ? new URL(`../${folder}/`, import.meta.url) : folder);
 
+/** What a method's file exports: `method`, or the kind of method where a folder has several. */
+const EXPORTS = ["method", "sampler", "ordering"] as const;
+const EXPORTING = new RegExp(`^export const (${EXPORTS.join("|")})\\b`, "m");
+
 /** Names of the methods of a folder, sorted, in kebab case. Reads the files' text; imports none. */
 export function methodNames(folder: MethodFolder): string[] {
   const path = pathOf(folder);
   return readdirSync(path)
-    .filter((file) => file.endsWith(".ts") && /^export const method\b/m.test(readFileSync(join(path, file), "utf8")))
+    .filter((file) => file.endsWith(".ts") && EXPORTING.test(readFileSync(join(path, file), "utf8")))
     .map((file) => file.slice(0, -3))
     .sort();
 }
 
-const load = async (folder: MethodFolder, name: string): Promise<MethodInfo> =>
-  (await import(pathToFileURL(join(pathOf(folder), `${name}.ts`)).href)).method;
+async function load(folder: MethodFolder, name: string): Promise<MethodInfo> {
+  const exported = await import(pathToFileURL(join(pathOf(folder), `${name}.ts`)).href);
+  return exported[EXPORTS.find((kind) => exported[kind] !== undefined)!];
+}
 
 /** One method by name, snake or kebab case; only its file is loaded. Throws UserError with the nearest name. */
 export async function loadMethod(folder: MethodFolder, typed: string, origin = "--method"): Promise<MethodInfo> {

@@ -80,7 +80,8 @@ async function work(definition: AnyDefinition, argv: readonly string[]): Promise
   const { name } = definition;
   const resolved = await resolve(definition, argv);
   const options = resolved.values as AnyValues;
-  const output = typeof definition.output === "function" ? definition.output(options) : (definition.output ?? "text");
+  const output =
+    typeof definition.output === "function" ? definition.output(options, resolved.args) : (definition.output ?? "text");
   const stdoutTaken = output === "checkpoint" && options.out === "-" && !options.dry_run;
   if (stdoutTaken && isatty(1))
     throw new UserError(

@@ -42,7 +42,7 @@ export function train(context: TrainContext): Promise<Outcome> {
 }
 
 /** Throws UserError for a label that the classifier has no output for, or an example that it has no input for. */
-function checkLabels(
+export function checkLabels(
   examples: readonly { label: number; shape: readonly number[]; place: string }[],
   classes: number,
   shape?: readonly number[],

@@ -30,6 +30,8 @@ export interface Objective<B> {
   counted(batch: B, part: string): number;
   /** Tokens (or examples) that pass through the model, for speed. */
   size(batch: B): number;
+  /** What is reported of a step, from its metrics summed over micro-batches; as they are when left out. */
+  report?(metrics: Readonly<Record<string, number>>, batches: readonly B[]): Record<string, number>;
   /** Where its rows are from, for messages. */
   describe?(batch: B): string;
 }

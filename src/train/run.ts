@@ -56,6 +56,8 @@ export interface WorkSetup<B> extends DataSetup {
 export interface Controller {
   /** Numbers that the objective's programs take in step `step`. */
   values?(step: number): Readonly<Record<string, number>>;
+  /** Called before the first step of a run that does not resume. */
+  begin?(held: HeldOut | undefined): Promise<void>;
   /** Hears every step before the next one begins. */
   heard?(result: StepResult): void;
   /** Called after a step has been heard, on the steps that `due` names. */
@@ -267,6 +269,7 @@ export async function runTraining<B>(context: RunContext, technique: Technique<B
     if (controller && saved.progress.controller !== undefined) controller.load(saved.progress.controller);
     context.info(`going on after step ${saved.progress.step} of ${steps}`);
   } else {
+    await controller?.begin?.(heldOut);
     await keep?.(0, 0);
   }
 

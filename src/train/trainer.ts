@@ -164,7 +164,8 @@ export class Trainer<B> {
         for (const [name, value] of Object.entries(part)) metrics[name] = (metrics[name] ?? 0) + value;
       const size = batches.reduce((sum, batch) => sum + objective.size(batch), 0);
       const counted = batches.reduce((sum, batch) => sum + objective.counted(batch, this.#parts[0]!), 0);
-      return { step, lr, metrics, gradNorm, size, counted };
+      const reported = objective.report?.(metrics, batches) ?? metrics;
+      return { step, lr, metrics: reported, gradNorm, size, counted };
     });
     result.catch(() => {}); // awaited some steps later
     return { result };

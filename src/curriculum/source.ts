@@ -1,0 +1,211 @@
+/**
+ * Batches of a curriculum: rows drawn from groups by a mixture that may change, or rows in an order that is made for every pass. What is
+ * drawn is a function of (seed, place of the batch, mixture), so that a run resumes, and replays, with the same batches.
+ */
+import { type Batch, collate, type ExampleBatch, stackExamples } from "../data/batch.ts";
+import type { Example } from "../data/dataset.ts";
+import { GroupOrder } from "../data/groups.ts";
+import type { OrderState } from "../data/order.ts";
+import { Random } from "../data/random.ts";
+import type { Sequence } from "../data/sequences.ts";
+import { UserError } from "../errors.ts";
+import type { BatchSource } from "../train/batches.ts";
+
+export type AnyBatch = Batch | ExampleBatch;
+
+/** Rows of all groups in memory, of a language model or a classifier. */
+export interface Rows {
+  readonly names: readonly string[];
+  readonly items: readonly (Sequence | Example)[];
+  /** Of each group. */
+  readonly counts: readonly { readonly name: string; readonly rows: number; readonly tokens: number }[];
+  /** Position of the group of every row. */
+  readonly group: Int32Array;
+  /** Tokens of every row. */
+  readonly lengths: Int32Array;
+  batch(rows: readonly number[]): CurriculumBatch;
+}
+
+export interface CurriculumBatch {
+  readonly batch: AnyBatch;
+  /** Group of each of its rows. */
+  readonly groups: Int32Array;
+}
+
+const isSequence = (item: Sequence | Example): item is Sequence => "ids" in item;
+
+export function rowsOf(names: readonly string[], items: readonly (Sequence | Example)[], pad: number): Rows {
+  const group = Int32Array.from(items, (item) => item.group ?? 0);
+  const lengths = Int32Array.from(items, (item) => (isSequence(item) ? item.ids.length : 1));
+  return {
+    names,
+    items,
+    group,
+    lengths,
+    counts: names.map((name, g) => ({
+      name,
+      rows: group.filter((of) => of === g).length,
+      tokens: lengths.reduce((sum, length, i) => sum + (group[i] === g ? length : 0), 0),
+    })),
+    batch(rows) {
+      const chosen = rows.map((row) => items[row]!);
+      const sequences = chosen.filter(isSequence);
+      return {
+        groups: Int32Array.from(rows, (row) => group[row]!),
+        batch:
+          sequences.length > 0
+            ? collate(
+                sequences.map((sequence) => [sequence]),
+                { pad },
+              )
+            : stackExamples(chosen as Example[]),
+      };
+    },
+  };
+}
+
+/** Where a source stands; `identity` must be the same when a run resumes. */
+function checked(state: unknown, identity: Record<string, string>, what: string): OrderState & Record<string, unknown> {
+  const saved = (state ?? {}) as OrderState & Record<string, unknown>;
+  for (const [setting, now] of Object.entries(identity)) {
+    if (saved.made_with?.[setting] !== now)
+      throw new UserError(
+        `${what} was saved with ${setting} ${saved.made_with?.[setting] ?? "not told"}, this run has ${now}`,
+        "a run resumes on the data and with the settings it began with",
+      );
+  }
+  return saved;
+}
+
+const identityOf = (rows: Rows, batchSize: number, seed: number): Record<string, string> => ({
+  groups: rows.counts.map(({ name, rows, tokens }) => `${name} (${rows}, ${tokens})`).join(", "),
+  data: BigInt(Bun.hash.xxHash64(new Uint8Array(rows.lengths.buffer))).toString(16),
+  "batch size": String(batchSize),
+  seed: String(seed),
+});
+
+const largestOf = (rows: Rows, batchSize: number): CurriculumBatch => {
+  const longest = rows.lengths.reduce((best, length, i) => (length > rows.lengths[best]! ? i : best), 0);
+  return rows.batch(Array.from({ length: batchSize }, () => longest));
+};
+
+/** Draws every row's group from a mixture; a group gives all its rows once before it repeats one. */
+export class MixtureSource implements BatchSource<CurriculumBatch> {
+  readonly groups: Rows["counts"];
+  readonly batchesPerEpoch: number;
+  /** The mixture that the next batch is drawn from. */
+  probs: readonly number[];
+  /** Rows drawn of each group. */
+  drawn: number[];
+  readonly #rows: Rows;
+  readonly #batchSize: number;
+  readonly #seed: number;
+  readonly #orders: readonly GroupOrder[];
+  readonly #members: readonly Int32Array[];
+  #batch = 0;
+
+  constructor(rows: Rows, given: { batchSize: number; seed: number; shuffle: boolean }) {
+    this.groups = rows.counts;
+    this.batchesPerEpoch = Math.ceil(rows.items.length / given.batchSize);
+    this.#rows = rows;
+    this.#batchSize = given.batchSize;
+    this.#seed = given.seed;
+    this.#orders = rows.counts.map(({ name, rows: n }) => new GroupOrder(name, n, given.seed, given.shuffle));
+    this.#members = rows.names.map((_, g) =>
+      Int32Array.from([...rows.group.entries()].filter(([, of]) => of === g).map(([row]) => row)),
+    );
+    this.drawn = rows.names.map(() => 0);
+    this.probs = rows.names.map(() => 1 / rows.names.length);
+  }
+
+  largest(): CurriculumBatch {
+    return largestOf(this.#rows, this.#batchSize);
+  }
+
+  next() {
+    const random = new Random(this.#seed, "curriculum", this.#batch++);
+    const rows = Array.from({ length: this.#batchSize }, () => {
+      const group = random.weighted(this.probs);
+      return this.#members[group]![this.#orders[group]!.at(this.drawn[group]!++)]!;
+    });
+    const total = this.drawn.reduce((a, b) => a + b, 0);
+    return { batch: this.#rows.batch(rows), epoch: Math.floor((total - 1) / this.#rows.items.length) };
+  }
+
+  state(): OrderState {
+    return {
+      made_with: identityOf(this.#rows, this.#batchSize, this.#seed),
+      epoch: 0,
+      batch: this.#batch,
+      drawn: [...this.drawn],
+    };
+  }
+
+  load(state: unknown, what: string): void {
+    const saved = checked(state, identityOf(this.#rows, this.#batchSize, this.#seed), what);
+    this.#batch = saved.batch;
+    this.drawn = [...saved.drawn];
+  }
+}
+
+/** Goes through the rows pass by pass, each pass in the order that `order` gives. */
+export class OrderedSource implements BatchSource<CurriculumBatch> {
+  readonly groups: Rows["counts"];
+  readonly batchesPerEpoch: number;
+  readonly #rows: Rows;
+  readonly #batchSize: number;
+  readonly #seed: number;
+  readonly #order: (epoch: number, batchesDone: number) => Promise<Uint32Array>;
+  #epoch = 0;
+  #batch = 0;
+  #at = 0;
+  #current: Uint32Array | undefined;
+
+  constructor(
+    rows: Rows,
+    given: { batchSize: number; seed: number; order: (epoch: number, batchesDone: number) => Promise<Uint32Array> },
+  ) {
+    this.groups = rows.counts;
+    this.batchesPerEpoch = Math.ceil(rows.items.length / given.batchSize);
+    this.#rows = rows;
+    this.#batchSize = given.batchSize;
+    this.#seed = given.seed;
+    this.#order = given.order;
+  }
+
+  largest(): CurriculumBatch {
+    return largestOf(this.#rows, Math.min(this.#batchSize, this.#rows.items.length));
+  }
+
+  async next() {
+    while (this.#current === undefined || this.#at >= this.#current.length) {
+      if (this.#current !== undefined) this.#epoch++;
+      this.#current = await this.#order(this.#epoch, this.#batch);
+      this.#at = 0;
+      if (this.#current.length === 0)
+        throw new UserError(`pass ${this.#epoch} has no rows`, "the ordering leaves all out");
+    }
+    const rows = [...this.#current.subarray(this.#at, this.#at + this.#batchSize)];
+    this.#at += this.#batchSize;
+    this.#batch++;
+    return { batch: this.#rows.batch(rows), epoch: this.#epoch };
+  }
+
+  /** The order of the current pass is part of it: it may have been made with weights that are gone. */
+  state(): OrderState & { at: number; current: number[] | null } {
+    return {
+      made_with: identityOf(this.#rows, this.#batchSize, this.#seed),
+      epoch: this.#epoch,
+      batch: this.#batch,
+      drawn: [],
+      at: this.#at,
+      current: this.#current ? [...this.#current] : null,
+    };
+  }
+
+  load(state: unknown, what: string): void {
+    const saved = checked(state, identityOf(this.#rows, this.#batchSize, this.#seed), what);
+    [this.#epoch, this.#batch, this.#at] = [saved.epoch, saved.batch, saved.at as number];
+    this.#current = saved.current ? Uint32Array.from(saved.current as number[]) : undefined;
+  }
+}
