@@ -57,8 +57,8 @@ class Distillation {
   readonly #checkpoints: Checkpoint[] = [];
   #cache: TeacherCache | undefined;
   #common = 0;
-  /** The sampler's model is known only later. */
-  #samplers: ((model: Model, teacher: Model | undefined) => void)[] = [];
+  /** Whose samples are trained on; models are known only later. */
+  readonly #samplers = new Map<"teacher" | "student", Model>();
 
   constructor(context: DistillContext) {
     const { options, settings } = context;
@@ -113,13 +113,12 @@ class Distillation {
           `${options.cache} was written for a vocabulary of ${this.#cache.vocabulary}; ${ref} has ${sizes.outputs}`,
           "write it with a teacher of the student's vocabulary, or give --teacher",
         );
+      if (!tools) throw new UserError("a cache is for language models", "give --teacher");
       if (options.pack) throw new UserError("--pack with --cache: rows are looked up whole", "leave out --pack");
     }
     for (const name of this.#refs) {
-      if (name === "self" && options.lora) continue;
-      const checkpoint = await open(name === "self" ? this.student! : name, {
-        warn: (text) => this.#context.warn(text),
-      });
+      if (name === "self") continue;
+      const checkpoint = await open(name, { warn: (text) => this.#context.warn(text) });
       this.#checkpoints.push(checkpoint);
       const where = `${checkpoint.ref}: config.json`;
       const json = configOf(checkpoint);
@@ -127,15 +126,17 @@ class Distillation {
       if (architecture.task !== setup.task)
         throw new UserError(`the teacher ${checkpoint.ref} is a ${architecture.task}, the student a ${setup.task}`);
       const teacher = architecture.sizes(architecture.config(json, where)).outputs;
-      if (!this.method.states)
-        this.#common = Math.min(
-          this.#common,
-          commonVocabulary(
-            { ref, outputs: sizes.outputs, files: tools?.files },
-            { ref: checkpoint.ref, outputs: teacher, files: checkpoint.files },
-            (text) => this.#context.info(text),
-          ),
+      if (tools) {
+        const student = { ref, outputs: sizes.outputs, files: tools.files };
+        const other = { ref: checkpoint.ref, outputs: teacher, files: checkpoint.files };
+        const common = commonVocabulary(student, other, (text) => this.#context.info(text));
+        this.#common = Math.min(this.#common, common);
+      } else if (!this.method.states && teacher !== sizes.outputs) {
+        throw new UserError(
+          `${ref} has ${sizes.outputs} classes, the teacher ${checkpoint.ref} ${teacher}`,
+          "set num_labels in config.json, or take --method hidden",
         );
+      }
     }
     const plain = await batchesOf(this.#context, setup);
     let batches = plain as BatchSource<Batch>;
@@ -158,20 +159,9 @@ class Distillation {
         if (options.pack) throw new UserError("--pack and samples do not go together", "leave out --pack");
         if (options.cache !== undefined)
           throw new UserError("a cached teacher cannot answer samples", "give --teacher, or leave out --on-policy");
-        let model: Model | undefined;
-        this.#samplers.push((student, teacher) => {
-          model = whose === "student" ? student : teacher;
-        });
-        const before: BatchSource<Batch> = batches;
-        let wrapped: BatchSource<Batch> | undefined;
-        batches = {
-          ...before,
-          next: () => {
-            if (!model) throw new UserError(`there is no ${whose} to sample from`, "give a --teacher of its own");
-            wrapped ??= sampledBatches(before, model, { ...drawn, share });
-            return wrapped.next();
-          },
-        };
+        if (whose === "teacher" && this.#isBase(this.#refs[0]!))
+          throw new UserError("the base under an adapter does not sample", "name it: --teacher MODEL");
+        batches = sampledBatches(batches, () => this.#samplers.get(whose)!, { ...drawn, whose, share });
       }
     } else if (options.on_policy > 0 || given > 0)
       throw new UserError("a classifier samples nothing", "leave out --on-policy and --teacher-samples");
@@ -180,7 +170,7 @@ class Distillation {
     return {
       groups: plain.groups,
       batchesPerEpoch: plain.batchesPerEpoch,
-      largest: () => ({ batch: plain.largest() }),
+      largest: () => ({ batch: batches.largest() }),
       async next() {
         const { batch, epoch } = await batches.next();
         return { batch: await attach(batch), epoch };
@@ -190,20 +180,34 @@ class Distillation {
     };
   }
 
-  async #teachers({ gpu, model }: WorkSetup<DistillBatch>): Promise<{ teachers: Teacher[]; models: Model[] }> {
+  /** Whether a teacher is the student's own base, beneath its adapter. */
+  #isBase(name: string): boolean {
+    const { options } = this.#context;
+    return name === "self" && (options.lora || options.lora_continue);
+  }
+
+  async #teachers({
+    gpu,
+    model,
+    original,
+  }: WorkSetup<DistillBatch>): Promise<{ teachers: Teacher[]; models: Model[] }> {
     const { options } = this.#context;
     if (this.#cache) return { teachers: [cachedTeacher(this.#cache.k)], models: [] };
     const models: Model[] = [];
     const teachers: Teacher[] = [];
+    const checkpoints = this.#checkpoints.values();
     for (const name of this.#refs) {
-      if (name === "self" && options.lora) {
+      if (this.#isBase(name)) {
         teachers.push(baseTeacher(model));
         continue;
       }
-      const teacher = await Model.load(gpu, this.#checkpoints[models.length]!, {
-        ...(options.online ? { dtype: "f32" } : { freeze: () => true }),
-        warn: (text) => this.#context.warn(text),
-      });
+      const teacher =
+        name === "self"
+          ? await original()
+          : await Model.load(gpu, checkpoints.next().value!, {
+              ...(options.online ? { dtype: "f32" } : { freeze: () => true }),
+              warn: (text) => this.#context.warn(text),
+            });
       models.push(teacher);
       teachers.push(liveTeacher(teacher, this.#common));
     }
@@ -215,9 +219,11 @@ class Distillation {
     const { gpu, model, steps } = setup;
     const { method } = this;
     const { teachers, models } = await this.#teachers(setup);
-    for (const sampler of this.#samplers) sampler(model, models[0]);
+    this.#samplers.set("student", model);
+    if (models[0]) this.#samplers.set("teacher", models[0]);
     const values = settings as never;
-    const sizes = { student: model.sizes, teacher: teachers[0]?.sizes };
+    const speaks = teachers[0]?.sizes;
+    const sizes = { student: model.sizes, teacher: speaks && { ...speaks, outputs: this.#common } };
     const extra = extraParameters(gpu, method.extra?.({ ...sizes, values }) ?? [], seed);
     const weights = {
       distill: options.distill_weight ?? method.weights?.distill ?? 1,
@@ -225,8 +231,14 @@ class Distillation {
     };
     if (weights.distill === 0 && weights.labels === 0)
       throw new UserError("--distill-weight and --label-weight are both 0", "nothing would be learnt");
+    if (weights.labels === 0 && (options.smoothing > 0 || options.z_loss > 0))
+      throw new UserError(
+        `${options.smoothing > 0 ? "--smoothing" : "--z-loss"} is of the labels' cross-entropy, which counts for nothing here`,
+        "give --label-weight, or leave it out",
+      );
     const adaptive = method.adaptive?.({ values, steps, teachers: teachers.length });
-    const held = teachers.reduce((sum, { bytes }) => sum + bytes, 0);
+    // A teacher that learns is counted among what is trained.
+    const held = options.online ? 0 : teachers.reduce((sum, { bytes }) => sum + bytes, 0);
     const learning = options.online ? models[0]!.trainable() : [];
     return {
       objective: distillObjective({
@@ -239,6 +251,7 @@ class Distillation {
         online: options.online,
         recompute: options.recompute,
         smoothing: options.smoothing,
+        zLoss: options.z_loss,
       }),
       // What learns beside the student keeps apart by name: a teacher has the same names.
       extra: [...extra.values(), ...learning],

@@ -21,15 +21,13 @@ type Layer = number | "last";
 /** Reads "1:2,last:last". Throws UserError for a layer that is none. */
 export function layerPairs(text: string): [Layer, Layer][] {
   return text.split(",").map((pair) => {
-    const layers = pair.split(":").map((part): Layer => (part.trim() === "last" ? "last" : Number(part)));
-    const valid =
-      layers.length === 2 && layers.every((layer) => layer === "last" || (Number.isInteger(layer) && layer >= 0));
-    if (!valid)
+    const layers = pair.split(":").map((part) => part.trim());
+    if (layers.length !== 2 || layers.some((layer) => !/^(last|\d+)$/.test(layer)))
       throw new UserError(
-        `--layers: ${pair} is no pair of layers`,
+        `--layers: ${JSON.stringify(pair)} is no pair of layers`,
         "write student:teacher, such as --layers 2:4,last:last",
       );
-    return layers as [Layer, Layer];
+    return layers.map((layer): Layer => (layer === "last" ? layer : Number(layer))) as [Layer, Layer];
   });
 }
 

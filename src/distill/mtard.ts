@@ -3,7 +3,7 @@
  * teacher whose loss has fallen less. Zhao et al. 2023, https://arxiv.org/abs/2306.16170
  *
  *   loss         sum_k w_k KL(softmax(teacher_k / tau_k) || student)
- *   entropy      tau_k <- tau_k - rate sign(e_k / mean of the others' e - 1), within [1, 10]
+ *   entropy      tau_k <- tau_k - rate sign(e_k - mean of the others' e), within [1, 10]
  *   norm         w_k <- w_k - rate (w_k - r_k / sum r), r_k = L_k / L_k at the start over their mean; at least 0, sum 1
  *
  * Every teacher sees the same input; the paper's adversarial examples are not made here.
@@ -49,13 +49,15 @@ export function mtardBalance(options: MtardOptions, count: number): Adaptive & {
         const all = entropies.reduce((a, b) => a + b, 0);
         self.tau = self.tau.map((tau, k) => {
           const others = (all - entropies[k]!) / (count - 1);
-          return Math.min(10, Math.max(1, tau - temperature_rate * Math.sign(entropies[k]! / others - 1)));
+          return Math.min(10, Math.max(1, tau - temperature_rate * Math.sign(entropies[k]! - others)));
         });
       }
       if (balance === "both" || balance === "norm") {
         const relative = losses.map((loss, k) => loss / self.first![k]!);
         const sum = relative.reduce((a, b) => a + b, 0);
-        const moved = self.weights.map((w, k) => Math.max(0, w - weight_rate * (w - relative[k]! / sum)));
+        // Where every loss is 0, all have come equally far.
+        const share = (k: number) => (sum > 0 ? relative[k]! / sum : 1 / count);
+        const moved = self.weights.map((w, k) => Math.max(0, w - weight_rate * (w - share(k))));
         const total = moved.reduce((a, b) => a + b, 0);
         self.weights = moved.map((w) => w / total);
       }

@@ -35,14 +35,20 @@ export interface DistillSetup {
   /** The teacher learns too. */
   readonly online?: boolean;
   readonly recompute?: boolean;
+  /** Of the labels' cross-entropy. */
   readonly smoothing?: number;
+  readonly zLoss?: number;
 }
 
 const isTokens = (batch: Batch | ExampleBatch): batch is Batch => "ids" in batch;
 
 export function distillObjective(setup: DistillSetup): Objective<DistillBatch> {
-  const { model, method, teachers, extra, weights, online = false, recompute = false, smoothing = 0 } = setup;
+  const { model, method, teachers, extra, weights, online = false, recompute = false } = setup;
+  const { smoothing = 0, zLoss = 0 } = setup;
+  const softened = { ...(smoothing > 0 ? { smoothing } : {}), ...(zLoss > 0 ? { zLoss } : {}) };
   const values = setup.values as never;
+  // A loss that counts for nothing asks no teacher.
+  const asked = weights.distill > 0 && (method.rows || method.states) ? teachers : [];
   return {
     name: method.name,
     key: ({ batch }) => (isTokens(batch) ? batchKey(batch) : `${batch.rows}`),
@@ -62,7 +68,7 @@ export function distillObjective(setup: DistillSetup): Objective<DistillBatch> {
         : { batch: batch.rows, x: rec.input("x", [batch.rows, ...batch.shape]) };
       const n = isTokens(batch) ? batch.rows * batch.length : batch.rows;
       const student = model.record(rec, inputs, { recompute });
-      const recorded = teachers.map((teacher) => teacher.record(rec, inputs, n));
+      const recorded = asked.map((teacher) => teacher.record(rec, inputs, n));
       const targets = rec.input("targets", [n], "i32");
       const mean = rec.input("weights", [n]); // 1 / total where a row counts
       const extraOf = (name: string) => rec.parameter(extra.get(name)!);
@@ -77,7 +83,7 @@ export function distillObjective(setup: DistillSetup): Objective<DistillBatch> {
           notes.chunk(labels!);
           const terms: Tensor[] = [];
           if (weights.labels > 0) {
-            const nll = crossEntropy(rec, logits, labels!, smoothing > 0 ? { smoothing } : {});
+            const nll = crossEntropy(rec, logits, labels!, softened);
             notes.add("cross_entropy", nll);
             terms.push(scale(rec, nll, weights.labels));
           }
@@ -115,7 +121,7 @@ export function distillObjective(setup: DistillSetup): Objective<DistillBatch> {
       const backward: [Tensor, Tensor][] = [[losses, mean]];
       const metrics: Record<string, Tensor> = {};
       let total = dot(rec, losses, mean);
-      if (method.states) {
+      if (method.states && weights.distill > 0) {
         const teacher = recorded[0]!.outputs!;
         const sizes = { student: model.sizes, teacher: teachers[0]!.sizes! };
         const apart = method.states(rec, { student, teacher, sizes, values, extra: extraOf }); // (N)
@@ -139,7 +145,7 @@ export function distillObjective(setup: DistillSetup): Objective<DistillBatch> {
         program.write("targets", batch.labels);
         program.write("weights", new Float32Array(batch.rows).fill(1 / total));
       }
-      for (const teacher of teachers) teacher.fill(program, cached);
+      for (const teacher of asked) teacher.fill(program, cached);
     },
   };
 }

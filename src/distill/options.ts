@@ -1,13 +1,9 @@
 /** Options of `distill` besides those of a method. */
 import type { Options } from "../cli/options.ts";
-import { OPTIMIZATION, RUN } from "../train/options.ts";
-
-const { smoothing, z_loss: _, ...optimization } = OPTIMIZATION;
+import { RUN } from "../train/options.ts";
 
 export const DISTILL = {
   ...RUN,
-  ...optimization,
-  smoothing,
   teacher: {
     type: "string[]",
     help: "model to learn from; self: the student as it was; several with --method mtard. Stdin when only --student is given",
@@ -25,7 +21,7 @@ export const DISTILL = {
   },
   teacher_samples: {
     type: "0 <= number <= 1",
-    help: "share of batches whose completions the teacher samples; 1 for seq-kd, else 0",
+    help: "of the others, share whose completions the teacher samples; 1 for seq-kd, else 0",
     value: "P",
   },
   sample_temperature: { type: "number >= 0", default: 0.9, help: "of samples; 0: greedy", value: "T" },

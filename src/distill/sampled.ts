@@ -16,6 +16,8 @@ import type { BatchSource } from "../train/batches.ts";
 
 export interface SampledOptions {
   readonly seed: number;
+  /** Tells draws of one model from those of another. */
+  readonly whose: string;
   /** Share of batches whose completions are sampled. */
   readonly share: number;
   readonly temperature: number;
@@ -41,19 +43,35 @@ function answered(sequence: Sequence, prompt: Int32Array, completion: readonly n
   return { ...sequence, ids, labels };
 }
 
-export function sampledBatches(source: BatchSource<Batch>, model: Model, options: SampledOptions): BatchSource<Batch> {
-  const { seed, share, temperature, maxTokens, promptTokens, maxLength, pad, eos } = options;
+/** `model` is asked for at the first sample. */
+export function sampledBatches(
+  source: BatchSource<Batch>,
+  model: () => Model,
+  options: SampledOptions,
+): BatchSource<Batch> {
+  const { seed, whose, share, temperature, maxTokens, promptTokens, maxLength, pad, eos } = options;
   let generator: Generator | undefined;
   return {
     ...source,
     groups: source.groups,
     batchesPerEpoch: source.batchesPerEpoch,
+    largest() {
+      const given = source.largest();
+      const [longest] = given.documents;
+      if (!longest) return given;
+      const length = Math.min(maxLength, longest.sequence.ids.length + maxTokens);
+      const row = { ...longest.sequence, ids: new Int32Array(length), labels: new Int32Array(length) };
+      return collate(
+        Array.from({ length: given.rows }, () => [row]),
+        { pad },
+      );
+    },
     async next() {
       const { epoch: e, batch: b } = source.state();
       const place = `${e}.${b}`;
       const drawn = await source.next();
-      if (new Random(seed, "sampled", place).uniform() >= share) return drawn;
-      generator ??= new Generator(model);
+      if (new Random(seed, `${whose} samples`, place).uniform() >= share) return drawn;
+      generator ??= new Generator(model());
       const { documents } = drawn.batch;
       const prompts = documents.map(({ sequence }) => promptOf(sequence, promptTokens));
       const room = Math.min(maxTokens, maxLength - Math.max(...prompts.map(({ length }) => length)) - 1);
@@ -63,7 +81,7 @@ export function sampledBatches(source: BatchSource<Batch>, model: Model, options
           ...GREEDY,
           temperature,
           seed,
-          keys: prompts.map((_, i) => `${place}.${i}`),
+          keys: prompts.map((_, i) => `${whose}.${place}.${i}`),
           maxTokens: Math.max(1, room),
           stop: eos === undefined ? [] : [eos],
           batch: prompts.length,

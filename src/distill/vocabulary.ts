@@ -32,7 +32,7 @@ function tokensOf(files: Speaker["files"]): Map<number, string> | undefined {
 export function commonVocabulary(student: Speaker, teacher: Speaker, info: (text: string) => void): number {
   const common = Math.min(student.outputs, teacher.outputs);
   const [ours, theirs] = [tokensOf(student.files), tokensOf(teacher.files)];
-  const advice = "distil through text instead: --method seq-kd, or --method hidden";
+  const advice = "let the teacher write text with bun run sample, and bun run train on it";
   if (ours && theirs) {
     for (const [id, token] of ours) {
       const other = theirs.get(id);
@@ -42,10 +42,10 @@ export function commonVocabulary(student: Speaker, teacher: Speaker, info: (text
           advice,
         );
     }
-    const beyond = [...ours.keys(), ...theirs.keys()].filter((id) => id >= common);
-    if (beyond.length > 0)
+    const beyond = new Set([...ours.keys(), ...theirs.keys()].filter((id) => id >= common));
+    if (student.outputs !== teacher.outputs && beyond.size > 0)
       throw new UserError(
-        `${student.ref} has ${student.outputs} outputs, ${teacher.ref} ${teacher.outputs}, and ${beyond.length} tokens lie beyond ${common}`,
+        `${student.ref} has ${student.outputs} outputs, ${teacher.ref} ${teacher.outputs}, and ${beyond.size} tokens lie beyond ${common}`,
         advice,
       );
   } else if (student.outputs !== teacher.outputs) {

@@ -1,0 +1,622 @@
+/** Every distillation method's own loss: golden values and gradients, the card's test vectors, and the laws it claims. */
+import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { openPlain } from "../../src/checkpoint/open.ts";
+import { method as akl } from "../../src/distill/akl.ts";
+import { method as bdKd } from "../../src/distill/bd-kd.ts";
+import { method as dualHead, logitLoss } from "../../src/distill/dual-head.ts";
+import { cosineDistance, method as hidden, layerPairs, meanSquare } from "../../src/distill/hidden.ts";
+import { method as jsd } from "../../src/distill/jsd.ts";
+import { method as kd } from "../../src/distill/kd.ts";
+import { method as lssd } from "../../src/distill/lssd.ts";
+import type { DistillMethod } from "../../src/distill/method.ts";
+import { method as mtard, mtardBalance } from "../../src/distill/mtard.ts";
+import { method as reverseKl } from "../../src/distill/reverse-kl.ts";
+import { method as selfFurther } from "../../src/distill/self-further.ts";
+import { method as skewKl } from "../../src/distill/skew-kl.ts";
+import { method as skewRkl } from "../../src/distill/skew-rkl.ts";
+import { method as taid, taidSchedule } from "../../src/distill/taid.ts";
+import { method as tvd } from "../../src/distill/tvd.ts";
+import { sharedGpu } from "../support/gpu.ts";
+import { checkOp, hardware, runOp } from "../support/program.ts";
+import { normals } from "../support/random.ts";
+import { type RowsRun, runRows, settingsOf } from "./rows.ts";
+
+const gpu = await sharedGpu();
+const method = (given: unknown) => given as DistillMethod;
+const DIVERGENCES: Record<string, [DistillMethod, Record<string, unknown>?]> = {
+  kd: [method(kd)],
+  "kd, T 3": [method(kd), { temperature: 3 }],
+  "reverse-kl": [method(reverseKl)],
+  jsd: [method(jsd)],
+  "jsd, beta 0": [method(jsd), { beta: 0 }],
+  "jsd, beta 1": [method(jsd), { beta: 1 }],
+  tvd: [method(tvd)],
+  "skew-kl": [method(skewKl)],
+  "skew-rkl": [method(skewRkl)],
+  akl: [method(akl)],
+  "bd-kd": [method(bdKd)],
+  "bd-kd, T 4": [method(bdKd), { temperature: 4 }],
+};
+
+const softmax = (x: ArrayLike<number>, temperature = 1): number[] => {
+  const most = Math.max(...Array.from(x));
+  const e = Array.from(x, (z) => Math.exp((z - most) / temperature));
+  const sum = e.reduce((a, b) => a + b, 0);
+  return e.map((z) => z / sum);
+};
+const entropy = (x: ArrayLike<number>) => -softmax(x).reduce((sum, p) => sum + p * Math.log(p), 0);
+const worst = (a: ArrayLike<number>, b: ArrayLike<number>) =>
+  Array.from(a).reduce((most, x, i) => Math.max(most, Math.abs(x - b[i]!)), 0);
+
+describe("golden losses through the method's file", async () => {
+  const FOLDER = fileURLToPath(new URL("../golden/loss/", import.meta.url));
+  const { cases, logits_shape } = JSON.parse(readFileSync(`${FOLDER}cases.json`, "utf8")) as {
+    cases: { name: string; value: number; parameters?: Record<string, number> }[];
+    logits_shape: number[];
+  };
+  const floats = async (file: string) => {
+    const opened = await openPlain(FOLDER + file);
+    const found = new Map<string, Float32Array | Int32Array>();
+    for (const entry of opened.tensors.values()) {
+      const bytes = new Uint8Array(entry.bytes);
+      await entry.read(bytes, 0);
+      found.set(entry.name, entry.dtype === "I32" ? new Int32Array(bytes.buffer) : new Float32Array(bytes.buffer));
+    }
+    opened.close();
+    return found;
+  };
+  const inputs = await floats("inputs.safetensors");
+  const expected = await floats("expected.safetensors");
+  const labels = inputs.get("labels") as Int32Array;
+  const counted = labels.filter((label) => label >= 0).length;
+  const mean = Float32Array.from(labels, (label) => (label < 0 ? 0 : 1 / counted));
+
+  /** The method of a golden case, its settings, and what changes from step to step. */
+  const of = (
+    name: string,
+    p: Record<string, number>,
+  ): Pick<RowsRun, "settings" | "values"> & { with: DistillMethod } => {
+    switch (name.replace(/(_[\d.]+|_T2)+$/, "")) {
+      case "forward_kl":
+        return { with: method(kd), settings: p.temperature ? { temperature: p.temperature } : {} };
+      case "reverse_kl":
+        return { with: method(reverseKl) };
+      case "jsd":
+        return { with: method(jsd), settings: { beta: p.beta } };
+      case "tvd":
+        return { with: method(tvd) };
+      case "skew_kl":
+        return { with: method(skewKl), settings: { alpha: p.alpha } };
+      case "skew_rkl":
+        return { with: method(skewRkl), settings: { alpha: p.alpha } };
+      default:
+        return { with: method(taid), values: { t: p.t! } };
+    }
+  };
+  const ours = cases.filter(({ name }) => /^(forward_kl|reverse_kl|jsd|tvd|skew_|taid)/.test(name));
+
+  test("there are eleven", () => expect(ours).toHaveLength(11));
+
+  test.each(
+    ours.flatMap((golden) => [
+      [golden.name, golden, undefined] as const,
+      [`${golden.name}, as on a real GPU`, golden, hardware] as const,
+    ]),
+  )("%s", async (_, { name, value, parameters = {} }, profile) => {
+    const { with: chosen, ...given } = of(name, parameters);
+    const student = inputs.get("student_logits")!;
+    const teacher = inputs.get("teacher_logits")!;
+    const { losses, gradient } = await runRows(gpu, chosen, {
+      ...given,
+      student,
+      teachers: [teacher],
+      outputs: logits_shape[2]!,
+      targets: labels,
+      seed: mean,
+      ...(profile ? { profile } : {}),
+    });
+    let total = losses.reduce((sum, loss, i) => sum + loss * mean[i]!, 0);
+    if (name.startsWith("taid")) {
+      // The method gives the cross-entropy; the golden value is the KL. What is between them is the target's entropy.
+      const v = logits_shape[2]!;
+      for (const [row, weight] of mean.entries()) {
+        const mixed = Array.from({ length: v }, (_, i) => {
+          const t = parameters.t!;
+          return (1 - t) * student[row * v + i]! + t * teacher[row * v + i]!;
+        });
+        total -= weight * entropy(mixed);
+      }
+    }
+    expect(Math.abs(total - value)).toBeLessThan(Math.max(2e-6, 1e-5 * Math.abs(value)));
+    const wanted = expected.get(`${name}.grad.student_logits`) as Float32Array;
+    const most = wanted.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
+    expect(worst(gradient, wanted) / most).toBeLessThan(2e-5);
+  });
+});
+
+describe("the card's test vectors", () => {
+  const student = [0.5, 0.2, 0.1, -0.3];
+  const teacher = [2, 1, 0, -1];
+  test.each([
+    ["fkl", method(kd), {}, 0.235017, [-0.294321, 0.022102, 0.147195, 0.125024]],
+    ["rkl", method(reverseKl), {}, 0.291018, [-0.315268, -0.052267, 0.163613, 0.203922]],
+    ["jsd 0.5", method(jsd), { beta: 0.5 }, 0.062381, [-0.07129, -0.001672, 0.037547, 0.035415]],
+    ["jsd 0.1", method(jsd), { beta: 0.1 }, 0.021303, undefined],
+    ["jsd 0.9", method(jsd), { beta: 0.9 }, 0.025059, undefined],
+    ["skew-kl", method(skewKl), { alpha: 0.1 }, 0.19331, [-0.232268, 0.008885, 0.11892, 0.104463]],
+    ["skew-rkl", method(skewRkl), { alpha: 0.1 }, 0.216669, [-0.237844, -0.022751, 0.127396, 0.133199]],
+    ["tvd", method(tvd), {}, 0.294321, [-0.227378, 0.090539, 0.081923, 0.054915]],
+  ] as const)("%s", async (_, chosen, settings, value, slope) => {
+    const { losses, gradient } = await runRows(gpu, chosen, { student, teachers: [teacher], outputs: 4, settings });
+    expect(losses[0]).toBeCloseTo(value, 5);
+    if (slope) expect(worst(gradient, slope)).toBeLessThan(2e-6);
+  });
+
+  test("taid at t = 0.4", async () => {
+    const run = { student, teachers: [teacher], outputs: 4, values: { t: 0.4 } };
+    const { losses, gradient } = await runRows(gpu, taid, run);
+    expect(losses[0]).toBeCloseTo(1.269323, 5);
+    expect(worst(gradient, [-0.126659, -0.007668, 0.066006, 0.068321])).toBeLessThan(2e-6);
+  });
+
+  test("akl", async () => {
+    const run = { student: [1.5, 0.2, 0.9, -0.4], teachers: [[1.2, 1, 0.8, -1]], outputs: 4 };
+    const { losses, notes } = await runRows(gpu, akl, run);
+    expect(losses[0]).toBeCloseTo(0.097592, 5);
+    expect(notes.head_share![0]).toBeCloseTo(0.347442, 5);
+  });
+
+  test("the dual head's logit loss, tau 2", async () => {
+    const { outputs } = await runOp(gpu, {
+      inputs: {
+        b: { shape: [1, 4], data: Float32Array.from(student) },
+        t: { shape: [1, 4], data: Float32Array.from(teacher) },
+      },
+      build: (rec, { b, t }) => logitLoss(rec, b!, t!, 2),
+    });
+    expect(outputs.y![0]).toBeCloseTo(0.416557, 5);
+  });
+});
+
+describe("laws of the divergences", () => {
+  const [n, v] = [5, 37];
+  const student = normals(1, n * v, 2);
+  const teacher = normals(2, n * v, 2);
+  const both = { student, teachers: [teacher], outputs: v };
+
+  test.each(Object.entries(DIVERGENCES))(
+    "%s: the teacher's own logits give loss 0 and no gradient",
+    async (_, [chosen, settings = {}]) => {
+      const { losses, gradient } = await runRows(gpu, chosen, { ...both, student: teacher, settings });
+      expect(worst(losses, new Float32Array(n))).toBeLessThan(1e-6);
+      // skew-kl makes p / m = 1 / 1 by exponentials, whose last bit is a gradient of rounding.
+      expect(worst(gradient, new Float32Array(n * v))).toBeLessThan(1e-6);
+    },
+  );
+
+  test.each(Object.entries(DIVERGENCES))(
+    "%s: is never negative, and 0 where nothing is scored",
+    async (_, [chosen, settings = {}]) => {
+      const targets = Int32Array.of(3, -100, 0, -100, 36);
+      const { losses, gradient } = await runRows(gpu, chosen, { ...both, settings, targets });
+      for (const [row, loss] of losses.entries()) {
+        if (targets[row]! < 0) expect(loss).toBe(0);
+        else expect(loss).toBeGreaterThan(0);
+        const slope = gradient.subarray(row * v, (row + 1) * v);
+        expect(slope.some((d) => d !== 0)).toBe(targets[row]! >= 0);
+      }
+    },
+  );
+
+  test("forward KL at a temperature pulls as strongly when it is large", async () => {
+    const hot = await runRows(gpu, kd, { ...both, settings: { temperature: 50 } });
+    const hotter = await runRows(gpu, kd, { ...both, settings: { temperature: 100 } });
+    const size = (x: Float32Array) => Math.hypot(...x);
+    expect(Math.abs(size(hot.gradient) / size(hotter.gradient) - 1)).toBeLessThan(0.05);
+  });
+
+  test("jsd tends to the two KLs when it is divided by the smaller weight", async () => {
+    const forward = await runRows(gpu, kd, both);
+    const reverse = await runRows(gpu, reverseKl, both);
+    const near = await runRows(gpu, jsd, { ...both, settings: { beta: 1e-3, jsd_scale: true } });
+    const far = await runRows(gpu, jsd, { ...both, settings: { beta: 1 - 1e-3, jsd_scale: true } });
+    for (let row = 0; row < n; row++) {
+      expect(Math.abs(near.losses[row]! / forward.losses[row]! - 1)).toBeLessThan(0.05);
+      expect(Math.abs(far.losses[row]! / reverse.losses[row]! - 1)).toBeLessThan(0.05);
+    }
+  });
+
+  test("jsd with beta 0 and 1 is forward and reverse KL, as in GKD", async () => {
+    const ends = [
+      await runRows(gpu, jsd, { ...both, settings: { beta: 0 } }),
+      await runRows(gpu, jsd, { ...both, settings: { beta: 1 } }),
+    ];
+    const plain = [await runRows(gpu, kd, both), await runRows(gpu, reverseKl, both)];
+    expect(ends[0]!.losses).toEqual(plain[0]!.losses);
+    expect(ends[1]!.gradient).toEqual(plain[1]!.gradient);
+  });
+
+  test("jsd of 1/2 and total variation are symmetric, and bounded", async () => {
+    for (const chosen of [method(jsd), method(tvd)]) {
+      const one = await runRows(gpu, chosen, both);
+      const other = await runRows(gpu, chosen, { student: teacher, teachers: [student], outputs: v });
+      expect(worst(one.losses, other.losses)).toBeLessThan(1e-5);
+      for (const loss of one.losses) expect(loss).toBeLessThan(chosen.name === "tvd" ? 1 : Math.LN2);
+    }
+  });
+
+  test.each([
+    ["skew-kl", method(skewKl), method(kd)],
+    ["skew-rkl", method(skewRkl), method(reverseKl)],
+  ])("%s with alpha 0 is the plain one, and bounded by -log alpha otherwise", async (_, skewed, plain) => {
+    const none = await runRows(gpu, skewed, { ...both, settings: { alpha: 0 } });
+    const reference = await runRows(gpu, plain, both);
+    expect(worst(none.losses, reference.losses)).toBeLessThan(2e-6);
+    expect(worst(none.gradient, reference.gradient)).toBeLessThan(2e-6);
+    const far = { student: student.map((x) => 40 * x), teachers: [teacher.map((x) => -40 * x)], outputs: v };
+    const { losses, gradient } = await runRows(gpu, skewed, { ...far, settings: { alpha: 0.1 } });
+    for (const loss of losses) expect(loss).toBeLessThan(-Math.log(0.1) + 1e-5);
+    for (const slope of gradient) expect(Number.isFinite(slope)).toBe(true);
+  });
+
+  test("bd-kd with delta 1 is forward plus reverse KL", async () => {
+    const { losses, gradient } = await runRows(gpu, bdKd, { ...both, settings: { delta: 1, temperature: 2 } });
+    const at = { ...both, settings: { temperature: 2 } };
+    const [forward, reverse] = [await runRows(gpu, kd, at), await runRows(gpu, reverseKl, at)];
+    expect(
+      worst(
+        losses,
+        forward.losses.map((x, i) => x + reverse.losses[i]!),
+      ),
+    ).toBeLessThan(1e-5);
+    expect(
+      worst(
+        gradient,
+        forward.gradient.map((x, i) => x + reverse.gradient[i]!),
+      ),
+    ).toBeLessThan(1e-5);
+  });
+
+  test("bd-kd weighs the divergence that spreads out a student that is too sure, row by row", async () => {
+    const one = await runRows(gpu, bdKd, { ...both, settings: { delta: 3 } });
+    const other = await runRows(gpu, bdKd, {
+      student: teacher,
+      teachers: [student],
+      outputs: v,
+      settings: { delta: 3 },
+    });
+    const [forward, reverse] = [await runRows(gpu, kd, both), await runRows(gpu, reverseKl, both)];
+    let surer = 0;
+    for (let row = 0; row < n; row++) {
+      const [s, t] = [student, teacher].map((x) => entropy(x.subarray(row * v, (row + 1) * v)));
+      const sure = t! > s! ? 1 : 0;
+      surer += sure;
+      expect(one.notes.student_surer![row]).toBe(sure);
+      expect(other.notes.student_surer![row]).toBe(1 - sure); // swapped models swap the weights
+      const [f, r] = [forward.losses[row]!, reverse.losses[row]!];
+      expect(one.losses[row]).toBeCloseTo(sure ? 3 * f + r : f + 3 * r, 4);
+    }
+    expect(surer).toBeGreaterThan(0);
+    expect(surer).toBeLessThan(n);
+  });
+
+  test("akl lies between the two KLs, and its weight takes no gradient", async () => {
+    const { losses, gradient, notes } = await runRows(gpu, akl, both);
+    const [forward, reverse] = [await runRows(gpu, kd, both), await runRows(gpu, reverseKl, both)];
+    for (let i = 0; i < n * v; i++) {
+      const w = notes.head_share![Math.floor(i / v)]!;
+      expect(Math.abs(gradient[i]! - (w * forward.gradient[i]! + (1 - w) * reverse.gradient[i]!))).toBeLessThan(1e-5);
+    }
+    for (let row = 0; row < n; row++) {
+      const [f, r] = [forward.losses[row]!, reverse.losses[row]!];
+      expect(losses[row]).toBeGreaterThanOrEqual(Math.min(f, r) - 1e-5);
+      expect(losses[row]).toBeLessThanOrEqual(Math.max(f, r) + 1e-5);
+    }
+  });
+});
+
+describe("taid", () => {
+  const [n, v] = [4, 29];
+  const both = { student: normals(3, n * v, 2), teachers: [normals(4, n * v, 2)], outputs: v };
+  const options = { t_start: 0.4, t_end: 1, alpha: 5e-4, beta: 0.99, fixed: false };
+  const heard = (schedule: ReturnType<typeof taidSchedule>, distill: number, step: number) => {
+    const before = schedule.t;
+    schedule.heard({ distill, loss: Number.NaN }, step); // only J counts, whatever else is in the loss
+    return before;
+  };
+
+  test("t = 1 has the gradient of forward KL, t = 0 none", async () => {
+    const forward = await runRows(gpu, kd, both);
+    const end = await runRows(gpu, taid, { ...both, values: { t: 1 } });
+    expect(end.gradient).toEqual(forward.gradient);
+    const start = await runRows(gpu, taid, { ...both, values: { t: 0 } });
+    expect(start.gradient.every((d) => d === 0)).toBe(true);
+  });
+
+  test("the known trace of t", () => {
+    const schedule = taidSchedule(options, 1000);
+    const used = [2.0, 1.9, 1.95, 1.7].map((loss, i) => heard(schedule, loss, i + 1));
+    expect(used[0]).toBe(0.4);
+    expect(used[1]).toBe(0.4);
+    expect(used[2]).toBeCloseTo(0.4006, 9);
+    expect(used[3]).toBeCloseTo(0.4012, 9);
+    expect(schedule.t).toBeCloseTo(0.4018, 9);
+  });
+
+  test("t never falls, is never behind the line, and comes to the end", () => {
+    for (const [seed, steps] of [
+      [1, 50],
+      [2, 5000],
+    ] as const) {
+      const schedule = taidSchedule(options, steps);
+      const noise = normals(seed, steps, 0.3);
+      let before = 0;
+      for (let step = 1; step <= steps; step++) {
+        heard(schedule, Math.max(1e-3, 3 * Math.exp(-step / 1000) + noise[step - 1]!), step);
+        expect(schedule.t).toBeGreaterThanOrEqual(before);
+        expect(schedule.t).toBeGreaterThanOrEqual(0.4 + (0.6 * (step - 1)) / steps - 1e-12);
+        expect(schedule.t).toBeLessThanOrEqual(1);
+        before = schedule.t;
+      }
+      // The last step's own t is one update behind.
+      expect(schedule.t).toBeGreaterThan(1 - 1.01 * (0.6 / steps));
+    }
+  });
+
+  test("a loss that falls moves t faster than one that rises", () => {
+    const run = (factor: number) => {
+      const schedule = taidSchedule({ ...options, alpha: 0.5, beta: 0 }, 1e9);
+      let loss = 1;
+      for (let step = 1; step <= 5; step++, loss *= factor) heard(schedule, loss, step);
+      return schedule.t;
+    };
+    expect(run(0.5)).toBeGreaterThan(run(1));
+    expect(run(1)).toBeGreaterThan(run(2));
+  });
+
+  test("fixed is the line alone", () => {
+    const schedule = taidSchedule({ ...options, fixed: true, alpha: 1 }, 10);
+    const trace = Array.from({ length: 10 }, (_, i) => heard(schedule, 1, i + 1));
+    for (const [i, t] of trace.entries()) expect(t).toBeCloseTo(0.4 + 0.06 * Math.max(0, i - 1), 12);
+  });
+
+  test("a saved schedule goes on where it was", () => {
+    const [one, two] = [taidSchedule(options, 100), taidSchedule(options, 100)];
+    for (let step = 1; step <= 40; step++) heard(one, 2 - step / 50, step);
+    two.load(JSON.parse(JSON.stringify(one.state())));
+    for (let step = 41; step <= 100; step++) {
+      for (const schedule of [one, two]) heard(schedule, 2 - step / 50, step);
+      expect(two.t).toBe(one.t);
+    }
+  });
+});
+
+describe("mtard", () => {
+  const options = { balance: "both", temperature_rate: 0.01, weight_rate: 0.1 } as const;
+
+  test("the same teacher twice keeps temperatures and weights equal for ever", async () => {
+    const [n, v] = [4, 11];
+    const teacher = normals(6, n * v, 2);
+    const balance = mtardBalance(options, 2);
+    for (let step = 1; step <= 6; step++) {
+      const { notes } = await runRows(gpu, mtard, {
+        student: normals(10 + step, n * v),
+        teachers: [teacher, teacher],
+        outputs: v,
+        values: balance.values(step) as Record<string, number>,
+      });
+      const mean = (name: string) => notes[name]!.reduce((a, b) => a + b, 0) / n;
+      balance.heard(Object.fromEntries(Object.keys(notes).map((name) => [name, mean(name)])), step);
+      expect(balance.tau[0]).toBe(balance.tau[1]!);
+      expect(balance.weights).toEqual([0.5, 0.5]);
+    }
+  });
+
+  test("its loss is the weighted sum of forward KLs to softened teachers, the student at temperature 1", async () => {
+    const [n, v] = [3, 13];
+    const student = normals(7, n * v);
+    const teachers = [normals(8, n * v, 3), normals(9, n * v)];
+    const values = { inverse_0: 1 / 2, weight_0: 0.3, inverse_1: 1, weight_1: 0.7 };
+    const { losses, notes } = await runRows(gpu, mtard, { student, teachers, outputs: v, values });
+    const softened = await runRows(gpu, kd, { student, teachers: [teachers[0]!.map((x) => x / 2)], outputs: v });
+    const plain = await runRows(gpu, kd, { student, teachers: [teachers[1]!], outputs: v });
+    expect(worst(notes.loss_0!, softened.losses)).toBeLessThan(1e-5);
+    expect(
+      worst(
+        losses,
+        softened.losses.map((x, i) => 0.3 * x + 0.7 * plain.losses[i]!),
+      ),
+    ).toBeLessThan(1e-5);
+    for (let row = 0; row < n; row++)
+      expect(notes.entropy_1![row]).toBeCloseTo(entropy(teachers[1]!.subarray(row * v, (row + 1) * v)), 5);
+  });
+
+  test("weights sum to 1 and move to the loss that has fallen less; temperatures to equal certainty", () => {
+    const balance = mtardBalance(options, 3);
+    for (let step = 0; step < 200; step++) {
+      const fallen = Math.exp(-step / 40);
+      balance.heard(
+        { loss_0: 2 * fallen, loss_1: 5, loss_2: fallen, entropy_0: 0.2, entropy_1: 1, entropy_2: 1.2 },
+        step,
+      );
+      expect(balance.weights.reduce((a, b) => a + b, 0)).toBeCloseTo(1, 12);
+      for (const tau of balance.tau) expect(tau >= 1 && tau <= 10).toBe(true);
+    }
+    expect(balance.weights[1]).toBeGreaterThan(0.9);
+    expect(balance.weights[0]).toBeCloseTo(balance.weights[2]!, 9); // fallen by the same share
+    expect(balance.tau[0]).toBeCloseTo(3, 6); // too sure: 200 steps of 0.01
+    expect(balance.tau[2]).toBe(1); // less sure than the others, at the lower end
+  });
+
+  test.each(["entropy", "norm", "none"] as const)("--balance %s moves nothing else", (balance) => {
+    const state = mtardBalance({ ...options, balance }, 2);
+    for (let step = 0; step < 5; step++)
+      state.heard({ loss_0: 3 - step / 2, loss_1: 3, entropy_0: 0.1, entropy_1: 1 }, step);
+    expect(state.weights[0] === 0.5).toBe(balance !== "norm");
+    expect(state.tau[0] === 1).toBe(balance !== "entropy");
+  });
+
+  test("teachers that are both certain, and losses that are both 0, leave finite numbers", () => {
+    const state = mtardBalance(options, 2);
+    for (let step = 0; step < 5; step++) state.heard({ loss_0: 0, loss_1: 0, entropy_0: 0, entropy_1: 0 }, step);
+    expect(state.weights).toEqual([0.5, 0.5]);
+    expect(state.tau).toEqual([1, 1]);
+  });
+});
+
+describe("lssd", () => {
+  const [n, v] = [6, 9];
+  const teacher = normals(20, n * v, 2);
+  const tops = Array.from({ length: n }, (_, row) => {
+    const z = [...teacher.subarray(row * v, (row + 1) * v)];
+    return z.indexOf(Math.max(...z));
+  });
+
+  test("pulls towards the original with the label put first, which keeps its entropy", async () => {
+    const targets = Int32Array.from(tops, (top, row) => (row % 2 === 0 ? top : (top + 3) % v));
+    // At a uniform student the gradient of forward KL is 1/v - target: it shows the target.
+    const { gradient } = await runRows(gpu, lssd, {
+      student: new Float32Array(n * v),
+      teachers: [teacher],
+      outputs: v,
+      targets,
+    });
+    for (let row = 0; row < n; row++) {
+      const target = [...gradient.subarray(row * v, (row + 1) * v)].map((d) => 1 / v - d);
+      const original = softmax(teacher.subarray(row * v, (row + 1) * v));
+      expect(target.indexOf(Math.max(...target))).toBe(targets[row]!);
+      expect(target.reduce((a, b) => a + b, 0)).toBeCloseTo(1, 6);
+      expect(worst([...target].sort(), [...original].sort())).toBeLessThan(1e-6); // the same probabilities, so the same entropy
+      if (targets[row] === tops[row]) expect(worst(target, original)).toBeLessThan(1e-6);
+      else expect(target[tops[row]!]).toBeCloseTo(original[targets[row]!]!, 6);
+    }
+  });
+
+  test("where the original is right everywhere it is forward KL", async () => {
+    const student = normals(21, n * v);
+    const run = { student, teachers: [teacher], outputs: v, targets: Int32Array.from(tops) };
+    expect((await runRows(gpu, lssd, run)).losses).toEqual((await runRows(gpu, kd, run)).losses);
+  });
+});
+
+describe("dual-head", () => {
+  const [n, v, c] = [4, 6, 5];
+  const hiddenRows = normals(30, n * c);
+  const head = normals(31, v * c);
+  const logits = Float32Array.from({ length: n * v }, (_, i) => {
+    const [row, out] = [Math.floor(i / v), i % v];
+    let sum = 0;
+    for (let j = 0; j < c; j++) sum += hiddenRows[row * c + j]! * head[out * c + j]!;
+    return sum;
+  });
+  const run = {
+    student: normals(32, n * v),
+    outputs: v,
+    hidden: { data: hiddenRows, width: c },
+    extra: { second_head: { data: head, shape: [v, c] } },
+  };
+
+  test("is 0 where the second head gives the teacher's logits, and then pulls at nothing", async () => {
+    const { losses, extra } = await runRows(gpu, dualHead, { ...run, teachers: [logits] });
+    expect(worst(losses, new Float32Array(n))).toBeLessThan(1e-5);
+    expect(worst(extra.second_head!, new Float32Array(v * c))).toBeLessThan(1e-5);
+  });
+
+  test("leaves the main head alone, and its slope is tau (s - 1/2)", async () => {
+    const teacher = normals(33, n * v, 3);
+    const tau = 2;
+    const { gradient, extra } = await runRows(gpu, dualHead, { ...run, teachers: [teacher] });
+    expect(gradient.every((d) => d === 0)).toBe(true);
+    const expected = new Float64Array(v * c);
+    for (let row = 0; row < n; row++)
+      for (let out = 0; out < v; out++) {
+        const s = 1 / (1 + Math.exp(-(logits[row * v + out]! - teacher[row * v + out]!) / tau));
+        for (let j = 0; j < c; j++) expected[out * c + j]! += tau * (s - 0.5) * hiddenRows[row * c + j]!;
+      }
+    expect(worst(extra.second_head!, expected)).toBeLessThan(1e-5);
+  });
+
+  test("the second head is as wide as what student and teacher share", () => {
+    const sizes = { student: { width: 5, outputs: 9 }, teacher: { width: 7, outputs: 6 } } as never as {
+      student: never;
+      teacher: never;
+    };
+    const values = settingsOf(dualHead.options) as never;
+    expect(dualHead.extra!({ ...sizes, values })).toEqual([{ name: "second_head", shape: [6, 5], std: 0.02 }]);
+  });
+});
+
+describe("hidden", () => {
+  const [n, d] = [5, 7];
+  const inputs = {
+    x: { shape: [n, d], data: normals(40, n * d) },
+    y: { shape: [n, d], data: normals(41, n * d), grad: false },
+  };
+  const rowsOf = (x: Float64Array) => Array.from({ length: n }, (_, i) => x.subarray(i * d, (i + 1) * d));
+
+  test("mean square, against float64 and finite differences", () =>
+    checkOp(gpu, "mean square", {
+      inputs,
+      build: (rec, { x, y }) => meanSquare(rec, x!, y!),
+      reference: ({ x, y }) =>
+        Float64Array.from(rowsOf(x!), (row, i) => row.reduce((sum, a, j) => sum + (a - y![i * d + j]!) ** 2, 0) / d),
+    }));
+
+  test("cosine distance, against float64 and finite differences", () =>
+    checkOp(gpu, "cosine distance", {
+      inputs,
+      build: (rec, { x, y }) => cosineDistance(rec, x!, y!),
+      reference: ({ x, y }) =>
+        Float64Array.from(rowsOf(x!), (row, i) => {
+          const other = y!.subarray(i * d, (i + 1) * d);
+          const dot = row.reduce((sum, a, j) => sum + a * other[j]!, 0);
+          return 1 - dot / Math.hypot(...row) / Math.hypot(...other);
+        }),
+    }));
+
+  test("cosine distance of a row of zeros is 1 and its gradient finite", async () => {
+    const { outputs, gradients } = await runOp(gpu, {
+      inputs: {
+        x: { shape: [1, d], data: new Float32Array(d), grad: true },
+        y: { shape: [1, d], data: normals(1, d) },
+      },
+      build: (rec, { x, y }) => cosineDistance(rec, x!, y!),
+      seeds: { y: Float32Array.of(1) },
+    });
+    expect(outputs.y![0]).toBe(1);
+    for (const slope of gradients.x!) expect(Number.isFinite(slope)).toBe(true);
+  });
+
+  test("pairs of layers", () => {
+    expect(layerPairs("last:last")).toEqual([["last", "last"]]);
+    expect(layerPairs("0:0, 1:3 ,last:4")).toEqual([
+      [0, 0],
+      [1, 3],
+      ["last", 4],
+    ]);
+    for (const wrong of ["", "1", "1:2:3", "a:1", "1:-1", "1.5:2", "1:", "1:2,"])
+      expect(() => layerPairs(wrong)).toThrow(/--layers: .* is no pair of layers/);
+  });
+
+  test("a projection for every pair where widths differ, and none where they agree", () => {
+    const sizes = (student: number, teacher: number) =>
+      ({ student: { width: student }, teacher: { width: teacher } }) as never as { student: never; teacher: never };
+    const values = (given = {}) => settingsOf(hidden.options, given) as never;
+    const shapes = (list: ReturnType<NonNullable<typeof hidden.extra>>) => list.map(({ shape }) => shape);
+    expect(shapes(hidden.extra!({ ...sizes(4, 4), values: values() }))).toEqual([]);
+    expect(shapes(hidden.extra!({ ...sizes(4, 4), values: values({ project: true }) }))).toEqual([[4, 4]]);
+    expect(shapes(hidden.extra!({ ...sizes(4, 6), values: values({ layers: "1:2,last:last" }) }))).toEqual([
+      [6, 4],
+      [6, 4],
+    ]);
+  });
+
+  test("self-further refuses another model", () => {
+    const sizes = { student: { width: 4 }, teacher: { width: 6 } } as never;
+    expect(() => selfFurther.states!(undefined as never, { sizes } as never)).toThrow(
+      "the teacher is 6 wide, the student 4",
+    );
+  });
+});
