@@ -67,7 +67,7 @@ class Distillation {
     this.method = method;
     method.check?.(settings as never);
     const named = [...(options.teacher ?? []), ...context.args];
-    const alone = named.length === 0 && options.cache === undefined && options.student !== undefined;
+    const alone = named.length === 0 && options.cache === undefined && (options.student ?? options.init) !== undefined;
     this.#refs = alone ? ["-"] : named;
     this.student = options.student ?? (options.init === undefined ? "-" : undefined);
     if (options.student !== undefined && options.init !== undefined)
