@@ -6,8 +6,13 @@
  *   bun run evaluate before/ after/ --data rows.jsonl --metric loss,exact-match
  */
 import { script } from "../src/cli/script.ts";
+import { table } from "../src/cli/table.ts";
 import { evaluate, metricNames } from "../src/evaluate/command.ts";
 import { EVALUATE } from "../src/evaluate/options.ts";
+import { loadTechniques, techniqueOptions } from "../src/evaluate/techniques.ts";
+
+const listed = async (kind: "attack" | "probe") =>
+  table((await loadTechniques(kind)).map(({ name, about }) => [`  ${name}`, about]));
 
 await script({
   name: "evaluate",
@@ -18,10 +23,12 @@ await script({
     "bun run evaluate before/ after/ --data math=m.jsonl --data code=c.jsonl --metric loss,exact-match",
     "bun run evaluate model/ --data rows.jsonl --metric loss --dump logits.safetensors --json",
     "bun run evaluate unlearned/ --gold retrained/ --data forget.jsonl --data holdout.jsonl --metric forget-quality,privleak",
+    "bun run evaluate unlearned/ --gold retrained/ --data forget.jsonl --attack relearn --relearn-rows 5,10,20",
+    "bun run evaluate unlearned/ --gold retrained/ --original before/ --data forget.jsonl --probe revive",
     "bun run merge a/ b/ --method linear | bun run evaluate --data rows.jsonl --pass > merged.safetensors",
   ],
   output: ({ pass }) => (pass ? "checkpoint" : "text"),
-  options: EVALUATE,
+  options: { ...EVALUATE, ...(await techniqueOptions()) } as typeof EVALUATE,
   notes: `Metrics: ${metricNames()
     .join(", ")
     .replace(/(.{80,116},) /g, "$1\n")}.
@@ -29,7 +36,13 @@ await script({
 What rows must hold: choice takes prompt, choices and answer (the place of the right one); truth-ratio, forget-quality,
 normalised-probability and paraphrased-probability take other answers to a prompt, paraphrased_answer and perturbed_answer, as
 bun run data facts writes them. The mia attacks and privleak compare the groups forget and holdout, model-utility takes the
-groups retain, real and world, those that are there; forget-quality and mia-reference need --gold.
+groups retain, real and world, those that are there; forget-quality, mia-reference and unlearning-score need --gold.
+
+Attacks (--attack NAME; the table has every metric before and after)
+${await listed("attack")}
+
+Probes (--probe NAME)
+${await listed("probe")}
 
 Intervals are percentile bootstraps over rows (within groups where groups are compared); several models share the resamples.`,
   run: evaluate,

@@ -8,5 +8,6 @@ export const metric = defineMetric({
   cite: "",
   options: {},
   lower: false,
+  knowledge: "more",
   value: (rows) => ratio(rows, right, tokens),
 });

@@ -10,6 +10,7 @@ export const metric = defineMetric({
   task: "causal-lm",
   needs: "choice",
   lower: false,
+  knowledge: "more",
   value: (rows) => {
     const known = rows.filter(({ choice }) => choice);
     return ratio(

@@ -19,6 +19,7 @@ export const metric = defineMetric({
   options: {},
   task: "classifier",
   lower: false,
+  knowledge: "more",
   value(rows) {
     const classes = [...perClass(rows).values()];
     return classes.reduce((sum, { right, count }) => sum + right / count, 0) / classes.length;

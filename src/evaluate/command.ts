@@ -10,15 +10,15 @@ import { nearest } from "../cli/suggest.ts";
 import { table } from "../cli/table.ts";
 import type { GroupReference } from "../data/groups.ts";
 import { UserError } from "../errors.ts";
-import { type Gpu, openGpu } from "../gpu/gpu.ts";
-import { configOf, Model } from "../model/model.ts";
-import { groupsOf, textTools } from "../train/data-source.ts";
+import { openGpu } from "../gpu/gpu.ts";
+import { groupsOf } from "../train/data-source.ts";
 import { bootstrap } from "./bootstrap.ts";
 import { LogitDump } from "./dump.ts";
+import { Lab, needsOf, partsOf } from "./lab.ts";
 import type { Metric, MetricContext, Need, ScoredRow } from "./metric.ts";
 import type { EVALUATE } from "./options.ts";
-import { quantized } from "./quantize.ts";
-import { scoreExamples, scoreText } from "./score-rows.ts";
+import { cell } from "./technique.ts";
+import { chosenTechnique } from "./techniques.ts";
 
 export type EvaluateContext = PlainContext & { readonly options: CommonValues & Values<typeof EVALUATE> };
 
@@ -63,33 +63,74 @@ export async function evaluate(context: EvaluateContext): Promise<Outcome> {
   const { options } = context;
   const refs = context.args.length > 0 ? context.args : ["-"];
   const groups = groupsOf(options.data, "--data");
-  const metrics = await Promise.all(
-    (options.metric ?? ["loss,accuracy"]).flatMap((text) => text.split(",")).map(loadMetric),
-  );
+  const chosen = await chosenTechnique({ ...options });
+  const names = options.metric ?? chosen?.technique.metrics ?? ["loss,accuracy"];
+  const metrics = await Promise.all(names.flatMap((text) => text.split(",")).map(loadMetric));
   if (options.pass && refs.length > 1)
     throw new UserError("--pass hands on one model, but there are several", "leave out --pass");
   checkMetrics(metrics, groups, options);
+  const { forget, holdout, min_k: minK } = options;
+  const asked = { metrics, forget, holdout, minK, values: chosen?.values ?? {} } as const;
+  if (chosen) {
+    checkAlone(chosen.kind, options);
+    const given = { gold: options.gold !== undefined, original: options.original !== undefined };
+    chosen.technique.check?.({ ...asked, ...given, groups: groups.map(({ name }) => name) });
+  }
   const warn = (message: string) => context.warn(message);
   const checkpoints: Checkpoint[] = [];
   context.onExit(() => {
     for (const checkpoint of checkpoints) checkpoint.close();
   });
-  for (const ref of [...refs, ...(options.gold === undefined ? [] : [options.gold])])
-    checkpoints.push(await open(ref, { warn }));
+  const opened = async (ref: string) => {
+    const checkpoint = await open(ref, { warn });
+    checkpoints.push(checkpoint);
+    return checkpoint;
+  };
+  for (const ref of [...refs, ...(options.gold === undefined ? [] : [options.gold])]) await opened(ref);
+  const original = options.original === undefined ? undefined : await opened(options.original);
   const gpu = await openGpu({ device: context.device });
+  const { progress, signal, seed } = context;
+  const lab = new Lab({ gpu, metrics, options, signal, progress, warn });
+  const quantize = options.quantize === undefined ? undefined : Number(options.quantize);
+  if (chosen) {
+    const { kind, technique, values } = chosen;
+    progress.start({ unit: "rows" });
+    const { table: cells, json } = await technique.run({
+      ...asked,
+      values,
+      groups,
+      candidates: checkpoints.slice(0, refs.length),
+      gold: options.gold === undefined ? undefined : checkpoints[refs.length],
+      original,
+      quantize,
+      seed,
+      signal,
+      lab,
+    });
+    progress.done();
+    const value = { [kind]: technique.name, ...json };
+    context.log.event("result", { value });
+    if (options.json) context.line(value);
+    else context.print(table(cells));
+    return {};
+  }
   const scored: ScoredRow[][] = [];
   for (const [i, checkpoint] of checkpoints.entries()) {
     const source = options.pass && i === 0 ? await passing(context, checkpoint) : checkpoint;
-    const bits = i < refs.length ? options.quantize : undefined;
-    const used = bits === undefined ? source : quantized(source, Number(bits));
-    scored.push(await scoreModel(context, used, gpu, groups, metrics, i === 0));
+    const specimen = await lab.load(source, { bits: i < refs.length ? quantize : undefined });
+    const dump = i === 0 && options.dump !== undefined ? new LogitDump(specimen.model, options.dump_top) : undefined;
+    progress.start({ unit: "rows" });
+    scored.push(await specimen.score(groups, dump && ((batch) => dump.add(batch))));
+    await dump?.write(options.dump!);
+    progress.done();
+    await specimen.free();
   }
   const gold = scored[refs.length];
   const rows = results(context, refs, metrics, scored.slice(0, refs.length), {
     groups: groups.map(({ name }) => name),
-    forget: options.forget,
-    holdout: options.holdout,
-    minK: options.min_k,
+    forget,
+    holdout,
+    minK,
     ...(gold ? { gold } : {}),
   });
   const first = Object.fromEntries(
@@ -103,8 +144,13 @@ export async function evaluate(context: EvaluateContext): Promise<Outcome> {
   return {};
 }
 
-/** What rows must hold for all of the metrics. */
-const needsOf = (metrics: readonly Metric[]): Set<Need> => new Set(metrics.flatMap(({ needs = [] }) => needs));
+/** Throws UserError for options that an attack or a probe has no place for. */
+function checkAlone(kind: string, options: EvaluateContext["options"]): void {
+  const odd = options.pass ? "pass" : options.dump !== undefined ? "dump" : undefined;
+  if (odd) throw new UserError(`--${odd} means nothing with --${kind}`, "run them apart, one evaluate each");
+  if (options.dtype === "bf16")
+    throw new UserError(`--${kind} works on weights in f32, not bf16`, "leave out --dtype bf16");
+}
 
 /** Throws UserError for what can be known before a model is opened. */
 function checkMetrics(
@@ -122,10 +168,13 @@ function checkMetrics(
       `--metric choice scores the choices of a row, ${odd.name} its own answer`,
       `run them apart, one evaluate with --metric choice and one with --metric ${odd.name}`,
     );
-  const twice = [...needs].some((need) => need !== "choice" && need !== "moments" && need !== "packed-bytes");
-  if ((twice || options.gold !== undefined) && groups.some(({ path }) => path === "-"))
+  const once = new Set<Need>(["choice", "moments", "gradient", "packed-bytes"]);
+  const twice = needs.difference(once).size > 0;
+  const asks =
+    options.attack !== undefined ? "--attack asks" : options.probe !== undefined ? "--probe asks" : undefined;
+  if ((twice || asks || options.gold !== undefined) && groups.some(({ path }) => path === "-"))
     throw new UserError(
-      "rows from stdin cannot be read twice, as these metrics or --gold ask for",
+      `rows from stdin cannot be read twice, as ${asks ?? "these metrics or --gold ask"} for`,
       "write them to a file first",
     );
 }
@@ -157,51 +206,6 @@ async function passing(context: EvaluateContext, checkpoint: Checkpoint): Promis
   return { ...checkpoint, tensors: new Map(entries) };
 }
 
-async function scoreModel(
-  context: EvaluateContext,
-  checkpoint: Checkpoint,
-  gpu: Gpu,
-  groups: readonly GroupReference[],
-  metrics: readonly Metric[],
-  first: boolean,
-): Promise<ScoredRow[]> {
-  const { options } = context;
-  const model = await Model.load(gpu, checkpoint, {
-    dtype: options.dtype,
-    freeze: () => true,
-    warn: (message) => context.warn(message),
-  });
-  for (const { name, task } of metrics) {
-    if (task && task !== model.task)
-      throw new UserError(
-        `--metric ${name} is not for ${checkpoint.ref}, a ${configOf(checkpoint).model_type} ${model.task}`,
-        `it is for a ${task}`,
-      );
-  }
-  const needs = needsOf(metrics);
-  const dump = first && options.dump !== undefined ? new LogitDump(model, options.dump_top) : undefined;
-  context.progress.start({ unit: "rows" });
-  const common = {
-    rows: options.batch_size,
-    signal: context.signal,
-    done: (n: number) => context.progress.advance(n, checkpoint.ref),
-    ...(dump ? { visit: (batch: Parameters<LogitDump["add"]>[0]) => dump.add(batch) } : {}),
-  };
-  const rows =
-    model.task === "causal-lm"
-      ? await scoreText(model, groups, await textTools(checkpoint.files, checkpoint.ref, model.sizes, options), {
-          ...common,
-          needs,
-          maxTokens: options.max_tokens,
-          stop: options.stop ?? [],
-        })
-      : await scoreExamples(model, groups, common);
-  await dump?.write(options.dump!);
-  context.progress.done();
-  model.free();
-  return rows;
-}
-
 function results(
   { options, seed }: EvaluateContext,
   refs: readonly string[],
@@ -210,15 +214,9 @@ function results(
   context: MetricContext,
 ): Row[] {
   const rows: Row[] = [];
-  const all = { name: "all", has: () => true };
-  const parts = [
-    all,
-    ...(context.groups.length > 1
-      ? context.groups.map((name, group) => ({ name, has: (row: ScoredRow) => row.group === group }))
-      : []),
-  ];
+  const parts = partsOf(context.groups);
   for (const metric of metrics) {
-    for (const { name: group, has } of metric.across ? [all] : parts) {
+    for (const { name: group, has } of metric.across ? parts.slice(0, 1) : parts) {
       const gold = context.gold?.filter(has);
       for (const [m, model] of refs.entries()) {
         const own = scored[m]!.filter(has);
@@ -269,13 +267,11 @@ function results(
   return rows;
 }
 
-const short = (x: number): string => (Number.isNaN(x) ? "-" : Math.abs(x) >= 1000 ? x.toFixed(1) : x.toFixed(4));
-
 function tableOf(rows: readonly Row[], refs: readonly string[]): string {
   const several = refs.length > 1;
   const named = several || rows.some(({ model }) => !refs.includes(model));
   const range = (interval?: readonly [number, number]) =>
-    interval ? `${short(interval[0])} to ${short(interval[1])}` : "";
+    interval ? `${cell(interval[0])} to ${cell(interval[1])}` : "";
   const header = [
     ...(named ? ["model"] : []),
     "group",
@@ -291,9 +287,9 @@ function tableOf(rows: readonly Row[], refs: readonly string[]): string {
       ...(named ? [model] : []),
       group,
       metric,
-      short(value),
+      cell(value),
       range(interval),
-      ...(several ? [difference === undefined ? "" : short(difference), range(difference_interval)] : []),
+      ...(several ? [difference === undefined ? "" : cell(difference), range(difference_interval)] : []),
       String(n),
     ]),
   ]);

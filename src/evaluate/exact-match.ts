@@ -10,6 +10,7 @@ export const metric = defineMetric({
   task: "causal-lm",
   needs: "generated",
   lower: false,
+  knowledge: "more",
   value: (rows) => {
     const known = rows.filter(({ generated }) => generated);
     return ratio(

@@ -17,5 +17,6 @@ export const metric = defineMetric({
   options: {},
   task: "causal-lm",
   lower: false,
+  knowledge: "more",
   value: (rows) => mean(rows.filter((row) => bodyTokens(row) > 0).map(memorised)),
 });

@@ -8,5 +8,6 @@ export const metric = defineMetric({
   cite: "",
   options: {},
   lower: true,
+  knowledge: "less",
   value: (rows) => ratio(rows, summed, tokens),
 });

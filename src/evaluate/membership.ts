@@ -71,6 +71,7 @@ export const membershipMetric = ({ attack, about, ...info }: MembershipInfo): Me
     task: "causal-lm",
     across: true,
     lower: true,
+    knowledge: "more",
     check(context) {
       requireGroup(info.name, "forget", context);
       requireGroup(info.name, "holdout", context);

@@ -31,6 +31,8 @@ export interface ScoredRow {
   readonly options?: Losses;
   /** Mean losses of paraphrases of the answer; where asked for, if the row has them. */
   readonly paraphrases?: readonly number[];
+  /** Mean over the weights' tensors of the norm of the gradient of the row's mean loss; where a metric asks for it. */
+  readonly gradientNorm?: number;
 }
 
 /** Mean losses per token of whole answers. */
@@ -48,6 +50,7 @@ export type Need =
   | "continued"
   | "choice"
   | "moments"
+  | "gradient"
   | "packed-bytes"
   | "truth"
   | "options"
@@ -84,6 +87,8 @@ export interface Metric<O extends Options = Options> {
   readonly interval?: false;
   /** Whether less is better. */
   readonly lower: boolean;
+  /** Whether a model that knows the rows better has more or less of it; left out where that is not so throughout. */
+  readonly knowledge?: "more" | "less";
   /** NaN where no row can be measured. */
   value(rows: readonly ScoredRow[], context: MetricContext): number;
   /** Further numbers, by name, such as one per class. */

@@ -13,6 +13,7 @@ export const metric = defineMetric({
   across: true,
   usesGold: true,
   lower: true,
+  knowledge: "more",
   check(context) {
     if (!context.gold)
       throw new UserError("--metric mia-reference compares with a model that never saw the rows", "give --gold MODEL");

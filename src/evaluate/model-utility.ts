@@ -54,6 +54,7 @@ export const metric = defineMetric({
   needs: ["continued", "truth", "options"],
   across: true,
   lower: false,
+  knowledge: "more",
   check({ groups }) {
     if (Object.keys(ROLES).every((role) => groupOf(role, groups) === undefined))
       throw new UserError(

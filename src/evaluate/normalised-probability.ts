@@ -19,5 +19,6 @@ export const metric = defineMetric({
   task: "causal-lm",
   needs: "options",
   lower: false,
+  knowledge: "more",
   value: (rows) => normalisedProbability(rows),
 });

@@ -21,6 +21,13 @@ export const EVALUATE = {
     help: "share of tokens that the min-k attacks and privleak look at",
     value: "SHARE",
   },
+  attack: {
+    type: "string",
+    help: "try to bring back what was unlearned, and measure; see Attacks below",
+    value: "NAME",
+  },
+  probe: { type: "string", help: "ask a question of the models' insides; see Probes below", value: "NAME" },
+  original: { type: "string", help: "with --probe: the model before anything was unlearned", value: "MODEL" },
   stop: {
     type: "string[]",
     help: "texts before which a generated answer ends, each its own --stop",

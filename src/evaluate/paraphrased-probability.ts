@@ -10,5 +10,6 @@ export const metric = defineMetric({
   task: "causal-lm",
   needs: "paraphrases",
   lower: false,
+  knowledge: "more",
   value: (rows) => mean(rows.flatMap(({ paraphrases }) => (paraphrases ? Math.exp(-mean(paraphrases)) : []))),
 });

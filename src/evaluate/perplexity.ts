@@ -8,5 +8,6 @@ export const metric = defineMetric({
   cite: "Jelinek et al. 1977",
   options: {},
   lower: true,
+  knowledge: "less",
   value: (rows) => Math.exp(ratio(rows, summed, tokens)),
 });

@@ -26,6 +26,7 @@ export const metric = defineMetric({
   across: true,
   usesGold: true,
   lower: false,
+  knowledge: "less",
   check(context) {
     requireGroup("privleak", "forget", context);
     requireGroup("privleak", "holdout", context);

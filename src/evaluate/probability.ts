@@ -11,5 +11,6 @@ export const metric = defineMetric({
   cite: "arXiv:2401.06121",
   options: {},
   lower: false,
+  knowledge: "more",
   value: (rows) => probability(rows),
 });

@@ -70,6 +70,7 @@ export const metric = defineMetric({
   task: "causal-lm",
   needs: "continued",
   lower: false,
+  knowledge: "more",
   value: (rows) => mean(rougeOf(rows).map(({ recall }) => recall)),
   details(rows) {
     const list = rougeOf(rows);

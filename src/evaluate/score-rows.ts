@@ -12,12 +12,15 @@ import { Generator } from "../sample/generate.ts";
 import { GREEDY } from "../sample/sampling.ts";
 import type { TextTools } from "../train/data-source.ts";
 import { questionOf, withAlternatives } from "./alternatives.ts";
+import { gradientNorms } from "./gradient-norms.ts";
 import { bodyTokens, type Need, type ScoredRow } from "./metric.ts";
 import { Scorer, type Scores } from "./scorer.ts";
 
 export interface ScoreOptions {
   readonly rows: number;
   readonly signal: AbortSignal;
+  /** Runs the model, and outlives the call; one of its own when left out. */
+  readonly scorer?: Scorer;
   /** Called after every batch with its number of rows. */
   readonly done?: (rows: number) => void;
   /** Called with every batch, for dumps. */
@@ -55,7 +58,7 @@ export async function scoreSequences(
   pad: number,
   options: ScoreOptions & { readonly moments?: boolean },
 ): Promise<ScoredRow[]> {
-  const scorer = new Scorer(model, undefined, { moments: options.moments ?? false });
+  const scorer = options.scorer ?? new Scorer(model, undefined, { moments: options.moments ?? false });
   const rows: ScoredRow[] = [];
   const pending: (() => Promise<void>)[] = [];
   for await (const part of inBatches(sequences, options.rows)) {
@@ -76,7 +79,7 @@ export async function scoreSequences(
     if (pending.length >= AHEAD) await pending.shift()!();
   }
   for (const rest of pending) await rest();
-  await scorer.free();
+  if (!options.scorer) await scorer.free();
   return rows;
 }
 
@@ -102,6 +105,7 @@ export async function scoreText(
   const scored = await scoreSequences(model, sequences, pad, { ...options, moments: needs.has("moments") });
   let rows: ScoredRow[] = scored.map((row) => ({ ...row, ended: isEnded(row, tools) }));
   if (needs.has("packed-bytes")) rows = withBytes(tools, rows, sequences);
+  if (needs.has("gradient")) rows = await withGradients(model, rows, sequences, pad, options.signal);
   if (needs.has("generated") || needs.has("continued")) rows = await withAnswers(model, groups, tools, rows, options);
   return withAlternatives(groups, tools.encode, rows, {
     needs,
@@ -115,6 +119,18 @@ export async function scoreText(
 /** Whether a row ends in the token that ends texts. */
 const isEnded = ({ targets }: ScoredRow, { tokenizer }: TextTools): boolean =>
   tokenizer?.eos !== undefined && targets.at(-1) === tokenizer.eos;
+
+/** Adds the norms of the gradients of every row by itself. */
+async function withGradients(
+  model: Model,
+  rows: readonly ScoredRow[],
+  sequences: readonly Sequence[],
+  pad: number,
+  signal: AbortSignal,
+): Promise<ScoredRow[]> {
+  const norms = await gradientNorms(model, sequences, pad, signal);
+  return rows.map((row, i) => ({ ...row, gradientNorm: norms[i]! }));
+}
 
 /** Adds how many bytes deflate makes of the text that counts. */
 function withBytes({ tokenizer }: TextTools, rows: readonly ScoredRow[], sequences: readonly Sequence[]): ScoredRow[] {
@@ -227,7 +243,7 @@ export async function scoreExamples(
   groups: readonly GroupReference[],
   options: ScoreOptions,
 ): Promise<ScoredRow[]> {
-  const scorer = new Scorer(model);
+  const scorer = options.scorer ?? new Scorer(model);
   const rows: ScoredRow[] = [];
   for await (const part of inBatches(await loadExamples(groups), options.rows)) {
     options.signal.throwIfAborted();
@@ -237,6 +253,6 @@ export async function scoreExamples(
     for (const [i, { group }] of part.entries()) rows.push(cut(scores, group, i, i + 1));
     options.done?.(part.length);
   }
-  await scorer.free();
+  if (!options.scorer) await scorer.free();
   return rows;
 }

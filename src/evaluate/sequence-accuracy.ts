@@ -9,6 +9,7 @@ export const metric = defineMetric({
   options: {},
   task: "causal-lm",
   lower: false,
+  knowledge: "more",
   value: (rows) =>
     ratio(
       rows,
