@@ -1,4 +1,5 @@
 /** Running mean of the weights, avg <- (k avg + theta) / (k + 1), in memory of its own that is saved with the run. */
+import { UserError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { Parameter } from "../tensor/parameter.ts";
 import { Program, profileOf } from "../tensor/program.ts";
@@ -11,7 +12,11 @@ export class WeightAverage {
   #program: Program | undefined;
   #count = 0;
 
+  /** Throws UserError for weights in bf16: their mean would be rounded at every step. */
   constructor(gpu: Gpu, parameters: readonly Parameter[]) {
+    const coarse = parameters.find(({ dtype }) => dtype !== "f32");
+    if (coarse)
+      throw new UserError(`${coarse.name} is held in ${coarse.dtype}, too coarse to average`, "leave out --dtype bf16");
     this.#gpu = gpu;
     this.#parameters = parameters;
     this.kept = parameters.map(({ name, shape }) => new Parameter(gpu, `mean of ${name}`, shape, "f32", false));

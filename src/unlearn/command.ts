@@ -97,7 +97,20 @@ class Unlearning {
         "--retain is missing",
         `give rows to keep, or --retain-weight 0 for ${method.name} without them`,
       );
-    if (options.rho !== undefined && !smoothing) throw new UserError("--rho means nothing without --smooth");
+    if (options.rho !== undefined && !(smoothing?.gradients && options.smooth))
+      throw new UserError(`--rho means nothing ${smoothing ? `to --smooth ${smoothing.name}` : "without --smooth"}`);
+    if (method.adaptive && this.#retain === "none")
+      throw new UserError(
+        `--retain-loss none leaves ${method.name} nothing to follow`,
+        "its retain weight follows the retain loss",
+      );
+    if (options.retain && this.#retain === "none")
+      context.warn(`${method.name} has no retain term here: --retain is not used; --retain-weight 1 adds one`);
+    if (method.trains && (options.lora || options.lora_continue))
+      throw new UserError(
+        `${method.name} chooses the weights it trains, and --lora trains others`,
+        "leave out --lora, or take grad-diff with --lora-targets",
+      );
     if (options.anchor === "retain" && !options.retain) throw new UserError("--anchor retain needs --retain");
   }
 
@@ -110,6 +123,7 @@ class Unlearning {
     const kept = options.retain ? parseGroups(options.retain) : undefined;
     const swap = options.anchor === "retain";
     if (!tools) {
+      if (options.pd) throw new UserError(`--pd is for language models; this is a ${task}`);
       if (method.reference === "likelihoods" || method.pairs || method.per === "sequence-mean")
         throw new UserError(
           `${method.name} is for language models; this is a ${task}`,
@@ -164,9 +178,14 @@ class Unlearning {
     const method = this.#method;
     const smoothing = this.#smoothing;
     const needsOutputs = method.reference === "logits" || this.#retain === "kl" || this.#retain === "states";
+    if (needsOutputs && options.lora_continue)
+      throw new UserError(
+        "the model as it was is the base with its adapter, which --lora-continue changes",
+        "merge the adapter into the base first, or take a method without theta0's outputs, such as npo",
+      );
     const original: Teacher | undefined = !needsOutputs
       ? undefined
-      : options.lora || options.lora_continue
+      : options.lora
         ? baseTeacher(model)
         : liveTeacher(await setup.original(), model.sizes.outputs);
     if (method.reference === "likelihoods") {
@@ -180,6 +199,8 @@ class Unlearning {
     const perEpoch = Math.ceil(source.batchesPerEpoch / options.accumulate);
     const weights = this.#weights;
     const adaptive = method.adaptive?.({ values: settings as never, weights, steps, perEpoch });
+    if (smoothing?.average && options.average_from > steps)
+      throw new UserError(`--average-from ${options.average_from}: the run has ${steps} steps`);
     const average = smoothing?.average ? new WeightAverage(gpu, model.trainable()) : undefined;
     const moved = smoothing?.gradients ? new Perturbation(gpu, model.trainable()) : undefined;
     return {

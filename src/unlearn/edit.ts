@@ -56,6 +56,10 @@ async function opened(context: UnlearnContext, ref: string) {
 export async function runEdit(context: UnlearnContext, method: UnlearnEdit): Promise<Outcome> {
   const { options, settings, seed, signal } = context;
   const { begun, tools } = await opened(context, context.args[0] ?? "-");
+  if (options.smooth || options.pd)
+    throw new UserError(
+      `--${options.smooth ? "smooth" : "pd"} is for methods that train; ${method.name} edits weights`,
+    );
   const alone = method.alone?.(settings as never) ?? false;
   if (!alone && !options.retain)
     throw new UserError("--retain is missing", `${method.name} compares the rows to forget with the others`);

@@ -26,10 +26,13 @@ export class Importance {
   readonly of: ReadonlyMap<Parameter, PooledBuffer>;
   /** Rows it was measured on. */
   readonly rows: number;
+  /** Rows of a gradient that was squared; 0 when unknown. */
+  readonly batch: number;
 
-  constructor(of: ReadonlyMap<Parameter, PooledBuffer>, rows: number) {
+  constructor(of: ReadonlyMap<Parameter, PooledBuffer>, rows: number, batch: number) {
     this.of = of;
     this.rows = rows;
+    this.batch = batch;
   }
 
   free(): void {
@@ -128,15 +131,15 @@ export async function measureImportance(
   for (const program of programs.values()) program.free();
   add.free();
   slots.free();
-  return new Importance(held, rows);
+  return new Importance(held, rows, Math.max(0, ...batches.map((batch) => batch.rows)));
 }
 
-/** Writes importances under the names of their weights, with `rows` (1) I32. */
+/** Writes importances under the names of their weights, with `rows` (2) I32: all, and those of a gradient. */
 export async function saveImportance(model: Model, importance: Importance, target: string): Promise<number> {
   const entries = [...importance.of].map(([parameter, { buffer }]) => ({ parameter, buffer }));
   const tensors = [
     ...entries.map(({ parameter: { name, shape, size } }) => ({ name, dtype: "F32" as const, shape, bytes: 4 * size })),
-    { name: "rows", dtype: "I32" as const, shape: [1], bytes: 4 },
+    { name: "rows", dtype: "I32" as const, shape: [2], bytes: 8 },
   ];
   const writer = await createWriter(target, { tensors, files: new Map(), lineage: [] });
   try {
@@ -146,7 +149,7 @@ export async function saveImportance(model: Model, importance: Importance, targe
         await writer.write(parameter.name, await model.gpu.read(buffer, at, piece, (view) => view.slice(0, piece)));
       }
     }
-    await writer.write("rows", new Uint8Array(Int32Array.of(importance.rows).buffer));
+    await writer.write("rows", new Uint8Array(Int32Array.of(importance.rows, importance.batch).buffer));
     await writer.finish();
   } catch (error) {
     await writer.abort();
@@ -173,9 +176,9 @@ export async function loadImportance(model: Model, file: string): Promise<Import
       await entry.read(bytes, 0);
       model.gpu.write(memory.buffer, 0, bytes);
     }
-    const rows = new Int32Array(1);
-    await saved.tensors.get("rows")?.read(new Uint8Array(rows.buffer), 0);
-    return new Importance(held, rows[0]!);
+    const counts = new Int32Array(2);
+    await saved.tensors.get("rows")?.read(new Uint8Array(counts.buffer), 0);
+    return new Importance(held, counts[0]!, counts[1]!);
   } finally {
     saved.close();
   }

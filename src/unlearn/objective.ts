@@ -69,7 +69,8 @@ export function unlearnObjective(setup: UnlearnSetup): Objective<UnlearnBatch> {
   const values = setup.values as never;
   const { width: C, layers, outputs } = model.sizes;
   const per = method.per ?? "token";
-  const statesOf = (part: string) => method.states && (part === "forget" || retain === "states");
+  const statesOf = (part: string) =>
+    method.states !== undefined && (part === "forget" || (part === "retain" && retain === "states"));
 
   /** Per-row weights of a part: 1 / tokens, 1 / sequences, or 1 / (sequences * tokens of the sequence). */
   const perOf = (part: string) => (part === "forget" || statesOf(part) ? per : "token");

@@ -2,7 +2,7 @@
 import type { Options } from "../cli/options.ts";
 import { OPTIMIZATION, RUN } from "../train/options.ts";
 
-const { init: _init, data: _data, weights: _weights, pack: _pack, ...run } = RUN;
+const { init: _init, data: _data, weights: _weights, pack: _pack, smoothing: _smoothing, z_loss: _zLoss, ...run } = RUN;
 
 export const UNLEARN = {
   ...run,

@@ -51,6 +51,10 @@ export const method = defineEdit({
       importance === undefined
         ? await measureImportance(model, retain, { labelFree, signal, done: tick })
         : await loadImportance(model, importance);
+    if (own.batch !== all.batch && all.batch > 0)
+      warn(
+        `importances to the forget set are of gradients of ${own.batch} rows, those to the others of ${all.batch}; they compare at one size only: use --fisher sample for both, or a smaller --batch-size`,
+      );
     // A file of all data holds the forget set already.
     const share = importance === undefined ? own.rows / (own.rows + all.rows) : 0;
     const part = importance === undefined ? share : own.rows / Math.max(own.rows, all.rows);

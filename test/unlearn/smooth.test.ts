@@ -1,0 +1,147 @@
+/** Smoothings on a loss whose gradient is known in float64: sum of a_i w_i^2 + b (w_0 w_1)^2 + sin w over weights in two parameters. */
+import { describe, expect, test } from "bun:test";
+import { Parameter } from "../../src/tensor/parameter.ts";
+import { Perturbation } from "../../src/train/perturb.ts";
+import { WeightAverage } from "../../src/unlearn/average.ts";
+import { smoothing as cr } from "../../src/unlearn/smooth/cr.ts";
+import { smoothing as gp } from "../../src/unlearn/smooth/gp.ts";
+import { smoothing as rs } from "../../src/unlearn/smooth/rs.ts";
+import { smoothing as sam } from "../../src/unlearn/smooth/sam.ts";
+import type { Smoothing } from "../../src/unlearn/smooth/smoothing.ts";
+import { sharedGpu } from "../support/gpu.ts";
+
+const gpu = await sharedGpu();
+const START = [0.3, -0.8, 1.1, 0.45, -1.4];
+const SIZES = [3, 2];
+
+/** Gradient and, with it, the loss's Hessian times a vector by differences. */
+const gradient = (w: readonly number[]) =>
+  w.map((x, i) => (i + 1) * 0.7 * x + Math.cos(x) + (i < 2 ? 2 * w[0]! * w[1]! * w[1 - i]! : 0));
+const norm = (x: readonly number[]) => Math.hypot(...x);
+const walk = (w: readonly number[], d: readonly number[], distance: number) =>
+  w.map((x, i) => x + (distance * d[i]!) / norm(d));
+const minus = (a: readonly number[], b: readonly number[]) => a.map((x, i) => x - b[i]!);
+
+/** What a smoothing leaves in the gradients, how often it went forward and back, and where. */
+async function smoothed(smoothing: Smoothing, given: { rho: number; c: number; seed: number }) {
+  const parameters = SIZES.map((size, i) => new Parameter(gpu, `w${i}`, [size]));
+  const all = async (buffer: (p: Parameter) => GPUBuffer) =>
+    (await Promise.all(parameters.map((p) => gpu.readFloats(buffer(p), p.size)))).flatMap((x) => [...x]);
+  parameters[0]!.write(Float32Array.from(START.slice(0, 3)));
+  parameters[1]!.write(Float32Array.from(START.slice(3)));
+  const weights = new Perturbation(gpu, parameters);
+  const places: number[][] = [];
+  let reports = 0;
+  await smoothing.gradients!(
+    weights,
+    async ({ fresh, report }) => {
+      const w = await all((p) => p.buffer);
+      places.push(w);
+      if (report) reports++;
+      const before = fresh ? w.map(() => 0) : await all((p) => p.gradient);
+      const g = gradient(w).map((x, i) => x + before[i]!);
+      gpu.write(parameters[0]!.gradient, 0, new Uint8Array(Float32Array.from(g.slice(0, 3)).buffer));
+      gpu.write(parameters[1]!.gradient, 0, new Uint8Array(Float32Array.from(g.slice(3)).buffer));
+    },
+    given,
+  );
+  const result = await all((p) => p.gradient);
+  expect(await all((p) => p.buffer)).toEqual([...Float32Array.from(START)]); // back, bit for bit
+  expect(reports).toBe(1);
+  await weights.free();
+  for (const parameter of parameters) parameter.free();
+  return { result, places };
+}
+const near = (a: readonly number[], b: readonly number[], error: number) => {
+  for (const [i, x] of a.entries()) expect(Math.abs(x - b[i]!)).toBeLessThan(error);
+};
+const g = gradient(START);
+
+describe("the smoothed gradient", () => {
+  test("sam: at theta + rho g / |g|", async () => {
+    const { result, places } = await smoothed(sam, { rho: 0.1, c: 10, seed: 1 });
+    near(places[1]!, walk(START, g, 0.1), 1e-6);
+    near(result, gradient(walk(START, g, 0.1)), 1e-5);
+  });
+
+  test("rs: the mean at three places that belong to the seed", async () => {
+    const { result, places } = await smoothed(rs, { rho: 0.05, c: 10, seed: 1 });
+    expect(places.length).toBe(3);
+    near(
+      result,
+      g.map((_, i) => places.reduce((sum, w) => sum + gradient(w)[i]! / 3, 0)),
+      1e-5,
+    );
+    const distances = places.map((w) => norm(minus(w, START)));
+    for (const d of distances) expect(d).toBeWithin(0.005, 0.3);
+    expect(new Set(distances).size).toBe(3);
+    expect((await smoothed(rs, { rho: 0.05, c: 10, seed: 1 })).places).toEqual(places);
+    expect((await smoothed(rs, { rho: 0.05, c: 10, seed: 2 })).places).not.toEqual(places);
+  });
+
+  test("gp: g and c times the slope of |g|", async () => {
+    const { result } = await smoothed(gp, { rho: 0.01, c: 0.5, seed: 1 });
+    const ahead = gradient(walk(START, g, 0.01));
+    near(
+      result,
+      g.map((x, i) => x + (0.5 * (ahead[i]! - x)) / 0.01),
+      1e-3,
+    );
+    const h = 1e-5;
+    const slope = START.map((_, i) => {
+      const at = (d: number) => norm(gradient(START.map((w, j) => (i === j ? w + d : w))));
+      return (at(h) - at(-h)) / (2 * h);
+    });
+    near(
+      result,
+      g.map((x, i) => x + 0.5 * slope[i]!),
+      0.03,
+    );
+  });
+
+  test("cr: g and c times the slope of |g(theta + mu v) - g|, v held", async () => {
+    const { result, places } = await smoothed(cr, { rho: 0.05, c: 50, seed: 1 });
+    expect(places.length).toBe(4);
+    const d = (w: readonly number[]) => minus(gradient(w.map((x, i) => x + (0.05 * g[i]!) / norm(g))), gradient(w));
+    const h = 1e-5;
+    const slope = START.map((_, i) => {
+      const at = (step: number) => norm(d(START.map((w, j) => (i === j ? w + step : w))));
+      return (at(h) - at(-h)) / (2 * h);
+    });
+    near(
+      result,
+      g.map((x, i) => x + 50 * slope[i]!),
+      0.1 * 50 * norm(slope),
+    );
+    expect(50 * norm(slope)).toBeGreaterThan(0.5);
+  });
+
+  test.each([
+    ["sam", sam, { rho: 0, c: 10, seed: 1 }],
+    ["gp", gp, { rho: 0, c: 10, seed: 1 }],
+    ["gp without weight", gp, { rho: 0.01, c: 0, seed: 1 }],
+    ["cr", cr, { rho: 0, c: 10, seed: 1 }],
+    ["cr without weight", cr, { rho: 0.01, c: 0, seed: 1 }],
+  ] as const)("%s that looks nowhere is the gradient, from one pass", async (_, smoothing, given) => {
+    const { result, places } = await smoothed(smoothing, given);
+    expect(result).toEqual([...Float32Array.from(gradient([...Float32Array.from(START)]))]);
+    expect(places.length).toBe(1);
+  });
+});
+
+test("the mean of weights", async () => {
+  const parameter = new Parameter(gpu, "w", [3]);
+  const mean = new WeightAverage(gpu, [parameter]);
+  mean.apply(); // of nothing
+  for (const k of [1, 2, 6]) {
+    parameter.write(Float32Array.of(k, -k, 0.5));
+    await mean.add();
+  }
+  mean.apply();
+  near([...(await gpu.readFloats(parameter.buffer, 3))], [3, -3, 0.5], 1e-6);
+  expect(mean.count).toBe(3);
+  mean.free();
+  expect(() => new WeightAverage(gpu, [new Parameter(gpu, "w", [4], "bf16")])).toThrow(
+    "w is held in bf16, too coarse to average",
+  );
+});
