@@ -116,8 +116,8 @@ export function curriculumObjective(given: CurriculumLoss): Objective<Curriculum
     counted(batch) {
       if (perRow || taskLoss.startsWith("task")) return 1; // micro-batches weigh alike
       const lengths = counts(batch);
-      if (taskLoss === "sample-mean") return batch.batch.rows;
-      return batch.groups.reduce((sum, group, row) => sum + weightOf(group) * lengths[row]!, 0);
+      const ofRow = (row: number) => (taskLoss === "sample-mean" ? Number(lengths[row]! > 0) : lengths[row]!);
+      return batch.groups.reduce((sum, group, row) => sum + weightOf(group) * ofRow(row), 0);
     },
 
     record(rec, { batch }) {
@@ -166,17 +166,18 @@ export function curriculumObjective(given: CurriculumLoss): Objective<Curriculum
           "lengths",
           lengths.map((count) => Math.max(1, count)),
         );
-      const present = sumBy(groups, () => 1);
+      const present = sumBy(groups, (row) => Number(lengths[row]! > 0));
       const tokens = sumBy(groups, (row) => lengths[row]!);
       const shares = names.map((_, g) => (present[g]! > 0 ? weightOf(g) : 0));
       const all = shares.reduce((a, b) => a + b, 0);
       const ofRow = (row: number): number => {
         const g = groups[row]!;
+        if (lengths[row] === 0) return 0;
         if (sampleWeight !== "uniform") return 1 / total;
         if (taskLoss === "task-focal" || taskLoss === "task-sample-mean")
           return shares[g]! / (all * present[g]! * total);
         if (taskLoss === "task-token-mean") return (shares[g]! * lengths[row]!) / (all * tokens[g]! * total);
-        return taskLoss === "sample-mean" ? 1 / total : (weightOf(g) * lengths[row]!) / total;
+        return (weightOf(g) * (taskLoss === "sample-mean" ? 1 : lengths[row]!)) / total;
       };
       program.write(
         "weights",
