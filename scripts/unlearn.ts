@@ -11,7 +11,7 @@ import { UNLEARN } from "../src/unlearn/options.ts";
 await script({
   name: "unlearn",
   about: "Make a model forget some rows and keep the rest.",
-  args: "[model, or importance model]",
+  args: "[importance] [model]",
   examples: [
     "bun run unlearn model/ --method npo --forget secrets.jsonl --retain books.jsonl --epochs 5 -o out/",
     "bun run unlearn model/ --method npo --smooth sam --lora --forget secrets.jsonl --retain books.jsonl -o adapter/",

@@ -12,13 +12,18 @@ function link(cite: string): string {
   return cite === "mergekit" ? "[mergekit](https://github.com/arcee-ai/mergekit)" : cite;
 }
 
-/** Folders of src/ with a table, and what their files export. */
-const TABLES: Readonly<Record<string, string>> = {
-  merge: "method",
-  "data/tasks": "method",
-  evaluate: "metric",
-  "train/optim": "optimizer",
-  "train/schedule": "schedule",
+/** Folders of src/ with a table: what its rows are called, and what the files export under that or another name. */
+const TABLES: Readonly<Record<string, { readonly rows: string; readonly exports: readonly string[] }>> = {
+  merge: { rows: "method", exports: ["method"] },
+  "train/optim": { rows: "optimizer", exports: ["optimizer"] },
+  "train/schedule": { rows: "schedule", exports: ["schedule"] },
+  distill: { rows: "method", exports: ["method"] },
+  unlearn: { rows: "method", exports: ["method"] },
+  curriculum: { rows: "sampler or ordering", exports: ["sampler", "ordering"] },
+  evaluate: { rows: "metric", exports: ["metric"] },
+  "evaluate/attack": { rows: "attack", exports: ["method"] },
+  "evaluate/probe": { rows: "probe", exports: ["method"] },
+  "data/tasks": { rows: "method", exports: ["method"] },
 };
 
 interface Described {
@@ -29,15 +34,20 @@ interface Described {
 
 /** One row per method of a folder: name, what it does, source. */
 async function methodsTable(folder: string): Promise<string> {
-  const kind = TABLES[folder]!;
+  const { rows, exports } = TABLES[folder]!;
   const path = fileURLToPath(new URL(`../${folder}/`, import.meta.url));
-  const exporting = new RegExp(`^export const ${kind}\\b`, "m");
-  const files = readdirSync(path).filter(
-    (file) => file.endsWith(".ts") && exporting.test(readFileSync(path + file, "utf8")),
+  const exporting = new RegExp(`^export const (${exports.join("|")})\\b`, "m");
+  const kindOf = (file: string) =>
+    file.endsWith(".ts") ? exporting.exec(readFileSync(path + file, "utf8"))?.[1] : undefined;
+  const files = readdirSync(path, { withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map(({ name }) => name)
+    .sort();
+  const found: Described[] = await Promise.all(
+    files.filter(kindOf).map(async (file) => (await import(path + file))[kindOf(file)!]),
   );
-  const found: Described[] = await Promise.all(files.sort().map(async (file) => (await import(path + file))[kind]));
-  const rows = found.map(({ name, about, cite }) => `| \`${name}\` | ${about} | ${link(cite)} |`);
-  return [`| ${kind} | what it does | source |`, "|---|---|---|", ...rows].join("\n");
+  const lines = found.map(({ name, about, cite }) => `| \`${name}\` | ${about} | ${link(cite)} |`);
+  return [`| ${rows} | what it does | source |`, "|---|---|---|", ...lines].join("\n");
 }
 
 const marks = (folder: string) => [`<!-- methods of ${folder} -->`, "<!-- end of methods -->"] as const;

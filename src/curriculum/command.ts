@@ -59,6 +59,8 @@ export async function readRows(
   const names = groups.map(({ name }) => name);
   if (tools) return rowsOf(names, (await loadSequences(groups, tools.encode)).sequences, tools.tokenizer?.pad ?? 0);
   const examples = await loadExamples(groups);
+  const empty = groups.find((_, i) => !examples.some(({ group }) => group === i));
+  if (empty) throw new UserError(`the group ${empty.name} has no rows`, `fill ${empty.path}, or leave it out`);
   checkLabels(examples, sizes.outputs, sizes.example);
   return rowsOf(names, examples, 0);
 }
@@ -82,6 +84,11 @@ export function readGraph(file: string, names: readonly string[]): number[][] {
     Array.isArray(matrix) && matrix.every((row) => Array.isArray(row) && row.every((x) => typeof x === "number"));
   if (!valid) throw new UserError(`--graph ${file} holds no matrix of numbers`, "make one: bun run curriculum graph");
   if (!groups) return matrix;
+  if (matrix.length !== groups.length || matrix.some((row) => row.length !== groups.length))
+    throw new UserError(
+      `--graph ${file} is ${matrix.length} x ${matrix[0]?.length ?? 0} but names ${groups.length} groups`,
+      "one row and one column per group",
+    );
   const places = names.map((name) => groups.indexOf(name));
   const missing = names.find((_, i) => places[i]! < 0);
   if (missing !== undefined)
@@ -104,6 +111,11 @@ class Curriculum {
       throw new UserError(
         "--sample-weight compares the rows of one batch",
         "give a larger --batch-size instead of --accumulate",
+      );
+    if (options.sample_weight !== "uniform" && options.task_loss !== "token-mean")
+      throw new UserError(
+        `--sample-weight ${options.sample_weight} and --task-loss ${options.task_loss} both say what rows weigh`,
+        "leave one of them out",
       );
   }
 
@@ -220,7 +232,18 @@ class Curriculum {
     const source = this.#source as MixtureSource;
     const inverse = (step: number) => (step <= options.reweight_warmup * steps ? 0 : 1 / options.reweight_temp);
     const values = (step: number) => ({ inverse_r: inverse(step) });
-    if (!sampler) return { values, state: () => null, load: () => {} };
+    if (!sampler) {
+      // Scores of the start cannot be measured again.
+      const load = (state: Json) => {
+        if (Array.isArray(state)) this.#scores = Float64Array.from(state as number[]);
+      };
+      return { values, state: () => (this.#scores ? [...this.#scores] : null), load };
+    }
+    if (options.sample_weight !== "uniform" && sampler.segment().weights)
+      throw new UserError(
+        `--sample-weight ${options.sample_weight} and --method ${who} both weigh rows`,
+        "leave --sample-weight out",
+      );
     let since = 0; // step at which the segment began
     let before = names.map(() => 0); // rows drawn until then
     let warned = false;

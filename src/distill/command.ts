@@ -107,13 +107,13 @@ class Distillation {
     const { tools, sizes, ref } = setup;
     this.#common = sizes.outputs;
     if (options.cache !== undefined) {
+      if (!tools) throw new UserError("a cache is for language models", "give --teacher");
       this.#cache = await TeacherCache.open(options.cache);
       if (this.#cache.vocabulary !== sizes.outputs)
         throw new UserError(
           `${options.cache} was written for a vocabulary of ${this.#cache.vocabulary}; ${ref} has ${sizes.outputs}`,
           "write it with a teacher of the student's vocabulary, or give --teacher",
         );
-      if (!tools) throw new UserError("a cache is for language models", "give --teacher");
       if (options.pack) throw new UserError("--pack with --cache: rows are looked up whole", "leave out --pack");
     }
     for (const name of this.#refs) {
@@ -258,11 +258,18 @@ class Distillation {
       ...(adaptive ? { controller: controllerOf(adaptive) } : {}),
       ...(held > 0 ? { memory: { teachers: held } } : {}),
       end: async () => {
-        if (options.online)
-          await saveModel(models[0]!, options.teacher_out!, {
-            files: this.#checkpoints[0]!.files,
-            lineage: this.#checkpoints[0]!.lineage,
-          });
+        const [checkpoint] = this.#checkpoints;
+        if (!options.online || !checkpoint) return;
+        const step = {
+          script: "distill",
+          version: this.#context.version,
+          method: method.name,
+          options: { ...settings, online: true, steps },
+          seed,
+          inputs: [lineageInput(checkpoint, "teacher"), { ref: setup.ref, role: "student" }],
+        };
+        const lineage = appendLineage([checkpoint.lineage], { ...step, run: runId(step), time: lineageTime() });
+        await saveModel(models[0]!, options.teacher_out!, { files: checkpoint.files, lineage });
       },
       free: () => {
         for (const teacher of teachers) teacher.free();

@@ -79,8 +79,15 @@ export const method = defineDistillation({
     const projected = project || sizes.student.width !== sizes.teacher.width;
     const losses = pairs.map(([s, t], i) => {
       const own = stateOf(student, s, "student", sizes.student);
-      const x = projected ? linear(rec, own, extra(`projection.${i}`)) : own;
       const y = stateOf(teacher, t, "teacher", sizes.teacher);
+      const widths = [own, y].map((x) => x.shape.at(-1)!);
+      // Layers of a decoder are all alike; those of a plain network are not.
+      if (widths[0] !== sizes.student.width || widths[1] !== sizes.teacher.width)
+        throw new UserError(
+          `--layers ${s}:${t}: the student's is ${widths[0]} wide, the teacher's ${widths[1]}`,
+          `choose layers as wide as the last: ${sizes.student.width} and ${sizes.teacher.width}`,
+        );
+      const x = projected ? linear(rec, own, extra(`projection.${i}`)) : own;
       return distance === "mse" ? meanSquare(rec, x, y) : cosineDistance(rec, x, y);
     });
     return scale(

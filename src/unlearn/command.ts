@@ -48,6 +48,8 @@ export type UnlearnContext = PlainContext & {
 export async function unlearn(context: UnlearnContext): Promise<Outcome> {
   const method = context.method as unknown as UnlearnMethod;
   if (context.args[0] === "importance") return writeImportance(context);
+  if (context.args.length > 1)
+    throw new UserError(`unexpected argument ${context.args[1]}`, "it takes a model, or importance and a model");
   if (method.kind === "edit") return runEdit(context, method);
   const { options } = context;
   const smoothing = options.smooth
@@ -90,8 +92,8 @@ class Unlearning {
       retain:
         options.retain_weight ?? (options.retain_loss ? Math.max(method.weights.retain, 1) : method.weights.retain),
     };
-    const kept = options.retain_loss ?? method.retain ?? "nll";
-    this.#retain = this.#weights.retain === 0 && !method.adaptive ? "none" : kept;
+    const usual = method.retain === undefined || method.retain === "none" ? "nll" : method.retain;
+    this.#retain = this.#weights.retain === 0 && !method.adaptive ? "none" : (options.retain_loss ?? usual);
     if (this.#retain !== "none" && !options.retain)
       throw new UserError(
         "--retain is missing",
@@ -124,7 +126,8 @@ class Unlearning {
     const swap = options.anchor === "retain";
     if (!tools) {
       if (options.pd) throw new UserError(`--pd is for language models; this is a ${task}`);
-      if (method.reference === "likelihoods" || method.pairs || method.per === "sequence-mean")
+      const perBlock = method.trains !== undefined && !options.train_only;
+      if (method.reference === "likelihoods" || method.pairs || method.per === "sequence-mean" || perBlock)
         throw new UserError(
           `${method.name} is for language models; this is a ${task}`,
           "grad-diff, kl-min and ssd are for classifiers too",
@@ -139,6 +142,11 @@ class Unlearning {
     const skip = options.skip_tokens ?? method.skip ?? 0;
     const forget = await loadSequences(groups, tools.encode);
     this.#sequences = skipped(forget.sequences, skip);
+    if (!this.#sequences.some(({ labels }) => labels.some((label, i) => i > 0 && label >= 0)))
+      throw new UserError(
+        skip > 0 ? `the first ${skip} tokens left out, no row of --forget has any` : "no token of --forget counts",
+        skip > 0 ? "give a smaller --skip-tokens" : "rows need an answer beside their prompt",
+      );
     const others = kept && (await loadSequences(kept, tools.encode));
     const wanted = method.pairs ? await wantedAnswers(groups, tools, options.answers, seed) : undefined;
     if (wanted) this.#wanted = this.#sequences.map(({ place }) => wanted.get(place)!);

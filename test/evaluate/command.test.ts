@@ -34,7 +34,8 @@ async function measure(...argv: string[]): Promise<(metric: string, group?: stri
 
 const NAMES = (
   "probability,paraphrased-probability,normalised-probability,truth-ratio,rouge-l,exact-memorisation," +
-  "extraction-strength,mia-loss,mia-zlib,mia-min-k,mia-min-k++,mia-reference,privleak,forget-quality,model-utility"
+  "extraction-strength,mia-loss,mia-zlib,mia-min-k,mia-min-k++,mia-gradnorm,mia-reference,privleak,forget-quality," +
+  "model-utility,unlearning-score"
 ).split(",");
 
 beforeAll(async () => {
@@ -94,7 +95,7 @@ describe("on what a model has learned", () => {
     for (const name of ["rouge-l", "rouge-l f1", "exact-memorisation", "extraction-strength"])
       expect(of(name, "forget").value).toBe(1);
     expect(of("extraction-strength", "holdout").value).toBe(0);
-    for (const name of ["loss", "zlib", "min-k", "min-k-plus"]) {
+    for (const name of ["loss", "zlib", "min-k", "min-k-plus", "gradnorm"]) {
       expect(of(`mia-${name}`).value).toBe(1);
       expect(of(`mia-${name}`).interval).toEqual([1, 1]);
     }
@@ -106,6 +107,9 @@ describe("on what a model has learned", () => {
     expect(of("forget-quality n").value).toBe(10);
     expect(of("model-utility").value).toBeGreaterThan(0.9);
     expect(of("model-utility retain rouge-l").value).toBe(1);
+    expect(of("unlearning-score memorisation").value).toBeLessThan(0.1);
+    expect(of("unlearning-score utility").value).toBe(of("model-utility").value);
+    expect(of("unlearning-score").value).toBeLessThan(0.3);
   });
 
   test("gold against itself is like gold", async () => {
@@ -114,6 +118,7 @@ describe("on what a model has learned", () => {
     expect(of("privleak").value).toBe(0);
     expect(of("privleak").interval).toEqual([0, 0]);
     expect(of("mia-reference").value).toBe(0.5);
+    expect(of("unlearning-score privacy").value).toBe(1);
     expect(of("probability % from gold").value).toBe(0);
   });
 
@@ -183,6 +188,7 @@ test.each([
   ],
   [[...FORGET, "privleak", "--forget", "forgotten"], "needs a group named forgotten; the data has forget\n"],
   [[...FORGET, "forget-quality"], "never saw the group to forget, but there is none\n  hint: train one on the retain"],
+  [[...FORGET, "unlearning-score"], "--metric unlearning-score compares with a model that never saw the group"],
   [[...FORGET, "mia-reference"], "--metric mia-reference compares with a model that never saw the rows\n"],
   [
     [...FORGET, "model-utility"],

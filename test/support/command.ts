@@ -34,7 +34,18 @@ export const runScript = (name: string, argv: readonly string[], cwd: string): P
 
 /** Runs a line of bash in which $TRAIN, $EVALUATE and so on are the scripts. */
 export function runShell(line: string, cwd: string): Promise<Ran> {
-  const names = ["merge", "train", "distill", "unlearn", "curriculum", "evaluate", "sample", "data", "inspect", "report"];
+  const names = [
+    "merge",
+    "train",
+    "distill",
+    "unlearn",
+    "curriculum",
+    "evaluate",
+    "sample",
+    "data",
+    "inspect",
+    "report",
+  ];
   const scripts = Object.fromEntries(
     names.map((name) => [name.toUpperCase(), `${process.execPath} ${SCRIPTS}${name}.ts`]),
   );

@@ -125,6 +125,5 @@ test("taid's cross-entropy has its known value", async () => {
     seeds: { y: Float32Array.of(1) },
   });
   expect(outputs.y![0]).toBeCloseTo(1.269323, 5);
-  for (const [i, g] of [-0.126659, -0.007668, 0.066006, 0.068321].entries())
-    expect(gradients.s![i]).toBeCloseTo(g, 5);
+  for (const [i, g] of [-0.126659, -0.007668, 0.066006, 0.068321].entries()) expect(gradients.s![i]).toBeCloseTo(g, 5);
 });
