@@ -1,9 +1,9 @@
 /**
  * bun-webgpu (Dawn) behind the standard WebGPU types, with its faults mended. Only `device.ts` imports this file.
  *
- * Mended here: shader source held by pointers to collectable memory, waiting that spins on a full core, objects that are
- * never released, maps that end the process when the device is lost, an adapter request that falls back to a backend which
- * computes nothing.
+ * Mended here: shader source held by pointers to collectable memory, requests that a collection may garble, waiting that spins on a
+ * full core, objects that are never released, maps that end the process when the device is lost, an adapter request that falls back
+ * to a backend which computes nothing.
  */
 import { dlopen, type Pointer, ptr, toArrayBuffer } from "bun:ffi";
 import { createGPUInstance } from "bun-webgpu";
@@ -97,6 +97,12 @@ export interface DawnOptions {
   readonly disable?: readonly string[];
 }
 
+/**
+ * Collects garbage now, so that none is collected in the next moment: the binding packs descriptors into arrays that nothing holds until
+ * Dawn has read them (measured once: "Invalid feature required: Value 730"). Takes a millisecond or two.
+ */
+const settle = () => Bun.gc(true);
+
 /** Asks for one adapter; null when no driver of the platform's backend answers. */
 export async function requestAdapter(
   options: GPURequestAdapterOptions & DawnOptions,
@@ -104,7 +110,9 @@ export async function requestAdapter(
   const chain = toggles(options.enable ?? [], options.disable ?? []);
   const { enable: _e, disable: _d, ...standard } = options;
   const request = { ...standard, backendType: BACKEND, nextInChain: chain };
-  const adapter = (await gpuInstance().requestAdapter(request as GPURequestAdapterOptions)) as DawnAdapter | null;
+  const gpu = gpuInstance();
+  settle();
+  const adapter = (await gpu.requestAdapter(request as GPURequestAdapterOptions)) as DawnAdapter | null;
   return adapter && { adapter, chain };
 }
 
@@ -118,6 +126,7 @@ export async function requestDevice(
   delete requiredLimits.__brand;
   const requiredFeatures = wanted.filter((feature) => adapter.features.has(feature as GPUFeatureName));
   const descriptor = { requiredLimits, requiredFeatures, nextInChain: chain };
+  settle();
   return adapter.requestDevice(descriptor as unknown as GPUDeviceDescriptor);
 }
 
