@@ -99,6 +99,8 @@ class Unlearning {
         "--retain is missing",
         `give rows to keep, or --retain-weight 0 for ${method.name} without them`,
       );
+    if (this.#weights.forget === 0 && this.#retain === "none" && options.pd === undefined)
+      throw new UserError(`--forget-weight 0 leaves ${method.name} nothing to learn`);
     if (options.rho !== undefined && !(smoothing?.gradients && options.smooth))
       throw new UserError(`--rho means nothing ${smoothing ? `to --smooth ${smoothing.name}` : "without --smooth"}`);
     if (method.adaptive && this.#retain === "none")

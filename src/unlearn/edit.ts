@@ -39,11 +39,16 @@ async function batchesIn(
   return batches;
 }
 
+/** Options of training that an edit has no use for, where they show that they were given. */
+const TRAINING = ["smooth", "rho", "pd", "steps", "epochs", "eval_data", "resume", "state", "best"] as const;
+
 /** Opens the model that an edit changes, and what reads its data. */
 async function opened(context: UnlearnContext, ref: string) {
   const { options, seed } = context;
   if (options.lora || options.lora_continue)
     throw new UserError("an edit changes weights, not an adapter", "leave out --lora");
+  const odd = TRAINING.find((name) => options[name]);
+  if (odd) throw new UserError(`--${odd.replace("_", "-")} is for methods that train`, "leave it out");
   const begun = await start({ ...options, model: ref, init: undefined, seed, warn: (text) => context.warn(text) });
   context.onExit(() => begun.close());
   const where = `${begun.ref}: config.json`;
@@ -56,10 +61,6 @@ async function opened(context: UnlearnContext, ref: string) {
 export async function runEdit(context: UnlearnContext, method: UnlearnEdit): Promise<Outcome> {
   const { options, settings, seed, signal } = context;
   const { begun, tools } = await opened(context, context.args[0] ?? "-");
-  if (options.smooth || options.pd)
-    throw new UserError(
-      `--${options.smooth ? "smooth" : "pd"} is for methods that train; ${method.name} edits weights`,
-    );
   const alone = method.alone?.(settings as never) ?? false;
   if (!alone && !options.retain)
     throw new UserError("--retain is missing", `${method.name} compares the rows to forget with the others`);
@@ -67,7 +68,9 @@ export async function runEdit(context: UnlearnContext, method: UnlearnEdit): Pro
   const forget = await batchesIn(groupsOf(options.forget, "--forget"), tools, rows);
   const retain = alone ? [] : await batchesIn(parseGroups(options.retain!), tools, rows);
   if (context.dryRun) {
-    context.print(`${forget.length} batches to forget, ${retain.length} to keep, of ${rows}`);
+    const plan = { forget: forget.length, retain: retain.length, rows };
+    if (options.json) context.json(plan);
+    else context.print(`${plan.forget} batches to forget, ${plan.retain} to keep, of ${rows}`);
     return {};
   }
   const gpu = await openGpu({ device: context.device });
@@ -76,7 +79,7 @@ export async function runEdit(context: UnlearnContext, method: UnlearnEdit): Pro
     script: "unlearn",
     version: context.version,
     method: method.name,
-    options: { ...settings, batch_size: rows },
+    options: { ...settings, forget: options.forget, retain: options.retain, batch_size: rows },
     seed,
     inputs: begun.inputs,
   };
@@ -124,6 +127,11 @@ export async function writeImportance(context: UnlearnContext): Promise<Outcome>
   const fisher = (context.settings.fisher ?? "sample") as string;
   const rows = fisher === "sample" ? 1 : options.batch_size;
   const batches = await batchesIn(groupsOf(options.retain, "--retain"), tools, rows);
+  if (context.dryRun) {
+    if (options.json) context.json({ batches: batches.length, rows });
+    else context.print(`${batches.length} batches of ${rows}`);
+    return {};
+  }
   const gpu = await openGpu({ device: context.device });
   const model = await begun.load(gpu);
   context.progress.start({ total: batches.length, unit: "batches" });
