@@ -370,25 +370,26 @@ describe("refusals", () => {
     ["base --method nppo", "--method: unknown method nppo", "did you mean npo?"],
     ["base --forget lost.jsonl", "lost.jsonl does not exist", "give a JSONL file"],
     ["base --forget strange.jsonl", "strange.jsonl:1: unknown row with the keys question", "a row holds text"],
-    ["base --forget silent.jsonl", "the group silent has 4 tokens, and the loss would count none of them"],
+    ["base --forget silent.jsonl", "the group silent has 4 tokens, and the loss would count none of them", ""],
     ["base ~forget", "--forget is missing", "for example --forget rows.jsonl"],
     ["base ~retain", "--retain is missing", "give rows to keep, or --retain-weight 0 for npo without them"],
     ["base ~retain --method ssd", "--retain is missing", "ssd compares the rows to forget with the others"],
     ["importance base ~retain", "--retain is missing", "for example --retain rows.jsonl"],
-    ["base ~retain --method grad-ascent --anchor retain", "--anchor retain needs --retain"],
-    ["base --forget-weight 0 --retain-weight 0", "--forget-weight 0 leaves npo nothing to learn"],
+    ["base ~retain --method grad-ascent --anchor retain", "--anchor retain needs --retain", ""],
+    ["base --forget-weight 0 --retain-weight 0", "--forget-weight 0 leaves npo nothing to learn", ""],
     ["base --method pdu --retain-loss none", "--retain-loss none leaves pdu nothing to follow", "its retain weight"],
-    ["base --rho 0.1", "--rho means nothing without --smooth"],
-    ["base --rho 0.1 --smooth wa", "--rho means nothing to --smooth wa"],
-    ["base --smooth wa --average-from 9", "--average-from 9: the run has 2 steps"],
+    ["base --rho 0.1", "--rho means nothing without --smooth", ""],
+    ["base --rho 0.1 --smooth wa", "--rho means nothing to --smooth wa", ""],
+    ["base --smooth wa --average-from 9", "--average-from 9: the run has 2 steps", ""],
     ["base --method isolate --lora", "isolate chooses the weights it trains, and --lora trains others", "leave out"],
     ["base --method isolate --layers 0-5", "--layers 0-5 is no range of blocks", "the model has 0-1"],
-    ["base --method rmu --layer 2", "--layer 2: the model has blocks 0 to 1"],
+    ["base --method rmu --layer 2", "--layer 2: the model has blocks 0 to 1", ""],
     ["base --skip-tokens 50", "the first 50 tokens left out, no row of --forget has any", "give a smaller"],
     ["base --method dpo --answers alternative", "forget.jsonl:1: the row has no alternative", "add a field"],
     [
       "base --method dpo --forget tokens.jsonl",
       "tokens.jsonl:1: dpo needs rows of prompt and completion, found a row of tokens",
+      "",
     ],
     ["base --method ssd --lora", "an edit changes weights, not an adapter", "leave out --lora"],
     ["base --method ssd --smooth sam", "--smooth is for methods that train", "leave it out"],
@@ -401,8 +402,9 @@ describe("refusals", () => {
     [
       "mlp --method grad-diff --forget zero.jsonl --retain others.jsonl --pd pd.jsonl",
       "--pd is for language models; this is a classifier",
+      "",
     ],
-  ])("%s", async (argv, message, hint = "") => {
+  ])("%s", async (argv, message, hint) => {
     const own = (flag: string, file: string) =>
       argv.includes(`~${flag}`) || argv.includes(`--${flag} `) ? "" : ` --${flag} ${file}`;
     const rows = `${own("forget", "forget.jsonl")}${own("retain", "retain.jsonl")}`;
