@@ -11,7 +11,7 @@ import { CURRICULUM } from "../src/curriculum/options.ts";
 await script({
   name: "curriculum",
   about: "Train on groups of data whose mixture, or on rows whose order, follows what the model has learnt.",
-  args: "[model, graph model, or plan]",
+  args: "[graph or plan] [model]",
   examples: [
     "bun run curriculum model/ --data math=m.jsonl --data code=c.jsonl --method static --mixture 0.3,0.7 --steps 1000 -o out/",
     "bun run curriculum model/ --data a=a.jsonl --data b=b.jsonl --eval-data a=av.jsonl --eval-data b=bv.jsonl --method aioli --steps 1000 --log run.jsonl -o out/",

@@ -85,7 +85,7 @@ export const sampler = defineSampler({
         memory.worst.push(slopeOf(memory.curves.map((values) => Math.max(...values))));
         if (step >= burn_in) memory.weights = cobaWeights(memory.slopes, memory.worst, tau);
       },
-      notes: () => ({ weights: memory.weights, slopes: memory.slopes.at(-1) }),
+      notes: () => ({ balance: memory.weights, slopes: memory.slopes.at(-1) }),
     };
   },
 });

@@ -37,7 +37,9 @@ export type CurriculumContext = PlainContext & {
 
 export async function curriculum(context: CurriculumContext): Promise<Outcome> {
   const { options } = context;
-  const [first] = context.args;
+  const [first, second] = context.args;
+  if (second !== undefined && first !== "graph")
+    throw new UserError(`unexpected argument ${second}`, "it takes one model, or graph and a model, or plan");
   if (first === "plan") return plan(context);
   if (first === "graph") return graph(context);
   const run = new Curriculum(context);
@@ -103,6 +105,7 @@ class Curriculum {
   #model: Model | undefined;
   #steps = 1;
   #scores: Float64Array | undefined;
+  #scorer: Scorer | undefined;
 
   constructor(context: CurriculumContext) {
     this.#context = context;
@@ -162,14 +165,15 @@ class Curriculum {
   /** Mean loss of every row under the model as it is. */
   async #losses(): Promise<Float64Array> {
     const rows = this.#rows!;
-    const scorer = new Scorer(this.#model!);
+    // Kept from pass to pass: its programs are compiled once.
+    this.#scorer ??= new Scorer(this.#model!);
     const losses = new Float64Array(rows.items.length);
     let at = 0;
     for await (const part of inBatches(rows.items, this.#context.options.batch_size)) {
       this.#context.signal.throwIfAborted();
       const batch =
         "ids" in part[0]! ? collate(part.map((sequence) => [sequence as never])) : stackExamples(part as never);
-      const { nll, targets } = await scorer.score(batch);
+      const { nll, targets } = await this.#scorer.score(batch);
       const width = nll.length / part.length;
       for (let row = 0; row < part.length; row++) {
         let [sum, count] = [0, 0];
@@ -181,7 +185,6 @@ class Curriculum {
         losses[at++] = sum / Math.max(1, count);
       }
     }
-    await scorer.free();
     return losses;
   }
 
@@ -205,6 +208,7 @@ class Curriculum {
       controller: this.#controller(sampler, steps, (now) => {
         weights = now;
       }),
+      end: async () => this.#scorer?.free(),
     };
   }
 
@@ -256,7 +260,8 @@ class Curriculum {
       before = [...source.drawn];
       for (const group of training) Object.assign(group, { sum: 0, count: 0 });
       const notes = sampler.notes?.() ?? {};
-      if (tell) log.event("mixture", { step, groups: names, probs, ...(weights ? { weights } : {}), ...notes });
+      // What the run did comes last: no note of a sampler may stand in for it.
+      if (tell) log.event("mixture", { ...notes, step, groups: names, probs, ...(weights ? { weights } : {}) });
       if (typeof notes.warning === "string" && !warned) {
         warn(notes.warning);
         warned = true;
@@ -321,9 +326,12 @@ async function plan(context: CurriculumContext): Promise<Outcome> {
   const { advice, ...numbers } = found;
   context.print(
     [
-      ...Object.entries(numbers).map(
-        ([name, value]) => `${name.replaceAll(/([A-Z])/g, " $1").toLowerCase()}: ${value}`,
-      ),
+      ...Object.entries(numbers)
+        .filter(([name]) => name !== "epochs" || tokens !== undefined)
+        .map(
+          ([name, value]) =>
+            `${name.replaceAll(/([A-Z])/g, " $1").toLowerCase()}: ${Number((value as number).toPrecision(6))}`,
+        ),
       ...advice,
     ].join("\n"),
   );

@@ -53,9 +53,10 @@ export function mixtureOf(given: readonly number[] | undefined, groups: Groups, 
   return normalised(given);
 }
 
-/** Positions of groups by name. Throws UserError naming the option and the nearest name. */
-export function placesOf(names: readonly string[], groups: Groups, flag: string): number[] {
+/** Positions of groups by name, several in one text with commas. Throws UserError naming the option and the nearest name. */
+export function placesOf(given: readonly string[], groups: Groups, flag: string): number[] {
   const all = groups.map(({ name }) => name);
+  const names = given.flatMap((name) => (all.includes(name) ? [name] : name.split(",")));
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (twice !== undefined) throw new UserError(`${flag} names ${twice} twice`);
   return names.map((name) => {
