@@ -1,5 +1,6 @@
 /** What a result's lineage says of a checkpoint that was read. */
 import type { Checkpoint, LineageEntry } from "./checkpoint.ts";
+import { appendLineage, lineageTime, runId } from "./lineage.ts";
 import { splitAdapter } from "./open.ts";
 
 /**
@@ -14,4 +15,25 @@ export function lineageInput(checkpoint: Checkpoint, role: string): LineageEntry
   }
   const { ref, revision, headerSha256 } = checkpoint;
   return { ref, role, ...(revision === undefined ? {} : { revision }), header_sha256: headerSha256 };
+}
+
+/** A checkpoint that a step read, and what it was to it. */
+export interface Read {
+  readonly checkpoint: Checkpoint;
+  /** "model", or the name of the option that took it. */
+  readonly role: string;
+}
+
+/** The history of a step's result: those of all that it read, and the step. `others` are inputs that are no checkpoints. */
+export function lineageOf(
+  step: Omit<LineageEntry, "run" | "time" | "inputs">,
+  read: readonly Read[],
+  others: LineageEntry["inputs"] = [],
+): LineageEntry[] {
+  const inputs = [...others, ...read.map(({ checkpoint, role }) => lineageInput(checkpoint, role))];
+  const whole = { ...step, inputs };
+  return appendLineage(
+    read.map(({ checkpoint }) => checkpoint.lineage),
+    { ...whole, run: runId(whole), time: lineageTime() },
+  );
 }

@@ -88,6 +88,8 @@ export interface PlainContext {
   readonly args: readonly string[];
   /** Checked values of the method's options, defaults filled in. With `methodOptions: "raw"` only plain scalars that fit. */
   readonly settings: Record<string, unknown>;
+  /** Values of the script's own options and of the method's that are not the defaults. */
+  readonly chosen: Readonly<Record<string, unknown>>;
   /** Method options that were given, as typed; repeated flags are joined by commas. */
   readonly raw: ReadonlyMap<string, string>;
   /** `--set` with a filter; without a method also the plain ones. In the order typed. */

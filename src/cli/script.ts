@@ -169,6 +169,14 @@ function given({ values, raw, settings, set }: Resolved): Record<string, unknown
   return { ...options, ...Object.fromEntries(raw), ...settings, ...(set.length > 0 ? { set } : {}) };
 }
 
+function chosen({ options }: AnyDefinition, { values, settings, method }: Resolved): Record<string, unknown> {
+  const differ = (specs: Options, found: Readonly<Record<string, unknown>>) =>
+    Object.keys(specs)
+      .filter((name) => found[name] !== undefined && !Bun.deepEquals(found[name], specs[name]!.default))
+      .map((name) => [name, found[name]] as const);
+  return Object.fromEntries([...differ(options, values), ...differ(method?.options ?? {}, settings)]);
+}
+
 /** Time, peak memory, what was written, and what may come next. */
 function endLine(name: string, seconds: number, outcome: Outcome | undefined, always: boolean): void {
   if (!always && outcome?.output === undefined) return;
@@ -203,6 +211,7 @@ function makeContext(
     options,
     method: resolved.method,
     settings: resolved.settings,
+    chosen: chosen(definition, resolved),
     raw: resolved.raw,
     set: resolved.set,
     recipe: resolved.recipe,

@@ -1,134 +1,54 @@
 /**
- * The embedded demo: makes small checkpoints, merges them with three methods through files and through a pipe, and checks the
- * results against arithmetic of its own. Every command it runs is printed and can be typed again.
+ * The embedded demo: checks merges on this adapter, then tells the story of `story.ts`, measuring every model on the way. Every command it runs is
+ * printed and can be typed again.
  */
-import { spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { openPlain } from "../checkpoint/open.ts";
-import { humanBytes, humanTime } from "../cli/format.ts";
+import { humanTime } from "../cli/format.ts";
 import { table } from "../cli/table.ts";
 import { UserError } from "../errors.ts";
-import { decodeFloats } from "../tensor/decode.ts";
-import { DEMO_MODEL, writeDemoModel } from "./models.ts";
+import { checkMerges } from "./merges.ts";
+import { runLine, say } from "./shell.ts";
+import { FILES, MEASURE, STORY, TWICE } from "./story.ts";
 
-const MERGE = fileURLToPath(new URL("../../scripts/merge.ts", import.meta.url));
-
-const say = (text: string) => process.stderr.write(`${text}\n`);
-
-/** Runs merges joined by pipes, the way a shell would; `stages` are argument lists. Rejects when one fails. */
-async function pipeline(stages: readonly (readonly string[])[], folder: string): Promise<number> {
-  say(`$ ${stages.map((args) => `bun run merge ${args.join(" ")}`).join(" \\\n    | ")}`);
-  const began = performance.now();
-  const running = stages.map((args, i) =>
-    spawn(process.execPath, [MERGE, ...args, "-q"], {
-      cwd: folder,
-      stdio: [i === 0 ? "ignore" : "pipe", i === stages.length - 1 ? "ignore" : "pipe", "inherit"],
-    }),
-  );
-  for (let i = 1; i < running.length; i++) running[i - 1]!.stdout!.pipe(running[i]!.stdin!);
-  const codes = await Promise.all(running.map((stage) => new Promise<number>((end) => stage.on("close", end))));
-  const bad = codes.findIndex((code) => code !== 0);
-  if (bad >= 0) throw new UserError(`step ${bad + 1} of the line above failed`, "its message is above", 1);
-  return (performance.now() - began) / 1000;
-}
-
-async function read(path: string, name: string): Promise<Float32Array> {
-  const checkpoint = await openPlain(path);
-  const tensor = checkpoint.tensors.get(name);
-  if (!tensor) throw new UserError(`${path} lacks ${name}`, "this is a bug; please report it", 1);
-  const bytes = new Uint8Array(tensor.bytes);
-  await tensor.read(bytes, 0);
-  checkpoint.close();
-  return decodeFloats(bytes, tensor.dtype);
-}
-
-/** Largest difference between a merged tensor and what `expected` says of each position, relative to the largest value. */
-async function error(path: string, name: string, expected: (i: number) => number): Promise<number> {
-  const merged = await read(path, name);
-  let worst = 0;
-  let largest = 0;
-  for (let i = 0; i < merged.length; i++) {
-    largest = Math.max(largest, Math.abs(expected(i)));
-    worst = Math.max(worst, Math.abs(merged[i]! - expected(i)));
-  }
-  return worst / largest;
-}
-
-/** TIES by sorting, on the host: an independent check of the kernels. */
-function tiesByHand(base: Float32Array, models: readonly Float32Array[], density: number): Float64Array {
-  const top = Math.floor(density * base.length);
-  const trimmed = models.map((model) => {
-    const delta = model.map((x, i) => x - base[i]!);
-    const order = Array.from(delta.keys()).sort((a, b) => Math.abs(delta[b]!) - Math.abs(delta[a]!) || a - b);
-    const kept = new Float64Array(delta.length);
-    for (const i of order.slice(0, top)) kept[i] = delta[i]!;
-    return kept;
-  });
-  return Float64Array.from(base, (b, i) => {
-    const sum = trimmed.reduce((total, delta) => total + delta[i]!, 0);
-    const agreeing = trimmed.map((delta) => delta[i]!).filter((d) => d !== 0 && d >= 0 === sum >= 0);
-    return b + (agreeing.length ? agreeing.reduce((x, y) => x + y, 0) / agreeing.length : 0);
-  });
-}
-
-/** Half a unit in the last place of BF16, relative to the largest value of a tensor, with room for one tie. */
-const TOLERANCE = 2 ** -8;
-
-/** Runs the demo. Throws when a result is wrong. */
+/** Runs the demo; its files stay in a temporary folder, whose name it prints. Throws UserError when a result is wrong. */
 export async function demo(): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), "ingot-demo-"));
   const began = performance.now();
-  const at = (name: string) => join(folder, name);
-  say(`making a base and two fine-tunes of it in ${folder}`);
-  for (const [model, name] of ["base", "math", "code"].entries()) await writeDemoModel(at(name), DEMO_MODEL, model);
-
-  const ties = "--method ties --base base --weight 1 --density 0.3 --dtype float32 --out-dtype bfloat16".split(" ");
-  const linear = "--method linear --weight 0.7,0.3 --dtype float32 --out-dtype bfloat16".split(" ");
-  const slerp = "--method slerp --base base --t 0.4 --dtype float32 --out-dtype bfloat16".split(" ");
-  const seconds = [
-    await pipeline([["math", "code", ...linear, "-o", "linear/"]], folder),
-    await pipeline([["math", "code", ...ties, "-o", "ties.safetensors"]], folder),
-    await pipeline([["linear/", ...slerp, "-o", "by-file.safetensors"]], folder),
-    await pipeline(
-      [
-        ["math", "code", ...linear],
-        ["-", ...slerp, "-o", "by-pipe.safetensors"],
-      ],
-      folder,
-    ),
+  await checkMerges();
+  const folder = mkdtempSync(join(tmpdir(), "ingot-demo-"));
+  for (const [name, text] of Object.entries(FILES)) writeFileSync(join(folder, name), text);
+  const rows = [
+    ["model", "language: loss", "kept: loss, known by heart", "to forget: loss, known by heart", "made in"],
   ];
-
-  const name = "model.layers.2.self_attn.q_proj.weight";
-  const [base, math, code, first] = await Promise.all(
-    ["base", "math", "code", "linear"].map((model) => read(at(model), name)),
-  );
-  const trimmed = tiesByHand(base!, [math!, code!], 0.3);
-  const cosine = dot(base!, first!) / Math.sqrt(dot(base!, base!) * dot(first!, first!));
-  const angle = Math.acos(Math.min(1, cosine));
-  const [near, far] = cosine > 0.9995 ? [0.6, 0.4] : [0.6, 0.4].map((t) => Math.sin(t * angle) / Math.sin(angle));
-  const [piped, filed] = await Promise.all(
-    ["by-pipe.safetensors", "by-file.safetensors"].map((f) => Bun.file(at(f)).bytes()),
-  );
-  const rows: [string, number, string, boolean][] = [];
-  const add = (what: string, time: number, worst: number) =>
-    rows.push([what, time, `error ${worst.toExponential(1)}`, worst <= TOLERANCE]);
-  add("linear", seconds[0]!, await error(at("linear"), name, (i) => 0.7 * math![i]! + 0.3 * code![i]!));
-  add("ties", seconds[1]!, await error(at("ties.safetensors"), name, (i) => trimmed[i]!));
-  add("slerp", seconds[2]!, await error(at("by-file.safetensors"), name, (i) => near! * base![i]! + far! * first![i]!));
-  const same = Buffer.compare(piped!, filed!) === 0;
-  rows.push(["linear | slerp", seconds[3]!, same ? "same bytes as by file" : "other bytes than by file", same]);
-
-  const cells = rows.map(([what, time, result, ok]) => [what, humanTime(time), result, ok ? "ok" : "WRONG"]);
-  const size = humanBytes(piped!.length);
-  process.stdout.write(`${table([["merge", "time", `checked (${size} each)`, ""], ...cells])}\n`);
-  rmSync(folder, { recursive: true, force: true });
-  if (rows.some(([, , , ok]) => !ok)) {
-    throw new UserError("a merge gave wrong numbers on this adapter", "please report it with: bun run doctor", 1);
+  let lineage = "";
+  for (const { about, stages, makes } of STORY) {
+    if (about) say(`\n# ${about}`);
+    const { seconds, text } = await runLine(
+      stages.map((stage) => `${stage} -q`),
+      folder,
+    );
+    if (makes) {
+      rows.push([makes, ...(await measured(makes, folder)), humanTime(seconds)]);
+      say(table([rows[0]!, rows.at(-1)!]));
+    }
+    lineage = text;
   }
-  say(`demo: ${humanTime((performance.now() - began) / 1000)}; next: bun run merge --help`);
+  const [byFile, byPipe] = await Promise.all(TWICE.map((name) => Bun.file(join(folder, name)).bytes()));
+  if (Buffer.compare(byFile!, byPipe!) !== 0)
+    throw new UserError("the pipe gave other bytes than the files", "please report it with: bun run doctor", 1);
+  process.stdout.write(`\n${table(rows)}\n\nby file and by pipe: the same bytes\n\n${lineage}\n`);
+  process.stdout.write(`report: ${join(folder, "report.html")}\n`);
+  say(`demo: ${humanTime((performance.now() - began) / 1000)}; next: edit examples/pipeline.sh`);
 }
 
-const dot = (a: Float32Array, b: Float32Array): number => a.reduce((sum, x, i) => sum + x * b[i]!, 0);
+/** Cells of a model's row. */
+async function measured(model: string, folder: string): Promise<string[]> {
+  const { text } = await runLine([`evaluate ${model} ${MEASURE} --json -q`], folder, { quiet: true });
+  const found = JSON.parse(text) as { rows: { group: string; metric: string; value: number }[] };
+  const of = (group: string, metric: string) =>
+    found.rows.find((row) => row.group === group && row.metric === metric)!.value;
+  const both = (group: string) =>
+    `${of(group, "loss").toFixed(2)}  ${(100 * of(group, "exact-memorisation")).toFixed(0)} %`;
+  return [of("language", "loss").toFixed(3), both("keep"), both("forget")];
+}

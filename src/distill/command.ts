@@ -1,7 +1,6 @@
 /** What the `distill` script does: models and data from the command line, then the training loop with a method's loss. */
-import type { Checkpoint, LineageEntry } from "../checkpoint/checkpoint.ts";
-import { appendLineage, lineageTime, runId } from "../checkpoint/lineage.ts";
-import { lineageInput } from "../checkpoint/lineage-input.ts";
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { lineageOf, type Read } from "../checkpoint/lineage-input.ts";
 import { open } from "../checkpoint/open.ts";
 import type { CommonValues, Outcome, PlainContext } from "../cli/context.ts";
 import { humanBytes } from "../cli/format.ts";
@@ -42,7 +41,8 @@ export async function distill(context: DistillContext): Promise<Outcome> {
     script: "distill",
     method: run.method.name,
     model: run.student,
-    inputs: () => run.inputs(),
+    role: "student",
+    read: () => run.read(),
     data: (setup) => run.data(setup),
     work: (setup) => run.work(setup),
   });
@@ -96,9 +96,9 @@ class Distillation {
       );
   }
 
-  inputs(): LineageEntry["inputs"] {
-    const opened = this.#checkpoints.map((checkpoint) => lineageInput(checkpoint, "teacher"));
-    return this.#cache ? [...opened, lineageInput(this.#cache.checkpoint, "teacher cache")] : opened;
+  read(): Read[] {
+    const teachers = this.#checkpoints.map((checkpoint) => ({ checkpoint, role: "teacher" }));
+    return this.#cache ? [...teachers, { checkpoint: this.#cache.checkpoint, role: "cache" }] : teachers;
   }
 
   /** Opens the teachers (headers only), checks that vocabularies agree, and reads the data. */
@@ -266,9 +266,8 @@ class Distillation {
           method: method.name,
           options: { ...settings, online: true, steps },
           seed,
-          inputs: [lineageInput(checkpoint, "teacher"), { ref: setup.ref, role: "student" }],
         };
-        const lineage = appendLineage([checkpoint.lineage], { ...step, run: runId(step), time: lineageTime() });
+        const lineage = lineageOf(step, [{ checkpoint, role: "teacher" }], [{ ref: setup.ref, role: "student" }]);
         await saveModel(models[0]!, options.teacher_out!, { files: checkpoint.files, lineage });
       },
       free: () => {
@@ -333,14 +332,12 @@ async function cache(context: DistillContext): Promise<Outcome> {
   const gpu = await openGpu({ device: context.device });
   const model = await Model.load(gpu, checkpoint, { freeze: () => true });
   const step = {
-    script: "distill",
+    script: "distill cache",
     version: context.version,
-    method: "cache",
-    options: { top: k },
+    options: { data: options.data, top: k },
     seed,
-    inputs: [lineageInput(checkpoint, "teacher")],
   };
-  const lineage = appendLineage([checkpoint.lineage], { ...step, run: runId(step), time: lineageTime() });
+  const lineage = lineageOf(step, [{ checkpoint, role: "teacher" }]);
   context.progress.start({ total: sequences.length, unit: "rows" });
   const bytes = await writeCache(context.out, model, sequences, {
     k,

@@ -89,7 +89,7 @@ export async function rerun(lineage: readonly LineageEntry[]): Promise<Rerun> {
 
 /** Throws a UserError for what is no script's name: `bun run` would take it for a file. */
 function scriptOf({ script, run }: LineageEntry): string {
-  if (/^[a-z][a-z-]*$/.test(script)) return script;
+  if (/^[a-z][a-z-]*( [a-z][a-z-]*)?$/.test(script)) return script;
   throw new UserError(
     `the lineage's step ${show(run)} is by ${show(script)}, which is no script of ingot`,
     "its history cannot be run again; inspect without --command shows it",
@@ -178,8 +178,11 @@ async function plainWords(entry: LineageEntry, name: (input: Input) => string): 
   const { inputs, method, options } = entry;
   const listed = await listsBase(entry);
   const words = inputs.filter(({ role = "model" }) => role === "model" || (listed && role === "base")).map(name);
+  const adapter = inputs.find(({ role }) => role === "adapter");
+  if (adapter) words[0] += `+${name(adapter)}`;
   if (method !== undefined) words.push("--method", quote(method));
-  for (const input of inputs) if (input.role && input.role !== "model") words.push(flag(input.role), name(input));
+  const flagged = inputs.filter(({ role = "model" }) => role !== "model" && role !== "adapter");
+  for (const input of flagged) words.push(flag(input.role!), name(input));
   return [...words, ...optionWords(options), ...seedWords(entry)];
 }
 
@@ -214,8 +217,9 @@ const seedWords = ({ seed }: LineageEntry): string[] => (seed === 0 ? [] : ["--s
 
 function optionWords(options: Readonly<Record<string, unknown>>): string[] {
   return Object.entries(options).flatMap(([key, value]) => {
-    if (value === undefined || value === null || value === false) return [];
+    if (value === undefined || value === null) return [];
     if (value === true) return [flag(key)];
+    if (value === false) return [flag(`no-${key}`)];
     if (Array.isArray(value) && key === "set") return value.flatMap((item) => option(key, String(item)));
     return option(key, Array.isArray(value) ? value.join(",") : String(value));
   });

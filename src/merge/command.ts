@@ -2,9 +2,8 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Checkpoint, LineageEntry, TensorEntry } from "../checkpoint/checkpoint.ts";
-import { appendLineage, lineageTime, runId } from "../checkpoint/lineage.ts";
-import { lineageInput } from "../checkpoint/lineage-input.ts";
+import type { Checkpoint, TensorEntry } from "../checkpoint/checkpoint.ts";
+import { lineageOf } from "../checkpoint/lineage-input.ts";
 import { isStream } from "../checkpoint/stream.ts";
 import { createWriter, type WriteOptions } from "../checkpoint/write.ts";
 import type { AnyValues, Outcome, PlainContext } from "../cli/context.ts";
@@ -121,7 +120,7 @@ function writeOptions(context: Context): WriteOptions {
 }
 
 /** What the lineage of the result says of this step. Nothing in it depends on when or where it ran. */
-function lineageOf(
+function historyOf(
   context: Context,
   recipe: Recipe,
   text: string | undefined,
@@ -129,7 +128,7 @@ function lineageOf(
 ) {
   const baseKey = recipe.base && referenceKey(recipe.base);
   const keys = [...new Set(recipeReferences(recipe).map(referenceKey))];
-  const step: Omit<LineageEntry, "run" | "time"> = {
+  const step = {
     script: "merge",
     version: context.version,
     method: recipe.method,
@@ -148,12 +147,10 @@ function lineageOf(
       }),
     },
     seed: seedOf(context),
-    inputs: keys.map((key) => lineageInput(opened.get(key)!, key === baseKey ? "base" : "model")),
   };
-  const entry = { ...step, run: runId(step), time: lineageTime() };
-  return appendLineage(
-    keys.map((key) => opened.get(key)!.lineage),
-    entry,
+  return lineageOf(
+    step,
+    keys.map((key) => ({ checkpoint: opened.get(key)!, role: key === baseKey ? "base" : "model" })),
   );
 }
 
@@ -176,7 +173,7 @@ async function mergeOne(
     shape,
     bytes: shape.reduce((a, b) => a * b, 1) * DTYPE_BYTES[outDtype],
   }));
-  const lineage = lineageOf(context, recipe, text, opened);
+  const lineage = historyOf(context, recipe, text, opened);
   const isLast = target === context.out;
   const options = isLast ? writeOptions(context) : {};
   // Header before work: the next command in a pipe can refuse a bad match within the first second.

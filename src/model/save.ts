@@ -1,7 +1,10 @@
 /** Writes a model, or its adapter alone, as a checkpoint: the tensors of the one it came from, under their names. */
+import fs from "node:fs";
 import type { LineageEntry, TensorInfo } from "../checkpoint/checkpoint.ts";
 import type { ShardOptions } from "../checkpoint/shards.ts";
+import { ClosedPipe } from "../checkpoint/sink.ts";
 import { createWriter, isPipe, type Writer } from "../checkpoint/write.ts";
+import { UserError } from "../errors.ts";
 import { decodeFloats, encodeFloats } from "../tensor/decode.ts";
 import { DTYPE_BYTES, type Dtype } from "../tensor/dtype.ts";
 import type { Parameter } from "../tensor/parameter.ts";
@@ -57,10 +60,15 @@ async function open(
  * the next command can check what comes; a file or folder is left as it was.
  */
 export async function prepareSave(model: Model, target: string, options: SaveOptions): Promise<Writer | undefined> {
-  const writer = await open(model, target, options);
-  if (isPipe(target)) return writer;
-  await writer.abort();
-  return undefined;
+  try {
+    const writer = await open(model, target, options);
+    if (isPipe(target)) return writer;
+    await writer.abort();
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof ClosedPipe)) throw error;
+    throw new UserError("the reader of stdout went away before the work began", "the command after the pipe failed", 1);
+  }
 }
 
 /** Writes to "-", a file or a folder (see checkpoint/write.ts), or on with a writer. Host memory: a piece of 16 MiB. Gives the bytes written. */
@@ -98,4 +106,21 @@ async function readPart(
   );
   const held = parameter.dtype === "bf16" ? "BF16" : "F32";
   return held === dtype ? bytes : encodeFloats(decodeFloats(bytes, held), dtype);
+}
+
+/** `saveModel` after long work: a reader that went away costs the pipe, not the result, which goes to `ingot-rescue-RUN.safetensors`. */
+export async function saveResult(
+  model: Model,
+  target: string | Writer,
+  options: SaveOptions,
+  run: string,
+): Promise<number> {
+  try {
+    return await saveModel(model, target, options);
+  } catch (error) {
+    if (!(error instanceof ClosedPipe)) throw error;
+    const rescue = `ingot-rescue-${run}.safetensors`;
+    await saveModel(model, rescue, options);
+    throw new UserError("the reader of stdout went away", `the result is in ${fs.realpathSync(rescue)}`, 1);
+  }
 }

@@ -26,7 +26,6 @@ export function train(context: TrainContext): Promise<Outcome> {
   const { options } = context;
   return runTraining<Batch | ExampleBatch>(context, {
     script: "train",
-    method: "cross-entropy",
     model: context.args[0] ?? (options.init === undefined ? "-" : undefined),
     data: (setup) => batchesOf(context, setup),
     work: async ({ model, tools }) => ({

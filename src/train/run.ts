@@ -2,11 +2,8 @@
  * A run of training from the command line to the checkpoint, whatever is learnt: the model, data in batches, an objective, the loop,
  * held-out loss, saved states, the result with its lineage. A technique says what is particular to it.
  */
-import fs from "node:fs";
-import type { LineageEntry } from "../checkpoint/checkpoint.ts";
 import type { Json } from "../checkpoint/json.ts";
-import { appendLineage, lineageTime, runId } from "../checkpoint/lineage.ts";
-import { ClosedPipe } from "../checkpoint/sink.ts";
+import { lineageOf, type Read } from "../checkpoint/lineage-input.ts";
 import type { CommonValues, Outcome, PlainContext } from "../cli/context.ts";
 import { humanBytes } from "../cli/format.ts";
 import type { Values } from "../cli/options.ts";
@@ -15,7 +12,7 @@ import { type Gpu, openGpu } from "../gpu/gpu.ts";
 import type { ModelSizes } from "../model/architecture.ts";
 import type { Model } from "../model/model.ts";
 import { architectureOf } from "../model/registry.ts";
-import { prepareSave, saveModel } from "../model/save.ts";
+import { prepareSave, saveModel, saveResult } from "../model/save.ts";
 import type { Parameter } from "../tensor/parameter.ts";
 import type { BatchSource, OrderChoice } from "./batches.ts";
 import { choose } from "./choices.ts";
@@ -86,13 +83,15 @@ export interface Work<B> {
 export interface Technique<B> {
   /** For lineage: what did it, and how. */
   readonly script: string;
-  readonly method: string;
+  readonly method?: string;
+  /** What the model is called among its inputs; "model" when left out. */
+  readonly role?: string;
   /** Reference of the model that is trained; undefined with --init. */
   readonly model: string | undefined;
   /** Weights that are trained, by pattern, where options do not say. */
   readonly trains?: readonly string[] | undefined;
-  /** What else it read, for lineage; asked once the work is set up. */
-  readonly inputs?: () => LineageEntry["inputs"];
+  /** What else it read, for lineage; asked once the work is set up. Their roles are options that are then not told again. */
+  readonly read?: () => readonly Read[];
   readonly data: (setup: DataSetup) => Promise<BatchSource<B>>;
   readonly work: (setup: WorkSetup<B>) => Promise<Work<B>>;
 }
@@ -152,6 +151,7 @@ export async function runTraining<B>(context: RunContext, technique: Technique<B
   const begun = await start({
     ...options,
     model: technique.model,
+    role: technique.role,
     init: options.init,
     train_only: options.train_only ?? technique.trains,
     seed,
@@ -228,7 +228,8 @@ export async function runTraining<B>(context: RunContext, technique: Technique<B
   if (context.dryRun) return {};
 
   const heldOut = await HeldOut.open(model, options.eval_data, tools, order.batchSize, trainer.slots);
-  const lineage = lineageOf(context, technique, begun.history, begun.inputs, steps);
+  const read = [...begun.read, ...(technique.read?.() ?? [])];
+  const lineage = lineageOf(stepOf(context, technique, read, steps), read, begun.others);
   const saving = {
     files,
     lineage,
@@ -325,7 +326,7 @@ export async function runTraining<B>(context: RunContext, technique: Technique<B
     signal.throwIfAborted();
   }
   await work.end?.();
-  const bytes = await finish(context, model, writer, saving);
+  const bytes = await saveResult(model, writer ?? context.out, saving, context.log.run);
   if (folder !== undefined) removeState(folder);
   work.free?.();
   const result = {
@@ -356,39 +357,29 @@ function stateFolder({ options, out, dryRun }: RunContext): string | undefined {
   return out === "-" ? undefined : `${out.replace(/\/+$|\.safetensors$/, "")}-state`;
 }
 
-/** Writes the result. A reader that went away costs the pipe, not the training: the weights go to a file. */
-async function finish(
-  context: RunContext,
-  model: Model,
-  writer: Awaited<ReturnType<typeof prepareSave>>,
-  saving: Parameters<typeof saveModel>[2],
-): Promise<number> {
-  try {
-    return await saveModel(model, writer ?? context.out, saving);
-  } catch (error) {
-    if (!(error instanceof ClosedPipe)) throw error;
-    const rescue = `ingot-rescue-${context.log.run}.safetensors`;
-    await saveModel(model, rescue, saving);
-    throw new UserError("the reader of stdout went away", `the result is in ${fs.realpathSync(rescue)}`, 1);
-  }
+/** Options as lineage tells them: those that differ from the defaults (for the version is there too) and decide the result. */
+export function toldOptions(
+  { chosen }: Pick<RunContext, "chosen">,
+  inputs: Iterable<string> = [],
+): Record<string, unknown> {
+  const without = new Set([...RUNNING, ...inputs].filter((name) => name !== "out_dtype"));
+  return Object.fromEntries(Object.entries(chosen).filter(([name]) => !without.has(name)));
 }
 
-function lineageOf(
+function stepOf(
   context: RunContext,
-  technique: Pick<Technique<never>, "script" | "method" | "inputs">,
-  history: readonly (readonly LineageEntry[])[],
-  inputs: LineageEntry["inputs"],
+  { script, method }: Pick<Technique<never>, "script" | "method">,
+  read: readonly Read[],
   steps: number,
-): LineageEntry[] {
-  const step = {
-    script: technique.script,
+) {
+  const options = toldOptions(context, [...read.map(({ role }) => role), "init", "epochs"]);
+  return {
+    script,
     version: context.version,
-    method: technique.method,
-    options: { ...decisive(context), steps },
+    ...(method && { method }),
+    options: { ...options, steps },
     seed: context.seed,
-    inputs: [...inputs, ...(technique.inputs?.() ?? [])],
   };
-  return appendLineage(history, { ...step, run: runId(step), time: lineageTime() });
 }
 
 function describe(

@@ -1,7 +1,7 @@
 /** From a command line to a model on the GPU: a checkpoint, base and adapter, or a config for a model made afresh. */
 import fs from "node:fs";
 import type { Checkpoint, LineageEntry } from "../checkpoint/checkpoint.ts";
-import { lineageInput } from "../checkpoint/lineage-input.ts";
+import type { Read } from "../checkpoint/lineage-input.ts";
 import { open, openPlain, splitAdapter } from "../checkpoint/open.ts";
 import { UserError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
@@ -25,6 +25,8 @@ export interface StartOptions {
   readonly rslora?: boolean;
   readonly dora?: boolean;
   readonly lora_continue?: boolean;
+  /** What the model is called in lineage; "model" when left out. */
+  readonly role?: string | undefined;
   readonly warn: (message: string) => void;
   /** Folder of a saved state, whose weights take the place of the model's or the adapter's. */
   readonly resumed?: string | undefined;
@@ -36,8 +38,10 @@ export interface Start {
   readonly ref: string;
   readonly json: Json;
   readonly files: ReadonlyMap<string, Uint8Array>;
-  readonly history: readonly (readonly LineageEntry[])[];
-  readonly inputs: LineageEntry["inputs"];
+  /** What it reads, for lineage. */
+  readonly read: readonly Read[];
+  /** What it reads that is no checkpoint. */
+  readonly others: LineageEntry["inputs"];
   load(gpu: Gpu): Promise<Model>;
   /** The model as it was before any training, frozen and without its adapter. `model` is what `load` gave. */
   original(gpu: Gpu, model: Model): Promise<Model>;
@@ -62,8 +66,11 @@ export async function start(options: StartOptions): Promise<Start> {
     ref: base.ref,
     json: configOf(base),
     files: base.files,
-    history: parts ? [base.lineage, parts.adapter.lineage] : [base.lineage],
-    inputs: [lineageInput(base, "model"), ...(parts ? [lineageInput(parts.adapter, "adapter")] : [])],
+    read: [
+      { checkpoint: base, role: options.role ?? "model" },
+      ...(parts ? [{ checkpoint: parts.adapter, role: "adapter" }] : []),
+    ],
+    others: [],
     load(gpu) {
       // Of an adapter the state holds only its own matrices; of a model everything.
       if (!resumed) return Model.load(gpu, base, chosen);
@@ -116,8 +123,8 @@ async function fresh(init: string, options: StartOptions): Promise<Start> {
     ref: init,
     json: json as Json,
     files: new Map([["config.json", new TextEncoder().encode(text)]]),
-    history: [],
-    inputs: [{ ref: init, role: "config" }],
+    read: [],
+    others: [{ ref: init, role: "init" }],
     load: (gpu) =>
       resumed
         ? Model.load(gpu, resumed, chosen)

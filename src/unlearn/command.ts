@@ -1,6 +1,4 @@
 /** What the `unlearn` script does: an objective in the training loop, or an edit of weights. */
-
-import type { LineageEntry } from "../checkpoint/checkpoint.ts";
 import type { CommonValues, Outcome, PlainContext } from "../cli/context.ts";
 import type { MethodInfo } from "../cli/methods.ts";
 import type { Values } from "../cli/options.ts";
@@ -61,7 +59,6 @@ export async function unlearn(context: UnlearnContext): Promise<Outcome> {
     method: method.name,
     model: context.args[0] ?? "-",
     trains: method.trains?.(context.settings as never),
-    inputs: (): LineageEntry["inputs"] => [],
     data: (setup) => run.data(setup),
     work: (setup) => run.work(setup),
   });

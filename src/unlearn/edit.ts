@@ -1,5 +1,5 @@
 /** Runs an edit of weights: model and data in, importances or the changed model out. */
-import { appendLineage, lineageTime, runId } from "../checkpoint/lineage.ts";
+import { lineageOf } from "../checkpoint/lineage-input.ts";
 import type { Outcome } from "../cli/context.ts";
 import { humanBytes } from "../cli/format.ts";
 import { collate, stackExamples } from "../data/batch.ts";
@@ -8,8 +8,9 @@ import { parseGroups } from "../data/groups.ts";
 import { UserError } from "../errors.ts";
 import { openGpu } from "../gpu/gpu.ts";
 import { architectureOf } from "../model/registry.ts";
-import { prepareSave, saveModel } from "../model/save.ts";
+import { prepareSave, saveResult } from "../model/save.ts";
 import { groupsOf, type TextTools, textTools } from "../train/data-source.ts";
+import { toldOptions } from "../train/run.ts";
 import { start } from "../train/start.ts";
 import type { AnyBatch } from "./batches.ts";
 import type { UnlearnContext } from "./command.ts";
@@ -79,11 +80,10 @@ export async function runEdit(context: UnlearnContext, method: UnlearnEdit): Pro
     script: "unlearn",
     version: context.version,
     method: method.name,
-    options: { ...settings, forget: options.forget, retain: options.retain, batch_size: rows },
+    options: toldOptions(context),
     seed,
-    inputs: begun.inputs,
   };
-  const lineage = appendLineage(begun.history, { ...step, run: runId(step), time: lineageTime() });
+  const lineage = lineageOf(step, begun.read);
   const saving = {
     files: tools?.files ?? begun.files,
     lineage,
@@ -116,7 +116,7 @@ export async function runEdit(context: UnlearnContext, method: UnlearnEdit): Pro
         .map(([name, value]) => `${name} ${value}`)
         .join(", "),
     );
-  const bytes = await saveModel(model, writer ?? context.out, saving);
+  const bytes = await saveResult(model, writer ?? context.out, saving, context.log.run);
   return { output: `${context.out === "-" ? "stdout" : context.out} (${humanBytes(bytes)})`, log: told };
 }
 
