@@ -64,6 +64,24 @@ export async function unlearn(context: UnlearnContext): Promise<Outcome> {
   });
 }
 
+/** Throws UserError for an option that was given and changes nothing. */
+function refuseIdle(
+  options: UnlearnContext["options"],
+  method: UnlearnObjective,
+  smoothing: Smoothing | undefined,
+): void {
+  const given = smoothing ? `to --smooth ${smoothing.name}` : "without --smooth";
+  if (options.rho !== undefined && !smoothing?.gradients) throw new UserError(`--rho means nothing ${given}`);
+  if (options.smooth_weight !== undefined && !smoothing?.penalty)
+    throw new UserError(`--smooth-weight means nothing ${given}`, "it is for --smooth gp and cr");
+  if (options.average_from !== undefined && !smoothing?.average)
+    throw new UserError(`--average-from means nothing ${given}`, "it is for --smooth wa");
+  if (options.pd_weight !== undefined && options.pd === undefined)
+    throw new UserError("--pd-weight means nothing without --pd");
+  if (options.answers !== undefined && !method.pairs)
+    throw new UserError(`--answers means nothing to ${method.name}`, "it is for dpo");
+}
+
 /** What one run holds between reading its options and training. */
 class Unlearning {
   readonly #context: UnlearnContext;
@@ -98,8 +116,7 @@ class Unlearning {
       );
     if (this.#weights.forget === 0 && this.#retain === "none" && options.pd === undefined)
       throw new UserError(`--forget-weight 0 leaves ${method.name} nothing to learn`);
-    if (options.rho !== undefined && !(smoothing?.gradients && options.smooth))
-      throw new UserError(`--rho means nothing ${smoothing ? `to --smooth ${smoothing.name}` : "without --smooth"}`);
+    refuseIdle(options, method, smoothing);
     if (method.adaptive && this.#retain === "none")
       throw new UserError(
         `--retain-loss none leaves ${method.name} nothing to follow`,
@@ -147,7 +164,7 @@ class Unlearning {
         skip > 0 ? "give a smaller --skip-tokens" : "rows need an answer beside their prompt",
       );
     const others = kept && (await loadSequences(kept, tools.encode));
-    const wanted = method.pairs ? await wantedAnswers(groups, tools, options.answers, seed) : undefined;
+    const wanted = method.pairs ? await wantedAnswers(groups, tools, options.answers ?? "refusal", seed) : undefined;
     if (wanted) this.#wanted = this.#sequences.map(({ place }) => wanted.get(place)!);
     const pool = (sequences: readonly Sequence[] | undefined, name: string): Pool | undefined =>
       sequences && sequencePool(sequences, seed, this.#pad, name);
@@ -206,8 +223,8 @@ class Unlearning {
     const perEpoch = Math.ceil(source.batchesPerEpoch / options.accumulate);
     const weights = this.#weights;
     const adaptive = method.adaptive?.({ values: settings as never, weights, steps, perEpoch });
-    if (smoothing?.average && options.average_from > steps)
-      throw new UserError(`--average-from ${options.average_from}: the run has ${steps} steps`);
+    const { average_from: first = 1 } = options;
+    if (first > steps) throw new UserError(`--average-from ${first}: the run has ${steps} steps`);
     const average = smoothing?.average ? new WeightAverage(gpu, model.trainable()) : undefined;
     const moved = smoothing?.gradients ? new Perturbation(gpu, model.trainable()) : undefined;
     return {
@@ -237,7 +254,7 @@ class Unlearning {
   #smoothed(smoothing: Smoothing, weights: Perturbation): GradientRule {
     const { options, seed } = this.#context;
     return async (step, parts, pass) => {
-      const given = { rho: options.rho ?? smoothing.rho, c: options.smooth_weight, seed: seed + step };
+      const given = { rho: options.rho ?? smoothing.rho, c: options.smooth_weight ?? 10, seed: seed + step };
       await smoothing.gradients!(weights, (how) => pass("forget", how), given);
       for (const part of parts) if (part !== "forget") await pass(part, { fresh: false, report: true });
     };
@@ -248,10 +265,10 @@ class Unlearning {
     return {
       values: (step) => {
         const { forget, retain } = adaptive?.weights(step) ?? this.#weights;
-        return { forget_weight: forget, retain_weight: retain, pd_weight: options.pd_weight };
+        return { forget_weight: forget, retain_weight: retain, pd_weight: options.pd_weight ?? 0.5 };
       },
       ...(adaptive?.heard ? { heard: ({ metrics, step }) => adaptive.heard!(metrics, step) } : {}),
-      ...(average ? { due: (step: number) => step >= options.average_from, after: () => average.add() } : {}),
+      ...(average ? { due: (step: number) => step >= (options.average_from ?? 1), after: () => average.add() } : {}),
       state: () => ({
         adaptive: adaptive?.state() ?? null,
         averaged: average?.count ?? 0,

@@ -32,17 +32,16 @@ export const UNLEARN = {
   },
   answers: {
     type: "'refusal' | 'alternative'",
-    default: "refusal",
-    help: "dpo: field of a row that holds the wanted answer; without one a refusal is drawn",
+    help: "dpo: field of a row that holds the wanted answer; refusal when left out, one is drawn for rows without",
   },
   pd: {
     type: "string",
     help: "rows of the same prompts in harmless contexts, to be answered as before",
     value: "FILE",
   },
-  pd_weight: { type: "number >= 0", default: 0.5, help: "weight of their cross-entropy", value: "W" },
+  pd_weight: { type: "number >= 0", help: "weight of their cross-entropy; 0.5 when left out", value: "W" },
   smooth: { type: "'sam' | 'rs' | 'gp' | 'cr' | 'wa'", help: "flatten the forget loss against relearning" },
   rho: { type: "number >= 0", help: "how far smoothing looks: sam, gp, cr 0.01, rs 0.0001", value: "R" },
-  smooth_weight: { type: "number >= 0", default: 10, help: "gp, cr: weight of the penalty", value: "C" },
-  average_from: { type: "number.integer >= 1", default: 1, help: "wa: first step that counts", value: "STEP" },
+  smooth_weight: { type: "number >= 0", help: "gp, cr: weight of the penalty; 10 when left out", value: "C" },
+  average_from: { type: "number.integer >= 1", help: "wa: first step that counts; 1 when left out", value: "STEP" },
 } as const satisfies Options;

@@ -190,6 +190,14 @@ describe("--lora", () => {
     expect(loss("base+adapter", "forget")).toBeGreaterThan(loss("base", "forget") + 1);
   });
 
+  test("the original under --lora-continue", async () => {
+    const { err, code } = await unlearn(`base+adapter --lora-continue --method kl-min ${ROWS} --steps 2 -o refused/`);
+    expect(err).toStartWith(
+      "unlearn: the model as it was is the base with its adapter, which --lora-continue changes\n  hint: merge the adapter",
+    );
+    expect(code).toBe(2);
+  });
+
   test("needs no second model where the whole weights do", async () => {
     const memory = async (lora: string) => {
       const { text } = await unlearn(`base --method kl-min ${ROWS} ${lora}--steps 1 -n --json`);
@@ -380,6 +388,10 @@ describe("refusals", () => {
     ["base --method pdu --retain-loss none", "--retain-loss none leaves pdu nothing to follow", "its retain weight"],
     ["base --rho 0.1", "--rho means nothing without --smooth", ""],
     ["base --rho 0.1 --smooth wa", "--rho means nothing to --smooth wa", ""],
+    ["base --smooth sam --smooth-weight 3", "--smooth-weight means nothing to --smooth sam", "it is for --smooth gp"],
+    ["base --smooth sam --average-from 2", "--average-from means nothing to --smooth sam", "it is for --smooth wa"],
+    ["base --pd-weight 1", "--pd-weight means nothing without --pd", ""],
+    ["base --answers refusal", "--answers means nothing to npo", "it is for dpo"],
     ["base --smooth wa --average-from 9", "--average-from 9: the run has 2 steps", ""],
     ["base --method isolate --lora", "isolate chooses the weights it trains, and --lora trains others", "leave out"],
     ["base --method isolate --layers 0-5", "--layers 0-5 is no range of blocks", "the model has 0-1"],
@@ -415,14 +427,6 @@ describe("refusals", () => {
     expect(second).toStartWith(hint && `  hint: ${hint}`);
     expect(code).toBe(2);
     expect(existsSync(at("refused"))).toBe(false);
-  });
-
-  test("the original under --lora-continue", async () => {
-    const { err, code } = await unlearn(`base+adapter --lora-continue --method kl-min ${ROWS} --steps 2 -o refused/`);
-    expect(err).toStartWith(
-      "unlearn: the model as it was is the base with its adapter, which --lora-continue changes\n  hint: merge the adapter",
-    );
-    expect(code).toBe(2);
   });
 });
 

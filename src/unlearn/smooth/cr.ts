@@ -13,6 +13,7 @@ export const smoothing = defineSmoothing({
   about: "the forget loss with a penalty on how fast its gradient changes; four times the forget passes",
   cite: "arXiv:2502.05374",
   rho: 0.01,
+  penalty: true,
   async gradients(weights, pass, { rho, c }) {
     await pass({ fresh: true, report: true });
     if (c === 0 || rho === 0) return;

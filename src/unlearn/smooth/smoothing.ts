@@ -20,6 +20,8 @@ export interface Smoothing {
     pass: (options: { readonly fresh: boolean; readonly report: boolean }) => Promise<void>,
     given: { readonly rho: number; readonly c: number; readonly seed: number },
   ): Promise<void>;
+  /** It adds a penalty, which takes a weight. */
+  readonly penalty?: boolean;
   /** The result is the mean of the weights of all steps. */
   readonly average?: boolean;
 }
