@@ -212,7 +212,7 @@ class Unlearning {
       : options.lora
         ? baseTeacher(model)
         : liveTeacher(await setup.original(), model.sizes.outputs);
-    if (method.reference === "likelihoods") {
+    if (method.reference === "likelihoods" && !this.#context.dryRun) {
       const how = { rows: options.batch_size, pad: this.#pad, signal };
       this.#reference = await likelihoods(model, this.#sequences, how);
       this.#wantedReference = await likelihoods(model, this.#wanted, how);
