@@ -10,6 +10,7 @@ import type { Batch } from "../data/batch.ts";
 import { loadSequences } from "../data/dataset.ts";
 import { UserError } from "../errors.ts";
 import { type Gpu, openGpu } from "../gpu/gpu.ts";
+import type { ModelSizes } from "../model/architecture.ts";
 import { keyedNormals } from "../model/fresh.ts";
 import { configOf, Model } from "../model/model.ts";
 import { architectureOf } from "../model/registry.ts";
@@ -20,11 +21,19 @@ import type { BatchSource } from "../train/batches.ts";
 import { batchesOf } from "../train/command.ts";
 import { groupsOf, textTools } from "../train/data-source.ts";
 import { type Controller, type DataSetup, runTraining, type Work, type WorkSetup } from "../train/run.ts";
-import { baseTeacher, cachedTeacher, liveTeacher, type Teacher } from "../train/teacher.ts";
+import {
+  baseTeacher,
+  cachedTeacher,
+  foreignTeacher,
+  liveTeacher,
+  type OtherTokens,
+  type Teacher,
+} from "../train/teacher.ts";
 import { TeacherCache, writeCache } from "../train/teacher-cache.ts";
 import type { Adaptive, DistillMethod } from "./method.ts";
 import { type DistillBatch, distillObjective } from "./objective.ts";
 import type { DISTILL } from "./options.ts";
+import { otherTokens } from "./same-places.ts";
 import { sampledBatches } from "./sampled.ts";
 import { commonVocabulary } from "./vocabulary.ts";
 
@@ -57,6 +66,8 @@ class Distillation {
   readonly #checkpoints: Checkpoint[] = [];
   #cache: TeacherCache | undefined;
   #common = 0;
+  /** Batches as the teacher's own tokenizer has them. */
+  #others: ((batch: Batch) => OtherTokens) | undefined;
   /** Whose samples are trained on; models are known only later. */
   readonly #samplers = new Map<"teacher" | "student", Model>();
 
@@ -86,6 +97,11 @@ class Distillation {
           ? "no teacher was named"
           : `${method.name} takes ${least === most ? least : `${least} to ${most}`} teachers, got ${count}`,
         count === 0 ? "give --teacher MODEL, or --cache FILE" : "several teachers: --method mtard",
+      );
+    if (method.vocabularies && this.#refs[0] === "self")
+      throw new UserError(
+        `${method.name} is for a teacher with another tokenizer`,
+        "take --method kd for --teacher self",
       );
     if (options.online && !method.teacherRows)
       throw new UserError(`${method.name} does not train the teacher`, "leave out --online, or take --method bd-kd");
@@ -126,7 +142,9 @@ class Distillation {
       if (architecture.task !== setup.task)
         throw new UserError(`the teacher ${checkpoint.ref} is a ${architecture.task}, the student a ${setup.task}`);
       const teacher = architecture.sizes(architecture.config(json, where)).outputs;
-      if (tools) {
+      if (this.method.vocabularies) {
+        this.#others = await this.#otherTokens(checkpoint, architecture.sizes(architecture.config(json, where)), setup);
+      } else if (tools) {
         const student = { ref, outputs: sizes.outputs, files: tools.files };
         const other = { ref: checkpoint.ref, outputs: teacher, files: checkpoint.files };
         const common = commonVocabulary(student, other, (text) => this.#context.info(text));
@@ -159,6 +177,11 @@ class Distillation {
         if (options.pack) throw new UserError("--pack and samples do not go together", "leave out --pack");
         if (options.cache !== undefined)
           throw new UserError("a cached teacher cannot answer samples", "give --teacher, or leave out --on-policy");
+        if (whose === "teacher" && this.#others)
+          throw new UserError(
+            "a teacher with another tokenizer does not answer in the student's tokens",
+            "let it write text with bun run sample, and bun run train on it",
+          );
         if (whose === "teacher" && this.#isBase(this.#refs[0]!))
           throw new UserError("the base under an adapter does not sample", "name it: --teacher MODEL");
         batches = sampledBatches(batches, () => this.#samplers.get(whose)!, { ...drawn, whose, share });
@@ -166,11 +189,18 @@ class Distillation {
     } else if (options.on_policy > 0 || given > 0)
       throw new UserError("a classifier samples nothing", "leave out --on-policy and --teacher-samples");
     const attach = async (batch: Batch): Promise<DistillBatch> =>
-      this.#cache ? { batch, cached: await this.#cache.rows(batch) } : { batch };
+      this.#cache
+        ? { batch, cached: await this.#cache.rows(batch) }
+        : this.#others
+          ? { batch, other: this.#others(batch) }
+          : { batch };
     return {
       groups: plain.groups,
       batchesPerEpoch: plain.batchesPerEpoch,
-      largest: () => ({ batch: batches.largest() }),
+      largest: () => {
+        const batch = batches.largest();
+        return this.#others ? { batch, other: this.#others(batch) } : { batch };
+      },
       async next() {
         const { batch, epoch } = await batches.next();
         return { batch: await attach(batch), epoch };
@@ -178,6 +208,19 @@ class Distillation {
       state: () => plain.state(),
       load: (state, what) => plain.load(state, what),
     };
+  }
+
+  /** How the teacher reads the student's texts. */
+  async #otherTokens(teacher: Checkpoint, sizes: ModelSizes, { tools, ref }: DataSetup) {
+    if (!tools) throw new UserError(`${this.method.name} is for language models`, "take --method hidden");
+    const other = await textTools(teacher.files, teacher.ref, sizes, {});
+    const nameless = tools.tokenizer ? teacher.ref : ref;
+    if (!tools.tokenizer || !other.tokenizer)
+      throw new UserError(
+        `${nameless} has no tokenizer, and the same places of a text are found by those of both`,
+        tools.tokenizer ? "add its tokenizer.json" : "add its tokenizer.json, or give --tokenizer",
+      );
+    return otherTokens({ own: tools.tokenizer, other: other.tokenizer, maxLength: other.encode.maxLength! });
   }
 
   /** Whether a teacher is the student's own base, beneath its adapter. */
@@ -209,7 +252,7 @@ class Distillation {
               warn: (text) => this.#context.warn(text),
             });
       models.push(teacher);
-      teachers.push(liveTeacher(teacher, this.#common));
+      teachers.push(this.#others ? foreignTeacher(teacher) : liveTeacher(teacher, this.#common));
     }
     return { teachers, models };
   }

@@ -12,11 +12,11 @@ import type { Recorded } from "../model/model.ts";
 import type { Recorder } from "../tensor/recorder.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
-/** Rows of logits over one vocabulary, those of the teachers without gradient. */
+/** Rows of logits, those of the teachers without gradient. */
 export interface Rows<O extends Options = Options> {
   /** (n, V) */
   readonly student: Tensor;
-  /** (n, V) each */
+  /** (n, V) each; of another width where vocabularies may differ. */
   readonly teachers: readonly Tensor[];
   /** (n) i32; negative: the row does not count, and its loss must be 0. */
   readonly targets: Tensor;
@@ -65,6 +65,8 @@ export interface DistillMethod<O extends Options = Options> {
   readonly teachers?: readonly [number, number];
   /** Weights of its loss and of the labels' cross-entropy where options do not say; 1 and 0 when left out. */
   readonly weights?: { readonly distill?: number; readonly labels?: number };
+  /** Whether the teacher may have a tokenizer of its own. Its rows then stand at the same places of the text, over its own vocabulary. */
+  readonly vocabularies?: "any";
   /** Whether a cache of the teacher's top k can stand in for it. */
   readonly sparse?: boolean;
   /** Whose samples it trains on unless told otherwise. */

@@ -15,7 +15,7 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { batchKey, fillTokens, tokenInputs } from "../train/language.ts";
 import { Notes } from "../train/notes.ts";
 import type { Objective } from "../train/objective.ts";
-import type { RecordedTeacher, Teacher } from "../train/teacher.ts";
+import type { OtherTokens, RecordedTeacher, Teacher } from "../train/teacher.ts";
 import type { CachedRows } from "../train/teacher-cache.ts";
 import type { DistillMethod } from "./method.ts";
 
@@ -23,6 +23,8 @@ export interface DistillBatch {
   readonly batch: Batch | ExampleBatch;
   /** What a cached teacher says of it. */
   readonly cached?: CachedRows;
+  /** The same texts in the teacher's tokens, where those are others. */
+  readonly other?: OtherTokens;
 }
 
 export interface DistillSetup {
@@ -51,7 +53,8 @@ export function distillObjective(setup: DistillSetup): Objective<DistillBatch> {
   const asked = weights.distill > 0 && (method.rows || method.states) ? teachers : [];
   return {
     name: method.name,
-    key: ({ batch }) => (isTokens(batch) ? batchKey(batch) : `${batch.rows}`),
+    key: ({ batch, other }) =>
+      isTokens(batch) ? `${batchKey(batch)}${other ? ` ${batchKey(other.batch)}` : ""}` : `${batch.rows}`,
     counted: ({ batch }) => (isTokens(batch) ? batch.counted : batch.rows),
     size: ({ batch }) => (isTokens(batch) ? batch.rows * batch.length : batch.rows),
     describe: ({ batch }) =>
@@ -62,13 +65,13 @@ export function distillObjective(setup: DistillSetup): Objective<DistillBatch> {
             .join(", ")
         : "",
 
-    record(rec, { batch }) {
+    record(rec, { batch, other }) {
       const inputs: Inputs = isTokens(batch)
         ? tokenInputs(rec, batch)
         : { batch: batch.rows, x: rec.input("x", [batch.rows, ...batch.shape]) };
       const n = isTokens(batch) ? batch.rows * batch.length : batch.rows;
       const student = model.record(rec, inputs, { recompute });
-      const recorded = asked.map((teacher) => teacher.record(rec, inputs, n));
+      const recorded = asked.map((teacher) => teacher.record(rec, inputs, n, other));
       const targets = rec.input("targets", [n], "i32");
       const mean = rec.input("weights", [n]); // 1 / total where a row counts
       const extraOf = (name: string) => rec.parameter(extra.get(name)!);
@@ -77,7 +80,7 @@ export function distillObjective(setup: DistillSetup): Objective<DistillBatch> {
       const losses = chunkedHead(rec, {
         hidden: student.hidden,
         head: student.head,
-        width: model.sizes.outputs,
+        width: Math.max(model.sizes.outputs, ...asked.map(({ sizes }) => sizes?.outputs ?? 0)),
         along: [targets, ...recorded.flatMap(({ along }) => along)],
         loss(logits, [labels, ...rest], hidden) {
           notes.chunk(labels!);
@@ -94,7 +97,7 @@ export function distillObjective(setup: DistillSetup): Objective<DistillBatch> {
             const loss = method.rows(rec, {
               student: own,
               teachers: theirs.map((x) => (x.needsGrad ? stopGradient(rec, x) : x)),
-              targets: labels!,
+              targets: recorded[0]!.targets?.(seen[0]!) ?? labels!,
               hidden,
               values,
               extra: extraOf,
@@ -134,7 +137,7 @@ export function distillObjective(setup: DistillSetup): Objective<DistillBatch> {
       return { backward, metrics: { loss: total, ...metrics } };
     },
 
-    fill(program, { batch, cached }, total) {
+    fill(program, { batch, cached, other }, total) {
       if (isTokens(batch)) {
         fillTokens(program, batch);
         const { targets } = modelInputs(batch);
@@ -145,7 +148,7 @@ export function distillObjective(setup: DistillSetup): Objective<DistillBatch> {
         program.write("targets", batch.labels);
         program.write("weights", new Float32Array(batch.rows).fill(1 / total));
       }
-      for (const teacher of asked) teacher.fill(program, cached);
+      for (const teacher of asked) teacher.fill(program, cached, other);
     },
   };
 }

@@ -32,7 +32,7 @@ function tokensOf(files: Speaker["files"]): Map<number, string> | undefined {
 export function commonVocabulary(student: Speaker, teacher: Speaker, info: (text: string) => void): number {
   const common = Math.min(student.outputs, teacher.outputs);
   const [ours, theirs] = [tokensOf(student.files), tokensOf(teacher.files)];
-  const advice = "let the teacher write text with bun run sample, and bun run train on it";
+  const advice = "take --method uld, or let the teacher write text with bun run sample, and bun run train on it";
   if (ours && theirs) {
     for (const [id, token] of ours) {
       const other = theirs.get(id);

@@ -2,15 +2,27 @@
  * Where teacher distributions come from: a model that runs beside the student, the student's own base under its adapter, or a cache of
  * top-k log-probabilities.
  */
+import type { Batch } from "../data/batch.ts";
 import type { Inputs, ModelSizes } from "../model/architecture.ts";
 import type { Model, Recorded } from "../model/model.ts";
 import { splitColumns } from "../tensor/ops/columns.ts";
 import { stopGradient } from "../tensor/ops/elementwise.ts";
+import { embedding } from "../tensor/ops/embedding.ts";
 import { buckets } from "../tensor/ops/sparse-teacher.ts";
 import type { Program } from "../tensor/program.ts";
 import type { Recorder } from "../tensor/recorder.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { fillTokens, tokenInputs } from "./language.ts";
 import type { CachedRows } from "./teacher-cache.ts";
+
+/** The texts of a batch as another tokenizer has them. */
+export interface OtherTokens {
+  readonly batch: Batch;
+  /** For every position of the student's batch the row of the other's N at the same place of the text, or -1. */
+  readonly places: Int32Array;
+  /** The student's targets, -100 where the other has no such place. */
+  readonly targets: Int32Array;
+}
 
 /** A teacher's part in one recording. */
 export interface RecordedTeacher {
@@ -20,6 +32,8 @@ export interface RecordedTeacher {
   logits(rec: Recorder, along: readonly Tensor[]): Tensor;
   /** The student's logits of a chunk, as they compare with the teacher's. */
   student(rec: Recorder, logits: Tensor, along: readonly Tensor[]): Tensor;
+  /** What is to be predicted where the two can be compared, negative elsewhere; the batch's own targets when left out. */
+  targets?(along: readonly Tensor[]): Tensor;
   /** Of a live teacher. */
   readonly outputs?: Recorded;
 }
@@ -29,8 +43,8 @@ export interface Teacher {
   readonly sizes?: ModelSizes;
   /** Bytes of weights that are held for it alone. */
   readonly bytes: number;
-  record(rec: Recorder, inputs: Inputs, rows: number): RecordedTeacher;
-  fill(program: Program, cached: CachedRows | undefined): void;
+  record(rec: Recorder, inputs: Inputs, rows: number, other?: OtherTokens): RecordedTeacher;
+  fill(program: Program, cached: CachedRows | undefined, other?: OtherTokens): void;
   free(): void;
 }
 
@@ -56,6 +70,29 @@ export function liveTeacher(model: Model, common: number): Teacher {
     },
     fill: () => {},
     free: () => model.free(),
+  };
+}
+
+/** A model that reads the same texts through a tokenizer of its own. */
+export function foreignTeacher(model: Model): Teacher {
+  return {
+    ...liveTeacher(model, model.sizes.outputs),
+    record(rec, _, rows, other) {
+      const { hidden, head } = model.record(rec, tokenInputs(rec, other!.batch, "teacher."));
+      const places = rec.input("teacher.places", [rows], "i32");
+      const targets = rec.input("teacher.targets", [rows], "i32");
+      return {
+        along: [embedding(rec, places, hidden), targets], // (N, C), zeros where there is no such place
+        logits: (_, [seen]) => head(seen!),
+        student: (_, logits) => logits,
+        targets: ([, targets]) => targets!,
+      };
+    },
+    fill(program, _, other) {
+      fillTokens(program, other!.batch, "teacher.");
+      program.write("teacher.places", other!.places);
+      program.write("teacher.targets", other!.targets);
+    },
   };
 }
 

@@ -86,6 +86,7 @@ beforeAll(async () => {
   await make("padded", { ...LLAMA, vocab_size: 56 }, 7, { "tokenizer.json": tokenizer(letters(48)) });
   await make("foreign", LLAMA, 8, { "tokenizer.json": tokenizer(letters(48, 0x200)) });
   await make("wordy", { ...LLAMA, vocab_size: 56 }, 9, { "tokenizer.json": tokenizer(letters(54)) });
+  await make("reversed", LLAMA, 10, { "tokenizer.json": tokenizer(letters(48).reverse()) });
   const unit = randomUnits(11);
   const rows = Array.from({ length: 12 }, (_, i) => {
     const ids = Array.from({ length: 8 + ((5 * i) % 9) }, () => Math.floor(unit() * 48));
@@ -124,6 +125,7 @@ describe("every method runs", () => {
     "skew-rkl",
     "taid",
     "tvd",
+    "uld",
   ];
   test("all of them are tried here", () => {
     const files = readdirSync(join(import.meta.dir, "../../src/distill")).filter((file) =>
@@ -135,8 +137,8 @@ describe("every method runs", () => {
   test.each(methods)(
     "%s",
     async (name) => {
-      const teachers = { mtard: "large other", "self-further": "large" }[name] ?? "large";
-      const student = name === "self-further" ? "other" : "small";
+      const teachers = { mtard: "large other", uld: "reversed" }[name] ?? "large";
+      const student = { "self-further": "other", uld: "named" }[name] ?? "small";
       const { err, code } = await distill(
         `${teachers} --student ${student} --method ${name} ${TEXT} --steps 3 --sample-tokens 6 --log ${name}.log -o ${name}/`,
       );
@@ -239,7 +241,7 @@ describe("vocabularies", () => {
     "%s is another one",
     async (teacher, message) => {
       const { err, code } = await distill(`${teacher}/ --student named/ ${TEXT} --steps 2 -o refused/`);
-      expect(err).toContain(`distill: ${message}\n  hint: let the teacher write text`);
+      expect(err).toContain(`distill: ${message}\n  hint: take --method uld, or let the teacher write text`);
       expect(code).toBe(2);
       expect(existsSync(at("refused"))).toBe(false);
     },
@@ -259,6 +261,71 @@ describe("vocabularies", () => {
     expect(err).toContain("distill: mlp-small/ has 3 classes, the teacher mlp-wide/ 4\n");
     expect(code).toBe(2);
   }, 30_000);
+});
+
+describe("a teacher with another tokenizer", () => {
+  const line = `--method uld ${TEXT} --steps 3 --label-weight 0`;
+
+  test("is the same teacher, whatever numbers it gives its tokens", async () => {
+    // The tokens of "spoken" in the order of those of "named": the rows of its embedding and head change places.
+    const opened = await tensorsOf("reversed/model.safetensors");
+    const order = Array.from({ length: 50 }, (_, id) => (id < 48 ? 47 - id : id));
+    const entries = [...opened].map(([name, values]) => {
+      const width = values.length / 50;
+      const rows = /embed_tokens|lm_head/.test(name);
+      const moved = order.flatMap((id) => [...values.subarray(id * width, (id + 1) * width)]);
+      return [name, rows ? Float32Array.from(moved) : values] as const;
+    });
+    const model = await Model.fresh(await sharedGpu(), LLAMA, "spoken", { seed: 10 });
+    for (const [name, values] of entries) model.parameters.get(name)!.write(values);
+    const files = Object.entries({ "config.json": JSON.stringify(LLAMA), "tokenizer.json": tokenizer(letters(48)) });
+    await saveModel(model, at("spoken/"), {
+      files: new Map(files.map(([file, text]) => [file, new TextEncoder().encode(text)])),
+      lineage: [],
+    });
+    model.free();
+    for (const teacher of ["reversed", "spoken"]) {
+      const { err, code } = await distill(`${teacher} --student named ${line} -o uld-${teacher}/`);
+      expect(err).toBe("");
+      expect(code).toBe(0);
+    }
+    expect(await apart("named/model.safetensors", "uld-spoken/model.safetensors")).toBeGreaterThan(1e-3);
+    expect(await apart("uld-spoken/model.safetensors", "uld-reversed/model.safetensors")).toBeLessThan(1e-3);
+  }, 40_000);
+
+  test("is heard on the student's own samples, in packed rows, and from a stream", async () => {
+    const { err, code } = await runShell(
+      `$DISTILL reversed --student named ${line} --on-policy 1 --sample-tokens 4 --log uld-own.log -o uld-own/ && $MERGE reversed --method passthrough -q | $DISTILL --student named ${line} --pack --log uld-packed.log -o uld-packed/`,
+      folder,
+    );
+    expect(err).toBe("");
+    expect(code).toBe(0);
+    for (const log of ["uld-own.log", "uld-packed.log"]) {
+      const heard = steps(log);
+      expect(heard).toHaveLength(3);
+      for (const { distill } of heard) expect(distill).toBeGreaterThan(0.01);
+    }
+  }, 40_000);
+
+  test.each([
+    ["self --student named", "uld is for a teacher with another tokenizer\n  hint: take --method kd"],
+    ["reversed --student small", "small has no tokenizer, and the same places of a text are found by those of both"],
+    ["large --student named", "large has no tokenizer, and the same places"],
+    [
+      "reversed --student named --teacher-samples 1",
+      "a teacher with another tokenizer does not answer in the student's",
+    ],
+    ["reversed --student named --cache x.safetensors", "both --teacher and --cache say what to learn from"],
+    ["mlp-large --student mlp-small --data points.jsonl --method uld", "uld is for language models"],
+  ])(
+    "%s is refused",
+    async (argv, message) => {
+      const { err, code } = await distill(`${argv} ${argv.includes("--data") ? "-q" : line} -o refused/`);
+      expect(err).toContain(`distill: ${message}`);
+      expect(code).toBe(2);
+    },
+    30_000,
+  );
 });
 
 describe("refusals", () => {

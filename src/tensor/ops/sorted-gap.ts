@@ -1,0 +1,49 @@
+/**
+ * The distance between two distributions over different vocabularies: how far their probabilities are apart when both are sorted.
+ * Universal logit distillation, arXiv:2402.12030.
+ */
+import type { Recorder } from "../recorder.ts";
+import { rowsOf, showShape, sizeOf, type Tensor } from "../tensor.ts";
+import { rowGroups, rowWork } from "./reduce.ts";
+
+/** (N, V) -> values from the largest to the smallest and where they were, (N, P) each, P the next power of two. No gradient. */
+export function sortRows(rec: Recorder, x: Tensor): { keys: Tensor; order: Tensor } {
+  const { rows: n, width: v } = rowsOf(x);
+  const p = 2 ** Math.ceil(Math.log2(v));
+  const keys = rec.scratch([n, p], "sorted rows");
+  const order = rec.scratch([n, p], "order of sorted rows", "u32");
+  rec.step({ kernel: "select/sort-rows", bind: { x, keys, order }, params: { n, v, p }, groups: rowGroups(n) });
+  return { keys, order };
+}
+
+/**
+ * Sum over ranks of |p - q|: logits (N, S) and (N, T), targets (N) i32 -> (N), at most 2. Rows with a negative target give 0 and take
+ * no gradient. Working memory: both sorted, and once more the student's order.
+ */
+export function sortedGap(rec: Recorder, student: Tensor, teacher: Tensor, targets: Tensor): Tensor {
+  const { rows: n, width: s } = rowsOf(student);
+  const { rows, width: t } = rowsOf(teacher);
+  if (rows !== n || sizeOf(targets.shape) !== n)
+    throw new RangeError(
+      `sorted gap: student ${showShape(student.shape)}, teacher ${showShape(teacher.shape)}, ${showShape(targets.shape)} targets`,
+    );
+  if (teacher.needsGrad) throw new Error("sorted gap: no gradient goes to the teacher; stop it first");
+  const [own, other] = [sortRows(rec, student), sortRows(rec, teacher)];
+  const loss = rec.result([n], [student], "sorted gap");
+  const saved = rec.scratch([n, 4], "log sums of sorted gap");
+  const { flags, groups } = rowWork(rec, n, Math.max(s, t));
+  const params = { n, s, sp: own.keys.shape[1]!, t, tp: other.keys.shape[1]! };
+  const sorted = { student: own.keys, teacher: other.keys, targets, saved };
+  rec.step({ kernel: "loss/sorted-gap", flags, bind: { ...sorted, loss }, params, groups });
+  rec.onBackward(loss, (d_loss) => {
+    const { into, accumulate } = rec.gradient(student);
+    rec.step({
+      kernel: "loss/sorted-gap-gradient",
+      flags,
+      bind: { ...sorted, order: own.order, d_loss, dx: into },
+      params: { ...params, accumulate },
+      groups,
+    });
+  });
+  return loss;
+}

@@ -1,0 +1,110 @@
+import { describe, expect, test } from "bun:test";
+import { sortedGap, sortRows } from "../../../src/tensor/ops/sorted-gap.ts";
+import { sharedGpu } from "../../support/gpu.ts";
+import { hardware, runOp } from "../../support/program.ts";
+import { normals } from "../../support/random.ts";
+
+const gpu = await sharedGpu();
+
+const softmax = (x: ArrayLike<number>): number[] => {
+  const most = Array.from(x).reduce((a, b) => Math.max(a, b));
+  const e = Array.from(x, (v) => Math.exp(v - most));
+  const sum = e.reduce((a, b) => a + b);
+  return e.map((v) => v / sum);
+};
+
+/** Loss and gradient of a row in f64. */
+function reference(student: ArrayLike<number>, teacher: ArrayLike<number>): { loss: number; gradient: number[] } {
+  const q = softmax(student);
+  const p = softmax(teacher).sort((a, b) => b - a);
+  const order = [...q.keys()].sort((a, b) => q[b]! - q[a]! || a - b);
+  const slope = new Array<number>(q.length);
+  let loss = 0;
+  for (let rank = 0; rank < Math.max(q.length, p.length); rank++) {
+    const id = order[rank];
+    const gap = (id === undefined ? 0 : q[id]!) - (p[rank] ?? 0);
+    loss += Math.abs(gap);
+    if (id !== undefined) slope[id] = Math.sign(gap);
+  }
+  const mean = q.reduce((sum, x, v) => sum + x * slope[v]!, 0);
+  return { loss, gradient: q.map((x, v) => x * (slope[v]! - mean)) };
+}
+
+describe("rows are sorted, equals in their order", () => {
+  test.each([
+    [1, 1],
+    [3, 2],
+    [2, 7],
+    [70, 33],
+    [2, 512],
+    [3, 1031],
+  ])("%d rows of %d", async (n, v) => {
+    const x = normals(n + v, n * v).map((value) => Math.round(8 * value) / 8); // many are equal
+    const { outputs } = await runOp(gpu, {
+      inputs: { x: { shape: [n, v], data: x } },
+      build(rec, { x }) {
+        const { keys, order } = sortRows(rec, x!);
+        return { y: keys, order };
+      },
+    });
+    const width = outputs.y!.length / n;
+    const places = new Uint32Array(outputs.order!.buffer, outputs.order!.byteOffset, outputs.order!.length);
+    for (let row = 0; row < n; row++) {
+      const values = x.subarray(row * v, (row + 1) * v);
+      const expected = [...values.keys()].sort((a, b) => values[b]! - values[a]! || a - b);
+      expect([...places.subarray(row * width, row * width + v)]).toEqual(expected);
+      expect([...outputs.y!.subarray(row * width, row * width + v)]).toEqual(expected.map((i) => values[i]!));
+    }
+  });
+});
+
+describe.each([undefined, hardware])("profile %#", (profile) => {
+  const run = (student: Float32Array, teacher: Float32Array, s: number, t: number, targets: Int32Array) =>
+    runOp(gpu, {
+      inputs: {
+        student: { shape: [targets.length, s], data: student, grad: true },
+        teacher: { shape: [targets.length, t], data: teacher },
+        targets: { shape: [targets.length], data: targets, dtype: "i32" },
+      },
+      build: (rec, x) => sortedGap(rec, x.student!, x.teacher!, x.targets!),
+      seeds: { y: Float32Array.from(targets, (_, i) => 1 + i) },
+      ...(profile ? { profile } : {}),
+    });
+
+  test.each([
+    [1, 1, 1],
+    [3, 1, 5],
+    [3, 5, 1],
+    [67, 4, 7],
+    [2, 255, 300],
+    [2, 300, 257],
+  ])("%d rows of %d against %d", async (n, s, t) => {
+    const [student, teacher] = [normals(1, n * s, 2), normals(2, n * t, 2)];
+    const targets = Int32Array.from({ length: n }, (_, i) => (i === 1 ? -100 : 0));
+    const { outputs, gradients } = await run(student, teacher, s, t, targets);
+    for (let row = 0; row < n; row++) {
+      const found = gradients.student!.subarray(row * s, (row + 1) * s);
+      if (targets[row]! < 0) {
+        expect(outputs.y![row]).toBe(0);
+        expect([...found].every((x) => x === 0)).toBe(true);
+        continue;
+      }
+      const { loss, gradient } = reference(
+        student.subarray(row * s, (row + 1) * s),
+        teacher.subarray(row * t, (row + 1) * t),
+      );
+      expect(Math.abs(outputs.y![row]! - loss)).toBeLessThan(2e-6);
+      for (const [v, expected] of gradient.entries())
+        expect(Math.abs(found[v]! - (1 + row) * expected)).toBeLessThan(2e-6 * (1 + row));
+    }
+  });
+
+  test("logits far from 0, and masked ones", async () => {
+    const student = Float32Array.of(1e4, 1e4 - 1, -3e38, 9990);
+    const teacher = Float32Array.of(-3e38, -500, -501);
+    const { outputs, gradients } = await run(student, teacher, 4, 3, Int32Array.of(0));
+    const expected = reference([0, -1, Number.NEGATIVE_INFINITY, -10], [Number.NEGATIVE_INFINITY, 0, -1]);
+    expect(Math.abs(outputs.y![0]! - expected.loss)).toBeLessThan(1e-6);
+    for (const [v, x] of gradients.student!.entries()) expect(Math.abs(x - expected.gradient[v]!)).toBeLessThan(1e-6);
+  });
+});
