@@ -2,7 +2,7 @@
 //
 //   x (N, C)     f32
 //   y (N)        f32  out
-//   place (N)    u32  out
+//   place (N)    i32  out
 //
 // One workgroup a row, or with `serial` one lane. Checked against f64 in test/tensor/ops/distribution.test.ts.
 
@@ -16,7 +16,7 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
-@group(0) @binding(3) var<storage, read_write> place: array<u32>;
+@group(0) @binding(3) var<storage, read_write> place: array<i32>;
 
 @compute @workgroup_size(64)
 fn row_maxima(
@@ -37,5 +37,5 @@ fn row_maxima(
   behind = row_max(behind, lane);
   if (!row_leads(lane) || !used) { return; }
   y[row] = most;
-  place[row] = u32(-behind);
+  place[row] = i32(-behind);
 }

@@ -1,6 +1,7 @@
 /** Sums: of all values, of rows, of columns, and inner products. Fixed order, f32. */
 import { type Recorder, type StepParam, spans, type Target } from "../recorder.ts";
 import { rowsOf, showShape, sizeOf, type Tensor } from "../tensor.ts";
+import { gatherGradient } from "./gather.ts";
 
 const DOT_VALUES = 16384; // of wgsl/reduce/dot.wgsl
 const BLOCK_ROWS = 256;
@@ -100,17 +101,9 @@ export function rowSum(rec: Recorder, x: Tensor, scale = 1): Tensor {
 export function rowMax(rec: Recorder, x: Tensor): Tensor {
   const { rows: n, width: c } = rowsOf(x);
   const y = rec.result(x.shape.slice(0, -1), [x], `row maxima of ${x.label}`);
-  const place = rec.scratch([n], "places of maxima", "u32");
+  const place = rec.scratch([n], "places of maxima", "i32");
   rec.step({ kernel: "reduce/row-maxima", bind: { x, y, place }, params: { n, c }, ...rowWork(rec, n, c) });
-  rec.onBackward(y, (dy) => {
-    const { into, accumulate } = rec.gradient(x);
-    rec.step({
-      kernel: "reduce/row-maxima-gradient",
-      bind: { dy, place, dx: into },
-      params: { count: n * c, c, accumulate },
-      groups: spans(n * c),
-    });
-  });
+  rec.onBackward(y, (dy) => gatherGradient(rec, x, place, dy));
   return y;
 }
 
