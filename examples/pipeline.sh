@@ -68,8 +68,11 @@ ingot merge language facts --base base --method task_arithmetic --weight 0.5,1 \
     --weights 0.6,0.4 --steps 120 --lr 4e-3 --warmup 10 --batch-size 8 --pack \
     --save-every 0 -o piped/
 
-# Every curve on one page
-ingot report base.jsonl language-expert.jsonl facts-expert.jsonl unlearn.jsonl distill.jsonl curriculum.jsonl -o report.html
+# All of them side by side, and every curve, on one page
+ingot evaluate base language facts merged unlearned student final --data language=language-test.jsonl \
+    --data keep=keep.jsonl --data forget=forget.jsonl --metric loss,exact-memorisation --bootstrap 0 \
+    --log evaluation.jsonl
+ingot report base.jsonl language-expert.jsonl facts-expert.jsonl unlearn.jsonl distill.jsonl curriculum.jsonl evaluation.jsonl -o report.html
 
 # What made the final model
 ingot inspect final --command

@@ -38,6 +38,10 @@ const UNLEARN =
   "--method wga --forget forget.jsonl --retain keep.jsonl --steps 40 --lr 1e-3 --batch-size 8 --save-every 0";
 const DISTILL = `--init small.json --tokenizer byte --method taid --data keep.jsonl --data language.jsonl --weights 0.6,0.4 --steps 120 --lr 4e-3 --warmup 10 ${TRAIN}`;
 
+/** What a model is measured on. */
+export const MEASURE =
+  "--data language=language-test.jsonl --data keep=keep.jsonl --data forget=forget.jsonl --metric loss,exact-memorisation --bootstrap 0";
+
 /** The whole story. Paths are relative to one folder. */
 export const STORY: readonly Line[] = [
   {
@@ -92,9 +96,12 @@ export const STORY: readonly Line[] = [
     stages: [MERGE, `unlearn ${UNLEARN}`, `distill ${DISTILL} -o piped/`],
   },
   {
-    about: "Every curve on one page",
+    about: "All of them side by side, and every curve, on one page",
+    stages: [`evaluate base language facts merged unlearned student final ${MEASURE} --log evaluation.jsonl`],
+  },
+  {
     stages: [
-      "report base.jsonl language-expert.jsonl facts-expert.jsonl unlearn.jsonl distill.jsonl curriculum.jsonl -o report.html",
+      "report base.jsonl language-expert.jsonl facts-expert.jsonl unlearn.jsonl distill.jsonl curriculum.jsonl evaluation.jsonl -o report.html",
     ],
   },
   { about: "What made the final model", stages: ["inspect final --command"] },
@@ -102,10 +109,6 @@ export const STORY: readonly Line[] = [
 
 /** Files that the story makes twice, by file and by pipe. */
 export const TWICE = ["student/model.safetensors", "piped/model.safetensors"] as const;
-
-/** What a model is measured on. */
-export const MEASURE =
-  "--data language=language-test.jsonl --data keep=keep.jsonl --data forget=forget.jsonl --metric loss,exact-memorisation --bootstrap 0";
 
 /** The story as a shell script that can be edited. */
 export function asScript(): string {

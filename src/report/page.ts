@@ -61,11 +61,12 @@ function header(run: Run, color: string): string {
 export function toHtml(runs: readonly Run[]): string {
   const color = (i: number) => COLORS[i % COLORS.length]!;
   const metrics = metricsOf(runs);
+  const drawn = runs.filter(({ series }) => series.size > 0);
   const data = {
-    runs: runs.map(({ name }, i) => ({ name, color: color(i) })),
+    runs: drawn.map((run) => ({ name: run.name, color: color(runs.indexOf(run)) })),
     metrics: metrics.map((metric) => ({
       name: metric,
-      series: runs.map(({ series }) => {
+      series: drawn.map(({ series }) => {
         const found = series.get(metric);
         return found ? thinned(found, POINTS) : null;
       }),
@@ -75,7 +76,7 @@ export function toHtml(runs: readonly Run[]): string {
   const finals = table(
     "Last values",
     ["run", ...metrics],
-    runs.map((run) => [escaped(run.name), ...metrics.map((metric) => short(lastOf(run, metric) ?? ""))]),
+    drawn.map((run) => [escaped(run.name), ...metrics.map((metric) => short(lastOf(run, metric) ?? ""))]),
   );
   const results = runs.flatMap((run) =>
     run.tables.map((rows) => {

@@ -178,7 +178,10 @@ export function thinned(series: Series, most: number): Series {
   };
 }
 
-/** Options in which the runs differ, each with its value in every run; undefined where a run has none. */
+/**
+ * Options in which the runs differ, each with its value in every run; undefined where a run has none. That a script has an option that
+ * another script lacks tells nothing, so absence counts only between runs of one script.
+ */
 export function differences(runs: readonly Run[]): { option: string; values: (string | undefined)[] }[] {
   const options = runs.map(({ start }) => ({
     seed: start.seed,
@@ -194,7 +197,13 @@ export function differences(runs: readonly Run[]): { option: string; values: (st
         return value === undefined ? undefined : typeof value === "string" ? value : JSON.stringify(value);
       }),
     }))
-    .filter(({ option, values }) => option !== "out" && option !== "log" && new Set(values).size > 1);
+    .filter(({ option, values }) => {
+      if (option === "out" || option === "log") return false;
+      if (new Set(values.filter((value) => value !== undefined)).size > 1) return true;
+      return runs.some(({ start }, i) =>
+        runs.some((other, j) => other.start.script === start.script && values[i] !== values[j]),
+      );
+    });
 }
 
 /** Names of all metrics, losses first. */

@@ -55,7 +55,11 @@ export async function trainLoop<B>(
   }[] = [];
   let { seen } = options;
   let last: StepResult | undefined;
-  let since = { time: performance.now(), size: 0 };
+  // Results arrive in bunches, so speed is that over the last few. Pauses (evaluating, saving) do not count.
+  let recent = [{ time: performance.now(), size: 0 }];
+  const pauseEnds = () => {
+    recent = [{ time: performance.now(), size: 0 }];
+  };
 
   const hear = async () => {
     const { result: promise, batches, epoch, values } = pending.shift()!;
@@ -64,9 +68,10 @@ export async function trainLoop<B>(
     if (wrong || !Number.isFinite(result.gradNorm)) throw await notFinite(options, result, batches, values, wrong);
     last = result;
     controller?.heard?.(result);
-    since.size += result.size;
-    const seconds = (performance.now() - since.time) / 1000;
-    const speed = since.size / seconds;
+    recent.push({ time: performance.now(), size: result.size });
+    if (recent.length > 2 * AHEAD) recent.shift();
+    const size = recent.slice(1).reduce((sum, one) => sum + one.size, 0);
+    const speed = (1000 * size) / (recent.at(-1)!.time - recent[0]!.time);
     options.onStep?.(result, speed);
     if (result.step % options.logEvery !== 0 && result.step !== steps) return;
     options.log.event("step", {
@@ -80,7 +85,6 @@ export async function trainLoop<B>(
       tokens_per_s: Math.round(speed),
       gpu_bytes: options.gpuBytes(),
     });
-    since = { time: performance.now(), size: 0 };
   };
   const hearAll = async () => {
     while (pending.length > 0) await hear();
@@ -103,17 +107,17 @@ export async function trainLoop<B>(
     if (controller?.after && (controller.due?.(step) ?? true)) {
       await hearAll();
       await controller.after(step, options.heldOut);
-      since = { time: performance.now(), size: 0 };
+      pauseEnds();
     }
     if ((due(options.evalEvery) || step === steps) && options.evaluate && !stopping) {
       await hearAll();
       await options.evaluate(step);
-      since = { time: performance.now(), size: 0 };
+      pauseEnds();
     }
     if (options.save && ((due(options.saveEvery) && step < steps) || stopping)) {
       await hearAll(); // nothing is saved that was not seen to be finite
       await options.save(step, seen);
-      since = { time: performance.now(), size: 0 };
+      pauseEnds();
     }
   }
   await hearAll();

@@ -86,6 +86,19 @@ test("options that differ are told, equal ones and names of results are not", ()
   expect(differences(runs)).toEqual([{ option: "lr", values: ["0.1", "0.2"] }]);
 });
 
+test("options of one script among several are told where they differ between its runs", () => {
+  const of = (script: string, options: Record<string, unknown>) =>
+    runsOf(`${script}.jsonl`, lines([{ ...start, script, options }, done]));
+  const [train, tune, unlearn] = [
+    of("train", { lr: 1, pack: true }),
+    of("train", { lr: 1 }),
+    of("unlearn", { lr: 2, rho: 3 }),
+  ];
+  const told = (...given: ReturnType<typeof of>[]) => differences(given.flat()).map(({ option }) => option);
+  expect(told(train, unlearn)).toEqual(["lr"]);
+  expect(told(train, tune, unlearn)).toEqual(["lr", "pack"]);
+});
+
 test("tables for papers and spreadsheets", () => {
   expect(toMarkdown(runs)).toContain("| a | ok | 1 | 2 | 0.1 |\n| b | unfinished | 4 |  | 0.1 |");
   expect(toMarkdown(runs)).toContain("| lr | 0.1 | 0.2 |");
