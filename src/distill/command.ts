@@ -20,6 +20,7 @@ import { sizeOf } from "../tensor/tensor.ts";
 import type { BatchSource } from "../train/batches.ts";
 import { batchesOf } from "../train/command.ts";
 import { groupsOf, textTools } from "../train/data-source.ts";
+import { GradientAlignment } from "../train/gradient-alignment.ts";
 import { type Controller, type DataSetup, runTraining, type Work, type WorkSetup } from "../train/run.ts";
 import {
   baseTeacher,
@@ -30,6 +31,7 @@ import {
   type Teacher,
 } from "../train/teacher.ts";
 import { TeacherCache, writeCache } from "../train/teacher-cache.ts";
+import type { GradientRule } from "../train/trainer.ts";
 import type { Adaptive, DistillMethod } from "./method.ts";
 import { type DistillBatch, distillObjective } from "./objective.ts";
 import type { DISTILL } from "./options.ts";
@@ -283,6 +285,8 @@ class Distillation {
     // A teacher that learns is counted among what is trained.
     const held = options.online ? 0 : teachers.reduce((sum, { bytes }) => sum + bytes, 0);
     const learning = options.online ? models[0]!.trainable() : [];
+    const aligned = method.aligned?.(values) && weights.distill > 0 && weights.labels > 0;
+    const alignment = aligned ? new GradientAlignment(gpu, [...model.trainable(), ...extra.values()]) : undefined;
     return {
       objective: distillObjective({
         model,
@@ -292,6 +296,7 @@ class Distillation {
         extra,
         weights,
         online: options.online,
+        apart: alignment !== undefined,
         recompute: options.recompute,
         smoothing: options.smoothing,
         zLoss: options.z_loss,
@@ -299,7 +304,8 @@ class Distillation {
       // What learns beside the student keeps apart by name: a teacher has the same names.
       extra: [...extra.values(), ...learning],
       ...(adaptive ? { controller: controllerOf(adaptive) } : {}),
-      ...(held > 0 ? { memory: { teachers: held } } : {}),
+      ...(alignment ? { gradients: alignedRule(alignment) } : {}),
+      memory: { ...(held > 0 ? { teachers: held } : {}), ...(alignment ? { alignment: alignment.bytes } : {}) },
       end: async () => {
         const [checkpoint] = this.#checkpoints;
         if (!options.online || !checkpoint) return;
@@ -316,6 +322,7 @@ class Distillation {
       free: () => {
         for (const teacher of teachers) teacher.free();
         for (const parameter of extra.values()) parameter.free();
+        void alignment?.free();
       },
     };
   }
@@ -341,6 +348,16 @@ export function extraParameters(
     }),
   );
 }
+
+/** The labels' gradient as it is, and of the method's what does not go against it. */
+export const alignedRule =
+  (alignment: GradientAlignment): GradientRule =>
+  async (_, [labels, distill], pass) => {
+    await pass(labels!, { fresh: true, report: true });
+    alignment.keep();
+    await pass(distill!, { fresh: true, report: true });
+    await alignment.add();
+  };
 
 const controllerOf = (adaptive: Adaptive): Controller => ({
   values: (step) => adaptive.values(step),

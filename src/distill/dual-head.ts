@@ -4,7 +4,8 @@
  *
  *   tau^2 sum_v [ log(1/2 / s) / 2 + log(1/2 / (1 - s)) / 2 ],  s = sigmoid((b - teacher) / tau), b the second head's logits
  *
- * The second head is linear, and left out of the result. The paper's alignment of the two gradients is not here.
+ * The second head is linear, and left out of the result. With --grad-align the part of its gradient that goes against the labels' is
+ * taken away: g - min(0, <g, g_labels>) / |g_labels|^2 g_labels over all weights, which costs a second pass.
  */
 import { addScalar, logSigmoid, neg, scale, sub } from "../tensor/ops/elementwise.ts";
 import { linear } from "../tensor/ops/linear.ts";
@@ -30,7 +31,11 @@ export const method = defineDistillation({
     "a loss on the logits through a second head that is dropped afterwards, beside the labels through the main one",
   cite: "arXiv:2411.08937",
   weights: { labels: 1 },
-  options: { tau: { type: "number > 0", default: 2, help: "softens the difference of logits", value: "T" } },
+  options: {
+    tau: { type: "number > 0", default: 2, help: "softens the difference of logits", value: "T" },
+    grad_align: { type: "boolean", default: false, help: "take away what goes against the labels' gradient" },
+  },
+  aligned: ({ grad_align }) => grad_align,
   extra: ({ student, teacher }) => [{ name: "second_head", shape: [teacher!.outputs, student.width], std: 0.02 }],
   rows: (rec, { hidden, teachers, extra, values: { tau } }) =>
     logitLoss(rec, linear(rec, hidden, extra("second_head")), teachers[0]!, tau),

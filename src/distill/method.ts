@@ -86,6 +86,8 @@ export interface DistillMethod<O extends Options = Options> {
     readonly teacher: ModelSizes | undefined;
     readonly values: Values<O>;
   }): readonly ExtraSpec[];
+  /** Whether what goes against the labels' gradient is taken away from that of its loss; each then has a pass of its own. */
+  aligned?(values: Values<O>): boolean;
   adaptive?(given: { readonly values: Values<O>; readonly steps: number; readonly teachers: number }): Adaptive;
   /** Refuses options that do not fit together, before any work. Throws UserError. */
   check?(values: Values<O>): void;

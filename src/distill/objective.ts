@@ -36,23 +36,33 @@ export interface DistillSetup {
   readonly weights: { readonly distill: number; readonly labels: number };
   /** The teacher learns too. */
   readonly online?: boolean;
+  /** Labels and the method's loss are parts of their own, in this order. */
+  readonly apart?: boolean;
   readonly recompute?: boolean;
   /** Of the labels' cross-entropy. */
   readonly smoothing?: number;
   readonly zLoss?: number;
 }
 
+const LABELS = "labels";
+const DISTILL = "distill";
+
 const isTokens = (batch: Batch | ExampleBatch): batch is Batch => "ids" in batch;
 
 export function distillObjective(setup: DistillSetup): Objective<DistillBatch> {
-  const { model, method, teachers, extra, weights, online = false, recompute = false } = setup;
+  const { model, method, teachers, extra, online = false, apart = false, recompute = false } = setup;
   const { smoothing = 0, zLoss = 0 } = setup;
   const softened = { ...(smoothing > 0 ? { smoothing } : {}), ...(zLoss > 0 ? { zLoss } : {}) };
   const values = setup.values as never;
+  const weightsOf = (part: string) => ({
+    distill: part === LABELS ? 0 : setup.weights.distill,
+    labels: part === DISTILL ? 0 : setup.weights.labels,
+  });
   // A loss that counts for nothing asks no teacher.
-  const asked = weights.distill > 0 && (method.rows || method.states) ? teachers : [];
+  const askedFor = (part: string) => (weightsOf(part).distill > 0 && (method.rows || method.states) ? teachers : []);
   return {
     name: method.name,
+    ...(apart ? { parts: [LABELS, DISTILL] } : {}),
     key: ({ batch, other }) =>
       isTokens(batch) ? `${batchKey(batch)}${other ? ` ${batchKey(other.batch)}` : ""}` : `${batch.rows}`,
     counted: ({ batch }) => (isTokens(batch) ? batch.counted : batch.rows),
@@ -65,7 +75,9 @@ export function distillObjective(setup: DistillSetup): Objective<DistillBatch> {
             .join(", ")
         : "",
 
-    record(rec, { batch, other }) {
+    record(rec, { batch, other }, part) {
+      const weights = weightsOf(part);
+      const asked = askedFor(part);
       const inputs: Inputs = isTokens(batch)
         ? tokenInputs(rec, batch)
         : { batch: batch.rows, x: rec.input("x", [batch.rows, ...batch.shape]) };
@@ -137,7 +149,7 @@ export function distillObjective(setup: DistillSetup): Objective<DistillBatch> {
       return { backward, metrics: { loss: total, ...metrics } };
     },
 
-    fill(program, { batch, cached, other }, total) {
+    fill(program, { batch, cached, other }, total, part) {
       if (isTokens(batch)) {
         fillTokens(program, batch);
         const { targets } = modelInputs(batch);
@@ -148,7 +160,7 @@ export function distillObjective(setup: DistillSetup): Objective<DistillBatch> {
         program.write("targets", batch.labels);
         program.write("weights", new Float32Array(batch.rows).fill(1 / total));
       }
-      for (const teacher of asked) teacher.fill(program, cached, other);
+      for (const teacher of askedFor(part)) teacher.fill(program, cached, other);
     },
   };
 }

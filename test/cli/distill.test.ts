@@ -328,6 +328,39 @@ describe("a teacher with another tokenizer", () => {
   );
 });
 
+describe("dual-head --grad-align", () => {
+  // These two disagree at once.
+  const line =
+    "other --student small --method dual-head --data rows.jsonl --no-shuffle -q --steps 3 --optimizer sgd --lr 0.05";
+
+  test("is one step however its rows are cut, and another one than without", async () => {
+    for (const [name, how] of [
+      ["whole", "--grad-align --batch-size 4"],
+      ["halves", "--grad-align --batch-size 2 --accumulate 2"],
+      ["plain", "--batch-size 4"],
+    ]) {
+      const { err, code } = await distill(`${line} ${how} --log align-${name}.log -o align-${name}/`);
+      expect(err).toBe("");
+      expect(code).toBe(0);
+    }
+    expect(await apart("align-whole/model.safetensors", "align-halves/model.safetensors")).toBeLessThan(2e-6);
+    expect(await apart("align-whole/model.safetensors", "align-plain/model.safetensors")).toBeGreaterThan(3e-5);
+    // Losses of a step are those before it: of the first both are the same.
+    const [first, plain] = [steps("align-whole.log")[0]!, steps("align-plain.log")[0]!];
+    for (const name of ["loss", "distill", "cross_entropy"])
+      expect(Math.abs(first[name]! / plain[name]! - 1)).toBeLessThan(1e-5);
+  }, 40_000);
+
+  test("says what memory it takes, and takes none where one loss counts for nothing", async () => {
+    const memory = async (how: string) => {
+      const { text } = await distill(`${line} --grad-align ${how} -n --json`);
+      return (JSON.parse(text) as { memory: Record<string, number> }).memory.alignment;
+    };
+    expect(await memory("--batch-size 4")).toBeGreaterThan(0);
+    expect(await memory("--batch-size 4 --label-weight 0")).toBeUndefined();
+  }, 30_000);
+});
+
 describe("refusals", () => {
   test.each([
     ["--teacher - --student -", "student and teacher are both read from stdin\n  hint: name one of them"],
@@ -506,6 +539,7 @@ describe("a run that was killed goes on as if it had not been", () => {
     "on-policy": "large --student small --method jsd --on-policy 0.6 --sample-tokens 5",
     online: "large --student small --method bd-kd --online --teacher-out TEACHER",
     self: "--teacher self --student small --method lssd",
+    aligned: "other --student small --method dual-head --grad-align",
   };
   test.each(Object.entries(RUNS))(
     "%s",

@@ -5,13 +5,14 @@ import { Random } from "../../src/data/random.ts";
 import type { Sequence } from "../../src/data/sequences.ts";
 import { method as markov } from "../../src/data/tasks/markov.ts";
 import type { Split, Task } from "../../src/data/tasks/task.ts";
-import { extraParameters } from "../../src/distill/command.ts";
+import { alignedRule, extraParameters } from "../../src/distill/command.ts";
 import type { DistillMethod } from "../../src/distill/method.ts";
 import { distillObjective } from "../../src/distill/objective.ts";
 import { Model } from "../../src/model/model.ts";
 import { Program, profileOf } from "../../src/tensor/program.ts";
 import { Recorder } from "../../src/tensor/recorder.ts";
 import { sequenceBatches } from "../../src/train/batches.ts";
+import { GradientAlignment } from "../../src/train/gradient-alignment.ts";
 import { fillTokens, tokenInputs } from "../../src/train/language.ts";
 import { optimizer } from "../../src/train/optim/adamw.ts";
 import { liveTeacher, type Teacher } from "../../src/train/teacher.ts";
@@ -57,10 +58,15 @@ export async function learn(student: Model, lesson: Lesson): Promise<Record<stri
           distill: lesson.weights?.distill ?? method.weights?.distill ?? 1,
           labels: lesson.weights?.labels ?? method.weights?.labels ?? 0,
         };
+  const parameters = [...student.trainable(), ...extra.values(), ...(online ? models[0]!.trainable() : [])];
+  const alignment =
+    teachers.length > 0 && method.aligned?.(values as never) ? new GradientAlignment(gpu, parameters) : undefined;
+  const apart = alignment !== undefined;
   const trainer = await Trainer.make({
     gpu,
-    parameters: [...student.trainable(), ...extra.values(), ...(online ? models[0]!.trainable() : [])],
-    objective: distillObjective({ model: student, method, teachers, values, extra, weights, online }),
+    parameters,
+    objective: distillObjective({ model: student, method, teachers, values, extra, weights, online, apart }),
+    ...(alignment ? { gradients: alignedRule(alignment) } : {}),
     seed,
     optimizer,
     values: { ...settingsOf(optimizer.options), weight_decay: 0 },
@@ -80,6 +86,7 @@ export async function learn(student: Model, lesson: Lesson): Promise<Record<stri
     heard.push({ ...metrics, gradient: gradNorm });
   }
   trainer.free();
+  await alignment?.free();
   for (const parameter of extra.values()) parameter.free();
   return heard;
 }
