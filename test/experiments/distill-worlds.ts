@@ -26,6 +26,7 @@ import { method as skewKl } from "../../src/distill/skew-kl.ts";
 import { method as skewRkl } from "../../src/distill/skew-rkl.ts";
 import { method as taid } from "../../src/distill/taid.ts";
 import { method as tvd } from "../../src/distill/tvd.ts";
+import { method as uld } from "../../src/distill/uld.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import { Model } from "../../src/model/model.ts";
 import { Generator } from "../../src/sample/generate.ts";
@@ -316,6 +317,8 @@ export async function littleText(gpu: Gpu, seed: number) {
     labels: await run({ method: kd as never, teachers: [] }),
     kd: await run({ method: kd as never }),
     hidden: await run({ method: hidden as never, weights: { distill: 10 } }),
+    // Knows no token from another, so that one tokenizer does for two.
+    uld: await run({ method: uld as never }),
     seqKd: await run({ method: seqKd as never, data: sampled(teacher, "teacher", 1) }),
     offPolicy: await run({ method: jsd as never }),
     onPolicy: await (async () => {
