@@ -4,9 +4,9 @@
  *   bun test/bench/unlearn.bench.ts [--people N] [--forget SHARE] [--epochs N] [--methods npo,ssd] [--seed N] [--keep DIR]
  *
  * The target learns all people and some facts of the world, gold all but those to forget, by the same recipe. Every method starts from
- * the target, through the script's own process. Numbers depend on the seed and the device alone. About six minutes on two cores of
- * a CPU at the defaults. Settings were chosen by hand on a smaller world, not searched: the table says what each does, not which
- * is best; with so few people forget-quality and the attacks are coarse.
+ * the target, through the script's own process. Numbers depend on the seed and the device alone. Eleven minutes on two busy
+ * cores of a CPU at the defaults. The settings come from a smaller world and were not searched: the table says what each does, not
+ * which is best; with so few people forget quality and the attacks are coarse.
  */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
