@@ -106,7 +106,10 @@ class Distillation {
         "take --method kd for --teacher self",
       );
     if (options.online && !method.teacherRows)
-      throw new UserError(`${method.name} does not train the teacher`, "leave out --online, or take --method bd-kd");
+      throw new UserError(
+        `${method.name} does not train the teacher`,
+        "leave out --online, or take --method bd-kd or competitive",
+      );
     if (options.online && (this.#refs[0] === "self" || options.teacher_out === undefined))
       throw new UserError(
         "--online needs a teacher of its own and --teacher-out",

@@ -112,6 +112,7 @@ describe("every method runs", () => {
   const methods = [
     "akl",
     "bd-kd",
+    "competitive",
     "dual-head",
     "hidden",
     "jsd",
@@ -489,25 +490,32 @@ describe("a cache", () => {
 });
 
 describe("--online", () => {
-  test("trains the teacher beside the student, and writes it where it is told; else it is left alone", async () => {
-    const before = bytesOf("large/model.safetensors");
-    const line = `large --student small --method bd-kd ${TEXT} --steps 4`;
-    const plain = await distill(`${line} -o offline/`);
-    expect(plain.err).toBe("");
-    const online = await distill(`${line} --online --teacher-out taught-teacher/ --log online.log -o online/`);
-    expect(online.err).toBe("");
-    expect(bytesOf("large/model.safetensors")).toEqual(before);
-    expect(await apart("large/model.safetensors", "taught-teacher/model.safetensors")).toBeGreaterThan(1e-4);
-    expect(await apart("offline/model.safetensors", "online/model.safetensors")).toBeGreaterThan(1e-6);
-    for (const { teacher_loss, loss } of steps("online.log")) {
-      expect(teacher_loss).toBeGreaterThan(0);
-      expect(loss).toBeGreaterThan(teacher_loss!);
-    }
-    const opened = await openPlain(at("taught-teacher"));
-    expect(opened.files.has("config.json")).toBe(true);
-    expect(opened.lineage.at(-1)!.script).toBe("distill");
-    opened.close();
-  }, 40_000);
+  test.each(["bd-kd", "competitive"])(
+    "%s trains the teacher beside the student, and writes it where it is told; else it is left alone",
+    async (name) => {
+      const before = bytesOf("large/model.safetensors");
+      const line = `large --student small --method ${name} ${TEXT} --steps 4`;
+      const plain = await distill(`${line} -o offline/`);
+      expect(plain.err).toBe("");
+      const taught = `${name}-taught-teacher`;
+      const online = await distill(`${line} --online --teacher-out ${taught}/ --log ${name}-online.log -o online/`);
+      expect(online.err).toBe("");
+      expect(bytesOf("large/model.safetensors")).toEqual(before);
+      expect(await apart("large/model.safetensors", `${taught}/model.safetensors`)).toBeGreaterThan(1e-4);
+      expect(await apart("offline/model.safetensors", "online/model.safetensors")).toBeGreaterThan(1e-6);
+      const heard = steps(`${name}-online.log`);
+      expect(heard).toHaveLength(4);
+      for (const { teacher_loss, loss } of heard) {
+        expect(teacher_loss).toBeGreaterThan(0);
+        expect(loss).toBeGreaterThan(teacher_loss!);
+      }
+      const opened = await openPlain(at(taught));
+      expect(opened.files.has("config.json")).toBe(true);
+      expect(opened.lineage.at(-1)!.script).toBe("distill");
+      opened.close();
+    },
+    40_000,
+  );
 });
 
 describe("samples", () => {
@@ -584,7 +592,7 @@ describe("a run that was killed goes on as if it had not been", () => {
 });
 
 describe("means", () => {
-  test.each(["kd", "hidden", "bd-kd", "mtard", "dual-head", "taid"])(
+  test.each(["kd", "hidden", "bd-kd", "competitive", "mtard", "dual-head", "taid"])(
     "%s: two micro-batches of half the size are the batch, whatever rows count how many tokens",
     async (name) => {
       const argv = `${name === "mtard" ? "large other" : "large"} --student small --method ${name} --data rows.jsonl -q --no-shuffle --optimizer sgd --lr 0.05 --steps 3`;
@@ -603,7 +611,7 @@ describe("means", () => {
     60_000,
   );
 
-  test.each(["kd", "hidden", "bd-kd", "lssd", "akl", "dual-head", "taid", "seq-kd --teacher-samples 0"])(
+  test.each(["kd", "hidden", "bd-kd", "competitive", "lssd", "akl", "dual-head", "taid", "seq-kd --teacher-samples 0"])(
     "%s: rows of which no token counts are no loss, not NaN",
     async (method) => {
       const { err, code } = await distill(

@@ -11,6 +11,7 @@ import { markovLanguage } from "../../src/data/tasks/markov.ts";
 import type { Split } from "../../src/data/tasks/task.ts";
 import { method as akl } from "../../src/distill/akl.ts";
 import { method as bdKd } from "../../src/distill/bd-kd.ts";
+import { method as competitive } from "../../src/distill/competitive.ts";
 import { method as dualHead, logitLoss } from "../../src/distill/dual-head.ts";
 import { method as hidden } from "../../src/distill/hidden.ts";
 import { method as jsd } from "../../src/distill/jsd.ts";
@@ -188,8 +189,12 @@ export async function noisyLabels(gpu: Gpu, seed: number) {
   const online = await run({ method: bdKd as never, teachers: [taught], online: true });
   const together = await judge(taught, test);
   taught.free();
+  const rival = await net(128, seed + 3);
+  const competing = await run({ method: competitive as never, teachers: [rival], online: true });
+  const competed = await judge(rival, test);
+  rival.free();
   teacher.free();
-  return { labels, kd: distilled, both, dual, one, balanced, alone, online, together };
+  return { labels, kd: distilled, both, dual, one, balanced, alone, online, together, competing, competed };
 }
 
 /** Digits with little noise and with much, a teacher for each, and students of one of them or both. */

@@ -1,0 +1,40 @@
+/**
+ * Competitive distillation: student and teacher learn together, and whichever gives the label more probability teaches the other. Shi et
+ * al., ICCV 2025, https://arxiv.org/abs/2506.23285; after the two-way distillation of Li et al. 2023, https://arxiv.org/abs/2311.08213
+ *
+ *   student  CE + T^2 KL(p || q) where p_label > q_label        teacher  (--online) CE + T^2 KL(q || p) where q_label > p_label
+ *
+ * The paper names the better one batch by batch; here it is named row by row, since within a batch each has rows it knows better. Its
+ * random perturbation of the weights is not here. Without --online a teacher that stays as it is is followed only where it is right.
+ */
+import { crossEntropy } from "../tensor/ops/cross-entropy.ts";
+import { divergence } from "../tensor/ops/divergence.ts";
+import { add, clamp, mul, scale, stopGradient, sub } from "../tensor/ops/elementwise.ts";
+import type { Recorder } from "../tensor/recorder.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { defineDistillation, TEMPERATURE } from "./method.ts";
+
+/** 1 in rows where `other` gives the label more probability than `own`, else 0: (n, V) each -> (n). No gradient. */
+function surpassed(rec: Recorder, own: Tensor, other: Tensor, targets: Tensor): Tensor {
+  const loss = (logits: Tensor) => crossEntropy(rec, stopGradient(rec, logits), targets);
+  return clamp(rec, scale(rec, sub(rec, loss(own), loss(other)), 1e30), 0, 1);
+}
+
+export const method = defineDistillation({
+  name: "competitive",
+  title: "Competitive distillation",
+  about: "row by row the model that is nearer to the label teaches the other; --online trains both",
+  cite: "arXiv:2506.23285",
+  weights: { labels: 1 },
+  options: { temperature: TEMPERATURE },
+  rows(rec, { student, teachers: [teacher], targets, values: { temperature }, note }) {
+    const learns = surpassed(rec, student, teacher!, targets);
+    note("teacher_better", learns);
+    return mul(rec, learns, divergence(rec, student, teacher!, targets, { kind: "forward-kl", temperature }));
+  },
+  teacherRows(rec, { student, teacher, targets, values: { temperature } }) {
+    const learns = surpassed(rec, teacher, student, targets);
+    const kl = divergence(rec, teacher, student, targets, { kind: "forward-kl", temperature });
+    return add(rec, crossEntropy(rec, teacher, targets), mul(rec, learns, kl));
+  },
+});
