@@ -12,7 +12,10 @@ export type MemoryReport = {
   readonly total: number;
 } & Readonly<Record<string, number>>;
 
-/** Of the largest batch; `activations` includes its programs' inputs and outputs. `more` is what a technique holds besides. */
+/**
+ * Of the largest batch, once all of it is allocated; `activations` includes its programs' inputs and outputs, `more` is what a
+ * technique holds besides, `rounding` what the pool of buffers adds by its size classes.
+ */
 export function memoryReport<B>(
   model: Model,
   trainer: Trainer<B>,
@@ -27,13 +30,8 @@ export function memoryReport<B>(
   // Programs take turns in one memory; what is their own adds up.
   const shared = programs.reduce((most, { plan }) => Math.max(most, plan.bytes), 0);
   const activations = shared + programs.reduce((sum, { ownBytes }) => sum + ownBytes, 0);
-  const rest = Object.values(more).reduce((a, b) => a + b, 0);
-  return {
-    weights,
-    gradients,
-    optimizer,
-    activations,
-    ...more,
-    total: weights + gradients + optimizer + activations + rest,
-  };
+  const parts = { weights, gradients, optimizer, activations, ...more };
+  const sum = Object.values(parts).reduce((a, b) => a + b, 0);
+  const rounding = Math.max(0, model.gpu.pool.allocated - sum);
+  return { ...parts, rounding, total: sum + rounding };
 }
