@@ -1,0 +1,89 @@
+/**
+ * Skill-it against an even mixture of LEGO chains and addition, at the same number of tokens; and what became of Aioli.
+ *
+ * Four skills, a token a word: the first and the second variable of a chain of two, the ones and the carry of a sum of two digits. A
+ * model of one layer, from scratch, 160 steps of 32 rows. Skill-it has the published graph: the second variable helps the first, the
+ * carry the ones. Mean held-out loss of the skills over seeds 1 to 7: even 0.42 (0.16); Skill-it -0.11 (0.11), better on six; Aioli +0.11
+ * (0.14), worse on five: here half of the steps are probes, and what they measure is mostly chance.
+ *
+ * With sums of two digits each, two layers and 1200 steps, seeds 1 to 3: even 1.26 (0.04); Skill-it -0.61 (0.44), Aioli -0.03 (0.01), both
+ * better on all three. That is too long for a test.
+ */
+import { afterAll, expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { method as addition } from "../../src/data/tasks/addition.ts";
+import { method as lego } from "../../src/data/tasks/lego.ts";
+import type { Split } from "../../src/data/tasks/task.ts";
+import { all, decoder, Lab, mean, type Row, rowOf } from "./curriculum-lab.ts";
+
+const lab = new Lab();
+afterAll(() => lab.close());
+
+// 0 to 9 are digits, 10 to 35 letters.
+const VAL = 36;
+const NOT = 37;
+const WHICH = 38;
+const DIGIT = 39;
+const letter = (name: string) => 10 + name.charCodeAt(0) - 97;
+const token = (word: string) =>
+  /^\d$/.test(word) ? Number(word) : word === "val" ? VAL : word === "not" ? NOT : letter(word);
+
+interface Drawn {
+  readonly prompt: string;
+  readonly answer: string;
+}
+const drawn = (source: { row(index: number): unknown }, count: number) =>
+  Array.from({ length: count }, (_, i) => source.row(i) as Drawn);
+const answered = (ids: readonly number[]): Row => rowOf(ids, ids.length - 1);
+
+/** "Input: b = val 1 , a = not b . Output: a = val" is b val 1 a not b WHICH a. */
+function legoRows(skill: number, count: number, split: Split, seed: number): Row[] {
+  const source = lego.open({ seed, split }, { chain: 2, graph: "path", skill, proportions: [] });
+  return drawn(source, count).map(({ prompt, answer }) => {
+    const [clauses, asked] = prompt.slice("Input: ".length).split(" . Output: ") as [string, string];
+    const words = clauses.split(" , ").flatMap((clause) => clause.split(" ").filter((word) => word !== "="));
+    return answered([...words.map(token), WHICH, letter(asked), Number(answer)]);
+  });
+}
+
+/** "Input: A = 8 + 5 , A 1 = ? Output:" is 8 5 DIGIT+1. */
+function additionRows(skill: number, count: number, split: Split, seed: number): Row[] {
+  const values = { digits: 1, vary: false, pad: false, reversed: false, form: "digit", skill } as const;
+  return drawn(addition.open({ seed, split }, values), count).map(({ prompt, answer }) => {
+    const [, a, b] = /= (\d) \+ (\d) ,/.exec(prompt)!;
+    return answered([Number(a), Number(b), DIGIT + skill, Number(answer)]);
+  });
+}
+
+test("skill-it learns the mixture faster than an even one", async () => {
+  const graph = [
+    [1, 0, 0, 0],
+    [0.5, 1, 0, 0],
+    [0, 0, 1, 0],
+    [0, 0, 0.5, 1],
+  ];
+  writeFileSync(join(lab.folder, "graph.json"), JSON.stringify(graph));
+  const config = lab.fresh(decoder({ hidden_size: 32, intermediate_size: 64, vocab_size: 44 }));
+  const methods = {
+    even: "stratified",
+    skills: "skill-it --graph graph.json --round 0.1 --every 4",
+  };
+  const found = { even: [] as number[], skills: [] as number[] };
+  for (const seed of [1, 2, 3, 4, 5]) {
+    // Sums of two digits are too few to hold some back: they are learnt as a table.
+    const rows = (count: number, split: Split, from: number) => ({
+      first: legoRows(1, count, split, from + 1),
+      second: legoRows(2, count, split, from + 2),
+      ones: additionRows(0, count, "train", from),
+      carry: additionRows(1, count, "train", from + 1),
+    });
+    const data = lab.groups(rows(3000, "train", 100 * seed), rows(100, "validation", 100 * seed + 50));
+    for (const [name, method] of Object.entries(methods)) {
+      const line = `${config} ${data} --steps 160 --batch-size 32 --lr 0.01 --warmup 30 --clip 1 --seed ${seed}`;
+      found[name as keyof typeof found].push(all((await lab.run(`${line} --method ${method}`)).losses));
+    }
+  }
+  // Five seeds: -0.20, with a spread of 0.14.
+  expect(mean(found.skills)).toBeLessThan(mean(found.even) - 0.05);
+}, 90_000);
