@@ -1,5 +1,5 @@
 /**
- * Students of what a cache keeps of a teacher over 256 symbols (test/experiments/distill-worlds.ts). All else is one bucket, which the
+ * Students of what a cache keeps of a teacher over 256 symbols (test/experiments/distill-languages.ts). All else is one bucket, which the
  * divergence sees as one symbol, so that a cached loss is the smaller one.
  *
  * Measured on seeds 1 to 3. The top 64 hold 0.82 to 0.83 of this teacher's mass, for it has learnt little yet: the loss is 5.5 to 6.0 %
@@ -8,7 +8,7 @@
  */
 import { beforeAll, expect, test } from "bun:test";
 import { sharedGpu } from "../support/gpu.ts";
-import { cachedTop } from "./distill-worlds.ts";
+import { cachedTop } from "./distill-languages.ts";
 
 let found: Awaited<ReturnType<typeof cachedTop>>;
 beforeAll(async () => {

@@ -1,5 +1,5 @@
 /**
- * Methods of distillation for language models on Markov languages (test/experiments/distill-worlds.ts): losses on texts not seen.
+ * Methods of distillation for language models on Markov languages (test/experiments/distill-languages.ts): losses on texts not seen.
  *
  * 16 texts, seeds 1 to 3. The labels alone end at 3.84 to 4.15 (they are learnt by heart; uniform is 2.48), the teacher's distribution
  * takes 1.65 to 1.89 off that, labels with its last hidden states 1.63 to 1.93, what it writes 1.83 to 2.11, its sorted probabilities
@@ -13,7 +13,7 @@
  */
 import { beforeAll, describe, expect, test } from "bun:test";
 import { sharedGpu } from "../support/gpu.ts";
-import { littleText, newLanguage } from "./distill-worlds.ts";
+import { littleText, newLanguage } from "./distill-languages.ts";
 
 describe("16 texts for the student, 1024 for the teacher", () => {
   let found: Awaited<ReturnType<typeof littleText>>;
