@@ -248,14 +248,15 @@ test("lineage names the method, its options and the rows", async () => {
   expect(npo).toMatchObject({
     script: "unlearn",
     method: "npo",
-    options: { beta: 0.1, forget: ["forget.jsonl"], retain: ["retain.jsonl"], steps: 12, batch_size: 3 },
+    options: { forget: ["forget.jsonl"], retain: ["retain.jsonl"], steps: 12, lr: 0.005, batch_size: 3 },
   });
   const base = await entry("base");
   expect(npo.inputs).toMatchObject([{ ref: `run:${base.run}`, role: "model" }]);
+  expect(await entry("simnpo")).toMatchObject({ method: "simnpo", options: { forget_weight: 1 } });
   expect(await entry("ssd")).toMatchObject({
     script: "unlearn",
     method: "ssd",
-    options: { lambda: 1, forget: ["forget.jsonl"], retain: ["retain.jsonl"], batch_size: 1 },
+    options: { forget: ["forget.jsonl"], retain: ["retain.jsonl"] },
   });
 });
 
