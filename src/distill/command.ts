@@ -402,7 +402,7 @@ async function cache(context: DistillContext): Promise<Outcome> {
   };
   const lineage = lineageOf(step, [{ checkpoint, role: "teacher" }]);
   context.progress.start({ total: sequences.length, unit: "rows" });
-  const bytes = await writeCache(context.out, model, sequences, {
+  const { bytes, mass } = await writeCache(context.out, model, sequences, {
     k,
     rows: options.batch_size,
     pad: tools.tokenizer?.pad ?? 0,
@@ -411,8 +411,9 @@ async function cache(context: DistillContext): Promise<Outcome> {
     done: (n) => context.progress.advance(n),
   });
   context.progress.done();
+  context.info(`the ${k} hold ${(100 * mass).toFixed(1)} % of the teacher's probability`);
   return {
     output: `${context.out === "-" ? "stdout" : context.out} (${humanBytes(bytes)})`,
-    log: { rows: sequences.length, tokens, k },
+    log: { rows: sequences.length, tokens, k, mass },
   };
 }

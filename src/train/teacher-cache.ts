@@ -66,7 +66,7 @@ export function topLogProbs(
 
 /**
  * Runs a model over sequences and writes the cache. Rows of the same tokens are written once. Host memory: the cache itself.
- * Gives its bytes; throws as `createWriter` does.
+ * Gives its bytes, and the share of the teacher's probability that the k hold, as a mean over tokens. Throws as `createWriter` does.
  */
 export async function writeCache(
   target: string,
@@ -80,7 +80,7 @@ export async function writeCache(
     readonly signal: AbortSignal;
     readonly done?: (rows: number) => void;
   },
-): Promise<number> {
+): Promise<{ bytes: number; mass: number }> {
   const k = Math.min(given.k, model.sizes.outputs);
   const once = [...new Map(sequences.map((sequence) => [hashOf(sequence), sequence])).values()];
   const total = once.reduce((sum, { ids }) => sum + ids.length - 1, 0);
@@ -127,7 +127,10 @@ export async function writeCache(
     for (const { name, data } of parts)
       if (data.byteLength > 0) await writer.write(name, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
     await writer.finish();
-    return tensors.reduce((sum, { bytes }) => sum + bytes, 0);
+    return {
+      bytes: tensors.reduce((sum, { bytes }) => sum + bytes, 0),
+      mass: 1 - tail.reduce((sum, rest) => sum + Math.exp(rest), 0) / Math.max(1, total),
+    };
   } catch (error) {
     await writer.abort();
     throw error;

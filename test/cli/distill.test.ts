@@ -434,6 +434,22 @@ describe("streams", () => {
 });
 
 describe("a cache", () => {
+  test("says how much of the teacher's probability it holds", async () => {
+    const of = async (k: number) => {
+      const { err, code } = await runShell(
+        `$DISTILL cache --teacher large --data rows.jsonl --top ${k} -o top-${k}.safetensors`,
+        folder,
+      );
+      expect(code).toBe(0);
+      return Number(new RegExp(`the ${k} hold ([\\d.]+) % of the teacher's probability`).exec(err)![1]);
+    };
+    expect(await of(50)).toBe(100);
+    const [one, ten] = [await of(1), await of(10)];
+    expect(one).toBeGreaterThan(100 / 50);
+    expect(ten).toBeGreaterThan(one);
+    expect(ten).toBeLessThan(100);
+  });
+
   test("of everything teaches as the teacher does; its bytes are told beforehand", async () => {
     const plan = await distill(`cache large --data rows.jsonl --top 50 -n --json`);
     expect(JSON.parse(plan.text).rows).toBe(12);
