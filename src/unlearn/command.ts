@@ -129,6 +129,8 @@ class Unlearning {
         `${method.name} chooses the weights it trains, and --lora trains others`,
         "leave out --lora, or take grad-diff with --lora-targets",
       );
+    if (smoothing?.average && options.eval_data)
+      context.warn("--smooth wa: held-out losses and --best are of the weights on the way, not of their mean");
     if (options.anchor === "retain" && !options.retain) throw new UserError("--anchor retain needs --retain");
   }
 
