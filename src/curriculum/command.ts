@@ -1,4 +1,4 @@
-/** What the `curriculum` script does: the training loop under a sampler or an ordering; and the sub-commands graph and plan. */
+/** What the `curriculum` script does: the training loop under a sampler or an ordering; and the sub-commands graph, select and plan. */
 import { readFileSync } from "node:fs";
 import type { Json } from "../checkpoint/json.ts";
 import type { CommonValues, Outcome, PlainContext } from "../cli/context.ts";
@@ -28,6 +28,7 @@ import { curriculumObjective } from "./objective.ts";
 import { planTraining } from "./one-epoch.ts";
 import type { CURRICULUM } from "./options.ts";
 import { readSchedule, replay } from "./replay.ts";
+import { select } from "./select-command.ts";
 import { type CurriculumBatch, MixtureSource, OrderedSource, type Rows, rowsOf } from "./source.ts";
 
 export type CurriculumContext = PlainContext & {
@@ -38,10 +39,11 @@ export type CurriculumContext = PlainContext & {
 export async function curriculum(context: CurriculumContext): Promise<Outcome> {
   const { options } = context;
   const [first, second] = context.args;
-  if (second !== undefined && first !== "graph")
-    throw new UserError(`unexpected argument ${second}`, "it takes one model, or graph and a model, or plan");
+  if (second !== undefined && first !== "graph" && first !== "select")
+    throw new UserError(`unexpected argument ${second}`, "it takes one model, or graph or select and a model, or plan");
   if (first === "plan") return plan(context);
   if (first === "graph") return graph(context);
+  if (first === "select") return select(context);
   const run = new Curriculum(context);
   return runTraining<CurriculumBatch>(context as unknown as RunContext, {
     script: "curriculum",

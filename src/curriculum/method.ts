@@ -114,3 +114,30 @@ export const uniform = (k: number): number[] => Array.from({ length: k }, () => 
 /** Keeps every group alive: (1 - epsilon) p + epsilon / K. */
 export const smoothed = (p: readonly number[], epsilon: number): number[] =>
   p.map((value) => (1 - epsilon) * value + epsilon / p.length);
+
+/** What a selector may know of the rows. */
+export interface SelectorSetup {
+  /** One number per row, NaN where unknown; for selectors that need "losses" or "norms". */
+  readonly scores: ArrayLike<number>;
+  /** One vector per row, all equally long; for selectors that need "states". */
+  readonly states: readonly Float64Array[];
+  /** Rows to keep, at least 1 and at most all. */
+  readonly budget: number;
+  /** Rows of a cluster. */
+  readonly perCluster: number;
+  readonly seed: number;
+}
+
+/** A file that exports `selector` is a way to choose rows: `curriculum select --select-by NAME`. */
+export interface SelectorMethod {
+  readonly name: string;
+  readonly title: string;
+  readonly about: string;
+  readonly cite: string;
+  /** Losses or norms of gradients per row, or the mean of its last hidden states. */
+  readonly needs: "losses" | "norms" | "states";
+  /** Positions of `budget` rows, the best first; and figures for the log. */
+  select(setup: SelectorSetup): { readonly rows: readonly number[]; readonly notes?: Record<string, unknown> };
+}
+
+export const defineSelector = (method: SelectorMethod): SelectorMethod => method;

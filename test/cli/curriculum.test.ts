@@ -213,7 +213,7 @@ describe("samplers", () => {
 });
 
 describe("--schedule-from", () => {
-  test.each(["aioli", "skill-it", "mpts", "dump", "dmt"])(
+  test.each(["aioli", "mpts", "dmt"])(
     "draws the batches of %s again, and ends with its weights",
     async (name) => {
       await succeeds(
@@ -428,6 +428,82 @@ describe("graph", () => {
   }, 20_000);
 });
 
+describe("select", () => {
+  const lines = (text: string) => text.split("\n").filter((line) => line !== "");
+  const source = (names: readonly string[]) =>
+    names.flatMap((name) => lines(readFileSync(at(`${name}.jsonl`), "utf8")));
+
+  test("rows keep their bytes and their order; those of the group that was learnt have the lowest loss", async () => {
+    // As no writer of ours would put it.
+    const odd = source(["a"]).map((line, i) => `{ "note":"\u00fc${i}",  ${line.slice(1)}`);
+    const mixed = source(["b"]).flatMap((line, i) => [line, odd[i]!]);
+    writeFileSync(at("to-select.jsonl"), `${mixed.join("\r\n")}\n`);
+    const { text, err, code } = await runShell(
+      `$CURRICULUM model --method static --mixture 1,0,0 ${DATA} ${RUN} --steps 40 | $CURRICULUM select --data to-select.jsonl --keep 0.5 --log select.log`,
+      folder,
+    );
+    expect(code).toBe(0);
+    expect(lines(text)).toEqual(odd);
+    expect(err).toMatch(/lowest-loss: kept 16 of 32 rows; mean loss [\d.]+, of all [\d.]+\n/);
+    expect(events("select.log", "selected")[0]!.places).toEqual(odd.map((_, i) => `to-select.jsonl:${2 * i + 2}`));
+  }, 20_000);
+
+  test("gradients of rows that are known are the smallest", async () => {
+    await succeeds(`model --method static --mixture 1,0,0 ${DATA} ${RUN} --steps 40 -o knows-a/`);
+    const { text, code } = await curriculum(
+      "select knows-a --data to-select.jsonl --select-by gradient-norm --keep 10 -q",
+    );
+    expect(code).toBe(0);
+    expect(lines(text)).toHaveLength(10);
+    for (const line of lines(text)) expect(source(["b"])).toContain(line);
+  }, 20_000);
+
+  test("coverage takes rows of a group that is rare; the best come first when asked", async () => {
+    // Sixteen copies of one row, told apart by a note, and two others.
+    const copies = Array.from({ length: 16 }, (_, i) => `{"note":${i},${source(["b"])[0]!.slice(1)}`);
+    const all = [...copies, ...source(["c"]).slice(0, 2)];
+    writeFileSync(at("rare.jsonl"), `${all.join("\n")}\n`);
+    for (const by of ["craig", "dp-means --per-cluster 2"]) {
+      await succeeds(`select model --data rare.jsonl --select-by ${by} --keep 4 -q -o plain.jsonl`);
+      const plain = lines(readFileSync(at("plain.jsonl"), "utf8"));
+      expect(plain).toHaveLength(4);
+      expect(plain.some((line) => all.indexOf(line) >= 16)).toBe(true);
+      expect(plain.map((line) => all.indexOf(line))).toEqual(
+        plain.map((line) => all.indexOf(line)).sort((a, b) => a - b),
+      );
+      await succeeds(`select model --data rare.jsonl --select-by ${by} --keep 4 --ranked -q -o ranked.jsonl`);
+      const ranked = lines(readFileSync(at("ranked.jsonl"), "utf8"));
+      expect(ranked).not.toEqual(plain);
+      expect([...ranked].sort()).toEqual([...plain].sort());
+    }
+  }, 20_000);
+
+  test("what it writes is data", async () => {
+    await succeeds(`select model ${DATA} --keep 12 -q -o chosen.jsonl`);
+    await succeeds(`model --method stratified --data chosen.jsonl ${RUN} --steps 2 -o from-chosen/`);
+  }, 20_000);
+
+  test.each([
+    ["model --data -", "select reads its rows twice, which stdin cannot", "write them to a file first"],
+    ["model --data a.jsonl --overflow split", "--overflow split makes several of one row", "leave it out"],
+    ["mlp --data x.jsonl", "mlp is a classifier; select scores rows of text", "give a language model"],
+    ["model", "--data is missing", "for example --data rows.jsonl"],
+    ["model --data none.jsonl", "none.jsonl cannot be read (ENOENT)", "is the path right?"],
+    ["model --data a.jsonl --select-by best", "--select-by: ", ""],
+  ])(
+    "refuses %s",
+    async (line, message, hint) => {
+      const { err, text, code } = await curriculum(`select ${line} -q`);
+      const [first, second = ""] = err.split("\n");
+      expect(first!.startsWith(`curriculum: ${message}`)).toBe(true);
+      expect(second).toContain(hint);
+      expect(text).toBe("");
+      expect(code).toBe(2);
+    },
+    20_000,
+  );
+});
+
 describe("plan", () => {
   test("C = 6 P N and N = rho P; too few tokens repeat", async () => {
     const { text, code } = await curriculum("plan --flops 1.2e6 --tokens-per-param 20 --tokens 500 --json");
@@ -617,7 +693,11 @@ describe("refusals", () => {
     ["--method length --start-length 9 --end-length 8", "--end-length 8 is below --start-length 9", "the limit grows"],
     ["--method cyclical --start 0.5 --end 0.4", "--start 0.5 is above --end 0.4", "a pass has at least --start"],
     ["--method skilit", "--method: unknown method skilit", "did you mean skill-it?"],
-    ["other --method static", "unexpected argument other", "it takes one model, or graph and a model, or plan"],
+    [
+      "other --method static",
+      "unexpected argument other",
+      "it takes one model, or graph or select and a model, or plan",
+    ],
   ])(
     "%s",
     async (options, message, hint) => {

@@ -7,7 +7,7 @@ import type { Feedback, Sampler, SamplerMethod, SamplerSetup, Segment } from "..
 const FOLDER = path.join(import.meta.dir, "../../src/curriculum");
 
 /** Everything that files of the folder export by this name, with the name of the file. */
-export async function exported<T>(name: "sampler" | "ordering"): Promise<{ file: string; method: T }[]> {
+export async function exported<T>(name: "sampler" | "ordering" | "selector"): Promise<{ file: string; method: T }[]> {
   const declared = new RegExp(`^export const ${name}\\b`, "m");
   const files = readdirSync(FOLDER).filter((file) => declared.test(readFileSync(path.join(FOLDER, file), "utf8")));
   return Promise.all(

@@ -1,0 +1,15 @@
+/**
+ * Rows whose loss pulls hardest at the weights (GraNd). Paul et al. 2021, https://arxiv.org/abs/2107.07075; here the norm is the mean
+ * over tensors of the norm of the gradient of the row's mean loss. Wrong labels pull hard too.
+ */
+import { defineSelector } from "./method.ts";
+import { ranked } from "./pool.ts";
+
+export const selector = defineSelector({
+  name: "gradient-norm",
+  title: "Gradient norm",
+  about: "rows with the largest gradients",
+  cite: "arXiv:2107.07075",
+  needs: "norms",
+  select: ({ scores, budget }) => ({ rows: [...ranked(Float64Array.from(scores, (x) => -x)).subarray(0, budget)] }),
+});

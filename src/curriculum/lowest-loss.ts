@@ -1,0 +1,15 @@
+/**
+ * Rows of lowest loss under a model of trusted text: low perplexity is high quality. Guo et al. 2024,
+ * https://arxiv.org/abs/2406.14833. The ordering quality.ts does the same within a run.
+ */
+import { defineSelector } from "./method.ts";
+import { ranked } from "./pool.ts";
+
+export const selector = defineSelector({
+  name: "lowest-loss",
+  title: "Lowest loss",
+  about: "rows that the model finds likeliest",
+  cite: "arXiv:2406.14833",
+  needs: "losses",
+  select: ({ scores, budget }) => ({ rows: [...ranked(scores).subarray(0, budget)] }),
+});

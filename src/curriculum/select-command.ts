@@ -1,0 +1,170 @@
+/** `curriculum select`: scores rows with a model, and writes those that a selector chooses as they were. */
+import { readFileSync } from "node:fs";
+import type { Outcome } from "../cli/context.ts";
+import { type Batch, collate, type ExampleBatch } from "../data/batch.ts";
+import { inBatches, loadSequences } from "../data/dataset.ts";
+import type { Sequence } from "../data/sequences.ts";
+import { UserError } from "../errors.ts";
+import { gradientNorms } from "../evaluate/gradient-norms.ts";
+import { Scorer } from "../evaluate/scorer.ts";
+import { openGpu } from "../gpu/gpu.ts";
+import type { Model } from "../model/model.ts";
+import { architectureOf } from "../model/registry.ts";
+import { Program, profileOf } from "../tensor/program.ts";
+import { Recorder } from "../tensor/recorder.ts";
+import { groupsOf, textTools } from "../train/data-source.ts";
+import { batchKey, fillTokens, tokenInputs } from "../train/language.ts";
+import { start } from "../train/start.ts";
+import type { CurriculumContext } from "./command.ts";
+import { selector as craig } from "./craig.ts";
+import { selector as dpMeans } from "./dp-means.ts";
+import { selector as gradientNorm } from "./gradient-norm.ts";
+import { selector as lowestLoss } from "./lowest-loss.ts";
+
+const SELECTORS = { "lowest-loss": lowestLoss, "gradient-norm": gradientNorm, "dp-means": dpMeans, craig } as const;
+
+/** Every pair of rows is compared. */
+const MOST_STATES = 5000;
+
+function read(path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw new UserError(`${path} cannot be read (${(error as NodeJS.ErrnoException).code})`, "is the path right?");
+  }
+}
+
+/** Rows before they are read: place "file:line" to the line's text. */
+function linesOf(paths: readonly string[]): Map<string, string> {
+  const found = new Map<string, string>();
+  for (const path of paths) {
+    if (path === "-")
+      throw new UserError("select reads its rows twice, which stdin cannot", "write them to a file first");
+    const bytes = read(path);
+    if (bytes.subarray(0, 4).toString("latin1") === "PAR1")
+      throw new UserError(`${path} is a Parquet file; select writes lines of JSONL as they are`, "convert it first");
+    const text = new TextDecoder("utf-8").decode(bytes);
+    for (const [i, line] of text.split("\n").entries()) found.set(`${path}:${i + 1}`, line.replace(/\r$/, ""));
+  }
+  return found;
+}
+
+/** The mean of the last hidden states of every row, over its tokens. */
+async function meanStates(
+  model: Model,
+  sequences: readonly Sequence[],
+  pad: number,
+  rows: number,
+  signal: AbortSignal,
+) {
+  const programs = new Map<string, Program>();
+  const states: Float64Array[] = [];
+  for await (const part of inBatches(sequences, rows)) {
+    signal.throwIfAborted();
+    const batch = collate(
+      part.map((sequence) => [sequence]),
+      { pad },
+    );
+    let program = programs.get(batchKey(batch));
+    if (!program) {
+      const rec = new Recorder(profileOf(model.gpu), { training: false });
+      rec.output("hidden", model.record(rec, tokenInputs(rec, batch)).hidden);
+      program = await Program.compile(model.gpu, rec);
+      programs.set(batchKey(batch), program);
+    }
+    fillTokens(program, batch);
+    program.run();
+    const hidden = await program.read("hidden"); // (B T, C)
+    const width = hidden.length / (batch.rows * batch.length);
+    for (let row = 0; row < batch.rows; row++) {
+      const state = new Float64Array(width);
+      const tokens = batch.lengths[row]!;
+      for (let t = 0; t < tokens; t++)
+        for (let c = 0; c < width; c++) state[c]! += hidden[(row * batch.length + t) * width + c]! / tokens;
+      states.push(state);
+    }
+  }
+  for (const program of programs.values()) program.free();
+  return states;
+}
+
+async function meanLosses(
+  model: Model,
+  sequences: readonly Sequence[],
+  pad: number,
+  rows: number,
+  signal: AbortSignal,
+) {
+  const scorer = new Scorer(model);
+  const losses: number[] = [];
+  for await (const part of inBatches(sequences, rows)) {
+    signal.throwIfAborted();
+    const batch: Batch | ExampleBatch = collate(
+      part.map((sequence) => [sequence]),
+      { pad },
+    );
+    const { nll, targets } = await scorer.score(batch);
+    for (let row = 0; row < part.length; row++) {
+      const [from, to] = [row * batch.length, (row + 1) * batch.length];
+      const counted = targets.subarray(from, to).filter((target) => target >= 0).length;
+      losses.push(counted === 0 ? Number.NaN : nll.subarray(from, to).reduce((a, b) => a + b, 0) / counted);
+    }
+  }
+  await scorer.free();
+  return losses;
+}
+
+export async function select(context: CurriculumContext): Promise<Outcome> {
+  const { options, seed, signal } = context;
+  const selector = SELECTORS[options.select_by];
+  const groups = groupsOf(options.data, "--data");
+  const lines = linesOf(groups.map(({ path }) => path));
+  if (options.overflow === "split") throw new UserError("--overflow split makes several of one row", "leave it out");
+  const begun = await start({
+    ...options,
+    model: context.args[1] ?? (options.init === undefined ? "-" : undefined),
+    init: options.init,
+    seed,
+    warn: (text) => context.warn(text),
+  });
+  context.onExit(() => begun.close());
+  const where = `${begun.ref}: config.json`;
+  const architecture = await architectureOf(begun.json, where);
+  if (architecture.task !== "causal-lm")
+    throw new UserError(`${begun.ref} is a classifier; select scores rows of text`, "give a language model");
+  const sizes = architecture.sizes(architecture.config(begun.json, where));
+  const tools = await textTools(begun.files, begun.ref, sizes, options);
+  const { sequences } = await loadSequences(groups, tools.encode);
+  const n = sequences.length;
+  if (selector.needs === "states" && n > MOST_STATES)
+    throw new UserError(
+      `${selector.name} compares all pairs of rows, and there are ${n}; at most ${MOST_STATES}`,
+      "select from parts, or by loss first",
+    );
+  const budget = Math.min(n, Math.max(1, Math.round(options.keep < 1 ? options.keep * n : options.keep)));
+  const model = await begun.load(await openGpu({ device: context.device }));
+  const pad = tools.tokenizer?.pad ?? 0;
+  const given = [model, sequences, pad] as const;
+  const scores =
+    selector.needs === "losses"
+      ? await meanLosses(...given, options.batch_size, signal)
+      : selector.needs === "norms"
+        ? await gradientNorms(...given, signal)
+        : [];
+  const states = selector.needs === "states" ? await meanStates(...given, options.batch_size, signal) : [];
+  const { rows, notes } = selector.select({ scores, states, budget, perCluster: options.per_cluster, seed });
+  const chosen = options.ranked ? rows : [...rows].sort((a, b) => a - b);
+  context.print(chosen.map((row) => lines.get(sequences[row]!.place)!).join("\n"));
+  const share = groups.map(({ name }, g) => {
+    const of = (list: readonly Sequence[]) => list.filter(({ group }) => group === g).length;
+    return `${of(chosen.map((row) => sequences[row]!))} of ${of(sequences)}${groups.length > 1 ? ` of ${name}` : ""}`;
+  });
+  const known = (list: readonly number[]) => list.filter(Number.isFinite);
+  const meanOf = (list: readonly number[]) => (known(list).reduce((a, b) => a + b, 0) / known(list).length).toFixed(4);
+  const what = { losses: "loss", norms: "norm of gradients", states: "" }[selector.needs];
+  const figures = what ? `; mean ${what} ${meanOf(rows.map((row) => scores[row]!))}, of all ${meanOf(scores)}` : "";
+  const clusters = Array.isArray(notes?.clusters) ? `; ${notes.clusters.length} clusters` : "";
+  context.info(`${selector.name}: kept ${share.join(", ")} rows${figures}${clusters}`);
+  context.log.event("selected", { places: chosen.map((row) => sequences[row]!.place), ...notes });
+  return {};
+}
