@@ -6,6 +6,8 @@
  *                           cyclical by easiness -0.07 (0.02)
  *   copies and noise        uniform 0.36; linupper -0.06 (0.002), quadratic +0.03 (0.03), extremes +0.04 (0.02)
  *   three labels in ten     ordinary epochs 0.58; cyclical-live -0.08 (0.03), self-paced -0.20 (0.10); growing -0.00 (0.01)
+ *   rows of 8 to 64 symbols all lengths 0.10; short first -0.01 (0.005) at the same number of tokens (twice as many steps), +0.06 (0.001) at the
+ *                           same number of steps
  * Each test asks for half of what was found, or less.
  */
 import { afterAll, describe, expect, test } from "bun:test";
@@ -84,5 +86,22 @@ describe("three labels in ten are drawn by lot", () => {
     const ordinary = await after("cyclical --start 1");
     expect(await after("cyclical-live")).toBeLessThan(ordinary - 0.04);
     expect(await after("self-paced --start 0.3 --over 1")).toBeLessThan(ordinary - 0.1);
+  }, 60_000);
+});
+
+describe("rows of 8, 16, 32 and 64 symbols, asked for 64", () => {
+  test("short ones first, as many steps take half of the tokens, and as many tokens serve as well", async () => {
+    const language = new Language({ seed: 11, size: 24, sharpness: 12 });
+    const rows = [8, 16, 32, 64].flatMap((length, i) => language.rows(150, 100 + i, { length }));
+    const config = lab.fresh(decoder({ vocab_size: 24, max_position_embeddings: 64 }), "long");
+    const data = lab.groups({ all: rows }, { all: language.rows(24, 109, { length: 64 }) });
+    const after = (options: string) =>
+      lab.run(`${config} ${data} --batch-size 16 --lr 0.01 --warmup 10 --seed 1 --method length ${options}`);
+    const ordinary = await after("--steps 100 --start-length 64 --pass 1");
+    const short = await after("--steps 100 --start-length 8 --over 0.8");
+    const longer = await after("--steps 195 --start-length 8 --over 0.8");
+    expect(short.tokens).toBeLessThan(0.6 * ordinary.tokens);
+    expect(longer.tokens).toBeLessThan(ordinary.tokens);
+    expect(longer.losses.all!).toBeLessThan(ordinary.losses.all! + 0.005);
   }, 60_000);
 });
