@@ -69,7 +69,7 @@ test("powerlaw: rehearsal keeps what was learnt; a power beats the last task alo
   expect(Math.abs(all(power) - all(uniform))).toBeLessThan(0.2);
   // Between the oldest and the last but one the power leans to the latter.
   expect(power.d! - power.a!).toBeLessThan(uniform.d! - uniform.a! - 0.15);
-}, 90_000);
+}, 180_000);
 
 test("one epoch of fresh rows beats ten over a tenth of them", async () => {
   const language = new Language({ seed: 11, size: 32, sharpness: 8 });
