@@ -36,7 +36,7 @@ ingot train base --data language.jsonl --data world.jsonl --weights 0.8,0.2 --ba
     --save-every 0 --schedule constant --steps 50 --lr 1e-3 --log language-expert.jsonl -o language/
 measure language
 ingot train base --data people.jsonl --data language.jsonl --weights 0.8,0.2 --batch-size 8 --pack \
-    --save-every 0 --schedule linear --steps 120 --lr 3e-3 --log facts-expert.jsonl -o facts/
+    --save-every 0 --schedule linear --steps 140 --lr 3e-3 --log facts-expert.jsonl -o facts/
 measure facts
 
 # Merge the experts
@@ -50,7 +50,7 @@ measure unlearned
 
 # Teach a model of a third of the size
 ingot distill --teacher unlearned --init small.json --tokenizer byte --method taid --data keep.jsonl \
-    --data language.jsonl --weights 0.6,0.4 --steps 120 --lr 4e-3 --warmup 10 --batch-size 8 --pack --save-every 0 \
+    --data language.jsonl --weights 0.6,0.4 --steps 140 --lr 4e-3 --warmup 10 --batch-size 8 --pack --save-every 0 \
     --log distill.jsonl -o student/
 measure student
 
@@ -65,7 +65,7 @@ ingot merge language facts --base base --method task_arithmetic --weight 0.5,1 \
   | ingot unlearn --method wga --forget forget.jsonl --retain keep.jsonl --steps 40 --lr 1e-3 --batch-size 8 \
     --save-every 0 \
   | ingot distill --init small.json --tokenizer byte --method taid --data keep.jsonl --data language.jsonl \
-    --weights 0.6,0.4 --steps 120 --lr 4e-3 --warmup 10 --batch-size 8 --pack \
+    --weights 0.6,0.4 --steps 140 --lr 4e-3 --warmup 10 --batch-size 8 --pack \
     --save-every 0 -o piped/
 
 # All of them side by side, and every curve, on one page

@@ -19,7 +19,7 @@ const TABLES: Readonly<Record<string, { readonly rows: string; readonly exports:
   "train/schedule": { rows: "schedule", exports: ["schedule"] },
   distill: { rows: "method", exports: ["method"] },
   unlearn: { rows: "method", exports: ["method"] },
-  curriculum: { rows: "sampler or ordering", exports: ["sampler", "ordering"] },
+  curriculum: { rows: "sampler, ordering or selector", exports: ["sampler", "ordering", "selector"] },
   evaluate: { rows: "metric", exports: ["metric"] },
   "evaluate/attack": { rows: "attack", exports: ["method"] },
   "evaluate/probe": { rows: "probe", exports: ["method"] },

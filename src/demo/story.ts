@@ -36,7 +36,7 @@ const TRAIN = "--batch-size 8 --pack --save-every 0";
 const MERGE = "merge language facts --base base --method task_arithmetic --weight 0.5,1";
 const UNLEARN =
   "--method wga --forget forget.jsonl --retain keep.jsonl --steps 40 --lr 1e-3 --batch-size 8 --save-every 0";
-const DISTILL = `--init small.json --tokenizer byte --method taid --data keep.jsonl --data language.jsonl --weights 0.6,0.4 --steps 120 --lr 4e-3 --warmup 10 ${TRAIN}`;
+const DISTILL = `--init small.json --tokenizer byte --method taid --data keep.jsonl --data language.jsonl --weights 0.6,0.4 --steps 140 --lr 4e-3 --warmup 10 ${TRAIN}`;
 
 /** What a model is measured on. */
 export const MEASURE =
@@ -69,7 +69,7 @@ export const STORY: readonly Line[] = [
   },
   {
     stages: [
-      `train base --data people.jsonl --data language.jsonl --weights 0.8,0.2 ${TRAIN} --schedule linear --steps 120 --lr 3e-3 --log facts-expert.jsonl -o facts/`,
+      `train base --data people.jsonl --data language.jsonl --weights 0.8,0.2 ${TRAIN} --schedule linear --steps 140 --lr 3e-3 --log facts-expert.jsonl -o facts/`,
     ],
     makes: "facts",
   },
