@@ -25,6 +25,7 @@ await script({
     "bun run evaluate unlearned/ --gold retrained/ --data forget.jsonl --data holdout.jsonl --metric forget-quality,privleak",
     "bun run evaluate unlearned/ --gold retrained/ --data forget.jsonl --attack relearn --relearn-rows 5,10,20",
     "bun run evaluate unlearned/ --gold retrained/ --original before/ --data forget.jsonl --probe revive",
+    "bun run evaluate model/ --data forget.jsonl --probe trace",
     "bun run merge a/ b/ --method linear | bun run evaluate --data rows.jsonl --pass > merged.safetensors",
   ],
   output: ({ pass }) => (pass ? "checkpoint" : "text"),
@@ -36,7 +37,8 @@ await script({
 What rows must hold: choice takes prompt, choices and answer (the place of the right one); truth-ratio, forget-quality,
 normalised-probability and paraphrased-probability take other answers to a prompt, paraphrased_answer and perturbed_answer, as
 bun run data facts writes them. The mia attacks and privleak compare the groups forget and holdout, model-utility takes the
-groups retain, real and world, those that are there; forget-quality, mia-reference and unlearning-score need --gold.
+groups retain, real and world, those that are there; forget-quality, mia-reference and unlearning-score need --gold. --probe trace
+takes prompt and completion, and the subject where it is a part of the prompt alone: {"prompt": ..., "subject": "Ada", ...}.
 
 Attacks (--attack NAME; the table has every metric before and after)
 ${await listed("attack")}

@@ -57,6 +57,11 @@ export class Lab {
     this.#options = options;
   }
 
+  /** Tells that a row is done. */
+  tick(ref: string): void {
+    this.#options.progress.advance(1, ref);
+  }
+
   get gpu(): Gpu {
     return this.#options.gpu;
   }

@@ -80,8 +80,11 @@ export interface Net {
   block(run: () => Tensor): Tensor;
   /** Attention over the inputs' tokens, or over the cache when there is one. q (N, heads * headDim), k and v (N, kvHeads * headDim). */
   attend(q: Tensor, k: Tensor, v: Tensor, options: AttendOptions): Tensor;
-  /** Hands out an inner tensor to losses and probes: `hidden.3`, `router.3`. */
-  note(name: string, x: Tensor): void;
+  /**
+   * Hands out an inner tensor to losses and probes, and gives the one to go on with, which a probe may have changed: `hidden.3` after
+   * three blocks, `middle.3` between the halves of the fourth, `router.3`.
+   */
+  note(name: string, x: Tensor): Tensor;
 }
 
 export interface Architecture<C = unknown> {

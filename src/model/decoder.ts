@@ -165,17 +165,16 @@ export function decoderForward(
 ): Tensor {
   if (!("ids" in inputs)) throw new TypeError("a language model takes token ids");
   const { rec } = net;
-  let x = embedding(rec, inputs.ids, net.weight("model.embed_tokens.weight")); // (N, C)
-  net.note("hidden.0", x);
+  let x = net.note("hidden.0", embedding(rec, inputs.ids, net.weight("model.embed_tokens.weight"))); // (N, C)
   for (let layer = 0; layer < c.layers; layer++) {
     const prefix = `model.layers.${layer}`;
     const into = x;
     x = net.block(() => {
-      const mixed = selfAttention(net, c, prefix, layer, into, inputs);
+      const mixed = net.note(`middle.${layer}`, selfAttention(net, c, prefix, layer, into, inputs));
       const h = rmsNorm(rec, mixed, net.weight(`${prefix}.post_attention_layernorm.weight`), { eps: c.eps });
       return feedForward(prefix, layer, h, mixed);
     });
-    net.note(`hidden.${layer + 1}`, x);
+    x = net.note(`hidden.${layer + 1}`, x);
   }
   return rmsNorm(rec, x, net.weight("model.norm.weight"), { eps: c.eps });
 }

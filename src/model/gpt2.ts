@@ -89,8 +89,8 @@ export const architecture: Architecture<Gpt2Config> = {
     if (!("ids" in inputs)) throw new TypeError("a language model takes token ids");
     const { rec } = net;
     const tokens = embedding(rec, inputs.ids, net.weight("transformer.wte.weight"));
-    let x = add(rec, tokens, embedding(rec, inputs.positions, net.weight("transformer.wpe.weight"))); // (N, C)
-    net.note("hidden.0", x);
+    const placed = add(rec, tokens, embedding(rec, inputs.positions, net.weight("transformer.wpe.weight")));
+    let x = net.note("hidden.0", placed); // (N, C)
     const shape = { heads: c.heads, kvHeads: c.heads, headDim: c.width / c.heads, causal: true };
     for (let layer = 0; layer < c.layers; layer++) {
       const h = `transformer.h.${layer}`;
@@ -98,11 +98,12 @@ export const architecture: Architecture<Gpt2Config> = {
       x = net.block(() => {
         const fused = net.linear(norm(net, c, `${h}.ln_1`, into), `${h}.attn.c_attn`); // (N, 3 C)
         const [q, k, v] = splitColumns(rec, fused, [c.width, c.width, c.width]);
-        const mixed = net.linear(net.attend(q!, k!, v!, { layer, ...shape }), `${h}.attn.c_proj`, { add: into });
+        const attended = net.attend(q!, k!, v!, { layer, ...shape });
+        const mixed = net.note(`middle.${layer}`, net.linear(attended, `${h}.attn.c_proj`, { add: into }));
         const inner = gelu(rec, net.linear(norm(net, c, `${h}.ln_2`, mixed), `${h}.mlp.c_fc`), { tanh: c.tanh });
         return net.linear(inner, `${h}.mlp.c_proj`, { add: mixed });
       });
-      net.note(`hidden.${layer + 1}`, x);
+      x = net.note(`hidden.${layer + 1}`, x);
     }
     return norm(net, c, "transformer.ln_f", x);
   },

@@ -50,8 +50,7 @@ export const architecture: Architecture<MlpConfig> = {
     let x = net.rec.reshape(inputs.x, [inputs.batch, c.input]); // (B, D)
     for (const i of c.hidden.keys()) {
       const h = net.linear(x, `layers.${i}`);
-      x = c.act === "relu" ? relu(net.rec, h) : gelu(net.rec, h);
-      net.note(`hidden.${i + 1}`, x);
+      x = net.note(`hidden.${i + 1}`, c.act === "relu" ? relu(net.rec, h) : gelu(net.rec, h));
     }
     return x;
   },

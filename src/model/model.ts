@@ -29,6 +29,14 @@ export interface ModelOptions {
   readonly warn?: (message: string) => void;
 }
 
+export interface RecordOptions {
+  readonly recompute?: boolean;
+  /** false: the base speaks, what the model was before its LoRA. */
+  readonly adapter?: boolean;
+  /** Gives the tensor that takes the place of a noted one. */
+  readonly replace?: (name: string, x: Tensor) => Tensor;
+}
+
 export interface Recorded {
   /** What the head reads: (N, width), or (batch, width) of a classifier. */
   readonly hidden: Tensor;
@@ -179,20 +187,16 @@ export class Model {
   }
 
   /**
-   * Records the forward pass. Inputs are tensors that the caller made with `rec.input`. Without `adapter` the base speaks: what the
-   * model was before its LoRA.
+   * Records the forward pass. Inputs are tensors that the caller made with `rec.input`.
    */
-  record(
-    rec: Recorder,
-    inputs: Inputs,
-    { recompute = false, adapter = true }: { readonly recompute?: boolean; readonly adapter?: boolean } = {},
-  ): Recorded {
+  record(rec: Recorder, inputs: Inputs, { recompute = false, adapter = true, replace }: RecordOptions = {}): Recorded {
     const net = new Network(rec, {
       parameters: this.parameters,
       transposed: this.#transposed,
       lora: adapter ? this.adapter?.entries : undefined,
       inputs,
       recompute: recompute && rec.training,
+      replace,
     });
     const hidden = this.architecture.forward(net, this.#config, inputs);
     return { hidden, head: (rows) => this.architecture.head(net, this.#config, rows), notes: net.notes };

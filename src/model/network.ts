@@ -18,6 +18,8 @@ export interface NetworkOptions {
   readonly lora: ReadonlyMap<string, LoraEntry> | undefined;
   readonly inputs: Inputs;
   readonly recompute: boolean;
+  /** Gives the tensor that takes the place of a noted one. */
+  readonly replace?: ((name: string, x: Tensor) => Tensor) | undefined;
 }
 
 export class Network implements Net {
@@ -86,7 +88,9 @@ export class Network implements Net {
     return attention(rec, q, k, v, { batch, ...segments, ...options });
   }
 
-  note(name: string, x: Tensor): void {
-    this.notes.set(name, x);
+  note(name: string, x: Tensor): Tensor {
+    const kept = this.#given.replace?.(name, x) ?? x;
+    this.notes.set(name, kept);
+    return kept;
   }
 }

@@ -154,7 +154,7 @@ export const architecture: Architecture<VitConfig> = {
         );
         return net.linear(inner, `${prefix}.output.dense`, { add: mixed });
       });
-      net.note(`hidden.${layer + 1}`, x);
+      x = net.note(`hidden.${layer + 1}`, x);
     }
     const first = rec.constant(
       Int32Array.from({ length: batch }, (_, i) => i * tokens),

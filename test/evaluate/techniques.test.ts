@@ -66,7 +66,7 @@ describe("numbers", () => {
 
 test("every technique has the name of its file, and options that begin with it", async () => {
   const found = [...(await loadTechniques("attack")), ...(await loadTechniques("probe"))];
-  expect(found.map(({ name }) => name)).toEqual(["quantize", "relearn", "revive"]);
+  expect(found.map(({ name }) => name)).toEqual(["quantize", "relearn", "revive", "trace"]);
   for (const { name, options, metrics = [] } of found) {
     for (const option of Object.keys(options)) expect(option).toStartWith(`${name}_`);
     for (const metric of metrics) expect(metricNames()).toContain((await loadMetric(metric)).name);
@@ -124,6 +124,7 @@ describe("models", () => {
     const digits = Array.from({ length: 10 }, (_, i) => ({
       prompt: `${i}>`,
       completion: `${(i + 1) % 10}${(i + 4) % 10}`,
+      subject: `${i}`,
     }));
     const letter = (i: number) => String.fromCharCode(97 + (i % 20));
     const letters = Array.from({ length: 20 }, (_, i) => ({
@@ -241,10 +242,62 @@ describe("models", () => {
     expect(lines[2]).toMatch(/^gold .* > 2$/);
   });
 
+  const TRACE = ["--probe", "trace"];
+  test("tracing tells what of a block brings answers back, by inputs and seed alone", async () => {
+    const argv = [...TRACE, "--trace-rows", "6", "--trace-batch", "8", ...DATA];
+    const lines = [["--json"], ["--json"], ["--json", "--seed", "1"], ["--json", "--trace-all"], []].map((more) =>
+      run("evaluate", "original", "gold", ...argv, ...more),
+    );
+    const [first, again, other, whole, plain] = await Promise.all(lines);
+    for (const { err } of [first!, again!, other!, whole!, plain!]) expect(err).toBe("");
+    expect(again!.out).toEqual(first!.out);
+    expect(other!.text).not.toBe(first!.text);
+    const { probe, group, rows } = JSON.parse(first!.text);
+    expect([probe, group]).toEqual(["trace", "forget"]);
+    const [known, unknown] = rows;
+    expect(known).toMatchObject({ model: "original", facts: 6 });
+    expect(known.clean).toBeGreaterThan(0.8);
+    expect(known.corrupted).toBeLessThan(0.5 * known.clean);
+    expect(unknown.clean).toBeLessThan(0.2);
+    const { state, mlp, attn } = known.effects;
+    expect([state, mlp, attn].map((part) => Object.keys(part))).toEqual(Array(3).fill(["subject", "end"]));
+    // Nothing reads what the only block makes of the subject but the block itself, which has read it.
+    expect([state, mlp, attn].map(({ subject }) => subject)).toEqual([[0], [0], [0]]);
+    expect(known.layers).toBeUndefined();
+    for (const { end } of [state, attn]) expect(end[0]).toBeGreaterThan(0.1);
+    // Prompts are "3>": there is no token before the two that are always told.
+    expect(JSON.parse(whole!.text).rows).toEqual(rows);
+    const table = plain!.text
+      .trimEnd()
+      .split("\n")
+      .map((line) => line.split(/ {2,}/));
+    expect(table[0]).toEqual(["model", "restored", "block", "subject", "end", "holds 80 %"]);
+    expect(table.map((row) => row.slice(0, 2).join())).toEqual([
+      "model,restored",
+      ...["original", "gold"].flatMap((name) =>
+        ["everything", "state", "mlp", "attn"].map((part) => `${name},${part}`),
+      ),
+    ]);
+    expect(table[3]).toEqual(["original", "mlp", "0", "0.0000", mlp.end[0].toFixed(4)]);
+  });
+
+  test("tracing a group whose rows name no subject takes whole prompts, and tells the blocks that hold their facts", async () => {
+    const argv = [...TRACE, "--trace-group", "retain", "--trace-draws", "1", ...DATA];
+    const [told, table] = await Promise.all(
+      [["--json"], []].map((more) => run("evaluate", "original", ...argv, ...more)),
+    );
+    const { group, rows } = JSON.parse(told!.text);
+    expect(group).toBe("retain");
+    expect(rows[0]).toMatchObject({ facts: 20, layers: "0-0", share: 1 });
+    const { mlp } = rows[0].effects;
+    expect(mlp).toEqual({ subject: [expect.any(Number)] });
+    expect(table!.text).toMatch(new RegExp(`^original {2}mlp +0 +${mlp.subject[0].toFixed(4)} +\\*$`, "m"));
+  });
+
   const REVIVE = ["--probe", "revive"];
   test.each([
     [["--attack", "relern"], "--attack: unknown method relern\n  hint: did you mean relearn?"],
-    [["--probe", "x"], "--probe: unknown method x\n  hint: the methods are revive"],
+    [["--probe", "x"], "--probe: unknown method x\n  hint: the methods are revive, trace"],
     [["--attack", "relearn", ...REVIVE], "--attack and --probe are both given"],
     [["--relearn-rows", "3"], "--relearn-rows means nothing without --attack relearn"],
     [["--attack", "quantize", "--relearn-lr", "1"], "--relearn-lr means nothing without --attack relearn"],
@@ -260,6 +313,16 @@ describe("models", () => {
     [["--attack", "relearn", "--relearn-rows", "10", "--relearn-lr", "1e30"], "of training has a loss of", 1],
     [["--attack", "relearn", "--pass"], "--pass means nothing with --attack"],
     [["--attack", "relearn", "--dump", "x"], "--dump means nothing with --attack"],
+    [[...TRACE, "--metric", "loss"], "--metric means nothing to trace\n  hint: it measures the answers' probability"],
+    [[...TRACE, "--gold", "gold"], "--gold means nothing to trace\n  hint: give the model as one more argument"],
+    [[...TRACE, "--original", "gold"], "--original means nothing to trace"],
+    [[...TRACE, "--trace-rows", "11"], "--trace-rows 11: the group forget has 10 rows"],
+    [
+      [...TRACE, "--trace-group", "x"],
+      "--probe trace needs a group named x; the data has forget, retain\n  hint: name it, --data x=rows.jsonl, or say which it is: --trace-group",
+    ],
+    [[...TRACE, "--trace-noise", "0"], "--trace-noise: expected a positive number but found 0"],
+    [["--trace-all"], "--trace-all means nothing without --probe trace"],
     [[...REVIVE, "--dtype", "bf16"], "--probe works on weights in f32, not bf16"],
     [REVIVE, "compares with a model that never had the capability, but there is none\n  hint: train one"],
     [[...REVIVE, "--gold", "gold"], "--probe revive has no score to be reached\n  hint: give the model before"],
@@ -289,8 +352,11 @@ describe("models", () => {
 
   test("help lists attacks, probes and their options", async () => {
     const { text } = await run("evaluate", "--help");
-    for (const { name, about } of [...(await loadTechniques("attack")), ...(await loadTechniques("probe"))])
-      expect(text).toContain(`${name.padEnd(name === "revive" ? 0 : 8)}  ${about}`);
+    for (const kind of ["attack", "probe"] as const) {
+      const found = await loadTechniques(kind);
+      const width = Math.max(...found.map(({ name }) => name.length));
+      for (const { name, about } of found) expect(text).toContain(`${name.padEnd(width)}  ${about}`);
+    }
     expect(text).toContain("--relearn-rows N,...");
     expect(text.replace(/\s+/g, " ")).toContain("5,10,20 when left out");
   });

@@ -124,8 +124,17 @@ function optional(w: (name: string) => Float64Array, name: string): Float64Array
   }
 }
 
+/** What takes the place of inner states of a row, a state for each token: named as the engine names them. */
+export type Replace = (name: string, x: Row[]) => Row[];
+
 /** Logits of every token of every row of a decoder of the Llama family. */
-function decoder(c: Json, w: (name: string) => Float64Array, { ids }: TextBatch, feedForward: FeedForward): Row[][] {
+function decoder(
+  c: Json,
+  w: (name: string) => Float64Array,
+  { ids }: TextBatch,
+  feedForward: FeedForward,
+  replace: Replace = (_, x) => x,
+): Row[][] {
   const width = num(c, "hidden_size");
   const heads = num(c, "num_attention_heads");
   const kvHeads = num(c, "num_key_value_heads", heads);
@@ -135,7 +144,10 @@ function decoder(c: Json, w: (name: string) => Float64Array, { ids }: TextBatch,
   const f = frequencies(c, d);
   const table = w("model.embed_tokens.weight");
   return ids.map((row) => {
-    let x: Row[] = row.map((id) => table.slice(id * width, (id + 1) * width));
+    let x: Row[] = replace(
+      "hidden.0",
+      row.map((id) => table.slice(id * width, (id + 1) * width)),
+    );
     for (let l = 0; l < num(c, "num_hidden_layers"); l++) {
       const prefix = `model.layers.${l}`;
       const at = `${prefix}.self_attn`;
@@ -156,10 +168,14 @@ function decoder(c: Json, w: (name: string) => Float64Array, { ids }: TextBatch,
         true,
         window,
       );
-      x = x.map((v, i) =>
-        plus(v, matvec(w(`${at}.o_proj.weight`), mixed[i]!, width, optional(w, `${at}.o_proj.bias`))),
+      x = replace(
+        `middle.${l}`,
+        x.map((v, i) => plus(v, matvec(w(`${at}.o_proj.weight`), mixed[i]!, width, optional(w, `${at}.o_proj.bias`)))),
       );
-      x = x.map((v) => plus(v, feedForward(w, prefix, rms(v, w(`${prefix}.post_attention_layernorm.weight`), eps), l)));
+      x = replace(
+        `hidden.${l + 1}`,
+        x.map((v) => plus(v, feedForward(w, prefix, rms(v, w(`${prefix}.post_attention_layernorm.weight`), eps), l))),
+      );
     }
     const head = c.tie_word_embeddings ? table : w("lm_head.weight");
     return x.map((v) => matvec(head, rms(v, w("model.norm.weight"), eps), num(c, "vocab_size")));
@@ -249,11 +265,12 @@ export function referenceLogits(
   weights: Weights,
   batch: TextBatch | ExampleBatch,
   feedForward: FeedForward = denseMlp,
+  replace?: Replace,
 ): Float64Array {
   const w = reader(weights);
   const rows =
     "ids" in batch
-      ? decoder(c, w, batch, feedForward).flat()
+      ? decoder(c, w, batch, feedForward, replace).flat()
       : c.model_type === "vit"
         ? vit(c, w, batch)
         : mlp(c, w, batch);
