@@ -14,18 +14,20 @@ const BUDGET = 64 * 2 ** 20; // bytes of scores
 export const suitsMatrix = ({ profile }: Recorder, batch: number, heads: number, t: number): boolean =>
   profile.software && 4 * batch * heads * t * t <= BUDGET;
 
-/** As `attention`, whose checks come first. `t` is the number of tokens of a row. */
-export function attentionByMatrix(
-  rec: Recorder,
-  q: Tensor,
-  k: Tensor,
-  v: Tensor,
-  t: number,
-  options: AttentionOptions,
-): Tensor {
+/** A tensor whose rows of the batch are `rows` values apart, and whose heads are `step`; `kv`: one for each key head. */
+interface Operand {
+  readonly tensor: Tensor;
+  readonly rows: number;
+  readonly step: number;
+  readonly kv: boolean;
+}
+
+/** The steps of attention over rows of `t` tokens, with matrices of every head (B, H, T, T). */
+export function matrixSteps(rec: Recorder, t: number, options: AttentionOptions) {
   const { batch, heads, kvHeads, headDim: d, causal, segments, window = 0, scale = 1 / Math.sqrt(d) } = options;
   const group = heads / kvHeads;
   const [width, kvWidth, area] = [heads * d, kvHeads * d, t * t];
+  const rows = batch * heads * t;
 
   /**
    * Appends a product for every head: `shape` gives what is the same for all, operands where each begins and how far heads are apart.
@@ -68,60 +70,81 @@ export function attentionByMatrix(
   const keys = (tensor: Tensor): Operand => ({ tensor, rows: t * kvWidth, step: d, kv: true });
   const scores = (tensor: Tensor): Operand => ({ tensor, rows: heads * area, step: area, kv: false });
 
-  const rows = batch * heads * t;
-  const probabilities = (lse: Tensor, again: boolean): Tensor => {
-    const s = rec.scratch([batch, heads, t, t], "scores of attention");
-    each({ form: "nt", m: t, n: t, k: d, lda: width, ldb: kvWidth, ldc: t, scale }, [queries(q), keys(k), scores(s)]);
-    rec.step({
-      kernel: "attention/softmax",
-      flags: [...(segments ? ["segments"] : []), ...(again ? ["again"] : [])],
-      bind: { ...(segments ? { segments } : {}), s, lse },
-      params: { rows, t, heads, causal: causal ? 1 : 0, window },
-      groups: rowGroups(Math.ceil(rows / 64)),
-    });
-    return s;
-  };
+  const toKeys = { form: "tn", m: t, n: d, k: t, lda: t, ldb: width, ldc: kvWidth } as const;
 
+  return {
+    /** Scores of q and k into `p`, and there their probabilities; with `again` by the log sums that the first time left in `lse`. */
+    probabilities(q: Tensor, k: Tensor, lse: Tensor, p: Tensor, { again = false } = {}): void {
+      each({ form: "nt", m: t, n: t, k: d, lda: width, ldb: kvWidth, ldc: t, scale }, [queries(q), keys(k), scores(p)]);
+      rec.step({
+        kernel: "attention/softmax",
+        flags: [...(segments ? ["segments"] : []), ...(again ? ["again"] : [])],
+        bind: { ...(segments ? { segments } : {}), s: p, lse },
+        params: { rows, t, heads, causal: causal ? 1 : 0, window },
+        groups: rowGroups(Math.ceil(rows / 64)),
+      });
+    },
+    /** y = p v */
+    mix(p: Tensor, v: Tensor, y: Tensor): void {
+      each({ form: "nn", m: t, n: d, k: t, lda: t, ldb: kvWidth, ldc: width }, [scores(p), keys(v), queries(y)]);
+    },
+    /** dp = dy v^T */
+    unmix(dy: Tensor, v: Tensor, dp: Tensor): void {
+      each({ form: "nt", m: t, n: t, k: d, lda: width, ldb: kvWidth, ldc: t }, [queries(dy), keys(v), scores(dp)]);
+    },
+    /** The gradient of v, if it needs one. */
+    valueGradient(p: Tensor, dy: Tensor, v: Tensor): void {
+      if (!v.needsGrad) return;
+      const { into, accumulate } = rec.gradient(v);
+      each(toKeys, [scores(p), queries(dy), keys(into)], accumulate);
+    },
+    /** The gradients of q and k from that of the scores. */
+    scoreGradients(ds: Tensor, q: Tensor, k: Tensor): void {
+      if (q.needsGrad) {
+        const { into, accumulate } = rec.gradient(q);
+        const shape = { form: "nn", m: t, n: d, k: t, lda: t, ldb: kvWidth, ldc: width, scale } as const;
+        each(shape, [scores(ds), keys(k), queries(into)], accumulate);
+      }
+      if (k.needsGrad) {
+        const { into, accumulate } = rec.gradient(k);
+        each({ ...toKeys, scale }, [scores(ds), queries(q), keys(into)], accumulate);
+      }
+    },
+  };
+}
+
+/** As `attention`, whose checks come first. `t` is the number of tokens of a row. */
+export function attentionByMatrix(
+  rec: Recorder,
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  t: number,
+  options: AttentionOptions,
+): Tensor {
+  const { batch, heads } = options;
+  const steps = matrixSteps(rec, t, options);
+  const matrix = (label: string) => rec.scratch([batch, heads, t, t], label);
   const y = rec.result(q.shape, [q, k, v], "attention");
   const lse = rec.scratch([batch, heads, t], "log sums of attention");
-  const p = probabilities(lse, false);
-  each({ form: "nn", m: t, n: d, k: t, lda: t, ldb: kvWidth, ldc: width }, [scores(p), keys(v), queries(y)]);
+  const p = matrix("scores of attention");
+  steps.probabilities(q, k, lse, p);
+  steps.mix(p, v, y);
   rec.onBackward(y, (dy) => {
-    const again = probabilities(lse, true);
-    const ofKeys = { form: "tn", m: t, n: d, k: t, lda: t, ldb: width, ldc: kvWidth } as const;
-    if (v.needsGrad) {
-      const { into, accumulate } = rec.gradient(v);
-      each(ofKeys, [scores(again), queries(dy), keys(into)], accumulate);
-    }
+    const again = matrix("scores of attention");
+    steps.probabilities(q, k, lse, again, { again: true });
+    steps.valueGradient(again, dy, v);
     if (!q.needsGrad && !k.needsGrad) return;
-    const ds = rec.scratch([batch, heads, t, t], "gradient of scores");
-    each({ form: "nt", m: t, n: t, k: d, lda: width, ldb: kvWidth, ldc: t }, [queries(dy), keys(v), scores(ds)]);
+    const ds = matrix("gradient of scores");
+    steps.unmix(dy, v, ds);
+    const rows = batch * heads * t;
     rec.step({
       kernel: "attention/softmax-gradient",
       bind: { p: again, dp: ds },
       params: { rows, t },
       groups: rowGroups(Math.ceil(rows / 64)),
     });
-    if (q.needsGrad) {
-      const { into, accumulate } = rec.gradient(q);
-      each(
-        { form: "nn", m: t, n: d, k: t, lda: t, ldb: kvWidth, ldc: width, scale },
-        [scores(ds), keys(k), queries(into)],
-        accumulate,
-      );
-    }
-    if (k.needsGrad) {
-      const { into, accumulate } = rec.gradient(k);
-      each({ ...ofKeys, scale }, [scores(ds), queries(q), keys(into)], accumulate);
-    }
+    steps.scoreGradients(ds, q, k);
   });
   return y;
-}
-
-/** A tensor whose rows of the batch are `rows` values apart, and whose heads are `step`; `kv`: one for each key head. */
-interface Operand {
-  readonly tensor: Tensor;
-  readonly rows: number;
-  readonly step: number;
-  readonly kv: boolean;
 }

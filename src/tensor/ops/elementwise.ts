@@ -82,12 +82,17 @@ function gradientThrough(rec: Recorder, x: Tensor, shape: readonly number[], fil
     columnSums(rec, full, target);
     return;
   }
-  const [d0, d1, d2, d3] = fourDims(shape);
-  const [e0, e1, e2, e3] = fourDims(x.shape);
-  const count = sizeOf(x.shape);
+  sumInto(rec, full, target);
+}
+
+/** Sums x over the dimensions that are 1 in the target's shape. */
+function sumInto(rec: Recorder, x: Tensor, { into, accumulate }: Target): void {
+  const [d0, d1, d2, d3] = fourDims(x.shape);
+  const [e0, e1, e2, e3] = fourDims(into.shape);
+  const count = sizeOf(into.shape);
   rec.step({
     kernel: "reduce/sum-to",
-    bind: { x: full, y: target.into },
+    bind: { x, y: into },
     params: {
       count,
       d0: d0!,
@@ -98,7 +103,7 @@ function gradientThrough(rec: Recorder, x: Tensor, shape: readonly number[], fil
       e1: e1!,
       e2: e2!,
       e3: e3!,
-      accumulate: target.accumulate,
+      accumulate,
     },
     groups: spans(count),
   });
@@ -158,6 +163,18 @@ export function div(rec: Recorder, a: Tensor, b: Tensor): Tensor {
     gradientThrough(rec, a, shape, (target) => compute(rec, "div", dy, b, target));
     gradientThrough(rec, b, shape, (target) => compute(rec, "ratio", a, b, target, { by: dy }));
   });
+  return y;
+}
+
+/** Sums over the dimensions that are 1 in `shape` and longer in x. */
+export function sumTo(rec: Recorder, x: Tensor, shape: readonly number[]): Tensor {
+  const kept = fourDims(shape);
+  if (fourDims(x.shape).some((n, i) => kept[i] !== n && kept[i] !== 1))
+    throw new RangeError(`${x.label} ${showShape(x.shape)} does not sum to ${showShape(shape)}`);
+  const y = rec.result(shape, [x], `sums of ${x.label}`);
+  sumInto(rec, x, { into: y, accumulate: 0 });
+  const one = rec.constant(Float32Array.of(1), [1], "one");
+  rec.onBackward(y, (dy) => compute(rec, "mul", dy, one, rec.gradient(x)));
   return y;
 }
 

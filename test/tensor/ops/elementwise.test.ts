@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import * as ops from "../../../src/tensor/ops/elementwise.ts";
-import type { Recorder } from "../../../src/tensor/recorder.ts";
+import { Recorder } from "../../../src/tensor/recorder.ts";
 import type { Tensor } from "../../../src/tensor/tensor.ts";
 import { erf } from "../../support/erf.ts";
 import { sharedGpu } from "../../support/gpu.ts";
@@ -144,6 +144,50 @@ test("a gradient stops where it is told to", async () => {
     seeds: { y: Float32Array.of(1, 1) },
   });
   expect([...gradients.x!]).toEqual([2, 3]);
+});
+
+test.each([
+  [
+    [2, 3, 5, 7],
+    [2, 1, 5, 7],
+  ],
+  [
+    [2, 3, 5, 1],
+    [2, 1, 5, 1],
+  ],
+  [
+    [4, 6],
+    [4, 1],
+  ],
+  [
+    [3, 4],
+    [1, 1],
+  ],
+  [[5], [5]],
+])("sums of %j to %j agree with float64, forward and back", (from, to) => {
+  const n = from.reduce((a, b) => a * b, 1);
+  return checkOp(gpu, "sum to", {
+    inputs: { x: { shape: from, data: normals(1, n) } },
+    build: (rec, { x }) => ops.sumTo(rec, x!, to),
+    reference: ({ x }) => {
+      const y = new Float64Array(to.reduce((a, b) => a * b, 1));
+      for (let i = 0; i < n; i++) {
+        let [rest, at, stride] = [i, 0, 1];
+        for (let dim = from.length - 1; dim >= 0; dim--) {
+          if (to[dim] !== 1) at += (rest % from[dim]!) * stride;
+          stride *= to[dim]!;
+          rest = Math.floor(rest / from[dim]!);
+        }
+        y[at]! += x![i]!;
+      }
+      return y;
+    },
+  });
+});
+
+test("a sum to another shape is refused", () => {
+  const rec = new Recorder({ subgroupSize: 0, software: true });
+  expect(() => ops.sumTo(rec, rec.input("x", [4, 6]), [4, 2])).toThrow("x (4, 6) does not sum to (4, 2)");
 });
 
 test("shapes that do not broadcast are refused", async () => {
