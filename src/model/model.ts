@@ -15,7 +15,7 @@ import type { Architecture, Inputs, Json, KvCache, ModelSizes, ParameterSpec } f
 import { drawParameters } from "./fresh.ts";
 import { loadParameters, type StoredTensor } from "./load.ts";
 import { continueLora, freshLora, type LoraAdapter, type LoraOptions } from "./lora.ts";
-import { Network } from "./network.ts";
+import { type Attended, Network } from "./network.ts";
 import { architectureOf } from "./registry.ts";
 
 export interface ModelOptions {
@@ -44,6 +44,8 @@ export interface Recorded {
   head(hidden: Tensor): Tensor;
   /** Inner tensors, as architectures name them. */
   readonly notes: ReadonlyMap<string, Tensor>;
+  /** By layer, from 0; of architectures without attention none. They take gradients, in recomputed blocks too. */
+  readonly attended: ReadonlyMap<number, Attended>;
 }
 
 interface Parts {
@@ -199,7 +201,8 @@ export class Model {
       replace,
     });
     const hidden = this.architecture.forward(net, this.#config, inputs);
-    return { hidden, head: (rows) => this.architecture.head(net, this.#config, rows), notes: net.notes };
+    const { notes, attended } = net;
+    return { hidden, head: (rows) => this.architecture.head(net, this.#config, rows), notes, attended };
   }
 
   /** Memory for decoding: f32 keys and values of `batch` rows of at most `capacity` tokens. One recorder after the other may use it. */

@@ -1,5 +1,5 @@
 /** The `Net` that architectures are written with: a model's weights and adapter over one recording. */
-import { attention } from "../tensor/ops/attention.ts";
+import { type AttentionOptions, attention } from "../tensor/ops/attention.ts";
 import { rowNorm, scaleColumns } from "../tensor/ops/dora.ts";
 import { dropout } from "../tensor/ops/dropout.ts";
 import { add, div } from "../tensor/ops/elementwise.ts";
@@ -22,9 +22,20 @@ export interface NetworkOptions {
   readonly replace?: ((name: string, x: Tensor) => Tensor) | undefined;
 }
 
+/** What a layer's attention is made of: queries (N, heads * headDim) and keys (N, kvHeads * headDim), rotated and normalised. */
+export interface Attended {
+  readonly q: Tensor;
+  readonly k: Tensor;
+  readonly options: AttentionOptions;
+}
+
 export class Network implements Net {
   readonly rec: Recorder;
   readonly notes = new Map<string, Tensor>();
+  /** By layer, from 0. */
+  readonly attended = new Map<number, Attended>();
+  /** What the block that is being recorded hands out beside its result. */
+  #handed: Tensor[] = [];
   readonly #given: NetworkOptions;
 
   constructor(rec: Recorder, given: NetworkOptions) {
@@ -69,14 +80,19 @@ export class Network implements Net {
   }
 
   block(run: () => Tensor): Tensor {
-    return this.#given.recompute ? this.rec.recomputed(run) : run();
+    if (!this.#given.recompute) return run();
+    const [x] = this.rec.recomputedAll(() => {
+      this.#handed = [];
+      return [run(), ...this.#handed];
+    });
+    return x!;
   }
 
   attend(q: Tensor, k: Tensor, v: Tensor, { layer, ...options }: AttendOptions): Tensor {
     const { rec } = this;
     const { inputs } = this.#given;
     const { batch } = inputs;
-    if (!("ids" in inputs)) return attention(rec, q, k, v, { batch, ...options });
+    if (!("ids" in inputs)) return this.#attention(q, k, v, layer, { batch, ...options });
     if (inputs.cache) {
       const { keys, values } = inputs.cache.layer(layer, options.kvHeads * options.headDim);
       const shared = { batch, capacity: inputs.cache.capacity };
@@ -85,7 +101,13 @@ export class Network implements Net {
       return attentionCached(rec, q, keys, values, inputs.positions, { ...shared, ...options });
     }
     const segments = inputs.segments ? { segments: inputs.segments } : {};
-    return attention(rec, q, k, v, { batch, ...segments, ...options });
+    return this.#attention(q, k, v, layer, { batch, ...segments, ...options });
+  }
+
+  #attention(q: Tensor, k: Tensor, v: Tensor, layer: number, options: AttentionOptions): Tensor {
+    this.attended.set(layer, { q, k, options });
+    this.#handed.push(q, k);
+    return attention(this.rec, q, k, v, options);
   }
 
   note(name: string, x: Tensor): Tensor {

@@ -352,15 +352,20 @@ export class Recorder {
    * must record the same steps both times: randomness goes by key, not by order.
    */
   recomputed(run: () => Tensor): Tensor {
+    return this.recomputedAll(() => [run()])[0]!;
+  }
+
+  /** As `recomputed`, for several results. Each is kept while it is read, and may take a gradient from outside, or none. */
+  recomputedAll(run: () => readonly Tensor[]): readonly Tensor[] {
     if (!this.#taping) return run();
     this.#taping = false;
     const before = this.#tape;
     this.#tape = [];
-    const result = run();
+    const results = run();
     this.#taping = true;
     this.#tape = before;
-    result.needsGrad = true;
-    this.#push([result], () => {
+    for (const result of results) result.needsGrad = true;
+    this.#push(results, () => {
       this.#taping = true;
       const outer = this.#tape;
       this.#tape = [];
@@ -368,11 +373,13 @@ export class Recorder {
       const inner = this.#tape;
       this.#tape = outer;
       this.#taping = false;
-      if (!again.needsGrad) return;
-      this.#gradients.set(again.root, this.incoming(result)!);
+      for (const [i, result] of results.entries()) {
+        const gradient = this.incoming(result);
+        if (gradient && again[i]!.needsGrad) this.#gradients.set(again[i]!.root, gradient);
+      }
       this.#runTape(inner);
     });
-    return result;
+    return results;
   }
 }
 

@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { scale } from "../../src/tensor/ops/elementwise.ts";
 import { Parameter } from "../../src/tensor/parameter.ts";
 import { Program, profileOf } from "../../src/tensor/program.ts";
 import { dynamic, Recorder, spans } from "../../src/tensor/recorder.ts";
@@ -96,6 +97,44 @@ test("recomputation gives the same gradient", async () => {
   const [plain, again] = [await run(false), await run(true)];
   expect([...plain.outputs.y!]).toEqual([4, 8, 12, 16, 20]);
   expect(again).toEqual(plain);
+});
+
+test("recomputation with several results, of which outside some are read, gives the same gradient", async () => {
+  const run = (recompute: boolean, used: readonly ("y" | "inner" | "other")[]) =>
+    runOp(gpu, {
+      inputs: {
+        x: { shape: [3], data: floats(1, 2, 3), grad: true },
+        z: { shape: [3], data: floats(5, 7, 11), grad: true },
+      },
+      build: (rec, { x, z }) => {
+        const block = () => {
+          const inner = plus(rec, x!, x!); // read within as well
+          const other = plus(rec, inner, z!); // a result alone
+          return [plus(rec, inner, plus(rec, inner, x!)), inner, other];
+        };
+        const [h, inner, other] = recompute ? rec.recomputedAll(block) : block();
+        const parts = { y: h!, inner: inner!, other: other! };
+        // Each is read twice, so that its gradient is shared and then added to; the seed's memory is left alone.
+        return Object.fromEntries(
+          used.map((name) => [name, scale(rec, plus(rec, plus(rec, parts[name], x!), parts[name]), 1)]),
+        );
+      },
+      seeds: Object.fromEntries(used.map((name, i) => [name, floats(1 + i, -2, 3 * i + 0.5)])),
+    });
+  for (const used of [
+    ["y"],
+    ["inner"],
+    ["other"],
+    ["y", "inner"],
+    ["inner", "other"],
+    ["y", "inner", "other"],
+  ] as const) {
+    const [plain, again] = [await run(false, used), await run(true, used)];
+    expect(plain.gradients.x!.every((d) => d !== 0)).toBe(true);
+    expect(again).toEqual(plain);
+  }
+  // (2 * 5 + 1) x, with a gradient of 1; z is not reached.
+  expect((await run(true, ["y"])).gradients.x![0]).toBe(11);
 });
 
 test("a parameter's gradient adds up over the micro-batches of a step, and frozen ones have none", async () => {
