@@ -9,7 +9,7 @@
  * Ends with one line, "N passed, N failed": a test each, and one each for types and style. Exit code 1 if anything failed.
  */
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { ROOT } from "../src/setup/dependencies.ts";
 import { type Counts, closingLine, countTests } from "../src/setup/junit.ts";
@@ -47,12 +47,16 @@ async function check(name: string, command: readonly string[]): Promise<boolean>
   return code === 0;
 }
 
+/** Files run side by side; those of one process share its GPU, which costs more to open than most tests take. */
+const WORKERS = [`--parallel=${Math.min(4, availableParallelism())}`, "--no-isolate"];
+
 async function runTests(rest: readonly string[]): Promise<Counts> {
   const folder = mkdtempSync(join(tmpdir(), "ingot-test-"));
   const report = join(folder, "junit.xml");
   try {
     const reporter = ["--reporter=junit", `--reporter-outfile=${report}`];
-    const code = await passThrough([process.execPath, "test", "--timeout", `${TIMEOUT_MS}`, ...reporter, ...rest]);
+    const timeout = ["--timeout", `${TIMEOUT_MS}`];
+    const code = await passThrough([process.execPath, "test", ...timeout, ...WORKERS, ...reporter, ...rest]);
     const reported = existsSync(report);
     const counts = countTests(reported ? readFileSync(report, "utf8") : "");
     if (code === 0 && reported) return counts;

@@ -111,6 +111,7 @@ const TEXT = "--data rows.jsonl --batch-size 4 -q";
 describe("every method runs", () => {
   const methods = [
     "akl",
+    "attention",
     "bd-kd",
     "competitive",
     "dual-head",
@@ -378,6 +379,14 @@ describe("refusals", () => {
       "large --student small --method hidden --layers 2:1",
       "--layers: the student has no layer 2\n  hint: it has 0 to 1, and last",
     ],
+    [
+      "large --student small --method attention --layers 0:1",
+      "--layers: the student has no attention in layer 0\n  hint: it has 1 to 1, and last",
+    ],
+    [
+      "mlp-large --student mlp-small --data points.jsonl --method attention",
+      "the student has no attention\n  hint: take --method hidden",
+    ],
     ["large --student small --method self-further", "self-further: the teacher is 24 wide, the student 16"],
     ["large --student small --distill-weight 0", "--distill-weight and --label-weight are both 0"],
     [
@@ -560,6 +569,7 @@ describe("a run that was killed goes on as if it had not been", () => {
     taid: "large --student small --method taid",
     mtard: "large other --student small --method mtard --temperature-rate 0.1",
     hidden: "large --student small --method hidden --layers 1:2,last:last --label-weight 0",
+    attention: "large --student small --method attention --layers 1:1,last:2 --recompute",
     "on-policy": "large --student small --method jsd --on-policy 0.6 --sample-tokens 5",
     online: "large --student small --method bd-kd --online --teacher-out TEACHER",
     self: "--teacher self --student small --method lssd",
@@ -627,7 +637,18 @@ describe("means", () => {
     60_000,
   );
 
-  test.each(["kd", "hidden", "bd-kd", "competitive", "lssd", "akl", "dual-head", "taid", "seq-kd --teacher-samples 0"])(
+  test.each([
+    "kd",
+    "attention",
+    "hidden",
+    "bd-kd",
+    "competitive",
+    "lssd",
+    "akl",
+    "dual-head",
+    "taid",
+    "seq-kd --teacher-samples 0",
+  ])(
     "%s: rows of which no token counts are no loss, not NaN",
     async (method) => {
       const { err, code } = await distill(

@@ -1,0 +1,93 @@
+/**
+ * Attention transfer: the student's attention maps are drawn to the teacher's. MobileBERT, Sun et al., ACL 2020,
+ * https://arxiv.org/abs/2004.02984; the last layer alone, as in MiniLM, https://arxiv.org/abs/2002.10957, unless told.
+ *
+ *   kl   mean over pairs and heads of KL(A_T || A_S)      mse  mean over pairs and heads of |A_S - A_T|^2
+ *
+ * A row of A is what a query takes of each key it may see. Where student and teacher have other numbers of heads, the means over heads
+ * are compared, which the papers do not do. Layer 1 is the first block. Of one pair at a time the maps exist, forward and back: up to
+ * 4 B T^2 (3 H_S + H_T) bytes.
+ */
+import { UserError } from "../errors.ts";
+import type { ModelSizes } from "../model/architecture.ts";
+import type { Recorded } from "../model/model.ts";
+import type { Attended } from "../model/network.ts";
+import { attentionMap, headMean } from "../tensor/ops/attention-map.ts";
+import { add, scale, stopGradient } from "../tensor/ops/elementwise.ts";
+import { rowSum } from "../tensor/ops/reduce.ts";
+import { type RowDistance, rowDistance } from "../tensor/ops/row-distance.ts";
+import type { Recorder } from "../tensor/recorder.ts";
+import { rowsOf, type Tensor } from "../tensor/tensor.ts";
+import { layerPairs } from "./hidden.ts";
+import { defineDistillation } from "./method.ts";
+
+function attendedBy({ attended }: Recorded, layer: number | "last", whose: string, { layers }: ModelSizes): Attended {
+  if (attended.size === 0)
+    throw new UserError(`the ${whose} has no attention`, "take --method hidden, or kd for what it answers");
+  const found = attended.get((layer === "last" ? layers : layer) - 1);
+  if (!found)
+    throw new UserError(`--layers: the ${whose} has no attention in layer ${layer}`, `it has 1 to ${layers}, and last`);
+  return found;
+}
+
+/** The map (B, H, T, T) of a layer. Throws UserError when it is more than the device binds. */
+function mapOf(rec: Recorder, { q, k, options }: Attended, whose: string): Tensor {
+  const { batch, heads } = options;
+  const t = rowsOf(q).rows / batch;
+  const { maxBinding: most = Number.POSITIVE_INFINITY } = rec.profile;
+  if (4 * batch * heads * t * t > most)
+    throw new UserError(
+      `the ${whose}'s attention map of ${batch} x ${heads} x ${t} x ${t} values is more than this device binds, ${most} bytes`,
+      "give a smaller --batch-size or --max-length",
+    );
+  return attentionMap(rec, q, k, options);
+}
+
+/** Mean over heads of the distance of every query's row: (B, T). */
+export function mapDistance(rec: Recorder, student: Attended, teacher: Attended, distance: RowDistance): Tensor {
+  const [own, theirs] = [mapOf(rec, student, "student"), stopGradient(rec, mapOf(rec, teacher, "teacher"))];
+  const [tokens, others] = [own, theirs].map((map) => map.shape[3]!);
+  if (tokens !== others)
+    throw new UserError(
+      `the student attends to ${tokens} tokens of an example, the teacher to ${others}`,
+      "attention maps compare where both cut their input alike",
+    );
+  if (own.shape[1] === theirs.shape[1]) return headMean(rec, rowDistance(rec, own, theirs, distance));
+  return rowDistance(rec, headMean(rec, own), headMean(rec, theirs), distance);
+}
+
+export const method = defineDistillation({
+  name: "attention",
+  title: "Attention transfer",
+  about: "student's attention maps drawn to the teacher's, head by head or as means over heads",
+  cite: "arXiv:2004.02984",
+  weights: { labels: 1 },
+  options: {
+    layers: {
+      type: "string",
+      default: "last:last",
+      help: "pairs student:teacher of layers from 1, such as 2:4,last:last",
+      value: "S:T,...",
+    },
+    distance: { type: "'kl' | 'mse'", default: "kl", help: "what is drawn to 0" },
+  },
+  check: ({ layers }) => void layerPairs(layers),
+  states(rec, { student, teacher, sizes, values: { layers, distance } }) {
+    const rows = student.hidden.shape[0]!;
+    const losses = layerPairs(layers).map(([s, t]) => {
+      const own = attendedBy(student, s, "student", sizes.student);
+      const theirs = attendedBy(teacher, t, "teacher", sizes.teacher);
+      return rec.recomputed(() => {
+        const each = mapDistance(rec, own, theirs, distance); // (B, T)
+        const [batch, tokens] = each.shape as [number, number];
+        // A classifier's loss is one of the example: the mean over its tokens.
+        return rows === batch ? rowSum(rec, each, 1 / tokens) : rec.reshape(each, [rows]);
+      });
+    });
+    return scale(
+      rec,
+      losses.reduce((a, b) => add(rec, a, b)),
+      1 / losses.length,
+    );
+  },
+});
