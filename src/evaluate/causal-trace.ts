@@ -10,6 +10,9 @@ import { embeddingDeviation, PARTS, type Part, type Restored, subjectNoise, Trac
 export const SPOTS = ["earlier", "subject", "between", "end"] as const;
 export type Spot = (typeof SPOTS)[number];
 
+/** What holds unless it is told otherwise; `share` is that of the effect which the chosen blocks hold. */
+export const TRACE = { draws: 3, noise: 3, window: 1, batch: 16, share: 0.8 } as const;
+
 export interface TraceOptions {
   /** Runs with other noise, whose mean is taken. */
   readonly draws: number;

@@ -5,6 +5,7 @@
 import type { GroupReference } from "../data/groups.ts";
 import { readRows } from "../data/jsonl.ts";
 import { type EncodeOptions, encodeRow } from "../data/sequences.ts";
+import { permutation } from "../data/shuffle.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { UserError } from "../errors.ts";
 
@@ -53,6 +54,10 @@ export async function loadFacts({ path }: GroupReference, encode: Omit<EncodeOpt
   }
   return facts;
 }
+
+/** Some of the facts, drawn by seed, in their order: fewer of them are among more. */
+export const drawFacts = (facts: readonly Fact[], count: number, seed: number): Fact[] =>
+  Array.from(permutation(facts.length, seed, 0, "facts to trace").slice(0, count).sort(), (i) => facts[i]!);
 
 const range = (from: number, to: number): number[] =>
   Array.from({ length: Math.max(0, to - from) }, (_, i) => from + i);

@@ -23,7 +23,7 @@ import { memoryReport } from "./memory.ts";
 import type { Objective } from "./objective.ts";
 import type { RUN } from "./options.ts";
 import { checkSettings, findState, loadOptimizer, type Progress, removeState, saveState } from "./run-state.ts";
-import { start } from "./start.ts";
+import { matcher, start } from "./start.ts";
 import { type StepResult, Trainer, type TrainerOptions } from "./trainer.ts";
 
 export type RunContext = PlainContext & { readonly options: CommonValues & Values<typeof RUN> };
@@ -37,6 +37,11 @@ export interface DataSetup {
   readonly order: OrderChoice;
   /** What the model was called. */
   readonly ref: string;
+}
+
+/** What weights to train are chosen by. */
+export interface ChoiceSetup extends DataSetup {
+  readonly model: Model;
 }
 
 /** What is known once the model is on the GPU. */
@@ -88,8 +93,8 @@ export interface Technique<B> {
   readonly role?: string;
   /** Reference of the model that is trained; undefined with --init. */
   readonly model: string | undefined;
-  /** Weights that are trained, by pattern, where options do not say. */
-  readonly trains?: readonly string[] | undefined;
+  /** Weights that are trained, by pattern, where options do not say; perhaps chosen by the model as it was. */
+  readonly trains?: readonly string[] | ((setup: ChoiceSetup) => Promise<readonly string[]>) | undefined;
   /** What else it read, for lineage; asked once the work is set up. Their roles are options that are then not told again. */
   readonly read?: () => readonly Read[];
   readonly data: (setup: DataSetup) => Promise<BatchSource<B>>;
@@ -148,12 +153,14 @@ export async function runTraining<B>(context: RunContext, technique: Technique<B
   const settings: Record<string, unknown> = { ...decisive(context), model: technique.model, seed };
   if (saved) checkSettings(saved.progress, JSON.parse(JSON.stringify(settings)), folder!);
 
+  const { trains } = technique;
+  const chooses = typeof trains === "function" && !options.train_only ? trains : undefined;
   const begun = await start({
     ...options,
     model: technique.model,
     role: technique.role,
     init: options.init,
-    train_only: options.train_only ?? technique.trains,
+    train_only: options.train_only ?? (typeof trains === "function" ? undefined : trains),
     seed,
     warn: (message) => context.warn(message),
     resumed: saved?.folder,
@@ -186,6 +193,13 @@ export async function runTraining<B>(context: RunContext, technique: Technique<B
 
   const gpu = await openGpu({ device: context.device, profile: options.profile });
   const model = await begun.load(gpu);
+  if (chooses) {
+    // What is chosen must not depend on how far a resumed run had come.
+    const original = saved ? await begun.original(gpu, model) : model;
+    const isChosen = matcher(await chooses({ ...setup, model: original }));
+    if (saved) original.free();
+    for (const parameter of model.trainable()) parameter.trainable = isChosen(parameter.name);
+  }
   const parameters = model.trainable();
   if (parameters.length === 0) throw new UserError("every weight is frozen", "let --freeze or --train-only leave some");
   const work = await technique.work({

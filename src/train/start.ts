@@ -143,7 +143,7 @@ async function fresh(init: string, options: StartOptions): Promise<Start> {
 }
 
 /** A test of names by glob patterns. */
-const matcher = (patterns: readonly string[]) => {
+export const matcher = (patterns: readonly string[]) => {
   const globs = patterns.map((pattern) => new Bun.Glob(pattern));
   return (name: string) => globs.some((glob) => glob.match(name));
 };

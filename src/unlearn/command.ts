@@ -7,10 +7,13 @@ import { loadExamples, loadSequences } from "../data/dataset.ts";
 import { parseGroups } from "../data/groups.ts";
 import type { Sequence } from "../data/sequences.ts";
 import { UserError } from "../errors.ts";
+import { causalTrace, TRACE } from "../evaluate/causal-trace.ts";
+import { drawFacts, loadFacts } from "../evaluate/facts.ts";
 import { type BatchSource, exampleBatches, sequenceBatches } from "../train/batches.ts";
 import { groupsOf } from "../train/data-source.ts";
 import { Perturbation } from "../train/perturb.ts";
 import {
+  type ChoiceSetup,
   type Controller,
   type DataSetup,
   type RunContext,
@@ -58,11 +61,16 @@ export async function unlearn(context: UnlearnContext): Promise<Outcome> {
     script: "unlearn",
     method: method.name,
     model: context.args[0] ?? "-",
-    trains: method.trains?.(context.settings as never),
+    trains: method.asks?.(context.settings as never)
+      ? (setup) => run.traced(setup)
+      : method.trains?.(context.settings as never),
     data: (setup) => run.data(setup),
     work: (setup) => run.work(setup),
   });
 }
+
+/** Most rows that are traced. */
+const TRACED = 32;
 
 /** Throws UserError for an option that was given and changes nothing. */
 function refuseIdle(
@@ -129,6 +137,8 @@ class Unlearning {
         `${method.name} chooses the weights it trains, and --lora trains others`,
         "leave out --lora, or take grad-diff with --lora-targets",
       );
+    if (method.asks?.(context.settings as never) && parseGroups(options.forget ?? []).some(({ path }) => path === "-"))
+      throw new UserError("rows from stdin cannot be read twice, as tracing asks for", "write them to a file first");
     if (smoothing?.average && options.eval_data)
       context.warn("--smooth wa: held-out losses and --best are of the weights on the way, not of their mean");
     if (options.anchor === "retain" && !options.retain) throw new UserError("--anchor retain needs --retain");
@@ -196,6 +206,27 @@ class Unlearning {
       swap,
       finish,
     });
+  }
+
+  /** The weights that a method trains where it asks which blocks of the model hold the rows to forget. */
+  async traced({ model, tools }: ChoiceSetup): Promise<readonly string[]> {
+    const { options, settings, seed, signal, progress } = this.#context;
+    const groups = groupsOf(options.forget, "--forget");
+    const facts = (await Promise.all(groups.map((group) => loadFacts(group, tools!.encode)))).flat();
+    const drawn = drawFacts(facts, TRACED, seed);
+    progress.start({ total: drawn.length, unit: "rows" });
+    const effects = await causalTrace(model, drawn, {
+      ...TRACE,
+      all: false,
+      seed,
+      signal,
+      done: () => progress.advance(1),
+    });
+    progress.done();
+    const trains = this.#method.trains!(settings as never, effects);
+    const blocks = new Set(trains.map((name) => /\.(\d+)\./.exec(name)?.[1]));
+    this.#context.info(`traced ${drawn.length} rows; training block ${[...blocks].join(", ")}`);
+    return trains;
   }
 
   async work(setup: WorkSetup<UnlearnBatch>): Promise<Work<UnlearnBatch>> {

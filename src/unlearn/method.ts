@@ -9,6 +9,7 @@ import type { Json } from "../checkpoint/json.ts";
 import type { Log } from "../cli/log.ts";
 import type { Options, Values } from "../cli/options.ts";
 import type { Batch, ExampleBatch } from "../data/batch.ts";
+import type { Effects } from "../evaluate/causal-trace.ts";
 import type { ModelSizes } from "../model/architecture.ts";
 import type { Model, Recorded } from "../model/model.ts";
 import type { Recorder } from "../tensor/recorder.ts";
@@ -92,8 +93,12 @@ export interface UnlearnObjective<O extends Options = Options> extends Described
     readonly steps: number;
     readonly perEpoch: number;
   }): AdaptiveWeights;
-  /** Weights that are trained, by name, unless --train-only says; all when left out. */
-  trains?(values: Values<O>): readonly string[];
+  /**
+   * Weights that are trained, by name, unless --train-only says; all when left out. Where `asks` says so, it hears what causal tracing
+   * of rows to forget found.
+   */
+  trains?(values: Values<O>, found?: Effects): readonly string[];
+  asks?(values: Values<O>): boolean;
   /** Refuses options that do not fit the model. Throws UserError. */
   check?(values: Values<O>, sizes: ModelSizes): void;
 }

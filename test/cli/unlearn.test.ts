@@ -81,6 +81,15 @@ beforeAll(async () => {
     rows.slice(0, 6).map(({ prompt }) => ({ prompt: `ok ${prompt}`, completion: " yes" })),
   );
   write("tokens.jsonl", [{ input_ids: [1, 2, 3, 4] }]);
+  write("whole.jsonl", [{ text: "all of it" }]);
+  write(
+    "named.jsonl",
+    rows.slice(0, 6).map((row) => ({ ...row, subject: row.prompt.slice(0, -1) })),
+  );
+  write(
+    "first.jsonl",
+    rows.slice(0, 1).map((row) => ({ ...row, subject: row.prompt[0] })),
+  );
   write("silent.jsonl", [{ input_ids: [1, 2, 3, 4], labels: [-100, -100, -100, -100] }]);
   write("strange.jsonl", [{ question: "?" }]);
   const config = { ...TINY_TEXT.llama!, vocab_size: 264 };
@@ -341,6 +350,22 @@ test("isolate trains the chosen matrices and leaves every bit of the others", as
   }
 });
 
+test("isolate --layers auto trains the blocks that tracing names, and leaves every bit of the others", async () => {
+  const traced = await run("evaluate", "base --data forget=named.jsonl --probe trace --json -q");
+  const { layers } = JSON.parse(traced.text).rows[0];
+  expect(layers).toBe("0-0");
+  const line = "base --method isolate --forget named.jsonl --retain retain.jsonl --batch-size 3 --steps 3";
+  const { err } = await unlearn(`${line} --layers auto -o auto/`);
+  expect(err).toContain("traced 6 rows; training block 0\n");
+  await unlearn(`${line} --layers ${layers} -q -o given/`);
+  expect(await apart("auto", "given")).toBe(0);
+  expect(await apart("auto", "base")).toBeGreaterThan(0);
+  // What is given to be trained needs no tracing.
+  const only = await unlearn(`${line} --layers auto --train-only *.1.mlp.* -o only-mlp/`);
+  expect(only.err).not.toContain("traced");
+  expect((await differences("base", "only-mlp"))["model.layers.0.mlp.up_proj.weight"]).toBe(0);
+});
+
 test("--pd counts, and its weight of 0 does not", async () => {
   const line = `base --method grad-ascent --forget forget.jsonl --batch-size 3 -q --steps 4`;
   for (const [name, more] of [
@@ -402,6 +427,17 @@ describe("refusals", () => {
     ["base --smooth wa --average-from 9", "--average-from 9: the run has 2 steps", ""],
     ["base --method isolate --lora", "isolate chooses the weights it trains, and --lora trains others", "leave out"],
     ["base --method isolate --layers 0-5", "--layers 0-5 is no range of blocks", "the model has 0-1"],
+    [
+      "base --method isolate --layers auto --forget whole.jsonl",
+      "whole.jsonl:1: tracing follows a prompt to its answer, and the row has no prompt",
+      "rows hold prompt and completion",
+    ],
+    ["base --method isolate --layers auto --forget -", "rows from stdin cannot be read twice, as tracing asks for", ""],
+    [
+      "base --method isolate --layers auto --forget first.jsonl",
+      "--layers auto: no block's MLP brings an answer back at the last token of its subject",
+      "see what does with bun run evaluate --probe trace, and say which blocks",
+    ],
     ["base --method rmu --layer 2", "--layer 2: the model has blocks 0 to 1", ""],
     ["base --skip-tokens 50", "the first 50 tokens left out, no row of --forget has any", "give a smaller"],
     ["base --method dpo --answers alternative", "forget.jsonl:1: the row has no alternative", "add a field"],
@@ -442,11 +478,14 @@ describe("a run that was killed goes on as if it had not been", () => {
     npo: "--method npo",
     pdu: "--method pdu",
     isolate: "--method isolate --layers 0-1",
+    // What the run has forgotten by then would be traced to other blocks, or to none.
+    auto: "--method isolate --layers auto --forget named.jsonl",
     sam: "--method npo --smooth sam",
     wa: "--method npo --smooth wa --average-from 3",
   };
   test.each(Object.entries(RUNS))("%s", async (name, method) => {
-    const line = `base ${method} ${ROWS} --steps 12 --lr 0.005 --save-every 1`;
+    const rows = method.includes("--forget") ? ROWS.replace("--forget forget.jsonl ", "") : ROWS;
+    const line = `base ${method} ${rows} --steps 12 --lr 0.005 --save-every 1`;
     const log = `${name}-cut.log`;
     const resume = `${line} -o ${name}-cut/ --resume --log ${log}`;
     const whole = unlearn(`${line} -o ${name}-whole/`);

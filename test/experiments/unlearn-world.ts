@@ -3,6 +3,7 @@
  *
  *   forget   facts of 3 people          retain  of 12 others, given to the unlearner      other  of 5, known to the model as well, but
  *   never shown to the unlearner: what it is still good for      harmless  questions about the forgotten people in another context
+ *   facts    those to forget, as prompts up to the value itself, with their subject, for tracing
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -50,6 +51,7 @@ export class World {
       retain: [],
       other: [],
       unknown: [],
+      facts: [],
       harmless: [],
       refused: [],
       short: [],
@@ -65,6 +67,8 @@ export class World {
           const row = { prompt, completion: ` ${name}: ${value}.`, refusal: REFUSAL };
           const harmless = { prompt: `tale, ${prompt}`, completion: ` once a ${attribute}.` };
           rows[group]!.push(row);
+          if (group === "forget")
+            rows.facts!.push({ prompt: `${prompt} ${name}: `, completion: `${value}.`, subject: name });
           if (group === "forget") rows.harmless!.push(harmless);
           if (group === "forget") rows.refused!.push({ prompt, completion: REFUSAL });
           if (group !== "unknown") known.push(row);

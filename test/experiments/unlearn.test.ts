@@ -15,7 +15,11 @@
  *   learnt again   forget loss after 12 rows: npo 2.10 to 2.38 with sam, on every seed; a retain weight of 2.25 without sam 1.96.
  *                  At retain weight 1 for both 2.57, at other 0.96 for 0.77
  *
- * Which block isolate trains made no difference that held on all seeds (other at 2.75: 0.85, 0.95, 0.92 for blocks 0, 1, 2).
+ * Tracing finds the facts in the first block (share of the MLPs' effect where the subject ends 0.50 to 0.94, the first and second together
+ * 1: what the last makes of a subject nobody reads). Trained by itself it forgets more than another and keeps what it is shown, on every
+ * seed: after 30 steps forget 6.6 for 3.4 and 2.7 of the second and third, retain at 2 0.25 for 0.34 and 0.40. What it is not shown it
+ * spares no better (other at 2: 0.58 for 0.65 and 0.63, the third ahead on one seed). The first two against the last two: forget 9.4 for
+ * 6.0, other at 2.75 less on three seeds of four. Without subjects, whole prompts made unreadable, all three blocks hold the effect.
  */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -37,6 +41,8 @@ const RUNS = {
   isolate: "--method isolate --layers 0 --lr 2e-3 --steps 30 RETAIN",
   follows: "--method isolate --layers 0 --lr 5e-3 --steps 24 RETAIN",
   fixed: "--method isolate --layers 0 --lr 5e-3 --steps 24 --fixed RETAIN",
+  "isolate-1": "--method isolate --layers 1 --lr 2e-3 --steps 30 RETAIN",
+  "isolate-2": "--method isolate --layers 2 --lr 2e-3 --steps 30 RETAIN",
   wga: "--method wga --lr 5e-4 --steps 30 RETAIN",
   satimp: "--method satimp --forget-weight 1 --retain-weight 0.1 --lr 1e-3 --steps 39 RETAIN",
   simnpo: "--method simnpo --forget-weight 1 --lr 1e-3 --steps 48 RETAIN",
@@ -144,6 +150,18 @@ test("isolate harms what is to be kept less when its weight follows the loss", a
   const harm = (curve: Curve) => curve.slice(2).reduce((sum, { retain }) => sum + retain, 0);
   expect(last(follows).forget).toBeGreaterThan(4);
   expect(harm(follows)).toBeLessThan(0.95 * harm(fixed));
+});
+
+test("isolate forgets more in the block that tracing names than in others, and keeps more of what it is shown", async () => {
+  const traced = world.run("evaluate", "base --data facts.jsonl --probe trace --json -q");
+  const [named, ...others] = await done("isolate", "isolate-1", "isolate-2");
+  const [found] = JSON.parse(await traced).rows;
+  expect(found.corrupted).toBeLessThan(0.75 * found.clean);
+  expect(found).toMatchObject({ facts: 12, layers: "0-0" });
+  for (const other of others) {
+    expect(last(named).forget).toBeGreaterThan(1.4 * last(other).forget);
+    expect(kept(named, 2, "retain")).toBeLessThan(0.9 * kept(other, 2, "retain"));
+  }
 });
 
 test("dpo answers with the refusal, which npo does not learn", async () => {

@@ -5,13 +5,13 @@
  *   embeddings of the subject + N(0, (3 s)^2)    s: standard deviation of the embedding table
  *   indirect effect = p(answer, restored) - p(answer, corrupted)
  *
- * p is the geometric mean over the answer's tokens, each after the true ones before it. The blocks that are named hold 80 % of the effect
- * of the MLPs at the last token of the subject: those that `unlearn --method isolate --layers` may train.
+ * p is the geometric mean over the answer's tokens, each after the true ones before it. The blocks that are marked hold 80 % of the effect
+ * of the MLPs at the last token of the subject: those that `unlearn --method isolate --layers auto` trains. The paper restores the MLPs
+ * of 10 neighbouring blocks of 48 together; here it is one unless --trace-window says otherwise.
  */
-import { permutation } from "../../data/shuffle.ts";
 import { UserError } from "../../errors.ts";
-import { blocksHolding, causalTrace, SPOTS } from "../causal-trace.ts";
-import { loadFacts } from "../facts.ts";
+import { blocksHolding, causalTrace, SPOTS, TRACE } from "../causal-trace.ts";
+import { drawFacts, loadFacts } from "../facts.ts";
 import type { Specimen } from "../lab.ts";
 import { cell, defineTechnique, requireGroupNamed } from "../technique.ts";
 import { PARTS } from "../tracer.ts";
@@ -32,17 +32,32 @@ export const method = defineTechnique({
       value: "NAME",
     },
     trace_rows: { type: "number.integer >= 1", help: "facts, drawn by seed; all when left out", value: "K" },
-    trace_draws: { type: "number.integer >= 1", default: 3, help: "runs with other noise for each", value: "N" },
-    trace_noise: { type: "number > 0", default: 3, help: "noise, in deviations of the embedding table", value: "X" },
+    trace_draws: {
+      type: "number.integer >= 1",
+      default: TRACE.draws,
+      help: "runs with other noise for each",
+      value: "N",
+    },
+    trace_noise: {
+      type: "number > 0",
+      default: TRACE.noise,
+      help: "noise, in deviations of the embedding table",
+      value: "X",
+    },
     trace_window: {
       type: "number.integer >= 1",
-      default: 1,
+      default: TRACE.window,
       help: "neighbouring blocks whose MLPs or attentions are restored together",
       value: "N",
     },
-    trace_share: { type: "0 < number <= 1", default: 0.8, help: "share that the named blocks hold", value: "SHARE" },
+    trace_share: {
+      type: "0 < number <= 1",
+      default: TRACE.share,
+      help: "share that the named blocks hold",
+      value: "SHARE",
+    },
     trace_all: { type: "boolean", help: "every token from the subject on, not its last and the prompt's last alone" },
-    trace_batch: { type: "number.integer >= 3", default: 32, help: "rows that are run at once", value: "N" },
+    trace_batch: { type: "number.integer >= 3", default: TRACE.batch, help: "rows that are run at once", value: "N" },
   },
   check({ values, metrics, groups, forget, gold }) {
     if (metrics.length > 0)
@@ -68,21 +83,16 @@ export const method = defineTechnique({
           `--trace-rows ${count}: the group ${group.name} has ${facts.length} rows`,
           "ask for fewer, or give more rows",
         );
-      const order = permutation(facts.length, seed, 0, "facts to trace").slice(0, count).sort();
-      const effects = await causalTrace(
-        model,
-        Array.from(order, (i) => facts[i]!),
-        {
-          draws: values.trace_draws,
-          noise: values.trace_noise,
-          window: values.trace_window,
-          all: values.trace_all ?? false,
-          batch: values.trace_batch,
-          seed,
-          signal,
-          done: () => lab.tick(ref),
-        },
-      );
+      const effects = await causalTrace(model, drawFacts(facts, count, seed), {
+        draws: values.trace_draws,
+        noise: values.trace_noise,
+        window: values.trace_window,
+        all: values.trace_all ?? false,
+        batch: values.trace_batch,
+        seed,
+        signal,
+        done: () => lab.tick(ref),
+      });
       const held = blocksHolding(effects.of.get("mlp")!.get("subject")!, values.trace_share);
       return { ref, facts: count, ...effects, held };
     };
