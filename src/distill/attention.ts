@@ -43,6 +43,10 @@ function mapOf(rec: Recorder, { q, k, options }: Attended, whose: string): Tenso
   return attentionMap(rec, q, k, options);
 }
 
+/** How many tokens the last query of a row sees, if all are of one document. */
+const reach = ({ options: { window = 0 } }: Attended, tokens: number): number =>
+  window > 0 ? Math.min(window, tokens) : tokens;
+
 /** Mean over heads of the distance of every query's row: (B, T). */
 export function mapDistance(rec: Recorder, student: Attended, teacher: Attended, distance: RowDistance): Tensor {
   const [own, theirs] = [mapOf(rec, student, "student"), stopGradient(rec, mapOf(rec, teacher, "teacher"))];
@@ -51,6 +55,12 @@ export function mapDistance(rec: Recorder, student: Attended, teacher: Attended,
     throw new UserError(
       `the student attends to ${tokens} tokens of an example, the teacher to ${others}`,
       "attention maps compare where both cut their input alike",
+    );
+  const [near, far] = [reach(student, tokens!), reach(teacher, tokens!)];
+  if (distance === "kl" && near < far)
+    throw new UserError(
+      `the student sees ${near} tokens, the teacher ${far}: KL has no bound there`,
+      "give --distance mse, or rows that are no longer: --max-length",
     );
   if (own.shape[1] === theirs.shape[1]) return headMean(rec, rowDistance(rec, own, theirs, distance));
   return rowDistance(rec, headMean(rec, own), headMean(rec, theirs), distance);

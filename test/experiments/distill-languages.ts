@@ -6,6 +6,7 @@ import { type Batch, collate } from "../../src/data/batch.ts";
 import { Random } from "../../src/data/random.ts";
 import type { Sequence } from "../../src/data/sequences.ts";
 import { markovLanguage } from "../../src/data/tasks/markov.ts";
+import { method as attention } from "../../src/distill/attention.ts";
 import { method as hidden } from "../../src/distill/hidden.ts";
 import { method as jsd } from "../../src/distill/jsd.ts";
 import { method as kd } from "../../src/distill/kd.ts";
@@ -113,8 +114,8 @@ export async function largeTeacher(gpu: Gpu, seed: number) {
 }
 
 /**
- * A language of 12 symbols in which two decide the next; the teacher reads 1024 texts of it, the student 16. Losses are on other texts,
- * `own` is the reverse KL on what the student itself writes.
+ * A language of 12 symbols in which two decide the next; the teacher reads 1024 texts of it, the student 16, and of `more` 64. Losses are
+ * on other texts, `own` is the reverse KL on what the student itself writes.
  */
 export async function littleText(gpu: Gpu, seed: number) {
   const language = { alphabet: SYMBOLS, order: 2, length: LENGTH, concentration: 0.1, smoothing: 0.01 };
@@ -123,7 +124,8 @@ export async function littleText(gpu: Gpu, seed: number) {
   const teacher = await decoder(gpu, 48, 2, seed);
   await learn(teacher, { method: kd, data: rowsOf(rows, 32, seed), steps: 150, lr: 0.01, seed });
   const truth = await beliefs(teacher, test);
-  const little = () => rowsOf(rows.slice(0, 16), 16, seed + 9);
+  const texts = (count: number) => rowsOf(rows.slice(0, count), 16, seed + 9);
+  const little = () => texts(16);
   const sampled = (model: Model, whose: string, share: number) =>
     sampledBatches(little(), () => model, {
       seed,
@@ -138,8 +140,8 @@ export async function littleText(gpu: Gpu, seed: number) {
     });
   const measure = async (student: Model) => {
     const found = await beliefs(student, test);
-    const texts = await written(student, rows.slice(900, 964));
-    const own = compare(await beliefs(teacher, texts), await beliefs(student, texts)).reverse;
+    const answers = await written(student, rows.slice(900, 964));
+    const own = compare(await beliefs(teacher, answers), await beliefs(student, answers)).reverse;
     return { loss: nll(found), forward: compare(truth, found).forward, own };
   };
   const run = async (given: Given & { method: DistillMethod }, from?: Model) => {
@@ -153,6 +155,7 @@ export async function littleText(gpu: Gpu, seed: number) {
     labels: await run({ method: kd as never, teachers: [] }),
     kd: await run({ method: kd as never }),
     hidden: await run({ method: hidden as never, weights: { distill: 10 } }),
+    attention: await run({ method: attention as never, weights: { distill: 10 } }),
     // Knows no token from another, so that one tokenizer does for two.
     uld: await run({ method: uld as never }),
     seqKd: await run({ method: seqKd as never, data: sampled(teacher, "teacher", 1) }),
@@ -162,8 +165,16 @@ export async function littleText(gpu: Gpu, seed: number) {
       return run({ method: jsd as never, data: sampled(student, "student", 0.5) }, student);
     })(),
   };
+  // As many maps that show nothing of the language.
+  const untrained = await decoder(gpu, 48, 2, seed);
+  const more = {
+    labels: await run({ method: kd as never, teachers: [], data: texts(64) }),
+    attention: await run({ method: attention as never, data: texts(64) }),
+    untrained: await run({ method: attention as never, teachers: [untrained], data: texts(64) }),
+  };
+  untrained.free();
   teacher.free();
-  return { ...found, teacher: nll(truth) };
+  return { ...found, more, teacher: nll(truth) };
 }
 
 /** A decoder that knows one language goes on with 24 texts of another. Losses on other texts of both. */
