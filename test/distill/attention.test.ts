@@ -327,25 +327,29 @@ describe("refusals", () => {
   test("models without attention, and layers that have none", () =>
     withModels([TINY_EXAMPLES.mlp!, TINY_EXAMPLES.mlp!], async (mlps) => {
       const points = stackExamples([{ x: normals(1, 7), shape: [7], label: 0 }]);
-      expect(run(mlps, points)).rejects.toThrow("the student has no attention");
+      await expect(run(mlps, points)).rejects.toThrow("the student has no attention");
       await withModels([SMALL, LLAMA], async (models) => {
         for (const [layers, message] of [
           ["2:1", "the student has no attention in layer 2"],
           ["1:3", "the teacher has no attention in layer 3"],
           ["0:1", "the student has no attention in layer 0"],
         ])
-          expect(run(models, padded, { layers })).rejects.toThrow(`--layers: ${message}`);
+          await expect(run(models, padded, { layers })).rejects.toThrow(`--layers: ${message}`);
       });
     }));
 
   test("images that are cut otherwise", () =>
     withModels([TINY_EXAMPLES.vit!, { ...TINY_EXAMPLES.vit!, patch_size: 3 }], async (models) => {
-      expect(run(models, images)).rejects.toThrow("the student attends to 10 tokens of an example, the teacher to 5");
+      await expect(run(models, images)).rejects.toThrow(
+        "the student attends to 10 tokens of an example, the teacher to 5",
+      );
     }));
 
   test("KL where the student cannot see what the teacher does", () =>
     withModels([TINY_TEXT.mistral!, LLAMA], async (models) => {
-      expect(run(models, padded)).rejects.toThrow("the student sees 5 tokens, the teacher 17: KL has no bound there");
+      await expect(run(models, padded)).rejects.toThrow(
+        "the student sees 5 tokens, the teacher 17: KL has no bound there",
+      );
       const within = collate([[sequencesOf([[3, 1, 4, 1, 5]])[0]!]], { buckets: "none" });
       expect((await run(models, within)).metrics.distill).toBeLessThan(10);
     }));
