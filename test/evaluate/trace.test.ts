@@ -76,7 +76,7 @@ describe("facts", () => {
     [{ prompt: "of bob", completion: "x", subject: 3 }, "the prompt does not name its subject 3"],
     [{ input_ids: [1, 2], labels: [-100, 2], subject: "x" }, 'the prompt does not name its subject "x"'],
   ])("%j is refused", async (row, message) => {
-    expect(load(row)).rejects.toThrow(message);
+    await expect(load(row)).rejects.toThrow(message);
   });
 });
 
