@@ -75,10 +75,8 @@ function byteDecoder(skipSpecial: boolean) {
   return {
     push(id: number): string {
       if (id >= 0 && id < BYTES) return utf8.decode(Uint8Array.of(id), { stream: true });
-      const special = SPECIAL[id - BYTES];
-      if (special === undefined)
-        throw new RangeError(`token ${id} is outside the byte-level vocabulary of ${BYTES + 3}`);
-      return skipSpecial ? "" : utf8.decode() + special;
+      const special = SPECIAL[id - BYTES]; // none for a padded row of a model's vocabulary, which other decoders skip too
+      return skipSpecial || special === undefined ? "" : utf8.decode() + special;
     },
     end: () => utf8.decode(),
   };

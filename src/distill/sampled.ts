@@ -7,9 +7,8 @@
  */
 import { type Batch, collate } from "../data/batch.ts";
 import { Random } from "../data/random.ts";
-import { IGNORED } from "../data/rows.ts";
-import type { Sequence } from "../data/sequences.ts";
 import type { Model } from "../model/model.ts";
+import { answered, promptOf } from "../sample/answers.ts";
 import { Generator } from "../sample/generate.ts";
 import { GREEDY } from "../sample/sampling.ts";
 import type { BatchSource } from "../train/batches.ts";
@@ -28,19 +27,6 @@ export interface SampledOptions {
   readonly maxLength: number;
   readonly pad: number;
   readonly eos: number | undefined;
-}
-
-/** Tokens before the first that counts. */
-export function promptOf({ ids, labels }: Sequence, promptTokens: number): Int32Array {
-  const first = labels.findIndex((label, i) => label !== IGNORED && i > 0);
-  return first > 1 ? ids.slice(0, first) : ids.slice(0, Math.max(1, Math.min(promptTokens, ids.length - 1)));
-}
-
-/** A prompt and its completion as a row in which only the completion counts. */
-function answered(sequence: Sequence, prompt: Int32Array, completion: readonly number[]): Sequence {
-  const ids = Int32Array.of(...prompt, ...completion);
-  const labels = Int32Array.from(ids, (id, i) => (i < prompt.length ? IGNORED : id));
-  return { ...sequence, ids, labels };
 }
 
 /** `model` is asked for at the first sample. */

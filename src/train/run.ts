@@ -50,6 +50,8 @@ export interface WorkSetup<B> extends DataSetup {
   readonly model: Model;
   readonly source: BatchSource<B>;
   readonly steps: number;
+  /** Whether a saved run goes on: the model is as that left it, and the controller will be given its state. */
+  readonly resumed: boolean;
   /** The model as it was before training, frozen: a second one in memory. */
   original(): Promise<Model>;
 }
@@ -208,6 +210,7 @@ export async function runTraining<B>(context: RunContext, technique: Technique<B
     model,
     source,
     steps,
+    resumed: saved !== undefined,
     original: () => begun.original(gpu, model),
   });
   const { objective, controller } = work;

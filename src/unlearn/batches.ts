@@ -29,8 +29,11 @@ export interface Pool {
   largest(count: number): AnyBatch;
 }
 
+export const longestOf = (sequences: readonly Sequence[]): Sequence =>
+  sequences.reduce((a, b) => (b.ids.length > a.ids.length ? b : a));
+
 export function sequencePool(sequences: readonly Sequence[], seed: number, pad: number, name: string): Pool {
-  const longest = sequences.reduce((a, b) => (b.ids.length > a.ids.length ? b : a));
+  const longest = longestOf(sequences);
   return {
     draw(count, ...key) {
       const random = new Random(seed, name, ...key);
@@ -70,19 +73,20 @@ export function pairedBatches(
     readonly pd: Pool | undefined;
     /** The anchor is the retain set. */
     readonly swap: boolean;
-    readonly finish: (batch: UnlearnBatch) => UnlearnBatch;
+    /** `largest`: for planning, when contents do not matter. */
+    readonly finish: (batch: UnlearnBatch, largest: boolean) => UnlearnBatch;
   },
 ): BatchSource<UnlearnBatch> {
-  const pair = (own: AnyBatch, other: AnyBatch | undefined, third: AnyBatch | undefined): UnlearnBatch => {
+  const pair = (own: AnyBatch, other?: AnyBatch, third?: AnyBatch, largest = false): UnlearnBatch => {
     const [forget, retain] = swap ? [other!, own] : [own, other];
-    return finish({ forget, ...(retain ? { retain } : {}), ...(third ? { pd: third } : {}) });
+    return finish({ forget, ...(retain ? { retain } : {}), ...(third ? { pd: third } : {}) }, largest);
   };
   return {
     groups: anchor.groups,
     batchesPerEpoch: anchor.batchesPerEpoch,
     largest() {
       const own = anchor.largest();
-      return pair(own, drawn?.largest(own.rows), pd?.largest(own.rows));
+      return pair(own, drawn?.largest(own.rows), pd?.largest(own.rows), true);
     },
     async next() {
       const { epoch: e, batch: b } = anchor.state();

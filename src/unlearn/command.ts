@@ -9,6 +9,7 @@ import type { Sequence } from "../data/sequences.ts";
 import { UserError } from "../errors.ts";
 import { causalTrace, TRACE } from "../evaluate/causal-trace.ts";
 import { drawFacts, loadFacts } from "../evaluate/facts.ts";
+import type { Model } from "../model/model.ts";
 import { type BatchSource, exampleBatches, sequenceBatches } from "../train/batches.ts";
 import { groupsOf } from "../train/data-source.ts";
 import { Perturbation } from "../train/perturb.ts";
@@ -27,6 +28,7 @@ import { WeightAverage } from "./average.ts";
 import {
   type AnyBatch,
   examplePool,
+  longestOf,
   type Pool,
   pairedBatches,
   sequencePool,
@@ -39,7 +41,7 @@ import type { AdaptiveWeights, UnlearnMethod, UnlearnObjective } from "./method.
 import { unlearnObjective } from "./objective.ts";
 import type { UNLEARN } from "./options.ts";
 import type { Smoothing } from "./smooth/smoothing.ts";
-import { wantedAnswers } from "./wanted.ts";
+import { givenAnswers, SampledAnswers } from "./wanted.ts";
 
 export type UnlearnContext = PlainContext & {
   readonly options: CommonValues & Values<typeof UNLEARN>;
@@ -90,6 +92,15 @@ function refuseIdle(
     throw new UserError(`--answers means nothing to ${method.name}`, "it is for dpo");
 }
 
+/** What a saved run tells of itself. */
+type Saved = {
+  readonly adaptive: never;
+  readonly averaged: number;
+  readonly reference: number[];
+  readonly wanted: number[];
+  readonly answers?: number[][];
+};
+
 /** What one run holds between reading its options and training. */
 class Unlearning {
   readonly #context: UnlearnContext;
@@ -100,6 +111,7 @@ class Unlearning {
   /** The rows to forget, and what is wanted instead, in order. */
   #sequences: readonly Sequence[] = [];
   #wanted: readonly Sequence[] = [];
+  #sampled: SampledAnswers | undefined;
   /** theta0's likelihoods of both. */
   #reference: number[] = [];
   #wantedReference: number[] = [];
@@ -137,8 +149,13 @@ class Unlearning {
         `${method.name} chooses the weights it trains, and --lora trains others`,
         "leave out --lora, or take grad-diff with --lora-targets",
       );
-    if (method.asks?.(context.settings as never) && parseGroups(options.forget ?? []).some(({ path }) => path === "-"))
-      throw new UserError("rows from stdin cannot be read twice, as tracing asks for", "write them to a file first");
+    const again = method.asks?.(context.settings as never)
+      ? "tracing"
+      : method.pairs || method.alternatives
+        ? method.name
+        : undefined;
+    if (again !== undefined && parseGroups(options.forget ?? []).some(({ path }) => path === "-"))
+      throw new UserError(`rows from stdin cannot be read twice, as ${again} asks for`, "write them to a file first");
     if (smoothing?.average && options.eval_data)
       context.warn("--smooth wa: held-out losses and --best are of the weights on the way, not of their mean");
     if (options.anchor === "retain" && !options.retain) throw new UserError("--anchor retain needs --retain");
@@ -155,7 +172,7 @@ class Unlearning {
     if (!tools) {
       if (options.pd) throw new UserError(`--pd is for language models; this is a ${task}`);
       const perBlock = method.trains !== undefined && !options.train_only;
-      if (method.reference === "likelihoods" || method.pairs || method.per === "sequence-mean" || perBlock)
+      if (method.reference === "likelihoods" || method.per === "sequence-mean" || perBlock)
         throw new UserError(
           `${method.name} is for language models; this is a ${task}`,
           "grad-diff, kl-min and ssd are for classifiers too",
@@ -169,30 +186,34 @@ class Unlearning {
     this.#pad = tools.tokenizer?.pad ?? 0;
     const skip = options.skip_tokens ?? method.skip ?? 0;
     const forget = await loadSequences(groups, tools.encode);
-    this.#sequences = skipped(forget.sequences, skip);
+    const given = method.alternatives?.(settings as never);
+    if (given) this.#sampled = await SampledAnswers.of(forget.sequences, groups, tools, given);
+    this.#sequences = skipped(this.#sampled?.sequences ?? forget.sequences, skip);
     if (!this.#sequences.some(({ labels }) => labels.some((label, i) => i > 0 && label >= 0)))
       throw new UserError(
         skip > 0 ? `the first ${skip} tokens left out, no row of --forget has any` : "no token of --forget counts",
         skip > 0 ? "give a smaller --skip-tokens" : "rows need an answer beside their prompt",
       );
     const others = kept && (await loadSequences(kept, tools.encode));
-    const wanted = method.pairs ? await wantedAnswers(groups, tools, options.answers ?? "refusal", seed) : undefined;
-    if (wanted) this.#wanted = this.#sequences.map(({ place }) => wanted.get(place)!);
+    if (method.pairs)
+      this.#wanted = await givenAnswers(this.#sequences, groups, tools, options.answers ?? "refusal", seed);
+    else if (this.#sampled) this.#wanted = this.#sampled.wanted;
     const pool = (sequences: readonly Sequence[] | undefined, name: string): Pool | undefined =>
       sequences && sequencePool(sequences, seed, this.#pad, name);
     const pdRows = options.pd && (await loadSequences(parseGroups([options.pd]), tools.encode)).sequences;
     const anchor = sequenceBatches(swap ? others! : { ...forget, sequences: this.#sequences }, order, this.#pad);
     const at = new Map(this.#sequences.map((sequence, i) => [sequence, i]));
-    const finish = (batch: UnlearnBatch): UnlearnBatch => {
+    const finish = (batch: UnlearnBatch, largest: boolean): UnlearnBatch => {
       const rows = (batch.forget as Batch).documents.map(({ sequence }) => at.get(sequence) ?? 0);
       const numbers = (list: readonly number[]) => Float32Array.from(rows, (i) => list[i] ?? 0);
+      const wanted = (i: number) => (largest ? longestOf(this.#wanted) : this.#wanted[i]!);
       return {
         ...batch,
         ...(method.reference === "likelihoods" ? { reference: numbers(this.#reference) } : {}),
-        ...(wanted
+        ...(this.#wanted.length > 0
           ? {
               wanted: collate(
-                rows.map((i) => [this.#wanted[i]!]),
+                rows.map((i) => [wanted(i)]),
                 { pad: this.#pad },
               ),
               wantedReference: numbers(this.#wantedReference),
@@ -245,7 +266,8 @@ class Unlearning {
       : options.lora
         ? baseTeacher(model)
         : liveTeacher(await setup.original(), model.sizes.outputs);
-    if (method.reference === "likelihoods" && !this.#context.dryRun) {
+    if (this.#sampled && !this.#context.dryRun && !setup.resumed) await this.#sample(this.#sampled, model);
+    if (method.reference === "likelihoods" && !this.#context.dryRun && !setup.resumed) {
       const how = { rows: options.batch_size, pad: this.#pad, signal };
       this.#reference = await likelihoods(model, this.#sequences, how);
       this.#wantedReference = await likelihoods(model, this.#wanted, how);
@@ -284,6 +306,22 @@ class Unlearning {
     };
   }
 
+  async #sample(sampled: SampledAnswers, model: Model): Promise<void> {
+    const { options, seed, signal } = this.#context;
+    const same = await sampled.sample(model, { seed, batch: options.batch_size, signal });
+    this.#wanted = sampled.wanted;
+    const all = sampled.wanted.length;
+    if (same === all)
+      throw new UserError(
+        "every sampled answer is the one to forget",
+        "raise --temperature, give an --instruction, or write other answers and take --method dpo --answers alternative",
+      );
+    if (same > 0)
+      this.#context.warn(
+        `${same} of ${all} sampled answers are the ones to forget; a higher --temperature gives others`,
+      );
+  }
+
   #smoothed(smoothing: Smoothing, weights: Perturbation): GradientRule {
     const { options, seed } = this.#context;
     return async (step, parts, pass) => {
@@ -303,13 +341,18 @@ class Unlearning {
       ...(adaptive?.heard ? { heard: ({ metrics, step }) => adaptive.heard!(metrics, step) } : {}),
       ...(average ? { due: (step: number) => step >= (options.average_from ?? 1), after: () => average.add() } : {}),
       state: () => ({
+        ...(this.#sampled ? { answers: this.#sampled.state() } : {}),
         adaptive: adaptive?.state() ?? null,
         averaged: average?.count ?? 0,
         reference: this.#reference,
         wanted: this.#wantedReference,
       }),
       load: (state) => {
-        const saved = state as { adaptive: never; averaged: number; reference: number[]; wanted: number[] };
+        const saved = state as Saved;
+        if (this.#sampled) {
+          this.#sampled.load(saved.answers!);
+          this.#wanted = this.#sampled.wanted;
+        }
         if (adaptive) adaptive.load(saved.adaptive);
         if (average) average.count = saved.averaged;
         this.#reference = saved.reference;

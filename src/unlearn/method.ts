@@ -14,6 +14,7 @@ import type { ModelSizes } from "../model/architecture.ts";
 import type { Model, Recorded } from "../model/model.ts";
 import type { Recorder } from "../tensor/recorder.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import type { Alternatives } from "./wanted.ts";
 
 /** Rows of logits of the forget set (n, V). */
 export interface ForgetRows<O extends Options = Options> {
@@ -79,8 +80,10 @@ export interface UnlearnObjective<O extends Options = Options> extends Described
   readonly per?: "token" | "sequence" | "sequence-mean";
   /** Tokens at the start of every answer that do not count, unless --skip-tokens says; 0 when left out. */
   readonly skip?: number;
-  /** Needs a wanted answer beside every row of the forget set. */
+  /** Needs a wanted answer beside every row of the forget set, which the row gives. */
   readonly pairs?: boolean;
+  /** Needs wanted answers, which theta0 samples. */
+  alternatives?(values: Values<O>): Alternatives;
   /** Loss of every row of logits (n). The mean is over tokens. */
   rows?(rec: Recorder, rows: ForgetRows<O>): Tensor;
   /** Loss of every sequence (B) with `per` "sequence", else of every token (B, T). */

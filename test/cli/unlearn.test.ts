@@ -113,6 +113,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 describe("every method", () => {
   const METHODS: Record<string, string> = {
+    altpo: "--temperature 3 --samples 2",
     "ce-u": "--skip-tokens 0",
     dpo: "",
     "grad-ascent": "",
@@ -424,6 +425,18 @@ describe("refusals", () => {
     ["base --smooth sam --average-from 2", "--average-from means nothing to --smooth sam", "it is for --smooth wa"],
     ["base --pd-weight 1", "--pd-weight means nothing without --pd", ""],
     ["base --answers refusal", "--answers means nothing to npo", "it is for dpo"],
+    ["base --method altpo --answers refusal", "--answers means nothing to altpo", "it is for dpo"],
+    [
+      "base --method altpo --temperature 0.01",
+      "every sampled answer is the one to forget",
+      "raise --temperature, give an --instruction, or write other answers and take --method dpo --answers alternative",
+    ],
+    [
+      "base --method altpo --max-length 12 --instruction Answer!otherwise!",
+      "forget.jsonl:1: the prompt leaves no room for an answer in 12 tokens",
+      "shorten it, or raise --max-length",
+    ],
+    ["base --method dpo --forget -", "rows from stdin cannot be read twice, as dpo asks for", "write them to a file"],
     ["base --smooth wa --average-from 9", "--average-from 9: the run has 2 steps", ""],
     ["base --method isolate --lora", "isolate chooses the weights it trains, and --lora trains others", "leave out"],
     ["base --method isolate --layers 0-5", "--layers 0-5 is no range of blocks", "the model has 0-1"],
@@ -441,6 +454,11 @@ describe("refusals", () => {
     ["base --method rmu --layer 2", "--layer 2: the model has blocks 0 to 1", ""],
     ["base --skip-tokens 50", "the first 50 tokens left out, no row of --forget has any", "give a smaller"],
     ["base --method dpo --answers alternative", "forget.jsonl:1: the row has no alternative", "add a field"],
+    [
+      "base --method altpo --forget whole.jsonl",
+      "whole.jsonl:1: altpo needs rows of prompt and completion, found a row of text",
+      "",
+    ],
     [
       "base --method dpo --forget tokens.jsonl",
       "tokens.jsonl:1: dpo needs rows of prompt and completion, found a row of tokens",
@@ -480,6 +498,8 @@ describe("a run that was killed goes on as if it had not been", () => {
     isolate: "--method isolate --layers 0-1",
     // What the run has forgotten by then would be traced to other blocks, or to none.
     auto: "--method isolate --layers auto --forget named.jsonl",
+    // What it has forgotten by then would not be sampled again.
+    altpo: "--method altpo --temperature 2",
     sam: "--method npo --smooth sam",
     wa: "--method npo --smooth wa --average-from 3",
   };

@@ -12,6 +12,7 @@
  *   retain at 2.5  ascent 0.93 to ce-u 0.54
  *   at the end     other: ascent 9.2 to undial 1.2; retain: pdu 3.15 with a fixed weight to 0.18; refusal: npo 7.0 to dpo 0.23;
  *                  the same prompts in another context: ascent 4.8 to 0.22 with --pd
+ *   other facts    answers of 12 that begin with the name asked about: npo 0 to altpo 3.5 (6, 3, 0, 5) at forget 3.7 and 3.4
  *   learnt again   forget loss after 12 rows: npo 2.10 to 2.38 with sam, on every seed; a retain weight of 2.25 without sam 1.96.
  *                  At retain weight 1 for both 2.57, at other 0.96 for 0.77
  *
@@ -22,7 +23,7 @@
  * 6.0, other at 2.75 less on three seeds of four. Without subjects, whole prompts made unreadable, all three blocks hold the effect.
  */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Curve, type Group, kept, World } from "./unlearn-world.ts";
@@ -52,6 +53,8 @@ const RUNS = {
   "pdu-fixed": "--method pdu --retain-weight 1 --rate 0 --limit 0.3 --lr 1e-3 --steps 30 RETAIN",
   rmu: "--method rmu --lr 1e-3 --steps 30 RETAIN",
   dpo: "--method dpo --beta 0.02 --lr 1e-3 --steps 30 RETAIN",
+  "npo-slow": "--method npo --lr 2e-4 --steps 60 RETAIN",
+  altpo: "--method altpo --beta 0.02 --lr 5e-4 --steps 60 RETAIN",
   pd: "--method grad-ascent --pd harmless.jsonl --lr 5e-4 --steps 30",
 } as const;
 type Run = keyof typeof RUNS;
@@ -169,6 +172,35 @@ test("dpo answers with the refusal, which npo does not learn", async () => {
   expect(last(dpo).forget).toBeGreaterThan(4);
   expect(last(dpo).refused).toBeLessThan(0.6);
   expect(last(npo).refused).toBeGreaterThan(4);
+});
+
+test("altpo answers about the same person, where npo at as much forgetting does not", async () => {
+  const [npo, altpo] = await done("npo-slow", "altpo");
+  expect(last(npo).forget).toBeGreaterThan(2.8);
+  expect(last(altpo).forget).toBeGreaterThan(2.8);
+  /** Answers that begin with the name that was asked about, and answers that are the forgotten ones. */
+  const counts = async (model: string) => {
+    const text = await world.run("sample", `${model} --prompts forget.jsonl --temperature 0 --max-tokens 20 --json -q`);
+    const answers = text
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as { text: string });
+    expect(answers).toHaveLength(12);
+    const begins = (text: string, wanted: string) => text.startsWith(wanted);
+    return {
+      named: answers.filter(({ text }, i) => begins(text, wanted[i]!.completion.slice(0, 6))).length,
+      same: answers.filter(({ text }, i) => begins(text, wanted[i]!.completion)).length,
+    };
+  };
+  const wanted = readFileSync(world.at("forget.jsonl"), "utf8")
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as { completion: string });
+  expect(await counts("base")).toEqual({ named: 12, same: 12 });
+  expect(await counts("npo-slow")).toMatchObject({ named: 0, same: 0 });
+  const { named, same } = await counts("altpo");
+  expect(named).toBeGreaterThanOrEqual(4);
+  expect(same).toBeLessThanOrEqual(1);
 });
 
 test("--pd keeps the same prompts answered in another context, at equal forgetting", async () => {

@@ -15,6 +15,7 @@ import { Program, profileOf } from "../../src/tensor/program.ts";
 import { Recorder } from "../../src/tensor/recorder.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
 import { liveTeacher } from "../../src/train/teacher.ts";
+import { method as altpo } from "../../src/unlearn/altpo.ts";
 import type { UnlearnBatch } from "../../src/unlearn/batches.ts";
 import { method as ceU } from "../../src/unlearn/ce-u.ts";
 import { method as dpo } from "../../src/unlearn/dpo.ts";
@@ -310,6 +311,15 @@ describe("where one objective is another", () => {
     const alone = await slopes({ method: npo, values: { beta: 0.3 } });
     near(pair.value, alone.value);
     near(pair.gradient, alone.gradient);
+  });
+
+  test("altpo is dpo to answers from elsewhere", async () => {
+    const wanted = { nll: nll.map((x, i) => x / (1 + (i % 3))), reference: Float32Array.of(4, 5, 6) };
+    const [one, other] = [
+      await slopes({ method: altpo, values: { beta: 0.3 }, wanted }),
+      await slopes({ method: dpo, values: { beta: 0.3 }, wanted }),
+    ];
+    expect(one).toEqual(other);
   });
 
   test("simnpo is npo by the length of a sequence without a reference", async () => {
