@@ -213,6 +213,7 @@ export async function runTraining<B>(context: RunContext, technique: Technique<B
     resumed: saved !== undefined,
     original: () => begun.original(gpu, model),
   });
+  gpu.pool.trim(); // what preparing took does not stay beside training
   const { objective, controller } = work;
   const trained = [...parameters, ...(work.extra ?? [])];
   const besides = [...(work.extra ?? []), ...(work.kept ?? [])];
