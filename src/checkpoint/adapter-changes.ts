@@ -10,7 +10,7 @@ import { closestName } from "./closest-name.ts";
 import { show } from "./json.ts";
 
 /** A name as the base spells it: some checkpoints are saved with, some without, the outermost module's name. */
-export function nameInBase(tensors: ReadonlyMap<string, TensorEntry>, name: string): string | undefined {
+export function nameInBase(tensors: { has(name: string): boolean }, name: string): string | undefined {
   const candidates = [name, name.replace(/^(model|transformer)\./, ""), `model.${name}`, `transformer.${name}`];
   return candidates.find((candidate) => tensors.has(candidate));
 }

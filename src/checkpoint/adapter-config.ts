@@ -10,6 +10,8 @@ import { decodeText, isObject, type JsonObject, parseJson, show } from "./json.t
 export interface AdapterConfig {
   readonly rank: number;
   readonly alpha: number;
+  /** Before the factors, while training. */
+  readonly dropout: number;
   readonly rslora: boolean;
   readonly rankPattern: readonly Pattern[];
   readonly alphaPattern: readonly Pattern[];
@@ -108,6 +110,7 @@ export function readAdapterConfig(bytes: Uint8Array | undefined, where: string):
   return {
     rank,
     alpha: number("lora_alpha", 8),
+    dropout: number("lora_dropout", 0),
     rslora: raw.use_rslora === true,
     rankPattern: readPatterns(raw, "rank_pattern", file),
     alphaPattern: readPatterns(raw, "alpha_pattern", file),

@@ -130,10 +130,16 @@ export async function applyAdapter(
 }
 
 /**
- * Reads a float tensor whole and applies its patch in f64: the reference for the GPU's path, and for small tensors.
- * The result is rounded to the tensor's own dtype, as if the merged checkpoint had been written and read again.
+ * A float tensor with its patch applied as a merged checkpoint holds it, rounded to the tensor's own dtype: the reference for the GPU's
+ * path, and for small tensors.
  */
 export async function mergeOnCpu(entry: TensorEntry): Promise<Float32Array> {
+  const values = await patchedValues(entry);
+  return entry.patch === undefined ? values : decodeFloats(encodeFloats(values, entry.dtype), entry.dtype);
+}
+
+/** Reads a float tensor whole and applies its patch in f64, as the layer beside its adapter computes. */
+export async function patchedValues(entry: TensorEntry): Promise<Float32Array> {
   const bytes = new Uint8Array(entry.bytes);
   await entry.read(bytes, 0);
   const weight = decodeFloats(bytes, entry.dtype);
@@ -157,7 +163,7 @@ export async function mergeOnCpu(entry: TensorEntry): Promise<Float32Array> {
     const length = magnitude === undefined ? 1 : squares === 0 ? 0 : magnitude[o]! / Math.sqrt(squares);
     for (let i = 0; i < inputs; i++) weight[transposed ? i * outputs + o : o * inputs + i] = row[i]! * length;
   }
-  return decodeFloats(encodeFloats(weight, entry.dtype), entry.dtype);
+  return weight;
 }
 
 /** Rows of the new vocabulary if it changed. An embedding and a head of different sizes are no model. */

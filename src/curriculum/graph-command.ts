@@ -44,7 +44,10 @@ export async function graph(context: CurriculumContext): Promise<Outcome> {
   const where = `${begun.ref}: config.json`;
   const architecture = await architectureOf(begun.json, where);
   const sizes = architecture.sizes(architecture.config(begun.json, where));
-  const tools = architecture.task === "causal-lm" ? await textTools(begun.files, begun.ref, sizes, options) : undefined;
+  const tools =
+    architecture.task === "causal-lm"
+      ? await textTools(begun.files, begun.ref, sizes, options, (text) => context.warn(text))
+      : undefined;
   const rows = await readRows(context, { tools, sizes });
   const k = rows.names.length;
   if (k < 2) throw new UserError("a graph needs two groups or more", "give --data name=path for each");

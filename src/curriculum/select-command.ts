@@ -133,7 +133,7 @@ export async function select(context: CurriculumContext): Promise<Outcome> {
   if (architecture.task !== "causal-lm")
     throw new UserError(`${begun.ref} is a classifier; select scores rows of text`, "give a language model");
   const sizes = architecture.sizes(architecture.config(begun.json, where));
-  const tools = await textTools(begun.files, begun.ref, sizes, options);
+  const tools = await textTools(begun.files, begun.ref, sizes, options, (text) => context.warn(text));
   const { sequences } = await loadSequences(groups, tools.encode);
   const n = sequences.length;
   if (selector.needs === "states" && n > MOST_STATES)

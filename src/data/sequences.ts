@@ -38,6 +38,8 @@ export interface EncodeOptions {
   /** Ends `text` and `completion` with the tokenizer's end token, if it has one; true when left out. */
   eos?: boolean;
   group?: number;
+  /** Hears of rows that were cut off. */
+  cut?: (place: string, tokens: number) => void;
 }
 
 /**
@@ -65,6 +67,7 @@ export function encodeRow({ row, place }: LocatedRow, options: EncodeOptions = {
       "shorten it, or raise the length",
     );
   }
+  if (ids.length > maxLength && overflow === "truncate") options.cut?.(place, ids.length);
   const pieces: Sequence[] = [];
   for (let from = 0; from < ids.length; from += maxLength) {
     const piece = ids.subarray(from, from + maxLength);

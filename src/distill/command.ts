@@ -383,7 +383,7 @@ async function cache(context: DistillContext): Promise<Outcome> {
   if (architecture.task !== "causal-lm")
     throw new UserError(`${checkpoint.ref} is a ${architecture.task}`, "a cache is for language models");
   const sizes = architecture.sizes(architecture.config(json, where));
-  const tools = await textTools(checkpoint.files, checkpoint.ref, sizes, options);
+  const tools = await textTools(checkpoint.files, checkpoint.ref, sizes, options, (text) => context.warn(text));
   const { sequences, groups } = await loadSequences(groupsOf(options.data, "--data"), tools.encode);
   const tokens = groups.reduce((sum, group) => sum + group.tokens, 0);
   const k = Math.min(options.top, sizes.outputs);

@@ -52,9 +52,16 @@ export const needsOf = (metrics: readonly Metric[]): Set<Need> => new Set(metric
 
 export class Lab {
   readonly #options: LabOptions;
+  readonly #told = new Set<string>();
 
   constructor(options: LabOptions) {
     this.#options = options;
+  }
+
+  /** A warning that would be the same for every model. */
+  #once(text: string): void {
+    if (!this.#told.has(text)) this.#options.warn(text);
+    this.#told.add(text);
   }
 
   /** Tells that a row is done. */
@@ -84,7 +91,10 @@ export class Lab {
         );
     }
     const { ref } = checkpoint;
-    const tools = model.task === "causal-lm" ? await textTools(checkpoint.files, ref, model.sizes, options) : undefined;
+    const tools =
+      model.task === "causal-lm"
+        ? await textTools(checkpoint.files, ref, model.sizes, options, (text) => this.#once(text))
+        : undefined;
     const scorer = new Scorer(model, undefined, { moments: needs.has("moments") });
     return {
       ref,

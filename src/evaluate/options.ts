@@ -54,7 +54,10 @@ export const EVALUATE = {
     value: "N",
   },
   max_tokens: { type: "number.integer >= 1", default: 256, help: "most tokens of a generated answer", value: "N" },
-  overflow: { type: "'truncate' | 'split' | 'refuse'", default: "truncate", help: "what happens to longer rows" },
+  overflow: {
+    type: "'truncate' | 'split' | 'refuse'",
+    help: "what happens to longer rows; they are cut when left out",
+  },
   tokenizer: {
     type: "string",
     help: "byte, or a folder with tokenizer.json; the model's own when left out",

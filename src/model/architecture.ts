@@ -97,6 +97,8 @@ export interface Architecture<C = unknown> {
   readonly basePrefix?: string;
   /** Reads and checks config.json. `where` names the file in messages. Throws UserError. */
   config(json: Json, where: string): C;
+  /** Keys of config.json, with the values that a config without them means here; they are written with a fresh model. */
+  implied?(config: C): Json;
   /** In the order in which `save_pretrained` writes them. */
   parameters(config: C): readonly ParameterSpec[];
   /** The hidden states that the head reads: (N, width), or (batch, width) of a classifier. */

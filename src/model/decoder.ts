@@ -1,4 +1,5 @@
 /** What the decoders of the Llama family share: their sizes, their attention and their feed-forward network. */
+import { UserError } from "../errors.ts";
 import { swiglu } from "../tensor/ops/activation.ts";
 import { embedding } from "../tensor/ops/embedding.ts";
 import { rmsNorm } from "../tensor/ops/norm.ts";
@@ -45,12 +46,23 @@ export function decoderConfig(
   const headDim = c.count("head_dim", Math.floor(width / heads));
   const maxPositions = c.count("max_position_embeddings", 2048);
   c.only("hidden_act", "silu");
+  c.only("partial_rotary_factor", 1);
+  const kvHeads = c.count("num_key_value_heads", heads);
+  if (heads % kvHeads !== 0)
+    throw new UserError(
+      `${where}: ${heads} heads (num_attention_heads) cannot share ${kvHeads} of keys and values (num_key_value_heads)`,
+      "the first must be a multiple of the second",
+    );
+  const rotary = c.object("rope_parameters");
+  const perLayer = rotary && Object.keys(rotary).find((key) => typeof rotary[key] === "object" && rotary[key] !== null);
+  if (perLayer)
+    throw new UserError(`${where}: rope_parameters of each kind of layer (${perLayer}) are not implemented`);
   return {
     width,
     inner: c.count("intermediate_size"),
     layers: c.count("num_hidden_layers"),
     heads,
-    kvHeads: c.count("num_key_value_heads", heads),
+    kvHeads,
     headDim,
     vocabulary: c.count("vocab_size"),
     maxPositions,
@@ -59,11 +71,8 @@ export function decoderConfig(
     std: c.number("initializer_range", 0.02),
     rope: ropeTables({
       headDim,
-      theta: c.number(
-        "rope_theta",
-        (c.object("rope_parameters")?.rope_theta as number | undefined) ?? own.theta ?? 10_000,
-      ),
-      scaling: c.object("rope_scaling") ?? c.object("rope_parameters"),
+      theta: (rotary?.rope_theta as number | undefined) ?? c.number("rope_theta", own.theta ?? 10_000),
+      scaling: c.object("rope_scaling") ?? rotary,
       maxPositions,
       where,
     }),
@@ -72,6 +81,12 @@ export function decoderConfig(
     ...(own.window ? { window: own.window } : {}),
   };
 }
+
+/** What a config means by leaving it out, where Hugging Face's classes would take a number of their own. */
+export const decoderImplied = (c: DecoderConfig): Json => ({
+  num_key_value_heads: c.kvHeads,
+  ...(c.qkNorm === "head" ? { head_dim: c.headDim } : {}),
+});
 
 export const decoderSizes = (c: DecoderConfig): ModelSizes => ({
   layers: c.layers,

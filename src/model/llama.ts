@@ -10,6 +10,7 @@ import {
   decoderConfig,
   decoderForward,
   decoderHead,
+  decoderImplied,
   decoderParameters,
   decoderSizes,
   gatedMlp,
@@ -21,12 +22,14 @@ export const architecture: Architecture<DecoderConfig> = {
   modelTypes: ["llama", "mistral"],
   task: "causal-lm",
   sizes: decoderSizes,
+  implied: decoderImplied,
 
   config(json, where) {
     const c = new ConfigReader(json, where);
     const bias = c.flag("attention_bias", false);
+    // Null says that there is none; a config without the key means Mistral 7B's.
     const window =
-      json.model_type === "mistral" && c.has("sliding_window") ? { window: c.count("sliding_window") } : {};
+      json.model_type === "mistral" && json.sliding_window !== null ? { window: c.count("sliding_window", 4096) } : {};
     return decoderConfig(json, where, {
       bias: { qkv: bias, o: bias, mlp: c.flag("mlp_bias", false) },
       qkNorm: "none",

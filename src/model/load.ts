@@ -1,5 +1,5 @@
 /** Brings a checkpoint's tensors into parameters, by name, one at a time and in the checkpoint's order (streams allow no other). */
-import { mergeOnCpu } from "../checkpoint/adapter.ts";
+import { patchedValues } from "../checkpoint/adapter.ts";
 import type { Checkpoint, TensorEntry } from "../checkpoint/checkpoint.ts";
 import { UserError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
@@ -36,10 +36,17 @@ const namesOf = ({ name, parts }: ParameterSpec): readonly string[] => parts ?? 
 /** Shape of one of them. */
 const partShape = ({ shape, parts }: ParameterSpec): readonly number[] => (parts ? shape.slice(1) : shape);
 
-/** Vectors are always f32: they are small, and kernels read them as they are. */
-export function heldDtype(spec: ParameterSpec, wanted: "f32" | "bf16" | "keep", stored: Dtype): "f32" | "bf16" {
+/**
+ * Vectors are always f32: they are small, and kernels read them as they are. So is what an adapter changes, unless told otherwise: rounded
+ * to bf16 a small change would be lost.
+ */
+export function heldDtype(
+  spec: ParameterSpec,
+  wanted: "f32" | "bf16" | "keep",
+  { dtype, patch }: Pick<TensorEntry, "dtype" | "patch">,
+): "f32" | "bf16" {
   if (partShape(spec).length < 2) return "f32";
-  return wanted === "keep" ? (stored === "BF16" ? "bf16" : "f32") : wanted;
+  return wanted === "keep" ? (dtype === "BF16" && !patch ? "bf16" : "f32") : wanted;
 }
 
 /** Loads every parameter. Throws UserError for a tensor that is missing, of another shape or not of floats. */
@@ -83,7 +90,7 @@ export async function loadParameters(
   const parameters = new Map<string, Parameter>();
   for (const spec of specs) {
     const { trainable, dtype } = holding(spec.name);
-    const held = heldDtype(spec, dtype, tensors.get(rename(namesOf(spec)[0]!))!.dtype);
+    const held = heldDtype(spec, dtype, tensors.get(rename(namesOf(spec)[0]!))!);
     parameters.set(spec.name, new Parameter(gpu, spec.name, spec.shape, held, trainable));
   }
   const stored: StoredTensor[] = [];
@@ -116,7 +123,7 @@ async function loadEntry(gpu: Gpu, entry: TensorEntry, parameter: Parameter, sta
     const bytes = parameter.dtype === "bf16" ? encodeFloats(values, "BF16") : encodeFloats(values, "F32");
     gpu.write(parameter.buffer, at * (parameter.dtype === "bf16" ? 2 : 4), bytes);
   };
-  if (entry.patch) return put(await mergeOnCpu(entry), start);
+  if (entry.patch) return put(await patchedValues(entry), start);
   const width = DTYPE_BYTES[entry.dtype];
   for (let offset = 0; offset < entry.bytes; offset += PIECE_BYTES) {
     const bytes = new Uint8Array(Math.min(PIECE_BYTES, entry.bytes - offset));

@@ -4,6 +4,8 @@
  * Hu et al., ICLR 2022, https://arxiv.org/abs/2106.09685; rsLoRA, s = alpha / sqrt(r), https://arxiv.org/abs/2312.03732; DoRA,
  * rows of W + s B A at learnt lengths, https://arxiv.org/abs/2402.09353.
  */
+
+import { nameInBase } from "../checkpoint/adapter-changes.ts";
 import { type AdapterConfig, readAdapterConfig, scaleOf } from "../checkpoint/adapter-config.ts";
 import { readParts } from "../checkpoint/adapter-parts.ts";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
@@ -12,19 +14,19 @@ import type { Gpu } from "../gpu/gpu.ts";
 import { decodeFloats } from "../tensor/decode.ts";
 import { Parameter } from "../tensor/parameter.ts";
 import { showShape } from "../tensor/tensor.ts";
-import type { ParameterSpec } from "./architecture.ts";
+import type { Json, ParameterSpec } from "./architecture.ts";
 import { keyedUnits } from "./fresh.ts";
 
 export interface LoraOptions {
   readonly rank: number;
   readonly alpha: number;
-  /** Last parts of module names, or "all-linear": every linear layer but the head. */
+  /** Last parts of module names, or "all-linear": every linear layer but the head and routed experts. */
   readonly targets: readonly string[] | "all-linear";
   readonly rslora?: boolean;
   readonly dora?: boolean;
   readonly dropout?: number;
   readonly seed: number;
-  /** An adapter to go on training; the options above are then its own. */
+  /** An adapter to go on training; all but its dropout are then its own, and that too when left out. */
   readonly from?: Checkpoint;
   /** Written as `base_model_name_or_path`. */
   readonly base?: string;
@@ -171,6 +173,9 @@ async function rowLengths(gpu: Gpu, weight: Parameter, { into, out, transposed }
   });
 }
 
+const withDropout = (text: string, dropout: number): string =>
+  `${JSON.stringify({ ...(JSON.parse(text) as Json), lora_dropout: dropout }, null, 2)}\n`;
+
 /** Reads a PEFT adapter so that it can be trained on. Throws UserError for what training does not know. */
 export async function continueLora(
   gpu: Gpu,
@@ -192,12 +197,14 @@ export async function continueLora(
   const known = new Map(linears(specs).map((target) => [target.module, target]));
   const entries = new Map<string, LoraEntry>();
   for (const [module, factors] of parts.modules) {
-    const target = known.get(module);
-    if (!target)
+    const target = known.get(nameInBase(known, module) ?? "");
+    if (!target) {
+      const isExpert = specs.some(({ parts }) => parts?.includes(`${module}.weight`));
       throw new UserError(
-        `${adapter.ref} adapts ${module}, which is no linear layer of this model`,
-        "is it the right base?",
+        `${adapter.ref} adapts ${module}, which is ${isExpert ? "a routed expert" : "no linear layer of this model"}`,
+        isExpert ? "it can be run but not trained on: merge it, then train the whole model" : "is it the right base?",
       );
+    }
     const { a, b, magnitude } = factors;
     if (!a || !b || factors.bBias || factors.embeddingA)
       throw new UserError(
@@ -215,17 +222,20 @@ export async function continueLora(
       made.write(values);
       return made;
     };
-    entries.set(module, {
-      a: make(tensorName(module, "lora_A"), a.values, a.shape),
-      b: make(tensorName(module, "lora_B"), b.values, b.shape),
+    entries.set(target.module, {
+      a: make(tensorName(target.module, "lora_A"), a.values, a.shape),
+      b: make(tensorName(target.module, "lora_B"), b.values, b.shape),
       scale: scaleOf(config, module, rank),
-      dropout: options.dropout ?? 0,
+      dropout: options.dropout ?? config.dropout,
       ...(magnitude
-        ? { magnitude: make(tensorName(module, "lora_magnitude_vector"), magnitude.values, [target.out]) }
+        ? { magnitude: make(tensorName(target.module, "lora_magnitude_vector"), magnitude.values, [target.out]) }
         : {}),
     });
   }
   const order = [...known.keys()];
   const sorted = [...entries].sort(([x], [y]) => order.indexOf(x) - order.indexOf(y));
-  return new LoraAdapter(new Map(sorted), new TextDecoder().decode(bytes));
+  const text = new TextDecoder().decode(bytes);
+  const { dropout = config.dropout } = options;
+  const told = dropout === config.dropout ? text : withDropout(text, dropout);
+  return new LoraAdapter(new Map(sorted), told);
 }

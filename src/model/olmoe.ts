@@ -6,6 +6,7 @@ import {
   decoderConfig,
   decoderForward,
   decoderHead,
+  decoderImplied,
   decoderParameters,
   decoderSizes,
   normSpec,
@@ -18,6 +19,7 @@ export const architecture: Architecture<SparseConfig> = {
   modelTypes: ["olmoe"],
   task: "causal-lm",
   sizes: decoderSizes,
+  implied: decoderImplied,
 
   config(json, where) {
     const c = new ConfigReader(json, where);

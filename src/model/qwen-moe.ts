@@ -12,6 +12,7 @@ import {
   decoderConfig,
   decoderForward,
   decoderHead,
+  decoderImplied,
   decoderParameters,
   decoderSizes,
   gatedMlp,
@@ -40,6 +41,7 @@ export const architecture: Architecture<QwenMoeConfig> = {
   modelTypes: ["qwen2_moe", "qwen3_moe"],
   task: "causal-lm",
   sizes: decoderSizes,
+  implied: decoderImplied,
 
   config(json, where) {
     const c = new ConfigReader(json, where);

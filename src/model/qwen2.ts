@@ -7,6 +7,7 @@ import {
   decoderConfig,
   decoderForward,
   decoderHead,
+  decoderImplied,
   decoderParameters,
   decoderSizes,
   gatedMlp,
@@ -18,6 +19,7 @@ export const architecture: Architecture<DecoderConfig> = {
   modelTypes: ["qwen2"],
   task: "causal-lm",
   sizes: decoderSizes,
+  implied: decoderImplied,
 
   config(json, where) {
     const c = new ConfigReader(json, where);

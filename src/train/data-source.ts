@@ -13,6 +13,7 @@ export interface TextOptions {
   readonly tokenizer?: string | undefined;
   readonly template?: "auto" | "plain" | undefined;
   readonly max_length?: number | undefined;
+  /** Longer rows are cut, with a remark, when left out. */
   readonly overflow?: "truncate" | "split" | "refuse" | undefined;
 }
 
@@ -32,6 +33,7 @@ export async function textTools(
   ref: string,
   sizes: ModelSizes,
   options: TextOptions,
+  warn?: (message: string) => void,
 ): Promise<TextTools> {
   const { tokenizer: wanted, template = "auto", overflow = "truncate" } = options;
   let source = files;
@@ -63,6 +65,14 @@ export async function textTools(
       `--max-length ${maxLength} is more than the ${sizes.maxPositions} positions of ${ref}`,
       "lower it",
     );
+  let isTold = options.overflow !== undefined;
+  const cut = (place: string, tokens: number) => {
+    if (!isTold)
+      warn?.(
+        `rows of more than ${maxLength} tokens are cut, the first is ${place} with ${tokens}; --overflow split keeps the rest`,
+      );
+    isTold = true;
+  };
   return {
     tokenizer,
     files: source,
@@ -72,6 +82,7 @@ export async function textTools(
       vocabSize: sizes.outputs,
       maxLength,
       overflow,
+      ...(warn ? { cut } : {}),
     },
   };
 }

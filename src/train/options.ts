@@ -27,7 +27,10 @@ export const DATA = {
     help: "most tokens of a row; the model's when left out, at most 1024",
     value: "N",
   },
-  overflow: { type: "'truncate' | 'split' | 'refuse'", default: "truncate", help: "what happens to longer rows" },
+  overflow: {
+    type: "'truncate' | 'split' | 'refuse'",
+    help: "what happens to longer rows; they are cut when left out",
+  },
   pack: { type: "boolean", default: false, help: "several short rows in one, told apart by attention" },
   shuffle: { type: "boolean", default: true, help: "new order every epoch; --no-shuffle keeps the file's" },
 } as const satisfies Options;
@@ -81,10 +84,14 @@ export const TRAINED = {
   lora_alpha: { type: "number > 0", default: 32, help: "strength; the scale is alpha / rank", value: "A" },
   lora_targets: {
     type: "string[]",
-    help: "modules by the end of their names; every linear layer but the head when left out",
+    help: "modules by the end of their names; every linear layer but the head and routed experts when left out",
     value: "NAME",
   },
-  lora_dropout: { type: "0 <= number < 1", default: 0, help: "dropout before the adapter", value: "P" },
+  lora_dropout: {
+    type: "0 <= number < 1",
+    help: "dropout before the adapter; 0 when left out, or that of the adapter to train on",
+    value: "P",
+  },
   rslora: { type: "boolean", default: false, help: "scale alpha / sqrt(rank)" },
   dora: { type: "boolean", default: false, help: "DoRA: learn the length of every row" },
   lora_continue: { type: "boolean", default: false, help: "train the adapter of base+adapter on" },

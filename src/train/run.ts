@@ -133,6 +133,9 @@ const COMMON = new Set([
   "method",
 ]);
 
+/** Options of a new adapter. */
+const LORA = ["lora_rank", "lora_alpha", "lora_targets", "rslora", "dora"] as const;
+
 /** The options that decide the result, for lineage and for resuming. */
 function decisive({ options, settings }: RunContext): Record<string, unknown> {
   return Object.fromEntries(
@@ -157,6 +160,9 @@ export async function runTraining<B>(context: RunContext, technique: Technique<B
 
   const { trains } = technique;
   const chooses = typeof trains === "function" && !options.train_only ? trains : undefined;
+  const own = LORA.find((name) => options.lora_continue && name in context.chosen);
+  if (own)
+    throw new UserError(`--${own.replaceAll("_", "-")} means nothing to --lora-continue`, "the adapter has its own");
   const begun = await start({
     ...options,
     model: technique.model,
@@ -172,7 +178,9 @@ export async function runTraining<B>(context: RunContext, technique: Technique<B
   const sizes = architecture.sizes(architecture.config(begun.json, `${begun.ref}: config.json`));
   const choices = await choose({ ...options });
   const isText = architecture.task === "causal-lm";
-  const tools = isText ? await textTools(begun.files, begun.ref, sizes, options) : undefined;
+  const tools = isText
+    ? await textTools(begun.files, begun.ref, sizes, options, (text) => context.warn(text))
+    : undefined;
   const files = tools?.files ?? begun.files;
 
   const order = {

@@ -8,6 +8,7 @@ import type { Gpu } from "../gpu/gpu.ts";
 import type { Json } from "../model/architecture.ts";
 import type { LoraOptions } from "../model/lora.ts";
 import { configOf, Model, type ModelOptions } from "../model/model.ts";
+import { architectureOf } from "../model/registry.ts";
 
 export interface StartOptions {
   /** Reference of the model; undefined with `init`. */
@@ -21,7 +22,7 @@ export interface StartOptions {
   readonly lora_rank?: number;
   readonly lora_alpha?: number;
   readonly lora_targets?: readonly string[] | undefined;
-  readonly lora_dropout?: number;
+  readonly lora_dropout?: number | undefined;
   readonly rslora?: boolean;
   readonly dora?: boolean;
   readonly lora_continue?: boolean;
@@ -117,12 +118,17 @@ async function fresh(init: string, options: StartOptions): Promise<Start> {
     throw new UserError(`--init ${init} is not an object`);
   if (options.lora || options.lora_continue)
     throw new UserError("--lora with --init: an adapter needs a trained base", "give a checkpoint");
+  const where = `${init}: config.json`;
+  const architecture = await architectureOf(json as Json, where);
+  const implied = architecture.implied?.(architecture.config(json as Json, where)) ?? {};
+  const whole = { ...implied, ...json } as Json;
+  const told = Object.keys(whole).length > Object.keys(json).length ? `${JSON.stringify(whole, null, 2)}\n` : text;
   const resumed = options.resumed === undefined ? undefined : await openPlain(options.resumed);
   const chosen = modelOptions(options, undefined, init);
   return {
     ref: init,
     json: json as Json,
-    files: new Map([["config.json", new TextEncoder().encode(text)]]),
+    files: new Map([["config.json", new TextEncoder().encode(told)]]),
     read: [],
     others: [{ ref: init, role: "init" }],
     load: (gpu) =>
@@ -167,7 +173,7 @@ function modelOptions(options: StartOptions, from: Checkpoint | undefined, base:
         targets: options.lora_targets?.flatMap((text) => text.split(",")) ?? "all-linear",
         rslora: options.rslora ?? false,
         dora: options.dora ?? false,
-        dropout: options.lora_dropout ?? 0,
+        ...(options.lora_dropout === undefined ? {} : { dropout: options.lora_dropout }),
         seed: options.seed,
         base,
         ...(from && options.lora_continue ? { from } : {}),

@@ -55,7 +55,10 @@ async function opened(context: UnlearnContext, ref: string) {
   const where = `${begun.ref}: config.json`;
   const architecture = await architectureOf(begun.json, where);
   const sizes = architecture.sizes(architecture.config(begun.json, where));
-  const tools = architecture.task === "causal-lm" ? await textTools(begun.files, begun.ref, sizes, options) : undefined;
+  const tools =
+    architecture.task === "causal-lm"
+      ? await textTools(begun.files, begun.ref, sizes, options, (text) => context.warn(text))
+      : undefined;
   return { begun, tools };
 }
 

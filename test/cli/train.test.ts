@@ -247,6 +247,83 @@ test("--dry-run says parameters, memory and steps, and writes nothing", async ()
   expect(existsSync(at("dry"))).toBe(false);
 }, 30_000);
 
+test("evaluate loses nothing of a small change to weights in bf16", async () => {
+  const data = ["--data", "llama-tied-first.jsonl", "--batch-size", "2", "-q"];
+  const one = ["--steps", "1", "--dtype", "f32", ...data];
+  const made = await run("train", ["llama-tied", "--freeze", "*norm*", "--out-dtype", "bf16", ...one, "-o", "half/"]);
+  expect(made.err).toBe("");
+  const lora = ["--lora", "--lora-rank", "2", "--lr", "0.002"];
+  for (const [name, how] of Object.entries({ lora, dora: [...lora, "--dora"] })) {
+    expect((await run("train", ["half", ...how, ...one, "-o", `${name}-half/`])).err).toBe("");
+    const measured = await run("evaluate", [`half+${name}-half`, "--metric", "loss", "--json", ...data]);
+    const { loss } = JSON.parse(measured.text.trimEnd().split("\n").at(-1)!);
+    const log = at(`${name}-half.log`);
+    await run("train", [`half+${name}-half`, "--lora-continue", ...one, "--log", log, "-o", `${name}-on/`]);
+    const step = readFileSync(log, "utf8")
+      .split("\n")
+      .find((line) => line.includes('"event":"step"'))!;
+    expect(Math.abs(JSON.parse(step).loss - loss)).toBeLessThan(1e-6 * loss);
+  }
+}, 60_000);
+
+test("an adapter goes on with its own dropout", async () => {
+  const config = JSON.parse(readFileSync(at("lora-basic/adapter_config.json"), "utf8"));
+  cpSync(at("lora-basic"), at("lora-dropout"), { recursive: true });
+  writeFileSync(at("lora-dropout/adapter_config.json"), JSON.stringify({ ...config, lora_dropout: 0.5 }));
+  const train = async (adapter: string, ...options: string[]) => {
+    const argv = ["--lora-continue", "--data", "lora-basic.jsonl", "--steps", "2", "-q", ...options, "-o", "on/"];
+    expect((await run("train", [`lora-base+${adapter}`, ...argv])).err).toBe("");
+    const told = JSON.parse(readFileSync(at("on/adapter_config.json"), "utf8")).lora_dropout;
+    return [readFileSync(at("on/adapter_model.safetensors")).subarray(-1000).toString("hex"), told];
+  };
+  const plain = await train("lora-basic");
+  const own = await train("lora-dropout");
+  expect(plain[1]).toBe(0);
+  expect(own[1]).toBe(0.5);
+  expect(own[0]).not.toBe(plain[0]);
+  expect(await train("lora-basic", "--lora-dropout", "0.5")).toEqual(own);
+  expect(await train("lora-dropout", "--lora-dropout", "0")).toEqual(plain);
+}, 60_000);
+
+test("a fresh model's config says what it left out where Hugging Face would take another number", async () => {
+  const config = {
+    model_type: "qwen3",
+    hidden_size: 24,
+    intermediate_size: 40,
+    num_hidden_layers: 1,
+    num_attention_heads: 3,
+    vocab_size: 101,
+  };
+  writeFileSync(at("bare.json"), JSON.stringify(config));
+  writeFileSync(at("whole.json"), JSON.stringify({ ...config, head_dim: 8, num_key_value_heads: 1 }));
+  for (const name of ["bare", "whole"])
+    await run("train", [
+      "--init",
+      `${name}.json`,
+      "--data",
+      "llama-tied.jsonl",
+      "--steps",
+      "1",
+      "-q",
+      "-o",
+      `${name}/`,
+    ]);
+  const written = (name: string) => readFileSync(at(`${name}/config.json`), "utf8");
+  expect(JSON.parse(written("bare"))).toEqual({ ...config, head_dim: 8, num_key_value_heads: 3 });
+  expect(written("whole")).toBe(readFileSync(at("whole.json"), "utf8"));
+}, 30_000);
+
+test("rows that are cut are told of once, unless that was asked for", async () => {
+  const argv = ["llama-tied", "--data", "llama-tied.jsonl", "--max-length", "5", "--steps", "1", "-q", "-o", "cut/"];
+  const { err } = await run("train", argv);
+  expect(err).toMatch(
+    /^train: warning: rows of more than 5 tokens are cut, the first is llama-tied.jsonl:1 with \d+; --overflow split keeps the rest\n$/,
+  );
+  expect((await run("train", [...argv, "--overflow", "truncate"])).err).toBe("");
+  const evaluated = ["evaluate", ["llama-tied", "half", ...argv.slice(1, 5), "--metric", "loss", "-q"]] as const;
+  expect((await run(...evaluated)).err.trim().split("\n")).toHaveLength(1);
+}, 30_000);
+
 describe("refusals", () => {
   test.each([
     [["llama-tied"], "train: --data is missing\n"],
@@ -258,6 +335,10 @@ describe("refusals", () => {
     [
       ["llama-tied", "--data", "llama-tied.jsonl", "--lora", "--lora-targets", "q_prj"],
       "train: --lora-targets q_prj matches no linear layer of this model\n  hint: there are down_proj",
+    ],
+    [
+      ["lora-base+lora-basic", "--data", "lora-basic.jsonl", "--lora-continue", "--lora-rank", "3"],
+      "train: --lora-rank means nothing to --lora-continue\n  hint: the adapter has its own",
     ],
     [["llama-tied", "--data", "llama-tied.jsonl", "--freeze", "*"], "train: every weight is frozen\n"],
     [

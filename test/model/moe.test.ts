@@ -281,4 +281,11 @@ test("what is not implemented or cannot be is refused", () => {
     "config.json: num_experts_per_tok is 5, and there are 4 experts",
   );
   expect(refused("Qwen2", { use_sliding_window: true })).toThrow("use_sliding_window must be false");
+  expect(refused("Mixtral", { num_attention_heads: 6, num_key_value_heads: 4 })).toThrow(
+    "config.json: 6 heads (num_attention_heads) cannot share 4 of keys and values (num_key_value_heads)",
+  );
+  expect(refused("Mixtral", { partial_rotary_factor: 0.5 })).toThrow("partial_rotary_factor must be 1");
+  expect(refused("Mixtral", { rope_parameters: { full_attention: { rope_theta: 500 } } })).toThrow(
+    "rope_parameters of each kind of layer (full_attention) are not implemented",
+  );
 });
