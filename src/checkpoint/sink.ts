@@ -3,11 +3,9 @@
  *
  * Writes run on the thread pool, so they overlap with the GPU's work, and each takes the caller's own buffer.
  */
-import { createHash, randomBytes } from "node:crypto";
 import fs from "node:fs";
-import os from "node:os";
-import path from "node:path";
 import { UserError } from "../errors.ts";
+import { forget, temporaryFor } from "../temporary.ts";
 
 /** The reader of our output went away. Not a failure: the command line stops quietly. */
 export class ClosedPipe extends Error {
@@ -63,10 +61,6 @@ export class PipeSink implements Sink {
   async abort(): Promise<void> {}
 }
 
-/** Temporary files of this process that are not yet renamed; removed when it ends by itself. */
-const pending = new Set<string>();
-let cleaning = false;
-
 /**
  * A file under a temporary name beside its target, `.<name>.<host>-<pid>-<random>.tmp`: bytes, then `seal` (flushed and
  * closed), then `publish` (renamed). Killed at any point it leaves the target as it was, and a temporary file that the next
@@ -86,20 +80,11 @@ export class FileSink implements Sink {
     this.target = target;
     this.#what = what;
     this.#flush = flush;
-    removeStale(target);
-    const suffix = `${HOST}-${process.pid}-${randomBytes(4).toString("hex")}`;
-    this.#temporary = path.join(path.dirname(target), `.${stemOf(target)}.${suffix}.tmp`);
+    this.#temporary = temporaryFor(target);
     try {
       this.#fd = fs.openSync(this.#temporary, "wx");
     } catch (error) {
       throw writeError(error, what);
-    }
-    pending.add(this.#temporary);
-    if (!cleaning) {
-      cleaning = true;
-      process.on("exit", () => {
-        for (const file of pending) fs.rmSync(file, { force: true });
-      });
     }
   }
 
@@ -139,7 +124,7 @@ export class FileSink implements Sink {
     } catch (error) {
       throw writeError(error, this.#what);
     }
-    pending.delete(this.#temporary);
+    forget(this.#temporary);
   }
 
   async abort(): Promise<void> {
@@ -147,43 +132,12 @@ export class FileSink implements Sink {
       this.#open = false;
       fs.closeSync(this.#fd);
     }
-    if (pending.delete(this.#temporary)) fs.rmSync(this.#temporary, { force: true });
+    if (forget(this.#temporary)) fs.rmSync(this.#temporary, { force: true });
   }
 }
 
 const promise = (start: (done: (error?: Error | null) => void) => void): Promise<void> =>
   new Promise((resolve, reject) => start((error) => (error ? reject(error) : resolve())));
-
-/** Marks this machine in temporary names: a process id says nothing about another machine on the same network disk. */
-const HOST = createHash("sha256").update(os.hostname()).digest("hex").slice(0, 6);
-
-/** Names the target in its temporary file's name. Most systems allow 255 bytes, of which the rest of the name takes some 40. */
-function stemOf(target: string): string {
-  const name = path.basename(target);
-  if (Buffer.byteLength(name) <= 200) return name;
-  return `${name.replace(/[^ -~]/g, "_").slice(0, 100)}-${createHash("sha256").update(name).digest("hex").slice(0, 16)}`;
-}
-
-/** Removes temporary files that runs for the same target left behind on this machine, if their processes are gone. */
-function removeStale(target: string): void {
-  const folder = path.dirname(target);
-  const start = `.${stemOf(target)}.${HOST}-`;
-  for (const name of fs.readdirSync(folder)) {
-    const match = name.startsWith(start) && /^(\d+)-[0-9a-f]{8}\.tmp$/.exec(name.slice(start.length));
-    if (!match || pending.has(path.join(folder, name)) || isAlive(Number(match[1]))) continue;
-    fs.rmSync(path.join(folder, name), { force: true });
-  }
-}
-
-function isAlive(pid: number): boolean {
-  if (pid === process.pid) return false; // not one of ours, so of an earlier process that had our number
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
-}
 
 /** Makes renames in a folder last. Systems that cannot flush a folder do so by themselves, or not at all. */
 export function flushFolder(folder: string): void {

@@ -1,6 +1,17 @@
-/** The text result of a script: to stdout, or to a file that appears only when it is whole. */
-import { closeSync, fsyncSync, openSync, renameSync, rmSync, statSync } from "node:fs";
+/** The text result of a script: to stdout, a pipe or a device, or to a file that appears only when it is whole. */
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  lstatSync,
+  openSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import { UserError } from "../errors.ts";
+import { forget, temporaryFor } from "../temporary.ts";
 import { writeAll } from "./stderr.ts";
 
 export interface TextOutput {
@@ -11,16 +22,21 @@ export interface TextOutput {
   discard(): void;
 }
 
-/** stdout for "-". A file is made at the first write, beside its target, and renamed by `commit`. */
-export function textOutput(out: string, run: string): TextOutput {
-  if (out === "-") return { write: (text) => writeAll(1, Buffer.from(text)), commit() {}, discard() {} };
+/**
+ * stdout for "-". A FIFO or a device takes what is written as it comes. A file is made at the first write, beside its target, and renamed
+ * by `commit`; of a link the file that it leads to is replaced.
+ */
+export function textOutput(out: string): TextOutput {
+  if (out === "-" || out === "/dev/stdout")
+    return { write: (text) => writeAll(1, Buffer.from(text)), commit() {}, discard() {} };
 
-  const part = `${out}.${run}.part`;
   let fd: number | undefined;
+  let part: string | undefined;
   const attempt = <T>(action: () => T): T => {
     try {
       return action();
     } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "EPIPE") throw error;
       throw new UserError(
         `--out: ${out} cannot be written (${(error as NodeJS.ErrnoException).code})`,
         "choose another place",
@@ -28,12 +44,18 @@ export function textOutput(out: string, run: string): TextOutput {
       );
     }
   };
-  if (attempt(() => statSync(out, { throwIfNoEntry: false }))?.isDirectory())
-    throw new UserError(`--out: ${out} is a folder`, "this script writes one file; name it");
+  const stat = attempt(() => statSync(out, { throwIfNoEntry: false }));
+  if (stat?.isDirectory()) throw new UserError(`--out: ${out} is a folder`, "this script writes one file; name it");
+  const isFile = stat === undefined || stat.isFile();
+  const isLink = lstatSync(out, { throwIfNoEntry: false })?.isSymbolicLink() && existsSync(out);
   return {
     write(text) {
       attempt(() => {
-        fd ??= openSync(part, "w");
+        if (fd === undefined && isFile) {
+          part = temporaryFor(isLink ? realpathSync(out) : out);
+          fd = openSync(part, "wx");
+        }
+        fd ??= openSync(out, "w");
         writeAll(fd, Buffer.from(text));
       });
     },
@@ -42,16 +64,18 @@ export function textOutput(out: string, run: string): TextOutput {
       const file = fd;
       fd = undefined;
       attempt(() => {
-        fsyncSync(file);
+        if (part !== undefined) fsyncSync(file);
         closeSync(file);
-        renameSync(part, out);
+        if (part === undefined) return;
+        renameSync(part, isLink ? realpathSync(out) : out);
+        forget(part);
       });
     },
     discard() {
       if (fd === undefined) return;
       closeSync(fd);
       fd = undefined;
-      rmSync(part, { force: true });
+      if (part !== undefined && forget(part)) rmSync(part, { force: true });
     },
   };
 }

@@ -197,7 +197,7 @@ function makeContext(
   const { name } = definition;
   const options = resolved.values as AnyValues;
   const quiet = options.quiet;
-  const target = textOutput(output === "text" && !options.dry_run ? options.out : "-", log.run);
+  const target = textOutput(output === "text" && !options.dry_run ? options.out : "-");
   const progress = makeProgress(name, quiet);
   const cleanups = new Set<Cleanup>();
   const ended = (text: string) => (text.endsWith("\n") ? text : `${text}\n`);

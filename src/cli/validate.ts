@@ -31,7 +31,7 @@ export function elementOf(definition: string): string | undefined {
 /** A text as the definition asks: a number where it names numbers and the text is one, else a string. */
 function read(text: string, definition: string): unknown {
   const words = definition.replace(/'[^']*'/g, "");
-  if (/\bnumber\b/.test(words) && NUMBER.test(text.trim())) return Number(text);
+  if (/\bnumber\b/.test(words) && NUMBER.test(text.trim()) && Number.isFinite(Number(text))) return Number(text);
   if (/\bboolean\b/.test(words) && (text === "true" || text === "false")) return text === "true";
   return text;
 }

@@ -26,6 +26,8 @@ export interface OrderOptions {
   pack?: number;
   /** Per group, >= 0; the shares in which they are drawn. */
   weights?: readonly number[];
+  /** Of what the sequences hold; of their lengths when left out. */
+  digest?: string;
 }
 
 /** Where a run stands, as JSON. */
@@ -54,7 +56,8 @@ interface EpochPlan {
 }
 
 export class BatchOrder {
-  readonly #options: Required<Omit<OrderOptions, "pack" | "weights">> & Pick<OrderOptions, "pack" | "weights">;
+  readonly #options: Required<Omit<OrderOptions, "pack" | "weights" | "digest">> &
+    Pick<OrderOptions, "pack" | "weights" | "digest">;
   readonly #lengths: Int32Array;
   /** First sequence of each group. */
   readonly #first: number[] = [];
@@ -143,11 +146,10 @@ export class BatchOrder {
   }
 
   #identity(): Record<string, string> {
-    const { groups, batchSize, seed, shuffle, dropLast, pack, weights } = this.#options;
-    const lengths = new Uint8Array(this.#lengths.buffer);
+    const { groups, batchSize, seed, shuffle, dropLast, pack, weights, digest } = this.#options;
     return {
       groups: groups.map(({ name, lengths }) => `${name} (${lengths.length})`).join(", "),
-      data: BigInt(Bun.hash.xxHash64(lengths)).toString(16),
+      data: digest ?? BigInt(Bun.hash.xxHash64(new Uint8Array(this.#lengths.buffer))).toString(16),
       "batch size": String(batchSize),
       seed: String(seed),
       shuffling: shuffle ? "on" : "off",

@@ -363,6 +363,7 @@ export const alignedRule =
   };
 
 const controllerOf = (adaptive: Adaptive): Controller => ({
+  tells: true,
   values: (step) => adaptive.values(step),
   heard: ({ metrics, step }) => adaptive.heard(metrics, step),
   state: () => adaptive.state(),

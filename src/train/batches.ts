@@ -29,13 +29,25 @@ export async function tokenBatches(
   return sequenceBatches(await loadSequences(groups, encode), order, pad);
 }
 
+/** Tells data from other data. */
+const digestOf = (arrays: readonly (Int32Array | Float32Array)[]): string =>
+  arrays
+    .reduce((hash, { buffer, byteOffset, byteLength }) => {
+      return BigInt(Bun.hash.xxHash64(new Uint8Array(buffer, byteOffset, byteLength), hash));
+    }, BigInt(arrays.length))
+    .toString(16);
+
 /** Token data that is in memory, in batches. */
 export function sequenceBatches(
   data: SequenceData,
   order: OrderChoice,
   pad = 0,
 ): BatchSource<Batch> & { readonly data: SequenceData } {
-  const plan = new BatchOrder({ ...order, groups: data.groups });
+  const plan = new BatchOrder({
+    ...order,
+    groups: data.groups,
+    digest: digestOf(data.sequences.flatMap(({ ids, labels }) => (labels === ids ? [ids] : [ids, labels]))),
+  });
   const rows = Math.min(order.batchSize, data.sequences.length);
   return {
     data,
@@ -80,7 +92,11 @@ export async function exampleBatches(
     const rows = examples.filter((example) => example.group === group).length;
     return { name, rows, lengths: new Int32Array(rows).fill(1) };
   });
-  const plan = new BatchOrder({ ...order, groups: counts });
+  const plan = new BatchOrder({
+    ...order,
+    groups: counts,
+    digest: digestOf(examples.flatMap(({ x, label }) => [x, Int32Array.of(label)])),
+  });
   return {
     examples,
     groups: counts,

@@ -77,6 +77,7 @@ export async function trainLoop<B>(
     options.log.event("step", {
       step: result.step,
       epoch,
+      ...(controller?.tells ? values : {}),
       ...result.metrics,
       lr: result.lr,
       grad_norm: result.gradNorm,
@@ -126,7 +127,7 @@ export async function trainLoop<B>(
 
 /** What to say of a step that went wrong: which, on what rows, and the gradients that stand out. */
 async function notFinite<B>(
-  { trainer, describe }: LoopOptions<B>,
+  { trainer, describe, from }: LoopOptions<B>,
   { step, gradNorm }: StepResult,
   batches: readonly B[],
   values: Readonly<Record<string, number>>,
@@ -138,7 +139,9 @@ async function notFinite<B>(
   const largest = found.map(({ name, norm }) => `${name} ${norm.toPrecision(3)}`);
   return new UserError(
     `step ${step}: ${what}${rows}; largest gradients: ${largest.join(", ")}`,
-    "lower --lr, add --warmup or --clip 1, or look at these rows; the weights are those before the step",
+    from === 0 && step === 1
+      ? "look at the model's own weights, or at these rows"
+      : "lower --lr, add --warmup or --clip 1, or look at these rows",
     1,
   );
 }

@@ -34,6 +34,8 @@ export interface Progress {
   readonly best?: { readonly step: number; readonly loss: number };
   /** Of what a technique does between steps. */
   readonly controller?: Json;
+  /** Digests of the headers of the checkpoints that it read. */
+  readonly inputs: readonly string[];
 }
 
 const LAST = "last";
@@ -69,8 +71,16 @@ export async function saveState(
   },
 ): Promise<void> {
   const saving = path.join(folder, SAVING);
-  fs.rmSync(saving, { recursive: true, force: true });
-  fs.mkdirSync(saving, { recursive: true });
+  try {
+    fs.rmSync(saving, { recursive: true, force: true });
+    fs.mkdirSync(saving, { recursive: true });
+  } catch (error) {
+    throw new UserError(
+      `--state: ${folder} cannot be written (${(error as NodeJS.ErrnoException).code})`,
+      "give another --state DIR, or --save-every 0",
+      1,
+    );
+  }
   try {
     await saveModel(model, saving, { files, lineage, dtype: "held" });
     await saveOptimizer(model.gpu, held(updater, extra), path.join(saving, OPTIMIZER));
@@ -151,6 +161,24 @@ export function findState(folder: string): SavedRun | undefined {
   return undefined;
 }
 
+/**
+ * Refuses a folder whose contents a run that begins anew would take away: a saved run that has gone some way, or what is no state at
+ * all. Throws UserError.
+ */
+export function refuseOverwriting(folder: string): void {
+  const step = findState(folder)?.progress.step ?? 0;
+  if (step > 0)
+    throw new UserError(
+      `${folder} holds step ${step} of a run that was not finished`,
+      "go on with --resume, or remove the folder to begin anew",
+    );
+  for (const name of [LAST, BEFORE]) {
+    const at = path.join(folder, name);
+    if (fs.existsSync(at) && !fs.existsSync(path.join(at, PROGRESS)))
+      throw new UserError(`${at} is in the way: states are saved there, and it is none`, "give another --state DIR");
+  }
+}
+
 /** Brings the optimizer's states back. Throws UserError when one is missing or does not fit. */
 export async function loadOptimizer(
   gpu: Gpu,
@@ -184,6 +212,16 @@ export function checkSettings(saved: Progress, now: Progress["settings"], folder
       "a run resumes with the settings it began with",
     );
   }
+}
+
+/** Throws UserError when a checkpoint that the run began with has been replaced. */
+export function checkInputs(saved: Progress, now: readonly { ref: string; digest: string }[], folder: string): void {
+  const other = now.find(({ digest }, i) => digest !== saved.inputs[i]);
+  if (other)
+    throw new UserError(
+      `${folder} was saved by a run that read another ${other.ref}`,
+      "put that one back, or remove the folder to begin anew",
+    );
 }
 
 /** Removes the state of a run that is over. */

@@ -2,6 +2,7 @@
  * A run of training from the command line to the checkpoint, whatever is learnt: the model, data in batches, an objective, the loop,
  * held-out loss, saved states, the result with its lineage. A technique says what is particular to it.
  */
+import path from "node:path";
 import type { Json } from "../checkpoint/json.ts";
 import { lineageOf, type Read } from "../checkpoint/lineage-input.ts";
 import type { CommonValues, Outcome, PlainContext } from "../cli/context.ts";
@@ -15,14 +16,23 @@ import { architectureOf } from "../model/registry.ts";
 import { prepareSave, saveModel, saveResult } from "../model/save.ts";
 import type { Parameter } from "../tensor/parameter.ts";
 import type { BatchSource, OrderChoice } from "./batches.ts";
-import { choose } from "./choices.ts";
+import { type Choices, choose } from "./choices.ts";
 import { type TextTools, textTools } from "./data-source.ts";
 import { HeldOut } from "./held-out.ts";
 import { trainLoop } from "./loop.ts";
 import { memoryReport } from "./memory.ts";
 import type { Objective } from "./objective.ts";
 import type { RUN } from "./options.ts";
-import { checkSettings, findState, loadOptimizer, type Progress, removeState, saveState } from "./run-state.ts";
+import {
+  checkInputs,
+  checkSettings,
+  findState,
+  loadOptimizer,
+  type Progress,
+  refuseOverwriting,
+  removeState,
+  saveState,
+} from "./run-state.ts";
 import { matcher, start } from "./start.ts";
 import { type StepResult, Trainer, type TrainerOptions } from "./trainer.ts";
 
@@ -60,6 +70,8 @@ export interface WorkSetup<B> extends DataSetup {
 export interface Controller {
   /** Numbers that the objective's programs take in step `step`. */
   values?(step: number): Readonly<Record<string, number>>;
+  /** Whether the log tells them, because they follow the run. */
+  readonly tells?: boolean;
   /** Called before the first step of a run that does not resume. */
   begin?(held: HeldOut | undefined): Promise<void>;
   /** Hears every step before the next one begins. */
@@ -134,7 +146,43 @@ const COMMON = new Set([
 ]);
 
 /** Options of a new adapter. */
-const LORA = ["lora_rank", "lora_alpha", "lora_targets", "rslora", "dora"] as const;
+const LORA = ["lora_rank", "lora_alpha", "lora_targets", "rslora", "dora", "lora_dropout"] as const;
+
+/** Throws UserError for options that were given and change nothing, or would undo another. */
+function refuseIdle({ options, chosen, out }: RunContext): void {
+  const flag = (name: string) => `--${name.replaceAll("_", "-")}`;
+  const lora = LORA.find((name) => name in chosen && (!options.lora_continue || name !== "lora_dropout"));
+  if (lora && options.lora_continue)
+    throw new UserError(`${flag(lora)} means nothing to --lora-continue`, "the adapter has its own");
+  if (lora && !options.lora && !options.lora_continue)
+    throw new UserError(`${flag(lora)} means nothing without --lora`, "give --lora too, or all weights are trained");
+  const idle = (["best", "eval_every"] as const).find((name) => name in chosen && !options.eval_data?.length);
+  if (idle) throw new UserError(`${flag(idle)} means nothing without --eval-data`);
+  if (options.best !== undefined && path.resolve(options.best) === path.resolve(out))
+    throw new UserError(`--best ${options.best} is where the last weights go`, "name another place");
+}
+
+/** Throws UserError for a schedule that does not fit, before any work; warns of one that never comes to the rate that was asked for. */
+function warnOfSchedule(context: RunContext, choices: Choices, steps: number): void {
+  const { lr } = context.options;
+  let most = 0;
+  for (let step = 1; step <= steps && most < 0.999 * lr; step++) most = Math.max(most, choices.rate(step, steps));
+  if (most < 0.999 * lr)
+    context.warn(
+      `the ${choices.schedule.name} schedule comes to ${((100 * most) / lr).toFixed(0)} % of --lr ${lr} at most in ${steps} steps; train longer, or shorten its phases`,
+    );
+}
+
+/** Throws UserError for a pattern of names that names nothing. */
+function refuseUnmatched(options: RunContext["options"], names: readonly string[], ref: string): void {
+  for (const option of ["freeze", "train_only"] as const)
+    for (const pattern of options[option] ?? [])
+      if (!names.some(matcher([pattern])))
+        throw new UserError(
+          `--${option.replace("_", "-")} ${pattern} matches no weight of ${ref}`,
+          `names are such as ${names[0]} and ${names.at(-1)}`,
+        );
+}
 
 /** The options that decide the result, for lineage and for resuming. */
 function decisive({ options, settings }: RunContext): Record<string, unknown> {
@@ -153,16 +201,15 @@ export async function runTraining<B>(context: RunContext, technique: Technique<B
   const { options, seed, signal } = context;
   const folder = stateFolder(context);
   const saved = options.resume && folder !== undefined ? findState(folder) : undefined;
-  if (options.resume && folder === undefined)
+  if (options.resume && folder === undefined && !context.dryRun)
     throw new UserError("--resume needs --state DIR when the result goes to stdout");
+  if (!saved && folder !== undefined) refuseOverwriting(folder);
+  refuseIdle(context);
   const settings: Record<string, unknown> = { ...decisive(context), model: technique.model, seed };
   if (saved) checkSettings(saved.progress, JSON.parse(JSON.stringify(settings)), folder!);
 
   const { trains } = technique;
   const chooses = typeof trains === "function" && !options.train_only ? trains : undefined;
-  const own = LORA.find((name) => options.lora_continue && name in context.chosen);
-  if (own)
-    throw new UserError(`--${own.replaceAll("_", "-")} means nothing to --lora-continue`, "the adapter has its own");
   const begun = await start({
     ...options,
     model: technique.model,
@@ -199,10 +246,11 @@ export async function runTraining<B>(context: RunContext, technique: Technique<B
   if (options.steps !== undefined && options.epochs !== undefined)
     throw new UserError("both --steps and --epochs say how long to train");
   const steps = options.steps ?? Math.max(1, Math.round((options.epochs ?? 1) * perEpoch));
-  choices.rate(1, steps); // refuses a schedule that does not fit before any work
+  warnOfSchedule(context, choices, steps);
 
   const gpu = await openGpu({ device: context.device, profile: options.profile });
   const model = await begun.load(gpu);
+  refuseUnmatched(options, [...model.parameters.keys()], begun.ref);
   if (chooses) {
     // What is chosen must not depend on how far a resumed run had come.
     const original = saved ? await begun.original(gpu, model) : model;
@@ -255,6 +303,8 @@ export async function runTraining<B>(context: RunContext, technique: Technique<B
 
   const heldOut = await HeldOut.open(model, options.eval_data, tools, order.batchSize, trainer.slots);
   const read = [...begun.read, ...(technique.read?.() ?? [])];
+  const inputs = read.map(({ checkpoint: { ref, headerSha256 } }) => ({ ref, digest: headerSha256 }));
+  if (saved) checkInputs(saved.progress, inputs, folder!);
   const lineage = lineageOf(stepOf(context, technique, read, steps), read, begun.others);
   const saving = {
     files,
@@ -271,6 +321,7 @@ export async function runTraining<B>(context: RunContext, technique: Technique<B
     version: 1,
     step,
     settings: JSON.parse(JSON.stringify(settings)),
+    inputs: inputs.map(({ digest }) => digest),
     order: source.state(),
     seen,
     ...(best ? { best } : {}),

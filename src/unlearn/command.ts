@@ -334,6 +334,7 @@ class Unlearning {
   #controller(adaptive: AdaptiveWeights | undefined, average: WeightAverage | undefined): Controller {
     const { options } = this.#context;
     return {
+      tells: adaptive !== undefined,
       values: (step) => {
         const { forget, retain } = adaptive?.weights(step) ?? this.#weights;
         return { forget_weight: forget, retain_weight: retain, pd_weight: options.pd_weight ?? 0.5 };

@@ -1,6 +1,16 @@
 /** How a script behaves as a process: streams, exit codes, signals, pipes, help, log. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  lstatSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { run, SHAPE } from "./fixtures/run.ts";
@@ -60,6 +70,23 @@ describe("streams", () => {
     const below = await run(["-o", join(target, "text.txt")]); // below a file
     expect(below.err).toMatch(/^shape: --out: .* cannot be written \(\w+\)\n {2}hint: choose another place\n$/);
     expect(below.code).toBe(1);
+  });
+
+  test.skipIf(process.platform === "win32")("-o writes into a pipe or a device, and through a link", async () => {
+    const [pipe, device, link, target] = ["pipe", "device", "link", "linked.txt"].map((name) => join(folder, name));
+    Bun.spawnSync(["mkfifo", pipe!]);
+    const read = Bun.spawn(["cat", pipe!], { stdout: "pipe" });
+    expect((await run(["m/", "-o", pipe!])).code).toBe(0);
+    expect(await new Response(read.stdout).text()).toBe("models m/\n");
+    writeFileSync(target!, "before");
+    symlinkSync(target!, link!);
+    expect((await run(["m/", "-o", link!])).code).toBe(0);
+    expect([readFileSync(target!, "utf8"), lstatSync(link!).isSymbolicLink()]).toEqual(["models m/\n", true]);
+    // A node of its own, so that a mistake does not take the machine's.
+    if (Bun.spawnSync(["mknod", device!, "c", "1", "7"]).exitCode !== 0) return;
+    const full = await run(["m/", "-o", device!]);
+    expect([full.code, full.err]).toEqual([1, expect.stringContaining("cannot be written (ENOSPC)")]);
+    expect(lstatSync(device!).isCharacterDevice()).toBe(true);
   });
 
   test.skipIf(noTerminal)("binary is refused on a terminal", () => {
@@ -250,7 +277,14 @@ describe("help", () => {
   test("needs no package but cac: no checker, no YAML, no GPU; nor does a run with plain values", async () => {
     const root = join(import.meta.dir, "..", "..");
     const bare = join(folder, "bare"); // the command line alone, in a place where no other package can be found
-    for (const part of ["src/cli", "src/errors.ts", "package.json", "test/cli/fixtures", "node_modules/cac"])
+    for (const part of [
+      "src/cli",
+      "src/errors.ts",
+      "src/temporary.ts",
+      "package.json",
+      "test/cli/fixtures",
+      "node_modules/cac",
+    ])
       cpSync(join(root, part), join(bare, part), { recursive: true, dereference: true });
     const shape = join(bare, "test", "cli", "fixtures", "shape.ts");
     const there = (...argv: string[]) => run(argv, {}, shape);

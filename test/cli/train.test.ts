@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -223,6 +223,67 @@ test("the same command gives the same bytes, and a pipe the bytes of a file", as
   expect(two).toEqual(one);
 }, 60_000);
 
+test("a run that was killed is neither overwritten nor gone on with from something else", async () => {
+  cpSync(at("llama-tied"), at("swap"), { recursive: true });
+  const rows = readFileSync(at("llama-tied.jsonl"), "utf8");
+  writeFileSync(at("swap.jsonl"), rows);
+  const argv = ["swap", "--data", "swap.jsonl", "--batch-size", "2", "--steps", "3000", "--save-every", "1"];
+  const all = [...argv, "-o", "swapped/", "-q"];
+  const child = startScript("train", [...all, "--log", "swap.log"], folder);
+  while (!(existsSync(at("swap.log")) && readFileSync(at("swap.log"), "utf8").includes('"step":3,')))
+    await Bun.sleep(5);
+  child.kill(9);
+  await child.exited;
+  const saved = readFileSync(at("swapped-state/last/training.json"), "utf8");
+  const anew = await run("train", all);
+  expect(anew.err).toMatch(
+    /^train: swapped-state holds step \d+ of a run that was not finished\n {2}hint: go on with --resume, or remove/,
+  );
+  expect(anew.code).toBe(2);
+  expect((await run("train", [...all, "--resume", "--dry-run"])).code).toBe(0);
+  const refused = async (message: string) => {
+    const { err, code } = await run("train", [...all, "--resume"]);
+    expect(err).toStartWith(message);
+    expect(code).toBe(2);
+  };
+  // As many tokens, but others.
+  writeFileSync(
+    at("swap.jsonl"),
+    rows.replace(/\[(\d+), ?(\d+)/, (_, a, b) => `[${b},${a}`),
+  );
+  await refused("train: swapped-state/last was saved with other data\n  hint: a run resumes on the data it began with");
+  writeFileSync(at("swap.jsonl"), rows);
+  await run("train", [...argv.slice(0, 5), "--steps", "2", "-q", "-o", "other.safetensors"]);
+  cpSync(at("other.safetensors"), at("swap/model.safetensors"));
+  await refused("train: swapped-state was saved by a run that read another swap\n  hint: put that one back, or remove");
+  expect(readFileSync(at("swapped-state/last/training.json"), "utf8")).toBe(saved);
+}, 60_000);
+
+test("what is no saved state is not taken away for one", async () => {
+  mkdirSync(at("mine/last"), { recursive: true });
+  writeFileSync(at("mine/last/thesis.txt"), "all of it");
+  writeFileSync(at("plain-file"), "");
+  const argv = ["llama-tied", "--data", "llama-tied.jsonl", "--steps", "2", "-q", "-o", "thesis/", "--state"];
+  const { err, code } = await run("train", [...argv, "mine"]);
+  expect(err).toBe(
+    "train: mine/last is in the way: states are saved there, and it is none\n  hint: give another --state DIR\n",
+  );
+  expect(code).toBe(2);
+  expect(readFileSync(at("mine/last/thesis.txt"), "utf8")).toBe("all of it");
+  const below = await run("train", [...argv, "plain-file/state"]);
+  expect(below.err).toStartWith("train: --state: plain-file/state cannot be written (ENOTDIR)\n  hint: give another");
+  expect(below.code).toBe(1);
+}, 30_000);
+
+test("a schedule that never comes to the rate is told of", async () => {
+  const argv = ["llama-tied", "--data", "llama-tied.jsonl", "--steps", "4", "-q", "-o", "slow/"];
+  const { err } = await run("train", [...argv, "--warmup", "8"]);
+  expect(err).toBe(
+    "train: warning: the cosine schedule comes to 50 % of --lr 0.001 at most in 4 steps; train longer, or shorten its phases\n",
+  );
+  expect((await run("train", [...argv, "--warmup", "2"])).err).toBe("");
+}, 30_000);
+
 test("--dry-run says parameters, memory and steps, and writes nothing", async () => {
   const { text, code } = await run("train", [
     "llama-tied",
@@ -249,10 +310,10 @@ test("--dry-run says parameters, memory and steps, and writes nothing", async ()
 
 test("evaluate loses nothing of a small change to weights in bf16", async () => {
   const data = ["--data", "llama-tied-first.jsonl", "--batch-size", "2", "-q"];
-  const one = ["--steps", "1", "--dtype", "f32", ...data];
+  const one = ["--steps", "1", "--schedule", "constant", "--dtype", "f32", ...data];
   const made = await run("train", ["llama-tied", "--freeze", "*norm*", "--out-dtype", "bf16", ...one, "-o", "half/"]);
   expect(made.err).toBe("");
-  const lora = ["--lora", "--lora-rank", "2", "--lr", "0.03", "--schedule", "constant"];
+  const lora = ["--lora", "--lora-rank", "2", "--lr", "0.03"];
   for (const [name, how] of Object.entries({ lora, dora: [...lora, "--dora"] })) {
     expect((await run("train", ["half", ...how, ...one, "-o", `${name}-half/`])).err).toBe("");
     const measured = await run("evaluate", [`half+${name}-half`, "--metric", "loss", "--json", ...data]);
@@ -314,7 +375,7 @@ test("a fresh model's config says what it left out where Hugging Face would take
 }, 30_000);
 
 test("rows that are cut are told of once, unless that was asked for", async () => {
-  const argv = ["llama-tied", "--data", "llama-tied.jsonl", "--max-length", "5", "--steps", "1", "-q", "-o", "cut/"];
+  const argv = ["llama-tied", "--data", "llama-tied.jsonl", "--max-length", "5", "--steps", "2", "-q", "-o", "cut/"];
   const { err } = await run("train", argv);
   expect(err).toMatch(
     /^train: warning: rows of more than 5 tokens are cut, the first is llama-tied.jsonl:1 with \d+; --overflow split keeps the rest\n$/,
@@ -340,6 +401,23 @@ describe("refusals", () => {
       ["lora-base+lora-basic", "--data", "lora-basic.jsonl", "--lora-continue", "--lora-rank", "3"],
       "train: --lora-rank means nothing to --lora-continue\n  hint: the adapter has its own",
     ],
+    [
+      ["llama-tied", "--data", "llama-tied.jsonl", "--lora-rank", "3"],
+      "train: --lora-rank means nothing without --lora\n  hint: give --lora too, or all weights are trained\n",
+    ],
+    [
+      ["llama-tied", "--data", "llama-tied.jsonl", "--freeze", "nothing*"],
+      "train: --freeze nothing* matches no weight of llama-tied\n  hint: names are such as model.embed_tokens.weight",
+    ],
+    [
+      ["llama-tied", "--data", "llama-tied.jsonl", "--best", "best/"],
+      "train: --best means nothing without --eval-data\n",
+    ],
+    [
+      ["llama-tied", "--data", "llama-tied.jsonl", "--eval-data", "llama-tied.jsonl", "--best", "refused"],
+      "train: --best refused is where the last weights go\n",
+    ],
+    [["llama-tied", "--data", "llama-tied.jsonl", "--lr", "1e400"], "train: --lr: expected"],
     [["llama-tied", "--data", "llama-tied.jsonl", "--freeze", "*"], "train: every weight is frozen\n"],
     [
       ["llama-tied", "--data", "llama-tied.jsonl", "--steps", "2", "--epochs", "1"],

@@ -58,7 +58,7 @@ export async function runData(context: Context<typeof DATA_OPTIONS, "data/tasks"
     return;
   }
 
-  const target = options.json && out === "-" ? undefined : textOutput(out, context.log.run);
+  const target = options.json && out === "-" ? undefined : textOutput(out);
   context.onExit((ok) => (ok ? target?.commit() : target?.discard()));
   target?.write(""); // a file of no rows is a file, too
   const bytes = new Bun.CryptoHasher("sha256");
