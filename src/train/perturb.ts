@@ -22,8 +22,13 @@ export class Perturbation {
   readonly #programs = new Map<string, Promise<Program>>();
   readonly #norm: GPUBuffer;
 
-  /** Throws UserError for weights in bf16: a small step away would be rounded off. */
-  constructor(gpu: Gpu, parameters: readonly Parameter[]) {
+  readonly #reserved: boolean;
+
+  /**
+   * `stores`: what will be kept, "weights" or names of gradients, whose memory is taken now; at its first use when left out. Throws
+   * UserError for weights in bf16: a small step away would be rounded off.
+   */
+  constructor(gpu: Gpu, parameters: readonly Parameter[], stores?: readonly string[]) {
     const coarse = parameters.find(({ dtype }) => dtype !== "f32");
     if (coarse)
       throw new UserError(
@@ -35,6 +40,9 @@ export class Perturbation {
     const norm = gpu.buffer(16, "norm of a gradient");
     this.#memory.push(norm);
     this.#norm = norm.buffer;
+    this.#reserved = false;
+    for (const name of stores ?? []) this.#store(name);
+    this.#reserved = stores !== undefined;
   }
 
   /** Bytes held. */
@@ -45,6 +53,7 @@ export class Perturbation {
   #store(name: string): Buffers {
     let found = this.#stores.get(name);
     if (!found) {
+      if (this.#reserved) throw new RangeError(`no memory was reserved for ${name}`);
       found = new Map(
         this.#parameters.map((parameter) => {
           const held = this.#gpu.buffer(Math.max(16, parameter.bytes), `${name} of ${parameter.name}`);

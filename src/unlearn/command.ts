@@ -281,7 +281,7 @@ class Unlearning {
     const { average_from: first = 1 } = options;
     if (first > steps) throw new UserError(`--average-from ${first}: the run has ${steps} steps`);
     const average = smoothing?.average ? new WeightAverage(gpu, model.trainable()) : undefined;
-    const moved = smoothing?.gradients ? new Perturbation(gpu, model.trainable()) : undefined;
+    const moved = smoothing?.gradients ? new Perturbation(gpu, model.trainable(), smoothing.keeps ?? []) : undefined;
     return {
       objective: unlearnObjective({
         model,
@@ -296,7 +296,10 @@ class Unlearning {
       controller: this.#controller(adaptive, average),
       ...(average ? { kept: average.kept } : {}),
       ...(moved ? { gradients: this.#smoothed(smoothing!, moved) } : {}),
-      ...(original && original.bytes > 0 ? { memory: { original: original.bytes } } : {}),
+      memory: {
+        ...(original && original.bytes > 0 ? { original: original.bytes } : {}),
+        ...(moved ? { smoothing: moved.bytes } : {}),
+      },
       end: async () => average?.apply(),
       free: () => {
         original?.free();

@@ -380,6 +380,28 @@ test("--pd counts, and its weight of 0 does not", async () => {
   for (const { loss, forget_loss, pd_loss } of steps("pd.log")) expect(loss).toBeCloseTo(forget_loss! + pd_loss!, 4);
 });
 
+test("--dry-run tells the memory that the run then takes", async () => {
+  const methods = [
+    "npo",
+    "dpo",
+    "altpo --temperature 2",
+    "undial --retain-weight 1",
+    ...["sam", "cr", "wa"].map((s) => `npo --smooth ${s}`),
+  ];
+  for (const [i, method] of methods.entries()) {
+    const line = `base --method ${method} ${ROWS} --steps 2 --lr 0.005`;
+    const told = JSON.parse((await unlearn(`${line} --dry-run --json`)).text).memory.total;
+    expect((await unlearn(`${line} --log memory-${i}.log -o memory/`)).err).toBe("");
+    const taken = Math.max(...steps(`memory-${i}.log`).map(({ gpu_bytes }) => gpu_bytes!));
+    // altpo plans for the longest answers there may be.
+    expect([method, taken <= 1.01 * told, taken >= (method.startsWith("altpo") ? 0.7 : 0.99) * told]).toEqual([
+      method,
+      true,
+      true,
+    ]);
+  }
+});
+
 describe("classifiers", () => {
   const METHODS = ["grad-diff", "kl-min", "wga", "ssd"];
   test.each(METHODS)("%s forgets a class", async (name) => {

@@ -12,6 +12,7 @@ export const smoothing = defineSmoothing({
   title: "Curvature regularisation",
   about: "the forget loss with a penalty on how fast its gradient changes; four times the forget passes",
   cite: "arXiv:2502.05374",
+  keeps: ["g", "weights", "ahead", "d", "first"],
   rho: 0.01,
   penalty: true,
   async gradients(weights, pass, { rho, c }) {

@@ -11,6 +11,7 @@ export const smoothing = defineSmoothing({
   title: "Gradient penalty",
   about: "the forget loss with a penalty on the length of its gradient",
   cite: "arXiv:2502.05374",
+  keeps: ["g", "weights"],
   rho: 0.01,
   penalty: true,
   async gradients(weights, pass, { rho, c }) {

@@ -8,6 +8,7 @@ export const smoothing = defineSmoothing({
   title: "Randomised smoothing",
   about: "the mean of the forget gradient at three random places nearby",
   cite: "arXiv:1902.02918",
+  keeps: ["weights", "sum"],
   rho: 1e-4,
   async gradients(weights, pass, { rho, seed }) {
     weights.save();

@@ -6,6 +6,7 @@ export const smoothing = defineSmoothing({
   title: "Sharpness-aware minimisation",
   about: "the forget gradient from the worst place nearby; twice the forget passes",
   cite: "arXiv:2010.01412",
+  keeps: ["weights"],
   rho: 0.01,
   async gradients(weights, pass, { rho }) {
     await pass({ fresh: true, report: true });

@@ -9,6 +9,8 @@ export interface Smoothing {
   readonly title: string;
   readonly about: string;
   readonly cite: string;
+  /** What it keeps of the weights and gradients, each a copy of the trained weights' size. */
+  readonly keeps?: readonly string[];
   /** Radius, or standard deviation, when --rho does not say. */
   readonly rho: number;
   /**
