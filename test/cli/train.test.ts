@@ -148,7 +148,7 @@ describe("a run that was killed goes on as if it had not been", () => {
           existsSync(log)
             ? readFileSync(log, "utf8")
                 .split("\n")
-                .filter((line) => line.includes('"event":"step"'))
+                .filter((line) => /^\{"event":"step".*\}$/.test(line))
             : [];
         const reached = () => steps().some((line) => JSON.parse(line).step >= goal);
         while (child.exitCode === null && !(attempt < 5 && reached())) await Bun.sleep(2);

@@ -47,3 +47,14 @@ test("re-warming rises from the low rate and comes back to it", () => {
   expect([5, 10, 101].map(at(10))).toEqual([near(2 * 0.55), near(2), near(0.2)]);
   expect(at(0)(1)).toBeCloseTo(2, 12);
 });
+
+test("a phase without length takes nothing away", () => {
+  const decay = { decay_shape: "linear" as const, min_ratio: 0.1 };
+  expect([1, 50, 100].map((t) => wsd.rate(t, { lr, steps: 100, values: { warmup: 0, decay: 0, ...decay } }))).toEqual([
+    lr,
+    lr,
+    lr,
+  ]);
+  for (const schedule of [cosine, linear])
+    expect(schedule.rate(1, { lr, steps: 1, values: { warmup: 0, min_ratio: 0 } })).toBe(lr);
+});

@@ -26,9 +26,9 @@ export const stepsOf = (given: number, steps: number): number => (given < 1 ? Ma
 export const warmingUp = (t: number, warmup: number, lr: number): number | undefined =>
   t < warmup ? (lr * t) / warmup : undefined;
 
-/** How much of the way from step `from` to step `to` is done, 0 to 1. */
+/** How much of the way from step `from` to step `to` is done, 0 to 1; of a way without length nothing until it is passed. */
 export const progress = (t: number, from: number, to: number): number =>
-  to <= from ? 1 : Math.min(1, Math.max(0, (t - from) / (to - from)));
+  to <= from ? Number(t > from) : Math.min(1, Math.max(0, (t - from) / (to - from)));
 
 /** Half a cosine from `high` to `low`. */
 export const cosineBetween = (high: number, low: number, done: number): number =>
