@@ -2,7 +2,7 @@
  * The log of a run: one JSON object a line, appended, each line handed to the system as it is written.
  * It is the only record of a run; `report` and any other tool read it.
  */
-import { closeSync, openSync } from "node:fs";
+import { closeSync, openSync, readSync, statSync } from "node:fs";
 import { UserError } from "../errors.ts";
 import { writeAll } from "./stderr.ts";
 
@@ -29,6 +29,17 @@ export const newRunId = (): string => {
 const plain = (_key: string, value: unknown): unknown =>
   typeof value === "bigint" ? value.toString() : value instanceof Map ? Object.fromEntries(value) : value;
 
+/** Throws UserError for a file that is there and is no log: lines would be added to what somebody else reads. */
+function refuseOthers(path: string): void {
+  if (!statSync(path, { throwIfNoEntry: false })?.isFile()) return;
+  const fd = openSync(path, "r");
+  const head = Buffer.alloc(9);
+  const length = readSync(fd, head);
+  closeSync(fd);
+  if (length > 0 && head.subarray(0, length).toString() !== '{"event":')
+    throw new UserError(`--log: ${path} is there and is no log`, "name another file; logs are appended to");
+}
+
 /** Opens a log, or one that writes nowhere if `path` is undefined. Throws UserError if the file cannot be appended to. */
 export function openLog(path: string | undefined, run: string, about: Record<string, unknown>): OpenLog {
   const began = performance.now();
@@ -42,10 +53,12 @@ export function openLog(path: string | undefined, run: string, about: Record<str
       throw new UserError(`--log: ${path} cannot be written (${code})`, "choose another file", exitCode);
     }
   };
-  if (path !== undefined)
+  if (path !== undefined) {
+    refuseOthers(path);
     attempt(() => {
       fd = openSync(path, "a");
     }, 2);
+  }
   let started = false;
   const line = (value: Record<string, unknown>) => {
     const file = fd;

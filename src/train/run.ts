@@ -290,6 +290,7 @@ export async function runTraining<B>(context: RunContext, technique: Technique<B
   const largest = source.largest();
   const programs = await trainer.prepare(largest);
   const report = memoryReport(model, trainer, programs, trained, work.memory);
+  const heldOut = await HeldOut.open(model, options.eval_data, tools, order.batchSize, trainer.slots);
   describe(context, {
     model,
     source,
@@ -301,7 +302,6 @@ export async function runTraining<B>(context: RunContext, technique: Technique<B
   });
   if (context.dryRun) return {};
 
-  const heldOut = await HeldOut.open(model, options.eval_data, tools, order.batchSize, trainer.slots);
   const read = [...begun.read, ...(technique.read?.() ?? [])];
   const inputs = read.map(({ checkpoint: { ref, headerSha256 } }) => ({ ref, digest: headerSha256 }));
   if (saved) checkInputs(saved.progress, inputs, folder!);

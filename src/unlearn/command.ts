@@ -11,6 +11,7 @@ import { causalTrace, TRACE } from "../evaluate/causal-trace.ts";
 import { drawFacts, loadFacts } from "../evaluate/facts.ts";
 import type { Model } from "../model/model.ts";
 import { type BatchSource, exampleBatches, sequenceBatches } from "../train/batches.ts";
+import { checkLabels } from "../train/command.ts";
 import { groupsOf } from "../train/data-source.ts";
 import { Perturbation } from "../train/perturb.ts";
 import {
@@ -179,6 +180,7 @@ class Unlearning {
         );
       const own = await loadExamples(groups);
       const others = kept && (await loadExamples(kept));
+      checkLabels([...own, ...(others ?? [])], sizes.outputs, sizes.example);
       const anchor = await exampleBatches(swap ? kept! : groups, order);
       const drawn = swap ? examplePool(own, seed, "forget") : others && examplePool(others, seed, "retain");
       return pairedBatches(anchor, { drawn, pd: undefined, swap, finish: (batch) => batch });

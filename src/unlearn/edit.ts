@@ -7,8 +7,10 @@ import { inBatches, loadExamples, loadSequences } from "../data/dataset.ts";
 import { parseGroups } from "../data/groups.ts";
 import { UserError } from "../errors.ts";
 import { openGpu } from "../gpu/gpu.ts";
+import type { ModelSizes } from "../model/architecture.ts";
 import { architectureOf } from "../model/registry.ts";
 import { prepareSave, saveResult } from "../model/save.ts";
+import { checkLabels } from "../train/command.ts";
 import { groupsOf, type TextTools, textTools } from "../train/data-source.ts";
 import { toldOptions } from "../train/run.ts";
 import { start } from "../train/start.ts";
@@ -20,7 +22,7 @@ import type { UnlearnEdit } from "./method.ts";
 /** Rows in file order, so many at once. */
 async function batchesIn(
   groups: ReturnType<typeof parseGroups>,
-  tools: TextTools | undefined,
+  { tools, sizes }: { readonly tools: TextTools | undefined; readonly sizes: ModelSizes },
   rows: number,
 ): Promise<AnyBatch[]> {
   const batches: AnyBatch[] = [];
@@ -35,7 +37,9 @@ async function batchesIn(
         ),
       );
   } else {
-    for await (const part of inBatches(await loadExamples(groups), rows)) batches.push(stackExamples(part));
+    const examples = await loadExamples(groups);
+    checkLabels(examples, sizes.outputs, sizes.example);
+    for await (const part of inBatches(examples, rows)) batches.push(stackExamples(part));
   }
   return batches;
 }
@@ -59,18 +63,19 @@ async function opened(context: UnlearnContext, ref: string) {
     architecture.task === "causal-lm"
       ? await textTools(begun.files, begun.ref, sizes, options, (text) => context.warn(text))
       : undefined;
-  return { begun, tools };
+  return { begun, tools, sizes };
 }
 
 export async function runEdit(context: UnlearnContext, method: UnlearnEdit): Promise<Outcome> {
   const { options, settings, seed, signal } = context;
-  const { begun, tools } = await opened(context, context.args[0] ?? "-");
+  const source = await opened(context, context.args[0] ?? "-");
+  const { begun, tools } = source;
   const alone = method.alone?.(settings as never) ?? false;
   if (!alone && !options.retain)
     throw new UserError("--retain is missing", `${method.name} compares the rows to forget with the others`);
   const rows = settings.fisher === "sample" ? 1 : options.batch_size;
-  const forget = await batchesIn(groupsOf(options.forget, "--forget"), tools, rows);
-  const retain = alone ? [] : await batchesIn(parseGroups(options.retain!), tools, rows);
+  const forget = await batchesIn(groupsOf(options.forget, "--forget"), source, rows);
+  const retain = alone ? [] : await batchesIn(parseGroups(options.retain!), source, rows);
   if (context.dryRun) {
     const plan = { forget: forget.length, retain: retain.length, rows };
     if (options.json) context.json(plan);
@@ -126,10 +131,11 @@ export async function runEdit(context: UnlearnContext, method: UnlearnEdit): Pro
 /** `unlearn importance`: measures all data once, for later edits without it. */
 export async function writeImportance(context: UnlearnContext): Promise<Outcome> {
   const { options, signal } = context;
-  const { begun, tools } = await opened(context, context.args[1] ?? "-");
+  const source = await opened(context, context.args[1] ?? "-");
+  const { begun } = source;
   const fisher = (context.settings.fisher ?? "sample") as string;
   const rows = fisher === "sample" ? 1 : options.batch_size;
-  const batches = await batchesIn(groupsOf(options.retain, "--retain"), tools, rows);
+  const batches = await batchesIn(groupsOf(options.retain, "--retain"), source, rows);
   if (context.dryRun) {
     if (options.json) context.json({ batches: batches.length, rows });
     else context.print(`${batches.length} batches of ${rows}`);
@@ -142,5 +148,6 @@ export async function writeImportance(context: UnlearnContext): Promise<Outcome>
   const found = await measureImportance(model, batches, { labelFree, signal, done: () => context.progress.advance(1) });
   context.progress.done();
   const bytes = await saveImportance(model, found, context.out);
+  context.json({ rows: found.rows, fisher, out: context.out, bytes });
   return { output: `${context.out === "-" ? "stdout" : context.out} (${humanBytes(bytes)})` };
 }

@@ -124,7 +124,13 @@ export async function measureImportance(
     objective.fill(program, batch, objective.counted(batch, ""), "");
     program.run({ accumulate: 0, seed: 0 });
     add.run({ a: 1 / batches.length });
-    await program.read("loss"); // keeps the queue of work bounded
+    const [loss] = await program.read("loss"); // keeps the queue of work bounded
+    if (!Number.isFinite(loss))
+      throw new UserError(
+        `the loss on rows ${rows + 1} to ${rows + batch.rows} is ${loss}`,
+        "the model's own weights are not finite, or these rows are not for it",
+        1,
+      );
     rows += batch.rows;
     done?.();
   }

@@ -106,7 +106,8 @@ export class SampledAnswers {
     const maxLength = tools.encode.maxLength!;
     for await (const { row, place } of completions(groups, "altpo")) {
       const prompt = how.instruction === undefined ? row.prompt : `${how.instruction}\n${row.prompt}`;
-      const [sequence] = encodeRow({ row: { ...row, prompt }, place }, { ...tools.encode, group: 0 });
+      // Only the prompt is of use here, so that a cut answer is nothing to tell of.
+      const [sequence] = encodeRow({ row: { ...row, prompt }, place }, { ...tools.encode, cut: () => {}, group: 0 });
       if (sequence!.labels.every((label) => label < 0))
         throw new UserError(
           `${place}: the prompt leaves no room for an answer in ${maxLength} tokens`,

@@ -315,6 +315,19 @@ describe("help", () => {
 });
 
 describe("log", () => {
+  test("is not added to what is no log", async () => {
+    const path = join(folder, "config.json");
+    writeFileSync(path, "{}");
+    const { code, err } = await run(["a/", "--log", path]);
+    expect([code, err]).toEqual([
+      2,
+      `shape: --log: ${path} is there and is no log\n  hint: name another file; logs are appended to\n`,
+    ]);
+    expect(readFileSync(path, "utf8")).toBe("{}");
+    writeFileSync(path, "");
+    expect((await run(["a/", "--log", path])).code).toBe(0);
+  });
+
   test("is JSON lines, appended: start, events, end", async () => {
     const path = join(folder, "run.jsonl");
     await run(["a/", "--log", path, "--seed", "5", "--method", "task-vector", "--scale", "2"]);

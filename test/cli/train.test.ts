@@ -410,6 +410,18 @@ describe("refusals", () => {
       "train: --freeze nothing* matches no weight of llama-tied\n  hint: names are such as model.embed_tokens.weight",
     ],
     [
+      ["lora-base+lora-basic", "--lora-continue", "--data", "lora-basic.jsonl", "-o", "llama-tied"],
+      "train: llama-tied holds a model (config.json), and this is an adapter\n  hint: name another folder",
+    ],
+    [
+      ["llama-tied", "--data", "llama-tied.jsonl", "-o", "lora-basic"],
+      "train: lora-basic holds an adapter (adapter_config.json), and this is a model\n",
+    ],
+    [
+      ["llama-tied", "--data", "llama-tied.jsonl", "--eval-data", "lost.jsonl", "--dry-run"],
+      "train: lost.jsonl does not exist\n",
+    ],
+    [
       ["llama-tied", "--data", "llama-tied.jsonl", "--best", "best/"],
       "train: --best means nothing without --eval-data\n",
     ],
@@ -426,7 +438,7 @@ describe("refusals", () => {
   ])(
     "%j",
     async (argv, message) => {
-      const { err, code } = await run("train", [...argv, "-o", "refused/"]);
+      const { err, code } = await run("train", argv.includes("-o") ? argv : [...argv, "-o", "refused/"]);
       expect(err).toContain(message);
       expect(code).toBe(2);
       expect(existsSync(at("refused"))).toBe(false);

@@ -98,6 +98,7 @@ beforeAll(async () => {
     at("mlp.json"),
     JSON.stringify({ model_type: "mlp", input_size: 8, hidden_sizes: [24], num_labels: 4 }),
   );
+  write("far.jsonl", [{ x: [0, 0, 0, 0, 0, 0, 0, 0], label: 7 }]);
   const made = await runShell(
     `set -e
     $TRAIN --init llama.json --tokenizer byte --data forget.jsonl --data retain.jsonl --data pd.jsonl --batch-size 7 --epochs 60 --lr 0.01 -q -o base/
@@ -494,6 +495,16 @@ describe("refusals", () => {
       "it was measured on another model",
     ],
     ["mlp --forget zero.jsonl --retain others.jsonl", "npo is for language models; this is a classifier", "grad-diff"],
+    [
+      "mlp --method ssd --forget far.jsonl --retain others.jsonl",
+      "far.jsonl:1: label 7, but the model has 4 classes",
+      "",
+    ],
+    [
+      "mlp --method grad-diff --forget zero.jsonl --retain far.jsonl",
+      "far.jsonl:1: label 7, but the model has 4 classes",
+      "",
+    ],
     [
       "mlp --method grad-diff --forget zero.jsonl --retain others.jsonl --pd pd.jsonl",
       "--pd is for language models; this is a classifier",
