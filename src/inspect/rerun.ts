@@ -12,7 +12,7 @@ import { show } from "../checkpoint/json.ts";
 import { loadMethod } from "../cli/methods.ts";
 import { quote } from "../cli/quote.ts";
 import { UserError } from "../errors.ts";
-import { stepOf } from "./lineage.ts";
+import { type Input, type Source, sourcesOf, stepsIn } from "./source.ts";
 
 export interface Rerun {
   /** The whole script. */
@@ -20,8 +20,6 @@ export interface Rerun {
   /** Its commands without the frame, oldest first. */
   readonly commands: readonly string[];
 }
-
-type Input = LineageEntry["inputs"][number];
 
 /** How the user starts scripts: `ingot` where that is what runs, else `bun run`. */
 const launcher = (): string => (basename(process.argv[1] ?? "").replace(/\.ts$/, "") === "ingot" ? "ingot" : "bun run");
@@ -50,7 +48,8 @@ function heredoc(text: string, file: string): string {
 /** Builds the script. An empty lineage gives no commands. */
 export async function rerun(lineage: readonly LineageEntry[]): Promise<Rerun> {
   if (lineage.length === 0) return { script: "", commands: [] };
-  const covered = coveredSteps(lineage);
+  const sources = sourcesOf(lineage);
+  const covered = coveredSteps(lineage, sources);
   const outputs = lineage.map((_, i) => `"$work/${i + 1}.safetensors"`);
   outputs[lineage.length - 1] = '"$out"';
   const recipes = await Promise.all(lineage.map(readRecipe));
@@ -58,24 +57,25 @@ export async function rerun(lineage: readonly LineageEntry[]): Promise<Rerun> {
   const kept = new Set<number>();
   for (const [index, recipe] of recipes.entries()) {
     if (!recipe || covered.has(index)) continue;
-    for (const { ref, path } of inputsUnder(index, lineage, recipes, covered)) {
-      const step = stepOf(ref, lineage);
-      if (step === undefined || path === undefined) continue;
-      outputs[step - 1] = quote(path);
-      kept.add(step - 1);
+    for (const { step, path } of resultsUnder(index, sources, recipes, covered)) {
+      if (path === undefined) continue;
+      outputs[step] = quote(path);
+      kept.add(step);
     }
   }
   const commands: string[] = [];
-  const unknown: Input[] = [];
+  const unknown: object[] = [];
+  const name = (source: Source): string => {
+    if (source.kind === "step") return outputs[source.step]!;
+    if (source.kind === "adapted") return `${name(source.base)}+${name(source.adapter)}`;
+    if (source.kind === "given") return outside(source.input, unknown);
+    return asked(`the base under the adapter of step ${source.adapter + 1}`, source, unknown);
+  };
   for (const [index, entry] of lineage.entries()) {
     if (covered.has(index)) continue;
     const text = recipeOf(entry);
-    const name = (input: Input) => {
-      const step = stepOf(input.ref, lineage);
-      return step === undefined ? outside(input, unknown) : outputs[step - 1]!;
-    };
     const words = [launcher(), scriptOf(entry)];
-    if (text === undefined) words.push(...(await plainWords(entry, name)));
+    if (text === undefined) words.push(...(await plainWords(entry, sources[index]!.map(name))));
     else {
       const file = `"$work/${index + 1}.yml"`;
       commands.push(heredoc(text, file));
@@ -112,15 +112,12 @@ function frame(commands: readonly string[], steps: number): string {
 }
 
 /** The documents of one recipe file are one command: all but the last are steps that the last one's command runs. */
-function coveredSteps(lineage: readonly LineageEntry[]): Set<number> {
+function coveredSteps(lineage: readonly LineageEntry[], sources: readonly Source[][]): Set<number> {
   const covered = new Set<number>();
-  for (const entry of lineage) {
+  for (const [index, entry] of lineage.entries()) {
     const text = recipeOf(entry);
     if (text === undefined) continue;
-    for (const { ref } of entry.inputs) {
-      const step = stepOf(ref, lineage);
-      if (step !== undefined && recipeOf(lineage[step - 1]!) === text) covered.add(step - 1);
-    }
+    for (const step of sources[index]!.flatMap(stepsIn)) if (recipeOf(lineage[step]!) === text) covered.add(step);
   }
   return covered;
 }
@@ -139,50 +136,69 @@ async function readRecipe(entry: LineageEntry) {
   const own = documents.findLast(
     (one) => one.method === entry.method && recipeReferences(one).length === entry.inputs.length,
   );
-  const paths = own ? recipeReferences(own).map((ref) => (named.has(ref.path) ? undefined : openable(ref))) : [];
+  const paths = (own ? recipeReferences(own) : []).map(({ adapter, ...base }) => ({
+    path: named.has(base.path) ? undefined : openable(base),
+    adapter: adapter && openable(adapter),
+  }));
   return { paths, dtype: own?.dtype, outDtype: own?.outDtype };
 }
 
-/** Inputs of a step and of those that its command covers, each with the path that the recipe gives it. */
-function inputsUnder(
+/** Results that a step, and those that its command covers, take in: each with the path that the recipe gives it. */
+function resultsUnder(
   index: number,
-  lineage: readonly LineageEntry[],
+  sources: readonly Source[][],
   recipes: readonly ReadRecipe[],
   covered: ReadonlySet<number>,
-): { ref: string; path: string | undefined }[] {
-  return lineage[index]!.inputs.flatMap(({ ref }, i) => {
-    const step = stepOf(ref, lineage);
-    if (step !== undefined && covered.has(step - 1)) return inputsUnder(step - 1, lineage, recipes, covered);
-    return [{ ref, path: recipes[index]?.paths[i] }];
+): { step: number; path: string | undefined }[] {
+  const under = (source: Source, path?: string, adapter?: string): { step: number; path: string | undefined }[] => {
+    if (source.kind === "step")
+      return covered.has(source.step)
+        ? resultsUnder(source.step, sources, recipes, covered)
+        : [{ step: source.step, path }];
+    if (source.kind !== "adapted") return [];
+    // An adapter that was named alone brings its base with it.
+    if (adapter === undefined) return under(source.adapter, path);
+    return [...under(source.base, path), ...under(source.adapter, adapter)];
+  };
+  return sources[index]!.flatMap((source, i) => {
+    const named = recipes[index]?.paths[i];
+    return under(source, named?.path, named?.adapter);
   });
 }
 
+/** A variable that the script asks for, one for each thing that is unknown. */
+function asked(what: string, thing: object, unknown: object[]): string {
+  const text = `set it to ${what}`.replaceAll(/[^\w ():/.-]/g, "?"); // quoting does not reach in here
+  if (!unknown.includes(thing)) unknown.push(thing);
+  return `"\${INPUT_${unknown.indexOf(thing) + 1}:?${text}}"`;
+}
+
 /** An input that no step made: by what was typed, at the revision that it had; a variable where nothing can be typed. */
-function outside(input: Input, unknown: Input[]): string {
+function outside(input: Input, unknown: object[]): string {
   const { ref, revision, header_sha256 } = input;
   const piped = ref === "-" || /^\/(dev|proc\/self)\/fd\/|^\/dev\/stdin$/.test(ref);
   if (piped || ref.startsWith("run:")) {
-    const what = piped ? `what came through ${ref}` : `the result of ${ref}`;
     const mark = header_sha256 === undefined ? "" : ` (SHA-256 of the header ${header_sha256})`;
-    const text = `set it to ${what}${mark}`.replaceAll(/[^\w ():/.-]/g, "?"); // quoting does not reach in here
-    if (!unknown.includes(input)) unknown.push(input);
-    return `"\${INPUT_${unknown.indexOf(input) + 1}:?${text}}"`;
+    return asked(`${piped ? `what came through ${ref}` : `the result of ${ref}`}${mark}`, input, unknown);
   }
   const hub = /^hf:([^@:+]+)(?:@[^:+]+)?(:[^+]+)?(\+.*)?$/.exec(ref);
   if (!hub || revision === undefined) return quote(ref.startsWith("-") ? `./${ref}` : ref);
   return quote(`hf:${hub[1]}@${revision}${hub[2] ?? ""}${hub[3] ?? ""}`);
 }
 
-/** Arguments and options of a step that was typed. */
-async function plainWords(entry: LineageEntry, name: (input: Input) => string): Promise<string[]> {
-  const { inputs, method, options } = entry;
+/** Arguments and options of a step that was typed. `named`: its inputs as the shell is to see them. */
+async function plainWords(entry: LineageEntry, named: readonly string[]): Promise<string[]> {
+  const { method, options } = entry;
   const listed = await listsBase(entry);
-  const words = inputs.filter(({ role = "model" }) => role === "model" || (listed && role === "base")).map(name);
-  const adapter = inputs.find(({ role }) => role === "adapter");
-  if (adapter) words[0] += `+${name(adapter)}`;
+  const inputs: { role: string; word: string }[] = [];
+  for (const [i, { role = "model" }] of entry.inputs.entries()) {
+    const base = role === "adapter" ? inputs.at(-1) : undefined;
+    if (base) base.word += `+${named[i]}`;
+    else inputs.push({ role, word: named[i]! });
+  }
+  const words = inputs.flatMap(({ role, word }) => (role === "model" || (listed && role === "base") ? [word] : []));
   if (method !== undefined) words.push("--method", quote(method));
-  const flagged = inputs.filter(({ role = "model" }) => role !== "model" && role !== "adapter");
-  for (const input of flagged) words.push(flag(input.role!), name(input));
+  for (const { role, word } of inputs) if (role !== "model") words.push(flag(role), word);
   return [...words, ...optionWords(options), ...seedWords(entry)];
 }
 

@@ -7,6 +7,7 @@ import { open } from "../../src/checkpoint/open.ts";
 import { encodeFloats } from "../../src/tensor/decode.ts";
 import type { Dtype } from "../../src/tensor/dtype.ts";
 import { fileOf, type Made } from "../checkpoint/sample.ts";
+import { TINY_TEXT } from "../support/tiny-models.ts";
 import { run } from "./fixtures/run.ts";
 
 const ROOT = join(import.meta.dir, "../..");
@@ -14,6 +15,7 @@ const INPUTS = join(ROOT, "test/golden/merge/inputs");
 const TINY = join(INPUTS, "tiny-f32");
 const INSPECT = join(ROOT, "scripts/inspect.ts");
 const MERGE = join(ROOT, "scripts/merge.ts");
+const TRAIN = join(ROOT, "scripts/train.ts");
 
 // Each test starts a few processes, two of them shells that start more.
 setDefaultTimeout(60_000);
@@ -333,6 +335,27 @@ describe("how it was made", () => {
     expect(script).toContain("<<'RECIPE'\nmerge_method: linear\n");
     await rerunScript(script, join(folder, "recipe-again.safetensors"));
     expect(await bytesOf(join(folder, "recipe-again.safetensors"))).toEqual(await bytesOf(made));
+  });
+
+  test("a model that was trained from a base and an adapter, both made here, is made again", async () => {
+    const [config, rows] = [join(folder, "tiny.json"), join(folder, "rows.jsonl")];
+    writeFileSync(config, JSON.stringify(TINY_TEXT.llama));
+    writeFileSync(rows, '{"input_ids":[1,2,3,4,5]}\n{"input_ids":[7,8,3,9,6]}\n');
+    const [base, adapter, more, last] = ["base", "ad", "more", "last"].map((name) => join(folder, name)) as string[];
+    const options = ["--data", rows, "--batch-size", "2", "--steps", "2", "--save-every", "0", "-q"];
+    for (const argv of [
+      ["--init", config, "-o", base],
+      [base, "--lora", "--lora-rank", "2", "--lr", "0.1", "-o", adapter],
+      [`${base}+${adapter}`, "--lora-continue", "-o", more],
+      [`${base}+${more}`, "-o", last],
+    ]) {
+      const { code, err } = await run([...(argv as string[]), ...options], {}, TRAIN);
+      if (code !== 0) throw new Error(err);
+    }
+    const { script } = await json(last!, "--command");
+    expect(script).toContain(`bun run train "$work/1.safetensors"+"$work/3.safetensors" --data`);
+    await rerunScript(script, join(folder, "last-again.safetensors"));
+    expect(await bytesOf(join(folder, "last-again.safetensors"))).toEqual(await bytesOf(last!));
   });
 
   test("a checkpoint without lineage has no commands", async () => {

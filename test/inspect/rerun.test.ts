@@ -104,6 +104,85 @@ describe("commands", () => {
     ]);
   });
 
+  describe("an adapter on its base", () => {
+    const trained = (
+      run: string,
+      ref: string,
+      options: LineageEntry["options"] = {},
+      ...more: LineageEntry["inputs"]
+    ) => step(run, [model(ref), ...more], { script: "train", method: undefined, options });
+    const lora = { lora: true };
+
+    test("is both steps, where both are known", async () => {
+      const found = await commands(
+        trained("1", "a"),
+        trained("2", "run:1", lora),
+        trained("3", "run:1", { lora_continue: true }, { ref: "run:2", role: "adapter" }),
+        trained("4", "run:3+my ad"),
+      );
+      expect(found.slice(2)).toEqual([
+        `bun run train "$work/1.safetensors"+"$work/2.safetensors" --lora-continue -o "$work/3.safetensors"`,
+        `bun run train "$work/1.safetensors"+"$work/3.safetensors" -o "$out"`,
+      ]);
+    });
+
+    test("is named as it was typed, where ingot did not make it", async () => {
+      const [, foreignAdapter] = await commands(trained("1", "a"), trained("2", "run:1+it's/ad"));
+      expect(foreignAdapter).toBe(`bun run train "$work/1.safetensors"+'it'\\''s/ad' -o "$out"`);
+      const [, foreignBase] = await commands(trained("1", "a b/", lora), trained("2", "run:1+ad"));
+      expect(foreignBase).toBe(`bun run train 'a b/'+"$work/1.safetensors" -o "$out"`);
+    });
+
+    test("can stand on an adapter", async () => {
+      const found = await commands(trained("1", "a", lora), trained("2", "run:1+x", lora), trained("3", "run:2+y"));
+      expect(found.at(-1)).toBe(`bun run train a+"$work/1.safetensors"+"$work/2.safetensors" -o "$out"`);
+    });
+
+    test("follows the option that took it", async () => {
+      const student = { ref: "run:1", role: "student" };
+      const inputs = [student, { ref: "run:2", role: "adapter" }, { ref: "t", role: "teacher" }];
+      const [, , found] = await commands(
+        trained("1", "a"),
+        trained("2", "run:1", lora),
+        step("3", inputs, { script: "distill", method: "kd", options: { lora_continue: true } }),
+      );
+      expect(found).toBe(
+        `bun run distill --method kd --student "$work/1.safetensors"+"$work/2.safetensors" --teacher t --lora-continue -o "$out"`,
+      );
+    });
+
+    test("may have been put on another base than its own: then that is a step without another use", async () => {
+      const [base, other, adapter] = [trained("1", "a"), trained("2", "run:1"), trained("3", "run:1", lora)];
+      const [, , , found] = await commands(base, other, adapter, trained("4", "run:3+ad"));
+      expect(found).toBe(`bun run train "$work/2.safetensors"+"$work/3.safetensors" -o "$out"`);
+      // Two such steps: which is it?
+      const [, , , , asked] = await commands(base, other, trained("2b", "a"), adapter, trained("4", "run:3+ad"));
+      expect(asked).toBe(
+        // biome-ignore lint/suspicious/noTemplateCurlyInString: the shell fills it in
+        'bun run train "${INPUT_1:?set it to the base under the adapter of step 4}"+"$work/4.safetensors" -o "$out"',
+      );
+    });
+
+    test("that a recipe names goes where the recipe looks for it, and so does the base", async () => {
+      const recipe = "merge_method: linear\nmodels:\n- model: ./made+./ad\n- model: b\n";
+      const found = await commands(
+        trained("1", "a"),
+        trained("2", "run:1", lora),
+        step("3", [model("run:2+./ad"), model("b")], { options: { recipe } }),
+      );
+      expect(found.slice(0, 2)).toEqual([
+        "test -e ./made || bun run train a -o ./made",
+        "test -e ./ad || bun run train ./made --lora -o ./ad",
+      ]);
+    });
+
+    test("a lineage of adapters on adapters does not grow without end", async () => {
+      const chain = [trained("0", "a", lora)];
+      for (let i = 1; i < 3000; i++) chain.push(trained(String(i), `run:${i - 1}+x`, lora));
+      expect((await commands(...chain)).join("\n").length).toBeLessThan(1e6);
+    });
+  });
+
   test("a hostile lineage puts no command of its own into the script", async () => {
     const evil = "$(touch x); `touch x` 'touch x'";
     const [line] = await commands(
@@ -167,6 +246,19 @@ test("the tree names earlier steps by number, oldest first", () => {
     "   ├ model step 1",
     "   └ base b",
     "     run r2, version 0.1.0, T",
+  ]);
+});
+
+test("the tree names an adapter and its base", () => {
+  const lines = lineageLines([
+    step("r1", [model("a")], { options: { lora: true } }),
+    step("r2", [model("run:r1+ad")]),
+    step("r3", [model("run:r2+other")]),
+  ]);
+  expect(lines.filter((line) => line.includes("└"))).toEqual([
+    "   └ model a",
+    "   └ model a + step 1",
+    "   └ model step 2 + other",
   ]);
 });
 
