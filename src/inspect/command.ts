@@ -33,6 +33,7 @@ const openAny = (ref: string, context: Context): Promise<Checkpoint> =>
 /** Runs the script. */
 export async function runInspect(context: Context): Promise<Outcome> {
   const { options } = context;
+  refuseBesideCommand(options);
   const checkpoint = await openAny(context.args[0] ?? "-", context);
   context.onExit(() => checkpoint.close());
   if (options.command) return printCommand(context, checkpoint);
@@ -153,6 +154,18 @@ function printPlan(context: Context, bytes: number, reads: boolean): Outcome {
   context.print(reads ? `reads ${humanBytes(bytes)} of weights` : "reads headers only");
   context.json(plan);
   return {};
+}
+
+/** The script is the whole result: a check beside it would not be seen, and its exit code would be taken for the script's. */
+function refuseBesideCommand(options: InspectOptions): void {
+  const other = (["check", "stats", "diff", "tensors"] as const).find(
+    (name) => options[name] !== undefined && options[name] !== false,
+  );
+  if (options.command && other !== undefined)
+    throw new UserError(
+      `--command prints a script for sh, and --${other} asks about tensors`,
+      "run them apart, one inspect each",
+    );
 }
 
 async function printCommand(context: Context, checkpoint: Checkpoint): Promise<Outcome> {

@@ -358,6 +358,17 @@ describe("how it was made", () => {
     expect(await bytesOf(join(folder, "last-again.safetensors"))).toEqual(await bytesOf(last!));
   });
 
+  test("--command refuses what asks for another result", async () => {
+    for (const [flag, ...value] of [["--check"], ["--stats"], ["--diff", "x"], ["--tensors", "x"]] as const) {
+      const { code, out, err } = await inspect(join(TINY, "base"), "--command", flag, ...value);
+      expect([code, out, err]).toEqual([
+        2,
+        "",
+        `inspect: --command prints a script for sh, and ${flag} asks about tensors\n  hint: run them apart, one inspect each\n`,
+      ]);
+    }
+  });
+
   test("a checkpoint without lineage has no commands", async () => {
     const { code, err } = await inspect(join(TINY, "base"), "--command");
     expect([code, err]).toEqual([
