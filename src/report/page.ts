@@ -1,7 +1,7 @@
 /** Runs as one offline HTML page: curves that can be switched, what tells the runs apart, tables, warnings, lineage. */
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { differences, metricsOf, type Run, statusOf, thinned } from "./read.ts";
+import { differences, metricsOf, type Run, spellOption, statusOf, thinned } from "./read.ts";
 import { columnsOf, lastOf } from "./tables.ts";
 
 const POINTS = 2000; // of a curve
@@ -109,7 +109,10 @@ ${
     ? table(
         "Options that differ",
         ["option", ...runs.map(({ name }) => name)],
-        options.map(({ option, values }) => [escaped(option), ...values.map((value) => escaped(value ?? "-"))]),
+        options.map(({ option, values }) => [
+          escaped(option),
+          ...values.map((value) => escaped(spellOption(value) ?? "-")),
+        ]),
       )
     : ""
 }

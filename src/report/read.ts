@@ -1,6 +1,7 @@
 /** Reads run logs (JSON lines, see cli/log.ts) into runs. What a log holds is not trusted. */
 import fs from "node:fs";
 import { UserError } from "../errors.ts";
+import { Draft, isObject } from "./draft.ts";
 
 /** A metric along a run. Values that are no numbers are NaN: gaps. */
 export interface Series {
@@ -16,78 +17,16 @@ export interface Run {
   readonly file: string;
   readonly start: Readonly<Record<string, unknown>>;
   readonly end: Readonly<Record<string, unknown>> | undefined;
+  /** The last step that the log tells of, and the seconds at work, those of lost work included. */
+  readonly step: number | undefined;
+  readonly seconds: number | undefined;
   /** By metric: loss, lr, eval loss (group). */
   readonly series: ReadonlyMap<string, Series>;
   /** Tables that evaluations left. */
   readonly tables: readonly (readonly Readonly<Record<string, unknown>>[])[];
   readonly warnings: readonly string[];
-  /** Lines that are no JSON. */
+  /** Lines of the file that are no JSON, counted from 1. */
   readonly bad: readonly number[];
-}
-
-const NOT_METRICS = new Set(["event", "step", "seconds", "epoch", "tokens", "counted", "run"]);
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
-
-interface Draft {
-  name: string;
-  file: string;
-  start: Record<string, unknown>;
-  end: Record<string, unknown> | undefined;
-  series: Map<string, Series>;
-  tables: Record<string, unknown>[][];
-  warnings: string[];
-  bad: number[];
-  tokens: number;
-}
-
-function add(run: Draft, name: string, step: number, seconds: number, value: number): void {
-  let series = run.series.get(name);
-  if (!series) {
-    series = { step: [], seconds: [], tokens: [], value: [] };
-    run.series.set(name, series);
-  }
-  series.step.push(step);
-  series.seconds.push(seconds);
-  series.tokens.push(run.tokens);
-  series.value.push(value);
-}
-
-const numberOf = (value: unknown): number => (typeof value === "number" && Number.isFinite(value) ? value : Number.NaN);
-
-function take(run: Draft, event: Record<string, unknown>): void {
-  const step = numberOf(event.step);
-  const seconds = numberOf(event.seconds);
-  switch (event.event) {
-    case "step":
-      run.tokens += numberOf(event.tokens) || 0;
-      for (const [key, value] of Object.entries(event)) {
-        if (!NOT_METRICS.has(key) && (typeof value === "number" || value === null))
-          add(run, key, step, seconds, numberOf(value));
-      }
-      break;
-    case "eval":
-      if (Number.isNaN(step)) break; // of `evaluate`: its table says it
-      add(
-        run,
-        `eval ${event.name}${event.group === undefined ? "" : ` (${event.group})`}`,
-        step,
-        seconds,
-        numberOf(event.value),
-      );
-      break;
-    case "result": {
-      const rows = isObject(event.value) ? event.value.rows : undefined;
-      if (Array.isArray(rows)) run.tables.push(rows.filter(isObject));
-      break;
-    }
-    case "warning":
-      run.warnings.push(String(event.text));
-      break;
-    case "end":
-      run.end = event;
-      break;
-  }
 }
 
 /** Reads logs; "-" is stdin. Throws UserError for a file that is missing, is no log, or holds nothing. */
@@ -104,44 +43,21 @@ function textOf(file: string): string {
   }
 }
 
-/** The runs of a log's text. A resumed run appends to its log: what follows the same options joins the run before. */
+/** The runs of a log's text. A run that was killed and resumed appends to its log, and is one run. */
 export function runsOf(file: string, text: string): Run[] {
   const runs: Draft[] = [];
   const bad: number[] = [];
   const lines = text.split("\n");
   for (const [at, line] of lines.entries()) {
     if (line.trim() === "") continue;
-    let event: unknown;
-    try {
-      event = JSON.parse(line);
-    } catch {
-      if (at < lines.length - 1) bad.push(at + 1); // the last line of a run that is still going may be cut
-      continue;
-    }
-    if (!isObject(event)) {
-      bad.push(at + 1);
-      continue;
-    }
-    if (event.event === "start") {
-      const before = runs.at(-1);
-      const resumed = before && before.end?.ok !== true && isObject(event.options) && event.options.resume === true;
-      if (!resumed) {
-        runs.push({
-          name: "",
-          file,
-          start: event,
-          end: undefined,
-          series: new Map(),
-          tables: [],
-          warnings: [],
-          bad,
-          tokens: 0,
-        });
-      }
-      continue;
-    }
+    const { event, whole } = eventOf(line);
+    // The last line of a run that is still going may be cut.
+    if (!whole && (event !== undefined || at < lines.length - 1)) bad.push(at + 1);
+    if (event === undefined) continue;
     const run = runs.at(-1);
-    if (run && typeof event.event === "string") take(run, event);
+    if (event.event !== "start") run?.take(event);
+    else if (run?.isResumedBy(event)) run.resume();
+    else runs.push(new Draft(event));
   }
   if (runs.length === 0)
     throw new UserError(
@@ -149,7 +65,32 @@ export function runsOf(file: string, text: string): Run[] {
       "give a log that a script wrote with --log FILE",
     );
   const base = file === "-" ? "stdin" : (file.split("/").at(-1) ?? file).replace(/\.(jsonl|log)$/, "");
-  return runs.map((run, i) => ({ ...run, name: runs.length > 1 ? `${base} ${i + 1}` : base }));
+  return runs.map(({ start, end, step, seconds, series, tables, warnings }, i) => ({
+    name: runs.length > 1 ? `${base} ${i + 1}` : base,
+    file,
+    start,
+    end,
+    step,
+    seconds,
+    series,
+    tables,
+    warnings: [...warnings],
+    bad,
+  }));
+}
+
+/** The event of a line. Where the power failed, the next run's start stands behind a piece of a line. */
+function eventOf(line: string): { event: Record<string, unknown> | undefined; whole: boolean } {
+  const begin = line.lastIndexOf('{"event":"start"');
+  for (const text of begin > 0 ? [line, line.slice(begin)] : [line]) {
+    try {
+      const event: unknown = JSON.parse(text);
+      return { event: isObject(event) ? event : undefined, whole: isObject(event) && text === line };
+    } catch {
+      // the next piece, or none
+    }
+  }
+  return { event: undefined, whole: false };
 }
 
 /** Fewer points of the same look: the least and the largest of every stretch, in order. */
@@ -178,33 +119,35 @@ export function thinned(series: Series, most: number): Series {
   };
 }
 
+/** A run's options, with what else the start line tells of its choices. */
+const optionsOf = ({ start }: Run): Record<string, unknown> => ({
+  seed: start.seed,
+  method: start.method,
+  ...(isObject(start.options) ? start.options : {}),
+});
+
 /**
  * Options in which the runs differ, each with its value in every run; undefined where a run has none. That a script has an option that
  * another script lacks tells nothing, so absence counts only between runs of one script.
  */
-export function differences(runs: readonly Run[]): { option: string; values: (string | undefined)[] }[] {
-  const options = runs.map(({ start }) => ({
-    seed: start.seed,
-    method: start.method,
-    ...(isObject(start.options) ? start.options : {}),
-  }));
+export function differences(runs: readonly Run[]): { option: string; values: unknown[] }[] {
+  const options = runs.map(optionsOf);
   const names = [...new Set(options.flatMap((given) => Object.keys(given)))];
-  return names
-    .map((option) => ({
-      option,
-      values: options.map((given) => {
-        const value = (given as Record<string, unknown>)[option];
-        return value === undefined ? undefined : typeof value === "string" ? value : JSON.stringify(value);
-      }),
-    }))
-    .filter(({ option, values }) => {
-      if (option === "out" || option === "log") return false;
-      if (new Set(values.filter((value) => value !== undefined)).size > 1) return true;
-      return runs.some(({ start }, i) =>
-        runs.some((other, j) => other.start.script === start.script && values[i] !== values[j]),
+  return names.flatMap((option) => {
+    const values = options.map((given) => given[option]);
+    const texts = values.map(spellOption);
+    const told =
+      new Set(texts.filter((text) => text !== undefined)).size > 1 ||
+      runs.some(({ start }, i) =>
+        runs.some((other, j) => other.start.script === start.script && texts[i] !== texts[j]),
       );
-    });
+    return told && option !== "out" && option !== "log" ? [{ option, values }] : [];
+  });
 }
+
+/** An option's value on one line. */
+export const spellOption = (value: unknown): string | undefined =>
+  value === undefined || typeof value === "string" ? value : JSON.stringify(value);
 
 /** Names of all metrics, losses first. */
 export function metricsOf(runs: readonly Run[]): string[] {

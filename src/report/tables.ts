@@ -1,5 +1,5 @@
 /** Runs as CSV and Markdown, for papers and pull requests. */
-import { differences, metricsOf, type Run, statusOf } from "./read.ts";
+import { differences, metricsOf, type Run, spellOption, statusOf } from "./read.ts";
 
 const csvCell = (value: unknown): string => {
   const text = value === undefined || (typeof value === "number" && Number.isNaN(value)) ? "" : String(value);
@@ -22,7 +22,11 @@ const cell = (value: unknown): string =>
     .replaceAll("|", "\\|")
     .replaceAll("\n", " ");
 const short = (value: unknown): string =>
-  typeof value === "number" ? String(Number(value.toPrecision(5))) : cell(value);
+  typeof value === "number"
+    ? String(Number(value.toPrecision(5)))
+    : Array.isArray(value)
+      ? value.map(short).join(" to ")
+      : cell(value);
 const markdown = (header: readonly string[], rows: readonly (readonly unknown[])[]): string =>
   [
     `| ${header.map(cell).join(" | ")} |`,
@@ -53,7 +57,7 @@ export function toMarkdown(runs: readonly Run[]): string {
     parts.push(
       markdown(
         ["option", ...runs.map(({ name }) => name)],
-        options.map(({ option, values }) => [option, ...values]),
+        options.map(({ option, values }) => [option, ...values.map(spellOption)]),
       ),
     );
   for (const run of runs) {

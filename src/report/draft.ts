@@ -1,0 +1,144 @@
+/**
+ * A run as the lines of its log come in. A run that was killed and resumed does some steps again: what it says of them later
+ * replaces what it said before, so that every step stands once, in order.
+ */
+import type { Series } from "./read.ts";
+
+export const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+type Event = Readonly<Record<string, unknown>>;
+
+const NOT_METRICS = new Set(["event", "step", "seconds", "epoch", "tokens", "counted", "run"]);
+
+const numberOf = (value: unknown): number => (typeof value === "number" && Number.isFinite(value) ? value : Number.NaN);
+
+/** To milliseconds, as logs have it: sums would show more digits than there are. */
+const rounded = (seconds: number): number => Math.round(seconds * 1000) / 1000;
+
+export class Draft {
+  end: Event | undefined;
+  readonly series = new Map<string, Series>();
+  readonly tables: Event[][] = [];
+  readonly warnings = new Set<string>();
+  /** Tokens up to each `step` line that counts. */
+  #steps: { step: number; tokens: number }[] = [];
+  #latest = Number.NEGATIVE_INFINITY; // step of any line that counts
+  /** Each process counts its seconds from 0; those of the processes before, lost work included. */
+  #before = 0;
+  #clock = 0;
+
+  constructor(readonly start: Event) {}
+
+  get step(): number | undefined {
+    return Number.isFinite(this.#latest) ? this.#latest : undefined;
+  }
+
+  /** Seconds at work, undefined where no line tells a time. */
+  get seconds(): number | undefined {
+    return rounded(this.#before + this.#clock) || undefined;
+  }
+
+  /** Whether this start line is of the process that goes on with this run: it was not done, and would end in the same place. */
+  isResumedBy(start: Event): boolean {
+    const options = isObject(start.options) ? start.options : {};
+    if (this.end?.ok === true || options.resume !== true) return false;
+    const own = isObject(this.start.options) ? this.start.options : {};
+    const place = (given: Event) => given.state ?? given.out;
+    return this.start.script === start.script && this.start.method === start.method && place(own) === place(options);
+  }
+
+  /** What follows is by another process. */
+  resume(): void {
+    this.end = undefined;
+    this.#before += this.#clock;
+    this.#clock = 0;
+  }
+
+  take(event: Event): void {
+    switch (event.event) {
+      case "step":
+        this.#takeStep(event);
+        break;
+      case "eval":
+        this.#takeEval(event);
+        break;
+      case "result": {
+        const rows = isObject(event.value) ? event.value.rows : undefined;
+        if (Array.isArray(rows)) this.tables.push(rows.filter(isObject));
+        break;
+      }
+      case "warning":
+        this.warnings.add(String(event.text)); // a resumed run says it again
+        break;
+      case "end":
+        this.#secondsOf(event);
+        this.end = event;
+    }
+  }
+
+  #takeStep(event: Event): void {
+    const step = numberOf(event.step);
+    // Equal to the last step line, or before anything else: done again. What was measured at this step came after its line.
+    if (step <= (this.#steps.at(-1)?.step ?? Number.NEGATIVE_INFINITY) || step < this.#latest)
+      this.#forget((other) => other >= step);
+    const seconds = this.#secondsOf(event);
+    const tokens = (this.#steps.at(-1)?.tokens ?? 0) + (numberOf(event.tokens) || 0);
+    this.#steps.push({ step, tokens });
+    for (const [key, value] of Object.entries(event)) {
+      if (!NOT_METRICS.has(key) && (typeof value === "number" || value === null))
+        this.#add(key, { step, seconds, tokens, value: numberOf(value) });
+    }
+    if (!Number.isNaN(step)) this.#latest = step;
+  }
+
+  #takeEval(event: Event): void {
+    const step = numberOf(event.step);
+    if (Number.isNaN(step)) return; // of `evaluate`: its table says it
+    if (step < this.#latest) this.#forget((other) => other > step);
+    const name = `eval ${event.name}${event.group === undefined ? "" : ` (${event.group})`}`;
+    const before = this.series.get(name);
+    if (before) cut(before, (other) => other >= step);
+    const tokens = this.#steps.at(-1)?.tokens ?? 0;
+    this.#add(name, { step, seconds: this.#secondsOf(event), tokens, value: numberOf(event.value) });
+    this.#latest = step;
+  }
+
+  /** Takes back what was said of some of the last steps. */
+  #forget(superseded: (step: number) => boolean): void {
+    for (const [name, series] of this.series) {
+      cut(series, superseded);
+      if (series.step.length === 0) this.series.delete(name);
+    }
+    while (this.#steps.length > 0 && superseded(this.#steps.at(-1)!.step)) this.#steps.pop();
+  }
+
+  /** Seconds of the run. A clock that goes back is another process's, whose start line was lost. */
+  #secondsOf(event: Event): number {
+    const seconds = numberOf(event.seconds);
+    if (Number.isNaN(seconds)) return seconds;
+    if (seconds < this.#clock) this.#before += this.#clock;
+    this.#clock = seconds;
+    return rounded(this.#before + seconds);
+  }
+
+  #add(name: string, point: { step: number; seconds: number; tokens: number; value: number }): void {
+    let series = this.series.get(name);
+    if (!series) {
+      series = { step: [], seconds: [], tokens: [], value: [] };
+      this.series.set(name, series);
+    }
+    for (const axis of ["step", "seconds", "tokens", "value"] as const) series[axis].push(point[axis]);
+  }
+}
+
+/** Removes points from the end; those without a step go with their neighbours. */
+function cut(series: Series, superseded: (step: number) => boolean): void {
+  const { step } = series;
+  let length = step.length;
+  for (let i = step.length - 1; i >= 0; i--) {
+    if (superseded(step[i]!)) length = i;
+    else if (!Number.isNaN(step[i]!)) break;
+  }
+  for (const axis of ["step", "seconds", "tokens", "value"] as const) series[axis].length = length;
+}
