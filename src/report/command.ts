@@ -24,6 +24,11 @@ export async function report(context: ReportContext): Promise<Outcome> {
   const forms = (["svg", "png", "csv", "md"] as const).filter((form) => options[form]);
   if (forms.length > 1) throw new UserError(`--${forms[0]} and --${forms[1]} are two results`, "ask for one at a time");
   const runs = readRuns(args.length > 0 ? args : ["-"]);
+  for (const { file, bad } of new Map(runs.map((run) => [run.file, run])).values()) {
+    if (bad.length === 0) continue;
+    const lines = bad.length === 1 ? `line ${bad[0]} is` : `${bad.length} lines, the first of them line ${bad[0]}, are`;
+    context.warn(`${file}: ${lines} no JSON, and left out`);
+  }
   const points = runs.some(({ series }) => series.size > 0);
   const [form] = forms;
   if ((form === "svg" || form === "png" || form === "csv") && !points)

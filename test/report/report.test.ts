@@ -228,3 +228,14 @@ test("the script writes pages, figures and tables, and refuses what is no log", 
     "--svg and --csv are two results",
   );
 });
+
+test("says of each file which lines it left out", async () => {
+  writeFileSync(join(folder, "bad.jsonl"), `${log}\nnonsense\n[1]\n${log}\n`);
+  writeFileSync(join(folder, "one.jsonl"), `${lines([start])}\nnonsense\n${lines([step(1, 2)])}\n{"event":"st`);
+  const { code, err } = await runScript("report", ["bad.jsonl", "one.jsonl", "a.jsonl", "--md", "-q"], folder);
+  expect([code, err]).toEqual([
+    0,
+    "report: warning: bad.jsonl: 2 lines, the first of them line 7, are no JSON, and left out\n" +
+      "report: warning: one.jsonl: line 2 is no JSON, and left out\n",
+  ]);
+});
