@@ -15,11 +15,14 @@ await script({
   examples: [
     "bun run report run.jsonl > report.html",
     "bun run report a.jsonl b.jsonl --md",
-    "bun run report a.jsonl b.jsonl --png --axis tokens > curves.png",
+    "bun run report a.jsonl b.jsonl --axis tokens -o curves.png",
     "bun run report run.jsonl --csv > points.csv",
+    "bun run report a.jsonl b.jsonl --json | jq '.runs[] | [.name, .last.loss]'",
   ],
-  output: ({ png }) => (png ? "none" : "text"),
+  output: "none",
   options: REPORT,
-  notes: "Logs are what scripts write with --log FILE. The page holds everything it needs and asks for nothing.",
+  notes: `Logs are what scripts write with --log FILE. The page holds everything it needs and asks for nothing. Without a flag the ending of
+-o says what is written: .html, .svg, .png, .csv, .md or .json. --json gives last values, options and tables on stdout; with -o FILE.html
+(or another form) both. Of steps that a resumed run did again, the later word counts.`,
   run: report,
 });

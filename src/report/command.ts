@@ -1,13 +1,15 @@
-/** What the `report` script does: logs to a page, a figure or a table. */
+/** What the `report` script does: logs to a page, a figure, a table or an object. */
 
-import fs from "node:fs";
 import { isatty } from "node:tty";
 import type { CommonValues, Outcome, PlainContext } from "../cli/context.ts";
 import type { Options, Values } from "../cli/options.ts";
 import { writeAll } from "../cli/stderr.ts";
 import { UserError } from "../errors.ts";
-import { readRuns } from "./read.ts";
+import { type Form, formOf } from "./form.ts";
+import { metricsOf, type Run, readRuns } from "./read.ts";
+import { toSummary } from "./summary.ts";
 import { toCsv, toMarkdown } from "./tables.ts";
+import { checkTarget, writeTarget } from "./target.ts";
 
 export const REPORT = {
   svg: { type: "boolean", default: false, help: "curves as an SVG figure" },
@@ -20,37 +22,59 @@ export const REPORT = {
 export type ReportContext = PlainContext & { readonly options: CommonValues & Values<typeof REPORT> };
 
 export async function report(context: ReportContext): Promise<Outcome> {
-  const { options, args } = context;
-  const forms = (["svg", "png", "csv", "md"] as const).filter((form) => options[form]);
-  if (forms.length > 1) throw new UserError(`--${forms[0]} and --${forms[1]} are two results`, "ask for one at a time");
-  const runs = readRuns(args.length > 0 ? args : ["-"]);
+  const { options, out, dryRun } = context;
+  const logs = context.args.length > 0 ? context.args : ["-"];
+  const form = formOf(options);
+  checkTarget(out, logs);
+  if (out === "-" && !dryRun && isatty(1)) refuseTerminal(form);
+  const runs = readRuns(logs);
   for (const { file, bad } of new Map(runs.map((run) => [run.file, run])).values()) {
     if (bad.length === 0) continue;
     const lines = bad.length === 1 ? `line ${bad[0]} is` : `${bad.length} lines, the first of them line ${bad[0]}, are`;
     context.warn(`${file}: ${lines} no JSON, and left out`);
   }
-  const points = runs.some(({ series }) => series.size > 0);
-  const [form] = forms;
-  if ((form === "svg" || form === "png" || form === "csv") && !points)
-    throw new UserError(`${args.join(", ")}: no run has a curve`, "evaluations are in the page and in --md");
-  if (form === "csv") context.print(toCsv(runs));
-  else if (form === "md") context.print(toMarkdown(runs));
-  else if (form === "svg" || form === "png") {
-    const { toPng, toSvg } = await import("./figure.ts");
-    const svg = await toSvg(runs, options.axis);
-    if (form === "svg") context.print(svg);
-    else writeBinary(context.out, await toPng(svg));
-  } else {
-    const { toHtml } = await import("./page.ts");
-    if (context.out === "-" && isatty(1))
-      throw new UserError("the page is for a browser and stdout is a terminal", "write > report.html, or ask for --md");
-    context.print(toHtml(runs));
+  if ((form === "svg" || form === "png" || form === "csv") && metricsOf(runs).length === 0)
+    throw new UserError(`${logs.join(", ")}: no run has a curve`, "evaluations are in the page and in --md");
+  if (dryRun) {
+    const plan = { form, runs: runs.length, curves: metricsOf(runs).length, out };
+    context.print(`would write ${form} to ${out === "-" ? "stdout" : out}: runs ${plan.runs}, curves ${plan.curves}`);
+    context.json(plan);
+    return {};
   }
+  if (form === "json" && out === "-") {
+    context.json(toSummary(runs));
+    return {};
+  }
+  const result = await made(form, runs, options.axis);
+  if (out !== "-") writeTarget(out, result, context.log.run);
+  else if (typeof result === "string") context.print(result);
+  else writeAll(1, result);
+  if (options.json && form !== "json") context.json(toSummary(runs));
   return {};
 }
 
-function writeBinary(out: string, bytes: Uint8Array): void {
-  if (out !== "-") fs.writeFileSync(out, bytes);
-  else if (isatty(1)) throw new UserError("the figure is binary and stdout is a terminal", "write > figure.png");
-  else writeAll(1, bytes as Buffer);
+function refuseTerminal(form: Form): void {
+  if (form === "html")
+    throw new UserError("the page is for a browser and stdout is a terminal", "write > report.html, or ask for --md");
+  if (form === "png") throw new UserError("the figure is binary and stdout is a terminal", "write > figure.png");
+}
+
+/** The result as it stands in a file. What draws is loaded only where it is asked for. */
+async function made(form: Form, runs: readonly Run[], axis: "step" | "tokens" | "seconds") {
+  switch (form) {
+    case "csv":
+      return toCsv(runs);
+    case "md":
+      return toMarkdown(runs);
+    case "json":
+      return `${JSON.stringify(toSummary(runs), null, 2)}\n`;
+    case "html":
+      return (await import("./page.ts")).toHtml(runs);
+    case "svg":
+    case "png": {
+      const { toPng, toSvg } = await import("./figure.ts");
+      const svg = await toSvg(runs, axis);
+      return form === "svg" ? svg : toPng(svg);
+    }
+  }
 }

@@ -1,10 +1,21 @@
 import { afterAll, describe, expect, test } from "bun:test";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import {
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { toPng, toSvg } from "../../src/report/figure.ts";
+import { formOf } from "../../src/report/form.ts";
 import { toHtml } from "../../src/report/page.ts";
 import { differences, metricsOf, runsOf, statusOf, thinned } from "../../src/report/read.ts";
+import { toSummary } from "../../src/report/summary.ts";
 import { toCsv, toMarkdown } from "../../src/report/tables.ts";
 import { runScript } from "../support/command.ts";
 
@@ -214,28 +225,127 @@ test("figures have a panel for every metric", async () => {
   expect([...png.subarray(1, 4)]).toEqual([...Buffer.from("PNG")]);
 });
 
-test("the script writes pages, figures and tables, and refuses what is no log", async () => {
-  writeFileSync(join(folder, "a.jsonl"), log);
-  writeFileSync(join(folder, "no.jsonl"), "hello\n");
-  const page = await runScript("report", ["a.jsonl"], folder);
-  expect(page.text).toStartWith("<!doctype html>");
-  const png = await runScript("report", ["a.jsonl", "--png"], folder);
-  expect([...png.out.subarray(1, 4)]).toEqual([...Buffer.from("PNG")]);
-  expect((await runScript("report", ["no.jsonl"], folder)).err).toBe(
-    "report: no.jsonl is no log: it has no start event\n  hint: give a log that a script wrote with --log FILE\n",
+test("what is written follows the flag, the ending of the file, or --json", () => {
+  const none = { svg: false, png: false, csv: false, md: false, json: false, out: "-" };
+  expect(formOf(none)).toBe("html");
+  expect(formOf({ ...none, json: true })).toBe("json");
+  for (const form of ["html", "svg", "png", "csv", "md", "json"] as const)
+    expect(formOf({ ...none, out: `a.b/x.${form.toUpperCase()}` })).toBe(form);
+  expect(formOf({ ...none, out: "results-0.5" })).toBe("html");
+  expect(formOf({ ...none, csv: true, out: "points.txt" })).toBe("csv");
+  expect(formOf({ ...none, json: true, out: "page.html" })).toBe("html");
+  expect(formOf({ ...none, json: true, out: "summary" })).toBe("json");
+  expect(() => formOf({ ...none, svg: true, out: "x.png" })).toThrow(
+    "--svg and a file that ends in .png are two results",
   );
-  expect((await runScript("report", ["a.jsonl", "--svg", "--csv"], folder)).err).toContain(
-    "--svg and --csv are two results",
-  );
+  expect(() => formOf({ ...none, csv: true, json: true })).toThrow("--csv and --json are two results");
+  expect(() => formOf({ ...none, out: "x.pdf" })).toThrow("report writes no .pdf file, found -o x.pdf");
 });
 
-test("says of each file which lines it left out", async () => {
-  writeFileSync(join(folder, "bad.jsonl"), `${log}\nnonsense\n[1]\n${log}\n`);
-  writeFileSync(join(folder, "one.jsonl"), `${lines([start])}\nnonsense\n${lines([step(1, 2)])}\n{"event":"st`);
-  const { code, err } = await runScript("report", ["bad.jsonl", "one.jsonl", "a.jsonl", "--md", "-q"], folder);
-  expect([code, err]).toEqual([
-    0,
-    "report: warning: bad.jsonl: 2 lines, the first of them line 7, are no JSON, and left out\n" +
-      "report: warning: one.jsonl: line 2 is no JSON, and left out\n",
-  ]);
+test("the summary has where every run ended, what tells them apart, and their tables", () => {
+  const told = JSON.parse(JSON.stringify(toSummary(runs)));
+  expect(told.runs[0]).toEqual({
+    name: "a",
+    file: "a.jsonl",
+    run: "r1",
+    script: "train",
+    status: "ok",
+    version: "1",
+    seed: 0,
+    options: { lr: 0.1, steps: 3 },
+    step: 3,
+    seconds: 0.3,
+    last: { loss: 1, "eval loss (a)": 2, lr: 0.1 },
+    tables: [],
+    out: "model/",
+    warnings: [],
+    bad_lines: [],
+  });
+  expect(told.runs[1]).toMatchObject({ status: "unfinished", tables: [[{ metric: "loss", value: 0.5 }]] });
+  expect(told.differences).toEqual([{ option: "lr", values: [0.1, 0.2] }]);
+});
+
+describe("the script", () => {
+  const at = (name: string) => join(folder, name);
+  const report = (...argv: string[]) => runScript("report", argv, folder);
+  writeFileSync(at("a.jsonl"), log);
+  writeFileSync(at("b.jsonl"), other);
+
+  test("writes pages, figures and tables, and refuses what is no log", async () => {
+    writeFileSync(at("no.jsonl"), "hello\n");
+    const page = await report("a.jsonl");
+    expect(page.text).toStartWith("<!doctype html>");
+    const png = await report("a.jsonl", "--png");
+    expect([...png.out.subarray(1, 4)]).toEqual([...Buffer.from("PNG")]);
+    const none = await report("no.jsonl");
+    expect([none.code, none.err]).toEqual([
+      2,
+      "report: no.jsonl is no log: it has no start event\n  hint: give a log that a script wrote with --log FILE\n",
+    ]);
+    expect((await report("a.jsonl", "--svg", "--csv")).err).toContain("--svg and --csv are two results");
+  });
+
+  test("--json is one object on stdout, also beside a page in a file", async () => {
+    const { code, text, err } = await report("a.jsonl", "b.jsonl", "--json");
+    expect([code, err]).toEqual([0, ""]);
+    const told = JSON.parse(text);
+    expect(told.runs.map(({ last }: { last: { loss: number } }) => last.loss)).toEqual([1, 4]);
+    const both = await report("a.jsonl", "b.jsonl", "--json", "-o", "both.html");
+    expect([both.code, both.err, JSON.parse(both.text)]).toEqual([0, "", told]);
+    expect(readFileSync(at("both.html"), "utf8")).toStartWith("<!doctype html>");
+    const file = await report("a.jsonl", "b.jsonl", "-o", "both.json");
+    expect([file.code, file.text, JSON.parse(readFileSync(at("both.json"), "utf8"))]).toEqual([0, "", told]);
+  });
+
+  test("-o figure.png is a PNG; a file that is there is replaced, and nothing else is left", async () => {
+    mkdirSync(at("out"));
+    writeFileSync(at("out/figure.png"), "old");
+    symlinkSync("figure.png", at("out/link.png"));
+    expect((await report("a.jsonl", "-o", "out/link.png")).code).toBe(0);
+    expect(readFileSync(at("out/figure.png")).subarray(1, 4)).toEqual(Buffer.from("PNG"));
+    expect((await report("a.jsonl", "-o", "out/points.csv")).code).toBe(0);
+    expect(readFileSync(at("out/points.csv"), "utf8")).toBe(toCsv(runsOf("a.jsonl", log)));
+    expect(readdirSync(at("out")).sort()).toEqual(["figure.png", "link.png", "points.csv"]);
+    const contradicted = await report("a.jsonl", "--csv", "-o", "out/figure.png");
+    expect([contradicted.code, contradicted.err]).toEqual([
+      2,
+      "report: --csv and a file that ends in .png are two results\n  hint: leave out --csv, or end the file's name in .csv\n",
+    ]);
+    const lost = await report("a.jsonl", "-o", "nowhere/x.html");
+    expect([lost.code, lost.err]).toEqual([
+      1,
+      "report: --out: nowhere/x.html cannot be written (ENOENT)\n  hint: choose another place\n",
+    ]);
+  });
+
+  test("a log is not replaced by its report, whatever name it has", async () => {
+    writeFileSync(at("kept"), log);
+    linkSync(at("kept"), at("hard.html"));
+    symlinkSync("kept", at("soft.html"));
+    for (const out of ["hard.html", "soft.html", "./kept", folder]) {
+      const { code, err } = await report("a.jsonl", "kept", "-o", out);
+      expect(code).toBe(2);
+      expect(err).toContain(out === folder ? "is a folder" : `--out: ${out} is the log kept, which the report would`);
+    }
+    expect(readFileSync(at("kept"), "utf8")).toBe(log);
+    expect((await report("kept", "-o", "a.jsonl")).err).toContain("report writes no .jsonl file");
+    expect(readFileSync(at("a.jsonl"), "utf8")).toBe(log);
+  });
+
+  test("says of each file which lines it left out", async () => {
+    writeFileSync(at("bad.jsonl"), `${log}\nnonsense\n[1]\n${log}\n`);
+    writeFileSync(at("one.jsonl"), `${lines([start])}\nnonsense\n${lines([step(1, 2)])}\n{"event":"st`);
+    const { code, err } = await report("bad.jsonl", "one.jsonl", "a.jsonl", "--md", "-q");
+    expect([code, err]).toEqual([
+      0,
+      "report: warning: bad.jsonl: 2 lines, the first of them line 7, are no JSON, and left out\n" +
+        "report: warning: one.jsonl: line 2 is no JSON, and left out\n",
+    ]);
+  });
+
+  test("--dry-run writes nothing", async () => {
+    const { code, text } = await report("a.jsonl", "b.jsonl", "-o", "plan.png", "-n");
+    expect([code, text]).toEqual([0, "would write png to plan.png: runs 2, curves 3\n"]);
+    expect(readdirSync(folder)).not.toContain("plan.png");
+  });
 });
