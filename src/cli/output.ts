@@ -16,11 +16,13 @@ import { writeAll } from "./stderr.ts";
 
 export interface TextOutput {
   /** Throws what the system throws (EPIPE when the reader has gone), UserError if the file cannot be written. */
-  write(text: string): void;
+  write(text: string | Uint8Array): void;
   /** The file takes its name. Without it (an error, an interruption) `discard` leaves no trace. */
   commit(): void;
   discard(): void;
 }
+
+const bytesOf = (text: string | Uint8Array): Uint8Array => (typeof text === "string" ? Buffer.from(text) : text);
 
 /**
  * stdout for "-". A FIFO or a device takes what is written as it comes. A file is made at the first write, beside its target, and renamed
@@ -28,7 +30,7 @@ export interface TextOutput {
  */
 export function textOutput(out: string): TextOutput {
   if (out === "-" || out === "/dev/stdout")
-    return { write: (text) => writeAll(1, Buffer.from(text)), commit() {}, discard() {} };
+    return { write: (text) => writeAll(1, bytesOf(text)), commit() {}, discard() {} };
 
   let fd: number | undefined;
   let part: string | undefined;
@@ -56,7 +58,7 @@ export function textOutput(out: string): TextOutput {
           fd = openSync(part, "wx");
         }
         fd ??= openSync(out, "w");
-        writeAll(fd, Buffer.from(text));
+        writeAll(fd, bytesOf(text));
       });
     },
     commit() {

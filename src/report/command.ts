@@ -3,13 +3,14 @@
 import { isatty } from "node:tty";
 import type { CommonValues, Outcome, PlainContext } from "../cli/context.ts";
 import type { Options, Values } from "../cli/options.ts";
+import { textOutput } from "../cli/output.ts";
 import { writeAll } from "../cli/stderr.ts";
+import { refuseInputs } from "../cli/target.ts";
 import { UserError } from "../errors.ts";
 import { type Form, formOf } from "./form.ts";
 import { metricsOf, type Run, readRuns } from "./read.ts";
 import { toSummary } from "./summary.ts";
 import { toCsv, toMarkdown } from "./tables.ts";
-import { checkTarget, writeTarget } from "./target.ts";
 
 export const REPORT = {
   svg: { type: "boolean", default: false, help: "curves as an SVG figure" },
@@ -25,7 +26,7 @@ export async function report(context: ReportContext): Promise<Outcome> {
   const { options, out, dryRun } = context;
   const logs = context.args.length > 0 ? context.args : ["-"];
   const form = formOf(options);
-  checkTarget(out, logs);
+  refuseInputs(out, logs);
   if (out === "-" && !dryRun && isatty(1)) refuseTerminal(form);
   const runs = readRuns(logs);
   for (const { file, bad } of new Map(runs.map((run) => [run.file, run])).values()) {
@@ -46,8 +47,11 @@ export async function report(context: ReportContext): Promise<Outcome> {
     return {};
   }
   const result = await made(form, runs, options.axis);
-  if (out !== "-") writeTarget(out, result, context.log.run);
-  else if (typeof result === "string") context.print(result);
+  if (out !== "-") {
+    const target = textOutput(out);
+    context.onExit((ok) => (ok ? target.commit() : target.discard()));
+    target.write(result);
+  } else if (typeof result === "string") context.print(result);
   else writeAll(1, result);
   if (options.json && form !== "json") context.json(toSummary(runs));
   return {};

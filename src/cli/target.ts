@@ -1,0 +1,24 @@
+/** What a result must not be written over. */
+import { fstatSync, statSync } from "node:fs";
+import { UserError } from "../errors.ts";
+
+function identityOf(file: string): string | undefined {
+  try {
+    const stat = file === "-" ? fstatSync(0, { bigint: true }) : statSync(file, { bigint: true });
+    return stat.isFile() ? `${stat.dev}:${stat.ino}` : undefined;
+  } catch {
+    return undefined; // not there; who reads it says so
+  }
+}
+
+/** Throws UserError where the file at `out` is one of the inputs, by whatever name. `flag` is the option that names it. */
+export function refuseInputs(out: string, inputs: Iterable<string>, flag = "--out"): void {
+  const target = out === "-" ? undefined : identityOf(out);
+  if (target === undefined) return;
+  for (const input of inputs)
+    if (identityOf(input) === target)
+      throw new UserError(
+        `${flag}: ${out} is ${input === "-" ? "what stdin reads" : `the input ${input}`}, which the result would replace`,
+        "choose another name",
+      );
+}
