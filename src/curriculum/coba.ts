@@ -9,12 +9,13 @@
  *   F = min(1, n softmax_t(-tau n s_max / sum |s_max|) [now])    near 0 when something diverges
  *   w = 0.9 softmax(K (F R + (1 - F) A)) + 1 / (10 K)
  *
- * w_i weighs the mean loss of group i over its tokens; tokens therefore get w_i over the share of tokens that the group has.
- * Before `burn_in` all w are equal.
+ *
+ * The loss of a batch is sum_i w_i mean_i / sum_i w_i over the groups i in it, mean_i the mean over their tokens: --task-loss
+ * task-token-mean, unless another is given. Before `burn_in` all w are equal.
  */
 import { kept, known } from "./memory.ts";
 import { defineSampler, softmax, uniform } from "./method.ts";
-import { normalised, SHARES, sharesOf } from "./shares.ts";
+import { SHARES, sharesOf } from "./shares.ts";
 
 /** Slope of the least-squares line through equally spaced values. */
 export function slopeOf(values: readonly number[]): number {
@@ -47,6 +48,7 @@ export const sampler = defineSampler({
   about: "weights the losses of groups so that they converge together",
   cite: "arXiv:2410.06741",
   needs: "losses",
+  taskLoss: "task-token-mean",
   options: {
     tau: { type: "number >= 0", default: 5, help: "how sharply a divergence is answered" },
     burn_in: { type: "number.integer >= 0", default: 100, help: "steps with equal weights" },
@@ -56,7 +58,6 @@ export const sampler = defineSampler({
   },
   make({ groups, values: { tau, burn_in, window, every, shares } }) {
     const probs = sharesOf(shares, groups);
-    const tokenShare = normalised(groups.map(({ rows, tokens }, i) => (probs[i]! * tokens) / Math.max(1, rows)));
     const memory = {
       first: [] as number[],
       curves: [] as number[][],
@@ -66,11 +67,7 @@ export const sampler = defineSampler({
     };
     return {
       ...kept(memory),
-      segment: () => ({
-        probs,
-        steps: memory.first.length === 0 ? 0 : every,
-        weights: memory.weights.map((weight, i) => over(weight, tokenShare[i]!)),
-      }),
+      segment: () => ({ probs, steps: memory.first.length === 0 ? 0 : every, weights: memory.weights }),
       update({ step, losses = [] }) {
         if (memory.first.length === 0) {
           memory.first = known(losses, [], 1).map((loss) => (loss > 0 ? loss : 1));

@@ -24,10 +24,10 @@ import {
 import { graph } from "./graph-command.ts";
 import { checkHeldOut, groupLosses } from "./losses.ts";
 import type { OrderingMethod, Sampler, SamplerMethod } from "./method.ts";
-import { curriculumObjective } from "./objective.ts";
+import { curriculumObjective, type TaskLoss } from "./objective.ts";
 import { planTraining } from "./one-epoch.ts";
 import type { CURRICULUM } from "./options.ts";
-import { readSchedule, replay } from "./replay.ts";
+import { readSchedule, replay, type Schedule } from "./replay.ts";
 import { select } from "./select-command.ts";
 import { type CurriculumBatch, MixtureSource, OrderedSource, type Rows, rowsOf } from "./source.ts";
 
@@ -103,6 +103,7 @@ export function readGraph(file: string, names: readonly string[]): number[][] {
 class Curriculum {
   readonly #context: CurriculumContext;
   #rows: Rows | undefined;
+  #schedule: Schedule | undefined;
   #source: MixtureSource | OrderedSource | undefined;
   #model: Model | undefined;
   #steps = 1;
@@ -117,7 +118,7 @@ class Curriculum {
         "--sample-weight compares the rows of one batch",
         "give a larger --batch-size instead of --accumulate",
       );
-    if (options.sample_weight !== "uniform" && options.task_loss !== "token-mean")
+    if (options.sample_weight !== "uniform" && (options.task_loss ?? "token-mean") !== "token-mean")
       throw new UserError(
         `--sample-weight ${options.sample_weight} and --task-loss ${options.task_loss} both say what rows weigh`,
         "leave one of them out",
@@ -131,10 +132,17 @@ class Curriculum {
     return this.#context.options.schedule_from === undefined && "rows" in this.#method;
   }
 
+  get #taskLoss(): TaskLoss {
+    const { task_loss, schedule_from } = this.#context.options;
+    const own = schedule_from === undefined ? (this.#method as SamplerMethod).taskLoss : this.#schedule?.taskLoss;
+    return task_loss ?? own ?? "token-mean";
+  }
+
   async data(setup: DataSetup): Promise<BatchSource<CurriculumBatch>> {
     const { options, seed } = this.#context;
     const rows = await readRows(this.#context, setup);
     this.#rows = rows;
+    if (options.schedule_from !== undefined) this.#schedule = readSchedule(options.schedule_from, rows.names);
     this.#source = this.#isOrdering
       ? new OrderedSource(rows, {
           batchSize: options.batch_size,
@@ -201,7 +209,7 @@ class Curriculum {
       objective: curriculumObjective({
         model,
         names: rows.names,
-        taskLoss: options.task_loss,
+        taskLoss: this.#taskLoss,
         sampleWeight: options.sample_weight,
         focus: options.focus,
         recompute: options.recompute,
@@ -215,9 +223,16 @@ class Curriculum {
   }
 
   #sampler(steps: number): Sampler {
-    const { options, settings, seed } = this.#context;
+    const { options, settings, seed, warn } = this.#context;
     const rows = this.#rows!;
-    if (options.schedule_from !== undefined) return replay(readSchedule(options.schedule_from, rows.names));
+    if (this.#schedule) {
+      const { steps: told } = this.#schedule;
+      if (told > 0 && steps > told)
+        warn(
+          `${options.schedule_from} ends at step ${told}; steps ${told + 1} to ${steps} are drawn by its last mixture`,
+        );
+      return replay(this.#schedule);
+    }
     const method = this.#method as SamplerMethod;
     if (options.graph !== undefined && !method.graph)
       throw new UserError(`${method.name} reads no --graph`, "leave it out");
@@ -233,6 +248,7 @@ class Curriculum {
   ): Controller {
     const { options, log, warn } = this.#context;
     const { names } = this.#rows!;
+    const taskLoss = this.#taskLoss;
     const needs = options.schedule_from === undefined ? (this.#method as SamplerMethod).needs : undefined;
     const who = this.#method?.name ?? "replay";
     const source = this.#source as MixtureSource;
@@ -263,7 +279,8 @@ class Curriculum {
       for (const group of training) Object.assign(group, { sum: 0, count: 0 });
       const notes = sampler.notes?.() ?? {};
       // What the run did comes last: no note of a sampler may stand in for it.
-      if (tell) log.event("mixture", { ...notes, step, groups: names, probs, ...(weights ? { weights } : {}) });
+      const weighed = weights ? { weights, ...(taskLoss === "token-mean" ? {} : { task_loss: taskLoss }) } : {};
+      if (tell) log.event("mixture", { ...notes, step, groups: names, probs, ...weighed });
       if (typeof notes.warning === "string" && !warned) {
         warn(notes.warning);
         warned = true;

@@ -63,7 +63,7 @@ export async function graph(context: CurriculumContext): Promise<Outcome> {
   const objective = curriculumObjective({
     model,
     names: rows.names,
-    taskLoss: options.task_loss,
+    taskLoss: options.task_loss ?? "token-mean",
     sampleWeight: "uniform",
     focus: options.focus,
     recompute: options.recompute,

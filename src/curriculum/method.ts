@@ -6,6 +6,7 @@
  */
 import type { Json } from "../checkpoint/json.ts";
 import type { Options, Values } from "../cli/options.ts";
+import type { TaskLoss } from "./objective.ts";
 
 /** What a sampler may know before the first step. */
 export interface SamplerSetup<O extends Options = Options> {
@@ -35,7 +36,7 @@ export interface Segment {
   readonly probs: readonly number[];
   /** Steps until the sampler wants to hear. 0: now, before any training, at the start only. Infinity: never again. */
   readonly steps: number;
-  /** Weight of every group's tokens in the loss; all 1 when left out. */
+  /** Weight of every group in the loss, of its tokens or of its mean as the task loss has it; all 1 when left out. */
   readonly weights?: readonly number[];
 }
 
@@ -59,6 +60,8 @@ export interface SamplerMethod<O extends Options = Options> {
   readonly options: O;
   /** What it must hear. */
   readonly needs?: "losses" | "training";
+  /** What its weights are for, unless --task-loss says otherwise; "token-mean" when left out. */
+  readonly taskLoss?: TaskLoss;
   /** Whether it reads --graph: "required", or "optional". */
   readonly graph?: "required" | "optional";
   /** Throws UserError when the options do not fit together or the number of groups is wrong. */

@@ -14,8 +14,7 @@ export const CURRICULUM = {
   },
   task_loss: {
     type: "'token-mean' | 'sample-mean' | 'task-token-mean' | 'task-sample-mean' | 'task-focal'",
-    default: "token-mean",
-    help: "what the loss is a mean over: tokens, rows, or tokens or rows within each group",
+    help: "what the loss is a mean over: tokens (when left out), rows, or tokens or rows within each group (coba: task-token-mean)",
   },
   focus: { type: "number >= 0", default: 2, help: "task-focal: power of 1 - likelihood" },
   sample_weight: {

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { UserError } from "../errors.ts";
 import type { Sampler, Segment } from "./method.ts";
+import type { TaskLoss } from "./objective.ts";
 
 interface Logged {
   readonly step: number;
@@ -9,18 +10,42 @@ interface Logged {
   readonly weights: readonly number[] | undefined;
 }
 
+export interface Schedule {
+  readonly mixtures: readonly Logged[];
+  /** The loss that its weights were for. */
+  readonly taskLoss: TaskLoss | undefined;
+  /** The last step that the log tells of. */
+  readonly steps: number;
+}
+
+/** The step that a line of a log tells of: each one, or at the end all of them. */
+const toldStep = (line: string): number =>
+  Number(/^\{"event":"(?:step",|end".*)"steps?":(\d+)[,}]/.exec(line)?.[1] ?? 0);
+
 /** Reads the `mixture` lines of a log. Throws UserError when there are none, or the groups differ. */
-export function readSchedule(file: string, names: readonly string[]): Logged[] {
+export function readSchedule(file: string, names: readonly string[]): Schedule {
   let text: string;
   try {
     text = readFileSync(file, "utf8");
   } catch (error) {
     throw new UserError(`--schedule-from ${file} cannot be read: ${(error as Error).message}`);
   }
-  const found: Logged[] = [];
+  const mixtures: Logged[] = [];
+  let taskLoss: TaskLoss | undefined;
+  let steps = 0;
   for (const [i, line] of text.split("\n").entries()) {
-    if (!line.includes('"mixture"')) continue;
-    let event: { event?: string; step?: number; groups?: string[]; probs?: number[]; weights?: number[] };
+    if (!line.includes('"mixture"')) {
+      steps = Math.max(steps, toldStep(line));
+      continue;
+    }
+    let event: {
+      event?: string;
+      step?: number;
+      groups?: string[];
+      probs?: number[];
+      weights?: number[];
+      task_loss?: TaskLoss;
+    };
     try {
       event = JSON.parse(line);
     } catch {
@@ -33,24 +58,26 @@ export function readSchedule(file: string, names: readonly string[]): Logged[] {
         "give the same groups in the same order",
       );
     // A run that was resumed says some steps twice; the later word counts.
-    while (found.length > 0 && found.at(-1)!.step >= event.step) found.pop();
-    found.push({ step: event.step, probs: event.probs, weights: event.weights });
+    while (mixtures.length > 0 && mixtures.at(-1)!.step >= event.step) mixtures.pop();
+    mixtures.push({ step: event.step, probs: event.probs, weights: event.weights });
+    taskLoss = event.task_loss;
+    steps = event.step;
   }
-  if (found.length === 0) throw new UserError(`${file} has no mixtures`, "give the --log of a curriculum run");
-  return found;
+  if (mixtures.length === 0) throw new UserError(`${file} has no mixtures`, "give the --log of a curriculum run");
+  return { mixtures, taskLoss, steps };
 }
 
 /** A sampler that hears nothing and repeats the schedule. */
-export function replay(schedule: readonly Logged[]): Sampler {
+export function replay({ mixtures }: Schedule): Sampler {
   let at = 0;
   return {
     segment(): Segment {
-      const { probs, weights, step } = schedule[at]!;
-      const next = schedule[at + 1];
+      const { probs, weights, step } = mixtures[at]!;
+      const next = mixtures[at + 1];
       return { probs, steps: next ? next.step - step : Number.POSITIVE_INFINITY, ...(weights ? { weights } : {}) };
     },
     update: () => {
-      at = Math.min(at + 1, schedule.length - 1);
+      at = Math.min(at + 1, mixtures.length - 1);
     },
     state: () => at,
     load: (state) => {

@@ -202,6 +202,36 @@ describe("samplers", () => {
       expect(new Set(mixtures(`${name}.log`).map(({ weights }) => String(weights))).size).toBeGreaterThan(1);
   });
 
+  test("coba weighs the mean losses of the groups of a batch, with or without --task-loss task-token-mean", async () => {
+    const line = `model --method coba --every 3 --burn-in 3 --window 2 ${DATA} ${HELD} ${RUN} --steps 12`;
+    await Promise.all([
+      succeeds(`${line} --task-loss task-token-mean --log coba-told.log -o coba-told/`),
+      succeeds(`${line} --task-loss token-mean --log coba-tokens.log -o coba-tokens/`),
+    ]);
+    expect(await apart("coba", "coba-told")).toBe(0);
+    expect(await apart("coba", "coba-tokens")).toBeGreaterThan(1e-4);
+    const weighted = (log: string, tokens: readonly number[]): number[] =>
+      events(log, "step").map((step) => {
+        const { groups, weights } = mixtures(log).findLast((mixture) => mixture.step < step.step)!;
+        let [sum, all] = [0, 0];
+        for (const [g, name] of groups.entries()) {
+          const mean = step[`loss.${name}`] as number | undefined;
+          if (mean === undefined) continue;
+          sum += weights![g]! * tokens[g]! * mean;
+          all += weights![g]! * tokens[g]!;
+        }
+        return sum / all;
+      });
+    for (const [i, loss] of weighted("coba.log", [1, 1, 1]).entries())
+      expect(Math.abs(losses("coba.log")[i]! - loss)).toBeLessThan(1e-5);
+    for (const { weights, balance } of mixtures("coba.log")) {
+      expect(weights).toEqual(balance as number[]);
+      expect(weights!.reduce((a, b) => a + b, 0)).toBeCloseTo(1, 12);
+    }
+    // A batch with rows of some groups only: the others' weights do not count.
+    expect(events("coba.log", "step").some((step) => step["loss.c"] === undefined)).toBe(true);
+  }, 20_000);
+
   test("the drawn rows follow the mixture", () => {
     const drawn = { a: 0, b: 0, c: 0 };
     for (const step of events("static.log", "step"))
@@ -237,6 +267,14 @@ describe("--schedule-from", () => {
     20_000,
   );
 });
+
+test("--schedule-from for more steps than the log tells of is warned of", async () => {
+  const { err, code } = await curriculum(
+    `model --schedule-from dmt.log ${DATA} ${RUN} --steps 20 -o longer.safetensors`,
+  );
+  expect(err).toBe("curriculum: warning: dmt.log ends at step 12; steps 13 to 20 are drawn by its last mixture\n");
+  expect(code).toBe(0);
+}, 20_000);
 
 const ORDERINGS: Readonly<Record<string, readonly [options: string, rows: readonly number[]]>> = {
   competence: ["--c0 0.1 --over 1 --pass 0.5", [4, 12, 20]],

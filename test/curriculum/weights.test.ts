@@ -54,22 +54,32 @@ test("coba: equal until its warm-up, then slow tasks ahead of fast ones", () => 
   const world = saturatingWorld([0.1, 0.1], [3, 3], [0.02, 0.004]);
   const heard = drive(make(coba, { groups, values: { burn_in: 100 } }), world, 300);
   for (const { segment, step } of heard) {
-    if (step < 100) expect(segment.weights).toEqual(close([1, 1]));
-    if (step === 150) expect(segment.weights![1]).toBeGreaterThan(1.05);
+    if (step < 100) expect(segment.weights).toEqual(close([0.5, 0.5]));
+    if (step === 150) expect(segment.weights![1]).toBeGreaterThan(0.525);
     expect(segment.probs).toEqual([0.5, 0.5]);
   }
 });
 
-test("coba: tokens are weighted so that groups count by their means, however they are drawn", () => {
+test("coba: weights are those of the mean losses of groups, whatever tokens these have and however they are drawn", () => {
   const groups = [
     { name: "long", rows: 10, tokens: 1000 },
     { name: "short", rows: 30, tokens: 300 },
   ];
-  // Drawn by size, the long group has 1000 of 1300 tokens.
-  expect(make(coba, { groups }).segment().weights).toEqual(close([0.5 / (10 / 13), 0.5 / (3 / 13)]));
-  expect(make(coba, { groups, values: { shares: "uniform" } }).segment().weights).toEqual(
-    close([0.5 / (10 / 11), 0.5 / (1 / 11)]),
-  );
+  expect(coba.taskLoss).toBe("task-token-mean");
+  for (const shares of ["size", "uniform"]) {
+    const sampler = make(coba, { groups, values: { shares, burn_in: 0 } });
+    expect(sampler.segment().weights).toEqual([0.5, 0.5]);
+    for (const losses of [
+      [3, 3],
+      [2, 2.9],
+      [1.5, 2.8],
+    ])
+      sampler.update({ step: 10, losses, drawn: [1, 1] });
+    const { weights } = sampler.segment();
+    expect(weights).toEqual(sampler.notes!().balance as number[]);
+    expect(sum(weights!)).toBeCloseTo(1, 12);
+    expect(weights![1]).toBeGreaterThan(weights![0]!);
+  }
 });
 
 const MINI = [0.5, 0.4, 0.2];

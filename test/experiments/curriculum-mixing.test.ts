@@ -4,7 +4,7 @@
  * Measured over seeds 1 to 3, held-out loss above the least possible, mean and spread of the differences from the baseline:
  *   mostly noise              natural mixture: worst 1.13, mean 0.35; doremi -0.80 (0.09) and -0.18 (0.01), ado -0.17 (0.06) and -0.05 (0.01)
  *   ten rows to one           token-mean: worst 0.80; task-token-mean -0.17 (0.001), task-focal -0.18 (0.001)
- *   twelve rows that say nothing of others   stratified 8.06; coba -0.33 (0.07), the other groups as before
+ *   twelve rows that say nothing of others   stratified 7.94; coba -0.37 (0.06), the other groups +0.01 (0.005)
  *   a base that knows three of four are noise   stratified: the fourth 0.28; progress -0.06 (0.02), sec -0.02 (0.01). As a mean over all groups
  *                             little is left: -0.005 (0.006), -0.005 (0.003); dump +0.002 (0.005), aioli -0.000 (0.001), ado -0.004 (0.007)
  *   a task that holds another one   it gives that one 0.93 (0.02) of what its own rows give, a third task 0.49 (0.07). Training with the
@@ -76,10 +76,10 @@ describe("a group of twelve rows is learnt by heart, while two others generalise
     const options = `${wide} ${lab.groups(rows([800, 12, 800], 100), rows([32, 32, 32], 105))} ${RUN.replace("--steps 150", "--steps 250")}`;
     const { losses: plain } = await lab.run(`${options} --method stratified`);
     const coba = await lab.run(`${options} --method coba --shares uniform --burn-in 20 --every 5 --window 8`);
-    expect(coba.losses.few!).toBeLessThan(plain.few! - 0.15);
+    expect(coba.losses.few!).toBeLessThan(plain.few! - 0.18);
     for (const name of ["a", "b"]) expect(coba.losses[name]!).toBeLessThan(plain[name]! + 0.05);
-    // Of 3 in all.
-    expect(mean(coba.mixtures.slice(5).map(({ weights }) => weights![1]!))).toBeLessThan(0.9);
+    // Of 1 in all; it was 0.17.
+    expect(mean(coba.mixtures.slice(5).map(({ weights }) => weights![1]!))).toBeLessThan(0.25);
   }, 60_000);
 });
 
