@@ -24,7 +24,8 @@ await script({
   ],
   methods: "curriculum",
   defaultMethod: "stratified",
-  output: (_, [first]) => (first === "graph" || first === "select" || first === "plan" ? "text" : "checkpoint"),
+  // Of sub-commands -o takes the text, and stdout may tell of it.
+  output: (_, [first]) => (first === "graph" || first === "select" || first === "plan" ? "none" : "checkpoint"),
   options: CURRICULUM,
   grace: 600,
   notes: `A sampler draws the group of every row; a group gives all of its rows once before it repeats one. Methods that follow losses hear

@@ -27,9 +27,11 @@ import type { OrderingMethod, Sampler, SamplerMethod } from "./method.ts";
 import { curriculumObjective, type TaskLoss } from "./objective.ts";
 import { planTraining } from "./one-epoch.ts";
 import type { CURRICULUM } from "./options.ts";
+import { checkOwnOptions } from "./own-options.ts";
 import { readSchedule, replay, type Schedule } from "./replay.ts";
 import { select } from "./select-command.ts";
 import { type CurriculumBatch, MixtureSource, OrderedSource, type Rows, rowsOf } from "./source.ts";
+import { textResult } from "./text-result.ts";
 
 export type CurriculumContext = PlainContext & {
   readonly options: CommonValues & Values<typeof CURRICULUM>;
@@ -41,6 +43,7 @@ export async function curriculum(context: CurriculumContext): Promise<Outcome> {
   const [first, second] = context.args;
   if (second !== undefined && first !== "graph" && first !== "select")
     throw new UserError(`unexpected argument ${second}`, "it takes one model, or graph or select and a model, or plan");
+  checkOwnOptions(context, first === "graph" || first === "select" || first === "plan" ? first : undefined);
   if (first === "plan") return plan(context);
   if (first === "graph") return graph(context);
   if (first === "select") return select(context);
@@ -113,6 +116,8 @@ class Curriculum {
   constructor(context: CurriculumContext) {
     this.#context = context;
     const { options } = context;
+    if (options.graph !== undefined && !(this.#method as SamplerMethod).graph)
+      throw new UserError(`${this.#method.name} reads no --graph`, "leave it out");
     if (options.sample_weight !== "uniform" && options.accumulate > 1)
       throw new UserError(
         "--sample-weight compares the rows of one batch",
@@ -234,8 +239,6 @@ class Curriculum {
       return replay(this.#schedule);
     }
     const method = this.#method as SamplerMethod;
-    if (options.graph !== undefined && !method.graph)
-      throw new UserError(`${method.name} reads no --graph`, "leave it out");
     const graph = options.graph === undefined ? undefined : readGraph(options.graph, rows.names);
     return method.make({ groups: rows.counts, steps, seed, values: settings as never, ...(graph ? { graph } : {}) });
   }
@@ -333,6 +336,7 @@ class Curriculum {
 
 /** `curriculum plan`: sizes of model and data from compute; needs no GPU. */
 async function plan(context: CurriculumContext): Promise<Outcome> {
+  const result = textResult(context, []);
   const { flops, parameters, tokens, tokens_per_param, batch_size, max_length } = context.options;
   const found = planTraining({
     ...(flops === undefined ? {} : { flops }),
@@ -341,18 +345,16 @@ async function plan(context: CurriculumContext): Promise<Outcome> {
     tokensPerParameter: tokens_per_param,
     batchTokens: batch_size * (max_length ?? 1024),
   });
-  context.json(found);
+  context.log.event("result", { value: found });
   const { advice, ...numbers } = found;
-  context.print(
-    [
-      ...Object.entries(numbers)
-        .filter(([name]) => name !== "epochs" || tokens !== undefined)
-        .map(
-          ([name, value]) =>
-            `${name.replaceAll(/([A-Z])/g, " $1").toLowerCase()}: ${Number((value as number).toPrecision(6))}`,
-        ),
-      ...advice,
-    ].join("\n"),
-  );
-  return {};
+  const text = [
+    ...Object.entries(numbers)
+      .filter(([name]) => name !== "epochs" || tokens !== undefined)
+      .map(
+        ([name, value]) =>
+          `${name.replaceAll(/([A-Z])/g, " $1").toLowerCase()}: ${Number((value as number).toPrecision(6))}`,
+      ),
+    ...advice,
+  ].join("\n");
+  return result(context.options.json ? JSON.stringify(found, null, 2) : text, { ...found });
 }

@@ -3,11 +3,13 @@ import type { Model } from "../model/model.ts";
 import type { HeldOut } from "../train/held-out.ts";
 import { Perturbation } from "../train/perturb.ts";
 import { Trainer, type TrainerOptions } from "../train/trainer.ts";
-import { groupLosses } from "./losses.ts";
+import { checkFinite, groupLosses } from "./losses.ts";
 import type { CurriculumBatch, Rows } from "./source.ts";
 import { MixtureSource } from "./source.ts";
 
 export interface GraphRuns {
+  /** What the model is called. */
+  readonly ref: string;
   readonly model: Model;
   readonly rows: Rows;
   readonly held: HeldOut;
@@ -19,14 +21,18 @@ export interface GraphRuns {
   readonly done: () => void;
 }
 
-/** Losses of all groups at the start, and after a run on each mixture, from the same start every time. */
+/**
+ * Losses of all groups at the start, and after a run on each mixture, from the same start every time. Throws UserError (exit 1) when one
+ * is no number.
+ */
 export async function measureRuns(
-  { model, rows, held, steps, batchSize, rate, trainer: options, signal, done }: GraphRuns,
+  { ref, model, rows, held, steps, batchSize, rate, trainer: options, signal, done }: GraphRuns,
   mixtures: readonly (readonly number[])[],
 ): Promise<{ start: number[]; after: number[][] }> {
   const weights = new Perturbation(model.gpu, model.trainable());
   weights.save();
   const start = await groupLosses(held, rows.names);
+  checkFinite(start, rows.names, ref, `bun run inspect ${ref} --check looks for NaN in its weights`);
   const after: number[][] = [];
   for (const probs of mixtures) {
     const trainer = await Trainer.make(options);
@@ -37,7 +43,10 @@ export async function measureRuns(
       const { result } = await trainer.step(step, rate(step), [source.next().batch]);
       await result;
     }
-    after.push(await groupLosses(held, rows.names));
+    const losses = await groupLosses(held, rows.names);
+    const on = rows.names.filter((_, g) => probs[g]! > 0).join(" and ");
+    checkFinite(losses, rows.names, `${ref} after ${steps} steps on ${on}`, "lower --lr, or give --clip 1");
+    after.push(losses);
     trainer.free();
     weights.restore();
     done();

@@ -1,8 +1,9 @@
 /** `curriculum select`: scores rows with a model, and writes those that a selector chooses as they were. */
 import { readFileSync } from "node:fs";
 import type { Outcome } from "../cli/context.ts";
+import { humanBytes } from "../cli/format.ts";
 import { type Batch, collate, type ExampleBatch } from "../data/batch.ts";
-import { inBatches, loadSequences } from "../data/dataset.ts";
+import { countedTokens, inBatches, loadSequences } from "../data/dataset.ts";
 import type { Sequence } from "../data/sequences.ts";
 import { UserError } from "../errors.ts";
 import { gradientNorms } from "../evaluate/gradient-norms.ts";
@@ -19,7 +20,9 @@ import type { CurriculumContext } from "./command.ts";
 import { selector as craig } from "./craig.ts";
 import { selector as dpMeans } from "./dp-means.ts";
 import { selector as gradientNorm } from "./gradient-norm.ts";
+import { storedBytes } from "./graph-command.ts";
 import { selector as lowestLoss } from "./lowest-loss.ts";
+import { textResult } from "./text-result.ts";
 
 const SELECTORS = { "lowest-loss": lowestLoss, "gradient-norm": gradientNorm, "dp-means": dpMeans, craig } as const;
 
@@ -114,10 +117,33 @@ async function meanLosses(
   return losses;
 }
 
+/** Throws UserError (exit 1), naming the row, where the model gives no number; a row of which no token counts has none. */
+function checkKnown(
+  sequences: readonly Sequence[],
+  scores: readonly number[],
+  states: readonly Float64Array[],
+  ref: string,
+): void {
+  const odd = sequences.findIndex((sequence, i) => {
+    if (states.length > 0) return !states[i]!.every(Number.isFinite);
+    return countedTokens(sequence) > 0 && !Number.isFinite(scores[i]);
+  });
+  if (odd >= 0)
+    throw new UserError(
+      `${ref}: ${states.length > 0 ? "a hidden state" : `the score ${scores[odd]}`} of ${sequences[odd]!.place} is not finite`,
+      `bun run inspect ${ref} --check looks for NaN in its weights`,
+      1,
+    );
+}
+
 export async function select(context: CurriculumContext): Promise<Outcome> {
   const { options, seed, signal } = context;
   const selector = SELECTORS[options.select_by];
   const groups = groupsOf(options.data, "--data");
+  const result = textResult(
+    context,
+    groups.map(({ path }) => path),
+  );
   const lines = linesOf(groups.map(({ path }) => path));
   if (options.overflow === "split") throw new UserError("--overflow split makes several of one row", "leave it out");
   const begun = await start({
@@ -142,6 +168,22 @@ export async function select(context: CurriculumContext): Promise<Outcome> {
       "select from parts, or by loss first",
     );
   const budget = Math.min(n, Math.max(1, Math.round(options.keep < 1 ? options.keep * n : options.keep)));
+  if (context.dryRun) {
+    const rows = selector.needs === "norms" ? 1 : options.batch_size;
+    const tokens = sequences.reduce((sum, { ids }) => sum + ids.length, 0);
+    const plan = { rows: n, tokens, keep: budget, batches: Math.ceil(n / rows), weights: storedBytes(begun) };
+    const what = { losses: "losses", norms: "gradients", states: "hidden states" }[selector.needs];
+    const count = (value: number) => value.toLocaleString("en-US");
+    context.print(
+      [
+        `${selector.name}: keep ${count(budget)} of ${count(n)} rows, ${count(tokens)} tokens`,
+        `${what} of ${count(plan.batches)} batches of ${rows}`,
+        ...(plan.weights > 0 ? [`weights: ${humanBytes(plan.weights)} as stored`] : []),
+      ].join("\n"),
+    );
+    context.json({ select_by: selector.name, ...plan });
+    return {};
+  }
   const model = await begun.load(await openGpu({ device: context.device }));
   const pad = tools.tokenizer?.pad ?? 0;
   const given = [model, sequences, pad] as const;
@@ -152,19 +194,27 @@ export async function select(context: CurriculumContext): Promise<Outcome> {
         ? await gradientNorms(...given, signal)
         : [];
   const states = selector.needs === "states" ? await meanStates(...given, options.batch_size, signal) : [];
+  checkKnown(sequences, scores, states, begun.ref);
   const { rows, notes } = selector.select({ scores, states, budget, perCluster: options.per_cluster, seed });
   const chosen = options.ranked ? rows : [...rows].sort((a, b) => a - b);
-  context.print(chosen.map((row) => lines.get(sequences[row]!.place)!).join("\n"));
-  const share = groups.map(({ name }, g) => {
+  const kept = groups.map(({ name }, g) => {
     const of = (list: readonly Sequence[]) => list.filter(({ group }) => group === g).length;
-    return `${of(chosen.map((row) => sequences[row]!))} of ${of(sequences)}${groups.length > 1 ? ` of ${name}` : ""}`;
+    return { name, rows: of(sequences), kept: of(chosen.map((row) => sequences[row]!)) };
   });
+  const share = kept.map(({ name, rows, kept }) => `${kept} of ${rows}${groups.length > 1 ? ` of ${name}` : ""}`);
   const known = (list: readonly number[]) => list.filter(Number.isFinite);
-  const meanOf = (list: readonly number[]) => (known(list).reduce((a, b) => a + b, 0) / known(list).length).toFixed(4);
+  const meanOf = (list: readonly number[]) => known(list).reduce((a, b) => a + b, 0) / known(list).length;
   const what = { losses: "loss", norms: "norm of gradients", states: "" }[selector.needs];
-  const figures = what ? `; mean ${what} ${meanOf(rows.map((row) => scores[row]!))}, of all ${meanOf(scores)}` : "";
+  const means = { mean: meanOf(rows.map((row) => scores[row]!)), mean_of_all: meanOf(scores) };
+  const figures = what ? `; mean ${what} ${means.mean.toFixed(4)}, of all ${means.mean_of_all.toFixed(4)}` : "";
   const clusters = Array.isArray(notes?.clusters) ? `; ${notes.clusters.length} clusters` : "";
   context.info(`${selector.name}: kept ${share.join(", ")} rows${figures}${clusters}`);
   context.log.event("selected", { places: chosen.map((row) => sequences[row]!.place), ...notes });
-  return {};
+  return result(chosen.map((row) => lines.get(sequences[row]!.place)!).join("\n"), {
+    select_by: selector.name,
+    rows: n,
+    kept: chosen.length,
+    groups: kept,
+    ...(what ? { of: what, ...means } : {}),
+  });
 }

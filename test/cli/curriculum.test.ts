@@ -1,6 +1,6 @@
 /** The curriculum script as a user runs it, on tiny models. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openPlain } from "../../src/checkpoint/open.ts";
@@ -20,8 +20,11 @@ const split = (line: string) => line.split(" ").filter((word) => word !== "");
 const curriculum = (line: string) => runScript("curriculum", split(line), folder);
 const SMALL = { ...TINY_TEXT.llama!, hidden_size: 16, head_dim: 8, num_hidden_layers: 1 };
 
-async function make(name: string, config: Json, seed: number): Promise<void> {
+/** `broken` names a weight that is made NaN. */
+async function make(name: string, config: Json, seed: number, broken?: string): Promise<void> {
   const model = await Model.fresh(await sharedGpu(), config, name, { seed });
+  if (broken)
+    model.parameters.get(broken)!.write(new Float32Array(model.parameters.get(broken)!.size).fill(Number.NaN));
   const files = new Map([["config.json", new TextEncoder().encode(JSON.stringify(config))]]);
   await saveModel(model, at(`${name}/`), { files, lineage: [] });
   model.free();
@@ -87,6 +90,7 @@ const COUNTED = { a: 15, b: 9, c: 5 };
 beforeAll(async () => {
   await make("model", SMALL, 1);
   await make("mlp", { ...TINY_EXAMPLES.mlp!, hidden_sizes: [16] }, 2);
+  await make("broken", SMALL, 3, "model.norm.weight");
   const unit = randomUnits(7);
   const row = (length: number, from: number, counted = length - 1) => {
     const ids = Array.from({ length }, () => from + Math.floor(unit() * 16));
@@ -468,6 +472,90 @@ describe("graph", () => {
   }, 20_000);
 });
 
+describe("what sub-commands tell", () => {
+  const graph = `graph model ${DATA} ${HELD} --batch-size 4 --graph-steps 2 -q`;
+  const run = async (line: string) => {
+    const { text, err, code } = await curriculum(line);
+    expect(err).toBe("");
+    expect(code).toBe(0);
+    return text;
+  };
+
+  test("--json is the result on stdout; with -o it says what was written", async () => {
+    const whole = JSON.parse(await run(`${graph} --json`));
+    expect(Object.keys(whole)).toEqual(["groups", "graph", "start", "after"]);
+    const told = JSON.parse(await run(`${graph} --json -o told.json`));
+    expect(told).toEqual({ file: "told.json", groups: ["a", "b", "c"], runs: 3, steps_per_run: 2 });
+    expect(JSON.parse(readFileSync(at("told.json"), "utf8"))).toEqual(whole);
+    const hand = JSON.parse(await run(`graph ${DATA} --edges a:b -q --json`));
+    expect(hand.graph[0]).toEqual([1, 0.5, 0]);
+
+    const plain = await run("select model --data a.jsonl --keep 4 -q");
+    expect(await run("select model --data a.jsonl --keep 4 -q --json")).toBe(plain);
+    const chosen = JSON.parse(await run("select model --data a.jsonl --keep 4 -q --json -o told.jsonl"));
+    expect(chosen).toMatchObject({ file: "told.jsonl", select_by: "lowest-loss", rows: 16, kept: 4, of: "loss" });
+    expect(chosen.groups).toEqual([{ name: "a", rows: 16, kept: 4 }]);
+    expect(chosen.mean).toBeLessThan(chosen.mean_of_all);
+    expect(readFileSync(at("told.jsonl"), "utf8")).toBe(plain);
+
+    const plan = JSON.parse(await run("plan --parameters 1000 --json -q -o plan.json"));
+    expect(plan.file).toBe("plan.json");
+    expect(plan).toMatchObject(JSON.parse(readFileSync(at("plan.json"), "utf8")));
+    expect(await run("plan --parameters 1000 -q -o plan.txt")).toBe("");
+    expect(readFileSync(at("plan.txt"), "utf8")).toContain("train tokens: 20000\n");
+  }, 40_000);
+
+  test("--dry-run says what it takes, and neither runs nor writes", async () => {
+    const told = await run(`${graph} --exact -n -o never.json --device none`);
+    expect(told).toContain("6 runs of 2 steps of 4 rows: 12 steps\n7 evaluations on 12 held-out rows\nweights: ");
+    const plan = JSON.parse(await run(`${graph} -n --json --device none`));
+    expect(plan).toMatchObject({ runs: 3, steps_per_run: 2, steps: 6, held_out_rows: 12, batch_size: 4 });
+    const chosen = await run("select model --data a.jsonl --keep 4 --batch-size 5 -q -n -o never.jsonl --device none");
+    expect(chosen).toContain("lowest-loss: keep 4 of 16 rows, 256 tokens\nlosses of 4 batches of 5\nweights: ");
+    const rows = JSON.parse(await run("select model --data a.jsonl --select-by craig -q -n --json --device none"));
+    expect(rows).toMatchObject({ select_by: "craig", rows: 16, tokens: 256, keep: 4, batches: 2 });
+    expect(existsSync(at("never.json")) || existsSync(at("never.jsonl"))).toBe(false);
+  }, 40_000);
+
+  test("an input is not replaced", async () => {
+    const before = readFileSync(at("a.jsonl"));
+    symlinkSync(at("a.jsonl"), at("link.jsonl"));
+    for (const [line, input] of [
+      ["select model --data ./a.jsonl -q -o link.jsonl", "./a.jsonl"],
+      [`graph model ${DATA} ${HELD} -q -o b-held.jsonl`, "b-held.jsonl"],
+    ]) {
+      const { err, code } = await curriculum(line!);
+      const message = `--out: ${line!.split(" ").at(-1)} is the input ${input}, which the result would replace`;
+      expect(err).toBe(`curriculum: ${message}\n  hint: choose another name\n`);
+      expect(code).toBe(2);
+    }
+    expect(readFileSync(at("a.jsonl"))).toEqual(before);
+  }, 20_000);
+
+  test("a model that gives no numbers stops the work", async () => {
+    const hint = "bun run inspect broken --check looks for NaN in its weights";
+    for (const [line, message] of [
+      [`graph broken ${DATA} ${HELD} --graph-steps 2`, "broken: the held-out loss of the group a is NaN"],
+      ["select broken --data a.jsonl", "broken: the score NaN of a.jsonl:1 is not finite"],
+      ["select broken --data a.jsonl --select-by gradient-norm", "broken: the score NaN of a.jsonl:1 is not finite"],
+      ["select broken --data a.jsonl --select-by craig", "broken: a hidden state of a.jsonl:1 is not finite"],
+    ]) {
+      const { err, text, code } = await curriculum(`${line} -q -o nothing`);
+      expect(err).toBe(`curriculum: ${message}\n  hint: ${hint}\n`);
+      expect(text).toBe("");
+      expect(code).toBe(1);
+    }
+    const { err, code } = await curriculum(
+      `graph model ${DATA} ${HELD} --graph-steps 4 --optimizer sgd --lr 1e30 -q -o nothing`,
+    );
+    expect(err).toMatch(
+      /^curriculum: model after 4 steps on a: the held-out loss of the group [abc] is \w+\n {2}hint: lower/,
+    );
+    expect(code).toBe(1);
+    expect(existsSync(at("nothing"))).toBe(false);
+  }, 40_000);
+});
+
 describe("select", () => {
   const lines = (text: string) => text.split("\n").filter((line) => line !== "");
   const source = (names: readonly string[]) =>
@@ -530,6 +618,10 @@ describe("select", () => {
     ["model", "--data is missing", "for example --data rows.jsonl"],
     ["model --data none.jsonl", "none.jsonl cannot be read (ENOENT)", "is the path right?"],
     ["model --data a.jsonl --select-by best", "--select-by: ", ""],
+    ["model --data a.jsonl --method length", "--method means nothing to curriculum select", "--select-by chooses how"],
+    ["model --data a.jsonl --steps 3", "--steps means nothing to curriculum select", "--select-by chooses how"],
+    ["model --data a.jsonl --per-cluster 2", "--per-cluster means nothing without --select-by dp-means", "give both"],
+    ["model --data a.jsonl --exact", "--exact means nothing without curriculum graph", "give both or neither"],
   ])(
     "refuses %s",
     async (line, message, hint) => {
@@ -736,6 +828,25 @@ describe("refusals", () => {
     ],
     ["--method length --start-length 9 --end-length 8", "--end-length 8 is below --start-length 9", "the limit grows"],
     ["--method cyclical --start 0.5 --end 0.4", "--start 0.5 is above --end 0.4", "a pass has at least --start"],
+    ["--method static --focus 3", "--focus means nothing without --task-loss task-focal", "give both or neither"],
+    [
+      "--method static --reweight-temp 2",
+      "--reweight-temp means nothing without --sample-weight linupper, quadratic or extremes",
+      "give both or neither",
+    ],
+    [
+      "--method static --select-by craig",
+      "--select-by means nothing without curriculum select",
+      "give both or neither",
+    ],
+    ["--method static --graph-steps 3", "--graph-steps means nothing without curriculum graph", "give both or neither"],
+    [
+      "--method sec --schedule-from pair.log",
+      "both --schedule-from and --method sec say what is drawn",
+      "leave one of them out",
+    ],
+    ["--schedule-from pair.log --graph graph.json", "--graph means nothing with --schedule-from", "leave it out"],
+    ["--method length --graph graph.json", "length reads no --graph", "leave it out"],
     ["--method skilit", "--method: unknown method skilit", "did you mean skill-it?"],
     [
       "other --method static",
