@@ -6,6 +6,7 @@ import type { CommonValues, Outcome, PlainContext } from "../cli/context.ts";
 import { humanBytes } from "../cli/format.ts";
 import type { MethodInfo } from "../cli/methods.ts";
 import type { Values } from "../cli/options.ts";
+import { flagOf } from "../cli/parse.ts";
 import type { Batch } from "../data/batch.ts";
 import { loadSequences } from "../data/dataset.ts";
 import { UserError } from "../errors.ts";
@@ -59,6 +60,20 @@ export async function distill(context: DistillContext): Promise<Outcome> {
   });
 }
 
+/** Throws UserError unless the method takes so many teachers. */
+function checkTeachers({ name, teachers: [least, most] = [1, 1] }: DistillMethod, count: number): void {
+  if (count === 0 && least > 0) throw new UserError("no teacher was named", "give --teacher MODEL, or --cache FILE");
+  if (count >= least && count <= most) return;
+  throw new UserError(
+    `${name} takes ${least === most ? least : `${least} to ${most}`} teachers, got ${count}`,
+    count < least
+      ? "give --teacher once for each, or take --method kd for one"
+      : most === 1
+        ? "several teachers: --method mtard"
+        : "leave some out",
+  );
+}
+
 /** What one run of distillation holds between reading its options and training. */
 class Distillation {
   readonly method: DistillMethod;
@@ -91,15 +106,7 @@ class Distillation {
       throw new UserError("both --teacher and --cache say what to learn from", "give one of them");
     if (options.cache !== undefined && !method.sparse)
       throw new UserError(`${method.name} needs the whole distribution; a cache holds the top k`, "give --teacher");
-    const [least, most] = method.teachers ?? [1, 1];
-    const count = options.cache === undefined ? this.#refs.length : 1;
-    if (count < least || count > most)
-      throw new UserError(
-        count === 0
-          ? "no teacher was named"
-          : `${method.name} takes ${least === most ? least : `${least} to ${most}`} teachers, got ${count}`,
-        count === 0 ? "give --teacher MODEL, or --cache FILE" : "several teachers: --method mtard",
-      );
+    checkTeachers(method, options.cache === undefined ? this.#refs.length : 1);
     if (method.vocabularies && this.#refs[0] === "self")
       throw new UserError(
         `${method.name} is for a teacher with another tokenizer`,
@@ -110,6 +117,10 @@ class Distillation {
         `${method.name} does not train the teacher`,
         "leave out --online, or take --method bd-kd or competitive",
       );
+    if (options.teacher_out !== undefined && !options.online)
+      throw new UserError("--teacher-out means nothing without --online", "give both or neither");
+    if ("top" in context.chosen)
+      throw new UserError("--top means nothing without distill cache", "a cache is read with all that it holds");
     if (options.online && (this.#refs[0] === "self" || options.teacher_out === undefined))
       throw new UserError(
         "--online needs a teacher of its own and --teacher-out",
@@ -162,6 +173,7 @@ class Distillation {
       }
     }
     const plain = await batchesOf(this.#context, setup);
+    if (this.#cache && "data" in plain) this.#cache.check(plain.data.sequences);
     let batches = plain as BatchSource<Batch>;
     const given = options.teacher_samples ?? (this.method.samples === "teacher" ? 1 : 0);
     if (tools) {
@@ -370,9 +382,19 @@ const controllerOf = (adaptive: Adaptive): Controller => ({
   load: (state) => adaptive.load(state),
 });
 
+/** The options of `distill cache`. */
+const OF_CACHE = ["teacher", "top", "data", "tokenizer", "template", "batch_size", "max_length", "overflow"];
+
 /** `distill cache`: writes a teacher's top k over data. */
 async function cache(context: DistillContext): Promise<Outcome> {
   const { options, args, seed } = context;
+  const odd =
+    options.method === undefined ? Object.keys(context.chosen).find((name) => !OF_CACHE.includes(name)) : "method";
+  if (odd)
+    throw new UserError(
+      `${flagOf(odd)} means nothing to distill cache`,
+      "it only writes down what the teacher says; give it to the run that learns from the cache",
+    );
   const refs = [...(options.teacher ?? []), ...args.slice(1)];
   if (refs.length !== 1)
     throw new UserError(`distill cache takes one teacher, got ${refs.length}`, "give --teacher MODEL");
@@ -404,6 +426,7 @@ async function cache(context: DistillContext): Promise<Outcome> {
   const lineage = lineageOf(step, [{ checkpoint, role: "teacher" }]);
   context.progress.start({ total: sequences.length, unit: "rows" });
   const { bytes, mass } = await writeCache(context.out, model, sequences, {
+    ref: checkpoint.ref,
     k,
     rows: options.batch_size,
     pad: tools.tokenizer?.pad ?? 0,
@@ -413,8 +436,12 @@ async function cache(context: DistillContext): Promise<Outcome> {
   });
   context.progress.done();
   context.info(`the ${k} hold ${(100 * mass).toFixed(1)} % of the teacher's probability`);
-  return {
-    output: `${context.out === "-" ? "stdout" : context.out} (${humanBytes(bytes)})`,
-    log: { rows: sequences.length, tokens, k, mass },
-  };
+  const told = { rows: sequences.length, tokens, k, mass };
+  context.json({
+    ...(context.out === "-" ? {} : { file: context.out }),
+    ...told,
+    bytes,
+    groups: groups.map(({ name, sequences, tokens }) => ({ name, rows: sequences, tokens })),
+  });
+  return { output: `${context.out === "-" ? "stdout" : context.out} (${humanBytes(bytes)})`, log: told };
 }

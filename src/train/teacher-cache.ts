@@ -5,7 +5,8 @@
  *   ids (M, k) I32, ascending     log_probs (M, k) F32     tail (M) F32: log of the others' probability, -1e30 when there are none
  *   starts (R + 1) I32            rows (R, 2) U32: hash of each row's tokens     vocabulary (1) I32
  *
- * Rows are found again by their tokens, so the order of the data, and which of it is used, may change.
+ * Rows are found again by their tokens, so the order of the data, and which of it is used, may change. Nothing in the file is trusted:
+ * where rows lie is checked when it is opened, what they hold when they are read.
  */
 import type { Checkpoint, LineageEntry } from "../checkpoint/checkpoint.ts";
 import { openPlain } from "../checkpoint/open.ts";
@@ -29,10 +30,18 @@ export interface CachedRows {
 }
 
 const NOTHING = -1e30;
+const ANEW = "write it anew with bun run distill cache";
+
+/** By how much rounding may lift a log-probability above 0, and take a row's probabilities from 1. */
+const ROUNDING = 1e-3;
+
 const hashOf = ({ ids }: Sequence): bigint =>
   Bun.hash.xxHash64(new Uint8Array(ids.buffer, ids.byteOffset, ids.byteLength));
 
-/** The k largest of a row of logits: ids ascending, their log-probabilities, and the log of the rest's mass. */
+/**
+ * The k largest of a row of logits: ids ascending, their log-probabilities, and the log of the rest's mass. Those of a row with NaN or
+ * an infinity other than -Infinity are all NaN.
+ */
 export function topLogProbs(
   logits: Float32Array,
   k: number,
@@ -43,6 +52,12 @@ export function topLogProbs(
   let all = 0;
   for (const x of logits) all += Math.exp(x - most);
   const lse = most + Math.log(all);
+  if (!Number.isFinite(lse))
+    return {
+      ids: new Int32Array(Math.min(k, v)),
+      logProbs: new Float32Array(Math.min(k, v)).fill(Number.NaN),
+      tail: Number.NaN,
+    };
   const ids = new Int32Array(Math.min(k, v));
   if (k >= v) {
     for (let i = 0; i < v; i++) ids[i] = i;
@@ -61,18 +76,21 @@ export function topLogProbs(
   let rest = 0;
   if (ids.length < v) for (let i = 0; i < v; i++) if (!kept.has(i)) rest += Math.exp(logits[i]! - most);
   const tail = ids.length < v && rest > 0 ? Math.log(rest) + most - lse : NOTHING;
-  return { ids, logProbs: Float32Array.from(ids, (id) => logits[id]! - lse), tail };
+  return { ids, logProbs: Float32Array.from(ids, (id) => Math.max(NOTHING, logits[id]! - lse)), tail };
 }
 
 /**
  * Runs a model over sequences and writes the cache. Rows of the same tokens are written once. Host memory: the cache itself.
- * Gives its bytes, and the share of the teacher's probability that the k hold, as a mean over tokens. Throws as `createWriter` does.
+ * Gives its bytes, and the share of the teacher's probability that the k hold, as a mean over tokens. Throws as `createWriter` does, and
+ * UserError (exit 1) at the first logits that are not finite, before anything is written.
  */
 export async function writeCache(
   target: string,
   model: Model,
   sequences: readonly Sequence[],
   given: {
+    /** What the model is called. */
+    readonly ref: string;
     readonly k: number;
     readonly rows: number;
     readonly pad: number;
@@ -104,6 +122,12 @@ export async function writeCache(
       for (let t = 0; t < sequence.ids.length - 1; t++, at++) {
         const v = model.sizes.outputs;
         const found = topLogProbs(values.subarray((i * batch.length + t) * v, (i * batch.length + t + 1) * v), k);
+        if (Number.isNaN(found.tail))
+          throw new UserError(
+            `${given.ref}: the logits of ${sequence.place}, token ${t}, are not finite`,
+            `bun run inspect ${given.ref} --check looks for NaN in its weights`,
+            1,
+          );
         ids.set(found.ids, at * k);
         logProbs.set(found.logProbs, at * k);
         tail[at] = found.tail;
@@ -203,18 +227,97 @@ export class TeacherCache {
       await entry.read(read, 0);
       return read.buffer;
     };
-    const k = checkpoint.tensors.get("ids")!.shape[1]!;
-    const [vocabulary] = new Int32Array(await bytes("vocabulary"));
-    return new TeacherCache(
-      checkpoint,
-      k,
-      vocabulary!,
-      new Int32Array(await bytes("starts")),
-      new BigUint64Array(await bytes("rows")),
+    const [total = 0, k = 0] = checkpoint.tensors.get("ids")!.shape;
+    const count = checkpoint.tensors.get("rows")!.shape[0] ?? 0;
+    const layout = {
+      ids: ["I32", total, k],
+      log_probs: ["F32", total, k],
+      rows: ["U32", count, 2],
+      starts: ["I32", count + 1],
+      tail: ["F32", total],
+      vocabulary: ["I32", 1],
+    };
+    for (const [name, [dtype, ...shape]] of Object.entries(layout)) {
+      const found = checkpoint.tensors.get(name)!;
+      if (found.dtype !== dtype || found.shape.join() !== shape.join())
+        throw new UserError(
+          `${ref}: ${name} is ${found.dtype} (${found.shape.join(", ")}), expected ${dtype} (${shape.join(", ")})`,
+          ANEW,
+        );
+    }
+    const vocabulary = new Int32Array(await bytes("vocabulary"))[0]!;
+    if (vocabulary < 1 || k < 1 || k > vocabulary)
+      throw new UserError(`${ref}: ids has ${k} columns, vocabulary[0] is ${vocabulary}`, ANEW);
+    const starts = new Int32Array(await bytes("starts"));
+    for (let i = 0; i <= count; i++) {
+      const least = i === 0 ? 0 : starts[i - 1]!;
+      const most = i === 0 ? 0 : total;
+      if (starts[i]! < least || starts[i]! > most || (i === count && starts[i] !== total))
+        throw new UserError(
+          `${ref}: starts[${i}] is ${starts[i]}, expected ${i === count ? total : `${least} to ${most}`}`,
+          ANEW,
+        );
+    }
+    return new TeacherCache(checkpoint, k, vocabulary, starts, new BigUint64Array(await bytes("rows")));
+  }
+
+  /** Throws UserError, naming the first, when the teacher was not asked about all of these. */
+  check(sequences: readonly Sequence[]): void {
+    const missing = sequences.filter((sequence) => !this.#row.has(hashOf(sequence)));
+    const others = missing.length > 1 ? `; it lacks ${missing.length} of ${sequences.length}` : "";
+    if (missing.length > 0) this.#refuse(missing[0]!, others);
+    for (const sequence of sequences) this.#place(sequence);
+  }
+
+  #refuse({ place }: Sequence, others = ""): never {
+    throw new UserError(
+      `${place}: the teacher cache ${this.checkpoint.ref} does not know this row${others}`,
+      "write the cache from the same data, with the same tokenizer and --max-length",
     );
   }
 
-  /** What the teacher said of a batch. Throws UserError, naming the row, for one that it was not asked about. */
+  /** The first token of a row, and how many there are. */
+  #place(sequence: Sequence): { from: number; count: number } {
+    const row = this.#row.get(hashOf(sequence));
+    if (row === undefined) this.#refuse(sequence);
+    const from = this.#starts[row]!;
+    const count = this.#starts[row + 1]! - from;
+    if (count !== sequence.ids.length - 1)
+      throw new UserError(
+        `${this.checkpoint.ref}: starts[${row + 1}] is ${from + count}, expected ${from + sequence.ids.length - 1} for ${sequence.place}`,
+        ANEW,
+      );
+    return { from, count };
+  }
+
+  /** Throws UserError, naming the entry, unless the tokens from `from` hold distributions over the vocabulary. */
+  #checkTokens(from: number, ids: Int32Array, logProbs: Float32Array, tails: Float32Array): void {
+    const { k, vocabulary } = this;
+    const wrong = (what: string): never => {
+      throw new UserError(`${this.checkpoint.ref}: ${what}`, ANEW);
+    };
+    for (const [t, tail] of tails.entries()) {
+      let mass = Math.exp(tail);
+      for (let j = 0; j < k; j++) {
+        const at = `[${from + t}, ${j}]`;
+        const [id, logProb] = [ids[t * k + j]!, logProbs[t * k + j]!];
+        if (id < 0 || id >= vocabulary) wrong(`ids${at} is ${id}, expected 0 to ${vocabulary - 1}`);
+        if (j > 0 && id <= ids[t * k + j - 1]!)
+          wrong(`ids${at} is ${id} after ${ids[t * k + j - 1]}, expected a larger one`);
+        if (!(logProb <= ROUNDING && logProb > Number.NEGATIVE_INFINITY))
+          wrong(`log_probs${at} is ${logProb}, expected a finite number of at most 0`);
+        mass += Math.exp(logProb);
+      }
+      if (!(tail <= ROUNDING && tail > Number.NEGATIVE_INFINITY))
+        wrong(`tail[${from + t}] is ${tail}, expected a finite number of at most 0`);
+      if (Math.abs(mass - 1) > ROUNDING)
+        wrong(
+          `the probabilities of log_probs[${from + t}] and tail[${from + t}] sum to ${mass.toFixed(4)}, expected 1`,
+        );
+    }
+  }
+
+  /** What the teacher said of a batch. Throws UserError for a row that it was not asked about, or that holds no distributions. */
   async rows(batch: Batch): Promise<CachedRows> {
     const { k } = this;
     const n = batch.rows * batch.length;
@@ -223,20 +326,14 @@ export class TeacherCache {
     for (let i = 0; i < n; i++) for (let j = 0; j < k; j++) ids[i * k + j] = j; // padding: any ids, ascending
     const entry = (name: string) => this.checkpoint.tensors.get(name)!;
     for (const { sequence, row, start } of batch.documents) {
-      const place = this.#row.get(hashOf(sequence));
-      if (place === undefined)
-        throw new UserError(
-          `${sequence.place}: the teacher cache ${this.checkpoint.ref} does not know this row`,
-          "write the cache from the same data, with the same tokenizer and --max-length",
-        );
-      const from = this.#starts[place]!;
-      const count = this.#starts[place + 1]! - from;
+      const { from, count } = this.#place(sequence);
       const own = new Int32Array(count * k);
       const probs = new Float32Array(count * k);
       const tails = new Float32Array(count);
       await entry("ids").read(new Uint8Array(own.buffer), 4 * from * k);
       await entry("log_probs").read(new Uint8Array(probs.buffer), 4 * from * k);
       await entry("tail").read(new Uint8Array(tails.buffer), 4 * from);
+      this.#checkTokens(from, own, probs, tails);
       for (let t = 0; t < count; t++) {
         const at = row * batch.length + start + t;
         ids.set(own.subarray(t * k, (t + 1) * k), at * k);

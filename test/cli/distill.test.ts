@@ -32,8 +32,17 @@ const tokenizer = (tokens: readonly string[]) =>
   });
 const letters = (n: number, from = 0x100) => Array.from({ length: n }, (_, i) => String.fromCodePoint(from + i));
 
-async function make(name: string, config: Json, seed: number, files: Record<string, string> = {}): Promise<void> {
+/** `broken` names a weight that is made NaN. */
+async function make(
+  name: string,
+  config: Json,
+  seed: number,
+  files: Record<string, string> = {},
+  broken?: string,
+): Promise<void> {
   const model = await Model.fresh(await sharedGpu(), config, name, { seed });
+  if (broken)
+    model.parameters.get(broken)!.write(new Float32Array(model.parameters.get(broken)!.size).fill(Number.NaN));
   const texts = Object.entries({ "config.json": JSON.stringify(config), ...files });
   await saveModel(model, at(`${name}/`), {
     files: new Map(texts.map(([file, text]) => [file, new TextEncoder().encode(text)])),
@@ -79,6 +88,7 @@ beforeAll(async () => {
   await make("large", LLAMA, 1);
   await make("other", LLAMA, 5);
   await make("small", SMALL, 2);
+  await make("broken", LLAMA, 1, {}, "model.norm.weight");
   await make("mlp-large", TINY_EXAMPLES.mlp!, 3);
   await make("mlp-small", { ...TINY_EXAMPLES.mlp!, hidden_sizes: [4] }, 4);
   await make("mlp-wide", { ...TINY_EXAMPLES.mlp!, num_labels: 4 }, 4);
@@ -372,6 +382,17 @@ describe("refusals", () => {
     ["large --student small --init small.json", "both --student and --init say what learns"],
     ["large --student small --cache x.safetensors", "both --teacher and --cache say what to learn from"],
     ["--student small --cache x.safetensors --method akl", "akl needs the whole distribution; a cache holds the top k"],
+    [
+      "large --student small --method mtard",
+      "mtard takes 2 to 8 teachers, got 1\n  hint: give --teacher once for each",
+    ],
+    [
+      "large --student small --method bd-kd --teacher-out x/",
+      "--teacher-out means nothing without --online\n  hint: give both or neither",
+    ],
+    ["large --student small --top 3", "--top means nothing without distill cache"],
+    ["cache large --method taid", "--method means nothing to distill cache"],
+    ["cache large", "--steps means nothing to distill cache"],
     ["large --student small --online", "kd does not train the teacher"],
     ["large --student small --online --method bd-kd", "--online needs a teacher of its own and --teacher-out"],
     ["large --student small --method hidden --layers 1", '--layers: "1" is no pair of layers'],
@@ -491,6 +512,24 @@ describe("a cache", () => {
     }
   }, 60_000);
 
+  test("--json says what was written; a teacher without numbers writes nothing", async () => {
+    const { text, err, code } = await distill("cache large --data rows.jsonl --top 3 -q --json -o told.safetensors");
+    expect(err).toBe("");
+    expect(code).toBe(0);
+    const told = JSON.parse(text);
+    expect(told).toMatchObject({ file: "told.safetensors", rows: 12, k: 3 });
+    expect(told.groups).toEqual([{ name: "rows", rows: 12, tokens: told.tokens }]);
+    expect(told.bytes).toBeGreaterThan(1000);
+    expect(told.mass).toBeLessThan(1);
+    const odd = await distill("cache large --student small --data rows.jsonl -q -o never.safetensors");
+    expect(odd.err).toContain("distill: --student means nothing to distill cache\n  hint: it only writes down");
+    expect(odd.code).toBe(2);
+    const broken = await distill("cache broken --data rows.jsonl --top 3 -q -o never.safetensors");
+    expect(broken.err).toContain("distill: broken: the logits of rows.jsonl:1, token 0, are not finite\n  hint: ");
+    expect(broken.code).toBe(1);
+    expect(existsSync(at("never.safetensors"))).toBe(false);
+  }, 30_000);
+
   test("does not know other rows, other vocabularies, or samples", async () => {
     await distill("cache --teacher large --data rows.jsonl --top 3 -q -o top3.safetensors");
     const refused = async (line: string, message: string) => {
@@ -503,6 +542,11 @@ describe("a cache", () => {
     await refused(
       "--student small --data strange.jsonl",
       "strange.jsonl:1: the teacher cache top3.safetensors does not know this row",
+    );
+    writeFileSync(at("more.jsonl"), `${bytesOf("rows.jsonl")}{"input_ids": [5, 6, 7]}\n{"input_ids": [7, 6, 5]}\n`);
+    await refused(
+      "--student small --data more.jsonl",
+      "more.jsonl:13: the teacher cache top3.safetensors does not know this row; it lacks 2 of 14",
     );
     await refused(
       "--student padded --data rows.jsonl",

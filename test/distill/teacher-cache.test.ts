@@ -7,6 +7,7 @@ import { openPlain } from "../../src/checkpoint/open.ts";
 import { type Batch, collate } from "../../src/data/batch.ts";
 import type { Sequence } from "../../src/data/sequences.ts";
 import type { DistillMethod } from "../../src/distill/method.ts";
+import { UserError } from "../../src/errors.ts";
 import { Model } from "../../src/model/model.ts";
 import { cachedTeacher, liveTeacher } from "../../src/train/teacher.ts";
 import { TeacherCache, topLogProbs, writeCache } from "../../src/train/teacher-cache.ts";
@@ -32,7 +33,7 @@ const sequences: Sequence[] = [9, 14, 1, 2, 11].map((length, i) => {
 const batchOf = (rows: readonly Sequence[]): Batch => collate(rows.map((row) => [row]));
 const written = async (k: number, rows: readonly Sequence[] = sequences): Promise<TeacherCache> => {
   const file = path.join(folder, `top${k}-${rows.length}.safetensors`);
-  const given = { k, rows: 2, pad: 0, lineage: [], signal: new AbortController().signal };
+  const given = { ref: "teacher", k, rows: 2, pad: 0, lineage: [], signal: new AbortController().signal };
   await writeCache(file, teacher, rows, given);
   return TeacherCache.open(file);
 };
@@ -219,5 +220,102 @@ describe("the file", () => {
     const text = fs.readFileSync(file, "latin1").replace('"starts"', '"sterts"');
     fs.writeFileSync(file, text, "latin1");
     expect(TeacherCache.open(file)).rejects.toThrow("is no teacher cache: it has no starts");
+  });
+
+  test("rows that are missing are counted before any is drawn", () => {
+    const strange = [3, 5].map((i) => ({ ...sequences[0]!, ids: Int32Array.of(i, i, i), place: `other.jsonl:${i}` }));
+    all.check(sequences);
+    expect(() => all.check([...sequences, ...strange])).toThrow(
+      /^other\.jsonl:3: the teacher cache .* does not know this row; it lacks 2 of 7$/,
+    );
+    expect(() => all.check(strange.slice(0, 1))).toThrow(/does not know this row$/);
+  });
+
+  /** A copy of a cache of the top 4 in which one word of a tensor is another one. */
+  const changed = async (name: string, index: number, value: number): Promise<string> => {
+    const cache = await written(4);
+    const bytes = fs.readFileSync(cache.checkpoint.ref);
+    cache.close();
+    const header = Number(bytes.readBigUInt64LE(0));
+    const { [name]: entry } = JSON.parse(bytes.toString("utf8", 8, 8 + header));
+    const at = 8 + header + entry.data_offsets[0] + 4 * index;
+    if (entry.dtype === "F32") bytes.writeFloatLE(value, at);
+    else bytes.writeInt32LE(value, at);
+    const file = path.join(folder, "changed.safetensors");
+    fs.writeFileSync(file, bytes);
+    return file;
+  };
+  const refusal = async (work: Promise<unknown>) => {
+    const error = await work.then(
+      () => undefined,
+      (error) => error,
+    );
+    expect(error).toBeInstanceOf(UserError);
+    expect(error.exitCode).toBe(2);
+    return error.message.replace(`${folder}/`, "") as string;
+  };
+
+  test.each([
+    ["starts", 0, 1, "starts[0] is 1, expected 0 to 0"],
+    ["starts", 1, 0x20000, "starts[1] is 131072, expected 0 to 32"],
+    ["starts", 2, 3, "starts[2] is 3, expected 8 to 32"],
+    ["starts", 5, 31, "starts[5] is 31, expected 32"],
+    ["vocabulary", 0, 3, "ids has 4 columns, vocabulary[0] is 3"],
+    ["vocabulary", 0, -1, "ids has 4 columns, vocabulary[0] is -1"],
+  ])("%s[%i] = %p is refused when it is opened", async (name, index, value, message) => {
+    const file = await changed(name, index, value);
+    expect(await refusal(TeacherCache.open(file))).toBe(`changed.safetensors: ${message}`);
+  });
+
+  test("rows that lie elsewhere are refused", async () => {
+    const cache = await TeacherCache.open(await changed("starts", 1, 7));
+    expect(await refusal(cache.rows(batchOf(sequences)))).toBe(
+      "changed.safetensors: starts[1] is 7, expected 8 for rows.jsonl:1",
+    );
+    expect(() => cache.check(sequences)).toThrow("starts[1] is 7");
+    cache.close();
+  });
+
+  // Entry 50 is column 2 of token 12, a token of the second row.
+  test.each([
+    ["ids", 50, 50, "ids[12, 2] is 50, expected 0 to 49"],
+    ["ids", 50, -1, "ids[12, 2] is -1, expected 0 to 49"],
+    ["ids", 50, 0, /^changed.safetensors: ids\[12, 2\] is 0 after \d+, expected a larger one$/],
+    ["log_probs", 50, 0.25, "log_probs[12, 2] is 0.25, expected a finite number of at most 0"],
+    ["log_probs", 50, Number.NaN, "log_probs[12, 2] is NaN, expected a finite number of at most 0"],
+    ["log_probs", 50, Number.NEGATIVE_INFINITY, "log_probs[12, 2] is -Infinity, expected a finite number of at most 0"],
+    ["log_probs", 50, -0.1, /the probabilities of log_probs\[12\] and tail\[12\] sum to 1\.\d+, expected 1$/],
+    ["tail", 12, Number.NEGATIVE_INFINITY, "tail[12] is -Infinity, expected a finite number of at most 0"],
+    ["tail", 12, Number.NaN, "tail[12] is NaN, expected a finite number of at most 0"],
+    ["tail", 12, -1e30, /the probabilities of log_probs\[12\] and tail\[12\] sum to 0\.\d+, expected 1$/],
+  ])("%s[%i] = %p is refused when its row is read", async (name, index, value, message) => {
+    const cache = await TeacherCache.open(await changed(name, index, value));
+    await cache.rows(batchOf([sequences[0]!]));
+    const told = await refusal(cache.rows(batchOf(sequences)));
+    if (typeof message === "string") expect(told).toBe(`changed.safetensors: ${message}`);
+    else expect(told).toMatch(message);
+    cache.close();
+  });
+
+  test("a tensor of another type or shape is refused", async () => {
+    const file = await changed("tail", 0, -1);
+    fs.writeFileSync(file, fs.readFileSync(file, "latin1").replace(/("tail":\{"dtype":")F32/, "$1I32"), "latin1");
+    expect(await refusal(TeacherCache.open(file))).toBe("changed.safetensors: tail is I32 (32), expected F32 (32)");
+  });
+
+  test("logits that are not finite are not written; impossible tokens are", async () => {
+    const file = path.join(folder, "never.safetensors");
+    const broken = await Model.fresh(gpu, config, "broken", { seed: 1 });
+    const norm = broken.parameters.get("model.norm.weight")!;
+    norm.write(new Float32Array(norm.size).fill(Number.NaN));
+    const given = { ref: "broken/", k: 3, rows: 2, pad: 0, lineage: [], signal: new AbortController().signal };
+    const error = await writeCache(file, broken, sequences, given).catch((error) => error);
+    expect(error.message).toBe("broken/: the logits of rows.jsonl:1, token 0, are not finite");
+    expect(error.exitCode).toBe(1);
+    expect(fs.existsSync(file)).toBe(false);
+    broken.free();
+    const { logProbs, tail } = topLogProbs(Float32Array.of(1, Number.NEGATIVE_INFINITY, 1), 3);
+    expect([...logProbs]).toEqual([-Math.LN2, -1e30, -Math.LN2].map(Math.fround));
+    expect(tail).toBe(-1e30);
   });
 });

@@ -252,7 +252,7 @@ export async function cachedTop(gpu: Gpu, seed: number, kept: readonly number[])
     for (const k of kept) {
       const file = join(folder, `${k}.safetensors`);
       const signal = new AbortController().signal;
-      await writeCache(file, teacher, data, { k, rows: 16, pad: 0, lineage: [], signal });
+      await writeCache(file, teacher, data, { ref: "teacher", k, rows: 16, pad: 0, lineage: [], signal });
       const cache = await TeacherCache.open(file);
       const cached = await run({ teachers: [cachedTeacher(k)], cached: (batch) => cache.rows(batch) });
       cache.close();
