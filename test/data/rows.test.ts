@@ -1,12 +1,14 @@
 /** Forms of rows, and what is said of those that have none. */
 import { expect, test } from "bun:test";
+import { byteTokenizer } from "../../src/data/byte-tokenizer.ts";
 import { parseRow } from "../../src/data/rows.ts";
+import { encodeRow } from "../../src/data/sequences.ts";
 
 const refusals: [name: string, row: unknown, text: string][] = [
   ["no object", 3, "r:1: expected an object, found the number 3"],
   ["an unknown shape", { question: "a", answer: "b" }, "r:1: unknown row with the keys question, answer"],
   ["an empty object", {}, "r:1: unknown row with no keys"],
-  ["a prompt alone", { prompt: "a" }, "r:1: unknown row with the keys prompt"],
+  ["a prompt that is no text", { prompt: 5 }, "r:1: prompt should be a string, found the number 5"],
   ["two forms", { text: "a", input_ids: [1] }, "r:1: the row has text as well as input_ids"],
   ["text that is none", { text: 5 }, "r:1: text should be a string, found the number 5"],
   ["no messages", { messages: [] }, "r:1: messages should be a list of messages, found an empty array"],
@@ -46,6 +48,15 @@ const refusals: [name: string, row: unknown, text: string][] = [
 for (const [name, row, text] of refusals) {
   test(`refuses ${name}`, () => expect(() => parseRow(row as never, "r:1")).toThrow(text));
 }
+
+test("a prompt alone can be asked, and its completion is refused", () => {
+  const row = parseRow({ prompt: "a", choices: ["b"] }, "r:1");
+  if (row.form !== "completion") throw new Error(row.form);
+  expect([row.prompt, row.extra]).toEqual(["a", { choices: ["b"] }]);
+  const refusal = "r:1: the row has a prompt but no completion; it has the keys prompt, choices";
+  expect(() => row.completion).toThrow(refusal);
+  expect(() => [...encodeRow({ row, place: "r:1" }, { tokenizer: byteTokenizer() })]).toThrow(refusal);
+});
 
 test("reads every form and keeps other keys", () => {
   expect(parseRow({ text: "a", id: 7 }, "r:1")).toEqual({ form: "text", text: "a", extra: { id: 7 } });
