@@ -5,6 +5,7 @@ import { parseGroups } from "../data/groups.ts";
 import { Scorer } from "../evaluate/scorer.ts";
 import type { Model } from "../model/model.ts";
 import type { SlotPool } from "../tensor/slots.ts";
+import { checkLabels } from "./command.ts";
 import type { TextTools } from "./data-source.ts";
 
 export interface GroupLoss {
@@ -26,7 +27,7 @@ export class HeldOut {
     return this.#groups;
   }
 
-  /** Reads the groups into memory; undefined when there are none. */
+  /** Reads the groups into memory; undefined when there are none. Throws UserError for the first row that the model cannot take. */
   static async open(
     model: Model,
     values: readonly string[] | undefined,
@@ -49,7 +50,9 @@ export class HeldOut {
             ),
           );
       } else {
-        for await (const part of inBatches(await loadExamples([group]), rows)) batches.push(stackExamples(part));
+        const examples = await loadExamples([group]);
+        checkLabels(examples, model.sizes.outputs, model.sizes.example);
+        for await (const part of inBatches(examples, rows)) batches.push(stackExamples(part));
       }
       groups.push({ name: group.name, batches });
     }

@@ -48,6 +48,12 @@ beforeAll(async () => {
   ];
   const trained = await run("train", training);
   expect(trained.err).toBe("");
+  writeFileSync(at("mlp.json"), JSON.stringify({ model_type: "mlp", input_size: 2, hidden_sizes: [4], num_labels: 3 }));
+  writeFileSync(at("classes.jsonl"), lines([0, 1, 2].map((label) => ({ x: [label, -label], label }))));
+  const mlp = await run("train", ["--init", "mlp.json", "--data", "classes.jsonl", "--steps", "1", "-o", "mlp/", "-q"]);
+  expect(mlp.err).toBe("");
+  // What the model reads is cut before the completion of the first row.
+  writeFileSync(at("cut.jsonl"), lines([{ prompt: "x".repeat(64), completion: "1" }, ...sums]));
 }, 60_000);
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -193,6 +199,25 @@ describe("sample", () => {
     expect(err).toContain(message);
     expect(code).toBe(2);
   });
+});
+
+test.each([
+  ["beyond.jsonl", "beyond.jsonl:2: label 3, but the model has 3 classes"],
+  ["short.jsonl", "short.jsonl:1: the example is (1); the model takes (2)"],
+])("train refuses --eval-data %s of a classifier", async (file, message) => {
+  writeFileSync(at("beyond.jsonl"), lines([0, 3].map((label) => ({ x: [1, 2], label }))));
+  writeFileSync(at("short.jsonl"), lines([{ x: [1], label: 0 }]));
+  const argv = ["mlp", "--data", "classes.jsonl", "--eval-data", file, "--steps", "1", "-o", "never/", "-q"];
+  const { err, code } = await run("train", argv);
+  expect(err).toContain(message);
+  expect(code).toBe(2);
+});
+
+test("train refuses a prompt without a completion", async () => {
+  writeFileSync(at("asked.jsonl"), lines([{ prompt: "3>" }]));
+  const { err, code } = await run("train", ["next", "--data", "asked.jsonl", "--steps", "1", "-o", "never/", "-q"]);
+  expect(err).toContain("asked.jsonl:1: the row has a prompt but no completion; it has the keys prompt\n");
+  expect(code).toBe(2);
 });
 
 test("the log of a run holds every step and the evaluations", async () => {
