@@ -1,31 +1,42 @@
 /** What the `sample` script does: prompts to answers, streamed as they are decoded. */
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { open } from "../checkpoint/open.ts";
 import type { CommonValues, Outcome, PlainContext } from "../cli/context.ts";
+import { humanBytes } from "../cli/format.ts";
 import type { Values } from "../cli/options.ts";
 import { writeAll } from "../cli/stderr.ts";
+import { table } from "../cli/table.ts";
 import { readRows } from "../data/jsonl.ts";
-import type { Message } from "../data/rows.ts";
+import type { Message, Row } from "../data/rows.ts";
 import { type ChatTemplate, plainTemplate } from "../data/template.ts";
 import type { StreamDecoder, Tokenizer } from "../data/tokenizer.ts";
 import { UserError } from "../errors.ts";
 import { openGpu } from "../gpu/gpu.ts";
+import type { ModelSizes } from "../model/architecture.ts";
 import { configOf, Model } from "../model/model.ts";
 import { architectureOf } from "../model/registry.ts";
 import { textTools } from "../train/data-source.ts";
 import { Generator } from "./generate.ts";
-import type { SAMPLE } from "./options.ts";
+import { inputsOf, refuseInput } from "./inputs.ts";
+import { checkStops, type SAMPLE } from "./options.ts";
 
 export type SampleContext = PlainContext & { readonly options: CommonValues & Values<typeof SAMPLE> };
 
 interface Prompt {
   readonly text: string;
   readonly ids: readonly number[];
+  /** File and line that it was read from; undefined of one on the command line. */
+  readonly place?: string;
 }
 
 export async function sample(context: SampleContext): Promise<Outcome> {
   const { options, seed } = context;
+  checkStops(options.stop);
+  if (options.system !== undefined && !options.chat && options.prompts === undefined) throw systemAlone();
   const checkpoint = await open(context.args[0] ?? "-", { warn: (message) => context.warn(message) });
   context.onExit(() => checkpoint.close());
+  const folder = options.tokenizer === "byte" ? undefined : options.tokenizer;
+  refuseInput("--out", context.out, inputsOf([checkpoint.ref, folder], [options.prompts, options.config]));
   const json = configOf(checkpoint);
   const where = `${checkpoint.ref}: config.json`;
   const architecture = await architectureOf(json, where);
@@ -39,15 +50,8 @@ export async function sample(context: SampleContext): Promise<Outcome> {
   if (!tokenizer)
     throw new UserError(`${checkpoint.ref} has no tokenizer.json`, "give --tokenizer byte, or a folder that has one");
   const prompts = await promptsOf(context, tokenizer, encode.template);
-  for (const { ids, text } of prompts) {
-    if (ids.length === 0)
-      throw new UserError(`the prompt ${JSON.stringify(text)} has no tokens`, "give at least one character");
-    if (ids.length >= sizes.maxPositions)
-      throw new UserError(
-        `a prompt of ${ids.length} tokens leaves no room in the ${sizes.maxPositions} positions of ${checkpoint.ref}`,
-        "shorten it",
-      );
-  }
+  for (const prompt of prompts) checkPrompt(prompt, sizes, checkpoint.ref);
+  if (context.dryRun) return printPlan(context, checkpoint, prompts);
   const model = await Model.load(await openGpu({ device: context.device }), checkpoint, {
     dtype: options.dtype,
     freeze: () => true,
@@ -105,6 +109,51 @@ export async function sample(context: SampleContext): Promise<Outcome> {
   return { log: { tokens, tokens_per_s: tokens / seconds } };
 }
 
+/** Throws UserError, naming the row, for a prompt that cannot be continued. */
+function checkPrompt({ ids, text, place }: Prompt, { maxPositions, outputs }: ModelSizes, ref: string): void {
+  const where = place === undefined ? "" : `${place}: `;
+  if (ids.length === 0)
+    throw new UserError(`${where}the prompt ${JSON.stringify(text)} has no tokens`, "give at least one character");
+  const odd = ids.find((id) => id >= outputs);
+  if (odd !== undefined)
+    throw new UserError(
+      `${where}token ${odd} is outside the vocabulary of ${outputs} of ${ref}`,
+      "the rows were made with another tokenizer, or the model has another vocabulary",
+    );
+  if (ids.length >= maxPositions)
+    throw new UserError(
+      `${where}a prompt of ${ids.length} tokens leaves no room in the ${maxPositions} positions of ${ref}`,
+      place === undefined ? "shorten it" : "leave the row out, or shorten it",
+    );
+}
+
+const systemAlone = (place?: string): UserError =>
+  new UserError(
+    `${place === undefined ? "" : `${place}: `}--system means nothing without --chat to a prompt that is plain text`,
+    "give both or neither",
+  );
+
+/** Says what would be answered, with prompts that were all checked. */
+function printPlan(context: SampleContext, { ref, tensors }: Checkpoint, prompts: readonly Prompt[]): Outcome {
+  const { options, out } = context;
+  const bytes = [...tensors.values()].reduce((sum, tensor) => sum + tensor.bytes, 0);
+  const longest = prompts.reduce((most, { ids }) => Math.max(most, ids.length), 0);
+  const { samples, max_tokens } = options;
+  const writes = out === "-" ? "stdout" : out;
+  if (options.json)
+    context.line({ model: ref, bytes, prompts: prompts.length, longest_prompt: longest, samples, max_tokens, writes });
+  else {
+    const facts = [
+      ["model", `${ref}, ${humanBytes(bytes)} of weights`],
+      ["prompts", `${prompts.length}, the longest of ${longest} tokens`],
+      ["answers", `${prompts.length * samples} of at most ${max_tokens} tokens`],
+      ["writes", writes],
+    ];
+    context.print(table(facts));
+  }
+  return {};
+}
+
 /** The text of an answer as it grows, up to a stop text. */
 class Answer {
   readonly ids: number[] = [];
@@ -153,28 +202,32 @@ async function promptsOf(
 ): Promise<Prompt[]> {
   const { options } = context;
   const end = tokenizer.eos === undefined ? "" : tokenizer.decode([tokenizer.eos]);
-  const plain = (text: string): Prompt => ({ text, ids: [...tokenizer.encode(text)] });
+  const plain = (text: string, place?: string): Prompt => {
+    if (options.system !== undefined) throw systemAlone(place);
+    return { text, ids: [...tokenizer.encode(text)] };
+  };
   const chat = (messages: readonly Message[], text: string): Prompt => {
     const system: Message[] = options.system === undefined ? [] : [{ role: "system", content: options.system }];
     const rendered = (template ?? plainTemplate(end)).render([...system, ...messages], { generationPrompt: true });
     return { text, ids: [...tokenizer.encode(rendered, { special: false })] };
   };
-  const said = (text: string) => (options.chat ? chat([{ role: "user", content: text }], text) : plain(text));
-  const prompts = [...(options.prompt ?? []), ...context.args.slice(1)].map(said);
+  const said = (text: string, place?: string) =>
+    options.chat ? chat([{ role: "user", content: text }], text) : plain(text, place);
+  const asked = (row: Row, place: string): Prompt => {
+    if (row.form === "completion") return said(row.prompt, place);
+    if (row.form === "text") return said(row.text, place);
+    if (row.form === "tokens") return { text: tokenizer.decode(row.inputIds), ids: [...row.inputIds] };
+    if (row.form === "messages") {
+      const answered = row.messages.at(-1)?.role === "assistant";
+      const messages = answered ? row.messages.slice(0, -1) : row.messages;
+      return chat(messages, messages.at(-1)?.content ?? "");
+    }
+    throw new UserError(`${place}: a row of ${row.form} is no prompt`, "rows have prompt, text, messages or input_ids");
+  };
+  const prompts = [...(options.prompt ?? []), ...context.args.slice(1)].map((text) => said(text));
   if (options.prompts !== undefined) {
     for await (const { row, place } of readRows(options.prompts)) {
-      if (row.form === "completion") prompts.push(said(row.prompt));
-      else if (row.form === "text") prompts.push(said(row.text));
-      else if (row.form === "messages") {
-        const last = row.messages.at(-1);
-        const asked = last?.role === "assistant" ? row.messages.slice(0, -1) : row.messages;
-        prompts.push(chat(asked, asked.at(-1)?.content ?? ""));
-      } else if (row.form === "tokens") prompts.push({ text: tokenizer.decode(row.inputIds), ids: [...row.inputIds] });
-      else
-        throw new UserError(
-          `${place}: a row of ${row.form} is no prompt`,
-          "rows have prompt, text, messages or input_ids",
-        );
+      prompts.push({ ...asked(row, place), place });
     }
   }
   if (prompts.length === 0 && context.args.length > 0 && !process.stdin.isTTY) {

@@ -1,5 +1,6 @@
 /** Options of `sample`. */
 import type { Options } from "../cli/options.ts";
+import { UserError } from "../errors.ts";
 
 export const SAMPLE = {
   prompt: { type: "string[]", short: "p", help: "a prompt; may be given several times", value: "TEXT" },
@@ -32,3 +33,9 @@ export const SAMPLE = {
   template: { type: "'auto' | 'plain'", default: "auto", help: "chat template; auto: the model's" },
   dtype: { type: "'f32' | 'bf16' | 'keep'", default: "keep", help: "of weights in memory" },
 } as const satisfies Options;
+
+/** Throws UserError for a text that every answer begins with. */
+export function checkStops(stops: readonly string[] | undefined): void {
+  if (stops?.includes(""))
+    throw new UserError("--stop is empty, so every answer would end before it begins", "is a shell variable unset?");
+}
