@@ -81,26 +81,27 @@ function answersOf(row: Row, kind: Kind, place: string): Answers | undefined {
   return { right: paraphrased.length > 0 ? paraphrased : [own], wrong };
 }
 
-export interface AlternativeOptions {
-  readonly needs: ReadonlySet<Need>;
-  readonly score: (sequences: readonly Sequence[]) => Promise<ScoredRow[]>;
+/** The other answers of a data set, and whose they are. */
+export interface Alternatives {
+  readonly sequences: readonly Sequence[];
+  /** Per row and kind: places among the sequences. */
+  readonly asked: readonly Partial<Record<Kind, { readonly right: number[]; readonly wrong: number[] }>>[];
 }
 
 /**
- * Adds the losses of other answers. A group may lack a kind altogether; its rows are then not measured. Throws UserError when
- * only some rows of a group name them, or none of any group.
+ * Reads the other answers to `count` rows; undefined where no metric needs them. A group may lack a kind altogether; its rows are then
+ * not measured. Throws UserError when only some rows of a group name them, or none of any group.
  */
-export async function withAlternatives(
+export async function readAlternatives(
   groups: readonly GroupReference[],
   encode: Omit<EncodeOptions, "group">,
-  rows: readonly ScoredRow[],
-  { needs, score }: AlternativeOptions,
-): Promise<ScoredRow[]> {
+  needs: ReadonlySet<Need>,
+  count: number,
+): Promise<Alternatives | undefined> {
   const kinds = KINDS.filter((kind) => needs.has(kind));
-  if (kinds.length === 0) return [...rows];
+  if (kinds.length === 0) return undefined;
   const sequences: Sequence[] = [];
-  /** Per row and kind: places among the sequences. */
-  const asked: Partial<Record<Kind, { right: number[]; wrong: number[] }>>[] = [];
+  const asked: Alternatives["asked"][number][] = [];
   const found = new Set<Kind>();
   let start = "";
   for (const [group, { path }] of groups.entries()) {
@@ -120,7 +121,7 @@ export async function withAlternatives(
         places.set(text, sequences.length);
         return sequences.push(sequence!) - 1;
       };
-      const own: (typeof asked)[number] = {};
+      const own: Partial<Record<Kind, { right: number[]; wrong: number[] }>> = {};
       for (const kind of kinds) {
         const answers = answersOf(row, kind, place);
         const has = answers !== undefined;
@@ -143,9 +144,18 @@ export async function withAlternatives(
       `${start}: neither this row nor any other has other answers than its own`,
       `prompt and completion go with ${HELD[missing]}; bun run data facts makes such rows`,
     );
-  if (asked.length !== rows.length)
+  if (asked.length !== count)
     throw new UserError("other answers belong to whole rows, but some were split", "leave out --overflow split");
-  const losses = (await score(sequences)).map(meanLoss);
+  return { sequences, asked };
+}
+
+/** Adds the losses of other answers. `scored` are the sequences of the alternatives. */
+export function withAlternatives(
+  rows: readonly ScoredRow[],
+  { asked }: Alternatives,
+  scored: readonly ScoredRow[],
+): ScoredRow[] {
+  const losses = scored.map(meanLoss);
   return rows.map((row, i) => {
     const { truth, options, paraphrases } = asked[i]!;
     const lossesOf = ({ right, wrong }: { right: number[]; wrong: number[] }): Losses => ({

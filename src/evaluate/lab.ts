@@ -3,12 +3,13 @@ import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { Progress } from "../cli/progress.ts";
 import type { Batch, ExampleBatch } from "../data/batch.ts";
 import type { GroupReference } from "../data/groups.ts";
-import { UserError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
-import { configOf, Model } from "../model/model.ts";
-import { type TextOptions, type TextTools, textTools } from "../train/data-source.ts";
+import { Model } from "../model/model.ts";
+import type { TextOptions, TextTools } from "../train/data-source.ts";
 import type { Metric, MetricContext, Need, ScoredRow } from "./metric.ts";
+import { prepare } from "./prepare.ts";
 import { quantized } from "./quantize.ts";
+import { type EvaluationData, type Reader, readData } from "./read-data.ts";
 import { scoreExamples, scoreText } from "./score-rows.ts";
 import { Scorer } from "./scorer.ts";
 
@@ -23,6 +24,7 @@ export interface LabOptions {
   };
   readonly signal: AbortSignal;
   readonly progress: Progress;
+  /** Hears a message as often as it comes up: once a model, a measurement. */
   readonly warn: (message: string) => void;
 }
 
@@ -31,6 +33,15 @@ export interface LoadOptions {
   readonly bits?: number | undefined;
   /** Weights can be trained, and are held in f32. */
   readonly trained?: boolean;
+  /** What `prepare` gave for it, if it was called. */
+  readonly reader?: Reader;
+}
+
+export interface ScoringOptions {
+  /** Called with every batch, for dumps. */
+  readonly visit?: ((batch: Batch | ExampleBatch) => Promise<void>) | undefined;
+  /** What the model reads the groups as, if they have been read. */
+  readonly data?: EvaluationData | undefined;
 }
 
 /** A model on the GPU that can be measured again and again. */
@@ -40,10 +51,7 @@ export interface Specimen {
   /** Of a language model. */
   readonly tools: TextTools | undefined;
   /** Every row as the model, as it is now, scores it. */
-  score(
-    groups: readonly GroupReference[],
-    visit?: (batch: Batch | ExampleBatch) => Promise<void>,
-  ): Promise<ScoredRow[]>;
+  score(groups: readonly GroupReference[], options?: ScoringOptions): Promise<ScoredRow[]>;
   free(): Promise<void>;
 }
 
@@ -52,16 +60,9 @@ export const needsOf = (metrics: readonly Metric[]): Set<Need> => new Set(metric
 
 export class Lab {
   readonly #options: LabOptions;
-  readonly #told = new Set<string>();
 
   constructor(options: LabOptions) {
     this.#options = options;
-  }
-
-  /** A warning that would be the same for every model. */
-  #once(text: string): void {
-    if (!this.#told.has(text)) this.#options.warn(text);
-    this.#told.add(text);
   }
 
   /** Tells that a row is done. */
@@ -73,44 +74,30 @@ export class Lab {
     return this.#options.gpu;
   }
 
-  /** Throws UserError for a metric that is not for such a model. */
-  async load(checkpoint: Checkpoint, { bits, trained = false }: LoadOptions = {}): Promise<Specimen> {
+  /** Throws as `prepare` does. */
+  async load(checkpoint: Checkpoint, { bits, trained = false, reader }: LoadOptions = {}): Promise<Specimen> {
     const { gpu, metrics, options, signal, progress, warn } = this.#options;
     const needs = needsOf(metrics);
     const learns = trained || needs.has("gradient");
+    const { sizes, tools } = reader ?? (await prepare(checkpoint, metrics, options, warn));
     const model = await Model.load(gpu, bits === undefined ? checkpoint : quantized(checkpoint, bits), {
       dtype: learns ? "f32" : options.dtype,
       freeze: () => !learns,
       warn,
     });
-    for (const { name, task } of metrics) {
-      if (task && task !== model.task)
-        throw new UserError(
-          `--metric ${name} is not for ${checkpoint.ref}, a ${configOf(checkpoint).model_type} ${model.task}`,
-          `it is for a ${task}`,
-        );
-    }
     const { ref } = checkpoint;
-    const tools =
-      model.task === "causal-lm"
-        ? await textTools(checkpoint.files, ref, model.sizes, options, (text) => this.#once(text))
-        : undefined;
     const scorer = new Scorer(model, undefined, { moments: needs.has("moments") });
     return {
       ref,
       model,
       tools,
-      async score(groups, visit) {
-        const common = {
-          rows: options.batch_size,
-          scorer,
-          signal,
-          done: (n: number) => progress.advance(n, ref),
-          ...(visit ? { visit } : {}),
-        };
-        if (!tools) return scoreExamples(model, groups, common);
-        const { max_tokens: maxTokens, stop = [] } = options;
-        return scoreText(model, groups, tools, { ...common, needs, maxTokens, stop });
+      async score(groups, { visit, data } = {}) {
+        const { max_tokens: maxTokens, stop = [], batch_size: rows } = options;
+        const done = (n: number) => progress.advance(n, ref);
+        const common = { rows, scorer, signal, done, ...(visit ? { visit } : {}) };
+        const read = data ?? (await readData(groups, { sizes, tools }, needs));
+        if (read.kind === "examples") return scoreExamples(model, read.examples, common);
+        return scoreText(model, read, tools!, { ...common, needs, maxTokens, stop });
       },
       async free() {
         await scorer.free();

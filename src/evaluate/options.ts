@@ -38,14 +38,22 @@ export const EVALUATE = {
     help: "round the matrices of the models' layers to so many bits as they are loaded, symmetric, one scale per row; --gold stays as it is",
     value: "BITS",
   },
-  dump: { type: "string", help: "write the logits of the first model to a safetensors file", value: "FILE" },
+  dump: {
+    type: "string",
+    help: "write the logits of the first model to a file named x.safetensors, or to stdout (-) where -o takes the result",
+    value: "FILE",
+  },
   dump_top: {
     type: "number.integer >= 0",
     default: 0,
     help: "with --dump: only the k largest, and the mass of the others",
     value: "K",
   },
-  pass: { type: "boolean", default: false, help: "hand the model on to stdout; the result goes to stderr" },
+  pass: {
+    type: "boolean",
+    default: false,
+    help: "hand the model on to stdout; the result goes to stderr, or to the file of -o",
+  },
   bootstrap: { type: "number.integer >= 0", default: 200, help: "resamples for 95 % intervals; 0: none", value: "N" },
   batch_size: { type: "number.integer >= 1", default: 16, help: "rows that are run at once", value: "N" },
   max_length: {

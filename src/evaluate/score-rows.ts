@@ -1,19 +1,17 @@
 /** Runs a model over a data set's rows, in order, and gives one scored row each. */
 import { deflateSync } from "node:zlib";
 import { type Batch, collate, type ExampleBatch, stackExamples } from "../data/batch.ts";
-import { inBatches, loadExamples, loadSequences } from "../data/dataset.ts";
-import type { GroupReference } from "../data/groups.ts";
-import { readRows } from "../data/jsonl.ts";
-import { encodeRow, endOfTurn, type Sequence } from "../data/sequences.ts";
-import { plainTemplate } from "../data/template.ts";
-import { UserError } from "../errors.ts";
+import { type Example, inBatches } from "../data/dataset.ts";
+import type { Sequence } from "../data/sequences.ts";
+import type { Tokenizer } from "../data/tokenizer.ts";
 import type { Model } from "../model/model.ts";
 import { Generator } from "../sample/generate.ts";
 import { GREEDY } from "../sample/sampling.ts";
 import type { TextTools } from "../train/data-source.ts";
-import { questionOf, withAlternatives } from "./alternatives.ts";
+import { withAlternatives } from "./alternatives.ts";
 import { gradientNorms } from "./gradient-norms.ts";
 import { bodyTokens, type Need, type ScoredRow } from "./metric.ts";
+import type { ChoiceQuestion, Question, TextData } from "./read-data.ts";
 import { Scorer, type Scores } from "./scorer.ts";
 
 export interface ScoreOptions {
@@ -91,29 +89,26 @@ export interface TextScoreOptions extends ScoreOptions {
   readonly stop?: readonly string[];
 }
 
-/** Scores a language model on groups of rows. */
+/** Scores a language model on what was read for it. */
 export async function scoreText(
   model: Model,
-  groups: readonly GroupReference[],
+  data: TextData,
   tools: TextTools,
   options: TextScoreOptions,
 ): Promise<ScoredRow[]> {
   const { needs } = options;
+  const { sequences } = data;
   const pad = tools.tokenizer?.pad ?? 0;
-  if (needs.has("choice")) return scoreChoices(model, groups, tools, options);
-  const { sequences } = await loadSequences(groups, tools.encode);
   const scored = await scoreSequences(model, sequences, pad, { ...options, moments: needs.has("moments") });
+  if (data.choices) return choicesOf(data.choices, scored, tools);
   let rows: ScoredRow[] = scored.map((row) => ({ ...row, ended: isEnded(row, tools) }));
-  if (needs.has("packed-bytes")) rows = withBytes(tools, rows, sequences);
+  if (needs.has("packed-bytes")) rows = withBytes(tools.tokenizer!, rows);
   if (needs.has("gradient")) rows = await withGradients(model, rows, sequences, pad, options.signal);
-  if (needs.has("generated") || needs.has("continued")) rows = await withAnswers(model, groups, tools, rows, options);
-  return withAlternatives(groups, tools.encode, rows, {
-    needs,
-    score: (others) => {
-      const { visit: _, ...rest } = options;
-      return scoreSequences(model, others, pad, rest);
-    },
-  });
+  if (data.questions) rows = await withAnswers(model, data.questions, tools.tokenizer!, rows, options);
+  if (!data.alternatives) return rows;
+  const { visit: _, ...rest } = options;
+  const others = await scoreSequences(model, data.alternatives.sequences, pad, rest);
+  return withAlternatives(rows, data.alternatives, others);
 }
 
 /** Whether a row ends in the token that ends texts. */
@@ -133,9 +128,7 @@ async function withGradients(
 }
 
 /** Adds how many bytes deflate makes of the text that counts. */
-function withBytes({ tokenizer }: TextTools, rows: readonly ScoredRow[], sequences: readonly Sequence[]): ScoredRow[] {
-  if (!tokenizer)
-    throw new UserError(`${sequences[0]!.place}: the length of the text is asked for`, "give --tokenizer");
+function withBytes(tokenizer: Tokenizer, rows: readonly ScoredRow[]): ScoredRow[] {
   return rows.map((row) => {
     const text = tokenizer.decode(row.targets.subarray(0, bodyTokens(row)), { skipSpecial: true });
     return { ...row, packedBytes: deflateSync(text).length };
@@ -145,85 +138,36 @@ function withBytes({ tokenizer }: TextTools, rows: readonly ScoredRow[], sequenc
 /** Adds what greedy decoding makes of the prompts. */
 async function withAnswers(
   model: Model,
-  groups: readonly GroupReference[],
-  { tokenizer, encode }: TextTools,
+  questions: readonly Question[],
+  tokenizer: Tokenizer,
   rows: readonly ScoredRow[],
   { rows: batch, maxTokens, signal, needs, stop: texts = [] }: TextScoreOptions,
 ): Promise<ScoredRow[]> {
-  const whole = needs.has("continued");
-  const what = needs.has("generated") ? "exact-match" : "rouge-l";
-  if (!tokenizer) throw new UserError(`${what} needs a tokenizer`, "give --tokenizer");
-  const asked: { ids: number[]; expected: string }[] = [];
-  const { maxPositions } = model.sizes;
-  for (const { path } of groups) {
-    for await (const { row, place } of readRows(path)) {
-      const question = questionOf(row);
-      if (!question) throw new UserError(`${place}: ${what} needs prompt and completion, found a row of ${row.form}`);
-      const { prompt, expected } = question;
-      const template = encode.template ?? plainTemplate(endOfTurn(tokenizer));
-      const ids = tokenizer.encode(
-        typeof prompt === "string" ? prompt : template.render(prompt, { generationPrompt: true }),
-      );
-      if (maxPositions > 0 && ids.length >= maxPositions)
-        throw new UserError(
-          `${place}: a prompt of ${ids.length} tokens leaves no room for an answer in the model's ${maxPositions} positions`,
-          "leave the row out, or shorten it",
-        );
-      asked.push({ ids: [...ids], expected });
-    }
-  }
-  if (asked.length !== rows.length)
-    throw new UserError(`${what} answers whole rows, but some were split`, "leave out --overflow split");
   const generator = new Generator(model);
   const stop = tokenizer.eos === undefined ? [] : [tokenizer.eos];
-  const longest = asked.reduce((most, { expected }) => Math.max(most, tokenizer.encode(expected).length), 1);
+  const longest = questions.reduce((most, { expected }) => Math.max(most, tokenizer.encode(expected).length), 1);
   const answers = await generator.complete(
-    asked.map(({ ids }) => ids),
-    { ...GREEDY, maxTokens: whole ? maxTokens : Math.min(maxTokens, longest + 1), stop, batch, signal },
+    questions.map(({ ids }) => ids),
+    {
+      ...GREEDY,
+      maxTokens: needs.has("continued") ? maxTokens : Math.min(maxTokens, longest + 1),
+      stop,
+      batch,
+      signal,
+    },
   );
   generator.free();
   return rows.map((row, i) => {
     const text = tokenizer.decode(answers[i]!, { skipSpecial: true });
     const ends = texts.map((end) => text.indexOf(end)).filter((at) => at >= 0);
     const end = Math.min(text.length, ...ends);
-    return { ...row, generated: { found: text.slice(0, end), expected: asked[i]!.expected } };
+    return { ...row, generated: { found: text.slice(0, end), expected: questions[i]!.expected } };
   });
 }
 
-/** Rows of prompt, choices and answer: each choice is scored as a completion of the prompt. */
-async function scoreChoices(
-  model: Model,
-  groups: readonly GroupReference[],
-  tools: TextTools,
-  options: ScoreOptions,
-): Promise<ScoredRow[]> {
-  const sequences: Sequence[] = [];
-  const questions: { group: number; first: number; count: number; answer: number }[] = [];
-  for (const [group, { path }] of groups.entries()) {
-    for await (const { row, place } of readRows(path)) {
-      const { choices, answer } = row.extra;
-      const valid = row.form === "completion" || row.form === "text";
-      if (
-        !valid ||
-        !Array.isArray(choices) ||
-        !choices.every((c) => typeof c === "string") ||
-        !Number.isInteger(answer) ||
-        !(choices as string[])[answer as number]
-      )
-        throw new UserError(
-          `${place}: choice needs prompt, choices (a list of texts) and answer (the place of the right one, from 0)`,
-        );
-      const prompt = row.form === "completion" ? row.prompt : row.text;
-      questions.push({ group, first: sequences.length, count: choices.length, answer: answer as number });
-      for (const completion of choices as string[]) {
-        sequences.push(
-          ...encodeRow({ row: { ...row, form: "completion", prompt, completion }, place }, { ...tools.encode, group }),
-        );
-      }
-    }
-  }
-  const scored = await scoreSequences(model, sequences, tools.tokenizer?.pad ?? 0, options);
-  return questions.map(({ group, first, count, answer }) => {
+/** Each choice was scored as a completion of the prompt. */
+function choicesOf(choices: readonly ChoiceQuestion[], scored: readonly ScoredRow[], tools: TextTools): ScoredRow[] {
+  return choices.map(({ group, first, count, answer }) => {
     const list = scored.slice(first, first + count);
     const likeliest = (f: (row: ScoredRow) => number) =>
       list.reduce((best, row, i) => (f(row) < f(list[best]!) ? i : best), 0);
@@ -237,15 +181,15 @@ async function scoreChoices(
   });
 }
 
-/** Scores a classifier on groups of examples. */
+/** Scores a classifier on examples. */
 export async function scoreExamples(
   model: Model,
-  groups: readonly GroupReference[],
+  examples: readonly Example[],
   options: ScoreOptions,
 ): Promise<ScoredRow[]> {
   const scorer = options.scorer ?? new Scorer(model);
   const rows: ScoredRow[] = [];
-  for await (const part of inBatches(await loadExamples(groups), options.rows)) {
+  for await (const part of inBatches(examples, options.rows)) {
     options.signal.throwIfAborted();
     const batch = stackExamples(part);
     const scores = await scorer.score(batch);

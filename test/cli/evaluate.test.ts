@@ -1,5 +1,14 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -73,7 +82,7 @@ describe("evaluate", () => {
   test("choices are told by their likelihood", async () => {
     const rows = [
       { text: "3>", choices: ["7", "4", "1"], answer: 1 },
-      { text: "8>", choices: ["9", "2"], answer: 1 },
+      { prompt: "8>", choices: ["9", "2"], answer: 1 },
     ];
     writeFileSync(at("choices.jsonl"), lines(rows));
     const { text } = await run("evaluate", ["next", "--data", "choices.jsonl", "--metric", "choice", "--json", "-q"]);
@@ -142,7 +151,95 @@ describe("evaluate", () => {
     b.close();
   });
 
+  test("with --pass the result goes to the file of -o", async () => {
+    const line = "$EVALUATE next --data next.jsonl --metric loss --pass -q";
+    for (const [json, found] of [["", /^group +metric/] as const, [" --json", /^{"loss":\d/] as const]) {
+      const { code, err } = await runShell(`${line}${json} -o result.txt > passed.safetensors`, folder);
+      expect([code, err]).toEqual([0, ""]);
+      expect(readFileSync(at("result.txt"), "utf8")).toMatch(found);
+      expect((await run("inspect", ["next", "--diff", "passed.safetensors", "-q"])).code).toBe(0);
+    }
+  });
+
   test.each([
+    ["", "--data is missing"],
+    ["--data none.jsonl", "none.jsonl does not exist"],
+    ["--data next.jsonl --metric choice", "next.jsonl:1: choice needs prompt, choices"],
+    ["--data next.jsonl --metric truth-ratio", "next.jsonl:1: neither this row nor any other has other answers"],
+    ["--data cut.jsonl --metric exact-match", "cut.jsonl:1: a prompt of 64 tokens leaves no room"],
+    ["--data next.jsonl --gold golden", "next.jsonl:1: the row is text, but there is no tokenizer"],
+  ])("--pass %s hands nothing on", async (line, message) => {
+    const { code, out, err } = await run("evaluate", ["next", "--pass", "-q", ...line.split(" ").filter(Boolean)]);
+    expect([code, out.length]).toEqual([2, 0]);
+    expect(err).toContain(message);
+  });
+
+  test("a dry run says what would be measured, and writes nothing", async () => {
+    const argv = ["next", "--gold", "next", "--data", "next.jsonl", "--data", "b=cut.jsonl", "--metric", "loss,ece"];
+    const before = readdirSync(folder).sort();
+    const { text, code } = await run("evaluate", [...argv, "-n", "-q", "--dump", "dumped.safetensors", "-o", "table"]);
+    expect(code).toBe(0);
+    expect(text).toMatch(
+      /^model {4}next, 75.1 kB of weights\ngold {5}next, .*\ngroup {4}next, 10 rows, 20 tokens that count\ngroup {4}b, 11 rows, 20 tokens that count\nmetrics {2}loss, ece\nwrites {3}logits to dumped.safetensors, the result to table\n$/,
+    );
+    const passed = await run("evaluate", ["next", "--data", "next.jsonl", "--pass", "--dry-run", "--json"]);
+    expect(JSON.parse(passed.text)).toMatchObject({
+      models: [{ model: "next", role: "model" }],
+      metrics: ["loss", "accuracy"],
+      groups: [{ group: "next", rows: 10, counted: 20 }],
+      writes: ["the model to stdout", "the result to stderr"],
+    });
+    const classes = await run("evaluate", ["mlp", "--data", "classes.jsonl", "-n"]);
+    expect(classes.text).toContain("classes, 3 rows, 3 examples\n");
+    const probed = await run("evaluate", ["next", "--data", "next.jsonl", "--probe", "trace", "-n"]);
+    expect(probed.text).toMatch(/^probe +trace$/m);
+    expect((await run("evaluate", ["next", "--data", "none.jsonl", "-n"])).code).toBe(2);
+    expect(readdirSync(folder).sort()).toEqual(before);
+  });
+
+  test("--dump writes one safetensors file, over an older dump and nothing else", async () => {
+    cpSync(at("next"), at("kept"), { recursive: true });
+    symlinkSync("kept/model.safetensors", at("link.safetensors"));
+    const files = () => readdirSync(at("kept")).map((name) => readFileSync(join(folder, "kept", name)).toString("hex"));
+    const before = files();
+    const expected = "expected a file whose name ends with .safetensors";
+    const argv = ["kept", "--data", "next.jsonl", "--metric", "loss", "-q"];
+    for (const [dump, message] of [
+      ["kept/", `--dump kept/: ${expected}, found a folder`],
+      ["kept", `--dump kept: ${expected}, found a folder`],
+      ["out.txt", `--dump out.txt: ${expected}\n`],
+      ["next.jsonl", `--dump next.jsonl: ${expected}\n`],
+      ["none/x.safetensors", "--dump none/x.safetensors: there is no folder none"],
+      ["kept/model.safetensors", "--dump: kept/model.safetensors is read by this run\n"],
+      ["link.safetensors", "--dump: link.safetensors is read by this run, as kept/model.safetensors\n"],
+      ["-", "--dump - and the result would both write to stdout\n  hint: give the result a file, -o FILE"],
+    ]) {
+      const { err, code, out } = await run("evaluate", [...argv, "--dump", dump!]);
+      expect(err).toContain(message!);
+      expect([code, out.length]).toEqual([2, 0]);
+    }
+    expect(files()).toEqual(before);
+    expect(existsSync(at("out.txt"))).toBe(false);
+    for (const data of ["ids.jsonl", "ids.jsonl"])
+      expect((await run("evaluate", ["golden", "--data", data, "--dump", "again.safetensors", "-q"])).code).toBe(0);
+    const piped = await run("evaluate", ["golden", "--data", "ids.jsonl", "--dump", "-", "-o", "beside.txt", "-q"]);
+    expect(piped.out).toEqual(new Uint8Array(readFileSync(at("again.safetensors"))));
+    expect(readFileSync(at("beside.txt"), "utf8")).toContain("loss");
+    rmSync(at("beside.txt"));
+  });
+
+  test.each([
+    [["next", "--data", "next.jsonl", "-o", "next.jsonl"], "--out: next.jsonl is read by this run\n"],
+    [["next", "--data", "next.jsonl", "-o", "next/config.json"], "--out: next/config.json is read by this run\n"],
+    [["next", "--data", "next.jsonl", "--dump-top", "5"], "--dump-top means nothing without --dump"],
+    [["next", "--data", "next.jsonl", "--metric", "rouge-l", "--stop", ""], "--stop is empty"],
+    [["next", "next", "--data", "-"], "rows from stdin cannot be read twice, as several models ask for"],
+    [
+      ["next", "--data", "asked.jsonl", "--metric", "loss"],
+      "asked.jsonl:1: the row has a prompt but no completion; it has the keys prompt\n",
+    ],
+    [["mlp", "--data", "beyond.jsonl"], "beyond.jsonl:2: label 3, but the model has 3 classes"],
+    [["mlp", "--data", "short.jsonl"], "short.jsonl:1: the example is (1); the model takes (2)"],
     [
       ["golden", "--data", "ids.jsonl", "--metric", "perplexty"],
       "--metric: unknown metric perplexty\n  hint: did you mean perplexity?",
@@ -154,6 +251,9 @@ describe("evaluate", () => {
     [["golden", "--data", "next.jsonl"], "next.jsonl:1: "],
     [["golden"], "--data is missing"],
   ])("%j is refused", async (argv, message) => {
+    writeFileSync(at("asked.jsonl"), lines([{ prompt: "3>" }]));
+    writeFileSync(at("beyond.jsonl"), lines([0, 3].map((label) => ({ x: [1, 2], label }))));
+    writeFileSync(at("short.jsonl"), lines([{ x: [1], label: 0 }]));
     const { err, code } = await run("evaluate", argv);
     expect(err).toContain(message);
     expect(code).toBe(2);
