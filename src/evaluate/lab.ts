@@ -6,7 +6,7 @@ import type { GroupReference } from "../data/groups.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { Model } from "../model/model.ts";
 import type { TextOptions, TextTools } from "../train/data-source.ts";
-import type { Metric, MetricContext, Need, ScoredRow } from "./metric.ts";
+import { countedRows, type Metric, type MetricContext, type Need, type ScoredRow } from "./metric.ts";
 import { prepare } from "./prepare.ts";
 import { quantized } from "./quantize.ts";
 import { type EvaluationData, type Reader, readData } from "./read-data.ts";
@@ -126,12 +126,8 @@ export function measured(rows: readonly ScoredRow[], metrics: readonly Metric[],
     partsOf(context.groups)
       .slice(0, metric.across ? 1 : undefined)
       .map(({ name, has }) => {
-        const gold = context.gold?.filter(has);
-        return {
-          group: name,
-          metric,
-          value: metric.value(rows.filter(has), { ...context, ...(gold ? { gold } : {}) }),
-        };
+        const [own, gold] = countedRows(metric, rows.filter(has), context.gold?.filter(has));
+        return { group: name, metric, value: metric.value(own, { ...context, ...(gold ? { gold } : {}) }) };
       }),
   );
 }

@@ -99,6 +99,26 @@ export interface Metric<O extends Options = Options> {
 
 export const defineMetric = <const O extends Options>(metric: Metric<O>): Metric<O> => metric;
 
+/** Needs that a row without a loss of its own may still hold. */
+const BESIDES = new Set<Need>(["generated", "continued", "choice", "truth", "options", "paraphrases"]);
+
+/**
+ * The rows that a metric is measured on, of several models: a row that no token of counts, because it was cut to its prompt, has no loss
+ * to be averaged or drawn. Lists of one length hold the same rows, and lose the same; others each their own.
+ */
+export function countedRows<const L extends readonly (readonly ScoredRow[] | undefined)[]>(
+  metric: Metric,
+  ...lists: L
+): { -readonly [K in keyof L]: ScoredRow[] | Extract<L[K], undefined> } {
+  const needs = [metric.needs ?? []].flat();
+  const counts = (row: ScoredRow) => tokens(row) > 0 || needs.some((need) => BESIDES.has(need));
+  const counted = lists.map((list) => {
+    const alike = lists.flatMap((other) => (other !== undefined && other.length === list?.length ? [other] : []));
+    return list?.filter((_, i) => alike.every((other) => counts(other[i]!)));
+  });
+  return counted as ReturnType<typeof countedRows<L>>;
+}
+
 /** Sum of f over rows divided by the sum of g. */
 export function ratio(
   rows: readonly ScoredRow[],

@@ -3,7 +3,7 @@ import { table } from "../cli/table.ts";
 import { bootstrap } from "./bootstrap.ts";
 import type { EvaluateContext } from "./command.ts";
 import { partsOf } from "./lab.ts";
-import type { Metric, MetricContext, ScoredRow } from "./metric.ts";
+import { countedRows, type Metric, type MetricContext, type ScoredRow } from "./metric.ts";
 import { cell } from "./technique.ts";
 
 /** One number of the result. */
@@ -32,49 +32,53 @@ export function results(
   const parts = partsOf(context.groups);
   for (const metric of metrics) {
     for (const { name: group, has } of metric.across ? parts.slice(0, 1) : parts) {
-      const gold = context.gold?.filter(has);
+      const allGold = context.gold?.filter(has);
+      const allBase = scored[0]!.filter(has);
+      const against = (gold: readonly ScoredRow[] | undefined) => ({ ...context, ...(gold ? { gold } : {}) });
+      const interval = (
+        lists: readonly (readonly ScoredRow[])[],
+        statistic: (lists: readonly (readonly ScoredRow[])[]) => number,
+      ) => {
+        const strata = metric.across ? { strata: lists[0]!.map((row) => row.group) } : {};
+        return bootstrap(lists, statistic, { draws: options.bootstrap, seed, ...strata });
+      };
+      const draws = (list: readonly ScoredRow[]) =>
+        options.bootstrap > 0 && list.length > 1 && metric.interval !== false;
+
       for (const [m, model] of refs.entries()) {
-        const own = scored[m]!.filter(has);
-        const base = scored[0]!.filter(has);
-        // Rows of the gold model are resampled with those of the others.
-        const paired = gold?.length === own.length ? [gold] : [];
-        const measure = (list: readonly ScoredRow[], against: readonly ScoredRow[] | undefined = gold) =>
-          metric.value(list, { ...context, ...(against ? { gold: against } : {}) });
-        const value = measure(own);
-        const several = options.bootstrap > 0 && own.length > 1 && metric.interval !== false;
-        const draw = {
-          draws: options.bootstrap,
-          seed,
-          ...(metric.across ? { strata: own.map((row) => row.group) } : {}),
-        };
-        const difference = m > 0 ? value - measure(base) : undefined;
+        const all = scored[m]!.filter(has);
+        const [own, gold] = countedRows(metric, all, allGold);
+        const value = metric.value(own, against(gold));
+        // Rows of the gold model are resampled with those of the others, where they correspond.
+        const isPaired = allGold?.length === all.length;
+        const measure = (list: readonly ScoredRow[], drawnGold: readonly ScoredRow[] | undefined = gold) =>
+          metric.value(list, against(drawnGold));
+        const row: Row = { model, group, metric: metric.name, value, rows: own.length };
         rows.push({
-          model,
-          group,
-          metric: metric.name,
-          value,
-          ...(several ? { interval: bootstrap([own, ...paired], ([list, g]) => measure(list!, g), draw) } : {}),
-          ...(difference === undefined ? {} : { difference }),
-          ...(difference !== undefined && several && own.length === base.length
-            ? {
-                difference_interval: bootstrap(
-                  [own, base, ...paired],
-                  ([a, b, g]) => measure(a!, g) - measure(b!, g),
-                  draw,
-                ),
-              }
-            : {}),
-          rows: own.length,
+          ...row,
+          ...(draws(own) ? { interval: interval(isPaired ? [own, gold!] : [own], ([a, g]) => measure(a!, g)) } : {}),
+          ...(m > 0 ? differenceOf() : {}),
         });
-        const details = metric.details?.(own, { ...context, ...(gold ? { gold } : {}) }) ?? {};
+        const details = metric.details?.(own, against(gold)) ?? {};
         for (const [detail, number] of Object.entries(details)) {
-          rows.push({ model, group, metric: `${metric.name} ${detail}`, value: number, rows: own.length });
+          rows.push({ ...row, metric: `${metric.name} ${detail}`, value: number });
         }
         if (gold && !metric.usesGold) {
           const known = measure(gold);
           const relative = (100 * (value - known)) / (known + 1e-10);
-          if (m === 0) rows.push({ model: options.gold!, group, metric: metric.name, value: known, rows: gold.length });
-          rows.push({ model, group, metric: `${metric.name} % from gold`, value: relative, rows: own.length });
+          if (m === 0) rows.push({ ...row, model: options.gold!, value: known, rows: gold.length });
+          rows.push({ ...row, metric: `${metric.name} % from gold`, value: relative });
+        }
+
+        function differenceOf(): Pick<Row, "difference" | "difference_interval"> {
+          const [base, baseGold] = countedRows(metric, allBase, allGold);
+          const difference = value - metric.value(base, against(baseGold));
+          const [a, b, g] = countedRows(metric, all, allBase, allGold);
+          if (all.length !== allBase.length || !draws(a)) return { difference };
+          const paired = isPaired ? [a, b, g!] : [a, b];
+          const apart = (drawn: readonly (readonly ScoredRow[])[]) =>
+            measure(drawn[0]!, drawn[2]) - measure(drawn[1]!, drawn[2]);
+          return { difference, difference_interval: interval(paired, apart) };
         }
       }
     }

@@ -228,6 +228,16 @@ describe("evaluate", () => {
     rmSync(at("beside.txt"));
   });
 
+  test("rows without a token that counts are not drawn, nor counted", async () => {
+    const argv = ["next", "next", "--gold", "next", "--metric", "loss,sequence-accuracy,mia-reference", "--json", "-q"];
+    const data = (file: string) => ["--data", `forget=${file}`, "--data", `holdout=${file}`];
+    const cut = await run("evaluate", [...argv, ...data("cut.jsonl")]);
+    const whole = await run("evaluate", [...argv, ...data("next.jsonl")]);
+    expect(JSON.parse(cut.text)).toEqual(JSON.parse(whole.text));
+    const [first] = JSON.parse(cut.text).rows;
+    expect(first).toMatchObject({ metric: "loss", rows: 20, interval: [expect.any(Number), expect.any(Number)] });
+  });
+
   test.each([
     [["next", "--data", "next.jsonl", "-o", "next.jsonl"], "--out: next.jsonl is read by this run\n"],
     [["next", "--data", "next.jsonl", "-o", "next/config.json"], "--out: next/config.json is read by this run\n"],
