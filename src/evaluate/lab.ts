@@ -50,7 +50,7 @@ export interface Specimen {
   readonly model: Model;
   /** Of a language model. */
   readonly tools: TextTools | undefined;
-  /** Every row as the model, as it is now, scores it. */
+  /** Every row as the model, as it is now, scores it. Warns of groups whose loss is not finite. */
   score(groups: readonly GroupReference[], options?: ScoringOptions): Promise<ScoredRow[]>;
   free(): Promise<void>;
 }
@@ -87,17 +87,22 @@ export class Lab {
     });
     const { ref } = checkpoint;
     const scorer = new Scorer(model, undefined, { moments: needs.has("moments") });
+    const score = async (groups: readonly GroupReference[], { visit, data }: ScoringOptions) => {
+      const { max_tokens: maxTokens, stop = [], batch_size: rows } = options;
+      const done = (n: number) => progress.advance(n, ref);
+      const common = { rows, scorer, signal, done, ...(visit ? { visit } : {}) };
+      const read = data ?? (await readData(groups, { sizes, tools }, needs));
+      if (read.kind === "examples") return scoreExamples(model, read.examples, common);
+      return scoreText(model, read, tools!, { ...common, needs, maxTokens, stop });
+    };
     return {
       ref,
       model,
       tools,
-      async score(groups, { visit, data } = {}) {
-        const { max_tokens: maxTokens, stop = [], batch_size: rows } = options;
-        const done = (n: number) => progress.advance(n, ref);
-        const common = { rows, scorer, signal, done, ...(visit ? { visit } : {}) };
-        const read = data ?? (await readData(groups, { sizes, tools }, needs));
-        if (read.kind === "examples") return scoreExamples(model, read.examples, common);
-        return scoreText(model, read, tools!, { ...common, needs, maxTokens, stop });
+      score: async (groups, scoring = {}) => {
+        const scored = await score(groups, scoring);
+        for (const text of unsound(ref, scored, groups)) warn(text);
+        return scored;
       },
       async free() {
         await scorer.free();
@@ -105,6 +110,15 @@ export class Lab {
       },
     };
   }
+}
+
+/** What is to be said of every group with a loss that is not finite. */
+function unsound(ref: string, rows: readonly ScoredRow[], groups: readonly GroupReference[]): string[] {
+  return groups.flatMap(({ name }, group) => {
+    const own = rows.filter((row) => row.group === group);
+    const odd = own.filter(({ nll }) => nll.some((loss) => !Number.isFinite(loss))).length;
+    return odd === 0 ? [] : `the loss of ${ref} is not finite on ${odd} of ${own.length} rows of the group ${name}`;
+  });
 }
 
 /** All rows, and those of every group where there are several. */

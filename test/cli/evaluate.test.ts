@@ -238,6 +238,25 @@ describe("evaluate", () => {
     expect(first).toMatchObject({ metric: "loss", rows: 20, interval: [expect.any(Number), expect.any(Number)] });
   });
 
+  test("a loss that is not finite is told, by model and group", async () => {
+    cpSync(at("next"), at("broken"), { recursive: true });
+    const bytes = readFileSync(at("next/model.safetensors"));
+    const length = Number(bytes.readBigUInt64LE(0));
+    const header = JSON.parse(bytes.subarray(8, 8 + length).toString());
+    bytes.writeFloatLE(Number.NaN, 8 + length + header["model.norm.weight"].data_offsets[0]);
+    writeFileSync(at("broken/model.safetensors"), bytes);
+    const argv = ["next", "broken", "--data", "a=next.jsonl", "--data", "b=next.jsonl", "--metric", "loss"];
+    const { code, text, err } = await run("evaluate", [...argv, "--json", "-q"]);
+    expect(code).toBe(0);
+    expect(JSON.parse(text).rows.map(({ value }: { value: number | null }) => value === null)).toEqual([
+      ...[false, true],
+      ...[false, true],
+      ...[false, true],
+    ]);
+    const told = (group: string) => `the loss of broken is not finite on 10 of 10 rows of the group ${group}`;
+    expect(err).toBe(["a", "b"].map((group) => `evaluate: warning: ${told(group)}\n`).join(""));
+  });
+
   test.each([
     [["next", "--data", "next.jsonl", "-o", "next.jsonl"], "--out: next.jsonl is read by this run\n"],
     [["next", "--data", "next.jsonl", "-o", "next/config.json"], "--out: next/config.json is read by this run\n"],
