@@ -11,14 +11,14 @@ function identityOf(file: string): string | undefined {
   }
 }
 
-/** Throws UserError where the file at `out` is one of the inputs, by whatever name. `flag` is the option that names it. */
+/** Throws UserError where the file at `out`, which `flag` names, is one of the inputs, by whatever name; "-" is what stdin reads. */
 export function refuseInputs(out: string, inputs: Iterable<string>, flag = "--out"): void {
   const target = out === "-" ? undefined : identityOf(out);
   if (target === undefined) return;
   for (const input of inputs)
     if (identityOf(input) === target)
       throw new UserError(
-        `${flag}: ${out} is ${input === "-" ? "what stdin reads" : `the input ${input}`}, which the result would replace`,
-        "choose another name",
+        `${flag}: ${out} is read by this run${input === out ? "" : `, as ${input === "-" ? "stdin" : input}`}`,
+        "it would be lost; write to another file",
       );
 }

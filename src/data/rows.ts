@@ -31,7 +31,7 @@ interface Common {
 export type Row = Common &
   (
     | { readonly form: "text"; readonly text: string }
-    /** Of a question without an answer, reading `completion` throws UserError that names the row. */
+    | { readonly form: "prompt"; readonly prompt: string }
     | { readonly form: "completion"; readonly prompt: string; readonly completion: string }
     | { readonly form: "messages"; readonly messages: readonly Message[] }
     | { readonly form: "tokens"; readonly inputIds: Int32Array; readonly labels?: Int32Array }
@@ -58,7 +58,10 @@ export function parseRow(value: Json, place: string): Row {
   }
   const found = FORMS.filter(({ needs }) => needs.every((key) => Object.hasOwn(value, key)));
   const [form, other] = found;
-  if (form === undefined && Object.hasOwn(value, "prompt")) return promptAlone(value, place);
+  if (form === undefined && Object.hasOwn(value, "prompt")) {
+    const { prompt: _, ...extra } = value;
+    return { form: "prompt", prompt: stringAt(value, "prompt", place), extra };
+  }
   if (form === undefined) {
     throw new UserError(`${place}: unknown row with ${keysOf(value)}`, `a row holds ${ROW_FORMS}`);
   }
@@ -85,25 +88,6 @@ export function parseRow(value: Json, place: string): Row {
     default:
       return { form: "example", ...exampleOf(value, form.needs[0], place), extra };
   }
-}
-
-/**
- * A prompt alone, for whoever answers prompts. The completion is refused when it is asked for, so that everything that learns or scores
- * completions says the same of such a row, and what reads prompts only need not know of it.
- */
-function promptAlone(row: JsonObject, place: string): Row {
-  const { prompt: _, ...extra } = row;
-  return {
-    form: "completion",
-    prompt: stringAt(row, "prompt", place),
-    get completion(): string {
-      throw new UserError(
-        `${place}: the row has a prompt but no completion; it has ${keysOf(row)}`,
-        "what is learnt or scored is named completion; only sample and --metric choice take a prompt without one",
-      );
-    },
-    extra,
-  };
 }
 
 function kindOf(value: Json | undefined): string {

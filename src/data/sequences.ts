@@ -87,6 +87,12 @@ function tokensOf({ row, place }: LocatedRow, options: EncodeOptions): { ids: In
   if (row.form === "example") {
     throw new UserError(`${place}: the row is for a classifier; a language model reads text or tokens`);
   }
+  if (row.form === "prompt") {
+    throw new UserError(
+      `${place}: the row has a prompt and no completion, which is what is learnt or scored`,
+      "add a completion; a prompt alone is for bun run sample and --metric choice",
+    );
+  }
   const { tokenizer, eos = true } = options;
   if (tokenizer === undefined) {
     throw new UserError(

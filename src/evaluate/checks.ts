@@ -3,9 +3,10 @@ import fs from "node:fs";
 import path from "node:path";
 import { isatty } from "node:tty";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { filesOf } from "../checkpoint/files-of.ts";
+import { refuseInputs } from "../cli/target.ts";
 import type { GroupReference } from "../data/groups.ts";
 import { UserError } from "../errors.ts";
-import { inputsOf, refuseInput } from "../sample/inputs.ts";
 import { checkStops } from "../sample/options.ts";
 import type { EvaluateContext } from "./command.ts";
 import { needsOf } from "./lab.ts";
@@ -96,16 +97,17 @@ function checkDump(dump: string, onStdout: string | undefined): void {
 }
 
 /** Throws UserError when something that would be written is read as well. */
-export function refuseInputs(
+export function refuseOwnInputs(
   { options, out }: EvaluateContext,
   checkpoints: readonly Checkpoint[],
   groups: readonly GroupReference[],
 ): void {
-  const tokenizer = options.tokenizer === "byte" ? undefined : options.tokenizer;
-  const inputs = inputsOf(
-    [...checkpoints.map(({ ref }) => ref), tokenizer],
-    [...groups.map(({ path: file }) => file), options.config],
-  );
-  if (options.dump !== undefined) refuseInput("--dump", options.dump, inputs);
-  refuseInput("--out", out, inputs);
+  const tokenizer = options.tokenizer === undefined || options.tokenizer === "byte" ? [] : [options.tokenizer];
+  const inputs = [
+    ...[...checkpoints.map(({ ref }) => ref), ...tokenizer].flatMap(filesOf),
+    ...groups.map(({ path: file }) => file),
+    ...(options.config === undefined ? [] : [options.config]),
+  ];
+  if (options.dump !== undefined) refuseInputs(options.dump, inputs, "--dump");
+  refuseInputs(out, inputs);
 }

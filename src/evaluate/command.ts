@@ -11,7 +11,7 @@ import type { Batch, ExampleBatch } from "../data/batch.ts";
 import { UserError } from "../errors.ts";
 import { openGpu } from "../gpu/gpu.ts";
 import { groupsOf } from "../train/data-source.ts";
-import { checkAlone, checkMetrics, checkOutputs, refuseInputs } from "./checks.ts";
+import { checkAlone, checkMetrics, checkOutputs, refuseOwnInputs } from "./checks.ts";
 import { LogitDump } from "./dump.ts";
 import { passing, resultOf } from "./hand-on.ts";
 import { Lab, needsOf } from "./lab.ts";
@@ -77,7 +77,7 @@ export async function evaluate(context: EvaluateContext): Promise<Outcome> {
   });
   for (const ref of [...refs, ...[options.gold, options.original].filter((other) => other !== undefined)])
     checkpoints.push(await open(ref, { warn }));
-  refuseInputs(context, checkpoints, groups);
+  refuseOwnInputs(context, checkpoints, groups);
   const readers: Reader[] = [];
   for (const checkpoint of checkpoints) readers.push(await prepare(checkpoint, metrics, options, warn));
   const gold = options.gold === undefined ? undefined : refs.length;

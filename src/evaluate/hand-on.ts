@@ -13,7 +13,7 @@ export function resultOf(context: EvaluateContext): Result {
   const { options, out } = context;
   if (!options.pass || out === "-")
     return (value, text) => (options.json ? context.line(value) : context.print(text()));
-  const target = textOutput(out, context.log.run);
+  const target = textOutput(out);
   context.onExit((ok) => (ok ? target.commit() : target.discard()));
   return (value, text) => target.write(`${options.json ? JSON.stringify(value) : text()}\n`);
 }

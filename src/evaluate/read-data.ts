@@ -119,7 +119,7 @@ async function readChoices(groups: readonly GroupReference[], tools: TextTools):
   for (const [group, { path }] of groups.entries()) {
     for await (const { row, place } of readRows(path)) {
       const { choices, answer } = row.extra;
-      const valid = row.form === "completion" || row.form === "text";
+      const valid = row.form === "completion" || row.form === "prompt" || row.form === "text";
       if (
         !valid ||
         !Array.isArray(choices) ||
@@ -130,10 +130,9 @@ async function readChoices(groups: readonly GroupReference[], tools: TextTools):
         throw new UserError(
           `${place}: choice needs prompt, choices (a list of texts) and answer (the place of the right one, from 0)`,
         );
-      const prompt = row.form === "completion" ? row.prompt : row.text;
+      const prompt = row.form === "text" ? row.text : row.prompt;
       questions.push({ group, first: sequences.length, count: choices.length, answer: answer as number });
       for (const completion of choices as string[]) {
-        // The row's own completion is not read: it may have none.
         const chosen = { form: "completion", prompt, completion, extra: row.extra } as const;
         const pieces = encodeRow({ row: chosen, place }, { ...tools.encode, group });
         if (pieces.length > 1)

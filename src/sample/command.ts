@@ -1,11 +1,14 @@
 /** What the `sample` script does: prompts to answers, streamed as they are decoded. */
+
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { filesOf } from "../checkpoint/files-of.ts";
 import { open } from "../checkpoint/open.ts";
 import type { CommonValues, Outcome, PlainContext } from "../cli/context.ts";
 import { humanBytes } from "../cli/format.ts";
 import type { Values } from "../cli/options.ts";
 import { writeAll } from "../cli/stderr.ts";
 import { table } from "../cli/table.ts";
+import { refuseInputs } from "../cli/target.ts";
 import { readRows } from "../data/jsonl.ts";
 import type { Message, Row } from "../data/rows.ts";
 import { type ChatTemplate, plainTemplate } from "../data/template.ts";
@@ -17,7 +20,6 @@ import { configOf, Model } from "../model/model.ts";
 import { architectureOf } from "../model/registry.ts";
 import { textTools } from "../train/data-source.ts";
 import { Generator } from "./generate.ts";
-import { inputsOf, refuseInput } from "./inputs.ts";
 import { checkStops, type SAMPLE } from "./options.ts";
 
 export type SampleContext = PlainContext & { readonly options: CommonValues & Values<typeof SAMPLE> };
@@ -36,7 +38,8 @@ export async function sample(context: SampleContext): Promise<Outcome> {
   const checkpoint = await open(context.args[0] ?? "-", { warn: (message) => context.warn(message) });
   context.onExit(() => checkpoint.close());
   const folder = options.tokenizer === "byte" ? undefined : options.tokenizer;
-  refuseInput("--out", context.out, inputsOf([checkpoint.ref, folder], [options.prompts, options.config]));
+  const read = [checkpoint.ref, ...(folder ? [folder] : [])].flatMap(filesOf);
+  refuseInputs(context.out, [...read, ...[options.prompts, options.config].filter((file) => file !== undefined)]);
   const json = configOf(checkpoint);
   const where = `${checkpoint.ref}: config.json`;
   const architecture = await architectureOf(json, where);
@@ -214,7 +217,7 @@ async function promptsOf(
   const said = (text: string, place?: string) =>
     options.chat ? chat([{ role: "user", content: text }], text) : plain(text, place);
   const asked = (row: Row, place: string): Prompt => {
-    if (row.form === "completion") return said(row.prompt, place);
+    if (row.form === "completion" || row.form === "prompt") return said(row.prompt, place);
     if (row.form === "text") return said(row.text, place);
     if (row.form === "tokens") return { text: tokenizer.decode(row.inputIds), ids: [...row.inputIds] };
     if (row.form === "messages") {

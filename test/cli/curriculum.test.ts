@@ -525,7 +525,7 @@ describe("what sub-commands tell", () => {
       [`graph model ${DATA} ${HELD} -q -o b-held.jsonl`, "b-held.jsonl"],
     ]) {
       const { err, code } = await curriculum(line!);
-      const message = `--out: ${line!.split(" ").at(-1)} is the input ${input}, which the result would replace`;
+      const message = `--out: ${line!.split(" ").at(-1)} is read by this run, as ${input}`;
       expect(err).toBe(`curriculum: ${message}\n  hint: choose another name\n`);
       expect(code).toBe(2);
     }

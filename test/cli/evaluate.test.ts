@@ -265,7 +265,7 @@ describe("evaluate", () => {
     [["next", "next", "--data", "-"], "rows from stdin cannot be read twice, as several models ask for"],
     [
       ["next", "--data", "asked.jsonl", "--metric", "loss"],
-      "asked.jsonl:1: the row has a prompt but no completion; it has the keys prompt\n",
+      "asked.jsonl:1: the row has a prompt and no completion, which is what is learnt or scored\n",
     ],
     [["mlp", "--data", "beyond.jsonl"], "beyond.jsonl:2: label 3, but the model has 3 classes"],
     [["mlp", "--data", "short.jsonl"], "short.jsonl:1: the example is (1); the model takes (2)"],
@@ -376,7 +376,7 @@ test.each([
 test("train refuses a prompt without a completion", async () => {
   writeFileSync(at("asked.jsonl"), lines([{ prompt: "3>" }]));
   const { err, code } = await run("train", ["next", "--data", "asked.jsonl", "--steps", "1", "-o", "never/", "-q"]);
-  expect(err).toContain("asked.jsonl:1: the row has a prompt but no completion; it has the keys prompt\n");
+  expect(err).toContain("asked.jsonl:1: the row has a prompt and no completion, which is what is learnt or scored\n");
   expect(code).toBe(2);
 });
 

@@ -51,10 +51,9 @@ for (const [name, row, text] of refusals) {
 
 test("a prompt alone can be asked, and its completion is refused", () => {
   const row = parseRow({ prompt: "a", choices: ["b"] }, "r:1");
-  if (row.form !== "completion") throw new Error(row.form);
-  expect([row.prompt, row.extra]).toEqual(["a", { choices: ["b"] }]);
-  const refusal = "r:1: the row has a prompt but no completion; it has the keys prompt, choices";
-  expect(() => row.completion).toThrow(refusal);
+  expect(row).toEqual({ form: "prompt", prompt: "a", extra: { choices: ["b"] } });
+  expect(parseRow({ prompt: "a", text: "b" }, "r:1")).toEqual({ form: "text", text: "b", extra: { prompt: "a" } });
+  const refusal = "r:1: the row has a prompt and no completion, which is what is learnt or scored";
   expect(() => [...encodeRow({ row, place: "r:1" }, { tokenizer: byteTokenizer() })]).toThrow(refusal);
 });
 

@@ -325,7 +325,7 @@ describe("the script", () => {
     for (const out of ["hard.html", "soft.html", "./kept", folder]) {
       const { code, err } = await report("a.jsonl", "kept", "-o", out);
       expect(code).toBe(2);
-      expect(err).toContain(out === folder ? "is a folder" : `--out: ${out} is the input kept, which the result would`);
+      expect(err).toContain(out === folder ? "is a folder" : `--out: ${out} is read by this run, as kept`);
     }
     expect(readFileSync(at("kept"), "utf8")).toBe(log);
     expect((await report("kept", "-o", "a.jsonl")).err).toContain("report writes no .jsonl file");
