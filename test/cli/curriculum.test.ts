@@ -520,13 +520,13 @@ describe("what sub-commands tell", () => {
   test("an input is not replaced", async () => {
     const before = readFileSync(at("a.jsonl"));
     symlinkSync(at("a.jsonl"), at("link.jsonl"));
-    for (const [line, input] of [
-      ["select model --data ./a.jsonl -q -o link.jsonl", "./a.jsonl"],
-      [`graph model ${DATA} ${HELD} -q -o b-held.jsonl`, "b-held.jsonl"],
+    for (const [line, other] of [
+      ["select model --data ./a.jsonl -q -o link.jsonl", ", as ./a.jsonl"],
+      [`graph model ${DATA} ${HELD} -q -o b-held.jsonl`, ""],
     ]) {
       const { err, code } = await curriculum(line!);
-      const message = `--out: ${line!.split(" ").at(-1)} is read by this run, as ${input}`;
-      expect(err).toBe(`curriculum: ${message}\n  hint: choose another name\n`);
+      const message = `--out: ${line!.split(" ").at(-1)} is read by this run${other}`;
+      expect(err).toBe(`curriculum: ${message}\n  hint: it would be lost; write to another file\n`);
       expect(code).toBe(2);
     }
     expect(readFileSync(at("a.jsonl"))).toEqual(before);

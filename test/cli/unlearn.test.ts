@@ -387,7 +387,7 @@ test("--dry-run tells the memory that the run then takes", async () => {
     "dpo",
     "altpo --temperature 2",
     "undial --retain-weight 1",
-    ...["sam", "cr", "wa"].map((s) => `npo --smooth ${s}`),
+    ...["cr", "wa"].map((s) => `npo --smooth ${s}`),
   ];
   for (const [i, method] of methods.entries()) {
     const line = `base --method ${method} ${ROWS} --steps 2 --lr 0.005`;

@@ -93,12 +93,13 @@ export class World {
     return text;
   }
 
-  /** Unlearns from `base`, and measures after every third step. */
+  /** Unlearns from `base`, and measures after every third step unless told otherwise. */
   async unlearn(name: string, line: string): Promise<Curve> {
+    const every = line.includes("--eval-every") ? "" : "--eval-every 3";
     const data = GROUPS.map((group) => `--eval-data ${group}=${group === "retain" ? "some" : group}.jsonl`).join(" ");
     await this.run(
       "unlearn",
-      `base --forget forget.jsonl ${line} --batch-size 12 --weight-decay 0 ${data} --eval-every 3 --log ${name}.log -q -o ${name}/`,
+      `base --forget forget.jsonl ${line} --batch-size 12 --weight-decay 0 ${data} ${every} --log ${name}.log -q -o ${name}/`,
     );
     return this.#curve(`${name}.log`);
   }

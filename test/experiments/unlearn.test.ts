@@ -53,8 +53,8 @@ const RUNS = {
   "pdu-fixed": "--method pdu --retain-weight 1 --rate 0 --limit 0.3 --lr 1e-3 --steps 30 RETAIN",
   rmu: "--method rmu --lr 1e-3 --steps 30 RETAIN",
   dpo: "--method dpo --beta 0.02 --lr 1e-3 --steps 30 RETAIN",
-  "npo-slow": "--method npo --lr 2e-4 --steps 60 RETAIN",
-  altpo: "--method altpo --beta 0.02 --lr 5e-4 --steps 60 RETAIN",
+  "npo-slow": "--method npo --lr 2e-4 --steps 60 --eval-every 60 RETAIN",
+  altpo: "--method altpo --beta 0.02 --lr 5e-4 --steps 60 --eval-every 60 RETAIN",
   pd: "--method grad-ascent --pd harmless.jsonl --lr 5e-4 --steps 30",
 } as const;
 type Run = keyof typeof RUNS;
