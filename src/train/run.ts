@@ -2,7 +2,6 @@
  * A run of training from the command line to the checkpoint, whatever is learnt: the model, data in batches, an objective, the loop,
  * held-out loss, saved states, the result with its lineage. A technique says what is particular to it.
  */
-import path from "node:path";
 import type { Json } from "../checkpoint/json.ts";
 import { lineageOf, type Read } from "../checkpoint/lineage-input.ts";
 import type { CommonValues, Outcome, PlainContext } from "../cli/context.ts";
@@ -16,7 +15,8 @@ import { architectureOf } from "../model/registry.ts";
 import { prepareSave, saveModel, saveResult } from "../model/save.ts";
 import type { Parameter } from "../tensor/parameter.ts";
 import type { BatchSource, OrderChoice } from "./batches.ts";
-import { type Choices, choose } from "./choices.ts";
+import { refuseIdle, refuseUnmatched, warnOfSchedule } from "./checks.ts";
+import { choose } from "./choices.ts";
 import { type TextTools, textTools } from "./data-source.ts";
 import { HeldOut } from "./held-out.ts";
 import { trainLoop } from "./loop.ts";
@@ -144,45 +144,6 @@ const COMMON = new Set([
   "yes",
   "method",
 ]);
-
-/** Options of a new adapter. */
-const LORA = ["lora_rank", "lora_alpha", "lora_targets", "rslora", "dora", "lora_dropout"] as const;
-
-/** Throws UserError for options that were given and change nothing, or would undo another. */
-function refuseIdle({ options, chosen, out }: RunContext): void {
-  const flag = (name: string) => `--${name.replaceAll("_", "-")}`;
-  const lora = LORA.find((name) => name in chosen && (!options.lora_continue || name !== "lora_dropout"));
-  if (lora && options.lora_continue)
-    throw new UserError(`${flag(lora)} means nothing to --lora-continue`, "the adapter has its own");
-  if (lora && !options.lora && !options.lora_continue)
-    throw new UserError(`${flag(lora)} means nothing without --lora`, "give --lora too, or all weights are trained");
-  const idle = (["best", "eval_every"] as const).find((name) => name in chosen && !options.eval_data?.length);
-  if (idle) throw new UserError(`${flag(idle)} means nothing without --eval-data`);
-  if (options.best !== undefined && path.resolve(options.best) === path.resolve(out))
-    throw new UserError(`--best ${options.best} is where the last weights go`, "name another place");
-}
-
-/** Throws UserError for a schedule that does not fit, before any work; warns of one that never comes to the rate that was asked for. */
-function warnOfSchedule(context: RunContext, choices: Choices, steps: number): void {
-  const { lr } = context.options;
-  let most = 0;
-  for (let step = 1; step <= steps && most < 0.999 * lr; step++) most = Math.max(most, choices.rate(step, steps));
-  if (most < 0.999 * lr)
-    context.warn(
-      `the ${choices.schedule.name} schedule comes to ${((100 * most) / lr).toFixed(0)} % of --lr ${lr} at most in ${steps} steps; train longer, or shorten its phases`,
-    );
-}
-
-/** Throws UserError for a pattern of names that names nothing. */
-function refuseUnmatched(options: RunContext["options"], names: readonly string[], ref: string): void {
-  for (const option of ["freeze", "train_only"] as const)
-    for (const pattern of options[option] ?? [])
-      if (!names.some(matcher([pattern])))
-        throw new UserError(
-          `--${option.replace("_", "-")} ${pattern} matches no weight of ${ref}`,
-          `names are such as ${names[0]} and ${names.at(-1)}`,
-        );
-}
 
 /** The options that decide the result, for lineage and for resuming. */
 function decisive({ options, settings }: RunContext): Record<string, unknown> {
