@@ -34,8 +34,8 @@ export interface Progress {
   readonly best?: { readonly step: number; readonly loss: number };
   /** Of what a technique does between steps. */
   readonly controller?: Json;
-  /** Digests of the headers of the checkpoints that it read. */
-  readonly inputs: readonly string[];
+  /** Digests of the headers of the checkpoints that it read; states of older versions have none. */
+  readonly inputs?: readonly string[];
 }
 
 const LAST = "last";
@@ -216,7 +216,7 @@ export function checkSettings(saved: Progress, now: Progress["settings"], folder
 
 /** Throws UserError when a checkpoint that the run began with has been replaced. */
 export function checkInputs(saved: Progress, now: readonly { ref: string; digest: string }[], folder: string): void {
-  const other = now.find(({ digest }, i) => digest !== saved.inputs[i]);
+  const other = saved.inputs && now.find(({ digest }, i) => digest !== saved.inputs![i]);
   if (other)
     throw new UserError(
       `${folder} was saved by a run that read another ${other.ref}`,
