@@ -21,9 +21,12 @@ import { DTYPE_BYTES } from "../tensor/dtype.ts";
 import type { Parameter } from "../tensor/parameter.ts";
 import type { Updater } from "./optim/updater.ts";
 
+/** Of training.json; states of others are refused. */
+export const VERSION = 2;
+
 /** training.json */
 export interface Progress {
-  readonly version: 1;
+  readonly version: typeof VERSION;
   /** Steps that were done. */
   readonly step: number;
   /** Everything that decides how the run goes on; a resumed run must have the same. */
@@ -34,8 +37,8 @@ export interface Progress {
   readonly best?: { readonly step: number; readonly loss: number };
   /** Of what a technique does between steps. */
   readonly controller?: Json;
-  /** Digests of the headers of the checkpoints that it read; states of older versions have none. */
-  readonly inputs?: readonly string[];
+  /** Digests of the headers of the checkpoints that it read. */
+  readonly inputs: readonly string[];
 }
 
 const LAST = "last";
@@ -154,7 +157,7 @@ export function findState(folder: string): SavedRun | undefined {
         "remove the folder, and train from the start",
       );
     }
-    if (progress.version !== 1 || !Number.isSafeInteger(progress.step))
+    if (progress.version !== VERSION || !Number.isSafeInteger(progress.step))
       throw new UserError(`${file} was written by another version`, "resume with the version that wrote it");
     return { progress, folder: at };
   }
@@ -216,7 +219,7 @@ export function checkSettings(saved: Progress, now: Progress["settings"], folder
 
 /** Throws UserError when a checkpoint that the run began with has been replaced. */
 export function checkInputs(saved: Progress, now: readonly { ref: string; digest: string }[], folder: string): void {
-  const other = saved.inputs && now.find(({ digest }, i) => digest !== saved.inputs![i]);
+  const other = now.find(({ digest }, i) => digest !== saved.inputs[i]);
   if (other)
     throw new UserError(
       `${folder} was saved by a run that read another ${other.ref}`,

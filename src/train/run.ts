@@ -32,6 +32,7 @@ import {
   refuseOverwriting,
   removeState,
   saveState,
+  VERSION,
 } from "./run-state.ts";
 import { matcher, start } from "./start.ts";
 import { type StepResult, Trainer, type TrainerOptions } from "./trainer.ts";
@@ -275,11 +276,12 @@ export async function runTraining<B>(context: RunContext, technique: Technique<B
   };
   // Header before work; and whatever would stop the result from being written shows now.
   const writer = await prepareSave(model, context.out, saving);
+  if (options.best !== undefined) await (await prepareSave(model, options.best, saving))?.abort();
   context.onExit((ok) => (ok ? undefined : writer?.abort()));
 
   let best = saved?.progress.best;
   const progressOf = (step: number, seen: number): Progress => ({
-    version: 1,
+    version: VERSION,
     step,
     settings: JSON.parse(JSON.stringify(settings)),
     inputs: inputs.map(({ digest }) => digest),

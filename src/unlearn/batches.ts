@@ -3,7 +3,7 @@
  * open-unlearning). With --anchor retain the two change places. What is drawn is a function of (seed, place of the batch).
  */
 import { type Batch, collate, type ExampleBatch, stackExamples } from "../data/batch.ts";
-import type { Example } from "../data/dataset.ts";
+import type { Example, SequenceData } from "../data/dataset.ts";
 import { Random } from "../data/random.ts";
 import { IGNORED } from "../data/rows.ts";
 import type { Sequence } from "../data/sequences.ts";
@@ -97,6 +97,15 @@ export function pairedBatches(
     load: (state, what) => anchor.load(state, what),
   };
 }
+
+/** The same groups of rows with other sequences, several to a row perhaps, in the order of the groups. */
+export const withSequences = (data: SequenceData, sequences: readonly Sequence[]): SequenceData => ({
+  sequences,
+  groups: data.groups.map((group, g) => {
+    const own = sequences.filter((sequence) => sequence.group === g);
+    return { ...group, sequences: own.length, lengths: Int32Array.from(own, ({ ids }) => ids.length) };
+  }),
+});
 
 /** Sequences whose first `skip` counted tokens count no more. */
 export const skipped = (sequences: readonly Sequence[], skip: number): Sequence[] =>

@@ -35,6 +35,7 @@ import {
   sequencePool,
   skipped,
   type UnlearnBatch,
+  withSequences,
 } from "./batches.ts";
 import { runEdit, writeImportance } from "./edit.ts";
 import { likelihoods } from "./likelihoods.ts";
@@ -203,7 +204,7 @@ class Unlearning {
     const pool = (sequences: readonly Sequence[] | undefined, name: string): Pool | undefined =>
       sequences && sequencePool(sequences, seed, this.#pad, name);
     const pdRows = options.pd && (await loadSequences(parseGroups([options.pd]), tools.encode)).sequences;
-    const anchor = sequenceBatches(swap ? others! : { ...forget, sequences: this.#sequences }, order, this.#pad);
+    const anchor = sequenceBatches(swap ? others! : withSequences(forget, this.#sequences), order, this.#pad);
     const at = new Map(this.#sequences.map((sequence, i) => [sequence, i]));
     const finish = (batch: UnlearnBatch, largest: boolean): UnlearnBatch => {
       const rows = (batch.forget as Batch).documents.map(({ sequence }) => at.get(sequence) ?? 0);

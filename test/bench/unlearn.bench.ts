@@ -34,7 +34,7 @@ const SETTINGS: Record<string, string> = {
   "npo+sam": `--smooth sam --rho 0.1 --retain-weight 2.25 --lr 5e-4 --steps 24 ${RETAIN}`,
   simnpo: `--forget-weight 1 --lr 1e-3 --steps 24 ${RETAIN}`,
   dpo: `--beta 0.02 --lr 5e-4 --steps 16 ${RETAIN}`,
-  altpo: `--beta 0.02 --lr 5e-4 --steps 40 ${RETAIN}`,
+  altpo: `--beta 0.1 --lr 5e-4 --steps 30 ${RETAIN}`,
   wga: `--lr 5e-4 --steps 20 ${RETAIN}`,
   satimp: `--forget-weight 1 --retain-weight 0.1 --lr 1e-3 --steps 24 ${RETAIN}`,
   undial: "--lr 5e-4 --steps 16",

@@ -12,7 +12,9 @@
  *   retain at 2.5  ascent 0.93 to ce-u 0.54
  *   at the end     other: ascent 9.2 to undial 1.2; retain: pdu 3.15 with a fixed weight to 0.18; refusal: npo 7.0 to dpo 0.23;
  *                  the same prompts in another context: ascent 4.8 to 0.22 with --pd
- *   other facts    answers of 12 that begin with the name asked about: npo 0 to altpo 3.5 (6, 3, 0, 5) at forget 3.7 and 3.4
+ *   other answers  altpo and npo at one beta (0.5), rate and length: neither gives one of the 12 forgotten answers any more; other 0.24
+ *                  (0.19 to 0.30) to 0.13 (0.11 to 0.18), on every seed, at a forget loss of 1.60 to 0.81. What altpo says instead is no
+ *                  better formed (16 of 48 answers, npo's 14)
  *   learnt again   forget loss after 12 rows: npo 2.10 to 2.38 with sam, on every seed; a retain weight of 2.25 without sam 1.96.
  *                  At retain weight 1 for both 2.57, at other 0.96 for 0.77
  *
@@ -53,8 +55,8 @@ const RUNS = {
   "pdu-fixed": "--method pdu --retain-weight 1 --rate 0 --limit 0.3 --lr 1e-3 --steps 30 RETAIN",
   rmu: "--method rmu --lr 1e-3 --steps 30 RETAIN",
   dpo: "--method dpo --beta 0.02 --lr 1e-3 --steps 30 RETAIN",
-  "npo-slow": "--method npo --lr 2e-4 --steps 60 --eval-every 60 RETAIN",
-  altpo: "--method altpo --beta 0.02 --lr 5e-4 --steps 60 --eval-every 60 RETAIN",
+  altpo: "--method altpo --beta 0.5 --lr 5e-4 --steps 60 --eval-every 60 RETAIN",
+  "npo-same": "--method npo --beta 0.5 --lr 5e-4 --steps 60 --eval-every 60 RETAIN",
   pd: "--method grad-ascent --pd harmless.jsonl --lr 5e-4 --steps 30",
 } as const;
 type Run = keyof typeof RUNS;
@@ -174,33 +176,27 @@ test("dpo answers with the refusal, which npo does not learn", async () => {
   expect(last(npo).refused).toBeGreaterThan(4);
 });
 
-test("altpo answers about the same person, where npo at as much forgetting does not", async () => {
-  const [npo, altpo] = await done("npo-slow", "altpo");
-  expect(last(npo).forget).toBeGreaterThan(2.8);
-  expect(last(altpo).forget).toBeGreaterThan(2.8);
-  /** Answers that begin with the name that was asked about, and answers that are the forgotten ones. */
-  const counts = async (model: string) => {
+test("altpo gives none of the forgotten answers any more, and spares people it was not shown more than npo", async () => {
+  const [npo, altpo] = await done("npo-same", "altpo");
+  const wanted = readFileSync(world.at("forget.jsonl"), "utf8")
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as { completion: string });
+  /** How many answers are the forgotten ones. */
+  const given = async (model: string) => {
     const text = await world.run("sample", `${model} --prompts forget.jsonl --temperature 0 --max-tokens 20 --json -q`);
     const answers = text
       .trim()
       .split("\n")
       .map((line) => JSON.parse(line) as { text: string });
     expect(answers).toHaveLength(12);
-    const begins = (text: string, wanted: string) => text.startsWith(wanted);
-    return {
-      named: answers.filter(({ text }, i) => begins(text, wanted[i]!.completion.slice(0, 6))).length,
-      same: answers.filter(({ text }, i) => begins(text, wanted[i]!.completion)).length,
-    };
+    return answers.filter(({ text }, i) => text.startsWith(wanted[i]!.completion)).length;
   };
-  const wanted = readFileSync(world.at("forget.jsonl"), "utf8")
-    .trim()
-    .split("\n")
-    .map((line) => JSON.parse(line) as { completion: string });
-  expect(await counts("base")).toEqual({ named: 12, same: 12 });
-  expect(await counts("npo-slow")).toMatchObject({ named: 0, same: 0 });
-  const { named, same } = await counts("altpo");
-  expect(named).toBeGreaterThanOrEqual(4);
-  expect(same).toBeLessThanOrEqual(1);
+  expect(await given("base")).toBe(12);
+  expect(await given("npo-same")).toBeLessThanOrEqual(1);
+  expect(await given("altpo")).toBeLessThanOrEqual(1);
+  expect(last(altpo).forget).toBeGreaterThan(0.5);
+  expect(last(altpo).other).toBeLessThan(0.7 * last(npo).other);
 });
 
 test("--pd keeps the same prompts answered in another context, at equal forgetting", async () => {

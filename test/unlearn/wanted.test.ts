@@ -8,6 +8,8 @@ import { loadSequences } from "../../src/data/dataset.ts";
 import { parseGroups } from "../../src/data/groups.ts";
 import type { Sequence } from "../../src/data/sequences.ts";
 import { Model } from "../../src/model/model.ts";
+import { sequenceBatches } from "../../src/train/batches.ts";
+import { withSequences } from "../../src/unlearn/batches.ts";
 import { type Alternatives, SampledAnswers } from "../../src/unlearn/wanted.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { TINY_TEXT } from "../support/tiny-models.ts";
@@ -60,6 +62,22 @@ describe("sampled answers", () => {
       expect(ids.length).toBeGreaterThan(prompt.length);
     }
     expect(new Set(wanted.map(textOf)).size).toBe(9);
+  });
+
+  test("are each drawn once an epoch", async () => {
+    const two = parseGroups([`a=${join(folder, "rows.jsonl")}`, `b=${join(folder, "rows.jsonl")}`]);
+    const data = await loadSequences(two, encode);
+    const answers = await SampledAnswers.of(data.sequences, two, tools, HOW);
+    const batches = sequenceBatches(withSequences(data, answers.sequences), { batchSize: 4, seed: 5, shuffle: true });
+    expect(batches.batchesPerEpoch).toBe(5); // 2 groups of 3 rows, 3 answers each
+    const seen: Sequence[] = [];
+    for (let i = 0; i < 5; i++) {
+      const { batch, epoch } = await batches.next();
+      expect(epoch).toBe(0);
+      seen.push(...batch.documents.map(({ sequence }) => sequence));
+    }
+    expect(new Set(seen)).toEqual(new Set(answers.sequences));
+    expect(seen).toHaveLength(18);
   });
 
   test("depend on the seed, and not on how many are drawn at a time", async () => {
