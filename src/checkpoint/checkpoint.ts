@@ -1,5 +1,5 @@
 /** What a checkpoint is in memory: names, shapes and where bytes are. Bytes are read when asked for. */
-import type { Dtype } from "../tensor/dtype.ts";
+import type { Dtype } from "./dtype.ts";
 
 /** A tensor as a header states it. `bytes` is the product of the shape times the width of the dtype. */
 export interface TensorInfo {

@@ -7,11 +7,11 @@ import path from "node:path";
 import tty from "node:tty";
 import { UserError } from "../errors.ts";
 import type { Checkpoint } from "./checkpoint.ts";
-import { openFile, openFolder } from "./folder.ts";
+import { isGguf, SNIFF_BYTES } from "./file-kind.ts";
+import { openFile, openFolder } from "./folder/folder.ts";
 import { decodeText, isObject, parseJson, show } from "./json.ts";
-import { isGguf, SNIFF_BYTES } from "./sniff.ts";
 import { openError, Source } from "./source.ts";
-import { openStream } from "./stream.ts";
+import { openStream } from "./stream/stream.ts";
 
 export interface OpenOptions {
   /** Descriptor read for `-`; 0 unless a test says otherwise. */
@@ -46,7 +46,7 @@ export async function open(ref: string, options: OpenOptions = {}): Promise<Chec
   // adapter.ts decides; it is not loaded for a checkpoint that has nothing of one.
   const names = [...checkpoint.tensors.keys()];
   if (!checkpoint.files.has("adapter_config.json") && !names.some((name) => name.includes("lora_"))) return checkpoint;
-  const { isAdapter } = await import("./adapter.ts");
+  const { isAdapter } = await import("./adapter/adapter.ts");
   if (!isAdapter(checkpoint)) return checkpoint;
   let base: Checkpoint;
   try {
@@ -59,7 +59,7 @@ export async function open(ref: string, options: OpenOptions = {}): Promise<Chec
 }
 
 async function apply(base: Checkpoint, adapter: Checkpoint, { warn }: OpenOptions): Promise<Checkpoint> {
-  const { applyAdapter, isAdapter } = await import("./adapter.ts");
+  const { applyAdapter, isAdapter } = await import("./adapter/adapter.ts");
   try {
     if (!isAdapter(adapter)) {
       throw new UserError(
@@ -87,7 +87,7 @@ export async function openPlain(ref: string, options: OpenOptions = {}): Promise
   }
   if (fd !== undefined) return openStream(fd, fd === 0 || ref === "-" ? "stdin" : ref, ref);
   if (ref.startsWith("hf:")) {
-    const { resolveHub } = await import("./hub.ts");
+    const { resolveHub } = await import("./hub/hub.ts");
     const { path: found, revision } = await resolveHub(ref);
     return openPath(found, ref, revision);
   }
@@ -106,7 +106,7 @@ async function openPath(found: string, ref: string, revision?: string): Promise<
   const source = Source.open(found, ref);
   const start = await source.start(SNIFF_BYTES).finally(() => source.close());
   if (!isGguf(start)) return openFile(found, ref, revision);
-  const { openGguf } = await import("./gguf.ts");
+  const { openGguf } = await import("./gguf/gguf.ts");
   return openGguf(found, ref);
 }
 

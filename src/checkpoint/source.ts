@@ -8,7 +8,7 @@
  */
 import fs from "node:fs";
 import { UserError } from "../errors.ts";
-import { type Header, headerLength, PREFIX_BYTES, parseHeader } from "./safetensors.ts";
+import { type Header, headerLength, PREFIX_BYTES, parseHeader } from "./safetensors/header.ts";
 
 /** Bytes asked for in one call; the kernel serves at most 2 GiB less a page. */
 const MAX_READ = 2 ** 30;

@@ -1,5 +1,5 @@
 /** What a file that is no JSONL is instead, told by its first bytes, so that the message can name it. */
-import { looksLikeSafetensors } from "../checkpoint/sniff.ts";
+import { looksLikeSafetensors } from "../checkpoint/file-kind.ts";
 import { UserError } from "../errors.ts";
 
 /** Bytes that are enough to tell. */

@@ -2,11 +2,11 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { decodeFloats } from "../checkpoint/decode.ts";
 import { openPlain } from "../checkpoint/open.ts";
 import { humanBytes, humanTime } from "../cli/format.ts";
 import { table } from "../cli/table.ts";
 import { UserError } from "../errors.ts";
-import { decodeFloats } from "../tensor/decode.ts";
 import { DEMO_MODEL, writeDemoModel } from "./models.ts";
 import { runLine, say } from "./shell.ts";
 

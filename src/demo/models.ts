@@ -2,9 +2,9 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { TensorInfo } from "../checkpoint/checkpoint.ts";
-import { createWriter } from "../checkpoint/write.ts";
-import { encodeFloats } from "../tensor/decode.ts";
-import type { Dtype } from "../tensor/dtype.ts";
+import { encodeFloats } from "../checkpoint/decode.ts";
+import type { Dtype } from "../checkpoint/dtype.ts";
+import { createWriter } from "../checkpoint/write/write.ts";
 
 export interface DemoModel {
   readonly hidden: number;

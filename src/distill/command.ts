@@ -1,6 +1,6 @@
 /** What the `distill` script does: models and data from the command line, then the training loop with a method's loss. */
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import { lineageOf, type Read } from "../checkpoint/lineage-input.ts";
+import { lineageOf, type Read } from "../checkpoint/lineage/input.ts";
 import { open } from "../checkpoint/open.ts";
 import type { CommonValues, Outcome, PlainContext } from "../cli/context.ts";
 import { humanBytes } from "../cli/format.ts";

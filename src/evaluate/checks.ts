@@ -3,7 +3,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { isatty } from "node:tty";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import { filesOf } from "../checkpoint/files-of.ts";
+import { filesOf } from "../checkpoint/folder/files-of.ts";
 import { refuseInputs } from "../cli/target.ts";
 import type { GroupReference } from "../data/groups.ts";
 import { UserError } from "../errors.ts";

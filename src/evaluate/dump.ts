@@ -3,7 +3,7 @@
  * (R). With a top k: `ids` and `log_probs` (..., k) and `tail` (...), the probability of all others.
  */
 
-import { createWriter } from "../checkpoint/write.ts";
+import { createWriter } from "../checkpoint/write/write.ts";
 import type { Batch, ExampleBatch } from "../data/batch.ts";
 import type { Model } from "../model/model.ts";
 import { Program, profileOf } from "../tensor/program.ts";

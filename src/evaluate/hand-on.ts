@@ -1,6 +1,6 @@
 /** `--pass`: the model goes on to stdout, byte for byte as it was read, and the result elsewhere. */
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import { createWriter } from "../checkpoint/write.ts";
+import { createWriter } from "../checkpoint/write/write.ts";
 import { textOutput } from "../cli/output.ts";
 import { UserError } from "../errors.ts";
 import type { EvaluateContext } from "./command.ts";

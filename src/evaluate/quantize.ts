@@ -6,10 +6,10 @@
  * steps. Rows are those of the stored matrix, which of GPT-2's are inputs and of all other models outputs. Vectors, embeddings
  * and output heads stay as they are. The result is stored in the dtype of the tensor.
  */
-import { mergeOnCpu } from "../checkpoint/adapter.ts";
+import { mergeOnCpu } from "../checkpoint/adapter/adapter.ts";
 import type { Checkpoint, TensorEntry } from "../checkpoint/checkpoint.ts";
-import { encodeFloats } from "../tensor/decode.ts";
-import { isFloat } from "../tensor/dtype.ts";
+import { encodeFloats } from "../checkpoint/decode.ts";
+import { isFloat } from "../checkpoint/dtype.ts";
 
 /** Rounds rows of `width` values in place. */
 export function roundRows(values: Float32Array, width: number, bits: number): void {

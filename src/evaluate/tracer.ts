@@ -5,10 +5,11 @@
  * Clean, corrupted and restored runs are rows of one batch, so that restoring copies between rows: values of row 0 take the place of
  * those of another row at the same token. What is restored everywhere is therefore the clean run to the bit.
  */
+
+import { decodeFloats } from "../checkpoint/decode.ts";
 import { collate } from "../data/batch.ts";
 import { Random } from "../data/random.ts";
 import type { Model } from "../model/model.ts";
-import { decodeFloats } from "../tensor/decode.ts";
 import { add, sub } from "../tensor/ops/elementwise.ts";
 import { embedding } from "../tensor/ops/embedding.ts";
 import { headLoss } from "../tensor/ops/head-loss.ts";

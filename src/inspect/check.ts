@@ -1,5 +1,6 @@
 /** What is wrong with a checkpoint on its own: bad values, and tensors that its config or index contradicts. */
 import type { Checkpoint, TensorEntry } from "../checkpoint/checkpoint.ts";
+import { isFloat } from "../checkpoint/dtype.ts";
 import { show } from "../checkpoint/json.ts";
 import {
   configValue,
@@ -12,7 +13,6 @@ import {
   tokenTable,
 } from "../merge/plan/names.ts";
 import { countTokens } from "../merge/plan/tokenizer.ts";
-import { isFloat } from "../tensor/dtype.ts";
 import type { IndexFacts } from "./describe.ts";
 import { spellNumbers } from "./groups.ts";
 import type { Tally } from "./statistics.ts";

@@ -1,8 +1,8 @@
 /** Two checkpoints side by side: which tensors both have, and how far those of equal shape are apart. */
 import type { Checkpoint, TensorEntry } from "../checkpoint/checkpoint.ts";
-import { isStream } from "../checkpoint/stream.ts";
+import { type Dtype, isFloat } from "../checkpoint/dtype.ts";
+import { isStream } from "../checkpoint/stream/stream.ts";
 import { nameModels } from "../merge/plan/names.ts";
-import { type Dtype, isFloat } from "../tensor/dtype.ts";
 import { addGap, type Difference, differenceOf, differenceTasks, emptyGap, type Gap } from "./difference.ts";
 import { type GpuSource, inFlight, type Task } from "./flight.ts";
 import { type SurveyOptions, skipTask } from "./survey.ts";

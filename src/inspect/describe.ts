@@ -2,7 +2,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Checkpoint, TensorInfo } from "../checkpoint/checkpoint.ts";
-import { INDEX_SUFFIX, parseIndex } from "../checkpoint/folder.ts";
+import { INDEX_SUFFIX, parseIndex } from "../checkpoint/folder/folder.ts";
 import { decodeText, isObject, parseJson } from "../checkpoint/json.ts";
 import { UserError } from "../errors.ts";
 import { type Config, configValue, isEmbedding, LAYER_KEYS, readConfig } from "../merge/plan/names.ts";

@@ -3,9 +3,9 @@
  * double precision where one is F64, and for integers and BOOL only whether and where they differ.
  */
 import type { TensorEntry } from "../checkpoint/checkpoint.ts";
+import { DTYPE_BYTES, isFloat } from "../checkpoint/dtype.ts";
 import type { PooledBuffer } from "../gpu/buffer.ts";
 import type { Gpu } from "../gpu/gpu.ts";
-import { DTYPE_BYTES, isFloat } from "../tensor/dtype.ts";
 import { inFlag, isOperand, loadRange, type OperandDtype, paddedBytes, SPAN, spanGroups } from "../tensor/load.ts";
 import {
   chunkValuesOf,

@@ -1,7 +1,7 @@
 /** Values of types that kernels do not compute with (F64, integers, BOOL) as numbers on the host. */
 
-import { decodeFloats } from "../tensor/decode.ts";
-import { DTYPE_BYTES, type Dtype } from "../tensor/dtype.ts";
+import { decodeFloats } from "../checkpoint/decode.ts";
+import { DTYPE_BYTES, type Dtype } from "../checkpoint/dtype.ts";
 
 /** Values of one piece that the host handles at a time. */
 export const HOST_VALUES = 1 << 18;

@@ -3,9 +3,9 @@
  * precision for F64, and on the host for integers and BOOL, which have a smallest and a largest value instead of a mean.
  */
 import type { TensorEntry } from "../checkpoint/checkpoint.ts";
+import { DTYPE_BYTES, isFloat } from "../checkpoint/dtype.ts";
 import type { PooledBuffer } from "../gpu/buffer.ts";
 import type { Gpu } from "../gpu/gpu.ts";
-import { DTYPE_BYTES, isFloat } from "../tensor/dtype.ts";
 import { inFlag, loadRange, type OperandDtype, paddedBytes, SPAN, spanGroups } from "../tensor/load.ts";
 import {
   chunkValuesOf,

@@ -6,9 +6,9 @@
  * the device when its method looks at them more than once and they fit; otherwise they are loaded again for each pass.
  */
 import type { TensorEntry } from "../checkpoint/checkpoint.ts";
+import { DTYPE_BYTES } from "../checkpoint/dtype.ts";
 import type { PooledBuffer } from "../gpu/buffer.ts";
 import type { Gpu } from "../gpu/gpu.ts";
-import { DTYPE_BYTES } from "../tensor/dtype.ts";
 import { loadRange, paddedBytes } from "../tensor/load.ts";
 import type { Layout } from "./layout.ts";
 

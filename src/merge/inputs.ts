@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { open } from "../checkpoint/open.ts";
-import { isStream } from "../checkpoint/stream.ts";
+import { isStream } from "../checkpoint/stream/stream.ts";
 import { openable, referenceKey } from "./plan/reference.ts";
 import { type Recipe, recipeReferences } from "./recipe.ts";
 

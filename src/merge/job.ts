@@ -2,11 +2,11 @@
  * One output tensor in the making: its inputs in chunks on the GPU, what methods ask of them, and the way out.
  */
 import type { TensorEntry } from "../checkpoint/checkpoint.ts";
+import { DTYPE_BYTES, type Dtype } from "../checkpoint/dtype.ts";
 import type { PooledBuffer } from "../gpu/buffer.ts";
 import type { Dispatch, Gpu } from "../gpu/gpu.ts";
 import type { Variant } from "../gpu/kernel.ts";
 import { cropEntry } from "../tensor/crop.ts";
-import { DTYPE_BYTES, type Dtype } from "../tensor/dtype.ts";
 import { inFlag, isOperand, type OperandDtype, outFlag, paddedBytes, spanGroups } from "../tensor/load.ts";
 import { type Chunk, Chunks } from "./chunks.ts";
 import { type GramOptions, gramOf } from "./gram.ts";

@@ -1,7 +1,7 @@
 /** How a tensor's inputs are cut into chunks, which of them stay on the device, and what that takes. */
 import type { TensorEntry } from "../checkpoint/checkpoint.ts";
+import { DTYPE_BYTES } from "../checkpoint/dtype.ts";
 import type { Adapter } from "../gpu/device.ts";
-import { DTYPE_BYTES } from "../tensor/dtype.ts";
 import { isOperand, type OperandDtype, paddedBytes } from "../tensor/load.ts";
 import type { MergeTask } from "./job.ts";
 

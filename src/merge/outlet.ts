@@ -3,10 +3,10 @@
  * later tensors are still being computed.
  */
 import type { TensorEntry } from "../checkpoint/checkpoint.ts";
+import type { Dtype } from "../checkpoint/dtype.ts";
 import type { PooledBuffer } from "../gpu/buffer.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Readback } from "../gpu/transfer.ts";
-import type { Dtype } from "../tensor/dtype.ts";
 
 /** Takes the bytes of tensors in order; a view may be reused once the promise resolves. */
 export interface TensorSink {
@@ -133,6 +133,6 @@ export class Outlet {
 /** Types that kernels cannot write are encoded on the host, from f32. */
 async function encoded(view: Uint8Array, dtype: Dtype, out: Dtype): Promise<Uint8Array> {
   if (dtype === out) return view;
-  const { encodeFloats } = await import("../tensor/decode.ts");
+  const { encodeFloats } = await import("../checkpoint/decode.ts");
   return encodeFloats(new Float32Array(view.buffer as ArrayBuffer, view.byteOffset, view.byteLength / 4), out);
 }

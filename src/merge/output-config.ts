@@ -2,7 +2,7 @@
  * The files of a merged model: those of the base, or of the first model, word for word, but for the fields of config.json that
  * the merge changes. The tokenizer is carried over whole.
  */
-import { type Dtype, torchName } from "../tensor/dtype.ts";
+import { type Dtype, torchName } from "../checkpoint/dtype.ts";
 import { editJson } from "./plan/json-edit.ts";
 import { type Config, LAYER_KEYS, type NamedModel, TEXT_CONFIGS } from "./plan/names.ts";
 

@@ -5,8 +5,8 @@
  * (which model is the base, what a gradient means outside the layers, how embeddings of different height are cut), it is kept.
  */
 import type { Checkpoint, TensorEntry } from "../checkpoint/checkpoint.ts";
+import { DTYPE_BYTES, type Dtype, isFloat } from "../checkpoint/dtype.ts";
 import { UserError } from "../errors.ts";
-import { DTYPE_BYTES, type Dtype, isFloat } from "../tensor/dtype.ts";
 import type { MergeMethod } from "./method.ts";
 import { outputFiles, type RestackedLayers } from "./output-config.ts";
 import { type Aligned, align, type Operand } from "./plan/align.ts";

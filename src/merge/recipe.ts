@@ -4,8 +4,9 @@
  * The schema is mergekit's (https://github.com/arcee-ai/mergekit), so its recipes run unchanged, but for those that rebuild a
  * tokenizer, which are refused. Several documents in one file, each with a `name`, can build on one another.
  */
+
+import type { Dtype } from "../checkpoint/dtype.ts";
 import { UserError } from "../errors.ts";
-import type { Dtype } from "../tensor/dtype.ts";
 import type { Parameters } from "./parameters.ts";
 import { RecipeReader } from "./plan/recipe-reader.ts";
 import { type ModelReference, referenceKey } from "./plan/reference.ts";

@@ -4,10 +4,10 @@
  * They are named by per-model options, opened once in a method's survey, and read chunk by chunk like the models.
  */
 import type { Checkpoint, TensorEntry } from "../checkpoint/checkpoint.ts";
+import { isFloat } from "../checkpoint/dtype.ts";
 import { open } from "../checkpoint/open.ts";
 import { UserError } from "../errors.ts";
 import type { PooledBuffer } from "../gpu/buffer.ts";
-import { isFloat } from "../tensor/dtype.ts";
 import { loadRange, paddedBytes } from "../tensor/load.ts";
 import type { Chunk } from "./chunks.ts";
 import type { MergeJob } from "./job.ts";

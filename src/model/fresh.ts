@@ -1,7 +1,7 @@
 /** Weights of a model made afresh, drawn by (seed, tensor name), so that no order of execution shows in them. */
 import { createHash } from "node:crypto";
+import { encodeFloats } from "../checkpoint/decode.ts";
 import type { Gpu } from "../gpu/gpu.ts";
-import { encodeFloats } from "../tensor/decode.ts";
 import { Parameter } from "../tensor/parameter.ts";
 import { sizeOf } from "../tensor/tensor.ts";
 import type { ParameterSpec } from "./architecture.ts";

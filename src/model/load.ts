@@ -1,10 +1,10 @@
 /** Brings a checkpoint's tensors into parameters, by name, one at a time and in the checkpoint's order (streams allow no other). */
-import { patchedValues } from "../checkpoint/adapter.ts";
+import { patchedValues } from "../checkpoint/adapter/adapter.ts";
 import type { Checkpoint, TensorEntry } from "../checkpoint/checkpoint.ts";
+import { decodeFloats, encodeFloats } from "../checkpoint/decode.ts";
+import { DTYPE_BYTES, type Dtype, isFloat } from "../checkpoint/dtype.ts";
 import { UserError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
-import { decodeFloats, encodeFloats } from "../tensor/decode.ts";
-import { DTYPE_BYTES, type Dtype, isFloat } from "../tensor/dtype.ts";
 import { Parameter } from "../tensor/parameter.ts";
 import { showShape, sizeOf } from "../tensor/tensor.ts";
 import type { Architecture, ParameterSpec } from "./architecture.ts";

@@ -5,13 +5,13 @@
  * rows of W + s B A at learnt lengths, https://arxiv.org/abs/2402.09353.
  */
 
-import { nameInBase } from "../checkpoint/adapter-changes.ts";
-import { type AdapterConfig, readAdapterConfig, scaleOf } from "../checkpoint/adapter-config.ts";
-import { readParts } from "../checkpoint/adapter-parts.ts";
+import { nameInBase } from "../checkpoint/adapter/changes.ts";
+import { type AdapterConfig, readAdapterConfig, scaleOf } from "../checkpoint/adapter/config.ts";
+import { readParts } from "../checkpoint/adapter/parts.ts";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { decodeFloats } from "../checkpoint/decode.ts";
 import { UserError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
-import { decodeFloats } from "../tensor/decode.ts";
 import { Parameter } from "../tensor/parameter.ts";
 import { showShape } from "../tensor/tensor.ts";
 import type { Json, ParameterSpec } from "./architecture.ts";

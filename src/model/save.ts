@@ -2,12 +2,12 @@
 import fs from "node:fs";
 import path from "node:path";
 import type { LineageEntry, TensorInfo } from "../checkpoint/checkpoint.ts";
-import type { ShardOptions } from "../checkpoint/shards.ts";
-import { ClosedPipe } from "../checkpoint/sink.ts";
-import { createWriter, isPipe, type Writer } from "../checkpoint/write.ts";
+import { decodeFloats, encodeFloats } from "../checkpoint/decode.ts";
+import { DTYPE_BYTES, type Dtype } from "../checkpoint/dtype.ts";
+import type { ShardOptions } from "../checkpoint/write/shards.ts";
+import { ClosedPipe } from "../checkpoint/write/sink.ts";
+import { createWriter, isPipe, type Writer } from "../checkpoint/write/write.ts";
 import { UserError } from "../errors.ts";
-import { decodeFloats, encodeFloats } from "../tensor/decode.ts";
-import { DTYPE_BYTES, type Dtype } from "../tensor/dtype.ts";
 import type { Parameter } from "../tensor/parameter.ts";
 import { sizeOf } from "../tensor/tensor.ts";
 import type { Model } from "./model.ts";

@@ -1,7 +1,7 @@
 /** What the `sample` script does: prompts to answers, streamed as they are decoded. */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import { filesOf } from "../checkpoint/files-of.ts";
+import { filesOf } from "../checkpoint/folder/files-of.ts";
 import { open } from "../checkpoint/open.ts";
 import type { CommonValues, Outcome, PlainContext } from "../cli/context.ts";
 import { humanBytes } from "../cli/format.ts";

@@ -1,6 +1,6 @@
 /** A tensor's top-left part as a tensor: what merging embeddings of different height works on. */
 import type { TensorEntry } from "../checkpoint/checkpoint.ts";
-import { DTYPE_BYTES } from "./dtype.ts";
+import { DTYPE_BYTES } from "../checkpoint/dtype.ts";
 
 /** The first `rows` rows and `columns` columns of a matrix; the entry itself when that is all of it. */
 export function cropEntry(entry: TensorEntry, rows: number, columns: number): TensorEntry {

@@ -3,9 +3,9 @@
  * change of an adapter applied.
  */
 import type { TensorEntry } from "../checkpoint/checkpoint.ts";
+import { DTYPE_BYTES, type Dtype } from "../checkpoint/dtype.ts";
 import type { PooledBuffer } from "../gpu/buffer.ts";
 import type { Bound, Gpu } from "../gpu/gpu.ts";
-import { DTYPE_BYTES, type Dtype } from "./dtype.ts";
 
 /** Types that kernels read and write. */
 export type OperandDtype = "F32" | "F16" | "BF16";
@@ -128,7 +128,7 @@ async function loadPatched(
   const wholeRows = start % columns === 0 && length % columns === 0;
   if (patch.magnitude && (patch.transposed || !wholeRows)) {
     // Lengths of columns, or of rows that lie in several chunks, need the whole matrix; both are rare, so the host does it.
-    const { mergeOnCpu } = await import("../checkpoint/adapter.ts");
+    const { mergeOnCpu } = await import("../checkpoint/adapter/adapter.ts");
     const known = patchedOnCpu.get(entry) ?? mergeOnCpu(entry);
     patchedOnCpu.set(entry, known);
     const part = new Float32Array(Math.ceil(length / 4) * 4);

@@ -9,15 +9,15 @@
 import fs from "node:fs";
 import path from "node:path";
 import type { LineageEntry } from "../checkpoint/checkpoint.ts";
+import { DTYPE_BYTES } from "../checkpoint/dtype.ts";
 import type { Json } from "../checkpoint/json.ts";
 import { openPlain } from "../checkpoint/open.ts";
-import { createWriter } from "../checkpoint/write.ts";
+import { createWriter } from "../checkpoint/write/write.ts";
 import type { OrderState } from "../data/order.ts";
 import { UserError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Model } from "../model/model.ts";
 import { saveModel } from "../model/save.ts";
-import { DTYPE_BYTES } from "../tensor/dtype.ts";
 import type { Parameter } from "../tensor/parameter.ts";
 import type { Updater } from "./optim/updater.ts";
 

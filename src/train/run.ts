@@ -3,7 +3,7 @@
  * held-out loss, saved states, the result with its lineage. A technique says what is particular to it.
  */
 import type { Json } from "../checkpoint/json.ts";
-import { lineageOf, type Read } from "../checkpoint/lineage-input.ts";
+import { lineageOf, type Read } from "../checkpoint/lineage/input.ts";
 import type { CommonValues, Outcome, PlainContext } from "../cli/context.ts";
 import { humanBytes } from "../cli/format.ts";
 import type { Values } from "../cli/options.ts";

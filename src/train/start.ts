@@ -1,7 +1,7 @@
 /** From a command line to a model on the GPU: a checkpoint, base and adapter, or a config for a model made afresh. */
 import fs from "node:fs";
 import type { Checkpoint, LineageEntry } from "../checkpoint/checkpoint.ts";
-import type { Read } from "../checkpoint/lineage-input.ts";
+import type { Read } from "../checkpoint/lineage/input.ts";
 import { open, openPlain, splitAdapter } from "../checkpoint/open.ts";
 import { UserError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";

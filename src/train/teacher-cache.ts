@@ -10,7 +10,7 @@
  */
 import type { Checkpoint, LineageEntry } from "../checkpoint/checkpoint.ts";
 import { openPlain } from "../checkpoint/open.ts";
-import { createWriter } from "../checkpoint/write.ts";
+import { createWriter } from "../checkpoint/write/write.ts";
 import { type Batch, collate } from "../data/batch.ts";
 import { inBatches } from "../data/dataset.ts";
 import type { Sequence } from "../data/sequences.ts";

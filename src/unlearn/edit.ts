@@ -1,5 +1,5 @@
 /** Runs an edit of weights: model and data in, importances or the changed model out. */
-import { lineageOf } from "../checkpoint/lineage-input.ts";
+import { lineageOf } from "../checkpoint/lineage/input.ts";
 import type { Outcome } from "../cli/context.ts";
 import { humanBytes } from "../cli/format.ts";
 import { collate, stackExamples } from "../data/batch.ts";

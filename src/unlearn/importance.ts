@@ -6,7 +6,7 @@
  */
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { openPlain } from "../checkpoint/open.ts";
-import { createWriter } from "../checkpoint/write.ts";
+import { createWriter } from "../checkpoint/write/write.ts";
 import { UserError } from "../errors.ts";
 import type { PooledBuffer } from "../gpu/buffer.ts";
 import type { Model } from "../model/model.ts";

@@ -8,9 +8,9 @@
  * come from runs of both kernels in turn, the fastest of each.
  */
 import { bench, run } from "mitata";
+import { encodeFloats } from "../../src/checkpoint/decode.ts";
 import { openGpu } from "../../src/gpu/gpu.ts";
 import { layout } from "../../src/gpu/kernel.ts";
-import { encodeFloats } from "../../src/tensor/decode.ts";
 import { type Form, planProduct } from "../../src/tensor/products.ts";
 import { profileOf } from "../../src/tensor/program.ts";
 

@@ -7,8 +7,8 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import type { TensorInfo } from "../../src/checkpoint/checkpoint.ts";
+import { DTYPE_BYTES, type Dtype } from "../../src/checkpoint/dtype.ts";
 import { UserError } from "../../src/errors.ts";
-import { DTYPE_BYTES, type Dtype } from "../../src/tensor/dtype.ts";
 
 /** A file with this header text and this data, whether they fit or not. */
 export function raw(header: string | Uint8Array, data: Uint8Array = new Uint8Array(), length?: bigint): Uint8Array {

@@ -3,9 +3,9 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { encodeFloats } from "../../src/checkpoint/decode.ts";
+import type { Dtype } from "../../src/checkpoint/dtype.ts";
 import { open } from "../../src/checkpoint/open.ts";
-import { encodeFloats } from "../../src/tensor/decode.ts";
-import type { Dtype } from "../../src/tensor/dtype.ts";
 import { fileOf, type Made } from "../checkpoint/sample.ts";
 import { TINY_TEXT } from "../support/tiny-models.ts";
 import { run } from "./fixtures/run.ts";

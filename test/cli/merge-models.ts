@@ -1,8 +1,8 @@
 /** Tiny checkpoints on the disk, and the merge script run on them in processes of its own. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { decodeFloats, encodeFloats } from "../../src/tensor/decode.ts";
-import { DTYPE_BYTES, type Dtype, isFloat } from "../../src/tensor/dtype.ts";
+import { decodeFloats, encodeFloats } from "../../src/checkpoint/decode.ts";
+import { DTYPE_BYTES, type Dtype, isFloat } from "../../src/checkpoint/dtype.ts";
 import { fileOf, type Made, readIndependently } from "../checkpoint/sample.ts";
 import { normals, randomWords } from "../support/random.ts";
 

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Dtype } from "../../src/tensor/dtype.ts";
+import type { Dtype } from "../../src/checkpoint/dtype.ts";
 import { bytesOf } from "../checkpoint/sample.ts";
 import { EPSILON, expectWithin, rounded } from "../support/floats.ts";
 import {
@@ -189,7 +189,7 @@ describe("tensors of odd kinds", () => {
 describe("adapters", () => {
   for (const kind of ["basic", "dora"]) {
     test(`base+adapter is the merged model of ${kind}`, async () => {
-      const { mergeOnCpu } = await import("../../src/checkpoint/adapter.ts");
+      const { mergeOnCpu } = await import("../../src/checkpoint/adapter/adapter.ts");
       const { open } = await import("../../src/checkpoint/open.ts");
       const ref = `${TRAIN}/lora-base+${TRAIN}/lora-${kind}`;
       const found = await merged(`${ref} --method passthrough`);

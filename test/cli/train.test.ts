@@ -3,8 +3,8 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { decodeFloats } from "../../src/checkpoint/decode.ts";
 import { openPlain } from "../../src/checkpoint/open.ts";
-import { decodeFloats } from "../../src/tensor/decode.ts";
 import { runScript, runShell, startScript } from "../support/command.ts";
 
 const GOLDEN = fileURLToPath(new URL("../golden/train/", import.meta.url));

@@ -3,8 +3,8 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { decodeFloats } from "../../src/checkpoint/decode.ts";
 import { openPlain } from "../../src/checkpoint/open.ts";
-import { decodeFloats } from "../../src/tensor/decode.ts";
 import { runScript, runShell, startScript } from "../support/command.ts";
 import { randomUnits } from "../support/random.ts";
 import { TINY_TEXT } from "../support/tiny-models.ts";

@@ -161,7 +161,7 @@ describe("transfers", () => {
   });
 
   test("memory does not grow over 4,000 rounds of dispatch and read", async () => {
-    const script = fileURLToPath(new URL("rounds.ts", import.meta.url));
+    const script = fileURLToPath(new URL("./rounds.ts", import.meta.url));
     const child = Bun.spawn([process.execPath, script], { stdout: "pipe", stderr: "inherit" });
     const { rss, pool, staging } = JSON.parse(await new Response(child.stdout).text());
     expect(await child.exited).toBe(0);

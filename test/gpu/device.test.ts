@@ -85,7 +85,7 @@ describe("the adapter", () => {
   });
 
   async function inChild(env: Record<string, string>): Promise<unknown> {
-    const script = fileURLToPath(new URL("open-device.ts", import.meta.url));
+    const script = fileURLToPath(new URL("./open-device.ts", import.meta.url));
     const child = Bun.spawn([process.execPath, script], {
       env: { ...process.env, ...env },
       stdout: "pipe",

@@ -1,9 +1,9 @@
 /** What the checks find, each in a small model with that one fault. */
 import { describe, expect, test } from "bun:test";
 import type { Checkpoint } from "../../src/checkpoint/checkpoint.ts";
+import type { Dtype } from "../../src/checkpoint/dtype.ts";
 import { checkHeaders, checkValues } from "../../src/inspect/check.ts";
 import { emptyTally, type Tally } from "../../src/inspect/statistics.ts";
-import type { Dtype } from "../../src/tensor/dtype.ts";
 import { entryOf } from "../support/entry.ts";
 
 const CONFIG = {

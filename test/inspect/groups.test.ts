@@ -1,7 +1,7 @@
 /** Names in groups, and the choice of names. */
 import { describe, expect, test } from "bun:test";
+import type { Dtype } from "../../src/checkpoint/dtype.ts";
 import { groupTensors, nameFilter, spellNumbers } from "../../src/inspect/groups.ts";
-import type { Dtype } from "../../src/tensor/dtype.ts";
 
 const info = (name: string, shape: number[] = [2], dtype: Dtype = "F32") => ({ name, shape, dtype, bytes: 8 });
 const patterns = (tensors: ReturnType<typeof info>[]) =>

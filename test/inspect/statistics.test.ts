@@ -1,11 +1,11 @@
 /** Statistics against sums in double precision, over sizes, types, chunks, and every kind of number. */
 import { describe, expect, test } from "bun:test";
-import { mergeOnCpu } from "../../src/checkpoint/adapter.ts";
+import { mergeOnCpu } from "../../src/checkpoint/adapter/adapter.ts";
 import type { TensorEntry } from "../../src/checkpoint/checkpoint.ts";
+import { decodeFloats } from "../../src/checkpoint/decode.ts";
+import type { Dtype } from "../../src/checkpoint/dtype.ts";
 import { inFlight } from "../../src/inspect/flight.ts";
 import { type Statistics, statisticsOf, statisticsTasks, type Tally } from "../../src/inspect/statistics.ts";
-import { decodeFloats } from "../../src/tensor/decode.ts";
-import type { Dtype } from "../../src/tensor/dtype.ts";
 import { entryOf } from "../support/entry.ts";
 import { rounded } from "../support/floats.ts";
 import { sharedGpu } from "../support/gpu.ts";

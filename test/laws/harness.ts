@@ -2,14 +2,14 @@
 import { readdirSync } from "node:fs";
 import path from "node:path";
 import type { TensorEntry } from "../../src/checkpoint/checkpoint.ts";
+import { decodeFloats } from "../../src/checkpoint/decode.ts";
+import type { Dtype } from "../../src/checkpoint/dtype.ts";
 import { methodNames } from "../../src/cli/methods.ts";
 import type { OptionSpec } from "../../src/cli/options.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import type { JobSettings } from "../../src/merge/job.ts";
 import type { MergeMethod } from "../../src/merge/method.ts";
 import { mergeTensors, type ValuedTask } from "../../src/merge/run.ts";
-import { decodeFloats } from "../../src/tensor/decode.ts";
-import type { Dtype } from "../../src/tensor/dtype.ts";
 import type { OperandDtype } from "../../src/tensor/load.ts";
 import { entryOf } from "../support/entry.ts";
 import { normals } from "../support/random.ts";

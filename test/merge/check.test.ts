@@ -1,10 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import type { Checkpoint } from "../../src/checkpoint/checkpoint.ts";
+import type { Dtype } from "../../src/checkpoint/dtype.ts";
 import { type CheckReport, checkModels } from "../../src/merge/check.ts";
 import { referenceKey } from "../../src/merge/plan/reference.ts";
 import { relatedness } from "../../src/merge/plan/relatedness.ts";
 import { parseRecipe } from "../../src/merge/recipe.ts";
-import type { Dtype } from "../../src/tensor/dtype.ts";
 import { checkpoint, decoder, entry } from "./plan-fixtures.ts";
 
 async function check(...models: Checkpoint[]): Promise<CheckReport> {

@@ -1,7 +1,7 @@
 /** The top-left part of a matrix, read in pieces of any size. */
 import { expect, test } from "bun:test";
+import { decodeFloats } from "../../src/checkpoint/decode.ts";
 import { cropEntry } from "../../src/tensor/crop.ts";
-import { decodeFloats } from "../../src/tensor/decode.ts";
 import { entryOf } from "../support/entry.ts";
 
 const grid = (rows: number, columns: number) => Float32Array.from({ length: rows * columns }, (_, i) => i);

@@ -6,16 +6,16 @@
 import { existsSync, readFileSync } from "node:fs";
 import path from "node:path";
 import type { Checkpoint } from "../../src/checkpoint/checkpoint.ts";
+import { decodeFloats } from "../../src/checkpoint/decode.ts";
+import type { Dtype } from "../../src/checkpoint/dtype.ts";
 import { open } from "../../src/checkpoint/open.ts";
-import { parseFile } from "../../src/checkpoint/safetensors.ts";
+import { parseFile } from "../../src/checkpoint/safetensors/header.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import type { MergeMethod } from "../../src/merge/method.ts";
 import { referenceKey } from "../../src/merge/plan/reference.ts";
 import { planMerge } from "../../src/merge/plan.ts";
 import { parseRecipe, type Recipe, recipeReferences } from "../../src/merge/recipe.ts";
 import { mergeTensors } from "../../src/merge/run.ts";
-import { decodeFloats } from "../../src/tensor/decode.ts";
-import type { Dtype } from "../../src/tensor/dtype.ts";
 
 const ROOT = path.join(import.meta.dir, "../golden/merge");
 const METHODS = path.join(import.meta.dir, "../../src/merge");

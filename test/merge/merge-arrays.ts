@@ -2,11 +2,11 @@
  * Merges tensors that are plain arrays, for tests of methods: in-memory entries in, f32 values and raw bytes out.
  */
 import type { TensorEntry } from "../../src/checkpoint/checkpoint.ts";
+import { decodeFloats, encodeFloats } from "../../src/checkpoint/decode.ts";
+import type { Dtype } from "../../src/checkpoint/dtype.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import type { MergeMethod } from "../../src/merge/method.ts";
 import { mergeTensors, type ValuedTask } from "../../src/merge/run.ts";
-import { decodeFloats, encodeFloats } from "../../src/tensor/decode.ts";
-import type { Dtype } from "../../src/tensor/dtype.ts";
 
 export interface ArrayTensor {
   readonly name: string;

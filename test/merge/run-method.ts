@@ -1,10 +1,10 @@
 /** Runs a merge method on one tensor given as numbers, and the laws that any such method keeps. */
 import { expect, test } from "bun:test";
+import { decodeFloats, encodeFloats } from "../../src/checkpoint/decode.ts";
+import type { Dtype } from "../../src/checkpoint/dtype.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import type { MergeMethod } from "../../src/merge/method.ts";
 import { mergeTensors } from "../../src/merge/run.ts";
-import { decodeFloats, encodeFloats } from "../../src/tensor/decode.ts";
-import type { Dtype } from "../../src/tensor/dtype.ts";
 import type { OperandDtype } from "../../src/tensor/load.ts";
 import { entry } from "./plan-fixtures.ts";
 

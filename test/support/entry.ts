@@ -1,7 +1,7 @@
 /** Tensors of a checkpoint that lie in memory. */
 import type { LowRankPatch, TensorEntry } from "../../src/checkpoint/checkpoint.ts";
-import { encodeFloats } from "../../src/tensor/decode.ts";
-import type { Dtype } from "../../src/tensor/dtype.ts";
+import { encodeFloats } from "../../src/checkpoint/decode.ts";
+import type { Dtype } from "../../src/checkpoint/dtype.ts";
 
 /** A tensor of these values, rounded to `dtype`. */
 export function entryOf(

@@ -1,6 +1,6 @@
 /** Floats of every storage type and how far apart they are, for comparing kernels with references in f64. */
-import { decodeFloats, encodeFloats } from "../../src/tensor/decode.ts";
-import type { Dtype } from "../../src/tensor/dtype.ts";
+import { decodeFloats, encodeFloats } from "../../src/checkpoint/decode.ts";
+import type { Dtype } from "../../src/checkpoint/dtype.ts";
 import type { OperandDtype } from "../../src/tensor/load.ts";
 
 export const OPERANDS: readonly OperandDtype[] = ["F32", "BF16", "F16"];

@@ -1,9 +1,10 @@
 /** Merge jobs over tensors in memory, and what they write. */
+
+import { decodeFloats } from "../../src/checkpoint/decode.ts";
+import type { Dtype } from "../../src/checkpoint/dtype.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import { type JobSettings, MergeJob } from "../../src/merge/job.ts";
 import { Outlets } from "../../src/merge/outlet.ts";
-import { decodeFloats } from "../../src/tensor/decode.ts";
-import type { Dtype } from "../../src/tensor/dtype.ts";
 import type { OperandDtype } from "../../src/tensor/load.ts";
 import { entryOf } from "./entry.ts";
 

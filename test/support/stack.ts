@@ -1,9 +1,10 @@
 /** Kernels run by themselves: tensors stacked as jobs stack them, and one call that runs and reads back. */
+
+import { decodeFloats, encodeFloats } from "../../src/checkpoint/decode.ts";
+import { DTYPE_BYTES } from "../../src/checkpoint/dtype.ts";
 import type { PooledBuffer } from "../../src/gpu/buffer.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import type { ParamValues } from "../../src/gpu/kernel.ts";
-import { decodeFloats, encodeFloats } from "../../src/tensor/decode.ts";
-import { DTYPE_BYTES } from "../../src/tensor/dtype.ts";
 import { type OperandDtype, paddedBytes, SPAN, spanGroups } from "../../src/tensor/load.ts";
 
 export interface Stack extends Disposable {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { decodeFloats, encodeFloats } from "../../src/tensor/decode.ts";
-import type { Dtype } from "../../src/tensor/dtype.ts";
+import { decodeFloats, encodeFloats } from "../../src/checkpoint/decode.ts";
+import type { Dtype } from "../../src/checkpoint/dtype.ts";
 
 /** The value of a bit pattern by the definition of a binary float; the reference for every small type. */
 function byDefinition(pattern: number, exponentBits: number, mantissaBits: number, finiteOnly: boolean): number {

@@ -1,6 +1,6 @@
 /** Every kernel of wgsl/matmul against loops in f64, over forms, odd shapes, storage types, strides and what is added. */
 import { describe, expect, test } from "bun:test";
-import { encodeFloats } from "../../src/tensor/decode.ts";
+import { encodeFloats } from "../../src/checkpoint/decode.ts";
 import {
   type Form,
   type GroupedShape,

@@ -1,7 +1,7 @@
 /** Brings the tensors of one name together: which models take part, in which shape, and whether there is anything to merge. */
 import type { TensorEntry } from "../../checkpoint/checkpoint.ts";
+import { isFloat } from "../../checkpoint/dtype.ts";
 import { UserError } from "../../errors.ts";
-import { isFloat } from "../../tensor/dtype.ts";
 import type { MergeMethod } from "../method.ts";
 import { configValue, isBuffer, isEmbedding, type NamedModel } from "./names.ts";
 import type { Notes } from "./notes.ts";

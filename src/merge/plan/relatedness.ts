@@ -3,7 +3,7 @@
  * another start is at a right angle to it, and merging such models gives noise.
  */
 import type { Checkpoint, TensorEntry } from "../../checkpoint/checkpoint.ts";
-import { DTYPE_BYTES, type Dtype } from "../../tensor/dtype.ts";
+import { DTYPE_BYTES, type Dtype } from "../../checkpoint/dtype.ts";
 import type { CheckProblem } from "../check.ts";
 import { layerOf, nameModels } from "./names.ts";
 

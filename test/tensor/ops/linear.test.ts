@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { decodeFloats, encodeFloats } from "../../../src/tensor/decode.ts";
+import { decodeFloats, encodeFloats } from "../../../src/checkpoint/decode.ts";
 import { linear } from "../../../src/tensor/ops/linear.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { checkOp, runOp } from "../../support/program.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { decodeFloats, encodeFloats } from "../../../src/tensor/decode.ts";
+import { decodeFloats, encodeFloats } from "../../../src/checkpoint/decode.ts";
 import { linear } from "../../../src/tensor/ops/linear.ts";
 import { balanceLoss, combine, dispatch, groupedLinear, type RoutePlan, route } from "../../../src/tensor/ops/moe.ts";
 import type { AdapterProfile, Recorder } from "../../../src/tensor/recorder.ts";

@@ -3,9 +3,9 @@
  * by bit: every pattern of the narrow types, the neighbourhood of every tie, and random patterns.
  */
 import { beforeAll, describe, expect, test } from "bun:test";
+import { decodeFloats, encodeFloats } from "../../../src/checkpoint/decode.ts";
+import { DTYPE_BYTES } from "../../../src/checkpoint/dtype.ts";
 import type { Gpu } from "../../../src/gpu/gpu.ts";
-import { decodeFloats, encodeFloats } from "../../../src/tensor/decode.ts";
-import { DTYPE_BYTES } from "../../../src/tensor/dtype.ts";
 import { inFlag, type OperandDtype, outFlag, spanGroups } from "../../../src/tensor/load.ts";
 import { OPERANDS, SIZES } from "../../support/floats.ts";
 import { sharedGpu } from "../../support/gpu.ts";

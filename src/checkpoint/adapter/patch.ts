@@ -1,0 +1,105 @@
+/** The low-rank change of one weight: factors checked against the weight's shape, and changes stacked on changes. */
+import { UserError } from "../../errors.ts";
+import type { LowRankPatch, TensorEntry } from "../checkpoint.ts";
+import { isFloat } from "../dtype.ts";
+import { type AdapterConfig, scaleOf } from "./config.ts";
+import type { Factor } from "./keys.ts";
+
+/** Tensors of one adapted module, in f32. */
+export type Factors = Partial<Record<Factor, { values: Float32Array; shape: readonly number[] }>>;
+
+const product = (sizes: readonly number[]): number => sizes.reduce((all, size) => all * size, 1);
+const text = (shape: readonly number[]): string => `(${shape.join(", ")})`;
+
+/**
+ * The patch of `entry`. Convolutions count as matrices (out, in * height * width). Throws UserError naming the tensor and
+ * both shapes where they disagree.
+ */
+export function patchOf(
+  entry: TensorEntry,
+  factors: Factors,
+  module: string,
+  config: AdapterConfig,
+  where: string,
+): LowRankPatch {
+  const embedding = factors.embeddingA !== undefined || factors.embeddingB !== undefined;
+  const a = embedding ? factors.embeddingA : factors.a;
+  const b = embedding ? factors.embeddingB : factors.b;
+  if (a === undefined || b === undefined) {
+    const [has, lacks] = a === undefined ? ["B", "A"] : ["A", "B"];
+    const found = (a ?? b) === undefined ? "neither lora_A nor lora_B" : `lora_${has} but no lora_${lacks}`;
+    throw new UserError(`${module} in ${where} has ${found}`, "the adapter file is incomplete");
+  }
+  if (embedding && (factors.a !== undefined || factors.b !== undefined)) {
+    throw new UserError(`${module} in ${where} is adapted both as a linear layer and as an embedding`);
+  }
+  if (!isFloat(entry.dtype)) {
+    throw new UserError(
+      `${entry.name} is ${entry.dtype} and ${where} adapts it, expected floats`,
+      "apply the adapter to the base before it was quantized",
+    );
+  }
+
+  const rank = a.shape[0] ?? 0;
+  const outputs = b.shape[0] ?? 0;
+  const transposed = embedding || config.fanInFanOut;
+  const expected = transposed ? [...a.shape.slice(1), outputs] : [outputs, ...a.shape.slice(1)];
+  const fits = rank > 0 && a.shape.length > 1 && product(b.shape.slice(1)) === rank && sameShape(expected, entry.shape);
+  if (!fits || (transposed && entry.shape.length !== 2)) {
+    const names = embedding ? ["lora_embedding_A", "lora_embedding_B"] : ["lora_A", "lora_B"];
+    const turned = sameShape(expected.toReversed(), entry.shape) && entry.shape.length === 2;
+    throw new UserError(
+      `${names[0]} ${text(a.shape)} and ${names[1]} ${text(b.shape)} of ${module} in ${where} do not fit ${entry.name}, which is ${text(entry.shape)}`,
+      turned
+        ? `try fan_in_fan_out ${!config.fanInFanOut} in adapter_config.json`
+        : "the adapter was trained on another base",
+    );
+  }
+
+  const patch = { a: a.values, b: b.values, rank, scale: scaleOf(config, module, rank), transposed };
+  const magnitude = factors.magnitude;
+  if (magnitude === undefined) {
+    if (config.dora) throw new UserError(`${module} in ${where} has no lora_magnitude_vector, but use_dora is set`);
+    return patch;
+  }
+  if (magnitude.values.length !== outputs) {
+    throw new UserError(
+      `lora_magnitude_vector ${text(magnitude.shape)} of ${module} in ${where} does not fit ${entry.name}, which has ${outputs} outputs`,
+    );
+  }
+  if (factors.bBias !== undefined) {
+    throw new UserError(
+      `${module} in ${where} has both a DoRA magnitude and a lora_B bias, which have no common meaning`,
+    );
+  }
+  return { ...patch, magnitude: magnitude.values };
+}
+
+const sameShape = (one: readonly number[], other: readonly number[]): boolean =>
+  one.length === other.length && one.every((size, axis) => size === other[axis]);
+
+/**
+ * What `entry` needs once `patch` comes on top of the patch it may have: both changes side by side as one of the summed rank,
+ * B = [s1 B1, s2 B2], A = [A1; A2], exact but for the rounding of s B. DoRA depends on the order and is refused.
+ */
+export function stackPatches(entry: TensorEntry, patch: LowRankPatch, where: string): LowRankPatch {
+  const under = entry.patch;
+  if (under === undefined) return patch;
+  if (under.magnitude !== undefined || patch.magnitude !== undefined) {
+    throw new UserError(
+      `${where} and an adapter before it both change ${entry.name}, and one of them is DoRA`,
+      "DoRA depends on the order: write the first result to a folder, then apply the next to that",
+    );
+  }
+  const outputs = patch.b.length / patch.rank;
+  const rank = under.rank + patch.rank;
+  const a = new Float32Array(under.a.length + patch.a.length);
+  a.set(under.a);
+  a.set(patch.a, under.a.length);
+  const b = new Float32Array(outputs * rank);
+  for (let o = 0; o < outputs; o++) {
+    for (let r = 0; r < under.rank; r++) b[o * rank + r] = under.scale * under.b[o * under.rank + r]!;
+    for (let r = 0; r < patch.rank; r++) b[o * rank + under.rank + r] = patch.scale * patch.b[o * patch.rank + r]!;
+  }
+  return { a, b, rank, scale: 1, transposed: patch.transposed };
+}

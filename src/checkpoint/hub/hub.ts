@@ -1,0 +1,229 @@
+/**
+ * Models of the Hub, `hf:org/name[@revision][:file]`: fetched into the cache that the Python client uses, once.
+ *
+ * Fetched are config, tokenizer files, shard index and safetensors of the repository's top folder, or the one file that is
+ * named with its config beside it; never a pickle.
+ */
+import fs from "node:fs/promises";
+import path from "node:path";
+import { UserError } from "../../errors.ts";
+import { INDEX_SUFFIX, parseIndex } from "../folder/folder.ts";
+import { show } from "../json.ts";
+import { MODEL_FILES } from "../safetensors/metadata.ts";
+import {
+  cachedCommit,
+  type Environment,
+  isCommit,
+  isOffline,
+  isPlain,
+  readToken,
+  rememberCommit,
+  repositoryFolder,
+  sizeOf,
+} from "./cache.ts";
+import { fetchFile, type Listed, type Progress } from "./download.ts";
+import { type Asked, HubFetch } from "./requests.ts";
+
+export interface HubOptions {
+  progress?: Progress;
+  /** HF_HOME, HF_HUB_CACHE, HF_TOKEN, HF_TOKEN_PATH, HF_ENDPOINT, HF_HUB_OFFLINE, as the Python client has them. */
+  env?: Environment;
+}
+
+interface HubRef {
+  readonly name: string;
+  readonly revision: string;
+  readonly file: string | undefined;
+}
+
+const PICKLED = /\.(bin|pt|pth|ckpt|pkl|pickle)$/i;
+/** No top folder of a model has more; a listing that goes on is cut. */
+const MAX_LISTED = 10_000;
+const MAX_INDEX_BYTES = 100_000_000;
+
+/** Parses `hf:org/name[@revision][:file]`. Throws UserError for anything else. */
+export function parseHubRef(ref: string): HubRef {
+  const match = /^hf:((?:[\w.-]+\/)?[\w.-]+)(?:@([^:]+))?(?::(.+))?$/.exec(ref);
+  const [, name, revision = "main", file] = (match ?? []) as (string | undefined)[];
+  const named = name?.split("/").every((part) => /^\w/.test(part) && /\w$/.test(part) && !/\.\.|--/.test(part));
+  if (name === undefined || !named || !isPlain(revision) || (file !== undefined && !isPlain(file))) {
+    throw new UserError(
+      `${show(ref)} is no model of the Hub`,
+      "expected hf:org/name, hf:org/name@revision or hf:org/name:file.safetensors",
+    );
+  }
+  if (file !== undefined && PICKLED.test(file)) {
+    throw new UserError(
+      `${ref} is a pickle, which can run code when it is opened`,
+      "name a .safetensors or .gguf file",
+    );
+  }
+  return { name, revision, file };
+}
+
+/**
+ * Fetches what is missing and gives the snapshot's folder, or the one file, and the commit. Throws UserError that begins with
+ * the reference; a broken transfer keeps what came, and the next run goes on from there.
+ */
+export async function resolveHub(ref: string, options: HubOptions = {}): Promise<{ path: string; revision: string }> {
+  const env = options.env ?? process.env;
+  const { name, revision, file } = parseHubRef(ref);
+  const repository = repositoryFolder(env, name);
+  if (isOffline(env)) return cached(ref, repository, revision, file);
+
+  const { HUB_URL, modelInfo } = await import("@huggingface/hub");
+  const endpoint = (env.HF_ENDPOINT || HUB_URL).replace(/\/+$/, "");
+  if (!URL.canParse(endpoint) || !/^https?:/.test(endpoint)) {
+    throw new UserError(`HF_ENDPOINT is ${show(endpoint)}, expected an address that begins with https://`);
+  }
+  const asked: Asked = { ref, endpoint, name, revision, token: await readToken(env) };
+  const { sha: commit } = await answered(asked, (fetch) =>
+    modelInfo({ name, revision, hubUrl: endpoint, additionalFields: ["sha"], fetch }),
+  );
+  if (typeof commit !== "string" || !isCommit(commit)) throw strange(asked, `the commit ${show(String(commit))}`);
+
+  const folder = file?.includes("/") ? file.slice(0, file.lastIndexOf("/")) : "";
+  const listed = await list(asked, commit, folder);
+  const fetch = (wanted: Listed) => fetchFile(asked, repository, commit, wanted, options.progress);
+  const beside = folder === "" ? "" : `${folder}/`;
+  const modelFiles = MODEL_FILES.map((wanted) => listed.get(beside + wanted)).filter((found) => found !== undefined);
+
+  let result: string;
+  if (file === undefined) {
+    const weights = await chooseWeights(asked, listed, fetch);
+    for (const wanted of [...modelFiles, ...weights]) await fetch(wanted);
+    result = path.join(repository, "snapshots", commit);
+  } else {
+    const wanted = listed.get(file);
+    if (wanted === undefined) {
+      throw new UserError(
+        `${ref}: ${name} at ${show(revision)} has no file ${show(file)}`,
+        `there are: ${names(listed, /\.(safetensors|gguf)$/) || "no safetensors or GGUF files"}`,
+      );
+    }
+    if (file.endsWith(".safetensors")) for (const other of modelFiles) await fetch(other);
+    result = await fetch(wanted);
+  }
+  await rememberCommit(repository, revision, commit);
+  return { path: result, revision: commit };
+}
+
+/** What an earlier run left, without a request. */
+async function cached(
+  ref: string,
+  repository: string,
+  revision: string,
+  file: string | undefined,
+): Promise<{ path: string; revision: string }> {
+  const commit = await cachedCommit(repository, revision);
+  const snapshot = path.join(repository, "snapshots", commit ?? "");
+  const found = commit === undefined ? [] : await fs.readdir(snapshot).catch(() => []);
+  if (file !== undefined && commit !== undefined) {
+    const pointer = path.join(snapshot, ...file.split("/"));
+    if ((await sizeOf(pointer)) !== undefined) return { path: pointer, revision: commit };
+  } else if (commit !== undefined && found.some((name) => name.endsWith(".safetensors"))) {
+    return { path: snapshot, revision: commit };
+  }
+  throw new UserError(
+    `${ref} is not in the cache, and HF_HUB_OFFLINE forbids to fetch it`,
+    `unset HF_HUB_OFFLINE, or set HF_HUB_CACHE to the cache that has it (looked in ${path.dirname(repository)})`,
+  );
+}
+
+/** Runs a request of the Hub's client; its refusals come as UserError, whatever the client makes of them. */
+async function answered<T>(asked: Asked, request: (fetch: typeof globalThis.fetch) => Promise<T>): Promise<T> {
+  const requests = new HubFetch(asked);
+  try {
+    return await request(requests.fetch);
+  } catch (error) {
+    throw requests.failure ?? strange(asked, show((error as Error).message));
+  }
+}
+
+const strange = (asked: Asked, what: string): UserError =>
+  new UserError(
+    `${asked.ref}: ${new URL(asked.endpoint).host} gave an answer that is none of the Hub's: ${what}`,
+    "check HF_ENDPOINT, and that no proxy answers in its place",
+    1,
+  );
+
+/** The files of one folder, by path. Entries whose paths could lead elsewhere stop the run: no honest repository has them. */
+async function list(asked: Asked, commit: string, folder: string): Promise<Map<string, Listed>> {
+  const { listFiles } = await import("@huggingface/hub");
+  return answered(asked, async (fetch) => {
+    const listed = new Map<string, Listed>();
+    const place = folder === "" ? undefined : folder.split("/").map(encodeURIComponent).join("/");
+    const entries = listFiles({
+      repo: asked.name,
+      revision: commit,
+      hubUrl: asked.endpoint,
+      fetch,
+      ...(place === undefined ? {} : { path: place }),
+    });
+    for await (const entry of entries) {
+      if (entry.type !== "file") continue;
+      const size = entry.lfs?.size ?? entry.size;
+      const etag = entry.lfs?.oid ?? entry.oid ?? "";
+      const fine =
+        typeof entry.path === "string" && isPlain(entry.path) && path.posix.dirname(entry.path) === (folder || ".");
+      if (!fine) throw new Error(`a file named ${JSON.stringify(entry.path)}`);
+      if (!Number.isSafeInteger(size) || size < 0 || !/^([0-9a-f]{40}|[0-9a-f]{64})$/.test(etag)) {
+        throw new Error(`${entry.path} with size ${size} and hash ${JSON.stringify(etag)}`);
+      }
+      listed.set(entry.path, { path: entry.path, size, etag });
+      if (listed.size > MAX_LISTED) throw new Error(`more than ${MAX_LISTED} files in one folder`);
+    }
+    return listed;
+  });
+}
+
+const names = (listed: ReadonlyMap<string, Listed>, pattern: RegExp): string =>
+  [...listed.keys()]
+    .filter((name) => pattern.test(name))
+    .slice(0, 8)
+    .map(show)
+    .join(", ");
+
+/** The weights that a folder would be opened by (see folder.ts): one file before an index, a model before an adapter. */
+async function chooseWeights(
+  asked: Asked,
+  listed: ReadonlyMap<string, Listed>,
+  fetch: (wanted: Listed) => Promise<string>,
+): Promise<Listed[]> {
+  for (const stem of ["model", "adapter_model"]) {
+    const single = listed.get(`${stem}.safetensors`);
+    if (single !== undefined) return [single];
+    const index = listed.get(stem + INDEX_SUFFIX);
+    if (index === undefined) continue;
+    const what = `${asked.ref}: ${index.path}`;
+    if (index.size > MAX_INDEX_BYTES) throw new UserError(`${what} is larger than 100 MB`, "expected a shard index");
+    const { shards } = parseIndex(await fs.readFile(await fetch(index), "utf8"), what);
+    return shards.map((shard) => {
+      const found = listed.get(shard);
+      if (found === undefined) throw new UserError(`${what} names ${show(shard)}, which the repository does not have`);
+      return found;
+    });
+  }
+  const others = [...listed.values()].filter((file) => file.path.endsWith(".safetensors"));
+  if (others.length === 1) return others;
+  const { ref, name } = asked;
+  if (others.length > 1) {
+    throw new UserError(
+      `${ref}: ${name} has ${others.length} safetensors files but no index that says which belong together`,
+      `name one of them: ${names(listed, /\.safetensors$/)}`,
+    );
+  }
+  const gguf = names(listed, /\.gguf$/);
+  if (gguf !== "")
+    throw new UserError(
+      `${ref}: ${name} has no safetensors, only GGUF`,
+      `name a file, as hf:${name}:${gguf.split(", ")[0]}`,
+    );
+  const pickled = names(listed, PICKLED);
+  throw new UserError(
+    `${ref}: ${name} has no safetensors${pickled === "" ? "" : `, only pickled weights (${pickled}), which can run code when opened`}`,
+    pickled === ""
+      ? "is it a model repository?"
+      : "convert them on the model page, or take a revision such as refs/pr/1 that has been converted",
+  );
+}

@@ -1,0 +1,39 @@
+/** What a result's lineage says of a checkpoint that was read. */
+import type { Checkpoint, LineageEntry } from "../checkpoint.ts";
+import { splitAdapter } from "../open.ts";
+import { appendLineage, lineageTime, runId } from "./lineage.ts";
+
+/**
+ * How an input is named in lineage. One that ingot made is named by the run that made it, so that a result has the same bytes
+ * whether its input came through a pipe, from a file or from a folder; any other by what the user wrote and its header.
+ */
+export function lineageInput(checkpoint: Checkpoint, role: string): LineageEntry["inputs"][number] {
+  const made = checkpoint.lineage.at(-1);
+  if (made) {
+    const adapter = splitAdapter(checkpoint.ref)?.adapter;
+    return { ref: `run:${made.run}${adapter === undefined ? "" : `+${adapter}`}`, role };
+  }
+  const { ref, revision, headerSha256 } = checkpoint;
+  return { ref, role, ...(revision === undefined ? {} : { revision }), header_sha256: headerSha256 };
+}
+
+/** A checkpoint that a step read, and what it was to it. */
+export interface Read {
+  readonly checkpoint: Checkpoint;
+  /** "model", or the name of the option that took it. */
+  readonly role: string;
+}
+
+/** The history of a step's result: those of all that it read, and the step. `others` are inputs that are no checkpoints. */
+export function lineageOf(
+  step: Omit<LineageEntry, "run" | "time" | "inputs">,
+  read: readonly Read[],
+  others: LineageEntry["inputs"] = [],
+): LineageEntry[] {
+  const inputs = [...others, ...read.map(({ checkpoint, role }) => lineageInput(checkpoint, role))];
+  const whole = { ...step, inputs };
+  return appendLineage(
+    read.map(({ checkpoint }) => checkpoint.lineage),
+    { ...whole, run: runId(whole), time: lineageTime() },
+  );
+}

@@ -1,0 +1,150 @@
+/**
+ * Lineage: how a checkpoint came to be, one entry per step, carried in the metadata of every file ingot writes.
+ *
+ * An entry holds only what is known before the work and is the same from run to run, because equal inputs, options and
+ * seeds must give equal bytes. So the run id is a hash, and the time is written only when SOURCE_DATE_EPOCH fixes it
+ * (https://reproducible-builds.org/specs/source-date-epoch/); the log has the wall clock.
+ */
+import { createHash } from "node:crypto";
+import { UserError } from "../../errors.ts";
+import type { LineageEntry } from "../checkpoint.ts";
+import { isObject, type Json, type JsonObject, parseJson } from "../json.ts";
+
+/** Key of the metadata that holds the lineage. */
+export const LINEAGE_KEY = "ingot.lineage";
+const MAX_CHARS = 8 * 2 ** 20;
+const MAX_ENTRIES = 10_000;
+const HINT = `the ${LINEAGE_KEY} entry of the metadata was damaged or written by hand; write the file again without it`;
+
+/**
+ * Reads the text of `ingot.lineage`, oldest entry first; an absent text is an empty history. Keys that this version does
+ * not know are dropped. Throws UserError that names `what` when an entry lacks a field or has one of another type.
+ */
+export function parseLineage(text: string | undefined, what: string): LineageEntry[] {
+  if (text === undefined) return [];
+  const place = `${what}: ${LINEAGE_KEY}`;
+  if (text.length > MAX_CHARS) throw new UserError(`${place} is longer than ${MAX_CHARS} characters`, HINT);
+  const { value } = parseJson(text, place);
+  if (!Array.isArray(value)) throw new UserError(`${place} is not a list`, HINT);
+  if (value.length > MAX_ENTRIES) throw new UserError(`${place} has more than ${MAX_ENTRIES} entries`, HINT);
+  return value.map((entry, i) => parseEntry(entry, `${place}: entry ${i + 1}`));
+}
+
+function parseEntry(value: Json, place: string): LineageEntry {
+  if (!isObject(value)) throw new UserError(`${place} is not an object`, HINT);
+  const { options, seed, inputs } = value;
+  if (!isObject(options)) throw new UserError(`${place} has no options`, HINT);
+  if (typeof seed !== "number") throw new UserError(`${place} has no seed`, HINT);
+  if (!Array.isArray(inputs)) throw new UserError(`${place} has no inputs`, HINT);
+  const method = optional(value, "method", "string", place);
+  return {
+    script: required(value, "script", place),
+    version: required(value, "version", place),
+    ...(method !== undefined && { method }),
+    options,
+    seed,
+    inputs: inputs.map((input, i) => parseInput(input, `${place}: input ${i + 1}`)),
+    run: required(value, "run", place),
+    time: optional(value, "time", "string", place) ?? "",
+  };
+}
+
+function parseInput(value: Json, place: string): LineageEntry["inputs"][number] {
+  if (!isObject(value)) throw new UserError(`${place} is not an object`, HINT);
+  const role = optional(value, "role", "string", place);
+  const revision = optional(value, "revision", "string", place);
+  const bytes = optional(value, "bytes", "number", place);
+  const sha256 = optional(value, "header_sha256", "string", place);
+  return {
+    ref: required(value, "ref", place),
+    ...(role !== undefined && { role }),
+    ...(revision !== undefined && { revision }),
+    ...(bytes !== undefined && { bytes }),
+    ...(sha256 !== undefined && { header_sha256: sha256 }),
+  };
+}
+
+function required(object: JsonObject, key: string, place: string): string {
+  const value = optional(object, key, "string", place);
+  if (value === undefined) throw new UserError(`${place} has no ${key}`, HINT);
+  return value;
+}
+
+function optional(object: JsonObject, key: string, type: "string", place: string): string | undefined;
+function optional(object: JsonObject, key: string, type: "number", place: string): number | undefined;
+function optional(object: JsonObject, key: string, type: "string" | "number", place: string) {
+  const value = Object.hasOwn(object, key) ? object[key] : undefined;
+  if (value !== undefined && typeof value !== type)
+    throw new UserError(`${place} has a ${key} that is no ${type}`, HINT);
+  return value;
+}
+
+/** The text of `ingot.lineage`. An empty `time` is left out. */
+export function encodeLineage(entries: readonly LineageEntry[]): string {
+  return JSON.stringify(
+    entries.map(({ script, version, method, options, seed, inputs, run, time }) => ({
+      script,
+      version,
+      method,
+      options,
+      seed,
+      inputs: inputs.map(({ ref, role, revision, bytes, header_sha256 }) => ({
+        ref,
+        role,
+        revision,
+        bytes,
+        header_sha256,
+      })),
+      run,
+      ...(time !== "" && { time }),
+    })),
+  );
+}
+
+/**
+ * The history of a result: those of its inputs, in their order and each run once, then the step that made it.
+ * So the list stays oldest first even where two inputs share ancestors.
+ */
+export function appendLineage(histories: readonly (readonly LineageEntry[])[], step: LineageEntry): LineageEntry[] {
+  const entries = new Map<string, LineageEntry>();
+  for (const entry of histories.flat()) if (!entries.has(entry.run)) entries.set(entry.run, entry);
+  entries.delete(step.run); // the step again over its own result's ancestors stands at the end
+  return [...entries.values(), step];
+}
+
+/**
+ * Id of a run: 12 hexadecimal digits of a hash over what decides its result. Inputs count by their reference too, since
+ * fine-tunes of one base have equal headers; an input that ingot made is referred to by its run, not by where it lies, so a
+ * pipe and a file give the same id.
+ */
+export function runId(step: Omit<LineageEntry, "run" | "time">): string {
+  const { script, version, method, options, seed, inputs } = step;
+  const sources = inputs.map(({ ref, role, header_sha256 }) => [ref, role ?? "", header_sha256 ?? ""]);
+  const text = JSON.stringify([script, version, method ?? "", sorted(options as Json), seed, sources]);
+  return createHash("sha256").update(text).digest("hex").slice(0, 12);
+}
+
+/** Keys in one order, so that the order of flags does not change the id. */
+function sorted(value: Json): Json {
+  if (Array.isArray(value)) return value.map(sorted);
+  if (!isObject(value)) return value;
+  return Object.fromEntries(
+    Object.keys(value)
+      .sort()
+      .map((key) => [key, sorted(value[key]!)]),
+  );
+}
+
+/** Time of a step: what SOURCE_DATE_EPOCH (seconds) says, in ISO 8601, or nothing. Throws UserError when it is no time. */
+export function lineageTime(environment: Record<string, string | undefined> = process.env): string {
+  const text = environment.SOURCE_DATE_EPOCH;
+  if (text === undefined || text === "") return "";
+  const date = new Date(Number(text) * 1000);
+  if (!/^\d+$/.test(text) || Number.isNaN(date.getTime())) {
+    throw new UserError(
+      `SOURCE_DATE_EPOCH is ${text}; expected seconds since 1970`,
+      "unset it, or set it to an integer",
+    );
+  }
+  return date.toISOString();
+}

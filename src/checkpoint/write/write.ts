@@ -1,0 +1,295 @@
+/**
+ * Writes a checkpoint as a stream, as one file, or as a folder of shards. Every form has the same bytes per tensor, and the
+ * bytes are a function of the plan and the tensors alone.
+ *
+ * Files appear under their names only when they are whole (see sink.ts); in what order those of a folder appear is told in
+ * publish.ts.
+ */
+import fs from "node:fs";
+import path from "node:path";
+import { UserError } from "../../errors.ts";
+import type { TensorInfo } from "../checkpoint.ts";
+import { show } from "../json.ts";
+import { MODEL_FILES } from "../safetensors/metadata.ts";
+import { openError } from "../source.ts";
+import { publishFolder } from "./publish.ts";
+import { layoutFile, layoutFolder, type OutputPlan, type ShardOptions, type WeightsFile } from "./shards.ts";
+import { FileSink, flushFolder, PipeSink, type Sink } from "./sink.ts";
+import { refuseInTheWay, statOf } from "./target.ts";
+
+export interface WriteOptions extends ShardOptions {
+  /** Writes only the index-th (from 1) of `count` shards, byte for byte as a run with `shards: count` would. */
+  shard?: { index: number; count: number };
+  /** Descriptor written for `-`; 1 unless told otherwise. */
+  fd?: number;
+  /** Flush files to the disk before they get their names; off for benchmarks, and by INGOT_NO_FSYNC=1. */
+  flush?: boolean;
+}
+
+export interface Writer {
+  /** What is to be written, in order: the plan's tensors, or with `shard` those of that shard. */
+  readonly tensors: readonly TensorInfo[];
+  /** All bytes of all files that will be written, headers included. */
+  readonly bytes: number;
+  /**
+   * Appends bytes to a tensor. Tensors come in order, each in any number of pieces; calls may overlap and are served in
+   * turn. `bytes` may be changed or freed once the promise resolves. Throws RangeError when out of order or too many,
+   * ClosedPipe when the reader went away, UserError (exit 1) when the disk is full.
+   */
+  write(name: string, bytes: Uint8Array): Promise<void>;
+  /** Gives the files their names. Throws RangeError when a tensor is incomplete. */
+  finish(): Promise<void>;
+  /** Leaves the target as it was. */
+  abort(): Promise<void>;
+}
+
+/**
+ * Begins to write to `target`: "-" (stdout), a FIFO or device, `x.safetensors`, or a folder. The header is written, or the
+ * folder made, before this returns. Throws UserError when the target is of the wrong kind (2) or the disk too small (1).
+ */
+export async function createWriter(target: string, plan: OutputPlan, options: WriteOptions = {}): Promise<Writer> {
+  const flush = options.flush ?? process.env.INGOT_NO_FSYNC !== "1";
+  const kind = kindOf(target);
+  if (kind !== "folder" && (options.shard !== undefined || (options.shards ?? 1) !== 1)) {
+    throw new UserError(`${show(target)} is one file; shards are written to a folder`, "write -o name/");
+  }
+  if (kind === "pipe") return pipeWriter(target, plan, options.fd);
+  return kind === "file" ? fileWriter(target, plan, flush) : folderWriter(target, plan, options, flush);
+}
+
+/** Whether bytes written to this target are gone at once: stdout, a FIFO, a device. */
+export const isPipe = (target: string): boolean => kindOf(target) === "pipe";
+
+function kindOf(target: string): "pipe" | "file" | "folder" {
+  if (target === "-" || /^\/dev\/(stdout|fd\/\d+)$/.test(target)) return "pipe";
+  if (target === "") throw new UserError("The output is named by an empty text", "is a shell variable unset?");
+  if (/^hf:/.test(target) || /\.(gguf|bin|pt|pth)$/.test(target)) {
+    throw new UserError(`${target} cannot be written`, "write x.safetensors or a folder");
+  }
+  const stat = statOf(target);
+  if (stat?.isFIFO() || stat?.isCharacterDevice()) return "pipe";
+  const isFile = target.endsWith(".safetensors");
+  if (isFile && stat?.isDirectory()) {
+    throw new UserError(
+      `${target} is a folder; expected a file`,
+      "end the name of a folder with another word, or remove it",
+    );
+  }
+  if (!isFile && stat?.isFile()) {
+    throw new UserError(`${target} is a file; expected a folder`, "a file's name ends with .safetensors");
+  }
+  return isFile ? "file" : "folder";
+}
+
+async function pipeWriter(target: string, plan: OutputPlan, stdout = 1): Promise<Writer> {
+  const number = /^\/dev\/fd\/(\d+)$/.exec(target)?.[1];
+  const isStdout = target === "-" || target === "/dev/stdout";
+  let fd = isStdout ? stdout : Number(number);
+  const owns = Number.isNaN(fd);
+  if (owns) {
+    // Opening a FIFO waits for its reader, so it is done off the main thread.
+    fd = await new Promise<number>((resolve, reject) => {
+      fs.open(target, "w", (error, n) => (error ? reject(openError(error, target)) : resolve(n)));
+    });
+  }
+  const sink = new PipeSink(fd, isStdout ? "stdout" : target);
+  const close = async () => {
+    if (owns) fs.closeSync(fd);
+  };
+  return sequence([layoutFile(plan, target)], () => sink, close, close);
+}
+
+async function fileWriter(target: string, plan: OutputPlan, flush: boolean): Promise<Writer> {
+  const link = fs.lstatSync(target, { throwIfNoEntry: false })?.isSymbolicLink();
+  // A link stays a link: the file it leads to is replaced.
+  const real = link && fs.existsSync(target) ? fs.realpathSync(target) : path.resolve(target);
+  const folder = path.dirname(real);
+  if (!fs.existsSync(folder)) {
+    throw new UserError(`${path.dirname(target)}: no such folder, so ${target} cannot be written`, "make it first");
+  }
+  const file = layoutFile(plan, target);
+  checkSpace(folder, target, file.bytes);
+  let sink: FileSink | undefined;
+  return sequence(
+    [file],
+    () => {
+      sink = new FileSink(real, target, flush);
+      return sink;
+    },
+    async () => {
+      await sink!.seal();
+      sink!.publish();
+      if (flush) flushFolder(folder);
+    },
+  );
+}
+
+async function folderWriter(target: string, plan: OutputPlan, options: WriteOptions, flush: boolean): Promise<Writer> {
+  const { shard } = options;
+  const layout = layoutFolder(plan, shard ? { shards: shard.count } : options);
+  if (shard && (!Number.isSafeInteger(shard.index) || shard.index < 1 || shard.index > shard.count)) {
+    throw new UserError(
+      `There is no shard ${shard.index} of ${shard.count}`,
+      `give 1/${shard.count} to ${shard.count}/${shard.count}`,
+    );
+  }
+  const mine = shard ? [layout.weights[shard.index - 1]!] : layout.weights;
+  const folder = path.resolve(target);
+  let made: string | undefined;
+  try {
+    made = fs.mkdirSync(folder, { recursive: true });
+  } catch (error) {
+    throw new UserError(`${target} could not be made: ${(error as Error).message}`, "check the path", 1);
+  }
+  const removeMade = () => {
+    // Only what is empty: another shard's process may be at work in it.
+    for (let at = folder; made !== undefined && at.startsWith(made); at = path.dirname(at)) {
+      try {
+        fs.rmdirSync(at);
+      } catch {
+        return;
+      }
+    }
+  };
+  const sinks: FileSink[] = [];
+  const sealing: Promise<void>[] = [];
+  const seal = (sink: FileSink) => {
+    const sealed = sink.seal(); // runs while the next shard is written
+    sealed.catch(() => {}); // finish() waits for it and reports
+    sealing.push(sealed);
+  };
+  const abort = async () => {
+    await Promise.allSettled(sealing);
+    for (const sink of sinks) await sink.abort();
+    removeMade();
+  };
+  try {
+    const carried = MODEL_FILES.filter((name) => plan.files.has(name));
+    refuseInTheWay(folder, target, [layout.entry, ...mine.map(({ name }) => name), ...carried]);
+    checkSpace(
+      folder,
+      target,
+      mine.reduce((total, { bytes }) => total + bytes, 0),
+    );
+    return await sequence(
+      mine,
+      (file) => {
+        if (sinks.length > 0) seal(sinks.at(-1)!);
+        const sink = new FileSink(path.join(folder, file.name), path.join(target, file.name), flush);
+        sinks.push(sink);
+        return sink;
+      },
+      async () => {
+        seal(sinks.at(-1)!);
+        await Promise.all(sealing);
+        const last = shard === undefined || shard.index === shard.count;
+        await publishFolder({ folder, target, layout, files: plan.files, sinks, last, flush });
+      },
+      abort,
+    );
+  } catch (error) {
+    await abort();
+    throw error;
+  }
+}
+
+/** Throws UserError (exit 1) when a disk has fewer than `need` free bytes. A disk that does not say is trusted. */
+function checkSpace(folder: string, target: string, need: number): void {
+  let free: number;
+  try {
+    const stat = fs.statfsSync(folder);
+    free = stat.bavail * stat.bsize;
+  } catch {
+    return;
+  }
+  if (need <= free) return;
+  const size = (bytes: number) =>
+    need < 1e7 ? `${(bytes / 1e3).toFixed(1)} kB` : `${(bytes / 1e9).toFixed(bytes < 1e9 ? 3 : 1)} GB`;
+  throw new UserError(
+    `${target} needs ${size(need)}, but its disk has ${size(free)} free`,
+    "free space, or choose another",
+    1,
+  );
+}
+
+/**
+ * A writer of `files` one after the other. `open` gives the sink of each when its turn comes; `complete` runs once all bytes
+ * are written, `cleanup` when that failed or was given up.
+ */
+async function sequence(
+  files: readonly WeightsFile[],
+  open: (file: WeightsFile) => Sink,
+  complete: () => Promise<void>,
+  cleanup: () => Promise<void> = async () => {},
+): Promise<Writer> {
+  let file = 0; // where we are: file, tensor in it, bytes of that written
+  let tensor = 0;
+  let done = 0;
+  let ended = false;
+  let sink = open(files[0]!);
+
+  const abort = async () => {
+    if (ended) return;
+    ended = true;
+    await sink.abort();
+    await cleanup();
+  };
+  const current = (): TensorInfo | undefined => files[file]!.tensors[tensor];
+  /** Moves past tensors that are complete, the empty ones among them, up to the one named; opens files on the way. */
+  const advance = async (name: string | undefined) => {
+    for (;;) {
+      const at = current();
+      if (at !== undefined && (at.name === name || done < at.bytes)) return;
+      if (at !== undefined) {
+        tensor++;
+        done = 0;
+      } else {
+        if (file === files.length - 1) return;
+        file++;
+        tensor = 0;
+        sink = open(files[file]!);
+        await sink.write(files[file]!.header);
+      }
+    }
+  };
+  const append = async (name: string, bytes: Uint8Array) => {
+    if (ended) throw new RangeError("the writer is closed");
+    await advance(name);
+    const at = current();
+    if (at?.name !== name) {
+      const expected = at ? `${show(at.name)} (${done} of ${at.bytes} bytes written)` : "the end";
+      throw new RangeError(`tensor ${show(name)} was written out of order: expected ${expected}`);
+    }
+    if (done + bytes.length > at.bytes) {
+      throw new RangeError(`tensor ${show(name)} has ${at.bytes} bytes; ${done + bytes.length} were written`);
+    }
+    await sink.write(bytes);
+    done += bytes.length;
+  };
+
+  let queue: Promise<void> = Promise.resolve();
+  const inTurn = (work: () => Promise<void>): Promise<void> => {
+    queue = queue.then(work).catch(async (error) => {
+      await abort();
+      throw error;
+    });
+    queue.catch(() => {}); // whoever called has it; the next call is told as well
+    return queue;
+  };
+  await inTurn(() => sink.write(files[0]!.header));
+  return {
+    tensors: files.flatMap(({ tensors }) => tensors),
+    bytes: files.reduce((total, { bytes }) => total + bytes, 0),
+    write: (name, bytes) => inTurn(() => append(name, bytes)),
+    finish: () =>
+      inTurn(async () => {
+        if (ended) throw new RangeError("the writer is closed");
+        await advance(undefined);
+        const at = current();
+        if (at) throw new RangeError(`tensor ${show(at.name)} has ${at.bytes} bytes; ${done} were written`);
+        await complete();
+        ended = true;
+      }),
+    abort: () => queue.catch(() => {}).then(abort),
+  };
+}
