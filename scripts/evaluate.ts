@@ -6,10 +6,10 @@
  *   bun run evaluate before/ after/ --data rows.jsonl --metric loss,exact-match
  */
 import { script } from "../src/cli/script.ts";
-import { table } from "../src/cli/table.ts";
 import { evaluate, metricNames } from "../src/evaluate/command.ts";
 import { EVALUATE } from "../src/evaluate/options.ts";
 import { loadTechniques, techniqueOptions } from "../src/evaluate/techniques.ts";
+import { table } from "../src/text/table.ts";
 
 const listed = async (kind: "attack" | "probe") =>
   table((await loadTechniques(kind)).map(({ name, about }) => [`  ${name}`, about]));

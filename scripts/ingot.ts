@@ -10,8 +10,8 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import pkg from "../package.json";
 import { say, writeAll } from "../src/cli/stderr.ts";
-import { nearest } from "../src/cli/suggest.ts";
-import { table } from "../src/cli/table.ts";
+import { nearest } from "../src/method/nearest.ts";
+import { table } from "../src/text/table.ts";
 
 /** The scripts beside this file, each with the first sentence of the comment that opens it. */
 function scripts(): [name: string, about: string][] {

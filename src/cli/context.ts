@@ -1,7 +1,8 @@
 /** The contract between `script()` and a script: what the script declares, and what it is given. */
+
+import type { Options, Values } from "../method/options.ts";
+import type { MethodFolder, MethodIn, MethodInfo } from "../method/registry.ts";
 import type { Log } from "./log.ts";
-import type { MethodFolder, MethodIn, MethodInfo } from "./methods.ts";
-import type { Options, Values } from "./options.ts";
 import type { Progress } from "./progress.ts";
 
 /**

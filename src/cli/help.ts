@@ -1,11 +1,11 @@
 /** The text of `--help`, of `--list`, and of a script called with nothing at all; made from tables, without loading anything. */
 import { basename } from "node:path";
-import { commonOptions } from "./common.ts";
-import type { MethodFolder, MethodInfo } from "./methods.ts";
-import type { OptionSpec, Options } from "./options.ts";
+import type { OptionSpec, Options } from "../method/options.ts";
+import type { MethodFolder, MethodInfo } from "../method/registry.ts";
+import { elementOf, literalsOf } from "../method/validate.ts";
+import { table } from "../text/table.ts";
 import { flagOf } from "./parse.ts";
-import { table } from "./table.ts";
-import { elementOf, literalsOf } from "./validate.ts";
+import { commonOptions } from "./shared-options.ts";
 
 /** The part of a script's definition that help is made from. */
 export interface HelpSource {

@@ -7,8 +7,8 @@
  */
 import { cac } from "cac";
 import { UserError } from "../errors.ts";
-import type { OptionSpec, Options } from "./options.ts";
-import { didYouMean } from "./suggest.ts";
+import { didYouMean } from "../method/nearest.ts";
+import type { OptionSpec, Options } from "../method/options.ts";
 
 export interface Parsed {
   readonly args: string[];

@@ -1,13 +1,13 @@
 /** From arguments, environment and config to the values a script works with. */
 import { UserError } from "../errors.ts";
-import { commonOptions, joinTables } from "./common.ts";
+import { didYouMean } from "../method/nearest.ts";
+import type { Options } from "../method/options.ts";
+import { loadMethod, loadMethods, type MethodFolder, type MethodInfo } from "../method/registry.ts";
+import { type Given, plainSettings, valuesOf } from "../method/validate.ts";
 import type { PlainDefinition, SetEntry } from "./context.ts";
-import { loadMethod, loadMethods, type MethodFolder, type MethodInfo } from "./methods.ts";
-import type { Options } from "./options.ts";
 import { checkArgumentCount, flagHint, flagOf, keyOf, type Parsed, parseArguments, peek } from "./parse.ts";
+import { commonOptions, joinTables } from "./shared-options.ts";
 import { type Config, fromEnvironment, matchConfig, readConfig } from "./sources.ts";
-import { didYouMean } from "./suggest.ts";
-import { type Given, plainSettings, valuesOf } from "./validate.ts";
 
 export interface Resolved {
   readonly args: string[];

@@ -9,13 +9,13 @@
 import { isatty } from "node:tty";
 import pkg from "../../package.json";
 import { UserError } from "../errors.ts";
+import type { Options } from "../method/options.ts";
+import { loadMethods, type MethodFolder } from "../method/registry.ts";
+import { humanBytes, humanTime } from "../text/format.ts";
 import type { AnyContext, AnyDefinition, AnyValues, Cleanup, Outcome, Output, ScriptDefinition } from "./context.ts";
 import { explain, messageOf, REPORT } from "./explain.ts";
-import { humanBytes, humanTime } from "./format.ts";
 import { helpText, listJson, listText, shortHelp } from "./help.ts";
 import { newRunId, type OpenLog, openLog } from "./log.ts";
-import { loadMethods, type MethodFolder } from "./methods.ts";
-import type { Options } from "./options.ts";
 import { textOutput } from "./output.ts";
 import { peekSwitch } from "./parse.ts";
 import { peakMemory } from "./peak-memory.ts";

@@ -4,9 +4,9 @@
  */
 import { closeSync, openSync, readSync } from "node:fs";
 import { UserError } from "../errors.ts";
-import type { Options } from "./options.ts";
-import { didYouMean } from "./suggest.ts";
-import type { Given } from "./validate.ts";
+import { didYouMean } from "../method/nearest.ts";
+import type { Options } from "../method/options.ts";
+import type { Given } from "../method/validate.ts";
 
 /** Asked for by hand, once, and never set for a whole session or written into a config. */
 const FLAG_ONLY = new Set(["help", "version", "list", "set", "config"]);

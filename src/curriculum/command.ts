@@ -2,12 +2,12 @@
 import { readFileSync } from "node:fs";
 import type { Json } from "../checkpoint/json.ts";
 import type { CommonValues, Outcome, PlainContext } from "../cli/context.ts";
-import type { MethodInfo } from "../cli/methods.ts";
-import type { Values } from "../cli/options.ts";
 import { collate, stackExamples } from "../data/batch.ts";
 import { inBatches, loadExamples, loadSequences } from "../data/dataset.ts";
 import { UserError } from "../errors.ts";
 import { Scorer } from "../evaluate/scorer.ts";
+import type { Values } from "../method/options.ts";
+import type { MethodInfo } from "../method/registry.ts";
 import type { Model } from "../model/model.ts";
 import type { BatchSource } from "../train/batches.ts";
 import { checkLabels } from "../train/command.ts";

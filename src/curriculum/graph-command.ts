@@ -1,11 +1,11 @@
 /** `curriculum graph`: measures how groups help each other by short runs, and writes the graph as JSON. */
 import type { Outcome } from "../cli/context.ts";
-import { humanBytes } from "../cli/format.ts";
 import { loadExamples, loadSequences } from "../data/dataset.ts";
 import { UserError } from "../errors.ts";
 import { openGpu } from "../gpu/gpu.ts";
 import { architectureOf } from "../model/registry.ts";
 import { SlotPool } from "../tensor/slots.ts";
+import { humanBytes } from "../text/format.ts";
 import { choose } from "../train/choices.ts";
 import { groupsOf, textTools } from "../train/data-source.ts";
 import { HeldOut } from "../train/held-out.ts";

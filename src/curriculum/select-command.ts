@@ -1,7 +1,6 @@
 /** `curriculum select`: scores rows with a model, and writes those that a selector chooses as they were. */
 import { readFileSync } from "node:fs";
 import type { Outcome } from "../cli/context.ts";
-import { humanBytes } from "../cli/format.ts";
 import { type Batch, collate, type ExampleBatch } from "../data/batch.ts";
 import { countedTokens, inBatches, loadSequences } from "../data/dataset.ts";
 import type { Sequence } from "../data/sequences.ts";
@@ -13,6 +12,7 @@ import type { Model } from "../model/model.ts";
 import { architectureOf } from "../model/registry.ts";
 import { Program, profileOf } from "../tensor/program.ts";
 import { Recorder } from "../tensor/recorder.ts";
+import { humanBytes } from "../text/format.ts";
 import { groupsOf, textTools } from "../train/data-source.ts";
 import { batchKey, fillTokens, tokenInputs } from "../train/language.ts";
 import { start } from "../train/start.ts";

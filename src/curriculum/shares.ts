@@ -1,6 +1,7 @@
 /** Shares of groups: by size, as given, for groups that are named; and the options that stand for them. */
-import { nearest } from "../cli/suggest.ts";
+
 import { UserError } from "../errors.ts";
+import { nearest } from "../method/nearest.ts";
 import { type SamplerSetup, uniform } from "./method.ts";
 
 type Groups = SamplerSetup["groups"];

@@ -5,9 +5,9 @@
 import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { humanTime } from "../cli/format.ts";
-import { table } from "../cli/table.ts";
 import { UserError } from "../errors.ts";
+import { humanTime } from "../text/format.ts";
+import { table } from "../text/table.ts";
 import { checkMerges } from "./merges.ts";
 import { runLine, say } from "./shell.ts";
 import { FILES, MEASURE, STORY, TWICE } from "./story.ts";

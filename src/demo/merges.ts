@@ -4,9 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { decodeFloats } from "../checkpoint/decode.ts";
 import { openPlain } from "../checkpoint/open.ts";
-import { humanBytes, humanTime } from "../cli/format.ts";
-import { table } from "../cli/table.ts";
 import { UserError } from "../errors.ts";
+import { humanBytes, humanTime } from "../text/format.ts";
+import { table } from "../text/table.ts";
 import { DEMO_MODEL, writeDemoModel } from "./models.ts";
 import { runLine, say } from "./shell.ts";
 

@@ -6,7 +6,7 @@
  * mixes in the labels' cross-entropy, averages over the rows that count, and lets a sparse teacher stand in for a live one.
  */
 import type { Json } from "../checkpoint/json.ts";
-import type { Options, Values } from "../cli/options.ts";
+import type { Options, Values } from "../method/options.ts";
 import type { ModelSizes } from "../model/architecture.ts";
 import type { Recorded } from "../model/model.ts";
 import type { Recorder } from "../tensor/recorder.ts";

@@ -1,5 +1,5 @@
 /** Options of `distill` besides those of a method. */
-import type { Options } from "../cli/options.ts";
+import type { Options } from "../method/options.ts";
 import { RUN } from "../train/options.ts";
 
 export const DISTILL = {

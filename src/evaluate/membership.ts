@@ -3,8 +3,9 @@
  * for what it does not know. The result is the area under the ROC curve between the forget group and the holdout group: 1 where
  * every forget row looks more like a member than every holdout row, 0.5 where they cannot be told apart.
  */
-import { nearest } from "../cli/suggest.ts";
+
 import { UserError } from "../errors.ts";
+import { nearest } from "../method/nearest.ts";
 import { bodyTokens, defineMetric, type Metric, type MetricContext, type Need, type ScoredRow } from "./metric.ts";
 
 /** Chance that a value of `high` is above one of `low`; equals count half. NaN where one is empty. */

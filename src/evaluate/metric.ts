@@ -3,7 +3,7 @@
  *
  * A metric is a function of a list of rows, so that groups, differences between checkpoints and bootstrap intervals come with it.
  */
-import type { Options } from "../cli/options.ts";
+import type { Options } from "../method/options.ts";
 
 /** A row that a model was run on. Arrays hold one entry per token that counts, or a single one for a classifier. */
 export interface ScoredRow {

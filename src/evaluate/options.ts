@@ -1,5 +1,5 @@
 /** Options of `evaluate`. */
-import type { Options } from "../cli/options.ts";
+import type { Options } from "../method/options.ts";
 
 export const EVALUATE = {
   data: { type: "string[]", help: "rows to evaluate on, name=path for each group", value: "FILE" },

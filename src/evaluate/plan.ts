@@ -1,9 +1,9 @@
 /** `evaluate --dry-run`: what would be measured, on what. */
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { Outcome } from "../cli/context.ts";
-import { humanBytes } from "../cli/format.ts";
-import { table } from "../cli/table.ts";
 import type { GroupReference } from "../data/groups.ts";
+import { humanBytes } from "../text/format.ts";
+import { table } from "../text/table.ts";
 import type { EvaluateContext } from "./command.ts";
 import type { Metric } from "./metric.ts";
 import { countData, type EvaluationData } from "./read-data.ts";

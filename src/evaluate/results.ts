@@ -1,5 +1,5 @@
 /** From scored rows to numbers: metrics by model and group, intervals, differences to the first model and to gold. */
-import { table } from "../cli/table.ts";
+import { table } from "../text/table.ts";
 import { bootstrap } from "./bootstrap.ts";
 import type { EvaluateContext } from "./command.ts";
 import { partsOf } from "./lab.ts";

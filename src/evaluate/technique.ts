@@ -7,11 +7,11 @@
  * the inputs and the seed.
  */
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import type { MethodInfo } from "../cli/methods.ts";
-import type { Options, Values } from "../cli/options.ts";
-import { nearest } from "../cli/suggest.ts";
 import type { GroupReference } from "../data/groups.ts";
 import { UserError } from "../errors.ts";
+import { nearest } from "../method/nearest.ts";
+import type { Options, Values } from "../method/options.ts";
+import type { MethodInfo } from "../method/registry.ts";
 import type { Lab } from "./lab.ts";
 import type { Metric } from "./metric.ts";
 

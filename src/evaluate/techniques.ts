@@ -1,8 +1,9 @@
 /** The attacks and probes there are, the one that was asked for, and their options as options of `evaluate`. */
-import { loadMethod, loadMethods } from "../cli/methods.ts";
-import type { OptionSpec, Options, Values } from "../cli/options.ts";
+
 import { flagOf } from "../cli/parse.ts";
 import { UserError } from "../errors.ts";
+import type { OptionSpec, Options, Values } from "../method/options.ts";
+import { loadMethod, loadMethods } from "../method/registry.ts";
 import type { Technique } from "./technique.ts";
 
 /** Options that choose a technique, and the folders they choose from. */

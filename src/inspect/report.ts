@@ -1,8 +1,8 @@
 /** What `inspect` prints for people. */
 import type { LineageEntry, TensorInfo } from "../checkpoint/checkpoint.ts";
 import { show } from "../checkpoint/json.ts";
-import { humanBytes } from "../cli/format.ts";
-import { table } from "../cli/table.ts";
+import { humanBytes } from "../text/format.ts";
+import { table } from "../text/table.ts";
 import type { Comparison } from "./compare.ts";
 import type { Description } from "./describe.ts";
 import { addGap, differenceOf, emptyGap } from "./difference.ts";

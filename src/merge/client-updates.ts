@@ -4,8 +4,8 @@
  * What the federated aggregators share; they differ in the coefficients.
  */
 import type { TensorEntry } from "../checkpoint/checkpoint.ts";
-import type { OptionSpec } from "../cli/options.ts";
 import { UserError } from "../errors.ts";
+import type { OptionSpec } from "../method/options.ts";
 import { addTaskVectors } from "./add-task-vectors.ts";
 import type { MergeJob } from "./job.ts";
 import { loadSide, openSideInputs, type SideInputs } from "./side-inputs.ts";

@@ -1,5 +1,5 @@
 /** Options of mergekit's command line that have no meaning here. They are taken, so that old command lines run, and named. */
-import type { OptionSpec } from "../cli/options.ts";
+import type { OptionSpec } from "../method/options.ts";
 
 const without = (help: string) => ({ type: "boolean", help: `mergekit's; ${help}` }) as const satisfies OptionSpec;
 const valued = (help: string) => ({ type: "string", value: "X", help: `mergekit's; ${help}` }) as const;

@@ -4,7 +4,7 @@
  * "Behavior Knowledge Merge in Reinforced Agentic Models", 2026, https://arxiv.org/abs/2601.13572; parameters as mergekit's
  * `ram`.
  */
-import type { OptionSpec } from "../cli/options.ts";
+import type { OptionSpec } from "../method/options.ts";
 import type { MergeJob } from "./job.ts";
 import { mergeMethod } from "./method.ts";
 

@@ -1,8 +1,8 @@
 /** What `merge` says before it reads weights: `--check`, `--explain` and `--dry-run`. */
 import type { Outcome } from "../cli/context.ts";
-import { humanBytes } from "../cli/format.ts";
-import { loadMethod } from "../cli/methods.ts";
-import { table } from "../cli/table.ts";
+import { loadMethod } from "../method/registry.ts";
+import { humanBytes } from "../text/format.ts";
+import { table } from "../text/table.ts";
 import { checkModels } from "./check.ts";
 import type { Context } from "./command.ts";
 import type { Inputs } from "./inputs.ts";

@@ -3,7 +3,7 @@
  *
  * Davari and Belilovsky, ECCV 2024, https://arxiv.org/abs/2312.06795; counts as mergekit takes them.
  */
-import type { OptionSpec } from "../cli/options.ts";
+import type { OptionSpec } from "../method/options.ts";
 import { NONE, taskVector } from "./ranked.ts";
 import { select } from "./select.ts";
 import { dense, type Sparsifier } from "./task-vectors.ts";

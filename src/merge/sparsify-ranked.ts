@@ -5,8 +5,9 @@
  * the row (a vector is one row), from density - epsilon for the smallest to density + epsilon for the largest. Rows run along
  * the last axis, of tensors with more than two axes too.
  */
-import type { OptionSpec } from "../cli/options.ts";
+
 import { UserError } from "../errors.ts";
+import type { OptionSpec } from "../method/options.ts";
 import { spanGroups } from "../tensor/load.ts";
 import type { Chunk } from "./chunks.ts";
 import type { MergeJob } from "./job.ts";

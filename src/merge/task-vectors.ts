@@ -4,8 +4,9 @@
  * The methods task_arithmetic, ties, dare, breadcrumbs and della are choices of a sparsifier and of the election. The order of
  * the steps, the defaults and the special cases are mergekit's.
  */
-import type { OptionSpec } from "../cli/options.ts";
+
 import { UserError } from "../errors.ts";
+import type { OptionSpec } from "../method/options.ts";
 import { LANES, REDUCE_SPAN, spanGroups } from "../tensor/load.ts";
 import type { Chunk } from "./chunks.ts";
 import type { MergeJob } from "./job.ts";

@@ -1,6 +1,7 @@
 /** Finds the file of an architecture by the `model_type` of config.json. Only that file is loaded. */
-import { nearest } from "../cli/suggest.ts";
+
 import { UserError } from "../errors.ts";
+import { nearest } from "../method/nearest.ts";
 import type { Architecture, Json } from "./architecture.ts";
 
 const FILES: Readonly<Record<string, () => Promise<{ architecture: unknown }>>> = {

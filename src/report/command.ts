@@ -2,11 +2,11 @@
 
 import { isatty } from "node:tty";
 import type { CommonValues, Outcome, PlainContext } from "../cli/context.ts";
-import type { Options, Values } from "../cli/options.ts";
 import { textOutput } from "../cli/output.ts";
 import { writeAll } from "../cli/stderr.ts";
 import { refuseInputs } from "../cli/target.ts";
 import { UserError } from "../errors.ts";
+import type { Options, Values } from "../method/options.ts";
 import { type Form, formOf } from "./form.ts";
 import { metricsOf, type Run, readRuns } from "./read.ts";
 import { toSummary } from "./summary.ts";

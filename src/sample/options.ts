@@ -1,6 +1,7 @@
 /** Options of `sample`. */
-import type { Options } from "../cli/options.ts";
+
 import { UserError } from "../errors.ts";
+import type { Options } from "../method/options.ts";
 
 export const SAMPLE = {
   prompt: { type: "string[]", short: "p", help: "a prompt; may be given several times", value: "TEXT" },

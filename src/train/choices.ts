@@ -1,6 +1,7 @@
 /** The optimizer and the schedule that were asked for, with their own defaults; an option that neither has is refused. */
-import type { Options } from "../cli/options.ts";
+
 import { UserError } from "../errors.ts";
+import type { Options } from "../method/options.ts";
 import type { Optimizer } from "./optim/optimizer.ts";
 import { OPTIMIZATION } from "./options.ts";
 import type { Schedule } from "./schedule/schedule.ts";

@@ -1,9 +1,9 @@
 /** What the `train` script does: cross-entropy on rows of text, tokens or labelled examples. */
 
 import type { CommonValues, Outcome, PlainContext } from "../cli/context.ts";
-import type { Values } from "../cli/options.ts";
 import type { Batch, ExampleBatch } from "../data/batch.ts";
 import { UserError } from "../errors.ts";
+import type { Values } from "../method/options.ts";
 import { exampleBatches, tokenBatches } from "./batches.ts";
 import { classificationObjective } from "./classification.ts";
 import { groupsOf } from "./data-source.ts";

@@ -1,5 +1,5 @@
 /** Options of every script that trains, apart from those of a technique. */
-import type { Options } from "../cli/options.ts";
+import type { Options } from "../method/options.ts";
 
 /** Which data, and how it is cut into batches. */
 export const DATA = {

@@ -5,15 +5,15 @@
 import type { Json } from "../checkpoint/json.ts";
 import { lineageOf, type Read } from "../checkpoint/lineage/input.ts";
 import type { CommonValues, Outcome, PlainContext } from "../cli/context.ts";
-import { humanBytes } from "../cli/format.ts";
-import type { Values } from "../cli/options.ts";
 import { UserError } from "../errors.ts";
 import { type Gpu, openGpu } from "../gpu/gpu.ts";
+import type { Values } from "../method/options.ts";
 import type { ModelSizes } from "../model/architecture.ts";
 import type { Model } from "../model/model.ts";
 import { architectureOf } from "../model/registry.ts";
 import { prepareSave, saveModel, saveResult } from "../model/save.ts";
 import type { Parameter } from "../tensor/parameter.ts";
+import { humanBytes } from "../text/format.ts";
 import type { BatchSource, OrderChoice } from "./batches.ts";
 import { refuseIdle, refuseUnmatched, warnOfSchedule } from "./checks.ts";
 import { choose } from "./choices.ts";

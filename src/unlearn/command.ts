@@ -1,7 +1,5 @@
 /** What the `unlearn` script does: an objective in the training loop, or an edit of weights. */
 import type { CommonValues, Outcome, PlainContext } from "../cli/context.ts";
-import type { MethodInfo } from "../cli/methods.ts";
-import type { Values } from "../cli/options.ts";
 import { type Batch, collate } from "../data/batch.ts";
 import { loadExamples, loadSequences } from "../data/dataset.ts";
 import { parseGroups } from "../data/groups.ts";
@@ -9,6 +7,8 @@ import type { Sequence } from "../data/sequences.ts";
 import { UserError } from "../errors.ts";
 import { causalTrace, TRACE } from "../evaluate/causal-trace.ts";
 import { drawFacts, loadFacts } from "../evaluate/facts.ts";
+import type { Values } from "../method/options.ts";
+import type { MethodInfo } from "../method/registry.ts";
 import type { Model } from "../model/model.ts";
 import { type BatchSource, exampleBatches, sequenceBatches } from "../train/batches.ts";
 import { checkLabels } from "../train/command.ts";

@@ -1,7 +1,6 @@
 /** Runs an edit of weights: model and data in, importances or the changed model out. */
 import { lineageOf } from "../checkpoint/lineage/input.ts";
 import type { Outcome } from "../cli/context.ts";
-import { humanBytes } from "../cli/format.ts";
 import { collate, stackExamples } from "../data/batch.ts";
 import { inBatches, loadExamples, loadSequences } from "../data/dataset.ts";
 import { parseGroups } from "../data/groups.ts";
@@ -10,6 +9,7 @@ import { openGpu } from "../gpu/gpu.ts";
 import type { ModelSizes } from "../model/architecture.ts";
 import { architectureOf } from "../model/registry.ts";
 import { prepareSave, saveResult } from "../model/save.ts";
+import { humanBytes } from "../text/format.ts";
 import { checkLabels } from "../train/command.ts";
 import { groupsOf, type TextTools, textTools } from "../train/data-source.ts";
 import { toldOptions } from "../train/run.ts";

@@ -14,7 +14,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { table } from "../../src/cli/table.ts";
+import { table } from "../../src/text/table.ts";
 import { generate } from "./generate.ts";
 
 const MERGE = fileURLToPath(new URL("../../scripts/merge.ts", import.meta.url));

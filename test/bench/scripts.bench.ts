@@ -12,12 +12,12 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { table } from "../../src/cli/table.ts";
 import { collate } from "../../src/data/batch.ts";
 import { Scorer } from "../../src/evaluate/scorer.ts";
 import { openGpu } from "../../src/gpu/gpu.ts";
 import { Model } from "../../src/model/model.ts";
 import { SlotPool } from "../../src/tensor/slots.ts";
+import { table } from "../../src/text/table.ts";
 
 const number = (name: string, otherwise: number) =>
   process.argv.includes(name) ? Number(process.argv[process.argv.indexOf(name) + 1]) : otherwise;

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { joinTables } from "../../src/cli/common.ts";
+import { joinTables } from "../../src/cli/shared-options.ts";
 import { run, shown } from "./fixtures/run.ts";
 
 let folder: string;

@@ -1,10 +1,10 @@
 /** The small functions that make text: sizes, times, tables, suggestions, progress. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { humanBytes, humanTime } from "../../src/cli/format.ts";
 import { describe as describeProgress } from "../../src/cli/progress.ts";
-import { didYouMean, editDistance, nearest } from "../../src/cli/suggest.ts";
-import { table } from "../../src/cli/table.ts";
+import { didYouMean, editDistance, nearest } from "../../src/method/nearest.ts";
+import { humanBytes, humanTime } from "../../src/text/format.ts";
+import { table } from "../../src/text/table.ts";
 
 test("sizes have three digits and decimal units", () => {
   const shown = [0, 999, 1000, 1234, 12_345, 999_499, 999_500, 5e9, 1.25e9, 3e18].map(humanBytes);

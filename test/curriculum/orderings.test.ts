@@ -1,6 +1,5 @@
 /** Orders of rows: laws of all, and what each does. */
 import { expect, test } from "bun:test";
-import { optionValue } from "../../src/cli/validate.ts";
 import { ordering as competence } from "../../src/curriculum/competence.ts";
 import { cycleShares, ordering as cyclical } from "../../src/curriculum/cyclical.ts";
 import { ordering as length } from "../../src/curriculum/length.ts";
@@ -10,6 +9,7 @@ import { ordering as quality } from "../../src/curriculum/quality.ts";
 import { ordering as selfPaced } from "../../src/curriculum/self-paced.ts";
 import { Random } from "../../src/data/random.ts";
 import { permutation } from "../../src/data/shuffle.ts";
+import { optionValue } from "../../src/method/validate.ts";
 import { exported, valuesOf } from "./world.ts";
 
 // biome-ignore lint/suspicious/noExplicitAny: methods differ in their options

@@ -1,8 +1,8 @@
 /** Laws that every sampler of the folder obeys, whatever it does. */
 import { expect, test } from "bun:test";
-import { optionValue } from "../../src/cli/validate.ts";
 import { exponentiated, type Feedback, smoothed } from "../../src/curriculum/method.ts";
 import { UserError } from "../../src/errors.ts";
+import { optionValue } from "../../src/method/validate.ts";
 import { type AnySampler, drive, exported, groupsOf, linearWorld, make, saturatingWorld, valuesOf } from "./world.ts";
 
 const samplers = await exported<AnySampler>("sampler");

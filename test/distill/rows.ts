@@ -1,7 +1,8 @@
 /** Runs a distillation method's own loss on rows of logits. */
-import type { Options } from "../../src/cli/options.ts";
+
 import type { DistillMethod } from "../../src/distill/method.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
+import type { Options } from "../../src/method/options.ts";
 import { stopGradient } from "../../src/tensor/ops/elementwise.ts";
 import type { AdapterProfile } from "../../src/tensor/recorder.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";

@@ -1,9 +1,9 @@
 /** Commands and trees out of lineages. That the commands make the same tensors is shown in test/cli/inspect.test.ts. */
 import { describe, expect, test } from "bun:test";
 import type { LineageEntry } from "../../src/checkpoint/checkpoint.ts";
-import { quote } from "../../src/cli/quote.ts";
 import { lineageLines } from "../../src/inspect/lineage.ts";
 import { rerun } from "../../src/inspect/rerun.ts";
+import { quote } from "../../src/text/quote.ts";
 
 const step = (run: string, inputs: LineageEntry["inputs"], more: Partial<LineageEntry> = {}): LineageEntry => ({
   script: "merge",

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import type { TensorEntry } from "../../src/checkpoint/checkpoint.ts";
 import { encodeFloats } from "../../src/checkpoint/decode.ts";
 import type { Dtype } from "../../src/checkpoint/dtype.ts";
-import { commonOptions, joinTables } from "../../src/cli/common.ts";
+import { commonOptions, joinTables } from "../../src/cli/shared-options.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import { mergekitOptions } from "../../src/merge/mergekit-options.ts";
 import type { MergeMethod } from "../../src/merge/method.ts";

@@ -1,8 +1,8 @@
 /** Checkpoints without weights, and methods without arithmetic: what planning a merge looks at. */
 import type { Checkpoint, TensorEntry } from "../../src/checkpoint/checkpoint.ts";
 import { DTYPE_BYTES, type Dtype } from "../../src/checkpoint/dtype.ts";
-import type { Options } from "../../src/cli/options.ts";
 import type { MergeMethod } from "../../src/merge/method.ts";
+import type { Options } from "../../src/method/options.ts";
 
 type Shapes = Record<string, readonly number[] | readonly [Dtype, readonly number[]]>;
 

@@ -1,11 +1,11 @@
 /** What `data` does: opens the task, writes its rows, and says what is known of them. */
 import type { Context, Outcome } from "../../cli/context.ts";
-import { humanBytes } from "../../cli/format.ts";
-import { methodNames } from "../../cli/methods.ts";
-import type { OptionSpec } from "../../cli/options.ts";
 import { textOutput } from "../../cli/output.ts";
-import { nearest } from "../../cli/suggest.ts";
 import { UserError } from "../../errors.ts";
+import { nearest } from "../../method/nearest.ts";
+import type { OptionSpec } from "../../method/options.ts";
+import { methodNames } from "../../method/registry.ts";
+import { humanBytes } from "../../text/format.ts";
 import type { Row, Split, Task } from "./task.ts";
 
 /** Rows when --size is left out and the task has no end. */

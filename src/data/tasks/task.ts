@@ -5,9 +5,10 @@
  * the split and its index alone, so a set of 100 rows is the beginning of the set of 1000, and any row can be made without
  * the ones before it. The seed fixes the world (a language, a population, class means); all splits of a seed share it.
  */
-import type { MethodInfo } from "../../cli/methods.ts";
-import type { Options, Values } from "../../cli/options.ts";
+
 import { UserError } from "../../errors.ts";
+import type { Options, Values } from "../../method/options.ts";
+import type { MethodInfo } from "../../method/registry.ts";
 import { hashOf, type Random } from "../random.ts";
 
 export type Split = "train" | "validation" | "test";

@@ -1,9 +1,9 @@
 /** The command line's form of a recipe: models, a method, and values such as `--weight 0.5,0.5 --t 0,0.5,1 --set weight:mlp=0.2`. */
 
 import type { Dtype } from "../../checkpoint/dtype.ts";
-import type { OptionSpec, Options } from "../../cli/options.ts";
-import { didYouMean } from "../../cli/suggest.ts";
 import { UserError } from "../../errors.ts";
+import { didYouMean } from "../../method/nearest.ts";
+import type { OptionSpec, Options } from "../../method/options.ts";
 import type { Conditional, Parameters, Scalar, Setting } from "../parameters.ts";
 import type { Recipe, RecipeSource } from "../recipe.ts";
 import { type ModelReference, referenceKey } from "./reference.ts";

@@ -1,7 +1,8 @@
 /** The parameters of a method as they apply to one output tensor, checked against the types the method declares. */
-import type { Options } from "../../cli/options.ts";
-import { didYouMean } from "../../cli/suggest.ts";
+
 import { UserError } from "../../errors.ts";
+import { didYouMean } from "../../method/nearest.ts";
+import type { Options } from "../../method/options.ts";
 import type { MergeMethod } from "../method.ts";
 import { lookUp, type Parameters } from "../parameters.ts";
 import type { Recipe } from "../recipe.ts";

@@ -1,8 +1,8 @@
 /** Turns one YAML document into a recipe, pointing at the place of every mistake. */
 
 import { type Dtype, parseDtype } from "../../checkpoint/dtype.ts";
-import { didYouMean } from "../../cli/suggest.ts";
 import { UserError } from "../../errors.ts";
+import { didYouMean } from "../../method/nearest.ts";
 import type { Conditional, Parameters, Scalar, Setting } from "../parameters.ts";
 import type { Recipe, RecipeBody, RecipeModule, RecipeSlice, RecipeSource } from "../recipe.ts";
 import { type ModelReference, parseReference, referenceKey } from "./reference.ts";

@@ -1,6 +1,7 @@
 /** Checks values of merge parameters against the type their method declares. */
-import type { OptionSpec } from "../../cli/options.ts";
+
 import { UserError } from "../../errors.ts";
+import type { OptionSpec } from "../../method/options.ts";
 
 /** The value, converted where YAML wrote it otherwise (`"0.5"`, `yes`), or undefined when it does not fit. */
 type Check = (value: unknown) => { value: unknown } | undefined;
@@ -63,7 +64,7 @@ async function compile(type: string): Promise<Check> {
       return undefined;
     };
   }
-  const { type: ark } = await import("../../cli/ark.ts");
+  const { type: ark } = await import("../../method/ark.ts");
   const schema = ark.raw(type);
   return (value) => {
     const out: unknown = schema(value);

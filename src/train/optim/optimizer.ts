@@ -5,7 +5,7 @@
  * Every kernel takes the clipping factor from the GPU, and leaves weights and states alone when it is 0 (a gradient that is not
  * finite), so nothing waits for a read-back.
  */
-import type { Options, Values } from "../../cli/options.ts";
+import type { Options, Values } from "../../method/options.ts";
 import { type Dynamic, dynamic, type StepParam } from "../../tensor/recorder.ts";
 
 /** Numbers of one step, computed in f64. */

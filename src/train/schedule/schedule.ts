@@ -2,7 +2,7 @@
  * What a learning-rate schedule is: a function of the step. A file of this folder that exports `schedule` is one;
  * `--schedule cosine` is cosine.ts.
  */
-import type { Options, Values } from "../../cli/options.ts";
+import type { Options, Values } from "../../method/options.ts";
 
 export interface Schedule<O extends Options = Options> {
   readonly name: string;

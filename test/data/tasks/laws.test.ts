@@ -1,7 +1,7 @@
 /** What every procedural task promises, whatever it makes. */
 import { describe, expect, test } from "bun:test";
-import { loadMethods } from "../../../src/cli/methods.ts";
 import { SPLITS } from "../../../src/data/tasks/task.ts";
+import { loadMethods } from "../../../src/method/registry.ts";
 import { openTask, rowsOf } from "./open-task.ts";
 
 /** Forms of each task besides its defaults. */

@@ -1,6 +1,7 @@
 /** A task opened with its defaults, as the script would open it. */
-import { loadMethod } from "../../../src/cli/methods.ts";
+
 import type { Row, Split, Task, TaskSource } from "../../../src/data/tasks/task.ts";
+import { loadMethod } from "../../../src/method/registry.ts";
 
 export async function openTask(
   name: string,

@@ -1,6 +1,7 @@
 /** The options that every script has, with the same meaning everywhere. */
-import type { MethodFolder } from "./methods.ts";
-import type { Options } from "./options.ts";
+
+import type { Options } from "../method/options.ts";
+import type { MethodFolder } from "../method/registry.ts";
 
 const METHOD_OPTIONS = {
   method: { type: "string", help: "technique to apply; with --help, show its options", value: "NAME" },

@@ -5,8 +5,8 @@
  * and every refusal, is arktype's word.
  */
 import { UserError } from "../errors.ts";
+import { nearest } from "./nearest.ts";
 import type { OptionSpec, Options } from "./options.ts";
-import { nearest } from "./suggest.ts";
 
 /** What was typed for an option, and where: `--density`, `INGOT_DENSITY`, `density in run.yml`. */
 export interface Given {

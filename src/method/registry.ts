@@ -7,8 +7,8 @@ import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { UserError } from "../errors.ts";
 import type { MergeMethod } from "../merge/method.ts";
+import { nearest } from "./nearest.ts";
 import type { Options } from "./options.ts";
-import { nearest } from "./suggest.ts";
 
 /** What every method says of itself, whatever it does. */
 export interface MethodInfo {
