@@ -5,17 +5,17 @@ import { nearest } from "../method/nearest.ts";
 import type { Architecture, Json } from "./architecture.ts";
 
 const FILES: Readonly<Record<string, () => Promise<{ architecture: unknown }>>> = {
-  llama: () => import("./llama.ts"),
-  mistral: () => import("./llama.ts"),
-  qwen2: () => import("./qwen2.ts"),
-  qwen3: () => import("./qwen3.ts"),
-  gpt2: () => import("./gpt2.ts"),
-  mixtral: () => import("./mixtral.ts"),
-  qwen2_moe: () => import("./qwen-moe.ts"),
-  qwen3_moe: () => import("./qwen-moe.ts"),
-  olmoe: () => import("./olmoe.ts"),
-  vit: () => import("./vit.ts"),
-  mlp: () => import("./mlp.ts"),
+  llama: () => import("./architectures/llama.ts"),
+  mistral: () => import("./architectures/llama.ts"),
+  qwen2: () => import("./architectures/qwen2.ts"),
+  qwen3: () => import("./architectures/qwen3.ts"),
+  gpt2: () => import("./architectures/gpt2.ts"),
+  mixtral: () => import("./architectures/mixtral.ts"),
+  qwen2_moe: () => import("./architectures/qwen-moe.ts"),
+  qwen3_moe: () => import("./architectures/qwen-moe.ts"),
+  olmoe: () => import("./architectures/olmoe.ts"),
+  vit: () => import("./architectures/vit.ts"),
+  mlp: () => import("./architectures/mlp.ts"),
 };
 
 /** Model types that can be run. */

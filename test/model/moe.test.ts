@@ -1,13 +1,13 @@
 /** Mixtures of experts against float64: logits, loss, and sampled entries of every weight's gradient by central differences. */
 import { describe, expect, test } from "bun:test";
 import type { Architecture, Json, TokenInputs } from "../../src/model/architecture.ts";
-import type { SparseConfig } from "../../src/model/experts.ts";
+import { architecture as mixtral } from "../../src/model/architectures/mixtral.ts";
+import { architecture as olmoe } from "../../src/model/architectures/olmoe.ts";
+import { architecture as qwenMoe } from "../../src/model/architectures/qwen-moe.ts";
+import type { SparseConfig } from "../../src/model/blocks/experts.ts";
 import { drawParameters } from "../../src/model/fresh.ts";
 import type { Loaded } from "../../src/model/load.ts";
-import { architecture as mixtral } from "../../src/model/mixtral.ts";
 import { Network } from "../../src/model/network.ts";
-import { architecture as olmoe } from "../../src/model/olmoe.ts";
-import { architecture as qwenMoe } from "../../src/model/qwen-moe.ts";
 import { crossEntropy } from "../../src/tensor/ops/cross-entropy.ts";
 import { dot } from "../../src/tensor/ops/reduce.ts";
 import { Program, profileOf } from "../../src/tensor/program.ts";

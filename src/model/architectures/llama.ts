@@ -1,6 +1,8 @@
-/** Qwen3: Llama with an RMSNorm on every head of q and k, and a head size of its own. https://arxiv.org/abs/2505.09388 */
-import type { Architecture } from "./architecture.ts";
-import { ConfigReader } from "./config.ts";
+/**
+ * Llama 2 and 3, Mistral: RMSNorm, rotary positions, grouped-query attention, SwiGLU. https://arxiv.org/abs/2302.13971,
+ * https://arxiv.org/abs/2407.21783, https://arxiv.org/abs/2310.06825
+ */
+import type { Architecture } from "../architecture.ts";
 import {
   attentionSpecs,
   type DecoderConfig,
@@ -13,19 +15,27 @@ import {
   gatedMlp,
   mlpSpecs,
   normSpec,
-} from "./decoder.ts";
+} from "../blocks/decoder.ts";
+import { ConfigReader } from "../config.ts";
 
 export const architecture: Architecture<DecoderConfig> = {
-  modelTypes: ["qwen3"],
+  modelTypes: ["llama", "mistral"],
   task: "causal-lm",
   sizes: decoderSizes,
   implied: decoderImplied,
 
   config(json, where) {
     const c = new ConfigReader(json, where);
-    c.only("use_sliding_window", false);
     const bias = c.flag("attention_bias", false);
-    return decoderConfig(json, where, { bias: { qkv: bias, o: bias, mlp: false }, qkNorm: "head", tied: false });
+    // Null says that there is none; a config without the key means Mistral 7B's.
+    const window =
+      json.model_type === "mistral" && json.sliding_window !== null ? { window: c.count("sliding_window", 4096) } : {};
+    return decoderConfig(json, where, {
+      bias: { qkv: bias, o: bias, mlp: c.flag("mlp_bias", false) },
+      qkNorm: "none",
+      tied: false,
+      ...window,
+    });
   },
 
   parameters: (c) =>

@@ -1,9 +1,9 @@
 /** What mixtures of experts share: their sizes, their tensors, and the feed-forward network that a router spreads over them. */
-import { UserError } from "../errors.ts";
-import { swiglu } from "../tensor/ops/activation.ts";
-import { combine, dispatch, groupedLinear, route } from "../tensor/ops/moe.ts";
-import type { Tensor } from "../tensor/tensor.ts";
-import type { Net, ParameterSpec } from "./architecture.ts";
+import { UserError } from "../../errors.ts";
+import { swiglu } from "../../tensor/ops/activation.ts";
+import { combine, dispatch, groupedLinear, route } from "../../tensor/ops/moe.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import type { Net, ParameterSpec } from "../architecture.ts";
 import { type DecoderConfig, linearSpecs } from "./decoder.ts";
 
 export interface ExpertsConfig {

@@ -1,9 +1,5 @@
-/**
- * Llama 2 and 3, Mistral: RMSNorm, rotary positions, grouped-query attention, SwiGLU. https://arxiv.org/abs/2302.13971,
- * https://arxiv.org/abs/2407.21783, https://arxiv.org/abs/2310.06825
- */
-import type { Architecture } from "./architecture.ts";
-import { ConfigReader } from "./config.ts";
+/** Qwen2 and 2.5: Llama with biases on q, k and v. https://arxiv.org/abs/2407.10671 */
+import type { Architecture } from "../architecture.ts";
 import {
   attentionSpecs,
   type DecoderConfig,
@@ -16,26 +12,19 @@ import {
   gatedMlp,
   mlpSpecs,
   normSpec,
-} from "./decoder.ts";
+} from "../blocks/decoder.ts";
+import { ConfigReader } from "../config.ts";
 
 export const architecture: Architecture<DecoderConfig> = {
-  modelTypes: ["llama", "mistral"],
+  modelTypes: ["qwen2"],
   task: "causal-lm",
   sizes: decoderSizes,
   implied: decoderImplied,
 
   config(json, where) {
     const c = new ConfigReader(json, where);
-    const bias = c.flag("attention_bias", false);
-    // Null says that there is none; a config without the key means Mistral 7B's.
-    const window =
-      json.model_type === "mistral" && json.sliding_window !== null ? { window: c.count("sliding_window", 4096) } : {};
-    return decoderConfig(json, where, {
-      bias: { qkv: bias, o: bias, mlp: c.flag("mlp_bias", false) },
-      qkNorm: "none",
-      tied: false,
-      ...window,
-    });
+    c.only("use_sliding_window", false);
+    return decoderConfig(json, where, { bias: { qkv: true, o: false, mlp: false }, qkNorm: "none", tied: false });
   },
 
   parameters: (c) =>

@@ -1,12 +1,12 @@
 /** GPT-2: LayerNorm, learnt positions, fused q, k and v, GELU, weights stored (in, out). Radford et al. 2019. */
-import { gelu } from "../tensor/ops/activation.ts";
-import { splitColumns } from "../tensor/ops/columns.ts";
-import { add } from "../tensor/ops/elementwise.ts";
-import { embedding } from "../tensor/ops/embedding.ts";
-import { layerNorm } from "../tensor/ops/norm.ts";
-import type { Tensor } from "../tensor/tensor.ts";
-import type { Architecture, Net, ParameterSpec } from "./architecture.ts";
-import { ConfigReader } from "./config.ts";
+import { gelu } from "../../tensor/ops/activation.ts";
+import { splitColumns } from "../../tensor/ops/columns.ts";
+import { add } from "../../tensor/ops/elementwise.ts";
+import { embedding } from "../../tensor/ops/embedding.ts";
+import { layerNorm } from "../../tensor/ops/norm.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import type { Architecture, Net, ParameterSpec } from "../architecture.ts";
+import { ConfigReader } from "../config.ts";
 
 export interface Gpt2Config {
   readonly width: number;

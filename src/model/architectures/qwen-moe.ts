@@ -3,10 +3,9 @@
  * experts. In both, some layers may keep a dense feed-forward network. https://arxiv.org/abs/2407.10671,
  * https://arxiv.org/abs/2505.09388
  */
-import { mul, add as plus, sigmoid } from "../tensor/ops/elementwise.ts";
-import type { Tensor } from "../tensor/tensor.ts";
-import type { Architecture, Net } from "./architecture.ts";
-import { ConfigReader } from "./config.ts";
+import { mul, add as plus, sigmoid } from "../../tensor/ops/elementwise.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import type { Architecture, Net } from "../architecture.ts";
 import {
   attentionSpecs,
   decoderConfig,
@@ -19,8 +18,9 @@ import {
   linearSpecs,
   mlpSpecs,
   normSpec,
-} from "./decoder.ts";
-import { expectExperts, expertSpecs, type SparseConfig, sparseMlp } from "./experts.ts";
+} from "../blocks/decoder.ts";
+import { expectExperts, expertSpecs, type SparseConfig, sparseMlp } from "../blocks/experts.ts";
+import { ConfigReader } from "../config.ts";
 
 const NAMES = { module: "mlp", gate: "gate_proj", up: "up_proj", down: "down_proj" };
 

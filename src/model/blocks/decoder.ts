@@ -1,13 +1,13 @@
 /** What the decoders of the Llama family share: their sizes, their attention and their feed-forward network. */
-import { UserError } from "../errors.ts";
-import { swiglu } from "../tensor/ops/activation.ts";
-import { embedding } from "../tensor/ops/embedding.ts";
-import { rmsNorm } from "../tensor/ops/norm.ts";
-import { rope } from "../tensor/ops/rope.ts";
-import { type RopeTables, ropeTables } from "../tensor/ops/rope-scaling.ts";
-import type { Tensor } from "../tensor/tensor.ts";
-import type { Inputs, Json, ModelSizes, Net, ParameterSpec, TokenInputs } from "./architecture.ts";
-import { ConfigReader } from "./config.ts";
+import { UserError } from "../../errors.ts";
+import { swiglu } from "../../tensor/ops/activation.ts";
+import { embedding } from "../../tensor/ops/embedding.ts";
+import { rmsNorm } from "../../tensor/ops/norm.ts";
+import { rope } from "../../tensor/ops/rope.ts";
+import { type RopeTables, ropeTables } from "../../tensor/ops/rope-scaling.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import type { Inputs, Json, ModelSizes, Net, ParameterSpec, TokenInputs } from "../architecture.ts";
+import { ConfigReader } from "../config.ts";
 
 export interface DecoderConfig {
   readonly width: number;

@@ -1,6 +1,5 @@
-/** OLMoE: k of E experts whose weights keep their share of the whole, RMSNorm over all heads of q and k. https://arxiv.org/abs/2409.02060 */
-import type { Architecture } from "./architecture.ts";
-import { ConfigReader } from "./config.ts";
+/** Mixtral: Mistral with k of E experts in place of every feed-forward network. https://arxiv.org/abs/2401.04088 */
+import type { Architecture } from "../architecture.ts";
 import {
   attentionSpecs,
   decoderConfig,
@@ -10,34 +9,31 @@ import {
   decoderParameters,
   decoderSizes,
   normSpec,
-} from "./decoder.ts";
-import { expectExperts, expertSpecs, type SparseConfig, sparseMlp } from "./experts.ts";
+} from "../blocks/decoder.ts";
+import { expectExperts, expertSpecs, type SparseConfig, sparseMlp } from "../blocks/experts.ts";
+import { ConfigReader } from "../config.ts";
 
-const NAMES = { module: "mlp", gate: "gate_proj", up: "up_proj", down: "down_proj" };
+const NAMES = { module: "block_sparse_moe", gate: "w1", up: "w3", down: "w2" };
 
 export const architecture: Architecture<SparseConfig> = {
-  modelTypes: ["olmoe"],
+  modelTypes: ["mixtral"],
   task: "causal-lm",
   sizes: decoderSizes,
   implied: decoderImplied,
 
   config(json, where) {
     const c = new ConfigReader(json, where);
-    c.only("clip_qkv", null);
-    const bias = c.flag("attention_bias", false);
-    const decoder = decoderConfig(json, where, {
-      bias: { qkv: bias, o: bias, mlp: false },
-      qkNorm: "all",
-      tied: false,
-      eps: 1e-5,
-    });
+    c.only("router_jitter_noise", 0);
+    const window = c.has("sliding_window") ? { window: c.count("sliding_window") } : {};
+    const bias = { qkv: false, o: false, mlp: false };
+    const decoder = decoderConfig(json, where, { bias, qkNorm: "none", tied: false, eps: 1e-5, theta: 1e6, ...window });
     return expectExperts(
       {
         ...decoder,
-        experts: c.count("num_experts", 64),
-        perToken: c.count("num_experts_per_tok", 8),
+        experts: c.count("num_local_experts", 8),
+        perToken: c.count("num_experts_per_tok", 2),
         expertInner: decoder.inner,
-        normalize: c.flag("norm_topk_prob", false),
+        normalize: true,
       },
       where,
     );

@@ -1,6 +1,5 @@
-/** Qwen2 and 2.5: Llama with biases on q, k and v. https://arxiv.org/abs/2407.10671 */
-import type { Architecture } from "./architecture.ts";
-import { ConfigReader } from "./config.ts";
+/** Qwen3: Llama with an RMSNorm on every head of q and k, and a head size of its own. https://arxiv.org/abs/2505.09388 */
+import type { Architecture } from "../architecture.ts";
 import {
   attentionSpecs,
   type DecoderConfig,
@@ -13,10 +12,11 @@ import {
   gatedMlp,
   mlpSpecs,
   normSpec,
-} from "./decoder.ts";
+} from "../blocks/decoder.ts";
+import { ConfigReader } from "../config.ts";
 
 export const architecture: Architecture<DecoderConfig> = {
-  modelTypes: ["qwen2"],
+  modelTypes: ["qwen3"],
   task: "causal-lm",
   sizes: decoderSizes,
   implied: decoderImplied,
@@ -24,7 +24,8 @@ export const architecture: Architecture<DecoderConfig> = {
   config(json, where) {
     const c = new ConfigReader(json, where);
     c.only("use_sliding_window", false);
-    return decoderConfig(json, where, { bias: { qkv: true, o: false, mlp: false }, qkNorm: "none", tied: false });
+    const bias = c.flag("attention_bias", false);
+    return decoderConfig(json, where, { bias: { qkv: bias, o: bias, mlp: false }, qkNorm: "head", tied: false });
   },
 
   parameters: (c) =>

@@ -2,14 +2,14 @@
  * Vision Transformer for classification, as Hugging Face's ViTForImageClassification. Dosovitskiy et al., ICLR 2021,
  * https://arxiv.org/abs/2010.11929
  */
-import { gelu } from "../tensor/ops/activation.ts";
-import { add } from "../tensor/ops/elementwise.ts";
-import { embedding } from "../tensor/ops/embedding.ts";
-import { layerNorm } from "../tensor/ops/norm.ts";
-import { patches } from "../tensor/ops/patch.ts";
-import type { Tensor } from "../tensor/tensor.ts";
-import type { Architecture, Net, ParameterSpec } from "./architecture.ts";
-import { ConfigReader } from "./config.ts";
+import { gelu } from "../../tensor/ops/activation.ts";
+import { add } from "../../tensor/ops/elementwise.ts";
+import { embedding } from "../../tensor/ops/embedding.ts";
+import { layerNorm } from "../../tensor/ops/norm.ts";
+import { patches } from "../../tensor/ops/patch.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import type { Architecture, Net, ParameterSpec } from "../architecture.ts";
+import { ConfigReader } from "../config.ts";
 
 export interface VitConfig {
   readonly width: number;

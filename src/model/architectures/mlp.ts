@@ -1,7 +1,7 @@
 /** A classifier of vectors: linear layers with an activation between them. An architecture of our own, named like the others. */
-import { gelu, relu } from "../tensor/ops/activation.ts";
-import type { Architecture, ParameterSpec } from "./architecture.ts";
-import { ConfigReader } from "./config.ts";
+import { gelu, relu } from "../../tensor/ops/activation.ts";
+import type { Architecture, ParameterSpec } from "../architecture.ts";
+import { ConfigReader } from "../config.ts";
 
 export interface MlpConfig {
   readonly input: number;
