@@ -6,8 +6,8 @@
  *   bun run train model/ --data rows.jsonl --lora -o adapter/
  */
 import { script } from "../src/cli/script.ts";
+import { RUN } from "../src/run/training/options.ts";
 import { train } from "../src/train/command.ts";
-import { RUN } from "../src/train/options.ts";
 
 await script({
   name: "train",

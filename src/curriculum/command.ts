@@ -5,14 +5,13 @@ import type { CommonValues, Outcome, PlainContext } from "../cli/context.ts";
 import { collate, stackExamples } from "../data/batch.ts";
 import { inBatches, loadExamples, loadSequences } from "../data/dataset.ts";
 import { UserError } from "../errors.ts";
-import { Scorer } from "../evaluate/scorer.ts";
 import type { Values } from "../method/options.ts";
 import type { MethodInfo } from "../method/registry.ts";
 import type { Model } from "../model/model.ts";
-import type { BatchSource } from "../train/batches.ts";
-import { checkLabels } from "../train/command.ts";
-import { groupsOf } from "../train/data-source.ts";
-import type { HeldOut } from "../train/held-out.ts";
+import { Scorer } from "../run/scoring/scorer.ts";
+import type { BatchSource } from "../run/training/batch-source.ts";
+import { groupsOf } from "../run/training/data-source.ts";
+import type { HeldOut } from "../run/training/held-out.ts";
 import {
   type Controller,
   type DataSetup,
@@ -20,7 +19,8 @@ import {
   runTraining,
   type Work,
   type WorkSetup,
-} from "../train/run.ts";
+} from "../run/training/training.ts";
+import { checkLabels } from "../train/command.ts";
 import { graph } from "./graph-command.ts";
 import { checkHeldOut, groupLosses } from "./losses.ts";
 import type { OrderingMethod, Sampler, SamplerMethod } from "./method.ts";

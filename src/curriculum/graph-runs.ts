@@ -1,8 +1,8 @@
 /** Short runs that measure how skills help each other: the losses that graph.ts makes a graph of. */
 import type { Model } from "../model/model.ts";
-import type { HeldOut } from "../train/held-out.ts";
-import { Perturbation } from "../train/perturb.ts";
-import { Trainer, type TrainerOptions } from "../train/trainer.ts";
+import type { HeldOut } from "../run/training/held-out.ts";
+import { Perturbation } from "../run/training/perturbation.ts";
+import { Trainer, type TrainerOptions } from "../run/training/trainer.ts";
 import { checkFinite, groupLosses } from "./losses.ts";
 import type { CurriculumBatch, Rows } from "./source.ts";
 import { MixtureSource } from "./source.ts";

@@ -1,6 +1,6 @@
 /** Held-out losses in the order of the groups of training data. */
 import { UserError } from "../errors.ts";
-import type { HeldOut } from "../train/held-out.ts";
+import type { HeldOut } from "../run/training/held-out.ts";
 
 type Named = readonly { readonly name: string }[];
 

@@ -11,6 +11,8 @@ import type { Batch } from "../data/batch.ts";
 import { modelInputs } from "../data/lm-batch.ts";
 import type { Inputs } from "../model/architecture.ts";
 import type { Model } from "../model/model.ts";
+import { batchKey, fillTokens, tokenInputs } from "../run/training/language.ts";
+import type { Objective } from "../run/training/objective.ts";
 import {
   abs,
   add,
@@ -32,8 +34,6 @@ import { headLoss } from "../tensor/ops/head-loss.ts";
 import { dot, rowMax, rowSum } from "../tensor/ops/reduce.ts";
 import { dynamic, type Recorder } from "../tensor/recorder.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { batchKey, fillTokens, tokenInputs } from "../train/language.ts";
-import type { Objective } from "../train/objective.ts";
 import type { AnyBatch, CurriculumBatch } from "./source.ts";
 
 export type TaskLoss = "token-mean" | "sample-mean" | "task-token-mean" | "task-sample-mean" | "task-focal";

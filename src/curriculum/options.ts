@@ -1,6 +1,6 @@
 /** Options of `curriculum` besides those of a method. */
 import type { Options } from "../method/options.ts";
-import { RUN } from "../train/options.ts";
+import { RUN } from "../run/training/options.ts";
 
 const { pack: _pack, weights: _weights, smoothing: _smoothing, z_loss: _z, ...run } = RUN;
 

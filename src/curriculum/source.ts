@@ -9,7 +9,7 @@ import type { OrderState } from "../data/order.ts";
 import { Random } from "../data/random.ts";
 import type { Sequence } from "../data/sequences.ts";
 import { UserError } from "../errors.ts";
-import type { BatchSource } from "../train/batches.ts";
+import type { BatchSource } from "../run/training/batch-source.ts";
 
 export type AnyBatch = Batch | ExampleBatch;
 

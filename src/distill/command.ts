@@ -15,14 +15,6 @@ import { keyedNormals } from "../model/fresh.ts";
 import { configOf, Model } from "../model/model.ts";
 import { architectureOf } from "../model/registry.ts";
 import { saveModel } from "../model/save.ts";
-import { Parameter } from "../tensor/parameter.ts";
-import { sizeOf } from "../tensor/tensor.ts";
-import { humanBytes } from "../text/format.ts";
-import type { BatchSource } from "../train/batches.ts";
-import { batchesOf } from "../train/command.ts";
-import { groupsOf, textTools } from "../train/data-source.ts";
-import { GradientAlignment } from "../train/gradient-alignment.ts";
-import { type Controller, type DataSetup, runTraining, type Work, type WorkSetup } from "../train/run.ts";
 import {
   baseTeacher,
   cachedTeacher,
@@ -30,9 +22,17 @@ import {
   liveTeacher,
   type OtherTokens,
   type Teacher,
-} from "../train/teacher.ts";
-import { TeacherCache, writeCache } from "../train/teacher-cache.ts";
-import type { GradientRule } from "../train/trainer.ts";
+} from "../run/teachers/teacher.ts";
+import { TeacherCache, writeCache } from "../run/teachers/teacher-cache.ts";
+import type { BatchSource } from "../run/training/batch-source.ts";
+import { groupsOf, textTools } from "../run/training/data-source.ts";
+import { GradientAlignment } from "../run/training/gradient-alignment.ts";
+import type { GradientRule } from "../run/training/trainer.ts";
+import { type Controller, type DataSetup, runTraining, type Work, type WorkSetup } from "../run/training/training.ts";
+import { Parameter } from "../tensor/parameter.ts";
+import { sizeOf } from "../tensor/tensor.ts";
+import { humanBytes } from "../text/format.ts";
+import { batchesOf } from "../train/command.ts";
 import type { Adaptive, DistillMethod } from "./method.ts";
 import { type DistillBatch, distillObjective } from "./objective.ts";
 import type { DISTILL } from "./options.ts";

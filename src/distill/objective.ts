@@ -6,17 +6,17 @@ import type { Batch, ExampleBatch } from "../data/batch.ts";
 import { modelInputs, tokenWeights } from "../data/lm-batch.ts";
 import type { Inputs } from "../model/architecture.ts";
 import type { Model } from "../model/model.ts";
+import type { OtherTokens, RecordedTeacher, Teacher } from "../run/teachers/teacher.ts";
+import type { CachedRows } from "../run/teachers/teacher-cache.ts";
+import { batchKey, fillTokens, tokenInputs } from "../run/training/language.ts";
+import type { Objective } from "../run/training/objective.ts";
+import { Notes } from "../run/training/record-metrics.ts";
 import { crossEntropy } from "../tensor/ops/cross-entropy.ts";
 import { add, scale, stopGradient } from "../tensor/ops/elementwise.ts";
 import { chunkedHead } from "../tensor/ops/head-loss.ts";
 import { dot } from "../tensor/ops/reduce.ts";
 import type { Parameter } from "../tensor/parameter.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { batchKey, fillTokens, tokenInputs } from "../train/language.ts";
-import { Notes } from "../train/notes.ts";
-import type { Objective } from "../train/objective.ts";
-import type { OtherTokens, RecordedTeacher, Teacher } from "../train/teacher.ts";
-import type { CachedRows } from "../train/teacher-cache.ts";
 import type { DistillMethod } from "./method.ts";
 
 export interface DistillBatch {

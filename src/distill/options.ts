@@ -1,6 +1,6 @@
 /** Options of `distill` besides those of a method. */
 import type { Options } from "../method/options.ts";
-import { RUN } from "../train/options.ts";
+import { RUN } from "../run/training/options.ts";
 
 export const DISTILL = {
   ...RUN,

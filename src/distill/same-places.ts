@@ -4,7 +4,7 @@ import { modelInputs } from "../data/lm-batch.ts";
 import { IGNORED } from "../data/rows.ts";
 import type { Sequence } from "../data/sequences.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
-import type { OtherTokens } from "../train/teacher.ts";
+import type { OtherTokens } from "../run/teachers/teacher.ts";
 
 type Reader = Pick<Tokenizer, "decoder">;
 

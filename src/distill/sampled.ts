@@ -8,10 +8,10 @@
 import { type Batch, collate } from "../data/batch.ts";
 import { Random } from "../data/random.ts";
 import type { Model } from "../model/model.ts";
-import { answered, promptOf } from "../sample/answers.ts";
-import { Generator } from "../sample/generate.ts";
-import { GREEDY } from "../sample/sampling.ts";
-import type { BatchSource } from "../train/batches.ts";
+import { answered, promptOf } from "../run/generating/answers.ts";
+import { Generator } from "../run/generating/generate.ts";
+import { GREEDY } from "../run/generating/sampling.ts";
+import type { BatchSource } from "../run/training/batch-source.ts";
 
 export interface SampledOptions {
   readonly seed: number;

@@ -7,7 +7,7 @@ import { filesOf } from "../checkpoint/folder/files-of.ts";
 import { refuseInputs } from "../cli/target.ts";
 import type { GroupReference } from "../data/groups.ts";
 import { UserError } from "../errors.ts";
-import { checkStops } from "../sample/options.ts";
+import { checkStops } from "../run/generating/options.ts";
 import type { EvaluateContext } from "./command.ts";
 import { needsOf } from "./lab.ts";
 import type { Metric, Need } from "./metric.ts";

@@ -6,9 +6,9 @@
 import { createWriter } from "../checkpoint/write/write.ts";
 import type { Batch, ExampleBatch } from "../data/batch.ts";
 import type { Model } from "../model/model.ts";
+import { batchKey, fillTokens, tokenInputs } from "../run/training/language.ts";
 import { Program, profileOf } from "../tensor/program.ts";
 import { Recorder } from "../tensor/recorder.ts";
-import { batchKey, fillTokens, tokenInputs } from "../train/language.ts";
 
 export class LogitDump {
   readonly #model: Model;

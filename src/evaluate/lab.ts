@@ -5,13 +5,13 @@ import type { Batch, ExampleBatch } from "../data/batch.ts";
 import type { GroupReference } from "../data/groups.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { Model } from "../model/model.ts";
-import type { TextOptions, TextTools } from "../train/data-source.ts";
+import { scoreExamples, scoreText } from "../run/scoring/score-rows.ts";
+import { Scorer } from "../run/scoring/scorer.ts";
+import type { TextOptions, TextTools } from "../run/training/data-source.ts";
 import { countedRows, type Metric, type MetricContext, type Need, type ScoredRow } from "./metric.ts";
 import { prepare } from "./prepare.ts";
 import { quantized } from "./quantize.ts";
 import { type EvaluationData, type Reader, readData } from "./read-data.ts";
-import { scoreExamples, scoreText } from "./score-rows.ts";
-import { Scorer } from "./scorer.ts";
 
 export interface LabOptions {
   readonly gpu: Gpu;

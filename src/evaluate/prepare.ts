@@ -3,7 +3,7 @@ import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { UserError } from "../errors.ts";
 import { configOf } from "../model/model.ts";
 import { architectureOf } from "../model/registry.ts";
-import { type TextOptions, textTools } from "../train/data-source.ts";
+import { type TextOptions, textTools } from "../run/training/data-source.ts";
 import type { Metric } from "./metric.ts";
 import type { Reader } from "./read-data.ts";
 

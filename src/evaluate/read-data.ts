@@ -6,9 +6,9 @@ import { encodeRow, endOfTurn, type Sequence } from "../data/sequences.ts";
 import { plainTemplate } from "../data/template.ts";
 import { UserError } from "../errors.ts";
 import type { ModelSizes } from "../model/architecture.ts";
+import { type Alternatives, questionOf, readAlternatives } from "../run/scoring/alternatives.ts";
+import type { TextTools } from "../run/training/data-source.ts";
 import { checkLabels } from "../train/command.ts";
-import type { TextTools } from "../train/data-source.ts";
-import { type Alternatives, questionOf, readAlternatives } from "./alternatives.ts";
 import type { Need } from "./metric.ts";
 
 /** A prompt to be answered, and what the answer should be. */

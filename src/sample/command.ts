@@ -16,11 +16,11 @@ import type { Values } from "../method/options.ts";
 import type { ModelSizes } from "../model/architecture.ts";
 import { configOf, Model } from "../model/model.ts";
 import { architectureOf } from "../model/registry.ts";
+import { Generator } from "../run/generating/generate.ts";
+import { checkStops, type SAMPLE } from "../run/generating/options.ts";
+import { textTools } from "../run/training/data-source.ts";
 import { humanBytes } from "../text/format.ts";
 import { table } from "../text/table.ts";
-import { textTools } from "../train/data-source.ts";
-import { Generator } from "./generate.ts";
-import { checkStops, type SAMPLE } from "./options.ts";
 
 export type SampleContext = PlainContext & { readonly options: CommonValues & Values<typeof SAMPLE> };
 

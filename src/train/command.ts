@@ -4,12 +4,12 @@ import type { CommonValues, Outcome, PlainContext } from "../cli/context.ts";
 import type { Batch, ExampleBatch } from "../data/batch.ts";
 import { UserError } from "../errors.ts";
 import type { Values } from "../method/options.ts";
-import { exampleBatches, tokenBatches } from "./batches.ts";
-import { classificationObjective } from "./classification.ts";
-import { groupsOf } from "./data-source.ts";
-import { languageObjective } from "./language.ts";
-import type { RUN } from "./options.ts";
-import { type DataSetup, runTraining } from "./run.ts";
+import { exampleBatches, tokenBatches } from "../run/training/batch-source.ts";
+import { classificationObjective } from "../run/training/classification.ts";
+import { groupsOf } from "../run/training/data-source.ts";
+import { languageObjective } from "../run/training/language.ts";
+import type { RUN } from "../run/training/options.ts";
+import { type DataSetup, runTraining } from "../run/training/training.ts";
 
 export type TrainContext = PlainContext & { readonly options: CommonValues & Values<typeof RUN> };
 

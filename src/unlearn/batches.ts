@@ -7,7 +7,7 @@ import type { Example, SequenceData } from "../data/dataset.ts";
 import { Random } from "../data/random.ts";
 import { IGNORED } from "../data/rows.ts";
 import type { Sequence } from "../data/sequences.ts";
-import type { BatchSource } from "../train/batches.ts";
+import type { BatchSource } from "../run/training/batch-source.ts";
 
 export type AnyBatch = Batch | ExampleBatch;
 

@@ -5,15 +5,17 @@ import { loadExamples, loadSequences } from "../data/dataset.ts";
 import { parseGroups } from "../data/groups.ts";
 import type { Sequence } from "../data/sequences.ts";
 import { UserError } from "../errors.ts";
-import { causalTrace, TRACE } from "../evaluate/causal-trace.ts";
-import { drawFacts, loadFacts } from "../evaluate/facts.ts";
 import type { Values } from "../method/options.ts";
 import type { MethodInfo } from "../method/registry.ts";
 import type { Model } from "../model/model.ts";
-import { type BatchSource, exampleBatches, sequenceBatches } from "../train/batches.ts";
-import { checkLabels } from "../train/command.ts";
-import { groupsOf } from "../train/data-source.ts";
-import { Perturbation } from "../train/perturb.ts";
+import { likelihoods } from "../run/scoring/likelihoods.ts";
+import { baseTeacher, liveTeacher, type Teacher } from "../run/teachers/teacher.ts";
+import { causalTrace, TRACE } from "../run/tracing/causal-trace.ts";
+import { drawFacts, loadFacts } from "../run/tracing/facts.ts";
+import { type BatchSource, exampleBatches, sequenceBatches } from "../run/training/batch-source.ts";
+import { groupsOf } from "../run/training/data-source.ts";
+import { Perturbation } from "../run/training/perturbation.ts";
+import type { GradientRule } from "../run/training/trainer.ts";
 import {
   type ChoiceSetup,
   type Controller,
@@ -22,10 +24,9 @@ import {
   runTraining,
   type Work,
   type WorkSetup,
-} from "../train/run.ts";
-import { baseTeacher, liveTeacher, type Teacher } from "../train/teacher.ts";
-import type { GradientRule } from "../train/trainer.ts";
-import { WeightAverage } from "./average.ts";
+} from "../run/training/training.ts";
+import { WeightAverage } from "../run/training/weight-average.ts";
+import { checkLabels } from "../train/command.ts";
 import {
   type AnyBatch,
   examplePool,
@@ -38,7 +39,6 @@ import {
   withSequences,
 } from "./batches.ts";
 import { runEdit, writeImportance } from "./edit.ts";
-import { likelihoods } from "./likelihoods.ts";
 import type { AdaptiveWeights, UnlearnMethod, UnlearnObjective } from "./method.ts";
 import { unlearnObjective } from "./objective.ts";
 import type { UNLEARN } from "./options.ts";

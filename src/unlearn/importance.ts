@@ -10,6 +10,9 @@ import { createWriter } from "../checkpoint/write/write.ts";
 import { UserError } from "../errors.ts";
 import type { PooledBuffer } from "../gpu/buffer.ts";
 import type { Model } from "../model/model.ts";
+import { classificationObjective } from "../run/training/classification.ts";
+import { languageObjective, tokenInputs } from "../run/training/language.ts";
+import type { Objective } from "../run/training/objective.ts";
 import { square } from "../tensor/ops/elementwise.ts";
 import { chunkedHead } from "../tensor/ops/head-loss.ts";
 import { dot, rowSum } from "../tensor/ops/reduce.ts";
@@ -17,9 +20,6 @@ import type { Parameter } from "../tensor/parameter.ts";
 import { Program, profileOf } from "../tensor/program.ts";
 import { dynamic, Recorder, spans } from "../tensor/recorder.ts";
 import { SlotPool } from "../tensor/slots.ts";
-import { classificationObjective } from "../train/classification.ts";
-import { languageObjective, tokenInputs } from "../train/language.ts";
-import type { Objective } from "../train/objective.ts";
 import type { AnyBatch } from "./batches.ts";
 
 export class Importance {

@@ -9,7 +9,7 @@
  * (../evaluate/probe/trace.ts).
  */
 import { UserError } from "../errors.ts";
-import { blocksHolding, type Effects, TRACE } from "../evaluate/causal-trace.ts";
+import { blocksHolding, type Effects, TRACE } from "../run/tracing/causal-trace.ts";
 import { gradientAscent } from "../tensor/ops/sequence-loss.ts";
 import { defineObjective } from "./method.ts";
 

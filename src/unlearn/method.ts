@@ -8,10 +8,10 @@
 import type { Json } from "../checkpoint/json.ts";
 import type { Log } from "../cli/log.ts";
 import type { Batch, ExampleBatch } from "../data/batch.ts";
-import type { Effects } from "../evaluate/causal-trace.ts";
 import type { Options, Values } from "../method/options.ts";
 import type { ModelSizes } from "../model/architecture.ts";
 import type { Model, Recorded } from "../model/model.ts";
+import type { Effects } from "../run/tracing/causal-trace.ts";
 import type { Recorder } from "../tensor/recorder.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Alternatives } from "./wanted.ts";

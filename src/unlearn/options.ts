@@ -1,6 +1,6 @@
 /** Options of `unlearn` besides those of a method. */
 import type { Options } from "../method/options.ts";
-import { OPTIMIZATION, RUN } from "../train/options.ts";
+import { OPTIMIZATION, RUN } from "../run/training/options.ts";
 
 const { init: _init, data: _data, weights: _weights, pack: _pack, smoothing: _smoothing, z_loss: _zLoss, ...run } = RUN;
 

@@ -10,10 +10,10 @@ import { encodeRow, type Sequence } from "../data/sequences.ts";
 import { REFUSALS } from "../data/tasks/facts-words.ts";
 import { UserError } from "../errors.ts";
 import type { Model } from "../model/model.ts";
-import { answered, promptOf } from "../sample/answers.ts";
-import { Generator } from "../sample/generate.ts";
-import { GREEDY } from "../sample/sampling.ts";
-import type { TextTools } from "../train/data-source.ts";
+import { answered, promptOf } from "../run/generating/answers.ts";
+import { Generator } from "../run/generating/generate.ts";
+import { GREEDY } from "../run/generating/sampling.ts";
+import type { TextTools } from "../run/training/data-source.ts";
 
 /** What is sampled for every row. */
 export interface Alternatives {

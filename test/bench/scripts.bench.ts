@@ -13,9 +13,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { collate } from "../../src/data/batch.ts";
-import { Scorer } from "../../src/evaluate/scorer.ts";
 import { openGpu } from "../../src/gpu/gpu.ts";
 import { Model } from "../../src/model/model.ts";
+import { Scorer } from "../../src/run/scoring/scorer.ts";
 import { SlotPool } from "../../src/tensor/slots.ts";
 import { table } from "../../src/text/table.ts";
 

@@ -11,11 +11,11 @@ import { collate } from "../../src/data/batch.ts";
 import { openDevice } from "../../src/gpu/device.ts";
 import { Gpu, openGpu } from "../../src/gpu/gpu.ts";
 import { Model } from "../../src/model/model.ts";
-import { languageObjective } from "../../src/train/language.ts";
-import { memoryReport } from "../../src/train/memory.ts";
-import { optimizer } from "../../src/train/optim/adamw.ts";
-import type { Optimizer } from "../../src/train/optim/optimizer.ts";
-import { Trainer } from "../../src/train/trainer.ts";
+import { languageObjective } from "../../src/run/training/language.ts";
+import { memoryReport } from "../../src/run/training/memory-report.ts";
+import type { Optimizer } from "../../src/run/training/optimizer.ts";
+import { Trainer } from "../../src/run/training/trainer.ts";
+import { optimizer } from "../../src/train/methods/optimizers/adamw.ts";
 
 const option = (name: string) =>
   process.argv.includes(name) ? process.argv[process.argv.indexOf(name) + 1] : undefined;

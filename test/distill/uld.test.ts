@@ -9,7 +9,7 @@ import type { DistillMethod } from "../../src/distill/method.ts";
 import { otherTokens, samePlaces } from "../../src/distill/same-places.ts";
 import { method } from "../../src/distill/uld.ts";
 import { Model } from "../../src/model/model.ts";
-import { foreignTeacher, liveTeacher } from "../../src/train/teacher.ts";
+import { foreignTeacher, liveTeacher } from "../../src/run/teachers/teacher.ts";
 import { beliefs } from "../experiments/distill-support.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { runOp } from "../support/program.ts";

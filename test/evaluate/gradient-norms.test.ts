@@ -1,12 +1,12 @@
 import { expect, test } from "bun:test";
 import { collate } from "../../src/data/batch.ts";
 import type { Sequence } from "../../src/data/sequences.ts";
-import { gradientNorms } from "../../src/evaluate/gradient-norms.ts";
 import { likeGold, metric as score } from "../../src/evaluate/unlearning-score.ts";
 import { Model } from "../../src/model/model.ts";
-import { languageObjective } from "../../src/train/language.ts";
-import { optimizer } from "../../src/train/optim/sgd.ts";
-import { Trainer } from "../../src/train/trainer.ts";
+import { gradientNorms } from "../../src/run/scoring/gradient-norms.ts";
+import { languageObjective } from "../../src/run/training/language.ts";
+import { Trainer } from "../../src/run/training/trainer.ts";
+import { optimizer } from "../../src/train/methods/optimizers/sgd.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { CONTEXT, lettersRow } from "../support/scored-rows.ts";
 import { TINY_TEXT } from "../support/tiny-models.ts";

@@ -20,10 +20,10 @@ import { method as taid } from "../../src/distill/taid.ts";
 import { method as uld } from "../../src/distill/uld.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import { Model } from "../../src/model/model.ts";
-import { Generator } from "../../src/sample/generate.ts";
-import { GREEDY } from "../../src/sample/sampling.ts";
-import { cachedTeacher } from "../../src/train/teacher.ts";
-import { TeacherCache, writeCache } from "../../src/train/teacher-cache.ts";
+import { Generator } from "../../src/run/generating/generate.ts";
+import { GREEDY } from "../../src/run/generating/sampling.ts";
+import { cachedTeacher } from "../../src/run/teachers/teacher.ts";
+import { TeacherCache, writeCache } from "../../src/run/teachers/teacher-cache.ts";
 import {
   beliefs,
   compare,

@@ -1,8 +1,8 @@
 /** Decoding with the cache against full recomputation, token for token, on every architecture that writes text. */
 import { describe, expect, test } from "bun:test";
 import { Model } from "../../src/model/model.ts";
-import { Generator } from "../../src/sample/generate.ts";
-import { argmax, candidates, GREEDY, penalized } from "../../src/sample/sampling.ts";
+import { Generator } from "../../src/run/generating/generate.ts";
+import { argmax, candidates, GREEDY, penalized } from "../../src/run/generating/sampling.ts";
 import { Program, profileOf } from "../../src/tensor/program.ts";
 import { Recorder } from "../../src/tensor/recorder.ts";
 import { sharedGpu } from "../support/gpu.ts";

@@ -11,13 +11,13 @@ import { openPlain } from "../../src/checkpoint/open.ts";
 import { collate } from "../../src/data/batch.ts";
 import { Model, type ModelOptions } from "../../src/model/model.ts";
 import { savedInfos } from "../../src/model/save.ts";
+import { fillTokens, languageObjective, tokenInputs } from "../../src/run/training/language.ts";
+import type { Optimizer } from "../../src/run/training/optimizer.ts";
+import { Trainer } from "../../src/run/training/trainer.ts";
 import type { Parameter } from "../../src/tensor/parameter.ts";
 import { Program, profileOf } from "../../src/tensor/program.ts";
 import { Recorder } from "../../src/tensor/recorder.ts";
-import { fillTokens, languageObjective, tokenInputs } from "../../src/train/language.ts";
-import { optimizer as adamw } from "../../src/train/optim/adamw.ts";
-import type { Optimizer } from "../../src/train/optim/optimizer.ts";
-import { Trainer } from "../../src/train/trainer.ts";
+import { optimizer as adamw } from "../../src/train/methods/optimizers/adamw.ts";
 import { sharedGpu } from "../support/gpu.ts";
 
 const gpu = await sharedGpu();

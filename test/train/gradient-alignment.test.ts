@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
+import { GradientAlignment } from "../../src/run/training/gradient-alignment.ts";
 import { Parameter } from "../../src/tensor/parameter.ts";
-import { GradientAlignment } from "../../src/train/gradient-alignment.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { normals } from "../support/random.ts";
 

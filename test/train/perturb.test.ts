@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
+import { Perturbation } from "../../src/run/training/perturbation.ts";
 import { Parameter } from "../../src/tensor/parameter.ts";
-import { Perturbation } from "../../src/train/perturb.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { normals } from "../support/random.ts";
 

@@ -1,8 +1,8 @@
 /** Smoothings on a loss whose gradient is known in float64: sum of a_i w_i^2 + b (w_0 w_1)^2 + sin w over weights in two parameters. */
 import { describe, expect, test } from "bun:test";
+import { Perturbation } from "../../src/run/training/perturbation.ts";
+import { WeightAverage } from "../../src/run/training/weight-average.ts";
 import { Parameter } from "../../src/tensor/parameter.ts";
-import { Perturbation } from "../../src/train/perturb.ts";
-import { WeightAverage } from "../../src/unlearn/average.ts";
 import { smoothing as cr } from "../../src/unlearn/smooth/cr.ts";
 import { smoothing as gp } from "../../src/unlearn/smooth/gp.ts";
 import { smoothing as rs } from "../../src/unlearn/smooth/rs.ts";

@@ -8,7 +8,7 @@ import { loadSequences } from "../../src/data/dataset.ts";
 import { parseGroups } from "../../src/data/groups.ts";
 import type { Sequence } from "../../src/data/sequences.ts";
 import { Model } from "../../src/model/model.ts";
-import { sequenceBatches } from "../../src/train/batches.ts";
+import { sequenceBatches } from "../../src/run/training/batch-source.ts";
 import { withSequences } from "../../src/unlearn/batches.ts";
 import { type Alternatives, SampledAnswers } from "../../src/unlearn/wanted.ts";
 import { sharedGpu } from "../support/gpu.ts";

@@ -12,8 +12,8 @@
  * Memory: the weights twice, gradients, and the optimizer's two states.
  */
 import { UserError } from "../../errors.ts";
-import { Perturbation } from "../../train/perturb.ts";
-import { drawRows, finetune } from "../finetune.ts";
+import { Perturbation } from "../../run/training/perturbation.ts";
+import { drawRows, finetune } from "../../run/training/short-training.ts";
 import { type Measured, measured } from "../lab.ts";
 import type { Metric, ScoredRow } from "../metric.ts";
 import { cell, defineTechnique, requireGroupNamed } from "../technique.ts";

@@ -9,7 +9,7 @@
  */
 import type { Checkpoint } from "../../checkpoint/checkpoint.ts";
 import { UserError } from "../../errors.ts";
-import { drawRows, finetune } from "../finetune.ts";
+import { drawRows, finetune } from "../../run/training/short-training.ts";
 import { measured, type Specimen } from "../lab.ts";
 import { cell, defineTechnique, requireGroupNamed } from "../technique.ts";
 

@@ -10,11 +10,11 @@
  * of 10 neighbouring blocks of 48 together; here it is one unless --trace-window says otherwise.
  */
 import { UserError } from "../../errors.ts";
-import { blocksHolding, causalTrace, SPOTS, TRACE } from "../causal-trace.ts";
-import { drawFacts, loadFacts } from "../facts.ts";
+import { blocksHolding, causalTrace, SPOTS, TRACE } from "../../run/tracing/causal-trace.ts";
+import { drawFacts, loadFacts } from "../../run/tracing/facts.ts";
+import { PARTS } from "../../run/tracing/tracer.ts";
 import type { Specimen } from "../lab.ts";
 import { cell, defineTechnique, requireGroupNamed } from "../technique.ts";
-import { PARTS } from "../tracer.ts";
 
 const groupOf = (asked: string | undefined, groups: readonly string[], forget: string): string =>
   asked ?? (groups.length === 1 ? groups[0]! : forget);

@@ -1,0 +1,159 @@
+/**
+ * Decoding with a key/value cache, several sequences at a time. Entry p of a row's cache is the token at its position p, so rows
+ * of different lengths need no masks: what padding left behind is overwritten before it is ever seen.
+ *
+ * Memory besides the model: 2 * layers * kvWidth * 4 bytes per row and position.
+ */
+import { bucketLength } from "../../data/batch.ts";
+import type { TokenInputs } from "../../model/architecture.ts";
+import { CacheMemory, type Model } from "../../model/model.ts";
+import { embedding } from "../../tensor/ops/embedding.ts";
+import { Program, profileOf } from "../../tensor/program.ts";
+import { Recorder } from "../../tensor/recorder.ts";
+import { SlotPool } from "../../tensor/slots.ts";
+import { Chooser, type SamplingOptions } from "./sampling.ts";
+
+export interface GenerateOptions extends SamplingOptions {
+  /** Most tokens that are added to a prompt. */
+  readonly maxTokens: number;
+  /** Tokens that end a sequence. They are not part of it. */
+  readonly stop: readonly number[];
+  /** Tells the prompts of this batch from others with the same seed; defaults to their place. */
+  readonly keys?: readonly string[];
+  readonly signal?: AbortSignal;
+}
+
+/** A token of one of the prompts. The last one of a sequence has `done`, and `id` -1 where a stop token ended it. */
+export interface Generated {
+  readonly row: number;
+  readonly id: number;
+  readonly done: boolean;
+}
+
+export class Generator {
+  readonly model: Model;
+  readonly #slots: SlotPool;
+  readonly #programs = new Map<string, Program>();
+  #memory: CacheMemory | undefined;
+
+  constructor(model: Model) {
+    this.model = model;
+    this.#slots = new SlotPool(model.gpu);
+  }
+
+  /** A program over `length` new tokens a row, that gives the logits of one of them a row. */
+  async #program(memory: CacheMemory, length: number): Promise<Program> {
+    const { batch, capacity } = memory;
+    const key = `${batch}x${length} of ${capacity}`;
+    let program = this.#programs.get(key);
+    if (!program) {
+      const rec = new Recorder(profileOf(this.model.gpu), { training: false });
+      const n = batch * length;
+      const inputs: TokenInputs = {
+        batch,
+        length,
+        ids: rec.input("ids", [n], "i32"),
+        positions: rec.input("positions", [n], "i32"),
+        cache: this.model.cache(rec, memory),
+      };
+      const { hidden, head } = this.model.record(rec, inputs);
+      const last = length === 1 ? hidden : embedding(rec, rec.input("last", [batch], "i32"), hidden); // (B, C)
+      rec.output("logits", head(last));
+      program = await Program.compile(this.model.gpu, rec, this.#slots);
+      this.#programs.set(key, program);
+    }
+    return program;
+  }
+
+  /** A cache for at least so much; programs are made anew when it grows. */
+  #cache(batch: number, tokens: number): CacheMemory {
+    const capacity = bucketLength(tokens);
+    if (this.#memory && this.#memory.batch === batch && this.#memory.capacity >= capacity) return this.#memory;
+    for (const program of this.#programs.values()) program.free();
+    this.#programs.clear();
+    this.#memory?.free();
+    this.#memory = new CacheMemory(batch, capacity);
+    return this.#memory;
+  }
+
+  /**
+   * Continues every prompt. Yields tokens as they are decided, all rows in turn. Throws RangeError for an empty prompt or one that is
+   * longer than the model's positions allow.
+   */
+  async *generate(prompts: readonly (readonly number[])[], options: GenerateOptions): AsyncGenerator<Generated> {
+    const { maxTokens, stop, keys, signal } = options;
+    const most = this.model.sizes.maxPositions;
+    const longest = prompts.reduce((a, { length }) => Math.max(a, length), 0);
+    if (prompts.some(({ length }) => length === 0)) throw new RangeError("a prompt has no tokens");
+    if (longest >= most) throw new RangeError(`a prompt of ${longest} tokens leaves nothing of ${most} positions`);
+    if (maxTokens < 1) return;
+    const batch = prompts.length;
+    const memory = this.#cache(batch, Math.min(most, longest + maxTokens));
+    const sequences = prompts.map((prompt) => [...prompt]);
+    const choosers = prompts.map((_, row) => new Chooser(options, keys?.[row] ?? String(row)));
+    const running = new Set(prompts.keys());
+    const vocabulary = this.model.sizes.outputs;
+
+    // The prompts at once, padded to the longest; padding lies beyond what a row sees.
+    const length = Math.min(bucketLength(longest), memory.capacity);
+    const ids = new Int32Array(batch * length);
+    const positions = new Int32Array(batch * length);
+    for (const [row, prompt] of prompts.entries()) {
+      ids.set(prompt, row * length);
+      for (let i = 0; i < length; i++) positions[row * length + i] = i;
+    }
+    let program = await this.#program(memory, length);
+    program.write("ids", ids);
+    program.write("positions", positions);
+    program.write(
+      "last",
+      Int32Array.from(prompts, (prompt, row) => row * length + prompt.length - 1),
+    );
+    for (let made = 1; ; made++) {
+      program.run();
+      const logits = await program.read("logits");
+      for (const row of [...running]) {
+        const sequence = sequences[row]!;
+        const id = choosers[row]!.choose(logits.subarray(row * vocabulary, (row + 1) * vocabulary), sequence);
+        const stopped = stop.includes(id);
+        if (!stopped) sequence.push(id);
+        const done = stopped || made === maxTokens || sequence.length >= most;
+        if (done) running.delete(row);
+        yield { row, id: stopped ? -1 : id, done };
+      }
+      if (running.size === 0 || signal?.aborted) return;
+      program = await this.#program(memory, 1);
+      // Rows that are done repeat their last token at its place, which changes nothing.
+      program.write(
+        "ids",
+        Int32Array.from(sequences, (sequence) => sequence.at(-1)!),
+      );
+      program.write(
+        "positions",
+        Int32Array.from(sequences, (sequence) => sequence.length - 1),
+      );
+    }
+  }
+
+  /** The whole continuations of many prompts, `batch` at a time. */
+  async complete(
+    prompts: readonly (readonly number[])[],
+    options: GenerateOptions & { readonly batch: number },
+  ): Promise<number[][]> {
+    const results: number[][] = prompts.map(() => []);
+    for (let from = 0; from < prompts.length; from += options.batch) {
+      const part = prompts.slice(from, from + options.batch);
+      const keys = part.map((_, i) => options.keys?.[from + i] ?? String(from + i));
+      for await (const { row, id } of this.generate(part, { ...options, keys }))
+        if (id >= 0) results[from + row]!.push(id);
+    }
+    return results;
+  }
+
+  free(): void {
+    for (const program of this.#programs.values()) program.free();
+    this.#programs.clear();
+    this.#memory?.free();
+    this.#slots.free();
+  }
+}

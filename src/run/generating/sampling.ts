@@ -1,0 +1,93 @@
+/**
+ * From logits to a token: repetition penalty, temperature, top-k, top-p, min-p, in the order of Hugging Face's processors; f64 on
+ * the host. Every draw is a function of (seed, sequence, place), so batching changes nothing.
+ */
+import { keyedUnits } from "../../model/fresh.ts";
+
+export interface SamplingOptions {
+  /** 0: the most likely token. */
+  readonly temperature: number;
+  /** Keeps the k most likely; 0: all. */
+  readonly topK: number;
+  /** Keeps the fewest whose probabilities reach p. Holtzman et al. 2020, https://arxiv.org/abs/1904.09751 */
+  readonly topP: number;
+  /** Keeps those with at least this share of the largest probability. Nguyen et al. 2024, https://arxiv.org/abs/2407.01082 */
+  readonly minP: number;
+  /** Divides positive and multiplies negative logits of tokens seen. Keskar et al. 2019, https://arxiv.org/abs/1909.05858 */
+  readonly repetitionPenalty: number;
+  readonly seed: number;
+}
+
+export const GREEDY: SamplingOptions = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 0 };
+
+/** The lowest index of the largest value. */
+export function argmax(values: ArrayLike<number>): number {
+  let best = 0;
+  for (let i = 1; i < values.length; i++) if (values[i]! > values[best]!) best = i;
+  return best;
+}
+
+/** Logits with the tokens seen so far made less likely. */
+export function penalized(logits: Float32Array, seen: Iterable<number>, penalty: number): Float64Array {
+  const values = Float64Array.from(logits);
+  if (penalty === 1) return values;
+  for (const id of new Set(seen)) values[id] = values[id]! > 0 ? values[id]! / penalty : values[id]! * penalty;
+  return values;
+}
+
+/** What may be drawn, most likely first, with probabilities that sum to 1. */
+export function candidates(
+  values: Float64Array,
+  { temperature, topK, topP, minP }: SamplingOptions,
+): { id: number; p: number }[] {
+  const most = values.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+  let list = Array.from(values, (x, id) => ({ id, p: Math.exp((x - most) / temperature) }));
+  list.sort((a, b) => b.p - a.p || a.id - b.id);
+  if (topK > 0) list = list.slice(0, topK);
+  const normalised = () => {
+    const sum = list.reduce((total, { p }) => total + p, 0);
+    list = list.map(({ id, p }) => ({ id, p: p / sum }));
+  };
+  normalised();
+  if (topP < 1) {
+    let reached = 0;
+    const end = list.findIndex(({ p }) => {
+      reached += p;
+      return reached >= topP;
+    });
+    if (end >= 0) list = list.slice(0, end + 1);
+    normalised();
+  }
+  if (minP > 0) {
+    const least = minP * list[0]!.p;
+    list = list.filter(({ p }) => p >= least);
+    normalised();
+  }
+  return list;
+}
+
+/** One sequence's choices. */
+export class Chooser {
+  readonly #options: SamplingOptions;
+  readonly #unit: () => number;
+
+  /** `key` tells the sequence from others of the same seed. */
+  constructor(options: SamplingOptions, key: string) {
+    this.#options = options;
+    this.#unit = keyedUnits(options.seed, key);
+  }
+
+  /** The next token, given all before it. */
+  choose(logits: Float32Array, seen: readonly number[]): number {
+    const { temperature, repetitionPenalty } = this.#options;
+    const values = penalized(logits, seen, repetitionPenalty);
+    if (temperature === 0) return argmax(values);
+    const list = candidates(values, this.#options);
+    let left = this.#unit();
+    for (const { id, p } of list) {
+      left -= p;
+      if (left < 0) return id;
+    }
+    return list.at(-1)!.id;
+  }
+}

@@ -1,0 +1,112 @@
+/** Batches of a run, for language models and classifiers alike: what comes next, and where the order stands. */
+import { type Batch, collate, type ExampleBatch, stackExamples } from "../../data/batch.ts";
+import { type Example, loadExamples, loadSequences, type SequenceData } from "../../data/dataset.ts";
+import type { GroupReference } from "../../data/groups.ts";
+import { BatchOrder, type OrderOptions, type OrderState } from "../../data/order.ts";
+import type { EncodeOptions } from "../../data/sequences.ts";
+
+/** An endless source of batches whose place can be saved. */
+export interface BatchSource<B> {
+  readonly groups: readonly { readonly name: string; readonly rows: number; readonly tokens?: number }[];
+  readonly batchesPerEpoch: number;
+  /** A batch of the largest shape there is, for planning; its contents are nobody's. */
+  largest(): B;
+  /** A promise where a batch has to be made first. */
+  next(): { readonly batch: B; readonly epoch: number } | Promise<{ readonly batch: B; readonly epoch: number }>;
+  state(): OrderState;
+  load(state: unknown, what: string): void;
+}
+
+export type OrderChoice = Pick<OrderOptions, "batchSize" | "seed" | "shuffle" | "dropLast" | "pack" | "weights">;
+
+/** Reads token data into memory (8 bytes a token at most) and gives it in batches. */
+export async function tokenBatches(
+  groups: readonly GroupReference[],
+  encode: Omit<EncodeOptions, "group">,
+  order: OrderChoice,
+  pad = 0,
+): Promise<BatchSource<Batch> & { readonly data: SequenceData }> {
+  return sequenceBatches(await loadSequences(groups, encode), order, pad);
+}
+
+/** Tells data from other data. */
+const digestOf = (arrays: readonly (Int32Array | Float32Array)[]): string =>
+  arrays
+    .reduce((hash, { buffer, byteOffset, byteLength }) => {
+      return BigInt(Bun.hash.xxHash64(new Uint8Array(buffer, byteOffset, byteLength), hash));
+    }, BigInt(arrays.length))
+    .toString(16);
+
+/** Token data that is in memory, in batches. */
+export function sequenceBatches(
+  data: SequenceData,
+  order: OrderChoice,
+  pad = 0,
+): BatchSource<Batch> & { readonly data: SequenceData } {
+  const plan = new BatchOrder({
+    ...order,
+    groups: data.groups,
+    digest: digestOf(data.sequences.flatMap(({ ids, labels }) => (labels === ids ? [ids] : [ids, labels]))),
+  });
+  const rows = Math.min(order.batchSize, data.sequences.length);
+  return {
+    data,
+    groups: data.groups.map(({ name, rows, tokens }) => ({ name, rows, tokens })),
+    batchesPerEpoch: plan.batchesPerEpoch,
+    largest() {
+      const longest = data.sequences.reduce((a, b) => (b.ids.length > a.ids.length ? b : a));
+      if (!order.pack)
+        return collate(
+          Array.from({ length: rows }, () => [longest]),
+          { pad },
+        );
+      const half = (part: number) => ({ ...longest, ids: new Int32Array(part), labels: new Int32Array(part) });
+      const first = Math.ceil(order.pack / 2);
+      return collate(
+        Array.from({ length: rows }, () => [half(first), half(order.pack! - first)]),
+        { pad },
+      );
+    },
+    next() {
+      const { bins, epoch } = plan.next();
+      return {
+        batch: collate(
+          bins.map((bin) => bin.map((i) => data.sequences[i]!)),
+          { pad },
+        ),
+        epoch,
+      };
+    },
+    state: () => plan.state(),
+    load: (state, what) => plan.load(state, what),
+  };
+}
+
+/** Reads examples into memory and gives them in batches. */
+export async function exampleBatches(
+  groups: readonly GroupReference[],
+  order: Omit<OrderChoice, "pack">,
+): Promise<BatchSource<ExampleBatch> & { readonly examples: readonly Example[] }> {
+  const examples = await loadExamples(groups);
+  const counts = groups.map(({ name }, group) => {
+    const rows = examples.filter((example) => example.group === group).length;
+    return { name, rows, lengths: new Int32Array(rows).fill(1) };
+  });
+  const plan = new BatchOrder({
+    ...order,
+    groups: counts,
+    digest: digestOf(examples.flatMap(({ x, label }) => [x, Int32Array.of(label)])),
+  });
+  return {
+    examples,
+    groups: counts,
+    batchesPerEpoch: plan.batchesPerEpoch,
+    largest: () => stackExamples(examples.slice(0, order.batchSize)),
+    next() {
+      const { bins, epoch } = plan.next();
+      return { batch: stackExamples(bins.flat().map((i) => examples[i]!)), epoch };
+    },
+    state: () => plan.state(),
+    load: (state, what) => plan.load(state, what),
+  };
+}

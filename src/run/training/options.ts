@@ -1,0 +1,124 @@
+/** Options of every script that trains, apart from those of a technique. */
+import type { Options } from "../../method/options.ts";
+
+/** Which data, and how it is cut into batches. */
+export const DATA = {
+  data: {
+    type: "string[]",
+    help: "training data, name=path for each group (JSONL, Parquet, - for stdin)",
+    value: "FILE",
+  },
+  weights: { type: "number[]", help: "shares in which the groups are drawn; by size when left out", value: "W,..." },
+  eval_data: { type: "string[]", help: "held-out data, name=path for each group", value: "FILE" },
+  tokenizer: {
+    type: "string",
+    help: "byte, or a folder with tokenizer.json; the model's own when left out",
+    value: "NAME",
+  },
+  template: {
+    type: "'auto' | 'plain'",
+    default: "auto",
+    help: "chat template for rows of messages; auto: the model's",
+  },
+  batch_size: { type: "number.integer >= 1", default: 8, help: "rows of a micro-batch", value: "N" },
+  accumulate: { type: "number.integer >= 1", default: 1, help: "micro-batches of a step", value: "N" },
+  max_length: {
+    type: "number.integer >= 1",
+    help: "most tokens of a row; the model's when left out, at most 1024",
+    value: "N",
+  },
+  overflow: {
+    type: "'truncate' | 'split' | 'refuse'",
+    help: "what happens to longer rows; they are cut when left out",
+  },
+  pack: { type: "boolean", default: false, help: "several short rows in one, told apart by attention" },
+  shuffle: { type: "boolean", default: true, help: "new order every epoch; --no-shuffle keeps the file's" },
+} as const satisfies Options;
+
+/** How long, how fast, with what. Options of optimizers and schedules have no default here: each knows its own. */
+export const OPTIMIZATION = {
+  steps: { type: "number.integer >= 1", help: "optimizer steps; or --epochs", value: "N" },
+  epochs: { type: "number > 0", help: "passes over the data; 1 when neither is given", value: "N" },
+  optimizer: { type: "'adamw' | 'sgd' | 'adan'", default: "adamw", help: "how weights move" },
+  lr: { type: "number > 0", default: 1e-3, help: "peak learning rate", value: "RATE" },
+  schedule: {
+    type: "'constant' | 'linear' | 'cosine' | 'wsd' | 'infinite' | 'rewarm'",
+    default: "cosine",
+    help: "learning rate over the steps",
+  },
+  warmup: { type: "number >= 0", help: "steps of warm-up, or below 1 the fraction of all", value: "N" },
+  min_ratio: { type: "0 <= number <= 1", help: "rate at the end, as a share of --lr", value: "X" },
+  decay: { type: "number >= 0", help: "wsd: steps of the decay, or the fraction of all", value: "N" },
+  decay_shape: { type: "'linear' | 'exponential' | 'sqrt'", help: "wsd: form of the decay" },
+  cooldown: { type: "number.integer >= 0", help: "infinite: steps down to the constant rate", value: "N" },
+  const_ratio: { type: "0 < number <= 1", help: "infinite: the constant rate, as a share of --lr", value: "X" },
+  anneal: { type: "number.integer >= 0", help: "infinite: steps of the anneal at the end", value: "N" },
+  start_ratio: { type: "0 <= number <= 1", help: "rewarm: rate to start from, as a share of --lr", value: "X" },
+  beta1: { type: "0 <= number < 1", help: "adamw, adan: decay of the first moment", value: "X" },
+  beta2: { type: "0 <= number < 1", help: "adamw: of the second moment; adan: of gradient changes", value: "X" },
+  beta3: { type: "0 <= number < 1", help: "adan: decay of the second moment", value: "X" },
+  eps: { type: "number > 0", help: "adamw, adan: added to the root of the second moment", value: "X" },
+  momentum: { type: "0 <= number < 1", help: "sgd: share of the last step that is kept", value: "X" },
+  nesterov: { type: "boolean", help: "sgd: look ahead along the momentum" },
+  weight_decay: { type: "number >= 0", help: "weight decay (adamw 0.1, adan 0.02, sgd 0)", value: "X" },
+  decay_all: { type: "boolean", default: false, help: "decay norms and biases too" },
+  clip: { type: "number >= 0", default: 0, help: "largest norm of the gradients; 0: no bound", value: "X" },
+  smoothing: { type: "0 <= number < 1", default: 0, help: "label smoothing", value: "X" },
+  z_loss: { type: "number >= 0", default: 0, help: "weight of the squared log-partition", value: "X" },
+} as const satisfies Options;
+
+/** What is trained, and how it is held. */
+export const TRAINED = {
+  dtype: { type: "'f32' | 'bf16' | 'keep'", help: "of weights in memory; f32 if trained, as stored if frozen" },
+  state_dtype: { type: "'f32' | 'bf16'", default: "f32", help: "of the optimizer's states" },
+  out_dtype: { type: "'f32' | 'bf16' | 'f16'", help: "of the result; as the model is stored when left out" },
+  freeze: { type: "string[]", help: "weights that stay as they are, by pattern: 'model.embed*'", value: "GLOB" },
+  train_only: { type: "string[]", help: "weights that are trained, by pattern; all others stay", value: "GLOB" },
+  recompute: {
+    type: "boolean",
+    default: false,
+    help: "compute activations anew on the way back: less memory, a third slower",
+  },
+  lora: { type: "boolean", default: false, help: "train a LoRA adapter; the result is the adapter, in PEFT's format" },
+  lora_rank: { type: "number.integer >= 1", default: 16, help: "rank of the adapter", value: "R" },
+  lora_alpha: { type: "number > 0", default: 32, help: "strength; the scale is alpha / rank", value: "A" },
+  lora_targets: {
+    type: "string[]",
+    help: "modules by the end of their names; every linear layer but the head and routed experts when left out",
+    value: "NAME",
+  },
+  lora_dropout: {
+    type: "0 <= number < 1",
+    help: "dropout before the adapter; 0 when left out, or that of the adapter to train on",
+    value: "P",
+  },
+  rslora: { type: "boolean", default: false, help: "scale alpha / sqrt(rank)" },
+  dora: { type: "boolean", default: false, help: "DoRA: learn the length of every row" },
+  lora_continue: { type: "boolean", default: false, help: "train the adapter of base+adapter on" },
+} as const satisfies Options;
+
+/** How the run goes. */
+export const RUNNING = {
+  eval_every: {
+    type: "number.integer >= 0",
+    default: 0,
+    help: "steps between evaluations on --eval-data; 0: at the end only",
+    value: "N",
+  },
+  save_every: { type: "number.integer >= 0", default: 1000, help: "steps between saved states; 0: none", value: "N" },
+  state: { type: "string", help: "folder of the saved state; OUT-state when left out", value: "DIR" },
+  resume: { type: "boolean", default: false, help: "go on from the saved state; from the start if there is none" },
+  best: { type: "string", help: "folder for the weights with the lowest held-out loss", value: "DIR" },
+  log_every: { type: "number.integer >= 1", default: 1, help: "steps between lines of --log", value: "N" },
+  shards: { type: "number.integer >= 1", help: "shards of a folder", value: "N" },
+} as const satisfies Options;
+
+/** Options of every script that trains. */
+export const RUN = {
+  init: { type: "string", help: "config.json of a model made afresh, instead of a checkpoint", value: "FILE" },
+  ...DATA,
+  ...OPTIMIZATION,
+  ...TRAINED,
+  ...RUNNING,
+  profile: { type: "boolean", default: false, help: "time every kernel; slower" },
+} as const satisfies Options;

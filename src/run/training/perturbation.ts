@@ -1,0 +1,178 @@
+/**
+ * Moves all trained weights away and back, and reckons with whole gradients: what wrappers such as SAM are made of. Nothing is read
+ * back. Memory: one copy of the trained weights, and one more for every gradient that is kept.
+ */
+import { UserError } from "../../errors.ts";
+import type { PooledBuffer } from "../../gpu/buffer.ts";
+import type { Gpu } from "../../gpu/gpu.ts";
+import type { Parameter } from "../../tensor/parameter.ts";
+import { Program, profileOf } from "../../tensor/program.ts";
+import { dynamic, Recorder, spans } from "../../tensor/recorder.ts";
+
+const NORM_VALUES = 16384; // of wgsl/optim/square-sums.wgsl
+
+/** One buffer per parameter. */
+type Buffers = ReadonlyMap<Parameter, GPUBuffer>;
+
+export class Perturbation {
+  readonly #gpu: Gpu;
+  readonly #parameters: readonly Parameter[];
+  readonly #memory: PooledBuffer[] = [];
+  readonly #stores = new Map<string, Buffers>();
+  readonly #programs = new Map<string, Promise<Program>>();
+  readonly #norm: GPUBuffer;
+
+  readonly #reserved: boolean;
+
+  /**
+   * `stores`: what will be kept, "weights" or names of gradients, whose memory is taken now; at its first use when left out. Throws
+   * UserError for weights in bf16: a small step away would be rounded off.
+   */
+  constructor(gpu: Gpu, parameters: readonly Parameter[], stores?: readonly string[]) {
+    const coarse = parameters.find(({ dtype }) => dtype !== "f32");
+    if (coarse)
+      throw new UserError(
+        `${coarse.name} is held in ${coarse.dtype}, too coarse to be moved a little`,
+        "leave out --dtype bf16",
+      );
+    this.#gpu = gpu;
+    this.#parameters = parameters;
+    const norm = gpu.buffer(16, "norm of a gradient");
+    this.#memory.push(norm);
+    this.#norm = norm.buffer;
+    this.#reserved = false;
+    for (const name of stores ?? []) this.#store(name);
+    this.#reserved = stores !== undefined;
+  }
+
+  /** Bytes held. */
+  get bytes(): number {
+    return this.#memory.reduce((sum, { bytes }) => sum + bytes, 0);
+  }
+
+  #store(name: string): Buffers {
+    let found = this.#stores.get(name);
+    if (!found) {
+      if (this.#reserved) throw new RangeError(`no memory was reserved for ${name}`);
+      found = new Map(
+        this.#parameters.map((parameter) => {
+          const held = this.#gpu.buffer(Math.max(16, parameter.bytes), `${name} of ${parameter.name}`);
+          this.#memory.push(held);
+          return [parameter, held.buffer];
+        }),
+      );
+      this.#stores.set(name, found);
+    }
+    return found;
+  }
+
+  get #weights(): Buffers {
+    return new Map(this.#parameters.map((parameter) => [parameter, parameter.buffer]));
+  }
+  get #gradients(): Buffers {
+    return new Map(this.#parameters.map((parameter) => [parameter, parameter.gradient]));
+  }
+
+  #copy(from: Buffers, to: Buffers): void {
+    for (const parameter of this.#parameters)
+      this.#gpu.copy(from.get(parameter)!, 0, to.get(parameter)!, 0, 4 * parameter.size);
+  }
+
+  /** Remembers the weights. */
+  save(): void {
+    this.#copy(this.#weights, this.#store("weights"));
+  }
+  /** Puts the weights back, bit for bit. */
+  restore(): void {
+    this.#copy(this.#store("weights"), this.#weights);
+  }
+  /** Remembers the gradients under a name. */
+  keep(name: string): void {
+    this.#copy(this.#gradients, this.#store(name));
+  }
+
+  #program(key: string, record: (rec: Recorder) => void): Promise<Program> {
+    let found = this.#programs.get(key);
+    if (!found) {
+      const rec = new Recorder(profileOf(this.#gpu), { training: false });
+      record(rec);
+      found = Program.compile(this.#gpu, rec);
+      this.#programs.set(key, found);
+    }
+    return found;
+  }
+
+  #addScaled(rec: Recorder, from: Buffers, to: Buffers, byNorm: boolean): void {
+    for (const parameter of this.#parameters) {
+      const { shape, size, name } = parameter;
+      rec.step({
+        kernel: "optim/add-scaled",
+        flags: byNorm ? ["by_norm"] : [],
+        bind: {
+          x: rec.state(`x of ${name}`, shape, from.get(parameter)!),
+          ...(byNorm ? { norm: rec.state("norm", [3], this.#norm) } : {}),
+          y: rec.state(`y of ${name}`, shape, to.get(parameter)!),
+        },
+        params: { n: size, a: dynamic("a"), b: dynamic("b") },
+        groups: spans(size),
+      });
+    }
+  }
+
+  /** Steps of the global norm of gradients into #norm. */
+  #recordNorm(rec: Recorder, from: Buffers): void {
+    let total = 0;
+    const starts = this.#parameters.map(({ size }) => {
+      const start = total;
+      total += Math.max(1, Math.ceil(size / NORM_VALUES));
+      return start;
+    });
+    const sums = rec.scratch([total], "sums of squares");
+    for (const [i, parameter] of this.#parameters.entries()) {
+      rec.step({
+        kernel: "optim/square-sums",
+        bind: { gradient: rec.state(`gradient of ${parameter.name}`, parameter.shape, from.get(parameter)!), sums },
+        params: { n: parameter.size, start: starts[i]! },
+        groups: spans(parameter.size, NORM_VALUES),
+      });
+    }
+    const clip = rec.state("norm", [3], this.#norm);
+    rec.step({ kernel: "optim/clip-factor", bind: { sums, clip }, params: { n: total, limit: 0 }, groups: [1] });
+  }
+
+  /** weights += distance * g / |g|, g the gradients or those kept under a name; |g| over all parameters. */
+  async along(distance: number, kept?: string): Promise<void> {
+    const from = kept === undefined ? this.#gradients : this.#store(kept);
+    const program = await this.#program(`along ${kept ?? ""}`, (rec) => {
+      this.#recordNorm(rec, from);
+      this.#addScaled(rec, from, this.#weights, true);
+    });
+    program.run({ a: distance, b: 1 });
+  }
+
+  /** gradients = a * kept + b * gradients. */
+  async mix(kept: string, a: number, b: number): Promise<void> {
+    const from = this.#store(kept);
+    (await this.#program(`mix ${kept}`, (rec) => this.#addScaled(rec, from, this.#gradients, false))).run({ a, b });
+  }
+
+  /** weights += noise of standard deviation sigma, a function of seed and parameter. */
+  async noise(sigma: number, seed: number): Promise<void> {
+    const program = await this.#program("noise", (rec) => {
+      for (const [key, { name, shape, size, buffer }] of this.#parameters.entries()) {
+        rec.step({
+          kernel: "optim/add-noise",
+          bind: { y: rec.state(name, shape, buffer) },
+          params: { n: size, sigma: dynamic("sigma"), key, seed: dynamic("seed") },
+          groups: spans(size),
+        });
+      }
+    });
+    program.run({ sigma, seed });
+  }
+
+  async free(): Promise<void> {
+    for (const program of this.#programs.values()) (await program).free();
+    for (const held of this.#memory.splice(0)) held.free();
+  }
+}

@@ -1,0 +1,187 @@
+/** From a command line to a model on the GPU: a checkpoint, base and adapter, or a config for a model made afresh. */
+import fs from "node:fs";
+import type { Checkpoint, LineageEntry } from "../../checkpoint/checkpoint.ts";
+import type { Read } from "../../checkpoint/lineage/input.ts";
+import { open, openPlain, splitAdapter } from "../../checkpoint/open.ts";
+import { UserError } from "../../errors.ts";
+import type { Gpu } from "../../gpu/gpu.ts";
+import type { Json } from "../../model/architecture.ts";
+import type { LoraOptions } from "../../model/lora.ts";
+import { configOf, Model, type ModelOptions } from "../../model/model.ts";
+import { architectureOf } from "../../model/registry.ts";
+
+export interface StartOptions {
+  /** Reference of the model; undefined with `init`. */
+  readonly model: string | undefined;
+  readonly init: string | undefined;
+  readonly seed: number;
+  readonly dtype?: "f32" | "bf16" | "keep" | undefined;
+  readonly freeze?: readonly string[] | undefined;
+  readonly train_only?: readonly string[] | undefined;
+  readonly lora?: boolean;
+  readonly lora_rank?: number;
+  readonly lora_alpha?: number;
+  readonly lora_targets?: readonly string[] | undefined;
+  readonly lora_dropout?: number | undefined;
+  readonly rslora?: boolean;
+  readonly dora?: boolean;
+  readonly lora_continue?: boolean;
+  /** What the model is called in lineage; "model" when left out. */
+  readonly role?: string | undefined;
+  readonly warn: (message: string) => void;
+  /** Folder of a saved state, whose weights take the place of the model's or the adapter's. */
+  readonly resumed?: string | undefined;
+}
+
+/** What a run starts from, before any weight is read. */
+export interface Start {
+  /** Names the model in messages. */
+  readonly ref: string;
+  readonly json: Json;
+  readonly files: ReadonlyMap<string, Uint8Array>;
+  /** What it reads, for lineage. */
+  readonly read: readonly Read[];
+  /** What it reads that is no checkpoint. */
+  readonly others: LineageEntry["inputs"];
+  load(gpu: Gpu): Promise<Model>;
+  /** The model as it was before any training, frozen and without its adapter. `model` is what `load` gave. */
+  original(gpu: Gpu, model: Model): Promise<Model>;
+  close(): void;
+}
+
+/** Opens what the options name; reads headers only. Throws UserError. */
+export async function start(options: StartOptions): Promise<Start> {
+  const { model, init, warn } = options;
+  if ((model === undefined) === (init === undefined))
+    throw new UserError(
+      model === undefined ? "no model and no --init" : `both ${model} and --init ${init} say what to train`,
+      "give a checkpoint, or --init config.json for a model made afresh",
+    );
+  if (init !== undefined) return fresh(init, options);
+  const parts = options.lora_continue ? await adapterParts(model!, warn) : undefined;
+  const base = parts?.base ?? (await open(model!, { warn }));
+  const resumed = options.resumed === undefined ? undefined : await openPlain(options.resumed);
+  const used = [base, ...(parts ? [parts.adapter] : []), ...(resumed ? [resumed] : [])];
+  const chosen = modelOptions(options, parts?.adapter ?? resumed, base.ref);
+  return {
+    ref: base.ref,
+    json: configOf(base),
+    files: base.files,
+    read: [
+      { checkpoint: base, role: options.role ?? "model" },
+      ...(parts ? [{ checkpoint: parts.adapter, role: "adapter" }] : []),
+    ],
+    others: [],
+    load(gpu) {
+      // Of an adapter the state holds only its own matrices; of a model everything.
+      if (!resumed) return Model.load(gpu, base, chosen);
+      return chosen.lora
+        ? Model.load(gpu, base, { ...chosen, lora: { ...chosen.lora, from: resumed } })
+        : Model.load(gpu, resumed, { ...chosen, like: base });
+    },
+    original: (gpu, model) =>
+      resumed && !chosen.lora
+        ? Model.load(gpu, base, { freeze: () => true, dtype: options.dtype ?? "f32", warn })
+        : model.frozenCopy(),
+    close() {
+      for (const checkpoint of used) checkpoint.close();
+    },
+  };
+}
+
+async function adapterParts(
+  ref: string,
+  warn: (message: string) => void,
+): Promise<{ base: Checkpoint; adapter: Checkpoint }> {
+  const parts = splitAdapter(ref);
+  if (parts) return { base: await open(parts.base, { warn }), adapter: await openPlain(parts.adapter) };
+  throw new UserError(
+    `--lora-continue needs base+adapter, found ${ref}`,
+    "write the base, a plus sign and the adapter",
+  );
+}
+
+async function fresh(init: string, options: StartOptions): Promise<Start> {
+  let text: string;
+  try {
+    text = fs.readFileSync(init, "utf8");
+  } catch (error) {
+    throw new UserError(`--init ${init} cannot be read: ${(error as Error).message}`, "is the path right?");
+  }
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw new UserError(`--init ${init} is not JSON: ${(error as Error).message}`);
+  }
+  if (typeof json !== "object" || json === null || Array.isArray(json))
+    throw new UserError(`--init ${init} is not an object`);
+  if (options.lora || options.lora_continue)
+    throw new UserError("--lora with --init: an adapter needs a trained base", "give a checkpoint");
+  const where = `${init}: config.json`;
+  const architecture = await architectureOf(json as Json, where);
+  const implied = architecture.implied?.(architecture.config(json as Json, where)) ?? {};
+  const whole = { ...implied, ...json } as Json;
+  const told = Object.keys(whole).length > Object.keys(json).length ? `${JSON.stringify(whole, null, 2)}\n` : text;
+  const resumed = options.resumed === undefined ? undefined : await openPlain(options.resumed);
+  const chosen = modelOptions(options, undefined, init);
+  return {
+    ref: init,
+    json: json as Json,
+    files: new Map([["config.json", new TextEncoder().encode(told)]]),
+    read: [],
+    others: [{ ref: init, role: "init" }],
+    load: (gpu) =>
+      resumed
+        ? Model.load(gpu, resumed, chosen)
+        : Model.fresh(gpu, json as Json, init, { ...chosen, seed: options.seed }),
+    original: (gpu, model) =>
+      resumed
+        ? Model.fresh(gpu, json as Json, init, {
+            ...chosen,
+            freeze: () => true,
+            dtype: options.dtype ?? "f32",
+            seed: options.seed,
+          })
+        : model.frozenCopy(),
+    close: () => resumed?.close(),
+  };
+}
+
+/** A test of names by glob patterns. */
+export const matcher = (patterns: readonly string[]) => {
+  const globs = patterns.map((pattern) => new Bun.Glob(pattern));
+  return (name: string) => globs.some((glob) => glob.match(name));
+};
+
+function modelOptions(options: StartOptions, from: Checkpoint | undefined, base: string): ModelOptions {
+  const { freeze = [], train_only = [], dtype, warn } = options;
+  const lora = options.lora || options.lora_continue;
+  if (lora && (freeze.length > 0 || train_only.length > 0))
+    throw new UserError(
+      "--freeze and --train-only mean nothing with an adapter",
+      "the base stays as it is; choose --lora-targets",
+    );
+  if (options.lora && options.lora_continue)
+    throw new UserError("--lora makes an adapter and --lora-continue goes on with one", "give one of them");
+  const frozen = matcher(freeze);
+  const trained = train_only.length > 0 ? matcher(train_only) : () => true;
+  const adapter: LoraOptions | undefined = lora
+    ? {
+        rank: options.lora_rank ?? 16,
+        alpha: options.lora_alpha ?? 32,
+        targets: options.lora_targets?.flatMap((text) => text.split(",")) ?? "all-linear",
+        rslora: options.rslora ?? false,
+        dora: options.dora ?? false,
+        ...(options.lora_dropout === undefined ? {} : { dropout: options.lora_dropout }),
+        seed: options.seed,
+        base,
+        ...(from && options.lora_continue ? { from } : {}),
+      }
+    : undefined;
+  return {
+    ...(dtype ? { dtype } : {}),
+    ...(adapter ? { lora: adapter } : { freeze: (name) => frozen(name) || !trained(name) }),
+    warn,
+  };
+}

@@ -1,0 +1,23 @@
+/** Half a cosine after an optional warm-up. Loshchilov & Hutter, ICLR 2017, https://arxiv.org/abs/1608.03983, without restarts. */
+import {
+  cosineBetween,
+  defineSchedule,
+  MIN_RATIO,
+  progress,
+  stepsOf,
+  WARMUP,
+  warmingUp,
+} from "../../../run/training/schedule.ts";
+
+export const schedule = defineSchedule({
+  name: "cosine",
+  title: "Cosine",
+  about: "half a cosine down to the end, after an optional warm-up",
+  cite: "arXiv:1608.03983",
+  options: { warmup: WARMUP, min_ratio: MIN_RATIO },
+  rate(t, { lr, steps, values }) {
+    const warmup = stepsOf(values.warmup, steps);
+    const done = progress(t, Math.max(1, warmup), steps);
+    return warmingUp(t, warmup, lr) ?? cosineBetween(lr, lr * values.min_ratio, done);
+  },
+});

@@ -1,0 +1,41 @@
+/**
+ * Infinite schedule for continual pre-training: warm up once, cool to a constant rate that holds over any number of data sets,
+ * anneal only when a checkpoint is to be used. https://arxiv.org/abs/2503.02844
+ *
+ * Warm-up and cool-down count from the first step, so they do not depend on how long the run is; the anneal counts from its end.
+ */
+import { UserError } from "../../../errors.ts";
+import { cosineBetween, defineSchedule, progress } from "../../../run/training/schedule.ts";
+
+export const schedule = defineSchedule({
+  name: "infinite",
+  title: "Infinite",
+  about: "warm-up, cool-down, a constant rate for as long as wanted, an anneal at the end",
+  cite: "arXiv:2503.02844",
+  options: {
+    warmup: { type: "number.integer >= 0", default: 100, help: "steps of linear warm-up" },
+    cooldown: { type: "number.integer >= 0", default: 1000, help: "steps of cosine cool-down to the constant rate" },
+    const_ratio: { type: "0 < number <= 1", default: 0.5, help: "the constant rate, as a share of --lr" },
+    anneal: {
+      type: "number.integer >= 0",
+      default: 0,
+      help: "steps of the anneal at the end; 0: none, to go on later",
+    },
+    min_ratio: { type: "0 < number <= 1", default: 0.1, help: "rate after the anneal, as a share of --lr" },
+  },
+  rate(t, { lr, steps, values }) {
+    const { warmup, cooldown, const_ratio, anneal, min_ratio } = values;
+    const start = steps - anneal;
+    if (anneal > 0 && start < warmup + cooldown) {
+      throw new UserError(
+        `--anneal ${anneal} begins at step ${start}, before the constant phase at step ${warmup + cooldown}`,
+        "train longer, or shorten --warmup, --cooldown or --anneal",
+      );
+    }
+    const constant = lr * const_ratio;
+    if (t <= warmup && warmup > 0) return (lr * t) / warmup;
+    if (t <= warmup + cooldown) return cosineBetween(lr, constant, progress(t, warmup, warmup + cooldown));
+    if (anneal === 0 || t <= start) return constant;
+    return constant * (min_ratio / const_ratio) ** progress(t, start, steps);
+  },
+});

@@ -1,0 +1,14 @@
+/** Linear decay after an optional warm-up. */
+import { defineSchedule, MIN_RATIO, progress, stepsOf, WARMUP, warmingUp } from "../../../run/training/schedule.ts";
+
+export const schedule = defineSchedule({
+  name: "linear",
+  title: "Linear",
+  about: "straight down to the end, after an optional warm-up",
+  cite: "",
+  options: { warmup: WARMUP, min_ratio: MIN_RATIO },
+  rate(t, { lr, steps, values }) {
+    const warmup = stepsOf(values.warmup, steps);
+    return warmingUp(t, warmup, lr) ?? lr * (1 - (1 - values.min_ratio) * progress(t, Math.max(1, warmup), steps));
+  },
+});

@@ -1,0 +1,26 @@
+/**
+ * Re-warming of a decayed checkpoint for new data: from a low rate up to --lr, then a cosine down to the low rate again.
+ * Gupta et al. 2023, https://arxiv.org/abs/2308.04014
+ */
+import { cosineBetween, defineSchedule, progress, stepsOf } from "../../../run/training/schedule.ts";
+
+export const schedule = defineSchedule({
+  name: "rewarm",
+  title: "Re-warming",
+  about: "up from the end of an earlier schedule, then a cosine down",
+  cite: "arXiv:2308.04014",
+  options: {
+    warmup: {
+      type: "number >= 0",
+      default: 0.01,
+      help: "steps of linear warm-up, or below 1 the fraction of all steps",
+    },
+    start_ratio: { type: "0 <= number <= 1", default: 0.1, help: "rate to start from, as a share of --lr" },
+    min_ratio: { type: "0 <= number <= 1", default: 0.1, help: "rate at the end, as a share of --lr" },
+  },
+  rate(t, { lr, steps, values }) {
+    const warmup = stepsOf(values.warmup, steps);
+    if (t < warmup) return lr * (values.start_ratio + (1 - values.start_ratio) * (t / warmup));
+    return cosineBetween(lr, lr * values.min_ratio, progress(t, Math.max(1, warmup), steps));
+  },
+});
