@@ -9,8 +9,8 @@
  * `exact_projection` projects Delta too after every step. Shared subspaces of large weights are approximate (shared-subspace.ts).
  */
 import { UserError } from "../errors.ts";
+import { matmul } from "../tensor/linear-algebra/matmul.ts";
 import { spanGroups } from "../tensor/load.ts";
-import { matmul } from "../tensor/matmul.ts";
 import type { MergeJob } from "./job.ts";
 import { type MergeValues, mergeMethod } from "./method.ts";
 import { magnitudeDigits, orderStatistics, rowSizes } from "./order-statistics.ts";

@@ -10,7 +10,7 @@
  * The result is shorter than the mean update where models disagree (see `lambda`), and worse than it when the models oppose
  * each other in two camps.
  */
-import { symmetricEigen } from "../tensor/symmetric-eigen.ts";
+import { symmetricEigen } from "../tensor/linear-algebra/symmetric-eigen.ts";
 import { addTaskVectors } from "./add-task-vectors.ts";
 import { mergeMethod } from "./method.ts";
 

@@ -7,8 +7,8 @@
  */
 import type { PooledBuffer } from "../gpu/buffer.ts";
 import type { Gpu } from "../gpu/gpu.ts";
-import { leadingSubspace } from "../tensor/subspace.ts";
-import { svd } from "../tensor/svd.ts";
+import { leadingSubspace } from "../tensor/linear-algebra/subspace.ts";
+import { svd } from "../tensor/linear-algebra/svd.ts";
 
 /** Shorter side up to which the host decomposes: below a second at this size. */
 const EXACT_SIDE = 192;

@@ -7,7 +7,7 @@
 import type { PooledBuffer } from "../gpu/buffer.ts";
 import type { Bound, Gpu, Prepared } from "../gpu/gpu.ts";
 import { type Kernel, packParams } from "../gpu/kernel.ts";
-import { liveSteps, type Plan, planMemory } from "./plan.ts";
+import { liveSteps, type Plan, planMemory } from "./placement.ts";
 import type { AdapterProfile, Recorder, Step } from "./recorder.ts";
 import { SlotPool } from "./slots.ts";
 import { bytesOf, sizeOf, type Tensor } from "./tensor.ts";

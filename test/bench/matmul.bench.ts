@@ -11,7 +11,7 @@ import { bench, run } from "mitata";
 import { encodeFloats } from "../../src/checkpoint/decode.ts";
 import { openGpu } from "../../src/gpu/gpu.ts";
 import { layout } from "../../src/gpu/kernel.ts";
-import { type Form, planProduct } from "../../src/tensor/products.ts";
+import { type Form, planProduct } from "../../src/tensor/linear-algebra/products.ts";
 import { profileOf } from "../../src/tensor/program.ts";
 
 /** Rows per subgroup at which the baseline is fastest. */

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { type Gpu, openGpu } from "../../src/gpu/gpu.ts";
-import { matmul } from "../../src/tensor/matmul.ts";
-import { leadingSubspace } from "../../src/tensor/subspace.ts";
-import { svd } from "../../src/tensor/svd.ts";
+import { matmul } from "../../src/tensor/linear-algebra/matmul.ts";
+import { leadingSubspace } from "../../src/tensor/linear-algebra/subspace.ts";
+import { svd } from "../../src/tensor/linear-algebra/svd.ts";
 import { normal, randomArray } from "../experiments/support.ts";
 
 let gpu: Gpu;

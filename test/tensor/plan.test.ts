@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { liveSteps, planMemory } from "../../src/tensor/plan.ts";
+import { liveSteps, planMemory } from "../../src/tensor/placement.ts";
 import type { Step } from "../../src/tensor/recorder.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
 

@@ -7,9 +7,9 @@ import {
   type ProductShape,
   planGroupedProduct,
   planProduct,
-} from "../../src/tensor/products.ts";
+} from "../../src/tensor/linear-algebra/products.ts";
+import { tuningOf } from "../../src/tensor/linear-algebra/tuning.ts";
 import type { AdapterProfile } from "../../src/tensor/recorder.ts";
-import { tuningOf } from "../../src/tensor/tuning.ts";
 import { expectWithin, rounded } from "../support/floats.ts";
 import { sharedGpu } from "../support/gpu.ts";
 

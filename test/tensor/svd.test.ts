@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { svd } from "../../src/tensor/svd.ts";
+import { svd } from "../../src/tensor/linear-algebra/svd.ts";
 import { normal, randomArray } from "../experiments/support.ts";
 
 /** Largest deviation of U diag(s) V^T from A, and of U^T U and V^T V from the identity. */

@@ -4,7 +4,7 @@
  * Kernels: wgsl/matmul, chosen per adapter and shape by products.ts. Back: dX = dY W, dW = dY^T X, db = column sums of dY.
  */
 
-import { type Form, type ProductShape, planProduct } from "../products.ts";
+import { type Form, type ProductShape, planProduct } from "../linear-algebra/products.ts";
 import type { Recorder, StepParam } from "../recorder.ts";
 import { type ElementType, expectShape, rowsOf, showShape, type Tensor } from "../tensor.ts";
 import { columnSums } from "./reduce.ts";

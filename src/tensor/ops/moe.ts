@@ -4,7 +4,7 @@
  * A slot is one of a token's k places for experts; slot s belongs to token s / k (rounded down). Everything is gathered, never
  * scattered, so there are no atomics and equal inputs give equal bits. Shazeer et al. 2017, https://arxiv.org/abs/1701.06538
  */
-import { type Form, type GroupedShape, planGroupedProduct } from "../products.ts";
+import { type Form, type GroupedShape, planGroupedProduct } from "../linear-algebra/products.ts";
 import { type Recorder, type StepParam, spans, type Target } from "../recorder.ts";
 import { expectShape, showShape, type Tensor } from "../tensor.ts";
 import { addScalar } from "./elementwise.ts";

@@ -8,7 +8,7 @@
  * Matrices are row-major; C is (m, n), f32. Every kernel binds a, b and c, and bias, addend and offsets where they are asked
  * for. Sums are f32 in an order that depends on the kernel alone, so equal inputs give equal bits.
  */
-import type { AdapterProfile } from "./recorder.ts";
+import type { AdapterProfile } from "../recorder.ts";
 import { type Tuning, tuningOf } from "./tuning.ts";
 
 export type Form = "nn" | "nt" | "tn";

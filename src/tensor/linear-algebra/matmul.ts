@@ -1,5 +1,5 @@
 /** Matrix products on the GPU, f32, in the forms NN, NT and TN; wgsl/linear/matmul.wgsl. */
-import type { Gpu } from "../gpu/gpu.ts";
+import type { Gpu } from "../../gpu/gpu.ts";
 
 /** A row-major f32 matrix in a buffer. `start` and `stride` count values; the stride is the row length unless given. */
 export interface Matrix {

@@ -5,8 +5,8 @@
  * Newton and Schulz's iteration, which needs nothing but matrix products: no factorisation on the host. The span is what counts: the basis is not the singular vectors, and where singular values at the rank nearly agree,
  * directions among them may be exchanged.
  */
-import type { PooledBuffer } from "../gpu/buffer.ts";
-import type { Gpu } from "../gpu/gpu.ts";
+import type { PooledBuffer } from "../../gpu/buffer.ts";
+import type { Gpu } from "../../gpu/gpu.ts";
 import { type Matrix, matmul } from "./matmul.ts";
 
 /** Steps of Newton and Schulz: small singular values grow by 1.5 per step, so 1e-6 of the largest is still brought to 1. */
