@@ -1,6 +1,6 @@
 /** Percentile bootstrap intervals over rows. Efron 1979. The draws depend on the seed alone, so two checkpoints share them. */
 import { keyedUnits } from "../model/fresh.ts";
-import type { ScoredRow } from "./metric.ts";
+import type { ScoredRow } from "./contract.ts";
 
 /**
  * The middle 95 % of `draws` resamples of a statistic of paired lists of rows. With `strata`, the group of each row, every row is

@@ -9,8 +9,8 @@ import type { GroupReference } from "../data/groups.ts";
 import { UserError } from "../errors.ts";
 import { checkStops } from "../run/generating/options.ts";
 import type { EvaluateContext } from "./command.ts";
-import { needsOf } from "./lab.ts";
-import type { Metric, Need } from "./metric.ts";
+import type { Metric, Need } from "./contract.ts";
+import { needsOf } from "./loaded-model.ts";
 
 /** Throws UserError for options that an attack or a probe has no place for. */
 export function checkAlone(kind: string, options: EvaluateContext["options"]): void {

@@ -6,7 +6,7 @@
 
 import { UserError } from "../errors.ts";
 import { nearest } from "../method/nearest.ts";
-import { bodyTokens, defineMetric, type Metric, type MetricContext, type Need, type ScoredRow } from "./metric.ts";
+import { bodyTokens, defineMetric, type Metric, type MetricContext, type Need, type ScoredRow } from "./contract.ts";
 
 /** Chance that a value of `high` is above one of `low`; equals count half. NaN where one is empty. */
 export function areaUnderCurve(low: readonly number[], high: readonly number[]): number {

@@ -9,7 +9,7 @@ import type { ModelSizes } from "../model/architecture.ts";
 import { type Alternatives, questionOf, readAlternatives } from "../run/scoring/alternatives.ts";
 import type { TextTools } from "../run/training/data-source.ts";
 import { checkLabels } from "../train/command.ts";
-import type { Need } from "./metric.ts";
+import type { Need } from "./contract.ts";
 
 /** A prompt to be answered, and what the answer should be. */
 export interface Question {

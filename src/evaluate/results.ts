@@ -2,8 +2,8 @@
 import { table } from "../text/table.ts";
 import { bootstrap } from "./bootstrap.ts";
 import type { EvaluateContext } from "./command.ts";
-import { partsOf } from "./lab.ts";
-import { countedRows, type Metric, type MetricContext, type ScoredRow } from "./metric.ts";
+import { countedRows, type Metric, type MetricContext, type ScoredRow } from "./contract.ts";
+import { partsOf } from "./loaded-model.ts";
 import { cell } from "./technique.ts";
 
 /** One number of the result. */

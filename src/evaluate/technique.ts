@@ -12,8 +12,8 @@ import { UserError } from "../errors.ts";
 import { nearest } from "../method/nearest.ts";
 import type { Options, Values } from "../method/options.ts";
 import type { MethodInfo } from "../method/registry.ts";
-import type { Lab } from "./lab.ts";
-import type { Metric } from "./metric.ts";
+import type { Metric } from "./contract.ts";
+import type { Lab } from "./loaded-model.ts";
 
 /** What is known before a model is opened. */
 export interface TechniqueInfo<O extends Options = Options> {

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { collate } from "../../src/data/batch.ts";
 import type { Sequence } from "../../src/data/sequences.ts";
-import { likeGold, metric as score } from "../../src/evaluate/unlearning-score.ts";
+import { likeGold, metric as score } from "../../src/evaluate/methods/metrics/unlearning-score.ts";
 import { Model } from "../../src/model/model.ts";
 import { gradientNorms } from "../../src/run/scoring/gradient-norms.ts";
 import { languageObjective } from "../../src/run/training/language.ts";

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import type { Checkpoint, TensorEntry } from "../../src/checkpoint/checkpoint.ts";
 import { decodeFloats, encodeFloats } from "../../src/checkpoint/decode.ts";
-import { quantized, roundRows } from "../../src/evaluate/quantize.ts";
+import { quantized, roundRows } from "../../src/evaluate/quantized-checkpoint.ts";
 import { normals } from "../support/random.ts";
 
 test("every row has its own scale; the largest value stays, halves go away from 0", () => {

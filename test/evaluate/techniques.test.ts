@@ -3,10 +3,10 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
-import { kept } from "../../src/evaluate/attack/quantize.ts";
-import { meanHeight, robustness } from "../../src/evaluate/attack/relearn.ts";
 import { loadMetric, metricNames } from "../../src/evaluate/command.ts";
-import { revival, stepsTo } from "../../src/evaluate/probe/revive.ts";
+import { kept } from "../../src/evaluate/methods/attacks/quantize.ts";
+import { meanHeight, robustness } from "../../src/evaluate/methods/attacks/relearn.ts";
+import { revival, stepsTo } from "../../src/evaluate/methods/probes/revive.ts";
 import { loadTechniques } from "../../src/evaluate/techniques.ts";
 import { runScript } from "../support/command.ts";
 

@@ -1,5 +1,5 @@
 /** Scored rows written by hand. */
-import type { MetricContext, ScoredRow } from "../../src/evaluate/metric.ts";
+import type { MetricContext, ScoredRow } from "../../src/evaluate/contract.ts";
 
 /** A row of mean losses, or with predictions; every field can be given. */
 export function scoredRow(

@@ -10,7 +10,7 @@ import { readRows } from "../../data/jsonl.ts";
 import type { Message, Row } from "../../data/rows.ts";
 import { type EncodeOptions, encodeRow, type Sequence } from "../../data/sequences.ts";
 import { UserError } from "../../errors.ts";
-import { type Losses, meanLoss, type Need, type ScoredRow } from "../../evaluate/metric.ts";
+import { type Losses, meanLoss, type Need, type ScoredRow } from "../../evaluate/contract.ts";
 
 const KINDS = ["truth", "options", "paraphrases"] as const;
 type Kind = (typeof KINDS)[number];

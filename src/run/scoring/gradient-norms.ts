@@ -2,7 +2,7 @@
 import { collate } from "../../data/batch.ts";
 import { countedTokens } from "../../data/dataset.ts";
 import type { Sequence } from "../../data/sequences.ts";
-import { mean } from "../../evaluate/metric.ts";
+import { mean } from "../../evaluate/contract.ts";
 import type { Model } from "../../model/model.ts";
 import { optimizer } from "../../train/methods/optimizers/sgd.ts";
 import { languageObjective } from "../training/language.ts";

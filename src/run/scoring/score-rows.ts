@@ -4,7 +4,7 @@ import { type Batch, collate, type ExampleBatch, stackExamples } from "../../dat
 import { type Example, inBatches } from "../../data/dataset.ts";
 import type { Sequence } from "../../data/sequences.ts";
 import type { Tokenizer } from "../../data/tokenizer.ts";
-import { bodyTokens, type Need, type ScoredRow } from "../../evaluate/metric.ts";
+import { bodyTokens, type Need, type ScoredRow } from "../../evaluate/contract.ts";
 import type { ChoiceQuestion, Question, TextData } from "../../evaluate/read-data.ts";
 import type { Model } from "../../model/model.ts";
 import { Generator } from "../generating/generate.ts";

@@ -6,7 +6,7 @@ import { BatchOrder } from "../../data/order.ts";
 import type { Sequence } from "../../data/sequences.ts";
 import { permutation } from "../../data/shuffle.ts";
 import { UserError } from "../../errors.ts";
-import type { Specimen } from "../../evaluate/lab.ts";
+import type { Specimen } from "../../evaluate/loaded-model.ts";
 import { optimizer } from "../../train/methods/optimizers/adamw.ts";
 import { classificationObjective } from "./classification.ts";
 import { languageObjective } from "./language.ts";

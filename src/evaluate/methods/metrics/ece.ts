@@ -1,0 +1,30 @@
+/**
+ * Expected calibration error: how far confidence is from accuracy, over 15 bins of equal width. Guo et al., ICML 2017,
+ * https://arxiv.org/abs/1706.04599
+ */
+import { defineMetric } from "../../contract.ts";
+
+const BINS = 15;
+
+export const metric = defineMetric({
+  name: "ece",
+  title: "Expected calibration error",
+  about: "distance between confidence and accuracy, over 15 bins",
+  cite: "arXiv:1706.04599",
+  options: {},
+  lower: true,
+  value(rows) {
+    const bins = Array.from({ length: BINS }, () => ({ confidence: 0, right: 0 }));
+    let count = 0;
+    for (const { targets, argmax, confidence } of rows) {
+      for (const [i, target] of targets.entries()) {
+        // Bins are open below and closed above, so that 1 falls into the last.
+        const bin = bins[Math.min(BINS - 1, Math.max(0, Math.ceil(confidence[i]! * BINS) - 1))]!;
+        bin.confidence += confidence[i]!;
+        bin.right += argmax[i] === target ? 1 : 0;
+        count++;
+      }
+    }
+    return bins.reduce((sum, bin) => sum + Math.abs(bin.confidence - bin.right), 0) / count;
+  },
+});

@@ -1,0 +1,16 @@
+/**
+ * Membership by the mean loss divided by the bytes of the text after deflate (zlib's format, default level). Carlini et al.,
+ * USENIX Security 2021, https://arxiv.org/abs/2012.07805. Other builds of zlib may find a few bytes less.
+ */
+
+import { meanLoss } from "../../../contract.ts";
+import { membershipMetric } from "../../../membership.ts";
+
+export const metric = membershipMetric({
+  name: "mia-zlib",
+  title: "Membership by loss and zlib",
+  about: "the mean loss divided by the deflated bytes of the answer",
+  cite: "arXiv:2012.07805",
+  needs: "packed-bytes",
+  attack: (row) => meanLoss(row) / row.packedBytes!,
+});

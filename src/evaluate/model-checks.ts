@@ -1,0 +1,31 @@
+/** What can be known of a model, and refused, before its weights are read. */
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { UserError } from "../errors.ts";
+import { configOf } from "../model/model.ts";
+import { architectureOf } from "../model/registry.ts";
+import { type TextOptions, textTools } from "../run/training/data-source.ts";
+import type { Metric } from "./contract.ts";
+import type { Reader } from "./read-data.ts";
+
+/** Reads config and tokenizer. Throws UserError for a metric that is not for such a model. */
+export async function prepare(
+  checkpoint: Checkpoint,
+  metrics: readonly Metric[],
+  options: TextOptions,
+  warn: (message: string) => void,
+): Promise<Reader> {
+  const { ref, files } = checkpoint;
+  const json = configOf(checkpoint);
+  const where = `${ref}: config.json`;
+  const architecture = await architectureOf(json, where);
+  for (const { name, task } of metrics) {
+    if (task && task !== architecture.task)
+      throw new UserError(
+        `--metric ${name} is not for ${ref}, a ${json.model_type} ${architecture.task}`,
+        `it is for a ${task}`,
+      );
+  }
+  const sizes = architecture.sizes(architecture.config(json, where));
+  const isText = architecture.task === "causal-lm";
+  return { sizes, tools: isText ? await textTools(files, ref, sizes, options, warn) : undefined };
+}
