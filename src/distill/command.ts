@@ -33,7 +33,7 @@ import { Parameter } from "../tensor/parameter.ts";
 import { sizeOf } from "../tensor/tensor.ts";
 import { humanBytes } from "../text/format.ts";
 import { batchesOf } from "../train/command.ts";
-import type { Adaptive, DistillMethod } from "./method.ts";
+import type { Adaptive, DistillMethod } from "./contract.ts";
 import { type DistillBatch, distillObjective } from "./objective.ts";
 import type { DISTILL } from "./options.ts";
 import { otherTokens } from "./same-places.ts";

@@ -17,7 +17,7 @@ import { chunkedHead } from "../tensor/ops/head-loss.ts";
 import { dot } from "../tensor/ops/reduce.ts";
 import type { Parameter } from "../tensor/parameter.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import type { DistillMethod } from "./method.ts";
+import type { DistillMethod } from "./contract.ts";
 
 export interface DistillBatch {
   readonly batch: Batch | ExampleBatch;

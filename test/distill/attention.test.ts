@@ -2,8 +2,8 @@
 import { describe, expect, test } from "bun:test";
 import { type Batch, collate, type ExampleBatch, stackExamples } from "../../src/data/batch.ts";
 import { modelInputs } from "../../src/data/lm-batch.ts";
-import { method as attention, mapDistance } from "../../src/distill/attention.ts";
-import type { DistillMethod } from "../../src/distill/method.ts";
+import type { DistillMethod } from "../../src/distill/contract.ts";
+import { method as attention, mapDistance } from "../../src/distill/methods/attention.ts";
 import { distillObjective } from "../../src/distill/objective.ts";
 import type { Json } from "../../src/model/architecture.ts";
 import { Model } from "../../src/model/model.ts";

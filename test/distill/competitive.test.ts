@@ -1,7 +1,7 @@
 /** Competitive distillation: who teaches whom, row by row, against f64. */
 import { describe, expect, test } from "bun:test";
-import { method } from "../../src/distill/competitive.ts";
-import { method as kd } from "../../src/distill/kd.ts";
+import { method } from "../../src/distill/methods/competitive.ts";
+import { method as kd } from "../../src/distill/methods/kd.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { runOp } from "../support/program.ts";
 import { normals } from "../support/random.ts";

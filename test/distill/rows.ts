@@ -1,6 +1,6 @@
 /** Runs a distillation method's own loss on rows of logits. */
 
-import type { DistillMethod } from "../../src/distill/method.ts";
+import type { DistillMethod } from "../../src/distill/contract.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import type { Options } from "../../src/method/options.ts";
 import { stopGradient } from "../../src/tensor/ops/elementwise.ts";

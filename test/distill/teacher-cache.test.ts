@@ -6,7 +6,7 @@ import path from "node:path";
 import { openPlain } from "../../src/checkpoint/open.ts";
 import { type Batch, collate } from "../../src/data/batch.ts";
 import type { Sequence } from "../../src/data/sequences.ts";
-import type { DistillMethod } from "../../src/distill/method.ts";
+import type { DistillMethod } from "../../src/distill/contract.ts";
 import { UserError } from "../../src/errors.ts";
 import { Model } from "../../src/model/model.ts";
 import { cachedTeacher, liveTeacher } from "../../src/run/teachers/teacher.ts";

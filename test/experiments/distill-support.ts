@@ -6,7 +6,7 @@ import type { Sequence } from "../../src/data/sequences.ts";
 import { method as markov } from "../../src/data/tasks/markov.ts";
 import type { Split, Task } from "../../src/data/tasks/task.ts";
 import { alignedRule, extraParameters } from "../../src/distill/command.ts";
-import type { DistillMethod } from "../../src/distill/method.ts";
+import type { DistillMethod } from "../../src/distill/contract.ts";
 import { distillObjective } from "../../src/distill/objective.ts";
 import { Model } from "../../src/model/model.ts";
 import { liveTeacher, type Teacher } from "../../src/run/teachers/teacher.ts";

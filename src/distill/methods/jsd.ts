@@ -5,9 +5,9 @@
  * It vanishes at both ends: JSD / b tends to forward KL as b goes to 0, JSD / (1 - b) to reverse KL as b goes to 1. GKD takes 0 and 1
  * for the two KLs themselves, and so does this file; --jsd-scale divides by min(b, 1 - b), which makes the way there smooth.
  */
-import { divergence } from "../tensor/ops/divergence.ts";
-import { scale } from "../tensor/ops/elementwise.ts";
-import { defineDistillation, TEMPERATURE } from "./method.ts";
+import { divergence } from "../../tensor/ops/divergence.ts";
+import { scale } from "../../tensor/ops/elementwise.ts";
+import { defineDistillation, TEMPERATURE } from "../contract.ts";
 
 export const method = defineDistillation({
   name: "jsd",

@@ -8,18 +8,18 @@
  * are compared, which the papers do not do. Layer 1 is the first block. Of one pair at a time the maps exist, forward and back: up to
  * 4 B T^2 (3 H_S + H_T) bytes.
  */
-import { UserError } from "../errors.ts";
-import type { ModelSizes } from "../model/architecture.ts";
-import type { Recorded } from "../model/model.ts";
-import type { Attended } from "../model/network.ts";
-import { attentionMap, headMean } from "../tensor/ops/attention-map.ts";
-import { add, scale, stopGradient } from "../tensor/ops/elementwise.ts";
-import { rowSum } from "../tensor/ops/reduce.ts";
-import { type RowDistance, rowDistance } from "../tensor/ops/row-distance.ts";
-import type { Recorder } from "../tensor/recorder.ts";
-import { rowsOf, type Tensor } from "../tensor/tensor.ts";
+import { UserError } from "../../errors.ts";
+import type { ModelSizes } from "../../model/architecture.ts";
+import type { Recorded } from "../../model/model.ts";
+import type { Attended } from "../../model/network.ts";
+import { attentionMap, headMean } from "../../tensor/ops/attention-map.ts";
+import { add, scale, stopGradient } from "../../tensor/ops/elementwise.ts";
+import { rowSum } from "../../tensor/ops/reduce.ts";
+import { type RowDistance, rowDistance } from "../../tensor/ops/row-distance.ts";
+import type { Recorder } from "../../tensor/recorder.ts";
+import { rowsOf, type Tensor } from "../../tensor/tensor.ts";
+import { defineDistillation } from "../contract.ts";
 import { layerPairs } from "./hidden.ts";
-import { defineDistillation } from "./method.ts";
 
 function attendedBy({ attended }: Recorded, layer: number | "last", whose: string, { layers }: ModelSizes): Attended {
   if (attended.size === 0)

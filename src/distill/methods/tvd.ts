@@ -1,6 +1,6 @@
 /** Total variation, half the sum of |p - q|: symmetric and at most 1. Wen et al., ACL 2023, https://arxiv.org/abs/2307.15190 */
-import { divergence } from "../tensor/ops/divergence.ts";
-import { defineDistillation, TEMPERATURE } from "./method.ts";
+import { divergence } from "../../tensor/ops/divergence.ts";
+import { defineDistillation, TEMPERATURE } from "../contract.ts";
 
 export const method = defineDistillation({
   name: "tvd",

@@ -1,6 +1,6 @@
 /** Skew KL: KL(p || a p + (1 - a) q); at most -log a. Ko et al., ICML 2024, https://arxiv.org/abs/2402.03898 */
-import { divergence } from "../tensor/ops/divergence.ts";
-import { defineDistillation, TEMPERATURE } from "./method.ts";
+import { divergence } from "../../tensor/ops/divergence.ts";
+import { defineDistillation, TEMPERATURE } from "../contract.ts";
 
 export const method = defineDistillation({
   name: "skew-kl",

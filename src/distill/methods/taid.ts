@@ -8,9 +8,9 @@
  *
  * t is updated once per optimizer step, from the mean over its micro-batches; step n uses the t from before its own update.
  */
-import { divergence } from "../tensor/ops/divergence.ts";
-import { dynamic } from "../tensor/recorder.ts";
-import { type Adaptive, defineDistillation } from "./method.ts";
+import { divergence } from "../../tensor/ops/divergence.ts";
+import { dynamic } from "../../tensor/recorder.ts";
+import { type Adaptive, defineDistillation } from "../contract.ts";
 
 export interface TaidOptions {
   readonly t_start: number;

@@ -7,12 +7,12 @@
  * The second head is linear, and left out of the result. With --grad-align the part of its gradient that goes against the labels' is
  * taken away: g - min(0, <g, g_labels>) / |g_labels|^2 g_labels over all weights, which costs a second pass.
  */
-import { addScalar, logSigmoid, neg, scale, sub } from "../tensor/ops/elementwise.ts";
-import { linear } from "../tensor/ops/linear.ts";
-import { rowSum } from "../tensor/ops/reduce.ts";
-import type { Recorder } from "../tensor/recorder.ts";
-import type { Tensor } from "../tensor/tensor.ts";
-import { defineDistillation } from "./method.ts";
+import { addScalar, logSigmoid, neg, scale, sub } from "../../tensor/ops/elementwise.ts";
+import { linear } from "../../tensor/ops/linear.ts";
+import { rowSum } from "../../tensor/ops/reduce.ts";
+import type { Recorder } from "../../tensor/recorder.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import { defineDistillation } from "../contract.ts";
 
 /** Sum over a row of the binary divergences of logits, 0 where they agree: (n, V) each -> (n). */
 export function logitLoss(rec: Recorder, logits: Tensor, teacher: Tensor, tau: number): Tensor {

@@ -6,11 +6,11 @@
  *
  * An over-confident student is spread out by the first, a flat one sharpened by the second. delta 1 weighs both alike.
  */
-import { crossEntropy } from "../tensor/ops/cross-entropy.ts";
-import { rowEntropy } from "../tensor/ops/distribution.ts";
-import { divergence } from "../tensor/ops/divergence.ts";
-import { add, addScalar, clamp, mul, neg, scale, sub } from "../tensor/ops/elementwise.ts";
-import { defineDistillation } from "./method.ts";
+import { crossEntropy } from "../../tensor/ops/cross-entropy.ts";
+import { rowEntropy } from "../../tensor/ops/distribution.ts";
+import { divergence } from "../../tensor/ops/divergence.ts";
+import { add, addScalar, clamp, mul, neg, scale, sub } from "../../tensor/ops/elementwise.ts";
+import { defineDistillation } from "../contract.ts";
 
 export const method = defineDistillation({
   name: "bd-kd",

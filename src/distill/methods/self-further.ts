@@ -7,9 +7,9 @@
  * The teacher is the copy: train the model on the text, then `distill --student model/ --teacher copy/ --method self-further`; again
  * with the result as teacher for further rounds. lambda is --distill-weight.
  */
-import { UserError } from "../errors.ts";
+import { UserError } from "../../errors.ts";
+import { defineDistillation } from "../contract.ts";
 import { meanSquare } from "./hidden.ts";
-import { defineDistillation } from "./method.ts";
 
 export const method = defineDistillation({
   name: "self-further",

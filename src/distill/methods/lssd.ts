@@ -3,9 +3,9 @@
  * original knows stays, and the label comes first. Jiang et al. 2024, https://arxiv.org/abs/2407.10804
  */
 
-import { swapTop } from "../tensor/ops/distribution.ts";
-import { divergence } from "../tensor/ops/divergence.ts";
-import { defineDistillation, TEMPERATURE } from "./method.ts";
+import { swapTop } from "../../tensor/ops/distribution.ts";
+import { divergence } from "../../tensor/ops/divergence.ts";
+import { defineDistillation, TEMPERATURE } from "../contract.ts";
 
 export const method = defineDistillation({
   name: "lssd",

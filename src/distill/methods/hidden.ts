@@ -6,15 +6,15 @@
  *
  * Layer 0 is the embedding, layer L the output of the last block, "last" what the head reads. Projections are left out of the result.
  */
-import { UserError } from "../errors.ts";
-import type { ModelSizes } from "../model/architecture.ts";
-import type { Recorded } from "../model/model.ts";
-import { add, addScalar, clamp, div, mul, neg, scale, sqrt, square, sub } from "../tensor/ops/elementwise.ts";
-import { linear } from "../tensor/ops/linear.ts";
-import { rowSum } from "../tensor/ops/reduce.ts";
-import type { Recorder } from "../tensor/recorder.ts";
-import type { Tensor } from "../tensor/tensor.ts";
-import { defineDistillation } from "./method.ts";
+import { UserError } from "../../errors.ts";
+import type { ModelSizes } from "../../model/architecture.ts";
+import type { Recorded } from "../../model/model.ts";
+import { add, addScalar, clamp, div, mul, neg, scale, sqrt, square, sub } from "../../tensor/ops/elementwise.ts";
+import { linear } from "../../tensor/ops/linear.ts";
+import { rowSum } from "../../tensor/ops/reduce.ts";
+import type { Recorder } from "../../tensor/recorder.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import { defineDistillation } from "../contract.ts";
 
 type Layer = number | "last";
 

@@ -1,6 +1,6 @@
 /** Reverse KL, KL(q || p): seeks the teacher's modes. Gu et al., ICLR 2024, https://arxiv.org/abs/2306.08543 */
-import { divergence } from "../tensor/ops/divergence.ts";
-import { defineDistillation, TEMPERATURE } from "./method.ts";
+import { divergence } from "../../tensor/ops/divergence.ts";
+import { defineDistillation, TEMPERATURE } from "../contract.ts";
 
 export const method = defineDistillation({
   name: "reverse-kl",

@@ -1,6 +1,6 @@
 /** Forward KL from the teacher's to the student's distribution, T^2 KL(p || q). Hinton et al. 2015, https://arxiv.org/abs/1503.02531 */
-import { divergence } from "../tensor/ops/divergence.ts";
-import { defineDistillation, TEMPERATURE } from "./method.ts";
+import { divergence } from "../../tensor/ops/divergence.ts";
+import { defineDistillation, TEMPERATURE } from "../contract.ts";
 
 export const method = defineDistillation({
   name: "kd",

@@ -6,8 +6,8 @@
  * read the same text up to the end of a token; elsewhere the labels alone count. The paper compares the i-th token with the i-th, which
  * after the first difference is another place.
  */
-import { sortedGap } from "../tensor/ops/sorted-gap.ts";
-import { defineDistillation } from "./method.ts";
+import { sortedGap } from "../../tensor/ops/sorted-gap.ts";
+import { defineDistillation } from "../contract.ts";
 
 export const method = defineDistillation({
   name: "uld",

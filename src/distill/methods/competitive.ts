@@ -7,12 +7,12 @@
  * The paper names the better one batch by batch; here it is named row by row, since within a batch each has rows it knows better. Its
  * random perturbation of the weights is not here. Without --online a teacher that stays as it is is followed only where it is right.
  */
-import { crossEntropy } from "../tensor/ops/cross-entropy.ts";
-import { divergence } from "../tensor/ops/divergence.ts";
-import { add, clamp, mul, scale, stopGradient, sub } from "../tensor/ops/elementwise.ts";
-import type { Recorder } from "../tensor/recorder.ts";
-import type { Tensor } from "../tensor/tensor.ts";
-import { defineDistillation, TEMPERATURE } from "./method.ts";
+import { crossEntropy } from "../../tensor/ops/cross-entropy.ts";
+import { divergence } from "../../tensor/ops/divergence.ts";
+import { add, clamp, mul, scale, stopGradient, sub } from "../../tensor/ops/elementwise.ts";
+import type { Recorder } from "../../tensor/recorder.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import { defineDistillation, TEMPERATURE } from "../contract.ts";
 
 /** 1 in rows where `other` gives the label more probability than `own`, else 0: (n, V) each -> (n). No gradient. */
 function surpassed(rec: Recorder, own: Tensor, other: Tensor, targets: Tensor): Tensor {

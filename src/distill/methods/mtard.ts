@@ -9,11 +9,11 @@
  * Every teacher sees the same input; the paper's adversarial examples are not made here.
  */
 
-import { rowEntropy } from "../tensor/ops/distribution.ts";
-import { divergence } from "../tensor/ops/divergence.ts";
-import { add, scale } from "../tensor/ops/elementwise.ts";
-import { dynamic } from "../tensor/recorder.ts";
-import { type Adaptive, defineDistillation } from "./method.ts";
+import { rowEntropy } from "../../tensor/ops/distribution.ts";
+import { divergence } from "../../tensor/ops/divergence.ts";
+import { add, scale } from "../../tensor/ops/elementwise.ts";
+import { dynamic } from "../../tensor/recorder.ts";
+import { type Adaptive, defineDistillation } from "../contract.ts";
 
 export interface MtardOptions {
   readonly balance: "both" | "entropy" | "norm" | "none";

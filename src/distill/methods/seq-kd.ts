@@ -1,5 +1,5 @@
 /** Sequence-level distillation: cross-entropy on what the teacher samples. Kim and Rush, EMNLP 2016, https://arxiv.org/abs/1606.07947 */
-import { defineDistillation } from "./method.ts";
+import { defineDistillation } from "../contract.ts";
 
 export const method = defineDistillation({
   name: "seq-kd",

@@ -1,6 +1,6 @@
 /** Skew reverse KL: KL(q || a q + (1 - a) p); at most -log a. Ko et al., ICML 2024, https://arxiv.org/abs/2402.03898 */
-import { divergence } from "../tensor/ops/divergence.ts";
-import { defineDistillation, TEMPERATURE } from "./method.ts";
+import { divergence } from "../../tensor/ops/divergence.ts";
+import { defineDistillation, TEMPERATURE } from "../contract.ts";
 
 export const method = defineDistillation({
   name: "skew-rkl",
