@@ -38,12 +38,12 @@ import {
   type UnlearnBatch,
   withSequences,
 } from "./batches.ts";
+import type { AdaptiveWeights, UnlearnMethod, UnlearnObjective } from "./contract.ts";
 import { runEdit, writeImportance } from "./edit.ts";
-import type { AdaptiveWeights, UnlearnMethod, UnlearnObjective } from "./method.ts";
 import { unlearnObjective } from "./objective.ts";
 import type { UNLEARN } from "./options.ts";
-import type { Smoothing } from "./smooth/smoothing.ts";
-import { givenAnswers, SampledAnswers } from "./wanted.ts";
+import type { Smoothing } from "./smoothing.ts";
+import { givenAnswers, SampledAnswers } from "./wanted-answers.ts";
 
 export type UnlearnContext = PlainContext & {
   readonly options: CommonValues & Values<typeof UNLEARN>;

@@ -16,8 +16,8 @@ import { humanBytes } from "../text/format.ts";
 import { checkLabels } from "../train/command.ts";
 import type { AnyBatch } from "./batches.ts";
 import type { UnlearnContext } from "./command.ts";
+import type { UnlearnEdit } from "./contract.ts";
 import { measureImportance, saveImportance } from "./importance.ts";
-import type { UnlearnEdit } from "./method.ts";
 
 /** Rows in file order, so many at once. */
 async function batchesIn(

@@ -18,7 +18,7 @@ import type { Program } from "../tensor/program.ts";
 import { dynamic, type Recorder } from "../tensor/recorder.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { AnyBatch, UnlearnBatch } from "./batches.ts";
-import type { UnlearnObjective } from "./method.ts";
+import type { UnlearnObjective } from "./contract.ts";
 
 export interface UnlearnSetup {
   readonly model: Model;

@@ -3,11 +3,11 @@ import { describe, expect, test } from "bun:test";
 import { Perturbation } from "../../src/run/training/perturbation.ts";
 import { WeightAverage } from "../../src/run/training/weight-average.ts";
 import { Parameter } from "../../src/tensor/parameter.ts";
-import { smoothing as cr } from "../../src/unlearn/smooth/cr.ts";
-import { smoothing as gp } from "../../src/unlearn/smooth/gp.ts";
-import { smoothing as rs } from "../../src/unlearn/smooth/rs.ts";
-import { smoothing as sam } from "../../src/unlearn/smooth/sam.ts";
-import type { Smoothing } from "../../src/unlearn/smooth/smoothing.ts";
+import { smoothing as cr } from "../../src/unlearn/methods/smoothings/cr.ts";
+import { smoothing as gp } from "../../src/unlearn/methods/smoothings/gp.ts";
+import { smoothing as rs } from "../../src/unlearn/methods/smoothings/rs.ts";
+import { smoothing as sam } from "../../src/unlearn/methods/smoothings/sam.ts";
+import type { Smoothing } from "../../src/unlearn/smoothing.ts";
 import { sharedGpu } from "../support/gpu.ts";
 
 const gpu = await sharedGpu();

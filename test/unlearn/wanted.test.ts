@@ -10,7 +10,7 @@ import type { Sequence } from "../../src/data/sequences.ts";
 import { Model } from "../../src/model/model.ts";
 import { sequenceBatches } from "../../src/run/training/batch-source.ts";
 import { withSequences } from "../../src/unlearn/batches.ts";
-import { type Alternatives, SampledAnswers } from "../../src/unlearn/wanted.ts";
+import { type Alternatives, SampledAnswers } from "../../src/unlearn/wanted-answers.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { TINY_TEXT } from "../support/tiny-models.ts";
 

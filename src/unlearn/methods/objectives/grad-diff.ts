@@ -1,6 +1,6 @@
 /** Gradient difference: ascent on the forget set, descent on the retain set. Liu et al. 2022, https://arxiv.org/abs/2203.12817 */
-import { gradientAscent } from "../tensor/ops/sequence-loss.ts";
-import { defineObjective } from "./method.ts";
+import { gradientAscent } from "../../../tensor/ops/sequence-loss.ts";
+import { defineObjective } from "../../contract.ts";
 
 export const method = defineObjective({
   name: "grad-diff",

@@ -3,8 +3,8 @@
  * the more it is forgotten, which keeps the model from falling apart; beta to 0 is gradient ascent. Zhang et al. 2024,
  * https://arxiv.org/abs/2404.05868
  */
-import { npo } from "../tensor/ops/sequence-loss.ts";
-import { defineObjective } from "./method.ts";
+import { npo } from "../../../tensor/ops/sequence-loss.ts";
+import { defineObjective } from "../../contract.ts";
 
 export const method = defineObjective({
   name: "npo",

@@ -7,11 +7,11 @@
  * F and A are the importances to the forget set and to all data, which contains it: A = share F + (1 - share) R with R the retain set's
  * and share the forget set's part of the rows. So F / A is below 1 / share, and a larger alpha selects nothing.
  */
-import { UserError } from "../errors.ts";
-import { Program, profileOf } from "../tensor/program.ts";
-import { Recorder, spans } from "../tensor/recorder.ts";
-import { type Importance, loadImportance, measureImportance } from "./importance.ts";
-import { defineEdit } from "./method.ts";
+import { UserError } from "../../../errors.ts";
+import { Program, profileOf } from "../../../tensor/program.ts";
+import { Recorder, spans } from "../../../tensor/recorder.ts";
+import { defineEdit } from "../../contract.ts";
+import { type Importance, loadImportance, measureImportance } from "../../importance.ts";
 
 /** alpha when none is given: 10, or half of what would select nothing. */
 export const usualAlpha = (share: number): number => Math.min(10, 0.5 / share);

@@ -1,5 +1,5 @@
 /** SAM: the gradient at theta + rho g / |g|, g the gradient at theta. Foret et al. 2020, https://arxiv.org/abs/2010.01412 */
-import { defineSmoothing } from "./smoothing.ts";
+import { defineSmoothing } from "../../smoothing.ts";
 
 export const smoothing = defineSmoothing({
   name: "sam",

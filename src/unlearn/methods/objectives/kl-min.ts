@@ -1,6 +1,6 @@
 /** KL minimisation: ascent on the forget set, KL(p_theta0 || p) on the retain set. Maini et al. 2024, https://arxiv.org/abs/2401.06121 */
-import { gradientAscent } from "../tensor/ops/sequence-loss.ts";
-import { defineObjective } from "./method.ts";
+import { gradientAscent } from "../../../tensor/ops/sequence-loss.ts";
+import { defineObjective } from "../../contract.ts";
 
 export const method = defineObjective({
   name: "kl-min",

@@ -8,10 +8,10 @@
  * --layers auto trains the blocks whose MLPs hold 80 % of the effect on the facts at the last token of their subjects, by causal tracing
  * (../evaluate/probe/trace.ts).
  */
-import { UserError } from "../errors.ts";
-import { blocksHolding, type Effects, TRACE } from "../run/tracing/causal-trace.ts";
-import { gradientAscent } from "../tensor/ops/sequence-loss.ts";
-import { defineObjective } from "./method.ts";
+import { UserError } from "../../../errors.ts";
+import { blocksHolding, type Effects, TRACE } from "../../../run/tracing/causal-trace.ts";
+import { gradientAscent } from "../../../tensor/ops/sequence-loss.ts";
+import { defineObjective } from "../../contract.ts";
 
 /** The blocks of "0-5" or "2". Throws UserError. */
 export function blockRange(text: string, layers = Number.POSITIVE_INFINITY): number[] {

@@ -2,8 +2,8 @@
  * SimNPO: NPO without a reference and by length, -(2 / beta) log sigmoid(beta (NLL / length - delta)). Fan et al. 2024,
  * https://arxiv.org/abs/2410.07163
  */
-import { simnpo } from "../tensor/ops/sequence-loss.ts";
-import { defineObjective } from "./method.ts";
+import { simnpo } from "../../../tensor/ops/sequence-loss.ts";
+import { defineObjective } from "../../contract.ts";
 
 export const method = defineObjective({
   name: "simnpo",

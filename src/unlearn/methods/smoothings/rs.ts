@@ -1,5 +1,5 @@
 /** Randomised smoothing: the mean gradient at three places theta + u, u ~ N(0, rho^2). Cohen et al. 2019, https://arxiv.org/abs/1902.02918 */
-import { defineSmoothing } from "./smoothing.ts";
+import { defineSmoothing } from "../../smoothing.ts";
 
 const DRAWS = 3;
 

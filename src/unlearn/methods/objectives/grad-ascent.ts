@@ -1,6 +1,6 @@
 /** Gradient ascent on the forget set, and nothing else: -CE. Jang et al., ACL 2023, https://arxiv.org/abs/2210.01504 */
-import { gradientAscent } from "../tensor/ops/sequence-loss.ts";
-import { defineObjective } from "./method.ts";
+import { gradientAscent } from "../../../tensor/ops/sequence-loss.ts";
+import { defineObjective } from "../../contract.ts";
 
 export const method = defineObjective({
   name: "grad-ascent",

@@ -1,6 +1,6 @@
 /** SatImp: ascent weighted by p^b1 (1 - p)^b2. Yang et al. 2025, https://arxiv.org/abs/2505.11953 */
-import { satimp } from "../tensor/ops/sequence-loss.ts";
-import { defineObjective } from "./method.ts";
+import { satimp } from "../../../tensor/ops/sequence-loss.ts";
+import { defineObjective } from "../../contract.ts";
 
 export const method = defineObjective({
   name: "satimp",

@@ -2,8 +2,9 @@
  * AltPO: DPO whose wanted answers are other answers that theta0 itself samples, several for every row, so that what is left in place of
  * the forgotten answer is as fluent and as likely a one. Mekala et al. 2024, https://arxiv.org/abs/2409.13474
  */
+
+import { defineObjective } from "../../contract.ts";
 import { method as dpo } from "./dpo.ts";
-import { defineObjective } from "./method.ts";
 
 export const method = defineObjective({
   name: "altpo",

@@ -4,7 +4,7 @@
  *
  *   g + c (g(theta + r v) - g) / r,  r = 0.01
  */
-import { defineSmoothing } from "./smoothing.ts";
+import { defineSmoothing } from "../../smoothing.ts";
 
 export const smoothing = defineSmoothing({
   name: "gp",

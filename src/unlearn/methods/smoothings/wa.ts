@@ -1,5 +1,5 @@
 /** Weight averaging: the result is the mean of the weights after every step. Izmailov et al. 2018, https://arxiv.org/abs/1803.05407 */
-import { defineSmoothing } from "./smoothing.ts";
+import { defineSmoothing } from "../../smoothing.ts";
 
 export const smoothing = defineSmoothing({
   name: "wa",

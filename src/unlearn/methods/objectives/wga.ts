@@ -1,6 +1,6 @@
 /** WGA: ascent weighted by p^beta, so that tokens already unlikely are left alone. Wang et al. 2025, https://arxiv.org/abs/2502.19301 */
-import { wga } from "../tensor/ops/sequence-loss.ts";
-import { defineObjective } from "./method.ts";
+import { wga } from "../../../tensor/ops/sequence-loss.ts";
+import { defineObjective } from "../../contract.ts";
 
 export const method = defineObjective({
   name: "wga",

@@ -2,9 +2,9 @@
  * DPO with a wanted answer: -(2 / beta) log sigmoid(beta ((log p - log p_theta0)(wanted) - (log p - log p_theta0)(forgotten))). The
  * wanted answer is a row's `refusal` (IdkDPO) or its `alternative` (AltPO). Zhang et al. 2024, https://arxiv.org/abs/2404.05868
  */
-import { scale } from "../tensor/ops/elementwise.ts";
-import { dpo } from "../tensor/ops/sequence-loss.ts";
-import { defineObjective } from "./method.ts";
+import { scale } from "../../../tensor/ops/elementwise.ts";
+import { dpo } from "../../../tensor/ops/sequence-loss.ts";
+import { defineObjective } from "../../contract.ts";
 
 export const method = defineObjective({
   name: "dpo",

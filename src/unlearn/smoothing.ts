@@ -2,7 +2,7 @@
  * What a smoothing is: another way to the gradient of the forget loss, so that its solution lies in a flat place and a little relearning
  * does not undo it. Fan et al., ICML 2025, https://arxiv.org/abs/2502.05374. `--smooth sam` is sam.ts; the retain loss is never smoothed.
  */
-import type { Perturbation } from "../../run/training/perturbation.ts";
+import type { Perturbation } from "../run/training/perturbation.ts";
 
 export interface Smoothing {
   readonly name: string;

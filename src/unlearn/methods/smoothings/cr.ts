@@ -5,7 +5,7 @@
  * The gradient of |d| with v held is taken as a difference along d / |d| as well:
  *   [ (g(theta + mu v + r d/|d|) - g(theta + mu v)) - (g(theta + r d/|d|) - g(theta)) ] / r,  r = mu = rho
  */
-import { defineSmoothing } from "./smoothing.ts";
+import { defineSmoothing } from "../../smoothing.ts";
 
 export const smoothing = defineSmoothing({
   name: "cr",

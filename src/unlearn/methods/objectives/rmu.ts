@@ -6,12 +6,12 @@
  *
  * h is the output of block `layer`; gradients do not reach beyond it.
  */
-import { UserError } from "../errors.ts";
-import { keyedUnits } from "../model/fresh.ts";
-import type { Recorded } from "../model/model.ts";
-import { square, sub } from "../tensor/ops/elementwise.ts";
-import { rowSum } from "../tensor/ops/reduce.ts";
-import { defineObjective } from "./method.ts";
+import { UserError } from "../../../errors.ts";
+import { keyedUnits } from "../../../model/fresh.ts";
+import type { Recorded } from "../../../model/model.ts";
+import { square, sub } from "../../../tensor/ops/elementwise.ts";
+import { rowSum } from "../../../tensor/ops/reduce.ts";
+import { defineObjective } from "../../contract.ts";
 
 /** u: (width), of length c. */
 export function steeringVector(width: number, c: number, seed: number): Float32Array {

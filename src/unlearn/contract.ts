@@ -14,7 +14,7 @@ import type { Model, Recorded } from "../model/model.ts";
 import type { Effects } from "../run/tracing/causal-trace.ts";
 import type { Recorder } from "../tensor/recorder.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import type { Alternatives } from "./wanted.ts";
+import type { Alternatives } from "./wanted-answers.ts";
 
 /** Rows of logits of the forget set (n, V). */
 export interface ForgetRows<O extends Options = Options> {
