@@ -21,15 +21,15 @@ import {
   type WorkSetup,
 } from "../run/training/training.ts";
 import { checkLabels } from "../train/command.ts";
-import { graph } from "./graph-command.ts";
+import { graph } from "./commands/graph.ts";
+import { select } from "./commands/select.ts";
+import { planTraining } from "./compute-plan.ts";
+import type { OrderingMethod, Sampler, SamplerMethod } from "./contract.ts";
 import { checkHeldOut, groupLosses } from "./losses.ts";
-import type { OrderingMethod, Sampler, SamplerMethod } from "./method.ts";
 import { curriculumObjective, type TaskLoss } from "./objective.ts";
-import { planTraining } from "./one-epoch.ts";
 import type { CURRICULUM } from "./options.ts";
 import { checkOwnOptions } from "./own-options.ts";
 import { readSchedule, replay, type Schedule } from "./replay.ts";
-import { select } from "./select-command.ts";
 import { type CurriculumBatch, MixtureSource, OrderedSource, type Rows, rowsOf } from "./source.ts";
 import { textResult } from "./text-result.ts";
 

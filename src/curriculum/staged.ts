@@ -1,6 +1,7 @@
 /** Mixtures one after the other, whatever is heard: what static mixtures and recipes of stages have in common. */
-import { kept } from "./memory.ts";
-import type { Sampler, Segment } from "./method.ts";
+
+import type { Sampler, Segment } from "./contract.ts";
+import { kept } from "./sampler-state.ts";
 
 /** Whole numbers of steps in proportion to `lengths`, summing to `steps`: the ends of stages are rounded, not their lengths. */
 export function stageSteps(lengths: readonly number[], steps: number): number[] {

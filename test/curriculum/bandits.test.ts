@@ -1,10 +1,10 @@
 /** Bandits on loss progress: progress, sec, dump. */
 import { expect, test } from "bun:test";
-import { confidenceBonus, sampler as dump } from "../../src/curriculum/dump.ts";
-import type { Sampler } from "../../src/curriculum/method.ts";
-import { sampler as progress } from "../../src/curriculum/progress.ts";
+import type { Sampler } from "../../src/curriculum/contract.ts";
+import { confidenceBonus, sampler as dump } from "../../src/curriculum/methods/samplers/dump.ts";
+import { sampler as progress } from "../../src/curriculum/methods/samplers/progress.ts";
+import { sampler as sec } from "../../src/curriculum/methods/samplers/sec.ts";
 import { lossChanges } from "../../src/curriculum/reward.ts";
-import { sampler as sec } from "../../src/curriculum/sec.ts";
 import { type AnySampler, groupsOf, make } from "./world.ts";
 
 const ALL = [8, 8, 8];

@@ -1,7 +1,7 @@
 /** Sizing of runs, and graphs from measured losses. */
 import { expect, test } from "bun:test";
+import { forecast, planTraining } from "../../src/curriculum/compute-plan.ts";
 import { approximateGraph, exactGraph, handGraph } from "../../src/curriculum/graph.ts";
-import { forecast, planTraining } from "../../src/curriculum/one-epoch.ts";
 
 const close = (values: readonly number[], digits = 9) => values.map((value) => expect.closeTo(value, digits));
 

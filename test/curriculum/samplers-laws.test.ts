@@ -1,6 +1,6 @@
 /** Laws that every sampler of the folder obeys, whatever it does. */
 import { expect, test } from "bun:test";
-import { exponentiated, type Feedback, smoothed } from "../../src/curriculum/method.ts";
+import { exponentiated, type Feedback, smoothed } from "../../src/curriculum/contract.ts";
 import { UserError } from "../../src/errors.ts";
 import { optionValue } from "../../src/method/validate.ts";
 import { type AnySampler, drive, exported, groupsOf, linearWorld, make, saturatingWorld, valuesOf } from "./world.ts";

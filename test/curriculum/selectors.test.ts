@@ -1,10 +1,10 @@
 /** Selectors as pure functions: ranks, facility location against brute force, clusters. */
 import { describe, expect, test } from "bun:test";
-import { selector as craig, distance, facilityLocation } from "../../src/curriculum/craig.ts";
-import { selector as dp, dpMeans } from "../../src/curriculum/dp-means.ts";
-import { selector as gradientNorm } from "../../src/curriculum/gradient-norm.ts";
-import { selector as lowestLoss } from "../../src/curriculum/lowest-loss.ts";
-import type { SelectorMethod } from "../../src/curriculum/method.ts";
+import type { SelectorMethod } from "../../src/curriculum/contract.ts";
+import { selector as craig, distance, facilityLocation } from "../../src/curriculum/methods/selectors/craig.ts";
+import { selector as dp, dpMeans } from "../../src/curriculum/methods/selectors/dp-means.ts";
+import { selector as gradientNorm } from "../../src/curriculum/methods/selectors/gradient-norm.ts";
+import { selector as lowestLoss } from "../../src/curriculum/methods/selectors/lowest-loss.ts";
 import { CURRICULUM } from "../../src/curriculum/options.ts";
 import { randomUnits } from "../support/random.ts";
 import { exported } from "./world.ts";

@@ -1,7 +1,7 @@
 /** Models that are formulas: what a sampler hears when it is tried without a model. */
 import { readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
-import type { Feedback, Sampler, SamplerMethod, SamplerSetup, Segment } from "../../src/curriculum/method.ts";
+import type { Feedback, Sampler, SamplerMethod, SamplerSetup, Segment } from "../../src/curriculum/contract.ts";
 import type { Options } from "../../src/method/options.ts";
 
 const FOLDER = path.join(import.meta.dir, "../../src/curriculum");

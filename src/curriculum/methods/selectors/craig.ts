@@ -4,7 +4,7 @@
  *
  * Gains only shrink as S grows, so that a stale gain is a bound, and only the largest is reckoned anew (Minoux 1978). Time n^2 at least.
  */
-import { defineSelector } from "./method.ts";
+import { defineSelector } from "../../contract.ts";
 
 export const distance = (a: Float64Array, b: Float64Array): number =>
   Math.sqrt(a.reduce((sum, x, i) => sum + (x - b[i]!) ** 2, 0));

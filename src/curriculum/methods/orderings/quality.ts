@@ -3,8 +3,8 @@
  * https://arxiv.org/abs/2406.14833, who keep about a tenth and pass over it four or five times. The scoring model is the one that
  * the training starts from.
  */
-import { defineOrdering } from "./method.ts";
-import { easiest, ranked, shuffledPool } from "./pool.ts";
+import { defineOrdering } from "../../contract.ts";
+import { easiest, ranked, shuffledPool } from "../../ranked-rows.ts";
 
 export const ordering = defineOrdering({
   name: "quality",

@@ -6,9 +6,9 @@
  * exponential, exp(-d (n - j)); uniform over earlier tasks; recent, the last one alone; none, without rehearsal. The first task has
  * nothing to rehearse. Groups are tasks, in their order.
  */
-import { defineSampler } from "./method.ts";
-import { normalised, placesOf } from "./shares.ts";
-import { staged, stageSteps } from "./staged.ts";
+import { defineSampler } from "../../contract.ts";
+import { normalised, placesOf } from "../../mixture-options.ts";
+import { staged, stageSteps } from "../../staged.ts";
 
 export const sampler = defineSampler({
   name: "powerlaw",

@@ -6,10 +6,11 @@
  *
  * Held-out losses of all groups are known at every update, so no reward has to be guessed for groups that were not drawn.
  */
-import { kept, known } from "./memory.ts";
-import { defineSampler, smoothed, softmax } from "./method.ts";
-import { lossChanges, REWARD } from "./reward.ts";
-import { EVERY } from "./shares.ts";
+
+import { defineSampler, smoothed, softmax } from "../../contract.ts";
+import { EVERY } from "../../mixture-options.ts";
+import { lossChanges, REWARD } from "../../reward.ts";
+import { kept, known } from "../../sampler-state.ts";
 
 export const sampler = defineSampler({
   name: "progress",

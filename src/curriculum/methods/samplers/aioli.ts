@@ -11,11 +11,11 @@
  * or, with `gamma`, the step from uniform with the moving average of A. Probes are part of the round's steps. Where less than a
  * round is left, the last mixture stays.
  */
-import { Random } from "../data/random.ts";
-import { UserError } from "../errors.ts";
-import { kept, known } from "./memory.ts";
-import { defineSampler, exponentiated, uniform } from "./method.ts";
-import { atLeastTwo, MIXTURE, mixtureOf, wholeSteps } from "./shares.ts";
+import { Random } from "../../../data/random.ts";
+import { UserError } from "../../../errors.ts";
+import { defineSampler, exponentiated, uniform } from "../../contract.ts";
+import { atLeastTwo, MIXTURE, mixtureOf, wholeSteps } from "../../mixture-options.ts";
+import { kept, known } from "../../sampler-state.ts";
 
 type Matrix = readonly (readonly number[])[];
 

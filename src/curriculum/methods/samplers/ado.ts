@@ -8,10 +8,11 @@
  * n counts rows of the group that were drawn, h is the average of p over the steps so far, mu the prior. Until a group has
  * `least_points` measurements the prior holds. Of many measurements every second one is dropped.
  */
-import { kept } from "./memory.ts";
-import { defineSampler, smoothed } from "./method.ts";
-import { fitPowerLaw, powerLawSlope } from "./power-law-fit.ts";
-import { bySize, EVERY, MIXTURE, mixtureOf, normalised } from "./shares.ts";
+
+import { defineSampler, smoothed } from "../../contract.ts";
+import { bySize, EVERY, MIXTURE, mixtureOf, normalised } from "../../mixture-options.ts";
+import { fitPowerLaw, powerLawSlope } from "../../power-law-fit.ts";
+import { kept } from "../../sampler-state.ts";
 
 const MOST_POINTS = 256;
 

@@ -2,8 +2,8 @@
  * Rows of lowest loss under a model of trusted text: low perplexity is high quality. Guo et al. 2024,
  * https://arxiv.org/abs/2406.14833. The ordering quality.ts does the same within a run.
  */
-import { defineSelector } from "./method.ts";
-import { ranked } from "./pool.ts";
+import { defineSelector } from "../../contract.ts";
+import { ranked } from "../../ranked-rows.ts";
 
 export const selector = defineSelector({
   name: "lowest-loss",

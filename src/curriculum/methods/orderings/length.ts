@@ -9,9 +9,9 @@
  * d is rounded down to a multiple of `multiple`, though not below d_min; rows with at most d tokens are in the pool, and the
  * shortest when none is.
  */
-import { UserError } from "../errors.ts";
-import { defineOrdering } from "./method.ts";
-import { competenceAt, easiest, OVER, PASS, ranked, shuffledPool } from "./pool.ts";
+import { UserError } from "../../../errors.ts";
+import { defineOrdering } from "../../contract.ts";
+import { competenceAt, easiest, OVER, PASS, ranked, shuffledPool } from "../../ranked-rows.ts";
 
 export const ordering = defineOrdering({
   name: "length",

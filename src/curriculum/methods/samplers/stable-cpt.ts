@@ -6,10 +6,10 @@
  * others share the rest by size. The other half of the recipe, the best part of the domain over several epochs, is
  * the ordering quality.ts.
  */
-import { UserError } from "../errors.ts";
-import { defineSampler } from "./method.ts";
-import { MIXTURE, mixtureOf, placesOf, sharesAmong } from "./shares.ts";
-import { staged } from "./staged.ts";
+import { UserError } from "../../../errors.ts";
+import { defineSampler } from "../../contract.ts";
+import { MIXTURE, mixtureOf, placesOf, sharesAmong } from "../../mixture-options.ts";
+import { staged } from "../../staged.ts";
 
 export const sampler = defineSampler({
   name: "stable-cpt",

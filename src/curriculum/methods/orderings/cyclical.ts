@@ -10,10 +10,10 @@
  * (Efraimidis and Spirakis 2006), u even and keyed by seed, pass and row; the rows kept come in the order of an ordinary epoch, so a
  * pass over all rows is that epoch.
  */
-import { Random } from "../data/random.ts";
-import { UserError } from "../errors.ts";
-import { defineOrdering } from "./method.ts";
-import { easiest, ranked, shuffledPool } from "./pool.ts";
+import { Random } from "../../../data/random.ts";
+import { UserError } from "../../../errors.ts";
+import { defineOrdering } from "../../contract.ts";
+import { easiest, ranked, shuffledPool } from "../../ranked-rows.ts";
 
 export type CycleStrategy = "cyclic" | "sharp" | "growing" | "shrinking" | "exponential" | "parabolic";
 

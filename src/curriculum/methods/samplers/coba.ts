@@ -13,9 +13,10 @@
  * The loss of a batch is sum_i w_i mean_i / sum_i w_i over the groups i in it, mean_i the mean over their tokens: --task-loss
  * task-token-mean, unless another is given. Before `burn_in` all w are equal.
  */
-import { kept, known } from "./memory.ts";
-import { defineSampler, softmax, uniform } from "./method.ts";
-import { SHARES, sharesOf } from "./shares.ts";
+
+import { defineSampler, softmax, uniform } from "../../contract.ts";
+import { SHARES, sharesOf } from "../../mixture-options.ts";
+import { kept, known } from "../../sampler-state.ts";
 
 /** Slope of the least-squares line through equally spaced values. */
 export function slopeOf(values: readonly number[]): number {

@@ -8,9 +8,10 @@
  * clipped per group, not per token. `apply` weights draws by size and gives tokens the weight alpha_i / s_i, as the paper's proxy
  * model is trained; draw draws by alpha. The notes hold the average of alpha over the steps, which is the paper's result.
  */
-import { kept } from "./memory.ts";
-import { defineSampler, exponentiated, smoothed } from "./method.ts";
-import { bySize, EVERY, MIXTURE, mixtureOf, perGroup } from "./shares.ts";
+
+import { defineSampler, exponentiated, smoothed } from "../../contract.ts";
+import { bySize, EVERY, MIXTURE, mixtureOf, perGroup } from "../../mixture-options.ts";
+import { kept } from "../../sampler-state.ts";
 
 export const sampler = defineSampler({
   name: "doremi",

@@ -9,11 +9,11 @@
  * the training losses of the groups that were drawn (over the mean of the first ones, to be near 1), and its posterior is the next
  * prior. A group is described by one number, `features`; its position when left out.
  */
-import { Random } from "../data/random.ts";
-import { kept } from "./memory.ts";
-import { defineSampler, uniform } from "./method.ts";
-import { elbo, firstParameters, type Point, predict, type Shape } from "./neural-process.ts";
-import { atLeastTwo, perGroup } from "./shares.ts";
+import { Random } from "../../../data/random.ts";
+import { defineSampler, uniform } from "../../contract.ts";
+import { atLeastTwo, perGroup } from "../../mixture-options.ts";
+import { elbo, firstParameters, type Point, predict, type Shape } from "../../neural-process.ts";
+import { kept } from "../../sampler-state.ts";
 
 /** Shares of groups when `ratio` times as many tasks are drawn evenly as are kept, the ones of largest score. */
 export function worstShares(scores: readonly number[], ratio: number): number[] {

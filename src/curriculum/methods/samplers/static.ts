@@ -4,10 +4,10 @@
  *
  * Groups are drawn by rows. With `by` tokens shares are of tokens: m_i is divided by the tokens of a row of the group.
  */
-import { UserError } from "../errors.ts";
-import { defineSampler } from "./method.ts";
-import { MIXTURE, mixtureOf, normalised } from "./shares.ts";
-import { staged } from "./staged.ts";
+import { UserError } from "../../../errors.ts";
+import { defineSampler } from "../../contract.ts";
+import { MIXTURE, mixtureOf, normalised } from "../../mixture-options.ts";
+import { staged } from "../../staged.ts";
 
 export const sampler = defineSampler({
   name: "static",

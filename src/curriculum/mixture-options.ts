@@ -2,7 +2,7 @@
 
 import { UserError } from "../errors.ts";
 import { nearest } from "../method/nearest.ts";
-import { type SamplerSetup, uniform } from "./method.ts";
+import { type SamplerSetup, uniform } from "./contract.ts";
 
 type Groups = SamplerSetup["groups"];
 

@@ -7,10 +7,11 @@
  * holds 300; here the reward is the change of the held-out loss (reward.ts), one per update in which the group was drawn. The
  * counts never forget: late in the run the mean alone decides, so the notes hold both terms.
  */
-import { kept, known } from "./memory.ts";
-import { defineSampler, softmax } from "./method.ts";
-import { lossChanges, REWARD } from "./reward.ts";
-import { EVERY } from "./shares.ts";
+
+import { defineSampler, softmax } from "../../contract.ts";
+import { EVERY } from "../../mixture-options.ts";
+import { lossChanges, REWARD } from "../../reward.ts";
+import { kept, known } from "../../sampler-state.ts";
 
 /** c sqrt(2 ln(N + 1) / (n_d + 1)). */
 export function confidenceBonus(counts: readonly number[], c: number): number[] {

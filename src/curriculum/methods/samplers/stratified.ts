@@ -1,6 +1,6 @@
 /** Every group alike, whatever its size: the baseline that methods with feedback are compared with. */
-import { defineSampler, uniform } from "./method.ts";
-import { staged } from "./staged.ts";
+import { defineSampler, uniform } from "../../contract.ts";
+import { staged } from "../../staged.ts";
 
 export const sampler = defineSampler({
   name: "stratified",

@@ -5,8 +5,8 @@
  * With `by` share the easiest part of the rows, from `start` to all over the share `over` of the training; with threshold the rows
  * whose loss is below threshold * growth^pass, at least the easiest one.
  */
-import { defineOrdering } from "./method.ts";
-import { easiest, OVER, ranked, shuffledPool } from "./pool.ts";
+import { defineOrdering } from "../../contract.ts";
+import { easiest, OVER, ranked, shuffledPool } from "../../ranked-rows.ts";
 
 export const ordering = defineOrdering({
   name: "self-paced",

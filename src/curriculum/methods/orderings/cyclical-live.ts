@@ -1,6 +1,7 @@
 /** The cyclical curriculum (cyclical.ts) with scores from the model as it is before every pass, instead of those of the start. */
+
+import { defineOrdering } from "../../contract.ts";
 import { ordering as cyclical } from "./cyclical.ts";
-import { defineOrdering } from "./method.ts";
 
 export const ordering = defineOrdering({
   ...cyclical,

@@ -6,10 +6,10 @@
  * mixture of sources is the same in both phases, and the learning-rate schedule goes on unbroken. That metadata carry no loss is
  * up to the data: they are a prompt, and the document is the answer.
  */
-import { UserError } from "../errors.ts";
-import { defineSampler } from "./method.ts";
-import { normalised, placesOf } from "./shares.ts";
-import { staged } from "./staged.ts";
+import { UserError } from "../../../errors.ts";
+import { defineSampler } from "../../contract.ts";
+import { normalised, placesOf } from "../../mixture-options.ts";
+import { staged } from "../../staged.ts";
 
 export const sampler = defineSampler({
   name: "meco",

@@ -7,10 +7,10 @@
  * takes all losses as 1. With `targets` only their columns count, and S_j is the mean. The r-th update sees edges halved r - 1
  * times with `halve_edges`. Training and evaluation skills are the same groups here.
  */
-import { UserError } from "../errors.ts";
-import { kept, known } from "./memory.ts";
-import { defineSampler, softmax, uniform } from "./method.ts";
-import { atLeastTwo, placesOf, wholeSteps } from "./shares.ts";
+import { UserError } from "../../../errors.ts";
+import { defineSampler, softmax, uniform } from "../../contract.ts";
+import { atLeastTwo, placesOf, wholeSteps } from "../../mixture-options.ts";
+import { kept, known } from "../../sampler-state.ts";
 
 /** Shares from a graph and the score of every column. Isolated skills keep 1/K when `ignoreIsolated`. */
 export function skillShares(

@@ -11,10 +11,10 @@
  * special rows at the share that the kept fraction would have, rather than from one fixed subset. The paper starts a fresh
  * learning-rate schedule in every stage; here the schedule is one.
  */
-import { UserError } from "../errors.ts";
-import { defineSampler } from "./method.ts";
-import { bySize, normalised, placesOf, sharesAmong } from "./shares.ts";
-import { staged, stageSteps } from "./staged.ts";
+import { UserError } from "../../../errors.ts";
+import { defineSampler } from "../../contract.ts";
+import { bySize, normalised, placesOf, sharesAmong } from "../../mixture-options.ts";
+import { staged, stageSteps } from "../../staged.ts";
 
 export const sampler = defineSampler({
   name: "dmt",

@@ -6,9 +6,9 @@
  * lowers sum of squares + lambda * clusters. lambda is doubled until there are at most budget / perCluster clusters. Rows come one
  * from every cluster in turn, by lot within it.
  */
-import { Random } from "../data/random.ts";
+import { Random } from "../../../data/random.ts";
+import { defineSelector } from "../../contract.ts";
 import { distance } from "./craig.ts";
-import { defineSelector } from "./method.ts";
 
 /** Cluster of every row, numbered from 0 as they opened. */
 export function dpMeans(states: readonly Float64Array[], lambda: number, most = 100): number[] {

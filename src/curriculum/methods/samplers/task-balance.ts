@@ -12,11 +12,11 @@
  * random, anew at every update; dwa, dynamic weight average, K softmax(l / (2 l before)); gap, improvable gap,
  * K softmax(l / mean l of the `window` updates after as many to warm up). Training losses are means over `every` steps.
  */
-import { Random } from "../data/random.ts";
-import { UserError } from "../errors.ts";
-import { kept, known } from "./memory.ts";
-import { defineSampler, softmax } from "./method.ts";
-import { normalised, perGroup, SHARES, sharesOf } from "./shares.ts";
+import { Random } from "../../../data/random.ts";
+import { UserError } from "../../../errors.ts";
+import { defineSampler, softmax } from "../../contract.ts";
+import { normalised, perGroup, SHARES, sharesOf } from "../../mixture-options.ts";
+import { kept, known } from "../../sampler-state.ts";
 
 export interface TaskWeights {
   /** Sum to K. */

@@ -1,22 +1,22 @@
 /** `curriculum graph`: measures how groups help each other by short runs, and writes the graph as JSON. */
-import type { Outcome } from "../cli/context.ts";
-import { loadExamples, loadSequences } from "../data/dataset.ts";
-import { UserError } from "../errors.ts";
-import { openGpu } from "../gpu/gpu.ts";
-import { architectureOf } from "../model/registry.ts";
-import { groupsOf, textTools } from "../run/training/data-source.ts";
-import { HeldOut } from "../run/training/held-out.ts";
-import { choose } from "../run/training/optimizer-and-schedule.ts";
-import { type Start, start } from "../run/training/starting-model.ts";
-import { SlotPool } from "../tensor/slots.ts";
-import { humanBytes } from "../text/format.ts";
-import { type CurriculumContext, readRows } from "./command.ts";
-import { approximateGraph, exactGraph, handGraph } from "./graph.ts";
-import { measureRuns } from "./graph-runs.ts";
-import { checkHeldOut, checkHeldOutNames } from "./losses.ts";
-import { curriculumObjective } from "./objective.ts";
-import type { Rows } from "./source.ts";
-import { textResult } from "./text-result.ts";
+import type { Outcome } from "../../cli/context.ts";
+import { loadExamples, loadSequences } from "../../data/dataset.ts";
+import { UserError } from "../../errors.ts";
+import { openGpu } from "../../gpu/gpu.ts";
+import { architectureOf } from "../../model/registry.ts";
+import { groupsOf, textTools } from "../../run/training/data-source.ts";
+import { HeldOut } from "../../run/training/held-out.ts";
+import { choose } from "../../run/training/optimizer-and-schedule.ts";
+import { type Start, start } from "../../run/training/starting-model.ts";
+import { SlotPool } from "../../tensor/slots.ts";
+import { humanBytes } from "../../text/format.ts";
+import { type CurriculumContext, readRows } from "../command.ts";
+import { approximateGraph, exactGraph, handGraph } from "../graph.ts";
+import { measureRuns } from "../graph-runs.ts";
+import { checkHeldOut, checkHeldOutNames } from "../losses.ts";
+import { curriculumObjective } from "../objective.ts";
+import type { Rows } from "../source.ts";
+import { textResult } from "../text-result.ts";
 
 /** Bytes of a checkpoint's tensors as they are stored; 0 for a model made afresh. */
 export const storedBytes = ({ read }: Start): number =>

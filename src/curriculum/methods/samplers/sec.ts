@@ -7,10 +7,11 @@
  * In the paper r_c is the mean absolute advantage of the answers; here it is the change of the held-out loss (reward.ts).
  * Other rules: epsilon-greedy, and shares in proportion to max(Q, 0.01).
  */
-import { kept, known } from "./memory.ts";
-import { defineSampler, smoothed, softmax, uniform } from "./method.ts";
-import { lossChanges, REWARD } from "./reward.ts";
-import { EVERY, normalised } from "./shares.ts";
+
+import { defineSampler, smoothed, softmax, uniform } from "../../contract.ts";
+import { EVERY, normalised } from "../../mixture-options.ts";
+import { lossChanges, REWARD } from "../../reward.ts";
+import { kept, known } from "../../sampler-state.ts";
 
 export const sampler = defineSampler({
   name: "sec",

@@ -6,8 +6,8 @@
  *
  * Easy is a low loss under the model as it was at the start. `toward` easy begins with the hardest rows instead.
  */
-import { defineOrdering } from "./method.ts";
-import { competenceAt, easiest, OVER, PASS, ranked, shuffledPool } from "./pool.ts";
+import { defineOrdering } from "../../contract.ts";
+import { competenceAt, easiest, OVER, PASS, ranked, shuffledPool } from "../../ranked-rows.ts";
 
 export const ordering = defineOrdering({
   name: "competence",
