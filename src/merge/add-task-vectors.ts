@@ -3,7 +3,7 @@
  *
  * Values in which a model agrees with the base keep their bits, and so does a whole tensor that is only one of the inputs.
  */
-import type { MergeJob } from "./job.ts";
+import type { MergeJob } from "./tensor-job.ts";
 
 /** Share of a task vector: `plain` of all entries, and `kept` of those that are drawn with probability `density`. */
 export interface Term {

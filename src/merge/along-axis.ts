@@ -5,7 +5,7 @@
  * worked on in f64 on the host, decides it.
  */
 import { SPAN } from "../tensor/load.ts";
-import type { MergeJob } from "./job.ts";
+import type { MergeJob } from "./tensor-job.ts";
 
 /** Which vectors of a tensor count as one: all of it, each row (the last axis), or each column (all but the last axis). */
 export type Axis = "tensor" | "rows" | "columns";

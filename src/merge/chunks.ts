@@ -10,7 +10,7 @@ import { DTYPE_BYTES } from "../checkpoint/dtype.ts";
 import type { PooledBuffer } from "../gpu/buffer.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { loadRange, paddedBytes } from "../tensor/load.ts";
-import type { Layout } from "./layout.ts";
+import type { Layout } from "./chunk-sizes.ts";
 
 /** Part of a tensor on the device. */
 export interface Chunk {

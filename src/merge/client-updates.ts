@@ -7,8 +7,8 @@ import type { TensorEntry } from "../checkpoint/checkpoint.ts";
 import { UserError } from "../errors.ts";
 import type { OptionSpec } from "../method/options.ts";
 import { addTaskVectors } from "./add-task-vectors.ts";
-import type { MergeJob } from "./job.ts";
-import { loadSide, openSideInputs, type SideInputs } from "./side-inputs.ts";
+import { loadSide, openSideInputs, type SideInputs } from "./extra-checkpoints.ts";
+import type { MergeJob } from "./tensor-job.ts";
 
 /** Stands for the base among the starts. */
 const ORIGIN = "origin";

@@ -1,6 +1,6 @@
 /** Inner products of the inputs of a tensor: what every method that works in their span needs to know of them. */
 import { inFlag, LANES, REDUCE_SPAN, spanGroups } from "../tensor/load.ts";
-import type { MergeJob } from "./job.ts";
+import type { MergeJob } from "./tensor-job.ts";
 
 export interface GramOptions {
   /** Of the differences from the base. */

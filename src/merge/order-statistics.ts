@@ -4,7 +4,7 @@
  * whole model, and for values that are computed on the way.
  */
 import type { Chunk } from "./chunks.ts";
-import type { MergeJob } from "./job.ts";
+import type { MergeJob } from "./tensor-job.ts";
 
 /** A digit to be counted, among the keys of `row` that begin with `prefix`. */
 export interface DigitCount {

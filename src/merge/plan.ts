@@ -7,7 +7,7 @@
 import type { Checkpoint, TensorEntry } from "../checkpoint/checkpoint.ts";
 import { DTYPE_BYTES, type Dtype, isFloat } from "../checkpoint/dtype.ts";
 import { UserError } from "../errors.ts";
-import type { MergeMethod } from "./method.ts";
+import type { MergeMethod } from "./contract.ts";
 import { outputFiles, type RestackedLayers } from "./output-config.ts";
 import { type Aligned, align, type Operand } from "./plan/align.ts";
 import { evaluator, unusedParameters } from "./plan/evaluate.ts";

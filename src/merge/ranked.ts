@@ -1,6 +1,6 @@
 /** What selections rank: the magnitudes of a task vector or of values held on the device; and what they find, a cut. */
 import type { Chunk } from "./chunks.ts";
-import type { MergeJob } from "./job.ts";
+import type { MergeJob } from "./tensor-job.ts";
 
 /** Where the top begins: the k-th largest magnitude's bits and index. See wgsl/lib/top.wgsl. */
 export interface Cut {

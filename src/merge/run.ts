@@ -4,10 +4,10 @@
 import { UserError } from "../errors.ts";
 import type { Adapter } from "../gpu/device.ts";
 import type { Gpu } from "../gpu/gpu.ts";
-import { type JobSettings, MergeJob, type MergeTask } from "./job.ts";
-import { footprint, layoutOf } from "./layout.ts";
-import type { MergeMethod } from "./method.ts";
-import { Outlets, type TensorSink } from "./outlet.ts";
+import { footprint, layoutOf } from "./chunk-sizes.ts";
+import type { MergeMethod } from "./contract.ts";
+import { Outlets, type TensorSink } from "./ordered-writer.ts";
+import { type JobSettings, MergeJob, type MergeTask } from "./tensor-job.ts";
 
 /** Device memory for tensors at work. One that needs more than this runs alone. */
 export const BUDGET_BYTES = 448 << 20;

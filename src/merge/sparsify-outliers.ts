@@ -5,8 +5,8 @@
  */
 import type { OptionSpec } from "../method/options.ts";
 import { NONE, taskVector } from "./ranked.ts";
-import { select } from "./select.ts";
 import { dense, type Sparsifier } from "./task-vectors.ts";
+import { select } from "./top-k-selection.ts";
 
 export const gammaOption = {
   gamma: {

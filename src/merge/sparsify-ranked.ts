@@ -10,9 +10,9 @@ import { UserError } from "../errors.ts";
 import type { OptionSpec } from "../method/options.ts";
 import { spanGroups } from "../tensor/load.ts";
 import type { Chunk } from "./chunks.ts";
-import type { MergeJob } from "./job.ts";
 import { randomKey } from "./random-key.ts";
 import { dense, type Sparsifier } from "./task-vectors.ts";
+import type { MergeJob } from "./tensor-job.ts";
 
 export const epsilonOption = {
   epsilon: { type: "number >= 0", per: "model", default: 0.15, help: "how far chances go below and above the density" },

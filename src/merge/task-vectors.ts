@@ -9,10 +9,10 @@ import { UserError } from "../errors.ts";
 import type { OptionSpec } from "../method/options.ts";
 import { LANES, REDUCE_SPAN, spanGroups } from "../tensor/load.ts";
 import type { Chunk } from "./chunks.ts";
-import type { MergeJob } from "./job.ts";
 import { randomKey } from "./random-key.ts";
 import { ALL, type Cut, NONE, taskVector } from "./ranked.ts";
-import { select } from "./select.ts";
+import type { MergeJob } from "./tensor-job.ts";
+import { select } from "./top-k-selection.ts";
 
 /** Options that all of these methods share. */
 export const taskVectorOptions = {

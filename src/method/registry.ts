@@ -6,7 +6,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { UserError } from "../errors.ts";
-import type { MergeMethod } from "../merge/method.ts";
+import type { MergeMethod } from "../merge/contract.ts";
 import { nearest } from "./nearest.ts";
 import type { Options } from "./options.ts";
 

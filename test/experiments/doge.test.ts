@@ -7,8 +7,8 @@
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { type Gpu, openGpu } from "../../src/gpu/gpu.ts";
-import { method as doge } from "../../src/merge/doge.ts";
-import { method as taskArithmetic } from "../../src/merge/task-arithmetic.ts";
+import { method as doge } from "../../src/merge/methods/task-vectors/doge.ts";
+import { method as taskArithmetic } from "../../src/merge/methods/task-vectors/task-arithmetic.ts";
 import { meanAccuracy, mergeMlp } from "./merge-mlp.ts";
 import { clusters, Mlp } from "./support.ts";
 

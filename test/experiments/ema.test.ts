@@ -6,7 +6,7 @@
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { type Gpu, openGpu } from "../../src/gpu/gpu.ts";
-import { method as ema } from "../../src/merge/ema.ts";
+import { method as ema } from "../../src/merge/methods/averages/ema.ts";
 import { mergeMlp } from "./merge-mlp.ts";
 import { clusters, Mlp } from "./support.ts";
 

@@ -6,7 +6,7 @@
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { type Gpu, openGpu } from "../../src/gpu/gpu.ts";
-import { method as extrapolate } from "../../src/merge/extrapolate.ts";
+import { method as extrapolate } from "../../src/merge/methods/pairs/extrapolate.ts";
 import { mergeMlp } from "./merge-mlp.ts";
 import { clusters, Mlp } from "./support.ts";
 

@@ -8,8 +8,8 @@
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { type Gpu, openGpu } from "../../src/gpu/gpu.ts";
-import { method as layerSwap } from "../../src/merge/layer-swap.ts";
-import { method as linear } from "../../src/merge/linear.ts";
+import { method as linear } from "../../src/merge/methods/averages/linear.ts";
+import { method as layerSwap } from "../../src/merge/methods/layers/layer-swap.ts";
 import { mergeMlp } from "./merge-mlp.ts";
 import { clusters, type Example, Mlp } from "./support.ts";
 

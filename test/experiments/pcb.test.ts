@@ -7,8 +7,8 @@
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { type Gpu, openGpu } from "../../src/gpu/gpu.ts";
-import { method as pcb } from "../../src/merge/pcb.ts";
-import { method as ties } from "../../src/merge/ties.ts";
+import { method as pcb } from "../../src/merge/methods/task-vectors/pcb.ts";
+import { method as ties } from "../../src/merge/methods/task-vectors/ties.ts";
 import { mergeOne } from "../merge/merge-arrays.ts";
 import { normal, randomArray, uniform } from "./support.ts";
 

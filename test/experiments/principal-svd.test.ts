@@ -6,7 +6,7 @@
  * shorter too.
  */
 import { expect, test } from "bun:test";
-import { principalWeights } from "../../src/merge/principal-svd.ts";
+import { principalWeights } from "../../src/merge/methods/federated/principal-svd.ts";
 import { normal, randomArray } from "./support.ts";
 
 const dot = (a: Float64Array, b: Float64Array) => a.reduce((sum, value, i) => sum + value * b[i]!, 0);

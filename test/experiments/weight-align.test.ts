@@ -6,7 +6,7 @@
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { type Gpu, openGpu } from "../../src/gpu/gpu.ts";
-import { method as weightAlign } from "../../src/merge/weight-align.ts";
+import { method as weightAlign } from "../../src/merge/methods/layers/weight-align.ts";
 import { mergeMlp } from "./merge-mlp.ts";
 import { clusters, Mlp } from "./support.ts";
 

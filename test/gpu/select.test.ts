@@ -4,7 +4,7 @@ import fc from "fast-check";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import { quickselect } from "../../src/merge/quickselect.ts";
 import { ALL, type Cut, heldValues, NONE, taskVector } from "../../src/merge/ranked.ts";
-import { select } from "../../src/merge/select.ts";
+import { select } from "../../src/merge/top-k-selection.ts";
 import { rounded } from "../support/floats.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { type JobInputs, withJob } from "../support/job.ts";

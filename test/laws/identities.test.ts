@@ -1,17 +1,17 @@
 /** What merge methods have in common: one method, at certain values, is another one or one of its inputs. */
 import { beforeAll, describe, expect, test } from "bun:test";
 import type { Gpu } from "../../src/gpu/gpu.ts";
-import { method as karcher } from "../../src/merge/karcher.ts";
-import { method as linear } from "../../src/merge/linear.ts";
-import type { MergeMethod } from "../../src/merge/method.ts";
-import { method as modelStock } from "../../src/merge/model-stock.ts";
-import { method as multislerp } from "../../src/merge/multislerp.ts";
-import { method as nearswap } from "../../src/merge/nearswap.ts";
-import { method as nuslerp } from "../../src/merge/nuslerp.ts";
-import { method as passthrough } from "../../src/merge/passthrough.ts";
-import { method as slerp } from "../../src/merge/slerp.ts";
-import { method as taskArithmetic } from "../../src/merge/task-arithmetic.ts";
-import { method as ties } from "../../src/merge/ties.ts";
+import type { MergeMethod } from "../../src/merge/contract.ts";
+import { method as linear } from "../../src/merge/methods/averages/linear.ts";
+import { method as modelStock } from "../../src/merge/methods/averages/model-stock.ts";
+import { method as passthrough } from "../../src/merge/methods/layers/passthrough.ts";
+import { method as nearswap } from "../../src/merge/methods/pairs/nearswap.ts";
+import { method as karcher } from "../../src/merge/methods/spherical/karcher.ts";
+import { method as multislerp } from "../../src/merge/methods/spherical/multislerp.ts";
+import { method as nuslerp } from "../../src/merge/methods/spherical/nuslerp.ts";
+import { method as slerp } from "../../src/merge/methods/spherical/slerp.ts";
+import { method as taskArithmetic } from "../../src/merge/methods/task-vectors/task-arithmetic.ts";
+import { method as ties } from "../../src/merge/methods/task-vectors/ties.ts";
 import { expectWithin } from "../support/floats.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { type Given, type Model, merged, modelOf } from "./harness.ts";

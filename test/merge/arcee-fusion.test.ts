@@ -1,7 +1,7 @@
 /** Arcee Fusion, its importances and its threshold, against loops in f64. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { type Gpu, openGpu } from "../../src/gpu/gpu.ts";
-import { method as fusion, outlierThreshold } from "../../src/merge/arcee-fusion.ts";
+import { method as fusion, outlierThreshold } from "../../src/merge/methods/pairs/arcee-fusion.ts";
 import { deltas, family, normals, runMethod, SHAPES, type Trial, testLaws } from "./run-method.ts";
 
 let gpu: Gpu;

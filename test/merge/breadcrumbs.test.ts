@@ -1,11 +1,11 @@
 /** Model Breadcrumbs, with and without the election of signs, against loops in f64. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { type Gpu, openGpu } from "../../src/gpu/gpu.ts";
-import { method as breadcrumbs } from "../../src/merge/breadcrumbs.ts";
-import { method as breadcrumbsTies } from "../../src/merge/breadcrumbs-ties.ts";
+import { method as breadcrumbs } from "../../src/merge/methods/task-vectors/breadcrumbs.ts";
+import { method as breadcrumbsTies } from "../../src/merge/methods/task-vectors/breadcrumbs-ties.ts";
+import { method as taskArithmetic } from "../../src/merge/methods/task-vectors/task-arithmetic.ts";
+import { method as ties } from "../../src/merge/methods/task-vectors/ties.ts";
 import { outlierCounts } from "../../src/merge/sparsify-outliers.ts";
-import { method as taskArithmetic } from "../../src/merge/task-arithmetic.ts";
-import { method as ties } from "../../src/merge/ties.ts";
 import { apart, deltas, family, runMethod, SHAPES, type Trial, testLaws } from "./run-method.ts";
 
 let gpu: Gpu;

@@ -1,11 +1,11 @@
 /** Methods whose result is a fixed combination of base and models: lines, layer_swap, extrapolate, edg, ema. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { type Gpu, openGpu } from "../../src/gpu/gpu.ts";
-import { method as edg } from "../../src/merge/edg.ts";
-import { method as ema, emaWeights } from "../../src/merge/ema.ts";
-import { method as extrapolate } from "../../src/merge/extrapolate.ts";
-import { method as layerSwap, zoneOf } from "../../src/merge/layer-swap.ts";
-import { method as lines, linesAlpha, linesScale } from "../../src/merge/lines.ts";
+import { method as ema, emaWeights } from "../../src/merge/methods/averages/ema.ts";
+import { method as layerSwap, zoneOf } from "../../src/merge/methods/layers/layer-swap.ts";
+import { method as lines, linesAlpha, linesScale } from "../../src/merge/methods/layers/lines.ts";
+import { method as edg } from "../../src/merge/methods/pairs/edg.ts";
+import { method as extrapolate } from "../../src/merge/methods/pairs/extrapolate.ts";
 import { normal, randomArray } from "../experiments/support.ts";
 import { mergeArrays, mergeOne } from "./merge-arrays.ts";
 

@@ -1,7 +1,7 @@
 /** DARE: which entries survive, and what they are scaled by. */
 import { beforeAll, expect, test } from "bun:test";
 import type { Gpu } from "../../src/gpu/gpu.ts";
-import { method } from "../../src/merge/dare-linear.ts";
+import { method } from "../../src/merge/methods/task-vectors/dare-linear.ts";
 import { expectWithin } from "../support/floats.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { withJob } from "../support/job.ts";

@@ -2,12 +2,12 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { UserError } from "../../src/errors.ts";
 import { type Gpu, openGpu } from "../../src/gpu/gpu.ts";
-import { method as della } from "../../src/merge/della.ts";
-import { method as dellaLinear } from "../../src/merge/della-linear.ts";
+import { method as della } from "../../src/merge/methods/task-vectors/della.ts";
+import { method as dellaLinear } from "../../src/merge/methods/task-vectors/della-linear.ts";
+import { method as taskArithmetic } from "../../src/merge/methods/task-vectors/task-arithmetic.ts";
+import { method as ties } from "../../src/merge/methods/task-vectors/ties.ts";
 import { randomKey } from "../../src/merge/random-key.ts";
 import { chances } from "../../src/merge/sparsify-ranked.ts";
-import { method as taskArithmetic } from "../../src/merge/task-arithmetic.ts";
-import { method as ties } from "../../src/merge/ties.ts";
 import { apart, deltas, family, normals, runMethod, SHAPES, type Trial, testLaws } from "./run-method.ts";
 
 let gpu: Gpu;

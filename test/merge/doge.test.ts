@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { type Gpu, openGpu } from "../../src/gpu/gpu.ts";
-import { method as doge } from "../../src/merge/doge.ts";
+import { method as doge } from "../../src/merge/methods/task-vectors/doge.ts";
 import { sharedSubspace, subspaceRanks } from "../../src/merge/shared-subspace.ts";
 import { svd } from "../../src/tensor/linear-algebra/svd.ts";
 import { normal, randomArray } from "../experiments/support.ts";

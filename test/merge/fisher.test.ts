@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { type Gpu, openGpu } from "../../src/gpu/gpu.ts";
-import { method as fisher, fisherShares } from "../../src/merge/fisher.ts";
+import { method as fisher, fisherShares } from "../../src/merge/methods/averages/fisher.ts";
 import { normal, randomArray } from "../experiments/support.ts";
 import { writeCheckpoint } from "./checkpoint-file.ts";
 import { mergeArrays, mergeOne } from "./merge-arrays.ts";

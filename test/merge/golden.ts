@@ -11,7 +11,7 @@ import type { Dtype } from "../../src/checkpoint/dtype.ts";
 import { open } from "../../src/checkpoint/open.ts";
 import { parseFile } from "../../src/checkpoint/safetensors/header.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
-import type { MergeMethod } from "../../src/merge/method.ts";
+import type { MergeMethod } from "../../src/merge/contract.ts";
 import { referenceKey } from "../../src/merge/plan/reference.ts";
 import { planMerge } from "../../src/merge/plan.ts";
 import { parseRecipe, type Recipe, recipeReferences } from "../../src/merge/recipe.ts";

@@ -1,6 +1,6 @@
 /** The Karcher mean: what defines it is that the angles to the models, as vectors, sum to zero. */
 import { expect, test } from "bun:test";
-import { karcherWeights, method } from "../../src/merge/karcher.ts";
+import { karcherWeights, method } from "../../src/merge/methods/spherical/karcher.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { withJob } from "../support/job.ts";
 import { normals } from "../support/random.ts";

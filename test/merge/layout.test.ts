@@ -1,7 +1,7 @@
 /** How tensors are cut: every value once, whole rows where they fit, within the adapter's bindings. */
 import { expect, test } from "bun:test";
 import type { Dtype } from "../../src/checkpoint/dtype.ts";
-import { footprint, layoutOf } from "../../src/merge/layout.ts";
+import { footprint, layoutOf } from "../../src/merge/chunk-sizes.ts";
 import type { OperandDtype } from "../../src/tensor/load.ts";
 import { entry } from "./plan-fixtures.ts";
 

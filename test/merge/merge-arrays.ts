@@ -5,7 +5,7 @@ import type { TensorEntry } from "../../src/checkpoint/checkpoint.ts";
 import { decodeFloats, encodeFloats } from "../../src/checkpoint/decode.ts";
 import type { Dtype } from "../../src/checkpoint/dtype.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
-import type { MergeMethod } from "../../src/merge/method.ts";
+import type { MergeMethod } from "../../src/merge/contract.ts";
 import { mergeTensors, type ValuedTask } from "../../src/merge/run.ts";
 
 export interface ArrayTensor {

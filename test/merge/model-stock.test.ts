@@ -1,7 +1,7 @@
 /** Model Stock, per tensor and per row, against a computation in f64. */
 import { beforeAll, expect, test } from "bun:test";
 import type { Gpu } from "../../src/gpu/gpu.ts";
-import { method, stockRatio } from "../../src/merge/model-stock.ts";
+import { method, stockRatio } from "../../src/merge/methods/averages/model-stock.ts";
 import { expectWithin } from "../support/floats.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { withJob } from "../support/job.ts";

@@ -1,7 +1,7 @@
 /** Multislerp against a computation in f64. */
 import { beforeAll, expect, test } from "bun:test";
 import type { Gpu } from "../../src/gpu/gpu.ts";
-import { method } from "../../src/merge/multislerp.ts";
+import { method } from "../../src/merge/methods/spherical/multislerp.ts";
 import { expectWithin } from "../support/floats.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { withJob } from "../support/job.ts";

@@ -1,7 +1,7 @@
 /** NearSwap against a loop in f64. */
 import { beforeAll, expect, test } from "bun:test";
 import type { Gpu } from "../../src/gpu/gpu.ts";
-import { method } from "../../src/merge/nearswap.ts";
+import { method } from "../../src/merge/methods/pairs/nearswap.ts";
 import { expectWithin } from "../support/floats.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { withJob } from "../support/job.ts";

@@ -1,7 +1,7 @@
 /** NuSlerp of tensors, rows and columns against a computation in f64. */
 import { beforeAll, expect, test } from "bun:test";
 import type { Gpu } from "../../src/gpu/gpu.ts";
-import { method, nuslerpWeights } from "../../src/merge/nuslerp.ts";
+import { method, nuslerpWeights } from "../../src/merge/methods/spherical/nuslerp.ts";
 import { expectWithin } from "../support/floats.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { withJob } from "../support/job.ts";

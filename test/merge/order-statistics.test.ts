@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { type Gpu, openGpu } from "../../src/gpu/gpu.ts";
-import { MergeJob } from "../../src/merge/job.ts";
 import { magnitudeDigits, orderStatistics, rowSizes, valueOfKey } from "../../src/merge/order-statistics.ts";
+import { MergeJob } from "../../src/merge/tensor-job.ts";
 import { normal, randomArray } from "../experiments/support.ts";
 import { arrayEntry } from "./merge-arrays.ts";
 

@@ -1,6 +1,6 @@
 /** Passthrough: copies bit by bit, or scales. */
 import { expect, test } from "bun:test";
-import { method } from "../../src/merge/passthrough.ts";
+import { method } from "../../src/merge/methods/layers/passthrough.ts";
 import { expectWithin, rounded } from "../support/floats.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { withJob } from "../support/job.ts";

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { type Gpu, openGpu } from "../../src/gpu/gpu.ts";
-import { clipRanks, method as pcb } from "../../src/merge/pcb.ts";
+import { clipRanks, method as pcb } from "../../src/merge/methods/task-vectors/pcb.ts";
 import { normal, randomArray } from "../experiments/support.ts";
 import { mergeArrays, mergeOne } from "./merge-arrays.ts";
 

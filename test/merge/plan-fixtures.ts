@@ -1,7 +1,7 @@
 /** Checkpoints without weights, and methods without arithmetic: what planning a merge looks at. */
 import type { Checkpoint, TensorEntry } from "../../src/checkpoint/checkpoint.ts";
 import { DTYPE_BYTES, type Dtype } from "../../src/checkpoint/dtype.ts";
-import type { MergeMethod } from "../../src/merge/method.ts";
+import type { MergeMethod } from "../../src/merge/contract.ts";
 import type { Options } from "../../src/method/options.ts";
 
 type Shapes = Record<string, readonly number[] | readonly [Dtype, readonly number[]]>;

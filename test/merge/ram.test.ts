@@ -1,8 +1,8 @@
 /** RAM and RAM+ against a loop in f64. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { type Gpu, openGpu } from "../../src/gpu/gpu.ts";
-import { method as ram } from "../../src/merge/ram.ts";
-import { method as ramplus } from "../../src/merge/ramplus-tl.ts";
+import { method as ram } from "../../src/merge/methods/task-vectors/ram.ts";
+import { method as ramplus } from "../../src/merge/methods/task-vectors/ramplus-tl.ts";
 import { apart, deltas, family, runMethod, SHAPES, type Trial, testLaws } from "./run-method.ts";
 
 let gpu: Gpu;

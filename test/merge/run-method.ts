@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { decodeFloats, encodeFloats } from "../../src/checkpoint/decode.ts";
 import type { Dtype } from "../../src/checkpoint/dtype.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
-import type { MergeMethod } from "../../src/merge/method.ts";
+import type { MergeMethod } from "../../src/merge/contract.ts";
 import { mergeTensors } from "../../src/merge/run.ts";
 import type { OperandDtype } from "../../src/tensor/load.ts";
 import { entry } from "./plan-fixtures.ts";

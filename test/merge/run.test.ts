@@ -1,9 +1,9 @@
 /** Many tensors at work: order of writing, failures on the way, interruption. */
 import { beforeAll, expect, test } from "bun:test";
 import type { Gpu } from "../../src/gpu/gpu.ts";
-import { method as karcher } from "../../src/merge/karcher.ts";
-import { method as linear } from "../../src/merge/linear.ts";
-import type { MergeMethod } from "../../src/merge/method.ts";
+import type { MergeMethod } from "../../src/merge/contract.ts";
+import { method as linear } from "../../src/merge/methods/averages/linear.ts";
+import { method as karcher } from "../../src/merge/methods/spherical/karcher.ts";
 import { jobValues, mergeTensors, peakBytes, type ValuedTask } from "../../src/merge/run.ts";
 import { entryOf } from "../support/entry.ts";
 import { sharedGpu } from "../support/gpu.ts";

@@ -1,7 +1,7 @@
 /** SCE against a loop in f64. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { type Gpu, openGpu } from "../../src/gpu/gpu.ts";
-import { method as sce } from "../../src/merge/sce.ts";
+import { method as sce } from "../../src/merge/methods/task-vectors/sce.ts";
 import { apart, deltas, family, runMethod, SHAPES, type Trial, testLaws } from "./run-method.ts";
 
 let gpu: Gpu;

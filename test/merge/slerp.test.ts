@@ -1,7 +1,7 @@
 /** Slerp against a computation in f64. */
 import { beforeAll, expect, test } from "bun:test";
 import type { Gpu } from "../../src/gpu/gpu.ts";
-import { method, slerpWeights } from "../../src/merge/slerp.ts";
+import { method, slerpWeights } from "../../src/merge/methods/spherical/slerp.ts";
 import { expectWithin } from "../support/floats.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { withJob } from "../support/job.ts";

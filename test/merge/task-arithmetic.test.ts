@@ -1,7 +1,7 @@
 /** Task arithmetic against a loop in f64. */
 import { beforeAll, test } from "bun:test";
 import type { Gpu } from "../../src/gpu/gpu.ts";
-import { method as taskArithmetic } from "../../src/merge/task-arithmetic.ts";
+import { method as taskArithmetic } from "../../src/merge/methods/task-vectors/task-arithmetic.ts";
 import { expectWithin } from "../support/floats.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { withJob } from "../support/job.ts";

@@ -1,7 +1,7 @@
 /** TIES against a loop in f64. */
 import { beforeAll, expect, test } from "bun:test";
 import type { Gpu } from "../../src/gpu/gpu.ts";
-import { method as ties } from "../../src/merge/ties.ts";
+import { method as ties } from "../../src/merge/methods/task-vectors/ties.ts";
 import { expectWithin } from "../support/floats.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { withJob } from "../support/job.ts";

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { type Gpu, openGpu } from "../../src/gpu/gpu.ts";
-import { alignFactor, method } from "../../src/merge/weight-align.ts";
+import { alignFactor, method } from "../../src/merge/methods/layers/weight-align.ts";
 import { normal, randomArray } from "../experiments/support.ts";
 import { mergeArrays, mergeOne } from "./merge-arrays.ts";
 

@@ -2,7 +2,7 @@
 import type { TensorEntry } from "../../checkpoint/checkpoint.ts";
 import { isFloat } from "../../checkpoint/dtype.ts";
 import { UserError } from "../../errors.ts";
-import type { MergeMethod } from "../method.ts";
+import type { MergeMethod } from "../contract.ts";
 import { configValue, isBuffer, isEmbedding, type NamedModel } from "./names.ts";
 import type { Notes } from "./notes.ts";
 

@@ -3,7 +3,7 @@
 import { UserError } from "../../errors.ts";
 import { didYouMean } from "../../method/nearest.ts";
 import type { Options } from "../../method/options.ts";
-import type { MergeMethod } from "../method.ts";
+import type { MergeMethod } from "../contract.ts";
 import { lookUp, type Parameters } from "../parameters.ts";
 import type { Recipe } from "../recipe.ts";
 import type { Input } from "./sections.ts";

@@ -3,7 +3,7 @@
  * which of a recipe's models are merged and which one is the base.
  */
 import { UserError } from "../../errors.ts";
-import type { MergeMethod } from "../method.ts";
+import type { MergeMethod } from "../contract.ts";
 import type { Parameters } from "../parameters.ts";
 import type { Recipe, RecipeModule, RecipeSlice, RecipeSource } from "../recipe.ts";
 import type { NamedModel } from "./names.ts";

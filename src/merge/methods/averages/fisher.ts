@@ -1,0 +1,141 @@
+/**
+ * Fisher-weighted averaging: each value of each model counts as much as that model's diagonal Fisher information says.
+ *
+ * Matena and Raffel, NeurIPS 2022, https://arxiv.org/abs/2111.09832. The Fisher information of every model is read from a
+ * checkpoint of statistics with the names and shapes of the model (`stats`). Where any model lacks statistics for a tensor,
+ * that tensor is the plain average. With `balance` a model counts in inverse proportion to the norm of its statistics over all
+ * tensors, so that large gradients do not outvote the others.
+ */
+import type { TensorEntry } from "../../../checkpoint/checkpoint.ts";
+import { UserError } from "../../../errors.ts";
+import { SPAN, spanGroups } from "../../../tensor/load.ts";
+import { type MergeValues, mergeMethod } from "../../contract.ts";
+import { loadSide, openSideInputs, type SideInputs } from "../../extra-checkpoints.ts";
+import type { MergeJob } from "../../tensor-job.ts";
+
+const options = {
+  stats: {
+    type: "string",
+    per: "model",
+    required: true,
+    value: "FILE",
+    help: "the model's diagonal Fisher information, as a checkpoint",
+  },
+  weight: { type: "number >= 0", per: "model", default: 1, help: "share of each model beside its statistics" },
+  floor: { type: "number >= 0", default: 1e-6, help: "added to every statistic" },
+  balance: { type: "boolean", default: true, help: "divide each model's statistics by their norm over all tensors" },
+} as const;
+
+type Job = MergeJob<MergeValues<typeof options>>;
+
+interface Survey extends Disposable {
+  readonly inputs: SideInputs;
+  /** l2 norm of the statistics over all tensors, by reference. */
+  readonly norms: ReadonlyMap<string, number>;
+}
+
+/** The statistics of every model for this tensor, or undefined when one lacks them. */
+function statisticsOf(job: Job, inputs: SideInputs): TensorEntry[] | undefined {
+  const found = job.values.stats.map((ref, k) => inputs.find(job, k, ref));
+  return found.every((entry) => entry !== undefined) ? found : undefined;
+}
+
+/** Sum of squares of each entry. One pass over the statistics; partial sums are f32 over spans, added in f64. */
+async function squares(job: Job, entries: readonly TensorEntry[]): Promise<number[]> {
+  const kernel = await job.gpu.kernel("merge/squares");
+  const sums = entries.map(() => 0);
+  const reads: Promise<{ k: number; partials: Float32Array }>[] = [];
+  for (let start = 0; start < job.size; start += job.layout.chunkLength) {
+    const length = Math.min(job.layout.chunkLength, job.size - start);
+    using side = await loadSide(job, { start, length }, entries);
+    const n4 = Math.ceil(length / 4);
+    const spans = Math.ceil(n4 / SPAN);
+    for (const k of entries.keys()) {
+      const partials = job.gpu.buffer(4 * spans, `${job.name} squares`);
+      job.gpu.run(kernel, {
+        bind: { stack: side.buffer, partials: partials.buffer },
+        params: { n4, pitch: side.pitch, slot: k },
+        groups: spanGroups(n4),
+      });
+      const read = job.gpu.readFloats(partials.buffer, spans).finally(() => partials.free());
+      reads.push(read.then((values) => ({ k, partials: values })));
+    }
+  }
+  for (const { k, partials } of await Promise.all(reads)) {
+    for (const partial of partials) sums[k]! += partial;
+  }
+  return sums;
+}
+
+/** Opens the statistics and, if models are to be balanced, measures them. */
+async function survey(jobs: readonly Job[]): Promise<Survey> {
+  const inputs = await openSideInputs(
+    jobs.flatMap(({ values }) => values.stats),
+    "statistics",
+  );
+  try {
+    const sums = new Map<string, number>();
+    let matched = 0;
+    for (const job of jobs) {
+      const entries = statisticsOf(job, inputs);
+      if (!entries) continue;
+      matched += 1;
+      if (!job.values.balance) continue;
+      for (const [k, square] of (await squares(job, entries)).entries()) {
+        const ref = job.values.stats[k]!;
+        if (job.values.stats.indexOf(ref) < k) continue; // one file for several models is measured once
+        sums.set(ref, (sums.get(ref) ?? 0) + square);
+      }
+    }
+    if (matched === 0 && jobs.length > 0) {
+      throw new UserError(
+        `No tensor has statistics in all of ${[...new Set(jobs[0]!.values.stats)].join(", ")}`,
+        "their tensors must have the names of the models' tensors",
+      );
+    }
+    const norms = new Map([...sums].map(([ref, sum]) => [ref, Math.sqrt(sum)]));
+    return { inputs, norms, [Symbol.dispose]: () => inputs[Symbol.dispose]() };
+  } catch (error) {
+    inputs[Symbol.dispose]();
+    throw error;
+  }
+}
+
+/** Shares of the models, the largest 1, so that products with small statistics stay within f32. */
+export function fisherShares(weight: readonly number[], norms: readonly number[] | undefined): number[] {
+  const shares = weight.map((w, k) => (norms && norms[k]! > 0 ? w / norms[k]! : w));
+  const largest = Math.max(...shares);
+  return largest > 0 ? shares.map((share) => share / largest) : shares;
+}
+
+export const method = mergeMethod({
+  name: "fisher",
+  title: "Fisher-weighted averaging",
+  about: "average weighted value by value by each model's Fisher information",
+  cite: "arXiv:2111.09832",
+  models: [1, Number.POSITIVE_INFINITY],
+  base: "none",
+  heights: "equal",
+  passes: "one",
+  options,
+  survey,
+
+  /** sum_k g_k x_k / sum_k g_k, g_k = weight_k / norm_k (F_k + floor). One pass over models and statistics. */
+  async merge(job) {
+    const { inputs, norms } = job.survey as Survey;
+    const { stats, weight, balance, floor } = job.values;
+    const total = weight.reduce((a, b) => a + b, 0);
+    if (total === 0) throw new UserError(`${job.name}: the weights sum to 0`, "give other weights");
+    const entries = statisticsOf(job, inputs);
+    if (!entries) return job.combine(weight, { divisor: total });
+    const shares = fisherShares(weight, balance ? stats.map((ref) => norms.get(ref) ?? 0) : undefined);
+    const held = job.constants(new Float32Array(shares), "shares");
+    await job.emit(async (chunk, result, out) => {
+      using side = await loadSide(job, chunk, entries);
+      await job.run("merge/fisher", { flags: [...job.flags(), ...out] }, chunk, {
+        bind: { stack: chunk.stack, statistics: side.buffer, shares: held, result },
+        params: { n4: chunk.n4, pitch: chunk.pitch, statistics_pitch: side.pitch, k: job.count, floor },
+      });
+    });
+  },
+});

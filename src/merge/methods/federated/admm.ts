@@ -1,0 +1,41 @@
+/**
+ * Server step of dual-free consensus ADMM: the mean over clients of 2 x_k - x_k', x_k' being the client's iterate before.
+ *
+ * The server side of noise-robust ADMM-based federated learning, with the dual variable eliminated (z_k = -grad J_k(x_k)), so
+ * that one step needs nothing but two iterates of each client. Solving the clients' problems is training and not done here.
+ */
+import { addUpdates, sideEntries } from "../../client-updates.ts";
+import { mergeMethod } from "../../contract.ts";
+import { openSideInputs, type SideInputs } from "../../extra-checkpoints.ts";
+
+export const method = mergeMethod({
+  name: "admm",
+  title: "Dual-free ADMM",
+  about: "consensus of clients from their last two iterates",
+  cite: "arXiv:2409.13451",
+  models: [1, Number.POSITIVE_INFINITY],
+  base: "none",
+  heights: "equal",
+  passes: "one",
+  options: {
+    previous: {
+      type: "string",
+      per: "model",
+      required: true,
+      value: "CKPT",
+      help: "the client's iterate before the one given",
+    },
+  },
+
+  survey: (jobs) =>
+    openSideInputs(
+      jobs.flatMap(({ values }) => values.previous),
+      "iterates",
+    ),
+
+  /** mean_k x_k + mean_k (x_k - x_k'). One pass over both iterates. */
+  async merge(job) {
+    const share = job.values.previous.map(() => 1 / job.count);
+    await addUpdates(job, share, share, sideEntries(job, job.survey as SideInputs, job.values.previous));
+  },
+});

@@ -1,0 +1,49 @@
+/**
+ * LiNeS: scales the update of each block in proportion to its depth, little in early blocks and in full in late ones.
+ *
+ * Wang et al., ICLR 2025, https://arxiv.org/abs/2410.17146; scale(l) = alpha + beta l / (L - 1), and alpha for tensors outside
+ * the blocks (embeddings, last norm, head). With several models their task vectors are summed first. The paper chooses alpha
+ * (one fine-tune) and beta (several) on validation data; without data alpha is 0 for one model and, as in the paper, 1 / K
+ * for K models, and beta = 1 - alpha, so that the last block keeps the whole update.
+ */
+import { addTaskVectors } from "../../add-task-vectors.ts";
+import { mergeMethod } from "../../contract.ts";
+
+/**
+ * Share of the update that a tensor keeps. `depth` is the place of its block, 0 first and 1 last, undefined outside the
+ * blocks. Also the post-step of other methods: result = base + scale (merged - base).
+ */
+export const linesScale = (depth: number | undefined, alpha: number, beta: number): number =>
+  depth === undefined ? alpha : alpha + beta * depth;
+
+/**
+ * The paper's alpha for a merge of `count` models: (|sum of task vectors|_1 / |merged task vector|_1) / count, both norms
+ * over all tensors. A merged vector of zeros has no scale; it gives 1 / count.
+ */
+export const linesAlpha = (summedL1: number, mergedL1: number, count: number): number =>
+  (mergedL1 > 0 ? summedL1 / mergedL1 : 1) / count;
+
+export const method = mergeMethod({
+  name: "lines",
+  title: "LiNeS",
+  about: "scale the update of each block by its depth; also for a single fine-tune",
+  cite: "arXiv:2410.17146",
+  models: [1, Number.POSITIVE_INFINITY],
+  base: "required",
+  heights: "equal",
+  passes: "one",
+  options: {
+    alpha: { type: "number", help: "share kept by the first block and outside the blocks (0; 1/K for K > 1 models)" },
+    beta: { type: "number", help: "what the last block keeps in addition (1 - alpha)" },
+  },
+
+  /** base + scale(depth) * sum_k (x_k - base). One pass. */
+  async merge(job) {
+    const alpha = job.values.alpha ?? (job.count > 1 ? linesAlpha(1, 1, job.count) : 0);
+    const scale = linesScale(job.task.depth, alpha, job.values.beta ?? 1 - alpha);
+    await addTaskVectors(
+      job,
+      job.task.models.map(() => ({ plain: scale })),
+    );
+  },
+});

@@ -1,0 +1,174 @@
+/**
+ * DOGE: task arithmetic with one correction per weight, shared by all task vectors and found without data.
+ *
+ * Wei et al., ICML 2025, https://arxiv.org/abs/2501.01230. For every matrix but embeddings: lambda_k = eta / |tau_k|; Delta
+ * minimises sum_j sum_o (sum_i tau_j (tau_j - sum_k lambda_k tau_k - sum_k lambda_k Delta))_oi^2 by Adam, whose gradients are
+ * projected away from the subspace that the task vectors share (`subspace`: 1 / share of the rank). The result is
+ * base + sum_k lambda_k mask_k (tau_k + Delta), mask_k the `topk` largest values of tau_k over the whole model, equal ones
+ * included. Other tensors take part without a Delta. Adam scales single values and so leaves the projection a little;
+ * `exact_projection` projects Delta too after every step. Shared subspaces of large weights are approximate (shared-subspace.ts).
+ */
+import { UserError } from "../../../errors.ts";
+import { matmul } from "../../../tensor/linear-algebra/matmul.ts";
+import { spanGroups } from "../../../tensor/load.ts";
+import { type MergeValues, mergeMethod } from "../../contract.ts";
+import { magnitudeDigits, orderStatistics, rowSizes } from "../../order-statistics.ts";
+import { isEmbedding } from "../../plan/names.ts";
+import { sharedSubspace } from "../../shared-subspace.ts";
+import type { MergeJob } from "../../tensor-job.ts";
+
+const BETA1 = 0.9;
+const BETA2 = 0.999;
+const EPS = 1e-8;
+
+/** Steps recorded before waiting for them, so that the queue of a large tensor stays short. */
+const STEPS_AHEAD = 32;
+
+const options = {
+  eta: { type: "number > 0", default: 0.07, help: "each task vector is scaled to this length, per tensor" },
+  subspace: { type: "number >= 1", default: 6, help: "1 / this share of the rank is protected" },
+  topk: { type: "0 < number <= 1", default: 0.3, help: "share of each task vector that is kept, over the whole model" },
+  steps: { type: "number.integer >= 0", default: 400, help: "steps of Adam per matrix" },
+  lr: { type: "number > 0", default: 1e-4, help: "rate of Adam" },
+  exact_projection: { type: "boolean", default: false, help: "keep the correction itself out of the shared subspace" },
+} as const;
+
+type Job = MergeJob<MergeValues<typeof options>>;
+
+/** Least magnitude that is kept, per model, over all tensors; nothing is read when all of it is kept. */
+async function survey(jobs: readonly Job[]): Promise<ReadonlyMap<number, number>> {
+  const first = jobs[0];
+  if (!first) return new Map();
+  const { topk } = first.values;
+  const other = jobs.find(({ values }) => values.topk !== topk);
+  if (other) {
+    throw new UserError(
+      `${other.name} has topk ${other.values.topk} but ${first.name} has ${topk}`,
+      "values are ranked over the whole model; give one topk",
+    );
+  }
+  const sizes = [...rowSizes(jobs)];
+  if (topk === 1) return new Map(sizes.map(([row]) => [row, 0]));
+  const wanted = sizes.map(([row, size]) => ({ row, rank: Math.min(Math.floor(size * (1 - topk)), size - 1) }));
+  const cuts = await orderStatistics(wanted, magnitudeDigits(jobs));
+  return new Map(sizes.map(([row], i) => [row, cuts[i]!]));
+}
+
+/** Runs a kernel over n values of whole tensors. */
+async function elementwise(job: Job, path: string, bind: Record<string, GPUBuffer>, params: Record<string, number>) {
+  const kernel = await job.gpu.kernel(path);
+  job.gpu.run(kernel, { bind, params: { n: job.size, ...params }, groups: spanGroups(Math.ceil(job.size / 4)) });
+}
+
+/** The task vectors as f32, one after the other. One pass. */
+async function gather(job: Job): Promise<GPUBuffer> {
+  const bytes = 4 * job.size * job.count;
+  const limit = job.gpu.adapter.limits.maxStorageBufferBindingSize ?? 2 ** 27;
+  if (bytes > limit) {
+    throw new UserError(
+      `${job.name}: ${job.count} task vectors of ${job.size} values need ${bytes} bytes in one binding; this adapter binds ${limit}`,
+      "use another adapter, or steps: 0 for this tensor by a filter",
+    );
+  }
+  const tau = job.hold(bytes, "task vectors");
+  const kernel = await job.gpu.kernel("merge/task-vector", { flags: job.flags() });
+  await job.each((chunk) => {
+    for (let k = 0; k < job.count; k++) {
+      job.gpu.run(kernel, {
+        bind: { stack: chunk.stack, values: tau },
+        params: {
+          n: chunk.length,
+          pitch: chunk.pitch,
+          slot: job.first + k,
+          start: k * job.size + chunk.start,
+        },
+        groups: job.spans(chunk),
+      });
+    }
+  });
+  return tau;
+}
+
+/** Subtracts from x (rows, columns) its part in the span of the basis. */
+async function project(job: Job, x: GPUBuffer, basis: GPUBuffer, rank: number, scratch: GPUBuffer): Promise<void> {
+  const { rows, columns } = job;
+  const b = { buffer: basis, rows, columns: rank };
+  const inside = { buffer: scratch, rows: rank, columns };
+  await matmul(job.gpu, { a: b, b: { buffer: x, rows, columns }, c: inside, transposeA: true });
+  await matmul(job.gpu, { a: b, b: inside, c: { buffer: x, rows, columns }, alpha: -1, beta: 1 });
+}
+
+/** The shared correction, on the device until the job ends. */
+async function correction(job: Job, lambdas: readonly number[]): Promise<GPUBuffer> {
+  const { gpu, rows, columns, values } = job;
+  const tau = await gather(job);
+  const zeros = new Float32Array(job.size);
+  const [delta, m, v] = ["delta", "mean", "square"].map((label) => job.constants(zeros, label));
+  const g = job.hold(4 * job.size, "gradient");
+  const weights = job.constants(new Float32Array(lambdas), "lambdas");
+  const total = lambdas.reduce((a, b) => a + b, 0);
+  const shared = await sharedSubspace(gpu, tau, { rows, columns, count: job.count }, values.subspace);
+  try {
+    const scratch = job.hold(4 * Math.max(1, shared?.rank ?? 0) * columns, "shared part");
+    const gradient = await gpu.kernel("merge/doge-gradient");
+    const groups: [number, number] = [Math.min(rows, 65535), Math.ceil(rows / 65535)];
+    for (let t = 1; t <= values.steps; t++) {
+      gpu.run(gradient, {
+        bind: { tau, lambdas: weights, delta: delta!, g },
+        params: { rows, columns, k: job.count, total },
+        groups,
+      });
+      if (shared) await project(job, g, shared.basis.buffer, shared.rank, scratch);
+      await elementwise(
+        job,
+        "merge/doge-adam",
+        { g, x: delta!, m: m!, v: v! },
+        {
+          step_size: values.lr / (1 - BETA1 ** t),
+          correction: 1 / (1 - BETA2 ** t),
+          beta1: BETA1,
+          beta2: BETA2,
+          eps: EPS,
+        },
+      );
+      if (shared && values.exact_projection) await project(job, delta!, shared.basis.buffer, shared.rank, scratch);
+      if (t % STEPS_AHEAD === 0) await gpu.readFloats(delta!, 1);
+    }
+  } finally {
+    shared?.basis.free();
+  }
+  return delta!;
+}
+
+export const method = mergeMethod({
+  name: "doge",
+  title: "DOGE (adaptive projective gradient descent)",
+  about: "norm-balanced task arithmetic with a shared correction found without data",
+  cite: "arXiv:2501.01230",
+  models: [1, Number.POSITIVE_INFINITY],
+  base: "required",
+  heights: "equal",
+  passes: "many",
+  scratch: 40,
+  options,
+  survey,
+
+  /** Three passes; per matrix and step two passes over K task vectors and two products with the shared basis. */
+  async merge(job) {
+    const { eta, steps } = job.values;
+    const gram = await job.gram({ delta: true });
+    const lambdas = gram.map((row, k) => (row[k]! > 0 ? eta / Math.sqrt(row[k]!) : 0));
+    const moves = lambdas.some((lambda) => lambda > 0);
+    const shared = steps > 0 && moves && job.shape.length === 2 && !isEmbedding(job.name);
+    const delta = shared ? await correction(job, lambdas) : undefined;
+    const cuts = job.survey as ReadonlyMap<number, number>;
+    const table = job.task.modelIndex.flatMap((index, k) => [lambdas[k]!, cuts.get(index)!]);
+    const rows = job.constants(new Float32Array(table), "rows");
+    await job.emit(async (chunk, result, out) => {
+      await job.run("merge/doge", { flags: [...job.flags(), ...(delta ? ["corrected"] : []), ...out] }, chunk, {
+        bind: { stack: chunk.stack, rows, ...(delta && { delta }), result },
+        params: { n: chunk.length, pitch: chunk.pitch, k: job.count, start: chunk.start },
+      });
+    });
+  },
+});

@@ -1,0 +1,128 @@
+/**
+ * PCB-Merging: weighs every value of every task vector by its own size and by its agreement with the other models, drops all
+ * but the best few per cent, and averages what is left with those weights.
+ *
+ * Du et al., NeurIPS 2024, https://arxiv.org/abs/2410.02396. Steps: clip magnitudes to the `clip` quantiles; intra = exp(K n^2)
+ * with n the magnitude within its row, 0 to 1; inter = sum_j tanh(s_k s_j) of signed n (`pairwise`, the authors' vision script)
+ * or tanh(d_k sum_j d_j) (`sum`, their main script); score = intra * inter; of each row the top `ratio` of scores counts,
+ * normalised to (0, 1]. Row = one model's task vector over all tensors, or with `scope: tensor` over one, which needs no pass
+ * over the whole model first but changes the result. K is the number of models that have the tensor. The search for `lambda`
+ * needs data and is not part of the method.
+ */
+import { UserError } from "../../../errors.ts";
+import { type MergeValues, mergeMethod } from "../../contract.ts";
+import { digitCounter, magnitudeDigits, orderStatistics, rowSizes } from "../../order-statistics.ts";
+import type { MergeJob } from "../../tensor-job.ts";
+
+const options = {
+  ratio: { type: "0 < number <= 1", default: 0.1, help: "share of each task vector that is kept" },
+  lambda: { type: "number", per: "model", default: 1, help: "scale of each task vector" },
+  inter: { type: "'pairwise' | 'sum'", default: "pairwise", help: "how agreement between models is measured" },
+  clip: { type: "0 <= number < 0.5", default: 1e-4, help: "share of magnitudes clipped at either end" },
+  scope: { type: "'global' | 'tensor'", default: "global", help: "rank values over the whole model or per tensor" },
+} as const;
+
+type Job = MergeJob<MergeValues<typeof options>>;
+
+/** What is known of one model's row; the fields of `Row` in wgsl/lib/competition.wgsl but lambda. */
+interface Row {
+  readonly low: number;
+  readonly high: number;
+  readonly cut: number;
+  readonly largest: number;
+}
+
+type Rows = ReadonlyMap<number, Row>;
+
+/** Ascending positions of the clip bounds among `size` sorted magnitudes. */
+export function clipRanks(size: number, clip: number): [number, number] {
+  const low = Math.min(Math.floor(size * clip), size - 1);
+  return [low, Math.max(low, Math.floor(size * (1 - clip)) - 1)];
+}
+
+/** The rows of a tensor's models on the device. */
+function pack(job: Job, rows: Rows): GPUBuffer {
+  const inverse = (span: number) => (span > 0 ? 1 / span : 0);
+  const data = job.task.modelIndex.flatMap((index, k) => {
+    const { low, high, cut, largest } = rows.get(index)!;
+    return [low, high, inverse(high - low), job.values.lambda[k]!, cut, inverse(largest - cut)];
+  });
+  return job.constants(new Float32Array(data), "rows");
+}
+
+const variant = (job: Job): string[] => [...job.flags(), ...(job.values.inter === "pairwise" ? ["pairwise"] : [])];
+
+/** Clip bounds and score cuts over the tensors of `jobs`. Six passes: three over magnitudes, three over scores. */
+async function measure(jobs: readonly Job[]): Promise<Rows> {
+  const { clip, ratio } = jobs[0]!.values;
+  const sizes = [...rowSizes(jobs)];
+  const bounds = await orderStatistics(
+    sizes.flatMap(([row, size]) => clipRanks(size, clip).map((rank) => ({ row, rank }))),
+    magnitudeDigits(jobs),
+  );
+  const clipped = new Map<number, Row>(
+    sizes.map(([row], i) => [row, { low: bounds[2 * i]!, high: bounds[2 * i + 1]!, cut: 0, largest: 0 }]),
+  );
+  const scores = digitCounter(jobs, async (job) => {
+    const kernel = await job.gpu.kernel("merge/pcb-histogram", { flags: variant(job) });
+    const rows = pack(job, clipped);
+    return (chunk, model, { mask, prefix, shift }, counts) =>
+      job.gpu.run(kernel, {
+        bind: { stack: chunk.stack, rows, counts },
+        params: { n: chunk.length, pitch: chunk.pitch, k: job.count, model, mask, prefix, shift },
+        groups: job.spans(chunk),
+      });
+  });
+  const cuts = await orderStatistics(
+    sizes.flatMap(([row, size]) => [
+      { row, rank: Math.min(Math.floor(size * (1 - ratio)), size - 1) },
+      { row, rank: size - 1 },
+    ]),
+    scores,
+  );
+  return new Map(
+    [...clipped].map(([row, found], i) => [row, { ...found, cut: cuts[2 * i]!, largest: cuts[2 * i + 1]! }]),
+  );
+}
+
+/** The tensors whose scope is global, measured together. */
+async function survey(jobs: readonly Job[]): Promise<Rows | undefined> {
+  const global = jobs.filter(({ values }) => values.scope === "global");
+  const [first] = global;
+  if (!first) return undefined;
+  for (const { name, values } of global) {
+    for (const key of ["ratio", "inter", "clip"] as const) {
+      if (values[key] === first.values[key]) continue;
+      throw new UserError(
+        `${name} has ${key} ${values[key]} but ${first.name} has ${first.values[key]}`,
+        `values are ranked over the whole model; give one ${key}, or --scope tensor`,
+      );
+    }
+  }
+  return measure(global);
+}
+
+export const method = mergeMethod({
+  name: "pcb",
+  title: "PCB-Merging",
+  about: "weigh values by size and agreement, keep the best few per cent",
+  cite: "arXiv:2410.02396",
+  models: [1, Number.POSITIVE_INFINITY],
+  base: "required",
+  heights: "equal",
+  passes: "many",
+  options,
+  survey,
+
+  /** One pass after the survey; with `scope: tensor` seven. No memory besides the inputs. */
+  async merge(job) {
+    const found = job.values.scope === "tensor" ? await measure([job]) : (job.survey as Rows);
+    const rows = pack(job, found);
+    await job.emit(async (chunk, result, out) => {
+      await job.run("merge/pcb", { flags: [...variant(job), ...out] }, chunk, {
+        bind: { stack: chunk.stack, rows, result },
+        params: { n4: chunk.n4, pitch: chunk.pitch, k: job.count },
+      });
+    });
+  },
+});
