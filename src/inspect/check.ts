@@ -13,8 +13,8 @@ import {
   tokenTable,
 } from "../merge/plan/names.ts";
 import { countTokens } from "../merge/plan/tokenizer.ts";
-import type { IndexFacts } from "./describe.ts";
 import { spellNumbers } from "./groups.ts";
+import type { IndexFacts } from "./overview.ts";
 import type { Tally } from "./statistics.ts";
 
 export interface Problem {

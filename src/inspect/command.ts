@@ -7,14 +7,14 @@ import type { Gpu } from "../gpu/gpu.ts";
 import { humanBytes } from "../text/format.ts";
 import { checkHeaders, checkValues, type Problem } from "./check.ts";
 import { type Comparison, compare } from "./compare.ts";
-import { describe, indexOf } from "./describe.ts";
 import { differenceOf } from "./difference.ts";
-import { sizeOf } from "./flight.ts";
 import { nameFilter } from "./groups.ts";
+import { sizeOf } from "./in-flight-reads.ts";
+import { describe, indexOf } from "./overview.ts";
 import { comparisonText, lineageText, statisticsTable, summary, tensorTable } from "./report.ts";
 import { rerun } from "./rerun.ts";
 import { statisticsOf } from "./statistics.ts";
-import { survey } from "./survey.ts";
+import { survey } from "./tensor-statistics.ts";
 
 export interface InspectOptions {
   readonly stats?: boolean | undefined;

@@ -4,8 +4,8 @@ import { type Dtype, isFloat } from "../checkpoint/dtype.ts";
 import { isStream } from "../checkpoint/stream/stream.ts";
 import { nameModels } from "../merge/plan/names.ts";
 import { addGap, type Difference, differenceOf, differenceTasks, emptyGap, type Gap } from "./difference.ts";
-import { type GpuSource, inFlight, type Task } from "./flight.ts";
-import { type SurveyOptions, skipTask } from "./survey.ts";
+import { type GpuSource, inFlight, type Task } from "./in-flight-reads.ts";
+import { type SurveyOptions, skipTask } from "./tensor-statistics.ts";
 
 /** A tensor that both have in one shape. `name` and `dtype` are those of the first checkpoint. */
 export interface Compared {

@@ -7,6 +7,7 @@ import { DTYPE_BYTES, isFloat } from "../checkpoint/dtype.ts";
 import type { PooledBuffer } from "../gpu/buffer.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { inFlag, isOperand, loadRange, type OperandDtype, paddedBytes, SPAN, spanGroups } from "../tensor/load.ts";
+import { differingElements, HOST_VALUES, hostValues } from "./host.ts";
 import {
   chunkValuesOf,
   floatOf,
@@ -16,8 +17,7 @@ import {
   rangesOf,
   type Task,
   unitOf,
-} from "./flight.ts";
-import { differingElements, HOST_VALUES, hostValues } from "./host.ts";
+} from "./in-flight-reads.ts";
 import { onGpu } from "./statistics.ts";
 
 /** Sums over the pairs of finite values. Those of several tensors add up. */

@@ -4,10 +4,10 @@ import { show } from "../checkpoint/json.ts";
 import { humanBytes } from "../text/format.ts";
 import { table } from "../text/table.ts";
 import type { Comparison } from "./compare.ts";
-import type { Description } from "./describe.ts";
 import { addGap, differenceOf, emptyGap } from "./difference.ts";
 import { type Group, groupTensors } from "./groups.ts";
 import { lineageLines } from "./lineage.ts";
+import type { Description } from "./overview.ts";
 import { addTally, emptyTally, statisticsOf, type Tally } from "./statistics.ts";
 
 const count = (n: number): string => n.toLocaleString("en-US");

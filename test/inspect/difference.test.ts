@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import type { TensorEntry } from "../../src/checkpoint/checkpoint.ts";
 import type { Dtype } from "../../src/checkpoint/dtype.ts";
 import { differenceOf, differenceTasks, type Gap } from "../../src/inspect/difference.ts";
-import { inFlight } from "../../src/inspect/flight.ts";
+import { inFlight } from "../../src/inspect/in-flight-reads.ts";
 import { entryOf } from "../support/entry.ts";
 import { rounded } from "../support/floats.ts";
 import { sharedGpu } from "../support/gpu.ts";

@@ -1,6 +1,6 @@
 /** The order, bound and failures of work in flight. */
 import { describe, expect, test } from "bun:test";
-import { AT_ONCE, inFlight, rangesOf, type Task } from "../../src/inspect/flight.ts";
+import { AT_ONCE, inFlight, rangesOf, type Task } from "../../src/inspect/in-flight-reads.ts";
 import { entryOf } from "../support/entry.ts";
 
 describe("in flight", () => {

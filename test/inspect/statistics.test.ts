@@ -4,7 +4,7 @@ import { mergeOnCpu } from "../../src/checkpoint/adapter/adapter.ts";
 import type { TensorEntry } from "../../src/checkpoint/checkpoint.ts";
 import { decodeFloats } from "../../src/checkpoint/decode.ts";
 import type { Dtype } from "../../src/checkpoint/dtype.ts";
-import { inFlight } from "../../src/inspect/flight.ts";
+import { inFlight } from "../../src/inspect/in-flight-reads.ts";
 import { type Statistics, statisticsOf, statisticsTasks, type Tally } from "../../src/inspect/statistics.ts";
 import { entryOf } from "../support/entry.ts";
 import { rounded } from "../support/floats.ts";

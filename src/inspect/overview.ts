@@ -6,7 +6,7 @@ import { INDEX_SUFFIX, parseIndex } from "../checkpoint/folder/folder.ts";
 import { decodeText, isObject, parseJson } from "../checkpoint/json.ts";
 import { UserError } from "../errors.ts";
 import { type Config, configValue, isEmbedding, LAYER_KEYS, readConfig } from "../merge/plan/names.ts";
-import { sizeOf } from "./flight.ts";
+import { sizeOf } from "./in-flight-reads.ts";
 
 /** What config.json says; undefined where it does not. */
 export interface Architecture {
