@@ -1,7 +1,7 @@
 /** Reads run logs (JSON lines, see cli/log.ts) into runs. What a log holds is not trusted. */
 import fs from "node:fs";
 import { UserError } from "../errors.ts";
-import { Draft, isObject } from "./draft.ts";
+import { Draft, isObject } from "./run-builder.ts";
 
 /** A metric along a run. Values that are no numbers are NaN: gaps. */
 export interface Series {
