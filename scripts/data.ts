@@ -7,7 +7,7 @@
  */
 import { explain } from "../src/cli/explain.ts";
 import { script } from "../src/cli/script.ts";
-import { DATA_OPTIONS, runData, withTask } from "../src/data/tasks/command.ts";
+import { DATA_OPTIONS, runData, withTask } from "../src/data/command.ts";
 
 /** The arguments, or undefined after saying what is wrong with them. */
 function readArguments(): string[] | undefined {
@@ -32,7 +32,7 @@ if (argv)
         "bun run data facts --part forget -o forget.jsonl",
         "bun run data lego --help",
       ],
-      methods: "data/tasks",
+      methods: "task",
       output: "none",
       options: DATA_OPTIONS,
       notes: `The task comes first; --method TASK means the same. Rows are JSON lines. A row depends on the seed, the split and its

@@ -1,7 +1,7 @@
 /** The contract between `script()` and a script: what the script declares, and what it is given. */
 
 import type { Options, Values } from "../method/options.ts";
-import type { MethodFolder, MethodIn, MethodInfo } from "../method/registry.ts";
+import type { MethodInfo, MethodOf, MethodSource } from "../method/registry.ts";
 import type { Log } from "./log.ts";
 import type { Progress } from "./progress.ts";
 
@@ -36,7 +36,7 @@ export interface PlainDefinition {
   /** Commands as a user would type them, each beginning with `bun run`. The first two are shown where nothing was typed. */
   readonly examples: readonly string[];
   /** Folder of src/ whose methods this script offers. */
-  readonly methods?: MethodFolder;
+  readonly methods?: MethodSource;
   readonly defaultMethod?: string;
   /** "raw": method options are not checked; the script reads `context.raw` (lists, gradients). */
   readonly methodOptions?: "raw";
@@ -49,7 +49,7 @@ export interface PlainDefinition {
   readonly isRecipe?: (keys: string[]) => boolean;
 }
 
-export interface ScriptDefinition<O extends Options, F extends MethodFolder> extends PlainDefinition {
+export interface ScriptDefinition<O extends Options, F extends MethodSource> extends PlainDefinition {
   readonly methods?: F;
   readonly options: O;
   /** "text" if left out. */
@@ -130,10 +130,10 @@ export interface PlainContext {
 /** May return a text that says what was left behind, or a promise of it. */
 export type Cleanup = (ok: boolean) => unknown;
 
-export interface Context<O extends Options, F extends MethodFolder = MethodFolder> extends PlainContext {
+export interface Context<O extends Options, F extends MethodSource = MethodSource> extends PlainContext {
   readonly options: Values<O> & CommonValues;
   /** The chosen method, if any. */
-  readonly method: MethodIn<F> | undefined;
+  readonly method: MethodOf<F> | undefined;
 }
 
 export interface AnyContext extends PlainContext {

@@ -1,7 +1,7 @@
 /** The text of `--help`, of `--list`, and of a script called with nothing at all; made from tables, without loading anything. */
 import { basename } from "node:path";
 import type { OptionSpec, Options } from "../method/options.ts";
-import type { MethodFolder, MethodInfo } from "../method/registry.ts";
+import type { MethodInfo, MethodSource } from "../method/registry.ts";
 import { elementOf, literalsOf } from "../method/validate.ts";
 import { table } from "../text/table.ts";
 import { flagOf } from "./parse.ts";
@@ -13,7 +13,7 @@ export interface HelpSource {
   readonly about: string;
   readonly args?: string;
   readonly examples: readonly string[];
-  readonly methods?: MethodFolder;
+  readonly methods?: MethodSource;
   readonly options: Options;
   readonly notes?: string;
   readonly output?: unknown;

@@ -2,7 +2,7 @@
 import { UserError } from "../errors.ts";
 import { didYouMean } from "../method/nearest.ts";
 import type { Options } from "../method/options.ts";
-import { loadMethod, loadMethods, type MethodFolder, type MethodInfo } from "../method/registry.ts";
+import { loadMethod, loadMethods, type MethodInfo, type MethodSource } from "../method/registry.ts";
 import { type Given, plainSettings, valuesOf } from "../method/validate.ts";
 import type { PlainDefinition, SetEntry } from "./context.ts";
 import { checkArgumentCount, flagHint, flagOf, keyOf, type Parsed, parseArguments, peek } from "./parse.ts";
@@ -32,7 +32,7 @@ function methodChoice(argv: readonly string[], config: Config | undefined, fallb
 
 /** Loads the method that the arguments choose, if the script has methods and one is chosen. */
 export async function chosenMethod(
-  methods: MethodFolder | undefined,
+  methods: MethodSource | undefined,
   argv: readonly string[],
   config?: Config,
   fallback?: string,
@@ -105,7 +105,7 @@ function readSet(typed: Parsed["given"], method: MethodInfo | undefined, rawOpti
 async function unknownFlag(
   flag: string,
   all: Options,
-  methods: MethodFolder | undefined,
+  methods: MethodSource | undefined,
   method: MethodInfo | undefined,
 ): Promise<never> {
   const key = keyOf(flag);

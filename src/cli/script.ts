@@ -10,7 +10,7 @@ import { isatty } from "node:tty";
 import pkg from "../../package.json";
 import { UserError } from "../errors.ts";
 import type { Options } from "../method/options.ts";
-import { loadMethods, type MethodFolder } from "../method/registry.ts";
+import { loadMethods, type MethodSource } from "../method/registry.ts";
 import { humanBytes, humanTime } from "../text/format.ts";
 import type { AnyContext, AnyDefinition, AnyValues, Cleanup, Outcome, Output, ScriptDefinition } from "./context.ts";
 import { explain, messageOf, REPORT } from "./explain.ts";
@@ -27,7 +27,7 @@ import { clearStatus, say, writeAll } from "./stderr.ts";
 export type { Context, Outcome, Output, ScriptDefinition } from "./context.ts";
 
 /** Runs a script to its end and sets the exit code. Never throws; awaited at the bottom of a file of scripts/. */
-export async function script<const O extends Options, const F extends MethodFolder = MethodFolder>(
+export async function script<const O extends Options, const F extends MethodSource = MethodSource>(
   definition: ScriptDefinition<O, F>,
   argv: readonly string[] = process.argv.slice(2),
 ): Promise<void> {

@@ -1,7 +1,7 @@
 /** The options that every script has, with the same meaning everywhere. */
 
 import type { Options } from "../method/options.ts";
-import type { MethodFolder } from "../method/registry.ts";
+import type { MethodSource } from "../method/registry.ts";
 
 const METHOD_OPTIONS = {
   method: { type: "string", help: "technique to apply; with --help, show its options", value: "NAME" },
@@ -29,7 +29,7 @@ const COMMON_OPTIONS = {
 } as const satisfies Options;
 
 /** Common options of a script, those about methods only where it has methods. */
-export const commonOptions = (methods: MethodFolder | undefined): Options =>
+export const commonOptions = (methods: MethodSource | undefined): Options =>
   methods === undefined ? COMMON_OPTIONS : { ...METHOD_OPTIONS, ...COMMON_OPTIONS };
 
 /** One table of all options. Throws for a name or letter that stands for two things, which is a mistake in the source. */

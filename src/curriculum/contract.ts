@@ -6,6 +6,7 @@
  */
 import type { Json } from "../checkpoint/json.ts";
 import type { Options, Values } from "../method/options.ts";
+import type { MethodInfo } from "../method/registry.ts";
 import type { TaskLoss } from "./objective.ts";
 
 /** What a sampler may know before the first step. */
@@ -132,15 +133,18 @@ export interface SelectorSetup {
 }
 
 /** A file that exports `selector` is a way to choose rows: `curriculum select --select-by NAME`. */
-export interface SelectorMethod {
-  readonly name: string;
-  readonly title: string;
-  readonly about: string;
-  readonly cite: string;
+export interface SelectorMethod extends MethodInfo {
   /** Losses or norms of gradients per row, or the mean of its last hidden states. */
   readonly needs: "losses" | "norms" | "states";
   /** Positions of `budget` rows, the best first; and figures for the log. */
   select(setup: SelectorSetup): { readonly rows: readonly number[]; readonly notes?: Record<string, unknown> };
 }
 
-export const defineSelector = (method: SelectorMethod): SelectorMethod => method;
+export const defineSelector = (method: Omit<SelectorMethod, "options">): SelectorMethod => ({ options: {}, ...method });
+
+declare module "../method/registry.ts" {
+  interface Contracts {
+    curriculum: SamplerMethod | OrderingMethod;
+    selector: SelectorMethod;
+  }
+}

@@ -102,3 +102,9 @@ export const TEMPERATURE = {
   help: "divides both logits; the loss is multiplied by its square",
   value: "T",
 } as const;
+
+declare module "../method/registry.ts" {
+  interface Contracts {
+    distill: DistillMethod;
+  }
+}

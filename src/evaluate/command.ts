@@ -1,14 +1,12 @@
 /** What the `evaluate` script does: models side by side, metrics by group, differences and intervals. */
-import { readdirSync, readFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { open } from "../checkpoint/open.ts";
 import type { CommonValues, Outcome, PlainContext } from "../cli/context.ts";
 import type { Batch, ExampleBatch } from "../data/batch.ts";
 import { UserError } from "../errors.ts";
 import { openGpu } from "../gpu/gpu.ts";
-import { nearest } from "../method/nearest.ts";
 import type { Values } from "../method/options.ts";
+import { loadMethod, methodNames } from "../method/registry.ts";
 import { groupsOf } from "../run/training/data-source.ts";
 import { table } from "../text/table.ts";
 import { checkAlone, checkMetrics, checkOutputs, refuseOwnInputs } from "./checks.ts";
@@ -25,28 +23,12 @@ import { chosenTechnique } from "./techniques.ts";
 
 export type EvaluateContext = PlainContext & { readonly options: CommonValues & Values<typeof EVALUATE> };
 
-const FOLDER = fileURLToPath(new URL(".", import.meta.url));
-
-/** Names of all metrics: the files of this folder that export one. */
-export const metricNames = (): string[] =>
-  readdirSync(FOLDER)
-    .filter((file) => file.endsWith(".ts") && /^export const metric\b/m.test(readFileSync(`${FOLDER}${file}`, "utf8")))
-    .map((file) => file.slice(0, -3))
-    .sort();
+/** Names of all metrics. */
+export const metricNames = (): string[] => methodNames("metric");
 
 /** Throws UserError with the nearest name. */
-export async function loadMetric(typed: string): Promise<Metric> {
-  const name = typed.trim().toLowerCase().replaceAll("_", "-").replace("++", "-plus");
-  const names = metricNames();
-  if (!names.includes(name)) {
-    const near = nearest(name, names);
-    throw new UserError(
-      `--metric: unknown metric ${typed}`,
-      near ? `did you mean ${near}?` : `there are ${names.join(", ")}`,
-    );
-  }
-  return (await import(`./${name}.ts`)).metric;
-}
+export const loadMetric = (typed: string): Promise<Metric> =>
+  loadMethod("metric", typed.replace("++", "-plus"), "--metric");
 
 export async function evaluate(context: EvaluateContext): Promise<Outcome> {
   const { options, seed, signal, progress } = context;

@@ -144,3 +144,9 @@ export const meanLoss = (row: ScoredRow): number => summed(row) / tokens(row);
 export const bodyTokens = ({ nll, ended }: ScoredRow): number => nll.length - (ended ? 1 : 0);
 /** Mean of numbers; NaN of none. */
 export const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
+
+declare module "../method/registry.ts" {
+  interface Contracts {
+    metric: Metric;
+  }
+}

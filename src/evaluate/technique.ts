@@ -76,3 +76,10 @@ export function requireGroupNamed(name: string, groups: readonly string[], flag:
 /** A number in a table. */
 export const cell = (x: number | undefined): string =>
   x === undefined || Number.isNaN(x) ? "-" : Math.abs(x) >= 1000 ? x.toFixed(1) : x.toFixed(4);
+
+declare module "../method/registry.ts" {
+  interface Contracts {
+    attack: Technique;
+    probe: Technique;
+  }
+}

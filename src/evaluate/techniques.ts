@@ -6,15 +6,9 @@ import type { OptionSpec, Options, Values } from "../method/options.ts";
 import { loadMethod, loadMethods } from "../method/registry.ts";
 import type { Technique } from "./technique.ts";
 
-/** Options that choose a technique, and the folders they choose from. */
-const FOLDERS = {
-  attack: new URL("./attack/", import.meta.url),
-  probe: new URL("./probe/", import.meta.url),
-} as const;
+export type Kind = "attack" | "probe";
 
-export type Kind = keyof typeof FOLDERS;
-
-export const loadTechniques = (kind: Kind) => loadMethods(FOLDERS[kind]) as Promise<Technique[]>;
+export const loadTechniques = (kind: Kind): Promise<Technique[]> => loadMethods(kind);
 
 /**
  * Options of all attacks and probes. They have no default here, so that one that was given shows; help says what the technique
@@ -40,7 +34,7 @@ export async function chosenTechnique(
   if (given.attack !== undefined && given.probe !== undefined)
     throw new UserError("--attack and --probe are both given", "run them apart, one evaluate each");
   const kind = given.attack !== undefined ? "attack" : given.probe !== undefined ? "probe" : undefined;
-  const technique = kind && ((await loadMethod(FOLDERS[kind], String(given[kind]), `--${kind}`)) as Technique);
+  const technique = kind && (await loadMethod(kind, String(given[kind]), `--${kind}`));
   await refuseOthers(given, technique);
   if (!kind || !technique) return undefined;
   const values = Object.fromEntries(

@@ -46,3 +46,9 @@ export interface MergeMethod<O extends Options = Options> {
 
 /** Declares a method; infers the types of its options. */
 export const mergeMethod = <const O extends Options>(method: MergeMethod<O>): MergeMethod<O> => method;
+
+declare module "../method/registry.ts" {
+  interface Contracts {
+    merge: MergeMethod;
+  }
+}

@@ -90,7 +90,7 @@ export function digitCounter<V>(
 /** Counts digits of the magnitudes of task vectors. */
 export function magnitudeDigits<V>(jobs: readonly MergeJob<V>[]): CountDigits {
   return digitCounter(jobs, async (job) => {
-    const kernel = await job.gpu.kernel("select/histogram", { flags: job.flags() });
+    const kernel = await job.gpu.kernel("order-statistics/histogram", { flags: job.flags() });
     return (chunk, model, { mask, prefix, shift }, counts) =>
       job.gpu.run(kernel, {
         bind: { stack: chunk.stack, counts },

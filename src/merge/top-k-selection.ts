@@ -80,7 +80,7 @@ export async function select(job: MergeJob, wanted: readonly { ranked: Ranked; t
 /** Sets bounds that very likely hold the k-th magnitude, from a sample. */
 async function bracket(job: MergeJob, group: readonly Search[], deviations: number): Promise<void> {
   const { ranked } = group[0]!;
-  const kernel = await job.gpu.kernel("select/sample-magnitudes", { flags: ranked.flags });
+  const kernel = await job.gpu.kernel("top-k-selection/sample-magnitudes", { flags: ranked.flags });
   const most = sampleSize(ranked.size);
   const room = 4 * (most + ranked.parts); // every part takes at least one
   const samples = group.map(() => job.gpu.buffer(room, `${job.name} sample`));
@@ -139,7 +139,7 @@ async function tally(job: MergeJob, group: readonly Search[], step: number): Pro
   const { gpu } = job;
   const { ranked } = group[0]!;
   const K = group.length;
-  const kernel = await gpu.kernel("select/count", { flags: ranked.flags, constants: { K } });
+  const kernel = await gpu.kernel("top-k-selection/count", { flags: ranked.flags, constants: { K } });
   const capacity = Math.min(Math.ceil(ranked.size / 24 / step) + 1024, Math.floor(MOST_CANDIDATES / K));
   using candidates = gpu.buffer(8 * capacity * K, `${job.name} candidates`);
   using cursors = gpu.upload(new Uint32Array(K), `${job.name} cursors`);
@@ -230,7 +230,7 @@ async function locate(job: MergeJob, ranked: Ranked, t: Tally, which: "high" | "
     return false;
   });
   if (!place) throw new Error(`${job.name}: selection lost count`);
-  const kernel = await job.gpu.kernel("select/locate", { flags: ranked.flags });
+  const kernel = await job.gpu.kernel("top-k-selection/locate", { flags: ranked.flags });
   using found = job.gpu.upload(new Uint32Array([0xffffffff]), `${job.name} found`);
   await ranked.only(place.part, (part) => {
     const { length: n, pitch, start } = part;

@@ -1,68 +1,114 @@
 /**
- * The methods of a folder. The folder is the registry: a file that exports `method` is a method, and its name is the
- * file's name. `--method task-arithmetic` and `--method task_arithmetic` both mean `task-arithmetic.ts`.
+ * The one registry of methods: every kind of method is a folder (or several) in which each file is a method and nothing else.
+ *
+ * A file's name is what the user types: `--method task-arithmetic` is `task-arithmetic.ts`, and `task_arithmetic` works too. Each
+ * file exports `method`. Folders below a kind's own are families, for readers only. Help, `--list`, docs, did-you-mean and the law
+ * tests read the methods here, so a new file is known everywhere at once.
  */
-import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, readdirSync } from "node:fs";
+import { basename, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { UserError } from "../errors.ts";
-import type { MergeMethod } from "../merge/contract.ts";
 import { nearest } from "./nearest.ts";
 import type { Options } from "./options.ts";
 
-/** What every method says of itself, whatever it does. */
+/** What every method says of itself, whatever its kind. */
 export interface MethodInfo {
   readonly name: string;
   readonly title: string;
   /** One line for lists. */
   readonly about: string;
+  /** "arXiv:2306.01708", "doi:...", or the tool or page that defines the method. */
   readonly cite: string;
   readonly options: Options;
 }
 
-/** Which kind of method each folder of src/ holds. A folder that is not named here gives `MethodInfo`. */
-export interface MethodKinds {
-  merge: MergeMethod;
+/** The folders of each kind, below src/. */
+const FOLDERS = {
+  merge: ["merge/methods"],
+  distill: ["distill/methods"],
+  unlearn: ["unlearn/methods/objectives", "unlearn/methods/edits"],
+  smoothing: ["unlearn/methods/smoothings"],
+  curriculum: ["curriculum/methods/samplers", "curriculum/methods/orderings"],
+  selector: ["curriculum/methods/selectors"],
+  metric: ["evaluate/methods/metrics"],
+  attack: ["evaluate/methods/attacks"],
+  probe: ["evaluate/methods/probes"],
+  optimizer: ["train/methods/optimizers"],
+  schedule: ["train/methods/schedules"],
+  task: ["data/tasks"],
+  architecture: ["model/architectures"],
+} as const satisfies Record<string, readonly string[]>;
+
+export type Kind = keyof typeof FOLDERS;
+
+/** The contract of each kind. The file of a contract adds its own here, so that the registry knows no technique. */
+// biome-ignore lint/suspicious/noEmptyInterface: contracts add to it by declaration merging
+export interface Contracts {}
+
+export type MethodOf<K> = K extends keyof Contracts ? Contracts[K] : MethodInfo;
+
+/** A kind, or the URL of a folder of methods that belongs to no kind. */
+export type MethodSource = Kind | URL;
+
+/** What messages call a method of a kind, where that is not its kind's own name. */
+const NOUNS: Partial<Record<Kind, string>> = {
+  merge: "method",
+  distill: "method",
+  unlearn: "method",
+  curriculum: "method",
+};
+
+export const kinds = (): Kind[] => Object.keys(FOLDERS) as Kind[];
+
+/** The folders of a kind, absolute. */
+export const foldersOf = (source: MethodSource): string[] =>
+  typeof source === "string"
+    ? FOLDERS[source].map((folder) => fileURLToPath(new URL(`../${folder}/`, import.meta.url)))
+    : [fileURLToPath(source)];
+
+/** Files of a kind by the method's name in kebab case, in order of name. Imports none. */
+export function methodFiles(source: MethodSource): Map<string, string> {
+  const files = foldersOf(source)
+    .filter(existsSync)
+    .flatMap((folder) =>
+      readdirSync(folder, { recursive: true, encoding: "utf8" }).map((file) => [
+        basename(file, ".ts"),
+        join(folder, file),
+      ]),
+    )
+    .filter(([, path]) => path!.endsWith(".ts")) as [string, string][];
+  return new Map(files.sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-export type MethodIn<F> = F extends keyof MethodKinds ? MethodKinds[F] : MethodInfo;
+/** Names of the methods of a kind, sorted, in kebab case. */
+export const methodNames = (source: MethodSource): string[] => [...methodFiles(source).keys()];
 
-/** A folder of src/ by name, or any folder by URL. */
-export type MethodFolder = string | URL;
+const importMethod = async (path: string): Promise<MethodInfo> => (await import(pathToFileURL(path).href)).method;
 
-const pathOf = (folder: MethodFolder): string =>
-  fileURLToPath(typeof folder === "string" ? new URL(`../${folder}/`, import.meta.url) : folder);
-
-/** What a method's file exports: `method`, or the kind of method where a folder has several. */
-const EXPORTS = ["method", "sampler", "ordering"] as const;
-const EXPORTING = new RegExp(`^export const (${EXPORTS.join("|")})\\b`, "m");
-
-/** Names of the methods of a folder, sorted, in kebab case. Reads the files' text; imports none. */
-export function methodNames(folder: MethodFolder): string[] {
-  const path = pathOf(folder);
-  return readdirSync(path)
-    .filter((file) => file.endsWith(".ts") && EXPORTING.test(readFileSync(join(path, file), "utf8")))
-    .map((file) => file.slice(0, -3))
-    .sort();
-}
-
-async function load(folder: MethodFolder, name: string): Promise<MethodInfo> {
-  const exported = await import(pathToFileURL(join(pathOf(folder), `${name}.ts`)).href);
-  return exported[EXPORTS.find((kind) => exported[kind] !== undefined)!];
-}
-
-/** One method by name, snake or kebab case; only its file is loaded. Throws UserError with the nearest name. */
-export async function loadMethod(folder: MethodFolder, typed: string, origin = "--method"): Promise<MethodInfo> {
-  const names = methodNames(folder);
-  const name = typed.toLowerCase().replaceAll("_", "-");
-  if (names.includes(name)) return load(folder, name);
+/**
+ * One method by name, in snake or kebab case; only its file is loaded. `origin` is what asked for it, for the message. Throws
+ * UserError with the nearest name.
+ *
+ *   const { merge } = await loadMethod("merge", "task_arithmetic");
+ */
+export async function loadMethod<S extends MethodSource>(
+  source: S,
+  typed: string,
+  origin = "--method",
+): Promise<MethodOf<S>> {
+  const files = methodFiles(source);
+  const path = files.get(typed.trim().toLowerCase().replaceAll("_", "-"));
+  if (path !== undefined) return (await importMethod(path)) as MethodOf<S>;
+  const names = [...files.keys()];
   const near = nearest(typed, names);
+  const noun = typeof source === "string" ? (NOUNS[source as Kind] ?? source) : "method";
   throw new UserError(
-    `${origin}: unknown method ${typed}`,
-    near ? `did you mean ${near}?` : `the methods are ${names.join(", ")}`,
+    `${origin}: unknown ${noun} ${typed}`,
+    near ? `did you mean ${near}?` : `the ${noun}s are ${names.join(", ")}`,
   );
 }
 
-/** All methods of a folder, in order of name. */
-export const loadMethods = (folder: MethodFolder): Promise<MethodInfo[]> =>
-  Promise.all(methodNames(folder).map((name) => load(folder, name)));
+/** All methods of a kind, in order of name. */
+export const loadMethods = <S extends MethodSource>(source: S): Promise<MethodOf<S>[]> =>
+  Promise.all([...methodFiles(source).values()].map(importMethod)) as Promise<MethodOf<S>[]>;

@@ -4,6 +4,7 @@
  * An architecture's file holds nothing of training, files or adapters. It asks a `Net` for weights by the names that
  * Hugging Face gives them, so that LoRA, tied weights, recomputation and the key/value cache work in every one alike.
  */
+import type { MethodInfo } from "../method/registry.ts";
 import type { Recorder } from "../tensor/recorder.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
@@ -87,9 +88,8 @@ export interface Net {
   note(name: string, x: Tensor): Tensor;
 }
 
-export interface Architecture<C = unknown> {
-  /** `model_type` of config.json. */
-  readonly modelTypes: readonly string[];
+/** What an architecture is. Its name is the `model_type` of config.json. */
+export interface Architecture<C = unknown> extends MethodInfo {
   readonly task: "causal-lm" | "classifier";
   /** Tensors of published checkpoints that hold no weight (masks, tables). */
   readonly ignored?: RegExp;
@@ -118,4 +118,10 @@ export interface ModelSizes {
   readonly maxPositions: number;
   /** Shape of one example of a classifier. */
   readonly example?: readonly number[];
+}
+
+declare module "../method/registry.ts" {
+  interface Contracts {
+    architecture: Architecture;
+  }
 }

@@ -82,9 +82,7 @@ export async function loadParameters(
   const ignored = [...tensors.keys()].filter((name) => !wanted.has(name) && !architecture.ignored?.test(name));
   if (ignored.length > 0) {
     const others = ignored.length > 1 ? ` and ${ignored.length - 1} others` : "";
-    warn(
-      `${ref}: ${ignored[0]}${others} belong to nothing that ${architecture.modelTypes[0]} computes, and are left out`,
-    );
+    warn(`${ref}: ${ignored[0]}${others} belong to nothing that ${architecture.name} computes, and are left out`);
   }
 
   const parameters = new Map<string, Parameter>();

@@ -61,7 +61,7 @@ async function loadBytes(gpu: Gpu, entry: TensorEntry, from: number, bytes: numb
 }
 
 async function convert(gpu: Gpu, flags: string[], length: number, source: Bound, result: Bound): Promise<void> {
-  const kernel = await gpu.kernel("tensor/convert", { flags });
+  const kernel = await gpu.kernel("load/convert", { flags });
   const n4 = Math.ceil(length / 4);
   gpu.run(kernel, { bind: { source, result }, params: { n4 }, groups: spanGroups(n4) });
 }
@@ -143,14 +143,14 @@ async function loadPatched(
   using left = gpu.upload(transposed ? transpose(a, rank, rows) : b, `${entry.name} left factor`);
   using right = gpu.upload(transposed ? transpose(b, columns, rank) : a, `${entry.name} right factor`);
   const row = Math.floor(start / columns);
-  gpu.run(await gpu.kernel("tensor/low-rank"), {
+  gpu.run(await gpu.kernel("load/low-rank"), {
     bind: { left: left.buffer, right: right.buffer, weight: into },
     params: { n: length, columns, rank, row, column: start % columns, scale },
     groups: spanGroups(length),
   });
   if (!magnitude) return;
   using lengths = gpu.upload(magnitude, `${entry.name} magnitude`);
-  gpu.run(await gpu.kernel("tensor/scale-rows"), {
+  gpu.run(await gpu.kernel("load/scale-rows"), {
     bind: { magnitude: lengths.buffer, weight: into },
     params: { rows: length / columns, columns, row },
     groups: [Math.min(length / columns, 65535), Math.ceil(length / columns / 65535)],

@@ -315,7 +315,7 @@ export class Recorder {
   #addInto(x: Tensor, y: Tensor, accumulate: StepParam): void {
     const n = sizeOf(x.shape);
     this.step({
-      kernel: "tensor/add-into",
+      kernel: "recorder/add-into",
       bind: { x, y },
       params: { n, accumulate },
       groups: spans(Math.ceil(n / 4)),

@@ -6,7 +6,7 @@ import { parseGroups } from "../data/groups.ts";
 import type { Sequence } from "../data/sequences.ts";
 import { UserError } from "../errors.ts";
 import type { Values } from "../method/options.ts";
-import type { MethodInfo } from "../method/registry.ts";
+import { loadMethod, type MethodInfo } from "../method/registry.ts";
 import type { Model } from "../model/model.ts";
 import { likelihoods } from "../run/scoring/likelihoods.ts";
 import { baseTeacher, liveTeacher, type Teacher } from "../run/teachers/teacher.ts";
@@ -57,9 +57,7 @@ export async function unlearn(context: UnlearnContext): Promise<Outcome> {
     throw new UserError(`unexpected argument ${context.args[1]}`, "it takes a model, or importance and a model");
   if (method.kind === "edit") return runEdit(context, method);
   const { options } = context;
-  const smoothing = options.smooth
-    ? ((await import(`./smooth/${options.smooth}.ts`)) as { smoothing: Smoothing }).smoothing
-    : undefined;
+  const smoothing = options.smooth ? await loadMethod("smoothing", options.smooth, "--smooth") : undefined;
   const run = new Unlearning(context, method, smoothing);
   return runTraining<UnlearnBatch>(context as unknown as RunContext, {
     script: "unlearn",

@@ -139,3 +139,9 @@ export const defineEdit = <const O extends Options>(method: Omit<UnlearnEdit<O>,
   kind: "edit",
   ...method,
 });
+
+declare module "../method/registry.ts" {
+  interface Contracts {
+    unlearn: UnlearnMethod;
+  }
+}

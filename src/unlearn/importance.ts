@@ -96,7 +96,7 @@ export async function measureImportance(
   for (const parameter of parameters) {
     const { name, shape, size } = parameter;
     adding.step({
-      kernel: "optim/add-square",
+      kernel: "unlearn/add-square",
       flags: labelFree ? ["magnitude"] : [],
       bind: {
         x: adding.state(`gradient of ${name}`, shape, parameter.gradient),

@@ -2,13 +2,10 @@
  * What a smoothing is: another way to the gradient of the forget loss, so that its solution lies in a flat place and a little relearning
  * does not undo it. Fan et al., ICML 2025, https://arxiv.org/abs/2502.05374. `--smooth sam` is sam.ts; the retain loss is never smoothed.
  */
+import type { MethodInfo } from "../method/registry.ts";
 import type { Perturbation } from "../run/training/perturbation.ts";
 
-export interface Smoothing {
-  readonly name: string;
-  readonly title: string;
-  readonly about: string;
-  readonly cite: string;
+export interface Smoothing extends MethodInfo {
   /** What it keeps of the weights and gradients, each a copy of the trained weights' size. */
   readonly keeps?: readonly string[];
   /** Radius, or standard deviation, when --rho does not say. */
@@ -28,4 +25,10 @@ export interface Smoothing {
   readonly average?: boolean;
 }
 
-export const defineSmoothing = (smoothing: Smoothing): Smoothing => smoothing;
+export const defineSmoothing = (smoothing: Omit<Smoothing, "options">): Smoothing => ({ options: {}, ...smoothing });
+
+declare module "../method/registry.ts" {
+  interface Contracts {
+    smoothing: Smoothing;
+  }
+}

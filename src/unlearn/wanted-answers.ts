@@ -2,12 +2,13 @@
  * The answers that are wanted instead of those to forget, one for every sequence of the forget set: a field of the row, or other answers
  * that the model as it was (theta0) samples.
  */
+
+import { REFUSALS } from "../data/facts/words.ts";
 import type { GroupReference } from "../data/groups.ts";
 import { type LocatedRow, readRows } from "../data/jsonl.ts";
 import { Random } from "../data/random.ts";
 import type { Row } from "../data/rows.ts";
 import { encodeRow, type Sequence } from "../data/sequences.ts";
-import { REFUSALS } from "../data/tasks/facts-words.ts";
 import { UserError } from "../errors.ts";
 import type { Model } from "../model/model.ts";
 import { answered, promptOf } from "../run/generating/answers.ts";

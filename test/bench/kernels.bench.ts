@@ -56,7 +56,7 @@ const sizes = { n4: N4, pitch: N4 };
 const taskSizes = { ...sizes, start: 0, mask_pitch: 0 };
 const output = { lambda: 1, divisor: 1 };
 const tasks = { stack, models, result };
-await add("copy", "tensor/convert", bf16, 4 * N, { bind: { source: stack, result }, params: { n4: N4 } });
+await add("copy", "load/convert", bf16, 4 * N, { bind: { source: stack, result }, params: { n4: N4 } });
 await add(
   "combine, 2 models",
   "merge/combine",
@@ -126,7 +126,7 @@ gigabytesPerSecond.set("copy, one dispatch and its wait", (4 * N) / REPEAT);
 bench("selection, whole", async () => {
   await select(job as MergeJob, [{ ranked: taskVector(job as MergeJob, 0), top: N / 2 }]);
 });
-const copy = await gpu.kernel("tensor/convert", { flags: bf16 });
+const copy = await gpu.kernel("load/convert", { flags: bf16 });
 bench("copy, one dispatch and its wait", async () => {
   gpu.run(copy, { bind: { source: stack, result }, params: { n4: N4 }, groups: spanGroups(N4) });
   await gpu.readWords(result, 1);

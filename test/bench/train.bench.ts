@@ -15,7 +15,7 @@ import { languageObjective } from "../../src/run/training/language.ts";
 import { memoryReport } from "../../src/run/training/memory-report.ts";
 import type { Optimizer } from "../../src/run/training/optimizer.ts";
 import { Trainer } from "../../src/run/training/trainer.ts";
-import { optimizer } from "../../src/train/methods/optimizers/adamw.ts";
+import { method as optimizer } from "../../src/train/methods/optimizers/adamw.ts";
 
 const option = (name: string) =>
   process.argv.includes(name) ? process.argv[process.argv.indexOf(name) + 1] : undefined;

@@ -1,9 +1,9 @@
 /** Bandits on loss progress: progress, sec, dump. */
 import { expect, test } from "bun:test";
 import type { Sampler } from "../../src/curriculum/contract.ts";
-import { confidenceBonus, sampler as dump } from "../../src/curriculum/methods/samplers/dump.ts";
-import { sampler as progress } from "../../src/curriculum/methods/samplers/progress.ts";
-import { sampler as sec } from "../../src/curriculum/methods/samplers/sec.ts";
+import { confidenceBonus, method as dump } from "../../src/curriculum/methods/samplers/dump.ts";
+import { method as progress } from "../../src/curriculum/methods/samplers/progress.ts";
+import { method as sec } from "../../src/curriculum/methods/samplers/sec.ts";
 import { lossChanges } from "../../src/curriculum/reward.ts";
 import { type AnySampler, groupsOf, make } from "./world.ts";
 

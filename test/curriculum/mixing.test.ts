@@ -1,11 +1,11 @@
 /** Mixtures from held-out or training losses: static, skill-it, aioli, doremi, ado. */
 import { expect, test } from "bun:test";
-import { sampler as ado } from "../../src/curriculum/methods/samplers/ado.ts";
-import { sampler as aioli, normaliseLaw, probeMixture, solveLaw } from "../../src/curriculum/methods/samplers/aioli.ts";
-import { sampler as doremi } from "../../src/curriculum/methods/samplers/doremi.ts";
-import { sampler as skillIt, skillShares } from "../../src/curriculum/methods/samplers/skill-it.ts";
-import { sampler as fixed } from "../../src/curriculum/methods/samplers/static.ts";
-import { sampler as stratified } from "../../src/curriculum/methods/samplers/stratified.ts";
+import { method as ado } from "../../src/curriculum/methods/samplers/ado.ts";
+import { method as aioli, normaliseLaw, probeMixture, solveLaw } from "../../src/curriculum/methods/samplers/aioli.ts";
+import { method as doremi } from "../../src/curriculum/methods/samplers/doremi.ts";
+import { method as skillIt, skillShares } from "../../src/curriculum/methods/samplers/skill-it.ts";
+import { method as fixed } from "../../src/curriculum/methods/samplers/static.ts";
+import { method as stratified } from "../../src/curriculum/methods/samplers/stratified.ts";
 import { fitPowerLaw, powerLawAt, powerLawSlope } from "../../src/curriculum/power-law-fit.ts";
 import { Random } from "../../src/data/random.ts";
 import { drive, type Given, groupsOf, linearWorld, make, saturatingWorld } from "./world.ts";

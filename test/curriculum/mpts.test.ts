@@ -1,6 +1,6 @@
 /** The neural process of mpts, and what it makes of predictions. */
 import { expect, test } from "bun:test";
-import { sampler as mpts, worstShares } from "../../src/curriculum/methods/samplers/mpts.ts";
+import { method as mpts, worstShares } from "../../src/curriculum/methods/samplers/mpts.ts";
 import { elbo, firstParameters, predict, type Shape } from "../../src/curriculum/neural-process.ts";
 import { Random } from "../../src/data/random.ts";
 import { groupsOf, make } from "./world.ts";

@@ -1,11 +1,11 @@
 /** Orders of rows: laws of all, and what each does. */
 import { expect, test } from "bun:test";
 import type { OrderingMethod } from "../../src/curriculum/contract.ts";
-import { ordering as competence } from "../../src/curriculum/methods/orderings/competence.ts";
-import { cycleShares, ordering as cyclical } from "../../src/curriculum/methods/orderings/cyclical.ts";
-import { ordering as length } from "../../src/curriculum/methods/orderings/length.ts";
-import { ordering as quality } from "../../src/curriculum/methods/orderings/quality.ts";
-import { ordering as selfPaced } from "../../src/curriculum/methods/orderings/self-paced.ts";
+import { method as competence } from "../../src/curriculum/methods/orderings/competence.ts";
+import { cycleShares, method as cyclical } from "../../src/curriculum/methods/orderings/cyclical.ts";
+import { method as length } from "../../src/curriculum/methods/orderings/length.ts";
+import { method as quality } from "../../src/curriculum/methods/orderings/quality.ts";
+import { method as selfPaced } from "../../src/curriculum/methods/orderings/self-paced.ts";
 import { competenceAt, easiest, ranked } from "../../src/curriculum/ranked-rows.ts";
 import { Random } from "../../src/data/random.ts";
 import { permutation } from "../../src/data/shuffle.ts";

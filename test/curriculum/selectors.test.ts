@@ -1,10 +1,10 @@
 /** Selectors as pure functions: ranks, facility location against brute force, clusters. */
 import { describe, expect, test } from "bun:test";
 import type { SelectorMethod } from "../../src/curriculum/contract.ts";
-import { selector as craig, distance, facilityLocation } from "../../src/curriculum/methods/selectors/craig.ts";
-import { selector as dp, dpMeans } from "../../src/curriculum/methods/selectors/dp-means.ts";
-import { selector as gradientNorm } from "../../src/curriculum/methods/selectors/gradient-norm.ts";
-import { selector as lowestLoss } from "../../src/curriculum/methods/selectors/lowest-loss.ts";
+import { method as craig, distance, facilityLocation } from "../../src/curriculum/methods/selectors/craig.ts";
+import { method as dp, dpMeans } from "../../src/curriculum/methods/selectors/dp-means.ts";
+import { method as gradientNorm } from "../../src/curriculum/methods/selectors/gradient-norm.ts";
+import { method as lowestLoss } from "../../src/curriculum/methods/selectors/lowest-loss.ts";
 import { CURRICULUM } from "../../src/curriculum/options.ts";
 import { randomUnits } from "../support/random.ts";
 import { exported } from "./world.ts";

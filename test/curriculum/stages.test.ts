@@ -1,9 +1,9 @@
 /** Recipes of stages: dmt, meco, stable-cpt, powerlaw. */
 import { expect, test } from "bun:test";
-import { sampler as dmt } from "../../src/curriculum/methods/samplers/dmt.ts";
-import { sampler as meco } from "../../src/curriculum/methods/samplers/meco.ts";
-import { sampler as powerlaw } from "../../src/curriculum/methods/samplers/powerlaw.ts";
-import { sampler as stable } from "../../src/curriculum/methods/samplers/stable-cpt.ts";
+import { method as dmt } from "../../src/curriculum/methods/samplers/dmt.ts";
+import { method as meco } from "../../src/curriculum/methods/samplers/meco.ts";
+import { method as powerlaw } from "../../src/curriculum/methods/samplers/powerlaw.ts";
+import { method as stable } from "../../src/curriculum/methods/samplers/stable-cpt.ts";
 import { stageSteps } from "../../src/curriculum/staged.ts";
 import { type AnySampler, drive, type Given, groupsOf, make, saturatingWorld } from "./world.ts";
 

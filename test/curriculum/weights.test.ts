@@ -1,7 +1,7 @@
 /** Weights of groups in the loss: coba, task-balance. */
 import { expect, test } from "bun:test";
-import { sampler as coba, cobaWeights, slopeOf } from "../../src/curriculum/methods/samplers/coba.ts";
-import { sampler as taskBalance, taskWeights } from "../../src/curriculum/methods/samplers/task-balance.ts";
+import { method as coba, cobaWeights, slopeOf } from "../../src/curriculum/methods/samplers/coba.ts";
+import { method as taskBalance, taskWeights } from "../../src/curriculum/methods/samplers/task-balance.ts";
 import { drive, groupsOf, make, saturatingWorld } from "./world.ts";
 
 const close = (values: readonly number[], digits = 9) => values.map((value) => expect.closeTo(value, digits));

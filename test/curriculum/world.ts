@@ -1,21 +1,13 @@
 /** Models that are formulas: what a sampler hears when it is tried without a model. */
-import { readdirSync, readFileSync } from "node:fs";
-import path from "node:path";
 import type { Feedback, Sampler, SamplerMethod, SamplerSetup, Segment } from "../../src/curriculum/contract.ts";
 import type { Options } from "../../src/method/options.ts";
+import { methodFiles } from "../../src/method/registry.ts";
 
-const FOLDER = path.join(import.meta.dir, "../../src/curriculum");
-
-/** Everything that files of the folder export by this name, with the name of the file. */
-export async function exported<T>(name: "sampler" | "ordering" | "selector"): Promise<{ file: string; method: T }[]> {
-  const declared = new RegExp(`^export const ${name}\\b`, "m");
-  const files = readdirSync(FOLDER).filter((file) => declared.test(readFileSync(path.join(FOLDER, file), "utf8")));
-  return Promise.all(
-    files.map(async (file) => ({
-      file: file.slice(0, -3),
-      method: (await import(path.join(FOLDER, file)))[name] as T,
-    })),
-  );
+/** Every method of a family, with the name of its file. */
+export async function exported<T>(family: "sampler" | "ordering" | "selector"): Promise<{ file: string; method: T }[]> {
+  const kind = family === "selector" ? "selector" : "curriculum";
+  const files = [...methodFiles(kind)].filter(([, path]) => path.includes(`/${family}s/`));
+  return Promise.all(files.map(async ([file, path]) => ({ file, method: (await import(path)).method as T })));
 }
 
 /** Default values of a table of options, and what is given. */

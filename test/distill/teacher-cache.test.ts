@@ -1,4 +1,5 @@
 /** A teacher that was written down stands in for one that runs. */
+
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import fs from "node:fs";
 import os from "node:os";
@@ -8,6 +9,7 @@ import { type Batch, collate } from "../../src/data/batch.ts";
 import type { Sequence } from "../../src/data/sequences.ts";
 import type { DistillMethod } from "../../src/distill/contract.ts";
 import { UserError } from "../../src/errors.ts";
+import { loadMethods } from "../../src/method/registry.ts";
 import { Model } from "../../src/model/model.ts";
 import { cachedTeacher, liveTeacher } from "../../src/run/teachers/teacher.ts";
 import { TeacherCache, topLogProbs, writeCache } from "../../src/run/teachers/teacher-cache.ts";
@@ -38,11 +40,9 @@ const written = async (k: number, rows: readonly Sequence[] = sequences): Promis
   return TeacherCache.open(file);
 };
 
-const SPARSE: [string, DistillMethod][] = [];
-for (const name of [...new Bun.Glob("*.ts").scanSync(path.join(import.meta.dir, "../../src/distill"))].sort()) {
-  const { method } = (await import(`../../src/distill/${name}`)) as { method?: DistillMethod };
-  if (method?.sparse) SPARSE.push([method.name, method]);
-}
+const SPARSE: [string, DistillMethod][] = (await loadMethods("distill"))
+  .filter(({ sparse }) => sparse)
+  .map((method) => [method.name, method]);
 const values = { t: 0.6 };
 const gap = (a: Float32Array, b: Float32Array) => {
   const norm = (x: Float32Array) => Math.hypot(...x);

@@ -1,12 +1,12 @@
 import { expect, test } from "bun:test";
 import { collate } from "../../src/data/batch.ts";
 import type { Sequence } from "../../src/data/sequences.ts";
-import { likeGold, metric as score } from "../../src/evaluate/methods/metrics/unlearning-score.ts";
+import { likeGold, method as score } from "../../src/evaluate/methods/metrics/unlearning-score.ts";
 import { Model } from "../../src/model/model.ts";
 import { gradientNorms } from "../../src/run/scoring/gradient-norms.ts";
 import { languageObjective } from "../../src/run/training/language.ts";
 import { Trainer } from "../../src/run/training/trainer.ts";
-import { optimizer } from "../../src/train/methods/optimizers/sgd.ts";
+import { method as optimizer } from "../../src/train/methods/optimizers/sgd.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { CONTEXT, lettersRow } from "../support/scored-rows.ts";
 import { TINY_TEXT } from "../support/tiny-models.ts";

@@ -2,12 +2,12 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import type { Metric, MetricContext, ScoredRow } from "../../src/evaluate/contract.ts";
 import { areaUnderCurve, lowest } from "../../src/evaluate/membership.ts";
-import { metric as byLoss } from "../../src/evaluate/methods/metrics/membership/mia-loss.ts";
-import { metric as byMinK } from "../../src/evaluate/methods/metrics/membership/mia-min-k.ts";
-import { metric as byMinKPlus, minKPlus } from "../../src/evaluate/methods/metrics/membership/mia-min-k-plus.ts";
-import { metric as byReference } from "../../src/evaluate/methods/metrics/membership/mia-reference.ts";
-import { metric as byZlib } from "../../src/evaluate/methods/metrics/membership/mia-zlib.ts";
-import { privacyLeak, metric as privleak } from "../../src/evaluate/methods/metrics/membership/privleak.ts";
+import { method as byLoss } from "../../src/evaluate/methods/metrics/membership/mia-loss.ts";
+import { method as byMinK } from "../../src/evaluate/methods/metrics/membership/mia-min-k.ts";
+import { method as byMinKPlus, minKPlus } from "../../src/evaluate/methods/metrics/membership/mia-min-k-plus.ts";
+import { method as byReference } from "../../src/evaluate/methods/metrics/membership/mia-reference.ts";
+import { method as byZlib } from "../../src/evaluate/methods/metrics/membership/mia-zlib.ts";
+import { privacyLeak, method as privleak } from "../../src/evaluate/methods/metrics/membership/privleak.ts";
 import { CONTEXT, scoredRow } from "../support/scored-rows.ts";
 
 test("identical lists cannot be told apart, apart ones can", () => {

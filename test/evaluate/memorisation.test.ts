@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
-import { metric as exact } from "../../src/evaluate/methods/metrics/exact-memorisation.ts";
-import { metric as extraction } from "../../src/evaluate/methods/metrics/extraction-strength.ts";
-import { metric as probability } from "../../src/evaluate/methods/metrics/probability.ts";
+import { method as exact } from "../../src/evaluate/methods/metrics/exact-memorisation.ts";
+import { method as extraction } from "../../src/evaluate/methods/metrics/extraction-strength.ts";
+import { method as probability } from "../../src/evaluate/methods/metrics/probability.ts";
 import { CONTEXT, lettersRow, scoredRow } from "../support/scored-rows.ts";
 
 test.each([

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { metric, rouge } from "../../src/evaluate/methods/metrics/rouge-l.ts";
+import { method as metric, rouge } from "../../src/evaluate/methods/metrics/rouge-l.ts";
 import { stem } from "../../src/evaluate/stem.ts";
 import { CONTEXT, scoredRow } from "../support/scored-rows.ts";
 

@@ -1,11 +1,11 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { chance, kolmogorovSmirnov } from "../../src/evaluate/kolmogorov-smirnov.ts";
-import { metric as forgetQuality } from "../../src/evaluate/methods/metrics/forget-quality.ts";
-import { harmonicMean, metric as utility } from "../../src/evaluate/methods/metrics/model-utility.ts";
-import { metric as normalised, share } from "../../src/evaluate/methods/metrics/normalised-probability.ts";
-import { metric as paraphrased } from "../../src/evaluate/methods/metrics/paraphrased-probability.ts";
-import { metric as truthRatio, truthRatios } from "../../src/evaluate/methods/metrics/truth-ratio.ts";
+import { method as forgetQuality } from "../../src/evaluate/methods/metrics/forget-quality.ts";
+import { harmonicMean, method as utility } from "../../src/evaluate/methods/metrics/model-utility.ts";
+import { method as normalised, share } from "../../src/evaluate/methods/metrics/normalised-probability.ts";
+import { method as paraphrased } from "../../src/evaluate/methods/metrics/paraphrased-probability.ts";
+import { method as truthRatio, truthRatios } from "../../src/evaluate/methods/metrics/truth-ratio.ts";
 import { CONTEXT, scoredRow } from "../support/scored-rows.ts";
 
 /** A row of which right and wrong answers have these probabilities. */

@@ -12,9 +12,9 @@
 import { afterAll, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { Split } from "../../src/data/task.ts";
 import { method as addition } from "../../src/data/tasks/addition.ts";
 import { method as lego } from "../../src/data/tasks/lego.ts";
-import type { Split } from "../../src/data/tasks/task.ts";
 import { all, decoder, Lab, mean, type Row, rowOf } from "./curriculum-lab.ts";
 
 const lab = new Lab();

@@ -3,8 +3,8 @@ import { type Batch, type ExampleBatch, stackExamples } from "../../src/data/bat
 import { modelInputs } from "../../src/data/lm-batch.ts";
 import { Random } from "../../src/data/random.ts";
 import type { Sequence } from "../../src/data/sequences.ts";
+import type { Split, Task } from "../../src/data/task.ts";
 import { method as markov } from "../../src/data/tasks/markov.ts";
-import type { Split, Task } from "../../src/data/tasks/task.ts";
 import { alignedRule, extraParameters } from "../../src/distill/command.ts";
 import type { DistillMethod } from "../../src/distill/contract.ts";
 import { distillObjective } from "../../src/distill/objective.ts";
@@ -17,7 +17,7 @@ import { fillTokens, tokenInputs } from "../../src/run/training/language.ts";
 import { Trainer } from "../../src/run/training/trainer.ts";
 import { Program, profileOf } from "../../src/tensor/program.ts";
 import { Recorder } from "../../src/tensor/recorder.ts";
-import { optimizer } from "../../src/train/methods/optimizers/adamw.ts";
+import { method as optimizer } from "../../src/train/methods/optimizers/adamw.ts";
 import { settingsOf } from "../distill/rows.ts";
 
 export type AnyBatch = Batch | ExampleBatch;

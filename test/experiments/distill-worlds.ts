@@ -1,9 +1,9 @@
 /** Small classifiers among which methods of distillation are compared. Each world gives its figures for any seed. */
 import { stackExamples } from "../../src/data/batch.ts";
 import { Random } from "../../src/data/random.ts";
+import type { Split } from "../../src/data/task.ts";
 import { method as blobs } from "../../src/data/tasks/blobs.ts";
 import { method as glyphs } from "../../src/data/tasks/glyphs.ts";
-import type { Split } from "../../src/data/tasks/task.ts";
 import { type DistillMethod, defineDistillation } from "../../src/distill/contract.ts";
 import { method as akl } from "../../src/distill/methods/akl.ts";
 import { method as bdKd } from "../../src/distill/methods/bd-kd.ts";

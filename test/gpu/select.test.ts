@@ -185,14 +185,14 @@ describe("a sample that misleads", () => {
   }
 
   const passesOf = async (work: () => Promise<unknown>): Promise<number> =>
-    (await runsOf(work)).filter(({ path }) => path === "select/count").length;
+    (await runsOf(work)).filter(({ path }) => path === "top-k-selection/count").length;
 
   /** The places that a selection among n values samples, found by ranking values whose bits are their own index. */
   async function sampledPlaces(n: number): Promise<Uint8Array> {
     const own = new Float32Array(Uint32Array.from({ length: n }, (_, i) => i).buffer);
     const runs = await runsOf(() => plainCutsOf(own, [n >> 1], n));
-    const count = runs.find(({ path }) => path === "select/sample-magnitudes")!.params.count!;
-    const kernel = await gpu.kernel("select/sample-magnitudes");
+    const count = runs.find(({ path }) => path === "top-k-selection/sample-magnitudes")!.params.count!;
+    const kernel = await gpu.kernel("top-k-selection/sample-magnitudes");
     using source = gpu.upload(new Float32Array([...own, 0, 0, 0]), "own index");
     using sample = gpu.buffer(4 * count, "sample");
     gpu.run(kernel, {

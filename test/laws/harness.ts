@@ -1,6 +1,4 @@
 /** Any merge method over whole models in memory: what it is given when nothing is said, and what it writes. */
-import { readdirSync } from "node:fs";
-import path from "node:path";
 import type { TensorEntry } from "../../src/checkpoint/checkpoint.ts";
 import { decodeFloats } from "../../src/checkpoint/decode.ts";
 import type { Dtype } from "../../src/checkpoint/dtype.ts";
@@ -9,21 +7,14 @@ import type { MergeMethod } from "../../src/merge/contract.ts";
 import { mergeTensors, type ValuedTask } from "../../src/merge/run.ts";
 import type { JobSettings } from "../../src/merge/tensor-job.ts";
 import type { OptionSpec } from "../../src/method/options.ts";
-import { methodNames } from "../../src/method/registry.ts";
+import { loadMethod, methodNames } from "../../src/method/registry.ts";
 import type { OperandDtype } from "../../src/tensor/load.ts";
 import { entryOf } from "../support/entry.ts";
 import { normals } from "../support/random.ts";
 
-const FOLDER = path.join(import.meta.dir, "../../src/merge");
-
-/** Every method of the folder with the name of its file, so that a new file is covered as soon as it is there. */
+/** Every merge method with the name of its file, so that a new file is covered as soon as it is there. */
 export async function allMethods(): Promise<{ file: string; method: MergeMethod }[]> {
-  const files = new Set(readdirSync(FOLDER));
-  return Promise.all(
-    methodNames("merge")
-      .filter((name) => files.has(`${name}.ts`))
-      .map(async (file) => ({ file, method: (await import(path.join(FOLDER, `${file}.ts`))).method as MergeMethod })),
-  );
+  return Promise.all(methodNames("merge").map(async (file) => ({ file, method: await loadMethod("merge", file) })));
 }
 
 /** Values by tensor name. */

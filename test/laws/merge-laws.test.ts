@@ -1,4 +1,5 @@
 /** What holds for every merge method, found in the folder: new ones are covered as soon as their file is there. */
+
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -11,6 +12,7 @@ import type { Gpu } from "../../src/gpu/gpu.ts";
 import type { MergeMethod } from "../../src/merge/contract.ts";
 import { mergekitOptions } from "../../src/merge/mergekit-options.ts";
 import { validator } from "../../src/merge/plan/values.ts";
+import { methodFiles } from "../../src/method/registry.ts";
 import { fileOf } from "../checkpoint/sample.ts";
 import { EPSILON, expectWithin, rounded } from "../support/floats.ts";
 import { sharedGpu } from "../support/gpu.ts";
@@ -121,7 +123,7 @@ for (const { file, method } of methods) {
       expect(method.about).toMatch(/[^.]$/);
       const [least, most] = method.models;
       expect([least >= 1, most >= least]).toEqual([true, true]);
-      const source = await Bun.file(join(import.meta.dir, `../../src/merge/${file}.ts`)).text();
+      const source = await Bun.file(methodFiles("merge").get(file)!).text();
       expect(source.startsWith("/**\n")).toBe(true);
       joinTables(commonOptions("merge"), mergekitOptions, method.options);
       for (const [name, spec] of Object.entries(method.options)) {

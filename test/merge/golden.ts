@@ -3,7 +3,8 @@
  *
  * `runCase` merges one case into memory, `accept` lists what is wrong with the result. Nothing here knows a method.
  */
-import { existsSync, readFileSync } from "node:fs";
+
+import { readFileSync } from "node:fs";
 import path from "node:path";
 import type { Checkpoint } from "../../src/checkpoint/checkpoint.ts";
 import { decodeFloats } from "../../src/checkpoint/decode.ts";
@@ -11,14 +12,13 @@ import type { Dtype } from "../../src/checkpoint/dtype.ts";
 import { open } from "../../src/checkpoint/open.ts";
 import { parseFile } from "../../src/checkpoint/safetensors/header.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
-import type { MergeMethod } from "../../src/merge/contract.ts";
 import { referenceKey } from "../../src/merge/plan/reference.ts";
 import { planMerge } from "../../src/merge/plan.ts";
 import { parseRecipe, type Recipe, recipeReferences } from "../../src/merge/recipe.ts";
 import { mergeTensors } from "../../src/merge/run.ts";
+import { loadMethod, methodNames } from "../../src/method/registry.ts";
 
 const ROOT = path.join(import.meta.dir, "../golden/merge");
-const METHODS = path.join(import.meta.dir, "../../src/merge");
 
 export interface GoldenTensor {
   readonly dtype: Dtype;
@@ -60,10 +60,8 @@ const caseOf = (id: string): GoldenCase => {
   return found;
 };
 
-const methodFile = (name: string): string => path.join(METHODS, `${name.replaceAll("_", "-")}.ts`);
-
 /** Whether a method has a file of its own in src/merge. */
-export const hasMethod = (name: string): boolean => existsSync(methodFile(name));
+export const hasMethod = (name: string): boolean => methodNames("merge").includes(name.replaceAll("_", "-"));
 
 export interface RunOptions {
   readonly gpu: Gpu;
@@ -95,7 +93,7 @@ export function closeInputs(): void {
 /** Merges a case; the known faults of mergekit are reproduced unless `compatBugs` is false. */
 export async function runCase(id: string, options: RunOptions): Promise<GoldenOutput> {
   const recipe = await recipeOf(id);
-  const { method } = (await import(methodFile(recipe.method))) as { method: MergeMethod };
+  const method = await loadMethod("merge", recipe.method);
   const models = new Map<string, Checkpoint>();
   for (const ref of recipeReferences(recipe)) models.set(referenceKey(ref), await input(ref.path));
   const { tensors } = await planMerge(recipe, models, method);

@@ -1,9 +1,10 @@
 /** Mixtures of experts against float64: logits, loss, and sampled entries of every weight's gradient by central differences. */
 import { describe, expect, test } from "bun:test";
 import type { Architecture, Json, TokenInputs } from "../../src/model/architecture.ts";
-import { architecture as mixtral } from "../../src/model/architectures/mixtral.ts";
-import { architecture as olmoe } from "../../src/model/architectures/olmoe.ts";
-import { architecture as qwenMoe } from "../../src/model/architectures/qwen-moe.ts";
+import { method as mixtral } from "../../src/model/architectures/mixtral.ts";
+import { method as olmoe } from "../../src/model/architectures/olmoe.ts";
+import { method as qwen2Moe } from "../../src/model/architectures/qwen2-moe.ts";
+import { method as qwen3Moe } from "../../src/model/architectures/qwen3-moe.ts";
 import type { SparseConfig } from "../../src/model/blocks/experts.ts";
 import { drawParameters } from "../../src/model/fresh.ts";
 import type { Loaded } from "../../src/model/load.ts";
@@ -44,7 +45,7 @@ const TINY: Readonly<Record<string, Tiny>> = {
     json: { ...decoder, model_type: "mixtral", num_local_experts: 4, num_experts_per_tok: 2 },
   },
   "Qwen2-MoE, 2 of 5 and a shared expert, the first layer dense": {
-    architecture: qwenMoe,
+    architecture: qwen2Moe,
     json: {
       ...decoder,
       model_type: "qwen2_moe",
@@ -56,7 +57,7 @@ const TINY: Readonly<Record<string, Tiny>> = {
     },
   },
   "Qwen3-MoE, 3 of 5, weights divided by their sum, every second layer dense": {
-    architecture: qwenMoe,
+    architecture: qwen3Moe,
     json: {
       ...decoder,
       model_type: "qwen3_moe",

@@ -15,8 +15,8 @@ function plus(rec: Recorder, x: Tensor, z: Tensor): Tensor {
   const y = rec.result(x.shape, [x, z], "plus");
   const n = x.shape.reduce((a, b) => a * b, 1);
   const groups = spans(Math.ceil(n / 4));
-  rec.step({ kernel: "tensor/add-into", bind: { x, y }, params: { n, accumulate: 0 }, groups });
-  rec.step({ kernel: "tensor/add-into", bind: { x: z, y }, params: { n, accumulate: 1 }, groups });
+  rec.step({ kernel: "recorder/add-into", bind: { x, y }, params: { n, accumulate: 0 }, groups });
+  rec.step({ kernel: "recorder/add-into", bind: { x: z, y }, params: { n, accumulate: 1 }, groups });
   rec.onBackward(y, (dy) => {
     rec.addGradient(x, dy);
     rec.addGradient(z, dy);
@@ -165,8 +165,8 @@ test("dynamic params change from run to run, and a missing one is named", async 
   const rec = new Recorder(profileOf(gpu));
   const x = rec.input("x", [1]);
   const y = rec.scratch([1], "y");
-  rec.step({ kernel: "tensor/add-into", bind: { x, y }, params: { n: 1, accumulate: 0 }, groups: [1] });
-  rec.step({ kernel: "tensor/add-into", bind: { x, y }, params: { n: dynamic("n"), accumulate: 1 }, groups: [1] });
+  rec.step({ kernel: "recorder/add-into", bind: { x, y }, params: { n: 1, accumulate: 0 }, groups: [1] });
+  rec.step({ kernel: "recorder/add-into", bind: { x, y }, params: { n: dynamic("n"), accumulate: 1 }, groups: [1] });
   rec.output("y", y);
   const program = await Program.compile(gpu, rec);
   program.write("x", floats(7));

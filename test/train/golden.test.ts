@@ -17,7 +17,7 @@ import { Trainer } from "../../src/run/training/trainer.ts";
 import type { Parameter } from "../../src/tensor/parameter.ts";
 import { Program, profileOf } from "../../src/tensor/program.ts";
 import { Recorder } from "../../src/tensor/recorder.ts";
-import { optimizer as adamw } from "../../src/train/methods/optimizers/adamw.ts";
+import { method as adamw } from "../../src/train/methods/optimizers/adamw.ts";
 import { sharedGpu } from "../support/gpu.ts";
 
 const gpu = await sharedGpu();

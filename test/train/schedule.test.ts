@@ -1,10 +1,10 @@
 import { expect, test } from "bun:test";
-import { schedule as constant } from "../../src/train/methods/schedules/constant.ts";
-import { schedule as cosine } from "../../src/train/methods/schedules/cosine.ts";
-import { schedule as infinite } from "../../src/train/methods/schedules/infinite.ts";
-import { schedule as linear } from "../../src/train/methods/schedules/linear.ts";
-import { schedule as rewarm } from "../../src/train/methods/schedules/rewarm.ts";
-import { schedule as wsd } from "../../src/train/methods/schedules/wsd.ts";
+import { method as constant } from "../../src/train/methods/schedules/constant.ts";
+import { method as cosine } from "../../src/train/methods/schedules/cosine.ts";
+import { method as infinite } from "../../src/train/methods/schedules/infinite.ts";
+import { method as linear } from "../../src/train/methods/schedules/linear.ts";
+import { method as rewarm } from "../../src/train/methods/schedules/rewarm.ts";
+import { method as wsd } from "../../src/train/methods/schedules/wsd.ts";
 
 const lr = 2;
 const near = (x: number) => expect.closeTo(x, 12);

@@ -3,10 +3,10 @@ import { describe, expect, test } from "bun:test";
 import { Perturbation } from "../../src/run/training/perturbation.ts";
 import { WeightAverage } from "../../src/run/training/weight-average.ts";
 import { Parameter } from "../../src/tensor/parameter.ts";
-import { smoothing as cr } from "../../src/unlearn/methods/smoothings/cr.ts";
-import { smoothing as gp } from "../../src/unlearn/methods/smoothings/gp.ts";
-import { smoothing as rs } from "../../src/unlearn/methods/smoothings/rs.ts";
-import { smoothing as sam } from "../../src/unlearn/methods/smoothings/sam.ts";
+import { method as cr } from "../../src/unlearn/methods/smoothings/cr.ts";
+import { method as gp } from "../../src/unlearn/methods/smoothings/gp.ts";
+import { method as rs } from "../../src/unlearn/methods/smoothings/rs.ts";
+import { method as sam } from "../../src/unlearn/methods/smoothings/sam.ts";
 import type { Smoothing } from "../../src/unlearn/smoothing.ts";
 import { sharedGpu } from "../support/gpu.ts";
 

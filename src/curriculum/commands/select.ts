@@ -6,6 +6,7 @@ import { countedTokens, inBatches, loadSequences } from "../../data/dataset.ts";
 import type { Sequence } from "../../data/sequences.ts";
 import { UserError } from "../../errors.ts";
 import { openGpu } from "../../gpu/gpu.ts";
+import { loadMethod } from "../../method/registry.ts";
 import type { Model } from "../../model/model.ts";
 import { architectureOf } from "../../model/registry.ts";
 import { gradientNorms } from "../../run/scoring/gradient-norms.ts";
@@ -17,14 +18,8 @@ import { Program, profileOf } from "../../tensor/program.ts";
 import { Recorder } from "../../tensor/recorder.ts";
 import { humanBytes } from "../../text/format.ts";
 import type { CurriculumContext } from "../command.ts";
-import { selector as craig } from "../methods/selectors/craig.ts";
-import { selector as dpMeans } from "../methods/selectors/dp-means.ts";
-import { selector as gradientNorm } from "../methods/selectors/gradient-norm.ts";
-import { selector as lowestLoss } from "../methods/selectors/lowest-loss.ts";
 import { textResult } from "../text-result.ts";
 import { storedBytes } from "./graph.ts";
-
-const SELECTORS = { "lowest-loss": lowestLoss, "gradient-norm": gradientNorm, "dp-means": dpMeans, craig } as const;
 
 /** Every pair of rows is compared. */
 const MOST_STATES = 5000;
@@ -138,7 +133,7 @@ function checkKnown(
 
 export async function select(context: CurriculumContext): Promise<Outcome> {
   const { options, seed, signal } = context;
-  const selector = SELECTORS[options.select_by];
+  const selector = await loadMethod("selector", options.select_by, "--select-by");
   const groups = groupsOf(options.data, "--data");
   const result = textResult(
     context,

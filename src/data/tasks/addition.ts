@@ -7,7 +7,7 @@
  */
 import { UserError } from "../../errors.ts";
 import { Random } from "../random.ts";
-import { drawInSplit, task } from "./task.ts";
+import { drawInSplit, task } from "../task.ts";
 
 /** A whole number of at most so many digits, all equally likely; with `vary` each number of digits is equally likely. */
 function operand(random: Random, digits: number, vary: boolean): number {

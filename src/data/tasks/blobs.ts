@@ -12,7 +12,7 @@
 import { UserError } from "../../errors.ts";
 import { exp } from "../portable.ts";
 import { balancedLabel, Random } from "../random.ts";
-import { task } from "./task.ts";
+import { task } from "../task.ts";
 
 /** The error of the best classifier of K equally likely classes; trapezoids of 1/1000, error below 1e-9. */
 export function bayesError(classes: number, separation: number, std: number): number {

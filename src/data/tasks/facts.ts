@@ -8,10 +8,10 @@
  * the wording of the paraphrased answer).
  */
 import { UserError } from "../../errors.ts";
+import { type Attribute, COUNTRY, PERSON, worded } from "../facts/attributes.ts";
+import { CONTENT_WORDS, COUNTRIES, GIVEN_NAMES, REFUSALS, SURNAMES, TITLES, titleOf } from "../facts/words.ts";
 import { permutation, Random } from "../random.ts";
-import { type Attribute, COUNTRY, PERSON, worded } from "./facts-attributes.ts";
-import { CONTENT_WORDS, COUNTRIES, GIVEN_NAMES, REFUSALS, SURNAMES, TITLES, titleOf } from "./facts-words.ts";
-import { type Row, task, type Where } from "./task.ts";
+import { type Row, task, type Where } from "../task.ts";
 
 interface Subject {
   readonly name: string;

@@ -7,7 +7,7 @@
 import { UserError } from "../../errors.ts";
 import { cos, exp, ln, sin } from "../portable.ts";
 import { balancedLabel, Random } from "../random.ts";
-import { task } from "./task.ts";
+import { task } from "../task.ts";
 
 const WIDTH = 5;
 const HEIGHT = 7;

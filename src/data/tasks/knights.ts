@@ -6,7 +6,7 @@
  * ["and" | "or", s, t], ["->" | "<=>", s, t].
  */
 import { Random } from "../random.ts";
-import { drawInSplit, task } from "./task.ts";
+import { drawInSplit, task } from "../task.ts";
 
 type Statement =
   | readonly ["telling-truth" | "lying", number]

@@ -6,7 +6,7 @@
  */
 import { UserError } from "../../errors.ts";
 import { Random } from "../random.ts";
-import { drawInSplit, task } from "./task.ts";
+import { drawInSplit, task } from "../task.ts";
 
 const LETTERS = [..."abcdefghijklmnopqrstuvwxyz"];
 

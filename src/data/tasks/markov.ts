@@ -10,7 +10,7 @@
 import { UserError } from "../../errors.ts";
 import { exp, ln } from "../portable.ts";
 import { Random } from "../random.ts";
-import { task } from "./task.ts";
+import { task } from "../task.ts";
 
 const SYMBOLS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
 

@@ -4,7 +4,7 @@
  */
 import { UserError } from "../../errors.ts";
 import { permutation } from "../random.ts";
-import { task } from "./task.ts";
+import { task } from "../task.ts";
 
 type Operation = "add" | "subtract" | "multiply" | "divide" | "square-sum";
 

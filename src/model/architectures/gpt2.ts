@@ -25,8 +25,12 @@ export interface Gpt2Config {
 const norm = (net: Net, c: Gpt2Config, name: string, x: Tensor): Tensor =>
   layerNorm(net.rec, x, net.weight(`${name}.weight`), net.weight(`${name}.bias`), { eps: c.eps });
 
-export const architecture: Architecture<Gpt2Config> = {
-  modelTypes: ["gpt2"],
+export const method: Architecture<Gpt2Config> = {
+  name: "gpt2",
+  title: "GPT-2",
+  about: "LayerNorm, learned positions, fused q, k and v, GELU",
+  cite: "https://openai.com/index/better-language-models",
+  options: {},
   task: "causal-lm",
   basePrefix: "transformer.",
   ignored: /(^|\.)attn\.(masked_)?bias$|^lm_head\.weight$/,

@@ -15,8 +15,12 @@ import { ConfigReader } from "../config.ts";
 
 const NAMES = { module: "block_sparse_moe", gate: "w1", up: "w3", down: "w2" };
 
-export const architecture: Architecture<SparseConfig> = {
-  modelTypes: ["mixtral"],
+export const method: Architecture<SparseConfig> = {
+  name: "mixtral",
+  title: "Mixtral",
+  about: "Mistral with k of E experts in place of every feed-forward network",
+  cite: "arXiv:2401.04088",
+  options: {},
   task: "causal-lm",
   sizes: decoderSizes,
   implied: decoderImplied,

@@ -10,8 +10,12 @@ export interface MlpConfig {
   readonly act: "relu" | "gelu";
 }
 
-export const architecture: Architecture<MlpConfig> = {
-  modelTypes: ["mlp"],
+export const method: Architecture<MlpConfig> = {
+  name: "mlp",
+  title: "Multilayer perceptron",
+  about: "classifier of vectors: linear layers with an activation between them",
+  cite: "ingot",
+  options: {},
   task: "classifier",
 
   config(json, where) {

@@ -15,8 +15,12 @@ import { ConfigReader } from "../config.ts";
 
 const NAMES = { module: "mlp", gate: "gate_proj", up: "up_proj", down: "down_proj" };
 
-export const architecture: Architecture<SparseConfig> = {
-  modelTypes: ["olmoe"],
+export const method: Architecture<SparseConfig> = {
+  name: "olmoe",
+  title: "OLMoE",
+  about: "k of E experts whose weights keep their share of the whole, RMSNorm over all heads of q and k",
+  cite: "arXiv:2409.02060",
+  options: {},
   task: "causal-lm",
   sizes: decoderSizes,
   implied: decoderImplied,

@@ -15,8 +15,12 @@ import {
 } from "../blocks/decoder.ts";
 import { ConfigReader } from "../config.ts";
 
-export const architecture: Architecture<DecoderConfig> = {
-  modelTypes: ["qwen2"],
+export const method: Architecture<DecoderConfig> = {
+  name: "qwen2",
+  title: "Qwen2",
+  about: "Llama with biases on q, k and v: Qwen2 and 2.5",
+  cite: "arXiv:2407.10671",
+  options: {},
   task: "causal-lm",
   sizes: decoderSizes,
   implied: decoderImplied,

@@ -15,8 +15,12 @@ import {
 } from "../blocks/decoder.ts";
 import { ConfigReader } from "../config.ts";
 
-export const architecture: Architecture<DecoderConfig> = {
-  modelTypes: ["qwen3"],
+export const method: Architecture<DecoderConfig> = {
+  name: "qwen3",
+  title: "Qwen3",
+  about: "Llama with an RMSNorm on every head of q and k",
+  cite: "arXiv:2505.09388",
+  options: {},
   task: "causal-lm",
   sizes: decoderSizes,
   implied: decoderImplied,

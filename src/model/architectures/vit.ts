@@ -30,8 +30,12 @@ const tokensOf = ({ image, patch }: VitConfig): number => (image / patch) ** 2 +
 const norm = (net: Net, c: VitConfig, name: string, x: Tensor): Tensor =>
   layerNorm(net.rec, x, net.weight(`${name}.weight`), net.weight(`${name}.bias`), { eps: c.eps });
 
-export const architecture: Architecture<VitConfig> = {
-  modelTypes: ["vit"],
+export const method: Architecture<VitConfig> = {
+  name: "vit",
+  title: "Vision Transformer",
+  about: "classifier of images cut into patches",
+  cite: "arXiv:2010.11929",
+  options: {},
   task: "classifier",
   ignored: /^vit\.pooler\./,
 

@@ -4,7 +4,7 @@ import { countedTokens } from "../../data/dataset.ts";
 import type { Sequence } from "../../data/sequences.ts";
 import { mean } from "../../evaluate/contract.ts";
 import type { Model } from "../../model/model.ts";
-import { optimizer } from "../../train/methods/optimizers/sgd.ts";
+import { method as optimizer } from "../../train/methods/optimizers/sgd.ts";
 import { languageObjective } from "../training/language.ts";
 import { Trainer } from "../training/trainer.ts";
 

@@ -62,7 +62,7 @@ export class GradientAlignment {
     const factor = addScalar(rec, neg(rec, div(rec, against, square)), 1);
     for (const { size, gradient, kept } of parts)
       rec.step({
-        kernel: "map/scaled-by",
+        kernel: "reduce/scaled-by",
         bind: { x: kept, factor, y: gradient },
         params: { count: size, scale: 1, accumulate: 1 },
         groups: spans(size),

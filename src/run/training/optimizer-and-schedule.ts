@@ -2,6 +2,7 @@
 
 import { UserError } from "../../errors.ts";
 import type { Options } from "../../method/options.ts";
+import { loadMethod } from "../../method/registry.ts";
 import type { Optimizer } from "./optimizer.ts";
 import { OPTIMIZATION } from "./options.ts";
 import type { Schedule } from "./schedule.ts";
@@ -28,8 +29,8 @@ export interface Choices {
 
 /** Loads both files. Throws UserError for an option that was given and belongs to neither. */
 export async function choose(given: Given): Promise<Choices> {
-  const { optimizer } = (await import(`./optim/${given.optimizer}.ts`)) as { optimizer: Optimizer };
-  const { schedule } = (await import(`./schedule/${given.schedule}.ts`)) as { schedule: Schedule };
+  const optimizer = await loadMethod("optimizer", String(given.optimizer), "--optimizer");
+  const schedule = await loadMethod("schedule", String(given.schedule), "--schedule");
   for (const name of OWN) {
     if (given[name] === undefined || name in optimizer.options || name in schedule.options) continue;
     const flag = `--${name.replaceAll("_", "-")}`;

@@ -37,3 +37,9 @@ export const numberName = (param: string, decays: boolean): string => `${param}.
 /** The dynamic params of one parameter's update. */
 export const dynamicParams = (names: readonly string[], decays: boolean): Record<string, StepParam | Dynamic> =>
   Object.fromEntries(names.map((name) => [name, dynamic(numberName(name, decays))]));
+
+declare module "../../method/registry.ts" {
+  interface Contracts {
+    optimizer: Optimizer;
+  }
+}

@@ -9,7 +9,7 @@ import type { Parameter } from "../../tensor/parameter.ts";
 import { Program, profileOf } from "../../tensor/program.ts";
 import { dynamic, Recorder, spans } from "../../tensor/recorder.ts";
 
-const NORM_VALUES = 16384; // of wgsl/optim/square-sums.wgsl
+const NORM_VALUES = 16384; // of wgsl/training/square-sums.wgsl
 
 /** One buffer per parameter. */
 type Buffers = ReadonlyMap<Parameter, GPUBuffer>;
@@ -106,7 +106,7 @@ export class Perturbation {
     for (const parameter of this.#parameters) {
       const { shape, size, name } = parameter;
       rec.step({
-        kernel: "optim/add-scaled",
+        kernel: "training/add-scaled",
         flags: byNorm ? ["by_norm"] : [],
         bind: {
           x: rec.state(`x of ${name}`, shape, from.get(parameter)!),
@@ -130,14 +130,14 @@ export class Perturbation {
     const sums = rec.scratch([total], "sums of squares");
     for (const [i, parameter] of this.#parameters.entries()) {
       rec.step({
-        kernel: "optim/square-sums",
+        kernel: "training/square-sums",
         bind: { gradient: rec.state(`gradient of ${parameter.name}`, parameter.shape, from.get(parameter)!), sums },
         params: { n: parameter.size, start: starts[i]! },
         groups: spans(parameter.size, NORM_VALUES),
       });
     }
     const clip = rec.state("norm", [3], this.#norm);
-    rec.step({ kernel: "optim/clip-factor", bind: { sums, clip }, params: { n: total, limit: 0 }, groups: [1] });
+    rec.step({ kernel: "training/clip-factor", bind: { sums, clip }, params: { n: total, limit: 0 }, groups: [1] });
   }
 
   /** weights += distance * g / |g|, g the gradients or those kept under a name; |g| over all parameters. */
@@ -161,7 +161,7 @@ export class Perturbation {
     const program = await this.#program("noise", (rec) => {
       for (const [key, { name, shape, size, buffer }] of this.#parameters.entries()) {
         rec.step({
-          kernel: "optim/add-noise",
+          kernel: "training/add-noise",
           bind: { y: rec.state(name, shape, buffer) },
           params: { n: size, sigma: dynamic("sigma"), key, seed: dynamic("seed") },
           groups: spans(size),

@@ -45,3 +45,9 @@ export const MIN_RATIO = {
   default: 0,
   help: "rate at the end, as a share of --lr",
 } as const;
+
+declare module "../../method/registry.ts" {
+  interface Contracts {
+    schedule: Schedule;
+  }
+}

@@ -7,7 +7,7 @@ import type { Sequence } from "../../data/sequences.ts";
 import { permutation } from "../../data/shuffle.ts";
 import { UserError } from "../../errors.ts";
 import type { Specimen } from "../../evaluate/loaded-model.ts";
-import { optimizer } from "../../train/methods/optimizers/adamw.ts";
+import { method as optimizer } from "../../train/methods/optimizers/adamw.ts";
 import { classificationObjective } from "./classification.ts";
 import { languageObjective } from "./language.ts";
 import type { Objective } from "./objective.ts";

@@ -11,7 +11,7 @@ import { dynamic, Recorder, spans } from "../../tensor/recorder.ts";
 import { bytesOf, sizeOf } from "../../tensor/tensor.ts";
 import { dynamicParams, numberName, type Optimizer } from "./optimizer.ts";
 
-const NORM_VALUES = 16384; // of wgsl/optim/square-sums.wgsl
+const NORM_VALUES = 16384; // of wgsl/training/square-sums.wgsl
 
 export interface UpdaterOptions {
   readonly optimizer: Optimizer;
@@ -65,14 +65,14 @@ export class Updater {
     const gradientOf = (p: Parameter) => rec.state(`gradient of ${p.name}`, p.shape, p.gradient);
     for (const { parameter, start } of ranges) {
       rec.step({
-        kernel: "optim/square-sums",
+        kernel: "training/square-sums",
         bind: { gradient: gradientOf(parameter), sums },
         params: { n: parameter.size, start },
         groups: spans(parameter.size, NORM_VALUES),
       });
     }
     const limit = dynamic("limit");
-    rec.step({ kernel: "optim/clip-factor", bind: { sums, clip }, params: { n: total, limit }, groups: [1] });
+    rec.step({ kernel: "training/clip-factor", bind: { sums, clip }, params: { n: total, limit }, groups: [1] });
     const fixed = optimizer.fixed(values as never);
     const changing = Object.keys(optimizer.numbers(values as never, { t: 1, lr: 0, decay: 0 }));
     for (const [index, parameter] of parameters.entries()) {

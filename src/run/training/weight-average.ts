@@ -41,7 +41,7 @@ export class WeightAverage {
       const rec = new Recorder(profileOf(this.#gpu), { training: false });
       for (const [i, { name, shape, size, buffer }] of this.#parameters.entries()) {
         rec.step({
-          kernel: "optim/add-scaled",
+          kernel: "training/add-scaled",
           bind: { x: rec.state(name, shape, buffer), y: rec.state(`mean of ${name}`, shape, this.kept[i]!.buffer) },
           params: { n: size, a: dynamic("a"), b: dynamic("b") },
           groups: spans(size),

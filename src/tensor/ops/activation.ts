@@ -15,7 +15,7 @@ export function swiglu(rec: Recorder, gate: Tensor, up: Tensor): Tensor {
   const y = rec.result(gate.shape, [gate, up], "swiglu");
   const count = sizeOf(gate.shape);
   const groups = spans(Math.ceil(count / 4));
-  rec.step({ kernel: "map/swiglu", bind: { gate, up, y }, params: { count }, groups });
+  rec.step({ kernel: "activation/swiglu", bind: { gate, up, y }, params: { count }, groups });
   rec.onBackward(y, (dy) => {
     const scratch = (x: Tensor) => ({ into: rec.scratch(x.shape, "gradient of up"), accumulate: 0 });
     const place = (x: Tensor) => (x.needsGrad ? rec.gradient(x) : scratch(x));
@@ -23,7 +23,7 @@ export function swiglu(rec: Recorder, gate: Tensor, up: Tensor): Tensor {
     const of_gate = place(gate);
     const of_up = one ? scratch(up) : place(up);
     rec.step({
-      kernel: "map/swiglu-gradient",
+      kernel: "activation/swiglu-gradient",
       bind: { dy, gate, up, d_gate: of_gate.into, d_up: of_up.into },
       params: { count, accumulate_gate: of_gate.accumulate, accumulate_up: of_up.accumulate },
       groups,

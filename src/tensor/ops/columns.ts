@@ -10,7 +10,7 @@ export function splitColumns(rec: Recorder, x: Tensor, widths: readonly number[]
   const starts = widths.map((_, i) => widths.slice(0, i).reduce((a, b) => a + b, 0));
   const copy = (from: Tensor, to: Tensor, columns: number, first: number, into: number, accumulate: StepParam) =>
     rec.step({
-      kernel: "tensor/copy-columns",
+      kernel: "columns/copy-columns",
       bind: { x: from, y: to },
       params: {
         count: n * columns,

@@ -23,7 +23,7 @@ export function crossEntropy(
   const nll = rec.result([n], [logits], "cross-entropy");
   const lse = rec.scratch([n, 2], "log sums of logits");
   rec.step({
-    kernel: "loss/cross-entropy",
+    kernel: "cross-entropy/cross-entropy",
     bind: { logits, targets, nll, lse },
     params: { n, v, smoothing, z },
     ...rowWork(rec, n, v),
@@ -31,7 +31,7 @@ export function crossEntropy(
   rec.onBackward(nll, (d_nll) => {
     const { into, accumulate } = rec.gradient(logits);
     rec.step({
-      kernel: "loss/cross-entropy-gradient",
+      kernel: "cross-entropy/cross-entropy-gradient",
       bind: { logits, targets, lse, d_nll, dx: into },
       params: { count: n * v, v, smoothing, z, accumulate },
       groups: spans(n * v),
@@ -58,7 +58,7 @@ export function scoreTokens(
   const moments = asked.moments ? rec.scratch([n, 2], "moments of log-probabilities") : undefined;
   const work = rowWork(rec, n, v);
   rec.step({
-    kernel: "loss/cross-entropy",
+    kernel: "cross-entropy/cross-entropy",
     flags: ["score", ...(moments ? ["moments"] : []), ...work.flags],
     bind: { logits, targets, nll, lse, argmax, confidence, ...(moments ? { moments } : {}) },
     params: { n, v, smoothing: 0, z: 0 },

@@ -8,7 +8,7 @@ export function rowEntropy(rec: Recorder, logits: Tensor, temperature = 1): Tens
   const { rows: n, width: v } = rowsOf(logits);
   const entropy = rec.scratch([n], "entropy");
   rec.step({
-    kernel: "loss/row-entropy",
+    kernel: "distribution/row-entropy",
     bind: { logits, entropy },
     params: { n, v, inverse: 1 / temperature },
     ...rowWork(rec, n, v),
@@ -21,7 +21,7 @@ export function headGap(rec: Recorder, student: Tensor, teacher: Tensor, mu: num
   const { rows: n, width: v } = rowsOf(student);
   const weight = rec.scratch([n], "share of the head");
   rec.step({
-    kernel: "loss/head-gap",
+    kernel: "distribution/head-gap",
     bind: { student, teacher, weight },
     params: { n, v, inverse: 1 / temperature, mu },
     ...rowWork(rec, n, v),
@@ -34,6 +34,6 @@ export function swapTop(rec: Recorder, logits: Tensor, targets: Tensor): Tensor 
   const { rows: n, width: v } = rowsOf(logits);
   if (sizeOf(targets.shape) !== n) throw new RangeError(`${n} rows of logits for ${showShape(targets.shape)} targets`);
   const y = rec.scratch([n, v], "logits with the label first");
-  rec.step({ kernel: "loss/swap-top", bind: { logits, targets, y }, params: { n, v }, ...rowWork(rec, n, v) });
+  rec.step({ kernel: "distribution/swap-top", bind: { logits, targets, y }, params: { n, v }, ...rowWork(rec, n, v) });
   return y;
 }

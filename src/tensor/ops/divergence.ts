@@ -40,11 +40,17 @@ export function divergence(
   const flags = [kind.replaceAll("-", "_"), ...(whole ? ["whole"] : []), ...work.flags];
   const params = { n, v, inverse: 1 / temperature, a, scale: temperature ** 2 };
   const { groups } = work;
-  rec.step({ kernel: "loss/divergence", flags, bind: { student, teacher, targets, loss, saved }, params, groups });
+  rec.step({
+    kernel: "divergence/divergence",
+    flags,
+    bind: { student, teacher, targets, loss, saved },
+    params,
+    groups,
+  });
   rec.onBackward(loss, (d_loss) => {
     const { into, accumulate } = rec.gradient(student);
     rec.step({
-      kernel: "loss/divergence-gradient",
+      kernel: "divergence/divergence-gradient",
       flags,
       bind: { student, teacher, targets, saved, d_loss, dx: into },
       params: { ...params, accumulate },

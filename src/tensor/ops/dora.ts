@@ -19,7 +19,7 @@ export function rowNorm(
   const [o = 0] = b.shape;
   const y = rec.scratch([o], `row lengths of ${w.label}`);
   rec.step({
-    kernel: "map/row-norm",
+    kernel: "dora/row-norm",
     flags: [...(w.dtype === "bf16" ? ["weight_bf16"] : []), ...(transposed ? ["transposed"] : [])],
     bind: { w, a, b, y },
     params: { o, i, r, scale },

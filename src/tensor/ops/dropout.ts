@@ -19,7 +19,7 @@ export function dropout(rec: Recorder, x: Tensor, { p, key }: DropoutOptions): T
   const count = sizeOf(x.shape);
   const mask = (from: Tensor, y: Tensor, accumulate: StepParam) =>
     rec.step({
-      kernel: "map/dropout",
+      kernel: "dropout/dropout",
       bind: { x: from, y },
       params: {
         count,

@@ -44,7 +44,7 @@ function compute(
   const [[a0, a1, a2, a3], [b0, b1, b2, b3]] = [strides(a), strides(b)];
   const count = sizeOf(into.shape);
   rec.step({
-    kernel: "map/binary",
+    kernel: "elementwise/binary",
     flags: [op, ...(more.by ? ["by"] : [])],
     bind: { a, b, ...(more.by ? { by: more.by } : {}), y: into },
     params: {
@@ -91,7 +91,7 @@ function sumInto(rec: Recorder, x: Tensor, { into, accumulate }: Target): void {
   const [e0, e1, e2, e3] = fourDims(into.shape);
   const count = sizeOf(into.shape);
   rec.step({
-    kernel: "reduce/sum-to",
+    kernel: "elementwise/sum-to",
     bind: { x, y: into },
     params: {
       count,
@@ -220,7 +220,7 @@ function unaryGradient(
 ): void {
   const count = sizeOf(into.shape);
   rec.step({
-    kernel: "map/unary",
+    kernel: "elementwise/unary",
     flags: [op, "gradient"],
     bind: { x, dy, y: into },
     params: { count, low, high, accumulate },
@@ -239,7 +239,7 @@ export function unary(
   const y = rec.result(x.shape, [x], `${op} of ${x.label}`);
   const count = sizeOf(x.shape);
   rec.step({
-    kernel: "map/unary",
+    kernel: "elementwise/unary",
     flags: [op],
     bind: { x, y },
     params: { count, low, high, accumulate: 0 },

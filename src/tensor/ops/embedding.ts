@@ -37,7 +37,7 @@ export function embedding(rec: Recorder, ids: Tensor, table: Tensor): Tensor {
     const links = linksOf(rec, ids, n);
     const { into, accumulate } = rec.gradient(table);
     rec.step({
-      kernel: "tensor/zero",
+      kernel: "embedding/zero",
       bind: { y: into },
       params: { count: v * c, accumulate },
       groups: spans(Math.ceil((v * c) / 4)),

@@ -10,7 +10,7 @@ export function gather(rec: Recorder, x: Tensor, place: Tensor): Tensor {
   const { rows, width: k } = rowsOf(place);
   if (rows !== n) throw new RangeError(`${n} rows of values for ${showShape(place.shape)} places`);
   const y = rec.result(place.shape, [x], `some of ${x.label}`);
-  rec.step({ kernel: "reduce/gather", bind: { x, place, y }, params: { count: n * k, c, k }, groups: spans(n * k) });
+  rec.step({ kernel: "gather/gather", bind: { x, place, y }, params: { count: n * k, c, k }, groups: spans(n * k) });
   rec.onBackward(y, (dy) => gatherGradient(rec, x, place, dy));
   return y;
 }
@@ -21,7 +21,7 @@ export function gatherGradient(rec: Recorder, x: Tensor, place: Tensor, dy: Tens
   const count = sizeOf(x.shape);
   const { rows: n, width: c } = rowsOf(x);
   rec.step({
-    kernel: "reduce/gather-gradient",
+    kernel: "gather/gather-gradient",
     bind: { dy, place, dx: into },
     params: { count, c, k: sizeOf(place.shape) / n, accumulate },
     groups: spans(count),

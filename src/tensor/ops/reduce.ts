@@ -39,7 +39,7 @@ function total(rec: Recorder, a: Tensor, b: Tensor | undefined, y: Tensor): void
 function spread(rec: Recorder, x: Tensor, { into, accumulate }: Target, c: number, scale = 1): void {
   const count = sizeOf(into.shape);
   rec.step({
-    kernel: "map/spread",
+    kernel: "reduce/spread",
     bind: { x, y: into },
     params: { count, c, scale, accumulate },
     groups: spans(count),
@@ -73,7 +73,7 @@ export function dot(rec: Recorder, a: Tensor, b: Tensor): Tensor {
       if (!x.needsGrad) continue;
       const target = rec.gradient(x);
       rec.step({
-        kernel: "map/scaled-by",
+        kernel: "reduce/scaled-by",
         bind: { x: other, factor: dy, y: target.into },
         params: { count: n, scale: 1, accumulate: target.accumulate },
         groups: spans(n),

@@ -15,11 +15,11 @@ export function rowDistance(rec: Recorder, student: Tensor, teacher: Tensor, kin
   const work = rowWork(rec, n, c);
   const flags = [kind, ...work.flags];
   const { groups } = work;
-  rec.step({ kernel: "loss/row-distance", flags, bind: { student, teacher, loss }, params: { n, c }, groups });
+  rec.step({ kernel: "row-distance/row-distance", flags, bind: { student, teacher, loss }, params: { n, c }, groups });
   rec.onBackward(loss, (d_loss) => {
     const { into, accumulate } = rec.gradient(student);
     rec.step({
-      kernel: "loss/row-distance-gradient",
+      kernel: "row-distance/row-distance-gradient",
       flags,
       bind: { student, teacher, d_loss, dx: into },
       params: { n, c, accumulate },

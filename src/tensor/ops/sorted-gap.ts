@@ -12,7 +12,7 @@ export function sortRows(rec: Recorder, x: Tensor): { keys: Tensor; order: Tenso
   const p = 2 ** Math.ceil(Math.log2(v));
   const keys = rec.scratch([n, p], "sorted rows");
   const order = rec.scratch([n, p], "order of sorted rows", "u32");
-  rec.step({ kernel: "select/sort-rows", bind: { x, keys, order }, params: { n, v, p }, groups: rowGroups(n) });
+  rec.step({ kernel: "sorted-gap/sort-rows", bind: { x, keys, order }, params: { n, v, p }, groups: rowGroups(n) });
   return { keys, order };
 }
 
@@ -34,11 +34,11 @@ export function sortedGap(rec: Recorder, student: Tensor, teacher: Tensor, targe
   const { flags, groups } = rowWork(rec, n, Math.max(s, t));
   const params = { n, s, sp: own.keys.shape[1]!, t, tp: other.keys.shape[1]! };
   const sorted = { student: own.keys, teacher: other.keys, targets, saved };
-  rec.step({ kernel: "loss/sorted-gap", flags, bind: { ...sorted, loss }, params, groups });
+  rec.step({ kernel: "sorted-gap/sorted-gap", flags, bind: { ...sorted, loss }, params, groups });
   rec.onBackward(loss, (d_loss) => {
     const { into, accumulate } = rec.gradient(student);
     rec.step({
-      kernel: "loss/sorted-gap-gradient",
+      kernel: "sorted-gap/sorted-gap-gradient",
       flags,
       bind: { ...sorted, order: own.order, d_loss, dx: into },
       params: { ...params, accumulate },

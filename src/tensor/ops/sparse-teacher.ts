@@ -14,11 +14,11 @@ export function buckets(rec: Recorder, logits: Tensor, ids: Tensor): Tensor {
   if (rows !== n || sizeOf(ids.shape) !== n * k || k > v)
     throw new RangeError(`${showShape(ids.shape)} ids for ${showShape(logits.shape)} logits`);
   const y = rec.result([n, k + 1], [logits], "buckets");
-  rec.step({ kernel: "loss/buckets", bind: { logits, ids, y }, params: { n, v, k }, ...rowWork(rec, n, v) });
+  rec.step({ kernel: "sparse-teacher/buckets", bind: { logits, ids, y }, params: { n, v, k }, ...rowWork(rec, n, v) });
   rec.onBackward(y, (dy) => {
     const { into, accumulate } = rec.gradient(logits);
     rec.step({
-      kernel: "loss/buckets-gradient",
+      kernel: "sparse-teacher/buckets-gradient",
       bind: { logits, ids, y, dy, dx: into },
       params: { count: n * v, v, k, accumulate },
       groups: spans(n * v),

@@ -1,8 +1,8 @@
 /** Facts about invented people: sets by person, one truth per person told everywhere, wordings and documents. */
 import { expect, test } from "bun:test";
-import { COUNTRY, PERSON, worded } from "../../../src/data/tasks/facts-attributes.ts";
-import * as words from "../../../src/data/tasks/facts-words.ts";
-import type { Row } from "../../../src/data/tasks/task.ts";
+import { COUNTRY, PERSON, worded } from "../../../src/data/facts/attributes.ts";
+import * as words from "../../../src/data/facts/words.ts";
+import type { Row } from "../../../src/data/task.ts";
 import { openTask, rowsOf } from "./open-task.ts";
 
 const all = async (options: Record<string, unknown> = {}): Promise<Row[]> =>

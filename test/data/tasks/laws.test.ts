@@ -1,6 +1,6 @@
 /** What every procedural task promises, whatever it makes. */
 import { describe, expect, test } from "bun:test";
-import { SPLITS } from "../../../src/data/tasks/task.ts";
+import { SPLITS } from "../../../src/data/task.ts";
 import { loadMethods } from "../../../src/method/registry.ts";
 import { openTask, rowsOf } from "./open-task.ts";
 
@@ -23,7 +23,7 @@ const VARIANTS: [name: string, options: Record<string, unknown>][] = [
   ["markov", { order: 3, alphabet: 5, form: "ids", length: 2 }],
   ["modular", { modulus: 13, operation: "divide" }],
 ];
-const tasks = await loadMethods("data/tasks");
+const tasks = await loadMethods("task");
 const cases = [...tasks.map(({ name }) => [name, {}] as (typeof VARIANTS)[number]), ...VARIANTS];
 
 /** What two splits may not share, as the task says; tasks of independent draws are not among them. */

@@ -1,13 +1,13 @@
 /** A task opened with its defaults, as the script would open it. */
 
-import type { Row, Split, Task, TaskSource } from "../../../src/data/tasks/task.ts";
+import type { Row, Split, Task, TaskSource } from "../../../src/data/task.ts";
 import { loadMethod } from "../../../src/method/registry.ts";
 
 export async function openTask(
   name: string,
   { seed = 0, split = "train", ...options }: { seed?: number; split?: Split; [option: string]: unknown } = {},
 ): Promise<TaskSource> {
-  const task = (await loadMethod("data/tasks", name)) as Task;
+  const task = (await loadMethod("task", name)) as Task;
   for (const key of Object.keys(options)) if (!(key in task.options)) throw new Error(`${name} has no option ${key}`);
   const values = Object.fromEntries(
     Object.entries(task.options).map(([key, spec]) => [key, key in options ? options[key] : spec.default]),

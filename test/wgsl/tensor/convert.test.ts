@@ -32,7 +32,7 @@ async function converted(
   const input = from.startsWith("F8") ? [from.replace("F8", "from").toLowerCase()] : inFlag(from as OperandDtype);
   using source = gpu.upload(padded, "source");
   using result = gpu.upload(new Uint8Array(4 * n4 * DTYPE_BYTES[to]).fill(0x55), "result");
-  gpu.run(await gpu.kernel("tensor/convert", { flags: [...input, ...outFlag(to)] }), {
+  gpu.run(await gpu.kernel("load/convert", { flags: [...input, ...outFlag(to)] }), {
     bind: { source: source.buffer, result: result.buffer },
     params: { n4 },
     groups: groups ?? spanGroups(n4),

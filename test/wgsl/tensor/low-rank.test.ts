@@ -32,7 +32,7 @@ test.each([
   const guarded = new Float32Array(n + 4).fill(7);
   guarded.set(weight);
   using held = gpu.upload(guarded, "weight");
-  gpu.run(await gpu.kernel("tensor/low-rank"), {
+  gpu.run(await gpu.kernel("load/low-rank"), {
     bind: { left: lefts.buffer, right: rights.buffer, weight: held.buffer },
     params: { n, columns, rank, row, column, scale },
     groups: spanGroups(n),

@@ -14,7 +14,7 @@ async function scaled(weight: Float32Array, magnitude: Float32Array, columns: nu
   using lengths = gpu.upload(magnitude, "magnitude");
   using held = gpu.upload(weight, "weight");
   const wide = Math.min(rows, grid ?? 65_535);
-  gpu.run(await gpu.kernel("tensor/scale-rows"), {
+  gpu.run(await gpu.kernel("load/scale-rows"), {
     bind: { magnitude: lengths.buffer, weight: held.buffer },
     params: { rows, columns, row },
     groups: [wide, Math.ceil(rows / wide)],

@@ -9,7 +9,7 @@
 import { defineOrdering } from "../../contract.ts";
 import { competenceAt, easiest, OVER, PASS, ranked, shuffledPool } from "../../ranked-rows.ts";
 
-export const ordering = defineOrdering({
+export const method = defineOrdering({
   name: "competence",
   title: "Competence pacing",
   about: "rows from the easiest part, which grows with the square root of time",

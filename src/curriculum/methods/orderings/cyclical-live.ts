@@ -1,9 +1,9 @@
 /** The cyclical curriculum (cyclical.ts) with scores from the model as it is before every pass, instead of those of the start. */
 
 import { defineOrdering } from "../../contract.ts";
-import { ordering as cyclical } from "./cyclical.ts";
+import { method as cyclical } from "./cyclical.ts";
 
-export const ordering = defineOrdering({
+export const method = defineOrdering({
   ...cyclical,
   name: "cyclical-live",
   title: "Cyclical curriculum, self-paced",

@@ -47,7 +47,7 @@ export function cycleShares(
   return shares;
 }
 
-export const ordering = defineOrdering({
+export const method = defineOrdering({
   name: "cyclical",
   title: "Cyclical curriculum",
   about: "passes over more and fewer rows in turn, easy ones likelier",

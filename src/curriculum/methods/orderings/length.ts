@@ -13,7 +13,7 @@ import { UserError } from "../../../errors.ts";
 import { defineOrdering } from "../../contract.ts";
 import { competenceAt, easiest, OVER, PASS, ranked, shuffledPool } from "../../ranked-rows.ts";
 
-export const ordering = defineOrdering({
+export const method = defineOrdering({
   name: "length",
   title: "Length curriculum",
   about: "short rows first, longer ones with time",

@@ -6,7 +6,7 @@
 import { defineOrdering } from "../../contract.ts";
 import { easiest, ranked, shuffledPool } from "../../ranked-rows.ts";
 
-export const ordering = defineOrdering({
+export const method = defineOrdering({
   name: "quality",
   title: "Best part",
   about: "only the rows of lowest loss, shuffled anew at every pass",

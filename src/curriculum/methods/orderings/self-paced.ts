@@ -8,7 +8,7 @@
 import { defineOrdering } from "../../contract.ts";
 import { easiest, OVER, ranked, shuffledPool } from "../../ranked-rows.ts";
 
-export const ordering = defineOrdering({
+export const method = defineOrdering({
   name: "self-paced",
   title: "Self-paced learning",
   about: "rows that the model now finds easy, more of them with time",

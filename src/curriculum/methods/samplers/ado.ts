@@ -16,7 +16,7 @@ import { kept } from "../../sampler-state.ts";
 
 const MOST_POINTS = 256;
 
-export const sampler = defineSampler({
+export const method = defineSampler({
   name: "ado",
   title: "ADO",
   about: "fits a scaling law to every group's loss, draws where it falls fastest",

@@ -41,7 +41,7 @@ export function normaliseLaw(law: Matrix): number[][] {
 
 const columnSums = (law: Matrix): number[] => law.map((_, j) => law.reduce((sum, row) => sum + row[j]!, 0));
 
-export const sampler = defineSampler({
+export const method = defineSampler({
   name: "aioli",
   title: "Aioli",
   about: "fits a linear law of losses and shares during training, and follows it",

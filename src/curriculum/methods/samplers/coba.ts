@@ -43,7 +43,7 @@ export function cobaWeights(slopes: readonly (readonly number[])[], worst: reado
   return weights.map((weight) => 0.9 * weight + 0.1 / k);
 }
 
-export const sampler = defineSampler({
+export const method = defineSampler({
   name: "coba",
   title: "CoBa",
   about: "weights the losses of groups so that they converge together",

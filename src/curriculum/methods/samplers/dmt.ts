@@ -16,7 +16,7 @@ import { defineSampler } from "../../contract.ts";
 import { bySize, normalised, placesOf, sharesAmong } from "../../mixture-options.ts";
 import { staged, stageSteps } from "../../staged.ts";
 
-export const sampler = defineSampler({
+export const method = defineSampler({
   name: "dmt",
   title: "Dual-stage mixed fine-tuning",
   about: "special abilities first, then general data with a little of the special",

@@ -13,7 +13,7 @@ import { defineSampler, exponentiated, smoothed } from "../../contract.ts";
 import { bySize, EVERY, MIXTURE, mixtureOf, perGroup } from "../../mixture-options.ts";
 import { kept } from "../../sampler-state.ts";
 
-export const sampler = defineSampler({
+export const method = defineSampler({
   name: "doremi",
   title: "DoReMi",
   about: "more of the groups whose loss exceeds that of a reference model",

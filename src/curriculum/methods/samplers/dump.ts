@@ -19,7 +19,7 @@ export function confidenceBonus(counts: readonly number[], c: number): number[] 
   return counts.map((count) => c * Math.sqrt((2 * Math.log(all + 1)) / (count + 1)));
 }
 
-export const sampler = defineSampler({
+export const method = defineSampler({
   name: "dump",
   title: "DUMP",
   about: "draws by loss change plus a bonus for what was seldom drawn",

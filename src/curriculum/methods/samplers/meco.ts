@@ -11,7 +11,7 @@ import { defineSampler } from "../../contract.ts";
 import { normalised, placesOf } from "../../mixture-options.ts";
 import { staged } from "../../staged.ts";
 
-export const sampler = defineSampler({
+export const method = defineSampler({
   name: "meco",
   title: "Metadata, then cool-down",
   about: "groups with metadata first, their plain counterparts for the last part",

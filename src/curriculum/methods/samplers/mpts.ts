@@ -32,7 +32,7 @@ export function worstShares(scores: readonly number[], ratio: number): number[] 
 
 const TRAINING_SAMPLES = 4; // of z, for one step of the learner
 
-export const sampler = defineSampler({
+export const method = defineSampler({
   name: "mpts",
   title: "Model predictive task sampling",
   about: "trains on the groups that a small model predicts to be worst",

@@ -10,7 +10,7 @@ import { defineSampler } from "../../contract.ts";
 import { normalised, placesOf } from "../../mixture-options.ts";
 import { staged, stageSteps } from "../../staged.ts";
 
-export const sampler = defineSampler({
+export const method = defineSampler({
   name: "powerlaw",
   title: "Power-law rehearsal",
   about: "tasks in turn, earlier ones rehearsed by a power of how long ago they were",

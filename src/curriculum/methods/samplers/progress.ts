@@ -12,7 +12,7 @@ import { EVERY } from "../../mixture-options.ts";
 import { lossChanges, REWARD } from "../../reward.ts";
 import { kept, known } from "../../sampler-state.ts";
 
-export const sampler = defineSampler({
+export const method = defineSampler({
   name: "progress",
   title: "Loss progress",
   about: "draws groups by how much their loss changed of late",

@@ -13,7 +13,7 @@ import { EVERY, normalised } from "../../mixture-options.ts";
 import { lossChanges, REWARD } from "../../reward.ts";
 import { kept, known } from "../../sampler-state.ts";
 
-export const sampler = defineSampler({
+export const method = defineSampler({
   name: "sec",
   title: "Self-Evolving Curriculum",
   about: "a bandit on loss changes, forgetting what is not drawn",

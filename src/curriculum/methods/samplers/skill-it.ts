@@ -37,7 +37,7 @@ function emptiness(graph: readonly (readonly number[])[]): string | undefined {
   return alike ? "all rows of the graph are nearly the same: the mixture stays uniform" : undefined;
 }
 
-export const sampler = defineSampler({
+export const method = defineSampler({
   name: "skill-it",
   title: "Skill-it",
   about: "draws skills by the losses of the skills that they help, through a graph",

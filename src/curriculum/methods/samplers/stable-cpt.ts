@@ -11,7 +11,7 @@ import { defineSampler } from "../../contract.ts";
 import { MIXTURE, mixtureOf, placesOf, sharesAmong } from "../../mixture-options.ts";
 import { staged } from "../../staged.ts";
 
-export const sampler = defineSampler({
+export const method = defineSampler({
   name: "stable-cpt",
   title: "Stable continued pre-training",
   about: "a new domain in place of the web crawl of the original mixture",

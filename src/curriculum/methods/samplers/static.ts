@@ -9,7 +9,7 @@ import { defineSampler } from "../../contract.ts";
 import { MIXTURE, mixtureOf, normalised } from "../../mixture-options.ts";
 import { staged } from "../../staged.ts";
 
-export const sampler = defineSampler({
+export const method = defineSampler({
   name: "static",
   title: "Static mixture",
   about: "fixed shares: as given, or by size with a temperature",

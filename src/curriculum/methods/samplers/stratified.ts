@@ -2,7 +2,7 @@
 import { defineSampler, uniform } from "../../contract.ts";
 import { staged } from "../../staged.ts";
 
-export const sampler = defineSampler({
+export const method = defineSampler({
   name: "stratified",
   title: "Stratified",
   about: "every group with the same share, whatever its size",

@@ -63,7 +63,7 @@ export function taskWeights(
   return { weights: mini.map((_, i) => out * a![i]! + inward * b![i]! + difficulty * c![i]!), contribution, saturated };
 }
 
-export const sampler = defineSampler({
+export const method = defineSampler({
   name: "task-balance",
   title: "Task balancing",
   about: "weights of groups in the loss: given, or by how fast losses fall",

@@ -48,7 +48,7 @@ export function facilityLocation(states: readonly Float64Array[], budget: number
   return { rows, gains, weights };
 }
 
-export const selector = defineSelector({
+export const method = defineSelector({
   name: "craig",
   title: "CRAIG",
   about: "rows that stand for all others: facility location",

@@ -34,7 +34,7 @@ export function dpMeans(states: readonly Float64Array[], lambda: number, most = 
   return of;
 }
 
-export const selector = defineSelector({
+export const method = defineSelector({
   name: "dp-means",
   title: "Cluster coverage",
   about: "some rows of every cluster of hidden states",

@@ -5,7 +5,7 @@
 import { defineSelector } from "../../contract.ts";
 import { ranked } from "../../ranked-rows.ts";
 
-export const selector = defineSelector({
+export const method = defineSelector({
   name: "lowest-loss",
   title: "Lowest loss",
   about: "rows that the model finds likeliest",

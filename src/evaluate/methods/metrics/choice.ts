@@ -1,7 +1,7 @@
 /** Multiple choice by likelihood: rows of `prompt`, `choices` and `answer`, the place of the right one. */
 import { defineMetric, ratio } from "../../contract.ts";
 
-export const metric = defineMetric({
+export const method = defineMetric({
   name: "choice",
   title: "Multiple choice",
   about: "share of questions whose likeliest choice is right; per_token divides by the length of each choice",

@@ -11,7 +11,7 @@ function perClass(rows: readonly ScoredRow[]): Map<number, { right: number; coun
   return new Map([...classes].sort(([a], [b]) => a - b));
 }
 
-export const metric = defineMetric({
+export const method = defineMetric({
   name: "class-accuracy",
   title: "Class accuracy",
   about: "accuracy of every class, and their mean",

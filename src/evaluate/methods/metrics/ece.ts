@@ -6,7 +6,7 @@ import { defineMetric } from "../../contract.ts";
 
 const BINS = 15;
 
-export const metric = defineMetric({
+export const method = defineMetric({
   name: "ece",
   title: "Expected calibration error",
   about: "distance between confidence and accuracy, over 15 bins",

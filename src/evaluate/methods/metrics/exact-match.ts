@@ -1,7 +1,7 @@
 /** Share of prompts whose greedy continuation is the expected text. */
 import { defineMetric, ratio } from "../../contract.ts";
 
-export const metric = defineMetric({
+export const method = defineMetric({
   name: "exact-match",
   title: "Exact match",
   about: "share of prompts that greedy decoding continues with exactly the completion",

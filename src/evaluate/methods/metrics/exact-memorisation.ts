@@ -9,7 +9,7 @@ export function memorised(row: ScoredRow): number {
   return right / n;
 }
 
-export const metric = defineMetric({
+export const method = defineMetric({
   name: "exact-memorisation",
   title: "Exact memorisation",
   about: "share of an answer's tokens that are the most likely ones, without its end; mean over rows",

@@ -14,7 +14,7 @@ export function extractionStrength(row: ScoredRow): number {
   return 1 - k / n;
 }
 
-export const metric = defineMetric({
+export const method = defineMetric({
   name: "extraction-strength",
   title: "Extraction strength",
   about: "share of an answer that follows, token by token, once the part before it is given; mean over rows",

@@ -15,7 +15,7 @@ function compared(rows: readonly ScoredRow[], context: MetricContext): { d: numb
   return { ...kolmogorovSmirnov(own!, gold!), n: own!.length };
 }
 
-export const metric = defineMetric({
+export const method = defineMetric({
   name: "forget-quality",
   title: "Forget quality",
   about: "p-value of a test that truth ratios of the group forget are those of --gold; the distance D and n beside it",

@@ -1,7 +1,7 @@
 /** Mean cross-entropy of the tokens that count, in nats. */
 import { defineMetric, ratio, summed, tokens } from "../../contract.ts";
 
-export const metric = defineMetric({
+export const method = defineMetric({
   name: "loss",
   title: "Loss",
   about: "mean cross-entropy of the tokens (or labels) that count, in nats",

@@ -43,7 +43,7 @@ export function harmonicMean(values: readonly number[]): number {
   return values.length / values.reduce((sum, value) => sum + 1 / value, 0);
 }
 
-export const metric = defineMetric({
+export const method = defineMetric({
   name: "model-utility",
   title: "Model utility",
   about:

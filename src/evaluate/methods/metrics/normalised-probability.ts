@@ -9,7 +9,7 @@ export function share({ right, wrong }: Losses): number {
 export const normalisedProbability = (rows: readonly ScoredRow[]): number =>
   mean(rows.flatMap(({ options }) => (options ? share(options) : [])));
 
-export const metric = defineMetric({
+export const method = defineMetric({
   name: "normalised-probability",
   title: "Normalised probability",
   about:

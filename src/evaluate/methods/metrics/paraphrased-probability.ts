@@ -1,7 +1,7 @@
 /** Probability of the right answer in other words. Losses of several paraphrases are averaged before the exponential. */
 import { defineMetric, mean } from "../../contract.ts";
 
-export const metric = defineMetric({
+export const method = defineMetric({
   name: "paraphrased-probability",
   title: "Paraphrased probability",
   about: "probability of the right answer in other words (rows with paraphrased_answers or paraphrased_answer)",

@@ -1,7 +1,7 @@
 /** The exponential of the loss. */
 import { defineMetric, ratio, summed, tokens } from "../../contract.ts";
 
-export const metric = defineMetric({
+export const method = defineMetric({
   name: "perplexity",
   title: "Perplexity",
   about: "exponential of the loss",

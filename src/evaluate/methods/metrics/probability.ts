@@ -4,7 +4,7 @@ import { defineMetric, mean, meanLoss, type ScoredRow, tokens } from "../../cont
 export const probability = (rows: readonly ScoredRow[]): number =>
   mean(rows.filter((row) => tokens(row) > 0).map((row) => Math.exp(-meanLoss(row))));
 
-export const metric = defineMetric({
+export const method = defineMetric({
   name: "probability",
   title: "Probability",
   about: "probability of the right answer, the geometric mean over its tokens; mean over rows",

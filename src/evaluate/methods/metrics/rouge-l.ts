@@ -61,7 +61,7 @@ export function rougeOf(rows: readonly ScoredRow[]): Rouge[] {
   });
 }
 
-export const metric = defineMetric({
+export const method = defineMetric({
   name: "rouge-l",
   title: "ROUGE-L recall",
   about: "share of the right answer's words that greedy decoding gives in their order; F1 and single words beside it",

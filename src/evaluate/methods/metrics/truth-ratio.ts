@@ -39,7 +39,7 @@ export const likelihoods = (rows: readonly ScoredRow[], of = averaged): Likeliho
 /** The ratio of every row that has answers to tell it from. */
 export const truthRatios = (rows: readonly ScoredRow[]): number[] => likelihoods(rows).map(truthRatio);
 
-export const metric = defineMetric({
+export const method = defineMetric({
   name: "truth-ratio",
   title: "Truth ratio",
   about:

@@ -10,14 +10,14 @@
 import { UserError } from "../../../errors.ts";
 import { defineMetric, type Metric, type MetricContext, type ScoredRow } from "../../contract.ts";
 import { requireGroup, rowsOf } from "../../membership.ts";
-import { metric as exactMemorisation } from "./exact-memorisation.ts";
-import { metric as extractionStrength } from "./extraction-strength.ts";
-import { metric as byLoss } from "./membership/mia-loss.ts";
-import { metric as byMinK } from "./membership/mia-min-k.ts";
-import { metric as byMinKPlus } from "./membership/mia-min-k-plus.ts";
-import { metric as byZlib } from "./membership/mia-zlib.ts";
-import { harmonicMean, metric as modelUtility } from "./model-utility.ts";
-import { metric as paraphrasedProbability } from "./paraphrased-probability.ts";
+import { method as exactMemorisation } from "./exact-memorisation.ts";
+import { method as extractionStrength } from "./extraction-strength.ts";
+import { method as byLoss } from "./membership/mia-loss.ts";
+import { method as byMinK } from "./membership/mia-min-k.ts";
+import { method as byMinKPlus } from "./membership/mia-min-k-plus.ts";
+import { method as byZlib } from "./membership/mia-zlib.ts";
+import { harmonicMean, method as modelUtility } from "./model-utility.ts";
+import { method as paraphrasedProbability } from "./paraphrased-probability.ts";
 import { likelihoods, shareAggregate } from "./truth-ratio.ts";
 
 const ATTACKS: readonly Metric[] = [byLoss, byZlib, byMinK, byMinKPlus];
@@ -46,7 +46,7 @@ function parts(
   };
 }
 
-export const metric = defineMetric({
+export const method = defineMetric({
   name: "unlearning-score",
   title: "Unlearning score",
   about:

@@ -1,12 +1,12 @@
 /** AdamW: Adam with weight decay apart from the gradient. Loshchilov & Hutter, ICLR 2019, https://arxiv.org/abs/1711.05101. */
 import { defineOptimizer } from "../../../run/training/optimizer.ts";
 
-export const optimizer = defineOptimizer({
+export const method = defineOptimizer({
   name: "adamw",
   title: "AdamW",
   about: "Adam with weight decay apart from the gradient",
   cite: "arXiv:1711.05101",
-  kernel: "optim/adamw",
+  kernel: "train/adamw",
   states: ["mean", "square"],
   savedAs: { mean: "exp_avg", square: "exp_avg_sq" },
   options: {

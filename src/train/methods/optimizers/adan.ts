@@ -4,12 +4,12 @@
  */
 import { defineOptimizer } from "../../../run/training/optimizer.ts";
 
-export const optimizer = defineOptimizer({
+export const method = defineOptimizer({
   name: "adan",
   title: "Adan",
   about: "adaptive Nesterov momentum estimated from the change of the gradient",
   cite: "arXiv:2208.06677",
-  kernel: "optim/adan",
+  kernel: "train/adan",
   states: ["mean", "change", "square", "previous"],
   options: {
     beta1: { type: "0 <= number < 1", default: 0.98, help: "decay of the first moment" },

@@ -1,12 +1,12 @@
 /** SGD with momentum, as PyTorch has it. Polyak 1964; Sutskever et al., ICML 2013, for Nesterov's form. */
 import { defineOptimizer } from "../../../run/training/optimizer.ts";
 
-export const optimizer = defineOptimizer({
+export const method = defineOptimizer({
   name: "sgd",
   title: "SGD",
   about: "gradient descent with momentum",
   cite: "Sutskever et al., ICML 2013",
-  kernel: "optim/sgd",
+  kernel: "train/sgd",
   states: ["velocity"],
   savedAs: { velocity: "momentum_buffer" },
   options: {

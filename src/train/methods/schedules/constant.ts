@@ -1,7 +1,7 @@
 /** A constant rate after an optional warm-up. */
 import { defineSchedule, stepsOf, WARMUP, warmingUp } from "../../../run/training/schedule.ts";
 
-export const schedule = defineSchedule({
+export const method = defineSchedule({
   name: "constant",
   title: "Constant",
   about: "one rate throughout, after an optional warm-up",

@@ -9,7 +9,7 @@ import {
   warmingUp,
 } from "../../../run/training/schedule.ts";
 
-export const schedule = defineSchedule({
+export const method = defineSchedule({
   name: "cosine",
   title: "Cosine",
   about: "half a cosine down to the end, after an optional warm-up",

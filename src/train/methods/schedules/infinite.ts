@@ -7,7 +7,7 @@
 import { UserError } from "../../../errors.ts";
 import { cosineBetween, defineSchedule, progress } from "../../../run/training/schedule.ts";
 
-export const schedule = defineSchedule({
+export const method = defineSchedule({
   name: "infinite",
   title: "Infinite",
   about: "warm-up, cool-down, a constant rate for as long as wanted, an anneal at the end",

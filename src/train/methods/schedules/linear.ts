@@ -1,7 +1,7 @@
 /** Linear decay after an optional warm-up. */
 import { defineSchedule, MIN_RATIO, progress, stepsOf, WARMUP, warmingUp } from "../../../run/training/schedule.ts";
 
-export const schedule = defineSchedule({
+export const method = defineSchedule({
   name: "linear",
   title: "Linear",
   about: "straight down to the end, after an optional warm-up",

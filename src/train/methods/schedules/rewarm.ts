@@ -4,7 +4,7 @@
  */
 import { cosineBetween, defineSchedule, progress, stepsOf } from "../../../run/training/schedule.ts";
 
-export const schedule = defineSchedule({
+export const method = defineSchedule({
   name: "rewarm",
   title: "Re-warming",
   about: "up from the end of an earlier schedule, then a cosine down",

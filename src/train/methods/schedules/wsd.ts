@@ -1,7 +1,7 @@
 /** Warm-up, stable, decay. Hu et al. 2024 (MiniCPM), https://arxiv.org/abs/2404.06395. */
 import { defineSchedule, MIN_RATIO, progress, stepsOf, WARMUP, warmingUp } from "../../../run/training/schedule.ts";
 
-export const schedule = defineSchedule({
+export const method = defineSchedule({
   name: "wsd",
   title: "Warm-up, stable, decay",
   about: "constant, then down over the last part",

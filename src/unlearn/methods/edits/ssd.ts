@@ -71,7 +71,7 @@ export const method = defineEdit({
     for (const parameter of parameters) {
       const { name, shape, size, buffer } = parameter;
       rec.step({
-        kernel: "optim/dampen",
+        kernel: "unlearn/dampen",
         bind: {
           forget: rec.state(`forget ${name}`, shape, own.of.get(parameter)!.buffer),
           all: rec.state(`all ${name}`, shape, all.of.get(parameter)!.buffer),

@@ -7,7 +7,7 @@
  */
 import { defineSmoothing } from "../../smoothing.ts";
 
-export const smoothing = defineSmoothing({
+export const method = defineSmoothing({
   name: "cr",
   title: "Curvature regularisation",
   about: "the forget loss with a penalty on how fast its gradient changes; four times the forget passes",

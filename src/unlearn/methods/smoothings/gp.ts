@@ -6,7 +6,7 @@
  */
 import { defineSmoothing } from "../../smoothing.ts";
 
-export const smoothing = defineSmoothing({
+export const method = defineSmoothing({
   name: "gp",
   title: "Gradient penalty",
   about: "the forget loss with a penalty on the length of its gradient",

@@ -3,7 +3,7 @@ import { defineSmoothing } from "../../smoothing.ts";
 
 const DRAWS = 3;
 
-export const smoothing = defineSmoothing({
+export const method = defineSmoothing({
   name: "rs",
   title: "Randomised smoothing",
   about: "the mean of the forget gradient at three random places nearby",

@@ -1,7 +1,7 @@
 /** SAM: the gradient at theta + rho g / |g|, g the gradient at theta. Foret et al. 2020, https://arxiv.org/abs/2010.01412 */
 import { defineSmoothing } from "../../smoothing.ts";
 
-export const smoothing = defineSmoothing({
+export const method = defineSmoothing({
   name: "sam",
   title: "Sharpness-aware minimisation",
   about: "the forget gradient from the worst place nearby; twice the forget passes",

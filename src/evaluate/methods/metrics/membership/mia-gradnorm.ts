@@ -4,7 +4,7 @@
  */
 import { membershipMetric } from "../../../membership.ts";
 
-export const metric = membershipMetric({
+export const method = membershipMetric({
   name: "mia-gradnorm",
   title: "Membership by gradient norm",
   about: "the norm of the row's gradient, one backward pass a row",

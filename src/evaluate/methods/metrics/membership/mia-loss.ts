@@ -3,7 +3,7 @@
 import { meanLoss } from "../../../contract.ts";
 import { membershipMetric } from "../../../membership.ts";
 
-export const metric = membershipMetric({
+export const method = membershipMetric({
   name: "mia-loss",
   title: "Membership by loss",
   about: "the mean loss",

@@ -12,7 +12,7 @@ export const minKPlus: Attack = (row, { minK }) => {
   return lowest(standardised, minK);
 };
 
-export const metric = membershipMetric({
+export const method = membershipMetric({
   name: "mia-min-k-plus",
   title: "Membership by min-k++",
   about: "the least likely tokens, standardised by what could have stood at their place (min-k++)",

@@ -3,7 +3,7 @@ import { UserError } from "../../../../errors.ts";
 import { defineMetric, meanLoss } from "../../../contract.ts";
 import { areaUnderCurve, requireGroup } from "../../../membership.ts";
 
-export const metric = defineMetric({
+export const method = defineMetric({
   name: "mia-reference",
   title: "Membership by loss against a reference",
   about: "AUC of the mean loss less that of --gold, between the groups forget and holdout; 0.5: cannot be told apart",

@@ -6,7 +6,7 @@
 import { meanLoss } from "../../../contract.ts";
 import { membershipMetric } from "../../../membership.ts";
 
-export const metric = membershipMetric({
+export const method = membershipMetric({
   name: "mia-zlib",
   title: "Membership by loss and zlib",
   about: "the mean loss divided by the deflated bytes of the answer",

@@ -16,7 +16,7 @@ export function privacyLeak(area: number, gold: number): number {
   return (100 * (1 - area - (1 - gold))) / (1 - gold + 1e-10);
 }
 
-export const metric = defineMetric({
+export const method = defineMetric({
   name: "privleak",
   title: "PrivLeak",
   about:

@@ -1,4 +1,4 @@
-// Gradient of wgsl/loss/divergence.wgsl to the student's logits: q (g - sum q g) with g the divergence's slope along q, times scale
+// Gradient of wgsl/divergence/divergence.wgsl to the student's logits: q (g - sum q g) with g the divergence's slope along q, times scale
 // and inverse temperature, times the row's own gradient.
 //
 //   student, teacher (N, V)  f32

@@ -6,10 +6,10 @@
  * the ones before it. The seed fixes the world (a language, a population, class means); all splits of a seed share it.
  */
 
-import { UserError } from "../../errors.ts";
-import type { Options, Values } from "../../method/options.ts";
-import type { MethodInfo } from "../../method/registry.ts";
-import { hashOf, type Random } from "../random.ts";
+import { UserError } from "../errors.ts";
+import type { Options, Values } from "../method/options.ts";
+import type { MethodInfo } from "../method/registry.ts";
+import { hashOf, type Random } from "./random.ts";
 
 export type Split = "train" | "validation" | "test";
 
@@ -70,4 +70,10 @@ export function drawInSplit<T>(
     `no row for the ${split} split in ${tries} draws`,
     "these options leave too few different rows; ask for larger ones",
   );
+}
+
+declare module "../method/registry.ts" {
+  interface Contracts {
+    task: Task;
+  }
 }

@@ -1,11 +1,11 @@
 /** What `data` does: opens the task, writes its rows, and says what is known of them. */
-import type { Context, Outcome } from "../../cli/context.ts";
-import { textOutput } from "../../cli/output.ts";
-import { UserError } from "../../errors.ts";
-import { nearest } from "../../method/nearest.ts";
-import type { OptionSpec } from "../../method/options.ts";
-import { methodNames } from "../../method/registry.ts";
-import { humanBytes } from "../../text/format.ts";
+import type { Context, Outcome } from "../cli/context.ts";
+import { textOutput } from "../cli/output.ts";
+import { UserError } from "../errors.ts";
+import { nearest } from "../method/nearest.ts";
+import type { OptionSpec } from "../method/options.ts";
+import { methodNames } from "../method/registry.ts";
+import { humanBytes } from "../text/format.ts";
 import type { Row, Split, Task } from "./task.ts";
 
 /** Rows when --size is left out and the task has no end. */
@@ -23,7 +23,7 @@ export const DATA_OPTIONS = {
 export function withTask(argv: readonly string[]): string[] {
   const [first, ...rest] = argv;
   if (first === undefined || first.startsWith("-")) return [...argv];
-  const names = methodNames("data/tasks");
+  const names = methodNames("task");
   if (names.includes(first.toLowerCase().replaceAll("_", "-"))) return ["--method", first, ...rest];
   const near = nearest(first, names);
   throw new UserError(`unknown task ${first}`, near ? `did you mean ${near}?` : `the tasks are ${names.join(", ")}`);
@@ -33,7 +33,7 @@ export function withTask(argv: readonly string[]): string[] {
 const answerOf = (row: Row): unknown => row.answer ?? row.completion ?? row.label;
 
 /** Runs the script; rows go to `--out`. With `--json` stdout is for the facts, and rows are written only to a file. */
-export async function runData(context: Context<typeof DATA_OPTIONS, "data/tasks">): Promise<Outcome | undefined> {
+export async function runData(context: Context<typeof DATA_OPTIONS, "task">): Promise<Outcome | undefined> {
   const { options, settings, seed, out, dryRun, signal, progress } = context;
   if (context.args.length > 0)
     throw new UserError(
@@ -41,7 +41,7 @@ export async function runData(context: Context<typeof DATA_OPTIONS, "data/tasks"
       context.method ? "one task at a time" : `the task comes first: bun run data ${context.args[0]} ...`,
     );
   if (context.method === undefined)
-    throw new UserError("no task was named", `the tasks are ${methodNames("data/tasks").join(", ")}`);
+    throw new UserError("no task was named", `the tasks are ${methodNames("task").join(", ")}`);
   const task = context.method as Task;
   const split = options.split as Split;
   const source = task.open({ seed, split }, settings as never);

@@ -2,7 +2,7 @@
 //
 //   logits  (N, V)  f32
 //   targets (N)     i32  negative: zeros
-//   lse     (N, 2)  f32  as wgsl/loss/cross-entropy.wgsl left it
+//   lse     (N, 2)  f32  as wgsl/cross-entropy/cross-entropy.wgsl left it
 //   d_nll   (N)     f32
 //   dx      (N, V)  f32  out, or in and out: added with `accumulate` 1
 //

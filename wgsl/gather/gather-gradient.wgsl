@@ -1,4 +1,4 @@
-// Gradient of wgsl/reduce/gather.wgsl (and of row maxima): what was taken from a place goes back to it, in the order of the row.
+// Gradient of wgsl/gather/gather.wgsl (and of row maxima): what was taken from a place goes back to it, in the order of the row.
 //
 //   dy (N, K)    f32
 //   place (N, K) i32; outside of the row: took nothing

@@ -19,7 +19,7 @@ import {
   TOWNS,
   TRADES,
   titleOf,
-} from "./facts-words.ts";
+} from "./words.ts";
 
 export interface Attribute {
   readonly name: string;

@@ -1,4 +1,4 @@
-// Gradient of wgsl/loss/row-distance.wgsl to the student: kl, -p / q; mse, 2 (q - p).
+// Gradient of wgsl/row-distance/row-distance.wgsl to the student: kl, -p / q; mse, 2 (q - p).
 //
 //   student, teacher (N, C)  f32
 //   d_loss (N)               f32
