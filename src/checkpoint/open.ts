@@ -6,10 +6,10 @@ import fs from "node:fs";
 import path from "node:path";
 import tty from "node:tty";
 import { UserError } from "../errors.ts";
+import { decodeText, isObject, parseJson, show } from "../json.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import { isGguf, SNIFF_BYTES } from "./file-kind.ts";
 import { openFile, openFolder } from "./folder/folder.ts";
-import { decodeText, isObject, parseJson, show } from "./json.ts";
 import { openError, Source } from "./source.ts";
 import { openStream } from "./stream/stream.ts";
 

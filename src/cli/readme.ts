@@ -1,6 +1,7 @@
 /** The README's tables of methods, made from the method files; `bun src/cli/readme.ts` puts them in place. */
 import { fileURLToPath } from "node:url";
-import { type Kind, loadMethods, type MethodInfo } from "../method/registry.ts";
+import type { Kind } from "../method/kinds.ts";
+import { loadMethods, type MethodInfo } from "../method/registry.ts";
 
 const README = fileURLToPath(new URL("../../README.md", import.meta.url));
 

@@ -1,10 +1,10 @@
 /** What the `curriculum` script does: the training loop under a sampler or an ordering; and the sub-commands graph, select and plan. */
 import { readFileSync } from "node:fs";
-import type { Json } from "../checkpoint/json.ts";
 import type { CommonValues, Outcome, PlainContext } from "../cli/context.ts";
 import { collate, stackExamples } from "../data/batch.ts";
 import { inBatches, loadExamples, loadSequences } from "../data/dataset.ts";
 import { UserError } from "../errors.ts";
+import type { Json } from "../json.ts";
 import type { Values } from "../method/options.ts";
 import type { MethodInfo } from "../method/registry.ts";
 import type { Model } from "../model/model.ts";

@@ -4,7 +4,7 @@
  *
  * Both are functions of a small state and of what they are told, and know nothing of models: they can be tried without one.
  */
-import type { Json } from "../checkpoint/json.ts";
+import type { Json } from "../json.ts";
 import type { Options, Values } from "../method/options.ts";
 import type { MethodInfo } from "../method/registry.ts";
 import type { TaskLoss } from "./objective.ts";

@@ -1,6 +1,7 @@
 /** What samplers remember: plain JSON, so that a run goes on from where it stopped. */
-import { isObject, type Json, type JsonObject } from "../checkpoint/json.ts";
+
 import { UserError } from "../errors.ts";
+import { isObject, type Json, type JsonObject } from "../json.ts";
 
 /** `state` and `load` of a sampler that keeps all it knows in one object. */
 export function kept<M extends JsonObject>(memory: M): { state(): Json; load(state: Json): void } {

@@ -5,8 +5,8 @@
  * line, because a data set of a million rows has one bad one.
  */
 import fs from "node:fs";
-import { decodeText, parseJson } from "../checkpoint/json.ts";
 import { UserError } from "../errors.ts";
+import { decodeText, parseJson } from "../json.ts";
 import { parseRow, type Row } from "./rows.ts";
 import { refuseOtherThanRows, SNIFF_BYTES } from "./sniff.ts";
 

@@ -3,8 +3,8 @@
  * list of structs), input_ids and labels, x or image and label.
  */
 import type { AsyncBuffer, FileMetaData } from "hyparquet";
-import type { Json } from "../checkpoint/json.ts";
 import { UserError } from "../errors.ts";
+import type { Json } from "../json.ts";
 import type { LocatedRow } from "./jsonl.ts";
 import { parseRow } from "./rows.ts";
 

@@ -11,8 +11,9 @@
  *
  * Other keys are kept in `extra` for whoever knows them (paraphrases, wrong answers, the name of a person).
  */
-import { isObject, type Json, type JsonObject, show } from "../checkpoint/json.ts";
+
 import { UserError } from "../errors.ts";
+import { isObject, type Json, type JsonObject, show } from "../json.ts";
 
 /** One turn of a conversation. */
 export interface Message {

@@ -2,8 +2,9 @@
  * Conversations to text: the model's own chat template through @huggingface/jinja (loaded only when there is one), or a
  * plain format of ours: "user: Hello<eos>assistant: Hi<eos>".
  */
-import { decodeText, isObject, type Json, parseJson } from "../checkpoint/json.ts";
+
 import { UserError } from "../errors.ts";
+import { decodeText, isObject, type Json, parseJson } from "../json.ts";
 import { PLAIN_TEMPLATE } from "./byte-tokenizer.ts";
 import type { Message } from "./rows.ts";
 import { library, specialToken } from "./tokenizer.ts";

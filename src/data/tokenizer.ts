@@ -2,8 +2,9 @@
  * Text to tokens and back: the embedded byte-level tokenizer, or any tokenizer.json through @huggingface/tokenizers, which
  * is loaded only when such a file is met.
  */
-import { decodeText, isObject, type Json, parseJson } from "../checkpoint/json.ts";
+
 import { UserError } from "../errors.ts";
+import { decodeText, isObject, type Json, parseJson } from "../json.ts";
 import { byteTokenizer } from "./byte-tokenizer.ts";
 
 export interface DecodeOptions {

@@ -5,7 +5,7 @@
  * Most are a loss per row of logits (a token's, or an example's); the frame runs the models, cuts large vocabularies into chunks,
  * mixes in the labels' cross-entropy, averages over the rows that count, and lets a sparse teacher stand in for a live one.
  */
-import type { Json } from "../checkpoint/json.ts";
+import type { Json } from "../json.ts";
 import type { Options, Values } from "../method/options.ts";
 import type { ModelSizes } from "../model/architecture.ts";
 import type { Recorded } from "../model/model.ts";

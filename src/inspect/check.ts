@@ -1,7 +1,7 @@
 /** What is wrong with a checkpoint on its own: bad values, and tensors that its config or index contradicts. */
 import type { Checkpoint, TensorEntry } from "../checkpoint/checkpoint.ts";
 import { isFloat } from "../checkpoint/dtype.ts";
-import { show } from "../checkpoint/json.ts";
+import { show } from "../json.ts";
 import {
   configValue,
   isHead,

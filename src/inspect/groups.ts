@@ -1,6 +1,6 @@
 /** Tensors that repeat from layer to layer as one line: `model.layers.{0..31}.mlp.up_proj.weight`. */
 import type { TensorInfo } from "../checkpoint/checkpoint.ts";
-import { show } from "../checkpoint/json.ts";
+import { show } from "../json.ts";
 
 export interface Group<T extends TensorInfo> {
   /** Name with the numbers of all members in braces; parts that could confuse a terminal are escaped. */

@@ -1,6 +1,6 @@
 /** Lineage as a tree that people read, oldest step first. */
 import type { LineageEntry } from "../checkpoint/checkpoint.ts";
-import { show } from "../checkpoint/json.ts";
+import { show } from "../json.ts";
 import { type Source, sourcesOf } from "./source.ts";
 
 /** An option's value on one line: a recipe by its size, lists by commas. */

@@ -3,8 +3,8 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Checkpoint, TensorInfo } from "../checkpoint/checkpoint.ts";
 import { INDEX_SUFFIX, parseIndex } from "../checkpoint/folder/folder.ts";
-import { decodeText, isObject, parseJson } from "../checkpoint/json.ts";
 import { UserError } from "../errors.ts";
+import { decodeText, isObject, parseJson } from "../json.ts";
 import { type Config, configValue, isEmbedding, LAYER_KEYS, readConfig } from "../merge/plan/names.ts";
 import { sizeOf } from "./in-flight-reads.ts";
 

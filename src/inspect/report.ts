@@ -1,6 +1,6 @@
 /** What `inspect` prints for people. */
 import type { LineageEntry, TensorInfo } from "../checkpoint/checkpoint.ts";
-import { show } from "../checkpoint/json.ts";
+import { show } from "../json.ts";
 import { humanBytes } from "../text/format.ts";
 import { table } from "../text/table.ts";
 import type { Comparison } from "./compare.ts";

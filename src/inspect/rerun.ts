@@ -8,8 +8,8 @@
 
 import { basename } from "node:path";
 import type { LineageEntry } from "../checkpoint/checkpoint.ts";
-import { show } from "../checkpoint/json.ts";
 import { UserError } from "../errors.ts";
+import { show } from "../json.ts";
 import { loadMethod } from "../method/registry.ts";
 import { quote } from "../text/quote.ts";
 import { type Input, type Source, sourcesOf, stepsIn } from "./source.ts";

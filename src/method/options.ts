@@ -2,6 +2,8 @@
  * Options as data. A definition is a string in arktype's syntax, so one table gives flags, help, config keys, lineage and
  * documentation, and `--help` can be printed without loading arktype (0.2 s).
  */
+import type { Kind } from "./kinds.ts";
+
 export interface OptionSpec {
   /** Arktype definition: "0 < number <= 1", "boolean", "'sum' | 'count'", "number[]", "string". */
   readonly type: string;
@@ -15,6 +17,15 @@ export interface OptionSpec {
   readonly short?: string;
   /** What stands for the value in help: FILE, N, ... */
   readonly value?: string;
+  /**
+   * The value names a method of this kind (of several, for "string[]"). The options of the chosen methods join those of the script, and
+   * `context.picks` has the methods bound to their values.
+   */
+  readonly kind?: Kind;
+  /** Another option that must be given too, or this one has no effect and is refused. */
+  readonly needs?: string;
+  /** Values that other options must have, or this one has no effect and is refused: `with: { task_loss: "task-focal" }`. */
+  readonly with?: Readonly<Record<string, string | readonly string[]>>;
 }
 
 /** Keys are in snake_case, as in recipes and configs; the flag of `select_topk` is `--select-topk`. */

@@ -9,6 +9,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { UserError } from "../errors.ts";
+import { FOLDERS, type Kind } from "./kinds.ts";
 import { nearest } from "./nearest.ts";
 import type { Options } from "./options.ts";
 
@@ -22,25 +23,6 @@ export interface MethodInfo {
   readonly cite: string;
   readonly options: Options;
 }
-
-/** The folders of each kind, below src/. */
-const FOLDERS = {
-  merge: ["merge/methods"],
-  distill: ["distill/methods"],
-  unlearn: ["unlearn/methods/objectives", "unlearn/methods/edits"],
-  smoothing: ["unlearn/methods/smoothings"],
-  curriculum: ["curriculum/methods/samplers", "curriculum/methods/orderings"],
-  selector: ["curriculum/methods/selectors"],
-  metric: ["evaluate/methods/metrics"],
-  attack: ["evaluate/methods/attacks"],
-  probe: ["evaluate/methods/probes"],
-  optimizer: ["train/methods/optimizers"],
-  schedule: ["train/methods/schedules"],
-  task: ["data/tasks"],
-  architecture: ["model/architectures"],
-} as const satisfies Record<string, readonly string[]>;
-
-export type Kind = keyof typeof FOLDERS;
 
 /** The contract of each kind. The file of a contract adds its own here, so that the registry knows no technique. */
 // biome-ignore lint/suspicious/noEmptyInterface: contracts add to it by declaration merging

@@ -5,9 +5,10 @@
  * The total is gamma F + alpha R (--forget-weight, --retain-weight). The frame runs the models, averages, adds the retain term and
  * gives what a method needs of the model as it was (theta0).
  */
-import type { Json } from "../checkpoint/json.ts";
+
 import type { Log } from "../cli/log.ts";
 import type { Batch, ExampleBatch } from "../data/batch.ts";
+import type { Json } from "../json.ts";
 import type { Options, Values } from "../method/options.ts";
 import type { ModelSizes } from "../model/architecture.ts";
 import type { Model, Recorded } from "../model/model.ts";

@@ -7,9 +7,9 @@
  */
 import { createHash } from "node:crypto";
 import { UserError } from "../../errors.ts";
+import type { JsonObject } from "../../json.ts";
 import type { Checkpoint, TensorEntry } from "../checkpoint.ts";
 import { decodeFloats, encodeFloats } from "../decode.ts";
-import type { JsonObject } from "../json.ts";
 import { addBias, indicesFor, nameInBase, notFound, replacement, withRows } from "./changes.ts";
 import { type AdapterConfig, rankOf, readAdapterConfig } from "./config.ts";
 import { viewEntry } from "./entries.ts";

@@ -1,9 +1,9 @@
 /** The changes of an adapter that are no low-rank patch: whole tensors, biases and token rows put in the place of the base's. */
 import { UserError } from "../../errors.ts";
+import { show } from "../../json.ts";
 import type { Checkpoint, TensorEntry } from "../checkpoint.ts";
 import { closestName } from "../closest-name.ts";
 import { isFloat } from "../dtype.ts";
-import { show } from "../json.ts";
 import type { AdapterConfig } from "./config.ts";
 import { castEntry, mapEntry, viewEntry } from "./entries.ts";
 import { isVocabulary } from "./keys.ts";

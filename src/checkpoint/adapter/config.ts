@@ -5,7 +5,7 @@
  * an adapter that is half applied looks like a bad model and not like an error.
  */
 import { UserError } from "../../errors.ts";
-import { decodeText, isObject, type JsonObject, parseJson, show } from "../json.ts";
+import { decodeText, isObject, type JsonObject, parseJson, show } from "../../json.ts";
 
 export interface AdapterConfig {
   readonly rank: number;

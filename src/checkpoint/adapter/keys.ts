@@ -1,6 +1,6 @@
 /** What each tensor of an adapter is, told from its name: PEFT's keys, with the looser forms that other tools write. */
 import { UserError } from "../../errors.ts";
-import { show } from "../json.ts";
+import { show } from "../../json.ts";
 import type { AdapterConfig } from "./config.ts";
 
 /** `module` and `tensor` are names in the base model, without PEFT's prefix. */

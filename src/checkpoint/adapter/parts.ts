@@ -1,9 +1,9 @@
 /** An adapter's tensors, sorted by what they are. */
 import { UserError } from "../../errors.ts";
+import { show } from "../../json.ts";
 import type { Checkpoint, TensorEntry } from "../checkpoint.ts";
 import { decodeFloats } from "../decode.ts";
 import { isFloat } from "../dtype.ts";
-import { show } from "../json.ts";
 import type { AdapterConfig } from "./config.ts";
 import { heldEntry } from "./entries.ts";
 import { classify } from "./keys.ts";

@@ -3,8 +3,8 @@
  * parts them; leaving the head out then is the defect that users of merging tools report most.
  */
 
+import { isObject, type JsonObject } from "../../json.ts";
 import type { Checkpoint } from "../checkpoint.ts";
-import { isObject, type JsonObject } from "../json.ts";
 import { parseObject } from "./config.ts";
 
 export interface Tie {

@@ -6,9 +6,9 @@
  */
 import { createHash } from "node:crypto";
 import { UserError } from "../../errors.ts";
+import { show } from "../../json.ts";
 import type { Checkpoint, TensorEntry } from "../checkpoint.ts";
 import { DTYPE_BYTES, type Dtype } from "../dtype.ts";
-import { show } from "../json.ts";
 import { Source } from "../source.ts";
 import { describeGguf, type GgufMetadata } from "./model.ts";
 import { dequantized, plainBytes, Q8_0_BYTES, Q8_0_WEIGHTS, restoredRows } from "./read.ts";

@@ -3,8 +3,8 @@
  * conversion by llama.cpp can be undone exactly.
  */
 import { UserError } from "../../errors.ts";
+import { show } from "../../json.ts";
 import { type Dtype, torchName } from "../dtype.ts";
-import { show } from "../json.ts";
 
 /** Values are numbers, big integers, texts, booleans and arrays of them. */
 export type GgufMetadata = ReadonlyMap<string, unknown>;

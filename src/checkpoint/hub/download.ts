@@ -3,7 +3,7 @@ import { createHash, type Hash } from "node:crypto";
 import fs from "node:fs/promises";
 import path from "node:path";
 import { UserError } from "../../errors.ts";
-import { show } from "../json.ts";
+import { show } from "../../json.ts";
 import { place, sizeOf } from "./cache.ts";
 import { type Asked, HubFetch, RangeIgnored } from "./requests.ts";
 

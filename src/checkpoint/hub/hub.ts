@@ -7,8 +7,8 @@
 import fs from "node:fs/promises";
 import path from "node:path";
 import { UserError } from "../../errors.ts";
+import { show } from "../../json.ts";
 import { INDEX_SUFFIX, parseIndex } from "../folder/folder.ts";
-import { show } from "../json.ts";
 import { MODEL_FILES } from "../safetensors/metadata.ts";
 import {
   cachedCommit,

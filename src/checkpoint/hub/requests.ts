@@ -1,6 +1,6 @@
 /** Requests to the Hub: the token goes to the Hub and nowhere else, and every refusal becomes a line that says what to do. */
 import { UserError } from "../../errors.ts";
-import { show } from "../json.ts";
+import { show } from "../../json.ts";
 
 /** What is asked for; `ref` begins every message. */
 export interface Asked {

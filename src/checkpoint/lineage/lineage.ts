@@ -7,8 +7,8 @@
  */
 import { createHash } from "node:crypto";
 import { UserError } from "../../errors.ts";
+import { isObject, type Json, type JsonObject, parseJson } from "../../json.ts";
 import type { LineageEntry } from "../checkpoint.ts";
-import { isObject, type Json, type JsonObject, parseJson } from "../json.ts";
 
 /** Key of the metadata that holds the lineage. */
 export const LINEAGE_KEY = "ingot.lineage";

@@ -7,9 +7,9 @@
  */
 import { createHash } from "node:crypto";
 import { UserError } from "../../errors.ts";
+import { decodeText, isObject, type Json, type JsonObject, parseJson, show } from "../../json.ts";
 import type { TensorInfo } from "../checkpoint.ts";
 import { DTYPE_BYTES, isDtype } from "../dtype.ts";
-import { decodeText, isObject, type Json, type JsonObject, parseJson, show } from "../json.ts";
 
 /** The longest header read or written, in bytes; the reference reader has the same limit. */
 export const MAX_HEADER_BYTES = 100_000_000;

@@ -11,9 +11,9 @@
  */
 import fs from "node:fs";
 import { UserError } from "../../errors.ts";
+import { show } from "../../json.ts";
 import type { Checkpoint, TensorEntry } from "../checkpoint.ts";
 import { refuseOtherKinds } from "../file-kind.ts";
-import { show } from "../json.ts";
 import { LINEAGE_KEY, parseLineage } from "../lineage/lineage.ts";
 import { type Header, headerLength, type PlacedTensor, PREFIX_BYTES, parseHeader } from "../safetensors/header.ts";
 import { filesOfMetadata } from "../safetensors/metadata.ts";

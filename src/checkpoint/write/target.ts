@@ -2,7 +2,7 @@
 import fs from "node:fs";
 import path from "node:path";
 import { UserError } from "../../errors.ts";
-import { show } from "../json.ts";
+import { show } from "../../json.ts";
 import { writeError } from "./sink.ts";
 
 /** What is at a target now, if anything. Throws UserError where nothing could be: below a file, a name too long, a ring of links. */

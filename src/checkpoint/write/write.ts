@@ -8,8 +8,8 @@
 import fs from "node:fs";
 import path from "node:path";
 import { UserError } from "../../errors.ts";
+import { show } from "../../json.ts";
 import type { TensorInfo } from "../checkpoint.ts";
-import { show } from "../json.ts";
 import { MODEL_FILES } from "../safetensors/metadata.ts";
 import { openError } from "../source.ts";
 import { publishFolder } from "./publish.ts";

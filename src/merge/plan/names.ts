@@ -4,8 +4,8 @@
  */
 
 import type { Checkpoint, TensorEntry } from "../../checkpoint/checkpoint.ts";
-import { decodeText, isObject, parseJson } from "../../checkpoint/json.ts";
 import { UserError } from "../../errors.ts";
+import { decodeText, isObject, parseJson } from "../../json.ts";
 
 export interface LayerName {
   /** What stands before the layer's number: `model.layers`. */

@@ -2,11 +2,12 @@
  * A run of training from the command line to the checkpoint, whatever is learnt: the model, data in batches, an objective, the loop,
  * held-out loss, saved states, the result with its lineage. A technique says what is particular to it.
  */
-import type { Json } from "../../checkpoint/json.ts";
+
 import { lineageOf, type Read } from "../../checkpoint/lineage/input.ts";
 import type { CommonValues, Outcome, PlainContext } from "../../cli/context.ts";
 import { UserError } from "../../errors.ts";
 import { type Gpu, openGpu } from "../../gpu/gpu.ts";
+import type { Json } from "../../json.ts";
 import type { Values } from "../../method/options.ts";
 import type { ModelSizes } from "../../model/architecture.ts";
 import type { Model } from "../../model/model.ts";

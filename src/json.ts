@@ -5,7 +5,7 @@
  * stack. So the text is walked once before it is parsed: nesting is bounded and every object's keys are checked to differ.
  * The walk trusts nothing about the grammar; what it lets through is judged by `JSON.parse`.
  */
-import { UserError } from "../errors.ts";
+import { UserError } from "./errors.ts";
 
 export type Json = null | boolean | number | string | Json[] | JsonObject;
 export interface JsonObject {

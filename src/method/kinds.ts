@@ -1,0 +1,20 @@
+/** The kinds of methods, and where each kind's files are. The only list of kinds there is. */
+
+/** The folders of each kind, below src/. */
+export const FOLDERS = {
+  merge: ["merge/methods"],
+  distill: ["distill/methods"],
+  unlearn: ["unlearn/methods/objectives", "unlearn/methods/edits"],
+  smoothing: ["unlearn/methods/smoothings"],
+  curriculum: ["curriculum/methods/samplers", "curriculum/methods/orderings"],
+  selector: ["curriculum/methods/selectors"],
+  metric: ["evaluate/methods/metrics"],
+  attack: ["evaluate/methods/attacks"],
+  probe: ["evaluate/methods/probes"],
+  optimizer: ["train/methods/optimizers"],
+  schedule: ["train/methods/schedules"],
+  task: ["data/tasks"],
+  architecture: ["model/architectures"],
+} as const satisfies Record<string, readonly string[]>;
+
+export type Kind = keyof typeof FOLDERS;
