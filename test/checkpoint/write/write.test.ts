@@ -8,7 +8,7 @@ import { assignShards } from "../../../src/checkpoint/write/shards.ts";
 import { createWriter, type WriteOptions } from "../../../src/checkpoint/write/write.ts";
 import { bytesOf, fileOf, inFolder, type Made, make, readIndependently, refusal } from "../sample.ts";
 
-const copy = path.join(import.meta.dir, "copy.ts");
+const copy = path.join(import.meta.dir, "../stream/copy.ts");
 const specs = Object.fromEntries(
   (Object.keys(DTYPE_BYTES) as Dtype[]).flatMap((dtype): [string, [Dtype, number[]]][] => [
     [`${dtype}.scalar`, [dtype, []]],
