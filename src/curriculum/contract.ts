@@ -120,27 +120,27 @@ export const smoothed = (p: readonly number[], epsilon: number): number[] =>
   p.map((value) => (1 - epsilon) * value + epsilon / p.length);
 
 /** What a selector may know of the rows. */
-export interface SelectorSetup {
+export interface SelectorSetup<O extends Options = Options> {
   /** One number per row, NaN where unknown; for selectors that need "losses" or "norms". */
   readonly scores: ArrayLike<number>;
   /** One vector per row, all equally long; for selectors that need "states". */
   readonly states: readonly Float64Array[];
   /** Rows to keep, at least 1 and at most all. */
   readonly budget: number;
-  /** Rows of a cluster. */
-  readonly perCluster: number;
   readonly seed: number;
+  readonly values: Values<O>;
 }
 
-/** A file that exports `selector` is a way to choose rows: `curriculum select --select-by NAME`. */
-export interface SelectorMethod extends MethodInfo {
+/** A way to choose rows: `curriculum select --select-by NAME`. */
+export interface SelectorMethod<O extends Options = Options> extends MethodInfo {
+  readonly options: O;
   /** Losses or norms of gradients per row, or the mean of its last hidden states. */
   readonly needs: "losses" | "norms" | "states";
   /** Positions of `budget` rows, the best first; and figures for the log. */
-  select(setup: SelectorSetup): { readonly rows: readonly number[]; readonly notes?: Record<string, unknown> };
+  select(setup: SelectorSetup<O>): { readonly rows: readonly number[]; readonly notes?: Record<string, unknown> };
 }
 
-export const defineSelector = (method: Omit<SelectorMethod, "options">): SelectorMethod => ({ options: {}, ...method });
+export const defineSelector = <const O extends Options>(method: SelectorMethod<O>): SelectorMethod<O> => method;
 
 declare module "../method/registry.ts" {
   interface Contracts {

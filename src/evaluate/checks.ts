@@ -15,7 +15,7 @@ import { needsOf } from "./loaded-model.ts";
 /** Throws UserError for options that an attack or a probe has no place for. */
 export function checkAlone(kind: string, options: EvaluateContext["options"]): void {
   const odd = options.pass ? "pass" : options.dump !== undefined ? "dump" : undefined;
-  if (odd) throw new UserError(`--${odd} means nothing with --${kind}`, "run them apart, one evaluate each");
+  if (odd) throw new UserError(`--${odd} has no effect with --${kind}`, "run them apart, one evaluate each");
   if (options.dtype === "bf16")
     throw new UserError(`--${kind} works on weights in f32, not bf16`, "leave out --dtype bf16");
 }
@@ -60,8 +60,6 @@ const CHOICE_NEEDS = new Set<Need>(["choice", "generated"]);
 export function checkOutputs({ options, out, dryRun }: EvaluateContext): void {
   const { dump } = options;
   checkStops(options.stop);
-  if (options.dump_top > 0 && dump === undefined)
-    throw new UserError("--dump-top means nothing without --dump", "give both or neither");
   if (dump !== undefined) checkDump(dump, options.pass ? "--pass" : out === "-" ? "the result" : undefined);
   if (dump !== undefined && dump !== "-" && out !== "-" && path.resolve(dump) === path.resolve(out))
     throw new UserError(`--dump and --out both name ${dump}`, "give each a file of its own");

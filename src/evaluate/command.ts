@@ -1,12 +1,11 @@
 /** What the `evaluate` script does: models side by side, metrics by group, differences and intervals. */
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { open } from "../checkpoint/open.ts";
-import type { CommonValues, Outcome, PlainContext } from "../cli/context.ts";
+import type { Context, Outcome } from "../cli/context.ts";
 import type { Batch, ExampleBatch } from "../data/batch.ts";
 import { UserError } from "../errors.ts";
 import { openGpu } from "../gpu/gpu.ts";
-import type { Values } from "../method/options.ts";
-import { loadMethod, methodNames } from "../method/registry.ts";
+import { loadMethod } from "../method/registry.ts";
 import { groupsOf } from "../run/training/data-source.ts";
 import { table } from "../text/table.ts";
 import { checkAlone, checkMetrics, checkOutputs, refuseOwnInputs } from "./checks.ts";
@@ -21,22 +20,20 @@ import { type EvaluationData, type Reader, readData } from "./read-data.ts";
 import { results, tableOf } from "./results.ts";
 import { chosenTechnique } from "./techniques.ts";
 
-export type EvaluateContext = PlainContext & { readonly options: CommonValues & Values<typeof EVALUATE> };
+export type EvaluateContext = Context<typeof EVALUATE>;
 
-/** Names of all metrics. */
-export const metricNames = (): string[] => methodNames("metric");
-
-/** Throws UserError with the nearest name. */
-export const loadMetric = (typed: string): Promise<Metric> =>
-  loadMethod("metric", typed.replace("++", "-plus"), "--metric");
+/** The metrics that were asked for, else those that the technique names, else the loss and the accuracy. */
+async function chosenMetrics({ picks }: EvaluateContext, usual: readonly string[] = ["loss", "accuracy"]) {
+  if (picks.metric.length > 0) return picks.metric.map(({ method }) => method);
+  return Promise.all(usual.map((name): Promise<Metric> => loadMethod("metric", name)));
+}
 
 export async function evaluate(context: EvaluateContext): Promise<Outcome> {
   const { options, seed, signal, progress } = context;
   const refs = context.args.length > 0 ? context.args : ["-"];
   const groups = groupsOf(options.data, "--data");
-  const chosen = await chosenTechnique({ ...options });
-  const names = options.metric ?? chosen?.technique.metrics ?? ["loss,accuracy"];
-  const metrics = await Promise.all(names.flatMap((text) => text.split(",")).map(loadMetric));
+  const chosen = chosenTechnique(context.picks, options.original);
+  const metrics = await chosenMetrics(context, chosen?.technique.metrics);
   if (options.pass && refs.length > 1)
     throw new UserError("--pass hands on one model, but there are several", "leave out --pass");
   checkMetrics(metrics, groups, options, refs.length);

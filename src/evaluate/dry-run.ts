@@ -7,7 +7,7 @@ import { table } from "../text/table.ts";
 import type { EvaluateContext } from "./command.ts";
 import type { Metric } from "./contract.ts";
 import { countData, type EvaluationData } from "./read-data.ts";
-import type { Kind } from "./techniques.ts";
+import type { ChosenTechnique } from "./techniques.ts";
 
 export interface Planned {
   /** Of the models that are measured; further checkpoints are those to compare with. */
@@ -17,7 +17,7 @@ export interface Planned {
   readonly groups: readonly GroupReference[];
   /** As the first model reads it. */
   readonly data: EvaluationData;
-  readonly chosen: { readonly kind: Kind; readonly technique: { readonly name: string } } | undefined;
+  readonly chosen: Pick<ChosenTechnique, "kind" | "technique"> | undefined;
 }
 
 /** Prints models, metrics and the rows of every group, all of which were checked. */

@@ -1,12 +1,11 @@
 /** What the `unlearn` script does: an objective in the training loop, or an edit of weights. */
-import type { CommonValues, Outcome, PlainContext } from "../cli/context.ts";
+import type { Context, Outcome } from "../cli/context.ts";
 import { type Batch, collate } from "../data/batch.ts";
 import { loadExamples, loadSequences } from "../data/dataset.ts";
 import { parseGroups } from "../data/groups.ts";
 import type { Sequence } from "../data/sequences.ts";
 import { UserError } from "../errors.ts";
-import type { Values } from "../method/options.ts";
-import { loadMethod, type MethodInfo } from "../method/registry.ts";
+import type { Bound } from "../method/bind.ts";
 import type { Model } from "../model/model.ts";
 import { likelihoods } from "../run/scoring/likelihoods.ts";
 import { baseTeacher, liveTeacher, type Teacher } from "../run/teachers/teacher.ts";
@@ -39,26 +38,20 @@ import {
   withSequences,
 } from "./batches.ts";
 import type { AdaptiveWeights, UnlearnMethod, UnlearnObjective } from "./contract.ts";
-import { runEdit, writeImportance } from "./edit.ts";
+import { runEdit } from "./edit.ts";
 import { unlearnObjective } from "./objective.ts";
 import type { UNLEARN } from "./options.ts";
 import type { Smoothing } from "./smoothing.ts";
 import { givenAnswers, SampledAnswers } from "./wanted-answers.ts";
 
-export type UnlearnContext = PlainContext & {
-  readonly options: CommonValues & Values<typeof UNLEARN>;
-  readonly method: MethodInfo | undefined;
-};
+export type UnlearnContext = Context<typeof UNLEARN, "unlearn">;
+
+type BoundSmoothing = Bound<Smoothing>;
 
 export async function unlearn(context: UnlearnContext): Promise<Outcome> {
   const method = context.method as unknown as UnlearnMethod;
-  if (context.args[0] === "importance") return writeImportance(context);
-  if (context.args.length > 1)
-    throw new UserError(`unexpected argument ${context.args[1]}`, "it takes a model, or importance and a model");
   if (method.kind === "edit") return runEdit(context, method);
-  const { options } = context;
-  const smoothing = options.smooth ? await loadMethod("smoothing", options.smooth, "--smooth") : undefined;
-  const run = new Unlearning(context, method, smoothing);
+  const run = new Unlearning(context, method, context.picks.smooth[0]);
   return runTraining<UnlearnBatch>(context as unknown as RunContext, {
     script: "unlearn",
     method: method.name,
@@ -74,24 +67,6 @@ export async function unlearn(context: UnlearnContext): Promise<Outcome> {
 /** Most rows that are traced. */
 const TRACED = 32;
 
-/** Throws UserError for an option that was given and changes nothing. */
-function refuseIdle(
-  options: UnlearnContext["options"],
-  method: UnlearnObjective,
-  smoothing: Smoothing | undefined,
-): void {
-  const given = smoothing ? `to --smooth ${smoothing.name}` : "without --smooth";
-  if (options.rho !== undefined && !smoothing?.gradients) throw new UserError(`--rho means nothing ${given}`);
-  if (options.smooth_weight !== undefined && !smoothing?.penalty)
-    throw new UserError(`--smooth-weight means nothing ${given}`, "it is for --smooth gp and cr");
-  if (options.average_from !== undefined && !smoothing?.average)
-    throw new UserError(`--average-from means nothing ${given}`, "it is for --smooth wa");
-  if (options.pd_weight !== undefined && options.pd === undefined)
-    throw new UserError("--pd-weight means nothing without --pd");
-  if (options.answers !== undefined && !method.pairs)
-    throw new UserError(`--answers means nothing to ${method.name}`, "it is for dpo");
-}
-
 /** What a saved run tells of itself. */
 type Saved = {
   readonly adaptive: never;
@@ -105,7 +80,7 @@ type Saved = {
 class Unlearning {
   readonly #context: UnlearnContext;
   readonly #method: UnlearnObjective;
-  readonly #smoothing: Smoothing | undefined;
+  readonly #smoothing: BoundSmoothing | undefined;
   readonly #weights: { forget: number; retain: number };
   readonly #retain: "nll" | "kl" | "states" | "none";
   /** The rows to forget, and what is wanted instead, in order. */
@@ -117,7 +92,7 @@ class Unlearning {
   #wantedReference: number[] = [];
   #pad = 0;
 
-  constructor(context: UnlearnContext, method: UnlearnObjective, smoothing: Smoothing | undefined) {
+  constructor(context: UnlearnContext, method: UnlearnObjective, smoothing: BoundSmoothing | undefined) {
     const { options } = context;
     this.#context = context;
     this.#method = method;
@@ -136,7 +111,8 @@ class Unlearning {
       );
     if (this.#weights.forget === 0 && this.#retain === "none" && options.pd === undefined)
       throw new UserError(`--forget-weight 0 leaves ${method.name} nothing to learn`);
-    refuseIdle(options, method, smoothing);
+    if (options.answers !== undefined && !method.pairs)
+      throw new UserError(`--answers has no effect with --method ${method.name}`, "it is for dpo");
     if (method.adaptive && this.#retain === "none")
       throw new UserError(
         `--retain-loss none leaves ${method.name} nothing to follow`,
@@ -156,7 +132,7 @@ class Unlearning {
         : undefined;
     if (again !== undefined && parseGroups(options.forget ?? []).some(({ path }) => path === "-"))
       throw new UserError(`rows from stdin cannot be read twice, as ${again} asks for`, "write them to a file first");
-    if (smoothing?.average && options.eval_data)
+    if (smoothing?.method.averageFrom && options.eval_data)
       context.warn("--smooth wa: held-out losses and --best are of the weights on the way, not of their mean");
     if (options.anchor === "retain" && !options.retain) throw new UserError("--anchor retain needs --retain");
   }
@@ -279,10 +255,14 @@ class Unlearning {
     const perEpoch = Math.ceil(source.batchesPerEpoch / options.accumulate);
     const weights = this.#weights;
     const adaptive = method.adaptive?.({ values: settings as never, weights, steps, perEpoch });
-    const { average_from: first = 1 } = options;
-    if (first > steps) throw new UserError(`--average-from ${first}: the run has ${steps} steps`);
-    const average = smoothing?.average ? new WeightAverage(gpu, model.trainable()) : undefined;
-    const moved = smoothing?.gradients ? new Perturbation(gpu, model.trainable(), smoothing.keeps ?? []) : undefined;
+    const first = smoothing?.method.averageFrom?.(smoothing.values);
+    if (first !== undefined && first > steps)
+      throw new UserError(`--average-from ${first}: the run has ${steps} steps`);
+    const average =
+      first === undefined ? undefined : { from: first, weights: new WeightAverage(gpu, model.trainable()) };
+    const moved = smoothing?.method.gradients
+      ? new Perturbation(gpu, model.trainable(), smoothing.method.keeps ?? [])
+      : undefined;
     return {
       objective: unlearnObjective({
         model,
@@ -295,16 +275,16 @@ class Unlearning {
         seed,
       }),
       controller: this.#controller(adaptive, average),
-      ...(average ? { kept: average.kept } : {}),
+      ...(average ? { kept: average.weights.kept } : {}),
       ...(moved ? { gradients: this.#smoothed(smoothing!, moved) } : {}),
       memory: {
         ...(original && original.bytes > 0 ? { original: original.bytes } : {}),
         ...(moved ? { smoothing: moved.bytes } : {}),
       },
-      end: async () => average?.apply(),
+      end: async () => average?.weights.apply(),
       free: () => {
         original?.free();
-        average?.free();
+        average?.weights.free();
         void moved?.free();
       },
     };
@@ -326,16 +306,18 @@ class Unlearning {
       );
   }
 
-  #smoothed(smoothing: Smoothing, weights: Perturbation): GradientRule {
-    const { options, seed } = this.#context;
+  #smoothed({ method, values }: BoundSmoothing, weights: Perturbation): GradientRule {
+    const { seed } = this.#context;
     return async (step, parts, pass) => {
-      const given = { rho: options.rho ?? smoothing.rho, c: options.smooth_weight ?? 10, seed: seed + step };
-      await smoothing.gradients!(weights, (how) => pass("forget", how), given);
+      await method.gradients!(weights, (how) => pass("forget", how), { values, seed: seed + step });
       for (const part of parts) if (part !== "forget") await pass(part, { fresh: false, report: true });
     };
   }
 
-  #controller(adaptive: AdaptiveWeights | undefined, average: WeightAverage | undefined): Controller {
+  #controller(
+    adaptive: AdaptiveWeights | undefined,
+    average: { readonly from: number; readonly weights: WeightAverage } | undefined,
+  ): Controller {
     const { options } = this.#context;
     return {
       tells: adaptive !== undefined,
@@ -344,11 +326,11 @@ class Unlearning {
         return { forget_weight: forget, retain_weight: retain, pd_weight: options.pd_weight ?? 0.5 };
       },
       ...(adaptive?.heard ? { heard: ({ metrics, step }) => adaptive.heard!(metrics, step) } : {}),
-      ...(average ? { due: (step: number) => step >= (options.average_from ?? 1), after: () => average.add() } : {}),
+      ...(average ? { due: (step: number) => step >= average.from, after: () => average.weights.add() } : {}),
       state: () => ({
         ...(this.#sampled ? { answers: this.#sampled.state() } : {}),
         adaptive: adaptive?.state() ?? null,
-        averaged: average?.count ?? 0,
+        averaged: average?.weights.count ?? 0,
         reference: this.#reference,
         wanted: this.#wantedReference,
       }),
@@ -359,7 +341,7 @@ class Unlearning {
           this.#wanted = this.#sampled.wanted;
         }
         if (adaptive) adaptive.load(saved.adaptive);
-        if (average) average.count = saved.averaged;
+        if (average) average.weights.count = saved.averaged;
         this.#reference = saved.reference;
         this.#wantedReference = saved.wanted;
       },

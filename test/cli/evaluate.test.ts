@@ -260,7 +260,7 @@ describe("evaluate", () => {
   test.each([
     [["next", "--data", "next.jsonl", "-o", "next.jsonl"], "--out: next.jsonl is read by this run\n"],
     [["next", "--data", "next.jsonl", "-o", "next/config.json"], "--out: next/config.json is read by this run\n"],
-    [["next", "--data", "next.jsonl", "--dump-top", "5"], "--dump-top means nothing without --dump"],
+    [["next", "--data", "next.jsonl", "--dump-top", "5"], "--dump-top has no effect without --dump"],
     [["next", "--data", "next.jsonl", "--metric", "rouge-l", "--stop", ""], "--stop is empty"],
     [["next", "next", "--data", "-"], "rows from stdin cannot be read twice, as several models ask for"],
     [

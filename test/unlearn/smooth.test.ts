@@ -1,5 +1,6 @@
 /** Smoothings on a loss whose gradient is known in float64: sum of a_i w_i^2 + b (w_0 w_1)^2 + sin w over weights in two parameters. */
 import { describe, expect, test } from "bun:test";
+import { bind } from "../../src/method/bind.ts";
 import { Perturbation } from "../../src/run/training/perturbation.ts";
 import { WeightAverage } from "../../src/run/training/weight-average.ts";
 import { Parameter } from "../../src/tensor/parameter.ts";
@@ -43,7 +44,7 @@ async function smoothed(smoothing: Smoothing, given: { rho: number; c: number; s
       gpu.write(parameters[0]!.gradient, 0, new Uint8Array(Float32Array.from(g.slice(0, 3)).buffer));
       gpu.write(parameters[1]!.gradient, 0, new Uint8Array(Float32Array.from(g.slice(3)).buffer));
     },
-    given,
+    { values: bind(smoothing, { rho: given.rho, smooth_weight: given.c }).values, seed: given.seed },
   );
   const result = await all((p) => p.gradient);
   expect(await all((p) => p.buffer)).toEqual([...Float32Array.from(START)]); // back, bit for bit

@@ -53,6 +53,7 @@ export const method = defineSelector({
   title: "CRAIG",
   about: "rows that stand for all others: facility location",
   cite: "arXiv:1906.01827",
+  options: {},
   needs: "states",
   select({ states, budget }) {
     const { rows, weights } = facilityLocation(states, budget);

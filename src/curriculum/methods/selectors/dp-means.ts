@@ -3,7 +3,7 @@
  * https://arxiv.org/abs/1111.0352.
  *
  * A row whose squared distance to every centre is above lambda opens a cluster; centres move to their means, until nothing changes. This
- * lowers sum of squares + lambda * clusters. lambda is doubled until there are at most budget / perCluster clusters. Rows come one
+ * lowers sum of squares + lambda * clusters. lambda is doubled until there are at most budget / per_cluster clusters. Rows come one
  * from every cluster in turn, by lot within it.
  */
 import { Random } from "../../../data/random.ts";
@@ -39,9 +39,12 @@ export const method = defineSelector({
   title: "Cluster coverage",
   about: "some rows of every cluster of hidden states",
   cite: "arXiv:1111.0352",
+  options: {
+    per_cluster: { type: "number.integer >= 1", default: 4, help: "rows of a cluster" },
+  },
   needs: "states",
-  select({ states, budget, perCluster, seed }) {
-    const wanted = Math.max(1, Math.floor(budget / perCluster));
+  select({ states, budget, seed, values: { per_cluster } }) {
+    const wanted = Math.max(1, Math.floor(budget / per_cluster));
     const spread = states.reduce((most, state) => Math.max(most, distance(state, states[0]!) ** 2), 0);
     let lambda = spread / 256;
     let of = dpMeans(states, lambda);

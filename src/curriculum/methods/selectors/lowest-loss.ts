@@ -10,6 +10,7 @@ export const method = defineSelector({
   title: "Lowest loss",
   about: "rows that the model finds likeliest",
   cite: "arXiv:2406.14833",
+  options: {},
   needs: "losses",
   select: ({ scores, budget }) => ({ rows: [...ranked(scores).subarray(0, budget)] }),
 });

@@ -61,8 +61,8 @@ export const method = defineTechnique({
   },
   check({ values, metrics, groups, forget, gold }) {
     if (metrics.length > 0)
-      throw new UserError("--metric means nothing to trace", "it measures the answers' probability");
-    if (gold) throw new UserError("--gold means nothing to trace", "give the model as one more argument");
+      throw new UserError("--metric has no effect with --probe trace", "it measures the answers' probability");
+    if (gold) throw new UserError("--gold has no effect with --probe trace", "give the model as one more argument");
     const by = values.trace_group === undefined ? "--forget" : "--trace-group";
     requireGroupNamed(groupOf(values.trace_group, groups, forget), groups, "--probe trace", by);
   },

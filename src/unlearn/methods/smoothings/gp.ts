@@ -4,7 +4,7 @@
  *
  *   g + c (g(theta + r v) - g) / r,  r = 0.01
  */
-import { defineSmoothing } from "../../smoothing.ts";
+import { defineSmoothing, PENALTY, RHO } from "../../smoothing.ts";
 
 export const method = defineSmoothing({
   name: "gp",
@@ -12,9 +12,8 @@ export const method = defineSmoothing({
   about: "the forget loss with a penalty on the length of its gradient",
   cite: "arXiv:2502.05374",
   keeps: ["g", "weights"],
-  rho: 0.01,
-  penalty: true,
-  async gradients(weights, pass, { rho, c }) {
+  options: { rho: RHO, smooth_weight: PENALTY },
+  async gradients(weights, pass, { values: { rho, smooth_weight: c } }) {
     await pass({ fresh: true, report: true });
     if (c === 0 || rho === 0) return;
     weights.keep("g");

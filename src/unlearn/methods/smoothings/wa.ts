@@ -6,6 +6,8 @@ export const method = defineSmoothing({
   title: "Weight averaging",
   about: "the mean of the weights after every step from --average-from on",
   cite: "arXiv:1803.05407",
-  rho: 0,
-  average: true,
+  options: {
+    average_from: { type: "number.integer >= 1", default: 1, help: "first step that counts", value: "STEP" },
+  },
+  averageFrom: ({ average_from }) => average_from,
 });
