@@ -97,7 +97,7 @@ async function findAdapters(provider: Provider, firstOnly: boolean): Promise<Fou
 
 /** Finds adapters; where the system has no driver, or only one that the provider refuses, with a software driver of our own. */
 async function adapters(firstOnly: boolean): Promise<{ provider: Provider; found: Found[] }> {
-  const { useSwiftShader } = await import("../setup/swiftshader.ts");
+  const { useSwiftShader } = await import("./swiftshader.ts");
   useSwiftShader();
   const provider = await import("./dawn.ts");
   let found = await findAdapters(provider, firstOnly);

@@ -9,7 +9,7 @@ import { dlopen, ptr } from "bun:ffi";
 import { existsSync, readdirSync } from "node:fs";
 import { homedir } from "node:os";
 import { delimiter, join } from "node:path";
-import { cacheFolders, isTrustedFolder } from "./cache.ts";
+import { cacheFolders, isTrustedFolder } from "../cache-folders.ts";
 
 /** The npm package that carries the driver; the folder's name changes with it. */
 export const SWIFTSHADER = { package: "@sparticuz/chromium", version: "153.0.0" } as const;
