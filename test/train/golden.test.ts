@@ -2,6 +2,7 @@
  * Logits, loss, gradients and the parameters after three AdamW steps, against Hugging Face models under PyTorch, through the
  * same model, objective and trainer that `train` uses.
  */
+
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -11,7 +12,8 @@ import { openPlain } from "../../src/checkpoint/open.ts";
 import { collate } from "../../src/data/batch.ts";
 import { Model, type ModelOptions } from "../../src/model/model.ts";
 import { savedInfos } from "../../src/model/save.ts";
-import { fillTokens, languageObjective, tokenInputs } from "../../src/run/training/language.ts";
+import { fillInputs, recordInputs } from "../../src/run/batch-programs.ts";
+import { crossEntropyObjective } from "../../src/run/training/cross-entropy.ts";
 import type { Optimizer } from "../../src/run/training/optimizer.ts";
 import { Trainer } from "../../src/run/training/trainer.ts";
 import type { Parameter } from "../../src/tensor/parameter.ts";
@@ -90,10 +92,10 @@ describe.each(Object.keys(CASES))("%s", (name) => {
       );
 
       const rec = new Recorder(profileOf(gpu), { training: false });
-      const { hidden, head } = model.record(rec, tokenInputs(rec, batches[0]!));
+      const { hidden, head } = model.record(rec, recordInputs(rec, batches[0]!));
       rec.output("logits", head(hidden));
       const forward = await Program.compile(gpu, rec);
-      fillTokens(forward, batches[0]!);
+      fillInputs(forward, batches[0]!);
       forward.run();
       const relative = (got: Float32Array, wanted: Float32Array) => {
         expect(got.length).toBe(wanted.length);
@@ -106,7 +108,7 @@ describe.each(Object.keys(CASES))("%s", (name) => {
       const trainer = await Trainer.make({
         gpu,
         parameters: model.trainable(),
-        objective: languageObjective(model, { recompute }),
+        objective: crossEntropyObjective(model, { recompute }),
         optimizer: adamw as unknown as Optimizer,
         values: optimizer,
         decays: () => true,
