@@ -4,10 +4,11 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { openPlain } from "../../src/checkpoint/open.ts";
 import type { DistillMethod } from "../../src/distill/contract.ts";
+import { layerPairs } from "../../src/distill/layer-pairs.ts";
 import { method as akl } from "../../src/distill/methods/akl.ts";
 import { method as bdKd } from "../../src/distill/methods/bd-kd.ts";
 import { method as dualHead, logitLoss } from "../../src/distill/methods/dual-head.ts";
-import { cosineDistance, method as hidden, layerPairs, meanSquare } from "../../src/distill/methods/hidden.ts";
+import { method as hidden } from "../../src/distill/methods/hidden.ts";
 import { method as jsd } from "../../src/distill/methods/jsd.ts";
 import { method as kd } from "../../src/distill/methods/kd.ts";
 import { method as lssd } from "../../src/distill/methods/lssd.ts";
@@ -18,6 +19,7 @@ import { method as skewKl } from "../../src/distill/methods/skew-kl.ts";
 import { method as skewRkl } from "../../src/distill/methods/skew-rkl.ts";
 import { method as taid, taidSchedule } from "../../src/distill/methods/taid.ts";
 import { method as tvd } from "../../src/distill/methods/tvd.ts";
+import { cosineDistance, meanSquare } from "../../src/distill/state-distance.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { checkOp, hardware, runOp } from "../support/program.ts";
 import { normals } from "../support/random.ts";
@@ -597,7 +599,7 @@ describe("hidden", () => {
       ["last", 4],
     ]);
     for (const wrong of ["", "1", "1:2:3", "a:1", "1:-1", "1.5:2", "1:", "1:2,"])
-      expect(() => layerPairs(wrong)).toThrow(/--layers: .* is no pair of layers/);
+      expect(() => layerPairs(wrong)).toThrow(/--layers: .* is not a pair of layers/);
   });
 
   test("a projection for every pair where widths differ, and none where they agree", () => {

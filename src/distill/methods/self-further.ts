@@ -9,7 +9,7 @@
  */
 import { UserError } from "../../errors.ts";
 import { defineDistillation } from "../contract.ts";
-import { meanSquare } from "./hidden.ts";
+import { meanSquare } from "../state-distance.ts";
 
 export const method = defineDistillation({
   name: "self-further",
