@@ -18,7 +18,7 @@ import { rowSum } from "../../tensor/ops/reduce.ts";
 import { type RowDistance, rowDistance } from "../../tensor/ops/row-distance.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import { rowsOf, type Tensor } from "../../tensor/tensor.ts";
-import { defineDistillation } from "../contract.ts";
+import { defineDistillation, EVERY_LAW } from "../contract.ts";
 import { layerPairs, meanOfPairs } from "../layer-pairs.ts";
 
 function attendedBy({ attended }: Recorded, layer: number | "last", whose: string, { layers }: ModelSizes): Attended {
@@ -71,6 +71,12 @@ export const method = defineDistillation({
   title: "Attention transfer",
   about: "student's attention maps drawn to the teacher's, head by head or as means over heads",
   cite: "arXiv:2004.02984",
+  laws: {
+    ...EVERY_LAW,
+    shiftInvariant: "attention maps are compared, not logits",
+    rowsIndependent: "a token attends to the tokens before it",
+    zeroWhereUncounted: "attention maps have no labels",
+  },
   weights: { labels: 1 },
   options: {
     layers: {

@@ -11,7 +11,7 @@ import type { ModelSizes } from "../../model/architecture.ts";
 import type { Recorded } from "../../model/model.ts";
 import { linear } from "../../tensor/ops/linear.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { defineDistillation } from "../contract.ts";
+import { defineDistillation, EVERY_LAW } from "../contract.ts";
 import { type Layer, layerPairs, meanOfPairs } from "../layer-pairs.ts";
 import { cosineDistance, meanSquare } from "../state-distance.ts";
 
@@ -27,6 +27,11 @@ export const method = defineDistillation({
   title: "Hidden states",
   about: "student layers drawn to teacher layers, through a learned projection where widths differ",
   cite: "arXiv:1412.6550",
+  laws: {
+    ...EVERY_LAW,
+    shiftInvariant: "hidden states are compared, not logits",
+    zeroWhereUncounted: "hidden states have no labels",
+  },
   weights: { labels: 1 },
   options: {
     layers: {
