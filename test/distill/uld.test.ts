@@ -3,9 +3,12 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { collate, type TokenBatch } from "../../src/data/batch.ts";
 import { byteTokenizer } from "../../src/data/byte-tokenizer.ts";
+
+import { loadTokenizer } from "../../src/data/load-tokenizer.ts";
 import type { Sequence } from "../../src/data/sequences.ts";
 import { targetsOf } from "../../src/data/targets.ts";
-import { loadTokenizer, type Tokenizer } from "../../src/data/tokenizer.ts";
+import type { Tokenizer } from "../../src/data/tokenizer.ts";
+
 import type { DistillMethod } from "../../src/distill/contract.ts";
 import { method } from "../../src/distill/methods/uld.ts";
 import { otherTokens, samePlaces } from "../../src/distill/same-places.ts";

@@ -34,7 +34,7 @@ import { method as undial } from "../../src/unlearn/methods/objectives/undial.ts
 import { method as wga } from "../../src/unlearn/methods/objectives/wga.ts";
 import { unlearnObjective } from "../../src/unlearn/objective.ts";
 import { sharedGpu } from "../support/gpu.ts";
-import { checkOp, runOp } from "../support/program.ts";
+import { checkOp, hardware, runOp } from "../support/program.ts";
 import { normals } from "../support/random.ts";
 import { TINY_TEXT } from "../support/tiny-models.ts";
 
@@ -102,8 +102,11 @@ describe("the golden losses", async () => {
   });
 
   test.each(
-    table.map(([name, method, values, factor]) => [`${name} by ${method.name}`, name, method, values, factor] as const),
-  )("%s", async (_, name, method, values, factor = 1) => {
+    table.flatMap(([name, method, values, factor]) => [
+      [`${name} by ${method.name}`, name, method, values, factor, undefined] as const,
+      [`${name} by ${method.name}, as on a real GPU`, name, method, values, factor, hardware] as const,
+    ]),
+  )("%s", async (_, name, method, values, factor = 1, profile) => {
     const golden = named(name);
     const data = Object.fromEntries(
       [...inputs].map(([key, array]) => {
@@ -141,6 +144,7 @@ describe("the golden losses", async () => {
         return sequence ? loss : rec.reshape(loss, [N]);
       },
       seeds: { y: mean },
+      ...(profile ? { profile } : {}),
     });
     const value = outputs.y!.reduce((sum, loss, i) => sum + loss * mean[i]!, 0);
     expect(Math.abs(value - factor * golden.value)).toBeLessThan(
