@@ -1,11 +1,11 @@
 /** Any objective of unlearning in its frame, on a tiny model that knows half by heart four rows of each set. */
-import { type Batch, collate } from "../../src/data/batch.ts";
-import { modelInputs } from "../../src/data/lm-batch.ts";
+import { collate, type TokenBatch } from "../../src/data/batch.ts";
+import { targetsOf } from "../../src/data/targets.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import { Model } from "../../src/model/model.ts";
 import { Scorer } from "../../src/run/scoring/scorer.ts";
 import { liveTeacher } from "../../src/run/teachers/teacher.ts";
-import { languageObjective } from "../../src/run/training/language.ts";
+import { crossEntropyObjective } from "../../src/run/training/cross-entropy.ts";
 import { Program, profileOf } from "../../src/tensor/program.ts";
 import { Recorder } from "../../src/tensor/recorder.ts";
 import type { UnlearnBatch } from "../../src/unlearn/batches.ts";
@@ -30,7 +30,7 @@ const [STEPS, DISTANCE] = [40, 0.15];
 
 /** Teaches a model rows by steps of one length along the gradient. */
 async function learn(gpu: Gpu, model: Model, rows: Rows): Promise<void> {
-  const objective = languageObjective(model);
+  const objective = crossEntropyObjective(model);
   const batch = collate(rows.map((row) => [row]));
   const rec = new Recorder(profileOf(gpu));
   rec.backward(objective.record(rec, batch, "").backward);
@@ -86,7 +86,7 @@ export class Frame {
       for (const row of rows) {
         const batch = collate([[row]]);
         const { nll } = await scorer.score(batch);
-        const { targets } = modelInputs(batch);
+        const targets = targetsOf(batch);
         found.push([...nll].filter((_, i) => targets[i]! >= 0));
       }
       return found;
@@ -96,7 +96,7 @@ export class Frame {
   }
 
   #batch(method: UnlearnObjective, rows: readonly number[], shift: number): UnlearnBatch {
-    const of = (from: Rows): Batch => collate(rows.map((i) => [from[i]!]));
+    const of = (from: Rows): TokenBatch => collate(rows.map((i) => [from[i]!]));
     const references = (from: "forget" | "wanted", more: number) =>
       Float32Array.from(rows, (i) => sumOf(this.nll[from][i]!) + more);
     return {
