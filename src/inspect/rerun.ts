@@ -128,8 +128,8 @@ type ReadRecipe = Awaited<ReturnType<typeof readRecipe>>;
 async function readRecipe(entry: LineageEntry) {
   const text = recipeOf(entry);
   if (text === undefined) return undefined;
-  const { orderRecipes, parseRecipe, recipeReferences } = await import("../merge/recipe.ts");
-  const { openable } = await import("../merge/plan/reference.ts");
+  const { orderRecipes, parseRecipe, recipeReferences } = await import("../checkpoint/lineage/recipe/recipe.ts");
+  const { openable } = await import("../checkpoint/reference.ts");
   const documents = orderRecipes(await parseRecipe(text, "the recipe in the lineage"));
   const named = new Set(documents.map(({ name }) => name));
   // Steps of one file are told apart by how many inputs they have and the method: lineage does not keep their names.
