@@ -161,7 +161,7 @@ class Curriculum {
     const done = Math.min(1, batches / (this.#steps * options.accumulate));
     const order = method.rows({
       lengths: rows.lengths,
-      ...(this.#scores ? { scores: this.#scores } : {}),
+      scores: this.#scores ?? [],
       done,
       epoch,
       seed,
@@ -191,7 +191,7 @@ class Curriculum {
           sum += nll[i]!;
           count++;
         }
-        losses[at++] = sum / Math.max(1, count);
+        losses[at++] = sum / count; // NaN where none counts: such a row is not easy
       }
     }
     return losses;
@@ -248,7 +248,7 @@ class Curriculum {
     const { options, log, warn } = this.#context;
     const { names } = this.#rows!;
     const taskLoss = this.#taskLoss;
-    const needs = options.schedule_from === undefined ? (this.#method as SamplerMethod).needs : undefined;
+    const needs = new Set(options.schedule_from === undefined ? (this.#method as SamplerMethod).needs : []);
     const who = this.#method?.name ?? "replay";
     const source = this.#source as MixtureSource;
     const inverse = (step: number) => (step <= options.reweight_warmup * steps ? 0 : 1 / options.reweight_temp);
@@ -289,8 +289,8 @@ class Curriculum {
       sampler.update({
         step,
         drawn: source.drawn.map((n, i) => n - before[i]!),
-        ...(needs === "losses" ? { losses: await groupLosses(checkHeldOut(held, names, who), names) } : {}),
-        ...(needs === "training" ? { training: training.map(({ sum, count }) => sum / count) } : {}),
+        ...(needs.has("losses") ? { losses: await groupLosses(checkHeldOut(held, names, who), names) } : {}),
+        ...(needs.has("training") ? { training: training.map(({ sum, count }) => sum / count) } : {}),
       });
     };
     const ends = (step: number) => step - since >= sampler.segment().steps;
@@ -298,11 +298,11 @@ class Curriculum {
       name: "sampler",
       values,
       async begin(held) {
-        if (needs === "losses") checkHeldOut(held, names, who);
+        if (needs.has("losses")) checkHeldOut(held, names, who);
         while (sampler.segment().steps === 0) await hear(0, held);
         enter(0);
       },
-      ...(needs === "training"
+      ...(needs.has("training")
         ? {
             heard: ({ metrics }: { metrics: Readonly<Record<string, number>> }) => {
               for (const [g, name] of names.entries()) {

@@ -7,6 +7,7 @@ import { countedTokens, inBatches, loadSequences } from "../../data/dataset.ts";
 import type { Sequence } from "../../data/sequences.ts";
 import { UserError } from "../../errors.ts";
 import { openGpu } from "../../gpu/gpu.ts";
+import { bindDefaults } from "../../method/bind.ts";
 import { loadMethod } from "../../method/registry.ts";
 import type { Model } from "../../model/model.ts";
 import { architectureOf } from "../../model/registry.ts";
@@ -191,7 +192,8 @@ export async function select(context: CurriculumContext): Promise<Outcome> {
         : [];
   const states = selector.needs === "states" ? await meanStates(...given, options.batch_size, signal) : [];
   checkKnown(sequences, scores, states, begun.ref);
-  const { rows, notes } = selector.select({ scores, states, budget, perCluster: options.per_cluster, seed });
+  const { values } = bindDefaults(selector, { ...options });
+  const { rows, notes } = selector.select({ scores, states, budget, seed, values });
   const chosen = options.ranked ? rows : [...rows].sort((a, b) => a - b);
   const kept = groups.map(({ name }, g) => {
     const of = (list: readonly Sequence[]) => list.filter(({ group }) => group === g).length;
