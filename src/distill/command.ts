@@ -1,10 +1,11 @@
 /** What the `distill` script does: models and data from the command line, then the training loop with a method's loss. */
+
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { lineageOf, type Read } from "../checkpoint/lineage/input.ts";
 import { open } from "../checkpoint/open.ts";
 import type { CommonValues, Outcome, PlainContext } from "../cli/context.ts";
 import { flagOf } from "../cli/parse.ts";
-import type { Batch } from "../data/batch.ts";
+import type { TokenBatch } from "../data/batch.ts";
 import { loadSequences } from "../data/dataset.ts";
 import { UserError } from "../errors.ts";
 import { type Gpu, openGpu } from "../gpu/gpu.ts";
@@ -84,7 +85,7 @@ class Distillation {
   #cache: TeacherCache | undefined;
   #common = 0;
   /** Batches as the teacher's own tokenizer has them. */
-  #others: ((batch: Batch) => OtherTokens) | undefined;
+  #others: ((batch: TokenBatch) => OtherTokens) | undefined;
   /** Whose samples are trained on; models are known only later. */
   readonly #samplers = new Map<"teacher" | "student", Model>();
 
@@ -174,7 +175,7 @@ class Distillation {
     }
     const plain = await batchesOf(this.#context, setup);
     if (this.#cache && "data" in plain) this.#cache.check(plain.data.sequences);
-    let batches = plain as BatchSource<Batch>;
+    let batches = plain as BatchSource<TokenBatch>;
     const given = options.teacher_samples ?? (this.method.samples === "teacher" ? 1 : 0);
     if (tools) {
       const drawn = {
@@ -205,7 +206,7 @@ class Distillation {
       }
     } else if (options.on_policy > 0 || given > 0)
       throw new UserError("a classifier samples nothing", "leave out --on-policy and --teacher-samples");
-    const attach = async (batch: Batch): Promise<DistillBatch> =>
+    const attach = async (batch: TokenBatch): Promise<DistillBatch> =>
       this.#cache
         ? { batch, cached: await this.#cache.rows(batch) }
         : this.#others

@@ -1,6 +1,7 @@
 /** What the `unlearn` script does: an objective in the training loop, or an edit of weights. */
+
 import type { CommonValues, Outcome, PlainContext } from "../cli/context.ts";
-import { type Batch, collate } from "../data/batch.ts";
+import { type Batch, collate, type TokenBatch } from "../data/batch.ts";
 import { loadExamples, loadSequences } from "../data/dataset.ts";
 import { parseGroups } from "../data/groups.ts";
 import type { Sequence } from "../data/sequences.ts";
@@ -28,7 +29,6 @@ import {
 import { WeightAverage } from "../run/training/weight-average.ts";
 import { checkLabels } from "../train/command.ts";
 import {
-  type AnyBatch,
   examplePool,
   longestOf,
   type Pool,
@@ -205,7 +205,7 @@ class Unlearning {
     const anchor = sequenceBatches(swap ? others! : withSequences(forget, this.#sequences), order, this.#pad);
     const at = new Map(this.#sequences.map((sequence, i) => [sequence, i]));
     const finish = (batch: UnlearnBatch, largest: boolean): UnlearnBatch => {
-      const rows = (batch.forget as Batch).documents.map(({ sequence }) => at.get(sequence) ?? 0);
+      const rows = (batch.forget as TokenBatch).documents.map(({ sequence }) => at.get(sequence) ?? 0);
       const numbers = (list: readonly number[]) => Float32Array.from(rows, (i) => list[i] ?? 0);
       const wanted = (i: number) => (largest ? longestOf(this.#wanted) : this.#wanted[i]!);
       return {
@@ -222,7 +222,7 @@ class Unlearning {
           : {}),
       };
     };
-    return pairedBatches(anchor as BatchSource<AnyBatch>, {
+    return pairedBatches(anchor as BatchSource<Batch>, {
       drawn: swap ? pool(this.#sequences, "forget") : pool(others?.sequences, "retain"),
       pd: pool(pdRows || undefined, "pd"),
       swap,

@@ -7,7 +7,7 @@
  */
 
 import type { Log } from "../cli/log.ts";
-import type { Batch, ExampleBatch } from "../data/batch.ts";
+import type { Batch } from "../data/batch.ts";
 import type { Json } from "../json.ts";
 import type { Options, Values } from "../method/options.ts";
 import type { ModelSizes } from "../model/architecture.ts";
@@ -110,8 +110,8 @@ export interface UnlearnObjective<O extends Options = Options> extends Described
 /** What an edit works with. */
 export interface EditSetup<O extends Options = Options> {
   readonly model: Model;
-  readonly forget: readonly (Batch | ExampleBatch)[];
-  readonly retain: readonly (Batch | ExampleBatch)[];
+  readonly forget: readonly Batch[];
+  readonly retain: readonly Batch[];
   readonly values: Values<O>;
   readonly signal: AbortSignal;
   readonly log: Log;

@@ -2,11 +2,12 @@
  * The objectives as their files give them: the golden losses of test/golden/loss, float64 references where there is none, the limits in
  * which one is another, and what the frame around them adds: means, weights, retain terms.
  */
+
 import { describe, expect, test } from "bun:test";
 import { fileURLToPath } from "node:url";
 import { openPlain } from "../../src/checkpoint/open.ts";
-import { type Batch, collate } from "../../src/data/batch.ts";
-import { modelInputs } from "../../src/data/lm-batch.ts";
+import { collate, type TokenBatch } from "../../src/data/batch.ts";
+import { targetsOf } from "../../src/data/targets.ts";
 import { Model } from "../../src/model/model.ts";
 import { Scorer } from "../../src/run/scoring/scorer.ts";
 import { liveTeacher } from "../../src/run/teachers/teacher.ts";
@@ -33,7 +34,7 @@ import { method as undial } from "../../src/unlearn/methods/objectives/undial.ts
 import { method as wga } from "../../src/unlearn/methods/objectives/wga.ts";
 import { unlearnObjective } from "../../src/unlearn/objective.ts";
 import { sharedGpu } from "../support/gpu.ts";
-import { checkOp, runOp } from "../support/program.ts";
+import { checkOp, hardware, runOp } from "../support/program.ts";
 import { normals } from "../support/random.ts";
 import { TINY_TEXT } from "../support/tiny-models.ts";
 
@@ -101,8 +102,11 @@ describe("the golden losses", async () => {
   });
 
   test.each(
-    table.map(([name, method, values, factor]) => [`${name} by ${method.name}`, name, method, values, factor] as const),
-  )("%s", async (_, name, method, values, factor = 1) => {
+    table.flatMap(([name, method, values, factor]) => [
+      [`${name} by ${method.name}`, name, method, values, factor, undefined] as const,
+      [`${name} by ${method.name}, as on a real GPU`, name, method, values, factor, hardware] as const,
+    ]),
+  )("%s", async (_, name, method, values, factor = 1, profile) => {
     const golden = named(name);
     const data = Object.fromEntries(
       [...inputs].map(([key, array]) => {
@@ -140,6 +144,7 @@ describe("the golden losses", async () => {
         return sequence ? loss : rec.reshape(loss, [N]);
       },
       seeds: { y: mean },
+      ...(profile ? { profile } : {}),
     });
     const value = outputs.y!.reduce((sum, loss, i) => sum + loss * mean[i]!, 0);
     expect(Math.abs(value - factor * golden.value)).toBeLessThan(
@@ -432,7 +437,7 @@ describe("the frame", async () => {
     const ids = Int32Array.from({ length }, (_, i) => (7 * i + 11 * seed + i * i) % 50);
     return { ids, labels: ids.map((id, i) => (i < from ? -100 : id)), group: 0, place: `${seed}` };
   };
-  const of = (...rows: ReturnType<typeof sequence>[]): Batch => collate(rows.map((row) => [row]));
+  const of = (...rows: ReturnType<typeof sequence>[]): TokenBatch => collate(rows.map((row) => [row]));
   const forgotten = [sequence(1, 9, 3), sequence(2, 15, 1), sequence(3, 12, 10), sequence(4, 6, 2)];
   const kept = [sequence(5, 8, 2), sequence(6, 11, 5), sequence(7, 9, 3), sequence(8, 14, 7)];
   const wanted = [sequence(9, 7, 3), sequence(10, 7, 1), sequence(11, 12, 10), sequence(12, 4, 2)];
@@ -443,7 +448,7 @@ describe("the frame", async () => {
       rows.map(async (row) => {
         const batch = of(row);
         const { nll } = await scorer.score(batch);
-        const { targets } = modelInputs(batch);
+        const targets = targetsOf(batch);
         return [...nll].filter((_, i) => targets[i]! >= 0);
       }),
     );

@@ -2,7 +2,7 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Batch, collate, type ExampleBatch, stackExamples } from "../../src/data/batch.ts";
+import { collate, type ExampleBatch, stackExamples, type TokenBatch } from "../../src/data/batch.ts";
 import type { Json } from "../../src/model/architecture.ts";
 import { Model } from "../../src/model/model.ts";
 import type { UnlearnEdit } from "../../src/unlearn/contract.ts";
@@ -311,7 +311,7 @@ describe("dampening", () => {
   test("a tied embedding is selected as the one weight that it is", async () => {
     const config = { ...TINY_TEXT.llama!, tie_word_embeddings: true };
     const model = await Model.fresh(gpu, config, "test", { seed: 1 });
-    const rows = (first: number): Batch[] =>
+    const rows = (first: number): TokenBatch[] =>
       [0, 1, 2].map((row) => {
         const ids = Int32Array.from({ length: 6 }, (_, i) => (first + 5 * row + 3 * i) % 50);
         return collate([[{ ids, labels: ids, group: 0, place: `${row}` }]]);

@@ -6,9 +6,9 @@
  */
 import type { Gpu } from "../../gpu/gpu.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
-import { Program, profileOf } from "../../tensor/program.ts";
-import { Recorder } from "../../tensor/recorder.ts";
-import { SlotPool } from "../../tensor/slots.ts";
+import type { Program } from "../../tensor/program.ts";
+import type { SlotPool } from "../../tensor/slots.ts";
+import { type Compiled, Programs } from "../programs.ts";
 import type { Objective } from "./objective.ts";
 import { Updater, type UpdaterOptions } from "./updater.ts";
 
@@ -51,19 +51,21 @@ export interface StepResult {
 const clearGradient = (gpu: Gpu, parameter: Parameter) =>
   gpu.clear(parameter.gradient, Math.max(16, 4 * parameter.size));
 
+/** What is kept of the recording of a part: names of its metrics, and parameters that its gradient does not reach. */
+interface RecordedPart {
+  readonly metrics: readonly string[];
+  readonly untouched: readonly Parameter[];
+}
+
 export class Trainer<B> {
   readonly updater: Updater;
   readonly #options: TrainerOptions<B>;
-  readonly #programs = new Map<
-    string,
-    { program: Program; metrics: readonly string[]; untouched: readonly Parameter[] }
-  >();
-  readonly #slots: SlotPool;
+  readonly #programs: Programs<RecordedPart>;
 
   private constructor(options: TrainerOptions<B>, updater: Updater) {
     this.#options = options;
     this.updater = updater;
-    this.#slots = new SlotPool(options.gpu);
+    this.#programs = new Programs(options.gpu, { training: true });
   }
 
   static async make<B>(options: TrainerOptions<B>): Promise<Trainer<B>> {
@@ -74,27 +76,21 @@ export class Trainer<B> {
 
   /** Memory of activations, for programs that run between steps. */
   get slots(): SlotPool {
-    return this.#slots;
+    return this.#programs.slots;
   }
 
-  async #programFor(batch: B, part: string) {
-    const { gpu, objective } = this.#options;
-    const key = `${part} ${objective.key(batch)}`;
-    let found = this.#programs.get(key);
-    if (!found) {
-      const rec = new Recorder(profileOf(gpu));
+  #programOf(batch: B, part: string): Promise<Compiled<RecordedPart>> {
+    const { objective, parameters } = this.#options;
+    return this.#programs.get(`${part} ${objective.key(batch)}`, (rec) => {
       const { backward, metrics } = objective.record(rec, batch, part);
       for (const [name, value] of Object.entries(metrics)) rec.output(name, value);
       rec.backward(backward);
       const reached = rec.reached();
-      found = {
-        program: await Program.compile(gpu, rec, this.#slots),
+      return {
         metrics: Object.keys(metrics),
-        untouched: this.#options.parameters.filter((parameter) => !reached.has(parameter)),
+        untouched: parameters.filter((parameter) => !reached.has(parameter)),
       };
-      this.#programs.set(key, found);
-    }
-    return found;
+    });
   }
 
   get #parts(): readonly string[] {
@@ -104,7 +100,7 @@ export class Trainer<B> {
   /** Builds the programs of a batch ahead of time; the largest first, so that smaller ones fit into its memory. */
   async prepare(batch: B): Promise<readonly Program[]> {
     const programs: Program[] = [];
-    for (const part of this.#parts) programs.push((await this.#programFor(batch, part)).program);
+    for (const part of this.#parts) programs.push((await this.#programOf(batch, part)).program);
     return programs;
   }
 
@@ -119,15 +115,15 @@ export class Trainer<B> {
     await gradients(step, this.#parts, async (part, { fresh, report }) => {
       const total = batches.reduce((sum, batch) => sum + objective.counted(batch, part), 0);
       for (const [i, batch] of batches.entries()) {
-        const { program, metrics, untouched } = await this.#programFor(batch, part);
+        const { program, recorded } = await this.#programOf(batch, part);
         // Another part may have left something where this one writes nothing.
-        if (i === 0 && fresh) for (const parameter of untouched) clearGradient(this.#options.gpu, parameter);
+        if (i === 0 && fresh) for (const parameter of recorded.untouched) clearGradient(this.#options.gpu, parameter);
         objective.fill(program, batch, total, part);
         // Every micro-batch has random numbers of its own.
         const random = (Math.imul(seed, 0x9e3779b9) + step * 4096 + i) >>> 0;
         program.run({ ...values, accumulate: i === 0 && fresh ? 0 : 1, seed: random });
         if (!report) continue;
-        const read = metrics.map(async (name) => [name, (await program.read(name))[0]!] as const);
+        const read = recorded.metrics.map(async (name) => [name, (await program.read(name))[0]!] as const);
         found.push(Promise.all(read).then(Object.fromEntries));
       }
     });
@@ -173,14 +169,11 @@ export class Trainer<B> {
 
   /** Bytes on the GPU: activations (with what programs own) and optimizer states. */
   get bytes(): { activations: number; states: number } {
-    const own = [...this.#programs.values()].reduce((sum, { program }) => sum + program.ownBytes, 0);
-    return { activations: this.#slots.bytes + own, states: this.updater.bytes };
+    return { activations: this.#programs.slots.bytes + this.#programs.ownBytes, states: this.updater.bytes };
   }
 
   free(): void {
-    for (const { program } of this.#programs.values()) program.free();
-    this.#programs.clear();
-    this.#slots.free();
+    this.#programs.free();
     this.updater.free();
   }
 }

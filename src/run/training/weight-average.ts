@@ -2,14 +2,14 @@
 import { UserError } from "../../errors.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import { Parameter } from "../../tensor/parameter.ts";
-import { Program, profileOf } from "../../tensor/program.ts";
-import { dynamic, Recorder, spans } from "../../tensor/recorder.ts";
+import { dynamic, spans } from "../../tensor/recorder.ts";
+import { Programs } from "../programs.ts";
 
 export class WeightAverage {
   readonly kept: readonly Parameter[];
   readonly #gpu: Gpu;
   readonly #parameters: readonly Parameter[];
-  #program: Program | undefined;
+  readonly #programs: Programs;
   #count = 0;
 
   /** Throws UserError for weights in bf16: their mean would be rounded at every step. */
@@ -18,6 +18,7 @@ export class WeightAverage {
     if (coarse)
       throw new UserError(`${coarse.name} is held in ${coarse.dtype}, too coarse to average`, "leave out --dtype bf16");
     this.#gpu = gpu;
+    this.#programs = new Programs(gpu);
     this.#parameters = parameters;
     this.kept = parameters.map(({ name, shape }) => new Parameter(gpu, `mean of ${name}`, shape, "f32", false));
   }
@@ -37,8 +38,7 @@ export class WeightAverage {
       this.#count = 1;
       return;
     }
-    if (!this.#program) {
-      const rec = new Recorder(profileOf(this.#gpu), { training: false });
+    const { program } = await this.#programs.get("add", (rec) => {
       for (const [i, { name, shape, size, buffer }] of this.#parameters.entries()) {
         rec.step({
           kernel: "training/add-scaled",
@@ -47,10 +47,9 @@ export class WeightAverage {
           groups: spans(size),
         });
       }
-      this.#program = await Program.compile(this.#gpu, rec);
-    }
+    });
     const k = this.#count++;
-    this.#program.run({ a: 1 / (k + 1), b: k / (k + 1) });
+    program.run({ a: 1 / (k + 1), b: k / (k + 1) });
   }
 
   /** The mean takes the weights' place. */
@@ -61,7 +60,7 @@ export class WeightAverage {
   }
 
   free(): void {
-    this.#program?.free();
+    this.#programs.free();
     for (const parameter of this.kept) parameter.free();
   }
 }

@@ -1,5 +1,5 @@
 /** Gradient ascent on the forget set, and nothing else: -CE. Jang et al., ACL 2023, https://arxiv.org/abs/2210.01504 */
-import { gradientAscent } from "../../../tensor/ops/sequence-loss.ts";
+import { neg } from "../../../tensor/ops/elementwise.ts";
 import { defineObjective } from "../../contract.ts";
 
 export const method = defineObjective({
@@ -10,5 +10,5 @@ export const method = defineObjective({
   weights: { forget: 1, retain: 0 },
   retain: "none",
   options: {},
-  sequences: (rec, { nll }) => gradientAscent(rec, nll),
+  sequences: (rec, { nll }) => neg(rec, nll),
 });

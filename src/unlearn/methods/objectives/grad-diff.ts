@@ -1,5 +1,5 @@
 /** Gradient difference: ascent on the forget set, descent on the retain set. Liu et al. 2022, https://arxiv.org/abs/2203.12817 */
-import { gradientAscent } from "../../../tensor/ops/sequence-loss.ts";
+import { neg } from "../../../tensor/ops/elementwise.ts";
 import { defineObjective } from "../../contract.ts";
 
 export const method = defineObjective({
@@ -9,5 +9,5 @@ export const method = defineObjective({
   cite: "arXiv:2203.12817",
   weights: { forget: 1, retain: 1 },
   options: {},
-  sequences: (rec, { nll }) => gradientAscent(rec, nll),
+  sequences: (rec, { nll }) => neg(rec, nll),
 });

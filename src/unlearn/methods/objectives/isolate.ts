@@ -10,7 +10,7 @@
  */
 import { UserError } from "../../../errors.ts";
 import { blocksHolding, type Effects, TRACE } from "../../../run/tracing/causal-trace.ts";
-import { gradientAscent } from "../../../tensor/ops/sequence-loss.ts";
+import { neg } from "../../../tensor/ops/elementwise.ts";
 import { defineObjective } from "../../contract.ts";
 
 /** The blocks of "0-5" or "2". Throws UserError. */
@@ -58,7 +58,7 @@ export const method = defineObjective({
     blockRange(found ? holders(found) : layers).flatMap((block) =>
       PARTS[part].flatMap((name) => [`*.layers.${block}.${name}.*.weight`, `*.h.${block}.${name}.*.weight`]),
     ),
-  sequences: (rec, { nll }) => gradientAscent(rec, nll),
+  sequences: (rec, { nll }) => neg(rec, nll),
   adaptive({ values: { fixed }, weights, perEpoch }) {
     let [sum, count, now] = [0, 0, weights.retain];
     return {

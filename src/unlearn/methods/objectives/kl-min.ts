@@ -1,5 +1,5 @@
 /** KL minimisation: ascent on the forget set, KL(p_theta0 || p) on the retain set. Maini et al. 2024, https://arxiv.org/abs/2401.06121 */
-import { gradientAscent } from "../../../tensor/ops/sequence-loss.ts";
+import { neg } from "../../../tensor/ops/elementwise.ts";
 import { defineObjective } from "../../contract.ts";
 
 export const method = defineObjective({
@@ -10,5 +10,5 @@ export const method = defineObjective({
   weights: { forget: 1, retain: 1 },
   retain: "kl",
   options: {},
-  sequences: (rec, { nll }) => gradientAscent(rec, nll),
+  sequences: (rec, { nll }) => neg(rec, nll),
 });

@@ -3,7 +3,8 @@
  * the more it is forgotten, which keeps the model from falling apart; beta to 0 is gradient ascent. Zhang et al. 2024,
  * https://arxiv.org/abs/2404.05868
  */
-import { npo } from "../../../tensor/ops/sequence-loss.ts";
+import { logSigmoid, scale, sub } from "../../../tensor/ops/elementwise.ts";
+import { rowSum } from "../../../tensor/ops/reduce.ts";
 import { defineObjective } from "../../contract.ts";
 
 export const method = defineObjective({
@@ -15,5 +16,8 @@ export const method = defineObjective({
   weights: { forget: 1, retain: 1 },
   reference: "likelihoods",
   options: { beta: { type: "number > 0", default: 0.1, help: "how soon a forgotten sequence stops to count" } },
-  sequences: (rec, { nll, reference, values: { beta } }) => npo(rec, nll, reference!, beta),
+  sequences(rec, { nll, reference, values: { beta } }) {
+    const forgotten = sub(rec, rowSum(rec, nll), reference!); // (B)
+    return scale(rec, logSigmoid(rec, scale(rec, forgotten, beta)), -2 / beta);
+  },
 });

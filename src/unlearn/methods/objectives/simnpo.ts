@@ -2,7 +2,8 @@
  * SimNPO: NPO without a reference and by length, -(2 / beta) log sigmoid(beta (NLL / length - delta)). Fan et al. 2024,
  * https://arxiv.org/abs/2410.07163
  */
-import { simnpo } from "../../../tensor/ops/sequence-loss.ts";
+import { addScalar, div, logSigmoid, scale } from "../../../tensor/ops/elementwise.ts";
+import { rowSum } from "../../../tensor/ops/reduce.ts";
 import { defineObjective } from "../../contract.ts";
 
 export const method = defineObjective({
@@ -16,5 +17,8 @@ export const method = defineObjective({
     beta: { type: "number > 0", default: 4.5, help: "how soon a forgotten sequence stops to count" },
     delta: { type: "number", default: 0, help: "loss at which it counts half" },
   },
-  sequences: (rec, { nll, lengths, values: { beta, delta } }) => simnpo(rec, nll, lengths, beta, delta),
+  sequences(rec, { nll, lengths, values: { beta, delta } }) {
+    const forgotten = addScalar(rec, div(rec, rowSum(rec, nll), lengths), -delta); // (B)
+    return scale(rec, logSigmoid(rec, scale(rec, forgotten, beta)), -2 / beta);
+  },
 });

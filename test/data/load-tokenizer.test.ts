@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { byteTokenizer } from "../../src/data/byte-tokenizer.ts";
-import { library, loadTokenizer, windowDecoder } from "../../src/data/tokenizer.ts";
+import { library, loadTokenizer, windowDecoder } from "../../src/data/load-tokenizer.ts";
 import { installed, rejection } from "./support.ts";
 
 const embedded = byteTokenizer();
