@@ -1,10 +1,11 @@
 /** What the `evaluate` script does: models side by side, metrics by group, differences and intervals. */
+
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { open } from "../checkpoint/open.ts";
 import type { CommonValues, Outcome, PlainContext } from "../cli/context.ts";
 import { textOutput } from "../cli/output.ts";
 import { refuseInputs } from "../cli/target.ts";
-import type { Batch, ExampleBatch } from "../data/batch.ts";
+import type { Batch } from "../data/batch.ts";
 import type { GroupReference } from "../data/groups.ts";
 import { UserError } from "../errors.ts";
 import { openGpu } from "../gpu/gpu.ts";
@@ -216,7 +217,7 @@ async function runMetrics(
     const loaded = await loader.load(source, { bits, reader });
     const dump = i === 0 && options.dump !== undefined ? new LogitDump(loaded.model, options.dump_top) : undefined;
     progress.start({ unit: "rows" });
-    const visit = dump && ((batch: Batch | ExampleBatch) => dump.add(batch));
+    const visit = dump && ((batch: Batch) => dump.add(batch));
     scored.push(await loaded.score(groups, { visit, data: i === 0 ? first : undefined }));
     await dump?.write(options.dump!);
     progress.done();

@@ -4,7 +4,7 @@ import { countedTokens } from "../../data/dataset.ts";
 import type { Sequence } from "../../data/sequences.ts";
 import { loadMethod } from "../../method/registry.ts";
 import type { Model } from "../../model/model.ts";
-import { languageObjective } from "../training/language.ts";
+import { crossEntropyObjective } from "../training/cross-entropy.ts";
 import { Trainer } from "../training/trainer.ts";
 
 /** Per sequence: the mean over trained tensors of the 2-norm of the gradient of its mean loss; NaN where no token counts. */
@@ -17,7 +17,7 @@ export async function gradientNorms(
   const trainer = await Trainer.make({
     gpu: model.gpu,
     parameters: model.trainable(),
-    objective: languageObjective(model),
+    objective: crossEntropyObjective(model),
     seed: 0,
     optimizer: await loadMethod("optimizer", "sgd"),
     values: { momentum: 0, nesterov: false, weight_decay: 0 },

@@ -1,5 +1,5 @@
 /** A few steps of training in memory, for attacks and probes: a model on rows of one group, with AdamW at a constant rate. */
-import { type Batch, collate, type ExampleBatch, stackExamples } from "../../data/batch.ts";
+import { collate, type ExampleBatch, stackExamples, type TokenBatch } from "../../data/batch.ts";
 import { countedTokens, type Example, loadExamples, loadSequences } from "../../data/dataset.ts";
 import type { GroupReference } from "../../data/groups.ts";
 import { BatchOrder } from "../../data/order.ts";
@@ -8,9 +8,8 @@ import { permutation } from "../../data/shuffle.ts";
 import { UserError } from "../../errors.ts";
 import { loadMethod } from "../../method/registry.ts";
 import type { Model } from "../../model/model.ts";
-import { classificationObjective } from "./classification.ts";
+import { crossEntropyObjective } from "./cross-entropy.ts";
 import type { TextTools } from "./data-source.ts";
-import { languageObjective } from "./language.ts";
 import type { Objective } from "./objective.ts";
 import { Trainer } from "./trainer.ts";
 
@@ -63,15 +62,15 @@ export async function finetune(learner: Learner, material: Material, options: Fi
   if (material.kind === "examples") {
     const rows = material.rows.slice(0, options.rows);
     const make = (list: Example[]): ExampleBatch => stackExamples(list);
-    return train(learner, rows, make, classificationObjective(model), options);
+    return train(learner, rows, make, crossEntropyObjective(model), options);
   }
   const rows = material.rows.slice(0, options.rows);
-  const make = (list: Sequence[]): Batch =>
+  const make = (list: Sequence[]): TokenBatch =>
     collate(
       list.map((sequence) => [sequence]),
       { pad: material.pad },
     );
-  return train(learner, rows, make, languageObjective(model), options);
+  return train(learner, rows, make, crossEntropyObjective(model), options);
 }
 
 async function train<R, B>(

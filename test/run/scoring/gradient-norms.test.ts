@@ -3,7 +3,7 @@ import { collate } from "../../../src/data/batch.ts";
 import type { Sequence } from "../../../src/data/sequences.ts";
 import { Model } from "../../../src/model/model.ts";
 import { gradientNorms } from "../../../src/run/scoring/gradient-norms.ts";
-import { languageObjective } from "../../../src/run/training/language.ts";
+import { crossEntropyObjective } from "../../../src/run/training/cross-entropy.ts";
 import { Trainer } from "../../../src/run/training/trainer.ts";
 import { method as optimizer } from "../../../src/train/methods/optimizers/sgd.ts";
 import { sharedGpu } from "../../support/gpu.ts";
@@ -30,7 +30,7 @@ test("norms are those of what a step of gradient descent takes away, row by row"
     const trainer = await Trainer.make({
       gpu,
       parameters: model.trainable(),
-      objective: languageObjective(model),
+      objective: crossEntropyObjective(model),
       seed: 0,
       optimizer,
       values: { momentum: 0, nesterov: false, weight_decay: 0 },

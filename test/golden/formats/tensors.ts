@@ -1,0 +1,32 @@
+/** Tensors of a small safetensors file as arrays. */
+import { decodeFloats } from "../../../src/checkpoint/decode.ts";
+import { openPlain } from "../../../src/checkpoint/open.ts";
+
+/** Values by name: floats as f32, I32 as it is. */
+export async function readValues(file: string): Promise<Map<string, Float32Array | Int32Array>> {
+  const opened = await openPlain(file);
+  const found = new Map<string, Float32Array | Int32Array>();
+  for (const entry of opened.tensors.values()) {
+    const bytes = new Uint8Array(entry.bytes);
+    await entry.read(bytes, 0);
+    found.set(entry.name, entry.dtype === "I32" ? new Int32Array(bytes.buffer) : decodeFloats(bytes, entry.dtype));
+  }
+  opened.close();
+  return found;
+}
+
+/** The largest magnitude. */
+export const largest = (values: ArrayLike<number>): number =>
+  Array.from(values).reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+
+/** The largest difference, as a share of the largest magnitude that is expected; infinite where a value is not a number. */
+export function relativeError(found: ArrayLike<number>, expected: ArrayLike<number>): number {
+  if (found.length !== expected.length) return Number.POSITIVE_INFINITY;
+  let worst = 0;
+  for (let i = 0; i < expected.length; i++) {
+    const apart = Math.abs(found[i]! - expected[i]!);
+    if (!(apart <= worst)) worst = Number.isNaN(apart) ? Number.POSITIVE_INFINITY : apart;
+  }
+  const scale = largest(expected);
+  return scale > 0 ? worst / scale : worst;
+}

@@ -1,0 +1,196 @@
+/**
+ * The format of test/golden/train: a folder per model with the losses, logits, gradients and parameters that Hugging Face models give
+ * under PyTorch. Runs the model, the objective and the trainer that `train` uses.
+ */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import path from "node:path";
+import { openPlain } from "../../../src/checkpoint/open.ts";
+import { type Batch, collate } from "../../../src/data/batch.ts";
+import type { Gpu } from "../../../src/gpu/gpu.ts";
+import { bindDefaults } from "../../../src/method/bind.ts";
+import { loadMethod } from "../../../src/method/registry.ts";
+import { Model } from "../../../src/model/model.ts";
+import { savedInfos } from "../../../src/model/save.ts";
+import { fillInputs, recordInputs } from "../../../src/run/batch-programs.ts";
+import { crossEntropyObjective } from "../../../src/run/training/cross-entropy.ts";
+import { Trainer } from "../../../src/run/training/trainer.ts";
+import type { Parameter } from "../../../src/tensor/parameter.ts";
+import { Program, profileOf } from "../../../src/tensor/program.ts";
+import { Recorder } from "../../../src/tensor/recorder.ts";
+import { readValues, relativeError } from "./tensors.ts";
+
+interface Case {
+  /** Folder of the base, of an adapter's case. */
+  readonly base?: string;
+  readonly batches: readonly { readonly input_ids: number[][]; readonly labels: number[][] }[];
+  readonly optimizer: Readonly<Record<"lr" | "beta1" | "beta2" | "eps" | "weight_decay", number>>;
+  readonly expected_losses: readonly number[];
+  readonly tolerance: {
+    readonly logits_rel_to_max: number;
+    readonly loss_abs: number;
+    readonly grad_rel_to_tensor_max: number;
+    readonly "after3_abs_for_99.9_percent": number;
+    readonly after3_abs_worst: number;
+  };
+  /** Gradients that are 0 but for rounding: compared absolutely. */
+  readonly near_zero_gradients?: readonly string[];
+  readonly not_trained?: readonly string[];
+}
+
+/** A tensor of the checkpoint and where its values are: experts are parts of one parameter. */
+interface Place {
+  readonly parameter: Parameter;
+  readonly start: number;
+  readonly size: number;
+}
+
+/** The places of all tensors by their names in the checkpoint that they were read from. */
+const placesOf = (model: Model): Map<string, Place> =>
+  new Map(
+    model.adapter
+      ? model.adapter.parameters().map((parameter) => [parameter.name, { parameter, start: 0, size: parameter.size }])
+      : model.stored.map(({ name, shape, parameter, start }) => [
+          name,
+          { parameter, start, size: shape.reduce((a, b) => a * b, 1) },
+        ]),
+  );
+
+/** Values of a place, of the weights or of their gradients. */
+async function valuesAt(
+  gpu: Gpu,
+  { parameter, start, size }: Place,
+  what: "buffer" | "gradient",
+): Promise<Float32Array> {
+  return (await gpu.readFloats(parameter[what], parameter.size)).subarray(start, start + size);
+}
+
+/** Folders of a golden folder that hold a case. */
+export const trainCases = (folder: string): string[] =>
+  readdirSync(folder)
+    .filter((name) => existsSync(path.join(folder, name, "case.json")))
+    .sort();
+
+async function openCase(folder: string, gpu: Gpu) {
+  const golden: Case = JSON.parse(readFileSync(path.join(folder, "case.json"), "utf8"));
+  const base = await openPlain(golden.base === undefined ? folder : path.join(folder, golden.base));
+  const adapter = golden.base === undefined ? undefined : await openPlain(folder);
+  // What the adapter's own config says replaces these.
+  const lora = { rank: 4, alpha: 8, targets: "all-linear", seed: 0 } as const;
+  const model = await Model.load(gpu, base, adapter ? { lora: { ...lora, from: adapter } } : { dtype: "f32" });
+  const batches = golden.batches.map(({ input_ids, labels }) =>
+    collate(
+      input_ids.map((ids, row) => [
+        { ids: Int32Array.from(ids), labels: Int32Array.from(labels[row]!), group: 0, place: `row ${row}` },
+      ]),
+      { buckets: "none" },
+    ),
+  );
+  const close = () => {
+    model.free();
+    base.close();
+    adapter?.close();
+  };
+  return { golden, model, batches, source: adapter ?? base, close };
+}
+
+async function logitsOf(gpu: Gpu, model: Model, batch: Batch): Promise<Float32Array> {
+  const rec = new Recorder(profileOf(gpu), { training: false });
+  const { hidden, head } = model.record(rec, recordInputs(rec, batch));
+  rec.output("logits", head(hidden));
+  const program = await Program.compile(gpu, rec);
+  fillInputs(program, batch);
+  program.run();
+  const logits = (await program.read("logits")) as Float32Array;
+  program.free();
+  return logits;
+}
+
+/** Gives what is wrong with a case, nothing when it is accepted. `recompute`: activations are computed again on the way back. */
+export async function checkTrain(folder: string, gpu: Gpu, { recompute = false } = {}): Promise<string[]> {
+  const { golden, model, batches, source, close } = await openCase(folder, gpu);
+  const { tolerance, optimizer } = golden;
+  const expected = await readValues(path.join(folder, "expected.safetensors"));
+  const problems: string[] = [];
+  const bound = (what: string, found: number, most: number) => {
+    if (!(found <= most)) problems.push(`${what} is off by ${found}, at most ${most} is allowed`);
+  };
+  bound(
+    "logits",
+    relativeError(await logitsOf(gpu, model, batches[0]!), expected.get("logits")!),
+    tolerance.logits_rel_to_max,
+  );
+  const { method, values } = bindDefaults(await loadMethod("optimizer", "adamw"), { ...optimizer });
+  const trainer = await Trainer.make({
+    gpu,
+    parameters: model.trainable(),
+    objective: crossEntropyObjective(model, { recompute }),
+    optimizer: method,
+    values,
+    decays: () => true,
+    clip: 0,
+    seed: 0,
+  });
+  const tensors = new Map([...placesOf(model)].filter(([name]) => !golden.not_trained?.includes(name)));
+  for (const [i, batch] of batches.entries()) {
+    const { result } = await trainer.step(i + 1, optimizer.lr, [batch]);
+    bound(`loss ${i + 1}`, Math.abs((await result).metrics.loss! - golden.expected_losses[i]!), tolerance.loss_abs);
+    if (i > 0) continue;
+    for (const [tensor, place] of tensors) {
+      const wanted = expected.get(`grad.${tensor}`);
+      if (!wanted) {
+        problems.push(`no gradient of ${tensor} is expected`);
+        continue;
+      }
+      const found = await valuesAt(gpu, place, "gradient");
+      const zero = golden.near_zero_gradients?.includes(tensor) ?? false;
+      const error = zero
+        ? found.reduce((most, g, at) => Math.max(most, Math.abs(g - wanted[at]!)), 0)
+        : relativeError(found, wanted);
+      bound(`the gradient of ${tensor}`, error, tolerance.grad_rel_to_tensor_max);
+    }
+  }
+  problems.push(...(await checkParameters(gpu, tensors, expected, tolerance)), ...checkNames(model, source));
+  trainer.free();
+  close();
+  return problems;
+}
+
+/** The parameters after three steps: 99.9 % of the values within one bound, all within another. */
+async function checkParameters(
+  gpu: Gpu,
+  tensors: ReadonlyMap<string, Place>,
+  expected: ReadonlyMap<string, ArrayLike<number>>,
+  tolerance: Case["tolerance"],
+): Promise<string[]> {
+  let [beyond, count, worst] = [0, 0, 0];
+  for (const [tensor, place] of tensors) {
+    const wanted = expected.get(`after3.${tensor}`);
+    if (!wanted) return [`no value of ${tensor} after three steps is expected`];
+    for (const [i, x] of (await valuesAt(gpu, place, "buffer")).entries()) {
+      const error = Math.abs(x - wanted[i]!);
+      if (!(error <= worst)) worst = error;
+      count++;
+      if (!(error <= tolerance["after3_abs_for_99.9_percent"])) beyond++;
+    }
+  }
+  const missing = [...expected.keys()].filter((key) => key.startsWith("after3.") && !tensors.has(key.slice(7)));
+  return [
+    ...(beyond / count <= 0.001 ? [] : [`${beyond} of ${count} values after three steps are off`]),
+    ...(worst <= tolerance.after3_abs_worst ? [] : [`a value after three steps is off by ${worst}`]),
+    ...missing.map((key) => `${key} is missing`),
+  ];
+}
+
+/** What would be saved has exactly the names, types and shapes of the checkpoint that it came from. */
+function checkNames(
+  model: Model,
+  source: { readonly tensors: ReadonlyMap<string, { name: string; dtype: string; shape: readonly number[] }> },
+) {
+  const listed = (infos: Iterable<{ name: string; dtype: string; shape: readonly number[] }>) =>
+    [...infos].map(({ name, dtype, shape }) => `${name} ${dtype} (${shape.join(", ")})`);
+  const [saved, original] = [listed(savedInfos(model)), listed(source.tensors.values())];
+  return [
+    ...saved.filter((info) => !original.includes(info)).map((info) => `${info} would be saved but was not read`),
+    ...original.filter((info) => !saved.includes(info)).map((info) => `${info} was read but would not be saved`),
+  ];
+}
