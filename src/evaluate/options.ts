@@ -1,5 +1,5 @@
 /** Options of `evaluate`. */
-import type { Options } from "../method/options.ts";
+import type { Options, Values } from "../method/options.ts";
 
 export const EVALUATE = {
   data: { type: "string[]", help: "rows to evaluate on, name=path for each group", value: "FILE" },
@@ -27,7 +27,6 @@ export const EVALUATE = {
     value: "NAME",
   },
   probe: { type: "string", help: "ask a question of the models' insides; see Probes below", value: "NAME" },
-  original: { type: "string", help: "with --probe: the model before anything was unlearned", value: "MODEL" },
   stop: {
     type: "string[]",
     help: "texts before which a generated answer ends, each its own --stop",
@@ -78,3 +77,5 @@ export const EVALUATE = {
   },
   dtype: { type: "'f32' | 'bf16' | 'keep'", default: "keep", help: "of weights in memory" },
 } as const satisfies Options;
+
+export type EvaluateOptions = Values<typeof EVALUATE>;

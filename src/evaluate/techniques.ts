@@ -1,6 +1,5 @@
 /** The attacks and probes there are, the one that was asked for, and their options as options of `evaluate`. */
 
-import { flagOf } from "../cli/parse.ts";
 import { UserError } from "../errors.ts";
 import type { OptionSpec, Options, Values } from "../method/options.ts";
 import { loadMethod, loadMethods } from "../method/registry.ts";
@@ -27,10 +26,16 @@ export async function techniqueOptions(): Promise<Options> {
   return Object.fromEntries(entries);
 }
 
+export interface ChosenTechnique {
+  readonly kind: Kind;
+  readonly technique: Technique;
+  readonly values: Values<Options>;
+}
+
+const flagOf = (option: string): string => `--${option.replaceAll("_", "-")}`;
+
 /** The technique that was asked for, and its values with its own defaults. Throws UserError. */
-export async function chosenTechnique(
-  given: Readonly<Record<string, unknown>>,
-): Promise<{ kind: Kind; technique: Technique; values: Values<Options> } | undefined> {
+export async function chosenTechnique(given: Readonly<Record<string, unknown>>): Promise<ChosenTechnique | undefined> {
   if (given.attack !== undefined && given.probe !== undefined)
     throw new UserError("--attack and --probe are both given", "run them apart, one evaluate each");
   const kind = given.attack !== undefined ? "attack" : given.probe !== undefined ? "probe" : undefined;
@@ -49,12 +54,7 @@ async function refuseOthers(given: Readonly<Record<string, unknown>>, chosen: Te
     for (const { name, options } of await loadTechniques(kind)) {
       const odd =
         name === chosen?.name ? undefined : Object.keys(options).find((option) => given[option] !== undefined);
-      if (odd) throw new UserError(`${flagOf(odd)} means nothing without --${kind} ${name}`, "give both or neither");
+      if (odd) throw new UserError(`${flagOf(odd)} has no effect without --${kind} ${name}`, "give both or neither");
     }
   }
-  if (given.original !== undefined && !chosen?.usesOriginal)
-    throw new UserError(
-      `--original means nothing ${chosen ? `to ${chosen.name}` : "without a probe"}`,
-      "leave it out; a model to compare with is one more argument, or --gold",
-    );
 }

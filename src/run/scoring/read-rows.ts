@@ -1,15 +1,15 @@
-/** The rows of an evaluation as a model reads them: all that can be refused of them is refused here, before a weight is read. */
-import { countedTokens, type Example, loadExamples, loadSequences } from "../data/dataset.ts";
-import type { GroupReference } from "../data/groups.ts";
-import { readRows } from "../data/jsonl.ts";
-import { encodeRow, endOfTurn, type Sequence } from "../data/sequences.ts";
-import { plainTemplate } from "../data/template.ts";
-import { UserError } from "../errors.ts";
-import type { ModelSizes } from "../model/architecture.ts";
-import { type Alternatives, questionOf, readAlternatives } from "../run/scoring/alternatives.ts";
-import type { TextTools } from "../run/training/data-source.ts";
-import { checkLabels } from "../train/command.ts";
-import type { Need } from "./contract.ts";
+/** Rows as a model that scores them reads them. Whatever can be refused of them is refused here, before a weight is read. */
+import { countedTokens, type Example, loadExamples, loadSequences } from "../../data/dataset.ts";
+import type { GroupReference } from "../../data/groups.ts";
+import { readRows } from "../../data/jsonl.ts";
+import { encodeRow, endOfTurn, type Sequence } from "../../data/sequences.ts";
+import { plainTemplate } from "../../data/template.ts";
+import { UserError } from "../../errors.ts";
+import type { ModelSizes } from "../../model/architecture.ts";
+import { checkLabels } from "../../train/command.ts";
+import type { TextTools } from "../training/data-source.ts";
+import { type Alternatives, questionOf, readAlternatives } from "./alternatives.ts";
+import type { Need } from "./scored-row.ts";
 
 /** A prompt to be answered, and what the answer should be. */
 export interface Question {
@@ -40,7 +40,7 @@ export interface ExampleData {
   readonly examples: readonly Example[];
 }
 
-export type EvaluationData = TextData | ExampleData;
+export type ScoringData = TextData | ExampleData;
 
 /** What a model reads rows with. `tools` are those of a language model. */
 export interface Reader {
@@ -48,12 +48,16 @@ export interface Reader {
   readonly tools: TextTools | undefined;
 }
 
-/** Reads groups of rows into memory. Throws UserError for the first row that the model or a metric cannot take. */
-export async function readData(
+/**
+ * Reads groups of rows into memory. Throws UserError for the first row that the model cannot take or that lacks what is needed.
+ *
+ *   const data = await readForScoring(groupsOf(options.data, "--data"), { sizes, tools }, new Set(["truth"]));
+ */
+export async function readForScoring(
   groups: readonly GroupReference[],
   { sizes, tools }: Reader,
   needs: ReadonlySet<Need>,
-): Promise<EvaluationData> {
+): Promise<ScoringData> {
   if (!tools) {
     const examples = await loadExamples(groups);
     checkLabels(examples, sizes.outputs, sizes.example);
@@ -62,15 +66,18 @@ export async function readData(
   if (needs.has("choice")) return readChoices(groups, tools);
   const { sequences } = await loadSequences(groups, tools.encode);
   if (needs.has("packed-bytes") && !tools.tokenizer)
-    throw new UserError(`${sequences[0]!.place}: the length of the text is asked for`, "give --tokenizer");
-  const answers = needs.has("generated") || needs.has("continued");
-  const questions = answers ? await readQuestions(groups, { sizes, tools }, needs, sequences.length) : undefined;
+    throw new UserError(
+      `${sequences[0]!.place}: a metric needs the text of the row, and there is no tokenizer`,
+      "give --tokenizer",
+    );
+  const isAnswered = needs.has("generated") || needs.has("continued");
+  const questions = isAnswered ? await readQuestions(groups, sizes, tools, sequences.length) : undefined;
   const alternatives = await readAlternatives(groups, tools.encode, needs, sequences.length);
   return { kind: "text", sequences, ...(questions && { questions }), ...(alternatives && { alternatives }) };
 }
 
 /** How many rows each group has, and how many tokens (or examples) of them count. */
-export function countData(data: EvaluationData, groups: number): { rows: number; counted: number }[] {
+export function countData(data: ScoringData, groups: number): { rows: number; counted: number }[] {
   const counts = Array.from({ length: groups }, () => ({ rows: 0, counted: 0 }));
   const rows = data.kind === "examples" ? data.examples : (data.choices ?? data.sequences);
   for (const { group } of rows) counts[group]!.rows++;
@@ -82,19 +89,20 @@ export function countData(data: EvaluationData, groups: number): { rows: number;
 /** The prompts of rows that a model is to answer. `count` is how many sequences the rows made. */
 async function readQuestions(
   groups: readonly GroupReference[],
-  { sizes, tools: { tokenizer, encode } }: { readonly sizes: ModelSizes; readonly tools: TextTools },
-  needs: ReadonlySet<Need>,
+  { maxPositions }: ModelSizes,
+  { tokenizer, encode }: TextTools,
   count: number,
 ): Promise<Question[]> {
-  const what = needs.has("generated") ? "exact-match" : "rouge-l";
-  if (!tokenizer) throw new UserError(`${what} needs a tokenizer`, "give --tokenizer");
+  if (!tokenizer) throw new UserError("a metric of generated answers needs a tokenizer", "give --tokenizer");
   const template = encode.template ?? plainTemplate(endOfTurn(tokenizer));
-  const { maxPositions } = sizes;
   const questions: Question[] = [];
   for (const { path } of groups) {
     for await (const { row, place } of readRows(path)) {
       const question = questionOf(row);
-      if (!question) throw new UserError(`${place}: ${what} needs prompt and completion, found a row of ${row.form}`);
+      if (!question)
+        throw new UserError(
+          `${place}: a metric of generated answers needs prompt and completion, found a row of ${row.form}`,
+        );
       const { prompt, expected } = question;
       const ids = tokenizer.encode(
         typeof prompt === "string" ? prompt : template.render(prompt, { generationPrompt: true }),
@@ -108,7 +116,7 @@ async function readQuestions(
     }
   }
   if (questions.length !== count)
-    throw new UserError(`${what} answers whole rows, but some were split`, "leave out --overflow split");
+    throw new UserError("answers are generated for whole rows, but some were split", "leave out --overflow split");
   return questions;
 }
 
@@ -128,7 +136,7 @@ async function readChoices(groups: readonly GroupReference[], tools: TextTools):
         !(choices as string[])[answer as number]
       )
         throw new UserError(
-          `${place}: choice needs prompt, choices (a list of texts) and answer (the place of the right one, from 0)`,
+          `${place}: the row needs prompt, choices (a list of texts) and answer (the place of the right one, from 0)`,
         );
       const prompt = row.form === "text" ? row.text : row.prompt;
       questions.push({ group, first: sequences.length, count: choices.length, answer: answer as number });
@@ -137,7 +145,7 @@ async function readChoices(groups: readonly GroupReference[], tools: TextTools):
         const pieces = encodeRow({ row: chosen, place }, { ...tools.encode, group });
         if (pieces.length > 1)
           throw new UserError(
-            `${place}: choice scores whole rows, and this one is split`,
+            `${place}: choices are scored as whole rows, and this one is split`,
             "leave out --overflow split",
           );
         sequences.push(...pieces);

@@ -1,12 +1,12 @@
 /** Decoding with the cache against full recomputation, token for token, on every architecture that writes text. */
 import { describe, expect, test } from "bun:test";
-import { Model } from "../../src/model/model.ts";
-import { Generator } from "../../src/run/generating/generate.ts";
-import { argmax, candidates, GREEDY, penalized } from "../../src/run/generating/sampling.ts";
-import { Program, profileOf } from "../../src/tensor/program.ts";
-import { Recorder } from "../../src/tensor/recorder.ts";
-import { sharedGpu } from "../support/gpu.ts";
-import { TINY_EXPERTS, TINY_TEXT } from "../support/tiny-models.ts";
+import { Model } from "../../../src/model/model.ts";
+import { Generator } from "../../../src/run/generating/generate.ts";
+import { argmax, GREEDY } from "../../../src/run/generating/sampling.ts";
+import { Program, profileOf } from "../../../src/tensor/program.ts";
+import { Recorder } from "../../../src/tensor/recorder.ts";
+import { sharedGpu } from "../../support/gpu.ts";
+import { TINY_EXPERTS, TINY_TEXT } from "../../support/tiny-models.ts";
 
 const gpu = await sharedGpu();
 const PROMPTS = [[1, 2, 3], [7], [5, 9, 11, 13, 2, 8, 1]];
@@ -73,49 +73,5 @@ describe("a model", async () => {
     const run = (prompt: number[]) => generator.complete([prompt], { ...GREEDY, maxTokens: 1, stop: [], batch: 1 });
     expect(run([])).rejects.toThrow("a prompt has no tokens");
     expect(run(Array(64).fill(1))).rejects.toThrow("a prompt of 64 tokens leaves nothing of 64 positions");
-  });
-});
-
-describe("what may be drawn", () => {
-  const values = Float64Array.from([0.4, 0.3, 0.2, 0.1], Math.log);
-  const plain = { ...GREEDY, temperature: 1 };
-  const near = (list: [number, number][]) => list.map(([id, p]) => ({ id, p: expect.closeTo(p, 12) }));
-
-  test("top-k, top-p and min-p keep the likeliest and share out the rest", () => {
-    expect(candidates(values, plain)).toEqual(
-      near([
-        [0, 0.4],
-        [1, 0.3],
-        [2, 0.2],
-        [3, 0.1],
-      ]),
-    );
-    expect(candidates(values, { ...plain, topK: 2 })).toEqual(
-      near([
-        [0, 4 / 7],
-        [1, 3 / 7],
-      ]),
-    );
-    expect(candidates(values, { ...plain, topP: 0.65 })).toEqual(
-      near([
-        [0, 4 / 7],
-        [1, 3 / 7],
-      ]),
-    );
-    expect(candidates(values, { ...plain, minP: 0.4 })).toEqual(
-      near([
-        [0, 4 / 9],
-        [1, 3 / 9],
-        [2, 2 / 9],
-      ]),
-    );
-  });
-
-  test("temperature sharpens", () => {
-    expect(candidates(values, { ...plain, temperature: 0.5 })[0]!.p).toBeCloseTo(0.16 / 0.3, 12);
-  });
-
-  test("repetition makes tokens that were seen less likely on both sides of zero", () => {
-    expect([...penalized(Float32Array.of(2, -2, 1), [0, 1, 1], 2)]).toEqual([1, -4, 1]);
   });
 });

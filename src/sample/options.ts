@@ -1,7 +1,5 @@
 /** Options of `sample`. */
-
-import { UserError } from "../../errors.ts";
-import type { Options } from "../../method/options.ts";
+import type { Options } from "../method/options.ts";
 
 export const SAMPLE = {
   prompt: { type: "string[]", short: "p", help: "a prompt; may be given several times", value: "TEXT" },
@@ -34,9 +32,3 @@ export const SAMPLE = {
   template: { type: "'auto' | 'plain'", default: "auto", help: "chat template; auto: the model's" },
   dtype: { type: "'f32' | 'bf16' | 'keep'", default: "keep", help: "of weights in memory" },
 } as const satisfies Options;
-
-/** Throws UserError for a text that every answer begins with. */
-export function checkStops(stops: readonly string[] | undefined): void {
-  if (stops?.includes(""))
-    throw new UserError("--stop is empty, so every answer would end before it begins", "is a shell variable unset?");
-}
