@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { Checkpoint } from "../../../src/checkpoint/checkpoint.ts";
-import { parseRecipe, recipeReferences } from "../../../src/checkpoint/lineage/recipe/recipe.ts";
+import { parseRecipe } from "../../../src/checkpoint/lineage/recipe/read-recipe.ts";
+import { recipeReferences } from "../../../src/checkpoint/lineage/recipe/recipe.ts";
 import { referenceKey } from "../../../src/checkpoint/reference.ts";
 import { UserError } from "../../../src/errors.ts";
 import {

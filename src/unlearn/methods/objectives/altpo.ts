@@ -2,7 +2,7 @@
  * AltPO: DPO whose wanted answers are other answers that theta0 itself samples, several for every row, so that what is left in place of
  * the forgotten answer is as fluent and as likely a one. Mekala et al. 2024, https://arxiv.org/abs/2409.13474
  */
-import { defineObjective } from "../../contract.ts";
+import { defineObjective, EVERY_LAW } from "../../contract.ts";
 import { BETA, preferenceLoss } from "../../preference-loss.ts";
 
 export const method = defineObjective({
@@ -10,6 +10,7 @@ export const method = defineObjective({
   title: "DPO to other answers",
   about: "prefers other answers, sampled from the model as it was, to the one that is to be forgotten",
   cite: "arXiv:2409.13474",
+  laws: EVERY_LAW,
   per: "sequence",
   weights: { forget: 1, retain: 1 },
   reference: "likelihoods",

@@ -2,7 +2,7 @@
  * DPO with a wanted answer: -(2 / beta) log sigmoid(beta ((log p - log p_theta0)(wanted) - (log p - log p_theta0)(forgotten))). The
  * wanted answer is a row's `refusal` (IdkDPO) or its `alternative` (AltPO). Zhang et al. 2024, https://arxiv.org/abs/2404.05868
  */
-import { defineObjective } from "../../contract.ts";
+import { defineObjective, EVERY_LAW } from "../../contract.ts";
 import { BETA, preferenceLoss } from "../../preference-loss.ts";
 
 export const method = defineObjective({
@@ -10,6 +10,7 @@ export const method = defineObjective({
   title: "DPO to a wanted answer",
   about: "prefers a refusal (or another answer) to the one that is to be forgotten",
   cite: "arXiv:2404.05868",
+  laws: EVERY_LAW,
   per: "sequence",
   weights: { forget: 1, retain: 1 },
   reference: "likelihoods",

@@ -5,13 +5,14 @@
  */
 import { logSigmoid, scale, sub } from "../../../tensor/ops/elementwise.ts";
 import { rowSum } from "../../../tensor/ops/reduce.ts";
-import { defineObjective } from "../../contract.ts";
+import { defineObjective, EVERY_LAW } from "../../contract.ts";
 
 export const method = defineObjective({
   name: "npo",
   title: "Negative preference optimization",
   about: "forget rows as rejected answers without a chosen one; slows down as they are forgotten",
   cite: "arXiv:2404.05868",
+  laws: EVERY_LAW,
   per: "sequence",
   weights: { forget: 1, retain: 1 },
   reference: "likelihoods",

@@ -1,12 +1,13 @@
 /** SatImp: ascent weighted by p^b1 (1 - p)^b2. Yang et al. 2025, https://arxiv.org/abs/2505.11953 */
 import { addScalar, exp, log, mul, neg, scale, stopGradient } from "../../../tensor/ops/elementwise.ts";
-import { defineObjective } from "../../contract.ts";
+import { defineObjective, EVERY_LAW } from "../../contract.ts";
 
 export const method = defineObjective({
   name: "satimp",
   title: "Saturation and importance",
   about: "climbs the loss, weighted to tokens that are likely yet not certain",
   cite: "arXiv:2505.11953",
+  laws: { ...EVERY_LAW, gradientIsSlope: "the weight of a token is held fixed" },
   weights: { forget: 0.1, retain: 1 },
   options: {
     b1: { type: "number >= 0", default: 5, help: "power of p" },

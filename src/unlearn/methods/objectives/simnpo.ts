@@ -4,13 +4,14 @@
  */
 import { addScalar, div, logSigmoid, scale } from "../../../tensor/ops/elementwise.ts";
 import { rowSum } from "../../../tensor/ops/reduce.ts";
-import { defineObjective } from "../../contract.ts";
+import { defineObjective, EVERY_LAW } from "../../contract.ts";
 
 export const method = defineObjective({
   name: "simnpo",
   title: "SimNPO",
   about: "NPO by mean likelihood of a token, with no reference model",
   cite: "arXiv:2410.07163",
+  laws: EVERY_LAW,
   per: "sequence",
   weights: { forget: 0.125, retain: 1 },
   options: {

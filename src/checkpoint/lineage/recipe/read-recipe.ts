@@ -1,12 +1,12 @@
-/** Turns one YAML document into a recipe, pointing at the place of every mistake. */
+/** Reads recipes from YAML. Every message points at the place of the mistake. */
 
 import { UserError } from "../../../errors.ts";
-import type { Conditional, Parameters, Scalar, Setting } from "../../../merge/plan/parameters.ts";
 import { didYouMean } from "../../../method/nearest.ts";
 import { type Dtype, parseDtype } from "../../dtype.ts";
 import { type ModelReference, parseReference, referenceKey } from "../../reference.ts";
 import type { Recipe, RecipeBody, RecipeModule, RecipeSlice, RecipeSource } from "./recipe.ts";
-import type { Path, YamlDocument } from "./yaml.ts";
+import type { Conditional, Parameters, Scalar, Setting } from "./settings.ts";
+import { type Path, parseYaml, type YamlDocument } from "./yaml.ts";
 
 const TOKENIZER_KEYS = ["tokenizer", "tokenizer_source", "chat_template"];
 const TOP_KEYS = [
@@ -23,7 +23,17 @@ export function recipeDtype(text: string): Dtype | undefined {
 
 type Fields = Record<string, unknown>;
 
-export class RecipeReader {
+/**
+ * Reads every recipe of a YAML text. Throws a UserError that names file, line and column for anything that is not YAML or
+ * not a recipe. What mergekit would pass over in silence is in the `warnings` of each recipe.
+ */
+export async function parseRecipe(text: string, file: string): Promise<Recipe[]> {
+  const documents = await parseYaml(text, file);
+  if (documents.length === 0) throw new UserError(`${file} is empty`, "a recipe has at least merge_method and models");
+  return documents.map((document) => new RecipeReader(document, file).recipe());
+}
+
+class RecipeReader {
   private readonly warnings: string[] = [];
   private readonly document: YamlDocument;
   private readonly file: string;
@@ -73,17 +83,17 @@ export class RecipeReader {
 
   private fields(value: unknown, path: Path, what: string): Fields {
     if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Fields;
-    throw this.fail(path, `${what} must be a map, found ${describe(value)}`);
+    throw this.fail(path, `${what} must be a map, found ${spell(value)}`);
   }
 
   private list(value: unknown, path: Path, what: string): unknown[] {
     if (Array.isArray(value) && value.length > 0) return value;
-    throw this.fail(path, `${what} must be a list with at least one entry, found ${describe(value)}`);
+    throw this.fail(path, `${what} must be a list with at least one entry, found ${spell(value)}`);
   }
 
   private text(value: unknown, path: Path, what: string): string {
     if (typeof value === "string" && value.trim() !== "") return value.trim();
-    throw this.fail(path, `${what} must be a name, found ${describe(value)}`);
+    throw this.fail(path, `${what} must be a name, found ${spell(value)}`);
   }
 
   /** Keys that mean nothing here, below the top level, are passed over as mergekit does, but not in silence. */
@@ -99,7 +109,7 @@ export class RecipeReader {
   private dtype(value: unknown, path: Path): Dtype {
     const dtype = typeof value === "string" ? recipeDtype(value) : undefined;
     if (dtype !== undefined) return dtype;
-    throw this.fail(path, `${path.at(-1)} must be float32, float16 or bfloat16, found ${describe(value)}`);
+    throw this.fail(path, `${path.at(-1)} must be float32, float16 or bfloat16, found ${spell(value)}`);
   }
 
   private reference(value: unknown, path: Path): ModelReference {
@@ -195,7 +205,7 @@ export class RecipeReader {
     const [first, end] = Array.isArray(range) ? (range as unknown[]) : [];
     if (!Array.isArray(range) || range.length !== 2 || !isIndex(first) || !isIndex(end) || first >= end) {
       const hint = "write [first, end): [0, 16] means layers 0 to 15";
-      throw this.fail([...path, "layer_range"], `layer_range must be [first, end), found ${describe(range)}`, hint);
+      throw this.fail([...path, "layer_range"], `layer_range must be [first, end), found ${spell(range)}`, hint);
     }
     return { ref, layers: [first, end], parameters };
   }
@@ -224,11 +234,10 @@ export class RecipeReader {
     this.known(fields, path, ["filter", "value"]);
     const { filter, value } = fields;
     if (!isScalar(value) && !(Array.isArray(value) && value.length > 0 && value.every(isScalar))) {
-      throw this.fail(path, `the value of ${name} must be a scalar or a list, found ${describe(value)}`, hint);
+      throw this.fail(path, `the value of ${name} must be a scalar or a list, found ${spell(value)}`, hint);
     }
     if (filter === undefined || filter === null) return { value };
-    if (typeof filter !== "string")
-      throw this.fail([...path, "filter"], `filter must be text, found ${describe(filter)}`);
+    if (typeof filter !== "string") throw this.fail([...path, "filter"], `filter must be text, found ${spell(filter)}`);
     return { filter, value };
   }
 }
@@ -238,7 +247,7 @@ const isScalar = (value: unknown): value is Scalar =>
 
 const isIndex = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 
-function describe(value: unknown): string {
+function spell(value: unknown): string {
   if (value === undefined || value === null) return "nothing";
   if (Array.isArray(value)) {
     // What is nested is not shown: an anchor can make it contain itself.
