@@ -4,7 +4,9 @@ import type { CommonValues, Outcome, PlainContext } from "../cli/context.ts";
 import { collate, stackExamples } from "../data/batch.ts";
 import { inBatches, loadExamples, loadSequences } from "../data/dataset.ts";
 import { UserError } from "../errors.ts";
+import type { Gpu } from "../gpu/gpu.ts";
 import type { Json } from "../json.ts";
+import { bind } from "../method/bind.ts";
 import type { Values } from "../method/options.ts";
 import type { MethodInfo } from "../method/registry.ts";
 import type { Model } from "../model/model.ts";
@@ -165,7 +167,7 @@ class Curriculum {
       done,
       epoch,
       seed,
-      values: settings as never,
+      values: bind(method, settings).values,
     });
     this.#context.log.event("pass", { epoch, rows: order.length, done });
     return order;
@@ -197,12 +199,12 @@ class Curriculum {
     return losses;
   }
 
-  async work({ model, steps }: WorkSetup<CurriculumBatch>): Promise<Work<CurriculumBatch>> {
+  async work({ model, steps, gpu }: WorkSetup<CurriculumBatch>): Promise<Work<CurriculumBatch>> {
     const { options } = this.#context;
     this.#model = model;
     this.#steps = steps;
     const rows = this.#rows!;
-    const sampler = this.#isOrdering ? undefined : this.#sampler(steps);
+    const sampler = this.#isOrdering ? undefined : this.#sampler(steps, gpu);
     let weights: readonly number[] | undefined;
     return {
       objective: curriculumObjective({
@@ -219,11 +221,14 @@ class Curriculum {
           weights = now;
         }),
       ],
-      end: async () => this.#scorer?.free(),
+      end: async () => {
+        sampler?.free?.();
+        await this.#scorer?.free();
+      },
     };
   }
 
-  #sampler(steps: number): Sampler {
+  #sampler(steps: number, gpu: Gpu): Sampler {
     const { options, settings, seed, warn } = this.#context;
     const rows = this.#rows!;
     if (this.#schedule) {
@@ -236,7 +241,8 @@ class Curriculum {
     }
     const method = this.#method as SamplerMethod;
     const graph = options.graph === undefined ? undefined : readGraph(options.graph, rows.names);
-    return method.make({ groups: rows.counts, steps, seed, values: settings as never, ...(graph ? { graph } : {}) });
+    const { values } = bind(method, settings);
+    return method.make({ groups: rows.counts, steps, seed, gpu, values, ...(graph ? { graph } : {}) });
   }
 
   /** Follows the sampler's segments: sets the mixture, counts steps, and tells it what it asks for. */
@@ -286,7 +292,7 @@ class Curriculum {
       }
     };
     const hear = async (step: number, held: HeldOut | undefined) => {
-      sampler.update({
+      await sampler.update({
         step,
         drawn: source.drawn.map((n, i) => n - before[i]!),
         ...(needs.has("losses") ? { losses: await groupLosses(checkHeldOut(held, names, who), names) } : {}),
