@@ -4,20 +4,16 @@ import type { Context, Outcome } from "../cli/context.ts";
 import { collate, stackExamples } from "../data/batch.ts";
 import { inBatches, loadExamples, loadSequences } from "../data/dataset.ts";
 import { UserError } from "../errors.ts";
+import type { Gpu } from "../gpu/gpu.ts";
 import type { Json } from "../json.ts";
+import { bind } from "../method/bind.ts";
 import type { Model } from "../model/model.ts";
 import { Scorer } from "../run/scoring/scorer.ts";
 import type { BatchSource } from "../run/training/batch-source.ts";
+import type { Controller } from "../run/training/controller.ts";
 import { groupsOf } from "../run/training/data-source.ts";
 import type { HeldOut } from "../run/training/held-out.ts";
-import {
-  type Controller,
-  type DataSetup,
-  type RunContext,
-  runTraining,
-  type Work,
-  type WorkSetup,
-} from "../run/training/training.ts";
+import { type DataSetup, type RunContext, runTraining, type Work, type WorkSetup } from "../run/training/training.ts";
 import { checkLabels } from "../train/command.ts";
 import type { OrderingMethod, Sampler, SamplerMethod } from "./contract.ts";
 import { checkHeldOut, groupLosses } from "./losses.ts";
@@ -163,11 +159,11 @@ class Curriculum {
     const done = Math.min(1, batches / (this.#steps * options.accumulate));
     const order = method.rows({
       lengths: rows.lengths,
-      ...(this.#scores ? { scores: this.#scores } : {}),
+      scores: this.#scores ?? [],
       done,
       epoch,
       seed,
-      values: settings as never,
+      values: bind(method, settings).values,
     });
     this.#context.log.event("pass", { epoch, rows: order.length, done });
     return order;
@@ -193,18 +189,18 @@ class Curriculum {
           sum += nll[i]!;
           count++;
         }
-        losses[at++] = sum / Math.max(1, count);
+        losses[at++] = sum / count; // NaN where none counts: such a row is not easy
       }
     }
     return losses;
   }
 
-  async work({ model, steps }: WorkSetup<CurriculumBatch>): Promise<Work<CurriculumBatch>> {
+  async work({ model, steps, gpu }: WorkSetup<CurriculumBatch>): Promise<Work<CurriculumBatch>> {
     const { options } = this.#context;
     this.#model = model;
     this.#steps = steps;
     const rows = this.#rows!;
-    const sampler = this.#isOrdering ? undefined : this.#sampler(steps);
+    const sampler = this.#isOrdering ? undefined : this.#sampler(steps, gpu);
     let weights: readonly number[] | undefined;
     return {
       objective: curriculumObjective({
@@ -216,14 +212,19 @@ class Curriculum {
         recompute: options.recompute,
         groupWeights: () => weights,
       }),
-      controller: this.#controller(sampler, steps, (now) => {
-        weights = now;
-      }),
-      end: async () => this.#scorer?.free(),
+      controllers: [
+        this.#controller(sampler, steps, (now) => {
+          weights = now;
+        }),
+      ],
+      end: async () => {
+        sampler?.free?.();
+        await this.#scorer?.free();
+      },
     };
   }
 
-  #sampler(steps: number): Sampler {
+  #sampler(steps: number, gpu: Gpu): Sampler {
     const { options, settings, seed, warn } = this.#context;
     const rows = this.#rows!;
     if (this.#schedule) {
@@ -236,7 +237,8 @@ class Curriculum {
     }
     const method = this.#method as SamplerMethod;
     const graph = options.graph === undefined ? undefined : readGraph(options.graph, rows.names);
-    return method.make({ groups: rows.counts, steps, seed, values: settings as never, ...(graph ? { graph } : {}) });
+    const { values } = bind(method, settings);
+    return method.make({ groups: rows.counts, steps, seed, gpu, values, ...(graph ? { graph } : {}) });
   }
 
   /** Follows the sampler's segments: sets the mixture, counts steps, and tells it what it asks for. */
@@ -248,7 +250,7 @@ class Curriculum {
     const { options, log, warn } = this.#context;
     const { names } = this.#rows!;
     const taskLoss = this.#taskLoss;
-    const needs = options.schedule_from === undefined ? (this.#method as SamplerMethod).needs : undefined;
+    const needs = new Set(options.schedule_from === undefined ? (this.#method as SamplerMethod).needs : []);
     const who = this.#method?.name ?? "replay";
     const source = this.#source as MixtureSource;
     const inverse = (step: number) => (step <= options.reweight_warmup * steps ? 0 : 1 / options.reweight_temp);
@@ -258,7 +260,7 @@ class Curriculum {
       const load = (state: Json) => {
         if (Array.isArray(state)) this.#scores = Float64Array.from(state as number[]);
       };
-      return { values, state: () => (this.#scores ? [...this.#scores] : null), load };
+      return { name: "ordering", values, state: () => (this.#scores ? [...this.#scores] : null), load };
     }
     if (options.sample_weight !== "uniform" && sampler.segment().weights)
       throw new UserError(
@@ -286,22 +288,23 @@ class Curriculum {
       }
     };
     const hear = async (step: number, held: HeldOut | undefined) => {
-      sampler.update({
+      await sampler.update({
         step,
         drawn: source.drawn.map((n, i) => n - before[i]!),
-        ...(needs === "losses" ? { losses: await groupLosses(checkHeldOut(held, names, who), names) } : {}),
-        ...(needs === "training" ? { training: training.map(({ sum, count }) => sum / count) } : {}),
+        ...(needs.has("losses") ? { losses: await groupLosses(checkHeldOut(held, names, who), names) } : {}),
+        ...(needs.has("training") ? { training: training.map(({ sum, count }) => sum / count) } : {}),
       });
     };
     const ends = (step: number) => step - since >= sampler.segment().steps;
     return {
+      name: "sampler",
       values,
       async begin(held) {
-        if (needs === "losses") checkHeldOut(held, names, who);
+        if (needs.has("losses")) checkHeldOut(held, names, who);
         while (sampler.segment().steps === 0) await hear(0, held);
         enter(0);
       },
-      ...(needs === "training"
+      ...(needs.has("training")
         ? {
             heard: ({ metrics }: { metrics: Readonly<Record<string, number>> }) => {
               for (const [g, name] of names.entries()) {

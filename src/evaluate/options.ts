@@ -1,5 +1,5 @@
 /** Options of `evaluate`. */
-import type { Options } from "../method/options.ts";
+import type { Options, Values } from "../method/options.ts";
 
 export const EVALUATE = {
   data: { type: "string[]", help: "rows to evaluate on, name=path for each group", value: "FILE" },
@@ -11,12 +11,6 @@ export const EVALUATE = {
   },
   forget: { type: "string", default: "forget", help: "name of the group that is to be forgotten", value: "NAME" },
   holdout: { type: "string", default: "holdout", help: "name of the group that was never learned", value: "NAME" },
-  min_k: {
-    type: "0 < number <= 1",
-    default: 0.4,
-    help: "share of tokens that the min-k attacks and privleak look at",
-    value: "SHARE",
-  },
   attack: {
     type: "string",
     kind: "attack",
@@ -24,7 +18,6 @@ export const EVALUATE = {
     help: "try to bring back what was unlearned, and measure before and after",
   },
   probe: { type: "string", kind: "probe", optionsAfter: "dtype", help: "ask a question of the models' insides" },
-  original: { type: "string", needs: "probe", help: "the model before anything was unlearned", value: "MODEL" },
   stop: {
     type: "string[]",
     help: "texts before which a generated answer ends, each its own --stop",
@@ -76,3 +69,5 @@ export const EVALUATE = {
   },
   dtype: { type: "'f32' | 'bf16' | 'keep'", default: "keep", help: "of weights in memory" },
 } as const satisfies Options;
+
+export type EvaluateOptions = Values<typeof EVALUATE>;

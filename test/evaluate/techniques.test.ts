@@ -66,8 +66,9 @@ describe("numbers", () => {
 test("every technique has the name of its file, and options that begin with it", async () => {
   const found = [...(await loadMethods("attack")), ...(await loadMethods("probe"))];
   expect(found.map(({ name }) => name)).toEqual(["quantize", "relearn", "revive", "trace"]);
-  for (const { name, options, metrics = [] } of found) {
-    for (const option of Object.keys(options)) expect(option).toStartWith(`${name}_`);
+  for (const { name, options, models = [], metrics = [] } of found) {
+    const own = Object.keys(options).filter((option) => !models.includes(option as never));
+    for (const option of own) expect(option).toStartWith(`${name}_`);
     for (const metric of metrics) expect(methodNames("metric")).toContain(metric);
   }
 });
@@ -303,8 +304,8 @@ describe("models", () => {
       ["--attack", "quantize", "--relearn-lr", "1"],
       "quantize has no option --relearn-lr\n  hint: attacks with --relearn-lr: relearn",
     ],
-    [["--original", "original"], "--original has no effect without --probe"],
-    [["--attack", "relearn", "--original", "original"], "--original has no effect without --probe"],
+    [["--original", "original"], "--original has no effect without --probe revive"],
+    [["--attack", "relearn", "--original", "original"], "--original has no effect without --probe revive"],
     [["--attack", "relearn", "--relearn-rows", "11"], "--relearn-rows 11: the group forget has 10 rows to learn"],
     [["--attack", "relearn", "--relearn-rows", "-1"], "--relearn-rows: expected a non-negative number but found -1"],
     [
@@ -313,17 +314,17 @@ describe("models", () => {
     ],
     [["--attack", "relearn", "--relearn-group", "x"], "or say which it is: --relearn-group forget"],
     [["--attack", "relearn", "--relearn-rows", "10", "--relearn-lr", "1e30"], "of training has a loss of", 1],
-    [["--attack", "relearn", "--pass"], "--pass has no effect with --attack"],
-    [["--attack", "relearn", "--dump", "x"], "--dump has no effect with --attack"],
+    [["--attack", "relearn", "--pass"], "--pass cannot be combined with --attack"],
+    [["--attack", "relearn", "--dump", "x"], "--dump cannot be combined with --attack"],
     [
       [...TRACE, "--metric", "loss"],
-      "--metric has no effect with --probe trace\n  hint: it measures the answers' probability",
+      "--metric has no effect with --probe trace, which measures the answers' probability",
     ],
     [
       [...TRACE, "--gold", "gold"],
       "--gold has no effect with --probe trace\n  hint: give the model as one more argument",
     ],
-    [[...TRACE, "--original", "gold"], "--original has no effect with --probe trace"],
+    [[...TRACE, "--original", "gold"], "trace has no option --original\n  hint: probes with --original: revive"],
     [[...TRACE, "--trace-rows", "11"], "--trace-rows 11: the group forget has 10 rows"],
     [
       [...TRACE, "--trace-group", "x"],
@@ -332,7 +333,7 @@ describe("models", () => {
     [[...TRACE, "--trace-noise", "0"], "--trace-noise: expected a positive number but found 0"],
     [["--trace-all"], "--trace-all has no effect without --probe trace"],
     [[...REVIVE, "--dtype", "bf16"], "--probe works on weights in f32, not bf16"],
-    [REVIVE, "compares with a model that never had the capability, but there is none\n  hint: train one"],
+    [REVIVE, "compares with a model that never had the capability, and needs --gold\n  hint: train one"],
     [[...REVIVE, "--gold", "gold"], "--probe revive has no score to be reached\n  hint: give the model before"],
     [
       [...REVIVE, "--gold", "gold", "--original", "original", "--revive-goal", "1"],

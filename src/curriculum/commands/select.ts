@@ -1,18 +1,19 @@
 /** `curriculum select`: scores rows with a model, and writes those that a selector chooses as they were. */
+
 import { readFileSync } from "node:fs";
 import type { Context, Outcome } from "../../cli/context.ts";
 import { textResult } from "../../cli/text-result.ts";
-import { type Batch, collate, type ExampleBatch } from "../../data/batch.ts";
+import { type Batch, batchKey, collate } from "../../data/batch.ts";
 import { countedTokens, inBatches, loadSequences } from "../../data/dataset.ts";
 import type { Sequence } from "../../data/sequences.ts";
 import { UserError } from "../../errors.ts";
 import { openGpu } from "../../gpu/gpu.ts";
 import type { Model } from "../../model/model.ts";
 import { architectureOf } from "../../model/registry.ts";
+import { fillInputs, recordInputs } from "../../run/batch-programs.ts";
 import { gradientNorms } from "../../run/scoring/gradient-norms.ts";
 import { Scorer } from "../../run/scoring/scorer.ts";
 import { groupsOf, textTools } from "../../run/training/data-source.ts";
-import { batchKey, fillTokens, tokenInputs } from "../../run/training/language.ts";
 import { start } from "../../run/training/starting-model.ts";
 import { Program, profileOf } from "../../tensor/program.ts";
 import { Recorder } from "../../tensor/recorder.ts";
@@ -65,11 +66,11 @@ async function meanStates(
     let program = programs.get(batchKey(batch));
     if (!program) {
       const rec = new Recorder(profileOf(model.gpu), { training: false });
-      rec.output("hidden", model.record(rec, tokenInputs(rec, batch)).hidden);
+      rec.output("hidden", model.record(rec, recordInputs(rec, batch)).hidden);
       program = await Program.compile(model.gpu, rec);
       programs.set(batchKey(batch), program);
     }
-    fillTokens(program, batch);
+    fillInputs(program, batch);
     program.run();
     const hidden = await program.read("hidden"); // (B T, C)
     const width = hidden.length / (batch.rows * batch.length);
@@ -96,7 +97,7 @@ async function meanLosses(
   const losses: number[] = [];
   for await (const part of inBatches(sequences, rows)) {
     signal.throwIfAborted();
-    const batch: Batch | ExampleBatch = collate(
+    const batch: Batch = collate(
       part.map((sequence) => [sequence]),
       { pad },
     );

@@ -2,10 +2,9 @@
 import { collate } from "../../data/batch.ts";
 import { countedTokens } from "../../data/dataset.ts";
 import type { Sequence } from "../../data/sequences.ts";
-import { mean } from "../../evaluate/contract.ts";
+import { loadMethod } from "../../method/registry.ts";
 import type { Model } from "../../model/model.ts";
-import { method as optimizer } from "../../train/methods/optimizers/sgd.ts";
-import { languageObjective } from "../training/language.ts";
+import { crossEntropyObjective } from "../training/cross-entropy.ts";
 import { Trainer } from "../training/trainer.ts";
 
 /** Per sequence: the mean over trained tensors of the 2-norm of the gradient of its mean loss; NaN where no token counts. */
@@ -18,9 +17,9 @@ export async function gradientNorms(
   const trainer = await Trainer.make({
     gpu: model.gpu,
     parameters: model.trainable(),
-    objective: languageObjective(model),
+    objective: crossEntropyObjective(model),
     seed: 0,
-    optimizer,
+    optimizer: await loadMethod("optimizer", "sgd"),
     values: { momentum: 0, nesterov: false, weight_decay: 0 },
     decays: () => false,
     clip: 0,
@@ -35,7 +34,7 @@ export async function gradientNorms(
       }
       // A rate of 0 leaves the weights as they are.
       const found = await trainer.largestGradients(1, [collate([[sequence]], { pad })], Number.POSITIVE_INFINITY);
-      norms.push(mean(found.map(({ norm }) => norm)));
+      norms.push(found.reduce((sum, { norm }) => sum + norm, 0) / found.length);
     }
   } finally {
     trainer.free();

@@ -1,19 +1,27 @@
 /** A few steps of training in memory, for attacks and probes: a model on rows of one group, with AdamW at a constant rate. */
-import { type Batch, collate, type ExampleBatch, stackExamples } from "../../data/batch.ts";
+import { collate, type ExampleBatch, stackExamples, type TokenBatch } from "../../data/batch.ts";
 import { countedTokens, type Example, loadExamples, loadSequences } from "../../data/dataset.ts";
 import type { GroupReference } from "../../data/groups.ts";
 import { BatchOrder } from "../../data/order.ts";
 import type { Sequence } from "../../data/sequences.ts";
 import { permutation } from "../../data/shuffle.ts";
 import { UserError } from "../../errors.ts";
-import type { Specimen } from "../../evaluate/loaded-model.ts";
-import { method as optimizer } from "../../train/methods/optimizers/adamw.ts";
-import { classificationObjective } from "./classification.ts";
-import { languageObjective } from "./language.ts";
+import { loadMethod } from "../../method/registry.ts";
+import type { Model } from "../../model/model.ts";
+import { crossEntropyObjective } from "./cross-entropy.ts";
+import type { TextTools } from "./data-source.ts";
 import type { Objective } from "./objective.ts";
 import { Trainer } from "./trainer.ts";
 
-/** Without weight decay, which would be an attack of its own. */
+/** A model that can be trained, as messages name it. */
+export interface Learner {
+  readonly ref: string;
+  readonly model: Model;
+  /** Of a language model. */
+  readonly tools: TextTools | undefined;
+}
+
+/** Without weight decay, which by itself makes a model forget. */
 const ADAMW = { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0 };
 
 /** Rows that a model can be trained on, drawn by seed: fewer of them are the first of more. */
@@ -22,7 +30,7 @@ export type Material =
   | { readonly kind: "examples"; readonly rows: readonly Example[] };
 
 /** All rows of a group in the order in which they are drawn; without those that no token of counts. */
-export async function drawRows({ tools }: Specimen, group: GroupReference, seed: number): Promise<Material> {
+export async function drawRows({ tools }: Learner, group: GroupReference, seed: number): Promise<Material> {
   const drawn = <T>(rows: readonly T[]): T[] => {
     return Array.from(permutation(rows.length, seed, 0, "rows to learn again"), (i) => rows[i]!);
   };
@@ -49,24 +57,24 @@ export interface FinetuneOptions {
 }
 
 /** Trains the model; no rows or no steps leave it as it is. Throws UserError when a gradient is not finite. Gives the steps done. */
-export async function finetune(specimen: Specimen, material: Material, options: FinetuneOptions): Promise<number> {
-  const { model } = specimen;
+export async function finetune(learner: Learner, material: Material, options: FinetuneOptions): Promise<number> {
+  const { model } = learner;
   if (material.kind === "examples") {
     const rows = material.rows.slice(0, options.rows);
     const make = (list: Example[]): ExampleBatch => stackExamples(list);
-    return train(specimen, rows, make, classificationObjective(model), options);
+    return train(learner, rows, make, crossEntropyObjective(model), options);
   }
   const rows = material.rows.slice(0, options.rows);
-  const make = (list: Sequence[]): Batch =>
+  const make = (list: Sequence[]): TokenBatch =>
     collate(
       list.map((sequence) => [sequence]),
       { pad: material.pad },
     );
-  return train(specimen, rows, make, languageObjective(model), options);
+  return train(learner, rows, make, crossEntropyObjective(model), options);
 }
 
 async function train<R, B>(
-  { model, ref }: Specimen,
+  { model, ref }: Learner,
   rows: readonly R[],
   make: (rows: R[]) => B,
   objective: Objective<B>,
@@ -81,7 +89,7 @@ async function train<R, B>(
     parameters: model.trainable(),
     objective,
     seed,
-    optimizer,
+    optimizer: await loadMethod("optimizer", "adamw"),
     values: ADAMW,
     decays: () => false,
     clip: 0,

@@ -10,7 +10,8 @@ export const method = defineSelector({
   title: "Gradient norm",
   about: "rows with the largest gradients",
   cite: "arXiv:2107.07075",
-  options: {},
   needs: "norms",
-  select: ({ scores, budget }) => ({ rows: [...ranked(Float64Array.from(scores, (x) => -x)).subarray(0, budget)] }),
+  laws: { anyRowOrder: true, unknownLast: true, nested: true },
+  options: {},
+  select: ({ scores, budget }) => ({ rows: [...ranked(scores, "largest").subarray(0, budget)] }),
 });

@@ -10,7 +10,8 @@ export const method = defineSelector({
   title: "Lowest loss",
   about: "rows that the model finds likeliest",
   cite: "arXiv:2406.14833",
-  options: {},
   needs: "losses",
+  laws: { anyRowOrder: true, unknownLast: true, nested: true },
+  options: {},
   select: ({ scores, budget }) => ({ rows: [...ranked(scores).subarray(0, budget)] }),
 });

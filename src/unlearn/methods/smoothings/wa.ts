@@ -1,5 +1,6 @@
 /** Weight averaging: the result is the mean of the weights after every step. Izmailov et al. 2018, https://arxiv.org/abs/1803.05407 */
-import { defineSmoothing } from "../../smoothing.ts";
+import { sameClaim } from "../../../method/laws.ts";
+import { defineSmoothing, SMOOTHING_LAWS } from "../../smoothing.ts";
 
 export const method = defineSmoothing({
   name: "wa",
@@ -9,5 +10,6 @@ export const method = defineSmoothing({
   options: {
     average_from: { type: "number.integer >= 1", default: 1, help: "first step that counts", value: "STEP" },
   },
+  laws: sameClaim(SMOOTHING_LAWS, "gradients are as they are"),
   averageFrom: ({ average_from }) => average_from,
 });
