@@ -8,7 +8,7 @@ import type { Gpu } from "../gpu/gpu.ts";
 import { Model } from "../model/model.ts";
 import { scoreExamples, scoreText } from "../run/scoring/score-rows.ts";
 import { Scorer } from "../run/scoring/scorer.ts";
-import type { TextOptions, TextTools } from "../run/training/data-source.ts";
+import type { TextOptions, TextTools } from "../run/text-tools.ts";
 import { countedRows, type Metric, type MetricContext, type Need, type ScoredRow } from "./contract.ts";
 import { prepare } from "./model-checks.ts";
 import { quantized } from "./quantized-checkpoint.ts";

@@ -1,5 +1,5 @@
 /** The rows of an evaluation as a model reads them: all that can be refused of them is refused here, before a weight is read. */
-import { countedTokens, type Example, loadExamples, loadSequences } from "../data/dataset.ts";
+import { checkLabels, countedTokens, type Example, loadExamples, loadSequences } from "../data/dataset.ts";
 import type { GroupReference } from "../data/groups.ts";
 import { readRows } from "../data/jsonl.ts";
 import { encodeRow, endOfTurn, type Sequence } from "../data/sequences.ts";
@@ -7,8 +7,7 @@ import { plainTemplate } from "../data/template.ts";
 import { UserError } from "../errors.ts";
 import type { ModelSizes } from "../model/architecture.ts";
 import { type Alternatives, questionOf, readAlternatives } from "../run/scoring/alternatives.ts";
-import type { TextTools } from "../run/training/data-source.ts";
-import { checkLabels } from "../train/command.ts";
+import type { TextTools } from "../run/text-tools.ts";
 import type { Need } from "./contract.ts";
 
 /** A prompt to be answered, and what the answer should be. */

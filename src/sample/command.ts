@@ -14,11 +14,12 @@ import { UserError } from "../errors.ts";
 import { openGpu } from "../gpu/gpu.ts";
 import type { Values } from "../method/options.ts";
 import type { ModelSizes } from "../model/architecture.ts";
-import { configOf, Model } from "../model/model.ts";
+import { configOf } from "../model/description.ts";
+import { Model } from "../model/model.ts";
 import { architectureOf } from "../model/registry.ts";
 import { Generator } from "../run/generating/generate.ts";
 import { checkStops, type SAMPLE } from "../run/generating/options.ts";
-import { textTools } from "../run/training/data-source.ts";
+import { textTools } from "../run/text-tools.ts";
 import { humanBytes } from "../text/format.ts";
 import { table } from "../text/table.ts";
 

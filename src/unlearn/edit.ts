@@ -2,18 +2,17 @@
 import { lineageOf } from "../checkpoint/lineage/input.ts";
 import type { Outcome } from "../cli/context.ts";
 import { type Batch, collate, stackExamples } from "../data/batch.ts";
-import { inBatches, loadExamples, loadSequences } from "../data/dataset.ts";
-import { parseGroups } from "../data/groups.ts";
+import { checkLabels, inBatches, loadExamples, loadSequences } from "../data/dataset.ts";
+import { groupsOf, parseGroups } from "../data/groups.ts";
 import { UserError } from "../errors.ts";
 import { openGpu } from "../gpu/gpu.ts";
 import type { ModelSizes } from "../model/architecture.ts";
 import { architectureOf } from "../model/registry.ts";
 import { prepareSave, saveResult } from "../model/save.ts";
-import { groupsOf, type TextTools, textTools } from "../run/training/data-source.ts";
+import { type TextTools, textTools } from "../run/text-tools.ts";
+import { lineageOptions } from "../run/training/run-lineage.ts";
 import { start } from "../run/training/starting-model.ts";
-import { toldOptions } from "../run/training/training.ts";
 import { humanBytes } from "../text/format.ts";
-import { checkLabels } from "../train/command.ts";
 import type { UnlearnContext } from "./command.ts";
 import type { UnlearnEdit } from "./contract.ts";
 import { measureImportance, saveImportance } from "./importance.ts";
@@ -87,7 +86,7 @@ export async function runEdit(context: UnlearnContext, method: UnlearnEdit): Pro
     script: "unlearn",
     version: context.version,
     method: method.name,
-    options: toldOptions(context),
+    options: lineageOptions(context),
     seed,
   };
   const lineage = lineageOf(step, begun.read);

@@ -10,7 +10,7 @@ import type { ChoiceQuestion, Question, TextData } from "../../evaluate/read-dat
 import type { Model } from "../../model/model.ts";
 import { Generator } from "../generating/generate.ts";
 import { GREEDY } from "../generating/sampling.ts";
-import type { TextTools } from "../training/data-source.ts";
+import type { TextTools } from "../text-tools.ts";
 import { withAlternatives } from "./alternatives.ts";
 import { gradientNorms } from "./gradient-norms.ts";
 import { Scorer, type Scores } from "./scorer.ts";

@@ -4,7 +4,7 @@ import { flagOf } from "../../cli/parse.ts";
 import { UserError } from "../../errors.ts";
 import type { Choices } from "./optimizer-and-schedule.ts";
 import { matcher } from "./starting-model.ts";
-import type { RunContext } from "./training.ts";
+import type { RunContext } from "./technique.ts";
 
 /** Options of a new adapter. */
 const LORA = ["lora_rank", "lora_alpha", "lora_targets", "rslora", "dora", "lora_dropout"] as const;
