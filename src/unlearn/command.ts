@@ -9,7 +9,7 @@ import { UserError } from "../errors.ts";
 import type { Values } from "../method/options.ts";
 import { loadMethod, type MethodInfo } from "../method/registry.ts";
 import type { Model } from "../model/model.ts";
-import { likelihoods } from "../run/scoring/likelihoods.ts";
+import { likelihoods } from "../run/scoring/row-losses.ts";
 import { baseTeacher, liveTeacher, type Teacher } from "../run/teachers/teacher.ts";
 import { causalTrace, TRACE } from "../run/tracing/causal-trace.ts";
 import { drawFacts, loadFacts } from "../run/tracing/facts.ts";
