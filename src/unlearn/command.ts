@@ -7,7 +7,7 @@ import type { Sequence } from "../data/sequences.ts";
 import { UserError } from "../errors.ts";
 import type { Bound } from "../method/bind.ts";
 import type { Model } from "../model/model.ts";
-import { likelihoods } from "../run/scoring/likelihoods.ts";
+import { likelihoods } from "../run/scoring/row-losses.ts";
 import { baseTeacher, liveTeacher, type Teacher } from "../run/teachers/teacher.ts";
 import { causalTrace, TRACE } from "../run/tracing/causal-trace.ts";
 import { drawFacts, loadFacts } from "../run/tracing/facts.ts";
