@@ -144,7 +144,7 @@ const SAMPLERS: Readonly<Record<string, readonly [options: string, segments: rea
   doremi: ["--every 4 --reference-losses 1,2,3", [0, 4, 8]],
   dump: ["--every 4", [0, 4, 8]],
   meco: ["--conditioned a --plain b --cooldown-share 0.25", [0, 9]],
-  mpts: ["--every 3 --ratio 3", [0, 3, 6, 9]],
+  mpts: ["--every 3 --ratio 3 --burn-in 1", [0, 3, 6, 9]],
   powerlaw: ["", [0, 4, 8]],
   progress: ["--every 4", [0, 4, 8]],
   sec: ["--every 4", [0, 4, 8]],
@@ -337,7 +337,7 @@ describe("a run that was killed goes on as if it had not been", () => {
     aioli: `--method aioli --round 5 --passes 1 --lp-steps 1 --gamma 0.2 ${DATA} ${HELD}`,
     "skill-it": `--method skill-it --graph graph.json --round 4 --every 2 ${DATA} ${HELD}`,
     coba: `--method coba --every 2 --burn-in 2 --window 3 ${DATA} ${HELD}`,
-    mpts: `--method mpts --every 2 ${DATA}`,
+    mpts: `--method mpts --every 2 --burn-in 1 --fits 3 ${DATA}`,
     "cyclical-live": "--method cyclical-live --data mixed.jsonl",
     "self-paced": "--method self-paced --data mixed.jsonl",
   };
