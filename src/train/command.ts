@@ -1,14 +1,12 @@
 /** What the `train` script does: cross-entropy on rows of text, tokens or labelled examples. */
-
-import type { CommonValues, Outcome, PlainContext } from "../cli/context.ts";
+import type { Context, Outcome } from "../cli/context.ts";
 import type { Batch } from "../data/batch.ts";
-import type { Values } from "../method/options.ts";
 import { readBatches } from "../run/training/batch-source.ts";
 import { crossEntropyObjective } from "../run/training/cross-entropy.ts";
 import type { RUN } from "../run/training/options.ts";
 import { runTraining } from "../run/training/run-training.ts";
 
-export type TrainContext = PlainContext & { readonly options: CommonValues & Values<typeof RUN> };
+export type TrainContext = Context<typeof RUN>;
 
 export function train(context: TrainContext): Promise<Outcome> {
   const { options } = context;

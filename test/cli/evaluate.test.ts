@@ -164,8 +164,8 @@ describe("evaluate", () => {
   test.each([
     ["", "--data is missing"],
     ["--data none.jsonl", "none.jsonl does not exist"],
-    ["--data next.jsonl --metric choice", "next.jsonl:1: choice needs prompt, choices"],
-    ["--data next.jsonl --metric truth-ratio", "next.jsonl:1: neither this row nor any other has other answers"],
+    ["--data next.jsonl --metric choice", "next.jsonl:1: the row needs prompt, choices"],
+    ["--data next.jsonl --metric truth-ratio", "next.jsonl:1: no row names alternative answers"],
     ["--data cut.jsonl --metric exact-match", "cut.jsonl:1: a prompt of 64 tokens leaves no room"],
     ["--data next.jsonl --gold golden", "next.jsonl:1: the row is text, but there is no tokenizer"],
   ])("--pass %s hands nothing on", async (line, message) => {
@@ -209,7 +209,7 @@ describe("evaluate", () => {
       ["kept", `--dump kept: ${expected}, found a folder`],
       ["out.txt", `--dump out.txt: ${expected}\n`],
       ["next.jsonl", `--dump next.jsonl: ${expected}\n`],
-      ["none/x.safetensors", "--dump none/x.safetensors: there is no folder none"],
+      ["none/x.safetensors", "--dump none/x.safetensors: the folder none does not exist"],
       ["kept/model.safetensors", "--dump: kept/model.safetensors is read by this run\n"],
       ["link.safetensors", "--dump: link.safetensors is read by this run, as kept/model.safetensors\n"],
       ["-", "--dump - and the result would both write to stdout\n  hint: give the result a file, -o FILE"],
@@ -260,9 +260,9 @@ describe("evaluate", () => {
   test.each([
     [["next", "--data", "next.jsonl", "-o", "next.jsonl"], "--out: next.jsonl is read by this run\n"],
     [["next", "--data", "next.jsonl", "-o", "next/config.json"], "--out: next/config.json is read by this run\n"],
-    [["next", "--data", "next.jsonl", "--dump-top", "5"], "--dump-top means nothing without --dump"],
+    [["next", "--data", "next.jsonl", "--dump-top", "5"], "--dump-top has no effect without --dump"],
     [["next", "--data", "next.jsonl", "--metric", "rouge-l", "--stop", ""], "--stop is empty"],
-    [["next", "next", "--data", "-"], "rows from stdin cannot be read twice, as several models ask for"],
+    [["next", "next", "--data", "-"], "rows from stdin cannot be read twice, which several models need"],
     [
       ["next", "--data", "asked.jsonl", "--metric", "loss"],
       "asked.jsonl:1: the row has a prompt and no completion, which is what is learnt or scored\n",
@@ -350,8 +350,8 @@ describe("sample", () => {
     [["next", "--prompts", "far.jsonl"], "far.jsonl:1: token 999 is outside the vocabulary of 264 of next"],
     [["next", "--prompts", "next.jsonl", "-o", "next.jsonl"], "--out: next.jsonl is read by this run\n"],
     [["next", "3>", "--stop", ""], "--stop is empty, so every answer would end before it begins"],
-    [["next", "3>", "--system", "x"], "sample: --system means nothing without --chat"],
-    [["next", "--prompts", "next.jsonl", "--system", "x"], "next.jsonl:1: --system means nothing without --chat"],
+    [["next", "3>", "--system", "x"], "sample: --system has no effect without --chat"],
+    [["next", "--prompts", "next.jsonl", "--system", "x"], "next.jsonl:1: --system has no effect without --chat"],
     [["next", "x".repeat(70)], "a prompt of 70 tokens leaves no room in the 64 positions of next"],
   ])("%j is refused", async (argv, message) => {
     writeFileSync(at("far.jsonl"), lines([{ input_ids: [999] }]));

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { loadMetric, metricNames } from "../../src/evaluate/command.ts";
+import { loadMethod, methodNames } from "../../src/method/registry.ts";
 import { runScript } from "../support/command.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "ingot-unlearning-metrics-"));
@@ -76,8 +76,8 @@ beforeAll(async () => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 test("every metric has the name of its file", async () => {
-  for (const name of metricNames()) expect((await loadMetric(name)).name).toBe(name);
-  expect((await loadMetric("mia_min_k++")).name).toBe("mia-min-k-plus");
+  for (const name of methodNames("metric")) expect((await loadMethod("metric", name)).name).toBe(name);
+  expect((await loadMethod("metric", "mia_min_k++")).name).toBe("mia-min-k-plus");
 });
 
 describe("on what a model has learned", () => {
@@ -187,9 +187,9 @@ test.each([
     "--metric mia-loss needs a group named holdout; the data has forget\n  hint: name it, --data",
   ],
   [[...FORGET, "privleak", "--forget", "forgotten"], "needs a group named forgotten; the data has forget\n"],
-  [[...FORGET, "forget-quality"], "never saw the group to forget, but there is none\n  hint: train one on the retain"],
-  [[...FORGET, "unlearning-score"], "--metric unlearning-score compares with a model that never saw the group"],
-  [[...FORGET, "mia-reference"], "--metric mia-reference compares with a model that never saw the rows\n"],
+  [[...FORGET, "forget-quality"], "never saw the rows to forget, and needs --gold\n  hint: train one on the retain"],
+  [[...FORGET, "unlearning-score"], "--metric unlearning-score compares with a model that never saw the rows"],
+  [[...FORGET, "mia-reference"], "--metric mia-reference compares with a model that never saw the rows to forget"],
   [
     [...FORGET, "model-utility"],
     "--metric model-utility needs a group named retain, real or world; the data has forget",
@@ -202,7 +202,7 @@ test.each([
   [["learned", "--data", "-", "--metric", "truth-ratio"], "rows from stdin cannot be read twice"],
   [
     ["learned", "--data", "plain.jsonl", "--metric", "truth-ratio"],
-    "plain.jsonl:1: neither this row nor any other has other answers than its own\n  hint: prompt and completion go with perturbed_answer",
+    "plain.jsonl:1: no row names alternative answers\n  hint: add to prompt and completion perturbed_answer",
   ],
   [
     ["learned", "--data", "mixed.jsonl", "--metric", "truth-ratio"],
@@ -216,7 +216,10 @@ test.each([
     ["learned", "--data", "options.jsonl", "--metric", "normalised-probability"],
     "options.jsonl:1: answer should be the place of the right one of 2 choices, found 2",
   ],
-  [["learned", "--data", "text.jsonl", "--metric", "rouge-l"], "text.jsonl:1: rouge-l needs prompt and completion"],
+  [
+    ["learned", "--data", "text.jsonl", "--metric", "rouge-l"],
+    "text.jsonl:1: a metric of generated answers needs prompt and completion",
+  ],
 ])("%j is refused", async (argv, message) => {
   const row = { prompt: "1>", completion: "2" };
   write("plain.jsonl", [row]);

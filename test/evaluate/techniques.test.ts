@@ -3,11 +3,10 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
-import { loadMetric, metricNames } from "../../src/evaluate/command.ts";
 import { kept } from "../../src/evaluate/methods/attacks/quantize.ts";
 import { meanHeight, robustness } from "../../src/evaluate/methods/attacks/relearn.ts";
 import { revival, stepsTo } from "../../src/evaluate/methods/probes/revive.ts";
-import { loadTechniques } from "../../src/evaluate/techniques.ts";
+import { loadMethods, methodNames } from "../../src/method/registry.ts";
 import { runScript } from "../support/command.ts";
 
 describe("numbers", () => {
@@ -65,11 +64,12 @@ describe("numbers", () => {
 });
 
 test("every technique has the name of its file, and options that begin with it", async () => {
-  const found = [...(await loadTechniques("attack")), ...(await loadTechniques("probe"))];
+  const found = [...(await loadMethods("attack")), ...(await loadMethods("probe"))];
   expect(found.map(({ name }) => name)).toEqual(["quantize", "relearn", "revive", "trace"]);
-  for (const { name, options, metrics = [] } of found) {
-    for (const option of Object.keys(options)) expect(option).toStartWith(`${name}_`);
-    for (const metric of metrics) expect(metricNames()).toContain((await loadMetric(metric)).name);
+  for (const { name, options, models = [], metrics = [] } of found) {
+    const own = Object.keys(options).filter((option) => !models.includes(option as never));
+    for (const option of own) expect(option).toStartWith(`${name}_`);
+    for (const metric of metrics) expect(methodNames("metric")).toContain(metric);
   }
 });
 
@@ -296,13 +296,16 @@ describe("models", () => {
 
   const REVIVE = ["--probe", "revive"];
   test.each([
-    [["--attack", "relern"], "--attack: unknown method relern\n  hint: did you mean relearn?"],
-    [["--probe", "x"], "--probe: unknown method x\n  hint: the methods are revive, trace"],
+    [["--attack", "relern"], "--attack: unknown attack relern\n  hint: did you mean relearn?"],
+    [["--probe", "x"], "--probe: unknown probe x\n  hint: the probes are revive, trace"],
     [["--attack", "relearn", ...REVIVE], "--attack and --probe are both given"],
-    [["--relearn-rows", "3"], "--relearn-rows means nothing without --attack relearn"],
-    [["--attack", "quantize", "--relearn-lr", "1"], "--relearn-lr means nothing without --attack relearn"],
-    [["--original", "original"], "--original means nothing without a probe"],
-    [["--attack", "relearn", "--original", "original"], "--original means nothing to relearn"],
+    [["--relearn-rows", "3"], "--relearn-rows has no effect without --attack relearn"],
+    [
+      ["--attack", "quantize", "--relearn-lr", "1"],
+      "quantize has no option --relearn-lr\n  hint: attacks with --relearn-lr: relearn",
+    ],
+    [["--original", "original"], "--original has no effect without --probe revive"],
+    [["--attack", "relearn", "--original", "original"], "--original has no effect without --probe revive"],
     [["--attack", "relearn", "--relearn-rows", "11"], "--relearn-rows 11: the group forget has 10 rows to learn"],
     [["--attack", "relearn", "--relearn-rows", "-1"], "--relearn-rows: expected a non-negative number but found -1"],
     [
@@ -311,20 +314,26 @@ describe("models", () => {
     ],
     [["--attack", "relearn", "--relearn-group", "x"], "or say which it is: --relearn-group forget"],
     [["--attack", "relearn", "--relearn-rows", "10", "--relearn-lr", "1e30"], "of training has a loss of", 1],
-    [["--attack", "relearn", "--pass"], "--pass means nothing with --attack"],
-    [["--attack", "relearn", "--dump", "x"], "--dump means nothing with --attack"],
-    [[...TRACE, "--metric", "loss"], "--metric means nothing to trace\n  hint: it measures the answers' probability"],
-    [[...TRACE, "--gold", "gold"], "--gold means nothing to trace\n  hint: give the model as one more argument"],
-    [[...TRACE, "--original", "gold"], "--original means nothing to trace"],
+    [["--attack", "relearn", "--pass"], "--pass cannot be combined with --attack"],
+    [["--attack", "relearn", "--dump", "x"], "--dump cannot be combined with --attack"],
+    [
+      [...TRACE, "--metric", "loss"],
+      "--metric has no effect with --probe trace, which measures the answers' probability",
+    ],
+    [
+      [...TRACE, "--gold", "gold"],
+      "--gold has no effect with --probe trace\n  hint: give the model as one more argument",
+    ],
+    [[...TRACE, "--original", "gold"], "trace has no option --original\n  hint: probes with --original: revive"],
     [[...TRACE, "--trace-rows", "11"], "--trace-rows 11: the group forget has 10 rows"],
     [
       [...TRACE, "--trace-group", "x"],
       "--probe trace needs a group named x; the data has forget, retain\n  hint: name it, --data x=rows.jsonl, or say which it is: --trace-group",
     ],
     [[...TRACE, "--trace-noise", "0"], "--trace-noise: expected a positive number but found 0"],
-    [["--trace-all"], "--trace-all means nothing without --probe trace"],
+    [["--trace-all"], "--trace-all has no effect without --probe trace"],
     [[...REVIVE, "--dtype", "bf16"], "--probe works on weights in f32, not bf16"],
-    [REVIVE, "compares with a model that never had the capability, but there is none\n  hint: train one"],
+    [REVIVE, "compares with a model that never had the capability, and needs --gold\n  hint: train one"],
     [[...REVIVE, "--gold", "gold"], "--probe revive has no score to be reached\n  hint: give the model before"],
     [
       [...REVIVE, "--gold", "gold", "--original", "original", "--revive-goal", "1"],
@@ -350,14 +359,13 @@ describe("models", () => {
     expect(code).toBe(status);
   });
 
-  test("help lists attacks, probes and their options", async () => {
-    const { text } = await run("evaluate", "--help");
-    for (const kind of ["attack", "probe"] as const) {
-      const found = await loadTechniques(kind);
-      const width = Math.max(...found.map(({ name }) => name.length));
-      for (const { name, about } of found) expect(text).toContain(`${name.padEnd(width)}  ${about}`);
-    }
-    expect(text).toContain("--relearn-rows N,...");
-    expect(text.replace(/\s+/g, " ")).toContain("5,10,20 when left out");
+  test("--list says what attacks and probes are, help shows the options of one", async () => {
+    const { text } = await run("evaluate", "--list");
+    for (const kind of ["attack", "probe"] as const)
+      for (const { name, about } of await loadMethods(kind))
+        expect(text).toMatch(new RegExp(`^  ${name} +${RegExp.escape(about)} `, "m"));
+    const help = await run("evaluate", "--help", "--attack", "relearn");
+    expect(help.text).toContain("--relearn-rows N,...");
+    expect(help.text.replace(/\s+/g, " ")).toContain("(default 5,10,20)");
   });
 });

@@ -3,7 +3,6 @@ import type { LineageEntry } from "../../checkpoint/checkpoint.ts";
 import type { Writer } from "../../checkpoint/write/write.ts";
 import { UserError } from "../../errors.ts";
 import { type Gpu, openGpu } from "../../gpu/gpu.ts";
-import { bind } from "../../method/bind.ts";
 import type { Model } from "../../model/model.ts";
 import { prepareSave, type SaveOptions } from "../../model/save.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
@@ -51,7 +50,7 @@ export async function buildRun<B, D extends TrainingData<B>>(
     model,
     source: data.source,
     objective: work.objective,
-    optimizer: bind(choices.optimizer, choices.values),
+    optimizer: choices.optimizer,
     rate: (step) => choices.rate(step, steps),
     steps,
     seed,
@@ -102,7 +101,7 @@ export function describeRun<B, D extends TrainingData<B>>(
   const lines = [
     `${count(total)} parameters${trainable === total && !model.adapter ? "" : trained}`,
     `data: ${rows.join("; ")}`,
-    `${count(steps)} steps (${(steps / perEpoch).toFixed(2)} epochs), ${choices.optimizer.name}, ${choices.schedule.name}`,
+    `${count(steps)} steps (${(steps / perEpoch).toFixed(2)} epochs), ${choices.optimizer.method.name}, ${choices.schedule.method.name}`,
     `GPU memory: ${kinds.join(", ")}`,
   ];
   if (!context.dryRun) for (const line of lines) context.info(line);

@@ -3,7 +3,7 @@ import { UserError } from "../../errors.ts";
 import { describeModel } from "../open-model.ts";
 import { type HeldOutGroup, readHeldOut } from "./held-out.ts";
 import { type Choices, choose } from "./optimizer-and-schedule.ts";
-import { refuseIdle, warnOfSchedule } from "./option-checks.ts";
+import { refuseClashing, warnOfSchedule } from "./option-checks.ts";
 import { decisiveOptions } from "./run-lineage.ts";
 import { checkSettings, findState, refuseOverwriting, type SavedRun } from "./saved-state.ts";
 import { type Start, start } from "./starting-model.ts";
@@ -41,7 +41,7 @@ export async function openRun<B, D extends TrainingData<B>>(
   if (options.resume && folder === undefined && !context.dryRun)
     throw new UserError("--resume needs --state DIR when the result goes to stdout");
   if (!saved && folder !== undefined) refuseOverwriting(folder);
-  refuseIdle(context);
+  refuseClashing(context);
   // As JSON has it, for a comparison with what was saved.
   const settings = JSON.parse(JSON.stringify({ ...decisiveOptions(context), model: technique.model, seed }));
   if (saved) checkSettings(saved.progress, settings, folder!);
@@ -58,7 +58,7 @@ export async function openRun<B, D extends TrainingData<B>>(
     resumed: saved?.folder,
   });
   context.onExit(() => begun.close());
-  const choices = await choose({ ...options });
+  const choices = choose(context.picks, options.lr);
   const described = await describeModel(begun, options, warn);
   const { tools } = described;
   const order = {

@@ -7,6 +7,7 @@
 import type { Read } from "../../checkpoint/lineage/input.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import type { Values } from "../../method/options.ts";
+import type { Picks } from "../../method/picks.ts";
 import type { Model } from "../../model/model.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
 import type { CommandContext } from "../command-context.ts";
@@ -20,6 +21,8 @@ import type { UpdateRule } from "./update-rule.ts";
 /** The command line of a script that trains. */
 export interface RunContext extends CommandContext {
   readonly options: Values<typeof RUN>;
+  /** The optimizer and the schedule. */
+  readonly picks: Picks<typeof RUN>;
   /** Values of the method's options. */
   readonly settings: Readonly<Record<string, unknown>>;
   /** Values that are not the defaults. */
