@@ -48,7 +48,8 @@ export interface TechniqueSetup<O extends Options = Options> extends Omit<Techni
 export interface Findings {
   /** Rows of cells, the header first. */
   readonly table: readonly (readonly string[])[];
-  readonly json: Readonly<Record<string, unknown>>;
+  /** The same for machines; every row is about one model. */
+  readonly json: Readonly<Record<string, unknown>> & { readonly rows: readonly { readonly model: string }[] };
 }
 
 export interface Technique<O extends Options = Options> extends MethodInfo {
