@@ -1,16 +1,15 @@
 /** What the `train` script does: cross-entropy on rows of text, tokens or labelled examples. */
 
-import type { CommonValues, Outcome, PlainContext } from "../cli/context.ts";
+import type { Context, Outcome } from "../cli/context.ts";
 import type { Batch } from "../data/batch.ts";
 import { UserError } from "../errors.ts";
-import type { Values } from "../method/options.ts";
 import { exampleBatches, tokenBatches } from "../run/training/batch-source.ts";
 import { crossEntropyObjective } from "../run/training/cross-entropy.ts";
 import { groupsOf } from "../run/training/data-source.ts";
 import type { RUN } from "../run/training/options.ts";
 import { type DataSetup, runTraining } from "../run/training/training.ts";
 
-export type TrainContext = PlainContext & { readonly options: CommonValues & Values<typeof RUN> };
+export type TrainContext = Context<typeof RUN>;
 
 /** Reads --data into batches, for a language model or a classifier. */
 export async function batchesOf({ options }: TrainContext, { tools, sizes, order }: DataSetup) {

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { loadMetric, metricNames } from "../../src/evaluate/command.ts";
+import { loadMethod, methodNames } from "../../src/method/registry.ts";
 import { runScript } from "../support/command.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "ingot-unlearning-metrics-"));
@@ -76,8 +76,8 @@ beforeAll(async () => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 test("every metric has the name of its file", async () => {
-  for (const name of metricNames()) expect((await loadMetric(name)).name).toBe(name);
-  expect((await loadMetric("mia_min_k++")).name).toBe("mia-min-k-plus");
+  for (const name of methodNames("metric")) expect((await loadMethod("metric", name)).name).toBe(name);
+  expect((await loadMethod("metric", "mia_min_k++")).name).toBe("mia-min-k-plus");
 });
 
 describe("on what a model has learned", () => {

@@ -3,11 +3,10 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
-import { loadMetric, metricNames } from "../../src/evaluate/command.ts";
 import { kept } from "../../src/evaluate/methods/attacks/quantize.ts";
 import { meanHeight, robustness } from "../../src/evaluate/methods/attacks/relearn.ts";
 import { revival, stepsTo } from "../../src/evaluate/methods/probes/revive.ts";
-import { loadTechniques } from "../../src/evaluate/techniques.ts";
+import { loadMethods, methodNames } from "../../src/method/registry.ts";
 import { runScript } from "../support/command.ts";
 
 describe("numbers", () => {
@@ -65,12 +64,12 @@ describe("numbers", () => {
 });
 
 test("every technique has the name of its file, and options that begin with it", async () => {
-  const found = [...(await loadTechniques("attack")), ...(await loadTechniques("probe"))];
+  const found = [...(await loadMethods("attack")), ...(await loadMethods("probe"))];
   expect(found.map(({ name }) => name)).toEqual(["quantize", "relearn", "revive", "trace"]);
   for (const { name, options, models = [], metrics = [] } of found) {
     const own = Object.keys(options).filter((option) => !models.includes(option as never));
     for (const option of own) expect(option).toStartWith(`${name}_`);
-    for (const metric of metrics) expect(metricNames()).toContain((await loadMetric(metric)).name);
+    for (const metric of metrics) expect(methodNames("metric")).toContain(metric);
   }
 });
 
@@ -301,7 +300,10 @@ describe("models", () => {
     [["--probe", "x"], "--probe: unknown probe x\n  hint: the probes are revive, trace"],
     [["--attack", "relearn", ...REVIVE], "--attack and --probe are both given"],
     [["--relearn-rows", "3"], "--relearn-rows has no effect without --attack relearn"],
-    [["--attack", "quantize", "--relearn-lr", "1"], "--relearn-lr has no effect without --attack relearn"],
+    [
+      ["--attack", "quantize", "--relearn-lr", "1"],
+      "quantize has no option --relearn-lr\n  hint: attacks with --relearn-lr: relearn",
+    ],
     [["--original", "original"], "--original has no effect without --probe revive"],
     [["--attack", "relearn", "--original", "original"], "--original has no effect without --probe revive"],
     [["--attack", "relearn", "--relearn-rows", "11"], "--relearn-rows 11: the group forget has 10 rows to learn"],
@@ -322,7 +324,7 @@ describe("models", () => {
       [...TRACE, "--gold", "gold"],
       "--gold has no effect with --probe trace\n  hint: give the model as one more argument",
     ],
-    [[...TRACE, "--original", "gold"], "--original has no effect without --probe revive"],
+    [[...TRACE, "--original", "gold"], "trace has no option --original\n  hint: probes with --original: revive"],
     [[...TRACE, "--trace-rows", "11"], "--trace-rows 11: the group forget has 10 rows"],
     [
       [...TRACE, "--trace-group", "x"],
@@ -357,14 +359,13 @@ describe("models", () => {
     expect(code).toBe(status);
   });
 
-  test("help lists attacks, probes and their options", async () => {
-    const { text } = await run("evaluate", "--help");
-    for (const kind of ["attack", "probe"] as const) {
-      const found = await loadTechniques(kind);
-      const width = Math.max(...found.map(({ name }) => name.length));
-      for (const { name, about } of found) expect(text).toContain(`${name.padEnd(width)}  ${about}`);
-    }
-    expect(text).toContain("--relearn-rows N,...");
-    expect(text.replace(/\s+/g, " ")).toContain("5,10,20 when left out");
+  test("--list says what attacks and probes are, help shows the options of one", async () => {
+    const { text } = await run("evaluate", "--list");
+    for (const kind of ["attack", "probe"] as const)
+      for (const { name, about } of await loadMethods(kind))
+        expect(text).toMatch(new RegExp(`^  ${name} +${RegExp.escape(about)} `, "m"));
+    const help = await run("evaluate", "--help", "--attack", "relearn");
+    expect(help.text).toContain("--relearn-rows N,...");
+    expect(help.text.replace(/\s+/g, " ")).toContain("(default 5,10,20)");
   });
 });

@@ -5,7 +5,7 @@ import type { Dtype } from "../../src/checkpoint/dtype.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import type { MergeMethod } from "../../src/merge/contract.ts";
 import { mergeTensors, type ValuedTask } from "../../src/merge/job/run.ts";
-import type { JobSettings } from "../../src/merge/job/tensor-job.ts";
+import type { JobSettings } from "../../src/merge/job/task.ts";
 import type { OptionSpec } from "../../src/method/options.ts";
 import { loadMethod, methodNames } from "../../src/method/registry.ts";
 import type { OperandDtype } from "../../src/tensor/load.ts";
@@ -50,14 +50,11 @@ function sensible(spec: OptionSpec, side: string): unknown {
   throw new Error(`no value comes to mind for an option of type ${spec.type}`);
 }
 
-/** Fewer rounds than the default where a method iterates: laws hold for any number. */
-const QUICK: Record<string, unknown> = { steps: 3 };
-
 export interface Given {
   readonly models: readonly Model[];
   readonly base?: Model | undefined;
   readonly shapes?: Shapes;
-  /** Values that differ from the defaults; arrays for options that go per model. */
+  /** Values that differ from those of the method's first trial; arrays for options that go per model. */
   readonly values?: Readonly<Record<string, unknown>>;
   /** Types of the inputs: of all, or of base and models in turn. */
   readonly dtype?: Dtype | readonly Dtype[];
@@ -76,10 +73,9 @@ function tasksOf(method: MergeMethod, given: Given): ValuedTask[] {
   const { models, base, shapes = SHAPES, wrap = (entry) => entry } = given;
   const types = (i: number): Dtype => (typeof given.dtype === "string" ? given.dtype : (given.dtype?.[i] ?? "F32"));
   const value = (name: string, spec: OptionSpec, model: number): unknown => {
-    const told = given.values?.[name];
-    if (told === undefined && name in QUICK && !spec.per) return QUICK[name];
-    if (told === undefined) return sensible(spec, given.side ?? "");
-    return spec.per === "model" && Array.isArray(told) ? told[model] : told;
+    const said = given.values?.[name] ?? method.trials?.[0]?.[name];
+    if (said === undefined) return sensible(spec, given.side ?? "");
+    return spec.per === "model" && Array.isArray(said) ? said[model] : said;
   };
   const options = Object.entries(method.options);
   return Object.entries(shapes).map(([name, shape]) => {

@@ -1,5 +1,5 @@
 /**
- * Merges tensors that are plain arrays, for tests of methods: in-memory entries in, f32 values and raw bytes out.
+ * Merges tensors that are method arrays, for tests of methods: in-memory entries in, f32 values and raw bytes out.
  */
 import type { TensorEntry } from "../../src/checkpoint/checkpoint.ts";
 import { decodeFloats, encodeFloats } from "../../src/checkpoint/decode.ts";
@@ -57,14 +57,13 @@ export interface Merged {
 }
 
 /** Runs a method over all tensors as a whole model; options that are not given have their defaults. */
-export async function mergeArrays<M>(
+export async function mergeArrays(
   gpu: Gpu,
-  method: M,
+  method: MergeMethod,
   tensors: readonly ArrayTensor[],
   options: ArrayMerge = {},
 ): Promise<Merged> {
   const { inDtype = "F32", outDtype = "F32", perModel, values, seed = 0, chunkValues } = options;
-  const plain = method as unknown as MergeMethod;
   const tasks = tensors.map((tensor): ValuedTask => {
     const { name, shape, base, models, depth, layer } = tensor;
     return {
@@ -78,8 +77,8 @@ export async function mergeArrays<M>(
       modelIndex: models.map((_, k) => k),
       depth,
       layer,
-      values: { ...defaults(plain, false), ...values },
-      perModel: models.map((_, k) => ({ ...defaults(plain, true), ...(perModel?.[k] ?? perModel?.[0]) })),
+      values: { ...defaults(method, false), ...values },
+      perModel: models.map((_, k) => ({ ...defaults(method, true), ...(perModel?.[k] ?? perModel?.[0]) })),
     };
   });
   const parts = new Map<string, Uint8Array[]>(tensors.map(({ name }) => [name, []]));
@@ -87,7 +86,7 @@ export async function mergeArrays<M>(
     parts.get(name)!.push(part.slice());
   };
   const settings = { seed, compatRounding: false, compatBugs: false, ...(chunkValues && { chunkValues }) };
-  await mergeTensors({ gpu, method: plain, tasks, sink: { write }, settings });
+  await mergeTensors({ gpu, method, tasks, sink: { write }, settings });
   const bytes = new Map<string, Uint8Array>();
   for (const [name, list] of parts) bytes.set(name, new Uint8Array(Buffer.concat(list)));
   const floats = new Map<string, Float32Array>();
@@ -96,9 +95,9 @@ export async function mergeArrays<M>(
 }
 
 /** One tensor called `w`; returns its merged values. */
-export async function mergeOne<M>(
+export async function mergeOne(
   gpu: Gpu,
-  method: M,
+  method: MergeMethod,
   tensor: Omit<ArrayTensor, "name"> & { name?: string },
   options: ArrayMerge = {},
 ): Promise<Float32Array> {

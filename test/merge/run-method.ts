@@ -8,11 +8,6 @@ import { mergeTensors } from "../../src/merge/job/run.ts";
 import type { OperandDtype } from "../../src/tensor/load.ts";
 import { entry } from "./plan/fixtures.ts";
 
-export type AnyMethod = Pick<MergeMethod, "name" | "options" | "passes" | "scratch"> & {
-  // biome-ignore lint/suspicious/noExplicitAny: a job's values depend on the method's options
-  merge(job: any): Promise<void>;
-};
-
 export interface Trial {
   readonly shape: readonly number[];
   readonly base?: Float32Array;
@@ -31,7 +26,7 @@ export interface Trial {
 }
 
 /** The bytes that a method writes for one tensor. */
-export async function runBytes(gpu: Gpu, method: AnyMethod, trial: Trial): Promise<Uint8Array> {
+export async function runBytes(gpu: Gpu, method: MergeMethod, trial: Trial): Promise<Uint8Array> {
   const name = trial.name ?? "weight";
   const dtype = trial.dtype ?? "F32";
   const stored = (values: Float32Array) => entry(name, dtype, trial.shape, encodeFloats(values, dtype));
@@ -43,7 +38,7 @@ export async function runBytes(gpu: Gpu, method: AnyMethod, trial: Trial): Promi
   });
   await mergeTensors({
     gpu,
-    method: method as unknown as MergeMethod,
+    method,
     tasks: [
       {
         ...{ name, shape: trial.shape, kind: "merge", outDtype: trial.outDtype ?? "F32" },
@@ -71,7 +66,7 @@ export async function runBytes(gpu: Gpu, method: AnyMethod, trial: Trial): Promi
 }
 
 /** What a method writes for one tensor, as numbers. */
-export async function runMethod(gpu: Gpu, method: AnyMethod, trial: Trial): Promise<Float32Array> {
+export async function runMethod(gpu: Gpu, method: MergeMethod, trial: Trial): Promise<Float32Array> {
   return decodeFloats(await runBytes(gpu, method, trial), trial.outDtype ?? "F32");
 }
 
@@ -147,7 +142,7 @@ export interface LawOptions {
 }
 
 /** Laws: equal models return themselves, order does not matter, chunks do not matter, no model gives the base, all is finite. */
-export function testLaws(gpu: () => Gpu, method: AnyMethod, options: LawOptions = {}): void {
+export function testLaws(gpu: () => Gpu, method: MergeMethod, options: LawOptions = {}): void {
   const count = options.models ?? 3;
   const spread = (n: number) =>
     Object.fromEntries(Object.entries(options.perModel ?? {}).map(([key, value]) => [key, Array(n).fill(value)]));

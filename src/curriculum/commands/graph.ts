@@ -1,5 +1,6 @@
 /** `curriculum graph`: measures how groups help each other by short runs, and writes the graph as JSON. */
-import type { Outcome } from "../../cli/context.ts";
+import type { Context, Outcome } from "../../cli/context.ts";
+import { textResult } from "../../cli/text-result.ts";
 import { loadExamples, loadSequences } from "../../data/dataset.ts";
 import { UserError } from "../../errors.ts";
 import { openGpu } from "../../gpu/gpu.ts";
@@ -10,13 +11,15 @@ import { choose } from "../../run/training/optimizer-and-schedule.ts";
 import { type Start, start } from "../../run/training/starting-model.ts";
 import { SlotPool } from "../../tensor/slots.ts";
 import { humanBytes } from "../../text/format.ts";
-import { type CurriculumContext, readRows } from "../command.ts";
+import { readRows } from "../command.ts";
 import { approximateGraph, exactGraph, handGraph } from "../graph.ts";
 import { measureRuns } from "../graph-runs.ts";
 import { checkHeldOut, checkHeldOutNames } from "../losses.ts";
 import { curriculumObjective } from "../objective.ts";
+import type { GRAPH } from "../options.ts";
 import type { Rows } from "../source.ts";
-import { textResult } from "../text-result.ts";
+
+type GraphContext = Context<typeof GRAPH>;
 
 /** Bytes of a checkpoint's tensors as they are stored; 0 for a model made afresh. */
 export const storedBytes = ({ read }: Start): number =>
@@ -33,7 +36,7 @@ interface Measured {
   readonly after?: readonly (readonly number[])[];
 }
 
-export async function graph(context: CurriculumContext): Promise<Outcome> {
+export async function graph(context: GraphContext): Promise<Outcome> {
   const { options, seed, signal } = context;
   const groups = groupsOf(options.data, "--data");
   const evaluated = options.eval_data ? groupsOf(options.eval_data, "--eval-data") : [];
@@ -52,7 +55,7 @@ export async function graph(context: CurriculumContext): Promise<Outcome> {
   }
   const begun = await start({
     ...options,
-    model: context.args[1] ?? (options.init === undefined ? "-" : undefined),
+    model: context.args[0] ?? (options.init === undefined ? "-" : undefined),
     init: options.init,
     seed,
     warn: (text) => context.warn(text),
@@ -69,7 +72,7 @@ export async function graph(context: CurriculumContext): Promise<Outcome> {
   const k = rows.names.length;
   if (k < 2) throw new UserError("a graph needs two groups or more", "give --data name=path for each");
   checkHeldOutNames(evaluated, rows.names, "a graph");
-  const choices = await choose({ ...options });
+  const choices = choose(context.picks, options.lr);
   choices.rate(1, options.graph_steps); // refuses a schedule that does not fit before any work
   const one = (i: number, j: number) => rows.names.map((_, g) => (g === i || g === j ? (i === j ? 1 : 0.5) : 0));
   const singles = rows.names.map((_, i) => one(i, i));
@@ -143,7 +146,7 @@ export async function graph(context: CurriculumContext): Promise<Outcome> {
 
 /** What it would do, for --dry-run. */
 function describe(
-  context: CurriculumContext,
+  context: GraphContext,
   rows: Rows,
   plan: { runs: number; steps_per_run: number; held_out_rows: number; weights: number },
 ): Outcome {

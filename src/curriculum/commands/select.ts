@@ -1,14 +1,13 @@
 /** `curriculum select`: scores rows with a model, and writes those that a selector chooses as they were. */
 
 import { readFileSync } from "node:fs";
-import type { Outcome } from "../../cli/context.ts";
+import type { Context, Outcome } from "../../cli/context.ts";
+import { textResult } from "../../cli/text-result.ts";
 import { type Batch, batchKey, collate } from "../../data/batch.ts";
 import { countedTokens, inBatches, loadSequences } from "../../data/dataset.ts";
 import type { Sequence } from "../../data/sequences.ts";
 import { UserError } from "../../errors.ts";
 import { openGpu } from "../../gpu/gpu.ts";
-import { bindDefaults } from "../../method/bind.ts";
-import { loadMethod } from "../../method/registry.ts";
 import type { Model } from "../../model/model.ts";
 import { architectureOf } from "../../model/registry.ts";
 import { fillInputs, recordInputs } from "../../run/batch-programs.ts";
@@ -19,8 +18,7 @@ import { start } from "../../run/training/starting-model.ts";
 import { Program, profileOf } from "../../tensor/program.ts";
 import { Recorder } from "../../tensor/recorder.ts";
 import { humanBytes } from "../../text/format.ts";
-import type { CurriculumContext } from "../command.ts";
-import { textResult } from "../text-result.ts";
+import type { SELECT } from "../options.ts";
 import { storedBytes } from "./graph.ts";
 
 /** Every pair of rows is compared. */
@@ -133,9 +131,9 @@ function checkKnown(
     );
 }
 
-export async function select(context: CurriculumContext): Promise<Outcome> {
+export async function select(context: Context<typeof SELECT>): Promise<Outcome> {
   const { options, seed, signal } = context;
-  const selector = await loadMethod("selector", options.select_by, "--select-by");
+  const { method: selector, values } = context.picks.select_by[0]!;
   const groups = groupsOf(options.data, "--data");
   const result = textResult(
     context,
@@ -145,7 +143,7 @@ export async function select(context: CurriculumContext): Promise<Outcome> {
   if (options.overflow === "split") throw new UserError("--overflow split makes several of one row", "leave it out");
   const begun = await start({
     ...options,
-    model: context.args[1] ?? (options.init === undefined ? "-" : undefined),
+    model: context.args[0] ?? (options.init === undefined ? "-" : undefined),
     init: options.init,
     seed,
     warn: (text) => context.warn(text),
@@ -192,8 +190,7 @@ export async function select(context: CurriculumContext): Promise<Outcome> {
         : [];
   const states = selector.needs === "states" ? await meanStates(...given, options.batch_size, signal) : [];
   checkKnown(sequences, scores, states, begun.ref);
-  const { values } = bindDefaults(selector, { ...options });
-  const { rows, notes } = selector.select({ scores, states, budget, seed, values });
+  const { rows, notes } = selector.select({ scores, states, budget, values, seed });
   const chosen = options.ranked ? rows : [...rows].sort((a, b) => a - b);
   const kept = groups.map(({ name }, g) => {
     const of = (list: readonly Sequence[]) => list.filter(({ group }) => group === g).length;

@@ -7,7 +7,6 @@ import { loadMethod } from "../../method/registry.ts";
 import { humanBytes } from "../../text/format.ts";
 import { table } from "../../text/table.ts";
 import type { Context } from "../command.ts";
-import type { MergeMethod } from "../contract.ts";
 import { peakBytes } from "../job/run.ts";
 import { planBytes, planMerge } from "../plan/merge-plan.ts";
 import type { Inputs } from "../plan/open-models.ts";
@@ -50,7 +49,7 @@ export async function printCheck(context: Context, recipe: Recipe, inputs: Input
 
 /** Opens a recipe's models and plans the merge. */
 export async function planOf(context: Context, recipe: Recipe, inputs: Inputs) {
-  const method = (await loadMethod("merge", recipe.method, "merge_method")) as MergeMethod;
+  const method = await loadMethod("merge", recipe.method, "merge_method");
   const opened = await inputs.open(recipe);
   const allowDuplicates = context.options.allow_duplicates === true;
   return { method, opened, plan: await planMerge(recipe, opened, method, { allowDuplicates }) };

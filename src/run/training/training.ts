@@ -8,6 +8,7 @@ import type { CommonValues, Outcome, PlainContext } from "../../cli/context.ts";
 import { UserError } from "../../errors.ts";
 import { type Gpu, openGpu } from "../../gpu/gpu.ts";
 import type { Values } from "../../method/options.ts";
+import type { Picks } from "../../method/picks.ts";
 import type { ModelSizes } from "../../model/architecture.ts";
 import type { Model } from "../../model/model.ts";
 import { architectureOf } from "../../model/registry.ts";
@@ -22,7 +23,7 @@ import { trainLoop } from "./loop.ts";
 import { memoryReport } from "./memory-report.ts";
 import type { Objective } from "./objective.ts";
 import { choose } from "./optimizer-and-schedule.ts";
-import { refuseIdle, refuseUnmatched, warnOfSchedule } from "./option-checks.ts";
+import { refuseClashing, refuseUnmatched, warnOfSchedule } from "./option-checks.ts";
 import type { RUN } from "./options.ts";
 import {
   checkInputs,
@@ -39,7 +40,10 @@ import { matcher, start } from "./starting-model.ts";
 import { Trainer } from "./trainer.ts";
 import { loadStates, refuseNamesakes, statesOf, type UpdateRule } from "./update-rule.ts";
 
-export type RunContext = PlainContext & { readonly options: CommonValues & Values<typeof RUN> };
+export type RunContext = PlainContext & {
+  readonly options: CommonValues & Values<typeof RUN>;
+  readonly picks: Picks<typeof RUN>;
+};
 
 /** What is known before any weight is read. */
 export interface DataSetup {
@@ -150,7 +154,7 @@ export async function runTraining<B>(context: RunContext, technique: Technique<B
   if (options.resume && folder === undefined && !context.dryRun)
     throw new UserError("--resume needs --state DIR when the result goes to stdout");
   if (!saved && folder !== undefined) refuseOverwriting(folder);
-  refuseIdle(context);
+  refuseClashing(context);
   const settings: Record<string, unknown> = { ...decisive(context), model: technique.model, seed };
   if (saved) checkSettings(saved.progress, JSON.parse(JSON.stringify(settings)), folder!);
 
@@ -169,7 +173,7 @@ export async function runTraining<B>(context: RunContext, technique: Technique<B
   context.onExit(() => begun.close());
   const architecture = await architectureOf(begun.json, `${begun.ref}: config.json`);
   const sizes = architecture.sizes(architecture.config(begun.json, `${begun.ref}: config.json`));
-  const choices = await choose({ ...options });
+  const choices = choose(context.picks, options.lr);
   const isText = architecture.task === "causal-lm";
   const tools = isText
     ? await textTools(begun.files, begun.ref, sizes, options, (text) => context.warn(text))

@@ -5,7 +5,7 @@ import { method as breadcrumbs } from "../../../../src/merge/methods/task-vector
 import { method as breadcrumbsTies } from "../../../../src/merge/methods/task-vectors/breadcrumbs-ties.ts";
 import { method as taskArithmetic } from "../../../../src/merge/methods/task-vectors/task-arithmetic.ts";
 import { method as ties } from "../../../../src/merge/methods/task-vectors/ties.ts";
-import { outlierCounts } from "../../../../src/merge/updates/sparsify-outliers.ts";
+import { outlierCounts } from "../../../../src/merge/updates/sparsify-by-outliers.ts";
 import { apart, deltas, family, runMethod, SHAPES, type Trial, testLaws } from "../../run-method.ts";
 
 let gpu: Gpu;

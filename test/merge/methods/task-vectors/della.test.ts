@@ -7,7 +7,7 @@ import { method as della } from "../../../../src/merge/methods/task-vectors/dell
 import { method as dellaLinear } from "../../../../src/merge/methods/task-vectors/della-linear.ts";
 import { method as taskArithmetic } from "../../../../src/merge/methods/task-vectors/task-arithmetic.ts";
 import { method as ties } from "../../../../src/merge/methods/task-vectors/ties.ts";
-import { chances } from "../../../../src/merge/updates/sparsify-ranked.ts";
+import { chances } from "../../../../src/merge/updates/sparsify-by-rank.ts";
 import { apart, deltas, family, normals, runMethod, SHAPES, type Trial, testLaws } from "../../run-method.ts";
 
 let gpu: Gpu;

@@ -11,10 +11,11 @@ import type { OptionSpec } from "../../method/options.ts";
 import { spanGroups } from "../../tensor/load.ts";
 import type { Chunk } from "../job/chunks.ts";
 import { randomKey } from "../job/random-key.ts";
-import type { MergeJob } from "../job/tensor-job.ts";
-import { dense, type Sparsifier } from "./task-vectors.ts";
+import type { TensorInputs } from "../job/tensor-inputs.ts";
+import { densityOption, everything, sparsifier } from "./sparsify.ts";
 
-export const epsilonOption = {
+const options = {
+  ...densityOption,
   epsilon: { type: "number >= 0", per: "model", default: 0.15, help: "how far chances go below and above the density" },
 } as const satisfies Record<string, OptionSpec>;
 
@@ -34,29 +35,29 @@ export function chances(density: number, epsilon: number, columns: number): { lo
   return { lowest: Math.round((density - epsilon) * ONE), step: (2 * epsilon * ONE) / (columns - 1) };
 }
 
-function check(job: MergeJob<Values>): void {
-  for (const [k, density] of job.values.density.entries()) {
-    const epsilon = job.values.epsilon[k]!;
+function check(inputs: TensorInputs<Values>): void {
+  for (const [k, density] of inputs.values.density.entries()) {
+    const epsilon = inputs.values.epsilon[k]!;
     if (density <= 0 || density >= 1 || (density - epsilon > 0 && density + epsilon < 1)) continue;
     throw new UserError(
-      `${job.name}: density ${density} -/+ epsilon ${epsilon} of model ${k + 1} does not lie between 0 and 1`,
+      `${inputs.name}: density ${density} -/+ epsilon ${epsilon} of model ${k + 1} does not lie between 0 and 1`,
       "give a smaller epsilon, or density 1 to keep everything",
     );
   }
-  if (!job.wholeRows) {
+  if (!inputs.wholeRows) {
     throw new UserError(
-      `${job.name}: rows of ${job.columns} values are too long to be ranked on this adapter`,
+      `${inputs.name}: rows of ${inputs.columns} values are too long to be ranked on this adapter`,
       "merge this tensor with another method, or give it density 1",
     );
   }
 }
 
-async function drawMasks(job: MergeJob<Values>, masks: GPUBuffer, pitch: number): Promise<void> {
-  const { gpu, columns } = job;
+async function drawMasks(inputs: TensorInputs<Values>, masks: GPUBuffer, pitch: number): Promise<void> {
+  const { gpu, columns } = inputs;
   const fill = await gpu.kernel("merge/fill-masks");
-  const draw = await gpu.kernel("merge/rank-masks", { flags: job.flags() });
+  const draw = await gpu.kernel("merge/rank-masks", { flags: inputs.flags() });
   const drawn: number[] = [];
-  for (const [k, density] of job.values.density.entries()) {
+  for (const [k, density] of inputs.values.density.entries()) {
     if (density > 0 && density < 1) drawn.push(k);
     const n4 = pitch / 4;
     const value = density >= 1 ? 0xffffffff : 0;
@@ -64,19 +65,19 @@ async function drawMasks(job: MergeJob<Values>, masks: GPUBuffer, pitch: number)
   }
   const padded = 2 ** Math.ceil(Math.log2(columns));
   const batch = Math.max(1, Math.floor(BATCH_BYTES[gpu.adapter.type === "cpu" ? "cpu" : "gpu"] / (8 * padded)));
-  await job.each((chunk: Chunk) => {
+  await inputs.each((chunk: Chunk) => {
     const rows = chunk.length / columns;
-    using pairs = gpu.buffer(8 * padded * Math.min(batch, rows), `${job.name} ranks`);
+    using pairs = gpu.buffer(8 * padded * Math.min(batch, rows), `${inputs.name} ranks`);
     for (const k of drawn) {
-      const [key_x, key_y] = randomKey(job.settings.seed, job.name, job.task.modelIndex[k]!);
+      const [key_x, key_y] = randomKey(inputs.settings.seed, inputs.name, inputs.task.modelIndex[k]!);
       for (let row = 0; row < rows; row += batch) {
         const taken = Math.min(batch, rows - row);
         gpu.run(draw, {
           bind: { stack: chunk.stack, pairs: pairs.buffer, masks },
           params: {
-            ...{ pitch: chunk.pitch, slot: job.first + k, columns, padded, first_row: row, rows: taken },
+            ...{ pitch: chunk.pitch, slot: inputs.first + k, columns, padded, first_row: row, rows: taken },
             ...{ start: chunk.start, mask: k * pitch, key_x, key_y },
-            ...chances(job.values.density[k]!, job.values.epsilon[k]!, columns),
+            ...chances(inputs.values.density[k]!, inputs.values.epsilon[k]!, columns),
           },
           // One workgroup per row, folded over y.
           groups: [Math.min(taken, 65535), Math.ceil(taken / 65535)],
@@ -87,24 +88,30 @@ async function drawMasks(job: MergeJob<Values>, masks: GPUBuffer, pitch: number)
 }
 
 /** Keeps each entry with its chance. One pass; a bit per value and model, and at most 32 MiB to sort in (or one row, if longer). */
-export const ranked: Sparsifier<Values> = async (job) => {
-  const { density } = job.values;
-  if (job.size === 0 || density.every((share) => share >= 1)) return dense(job);
-  check(job);
-  const pitch = Math.ceil(job.size / 128) * 4;
-  const bytes = 4 * pitch * job.count;
-  const limit = job.gpu.adapter.limits.maxStorageBufferBindingSize ?? 2 ** 27;
-  if (bytes > limit) {
-    throw new UserError(
-      `${job.name}: masks of ${job.size} values for ${job.count} models exceed this adapter's largest binding (${limit} bytes)`,
-      "merge fewer models at a time, or give this tensor density 1",
-    );
-  }
-  const masks = job.hold(bytes, "masks");
-  await drawMasks(job, masks, pitch);
-  return {
-    flag: "by_mask",
-    models: density.map((share) => ({ empty: share <= 0 })),
-    masks: { buffer: masks, pitch },
-  };
-};
+export const magPrune = sparsifier({
+  options,
+  trials: [{}, { density: 0.5 }],
+  passes: "many",
+  scratch: 1,
+  async find(inputs) {
+    const { density } = inputs.values;
+    if (inputs.size === 0 || density.every((share) => share >= 1)) return everything(inputs);
+    check(inputs);
+    const pitch = Math.ceil(inputs.size / 128) * 4;
+    const bytes = 4 * pitch * inputs.count;
+    const limit = inputs.gpu.adapter.limits.maxStorageBufferBindingSize ?? 2 ** 27;
+    if (bytes > limit) {
+      throw new UserError(
+        `${inputs.name}: masks of ${inputs.size} values for ${inputs.count} models exceed this adapter's largest binding (${limit} bytes)`,
+        "merge fewer models at a time, or give this tensor density 1",
+      );
+    }
+    const masks = inputs.hold(bytes, "masks");
+    await drawMasks(inputs, masks, pitch);
+    return {
+      flag: "by_mask",
+      models: density.map((share) => ({ empty: share <= 0 })),
+      masks: { buffer: masks, pitch },
+    };
+  },
+});

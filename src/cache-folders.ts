@@ -8,8 +8,8 @@ import { dirname, join } from "node:path";
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
- * The folders that may hold fetched files, best first: INGOT_CACHE alone when it is set, else the system's cache folder of
- * this user and then one in the temporary folder, for users whose home cannot be written.
+ * The folders that may hold fetched files, best first: INGOT_CACHE alone when it is set, else the system's cache folder
+ * of this user and then one in the temporary folder, for users whose home cannot be written.
  */
 export function cacheFolders(env: Environment = process.env, platform: string = process.platform): string[] {
   if (env.INGOT_CACHE) return [env.INGOT_CACHE];
@@ -26,8 +26,8 @@ export function cacheFolders(env: Environment = process.env, platform: string = 
 }
 
 /**
- * True when only this user and root can write the folder. The temporary folder is shared, and what is loaded from the cache
- * runs as this user.
+ * True when only this user and root can write the folder. The temporary folder is shared, and what is loaded from the
+ * cache runs as this user.
  */
 export function isTrustedFolder(folder: string): boolean {
   if (process.platform === "win32") return existsSync(folder);

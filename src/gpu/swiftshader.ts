@@ -1,15 +1,14 @@
 /**
- * Putting SwiftShader, a software Vulkan driver that needs no installation, in the place of drivers that a system lacks.
+ * Puts SwiftShader, a software Vulkan driver that needs no installation, in place where a system has no driver.
  *
- * `device.ts` calls this before it opens Vulkan, so it is cheap where there is nothing to do and imports no package.
- * `fetch-swiftshader.ts` fills the folder that is looked for here.
+ * `device.ts` calls this before it opens Vulkan, so it is cheap where there is nothing to do, and it imports no
+ * package. `../setup/fetch-swiftshader.ts` fills the folder that is searched here.
  */
-
-import { dlopen, ptr } from "bun:ffi";
+import { dlopen } from "bun:ffi";
 import { existsSync, readdirSync } from "node:fs";
 import { homedir } from "node:os";
 import { delimiter, join } from "node:path";
-import { cacheFolders, isTrustedFolder } from "./cache.ts";
+import { cacheFolders, isTrustedFolder } from "../cache-folders.ts";
 
 /** The npm package that carries the driver; the folder's name changes with it. */
 export const SWIFTSHADER = { package: "@sparticuz/chromium", version: "153.0.0" } as const;
@@ -64,38 +63,42 @@ function load(library: string): boolean {
   }
 }
 
-/** Sets a variable where native code sees it; assigning to process.env does not reach the C library. */
-function setNativeVariable(name: string, value: string): void {
-  const { symbols } = dlopen("libc.so.6", { setenv: { args: ["ptr", "ptr", "int"], returns: "int" } });
-  symbols.setenv(ptr(Buffer.from(`${name}\0`)), ptr(Buffer.from(`${value}\0`)), 1);
+/** The C library's own environment, which native code reads; assigning to process.env does not reach it. */
+function nativeEnvironment() {
+  const { symbols } = dlopen("libc.so.6", {
+    getenv: { args: ["buffer"], returns: "cstring" },
+    setenv: { args: ["buffer", "buffer", "int"], returns: "int" },
+  });
+  const text = (value: string) => Buffer.from(`${value}\0`);
+  return {
+    get: (name: string) => symbols.getenv(text(name))?.toString(),
+    set: (name: string, value: string) => symbols.setenv(text(name), text(value), 1),
+  };
 }
 
-let put: "nothing" | "loader" | "driver" = "nothing";
-
 /**
- * Puts what the system lacks of Vulkan in place from a fetched SwiftShader: the loader when there is none, the driver when no
- * driver is installed. With `"always"` its driver is used even so: for the case that the installed ones gave no adapter.
- * INGOT_DRIVER=swiftshader means the same, INGOT_DRIVER=system means never.
+ * Puts what the system lacks of Vulkan in place from a fetched SwiftShader: the loader when there is none, the driver
+ * when no driver is installed. With `"always"` its driver is used even if others are installed, for the case that those
+ * gave no adapter. INGOT_DRIVER=swiftshader means the same, INGOT_DRIVER=system means never.
  *
- * Takes effect on WebGPU instances made afterwards. Returns whether this call changed anything.
+ * Takes effect on WebGPU instances that are opened afterwards. Returns whether this call changed anything.
  */
 export function useSwiftShader(when: "missing" | "always" = "missing"): boolean {
   const wanted = process.env.INGOT_DRIVER;
-  if (put === "driver" || wanted === "system" || !swiftShaderRuns()) return false;
+  if (wanted === "system" || !swiftShaderRuns()) return false;
   const folder = cachedSwiftShader();
   if (!folder) return false;
+  const addLoader = !load(LOADER) && load(join(folder, LOADER));
+
   const always = when === "always" || wanted === "swiftshader";
   const needsDriver = always || driverManifests().length === 0;
   // A driver that the user chose by hand stays the only one, working or not.
   const chosen = process.env.VK_DRIVER_FILES ?? process.env.VK_ICD_FILENAMES;
-  const addDriver = needsDriver && (!chosen || wanted === "swiftshader");
-
-  const addLoader = put === "nothing" && !load(LOADER) && load(join(folder, LOADER));
-  if (addLoader) put = "loader";
-  if (addDriver) {
-    // The second name is for loaders older than 1.3.207.
-    for (const name of ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"]) setNativeVariable(name, join(folder, MANIFEST));
-    put = "driver";
-  }
-  return addLoader || addDriver;
+  if (!needsDriver || (chosen && wanted !== "swiftshader")) return addLoader;
+  const manifest = join(folder, MANIFEST);
+  const native = nativeEnvironment();
+  if (native.get("VK_DRIVER_FILES") === manifest) return addLoader; // by an earlier call
+  // The second name is for loaders older than 1.3.207.
+  for (const name of ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"]) native.set(name, manifest);
+  return true;
 }

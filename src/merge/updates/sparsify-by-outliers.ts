@@ -5,10 +5,11 @@
  */
 import type { OptionSpec } from "../../method/options.ts";
 import { NONE, taskVector } from "../selection/ranked.ts";
-import { select } from "../selection/top-k-selection.ts";
-import { dense, type Sparsifier } from "./task-vectors.ts";
+import { topCuts } from "../selection/top-k-selection.ts";
+import { densityOption, everything, sparsifier } from "./sparsify.ts";
 
-export const gammaOption = {
+const options = {
+  ...densityOption,
   gamma: {
     type: "0 <= number <= 1",
     per: "model",
@@ -30,24 +31,29 @@ export function outlierCounts(size: number, density: number, gamma: number): { b
  * higher. mergekit drops the whole task vector where floor(gamma n) is 0 (norms and biases of fewer than 1 / gamma values);
  * that is reproduced under `compatBugs` only. Two selections per model.
  */
-export const outliers: Sparsifier<{ density: readonly number[]; gamma: readonly number[] }> = async (job) => {
-  const { density, gamma } = job.values;
-  if (density.every((share) => share >= 1)) return dense(job);
-  const counts = density.map((share, k) =>
-    share >= 1 ? { bottom: 0, top: 0 } : outlierCounts(job.size, share, gamma[k]!),
-  );
-  const wanted = counts.flatMap(({ bottom, top }, k) => {
-    const ranked = taskVector(job, k);
-    return [
-      { ranked, top: job.size - bottom },
-      { ranked, top },
-    ];
-  });
-  const cuts = await select(job, wanted);
-  const models = counts.map(({ top }, k) => ({
-    low: cuts[2 * k] ?? NONE,
-    high: cuts[2 * k + 1] ?? NONE,
-    empty: job.settings.compatBugs && top === 0 && density[k]! < 1,
-  }));
-  return { flag: "by_rank", models };
-};
+export const outliers = sparsifier({
+  options,
+  trials: [{}, { density: 0.5 }],
+  passes: "many",
+  async find(inputs) {
+    const { density, gamma } = inputs.values;
+    if (density.every((share) => share >= 1)) return everything(inputs);
+    const counts = density.map((share, k) =>
+      share >= 1 ? { bottom: 0, top: 0 } : outlierCounts(inputs.size, share, gamma[k]!),
+    );
+    const wanted = counts.flatMap(({ bottom, top }, k) => {
+      const ranked = taskVector(inputs, k);
+      return [
+        { ranked, top: inputs.size - bottom },
+        { ranked, top },
+      ];
+    });
+    const cuts = await topCuts(inputs, wanted);
+    const models = counts.map(({ top }, k) => ({
+      low: cuts[2 * k] ?? NONE,
+      high: cuts[2 * k + 1] ?? NONE,
+      empty: inputs.settings.compatBugs && top === 0 && density[k]! < 1,
+    }));
+    return { flag: "by_rank", models };
+  },
+});
