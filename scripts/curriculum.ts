@@ -48,8 +48,11 @@ await script({
       run: async (context) => (await import("../src/curriculum/commands/select.ts")).select(context),
     }),
     plan: command({
-      about: "Say how large a model and how many tokens fit a budget.",
-      examples: ["bun run curriculum plan --flops 1e18 --tokens 1e9"],
+      about: "Say how large a model and how many tokens fit a budget, and what loss a longer run would reach.",
+      examples: [
+        "bun run curriculum plan --flops 1e18 --tokens 1e9",
+        "bun run curriculum plan --fit run.jsonl --at 10000,20000",
+      ],
       output: "none",
       options: PLAN,
       run: async (context) => (await import("../src/curriculum/commands/plan.ts")).plan(context),

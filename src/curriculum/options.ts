@@ -107,6 +107,13 @@ export const PLAN = {
   parameters: { type: "number > 0", help: "parameters of the model", value: "P" },
   tokens: { type: "number > 0", help: "tokens that there are", value: "D" },
   tokens_per_param: { type: "number > 0", default: 20, help: "tokens per parameter", value: "RHO" },
+  fit: { type: "string", help: "log of a run whose losses a power law is fitted to", value: "LOG" },
+  at: {
+    type: "number[]",
+    needs: "fit",
+    help: "steps to forecast the loss at; when left out those of the plan, or 2, 4 and 10 times those of the run",
+    value: "STEP",
+  },
   batch_size: DATA.batch_size,
   max_length: DATA.max_length,
 } as const satisfies Options;
