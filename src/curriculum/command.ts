@@ -2,7 +2,8 @@
 import { readFileSync } from "node:fs";
 import type { Context, Outcome } from "../cli/context.ts";
 import { collate, stackExamples } from "../data/batch.ts";
-import { inBatches, loadExamples, loadSequences } from "../data/dataset.ts";
+import { checkLabels, inBatches, loadExamples, loadSequences } from "../data/dataset.ts";
+import { groupsOf } from "../data/groups.ts";
 import { UserError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Json } from "../json.ts";
@@ -11,10 +12,9 @@ import type { Model } from "../model/model.ts";
 import { Scorer } from "../run/scoring/scorer.ts";
 import type { BatchSource } from "../run/training/batch-source.ts";
 import type { Controller } from "../run/training/controller.ts";
-import { groupsOf } from "../run/training/data-source.ts";
-import type { HeldOut } from "../run/training/held-out.ts";
-import { type DataSetup, type RunContext, runTraining, type Work, type WorkSetup } from "../run/training/training.ts";
-import { checkLabels } from "../train/command.ts";
+import type { HeldOutLosses } from "../run/training/held-out.ts";
+import { runTraining } from "../run/training/run-training.ts";
+import type { Built, Opened, Work } from "../run/training/technique.ts";
 import type { OrderingMethod, Sampler, SamplerMethod, TaskLoss } from "./contract.ts";
 import { checkHeldOut, groupLosses } from "./losses.ts";
 import { curriculumObjective } from "./objective.ts";
@@ -28,11 +28,11 @@ export async function curriculum(context: CurriculumContext): Promise<Outcome> {
   const { options } = context;
   checkSchedule(options);
   const run = new Curriculum(context);
-  return runTraining<CurriculumBatch>(context as unknown as RunContext, {
+  return runTraining<CurriculumBatch>(context, {
     script: "curriculum",
     method: options.schedule_from === undefined ? context.method!.name : "replay",
     model: context.args[0] ?? (options.init === undefined ? "-" : undefined),
-    data: (setup) => run.data(setup),
+    data: async (opened) => ({ source: await run.data(opened) }),
     work: (setup) => run.work(setup),
   });
 }
@@ -52,7 +52,7 @@ function checkSchedule({ schedule_from, method, graph }: CurriculumContext["opti
 /** Reads the groups of --data into memory. */
 export async function readRows(
   { options }: { readonly options: { readonly data: readonly string[] | undefined } },
-  { tools, sizes }: Pick<DataSetup, "tools" | "sizes">,
+  { tools, sizes }: Pick<Opened, "tools" | "sizes">,
 ): Promise<Rows> {
   const groups = groupsOf(options.data, "--data");
   const names = groups.map(({ name }) => name);
@@ -135,7 +135,7 @@ class Curriculum {
     return task_loss ?? own ?? "token-mean";
   }
 
-  async data(setup: DataSetup): Promise<BatchSource<CurriculumBatch>> {
+  async data(setup: Opened): Promise<BatchSource<CurriculumBatch>> {
     const { options, seed } = this.#context;
     const rows = await readRows(this.#context, setup);
     this.#rows = rows;
@@ -195,7 +195,7 @@ class Curriculum {
     return losses;
   }
 
-  async work({ model, steps, gpu }: WorkSetup<CurriculumBatch>): Promise<Work<CurriculumBatch>> {
+  async work({ model, steps, gpu }: Built): Promise<Work<CurriculumBatch>> {
     const { options } = this.#context;
     this.#model = model;
     this.#steps = steps;
@@ -287,7 +287,7 @@ class Curriculum {
         warned = true;
       }
     };
-    const hear = async (step: number, held: HeldOut | undefined) => {
+    const hear = async (step: number, held: HeldOutLosses | undefined) => {
       await sampler.update({
         step,
         drawn: source.drawn.map((n, i) => n - before[i]!),

@@ -1,15 +1,15 @@
 /** `curriculum graph`: measures how groups help each other by short runs, and writes the graph as JSON. */
+
 import type { Context, Outcome } from "../../cli/context.ts";
 import { textResult } from "../../cli/text-result.ts";
 import { loadExamples, loadSequences } from "../../data/dataset.ts";
+import { groupsOf } from "../../data/groups.ts";
 import { UserError } from "../../errors.ts";
 import { openGpu } from "../../gpu/gpu.ts";
-import { architectureOf } from "../../model/registry.ts";
-import { groupsOf, textTools } from "../../run/training/data-source.ts";
-import { HeldOut } from "../../run/training/held-out.ts";
+import { describeModel } from "../../run/open-model.ts";
+import { HeldOut, readHeldOut } from "../../run/training/held-out.ts";
 import { choose } from "../../run/training/optimizer-and-schedule.ts";
 import { type Start, start } from "../../run/training/starting-model.ts";
-import { SlotPool } from "../../tensor/slots.ts";
 import { humanBytes } from "../../text/format.ts";
 import { readRows } from "../command.ts";
 import { approximateGraph, exactGraph, handGraph } from "../graph.ts";
@@ -61,13 +61,7 @@ export async function graph(context: GraphContext): Promise<Outcome> {
     warn: (text) => context.warn(text),
   });
   context.onExit(() => begun.close());
-  const where = `${begun.ref}: config.json`;
-  const architecture = await architectureOf(begun.json, where);
-  const sizes = architecture.sizes(architecture.config(begun.json, where));
-  const tools =
-    architecture.task === "causal-lm"
-      ? await textTools(begun.files, begun.ref, sizes, options, (text) => context.warn(text))
-      : undefined;
+  const { sizes, tools } = await describeModel(begun, options, (text) => context.warn(text));
   const rows = await readRows(context, { tools, sizes });
   const k = rows.names.length;
   if (k < 2) throw new UserError("a graph needs two groups or more", "give --data name=path for each");
@@ -89,12 +83,8 @@ export async function graph(context: GraphContext): Promise<Outcome> {
   }
   const gpu = await openGpu({ device: context.device });
   const model = await begun.load(gpu);
-  const slots = new SlotPool(gpu);
-  const held = checkHeldOut(
-    await HeldOut.open(model, options.eval_data, tools, options.batch_size, slots),
-    rows.names,
-    "a graph",
-  );
+  const held = new HeldOut(model, await readHeldOut(options.eval_data, { tools, sizes }, options.batch_size));
+  checkHeldOut(held, rows.names, "a graph");
   const objective = curriculumObjective({
     model,
     names: rows.names,
@@ -108,19 +98,16 @@ export async function graph(context: GraphContext): Promise<Outcome> {
   const { start: first, after } = await measureRuns(
     {
       ref: begun.ref,
-      model,
       rows,
       held,
-      steps: options.graph_steps,
       batchSize: options.batch_size,
-      rate: (step) => choices.rate(step, options.graph_steps),
-      trainer: {
-        gpu,
-        parameters: model.trainable(),
+      training: {
+        model,
         objective,
+        steps: options.graph_steps,
+        rate: (step) => choices.rate(step, options.graph_steps),
         seed,
         optimizer: choices.optimizer,
-        values: choices.values,
         decays: ({ shape }) => options.decay_all || shape.length > 1,
         clip: options.clip,
         stateDtype: options.state_dtype,
@@ -131,7 +118,7 @@ export async function graph(context: GraphContext): Promise<Outcome> {
     mixtures,
   );
   context.progress.done();
-  slots.free();
+  await held.free();
   const alone = rows.names.map((_, j) => after[j]![j]!);
   const together = rows.names.map((_, i) =>
     rows.names.map((__, j) => {

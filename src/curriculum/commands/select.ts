@@ -4,12 +4,11 @@ import { readFileSync } from "node:fs";
 import type { Context, Outcome } from "../../cli/context.ts";
 import { textResult } from "../../cli/text-result.ts";
 import { countedTokens, loadSequences } from "../../data/dataset.ts";
-import type { GroupReference } from "../../data/groups.ts";
+import { type GroupReference, groupsOf } from "../../data/groups.ts";
 import type { Sequence } from "../../data/sequences.ts";
 import { UserError } from "../../errors.ts";
 import { openGpu } from "../../gpu/gpu.ts";
-import { architectureOf } from "../../model/registry.ts";
-import { groupsOf, textTools } from "../../run/training/data-source.ts";
+import { describeModel } from "../../run/open-model.ts";
 import { start } from "../../run/training/starting-model.ts";
 import { humanBytes } from "../../text/format.ts";
 import type { SELECT } from "../options.ts";
@@ -56,12 +55,8 @@ async function open(context: SelectContext, groups: readonly GroupReference[]) {
     warn: (text) => context.warn(text),
   });
   context.onExit(() => begun.close());
-  const where = `${begun.ref}: config.json`;
-  const architecture = await architectureOf(begun.json, where);
-  if (architecture.task !== "causal-lm")
-    throw new UserError(`${begun.ref} is a classifier; select scores rows of text`, "give a language model");
-  const sizes = architecture.sizes(architecture.config(begun.json, where));
-  const tools = await textTools(begun.files, begun.ref, sizes, options, (text) => context.warn(text));
+  const { tools } = await describeModel(begun, options, (text) => context.warn(text));
+  if (!tools) throw new UserError(`${begun.ref} is a classifier; select scores rows of text`, "give a language model");
   const { sequences } = await loadSequences(groups, tools.encode);
   const n = sequences.length;
   if (selector.needs === "states" && n > MOST_STATES)
