@@ -77,8 +77,6 @@ export function checkStdin(
 export function checkOutputs(options: EvaluateOptions, out: string, isDryRun: boolean): void {
   const { dump } = options;
   checkStops(options.stop);
-  if (options.dump_top > 0 && dump === undefined)
-    throw new UserError("--dump-top has no effect without --dump", "give both or neither");
   if (dump !== undefined) checkDump(dump, options.pass ? "--pass" : out === "-" ? "the result" : undefined);
   if (dump !== undefined && dump !== "-" && out !== "-" && path.resolve(dump) === path.resolve(out))
     throw new UserError(`--dump and --out both name ${dump}`, "give each its own file");

@@ -2,38 +2,36 @@
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { open } from "../checkpoint/open.ts";
-import type { CommonValues, Outcome, PlainContext } from "../cli/context.ts";
+import type { Context, Outcome } from "../cli/context.ts";
 import { textOutput } from "../cli/output.ts";
 import { refuseInputs } from "../cli/target.ts";
 import type { Batch } from "../data/batch.ts";
-import type { GroupReference } from "../data/groups.ts";
+import { type GroupReference, groupsOf } from "../data/groups.ts";
 import { UserError } from "../errors.ts";
 import { openGpu } from "../gpu/gpu.ts";
 import { bindDefaults } from "../method/bind.ts";
-import { loadMethod, methodNames } from "../method/registry.ts";
+import { loadMethod } from "../method/registry.ts";
 import { type Reader, readForScoring, type ScoringData } from "../run/scoring/read-rows.ts";
 import type { Need, ScoredRow } from "../run/scoring/scored-row.ts";
-import { groupsOf } from "../run/training/data-source.ts";
 import { table } from "../text/table.ts";
 import { checkAlone, checkMetrics, checkOutputs, checkStdin, inputsOf } from "./checks.ts";
-import { type BoundMetric, type Metric, needsOf } from "./contract.ts";
+import { type BoundMetric, needsOf } from "./contract.ts";
 import { planOf, writesOf } from "./dry-run.ts";
 import { LogitDump } from "./dump.ts";
 import { ModelLoader } from "./loaded-model.ts";
 import { prepare } from "./model-checks.ts";
-import type { EvaluateOptions } from "./options.ts";
+import type { EVALUATE, EvaluateOptions } from "./options.ts";
 import { passThrough } from "./pass-through.ts";
 import { results, tableOf } from "./results.ts";
 import { type ChosenTechnique, chosenTechnique } from "./techniques.ts";
 
-export type EvaluateContext = PlainContext & { readonly options: CommonValues & EvaluateOptions };
+export type EvaluateContext = Context<typeof EVALUATE>;
 
-/** Names of all metrics. */
-export const metricNames = (): string[] => methodNames("metric");
-
-/** Throws UserError with the nearest name. */
-export const loadMetric = (typed: string): Promise<Metric> =>
-  loadMethod("metric", typed.replace("++", "-plus"), "--metric");
+/** The metrics that were asked for, else those that the technique names, else the loss and the accuracy. */
+async function chosenMetrics({ picks }: EvaluateContext, usual: readonly string[] = ["loss", "accuracy"]) {
+  if (picks.metric.length > 0) return picks.metric;
+  return Promise.all(usual.map(async (name) => bindDefaults(await loadMethod("metric", name))));
+}
 
 /** What was asked for. */
 interface Asked {
@@ -88,10 +86,8 @@ async function askedFor(context: EvaluateContext): Promise<Asked> {
   const { options } = context;
   const refs = context.args.length > 0 ? context.args : ["-"];
   const groups = groupsOf(options.data, "--data");
-  const chosen = await chosenTechnique({ ...options });
-  const typed = options.metric ?? chosen?.technique.metrics ?? ["loss,accuracy"];
-  const names = typed.flatMap((text) => text.split(","));
-  const metrics = await Promise.all(names.map(async (name) => bindDefaults(await loadMetric(name), { ...options })));
+  const chosen = chosenTechnique(context.picks);
+  const metrics = await chosenMetrics(context, chosen?.technique.metrics);
   if (options.pass && refs.length > 1)
     throw new UserError("--pass passes one model on, but there are several", "leave out --pass");
   checkMetrics(metrics, groups, options);

@@ -10,7 +10,7 @@ import { scoreExamples } from "../run/scoring/score-rows.ts";
 import { scoreText } from "../run/scoring/score-text.ts";
 import type { ScoredRow } from "../run/scoring/scored-row.ts";
 import { Scorer } from "../run/scoring/scorer.ts";
-import type { TextOptions, TextTools } from "../run/training/data-source.ts";
+import type { TextOptions, TextTools } from "../run/text-tools.ts";
 import { type BoundMetric, needsOf } from "./contract.ts";
 import { prepare } from "./model-checks.ts";
 import { quantized } from "./quantized-checkpoint.ts";

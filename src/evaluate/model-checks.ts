@@ -1,10 +1,11 @@
 /** What can be known of a model, and refused, before its weights are read. */
+
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { UserError } from "../errors.ts";
-import { configOf } from "../model/model.ts";
+import { configOf } from "../model/description.ts";
 import { architectureOf } from "../model/registry.ts";
 import type { Reader } from "../run/scoring/read-rows.ts";
-import { type TextOptions, textTools } from "../run/training/data-source.ts";
+import { type TextOptions, textTools } from "../run/text-tools.ts";
 import type { BoundMetric } from "./contract.ts";
 
 /** Reads config and tokenizer. Throws UserError for a metric that is not for such a model. */

@@ -15,13 +15,13 @@ import type { BoundMetric } from "./contract.ts";
 import type { Groups } from "./groups.ts";
 import type { ModelLoader } from "./loaded-model.ts";
 
-/**
- * Laws of attacks and probes:
- *
- *   reproducible  the findings depend on models, rows, options and seed alone
- *   companions    a model's numbers do not depend on the models that are measured beside it
- */
-export type TechniqueLaw = "reproducible" | "companions";
+/** The laws of attacks and probes. */
+export const TECHNIQUE_LAWS = {
+  reproducible: "the findings depend on models, rows, options and seed alone",
+  companions: "the numbers of a model do not depend on the models that are measured beside it",
+} as const;
+
+export type TechniqueLaw = keyof typeof TECHNIQUE_LAWS;
 
 /** What is known before a model is opened. */
 export interface TechniqueInfo<O extends Options = Options> extends Groups {
@@ -48,7 +48,8 @@ export interface TechniqueSetup<O extends Options = Options> extends Omit<Techni
 export interface Findings {
   /** Rows of cells, the header first. */
   readonly table: readonly (readonly string[])[];
-  readonly json: Readonly<Record<string, unknown>>;
+  /** The same for machines; every row is about one model. */
+  readonly json: Readonly<Record<string, unknown>> & { readonly rows: readonly { readonly model: string }[] };
 }
 
 export interface Technique<O extends Options = Options> extends MethodInfo {

@@ -1,4 +1,5 @@
 /** What the `sample` script does: prompts to answers, streamed as they are decoded. */
+
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { filesOf } from "../checkpoint/folder/files-of.ts";
 import { open } from "../checkpoint/open.ts";
@@ -9,11 +10,12 @@ import type { Tokenizer } from "../data/tokenizer.ts";
 import { UserError } from "../errors.ts";
 import { openGpu } from "../gpu/gpu.ts";
 import type { Values } from "../method/options.ts";
-import { configOf, Model } from "../model/model.ts";
+import { configOf } from "../model/description.ts";
+import { Model } from "../model/model.ts";
 import { architectureOf } from "../model/registry.ts";
 import { Generator } from "../run/generating/generate.ts";
 import { checkStops } from "../run/generating/stop-texts.ts";
-import { textTools } from "../run/training/data-source.ts";
+import { textTools } from "../run/text-tools.ts";
 import { humanBytes } from "../text/format.ts";
 import { table } from "../text/table.ts";
 import { Answer } from "./answer.ts";

@@ -1,13 +1,12 @@
 /** Rows as a model that scores them reads them. Whatever can be refused of them is refused here, before a weight is read. */
-import { countedTokens, type Example, loadExamples, loadSequences } from "../../data/dataset.ts";
+import { checkLabels, countedTokens, type Example, loadExamples, loadSequences } from "../../data/dataset.ts";
 import type { GroupReference } from "../../data/groups.ts";
 import { readRows } from "../../data/jsonl.ts";
 import { encodeRow, endOfTurn, type Sequence } from "../../data/sequences.ts";
 import { plainTemplate } from "../../data/template.ts";
 import { UserError } from "../../errors.ts";
 import type { ModelSizes } from "../../model/architecture.ts";
-import { checkLabels } from "../../train/command.ts";
-import type { TextTools } from "../training/data-source.ts";
+import type { TextTools } from "../text-tools.ts";
 import { type Alternatives, questionOf, readAlternatives } from "./alternatives.ts";
 import type { Need } from "./scored-row.ts";
 

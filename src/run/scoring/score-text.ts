@@ -6,7 +6,7 @@ import type { Model } from "../../model/model.ts";
 import { Generator } from "../generating/generate.ts";
 import { GREEDY } from "../generating/sampling.ts";
 import { cutAtStop } from "../generating/stop-texts.ts";
-import type { TextTools } from "../training/data-source.ts";
+import type { TextTools } from "../text-tools.ts";
 import { withAlternatives } from "./alternatives.ts";
 import { gradientNorms } from "./gradient-norms.ts";
 import { countedLoss, meanLoss } from "./mean-loss.ts";

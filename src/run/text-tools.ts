@@ -1,14 +1,12 @@
-/** From options to tokenizer and batches, for language models and classifiers. */
-
-import { openPlain } from "../../checkpoint/open.ts";
-import { byteTokenizer } from "../../data/byte-tokenizer.ts";
-import { parseGroups } from "../../data/groups.ts";
-import { loadTokenizer } from "../../data/load-tokenizer.ts";
-import type { EncodeOptions } from "../../data/sequences.ts";
-import { loadTemplate, plainTemplate } from "../../data/template.ts";
-import type { Tokenizer } from "../../data/tokenizer.ts";
-import { UserError } from "../../errors.ts";
-import type { ModelSizes } from "../../model/architecture.ts";
+/** What reads text for a language model: tokenizer, chat template, length of rows. */
+import { openPlain } from "../checkpoint/open.ts";
+import { byteTokenizer } from "../data/byte-tokenizer.ts";
+import { loadTokenizer } from "../data/load-tokenizer.ts";
+import type { EncodeOptions } from "../data/sequences.ts";
+import { loadTemplate, plainTemplate } from "../data/template.ts";
+import type { Tokenizer } from "../data/tokenizer.ts";
+import { UserError } from "../errors.ts";
+import type { ModelSizes } from "../model/architecture.ts";
 
 export interface TextOptions {
   readonly tokenizer?: string | undefined;
@@ -86,10 +84,4 @@ export async function textTools(
       ...(warn ? { cut } : {}),
     },
   };
-}
-
-/** The groups that an option names. Throws UserError when it is missing. */
-export function groupsOf(values: readonly string[] | undefined, flag: string) {
-  if (!values || values.length === 0) throw new UserError(`${flag} is missing`, `for example ${flag} rows.jsonl`);
-  return parseGroups(values);
 }

@@ -1,10 +1,11 @@
 /** The text result of a sub-command: on stdout, or in the file of -o, of which stdout then tells with --json. */
-import type { Outcome, PlainContext } from "../cli/context.ts";
-import { textOutput } from "../cli/output.ts";
-import { refuseInputs } from "../cli/target.ts";
-import type { CurriculumContext } from "./command.ts";
+import type { Outcome, PlainContext } from "./context.ts";
+import { textOutput } from "./output.ts";
+import { refuseInputs } from "./target.ts";
 
-type Asked = Pick<PlainContext, "out" | "dryRun" | "onExit" | "line"> & Pick<CurriculumContext, "options">;
+type Asked = Pick<PlainContext, "out" | "dryRun" | "onExit" | "line"> & {
+  readonly options: { readonly json: boolean };
+};
 
 /**
  * Opens it, before any work. The function takes the text, and what is told of it when it went into a file. Throws UserError when that
