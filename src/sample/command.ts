@@ -47,7 +47,10 @@ export async function sample(context: SampleContext): Promise<Outcome> {
   return { log: { tokens, tokens_per_s: tokens / seconds } };
 }
 
-/** The model's tokenizer and all prompts, before a weight is read. Throws UserError for a prompt that it cannot continue. */
+/**
+ * The model's tokenizer and all prompts, before a weight is read. Throws UserError for a prompt that it cannot
+ * continue.
+ */
 async function prepare(
   { options, args }: SampleContext,
   { ref, sizes, tools }: DescribedModel,
