@@ -14,7 +14,7 @@ import type { BatchSource } from "../run/training/batch-source.ts";
 import type { Controller } from "../run/training/controller.ts";
 import type { HeldOutLosses } from "../run/training/held-out.ts";
 import { runTraining } from "../run/training/run-training.ts";
-import type { Built, Opened, RunContext, Work } from "../run/training/technique.ts";
+import type { Built, Opened, Work } from "../run/training/technique.ts";
 import type { OrderingMethod, Sampler, SamplerMethod, TaskLoss } from "./contract.ts";
 import { checkHeldOut, groupLosses } from "./losses.ts";
 import { curriculumObjective } from "./objective.ts";
@@ -28,7 +28,7 @@ export async function curriculum(context: CurriculumContext): Promise<Outcome> {
   const { options } = context;
   checkSchedule(options);
   const run = new Curriculum(context);
-  return runTraining<CurriculumBatch>(context as unknown as RunContext, {
+  return runTraining<CurriculumBatch>(context, {
     script: "curriculum",
     method: options.schedule_from === undefined ? context.method!.name : "replay",
     model: context.args[0] ?? (options.init === undefined ? "-" : undefined),
