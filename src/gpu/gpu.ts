@@ -49,6 +49,8 @@ export class Gpu {
   readonly uploads: Uploads;
   readonly readbacks: Readbacks;
   readonly timer: KernelTimer | undefined;
+  /** What loaders computed once on the host, by the tensor that it belongs to. */
+  readonly hostValues = new WeakMap<object, Promise<Float32Array>>();
   readonly #device: Device;
   readonly #kernels: Kernels;
   readonly #uniforms: GPUBuffer;

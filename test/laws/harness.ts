@@ -4,12 +4,13 @@ import { decodeFloats } from "../../src/checkpoint/decode.ts";
 import type { Dtype } from "../../src/checkpoint/dtype.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import type { MergeMethod } from "../../src/merge/contract.ts";
-import { mergeTensors, type ValuedTask } from "../../src/merge/job/run.ts";
-import type { JobSettings } from "../../src/merge/job/task.ts";
+import type { JobSettings, ValuedTask } from "../../src/merge/job/task.ts";
 import type { OptionSpec } from "../../src/method/options.ts";
 import { loadMethod, methodNames } from "../../src/method/registry.ts";
 import type { OperandDtype } from "../../src/tensor/load.ts";
+import { sizeOf } from "../../src/tensor/tensor.ts";
 import { entryOf } from "../support/entry.ts";
+import { writtenBytes } from "../support/job.ts";
 import { normals } from "../support/random.ts";
 
 /** Every merge method with the name of its file, so that a new file is covered as soon as it is there. */
@@ -32,8 +33,6 @@ export const SHAPES: Shapes = {
   "scale.weight": [1],
   "lm_head.weight": [4, 16],
 };
-
-export const sizeOf = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
 
 /** A model of normal values. */
 export const modelOf = (seed: number, shapes: Shapes = SHAPES, deviation = 1, mean = 0): Model =>
@@ -100,22 +99,8 @@ function tasksOf(method: MergeMethod, given: Given): ValuedTask[] {
 }
 
 /** Merges whole models; gives the bytes of every tensor. */
-export async function mergedBytes(gpu: Gpu, method: MergeMethod, given: Given): Promise<Map<string, Uint8Array>> {
-  const tasks = tasksOf(method, given);
-  const parts = new Map<string, Uint8Array[]>(tasks.map(({ name }) => [name, []]));
-  await mergeTensors({
-    gpu,
-    method,
-    tasks,
-    sink: {
-      async write(name, bytes) {
-        parts.get(name)!.push(bytes.slice());
-      },
-    },
-    settings: { seed: 0, compatRounding: false, compatBugs: false, ...given.settings },
-  });
-  return new Map([...parts].map(([name, list]) => [name, new Uint8Array(Buffer.concat(list))]));
-}
+export const mergedBytes = (gpu: Gpu, method: MergeMethod, given: Given): Promise<Map<string, Uint8Array>> =>
+  writtenBytes(gpu, method, tasksOf(method, given), given.settings);
 
 /** Merges whole models; gives the values of every tensor. */
 export async function merged(gpu: Gpu, method: MergeMethod, given: Given): Promise<Model> {

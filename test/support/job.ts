@@ -5,7 +5,8 @@ import type { Dtype } from "../../src/checkpoint/dtype.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import type { MergeMethod } from "../../src/merge/contract.ts";
 import { Outlets } from "../../src/merge/job/ordered-writer.ts";
-import type { JobSettings } from "../../src/merge/job/task.ts";
+import { mergeTensors } from "../../src/merge/job/run.ts";
+import type { JobSettings, ValuedTask } from "../../src/merge/job/task.ts";
 import { MergeJob } from "../../src/merge/job/tensor-job.ts";
 import { bind } from "../../src/method/bind.ts";
 import type { MethodInfo } from "../../src/method/registry.ts";
@@ -73,4 +74,18 @@ export async function writtenBy(
 ): Promise<Float32Array> {
   const { values } = bind(method, inputs.values ?? {});
   return (await withJob(gpu, { ...inputs, values }, (job) => method.merge(job))).written;
+}
+
+/** Merges whole models in memory; gives the bytes of every tensor. */
+export async function writtenBytes(
+  gpu: Gpu,
+  method: MergeMethod,
+  tasks: readonly ValuedTask[],
+  settings: Partial<JobSettings> = {},
+): Promise<Map<string, Uint8Array>> {
+  const parts = new Map<string, Uint8Array[]>(tasks.map(({ name }) => [name, []]));
+  const write = async (name: string, bytes: Uint8Array) => void parts.get(name)!.push(bytes.slice());
+  const all = { seed: 0, compatRounding: false, compatBugs: false, ...settings };
+  await mergeTensors({ gpu, method, tasks, sink: { write }, settings: all });
+  return new Map([...parts].map(([name, list]) => [name, new Uint8Array(Buffer.concat(list))]));
 }

@@ -70,7 +70,7 @@ export class DawnBuffer implements GPUBuffer, Native {
 
   /**
    * The mapped memory of the whole buffer, not to be used after `unmap`. Memory that is mapped at the same address
-   * again is seen through the same view: detaching a new one each time, as the standard wants, takes a tenth of a merge.
+   * again is seen through the same view: detaching a new one each time, as the standard does, takes a tenth of a merge.
    */
   mappedView(): Uint8Array {
     const at = this.#address(0, this.size);

@@ -8,7 +8,7 @@ import {
   valueOfKey,
 } from "../../../src/merge/selection/order-statistics.ts";
 import { normal, randomArray } from "../../experiments/support.ts";
-import { arrayEntry } from "../merge-arrays.ts";
+import { entryOf } from "../../support/entry.ts";
 
 let gpu: Gpu;
 beforeAll(async () => {
@@ -19,13 +19,14 @@ afterAll(() => gpu.close());
 const settings = { seed: 0, compatRounding: false, compatBugs: false, chunkValues: 300 };
 
 function inputsOf(name: string, size: number, models: readonly ArrayLike<number>[], base: ArrayLike<number>) {
+  const entry = (values: ArrayLike<number>) => entryOf(name, "F32", [size], Float32Array.from(values));
   const task = {
     name,
     shape: [size],
     outDtype: "F32" as const,
     workDtype: "F32" as const,
-    base: arrayEntry(name, [size], base),
-    models: models.map((model) => arrayEntry(name, [size], model)),
+    base: entry(base),
+    models: models.map((model) => entry(model)),
     modelIndex: models.map((_, k) => k),
   };
   return new TensorInputs({ gpu, task, values: {}, settings, passes: "one" });

@@ -94,8 +94,9 @@ async function project(job: Inputs, x: GPUBuffer, basis: GPUBuffer, rank: number
   const { rows, columns } = job;
   const b = { buffer: basis, rows, columns: rank };
   const inside = { buffer: scratch, rows: rank, columns };
-  await matmul(job.gpu, { a: b, b: { buffer: x, rows, columns }, c: inside, transposeA: true });
-  await matmul(job.gpu, { a: b, b: inside, c: { buffer: x, rows, columns }, alpha: -1, beta: 1 });
+  const whole = { buffer: x, rows, columns };
+  await matmul(job.gpu, { form: "tn", a: b, b: whole, c: inside });
+  await matmul(job.gpu, { form: "nn", a: b, b: inside, c: whole, scale: -1, accumulate: true });
 }
 
 /** The shared correction, on the device until the job ends. */
