@@ -1,9 +1,11 @@
 /** The inputs of one output tensor in chunks on the GPU, and what methods ask of them. */
+
 import type { PooledBuffer } from "../../gpu/buffer.ts";
 import type { Dispatch, Gpu } from "../../gpu/gpu.ts";
+import { spanGroups } from "../../gpu/grid.ts";
 import type { Kernel, Variant } from "../../gpu/kernel.ts";
 import { cropEntry } from "../../tensor/crop.ts";
-import { inFlag, type OperandDtype, spanGroups } from "../../tensor/load.ts";
+import { inFlag, type OperandDtype } from "../../tensor/load.ts";
 import { type Layout, layoutOf, type Range, rangeOf } from "./chunk-sizes.ts";
 import { type Chunk, Chunks } from "./chunks.ts";
 import { type Reduction, reduceParts } from "./reduce.ts";
