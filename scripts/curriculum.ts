@@ -6,7 +6,7 @@
  *   bun run curriculum graph model/ --data a=a.jsonl --data b=b.jsonl --eval-data a=av.jsonl --eval-data b=bv.jsonl -o graph.json
  */
 import { command, script } from "../src/cli/script.ts";
-import { CURRICULUM, GRAPH, PLAN, SELECT } from "../src/curriculum/options.ts";
+import { BALANCE, CURRICULUM, GRAPH, PLAN, SELECT } from "../src/curriculum/options.ts";
 
 const GROUPS = "--data a=a.jsonl --data b=b.jsonl --eval-data a=av.jsonl --eval-data b=bv.jsonl";
 
@@ -38,6 +38,19 @@ await script({
       grace: 600,
       run: async (context) => (await import("../src/curriculum/commands/graph.ts")).graph(context),
     }),
+    balance: command({
+      about:
+        "Measure what tasks do for each other and how hard they are by short runs, and write their weights as JSON.",
+      args: "[model]",
+      examples: [
+        `bun run curriculum balance model/ ${GROUPS} -o weights.json`,
+        `bun run curriculum balance model/ ${GROUPS} --mini 0.1 --passes 4 -o weights.json`,
+      ],
+      output: "none",
+      options: BALANCE,
+      grace: 600,
+      run: async (context) => (await import("../src/curriculum/commands/balance.ts")).balance(context),
+    }),
     select: command({
       about: "Score rows with a model, and write those that a selector chooses as they were.",
       args: "[model]",
@@ -48,8 +61,11 @@ await script({
       run: async (context) => (await import("../src/curriculum/commands/select.ts")).select(context),
     }),
     plan: command({
-      about: "Say how large a model and how many tokens fit a budget.",
-      examples: ["bun run curriculum plan --flops 1e18 --tokens 1e9"],
+      about: "Say how large a model and how many tokens fit a budget, and what loss a longer run would reach.",
+      examples: [
+        "bun run curriculum plan --flops 1e18 --tokens 1e9",
+        "bun run curriculum plan --fit run.jsonl --at 10000,20000",
+      ],
       output: "none",
       options: PLAN,
       run: async (context) => (await import("../src/curriculum/commands/plan.ts")).plan(context),

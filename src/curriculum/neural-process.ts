@@ -183,19 +183,19 @@ export class NeuralProcess {
     const parameters = new Map(
       Object.entries(weightShapes(options.shape)).map(([name, shape]) => [name, new Parameter(gpu, name, shape)]),
     );
-    const { method: optimizer, values } = bindDefaults(await loadMethod("optimizer", "adamw"), {
+    const optimizer = bindDefaults(await loadMethod("optimizer", "adamw"), {
       beta2: 0.999,
       weight_decay: 0,
     });
     const all = [...parameters.values()];
-    const updater = await Updater.make(gpu, all, { optimizer, values, decays: () => false, clip: 0 });
+    const updater = await Updater.make(gpu, all, { optimizer, decays: () => false, clip: 0 });
     return new NeuralProcess(gpu, options, parameters, updater);
   }
 
   /** Buffers of weights, then of moments, with their numbers of values. */
   #buffers(): { buffer: GPUBuffer; size: number }[] {
     const weights = [...this.#parameters.values()].map(({ buffer, size }) => ({ buffer, size }));
-    const moments = [...this.#updater.states()].map(({ buffer, parameter: { size } }) => ({ buffer, size }));
+    const moments = this.#updater.states().map(({ buffer, bytes }) => ({ buffer, size: bytes / 4 }));
     return [...weights, ...moments];
   }
 

@@ -8,8 +8,9 @@ import type { TokenBatch } from "../data/batch.ts";
 import { UserError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { ModelSizes } from "../model/architecture.ts";
+import { configOf } from "../model/description.ts";
 import { keyedNormals } from "../model/fresh.ts";
-import { configOf, Model } from "../model/model.ts";
+import { Model } from "../model/model.ts";
 import { architectureOf } from "../model/registry.ts";
 import { saveModel } from "../model/save.ts";
 import {
@@ -21,14 +22,14 @@ import {
   type Teacher,
 } from "../run/teachers/teacher.ts";
 import { TeacherCache } from "../run/teachers/teacher-cache.ts";
-import type { BatchSource } from "../run/training/batch-source.ts";
+import { textTools } from "../run/text-tools.ts";
+import { type BatchSource, readBatches } from "../run/training/batch-source.ts";
 import type { Controller } from "../run/training/controller.ts";
-import { textTools } from "../run/training/data-source.ts";
 import { GradientAlignment } from "../run/training/gradient-alignment.ts";
-import { type DataSetup, runTraining, type Work, type WorkSetup } from "../run/training/training.ts";
+import { runTraining } from "../run/training/run-training.ts";
+import type { Built, Opened, Work } from "../run/training/technique.ts";
 import { Parameter } from "../tensor/parameter.ts";
 import { sizeOf } from "../tensor/tensor.ts";
-import { batchesOf } from "../train/command.ts";
 import type { Adaptive, DistillMethod } from "./contract.ts";
 import { type DistillBatch, distillObjective } from "./objective.ts";
 import type { DISTILL } from "./options.ts";
@@ -47,7 +48,7 @@ export async function distill(context: DistillContext): Promise<Outcome> {
     model: run.student,
     role: "student",
     read: () => run.read(),
-    data: (setup) => run.data(setup),
+    data: async (opened) => ({ source: await run.data(opened) }),
     work: (setup) => run.work(setup),
   });
 }
@@ -122,7 +123,7 @@ class Distillation {
   }
 
   /** Opens the teachers (headers only), checks that vocabularies agree, and reads the data. */
-  async data(setup: DataSetup): Promise<BatchSource<DistillBatch>> {
+  async data(setup: Opened): Promise<BatchSource<DistillBatch>> {
     const { options, seed } = this.#context;
     const { tools, sizes, ref } = setup;
     this.#common = sizes.outputs;
@@ -160,7 +161,7 @@ class Distillation {
         );
       }
     }
-    const plain = await batchesOf(this.#context, setup);
+    const plain = await readBatches(options.data, setup);
     if (this.#cache && "data" in plain) this.#cache.check(plain.data.sequences);
     let batches = plain as BatchSource<TokenBatch>;
     const given = options.teacher_samples ?? (this.method.samples === "teacher" ? 1 : 0);
@@ -216,7 +217,7 @@ class Distillation {
   }
 
   /** How the teacher reads the student's texts. */
-  async #otherTokens(teacher: Checkpoint, sizes: ModelSizes, { tools, ref }: DataSetup) {
+  async #otherTokens(teacher: Checkpoint, sizes: ModelSizes, { tools, ref }: Opened) {
     if (!tools) throw new UserError(`${this.method.name} is for language models`, "take --method hidden");
     const other = await textTools(teacher.files, teacher.ref, sizes, {});
     const nameless = tools.tokenizer ? teacher.ref : ref;
@@ -234,11 +235,7 @@ class Distillation {
     return name === "self" && (options.lora || options.lora_continue);
   }
 
-  async #teachers({
-    gpu,
-    model,
-    original,
-  }: WorkSetup<DistillBatch>): Promise<{ teachers: Teacher[]; models: Model[] }> {
+  async #teachers({ gpu, model, original }: Built): Promise<{ teachers: Teacher[]; models: Model[] }> {
     const { options } = this.#context;
     if (this.#cache) return { teachers: [cachedTeacher(this.#cache.k)], models: [] };
     const models: Model[] = [];
@@ -262,7 +259,7 @@ class Distillation {
     return { teachers, models };
   }
 
-  async work(setup: WorkSetup<DistillBatch>): Promise<Work<DistillBatch>> {
+  async work(setup: Built): Promise<Work<DistillBatch>> {
     const { options, settings, seed } = this.#context;
     const { gpu, model, steps } = setup;
     const { method } = this;

@@ -6,14 +6,13 @@ import type { Context, Outcome } from "../cli/context.ts";
 import { textOutput } from "../cli/output.ts";
 import { refuseInputs } from "../cli/target.ts";
 import type { Batch } from "../data/batch.ts";
-import type { GroupReference } from "../data/groups.ts";
+import { type GroupReference, groupsOf } from "../data/groups.ts";
 import { UserError } from "../errors.ts";
 import { openGpu } from "../gpu/gpu.ts";
 import { bindDefaults } from "../method/bind.ts";
 import { loadMethod } from "../method/registry.ts";
 import { type Reader, readForScoring, type ScoringData } from "../run/scoring/read-rows.ts";
 import type { Need, ScoredRow } from "../run/scoring/scored-row.ts";
-import { groupsOf } from "../run/training/data-source.ts";
 import { table } from "../text/table.ts";
 import { checkAlone, checkMetrics, checkOutputs, checkStdin, inputsOf } from "./checks.ts";
 import { type BoundMetric, needsOf } from "./contract.ts";
@@ -82,7 +81,9 @@ export async function evaluate(context: EvaluateContext): Promise<Outcome> {
   return {};
 }
 
-/** Groups, metrics and technique, with their checks. Throws UserError for what can be known before a model is opened. */
+/**
+ * Groups, metrics and technique, with their checks. Throws UserError for what can be known before a model is opened.
+ */
 async function askedFor(context: EvaluateContext): Promise<Asked> {
   const { options } = context;
   const refs = context.args.length > 0 ? context.args : ["-"];
@@ -202,7 +203,8 @@ async function runMetrics(
   warn: (message: string) => void,
 ): Promise<Found> {
   const { options, seed, progress, log } = context;
-  // What is wrong with the rows shows before the first model is on the GPU, and with --pass before its first byte is passed on.
+  // What is wrong with the rows shows before the first model is on the GPU, and with --pass before its first byte is
+  // passed on.
   const first = await readForScoring(groups, opened[0]!.reader, needs);
   if (options.pass)
     for (const { role, reader } of opened) if (role === "gold") await readForScoring(groups, reader, needs);

@@ -1,8 +1,9 @@
 /**
  * What a metric is: a number over scored rows. A file of methods/metrics/ is one; `--metric ece` is ece.ts.
  *
- * A metric is a function of a list of rows, so that groups, differences between checkpoints and bootstrap intervals come with it. It
- * declares what it needs: what rows must hold, groups by role, a gold model. The frame supplies that or refuses the run.
+ * A metric is a function of a list of rows, so that groups, differences between checkpoints and bootstrap intervals
+ * come with it. It declares what it needs: what rows must hold, groups by role, a gold model. The frame supplies that
+ * or refuses the run.
  */
 import type { Bound } from "../method/bind.ts";
 import type { Laws } from "../method/laws.ts";
@@ -22,16 +23,16 @@ export interface MetricSetup<O extends Options = Options> extends MetricContext 
   readonly values: Values<O>;
 }
 
-/**
- * Laws of metrics, up to rounding:
- *
- *   rowOrder      the order of rows does not matter
- *   duplicates    every row twice gives the same value
- *   unscoredRows  rows of which no token counts, and that hold nothing else, change nothing
- *   otherGroups   rows of groups beside those that are compared change nothing
- *   perfectModel  a model that gives every right answer a probability of 1 has the best value of the range
- */
-export type MetricLaw = "rowOrder" | "duplicates" | "unscoredRows" | "otherGroups" | "perfectModel";
+/** The laws of metrics, up to rounding. Rows are those that the frame gives a metric: `measured` in measure.ts. */
+export const METRIC_LAWS = {
+  rowOrder: "the order of rows does not matter",
+  duplicates: "every row twice gives the same value",
+  unscoredRows: "rows of which no token counts, and that hold nothing else, change nothing",
+  otherGroups: "rows of groups beside those that are compared change nothing",
+  perfectModel: "a model that gives every right answer a probability of 1 has the best value of the range",
+} as const;
+
+export type MetricLaw = keyof typeof METRIC_LAWS;
 
 export interface Metric<O extends Options = Options> extends MethodInfo {
   readonly options: O;

@@ -10,7 +10,7 @@ import { scoreExamples } from "../run/scoring/score-rows.ts";
 import { scoreText } from "../run/scoring/score-text.ts";
 import type { ScoredRow } from "../run/scoring/scored-row.ts";
 import { Scorer } from "../run/scoring/scorer.ts";
-import type { TextOptions, TextTools } from "../run/training/data-source.ts";
+import type { TextOptions, TextTools } from "../run/text-tools.ts";
 import { type BoundMetric, needsOf } from "./contract.ts";
 import { prepare } from "./model-checks.ts";
 import { quantized } from "./quantized-checkpoint.ts";
@@ -53,7 +53,10 @@ export interface LoadedModel {
   readonly model: Model;
   /** Of a language model. */
   readonly tools: TextTools | undefined;
-  /** Every row as the model, as it is now, scores it. Warns of groups whose loss is not finite, and of choices that were cut away. */
+  /**
+   * Every row as the model, as it is now, scores it. Warns of groups whose loss is not finite, and of choices that were
+   * cut away.
+   */
   score(groups: readonly GroupReference[], options?: ScoringOptions): Promise<ScoredRow[]>;
   free(): Promise<void>;
 }

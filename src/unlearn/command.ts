@@ -1,31 +1,23 @@
 /** What the `unlearn` script does: an objective in the training loop, or an edit of weights. */
 import type { Context, Outcome } from "../cli/context.ts";
 import { type Batch, collate, type TokenBatch } from "../data/batch.ts";
-import { loadExamples, loadSequences } from "../data/dataset.ts";
-import { parseGroups } from "../data/groups.ts";
+import { checkLabels, loadExamples, loadSequences } from "../data/dataset.ts";
+import { groupsOf, parseGroups } from "../data/groups.ts";
 import type { Sequence } from "../data/sequences.ts";
 import { UserError } from "../errors.ts";
 import type { Bound } from "../method/bind.ts";
 import type { Model } from "../model/model.ts";
-import { likelihoods } from "../run/scoring/likelihoods.ts";
+import { likelihoods } from "../run/scoring/row-losses.ts";
 import { baseTeacher, liveTeacher, type Teacher } from "../run/teachers/teacher.ts";
 import { causalTrace, TRACE } from "../run/tracing/causal-trace.ts";
 import { drawFacts, loadFacts } from "../run/tracing/facts.ts";
 import { type BatchSource, exampleBatches, sequenceBatches } from "../run/training/batch-source.ts";
 import type { Controller } from "../run/training/controller.ts";
-import { groupsOf } from "../run/training/data-source.ts";
 import { Perturbation } from "../run/training/perturbation.ts";
-import {
-  type ChoiceSetup,
-  type DataSetup,
-  type RunContext,
-  runTraining,
-  type Work,
-  type WorkSetup,
-} from "../run/training/training.ts";
+import { runTraining } from "../run/training/run-training.ts";
+import type { Built, Loaded, Opened, RunContext, Work } from "../run/training/technique.ts";
 import type { UpdateRule } from "../run/training/update-rule.ts";
 import { WeightAverage } from "../run/training/weight-average.ts";
-import { checkLabels } from "../train/command.ts";
 import {
   examplePool,
   longestOf,
@@ -58,8 +50,8 @@ export async function unlearn(context: UnlearnContext): Promise<Outcome> {
     trains: method.asks?.(context.settings as never)
       ? (setup) => run.traced(setup)
       : method.trains?.(context.settings as never),
-    data: (setup) => run.data(setup),
-    work: (setup) => run.work(setup),
+    data: async (opened) => ({ source: await run.data(opened) }),
+    work: (built, { source }) => run.work(built, source),
   });
 }
 
@@ -136,7 +128,7 @@ class Unlearning {
   }
 
   /** Reads all rows. */
-  async data({ tools, sizes, order, task }: DataSetup): Promise<BatchSource<UnlearnBatch>> {
+  async data({ tools, sizes, order, task }: Opened): Promise<BatchSource<UnlearnBatch>> {
     const { options, seed, settings } = this.#context;
     const method = this.#method;
     method.check?.(settings as never, sizes);
@@ -205,7 +197,7 @@ class Unlearning {
   }
 
   /** The weights that a method trains where it asks which blocks of the model hold the rows to forget. */
-  async traced({ model, tools }: ChoiceSetup): Promise<readonly string[]> {
+  async traced({ model, tools }: Loaded): Promise<readonly string[]> {
     const { options, settings, seed, signal, progress } = this.#context;
     const groups = groupsOf(options.forget, "--forget");
     const facts = (await Promise.all(groups.map((group) => loadFacts(group, tools!.encode)))).flat();
@@ -225,9 +217,9 @@ class Unlearning {
     return trains;
   }
 
-  async work(setup: WorkSetup<UnlearnBatch>): Promise<Work<UnlearnBatch>> {
+  async work(setup: Built, source: BatchSource<UnlearnBatch>): Promise<Work<UnlearnBatch>> {
     const { options, settings, seed, signal } = this.#context;
-    const { gpu, model, steps, source } = setup;
+    const { gpu, model, steps } = setup;
     const method = this.#method;
     const smoothing = this.#smoothing;
     const needsOutputs = method.reference === "logits" || this.#retain === "kl" || this.#retain === "states";

@@ -1,19 +1,19 @@
 /** Runs an edit of weights: model and data in, importances or the changed model out. */
+
 import { lineageOf } from "../checkpoint/lineage/input.ts";
 import type { Outcome } from "../cli/context.ts";
 import { type Batch, collate, stackExamples } from "../data/batch.ts";
-import { inBatches, loadExamples, loadSequences } from "../data/dataset.ts";
-import { parseGroups } from "../data/groups.ts";
+import { checkLabels, inBatches, loadExamples, loadSequences } from "../data/dataset.ts";
+import { groupsOf, parseGroups } from "../data/groups.ts";
 import { UserError } from "../errors.ts";
 import { openGpu } from "../gpu/gpu.ts";
 import type { ModelSizes } from "../model/architecture.ts";
 import { architectureOf } from "../model/registry.ts";
 import { prepareSave, saveResult } from "../model/save.ts";
-import { groupsOf, type TextOptions, type TextTools, textTools } from "../run/training/data-source.ts";
+import { type TextOptions, type TextTools, textTools } from "../run/text-tools.ts";
+import { lineageOptions } from "../run/training/run-lineage.ts";
 import { type StartOptions, start } from "../run/training/starting-model.ts";
-import { toldOptions } from "../run/training/training.ts";
 import { humanBytes } from "../text/format.ts";
-import { checkLabels } from "../train/command.ts";
 import type { UnlearnContext } from "./command.ts";
 import type { UnlearnEdit } from "./contract.ts";
 
@@ -94,7 +94,7 @@ export async function runEdit(context: UnlearnContext, method: UnlearnEdit): Pro
     script: "unlearn",
     version: context.version,
     method: method.name,
-    options: toldOptions(context),
+    options: lineageOptions(context),
     seed,
   };
   const lineage = lineageOf(step, begun.read);

@@ -9,9 +9,11 @@ const fill = await gpu.kernel("../test/gpu/kernels/fill");
 
 async function rounds(count: number): Promise<void> {
   for (let value = 0; value < count; value++) {
-    for (let i = 0; i < 20; i++) gpu.device.createBuffer({ size: 256, usage: 0x80 }).destroy();
+    for (let i = 0; i < 40; i++) gpu.device.createBuffer({ size: 256, usage: 0x80 }).destroy();
     using result = gpu.buffer(4096, "result");
-    gpu.run(fill, { bind: { result: result.buffer }, params: { n: 1024, value }, invocations: 1024 });
+    for (let i = 3; i >= 0; i--) {
+      gpu.run(fill, { bind: { result: result.buffer }, params: { n: 64, value: value + i }, invocations: 64 });
+    }
     const words = await gpu.readWords(result.buffer, 4);
     if (words[1] !== 10 + value) throw new Error(`read ${words[1]}`);
   }

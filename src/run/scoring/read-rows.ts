@@ -1,13 +1,15 @@
-/** Rows as a model that scores them reads them. Whatever can be refused of them is refused here, before a weight is read. */
-import { countedTokens, type Example, loadExamples, loadSequences } from "../../data/dataset.ts";
+/**
+ * Rows as a model that scores them reads them. Whatever can be refused of them is refused here, before a weight is
+ * read.
+ */
+import { checkLabels, countedTokens, type Example, loadExamples, loadSequences } from "../../data/dataset.ts";
 import type { GroupReference } from "../../data/groups.ts";
 import { readRows } from "../../data/jsonl.ts";
 import { encodeRow, endOfTurn, type Sequence } from "../../data/sequences.ts";
 import { plainTemplate } from "../../data/template.ts";
 import { UserError } from "../../errors.ts";
 import type { ModelSizes } from "../../model/architecture.ts";
-import { checkLabels } from "../../train/command.ts";
-import type { TextTools } from "../training/data-source.ts";
+import type { TextTools } from "../text-tools.ts";
 import { type Alternatives, questionOf, readAlternatives } from "./alternatives.ts";
 import type { Need } from "./scored-row.ts";
 
@@ -49,7 +51,8 @@ export interface Reader {
 }
 
 /**
- * Reads groups of rows into memory. Throws UserError for the first row that the model cannot take or that lacks what is needed.
+ * Reads groups of rows into memory. Throws UserError for the first row that the model cannot take or that lacks what is
+ * needed.
  *
  *   const data = await readForScoring(groupsOf(options.data, "--data"), { sizes, tools }, new Set(["truth"]));
  */

@@ -6,7 +6,7 @@ import type { Model } from "../../model/model.ts";
 import { Generator } from "../generating/generate.ts";
 import { GREEDY } from "../generating/sampling.ts";
 import { cutAtStop } from "../generating/stop-texts.ts";
-import type { TextTools } from "../training/data-source.ts";
+import type { TextTools } from "../text-tools.ts";
 import { withAlternatives } from "./alternatives.ts";
 import { gradientNorms } from "./gradient-norms.ts";
 import { countedLoss, meanLoss } from "./mean-loss.ts";
@@ -97,8 +97,8 @@ async function withAnswers(
 }
 
 /**
- * One row a question; each of its choices was scored as a completion of the prompt. Where a choice was cut away, whose likelihood is
- * then unknown, there is no telling which is likeliest: the row has no `choice`.
+ * One row a question; each of its choices was scored as a completion of the prompt. Where a choice was cut away, whose
+ * likelihood is then unknown, there is no telling which is likeliest: the row has no `choice`.
  */
 function choicesOf(choices: readonly ChoiceQuestion[], scored: readonly ScoredRow[], tools: TextTools): ScoredRow[] {
   return choices.map(({ group, first, count, answer }) => {

@@ -1,13 +1,13 @@
 /** The optimizer and the schedule that were chosen, with their values. */
+import type { Bound } from "../../method/bind.ts";
 import type { Picks } from "../../method/picks.ts";
 import type { Optimizer } from "./optimizer.ts";
 import type { OPTIMIZATION } from "./options.ts";
 import type { Schedule } from "./schedule.ts";
 
 export interface Choices {
-  readonly optimizer: Optimizer;
-  readonly values: Readonly<Record<string, unknown>>;
-  readonly schedule: Schedule;
+  readonly optimizer: Bound<Optimizer>;
+  readonly schedule: Bound<Schedule>;
   /** Learning rate of step t of `steps`. Throws UserError where the schedule does not fit. */
   rate(t: number, steps: number): number;
 }
@@ -19,9 +19,8 @@ export function choose(
 ): Choices {
   const [optimizer, schedule] = [optimizers[0]!, schedules[0]!];
   return {
-    optimizer: optimizer.method,
-    values: optimizer.values,
-    schedule: schedule.method,
+    optimizer,
+    schedule,
     rate: (t, steps) => schedule.method.rate(t, { lr, steps, values: schedule.values }),
   };
 }

@@ -4,7 +4,7 @@ import { flagOf } from "../../cli/parse.ts";
 import { UserError } from "../../errors.ts";
 import type { Choices } from "./optimizer-and-schedule.ts";
 import { matcher } from "./starting-model.ts";
-import type { RunContext } from "./training.ts";
+import type { RunContext } from "./technique.ts";
 
 /** Throws UserError for an option that would undo another. */
 export function refuseClashing({ options, out }: RunContext): void {
@@ -19,7 +19,7 @@ export function warnOfSchedule(context: RunContext, choices: Choices, steps: num
   for (let step = 1; step <= steps && most < 0.999 * lr; step++) most = Math.max(most, choices.rate(step, steps));
   if (most < 0.999 * lr)
     context.warn(
-      `the ${choices.schedule.name} schedule reaches ${((100 * most) / lr).toFixed(0)} % of --lr ${lr} at most in ${steps} steps; train longer, or shorten its phases`,
+      `the ${choices.schedule.method.name} schedule reaches ${((100 * most) / lr).toFixed(0)} % of --lr ${lr} at most in ${steps} steps; train longer, or shorten its phases`,
     );
 }
 

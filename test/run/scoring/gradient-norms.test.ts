@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { collate } from "../../../src/data/batch.ts";
 import type { Sequence } from "../../../src/data/sequences.ts";
+import { bind } from "../../../src/method/bind.ts";
 import { Model } from "../../../src/model/model.ts";
 import { gradientNorms } from "../../../src/run/scoring/gradient-norms.ts";
 import { crossEntropyObjective } from "../../../src/run/training/cross-entropy.ts";
@@ -32,8 +33,7 @@ test("norms are those of what a step of gradient descent takes away, row by row"
       parameters: model.trainable(),
       objective: crossEntropyObjective(model),
       seed: 0,
-      optimizer,
-      values: { momentum: 0, nesterov: false, weight_decay: 0 },
+      optimizer: bind(optimizer, { momentum: 0, nesterov: false, weight_decay: 0 }),
       decays: () => false,
       clip: 0,
     });
