@@ -10,7 +10,7 @@ import { commonOptions, joinTables } from "../../src/cli/shared-options.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import { MERGE_LAWS, type MergeLaw, type MergeMethod } from "../../src/merge/contract.ts";
 import { mergekitOptions } from "../../src/merge/mergekit-options.ts";
-import { validator } from "../../src/merge/plan/values.ts";
+import { validator } from "../../src/merge/plan/value-checks.ts";
 import { claimed } from "../../src/method/laws.ts";
 import { methodFiles } from "../../src/method/registry.ts";
 import { fileOf } from "../checkpoint/sample.ts";

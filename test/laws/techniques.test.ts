@@ -1,4 +1,6 @@
-/** The laws that attacks and probes claim, on tiny models that were never trained, each under its own quick settings. */
+/**
+ * The laws that attacks and probes claim, on tiny models that were never trained, each under its own quick settings.
+ */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -10,7 +12,7 @@ import { type Findings, TECHNIQUE_LAWS, type Technique, type TechniqueLaw } from
 import { bindDefaults } from "../../src/method/bind.ts";
 import { claimed } from "../../src/method/laws.ts";
 import type { OptionSpec } from "../../src/method/options.ts";
-import { loadMethod, loadMethods } from "../../src/method/registry.ts";
+import { loadMethod, loadMethods, methodNames } from "../../src/method/registry.ts";
 import { Model } from "../../src/model/model.ts";
 import { saveModel } from "../../src/model/save.ts";
 import { Generator } from "../../src/run/generating/generate.ts";
@@ -107,5 +109,9 @@ describe.each(techniques.map((technique) => [technique.name, technique] as const
   test("has options that begin with its name, but for those that name models", () => {
     const own = Object.keys(technique.options).filter((option) => !(technique.models ?? []).includes(option));
     for (const option of own) expect(option).toStartWith(`${name}_`);
+  });
+
+  test("names metrics that there are", () => {
+    for (const metric of technique.metrics ?? []) expect(methodNames("metric")).toContain(metric);
   });
 });

@@ -3,7 +3,7 @@ import { decodeFloats } from "../../src/checkpoint/decode.ts";
 import type { Dtype } from "../../src/checkpoint/dtype.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import type { MergeMethod } from "../../src/merge/contract.ts";
-import type { ValuedTask } from "../../src/merge/job/run.ts";
+import type { ValuedTask } from "../../src/merge/job/task.ts";
 import type { OperandDtype } from "../../src/tensor/load.ts";
 import { entryOf } from "../support/entry.ts";
 import { writtenBytes } from "../support/job.ts";

@@ -43,3 +43,7 @@ export const metricDetails = (
   rows: readonly ScoredRow[],
   context: MetricContext = CONTEXT,
 ): Record<string, number> => metric.details!(rows, { ...context, values: bindDefaults(metric).values });
+
+/** A row whose right and wrong answers have these probabilities. */
+export const truthRow = (right: number, wrong: readonly number[], group = 0): ScoredRow =>
+  scoredRow({ group, truth: { right: [-Math.log(right)], wrong: wrong.map((p) => -Math.log(p)) } });

@@ -3,6 +3,7 @@ import type { TensorEntry } from "../../checkpoint/checkpoint.ts";
 import { DTYPE_BYTES } from "../../checkpoint/dtype.ts";
 import type { Adapter } from "../../gpu/device.ts";
 import { isOperand, type OperandDtype, paddedBytes } from "../../tensor/load.ts";
+import { sizeOf } from "../../tensor/tensor.ts";
 import { entriesOf, type MergeTask } from "./task.ts";
 
 /**
@@ -70,7 +71,7 @@ export function layoutOf(
   const entries = entriesOf(task);
   const dtype = stackDtype(entries, task.workDtype);
   const slots = entries.length;
-  const size = task.shape.reduce((a, b) => a * b, 1);
+  const size = sizeOf(task.shape);
   const columns = task.shape.at(-1) ?? 1;
   const kind = adapter.type === "cpu" ? "cpu" : "gpu";
   const limit = adapter.limits.maxStorageBufferBindingSize ?? 2 ** 27;

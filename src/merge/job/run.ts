@@ -9,7 +9,7 @@ import { sizeOf } from "../../tensor/tensor.ts";
 import type { MergeMethod } from "../contract.ts";
 import { footprint, layoutOf } from "./chunk-sizes.ts";
 import { Outlets, type TensorSink } from "./ordered-writer.ts";
-import { entriesOf, type JobSettings, type MergeTask } from "./task.ts";
+import { entriesOf, type JobSettings, type ValuedTask } from "./task.ts";
 import { TensorInputs } from "./tensor-inputs.ts";
 import { MergeJob } from "./tensor-job.ts";
 
@@ -21,14 +21,6 @@ const AT_ONCE = 6;
 
 /** Kernels index values of a tensor with 32 bits. */
 const MOST_VALUES = 2 ** 31;
-
-/** A task with its parameters, already evaluated for its name and depth. */
-export interface ValuedTask extends MergeTask {
-  readonly kind: "merge" | "copy";
-  readonly values: Readonly<Record<string, unknown>>;
-  /** One record per model, in the order of `models`. */
-  readonly perModel: readonly Readonly<Record<string, unknown>>[];
-}
 
 /** The method's values for a task: method-wide ones, and those that go per model as arrays in the order of the models. */
 function valuesOf(method: MergeMethod, task: ValuedTask) {

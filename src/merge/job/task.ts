@@ -7,6 +7,7 @@ import type { OperandDtype } from "../../tensor/load.ts";
 export interface MergeTask {
   readonly name: string;
   readonly shape: readonly number[];
+  /** The type in which it is written. */
   readonly outDtype: Dtype;
   /** Inputs are rounded to this type when it is narrower than theirs; arithmetic is in f32 all the same. */
   readonly workDtype: OperandDtype;
@@ -19,6 +20,16 @@ export interface MergeTask {
   readonly layer?: number | undefined;
   /** Some inputs are larger than `shape`: the top-left rows and columns of each count. */
   readonly crop?: { readonly rows: number; readonly columns: number } | undefined;
+}
+
+/** A task with its parameters, already evaluated for its name and depth. */
+export interface ValuedTask extends MergeTask {
+  /** copy: the one input given, base or model, is written as it is, cast to `outDtype` if that differs from its type. */
+  readonly kind: "merge" | "copy";
+  /** Parameters with one value for all models, defaults filled in. */
+  readonly values: Readonly<Record<string, unknown>>;
+  /** Parameters with a value per model, in the order of `models`. */
+  readonly perModel: readonly Readonly<Record<string, unknown>>[];
 }
 
 /** Inputs of a task, the base first. */

@@ -18,9 +18,12 @@ import type { Objective } from "./objective.ts";
 import type { RUN } from "./options.ts";
 import type { UpdateRule } from "./update-rule.ts";
 
+/** Options of one way to make batches, or of one loss, which other scripts lack. */
+type Particular = "pack" | "weights" | "smoothing" | "z_loss";
+
 /** The command line of a script that trains. */
 export interface RunContext extends CommandContext {
-  readonly options: Values<typeof RUN>;
+  readonly options: Omit<Values<typeof RUN>, Particular> & Partial<Pick<Values<typeof RUN>, Particular>>;
   /** The optimizer and the schedule. */
   readonly picks: Picks<typeof RUN>;
   /** Values of the method's options. */

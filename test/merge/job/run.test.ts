@@ -2,7 +2,8 @@
 import { beforeAll, expect, test } from "bun:test";
 import type { Gpu } from "../../../src/gpu/gpu.ts";
 import type { MergeMethod } from "../../../src/merge/contract.ts";
-import { mergeTensors, peakBytes, type ValuedTask } from "../../../src/merge/job/run.ts";
+import { mergeTensors, peakBytes } from "../../../src/merge/job/run.ts";
+import type { ValuedTask } from "../../../src/merge/job/task.ts";
 import type { MergeJob } from "../../../src/merge/job/tensor-job.ts";
 import { method as linear } from "../../../src/merge/methods/averages/linear.ts";
 import { method as karcher } from "../../../src/merge/methods/spherical/karcher.ts";

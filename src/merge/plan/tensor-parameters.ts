@@ -9,12 +9,12 @@ import type { MergeMethod } from "../contract.ts";
 import { lookUp } from "./parameters.ts";
 import type { Input } from "./sections.ts";
 import type { Slot } from "./slots.ts";
-import { type Validate, validator } from "./values.ts";
+import { type Validate, validator } from "./value-checks.ts";
 
 /** Parameters that mergekit takes and that change nothing, or not with every method. */
 const WITHOUT_EFFECT = new Set(["int8_mask", "residual_weight", "rescale", "consensus_method"]);
 
-export interface Evaluator {
+export interface TensorParameters {
   /** Options with one value for all models. */
   values(slot: Slot): Record<string, unknown>;
   /** Options with a value per model. `slot` says under which name the model holds the tensor. */
@@ -23,8 +23,8 @@ export interface Evaluator {
 
 type Method = Pick<MergeMethod, "name" | "options">;
 
-/** An evaluator for the method's options. Its functions throw a UserError that names parameter, model and tensor. */
-export async function evaluator(method: Method): Promise<Evaluator> {
+/** Reads the options of the method for one tensor after the other. Its functions throw a UserError that names parameter, model and tensor. */
+export async function tensorParameters(method: Method): Promise<TensorParameters> {
   const checks = new Map<string, Validate>();
   for (const [name, spec] of Object.entries(method.options)) {
     checks.set(name, await validator(name, spec));

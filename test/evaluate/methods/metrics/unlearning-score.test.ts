@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
-import { likeGold, method as score } from "../../../src/evaluate/methods/metrics/unlearning-score.ts";
-import { CONTEXT, lettersRow, metricDetails, metricValue } from "../../support/scored-rows.ts";
+import { likeGold, method as score } from "../../../../src/evaluate/methods/metrics/unlearning-score.ts";
+import { CONTEXT, lettersRow, metricDetails, metricValue } from "../../../support/scored-rows.ts";
 
 test("privacy is 1 like gold, and falls on both sides", () => {
   expect(likeGold(0.5, 0.5)).toBe(1);
