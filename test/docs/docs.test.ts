@@ -1,28 +1,50 @@
-/** The README says what is true: its tables are those of the method files, and its commands exist. */
+/** README and docs say what is true: their tables are those of the method files, and their commands exist. */
 import { expect, test } from "bun:test";
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { listed, pages, withTables } from "../../docs/generate.ts";
 import pkg from "../../package.json";
-import { withTables } from "../../src/cli/readme.ts";
+import { kinds } from "../../src/method/registry.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const readme = readFileSync(`${root}README.md`, "utf8");
+const docs = pages();
 
-test("the tables of methods are current (bun src/cli/readme.ts)", async () => {
-  expect(await withTables(readme)).toBe(readme);
+test("the tables of methods are current (bun docs/generate.ts)", async () => {
+  for (const text of docs.values()) expect(await withTables(text)).toBe(text);
 });
 
-test("every script that it runs exists", () => {
-  const named = [...readme.matchAll(/bun(?:@[\d.]+)? run (\w+)/g)].map(([, name]) => name!);
-  expect(named.length).toBeGreaterThan(5);
+test("every kind of method has one table", () => {
+  expect([...docs.values()].flatMap(listed).sort()).toEqual(kinds().sort());
+});
+
+test("the README is short", () => expect(readme.trimEnd().split("\n").length).toBeLessThanOrEqual(220));
+
+test("every page that a page links to exists", () => {
+  for (const [file, text] of [
+    ["README.md", readme],
+    ["ARCHITECTURE.md", readFileSync(`${root}ARCHITECTURE.md`, "utf8")],
+    ...[...docs].map(([name, page]) => [`docs/${name}`, page] as const),
+  ] as const)
+    for (const [, target] of text.matchAll(/\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)/g))
+      expect([file, target, existsSync(join(root, file, "..", target!))]).toEqual([file, target, true]);
+});
+
+test("every script that README and docs run exists", () => {
+  const named = [readme, ...docs.values()].flatMap((text) =>
+    [...text.matchAll(/bun(?:@[\d.]+)? run (\w+)/g)].map(([, name]) => name!),
+  );
+  expect(named.length).toBeGreaterThan(50);
   for (const name of named) expect(Object.keys(pkg.scripts)).toContain(name);
   for (const command of Object.values(pkg.scripts)) expect(existsSync(`${root}${command.split(" ")[1]}`)).toBe(true);
 });
 
-test("its examples of methods run", async () => {
-  const files = [...readme.matchAll(/```ts\n\/\/ (src\/\S+)\n([\s\S]*?)```/g)].map(
+const guide = docs.get("adding-a-method.md")!;
+
+test("the examples of adding-a-method run", async () => {
+  const files = [...guide.matchAll(/```ts\n\/\/ (src\/\S+)\n([\s\S]*?)```/g)].map(
     ([, file, text]) => [file!, text!] as const,
   );
   expect(files.map(([file]) => file.split("/")[1])).toEqual(["distill", "unlearn", "curriculum", "merge"]);
