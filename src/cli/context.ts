@@ -1,6 +1,8 @@
 /** The contract between `script()` and a script: what the script declares, and what it is given. */
 
+import type { Bound } from "../method/bind.ts";
 import type { Options, Values } from "../method/options.ts";
+import type { Picks } from "../method/picks.ts";
 import type { MethodInfo, MethodOf, MethodSource } from "../method/registry.ts";
 import type { Log } from "./log.ts";
 import type { Progress } from "./progress.ts";
@@ -10,6 +12,9 @@ import type { Progress } from "./progress.ts";
  * `none`: what it prints goes to stdout, and `-o` is the script's own business.
  */
 export type Output = "checkpoint" | "text" | "none";
+
+/** What the result is, by the values of options and the arguments. Written as a method's type: a script knows more of its values than the frame. */
+type OutputBy<V> = { of(values: V, args: readonly string[]): Output }["of"];
 
 /** Values of the options that every script has. */
 export interface CommonValues {
@@ -26,16 +31,15 @@ export interface CommonValues {
   readonly yes: boolean;
 }
 
-/** The part of a definition that does not depend on the types of its options. */
-export interface PlainDefinition {
-  readonly name: string;
+/** What a script and each of its sub-commands declare, apart from what depends on the types of their options. */
+export interface PlainCommand {
   /** One sentence. */
   readonly about: string;
   /** Form of the arguments: `<model> [...models]`; left out if there are none. */
   readonly args?: string;
   /** Commands as a user would type them, each beginning with `bun run`. The first two are shown where nothing was typed. */
   readonly examples: readonly string[];
-  /** Folder of src/ whose methods this script offers. */
+  /** Kind of the methods that `--method` chooses from. */
   readonly methods?: MethodSource;
   readonly defaultMethod?: string;
   /** "raw": method options are not checked; the script reads `context.raw` (lists, gradients). */
@@ -45,22 +49,41 @@ export interface PlainDefinition {
   readonly grace?: number;
   /** Shown at the end of `--help`. */
   readonly notes?: string;
-  /** Claims a `--config` file by its top-level keys as the script's own recipe; its path is then `context.recipe`. */
-  readonly isRecipe?: (keys: string[]) => boolean;
 }
 
-export interface ScriptDefinition<O extends Options, F extends MethodSource> extends PlainDefinition {
+/** What a script alone declares. */
+interface ScriptOnly {
+  readonly name: string;
+  /** Claims a `--config` file by its top-level keys as the script's own recipe; its path is then `context.recipe`. */
+  readonly isRecipe?: (keys: string[]) => boolean;
+  /** Sub-commands by name, each with options and help of its own: made with `command()`. */
+  readonly commands?: Readonly<Record<string, AnyCommand>>;
+}
+
+export interface PlainDefinition extends PlainCommand, ScriptOnly {}
+
+/** A sub-command: `curriculum select` is `commands: { select: command({ ... }) }` in the script's definition. */
+export interface CommandDefinition<O extends Options, F extends MethodSource> extends PlainCommand {
   readonly methods?: F;
   readonly options: O;
   /** "text" if left out. */
-  readonly output?: Output | ((values: Values<O> & CommonValues, args: readonly string[]) => Output);
+  readonly output?: Output | OutputBy<Values<O> & CommonValues>;
   run(context: Context<O, F>): Promise<Outcome | undefined> | Promise<void>;
 }
 
-/** A definition whose types are forgotten, for the code that handles all scripts alike. */
-export interface AnyDefinition extends PlainDefinition {
-  readonly output?: Output | ((values: AnyValues, args: readonly string[]) => Output);
+export interface ScriptDefinition<O extends Options, F extends MethodSource>
+  extends CommandDefinition<O, F>,
+    ScriptOnly {}
+
+/** A sub-command whose types are forgotten, for the code that handles all alike. */
+export interface AnyCommand extends PlainCommand {
+  readonly output?: Output | OutputBy<AnyValues>;
   run(context: AnyContext): Promise<Outcome | undefined> | Promise<void>;
+}
+
+/** A script whose types are forgotten, or a sub-command that was called: its name is then `curriculum select`, and `script` has its script. */
+export interface AnyDefinition extends AnyCommand, ScriptOnly {
+  readonly script?: AnyDefinition;
 }
 
 export type AnyValues = CommonValues & Readonly<Record<string, unknown>>;
@@ -89,7 +112,9 @@ export interface PlainContext {
   readonly args: readonly string[];
   /** Checked values of the method's options, defaults filled in. With `methodOptions: "raw"` only plain scalars that fit. */
   readonly settings: Record<string, unknown>;
-  /** Values of the script's own options and of the method's that are not the defaults. */
+  /** For each option with a `kind`, the methods that it names, bound to their values. */
+  readonly picks: Readonly<Record<string, readonly Bound[]>>;
+  /** Values of the script's own options and of the chosen methods' that are not the defaults. */
   readonly chosen: Readonly<Record<string, unknown>>;
   /** Method options that were given, as typed; repeated flags are joined by commas. */
   readonly raw: ReadonlyMap<string, string>;
@@ -134,6 +159,7 @@ export interface Context<O extends Options, F extends MethodSource = MethodSourc
   readonly options: Values<O> & CommonValues;
   /** The chosen method, if any. */
   readonly method: MethodOf<F> | undefined;
+  readonly picks: Picks<O>;
 }
 
 export interface AnyContext extends PlainContext {

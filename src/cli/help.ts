@@ -1,23 +1,16 @@
 /** The text of `--help`, of `--list`, and of a script called with nothing at all; made from tables, without loading anything. */
 import { basename } from "node:path";
 import type { OptionSpec, Options } from "../method/options.ts";
-import type { MethodInfo, MethodSource } from "../method/registry.ts";
+import { type MethodInfo, type MethodSource, methodNames, nounOf, titleOf } from "../method/registry.ts";
 import { elementOf, literalsOf } from "../method/validate.ts";
 import { table } from "../text/table.ts";
+import type { Choice } from "./choices.ts";
+import type { AnyDefinition } from "./context.ts";
 import { flagOf } from "./parse.ts";
 import { commonOptions } from "./shared-options.ts";
 
-/** The part of a script's definition that help is made from. */
-export interface HelpSource {
-  readonly name: string;
-  readonly about: string;
-  readonly args?: string;
-  readonly examples: readonly string[];
-  readonly methods?: MethodSource;
-  readonly options: Options;
-  readonly notes?: string;
-  readonly output?: unknown;
-}
+/** The part of a definition that help is made from. */
+export type HelpSource = Omit<AnyDefinition, "run" | "isRecipe">;
 
 /** How the user starts scripts: `ingot` where that is what runs, else `bun run`. */
 const launcher = (): string => (basename(process.argv[1] ?? "").replace(/\.ts$/, "") === "ingot" ? "ingot" : "bun run");
@@ -32,6 +25,7 @@ function valueName(spec: OptionSpec): string {
   if (spec.type === "boolean") return "";
   const definition = elementOf(spec.type) ?? spec.type;
   const literals = literalsOf(definition);
+  if (spec.kind !== undefined) return elementOf(spec.type) === undefined ? " NAME" : " NAME,...";
   const one = spec.value ?? (literals.length > 0 ? literals.join("|") : /\bnumber\b/.test(definition) ? "N" : "TEXT");
   return elementOf(spec.type) !== undefined && elementOf(spec.type) !== "string" ? ` ${one},...` : ` ${one}`;
 }
@@ -53,7 +47,8 @@ export function optionLines(options: Options, width: number): string {
     .map(([name, spec]) => {
       const flag = spec.type === "boolean" && spec.default === true ? `--[no-]${flagOf(name).slice(2)}` : flagOf(name);
       const left = `  ${spec.short ? `-${spec.short}, ` : ""}${flag}${valueName(spec)}`;
-      const lines = wrap(spec.help + remark(spec), width - COLUMN).join(`\n${" ".repeat(COLUMN)}`);
+      const names = spec.kind === undefined ? "" : `: ${methodNames(spec.kind).join(", ")}`;
+      const lines = wrap(spec.help + names + remark(spec), width - COLUMN).join(`\n${" ".repeat(COLUMN)}`);
       return left.length <= COLUMN - 2 ? left.padEnd(COLUMN) + lines : `${left}\n${" ".repeat(COLUMN)}${lines}`;
     })
     .join("\n");
@@ -70,31 +65,39 @@ function wrap(text: string, width: number): string[] {
   return lines;
 }
 
-/** The whole help. `methods` are all of the folder; `chosen` is the one named by `--method`. */
+/** What a method is and its options. Of a default only the options: the user did not ask about it. */
+function methodPart({ option, source, said }: Choice, method: MethodInfo, width: number): string | undefined {
+  const rows = Object.keys(method.options).length > 0 ? optionLines(method.options, width) : undefined;
+  if (!said) return rows && `Options of ${flagOf(option)} ${method.name}\n${rows}`;
+  const noun = nounOf(source);
+  const about = wrap(method.about, width - 2).map((line) => `  ${line}`);
+  const title = [method.title, method.cite].filter(Boolean).join(", ");
+  return `${noun[0]!.toUpperCase()}${noun.slice(1)} ${method.name}: ${title}\n${about.join("\n")}\n\n${rows ?? "  It has no options"}`;
+}
+
+/** The whole help. `methods` are all that `--method` may choose; `chosen` what was chosen, by `--method` and other options. */
 export function helpText(
   source: HelpSource,
   methods: readonly MethodInfo[],
-  chosen: MethodInfo | undefined,
+  chosen: readonly Choice[],
   width: number,
 ): string {
-  const { name, about, examples, options, notes } = source;
+  const { name, about, examples, options, notes, commands } = source;
   const parts = [`${name}: ${about}\n\n  ${usage(source)}`];
   if (examples.length > 0) parts.push(`Examples\n${examples.map((example) => `  ${asLaunched(example)}`).join("\n")}`);
+  if (commands) {
+    const rows = Object.entries(commands).map(([command, each]) => [`  ${command}`, cutTo(each.about, width - 24)]);
+    parts.push(`Commands (${launcher()} ${name} COMMAND --help shows one)\n${table(rows)}`);
+  }
   if (Object.keys(options).length > 0) parts.push(`Options\n${optionLines(options, width)}`);
-  if (chosen) {
-    const rows = Object.keys(chosen.options).length > 0 ? optionLines(chosen.options, width) : "  It has no options";
-    parts.push(
-      `Method ${chosen.name}: ${chosen.title}, ${chosen.cite}\n${wrap(chosen.about, width - 2)
-        .map((line) => `  ${line}`)
-        .join("\n")}\n\n${rows}`,
-    );
-  } else if (methods.length > 0) {
+  for (const choice of chosen) for (const method of choice.methods) parts.push(methodPart(choice, method, width) ?? "");
+  if (methods.length > 0) {
     const rows = methods.map((method) => [`  ${method.name}`, cutTo(method.about, width - 24)]);
     parts.push(`Methods (--help --method NAME shows the options of one)\n${table(rows)}`);
   }
-  parts.push(`Common options\n${optionLines(commonOptions(source.methods), width)}`);
+  parts.push(`Common options\n${optionLines(commonOptions(source), width)}`);
   if (notes) parts.push(notes.trim());
-  return `${parts.join("\n\n")}\n`;
+  return `${parts.filter((part) => part !== "").join("\n\n")}\n`;
 }
 
 /** Six lines at most: what it is, how it is called, two examples, where to read on. */
@@ -108,14 +111,32 @@ export function shortHelp(source: HelpSource): string {
   return lines.join("\n");
 }
 
-/** The table of `--list`. */
-export const listText = (methods: readonly MethodInfo[]): string =>
-  `${table(methods.map(({ name, about, cite }) => [name, about, cite]))}\n`;
+/** Methods of one kind. */
+export interface ListedGroup {
+  readonly source: MethodSource;
+  readonly methods: readonly MethodInfo[];
+}
+
+/** The table of `--list`; several kinds stand apart under their names. */
+export function listText(groups: readonly ListedGroup[]): string {
+  const tables = groups.map(({ methods }) => table(methods.map(({ name, about, cite }) => [name, about, cite])));
+  if (groups.length === 1) return `${tables[0]}\n`;
+  return `${groups.map(({ source }, i) => `${titleOf(source)}\n${tables[i]!.replaceAll(/^/gm, "  ")}`).join("\n\n")}\n`;
+}
 
 /** What `--list --json` prints: the same and each method's options, as plain data. */
-export const listJson = (methods: readonly MethodInfo[]): string =>
+export const listJson = (groups: readonly ListedGroup[]): string =>
   `${JSON.stringify(
-    methods.map(({ name, title, about, cite, options }) => ({ name, title, about, cite, options })),
+    groups.flatMap(({ source, methods }) =>
+      methods.map(({ name, title, about, cite, options }) => ({
+        ...(typeof source === "string" ? { kind: source } : {}),
+        name,
+        title,
+        about,
+        cite,
+        options,
+      })),
+    ),
     null,
     2,
   )}\n`;

@@ -113,16 +113,35 @@ function cut(argument: string): [string, string | undefined] {
   return equals < 0 ? [argument, undefined] : [argument.slice(0, equals), argument.slice(equals + 1)];
 }
 
-/** The last value typed for a flag, looked up before the table of options is complete (`--method`, `--config`). */
-export function peek(argv: readonly string[], flag: string): string | undefined {
-  let found: string | undefined;
+/** The values typed for a flag, looked up before the table of options is complete (`--method`, `--config`). */
+export function peekAll(argv: readonly string[], flag: string): string[] {
+  const found: string[] = [];
   for (let i = 0; i < argv.length && argv[i] !== "--"; i++) {
     const [name, value] = cut(argv[i]!);
-    if (name !== flag) continue;
-    if (value !== undefined) found = value;
-    else if (isValue(argv[i + 1])) found = argv[++i];
+    if (keyOf(name) !== keyOf(flag) || !name.startsWith("--")) continue;
+    if (value !== undefined) found.push(value);
+    else if (isValue(argv[i + 1])) found.push(argv[++i]!);
   }
   return found;
+}
+
+/** The last of them. */
+export const peek = (argv: readonly string[], flag: string): string | undefined => peekAll(argv, flag).at(-1);
+
+/** The place of the first argument that is neither an option nor the value of one, by what the table knows; -1 if there is none. */
+export function firstArgument(argv: readonly string[], table: Options): number {
+  const takesValue = (flag: string) => {
+    const named = Object.entries(table).find(([name, { short }]) =>
+      flag.startsWith("--") ? name === keyOf(flag) : short === flag.at(-1),
+    );
+    return named !== undefined ? !isSwitch(named[1]) : !keyOf(flag).startsWith("no_");
+  };
+  for (let i = 0; i < argv.length && argv[i] !== "--"; i++) {
+    const argument = argv[i]!;
+    if (!argument.startsWith("-") || argument === "-") return i;
+    if (!argument.includes("=") && takesValue(argument) && isValue(argv[i + 1])) i++;
+  }
+  return -1;
 }
 
 /** True if one of these flags stands among the arguments, whatever else is wrong with them. */

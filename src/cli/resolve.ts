@@ -1,90 +1,96 @@
 /** From arguments, environment and config to the values a script works with. */
 import { UserError } from "../errors.ts";
+import type { Bound } from "../method/bind.ts";
 import { didYouMean } from "../method/nearest.ts";
 import type { Options } from "../method/options.ts";
-import { loadMethod, loadMethods, type MethodInfo, type MethodSource } from "../method/registry.ts";
+import type { MethodInfo } from "../method/registry.ts";
 import { type Given, plainSettings, valuesOf } from "../method/validate.ts";
-import type { PlainDefinition, SetEntry } from "./context.ts";
-import { checkArgumentCount, flagHint, flagOf, keyOf, type Parsed, parseArguments, peek } from "./parse.ts";
+import { bindPicks, chosenMethod, chosenPicks, withPicks } from "./choices.ts";
+import type { AnyDefinition, SetEntry } from "./context.ts";
+import { checkArgumentCount, flagOf, type Parsed, parseArguments, peek } from "./parse.ts";
+import { checkRequirements } from "./requirements.ts";
 import { commonOptions, joinTables } from "./shared-options.ts";
-import { type Config, fromEnvironment, matchConfig, readConfig } from "./sources.ts";
+import { fromEnvironment, matchConfig, readConfig } from "./sources.ts";
+import { refuseUnchosen, unknownFlag } from "./unknown-flag.ts";
 
 export interface Resolved {
   readonly args: string[];
-  /** Common and script options. */
+  /** The script's own options, with those of the methods that they choose. */
+  readonly options: Options;
+  /** Values of common options and of `options`. Options of chosen methods are there only if they were given. */
   readonly values: Record<string, unknown>;
   readonly method: MethodInfo | undefined;
   readonly settings: Record<string, unknown>;
+  readonly picks: Record<string, readonly Bound[]>;
   readonly raw: Map<string, string>;
   readonly set: SetEntry[];
   readonly recipe: string | undefined;
 }
 
-/** Which method is meant, and where that was said. */
-function methodChoice(argv: readonly string[], config: Config | undefined, fallback: string | undefined) {
-  const typed = peek(argv, "--method");
-  if (typed !== undefined) return { name: typed, origin: "--method" };
-  if (process.env.INGOT_METHOD) return { name: process.env.INGOT_METHOD, origin: "INGOT_METHOD" };
-  const entry = config?.entries.get("method")?.[0];
-  if (entry !== undefined) return { name: entry, origin: `method in ${config!.file}` };
-  return fallback === undefined ? undefined : { name: fallback, origin: "--method" };
-}
-
-/** Loads the method that the arguments choose, if the script has methods and one is chosen. */
-export async function chosenMethod(
-  methods: MethodSource | undefined,
-  argv: readonly string[],
-  config?: Config,
-  fallback?: string,
-): Promise<MethodInfo | undefined> {
-  const choice = methods === undefined ? undefined : methodChoice(argv, config, fallback);
-  return choice && loadMethod(methods!, choice.name, choice.origin);
-}
-
 /** Resolves everything or throws a UserError for the first thing that is wrong. */
-export async function resolve(definition: PlainDefinition, argv: readonly string[]): Promise<Resolved> {
+export async function resolve(definition: AnyDefinition, argv: readonly string[]): Promise<Resolved> {
   const configFile = peek(argv, "--config");
-  const config = configFile === undefined ? undefined : await readConfig(configFile, definition.isRecipe);
-  const method = await chosenMethod(definition.methods, argv, config ?? undefined, definition.defaultMethod);
+  const read = configFile === undefined ? undefined : await readConfig(configFile, definition.isRecipe);
+  const config = read ?? undefined;
+  const chosen = await chosenMethod(definition, argv, config);
+  const method = chosen?.methods[0];
+  const picks = await chosenPicks(definition.options, argv, config);
+  const choices = chosen ? [chosen, ...picks] : picks;
 
-  const own = joinTables(commonOptions(definition.methods), definition.options);
+  const options = withPicks(definition.options, picks);
+  const own = joinTables(commonOptions(definition), options);
   const all = joinTables(own, method?.options ?? {});
   const { args, given: typed } = await parseArguments(argv, all, (flag) =>
-    unknownFlag(flag, all, definition.methods, method),
+    unknownFlag(flag, argv, all, definition, choices),
   );
-  checkArgumentCount(args, definition.args ?? "");
+  checkArguments(args, definition);
 
-  const { set, settled } = readSet(typed, method, definition.methodOptions === "raw");
+  const isRaw = definition.methodOptions === "raw";
+  const { set, settled } = readSet(typed, method, isRaw);
+  const refuse = (key: string, what: string) => refuseUnchosen(what, key, choices);
   const given = new Map<string, Given>([
-    ...(config ? matchConfig(config, all) : []), // weakest first: later entries replace earlier ones
+    ...(config ? await matchConfig(config, all, refuse) : []), // weakest first: later entries replace earlier ones
     ...fromEnvironment(all),
     ...[...settled].map(([name, texts]) => [name, { texts, origin: flagOf(name) }] as const),
   ]);
 
   const ofMethod = Object.keys(method?.options ?? {}).filter((name) => given.has(name));
   const raw = new Map(ofMethod.map((name) => [name, given.get(name)!.texts.join(",")]));
+  const values = await valuesOf(own, given);
+  for (const { option, methods } of picks) if (typeof values[option] === "string") values[option] = methods[0]!.name; // as the method spells it
+  const settings = isRaw ? plainSettings(method?.options ?? {}, raw) : await valuesOf(method?.options ?? {}, given);
+  checkRequirements(all, { ...values, ...settings, method: method?.name });
   return {
     args,
-    values: await valuesOf(own, given),
+    options,
+    values,
     method,
-    settings:
-      definition.methodOptions === "raw"
-        ? plainSettings(method?.options ?? {}, raw)
-        : await valuesOf(method?.options ?? {}, given),
+    settings,
+    picks: bindPicks(picks, values),
     raw,
     set,
-    recipe: config === null ? configFile : undefined,
+    recipe: read === null ? configFile : undefined,
   };
 }
 
+/** Throws UserError for too few arguments or too many; one too many may have been meant as a sub-command. */
+function checkArguments(args: readonly string[], { args: form = "", commands, name }: AnyDefinition): void {
+  try {
+    checkArgumentCount(args, form);
+  } catch (error) {
+    const near = didYouMean(args[0] ?? "", Object.keys(commands ?? {}), `${name} `);
+    throw near && error instanceof UserError ? new UserError(error.message, near) : error;
+  }
+}
+
 /** Sorts `--set` into options of the method, which count as flags, and what the script reads itself. */
-function readSet(typed: Parsed["given"], method: MethodInfo | undefined, rawOptions: boolean) {
+function readSet(typed: Parsed["given"], method: MethodInfo | undefined, isRaw: boolean) {
   const settled = new Map(typed);
   const set: SetEntry[] = [];
   for (const text of typed.get("set") ?? []) {
     const match = /^([^=:]+)(?::([^=]*))?=(.*)$/s.exec(text);
     if (!match) throw new UserError(`--set: expected KEY=VALUE but found ${text}`, "for example --set density=0.3");
-    const [, typedKey, filter, value] = match as unknown as [string, string, string | undefined, string];
+    const [, typedKey = "", filter, value = ""] = match;
     const key = typedKey.trim().replaceAll("-", "_");
     const known = Object.keys(method?.options ?? {});
     if (method && !known.includes(key)) {
@@ -92,7 +98,7 @@ function readSet(typed: Parsed["given"], method: MethodInfo | undefined, rawOpti
       throw new UserError(`--set: ${method.name} has no option ${typedKey}`, didYouMean(typedKey, known) ?? options);
     }
     if (filter === undefined && method) settled.set(key, [...(settled.get(key) ?? []), value]);
-    else if (rawOptions) set.push({ key, filter, value });
+    else if (isRaw) set.push({ key, filter, value });
     else
       throw new UserError(
         `--set: ${text} has no meaning here`,
@@ -100,23 +106,4 @@ function readSet(typed: Parsed["given"], method: MethodInfo | undefined, rawOpti
       );
   }
   return { set, settled };
-}
-
-async function unknownFlag(
-  flag: string,
-  all: Options,
-  methods: MethodSource | undefined,
-  method: MethodInfo | undefined,
-): Promise<never> {
-  const key = keyOf(flag);
-  const others =
-    methods === undefined ? [] : (await loadMethods(methods)).filter(({ options }) => Object.hasOwn(options, key));
-  if (others.length > 0) {
-    const names = others.map(({ name }) => name).join(", ");
-    throw new UserError(
-      method ? `${method.name} has no option ${flag}` : `${flag} needs a --method`,
-      `methods with ${flag}: ${names}`,
-    );
-  }
-  throw new UserError(`unknown option ${flag}`, flagHint(flag, all));
 }

@@ -10,8 +10,10 @@ import { isatty } from "node:tty";
 import pkg from "../../package.json";
 import { UserError } from "../errors.ts";
 import type { Options } from "../method/options.ts";
-import { loadMethods, type MethodSource } from "../method/registry.ts";
+import { loadMethods, type MethodSource, roomOf } from "../method/registry.ts";
 import { humanBytes, humanTime } from "../text/format.ts";
+import { chosenMethod, chosenPicks } from "./choices.ts";
+import { calledDefinition } from "./commands.ts";
 import type { AnyContext, AnyDefinition, AnyValues, Cleanup, Outcome, Output, ScriptDefinition } from "./context.ts";
 import { explain, messageOf, REPORT } from "./explain.ts";
 import { helpText, listJson, listText, shortHelp } from "./help.ts";
@@ -20,10 +22,11 @@ import { textOutput } from "./output.ts";
 import { peekSwitch } from "./parse.ts";
 import { peakMemory } from "./peak-memory.ts";
 import { makeProgress } from "./progress.ts";
-import { chosenMethod, type Resolved, resolve } from "./resolve.ts";
+import { type Resolved, resolve } from "./resolve.ts";
 import { listen, type Signals } from "./signals.ts";
 import { clearStatus, say, writeAll } from "./stderr.ts";
 
+export { command } from "./commands.ts";
 export type { Context, Outcome, Output, ScriptDefinition } from "./context.ts";
 
 /** Runs a script to its end and sets the exit code. Never throws; awaited at the bottom of a file of scripts/. */
@@ -31,7 +34,8 @@ export async function script<const O extends Options, const F extends MethodSour
   definition: ScriptDefinition<O, F>,
   argv: readonly string[] = process.argv.slice(2),
 ): Promise<void> {
-  const { name } = definition;
+  const called = calledDefinition(definition, argv);
+  const { name } = called.definition;
   let finished = false;
   process.on("exit", (code) => {
     if (finished || code > 128) return; // above 128: stopped by a signal
@@ -40,8 +44,7 @@ export async function script<const O extends Options, const F extends MethodSour
   });
   let code: number;
   try {
-    const plain = definition as unknown as AnyDefinition;
-    code = (await answer(plain, argv)) ?? (await work(plain, argv));
+    code = (await answer(called.definition, called.argv)) ?? (await work(called.definition, called.argv));
   } catch (error) {
     code = explain(name, error);
   }
@@ -54,25 +57,43 @@ async function answer(definition: AnyDefinition, argv: readonly string[]): Promi
   const { name, methods, args } = definition;
   const put = (text: string) => writeAll(1, Buffer.from(text));
   if (peekSwitch(argv, "--help", "-h")) {
-    const chosen = await chosenMethod(methods, argv);
-    const others = methods === undefined || chosen ? [] : await loadMethods(methods);
+    const method = await chosenMethod({ methods }, argv);
+    const picks = await chosenPicks(definition.options, argv);
+    const others = methods === undefined || method?.said ? [] : await loadMethods(methods);
     const width = Math.min(isatty(1) ? process.stdout.columns || 100 : 100, 120);
-    put(helpText(definition, others, chosen, width));
+    put(helpText(definition, others, method?.said ? [method, ...picks] : picks, width));
     return 0;
   }
   if (peekSwitch(argv, "--version")) {
     put(`${name} ${pkg.version}\n`);
     return 0;
   }
-  if (methods !== undefined && peekSwitch(argv, "--list")) {
-    const all = await loadMethods(methods);
-    put(peekSwitch(argv, "--json") ? listJson(all) : listText(all));
-    return 0;
+  if (peekSwitch(argv, "--list")) {
+    const groups = await Promise.all(
+      listedSources(definition).map(async (source) => ({ source, methods: await loadMethods(source) })),
+    );
+    if (groups.length > 0) {
+      put(peekSwitch(argv, "--json") ? listJson(groups) : listText(groups));
+      return 0;
+    }
   }
   if (argv.length === 0 && args && isatty(0)) {
     say(shortHelp(definition));
     return 2;
   }
+}
+
+/**
+ * The kinds that `--list` shows: those that `--method` and other options choose from, the sub-commands' too, as far as their files are in
+ * the script's own room (optimizers are listed by `train`); all of them where none is.
+ */
+function listedSources({ name, script: parent, methods, options, commands }: AnyDefinition): MethodSource[] {
+  const room = parent?.name ?? name;
+  const tables = [options, ...Object.values(commands ?? {}).map((each) => each.options)];
+  const kinds = tables.flatMap((table) => Object.values(table)).flatMap(({ kind }) => kind ?? []);
+  const own = kinds.filter((kind) => roomOf(kind) === room);
+  const listed = methods === undefined ? [] : [methods];
+  return [...new Set<MethodSource>([...listed, ...(listed.length + own.length > 0 ? own : kinds)])];
 }
 
 /** Resolves, checks, runs, cleans up; gives the exit code, or throws what the script threw. */
@@ -169,7 +190,7 @@ function given({ values, raw, settings, set }: Resolved): Record<string, unknown
   return { ...options, ...Object.fromEntries(raw), ...settings, ...(set.length > 0 ? { set } : {}) };
 }
 
-function chosen({ options }: AnyDefinition, { values, settings, method }: Resolved): Record<string, unknown> {
+function chosen({ options, values, settings, method }: Resolved): Record<string, unknown> {
   const differ = (specs: Options, found: Readonly<Record<string, unknown>>) =>
     Object.keys(specs)
       .filter((name) => found[name] !== undefined && !Bun.deepEquals(found[name], specs[name]!.default))
@@ -211,7 +232,8 @@ function makeContext(
     options,
     method: resolved.method,
     settings: resolved.settings,
-    chosen: chosen(definition, resolved),
+    picks: resolved.picks,
+    chosen: chosen(resolved),
     raw: resolved.raw,
     set: resolved.set,
     recipe: resolved.recipe,

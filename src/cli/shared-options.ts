@@ -1,11 +1,13 @@
 /** The options that every script has, with the same meaning everywhere. */
 
 import type { Options } from "../method/options.ts";
-import type { MethodSource } from "../method/registry.ts";
+import type { PlainCommand } from "./context.ts";
+
+const LIST = { list: { type: "boolean", help: "list the methods and stop" } } as const satisfies Options;
 
 const METHOD_OPTIONS = {
   method: { type: "string", help: "technique to apply; with --help, show its options", value: "NAME" },
-  list: { type: "boolean", help: "list the methods and stop" },
+  ...LIST,
   set: {
     type: "string[]",
     help: "a method's option; KEY:FILTER=VALUE where it applies to some tensors",
@@ -28,9 +30,12 @@ const COMMON_OPTIONS = {
   help: { type: "boolean", short: "h", help: "print this and stop" },
 } as const satisfies Options;
 
-/** Common options of a script, those about methods only where it has methods. */
-export const commonOptions = (methods: MethodSource | undefined): Options =>
-  methods === undefined ? COMMON_OPTIONS : { ...METHOD_OPTIONS, ...COMMON_OPTIONS };
+/** Common options of a script or a sub-command, those about methods only where it has methods. */
+export function commonOptions({ methods, options }: Pick<PlainCommand, "methods" | "options">): Options {
+  if (methods !== undefined) return { ...METHOD_OPTIONS, ...COMMON_OPTIONS };
+  const lists = Object.values(options).some(({ kind }) => kind !== undefined);
+  return lists ? { ...LIST, ...COMMON_OPTIONS } : COMMON_OPTIONS;
+}
 
 /** One table of all options. Throws for a name or letter that stands for two things, which is a mistake in the source. */
 export function joinTables(...tables: Options[]): Options {

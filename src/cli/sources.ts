@@ -117,18 +117,27 @@ export async function readConfig(file: string, isRecipe?: (keys: string[]) => bo
   }
 }
 
-/** The entries of a config by option name; keys may be in kebab or snake case. Throws UserError for a key nobody knows. */
-export function matchConfig(config: Config, table: Options): Map<string, Given> {
+/**
+ * The entries of a config by option name; keys may be in kebab or snake case. Throws UserError for a key nobody knows; `refuse` may know
+ * better why it has no effect, and throws then.
+ */
+export async function matchConfig(
+  config: Config,
+  table: Options,
+  refuse: (name: string, origin: string) => Promise<void>,
+): Promise<Map<string, Given>> {
   const found = new Map<string, Given>();
   for (const [key, texts] of config.entries) {
     const name = key.replaceAll("-", "_");
     const origin = `${key} in ${config.file}`;
     const known = Object.keys(table).filter((option) => !FLAG_ONLY.has(option));
-    if (!known.includes(name))
+    if (!known.includes(name)) {
+      await refuse(name, origin);
       throw new UserError(
         `${config.file}: unknown key ${key}`,
         didYouMean(key, known) ?? "keys are the names of options; see --help",
       );
+    }
     if (found.has(name)) throw new UserError(`${config.file}: ${key} is given twice`, "keep one of the two");
     found.set(name, { texts, origin });
   }

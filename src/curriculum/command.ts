@@ -10,16 +10,10 @@ import type { MethodInfo } from "../method/registry.ts";
 import type { Model } from "../model/model.ts";
 import { Scorer } from "../run/scoring/scorer.ts";
 import type { BatchSource } from "../run/training/batch-source.ts";
+import type { Controller } from "../run/training/controller.ts";
 import { groupsOf } from "../run/training/data-source.ts";
 import type { HeldOut } from "../run/training/held-out.ts";
-import {
-  type Controller,
-  type DataSetup,
-  type RunContext,
-  runTraining,
-  type Work,
-  type WorkSetup,
-} from "../run/training/training.ts";
+import { type DataSetup, type RunContext, runTraining, type Work, type WorkSetup } from "../run/training/training.ts";
 import { checkLabels } from "../train/command.ts";
 import { graph } from "./commands/graph.ts";
 import { select } from "./commands/select.ts";
@@ -167,7 +161,7 @@ class Curriculum {
     const done = Math.min(1, batches / (this.#steps * options.accumulate));
     const order = method.rows({
       lengths: rows.lengths,
-      ...(this.#scores ? { scores: this.#scores } : {}),
+      scores: this.#scores ?? [],
       done,
       epoch,
       seed,
@@ -197,7 +191,7 @@ class Curriculum {
           sum += nll[i]!;
           count++;
         }
-        losses[at++] = sum / Math.max(1, count);
+        losses[at++] = sum / count; // NaN where none counts: such a row is not easy
       }
     }
     return losses;
@@ -220,9 +214,11 @@ class Curriculum {
         recompute: options.recompute,
         groupWeights: () => weights,
       }),
-      controller: this.#controller(sampler, steps, (now) => {
-        weights = now;
-      }),
+      controllers: [
+        this.#controller(sampler, steps, (now) => {
+          weights = now;
+        }),
+      ],
       end: async () => this.#scorer?.free(),
     };
   }
@@ -252,7 +248,7 @@ class Curriculum {
     const { options, log, warn } = this.#context;
     const { names } = this.#rows!;
     const taskLoss = this.#taskLoss;
-    const needs = options.schedule_from === undefined ? (this.#method as SamplerMethod).needs : undefined;
+    const needs = new Set(options.schedule_from === undefined ? (this.#method as SamplerMethod).needs : []);
     const who = this.#method?.name ?? "replay";
     const source = this.#source as MixtureSource;
     const inverse = (step: number) => (step <= options.reweight_warmup * steps ? 0 : 1 / options.reweight_temp);
@@ -262,7 +258,7 @@ class Curriculum {
       const load = (state: Json) => {
         if (Array.isArray(state)) this.#scores = Float64Array.from(state as number[]);
       };
-      return { values, state: () => (this.#scores ? [...this.#scores] : null), load };
+      return { name: "ordering", values, state: () => (this.#scores ? [...this.#scores] : null), load };
     }
     if (options.sample_weight !== "uniform" && sampler.segment().weights)
       throw new UserError(
@@ -293,19 +289,20 @@ class Curriculum {
       sampler.update({
         step,
         drawn: source.drawn.map((n, i) => n - before[i]!),
-        ...(needs === "losses" ? { losses: await groupLosses(checkHeldOut(held, names, who), names) } : {}),
-        ...(needs === "training" ? { training: training.map(({ sum, count }) => sum / count) } : {}),
+        ...(needs.has("losses") ? { losses: await groupLosses(checkHeldOut(held, names, who), names) } : {}),
+        ...(needs.has("training") ? { training: training.map(({ sum, count }) => sum / count) } : {}),
       });
     };
     const ends = (step: number) => step - since >= sampler.segment().steps;
     return {
+      name: "sampler",
       values,
       async begin(held) {
-        if (needs === "losses") checkHeldOut(held, names, who);
+        if (needs.has("losses")) checkHeldOut(held, names, who);
         while (sampler.segment().steps === 0) await hear(0, held);
         enter(0);
       },
-      ...(needs === "training"
+      ...(needs.has("training")
         ? {
             heard: ({ metrics }: { metrics: Readonly<Record<string, number>> }) => {
               for (const [g, name] of names.entries()) {

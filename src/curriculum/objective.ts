@@ -7,12 +7,10 @@
  *   h = (2 l - (max + min)) / max(max - min, 1e-6);   linupper min(h + 1, 1), quadratic 1 - h^2, extremes |h|
  *   w = softmax(f / r) over the batch, held fixed;    loss = sum w l,  l the mean loss of a row
  */
-import type { Batch } from "../data/batch.ts";
-import { modelInputs } from "../data/lm-batch.ts";
-import type { Inputs } from "../model/architecture.ts";
+import { countedByRow, targetsOf } from "../data/targets.ts";
 import type { Model } from "../model/model.ts";
-import { batchKey, fillTokens, tokenInputs } from "../run/training/language.ts";
-import type { Objective } from "../run/training/objective.ts";
+import { fillInputs, fillTargets, recordInputs, recordTargets } from "../run/batch-programs.ts";
+import { type Objective, ofBatch } from "../run/training/objective.ts";
 import {
   abs,
   add,
@@ -34,7 +32,7 @@ import { headLoss } from "../tensor/ops/head-loss.ts";
 import { dot, rowMax, rowSum } from "../tensor/ops/reduce.ts";
 import { dynamic, type Recorder } from "../tensor/recorder.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import type { AnyBatch, CurriculumBatch } from "./source.ts";
+import type { CurriculumBatch } from "./source.ts";
 
 export type TaskLoss = "token-mean" | "sample-mean" | "task-token-mean" | "task-sample-mean" | "task-focal";
 export type SampleWeight = "uniform" | "linupper" | "quadratic" | "extremes";
@@ -50,9 +48,6 @@ export interface CurriculumLoss {
   /** Weight of every group, as it is now: of its tokens or rows, or of its mean with a loss by task. */
   groupWeights(): readonly number[] | undefined;
 }
-
-const isTokens = (batch: AnyBatch): batch is Batch => "ids" in batch;
-const targetsOf = (batch: AnyBatch): Int32Array => (isTokens(batch) ? modelInputs(batch).targets : batch.labels);
 
 /** Weights of rows by their own losses (B), which sum to 1 and take no gradient. `inverse` is 1 / r. */
 export function lossWeights(rec: Recorder, losses: Tensor, kind: Exclude<SampleWeight, "uniform">): Tensor {
@@ -88,14 +83,7 @@ export function curriculumObjective(given: CurriculumLoss): Objective<Curriculum
   const weightOf = (group: number) => given.groupWeights()?.[group] ?? 1;
 
   /** Tokens that count, by row. */
-  const counts = ({ batch }: CurriculumBatch): Float32Array => {
-    const targets = targetsOf(batch);
-    const width = targets.length / batch.rows;
-    return Float32Array.from(
-      { length: batch.rows },
-      (_, row) => targets.subarray(row * width, (row + 1) * width).filter((target) => target >= 0).length,
-    );
-  };
+  const counts = ({ batch }: CurriculumBatch): Float32Array => countedByRow(targetsOf(batch), batch.rows);
   const sumBy = (groups: Int32Array, of: (row: number) => number) => {
     const sums = names.map(() => 0);
     for (const [row, group] of groups.entries()) sums[group]! += of(row);
@@ -104,15 +92,7 @@ export function curriculumObjective(given: CurriculumLoss): Objective<Curriculum
 
   return {
     name: "cross-entropy",
-    key: ({ batch }) => (isTokens(batch) ? batchKey(batch) : `${batch.rows}`),
-    size: ({ batch }) => (isTokens(batch) ? batch.rows * batch.length : batch.rows),
-    describe: ({ batch }) =>
-      isTokens(batch)
-        ? batch.documents
-            .map(({ sequence }) => sequence.place)
-            .slice(0, 3)
-            .join(", ")
-        : "",
+    ...ofBatch(({ batch }) => batch),
     counted(batch) {
       if (perRow || taskLoss.startsWith("task")) return 1; // micro-batches weigh alike
       const lengths = counts(batch);
@@ -121,13 +101,10 @@ export function curriculumObjective(given: CurriculumLoss): Objective<Curriculum
     },
 
     record(rec, { batch }) {
-      const inputs: Inputs = isTokens(batch)
-        ? tokenInputs(rec, batch)
-        : { batch: batch.rows, x: rec.input("x", [batch.rows, ...batch.shape]) };
-      const length = isTokens(batch) ? batch.length : 1;
+      const { length } = batch;
       const n = batch.rows * length;
-      const { hidden, head } = model.record(rec, inputs, { recompute });
-      const targets = rec.input("targets", [n], "i32");
+      const { hidden, head } = model.record(rec, recordInputs(rec, batch), { recompute });
+      const targets = recordTargets(rec, batch);
       const nll = headLoss(rec, { hidden, head, width: model.sizes.outputs, targets }); // (N)
       const metrics: Record<string, Tensor> = {};
       for (const i of names.keys())
@@ -149,13 +126,10 @@ export function curriculumObjective(given: CurriculumLoss): Objective<Curriculum
 
     fill(program, given, total) {
       const { batch, groups } = given;
-      if (isTokens(batch)) fillTokens(program, batch);
-      else program.write("x", batch.x);
-      const targets = targetsOf(batch);
-      program.write("targets", targets);
-      const width = targets.length / batch.rows;
+      fillInputs(program, batch);
+      const targets = fillTargets(program, batch);
       const lengths = counts(given);
-      const rowOf = (i: number) => Math.floor(i / width);
+      const rowOf = (i: number) => Math.floor(i / batch.length);
       for (const g of names.keys())
         program.write(
           `group.${g}`,

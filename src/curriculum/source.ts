@@ -2,7 +2,7 @@
  * Batches of a curriculum: rows drawn from groups by a mixture that may change, or rows in an order that is made for every pass. What is
  * drawn is a function of (seed, place of the batch, mixture), so that a run resumes, and replays, with the same batches.
  */
-import { type Batch, collate, type ExampleBatch, stackExamples } from "../data/batch.ts";
+import { type Batch, collate, stackExamples } from "../data/batch.ts";
 import type { Example } from "../data/dataset.ts";
 import { GroupOrder } from "../data/groups.ts";
 import type { OrderState } from "../data/order.ts";
@@ -10,8 +10,6 @@ import { Random } from "../data/random.ts";
 import type { Sequence } from "../data/sequences.ts";
 import { UserError } from "../errors.ts";
 import type { BatchSource } from "../run/training/batch-source.ts";
-
-export type AnyBatch = Batch | ExampleBatch;
 
 /** Rows of all groups in memory, of a language model or a classifier. */
 export interface Rows {
@@ -27,7 +25,7 @@ export interface Rows {
 }
 
 export interface CurriculumBatch {
-  readonly batch: AnyBatch;
+  readonly batch: Batch;
   /** Group of each of its rows. */
   readonly groups: Int32Array;
 }

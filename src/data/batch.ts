@@ -1,19 +1,29 @@
 /**
- * Sequences to a rectangle of tokens: one row per bin of sequences, padded on the right to a length out of few, because the
- * engine keeps one program per shape.
+ * Batches: rows of tokens for a language model, or of examples for a classifier, behind one type.
  *
- * Padding has label -100, segment 0 and position 0. Sequences that share a row are told apart by their segments (1, 2, ...),
- * and positions start anew with each. The first token of a sequence has label -100 (nothing of its own precedes it), so a
- * plain shift by one never scores it from the end of the sequence before.
+ * Sequences become a rectangle of tokens: one row per bin of sequences, padded on the right to one of a few lengths, because
+ * the engine keeps one program per shape. Padding has label -100, segment 0 and position 0. Segments (1, 2, ...) separate
+ * sequences that share a row, and positions restart with each sequence. The first token of a sequence has label -100, because
+ * nothing precedes it; so a plain shift by one never scores it from the end of the sequence before.
  */
 import { IGNORED } from "./rows.ts";
 import type { Sequence } from "./sequences.ts";
 
-export interface Batch {
+/** What every batch has. */
+interface Rows {
   /** B */
   readonly rows: number;
-  /** T, of the padded rows. */
+  /** T, positions of a row: tokens with padding, or 1 for an example. The N of its programs is rows * length. */
   readonly length: number;
+  /** Positions that the loss counts. */
+  readonly counted: number;
+}
+
+/** Tokens or examples. Code that treats both alike needs no more than `rows`, `length`, `counted` and the functions below. */
+export type Batch = TokenBatch | ExampleBatch;
+
+/** A batch for a language model. */
+export interface TokenBatch extends Rows {
   /** (B, T) each. */
   readonly ids: Int32Array;
   readonly labels: Int32Array;
@@ -23,8 +33,6 @@ export interface Batch {
   readonly lengths: Int32Array;
   /** Whether some row holds more than one sequence. */
   readonly packed: boolean;
-  /** Tokens that the loss counts. */
-  readonly counted: number;
   /** Every sequence, and where it lies. */
   readonly documents: readonly { readonly sequence: Sequence; readonly row: number; readonly start: number }[];
 }
@@ -37,7 +45,7 @@ export interface CollateOptions {
 }
 
 /** Makes a batch of bins of sequences. Throws RangeError when it is empty, or a row is longer than the largest bucket. */
-export function collate(bins: readonly (readonly Sequence[])[], { pad = 0, buckets }: CollateOptions = {}): Batch {
+export function collate(bins: readonly (readonly Sequence[])[], { pad = 0, buckets }: CollateOptions = {}): TokenBatch {
   if (bins.length === 0) throw new RangeError("a batch needs at least one row");
   const rows = bins.length;
   const lengths = Int32Array.from(bins, (bin) => bin.reduce((sum, { ids }) => sum + ids.length, 0));
@@ -89,21 +97,27 @@ export function bucketLength(length: number, buckets?: readonly number[]): numbe
 }
 
 /** A batch for a classifier. */
-export interface ExampleBatch {
-  /** B */
-  readonly rows: number;
+export interface ExampleBatch extends Rows {
   /** Shape of one example, without B. */
   readonly shape: readonly number[];
   /** (B, ...shape) */
   readonly x: Float32Array;
   /** (B) */
   readonly labels: Int32Array;
+  /** Where each example was read, where that is known. */
+  readonly places: readonly string[];
+}
+
+/** An example to stack. */
+export interface StackedExample {
+  readonly x: Float32Array;
+  readonly shape: readonly number[];
+  readonly label: number;
+  readonly place?: string;
 }
 
 /** Stacks examples. Throws RangeError when there is none or their shapes differ. */
-export function stackExamples(
-  examples: readonly { readonly x: Float32Array; readonly shape: readonly number[]; readonly label: number }[],
-): ExampleBatch {
+export function stackExamples(examples: readonly StackedExample[]): ExampleBatch {
   const shape = examples[0]?.shape;
   if (shape === undefined) throw new RangeError("a batch needs at least one row");
   const size = shape.reduce((a, b) => a * b, 1);
@@ -114,5 +128,23 @@ export function stackExamples(
     }
     x.set(example.x, i * size);
   }
-  return { rows: examples.length, shape, x, labels: Int32Array.from(examples, ({ label }) => label) };
+  return {
+    rows: examples.length,
+    length: 1,
+    counted: examples.length,
+    shape,
+    x,
+    labels: Int32Array.from(examples, ({ label }) => label),
+    places: examples.flatMap(({ place }) => place ?? []),
+  };
 }
+
+export const isTokens = (batch: Batch): batch is TokenBatch => "ids" in batch;
+
+/** Names the shape of a batch. Batches of one shape share programs. */
+export const batchKey = (batch: Batch): string =>
+  isTokens(batch) ? `${batch.rows}x${batch.length}${batch.packed ? " packed" : ""}` : `${batch.rows}`;
+
+/** Where the first three rows were read, for messages. */
+export const placesOf = (batch: Batch): string =>
+  (isTokens(batch) ? batch.documents.map(({ sequence }) => sequence.place) : batch.places).slice(0, 3).join(", ");

@@ -82,7 +82,7 @@ function byteDecoder(skipSpecial: boolean) {
   };
 }
 
-/** The printable character that stands for each byte in tokenizer.json. */
+/** The printable character of each byte in tokenizer.json. */
 function byteCharacters(): string[] {
   const printable = (b: number) => (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174;
   let others = 0;
@@ -136,6 +136,6 @@ function tokenizerFiles(): Map<string, Uint8Array> {
 }
 
 function vocabulary(): Record<string, number> {
-  // Digits first, whatever is done: JavaScript orders such keys itself, and readers go by the number, not by the order.
+  // JavaScript puts the digits first; readers go by the number, not by the order.
   return Object.fromEntries(byteCharacters().map((character, byte) => [character, byte]));
 }

@@ -1,12 +1,13 @@
-/** What `data` does: opens the task, writes its rows, and says what is known of them. */
+/** The `data` script: opens the task, writes its rows, and reports what is known about them. */
 import type { Context, Outcome } from "../cli/context.ts";
 import { textOutput } from "../cli/output.ts";
 import { UserError } from "../errors.ts";
+import { bind } from "../method/bind.ts";
 import { nearest } from "../method/nearest.ts";
 import type { OptionSpec } from "../method/options.ts";
 import { methodNames } from "../method/registry.ts";
 import { humanBytes } from "../text/format.ts";
-import type { Row, Split, Task } from "./task.ts";
+import type { Row, Split } from "./task.ts";
 
 /** Rows when --size is left out and the task has no end. */
 const USUAL = 1000;
@@ -19,7 +20,7 @@ export const DATA_OPTIONS = {
   },
 } as const satisfies Record<string, OptionSpec>;
 
-/** Arguments with a task in the first place turned into `--method`. Throws UserError, with the nearest name, for no task. */
+/** Turns a task in the first place into `--method`. Throws UserError, with the nearest name, when it is not a task. */
 export function withTask(argv: readonly string[]): string[] {
   const [first, ...rest] = argv;
   if (first === undefined || first.startsWith("-")) return [...argv];
@@ -29,22 +30,20 @@ export function withTask(argv: readonly string[]): string[] {
   throw new UserError(`unknown task ${first}`, near ? `did you mean ${near}?` : `the tasks are ${names.join(", ")}`);
 }
 
-/** What a row's answer key holds: the ground truth, if the row has one. */
+/** The ground truth of a row, if it has one. */
 const answerOf = (row: Row): unknown => row.answer ?? row.completion ?? row.label;
 
 /** Runs the script; rows go to `--out`. With `--json` stdout is for the facts, and rows are written only to a file. */
 export async function runData(context: Context<typeof DATA_OPTIONS, "task">): Promise<Outcome | undefined> {
-  const { options, settings, seed, out, dryRun, signal, progress } = context;
+  const { options, settings, seed, out, dryRun, signal, progress, method: task } = context;
   if (context.args.length > 0)
     throw new UserError(
       `unexpected argument ${context.args[0]}`,
-      context.method ? "one task at a time" : `the task comes first: bun run data ${context.args[0]} ...`,
+      task ? "one task at a time" : `the task comes first: bun run data ${context.args[0]} ...`,
     );
-  if (context.method === undefined)
-    throw new UserError("no task was named", `the tasks are ${methodNames("task").join(", ")}`);
-  const task = context.method as Task;
-  const split = options.split as Split;
-  const source = task.open({ seed, split }, settings as never);
+  if (task === undefined) throw new UserError("no task was named", `the tasks are ${methodNames("task").join(", ")}`);
+  const split: Split = options.split;
+  const source = task.open({ seed, split }, bind(task, settings).values);
   const size = options.size ?? (source.rows === Number.POSITIVE_INFINITY ? USUAL : source.rows);
   if (size > source.rows)
     throw new UserError(
@@ -85,7 +84,7 @@ export async function runData(context: Context<typeof DATA_OPTIONS, "task">): Pr
     if (chunk.length >= 2 ** 16) {
       flush();
       progress.advance(0);
-      await Bun.sleep(0); // lets Ctrl-C be heard
+      await Bun.sleep(0); // lets Ctrl-C through
       signal.throwIfAborted();
     }
     progress.advance(1);

@@ -1,7 +1,7 @@
 /**
  * Groups of data: `--data name=path` for each. A path without a name takes that of the file.
  *
- * Which group the next row comes from is a sampler's business; a `GroupOrder` says which row of the group that is.
+ * A sampler chooses the group of the next row; a `GroupOrder` says which row of the group that is.
  */
 import path from "node:path";
 import { UserError } from "../errors.ts";
@@ -41,8 +41,8 @@ const nameOf = (file: string): string =>
   file === "-" ? "stdin" : path.basename(file).replace(/\.(jsonl?|parquet)$/, "");
 
 /**
- * The rows of one group in the order in which they are drawn: every row once, then every row once more in another order.
- * A function of the number of rows drawn before; it has no state but a copy of the current epoch's order.
+ * The rows of one group in the order in which they are drawn: every row once, then every row once more in another order. A
+ * function of the number of rows drawn before; its only memory is a copy of the current epoch's order.
  */
 export class GroupOrder {
   readonly #name: string;

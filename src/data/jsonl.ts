@@ -1,24 +1,17 @@
 /**
- * Rows from JSONL files and pipes, one at a time, in memory bounded by the longest row; Parquet files are handed to parquet.ts.
+ * Rows from JSONL files and pipes, one at a time, in memory bounded by the longest row; parquet.ts reads Parquet files.
  *
- * A line ends in LF or CR LF. Empty lines are passed over, a byte order mark at the start too. Every message names file and
- * line, because a data set of a million rows has one bad one.
+ * A line ends in LF or CR LF. Empty lines and a byte order mark at the start are skipped. Every message names file and line,
+ * because one row of a million may be bad.
  */
 import fs from "node:fs";
 import { UserError } from "../errors.ts";
 import { decodeText, parseJson } from "../json.ts";
-import { parseRow, type Row } from "./rows.ts";
+import { type LocatedRow, parseRow } from "./rows.ts";
 import { refuseOtherThanRows, SNIFF_BYTES } from "./sniff.ts";
 
-/** A row and where it was read. */
-export interface LocatedRow {
-  readonly row: Row;
-  /** File and line, as messages name them: "rows.jsonl:12". */
-  readonly place: string;
-}
-
 export interface ReadOptions {
-  /** Descriptor that "-" stands for; 0 when left out. */
+  /** Descriptor that "-" reads; 0 when left out. */
   stdin?: number;
   /** Rows of more bytes are refused; 64 MiB when left out. */
   maxRowBytes?: number;
@@ -28,14 +21,14 @@ export interface ReadOptions {
 
 const MAX_ROW = 64 * 2 ** 20;
 const CHUNK = 2 ** 18;
-/** Bytes that tell all kinds but those of text. */
+/** Bytes that identify every kind of file except text. */
 const LEAST_SNIFF = 16;
 const LF = 0x0a;
 const CR = 0x0d;
 
 /**
  * Reads the rows of a file, a named pipe, or stdin ("-"). Throws UserError when the file cannot be read, is another kind of
- * file, holds no row at all, or when a row is too large, no JSON, or of no known form.
+ * file or holds no rows, and when a row is too large, is not JSON, or has no known form.
  */
 export async function* readRows(ref: string, options: ReadOptions = {}): AsyncGenerator<LocatedRow> {
   const piped = ref === "-" || ref === "/dev/stdin";
@@ -103,7 +96,7 @@ async function* readLines(fd: number, what: string, { maxRowBytes = MAX_ROW, chu
     const room = Math.min(held.length - end, chunkBytes);
     const n = await readSome(fd, held, end, room, what);
     end += n;
-    // A slow pipe's first row is not kept waiting for more bytes than tell what it is.
+    // The first row of a slow pipe waits only for the bytes that identify the file.
     if (!sniffed && (end >= SNIFF_BYTES || n === 0 || (end >= LEAST_SNIFF && held.subarray(0, end).includes(LF)))) {
       refuseOtherThanRows(held.subarray(0, Math.min(end, SNIFF_BYTES)), what);
       if (held[0] === 0xef && held[1] === 0xbb && held[2] === 0xbf && end >= 3) from = 3;

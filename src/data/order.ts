@@ -1,8 +1,8 @@
 /**
  * Which sequences make up which batch: epochs, shuffling, mixtures of groups and packing, all as a function of a small
- * state. A run that resumes from the state goes on with exactly the batches it would have had.
+ * state. A run that resumes from the state continues with exactly the batches it would have had.
  *
- * The plan of an epoch depends on seed, epoch and lengths, and is made anew when an epoch begins or a run resumes.
+ * The plan of an epoch depends on seed, epoch and lengths, and is made when an epoch begins or a run resumes.
  *   Without weights an epoch is every sequence once, all groups shuffled together, or in the order they were given.
  *   With weights an epoch is as many draws as there are sequences, the group of each drawn by weight; every group goes
  *   through its own rows once before it repeats one, across epochs.
@@ -26,7 +26,7 @@ export interface OrderOptions {
   pack?: number;
   /** Per group, >= 0; the shares in which they are drawn. */
   weights?: readonly number[];
-  /** Of what the sequences hold; of their lengths when left out. */
+  /** Digest of what the sequences hold; of their lengths when left out. */
   digest?: string;
 }
 
@@ -122,14 +122,14 @@ export class BatchOrder {
   }
 
   /**
-   * Goes on from a state. Throws UserError, naming `what` the state was read from, when it is no such state or was saved
-   * with other data or other settings.
+   * Continues from a state. Throws UserError, naming `what` the state was read from, when it is damaged or was saved with
+   * other data or other settings.
    */
   load(state: unknown, what: string): void {
     const count = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
     const { made_with, epoch, batch, drawn } = (state ?? {}) as Partial<OrderState>;
     const complete = typeof made_with === "object" && made_with !== null && Array.isArray(drawn) && drawn.every(count);
-    const damaged = `${what} does not say where the data stood`;
+    const damaged = `${what} does not say which batch comes next`;
     const advice = "it is damaged, or was written by another version";
     if (!complete || !count(epoch) || !count(batch)) throw new UserError(damaged, advice);
     for (const [setting, now] of Object.entries(this.#identity())) {
@@ -205,5 +205,5 @@ function checkWeights(weights: readonly number[], groups: number): void {
   const wrong = weights.find((weight) => !(weight >= 0 && Number.isFinite(weight)));
   if (wrong !== undefined) throw new UserError(`a weight of data should be a number >= 0, found ${wrong}`);
   if (weights.every((weight) => weight === 0))
-    throw new UserError("every weight of data is 0", "give one of them more");
+    throw new UserError("every weight of data is 0", "give at least one group a weight above 0");
 }

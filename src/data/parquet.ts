@@ -5,8 +5,7 @@
 import type { AsyncBuffer, FileMetaData } from "hyparquet";
 import { UserError } from "../errors.ts";
 import type { Json } from "../json.ts";
-import type { LocatedRow } from "./jsonl.ts";
-import { parseRow } from "./rows.ts";
+import { type LocatedRow, parseRow } from "./rows.ts";
 
 /** Reads the rows of a file. A row's place is file and row, counted from 1. Throws UserError when it is damaged or holds other rows. */
 export async function* readParquet(file: string): AsyncGenerator<LocatedRow> {
@@ -45,7 +44,7 @@ export async function* readParquet(file: string): AsyncGenerator<LocatedRow> {
 const damaged = (file: string, error: unknown): UserError =>
   new UserError(
     `${file} cannot be read as Parquet: ${(error as Error).message}`,
-    "is it whole? fetch or write it again",
+    "it may be cut off; fetch or write it again",
   );
 
 /** A value as JSON would have it: 64-bit numbers as numbers, arrays of numbers as lists; columns without a value are left out. */

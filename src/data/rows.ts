@@ -1,9 +1,9 @@
 /**
- * A row of a data set: what one line of JSONL may hold, checked, whatever it is later used for.
+ * A row of a data set: what one line of JSONL may hold, checked.
  *
  *   {"text": "..."}                                   a document
  *   {"prompt": "...", "completion": "..."}            the loss counts the completion only
- *   {"prompt": "..."}                                 a question: it can be answered, not learnt
+ *   {"prompt": "..."}                                 a question: it can be answered but not learned
  *   {"messages": [{"role": "user", "content": ".."}]} a conversation; the loss counts what the assistant says
  *   {"input_ids": [..], "labels": [..]}               tokens as they are; labels optional, -100 is ignored
  *   {"x": [..], "label": 3}                           a vector and its class
@@ -38,6 +38,13 @@ export type Row = Common &
     | { readonly form: "tokens"; readonly inputIds: Int32Array; readonly labels?: Int32Array }
     | { readonly form: "example"; readonly x: Float32Array; readonly shape: readonly number[]; readonly label: number }
   );
+
+/** A row and where it was read. */
+export interface LocatedRow {
+  readonly row: Row;
+  /** File and line, as messages name them: "rows.jsonl:12". */
+  readonly place: string;
+}
 
 export const ROW_FORMS =
   "text, prompt and completion, messages, input_ids (with labels or without), x and label, or image and label";
@@ -145,7 +152,7 @@ function tokensOf(row: JsonObject, place: string): { inputIds: Int32Array; label
   const odd = labels.findIndex((label) => label < 0 && label !== IGNORED);
   if (odd >= 0) {
     throw new UserError(
-      `${place}: label ${labels[odd]} at position ${odd} is no token`,
+      `${place}: label ${labels[odd]} at position ${odd} is not a token`,
       "-100 is the label that is ignored",
     );
   }

@@ -5,12 +5,11 @@
  * label i+1) is the loss's. Of prompt and completion only the completion counts, of a conversation only what the assistant
  * says, with the token that ends it.
  *
- * A text is tokenized as a whole, so its tokens are the ones that other tools find. Where a part of it begins is told by
- * tokenizing what comes before alone: up to there the two lists agree. A token that reaches over the border counts.
+ * A text is tokenized as a whole, so its tokens are the ones that other tools find. A part begins where the
+ * tokens of what comes before, tokenized alone, stop agreeing with those of the whole. A token across the border counts.
  */
 import { UserError } from "../errors.ts";
-import type { LocatedRow } from "./jsonl.ts";
-import { IGNORED, type Message } from "./rows.ts";
+import { IGNORED, type LocatedRow, type Message } from "./rows.ts";
 import { type ChatTemplate, plainTemplate } from "./template.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
@@ -33,18 +32,18 @@ export interface EncodeOptions {
   vocabSize?: number;
   /** Most tokens of a sequence. */
   maxLength?: number;
-  /** What happens to more: cut off (the default), further sequences, or an error. */
+  /** What happens to longer rows: they are cut (the default), split into further sequences, or refused. */
   overflow?: "truncate" | "split" | "refuse";
   /** Ends `text` and `completion` with the tokenizer's end token, if it has one; true when left out. */
   eos?: boolean;
   group?: number;
-  /** Hears of rows that were cut off. */
+  /** Called for every row that is cut. */
   cut?: (place: string, tokens: number) => void;
 }
 
 /**
  * The sequences of a row: one, or several with `overflow: "split"`. Throws UserError, beginning with the row's place, when
- * the row has no tokens, tokens outside the vocabulary, or is no row for a language model.
+ * the row has no tokens, tokens outside the vocabulary, or is not for a language model.
  */
 export function encodeRow({ row, place }: LocatedRow, options: EncodeOptions = {}): Sequence[] {
   const { ids, labels } = tokensOf({ row, place }, options);

@@ -1,8 +1,8 @@
-/** What a file that is no JSONL is instead, told by its first bytes, so that the message can name it. */
+/** Identifies files that are not JSONL by their first bytes, so that the message can name what they are. */
 import { looksLikeSafetensors } from "../checkpoint/file-kind.ts";
 import { UserError } from "../errors.ts";
 
-/** Bytes that are enough to tell. */
+/** Bytes that are enough to identify a file. */
 export const SNIFF_BYTES = 64;
 
 /** Kind and advice. Starts are compared byte by byte, one character each. */
@@ -15,14 +15,10 @@ const KINDS: [start: string, kind: string, hint: string][] = [
   ["ARROW1", "an Arrow file", "write its rows as JSONL, one object a line"],
   ["\xff\xfe", "UTF-16 text", "save it as UTF-8"],
   ["\xfe\xff", "UTF-16 text", "save it as UTF-8"],
-  [
-    "version https://git-lfs",
-    "a git-lfs pointer, which stands for a file that was not fetched",
-    "fetch it: git lfs pull",
-  ],
+  ["version https://git-lfs", "a git-lfs pointer to a file that was not fetched", "fetch it: git lfs pull"],
 ];
 
-/** Throws UserError that names what `what` is, when its first bytes show that it is no JSONL. */
+/** Throws UserError that names the kind of the file `what` when its first bytes show that it is not JSONL. */
 export function refuseOtherThanRows(start: Uint8Array, what: string): void {
   const refuse = (kind: string, hint: string): never => {
     throw new UserError(`${what} is ${kind}; expected JSONL`, hint);

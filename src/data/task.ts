@@ -1,12 +1,13 @@
 /**
- * What a procedural task is: a name, a source, options, and a function from a row's place to the row.
+ * What a procedural task is: a name, a source, options, laws, and a function from a row's index to the row.
  *
- * A file of this folder that exports `method` is a task; `data addition` is `addition.ts`. A row is a function of the seed,
- * the split and its index alone, so a set of 100 rows is the beginning of the set of 1000, and any row can be made without
- * the ones before it. The seed fixes the world (a language, a population, class means); all splits of a seed share it.
+ * Every file of tasks/ exports `method`, a task; `data addition` is `addition.ts`. A row is a function of the seed, the split
+ * and its index alone, so a set of 100 rows is the beginning of the set of 1000, and any row can be made without the ones
+ * before it. The seed fixes the world (a language, a population, class means); all splits of a seed share it.
  */
 
 import { UserError } from "../errors.ts";
+import type { Laws } from "../method/laws.ts";
 import type { Options, Values } from "../method/options.ts";
 import type { MethodInfo } from "../method/registry.ts";
 import { hashOf, type Random } from "./random.ts";
@@ -33,18 +34,34 @@ export interface TaskSource {
   readonly facts: Readonly<Record<string, unknown>>;
 }
 
+/**
+ * What a task may claim besides what all tasks promise (rows as functions of seed, split and index; different rows for
+ * different seeds; facts that JSON keeps):
+ *
+ *   apart         no content is in two splits, whatever the seeds
+ *   distinctRows  no row comes twice within a split
+ *   answered      every row holds its answer: `answer`, `completion` or `label`
+ *   endless       there are as many rows as are asked for
+ */
+export type TaskLaw = "apart" | "distinctRows" | "answered" | "endless";
+
 export interface Task<O extends Options = Options> extends MethodInfo {
   readonly options: O;
-  /** How rows of different splits are kept apart. */
+  /** How rows of different splits are kept apart, in a sentence. */
   readonly splits: string;
+  readonly laws: Laws<TaskLaw>;
+  /** What two splits must not share, where `apart` is claimed; undefined for rows that all splits have. The row when left out. */
+  content?(row: Row): string | undefined;
+  /** Settings that the laws are tried with; the defaults alone when left out. */
+  readonly trials?: readonly Partial<Values<O>>[];
   /** Throws UserError where options contradict each other. */
   open(where: Where, values: Values<O>): TaskSource;
 }
 
-/** Declares a task; infers the types of its options. */
+/** Declares a task and infers the types of its options. */
 export const task = <const O extends Options>(definition: Task<O>): Task<O> => definition;
 
-/** The split that a piece of content belongs to, whatever the seed: 8 of 10 train, 1 validation, 1 test. */
+/** The split that a piece of content belongs to, whatever the seed: 8 of 10 to train, 1 to validation, 1 to test. */
 export function splitOf(content: string): Split {
   const share = Number(hashOf(`split\0${content}`) % 10n);
   return share === 0 ? "test" : share === 1 ? "validation" : "train";

@@ -1,13 +1,13 @@
 /**
  * Conversations to text: the model's own chat template through @huggingface/jinja (loaded only when there is one), or a
- * plain format of ours: "user: Hello<eos>assistant: Hi<eos>".
+ * plain format: "user: Hello<eos>assistant: Hi<eos>".
  */
 
 import { UserError } from "../errors.ts";
 import { decodeText, isObject, type Json, parseJson } from "../json.ts";
 import { PLAIN_TEMPLATE } from "./byte-tokenizer.ts";
+import { library, specialToken } from "./load-tokenizer.ts";
 import type { Message } from "./rows.ts";
-import { library, specialToken } from "./tokenizer.ts";
 
 export interface ChatTemplate {
   readonly name: "plain" | "jinja";
@@ -51,7 +51,7 @@ export async function loadTemplate(
   const failed = (error: unknown) =>
     new UserError(
       `${what}: chat template: ${(error as Error).message}`,
-      "the template belongs to the model, not to ingot",
+      "the template comes with the model; --template plain does without it",
     );
   let template: { render(values: Record<string, unknown>): string };
   try {

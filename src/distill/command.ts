@@ -1,10 +1,11 @@
 /** What the `distill` script does: models and data from the command line, then the training loop with a method's loss. */
+
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { lineageOf, type Read } from "../checkpoint/lineage/input.ts";
 import { open } from "../checkpoint/open.ts";
 import type { CommonValues, Outcome, PlainContext } from "../cli/context.ts";
 import { flagOf } from "../cli/parse.ts";
-import type { Batch } from "../data/batch.ts";
+import type { TokenBatch } from "../data/batch.ts";
 import { loadSequences } from "../data/dataset.ts";
 import { UserError } from "../errors.ts";
 import { type Gpu, openGpu } from "../gpu/gpu.ts";
@@ -25,10 +26,10 @@ import {
 } from "../run/teachers/teacher.ts";
 import { TeacherCache, writeCache } from "../run/teachers/teacher-cache.ts";
 import type { BatchSource } from "../run/training/batch-source.ts";
+import type { Controller } from "../run/training/controller.ts";
 import { groupsOf, textTools } from "../run/training/data-source.ts";
 import { GradientAlignment } from "../run/training/gradient-alignment.ts";
-import type { GradientRule } from "../run/training/trainer.ts";
-import { type Controller, type DataSetup, runTraining, type Work, type WorkSetup } from "../run/training/training.ts";
+import { type DataSetup, runTraining, type Work, type WorkSetup } from "../run/training/training.ts";
 import { Parameter } from "../tensor/parameter.ts";
 import { sizeOf } from "../tensor/tensor.ts";
 import { humanBytes } from "../text/format.ts";
@@ -84,7 +85,7 @@ class Distillation {
   #cache: TeacherCache | undefined;
   #common = 0;
   /** Batches as the teacher's own tokenizer has them. */
-  #others: ((batch: Batch) => OtherTokens) | undefined;
+  #others: ((batch: TokenBatch) => OtherTokens) | undefined;
   /** Whose samples are trained on; models are known only later. */
   readonly #samplers = new Map<"teacher" | "student", Model>();
 
@@ -174,7 +175,7 @@ class Distillation {
     }
     const plain = await batchesOf(this.#context, setup);
     if (this.#cache && "data" in plain) this.#cache.check(plain.data.sequences);
-    let batches = plain as BatchSource<Batch>;
+    let batches = plain as BatchSource<TokenBatch>;
     const given = options.teacher_samples ?? (this.method.samples === "teacher" ? 1 : 0);
     if (tools) {
       const drawn = {
@@ -205,7 +206,7 @@ class Distillation {
       }
     } else if (options.on_policy > 0 || given > 0)
       throw new UserError("a classifier samples nothing", "leave out --on-policy and --teacher-samples");
-    const attach = async (batch: Batch): Promise<DistillBatch> =>
+    const attach = async (batch: TokenBatch): Promise<DistillBatch> =>
       this.#cache
         ? { batch, cached: await this.#cache.rows(batch) }
         : this.#others
@@ -318,9 +319,9 @@ class Distillation {
       }),
       // What learns beside the student keeps apart by name: a teacher has the same names.
       extra: [...extra.values(), ...learning],
-      ...(adaptive ? { controller: controllerOf(adaptive) } : {}),
-      ...(alignment ? { gradients: alignedRule(alignment) } : {}),
-      memory: { ...(held > 0 ? { teachers: held } : {}), ...(alignment ? { alignment: alignment.bytes } : {}) },
+      controllers: adaptive ? [controllerOf(adaptive)] : [],
+      updates: alignment ? [alignment] : [],
+      memory: held > 0 ? { teachers: held } : {},
       end: async () => {
         const [checkpoint] = this.#checkpoints;
         if (!options.online || !checkpoint) return;
@@ -337,7 +338,6 @@ class Distillation {
       free: () => {
         for (const teacher of teachers) teacher.free();
         for (const parameter of extra.values()) parameter.free();
-        void alignment?.free();
       },
     };
   }
@@ -364,18 +364,9 @@ export function extraParameters(
   );
 }
 
-/** The labels' gradient as it is, and of the method's what does not go against it. */
-export const alignedRule =
-  (alignment: GradientAlignment): GradientRule =>
-  async (_, [labels, distill], pass) => {
-    await pass(labels!, { fresh: true, report: true });
-    alignment.keep();
-    await pass(distill!, { fresh: true, report: true });
-    await alignment.add();
-  };
-
 const controllerOf = (adaptive: Adaptive): Controller => ({
-  tells: true,
+  name: "weights",
+  logged: true,
   values: (step) => adaptive.values(step),
   heard: ({ metrics, step }) => adaptive.heard(metrics, step),
   state: () => adaptive.state(),

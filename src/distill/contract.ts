@@ -6,6 +6,7 @@
  * mixes in the labels' cross-entropy, averages over the rows that count, and lets a sparse teacher stand in for a live one.
  */
 import type { Json } from "../json.ts";
+import { type Laws, sameClaim } from "../method/laws.ts";
 import type { Options, Values } from "../method/options.ts";
 import type { ModelSizes } from "../model/architecture.ts";
 import type { Recorded } from "../model/model.ts";
@@ -18,7 +19,7 @@ export interface Rows<O extends Options = Options> {
   readonly student: Tensor;
   /** (n, V) each; of another width where vocabularies may differ. */
   readonly teachers: readonly Tensor[];
-  /** (n) i32; negative: the row does not count, and its loss must be 0. */
+  /** (n) i32; negative: the row does not count, so that nobody hears its loss. */
   readonly targets: Tensor;
   /** (n, C): what the student's head reads. */
   readonly hidden: Tensor;
@@ -48,6 +49,21 @@ export interface Adaptive {
   load(state: Json): void;
 }
 
+/** What holds for every input of a loss, row by row. */
+export const DISTILL_LAWS = {
+  zeroAtTeacher: "a student that answers as the teacher does has loss 0 and no gradient",
+  neverNegative: "no row has a loss below 0",
+  gradientIsSlope: "the gradient is the slope of the loss: nothing is held fixed that the student changes",
+  shiftInvariant: "a number added to all logits of a row changes nothing",
+  rowsIndependent: "the loss of a row depends on that row alone",
+  zeroWhereUncounted: "a row whose target is negative has loss 0 and no gradient",
+} as const;
+
+export type DistillLaw = keyof typeof DISTILL_LAWS;
+
+/** Claims all laws of a distillation loss. A method names its exceptions after it: `{ ...EVERY_LAW, shiftInvariant: "..." }`. */
+export const EVERY_LAW = sameClaim(DISTILL_LAWS, true);
+
 export interface ExtraSpec {
   readonly name: string;
   readonly shape: readonly number[];
@@ -61,6 +77,7 @@ export interface DistillMethod<O extends Options = Options> {
   readonly about: string;
   readonly cite: string;
   readonly options: O;
+  readonly laws: Laws<DistillLaw>;
   /** Fewest and most teachers; [1, 1] when left out. */
   readonly teachers?: readonly [number, number];
   /** Weights of its loss and of the labels' cross-entropy where options do not say; 1 and 0 when left out. */

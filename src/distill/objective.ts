@@ -2,14 +2,13 @@
  * The objective of distillation: a method's loss per row of logits, or per position of hidden states, and the labels' cross-entropy,
  * as means over the rows that count.
  */
-import type { Batch, ExampleBatch } from "../data/batch.ts";
-import { modelInputs, tokenWeights } from "../data/lm-batch.ts";
-import type { Inputs } from "../model/architecture.ts";
+import { type Batch, batchKey } from "../data/batch.ts";
+import { meanWeights } from "../data/targets.ts";
 import type { Model } from "../model/model.ts";
+import { fillInputs, fillTargets, recordInputs, recordTargets } from "../run/batch-programs.ts";
 import type { OtherTokens, RecordedTeacher, Teacher } from "../run/teachers/teacher.ts";
 import type { CachedRows } from "../run/teachers/teacher-cache.ts";
-import { batchKey, fillTokens, tokenInputs } from "../run/training/language.ts";
-import type { Objective } from "../run/training/objective.ts";
+import { type Objective, ofBatch } from "../run/training/objective.ts";
 import { Notes } from "../run/training/record-metrics.ts";
 import { crossEntropy } from "../tensor/ops/cross-entropy.ts";
 import { add, scale, stopGradient } from "../tensor/ops/elementwise.ts";
@@ -20,7 +19,7 @@ import type { Tensor } from "../tensor/tensor.ts";
 import type { DistillMethod } from "./contract.ts";
 
 export interface DistillBatch {
-  readonly batch: Batch | ExampleBatch;
+  readonly batch: Batch;
   /** What a cached teacher says of it. */
   readonly cached?: CachedRows;
   /** The same texts in the teacher's tokens, where those are others. */
@@ -47,8 +46,6 @@ export interface DistillSetup {
 const LABELS = "labels";
 const DISTILL = "distill";
 
-const isTokens = (batch: Batch | ExampleBatch): batch is Batch => "ids" in batch;
-
 export function distillObjective(setup: DistillSetup): Objective<DistillBatch> {
   const { model, method, teachers, extra, online = false, apart = false, recompute = false } = setup;
   const { smoothing = 0, zLoss = 0 } = setup;
@@ -63,28 +60,17 @@ export function distillObjective(setup: DistillSetup): Objective<DistillBatch> {
   return {
     name: method.name,
     ...(apart ? { parts: [LABELS, DISTILL] } : {}),
-    key: ({ batch, other }) =>
-      isTokens(batch) ? `${batchKey(batch)}${other ? ` ${batchKey(other.batch)}` : ""}` : `${batch.rows}`,
-    counted: ({ batch }) => (isTokens(batch) ? batch.counted : batch.rows),
-    size: ({ batch }) => (isTokens(batch) ? batch.rows * batch.length : batch.rows),
-    describe: ({ batch }) =>
-      isTokens(batch)
-        ? batch.documents
-            .map(({ sequence }) => sequence.place)
-            .slice(0, 3)
-            .join(", ")
-        : "",
+    ...ofBatch(({ batch }) => batch),
+    key: ({ batch, other }) => `${batchKey(batch)}${other ? ` ${batchKey(other.batch)}` : ""}`,
 
     record(rec, { batch, other }, part) {
       const weights = weightsOf(part);
       const asked = askedFor(part);
-      const inputs: Inputs = isTokens(batch)
-        ? tokenInputs(rec, batch)
-        : { batch: batch.rows, x: rec.input("x", [batch.rows, ...batch.shape]) };
-      const n = isTokens(batch) ? batch.rows * batch.length : batch.rows;
+      const inputs = recordInputs(rec, batch);
+      const n = batch.rows * batch.length;
       const student = model.record(rec, inputs, { recompute });
       const recorded = asked.map((teacher) => teacher.record(rec, inputs, n, other));
-      const targets = rec.input("targets", [n], "i32");
+      const targets = recordTargets(rec, batch);
       const mean = rec.input("weights", [n]); // 1 / total where a row counts
       const extraOf = (name: string) => rec.parameter(extra.get(name)!);
       const notes = new Notes(rec);
@@ -150,16 +136,8 @@ export function distillObjective(setup: DistillSetup): Objective<DistillBatch> {
     },
 
     fill(program, { batch, cached, other }, total, part) {
-      if (isTokens(batch)) {
-        fillTokens(program, batch);
-        const { targets } = modelInputs(batch);
-        program.write("targets", targets);
-        program.write("weights", tokenWeights(targets, total));
-      } else {
-        program.write("x", batch.x);
-        program.write("targets", batch.labels);
-        program.write("weights", new Float32Array(batch.rows).fill(1 / total));
-      }
+      fillInputs(program, batch);
+      program.write("weights", meanWeights(fillTargets(program, batch), total));
       for (const teacher of askedFor(part)) teacher.fill(program, cached, other);
     },
   };

@@ -1,8 +1,8 @@
 /** Where two tokenizations of one text stand at the same place. */
-import { type Batch, collate } from "../data/batch.ts";
-import { modelInputs } from "../data/lm-batch.ts";
+import { collate, type TokenBatch } from "../data/batch.ts";
 import { IGNORED } from "../data/rows.ts";
 import type { Sequence } from "../data/sequences.ts";
+import { targetsOf } from "../data/targets.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import type { OtherTokens } from "../run/teachers/teacher.ts";
 
@@ -40,7 +40,7 @@ export interface OtherTokenizer {
 }
 
 /** Gives the documents of batches in the other's tokens, a row for each. What the other cuts off has no place. */
-export function otherTokens({ own, other, maxLength }: OtherTokenizer): (batch: Batch) => OtherTokens {
+export function otherTokens({ own, other, maxLength }: OtherTokenizer): (batch: TokenBatch) => OtherTokens {
   const pad = other.pad ?? 0;
   const known = new WeakMap<Sequence, { readonly text: Sequence; readonly places: Int32Array }>();
   const read = (sequence: Sequence) => {
@@ -62,7 +62,7 @@ export function otherTokens({ own, other, maxLength }: OtherTokenizer): (batch: 
       for (const [t, place] of texts[i]!.places.entries())
         if (place >= 0) places[row * batch.length + start + t] = i * seen.length + place;
     }
-    const { targets } = modelInputs(batch);
+    const targets = targetsOf(batch);
     return { batch: seen, places, targets: targets.map((target, i) => (places[i]! < 0 ? IGNORED : target)) };
   };
 }

@@ -5,7 +5,7 @@
  * A row's prompt is what comes before its first label; of a plain text its first tokens. Which batches are sampled, and the samples, are
  * functions of (seed, place of the batch), so a resumed run draws the same.
  */
-import { type Batch, collate } from "../data/batch.ts";
+import { collate, type TokenBatch } from "../data/batch.ts";
 import { Random } from "../data/random.ts";
 import type { Model } from "../model/model.ts";
 import { answered, promptOf } from "../run/generating/answers.ts";
@@ -31,10 +31,10 @@ export interface SampledOptions {
 
 /** `model` is asked for at the first sample. */
 export function sampledBatches(
-  source: BatchSource<Batch>,
+  source: BatchSource<TokenBatch>,
   model: () => Model,
   options: SampledOptions,
-): BatchSource<Batch> {
+): BatchSource<TokenBatch> {
   const { seed, whose, share, temperature, maxTokens, promptTokens, maxLength, pad, eos } = options;
   let generator: Generator | undefined;
   return {

@@ -1,8 +1,9 @@
 /** What the `evaluate` script does: models side by side, metrics by group, differences and intervals. */
+
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { open } from "../checkpoint/open.ts";
 import type { CommonValues, Outcome, PlainContext } from "../cli/context.ts";
-import type { Batch, ExampleBatch } from "../data/batch.ts";
+import type { Batch } from "../data/batch.ts";
 import { UserError } from "../errors.ts";
 import { openGpu } from "../gpu/gpu.ts";
 import type { Values } from "../method/options.ts";
@@ -105,7 +106,7 @@ export async function evaluate(context: EvaluateContext): Promise<Outcome> {
     const specimen = await lab.load(source, { bits, reader: readers[i]! });
     const dump = i === 0 && options.dump !== undefined ? new LogitDump(specimen.model, options.dump_top) : undefined;
     progress.start({ unit: "rows" });
-    const visit = dump && ((batch: Batch | ExampleBatch) => dump.add(batch));
+    const visit = dump && ((batch: Batch) => dump.add(batch));
     scored.push(await specimen.score(groups, { visit, data: i === 0 ? first : undefined }));
     await dump?.write(options.dump!);
     progress.done();

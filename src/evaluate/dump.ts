@@ -4,9 +4,9 @@
  */
 
 import { createWriter } from "../checkpoint/write/write.ts";
-import type { Batch, ExampleBatch } from "../data/batch.ts";
+import { type Batch, batchKey } from "../data/batch.ts";
 import type { Model } from "../model/model.ts";
-import { batchKey, fillTokens, tokenInputs } from "../run/training/language.ts";
+import { fillInputs, recordInputs } from "../run/batch-programs.ts";
 import { Program, profileOf } from "../tensor/program.ts";
 import { Recorder } from "../tensor/recorder.ts";
 
@@ -23,14 +23,14 @@ export class LogitDump {
     this.#top = Math.min(top, model.sizes.outputs);
   }
 
-  async #program(batch: Batch | ExampleBatch): Promise<Program> {
+  async #program(batch: Batch): Promise<Program> {
     const tokens = "ids" in batch;
     const key = tokens ? batchKey(batch) : `${batch.rows}`;
     let program = this.#programs.get(key);
     if (!program) {
       const rec = new Recorder(profileOf(this.#model.gpu), { training: false });
       const inputs = tokens
-        ? tokenInputs(rec, batch)
+        ? recordInputs(rec, batch)
         : { batch: batch.rows, x: rec.input("x", [batch.rows, ...batch.shape]) };
       const { hidden, head } = this.#model.record(rec, inputs);
       rec.output("logits", head(hidden));
@@ -40,9 +40,9 @@ export class LogitDump {
     return program;
   }
 
-  async add(batch: Batch | ExampleBatch): Promise<void> {
+  async add(batch: Batch): Promise<void> {
     const program = await this.#program(batch);
-    if ("ids" in batch) fillTokens(program, batch);
+    if ("ids" in batch) fillInputs(program, batch);
     else program.write("x", batch.x);
     program.run();
     const logits = await program.read("logits");

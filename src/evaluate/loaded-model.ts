@@ -1,7 +1,8 @@
 /** Loads models and measures them, for evaluations, attacks and probes alike. */
+
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { Progress } from "../cli/progress.ts";
-import type { Batch, ExampleBatch } from "../data/batch.ts";
+import type { Batch } from "../data/batch.ts";
 import type { GroupReference } from "../data/groups.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { Model } from "../model/model.ts";
@@ -39,7 +40,7 @@ export interface LoadOptions {
 
 export interface ScoringOptions {
   /** Called with every batch, for dumps. */
-  readonly visit?: ((batch: Batch | ExampleBatch) => Promise<void>) | undefined;
+  readonly visit?: ((batch: Batch) => Promise<void>) | undefined;
   /** What the model reads the groups as, if they have been read. */
   readonly data?: EvaluationData | undefined;
 }

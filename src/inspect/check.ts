@@ -1,6 +1,7 @@
 /** What is wrong with a checkpoint on its own: bad values, and tensors that its config or index contradicts. */
 import type { Checkpoint, TensorEntry } from "../checkpoint/checkpoint.ts";
 import { isFloat } from "../checkpoint/dtype.ts";
+import { countTokens } from "../data/vocabulary.ts";
 import { show } from "../json.ts";
 import {
   configValue,
@@ -11,8 +12,7 @@ import {
   type NamedModel,
   nameModels,
   tokenTable,
-} from "../merge/plan/names.ts";
-import { countTokens } from "../merge/plan/tokenizer.ts";
+} from "../model/names.ts";
 import { spellNumbers } from "./groups.ts";
 import type { IndexFacts } from "./overview.ts";
 import type { Tally } from "./statistics.ts";

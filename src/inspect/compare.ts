@@ -2,7 +2,7 @@
 import type { Checkpoint, TensorEntry } from "../checkpoint/checkpoint.ts";
 import { type Dtype, isFloat } from "../checkpoint/dtype.ts";
 import { isStream } from "../checkpoint/stream/stream.ts";
-import { nameModels } from "../merge/plan/names.ts";
+import { nameModels } from "../model/names.ts";
 import { addGap, type Difference, differenceOf, differenceTasks, emptyGap, type Gap } from "./difference.ts";
 import { type GpuSource, inFlight, type Task } from "./in-flight-reads.ts";
 import { type SurveyOptions, skipTask } from "./tensor-statistics.ts";

@@ -5,7 +5,7 @@ import type { Checkpoint, TensorInfo } from "../checkpoint/checkpoint.ts";
 import { INDEX_SUFFIX, parseIndex } from "../checkpoint/folder/folder.ts";
 import { UserError } from "../errors.ts";
 import { decodeText, isObject, parseJson } from "../json.ts";
-import { type Config, configValue, isEmbedding, LAYER_KEYS, readConfig } from "../merge/plan/names.ts";
+import { type Config, configValue, isEmbedding, LAYER_KEYS, readConfig } from "../model/names.ts";
 import { sizeOf } from "./in-flight-reads.ts";
 
 /** What config.json says; undefined where it does not. */

@@ -8,6 +8,10 @@
 
 import { basename } from "node:path";
 import type { LineageEntry } from "../checkpoint/checkpoint.ts";
+import { orderRecipes } from "../checkpoint/lineage/recipe/order-recipes.ts";
+import { parseRecipe } from "../checkpoint/lineage/recipe/read-recipe.ts";
+import { recipeReferences } from "../checkpoint/lineage/recipe/recipe.ts";
+import { openable } from "../checkpoint/reference.ts";
 import { UserError } from "../errors.ts";
 import { show } from "../json.ts";
 import { loadMethod } from "../method/registry.ts";
@@ -128,8 +132,6 @@ type ReadRecipe = Awaited<ReturnType<typeof readRecipe>>;
 async function readRecipe(entry: LineageEntry) {
   const text = recipeOf(entry);
   if (text === undefined) return undefined;
-  const { orderRecipes, parseRecipe, recipeReferences } = await import("../merge/recipe.ts");
-  const { openable } = await import("../merge/plan/reference.ts");
   const documents = orderRecipes(await parseRecipe(text, "the recipe in the lineage"));
   const named = new Set(documents.map(({ name }) => name));
   // Steps of one file are told apart by how many inputs they have and the method: lineage does not keep their names.

@@ -4,7 +4,7 @@
  * A file of this folder that exports `method` is a method; `--method task-arithmetic` is `task-arithmetic.ts`.
  */
 import type { OptionSpec, Options, Values } from "../method/options.ts";
-import type { MergeJob } from "./tensor-job.ts";
+import type { MergeJob } from "./job/tensor-job.ts";
 
 /** Values as a method sees them: options that go per model are arrays in the order of the models. */
 export type MergeValues<O extends Options> = {

@@ -11,3 +11,7 @@ export type Laws<L extends string> = Readonly<Record<L, true | string>>;
 /** Names of the laws that a method claims. */
 export const claimed = <L extends string>(laws: Laws<L>): L[] =>
   (Object.entries(laws) as [L, true | string][]).filter(([, claim]) => claim === true).map(([law]) => law);
+
+/** The same claim, or the same reason against it, for every law of a kind. `laws` has their names. */
+export const sameClaim = <L extends string>(laws: Readonly<Record<L, unknown>>, claim: true | string): Laws<L> =>
+  Object.fromEntries(Object.keys(laws).map((law) => [law, claim])) as Record<L, true | string>;

@@ -18,13 +18,17 @@ export interface OptionSpec {
   /** What stands for the value in help: FILE, N, ... */
   readonly value?: string;
   /**
-   * The value names a method of this kind (of several, for "string[]"). The options of the chosen methods join those of the script, and
-   * `context.picks` has the methods bound to their values.
+   * The value names a method of this kind; "string[]" takes several, separated by commas. The options of the chosen methods join those of
+   * the script, and `context.picks` has the methods bound to their values.
    */
   readonly kind?: Kind;
-  /** Another option that must be given too, or this one has no effect and is refused. */
-  readonly needs?: string;
-  /** Values that other options must have, or this one has no effect and is refused: `with: { task_loss: "task-focal" }`. */
+  /** With `kind`: the option after which those of the chosen methods stand in logs and lineage; this one when left out. */
+  readonly optionsAfter?: string;
+  /**
+   * Other options, of which one must be given too, or this one has no effect and is refused. Together with `with`, either is enough.
+   */
+  readonly needs?: string | readonly string[];
+  /** Values that another option must have, or this one has no effect and is refused: `with: { task_loss: "task-focal" }`. */
   readonly with?: Readonly<Record<string, string | readonly string[]>>;
 }
 

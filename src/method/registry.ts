@@ -41,6 +41,20 @@ const NOUNS: Partial<Record<Kind, string>> = {
   curriculum: "method",
 };
 
+/** What messages call one method of a kind: "method", "optimizer". */
+export const nounOf = (source: MethodSource): string =>
+  typeof source === "string" ? (NOUNS[source as Kind] ?? source) : "method";
+
+/** What lists call the methods of a kind: "Methods", "Optimizers". */
+export function titleOf(source: MethodSource): string {
+  if (source === "curriculum") return "Samplers and orderings";
+  const noun = nounOf(source);
+  return `${noun[0]!.toUpperCase()}${noun.slice(1)}s`;
+}
+
+/** The name of a method's file, from what was typed: in kebab case, and `++` is spelled out. */
+const fileNameOf = (typed: string): string => typed.trim().toLowerCase().replaceAll("_", "-").replace("++", "-plus");
+
 export const kinds = (): Kind[] => Object.keys(FOLDERS) as Kind[];
 
 /** The folders of a kind, absolute. */
@@ -48,6 +62,9 @@ export const foldersOf = (source: MethodSource): string[] =>
   typeof source === "string"
     ? FOLDERS[source].map((folder) => fileURLToPath(new URL(`../${folder}/`, import.meta.url)))
     : [fileURLToPath(source)];
+
+/** The room of a kind: the folder of src/ that its files are in, named as a script. */
+export const roomOf = (kind: Kind): string => FOLDERS[kind][0].split("/")[0]!;
 
 /** Files of a kind by the method's name in kebab case, in order of name. Imports none. */
 export function methodFiles(source: MethodSource): Map<string, string> {
@@ -80,11 +97,11 @@ export async function loadMethod<S extends MethodSource>(
   origin = "--method",
 ): Promise<MethodOf<S>> {
   const files = methodFiles(source);
-  const path = files.get(typed.trim().toLowerCase().replaceAll("_", "-"));
+  const path = files.get(fileNameOf(typed));
   if (path !== undefined) return (await importMethod(path)) as MethodOf<S>;
   const names = [...files.keys()];
   const near = nearest(typed, names);
-  const noun = typeof source === "string" ? (NOUNS[source as Kind] ?? source) : "method";
+  const noun = nounOf(source);
   throw new UserError(
     `${origin}: unknown ${noun} ${typed}`,
     near ? `did you mean ${near}?` : `the ${noun}s are ${names.join(", ")}`,

@@ -1,13 +1,12 @@
 /** What the `train` script does: cross-entropy on rows of text, tokens or labelled examples. */
 
 import type { CommonValues, Outcome, PlainContext } from "../cli/context.ts";
-import type { Batch, ExampleBatch } from "../data/batch.ts";
+import type { Batch } from "../data/batch.ts";
 import { UserError } from "../errors.ts";
 import type { Values } from "../method/options.ts";
 import { exampleBatches, tokenBatches } from "../run/training/batch-source.ts";
-import { classificationObjective } from "../run/training/classification.ts";
+import { crossEntropyObjective } from "../run/training/cross-entropy.ts";
 import { groupsOf } from "../run/training/data-source.ts";
-import { languageObjective } from "../run/training/language.ts";
 import type { RUN } from "../run/training/options.ts";
 import { type DataSetup, runTraining } from "../run/training/training.ts";
 
@@ -24,18 +23,16 @@ export async function batchesOf({ options }: TrainContext, { tools, sizes, order
 
 export function train(context: TrainContext): Promise<Outcome> {
   const { options } = context;
-  return runTraining<Batch | ExampleBatch>(context, {
+  return runTraining<Batch>(context, {
     script: "train",
     model: context.args[0] ?? (options.init === undefined ? "-" : undefined),
     data: (setup) => batchesOf(context, setup),
-    work: async ({ model, tools }) => ({
-      objective: tools
-        ? languageObjective(model, {
-            smoothing: options.smoothing,
-            zLoss: options.z_loss,
-            recompute: options.recompute,
-          })
-        : classificationObjective(model, { smoothing: options.smoothing }),
+    work: async ({ model }) => ({
+      objective: crossEntropyObjective(model, {
+        smoothing: options.smoothing,
+        zLoss: options.z_loss,
+        recompute: options.recompute,
+      }),
     }),
   });
 }

@@ -2,31 +2,29 @@
  * Batches of unlearning: rows to forget, each once an epoch, beside as many rows to retain, drawn uniformly with replacement (the way of
  * open-unlearning). With --anchor retain the two change places. What is drawn is a function of (seed, place of the batch).
  */
-import { type Batch, collate, type ExampleBatch, stackExamples } from "../data/batch.ts";
+import { type Batch, collate, stackExamples, type TokenBatch } from "../data/batch.ts";
 import type { Example, SequenceData } from "../data/dataset.ts";
 import { Random } from "../data/random.ts";
 import { IGNORED } from "../data/rows.ts";
 import type { Sequence } from "../data/sequences.ts";
 import type { BatchSource } from "../run/training/batch-source.ts";
 
-export type AnyBatch = Batch | ExampleBatch;
-
 export interface UnlearnBatch {
-  readonly forget: AnyBatch;
-  readonly retain?: AnyBatch;
+  readonly forget: Batch;
+  readonly retain?: Batch;
   /** (B): theta0's likelihoods of the rows to forget. */
   readonly reference?: Float32Array;
   /** The rows to forget with the answers wanted instead, and theta0's likelihoods of these. */
-  readonly wanted?: Batch;
+  readonly wanted?: TokenBatch;
   readonly wantedReference?: Float32Array;
   /** Rows of the decoupled prompts. */
-  readonly pd?: AnyBatch;
+  readonly pd?: Batch;
 }
 
 /** Rows of one set that can be drawn at random. */
 export interface Pool {
-  draw(count: number, ...key: readonly (string | number)[]): AnyBatch;
-  largest(count: number): AnyBatch;
+  draw(count: number, ...key: readonly (string | number)[]): Batch;
+  largest(count: number): Batch;
 }
 
 export const longestOf = (sequences: readonly Sequence[]): Sequence =>
@@ -62,7 +60,7 @@ export function examplePool(examples: readonly Example[], seed: number, name: st
 
 /** Pairs the batches of one set with draws from the others; `finish` adds what depends on the rows. */
 export function pairedBatches(
-  anchor: BatchSource<AnyBatch>,
+  anchor: BatchSource<Batch>,
   {
     drawn,
     pd,
@@ -77,7 +75,7 @@ export function pairedBatches(
     readonly finish: (batch: UnlearnBatch, largest: boolean) => UnlearnBatch;
   },
 ): BatchSource<UnlearnBatch> {
-  const pair = (own: AnyBatch, other?: AnyBatch, third?: AnyBatch, largest = false): UnlearnBatch => {
+  const pair = (own: Batch, other?: Batch, third?: Batch, largest = false): UnlearnBatch => {
     const [forget, retain] = swap ? [other!, own] : [own, other];
     return finish({ forget, ...(retain ? { retain } : {}), ...(third ? { pd: third } : {}) }, largest);
   };

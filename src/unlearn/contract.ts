@@ -7,8 +7,9 @@
  */
 
 import type { Log } from "../cli/log.ts";
-import type { Batch, ExampleBatch } from "../data/batch.ts";
+import type { Batch } from "../data/batch.ts";
 import type { Json } from "../json.ts";
+import { type Laws, sameClaim } from "../method/laws.ts";
 import type { Options, Values } from "../method/options.ts";
 import type { ModelSizes } from "../model/architecture.ts";
 import type { Model, Recorded } from "../model/model.ts";
@@ -61,6 +62,28 @@ export interface AdaptiveWeights {
   load(state: Json): void;
 }
 
+/** What holds for every objective's forget term. */
+export const OBJECTIVE_LAWS = {
+  gradientIsSlope: "the gradient is the slope of the loss: nothing is held fixed that the model changes",
+  forgets: "a small step down the loss makes the rows to forget less likely",
+  bounded: "the loss has a lower bound, so that forgetting ends",
+  batchesAdd: "micro-batches add up to their batch",
+} as const;
+
+export type ObjectiveLaw = keyof typeof OBJECTIVE_LAWS;
+
+/** Claims all laws of an objective. A method names its exceptions after it: `{ ...EVERY_LAW, bounded: "ascent has no end" }`. */
+export const EVERY_LAW = sameClaim(OBJECTIVE_LAWS, true);
+
+/** What holds for every edit of weights. */
+export const EDIT_LAWS = {
+  neverGrows: "no weight grows or changes its sign",
+  leavesFrozen: "weights that are not trained keep every bit",
+  orderFree: "the order of the batches does not matter",
+} as const;
+
+export type EditLaw = keyof typeof EDIT_LAWS;
+
 interface Described<O extends Options> {
   readonly name: string;
   readonly title: string;
@@ -71,6 +94,7 @@ interface Described<O extends Options> {
 
 export interface UnlearnObjective<O extends Options = Options> extends Described<O> {
   readonly kind: "objective";
+  readonly laws: Laws<ObjectiveLaw>;
   /** gamma and alpha when options do not say. */
   readonly weights: { readonly forget: number; readonly retain: number };
   /** Retain term when --retain-loss does not say; nll when left out. */
@@ -110,8 +134,8 @@ export interface UnlearnObjective<O extends Options = Options> extends Described
 /** What an edit works with. */
 export interface EditSetup<O extends Options = Options> {
   readonly model: Model;
-  readonly forget: readonly (Batch | ExampleBatch)[];
-  readonly retain: readonly (Batch | ExampleBatch)[];
+  readonly forget: readonly Batch[];
+  readonly retain: readonly Batch[];
   readonly values: Values<O>;
   readonly signal: AbortSignal;
   readonly log: Log;
@@ -122,6 +146,7 @@ export interface EditSetup<O extends Options = Options> {
 
 export interface UnlearnEdit<O extends Options = Options> extends Described<O> {
   readonly kind: "edit";
+  readonly laws: Laws<EditLaw>;
   /** Whether it can do without --retain under these options. */
   readonly alone?: (values: Values<O>) => boolean;
   /** Changes the model's weights; gives what is to be told. Throws UserError. */

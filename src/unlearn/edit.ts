@@ -1,7 +1,7 @@
 /** Runs an edit of weights: model and data in, importances or the changed model out. */
 import { lineageOf } from "../checkpoint/lineage/input.ts";
 import type { Outcome } from "../cli/context.ts";
-import { collate, stackExamples } from "../data/batch.ts";
+import { type Batch, collate, stackExamples } from "../data/batch.ts";
 import { inBatches, loadExamples, loadSequences } from "../data/dataset.ts";
 import { parseGroups } from "../data/groups.ts";
 import { UserError } from "../errors.ts";
@@ -14,7 +14,6 @@ import { start } from "../run/training/starting-model.ts";
 import { toldOptions } from "../run/training/training.ts";
 import { humanBytes } from "../text/format.ts";
 import { checkLabels } from "../train/command.ts";
-import type { AnyBatch } from "./batches.ts";
 import type { UnlearnContext } from "./command.ts";
 import type { UnlearnEdit } from "./contract.ts";
 import { measureImportance, saveImportance } from "./importance.ts";
@@ -24,8 +23,8 @@ async function batchesIn(
   groups: ReturnType<typeof parseGroups>,
   { tools, sizes }: { readonly tools: TextTools | undefined; readonly sizes: ModelSizes },
   rows: number,
-): Promise<AnyBatch[]> {
-  const batches: AnyBatch[] = [];
+): Promise<Batch[]> {
+  const batches: Batch[] = [];
   if (tools) {
     const { sequences } = await loadSequences(groups, tools.encode);
     const pad = tools.tokenizer?.pad ?? 0;

@@ -4,14 +4,16 @@
  *
  * GPU memory: gradients and importances, f32, each as large as the weights.
  */
+
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { openPlain } from "../checkpoint/open.ts";
 import { createWriter } from "../checkpoint/write/write.ts";
+import type { Batch } from "../data/batch.ts";
 import { UserError } from "../errors.ts";
 import type { PooledBuffer } from "../gpu/buffer.ts";
 import type { Model } from "../model/model.ts";
-import { classificationObjective } from "../run/training/classification.ts";
-import { languageObjective, tokenInputs } from "../run/training/language.ts";
+import { recordInputs, recordTargets } from "../run/batch-programs.ts";
+import { crossEntropyObjective } from "../run/training/cross-entropy.ts";
 import type { Objective } from "../run/training/objective.ts";
 import { square } from "../tensor/ops/elementwise.ts";
 import { chunkedHead } from "../tensor/ops/head-loss.ts";
@@ -20,7 +22,6 @@ import type { Parameter } from "../tensor/parameter.ts";
 import { Program, profileOf } from "../tensor/program.ts";
 import { dynamic, Recorder, spans } from "../tensor/recorder.ts";
 import { SlotPool } from "../tensor/slots.ts";
-import type { AnyBatch } from "./batches.ts";
 
 export class Importance {
   readonly of: ReadonlyMap<Parameter, PooledBuffer>;
@@ -41,22 +42,15 @@ export class Importance {
 }
 
 /** The loss whose gradient is measured: cross-entropy, or without labels the mean of |logits|^2. */
-function lossOf(model: Model, labelFree: boolean): Objective<AnyBatch> {
-  const plain = (
-    model.task === "causal-lm" ? languageObjective(model) : classificationObjective(model)
-  ) as Objective<AnyBatch>;
+function lossOf(model: Model, labelFree: boolean): Objective<Batch> {
+  const plain = crossEntropyObjective(model);
   if (!labelFree) return plain;
   return {
     ...plain,
     name: "logits",
     record(rec, batch) {
-      const tokens = "ids" in batch;
-      const inputs = tokens
-        ? tokenInputs(rec, batch)
-        : { batch: batch.rows, x: rec.input("x", [batch.rows, ...batch.shape]) };
-      const { hidden, head } = model.record(rec, inputs);
-      const n = tokens ? batch.rows * batch.length : batch.rows;
-      rec.input("targets", [n], "i32");
+      const { hidden, head } = model.record(rec, recordInputs(rec, batch));
+      recordTargets(rec, batch);
       const losses = chunkedHead(rec, {
         hidden,
         head,
@@ -64,7 +58,7 @@ function lossOf(model: Model, labelFree: boolean): Objective<AnyBatch> {
         along: [],
         loss: (logits) => rowSum(rec, square(rec, logits)),
       });
-      const mean = rec.input("weights", [n]);
+      const mean = rec.input("weights", [batch.rows * batch.length]);
       return { backward: [[losses, mean]], metrics: { loss: dot(rec, losses, mean) } };
     },
   };
@@ -73,7 +67,7 @@ function lossOf(model: Model, labelFree: boolean): Objective<AnyBatch> {
 /** Measures on batches. `labelFree`: gradients of |logits|^2, and their magnitudes instead of squares. */
 export async function measureImportance(
   model: Model,
-  batches: readonly AnyBatch[],
+  batches: readonly Batch[],
   {
     labelFree,
     signal,

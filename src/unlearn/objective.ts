@@ -2,22 +2,20 @@
  * The objective of unlearning, gamma F + alpha R: a method's forget term, and a retain term of cross-entropy, KL to the model as it was,
  * or hidden states. Forget and retain are parts with a program each, so that a wrapper may treat their gradients apart.
  */
-import type { Batch } from "../data/batch.ts";
-import { modelInputs } from "../data/lm-batch.ts";
-import type { Inputs } from "../model/architecture.ts";
+import { type Batch, batchKey, placesOf } from "../data/batch.ts";
+import { countedByRow } from "../data/targets.ts";
 import type { Model } from "../model/model.ts";
+import { fillInputs, fillTargets, recordInputs, recordTargets } from "../run/batch-programs.ts";
 import type { Teacher } from "../run/teachers/teacher.ts";
-import { batchKey, fillTokens, tokenInputs } from "../run/training/language.ts";
 import type { Objective, RecordedLoss } from "../run/training/objective.ts";
 import { crossEntropy } from "../tensor/ops/cross-entropy.ts";
 import { divergence } from "../tensor/ops/divergence.ts";
 import { scale } from "../tensor/ops/elementwise.ts";
 import { chunkedHead, headLoss } from "../tensor/ops/head-loss.ts";
 import { dot } from "../tensor/ops/reduce.ts";
-import type { Program } from "../tensor/program.ts";
 import { dynamic, type Recorder } from "../tensor/recorder.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import type { AnyBatch, UnlearnBatch } from "./batches.ts";
+import type { UnlearnBatch } from "./batches.ts";
 import type { UnlearnObjective } from "./contract.ts";
 
 export interface UnlearnSetup {
@@ -32,37 +30,12 @@ export interface UnlearnSetup {
   readonly seed: number;
 }
 
-const isTokens = (batch: AnyBatch): batch is Batch => "ids" in batch;
-const shapeOf = (batch: AnyBatch | undefined): string =>
-  batch === undefined ? "-" : isTokens(batch) ? batchKey(batch) : `${batch.rows}`;
-const countOf = (batch: AnyBatch): number => (isTokens(batch) ? batch.counted : batch.rows);
-const sizeOf = (batch: AnyBatch | undefined): number =>
-  batch === undefined ? 0 : isTokens(batch) ? batch.rows * batch.length : batch.rows;
-const targetsOf = (batch: AnyBatch): Int32Array => (isTokens(batch) ? modelInputs(batch).targets : batch.labels);
+const shapeOf = (batch: Batch | undefined): string => (batch === undefined ? "-" : batchKey(batch));
+const positionsOf = (batch: Batch | undefined): number => (batch === undefined ? 0 : batch.rows * batch.length);
 
 /** The part of a batch that a part of the objective is about. */
-const partOf = (batch: UnlearnBatch, part: string): AnyBatch =>
+const partOf = (batch: UnlearnBatch, part: string): Batch =>
   part === "forget" ? batch.forget : part === "retain" ? batch.retain! : batch.pd!;
-
-function inputsOf(rec: Recorder, batch: AnyBatch, prefix = ""): { inputs: Inputs; rows: number; length: number } {
-  if (isTokens(batch)) return { inputs: tokenInputs(rec, batch, prefix), rows: batch.rows, length: batch.length };
-  const x = rec.input(`${prefix}x`, [batch.rows, ...batch.shape]);
-  return { inputs: { batch: batch.rows, x }, rows: batch.rows, length: 1 };
-}
-
-function fillInputs(program: Program, batch: AnyBatch, prefix = ""): void {
-  if (isTokens(batch)) fillTokens(program, batch, prefix);
-  else program.write(`${prefix}x`, batch.x);
-}
-
-/** Tokens of every row that count. */
-function lengthsOf(targets: Int32Array, rows: number): Float32Array {
-  const width = targets.length / rows;
-  return Float32Array.from(
-    { length: rows },
-    (_, row) => targets.subarray(row * width, (row + 1) * width).filter((target) => target >= 0).length,
-  );
-}
 
 export function unlearnObjective(setup: UnlearnSetup): Objective<UnlearnBatch> {
   const { model, method, retain, original, parts, recompute, seed } = setup;
@@ -84,11 +57,10 @@ export function unlearnObjective(setup: UnlearnSetup): Objective<UnlearnBatch> {
     };
   };
 
-  const sequenceNll = (rec: Recorder, batch: AnyBatch, prefix: string) => {
-    const { inputs, rows, length } = inputsOf(rec, batch, prefix);
-    const { hidden, head } = model.record(rec, inputs, { recompute });
-    const targets = rec.input(`${prefix}targets`, [rows * length], "i32");
-    const nll = headLoss(rec, { hidden, head, width: outputs, targets });
+  const sequenceNll = (rec: Recorder, batch: Batch, prefix: string) => {
+    const { rows, length } = batch;
+    const { hidden, head } = model.record(rec, recordInputs(rec, batch, prefix), { recompute });
+    const nll = headLoss(rec, { hidden, head, width: outputs, targets: recordTargets(rec, batch, prefix) });
     return { nll: rec.reshape(nll, [rows, length]), rows, length };
   };
 
@@ -98,17 +70,14 @@ export function unlearnObjective(setup: UnlearnSetup): Objective<UnlearnBatch> {
     key: ({ forget, retain, wanted, pd }) => [forget, retain, wanted, pd].map(shapeOf).join(" "),
     counted: (batch, part) => {
       const own = partOf(batch, part);
-      return perOf(part) === "token" ? countOf(own) : own.rows;
+      return perOf(part) === "token" ? own.counted : own.rows;
     },
     size: ({ forget, retain, wanted, pd }) =>
-      sizeOf(forget) + (parts.includes("retain") ? sizeOf(retain) : 0) + sizeOf(wanted) + sizeOf(pd),
-    describe: ({ forget }) =>
-      isTokens(forget)
-        ? forget.documents
-            .map(({ sequence }) => sequence.place)
-            .slice(0, 3)
-            .join(", ")
-        : "",
+      positionsOf(forget) +
+      (parts.includes("retain") ? positionsOf(retain) : 0) +
+      positionsOf(wanted) +
+      positionsOf(pd),
+    describe: ({ forget }) => placesOf(forget),
 
     record(rec, batch, part) {
       const own = partOf(batch, part);
@@ -124,9 +93,9 @@ export function unlearnObjective(setup: UnlearnSetup): Objective<UnlearnBatch> {
         const n = per === "sequence" ? rows : rows * length;
         return finish(rec, part, rec.reshape(losses, [n]), rec.input("weights", [n]));
       }
-      const { inputs, rows, length } = inputsOf(rec, own);
-      const n = rows * length;
-      const targets = rec.input("targets", [n], "i32");
+      const inputs = recordInputs(rec, own);
+      const n = own.rows * own.length;
+      const targets = recordTargets(rec, own);
       const mean = rec.input("weights", [n]);
       const current = model.record(rec, inputs, { recompute });
       if (statesOf(part)) {
@@ -155,11 +124,9 @@ export function unlearnObjective(setup: UnlearnSetup): Objective<UnlearnBatch> {
 
     fill(program, batch, total, part) {
       const own = partOf(batch, part);
-      const targets = targetsOf(own);
       fillInputs(program, own);
-      program.write("targets", targets);
-      const lengths = lengthsOf(targets, own.rows);
-      const width = targets.length / own.rows;
+      const targets = fillTargets(program, own);
+      const lengths = countedByRow(targets, own.rows);
       if (program.takes("lengths"))
         program.write(
           "lengths",
@@ -171,14 +138,14 @@ export function unlearnObjective(setup: UnlearnSetup): Objective<UnlearnBatch> {
         unit === "sequence"
           ? new Float32Array(own.rows).fill(1 / total)
           : Float32Array.from(targets, (target, i) =>
-              target < 0 ? 0 : unit === "token" ? 1 / total : 1 / (total * lengths[Math.floor(i / width)]!),
+              target < 0 ? 0 : unit === "token" ? 1 / total : 1 / (total * lengths[Math.floor(i / own.length)]!),
             ),
       );
       if (part !== "forget") return;
       if (program.takes("reference")) program.write("reference", batch.reference!);
       if (!batch.wanted) return;
       fillInputs(program, batch.wanted, "wanted.");
-      program.write("wanted.targets", targetsOf(batch.wanted));
+      fillTargets(program, batch.wanted, "wanted.");
       if (program.takes("wanted.reference")) program.write("wanted.reference", batch.wantedReference!);
     },
   };

@@ -2,10 +2,25 @@
  * What a smoothing is: another way to the gradient of the forget loss, so that its solution lies in a flat place and a little relearning
  * does not undo it. Fan et al., ICML 2025, https://arxiv.org/abs/2502.05374. `--smooth sam` is sam.ts; the retain loss is never smoothed.
  */
+import { type Laws, sameClaim } from "../method/laws.ts";
 import type { MethodInfo } from "../method/registry.ts";
 import type { Perturbation } from "../run/training/perturbation.ts";
 
+/** What holds for every smoothing. */
+export const SMOOTHING_LAWS = {
+  plainAtZero: "a radius of 0 is the gradient itself, from one pass",
+  plainWithoutWeight: "a penalty of weight 0 is the gradient itself, from one pass",
+  weightsReturn: "the weights are as before afterwards, bit for bit, and one pass reports the step",
+  sameForSeed: "one seed gives one gradient",
+} as const;
+
+export type SmoothingLaw = keyof typeof SMOOTHING_LAWS;
+
+/** Claims all laws of a smoothing. A smoothing names its exceptions after it. */
+export const EVERY_LAW = sameClaim(SMOOTHING_LAWS, true);
+
 export interface Smoothing extends MethodInfo {
+  readonly laws: Laws<SmoothingLaw>;
   /** What it keeps of the weights and gradients, each a copy of the trained weights' size. */
   readonly keeps?: readonly string[];
   /** Radius, or standard deviation, when --rho does not say. */

@@ -5,9 +5,9 @@
 
 import { REFUSALS } from "../data/facts/words.ts";
 import type { GroupReference } from "../data/groups.ts";
-import { type LocatedRow, readRows } from "../data/jsonl.ts";
+import { readRows } from "../data/jsonl.ts";
 import { Random } from "../data/random.ts";
-import type { Row } from "../data/rows.ts";
+import type { LocatedRow, Row } from "../data/rows.ts";
 import { encodeRow, type Sequence } from "../data/sequences.ts";
 import { UserError } from "../errors.ts";
 import type { Model } from "../model/model.ts";

@@ -9,9 +9,9 @@
  */
 import { bench, run } from "mitata";
 import { openGpu } from "../../src/gpu/gpu.ts";
-import { taskVector } from "../../src/merge/ranked.ts";
-import { MergeJob } from "../../src/merge/tensor-job.ts";
-import { select } from "../../src/merge/top-k-selection.ts";
+import { MergeJob } from "../../src/merge/job/tensor-job.ts";
+import { taskVector } from "../../src/merge/selection/ranked.ts";
+import { select } from "../../src/merge/selection/top-k-selection.ts";
 import { spanGroups } from "../../src/tensor/load.ts";
 
 const device = process.argv.includes("--device") ? process.argv[process.argv.indexOf("--device") + 1] : undefined;

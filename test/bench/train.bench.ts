@@ -11,7 +11,7 @@ import { collate } from "../../src/data/batch.ts";
 import { openDevice } from "../../src/gpu/device.ts";
 import { Gpu, openGpu } from "../../src/gpu/gpu.ts";
 import { Model } from "../../src/model/model.ts";
-import { languageObjective } from "../../src/run/training/language.ts";
+import { crossEntropyObjective } from "../../src/run/training/cross-entropy.ts";
 import { memoryReport } from "../../src/run/training/memory-report.ts";
 import type { Optimizer } from "../../src/run/training/optimizer.ts";
 import { Trainer } from "../../src/run/training/trainer.ts";
@@ -42,7 +42,7 @@ async function trainerOn(gpu: Gpu) {
   const trainer = await Trainer.make({
     gpu,
     parameters: model.trainable(),
-    objective: languageObjective(model),
+    objective: crossEntropyObjective(model),
     optimizer: optimizer as unknown as Optimizer,
     values,
     decays: () => true,

@@ -394,7 +394,7 @@ describe("refusals", () => {
     ["cache large", "--steps means nothing to distill cache"],
     ["large --student small --online", "kd does not train the teacher"],
     ["large --student small --online --method bd-kd", "--online needs a teacher of its own and --teacher-out"],
-    ["large --student small --method hidden --layers 1", '--layers: "1" is no pair of layers'],
+    ["large --student small --method hidden --layers 1", '--layers: "1" is not a pair of layers'],
     [
       "large --student small --method hidden --layers 2:1",
       "--layers: the student has no layer 2\n  hint: it has 0 to 1, and last",

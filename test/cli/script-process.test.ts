@@ -260,7 +260,7 @@ describe("help", () => {
     expect(out).toContain("\n  --weight N                share of each model (one, or one per model; default 1)\n");
   });
 
-  test("--list names only files that export a method", async () => {
+  test("--list names the methods; with --json their options too", async () => {
     const { out } = await run(["--list"]);
     expect(out).toBe(
       "average      Adds and divides.           arXiv:2203.05482\ntask_vector  Adds a scaled task vector.  arXiv:2212.04089\n",
@@ -279,6 +279,8 @@ describe("help", () => {
     const bare = join(folder, "bare"); // the command line alone, in a place where no other package can be found
     for (const part of [
       "src/cli",
+      "src/method",
+      "src/text",
       "src/errors.ts",
       "src/temporary.ts",
       "package.json",

@@ -92,6 +92,14 @@ test("examples are stacked, and differing shapes are refused", () => {
     label,
   });
   const batch = stackExamples([example([1, 2], 3), example([4, 5], 6)]);
-  expect(batch).toEqual({ rows: 2, shape: [2], x: Float32Array.of(1, 2, 4, 5), labels: Int32Array.of(3, 6) });
+  expect(batch).toEqual({
+    rows: 2,
+    length: 1,
+    counted: 2,
+    shape: [2],
+    x: Float32Array.of(1, 2, 4, 5),
+    labels: Int32Array.of(3, 6),
+    places: [],
+  });
   expect(() => stackExamples([example([1], 0), example([1, 2], 0)])).toThrow("example 1 is (2), the first is (1)");
 });

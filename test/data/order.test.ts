@@ -148,7 +148,7 @@ test("a state of other data or settings is refused", () => {
   expect(load({ groups: [group("a", 5)] })).toThrow("run.json was saved with groups a (4), this run has a (5)");
   expect(load({ groups: [{ name: "a", lengths: [1, 1, 1, 2] }] })).toThrow("run.json was saved with other data");
   for (const damaged of [null, 3, {}, { ...state, batch: -1 }, { ...state, drawn: [] }, { ...state, drawn: ["1"] }]) {
-    expect(load({}, damaged)).toThrow("run.json does not say where the data stood");
+    expect(load({}, damaged)).toThrow("run.json does not say which batch comes next");
   }
 });
 

@@ -3,7 +3,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type ColumnSource, parquetWriteBuffer } from "hyparquet-writer";
-import { type LocatedRow, readRows } from "../../src/data/jsonl.ts";
+import { readRows } from "../../src/data/jsonl.ts";
+import type { LocatedRow } from "../../src/data/rows.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "ingot-parquet-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

@@ -25,7 +25,7 @@ const refusals: [name: string, row: unknown, text: string][] = [
   ],
   ["tokens beyond 31 bits", { input_ids: [2 ** 31] }, "found the number 2147483648 at position 0"],
   ["too few labels", { input_ids: [1, 2], labels: [1] }, "r:1: 1 labels for 2 input_ids"],
-  ["other negative labels", { input_ids: [1], labels: [-1] }, "r:1: label -1 at position 0 is no token"],
+  ["other negative labels", { input_ids: [1], labels: [-1] }, "r:1: label -1 at position 0 is not a token"],
   ["no tokens", { input_ids: [] }, "r:1: input_ids is empty"],
   [
     "a class by name",

@@ -1,14 +1,15 @@
 /** Attention transfer: the loss against float64, what padding and packing do to it, and the way its gradient takes. */
+
 import { describe, expect, test } from "bun:test";
-import { type Batch, collate, type ExampleBatch, stackExamples } from "../../src/data/batch.ts";
-import { modelInputs } from "../../src/data/lm-batch.ts";
+import { type Batch, collate, isTokens, stackExamples } from "../../src/data/batch.ts";
+import { targetsOf } from "../../src/data/targets.ts";
 import type { DistillMethod } from "../../src/distill/contract.ts";
 import { method as attention, mapDistance } from "../../src/distill/methods/attention.ts";
 import { distillObjective } from "../../src/distill/objective.ts";
 import type { Json } from "../../src/model/architecture.ts";
 import { Model } from "../../src/model/model.ts";
+import { fillInputs, recordInputs } from "../../src/run/batch-programs.ts";
 import { liveTeacher } from "../../src/run/teachers/teacher.ts";
-import { fillTokens, tokenInputs } from "../../src/run/training/language.ts";
 import { Program, profileOf } from "../../src/tensor/program.ts";
 import { Recorder } from "../../src/tensor/recorder.ts";
 import { learn, sequencesOf } from "../experiments/distill-support.ts";
@@ -39,20 +40,18 @@ const images = stackExamples(
   Array.from({ length: 3 }, (_, i) => ({ x: normals(20 + i, 36), shape: [1, 6, 6], label: i })),
 );
 
-const isTokens = (batch: Batch | ExampleBatch): batch is Batch => "ids" in batch;
-
 /** Maps of a layer, from the queries and keys that the model hands out. */
-async function exactMapsOf(model: Model, batch: Batch | ExampleBatch, layer: number) {
+async function exactMapsOf(model: Model, batch: Batch, layer: number) {
   const rec = new Recorder(profileOf(gpu), { training: false });
   const inputs = isTokens(batch)
-    ? tokenInputs(rec, batch)
+    ? recordInputs(rec, batch)
     : { batch: batch.rows, x: rec.input("x", [batch.rows, ...batch.shape]) };
   const { attended } = model.record(rec, inputs);
   const { q, k, options } = attended.get(layer - 1)!;
   rec.output("q", q);
   rec.output("k", k);
   const program = await Program.compile(gpu, rec);
-  if (isTokens(batch)) fillTokens(program, batch);
+  if (isTokens(batch)) fillInputs(program, batch);
   else program.write("x", batch.x);
   program.run();
   const [queries, keys] = [await program.read("q"), await program.read("k")];
@@ -76,7 +75,7 @@ async function exactMapsOf(model: Model, batch: Batch | ExampleBatch, layer: num
 /** The loss in float64: of every pair the mean over heads, and that over what counts. */
 async function exactLoss(
   [student, teacher]: readonly [Model, Model],
-  batch: Batch | ExampleBatch,
+  batch: Batch,
   pairs: readonly (readonly [number, number])[],
   kind: string,
 ): Promise<number> {
@@ -93,7 +92,7 @@ async function exactLoss(
             t,
             kind,
           ); // (B, T)
-    const counts = isTokens(batch) ? [...modelInputs(batch).targets].map((target) => target >= 0) : each.map(() => 1);
+    const counts = isTokens(batch) ? [...targetsOf(batch)].map((target) => target >= 0) : each.map(() => 1);
     const kept = [...each].filter((_, i) => counts[i]);
     total += kept.reduce((a, b) => a + b, 0) / kept.length;
   }
@@ -102,7 +101,7 @@ async function exactLoss(
 
 const run = (
   [model, teacher]: readonly [Model, Model],
-  batch: Batch | ExampleBatch,
+  batch: Batch,
   settings: Record<string, unknown> = {},
   more: { recompute?: boolean; weights?: { distill: number; labels: number } } = {},
 ) =>
@@ -175,10 +174,10 @@ describe("what the seam hands out", () => {
   test("is normalised where the architecture does so", async () => {
     const model = await fresh(TINY_TEXT.qwen3!, 1);
     const rec = new Recorder(profileOf(gpu), { training: false });
-    const { q, options } = model.record(rec, tokenInputs(rec, padded)).attended.get(1)!;
+    const { q, options } = model.record(rec, recordInputs(rec, padded)).attended.get(1)!;
     rec.output("q", q);
     const program = await Program.compile(gpu, rec);
-    fillTokens(program, padded);
+    fillInputs(program, padded);
     program.run();
     const queries = await program.read("q");
     program.free();
@@ -222,7 +221,7 @@ test("rows that are padded or packed are worth what they are alone", () =>
   }));
 
 describe("its gradient", () => {
-  const STUDENTS: Record<string, readonly [Json, Json, Batch | ExampleBatch]> = {
+  const STUDENTS: Record<string, readonly [Json, Json, Batch]> = {
     llama: [LLAMA, LLAMA, packed],
     "other heads": [TWO, LLAMA, packed],
     qwen3: [TINY_TEXT.qwen3!, LLAMA, padded],

@@ -5,7 +5,7 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { openPlain } from "../../src/checkpoint/open.ts";
-import { type Batch, collate } from "../../src/data/batch.ts";
+import { collate, type TokenBatch } from "../../src/data/batch.ts";
 import type { Sequence } from "../../src/data/sequences.ts";
 import type { DistillMethod } from "../../src/distill/contract.ts";
 import { UserError } from "../../src/errors.ts";
@@ -32,7 +32,7 @@ const sequences: Sequence[] = [9, 14, 1, 2, 11].map((length, i) => {
   const labels = ids.map((id, t) => (i === 1 && t < 6 ? -100 : id)); // a prompt, then what counts
   return { ids, labels, group: 0, place: `rows.jsonl:${i + 1}` };
 });
-const batchOf = (rows: readonly Sequence[]): Batch => collate(rows.map((row) => [row]));
+const batchOf = (rows: readonly Sequence[]): TokenBatch => collate(rows.map((row) => [row]));
 const written = async (k: number, rows: readonly Sequence[] = sequences): Promise<TeacherCache> => {
   const file = path.join(folder, `top${k}-${rows.length}.safetensors`);
   const given = { ref: "teacher", k, rows: 2, pad: 0, lineage: [], signal: new AbortController().signal };

@@ -1,10 +1,14 @@
 /** Distilling across tokenizers: the loss, where two tokenizations meet, and both through the objective. */
+
 import { afterAll, describe, expect, test } from "bun:test";
-import { type Batch, collate } from "../../src/data/batch.ts";
+import { collate, type TokenBatch } from "../../src/data/batch.ts";
 import { byteTokenizer } from "../../src/data/byte-tokenizer.ts";
-import { modelInputs } from "../../src/data/lm-batch.ts";
+
+import { loadTokenizer } from "../../src/data/load-tokenizer.ts";
 import type { Sequence } from "../../src/data/sequences.ts";
-import { loadTokenizer, type Tokenizer } from "../../src/data/tokenizer.ts";
+import { targetsOf } from "../../src/data/targets.ts";
+import type { Tokenizer } from "../../src/data/tokenizer.ts";
+
 import type { DistillMethod } from "../../src/distill/contract.ts";
 import { method } from "../../src/distill/methods/uld.ts";
 import { otherTokens, samePlaces } from "../../src/distill/same-places.ts";
@@ -158,7 +162,7 @@ const twin = await Model.fresh(gpu, { ...config, vocab_size: 259 }, "twin", { se
 afterAll(() => {
   for (const model of [student, teacher, twin]) model.free();
 });
-const run = (other: Tokenizer, from: Model, batch: Batch, maxLength = 64) => {
+const run = (other: Tokenizer, from: Model, batch: TokenBatch, maxLength = 64) => {
   const given = { batch, other: otherTokens({ own: bytes, other, maxLength })(batch) };
   return lossOf({ model: student, method: uld, teachers: [foreignTeacher(from)] }, given);
 };
@@ -173,7 +177,7 @@ describe.each([
       const [start, end] = [i * other.length, i * other.length + other.lengths[i]!];
       expect(pairs.decode(other.ids.slice(start, end))).toBe(text);
     }
-    const own = modelInputs(batch).targets;
+    const own = targetsOf(batch);
     let met = 0;
     for (const [n, place] of places.entries()) {
       expect(targets[n]).toBe(place < 0 ? -100 : own[n]!);
@@ -196,10 +200,10 @@ describe.each([
 
   test("another tokenizer is compared where both have read the same, in f64", async () => {
     const other = otherTokens({ own: bytes, other: pairs, maxLength: 64 })(batch);
-    const every = (given: Batch) => ({ ...given, labels: given.labels.map((_, i) => given.ids[i]!) });
+    const every = (given: TokenBatch) => ({ ...given, labels: given.labels.map((_, i) => given.ids[i]!) });
     // Of every position but the last of a text, whose loss is nothing.
-    const all = async (model: Model, given: Batch): Promise<Map<number, Float64Array>> => {
-      const { targets } = modelInputs(every(given));
+    const all = async (model: Model, given: TokenBatch): Promise<Map<number, Float64Array>> => {
+      const targets = targetsOf(every(given));
       const { p } = await beliefs(model, every(given));
       const rows = [...targets.keys()].filter((i) => targets[i]! >= 0);
       return new Map(rows.map((row, k) => [row, p[k]!]));

@@ -4,7 +4,7 @@ import type { Sequence } from "../../src/data/sequences.ts";
 import { likeGold, method as score } from "../../src/evaluate/methods/metrics/unlearning-score.ts";
 import { Model } from "../../src/model/model.ts";
 import { gradientNorms } from "../../src/run/scoring/gradient-norms.ts";
-import { languageObjective } from "../../src/run/training/language.ts";
+import { crossEntropyObjective } from "../../src/run/training/cross-entropy.ts";
 import { Trainer } from "../../src/run/training/trainer.ts";
 import { method as optimizer } from "../../src/train/methods/optimizers/sgd.ts";
 import { sharedGpu } from "../support/gpu.ts";
@@ -32,7 +32,7 @@ test("norms are those of what a step of gradient descent takes away, row by row"
     const trainer = await Trainer.make({
       gpu,
       parameters: model.trainable(),
-      objective: languageObjective(model),
+      objective: crossEntropyObjective(model),
       seed: 0,
       optimizer,
       values: { momentum: 0, nesterov: false, weight_decay: 0 },

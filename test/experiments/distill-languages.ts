@@ -1,8 +1,9 @@
 /** Small languages on which methods of distillation are compared. Each gives its figures for any seed. */
+
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Batch, collate } from "../../src/data/batch.ts";
+import { collate, type TokenBatch } from "../../src/data/batch.ts";
 import { Random } from "../../src/data/random.ts";
 import type { Sequence } from "../../src/data/sequences.ts";
 import { markovLanguage } from "../../src/data/tasks/markov.ts";
@@ -61,14 +62,14 @@ const decoder = (gpu: Gpu, width: number, layers: number, seed: number, vocabula
     { seed },
   );
 
-const oneBatch = (rows: readonly Sequence[]): Batch =>
+const oneBatch = (rows: readonly Sequence[]): TokenBatch =>
   collate(
     rows.map((row) => [row]),
     { buckets: "none" },
   );
 
 /** What a model writes after the first two symbols of texts. */
-async function written(model: Model, beginnings: readonly Sequence[]): Promise<Batch> {
+async function written(model: Model, beginnings: readonly Sequence[]): Promise<TokenBatch> {
   const prompts = beginnings.map(({ ids }) => [...ids.slice(0, 2)]);
   const texts = await new Generator(model).complete(prompts, {
     ...GREEDY,

@@ -1,26 +1,26 @@
 /** What experiments of distillation share: learning from a teacher in this process, and what a model then believes. */
-import { type Batch, type ExampleBatch, stackExamples } from "../../src/data/batch.ts";
-import { modelInputs } from "../../src/data/lm-batch.ts";
+import { type Batch, stackExamples, type TokenBatch } from "../../src/data/batch.ts";
 import { Random } from "../../src/data/random.ts";
 import type { Sequence } from "../../src/data/sequences.ts";
+import { targetsOf } from "../../src/data/targets.ts";
 import type { Split, Task } from "../../src/data/task.ts";
 import { method as markov } from "../../src/data/tasks/markov.ts";
-import { alignedRule, extraParameters } from "../../src/distill/command.ts";
+import { extraParameters } from "../../src/distill/command.ts";
 import type { DistillMethod } from "../../src/distill/contract.ts";
 import { distillObjective } from "../../src/distill/objective.ts";
 import { Model } from "../../src/model/model.ts";
+import { fillInputs, recordInputs } from "../../src/run/batch-programs.ts";
 import { liveTeacher, type Teacher } from "../../src/run/teachers/teacher.ts";
 import type { CachedRows } from "../../src/run/teachers/teacher-cache.ts";
 import { sequenceBatches } from "../../src/run/training/batch-source.ts";
 import { GradientAlignment } from "../../src/run/training/gradient-alignment.ts";
-import { fillTokens, tokenInputs } from "../../src/run/training/language.ts";
 import { Trainer } from "../../src/run/training/trainer.ts";
 import { Program, profileOf } from "../../src/tensor/program.ts";
 import { Recorder } from "../../src/tensor/recorder.ts";
 import { method as optimizer } from "../../src/train/methods/optimizers/adamw.ts";
 import { settingsOf } from "../distill/rows.ts";
 
-export type AnyBatch = Batch | ExampleBatch;
+export type AnyBatch = Batch;
 export interface Source {
   next(): { readonly batch: AnyBatch } | Promise<{ readonly batch: AnyBatch }>;
 }
@@ -37,7 +37,7 @@ export interface Lesson {
   readonly seed?: number;
   readonly weights?: { readonly distill?: number; readonly labels?: number };
   readonly online?: boolean;
-  readonly cached?: (batch: Batch) => Promise<CachedRows>;
+  readonly cached?: (batch: TokenBatch) => Promise<CachedRows>;
 }
 
 /** Trains the student as the script does, without files. Gives the metrics of every step. */
@@ -66,7 +66,7 @@ export async function learn(student: Model, lesson: Lesson): Promise<Record<stri
     gpu,
     parameters,
     objective: distillObjective({ model: student, method, teachers, values, extra, weights, online, apart }),
-    ...(alignment ? { gradients: alignedRule(alignment) } : {}),
+    updates: alignment ? [alignment] : [],
     seed,
     optimizer,
     values: { ...settingsOf(optimizer.options), weight_decay: 0 },
@@ -78,7 +78,7 @@ export async function learn(student: Model, lesson: Lesson): Promise<Record<stri
   const heard: Record<string, number>[] = [];
   for (let step = 1; step <= steps; step++) {
     const { batch } = await data.next();
-    const known = cached ? { batch, cached: await cached(batch as Batch) } : { batch };
+    const known = cached ? { batch, cached: await cached(batch as TokenBatch) } : { batch };
     const rate = (lr * (1 + Math.cos((Math.PI * (step - 1)) / steps))) / 2;
     const { result } = await trainer.step(step, rate, [known], adaptive?.values(step));
     const { metrics, gradNorm } = await result;
@@ -172,18 +172,18 @@ export async function beliefs(model: Model, batch: AnyBatch): Promise<Beliefs> {
   const rec = new Recorder(profileOf(model.gpu), { training: false });
   const tokens = "ids" in batch;
   const inputs = tokens
-    ? tokenInputs(rec, batch)
+    ? recordInputs(rec, batch)
     : { batch: batch.rows, x: rec.input("x", [batch.rows, ...batch.shape]) };
   const { hidden, head } = model.record(rec, inputs);
   rec.output("logits", head(hidden));
   const program = await Program.compile(model.gpu, rec);
-  if (tokens) fillTokens(program, batch);
+  if (tokens) fillInputs(program, batch);
   else program.write("x", batch.x);
   program.run();
   const logits = await program.read("logits");
   program.free();
   const v = model.sizes.outputs;
-  const targets = tokens ? modelInputs(batch).targets : batch.labels;
+  const targets = tokens ? targetsOf(batch) : batch.labels;
   const counted = [...targets.keys()].filter((i) => targets[i]! >= 0);
   return {
     p: counted.map((i) => softmax(logits.subarray(i * v, (i + 1) * v))),

@@ -4,7 +4,7 @@ import { Random } from "../../src/data/random.ts";
 import type { Split } from "../../src/data/task.ts";
 import { method as blobs } from "../../src/data/tasks/blobs.ts";
 import { method as glyphs } from "../../src/data/tasks/glyphs.ts";
-import { type DistillMethod, defineDistillation } from "../../src/distill/contract.ts";
+import { DISTILL_LAWS, type DistillMethod, defineDistillation } from "../../src/distill/contract.ts";
 import { method as akl } from "../../src/distill/methods/akl.ts";
 import { method as bdKd } from "../../src/distill/methods/bd-kd.ts";
 import { method as competitive } from "../../src/distill/methods/competitive.ts";
@@ -18,6 +18,7 @@ import { method as skewRkl } from "../../src/distill/methods/skew-rkl.ts";
 import { method as taid } from "../../src/distill/methods/taid.ts";
 import { method as tvd } from "../../src/distill/methods/tvd.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
+import { sameClaim } from "../../src/method/laws.ts";
 import { Model } from "../../src/model/model.ts";
 import {
   accuracy,
@@ -125,6 +126,7 @@ const oneHead = defineDistillation({
   title: "",
   about: "",
   cite: "",
+  laws: sameClaim(DISTILL_LAWS, "a loss of this test"),
   weights: { labels: 1 },
   options: {},
   rows: (rec, { student, teachers }) => logitLoss(rec, student, teachers[0]!, 2),

@@ -125,7 +125,7 @@ for (const { file, method } of methods) {
       expect([least >= 1, most >= least]).toEqual([true, true]);
       const source = await Bun.file(methodFiles("merge").get(file)!).text();
       expect(source.startsWith("/**\n")).toBe(true);
-      joinTables(commonOptions("merge"), mergekitOptions, method.options);
+      joinTables(commonOptions({ methods: "merge", options: {} }), mergekitOptions, method.options);
       for (const [name, spec] of Object.entries(method.options)) {
         expect([name, spec.help.length > 8, spec.help.length < 120]).toEqual([name, true, true]);
         expect([name, spec.help]).toEqual([name, expect.stringMatching(/[^.]$/)]);

@@ -6,7 +6,7 @@ import { decodeFloats, encodeFloats } from "../../src/checkpoint/decode.ts";
 import type { Dtype } from "../../src/checkpoint/dtype.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import type { MergeMethod } from "../../src/merge/contract.ts";
-import { mergeTensors, type ValuedTask } from "../../src/merge/run.ts";
+import { mergeTensors, type ValuedTask } from "../../src/merge/job/run.ts";
 
 export interface ArrayTensor {
   readonly name: string;

@@ -4,9 +4,9 @@ import { decodeFloats, encodeFloats } from "../../src/checkpoint/decode.ts";
 import type { Dtype } from "../../src/checkpoint/dtype.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import type { MergeMethod } from "../../src/merge/contract.ts";
-import { mergeTensors } from "../../src/merge/run.ts";
+import { mergeTensors } from "../../src/merge/job/run.ts";
 import type { OperandDtype } from "../../src/tensor/load.ts";
-import { entry } from "./plan-fixtures.ts";
+import { entry } from "./plan/fixtures.ts";
 
 export type AnyMethod = Pick<MergeMethod, "name" | "options" | "passes" | "scratch"> & {
   // biome-ignore lint/suspicious/noExplicitAny: a job's values depend on the method's options

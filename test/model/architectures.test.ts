@@ -1,10 +1,11 @@
 /** Every architecture against float64: logits, loss, and sampled entries of every weight's gradient by central differences. */
+
 import { describe, expect, test } from "bun:test";
 import { collate, stackExamples } from "../../src/data/batch.ts";
 import type { Json } from "../../src/model/architecture.ts";
 import { Model } from "../../src/model/model.ts";
-import { classificationObjective } from "../../src/run/training/classification.ts";
-import { fillTokens, languageObjective, tokenInputs } from "../../src/run/training/language.ts";
+import { fillInputs, recordInputs } from "../../src/run/batch-programs.ts";
+import { crossEntropyObjective } from "../../src/run/training/cross-entropy.ts";
 import { Program, profileOf } from "../../src/tensor/program.ts";
 import { Recorder } from "../../src/tensor/recorder.ts";
 import { sharedGpu } from "../support/gpu.ts";
@@ -87,14 +88,14 @@ describe.each(Object.keys(TINY_TEXT).filter((name) => name !== "gpt2"))("%s", (n
       { buckets: "none" },
     );
     const forward = new Recorder(profileOf(gpu), { training: false });
-    const recorded = model.record(forward, tokenInputs(forward, batch));
+    const recorded = model.record(forward, recordInputs(forward, batch));
     forward.output("logits", recorded.head(recorded.hidden));
     const logits = await Program.compile(gpu, forward);
-    fillTokens(logits, batch);
+    fillInputs(logits, batch);
     logits.run();
     expect(relative(await logits.read("logits"), referenceLogits(json, weights, { ids }))).toBeLessThan(5e-6);
 
-    const objective = languageObjective(model);
+    const objective = crossEntropyObjective(model);
     const rec = new Recorder(profileOf(gpu));
     const { backward, metrics } = objective.record(rec, batch, "");
     rec.output("loss", metrics.loss!);
@@ -119,7 +120,7 @@ describe.each(Object.keys(TINY_EXAMPLES))("%s", (name) => {
     const labels = examples.map(({ label }) => label);
     const x = examples.map((example) => [...example.x]);
 
-    const objective = classificationObjective(model);
+    const objective = crossEntropyObjective(model);
     const rec = new Recorder(profileOf(gpu));
     const { backward, metrics } = objective.record(rec, batch, "");
     rec.output("loss", metrics.loss!);
@@ -152,7 +153,7 @@ test("a packed row gives each document the loss it has alone", async () => {
     place: `${i}`,
   }));
   const lossOf = async (bins: (typeof documents)[]) => {
-    const objective = languageObjective(model);
+    const objective = crossEntropyObjective(model);
     const batch = collate(bins);
     const rec = new Recorder(profileOf(gpu), { training: false });
     rec.output("loss", objective.record(rec, batch, "").metrics.loss!);

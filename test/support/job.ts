@@ -3,8 +3,8 @@
 import { decodeFloats } from "../../src/checkpoint/decode.ts";
 import type { Dtype } from "../../src/checkpoint/dtype.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
-import { Outlets } from "../../src/merge/ordered-writer.ts";
-import { type JobSettings, MergeJob } from "../../src/merge/tensor-job.ts";
+import { Outlets } from "../../src/merge/job/ordered-writer.ts";
+import { type JobSettings, MergeJob } from "../../src/merge/job/tensor-job.ts";
 import type { OperandDtype } from "../../src/tensor/load.ts";
 import { entryOf } from "./entry.ts";
 

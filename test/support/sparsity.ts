@@ -1,5 +1,5 @@
 /** What the sparsifying kernels are told about each model, and an f64 account of which entries survive. */
-import { type Cut, NONE } from "../../src/merge/ranked.ts";
+import { type Cut, NONE } from "../../src/merge/selection/ranked.ts";
 import { survivesByChance } from "./counter-random.ts";
 import { randomWords } from "./random.ts";
 

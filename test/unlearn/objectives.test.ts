@@ -1,21 +1,14 @@
 /**
  * The objectives as their files give them: the golden losses of test/golden/loss, float64 references where there is none, the limits in
- * which one is another, and what the frame around them adds: means, weights, retain terms.
+ * which one is another, and what the frame around them adds. The laws that methods claim are in test/laws/unlearn.test.ts.
  */
-import { describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, test } from "bun:test";
 import { fileURLToPath } from "node:url";
 import { openPlain } from "../../src/checkpoint/open.ts";
-import { type Batch, collate } from "../../src/data/batch.ts";
-import { modelInputs } from "../../src/data/lm-batch.ts";
-import { Model } from "../../src/model/model.ts";
-import { Scorer } from "../../src/run/scoring/scorer.ts";
-import { liveTeacher } from "../../src/run/teachers/teacher.ts";
+import { loadMethods } from "../../src/method/registry.ts";
 import { crossEntropy } from "../../src/tensor/ops/cross-entropy.ts";
 import { rowSum } from "../../src/tensor/ops/reduce.ts";
-import { Program, profileOf } from "../../src/tensor/program.ts";
-import { Recorder } from "../../src/tensor/recorder.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
-import type { UnlearnBatch } from "../../src/unlearn/batches.ts";
 import type { UnlearnObjective } from "../../src/unlearn/contract.ts";
 import { method as altpo } from "../../src/unlearn/methods/objectives/altpo.ts";
 import { method as ceU } from "../../src/unlearn/methods/objectives/ce-u.ts";
@@ -31,11 +24,10 @@ import { method as satimp } from "../../src/unlearn/methods/objectives/satimp.ts
 import { method as simnpo } from "../../src/unlearn/methods/objectives/simnpo.ts";
 import { method as undial } from "../../src/unlearn/methods/objectives/undial.ts";
 import { method as wga } from "../../src/unlearn/methods/objectives/wga.ts";
-import { unlearnObjective } from "../../src/unlearn/objective.ts";
 import { sharedGpu } from "../support/gpu.ts";
-import { checkOp, runOp } from "../support/program.ts";
+import { checkOp, hardware, runOp } from "../support/program.ts";
 import { normals } from "../support/random.ts";
-import { TINY_TEXT } from "../support/tiny-models.ts";
+import { Frame, sumOf, tokenMean } from "./frame.ts";
 
 const gpu = await sharedGpu();
 const FOLDER = fileURLToPath(new URL("../golden/loss/", import.meta.url));
@@ -101,8 +93,11 @@ describe("the golden losses", async () => {
   });
 
   test.each(
-    table.map(([name, method, values, factor]) => [`${name} by ${method.name}`, name, method, values, factor] as const),
-  )("%s", async (_, name, method, values, factor = 1) => {
+    table.flatMap(([name, method, values, factor]) => [
+      [`${name} by ${method.name}`, name, method, values, factor, undefined] as const,
+      [`${name} by ${method.name}, as on a real GPU`, name, method, values, factor, hardware] as const,
+    ]),
+  )("%s", async (_, name, method, values, factor = 1, profile) => {
     const golden = named(name);
     const data = Object.fromEntries(
       [...inputs].map(([key, array]) => {
@@ -140,6 +135,7 @@ describe("the golden losses", async () => {
         return sequence ? loss : rec.reshape(loss, [N]);
       },
       seeds: { y: mean },
+      ...(profile ? { profile } : {}),
     });
     const value = outputs.y!.reduce((sum, loss, i) => sum + loss * mean[i]!, 0);
     expect(Math.abs(value - factor * golden.value)).toBeLessThan(
@@ -426,167 +422,51 @@ describe("weights that change from step to step", () => {
 });
 
 describe("the frame", async () => {
-  const model = await Model.fresh(gpu, TINY_TEXT.llama!, "test", { seed: 1 });
-  const original = liveTeacher(await model.frozenCopy(), model.sizes.outputs);
-  const sequence = (seed: number, length: number, from: number) => {
-    const ids = Int32Array.from({ length }, (_, i) => (7 * i + 11 * seed + i * i) % 50);
-    return { ids, labels: ids.map((id, i) => (i < from ? -100 : id)), group: 0, place: `${seed}` };
-  };
-  const of = (...rows: ReturnType<typeof sequence>[]): Batch => collate(rows.map((row) => [row]));
-  const forgotten = [sequence(1, 9, 3), sequence(2, 15, 1), sequence(3, 12, 10), sequence(4, 6, 2)];
-  const kept = [sequence(5, 8, 2), sequence(6, 11, 5), sequence(7, 9, 3), sequence(8, 14, 7)];
-  const wanted = [sequence(9, 7, 3), sequence(10, 7, 1), sequence(11, 12, 10), sequence(12, 4, 2)];
-  const scorer = new Scorer(model);
-  /** nll of the tokens that count, row by row, in the scorer's f32. */
-  const nllOf = async (rows: readonly ReturnType<typeof sequence>[]) =>
-    Promise.all(
-      rows.map(async (row) => {
-        const batch = of(row);
-        const { nll } = await scorer.score(batch);
-        const { targets } = modelInputs(batch);
-        return [...nll].filter((_, i) => targets[i]! >= 0);
-      }),
-    );
-  const sumOf = (x: readonly number[]) => x.reduce((a, b) => a + b, 0);
-  const [ownNll, keptNll, wantedNll] = await Promise.all([nllOf(forgotten), nllOf(kept), nllOf(wanted)]);
-  const sums = { own: ownNll.map(sumOf), wanted: wantedNll.map(sumOf) };
-
-  const METHODS: Record<string, { method: UnlearnObjective; values?: Record<string, unknown> }> = {
-    "grad-ascent": { method: gradAscent },
-    "grad-diff": { method: gradDiff },
-    "kl-min": { method: klMin },
-    npo: { method: npo, values: { beta: 0.3 } },
-    simnpo: { method: simnpo, values: { beta: 2, delta: 0.5 } },
-    dpo: { method: dpo, values: { beta: 0.2 } },
-    wga: { method: wga, values: { beta: 1 } },
-    satimp: { method: satimp, values: { b1: 2, b2: 1 } },
-    undial: { method: undial, values: { strength: 4 } },
-    "ce-u": { method: ceU },
-    pdu: { method: pdu, values: { limit: 0.3, rate: 1, warmup_epochs: 0 } },
-    rmu: { method: rmu, values: { c: 2, layer: 0 } },
-    isolate: { method: isolate, values: { layers: "0", part: "mlp", fixed: false } },
-  };
-
-  const batchOf = (method: UnlearnObjective, rows: readonly number[], shift = 0): UnlearnBatch => ({
-    forget: of(...rows.map((i) => forgotten[i]!)),
-    retain: of(...rows.map((i) => kept[i]!)),
-    pd: of(...rows.map((i) => wanted[i]!)),
-    ...(method.reference === "likelihoods"
-      ? {
-          reference: Float32Array.from(rows, (i) => sums.own[i]! + shift),
-          wantedReference: Float32Array.from(rows, (i) => sums.wanted[i]!),
-        }
-      : {}),
-    ...(method.pairs ? { wanted: of(...rows.map((i) => wanted[i]!)) } : {}),
-  });
-
-  /** Metrics and gradients of one part over micro-batches. */
-  async function run(
-    name: string,
-    part: "forget" | "retain" | "pd",
-    parts: readonly (readonly number[])[],
-    weight = 1,
-    shift = 0,
-  ) {
-    const { method, values = {} } = METHODS[name]!;
-    const objective = unlearnObjective({
-      model,
-      method,
-      values,
-      retain: method.retain ?? "nll",
-      original,
-      parts: ["forget", "retain", "pd"],
-      recompute: false,
-      seed: 4,
-    });
-    const batches = parts.map((rows) => batchOf(method, rows, shift));
-    const total = batches.reduce((sum, batch) => sum + objective.counted(batch, part), 0);
-    const metrics: Record<string, number> = {};
-    for (const parameter of model.trainable()) gpu.clear(parameter.gradient, Math.max(16, 4 * parameter.size));
-    for (const batch of batches) {
-      const rec = new Recorder(profileOf(gpu));
-      const recorded = objective.record(rec, batch, part);
-      for (const [name, value] of Object.entries(recorded.metrics)) rec.output(name, value);
-      rec.backward(recorded.backward);
-      const program = await Program.compile(gpu, rec);
-      objective.fill(program, batch, total, part);
-      program.run({ forget_weight: weight, retain_weight: weight, pd_weight: weight, accumulate: 1, seed: 0 });
-      for (const name of Object.keys(recorded.metrics))
-        metrics[name] = (metrics[name] ?? 0) + (await program.read(name))[0]!;
-      program.free();
-    }
-    const gradients = new Map<string, Float32Array>();
-    for (const parameter of model.trainable())
-      gradients.set(parameter.name, await gpu.readFloats(parameter.gradient, parameter.size));
-    return { metrics, gradients };
-  }
-  const tokenMean = (rows: readonly (readonly number[])[], loss: (nll: number) => number) =>
-    sumOf(rows.flat().map(loss)) / rows.flat().length;
-  const sequenceMean = (loss: (i: number) => number) => sumOf(forgotten.map((_, i) => loss(i))) / forgotten.length;
+  const frame = await Frame.make(gpu);
+  afterAll(() => frame.free());
+  const { forget, wanted } = frame.nll;
+  const objectives = (await loadMethods("unlearn")).filter((method) => method.kind === "objective");
   const softplus = (x: number) => Math.log1p(Math.exp(x));
-  const ALL = [[0, 1, 2, 3]];
+  const ascent = () => -tokenMean(forget, (x) => x);
 
-  /** Means of the forget term in float64, from the likelihoods alone. */
-  const VALUES: Record<string, (shift: number) => number> = {
-    "grad-ascent": () => -tokenMean(ownNll, (x) => x),
-    "grad-diff": () => -tokenMean(ownNll, (x) => x),
-    "kl-min": () => -tokenMean(ownNll, (x) => x),
-    isolate: () => -tokenMean(ownNll, (x) => x),
-    npo: (shift) => (2 / 0.3) * softplus(-0.3 * -shift),
-    simnpo: () => sequenceMean((i) => softplus(-2 * (sums.own[i]! / ownNll[i]!.length - 0.5))),
-    dpo: (shift) => (2 / 0.2) * softplus(0.2 * shift),
-    wga: () => -tokenMean(ownNll, (x) => Math.exp(-x) * x),
-    satimp: () => -tokenMean(ownNll, (x) => Math.exp(-2 * x) * (1 - Math.exp(-x)) * x),
-  };
-  test.each(Object.keys(VALUES))("the mean of %s is what its definition says", async (name) => {
-    const { metrics } = await run(name, "forget", ALL, 0.25, 1.5);
-    const expected = VALUES[name]!(1.5);
-    expect(Math.abs(metrics.forget_loss! - expected)).toBeLessThan(2e-5 * (1 + Math.abs(expected)));
-    expect(Math.abs(metrics.loss! - 0.25 * expected)).toBeLessThan(1e-5 * (1 + Math.abs(expected)));
-  });
-
-  test.each(Object.keys(METHODS))(
-    "%s: micro-batches add up to the batch, and a weight scales the gradient",
-    async (name) => {
-      const { method } = METHODS[name]!;
-      const parts = method.weights.retain === 0 ? (["forget"] as const) : (["forget", "retain"] as const);
-      for (const part of parts) {
-        const whole = await run(name, part, ALL);
-        const cut = await run(name, part, [[2], [0, 3], [1]], 0.5);
-        const most = [...whole.gradients.values()].reduce((a, g) => Math.max(a, ...g.map(Math.abs)), 0);
-        // The gradients of what does not change yet are nothing but rounding.
-        const still = part === "retain" && (method.retain === "kl" || method.retain === "states");
-        if (still) {
-          expect(most).toBeLessThan(1e-5);
-          expect(Math.abs(whole.metrics.retain_loss!)).toBeLessThan(1e-5);
-          continue;
-        }
-        expect(most).toBeGreaterThan(1e-4);
-        for (const [tensor, g] of whole.gradients)
-          for (const [i, x] of g.entries())
-            expect(Math.abs(x - 2 * cut.gradients.get(tensor)![i]!)).toBeLessThan(3e-5 * most);
-        const metric = `${part}_loss`;
-        expect(Math.abs(whole.metrics[metric]! - cut.metrics[metric]!)).toBeLessThan(
-          1e-5 * (1 + Math.abs(whole.metrics[metric]!)),
-        );
-        if (part === "retain")
-          expect(Math.abs(whole.metrics.retain_loss! - tokenMean(keptNll, (x) => x))).toBeLessThan(1e-4);
-      }
+  /** Means of forget terms in float64, from the likelihoods alone; `shift` is added to those of theta0. */
+  const VALUES: [UnlearnObjective, Record<string, number>, (shift: number) => number][] = [
+    [gradAscent, {}, ascent],
+    [gradDiff, {}, ascent],
+    [klMin, {}, ascent],
+    [isolate, {}, ascent],
+    [npo, { beta: 0.3 }, (shift) => (2 / 0.3) * softplus(-0.3 * -shift)],
+    [
+      simnpo,
+      { beta: 2, delta: 0.5 },
+      () => sumOf(forget.map((row) => softplus(-2 * (sumOf(row) / row.length - 0.5)))) / forget.length,
+    ],
+    [dpo, { beta: 0.2 }, (shift) => (2 / 0.2) * softplus(0.2 * shift)],
+    [wga, { beta: 1 }, () => -tokenMean(forget, (x) => Math.exp(-x) * x)],
+    [satimp, { b1: 2, b2: 1 }, () => -tokenMean(forget, (x) => Math.exp(-2 * x) * (1 - Math.exp(-x)) * x)],
+  ];
+  test.each(VALUES.map(([method, settings, value]) => [method.name, method, settings, value] as const))(
+    "the mean of %s is what its definition says",
+    async (_, method, settings, value) => {
+      const { metrics } = await frame.run(method, { settings, part: "forget", weight: 0.25, shift: 1.5 });
+      const expected = value(1.5);
+      expect(Math.abs(metrics.forget_loss! - expected)).toBeLessThan(2e-5 * (1 + Math.abs(expected)));
+      expect(Math.abs(metrics.loss! - 0.25 * expected)).toBeLessThan(1e-5 * (1 + Math.abs(expected)));
     },
   );
 
-  test.each(Object.keys(METHODS))(
+  test.each(objectives.map((method) => [method.name, method] as const))(
     "%s: the decoupled prompts are learnt by cross-entropy, whatever the method",
-    async (name) => {
-      const { metrics, gradients } = await run(name, "pd", ALL);
-      expect(Math.abs(metrics.pd_loss! - tokenMean(wantedNll, (x) => x))).toBeLessThan(1e-4);
-      const plain = await run("grad-diff", "pd", ALL);
+    async (_, method) => {
+      const { metrics, gradients } = await frame.run(method, { part: "pd" });
+      expect(Math.abs(metrics.pd_loss! - tokenMean(wanted, (x) => x))).toBeLessThan(1e-4);
+      const plain = await frame.run(gradDiff, { part: "pd" });
       expect(gradients).toEqual(plain.gradients);
     },
   );
 
   test("rmu's gradient ends at its block", async () => {
-    const { gradients } = await run("rmu", "forget", ALL);
+    const { gradients } = await frame.run(rmu, { settings: { layer: 0 }, part: "forget" });
     const moved = [...gradients].filter(([, g]) => g.some((x) => x !== 0)).map(([tensor]) => tensor);
     expect(moved.length).toBeGreaterThan(5);
     expect(moved.filter((tensor) => /layers\.1|norm\.weight$/.test(tensor) && !tensor.includes("layers.0"))).toEqual(
@@ -594,26 +474,4 @@ describe("the frame", async () => {
     );
     expect(moved.some((tensor) => tensor.includes("layers.0.mlp.down_proj"))).toBe(true);
   });
-
-  test("gradients of the frame are the slope of its loss", async () => {
-    for (const name of ["npo", "dpo", "simnpo", "undial", "ce-u", "pdu", "rmu"]) {
-      if (name === "ce-u") continue; // its target moves with the weights
-      const { gradients } = await run(name, "forget", ALL, 1, 1);
-      const norm = Math.sqrt([...gradients.values()].reduce((sum, g) => sum + g.reduce((a, x) => a + x * x, 0), 0));
-      const kept = new Map<string, Float32Array>();
-      for (const { name, buffer, size } of model.trainable()) kept.set(name, await gpu.readFloats(buffer, size));
-      const h = 2e-3;
-      const at = async (distance: number) => {
-        for (const parameter of model.trainable()) {
-          const g = gradients.get(parameter.name)!;
-          parameter.write(kept.get(parameter.name)!.map((w, i) => w + (distance * g[i]!) / norm));
-        }
-        return (await run(name, "forget", ALL, 1, 1)).metrics.forget_loss!;
-      };
-      const [above, below, far, near] = [await at(h), await at(-h), await at(2 * h), await at(-2 * h)];
-      await at(0);
-      const slope = (8 * (above - below) - (far - near)) / (12 * h);
-      expect(Math.abs(slope / norm - 1)).toBeLessThan(5e-3);
-    }
-  }, 30_000);
 });

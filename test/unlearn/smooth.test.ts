@@ -1,57 +1,16 @@
 /** Smoothings on a loss whose gradient is known in float64: sum of a_i w_i^2 + b (w_0 w_1)^2 + sin w over weights in two parameters. */
 import { describe, expect, test } from "bun:test";
-import { Perturbation } from "../../src/run/training/perturbation.ts";
 import { WeightAverage } from "../../src/run/training/weight-average.ts";
 import { Parameter } from "../../src/tensor/parameter.ts";
 import { method as cr } from "../../src/unlearn/methods/smoothings/cr.ts";
 import { method as gp } from "../../src/unlearn/methods/smoothings/gp.ts";
 import { method as rs } from "../../src/unlearn/methods/smoothings/rs.ts";
 import { method as sam } from "../../src/unlearn/methods/smoothings/sam.ts";
-import type { Smoothing } from "../../src/unlearn/smoothing.ts";
 import { sharedGpu } from "../support/gpu.ts";
+import { gradient, minus, norm, START, smoothed, walk } from "./smoothed.ts";
 
 const gpu = await sharedGpu();
-const START = [0.3, -0.8, 1.1, 0.45, -1.4];
-const SIZES = [3, 2];
 
-/** Gradient and, with it, the loss's Hessian times a vector by differences. */
-const gradient = (w: readonly number[]) =>
-  w.map((x, i) => (i + 1) * 0.7 * x + Math.cos(x) + (i < 2 ? 2 * w[0]! * w[1]! * w[1 - i]! : 0));
-const norm = (x: readonly number[]) => Math.hypot(...x);
-const walk = (w: readonly number[], d: readonly number[], distance: number) =>
-  w.map((x, i) => x + (distance * d[i]!) / norm(d));
-const minus = (a: readonly number[], b: readonly number[]) => a.map((x, i) => x - b[i]!);
-
-/** What a smoothing leaves in the gradients, how often it went forward and back, and where. */
-async function smoothed(smoothing: Smoothing, given: { rho: number; c: number; seed: number }) {
-  const parameters = SIZES.map((size, i) => new Parameter(gpu, `w${i}`, [size]));
-  const all = async (buffer: (p: Parameter) => GPUBuffer) =>
-    (await Promise.all(parameters.map((p) => gpu.readFloats(buffer(p), p.size)))).flatMap((x) => [...x]);
-  parameters[0]!.write(Float32Array.from(START.slice(0, 3)));
-  parameters[1]!.write(Float32Array.from(START.slice(3)));
-  const weights = new Perturbation(gpu, parameters);
-  const places: number[][] = [];
-  let reports = 0;
-  await smoothing.gradients!(
-    weights,
-    async ({ fresh, report }) => {
-      const w = await all((p) => p.buffer);
-      places.push(w);
-      if (report) reports++;
-      const before = fresh ? w.map(() => 0) : await all((p) => p.gradient);
-      const g = gradient(w).map((x, i) => x + before[i]!);
-      gpu.write(parameters[0]!.gradient, 0, new Uint8Array(Float32Array.from(g.slice(0, 3)).buffer));
-      gpu.write(parameters[1]!.gradient, 0, new Uint8Array(Float32Array.from(g.slice(3)).buffer));
-    },
-    given,
-  );
-  const result = await all((p) => p.gradient);
-  expect(await all((p) => p.buffer)).toEqual([...Float32Array.from(START)]); // back, bit for bit
-  expect(reports).toBe(1);
-  await weights.free();
-  for (const parameter of parameters) parameter.free();
-  return { result, places };
-}
 const near = (a: readonly number[], b: readonly number[], error: number) => {
   for (const [i, x] of a.entries()) expect(Math.abs(x - b[i]!)).toBeLessThan(error);
 };
@@ -115,31 +74,19 @@ describe("the smoothed gradient", () => {
     );
     expect(50 * norm(slope)).toBeGreaterThan(0.5);
   });
-
-  test.each([
-    ["sam", sam, { rho: 0, c: 10, seed: 1 }],
-    ["gp", gp, { rho: 0, c: 10, seed: 1 }],
-    ["gp without weight", gp, { rho: 0.01, c: 0, seed: 1 }],
-    ["cr", cr, { rho: 0, c: 10, seed: 1 }],
-    ["cr without weight", cr, { rho: 0.01, c: 0, seed: 1 }],
-  ] as const)("%s that looks nowhere is the gradient, from one pass", async (_, smoothing, given) => {
-    const { result, places } = await smoothed(smoothing, given);
-    expect(result).toEqual([...Float32Array.from(gradient([...Float32Array.from(START)]))]);
-    expect(places.length).toBe(1);
-  });
 });
 
 test("the mean of weights", async () => {
   const parameter = new Parameter(gpu, "w", [3]);
   const mean = new WeightAverage(gpu, [parameter]);
-  mean.apply(); // of nothing
+  mean.end(); // of nothing
   for (const k of [1, 2, 6]) {
     parameter.write(Float32Array.of(k, -k, 0.5));
     await mean.add();
   }
-  mean.apply();
+  mean.end();
   near([...(await gpu.readFloats(parameter.buffer, 3))], [3, -3, 0.5], 1e-6);
-  expect(mean.count).toBe(3);
+  expect(mean.state()).toEqual({ count: 3 });
   mean.free();
   expect(() => new WeightAverage(gpu, [new Parameter(gpu, "w", [4], "bf16")])).toThrow(
     "w is held in bf16, too coarse to average",

@@ -6,7 +6,7 @@
 //   weights (S + K)           f32       weights, then steps
 //   result  (n4)              results   out
 //
-// A weight of 0 leaves its tensor out. Checked against an f64 loop in test/merge/federated.test.ts.
+// A weight of 0 leaves its tensor out. Checked against an f64 loop in test/merge/methods/federated/federated.test.ts.
 
 import package::lib::grid::{LANES, SPAN, span_of};
 import package::lib::operand::{Operand, load};

@@ -4,7 +4,7 @@
 //   importance (n4)       vec4f     of merge/row-importance
 //   result     (n4)       results   out
 //
-// Checked in test/merge/arcee-fusion.test.ts.
+// Checked in test/merge/methods/pairs/arcee-fusion.test.ts.
 
 import package::lib::grid::{LANES, SPAN, span_of};
 import package::lib::operand::{Operand, load};

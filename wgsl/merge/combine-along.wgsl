@@ -5,7 +5,7 @@
 //   weights (vectors, K) f32       vectors are all rows or all columns of the whole tensor
 //   result  (n4)         results   out
 //
-// Checked against an f64 loop in test/merge/along-axis.test.ts.
+// Checked against an f64 loop in test/merge/job/along-axis.test.ts.
 
 import package::lib::grid::{LANES, SPAN, span_of};
 import package::lib::operand::{Operand, load};

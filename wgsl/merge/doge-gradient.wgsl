@@ -7,7 +7,7 @@
 //   g       (rows, columns)    f32  out
 //
 // One workgroup per row, which the objective does not couple. Source: DOGE, arXiv:2501.01230.
-// Checked against an f64 loop in test/merge/doge.test.ts.
+// Checked against an f64 loop in test/merge/methods/task-vectors/doge.test.ts.
 
 import package::lib::grid::{LANES, span_of};
 

@@ -6,7 +6,7 @@
 //   delta  (N)            f32       of the whole tensor, under `corrected` only; the chunk's part is from `start` on
 //   result (n4)           results   out
 //
-// Source: DOGE, arXiv:2501.01230. Checked against an f64 loop in test/merge/doge.test.ts.
+// Source: DOGE, arXiv:2501.01230. Checked against an f64 loop in test/merge/methods/task-vectors/doge.test.ts.
 
 import package::lib::grid::{LANES, SPAN, span_of};
 import package::lib::operand::{Operand, load};

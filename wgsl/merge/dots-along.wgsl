@@ -4,7 +4,7 @@
 //   dots  (vectors)  f32       out
 //
 // Value e of vector v lies at v * vector_step + e * value_step. One workgroup per vector.
-// Checked against an f64 loop in test/merge/along-axis.test.ts.
+// Checked against an f64 loop in test/merge/job/along-axis.test.ts.
 
 import package::lib::grid::{LANES, span_of};
 import package::lib::operand::{Operand, load};

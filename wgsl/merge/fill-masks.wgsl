@@ -2,7 +2,7 @@
 //
 //   masks (K, mask_pitch / 4) vec4u  in and out; vectors [first, first + n4) are written
 //
-// Checked in test/merge/della.test.ts.
+// Checked in test/merge/methods/task-vectors/della.test.ts.
 
 import package::lib::grid::{LANES, SPAN, span_of};
 

@@ -7,7 +7,7 @@
 //   result     (n4)                  results   out
 //
 // Summed as x_0 + sum_k g_k (x_k - x_0) / sum_k g_k, so that equal models keep their bits. Where every g is 0 the plain
-// average stands. Source: arXiv:2111.09832. Checked against an f64 loop in test/merge/fisher.test.ts.
+// average stands. Source: arXiv:2111.09832. Checked against an f64 loop in test/merge/methods/averages/fisher.test.ts.
 
 import package::lib::grid::{LANES, SPAN, span_of};
 import package::lib::operand::{Operand, load};

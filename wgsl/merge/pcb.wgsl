@@ -6,7 +6,7 @@
 //   result (n4)           results   out
 //
 // Where no score is above its cut the base keeps its bits. Scores as in merge/pcb-histogram.
-// Source: PCB-Merging, arXiv:2410.02396. Checked against an f64 loop in test/merge/pcb.test.ts.
+// Source: PCB-Merging, arXiv:2410.02396. Checked against an f64 loop in test/merge/methods/task-vectors/pcb.test.ts.
 
 import package::lib::competition::{Row, balanced, clipped, intra, signed_share};
 import package::lib::grid::{LANES, SPAN, span_of};

@@ -4,7 +4,7 @@
 //   partials (spans, K)     vec2u     out: (shared, unique) of each span
 //
 // Padding is zero in every slot and counts as unchanged. The host adds the partials. Other definitions as in merge/ram.
-// Checked against a loop in test/merge/ram.test.ts.
+// Checked against a loop in test/merge/methods/task-vectors/ram.test.ts.
 
 import package::lib::grid::{LANES, SPAN, span_of};
 import package::lib::operand::{Operand, load};

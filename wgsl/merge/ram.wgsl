@@ -6,7 +6,7 @@
 //   factors (K)            f32       of entries that only model i changed
 //   result  (n4)           results   out
 //
-// Under round_* every step is rounded to the working dtype. Checked against an f64 loop in test/merge/ram.test.ts.
+// Under round_* every step is rounded to the working dtype. Checked against an f64 loop in test/merge/methods/task-vectors/ram.test.ts.
 
 import package::lib::grid::{LANES, SPAN, span_of};
 import package::lib::operand::{Operand, load};

@@ -8,7 +8,7 @@
 // One workgroup sorts one row by a bitonic network, log2(padded) (log2(padded) + 1) / 2 rounds over pairs in storage, so rows
 // of any length do. Rows [first_row, first_row + rows) of a chunk that holds whole rows. Bits are set by atomics because rows
 // may share a word; their order does not matter. The product rank * step is one correctly rounded multiplication, so masks are
-// the same on every adapter. Source: MagPrune of DELLA, arXiv:2406.11617. Checked against a sort in test/merge/della.test.ts.
+// the same on every adapter. Source: MagPrune of DELLA, arXiv:2406.11617. Checked against a sort in test/merge/methods/task-vectors/della.test.ts.
 
 import package::lib::grid::{LANES, span_of};
 import package::lib::operand::{Operand, load};

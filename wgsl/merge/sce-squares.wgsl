@@ -5,7 +5,7 @@
 //   partials (spans, K)     f32       out
 //
 // Padding is zero in every slot and adds nothing. The host adds the partials in f64.
-// Checked against an f64 loop in test/merge/sce.test.ts.
+// Checked against an f64 loop in test/merge/methods/task-vectors/sce.test.ts.
 
 import package::lib::grid::{LANES, SPAN, span_of};
 import package::lib::operand::{Operand, load};

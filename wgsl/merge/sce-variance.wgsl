@@ -6,7 +6,7 @@
 //   counts   (spans)        u32       out: entries whose variance is not 0
 //
 // Running mean and sum of squares (Welford), so that equal task vectors have a variance of exactly 0, as padding has.
-// Checked against an f64 loop in test/merge/sce.test.ts.
+// Checked against an f64 loop in test/merge/methods/task-vectors/sce.test.ts.
 
 import package::lib::grid::{LANES, SPAN, span_of};
 import package::lib::operand::{Operand, load};

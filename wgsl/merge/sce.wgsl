@@ -8,7 +8,7 @@
 //
 // A sum of 0 counts as +; an entry that is 0 agrees with neither sign. Under round_* every step is rounded to the working
 // dtype. Source: the select, calculate and erase steps of FuseChat, arXiv:2408.07990. Checked against an f64 loop in
-// test/merge/sce.test.ts.
+// test/merge/methods/task-vectors/sce.test.ts.
 
 import package::lib::grid::{LANES, SPAN, span_of};
 import package::lib::operand::{Operand, load};

@@ -3,7 +3,7 @@
 //   stack  (1 + K, pitch) operands  base in slot 0
 //   values (N)            f32       out, n of them from `start` on
 //
-// Checked in test/merge/doge.test.ts.
+// Checked in test/merge/methods/task-vectors/doge.test.ts.
 
 import package::lib::grid::{LANES, SPAN, span_of};
 import package::lib::operand::{Operand, load};

@@ -4,7 +4,7 @@
 //   counts (2048)         u32       in and out: how many keys that begin with `prefix` have each digit
 //
 // Counts are whole numbers: their sums do not depend on the order of the workgroups.
-// Checked against a sort in test/merge/order-statistics.test.ts.
+// Checked against a sort in test/merge/selection/order-statistics.test.ts.
 
 import package::lib::grid::{LANES, SPAN, span_of};
 import package::lib::operand::{Operand, load};

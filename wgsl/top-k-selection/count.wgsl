@@ -7,7 +7,7 @@
 //
 // With a step above 1 only every step-th 256 values are looked at. The order of candidates depends on the adapter's
 // scheduling; the selection made from them does not.
-// Padding counts as zeros, which the host subtracts. Checked in test/gpu/select.test.ts.
+// Padding counts as zeros, which the host subtracts. Checked in test/merge/selection/top-k-selection.test.ts.
 
 import package::lib::grid::{LANES, REDUCE_SPAN, span_of};
 import package::lib::magnitudes::ranked;

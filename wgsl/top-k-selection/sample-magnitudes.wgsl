@@ -4,7 +4,7 @@
 //   sample (count)  u32    out, at `offset`: bits of the magnitudes
 //
 // The vector read for each sample is offset by a hash within its interval, so that rows of a regular length do not alias.
-// Checked in test/gpu/select.test.ts.
+// Checked in test/merge/selection/top-k-selection.test.ts.
 
 import package::lib::magnitudes::ranked;
 import package::lib::random::random_bits;

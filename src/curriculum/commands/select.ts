@@ -1,18 +1,20 @@
 /** `curriculum select`: scores rows with a model, and writes those that a selector chooses as they were. */
+
 import { readFileSync } from "node:fs";
 import type { Outcome } from "../../cli/context.ts";
-import { type Batch, collate, type ExampleBatch } from "../../data/batch.ts";
+import { type Batch, batchKey, collate } from "../../data/batch.ts";
 import { countedTokens, inBatches, loadSequences } from "../../data/dataset.ts";
 import type { Sequence } from "../../data/sequences.ts";
 import { UserError } from "../../errors.ts";
 import { openGpu } from "../../gpu/gpu.ts";
+import { bindDefaults } from "../../method/bind.ts";
 import { loadMethod } from "../../method/registry.ts";
 import type { Model } from "../../model/model.ts";
 import { architectureOf } from "../../model/registry.ts";
+import { fillInputs, recordInputs } from "../../run/batch-programs.ts";
 import { gradientNorms } from "../../run/scoring/gradient-norms.ts";
 import { Scorer } from "../../run/scoring/scorer.ts";
 import { groupsOf, textTools } from "../../run/training/data-source.ts";
-import { batchKey, fillTokens, tokenInputs } from "../../run/training/language.ts";
 import { start } from "../../run/training/starting-model.ts";
 import { Program, profileOf } from "../../tensor/program.ts";
 import { Recorder } from "../../tensor/recorder.ts";
@@ -66,11 +68,11 @@ async function meanStates(
     let program = programs.get(batchKey(batch));
     if (!program) {
       const rec = new Recorder(profileOf(model.gpu), { training: false });
-      rec.output("hidden", model.record(rec, tokenInputs(rec, batch)).hidden);
+      rec.output("hidden", model.record(rec, recordInputs(rec, batch)).hidden);
       program = await Program.compile(model.gpu, rec);
       programs.set(batchKey(batch), program);
     }
-    fillTokens(program, batch);
+    fillInputs(program, batch);
     program.run();
     const hidden = await program.read("hidden"); // (B T, C)
     const width = hidden.length / (batch.rows * batch.length);
@@ -97,7 +99,7 @@ async function meanLosses(
   const losses: number[] = [];
   for await (const part of inBatches(sequences, rows)) {
     signal.throwIfAborted();
-    const batch: Batch | ExampleBatch = collate(
+    const batch: Batch = collate(
       part.map((sequence) => [sequence]),
       { pad },
     );
@@ -190,7 +192,8 @@ export async function select(context: CurriculumContext): Promise<Outcome> {
         : [];
   const states = selector.needs === "states" ? await meanStates(...given, options.batch_size, signal) : [];
   checkKnown(sequences, scores, states, begun.ref);
-  const { rows, notes } = selector.select({ scores, states, budget, perCluster: options.per_cluster, seed });
+  const { values } = bindDefaults(selector, { ...options });
+  const { rows, notes } = selector.select({ scores, states, budget, seed, values });
   const chosen = options.ranked ? rows : [...rows].sort((a, b) => a - b);
   const kept = groups.map(({ name }, g) => {
     const of = (list: readonly Sequence[]) => list.filter(({ group }) => group === g).length;

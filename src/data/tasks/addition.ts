@@ -1,5 +1,5 @@
 /**
- * Addition of whole numbers: the whole sum, or one digit of it as a skill of its own.
+ * Addition of whole numbers: the whole sum, or one digit of it as a separate skill.
  *
  * `sum` rows are prompt "12+345=" and completion "357", reversed (ones first) on request, which lets a decoder carry as it
  * writes (Lee et al. 2023). `digit` rows ask for one digit of the sum, the skills of Chen et al. 2023 (Skill-it,
@@ -52,6 +52,21 @@ export const method = task({
       help: "digit to ask for, 0 for the ones; -1 takes them in turn; --form digit only",
     },
   },
+
+  laws: {
+    apart: true,
+    distinctRows: "rows are drawn one by one, so a pair may come twice",
+    answered: true,
+    endless: true,
+  },
+  content: ({ prompt }) =>
+    String(prompt)
+      .replace(/, A \d+ = \?/, "")
+      .match(/\d[\d ]*/g)!
+      .map((n) => Number(n.replaceAll(" ", "")))
+      .sort((a, b) => a - b)
+      .join(),
+  trials: [{}, { digits: 1 }, { digits: 6, vary: true, pad: true, reversed: true }, { form: "digit" }],
 
   open({ seed, split }, { digits, vary, pad, reversed: backwards, form, skill }) {
     if (skill > digits)

@@ -67,6 +67,10 @@ export const method = task({
     label_noise: { type: "0 <= number < 1", default: 0, help: "share of labels of train replaced by another class" },
   },
 
+  laws: { apart: true, distinctRows: true, answered: true, endless: true },
+  content: ({ x }) => String(x),
+  trials: [{}, { label_noise: 0.3, classes: 3, dims: 5 }],
+
   open({ seed, split }, { classes, dims, separation, std, label_noise }) {
     if (dims < classes)
       throw new UserError(

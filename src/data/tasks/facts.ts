@@ -112,6 +112,23 @@ export const method = task({
     told: { type: "1 <= number.integer <= 10", default: 4, help: "facts a passage tells" },
   },
 
+  laws: {
+    apart: true,
+    distinctRows: true,
+    answered: "documents tell facts and ask for none",
+    endless: "a population has as many rows as its people have facts",
+  },
+  content: ({ subject, group }) => (group === "world" ? undefined : String(subject)), // countries are the same in all splits
+  trials: [
+    {},
+    { part: "two-hop" },
+    { part: "world" },
+    { part: "neighbour" },
+    { form: "documents" },
+    { form: "verbatim", part: "holdout" },
+    { form: "knowledge", part: "forget" },
+  ],
+
   open(where, { part, form, people, forget, told }) {
     const { seed, split } = where;
     const person = population(where);

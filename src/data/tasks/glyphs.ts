@@ -67,6 +67,10 @@ export const method = task({
     },
   },
 
+  laws: { apart: true, distinctRows: true, answered: true, endless: true },
+  content: ({ x }) => String(x),
+  trials: [{}, { rotation: 30, imbalance: 100 }],
+
   open({ seed, split }, { canvas, shift, rotation, noise, imbalance }) {
     const [left, top] = [Math.floor((canvas - WIDTH) / 2), Math.floor((canvas - HEIGHT) / 2)];
     if (shift > top || shift > left)

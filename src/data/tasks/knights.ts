@@ -1,6 +1,6 @@
 /**
- * Knights and knaves: everyone on an island is a knight, who only tells the truth, or a knave, who only lies. Each says one
- * thing; who is what? Only puzzles with exactly one solution are kept, found by trying all 2^n of them.
+ * Knights and knaves: everyone on an island is a knight, who always speaks the truth, or a knave, who always lies. Each says
+ * one thing; who is what? Only puzzles with exactly one solution are kept; all 2^n are tried.
  *
  * Xie et al. 2024, with the statements as nested lists in their notation: ["telling-truth", i], ["lying", i], ["not", s],
  * ["and" | "or", s, t], ["->" | "<=>", s, t].
@@ -20,7 +20,7 @@ function drawStatement(random: Random, people: number, speaker: number, depth: n
   const kind = depth <= 1 ? 0 : random.below(6);
   if (kind === 0) {
     if (random.below(2) === 0) return ["telling-truth", random.below(people)];
-    return ["lying", (speaker + 1 + random.below(people - 1)) % people]; // nobody can call himself a knave
+    return ["lying", (speaker + 1 + random.below(people - 1)) % people]; // a knave cannot call himself one
   }
   const part = () => drawStatement(random, people, speaker, depth - 1);
   if (kind === 1) return ["not", part()];
@@ -95,6 +95,15 @@ export const method = task({
       help: "how deep statements are nested; 1: about one person each",
     },
   },
+
+  laws: {
+    apart: true,
+    distinctRows: "rows are drawn one by one, so a puzzle may come twice",
+    answered: true,
+    endless: true,
+  },
+  content: ({ statements }) => JSON.stringify(statements),
+  trials: [{}, { people: 2 }, { people: 5, depth: 3 }],
 
   open({ seed, split }, { people, depth }) {
     return {

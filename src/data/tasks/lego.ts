@@ -50,6 +50,15 @@ export const method = task({
     },
   },
 
+  laws: {
+    apart: true,
+    distinctRows: "rows are drawn one by one, so a set of clauses may come twice",
+    answered: true,
+    endless: true,
+  },
+  content: ({ prompt }) => String(prompt).slice(7, String(prompt).indexOf(" . ")).split(" , ").sort().join(),
+  trials: [{}, { chain: 1 }, { chain: 7, graph: "tree" }, { graph: "two-paths", proportions: [1, 1, 1, 3, 5] }],
+
   open({ seed, split }, { chain, graph, skill, proportions }) {
     if (skill > chain)
       throw new UserError(`--skill ${skill} is beyond --chain ${chain}`, "the last skill is the chain's length");

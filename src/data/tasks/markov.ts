@@ -150,6 +150,14 @@ export const method = task({
     form: { type: "'text' | 'ids'", default: "text", help: "text, or input_ids that number the symbols from 0" },
   },
 
+  laws: {
+    apart: "texts are independent draws, and a short one may be drawn in two splits",
+    distinctRows: "texts are independent draws, and a short one may come twice",
+    answered: "a text asks nothing",
+    endless: true,
+  },
+  trials: [{}, { order: 0, alphabet: 2 }, { order: 3, alphabet: 5, form: "ids", length: 2 }],
+
   open({ seed, split }, { alphabet, order, length, concentration, smoothing, form }) {
     const language = markovLanguage(seed, alphabet, order, concentration, smoothing);
     const contexts = language.stationary.length;

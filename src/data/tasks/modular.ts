@@ -59,9 +59,18 @@ export const method = task({
     },
   },
 
+  laws: {
+    apart: true,
+    distinctRows: true,
+    answered: true,
+    endless: "there are as many rows as pairs",
+  },
+  content: ({ a, b }) => `${a},${b}`,
+  trials: [{}, { modulus: 13, operation: "divide" }],
+
   open({ seed, split }, { modulus: p, operation, train_fraction }) {
     if (operation === "divide" && !isPrime(p))
-      throw new UserError(`--operation divide needs a prime modulus, and ${p} is none`, "97 and 113 are primes");
+      throw new UserError(`--operation divide needs a prime modulus, and ${p} is not prime`, "97 and 113 are primes");
     const divisors = operation === "divide" ? p - 1 : p;
     const pairs = p * divisors;
     const train = Math.round(pairs * train_fraction);

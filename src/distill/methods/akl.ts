@@ -5,13 +5,17 @@
 import { headGap } from "../../tensor/ops/distribution.ts";
 import { divergence } from "../../tensor/ops/divergence.ts";
 import { add, addScalar, mul, neg } from "../../tensor/ops/elementwise.ts";
-import { defineDistillation, TEMPERATURE } from "../contract.ts";
+import { defineDistillation, EVERY_LAW, TEMPERATURE } from "../contract.ts";
 
 export const method = defineDistillation({
   name: "akl",
   title: "Adaptive KL",
   about: "forward and reverse KL, weighted token by token by where the student is off: head or tail",
   cite: "arXiv:2404.02657",
+  laws: {
+    ...EVERY_LAW,
+    gradientIsSlope: "the weights of the two divergences are held fixed",
+  },
   options: {
     mu: { type: "0 < number < 1", default: 0.5, help: "probability mass of the head", value: "M" },
     temperature: TEMPERATURE,

@@ -13,13 +13,13 @@ import type { ModelSizes } from "../../model/architecture.ts";
 import type { Recorded } from "../../model/model.ts";
 import type { Attended } from "../../model/network.ts";
 import { attentionMap, headMean } from "../../tensor/ops/attention-map.ts";
-import { add, scale, stopGradient } from "../../tensor/ops/elementwise.ts";
+import { stopGradient } from "../../tensor/ops/elementwise.ts";
 import { rowSum } from "../../tensor/ops/reduce.ts";
 import { type RowDistance, rowDistance } from "../../tensor/ops/row-distance.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import { rowsOf, type Tensor } from "../../tensor/tensor.ts";
-import { defineDistillation } from "../contract.ts";
-import { layerPairs } from "./hidden.ts";
+import { defineDistillation, EVERY_LAW } from "../contract.ts";
+import { layerPairs, meanOfPairs } from "../layer-pairs.ts";
 
 function attendedBy({ attended }: Recorded, layer: number | "last", whose: string, { layers }: ModelSizes): Attended {
   if (attended.size === 0)
@@ -71,6 +71,12 @@ export const method = defineDistillation({
   title: "Attention transfer",
   about: "student's attention maps drawn to the teacher's, head by head or as means over heads",
   cite: "arXiv:2004.02984",
+  laws: {
+    ...EVERY_LAW,
+    shiftInvariant: "attention maps are compared, not logits",
+    rowsIndependent: "a token attends to the tokens before it",
+    zeroWhereUncounted: "attention maps have no labels",
+  },
   weights: { labels: 1 },
   options: {
     layers: {
@@ -94,10 +100,6 @@ export const method = defineDistillation({
         return rows === batch ? rowSum(rec, each, 1 / tokens) : rec.reshape(each, [rows]);
       });
     });
-    return scale(
-      rec,
-      losses.reduce((a, b) => add(rec, a, b)),
-      1 / losses.length,
-    );
+    return meanOfPairs(rec, losses);
   },
 });

@@ -10,13 +10,14 @@ import { crossEntropy } from "../../tensor/ops/cross-entropy.ts";
 import { rowEntropy } from "../../tensor/ops/distribution.ts";
 import { divergence } from "../../tensor/ops/divergence.ts";
 import { add, addScalar, clamp, mul, neg, scale, sub } from "../../tensor/ops/elementwise.ts";
-import { defineDistillation } from "../contract.ts";
+import { defineDistillation, EVERY_LAW } from "../contract.ts";
 
 export const method = defineDistillation({
   name: "bd-kd",
   title: "Balanced divergence",
   about: "forward and reverse KL, weighted by which of the two models is more certain; --online trains the teacher too",
   cite: "arXiv:2212.12965",
+  laws: EVERY_LAW,
   weights: { labels: 1 },
   options: {
     delta: { type: "number >= 1", default: 2, help: "weight of the divergence that the row needs more" },

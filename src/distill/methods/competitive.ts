@@ -12,7 +12,7 @@ import { divergence } from "../../tensor/ops/divergence.ts";
 import { add, clamp, mul, scale, stopGradient, sub } from "../../tensor/ops/elementwise.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { defineDistillation, TEMPERATURE } from "../contract.ts";
+import { defineDistillation, EVERY_LAW, TEMPERATURE } from "../contract.ts";
 
 /** 1 in rows where `other` gives the label more probability than `own`, else 0: (n, V) each -> (n). No gradient. */
 function surpassed(rec: Recorder, own: Tensor, other: Tensor, targets: Tensor): Tensor {
@@ -25,6 +25,7 @@ export const method = defineDistillation({
   title: "Competitive distillation",
   about: "row by row the model that is nearer to the label teaches the other; --online trains both",
   cite: "arXiv:2506.23285",
+  laws: EVERY_LAW,
   weights: { labels: 1 },
   options: { temperature: TEMPERATURE },
   rows(rec, { student, teachers: [teacher], targets, values: { temperature }, note }) {

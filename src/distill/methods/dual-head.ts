@@ -12,7 +12,7 @@ import { linear } from "../../tensor/ops/linear.ts";
 import { rowSum } from "../../tensor/ops/reduce.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { defineDistillation } from "../contract.ts";
+import { defineDistillation, EVERY_LAW } from "../contract.ts";
 
 /** Sum over a row of the binary divergences of logits, 0 where they agree: (n, V) each -> (n). */
 export function logitLoss(rec: Recorder, logits: Tensor, teacher: Tensor, tau: number): Tensor {
@@ -30,6 +30,12 @@ export const method = defineDistillation({
   about:
     "a loss on the logits through a second head that is dropped afterwards, beside the labels through the main one",
   cite: "arXiv:2411.08937",
+  laws: {
+    ...EVERY_LAW,
+    zeroAtTeacher: "the second head is compared with the teacher, not the student's own",
+    shiftInvariant: "logits are compared themselves",
+    zeroWhereUncounted: "it knows no labels",
+  },
   weights: { labels: 1 },
   options: {
     tau: { type: "number > 0", default: 2, help: "softens the difference of logits", value: "T" },

@@ -9,27 +9,11 @@
 import { UserError } from "../../errors.ts";
 import type { ModelSizes } from "../../model/architecture.ts";
 import type { Recorded } from "../../model/model.ts";
-import { add, addScalar, clamp, div, mul, neg, scale, sqrt, square, sub } from "../../tensor/ops/elementwise.ts";
 import { linear } from "../../tensor/ops/linear.ts";
-import { rowSum } from "../../tensor/ops/reduce.ts";
-import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { defineDistillation } from "../contract.ts";
-
-type Layer = number | "last";
-
-/** Reads "1:2,last:last". Throws UserError for a layer that is none. */
-export function layerPairs(text: string): [Layer, Layer][] {
-  return text.split(",").map((pair) => {
-    const layers = pair.split(":").map((part) => part.trim());
-    if (layers.length !== 2 || layers.some((layer) => !/^(last|\d+)$/.test(layer)))
-      throw new UserError(
-        `--layers: ${JSON.stringify(pair)} is no pair of layers`,
-        "write student:teacher, such as --layers 2:4,last:last",
-      );
-    return layers.map((layer): Layer => (layer === "last" ? layer : Number(layer))) as [Layer, Layer];
-  });
-}
+import { defineDistillation, EVERY_LAW } from "../contract.ts";
+import { type Layer, layerPairs, meanOfPairs } from "../layer-pairs.ts";
+import { cosineDistance, meanSquare } from "../state-distance.ts";
 
 function stateOf({ hidden, notes }: Recorded, layer: Layer, whose: string, { layers }: ModelSizes): Tensor {
   if (layer === "last") return hidden;
@@ -38,22 +22,16 @@ function stateOf({ hidden, notes }: Recorded, layer: Layer, whose: string, { lay
   return found;
 }
 
-/** |x - y|^2 / d of every row: (N, d) each -> (N). */
-export const meanSquare = (rec: Recorder, x: Tensor, y: Tensor): Tensor =>
-  rowSum(rec, square(rec, sub(rec, x, y)), 1 / x.shape.at(-1)!);
-
-/** 1 - cos(x, y) of every row: (N, d) each -> (N). */
-export function cosineDistance(rec: Recorder, x: Tensor, y: Tensor): Tensor {
-  const norms = mul(rec, rowSum(rec, square(rec, x)), rowSum(rec, square(rec, y)));
-  const cosine = div(rec, rowSum(rec, mul(rec, x, y)), sqrt(rec, clamp(rec, norms, 1e-24, 3e38)));
-  return addScalar(rec, neg(rec, cosine), 1);
-}
-
 export const method = defineDistillation({
   name: "hidden",
   title: "Hidden states",
   about: "student layers drawn to teacher layers, through a learned projection where widths differ",
   cite: "arXiv:1412.6550",
+  laws: {
+    ...EVERY_LAW,
+    shiftInvariant: "hidden states are compared, not logits",
+    zeroWhereUncounted: "hidden states have no labels",
+  },
   weights: { labels: 1 },
   options: {
     layers: {
@@ -90,10 +68,6 @@ export const method = defineDistillation({
       const x = projected ? linear(rec, own, extra(`projection.${i}`)) : own;
       return distance === "mse" ? meanSquare(rec, x, y) : cosineDistance(rec, x, y);
     });
-    return scale(
-      rec,
-      losses.reduce((a, b) => add(rec, a, b)),
-      1 / losses.length,
-    );
+    return meanOfPairs(rec, losses);
   },
 });

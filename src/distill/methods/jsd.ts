@@ -7,13 +7,14 @@
  */
 import { divergence } from "../../tensor/ops/divergence.ts";
 import { scale } from "../../tensor/ops/elementwise.ts";
-import { defineDistillation, TEMPERATURE } from "../contract.ts";
+import { defineDistillation, EVERY_LAW, TEMPERATURE } from "../contract.ts";
 
 export const method = defineDistillation({
   name: "jsd",
   title: "Generalised JSD",
   about: "between forward KL (beta 0) and reverse KL (beta 1); with --on-policy it is GKD",
   cite: "arXiv:2306.13649",
+  laws: EVERY_LAW,
   sparse: true,
   options: {
     beta: { type: "0 <= number <= 1", default: 0.5, help: "weight of the teacher in the mixture", value: "B" },

@@ -13,7 +13,7 @@ import { rowEntropy } from "../../tensor/ops/distribution.ts";
 import { divergence } from "../../tensor/ops/divergence.ts";
 import { add, scale } from "../../tensor/ops/elementwise.ts";
 import { dynamic } from "../../tensor/recorder.ts";
-import { type Adaptive, defineDistillation } from "../contract.ts";
+import { type Adaptive, defineDistillation, EVERY_LAW } from "../contract.ts";
 
 export interface MtardOptions {
   readonly balance: "both" | "entropy" | "norm" | "none";
@@ -75,6 +75,7 @@ export const method = defineDistillation({
   title: "Several teachers, balanced",
   about: "forward KL to several teachers, with balanced certainty and balanced progress",
   cite: "arXiv:2306.16170",
+  laws: EVERY_LAW,
   teachers: [2, 8],
   options: {
     balance: { type: "'both' | 'entropy' | 'norm' | 'none'", default: "both", help: "what is balanced" },

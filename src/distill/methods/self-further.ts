@@ -8,14 +8,19 @@
  * with the result as teacher for further rounds. lambda is --distill-weight.
  */
 import { UserError } from "../../errors.ts";
-import { defineDistillation } from "../contract.ts";
-import { meanSquare } from "./hidden.ts";
+import { defineDistillation, EVERY_LAW } from "../contract.ts";
+import { meanSquare } from "../state-distance.ts";
 
 export const method = defineDistillation({
   name: "self-further",
   title: "Self-distillation for further pre-training",
   about: "learns new text while its last hidden states stay near those of its own further-trained copy",
   cite: "arXiv:2210.02871",
+  laws: {
+    ...EVERY_LAW,
+    shiftInvariant: "hidden states are compared, not logits",
+    zeroWhereUncounted: "hidden states have no labels",
+  },
   weights: { distill: 1, labels: 1 },
   options: {},
   states(rec, { student, teacher, sizes }) {

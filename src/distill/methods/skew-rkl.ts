@@ -1,12 +1,13 @@
 /** Skew reverse KL: KL(q || a q + (1 - a) p); at most -log a. Ko et al., ICML 2024, https://arxiv.org/abs/2402.03898 */
 import { divergence } from "../../tensor/ops/divergence.ts";
-import { defineDistillation, TEMPERATURE } from "../contract.ts";
+import { defineDistillation, EVERY_LAW, TEMPERATURE } from "../contract.ts";
 
 export const method = defineDistillation({
   name: "skew-rkl",
   title: "Skew reverse KL",
   about: "reverse KL against a mixture with the student, which bounds it",
   cite: "arXiv:2402.03898",
+  laws: EVERY_LAW,
   sparse: true,
   options: {
     alpha: { type: "0 <= number < 1", default: 0.1, help: "share of the mixture; 0: the plain divergence", value: "A" },

@@ -10,7 +10,7 @@
  */
 import { divergence } from "../../tensor/ops/divergence.ts";
 import { dynamic } from "../../tensor/recorder.ts";
-import { type Adaptive, defineDistillation } from "../contract.ts";
+import { type Adaptive, defineDistillation, EVERY_LAW } from "../contract.ts";
 
 export interface TaidOptions {
   readonly t_start: number;
@@ -61,6 +61,11 @@ export const method = defineDistillation({
   title: "TAID",
   about: "target between student and teacher that moves to the teacher as the student keeps up",
   cite: "arXiv:2501.16937",
+  laws: {
+    ...EVERY_LAW,
+    zeroAtTeacher: "it is a cross-entropy, whose least value is the target's entropy",
+    gradientIsSlope: "the target follows the student and is held fixed",
+  },
   sparse: true,
   options: {
     t_start: { type: "0 <= number <= 1", default: 0.4, help: "share of the teacher at the start; 0.2 for a large gap" },

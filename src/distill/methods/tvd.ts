@@ -1,12 +1,13 @@
 /** Total variation, half the sum of |p - q|: symmetric and at most 1. Wen et al., ACL 2023, https://arxiv.org/abs/2307.15190 */
 import { divergence } from "../../tensor/ops/divergence.ts";
-import { defineDistillation, TEMPERATURE } from "../contract.ts";
+import { defineDistillation, EVERY_LAW, TEMPERATURE } from "../contract.ts";
 
 export const method = defineDistillation({
   name: "tvd",
   title: "Total variation",
   about: "half the sum of absolute differences of probabilities",
   cite: "arXiv:2307.15190",
+  laws: EVERY_LAW,
   sparse: true,
   options: { temperature: TEMPERATURE },
   rows: (rec, { student, teachers, targets, values: { temperature } }) =>

@@ -7,13 +7,14 @@
  * after the first difference is another place.
  */
 import { sortedGap } from "../../tensor/ops/sorted-gap.ts";
-import { defineDistillation } from "../contract.ts";
+import { defineDistillation, EVERY_LAW } from "../contract.ts";
 
 export const method = defineDistillation({
   name: "uld",
   title: "Universal logit distillation",
   about: "distance of sorted probabilities beside the labels, for a teacher with another tokenizer",
   cite: "arXiv:2402.12030",
+  laws: EVERY_LAW,
   vocabularies: "any",
   weights: { distill: 1.5, labels: 1 },
   options: {},

@@ -2,8 +2,8 @@
 import type { TensorEntry } from "../../checkpoint/checkpoint.ts";
 import { isFloat } from "../../checkpoint/dtype.ts";
 import { UserError } from "../../errors.ts";
+import { configValue, isBuffer, isEmbedding, type NamedModel } from "../../model/names.ts";
 import type { MergeMethod } from "../contract.ts";
-import { configValue, isBuffer, isEmbedding, type NamedModel } from "./names.ts";
 import type { Notes } from "./notes.ts";
 
 /** A tensor of one input; `input` is whatever the caller needs to find the input again. */

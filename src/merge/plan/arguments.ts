@@ -1,12 +1,12 @@
 /** The command line's form of a recipe: models, a method, and values such as `--weight 0.5,0.5 --t 0,0.5,1 --set weight:mlp=0.2`. */
 
 import type { Dtype } from "../../checkpoint/dtype.ts";
+import type { Recipe, RecipeSource } from "../../checkpoint/lineage/recipe/recipe.ts";
+import type { Conditional, Parameters, Scalar, Setting } from "../../checkpoint/lineage/recipe/settings.ts";
+import { type ModelReference, referenceKey } from "../../checkpoint/reference.ts";
 import { UserError } from "../../errors.ts";
 import { didYouMean } from "../../method/nearest.ts";
 import type { OptionSpec, Options } from "../../method/options.ts";
-import type { Conditional, Parameters, Scalar, Setting } from "../parameters.ts";
-import type { Recipe, RecipeSource } from "../recipe.ts";
-import { type ModelReference, referenceKey } from "./reference.ts";
 
 /** `--set name:filter=value`; without a filter it is the same as `--name value`. */
 export interface SetArgument {

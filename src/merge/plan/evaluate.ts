@@ -1,11 +1,12 @@
 /** The parameters of a method as they apply to one output tensor, checked against the types the method declares. */
 
+import type { Recipe } from "../../checkpoint/lineage/recipe/recipe.ts";
+import type { Parameters } from "../../checkpoint/lineage/recipe/settings.ts";
 import { UserError } from "../../errors.ts";
 import { didYouMean } from "../../method/nearest.ts";
 import type { Options } from "../../method/options.ts";
 import type { MergeMethod } from "../contract.ts";
-import { lookUp, type Parameters } from "../parameters.ts";
-import type { Recipe } from "../recipe.ts";
+import { lookUp } from "./parameters.ts";
 import type { Input } from "./sections.ts";
 import type { Slot } from "./slots.ts";
 import { type Validate, validator } from "./values.ts";

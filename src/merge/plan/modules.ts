@@ -1,7 +1,8 @@
 /** Which tensors belong to which module of a recipe that treats the parts of a model (text, vision, ...) apart. */
+
+import type { RecipeModule } from "../../checkpoint/lineage/recipe/recipe.ts";
 import { UserError } from "../../errors.ts";
-import type { RecipeModule } from "../recipe.ts";
-import { layerOf, mainStack, type NamedModel, type Stack } from "./names.ts";
+import { layerOf, mainStack, type NamedModel, type Stack } from "../../model/names.ts";
 
 const KINDS: readonly (readonly [in_name: RegExp, in_prefix: RegExp])[] = [
   [/vision|visual|image/i, /vision|visual|image/i],

@@ -2,12 +2,13 @@
  * A section is a run of output tensors made from the same inputs: all of a `models:` recipe, or one slice. Here it is decided
  * which of a recipe's models are merged and which one is the base.
  */
+
+import type { Recipe, RecipeModule, RecipeSlice, RecipeSource } from "../../checkpoint/lineage/recipe/recipe.ts";
+import type { Parameters } from "../../checkpoint/lineage/recipe/settings.ts";
+import { type ModelReference, referenceKey } from "../../checkpoint/reference.ts";
 import { UserError } from "../../errors.ts";
+import type { NamedModel } from "../../model/names.ts";
 import type { MergeMethod } from "../contract.ts";
-import type { Parameters } from "../parameters.ts";
-import type { Recipe, RecipeModule, RecipeSlice, RecipeSource } from "../recipe.ts";
-import type { NamedModel } from "./names.ts";
-import { type ModelReference, referenceKey } from "./reference.ts";
 
 export interface Input {
   readonly model: NamedModel;

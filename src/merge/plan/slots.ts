@@ -1,8 +1,8 @@
 /** Which tensors the output has, in which order, and under which name each input holds its part of them. */
 import { UserError } from "../../errors.ts";
-import type { RestackedLayers } from "../output-config.ts";
-import { depthOf } from "../parameters.ts";
-import { isAfterStack, layerOf, mainStack, type NamedModel, resolve, type Stack } from "./names.ts";
+import { isAfterStack, layerOf, mainStack, type NamedModel, resolve, type Stack } from "../../model/names.ts";
+import type { RestackedLayers } from "./output-config.ts";
+import { depthOf } from "./parameters.ts";
 import type { Input, Section } from "./sections.ts";
 
 /** A tensor of the output. */

@@ -5,7 +5,7 @@ import type { Sequence } from "../../data/sequences.ts";
 import { mean } from "../../evaluate/contract.ts";
 import type { Model } from "../../model/model.ts";
 import { method as optimizer } from "../../train/methods/optimizers/sgd.ts";
-import { languageObjective } from "../training/language.ts";
+import { crossEntropyObjective } from "../training/cross-entropy.ts";
 import { Trainer } from "../training/trainer.ts";
 
 /** Per sequence: the mean over trained tensors of the 2-norm of the gradient of its mean loss; NaN where no token counts. */
@@ -18,7 +18,7 @@ export async function gradientNorms(
   const trainer = await Trainer.make({
     gpu: model.gpu,
     parameters: model.trainable(),
-    objective: languageObjective(model),
+    objective: crossEntropyObjective(model),
     seed: 0,
     optimizer,
     values: { momentum: 0, nesterov: false, weight_decay: 0 },

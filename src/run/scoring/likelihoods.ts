@@ -1,5 +1,5 @@
 /** What theta0 thinks of rows, one number each, so that no second model is held while training. */
-import { type Batch, collate } from "../../data/batch.ts";
+import { collate, type TokenBatch } from "../../data/batch.ts";
 import { inBatches } from "../../data/dataset.ts";
 import type { Sequence } from "../../data/sequences.ts";
 import type { Model } from "../../model/model.ts";
@@ -15,7 +15,7 @@ export async function likelihoods(
   const sums: number[] = [];
   for await (const part of inBatches(sequences, rows)) {
     signal.throwIfAborted();
-    const batch: Batch = collate(
+    const batch: TokenBatch = collate(
       part.map((sequence) => [sequence]),
       { pad },
     );

@@ -1,6 +1,7 @@
 /** Runs a model over a data set's rows, in order, and gives one scored row each. */
+
 import { deflateSync } from "node:zlib";
-import { type Batch, collate, type ExampleBatch, stackExamples } from "../../data/batch.ts";
+import { type Batch, collate, stackExamples } from "../../data/batch.ts";
 import { type Example, inBatches } from "../../data/dataset.ts";
 import type { Sequence } from "../../data/sequences.ts";
 import type { Tokenizer } from "../../data/tokenizer.ts";
@@ -22,7 +23,7 @@ export interface ScoreOptions {
   /** Called after every batch with its number of rows. */
   readonly done?: (rows: number) => void;
   /** Called with every batch, for dumps. */
-  readonly visit?: (batch: Batch | ExampleBatch) => Promise<void>;
+  readonly visit?: (batch: Batch) => Promise<void>;
 }
 
 const AHEAD = 4;

@@ -1,13 +1,13 @@
 /** Runs a model over batches and gives what every metric is made of: per token (or example) loss, best guess and confidence. */
-import type { Batch, ExampleBatch } from "../../data/batch.ts";
-import { modelInputs } from "../../data/lm-batch.ts";
+import { type Batch, batchKey, isTokens } from "../../data/batch.ts";
+import { targetsOf } from "../../data/targets.ts";
 import type { Model } from "../../model/model.ts";
 import { scoreTokens } from "../../tensor/ops/cross-entropy.ts";
 import { chunkRows } from "../../tensor/ops/head-loss.ts";
 import { Program, profileOf } from "../../tensor/program.ts";
 import { Recorder } from "../../tensor/recorder.ts";
 import type { SlotPool } from "../../tensor/slots.ts";
-import { batchKey, fillTokens, tokenInputs } from "../training/language.ts";
+import { fillInputs, recordInputs } from "../batch-programs.ts";
 
 export interface Scores {
   /** What was to be predicted, -100 where nothing counts: (B * T) shifted by one, or (B). */
@@ -21,8 +21,6 @@ export interface Scores {
   /** Mean and variance of the log-probabilities of all outputs, two per entry; when asked for. */
   readonly moments?: Float32Array;
 }
-
-const isTokens = (batch: Batch | ExampleBatch): batch is Batch => "ids" in batch;
 
 export class Scorer {
   readonly model: Model;
@@ -38,7 +36,7 @@ export class Scorer {
     this.#moments = asked.moments ?? false;
   }
 
-  #program(batch: Batch | ExampleBatch): Promise<Program> {
+  #program(batch: Batch): Promise<Program> {
     const key = isTokens(batch) ? batchKey(batch) : `${batch.rows}`;
     let found = this.#programs.get(key);
     if (!found) {
@@ -48,11 +46,11 @@ export class Scorer {
     return found;
   }
 
-  #compile(batch: Batch | ExampleBatch): Promise<Program> {
+  #compile(batch: Batch): Promise<Program> {
     const { gpu, sizes } = this.model;
     const rec = new Recorder(profileOf(gpu), { training: false });
     const inputs = isTokens(batch)
-      ? tokenInputs(rec, batch)
+      ? recordInputs(rec, batch)
       : { batch: batch.rows, x: rec.input("x", [batch.rows, ...batch.shape]) };
     const { hidden, head } = this.model.record(rec, inputs);
     const n = hidden.shape[0]!;
@@ -71,13 +69,13 @@ export class Scorer {
   }
 
   /** Scores a batch. Many may be under way. */
-  score(batch: Batch | ExampleBatch): Promise<Scores> {
+  score(batch: Batch): Promise<Scores> {
     const run = this.#queue.then(async () => {
       const program = await this.#program(batch);
       let targets: Int32Array;
       if (isTokens(batch)) {
-        ({ targets } = modelInputs(batch));
-        fillTokens(program, batch);
+        targets = targetsOf(batch);
+        fillInputs(program, batch);
       } else {
         targets = batch.labels;
         program.write("x", batch.x);

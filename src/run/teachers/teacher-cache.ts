@@ -8,18 +8,18 @@
  * Rows are found again by their tokens, so the order of the data, and which of it is used, may change. Nothing in the file is trusted:
  * where rows lie is checked when it is opened, what they hold when they are read.
  */
+
 import type { Checkpoint, LineageEntry } from "../../checkpoint/checkpoint.ts";
 import { openPlain } from "../../checkpoint/open.ts";
 import { createWriter } from "../../checkpoint/write/write.ts";
-import { type Batch, collate } from "../../data/batch.ts";
+import { batchKey, collate, type TokenBatch } from "../../data/batch.ts";
 import { inBatches } from "../../data/dataset.ts";
 import type { Sequence } from "../../data/sequences.ts";
 import { UserError } from "../../errors.ts";
 import type { Model } from "../../model/model.ts";
 import { chunkRows } from "../../tensor/ops/head-loss.ts";
-import { Program, profileOf } from "../../tensor/program.ts";
-import { Recorder } from "../../tensor/recorder.ts";
-import { batchKey, fillTokens, tokenInputs } from "../training/language.ts";
+import { fillInputs, recordInputs } from "../batch-programs.ts";
+import { Programs } from "../programs.ts";
 
 /** Of a batch of N positions. */
 export interface CachedRows {
@@ -164,29 +164,28 @@ export async function writeCache(
 /** All logits of a batch on the host, some rows at a time on the GPU. */
 class Logits {
   readonly #model: Model;
-  readonly #programs = new Map<string, { program: Program; parts: number }>();
+  /** With the number of outputs that the logits are split into. */
+  readonly #programs: Programs<number>;
 
   constructor(model: Model) {
     this.#model = model;
+    this.#programs = new Programs(model.gpu);
   }
 
-  async of(batch: Batch): Promise<Float32Array> {
+  async of(batch: TokenBatch): Promise<Float32Array> {
     const { gpu, sizes } = this.#model;
-    let found = this.#programs.get(batchKey(batch));
-    if (!found) {
-      const rec = new Recorder(profileOf(gpu), { training: false });
-      const { hidden, head } = this.#model.record(rec, tokenInputs(rec, batch));
+    const { program, recorded: parts } = await this.#programs.get(batchKey(batch), (rec) => {
+      const { hidden, head } = this.#model.record(rec, recordInputs(rec, batch));
       const parts = rec.split(hidden, chunkRows(sizes.outputs, gpu.adapter.limits.maxStorageBufferBindingSize));
       for (const [i, part] of parts.entries()) rec.output(`logits.${i}`, head(part));
-      found = { program: await Program.compile(gpu, rec), parts: parts.length };
-      this.#programs.set(batchKey(batch), found);
-    }
-    fillTokens(found.program, batch);
-    found.program.run();
+      return parts.length;
+    });
+    fillInputs(program, batch);
+    program.run();
     const whole = new Float32Array(batch.rows * batch.length * sizes.outputs);
     let at = 0;
-    for (let i = 0; i < found.parts; i++) {
-      const part = await found.program.read(`logits.${i}`);
+    for (let i = 0; i < parts; i++) {
+      const part = await program.read(`logits.${i}`);
       whole.set(part, at);
       at += part.length;
     }
@@ -194,7 +193,7 @@ class Logits {
   }
 
   free(): void {
-    for (const { program } of this.#programs.values()) program.free();
+    this.#programs.free();
   }
 }
 
@@ -318,7 +317,7 @@ export class TeacherCache {
   }
 
   /** What the teacher said of a batch. Throws UserError for a row that it was not asked about, or that holds no distributions. */
-  async rows(batch: Batch): Promise<CachedRows> {
+  async rows(batch: TokenBatch): Promise<CachedRows> {
     const { k } = this;
     const n = batch.rows * batch.length;
     const ids = new Int32Array(n * k);

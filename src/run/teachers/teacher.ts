@@ -2,7 +2,7 @@
  * Where teacher distributions come from: a model that runs beside the student, the student's own base under its adapter, or a cache of
  * top-k log-probabilities.
  */
-import type { Batch } from "../../data/batch.ts";
+import type { TokenBatch } from "../../data/batch.ts";
 import type { Inputs, ModelSizes } from "../../model/architecture.ts";
 import type { Model, Recorded } from "../../model/model.ts";
 import { splitColumns } from "../../tensor/ops/columns.ts";
@@ -12,12 +12,12 @@ import { buckets } from "../../tensor/ops/sparse-teacher.ts";
 import type { Program } from "../../tensor/program.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { fillTokens, tokenInputs } from "../training/language.ts";
+import { fillInputs, recordInputs } from "../batch-programs.ts";
 import type { CachedRows } from "./teacher-cache.ts";
 
 /** The texts of a batch as another tokenizer has them. */
 export interface OtherTokens {
-  readonly batch: Batch;
+  readonly batch: TokenBatch;
   /** For every position of the student's batch the row of the other's N at the same place of the text, or -1. */
   readonly places: Int32Array;
   /** The student's targets, -100 where the other has no such place. */
@@ -78,7 +78,7 @@ export function foreignTeacher(model: Model): Teacher {
   return {
     ...liveTeacher(model, model.sizes.outputs),
     record(rec, _, rows, other) {
-      const { hidden, head } = model.record(rec, tokenInputs(rec, other!.batch, "teacher."));
+      const { hidden, head } = model.record(rec, recordInputs(rec, other!.batch, "teacher."));
       const places = rec.input("teacher.places", [rows], "i32");
       const targets = rec.input("teacher.targets", [rows], "i32");
       return {
@@ -89,7 +89,7 @@ export function foreignTeacher(model: Model): Teacher {
       };
     },
     fill(program, _, other) {
-      fillTokens(program, other!.batch, "teacher.");
+      fillInputs(program, other!.batch, "teacher.");
       program.write("teacher.places", other!.places);
       program.write("teacher.targets", other!.targets);
     },

@@ -1,5 +1,5 @@
 /** Batches of a run, for language models and classifiers alike: what comes next, and where the order stands. */
-import { type Batch, collate, type ExampleBatch, stackExamples } from "../../data/batch.ts";
+import { collate, type ExampleBatch, stackExamples, type TokenBatch } from "../../data/batch.ts";
 import { type Example, loadExamples, loadSequences, type SequenceData } from "../../data/dataset.ts";
 import type { GroupReference } from "../../data/groups.ts";
 import { BatchOrder, type OrderOptions, type OrderState } from "../../data/order.ts";
@@ -25,7 +25,7 @@ export async function tokenBatches(
   encode: Omit<EncodeOptions, "group">,
   order: OrderChoice,
   pad = 0,
-): Promise<BatchSource<Batch> & { readonly data: SequenceData }> {
+): Promise<BatchSource<TokenBatch> & { readonly data: SequenceData }> {
   return sequenceBatches(await loadSequences(groups, encode), order, pad);
 }
 
@@ -42,7 +42,7 @@ export function sequenceBatches(
   data: SequenceData,
   order: OrderChoice,
   pad = 0,
-): BatchSource<Batch> & { readonly data: SequenceData } {
+): BatchSource<TokenBatch> & { readonly data: SequenceData } {
   const plan = new BatchOrder({
     ...order,
     groups: data.groups,

@@ -3,9 +3,10 @@
 import { openPlain } from "../../checkpoint/open.ts";
 import { byteTokenizer } from "../../data/byte-tokenizer.ts";
 import { parseGroups } from "../../data/groups.ts";
+import { loadTokenizer } from "../../data/load-tokenizer.ts";
 import type { EncodeOptions } from "../../data/sequences.ts";
 import { loadTemplate, plainTemplate } from "../../data/template.ts";
-import { loadTokenizer, type Tokenizer } from "../../data/tokenizer.ts";
+import type { Tokenizer } from "../../data/tokenizer.ts";
 import { UserError } from "../../errors.ts";
 import type { ModelSizes } from "../../model/architecture.ts";
 

@@ -4,24 +4,28 @@
  *
  *   g <- kept + g - min(0, <g, kept>) / |kept|^2 kept
  *
- * Products are over all parameters together. Memory: one copy of the gradients. Nothing is read back.
+ * Products are over all parameters together. Memory: one copy of the gradients. Nothing is read back. As an update rule it keeps
+ * the gradient of the objective's first part, and takes from the second what goes against it.
  */
 import type { PooledBuffer } from "../../gpu/buffer.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import { add, addScalar, clamp, div, neg } from "../../tensor/ops/elementwise.ts";
 import { dot } from "../../tensor/ops/reduce.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
-import { Program, profileOf } from "../../tensor/program.ts";
-import { Recorder, spans } from "../../tensor/recorder.ts";
+import { type Recorder, spans } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
+import { Programs } from "../programs.ts";
+import type { PassOptions, UpdateRule } from "./update-rule.ts";
 
-export class GradientAlignment {
+export class GradientAlignment implements UpdateRule {
+  readonly name = "alignment";
   readonly #gpu: Gpu;
   readonly #parts: readonly { readonly parameter: Parameter; readonly kept: PooledBuffer }[];
-  #program: Promise<Program> | undefined;
+  readonly #programs: Programs;
 
   constructor(gpu: Gpu, parameters: readonly Parameter[]) {
     this.#gpu = gpu;
+    this.#programs = new Programs(gpu);
     this.#parts = parameters.map((parameter) => ({
       parameter,
       kept: gpu.buffer(Math.max(16, 4 * parameter.size), `kept gradient of ${parameter.name}`),
@@ -33,14 +37,24 @@ export class GradientAlignment {
     return this.#parts.reduce((sum, { kept }) => sum + kept.bytes, 0);
   }
 
+  async combine(
+    _: number,
+    [first, second]: readonly string[],
+    pass: (part: string, options: PassOptions) => Promise<void>,
+  ): Promise<void> {
+    await pass(first!, { fresh: true, report: true });
+    this.keep();
+    await pass(second!, { fresh: true, report: true });
+    await this.add();
+  }
+
   /** Remembers the gradients there are. */
   keep(): void {
     for (const { parameter, kept } of this.#parts)
       this.#gpu.copy(parameter.gradient, 0, kept.buffer, 0, 4 * parameter.size);
   }
 
-  async #compile(): Promise<Program> {
-    const rec = new Recorder(profileOf(this.#gpu), { training: false });
+  #record(rec: Recorder): void {
     const parts = this.#parts.map(({ parameter: { name, shape, size, gradient }, kept }) => ({
       size,
       gradient: rec.state(`gradient of ${name}`, shape, gradient),
@@ -67,17 +81,16 @@ export class GradientAlignment {
         params: { count: size, scale: 1, accumulate: 1 },
         groups: spans(size),
       });
-    return Program.compile(this.#gpu, rec);
   }
 
   /** Makes the gradients there are agree with those kept, and adds them. */
   async add(): Promise<void> {
-    this.#program ??= this.#compile();
-    (await this.#program).run();
+    const { program } = await this.#programs.get("add", (rec) => this.#record(rec));
+    program.run();
   }
 
-  async free(): Promise<void> {
-    if (this.#program) (await this.#program).free();
+  free(): void {
+    this.#programs.free();
     for (const { kept } of this.#parts) kept.free();
   }
 }

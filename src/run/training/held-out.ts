@@ -1,5 +1,5 @@
 /** Held-out loss during training, per group of data. */
-import { type Batch, collate, type ExampleBatch, stackExamples } from "../../data/batch.ts";
+import { type Batch, collate, stackExamples } from "../../data/batch.ts";
 import { inBatches, loadExamples, loadSequences } from "../../data/dataset.ts";
 import { parseGroups } from "../../data/groups.ts";
 import type { Model } from "../../model/model.ts";
@@ -16,7 +16,7 @@ export interface GroupLoss {
 
 export class HeldOut {
   readonly #scorer: Scorer;
-  readonly #groups: readonly { readonly name: string; readonly batches: readonly (Batch | ExampleBatch)[] }[];
+  readonly #groups: readonly { readonly name: string; readonly batches: readonly Batch[] }[];
 
   private constructor(scorer: Scorer, groups: HeldOut["groups"]) {
     this.#scorer = scorer;
@@ -36,9 +36,9 @@ export class HeldOut {
     slots: SlotPool,
   ): Promise<HeldOut | undefined> {
     if (!values || values.length === 0) return undefined;
-    const groups: { name: string; batches: (Batch | ExampleBatch)[] }[] = [];
+    const groups: { name: string; batches: Batch[] }[] = [];
     for (const group of parseGroups(values)) {
-      const batches: (Batch | ExampleBatch)[] = [];
+      const batches: Batch[] = [];
       if (tools) {
         const { sequences } = await loadSequences([group], tools.encode);
         const pad = tools.tokenizer?.pad ?? 0;

@@ -5,6 +5,7 @@
  * over the micro-batches of a step. Metrics are sums over micro-batches, so an objective weights its terms by what the whole
  * step counts.
  */
+import { type Batch, batchKey, placesOf } from "../../data/batch.ts";
 import type { Program } from "../../tensor/program.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
@@ -35,3 +36,18 @@ export interface Objective<B> {
   /** Where its rows are from, for messages. */
   describe?(batch: B): string;
 }
+
+/**
+ * The members of an objective that follow from the batch that its model reads, for objectives whose mean is over tokens or
+ * examples. `own` gives that batch of a technique's own.
+ *
+ *   const objective: Objective<DistillBatch> = { name: "kd", ...ofBatch(({ batch }) => batch), record, fill };
+ */
+export const ofBatch = <B>(
+  own: (batch: B) => Batch,
+): Required<Pick<Objective<B>, "key" | "counted" | "size" | "describe">> => ({
+  key: (batch) => batchKey(own(batch)),
+  counted: (batch) => own(batch).counted,
+  size: (batch) => own(batch).rows * own(batch).length,
+  describe: (batch) => placesOf(own(batch)),
+});

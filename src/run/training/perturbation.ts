@@ -6,8 +6,8 @@ import { UserError } from "../../errors.ts";
 import type { PooledBuffer } from "../../gpu/buffer.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
-import { Program, profileOf } from "../../tensor/program.ts";
-import { dynamic, Recorder, spans } from "../../tensor/recorder.ts";
+import { dynamic, type Recorder, spans } from "../../tensor/recorder.ts";
+import { Programs } from "../programs.ts";
 
 const NORM_VALUES = 16384; // of wgsl/training/square-sums.wgsl
 
@@ -19,7 +19,7 @@ export class Perturbation {
   readonly #parameters: readonly Parameter[];
   readonly #memory: PooledBuffer[] = [];
   readonly #stores = new Map<string, Buffers>();
-  readonly #programs = new Map<string, Promise<Program>>();
+  readonly #programs: Programs;
   readonly #norm: GPUBuffer;
 
   readonly #reserved: boolean;
@@ -36,6 +36,7 @@ export class Perturbation {
         "leave out --dtype bf16",
       );
     this.#gpu = gpu;
+    this.#programs = new Programs(gpu);
     this.#parameters = parameters;
     const norm = gpu.buffer(16, "norm of a gradient");
     this.#memory.push(norm);
@@ -91,17 +92,6 @@ export class Perturbation {
     this.#copy(this.#gradients, this.#store(name));
   }
 
-  #program(key: string, record: (rec: Recorder) => void): Promise<Program> {
-    let found = this.#programs.get(key);
-    if (!found) {
-      const rec = new Recorder(profileOf(this.#gpu), { training: false });
-      record(rec);
-      found = Program.compile(this.#gpu, rec);
-      this.#programs.set(key, found);
-    }
-    return found;
-  }
-
   #addScaled(rec: Recorder, from: Buffers, to: Buffers, byNorm: boolean): void {
     for (const parameter of this.#parameters) {
       const { shape, size, name } = parameter;
@@ -143,7 +133,7 @@ export class Perturbation {
   /** weights += distance * g / |g|, g the gradients or those kept under a name; |g| over all parameters. */
   async along(distance: number, kept?: string): Promise<void> {
     const from = kept === undefined ? this.#gradients : this.#store(kept);
-    const program = await this.#program(`along ${kept ?? ""}`, (rec) => {
+    const { program } = await this.#programs.get(`along ${kept ?? ""}`, (rec) => {
       this.#recordNorm(rec, from);
       this.#addScaled(rec, from, this.#weights, true);
     });
@@ -153,12 +143,15 @@ export class Perturbation {
   /** gradients = a * kept + b * gradients. */
   async mix(kept: string, a: number, b: number): Promise<void> {
     const from = this.#store(kept);
-    (await this.#program(`mix ${kept}`, (rec) => this.#addScaled(rec, from, this.#gradients, false))).run({ a, b });
+    const { program } = await this.#programs.get(`mix ${kept}`, (rec) =>
+      this.#addScaled(rec, from, this.#gradients, false),
+    );
+    program.run({ a, b });
   }
 
   /** weights += noise of standard deviation sigma, a function of seed and parameter. */
   async noise(sigma: number, seed: number): Promise<void> {
-    const program = await this.#program("noise", (rec) => {
+    const { program } = await this.#programs.get("noise", (rec) => {
       for (const [key, { name, shape, size, buffer }] of this.#parameters.entries()) {
         rec.step({
           kernel: "training/add-noise",
@@ -171,8 +164,8 @@ export class Perturbation {
     program.run({ sigma, seed });
   }
 
-  async free(): Promise<void> {
-    for (const program of this.#programs.values()) (await program).free();
+  free(): void {
+    this.#programs.free();
     for (const held of this.#memory.splice(0)) held.free();
   }
 }

@@ -1,5 +1,5 @@
 /** A few steps of training in memory, for attacks and probes: a model on rows of one group, with AdamW at a constant rate. */
-import { type Batch, collate, type ExampleBatch, stackExamples } from "../../data/batch.ts";
+import { collate, type ExampleBatch, stackExamples, type TokenBatch } from "../../data/batch.ts";
 import { countedTokens, type Example, loadExamples, loadSequences } from "../../data/dataset.ts";
 import type { GroupReference } from "../../data/groups.ts";
 import { BatchOrder } from "../../data/order.ts";
@@ -8,8 +8,7 @@ import { permutation } from "../../data/shuffle.ts";
 import { UserError } from "../../errors.ts";
 import type { Specimen } from "../../evaluate/loaded-model.ts";
 import { method as optimizer } from "../../train/methods/optimizers/adamw.ts";
-import { classificationObjective } from "./classification.ts";
-import { languageObjective } from "./language.ts";
+import { crossEntropyObjective } from "./cross-entropy.ts";
 import type { Objective } from "./objective.ts";
 import { Trainer } from "./trainer.ts";
 
@@ -54,15 +53,15 @@ export async function finetune(specimen: Specimen, material: Material, options: 
   if (material.kind === "examples") {
     const rows = material.rows.slice(0, options.rows);
     const make = (list: Example[]): ExampleBatch => stackExamples(list);
-    return train(specimen, rows, make, classificationObjective(model), options);
+    return train(specimen, rows, make, crossEntropyObjective(model), options);
   }
   const rows = material.rows.slice(0, options.rows);
-  const make = (list: Sequence[]): Batch =>
+  const make = (list: Sequence[]): TokenBatch =>
     collate(
       list.map((sequence) => [sequence]),
       { pad: material.pad },
     );
-  return train(specimen, rows, make, languageObjective(model), options);
+  return train(specimen, rows, make, crossEntropyObjective(model), options);
 }
 
 async function train<R, B>(

@@ -6,10 +6,11 @@
  */
 import type { Gpu } from "../../gpu/gpu.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
-import { Program, profileOf } from "../../tensor/program.ts";
-import { Recorder } from "../../tensor/recorder.ts";
-import { SlotPool } from "../../tensor/slots.ts";
+import type { Program } from "../../tensor/program.ts";
+import type { SlotPool } from "../../tensor/slots.ts";
+import { type Compiled, Programs } from "../programs.ts";
 import type { Objective } from "./objective.ts";
+import { type UpdateRule, UpdateRules } from "./update-rule.ts";
 import { Updater, type UpdaterOptions } from "./updater.ts";
 
 export interface TrainerOptions<B> extends UpdaterOptions {
@@ -17,24 +18,11 @@ export interface TrainerOptions<B> extends UpdaterOptions {
   readonly parameters: readonly Parameter[];
   readonly objective: Objective<B>;
   readonly seed: number;
-  /** How the gradients of a step come about; every part once when left out. */
-  readonly gradients?: GradientRule;
+  /** What changes the way from gradients to weights; they compose as update-rule.ts says. */
+  readonly updates?: readonly UpdateRule[];
 }
 
-/**
- * Gets the gradients of a step ready. `pass` records forward and back of one part over all micro-batches; `fresh`: what the
- * gradients held before is dropped; `report`: its metrics are those of the step.
- */
-export type GradientRule = (
-  step: number,
-  parts: readonly string[],
-  pass: (part: string, options: { readonly fresh: boolean; readonly report: boolean }) => Promise<void>,
-) => Promise<void>;
-
 const PARTS = [""];
-const everyPart: GradientRule = async (_, parts, pass) => {
-  for (const [i, part] of parts.entries()) await pass(part, { fresh: i === 0, report: true });
-};
 
 /** What is known of a step once the GPU has done it. */
 export interface StepResult {
@@ -51,19 +39,28 @@ export interface StepResult {
 const clearGradient = (gpu: Gpu, parameter: Parameter) =>
   gpu.clear(parameter.gradient, Math.max(16, 4 * parameter.size));
 
+/** What is kept of the recording of a part: names of its metrics, and parameters that its gradient does not reach. */
+interface RecordedPart {
+  readonly metrics: readonly string[];
+  readonly untouched: readonly Parameter[];
+}
+
 export class Trainer<B> {
   readonly updater: Updater;
+  readonly updates: UpdateRules;
   readonly #options: TrainerOptions<B>;
-  readonly #programs = new Map<
-    string,
-    { program: Program; metrics: readonly string[]; untouched: readonly Parameter[] }
-  >();
-  readonly #slots: SlotPool;
+  readonly #programs: Programs<RecordedPart>;
 
   private constructor(options: TrainerOptions<B>, updater: Updater) {
     this.#options = options;
     this.updater = updater;
-    this.#slots = new SlotPool(options.gpu);
+    this.updates = new UpdateRules(
+      options.gpu,
+      options.parameters,
+      options.objective.parts ?? PARTS,
+      options.updates ?? [],
+    );
+    this.#programs = new Programs(options.gpu, { training: true });
   }
 
   static async make<B>(options: TrainerOptions<B>): Promise<Trainer<B>> {
@@ -74,27 +71,21 @@ export class Trainer<B> {
 
   /** Memory of activations, for programs that run between steps. */
   get slots(): SlotPool {
-    return this.#slots;
+    return this.#programs.slots;
   }
 
-  async #programFor(batch: B, part: string) {
-    const { gpu, objective } = this.#options;
-    const key = `${part} ${objective.key(batch)}`;
-    let found = this.#programs.get(key);
-    if (!found) {
-      const rec = new Recorder(profileOf(gpu));
+  #programOf(batch: B, part: string): Promise<Compiled<RecordedPart>> {
+    const { objective, parameters } = this.#options;
+    return this.#programs.get(`${part} ${objective.key(batch)}`, (rec) => {
       const { backward, metrics } = objective.record(rec, batch, part);
       for (const [name, value] of Object.entries(metrics)) rec.output(name, value);
       rec.backward(backward);
       const reached = rec.reached();
-      found = {
-        program: await Program.compile(gpu, rec, this.#slots),
+      return {
         metrics: Object.keys(metrics),
-        untouched: this.#options.parameters.filter((parameter) => !reached.has(parameter)),
+        untouched: parameters.filter((parameter) => !reached.has(parameter)),
       };
-      this.#programs.set(key, found);
-    }
-    return found;
+    });
   }
 
   get #parts(): readonly string[] {
@@ -104,33 +95,34 @@ export class Trainer<B> {
   /** Builds the programs of a batch ahead of time; the largest first, so that smaller ones fit into its memory. */
   async prepare(batch: B): Promise<readonly Program[]> {
     const programs: Program[] = [];
-    for (const part of this.#parts) programs.push((await this.#programFor(batch, part)).program);
+    for (const part of this.#parts) programs.push((await this.#programOf(batch, part)).program);
     return programs;
   }
 
-  /** Records forward and back over the micro-batches; gives their metrics to come. */
+  /** Makes the gradients over the micro-batches; gives their metrics to come. */
   async #pass(
     step: number,
     batches: readonly B[],
     values: Readonly<Record<string, number>>,
   ): Promise<Promise<Record<string, number>>[]> {
-    const { objective, seed, gradients = everyPart } = this.#options;
+    const { objective, seed } = this.#options;
     const found: Promise<Record<string, number>>[] = [];
-    await gradients(step, this.#parts, async (part, { fresh, report }) => {
+    await this.updates.gradients(step, async (part, { fresh, report }) => {
       const total = batches.reduce((sum, batch) => sum + objective.counted(batch, part), 0);
       for (const [i, batch] of batches.entries()) {
-        const { program, metrics, untouched } = await this.#programFor(batch, part);
+        const { program, recorded } = await this.#programOf(batch, part);
         // Another part may have left something where this one writes nothing.
-        if (i === 0 && fresh) for (const parameter of untouched) clearGradient(this.#options.gpu, parameter);
+        if (i === 0 && fresh) for (const parameter of recorded.untouched) clearGradient(this.#options.gpu, parameter);
         objective.fill(program, batch, total, part);
         // Every micro-batch has random numbers of its own.
         const random = (Math.imul(seed, 0x9e3779b9) + step * 4096 + i) >>> 0;
         program.run({ ...values, accumulate: i === 0 && fresh ? 0 : 1, seed: random });
         if (!report) continue;
-        const read = metrics.map(async (name) => [name, (await program.read(name))[0]!] as const);
+        const read = recorded.metrics.map(async (name) => [name, (await program.read(name))[0]!] as const);
         found.push(Promise.all(read).then(Object.fromEntries));
       }
     });
+    await this.updates.before(step);
     return found;
   }
 
@@ -158,6 +150,7 @@ export class Trainer<B> {
     const { objective, seed } = this.#options;
     const parts = await this.#pass(step, batches, values);
     const norm = this.updater.step(step, lr, seed);
+    await this.updates.after(step);
     const result = Promise.all([norm, ...parts]).then(([gradNorm, ...sums]) => {
       const metrics: Record<string, number> = {};
       for (const part of sums)
@@ -173,14 +166,12 @@ export class Trainer<B> {
 
   /** Bytes on the GPU: activations (with what programs own) and optimizer states. */
   get bytes(): { activations: number; states: number } {
-    const own = [...this.#programs.values()].reduce((sum, { program }) => sum + program.ownBytes, 0);
-    return { activations: this.#slots.bytes + own, states: this.updater.bytes };
+    return { activations: this.#programs.slots.bytes + this.#programs.ownBytes, states: this.updater.bytes };
   }
 
   free(): void {
-    for (const { program } of this.#programs.values()) program.free();
-    this.#programs.clear();
-    this.#slots.free();
+    this.#programs.free();
+    this.updates.free();
     this.updater.free();
   }
 }

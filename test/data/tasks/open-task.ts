@@ -1,18 +1,16 @@
-/** A task opened with its defaults, as the script would open it. */
+/** A task opened with its defaults and what is given besides, as the script opens it. */
 
-import type { Row, Split, Task, TaskSource } from "../../../src/data/task.ts";
+import type { Row, Split, TaskSource } from "../../../src/data/task.ts";
+import { bindDefaults } from "../../../src/method/bind.ts";
 import { loadMethod } from "../../../src/method/registry.ts";
 
 export async function openTask(
   name: string,
   { seed = 0, split = "train", ...options }: { seed?: number; split?: Split; [option: string]: unknown } = {},
 ): Promise<TaskSource> {
-  const task = (await loadMethod("task", name)) as Task;
+  const task = await loadMethod("task", name);
   for (const key of Object.keys(options)) if (!(key in task.options)) throw new Error(`${name} has no option ${key}`);
-  const values = Object.fromEntries(
-    Object.entries(task.options).map(([key, spec]) => [key, key in options ? options[key] : spec.default]),
-  );
-  return task.open({ seed, split }, values as never);
+  return task.open({ seed, split }, bindDefaults(task, options).values);
 }
 
 /** The first `count` rows, or all if there are fewer. */

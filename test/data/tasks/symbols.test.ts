@@ -136,7 +136,7 @@ describe("modular", () => {
 
   test("division needs a prime", async () => {
     await expect(openTask("modular", { modulus: 91, operation: "divide" })).rejects.toThrow(
-      "needs a prime modulus, and 91 is none",
+      "needs a prime modulus, and 91 is not prime",
     );
   });
 });

@@ -8,13 +8,14 @@ import path from "node:path";
 import type { Checkpoint } from "../../../src/checkpoint/checkpoint.ts";
 import { decodeFloats } from "../../../src/checkpoint/decode.ts";
 import type { Dtype } from "../../../src/checkpoint/dtype.ts";
+import { parseRecipe } from "../../../src/checkpoint/lineage/recipe/read-recipe.ts";
+import { type Recipe, recipeReferences } from "../../../src/checkpoint/lineage/recipe/recipe.ts";
 import { open } from "../../../src/checkpoint/open.ts";
+import { referenceKey } from "../../../src/checkpoint/reference.ts";
 import { parseFile } from "../../../src/checkpoint/safetensors/header.ts";
 import type { Gpu } from "../../../src/gpu/gpu.ts";
-import { referenceKey } from "../../../src/merge/plan/reference.ts";
-import { planMerge } from "../../../src/merge/plan.ts";
-import { parseRecipe, type Recipe, recipeReferences } from "../../../src/merge/recipe.ts";
-import { mergeTensors } from "../../../src/merge/run.ts";
+import { mergeTensors } from "../../../src/merge/job/run.ts";
+import { planMerge } from "../../../src/merge/plan/merge-plan.ts";
 import { loadMethod } from "../../../src/method/registry.ts";
 
 export interface GoldenTensor {

@@ -11,7 +11,8 @@ import { bindDefaults } from "../../../src/method/bind.ts";
 import { loadMethod } from "../../../src/method/registry.ts";
 import { Model } from "../../../src/model/model.ts";
 import { savedInfos } from "../../../src/model/save.ts";
-import { fillTokens, languageObjective, tokenInputs } from "../../../src/run/training/language.ts";
+import { fillInputs, recordInputs } from "../../../src/run/batch-programs.ts";
+import { crossEntropyObjective } from "../../../src/run/training/cross-entropy.ts";
 import { Trainer } from "../../../src/run/training/trainer.ts";
 import type { Parameter } from "../../../src/tensor/parameter.ts";
 import { Program, profileOf } from "../../../src/tensor/program.ts";
@@ -94,10 +95,10 @@ async function openCase(folder: string, gpu: Gpu) {
 
 async function logitsOf(gpu: Gpu, model: Model, batch: Batch): Promise<Float32Array> {
   const rec = new Recorder(profileOf(gpu), { training: false });
-  const { hidden, head } = model.record(rec, tokenInputs(rec, batch));
+  const { hidden, head } = model.record(rec, recordInputs(rec, batch));
   rec.output("logits", head(hidden));
   const program = await Program.compile(gpu, rec);
-  fillTokens(program, batch);
+  fillInputs(program, batch);
   program.run();
   const logits = (await program.read("logits")) as Float32Array;
   program.free();
@@ -122,7 +123,7 @@ export async function checkTrain(folder: string, gpu: Gpu, { recompute = false }
   const trainer = await Trainer.make({
     gpu,
     parameters: model.trainable(),
-    objective: languageObjective(model, { recompute }),
+    objective: crossEntropyObjective(model, { recompute }),
     optimizer: method,
     values,
     decays: () => true,

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from "bun:test";
 import { DTYPE_BYTES } from "../../../src/checkpoint/dtype.ts";
 import type { Gpu } from "../../../src/gpu/gpu.ts";
-import { bernoulli, dense, magnitude, mergeTaskVectors } from "../../../src/merge/task-vectors.ts";
+import { bernoulli, dense, magnitude, mergeTaskVectors } from "../../../src/merge/updates/task-vectors.ts";
 import { inFlag, type OperandDtype, outFlag } from "../../../src/tensor/load.ts";
 import { EPSILON, expectWithin, OPERANDS, rounded, roundOne, SIZES, TINIEST } from "../../support/floats.ts";
 import { sharedGpu } from "../../support/gpu.ts";

@@ -10,10 +10,11 @@
  * prior. A group is described by one number, `features`; its position when left out.
  */
 import { Random } from "../../../data/random.ts";
-import { defineSampler, uniform } from "../../contract.ts";
+import { defineSampler } from "../../contract.ts";
 import { atLeastTwo, perGroup } from "../../mixture-options.ts";
 import { elbo, firstParameters, type Point, predict, type Shape } from "../../neural-process.ts";
 import { kept } from "../../sampler-state.ts";
+import { uniform } from "../../simplex.ts";
 
 /** Shares of groups when `ratio` times as many tasks are drawn evenly as are kept, the ones of largest score. */
 export function worstShares(scores: readonly number[], ratio: number): number[] {
@@ -37,7 +38,15 @@ export const method = defineSampler({
   title: "Model predictive task sampling",
   about: "trains on the groups that a small model predicts to be worst",
   cite: "arXiv:2501.11039",
-  needs: "training",
+  needs: ["training"],
+  laws: {
+    keepsEveryGroup: true,
+    followsLosses: true,
+    anyGroupOrder: true,
+    shiftInvariant: "losses are taken relative to the first ones",
+    stepZero: "it has no step size",
+  },
+  trials: [{ features: [1, 4, 2, 7], fits: 2, samples: 10, hidden: 8 }],
   options: {
     features: {
       type: "number[]",

@@ -8,9 +8,10 @@
  * times with `halve_edges`. Training and evaluation skills are the same groups here.
  */
 import { UserError } from "../../../errors.ts";
-import { defineSampler, softmax, uniform } from "../../contract.ts";
+import { defineSampler } from "../../contract.ts";
 import { atLeastTwo, placesOf, wholeSteps } from "../../mixture-options.ts";
 import { kept, known } from "../../sampler-state.ts";
+import { softmax, uniform } from "../../simplex.ts";
 
 /** Shares from a graph and the score of every column. Isolated skills keep 1/K when `ignoreIsolated`. */
 export function skillShares(
@@ -42,7 +43,15 @@ export const method = defineSampler({
   title: "Skill-it",
   about: "draws skills by the losses of the skills that they help, through a graph",
   cite: "arXiv:2307.14430",
-  needs: "losses",
+  needs: ["losses"],
+  laws: {
+    keepsEveryGroup: true,
+    followsLosses: true,
+    anyGroupOrder: true,
+    shiftInvariant: "skills are drawn by how high losses are",
+    stepZero: true,
+  },
+  trials: [{}, { normalize_loss: true, halve_edges: true }, { targets: ["b"], window: 7 }, { ignore_isolated: true }],
   graph: "required",
   options: {
     eta: { type: "number >= 0", default: 0.5, help: "step size; 0 is uniform" },

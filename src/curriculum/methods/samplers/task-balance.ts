@@ -14,9 +14,10 @@
  */
 import { Random } from "../../../data/random.ts";
 import { UserError } from "../../../errors.ts";
-import { defineSampler, softmax } from "../../contract.ts";
-import { normalised, perGroup, SHARES, sharesOf } from "../../mixture-options.ts";
+import { defineSampler } from "../../contract.ts";
+import { perGroup, SHARES, sharesOf } from "../../mixture-options.ts";
 import { kept, known } from "../../sampler-state.ts";
+import { normalised, softmax } from "../../simplex.ts";
 
 export interface TaskWeights {
   /** Sum to K. */
@@ -68,7 +69,21 @@ export const method = defineSampler({
   title: "Task balancing",
   about: "weights of groups in the loss: given, or by how fast losses fall",
   cite: "arXiv:2403.04343",
-  needs: "training",
+  needs: ["training"],
+  laws: {
+    keepsEveryGroup: true,
+    followsLosses: true,
+    anyGroupOrder: "--strategy random draws weights by the places of groups",
+    shiftInvariant: "losses are compared by their ratios",
+    stepZero: "it has no step size",
+  },
+  trials: [
+    { group_weights: [1, 2, 3, 4] },
+    { strategy: "random" },
+    { strategy: "dwa" },
+    { strategy: "gap" },
+    { strategy: "equal" },
+  ],
   options: {
     strategy: {
       type: "'given' | 'equal' | 'random' | 'dwa' | 'gap'",

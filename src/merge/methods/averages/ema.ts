@@ -6,8 +6,9 @@
  * the method `linear`. The recursion is unrolled, so every step needs one pass over all models together, and a later step can
  * start from an earlier result as its base.
  */
-import { takeInput } from "../../add-task-vectors.ts";
+
 import { mergeMethod } from "../../contract.ts";
+import { takeInput } from "../../updates/add-task-vectors.ts";
 
 /** Weights of M_0 and of the `count` models that follow it; they sum to 1. */
 export function emaWeights(w: number, count: number): number[] {

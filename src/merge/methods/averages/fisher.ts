@@ -10,8 +10,8 @@ import type { TensorEntry } from "../../../checkpoint/checkpoint.ts";
 import { UserError } from "../../../errors.ts";
 import { SPAN, spanGroups } from "../../../tensor/load.ts";
 import { type MergeValues, mergeMethod } from "../../contract.ts";
-import { loadSide, openSideInputs, type SideInputs } from "../../extra-checkpoints.ts";
-import type { MergeJob } from "../../tensor-job.ts";
+import { loadSide, openSideInputs, type SideInputs } from "../../job/extra-checkpoints.ts";
+import type { MergeJob } from "../../job/tensor-job.ts";
 
 const options = {
   stats: {

@@ -5,8 +5,8 @@
  * per row with `filter_wise`, the mean over all pairs of models; the result is not clamped.
  */
 import { UserError } from "../../../errors.ts";
-import { type Axis, combineAlong } from "../../along-axis.ts";
 import { mergeMethod } from "../../contract.ts";
+import { type Axis, combineAlong } from "../../job/along-axis.ts";
 
 const TINY = 1e-6;
 

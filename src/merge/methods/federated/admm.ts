@@ -4,9 +4,10 @@
  * The server side of noise-robust ADMM-based federated learning, with the dual variable eliminated (z_k = -grad J_k(x_k)), so
  * that one step needs nothing but two iterates of each client. Solving the clients' problems is training and not done here.
  */
-import { addUpdates, sideEntries } from "../../client-updates.ts";
+
 import { mergeMethod } from "../../contract.ts";
-import { openSideInputs, type SideInputs } from "../../extra-checkpoints.ts";
+import { openSideInputs, type SideInputs } from "../../job/extra-checkpoints.ts";
+import { addUpdates, sideEntries } from "../../updates/client-updates.ts";
 
 export const method = mergeMethod({
   name: "admm",

@@ -6,8 +6,9 @@
  * G_k = (start_k - x_k) / (eta_l steps_k). AFA-CD and AFA-CS are one formula over different clients: for CD give the m that
  * have arrived, for CS the latest checkpoint of every client, each with the start and steps it had then.
  */
-import { applyClientUpdates, openStarts, startOption } from "../../client-updates.ts";
+
 import { mergeMethod } from "../../contract.ts";
+import { applyClientUpdates, openStarts, startOption } from "../../updates/client-updates.ts";
 
 export const method = mergeMethod({
   name: "afa",

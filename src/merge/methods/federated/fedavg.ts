@@ -5,8 +5,8 @@
  * https://arxiv.org/abs/2003.00295): base + eta_g sum_k p_k (x_k - base), p_k = n_k / sum n.
  */
 import { UserError } from "../../../errors.ts";
-import { addTaskVectors } from "../../add-task-vectors.ts";
 import { mergeMethod } from "../../contract.ts";
+import { addTaskVectors } from "../../updates/add-task-vectors.ts";
 
 export const method = mergeMethod({
   name: "fedavg",

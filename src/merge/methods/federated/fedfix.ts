@@ -10,8 +10,8 @@
  * The sum over j goes over the models given; for a round in which not all clients arrive, give it as `inverse_times`.
  */
 import { UserError } from "../../../errors.ts";
-import { applyClientUpdates, openStarts, startOption } from "../../client-updates.ts";
 import { mergeMethod } from "../../contract.ts";
+import { applyClientUpdates, openStarts, startOption } from "../../updates/client-updates.ts";
 
 export interface Participation {
   readonly rule: "sync" | "fedfix" | "async" | "fedbuff";

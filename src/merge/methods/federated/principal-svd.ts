@@ -11,8 +11,8 @@
  * each other in two camps.
  */
 import { symmetricEigen } from "../../../tensor/linear-algebra/symmetric-eigen.ts";
-import { addTaskVectors } from "../../add-task-vectors.ts";
 import { mergeMethod } from "../../contract.ts";
+import { addTaskVectors } from "../../updates/add-task-vectors.ts";
 
 /** Below this share of the largest eigenvalue a direction is rounding and is left out. */
 const TINY = 1e-10;

@@ -7,10 +7,10 @@
  * has no transition. With `weighting: update` the share of a model in a transition is its share of ||x - base||.
  */
 import { UserError } from "../../../errors.ts";
-import { takeInput } from "../../add-task-vectors.ts";
+import { layerOf } from "../../../model/names.ts";
 import { mergeMethod } from "../../contract.ts";
-import { layerOf } from "../../plan/names.ts";
-import type { MergeJob } from "../../tensor-job.ts";
+import type { MergeJob } from "../../job/tensor-job.ts";
+import { takeInput } from "../../updates/add-task-vectors.ts";
 
 /** Blocks for which the paper gives its numbers. */
 const PAPER_LAYERS = 32;

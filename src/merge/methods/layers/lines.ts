@@ -6,8 +6,9 @@
  * (one fine-tune) and beta (several) on validation data; without data alpha is 0 for one model and, as in the paper, 1 / K
  * for K models, and beta = 1 - alpha, so that the last block keeps the whole update.
  */
-import { addTaskVectors } from "../../add-task-vectors.ts";
+
 import { mergeMethod } from "../../contract.ts";
+import { addTaskVectors } from "../../updates/add-task-vectors.ts";
 
 /**
  * Share of the update that a tensor keeps. `depth` is the place of its block, 0 first and 1 last, undefined outside the

@@ -7,9 +7,9 @@
  * copied.
  */
 import { UserError } from "../../../errors.ts";
-import { takeInput } from "../../add-task-vectors.ts";
 import { mergeMethod } from "../../contract.ts";
-import type { MergeJob } from "../../tensor-job.ts";
+import type { MergeJob } from "../../job/tensor-job.ts";
+import { takeInput } from "../../updates/add-task-vectors.ts";
 
 /** mean length of the first `old` rows / mean length of the rest, from squared lengths. */
 export function alignFactor(squares: ArrayLike<number>, old: number): number {

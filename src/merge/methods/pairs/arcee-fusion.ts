@@ -7,9 +7,9 @@
  */
 import { UserError } from "../../../errors.ts";
 import { mergeMethod } from "../../contract.ts";
-import { heldValues } from "../../ranked.ts";
-import type { MergeJob } from "../../tensor-job.ts";
-import { select } from "../../top-k-selection.ts";
+import type { MergeJob } from "../../job/tensor-job.ts";
+import { heldValues } from "../../selection/ranked.ts";
+import { select } from "../../selection/top-k-selection.ts";
 
 /** Up to this many values it is quicker to sort them on the host than to select on the device. */
 const FEW = 4096;

@@ -8,9 +8,10 @@
  * A sampler runs the degree model first and switches to the control model. Both parts draw the same entries for one seed,
  * where the authors draw anew.
  */
-import { addTaskVectors } from "../../add-task-vectors.ts";
+
 import { mergeMethod } from "../../contract.ts";
-import { randomKey } from "../../random-key.ts";
+import { randomKey } from "../../job/random-key.ts";
+import { addTaskVectors } from "../../updates/add-task-vectors.ts";
 
 export const method = mergeMethod({
   name: "edg",

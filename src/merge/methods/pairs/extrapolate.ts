@@ -6,8 +6,9 @@
  * https://arxiv.org/abs/2404.16792; base is then the SFT model and tuned the aligned one). The two are one line:
  * forward by c is back by -(1 + c).
  */
-import { addTaskVectors } from "../../add-task-vectors.ts";
+
 import { mergeMethod } from "../../contract.ts";
+import { addTaskVectors } from "../../updates/add-task-vectors.ts";
 
 const BACK = 0.25;
 const FORWARD = 0.3;

@@ -5,8 +5,8 @@
  * it are interpolated; parallel vectors are interpolated linearly only when their angle vanishes.
  */
 
-import { type Axis, combineAlong } from "../../along-axis.ts";
 import { mergeMethod } from "../../contract.ts";
+import { type Axis, combineAlong } from "../../job/along-axis.ts";
 
 const TINY_SUM = 1e-6;
 const TINY_NORM = 1e-7;

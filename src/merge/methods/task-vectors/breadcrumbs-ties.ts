@@ -6,14 +6,14 @@
  * parameters as mergekit's `breadcrumbs_ties`.
  */
 import { mergeMethod } from "../../contract.ts";
-import { gammaOption, outliers } from "../../sparsify-outliers.ts";
+import { gammaOption, outliers } from "../../updates/sparsify-outliers.ts";
 import {
   densityOption,
   mergeTaskVectors,
   normalizeOption,
   rescaleOptions,
   taskVectorOptions,
-} from "../../task-vectors.ts";
+} from "../../updates/task-vectors.ts";
 
 export const method = mergeMethod({
   name: "breadcrumbs_ties",

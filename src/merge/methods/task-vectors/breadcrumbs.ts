@@ -4,14 +4,14 @@
  * Davari and Belilovsky, ECCV 2024, https://arxiv.org/abs/2312.06795, parameters as mergekit's `breadcrumbs`.
  */
 import { mergeMethod } from "../../contract.ts";
-import { gammaOption, outliers } from "../../sparsify-outliers.ts";
+import { gammaOption, outliers } from "../../updates/sparsify-outliers.ts";
 import {
   densityOption,
   mergeTaskVectors,
   normalizeOption,
   rescaleOptions,
   taskVectorOptions,
-} from "../../task-vectors.ts";
+} from "../../updates/task-vectors.ts";
 
 export const method = mergeMethod({
   name: "breadcrumbs",

@@ -12,7 +12,7 @@ import {
   normalizeOption,
   rescaleOptions,
   taskVectorOptions,
-} from "../../task-vectors.ts";
+} from "../../updates/task-vectors.ts";
 
 export const method = mergeMethod({
   name: "dare_linear",

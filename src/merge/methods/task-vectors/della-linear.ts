@@ -5,14 +5,14 @@
  * Rescaling matches the L1 norm of the task vector, where the paper divides each entry by its chance.
  */
 import { mergeMethod } from "../../contract.ts";
-import { epsilonOption, ranked } from "../../sparsify-ranked.ts";
+import { epsilonOption, ranked } from "../../updates/sparsify-ranked.ts";
 import {
   densityOption,
   mergeTaskVectors,
   normalizeOption,
   rescaleOptions,
   taskVectorOptions,
-} from "../../task-vectors.ts";
+} from "../../updates/task-vectors.ts";
 
 export const method = mergeMethod({
   name: "della_linear",

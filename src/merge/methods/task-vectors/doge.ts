@@ -9,13 +9,13 @@
  * `exact_projection` projects Delta too after every step. Shared subspaces of large weights are approximate (shared-subspace.ts).
  */
 import { UserError } from "../../../errors.ts";
+import { isEmbedding } from "../../../model/names.ts";
 import { matmul } from "../../../tensor/linear-algebra/matmul.ts";
 import { spanGroups } from "../../../tensor/load.ts";
 import { type MergeValues, mergeMethod } from "../../contract.ts";
-import { magnitudeDigits, orderStatistics, rowSizes } from "../../order-statistics.ts";
-import { isEmbedding } from "../../plan/names.ts";
-import { sharedSubspace } from "../../shared-subspace.ts";
-import type { MergeJob } from "../../tensor-job.ts";
+import type { MergeJob } from "../../job/tensor-job.ts";
+import { magnitudeDigits, orderStatistics, rowSizes } from "../../selection/order-statistics.ts";
+import { sharedSubspace } from "../../updates/shared-subspace.ts";
 
 const BETA1 = 0.9;
 const BETA2 = 0.999;

@@ -11,8 +11,8 @@
  */
 import { UserError } from "../../../errors.ts";
 import { type MergeValues, mergeMethod } from "../../contract.ts";
-import { digitCounter, magnitudeDigits, orderStatistics, rowSizes } from "../../order-statistics.ts";
-import type { MergeJob } from "../../tensor-job.ts";
+import type { MergeJob } from "../../job/tensor-job.ts";
+import { digitCounter, magnitudeDigits, orderStatistics, rowSizes } from "../../selection/order-statistics.ts";
 
 const options = {
   ratio: { type: "0 < number <= 1", default: 0.1, help: "share of each task vector that is kept" },

@@ -6,7 +6,7 @@
  */
 import type { OptionSpec } from "../../../method/options.ts";
 import { mergeMethod } from "../../contract.ts";
-import type { MergeJob } from "../../tensor-job.ts";
+import type { MergeJob } from "../../job/tensor-job.ts";
 
 export const epsilonOption = {
   epsilon: { type: "number >= 0", default: 1e-5, help: "a model changed a value that differs from the base by more" },

@@ -6,7 +6,7 @@
  */
 import { SPAN } from "../../../tensor/load.ts";
 import { mergeMethod } from "../../contract.ts";
-import type { MergeJob } from "../../tensor-job.ts";
+import type { MergeJob } from "../../job/tensor-job.ts";
 import { addChanges, epsilonOption } from "./ram.ts";
 
 /** Per model, how many values it changed together with others and alone. One pass; exact. */

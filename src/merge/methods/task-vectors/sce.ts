@@ -5,11 +5,11 @@
  * taken first. With one model nothing varies, so any `select_topk` below 1 gives the base.
  */
 import { SPAN } from "../../../tensor/load.ts";
-import type { Chunk } from "../../chunks.ts";
 import { mergeMethod } from "../../contract.ts";
-import { ALL, type Cut, heldValues, NONE } from "../../ranked.ts";
-import type { MergeJob } from "../../tensor-job.ts";
-import { select } from "../../top-k-selection.ts";
+import type { Chunk } from "../../job/chunks.ts";
+import type { MergeJob } from "../../job/tensor-job.ts";
+import { ALL, type Cut, heldValues, NONE } from "../../selection/ranked.ts";
+import { select } from "../../selection/top-k-selection.ts";
 
 /** Where the mean squares of all models sum to less, models count alike. */
 const TINY = 1e-6;

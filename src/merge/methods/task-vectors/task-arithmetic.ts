@@ -4,7 +4,7 @@
  * Ilharco et al., ICLR 2023, https://arxiv.org/abs/2212.04089.
  */
 import { mergeMethod } from "../../contract.ts";
-import { dense, mergeTaskVectors, normalizeOption, taskVectorOptions } from "../../task-vectors.ts";
+import { dense, mergeTaskVectors, normalizeOption, taskVectorOptions } from "../../updates/task-vectors.ts";
 
 export const method = mergeMethod({
   name: "task_arithmetic",

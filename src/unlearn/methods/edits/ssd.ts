@@ -8,9 +8,10 @@
  * and share the forget set's part of the rows. So F / A is below 1 / share, and a larger alpha selects nothing.
  */
 import { UserError } from "../../../errors.ts";
+import { sameClaim } from "../../../method/laws.ts";
 import { Program, profileOf } from "../../../tensor/program.ts";
 import { Recorder, spans } from "../../../tensor/recorder.ts";
-import { defineEdit } from "../../contract.ts";
+import { defineEdit, EDIT_LAWS } from "../../contract.ts";
 import { type Importance, loadImportance, measureImportance } from "../../importance.ts";
 
 /** alpha when none is given: 10, or half of what would select nothing. */
@@ -21,6 +22,7 @@ export const method = defineEdit({
   title: "Selective synaptic dampening",
   about: "shrinks the weights that matter most to the forget set; two passes over the data and no optimizer",
   cite: "arXiv:2308.07707",
+  laws: sameClaim(EDIT_LAWS, true),
   options: {
     alpha: {
       type: "number > 0",

@@ -2,20 +2,20 @@
  * AltPO: DPO whose wanted answers are other answers that theta0 itself samples, several for every row, so that what is left in place of
  * the forgotten answer is as fluent and as likely a one. Mekala et al. 2024, https://arxiv.org/abs/2409.13474
  */
-
-import { defineObjective } from "../../contract.ts";
-import { method as dpo } from "./dpo.ts";
+import { defineObjective, EVERY_LAW } from "../../contract.ts";
+import { BETA, preferenceLoss } from "../../preference-loss.ts";
 
 export const method = defineObjective({
   name: "altpo",
   title: "DPO to other answers",
   about: "prefers other answers, sampled from the model as it was, to the one that is to be forgotten",
   cite: "arXiv:2409.13474",
+  laws: EVERY_LAW,
   per: "sequence",
-  weights: dpo.weights,
+  weights: { forget: 1, retain: 1 },
   reference: "likelihoods",
   options: {
-    beta: dpo.options.beta,
+    beta: BETA,
     samples: {
       type: "number.integer >= 1",
       default: 5,
@@ -39,5 +39,6 @@ export const method = defineObjective({
     instruction,
     maxTokens: answer_tokens,
   }),
-  sequences: (rec, given) => dpo.sequences!(rec, given),
+  sequences: (rec, { nll, reference, wanted, values: { beta } }) =>
+    preferenceLoss(rec, { nll: wanted!.nll, reference: wanted!.reference! }, { nll, reference: reference! }, beta),
 });

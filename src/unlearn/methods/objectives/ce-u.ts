@@ -4,13 +4,14 @@
  */
 import { divergence } from "../../../tensor/ops/divergence.ts";
 import { stopGradient } from "../../../tensor/ops/elementwise.ts";
-import { defineObjective } from "../../contract.ts";
+import { defineObjective, EVERY_LAW } from "../../contract.ts";
 
 export const method = defineObjective({
   name: "ce-u",
   title: "Cross-entropy unlearning",
   about: "learns the model's own distribution with the true token made impossible",
   cite: "arXiv:2503.01224",
+  laws: { ...EVERY_LAW, gradientIsSlope: "the target is the model's own distribution, held fixed" },
   weights: { forget: 1, retain: 0 },
   retain: "none",
   skip: 1,

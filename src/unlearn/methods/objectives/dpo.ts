@@ -2,24 +2,20 @@
  * DPO with a wanted answer: -(2 / beta) log sigmoid(beta ((log p - log p_theta0)(wanted) - (log p - log p_theta0)(forgotten))). The
  * wanted answer is a row's `refusal` (IdkDPO) or its `alternative` (AltPO). Zhang et al. 2024, https://arxiv.org/abs/2404.05868
  */
-import { scale } from "../../../tensor/ops/elementwise.ts";
-import { dpo } from "../../../tensor/ops/sequence-loss.ts";
-import { defineObjective } from "../../contract.ts";
+import { defineObjective, EVERY_LAW } from "../../contract.ts";
+import { BETA, preferenceLoss } from "../../preference-loss.ts";
 
 export const method = defineObjective({
   name: "dpo",
   title: "DPO to a wanted answer",
   about: "prefers a refusal (or another answer) to the one that is to be forgotten",
   cite: "arXiv:2404.05868",
+  laws: EVERY_LAW,
   per: "sequence",
   weights: { forget: 1, retain: 1 },
   reference: "likelihoods",
   pairs: true,
-  options: { beta: { type: "number > 0", default: 0.1, help: "strength of the preference" } },
+  options: { beta: BETA },
   sequences: (rec, { nll, reference, wanted, values: { beta } }) =>
-    scale(
-      rec,
-      dpo(rec, { nll: wanted!.nll, reference: wanted!.reference! }, { nll, reference: reference! }, beta),
-      2 / beta,
-    ),
+    preferenceLoss(rec, { nll: wanted!.nll, reference: wanted!.reference! }, { nll, reference: reference! }, beta),
 });

@@ -10,8 +10,8 @@
  */
 import { UserError } from "../../../errors.ts";
 import { blocksHolding, type Effects, TRACE } from "../../../run/tracing/causal-trace.ts";
-import { gradientAscent } from "../../../tensor/ops/sequence-loss.ts";
-import { defineObjective } from "../../contract.ts";
+import { neg } from "../../../tensor/ops/elementwise.ts";
+import { defineObjective, EVERY_LAW } from "../../contract.ts";
 
 /** The blocks of "0-5" or "2". Throws UserError. */
 export function blockRange(text: string, layers = Number.POSITIVE_INFINITY): number[] {
@@ -41,6 +41,7 @@ export const method = defineObjective({
   title: "Layer-isolated ascent",
   about: "gradient difference on the MLPs of a few blocks, with a retain weight that follows the damage",
   cite: "arXiv:2504.12996",
+  laws: { ...EVERY_LAW, bounded: "ascent has no end" },
   weights: { forget: 1, retain: 1.2 },
   options: {
     layers: {
@@ -58,7 +59,7 @@ export const method = defineObjective({
     blockRange(found ? holders(found) : layers).flatMap((block) =>
       PARTS[part].flatMap((name) => [`*.layers.${block}.${name}.*.weight`, `*.h.${block}.${name}.*.weight`]),
     ),
-  sequences: (rec, { nll }) => gradientAscent(rec, nll),
+  sequences: (rec, { nll }) => neg(rec, nll),
   adaptive({ values: { fixed }, weights, perEpoch }) {
     let [sum, count, now] = [0, 0, weights.retain];
     return {

@@ -4,13 +4,14 @@
  */
 import { square, sub } from "../../../tensor/ops/elementwise.ts";
 import { rowMax, rowSum } from "../../../tensor/ops/reduce.ts";
-import { defineObjective } from "../../contract.ts";
+import { defineObjective, EVERY_LAW } from "../../contract.ts";
 
 export const method = defineObjective({
   name: "pdu",
   title: "Primal-dual unlearning",
   about: "flattens the logits of the forget set while the retain loss is kept below a limit",
   cite: "arXiv:2506.05314",
+  laws: { ...EVERY_LAW, forgets: "logits are flattened, whichever token is the true one" },
   weights: { forget: 1, retain: 50 },
   options: {
     limit: { type: "number >= 0", default: 0.3, help: "retain loss to stay below; a little above the original's own" },

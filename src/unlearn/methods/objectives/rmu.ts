@@ -11,7 +11,7 @@ import { keyedUnits } from "../../../model/fresh.ts";
 import type { Recorded } from "../../../model/model.ts";
 import { square, sub } from "../../../tensor/ops/elementwise.ts";
 import { rowSum } from "../../../tensor/ops/reduce.ts";
-import { defineObjective } from "../../contract.ts";
+import { defineObjective, EVERY_LAW } from "../../contract.ts";
 
 /** u: (width), of length c. */
 export function steeringVector(width: number, c: number, seed: number): Float32Array {
@@ -29,6 +29,7 @@ export const method = defineObjective({
   title: "Representation misdirection",
   about: "draws the forget set's hidden states to a random vector and holds the retain set's",
   cite: "arXiv:2403.03218",
+  laws: { ...EVERY_LAW, forgets: "hidden states are moved, whatever is read from them" },
   per: "sequence-mean",
   weights: { forget: 1, retain: 1 },
   retain: "states",

@@ -3,13 +3,14 @@
  * Dong et al. 2024, https://arxiv.org/abs/2402.10052
  */
 import { divergence } from "../../../tensor/ops/divergence.ts";
-import { defineObjective } from "../../contract.ts";
+import { defineObjective, EVERY_LAW } from "../../contract.ts";
 
 export const method = defineObjective({
   name: "undial",
   title: "UNDIAL",
   about: "learns from the original's own distribution with the true token made less likely",
   cite: "arXiv:2402.10052",
+  laws: EVERY_LAW,
   weights: { forget: 1, retain: 0 },
   retain: "none",
   reference: "logits",

@@ -5,13 +5,14 @@
  * The gradient of |d| with v held is taken as a difference along d / |d| as well:
  *   [ (g(theta + mu v + r d/|d|) - g(theta + mu v)) - (g(theta + r d/|d|) - g(theta)) ] / r,  r = mu = rho
  */
-import { defineSmoothing } from "../../smoothing.ts";
+import { defineSmoothing, EVERY_LAW } from "../../smoothing.ts";
 
 export const method = defineSmoothing({
   name: "cr",
   title: "Curvature regularisation",
   about: "the forget loss with a penalty on how fast its gradient changes; four times the forget passes",
   cite: "arXiv:2502.05374",
+  laws: EVERY_LAW,
   keeps: ["g", "weights", "ahead", "d", "first"],
   rho: 0.01,
   penalty: true,

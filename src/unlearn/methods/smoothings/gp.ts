@@ -4,13 +4,14 @@
  *
  *   g + c (g(theta + r v) - g) / r,  r = 0.01
  */
-import { defineSmoothing } from "../../smoothing.ts";
+import { defineSmoothing, EVERY_LAW } from "../../smoothing.ts";
 
 export const method = defineSmoothing({
   name: "gp",
   title: "Gradient penalty",
   about: "the forget loss with a penalty on the length of its gradient",
   cite: "arXiv:2502.05374",
+  laws: EVERY_LAW,
   keeps: ["g", "weights"],
   rho: 0.01,
   penalty: true,

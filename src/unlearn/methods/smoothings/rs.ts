@@ -1,5 +1,5 @@
 /** Randomised smoothing: the mean gradient at three places theta + u, u ~ N(0, rho^2). Cohen et al. 2019, https://arxiv.org/abs/1902.02918 */
-import { defineSmoothing } from "../../smoothing.ts";
+import { defineSmoothing, EVERY_LAW } from "../../smoothing.ts";
 
 const DRAWS = 3;
 
@@ -8,6 +8,11 @@ export const method = defineSmoothing({
   title: "Randomised smoothing",
   about: "the mean of the forget gradient at three random places nearby",
   cite: "arXiv:1902.02918",
+  laws: {
+    ...EVERY_LAW,
+    plainAtZero: "it looks at three places, whatever the radius",
+    plainWithoutWeight: "it has no penalty",
+  },
   keeps: ["weights", "sum"],
   rho: 1e-4,
   async gradients(weights, pass, { rho, seed }) {

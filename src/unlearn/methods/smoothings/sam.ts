@@ -1,11 +1,12 @@
 /** SAM: the gradient at theta + rho g / |g|, g the gradient at theta. Foret et al. 2020, https://arxiv.org/abs/2010.01412 */
-import { defineSmoothing } from "../../smoothing.ts";
+import { defineSmoothing, EVERY_LAW } from "../../smoothing.ts";
 
 export const method = defineSmoothing({
   name: "sam",
   title: "Sharpness-aware minimisation",
   about: "the forget gradient from the worst place nearby; twice the forget passes",
   cite: "arXiv:2010.01412",
+  laws: { ...EVERY_LAW, plainWithoutWeight: "it has no penalty" },
   keeps: ["weights"],
   rho: 0.01,
   async gradients(weights, pass, { rho }) {

@@ -1,11 +1,13 @@
 /** Weight averaging: the result is the mean of the weights after every step. Izmailov et al. 2018, https://arxiv.org/abs/1803.05407 */
-import { defineSmoothing } from "../../smoothing.ts";
+import { sameClaim } from "../../../method/laws.ts";
+import { defineSmoothing, SMOOTHING_LAWS } from "../../smoothing.ts";
 
 export const method = defineSmoothing({
   name: "wa",
   title: "Weight averaging",
   about: "the mean of the weights after every step from --average-from on",
   cite: "arXiv:1803.05407",
+  laws: sameClaim(SMOOTHING_LAWS, "gradients are as they are"),
   rho: 0,
   average: true,
 });

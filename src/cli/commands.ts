@@ -1,0 +1,38 @@
+/** Sub-commands: `bun run curriculum select model/` runs the definition that `curriculum` declares under `select`. */
+import type { Options } from "../method/options.ts";
+import type { MethodSource } from "../method/registry.ts";
+import type { AnyCommand, AnyDefinition, CommandDefinition } from "./context.ts";
+import { firstArgument } from "./parse.ts";
+import { commonOptions } from "./shared-options.ts";
+
+/**
+ * Declares a sub-command.
+ *
+ *   commands: {
+ *     plan: command({
+ *       about: "Say how large a model and how many tokens fit a budget.",
+ *       examples: ["bun run curriculum plan --flops 1e18"],
+ *       options: PLAN,
+ *       run: async (context) => (await import("../src/curriculum/commands/plan.ts")).plan(context),
+ *     }),
+ *   }
+ */
+export const command = <const O extends Options, const F extends MethodSource = MethodSource>(
+  definition: CommandDefinition<O, F>,
+): AnyCommand => definition;
+
+/**
+ * The sub-command that the arguments call, as a definition, and the arguments without its name; the script itself where they call none.
+ */
+export function calledDefinition(
+  script: AnyDefinition,
+  argv: readonly string[],
+): { readonly definition: AnyDefinition; readonly argv: readonly string[] } {
+  const commands = script.commands ?? {};
+  const tables = [script, ...Object.values(commands)].map((each) => ({ ...commonOptions(each), ...each.options }));
+  const at = firstArgument(argv, Object.assign({}, ...tables));
+  const name = argv[at];
+  if (name === undefined || !Object.hasOwn(commands, name)) return { definition: script, argv };
+  const definition: AnyDefinition = { ...commands[name]!, name: `${script.name} ${name}`, script };
+  return { definition, argv: argv.toSpliced(at, 1) };
+}

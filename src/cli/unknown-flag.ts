@@ -1,0 +1,68 @@
+/** What to say of a flag that is in no table: another method has it, another sub-command, or a name like it is there. */
+import { UserError } from "../errors.ts";
+import { nearest } from "../method/nearest.ts";
+import type { Options } from "../method/options.ts";
+import { loadMethods, methodNames, nounOf } from "../method/registry.ts";
+import type { Choice } from "./choices.ts";
+import type { AnyDefinition } from "./context.ts";
+import { flagHint, flagOf, keyOf, peek } from "./parse.ts";
+import { anyOf } from "./requirements.ts";
+
+/** Throws UserError where methods that were not chosen have an option of this name. `what` names it: `--density`, `density in run.yml`. */
+export async function refuseUnchosen(what: string, key: string, choices: readonly Choice[]): Promise<void> {
+  for (const { option, source, methods } of choices) {
+    const having = (await loadMethods(source)).filter(({ options }) => Object.hasOwn(options, key));
+    if (having.length === 0) continue;
+    const names = having.map(({ name }) => name);
+    if (methods.length === 0 && option !== "method")
+      throw new UserError(`${what} has no effect without ${flagOf(option)} ${anyOf(names)}`, "give both or neither");
+    const chosen = methods.map(({ name }) => name).join(", ");
+    const lacking = methods.length > 1 ? `none of ${chosen} has an option ${what}` : `${chosen} has no option ${what}`;
+    throw new UserError(
+      methods.length === 0 ? `${what} needs a --method` : lacking,
+      `${option === "method" ? "methods" : `${nounOf(source)}s`} with ${flagOf(key)}: ${names.join(", ")}`,
+    );
+  }
+}
+
+/** Throws UserError for a flag of the script that its sub-command lacks, or the other way round. */
+function refuseMisplaced(flag: string, definition: AnyDefinition): void {
+  const key = keyOf(flag);
+  const { name, script, commands } = definition;
+  const owner = Object.entries(commands ?? {}).find(([, { options }]) => Object.hasOwn(options, key));
+  if (owner) throw new UserError(`${flag} has no effect without ${name} ${owner[0]}`, "give both or neither");
+  if (script === undefined) return;
+  const siblings = Object.entries(script.commands ?? {}).filter(([, { options }]) => Object.hasOwn(options, key));
+  if (Object.hasOwn(script.options, key) || (key === "method" && script.methods !== undefined) || siblings.length > 0)
+    throw new UserError(`${flag} has no effect in ${name}`, `leave it out; see --help for the options of ${name}`);
+}
+
+/** Throws UserError where a method is named by the wrong flag: `curriculum select --method lowest-loss`. */
+function refuseWrongChooser(flag: string, typed: string | undefined, { options, script }: AnyDefinition): void {
+  if (flag !== "--method" || (script?.methods === undefined && typed === undefined)) return;
+  const choosers = Object.entries(options).filter(([, { kind }]) => kind !== undefined);
+  for (const [option, { kind }] of choosers) {
+    const near = typed === undefined ? undefined : nearest(typed, methodNames(kind!));
+    if (near) throw new UserError("unknown option --method", `did you mean ${flagOf(option)} ${near}?`);
+  }
+  const [chooser] = choosers;
+  if (chooser)
+    throw new UserError(
+      "unknown option --method",
+      `${flagOf(chooser[0])} chooses: ${methodNames(chooser[1].kind!).join(", ")}`,
+    );
+}
+
+/** Throws UserError for a flag that nobody knows here; `all` is the table of those that are known. */
+export async function unknownFlag(
+  flag: string,
+  argv: readonly string[],
+  all: Options,
+  definition: AnyDefinition,
+  choices: readonly Choice[],
+): Promise<never> {
+  await refuseUnchosen(flag, keyOf(flag), choices);
+  refuseWrongChooser(flag, peek(argv, "--method"), definition);
+  refuseMisplaced(flag, definition);
+  throw new UserError(`unknown option ${flag}`, flagHint(flag, all));
+}

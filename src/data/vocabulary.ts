@@ -1,0 +1,44 @@
+/** What a checkpoint's tokenizer files say about its vocabulary. */
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+
+const cache = new WeakMap<Checkpoint, ReadonlyMap<string, number> | undefined>();
+
+/** The vocabulary: token to id, added tokens included. Undefined without a tokenizer.json that can be read. */
+export function vocabularyOf(checkpoint: Checkpoint): ReadonlyMap<string, number> | undefined {
+  if (cache.has(checkpoint)) return cache.get(checkpoint);
+  const bytes = checkpoint.files.get("tokenizer.json");
+  const vocabulary = bytes && readVocabulary(bytes);
+  cache.set(checkpoint, vocabulary);
+  return vocabulary;
+}
+
+/** Number of tokens: the highest id plus one, since ids may have gaps. */
+export function countTokens(checkpoint: Checkpoint): number | undefined {
+  const vocabulary = vocabularyOf(checkpoint);
+  if (vocabulary === undefined) return undefined;
+  let most = -1;
+  for (const id of vocabulary.values()) if (id > most) most = id;
+  return most + 1;
+}
+
+function readVocabulary(bytes: Uint8Array): ReadonlyMap<string, number> | undefined {
+  let file: { model?: { vocab?: unknown }; added_tokens?: unknown } | null;
+  try {
+    file = JSON.parse(new TextDecoder().decode(bytes));
+  } catch {
+    return undefined; // a damaged tokenizer is no reason not to merge weights; the check reports it
+  }
+  const vocab = file?.model?.vocab;
+  if (typeof vocab !== "object" || vocab === null) return undefined;
+  const tokens = new Map<string, number>();
+  // A list of [token, score] (Unigram), or a map from token to id (BPE, WordPiece, WordLevel).
+  if (Array.isArray(vocab))
+    for (const [id, entry] of vocab.entries()) tokens.set(String(Array.isArray(entry) ? entry[0] : entry), id);
+  else for (const [token, id] of Object.entries(vocab)) if (Number.isSafeInteger(id)) tokens.set(token, id as number);
+  const added: unknown[] = Array.isArray(file?.added_tokens) ? file.added_tokens : [];
+  for (const entry of added as ({ content?: unknown; id?: unknown } | null)[]) {
+    if (typeof entry?.content === "string" && Number.isSafeInteger(entry.id))
+      tokens.set(entry.content, entry.id as number);
+  }
+  return tokens;
+}

@@ -1,0 +1,16 @@
+/** Distances of hidden states, row by row. */
+import { addScalar, clamp, div, mul, neg, sqrt, square, sub } from "../tensor/ops/elementwise.ts";
+import { rowSum } from "../tensor/ops/reduce.ts";
+import type { Recorder } from "../tensor/recorder.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+
+/** |x - y|^2 / d of every row: (N, d) each -> (N). */
+export const meanSquare = (rec: Recorder, x: Tensor, y: Tensor): Tensor =>
+  rowSum(rec, square(rec, sub(rec, x, y)), 1 / x.shape.at(-1)!);
+
+/** 1 - cos(x, y) of every row, 1 where one of them is zero: (N, d) each -> (N). */
+export function cosineDistance(rec: Recorder, x: Tensor, y: Tensor): Tensor {
+  const norms = mul(rec, rowSum(rec, square(rec, x)), rowSum(rec, square(rec, y)));
+  const cosine = div(rec, rowSum(rec, mul(rec, x, y)), sqrt(rec, clamp(rec, norms, 1e-24, 3e38)));
+  return addScalar(rec, neg(rec, cosine), 1);
+}

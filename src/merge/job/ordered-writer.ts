@@ -1,0 +1,138 @@
+/**
+ * The way out of many jobs at work: each tensor's values leave in chunks, in the order of the plan, while later chunks and
+ * later tensors are still being computed.
+ */
+import type { TensorEntry } from "../../checkpoint/checkpoint.ts";
+import type { Dtype } from "../../checkpoint/dtype.ts";
+import type { PooledBuffer } from "../../gpu/buffer.ts";
+import type { Gpu } from "../../gpu/gpu.ts";
+import type { Readback } from "../../gpu/transfer.ts";
+
+/** Takes the bytes of tensors in order; a view may be reused once the promise resolves. */
+export interface TensorSink {
+  write(name: string, bytes: Uint8Array): Promise<void>;
+}
+
+/** Queues a chunk's read-back and write; never waits. */
+export type WriteChunk = (staging: Readback, result: PooledBuffer, bytes: number, dtype: Dtype) => void;
+
+const COPY_BYTES = 8 << 20;
+
+/** Hands each job its turn to write, in the order in which outlets were made. */
+export class Outlets {
+  readonly #gpu: Gpu;
+  readonly #sink: TensorSink;
+  /** Resolves when the tensors before have recorded all of their output. */
+  #turn: Promise<void> = Promise.resolve();
+  /** Resolves when everything queued so far is written. */
+  #written: Promise<void> = Promise.resolve();
+
+  constructor(gpu: Gpu, sink: TensorSink) {
+    this.#gpu = gpu;
+    this.#sink = sink;
+  }
+
+  next(): Outlet {
+    const turn = this.#turn;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#turn = promise;
+    return new Outlet(turn, resolve, this.#gpu, this.#sink, (step) => {
+      this.#written = this.#written.then(step);
+      this.#written.catch(() => {}); // whoever queued the failing step reports it
+      return this.#written;
+    });
+  }
+}
+
+export class Outlet {
+  readonly #turn: Promise<void>;
+  readonly #gpu: Gpu;
+  readonly #sink: TensorSink;
+  readonly #queue: (step: () => Promise<void>) => Promise<void>;
+  /** Lets the next tensor write. Called in every case, also when the job fails. */
+  readonly release: () => void;
+
+  constructor(
+    turn: Promise<void>,
+    release: () => void,
+    gpu: Gpu,
+    sink: TensorSink,
+    queue: (step: () => Promise<void>) => Promise<void>,
+  ) {
+    this.#turn = turn;
+    this.release = release;
+    this.#gpu = gpu;
+    this.#sink = sink;
+    this.#queue = queue;
+  }
+
+  /** Runs the output pass of a tensor in its turn; resolves when all of it is written. */
+  async emit(tensor: { name: string; outDtype: Dtype }, pass: (write: WriteChunk) => Promise<void>): Promise<void> {
+    await this.#turn;
+    const writes: Promise<void>[] = [];
+    try {
+      await pass((staging, result, bytes, dtype) => {
+        const write = this.#writeBack(tensor, staging, result, bytes, dtype);
+        write.catch(() => {});
+        writes.push(write);
+      });
+    } finally {
+      this.release();
+    }
+    await Promise.all(writes);
+  }
+
+  async #writeBack(
+    tensor: { name: string; outDtype: Dtype },
+    staging: Readback,
+    result: PooledBuffer,
+    bytes: number,
+    dtype: Dtype,
+  ): Promise<void> {
+    this.#gpu.copy(result.buffer, 0, staging.buffer, 0, Math.ceil(bytes / 4) * 4);
+    this.#gpu.submit();
+    const mapped = staging.map(bytes);
+    mapped.catch(() => {});
+    try {
+      await this.#queue(async () => {
+        const view = await mapped;
+        this.#gpu.check();
+        await this.#sink.write(tensor.name, await encoded(view, dtype, tensor.outDtype));
+      });
+    } catch (error) {
+      this.#gpu.check(); // the device's own report says more than the failed map
+      throw error;
+    } finally {
+      // When an earlier write failed, this map is still under way: memory that is lent on or destroyed now would be mapped then.
+      await mapped.catch(() => {});
+      result.free();
+      staging.free();
+    }
+  }
+
+  /** Copies a tensor's bytes as they are, in its turn. Memory: two pieces of 8 MiB. */
+  async copy(name: string, entry: TensorEntry): Promise<void> {
+    await this.#turn;
+    try {
+      const pieces = [0, 1].map(() => new Uint8Array(Math.min(COPY_BYTES, entry.bytes)));
+      let before: Promise<void> = Promise.resolve();
+      for (let offset = 0, i = 0; offset < entry.bytes; offset += COPY_BYTES, i++) {
+        const piece = pieces[i % 2]!.subarray(0, Math.min(COPY_BYTES, entry.bytes - offset));
+        await entry.read(piece, offset);
+        const last = before;
+        before = this.#queue(() => this.#sink.write(name, piece));
+        await last;
+      }
+      await before;
+    } finally {
+      this.release();
+    }
+  }
+}
+
+/** Types that kernels cannot write are encoded on the host, from f32. */
+async function encoded(view: Uint8Array, dtype: Dtype, out: Dtype): Promise<Uint8Array> {
+  if (dtype === out) return view;
+  const { encodeFloats } = await import("../../checkpoint/decode.ts");
+  return encodeFloats(new Float32Array(view.buffer as ArrayBuffer, view.byteOffset, view.byteLength / 4), out);
+}

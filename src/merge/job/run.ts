@@ -1,0 +1,177 @@
+/**
+ * Runs a method over every tensor of a plan, several tensors at a time within a bound of device memory, writing in order.
+ */
+import { UserError } from "../../errors.ts";
+import type { Adapter } from "../../gpu/device.ts";
+import type { Gpu } from "../../gpu/gpu.ts";
+import type { MergeMethod } from "../contract.ts";
+import { footprint, layoutOf } from "./chunk-sizes.ts";
+import { Outlets, type TensorSink } from "./ordered-writer.ts";
+import { type JobSettings, MergeJob, type MergeTask } from "./tensor-job.ts";
+
+/** Device memory for tensors at work. One that needs more than this runs alone. */
+export const BUDGET_BYTES = 448 << 20;
+
+/** More tensors at a time than this gain nothing: one loads, one computes, one writes. */
+const AT_ONCE = 6;
+
+/** Kernels index values of a tensor with 32 bits. */
+const MOST_VALUES = 2 ** 31;
+
+/** A task with its parameters, already evaluated for its name and depth. */
+export interface ValuedTask extends MergeTask {
+  readonly kind: "merge" | "copy";
+  readonly values: Readonly<Record<string, unknown>>;
+  /** One record per model, in the order of `models`. */
+  readonly perModel: readonly Readonly<Record<string, unknown>>[];
+}
+
+/** Method-wide values, with those that go per model as arrays in the order of the models. */
+export function jobValues(method: MergeMethod, task: ValuedTask): Record<string, unknown> {
+  const values: Record<string, unknown> = { ...task.values };
+  for (const [name, option] of Object.entries(method.options)) {
+    if (option.per === "model") values[name] = task.perModel.map((one) => one[name]);
+  }
+  return values;
+}
+
+/** Bun, the driver with its compiled kernels, and staging memory in both directions. */
+const FIXED_BYTES = 400 << 20;
+
+/**
+ * Most memory of a run, device and host together: what tensors at work may hold and what does not depend on the model.
+ * Reckoned for the adapter if given, else for a GPU with the least limits that WebGPU allows.
+ */
+export function peakBytes(tasks: readonly ValuedTask[], method: MergeMethod, adapter?: Adapter): number {
+  const of = adapter ?? { type: "discrete" as const, limits: {} };
+  const merged = tasks.filter((task) => task.kind === "merge");
+  const needs = merged.map((task) => footprint(layoutOf(task, method.passes, of), method.scratch ?? 0));
+  const largest = needs.sort((a, b) => b - a).slice(0, AT_ONCE);
+  const together = largest.reduce((a, b) => a + b, 0);
+  return FIXED_BYTES + Math.max(largest[0] ?? 0, Math.min(together, BUDGET_BYTES));
+}
+
+/** A bound on a sum, granted in the order of asking. */
+class Budget {
+  readonly #limit: number;
+  readonly #waiting: { need: number; start: () => void }[] = [];
+  #used = 0;
+  #running = 0;
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  async take(need: number): Promise<void> {
+    if (this.#waiting.length === 0 && this.#fits(need)) return this.#grant(need);
+    await new Promise<void>((resolve) => this.#waiting.push({ need, start: resolve }));
+  }
+
+  give(need: number): void {
+    this.#used = need === Number.POSITIVE_INFINITY ? 0 : this.#used - need;
+    this.#running -= 1;
+    while (this.#waiting.length > 0 && this.#fits(this.#waiting[0]!.need)) {
+      const next = this.#waiting.shift()!;
+      this.#grant(next.need);
+      next.start();
+    }
+  }
+
+  #fits(need: number): boolean {
+    return this.#running === 0 || (this.#used + need <= this.#limit && this.#running < AT_ONCE);
+  }
+
+  #grant(need: number): void {
+    this.#used += need;
+    this.#running += 1;
+  }
+}
+
+export interface MergeRun {
+  readonly gpu: Gpu;
+  readonly method: MergeMethod;
+  readonly tasks: readonly ValuedTask[];
+  /** Tensors that only a survey sees, because another process writes them. */
+  readonly elsewhere?: readonly ValuedTask[];
+  readonly sink: TensorSink;
+  readonly settings: JobSettings;
+  /** Some input is a pipe: tensors of several chunks run alone, so that it is read in its order. */
+  readonly inOrder?: boolean;
+  readonly signal?: AbortSignal | undefined;
+  /** Called when a tensor is written. */
+  readonly done?: (task: ValuedTask) => void;
+}
+
+/** Numbers that f32 cannot hold would come out as infinities without a word. */
+function refuseLarge({ name, values, perModel }: ValuedTask): void {
+  for (const [option, value] of [values, ...perModel].flatMap(Object.entries)) {
+    if (typeof value === "number" && Number.isFinite(value) && !Number.isFinite(Math.fround(value))) {
+      throw new UserError(`${name}: ${option} is ${value}, more than f32 can hold`, "give a number below 3.4e38");
+    }
+  }
+}
+
+async function survey({ gpu, method, tasks, elsewhere = [], settings }: MergeRun): Promise<unknown> {
+  if (!method.survey) return undefined;
+  const seen = [...tasks, ...elsewhere].filter((task) => task.kind === "merge");
+  // In the order of names: what a survey finds must not depend on which tensors this process writes.
+  seen.sort((a, b) => (a.name < b.name ? -1 : 1));
+  const jobs = seen.map((task) => new MergeJob(gpu, task, jobValues(method, task), settings, "one"));
+  try {
+    return await method.survey(jobs as MergeJob<never>[]);
+  } finally {
+    await Promise.all(jobs.map((job) => job.close()));
+  }
+}
+
+/** Merges every tensor. Rejects with the first failure once all started work has come to rest. */
+export async function mergeTensors(run: MergeRun): Promise<void> {
+  for (const { name, shape } of run.tasks) {
+    if (shape.reduce((a, b) => a * b, 1) > MOST_VALUES) {
+      throw new UserError(
+        `${name} has more than ${MOST_VALUES} values`,
+        "no model known has such a tensor; is it damaged?",
+      );
+    }
+  }
+  for (const task of run.tasks) refuseLarge(task);
+  const found = await survey(run);
+  const outlets = new Outlets(run.gpu, run.sink);
+  const budget = new Budget(BUDGET_BYTES);
+  const jobs: Promise<void>[] = [];
+  let failure: { error: unknown } | undefined;
+  for (const task of run.tasks) {
+    if (failure || run.signal?.aborted) break;
+    const outlet = outlets.next();
+    const job = new MergeJob(run.gpu, task, jobValues(run.method, task), run.settings, run.method.passes, outlet);
+    job.survey = found;
+    const alone = run.inOrder && !job.layout.resident && job.layout.chunkCount > 1;
+    const holds = task.kind === "copy" ? 0 : footprint(job.layout, run.method.scratch ?? 0);
+    const need = alone ? Number.POSITIVE_INFINITY : holds;
+    await budget.take(need);
+    const work = async () => {
+      try {
+        if (failure) return;
+        if (job.size === 0) await job.emit(() => {});
+        else if (task.kind === "copy") await job.copy(task.base ?? task.models[0]!);
+        else {
+          const merged = run.method.merge(job as MergeJob<never>);
+          job.prefetch(); // after its first step, which may be to copy: a pipe's bytes come only once
+          await merged;
+        }
+        run.done?.(task);
+      } catch (error) {
+        failure ??= { error };
+      } finally {
+        outlet.release();
+        await job.close();
+        budget.give(need);
+      }
+    };
+    jobs.push(work());
+  }
+  await Promise.all(jobs);
+  (found as Partial<Disposable> | undefined)?.[Symbol.dispose]?.(); // a survey may hold files open
+  if (failure) throw failure.error;
+  run.signal?.throwIfAborted();
+}

@@ -1,0 +1,297 @@
+/**
+ * Plans a merge before any weight is read: every output tensor with its inputs, its types and its parameters.
+ *
+ * Everything is read off names and shapes, so no description of an architecture is needed. Where mergekit defines a behaviour
+ * (which model is the base, what a gradient means outside the layers, how embeddings of different height are cut), it is kept.
+ */
+import type { Checkpoint, TensorEntry } from "../../checkpoint/checkpoint.ts";
+import { DTYPE_BYTES, type Dtype, isFloat } from "../../checkpoint/dtype.ts";
+import { type Recipe, recipeReferences } from "../../checkpoint/lineage/recipe/recipe.ts";
+import { type ModelReference, referenceKey } from "../../checkpoint/reference.ts";
+import { countTokens } from "../../data/vocabulary.ts";
+import { UserError } from "../../errors.ts";
+import {
+  configValue,
+  isBuffer,
+  isHead,
+  isTied,
+  layerOf,
+  type NamedModel,
+  nameModels,
+  resolve,
+  tokenTable,
+} from "../../model/names.ts";
+import type { MergeMethod } from "../contract.ts";
+import { type Aligned, align, type Operand } from "./align.ts";
+import { evaluator, unusedParameters } from "./evaluate.ts";
+import { assignModules } from "./modules.ts";
+import { Notes } from "./notes.ts";
+import { outputFiles, type RestackedLayers } from "./output-config.ts";
+import { type Input, type SectionContext, sectionsOf } from "./sections.ts";
+import { type Slot, slicedSlots, wholeSlots } from "./slots.ts";
+
+/** The types arithmetic can be asked to happen in. */
+export type WorkDtype = "F32" | "F16" | "BF16";
+
+export interface PlannedTensor {
+  readonly name: string;
+  readonly shape: readonly number[];
+  /** The type it is written in. */
+  readonly outDtype: Dtype;
+  /** The type inputs are cast to and the result of every step has, in exact compatibility with mergekit. */
+  readonly workDtype: WorkDtype;
+  /** copy: the one input given, base or model, is written as it is, cast to `outDtype` if that differs from its type. */
+  readonly kind: "merge" | "copy";
+  readonly base?: TensorEntry;
+  readonly models: readonly TensorEntry[];
+  /** For each of `models` its place in `MergePlan.models`. */
+  readonly modelIndex: readonly number[];
+  /** Place of its layer in the slice, 0 first and 1 last; undefined outside the layers. */
+  readonly depth: number | undefined;
+  /** Number of its layer in the output. */
+  readonly layer: number | undefined;
+  /** Parameters with one value for all models; defaults filled in. */
+  readonly values: Readonly<Record<string, unknown>>;
+  /** Parameters with a value per model, in the order of `models`. */
+  readonly perModel: readonly Readonly<Record<string, unknown>>[];
+  /** Some inputs are larger than `shape`, which has two axes then: of each, the top-left rows and columns count. */
+  readonly crop?: { readonly rows: number; readonly columns: number };
+}
+
+export interface MergePlan {
+  readonly method: string;
+  /** In the order in which they are written: that of the base, or of the first model. */
+  readonly tensors: readonly PlannedTensor[];
+  /** Every input, the base too, as the user wrote it. A model that counts twice is listed twice. */
+  readonly models: readonly string[];
+  readonly files: ReadonlyMap<string, Uint8Array>;
+  readonly warnings: readonly string[];
+}
+
+export interface PlanOptions {
+  /** A model listed twice counts twice; without it once, as in mergekit. */
+  readonly allowDuplicates?: boolean;
+}
+
+type PlannedMethod = Pick<MergeMethod, "name" | "models" | "base" | "heights" | "options">;
+
+/**
+ * `opened` has every model of the recipe under its `referenceKey`. Throws a UserError when the models do not fit together, a
+ * parameter is missing or has a value its type forbids.
+ */
+export async function planMerge(
+  recipe: Recipe,
+  opened: ReadonlyMap<string, Checkpoint>,
+  method: PlannedMethod,
+  options: PlanOptions = {},
+): Promise<MergePlan> {
+  const warnings = [...recipe.warnings, ...unusedParameters(recipe, method)];
+  const references = recipeReferences(recipe);
+  const donorKey = referenceKey(recipe.base ?? references[0]!);
+  const checkpoints = new Map<string, Checkpoint>();
+  for (const ref of references) {
+    const checkpoint = opened.get(referenceKey(ref));
+    if (checkpoint === undefined) throw new RangeError(`${referenceKey(ref)} is not opened`);
+    checkpoints.set(referenceKey(ref), checkpoint);
+  }
+  const models = nameModels(checkpoints, donorKey, warnings);
+  const donor = models.get(donorKey)!;
+  if (references.length > 1) for (const model of models.values()) refuseQuantized(model);
+
+  const planned: { ref: ModelReference; occurrence: number }[] = [];
+  const context: SectionContext = {
+    recipe,
+    method,
+    model: (ref) => models.get(referenceKey(ref))!,
+    indexOf: (ref, occurrence) => {
+      const key = referenceKey(ref);
+      const at = planned.findIndex((one) => one.occurrence === occurrence && referenceKey(one.ref) === key);
+      return at >= 0 ? at : planned.push({ ref, occurrence }) - 1;
+    },
+    allowDuplicates: options.allowDuplicates ?? false,
+    warnings,
+  };
+  const { slots, stacks, unclaimed } = slotsOf(recipe, donor, context);
+  const notes = new Notes();
+  for (const name of unclaimed) notes.add(`no module has it, taken from ${donor.ref} unchanged`, name);
+
+  const evaluate = await evaluator(method);
+  const place = placeIn(donor);
+  const tensors: { tensor: PlannedTensor; at: number }[] = [];
+  for (const slot of slots) {
+    const aligned = alignSlot(slot, method, notes);
+    if (aligned === undefined) continue;
+    const merged = aligned.kind === "merge";
+    tensors.push({
+      at: place(slot.name),
+      tensor: {
+        ...describeTensor(slot.name, aligned, recipe),
+        depth: slot.depth,
+        layer: slot.layer,
+        values: merged ? evaluate.values(slot) : {},
+        perModel: merged ? aligned.models.map(({ input }) => evaluate.perModel(slot, input)) : [],
+      },
+    });
+  }
+  for (const name of unclaimed) tensors.push({ at: place(name), tensor: copied(name, donor, recipe) });
+  // Sorting is stable: what the donor lacks comes last, in the order in which it was found.
+  if (stacks.length === 0) tensors.sort((a, b) => a.at - b.at);
+
+  const outDtype = recipe.outDtype ?? recipe.dtype;
+  const list = tensors.map(({ tensor }) => tensor);
+  const vocabulary = vocabularyOf(list, donor, warnings);
+  const files = outputFiles(
+    donor,
+    {
+      stacks,
+      untied: isUntied(list, donor, models),
+      ...(outDtype !== undefined && { dtype: outDtype }),
+      ...(vocabulary !== undefined && { vocabulary }),
+    },
+    warnings,
+  );
+  return {
+    method: method.name,
+    tensors: list,
+    models: planned.map(({ ref }) => context.model(ref).ref),
+    files,
+    warnings: [...warnings, ...notes.lines()],
+  };
+}
+
+/** The output's tensors, before it is known which inputs have them. */
+function slotsOf(recipe: Recipe, donor: NamedModel, context: SectionContext) {
+  const moduleOf = assignModules(recipe.modules, donor);
+  const slots: Slot[] = [];
+  const stacks: RestackedLayers[] = [];
+  for (const module of recipe.modules) {
+    const sections = sectionsOf(module, context);
+    const owns = (name: string): boolean => moduleOf(name) === module;
+    if (module.body.kind === "models") slots.push(...wholeSlots(sections[0]!, donor, owns));
+    else {
+      const sliced = slicedSlots(sections, donor, owns);
+      slots.push(...sliced.slots);
+      stacks.push(sliced.stack);
+    }
+  }
+  const unclaimed = [...donor.tensors.keys()].filter((name) => moduleOf(name) === undefined);
+  return { slots, stacks, unclaimed };
+}
+
+/** The inputs that have the tensor, brought to one shape; undefined when none has it. */
+function alignSlot(slot: Slot, method: PlannedMethod, notes: Notes): Aligned<Input> | undefined {
+  const { origin, inputs } = slot.section;
+  const operand = (input: Input): Operand<Input> | undefined => {
+    const entry = resolve(input.model, slot.nameIn(input));
+    return entry && { input, model: input.model, entry };
+  };
+  const base = origin && operand(origin);
+  const present = inputs.map(operand).filter((found) => found !== undefined);
+  if (base === undefined && present.length === 0) return undefined;
+  for (const input of inputs) {
+    if (!present.some((found) => found.input === input))
+      notes.add(`${input.model.ref} lacks it and is left out`, slot.name);
+  }
+  return align(slot.name, base, present, method, origin !== undefined, notes);
+}
+
+function describeTensor(name: string, aligned: Aligned<Input>, recipe: Recipe) {
+  const stored = (aligned.base ?? aligned.models[0]!).entry;
+  const [rows, columns] = aligned.shape;
+  return {
+    name,
+    shape: aligned.shape,
+    kind: aligned.kind,
+    ...dtypes(name, stored, recipe),
+    ...(aligned.base !== undefined && { base: aligned.base.entry }),
+    models: aligned.models.map(({ entry }) => entry),
+    modelIndex: aligned.models.map(({ input }) => input.index),
+    ...(aligned.cropped && { crop: { rows: rows!, columns: columns! } }),
+  };
+}
+
+function dtypes(name: string, stored: TensorEntry, recipe: Recipe): { outDtype: Dtype; workDtype: WorkDtype } {
+  const work = recipe.dtype ?? stored.dtype;
+  const fixed = !isFloat(stored.dtype) || isBuffer(name, stored.shape);
+  return {
+    outDtype: fixed ? stored.dtype : (recipe.outDtype ?? work),
+    workDtype: work === "F16" || work === "BF16" ? work : "F32",
+  };
+}
+
+function copied(name: string, donor: NamedModel, recipe: Recipe): PlannedTensor {
+  const entry = donor.tensors.get(name)!;
+  return {
+    ...{
+      name,
+      shape: entry.shape,
+      kind: "copy",
+      ...dtypes(name, entry, recipe),
+      base: entry,
+      models: [],
+      modelIndex: [],
+    },
+    ...{ depth: undefined, layer: layerOf(name)?.index, values: {}, perModel: [] },
+  };
+}
+
+/** Place of a name in a model; unknown names come last. */
+function placeIn(model: NamedModel): (name: string) => number {
+  const places = new Map([...model.tensors.keys()].map((name, i) => [name, i]));
+  return (name) => places.get(name) ?? places.size;
+}
+
+/** Averaging packed integers, or numbers whose scales are elsewhere, would give noise. */
+function refuseQuantized(model: NamedModel): void {
+  const settings = configValue(model.config, "quantization_config") as { quant_method?: unknown } | undefined;
+  if (settings === undefined || typeof settings !== "object") return;
+  for (const entry of model.tensors.values()) {
+    const packed = !isFloat(entry.dtype) && entry.shape.length === 2;
+    if (!packed && !entry.dtype.startsWith("F8")) continue;
+    const kind = typeof settings.quant_method === "string" ? ` (${settings.quant_method})` : "";
+    throw new UserError(
+      `${model.ref} is quantized${kind}: ${entry.name} is ${entry.dtype}, of which no average can be taken`,
+      "merge the model it was quantized from, or dequantize it first",
+    );
+  }
+}
+
+/** Rows of the token embedding if the donor's config must learn of them. */
+function vocabularyOf(tensors: readonly PlannedTensor[], donor: NamedModel, warnings: string[]): number | undefined {
+  const table = tokenTable(donor);
+  const planned = table && tensors.find(({ name }) => name === table.name);
+  const rows = planned?.shape[0];
+  if (rows === undefined || rows === table!.entry.shape[0]) return undefined;
+  const tokens = countTokens(donor.checkpoint);
+  if (tokens !== undefined && tokens > rows) {
+    warnings.push(`the tokenizer of ${donor.ref} has ${tokens} tokens but the merged embedding only ${rows} rows`);
+  }
+  return rows;
+}
+
+/** Whether a head is written that is not the embedding, though the donor has one tensor for both. */
+function isUntied(
+  tensors: readonly PlannedTensor[],
+  donor: NamedModel,
+  models: ReadonlyMap<string, NamedModel>,
+): boolean {
+  if (!tensors.some(({ name }) => isHead(name))) return false;
+  const ownHead = [...donor.tensors.keys()].some(isHead);
+  if (ownHead && configValue(donor.config, "tie_word_embeddings") !== true) return false;
+  return [...models.values()].some((model) => !isTied(model));
+}
+
+/** What `--dry-run` states: bytes read and written, by the sizes in the headers. */
+export function planBytes(plan: MergePlan): { input: number; output: number; tensors: number } {
+  let input = 0;
+  let output = 0;
+  for (const tensor of plan.tensors) {
+    const elements = tensor.shape.reduce((product, n) => product * n, 1);
+    output += elements * DTYPE_BYTES[tensor.outDtype];
+    const entries = tensor.base === undefined ? tensor.models : [tensor.base, ...tensor.models];
+    for (const entry of entries) {
+      input += tensor.crop === undefined ? entry.bytes : tensor.crop.rows * entry.shape[1]! * DTYPE_BYTES[entry.dtype];
+    }
+  }
+  return { input, output, tensors: plan.tensors.length };
+}

@@ -1,0 +1,49 @@
+/** A batch of tokens or examples in a program: what a recording declares, and what fills it before each run. */
+import { type Batch, isTokens, type TokenBatch } from "../data/batch.ts";
+import { targetsOf } from "../data/targets.ts";
+import type { Inputs, TokenInputs } from "../model/architecture.ts";
+import type { Program } from "../tensor/program.ts";
+import type { Recorder } from "../tensor/recorder.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+
+/**
+ * Declares a model's inputs for batches of one shape. `prefix` tells several batches of one program apart.
+ *
+ *   const { hidden, head } = model.record(rec, recordInputs(rec, batch));
+ */
+export function recordInputs(rec: Recorder, batch: TokenBatch, prefix?: string): TokenInputs;
+export function recordInputs(rec: Recorder, batch: Batch, prefix?: string): Inputs;
+export function recordInputs(rec: Recorder, batch: Batch, prefix = ""): Inputs {
+  const { rows, length } = batch;
+  if (!isTokens(batch)) return { batch: rows, x: rec.input(`${prefix}x`, [rows, ...batch.shape]) };
+  const n = rows * length;
+  return {
+    batch: rows,
+    length,
+    ids: rec.input(`${prefix}ids`, [n], "i32"),
+    positions: rec.input(`${prefix}positions`, [n], "i32"),
+    ...(batch.packed ? { segments: rec.input(`${prefix}segments`, [rows, length], "i32") } : {}),
+  };
+}
+
+/** Fills what `recordInputs` declared. */
+export function fillInputs(program: Program, batch: Batch, prefix = ""): void {
+  if (!isTokens(batch)) {
+    program.write(`${prefix}x`, batch.x);
+    return;
+  }
+  program.write(`${prefix}ids`, batch.ids);
+  if (program.takes(`${prefix}positions`)) program.write(`${prefix}positions`, batch.positions);
+  if (batch.packed) program.write(`${prefix}segments`, batch.segments);
+}
+
+/** Declares what the rows are to predict, (N) i32, negative where nothing counts. */
+export const recordTargets = (rec: Recorder, { rows, length }: Batch, prefix = ""): Tensor =>
+  rec.input(`${prefix}targets`, [rows * length], "i32");
+
+/** Fills what `recordTargets` declared; gives the targets. */
+export function fillTargets(program: Program, batch: Batch, prefix = ""): Int32Array {
+  const targets = targetsOf(batch);
+  program.write(`${prefix}targets`, targets);
+  return targets;
+}

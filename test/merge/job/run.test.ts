@@ -1,0 +1,88 @@
+/** Many tensors at work: order of writing, failures on the way, interruption. */
+import { beforeAll, expect, test } from "bun:test";
+import type { Gpu } from "../../../src/gpu/gpu.ts";
+import type { MergeMethod } from "../../../src/merge/contract.ts";
+import { jobValues, mergeTensors, peakBytes, type ValuedTask } from "../../../src/merge/job/run.ts";
+import { method as linear } from "../../../src/merge/methods/averages/linear.ts";
+import { method as karcher } from "../../../src/merge/methods/spherical/karcher.ts";
+import { entryOf } from "../../support/entry.ts";
+import { sharedGpu } from "../../support/gpu.ts";
+import { normals } from "../../support/random.ts";
+
+let gpu: Gpu;
+beforeAll(async () => {
+  gpu = await sharedGpu();
+});
+
+const settings = { seed: 0, compatRounding: false, compatBugs: false, chunkValues: 512 };
+const tasks = (count: number, fail = -1): ValuedTask[] =>
+  Array.from({ length: count }, (_, i) => {
+    const shape = [1 + (i % 5), 300];
+    const entry = (seed: number) => entryOf(`t${i}`, "F32", shape, normals(seed + i, 300 * (1 + (i % 5))));
+    const broken = { ...entry(9), read: () => Promise.reject(new Error("the disk is gone")) };
+    return {
+      ...{ kind: "merge" as const, name: `t${i}`, shape, outDtype: "F32" as const, workDtype: "F32" as const },
+      ...{ models: [entry(1), i === fail ? broken : entry(2)], modelIndex: [0, 1] },
+      ...{ values: { normalize: true, max_iter: 10, tol: 1e-5 }, perModel: [{ weight: 1 }, { weight: 3 }] },
+    };
+  });
+
+test("tensors are written in the order of the plan, each in its order", async () => {
+  for (const method of [linear, karcher] as unknown as MergeMethod[]) {
+    const written: string[] = [];
+    const done: string[] = [];
+    const sink = { write: async (name: string) => void (written.at(-1) !== name && written.push(name)) };
+    await mergeTensors({ gpu, method, tasks: tasks(30), sink, settings, done: ({ name }) => done.push(name) });
+    expect(written).toEqual(tasks(30).map(({ name }) => name));
+    expect(done.toSorted()).toEqual(written.toSorted());
+  }
+});
+
+test("an input or an output that fails ends the run with its error, and the GPU goes on", async () => {
+  for (const method of [linear, karcher] as unknown as MergeMethod[]) {
+    const sink = { write: async () => {} };
+    await expect(mergeTensors({ gpu, method, tasks: tasks(30, 7), sink, settings })).rejects.toThrow(
+      "the disk is gone",
+    );
+    const full = { write: () => Promise.reject(new Error("the disk is full")) };
+    await expect(mergeTensors({ gpu, method, tasks: tasks(30), sink: full, settings })).rejects.toThrow(
+      "the disk is full",
+    );
+    await mergeTensors({ gpu, method, tasks: tasks(5), sink, settings });
+  }
+});
+
+test("a kernel that fails on many tensors leaves none of them waiting", async () => {
+  const broken = { ...linear, merge: (job: never) => failing(job) } as unknown as MergeMethod;
+  const failing = (job: { emit(record: () => void): Promise<void> }) =>
+    job.emit(() => {
+      throw new Error("no such kernel");
+    });
+  const sink = { write: async () => {} };
+  for (let round = 0; round < 8; round++)
+    await expect(mergeTensors({ gpu, method: broken, tasks: tasks(8), sink, settings })).rejects.toThrow(
+      "no such kernel",
+    );
+  await mergeTensors({ gpu, method: linear as unknown as MergeMethod, tasks: tasks(5), sink, settings });
+});
+
+test("an aborted run stops and says so", async () => {
+  const abort = new AbortController();
+  abort.abort(new Error("enough"));
+  const method = linear as unknown as MergeMethod;
+  const run = mergeTensors({
+    gpu,
+    method,
+    tasks: tasks(5),
+    sink: { write: async () => {} },
+    settings,
+    signal: abort.signal,
+  });
+  await expect(run).rejects.toThrow("enough");
+});
+
+test("values that go per model are lists; the peak does not grow with the number of tensors", () => {
+  const method = linear as unknown as MergeMethod;
+  expect(jobValues(method, tasks(1)[0]!).weight).toEqual([1, 3]);
+  expect(peakBytes(tasks(1000), method)).toBe(peakBytes(tasks(100), method));
+});

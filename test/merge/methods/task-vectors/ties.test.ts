@@ -1,0 +1,51 @@
+/** TIES against a loop in f64. */
+import { beforeAll, expect, test } from "bun:test";
+import type { Gpu } from "../../../../src/gpu/gpu.ts";
+import { method as ties } from "../../../../src/merge/methods/task-vectors/ties.ts";
+import { expectWithin } from "../../../support/floats.ts";
+import { sharedGpu } from "../../../support/gpu.ts";
+import { withJob } from "../../../support/job.ts";
+import { normals } from "../../../support/random.ts";
+
+let gpu: Gpu;
+beforeAll(async () => {
+  gpu = await sharedGpu();
+});
+
+const common = { lambda: 0.7, int8_mask: false };
+const rescaling = { rescale: false, rescale_norm: "l1" as const };
+
+for (const size of [3, 255, 257, 5000]) {
+  for (const normalize of [true, false]) {
+    test(`ties trims, elects and averages ${size} values${normalize ? "" : ", without normalizing"}`, async () => {
+      const [base, ...models] = [1, 2, 3, 4].map((seed) => normals(seed, size)) as [Float32Array, ...Float32Array[]];
+      const weight = [0.5, 1, 0.25];
+      const density = [0.4, 0.7, 1];
+      const values = { ...common, ...rescaling, weight, density, normalize };
+      const given = { base, models, values, settings: { chunkValues: 1024 } };
+      const { written } = await withJob(gpu, given, (job) => ties.merge(job));
+      const trimmed = models.map((x, k) => {
+        const delta = x.map((value, i) => value - base[i]!);
+        const order = [...delta.keys()].sort((a, b) => Math.abs(delta[b]!) - Math.abs(delta[a]!) || a - b);
+        const kept = new Set(order.slice(0, Math.floor(density[k]! * size)));
+        return delta.map((value, i) => (kept.has(i) ? value : 0));
+      });
+      const wanted = Float64Array.from(base, (b, i) => {
+        const sign = Math.sign(trimmed.reduce((sum, delta, k) => sum + weight[k]! * delta[i]!, 0)) || 1;
+        const agreeing = trimmed.flatMap((delta, k) => (delta[i]! * sign > 0 ? [{ x: delta[i]!, w: weight[k]! }] : []));
+        const sum = agreeing.reduce((total, { x, w }) => total + w * x, 0);
+        const share = agreeing.reduce((total, { w }) => total + w, 0);
+        return b + 0.7 * (normalize && share > 0 ? sum / share : sum);
+      });
+      expectWithin(written, wanted, () => 3e-6);
+    });
+  }
+}
+
+test("a density that keeps nothing is refused by tensor", async () => {
+  const given = { base: normals(1, 3), models: [normals(2, 3)] };
+  const values = { ...common, ...rescaling, weight: [1], density: [0.2], normalize: true };
+  await expect(withJob(gpu, { ...given, values }, (job) => ties.merge(job))).rejects.toThrow(
+    "w: density 0.2 keeps none of its 3 values",
+  );
+});
