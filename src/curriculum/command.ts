@@ -1,60 +1,58 @@
-/** What the `curriculum` script does: the training loop under a sampler or an ordering; and the sub-commands graph, select and plan. */
+/** What the `curriculum` script does: the training loop under a sampler or an ordering. */
 import { readFileSync } from "node:fs";
-import type { CommonValues, Outcome, PlainContext } from "../cli/context.ts";
+import type { Context, Outcome } from "../cli/context.ts";
 import { collate, stackExamples } from "../data/batch.ts";
-import { inBatches, loadExamples, loadSequences } from "../data/dataset.ts";
+import { checkLabels, inBatches, loadExamples, loadSequences } from "../data/dataset.ts";
+import { groupsOf } from "../data/groups.ts";
 import { UserError } from "../errors.ts";
+import type { Gpu } from "../gpu/gpu.ts";
 import type { Json } from "../json.ts";
-import type { Values } from "../method/options.ts";
-import type { MethodInfo } from "../method/registry.ts";
+import { bind } from "../method/bind.ts";
 import type { Model } from "../model/model.ts";
 import { Scorer } from "../run/scoring/scorer.ts";
 import type { BatchSource } from "../run/training/batch-source.ts";
 import type { Controller } from "../run/training/controller.ts";
-import { groupsOf } from "../run/training/data-source.ts";
-import type { HeldOut } from "../run/training/held-out.ts";
-import { type DataSetup, type RunContext, runTraining, type Work, type WorkSetup } from "../run/training/training.ts";
-import { checkLabels } from "../train/command.ts";
-import { graph } from "./commands/graph.ts";
-import { select } from "./commands/select.ts";
-import { planTraining } from "./compute-plan.ts";
-import type { OrderingMethod, Sampler, SamplerMethod } from "./contract.ts";
+import type { HeldOutLosses } from "../run/training/held-out.ts";
+import { runTraining } from "../run/training/run-training.ts";
+import type { Built, Opened, Work } from "../run/training/technique.ts";
+import type { OrderingMethod, Sampler, SamplerMethod, TaskLoss } from "./contract.ts";
 import { checkHeldOut, groupLosses } from "./losses.ts";
-import { curriculumObjective, type TaskLoss } from "./objective.ts";
+import { curriculumObjective } from "./objective.ts";
 import type { CURRICULUM } from "./options.ts";
-import { checkOwnOptions } from "./own-options.ts";
 import { readSchedule, replay, type Schedule } from "./replay.ts";
 import { type CurriculumBatch, MixtureSource, OrderedSource, type Rows, rowsOf } from "./source.ts";
-import { textResult } from "./text-result.ts";
 
-export type CurriculumContext = PlainContext & {
-  readonly options: CommonValues & Values<typeof CURRICULUM>;
-  readonly method: MethodInfo | undefined;
-};
+export type CurriculumContext = Context<typeof CURRICULUM, "curriculum">;
 
 export async function curriculum(context: CurriculumContext): Promise<Outcome> {
   const { options } = context;
-  const [first, second] = context.args;
-  if (second !== undefined && first !== "graph" && first !== "select")
-    throw new UserError(`unexpected argument ${second}`, "it takes one model, or graph or select and a model, or plan");
-  checkOwnOptions(context, first === "graph" || first === "select" || first === "plan" ? first : undefined);
-  if (first === "plan") return plan(context);
-  if (first === "graph") return graph(context);
-  if (first === "select") return select(context);
+  checkSchedule(options);
   const run = new Curriculum(context);
-  return runTraining<CurriculumBatch>(context as unknown as RunContext, {
+  return runTraining<CurriculumBatch>(context, {
     script: "curriculum",
     method: options.schedule_from === undefined ? context.method!.name : "replay",
-    model: first ?? (options.init === undefined ? "-" : undefined),
-    data: (setup) => run.data(setup),
+    model: context.args[0] ?? (options.init === undefined ? "-" : undefined),
+    data: async (opened) => ({ source: await run.data(opened) }),
     work: (setup) => run.work(setup),
   });
 }
 
+/** Throws UserError where --schedule-from and something else say what is drawn. */
+function checkSchedule({ schedule_from, method, graph }: CurriculumContext["options"]): void {
+  if (schedule_from === undefined) return;
+  if (method !== undefined)
+    throw new UserError(
+      `both --schedule-from and --method ${method} say what is drawn`,
+      "leave one of them out; a schedule is repeated whatever its method",
+    );
+  if (graph !== undefined)
+    throw new UserError("--graph has no effect with --schedule-from", "leave it out; the mixtures are known");
+}
+
 /** Reads the groups of --data into memory. */
 export async function readRows(
-  { options }: CurriculumContext,
-  { tools, sizes }: Pick<DataSetup, "tools" | "sizes">,
+  { options }: { readonly options: { readonly data: readonly string[] | undefined } },
+  { tools, sizes }: Pick<Opened, "tools" | "sizes">,
 ): Promise<Rows> {
   const groups = groupsOf(options.data, "--data");
   const names = groups.map(({ name }) => name);
@@ -137,7 +135,7 @@ class Curriculum {
     return task_loss ?? own ?? "token-mean";
   }
 
-  async data(setup: DataSetup): Promise<BatchSource<CurriculumBatch>> {
+  async data(setup: Opened): Promise<BatchSource<CurriculumBatch>> {
     const { options, seed } = this.#context;
     const rows = await readRows(this.#context, setup);
     this.#rows = rows;
@@ -165,7 +163,7 @@ class Curriculum {
       done,
       epoch,
       seed,
-      values: settings as never,
+      values: bind(method, settings).values,
     });
     this.#context.log.event("pass", { epoch, rows: order.length, done });
     return order;
@@ -197,12 +195,12 @@ class Curriculum {
     return losses;
   }
 
-  async work({ model, steps }: WorkSetup<CurriculumBatch>): Promise<Work<CurriculumBatch>> {
+  async work({ model, steps, gpu }: Built): Promise<Work<CurriculumBatch>> {
     const { options } = this.#context;
     this.#model = model;
     this.#steps = steps;
     const rows = this.#rows!;
-    const sampler = this.#isOrdering ? undefined : this.#sampler(steps);
+    const sampler = this.#isOrdering ? undefined : this.#sampler(steps, gpu);
     let weights: readonly number[] | undefined;
     return {
       objective: curriculumObjective({
@@ -219,11 +217,14 @@ class Curriculum {
           weights = now;
         }),
       ],
-      end: async () => this.#scorer?.free(),
+      end: async () => {
+        sampler?.free?.();
+        await this.#scorer?.free();
+      },
     };
   }
 
-  #sampler(steps: number): Sampler {
+  #sampler(steps: number, gpu: Gpu): Sampler {
     const { options, settings, seed, warn } = this.#context;
     const rows = this.#rows!;
     if (this.#schedule) {
@@ -236,7 +237,8 @@ class Curriculum {
     }
     const method = this.#method as SamplerMethod;
     const graph = options.graph === undefined ? undefined : readGraph(options.graph, rows.names);
-    return method.make({ groups: rows.counts, steps, seed, values: settings as never, ...(graph ? { graph } : {}) });
+    const { values } = bind(method, settings);
+    return method.make({ groups: rows.counts, steps, seed, gpu, values, ...(graph ? { graph } : {}) });
   }
 
   /** Follows the sampler's segments: sets the mixture, counts steps, and tells it what it asks for. */
@@ -285,8 +287,8 @@ class Curriculum {
         warned = true;
       }
     };
-    const hear = async (step: number, held: HeldOut | undefined) => {
-      sampler.update({
+    const hear = async (step: number, held: HeldOutLosses | undefined) => {
+      await sampler.update({
         step,
         drawn: source.drawn.map((n, i) => n - before[i]!),
         ...(needs.has("losses") ? { losses: await groupLosses(checkHeldOut(held, names, who), names) } : {}),
@@ -329,29 +331,4 @@ class Curriculum {
       },
     };
   }
-}
-
-/** `curriculum plan`: sizes of model and data from compute; needs no GPU. */
-async function plan(context: CurriculumContext): Promise<Outcome> {
-  const result = textResult(context, []);
-  const { flops, parameters, tokens, tokens_per_param, batch_size, max_length } = context.options;
-  const found = planTraining({
-    ...(flops === undefined ? {} : { flops }),
-    ...(parameters === undefined ? {} : { parameters }),
-    ...(tokens === undefined ? {} : { tokens }),
-    tokensPerParameter: tokens_per_param,
-    batchTokens: batch_size * (max_length ?? 1024),
-  });
-  context.log.event("result", { value: found });
-  const { advice, ...numbers } = found;
-  const text = [
-    ...Object.entries(numbers)
-      .filter(([name]) => name !== "epochs" || tokens !== undefined)
-      .map(
-        ([name, value]) =>
-          `${name.replaceAll(/([A-Z])/g, " $1").toLowerCase()}: ${Number((value as number).toPrecision(6))}`,
-      ),
-    ...advice,
-  ].join("\n");
-  return result(context.options.json ? JSON.stringify(found, null, 2) : text, { ...found });
 }

@@ -3,17 +3,14 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { lineageOf, type Read } from "../checkpoint/lineage/input.ts";
 import { open } from "../checkpoint/open.ts";
-import type { CommonValues, Outcome, PlainContext } from "../cli/context.ts";
-import { flagOf } from "../cli/parse.ts";
+import type { Context, Outcome } from "../cli/context.ts";
 import type { TokenBatch } from "../data/batch.ts";
-import { loadSequences } from "../data/dataset.ts";
 import { UserError } from "../errors.ts";
-import { type Gpu, openGpu } from "../gpu/gpu.ts";
-import type { Values } from "../method/options.ts";
-import type { MethodInfo } from "../method/registry.ts";
+import type { Gpu } from "../gpu/gpu.ts";
 import type { ModelSizes } from "../model/architecture.ts";
+import { configOf } from "../model/description.ts";
 import { keyedNormals } from "../model/fresh.ts";
-import { configOf, Model } from "../model/model.ts";
+import { Model } from "../model/model.ts";
 import { architectureOf } from "../model/registry.ts";
 import { saveModel } from "../model/save.ts";
 import {
@@ -24,16 +21,15 @@ import {
   type OtherTokens,
   type Teacher,
 } from "../run/teachers/teacher.ts";
-import { TeacherCache, writeCache } from "../run/teachers/teacher-cache.ts";
-import type { BatchSource } from "../run/training/batch-source.ts";
+import { TeacherCache } from "../run/teachers/teacher-cache.ts";
+import { textTools } from "../run/text-tools.ts";
+import { type BatchSource, readBatches } from "../run/training/batch-source.ts";
 import type { Controller } from "../run/training/controller.ts";
-import { groupsOf, textTools } from "../run/training/data-source.ts";
 import { GradientAlignment } from "../run/training/gradient-alignment.ts";
-import { type DataSetup, runTraining, type Work, type WorkSetup } from "../run/training/training.ts";
+import { runTraining } from "../run/training/run-training.ts";
+import type { Built, Opened, Work } from "../run/training/technique.ts";
 import { Parameter } from "../tensor/parameter.ts";
 import { sizeOf } from "../tensor/tensor.ts";
-import { humanBytes } from "../text/format.ts";
-import { batchesOf } from "../train/command.ts";
 import type { Adaptive, DistillMethod } from "./contract.ts";
 import { type DistillBatch, distillObjective } from "./objective.ts";
 import type { DISTILL } from "./options.ts";
@@ -41,13 +37,9 @@ import { otherTokens } from "./same-places.ts";
 import { sampledBatches } from "./sampled.ts";
 import { commonVocabulary } from "./vocabulary.ts";
 
-export type DistillContext = PlainContext & {
-  readonly options: CommonValues & Values<typeof DISTILL>;
-  readonly method: MethodInfo | undefined;
-};
+export type DistillContext = Context<typeof DISTILL, "distill">;
 
 export async function distill(context: DistillContext): Promise<Outcome> {
-  if (context.args[0] === "cache") return cache(context);
   const run = new Distillation(context);
   context.onExit(() => run.close());
   return runTraining<DistillBatch>(context, {
@@ -56,7 +48,7 @@ export async function distill(context: DistillContext): Promise<Outcome> {
     model: run.student,
     role: "student",
     read: () => run.read(),
-    data: (setup) => run.data(setup),
+    data: async (opened) => ({ source: await run.data(opened) }),
     work: (setup) => run.work(setup),
   });
 }
@@ -118,10 +110,6 @@ class Distillation {
         `${method.name} does not train the teacher`,
         "leave out --online, or take --method bd-kd or competitive",
       );
-    if (options.teacher_out !== undefined && !options.online)
-      throw new UserError("--teacher-out means nothing without --online", "give both or neither");
-    if ("top" in context.chosen)
-      throw new UserError("--top means nothing without distill cache", "a cache is read with all that it holds");
     if (options.online && (this.#refs[0] === "self" || options.teacher_out === undefined))
       throw new UserError(
         "--online needs a teacher of its own and --teacher-out",
@@ -135,7 +123,7 @@ class Distillation {
   }
 
   /** Opens the teachers (headers only), checks that vocabularies agree, and reads the data. */
-  async data(setup: DataSetup): Promise<BatchSource<DistillBatch>> {
+  async data(setup: Opened): Promise<BatchSource<DistillBatch>> {
     const { options, seed } = this.#context;
     const { tools, sizes, ref } = setup;
     this.#common = sizes.outputs;
@@ -173,7 +161,7 @@ class Distillation {
         );
       }
     }
-    const plain = await batchesOf(this.#context, setup);
+    const plain = await readBatches(options.data, setup);
     if (this.#cache && "data" in plain) this.#cache.check(plain.data.sequences);
     let batches = plain as BatchSource<TokenBatch>;
     const given = options.teacher_samples ?? (this.method.samples === "teacher" ? 1 : 0);
@@ -229,7 +217,7 @@ class Distillation {
   }
 
   /** How the teacher reads the student's texts. */
-  async #otherTokens(teacher: Checkpoint, sizes: ModelSizes, { tools, ref }: DataSetup) {
+  async #otherTokens(teacher: Checkpoint, sizes: ModelSizes, { tools, ref }: Opened) {
     if (!tools) throw new UserError(`${this.method.name} is for language models`, "take --method hidden");
     const other = await textTools(teacher.files, teacher.ref, sizes, {});
     const nameless = tools.tokenizer ? teacher.ref : ref;
@@ -247,11 +235,7 @@ class Distillation {
     return name === "self" && (options.lora || options.lora_continue);
   }
 
-  async #teachers({
-    gpu,
-    model,
-    original,
-  }: WorkSetup<DistillBatch>): Promise<{ teachers: Teacher[]; models: Model[] }> {
+  async #teachers({ gpu, model, original }: Built): Promise<{ teachers: Teacher[]; models: Model[] }> {
     const { options } = this.#context;
     if (this.#cache) return { teachers: [cachedTeacher(this.#cache.k)], models: [] };
     const models: Model[] = [];
@@ -275,7 +259,7 @@ class Distillation {
     return { teachers, models };
   }
 
-  async work(setup: WorkSetup<DistillBatch>): Promise<Work<DistillBatch>> {
+  async work(setup: Built): Promise<Work<DistillBatch>> {
     const { options, settings, seed } = this.#context;
     const { gpu, model, steps } = setup;
     const { method } = this;
@@ -372,67 +356,3 @@ const controllerOf = (adaptive: Adaptive): Controller => ({
   state: () => adaptive.state(),
   load: (state) => adaptive.load(state),
 });
-
-/** The options of `distill cache`. */
-const OF_CACHE = ["teacher", "top", "data", "tokenizer", "template", "batch_size", "max_length", "overflow"];
-
-/** `distill cache`: writes a teacher's top k over data. */
-async function cache(context: DistillContext): Promise<Outcome> {
-  const { options, args, seed } = context;
-  const odd =
-    options.method === undefined ? Object.keys(context.chosen).find((name) => !OF_CACHE.includes(name)) : "method";
-  if (odd)
-    throw new UserError(
-      `${flagOf(odd)} means nothing to distill cache`,
-      "it only writes down what the teacher says; give it to the run that learns from the cache",
-    );
-  const refs = [...(options.teacher ?? []), ...args.slice(1)];
-  if (refs.length !== 1)
-    throw new UserError(`distill cache takes one teacher, got ${refs.length}`, "give --teacher MODEL");
-  const checkpoint = await open(refs[0]!, { warn: (text) => context.warn(text) });
-  context.onExit(() => checkpoint.close());
-  const where = `${checkpoint.ref}: config.json`;
-  const json = configOf(checkpoint);
-  const architecture = await architectureOf(json, where);
-  if (architecture.task !== "causal-lm")
-    throw new UserError(`${checkpoint.ref} is a ${architecture.task}`, "a cache is for language models");
-  const sizes = architecture.sizes(architecture.config(json, where));
-  const tools = await textTools(checkpoint.files, checkpoint.ref, sizes, options, (text) => context.warn(text));
-  const { sequences, groups } = await loadSequences(groupsOf(options.data, "--data"), tools.encode);
-  const tokens = groups.reduce((sum, group) => sum + group.tokens, 0);
-  const k = Math.min(options.top, sizes.outputs);
-  context.info(`${sequences.length} rows, ${tokens} tokens, about ${humanBytes(tokens * (8 * k + 4))}`);
-  if (context.dryRun) {
-    context.json({ rows: sequences.length, tokens, bytes: tokens * (8 * k + 4) });
-    return {};
-  }
-  const gpu = await openGpu({ device: context.device });
-  const model = await Model.load(gpu, checkpoint, { freeze: () => true });
-  const step = {
-    script: "distill cache",
-    version: context.version,
-    options: { data: options.data, top: k },
-    seed,
-  };
-  const lineage = lineageOf(step, [{ checkpoint, role: "teacher" }]);
-  context.progress.start({ total: sequences.length, unit: "rows" });
-  const { bytes, mass } = await writeCache(context.out, model, sequences, {
-    ref: checkpoint.ref,
-    k,
-    rows: options.batch_size,
-    pad: tools.tokenizer?.pad ?? 0,
-    lineage,
-    signal: context.signal,
-    done: (n) => context.progress.advance(n),
-  });
-  context.progress.done();
-  context.info(`the ${k} hold ${(100 * mass).toFixed(1)} % of the teacher's probability`);
-  const told = { rows: sequences.length, tokens, k, mass };
-  context.json({
-    ...(context.out === "-" ? {} : { file: context.out }),
-    ...told,
-    bytes,
-    groups: groups.map(({ name, sequences, tokens }) => ({ name, rows: sequences, tokens })),
-  });
-  return { output: `${context.out === "-" ? "stdout" : context.out} (${humanBytes(bytes)})`, log: told };
-}

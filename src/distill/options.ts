@@ -1,6 +1,6 @@
 /** Options of `distill` besides those of a method. */
 import type { Options } from "../method/options.ts";
-import { RUN } from "../run/training/options.ts";
+import { DATA, RUN } from "../run/training/options.ts";
 
 export const DISTILL = {
   ...RUN,
@@ -29,15 +29,21 @@ export const DISTILL = {
   prompt_tokens: {
     type: "number.integer >= 1",
     default: 8,
-    help: "of a plain text, what samples go on from",
+    help: "of a plain text, what samples continue",
     value: "N",
   },
   online: { type: "boolean", default: false, help: "train the teacher too, where the method says how" },
-  teacher_out: { type: "string", help: "with --online: where the trained teacher goes", value: "OUT" },
-  top: {
-    type: "number.integer >= 1",
-    default: 64,
-    help: "distill cache: how many log-probabilities are kept",
-    value: "K",
-  },
+  teacher_out: { type: "string", needs: "online", help: "where the trained teacher goes", value: "OUT" },
+} as const satisfies Options;
+
+/** Options of `distill cache`. */
+export const CACHE = {
+  teacher: { type: "string[]", help: "model whose most likely tokens are kept", value: "MODEL" },
+  data: DATA.data,
+  top: { type: "number.integer >= 1", default: 64, help: "log-probabilities that are kept of every token", value: "K" },
+  tokenizer: DATA.tokenizer,
+  template: DATA.template,
+  batch_size: DATA.batch_size,
+  max_length: DATA.max_length,
+  overflow: DATA.overflow,
 } as const satisfies Options;

@@ -1,16 +1,17 @@
 /** What can be known of a model, and refused, before its weights are read. */
+
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { UserError } from "../errors.ts";
-import { configOf } from "../model/model.ts";
+import { configOf } from "../model/description.ts";
 import { architectureOf } from "../model/registry.ts";
-import { type TextOptions, textTools } from "../run/training/data-source.ts";
-import type { Metric } from "./contract.ts";
-import type { Reader } from "./read-data.ts";
+import type { Reader } from "../run/scoring/read-rows.ts";
+import { type TextOptions, textTools } from "../run/text-tools.ts";
+import type { BoundMetric } from "./contract.ts";
 
 /** Reads config and tokenizer. Throws UserError for a metric that is not for such a model. */
 export async function prepare(
   checkpoint: Checkpoint,
-  metrics: readonly Metric[],
+  metrics: readonly BoundMetric[],
   options: TextOptions,
   warn: (message: string) => void,
 ): Promise<Reader> {
@@ -18,11 +19,11 @@ export async function prepare(
   const json = configOf(checkpoint);
   const where = `${ref}: config.json`;
   const architecture = await architectureOf(json, where);
-  for (const { name, task } of metrics) {
-    if (task && task !== architecture.task)
+  for (const { method } of metrics) {
+    if (method.task && method.task !== architecture.task)
       throw new UserError(
-        `--metric ${name} is not for ${ref}, a ${json.model_type} ${architecture.task}`,
-        `it is for a ${task}`,
+        `--metric ${method.name} is not for ${ref}, a ${json.model_type} ${architecture.task}`,
+        `it is for a ${method.task}`,
       );
   }
   const sizes = architecture.sizes(architecture.config(json, where));

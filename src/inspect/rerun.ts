@@ -6,7 +6,6 @@
  * word of it is quoted: a script that was printed must not hold commands that nobody typed.
  */
 
-import { basename } from "node:path";
 import type { LineageEntry } from "../checkpoint/checkpoint.ts";
 import { orderRecipes } from "../checkpoint/lineage/recipe/order-recipes.ts";
 import { parseRecipe } from "../checkpoint/lineage/recipe/read-recipe.ts";
@@ -24,9 +23,6 @@ export interface Rerun {
   /** Its commands without the frame, oldest first. */
   readonly commands: readonly string[];
 }
-
-/** How the user starts scripts: `ingot` where that is what runs, else `bun run`. */
-const launcher = (): string => (basename(process.argv[1] ?? "").replace(/\.ts$/, "") === "ingot" ? "ingot" : "bun run");
 
 const flag = (key: string): string => quote(`--${key.replaceAll("_", "-")}`);
 
@@ -49,8 +45,8 @@ function heredoc(text: string, file: string): string {
   return `cat > ${file} <<'${end}'\n${text}${end}`;
 }
 
-/** Builds the script. An empty lineage gives no commands. */
-export async function rerun(lineage: readonly LineageEntry[]): Promise<Rerun> {
+/** Builds the script; its commands begin with `launcher`. An empty lineage gives no commands. */
+export async function rerun(lineage: readonly LineageEntry[], launcher = "bun run"): Promise<Rerun> {
   if (lineage.length === 0) return { script: "", commands: [] };
   const sources = sourcesOf(lineage);
   const covered = coveredSteps(lineage, sources);
@@ -78,7 +74,7 @@ export async function rerun(lineage: readonly LineageEntry[]): Promise<Rerun> {
   for (const [index, entry] of lineage.entries()) {
     if (covered.has(index)) continue;
     const text = recipeOf(entry);
-    const words = [launcher(), scriptOf(entry)];
+    const words = [launcher, scriptOf(entry)];
     if (text === undefined) words.push(...(await plainWords(entry, sources[index]!.map(name))));
     else {
       const file = `"$work/${index + 1}.yml"`;

@@ -112,8 +112,6 @@ const transpose = (values: Float32Array, rows: number, columns: number): Float32
   return out;
 };
 
-const patchedOnCpu = new WeakMap<TensorEntry, Promise<Float32Array>>();
-
 /** A range of a patched weight, as f32. Convolutions count as matrices (out, in * height * width). */
 async function loadPatched(
   gpu: Gpu,
@@ -129,8 +127,8 @@ async function loadPatched(
   if (patch.magnitude && (patch.transposed || !wholeRows)) {
     // Lengths of columns, or of rows that lie in several chunks, need the whole matrix; both are rare, so the host does it.
     const { mergeOnCpu } = await import("../checkpoint/adapter/adapter.ts");
-    const known = patchedOnCpu.get(entry) ?? mergeOnCpu(entry);
-    patchedOnCpu.set(entry, known);
+    const known = gpu.hostValues.get(entry) ?? mergeOnCpu(entry);
+    gpu.hostValues.set(entry, known);
     const part = new Float32Array(Math.ceil(length / 4) * 4);
     part.set((await known).subarray(start, start + length));
     gpu.write(into, 0, new Uint8Array(part.buffer));

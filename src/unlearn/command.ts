@@ -1,33 +1,23 @@
 /** What the `unlearn` script does: an objective in the training loop, or an edit of weights. */
-
-import type { CommonValues, Outcome, PlainContext } from "../cli/context.ts";
+import type { Context, Outcome } from "../cli/context.ts";
 import { type Batch, collate, type TokenBatch } from "../data/batch.ts";
-import { loadExamples, loadSequences } from "../data/dataset.ts";
-import { parseGroups } from "../data/groups.ts";
+import { checkLabels, loadExamples, loadSequences } from "../data/dataset.ts";
+import { groupsOf, parseGroups } from "../data/groups.ts";
 import type { Sequence } from "../data/sequences.ts";
 import { UserError } from "../errors.ts";
-import type { Values } from "../method/options.ts";
-import { loadMethod, type MethodInfo } from "../method/registry.ts";
+import type { Bound } from "../method/bind.ts";
 import type { Model } from "../model/model.ts";
-import { likelihoods } from "../run/scoring/likelihoods.ts";
+import { likelihoods } from "../run/scoring/row-losses.ts";
 import { baseTeacher, liveTeacher, type Teacher } from "../run/teachers/teacher.ts";
 import { causalTrace, TRACE } from "../run/tracing/causal-trace.ts";
 import { drawFacts, loadFacts } from "../run/tracing/facts.ts";
 import { type BatchSource, exampleBatches, sequenceBatches } from "../run/training/batch-source.ts";
 import type { Controller } from "../run/training/controller.ts";
-import { groupsOf } from "../run/training/data-source.ts";
 import { Perturbation } from "../run/training/perturbation.ts";
-import {
-  type ChoiceSetup,
-  type DataSetup,
-  type RunContext,
-  runTraining,
-  type Work,
-  type WorkSetup,
-} from "../run/training/training.ts";
+import { runTraining } from "../run/training/run-training.ts";
+import type { Built, Loaded, Opened, RunContext, Work } from "../run/training/technique.ts";
 import type { UpdateRule } from "../run/training/update-rule.ts";
 import { WeightAverage } from "../run/training/weight-average.ts";
-import { checkLabels } from "../train/command.ts";
 import {
   examplePool,
   longestOf,
@@ -39,26 +29,20 @@ import {
   withSequences,
 } from "./batches.ts";
 import type { AdaptiveWeights, UnlearnMethod, UnlearnObjective } from "./contract.ts";
-import { runEdit, writeImportance } from "./edit.ts";
+import { runEdit } from "./edit.ts";
 import { unlearnObjective } from "./objective.ts";
 import type { UNLEARN } from "./options.ts";
 import type { Smoothing } from "./smoothing.ts";
 import { givenAnswers, SampledAnswers } from "./wanted-answers.ts";
 
-export type UnlearnContext = PlainContext & {
-  readonly options: CommonValues & Values<typeof UNLEARN>;
-  readonly method: MethodInfo | undefined;
-};
+export type UnlearnContext = Context<typeof UNLEARN, "unlearn">;
+
+type BoundSmoothing = Bound<Smoothing>;
 
 export async function unlearn(context: UnlearnContext): Promise<Outcome> {
   const method = context.method as unknown as UnlearnMethod;
-  if (context.args[0] === "importance") return writeImportance(context);
-  if (context.args.length > 1)
-    throw new UserError(`unexpected argument ${context.args[1]}`, "it takes a model, or importance and a model");
   if (method.kind === "edit") return runEdit(context, method);
-  const { options } = context;
-  const smoothing = options.smooth ? await loadMethod("smoothing", options.smooth, "--smooth") : undefined;
-  const run = new Unlearning(context, method, smoothing);
+  const run = new Unlearning(context, method, context.picks.smooth[0]);
   return runTraining<UnlearnBatch>(context as unknown as RunContext, {
     script: "unlearn",
     method: method.name,
@@ -66,31 +50,13 @@ export async function unlearn(context: UnlearnContext): Promise<Outcome> {
     trains: method.asks?.(context.settings as never)
       ? (setup) => run.traced(setup)
       : method.trains?.(context.settings as never),
-    data: (setup) => run.data(setup),
-    work: (setup) => run.work(setup),
+    data: async (opened) => ({ source: await run.data(opened) }),
+    work: (built, { source }) => run.work(built, source),
   });
 }
 
 /** Most rows that are traced. */
 const TRACED = 32;
-
-/** Throws UserError for an option that was given and changes nothing. */
-function refuseIdle(
-  options: UnlearnContext["options"],
-  method: UnlearnObjective,
-  smoothing: Smoothing | undefined,
-): void {
-  const given = smoothing ? `to --smooth ${smoothing.name}` : "without --smooth";
-  if (options.rho !== undefined && !smoothing?.gradients) throw new UserError(`--rho means nothing ${given}`);
-  if (options.smooth_weight !== undefined && !smoothing?.penalty)
-    throw new UserError(`--smooth-weight means nothing ${given}`, "it is for --smooth gp and cr");
-  if (options.average_from !== undefined && !smoothing?.average)
-    throw new UserError(`--average-from means nothing ${given}`, "it is for --smooth wa");
-  if (options.pd_weight !== undefined && options.pd === undefined)
-    throw new UserError("--pd-weight means nothing without --pd");
-  if (options.answers !== undefined && !method.pairs)
-    throw new UserError(`--answers means nothing to ${method.name}`, "it is for dpo");
-}
 
 /** What a saved run tells of itself. */
 type Saved = {
@@ -104,7 +70,7 @@ type Saved = {
 class Unlearning {
   readonly #context: UnlearnContext;
   readonly #method: UnlearnObjective;
-  readonly #smoothing: Smoothing | undefined;
+  readonly #smoothing: BoundSmoothing | undefined;
   readonly #weights: { forget: number; retain: number };
   readonly #retain: "nll" | "kl" | "states" | "none";
   /** The rows to forget, and what is wanted instead, in order. */
@@ -116,7 +82,7 @@ class Unlearning {
   #wantedReference: number[] = [];
   #pad = 0;
 
-  constructor(context: UnlearnContext, method: UnlearnObjective, smoothing: Smoothing | undefined) {
+  constructor(context: UnlearnContext, method: UnlearnObjective, smoothing: BoundSmoothing | undefined) {
     const { options } = context;
     this.#context = context;
     this.#method = method;
@@ -135,7 +101,8 @@ class Unlearning {
       );
     if (this.#weights.forget === 0 && this.#retain === "none" && options.pd === undefined)
       throw new UserError(`--forget-weight 0 leaves ${method.name} nothing to learn`);
-    refuseIdle(options, method, smoothing);
+    if (options.answers !== undefined && !method.pairs)
+      throw new UserError(`--answers has no effect with --method ${method.name}`, "it is for dpo");
     if (method.adaptive && this.#retain === "none")
       throw new UserError(
         `--retain-loss none leaves ${method.name} nothing to follow`,
@@ -155,13 +122,13 @@ class Unlearning {
         : undefined;
     if (again !== undefined && parseGroups(options.forget ?? []).some(({ path }) => path === "-"))
       throw new UserError(`rows from stdin cannot be read twice, as ${again} asks for`, "write them to a file first");
-    if (smoothing?.average && options.eval_data)
+    if (smoothing?.method.averageFrom && options.eval_data)
       context.warn("--smooth wa: held-out losses and --best are of the weights on the way, not of their mean");
     if (options.anchor === "retain" && !options.retain) throw new UserError("--anchor retain needs --retain");
   }
 
   /** Reads all rows. */
-  async data({ tools, sizes, order, task }: DataSetup): Promise<BatchSource<UnlearnBatch>> {
+  async data({ tools, sizes, order, task }: Opened): Promise<BatchSource<UnlearnBatch>> {
     const { options, seed, settings } = this.#context;
     const method = this.#method;
     method.check?.(settings as never, sizes);
@@ -230,7 +197,7 @@ class Unlearning {
   }
 
   /** The weights that a method trains where it asks which blocks of the model hold the rows to forget. */
-  async traced({ model, tools }: ChoiceSetup): Promise<readonly string[]> {
+  async traced({ model, tools }: Loaded): Promise<readonly string[]> {
     const { options, settings, seed, signal, progress } = this.#context;
     const groups = groupsOf(options.forget, "--forget");
     const facts = (await Promise.all(groups.map((group) => loadFacts(group, tools!.encode)))).flat();
@@ -250,9 +217,9 @@ class Unlearning {
     return trains;
   }
 
-  async work(setup: WorkSetup<UnlearnBatch>): Promise<Work<UnlearnBatch>> {
+  async work(setup: Built, source: BatchSource<UnlearnBatch>): Promise<Work<UnlearnBatch>> {
     const { options, settings, seed, signal } = this.#context;
-    const { gpu, model, steps, source } = setup;
+    const { gpu, model, steps } = setup;
     const method = this.#method;
     const smoothing = this.#smoothing;
     const needsOutputs = method.reference === "logits" || this.#retain === "kl" || this.#retain === "states";
@@ -278,10 +245,13 @@ class Unlearning {
     const perEpoch = Math.ceil(source.batchesPerEpoch / options.accumulate);
     const weights = this.#weights;
     const adaptive = method.adaptive?.({ values: settings as never, weights, steps, perEpoch });
-    const { average_from: first = 1 } = options;
-    if (first > steps) throw new UserError(`--average-from ${first}: the run has ${steps} steps`);
-    const average = smoothing?.average ? new WeightAverage(gpu, model.trainable(), { from: first }) : undefined;
-    const moved = smoothing?.gradients ? new Perturbation(gpu, model.trainable(), smoothing.keeps ?? []) : undefined;
+    const first = smoothing?.method.averageFrom?.(smoothing.values);
+    if (first !== undefined && first > steps)
+      throw new UserError(`--average-from ${first}: the run has ${steps} steps`);
+    const average = first === undefined ? undefined : new WeightAverage(gpu, model.trainable(), { from: first });
+    const moved = smoothing?.method.gradients
+      ? new Perturbation(gpu, model.trainable(), smoothing.method.keeps ?? [])
+      : undefined;
     return {
       objective: unlearnObjective({
         model,
@@ -316,13 +286,12 @@ class Unlearning {
       );
   }
 
-  #smoothed(smoothing: Smoothing, weights: Perturbation): UpdateRule {
-    const { options, seed } = this.#context;
-    const [rho, c] = [options.rho ?? smoothing.rho, options.smooth_weight ?? 10];
+  #smoothed({ method, values }: BoundSmoothing, weights: Perturbation): UpdateRule {
+    const { seed } = this.#context;
     return {
       name: "smoothing",
       parts: ["forget"],
-      part: (step, pass) => smoothing.gradients!(weights, pass, { rho, c, seed: seed + step }),
+      part: (step, pass) => method.gradients!(weights, pass, { values, seed: seed + step }),
       bytes: weights.bytes,
       free: () => weights.free(),
     };

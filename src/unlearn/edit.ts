@@ -1,25 +1,24 @@
 /** Runs an edit of weights: model and data in, importances or the changed model out. */
+
 import { lineageOf } from "../checkpoint/lineage/input.ts";
 import type { Outcome } from "../cli/context.ts";
 import { type Batch, collate, stackExamples } from "../data/batch.ts";
-import { inBatches, loadExamples, loadSequences } from "../data/dataset.ts";
-import { parseGroups } from "../data/groups.ts";
+import { checkLabels, inBatches, loadExamples, loadSequences } from "../data/dataset.ts";
+import { groupsOf, parseGroups } from "../data/groups.ts";
 import { UserError } from "../errors.ts";
 import { openGpu } from "../gpu/gpu.ts";
 import type { ModelSizes } from "../model/architecture.ts";
 import { architectureOf } from "../model/registry.ts";
 import { prepareSave, saveResult } from "../model/save.ts";
-import { groupsOf, type TextTools, textTools } from "../run/training/data-source.ts";
-import { start } from "../run/training/starting-model.ts";
-import { toldOptions } from "../run/training/training.ts";
+import { type TextOptions, type TextTools, textTools } from "../run/text-tools.ts";
+import { lineageOptions } from "../run/training/run-lineage.ts";
+import { type StartOptions, start } from "../run/training/starting-model.ts";
 import { humanBytes } from "../text/format.ts";
-import { checkLabels } from "../train/command.ts";
 import type { UnlearnContext } from "./command.ts";
 import type { UnlearnEdit } from "./contract.ts";
-import { measureImportance, saveImportance } from "./importance.ts";
 
 /** Rows in file order, so many at once. */
-async function batchesIn(
+export async function batchesIn(
   groups: ReturnType<typeof parseGroups>,
   { tools, sizes }: { readonly tools: TextTools | undefined; readonly sizes: ModelSizes },
   rows: number,
@@ -44,15 +43,19 @@ async function batchesIn(
 }
 
 /** Options of training that an edit has no use for, where they show that they were given. */
-const TRAINING = ["smooth", "rho", "pd", "steps", "epochs", "eval_data", "resume", "state", "best"] as const;
+const TRAINING = ["smooth", "pd", "steps", "epochs", "eval_data", "resume", "state", "best"] as const;
+
+/** What it takes to open a model. */
+interface Opening {
+  readonly options: Omit<StartOptions, "model" | "init" | "seed" | "warn"> & TextOptions;
+  readonly seed: number;
+  warn(text: string): void;
+  onExit(cleanup: () => void): void;
+}
 
 /** Opens the model that an edit changes, and what reads its data. */
-async function opened(context: UnlearnContext, ref: string) {
+export async function opened(context: Opening, ref: string) {
   const { options, seed } = context;
-  if (options.lora || options.lora_continue)
-    throw new UserError("an edit changes weights, not an adapter", "leave out --lora");
-  const odd = TRAINING.find((name) => options[name]);
-  if (odd) throw new UserError(`--${odd.replace("_", "-")} is for methods that train`, "leave it out");
   const begun = await start({ ...options, model: ref, init: undefined, seed, warn: (text) => context.warn(text) });
   context.onExit(() => begun.close());
   const where = `${begun.ref}: config.json`;
@@ -67,6 +70,10 @@ async function opened(context: UnlearnContext, ref: string) {
 
 export async function runEdit(context: UnlearnContext, method: UnlearnEdit): Promise<Outcome> {
   const { options, settings, seed, signal } = context;
+  if (options.lora || options.lora_continue)
+    throw new UserError("an edit changes weights, not an adapter", "leave out --lora");
+  const odd = TRAINING.find((name) => options[name]);
+  if (odd) throw new UserError(`--${odd.replace("_", "-")} is for methods that train`, "leave it out");
   const source = await opened(context, context.args[0] ?? "-");
   const { begun, tools } = source;
   const alone = method.alone?.(settings as never) ?? false;
@@ -87,7 +94,7 @@ export async function runEdit(context: UnlearnContext, method: UnlearnEdit): Pro
     script: "unlearn",
     version: context.version,
     method: method.name,
-    options: toldOptions(context),
+    options: lineageOptions(context),
     seed,
   };
   const lineage = lineageOf(step, begun.read);
@@ -125,28 +132,4 @@ export async function runEdit(context: UnlearnContext, method: UnlearnEdit): Pro
     );
   const bytes = await saveResult(model, writer ?? context.out, saving, context.log.run);
   return { output: `${context.out === "-" ? "stdout" : context.out} (${humanBytes(bytes)})`, log: told };
-}
-
-/** `unlearn importance`: measures all data once, for later edits without it. */
-export async function writeImportance(context: UnlearnContext): Promise<Outcome> {
-  const { options, signal } = context;
-  const source = await opened(context, context.args[1] ?? "-");
-  const { begun } = source;
-  const fisher = (context.settings.fisher ?? "sample") as string;
-  const rows = fisher === "sample" ? 1 : options.batch_size;
-  const batches = await batchesIn(groupsOf(options.retain, "--retain"), source, rows);
-  if (context.dryRun) {
-    if (options.json) context.json({ batches: batches.length, rows });
-    else context.print(`${batches.length} batches of ${rows}`);
-    return {};
-  }
-  const gpu = await openGpu({ device: context.device });
-  const model = await begun.load(gpu);
-  context.progress.start({ total: batches.length, unit: "batches" });
-  const labelFree = context.settings.label_free === true;
-  const found = await measureImportance(model, batches, { labelFree, signal, done: () => context.progress.advance(1) });
-  context.progress.done();
-  const bytes = await saveImportance(model, found, context.out);
-  context.json({ rows: found.rows, fisher, out: context.out, bytes });
-  return { output: `${context.out === "-" ? "stdout" : context.out} (${humanBytes(bytes)})` };
 }

@@ -3,6 +3,7 @@
  * does not undo it. Fan et al., ICML 2025, https://arxiv.org/abs/2502.05374. `--smooth sam` is sam.ts; the retain loss is never smoothed.
  */
 import { type Laws, sameClaim } from "../method/laws.ts";
+import type { Options, Values } from "../method/options.ts";
 import type { MethodInfo } from "../method/registry.ts";
 import type { Perturbation } from "../run/training/perturbation.ts";
 
@@ -19,12 +20,11 @@ export type SmoothingLaw = keyof typeof SMOOTHING_LAWS;
 /** Claims all laws of a smoothing. A smoothing names its exceptions after it. */
 export const EVERY_LAW = sameClaim(SMOOTHING_LAWS, true);
 
-export interface Smoothing extends MethodInfo {
+export interface Smoothing<O extends Options = Options> extends MethodInfo {
+  readonly options: O;
   readonly laws: Laws<SmoothingLaw>;
   /** What it keeps of the weights and gradients, each a copy of the trained weights' size. */
   readonly keeps?: readonly string[];
-  /** Radius, or standard deviation, when --rho does not say. */
-  readonly rho: number;
   /**
    * Leaves the smoothed gradient of the forget loss in the gradients, and the weights as they were. `pass` runs forward and back at
    * the weights as they are, into fresh gradients, or on top of those there are; one of the calls reports the step's metrics.
@@ -32,15 +32,24 @@ export interface Smoothing extends MethodInfo {
   gradients?(
     weights: Perturbation,
     pass: (options: { readonly fresh: boolean; readonly report: boolean }) => Promise<void>,
-    given: { readonly rho: number; readonly c: number; readonly seed: number },
+    given: { readonly values: Values<O>; readonly seed: number },
   ): Promise<void>;
-  /** It adds a penalty, which takes a weight. */
-  readonly penalty?: boolean;
-  /** The result is the mean of the weights of all steps. */
-  readonly average?: boolean;
+  /** The result is the mean of the weights after all steps from this one on. */
+  averageFrom?(values: Values<O>): number;
 }
 
-export const defineSmoothing = (smoothing: Omit<Smoothing, "options">): Smoothing => ({ options: {}, ...smoothing });
+export const defineSmoothing = <const O extends Options>(smoothing: Smoothing<O>): Smoothing<O> => smoothing;
+
+/** How far a smoothing looks: a radius, or a standard deviation. */
+export const RHO = {
+  type: "number >= 0",
+  default: 0.01,
+  help: "how far it looks from the weights",
+  value: "R",
+} as const;
+
+/** Of smoothings that add a penalty to the loss. */
+export const PENALTY = { type: "number >= 0", default: 10, help: "weight of the penalty", value: "C" } as const;
 
 declare module "../method/registry.ts" {
   interface Contracts {

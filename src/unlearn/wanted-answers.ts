@@ -14,7 +14,7 @@ import type { Model } from "../model/model.ts";
 import { answered, promptOf } from "../run/generating/answers.ts";
 import { Generator } from "../run/generating/generate.ts";
 import { GREEDY } from "../run/generating/sampling.ts";
-import type { TextTools } from "../run/training/data-source.ts";
+import type { TextTools } from "../run/text-tools.ts";
 
 /** What is sampled for every row. */
 export interface Alternatives {

@@ -387,11 +387,11 @@ describe("refusals", () => {
     ],
     [
       "large --student small --method bd-kd --teacher-out x/",
-      "--teacher-out means nothing without --online\n  hint: give both or neither",
+      "--teacher-out has no effect without --online\n  hint: give both or neither",
     ],
-    ["large --student small --top 3", "--top means nothing without distill cache"],
-    ["cache large --method taid", "--method means nothing to distill cache"],
-    ["cache large", "--steps means nothing to distill cache"],
+    ["large --student small --top 3", "--top has no effect without distill cache"],
+    ["cache large --method taid", "--method has no effect in distill cache"],
+    ["cache large", "--steps has no effect in distill cache"],
     ["large --student small --online", "kd does not train the teacher"],
     ["large --student small --online --method bd-kd", "--online needs a teacher of its own and --teacher-out"],
     ["large --student small --method hidden --layers 1", '--layers: "1" is not a pair of layers'],
@@ -521,7 +521,7 @@ describe("a cache", () => {
     expect(told.bytes).toBeGreaterThan(1000);
     expect(told.mass).toBeLessThan(1);
     const odd = await distill("cache large --student small --data rows.jsonl -q -o never.safetensors");
-    expect(odd.err).toContain("distill: --student means nothing to distill cache\n  hint: it only writes down");
+    expect(odd.err).toContain("distill: --student has no effect in distill cache\n  hint: leave it out");
     expect(odd.code).toBe(2);
     const broken = await distill("cache broken --data rows.jsonl --top 3 -q -o never.safetensors");
     expect(broken.err).toContain("distill: broken: the logits of rows.jsonl:1, token 0, are not finite\n  hint: ");

@@ -391,7 +391,7 @@ describe("refusals", () => {
     [["--data", "llama-tied.jsonl", "--init", "llama-tied/config.json", "llama-tied"], "say what to train"],
     [
       ["llama-tied", "--data", "llama-tied.jsonl", "--momentum", "0.5"],
-      "train: --momentum means nothing to adamw with a cosine schedule\n",
+      "train: adamw has no option --momentum\n  hint: optimizers with --momentum: sgd\n",
     ],
     [
       ["llama-tied", "--data", "llama-tied.jsonl", "--lora", "--lora-targets", "q_prj"],
@@ -399,11 +399,11 @@ describe("refusals", () => {
     ],
     [
       ["lora-base+lora-basic", "--data", "lora-basic.jsonl", "--lora-continue", "--lora-rank", "3"],
-      "train: --lora-rank means nothing to --lora-continue\n  hint: the adapter has its own",
+      "train: --lora-rank has no effect without --lora\n  hint: give both or neither",
     ],
     [
       ["llama-tied", "--data", "llama-tied.jsonl", "--lora-rank", "3"],
-      "train: --lora-rank means nothing without --lora\n  hint: give --lora too, or all weights are trained\n",
+      "train: --lora-rank has no effect without --lora\n  hint: give both or neither\n",
     ],
     [
       ["llama-tied", "--data", "llama-tied.jsonl", "--freeze", "nothing*"],
@@ -423,7 +423,7 @@ describe("refusals", () => {
     ],
     [
       ["llama-tied", "--data", "llama-tied.jsonl", "--best", "best/"],
-      "train: --best means nothing without --eval-data\n",
+      "train: --best has no effect without --eval-data\n",
     ],
     [
       ["llama-tied", "--data", "llama-tied.jsonl", "--eval-data", "llama-tied.jsonl", "--best", "refused"],

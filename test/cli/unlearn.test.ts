@@ -426,8 +426,8 @@ describe("classifiers", () => {
 
 describe("refusals", () => {
   test.each([
-    ["base other", "unexpected argument other", "it takes a model, or importance and a model"],
-    ["importance base other", "unexpected argument other", "it takes [importance] [model]"],
+    ["base other", "unexpected argument other", "it takes [model]"],
+    ["importance base other", "unexpected argument other", "it takes [model]"],
     ["nothing", "nothing: no such file or folder", "check the spelling"],
     ["base --method nppo", "--method: unknown method nppo", "did you mean npo?"],
     ["base --forget lost.jsonl", "lost.jsonl does not exist", "give a JSONL file"],
@@ -440,13 +440,17 @@ describe("refusals", () => {
     ["base ~retain --method grad-ascent --anchor retain", "--anchor retain needs --retain", ""],
     ["base --forget-weight 0 --retain-weight 0", "--forget-weight 0 leaves npo nothing to learn", ""],
     ["base --method pdu --retain-loss none", "--retain-loss none leaves pdu nothing to follow", "its retain weight"],
-    ["base --rho 0.1", "--rho means nothing without --smooth", ""],
-    ["base --rho 0.1 --smooth wa", "--rho means nothing to --smooth wa", ""],
-    ["base --smooth sam --smooth-weight 3", "--smooth-weight means nothing to --smooth sam", "it is for --smooth gp"],
-    ["base --smooth sam --average-from 2", "--average-from means nothing to --smooth sam", "it is for --smooth wa"],
-    ["base --pd-weight 1", "--pd-weight means nothing without --pd", ""],
-    ["base --answers refusal", "--answers means nothing to npo", "it is for dpo"],
-    ["base --method altpo --answers refusal", "--answers means nothing to altpo", "it is for dpo"],
+    ["base --rho 0.1", "--rho has no effect without --smooth cr, gp, rs or sam", "give both or neither"],
+    ["base --rho 0.1 --smooth wa", "wa has no option --rho", "smoothings with --rho: cr, gp, rs, sam"],
+    [
+      "base --smooth sam --smooth-weight 3",
+      "sam has no option --smooth-weight",
+      "smoothings with --smooth-weight: cr, gp",
+    ],
+    ["base --smooth sam --average-from 2", "sam has no option --average-from", "smoothings with --average-from: wa"],
+    ["base --pd-weight 1", "--pd-weight has no effect without --pd", "give both or neither"],
+    ["base --answers refusal", "--answers has no effect with --method npo", "it is for dpo"],
+    ["base --method altpo --answers refusal", "--answers has no effect with --method altpo", "it is for dpo"],
     [
       "base --method altpo --temperature 0.01",
       "every sampled answer is the one to forget",
@@ -510,7 +514,9 @@ describe("refusals", () => {
     ],
   ])("%s", async (argv, message, hint) => {
     const own = (flag: string, file: string) =>
-      argv.includes(`~${flag}`) || argv.includes(`--${flag} `) ? "" : ` --${flag} ${file}`;
+      argv.includes(`~${flag}`) || argv.includes(`--${flag} `) || argv.startsWith("importance")
+        ? ""
+        : ` --${flag} ${file}`;
     const rows = `${own("forget", "forget.jsonl")}${own("retain", "retain.jsonl")}`;
     const steps = argv.includes("ssd") || argv.includes("importance") ? "" : " --steps 2";
     const { err, code } = await unlearn(`${argv.replace(/ ~\w+/, "")}${rows}${steps} -q -o refused/`);

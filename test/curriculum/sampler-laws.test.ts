@@ -192,6 +192,7 @@ describe.each(samplers.map((method) => [method.name, method] as const))("%s", (_
             const fresh = over(method, trial);
             fresh.load(JSON.parse(JSON.stringify(sampler.state())));
             expect(fresh.state()).toEqual(sampler.state());
+            sampler.free?.();
             return fresh;
           },
         });

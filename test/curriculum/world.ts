@@ -9,7 +9,9 @@ import type {
 } from "../../src/curriculum/contract.ts";
 import { bindDefaults } from "../../src/method/bind.ts";
 import { loadMethods } from "../../src/method/registry.ts";
+import { sharedGpu } from "../support/gpu.ts";
 
+const gpu = await sharedGpu();
 const methods = await loadMethods("curriculum");
 /** All methods that draw from groups, and all that order rows. */
 export const samplers = methods.filter((method): method is SamplerMethod => "make" in method);
@@ -32,7 +34,7 @@ export type AnySampler = SamplerMethod<any>;
 export function make(method: AnySampler, given: Given = {}): Sampler {
   const { groups = groupsOf({ a: 10, b: 20, c: 30 }), steps = 1000, seed = 0, graph } = given;
   const { values } = bindDefaults(method, given.values);
-  return method.make({ groups, steps, seed, values, ...(graph && { graph }) });
+  return method.make({ groups, steps, seed, gpu, values, ...(graph && { graph }) });
 }
 
 /** Losses of the groups after `steps` more under a mixture. */

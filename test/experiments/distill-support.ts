@@ -1,4 +1,5 @@
 /** What experiments of distillation share: learning from a teacher in this process, and what a model then believes. */
+
 import { type Batch, stackExamples, type TokenBatch } from "../../src/data/batch.ts";
 import { Random } from "../../src/data/random.ts";
 import type { Sequence } from "../../src/data/sequences.ts";
@@ -8,6 +9,7 @@ import { method as markov } from "../../src/data/tasks/markov.ts";
 import { extraParameters } from "../../src/distill/command.ts";
 import type { DistillMethod } from "../../src/distill/contract.ts";
 import { distillObjective } from "../../src/distill/objective.ts";
+import { bindDefaults } from "../../src/method/bind.ts";
 import { Model } from "../../src/model/model.ts";
 import { fillInputs, recordInputs } from "../../src/run/batch-programs.ts";
 import { liveTeacher, type Teacher } from "../../src/run/teachers/teacher.ts";
@@ -68,8 +70,7 @@ export async function learn(student: Model, lesson: Lesson): Promise<Record<stri
     objective: distillObjective({ model: student, method, teachers, values, extra, weights, online, apart }),
     updates: alignment ? [alignment] : [],
     seed,
-    optimizer,
-    values: { ...settingsOf(optimizer.options), weight_decay: 0 },
+    optimizer: bindDefaults(optimizer, { weight_decay: 0 }),
     decays: () => false,
     clip: 0,
   });

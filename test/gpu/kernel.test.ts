@@ -97,7 +97,7 @@ describe("binding by name", () => {
 });
 
 describe("variants", () => {
-  test("are compiled once and told apart by flags and constants", async () => {
+  test("are compiled once and distinguished by flags and constants", async () => {
     const narrow = { constants: { WORKGROUP: 32 } };
     expect(await gpu.kernel(`${HERE}/fill`)).toBe(fill);
     expect(await gpu.kernel(`${HERE}/fill`, { flags: [], constants: {} })).toBe(fill);
@@ -128,7 +128,7 @@ describe("variants", () => {
     expect(error.message).toStartWith(`${HERE}/wrong-type does not compile: `);
     expect(error.message).toContain("cannot assign 'f32' to 'u32'");
     expect(error.message).toMatch(/:\d+:\d+ error/);
-    gpu.check(); // the shared device is none the worse
+    gpu.check(); // the shared device still works
   });
 
   test("that do not link name what is missing", async () => {

@@ -1,4 +1,5 @@
 /** Smoothings on a loss whose gradient is known in float64: sum of a_i w_i^2 + b (w_0 w_1)^2 + sin w over weights in two parameters. */
+import { bind } from "../../src/method/bind.ts";
 import { Perturbation } from "../../src/run/training/perturbation.ts";
 import { Parameter } from "../../src/tensor/parameter.ts";
 import type { Smoothing } from "../../src/unlearn/smoothing.ts";
@@ -37,7 +38,7 @@ export async function smoothed(smoothing: Smoothing, given: { rho: number; c: nu
       gpu.write(parameters[0]!.gradient, 0, new Uint8Array(Float32Array.from(g.slice(0, 3)).buffer));
       gpu.write(parameters[1]!.gradient, 0, new Uint8Array(Float32Array.from(g.slice(3)).buffer));
     },
-    given,
+    { values: bind(smoothing, { rho: given.rho, smooth_weight: given.c }).values, seed: given.seed },
   );
   const result = await all((p) => p.gradient);
   const after = await all((p) => p.buffer);

@@ -1,22 +1,25 @@
 /** `curriculum graph`: measures how groups help each other by short runs, and writes the graph as JSON. */
-import type { Outcome } from "../../cli/context.ts";
+
+import type { Context, Outcome } from "../../cli/context.ts";
+import { textResult } from "../../cli/text-result.ts";
 import { loadExamples, loadSequences } from "../../data/dataset.ts";
+import { groupsOf } from "../../data/groups.ts";
 import { UserError } from "../../errors.ts";
 import { openGpu } from "../../gpu/gpu.ts";
-import { architectureOf } from "../../model/registry.ts";
-import { groupsOf, textTools } from "../../run/training/data-source.ts";
-import { HeldOut } from "../../run/training/held-out.ts";
+import { describeModel } from "../../run/open-model.ts";
+import { HeldOut, readHeldOut } from "../../run/training/held-out.ts";
 import { choose } from "../../run/training/optimizer-and-schedule.ts";
 import { type Start, start } from "../../run/training/starting-model.ts";
-import { SlotPool } from "../../tensor/slots.ts";
 import { humanBytes } from "../../text/format.ts";
-import { type CurriculumContext, readRows } from "../command.ts";
+import { readRows } from "../command.ts";
 import { approximateGraph, exactGraph, handGraph } from "../graph.ts";
 import { measureRuns } from "../graph-runs.ts";
 import { checkHeldOut, checkHeldOutNames } from "../losses.ts";
 import { curriculumObjective } from "../objective.ts";
+import type { GRAPH } from "../options.ts";
 import type { Rows } from "../source.ts";
-import { textResult } from "../text-result.ts";
+
+type GraphContext = Context<typeof GRAPH>;
 
 /** Bytes of a checkpoint's tensors as they are stored; 0 for a model made afresh. */
 export const storedBytes = ({ read }: Start): number =>
@@ -33,7 +36,7 @@ interface Measured {
   readonly after?: readonly (readonly number[])[];
 }
 
-export async function graph(context: CurriculumContext): Promise<Outcome> {
+export async function graph(context: GraphContext): Promise<Outcome> {
   const { options, seed, signal } = context;
   const groups = groupsOf(options.data, "--data");
   const evaluated = options.eval_data ? groupsOf(options.eval_data, "--eval-data") : [];
@@ -52,24 +55,18 @@ export async function graph(context: CurriculumContext): Promise<Outcome> {
   }
   const begun = await start({
     ...options,
-    model: context.args[1] ?? (options.init === undefined ? "-" : undefined),
+    model: context.args[0] ?? (options.init === undefined ? "-" : undefined),
     init: options.init,
     seed,
     warn: (text) => context.warn(text),
   });
   context.onExit(() => begun.close());
-  const where = `${begun.ref}: config.json`;
-  const architecture = await architectureOf(begun.json, where);
-  const sizes = architecture.sizes(architecture.config(begun.json, where));
-  const tools =
-    architecture.task === "causal-lm"
-      ? await textTools(begun.files, begun.ref, sizes, options, (text) => context.warn(text))
-      : undefined;
+  const { sizes, tools } = await describeModel(begun, options, (text) => context.warn(text));
   const rows = await readRows(context, { tools, sizes });
   const k = rows.names.length;
   if (k < 2) throw new UserError("a graph needs two groups or more", "give --data name=path for each");
   checkHeldOutNames(evaluated, rows.names, "a graph");
-  const choices = await choose({ ...options });
+  const choices = choose(context.picks, options.lr);
   choices.rate(1, options.graph_steps); // refuses a schedule that does not fit before any work
   const one = (i: number, j: number) => rows.names.map((_, g) => (g === i || g === j ? (i === j ? 1 : 0.5) : 0));
   const singles = rows.names.map((_, i) => one(i, i));
@@ -86,12 +83,8 @@ export async function graph(context: CurriculumContext): Promise<Outcome> {
   }
   const gpu = await openGpu({ device: context.device });
   const model = await begun.load(gpu);
-  const slots = new SlotPool(gpu);
-  const held = checkHeldOut(
-    await HeldOut.open(model, options.eval_data, tools, options.batch_size, slots),
-    rows.names,
-    "a graph",
-  );
+  const held = new HeldOut(model, await readHeldOut(options.eval_data, { tools, sizes }, options.batch_size));
+  checkHeldOut(held, rows.names, "a graph");
   const objective = curriculumObjective({
     model,
     names: rows.names,
@@ -105,19 +98,16 @@ export async function graph(context: CurriculumContext): Promise<Outcome> {
   const { start: first, after } = await measureRuns(
     {
       ref: begun.ref,
-      model,
       rows,
       held,
-      steps: options.graph_steps,
       batchSize: options.batch_size,
-      rate: (step) => choices.rate(step, options.graph_steps),
-      trainer: {
-        gpu,
-        parameters: model.trainable(),
+      training: {
+        model,
         objective,
+        steps: options.graph_steps,
+        rate: (step) => choices.rate(step, options.graph_steps),
         seed,
         optimizer: choices.optimizer,
-        values: choices.values,
         decays: ({ shape }) => options.decay_all || shape.length > 1,
         clip: options.clip,
         stateDtype: options.state_dtype,
@@ -128,7 +118,7 @@ export async function graph(context: CurriculumContext): Promise<Outcome> {
     mixtures,
   );
   context.progress.done();
-  slots.free();
+  await held.free();
   const alone = rows.names.map((_, j) => after[j]![j]!);
   const together = rows.names.map((_, i) =>
     rows.names.map((__, j) => {
@@ -143,7 +133,7 @@ export async function graph(context: CurriculumContext): Promise<Outcome> {
 
 /** What it would do, for --dry-run. */
 function describe(
-  context: CurriculumContext,
+  context: GraphContext,
   rows: Rows,
   plan: { runs: number; steps_per_run: number; held_out_rows: number; weights: number },
 ): Outcome {

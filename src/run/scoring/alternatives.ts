@@ -10,7 +10,8 @@ import { readRows } from "../../data/jsonl.ts";
 import type { Message, Row } from "../../data/rows.ts";
 import { type EncodeOptions, encodeRow, type Sequence } from "../../data/sequences.ts";
 import { UserError } from "../../errors.ts";
-import { type Losses, meanLoss, type Need, type ScoredRow } from "../../evaluate/contract.ts";
+import { meanLoss } from "./mean-loss.ts";
+import type { AnswerLosses, Need, ScoredRow } from "./scored-row.ts";
 
 const KINDS = ["truth", "options", "paraphrases"] as const;
 type Kind = (typeof KINDS)[number];
@@ -141,11 +142,11 @@ export async function readAlternatives(
   const missing = kinds.find((kind) => !found.has(kind));
   if (missing)
     throw new UserError(
-      `${start}: neither this row nor any other has other answers than its own`,
-      `prompt and completion go with ${HELD[missing]}; bun run data facts makes such rows`,
+      `${start}: no row names alternative answers`,
+      `add to prompt and completion ${HELD[missing]}; bun run data facts makes such rows`,
     );
   if (asked.length !== count)
-    throw new UserError("other answers belong to whole rows, but some were split", "leave out --overflow split");
+    throw new UserError("alternative answers belong to whole rows, but some were split", "leave out --overflow split");
   return { sequences, asked };
 }
 
@@ -155,10 +156,10 @@ export function withAlternatives(
   { asked }: Alternatives,
   scored: readonly ScoredRow[],
 ): ScoredRow[] {
-  const losses = scored.map(meanLoss);
+  const losses = scored.map((row) => meanLoss(row));
   return rows.map((row, i) => {
     const { truth, options, paraphrases } = asked[i]!;
-    const lossesOf = ({ right, wrong }: { right: number[]; wrong: number[] }): Losses => ({
+    const lossesOf = ({ right, wrong }: { right: number[]; wrong: number[] }): AnswerLosses => ({
       right: right.map((at) => losses[at]!),
       wrong: wrong.map((at) => losses[at]!),
     });

@@ -3,8 +3,9 @@ import { UserError } from "../../../errors.ts";
 import { type Recipe, recipeReferences } from "./recipe.ts";
 
 /**
- * Puts the documents of one file in an order in which each comes after those whose `name` it uses as a model; the last one is
- * the output, which is the one without a name. Throws a UserError for a ring, a name given twice, and an unclear output.
+ * Puts the documents of one file in an order in which each comes after those whose `name` it uses as a model; the last
+ * one is the output, which is the one without a name. Throws a UserError for a ring, a name given twice, and an unclear
+ * output.
  */
 export function orderRecipes(recipes: readonly Recipe[]): Recipe[] {
   const file = recipes[0]?.file ?? "recipe";

@@ -24,8 +24,8 @@ export function recipeDtype(text: string): Dtype | undefined {
 type Fields = Record<string, unknown>;
 
 /**
- * Reads every recipe of a YAML text. Throws a UserError that names file, line and column for anything that is not YAML or
- * not a recipe. What mergekit would pass over in silence is in the `warnings` of each recipe.
+ * Reads every recipe of a YAML text. Throws a UserError that names file, line and column for anything that is not YAML
+ * or not a recipe. What mergekit would pass over in silence is in the `warnings` of each recipe.
  */
 export async function parseRecipe(text: string, file: string): Promise<Recipe[]> {
   const documents = await parseYaml(text, file);

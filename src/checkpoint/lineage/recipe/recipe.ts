@@ -1,9 +1,9 @@
 /**
- * Recipes: what to merge, in mergekit's YAML. A recipe is lineage written beforehand: `merge` runs it and keeps it in the lineage of
- * the result, and `inspect --command` reads it there.
+ * Recipes: what to merge, in mergekit's YAML. A recipe is lineage written beforehand: `merge` runs it and keeps it in
+ * the lineage of the result, and `inspect --command` reads it there.
  *
- * The schema is mergekit's (https://github.com/arcee-ai/mergekit), so its recipes run unchanged. Only recipes that rebuild a
- * tokenizer are refused. Several documents in one file, each with a `name`, can build on one another.
+ * The schema is mergekit's (https://github.com/arcee-ai/mergekit), so its recipes run unchanged. Only recipes that
+ * rebuild a tokenizer are refused. Several documents in one file, each with a `name`, can build on one another.
  */
 
 import type { Dtype } from "../../dtype.ts";

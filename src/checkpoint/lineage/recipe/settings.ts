@@ -1,6 +1,7 @@
 /**
- * Values of merge parameters as recipes write them: a scalar, a list of numbers (a gradient over depth), a list of other scalars
- * (steps over depth), or a list of `{filter, value}` in which the first entry whose filter is part of the tensor's name counts.
+ * Values of merge parameters as recipes write them: a scalar, a list of numbers (a gradient over depth), a list of
+ * other scalars (steps over depth), or a list of `{filter, value}` in which the first entry whose filter is part of the
+ * tensor's name counts.
  */
 
 export type Scalar = number | boolean | string;

@@ -55,7 +55,11 @@ export const method = defineSampler({
     shiftInvariant: true,
     stepZero: "probes depart from the mixture",
   },
-  trials: [{ round: 0.25 }, { round: 0.25, gamma: 0.3 }, { round: 0.25, diagonal: true, prior_steps: 100 }],
+  trials: [
+    { round: 0.25, passes: 1, lp_steps: 1 },
+    { round: 0.25, gamma: 0.3 },
+    { round: 0.25, diagonal: true, prior_steps: 100 },
+  ],
   options: {
     round: { type: "number > 0", default: 0.05, help: "steps of a round, or below 1 the share of all steps" },
     passes: { type: "number.integer >= 1", default: 4, help: "times that every group is probed in a round" },

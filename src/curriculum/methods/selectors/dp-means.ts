@@ -39,6 +39,9 @@ export const method = defineSelector({
   title: "Cluster coverage",
   about: "some rows of every cluster of hidden states",
   cite: "arXiv:1111.0352",
+  options: {
+    per_cluster: { type: "number.integer >= 1", default: 4, help: "rows of a cluster" },
+  },
   needs: "states",
   laws: {
     anyRowOrder: "clusters open in the order of the rows",
@@ -46,9 +49,6 @@ export const method = defineSelector({
     nested: "the number of clusters follows the budget",
   },
   trials: [{}, { per_cluster: 1 }],
-  options: {
-    per_cluster: { type: "number.integer >= 1", default: 4, help: "rows of a cluster" },
-  },
   select({ states, budget, seed, values: { per_cluster } }) {
     const wanted = Math.max(1, Math.floor(budget / per_cluster));
     const spread = states.reduce((most, state) => Math.max(most, distance(state, states[0]!) ** 2), 0);

@@ -7,9 +7,9 @@
  */
 import { UserError } from "../../../errors.ts";
 import { mergeMethod } from "../../contract.ts";
-import type { MergeJob } from "../../job/tensor-job.ts";
+import type { TensorInputs } from "../../job/tensor-inputs.ts";
 import { heldValues } from "../../selection/ranked.ts";
-import { select } from "../../selection/top-k-selection.ts";
+import { topCuts } from "../../selection/top-k-selection.ts";
 
 /** Up to this many values it is quicker to sort them on the host than to select on the device. */
 const FEW = 4096;
@@ -21,7 +21,7 @@ interface Part {
 }
 
 /** Importance of every value, by chunk, held on the device. One pass. */
-async function importances(job: MergeJob): Promise<Part[]> {
+async function importances(job: TensorInputs): Promise<Part[]> {
   const kernel = await job.gpu.kernel("merge/row-importance", { flags: job.flags() });
   const parts: Part[] = [];
   await job.each((chunk) => {
@@ -39,14 +39,14 @@ async function importances(job: MergeJob): Promise<Part[]> {
 }
 
 /** The values at these ascending ranks (from 0) of all importances, none of which is negative. */
-async function valuesAt(job: MergeJob, parts: readonly Part[], ranks: readonly number[]): Promise<number[]> {
+async function valuesAt(job: TensorInputs, parts: readonly Part[], ranks: readonly number[]): Promise<number[]> {
   if (job.size <= FEW) {
     const read = await Promise.all(parts.map(({ buffer, length }) => job.gpu.readFloats(buffer, length)));
     const sorted = Float32Array.from(read.flatMap((values) => [...values])).sort();
     return ranks.map((rank) => sorted[rank]!);
   }
   const ranked = heldValues(job.size, parts);
-  const cuts = await select(
+  const cuts = await topCuts(
     job,
     ranks.map((rank) => ({ ranked, top: job.size - rank })),
   );
@@ -63,6 +63,13 @@ export const method = mergeMethod({
   title: "Arcee Fusion",
   about: "the other model where its change stands out",
   cite: "mergekit",
+  laws: {
+    equalInputs: true,
+    equalModels: "takes only values whose change stands out",
+    order: "merges one model",
+    baseAtZero: "has no lambda",
+    homogeneous: "compares softmaxes of rows",
+  },
   models: [1, 1],
   base: "required",
   heights: "common",

@@ -5,7 +5,7 @@
  * The gradient of |d| with v held is taken as a difference along d / |d| as well:
  *   [ (g(theta + mu v + r d/|d|) - g(theta + mu v)) - (g(theta + r d/|d|) - g(theta)) ] / r,  r = mu = rho
  */
-import { defineSmoothing, EVERY_LAW } from "../../smoothing.ts";
+import { defineSmoothing, EVERY_LAW, PENALTY, RHO } from "../../smoothing.ts";
 
 export const method = defineSmoothing({
   name: "cr",
@@ -14,9 +14,8 @@ export const method = defineSmoothing({
   cite: "arXiv:2502.05374",
   laws: EVERY_LAW,
   keeps: ["g", "weights", "ahead", "d", "first"],
-  rho: 0.01,
-  penalty: true,
-  async gradients(weights, pass, { rho, c }) {
+  options: { rho: RHO, smooth_weight: PENALTY },
+  async gradients(weights, pass, { values: { rho, smooth_weight: c } }) {
     await pass({ fresh: true, report: true });
     if (c === 0 || rho === 0) return;
     weights.keep("g");

@@ -4,7 +4,7 @@
  *
  *   g + c (g(theta + r v) - g) / r,  r = 0.01
  */
-import { defineSmoothing, EVERY_LAW } from "../../smoothing.ts";
+import { defineSmoothing, EVERY_LAW, PENALTY, RHO } from "../../smoothing.ts";
 
 export const method = defineSmoothing({
   name: "gp",
@@ -13,9 +13,8 @@ export const method = defineSmoothing({
   cite: "arXiv:2502.05374",
   laws: EVERY_LAW,
   keeps: ["g", "weights"],
-  rho: 0.01,
-  penalty: true,
-  async gradients(weights, pass, { rho, c }) {
+  options: { rho: RHO, smooth_weight: PENALTY },
+  async gradients(weights, pass, { values: { rho, smooth_weight: c } }) {
     await pass({ fresh: true, report: true });
     if (c === 0 || rho === 0) return;
     weights.keep("g");

@@ -1,5 +1,5 @@
 /** Randomised smoothing: the mean gradient at three places theta + u, u ~ N(0, rho^2). Cohen et al. 2019, https://arxiv.org/abs/1902.02918 */
-import { defineSmoothing, EVERY_LAW } from "../../smoothing.ts";
+import { defineSmoothing, EVERY_LAW, RHO } from "../../smoothing.ts";
 
 const DRAWS = 3;
 
@@ -14,8 +14,8 @@ export const method = defineSmoothing({
     plainWithoutWeight: "it has no penalty",
   },
   keeps: ["weights", "sum"],
-  rho: 1e-4,
-  async gradients(weights, pass, { rho, seed }) {
+  options: { rho: { ...RHO, default: 1e-4 } },
+  async gradients(weights, pass, { values: { rho }, seed }) {
     weights.save();
     for (let draw = 0; draw < DRAWS; draw++) {
       await weights.noise(rho, (Math.imul(seed, 0x9e3779b1) + draw) >>> 0);

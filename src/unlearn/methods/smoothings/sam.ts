@@ -1,5 +1,5 @@
 /** SAM: the gradient at theta + rho g / |g|, g the gradient at theta. Foret et al. 2020, https://arxiv.org/abs/2010.01412 */
-import { defineSmoothing, EVERY_LAW } from "../../smoothing.ts";
+import { defineSmoothing, EVERY_LAW, RHO } from "../../smoothing.ts";
 
 export const method = defineSmoothing({
   name: "sam",
@@ -8,8 +8,8 @@ export const method = defineSmoothing({
   cite: "arXiv:2010.01412",
   laws: { ...EVERY_LAW, plainWithoutWeight: "it has no penalty" },
   keeps: ["weights"],
-  rho: 0.01,
-  async gradients(weights, pass, { rho }) {
+  options: { rho: RHO },
+  async gradients(weights, pass, { values: { rho } }) {
     await pass({ fresh: true, report: true });
     if (rho === 0) return;
     weights.save();

@@ -7,7 +7,9 @@ export const method = defineSmoothing({
   title: "Weight averaging",
   about: "the mean of the weights after every step from --average-from on",
   cite: "arXiv:1803.05407",
+  options: {
+    average_from: { type: "number.integer >= 1", default: 1, help: "first step that counts", value: "STEP" },
+  },
   laws: sameClaim(SMOOTHING_LAWS, "gradients are as they are"),
-  rho: 0,
-  average: true,
+  averageFrom: ({ average_from }) => average_from,
 });
