@@ -1,5 +1,7 @@
 /** The `Net` that architectures are written with: a model's weights and adapter over one recording. */
-import { type AttentionOptions, attention } from "../tensor/ops/attention.ts";
+
+import { attention } from "../tensor/ops/attention.ts";
+import type { AttentionOptions } from "../tensor/ops/attention-options.ts";
 import { rowNorm, scaleColumns } from "../tensor/ops/dora.ts";
 import { dropout } from "../tensor/ops/dropout.ts";
 import { add, div } from "../tensor/ops/elementwise.ts";

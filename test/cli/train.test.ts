@@ -265,9 +265,7 @@ test("what is no saved state is not taken away for one", async () => {
   writeFileSync(at("plain-file"), "");
   const argv = ["llama-tied", "--data", "llama-tied.jsonl", "--steps", "2", "-q", "-o", "thesis/", "--state"];
   const { err, code } = await run("train", [...argv, "mine"]);
-  expect(err).toBe(
-    "train: mine/last exists but is not a saved training state\n  hint: give another --state DIR\n",
-  );
+  expect(err).toBe("train: mine/last exists but is not a saved training state\n  hint: give another --state DIR\n");
   expect(code).toBe(2);
   expect(readFileSync(at("mine/last/thesis.txt"), "utf8")).toBe("all of it");
   const below = await run("train", [...argv, "plain-file/state"]);

@@ -1,7 +1,7 @@
 /** What a run of training refuses, or warns of, before any work. */
 import path from "node:path";
-import { flagOf } from "../../cli/parse.ts";
 import { UserError } from "../../errors.ts";
+import { flagOf } from "../../method/options.ts";
 import type { Choices } from "./optimizer-and-schedule.ts";
 import { matcher } from "./starting-model.ts";
 import type { RunContext } from "./technique.ts";

@@ -2,10 +2,11 @@
  * The matrix of attention itself, for losses and figures that look at it, and the mean over its heads. Attention proper keeps no such
  * matrix (attention.ts).
  */
+
 import type { Recorder } from "../recorder.ts";
 import { rowsOf, showShape, type Tensor } from "../tensor.ts";
-import type { AttentionOptions } from "./attention.ts";
 import { matrixSteps } from "./attention-matrix.ts";
+import type { AttentionOptions } from "./attention-options.ts";
 import { scale, sumTo } from "./elementwise.ts";
 import { rowWork } from "./reduce.ts";
 

@@ -1,11 +1,12 @@
 /**
  * Attention by matrix products over scores that exist as a matrix: four times as fast as the tiled form on a software driver, whose
- * products are its best kernels, and bounded by what short sequences need. Scores are made anew on the way back.
+ * products are its best kernels, and bounded by what short sequences need. Scores are computed again on the way back.
  */
+
 import { type ProductShape, planProduct } from "../linear-algebra/products.ts";
 import type { Recorder, StepParam } from "../recorder.ts";
 import type { Tensor } from "../tensor.ts";
-import type { AttentionOptions } from "./attention.ts";
+import type { AttentionOptions } from "./attention-options.ts";
 import { rowGroups } from "./reduce.ts";
 
 const BUDGET = 64 * 2 ** 20; // bytes of scores
