@@ -5,6 +5,7 @@
  * its gradient. `backward` runs the closures in reverse; gradients.ts says where gradients lie. Nothing is computed here: a Program
  * (program.ts) places the tensors and replays the steps.
  */
+import { spanGroups } from "../gpu/grid.ts";
 import { Gradients } from "./gradients.ts";
 import type { Parameter } from "./parameter.ts";
 import { bytesOf, type ElementType, type Storage, type StorageKind, showShape, sizeOf, type Tensor } from "./tensor.ts";
@@ -273,7 +274,7 @@ export class Recorder {
       kernel: "recorder/add-into",
       bind: { x, y },
       params: { n, accumulate },
-      groups: spans(Math.ceil(n / 4)),
+      groups: spanGroups(Math.ceil(n / 4)),
     });
   }
 
@@ -327,11 +328,4 @@ export class Recorder {
     });
     return results;
   }
-}
-
-/** Workgroups for kernels of wgsl/lib/grid.wgsl over `items` vectors: spans of 1024, folded over y. */
-export function spans(items: number, span = 1024): [number, number] {
-  const needed = Math.max(1, Math.ceil(items / span));
-  const rows = Math.ceil(needed / 65535);
-  return [Math.ceil(needed / rows), rows];
 }

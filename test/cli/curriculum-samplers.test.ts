@@ -18,12 +18,10 @@ const ALL = `${four("--data", "")} ${four("--eval-data", "-held")}`;
 
 describe.each(samplers.map((method) => [method.name, method] as const))("%s", (name, method) => {
   test("runs, and logs every mixture that it draws by", async () => {
-    lab.write("four.json", JSON.stringify(FOUR.map((_, i) => FOUR.map((__, j) => (i === j ? 1 : 0.1 * j)))));
     const [trial = {}] = method.trials ?? [];
     const settings = flagsOf({
       ...trial,
       ...("every" in method.options ? { every: 4 } : {}),
-      ...(method.graph ? { graph: "four.json" } : {}),
     });
     await lab.succeeds(`model --method ${name} ${settings} ${ALL} ${RUN} --steps 24 --log ${name}.log -o ${name}/`);
     expect(await lab.apart("model", name)).toBeGreaterThan(1e-3);

@@ -9,8 +9,6 @@ export interface Context {
   /** For structs of calls that read them before they return. */
   readonly arena: Arena;
   readonly events: Events;
-  /** Releases native objects whose wrapper was collected. Wrappers are never collected within a call. */
-  readonly collected: FinalizationRegistry<() => void>;
 }
 
 /** A wrapper around a native object. */

@@ -2,6 +2,7 @@
 import type { Pointer } from "bun:ffi";
 import { type Context, handleOf, type Native } from "./context.ts";
 import { handle } from "./library.ts";
+import { own } from "./own.ts";
 import { COMPUTE_PASS_DESCRIPTOR, LABEL_DESCRIPTOR, TIMESTAMP_WRITES } from "./structs.ts";
 
 /** WGPU_QUERY_SET_INDEX_UNDEFINED: no timestamp there. */
@@ -128,6 +129,7 @@ export class DawnQueue implements Queue {
   constructor(context: Context, native: Pointer) {
     this.#context = context;
     this.#handle = native;
+    own(this, native, context.library.zwgpuQueueRelease);
   }
 
   /** Runs the commands and releases them: they can be submitted once. */
