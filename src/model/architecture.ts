@@ -18,7 +18,8 @@ export interface ParameterSpec {
   /** Standard deviation of a normal distribution about 0, or a constant. */
   readonly init: { readonly std: number } | "zeros" | "ones";
   /**
-   * Checkpoint tensors that are held as one, stacked along the first dimension (experts): shape is (parts, ...shape of each).
+   * Checkpoint tensors that are held as one, stacked along the first dimension (experts): shape is (parts, ...shape
+   * of each).
    */
   readonly parts?: readonly string[];
   /** A linear layer's weight, that LoRA may target. */
@@ -79,11 +80,14 @@ export interface Net {
   project(x: Tensor, weight: string, bias?: string): Tensor;
   /** One layer, whose activations may be computed anew on the way back. */
   block(run: () => Tensor): Tensor;
-  /** Attention over the inputs' tokens, or over the cache when there is one. q (N, heads * headDim), k and v (N, kvHeads * headDim). */
+  /**
+   * Attention over the inputs' tokens, or over the cache when there is one. q (N, heads * headDim), k and v (N,
+   * kvHeads * headDim).
+   */
   attend(q: Tensor, k: Tensor, v: Tensor, options: AttendOptions): Tensor;
   /**
-   * Hands out an inner tensor to losses and probes, and gives the one to go on with, which a probe may have changed: `hidden.3` after
-   * three blocks, `middle.3` between the halves of the fourth, `router.3`.
+   * Hands out an inner tensor to losses and probes, and gives the one to go on with, which a probe may have changed:
+   * `hidden.3` after three blocks, `middle.3` between the halves of the fourth, `router.3`.
    */
   note(name: string, x: Tensor): Tensor;
 }
@@ -97,7 +101,9 @@ export interface Architecture<C = unknown> extends MethodInfo {
   readonly basePrefix?: string;
   /** Reads and checks config.json. `where` names the file in messages. Throws UserError. */
   config(json: Json, where: string): C;
-  /** Keys of config.json, with the values that a config without them means here; they are written with a fresh model. */
+  /**
+   * Keys of config.json, with the values that a config without them means here; they are written with a fresh model.
+   */
   implied?(config: C): Json;
   /** In the order in which `save_pretrained` writes them. */
   parameters(config: C): readonly ParameterSpec[];

@@ -1,8 +1,8 @@
 /**
  * LoRA adapters of a model: y = W x + s B A x with W frozen, saved and read in PEFT's format.
  *
- * Hu et al., ICLR 2022, https://arxiv.org/abs/2106.09685; rsLoRA, s = alpha / sqrt(r), https://arxiv.org/abs/2312.03732; DoRA,
- * rows of W + s B A at learnt lengths, https://arxiv.org/abs/2402.09353.
+ * Hu et al., ICLR 2022, https://arxiv.org/abs/2106.09685; rsLoRA, s = alpha / sqrt(r),
+ * https://arxiv.org/abs/2312.03732; DoRA, rows of W + s B A at learnt lengths, https://arxiv.org/abs/2402.09353.
  */
 
 import { nameInBase } from "../checkpoint/adapter/changes.ts";

@@ -24,7 +24,10 @@ export interface NetworkOptions {
   readonly replace?: ((name: string, x: Tensor) => Tensor) | undefined;
 }
 
-/** What a layer's attention is made of: queries (N, heads * headDim) and keys (N, kvHeads * headDim), rotated and normalised. */
+/**
+ * What a layer's attention is made of: queries (N, heads * headDim) and keys (N, kvHeads * headDim), rotated and
+ * normalised.
+ */
 export interface Attended {
   readonly q: Tensor;
   readonly k: Tensor;

@@ -1,4 +1,7 @@
-/** What a run asks of the command line that started it. The context of src/cli has all of it; a test can make it by hand. */
+/**
+ * What a run asks of the command line that started it. The context of src/cli has all of it; a test can make it by
+ * hand.
+ */
 
 /** A log of events, one JSON object each. */
 export interface Log {

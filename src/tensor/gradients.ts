@@ -1,9 +1,9 @@
 /**
  * Where gradients lie while a recording goes back.
  *
- * The first gradient to reach a tensor writes its memory, later ones add to it, so there is no zero-filling and no separate addition.
- * A gradient that passes an op unchanged is shared, and copied only when one of its sharers is about to be changed while another has
- * yet to read it.
+ * The first gradient to reach a tensor writes its memory, later ones add to it, so there is no zero-filling and no
+ * separate addition. A gradient that passes an op unchanged is shared, and copied only when one of its sharers is
+ * about to be changed while another has yet to read it.
  */
 import type { Parameter } from "./parameter.ts";
 import type { Tensor } from "./tensor.ts";
@@ -98,7 +98,9 @@ export class Gradients {
     return copy;
   }
 
-  /** Shares a tensor as the gradient of `x`, without a copy. False where the gradient must be added to what is there. */
+  /**
+   * Shares a tensor as the gradient of `x`, without a copy. False where the gradient must be added to what is there.
+   */
   share(x: Tensor, gradient: Tensor): boolean {
     const settled = this.#found.has(x.root) || this.#parameters.has(x.root) || this.#homes.has(x.root);
     if (settled || gradient.offset !== 0) return false;
@@ -112,7 +114,10 @@ export class Gradients {
     this.#readers.set(gradient.storage.id, readers.add(root));
   }
 
-  /** Calls `run` if a gradient has reached one of `results`. While it runs, nothing is added to the memory of their gradients. */
+  /**
+   * Calls `run` if a gradient has reached one of `results`. While it runs, nothing is added to the memory of their
+   * gradients.
+   */
   reading(results: readonly Tensor[], run: () => void): void {
     const gradients = results.map(({ root }) => ({ root, gradient: this.#found.get(root) }));
     for (const { root, gradient } of gradients) if (gradient) this.#read(gradient, root);

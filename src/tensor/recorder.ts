@@ -1,9 +1,9 @@
 /**
  * Records a computation as a list of kernel steps, and writes down how to go back through it.
  *
- * An op makes its result with `result`, appends steps with `step`, and hands `onBackward` a closure that appends the steps of
- * its gradient. `backward` runs the closures in reverse; gradients.ts says where gradients lie. Nothing is computed here: a Program
- * (program.ts) places the tensors and replays the steps.
+ * An op makes its result with `result`, appends steps with `step`, and hands `onBackward` a closure that appends the
+ * steps of its gradient. `backward` runs the closures in reverse; gradients.ts says where gradients lie. Nothing is
+ * computed here: a Program (program.ts) places the tensors and replays the steps.
  */
 import { spanGroups } from "../gpu/grid.ts";
 import { Gradients } from "./gradients.ts";
@@ -162,8 +162,8 @@ export class Recorder {
   }
 
   /**
-   * Neighbouring rows (the first dimension) of `x` as views, `rows` each, the last perhaps fewer. A part begins at a multiple
-   * of 256 bytes. The parts' gradients are parts of x's.
+   * Neighbouring rows (the first dimension) of `x` as views, `rows` each, the last perhaps fewer. A part begins at a
+   * multiple of 256 bytes. The parts' gradients are parts of x's.
    */
   split(x: Tensor, rows: number): Tensor[] {
     const [count = 0, ...rest] = x.shape;
@@ -279,8 +279,8 @@ export class Recorder {
   }
 
   /**
-   * Goes back from tensors whose gradients are given. A loss is `backward([[loss, one]])` with `one` a constant; a weighted
-   * sum of per-token losses can be seeded with the weights themselves. Once per recording.
+   * Goes back from tensors whose gradients are given. A loss is `backward([[loss, one]])` with `one` a constant; a
+   * weighted sum of per-token losses can be seeded with the weights themselves. Once per recording.
    */
   backward(seeds: readonly (readonly [Tensor, Tensor])[]): void {
     for (const [x, gradient] of seeds) this.addGradient(x, gradient);
@@ -295,14 +295,17 @@ export class Recorder {
   }
 
   /**
-   * Records `run` so that its inner activations are dropped and made again on the way back (activation recomputation). `run`
-   * must record the same steps both times: randomness goes by key, not by order.
+   * Records `run` so that its inner activations are dropped and made again on the way back (activation
+   * recomputation). `run` must record the same steps both times: randomness goes by key, not by order.
    */
   recomputed(run: () => Tensor): Tensor {
     return this.recomputedAll(() => [run()])[0]!;
   }
 
-  /** As `recomputed`, for several results. Each is kept while it is read, and may take a gradient from outside, or none. */
+  /**
+   * As `recomputed`, for several results. Each is kept while it is read, and may take a gradient from outside, or
+   * none.
+   */
   recomputedAll(run: () => readonly Tensor[]): readonly Tensor[] {
     if (!this.#taping) return run();
     this.#taping = false;

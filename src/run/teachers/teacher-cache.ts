@@ -1,12 +1,12 @@
 /**
- * A teacher's distributions written down: the k largest log-probabilities at every position that predicts a token, and what the others
- * have together. 8 k + 4 bytes a token.
+ * A teacher's distributions written down: the k largest log-probabilities at every position that predicts a token,
+ * and what the others have together. 8 k + 4 bytes a token.
  *
  *   ids (M, k) I32, ascending     log_probs (M, k) F32     tail (M) F32: log of the others' probability, -1e30 when there are none
  *   starts (R + 1) I32            rows (R, 2) U32: hash of each row's tokens     vocabulary (1) I32
  *
- * Rows are found again by their tokens, so the order of the data, and which of it is used, may change. Nothing in the file is trusted:
- * where rows lie is checked when it is opened, what they hold when they are read.
+ * Rows are found again by their tokens, so the order of the data, and which of it is used, may change. Nothing in the
+ * file is trusted: where rows lie is checked when it is opened, what they hold when they are read.
  */
 
 import type { Checkpoint, LineageEntry } from "../../checkpoint/checkpoint.ts";
@@ -39,8 +39,8 @@ const hashOf = ({ ids }: Sequence): bigint =>
   Bun.hash.xxHash64(new Uint8Array(ids.buffer, ids.byteOffset, ids.byteLength));
 
 /**
- * The k largest of a row of logits: ids ascending, their log-probabilities, and the log of the rest's mass. Those of a row with NaN or
- * an infinity other than -Infinity are all NaN.
+ * The k largest of a row of logits: ids ascending, their log-probabilities, and the log of the rest's mass. Those of
+ * a row with NaN or an infinity other than -Infinity are all NaN.
  */
 export function topLogProbs(
   logits: Float32Array,
@@ -80,9 +80,9 @@ export function topLogProbs(
 }
 
 /**
- * Runs a model over sequences and writes the cache. Rows of the same tokens are written once. Host memory: the cache itself.
- * Gives its bytes, and the share of the teacher's probability that the k hold, as a mean over tokens. Throws as `createWriter` does, and
- * UserError (exit 1) at the first logits that are not finite, before anything is written.
+ * Runs a model over sequences and writes the cache. Rows of the same tokens are written once. Host memory: the cache
+ * itself. Gives its bytes, and the share of the teacher's probability that the k hold, as a mean over tokens. Throws
+ * as `createWriter` does, and UserError (exit 1) at the first logits that are not finite, before anything is written.
  */
 export async function writeCache(
   target: string,
@@ -316,7 +316,10 @@ export class TeacherCache {
     }
   }
 
-  /** What the teacher said of a batch. Throws UserError for a row that it was not asked about, or that holds no distributions. */
+  /**
+   * What the teacher said of a batch. Throws UserError for a row that it was not asked about, or that holds no
+   * distributions.
+   */
   async rows(batch: TokenBatch): Promise<CachedRows> {
     const { k } = this;
     const n = batch.rows * batch.length;

@@ -1,4 +1,6 @@
-/** The middle phases of a run of training: the model on the GPU with all memory taken, and what becomes of the result. */
+/**
+ * The middle phases of a run of training: the model on the GPU with all memory taken, and what becomes of the result.
+ */
 import type { LineageEntry } from "../../checkpoint/checkpoint.ts";
 import type { Writer } from "../../checkpoint/write/write.ts";
 import { UserError } from "../../errors.ts";
@@ -121,7 +123,10 @@ export interface RunOutput {
   readonly inputs: readonly string[];
 }
 
-/** Makes the lineage, and finds out whether the result can be written. Throws UserError when it cannot, or when inputs have changed. */
+/**
+ * Makes the lineage, and finds out whether the result can be written. Throws UserError when it cannot, or when inputs
+ * have changed.
+ */
 export async function prepareOutput<B, D extends TrainingData<B>>(
   context: RunContext,
   technique: Technique<B, D>,

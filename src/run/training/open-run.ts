@@ -1,4 +1,7 @@
-/** The first phases of a run of training: what the command line asks for, the model's description, the data. No weight is read. */
+/**
+ * The first phases of a run of training: what the command line asks for, the model's description, the data. No weight
+ * is read.
+ */
 import { UserError } from "../../errors.ts";
 import { describeModel } from "../open-model.ts";
 import { type HeldOutGroup, readHeldOut } from "./held-out.ts";

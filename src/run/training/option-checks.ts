@@ -12,7 +12,10 @@ export function refuseClashing({ options, out }: RunContext): void {
     throw new UserError(`--best ${options.best} is where the last weights go`, "name another folder");
 }
 
-/** Throws UserError for a schedule that does not fit, before any work; warns of one that never reaches the rate that was asked for. */
+/**
+ * Throws UserError for a schedule that does not fit, before any work; warns of one that never reaches the rate that
+ * was asked for.
+ */
 export function warnOfSchedule(context: RunContext, choices: Choices, steps: number): void {
   const { lr } = context.options;
   let most = 0;

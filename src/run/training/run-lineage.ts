@@ -46,7 +46,10 @@ export function decisiveOptions({
   );
 }
 
-/** Options as lineage has them: those that decide the result and differ from the defaults (the version says which these are). */
+/**
+ * Options as lineage has them: those that decide the result and differ from the defaults (the version says which
+ * these are).
+ */
 export function lineageOptions(
   { chosen }: Pick<RunContext, "chosen">,
   inputs: Iterable<string> = [],

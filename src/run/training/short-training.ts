@@ -1,4 +1,7 @@
-/** A few steps of training in memory, for attacks and probes: a model on rows of one group, with AdamW at a constant rate. */
+/**
+ * A few steps of training in memory, for attacks and probes: a model on rows of one group, with AdamW at a constant
+ * rate.
+ */
 import type { Batch } from "../../data/batch.ts";
 import { countedTokens, type Example, loadExamples, loadSequences } from "../../data/dataset.ts";
 import type { GroupReference } from "../../data/groups.ts";
@@ -63,8 +66,8 @@ function batchesOf(material: Material, count: number, order: { batchSize: number
 }
 
 /**
- * Trains a model; no rows or no steps leave it as it is. Gives the steps that were done. Throws UserError when a loss or a gradient is
- * not finite.
+ * Trains a model; no rows or no steps leave it as it is. Gives the steps that were done. Throws UserError when a loss
+ * or a gradient is not finite.
  */
 export async function finetune(
   { model, ref }: { readonly model: Model; readonly ref: string },

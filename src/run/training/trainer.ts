@@ -1,8 +1,8 @@
 /**
  * One training step: forward and back over the micro-batches, then the update, without waiting for the GPU anywhere.
  *
- * Memory besides the model: activations of the largest program (shared by all of them), gradients and optimizer states of what
- * is trained.
+ * Memory besides the model: activations of the largest program (shared by all of them), gradients and optimizer
+ * states of what is trained.
  */
 import type { Gpu } from "../../gpu/gpu.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
@@ -126,7 +126,10 @@ export class Trainer<B> {
     return found;
   }
 
-  /** The largest gradients of a step that was not finite: goes through its batches once more, at the weights that led there. */
+  /**
+   * The largest gradients of a step that was not finite: goes through its batches once more, at the weights that led
+   * there.
+   */
   async largestGradients(
     step: number,
     batches: readonly B[],
@@ -139,7 +142,8 @@ export class Trainer<B> {
   }
 
   /**
-   * Records step `step` (from 1) over its micro-batches; `values` are numbers that the objective's programs take. Resolves when everything is recorded; `result` when the GPU is done.
+   * Records step `step` (from 1) over its micro-batches; `values` are numbers that the objective's programs take.
+   * Resolves when everything is recorded; `result` when the GPU is done.
    */
   async step(
     step: number,

@@ -25,8 +25,8 @@ export class WeightAverage implements UpdateRule {
   #count = 0;
 
   /**
-   * `from` is the first step whose weights count, 1 when left out; `decay` is that of a moving average, left out for the mean.
-   * Throws UserError for weights in bf16: their mean would be rounded at every step.
+   * `from` is the first step whose weights count, 1 when left out; `decay` is that of a moving average, left out for
+   * the mean. Throws UserError for weights in bf16: their mean would be rounded at every step.
    */
   constructor(
     gpu: Gpu,

@@ -1,6 +1,6 @@
 /**
- * The matrix of attention itself, for losses and figures that look at it, and the mean over its heads. Attention proper keeps no such
- * matrix (attention.ts).
+ * The matrix of attention itself, for losses and figures that look at it, and the mean over its heads. Attention
+ * proper keeps no such matrix (attention.ts).
  */
 
 import type { Recorder } from "../recorder.ts";
@@ -11,8 +11,8 @@ import { scale, sumTo } from "./elementwise.ts";
 import { rowWork } from "./reduce.ts";
 
 /**
- * q (B * T, H * D), k (B * T, Hkv * D) -> (B, H, T, T): how much of each key a query sees, 0 where it may not; queries of padding see
- * nothing. Kept for the way back, which takes as much again.
+ * q (B * T, H * D), k (B * T, Hkv * D) -> (B, H, T, T): how much of each key a query sees, 0 where it may not;
+ * queries of padding see nothing. Kept for the way back, which takes as much again.
  */
 export function attentionMap(rec: Recorder, q: Tensor, k: Tensor, options: AttentionOptions): Tensor {
   const { batch, heads, kvHeads, headDim: d } = options;

@@ -16,7 +16,10 @@ export interface AttentionOptions {
   readonly window?: number;
 }
 
-/** Flags that size a head's registers: how many values are held, whether they are read one by one, whether loops are unrolled. */
+/**
+ * Flags that size a head's registers: how many values are held, whether they are read one by one, whether loops are
+ * unrolled.
+ */
 export function headFlags({ profile }: Recorder, headDim: number): string[] {
   const held = [8, 16, 32, 64, 128, 256].find((size) => size >= headDim);
   if (!held) throw new RangeError(`heads of ${headDim} values; 256 are the most`);

@@ -1,6 +1,6 @@
 /**
- * Scaled dot-product attention, causal or full, with grouped key heads, packed documents and windows. Nothing of size T x T is
- * kept: the forward pass saves one number a query, and the way back computes the probabilities again.
+ * Scaled dot-product attention, causal or full, with grouped key heads, packed documents and windows. Nothing of size
+ * T x T is kept: the forward pass saves one number a query, and the way back computes the probabilities again.
  *
  * Dao 2023, https://arxiv.org/abs/2307.08691; grouped queries, https://arxiv.org/abs/2305.13245.
  */
