@@ -10,7 +10,7 @@ import type { Tensor } from "../tensor/tensor.ts";
 
 export type Json = Readonly<Record<string, unknown>>;
 
-/** A weight: f32 values drawn when a model is made afresh. */
+/** A weight. Of a new model its f32 values are drawn. */
 export interface ParameterSpec {
   /** As `save_pretrained` writes it; the name of a stack is that of no tensor. */
   readonly name: string;
@@ -43,7 +43,7 @@ export interface TokenInputs {
   readonly ids: Tensor;
   /** (N) i32, counted from 0 in each document. */
   readonly positions: Tensor;
-  /** (batch, length) i32, documents of a packed row told apart; 0 is padding. Left out: every row is one document. */
+  /** (batch, length) i32, the document of each token in a packed row; 0 is padding. Left out: every row is one document. */
   readonly segments?: Tensor;
   /** Decoding: keys and values are written to and read from it. */
   readonly cache?: KvCache;
@@ -78,7 +78,7 @@ export interface Net {
   linear(x: Tensor, module: string, options?: { readonly add?: Tensor }): Tensor;
   /** A product with a weight of any name, (out, ...in) as it lies in memory: tied heads, convolutions over patches. */
   project(x: Tensor, weight: string, bias?: string): Tensor;
-  /** One layer, whose activations may be computed anew on the way back. */
+  /** One layer, whose activations may be computed again on the way back. */
   block(run: () => Tensor): Tensor;
   /**
    * Attention over the inputs' tokens, or over the cache when there is one. q (N, heads * headDim), k and v (N,
@@ -86,7 +86,7 @@ export interface Net {
    */
   attend(q: Tensor, k: Tensor, v: Tensor, options: AttendOptions): Tensor;
   /**
-   * Hands out an inner tensor to losses and probes, and gives the one to go on with, which a probe may have changed:
+   * Gives an inner tensor to losses and probes, and returns the one to use from there on, which a probe may have changed:
    * `hidden.3` after three blocks, `middle.3` between the halves of the fourth, `router.3`.
    */
   note(name: string, x: Tensor): Tensor;

@@ -41,7 +41,7 @@ const partShape = ({ shape, parts }: ParameterSpec): readonly number[] => (parts
 
 /**
  * Vectors are always f32: they are small, and kernels read them as they are. So is what an adapter changes, unless
- * told otherwise: rounded to bf16 a small change would be lost.
+ * asked otherwise: rounded to bf16 a small change would be lost.
  */
 export function heldDtype(
   spec: ParameterSpec,

@@ -36,7 +36,7 @@ export interface ModelOptions {
 
 export interface RecordOptions {
   readonly recompute?: boolean;
-  /** false: the base speaks, what the model was before its LoRA. */
+  /** false: the base alone, as the model was before its adapter. */
   readonly adapter?: boolean;
   /** Gives the tensor that takes the place of a noted one. */
   readonly replace?: (name: string, x: Tensor) => Tensor;

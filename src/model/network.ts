@@ -39,7 +39,7 @@ export class Network implements Net {
   readonly notes = new Map<string, Tensor>();
   /** By layer, from 0. */
   readonly attended = new Map<number, Attended>();
-  /** What the block that is being recorded hands out beside its result. */
+  /** What the block that is being recorded gives beside its result. */
   #handed: Tensor[] = [];
   readonly #given: NetworkOptions;
 

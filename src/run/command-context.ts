@@ -46,7 +46,7 @@ export interface CommandContext {
   json(value: unknown): void;
   /** The result for people. */
   print(text: string): void;
-  /** A remark, unless the user wants none. */
+  /** A remark; nothing with --quiet. */
   info(text: string): void;
   warn(text: string): void;
   /** Runs when the command ends, the latest first. `ok` is false after an error or an interruption. */

@@ -89,7 +89,7 @@ export class Recorder {
     return { id, root: id, label, shape, dtype, storage, offset: 0, needsGrad: false };
   }
 
-  /** An activation without a gradient of its own (an op's working memory or saved values). */
+  /** An activation without a gradient: an op's working memory or saved values. */
   scratch(shape: readonly number[], label: string, dtype: ElementType = "f32"): Tensor {
     return this.#tensor(shape, dtype, label, "activation");
   }

@@ -78,7 +78,7 @@ export function liveTeacher(model: Model, common: number): Teacher {
   };
 }
 
-/** A model that reads the same texts through a tokenizer of its own. */
+/** A model that reads the same texts through its own tokenizer. */
 export function foreignTeacher(model: Model): Teacher {
   return {
     ...liveTeacher(model, model.sizes.outputs),

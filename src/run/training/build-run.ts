@@ -26,7 +26,7 @@ export interface BuiltRun<B> {
   readonly memory: MemoryReport;
 }
 
-/** Norms and biases do not decay unless told to. */
+/** Norms and biases do not decay, unless --decay-all says so. */
 const decaysOf = (all: boolean) => (parameter: Parameter) => all || parameter.shape.length > 1;
 
 /** Loads the model, sets up the technique's work, and takes all memory that training needs. Throws UserError. */
@@ -42,8 +42,7 @@ export async function buildRun<B, D extends TrainingData<B>>(
   const model = await start.load(gpu);
   refuseUnmatched(options, [...model.parameters.keys()], start.ref);
   await chooseTrained(context, technique, run, { ...opened, gpu, model }, data);
-  if (model.trainable().length === 0)
-    throw new UserError("every weight is frozen", "let --freeze or --train-only leave some");
+  if (model.trainable().length === 0) throw new UserError("every weight is frozen", "change --freeze or --train-only");
   const resumed = saved !== undefined;
   const built = { ...opened, gpu, model, steps, resumed, original: () => start.original(gpu, model) };
   const work = await technique.work(built, data);

@@ -14,7 +14,7 @@ export type MemoryReport = {
 
 /**
  * Of the largest batch, once all of it is allocated; `activations` includes its programs' inputs and outputs, `more`
- * is what a technique holds besides, `rounding` what the pool of buffers adds by its size classes.
+ * is what a technique and its rules hold, `rounding` what the pool of buffers adds by its size classes.
  */
 export function memoryReport<B>(
   model: Model,

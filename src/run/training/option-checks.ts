@@ -33,6 +33,6 @@ export function refuseUnmatched(options: RunContext["options"], names: readonly 
       if (!names.some(matcher([pattern])))
         throw new UserError(
           `${flagOf(option)} ${pattern} matches no weight of ${ref}`,
-          `names are such as ${names[0]} and ${names.at(-1)}`,
+          `names are like ${names[0]} and ${names.at(-1)}`,
         );
 }

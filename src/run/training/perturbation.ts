@@ -34,7 +34,7 @@ export class Perturbation {
     const coarse = parameters.find(({ dtype }) => dtype !== "f32");
     if (coarse)
       throw new UserError(
-        `${coarse.name} is held in ${coarse.dtype}, too coarse to be moved a little`,
+        `${coarse.name} is held in ${coarse.dtype}; weights that are moved by small steps must be f32`,
         "leave out --dtype bf16",
       );
     this.#gpu = gpu;

@@ -16,7 +16,7 @@ const RUNNING = [
   "out_dtype",
 ];
 
-/** Options that every script has; none decides a result. The seed has a place of its own. */
+/** Options that every script has; none decides a result. The seed is recorded separately. */
 const COMMON = [
   "help",
   "version",

@@ -189,7 +189,7 @@ export function checkSettings(saved: Progress, now: Progress["settings"], folder
     if (then === given) continue;
     throw new UserError(
       `${folder} was saved with ${key} ${then ?? "not set"}; this run has ${given ?? "none"}`,
-      "a run resumes with the settings it began with",
+      "resume with the settings that the run began with",
     );
   }
 }

@@ -15,7 +15,7 @@ import { type BatchSource, sequenceBatches, stackedBatches } from "./batch-sourc
 import { crossEntropyObjective } from "./cross-entropy.ts";
 import { trainModel } from "./train-model.ts";
 
-/** Without weight decay, which would be an attack of its own. */
+/** Without weight decay, which by itself makes a model forget. */
 const ADAMW = { beta2: 0.999, weight_decay: 0 };
 
 /** Rows that a model can be trained on, drawn by seed: fewer of them are the first of more. */

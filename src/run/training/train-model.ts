@@ -1,6 +1,6 @@
 /**
  * Trains a model that is in memory. It knows no command line, no folder and no output: a caller may train many times
- * in a row, on one model or several, and keeps what it wants of each training's state.
+ * in a row, on one model or several, and keeps the state of each training as a value.
  *
  *   await trainModel({
  *     model,
@@ -113,7 +113,7 @@ export class Training<B> {
     return this.#step;
   }
 
-  /** GPU memory by kind; `more` is what the caller holds besides. */
+  /** GPU memory by kind; `more` is what else the caller holds. */
   memory(more: Readonly<Record<string, number>> = {}): MemoryReport {
     const kinds = { ...more, ...this.trainer.updates.memory };
     return memoryReport(this.#options.model, this.trainer, this.#programs, this.#trained, kinds);

@@ -56,7 +56,7 @@ export interface UpdateRule extends Partial<Stateful> {
   after?(step: number): Promise<void> | void;
   /** Hears that the last step is done. */
   end?(): Promise<void> | void;
-  /** Weights of its own that are saved with the run. */
+  /** Weights that it holds and that are saved with the run. */
   readonly kept?: readonly Parameter[];
   /** Bytes that it holds on the GPU, for the memory report. */
   readonly bytes?: number;

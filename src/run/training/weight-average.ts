@@ -35,7 +35,10 @@ export class WeightAverage implements UpdateRule {
   ) {
     const coarse = parameters.find(({ dtype }) => dtype !== "f32");
     if (coarse)
-      throw new UserError(`${coarse.name} is held in ${coarse.dtype}, too coarse to average`, "leave out --dtype bf16");
+      throw new UserError(
+        `${coarse.name} is held in ${coarse.dtype}; weights that are averaged must be f32`,
+        "leave out --dtype bf16",
+      );
     this.#gpu = gpu;
     this.#programs = new Programs(gpu);
     this.#parameters = parameters;

@@ -20,7 +20,7 @@ export const method = defineSchedule({
     anneal: {
       type: "number.integer >= 0",
       default: 0,
-      help: "steps of the anneal at the end; 0: none, to go on later",
+      help: "steps of the anneal at the end; 0: none, to continue later",
     },
     min_ratio: { type: "0 < number <= 1", default: 0.1, help: "rate after the anneal, as a share of --lr" },
   },
