@@ -62,6 +62,6 @@ export class Controllers {
 
   /** Those that act after a step. */
   due(step: number): Controller[] {
-    return this.list.filter(({ after, due }) => after && (due === undefined || due(step)));
+    return this.list.filter((controller) => controller.after && (controller.due?.(step) ?? true));
   }
 }
