@@ -6,7 +6,7 @@
  *   bun run curriculum graph model/ --data a=a.jsonl --data b=b.jsonl --eval-data a=av.jsonl --eval-data b=bv.jsonl -o graph.json
  */
 import { command, script } from "../src/cli/script.ts";
-import { CURRICULUM, GRAPH, PLAN, SELECT } from "../src/curriculum/options.ts";
+import { BALANCE, CURRICULUM, GRAPH, PLAN, SELECT } from "../src/curriculum/options.ts";
 
 const GROUPS = "--data a=a.jsonl --data b=b.jsonl --eval-data a=av.jsonl --eval-data b=bv.jsonl";
 
@@ -37,6 +37,19 @@ await script({
       options: GRAPH,
       grace: 600,
       run: async (context) => (await import("../src/curriculum/commands/graph.ts")).graph(context),
+    }),
+    balance: command({
+      about:
+        "Measure what tasks do for each other and how hard they are by short runs, and write their weights as JSON.",
+      args: "[model]",
+      examples: [
+        `bun run curriculum balance model/ ${GROUPS} -o weights.json`,
+        `bun run curriculum balance model/ ${GROUPS} --mini 0.1 --passes 4 -o weights.json`,
+      ],
+      output: "none",
+      options: BALANCE,
+      grace: 600,
+      run: async (context) => (await import("../src/curriculum/commands/balance.ts")).balance(context),
     }),
     select: command({
       about: "Score rows with a model, and write those that a selector chooses as they were.",

@@ -33,8 +33,6 @@ export interface SamplerSetup<O extends Options = Options> {
   readonly steps: number;
   readonly seed: number;
   readonly values: Values<O>;
-  /** Row i: how much training on group i helps group j; from --graph. */
-  readonly graph?: readonly (readonly number[])[];
   /** For samplers that need it. */
   readonly gpu?: Gpu;
 }
@@ -95,8 +93,6 @@ export interface SamplerMethod<O extends Options = Options> extends CurriculumMe
   readonly needs?: readonly SamplerNeed[];
   /** What its weights are for, unless --task-loss says otherwise; "token-mean" when left out. */
   readonly taskLoss?: TaskLoss;
-  /** Whether it reads --graph. */
-  readonly graph?: "required";
   /** Throws UserError when the options do not fit together or the number of groups is wrong. */
   make(setup: SamplerSetup<O>): Sampler;
 }

@@ -21,7 +21,6 @@ const WEIGHED = { sample_weight: ["linupper", "quadratic", "extremes"] } as cons
 
 export const CURRICULUM = {
   ...run,
-  graph: { type: "string", help: "skill graph from `curriculum graph`", value: "FILE" },
   schedule_from: {
     type: "string",
     help: "repeat the mixtures of an earlier run's --log, whatever its method",
@@ -60,8 +59,8 @@ const READING = {
   overflow: DATA.overflow,
 } as const satisfies Options;
 
-/** Options of `curriculum graph`. */
-export const GRAPH = {
+/** How the sub-commands train that train shortly, many times. */
+export const SHORT_RUNS = {
   init: RUN.init,
   ...READING,
   eval_data: DATA.eval_data,
@@ -84,9 +83,28 @@ export const GRAPH = {
   dora: TRAINED.dora,
   lora_continue: TRAINED.lora_continue,
   ...TASK_LOSS,
+} as const satisfies Options;
+
+/** Options of `curriculum graph`. */
+export const GRAPH = {
+  ...SHORT_RUNS,
   graph_steps: { type: "number.integer >= 1", default: 50, help: "steps of every short run", value: "N" },
   exact: { type: "boolean", default: false, help: "the exact test, a run for every pair" },
   edges: { type: "string[]", help: "a graph by hand, from:to for every edge", value: "FROM:TO" },
+} as const satisfies Options;
+
+/** Options of `curriculum balance`. */
+export const BALANCE = {
+  ...SHORT_RUNS,
+  mini: { type: "0 < number < 1", default: 1 / 16, help: "share of a group's rows in its small subset" },
+  passes: { type: "number > 0", default: 1, help: "passes over the rows of every run" },
+  tau: { type: "number > 0", default: 0.5, help: "temperature of the weights; large weighs all groups alike" },
+  parts: {
+    type: "number[]",
+    default: [0.25, 0.25, 0.5],
+    help: "parts of the weights: what a group does for others, how little others do for it, how hard it is",
+    value: "A,B,C",
+  },
 } as const satisfies Options;
 
 /** Options of `curriculum select`. */

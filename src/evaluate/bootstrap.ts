@@ -1,4 +1,7 @@
-/** Percentile bootstrap intervals over rows. Efron 1979. The draws depend on the seed alone, so two checkpoints share them. */
+/**
+ * Percentile bootstrap intervals over rows. Efron 1979. The draws depend on the seed alone, so two checkpoints share
+ * them.
+ */
 import { keyedUnits } from "../model/fresh.ts";
 import type { ScoredRow } from "../run/scoring/scored-row.ts";
 
@@ -6,8 +9,8 @@ import type { ScoredRow } from "../run/scoring/scored-row.ts";
 export type PairedRows = readonly (readonly ScoredRow[])[];
 
 /**
- * The middle 95 % of `draws` resamples of a statistic of paired lists of rows. With `strata`, the group of each row, every row is
- * drawn from its own group.
+ * The middle 95 % of `draws` resamples of a statistic of paired lists of rows. With `strata`, the group of each row,
+ * every row is drawn from its own group.
  *
  *   bootstrap([rows], ([drawn]) => metric.value(drawn, setup), { draws: 200, seed: 0 }); // [0.71, 0.83]
  */

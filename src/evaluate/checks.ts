@@ -90,7 +90,10 @@ export function checkOutputs(options: EvaluateOptions, out: string, isDryRun: bo
 
 const isStdout = (target: string): boolean => target === "-" || /^\/dev\/(stdout|fd\/1)$/.test(target);
 
-/** Throws UserError unless logits can go there: to a file that ends with .safetensors, a pipe, or stdout where nothing else does. */
+/**
+ * Throws UserError unless logits can go there: to a file that ends with .safetensors, a pipe, or stdout where nothing
+ * else does.
+ */
 function checkDump(dump: string, onStdout: string | undefined): void {
   if (isStdout(dump)) {
     if (onStdout !== undefined)

@@ -81,7 +81,9 @@ export async function evaluate(context: EvaluateContext): Promise<Outcome> {
   return {};
 }
 
-/** Groups, metrics and technique, with their checks. Throws UserError for what can be known before a model is opened. */
+/**
+ * Groups, metrics and technique, with their checks. Throws UserError for what can be known before a model is opened.
+ */
 async function askedFor(context: EvaluateContext): Promise<Asked> {
   const { options } = context;
   const refs = context.args.length > 0 ? context.args : ["-"];
@@ -201,7 +203,8 @@ async function runMetrics(
   warn: (message: string) => void,
 ): Promise<Found> {
   const { options, seed, progress, log } = context;
-  // What is wrong with the rows shows before the first model is on the GPU, and with --pass before its first byte is passed on.
+  // What is wrong with the rows shows before the first model is on the GPU, and with --pass before its first byte is
+  // passed on.
   const first = await readForScoring(groups, opened[0]!.reader, needs);
   if (options.pass)
     for (const { role, reader } of opened) if (role === "gold") await readForScoring(groups, reader, needs);

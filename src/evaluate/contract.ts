@@ -1,8 +1,9 @@
 /**
  * What a metric is: a number over scored rows. A file of methods/metrics/ is one; `--metric ece` is ece.ts.
  *
- * A metric is a function of a list of rows, so that groups, differences between checkpoints and bootstrap intervals come with it. It
- * declares what it needs: what rows must hold, groups by role, a gold model. The frame supplies that or refuses the run.
+ * A metric is a function of a list of rows, so that groups, differences between checkpoints and bootstrap intervals
+ * come with it. It declares what it needs: what rows must hold, groups by role, a gold model. The frame supplies that
+ * or refuses the run.
  */
 import type { Bound } from "../method/bind.ts";
 import type { Laws } from "../method/laws.ts";

@@ -1,6 +1,6 @@
 /**
- * Writes logits as safetensors, in row order: `logits` (R, T, V) when all rows have one length, else (tokens, V) with `lengths`
- * (R). With a top k: `ids` and `log_probs` (..., k) and `tail` (...), the probability of all others.
+ * Writes logits as safetensors, in row order: `logits` (R, T, V) when all rows have one length, else (tokens, V) with
+ * `lengths` (R). With a top k: `ids` and `log_probs` (..., k) and `tail` (...), the probability of all others.
  */
 
 import { createWriter } from "../checkpoint/write/write.ts";
@@ -80,7 +80,10 @@ export class LogitDump {
   }
 }
 
-/** The k largest of every row, most likely first, lowest index first among equals, with log probabilities and the rest's mass. */
+/**
+ * The k largest of every row, most likely first, lowest index first among equals, with log probabilities and the rest's
+ * mass.
+ */
 export function topOf(
   logits: Float32Array,
   rows: number,

@@ -17,7 +17,9 @@ export const rowsOf = (
   name: string,
 ): readonly ScoredRow[] => rows.filter(({ group }) => groups[group] === name);
 
-/** Throws UserError unless there is a group of the name. `asker` is what needs it, `flag` the option that names another. */
+/**
+ * Throws UserError unless there is a group of the name. `asker` is what needs it, `flag` the option that names another.
+ */
 export function requireGroup(name: string, groups: readonly string[], asker: string, flag: string): void {
   if (groups.includes(name)) return;
   throw new UserError(

@@ -53,7 +53,10 @@ export interface LoadedModel {
   readonly model: Model;
   /** Of a language model. */
   readonly tools: TextTools | undefined;
-  /** Every row as the model, as it is now, scores it. Warns of groups whose loss is not finite, and of choices that were cut away. */
+  /**
+   * Every row as the model, as it is now, scores it. Warns of groups whose loss is not finite, and of choices that were
+   * cut away.
+   */
   score(groups: readonly GroupReference[], options?: ScoringOptions): Promise<ScoredRow[]>;
   free(): Promise<void>;
 }

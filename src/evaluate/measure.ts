@@ -5,7 +5,10 @@ import type { BoundMetric, Metric, MetricContext } from "./contract.ts";
 /** Needs that a row without a loss may still hold. */
 const BESIDES = new Set<Need>(["generated", "continued", "truth", "options", "paraphrases"]);
 
-/** Whether a metric measures a row. One of which no token counts, because it was cut to its prompt, has no loss to be averaged or drawn. */
+/**
+ * Whether a metric measures a row. A row of which no token counts, because it was cut to its prompt, has no loss to
+ * average or to draw.
+ */
 function isMeasured({ needs = [] }: Metric, row: ScoredRow): boolean {
   const list = [needs].flat();
   if (list.includes("choice")) return row.choice !== undefined;
@@ -13,8 +16,8 @@ function isMeasured({ needs = [] }: Metric, row: ScoredRow): boolean {
 }
 
 /**
- * The rows that a metric is measured on, of several models. Lists of one length hold the same rows and leave out the same; others
- * each their own.
+ * The rows that a metric is measured on, of several models. Lists of one length hold the same rows and leave out the
+ * same; others each their own.
  */
 export function countedRows<const L extends readonly (readonly ScoredRow[] | undefined)[]>(
   metric: Metric,
@@ -47,7 +50,8 @@ export interface Measured {
 /**
  * Every metric over all rows, and over those of each group unless it compares groups.
  *
- *   measured(rows, [bindDefaults(await loadMethod("metric", "loss"))], { groups: ["a", "b"], forget: "a", holdout: "b" });
+ *   const metrics = [bindDefaults(await loadMethod("metric", "loss"))];
+ *   measured(rows, metrics, { groups: ["a", "b"], forget: "a", holdout: "b" });
  */
 export function measured(
   rows: readonly ScoredRow[],

@@ -30,7 +30,7 @@ export const EVALUATE = {
   },
   dump: {
     type: "string",
-    help: "write the logits of the first model to a file named x.safetensors, or to stdout (-) where -o takes the result",
+    help: "write the logits of the first model to a file that ends in .safetensors, or to stdout (-) if -o takes the result",
     value: "FILE",
   },
   dump_top: {
@@ -43,7 +43,7 @@ export const EVALUATE = {
   pass: {
     type: "boolean",
     default: false,
-    help: "hand the model on to stdout; the result goes to stderr, or to the file of -o",
+    help: "pass the model on to stdout; the result goes to stderr, or to the file of -o",
   },
   bootstrap: { type: "number.integer >= 0", default: 200, help: "resamples for 95 % intervals; 0: none", value: "N" },
   batch_size: { type: "number.integer >= 1", default: 16, help: "rows that are run at once", value: "N" },
@@ -55,7 +55,7 @@ export const EVALUATE = {
   max_tokens: { type: "number.integer >= 1", default: 256, help: "most tokens of a generated answer", value: "N" },
   overflow: {
     type: "'truncate' | 'split' | 'refuse'",
-    help: "what happens to longer rows; they are cut when left out",
+    help: "what happens to longer rows; truncate, with a warning, when left out",
   },
   tokenizer: {
     type: "string",

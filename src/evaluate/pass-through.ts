@@ -3,7 +3,10 @@ import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { createWriter } from "../checkpoint/write/write.ts";
 import { UserError } from "../errors.ts";
 
-/** Copies the model to stdout as it is read, and keeps it in memory for the evaluation. Throws UserError for one with an adapter. */
+/**
+ * Copies the model to stdout as it is read, and keeps it in memory for the evaluation. Throws UserError for one with an
+ * adapter.
+ */
 export async function passThrough(checkpoint: Checkpoint): Promise<Checkpoint> {
   const held = new Map<string, Uint8Array>();
   const tensors = [...checkpoint.tensors.values()];

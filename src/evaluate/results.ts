@@ -109,7 +109,7 @@ class Comparison {
     ];
   }
 
-  /** The value of gold itself, told once, and how far the model is from it. */
+  /** How far the model is from gold; for the first model also the value of gold. */
   #againstGold(m: number, row: Row, gold: readonly ScoredRow[]): Row[] {
     const value = this.#value(gold, gold);
     const relative = (100 * (row.value - value)) / (value + 1e-10);

@@ -1,10 +1,10 @@
 /**
- * What an attack or a probe is: something that is done to models in order to measure them. A file of methods/attacks/ or
- * methods/probes/ is one; `--attack relearn` is attacks/relearn.ts, `--probe revive` is probes/revive.ts.
+ * What an attack or a probe is: something that is done to models in order to measure them. A file of methods/attacks/
+ * or methods/probes/ is one; `--attack relearn` is attacks/relearn.ts, `--probe revive` is probes/revive.ts.
  *
- * An attack tries to bring back what was unlearned, and the metrics say whether it did; a probe asks its own question. Both get the
- * models unopened, load them one at a time with `loader.load`, and give a table and the same for machines. Numbers are functions of
- * the inputs and the seed.
+ * An attack tries to bring back what was unlearned, and the metrics say whether it did; a probe asks its own question.
+ * Both get the models unopened, load them one at a time with `loader.load`, and give a table and the same for machines.
+ * Numbers are functions of the inputs and the seed.
  */
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { GroupReference } from "../data/groups.ts";
@@ -68,8 +68,8 @@ export interface Technique<O extends Options = Options> extends MethodInfo {
 export const defineTechnique = <const O extends Options>(technique: Technique<O>): Technique<O> => technique;
 
 /**
- * The gold model and then the candidates, as techniques go through them: gold's rows are known when the others are measured. `shown`
- * brings what was found back into the order of results: candidates first, as they were given.
+ * The gold model and then the candidates, as techniques go through them: gold's rows are known when the others are
+ * measured. `shown` brings what was found back into the order of results: candidates first, as they were given.
  */
 export function goldFirst({ candidates, gold }: Pick<TechniqueSetup, "candidates" | "gold">) {
   const before = gold ? [{ checkpoint: gold, isGold: true }] : [];

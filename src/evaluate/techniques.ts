@@ -1,4 +1,4 @@
-/** The attack or the probe that was chosen. */
+/** The chosen attack or probe. */
 import { UserError } from "../errors.ts";
 import type { Bound } from "../method/bind.ts";
 import type { Picks } from "../method/picks.ts";

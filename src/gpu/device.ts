@@ -80,7 +80,7 @@ interface Found {
 
 async function findAdapters(firstOnly: boolean): Promise<Found[]> {
   const { Dawn } = await import("./dawn/dawn.ts");
-  const dawn = await Dawn.open();
+  const dawn = new Dawn();
   const found: Found[] = [];
   const toggles = {
     enable: toggleNames("INGOT_DAWN_ENABLE"),

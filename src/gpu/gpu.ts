@@ -4,9 +4,11 @@
  * Work is recorded into one command stream in the order of the calls. It is submitted when a result is awaited or the
  * uniforms run full. Nothing here knows tensors or files.
  */
+
 import { UserError } from "../errors.ts";
 import { BufferPool, type PooledBuffer } from "./buffer.ts";
 import { type Adapter, type Device, openDevice } from "./device.ts";
+import { foldGroups } from "./grid.ts";
 import { type Kernel, Kernels, type ParamValues, packParams, type Variant } from "./kernel.ts";
 import { KernelTimer } from "./timer.ts";
 import { Readbacks, Uploads } from "./transfer.ts";
@@ -16,7 +18,6 @@ const UNIFORM_SLOT = 256;
 const UNIFORM_SLOTS = 256;
 const UNIFORM = 0x40;
 const COPY_DST = 0x08;
-const MAX_GROUPS = 65535;
 
 /** A dispatch whose bind group and grid were made ahead of time; see `Gpu.prepare`. */
 export interface Prepared {
@@ -218,10 +219,7 @@ export class Gpu {
 
   #grid(kernel: Kernel, { groups, invocations }: Dispatch): [number, number, number] {
     if (groups) return [groups[0], groups[1] ?? 1, groups[2] ?? 1];
-    const needed = Math.max(1, Math.ceil((invocations ?? 1) / kernel.layout.workgroup));
-    if (needed <= MAX_GROUPS) return [needed, 1, 1];
-    const rows = Math.ceil(needed / MAX_GROUPS);
-    return [Math.ceil(needed / rows), rows, 1];
+    return [...foldGroups(Math.ceil((invocations ?? 1) / kernel.layout.workgroup)), 1];
   }
 
   /** Records a copy between buffers. Bytes and offsets are multiples of 4. */

@@ -1,4 +1,7 @@
-/** Runs as one offline HTML page: curves that can be switched, the options in which they differ, tables, warnings, lineage. */
+/**
+ * Runs as one offline HTML page: curves that can be switched, the options in which they differ, tables, warnings,
+ * lineage.
+ */
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { differences, metricsOf, type Run, spellOption, statusOf, thinned } from "./read.ts";

@@ -119,8 +119,8 @@ const optionsOf = ({ start }: Run): Record<string, unknown> => ({
 });
 
 /**
- * Options in which the runs differ, each with its value in every run; undefined where a run lacks it. Scripts have different options,
- * so a missing one counts only between runs of one script.
+ * Options in which the runs differ, each with its value in every run; undefined where a run lacks it. Scripts have
+ * different options, so a missing one counts only between runs of one script.
  */
 export function differences(runs: readonly Run[]): { option: string; values: unknown[] }[] {
   const options = runs.map(optionsOf);

@@ -1,6 +1,6 @@
 /**
- * A run as the lines of its log are read. A run that was killed and resumed does some steps twice: what it says of them later
- * replaces what it said before, so that every step stands once, in order.
+ * A run as the lines of its log are read. A run that was killed and resumed does some steps twice: what it says of them
+ * later replaces what it said before, so that every step stands once, in order.
  */
 
 /** A metric along a run. Values that are not numbers are NaN: gaps. */
@@ -53,7 +53,10 @@ export class RunBuilder {
     return rounded(this.#before + this.#clock) || undefined;
   }
 
-  /** Whether a start line is of a process that resumes this run: the run is not done, and the process writes to the same place. */
+  /**
+   * Whether a start line is of a process that resumes this run: the run is not done, and the process writes to the same
+   * place.
+   */
   isResumedBy(start: Event): boolean {
     const options = isObject(start.options) ? start.options : {};
     if (this.end?.ok === true || options.resume !== true) return false;

@@ -1,4 +1,7 @@
-/** Runs as one object for other programs: what they were, where they ended, the options in which they differ, their tables. */
+/**
+ * Runs as one object for other programs: what they were, where they ended, the options in which they differ, their
+ * tables.
+ */
 import { differences, metricsOf, type Run, statusOf } from "./read.ts";
 import { lastOf } from "./tables.ts";
 

@@ -24,7 +24,9 @@ export class Answer {
     this.#stops = stops;
   }
 
-  /** Takes a token; returns the text that is certain by now. The end of the text may be the beginning of a stop text. */
+  /**
+   * Takes a token; returns the text that is certain by now. The end of the text may be the beginning of a stop text.
+   */
   push(id: number): string {
     if (this.stopped) return "";
     this.ids.push(id);

@@ -2,7 +2,6 @@
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { filesOf } from "../checkpoint/folder/files-of.ts";
-import { open } from "../checkpoint/open.ts";
 import type { CommonValues, Outcome, PlainContext } from "../cli/context.ts";
 import { writeAll } from "../cli/stderr.ts";
 import { refuseInputs } from "../cli/target.ts";
@@ -10,12 +9,10 @@ import type { Tokenizer } from "../data/tokenizer.ts";
 import { UserError } from "../errors.ts";
 import { openGpu } from "../gpu/gpu.ts";
 import type { Values } from "../method/options.ts";
-import { configOf } from "../model/description.ts";
 import { Model } from "../model/model.ts";
-import { architectureOf } from "../model/registry.ts";
 import { Generator } from "../run/generating/generate.ts";
 import { checkStops } from "../run/generating/stop-texts.ts";
-import { textTools } from "../run/text-tools.ts";
+import { type DescribedModel, openModel } from "../run/open-model.ts";
 import { humanBytes } from "../text/format.ts";
 import { table } from "../text/table.ts";
 import { Answer } from "./answer.ts";
@@ -28,17 +25,19 @@ export async function sample(context: SampleContext): Promise<Outcome> {
   const { options } = context;
   checkStops(options.stop);
   checkSystem(options);
-  const checkpoint = await open(context.args[0] ?? "-", { warn: (message) => context.warn(message) });
+  const warn = (message: string) => context.warn(message);
+  const opened = await openModel(context.args[0] ?? "-", { ...options, max_length: undefined }, warn);
+  const { checkpoint } = opened;
   context.onExit(() => checkpoint.close());
   const folder = options.tokenizer === "byte" ? undefined : options.tokenizer;
   const read = [checkpoint.ref, ...(folder ? [folder] : [])].flatMap(filesOf);
   refuseInputs(context.out, [...read, ...[options.prompts, options.config].filter((file) => file !== undefined)]);
-  const { tokenizer, prompts } = await prepare(context, checkpoint);
+  const { tokenizer, prompts } = await prepare(context, opened);
   if (context.dryRun) return printPlan(context, checkpoint, prompts);
   const model = await Model.load(await openGpu({ device: context.device }), checkpoint, {
     dtype: options.dtype,
     freeze: () => true,
-    warn: (message) => context.warn(message),
+    warn,
   });
   const began = performance.now();
   const tokens = await answerAll(context, model, tokenizer, prompts);
@@ -48,19 +47,16 @@ export async function sample(context: SampleContext): Promise<Outcome> {
   return { log: { tokens, tokens_per_s: tokens / seconds } };
 }
 
-/** The model's tokenizer and all prompts, before a weight is read. Throws UserError for a prompt that it cannot continue. */
+/**
+ * The model's tokenizer and all prompts, before a weight is read. Throws UserError for a prompt that it cannot
+ * continue.
+ */
 async function prepare(
   { options, args }: SampleContext,
-  checkpoint: Checkpoint,
+  { ref, sizes, tools }: DescribedModel,
 ): Promise<{ tokenizer: Tokenizer; prompts: Prompt[] }> {
-  const { ref, files } = checkpoint;
-  const json = configOf(checkpoint);
-  const where = `${ref}: config.json`;
-  const architecture = await architectureOf(json, where);
-  if (architecture.task !== "causal-lm")
-    throw new UserError(`${ref} is a classifier; sample needs a language model`, "use evaluate");
-  const sizes = architecture.sizes(architecture.config(json, where));
-  const { tokenizer, encode } = await textTools(files, ref, sizes, { ...options, max_length: undefined });
+  if (!tools) throw new UserError(`${ref} is a classifier; sample needs a language model`, "use evaluate");
+  const { tokenizer, encode } = tools;
   if (!tokenizer)
     throw new UserError(`${ref} has no tokenizer.json`, "give --tokenizer byte, or a folder that has one");
   const isStdinFree = args.length > 0 && args[0] !== "-" && !process.stdin.isTTY;

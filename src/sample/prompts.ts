@@ -82,8 +82,8 @@ class PromptEncoder {
 }
 
 /**
- * All prompts: those of `--prompt`, then `args`, then the rows of `--prompts`; without any the text of stdin, unless the model comes
- * from there. Throws UserError where there is none.
+ * All prompts: those of `--prompt`, then `args`, then the rows of `--prompts`; without any the text of stdin, unless
+ * the model comes from there. Throws UserError where there is none.
  */
 export async function readPrompts(
   options: PromptOptions,

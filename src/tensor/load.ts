@@ -1,34 +1,22 @@
 /**
- * Loading a range of a tensor onto the GPU in a type that kernels read, whatever type it has in its file, with the low-rank
- * change of an adapter applied.
+ * Loading a range of a tensor onto the GPU in a type that kernels read, whatever type it has in its file, with the
+ * low-rank change of an adapter applied.
  */
+
 import type { TensorEntry } from "../checkpoint/checkpoint.ts";
 import { DTYPE_BYTES, type Dtype } from "../checkpoint/dtype.ts";
 import type { PooledBuffer } from "../gpu/buffer.ts";
 import type { Bound, Gpu } from "../gpu/gpu.ts";
+import { foldGroups, spanGroups } from "../gpu/grid.ts";
 
 /** Types that kernels read and write. */
 export type OperandDtype = "F32" | "F16" | "BF16";
-
-/** Vectors of four values that one workgroup takes; `SPAN` of wgsl/lib/grid.wgsl. */
-export const SPAN = 1024;
-
-/** The same for reductions; `REDUCE_SPAN` of wgsl/lib/grid.wgsl. Each of a workgroup's 64 lanes leaves a partial result. */
-export const REDUCE_SPAN = 4096;
-export const LANES = 64;
 
 /** Below this, a plain host buffer is quicker than mapped staging memory. */
 const SMALL = 128 << 10;
 
 export const inFlag = (dtype: OperandDtype): string[] => (dtype === "F32" ? [] : [`in_${dtype.toLowerCase()}`]);
 export const outFlag = (dtype: OperandDtype): string[] => (dtype === "F32" ? [] : [`out_${dtype.toLowerCase()}`]);
-
-/** Workgroups for `n4` vectors of four, folded over y. */
-export function spanGroups(n4: number, span = SPAN): [number, number] {
-  const spans = Math.max(1, Math.ceil(n4 / span));
-  const rows = Math.ceil(spans / 65535);
-  return [Math.ceil(spans / rows), rows];
-}
 
 export const isOperand = (dtype: Dtype): dtype is OperandDtype =>
   dtype === "F32" || dtype === "F16" || dtype === "BF16";
@@ -125,7 +113,8 @@ async function loadPatched(
   const columns = entry.shape.slice(1).reduce((product, side) => product * side, 1);
   const wholeRows = start % columns === 0 && length % columns === 0;
   if (patch.magnitude && (patch.transposed || !wholeRows)) {
-    // Lengths of columns, or of rows that lie in several chunks, need the whole matrix; both are rare, so the host does it.
+    // Lengths of columns, or of rows that lie in several chunks, need the whole matrix; both are rare, so the host
+    // does it.
     const { mergeOnCpu } = await import("../checkpoint/adapter/adapter.ts");
     const known = gpu.hostValues.get(entry) ?? mergeOnCpu(entry);
     gpu.hostValues.set(entry, known);
@@ -151,13 +140,14 @@ async function loadPatched(
   gpu.run(await gpu.kernel("load/scale-rows"), {
     bind: { magnitude: lengths.buffer, weight: into },
     params: { rows: length / columns, columns, row },
-    groups: [Math.min(length / columns, 65535), Math.ceil(length / columns / 65535)],
+    groups: foldGroups(length / columns),
   });
 }
 
 /**
- * Loads values [start, start + length) of a float tensor into `into` at byte `offset` (a multiple of 256) as `dtype`, padded
- * with zeros to whole vectors of four. Narrowing rounds to nearest even. Extra memory: at most two f32 copies of the range.
+ * Loads values [start, start + length) of a float tensor into `into` at byte `offset` (a multiple of 256) as `dtype`,
+ * padded with zeros to whole vectors of four. Narrowing rounds to nearest even. Extra memory: at most two f32 copies
+ * of the range.
  */
 export async function loadRange(
   gpu: Gpu,

@@ -7,12 +7,13 @@
  * that a kernel must read and write once; "copy" reads and writes one tensor. Selection is timed as a whole: sample, count,
  * candidates, host.
  */
+
 import { bench, run } from "mitata";
 import { openGpu } from "../../src/gpu/gpu.ts";
+import { spanGroups } from "../../src/gpu/grid.ts";
 import { TensorInputs } from "../../src/merge/job/tensor-inputs.ts";
 import { taskVector } from "../../src/merge/selection/ranked.ts";
 import { topCuts } from "../../src/merge/selection/top-k-selection.ts";
-import { spanGroups } from "../../src/tensor/load.ts";
 
 const device = process.argv.includes("--device") ? process.argv[process.argv.indexOf("--device") + 1] : undefined;
 const gpu = await openGpu({ device });

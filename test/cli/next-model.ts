@@ -16,7 +16,10 @@ export interface NextModel {
   run(name: string, argv: readonly string[]): Promise<Ran>;
 }
 
-/** Makes the folder `name`, which goes when the tests of the file are done: `next/`, `mlp/`, `golden/` and rows for each. */
+/**
+ * Makes the folder `name`, which goes when the tests of the file are done: `next/`, `mlp/`, `golden/` and rows for
+ * each.
+ */
 export async function nextModel(name: string): Promise<NextModel> {
   const folder = mkdtempSync(join(tmpdir(), `ingot-${name}-`));
   afterAll(() => rmSync(folder, { recursive: true, force: true }));

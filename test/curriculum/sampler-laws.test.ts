@@ -44,12 +44,10 @@ const settingsFor = (trial: Settings, names: readonly string[]): Settings =>
 
 /** A sampler over these groups, in this order. */
 function over(method: AnySampler, trial: Settings, names: readonly string[] = NAMES) {
-  const graph = method.graph && names.map((i) => names.map((j) => GRAPH[i]![j]!));
   return make(method, {
     groups: groupsOf(Object.fromEntries(names.map((name) => [name, ROWS[name]!]))),
     steps: STEPS,
     seed: 5,
-    ...(graph && { graph }),
     values: settingsFor(trial, names),
   });
 }

@@ -24,7 +24,6 @@ export interface Given {
   readonly groups?: SamplerSetup["groups"];
   readonly steps?: number;
   readonly seed?: number;
-  readonly graph?: readonly (readonly number[])[];
   readonly values?: Record<string, unknown>;
 }
 
@@ -32,9 +31,9 @@ export interface Given {
 export type AnySampler = SamplerMethod<any>;
 
 export function make(method: AnySampler, given: Given = {}): Sampler {
-  const { groups = groupsOf({ a: 10, b: 20, c: 30 }), steps = 1000, seed = 0, graph } = given;
+  const { groups = groupsOf({ a: 10, b: 20, c: 30 }), steps = 1000, seed = 0 } = given;
   const { values } = bindDefaults(method, given.values);
-  return method.make({ groups, steps, seed, gpu, values, ...(graph && { graph }) });
+  return method.make({ groups, steps, seed, gpu, values });
 }
 
 /** Losses of the groups after `steps` more under a mixture. */

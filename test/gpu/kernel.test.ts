@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from "bun:test";
 import type { Gpu } from "../../src/gpu/gpu.ts";
+import { SPAN, spanGroups } from "../../src/gpu/grid.ts";
 import { type Kernel, layout } from "../../src/gpu/kernel.ts";
-import { SPAN, spanGroups } from "../../src/tensor/load.ts";
 import { ownGpu, sharedGpu } from "../support/gpu.ts";
 
 const HERE = "../test/gpu/kernels";

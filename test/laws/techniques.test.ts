@@ -1,4 +1,6 @@
-/** The laws that attacks and probes claim, on tiny models that were never trained, each under its own quick settings. */
+/**
+ * The laws that attacks and probes claim, on tiny models that were never trained, each under its own quick settings.
+ */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,4 +1,7 @@
-/** The page in a real browser: curves are drawn, switches work, nothing is asked for. Needs Chromium; CHROMIUM names another than the system's. */
+/**
+ * The page in a real browser: curves are drawn, switches work, nothing is asked for. Needs Chromium; CHROMIUM names
+ * another than the system's.
+ */
 import { afterAll, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

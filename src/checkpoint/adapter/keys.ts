@@ -41,7 +41,7 @@ export function classify(name: string, config: AdapterConfig, where: string): Ad
 
   const factor = FACTOR.exec(key);
   if (factor !== null) {
-    const [, module, which, suffix] = factor as unknown as [string, string, string, string | undefined];
+    const [, module = "", which = "", suffix] = factor;
     if (module.endsWith(".base_layer")) {
       throw new UserError(
         `${where}: ${show(name)} adapts fused experts, which cannot be applied here`,

@@ -195,8 +195,8 @@ async function checkCounts(source: Source, ref: string): Promise<void> {
  * time, and never stops reading past a header that is cut short.
  */
 function rangesOf(source: Source): typeof fetch {
-  const serve = async (_: unknown, init: { headers: Record<string, string> }) => {
-    const [, first, last] = /(\d+)-(\d+)/.exec(init.headers.Range ?? "")!;
+  const serve = async (_: unknown, init?: RequestInit) => {
+    const [, first, last] = /(\d+)-(\d+)/.exec(new Headers(init?.headers).get("range") ?? "")!;
     const start = Number(first);
     // It may ask for one stretch after the end, to have some room; a header that needs more is not all there.
     if (start > source.size + 4_000_000) throw new Error("the header runs past the end of the file");
@@ -204,7 +204,7 @@ function rangesOf(source: Source): typeof fetch {
     await source.read(bytes, start);
     return new Response(bytes);
   };
-  return serve as unknown as typeof fetch;
+  return serve as typeof fetch;
 }
 
 function checkOverlap(tensors: readonly Placed[], ref: string): void {

@@ -13,7 +13,7 @@ import { start } from "../../run/training/starting-model.ts";
 import { humanBytes } from "../../text/format.ts";
 import type { SELECT } from "../options.ts";
 import { checkEvidence, evidenceOf } from "../row-evidence.ts";
-import { storedBytes } from "./graph.ts";
+import { storedBytes } from "./open-short-runs.ts";
 
 /** Every pair of rows is compared. */
 const MOST_STATES = 5000;

@@ -1,7 +1,8 @@
 /**
- * Membership attacks: telling rows that a model was trained on from rows that it never saw, by a score per row that is higher
- * for what the model does not know. The result is the area under the ROC curve between the forget group and the holdout group: 1
- * where every forget row looks more like a member than every holdout row, 0.5 where they cannot be told apart.
+ * Membership attacks: telling rows that a model was trained on from rows that it never saw, by a score per row that is
+ * higher for what the model does not know. The result is the area under the ROC curve between the forget group and the
+ * holdout group: 1 where every forget row looks more like a member than every holdout row, 0.5 where they cannot be
+ * told apart.
  */
 import { meanLoss } from "../../run/scoring/mean-loss.ts";
 import { bodyTokens, type ScoredRow } from "../../run/scoring/scored-row.ts";
@@ -24,7 +25,10 @@ export function areaUnderCurve(low: readonly number[], high: readonly number[]):
   return wins / (low.length * high.length);
 }
 
-/** Score of a row, given the share of its tokens that min-k attacks look at; NaN where it has none, which leaves the row out. */
+/**
+ * Score of a row, given the share of its tokens that min-k attacks look at; NaN where it has none, which leaves the row
+ * out.
+ */
 export type AttackScore = (row: ScoredRow, share: number) => number;
 
 /** What an attack makes of the forget and the holdout group. */
@@ -68,8 +72,8 @@ export const byZlib: AttackScore = (row) => meanLoss(row) / row.packedBytes!;
 export const byMinK: AttackScore = (row, share) => lowest(logProbabilities(row), share);
 
 /**
- * The tokens that are least likely for what the model expects at their place: log-probabilities less their mean over all outputs,
- * divided by their standard deviation. Min-K%++, Zhang et al. 2024, https://arxiv.org/abs/2404.02936
+ * The tokens that are least likely for what the model expects at their place: log-probabilities less their mean over
+ * all outputs, divided by their standard deviation. Min-K%++, Zhang et al. 2024, https://arxiv.org/abs/2404.02936
  */
 export const byMinKPlus: AttackScore = (row, share) => {
   const moments = row.moments!;

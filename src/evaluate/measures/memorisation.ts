@@ -15,8 +15,8 @@ export const exactMemorisation = (rows: readonly ScoredRow[]): number =>
   });
 
 /**
- * 1 - k/n, where k is the least number of tokens after which every token is the most likely one given the right ones before it; 0
- * where not even the last is. Carlini et al., USENIX Security 2021, https://arxiv.org/abs/2012.07805
+ * 1 - k/n, where k is the least number of tokens after which every token is the most likely one given the right ones
+ * before it; 0 where not even the last is. Carlini et al., USENIX Security 2021, https://arxiv.org/abs/2012.07805
  */
 export const extractionStrength = (rows: readonly ScoredRow[]): number =>
   overRows(rows, (row) => {

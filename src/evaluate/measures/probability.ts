@@ -1,4 +1,7 @@
-/** Probabilities of answers: geometric means over their tokens, averaged over rows. TOFU, https://arxiv.org/abs/2401.06121 */
+/**
+ * Probabilities of answers: geometric means over their tokens, averaged over rows. TOFU,
+ * https://arxiv.org/abs/2401.06121
+ */
 import { meanLoss } from "../../run/scoring/mean-loss.ts";
 import { type AnswerLosses, type ScoredRow, tokens } from "../../run/scoring/scored-row.ts";
 import { mean } from "./means.ts";
@@ -7,7 +10,9 @@ import { mean } from "./means.ts";
 export const probability = (rows: readonly ScoredRow[]): number =>
   mean(rows.filter((row) => tokens(row) > 0).map((row) => Math.exp(-meanLoss(row))));
 
-/** The same of the right answer in other words, where rows have it. Losses of several paraphrases are averaged first. */
+/**
+ * The same of the right answer in other words, where rows have it. Losses of several paraphrases are averaged first.
+ */
 export const paraphrasedProbability = (rows: readonly ScoredRow[]): number =>
   mean(rows.flatMap(({ paraphrases }) => (paraphrases ? Math.exp(-mean(paraphrases)) : [])));
 

@@ -1,8 +1,8 @@
 /**
  * Words of the right answer that a text gives in their order. Lin 2004, https://aclanthology.org/W04-1013
  *
- * Words are lower-cased runs of letters and digits; those of more than three characters are stemmed. Recall divides the longest
- * common subsequence by the words of the right answer.
+ * Words are lower-cased runs of letters and digits; those of more than three characters are stemmed. Recall divides the
+ * longest common subsequence by the words of the right answer.
  */
 import type { ScoredRow } from "../../run/scoring/scored-row.ts";
 import { mean } from "./means.ts";

@@ -1,4 +1,7 @@
-/** Porter's stemmer: suffixes of English words taken off in five steps. Porter 1980, "An algorithm for suffix stripping", Program 14(3). */
+/**
+ * Porter's stemmer: suffixes of English words taken off in five steps. Porter 1980, "An algorithm for suffix
+ * stripping", Program 14(3).
+ */
 
 /** One letter per letter of a word: c for a consonant, v for a vowel; y is a vowel after a consonant. */
 function pattern(word: string): string {

@@ -1,6 +1,6 @@
 /**
- * How much likelier wrong answers are than the right one in the same words: TR = P_wrong / (P_right + 1e-10), where P is the
- * exponential of minus a mean loss per token. TOFU, Maini et al. 2024, https://arxiv.org/abs/2401.06121
+ * How much likelier wrong answers are than the right one in the same words: TR = P_wrong / (P_right + 1e-10), where P
+ * is the exponential of minus a mean loss per token. TOFU, Maini et al. 2024, https://arxiv.org/abs/2401.06121
  */
 import type { AnswerLosses, ScoredRow } from "../../run/scoring/scored-row.ts";
 import { mean } from "./means.ts";

@@ -4,6 +4,7 @@ import { Arena } from "./arena.ts";
 import type { Context } from "./context.ts";
 import { asStandard, DawnDevice } from "./device.ts";
 import { SUCCESS } from "./events.ts";
+import { own } from "./own.ts";
 import {
   ADAPTER_INFO,
   BACKENDS,
@@ -128,6 +129,7 @@ export class DawnAdapter {
     this.info = readInfo(context, handle);
     this.features = readFeatures(arena, library.zwgpuAdapterGetFeatures, handle);
     this.limits = readLimits(arena, library.zwgpuAdapterGetLimits, handle);
+    own(this, handle, library.zwgpuAdapterRelease);
   }
 
   /** The adapter's memory, which the standard does not show; empty where the driver does not say. */

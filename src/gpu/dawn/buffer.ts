@@ -3,6 +3,7 @@ import { type Pointer, toArrayBuffer } from "bun:ffi";
 import type { Context, Native } from "./context.ts";
 import { SUCCESS } from "./events.ts";
 import { handle } from "./library.ts";
+import { own } from "./own.ts";
 import { BUFFER_DESCRIPTOR } from "./structs.ts";
 
 const MAP_READ = 0x01;
@@ -31,8 +32,7 @@ export class DawnBuffer implements GPUBuffer, Native {
       const packed = arena.pack(BUFFER_DESCRIPTOR, { label, size, usage, mappedAtCreation: Number(mappedAtCreation) });
       return handle(library.zwgpuDeviceCreateBuffer(device, packed), "buffer");
     });
-    const native = this.handle;
-    context.collected.register(this, () => library.zwgpuBufferRelease(native));
+    own(this, this.handle, library.zwgpuBufferRelease);
   }
 
   async mapAsync(mode: number, offset = 0, size = this.size - offset): Promise<undefined> {

@@ -12,9 +12,9 @@ import type { Pointer } from "bun:ffi";
 import { DawnAdapter, packToggles, type Toggles } from "./adapter.ts";
 import { Arena } from "./arena.ts";
 import type { DawnBuffer } from "./buffer.ts";
-import { type Context, handleOf } from "./context.ts";
+import { type Context, takeHandle } from "./context.ts";
 import { Events, SUCCESS } from "./events.ts";
-import { handle, openLibrary } from "./library.ts";
+import { handle, library } from "./library.ts";
 import { BACKENDS, POWER_PREFERENCE, REQUEST_ADAPTER_OPTIONS } from "./structs.ts";
 
 /** The backend that each platform's drivers speak; asking for it by name keeps Dawn from choosing its null backend. */
@@ -27,23 +27,16 @@ export class Dawn {
   readonly #context: Context;
   readonly #instance: Pointer;
 
-  private constructor(context: Context, instance: Pointer) {
-    this.#context = context;
-    this.#instance = instance;
-  }
-
-  /** Loads the library and opens an instance, which sees the drivers that are in place now. */
-  static async open(): Promise<Dawn> {
-    const library = await openLibrary();
-    const instance = handle(library.zwgpuCreateInstance(null), "instance");
+  /** Opens an instance, which sees the drivers that are in place now. It lasts as long as anything of it is in use. */
+  constructor() {
+    this.#instance = handle(library.zwgpuCreateInstance(null), "instance");
     const arena = new Arena();
-    const collected = new FinalizationRegistry<() => void>((release) => release());
-    return new Dawn({ library, arena, events: new Events(library, instance, arena), collected }, instance);
+    this.#context = { library, arena, events: new Events(library, this.#instance, arena) };
   }
 
   /** Asks for one adapter of the platform's backend; null when no driver answers. */
   async requestAdapter(options: GPURequestAdapterOptions, toggles: Toggles): Promise<DawnAdapter | null> {
-    const { library, events } = this.#context;
+    const { events } = this.#context;
     const arena = new Arena(); // held until the answer
     const packed = arena.pack(REQUEST_ADAPTER_OPTIONS, {
       nextInChain: packToggles(arena, toggles),
@@ -68,6 +61,6 @@ export class Dawn {
 
   /** Frees a bind group at once: it holds 5 kB that the garbage collector does not see. */
   releaseBindGroup(group: GPUBindGroup): void {
-    this.#context.library.zwgpuBindGroupRelease(handleOf(group));
+    this.#context.library.zwgpuBindGroupRelease(takeHandle(group));
   }
 }

@@ -5,6 +5,7 @@ import { type Context, handleOf, type Native } from "./context.ts";
 import { DawnCommandEncoder, DawnQueue } from "./encoder.ts";
 import { SUCCESS } from "./events.ts";
 import { handle } from "./library.ts";
+import { own } from "./own.ts";
 import {
   BIND_GROUP_DESCRIPTOR,
   BIND_GROUP_ENTRY,
@@ -68,8 +69,10 @@ export class DawnDevice implements ComputeDevice, Native {
     this.features = parts.features;
     this.limits = parts.limits as typeof parts.limits & GPUSupportedLimits;
     this.lost = parts.lost;
-    const queue = new DawnQueue(context, handle(context.library.zwgpuDeviceGetQueue(parts.handle), "queue"));
+    const { library } = context;
+    const queue = new DawnQueue(context, handle(library.zwgpuDeviceGetQueue(parts.handle), "queue"));
     this.queue = queue as DawnQueue & GPUQueue;
+    own(this, parts.handle, library.zwgpuDeviceRelease);
   }
 
   /** Reports an error that no scope caught. */
@@ -89,7 +92,7 @@ export class DawnDevice implements ComputeDevice, Native {
       const packed = arena.pack(LABEL_DESCRIPTOR, { nextInChain: source, label });
       return handle(library.zwgpuDeviceCreateShaderModule(this.handle, packed), "shader module");
     });
-    return own(this.#context, { handle: native, label }, library.zwgpuShaderModuleRelease) as Native & GPUShaderModule;
+    return own({ handle: native, label }, native, library.zwgpuShaderModuleRelease) as Native & GPUShaderModule;
   }
 
   /** Needs an entry point by name. The layout is read out of the shader ("auto"); no other is implemented. */
@@ -111,11 +114,11 @@ export class DawnDevice implements ComputeDevice, Native {
       label,
       getBindGroupLayout: (index: number) => {
         const layout = handle(library.zwgpuComputePipelineGetBindGroupLayout(native, index), "bind group layout");
-        const wrapper = { handle: layout, label: "" };
-        return own(this.#context, wrapper, library.zwgpuBindGroupLayoutRelease) as Native & GPUBindGroupLayout;
+        const wrapper = own({ handle: layout, label: "" }, layout, library.zwgpuBindGroupLayoutRelease);
+        return wrapper as Native & GPUBindGroupLayout;
       },
     };
-    return own(this.#context, pipeline, library.zwgpuComputePipelineRelease) as typeof pipeline & GPUComputePipeline;
+    return own(pipeline, native, library.zwgpuComputePipelineRelease) as typeof pipeline & GPUComputePipeline;
   }
 
   /** Binds buffers; nothing else is implemented. The group has to be given to `Dawn.releaseBindGroup`. */
@@ -145,7 +148,7 @@ export class DawnDevice implements ComputeDevice, Native {
       return handle(library.zwgpuDeviceCreateQuerySet(this.handle, packed), "query set");
     });
     const set = { handle: native, label, type, count, destroy: () => library.zwgpuQuerySetDestroy(native) };
-    return own(this.#context, set, library.zwgpuQuerySetRelease) as typeof set & GPUQuerySet;
+    return own(set, native, library.zwgpuQuerySetRelease) as typeof set & GPUQuerySet;
   }
 
   createCommandEncoder({ label }: GPUCommandEncoderDescriptor = {}): GPUCommandEncoder {
@@ -173,10 +176,3 @@ export class DawnDevice implements ComputeDevice, Native {
 
 /** The device as the standard has it; what draws is missing. */
 export const asStandard = (device: DawnDevice): GPUDevice => device as DawnDevice & GPUDevice;
-
-/** Has a native object released once its wrapper was collected. */
-function own<T extends Native>({ collected }: Context, wrapper: T, release: (handle: Pointer) => void): T {
-  const native = wrapper.handle;
-  collected.register(wrapper, () => release(native));
-  return wrapper;
-}

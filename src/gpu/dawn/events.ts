@@ -7,6 +7,7 @@
 import { JSCallback, type Pointer, read } from "bun:ffi";
 import type { Arena } from "./arena.ts";
 import type { Library } from "./library.ts";
+import { own } from "./own.ts";
 import { CALLBACK_INFO, copyText } from "./structs.ts";
 
 /** WGPUCallbackMode: callbacks run while events are processed, never on another thread. */
@@ -43,34 +44,30 @@ export interface DeviceListener {
 const REQUESTS = { map: ["u32"], scope: ["u32", "u32"], object: ["u32", "ptr"] } as const;
 type Request = keyof typeof REQUESTS;
 
+interface Waiter {
+  settle(answer: Answer): void;
+  /** What the native side may still point at. */
+  readonly held: unknown;
+}
+
 export class Events {
   readonly #library: Library;
   readonly #instance: Pointer;
   readonly #arena: Arena;
-  /** Requests without an answer, with the memory that the native side may still point at. */
-  readonly #waiting = new Map<number, { settle: (answer: Answer) => void; held: unknown }>();
+  readonly #waiting = new Map<number, Waiter>();
   readonly #listeners = new Map<number, DeviceListener>();
-  readonly #callbacks: Readonly<Record<Request | "lost" | "error", JSCallback>>;
+  readonly #callbacks: Callbacks;
   #lastId = 0;
   #scheduled = false;
   #since = 0;
 
+  /** Takes over the instance: it is released once nothing can process its events any more. */
   constructor(library: Library, instance: Pointer, arena: Arena) {
     this.#library = library;
     this.#instance = instance;
     this.#arena = arena;
-    const answer = (id: number, [status = 0, value = 0]: readonly number[], message: string) => {
-      const waiter = this.#waiting.get(id);
-      this.#waiting.delete(id);
-      waiter?.settle({ status, value, message });
-    };
-    this.#callbacks = {
-      map: callback(REQUESTS.map, answer),
-      scope: callback(REQUESTS.scope, answer),
-      object: callback(REQUESTS.object, answer),
-      lost: callback(["ptr", "u32"], (id, [, reason = 0], message) => this.#listeners.get(id)?.lost(reason, message)),
-      error: callback(["ptr", "u32"], (id, [, type = 0], message) => this.#listeners.get(id)?.error(type, message)),
-    };
+    this.#callbacks = callbacksOf(this.#waiting, this.#listeners);
+    own(this, instance, library.zwgpuInstanceRelease);
   }
 
   /**
@@ -121,6 +118,29 @@ export class Events {
     if (performance.now() - this.#since < SPIN_MS) setImmediate(step);
     else setTimeout(step, SLEEP_MS);
   }
+}
+
+type Callbacks = Readonly<Record<Request | "lost" | "error", JSCallback>>;
+
+/** Native callbacks of one instance. They are never freed, so they must not hold the `Events` that they belong to. */
+function callbacksOf(waiting: Map<number, Waiter>, listeners: Map<number, DeviceListener>): Callbacks {
+  const answer = (id: number, [status = 0, value = 0]: readonly number[], message: string) => {
+    const waiter = waiting.get(id);
+    waiting.delete(id);
+    waiter?.settle({ status, value, message });
+  };
+  const lost = (id: number, [, reason = 0]: readonly number[], message: string) => {
+    const listener = listeners.get(id);
+    listeners.delete(id); // nothing comes after it
+    listener?.lost(reason, message);
+  };
+  return {
+    map: callback(REQUESTS.map, answer),
+    scope: callback(REQUESTS.scope, answer),
+    object: callback(REQUESTS.object, answer),
+    lost: callback(["ptr", "u32"], lost),
+    error: callback(["ptr", "u32"], (id, [, type = 0], message) => listeners.get(id)?.error(type, message)),
+  };
 }
 
 /** A native callback: some values, a message, and the number that was given as the first userdata. */

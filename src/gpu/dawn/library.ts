@@ -16,11 +16,13 @@ const FUNCTIONS = {
   zwgpuCreateInstance: make("ptr"),
   zwgpuInstanceProcessEvents: call("ptr"),
   zwgpuInstanceRequestAdapter: call("ptr", "ptr", "ptr"),
+  zwgpuInstanceRelease: call("ptr"),
   zwgpuAdapterGetInfo: fill,
   zwgpuAdapterGetLimits: fill,
   zwgpuAdapterGetFeatures: call("ptr", "ptr"),
   zwgpuAdapterInfoFreeMembers: call("ptr"),
   zwgpuAdapterRequestDevice: call("ptr", "ptr", "ptr"),
+  zwgpuAdapterRelease: call("ptr"),
   zwgpuDeviceGetAdapterInfo: fill,
   zwgpuDeviceGetLimits: fill,
   zwgpuDeviceGetFeatures: call("ptr", "ptr"),
@@ -28,6 +30,7 @@ const FUNCTIONS = {
   zwgpuDevicePushErrorScope: call("ptr", "u32"),
   zwgpuDevicePopErrorScope: call("ptr", "ptr"),
   zwgpuDeviceDestroy: call("ptr"),
+  zwgpuDeviceRelease: call("ptr"),
   zwgpuDeviceCreateBuffer: make("ptr", "ptr"),
   zwgpuDeviceCreateShaderModule: make("ptr", "ptr"),
   zwgpuDeviceCreateComputePipeline: make("ptr", "ptr"),
@@ -61,28 +64,24 @@ const FUNCTIONS = {
   zwgpuCommandBufferRelease: call("ptr"),
   zwgpuQueueSubmit: call("ptr", "u64", "ptr"),
   zwgpuQueueWriteBuffer: call("ptr", "ptr", "u64", "ptr", "u64"),
+  zwgpuQueueRelease: call("ptr"),
 } as const;
 
-const open = (path: string) => dlopen(path, FUNCTIONS).symbols;
-
-export type Library = ReturnType<typeof open>;
-
-/** Loads the library. Throws a UserError where the package has none for this platform. */
-export async function openLibrary(): Promise<Library> {
+async function pathOfLibrary(): Promise<string> {
   const platform = `${process.platform}-${process.arch}`;
-  let path: string;
   try {
-    path = ((await import(`bun-webgpu-${platform}`)) as { default: string }).default;
+    return ((await import(`bun-webgpu-${platform}`)) as { default: string }).default;
   } catch {
     throw new UserError(`No WebGPU library for ${platform} is installed`, "run: bun install", 1);
   }
-  return open(path);
 }
 
-/**
- * A handle that a call returned. Throws when there is none: the library gives none only when it is out of memory or
- * misused.
- */
+/** The library, loaded by importing this file; that throws a UserError where the package has none for this platform. */
+export const library = dlopen(await pathOfLibrary(), FUNCTIONS).symbols;
+
+export type Library = typeof library;
+
+/** A handle that a call returned. Throws when there is none: the library is out of memory or misused then. */
 export function handle(value: Pointer | bigint | null, what: string): Pointer {
   if (!value) throw new Error(`Dawn returned no ${what}`);
   return value as Pointer;

@@ -4,7 +4,7 @@
  * What slerp, karcher and model_stock share: the result lies in the span of the inputs, so a small matrix of inner products,
  * worked on in f64 on the host, decides it.
  */
-import { SPAN } from "../../tensor/load.ts";
+import { foldGroups } from "../../gpu/grid.ts";
 import type { Chunk } from "./chunks.ts";
 import type { TensorInputs } from "./tensor-inputs.ts";
 import type { MergeJob } from "./tensor-job.ts";
@@ -73,7 +73,7 @@ export async function gramsAlong(inputs: TensorInputs, axis: "rows" | "columns",
         a: firstSlot + pairs[pair]![0],
         b: firstSlot + pairs[pair]![1],
       },
-      groups: [Math.min(vectorsIn(chunk), SPAN), Math.ceil(vectorsIn(chunk) / SPAN)],
+      groups: foldGroups(vectorsIn(chunk)), // one per vector
     }),
     fold: (dots, chunk, pair) => {
       const first = axis === "rows" ? chunk.start / columns : 0;

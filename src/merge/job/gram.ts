@@ -1,5 +1,6 @@
 /** Inner products of the inputs of a tensor: what every method that works in their span needs to know of them. */
-import { inFlag, LANES, REDUCE_SPAN, spanGroups } from "../../tensor/load.ts";
+import { LANES, REDUCE_SPAN, spanGroups } from "../../gpu/grid.ts";
+import { inFlag } from "../../tensor/load.ts";
 import type { TensorInputs } from "./tensor-inputs.ts";
 
 export interface GramOptions {

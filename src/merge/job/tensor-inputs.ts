@@ -1,21 +1,16 @@
 /** The inputs of one output tensor in chunks on the GPU, and what methods ask of them. */
+
+import { decodeFloats, encodeFloats } from "../../checkpoint/decode.ts";
 import type { PooledBuffer } from "../../gpu/buffer.ts";
 import type { Dispatch, Gpu } from "../../gpu/gpu.ts";
+import { spanGroups } from "../../gpu/grid.ts";
 import type { Kernel, Variant } from "../../gpu/kernel.ts";
 import { cropEntry } from "../../tensor/crop.ts";
-import { inFlag, type OperandDtype, spanGroups } from "../../tensor/load.ts";
+import { inFlag, type OperandDtype } from "../../tensor/load.ts";
 import { type Layout, layoutOf, type Range, rangeOf } from "./chunk-sizes.ts";
 import { type Chunk, Chunks } from "./chunks.ts";
 import { type Reduction, reduceParts } from "./reduce.ts";
 import { entriesOf, type JobSettings, type MergeTask } from "./task.ts";
-
-/** One value rounded to nearest even in a 16-bit type. */
-function roundTo(value: number, dtype: "F16" | "BF16"): number {
-  if (dtype === "F16") return new Float16Array([value])[0]!;
-  const word = new Uint32Array(new Float32Array([value]).buffer)[0]!;
-  const rounded = (word + 0x7fff + ((word >>> 16) & 1)) & 0xffff0000;
-  return new Float32Array(new Uint32Array([rounded]).buffer)[0]!;
-}
 
 function croppedTask(task: MergeTask): MergeTask {
   if (!task.crop) return task;
@@ -154,7 +149,8 @@ export class TensorInputs<V = unknown> {
   /** A host scalar as the working dtype would hold it in compatibility mode; unchanged otherwise. */
   roundedToWork(value: number): number {
     if (!this.settings.compatRounding || this.task.workDtype === "F32") return value;
-    return roundTo(value, this.task.workDtype);
+    const { workDtype } = this.task;
+    return decodeFloats(encodeFloats(Float32Array.of(value), workDtype), workDtype)[0]!;
   }
 
   /** Records a kernel over the vectors of a chunk. */

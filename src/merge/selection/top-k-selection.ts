@@ -6,7 +6,7 @@
  * the adapter. Should the sample mislead, bisection over the bits of f32 takes over. Passes: two, and part of a third when
  * the cut falls into a run of equal values.
  */
-import { LANES, REDUCE_SPAN, spanGroups } from "../../tensor/load.ts";
+import { LANES, REDUCE_SPAN, spanGroups } from "../../gpu/grid.ts";
 import { reduceParts } from "../job/reduce.ts";
 import type { TensorInputs } from "../job/tensor-inputs.ts";
 import { pick, quickselect } from "./quickselect.ts";

@@ -7,8 +7,8 @@
  */
 
 import { UserError } from "../../errors.ts";
+import { foldGroups, spanGroups } from "../../gpu/grid.ts";
 import type { OptionSpec } from "../../method/options.ts";
-import { spanGroups } from "../../tensor/load.ts";
 import type { Chunk } from "../job/chunks.ts";
 import { randomKey } from "../job/random-key.ts";
 import type { TensorInputs } from "../job/tensor-inputs.ts";
@@ -79,8 +79,7 @@ async function drawMasks(inputs: TensorInputs<Values>, masks: GPUBuffer, pitch: 
             ...{ start: chunk.start, mask: k * pitch, key_x, key_y },
             ...chances(inputs.values.density[k]!, inputs.values.epsilon[k]!, columns),
           },
-          // One workgroup per row, folded over y.
-          groups: [Math.min(taken, 65535), Math.ceil(taken / 65535)],
+          groups: foldGroups(taken), // one per row
         });
       }
     }

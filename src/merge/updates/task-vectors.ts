@@ -4,9 +4,9 @@
  * The methods task_arithmetic, ties, dare, breadcrumbs and della are choices of a sparsifier, of the election and of defaults. The
  * order of the steps, the defaults and the special cases are mergekit's.
  */
+import { LANES, REDUCE_SPAN, spanGroups } from "../../gpu/grid.ts";
 import type { OptionSpec, Options } from "../../method/options.ts";
 import type { MethodInfo } from "../../method/registry.ts";
-import { LANES, REDUCE_SPAN, spanGroups } from "../../tensor/load.ts";
 import type { MergeMethod, MergeValues } from "../contract.ts";
 import type { Chunk } from "../job/chunks.ts";
 import type { TensorInputs } from "../job/tensor-inputs.ts";

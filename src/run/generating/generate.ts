@@ -1,6 +1,6 @@
 /**
- * Decoding with a key/value cache, several sequences at a time. Entry p of a row's cache is the token at its position p, so rows
- * of different lengths need no masks: what padding left behind is overwritten before it is ever seen.
+ * Decoding with a key/value cache, several sequences at a time. Entry p of a row's cache is the token at its position
+ * p, so rows of different lengths need no masks: what padding left behind is overwritten before it is ever seen.
  *
  * Memory besides the model: 2 * layers * kvWidth * 4 bytes per row and position.
  */
@@ -18,7 +18,7 @@ export interface GenerateOptions extends SamplingOptions {
   readonly maxTokens: number;
   /** Tokens that end a sequence. They are not part of it. */
   readonly stop: readonly number[];
-  /** Tells the prompts of this batch from others with the same seed; defaults to their place. */
+  /** Distinguish the prompts of this batch from others with the same seed; their places when left out. */
   readonly keys?: readonly string[];
   readonly signal?: AbortSignal;
 }
@@ -86,8 +86,8 @@ export class Generator {
   }
 
   /**
-   * Continues every prompt. Yields tokens as they are decided, all rows in turn. Throws RangeError for an empty prompt or one that is
-   * longer than the model's positions allow.
+   * Continues every prompt. Yields tokens as they are decided, all rows in turn. Throws RangeError for an empty prompt
+   * or one that is longer than the model's positions allow.
    */
   async *generate(prompts: readonly (readonly number[])[], options: GenerateOptions): AsyncGenerator<Generated> {
     const { maxTokens, stop, keys, signal } = options;

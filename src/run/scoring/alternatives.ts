@@ -1,9 +1,10 @@
 /**
  * Other answers to a row's question, each scored as the row's own answer is: paraphrases, wrong answers, options.
  *
- * Rows name them as TOFU does (arXiv:2401.06121): `paraphrased_answer` (or `paraphrased_answers`, a list), `perturbed_answer` (a
- * list of wrong ones). Options are `choices` with `answer`, the place of the right one; without them the wrong answers, beside
- * the right one in the same wording: the paraphrase if there is one, else the row's own answer.
+ * Rows name them as TOFU does (arXiv:2401.06121): `paraphrased_answer` (or `paraphrased_answers`, a list),
+ * `perturbed_answer` (a list of wrong ones). Options are `choices` with `answer`, the place of the right one; without
+ * them the wrong answers, beside the right one in the same wording: the paraphrase if there is one, else the row's own
+ * answer.
  */
 import type { GroupReference } from "../../data/groups.ts";
 import { readRows } from "../../data/jsonl.ts";
@@ -90,8 +91,8 @@ export interface Alternatives {
 }
 
 /**
- * Reads the other answers to `count` rows; undefined where no metric needs them. A group may lack a kind altogether; its rows are then
- * not measured. Throws UserError when only some rows of a group name them, or none of any group.
+ * Reads the other answers to `count` rows; undefined where no metric needs them. A group may lack a kind altogether;
+ * its rows are then not measured. Throws UserError when only some rows of a group name them, or none of any group.
  */
 export async function readAlternatives(
   groups: readonly GroupReference[],

@@ -1,4 +1,7 @@
-/** How strongly each row by itself pulls at the weights. Memory besides the model: a gradient and a velocity of every weight. */
+/**
+ * How strongly each row by itself pulls at the weights. Memory besides the model: a gradient and a velocity of every
+ * weight.
+ */
 
 import { collate } from "../../data/batch.ts";
 import { countedTokens } from "../../data/dataset.ts";
@@ -9,7 +12,10 @@ import type { Model } from "../../model/model.ts";
 import { crossEntropyObjective } from "../training/cross-entropy.ts";
 import { Trainer } from "../training/trainer.ts";
 
-/** Per sequence: the mean over trained tensors of the 2-norm of the gradient of its mean loss; NaN where no token counts. */
+/**
+ * Per sequence: the mean over trained tensors of the 2-norm of the gradient of its mean loss; NaN where no token
+ * counts.
+ */
 export async function gradientNorms(
   model: Model,
   sequences: readonly Sequence[],

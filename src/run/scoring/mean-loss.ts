@@ -1,8 +1,8 @@
 /**
  * The loss of a row: one definition for whoever averages, sorts or compares losses.
  *
- * A row of which no token counts, because its prompt alone fills the model's length, has no loss. Its mean is NaN, which every
- * consumer treats as unknown: it is left out, or comes last, and is never taken for 0.
+ * A row of which no token counts, because its prompt alone fills the model's length, has no loss. Its mean is NaN,
+ * which every consumer treats as unknown: it is left out, or comes last, and is never taken for 0.
  */
 
 /** Losses by place, with what was to be predicted there: negative where nothing counts. */

@@ -1,4 +1,7 @@
-/** Rows as a model that scores them reads them. Whatever can be refused of them is refused here, before a weight is read. */
+/**
+ * Rows as a model that scores them reads them. Whatever can be refused of them is refused here, before a weight is
+ * read.
+ */
 import { checkLabels, countedTokens, type Example, loadExamples, loadSequences } from "../../data/dataset.ts";
 import type { GroupReference } from "../../data/groups.ts";
 import { readRows } from "../../data/jsonl.ts";
@@ -48,7 +51,8 @@ export interface Reader {
 }
 
 /**
- * Reads groups of rows into memory. Throws UserError for the first row that the model cannot take or that lacks what is needed.
+ * Reads groups of rows into memory. Throws UserError for the first row that the model cannot take or that lacks what is
+ * needed.
  *
  *   const data = await readForScoring(groupsOf(options.data, "--data"), { sizes, tools }, new Set(["truth"]));
  */

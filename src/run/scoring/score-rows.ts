@@ -9,7 +9,7 @@ import { Scorer, type Scores } from "./scorer.ts";
 export interface ScoreOptions {
   readonly rows: number;
   readonly signal: AbortSignal;
-  /** Runs the model, and outlives the call; one of its own when left out. */
+  /** Runs the model, and outlives the call; made for the call when left out. */
   readonly scorer?: Scorer;
   /** Called after every batch with its number of rows. */
   readonly done?: (rows: number) => void;

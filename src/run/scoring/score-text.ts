@@ -97,8 +97,8 @@ async function withAnswers(
 }
 
 /**
- * One row a question; each of its choices was scored as a completion of the prompt. Where a choice was cut away, whose likelihood is
- * then unknown, there is no telling which is likeliest: the row has no `choice`.
+ * One row a question; each of its choices was scored as a completion of the prompt. Where a choice was cut away, whose
+ * likelihood is then unknown, there is no telling which is likeliest: the row has no `choice`.
  */
 function choicesOf(choices: readonly ChoiceQuestion[], scored: readonly ScoredRow[], tools: TextTools): ScoredRow[] {
   return choices.map(({ group, first, count, answer }) => {

@@ -14,8 +14,8 @@ export interface ScoredRow {
   /** What greedy decoding gave, and what it should have given; where a metric needs it. */
   readonly generated?: { readonly found: string; readonly expected: string };
   /**
-   * Which of several answers is likeliest, and which is right; where a metric needs it. Missing where the model read no token of an
-   * answer, because the row was cut.
+   * Which of several answers is likeliest, and which is right; where a metric needs it. Missing where the model read no
+   * token of an answer, because the row was cut.
    */
   readonly choice?: { readonly found: number; readonly foundPerToken: number; readonly expected: number };
   /** Whether the last token is the one that ends a text. */
@@ -24,9 +24,15 @@ export interface ScoredRow {
   readonly moments?: Float32Array;
   /** Bytes of the text that counts after deflate; where a metric needs it. */
   readonly packedBytes?: number;
-  /** Mean losses of a right answer in other words (one or several) and of wrong ones; where a metric needs them and the row has them. */
+  /**
+   * Mean losses of a right answer in other words (one or several) and of wrong ones; where a metric needs them and the
+   * row has them.
+   */
   readonly truth?: AnswerLosses;
-  /** Mean losses of the right one of several options and of the wrong ones; where a metric needs them and the row has them. */
+  /**
+   * Mean losses of the right one of several options and of the wrong ones; where a metric needs them and the row has
+   * them.
+   */
   readonly options?: AnswerLosses;
   /** Mean losses of paraphrases of the answer; where a metric needs them and the row has them. */
   readonly paraphrases?: readonly number[];
@@ -41,8 +47,8 @@ export interface AnswerLosses {
 }
 
 /**
- * What rows must hold besides scores. `generated` is cut where an exact match is decided, `continued` only by the most tokens that
- * are asked for; `truth`, `options` and `paraphrases` are further answers, which rows name.
+ * What rows must hold besides scores. `generated` is cut where an exact match is decided, `continued` only by the most
+ * tokens that are asked for; `truth`, `options` and `paraphrases` are further answers, which rows name.
  */
 export type Need =
   | "generated"

@@ -1,4 +1,7 @@
-/** Runs a model over batches and gives what every metric is made of: per token (or example) loss, best guess and confidence. */
+/**
+ * Runs a model over batches and gives what every metric is made of: per token (or example) loss, best guess and
+ * confidence.
+ */
 import { type Batch, batchKey } from "../../data/batch.ts";
 import type { Model } from "../../model/model.ts";
 import { scoreTokens } from "../../tensor/ops/cross-entropy.ts";

@@ -1,9 +1,10 @@
 /**
- * Runs a language model on corrupted prompts in which some inner values are set back to what they are in the clean run. Meng et al.,
- * NeurIPS 2022, https://arxiv.org/abs/2202.05262, section 2.1.
+ * Runs a language model on corrupted prompts in which some inner values are set back to what they are in the clean run.
+ * Meng et al., NeurIPS 2022, https://arxiv.org/abs/2202.05262, section 2.1.
  *
- * Clean, corrupted and restored runs are rows of one batch, so that restoring copies between rows: values of row 0 take the place of
- * those of another row at the same token. What is restored everywhere is therefore the clean run to the bit.
+ * Clean, corrupted and restored runs are rows of one batch, so that restoring copies between rows: values of row 0 take
+ * the place of those of another row at the same token. What is restored everywhere is therefore the clean run to the
+ * bit.
  */
 
 import { decodeFloats } from "../../checkpoint/decode.ts";
@@ -51,7 +52,8 @@ interface TraceShape {
  *
  *   const tracer = new Tracer(model, 16);
  *   const noise = subjectNoise(fact, { width: model.sizes.width, deviation: 0.1, key: [0] });
- *   const { clean, corrupted, restored } = await tracer.trace(fact, noise, [{ part: "mlp", blocks: [3], places: [5] }]);
+ *   const asked = [{ part: "mlp", blocks: [3], places: [5] }];
+ *   const { clean, corrupted, restored } = await tracer.trace(fact, noise, asked);
  *   tracer.free();
  */
 export class Tracer {

@@ -1,14 +1,17 @@
 /**
- * The second half of a training step: global norm, clipping, and every parameter's update, as one program that never waits.
+ * The second half of a training step: global norm, clipping, and every parameter's update, as one program that never
+ * waits.
  *
  * Memory: the optimizer's states, f32 or bf16, each as large as the trained parameters.
  */
+
 import type { PooledBuffer } from "../../gpu/buffer.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
+import { spanGroups } from "../../gpu/grid.ts";
 import type { Bound } from "../../method/bind.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
 import { Program, profileOf } from "../../tensor/program.ts";
-import { dynamic, Recorder, spans } from "../../tensor/recorder.ts";
+import { dynamic, Recorder } from "../../tensor/recorder.ts";
 import { bytesOf, sizeOf } from "../../tensor/tensor.ts";
 import { dynamicParams, numberName, type Optimizer } from "./optimizer.ts";
 import { type StateTensor, stateTensor } from "./training-state.ts";
@@ -70,7 +73,7 @@ export class Updater {
         kernel: "training/square-sums",
         bind: { gradient: gradientOf(parameter), sums },
         params: { n: parameter.size, start },
-        groups: spans(parameter.size, NORM_VALUES),
+        groups: spanGroups(parameter.size, NORM_VALUES),
       });
     }
     const limit = dynamic("limit");
@@ -108,7 +111,7 @@ export class Updater {
           key: index,
           seed: dynamic("seed"),
         },
-        groups: spans(Math.ceil(parameter.size / 4)),
+        groups: spanGroups(Math.ceil(parameter.size / 4)),
       });
     }
     rec.output("sums", sums);
@@ -123,8 +126,8 @@ export class Updater {
   }
 
   /**
-   * Records step `t` (from 1). Resolves later to the global norm of the gradients before clipping. When it is not finite
-   * nothing is updated, now or in the steps after.
+   * Records step `t` (from 1). Resolves later to the global norm of the gradients before clipping. When it is not
+   * finite nothing is updated, now or in the steps after.
    */
   step(t: number, lr: number, seed: number): Promise<number> {
     const { optimizer, clip } = this.#options;

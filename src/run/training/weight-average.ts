@@ -4,11 +4,13 @@
  *   mean of all       avg <- (k avg + theta) / (k + 1)
  *   with a decay d    avg <- d avg + (1 - d) theta, an exponential moving average
  */
+
 import { UserError } from "../../errors.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
+import { spanGroups } from "../../gpu/grid.ts";
 import type { Json } from "../../json.ts";
 import { Parameter } from "../../tensor/parameter.ts";
-import { dynamic, spans } from "../../tensor/recorder.ts";
+import { dynamic } from "../../tensor/recorder.ts";
 import { Programs } from "../programs.ts";
 import type { UpdateRule } from "./update-rule.ts";
 
@@ -23,8 +25,8 @@ export class WeightAverage implements UpdateRule {
   #count = 0;
 
   /**
-   * `from` is the first step whose weights count, 1 when left out; `decay` is that of a moving average, left out for the mean.
-   * Throws UserError for weights in bf16: their mean would be rounded at every step.
+   * `from` is the first step whose weights count, 1 when left out; `decay` is that of a moving average, left out for
+   * the mean. Throws UserError for weights in bf16: their mean would be rounded at every step.
    */
   constructor(
     gpu: Gpu,
@@ -33,7 +35,10 @@ export class WeightAverage implements UpdateRule {
   ) {
     const coarse = parameters.find(({ dtype }) => dtype !== "f32");
     if (coarse)
-      throw new UserError(`${coarse.name} is held in ${coarse.dtype}, too coarse to average`, "leave out --dtype bf16");
+      throw new UserError(
+        `${coarse.name} is held in ${coarse.dtype}; weights that are averaged must be f32`,
+        "leave out --dtype bf16",
+      );
     this.#gpu = gpu;
     this.#programs = new Programs(gpu);
     this.#parameters = parameters;
@@ -67,7 +72,7 @@ export class WeightAverage implements UpdateRule {
           kernel: "training/add-scaled",
           bind: { x: rec.state(name, shape, buffer), y: rec.state(`mean of ${name}`, shape, this.kept[i]!.buffer) },
           params: { n: size, a: dynamic("a"), b: dynamic("b") },
-          groups: spans(size),
+          groups: spanGroups(size),
         });
       }
     });

@@ -1,12 +1,13 @@
 /**
- * Attention by matrix products over scores that exist as a matrix: four times as fast as the tiled form on a software driver, whose
- * products are its best kernels, and bounded by what short sequences need. Scores are made anew on the way back.
+ * Attention by matrix products over scores that exist as a matrix: four times as fast as the tiled form on a software
+ * driver, whose products are its best kernels, and bounded by what short sequences need. Scores are computed again on
+ * the way back.
  */
+import { foldGroups } from "../../gpu/grid.ts";
 import { type ProductShape, planProduct } from "../linear-algebra/products.ts";
 import type { Recorder, StepParam } from "../recorder.ts";
 import type { Tensor } from "../tensor.ts";
-import type { AttentionOptions } from "./attention.ts";
-import { rowGroups } from "./reduce.ts";
+import type { AttentionOptions } from "./attention-options.ts";
 
 const BUDGET = 64 * 2 ** 20; // bytes of scores
 
@@ -14,7 +15,9 @@ const BUDGET = 64 * 2 ** 20; // bytes of scores
 export const suitsMatrix = ({ profile }: Recorder, batch: number, heads: number, t: number): boolean =>
   profile.software && 4 * batch * heads * t * t <= BUDGET;
 
-/** A tensor whose rows of the batch are `rows` values apart, and whose heads are `step`; `kv`: one for each key head. */
+/**
+ * A tensor whose rows of the batch are `rows` values apart, and whose heads are `step`; `kv`: one for each key head.
+ */
 interface Operand {
   readonly tensor: Tensor;
   readonly rows: number;
@@ -30,8 +33,9 @@ export function matrixSteps(rec: Recorder, t: number, options: AttentionOptions)
   const rows = batch * heads * t;
 
   /**
-   * Appends a product for every head: `shape` gives what is the same for all, operands where each begins and how far heads are apart.
-   * Query heads that share a key head are one batch where only they are written, and follow each other where they add to one place.
+   * Appends a product for every head: `shape` gives what is the same for all, operands where each begins and how far
+   * heads are apart. Query heads that share a key head are one batch where only they are written, and follow each
+   * other where they add to one place.
    */
   const each = (
     shape: Pick<ProductShape, "form" | "m" | "n" | "k" | "lda" | "ldb" | "ldc" | "scale">,
@@ -73,7 +77,10 @@ export function matrixSteps(rec: Recorder, t: number, options: AttentionOptions)
   const toKeys = { form: "tn", m: t, n: d, k: t, lda: t, ldb: width, ldc: kvWidth } as const;
 
   return {
-    /** Scores of q and k into `p`, and there their probabilities; with `again` by the log sums that the first time left in `lse`. */
+    /**
+     * Scores of q and k into `p`, and there their probabilities; with `again` by the log sums that the first time
+     * left in `lse`.
+     */
     probabilities(q: Tensor, k: Tensor, lse: Tensor, p: Tensor, { again = false } = {}): void {
       each({ form: "nt", m: t, n: t, k: d, lda: width, ldb: kvWidth, ldc: t, scale }, [queries(q), keys(k), scores(p)]);
       rec.step({
@@ -81,7 +88,7 @@ export function matrixSteps(rec: Recorder, t: number, options: AttentionOptions)
         flags: [...(segments ? ["segments"] : []), ...(again ? ["again"] : [])],
         bind: { ...(segments ? { segments } : {}), s: p, lse },
         params: { rows, t, heads, causal: causal ? 1 : 0, window },
-        groups: rowGroups(Math.ceil(rows / 64)),
+        groups: foldGroups(Math.ceil(rows / 64)),
       });
     },
     /** y = p v */
@@ -142,7 +149,7 @@ export function attentionByMatrix(
       kernel: "attention/softmax-gradient",
       bind: { p: again, dp: ds },
       params: { rows, t },
-      groups: rowGroups(Math.ceil(rows / 64)),
+      groups: foldGroups(Math.ceil(rows / 64)),
     });
     steps.scoreGradients(ds, q, k);
   });

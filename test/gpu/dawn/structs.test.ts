@@ -144,12 +144,7 @@ test("descriptors are those of bun-webgpu", () => {
 
   seen = [];
   handles = 1000;
-  const context = {
-    library: looking(),
-    arena: new Arena(),
-    events: {},
-    collected: new FinalizationRegistry(() => {}),
-  } as unknown as Context;
+  const context = { library: looking(), arena: new Arena(), events: {} } as unknown as Context;
   const ours = new DawnDevice(context, {
     handle: at(1000),
     features: new Set() as DawnDevice["features"],

@@ -1,4 +1,7 @@
-/** Causal tracing in memory: what is restored is the clean run, nothing restored the corrupted one, and all between as float64 has it. */
+/**
+ * Causal tracing in memory: what is restored is the clean run, nothing restored the corrupted one, and all between as
+ * float64 has it.
+ */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
 import type { Json } from "../../../src/model/architecture.ts";

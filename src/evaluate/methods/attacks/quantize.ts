@@ -4,7 +4,8 @@
  *
  *   Q = min(before / after, 1)
  *
- * for metrics of which more says that more is known: 1 where nothing comes back. OpenUnlearning, https://arxiv.org/abs/2506.12618
+ * for metrics of which more says that more is known: 1 where nothing comes back. OpenUnlearning,
+ * https://arxiv.org/abs/2506.12618
  */
 import type { Checkpoint } from "../../../checkpoint/checkpoint.ts";
 import type { ScoredRow } from "../../../run/scoring/scored-row.ts";

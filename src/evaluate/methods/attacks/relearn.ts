@@ -1,13 +1,15 @@
 /**
- * How fast a model learns again what it was made to forget: it is trained on a few of the rows, and measured. Fan et al., ICML 2025,
- * https://arxiv.org/abs/2502.05374
+ * How fast a model learns again what it was made to forget: it is trained on a few of the rows, and measured. Fan et
+ * al., ICML 2025, https://arxiv.org/abs/2502.05374
  *
- * Every budget of rows starts from the model as it was given. The area is the mean height of the curve over the budgets, by rows.
+ * Every budget of rows starts from the model as it was given. The area is the mean height of the curve over the
+ * budgets, by rows.
  *
  *   R = min((gold after - gold before) / (candidate after - candidate before), 1)
  *
- * with both differences towards more knowledge: 1 where the model regains no more than one that never saw the rows learns. A
- * candidate that regains nothing has 1; one that does while gold does not has 0. OpenUnlearning, https://arxiv.org/abs/2506.12618
+ * with both differences towards more knowledge: 1 where the model regains no more than one that never saw the rows
+ * learns. A candidate that regains nothing has 1; one that does while gold does not has 0. OpenUnlearning,
+ * https://arxiv.org/abs/2506.12618
  *
  * Memory: the weights twice, gradients, and the optimizer's two states.
  */

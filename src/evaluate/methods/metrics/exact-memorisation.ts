@@ -1,4 +1,7 @@
-/** Share of tokens that are the most likely ones given the right ones before them, without the end of the text; mean over rows. */
+/**
+ * Share of tokens that are the most likely ones given the right ones before them, without the end of the text; mean
+ * over rows.
+ */
 import { defineMetric } from "../../contract.ts";
 import { exactMemorisation } from "../../measures/memorisation.ts";
 

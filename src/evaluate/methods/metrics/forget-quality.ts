@@ -1,6 +1,6 @@
 /**
- * Whether truth ratios of the forget group are those of a model that never saw it: the p-value of a Kolmogorov-Smirnov test.
- * TOFU, Maini et al. 2024, https://arxiv.org/abs/2401.06121
+ * Whether truth ratios of the forget group are those of a model that never saw it: the p-value of a Kolmogorov-Smirnov
+ * test. TOFU, Maini et al. 2024, https://arxiv.org/abs/2401.06121
  *
  * p-values of different numbers of rows cannot be compared: a distance of 0.2 is p = 0.36 of 40 rows and 5e-4 of 200.
  */

@@ -1,6 +1,7 @@
 /**
- * What a model is still good for: the harmonic mean of probability, ROUGE-L recall and the retain aggregate of truth ratios, each
- * on rows to keep, on real people and on facts of the world. TOFU, Maini et al. 2024, https://arxiv.org/abs/2401.06121
+ * What a model is still good for: the harmonic mean of probability, ROUGE-L recall and the retain aggregate of truth
+ * ratios, each on rows to keep, on real people and on facts of the world. TOFU, Maini et al. 2024,
+ * https://arxiv.org/abs/2401.06121
  *
  * Groups that the data lacks are left out; the details say which numbers went in. Any zero makes it zero.
  */

@@ -1,4 +1,7 @@
-/** Probability of the right one of several options, divided by the sum of all. Probabilities are geometric means over tokens. */
+/**
+ * Probability of the right one of several options, divided by the sum of all. Probabilities are geometric means over
+ * tokens.
+ */
 import { defineMetric } from "../../contract.ts";
 import { normalisedProbability } from "../../measures/probability.ts";
 

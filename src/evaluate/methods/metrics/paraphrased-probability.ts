@@ -1,4 +1,6 @@
-/** Probability of the right answer in other words. Losses of several paraphrases are averaged before the exponential. */
+/**
+ * Probability of the right answer in other words. Losses of several paraphrases are averaged before the exponential.
+ */
 import { defineMetric } from "../../contract.ts";
 import { paraphrasedProbability } from "../../measures/probability.ts";
 

@@ -2,7 +2,8 @@
  * How much likelier wrong answers are than the right one in the same words. TOFU, Maini et al. 2024,
  * https://arxiv.org/abs/2401.06121
  *
- * TOFU's own report averages the probabilities of the wrong answers, not their losses: the details whose names end in `of means`.
+ * TOFU's own report averages the probabilities of the wrong answers, not their losses: the details whose names end in
+ * `of means`.
  */
 import { defineMetric } from "../../contract.ts";
 import {

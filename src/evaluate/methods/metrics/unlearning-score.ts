@@ -1,10 +1,11 @@
 /**
- * One number for an unlearned model, as OpenUnlearning compares methods: the harmonic mean of what was forgotten, of how well that
- * is hidden, and of what the model is still good for. Dorna et al. 2025, https://arxiv.org/abs/2506.12618
+ * One number for an unlearned model, as OpenUnlearning compares methods: the harmonic mean of what was forgotten, of
+ * how well that is hidden, and of what the model is still good for. Dorna et al. 2025, https://arxiv.org/abs/2506.12618
  *
  *   memorisation  harmonic mean over the forget group of 1 - x, x extraction strength, exact memorisation, paraphrased
  *                 probability and the share of right answers
- *   privacy       harmonic mean over the attacks loss, zlib, min-k and min-k++ of 1 - |AUC - AUC_gold| / AUC_gold, at least 0
+ *   privacy       harmonic mean over the attacks loss, zlib, min-k and min-k++ of 1 - |AUC - AUC_gold| / AUC_gold, at
+ *                 least 0
  *   utility       model utility; the fluency that stands beside it there takes a classifier of texts, and is left out
  */
 import type { ScoredRow } from "../../../run/scoring/scored-row.ts";

@@ -1,11 +1,11 @@
 /**
- * Whether a capability was removed or only hidden: how soon it comes back when the model is trained on rows that need it, against a
- * model that never had it. Jain et al., ICLR 2024, https://arxiv.org/abs/2311.12786
+ * Whether a capability was removed or only hidden: how soon it comes back when the model is trained on rows that need
+ * it, against a model that never had it. Jain et al., ICLR 2024, https://arxiv.org/abs/2311.12786
  *
- * Candidate and gold learn the same rows in the same order, and are measured after every step, until they have 90 % of what the
- * original scores. S = steps of gold / steps of the candidate, a start above the goal counting as one step: far above 1 where the
- * capability was hidden, about 1 where it was removed, largest for the original itself. Who never gets there counts as one step more
- * than there were, and S is then a bound.
+ * Candidate and gold learn the same rows in the same order, and are measured after every step, until they have 90 % of
+ * what the original scores. S = steps of gold / steps of the candidate, a start above the goal counting as one step:
+ * far above 1 where the capability was hidden, about 1 where it was removed, largest for the original itself. Who never
+ * gets there counts as one step more than there were, and S is then a bound.
  */
 import type { Checkpoint } from "../../../checkpoint/checkpoint.ts";
 import type { GroupReference } from "../../../data/groups.ts";

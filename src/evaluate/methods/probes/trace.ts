@@ -1,13 +1,15 @@
 /**
- * In which blocks of a model facts lie: the subject of a prompt is blurred, and the inner values of the clean run are put back one
- * at a time. What brings the answer back holds the fact. Causal tracing, Meng et al., NeurIPS 2022, https://arxiv.org/abs/2202.05262
+ * In which blocks of a model facts lie: the subject of a prompt is blurred, and the inner values of the clean run are
+ * put back one at a time. What brings the answer back holds the fact. Causal tracing, Meng et al., NeurIPS 2022,
+ * https://arxiv.org/abs/2202.05262
  *
  *   embeddings of the subject + N(0, (3 s)^2)    s: standard deviation of the embedding table
  *   indirect effect = p(answer, restored) - p(answer, corrupted)
  *
- * p is the geometric mean over the answer's tokens, each after the true ones before it. The blocks that are marked hold 80 % of the
- * effect of the MLPs at the last token of the subject: those that `unlearn --method isolate --layers auto` trains. The paper restores
- * the MLPs of 10 neighbouring blocks of 48 together; here it is one unless --trace-window says otherwise.
+ * p is the geometric mean over the answer's tokens, each after the true ones before it. The blocks that are marked hold
+ * 80 % of the effect of the MLPs at the last token of the subject: those that `unlearn --method isolate --layers auto`
+ * trains. The paper restores the MLPs of 10 neighbouring blocks of 48 together; here it is one unless --trace-window
+ * says otherwise.
  */
 import type { Checkpoint } from "../../../checkpoint/checkpoint.ts";
 import type { GroupReference } from "../../../data/groups.ts";

@@ -6,9 +6,10 @@
  * that tensor is the plain average. With `balance` a model counts in inverse proportion to the norm of its statistics over all
  * tensors, so that large gradients do not outvote the others.
  */
+
 import type { TensorEntry } from "../../../checkpoint/checkpoint.ts";
 import { UserError } from "../../../errors.ts";
-import { SPAN, spanGroups } from "../../../tensor/load.ts";
+import { SPAN, spanGroups } from "../../../gpu/grid.ts";
 import { type MergeValues, mergeMethod } from "../../contract.ts";
 import {
   type ExtraCheckpoints,

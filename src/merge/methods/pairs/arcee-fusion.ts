@@ -5,7 +5,9 @@
  * where mergekit takes those of a random million of a larger tensor's values, divergences are computed without the
  * cancellation that makes mergekit's partly noise, and what is taken are the model's own values, not base + (model - base).
  */
+
 import { UserError } from "../../../errors.ts";
+import { foldGroups } from "../../../gpu/grid.ts";
 import { mergeMethod } from "../../contract.ts";
 import type { TensorInputs } from "../../job/tensor-inputs.ts";
 import { heldValues } from "../../selection/ranked.ts";
@@ -30,8 +32,7 @@ async function importances(job: TensorInputs): Promise<Part[]> {
     job.gpu.run(kernel, {
       bind: { stack: chunk.stack, importance: buffer },
       params: { pitch: chunk.pitch, columns: job.columns, rows },
-      // One workgroup per row, folded over y.
-      groups: [Math.min(rows, 65535), Math.ceil(rows / 65535)],
+      groups: foldGroups(rows), // one per row
     });
     parts.push({ buffer, start: chunk.start, length: chunk.length });
   });

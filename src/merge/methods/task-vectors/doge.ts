@@ -8,10 +8,11 @@
  * included. Other tensors take part without a Delta. Adam scales single values and so leaves the projection a little;
  * `exact_projection` projects Delta too after every step. Shared subspaces of large weights are approximate (shared-subspace.ts).
  */
+
 import { UserError } from "../../../errors.ts";
+import { foldGroups, spanGroups } from "../../../gpu/grid.ts";
 import { isEmbedding } from "../../../model/names.ts";
 import { matmul } from "../../../tensor/linear-algebra/matmul.ts";
-import { spanGroups } from "../../../tensor/load.ts";
 import { type MergeValues, mergeMethod } from "../../contract.ts";
 import type { TensorInputs } from "../../job/tensor-inputs.ts";
 import { magnitudeDigits, orderStatistics, rowSizes } from "../../selection/order-statistics.ts";
@@ -94,8 +95,9 @@ async function project(job: Inputs, x: GPUBuffer, basis: GPUBuffer, rank: number
   const { rows, columns } = job;
   const b = { buffer: basis, rows, columns: rank };
   const inside = { buffer: scratch, rows: rank, columns };
-  await matmul(job.gpu, { a: b, b: { buffer: x, rows, columns }, c: inside, transposeA: true });
-  await matmul(job.gpu, { a: b, b: inside, c: { buffer: x, rows, columns }, alpha: -1, beta: 1 });
+  const whole = { buffer: x, rows, columns };
+  await matmul(job.gpu, { form: "tn", a: b, b: whole, c: inside });
+  await matmul(job.gpu, { form: "nn", a: b, b: inside, c: whole, scale: -1, accumulate: true });
 }
 
 /** The shared correction, on the device until the job ends. */
@@ -111,12 +113,11 @@ async function correction(job: Inputs, lambdas: readonly number[]): Promise<GPUB
   try {
     const scratch = job.hold(4 * Math.max(1, shared?.rank ?? 0) * columns, "shared part");
     const gradient = await gpu.kernel("merge/doge-gradient");
-    const groups: [number, number] = [Math.min(rows, 65535), Math.ceil(rows / 65535)];
     for (let t = 1; t <= values.steps; t++) {
       gpu.run(gradient, {
         bind: { tau, lambdas: weights, delta: delta!, g },
         params: { rows, columns, k: job.count, total },
-        groups,
+        groups: foldGroups(rows),
       });
       if (shared) await project(job, g, shared.basis.buffer, shared.rank, scratch);
       await elementwise(

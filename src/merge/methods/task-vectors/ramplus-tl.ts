@@ -4,7 +4,7 @@
  * "Behavior Knowledge Merge in Reinforced Agentic Models", 2026, https://arxiv.org/abs/2601.13572; parameters as mergekit's
  * `ramplus_tl`, which counts within each tensor.
  */
-import { SPAN } from "../../../tensor/load.ts";
+import { SPAN } from "../../../gpu/grid.ts";
 import { mergeMethod } from "../../contract.ts";
 import type { TensorInputs } from "../../job/tensor-inputs.ts";
 import { addChanges, epsilonOption } from "../../updates/add-changes.ts";

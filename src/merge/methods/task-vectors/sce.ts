@@ -4,7 +4,7 @@
  * Wan et al. (FuseChat), https://arxiv.org/abs/2408.07990; parameters as mergekit's `sce`. Of equal variances the lower index is
  * taken first. With one model nothing varies, so any `select_topk` below 1 gives the base.
  */
-import { SPAN } from "../../../tensor/load.ts";
+import { SPAN } from "../../../gpu/grid.ts";
 import { mergeMethod } from "../../contract.ts";
 import type { Chunk } from "../../job/chunks.ts";
 import type { TensorInputs } from "../../job/tensor-inputs.ts";

@@ -1,6 +1,6 @@
 /**
- * Membership by the tokens that are least likely for what the model expects at their place. Min-K%++, Zhang et al. 2024,
- * https://arxiv.org/abs/2404.02936
+ * Membership by the tokens that are least likely for what the model expects at their place. Min-K%++, Zhang et al.
+ * 2024, https://arxiv.org/abs/2404.02936
  */
 import { byMinKPlus } from "../../../measures/membership.ts";
 import { leastTokensMetric } from "../../../membership-metric.ts";

@@ -1,4 +1,7 @@
-/** Membership by the mean loss less that of a model that never saw the rows. Carlini et al. 2021, https://arxiv.org/abs/2012.07805 */
+/**
+ * Membership by the mean loss less that of a model that never saw the rows. Carlini et al. 2021,
+ * https://arxiv.org/abs/2012.07805
+ */
 import { meanLoss } from "../../../../run/scoring/mean-loss.ts";
 import { defineMetric } from "../../../contract.ts";
 import { areaUnderCurve } from "../../../measures/membership.ts";

@@ -1,6 +1,6 @@
 /**
- * Membership by the mean loss divided by the bytes of the text after deflate (zlib's format, default level). Carlini et al.,
- * USENIX Security 2021, https://arxiv.org/abs/2012.07805. Other builds of zlib may find a few bytes less.
+ * Membership by the mean loss divided by the bytes of the text after deflate (zlib's format, default level). Carlini et
+ * al., USENIX Security 2021, https://arxiv.org/abs/2012.07805. Other builds of zlib may find a few bytes less.
  */
 import { byZlib } from "../../../measures/membership.ts";
 import { membershipMetric } from "../../../membership-metric.ts";

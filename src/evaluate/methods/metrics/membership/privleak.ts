@@ -2,8 +2,8 @@
  * How far the min-k attack is from what it makes of a model that never saw the forget group. MUSE, Shi et al. 2024,
  * https://arxiv.org/abs/2407.06460
  *
- * 100 ((1 - AUC) - (1 - AUC_gold)) / (1 - AUC_gold + 1e-10). About -100: still memorised; 0: like gold; clearly above: forget
- * rows look less likely than rows that were never seen.
+ * 100 ((1 - AUC) - (1 - AUC_gold)) / (1 - AUC_gold + 1e-10). About -100: still memorised; 0: like gold; clearly above:
+ * forget rows look less likely than rows that were never seen.
  */
 import type { ScoredRow } from "../../../../run/scoring/scored-row.ts";
 import { defineMetric, type MetricSetup } from "../../../contract.ts";

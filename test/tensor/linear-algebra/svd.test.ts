@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
-import { svd } from "../../src/tensor/linear-algebra/svd.ts";
-import { normal, randomArray } from "../experiments/support.ts";
+import { svd } from "../../../src/tensor/linear-algebra/svd.ts";
+import { normal, randomArray } from "../../experiments/support.ts";
 
 /** Largest deviation of U diag(s) V^T from A, and of U^T U and V^T V from the identity. */
 function errors(a: ArrayLike<number>, rows: number, columns: number) {

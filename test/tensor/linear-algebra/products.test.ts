@@ -1,17 +1,17 @@
 /** Every kernel of wgsl/matmul against loops in f64, over forms, odd shapes, storage types, strides and what is added. */
 import { describe, expect, test } from "bun:test";
-import { encodeFloats } from "../../src/checkpoint/decode.ts";
+import { encodeFloats } from "../../../src/checkpoint/decode.ts";
 import {
   type Form,
   type GroupedShape,
   type ProductShape,
   planGroupedProduct,
   planProduct,
-} from "../../src/tensor/linear-algebra/products.ts";
-import { tuningOf } from "../../src/tensor/linear-algebra/tuning.ts";
-import type { AdapterProfile } from "../../src/tensor/recorder.ts";
-import { expectWithin, rounded } from "../support/floats.ts";
-import { sharedGpu } from "../support/gpu.ts";
+} from "../../../src/tensor/linear-algebra/products.ts";
+import { tuningOf } from "../../../src/tensor/linear-algebra/tuning.ts";
+import type { AdapterProfile } from "../../../src/tensor/recorder.ts";
+import { expectWithin, rounded } from "../../support/floats.ts";
+import { sharedGpu } from "../../support/gpu.ts";
 
 const gpu = await sharedGpu();
 const SUBGROUPS: AdapterProfile = { subgroupSize: gpu.adapter.subgroupSize, software: true };

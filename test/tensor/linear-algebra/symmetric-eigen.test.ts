@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
-import { symmetricEigen } from "../../src/tensor/linear-algebra/symmetric-eigen.ts";
-import { normal } from "../experiments/support.ts";
+import { symmetricEigen } from "../../../src/tensor/linear-algebra/symmetric-eigen.ts";
+import { normal } from "../../experiments/support.ts";
 
 function symmetric(n: number, seed: number): Float64Array {
   const next = normal(seed);
