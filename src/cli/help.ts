@@ -1,12 +1,11 @@
 /** The text of `--help`, of `--list`, and of a script called with nothing at all; made from tables, without loading anything. */
 import { asLaunched, launcher } from "../launcher.ts";
-import type { OptionSpec, Options } from "../method/options.ts";
+import { flagOf, type OptionSpec, type Options } from "../method/options.ts";
 import { type MethodInfo, type MethodSource, methodNames, nounOf, titleOf } from "../method/registry.ts";
 import { elementOf, literalsOf } from "../method/validate.ts";
 import { table } from "../text/table.ts";
 import type { Choice } from "./choices.ts";
 import type { AnyDefinition } from "./context.ts";
-import { flagOf } from "./parse.ts";
 import { commonOptions } from "./shared-options.ts";
 
 /** The part of a definition that help is made from. */

@@ -80,6 +80,46 @@ describe("graph", () => {
   }, 20_000);
 });
 
+describe("balance", () => {
+  const line = `balance model ${DATA} ${HELD} --batch-size 4 --lr 0.01 -q`;
+  interface Balanced {
+    groups: string[];
+    weights: number[];
+    contribution: (number | null)[][];
+    difficulty: number[];
+    scores: { mini: number[]; full: number[][] };
+  }
+
+  test("weights follow from runs on small subsets and on all rows of each group", async () => {
+    await lab.succeeds(`${line} --mini 0.25 --passes 2 -o weights.json`);
+    const { groups, weights, contribution, difficulty, scores }: Balanced = JSON.parse(lab.read("weights.json"));
+    expect(groups).toEqual(["a", "b", "c"]);
+    expect(weights.reduce((sum, weight) => sum + weight, 0)).toBeCloseTo(3, 9);
+    const { mini, full } = scores;
+    for (const [i, row] of contribution.entries())
+      for (const [j, value] of row.entries())
+        expect(value!).toBeCloseTo((full[i]![j]! - mini[j]!) / (full[j]![j]! - mini[j]!), 9);
+    for (const [i, value] of difficulty.entries()) expect(value).toBeCloseTo(1 - mini[i]! / full[i]![i]!, 9);
+    // Groups share no tokens: its own rows help a group most.
+    for (const [i, row] of full.entries()) for (const other of full) expect(row[i]!).toBeGreaterThanOrEqual(other[i]!);
+    // The weights are taken as they are.
+    const given = `--method task-balance --group-weights ${weights.join(",")}`;
+    await lab.succeeds(`model ${given} ${DATA} ${RUN} --steps 2 --log balanced.log -o balanced/`);
+    const [{ weights: used }] = lab.mixtures("balanced.log") as [Mixture];
+    for (const [i, weight] of used!.entries()) expect(weight).toBeCloseTo(weights[i]!, 9);
+  }, 60_000);
+
+  test("--dry-run says how long it takes; parts that do not fit are refused", async () => {
+    const { text, code } = await lab.run(`${line} --mini 0.25 --passes 2 -n --json --device none`);
+    expect(code).toBe(0);
+    // 4 of 16 rows of each group: 12 rows, and 24 with all of one, in batches of 4, twice.
+    expect(JSON.parse(text)).toMatchObject({ runs: 4, steps: 6 + 3 * 12, mini: 0.25, passes: 2, held_out_rows: 12 });
+    const refused = await lab.run(`${line} --parts 0.5,0.5 -o nothing.json`);
+    expect(refused.err).toContain("--parts 0.5,0.5 should be three numbers that sum to 1");
+    expect(refused.code).toBe(2);
+  }, 60_000);
+});
+
 describe("plan", () => {
   test("C = 6 P N and N = rho P; too few tokens repeat", async () => {
     const { text, code } = await lab.run("plan --flops 1.2e6 --tokens-per-param 20 --tokens 500 --json");

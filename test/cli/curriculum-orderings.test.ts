@@ -41,6 +41,14 @@ test.each([
   60_000,
 );
 
+test("cyclical says in advance what share of the rows its passes have, cut to the length of the training", async () => {
+  const line = "model --method cyclical --data mixed.jsonl --batch-size 4 --steps 30";
+  const { err, code } = await lab.run(`${line} --log shares.log -n`);
+  expect(code).toBe(0);
+  // 30 batches of 4 of 40 rows are three epochs.
+  expect(err).toContain("6 passes over 25, 50, 100, 50, 25, 50 % of the rows\n");
+}, 60_000);
+
 describe("rows whose answer is cut away", () => {
   // The first two rows have prompts that fill the length alone: no token of them counts.
   const cut = () => {
@@ -68,16 +76,20 @@ describe("rows whose answer is cut away", () => {
     await lab.succeeds(
       `model --method competence --toward easy --c0 0.25 ${line} --steps 1 --log hard.log -o hard.safetensors`,
     );
-    expect(lab.events("hard.log", "step")[0]!.counted).toBe(2 * 15);
+    expect(lab.events("hard.log", "step")[0]!.counted).toBe(15); // a pass has a tenth of the rows
   }, 60_000);
 
   test("select keeps them last, whatever selects", async () => {
     cut();
     for (const by of ["lowest-loss", "gradient-norm", "craig", "dp-means"]) {
-      await lab.succeeds(`select model --data cut.jsonl --max-length 16 --select-by ${by} --keep 6 -q -o kept.jsonl`);
+      await lab.succeeds(
+        `select model --data cut.jsonl --max-length 16 --overflow truncate --select-by ${by} --keep 6 -q -o kept.jsonl`,
+      );
       expect(lab.lines("kept.jsonl")).toEqual(lab.lines("a.jsonl").slice(0, 6));
     }
-    await lab.succeeds("select model --data cut.jsonl --max-length 16 --keep 7 --ranked -q -o kept.jsonl");
+    await lab.succeeds(
+      "select model --data cut.jsonl --max-length 16 --overflow truncate --keep 7 --ranked -q -o kept.jsonl",
+    );
     expect(lab.lines("kept.jsonl").at(-1)).toBe(lab.lines("cut.jsonl")[0]!);
   }, 60_000);
 });

@@ -77,7 +77,7 @@ describe("refusals", () => {
       "give a larger --round, or fewer passes or steps",
     ],
     [`--method skill-it ${HELD}`, "--method skill-it needs --graph", "`curriculum graph` makes one"],
-    ["--method stratified --graph graph.json", "stratified reads no --graph", "leave it out"],
+    ["--method stratified --graph graph.json", "stratified has no option --graph", "methods with --graph: skill-it"],
     [`--method skill-it ${HELD} --graph none.json`, "--graph none.json cannot be read", "make one"],
     [`--method skill-it ${HELD} --graph two.json`, "--graph is 2 x 2 but there are 3 groups", "one row and one column"],
     [
@@ -134,8 +134,12 @@ describe("refusals", () => {
       "both --schedule-from and --method sec say what is drawn",
       "leave one of them out",
     ],
-    ["--schedule-from pair.log --graph graph.json", "--graph has no effect with --schedule-from", "leave it out"],
-    ["--method length --graph graph.json", "length reads no --graph", "leave it out"],
+    [
+      "--schedule-from pair.log --graph graph.json",
+      "stratified has no option --graph",
+      "methods with --graph: skill-it",
+    ],
+    ["--method length --graph graph.json", "length has no option --graph", "methods with --graph: skill-it"],
     ["--method skilit", "--method: unknown method skilit", "did you mean skill-it?"],
     ["other --method static", "unexpected argument other", "it takes [model]"],
   ])(

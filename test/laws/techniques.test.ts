@@ -108,7 +108,7 @@ describe.each(techniques.map((technique) => [technique.name, technique] as const
 
   test("has options that begin with its name, but for those that name models", () => {
     const own = Object.keys(technique.options).filter((option) => !(technique.models ?? []).includes(option));
-    for (const option of own) expect(option).toStartWith(`${name}_`);
+    for (const option of own) expect(option).toStartWith(`${name.replaceAll("-", "_")}_`);
   });
 
   test("names metrics that there are", () => {

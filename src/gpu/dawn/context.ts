@@ -16,5 +16,16 @@ export interface Native {
   readonly handle: Pointer;
 }
 
-/** The native object behind one that the standard's types hide it in. */
-export const handleOf = (object: object): Pointer => (object as Native).handle;
+/** The native object behind one that the standard's types hide it in. Throws once it was released by `takeHandle`. */
+export function handleOf(object: object): Pointer {
+  const { handle } = object as Native;
+  if (!handle) throw new Error("a GPU object is used after it was released");
+  return handle;
+}
+
+/** The same, for the last use of the object: its caller releases it. */
+export function takeHandle(object: object): Pointer {
+  const handle = handleOf(object);
+  (object as { handle: Pointer | 0 }).handle = 0;
+  return handle;
+}

@@ -12,7 +12,7 @@ import type { Pointer } from "bun:ffi";
 import { DawnAdapter, packToggles, type Toggles } from "./adapter.ts";
 import { Arena } from "./arena.ts";
 import type { DawnBuffer } from "./buffer.ts";
-import { type Context, handleOf } from "./context.ts";
+import { type Context, takeHandle } from "./context.ts";
 import { Events, SUCCESS } from "./events.ts";
 import { handle, library } from "./library.ts";
 import { BACKENDS, POWER_PREFERENCE, REQUEST_ADAPTER_OPTIONS } from "./structs.ts";
@@ -61,6 +61,6 @@ export class Dawn {
 
   /** Frees a bind group at once: it holds 5 kB that the garbage collector does not see. */
   releaseBindGroup(group: GPUBindGroup): void {
-    this.#context.library.zwgpuBindGroupRelease(handleOf(group));
+    this.#context.library.zwgpuBindGroupRelease(takeHandle(group));
   }
 }

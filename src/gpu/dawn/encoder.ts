@@ -1,6 +1,6 @@
 /** Recording of commands, and the queue that runs them. */
 import type { Pointer } from "bun:ffi";
-import { type Context, handleOf, type Native } from "./context.ts";
+import { type Context, handleOf, type Native, takeHandle } from "./context.ts";
 import { handle } from "./library.ts";
 import { own } from "./own.ts";
 import { COMPUTE_PASS_DESCRIPTOR, LABEL_DESCRIPTOR, TIMESTAMP_WRITES } from "./structs.ts";
@@ -16,43 +16,44 @@ type CommandEncoder = Pick<
 >;
 type Queue = Pick<GPUQueue, "submit" | "writeBuffer">;
 
-class DawnComputePass implements ComputePass {
+class DawnComputePass implements ComputePass, Native {
   readonly #context: Context;
-  readonly #handle: Pointer;
+  readonly handle: Pointer;
 
   constructor(context: Context, native: Pointer) {
     this.#context = context;
-    this.#handle = native;
+    this.handle = native;
   }
 
   setPipeline(pipeline: GPUComputePipeline): undefined {
-    this.#context.library.zwgpuComputePassEncoderSetPipeline(this.#handle, handleOf(pipeline));
+    this.#context.library.zwgpuComputePassEncoderSetPipeline(handleOf(this), handleOf(pipeline));
   }
 
   setBindGroup(index: number, group: GPUBindGroup | null | undefined): undefined {
     const native = group ? handleOf(group) : null;
-    this.#context.library.zwgpuComputePassEncoderSetBindGroup(this.#handle, index, native, 0, null);
+    this.#context.library.zwgpuComputePassEncoderSetBindGroup(handleOf(this), index, native, 0, null);
   }
 
   dispatchWorkgroups(x: number, y = 1, z = 1): undefined {
-    this.#context.library.zwgpuComputePassEncoderDispatchWorkgroups(this.#handle, x, y, z);
+    this.#context.library.zwgpuComputePassEncoderDispatchWorkgroups(handleOf(this), x, y, z);
   }
 
   /** Ends the pass and releases it: it takes no more commands. */
   end(): undefined {
-    this.#context.library.zwgpuComputePassEncoderEnd(this.#handle);
-    this.#context.library.zwgpuComputePassEncoderRelease(this.#handle);
+    const native = takeHandle(this);
+    this.#context.library.zwgpuComputePassEncoderEnd(native);
+    this.#context.library.zwgpuComputePassEncoderRelease(native);
   }
 }
 
-export class DawnCommandEncoder implements CommandEncoder {
+export class DawnCommandEncoder implements CommandEncoder, Native {
   readonly #context: Context;
-  readonly #handle: Pointer;
+  readonly handle: Pointer;
 
   constructor(context: Context, device: Pointer, label: string | undefined) {
     this.#context = context;
     const { library, arena } = context;
-    this.#handle = arena.frame(() =>
+    this.handle = arena.frame(() =>
       handle(library.zwgpuDeviceCreateCommandEncoder(device, arena.pack(LABEL_DESCRIPTOR, { label })), "encoder"),
     );
   }
@@ -68,7 +69,7 @@ export class DawnCommandEncoder implements CommandEncoder {
           endOfPassWriteIndex: timestampWrites.endOfPassWriteIndex ?? NO_INDEX,
         });
       const packed = arena.pack(COMPUTE_PASS_DESCRIPTOR, { label, timestampWrites: writes });
-      return handle(library.zwgpuCommandEncoderBeginComputePass(this.#handle, packed), "compute pass");
+      return handle(library.zwgpuCommandEncoderBeginComputePass(handleOf(this), packed), "compute pass");
     });
     return new DawnComputePass(this.#context, native) as DawnComputePass & GPUComputePassEncoder;
   }
@@ -86,7 +87,7 @@ export class DawnCommandEncoder implements CommandEncoder {
     const bytes = (typeof a === "number" ? size : (b as number | undefined)) ?? source.size - from;
     const { library } = this.#context;
     library.zwgpuCommandEncoderCopyBufferToBuffer(
-      this.#handle,
+      handleOf(this),
       handleOf(source),
       from,
       handleOf(destination),
@@ -96,13 +97,13 @@ export class DawnCommandEncoder implements CommandEncoder {
   }
 
   clearBuffer(buffer: GPUBuffer, offset = 0, size = buffer.size - offset): undefined {
-    this.#context.library.zwgpuCommandEncoderClearBuffer(this.#handle, handleOf(buffer), offset, size);
+    this.#context.library.zwgpuCommandEncoderClearBuffer(handleOf(this), handleOf(buffer), offset, size);
   }
 
   resolveQuerySet(set: GPUQuerySet, first: number, count: number, destination: GPUBuffer, offset: number): undefined {
     const { library } = this.#context;
     library.zwgpuCommandEncoderResolveQuerySet(
-      this.#handle,
+      handleOf(this),
       handleOf(set),
       first,
       count,
@@ -114,10 +115,11 @@ export class DawnCommandEncoder implements CommandEncoder {
   /** Ends the recording and releases the encoder: it takes no more commands. */
   finish({ label }: GPUCommandBufferDescriptor = {}): GPUCommandBuffer {
     const { library, arena } = this.#context;
+    const encoder = takeHandle(this);
     const native = arena.frame(() =>
-      handle(library.zwgpuCommandEncoderFinish(this.#handle, arena.pack(LABEL_DESCRIPTOR, { label })), "commands"),
+      handle(library.zwgpuCommandEncoderFinish(encoder, arena.pack(LABEL_DESCRIPTOR, { label })), "commands"),
     );
-    library.zwgpuCommandEncoderRelease(this.#handle);
+    library.zwgpuCommandEncoderRelease(encoder);
     return { handle: native, label: label ?? "" } as Native & GPUCommandBuffer;
   }
 }
@@ -135,7 +137,7 @@ export class DawnQueue implements Queue {
   /** Runs the commands and releases them: they can be submitted once. */
   submit(commandBuffers: Iterable<GPUCommandBuffer>): undefined {
     const { library, arena } = this.#context;
-    const handles = Array.from(commandBuffers, handleOf);
+    const handles = Array.from(commandBuffers, takeHandle);
     arena.frame(() => library.zwgpuQueueSubmit(this.#handle, handles.length, arena.pointers(handles)));
     for (const native of handles) library.zwgpuCommandBufferRelease(native);
   }
