@@ -46,3 +46,6 @@ export function calledDefinition(
   const definition: AnyDefinition = { ...commands[name]!, name: `${script.name} ${name}`, script };
   return { definition, argv: argv.toSpliced(at, 1) };
 }
+
+/** Who speaks in messages: the script, also for its sub-commands. */
+export const speaker = ({ script: parent, name }: AnyDefinition): string => parent?.name ?? name;

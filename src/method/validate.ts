@@ -74,7 +74,7 @@ async function check(name: string, spec: OptionSpec, definition: string, text: s
   const value = read(text, definition);
   if (plainlyFits(value, definition)) return value;
   const { type } = await import("./ark.ts");
-  const result = (type as unknown as (definition: string) => (value: unknown) => unknown)(definition)(value);
+  const result = type.raw(definition)(value);
   if (!(result instanceof type.errors)) return result;
   const expected = result.map((problem) => wordsOf(problem.expected)).join(" and ");
   const near = nearest(text, literalsOf(definition));

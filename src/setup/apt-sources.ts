@@ -30,24 +30,17 @@ export function parseSourceLines(text: string): AptSource[] {
   for (const line of text.split("\n")) {
     const match = /^\s*(deb|deb-src)\s+(?:\[([^\]]*)\]\s+)?(\S+)\s+(\S+)([^#]*)/.exec(line);
     if (!match) continue;
-    const [, type, options, uri, suite, components] = match as unknown as [
-      string,
-      string,
-      string?,
-      string?,
-      string?,
-      string?,
-    ];
-    const pairs = words(options ?? "").flatMap((option) => {
-      const [key, value] = option.split(/[+-]?=/, 2) as [string, string?];
+    const [, type = "", options = "", uri = "", suite = "", components = ""] = match;
+    const pairs = words(options).flatMap((option) => {
+      const [key = "", value] = option.split(/[+-]?=/, 2);
       const field = FIELDS[key.toLowerCase()];
       return field && value ? [[field, value.replaceAll(",", " ")]] : [];
     });
     sources.push({
       types: [type],
-      uris: [uri ?? ""],
-      suites: [suite ?? ""],
-      components: words(components ?? ""),
+      uris: [uri],
+      suites: [suite],
+      components: words(components),
       options: Object.fromEntries(pairs),
     });
   }
