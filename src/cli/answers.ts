@@ -40,8 +40,8 @@ export async function answer(definition: AnyDefinition, argv: readonly string[])
 }
 
 /**
- * The kinds that `--list` shows: those that `--method` and other options choose from, the sub-commands' too, as far as their files are in
- * the script's own room (optimizers are listed by `train`); all of them where none is.
+ * The kinds that `--list` shows: those that `--method` and other options choose from, the sub-commands' too, as far as
+ * their files are in the script's own room (optimizers are listed by `train`); all of them where none is.
  */
 function listedSources({ name, script: parent, methods, options, commands }: AnyDefinition): MethodSource[] {
   const room = parent?.name ?? name;

@@ -3,8 +3,8 @@
  *
  *   0 done    1 failed    2 wrong use or bad input    130 interrupted (143 by SIGTERM)
  *
- * A reader that closes the pipe early (`... | head`) is no failure: the script stops without a word and ends with 0. A script
- * that would lose work by that catches it, saves, and throws a UserError with exit code 1.
+ * A reader that closes the pipe early (`... | head`) is no failure: the script stops without a word and ends with 0. A
+ * script that would lose work by that catches it, saves, and throws a UserError with exit code 1.
  */
 import { isatty } from "node:tty";
 import pkg from "../../package.json";
@@ -100,7 +100,7 @@ async function work(definition: AnyDefinition, argv: readonly string[]): Promise
     failure ??= { error }; // a log that cannot be written does not hide what went wrong before
   }
   if (interrupted) {
-    // What the script throws while it stops is how it stopped, unless it has something to tell the user.
+    // What the script throws while it stops is how it stopped; a UserError is shown all the same.
     if (failure && (failure.error instanceof UserError || options.verbose)) explain(name, failure.error);
     say(`${name}: ${[interrupted.message, ...left].join("; ")}`);
     if (signals.isOverdue()) process.exit(interrupted.exitCode); // what it waits for would hold the process up
@@ -109,7 +109,7 @@ async function work(definition: AnyDefinition, argv: readonly string[]): Promise
   if (failure) {
     for (const text of left) say(`${name}: ${text}`);
     if (!fault.seen()) throw failure.error;
-    process.exit(explain(name, failure.error)); // the work goes on somewhere, and nobody awaits it any more
+    process.exit(explain(name, failure.error)); // the work still runs somewhere, and nothing awaits it
   }
   if (!options.quiet) endLine(name, (performance.now() - began) / 1000, outcome, stdoutTaken || options.verbose);
   return outcome?.exitCode ?? 0;

@@ -1,8 +1,8 @@
 /**
  * From the texts of an option to its value: read as the type asks, then checked by arktype.
  *
- * arktype takes 0.1 s to load, so plain definitions whose value is plainly right are accepted without it; whatever else,
- * and every refusal, is arktype's word.
+ * arktype takes 0.1 s to load, so plain definitions whose value is plainly right are accepted without it; whatever
+ * else, and every refusal, is arktype's word.
  */
 import { UserError } from "../errors.ts";
 import { nearest } from "./nearest.ts";
@@ -92,7 +92,10 @@ function wordsOf(expected: string): string {
     .join(" and ");
 }
 
-/** All values of a table: what was given, else the default. Throws UserError for bad values and missing required options. */
+/**
+ * All values of a table: what was given, else the default. Throws UserError for bad values and missing required
+ * options.
+ */
 export async function valuesOf(table: Options, given: ReadonlyMap<string, Given>): Promise<Record<string, unknown>> {
   const values: Record<string, unknown> = {};
   for (const [name, spec] of Object.entries(table)) {

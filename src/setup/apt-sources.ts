@@ -24,7 +24,10 @@ const FIELDS: Readonly<Record<string, string>> = {
 
 const words = (text: string): string[] => text.split(/\s+/).filter(Boolean);
 
-/** Reads one-line sources: `deb [signed-by=key arch=amd64] uri suite component...`. Lines that are not sources are left out. */
+/**
+ * Reads one-line sources: `deb [signed-by=key arch=amd64] uri suite component...`. Lines that are not sources are left
+ * out.
+ */
 export function parseSourceLines(text: string): AptSource[] {
   const sources: AptSource[] = [];
   for (const line of text.split("\n")) {
@@ -47,7 +50,10 @@ export function parseSourceLines(text: string): AptSource[] {
   return sources;
 }
 
-/** Reads deb822 sources: stanzas of `Field: value`, continued on indented lines. Stanzas with `Enabled: no` are left out. */
+/**
+ * Reads deb822 sources: stanzas of `Field: value`, continued on indented lines. Stanzas with `Enabled: no` are left
+ * out.
+ */
 export function parseSourceStanzas(text: string): AptSource[] {
   const lines = text.split("\n").filter((line) => !line.startsWith("#"));
   const sources: AptSource[] = [];
