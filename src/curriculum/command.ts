@@ -10,16 +10,10 @@ import type { MethodInfo } from "../method/registry.ts";
 import type { Model } from "../model/model.ts";
 import { Scorer } from "../run/scoring/scorer.ts";
 import type { BatchSource } from "../run/training/batch-source.ts";
+import type { Controller } from "../run/training/controller.ts";
 import { groupsOf } from "../run/training/data-source.ts";
 import type { HeldOut } from "../run/training/held-out.ts";
-import {
-  type Controller,
-  type DataSetup,
-  type RunContext,
-  runTraining,
-  type Work,
-  type WorkSetup,
-} from "../run/training/training.ts";
+import { type DataSetup, type RunContext, runTraining, type Work, type WorkSetup } from "../run/training/training.ts";
 import { checkLabels } from "../train/command.ts";
 import { graph } from "./commands/graph.ts";
 import { select } from "./commands/select.ts";
@@ -220,9 +214,11 @@ class Curriculum {
         recompute: options.recompute,
         groupWeights: () => weights,
       }),
-      controller: this.#controller(sampler, steps, (now) => {
-        weights = now;
-      }),
+      controllers: [
+        this.#controller(sampler, steps, (now) => {
+          weights = now;
+        }),
+      ],
       end: async () => this.#scorer?.free(),
     };
   }
@@ -262,7 +258,7 @@ class Curriculum {
       const load = (state: Json) => {
         if (Array.isArray(state)) this.#scores = Float64Array.from(state as number[]);
       };
-      return { values, state: () => (this.#scores ? [...this.#scores] : null), load };
+      return { name: "ordering", values, state: () => (this.#scores ? [...this.#scores] : null), load };
     }
     if (options.sample_weight !== "uniform" && sampler.segment().weights)
       throw new UserError(
@@ -299,6 +295,7 @@ class Curriculum {
     };
     const ends = (step: number) => step - since >= sampler.segment().steps;
     return {
+      name: "sampler",
       values,
       async begin(held) {
         if (needs === "losses") checkHeldOut(held, names, who);

@@ -26,10 +26,10 @@ import {
 } from "../run/teachers/teacher.ts";
 import { TeacherCache, writeCache } from "../run/teachers/teacher-cache.ts";
 import type { BatchSource } from "../run/training/batch-source.ts";
+import type { Controller } from "../run/training/controller.ts";
 import { groupsOf, textTools } from "../run/training/data-source.ts";
 import { GradientAlignment } from "../run/training/gradient-alignment.ts";
-import type { GradientRule } from "../run/training/trainer.ts";
-import { type Controller, type DataSetup, runTraining, type Work, type WorkSetup } from "../run/training/training.ts";
+import { type DataSetup, runTraining, type Work, type WorkSetup } from "../run/training/training.ts";
 import { Parameter } from "../tensor/parameter.ts";
 import { sizeOf } from "../tensor/tensor.ts";
 import { humanBytes } from "../text/format.ts";
@@ -319,9 +319,9 @@ class Distillation {
       }),
       // What learns beside the student keeps apart by name: a teacher has the same names.
       extra: [...extra.values(), ...learning],
-      ...(adaptive ? { controller: controllerOf(adaptive) } : {}),
-      ...(alignment ? { gradients: alignedRule(alignment) } : {}),
-      memory: { ...(held > 0 ? { teachers: held } : {}), ...(alignment ? { alignment: alignment.bytes } : {}) },
+      controllers: adaptive ? [controllerOf(adaptive)] : [],
+      updates: alignment ? [alignment] : [],
+      memory: held > 0 ? { teachers: held } : {},
       end: async () => {
         const [checkpoint] = this.#checkpoints;
         if (!options.online || !checkpoint) return;
@@ -338,7 +338,6 @@ class Distillation {
       free: () => {
         for (const teacher of teachers) teacher.free();
         for (const parameter of extra.values()) parameter.free();
-        void alignment?.free();
       },
     };
   }
@@ -365,18 +364,9 @@ export function extraParameters(
   );
 }
 
-/** The labels' gradient as it is, and of the method's what does not go against it. */
-export const alignedRule =
-  (alignment: GradientAlignment): GradientRule =>
-  async (_, [labels, distill], pass) => {
-    await pass(labels!, { fresh: true, report: true });
-    alignment.keep();
-    await pass(distill!, { fresh: true, report: true });
-    await alignment.add();
-  };
-
 const controllerOf = (adaptive: Adaptive): Controller => ({
-  tells: true,
+  name: "weights",
+  logged: true,
   values: (step) => adaptive.values(step),
   heard: ({ metrics, step }) => adaptive.heard(metrics, step),
   state: () => adaptive.state(),

@@ -14,18 +14,18 @@ import { baseTeacher, liveTeacher, type Teacher } from "../run/teachers/teacher.
 import { causalTrace, TRACE } from "../run/tracing/causal-trace.ts";
 import { drawFacts, loadFacts } from "../run/tracing/facts.ts";
 import { type BatchSource, exampleBatches, sequenceBatches } from "../run/training/batch-source.ts";
+import type { Controller } from "../run/training/controller.ts";
 import { groupsOf } from "../run/training/data-source.ts";
 import { Perturbation } from "../run/training/perturbation.ts";
-import type { GradientRule } from "../run/training/trainer.ts";
 import {
   type ChoiceSetup,
-  type Controller,
   type DataSetup,
   type RunContext,
   runTraining,
   type Work,
   type WorkSetup,
 } from "../run/training/training.ts";
+import type { UpdateRule } from "../run/training/update-rule.ts";
 import { WeightAverage } from "../run/training/weight-average.ts";
 import { checkLabels } from "../train/command.ts";
 import {
@@ -95,7 +95,6 @@ function refuseIdle(
 /** What a saved run tells of itself. */
 type Saved = {
   readonly adaptive: never;
-  readonly averaged: number;
   readonly reference: number[];
   readonly wanted: number[];
   readonly answers?: number[][];
@@ -281,7 +280,7 @@ class Unlearning {
     const adaptive = method.adaptive?.({ values: settings as never, weights, steps, perEpoch });
     const { average_from: first = 1 } = options;
     if (first > steps) throw new UserError(`--average-from ${first}: the run has ${steps} steps`);
-    const average = smoothing?.average ? new WeightAverage(gpu, model.trainable()) : undefined;
+    const average = smoothing?.average ? new WeightAverage(gpu, model.trainable(), { from: first }) : undefined;
     const moved = smoothing?.gradients ? new Perturbation(gpu, model.trainable(), smoothing.keeps ?? []) : undefined;
     return {
       objective: unlearnObjective({
@@ -294,19 +293,10 @@ class Unlearning {
         recompute: options.recompute,
         seed,
       }),
-      controller: this.#controller(adaptive, average),
-      ...(average ? { kept: average.kept } : {}),
-      ...(moved ? { gradients: this.#smoothed(smoothing!, moved) } : {}),
-      memory: {
-        ...(original && original.bytes > 0 ? { original: original.bytes } : {}),
-        ...(moved ? { smoothing: moved.bytes } : {}),
-      },
-      end: async () => average?.apply(),
-      free: () => {
-        original?.free();
-        average?.free();
-        void moved?.free();
-      },
+      controllers: [this.#controller(adaptive)],
+      updates: [...(moved ? [this.#smoothed(smoothing!, moved)] : []), ...(average ? [average] : [])],
+      memory: original && original.bytes > 0 ? { original: original.bytes } : {},
+      free: () => original?.free(),
     };
   }
 
@@ -326,29 +316,31 @@ class Unlearning {
       );
   }
 
-  #smoothed(smoothing: Smoothing, weights: Perturbation): GradientRule {
+  #smoothed(smoothing: Smoothing, weights: Perturbation): UpdateRule {
     const { options, seed } = this.#context;
-    return async (step, parts, pass) => {
-      const given = { rho: options.rho ?? smoothing.rho, c: options.smooth_weight ?? 10, seed: seed + step };
-      await smoothing.gradients!(weights, (how) => pass("forget", how), given);
-      for (const part of parts) if (part !== "forget") await pass(part, { fresh: false, report: true });
+    const [rho, c] = [options.rho ?? smoothing.rho, options.smooth_weight ?? 10];
+    return {
+      name: "smoothing",
+      parts: ["forget"],
+      part: (step, pass) => smoothing.gradients!(weights, pass, { rho, c, seed: seed + step }),
+      bytes: weights.bytes,
+      free: () => weights.free(),
     };
   }
 
-  #controller(adaptive: AdaptiveWeights | undefined, average: WeightAverage | undefined): Controller {
+  #controller(adaptive: AdaptiveWeights | undefined): Controller {
     const { options } = this.#context;
     return {
-      tells: adaptive !== undefined,
+      name: "unlearning",
+      logged: adaptive !== undefined,
       values: (step) => {
         const { forget, retain } = adaptive?.weights(step) ?? this.#weights;
         return { forget_weight: forget, retain_weight: retain, pd_weight: options.pd_weight ?? 0.5 };
       },
       ...(adaptive?.heard ? { heard: ({ metrics, step }) => adaptive.heard!(metrics, step) } : {}),
-      ...(average ? { due: (step: number) => step >= (options.average_from ?? 1), after: () => average.add() } : {}),
       state: () => ({
         ...(this.#sampled ? { answers: this.#sampled.state() } : {}),
         adaptive: adaptive?.state() ?? null,
-        averaged: average?.count ?? 0,
         reference: this.#reference,
         wanted: this.#wantedReference,
       }),
@@ -359,7 +351,6 @@ class Unlearning {
           this.#wanted = this.#sampled.wanted;
         }
         if (adaptive) adaptive.load(saved.adaptive);
-        if (average) average.count = saved.averaged;
         this.#reference = saved.reference;
         this.#wantedReference = saved.wanted;
       },

@@ -5,7 +5,7 @@ import type { Sequence } from "../../src/data/sequences.ts";
 import { targetsOf } from "../../src/data/targets.ts";
 import type { Split, Task } from "../../src/data/task.ts";
 import { method as markov } from "../../src/data/tasks/markov.ts";
-import { alignedRule, extraParameters } from "../../src/distill/command.ts";
+import { extraParameters } from "../../src/distill/command.ts";
 import type { DistillMethod } from "../../src/distill/contract.ts";
 import { distillObjective } from "../../src/distill/objective.ts";
 import { Model } from "../../src/model/model.ts";
@@ -66,7 +66,7 @@ export async function learn(student: Model, lesson: Lesson): Promise<Record<stri
     gpu,
     parameters,
     objective: distillObjective({ model: student, method, teachers, values, extra, weights, online, apart }),
-    ...(alignment ? { gradients: alignedRule(alignment) } : {}),
+    updates: alignment ? [alignment] : [],
     seed,
     optimizer,
     values: { ...settingsOf(optimizer.options), weight_decay: 0 },

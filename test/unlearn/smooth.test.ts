@@ -79,14 +79,14 @@ describe("the smoothed gradient", () => {
 test("the mean of weights", async () => {
   const parameter = new Parameter(gpu, "w", [3]);
   const mean = new WeightAverage(gpu, [parameter]);
-  mean.apply(); // of nothing
+  mean.end(); // of nothing
   for (const k of [1, 2, 6]) {
     parameter.write(Float32Array.of(k, -k, 0.5));
     await mean.add();
   }
-  mean.apply();
+  mean.end();
   near([...(await gpu.readFloats(parameter.buffer, 3))], [3, -3, 0.5], 1e-6);
-  expect(mean.count).toBe(3);
+  expect(mean.state()).toEqual({ count: 3 });
   mean.free();
   expect(() => new WeightAverage(gpu, [new Parameter(gpu, "w", [4], "bf16")])).toThrow(
     "w is held in bf16, too coarse to average",

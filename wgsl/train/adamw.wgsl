@@ -7,7 +7,7 @@
 //   square   (N)          f32 or bf16  in and out, second moment
 //
 // `shrink` is 1 - lr * weight_decay, `rate` is lr / (1 - beta1^t), `correction` is 1 / sqrt(1 - beta2^t).
-// Checked against f64 in test/train/optim.test.ts.
+// Checked against f64 in test/run/training/updater.test.ts.
 
 import package::lib::grid::{LANES, SPAN, span_of};
 import package::lib::stored::{Weight, State, weight_values, stored_weight, state_values, stored_state};

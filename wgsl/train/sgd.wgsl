@@ -5,7 +5,7 @@
 //   weight   (N)  f32 or bf16  in and out
 //   velocity (N)  f32 or bf16  in and out; not read in the first step (`first` is 1)
 //
-// Checked against f64 in test/train/optim.test.ts.
+// Checked against f64 in test/run/training/updater.test.ts.
 
 import package::lib::grid::{LANES, SPAN, span_of};
 import package::lib::stored::{Weight, State, weight_values, stored_weight, state_values, stored_state};

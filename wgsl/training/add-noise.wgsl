@@ -2,7 +2,7 @@
 //
 //   y (N)     f32  in and out
 //
-// Checked in test/train/perturb.test.ts.
+// Checked in test/run/training/perturbation.test.ts.
 
 import package::lib::grid::{LANES, SPAN, span_of};
 import package::lib::random::random_bits;

@@ -4,7 +4,7 @@
 //   norm (3)  f32  as wgsl/training/clip-factor.wgsl leaves it; with `by_norm`
 //   y (N)     f32  in and out
 //
-// Checked in test/train/perturb.test.ts.
+// Checked in test/run/training/perturbation.test.ts.
 
 import package::lib::grid::{LANES, SPAN, span_of};
 

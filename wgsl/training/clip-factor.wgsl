@@ -5,7 +5,7 @@
 //                  is not finite or was not in an earlier step (the third value), which tells the optimizer to leave everything
 //                  as it is: the host hears of it some steps later and finds the weights that led there
 //
-// One workgroup. Checked against f64 in test/train/optim.test.ts.
+// One workgroup. Checked against f64 in test/run/training/updater.test.ts.
 
 struct Params { n: u32, limit: f32 }
 

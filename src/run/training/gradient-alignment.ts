@@ -4,7 +4,8 @@
  *
  *   g <- kept + g - min(0, <g, kept>) / |kept|^2 kept
  *
- * Products are over all parameters together. Memory: one copy of the gradients. Nothing is read back.
+ * Products are over all parameters together. Memory: one copy of the gradients. Nothing is read back. As an update rule it keeps
+ * the gradient of the objective's first part, and takes from the second what goes against it.
  */
 import type { PooledBuffer } from "../../gpu/buffer.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
@@ -14,8 +15,10 @@ import type { Parameter } from "../../tensor/parameter.ts";
 import { type Recorder, spans } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { Programs } from "../programs.ts";
+import type { PassOptions, UpdateRule } from "./update-rule.ts";
 
-export class GradientAlignment {
+export class GradientAlignment implements UpdateRule {
+  readonly name = "alignment";
   readonly #gpu: Gpu;
   readonly #parts: readonly { readonly parameter: Parameter; readonly kept: PooledBuffer }[];
   readonly #programs: Programs;
@@ -32,6 +35,17 @@ export class GradientAlignment {
   /** Bytes held. */
   get bytes(): number {
     return this.#parts.reduce((sum, { kept }) => sum + kept.bytes, 0);
+  }
+
+  async combine(
+    _: number,
+    [first, second]: readonly string[],
+    pass: (part: string, options: PassOptions) => Promise<void>,
+  ): Promise<void> {
+    await pass(first!, { fresh: true, report: true });
+    this.keep();
+    await pass(second!, { fresh: true, report: true });
+    await this.add();
   }
 
   /** Remembers the gradients there are. */

@@ -5,9 +5,9 @@
 import type { Log } from "../../cli/log.ts";
 import { UserError } from "../../errors.ts";
 import type { BatchSource } from "./batch-source.ts";
+import type { Controllers } from "./controller.ts";
 import type { HeldOut } from "./held-out.ts";
 import type { StepResult, Trainer } from "./trainer.ts";
-import type { Controller } from "./training.ts";
 
 /** Steps that may be under way before the loop waits for the oldest. */
 const AHEAD = 3;
@@ -34,8 +34,7 @@ export interface LoopOptions<B> {
   readonly seen: number;
   readonly describe?: (batch: B) => string;
   readonly onStep?: (result: StepResult, rate: number) => void;
-  /** What a technique does between steps. */
-  readonly controller?: Controller;
+  readonly controllers: Controllers;
   readonly heldOut?: HeldOut;
   /** Bytes on the GPU, for the log. */
   readonly gpuBytes: () => number;
@@ -45,13 +44,13 @@ export interface LoopOptions<B> {
 export async function trainLoop<B>(
   options: LoopOptions<B>,
 ): Promise<{ step: number; seen: number; last?: StepResult }> {
-  const { trainer, source, steps, from, accumulate, signal, controller } = options;
-  const ahead = controller?.heard ? 1 : AHEAD;
+  const { trainer, source, steps, from, accumulate, signal, controllers } = options;
+  const ahead = controllers.hears ? 1 : AHEAD;
   const pending: {
     result: Promise<StepResult>;
     batches: readonly B[];
     epoch: number;
-    values: Readonly<Record<string, number>>;
+    values: ReturnType<Controllers["values"]>;
   }[] = [];
   let { seen } = options;
   let last: StepResult | undefined;
@@ -65,9 +64,9 @@ export async function trainLoop<B>(
     const { result: promise, batches, epoch, values } = pending.shift()!;
     const result = await promise;
     const wrong = Object.entries(result.metrics).find(([, value]) => !Number.isFinite(value));
-    if (wrong || !Number.isFinite(result.gradNorm)) throw await notFinite(options, result, batches, values, wrong);
+    if (wrong || !Number.isFinite(result.gradNorm)) throw await notFinite(options, result, batches, values.all, wrong);
     last = result;
-    controller?.heard?.(result);
+    controllers.heard(result);
     recent.push({ time: performance.now(), size: result.size });
     if (recent.length > 2 * AHEAD) recent.shift();
     const size = recent.slice(1).reduce((sum, one) => sum + one.size, 0);
@@ -77,7 +76,7 @@ export async function trainLoop<B>(
     options.log.event("step", {
       step: result.step,
       epoch,
-      ...(controller?.tells ? values : {}),
+      ...values.logged,
       ...result.metrics,
       lr: result.lr,
       grad_norm: result.gradNorm,
@@ -97,17 +96,17 @@ export async function trainLoop<B>(
     const drawn: { batch: B; epoch: number }[] = [];
     for (let i = 0; i < accumulate; i++) drawn.push(await source.next());
     const batches = drawn.map(({ batch }) => batch);
-    const values = controller?.values?.(step) ?? {};
-    const { result } = await trainer.step(step, options.rate(step), batches, values);
+    const values = controllers.values(step);
+    const { result } = await trainer.step(step, options.rate(step), batches, values.all);
     pending.push({ result, batches, values, epoch: drawn[0]!.epoch });
     // Results are heard in order, some steps late, so that the GPU is never idle.
     while (pending.length >= ahead) await hear();
     seen += batches.length;
     const due = (every: number) => every > 0 && step % every === 0;
     const stopping = signal.aborted && step < steps;
-    if (controller?.after && (controller.due?.(step) ?? true)) {
+    for (const controller of controllers.due(step)) {
       await hearAll();
-      await controller.after(step, options.heldOut);
+      await controller.after!(step, options.heldOut);
       pauseEnds();
     }
     if ((due(options.evalEvery) || step === steps) && options.evaluate && !stopping) {

@@ -22,7 +22,7 @@ import type { Parameter } from "../../tensor/parameter.ts";
 import type { Updater } from "./updater.ts";
 
 /** Of training.json; states of others are refused. */
-export const VERSION = 2;
+export const VERSION = 3;
 
 /** training.json */
 export interface Progress {
@@ -35,8 +35,8 @@ export interface Progress {
   /** Tokens or examples seen. */
   readonly seen: number;
   readonly best?: { readonly step: number; readonly loss: number };
-  /** Of what a technique does between steps. */
-  readonly controller?: Json;
+  /** States of controllers and update rules, by name. */
+  readonly states: Readonly<Record<string, Json>>;
   /** Digests of the headers of the checkpoints that it read. */
   readonly inputs: readonly string[];
 }

@@ -10,6 +10,7 @@ import type { Program } from "../../tensor/program.ts";
 import type { SlotPool } from "../../tensor/slots.ts";
 import { type Compiled, Programs } from "../programs.ts";
 import type { Objective } from "./objective.ts";
+import { type UpdateRule, UpdateRules } from "./update-rule.ts";
 import { Updater, type UpdaterOptions } from "./updater.ts";
 
 export interface TrainerOptions<B> extends UpdaterOptions {
@@ -17,24 +18,11 @@ export interface TrainerOptions<B> extends UpdaterOptions {
   readonly parameters: readonly Parameter[];
   readonly objective: Objective<B>;
   readonly seed: number;
-  /** How the gradients of a step come about; every part once when left out. */
-  readonly gradients?: GradientRule;
+  /** What changes the way from gradients to weights; they compose as update-rule.ts says. */
+  readonly updates?: readonly UpdateRule[];
 }
 
-/**
- * Gets the gradients of a step ready. `pass` records forward and back of one part over all micro-batches; `fresh`: what the
- * gradients held before is dropped; `report`: its metrics are those of the step.
- */
-export type GradientRule = (
-  step: number,
-  parts: readonly string[],
-  pass: (part: string, options: { readonly fresh: boolean; readonly report: boolean }) => Promise<void>,
-) => Promise<void>;
-
 const PARTS = [""];
-const everyPart: GradientRule = async (_, parts, pass) => {
-  for (const [i, part] of parts.entries()) await pass(part, { fresh: i === 0, report: true });
-};
 
 /** What is known of a step once the GPU has done it. */
 export interface StepResult {
@@ -59,12 +47,19 @@ interface RecordedPart {
 
 export class Trainer<B> {
   readonly updater: Updater;
+  readonly updates: UpdateRules;
   readonly #options: TrainerOptions<B>;
   readonly #programs: Programs<RecordedPart>;
 
   private constructor(options: TrainerOptions<B>, updater: Updater) {
     this.#options = options;
     this.updater = updater;
+    this.updates = new UpdateRules(
+      options.gpu,
+      options.parameters,
+      options.objective.parts ?? PARTS,
+      options.updates ?? [],
+    );
     this.#programs = new Programs(options.gpu, { training: true });
   }
 
@@ -104,15 +99,15 @@ export class Trainer<B> {
     return programs;
   }
 
-  /** Records forward and back over the micro-batches; gives their metrics to come. */
+  /** Makes the gradients over the micro-batches; gives their metrics to come. */
   async #pass(
     step: number,
     batches: readonly B[],
     values: Readonly<Record<string, number>>,
   ): Promise<Promise<Record<string, number>>[]> {
-    const { objective, seed, gradients = everyPart } = this.#options;
+    const { objective, seed } = this.#options;
     const found: Promise<Record<string, number>>[] = [];
-    await gradients(step, this.#parts, async (part, { fresh, report }) => {
+    await this.updates.gradients(step, async (part, { fresh, report }) => {
       const total = batches.reduce((sum, batch) => sum + objective.counted(batch, part), 0);
       for (const [i, batch] of batches.entries()) {
         const { program, recorded } = await this.#programOf(batch, part);
@@ -127,6 +122,7 @@ export class Trainer<B> {
         found.push(Promise.all(read).then(Object.fromEntries));
       }
     });
+    await this.updates.before(step);
     return found;
   }
 
@@ -154,6 +150,7 @@ export class Trainer<B> {
     const { objective, seed } = this.#options;
     const parts = await this.#pass(step, batches, values);
     const norm = this.updater.step(step, lr, seed);
+    await this.updates.after(step);
     const result = Promise.all([norm, ...parts]).then(([gradNorm, ...sums]) => {
       const metrics: Record<string, number> = {};
       for (const part of sums)
@@ -174,6 +171,7 @@ export class Trainer<B> {
 
   free(): void {
     this.#programs.free();
+    this.updates.free();
     this.updater.free();
   }
 }

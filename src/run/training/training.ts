@@ -7,7 +7,6 @@ import { lineageOf, type Read } from "../../checkpoint/lineage/input.ts";
 import type { CommonValues, Outcome, PlainContext } from "../../cli/context.ts";
 import { UserError } from "../../errors.ts";
 import { type Gpu, openGpu } from "../../gpu/gpu.ts";
-import type { Json } from "../../json.ts";
 import type { Values } from "../../method/options.ts";
 import type { ModelSizes } from "../../model/architecture.ts";
 import type { Model } from "../../model/model.ts";
@@ -16,6 +15,7 @@ import { prepareSave, saveModel, saveResult } from "../../model/save.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
 import { humanBytes } from "../../text/format.ts";
 import type { BatchSource, OrderChoice } from "./batch-source.ts";
+import { type Controller, Controllers } from "./controller.ts";
 import { type TextTools, textTools } from "./data-source.ts";
 import { HeldOut } from "./held-out.ts";
 import { trainLoop } from "./loop.ts";
@@ -36,7 +36,8 @@ import {
   VERSION,
 } from "./saved-state.ts";
 import { matcher, start } from "./starting-model.ts";
-import { type StepResult, Trainer, type TrainerOptions } from "./trainer.ts";
+import { Trainer } from "./trainer.ts";
+import { loadStates, refuseNamesakes, statesOf, type UpdateRule } from "./update-rule.ts";
 
 export type RunContext = PlainContext & { readonly options: CommonValues & Values<typeof RUN> };
 
@@ -68,32 +69,14 @@ export interface WorkSetup<B> extends DataSetup {
   original(): Promise<Model>;
 }
 
-/** What happens between steps. Its state is saved with the run's. */
-export interface Controller {
-  /** Numbers that the objective's programs take in step `step`. */
-  values?(step: number): Readonly<Record<string, number>>;
-  /** Whether the log tells them, because they follow the run. */
-  readonly tells?: boolean;
-  /** Called before the first step of a run that does not resume. */
-  begin?(held: HeldOut | undefined): Promise<void>;
-  /** Hears every step before the next one begins. */
-  heard?(result: StepResult): void;
-  /** Called after a step has been heard, on the steps that `due` names. */
-  due?(step: number): boolean;
-  after?(step: number, held: HeldOut | undefined): Promise<void>;
-  state(): Json;
-  load(state: Json): void;
-}
-
 export interface Work<B> {
   readonly objective: Objective<B>;
   /** Trained beside the model, and left out of the result. */
   readonly extra?: readonly Parameter[];
-  /** Weights that are only kept, and saved with the state. */
-  readonly kept?: readonly Parameter[];
-  readonly controller?: Controller;
-  /** How gradients come about, when it is not one pass over every part. */
-  readonly gradients?: TrainerOptions<B>["gradients"];
+  /** What follows the training from step to step, in this order. */
+  readonly controllers?: readonly Controller[];
+  /** What changes the way from gradients to weights; composed as update-rule.ts says. */
+  readonly updates?: readonly UpdateRule[];
   /** Further memory on the GPU, by kind. */
   readonly memory?: Readonly<Record<string, number>>;
   /** Called when every step is done, before the result is written. */
@@ -233,14 +216,16 @@ export async function runTraining<B>(context: RunContext, technique: Technique<B
     original: () => begun.original(gpu, model),
   });
   gpu.pool.trim(); // what preparing took does not stay beside training
-  const { objective, controller } = work;
+  const { objective } = work;
+  const controllers = new Controllers(work.controllers ?? []);
+  const stateful = [...controllers.list, ...(work.updates ?? [])];
+  refuseNamesakes(stateful);
   const trained = [...parameters, ...(work.extra ?? [])];
-  const besides = [...(work.extra ?? []), ...(work.kept ?? [])];
   const trainer = await Trainer.make<B>({
     gpu,
     parameters: trained,
     objective,
-    ...(work.gradients ? { gradients: work.gradients } : {}),
+    updates: work.updates ?? [],
     seed,
     optimizer: choices.optimizer,
     values: choices.values,
@@ -249,10 +234,12 @@ export async function runTraining<B>(context: RunContext, technique: Technique<B
     stateDtype: options.state_dtype,
   });
 
+  const besides = [...(work.extra ?? []), ...trainer.updates.kept];
+
   // The largest batch first: smaller ones then fit into its memory.
   const largest = source.largest();
   const programs = await trainer.prepare(largest);
-  const report = memoryReport(model, trainer, programs, trained, work.memory);
+  const report = memoryReport(model, trainer, programs, trained, { ...work.memory, ...trainer.updates.memory });
   const heldOut = await HeldOut.open(model, options.eval_data, tools, order.batchSize, trainer.slots);
   describe(context, {
     model,
@@ -289,7 +276,7 @@ export async function runTraining<B>(context: RunContext, technique: Technique<B
     order: source.state(),
     seen,
     ...(best ? { best } : {}),
-    ...(controller ? { controller: controller.state() } : {}),
+    states: statesOf(stateful),
   });
   const keep =
     folder === undefined
@@ -308,10 +295,10 @@ export async function runTraining<B>(context: RunContext, technique: Technique<B
   if (saved) {
     source.load(saved.progress.order, saved.folder);
     await loadOptimizer(gpu, trainer.updater, besides, saved.folder);
-    if (controller && saved.progress.controller !== undefined) controller.load(saved.progress.controller);
+    loadStates(stateful, saved.progress.states, saved.folder);
     context.info(`going on after step ${saved.progress.step} of ${steps}`);
   } else {
-    await controller?.begin?.(heldOut);
+    await controllers.begin(heldOut);
     await keep?.(0, 0);
   }
 
@@ -347,7 +334,7 @@ export async function runTraining<B>(context: RunContext, technique: Technique<B
     saveEvery: options.save_every,
     seen: saved?.progress.seen ?? 0,
     ...(objective.describe ? { describe: objective.describe } : {}),
-    ...(controller ? { controller } : {}),
+    controllers,
     ...(heldOut ? { heldOut } : {}),
     onStep: (result, rate) =>
       context.progress.advance(
@@ -366,6 +353,7 @@ export async function runTraining<B>(context: RunContext, technique: Technique<B
       );
     signal.throwIfAborted();
   }
+  await trainer.updates.end();
   await work.end?.();
   const bytes = await saveResult(model, writer ?? context.out, saving, context.log.run);
   if (folder !== undefined) removeState(folder);

@@ -1,36 +1,59 @@
-/** Running mean of the weights, avg <- (k avg + theta) / (k + 1), in memory of its own that is saved with the run. */
+/**
+ * An average of the weights after every step, held beside them and saved with the run; at the end it takes their place.
+ *
+ *   mean of all       avg <- (k avg + theta) / (k + 1)
+ *   with a decay d    avg <- d avg + (1 - d) theta, an exponential moving average
+ */
 import { UserError } from "../../errors.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
+import type { Json } from "../../json.ts";
 import { Parameter } from "../../tensor/parameter.ts";
 import { dynamic, spans } from "../../tensor/recorder.ts";
 import { Programs } from "../programs.ts";
+import type { UpdateRule } from "./update-rule.ts";
 
-export class WeightAverage {
+export class WeightAverage implements UpdateRule {
+  readonly name = "average";
   readonly kept: readonly Parameter[];
   readonly #gpu: Gpu;
   readonly #parameters: readonly Parameter[];
   readonly #programs: Programs;
+  readonly #from: number;
+  readonly #decay: number | undefined;
   #count = 0;
 
-  /** Throws UserError for weights in bf16: their mean would be rounded at every step. */
-  constructor(gpu: Gpu, parameters: readonly Parameter[]) {
+  /**
+   * `from` is the first step whose weights count, 1 when left out; `decay` is that of a moving average, left out for the mean.
+   * Throws UserError for weights in bf16: their mean would be rounded at every step.
+   */
+  constructor(
+    gpu: Gpu,
+    parameters: readonly Parameter[],
+    { from = 1, decay }: { readonly from?: number; readonly decay?: number } = {},
+  ) {
     const coarse = parameters.find(({ dtype }) => dtype !== "f32");
     if (coarse)
       throw new UserError(`${coarse.name} is held in ${coarse.dtype}, too coarse to average`, "leave out --dtype bf16");
     this.#gpu = gpu;
     this.#programs = new Programs(gpu);
     this.#parameters = parameters;
+    this.#from = from;
+    this.#decay = decay;
     this.kept = parameters.map(({ name, shape }) => new Parameter(gpu, `mean of ${name}`, shape, "f32", false));
   }
 
-  get count(): number {
-    return this.#count;
-  }
-  set count(count: number) {
-    this.#count = count;
+  async after(step: number): Promise<void> {
+    if (step >= this.#from) await this.add();
   }
 
-  /** Takes the weights as they are into the mean. */
+  state(): Json {
+    return { count: this.#count };
+  }
+  load(state: Json): void {
+    this.#count = (state as { count: number }).count;
+  }
+
+  /** Takes the weights as they are into the average. */
   async add(): Promise<void> {
     if (this.#count === 0) {
       for (const [i, { buffer, size }] of this.#parameters.entries())
@@ -49,11 +72,12 @@ export class WeightAverage {
       }
     });
     const k = this.#count++;
-    program.run({ a: 1 / (k + 1), b: k / (k + 1) });
+    const [a, b] = this.#decay === undefined ? [1 / (k + 1), k / (k + 1)] : [1 - this.#decay, this.#decay];
+    program.run({ a, b });
   }
 
-  /** The mean takes the weights' place. */
-  apply(): void {
+  /** The average takes the weights' place. */
+  end(): void {
     if (this.#count === 0) return;
     for (const [i, { buffer, size }] of this.#parameters.entries())
       this.#gpu.copy(this.kept[i]!.buffer, 0, buffer, 0, 4 * size);

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
-import { GradientAlignment } from "../../src/run/training/gradient-alignment.ts";
-import { Parameter } from "../../src/tensor/parameter.ts";
-import { sharedGpu } from "../support/gpu.ts";
-import { normals } from "../support/random.ts";
+import { GradientAlignment } from "../../../src/run/training/gradient-alignment.ts";
+import { Parameter } from "../../../src/tensor/parameter.ts";
+import { sharedGpu } from "../../support/gpu.ts";
+import { normals } from "../../support/random.ts";
 
 const gpu = await sharedGpu();
 const SIZES = [1, 3, 255, 257, 5000];

@@ -1,12 +1,12 @@
 import { describe, expect, test } from "bun:test";
-import type { Optimizer } from "../../src/run/training/optimizer.ts";
-import { Updater } from "../../src/run/training/updater.ts";
-import { Parameter } from "../../src/tensor/parameter.ts";
-import { method as adamw } from "../../src/train/methods/optimizers/adamw.ts";
-import { method as adan } from "../../src/train/methods/optimizers/adan.ts";
-import { method as sgd } from "../../src/train/methods/optimizers/sgd.ts";
-import { sharedGpu } from "../support/gpu.ts";
-import { normals } from "../support/random.ts";
+import type { Optimizer } from "../../../src/run/training/optimizer.ts";
+import { Updater } from "../../../src/run/training/updater.ts";
+import { Parameter } from "../../../src/tensor/parameter.ts";
+import { method as adamw } from "../../../src/train/methods/optimizers/adamw.ts";
+import { method as adan } from "../../../src/train/methods/optimizers/adan.ts";
+import { method as sgd } from "../../../src/train/methods/optimizers/sgd.ts";
+import { sharedGpu } from "../../support/gpu.ts";
+import { normals } from "../../support/random.ts";
 
 const gpu = await sharedGpu();
 const SIZES = [1, 3, 255, 257, 17000];

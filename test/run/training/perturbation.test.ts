@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
-import { Perturbation } from "../../src/run/training/perturbation.ts";
-import { Parameter } from "../../src/tensor/parameter.ts";
-import { sharedGpu } from "../support/gpu.ts";
-import { normals } from "../support/random.ts";
+import { Perturbation } from "../../../src/run/training/perturbation.ts";
+import { Parameter } from "../../../src/tensor/parameter.ts";
+import { sharedGpu } from "../../support/gpu.ts";
+import { normals } from "../../support/random.ts";
 
 const gpu = await sharedGpu();
 const SIZES = [1, 3, 255, 257, 17000]; // the last is more than one sum of squares holds
