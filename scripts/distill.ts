@@ -5,13 +5,13 @@
  *   bun run distill --teacher large/ --student small/ --data rows.jsonl --steps 1000 -o out/
  *   bun run distill cache --teacher large/ --data rows.jsonl --top 64 -o top64.safetensors
  */
-import { script } from "../src/cli/script.ts";
-import { DISTILL } from "../src/distill/options.ts";
+import { command, script } from "../src/cli/script.ts";
+import { CACHE, DISTILL } from "../src/distill/options.ts";
 
 await script({
   name: "distill",
   about: "Teach a student what a teacher knows.",
-  args: "[...teachers, or cache]",
+  args: "[...teachers]",
   examples: [
     "bun run distill --teacher large/ --student small/ --data rows.jsonl --steps 1000 -o out/",
     "bun run distill --teacher large/ --init config.json --method taid --data rows.jsonl -o out/",
@@ -24,10 +24,21 @@ await script({
   defaultMethod: "kd",
   output: "checkpoint",
   options: DISTILL,
+  commands: {
+    cache: command({
+      about: "Write down the most likely tokens of a teacher, for runs without it.",
+      args: "[teacher]",
+      examples: ["bun run distill cache --teacher large/ --data rows.jsonl --top 64 -o top64.safetensors"],
+      output: "checkpoint",
+      options: CACHE,
+      grace: 600,
+      run: async (context) => (await import("../src/distill/commands/cache.ts")).cache(context),
+    }),
+  },
   grace: 600,
   notes: `The loss is --distill-weight times the method's plus --label-weight times the labels' cross-entropy, as means over the tokens
 that count. --teacher self with --lora is the student's own base, which costs no memory; without --lora it is read a second time.
 Of teacher and student one may come from stdin. A vocabulary that is wider by padding rows is recognised by tokenizer.json; other
 differences are refused, except by --method uld. Resuming, freezing, LoRA and all that train has work here as there.`,
-  run: async (context) => (await import("../src/distill/command.ts")).distill(context as never),
+  run: async (context) => (await import("../src/distill/command.ts")).distill(context),
 });

@@ -5,13 +5,13 @@
  *   bun run unlearn model/ --method npo --forget secrets.jsonl --retain books.jsonl --epochs 5 -o out/
  *   bun run unlearn model/ --method ssd --forget secrets.jsonl --retain books.jsonl -o out/
  */
-import { script } from "../src/cli/script.ts";
-import { UNLEARN } from "../src/unlearn/options.ts";
+import { command, script } from "../src/cli/script.ts";
+import { IMPORTANCE, UNLEARN } from "../src/unlearn/options.ts";
 
 await script({
   name: "unlearn",
   about: "Make a model forget some rows and keep the rest.",
-  args: "[importance] [model]",
+  args: "[model]",
   examples: [
     "bun run unlearn model/ --method npo --forget secrets.jsonl --retain books.jsonl --epochs 5 -o out/",
     "bun run unlearn model/ --method npo --smooth sam --lora --forget secrets.jsonl --retain books.jsonl -o adapter/",
@@ -24,9 +24,20 @@ await script({
   defaultMethod: "npo",
   output: "checkpoint",
   options: UNLEARN,
+  commands: {
+    importance: command({
+      about: "Measure how much each weight matters to all data, for later edits without the data.",
+      args: "[model]",
+      examples: ["bun run unlearn importance model/ --retain all.jsonl -o importance.safetensors"],
+      output: "checkpoint",
+      options: IMPORTANCE,
+      grace: 600,
+      run: async (context) => (await import("../src/unlearn/commands/importance.ts")).writeImportance(context),
+    }),
+  },
   grace: 600,
   notes: `The loss is --forget-weight times the method's plus --retain-weight times the retain term. A batch is --batch-size rows to forget
 beside as many to keep. Likelihoods under the original model are computed once; a second model is held only where a method compares
 whole distributions (undial, rmu, --retain-loss kl), and with --lora not even there. Resuming and all that train has work here too.`,
-  run: async (context) => (await import("../src/unlearn/command.ts")).unlearn(context as never),
+  run: async (context) => (await import("../src/unlearn/command.ts")).unlearn(context),
 });

@@ -1,15 +1,18 @@
-/** Options of `unlearn` besides those of a method. */
+/** Options of `unlearn` and its sub-command, besides those of a method. */
 import type { Options } from "../method/options.ts";
-import { OPTIMIZATION, RUN } from "../run/training/options.ts";
+import { DATA, OPTIMIZATION, RUN, TRAINED } from "../run/training/options.ts";
+import { MEASURE } from "./importance-options.ts";
 
 const { init: _init, data: _data, weights: _weights, pack: _pack, smoothing: _smoothing, z_loss: _zLoss, ...run } = RUN;
+
+const RETAIN = { type: "string[]", help: "rows to keep", value: "FILE" } as const;
 
 export const UNLEARN = {
   ...run,
   lr: { ...OPTIMIZATION.lr, default: 1e-4 },
   schedule: { ...OPTIMIZATION.schedule, default: "constant" },
   forget: { type: "string[]", help: "rows to forget, name=path for each group", value: "FILE" },
-  retain: { type: "string[]", help: "rows to keep", value: "FILE" },
+  retain: RETAIN,
   forget_weight: {
     type: "number >= 0",
     help: "gamma, weight of the forget term; each method's own when left out",
@@ -30,18 +33,31 @@ export const UNLEARN = {
     help: "tokens at the start of an answer that need not be forgotten",
     value: "N",
   },
-  answers: {
-    type: "'refusal' | 'alternative'",
-    help: "dpo: field of a row that holds the wanted answer; refusal when left out, one is drawn for rows without",
-  },
   pd: {
     type: "string",
     help: "rows of the same prompts in harmless contexts, to be answered as before",
     value: "FILE",
   },
-  pd_weight: { type: "number >= 0", help: "weight of their cross-entropy; 0.5 when left out", value: "W" },
-  smooth: { type: "'sam' | 'rs' | 'gp' | 'cr' | 'wa'", help: "flatten the forget loss against relearning" },
-  rho: { type: "number >= 0", help: "how far smoothing looks: sam, gp, cr 0.01, rs 0.0001", value: "R" },
-  smooth_weight: { type: "number >= 0", help: "gp, cr: weight of the penalty; 10 when left out", value: "C" },
-  average_from: { type: "number.integer >= 1", help: "wa: first step that counts; 1 when left out", value: "STEP" },
+  pd_weight: {
+    type: "number >= 0",
+    help: "weight of their cross-entropy; 0.5 when left out",
+    value: "W",
+    needs: "pd",
+  },
+  smooth: { type: "string", kind: "smoothing", help: "flatten the forget loss against relearning", value: "NAME" },
+} as const satisfies Options;
+
+/** Options of `unlearn importance`. */
+export const IMPORTANCE = {
+  retain: { ...RETAIN, help: "all rows, those to forget among them" },
+  method: { type: "'ssd'", default: "ssd", help: "the edit that reads the importances", value: "NAME" },
+  ...MEASURE,
+  tokenizer: DATA.tokenizer,
+  template: DATA.template,
+  batch_size: DATA.batch_size,
+  max_length: DATA.max_length,
+  overflow: DATA.overflow,
+  dtype: TRAINED.dtype,
+  freeze: TRAINED.freeze,
+  train_only: TRAINED.train_only,
 } as const satisfies Options;

@@ -71,6 +71,8 @@ export interface WorkSetup<B> extends DataSetup {
 
 export interface Work<B> {
   readonly objective: Objective<B>;
+  /** Batches in place of those that were read, where models have a part in them. */
+  readonly source?: BatchSource<B>;
   /** Trained beside the model, and left out of the result. */
   readonly extra?: readonly Parameter[];
   /** What follows the training from step to step, in this order. */
@@ -185,10 +187,10 @@ export async function runTraining<B>(context: RunContext, technique: Technique<B
   };
   const setup: DataSetup = { task: architecture.task, sizes, tools, order, ref: begun.ref };
   context.progress.start({ unit: "rows" });
-  const source = await technique.data(setup);
+  const read = await technique.data(setup);
   context.progress.done();
   const { accumulate } = options;
-  const perEpoch = Math.ceil(source.batchesPerEpoch / accumulate);
+  const perEpoch = Math.ceil(read.batchesPerEpoch / accumulate);
   if (options.steps !== undefined && options.epochs !== undefined)
     throw new UserError("both --steps and --epochs say how long to train");
   const steps = options.steps ?? Math.max(1, Math.round((options.epochs ?? 1) * perEpoch));
@@ -210,13 +212,13 @@ export async function runTraining<B>(context: RunContext, technique: Technique<B
     ...setup,
     gpu,
     model,
-    source,
+    source: read,
     steps,
     resumed: saved !== undefined,
     original: () => begun.original(gpu, model),
   });
   gpu.pool.trim(); // what preparing took does not stay beside training
-  const { objective } = work;
+  const { objective, source = read } = work;
   const controllers = new Controllers(work.controllers ?? []);
   const stateful = [...controllers.list, ...(work.updates ?? [])];
   refuseNamesakes(stateful);
@@ -252,10 +254,10 @@ export async function runTraining<B>(context: RunContext, technique: Technique<B
   });
   if (context.dryRun) return {};
 
-  const read = [...begun.read, ...(technique.read?.() ?? [])];
-  const inputs = read.map(({ checkpoint: { ref, headerSha256 } }) => ({ ref, digest: headerSha256 }));
+  const checkpoints = [...begun.read, ...(technique.read?.() ?? [])];
+  const inputs = checkpoints.map(({ checkpoint: { ref, headerSha256 } }) => ({ ref, digest: headerSha256 }));
   if (saved) checkInputs(saved.progress, inputs, folder!);
-  const lineage = lineageOf(stepOf(context, technique, read, steps), read, begun.others);
+  const lineage = lineageOf(stepOf(context, technique, checkpoints, steps), checkpoints, begun.others);
   const saving = {
     files,
     lineage,

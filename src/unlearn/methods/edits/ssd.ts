@@ -13,6 +13,7 @@ import { Program, profileOf } from "../../../tensor/program.ts";
 import { Recorder, spans } from "../../../tensor/recorder.ts";
 import { defineEdit, EDIT_LAWS } from "../../contract.ts";
 import { type Importance, loadImportance, measureImportance } from "../../importance.ts";
+import { MEASURE } from "../../importance-options.ts";
 
 /** alpha when none is given: 10, or half of what would select nothing. */
 export const usualAlpha = (share: number): number => Math.min(10, 0.5 / share);
@@ -29,12 +30,7 @@ export const method = defineEdit({
       help: "how many times as important; 10, or half of all rows / forget rows, when left out",
     },
     lambda: { type: "number >= 0", default: 1, help: "strength; smaller dampens more" },
-    fisher: {
-      type: "'batch' | 'sample'",
-      default: "sample",
-      help: "squares of the gradient of a batch, or of each row",
-    },
-    label_free: { type: "boolean", default: false, help: "measure on the logits' size, without labels (LFSSD)" },
+    ...MEASURE,
     importance: {
       type: "string",
       help: "importances of all data, from `unlearn importance`, instead of --retain",
@@ -42,6 +38,7 @@ export const method = defineEdit({
     },
   },
   alone: ({ importance }) => importance !== undefined,
+  rows: ({ fisher }) => (fisher === "sample" ? 1 : undefined),
   async edit({ model, forget, retain, values, signal, warn, done }) {
     const { lambda, label_free: labelFree, importance } = values;
     const { gpu } = model;

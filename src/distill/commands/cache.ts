@@ -1,0 +1,66 @@
+/** `distill cache`: writes the most likely tokens of a teacher over data, for later runs without it. */
+import { lineageOf } from "../../checkpoint/lineage/input.ts";
+import { open } from "../../checkpoint/open.ts";
+import type { Context, Outcome } from "../../cli/context.ts";
+import { loadSequences } from "../../data/dataset.ts";
+import { UserError } from "../../errors.ts";
+import { openGpu } from "../../gpu/gpu.ts";
+import { configOf, Model } from "../../model/model.ts";
+import { architectureOf } from "../../model/registry.ts";
+import { writeCache } from "../../run/teachers/teacher-cache.ts";
+import { groupsOf, textTools } from "../../run/training/data-source.ts";
+import { humanBytes } from "../../text/format.ts";
+import type { CACHE } from "../options.ts";
+
+export async function cache(context: Context<typeof CACHE>): Promise<Outcome> {
+  const { options, args, seed } = context;
+  const refs = [...(options.teacher ?? []), ...args];
+  if (refs.length !== 1)
+    throw new UserError(`distill cache takes one teacher, got ${refs.length}`, "give --teacher MODEL");
+  const checkpoint = await open(refs[0]!, { warn: (text) => context.warn(text) });
+  context.onExit(() => checkpoint.close());
+  const where = `${checkpoint.ref}: config.json`;
+  const json = configOf(checkpoint);
+  const architecture = await architectureOf(json, where);
+  if (architecture.task !== "causal-lm")
+    throw new UserError(`${checkpoint.ref} is a ${architecture.task}`, "a cache is for language models");
+  const sizes = architecture.sizes(architecture.config(json, where));
+  const tools = await textTools(checkpoint.files, checkpoint.ref, sizes, options, (text) => context.warn(text));
+  const { sequences, groups } = await loadSequences(groupsOf(options.data, "--data"), tools.encode);
+  const tokens = groups.reduce((sum, group) => sum + group.tokens, 0);
+  const k = Math.min(options.top, sizes.outputs);
+  context.info(`${sequences.length} rows, ${tokens} tokens, about ${humanBytes(tokens * (8 * k + 4))}`);
+  if (context.dryRun) {
+    context.json({ rows: sequences.length, tokens, bytes: tokens * (8 * k + 4) });
+    return {};
+  }
+  const gpu = await openGpu({ device: context.device });
+  const model = await Model.load(gpu, checkpoint, { freeze: () => true });
+  const step = {
+    script: "distill cache",
+    version: context.version,
+    options: { data: options.data, top: k },
+    seed,
+  };
+  const lineage = lineageOf(step, [{ checkpoint, role: "teacher" }]);
+  context.progress.start({ total: sequences.length, unit: "rows" });
+  const { bytes, mass } = await writeCache(context.out, model, sequences, {
+    ref: checkpoint.ref,
+    k,
+    rows: options.batch_size,
+    pad: tools.tokenizer?.pad ?? 0,
+    lineage,
+    signal: context.signal,
+    done: (n) => context.progress.advance(n),
+  });
+  context.progress.done();
+  context.info(`the ${k} hold ${(100 * mass).toFixed(1)} % of the teacher's probability`);
+  const told = { rows: sequences.length, tokens, k, mass };
+  context.json({
+    ...(context.out === "-" ? {} : { file: context.out }),
+    ...told,
+    bytes,
+    groups: groups.map(({ name, sequences, tokens }) => ({ name, rows: sequences, tokens })),
+  });
+  return { output: `${context.out === "-" ? "stdout" : context.out} (${humanBytes(bytes)})`, log: told };
+}
