@@ -6,13 +6,7 @@
  *   bun run evaluate before/ after/ --data rows.jsonl --metric loss,exact-match
  */
 import { script } from "../src/cli/script.ts";
-import { evaluate, metricNames } from "../src/evaluate/command.ts";
 import { EVALUATE } from "../src/evaluate/options.ts";
-import { loadTechniques, techniqueOptions } from "../src/evaluate/techniques.ts";
-import { table } from "../src/text/table.ts";
-
-const listed = async (kind: "attack" | "probe") =>
-  table((await loadTechniques(kind)).map(({ name, about }) => [`  ${name}`, about]));
 
 await script({
   name: "evaluate",
@@ -29,10 +23,8 @@ await script({
     "bun run merge a/ b/ --method linear | bun run evaluate --data rows.jsonl --pass > merged.safetensors",
   ],
   output: ({ pass }) => (pass ? "checkpoint" : "text"),
-  options: { ...EVALUATE, ...(await techniqueOptions()) } as typeof EVALUATE,
-  notes: `Metrics: ${metricNames()
-    .join(", ")
-    .replace(/(.{80,116},) /g, "$1\n")}.
+  options: EVALUATE,
+  notes: `--list says what each metric, attack and probe is; --help --attack relearn shows the options of one.
 
 What rows must hold: choice takes prompt, choices and answer (the place of the right one); truth-ratio, forget-quality,
 normalised-probability and paraphrased-probability take other answers to a prompt, paraphrased_answer and perturbed_answer, as
@@ -40,12 +32,6 @@ bun run data facts writes them. The mia attacks and privleak compare the groups 
 groups retain, real and world, those that are there; forget-quality, mia-reference and unlearning-score need --gold. --probe trace
 takes prompt and completion, and the subject where it is a part of the prompt alone: {"prompt": ..., "subject": "Ada", ...}.
 
-Attacks (--attack NAME; the table has every metric before and after)
-${await listed("attack")}
-
-Probes (--probe NAME)
-${await listed("probe")}
-
 Intervals are percentile bootstraps over rows (within groups where groups are compared); several models share the resamples.`,
-  run: evaluate,
+  run: async (context) => (await import("../src/evaluate/command.ts")).evaluate(context),
 });

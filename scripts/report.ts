@@ -21,8 +21,8 @@ await script({
   ],
   output: "none",
   options: REPORT,
-  notes: `Logs are what scripts write with --log FILE. The page holds everything it needs and asks for nothing. Without a flag the ending of
--o says what is written: .html, .svg, .png, .csv, .md or .json. --json gives last values, options and tables on stdout; with -o FILE.html
-(or another form) both. Of steps that a resumed run did again, the later word counts.`,
+  notes: `Scripts write logs with --log FILE. The page holds everything it needs and works offline. Without a flag the ending of -o says
+what is written: .html, .svg, .png, .csv, .md or .json. --json prints last values, options and tables on stdout; with -o FILE.html
+(or another form) both. Where a resumed run repeats steps, their later values count.`,
   run: report,
 });

@@ -6,8 +6,8 @@
  *   bun run sample model/ --chat "What is 12+30?" --max-tokens 16
  */
 import { script } from "../src/cli/script.ts";
-import { SAMPLE } from "../src/run/generating/options.ts";
 import { sample } from "../src/sample/command.ts";
+import { SAMPLE } from "../src/sample/options.ts";
 
 await script({
   name: "sample",

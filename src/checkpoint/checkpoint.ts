@@ -10,10 +10,10 @@ export interface TensorInfo {
 }
 
 /**
- * A low-rank change of a weight that is applied when the weight is loaded onto the GPU (PEFT LoRA, DoRA).
- * Small matrices, held in f32: `a` is (r, in), `b` is (out, r). `magnitude` (out) marks DoRA.
- * `transposed`: the weight is stored (in, out), as GPT-2's Conv1D and embeddings are.
- * Result: W + scale * B A, or for DoRA diag(magnitude / rownorm(V)) V with V = W + scale * B A; then rounded to the dtype of W.
+ * A low-rank change of a weight that is applied when the weight is loaded onto the GPU (PEFT LoRA, DoRA). Small
+ * matrices, held in f32: `a` is (r, in), `b` is (out, r). `magnitude` (out) marks DoRA. `transposed`: the weight is
+ * stored (in, out), as GPT-2's Conv1D and embeddings are. Result: W + scale * B A, or for DoRA diag(magnitude /
+ * rownorm(V)) V with V = W + scale * B A; then rounded to the dtype of W.
  */
 export interface LowRankPatch {
   readonly a: Float32Array;
@@ -28,7 +28,7 @@ export interface LowRankPatch {
 export interface TensorEntry extends TensorInfo {
   /** Fills `into` with the bytes of this tensor that begin at `offset`. Concurrent calls are allowed. */
   read(into: Uint8Array, offset: number): Promise<void>;
-  /** Applied after reading; absent for plain tensors. Whoever uses the bytes must apply it. */
+  /** Applied after reading; absent for plain tensors. Code that uses the bytes must apply it. */
   readonly patch?: LowRankPatch;
 }
 

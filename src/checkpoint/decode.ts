@@ -23,7 +23,7 @@ function floatTable(dtype: "F8_E4M3" | "F8_E5M2"): Float32Array {
 
 const TABLES = { F8_E4M3: floatTable("F8_E4M3"), F8_E5M2: floatTable("F8_E5M2") };
 
-/** First positive code that is no finite number, and the value it would have if the format went on. */
+/** First positive code that is not a finite number, and the value it would have if the format continued. */
 const F8_END = { F8_E4M3: { code: 0x7f, value: 480 }, F8_E5M2: { code: 0x7c, value: 65536 } };
 
 /** Typed arrays need an address that is a multiple of their element; a copy always has one. */

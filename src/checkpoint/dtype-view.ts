@@ -8,7 +8,7 @@ import { DTYPE_BYTES, type Dtype } from "./dtype.ts";
 const CHUNK = 1 << 18;
 
 /** `produce` gives `count` elements from `first` on; they are written as `dtype`. */
-export function converted(
+export function dtypeView(
   dtype: Dtype,
   produce: (first: number, count: number) => Promise<Float32Array>,
 ): TensorEntry["read"] {

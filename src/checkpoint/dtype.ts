@@ -41,7 +41,10 @@ const TORCH_NAMES: Record<string, Dtype> = {
   int64: "I64",
 };
 
-/** Reads a dtype as PyTorch, mergekit or a shell user writes it (`bfloat16`, `torch.float32`, `bf16`); undefined if unknown. */
+/**
+ * Reads a dtype as PyTorch, mergekit or a shell user writes it (`bfloat16`, `torch.float32`, `bf16`); undefined if
+ * unknown.
+ */
 export function parseDtype(text: string): Dtype | undefined {
   const name = text.trim().replace(/^torch\./, "");
   return TORCH_NAMES[name.toLowerCase()] ?? (isDtype(name.toUpperCase()) ? (name.toUpperCase() as Dtype) : undefined);

@@ -1,7 +1,7 @@
-/** What a file that is no safetensors file is instead, told by its first bytes, so that the message can name it. */
+/** Recognises other kinds of files by their first bytes, so that a message can name what was given. */
 import { UserError } from "../errors.ts";
 
-/** Bytes that are enough to tell. */
+/** Bytes that are enough to recognise them. */
 export const SNIFF_BYTES = 64;
 
 const CONVERT = "convert it with a safetensors tool first; pickled weights can run code when they are opened";
@@ -34,7 +34,7 @@ export const looksLikeSafetensors = (start: Uint8Array): boolean =>
 
 export const isGguf = (start: Uint8Array): boolean => latin1(start).startsWith("GGUF");
 
-/** Throws UserError that names what the file is, when its first bytes show that it is no safetensors file. */
+/** Throws UserError that names the kind of file when its first bytes are not those of a safetensors file. */
 export function refuseOtherKinds(start: Uint8Array, what: string): void {
   if (looksLikeSafetensors(start)) return;
   const text = latin1(start);

@@ -1,6 +1,6 @@
 /**
- * Opens whatever stands for a checkpoint on a command line: a folder, a safetensors or GGUF file, a stream, a model of the
- * Hub, an adapter with or without its base.
+ * Opens whatever stands for a checkpoint on a command line: a folder, a safetensors or GGUF file, a stream, a model of
+ * the Hub, an adapter with or without its base.
  */
 import fs from "node:fs";
 import path from "node:path";
@@ -14,7 +14,7 @@ import { openError, Source } from "./source.ts";
 import { openStream } from "./stream/stream.ts";
 
 export interface OpenOptions {
-  /** Descriptor read for `-`; 0 unless a test says otherwise. */
+  /** Descriptor read for `-`; 0 by default. */
   stdin?: number;
   /** Gets what is odd about an adapter but harmless. */
   warn?: (message: string) => void;
@@ -28,8 +28,14 @@ export interface OpenOptions {
  *   hf:org/name[@rev][:file]            the Hub, through its cache
  *   base+adapter                        an adapter applied to a base; an adapter alone names its base itself
  *
- * Only headers and the model's files are read here. Throws UserError that begins with the reference when there is nothing,
- * something else, or something damaged.
+ * Only headers and the model's files are read here; tensors are read when asked for, until the checkpoint is closed.
+ * Throws UserError that begins with the reference when there is nothing, something else, or something damaged.
+ *
+ *     const model = await open("base/+adapter/", { warn: console.warn });
+ *     const entry = model.tensors.get("model.norm.weight")!;
+ *     const bytes = new Uint8Array(entry.bytes); // (C) elements of entry.dtype, little-endian
+ *     await entry.read(bytes, 0);
+ *     model.close();
  */
 export async function open(ref: string, options: OpenOptions = {}): Promise<Checkpoint> {
   const parts = splitAdapter(ref);
@@ -77,7 +83,7 @@ async function apply(base: Checkpoint, adapter: Checkpoint, { warn }: OpenOption
 
 /** Opens one thing as it is: an adapter stays an adapter. Throws as `open` does. */
 export async function openPlain(ref: string, options: OpenOptions = {}): Promise<Checkpoint> {
-  if (ref === "") throw new UserError("A checkpoint is named by an empty text", "is a shell variable unset?");
+  if (ref === "") throw new UserError("The name of a checkpoint is empty", "is a shell variable unset?");
   const fd = descriptorOf(ref, options);
   if (fd !== undefined && tty.isatty(fd)) {
     throw new UserError(
@@ -143,8 +149,8 @@ export function splitAdapter(ref: string): { base: string; adapter: string } | u
 }
 
 /**
- * The base that an adapter's own config names. An adapter from the Hub can only name a model of the Hub: a download must
- * not choose among this machine's files. A local one can only name a local folder: no network without an `hf:`.
+ * The base that an adapter's own config names. An adapter from the Hub can only name a model of the Hub: a download
+ * must not choose among this machine's files. A local one can only name a local folder: no network without an `hf:`.
  */
 function baseOf(adapter: Checkpoint): string {
   const what = `${adapter.ref}: adapter_config.json`;
@@ -160,7 +166,7 @@ function baseOf(adapter: Checkpoint): string {
   if (adapter.ref.startsWith("hf:")) {
     if (/^[\w.-]+\/[\w.-]+$/.test(name) && !name.includes("..")) return `hf:${name}`;
     throw new UserError(
-      `${what} names ${show(name)} as its base, which is no model of the Hub`,
+      `${what} names ${show(name)} as its base, which is not a model of the Hub`,
       `write base+${adapter.ref}`,
     );
   }

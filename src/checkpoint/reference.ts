@@ -1,8 +1,8 @@
 /**
  * What a recipe calls a model: a path or Hub name, a revision, an adapter on top.
  *
- * In a string they are written `path[@revision][+adapter[@revision]]`, as mergekit does. A path that itself holds `+` or `@`
- * needs the map form, `{model: {path: ...}, lora: {path: ...}}`.
+ * In a string they are written `path[@revision][+adapter[@revision]]`, as mergekit does. A path that itself holds `+`
+ * or `@` needs the map form, `{model: {path: ...}, lora: {path: ...}}`.
  */
 import { existsSync } from "node:fs";
 import { UserError } from "../errors.ts";
@@ -18,7 +18,10 @@ export interface ModelReference extends Located {
 
 const isLocal = (text: string): boolean => /^(\.{0,2}[\\/]|\.{1,2}$|~|[A-Za-z]:[\\/])/.test(text);
 
-/** Splits `path@revision`. In a local path only the last component can carry a revision, so `/home/me@host/model` stays whole. */
+/**
+ * Splits `path@revision`. In a local path only the last component can carry a revision, so `/home/me@host/model` stays
+ * whole.
+ */
 function located(text: string): Located {
   const at = isLocal(text) ? text.lastIndexOf("@") : text.indexOf("@", 1);
   if (at <= 0 || at === text.length - 1) return { path: text };
@@ -56,9 +59,9 @@ export const referenceKey = (ref: ModelReference): string =>
   ref.adapter === undefined ? spell(tidy(ref)) : `${spell(tidy(ref))}+${spell(tidy(ref.adapter))}`;
 
 /**
- * The reference as the opener of checkpoints takes it: what is on disk (relative to the working directory) by its path, and
- * `org/name` that is not on disk as `hf:org/name`, since mergekit's recipes name Hub models without a scheme. A revision
- * has no meaning for files on disk and is left out there.
+ * The reference as the opener of checkpoints takes it: what is on disk (relative to the working directory) by its path,
+ * and `org/name` that is not on disk as `hf:org/name`, since mergekit's recipes name Hub models without a scheme. A
+ * revision has no meaning for files on disk and is left out there.
  */
 export function openable(ref: ModelReference, onDisk: (path: string) => boolean = existsSync): string {
   const one = (part: Located): string => {

@@ -2,9 +2,9 @@
  * Positional reads of one open file.
  *
  * Reads go through the thread pool (pread), so the disk works while the main thread talks to the GPU. Mapping the file
- * would not be faster (warm, both copy at the speed of memory), and a mapped file that another program cuts short kills the
- * process with SIGBUS; here it is an error like any other. The descriptor stays open from the check of the header to the
- * last byte: a file replaced by name meanwhile, even by our own output, is still read as it was.
+ * would not be faster (warm, both copy at the speed of memory), and a mapped file that another program cuts short kills
+ * the process with SIGBUS; here it is an error like any other. The descriptor stays open from the check of the header
+ * to the last byte: a file replaced by name meanwhile, even by our own output, is still read as it was.
  */
 import fs from "node:fs";
 import { UserError } from "../errors.ts";
@@ -34,7 +34,7 @@ export class Source {
     this.size = size;
   }
 
-  /** Opens a regular file. Throws UserError when there is none, it may not be read, or it is something else (a pipe). */
+  /** Opens a regular file. Throws UserError when it is missing, unreadable or something else (a pipe). */
   static open(path: string, what: string): Source {
     let fd: number;
     try {
@@ -51,7 +51,10 @@ export class Source {
     return new Source(fd, what, stat.size);
   }
 
-  /** Fills `into` with the bytes at `position`. Throws UserError (exit 1) when the file ends before, RangeError once closed. */
+  /**
+   * Fills `into` with the bytes at `position`. Throws UserError (exit 1) when the file ends before, RangeError once
+   * closed.
+   */
   async read(into: Uint8Array, position: number, place = this.what): Promise<void> {
     if (this.#closed) throw new RangeError(`${this.what} is closed`);
     this.#reads++;
@@ -76,7 +79,7 @@ export class Source {
     }
   }
 
-  /** Closes the file once the reads under way are done: a number closed under them could come to mean another file. */
+  /** Closes the file once pending reads are done: a descriptor closed under them could be reused for another file. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -110,7 +113,7 @@ export function openError(error: NodeJS.ErrnoException, what: string): UserError
   if (error.code === "EACCES" || error.code === "EPERM") {
     return new UserError(`${what} may not be read`, "check its permissions");
   }
-  if (error.code === "ELOOP") return new UserError(`${what} is a ring of links`, "name the file itself");
+  if (error.code === "ELOOP") return new UserError(`${what} is a link in a loop of links`, "name the file itself");
   if (error.code === "ENAMETOOLONG") return new UserError(`${what}: the name is too long for a file`, "check the path");
   if (error.code === "EMFILE" || error.code === "ENFILE") {
     return new UserError(`${what} could not be opened: too many open files`, "raise the limit with ulimit -n", 1);

@@ -13,7 +13,8 @@ import { commonOptions } from "./shared-options.ts";
 export type HelpSource = Omit<AnyDefinition, "run" | "isRecipe">;
 
 /** How the user starts scripts: `ingot` where that is what runs, else `bun run`. */
-const launcher = (): string => (basename(process.argv[1] ?? "").replace(/\.ts$/, "") === "ingot" ? "ingot" : "bun run");
+export const launcher = (): string =>
+  basename(process.argv[1] ?? "").replace(/\.ts$/, "") === "ingot" ? "ingot" : "bun run";
 
 const asLaunched = (command: string): string => command.replace(/\bbun run (?=[a-z])/g, `${launcher()} `);
 

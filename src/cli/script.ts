@@ -35,7 +35,7 @@ export async function script<const O extends Options, const F extends MethodSour
   argv: readonly string[] = process.argv.slice(2),
 ): Promise<void> {
   const called = calledDefinition(definition, argv);
-  const { name } = called.definition;
+  const name = speaker(called.definition);
   let finished = false;
   process.on("exit", (code) => {
     if (finished || code > 128) return; // above 128: stopped by a signal
@@ -51,6 +51,9 @@ export async function script<const O extends Options, const F extends MethodSour
   finished = true;
   process.exitCode = code;
 }
+
+/** Who speaks in messages: the script, also for its sub-commands. */
+const speaker = ({ script: parent, name }: AnyDefinition): string => parent?.name ?? name;
 
 /** Answers what needs no work (`--help`, `--version`, `--list`, nothing at all); undefined if there is work to do. */
 async function answer(definition: AnyDefinition, argv: readonly string[]): Promise<number | undefined> {
@@ -98,7 +101,7 @@ function listedSources({ name, script: parent, methods, options, commands }: Any
 
 /** Resolves, checks, runs, cleans up; gives the exit code, or throws what the script threw. */
 async function work(definition: AnyDefinition, argv: readonly string[]): Promise<number> {
-  const { name } = definition;
+  const name = speaker(definition);
   const resolved = await resolve(definition, argv);
   const options = resolved.values as AnyValues;
   const output =
@@ -111,7 +114,7 @@ async function work(definition: AnyDefinition, argv: readonly string[]): Promise
     );
 
   const log = openLog(options.log, newRunId(), {
-    script: name,
+    script: definition.name,
     method: resolved.method?.name,
     options: given(resolved),
     inputs: resolved.args,
@@ -215,7 +218,7 @@ function makeContext(
   log: OpenLog,
   signals: Signals,
 ) {
-  const { name } = definition;
+  const name = speaker(definition);
   const options = resolved.values as AnyValues;
   const quiet = options.quiet;
   const target = textOutput(output === "text" && !options.dry_run ? options.out : "-");

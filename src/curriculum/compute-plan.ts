@@ -4,7 +4,7 @@
  *   C = 6 P N,  N = rho P  =>  P = sqrt(C / (6 rho))
  *
  * C is compute in floating-point operations, P parameters, N tokens, rho tokens per parameter: about 5 in that study, about 20 in
- * later ones (Hoffmann et al. 2022, https://arxiv.org/abs/2203.15556). With fewer tokens than N, data repeat N / D times.
+ * later ones (Hoffmann et al. 2022, https://arxiv.org/abs/2203.15556). Data of D < N tokens repeat N / D times.
  */
 import { UserError } from "../errors.ts";
 import { fitPowerLaw, type PowerLaw, powerLawAt } from "./power-law-fit.ts";
@@ -14,7 +14,7 @@ export interface PlanRequest {
   readonly flops?: number;
   /** Parameters of the model; with `flops` too, tokens follow from both. */
   readonly parameters?: number;
-  /** Tokens that there are; unlimited when left out. */
+  /** Tokens of the data; unlimited when left out. */
   readonly tokens?: number;
   readonly tokensPerParameter?: number;
   /** Tokens of an optimiser step. */
@@ -28,7 +28,7 @@ export interface Plan {
   readonly trainTokens: number;
   readonly tokensPerParameter: number;
   readonly flops: number;
-  /** Passes over the data; 0 when the number of tokens is not known. */
+  /** Passes over the data; 0 when their number of tokens is unknown. */
   readonly epochs: number;
   readonly steps?: number;
   readonly advice: readonly string[];
@@ -88,7 +88,7 @@ export function planTraining(request: PlanRequest): Plan {
   };
 }
 
-/** The law that a run's losses (step > 0, loss) follow, and what it says of later steps. */
+/** The power law that is nearest to a run's losses (step > 0, loss), at least 3 of them, and the losses that it gives at other steps. */
 export function forecast(
   points: readonly (readonly [number, number])[],
   at: readonly number[],

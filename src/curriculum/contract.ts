@@ -1,22 +1,40 @@
 /**
- * What a curriculum method is: a sampler over groups of data, or an order of rows. A file of this folder that exports `sampler`
- * or `ordering` is one; `--method skill-it` is skill-it.ts.
+ * What curriculum methods are: a sampler over groups of data, an ordering of rows, or a selector of rows. Every file of methods/
+ * exports `method`, one of them; `--method skill-it` is methods/samplers/skill-it.ts.
  *
- * Both are functions of a small state and of what they are told, and know nothing of models: they can be tried without one.
+ * All are functions of a small state and of what they hear. They know nothing of the trained model, so they can be tried
+ * without one.
  */
-import type { Json } from "../json.ts";
+import type { Gpu } from "../gpu/gpu.ts";
+import type { Laws } from "../method/laws.ts";
 import type { Options, Values } from "../method/options.ts";
 import type { MethodInfo } from "../method/registry.ts";
-import type { TaskLoss } from "./objective.ts";
+import type { Stateful } from "../method/stateful.ts";
+
+/** What a curriculum method says of itself; O are its options, L the laws of its kind. */
+interface CurriculumMethod<O extends Options, L extends string> extends MethodInfo {
+  readonly options: O;
+  readonly laws: Laws<L>;
+  /** Settings that the laws are tried with; the defaults alone when left out. Samplers are tried on groups named a, b, c and d. */
+  readonly trials?: readonly Partial<Values<O>>[];
+}
+
+/** A group of data, as a sampler knows it. */
+export interface GroupSize {
+  readonly name: string;
+  readonly rows: number;
+  readonly tokens: number;
+}
 
 /** What a sampler may know before the first step. */
 export interface SamplerSetup<O extends Options = Options> {
-  readonly groups: readonly { readonly name: string; readonly rows: number; readonly tokens: number }[];
+  readonly groups: readonly GroupSize[];
+  /** Optimizer steps of the whole training. */
   readonly steps: number;
   readonly seed: number;
   readonly values: Values<O>;
-  /** Row i: how much training on group i helps group j; from --graph. */
-  readonly graph?: readonly (readonly number[])[];
+  /** For samplers that need it. */
+  readonly gpu?: Gpu;
 }
 
 /** What a sampler hears when a segment is over. Entries are NaN where nothing is known. */
@@ -41,30 +59,40 @@ export interface Segment {
   readonly weights?: readonly number[];
 }
 
-export interface Sampler {
-  /** What is to happen now. Called at the start, and after every `update`; asking twice gives the same. */
+/** Decides what is drawn, and learns from what it hears. Its state is JSON, small, and resumes exactly. */
+export interface Sampler extends Stateful {
+  /** The current segment. Called at the start and after every `update`; two calls in a row give the same. */
   segment(): Segment;
   /** Called when the steps of the segment are done. */
-  update(feedback: Feedback): void;
-  /** All that `load` needs to go on, as JSON. */
-  state(): Json;
-  load(state: Json): void;
+  update(feedback: Feedback): void | Promise<void>;
   /** What is worth a line in the log: a matrix, a score. */
   notes?(): Record<string, unknown>;
+  /** Frees what it holds on the GPU. */
+  free?(): void;
 }
 
-export interface SamplerMethod<O extends Options = Options> {
-  readonly name: string;
-  readonly title: string;
-  readonly about: string;
-  readonly cite: string;
-  readonly options: O;
-  /** What it must hear. */
-  readonly needs?: "losses" | "training";
+/**
+ * What a sampler may claim besides what all samplers promise (a mixture at every step whatever is heard, also where a group is
+ * never heard of; a state that resumes; with one group, all of it):
+ *
+ *   keepsEveryGroup  no group's share ever falls to 0
+ *   followsLosses    shares or weights move with the losses that are heard
+ *   anyGroupOrder    groups given in another order get the same shares
+ *   shiftInvariant   a constant added to all losses changes nothing
+ *   stepZero         with eta 0 the first mixture stays
+ */
+export type SamplerLaw = "keepsEveryGroup" | "followsLosses" | "anyGroupOrder" | "shiftInvariant" | "stepZero";
+
+/** What the weights of groups are for: a mean over tokens, over rows, or first within each group (objective.ts). */
+export type TaskLoss = "token-mean" | "sample-mean" | "task-token-mean" | "task-sample-mean" | "task-focal";
+
+export type SamplerNeed = "losses" | "training" | "gpu";
+
+export interface SamplerMethod<O extends Options = Options> extends CurriculumMethod<O, SamplerLaw> {
+  /** What it must hear: held-out losses, or training losses; and the GPU, for a small model of its own. */
+  readonly needs?: readonly SamplerNeed[];
   /** What its weights are for, unless --task-loss says otherwise; "token-mean" when left out. */
   readonly taskLoss?: TaskLoss;
-  /** Whether it reads --graph: "required", or "optional". */
-  readonly graph?: "required" | "optional";
   /** Throws UserError when the options do not fit together or the number of groups is wrong. */
   make(setup: SamplerSetup<O>): Sampler;
 }
@@ -73,8 +101,8 @@ export interface SamplerMethod<O extends Options = Options> {
 export interface OrderingSetup<O extends Options = Options> {
   /** Tokens of every row. */
   readonly lengths: ArrayLike<number>;
-  /** Mean loss of every row under the model as it was at the start (or now, with `live`); for orderings that need "scores". */
-  readonly scores?: ArrayLike<number>;
+  /** Mean loss of every row, NaN where no token counts: at the start, or now with needs "live". Empty for orderings without needs. */
+  readonly scores: ArrayLike<number>;
   /** Share of the training that is done, 0 to 1. */
   readonly done: number;
   /** Passes (as the ordering counts them) that are over. */
@@ -83,64 +111,61 @@ export interface OrderingSetup<O extends Options = Options> {
   readonly values: Values<O>;
 }
 
-export interface OrderingMethod<O extends Options = Options> {
-  readonly name: string;
-  readonly title: string;
-  readonly about: string;
-  readonly cite: string;
-  readonly options: O;
-  /** "scores": of the start, once. "live": of the model as it is, before every epoch. */
+/**
+ * What an ordering may claim besides what all orderings promise (rows of the data, none twice in a pass, at least one; the same
+ * for the same seed, another order for another):
+ *
+ *   ordinaryOrder  rows come in the order of the ordinary epoch of that seed and number, so a pass over all rows is that epoch
+ *   easiestFirst   the first pass has rows of lower loss than the data on average
+ *   unknownLast    rows without a loss are left out while there are enough others
+ *   allInTheEnd    the last pass goes through all rows
+ */
+export type OrderingLaw = "ordinaryOrder" | "easiestFirst" | "unknownLast" | "allInTheEnd";
+
+export interface OrderingMethod<O extends Options = Options> extends CurriculumMethod<O, OrderingLaw> {
+  /** "scores": losses of rows at the start, once. "live": of the model as it is before every pass. */
   readonly needs?: "scores" | "live";
-  /** Rows of one epoch, in the order in which they are trained on. */
+  /** Shares of the rows in the passes that make up so many epochs, where they are known before the training. */
+  passes?(epochs: number, values: Values<O>): readonly number[];
+  /** Rows of one pass, in the order in which they are trained on. Throws UserError when the options do not fit together. */
   rows(setup: OrderingSetup<O>): Uint32Array;
 }
 
-export const defineSampler = <const O extends Options>(method: SamplerMethod<O>): SamplerMethod<O> => method;
-export const defineOrdering = <const O extends Options>(method: OrderingMethod<O>): OrderingMethod<O> => method;
-
-/** p_i exp(eta g_i), normalised: the step of exponentiated gradient. Adding a constant to all of g changes nothing. */
-export function exponentiated(p: readonly number[], g: readonly number[], eta: number): number[] {
-  const most = Math.max(...g.map((value) => eta * value));
-  const raised = p.map((value, i) => value * Math.exp(eta * g[i]! - most));
-  const sum = raised.reduce((a, b) => a + b, 0);
-  return raised.map((value) => value / sum);
-}
-
-export const softmax = (x: readonly number[]): number[] =>
-  exponentiated(
-    x.map(() => 1),
-    x,
-    1,
-  );
-
-export const uniform = (k: number): number[] => Array.from({ length: k }, () => 1 / k);
-
-/** Keeps every group alive: (1 - epsilon) p + epsilon / K. */
-export const smoothed = (p: readonly number[], epsilon: number): number[] =>
-  p.map((value) => (1 - epsilon) * value + epsilon / p.length);
-
 /** What a selector may know of the rows. */
-export interface SelectorSetup {
-  /** One number per row, NaN where unknown; for selectors that need "losses" or "norms". */
+export interface SelectorSetup<O extends Options = Options> {
+  /** One number per row, NaN where unknown; for selectors that need "losses" or "norms", else empty. */
   readonly scores: ArrayLike<number>;
-  /** One vector per row, all equally long; for selectors that need "states". */
+  /** One vector per row, all equally long; for selectors that need "states", else empty. */
   readonly states: readonly Float64Array[];
   /** Rows to keep, at least 1 and at most all. */
   readonly budget: number;
-  /** Rows of a cluster. */
-  readonly perCluster: number;
   readonly seed: number;
+  readonly values: Values<O>;
 }
 
-/** A file that exports `selector` is a way to choose rows: `curriculum select --select-by NAME`. */
-export interface SelectorMethod extends MethodInfo {
+/**
+ * What a selector may claim besides what all selectors promise (exactly `budget` rows, none twice; the same for the same seed):
+ *
+ *   anyRowOrder  rows given in another order give the same choice
+ *   unknownLast  rows of unknown score come after all others
+ *   nested       a larger budget keeps what a smaller one chose
+ */
+export type SelectorLaw = "anyRowOrder" | "unknownLast" | "nested";
+
+/** A way to choose rows: `curriculum select --select-by NAME`. */
+export interface SelectorMethod<O extends Options = Options> extends CurriculumMethod<O, SelectorLaw> {
   /** Losses or norms of gradients per row, or the mean of its last hidden states. */
   readonly needs: "losses" | "norms" | "states";
   /** Positions of `budget` rows, the best first; and figures for the log. */
-  select(setup: SelectorSetup): { readonly rows: readonly number[]; readonly notes?: Record<string, unknown> };
+  select(setup: SelectorSetup<O>): { readonly rows: readonly number[]; readonly notes?: Record<string, unknown> };
 }
 
-export const defineSelector = (method: Omit<SelectorMethod, "options">): SelectorMethod => ({ options: {}, ...method });
+/** Declares a sampler and infers the types of its options. */
+export const defineSampler = <const O extends Options>(method: SamplerMethod<O>): SamplerMethod<O> => method;
+/** Declares an ordering and infers the types of its options. */
+export const defineOrdering = <const O extends Options>(method: OrderingMethod<O>): OrderingMethod<O> => method;
+/** Declares a selector and infers the types of its options. */
+export const defineSelector = <const O extends Options>(method: SelectorMethod<O>): SelectorMethod<O> => method;
 
 declare module "../method/registry.ts" {
   interface Contracts {

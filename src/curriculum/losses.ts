@@ -1,11 +1,11 @@
 /** Held-out losses in the order of the groups of training data. */
 import { UserError } from "../errors.ts";
-import type { HeldOut } from "../run/training/held-out.ts";
+import type { HeldOutLosses } from "../run/training/held-out.ts";
 
 type Named = readonly { readonly name: string }[];
 
 /** Throws UserError when a group has no held-out rows. */
-export function checkHeldOut(held: HeldOut | undefined, names: readonly string[], why: string): HeldOut {
+export function checkHeldOut<H extends HeldOutLosses>(held: H | undefined, names: readonly string[], why: string): H {
   checkHeldOutNames(held?.groups ?? [], names, why);
   return held!; // there is a group, and it is held out
 }
@@ -20,7 +20,7 @@ export function checkHeldOutNames(known: Named, names: readonly string[], why: s
   );
 }
 
-export async function groupLosses(held: HeldOut, names: readonly string[]): Promise<number[]> {
+export async function groupLosses(held: HeldOutLosses, names: readonly string[]): Promise<number[]> {
   const losses = await held.losses();
   return names.map((name) => losses.find((group) => group.name === name)?.loss ?? Number.NaN);
 }

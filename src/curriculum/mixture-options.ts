@@ -1,10 +1,11 @@
-/** Shares of groups: by size, as given, for groups that are named; and the options that stand for them. */
+/** Shares of groups: by size, as given, or of named groups; and the options for them. */
 
 import { UserError } from "../errors.ts";
 import { nearest } from "../method/nearest.ts";
-import { type SamplerSetup, uniform } from "./contract.ts";
+import type { GroupSize } from "./contract.ts";
+import { normalised, uniform } from "./simplex.ts";
 
-type Groups = SamplerSetup["groups"];
+type Groups = readonly GroupSize[];
 
 export const MIXTURE = {
   type: "number[]",
@@ -14,16 +15,10 @@ export const MIXTURE = {
 export const SHARES = {
   type: "'size' | 'uniform'",
   default: "size",
-  help: "how groups are drawn: in proportion to their rows, or all alike",
+  help: "how groups are drawn: in proportion to their rows, or equally",
 } as const;
 
 export const EVERY = { type: "number.integer >= 1", default: 50, help: "steps from one update to the next" } as const;
-
-/** Scaled to sum to 1; uniform when all are 0. */
-export function normalised(weights: readonly number[]): number[] {
-  const sum = weights.reduce((a, b) => a + b, 0);
-  return sum > 0 ? weights.map((weight) => weight / sum) : uniform(weights.length);
-}
 
 /** Natural shares of rows, flattened by a temperature: p_i in proportion to n_i^(1/T). */
 export const bySize = (groups: Groups, temperature = 1): number[] =>

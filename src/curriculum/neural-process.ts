@@ -1,173 +1,290 @@
 /**
- * A small neural process (Garnelo et al. 2018, https://arxiv.org/abs/1807.01622) that learns a function of a task from values at some
- * tasks: plain loops in float64, gradients by hand.
+ * A small neural process (Garnelo et al. 2018, https://arxiv.org/abs/1807.01622) that learns a function of tasks from values at some
+ * of them, on the engine.
  *
  *   r = mean_b e(x_b, y_b);  z ~ N(mu(r), sigma(r)), sigma = 0.1 + 0.9 sigmoid;  y' = d(x, z)
  *   loss = mean (y' - y)^2 + beta KL(N(mu, sigma) || prior)
  *
- * e has two hidden layers of `hidden`, d three, with ReLU; mu and sigma are linear in r.
+ * e has two hidden layers, d three, with ReLU; mu and sigma are linear in r. K tasks, F features of each, S samples of z, L values of
+ * r and of z, H values of a hidden layer.
  */
 import type { Random } from "../data/random.ts";
+import type { Gpu } from "../gpu/gpu.ts";
+import { bindDefaults } from "../method/bind.ts";
+import { loadMethod } from "../method/registry.ts";
+import { Programs } from "../run/programs.ts";
+import { Updater } from "../run/training/updater.ts";
+import { relu } from "../tensor/ops/activation.ts";
+import { splitColumns } from "../tensor/ops/columns.ts";
+import { add, addScalar, div, log, mul, scale, sigmoid, square, sub, sumTo } from "../tensor/ops/elementwise.ts";
+import { linear } from "../tensor/ops/linear.ts";
+import { sum } from "../tensor/ops/reduce.ts";
+import { Parameter } from "../tensor/parameter.ts";
+import type { Recorder } from "../tensor/recorder.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 
 export interface Shape {
-  /** Values that describe a task. */
+  /** K */
+  readonly tasks: number;
+  /** F: values that describe a task. */
   readonly features: number;
+  /** H */
   readonly hidden: number;
-  /** Values of r, and of z. */
+  /** L */
   readonly latent: number;
 }
 
-export interface Gaussian {
-  readonly mean: number[];
-  readonly deviation: number[];
+/** A diagonal normal distribution of z, (L) each. */
+export type Gaussian = {
+  mean: number[];
+  deviation: number[];
+};
+
+/** Shapes of the weights, by name. Weights are (out, in). The decoder's first layer reads x and z through a matrix each. */
+export function weightShapes({
+  features: f,
+  hidden: h,
+  latent: l,
+}: Shape): Readonly<Record<string, readonly number[]>> {
+  return {
+    "encoder.0": [h, f + 1],
+    "encoder.0.bias": [h],
+    "encoder.1": [h, h],
+    "encoder.1.bias": [h],
+    "encoder.2": [l, h],
+    "encoder.2.bias": [l],
+    head: [2 * l, l],
+    "head.bias": [2 * l],
+    "decoder.x": [h, f],
+    "decoder.z": [h, l],
+    "decoder.0.bias": [h],
+    "decoder.1": [h, h],
+    "decoder.1.bias": [h],
+    "decoder.2": [h, h],
+    "decoder.2.bias": [h],
+    "decoder.3": [1, h],
+    "decoder.3.bias": [1],
+  };
 }
 
-export interface Point {
-  readonly x: readonly number[];
-  readonly y: number;
+type Weights = Readonly<Record<string, Tensor>>;
+
+/** All weights in N(0, 2 / inputs), biases 0, one after the other. */
+export function firstWeights(shape: Shape, random: Random): number[] {
+  return Object.entries(weightShapes(shape)).flatMap(([name, [out = 0, inputs = 0]]) => {
+    if (inputs === 0) return Array.from({ length: out }, () => 0);
+    const wide = name === "decoder.x" || name === "decoder.z" ? shape.features + shape.latent : inputs;
+    return Array.from({ length: out * inputs }, () => Math.fround(random.normal() * Math.sqrt(2 / wide)));
+  });
 }
 
-/** Sizes of the layers of encoder, heads and decoder. */
-const netsOf = ({ features, hidden, latent }: Shape) => [
-  [features + 1, hidden, hidden, latent],
-  [latent, 2 * latent],
-  [features + latent, hidden, hidden, hidden, 1],
-];
+const layer = (rec: Recorder, w: Weights, name: string, x: Tensor): Tensor =>
+  linear(rec, x, w[name]!, { bias: w[`${name}.bias`]! });
 
-const countOf = (sizes: readonly number[]): number =>
-  sizes.slice(1).reduce((sum, out, l) => sum + out * (sizes[l]! + 1), 0);
-
-/** A part of the parameters: where it begins, and its layers. */
-interface Net {
-  readonly at: number;
-  readonly sizes: readonly number[];
+/**
+ * Mean and deviation of z, (1, L) each, from what is known of the tasks: `points` (K, F + 1), x and y of each, and `shares` (K, 1),
+ * 1 / n for the n tasks whose y is known and 0 for the others.
+ */
+function recordPosterior(rec: Recorder, w: Weights, points: Tensor, shares: Tensor, latent: number) {
+  const first = relu(rec, layer(rec, w, "encoder.0", points)); // (K, H)
+  const each = layer(rec, w, "encoder.2", relu(rec, layer(rec, w, "encoder.1", first))); // (K, L)
+  const r = sumTo(rec, mul(rec, each, shares), [1, latent]);
+  const [mean, gate] = splitColumns(rec, layer(rec, w, "head", r), [latent, latent]) as [Tensor, Tensor];
+  return { mean, deviation: addScalar(rec, scale(rec, sigmoid(rec, gate), 0.9), 0.1) };
 }
 
-function partsOf(shape: Shape): [Net, Net, Net] {
-  const [encoder, head, decoder] = netsOf(shape) as [number[], number[], number[]];
-  const headAt = countOf(encoder);
-  return [
-    { at: 0, sizes: encoder },
-    { at: headAt, sizes: head },
-    { at: headAt + countOf(head), sizes: decoder },
-  ];
+/** y' of every sample and task, (S, K), from z (S, L) and x (K, F). */
+export function recordDecoder(rec: Recorder, w: Weights, z: Tensor, x: Tensor): Tensor {
+  const [s = 0, k = 0] = [z.shape[0], x.shape[0]];
+  const ofZ = linear(rec, z, w["decoder.z"]!, { bias: w["decoder.0.bias"]! }); // (S, H)
+  const ofX = linear(rec, x, w["decoder.x"]!); // (K, H)
+  const h = ofZ.shape[1]!;
+  const both = add(rec, rec.reshape(ofZ, [s, 1, h]), rec.reshape(ofX, [1, k, h])); // (S, K, H)
+  let y = relu(rec, rec.reshape(both, [s * k, h]));
+  for (const name of ["decoder.1", "decoder.2"]) y = relu(rec, layer(rec, w, name, y));
+  return rec.reshape(layer(rec, w, "decoder.3", y), [s, k]);
 }
 
-/** Weights in N(0, 2 / inputs), biases 0. */
-export function firstParameters(shape: Shape, random: Random): number[] {
-  return netsOf(shape).flatMap((sizes) =>
-    sizes.slice(1).flatMap((out, l) => {
-      const inputs = sizes[l]!;
-      const weights = Array.from({ length: out * inputs }, () => random.normal() * Math.sqrt(2 / inputs));
-      return [...weights, ...Array.from({ length: out }, () => 0)];
-    }),
-  );
+/** What the loss is computed from. */
+export interface LossInputs {
+  /** (K, F) and (1, K): the tasks and their values, any number where a value is unknown. */
+  readonly x: Tensor;
+  readonly y: Tensor;
+  /** (K, F + 1): both side by side. */
+  readonly points: Tensor;
+  /** (K, 1): 1 / n for the n tasks with known values, 0 for the others. */
+  readonly shares: Tensor;
+  /** (S, L), standard normal. */
+  readonly noise: Tensor;
+  /** (1, L) each. */
+  readonly priorMean: Tensor;
+  readonly priorDeviation: Tensor;
 }
 
-/** Values of every layer, the input first; ReLU after all but the last. */
-function forward(w: readonly number[], { at, sizes }: Net, input: readonly number[]): number[][] {
-  const layers = [[...input]];
-  let offset = at;
-  for (let l = 0; l + 1 < sizes.length; l++) {
-    const [inputs, outputs] = [sizes[l]!, sizes[l + 1]!];
-    const before = layers[l]!;
-    const values: number[] = [];
-    for (let o = 0; o < outputs; o++) {
-      let sum = w[offset + outputs * inputs + o]!;
-      for (let i = 0; i < inputs; i++) sum += w[offset + o * inputs + i]! * before[i]!;
-      values.push(l + 2 < sizes.length ? Math.max(0, sum) : sum);
+/** The loss (1), and the posterior it is taken at. */
+export function recordLoss(rec: Recorder, w: Weights, given: LossInputs, beta: number) {
+  const { x, y, points, shares, noise, priorMean, priorDeviation } = given;
+  const [samples = 1, latent = 0] = noise.shape;
+  const { mean, deviation } = recordPosterior(rec, w, points, shares, latent);
+  const z = add(rec, mul(rec, noise, deviation), mean); // (S, L)
+  const errors = square(rec, sub(rec, recordDecoder(rec, w, z, x), y)); // (S, K)
+  const fit = scale(rec, sum(rec, mul(rec, errors, rec.reshape(shares, [1, shares.shape[0]!]))), 1 / samples);
+  // log(s0 / s) + (s^2 + (m - m0)^2) / (2 s0^2) - 1/2, summed over the latent values.
+  const moved = add(rec, square(rec, deviation), square(rec, sub(rec, mean, priorMean)));
+  const spread = scale(rec, div(rec, moved, square(rec, priorDeviation)), 0.5);
+  const apart = sub(rec, add(rec, log(rec, priorDeviation), spread), log(rec, deviation));
+  const divergence = addScalar(rec, sum(rec, apart), -latent / 2);
+  return { loss: add(rec, fit, scale(rec, divergence, beta)), mean, deviation };
+}
+
+/** Weights and Adam's moments, one list each in the order of `weightShapes`: JSON, exact. */
+export type ProcessState = {
+  weights: number[];
+  moments: number[];
+  /** Steps of Adam so far. */
+  steps: number;
+};
+
+export const firstState = (shape: Shape, random: Random): ProcessState => {
+  const weights = firstWeights(shape, random);
+  return { weights, moments: Array.from({ length: 2 * weights.length }, () => 0), steps: 0 };
+};
+
+export interface ProcessOptions {
+  readonly shape: Shape;
+  /** x of every task, F each. */
+  readonly tasks: readonly (readonly number[])[];
+  readonly beta: number;
+  /** Samples of z in a step of learning, and in a prediction. */
+  readonly fitSamples: number;
+  readonly samples: number;
+  /** Learning rate of Adam. */
+  readonly lr: number;
+}
+
+/** The process on a GPU. Its state is written into it and read back, so that whoever owns it can save it as JSON. */
+export class NeuralProcess {
+  readonly #gpu: Gpu;
+  readonly #options: ProcessOptions;
+  readonly #parameters: ReadonlyMap<string, Parameter>;
+  readonly #programs: Programs;
+  readonly #updater: Updater;
+  #steps = 0;
+
+  private constructor(gpu: Gpu, options: ProcessOptions, parameters: ReadonlyMap<string, Parameter>, updater: Updater) {
+    this.#gpu = gpu;
+    this.#options = options;
+    this.#parameters = parameters;
+    this.#programs = new Programs(gpu, { training: true });
+    this.#updater = updater;
+  }
+
+  static async make(gpu: Gpu, options: ProcessOptions): Promise<NeuralProcess> {
+    const parameters = new Map(
+      Object.entries(weightShapes(options.shape)).map(([name, shape]) => [name, new Parameter(gpu, name, shape)]),
+    );
+    const optimizer = bindDefaults(await loadMethod("optimizer", "adamw"), {
+      beta2: 0.999,
+      weight_decay: 0,
+    });
+    const all = [...parameters.values()];
+    const updater = await Updater.make(gpu, all, { optimizer, decays: () => false, clip: 0 });
+    return new NeuralProcess(gpu, options, parameters, updater);
+  }
+
+  /** Buffers of weights, then of moments, with their numbers of values. */
+  #buffers(): { buffer: GPUBuffer; size: number }[] {
+    const weights = [...this.#parameters.values()].map(({ buffer, size }) => ({ buffer, size }));
+    const moments = this.#updater.states().map(({ buffer, bytes }) => ({ buffer, size: bytes / 4 }));
+    return [...weights, ...moments];
+  }
+
+  write({ weights, moments, steps }: ProcessState): void {
+    const values = Float32Array.from([...weights, ...moments]);
+    let at = 0;
+    for (const { buffer, size } of this.#buffers()) {
+      this.#gpu.write(buffer, 0, new Uint8Array(values.slice(at, at + size).buffer));
+      at += size;
     }
-    layers.push(values);
-    offset += outputs * (inputs + 1);
+    this.#steps = steps;
   }
-  return layers;
-}
 
-/** Adds to `gradient` what the output's gradient `last` gives; returns the gradient of the input. */
-function backward(
-  w: readonly number[],
-  gradient: Float64Array,
-  { at, sizes }: Net,
-  layers: readonly (readonly number[])[],
-  last: readonly number[],
-): number[] {
-  let offset = at + countOf(sizes);
-  let out = [...last];
-  for (let l = sizes.length - 2; l >= 0; l--) {
-    const [inputs, outputs] = [sizes[l]!, sizes[l + 1]!];
-    offset -= outputs * (inputs + 1);
-    const before = layers[l]!;
-    const below = before.map(() => 0);
-    for (let o = 0; o < outputs; o++) {
-      if (l + 2 < sizes.length && layers[l + 1]![o]! <= 0) continue;
-      gradient[offset + outputs * inputs + o]! += out[o]!;
-      for (let i = 0; i < inputs; i++) {
-        gradient[offset + o * inputs + i]! += out[o]! * before[i]!;
-        below[i]! += out[o]! * w[offset + o * inputs + i]!;
-      }
-    }
-    out = below;
+  async read(): Promise<ProcessState> {
+    const parts = await Promise.all(this.#buffers().map(({ buffer, size }) => this.#gpu.readFloats(buffer, size)));
+    const all = parts.flatMap((part) => [...part]);
+    const count = all.length / 3;
+    return { weights: all.slice(0, count), moments: all.slice(count), steps: this.#steps };
   }
-  return out;
-}
 
-const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
-
-/** Loss, its gradient, and the posterior. `noise` holds one standard normal vector per sample of z. */
-export function elbo(
-  w: readonly number[],
-  shape: Shape,
-  points: readonly Point[],
-  prior: Gaussian,
-  noise: readonly (readonly number[])[],
-  beta: number,
-): { loss: number; gradient: Float64Array; posterior: Gaussian } {
-  const { features, latent } = shape;
-  const [encoder, head, decoder] = partsOf(shape);
-  const gradient = new Float64Array(w.length);
-  const axes = Array.from({ length: latent }, (_, i) => i);
-
-  const encoded = points.map(({ x, y }) => forward(w, encoder, [...x, y]));
-  const headed = forward(
-    w,
-    head,
-    axes.map((i) => mean(encoded.map((layers) => layers.at(-1)![i]!))),
-  );
-  const mu = headed[1]!.slice(0, latent);
-  const gate = headed[1]!.slice(latent).map((s) => 1 / (1 + Math.exp(-s)));
-  const sigma = gate.map((g) => 0.1 + 0.9 * g);
-
-  let loss = 0;
-  const muGradient = axes.map(() => 0);
-  const sigmaGradient = axes.map(() => 0);
-  const share = 1 / (noise.length * points.length);
-  for (const epsilon of noise) {
-    const z = axes.map((i) => mu[i]! + sigma[i]! * epsilon[i]!);
-    for (const { x, y } of points) {
-      const layers = forward(w, decoder, [...x, ...z]);
-      const error = layers.at(-1)![0]! - y;
-      loss += share * error * error;
-      const below = backward(w, gradient, decoder, layers, [2 * share * error]);
-      for (const i of axes) {
-        muGradient[i]! += below[features + i]!;
-        sigmaGradient[i]! += below[features + i]! * epsilon[i]!;
-      }
-    }
+  #weights(rec: Recorder): Weights {
+    return Object.fromEntries([...this.#parameters].map(([name, parameter]) => [name, rec.parameter(parameter)]));
   }
-  for (const i of axes) {
-    const [m, s, m0, s0] = [mu[i]!, sigma[i]!, prior.mean[i]!, prior.deviation[i]!];
-    loss += beta * (Math.log(s0 / s) + (s * s + (m - m0) ** 2) / (2 * s0 * s0) - 0.5);
-    muGradient[i]! += (beta * (m - m0)) / (s0 * s0);
-    sigmaGradient[i]! += beta * (s / (s0 * s0) - 1 / s);
-  }
-  const gateGradient = sigmaGradient.map((g, i) => g * 0.9 * gate[i]! * (1 - gate[i]!));
-  const shared = backward(w, gradient, head, headed, [...muGradient, ...gateGradient]);
-  const each = shared.map((g) => g / points.length);
-  for (const layers of encoded) backward(w, gradient, encoder, layers, each);
-  return { loss, gradient, posterior: { mean: mu, deviation: sigma } };
-}
 
-/** y' at a task for one z. */
-export function predict(w: readonly number[], shape: Shape, x: readonly number[], z: readonly number[]): number {
-  return forward(w, partsOf(shape)[2], [...x, ...z]).at(-1)![0]!;
+  #recordFit(rec: Recorder): void {
+    const { shape, beta, fitSamples } = this.#options;
+    const { tasks: k, features: f, latent: l } = shape;
+    const { loss, mean, deviation } = recordLoss(
+      rec,
+      this.#weights(rec),
+      {
+        x: this.#x(rec),
+        y: rec.input("y", [1, k]),
+        points: rec.input("points", [k, f + 1]),
+        shares: rec.input("shares", [k, 1]),
+        noise: rec.input("noise", [fitSamples, l]),
+        priorMean: rec.input("prior mean", [1, l]),
+        priorDeviation: rec.input("prior deviation", [1, l]),
+      },
+      beta,
+    );
+    rec.output("mean", mean);
+    rec.output("deviation", deviation);
+    rec.backward([[loss, rec.constant(Float32Array.of(1), [1], "one")]]);
+  }
+
+  #x(rec: Recorder): Tensor {
+    const { tasks, shape } = this.#options;
+    return rec.constant(Float32Array.from(tasks.flat()), [shape.tasks, shape.features], "tasks");
+  }
+
+  /** One step of learning from values of tasks, NaN where unknown; gives the posterior before it, the prior of the next step. */
+  async fit(values: readonly number[], noise: readonly number[], prior: Gaussian): Promise<Gaussian> {
+    const { tasks, lr } = this.#options;
+    const { program } = await this.#programs.get("fit", (rec) => this.#recordFit(rec));
+    const isKnown = values.map(Number.isFinite);
+    const count = isKnown.filter(Boolean).length;
+    const y = values.map((value, i) => (isKnown[i] ? value : 0));
+    program.write("y", Float32Array.from(y));
+    program.write("points", Float32Array.from(tasks.flatMap((x, i) => [...x, y[i]!])));
+    program.write(
+      "shares",
+      Float32Array.from(isKnown, (is) => (is ? 1 / count : 0)),
+    );
+    program.write("noise", Float32Array.from(noise));
+    program.write("prior mean", Float32Array.from(prior.mean));
+    program.write("prior deviation", Float32Array.from(prior.deviation));
+    program.run({ accumulate: 0 });
+    const posterior = Promise.all([program.read("mean"), program.read("deviation")]);
+    await this.#updater.step(++this.#steps, lr, 0);
+    const [mean, deviation] = await posterior;
+    return { mean: [...mean], deviation: [...deviation] };
+  }
+
+  /** Predicted values of all tasks, K for each of the samples of z (S L). */
+  async predict(z: readonly number[]): Promise<number[][]> {
+    const { shape, samples } = this.#options;
+    const { program } = await this.#programs.get("predict", (rec) => {
+      rec.output("y", recordDecoder(rec, this.#weights(rec), rec.input("z", [samples, shape.latent]), this.#x(rec)));
+    });
+    program.write("z", Float32Array.from(z));
+    program.run();
+    const y = await program.read("y"); // (S, K)
+    return Array.from({ length: samples }, (_, s) => [...y.subarray(s * shape.tasks, (s + 1) * shape.tasks)]);
+  }
+
+  free(): void {
+    this.#programs.free();
+    this.#updater.free();
+    for (const parameter of this.#parameters.values()) parameter.free();
+  }
 }

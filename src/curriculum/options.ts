@@ -1,22 +1,34 @@
-/** Options of `curriculum` besides those of a method. */
+/** Options of `curriculum` and its sub-commands, besides those of a method. */
 import type { Options } from "../method/options.ts";
-import { RUN } from "../run/training/options.ts";
+import { DATA, OPTIMIZATION, RUN, TRAINED } from "../run/training/options.ts";
 
 const { pack: _pack, weights: _weights, smoothing: _smoothing, z_loss: _z, ...run } = RUN;
 
+const TASK_LOSS = {
+  task_loss: {
+    type: "'token-mean' | 'sample-mean' | 'task-token-mean' | 'task-sample-mean' | 'task-focal'",
+    help: "what the loss is a mean over: tokens (when left out), rows, or tokens or rows within each group (coba: task-token-mean)",
+  },
+  focus: {
+    type: "number >= 0",
+    default: 2,
+    with: { task_loss: "task-focal" },
+    help: "task-focal: power of 1 - likelihood",
+  },
+} as const satisfies Options;
+
+const WEIGHED = { sample_weight: ["linupper", "quadratic", "extremes"] } as const;
+
 export const CURRICULUM = {
   ...run,
-  graph: { type: "string", help: "skill graph from `curriculum graph`", value: "FILE" },
   schedule_from: {
     type: "string",
     help: "repeat the mixtures of an earlier run's --log, whatever its method",
     value: "FILE",
   },
-  task_loss: {
-    type: "'token-mean' | 'sample-mean' | 'task-token-mean' | 'task-sample-mean' | 'task-focal'",
-    help: "what the loss is a mean over: tokens (when left out), rows, or tokens or rows within each group (coba: task-token-mean)",
-  },
-  focus: { type: "number >= 0", default: 2, help: "task-focal: power of 1 - likelihood" },
+  task_loss: TASK_LOSS.task_loss,
+  // The log of --schedule-from may name the loss that it is for.
+  focus: { ...TASK_LOSS.focus, needs: "schedule_from" },
   sample_weight: {
     type: "'uniform' | 'linupper' | 'quadratic' | 'extremes'",
     default: "uniform",
@@ -25,28 +37,101 @@ export const CURRICULUM = {
   reweight_temp: {
     type: "number > 0",
     default: 0.5,
+    with: WEIGHED,
     help: "r of --sample-weight; larger is nearer to uniform",
     value: "R",
   },
-  reweight_warmup: { type: "0 <= number < 1", default: 0.1, help: "share of the steps with uniform weights first" },
-  graph_steps: {
-    type: "number.integer >= 1",
-    default: 50,
-    help: "curriculum graph: steps of every short run",
-    value: "N",
+  reweight_warmup: {
+    type: "0 <= number < 1",
+    default: 0.1,
+    with: WEIGHED,
+    help: "share of the steps with uniform weights first",
   },
-  exact: { type: "boolean", default: false, help: "curriculum graph: the exact test, a run for every pair" },
-  edges: { type: "string[]", help: "curriculum graph: a graph by hand, from:to for every edge", value: "FROM:TO" },
-  select_by: {
-    type: "'lowest-loss' | 'gradient-norm' | 'dp-means' | 'craig'",
-    default: "lowest-loss",
-    help: "curriculum select: what chooses rows; the last two cover the hidden states",
+} as const satisfies Options;
+
+/** How rows of text become batches. */
+const READING = {
+  data: DATA.data,
+  tokenizer: DATA.tokenizer,
+  template: DATA.template,
+  batch_size: DATA.batch_size,
+  max_length: DATA.max_length,
+  overflow: DATA.overflow,
+} as const satisfies Options;
+
+/** How the sub-commands train that train shortly, many times. */
+export const SHORT_RUNS = {
+  init: RUN.init,
+  ...READING,
+  eval_data: DATA.eval_data,
+  optimizer: OPTIMIZATION.optimizer,
+  lr: OPTIMIZATION.lr,
+  schedule: OPTIMIZATION.schedule,
+  decay_all: OPTIMIZATION.decay_all,
+  clip: OPTIMIZATION.clip,
+  dtype: TRAINED.dtype,
+  state_dtype: TRAINED.state_dtype,
+  freeze: TRAINED.freeze,
+  train_only: TRAINED.train_only,
+  recompute: TRAINED.recompute,
+  lora: TRAINED.lora,
+  lora_rank: TRAINED.lora_rank,
+  lora_alpha: TRAINED.lora_alpha,
+  lora_targets: TRAINED.lora_targets,
+  lora_dropout: TRAINED.lora_dropout,
+  rslora: TRAINED.rslora,
+  dora: TRAINED.dora,
+  lora_continue: TRAINED.lora_continue,
+  ...TASK_LOSS,
+} as const satisfies Options;
+
+/** Options of `curriculum graph`. */
+export const GRAPH = {
+  ...SHORT_RUNS,
+  graph_steps: { type: "number.integer >= 1", default: 50, help: "steps of every short run", value: "N" },
+  exact: { type: "boolean", default: false, help: "the exact test, a run for every pair" },
+  edges: { type: "string[]", help: "a graph by hand, from:to for every edge", value: "FROM:TO" },
+} as const satisfies Options;
+
+/** Options of `curriculum balance`. */
+export const BALANCE = {
+  ...SHORT_RUNS,
+  mini: { type: "0 < number < 1", default: 1 / 16, help: "share of a group's rows in its small subset" },
+  passes: { type: "number > 0", default: 1, help: "passes over the rows of every run" },
+  tau: { type: "number > 0", default: 0.5, help: "temperature of the weights; large weighs all groups alike" },
+  parts: {
+    type: "number[]",
+    default: [0.25, 0.25, 0.5],
+    help: "parts of the weights: what a group does for others, how little others do for it, how hard it is",
+    value: "A,B,C",
   },
-  keep: { type: "number > 0", default: 0.25, help: "curriculum select: rows to keep, or below 1 the share of all" },
-  per_cluster: { type: "number.integer >= 1", default: 4, help: "dp-means: rows of a cluster" },
-  ranked: { type: "boolean", default: false, help: "curriculum select: the best first, not in the order of the files" },
-  flops: { type: "number > 0", help: "curriculum plan: floating-point operations that may be spent", value: "C" },
-  parameters: { type: "number > 0", help: "curriculum plan: parameters of the model", value: "P" },
-  tokens: { type: "number > 0", help: "curriculum plan: tokens that there are", value: "D" },
-  tokens_per_param: { type: "number > 0", default: 20, help: "curriculum plan: tokens per parameter", value: "RHO" },
+} as const satisfies Options;
+
+/** Options of `curriculum select`. */
+export const SELECT = {
+  init: RUN.init,
+  ...READING,
+  dtype: TRAINED.dtype,
+  freeze: TRAINED.freeze,
+  train_only: TRAINED.train_only,
+  select_by: { type: "string", kind: "selector", default: "lowest-loss", help: "what chooses rows" },
+  keep: { type: "number > 0", default: 0.25, help: "rows to keep, or below 1 the share of all" },
+  ranked: { type: "boolean", default: false, help: "the best first, not in the order of the files" },
+} as const satisfies Options;
+
+/** Options of `curriculum plan`. */
+export const PLAN = {
+  flops: { type: "number > 0", help: "floating-point operations that may be spent", value: "C" },
+  parameters: { type: "number > 0", help: "parameters of the model", value: "P" },
+  tokens: { type: "number > 0", help: "tokens that there are", value: "D" },
+  tokens_per_param: { type: "number > 0", default: 20, help: "tokens per parameter", value: "RHO" },
+  fit: { type: "string", help: "log of a run whose losses a power law is fitted to", value: "LOG" },
+  at: {
+    type: "number[]",
+    needs: "fit",
+    help: "steps to forecast the loss at; when left out those of the plan, or 2, 4 and 10 times those of the run",
+    value: "STEP",
+  },
+  batch_size: DATA.batch_size,
+  max_length: DATA.max_length,
 } as const satisfies Options;

@@ -1,8 +1,7 @@
 /** The mixtures of an earlier run, from its log: a static schedule that draws the same batches. */
 import { readFileSync } from "node:fs";
 import { UserError } from "../errors.ts";
-import type { Sampler, Segment } from "./contract.ts";
-import type { TaskLoss } from "./objective.ts";
+import type { Sampler, Segment, TaskLoss } from "./contract.ts";
 
 interface Logged {
   readonly step: number;

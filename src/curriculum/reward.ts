@@ -1,7 +1,8 @@
 /**
- * Loss progress as the pay-off of a bandit: how much a group's held-out loss changed over a segment. It stands where reinforcement
- * learning has the mean absolute advantage: both are near 0 for what is mastered and for what is out of reach.
+ * Loss progress as the reward of a bandit: how much a group's held-out loss changed over a segment. It takes the place of the mean
+ * absolute advantage of reinforcement learning: both are near 0 for what is mastered and for what is out of reach.
  */
+import { known } from "./sampler-state.ts";
 
 export const REWARD = {
   type: "'relative' | 'raw'",
@@ -14,4 +15,16 @@ export function lossChanges(before: readonly number[], now: readonly number[], h
   const changes = now.map((loss, i) => Math.abs(loss - (before[i] ?? Number.NaN)));
   const largest = Math.max(0, ...changes.filter(Number.isFinite));
   return how === "relative" && largest > 0 ? changes.map((change) => change / largest) : changes;
+}
+
+/** The part of a sampler's state that holds the last known losses; null where a loss is unknown, because JSON has no NaN. */
+export interface LastLosses {
+  losses: (number | null)[];
+}
+
+/** Changes of all losses since the last call; remembers the losses that are known now. */
+export function rewardsOf(memory: LastLosses, losses: readonly number[], how: "relative" | "raw"): number[] {
+  const before = memory.losses.map((loss) => loss ?? Number.NaN);
+  memory.losses = known(losses, before, Number.NaN).map((loss) => (Number.isFinite(loss) ? loss : null));
+  return lossChanges(before, losses, how);
 }

@@ -1,10 +1,16 @@
-/** What samplers remember: plain JSON, so that a run goes on from where it stopped. */
+/** The state of samplers: plain JSON, from which a run resumes exactly. */
 
 import { UserError } from "../errors.ts";
-import { isObject, type Json, type JsonObject } from "../json.ts";
+import { isObject, type JsonObject } from "../json.ts";
+import type { Stateful } from "../method/stateful.ts";
 
-/** `state` and `load` of a sampler that keeps all it knows in one object. */
-export function kept<M extends JsonObject>(memory: M): { state(): Json; load(state: Json): void } {
+/**
+ * `state` and `load` of a sampler that keeps all its state in one object. `load` throws UserError when a key is missing.
+ *
+ *   const memory = { p: uniform(k), updates: 0 };
+ *   return { ...kept(memory), segment: () => ({ probs: memory.p, steps: 10 }), update() { memory.updates++; } };
+ */
+export function kept<M extends JsonObject>(memory: M): Stateful {
   return {
     state: () => structuredClone(memory),
     load(state) {

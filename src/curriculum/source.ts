@@ -14,7 +14,7 @@ import type { BatchSource } from "../run/training/batch-source.ts";
 /** Rows of all groups in memory, of a language model or a classifier. */
 export interface Rows {
   readonly names: readonly string[];
-  readonly items: readonly (Sequence | Example)[];
+  readonly items: Items;
   /** Of each group. */
   readonly counts: readonly { readonly name: string; readonly rows: number; readonly tokens: number }[];
   /** Position of the group of every row. */
@@ -22,6 +22,8 @@ export interface Rows {
   /** Tokens of every row. */
   readonly lengths: Int32Array;
   batch(rows: readonly number[]): CurriculumBatch;
+  /** Some of the rows, in this order, with the same groups. */
+  part(rows: readonly number[]): Rows;
 }
 
 export interface CurriculumBatch {
@@ -30,11 +32,24 @@ export interface CurriculumBatch {
   readonly groups: Int32Array;
 }
 
-const isSequence = (item: Sequence | Example): item is Sequence => "ids" in item;
+/** One form of rows at a time: a data set does not mix them. */
+type Items = readonly Sequence[] | readonly Example[];
 
-export function rowsOf(names: readonly string[], items: readonly (Sequence | Example)[], pad: number): Rows {
-  const group = Int32Array.from(items, (item) => item.group ?? 0);
-  const lengths = Int32Array.from(items, (item) => (isSequence(item) ? item.ids.length : 1));
+const isText = (items: Items): items is readonly Sequence[] => items.length > 0 && "ids" in items[0]!;
+
+/** `pad` fills up rows of tokens; it never counts. */
+export function rowsOf(names: readonly string[], items: Items, pad: number): Rows {
+  const group = Int32Array.from<Sequence | Example>(items, (item) => item.group ?? 0);
+  const lengths = isText(items)
+    ? Int32Array.from(items, ({ ids }) => ids.length)
+    : new Int32Array(items.length).fill(1);
+  const batch = isText(items)
+    ? (rows: readonly number[]) =>
+        collate(
+          rows.map((row) => [items[row]!]),
+          { pad },
+        )
+    : (rows: readonly number[]) => stackExamples(rows.map((row) => items[row]!));
   return {
     names,
     items,
@@ -45,30 +60,18 @@ export function rowsOf(names: readonly string[], items: readonly (Sequence | Exa
       rows: group.filter((of) => of === g).length,
       tokens: lengths.reduce((sum, length, i) => sum + (group[i] === g ? length : 0), 0),
     })),
-    batch(rows) {
-      const chosen = rows.map((row) => items[row]!);
-      const sequences = chosen.filter(isSequence);
-      return {
-        groups: Int32Array.from(rows, (row) => group[row]!),
-        batch:
-          sequences.length > 0
-            ? collate(
-                sequences.map((sequence) => [sequence]),
-                { pad },
-              )
-            : stackExamples(chosen as Example[]),
-      };
-    },
+    batch: (rows) => ({ batch: batch(rows), groups: Int32Array.from(rows, (row) => group[row]!) }),
+    part: (rows) => rowsOf(names, isText(items) ? rows.map((row) => items[row]!) : rows.map((row) => items[row]!), pad),
   };
 }
 
-/** Where a source stands; `identity` must be the same when a run resumes. */
+/** A saved state of a source. Throws UserError unless it was made with the same data and settings. */
 function checked(state: unknown, identity: Record<string, string>, what: string): OrderState & Record<string, unknown> {
   const saved = (state ?? {}) as OrderState & Record<string, unknown>;
   for (const [setting, now] of Object.entries(identity)) {
     if (saved.made_with?.[setting] !== now)
       throw new UserError(
-        `${what} was saved with ${setting} ${saved.made_with?.[setting] ?? "not told"}, this run has ${now}`,
+        `${what} was saved with ${setting} ${saved.made_with?.[setting] ?? "unknown"}, this run has ${now}`,
         "a run resumes on the data and with the settings it began with",
       );
   }
@@ -87,7 +90,7 @@ const largestOf = (rows: Rows, batchSize: number): CurriculumBatch => {
   return rows.batch(Array.from({ length: batchSize }, () => longest));
 };
 
-/** Draws every row's group from a mixture; a group gives all its rows once before it repeats one. */
+/** Draws the group of every row from a mixture; a group gives all of its rows once before it repeats one. */
 export class MixtureSource implements BatchSource<CurriculumBatch> {
   readonly groups: Rows["counts"];
   readonly batchesPerEpoch: number;
@@ -146,29 +149,33 @@ export class MixtureSource implements BatchSource<CurriculumBatch> {
   }
 }
 
-/** Goes through the rows pass by pass, each pass in the order that `order` gives. */
+/** The rows of pass `epoch`, when so many batches of the training are done. */
+export type PassOrder = (epoch: number, batches: number) => Promise<Uint32Array>;
+
+/** Goes through the rows pass by pass, each in the order that it follows. */
 export class OrderedSource implements BatchSource<CurriculumBatch> {
   readonly groups: Rows["counts"];
   readonly batchesPerEpoch: number;
   readonly #rows: Rows;
   readonly #batchSize: number;
   readonly #seed: number;
-  readonly #order: (epoch: number, batchesDone: number) => Promise<Uint32Array>;
+  #order: PassOrder | undefined;
   #epoch = 0;
   #batch = 0;
   #at = 0;
   #current: Uint32Array | undefined;
 
-  constructor(
-    rows: Rows,
-    given: { batchSize: number; seed: number; order: (epoch: number, batchesDone: number) => Promise<Uint32Array> },
-  ) {
+  constructor(rows: Rows, given: { batchSize: number; seed: number }) {
     this.groups = rows.counts;
     this.batchesPerEpoch = Math.ceil(rows.items.length / given.batchSize);
     this.#rows = rows;
     this.#batchSize = given.batchSize;
     this.#seed = given.seed;
-    this.#order = given.order;
+  }
+
+  /** Sets what orders the passes, which may need the model. Before that there are no batches. */
+  follow(order: PassOrder): void {
+    this.#order = order;
   }
 
   largest(): CurriculumBatch {
@@ -176,12 +183,13 @@ export class OrderedSource implements BatchSource<CurriculumBatch> {
   }
 
   async next() {
+    if (!this.#order) throw new Error("the rows have no order yet");
     while (this.#current === undefined || this.#at >= this.#current.length) {
       if (this.#current !== undefined) this.#epoch++;
       this.#current = await this.#order(this.#epoch, this.#batch);
       this.#at = 0;
       if (this.#current.length === 0)
-        throw new UserError(`pass ${this.#epoch} has no rows`, "the ordering leaves all out");
+        throw new UserError(`pass ${this.#epoch} has no rows`, "the ordering leaves all rows out");
     }
     const rows = [...this.#current.subarray(this.#at, this.#at + this.#batchSize)];
     this.#at += this.#batchSize;
@@ -189,7 +197,7 @@ export class OrderedSource implements BatchSource<CurriculumBatch> {
     return { batch: this.#rows.batch(rows), epoch: this.#epoch };
   }
 
-  /** The order of the current pass is part of it: it may have been made with weights that are gone. */
+  /** It holds the order of the current pass, which may have been made with weights that are gone. */
   state(): OrderState & { at: number; current: number[] | null } {
     return {
       made_with: identityOf(this.#rows, this.#batchSize, this.#seed),

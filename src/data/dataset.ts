@@ -91,6 +91,25 @@ export async function loadExamples(groups: readonly GroupReference[], options: R
   return examples;
 }
 
+/** Throws UserError for a label or an example that a classifier of `classes` outputs and inputs of `shape` cannot take. */
+export function checkLabels(
+  examples: readonly { label: number; shape: readonly number[]; place: string }[],
+  classes: number,
+  shape?: readonly number[],
+): void {
+  for (const { label, place, shape: found } of examples) {
+    if (label >= classes)
+      throw new UserError(
+        `${place}: label ${label}, but the model has ${classes} classes`,
+        "set num_labels in config.json",
+      );
+    const size = shape?.reduce((p, q) => p * q, 1);
+    const fits = shape === undefined || found.join() === shape.join() || (found.length === 1 && found[0] === size);
+    if (!fits)
+      throw new UserError(`${place}: the example is (${found.join(", ")}); the model takes (${shape.join(", ")})`);
+  }
+}
+
 /** Lists of `size` items in the order they come; the last one may be shorter, or is left out with `dropLast`. */
 export async function* inBatches<T>(
   items: AsyncIterable<T> | Iterable<T>,

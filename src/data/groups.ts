@@ -37,6 +37,12 @@ export function parseGroups(values: readonly string[]): GroupReference[] {
   return groups;
 }
 
+/** The groups that an option names. Throws UserError when there are none. */
+export function groupsOf(values: readonly string[] | undefined, flag: string): GroupReference[] {
+  if (!values || values.length === 0) throw new UserError(`${flag} is missing`, `for example ${flag} rows.jsonl`);
+  return parseGroups(values);
+}
+
 const nameOf = (file: string): string =>
   file === "-" ? "stdin" : path.basename(file).replace(/\.(jsonl?|parquet)$/, "");
 

@@ -2,42 +2,30 @@
  * Random numbers for procedural data: streams selected by a text, the same on every machine, and permutations that are
  * computed one element at a time.
  *
- * The generator is xoshiro128** (Blackman and Vigna 2021, https://doi.org/10.1145/3460772), its state from xxHash64.
+ * The generator is xoshiro128**, its state from xxHash64.
  */
+import { xoshiro } from "../xoshiro.ts";
 import { ln } from "./portable.ts";
 
 /** 64 bits of a text. */
 export const hashOf = (text: string, seed = 0n): bigint => Bun.hash.xxHash64(text, seed);
 
-const rotate = (x: number, bits: number): number => (x << bits) | (x >>> (32 - bits));
-
 export class Random {
-  readonly #state: Uint32Array;
+  /** 32 random bits. */
+  readonly word: () => number;
 
   /** The stream that these parts select; `new Random(seed, "lego", split, index)`. */
   constructor(...key: readonly (string | number)[]) {
     const text = key.join("\0");
     const [low, high] = [hashOf(text, 1n), hashOf(text, 2n)];
-    this.#state = Uint32Array.of(
-      Number(low & 0xffffffffn),
-      Number(low >> 32n),
-      Number(high & 0xffffffffn),
-      Number(high >> 32n) | 1, // the one state that must not occur is all zero
+    this.word = xoshiro(
+      Uint32Array.of(
+        Number(low & 0xffffffffn),
+        Number(low >> 32n),
+        Number(high & 0xffffffffn),
+        Number(high >> 32n) | 1, // the one state that must not occur is all zero
+      ),
     );
-  }
-
-  /** 32 random bits. */
-  word(): number {
-    const s = this.#state;
-    const result = Math.imul(rotate(Math.imul(s[1]!, 5), 7), 9) >>> 0;
-    const shifted = s[1]! << 9;
-    s[2]! ^= s[0]!;
-    s[3]! ^= s[1]!;
-    s[1]! ^= s[2]!;
-    s[0]! ^= s[3]!;
-    s[2]! ^= shifted;
-    s[3] = rotate(s[3]!, 11);
-    return result;
   }
 
   /** A whole number in [0, n), all equally likely; 1 <= n <= 2^32. */

@@ -7,7 +7,7 @@ import type { Gpu } from "../gpu/gpu.ts";
 import type { Capability } from "../method/capability.ts";
 import type { Options, Values } from "../method/options.ts";
 import type { Model } from "../model/model.ts";
-import type { DataSetup } from "../run/training/training.ts";
+import type { Opened } from "../run/training/technique.ts";
 import type { UpdateRule } from "../run/training/update-rule.ts";
 import type { Parameter } from "../tensor/parameter.ts";
 import type { Recorder } from "../tensor/recorder.ts";
@@ -54,7 +54,7 @@ export interface Ending {
 /** A capability in one run. */
 export interface DistillPart {
   /** Opens teachers in place of those that are named; reads headers only. Throws UserError. */
-  openTeachers?(run: DistillRun, setup: DataSetup): Promise<OpenTeachers>;
+  openTeachers?(run: DistillRun, student: Opened): Promise<OpenTeachers>;
   /** How a teacher that is named is read; over the student's own vocabulary when left out. */
   readonly reading?: TeacherReading;
   /** Whether the teachers' weights are trained too. */

@@ -7,7 +7,6 @@ import { UserError } from "../errors.ts";
 import type { Model } from "../model/model.ts";
 import { fillInputs, recordInputs } from "../run/batch-programs.ts";
 import { liveTeacher, type Teacher } from "../run/teachers/teacher.ts";
-import { textTools } from "../run/training/data-source.ts";
 import { embedding } from "../tensor/ops/embedding.ts";
 import type { DistillCapability } from "./capability.ts";
 import { type OtherTokens, otherTokens } from "./same-places.ts";
@@ -53,12 +52,12 @@ const reading = (method: string): TeacherReading => ({
     "a teacher with another tokenizer does not answer in the student's tokens",
     "let it write text with bun run sample, and bun run train on it",
   ],
-  async compare(_, { checkpoint, sizes }, { ref, tools, sizes: own }) {
-    if (!tools) throw new UserError(`${method} is for language models`, "take another --method");
-    const other = await textTools(checkpoint.files, checkpoint.ref, sizes, {});
+  async compare(_, teacher, { ref, tools, sizes: own }) {
+    const other = teacher.tools;
+    if (!tools || !other) throw new UserError(`${method} is for language models`, "take another --method");
     if (!tools.tokenizer || !other.tokenizer)
       throw new UserError(
-        `${tools.tokenizer ? checkpoint.ref : ref} has no tokenizer, and the same places of a text are found by those of both`,
+        `${tools.tokenizer ? teacher.ref : ref} has no tokenizer, and the same places of a text are found by those of both`,
         tools.tokenizer ? "add its tokenizer.json" : "add its tokenizer.json, or give --tokenizer",
       );
     const maxLength = other.encode.maxLength!;

@@ -1,14 +1,8 @@
 /** What distillation takes of the command line. */
 import type { Values } from "../method/options.ts";
+import type { CommandContext } from "../run/command-context.ts";
 import type { DISTILL } from "./options.ts";
 
-export interface DistillRun {
+export interface DistillRun extends Pick<CommandContext, "seed" | "version" | "info" | "warn" | "onExit"> {
   readonly options: Values<typeof DISTILL>;
-  readonly seed: number;
-  /** Of ingot, for lineage. */
-  readonly version: string;
-  info(text: string): void;
-  warn(text: string): void;
-  /** Registers what is closed when the script ends. */
-  onExit(cleanup: () => void): void;
 }

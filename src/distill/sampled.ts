@@ -15,8 +15,8 @@ import type { Model } from "../model/model.ts";
 import { answered, promptOf } from "../run/generating/answers.ts";
 import { Generator } from "../run/generating/generate.ts";
 import { GREEDY } from "../run/generating/sampling.ts";
+import type { TextTools } from "../run/text-tools.ts";
 import type { BatchSource } from "../run/training/batch-source.ts";
-import type { TextTools } from "../run/training/data-source.ts";
 import type { OpenTeachers } from "./teachers.ts";
 
 export const SAMPLES = {

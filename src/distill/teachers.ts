@@ -1,15 +1,13 @@
 /** The teachers of a run: from what options name, through headers that are checked, to models beside the student. */
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { Read } from "../checkpoint/lineage/input.ts";
-import { open } from "../checkpoint/open.ts";
 import type { Batch } from "../data/batch.ts";
 import type { Sequence } from "../data/sequences.ts";
 import { UserError } from "../errors.ts";
-import type { ModelSizes } from "../model/architecture.ts";
-import { configOf, Model } from "../model/model.ts";
-import { architectureOf } from "../model/registry.ts";
+import { Model } from "../model/model.ts";
+import { openModel } from "../run/open-model.ts";
 import { baseTeacher, liveTeacher, type Teacher } from "../run/teachers/teacher.ts";
-import type { DataSetup, WorkSetup } from "../run/training/training.ts";
+import type { Built, Opened } from "../run/training/technique.ts";
 import type { DistillRun } from "./run.ts";
 
 /** What is wrong, and what to do. */
@@ -25,7 +23,7 @@ export interface OpenTeachers {
   check?(sequences: readonly Sequence[]): void;
   /** Called for every batch before it is trained on. */
   prepare?(batch: Batch): Promise<void>;
-  load(setup: Pick<WorkSetup<Batch>, "gpu" | "model" | "original">): Promise<LoadedTeachers>;
+  load(setup: Pick<Built, "gpu" | "model" | "original">): Promise<LoadedTeachers>;
 }
 
 export interface LoadedTeachers {
@@ -38,17 +36,14 @@ export interface LoadedTeachers {
 }
 
 /** A teacher's checkpoint, as far as its headers say. */
-export interface TeacherHeader {
-  readonly checkpoint: Checkpoint;
-  readonly sizes: ModelSizes;
-}
+export type TeacherHeader = Awaited<ReturnType<typeof openModel>>;
 
 /** How a teacher compares with the student. */
 export interface TeacherReading {
   /** Why it gives no samples in the student's tokens; undefined where it does. */
   readonly silent?: Refusal;
   /** Checks a teacher; gives the outputs that both have, and the teacher of the loaded model. Throws UserError. */
-  compare(run: DistillRun, teacher: TeacherHeader, student: DataSetup): Promise<Compared>;
+  compare(run: DistillRun, teacher: TeacherHeader, student: Opened): Promise<Compared>;
 }
 
 export interface Compared {
@@ -57,15 +52,12 @@ export interface Compared {
   teacher(model: Model, outputs: number): Teacher;
 }
 
-async function headerOf(run: DistillRun, name: string, task: DataSetup["task"]): Promise<TeacherHeader> {
-  const checkpoint = await open(name, { warn: (text) => run.warn(text) });
-  run.onExit(() => checkpoint.close());
-  const where = `${checkpoint.ref}: config.json`;
-  const json = configOf(checkpoint);
-  const architecture = await architectureOf(json, where);
-  if (architecture.task !== task)
-    throw new UserError(`the teacher ${checkpoint.ref} is a ${architecture.task}, the student a ${task}`);
-  return { checkpoint, sizes: architecture.sizes(architecture.config(json, where)) };
+async function headerOf(run: DistillRun, name: string, student: Opened): Promise<TeacherHeader> {
+  const teacher = await openModel(name, {}, (text) => run.warn(text));
+  run.onExit(() => teacher.checkpoint.close());
+  if (teacher.task !== student.task)
+    throw new UserError(`the teacher ${teacher.ref} is a ${teacher.task}, the student a ${student.task}`);
+  return teacher;
 }
 
 const SELF = "self";
@@ -73,7 +65,7 @@ const SELF = "self";
 /** Opens the teachers that options name; "self" is the student as it was. `trains`: their weights are trained too. */
 export async function openNamed(
   run: DistillRun,
-  setup: DataSetup,
+  student: Opened,
   {
     refs,
     reading,
@@ -86,10 +78,10 @@ export async function openNamed(
   const headers: (TeacherHeader & Compared)[] = [];
   for (const ref of refs) {
     if (ref === SELF) continue;
-    const header = await headerOf(run, ref, setup.task);
-    headers.push({ ...header, ...(await reading.compare(run, header, setup)) });
+    const header = await headerOf(run, ref, student);
+    headers.push({ ...header, ...(await reading.compare(run, header, student)) });
   }
-  const outputs = headers.reduce((least, header) => Math.min(least, header.outputs), setup.sizes.outputs);
+  const outputs = headers.reduce((least, header) => Math.min(least, header.outputs), student.sizes.outputs);
   const checkpoints = headers.map(({ checkpoint }) => checkpoint);
   const silent: Refusal | undefined = isBase(refs[0])
     ? ["the base under an adapter does not sample", "name it: --teacher MODEL"]

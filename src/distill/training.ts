@@ -2,10 +2,11 @@
 import type { Batch } from "../data/batch.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { keyedNormals } from "../model/fresh.ts";
+import type { Model } from "../model/model.ts";
 import type { Adaptive } from "../run/training/adaptive.ts";
 import type { BatchSource } from "../run/training/batch-source.ts";
 import type { Controller } from "../run/training/controller.ts";
-import type { DataSetup, Work, WorkSetup } from "../run/training/training.ts";
+import type { Built, Opened, TrainingData, Work } from "../run/training/technique.ts";
 import { Parameter } from "../tensor/parameter.ts";
 import { sizeOf } from "../tensor/tensor.ts";
 import type { Choices } from "./choices.ts";
@@ -20,25 +21,30 @@ import { sameVocabulary } from "./vocabulary.ts";
 export async function openTeachers(
   run: DistillRun,
   { chosen: { method }, refs, parts }: Choices,
-  setup: DataSetup,
+  student: Opened,
 ): Promise<OpenTeachers> {
   const other = parts.find((part) => part.openTeachers);
-  if (other) return other.openTeachers!(run, setup);
+  if (other) return other.openTeachers!(run, student);
   const reading = parts.find((part) => part.reading)?.reading ?? sameVocabulary(method.states !== undefined);
-  return openNamed(run, setup, { refs, reading, trains: parts.some(({ trainsTeachers }) => trainsTeachers) });
+  return openNamed(run, student, { refs, reading, trains: parts.some(({ trainsTeachers }) => trainsTeachers) });
+}
+
+/** What was read. */
+export interface DistillData extends TrainingData<Batch> {
+  readonly teachers: OpenTeachers;
 }
 
 export async function setUpTraining(
   run: DistillRun,
   choices: Choices,
-  opened: OpenTeachers,
-  setup: WorkSetup<Batch>,
+  data: DistillData,
+  built: Built,
 ): Promise<Work<Batch>> {
   const { options, seed } = run;
   const { chosen, weights, parts } = choices;
   const { method, values } = chosen;
-  const { gpu, model, steps } = setup;
-  const loaded = await opened.load(setup);
+  const { gpu, model, steps } = built;
+  const loaded = await data.teachers.load(built);
   const { teachers, models } = loaded;
   const speaks = teachers[0]?.sizes;
   const sizes = { student: model.sizes, teacher: speaks && { ...speaks, outputs: loaded.outputs } };
@@ -48,7 +54,7 @@ export async function setUpTraining(
   // A teacher that learns is counted among what is trained.
   const held = trains ? 0 : teachers.reduce((sum, { bytes }) => sum + bytes, 0);
   return {
-    source: batchesFor(run, choices, opened, setup, loaded.models[0]),
+    source: batchesFor(run, choices, data, built, loaded.models[0]),
     objective: distillObjective({
       model,
       chosen,
@@ -66,7 +72,7 @@ export async function setUpTraining(
     updates: parts.flatMap((part) => part.updates?.(gpu, [...model.trainable(), ...extra.values()]) ?? []),
     memory: held > 0 ? { teachers: held } : {},
     end: async () => {
-      const ending = { ...loaded, student: setup.ref, steps, seed, version: run.version };
+      const ending = { ...loaded, student: built.ref, steps, seed, version: run.version };
       for (const part of parts) await part.end?.(ending);
     },
     free: () => {
@@ -80,9 +86,9 @@ export async function setUpTraining(
 function batchesFor(
   { options, seed }: DistillRun,
   { shares }: Choices,
-  { prepare }: OpenTeachers,
-  { source, tools, model: student }: WorkSetup<Batch>,
-  teacher: WorkSetup<Batch>["model"] | undefined,
+  { source, teachers: { prepare } }: DistillData,
+  { tools, model: student }: Built,
+  teacher: Model | undefined,
 ): BatchSource<Batch> {
   let batches = source;
   for (const [whose, model] of [

@@ -1,14 +1,22 @@
-/** Percentile bootstrap intervals over rows. Efron 1979. The draws depend on the seed alone, so two checkpoints share them. */
+/**
+ * Percentile bootstrap intervals over rows. Efron 1979. The draws depend on the seed alone, so two checkpoints share
+ * them.
+ */
 import { keyedUnits } from "../model/fresh.ts";
-import type { ScoredRow } from "./contract.ts";
+import type { ScoredRow } from "../run/scoring/scored-row.ts";
+
+/** Lists of rows that belong together: rows of one place are drawn together. */
+export type PairedRows = readonly (readonly ScoredRow[])[];
 
 /**
- * The middle 95 % of `draws` resamples of a statistic of paired lists of rows. With `strata`, the group of each row, every row is
- * drawn anew from its own group.
+ * The middle 95 % of `draws` resamples of a statistic of paired lists of rows. With `strata`, the group of each row,
+ * every row is drawn from its own group.
+ *
+ *   bootstrap([rows], ([drawn]) => metric.value(drawn, setup), { draws: 200, seed: 0 }); // [0.71, 0.83]
  */
 export function bootstrap(
-  lists: readonly (readonly ScoredRow[])[],
-  statistic: (lists: readonly (readonly ScoredRow[])[]) => number,
+  lists: PairedRows,
+  statistic: (lists: PairedRows) => number,
   { draws, seed, strata }: { readonly draws: number; readonly seed: number; readonly strata?: readonly number[] },
 ): [number, number] {
   const n = lists[0]!.length;

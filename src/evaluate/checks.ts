@@ -4,78 +4,96 @@ import path from "node:path";
 import { isatty } from "node:tty";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { filesOf } from "../checkpoint/folder/files-of.ts";
-import { refuseInputs } from "../cli/target.ts";
 import type { GroupReference } from "../data/groups.ts";
 import { UserError } from "../errors.ts";
-import { checkStops } from "../run/generating/options.ts";
-import type { EvaluateContext } from "./command.ts";
-import type { Metric, Need } from "./contract.ts";
-import { needsOf } from "./loaded-model.ts";
+import { checkStops } from "../run/generating/stop-texts.ts";
+import type { Need } from "../run/scoring/scored-row.ts";
+import { type BoundMetric, needsOf } from "./contract.ts";
+import { requireGroup } from "./groups.ts";
+import type { EvaluateOptions } from "./options.ts";
 
-/** Throws UserError for options that an attack or a probe has no place for. */
-export function checkAlone(kind: string, options: EvaluateContext["options"]): void {
+/** Throws UserError for options that an attack or a probe cannot follow. */
+export function checkAlone(kind: string, options: EvaluateOptions): void {
   const odd = options.pass ? "pass" : options.dump !== undefined ? "dump" : undefined;
-  if (odd) throw new UserError(`--${odd} means nothing with --${kind}`, "run them apart, one evaluate each");
+  if (odd) throw new UserError(`--${odd} cannot be combined with --${kind}`, "run them apart, one evaluate each");
   if (options.dtype === "bf16")
     throw new UserError(`--${kind} works on weights in f32, not bf16`, "leave out --dtype bf16");
 }
 
-/** Throws UserError for what can be known before a model is opened. */
+/** Throws UserError where a metric lacks a group or the gold model that it declares, or several cannot share a run. */
 export function checkMetrics(
-  metrics: readonly Metric[],
+  metrics: readonly BoundMetric[],
   groups: readonly GroupReference[],
-  options: EvaluateContext["options"],
-  models: number,
+  options: EvaluateOptions,
 ): void {
-  const { forget, holdout, min_k: minK } = options;
   const names = groups.map(({ name }) => name);
-  for (const { check } of metrics) check?.({ groups: names, forget, holdout, minK, gold: options.gold !== undefined });
-  const needs = needsOf(metrics);
-  const odd = metrics.find((metric) => needs.has("choice") && needsOf([metric]).difference(CHOICE_NEEDS).size > 0);
-  if (odd)
+  for (const { method } of metrics) {
+    if (method.gold === "required" && options.gold === undefined)
+      throw new UserError(
+        `--metric ${method.name} compares with a model that never saw the rows to forget, and needs --gold`,
+        "train one on the retain rows alone and give --gold MODEL",
+      );
+    for (const role of method.roles ?? []) requireGroup(options[role], names, `--metric ${method.name}`, `--${role}`);
+    method.check?.(names);
+  }
+  const chooser = metrics.find((metric) => needsOf([metric]).has("choice"));
+  const other = chooser && metrics.find((metric) => needsOf([metric]).difference(CHOICE_NEEDS).size > 0);
+  if (other)
     throw new UserError(
-      `--metric choice scores the choices of a row, ${odd.name} its own answer`,
-      `run them apart, one evaluate with --metric choice and one with --metric ${odd.name}`,
-    );
-  const once = new Set<Need>(["choice", "moments", "gradient", "packed-bytes"]);
-  const twice = needs.difference(once).size > 0;
-  const asks =
-    options.attack !== undefined
-      ? "--attack asks"
-      : options.probe !== undefined
-        ? "--probe asks"
-        : models > 1
-          ? "several models ask"
-          : undefined;
-  if ((twice || asks || options.gold !== undefined) && groups.some(({ path }) => path === "-"))
-    throw new UserError(
-      `rows from stdin cannot be read twice, as ${asks ?? "these metrics or --gold ask"} for`,
-      "write them to a file first",
+      `--metric ${chooser.method.name} scores the choices of a row, ${other.method.name} its own answer`,
+      `run them apart, one evaluate with --metric ${chooser.method.name} and one with --metric ${other.method.name}`,
     );
 }
 
 const CHOICE_NEEDS = new Set<Need>(["choice", "generated"]);
+/** What is found in one pass over the rows. */
+const ONE_PASS = new Set<Need>(["choice", "moments", "gradient", "packed-bytes"]);
 
-/** Throws UserError for outputs that cannot be what they are asked to be, and for options that say nothing. */
-export function checkOutputs({ options, out, dryRun }: EvaluateContext): void {
+/** Throws UserError for rows from stdin that would have to be read twice. */
+export function checkStdin(
+  metrics: readonly BoundMetric[],
+  groups: readonly GroupReference[],
+  options: EvaluateOptions,
+  models: number,
+): void {
+  if (groups.every(({ path: file }) => file !== "-")) return;
+  const readsTwice = needsOf(metrics).difference(ONE_PASS).size > 0 || options.gold !== undefined;
+  const reason =
+    options.attack !== undefined
+      ? "--attack needs"
+      : options.probe !== undefined
+        ? "--probe needs"
+        : models > 1
+          ? "several models need"
+          : undefined;
+  if (readsTwice || reason)
+    throw new UserError(
+      `rows from stdin cannot be read twice, which ${reason ?? "these metrics or --gold need"}`,
+      "write them to a file first",
+    );
+}
+
+/** Throws UserError for outputs that cannot be what they are asked to be. */
+export function checkOutputs(options: EvaluateOptions, out: string, isDryRun: boolean): void {
   const { dump } = options;
   checkStops(options.stop);
-  if (options.dump_top > 0 && dump === undefined)
-    throw new UserError("--dump-top means nothing without --dump", "give both or neither");
   if (dump !== undefined) checkDump(dump, options.pass ? "--pass" : out === "-" ? "the result" : undefined);
   if (dump !== undefined && dump !== "-" && out !== "-" && path.resolve(dump) === path.resolve(out))
-    throw new UserError(`--dump and --out both name ${dump}`, "give each a file of its own");
-  const binary = options.pass || (dump !== undefined && isStdout(dump));
-  if (binary && !dryRun && isatty(1))
+    throw new UserError(`--dump and --out both name ${dump}`, "give each its own file");
+  const isBinary = options.pass || (dump !== undefined && isStdout(dump));
+  if (isBinary && !isDryRun && isatty(1))
     throw new UserError(
       `what ${options.pass ? "--pass" : "--dump"} writes is binary and stdout is a terminal`,
-      "hand it to a command (| ...) or write it to a file (> FILE)",
+      "pipe it to a command (| ...) or write it to a file (> FILE)",
     );
 }
 
 const isStdout = (target: string): boolean => target === "-" || /^\/dev\/(stdout|fd\/1)$/.test(target);
 
-/** Throws UserError unless logits can go there: to a file that ends with .safetensors, a pipe, or stdout where nothing else does. */
+/**
+ * Throws UserError unless logits can go there: to a file that ends with .safetensors, a pipe, or stdout where nothing
+ * else does.
+ */
 function checkDump(dump: string, onStdout: string | undefined): void {
   if (isStdout(dump)) {
     if (onStdout !== undefined)
@@ -93,21 +111,20 @@ function checkDump(dump: string, onStdout: string | undefined): void {
       "for example --dump logits.safetensors",
     );
   const folder = path.dirname(dump);
-  if (!fs.existsSync(folder)) throw new UserError(`--dump ${dump}: there is no folder ${folder}`, "make it first");
+  if (!fs.existsSync(folder))
+    throw new UserError(`--dump ${dump}: the folder ${folder} does not exist`, "make it first");
 }
 
-/** Throws UserError when something that would be written is read as well. */
-export function refuseOwnInputs(
-  { options, out }: EvaluateContext,
+/** All files that an evaluation reads, none of which it may write over. */
+export function inputsOf(
+  { tokenizer, config }: { readonly tokenizer?: string | undefined; readonly config?: string | undefined },
   checkpoints: readonly Checkpoint[],
   groups: readonly GroupReference[],
-): void {
-  const tokenizer = options.tokenizer === undefined || options.tokenizer === "byte" ? [] : [options.tokenizer];
-  const inputs = [
-    ...[...checkpoints.map(({ ref }) => ref), ...tokenizer].flatMap(filesOf),
+): string[] {
+  const folders = tokenizer === undefined || tokenizer === "byte" ? [] : [tokenizer];
+  return [
+    ...[...checkpoints.map(({ ref }) => ref), ...folders].flatMap(filesOf),
     ...groups.map(({ path: file }) => file),
-    ...(options.config === undefined ? [] : [options.config]),
+    ...(config === undefined ? [] : [config]),
   ];
-  if (options.dump !== undefined) refuseInputs(options.dump, inputs, "--dump");
-  refuseInputs(out, inputs);
 }

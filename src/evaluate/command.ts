@@ -2,132 +2,248 @@
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { open } from "../checkpoint/open.ts";
-import type { CommonValues, Outcome, PlainContext } from "../cli/context.ts";
+import type { Context, Outcome } from "../cli/context.ts";
+import { textOutput } from "../cli/output.ts";
+import { refuseInputs } from "../cli/target.ts";
 import type { Batch } from "../data/batch.ts";
+import { type GroupReference, groupsOf } from "../data/groups.ts";
 import { UserError } from "../errors.ts";
 import { openGpu } from "../gpu/gpu.ts";
-import type { Values } from "../method/options.ts";
-import { loadMethod, methodNames } from "../method/registry.ts";
-import { groupsOf } from "../run/training/data-source.ts";
+import { bindDefaults } from "../method/bind.ts";
+import { loadMethod } from "../method/registry.ts";
+import { type Reader, readForScoring, type ScoringData } from "../run/scoring/read-rows.ts";
+import type { Need, ScoredRow } from "../run/scoring/scored-row.ts";
 import { table } from "../text/table.ts";
-import { checkAlone, checkMetrics, checkOutputs, refuseOwnInputs } from "./checks.ts";
-import type { Metric, Need, ScoredRow } from "./contract.ts";
-import { printPlan } from "./dry-run.ts";
+import { checkAlone, checkMetrics, checkOutputs, checkStdin, inputsOf } from "./checks.ts";
+import { type BoundMetric, needsOf } from "./contract.ts";
+import { planOf, writesOf } from "./dry-run.ts";
 import { LogitDump } from "./dump.ts";
-import { Lab, needsOf } from "./loaded-model.ts";
+import { ModelLoader } from "./loaded-model.ts";
 import { prepare } from "./model-checks.ts";
-import type { EVALUATE } from "./options.ts";
-import { passing, resultOf } from "./pass-through.ts";
-import { type EvaluationData, type Reader, readData } from "./read-data.ts";
+import type { EVALUATE, EvaluateOptions } from "./options.ts";
+import { passThrough } from "./pass-through.ts";
 import { results, tableOf } from "./results.ts";
-import { chosenTechnique } from "./techniques.ts";
+import { type ChosenTechnique, chosenTechnique } from "./techniques.ts";
 
-export type EvaluateContext = PlainContext & { readonly options: CommonValues & Values<typeof EVALUATE> };
+export type EvaluateContext = Context<typeof EVALUATE>;
 
-/** Names of all metrics. */
-export const metricNames = (): string[] => methodNames("metric");
+/** The metrics that were asked for, else those that the technique names, else the loss and the accuracy. */
+async function chosenMetrics({ picks }: EvaluateContext, usual: readonly string[] = ["loss", "accuracy"]) {
+  if (picks.metric.length > 0) return picks.metric;
+  return Promise.all(usual.map(async (name) => bindDefaults(await loadMethod("metric", name))));
+}
 
-/** Throws UserError with the nearest name. */
-export const loadMetric = (typed: string): Promise<Metric> =>
-  loadMethod("metric", typed.replace("++", "-plus"), "--metric");
+/** What was asked for. */
+interface Asked {
+  readonly refs: readonly string[];
+  readonly groups: readonly GroupReference[];
+  readonly metrics: readonly BoundMetric[];
+  readonly chosen: ChosenTechnique | undefined;
+}
+
+/** An open checkpoint, and how rows are read for it. */
+interface Opened {
+  /** What it is to the evaluation: "model", "gold", or the option of a technique that names it. */
+  readonly role: string;
+  readonly ref: string;
+  readonly checkpoint: Checkpoint;
+  readonly reader: Reader;
+}
+
+/** What was found, for machines and for people. */
+interface Found {
+  readonly value: Readonly<Record<string, unknown>>;
+  text(): string;
+}
 
 export async function evaluate(context: EvaluateContext): Promise<Outcome> {
-  const { options, seed, signal, progress } = context;
+  const asked = await askedFor(context);
+  const warn = once(context.warn);
+  const opened = await openAll(context, asked, warn);
+  const { metrics, groups, chosen } = asked;
+  // A probe reads rows in its own way.
+  const needs = chosen?.kind === "probe" ? new Set<Need>() : needsOf(metrics);
+  if (context.dryRun) {
+    const data: ScoringData[] = [];
+    for (const { reader } of opened) data.push(await readForScoring(groups, reader, needs));
+    const technique = chosen ? { [chosen.kind]: chosen.technique.name } : {};
+    const writes = writesOf({ ...context.options, out: context.out });
+    const { json, text } = planOf({ models: opened, metrics, groups, data: data[0]!, technique, writes });
+    if (context.options.json) context.line(json);
+    else context.print(text);
+    return {};
+  }
+  const report = reporter(context);
+  const found = chosen
+    ? await runTechnique(context, asked, chosen, opened, warn)
+    : await runMetrics(context, asked, needs, opened, warn);
+  report(found);
+  return {};
+}
+
+/**
+ * Groups, metrics and technique, with their checks. Throws UserError for what can be known before a model is opened.
+ */
+async function askedFor(context: EvaluateContext): Promise<Asked> {
+  const { options } = context;
   const refs = context.args.length > 0 ? context.args : ["-"];
   const groups = groupsOf(options.data, "--data");
-  const chosen = await chosenTechnique({ ...options });
-  const names = options.metric ?? chosen?.technique.metrics ?? ["loss,accuracy"];
-  const metrics = await Promise.all(names.flatMap((text) => text.split(",")).map(loadMetric));
+  const chosen = chosenTechnique(context.picks);
+  const metrics = await chosenMetrics(context, chosen?.technique.metrics);
   if (options.pass && refs.length > 1)
-    throw new UserError("--pass hands on one model, but there are several", "leave out --pass");
-  checkMetrics(metrics, groups, options, refs.length);
-  const { forget, holdout, min_k: minK } = options;
-  const asked = { metrics, forget, holdout, minK, values: chosen?.values ?? {} } as const;
+    throw new UserError("--pass passes one model on, but there are several", "leave out --pass");
+  checkMetrics(metrics, groups, options);
+  checkStdin(metrics, groups, options, refs.length);
   if (chosen) {
     checkAlone(chosen.kind, options);
-    const given = { gold: options.gold !== undefined, original: options.original !== undefined };
-    chosen.technique.check?.({ ...asked, ...given, groups: groups.map(({ name }) => name) });
+    const { forget, holdout } = options;
+    const named = { groups: groups.map(({ name }) => name), forget, holdout };
+    chosen.technique.check?.({ ...named, metrics, values: chosen.values, gold: options.gold !== undefined });
   }
-  checkOutputs(context);
-  const told = new Set<string>();
-  const warn = (message: string) => {
-    if (!told.has(message)) context.warn(message); // once, not for every model and measurement
-    told.add(message);
+  checkOutputs(options, context.out, context.dryRun);
+  return { refs, groups, metrics, chosen };
+}
+
+/** Says every message once, not for every model and measurement. */
+function once(warn: (message: string) => void): (message: string) => void {
+  const said = new Set<string>();
+  return (message) => {
+    if (!said.has(message)) warn(message);
+    said.add(message);
   };
+}
+
+/** Opens all models; reads headers, configs and tokenizers only. Throws UserError where an output is an input. */
+async function openAll(
+  context: EvaluateContext,
+  { refs, groups, metrics, chosen }: Asked,
+  warn: (message: string) => void,
+): Promise<Opened[]> {
+  const { options } = context;
+  const named = (chosen?.technique.models ?? []).map((role) => ({
+    role,
+    ref: chosen!.values[role] as string | undefined,
+  }));
+  const asked = [...refs.map((ref) => ({ role: "model", ref })), { role: "gold", ref: options.gold }, ...named];
   const checkpoints: Checkpoint[] = [];
   context.onExit(() => {
     for (const checkpoint of checkpoints) checkpoint.close();
   });
-  for (const ref of [...refs, ...[options.gold, options.original].filter((other) => other !== undefined)])
-    checkpoints.push(await open(ref, { warn }));
-  refuseOwnInputs(context, checkpoints, groups);
-  const readers: Reader[] = [];
-  for (const checkpoint of checkpoints) readers.push(await prepare(checkpoint, metrics, options, warn));
-  const gold = options.gold === undefined ? undefined : refs.length;
-
-  // A probe reads rows in its own way.
-  const needs = chosen?.kind === "probe" ? new Set<Need>() : needsOf(metrics);
-  if (context.dryRun) {
-    const data: EvaluationData[] = [];
-    for (const reader of readers) data.push(await readData(groups, reader, needs));
-    return printPlan(context, { refs, metrics, groups, checkpoints, data: data[0]!, chosen });
+  const models: { role: string; ref: string; checkpoint: Checkpoint }[] = [];
+  for (const { role, ref } of asked) {
+    if (ref === undefined) continue;
+    const checkpoint = await open(ref, { warn });
+    checkpoints.push(checkpoint);
+    models.push({ role, ref, checkpoint });
   }
-  const result = resultOf(context);
-  if (chosen) {
-    const lab = new Lab({ gpu: await openGpu({ device: context.device }), metrics, options, signal, progress, warn });
-    const { kind, technique, values } = chosen;
-    progress.start({ unit: "rows" });
-    const { table: cells, json } = await technique.run({
-      ...asked,
-      values,
-      groups,
-      candidates: checkpoints.slice(0, refs.length),
-      gold: gold === undefined ? undefined : checkpoints[gold],
-      original: options.original === undefined ? undefined : checkpoints.at(-1),
-      quantize: bitsOf(options),
-      seed,
-      signal,
-      lab,
-    });
-    progress.done();
-    const value = { [kind]: technique.name, ...json };
-    context.log.event("result", { value });
-    result(value, () => table(cells));
-    return {};
-  }
-  // What is wrong with the rows shows before the first model is on the GPU, and with --pass before its first byte is handed on.
-  const first = await readData(groups, readers[0]!, needs);
-  if (options.pass && gold !== undefined) await readData(groups, readers[gold]!, needs);
-  const lab = new Lab({ gpu: await openGpu({ device: context.device }), metrics, options, signal, progress, warn });
-  const scored: ScoredRow[][] = [];
-  for (const [i, checkpoint] of checkpoints.entries()) {
-    const source = options.pass && i === 0 ? await passing(checkpoint) : checkpoint;
-    const bits = i < refs.length ? bitsOf(options) : undefined;
-    const specimen = await lab.load(source, { bits, reader: readers[i]! });
-    const dump = i === 0 && options.dump !== undefined ? new LogitDump(specimen.model, options.dump_top) : undefined;
-    progress.start({ unit: "rows" });
-    const visit = dump && ((batch: Batch) => dump.add(batch));
-    scored.push(await specimen.score(groups, { visit, data: i === 0 ? first : undefined }));
-    await dump?.write(options.dump!);
-    progress.done();
-    await specimen.free();
-  }
-  const rows = results(context, refs, metrics, scored.slice(0, refs.length), {
-    groups: groups.map(({ name }) => name),
-    forget,
-    holdout,
-    minK,
-    ...(gold === undefined ? {} : { gold: scored[gold]! }),
-  });
-  const overall = Object.fromEntries(
-    metrics.map(({ name }) => [name, rows.find((row) => row.metric === name && row.group === "all")?.value]),
-  );
-  context.log.event("result", { value: { rows } });
-  for (const { model, group, metric, value, rows: n } of rows)
-    context.log.event("eval", { name: metric, group, model, value, n });
-  result({ ...overall, rows }, () => tableOf(rows, refs));
-  return {};
+  const inputs = inputsOf(options, checkpoints, groups);
+  if (options.dump !== undefined) refuseInputs(options.dump, inputs, "--dump");
+  refuseInputs(context.out, inputs);
+  const opened: Opened[] = [];
+  for (const model of models)
+    opened.push({ ...model, reader: await prepare(model.checkpoint, metrics, options, warn) });
+  return opened;
 }
 
-const bitsOf = ({ quantize }: EvaluateContext["options"]): number | undefined =>
+/** Writes what was found: to stdout or -o; with --pass to stderr or -o. Throws UserError where -o is a folder. */
+function reporter(context: EvaluateContext): (found: Found) => void {
+  const { options, out } = context;
+  if (!options.pass || out === "-")
+    return ({ value, text }) => (options.json ? context.line(value) : context.print(text()));
+  const target = textOutput(out);
+  context.onExit((ok) => (ok ? target.commit() : target.discard()));
+  return ({ value, text }) => target.write(`${options.json ? JSON.stringify(value) : text()}\n`);
+}
+
+async function loaderFor(
+  { options, device, signal, progress }: EvaluateContext,
+  metrics: readonly BoundMetric[],
+  warn: (message: string) => void,
+): Promise<ModelLoader> {
+  return new ModelLoader({ gpu: await openGpu({ device }), metrics, options, signal, progress, warn });
+}
+
+async function runTechnique(
+  context: EvaluateContext,
+  { metrics, groups }: Asked,
+  { kind, technique, values }: ChosenTechnique,
+  opened: readonly Opened[],
+  warn: (message: string) => void,
+): Promise<Found> {
+  const { options, seed, signal, progress } = context;
+  const { forget, holdout } = options;
+  const loader = await loaderFor(context, metrics, warn);
+  const of = (role: string) => opened.filter((model) => model.role === role).map(({ checkpoint }) => checkpoint);
+  progress.start({ unit: "rows" });
+  const { table: cells, json } = await technique.run({
+    values,
+    metrics,
+    groups,
+    forget,
+    holdout,
+    candidates: of("model"),
+    gold: of("gold")[0],
+    named: Object.fromEntries((technique.models ?? []).flatMap((role) => of(role).map((found) => [role, found]))),
+    quantize: bitsOf(options),
+    seed,
+    signal,
+    loader,
+  });
+  progress.done();
+  const value = { [kind]: technique.name, ...json };
+  context.log.event("result", { value });
+  return { value, text: () => table(cells) };
+}
+
+async function runMetrics(
+  context: EvaluateContext,
+  { refs, metrics, groups }: Asked,
+  needs: ReadonlySet<Need>,
+  opened: readonly Opened[],
+  warn: (message: string) => void,
+): Promise<Found> {
+  const { options, seed, progress, log } = context;
+  // What is wrong with the rows shows before the first model is on the GPU, and with --pass before its first byte is
+  // passed on.
+  const first = await readForScoring(groups, opened[0]!.reader, needs);
+  if (options.pass)
+    for (const { role, reader } of opened) if (role === "gold") await readForScoring(groups, reader, needs);
+  const loader = await loaderFor(context, metrics, warn);
+  const scored: ScoredRow[][] = [];
+  for (const [i, { role, checkpoint, reader }] of opened.entries()) {
+    const source = options.pass && i === 0 ? await passThrough(checkpoint) : checkpoint;
+    const bits = role === "model" ? bitsOf(options) : undefined;
+    const loaded = await loader.load(source, { bits, reader });
+    const dump = i === 0 && options.dump !== undefined ? new LogitDump(loaded.model, options.dump_top) : undefined;
+    progress.start({ unit: "rows" });
+    const visit = dump && ((batch: Batch) => dump.add(batch));
+    scored.push(await loaded.score(groups, { visit, data: i === 0 ? first : undefined }));
+    await dump?.write(options.dump!);
+    progress.done();
+    await loaded.free();
+  }
+  const { forget, holdout } = options;
+  const gold = options.gold === undefined ? {} : { gold: scored[refs.length]! };
+  const rows = results(
+    {
+      models: refs.map((ref, i) => ({ ref, rows: scored[i]! })),
+      gold: options.gold,
+      context: { groups: groups.map(({ name }) => name), forget, holdout, ...gold },
+    },
+    metrics,
+    { draws: options.bootstrap, seed },
+  );
+  const overall = Object.fromEntries(
+    metrics.map(({ method: { name } }) => [
+      name,
+      rows.find((row) => row.metric === name && row.group === "all")?.value,
+    ]),
+  );
+  log.event("result", { value: { rows } });
+  for (const { model, group, metric, value, rows: n } of rows)
+    log.event("eval", { name: metric, group, model, value, n });
+  return { value: { ...overall, rows }, text: () => tableOf(rows, refs) };
+}
+
+const bitsOf = ({ quantize }: EvaluateOptions): number | undefined =>
   quantize === undefined ? undefined : Number(quantize);

@@ -1,149 +1,84 @@
 /**
- * What a metric is: a number over scored rows. A file of this folder that exports `metric` is one; `--metric ece` is ece.ts.
+ * What a metric is: a number over scored rows. A file of methods/metrics/ is one; `--metric ece` is ece.ts.
  *
- * A metric is a function of a list of rows, so that groups, differences between checkpoints and bootstrap intervals come with it.
+ * A metric is a function of a list of rows, so that groups, differences between checkpoints and bootstrap intervals
+ * come with it. It declares what it needs: what rows must hold, groups by role, a gold model. The frame supplies that
+ * or refuses the run.
  */
-import type { Options } from "../method/options.ts";
-
-/** A row that a model was run on. Arrays hold one entry per token that counts, or a single one for a classifier. */
-export interface ScoredRow {
-  /** Position of its group. */
-  readonly group: number;
-  readonly targets: Int32Array;
-  /** -log probability of the target. */
-  readonly nll: Float32Array;
-  readonly argmax: Uint32Array;
-  /** Probability of the most likely output. */
-  readonly confidence: Float32Array;
-  /** What greedy decoding gave, and what it should have given; where a metric asks for it. */
-  readonly generated?: { readonly found: string; readonly expected: string };
-  /** Which of several answers is likeliest, and which is right; where a metric asks for it. */
-  readonly choice?: { readonly found: number; readonly foundPerToken: number; readonly expected: number };
-  /** Whether the last token is the one that ends a text. */
-  readonly ended?: boolean;
-  /** Mean and variance of the log-probabilities of all outputs, two entries per token; where a metric asks for it. */
-  readonly moments?: Float32Array;
-  /** Bytes of the text that counts after deflate; where a metric asks for it. */
-  readonly packedBytes?: number;
-  /** Mean losses of a right answer in other words (one or several) and of wrong ones; where asked for, if the row has them. */
-  readonly truth?: Losses;
-  /** Mean losses of the right one of several options and of the wrong ones; where asked for, if the row has them. */
-  readonly options?: Losses;
-  /** Mean losses of paraphrases of the answer; where asked for, if the row has them. */
-  readonly paraphrases?: readonly number[];
-  /** Mean over the weights' tensors of the norm of the gradient of the row's mean loss; where a metric asks for it. */
-  readonly gradientNorm?: number;
-}
-
-/** Mean losses per token of whole answers. */
-export interface Losses {
-  readonly right: readonly number[];
-  readonly wrong: readonly number[];
-}
-
-/**
- * What rows must hold besides scores. `generated` is cut where exact matches are decided, `continued` only by `--max-tokens`;
- * `truth`, `options` and `paraphrases` are further answers, which rows name.
- */
-export type Need =
-  | "generated"
-  | "continued"
-  | "choice"
-  | "moments"
-  | "gradient"
-  | "packed-bytes"
-  | "truth"
-  | "options"
-  | "paraphrases";
+import type { Bound } from "../method/bind.ts";
+import type { Laws } from "../method/laws.ts";
+import type { Options, Values } from "../method/options.ts";
+import type { MethodInfo } from "../method/registry.ts";
+import type { Need, ScoredRow } from "../run/scoring/scored-row.ts";
+import type { Groups } from "./groups.ts";
 
 /** What a metric may know besides the rows. */
-export interface MetricContext {
-  /** Names of the groups of data, by position. */
-  readonly groups: readonly string[];
-  /** Name of the group to forget, and of the one that was never learned. */
-  readonly forget: string;
-  readonly holdout: string;
-  /** Share of tokens that the min-k attacks look at. */
-  readonly minK: number;
+export interface MetricContext extends Groups {
   /** The rows as a model scores them that never saw what is to be forgotten. */
   readonly gold?: readonly ScoredRow[];
 }
 
-export interface Metric<O extends Options = Options> {
-  readonly name: string;
-  readonly title: string;
-  readonly about: string;
-  readonly cite: string;
+/** The same with the values of the metric's options. */
+export interface MetricSetup<O extends Options = Options> extends MetricContext {
+  readonly values: Values<O>;
+}
+
+/** The laws of metrics, up to rounding. Rows are those that the frame gives a metric: `measured` in measure.ts. */
+export const METRIC_LAWS = {
+  rowOrder: "the order of rows does not matter",
+  duplicates: "every row twice gives the same value",
+  unscoredRows: "rows of which no token counts, and that hold nothing else, change nothing",
+  otherGroups: "rows of groups beside those that are compared change nothing",
+  perfectModel: "a model that gives every right answer a probability of 1 has the best value of the range",
+} as const;
+
+export type MetricLaw = keyof typeof METRIC_LAWS;
+
+export interface Metric<O extends Options = Options> extends MethodInfo {
   readonly options: O;
+  readonly laws: Laws<MetricLaw>;
   /** Which models it is for; both when left out. */
   readonly task?: "causal-lm" | "classifier";
   /** What rows must hold besides scores. */
   readonly needs?: Need | readonly Need[];
+  /** Groups that the data must have. */
+  readonly roles?: readonly ("forget" | "holdout")[];
   /** Compares groups: it is measured once, over all rows, and resamples keep the size of every group. */
   readonly across?: boolean;
   /** Compares with the gold model itself, so a relative difference to gold says nothing. */
-  readonly usesGold?: boolean;
+  readonly gold?: "required" | "used";
   /** False where resampling says nothing about the value. */
   readonly interval?: false;
+  /** The least and the largest value. */
+  readonly range: readonly [number, number];
   /** Whether less is better. */
   readonly lower: boolean;
   /** Whether a model that knows the rows better has more or less of it; left out where that is not so throughout. */
   readonly knowledge?: "more" | "less";
   /** NaN where no row can be measured. */
-  value(rows: readonly ScoredRow[], context: MetricContext): number;
+  value(rows: readonly ScoredRow[], setup: MetricSetup<O>): number;
   /** Further numbers, by name, such as one per class. */
-  details?(rows: readonly ScoredRow[], context: MetricContext): Record<string, number>;
-  /** Throws UserError before any model runs if the groups or the gold model do not serve. */
-  check?(context: Omit<MetricContext, "gold"> & { readonly gold: boolean }): void;
+  details?(rows: readonly ScoredRow[], setup: MetricSetup<O>): Record<string, number>;
+  /** Throws UserError before any model runs where the names of the groups do not serve. */
+  check?(groups: readonly string[]): void;
 }
-
-export const defineMetric = <const O extends Options>(metric: Metric<O>): Metric<O> => metric;
-
-/** Needs that a row without a loss of its own may still hold. */
-const BESIDES = new Set<Need>(["generated", "continued", "choice", "truth", "options", "paraphrases"]);
 
 /**
- * The rows that a metric is measured on, of several models: a row that no token of counts, because it was cut to its prompt, has no loss
- * to be averaged or drawn. Lists of one length hold the same rows, and lose the same; others each their own.
+ * A metric with the types of its options.
+ *
+ *   export const method = defineMetric({
+ *     name: "loss", ..., options: {}, range: [0, Number.POSITIVE_INFINITY], lower: true,
+ *     value: (rows) => ratio(rows, summedLoss, tokens),
+ *   });
  */
-export function countedRows<const L extends readonly (readonly ScoredRow[] | undefined)[]>(
-  metric: Metric,
-  ...lists: L
-): { -readonly [K in keyof L]: ScoredRow[] | Extract<L[K], undefined> } {
-  const needs = [metric.needs ?? []].flat();
-  const counts = (row: ScoredRow) => tokens(row) > 0 || needs.some((need) => BESIDES.has(need));
-  const counted = lists.map((list) => {
-    const alike = lists.flatMap((other) => (other !== undefined && other.length === list?.length ? [other] : []));
-    return list?.filter((_, i) => alike.every((other) => counts(other[i]!)));
-  });
-  return counted as ReturnType<typeof countedRows<L>>;
-}
+export const defineMetric = <const O extends Options>(metric: Metric<O>): Metric<O> => metric;
 
-/** Sum of f over rows divided by the sum of g. */
-export function ratio(
-  rows: readonly ScoredRow[],
-  f: (row: ScoredRow) => number,
-  g: (row: ScoredRow) => number,
-): number {
-  let [above, below] = [0, 0];
-  for (const row of rows) {
-    above += f(row);
-    below += g(row);
-  }
-  return above / below;
-}
+/** A metric with the values that were asked for. */
+export type BoundMetric = Bound<Metric>;
 
-export const tokens = ({ nll }: ScoredRow): number => nll.length;
-export const summed = ({ nll }: ScoredRow): number => nll.reduce((a, b) => a + b, 0);
-/** Tokens whose most likely output is the target. */
-export const right = ({ targets, argmax }: ScoredRow): number =>
-  targets.reduce((n, target, i) => n + (argmax[i] === target ? 1 : 0), 0);
-/** Mean loss per token. */
-export const meanLoss = (row: ScoredRow): number => summed(row) / tokens(row);
-/** Tokens without the one that ends the text. */
-export const bodyTokens = ({ nll, ended }: ScoredRow): number => nll.length - (ended ? 1 : 0);
-/** Mean of numbers; NaN of none. */
-export const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
+/** What rows must hold for all of the metrics. */
+export const needsOf = (metrics: readonly BoundMetric[]): Set<Need> =>
+  new Set(metrics.flatMap(({ method: { needs = [] } }) => needs));
 
 declare module "../method/registry.ts" {
   interface Contracts {

@@ -1,56 +1,59 @@
 /** `evaluate --dry-run`: what would be measured, on what. */
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import type { Outcome } from "../cli/context.ts";
 import type { GroupReference } from "../data/groups.ts";
+import { countData, type ScoringData } from "../run/scoring/read-rows.ts";
 import { humanBytes } from "../text/format.ts";
 import { table } from "../text/table.ts";
-import type { EvaluateContext } from "./command.ts";
-import type { Metric } from "./contract.ts";
-import { countData, type EvaluationData } from "./read-data.ts";
-import type { Kind } from "./techniques.ts";
+import type { BoundMetric } from "./contract.ts";
 
 export interface Planned {
-  /** Of the models that are measured; further checkpoints are those to compare with. */
-  readonly refs: readonly string[];
-  readonly checkpoints: readonly Checkpoint[];
-  readonly metrics: readonly Metric[];
+  readonly models: readonly { readonly role: string; readonly ref: string; readonly checkpoint: Checkpoint }[];
+  readonly metrics: readonly BoundMetric[];
   readonly groups: readonly GroupReference[];
   /** As the first model reads it. */
-  readonly data: EvaluationData;
-  readonly chosen: { readonly kind: Kind; readonly technique: { readonly name: string } } | undefined;
+  readonly data: ScoringData;
+  /** The attack or probe, by kind. */
+  readonly technique: Readonly<Record<string, string>>;
+  /** What is written, and where: "the result to stdout". */
+  readonly writes: readonly string[];
 }
 
-/** Prints models, metrics and the rows of every group, all of which were checked. */
-export function printPlan(context: EvaluateContext, planned: Planned): Outcome {
-  const { options, out } = context;
-  const { refs, checkpoints, metrics, groups, data, chosen } = planned;
-  const models = checkpoints.map(({ ref, tensors }, i) => ({
-    model: refs[i] ?? ref,
-    role: i < refs.length ? "model" : i === refs.length && options.gold !== undefined ? "gold" : "original",
-    bytes: [...tensors.values()].reduce((sum, { bytes }) => sum + bytes, 0),
+/** The plan for machines and for people: models, metrics and the rows of every group, all of which were checked. */
+export function planOf(planned: Planned): { json: Record<string, unknown>; text: string } {
+  const { groups, data, technique, writes } = planned;
+  const models = planned.models.map(({ ref, role, checkpoint }) => ({
+    model: ref,
+    role,
+    bytes: [...checkpoint.tensors.values()].reduce((sum, { bytes }) => sum + bytes, 0),
   }));
   const counts = countData(data, groups.length);
   const rows = groups.map(({ name }, i) => ({ group: name, ...counts[i]! }));
-  const names = metrics.map(({ name }) => name);
-  const result = out !== "-" ? out : options.pass ? "stderr" : "stdout";
-  const writes = [
-    ...(options.pass ? ["the model to stdout"] : []),
-    ...(options.dump === undefined ? [] : [`logits to ${options.dump}`]),
-    `the result to ${result}`,
-  ];
-  if (options.json) {
-    const technique = chosen ? { [chosen.kind]: chosen.technique.name } : {};
-    context.line({ models, metrics: names, groups: rows, ...technique, writes });
-    return {};
-  }
+  const metrics = planned.metrics.map(({ method }) => method.name);
   const unit = data.kind === "text" ? "tokens that count" : "examples";
   const facts = [
     ...models.map(({ model, role, bytes }) => [role, `${model}, ${humanBytes(bytes)} of weights`]),
     ...rows.map(({ group, rows: n, counted }) => ["group", `${group}, ${n} rows, ${counted} ${unit}`]),
-    ...(chosen ? [[chosen.kind, chosen.technique.name]] : []),
-    ...(names.length > 0 ? [["metrics", names.join(", ")]] : []),
+    ...Object.entries(technique),
+    ...(metrics.length > 0 ? [["metrics", metrics.join(", ")]] : []),
     ["writes", writes.join(", ")],
   ];
-  context.print(table(facts));
-  return {};
+  return { json: { models, metrics, groups: rows, ...technique, writes }, text: table(facts) };
+}
+
+/** What an evaluation writes, in words. */
+export function writesOf({
+  out,
+  pass,
+  dump,
+}: {
+  readonly out: string;
+  readonly pass: boolean;
+  readonly dump?: string | undefined;
+}): string[] {
+  const result = out !== "-" ? out : pass ? "stderr" : "stdout";
+  return [
+    ...(pass ? ["the model to stdout"] : []),
+    ...(dump === undefined ? [] : [`logits to ${dump}`]),
+    `the result to ${result}`,
+  ];
 }

@@ -1,61 +1,53 @@
 /**
- * Writes logits as safetensors, in row order: `logits` (R, T, V) when all rows have one length, else (tokens, V) with `lengths`
- * (R). With a top k: `ids` and `log_probs` (..., k) and `tail` (...), the probability of all others.
+ * Writes logits as safetensors, in row order: `logits` (R, T, V) when all rows have one length, else (tokens, V) with
+ * `lengths` (R). With a top k: `ids` and `log_probs` (..., k) and `tail` (...), the probability of all others.
  */
 
 import { createWriter } from "../checkpoint/write/write.ts";
-import { type Batch, batchKey } from "../data/batch.ts";
+import { type Batch, batchKey, isTokens } from "../data/batch.ts";
 import type { Model } from "../model/model.ts";
 import { fillInputs, recordInputs } from "../run/batch-programs.ts";
-import { Program, profileOf } from "../tensor/program.ts";
-import { Recorder } from "../tensor/recorder.ts";
+import { Programs } from "../run/programs.ts";
 
+/**
+ * Keeps the logits of every batch in memory until they are written.
+ *
+ *   const dump = new LogitDump(model, 0);
+ *   await dump.add(batch);
+ *   await dump.write("logits.safetensors");
+ */
 export class LogitDump {
   readonly #model: Model;
   readonly #top: number;
-  readonly #programs = new Map<string, Program>();
+  readonly #programs: Programs;
   /** Logits of each row: T x V, or top ids, log probabilities and tails. */
   readonly #rows: { readonly tokens: number; readonly parts: readonly (Float32Array | Int32Array)[] }[] = [];
 
-  /** `top` 0 keeps all logits. Everything is held in memory until `write`. */
+  /** `top` 0 keeps all logits. */
   constructor(model: Model, top: number) {
     this.#model = model;
     this.#top = Math.min(top, model.sizes.outputs);
-  }
-
-  async #program(batch: Batch): Promise<Program> {
-    const tokens = "ids" in batch;
-    const key = tokens ? batchKey(batch) : `${batch.rows}`;
-    let program = this.#programs.get(key);
-    if (!program) {
-      const rec = new Recorder(profileOf(this.#model.gpu), { training: false });
-      const inputs = tokens
-        ? recordInputs(rec, batch)
-        : { batch: batch.rows, x: rec.input("x", [batch.rows, ...batch.shape]) };
-      const { hidden, head } = this.#model.record(rec, inputs);
-      rec.output("logits", head(hidden));
-      program = await Program.compile(this.#model.gpu, rec);
-      this.#programs.set(key, program);
-    }
-    return program;
+    this.#programs = new Programs(model.gpu);
   }
 
   async add(batch: Batch): Promise<void> {
-    const program = await this.#program(batch);
-    if ("ids" in batch) fillInputs(program, batch);
-    else program.write("x", batch.x);
+    const { program } = await this.#programs.get(batchKey(batch), (rec) => {
+      const { hidden, head } = this.#model.record(rec, recordInputs(rec, batch));
+      rec.output("logits", head(hidden));
+    });
+    fillInputs(program, batch);
     program.run();
     const logits = await program.read("logits");
     const v = this.#model.sizes.outputs;
     for (let row = 0; row < batch.rows; row++) {
-      const tokens = "ids" in batch ? batch.lengths[row]! : 1;
-      const start = row * ("ids" in batch ? batch.length : 1) * v;
+      const tokens = isTokens(batch) ? batch.lengths[row]! : 1;
+      const start = row * batch.length * v;
       const values = logits.slice(start, start + tokens * v);
       this.#rows.push({ tokens, parts: this.#top > 0 ? topOf(values, tokens, v, this.#top) : [values] });
     }
   }
 
-  /** Throws as createWriter does. */
+  /** Writes what was kept and frees the programs. Throws as createWriter does. */
   async write(target: string): Promise<void> {
     const lengths = Int32Array.from(this.#rows, ({ tokens }) => tokens);
     const equal = lengths.every((n) => n === lengths[0]);
@@ -84,11 +76,14 @@ export class LogitDump {
       await writer.abort();
       throw error;
     }
-    for (const program of this.#programs.values()) program.free();
+    this.#programs.free();
   }
 }
 
-/** The k largest of every row, most likely first, lowest index first among equals, with log probabilities and the rest's mass. */
+/**
+ * The k largest of every row, most likely first, lowest index first among equals, with log probabilities and the rest's
+ * mass.
+ */
 export function topOf(
   logits: Float32Array,
   rows: number,

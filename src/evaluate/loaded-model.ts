@@ -1,22 +1,23 @@
 /** Loads models and measures them, for evaluations, attacks and probes alike. */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import type { Progress } from "../cli/progress.ts";
 import type { Batch } from "../data/batch.ts";
 import type { GroupReference } from "../data/groups.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { Model } from "../model/model.ts";
-import { scoreExamples, scoreText } from "../run/scoring/score-rows.ts";
+import { type Reader, readForScoring, type ScoringData } from "../run/scoring/read-rows.ts";
+import { scoreExamples } from "../run/scoring/score-rows.ts";
+import { scoreText } from "../run/scoring/score-text.ts";
+import type { ScoredRow } from "../run/scoring/scored-row.ts";
 import { Scorer } from "../run/scoring/scorer.ts";
-import type { TextOptions, TextTools } from "../run/training/data-source.ts";
-import { countedRows, type Metric, type MetricContext, type Need, type ScoredRow } from "./contract.ts";
+import type { TextOptions, TextTools } from "../run/text-tools.ts";
+import { type BoundMetric, needsOf } from "./contract.ts";
 import { prepare } from "./model-checks.ts";
 import { quantized } from "./quantized-checkpoint.ts";
-import { type EvaluationData, type Reader, readData } from "./read-data.ts";
 
-export interface LabOptions {
+export interface LoaderOptions {
   readonly gpu: Gpu;
-  readonly metrics: readonly Metric[];
+  readonly metrics: readonly BoundMetric[];
   readonly options: TextOptions & {
     readonly dtype: "f32" | "bf16" | "keep";
     readonly batch_size: number;
@@ -24,7 +25,8 @@ export interface LabOptions {
     readonly stop?: readonly string[] | undefined;
   };
   readonly signal: AbortSignal;
-  readonly progress: Progress;
+  /** Hears how many rows are done, and of which model. */
+  readonly progress: { advance(rows: number, ref: string): void };
   /** Hears a message as often as it comes up: once a model, a measurement. */
   readonly warn: (message: string) => void;
 }
@@ -42,31 +44,38 @@ export interface ScoringOptions {
   /** Called with every batch, for dumps. */
   readonly visit?: ((batch: Batch) => Promise<void>) | undefined;
   /** What the model reads the groups as, if they have been read. */
-  readonly data?: EvaluationData | undefined;
+  readonly data?: ScoringData | undefined;
 }
 
 /** A model on the GPU that can be measured again and again. */
-export interface Specimen {
+export interface LoadedModel {
   readonly ref: string;
   readonly model: Model;
   /** Of a language model. */
   readonly tools: TextTools | undefined;
-  /** Every row as the model, as it is now, scores it. Warns of groups whose loss is not finite. */
+  /**
+   * Every row as the model, as it is now, scores it. Warns of groups whose loss is not finite, and of choices that were
+   * cut away.
+   */
   score(groups: readonly GroupReference[], options?: ScoringOptions): Promise<ScoredRow[]>;
   free(): Promise<void>;
 }
 
-/** What rows must hold for all of the metrics. */
-export const needsOf = (metrics: readonly Metric[]): Set<Need> => new Set(metrics.flatMap(({ needs = [] }) => needs));
+/**
+ * Loads one model after the other for the same metrics.
+ *
+ *   const loaded = await loader.load(checkpoint, { trained: true });
+ *   const rows = await loaded.score(groups);
+ *   await loaded.free();
+ */
+export class ModelLoader {
+  readonly #options: LoaderOptions;
 
-export class Lab {
-  readonly #options: LabOptions;
-
-  constructor(options: LabOptions) {
+  constructor(options: LoaderOptions) {
     this.#options = options;
   }
 
-  /** Tells that a row is done. */
+  /** Counts a row of the model as done. */
   tick(ref: string): void {
     this.#options.progress.advance(1, ref);
   }
@@ -76,14 +85,14 @@ export class Lab {
   }
 
   /** Throws as `prepare` does. */
-  async load(checkpoint: Checkpoint, { bits, trained = false, reader }: LoadOptions = {}): Promise<Specimen> {
+  async load(checkpoint: Checkpoint, { bits, trained = false, reader }: LoadOptions = {}): Promise<LoadedModel> {
     const { gpu, metrics, options, signal, progress, warn } = this.#options;
     const needs = needsOf(metrics);
-    const learns = trained || needs.has("gradient");
+    const isTrainable = trained || needs.has("gradient");
     const { sizes, tools } = reader ?? (await prepare(checkpoint, metrics, options, warn));
     const model = await Model.load(gpu, bits === undefined ? checkpoint : quantized(checkpoint, bits), {
-      dtype: learns ? "f32" : options.dtype,
-      freeze: () => !learns,
+      dtype: isTrainable ? "f32" : options.dtype,
+      freeze: () => !isTrainable,
       warn,
     });
     const { ref } = checkpoint;
@@ -92,7 +101,7 @@ export class Lab {
       const { max_tokens: maxTokens, stop = [], batch_size: rows } = options;
       const done = (n: number) => progress.advance(n, ref);
       const common = { rows, scorer, signal, done, ...(visit ? { visit } : {}) };
-      const read = data ?? (await readData(groups, { sizes, tools }, needs));
+      const read = data ?? (await readForScoring(groups, { sizes, tools }, needs));
       if (read.kind === "examples") return scoreExamples(model, read.examples, common);
       return scoreText(model, read, tools!, { ...common, needs, maxTokens, stop });
     };
@@ -102,7 +111,7 @@ export class Lab {
       tools,
       score: async (groups, scoring = {}) => {
         const scored = await score(groups, scoring);
-        for (const text of unsound(ref, scored, groups)) warn(text);
+        for (const text of unknownScores(ref, scored, groups, needs.has("choice"))) warn(text);
         return scored;
       },
       async free() {
@@ -113,36 +122,22 @@ export class Lab {
   }
 }
 
-/** What is to be said of every group with a loss that is not finite. */
-function unsound(ref: string, rows: readonly ScoredRow[], groups: readonly GroupReference[]): string[] {
+/** What to say of every group with scores that are unknown. */
+function unknownScores(
+  ref: string,
+  rows: readonly ScoredRow[],
+  groups: readonly GroupReference[],
+  hasChoices: boolean,
+): string[] {
   return groups.flatMap(({ name }, group) => {
     const own = rows.filter((row) => row.group === group);
-    const odd = own.filter(({ nll }) => nll.some((loss) => !Number.isFinite(loss))).length;
-    return odd === 0 ? [] : `the loss of ${ref} is not finite on ${odd} of ${own.length} rows of the group ${name}`;
+    const count = (is: (row: ScoredRow) => boolean) => own.filter(is).length;
+    const odd = count(({ nll }) => nll.some((loss) => !Number.isFinite(loss)));
+    const cut = hasChoices ? count(({ choice }) => choice === undefined) : 0;
+    const of = `of ${own.length} rows of the group ${name}`;
+    return [
+      ...(odd > 0 ? [`the loss of ${ref} is not finite on ${odd} ${of}`] : []),
+      ...(cut > 0 ? [`${cut} ${of} are left out: ${ref} reads no token of one of their choices`] : []),
+    ];
   });
-}
-
-/** All rows, and those of every group where there are several. */
-export function partsOf(groups: readonly string[]): { name: string; has(row: ScoredRow): boolean }[] {
-  const all = { name: "all", has: () => true };
-  if (groups.length < 2) return [all];
-  return [all, ...groups.map((name, group) => ({ name, has: (row: ScoredRow) => row.group === group }))];
-}
-
-export interface Measured {
-  readonly group: string;
-  readonly metric: Metric;
-  readonly value: number;
-}
-
-/** Every metric over all rows, and over those of each group unless it compares groups. */
-export function measured(rows: readonly ScoredRow[], metrics: readonly Metric[], context: MetricContext): Measured[] {
-  return metrics.flatMap((metric) =>
-    partsOf(context.groups)
-      .slice(0, metric.across ? 1 : undefined)
-      .map(({ name, has }) => {
-        const [own, gold] = countedRows(metric, rows.filter(has), context.gold?.filter(has));
-        return { group: name, metric, value: metric.value(own, { ...context, ...(gold ? { gold } : {}) }) };
-      }),
-  );
 }

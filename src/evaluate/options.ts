@@ -1,13 +1,9 @@
 /** Options of `evaluate`. */
-import type { Options } from "../method/options.ts";
+import type { Options, Values } from "../method/options.ts";
 
 export const EVALUATE = {
   data: { type: "string[]", help: "rows to evaluate on, name=path for each group", value: "FILE" },
-  metric: {
-    type: "string[]",
-    help: "what to measure, separated by commas; loss and accuracy when left out",
-    value: "NAME,...",
-  },
+  metric: { type: "string[]", kind: "metric", help: "what to measure; loss and accuracy when left out" },
   gold: {
     type: "string",
     help: "model that never saw what is to be forgotten, scored on the same rows to compare with",
@@ -15,19 +11,13 @@ export const EVALUATE = {
   },
   forget: { type: "string", default: "forget", help: "name of the group that is to be forgotten", value: "NAME" },
   holdout: { type: "string", default: "holdout", help: "name of the group that was never learned", value: "NAME" },
-  min_k: {
-    type: "0 < number <= 1",
-    default: 0.4,
-    help: "share of tokens that the min-k attacks and privleak look at",
-    value: "SHARE",
-  },
   attack: {
     type: "string",
-    help: "try to bring back what was unlearned, and measure; see Attacks below",
-    value: "NAME",
+    kind: "attack",
+    optionsAfter: "dtype",
+    help: "try to bring back what was unlearned, and measure before and after",
   },
-  probe: { type: "string", help: "ask a question of the models' insides; see Probes below", value: "NAME" },
-  original: { type: "string", help: "with --probe: the model before anything was unlearned", value: "MODEL" },
+  probe: { type: "string", kind: "probe", optionsAfter: "dtype", help: "ask a question of the models' insides" },
   stop: {
     type: "string[]",
     help: "texts before which a generated answer ends, each its own --stop",
@@ -40,19 +30,20 @@ export const EVALUATE = {
   },
   dump: {
     type: "string",
-    help: "write the logits of the first model to a file named x.safetensors, or to stdout (-) where -o takes the result",
+    help: "write the logits of the first model to a file that ends in .safetensors, or to stdout (-) if -o takes the result",
     value: "FILE",
   },
   dump_top: {
     type: "number.integer >= 0",
     default: 0,
-    help: "with --dump: only the k largest, and the mass of the others",
+    needs: "dump",
+    help: "only the k largest, and the mass of the others",
     value: "K",
   },
   pass: {
     type: "boolean",
     default: false,
-    help: "hand the model on to stdout; the result goes to stderr, or to the file of -o",
+    help: "pass the model on to stdout; the result goes to stderr, or to the file of -o",
   },
   bootstrap: { type: "number.integer >= 0", default: 200, help: "resamples for 95 % intervals; 0: none", value: "N" },
   batch_size: { type: "number.integer >= 1", default: 16, help: "rows that are run at once", value: "N" },
@@ -64,7 +55,7 @@ export const EVALUATE = {
   max_tokens: { type: "number.integer >= 1", default: 256, help: "most tokens of a generated answer", value: "N" },
   overflow: {
     type: "'truncate' | 'split' | 'refuse'",
-    help: "what happens to longer rows; they are cut when left out",
+    help: "what happens to longer rows; truncate, with a warning, when left out",
   },
   tokenizer: {
     type: "string",
@@ -78,3 +69,5 @@ export const EVALUATE = {
   },
   dtype: { type: "'f32' | 'bf16' | 'keep'", default: "keep", help: "of weights in memory" },
 } as const satisfies Options;
+
+export type EvaluateOptions = Values<typeof EVALUATE>;

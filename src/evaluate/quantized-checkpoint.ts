@@ -1,10 +1,10 @@
 /**
- * A checkpoint whose weights are rounded as it is read, to ask what a coarser copy of the model would say: low precision can bring
- * back what unlearning hid. Zhang et al. 2024, https://arxiv.org/abs/2410.16454
+ * A checkpoint whose weights are rounded as it is read, to ask what a coarser copy of the model would say: low
+ * precision can bring back what unlearning hid. Zhang et al. 2024, https://arxiv.org/abs/2410.16454
  *
- * Round to nearest, halves away from 0, symmetric, one scale per row: the largest magnitude of the row is 2^(bits - 1) - 1
- * steps. Rows are those of the stored matrix, which of GPT-2's are inputs and of all other models outputs. Vectors, embeddings
- * and output heads stay as they are. The result is stored in the dtype of the tensor.
+ * Values are rounded to nearest, halves away from 0, with one scale per row: the largest magnitude of the row is
+ * 2^(bits - 1) - 1 steps. Rows are those of the stored matrix: inputs in GPT-2, outputs in all other models. Vectors,
+ * embeddings and output heads stay as they are. The result is stored in the dtype of the tensor.
  */
 import { mergeOnCpu } from "../checkpoint/adapter/adapter.ts";
 import type { Checkpoint, TensorEntry } from "../checkpoint/checkpoint.ts";
@@ -50,7 +50,11 @@ function rounded(entry: TensorEntry, bits: number): TensorEntry {
   };
 }
 
-/** The checkpoint with its matrices rounded to `bits`. Memory: one tensor at a time. */
+/**
+ * The checkpoint with its matrices rounded to `bits` as they are read. Memory: one tensor at a time.
+ *
+ *   const model = await Model.load(gpu, quantized(checkpoint, 4), options);
+ */
 export function quantized(checkpoint: Checkpoint, bits: number): Checkpoint {
   const tensors = [...checkpoint.tensors].map(
     ([name, entry]) => [name, isRounded(entry) ? rounded(entry, bits) : entry] as const,

@@ -1,9 +1,9 @@
 /** From scored rows to numbers: metrics by model and group, intervals, differences to the first model and to gold. */
+import type { ScoredRow } from "../run/scoring/scored-row.ts";
 import { table } from "../text/table.ts";
-import { bootstrap } from "./bootstrap.ts";
-import type { EvaluateContext } from "./command.ts";
-import { countedRows, type Metric, type MetricContext, type ScoredRow } from "./contract.ts";
-import { partsOf } from "./loaded-model.ts";
+import { bootstrap, type PairedRows } from "./bootstrap.ts";
+import type { BoundMetric, MetricContext } from "./contract.ts";
+import { countedRows, partsFor } from "./measure.ts";
 import { cell } from "./technique.ts";
 
 /** One number of the result. */
@@ -20,96 +20,146 @@ export interface Row {
   readonly rows: number;
 }
 
+/** What was scored. */
+export interface Scored {
+  readonly models: readonly { readonly ref: string; readonly rows: readonly ScoredRow[] }[];
+  /** The gold model's reference; its rows are in the context. */
+  readonly gold: string | undefined;
+  readonly context: MetricContext;
+}
+
+export interface ResampleOptions {
+  /** How many resamples; 0 for no intervals. */
+  readonly draws: number;
+  readonly seed: number;
+}
+
 /** Every metric of every model and group, with intervals and differences. */
-export function results(
-  { options, seed }: EvaluateContext,
-  refs: readonly string[],
-  metrics: readonly Metric[],
-  scored: readonly (readonly ScoredRow[])[],
-  context: MetricContext,
-): Row[] {
-  const rows: Row[] = [];
-  const parts = partsOf(context.groups);
-  for (const metric of metrics) {
-    for (const { name: group, has } of metric.across ? parts.slice(0, 1) : parts) {
-      const allGold = context.gold?.filter(has);
-      const allBase = scored[0]!.filter(has);
-      const against = (gold: readonly ScoredRow[] | undefined) => ({ ...context, ...(gold ? { gold } : {}) });
-      const interval = (
-        lists: readonly (readonly ScoredRow[])[],
-        statistic: (lists: readonly (readonly ScoredRow[])[]) => number,
-      ) => {
-        const strata = metric.across ? { strata: lists[0]!.map((row) => row.group) } : {};
-        return bootstrap(lists, statistic, { draws: options.bootstrap, seed, ...strata });
-      };
-      const draws = (list: readonly ScoredRow[]) =>
-        options.bootstrap > 0 && list.length > 1 && metric.interval !== false;
+export function results(scored: Scored, metrics: readonly BoundMetric[], resampling: ResampleOptions): Row[] {
+  return metrics.flatMap((metric) =>
+    partsFor(metric.method, scored.context.groups).flatMap(({ name, has }) => {
+      const models = scored.models.map(({ ref, rows }) => ({ ref, rows: rows.filter(has) }));
+      const gold = scored.context.gold?.filter(has);
+      return new Comparison(metric, { group: name, models, gold, scored, resampling }).rows();
+    }),
+  );
+}
 
-      for (const [m, model] of refs.entries()) {
-        const all = scored[m]!.filter(has);
-        const [own, gold] = countedRows(metric, all, allGold);
-        const value = metric.value(own, against(gold));
-        // Rows of the gold model are resampled with those of the others, where they correspond.
-        const isPaired = allGold?.length === all.length;
-        const measure = (list: readonly ScoredRow[], drawnGold: readonly ScoredRow[] | undefined = gold) =>
-          metric.value(list, against(drawnGold));
-        const row: Row = { model, group, metric: metric.name, value, rows: own.length };
-        rows.push({
-          ...row,
-          ...(draws(own) ? { interval: interval(isPaired ? [own, gold!] : [own], ([a, g]) => measure(a!, g)) } : {}),
-          ...(m > 0 ? differenceOf() : {}),
-        });
-        const details = metric.details?.(own, against(gold)) ?? {};
-        for (const [detail, number] of Object.entries(details)) {
-          rows.push({ ...row, metric: `${metric.name} ${detail}`, value: number });
-        }
-        if (gold && !metric.usesGold) {
-          const known = measure(gold);
-          const relative = (100 * (value - known)) / (known + 1e-10);
-          if (m === 0) rows.push({ ...row, model: options.gold!, value: known, rows: gold.length });
-          rows.push({ ...row, metric: `${metric.name} % from gold`, value: relative });
-        }
+interface ComparisonOptions {
+  readonly group: string;
+  /** All rows of the group, by model. */
+  readonly models: Scored["models"];
+  readonly gold: readonly ScoredRow[] | undefined;
+  readonly scored: Scored;
+  readonly resampling: ResampleOptions;
+}
 
-        function differenceOf(): Pick<Row, "difference" | "difference_interval"> {
-          const [base, baseGold] = countedRows(metric, allBase, allGold);
-          const difference = value - metric.value(base, against(baseGold));
-          const [a, b, g] = countedRows(metric, all, allBase, allGold);
-          if (all.length !== allBase.length || !draws(a)) return { difference };
-          const paired = isPaired ? [a, b, g!] : [a, b];
-          const apart = (drawn: readonly (readonly ScoredRow[])[]) =>
-            measure(drawn[0]!, drawn[2]) - measure(drawn[1]!, drawn[2]);
-          return { difference, difference_interval: interval(paired, apart) };
-        }
-      }
-    }
+/** One metric on one group: the models beside each other. */
+class Comparison {
+  readonly #metric: BoundMetric;
+  readonly #options: ComparisonOptions;
+
+  constructor(metric: BoundMetric, options: ComparisonOptions) {
+    this.#metric = metric;
+    this.#options = options;
   }
-  return rows;
+
+  rows(): Row[] {
+    return this.#options.models.flatMap((_, m) => this.#rowsOf(m));
+  }
+
+  #setup(gold: readonly ScoredRow[] | undefined) {
+    return { ...this.#options.scored.context, ...(gold ? { gold } : {}), values: this.#metric.values };
+  }
+
+  #value(rows: readonly ScoredRow[], gold: readonly ScoredRow[] | undefined): number {
+    return this.#metric.method.value(rows, this.#setup(gold));
+  }
+
+  /** Whether resamples of the rows say something. */
+  #isResampled(rows: readonly ScoredRow[]): boolean {
+    return this.#options.resampling.draws > 0 && rows.length > 1 && this.#metric.method.interval !== false;
+  }
+
+  /** Rows of the gold model are resampled with those of the others, where they correspond. */
+  #isPaired(all: readonly ScoredRow[]): boolean {
+    return this.#options.gold?.length === all.length;
+  }
+
+  #interval(lists: PairedRows, statistic: (lists: PairedRows) => number): [number, number] {
+    const strata = this.#metric.method.across ? { strata: lists[0]!.map((row) => row.group) } : {};
+    return bootstrap(lists, statistic, { ...this.#options.resampling, ...strata });
+  }
+
+  #rowsOf(m: number): Row[] {
+    const { method } = this.#metric;
+    const { models, group } = this.#options;
+    const { ref, rows: all } = models[m]!;
+    const [own, gold] = countedRows(method, all, this.#options.gold);
+    const row: Row = { model: ref, group, metric: method.name, value: this.#value(own, gold), rows: own.length };
+    const lists = this.#isPaired(all) ? [own, gold!] : [own];
+    const interval = this.#isResampled(own)
+      ? { interval: this.#interval(lists, ([drawn, drawnGold = gold]) => this.#value(drawn!, drawnGold)) }
+      : {};
+    const details = method.details?.(own, this.#setup(gold)) ?? {};
+    return [
+      { ...row, ...interval, ...(m > 0 ? this.#difference(m, row.value) : {}) },
+      ...Object.entries(details).map(([detail, value]) => ({ ...row, metric: `${method.name} ${detail}`, value })),
+      ...(gold && !method.gold ? this.#againstGold(m, row, gold) : []),
+    ];
+  }
+
+  /** How far the model is from gold; for the first model also the value of gold. */
+  #againstGold(m: number, row: Row, gold: readonly ScoredRow[]): Row[] {
+    const value = this.#value(gold, gold);
+    const relative = (100 * (row.value - value)) / (value + 1e-10);
+    return [
+      ...(m === 0 ? [{ ...row, model: this.#options.scored.gold!, value, rows: gold.length }] : []),
+      { ...row, metric: `${row.metric} % from gold`, value: relative },
+    ];
+  }
+
+  /** Against the first model, on the rows that both are measured on. */
+  #difference(m: number, value: number): Pick<Row, "difference" | "difference_interval"> {
+    const { method } = this.#metric;
+    const { models, gold: allGold } = this.#options;
+    const [all, allBase] = [models[m]!.rows, models[0]!.rows];
+    const [, gold] = countedRows(method, all, allGold);
+    const [base, baseGold] = countedRows(method, allBase, allGold);
+    const difference = value - this.#value(base, baseGold);
+    const [a, b, g] = countedRows(method, all, allBase, allGold);
+    if (all.length !== allBase.length || !this.#isResampled(a)) return { difference };
+    const lists = this.#isPaired(all) ? [a, b, g!] : [a, b];
+    const apart = ([one, other, drawnGold = gold]: PairedRows) =>
+      this.#value(one!, drawnGold) - this.#value(other!, drawnGold);
+    return { difference, difference_interval: this.#interval(lists, apart) };
+  }
 }
 
 /** The rows for people. */
 export function tableOf(rows: readonly Row[], refs: readonly string[]): string {
-  const several = refs.length > 1;
-  const named = several || rows.some(({ model }) => !refs.includes(model));
+  const hasSeveral = refs.length > 1;
+  const isNamed = hasSeveral || rows.some(({ model }) => !refs.includes(model));
   const range = (interval?: readonly [number, number]) =>
     interval ? `${cell(interval[0])} to ${cell(interval[1])}` : "";
   const header = [
-    ...(named ? ["model"] : []),
+    ...(isNamed ? ["model"] : []),
     "group",
     "metric",
     "value",
     "95 %",
-    ...(several ? ["difference", "95 %"] : []),
+    ...(hasSeveral ? ["difference", "95 %"] : []),
     "rows",
   ];
   return table([
     header,
     ...rows.map(({ model, group, metric, value, interval, difference, difference_interval, rows: n }) => [
-      ...(named ? [model] : []),
+      ...(isNamed ? [model] : []),
       group,
       metric,
       cell(value),
       range(interval),
-      ...(several ? [difference === undefined ? "" : cell(difference), range(difference_interval)] : []),
+      ...(hasSeveral ? [difference === undefined ? "" : cell(difference), range(difference_interval)] : []),
       String(n),
     ]),
   ]);

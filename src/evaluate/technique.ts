@@ -1,62 +1,65 @@
 /**
- * What an attack or a probe is: something that is done to models in order to measure them. A file of attack/ or probe/ that exports
- * `method` is one; `--attack relearn` is attack/relearn.ts, `--probe revive` is probe/revive.ts.
+ * What an attack or a probe is: something that is done to models in order to measure them. A file of methods/attacks/
+ * or methods/probes/ is one; `--attack relearn` is attacks/relearn.ts, `--probe revive` is probes/revive.ts.
  *
- * An attack tries to bring back what was unlearned, and the metrics say whether it did; a probe asks its own question. Both get the
- * models unopened, one at a time to be loaded with `lab.load`, and give a table and the same for machines. Numbers are functions of
- * the inputs and the seed.
+ * An attack tries to bring back what was unlearned, and the metrics say whether it did; a probe asks its own question.
+ * Both get the models unopened, load them one at a time with `loader.load`, and give a table and the same for machines.
+ * Numbers are functions of the inputs and the seed.
  */
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { GroupReference } from "../data/groups.ts";
-import { UserError } from "../errors.ts";
-import { nearest } from "../method/nearest.ts";
+import type { Laws } from "../method/laws.ts";
 import type { Options, Values } from "../method/options.ts";
 import type { MethodInfo } from "../method/registry.ts";
-import type { Metric } from "./contract.ts";
-import type { Lab } from "./loaded-model.ts";
+import type { BoundMetric } from "./contract.ts";
+import type { Groups } from "./groups.ts";
+import type { ModelLoader } from "./loaded-model.ts";
+
+/** The laws of attacks and probes. */
+export const TECHNIQUE_LAWS = {
+  reproducible: "the findings depend on models, rows, options and seed alone",
+  companions: "the numbers of a model do not depend on the models that are measured beside it",
+} as const;
+
+export type TechniqueLaw = keyof typeof TECHNIQUE_LAWS;
 
 /** What is known before a model is opened. */
-export interface TechniqueInfo<O extends Options = Options> {
+export interface TechniqueInfo<O extends Options = Options> extends Groups {
   readonly values: Values<O>;
-  readonly metrics: readonly Metric[];
-  /** Names of the groups of data; of the one to forget, and of the one that was never learned. */
-  readonly groups: readonly string[];
-  readonly forget: string;
-  readonly holdout: string;
-  /** Share of tokens that the min-k attacks look at. */
-  readonly minK: number;
+  readonly metrics: readonly BoundMetric[];
+  /** Whether there is a model that never saw what is to be forgotten. */
   readonly gold: boolean;
-  readonly original: boolean;
 }
 
-export interface TechniqueSetup<O extends Options = Options>
-  extends Omit<TechniqueInfo<O>, "groups" | "gold" | "original"> {
+export interface TechniqueSetup<O extends Options = Options> extends Omit<TechniqueInfo<O>, "groups" | "gold"> {
   readonly groups: readonly GroupReference[];
   readonly candidates: readonly Checkpoint[];
   /** The model that never saw what is to be forgotten. */
   readonly gold: Checkpoint | undefined;
-  /** The model before anything was unlearned. */
-  readonly original: Checkpoint | undefined;
+  /** The models that options of the technique name, by option. */
+  readonly named: Readonly<Record<string, Checkpoint>>;
   /** Bits that `--quantize` asks for. */
   readonly quantize: number | undefined;
   readonly seed: number;
   readonly signal: AbortSignal;
-  readonly lab: Lab;
+  readonly loader: ModelLoader;
 }
 
 export interface Findings {
   /** Rows of cells, the header first. */
   readonly table: readonly (readonly string[])[];
-  readonly json: Readonly<Record<string, unknown>>;
+  /** The same for machines; every row is about one model. */
+  readonly json: Readonly<Record<string, unknown>> & { readonly rows: readonly { readonly model: string }[] };
 }
 
 export interface Technique<O extends Options = Options> extends MethodInfo {
-  /** Every name begins with that of the technique: `--relearn-rows`. */
+  /** Every name begins with that of the technique (`--relearn-rows`), but for those of `models`. */
   readonly options: O;
-  /** Metrics where the user names none. */
+  readonly laws: Laws<TechniqueLaw>;
+  /** Metrics where the user names none; [] for a technique that measures by itself. */
   readonly metrics?: readonly string[];
-  /** Whether `--original` means something to it. */
-  readonly usesOriginal?: boolean;
+  /** Those of its options that name a model, which is opened and checked with the others. */
+  readonly models?: readonly (keyof O & string)[];
   /** Throws UserError for what can be known before a model is opened. */
   check?(info: TechniqueInfo<O>): void;
   run(setup: TechniqueSetup<O>): Promise<Findings>;
@@ -64,16 +67,19 @@ export interface Technique<O extends Options = Options> extends MethodInfo {
 
 export const defineTechnique = <const O extends Options>(technique: Technique<O>): Technique<O> => technique;
 
-/** Throws UserError unless there is a group of the name. `flag` is what asks for it, `by` the option that names another. */
-export function requireGroupNamed(name: string, groups: readonly string[], flag: string, by: string): void {
-  if (groups.includes(name)) return;
-  throw new UserError(
-    `${flag} needs a group named ${name}; the data has ${groups.join(", ")}`,
-    `name it, --data ${name}=rows.jsonl, or say which it is: ${by} ${nearest(name, groups) ?? groups[0]}`,
-  );
+/**
+ * The gold model and then the candidates, as techniques go through them: gold's rows are known when the others are
+ * measured. `shown` brings what was found back into the order of results: candidates first, as they were given.
+ */
+export function goldFirst({ candidates, gold }: Pick<TechniqueSetup, "candidates" | "gold">) {
+  const before = gold ? [{ checkpoint: gold, isGold: true }] : [];
+  return {
+    models: [...before, ...candidates.map((checkpoint) => ({ checkpoint, isGold: false }))],
+    shown: <T>(found: readonly T[]): T[] => [...found.slice(before.length), ...found.slice(0, before.length)],
+  };
 }
 
-/** A number in a table. */
+/** A number in a table; "-" where it is unknown. */
 export const cell = (x: number | undefined): string =>
   x === undefined || Number.isNaN(x) ? "-" : Math.abs(x) >= 1000 ? x.toFixed(1) : x.toFixed(4);
 

@@ -76,7 +76,6 @@ export class BufferPool {
       for (const buffer of buffers) {
         this.#allocated -= size;
         buffer.destroy();
-        this.#device.provider.release(buffer, "Buffer");
       }
     }
     this.#idle.clear();

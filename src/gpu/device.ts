@@ -1,9 +1,10 @@
 /**
- * Finding an adapter and opening a device on it. The only file that knows which provider of WebGPU runs; everything else
- * sees a standard `GPUDevice`.
+ * Finding an adapter and opening a device on it. The only file that knows which provider of WebGPU runs; everything
+ * else sees a standard `GPUDevice`.
  */
 import { UserError } from "../errors.ts";
-import type { DawnAdapter } from "./dawn.ts";
+import type { DawnAdapter, Heap } from "./dawn/adapter.ts";
+import type { Dawn } from "./dawn/dawn.ts";
 
 export type AdapterType = "discrete" | "integrated" | "cpu" | "unknown";
 
@@ -21,12 +22,16 @@ export interface Adapter {
   readonly subgroupSize: number;
 }
 
+/** What the standard's interface lacks. */
+export type Provider = Pick<Dawn, "mappedView" | "releaseBindGroup">;
+
 /** An open device and what belongs to it. */
 export interface Device {
   readonly adapter: Adapter;
   readonly device: GPUDevice;
-  /** Provider's own calls, already bound. */
-  readonly provider: typeof import("./dawn.ts");
+  readonly provider: Provider;
+  /** Sizes of the adapter's memory in bytes; empty where the driver does not say. */
+  memoryHeaps(): Heap[];
 }
 
 const TYPES: readonly AdapterType[] = ["unknown", "discrete", "integrated", "cpu"];
@@ -37,9 +42,9 @@ const SAFE_BINDING_BYTES = 2 ** 31 - 4;
 const WANTED = ["timestamp-query", "subgroups", "shader-f16"];
 
 /**
- * Robustness checks stay on: switching them off made no measurable difference on software Vulkan (Dawn leaves bounds to the
- * driver there), and with them off an out-of-range index is undefined behaviour rather than a wrong number. `INGOT_DAWN_ENABLE`
- * and `INGOT_DAWN_DISABLE` (comma-separated Dawn toggles) are there to measure others.
+ * Robustness checks stay on: switching them off made no measurable difference on software Vulkan (Dawn leaves bounds to
+ * the driver there), and with them off an out-of-range index is undefined behaviour rather than a wrong number.
+ * `INGOT_DAWN_ENABLE` and `INGOT_DAWN_DISABLE` (comma-separated Dawn toggles) are there to measure others.
  */
 const toggleNames = (variable: string): string[] => process.env[variable]?.split(",").filter(Boolean) ?? [];
 
@@ -49,68 +54,64 @@ const QUERIES: readonly GPURequestAdapterOptions[] = [
   { forceFallbackAdapter: true },
 ];
 
-function describe(adapter: DawnAdapter, provider: typeof import("./dawn.ts")): Adapter {
-  const { info } = adapter;
-  const limits: Record<string, number> = {};
-  for (const [key, value] of Object.entries(adapter.limits)) if (typeof value === "number") limits[key] = value;
-  limits.maxStorageBufferBindingSize = Math.min(limits.maxStorageBufferBindingSize ?? 2 ** 27, SAFE_BINDING_BYTES);
+function adapterOf({ info, features, limits }: DawnAdapter): Adapter {
+  const { maxStorageBufferBindingSize = 2 ** 27 } = limits;
   return {
     vendor: info.vendor,
     architecture: info.architecture,
     device: info.device,
     description: info.description,
-    backend: provider.backendName(info.backendType),
-    type: TYPES[info.adapterType] ?? "unknown",
-    limits,
-    features: [...adapter.features],
-    subgroupSize:
-      info.subgroupMinSize === info.subgroupMaxSize && adapter.features.has("subgroups")
-        ? (info.subgroupMinSize ?? 0)
-        : 0,
+    backend: info.backend,
+    type: TYPES[info.type] ?? "unknown",
+    limits: { ...limits, maxStorageBufferBindingSize: Math.min(maxStorageBufferBindingSize, SAFE_BINDING_BYTES) },
+    features: [...features],
+    subgroupSize: features.has("subgroups") ? info.subgroupSize : 0,
   };
 }
 
-const isReal = (adapter: DawnAdapter, nullBackend: number) =>
-  adapter.info.backendType !== nullBackend && adapter.info.device !== "null-backend";
+/** False for the backend that validates every call and runs none. */
+const isReal = ({ info }: DawnAdapter) => info.backend !== "null" && info.device !== "null-backend";
 
-type Provider = typeof import("./dawn.ts");
+interface Found {
+  readonly dawn: Dawn;
+  readonly adapter: DawnAdapter;
+  readonly described: Adapter;
+}
 
-type Found = { adapter: DawnAdapter; chain: number; described: Adapter };
-
-async function findAdapters(provider: Provider, firstOnly: boolean): Promise<Found[]> {
+async function findAdapters(firstOnly: boolean): Promise<Found[]> {
+  const { Dawn } = await import("./dawn/dawn.ts");
+  const dawn = new Dawn();
   const found: Found[] = [];
   const toggles = {
     enable: toggleNames("INGOT_DAWN_ENABLE"),
     disable: ["timestamp_quantization", ...toggleNames("INGOT_DAWN_DISABLE")],
   };
   for (const query of QUERIES) {
-    const answer = await provider.requestAdapter({ ...query, ...toggles });
-    if (!answer || !isReal(answer.adapter, provider.NULL_BACKEND)) continue;
-    const described = describe(answer.adapter, provider);
+    const adapter = await dawn.requestAdapter(query, toggles);
+    if (!adapter || !isReal(adapter)) continue;
+    const described = adapterOf(adapter);
     const known = found.some((f) => f.described.device === described.device && f.described.type === described.type);
-    if (!known) found.push({ ...answer, described });
+    if (!known) found.push({ dawn, adapter, described });
     // A software driver is the last resort of every query: when it answers the first one there is no other.
     if (described.type === "cpu" || firstOnly) break;
   }
   return found;
 }
 
-/** Finds adapters; where the system has no driver, or only one that the provider refuses, with a software driver of our own. */
-async function adapters(firstOnly: boolean): Promise<{ provider: Provider; found: Found[] }> {
-  const { useSwiftShader } = await import("../setup/swiftshader.ts");
+/**
+ * Finds adapters; where the system has no driver, or only one that Dawn refuses, with the software driver that was
+ * fetched.
+ */
+async function adapters(firstOnly: boolean): Promise<Found[]> {
+  const { useSwiftShader } = await import("./swiftshader.ts");
   useSwiftShader();
-  const provider = await import("./dawn.ts");
-  let found = await findAdapters(provider, firstOnly);
-  if (found.length === 0 && useSwiftShader("always")) {
-    provider.reopen();
-    found = await findAdapters(provider, firstOnly);
-  }
-  return { provider, found };
+  const found = await findAdapters(firstOnly);
+  return found.length === 0 && useSwiftShader("always") ? findAdapters(firstOnly) : found;
 }
 
 /** Every adapter that answers, best first. Adapters that compute nothing are left out. */
 export async function listAdapters(): Promise<Adapter[]> {
-  return (await adapters(false)).found.map((f) => f.described);
+  return (await adapters(false)).map((f) => f.described);
 }
 
 /** True when `wanted` ("cpu", "discrete", "nvidia", part of a name) means this adapter. */
@@ -127,10 +128,11 @@ export function matchesDevice(adapter: Adapter, wanted: string): boolean {
  * Throws a UserError when none answers: the provider would otherwise hand out one that computes nothing.
  */
 export async function openDevice(wanted?: string): Promise<Device> {
-  const { provider, found } = await adapters(wanted === undefined);
+  const found = await adapters(wanted === undefined);
   if (found.length === 0) {
+    const { BACKEND } = await import("./dawn/dawn.ts");
     throw new UserError(
-      `No ${provider.BACKEND} adapter answered`,
+      `No ${BACKEND} adapter answered`,
       "install a GPU driver, or run: bun run doctor --fix (adds a software driver)",
       1,
     );
@@ -140,6 +142,7 @@ export async function openDevice(wanted?: string): Promise<Device> {
     const names = found.map((f) => `${f.described.device || f.described.description} (${f.described.type})`).join(", ");
     throw new UserError(`No adapter matches --device ${wanted}`, `there are: ${names}`);
   }
-  const device = await provider.requestDevice(chosen.adapter, chosen.chain, WANTED);
-  return { adapter: chosen.described, device, provider };
+  const { dawn, adapter, described } = chosen;
+  const device = await adapter.requestDevice(WANTED);
+  return { adapter: described, device, provider: dawn, memoryHeaps: () => adapter.memoryHeaps() };
 }

@@ -1,13 +1,15 @@
 /**
  * One open GPU: kernels by name, pooled buffers, uploads and read-backs that overlap with the disk, and recording.
  *
- * Work is recorded into one command stream in the order of the calls and submitted when somebody waits for a result or the
+ * Work is recorded into one command stream in the order of the calls. It is submitted when a result is awaited or the
  * uniforms run full. Nothing here knows tensors or files.
  */
+
 import { UserError } from "../errors.ts";
 import { BufferPool, type PooledBuffer } from "./buffer.ts";
 import { type Adapter, type Device, openDevice } from "./device.ts";
-import { compileKernel, type Kernel, type ParamValues, packParams, type Variant } from "./kernel.ts";
+import { foldGroups } from "./grid.ts";
+import { type Kernel, Kernels, type ParamValues, packParams, type Variant } from "./kernel.ts";
 import { KernelTimer } from "./timer.ts";
 import { Readbacks, Uploads } from "./transfer.ts";
 
@@ -16,7 +18,6 @@ const UNIFORM_SLOT = 256;
 const UNIFORM_SLOTS = 256;
 const UNIFORM = 0x40;
 const COPY_DST = 0x08;
-const MAX_GROUPS = 65535;
 
 /** A dispatch whose bind group and grid were made ahead of time; see `Gpu.prepare`. */
 export interface Prepared {
@@ -49,8 +50,10 @@ export class Gpu {
   readonly uploads: Uploads;
   readonly readbacks: Readbacks;
   readonly timer: KernelTimer | undefined;
+  /** What loaders computed once on the host, by the tensor that it belongs to. */
+  readonly hostValues = new WeakMap<object, Promise<Float32Array>>();
   readonly #device: Device;
-  readonly #kernels = new Map<string, Promise<Kernel>>();
+  readonly #kernels: Kernels;
   readonly #uniforms: GPUBuffer;
   readonly #uniformBytes = new Uint8Array(UNIFORM_SLOT * UNIFORM_SLOTS);
   #slot = 0;
@@ -64,6 +67,7 @@ export class Gpu {
   constructor(device: Device, profile: boolean) {
     this.#device = device;
     this.adapter = device.adapter;
+    this.#kernels = new Kernels(device);
     this.pool = new BufferPool(device);
     this.uploads = new Uploads(device);
     this.readbacks = new Readbacks(device);
@@ -101,14 +105,7 @@ export class Gpu {
   /** A compiled kernel, cached by path, flags and constants. */
   kernel(path: string, variant: Variant = {}): Promise<Kernel> {
     if (this.#failure) return Promise.reject(this.#failure);
-    const constants = Object.entries(variant.constants ?? {}).map(([k, v]) => `${k}=${v}`);
-    const key = [path, ...(variant.flags ?? []), ...constants].join("+");
-    let kernel = this.#kernels.get(key);
-    if (!kernel) {
-      kernel = compileKernel(this.#device, path, variant);
-      this.#kernels.set(key, kernel);
-    }
-    return kernel;
+    return this.#kernels.get(path, variant);
   }
 
   /** A pooled storage buffer of at least `bytes`, contents undefined; `using` or `free()` gives it back. */
@@ -146,7 +143,6 @@ export class Gpu {
   #endPass(): void {
     if (!this.#pass) return;
     this.#pass.end();
-    this.#device.provider.release(this.#pass, "ComputePassEncoder");
     this.#pass = undefined;
   }
 
@@ -189,7 +185,9 @@ export class Gpu {
     return this.device.createBindGroup({ label: kernel.label, layout: kernel.group, entries });
   }
 
-  /** Makes a dispatch that can be recorded many times. `uniform` holds the kernel's params. Release it with `forget`. */
+  /**
+   * Makes a dispatch that can be recorded many times. `uniform` holds the kernel's params. Release it with `forget`.
+   */
   prepare(kernel: Kernel, dispatch: Omit<Dispatch, "params">, uniform: Bound | undefined): Prepared {
     return { kernel, group: this.#bindGroup(kernel, dispatch.bind, uniform), grid: this.#grid(kernel, dispatch) };
   }
@@ -221,10 +219,7 @@ export class Gpu {
 
   #grid(kernel: Kernel, { groups, invocations }: Dispatch): [number, number, number] {
     if (groups) return [groups[0], groups[1] ?? 1, groups[2] ?? 1];
-    const needed = Math.max(1, Math.ceil((invocations ?? 1) / kernel.layout.workgroup));
-    if (needed <= MAX_GROUPS) return [needed, 1, 1];
-    const rows = Math.ceil(needed / MAX_GROUPS);
-    return [Math.ceil(needed / rows), rows, 1];
+    return [...foldGroups(Math.ceil((invocations ?? 1) / kernel.layout.workgroup)), 1];
   }
 
   /** Records a copy between buffers. Bytes and offsets are multiples of 4. */
@@ -251,9 +246,7 @@ export class Gpu {
     if (this.#slot > 0) {
       this.device.queue.writeBuffer(this.#uniforms, 0, this.#uniformBytes, 0, this.#slot * UNIFORM_SLOT);
     }
-    const commands = encoder.finish();
-    this.device.queue.submit([commands]);
-    this.#device.provider.release(commands, "CommandBuffer");
+    this.device.queue.submit([encoder.finish()]);
     for (const group of this.#groups) this.#device.provider.releaseBindGroup(group);
     this.#groups = [];
     this.#encoder = undefined;
@@ -261,9 +254,9 @@ export class Gpu {
   }
 
   /**
-   * Reads bytes of a buffer as they are at this point of the recording: submits, waits, and hands out a view that is valid
-   * until `use` resolves. Many may be in flight; each waits only for its own copy. While all staging memory is lent, the
-   * bytes are kept in a pooled buffer.
+   * Reads bytes of a buffer as they are at this point of the recording: submits, waits, and hands out a view that is
+   * valid until `use` resolves. Many may be in flight; each waits only for its own copy. While all staging memory is
+   * lent, the bytes are kept in a pooled buffer.
    */
   async read<T>(
     buffer: GPUBuffer,

@@ -1,8 +1,8 @@
 /**
  * Kernels: WGSL files linked by wesl, compiled once per variant, bound by name.
  *
- * `merge/combine` is `wgsl/merge/combine.wgsl`, its entry point `combine`. A kernel file declares one uniform `params` of
- * type `Params` (4-byte scalars only) and storage buffers, all in group 0; `@if(flag)` selects variants; files of
+ * `merge/combine` is `wgsl/merge/combine.wgsl`, its entry point `combine`. A kernel file declares one uniform `params`
+ * of type `Params` (4-byte scalars only) and storage buffers, all in group 0; `@if(flag)` selects variants; files of
  * `wgsl/lib` are imported with `import package::lib::name::function;`.
  */
 import { readFileSync } from "node:fs";
@@ -60,16 +60,6 @@ export function layout(code: string, label: string, constants: Readonly<Record<s
 }
 
 const ROOT = fileURLToPath(new URL("../../wgsl/", import.meta.url));
-const sources = new Map<string, string>();
-
-function read(path: string): string {
-  let text = sources.get(path);
-  if (text === undefined) {
-    text = readFileSync(`${ROOT}${path}.wgsl`, "utf8");
-    sources.set(path, text);
-  }
-  return text;
-}
 
 /** The files that a kernel needs, by module path: itself and, through their imports, those of `wgsl/lib`. */
 function modules(path: string): Record<string, string> {
@@ -77,7 +67,7 @@ function modules(path: string): Record<string, string> {
   const visit = (file: string) => {
     const key = `${file.replaceAll("-", "_")}.wgsl`;
     if (found[key] !== undefined) return;
-    const text = read(file);
+    const text = readFileSync(`${ROOT}${file}.wgsl`, "utf8");
     found[key] = text;
     for (const [, name] of text.matchAll(/import\s+package::lib::(\w+)::/g)) visit(`lib/${name!.replaceAll("_", "-")}`);
   };
@@ -104,30 +94,53 @@ export interface Kernel {
   readonly layout: Layout;
 }
 
-/** Error scopes nest, so only one kernel is compiled at a time: otherwise one would be blamed for another's error. */
-let compiling: Promise<unknown> = Promise.resolve();
+/** The kernels of one device. Each variant is compiled once. */
+export class Kernels {
+  readonly #device: Device;
+  readonly #variants = new Map<string, Promise<Kernel>>();
+  /** Error scopes nest, so one kernel is compiled at a time: otherwise one would be blamed for another's error. */
+  #compiling: Promise<unknown> = Promise.resolve();
 
-/** Links and compiles. Throws with the compiler's message, which has line, column and a caret. */
-export async function compileKernel(device: Device, path: string, variant: Variant): Promise<Kernel> {
-  const flags = variant.flags ?? [];
-  const constants = variant.constants ?? {};
-  const code = await linkKernel(path, flags);
-  const found = layout(code, path, constants);
-  const label = [path, ...flags].join("+");
-  const turn = compiling.then(async () => {
-    device.device.pushErrorScope("validation");
-    const module = await device.provider.shaderModule(device.device, code, label);
-    const pipeline = device.device.createComputePipeline({
-      label,
-      layout: "auto",
-      compute: { module, entryPoint: path.split("/").at(-1)!.replaceAll("-", "_"), constants },
+  constructor(device: Device) {
+    this.#device = device;
+  }
+
+  /**
+   * A compiled kernel, by path, flags and constants. Throws with the compiler's message, which has line, column and a
+   * caret.
+   */
+  get(path: string, variant: Variant = {}): Promise<Kernel> {
+    const constants = Object.entries(variant.constants ?? {}).map(([k, v]) => `${k}=${v}`);
+    const key = [path, ...(variant.flags ?? []), ...constants].join("+");
+    let kernel = this.#variants.get(key);
+    if (!kernel) {
+      kernel = this.#compile(path, variant.flags ?? [], variant.constants ?? {});
+      this.#variants.set(key, kernel);
+    }
+    return kernel;
+  }
+
+  async #compile(path: string, flags: readonly string[], constants: Record<string, number>): Promise<Kernel> {
+    const code = await linkKernel(path, flags);
+    const found = layout(code, path, constants);
+    const label = [path, ...flags].join("+");
+    const entryPoint = path.split("/").at(-1)!.replaceAll("-", "_");
+    const { device } = this.#device;
+    const turn = this.#compiling.then(async () => {
+      device.pushErrorScope("validation");
+      const module = device.createShaderModule({ code, label });
+      const pipeline = device.createComputePipeline({
+        label,
+        layout: "auto",
+        compute: { module, entryPoint, constants },
+      });
+      const error = await device.popErrorScope();
+      if (error) throw new Error(`${label} does not compile: ${error.message}\n${code}`);
+      return { label, pipeline, group: pipeline.getBindGroupLayout(0), layout: found };
     });
-    const error = await device.device.popErrorScope();
-    if (error) throw new Error(`${label} does not compile: ${error.message}\n${code}`);
-    return { label, pipeline, group: pipeline.getBindGroupLayout(0), layout: found };
-  });
-  compiling = turn.catch(() => {});
-  return turn;
+    this.#compiling = turn.catch(() => {});
+    return turn;
+  }
 }
 
 export type ParamValues = Readonly<Record<string, number>>;

@@ -68,7 +68,6 @@ export class KernelTimer {
     });
     landing.unmap();
     landing.destroy();
-    this.#device.provider.release(landing, "Buffer");
   }
 
   /** Time per kernel so far, longest first. */

@@ -1,8 +1,8 @@
 /**
- * Staging memory in both directions. A file is read straight into mapped upload memory and a result is written to its file
- * straight from mapped read-back memory, so every byte is copied once on the host and once by the device.
+ * Staging memory in both directions. A file is read straight into mapped upload memory and a result is written to its
+ * file straight from mapped read-back memory, so every byte is copied once on the host and once by the device.
  *
- * Both rings are bounded: whoever comes late waits, first come first served.
+ * Both rings are bounded: who comes late waits, first come first served.
  */
 import type { Device } from "./device.ts";
 
@@ -32,7 +32,7 @@ class Ring {
     this.#create = create;
   }
 
-  /** A buffer, if one is to be had without waiting. */
+  /** A buffer, if one is free now. */
   takeNow(): GPUBuffer | undefined {
     const idle = this.#idle.pop();
     if (idle || this.all.length >= this.#limit) return idle;
@@ -86,7 +86,6 @@ class Staging {
     for (const ring of this.#rings.values()) {
       for (const buffer of ring.all) {
         buffer.destroy();
-        this.device.provider.release(buffer, "Buffer");
       }
     }
     this.#rings.clear();
@@ -116,7 +115,7 @@ export class Uploads extends Staging {
     try {
       await buffer.mapAsync(WRITE);
     } catch (error) {
-      ring.give(buffer); // whoever waits for it must not wait for ever
+      ring.give(buffer); // the next in line must not wait forever
       throw error;
     }
     const view = this.device.provider.mappedView(buffer).subarray(0, padded);

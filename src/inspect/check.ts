@@ -1,7 +1,7 @@
 /** What is wrong with a checkpoint on its own: bad values, and tensors that its config or index contradicts. */
 import type { Checkpoint, TensorEntry } from "../checkpoint/checkpoint.ts";
 import { isFloat } from "../checkpoint/dtype.ts";
-import { countTokens } from "../data/vocabulary.ts";
+import { countTokens, vocabularyOf } from "../data/vocabulary.ts";
 import { show } from "../json.ts";
 import {
   configValue,
@@ -120,7 +120,8 @@ function checkTables(model: NamedModel): Problem[] {
     problems.push(error(`config.json says vocab_size ${vocab}, but ${show(table.name)} has ${table.shape[0]} rows`));
   }
   const rows = tables[0]?.shape[0];
-  const tokens = countTokens(model.checkpoint);
+  const vocabulary = vocabularyOf(model.checkpoint);
+  const tokens = vocabulary && countTokens(vocabulary);
   if (rows !== undefined && tokens !== undefined && tokens > rows) {
     problems.push(error(`the tokenizer has ${tokens} tokens, but ${show(tables[0]!.name)} only ${rows} rows`));
   }

@@ -2,19 +2,20 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { open, openPlain, splitAdapter } from "../checkpoint/open.ts";
 import type { Outcome, PlainContext } from "../cli/context.ts";
+import { launcher } from "../cli/help.ts";
 import { UserError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
+import { sizeOf } from "../tensor/tensor.ts";
 import { humanBytes } from "../text/format.ts";
 import { checkHeaders, checkValues, type Problem } from "./check.ts";
 import { type Comparison, compare } from "./compare.ts";
 import { differenceOf } from "./difference.ts";
 import { nameFilter } from "./groups.ts";
-import { sizeOf } from "./in-flight-reads.ts";
-import { describe, indexOf } from "./overview.ts";
+import { indexOf, type Overview, overviewOf } from "./overview.ts";
 import { comparisonText, lineageText, statisticsTable, summary, tensorTable } from "./report.ts";
 import { rerun } from "./rerun.ts";
 import { statisticsOf } from "./statistics.ts";
-import { survey } from "./tensor-statistics.ts";
+import { type ReadOptions, tallyTensors } from "./tensor-statistics.ts";
 
 export interface InspectOptions {
   readonly stats?: boolean | undefined;
@@ -48,7 +49,7 @@ export async function runInspect(context: Context): Promise<Outcome> {
     );
   }
   const index = await indexOf(checkpoint);
-  const facts = describe(checkpoint, chosen, index);
+  const facts = overviewOf(checkpoint, chosen, index);
   const reads = options.stats || options.check;
   if (checkpoint.kind === "stream" && reads && options.diff !== undefined) {
     throw new UserError(
@@ -56,7 +57,7 @@ export async function runInspect(context: Context): Promise<Outcome> {
       "write it to a file first, or ask for one of them",
     );
   }
-  if (context.dryRun) return printPlan(context, facts.bytes, Boolean(reads || options.diff !== undefined));
+  if (context.dryRun) return printReads(context, facts.bytes, Boolean(reads || options.diff !== undefined));
 
   let opened: Promise<Gpu> | undefined;
   const gpu = () => {
@@ -89,16 +90,16 @@ export async function runInspect(context: Context): Promise<Outcome> {
 async function report(
   context: Context,
   checkpoint: Checkpoint,
-  facts: ReturnType<typeof describe>,
+  facts: Overview,
   index: Awaited<ReturnType<typeof indexOf>>,
   gpu: () => Promise<Gpu>,
-  running: Parameters<typeof survey>[3],
+  running: ReadOptions,
   diff: { found: Comparison; other: string } | undefined,
 ): Promise<Outcome> {
   const { options, verbose } = context;
   const wanted = nameFilter(options.tensors);
   context.progress.start({ total: facts.bytes, unit: "bytes" });
-  const tallies = options.stats || options.check ? await survey(gpu, checkpoint, wanted, running) : undefined;
+  const tallies = options.stats || options.check ? await tallyTensors(gpu, checkpoint, wanted, running) : undefined;
   context.progress.done();
   const chosen = [...checkpoint.tensors.values()].filter(({ name }) => wanted(name));
   const problems = options.check && tallies ? [...checkHeaders(checkpoint, index), ...checkValues(tallies)] : undefined;
@@ -149,10 +150,9 @@ const comparisonJson = ({ tensors, total, onlyHere, onlyThere, shapes, dtypes }:
   dtypes,
 });
 
-function printPlan(context: Context, bytes: number, reads: boolean): Outcome {
-  const plan = { reads: reads ? bytes : 0 };
+function printReads(context: Context, bytes: number, reads: boolean): Outcome {
   context.print(reads ? `reads ${humanBytes(bytes)} of weights` : "reads headers only");
-  context.json(plan);
+  context.json({ reads: reads ? bytes : 0 });
   return {};
 }
 
@@ -169,7 +169,7 @@ function refuseBesideCommand(options: InspectOptions): void {
 }
 
 async function printCommand(context: Context, checkpoint: Checkpoint): Promise<Outcome> {
-  const { script, commands } = await rerun(checkpoint.lineage);
+  const { script, commands } = await rerun(checkpoint.lineage, launcher());
   if (commands.length === 0) {
     throw new UserError(
       `${checkpoint.ref} has no lineage`,

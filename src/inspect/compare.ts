@@ -5,7 +5,7 @@ import { isStream } from "../checkpoint/stream/stream.ts";
 import { nameModels } from "../model/names.ts";
 import { addGap, type Difference, differenceOf, differenceTasks, emptyGap, type Gap } from "./difference.ts";
 import { type GpuSource, inFlight, type Task } from "./in-flight-reads.ts";
-import { type SurveyOptions, skipTask } from "./tensor-statistics.ts";
+import { type ReadOptions, skipTask } from "./tensor-statistics.ts";
 
 /** A tensor that both have in one shape. `name` and `dtype` are those of the first checkpoint. */
 export interface Compared {
@@ -68,7 +68,7 @@ export async function compare(
   a: Checkpoint,
   b: Checkpoint,
   wanted: (name: string) => boolean,
-  { signal, done, chunkValues, warn = () => {} }: SurveyOptions & { readonly warn?: (text: string) => void } = {},
+  { signal, done, chunkValues, warn = () => {} }: ReadOptions & { readonly warn?: (text: string) => void } = {},
 ): Promise<Comparison> {
   const partners = partnersOf(a, b, warn);
   const pairs: Pair[] = [];

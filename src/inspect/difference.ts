@@ -2,11 +2,13 @@
  * How far two tensors of one shape are apart, in one pass over both: on the GPU for float types up to 32 bits, on the host in
  * double precision where one is F64, and for integers and BOOL only whether and where they differ.
  */
+
 import type { TensorEntry } from "../checkpoint/checkpoint.ts";
 import { DTYPE_BYTES, isFloat } from "../checkpoint/dtype.ts";
 import type { PooledBuffer } from "../gpu/buffer.ts";
 import type { Gpu } from "../gpu/gpu.ts";
-import { inFlag, isOperand, loadRange, type OperandDtype, paddedBytes, SPAN, spanGroups } from "../tensor/load.ts";
+import { SPAN, spanGroups } from "../gpu/grid.ts";
+import { inFlag, isOperand, loadRange, type OperandDtype, paddedBytes } from "../tensor/load.ts";
 import { differingElements, HOST_VALUES, hostValues } from "./host.ts";
 import {
   chunkValuesOf,

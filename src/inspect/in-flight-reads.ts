@@ -3,6 +3,7 @@ import type { TensorEntry } from "../checkpoint/checkpoint.ts";
 import type { Adapter } from "../gpu/device.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { isOperand, type OperandDtype } from "../tensor/load.ts";
+import { sizeOf } from "../tensor/tensor.ts";
 
 /** Values per chunk: large enough to amortise a submit; on a software driver small enough for the processor's cache. */
 const CHUNK_VALUES = { gpu: 4 << 20, cpu: 1 << 20 };
@@ -51,9 +52,6 @@ export interface Range {
   readonly start: number;
   readonly length: number;
 }
-
-/** Number of values of a shape. */
-export const sizeOf = (shape: readonly number[]): number => shape.reduce((product, n) => product * n, 1);
 
 /** Cuts tensors of one shape into chunks. An adapter's change is applied to whole rows. */
 export function rangesOf(entries: readonly TensorEntry[], chunkValues: number): Range[] {

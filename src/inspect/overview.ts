@@ -6,7 +6,7 @@ import { INDEX_SUFFIX, parseIndex } from "../checkpoint/folder/folder.ts";
 import { UserError } from "../errors.ts";
 import { decodeText, isObject, parseJson } from "../json.ts";
 import { type Config, configValue, isEmbedding, LAYER_KEYS, readConfig } from "../model/names.ts";
-import { sizeOf } from "./in-flight-reads.ts";
+import { sizeOf } from "../tensor/tensor.ts";
 
 /** What config.json says; undefined where it does not. */
 export interface Architecture {
@@ -43,7 +43,7 @@ export interface IndexFacts {
   readonly totalSize: number | undefined;
 }
 
-export interface Description {
+export interface Overview {
   readonly ref: string;
   readonly kind: Checkpoint["kind"];
   readonly header_sha256: string;
@@ -132,11 +132,11 @@ const amountOf = (tensors: readonly TensorInfo[]): Amount => ({
 });
 
 /** Describes the tensors given, which may be a choice of the checkpoint's. Throws a UserError for a config that is not JSON. */
-export function describe(
+export function overviewOf(
   checkpoint: Checkpoint,
   tensors: readonly TensorInfo[],
   index: IndexFacts | undefined,
-): Description {
+): Overview {
   const all = amountOf(tensors);
   const embeddings = amountOf(tensors.filter(({ name, shape }) => shape.length === 2 && isTable(name))).parameters;
   const byDtype = Map.groupBy(tensors, ({ dtype }) => dtype);

@@ -7,7 +7,7 @@ import type { Comparison } from "./compare.ts";
 import { addGap, differenceOf, emptyGap } from "./difference.ts";
 import { type Group, groupTensors } from "./groups.ts";
 import { lineageLines } from "./lineage.ts";
-import type { Description } from "./overview.ts";
+import type { Overview } from "./overview.ts";
 import { addTally, emptyTally, statisticsOf, type Tally } from "./statistics.ts";
 
 const count = (n: number): string => n.toLocaleString("en-US");
@@ -24,7 +24,7 @@ function percent(share: number): string {
 }
 
 /** Lines with the checkpoint's facts, the first one its name. */
-export function summary(facts: Description): string {
+export function summary(facts: Overview): string {
   const { architecture: own, adapter, parameters, dtypes, shards } = facts;
   const rows: string[][] = [];
   const model = [

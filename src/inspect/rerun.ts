@@ -6,8 +6,11 @@
  * word of it is quoted: a script that was printed must not hold commands that nobody typed.
  */
 
-import { basename } from "node:path";
 import type { LineageEntry } from "../checkpoint/checkpoint.ts";
+import { orderRecipes } from "../checkpoint/lineage/recipe/order-recipes.ts";
+import { parseRecipe } from "../checkpoint/lineage/recipe/read-recipe.ts";
+import { recipeReferences } from "../checkpoint/lineage/recipe/recipe.ts";
+import { openable } from "../checkpoint/reference.ts";
 import { UserError } from "../errors.ts";
 import { show } from "../json.ts";
 import { loadMethod } from "../method/registry.ts";
@@ -20,9 +23,6 @@ export interface Rerun {
   /** Its commands without the frame, oldest first. */
   readonly commands: readonly string[];
 }
-
-/** How the user starts scripts: `ingot` where that is what runs, else `bun run`. */
-const launcher = (): string => (basename(process.argv[1] ?? "").replace(/\.ts$/, "") === "ingot" ? "ingot" : "bun run");
 
 const flag = (key: string): string => quote(`--${key.replaceAll("_", "-")}`);
 
@@ -45,8 +45,8 @@ function heredoc(text: string, file: string): string {
   return `cat > ${file} <<'${end}'\n${text}${end}`;
 }
 
-/** Builds the script. An empty lineage gives no commands. */
-export async function rerun(lineage: readonly LineageEntry[]): Promise<Rerun> {
+/** Builds the script; its commands begin with `launcher`. An empty lineage gives no commands. */
+export async function rerun(lineage: readonly LineageEntry[], launcher = "bun run"): Promise<Rerun> {
   if (lineage.length === 0) return { script: "", commands: [] };
   const sources = sourcesOf(lineage);
   const covered = coveredSteps(lineage, sources);
@@ -74,7 +74,7 @@ export async function rerun(lineage: readonly LineageEntry[]): Promise<Rerun> {
   for (const [index, entry] of lineage.entries()) {
     if (covered.has(index)) continue;
     const text = recipeOf(entry);
-    const words = [launcher(), scriptOf(entry)];
+    const words = [launcher, scriptOf(entry)];
     if (text === undefined) words.push(...(await plainWords(entry, sources[index]!.map(name))));
     else {
       const file = `"$work/${index + 1}.yml"`;
@@ -128,8 +128,6 @@ type ReadRecipe = Awaited<ReturnType<typeof readRecipe>>;
 async function readRecipe(entry: LineageEntry) {
   const text = recipeOf(entry);
   if (text === undefined) return undefined;
-  const { orderRecipes, parseRecipe, recipeReferences } = await import("../checkpoint/lineage/recipe/recipe.ts");
-  const { openable } = await import("../checkpoint/reference.ts");
   const documents = orderRecipes(await parseRecipe(text, "the recipe in the lineage"));
   const named = new Set(documents.map(({ name }) => name));
   // Steps of one file are told apart by how many inputs they have and the method: lineage does not keep their names.

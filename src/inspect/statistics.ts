@@ -2,11 +2,13 @@
  * Statistics of tensors in one pass over their bytes: on the GPU for float types up to 32 bits, on the host in double
  * precision for F64, and on the host for integers and BOOL, which have a smallest and a largest value instead of a mean.
  */
+
 import type { TensorEntry } from "../checkpoint/checkpoint.ts";
 import { DTYPE_BYTES, isFloat } from "../checkpoint/dtype.ts";
 import type { PooledBuffer } from "../gpu/buffer.ts";
 import type { Gpu } from "../gpu/gpu.ts";
-import { inFlag, loadRange, type OperandDtype, paddedBytes, SPAN, spanGroups } from "../tensor/load.ts";
+import { SPAN, spanGroups } from "../gpu/grid.ts";
+import { inFlag, loadRange, type OperandDtype, paddedBytes } from "../tensor/load.ts";
 import { HOST_VALUES, hostValues } from "./host.ts";
 import {
   chunkValuesOf,

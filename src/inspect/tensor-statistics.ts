@@ -4,7 +4,7 @@ import { isStream } from "../checkpoint/stream/stream.ts";
 import { type GpuSource, inFlight, type Task } from "./in-flight-reads.ts";
 import { statisticsTasks, type Tally } from "./statistics.ts";
 
-export interface SurveyOptions {
+export interface ReadOptions {
   readonly signal?: AbortSignal;
   /** Called when a tensor is read. */
   readonly done?: (entry: TensorEntry) => void;
@@ -26,11 +26,11 @@ export function skipTask(entry: TensorEntry): Task {
 }
 
 /** Tallies by name of the tensors that `wanted` chooses. Rejects with a UserError when a file or pipe is cut short. */
-export async function survey(
+export async function tallyTensors(
   source: GpuSource,
   checkpoint: Checkpoint,
   wanted: (name: string) => boolean,
-  { signal, done, chunkValues }: SurveyOptions = {},
+  { signal, done, chunkValues }: ReadOptions = {},
 ): Promise<Map<string, { entry: TensorEntry; tally: Tally }>> {
   const found = new Map<string, Tally>();
   async function* tasks(): AsyncGenerator<Task> {

@@ -5,7 +5,9 @@ import { join } from "node:path";
 import type { Checkpoint, TensorEntry } from "../checkpoint/checkpoint.ts";
 import { DTYPE_BYTES, parseDtype } from "../checkpoint/dtype.ts";
 import { lineageOf } from "../checkpoint/lineage/input.ts";
-import { orderRecipes, parseRecipe, type Recipe, recipeReferences } from "../checkpoint/lineage/recipe/recipe.ts";
+import { orderRecipes } from "../checkpoint/lineage/recipe/order-recipes.ts";
+import { parseRecipe } from "../checkpoint/lineage/recipe/read-recipe.ts";
+import { type Recipe, recipeReferences } from "../checkpoint/lineage/recipe/recipe.ts";
 import { referenceKey } from "../checkpoint/reference.ts";
 import { isStream } from "../checkpoint/stream/stream.ts";
 import { createWriter, type WriteOptions } from "../checkpoint/write/write.ts";
@@ -15,6 +17,7 @@ import { UserError } from "../errors.ts";
 import type { Adapter } from "../gpu/device.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { loadMethod } from "../method/registry.ts";
+import { sizeOf } from "../tensor/tensor.ts";
 import { humanBytes } from "../text/format.ts";
 import { quote } from "../text/quote.ts";
 import type { MergeMethod } from "./contract.ts";
@@ -24,11 +27,12 @@ import { mergeTensors } from "./job/run.ts";
 import { mergekitNotice } from "./mergekit-options.ts";
 import { recipeFromArguments } from "./plan/arguments.ts";
 import type { MergePlan } from "./plan/merge-plan.ts";
-import { Inputs } from "./plan/open-models.ts";
-import { planOf, printCheck, printExplanation, printPlan } from "./reports/print.ts";
+import { OpenModels } from "./plan/open-models.ts";
+import { planRecipe } from "./plan/plan-recipe.ts";
+import { printCheck, printCosts, printExplanation } from "./reports/print.ts";
 
 /** What `script()` gives, its options seen as a plain record. */
-export type Context = PlainContext & { readonly options: AnyValues; readonly method: MergeMethod | undefined };
+type Context = PlainContext & { readonly options: AnyValues; readonly method: MergeMethod | undefined };
 
 const isRecipeFile = (name: string): boolean => /\.ya?ml$/i.test(name);
 
@@ -154,16 +158,18 @@ function historyOf(
   );
 }
 
+const planOptions = (context: Context) => ({ allowDuplicates: context.options.allow_duplicates === true });
+
 const seedOf = (context: Context): number => (context.options.random_seed as number | undefined) ?? context.seed;
 
 /** Runs one recipe into `target`. */
 async function mergeOne(
   context: Context,
   { recipe, text, target }: { recipe: Recipe; text: string | undefined; target: string },
-  inputs: Inputs,
+  models: OpenModels,
   openGpu: () => Promise<Gpu>,
 ): Promise<number> {
-  const { plan, method, opened } = await planOf(context, recipe, inputs);
+  const { plan, method, opened } = await planRecipe(recipe, models, planOptions(context));
   for (const warning of plan.warnings) context.warn(warning);
   const post = textOf(context, "post") ? { post: linesScales(plan, context.options) } : {};
 
@@ -171,7 +177,7 @@ async function mergeOne(
     name,
     dtype: outDtype,
     shape,
-    bytes: shape.reduce((a, b) => a * b, 1) * DTYPE_BYTES[outDtype],
+    bytes: sizeOf(shape) * DTYPE_BYTES[outDtype],
   }));
   const lineage = historyOf(context, recipe, text, opened);
   const isLast = target === context.out;
@@ -183,7 +189,7 @@ async function mergeOne(
   try {
     const own = new Set(writer.tensors.map((tensor) => tensor.name));
     const tasks = plan.tensors.filter((tensor) => own.has(tensor.name));
-    retainStreams(inputs, tasks, method, gpu.adapter);
+    retainStreams(models, tasks, method, gpu.adapter);
     const fromRecipe = recipe.file !== "command line";
     context.progress.start({ total: writer.bytes, unit: "bytes" });
     const sizes = new Map(outputs.map(({ name, bytes }) => [name, bytes]));
@@ -199,11 +205,11 @@ async function mergeOne(
         compatBugs: (context.options.compat_bugs as boolean | undefined) ?? fromRecipe,
         ...post,
       },
-      inOrder: inputs.streamed,
+      inOrder: models.streamed,
       signal: context.signal,
       done: (task) => context.progress.advance(sizes.get(task.name), task.name),
     });
-    await inputs.finish();
+    await models.finish();
     await writer.finish();
     keep();
     if (gpu.timer) {
@@ -223,7 +229,7 @@ async function mergeOne(
 }
 
 /** What a pipe brings comes only once: kept is what a method looks at twice, or what several outputs or slots are made of. */
-function retainStreams(inputs: Inputs, tasks: MergePlan["tensors"], method: MergeMethod, adapter: Adapter): void {
+function retainStreams(models: OpenModels, tasks: MergePlan["tensors"], method: MergeMethod, adapter: Adapter): void {
   const uses = new Map<TensorEntry, number>();
   for (const task of tasks) {
     // What stays on the device between passes is read once.
@@ -232,7 +238,7 @@ function retainStreams(inputs: Inputs, tasks: MergePlan["tensors"], method: Merg
       uses.set(entry, (uses.get(entry) ?? 0) + (again ? 2 : 1));
     }
   }
-  for (const checkpoint of inputs.all) {
+  for (const checkpoint of models.opened) {
     if (!isStream(checkpoint)) continue;
     for (const [name, entry] of checkpoint.tensors) {
       if ((uses.get(entry) ?? 0) > 1) checkpoint.retain(name);
@@ -248,8 +254,8 @@ export async function runMerge(given: PlainContext & { readonly options: object 
   const { recipes, text } = await readRecipes(context);
   for (const recipe of recipes) await loadMethod("merge", recipe.method, "merge_method");
   const named = new Map<string, string>();
-  const inputs = new Inputs(named, (warning) => context.warn(warning));
-  context.onExit(() => inputs.close());
+  const models = new OpenModels(named, (warning) => context.warn(warning));
+  context.onExit(() => models.close());
   let gpu: Promise<Gpu> | undefined;
   const openGpu = () => {
     gpu ??= import("../gpu/gpu.ts").then((module) =>
@@ -263,14 +269,19 @@ export async function runMerge(given: PlainContext & { readonly options: object 
     context.onExit(() => rmSync(folder, { recursive: true, force: true }));
     for (const [index, recipe] of recipes.slice(0, -1).entries()) {
       const path = join(folder, `${index}.safetensors`);
-      await mergeOne(context, { recipe, text, target: path }, inputs, openGpu);
+      await mergeOne(context, { recipe, text, target: path }, models, openGpu);
       named.set(recipe.name!, path);
     }
   }
-  if (context.options.check) return printCheck(context, last, inputs);
-  if (context.options.explain) return printExplanation(context, last, inputs);
-  if (context.dryRun) return printPlan(context, last, inputs);
-  const bytes = await mergeOne(context, { recipe: last, text, target: context.out }, inputs, openGpu);
+  if (context.options.check) return { exitCode: (await printCheck(context, last, models)) ? 0 : 1 };
+  if (context.options.explain || context.dryRun) {
+    const { plan, method } = await planRecipe(last, models, planOptions(context));
+    for (const warning of plan.warnings) context.warn(warning);
+    if (context.options.explain) printExplanation(context, plan);
+    else printCosts(context, plan, method, context.out);
+    return {};
+  }
+  const bytes = await mergeOne(context, { recipe: last, text, target: context.out }, models, openGpu);
   const where = context.out === "-" ? "stdout" : context.out;
   return {
     output: `${where} (${humanBytes(bytes)})`,

@@ -4,25 +4,15 @@ import { encodeFloats } from "../checkpoint/decode.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { Parameter } from "../tensor/parameter.ts";
 import { sizeOf } from "../tensor/tensor.ts";
+import { xoshiro } from "../xoshiro.ts";
 import type { ParameterSpec } from "./architecture.ts";
 import { type Holding, heldDtype, type Loaded, type StoredTensor } from "./load.ts";
 
-/** An endless stream of numbers in [0, 1), chosen by a seed and a name (xoshiro128**, Blackman & Vigna 2018). */
+/** An endless stream of numbers in [0, 1), chosen by a seed and a name. */
 export function keyedUnits(seed: number, name: string): () => number {
   const digest = createHash("sha256").update(`${seed}\0${name}`).digest();
-  const s = new Uint32Array(4).map((_, i) => digest.readUInt32LE(4 * i));
-  const rotate = (x: number, k: number) => (x << k) | (x >>> (32 - k));
-  return () => {
-    const word = Math.imul(rotate(Math.imul(s[1]!, 5), 7), 9) >>> 0;
-    const kept = s[1]! << 9;
-    s[2]! ^= s[0]!;
-    s[3]! ^= s[1]!;
-    s[1]! ^= s[2]!;
-    s[0]! ^= s[3]!;
-    s[2]! ^= kept;
-    s[3] = rotate(s[3]!, 11);
-    return word / 2 ** 32;
-  };
+  const word = xoshiro(new Uint32Array(4).map((_, i) => digest.readUInt32LE(4 * i)));
+  return () => word() / 2 ** 32;
 }
 
 /** Normal values of standard deviation `std`. */

@@ -5,18 +5,17 @@
  * always in f32. Host memory while loading: one tensor, or a piece of 16 MiB of it.
  */
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import { UserError } from "../errors.ts";
 import type { PooledBuffer } from "../gpu/buffer.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { Parameter } from "../tensor/parameter.ts";
 import type { Recorder } from "../tensor/recorder.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Architecture, Inputs, Json, KvCache, ModelSizes, ParameterSpec } from "./architecture.ts";
+import { configOf, describeConfig } from "./description.ts";
 import { drawParameters } from "./fresh.ts";
 import { loadParameters, type StoredTensor } from "./load.ts";
 import { continueLora, freshLora, type LoraAdapter, type LoraOptions } from "./lora.ts";
 import { type Attended, Network } from "./network.ts";
-import { architectureOf } from "./registry.ts";
 
 export interface ModelOptions {
   /** How matrices are held on the GPU. keep: bf16 as bf16, everything else as f32. When left out: f32 if trained, else keep. */
@@ -59,26 +58,6 @@ interface Parts {
   readonly adapter: LoraAdapter | undefined;
 }
 
-/** Reads config.json of a checkpoint. Throws UserError when it is missing or no object. */
-export function configOf(checkpoint: Checkpoint): Json {
-  const bytes = checkpoint.files.get("config.json");
-  if (!bytes)
-    throw new UserError(
-      `${checkpoint.ref} has no config.json`,
-      "a model needs one beside its weights or in the file's metadata",
-    );
-  let json: unknown;
-  try {
-    json = JSON.parse(new TextDecoder().decode(bytes));
-  } catch (error) {
-    throw new UserError(`${checkpoint.ref}: config.json is not JSON: ${(error as Error).message}`);
-  }
-  if (typeof json !== "object" || json === null || Array.isArray(json)) {
-    throw new UserError(`${checkpoint.ref}: config.json is not an object`);
-  }
-  return json as Json;
-}
-
 export class Model {
   readonly gpu: Gpu;
   readonly architecture: Architecture;
@@ -109,10 +88,7 @@ export class Model {
 
   /** Loads a checkpoint. Throws UserError for an unknown architecture, and for a tensor that is missing or of another shape. */
   static async load(gpu: Gpu, checkpoint: Checkpoint, options: ModelOptions = {}): Promise<Model> {
-    const json = configOf(checkpoint);
-    const where = `${checkpoint.ref}: config.json`;
-    const architecture = await architectureOf(json, where);
-    const config = architecture.config(json, where);
+    const { json, architecture, config } = await describeConfig(configOf(checkpoint), checkpoint.ref);
     const specs = architecture.parameters(config);
     const { parameters, stored } = await loadParameters(
       gpu,
@@ -130,15 +106,14 @@ export class Model {
     return Model.#finish(parts, options);
   }
 
-  /** Makes a model afresh. Values are drawn by (seed, tensor name). */
+  /** Makes a new model. Values are drawn by (seed, tensor name). */
   static async fresh(
     gpu: Gpu,
     json: Json,
-    where: string,
+    ref: string,
     options: ModelOptions & { readonly seed: number },
   ): Promise<Model> {
-    const architecture = await architectureOf(json, where);
-    const config = architecture.config(json, where);
+    const { architecture, config } = await describeConfig(json, ref);
     const specs = architecture.parameters(config);
     const { parameters, stored } = drawParameters(gpu, specs, options.seed, Model.#holding(options));
     return Model.#finish({ gpu, architecture, json, config, specs, parameters, stored, adapter: undefined }, options);

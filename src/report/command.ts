@@ -32,7 +32,7 @@ export async function report(context: ReportContext): Promise<Outcome> {
   for (const { file, bad } of new Map(runs.map((run) => [run.file, run])).values()) {
     if (bad.length === 0) continue;
     const lines = bad.length === 1 ? `line ${bad[0]} is` : `${bad.length} lines, the first of them line ${bad[0]}, are`;
-    context.warn(`${file}: ${lines} no JSON, and left out`);
+    context.warn(`${file}: ${lines} not JSON and left out`);
   }
   if ((form === "svg" || form === "png" || form === "csv") && metricsOf(runs).length === 0)
     throw new UserError(`${logs.join(", ")}: no run has a curve`, "evaluations are in the page and in --md");

@@ -45,7 +45,7 @@ export async function toSvg(runs: readonly Run[], axis: "step" | "tokens" | "sec
         Plot.line(points, { ...names, stroke: "run" }),
         ...(runs.length > 1 ? [ends] : []),
       ],
-    } as never);
+    });
     panel.setAttribute("y", String(i * HEIGHT));
     return panel.outerHTML;
   });

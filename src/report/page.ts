@@ -1,11 +1,14 @@
-/** Runs as one offline HTML page: curves that can be switched, what tells the runs apart, tables, warnings, lineage. */
+/**
+ * Runs as one offline HTML page: curves that can be switched, the options in which they differ, tables, warnings,
+ * lineage.
+ */
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { differences, metricsOf, type Run, spellOption, statusOf, thinned } from "./read.ts";
 import { columnsOf, lastOf } from "./tables.ts";
 
 const POINTS = 2000; // of a curve
-/** Okabe and Ito's palette, told apart by colour-blind readers. */
+/** Okabe and Ito's palette, which colour-blind readers can distinguish. */
 const COLORS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d31", "#666666"];
 
 const escaped = (text: unknown): string =>
@@ -52,7 +55,7 @@ function header(run: Run, color: string): string {
   const steps = [inputs.join(", "), start.script, end?.out].filter((part) => part !== undefined && part !== "");
   const lineage = `<p class="lineage">${steps.map((part) => `<span>${escaped(part)}</span>`).join(" &rarr; ")}</p>`;
   const lines =
-    bad.length > 0 ? `<p class="warning">${bad.length} lines are no JSON: ${bad.slice(0, 10).join(", ")}</p>` : "";
+    bad.length > 0 ? `<p class="warning">${bad.length} lines are not JSON: ${bad.slice(0, 10).join(", ")}</p>` : "";
   const warnings = run.warnings.map((text) => `<p class="warning">${escaped(text)}</p>`).join("");
   return `<article class="${statusOf(run)}"><h3><i style="background:${color}"></i>${escaped(run.name)}</h3><dl>${list}</dl>${steps.length > 1 ? lineage : ""}${lines}${warnings}</article>`;
 }

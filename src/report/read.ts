@@ -1,23 +1,15 @@
-/** Reads run logs (JSON lines, see cli/log.ts) into runs. What a log holds is not trusted. */
+/** Reads run logs (the JSON lines of --log) into runs. What a log holds is not trusted. */
 import fs from "node:fs";
 import { UserError } from "../errors.ts";
-import { Draft, isObject } from "./run-builder.ts";
-
-/** A metric along a run. Values that are no numbers are NaN: gaps. */
-export interface Series {
-  readonly step: number[];
-  readonly seconds: number[];
-  readonly tokens: number[];
-  readonly value: number[];
-}
+import { isObject, RunBuilder, type Series } from "./run-builder.ts";
 
 export interface Run {
-  /** Name for legends: the file's, and the run's own where a file holds several. */
+  /** Name for legends: the file's, numbered where the file holds several runs. */
   readonly name: string;
   readonly file: string;
   readonly start: Readonly<Record<string, unknown>>;
   readonly end: Readonly<Record<string, unknown>> | undefined;
-  /** The last step that the log tells of, and the seconds at work, those of lost work included. */
+  /** The last step of the log, and the seconds at work, lost work included. */
   readonly step: number | undefined;
   readonly seconds: number | undefined;
   /** By metric: loss, lr, eval loss (group). */
@@ -25,11 +17,11 @@ export interface Run {
   /** Tables that evaluations left. */
   readonly tables: readonly (readonly Readonly<Record<string, unknown>>[])[];
   readonly warnings: readonly string[];
-  /** Lines of the file that are no JSON, counted from 1. */
+  /** Lines of the file that are not JSON, counted from 1. */
   readonly bad: readonly number[];
 }
 
-/** Reads logs; "-" is stdin. Throws UserError for a file that is missing, is no log, or holds nothing. */
+/** Reads logs; "-" is stdin. Throws UserError for a file that is missing, is not a log, or is empty. */
 export function readRuns(files: readonly string[]): Run[] {
   return files.flatMap((file) => runsOf(file, textOf(file)));
 }
@@ -45,23 +37,23 @@ function textOf(file: string): string {
 
 /** The runs of a log's text. A run that was killed and resumed appends to its log, and is one run. */
 export function runsOf(file: string, text: string): Run[] {
-  const runs: Draft[] = [];
+  const runs: RunBuilder[] = [];
   const bad: number[] = [];
   const lines = text.split("\n");
   for (const [at, line] of lines.entries()) {
     if (line.trim() === "") continue;
     const { event, whole } = eventOf(line);
-    // The last line of a run that is still going may be cut.
+    // The last line of an unfinished run may be cut.
     if (!whole && (event !== undefined || at < lines.length - 1)) bad.push(at + 1);
     if (event === undefined) continue;
     const run = runs.at(-1);
     if (event.event !== "start") run?.take(event);
     else if (run?.isResumedBy(event)) run.resume();
-    else runs.push(new Draft(event));
+    else runs.push(new RunBuilder(event));
   }
   if (runs.length === 0)
     throw new UserError(
-      text.trim() === "" ? `${file} is empty` : `${file} is no log: it has no start event`,
+      text.trim() === "" ? `${file} is empty` : `${file} is not a log: it has no start event`,
       "give a log that a script wrote with --log FILE",
     );
   const base = file === "-" ? "stdin" : (file.split("/").at(-1) ?? file).replace(/\.(jsonl|log)$/, "");
@@ -87,7 +79,7 @@ function eventOf(line: string): { event: Record<string, unknown> | undefined; wh
       const event: unknown = JSON.parse(text);
       return { event: isObject(event) ? event : undefined, whole: isObject(event) && text === line };
     } catch {
-      // the next piece, or none
+      // try the next piece
     }
   }
   return { event: undefined, whole: false };
@@ -119,7 +111,7 @@ export function thinned(series: Series, most: number): Series {
   };
 }
 
-/** A run's options, with what else the start line tells of its choices. */
+/** A run's options, with its seed and method. */
 const optionsOf = ({ start }: Run): Record<string, unknown> => ({
   seed: start.seed,
   method: start.method,
@@ -127,8 +119,8 @@ const optionsOf = ({ start }: Run): Record<string, unknown> => ({
 });
 
 /**
- * Options in which the runs differ, each with its value in every run; undefined where a run has none. That a script has an option that
- * another script lacks tells nothing, so absence counts only between runs of one script.
+ * Options in which the runs differ, each with its value in every run; undefined where a run lacks it. Scripts have
+ * different options, so a missing one counts only between runs of one script.
  */
 export function differences(runs: readonly Run[]): { option: string; values: unknown[] }[] {
   const options = runs.map(optionsOf);
@@ -136,12 +128,12 @@ export function differences(runs: readonly Run[]): { option: string; values: unk
   return names.flatMap((option) => {
     const values = options.map((given) => given[option]);
     const texts = values.map(spellOption);
-    const told =
+    const differs =
       new Set(texts.filter((text) => text !== undefined)).size > 1 ||
       runs.some(({ start }, i) =>
         runs.some((other, j) => other.start.script === start.script && texts[i] !== texts[j]),
       );
-    return told && option !== "out" && option !== "log" ? [{ option, values }] : [];
+    return differs && option !== "out" && option !== "log" ? [{ option, values }] : [];
   });
 }
 

@@ -1,8 +1,15 @@
 /**
- * A run as the lines of its log come in. A run that was killed and resumed does some steps again: what it says of them later
- * replaces what it said before, so that every step stands once, in order.
+ * A run as the lines of its log are read. A run that was killed and resumed does some steps twice: what it says of them
+ * later replaces what it said before, so that every step stands once, in order.
  */
-import type { Series } from "./read.ts";
+
+/** A metric along a run. Values that are not numbers are NaN: gaps. */
+export interface Series {
+  readonly step: number[];
+  readonly seconds: number[];
+  readonly tokens: number[];
+  readonly value: number[];
+}
 
 export const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
@@ -16,7 +23,14 @@ const numberOf = (value: unknown): number => (typeof value === "number" && Numbe
 /** To milliseconds, as logs have it: sums would show more digits than there are. */
 const rounded = (seconds: number): number => Math.round(seconds * 1000) / 1000;
 
-export class Draft {
+/**
+ * Takes the events of one run.
+ *
+ *   const run = new RunBuilder(start);
+ *   for (const event of events) run.take(event);
+ *   run.series.get("loss")!.value;
+ */
+export class RunBuilder {
   end: Event | undefined;
   readonly series = new Map<string, Series>();
   readonly tables: Event[][] = [];
@@ -24,7 +38,7 @@ export class Draft {
   /** Tokens up to each `step` line that counts. */
   #steps: { step: number; tokens: number }[] = [];
   #latest = Number.NEGATIVE_INFINITY; // step of any line that counts
-  /** Each process counts its seconds from 0; those of the processes before, lost work included. */
+  /** Each process counts its seconds from 0: these are of the processes before, lost work included. */
   #before = 0;
   #clock = 0;
 
@@ -34,12 +48,15 @@ export class Draft {
     return Number.isFinite(this.#latest) ? this.#latest : undefined;
   }
 
-  /** Seconds at work, undefined where no line tells a time. */
+  /** Seconds at work, undefined where no line has a time. */
   get seconds(): number | undefined {
     return rounded(this.#before + this.#clock) || undefined;
   }
 
-  /** Whether this start line is of the process that goes on with this run: it was not done, and would end in the same place. */
+  /**
+   * Whether a start line is of a process that resumes this run: the run is not done, and the process writes to the same
+   * place.
+   */
   isResumedBy(start: Event): boolean {
     const options = isObject(start.options) ? start.options : {};
     if (this.end?.ok === true || options.resume !== true) return false;
@@ -48,7 +65,7 @@ export class Draft {
     return this.start.script === start.script && this.start.method === start.method && place(own) === place(options);
   }
 
-  /** What follows is by another process. */
+  /** The events that follow are of another process. */
   resume(): void {
     this.end = undefined;
     this.#before += this.#clock;
@@ -79,7 +96,7 @@ export class Draft {
 
   #takeStep(event: Event): void {
     const step = numberOf(event.step);
-    // Equal to the last step line, or before anything else: done again. What was measured at this step came after its line.
+    // Not after the last step line: done a second time. What was measured at this step came after its line.
     if (step <= (this.#steps.at(-1)?.step ?? Number.NEGATIVE_INFINITY) || step < this.#latest)
       this.#forget((other) => other >= step);
     const seconds = this.#secondsOf(event);
@@ -94,7 +111,7 @@ export class Draft {
 
   #takeEval(event: Event): void {
     const step = numberOf(event.step);
-    if (Number.isNaN(step)) return; // of `evaluate`: its table says it
+    if (Number.isNaN(step)) return; // of `evaluate`, whose table has it
     if (step < this.#latest) this.#forget((other) => other > step);
     const name = `eval ${event.name}${event.group === undefined ? "" : ` (${event.group})`}`;
     const before = this.series.get(name);
@@ -104,7 +121,7 @@ export class Draft {
     this.#latest = step;
   }
 
-  /** Takes back what was said of some of the last steps. */
+  /** Removes what was said of some of the last steps. */
   #forget(superseded: (step: number) => boolean): void {
     for (const [name, series] of this.series) {
       cut(series, superseded);
@@ -113,7 +130,7 @@ export class Draft {
     while (this.#steps.length > 0 && superseded(this.#steps.at(-1)!.step)) this.#steps.pop();
   }
 
-  /** Seconds of the run. A clock that goes back is another process's, whose start line was lost. */
+  /** Seconds of the run. A clock that runs backwards is another process's, whose start line was lost. */
   #secondsOf(event: Event): number {
     const seconds = numberOf(event.seconds);
     if (Number.isNaN(seconds)) return seconds;

@@ -1,8 +1,11 @@
-/** Runs as one object for other programs: what they were, where they ended, what tells them apart, their tables. */
+/**
+ * Runs as one object for other programs: what they were, where they ended, the options in which they differ, their
+ * tables.
+ */
 import { differences, metricsOf, type Run, statusOf } from "./read.ts";
 import { lastOf } from "./tables.ts";
 
-/** What JSON can hold; a field that a log does not tell is left out. */
+/** What JSON can hold; a field that the log lacks is left out. */
 export function toSummary(runs: readonly Run[]) {
   return {
     runs: runs.map((run) => {

@@ -43,7 +43,7 @@ export const columnsOf = (rows: readonly Readonly<Record<string, unknown>>[]): s
   ...new Set(rows.flatMap((row) => Object.keys(row))),
 ];
 
-/** Final values of every run, what tells the runs apart, and the tables of evaluations. */
+/** Final values of every run, the options in which they differ, and the tables of evaluations. */
 export function toMarkdown(runs: readonly Run[]): string {
   const metrics = metricsOf(runs);
   const parts = [

@@ -57,7 +57,7 @@ const COPY_DST = 0x08;
 const STORAGE = 0x80;
 
 /** Adds two vectors of f32 and compares every sum; returns what is wrong with the first that differs. */
-async function checkKernel({ device, provider }: Device): Promise<string | undefined> {
+async function checkKernel({ device }: Device): Promise<string | undefined> {
   // Halves and integers below 2^24: exact in f32, so the sums must be equal to the last bit.
   const a = Float32Array.from({ length: LENGTH }, (_, i) => i * 0.5);
   const b = Float32Array.from({ length: LENGTH }, (_, i) => 1000 - i);
@@ -71,7 +71,7 @@ async function checkKernel({ device, provider }: Device): Promise<string | undef
   device.queue.writeBuffer(left, 0, a);
   device.queue.writeBuffer(right, 0, b);
 
-  const module = await provider.shaderModule(device, KERNEL, "setup/add");
+  const module = device.createShaderModule({ code: KERNEL, label: "setup/add" });
   const pipeline = device.createComputePipeline({ layout: "auto", compute: { module, entryPoint: "add" } });
   const entries = [left, right, sum].map((resource, binding) => ({ binding, resource: { buffer: resource } }));
   const group = device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries });
@@ -102,12 +102,11 @@ async function answer(): Promise<Answer> {
       gpuError ??= event.error.message;
     };
     const wrong = await checkKernel(device);
-    const { memoryHeaps } = await import("./memory-heaps.ts");
     const error = gpuError ?? wrong;
     return {
       adapter: device.adapter,
       ...(adapters ? { adapters } : {}),
-      heaps: await memoryHeaps(device.device),
+      heaps: device.memoryHeaps(),
       openMs,
       kernelMs: performance.now() - openMs,
       ...(error ? { error: `${device.adapter.description || device.adapter.device}: ${error}` } : {}),

@@ -4,14 +4,14 @@ import { dlopen } from "bun:ffi";
 import { existsSync, readFileSync, statfsSync } from "node:fs";
 import { cpus, freemem, homedir, release, tmpdir, totalmem, version } from "node:os";
 import { join } from "node:path";
+import { cacheFolders, nearestExisting } from "../cache-folders.ts";
+import { cachedSwiftShader, driverManifests, LOADER, MANIFEST } from "../gpu/swiftshader.ts";
 import { advise } from "./advice.ts";
-import { cacheFolders, nearestExisting } from "./cache.ts";
 import { type Answer, checkAdapter } from "./check-adapter.ts";
 import { dependenciesAreCurrent, ROOT } from "./dependencies.ts";
 import { parseOsRelease } from "./driver.ts";
 import { type GpuHardware, gpuHardware } from "./gpu-hardware.ts";
 import { run } from "./run.ts";
-import { cachedSwiftShader, driverManifests, LOADER, MANIFEST } from "./swiftshader.ts";
 
 export interface Diagnosis {
   /** An adapter answered and the numbers of its kernel were right. */

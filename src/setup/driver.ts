@@ -1,15 +1,15 @@
 /** Seeing to it that an adapter answers and computes: with the system's drivers, or with a software driver fetched for it. */
 import { accessSync, constants, existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { writableCache } from "../cache-folders.ts";
 import { UserError } from "../errors.ts";
-import { writableCache } from "./cache.ts";
+import { cachedSwiftShader } from "../gpu/swiftshader.ts";
 import { type Answer, checkAdapter } from "./check-adapter.ts";
 import { canUseApt, chooseDriver, type Machine } from "./choose-driver.ts";
 import { exclusively } from "./exclusive.ts";
 import { fetchSwiftShader } from "./fetch-swiftshader.ts";
 import { findMesa } from "./mesa.ts";
 import { lastWords, type Say } from "./run.ts";
-import { cachedSwiftShader } from "./swiftshader.ts";
 
 /** The fields of /etc/os-release, unquoted. */
 export function parseOsRelease(text: string): Map<string, string> {

@@ -4,10 +4,10 @@ import { chmodSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, wr
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { brotliDecompressSync } from "node:zlib";
+import { writableCache } from "../cache-folders.ts";
 import { UserError } from "../errors.ts";
-import { writableCache } from "./cache.ts";
+import { cachedSwiftShader, DRIVER, LOADER, MANIFEST, SWIFTSHADER, swiftShaderFolder } from "../gpu/swiftshader.ts";
 import { lastWords, run } from "./run.ts";
-import { cachedSwiftShader, DRIVER, LOADER, MANIFEST, SWIFTSHADER, swiftShaderFolder } from "./swiftshader.ts";
 
 const ARCHIVE = join("bin", "swiftshader.tar.br");
 /** SHA-256 of the archive in the pinned version: what it holds is loaded into this process. */

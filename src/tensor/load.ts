@@ -2,33 +2,21 @@
  * Loading a range of a tensor onto the GPU in a type that kernels read, whatever type it has in its file, with the low-rank
  * change of an adapter applied.
  */
+
 import type { TensorEntry } from "../checkpoint/checkpoint.ts";
 import { DTYPE_BYTES, type Dtype } from "../checkpoint/dtype.ts";
 import type { PooledBuffer } from "../gpu/buffer.ts";
 import type { Bound, Gpu } from "../gpu/gpu.ts";
+import { foldGroups, spanGroups } from "../gpu/grid.ts";
 
 /** Types that kernels read and write. */
 export type OperandDtype = "F32" | "F16" | "BF16";
-
-/** Vectors of four values that one workgroup takes; `SPAN` of wgsl/lib/grid.wgsl. */
-export const SPAN = 1024;
-
-/** The same for reductions; `REDUCE_SPAN` of wgsl/lib/grid.wgsl. Each of a workgroup's 64 lanes leaves a partial result. */
-export const REDUCE_SPAN = 4096;
-export const LANES = 64;
 
 /** Below this, a plain host buffer is quicker than mapped staging memory. */
 const SMALL = 128 << 10;
 
 export const inFlag = (dtype: OperandDtype): string[] => (dtype === "F32" ? [] : [`in_${dtype.toLowerCase()}`]);
 export const outFlag = (dtype: OperandDtype): string[] => (dtype === "F32" ? [] : [`out_${dtype.toLowerCase()}`]);
-
-/** Workgroups for `n4` vectors of four, folded over y. */
-export function spanGroups(n4: number, span = SPAN): [number, number] {
-  const spans = Math.max(1, Math.ceil(n4 / span));
-  const rows = Math.ceil(spans / 65535);
-  return [Math.ceil(spans / rows), rows];
-}
 
 export const isOperand = (dtype: Dtype): dtype is OperandDtype =>
   dtype === "F32" || dtype === "F16" || dtype === "BF16";
@@ -112,8 +100,6 @@ const transpose = (values: Float32Array, rows: number, columns: number): Float32
   return out;
 };
 
-const patchedOnCpu = new WeakMap<TensorEntry, Promise<Float32Array>>();
-
 /** A range of a patched weight, as f32. Convolutions count as matrices (out, in * height * width). */
 async function loadPatched(
   gpu: Gpu,
@@ -129,8 +115,8 @@ async function loadPatched(
   if (patch.magnitude && (patch.transposed || !wholeRows)) {
     // Lengths of columns, or of rows that lie in several chunks, need the whole matrix; both are rare, so the host does it.
     const { mergeOnCpu } = await import("../checkpoint/adapter/adapter.ts");
-    const known = patchedOnCpu.get(entry) ?? mergeOnCpu(entry);
-    patchedOnCpu.set(entry, known);
+    const known = gpu.hostValues.get(entry) ?? mergeOnCpu(entry);
+    gpu.hostValues.set(entry, known);
     const part = new Float32Array(Math.ceil(length / 4) * 4);
     part.set((await known).subarray(start, start + length));
     gpu.write(into, 0, new Uint8Array(part.buffer));
@@ -153,7 +139,7 @@ async function loadPatched(
   gpu.run(await gpu.kernel("load/scale-rows"), {
     bind: { magnitude: lengths.buffer, weight: into },
     params: { rows: length / columns, columns, row },
-    groups: [Math.min(length / columns, 65535), Math.ceil(length / columns / 65535)],
+    groups: foldGroups(length / columns),
   });
 }
 

@@ -9,6 +9,7 @@
  * zero-filling and no separate addition. A gradient that passes an op unchanged is shared, and copied only when one of its
  * sharers is about to be changed while another has yet to read it.
  */
+import { spanGroups } from "../gpu/grid.ts";
 import type { Parameter } from "./parameter.ts";
 import { bytesOf, type ElementType, type Storage, type StorageKind, showShape, sizeOf, type Tensor } from "./tensor.ts";
 
@@ -318,7 +319,7 @@ export class Recorder {
       kernel: "recorder/add-into",
       bind: { x, y },
       params: { n, accumulate },
-      groups: spans(Math.ceil(n / 4)),
+      groups: spanGroups(Math.ceil(n / 4)),
     });
   }
 
@@ -381,11 +382,4 @@ export class Recorder {
     });
     return results;
   }
-}
-
-/** Workgroups for kernels of wgsl/lib/grid.wgsl over `items` vectors: spans of 1024, folded over y. */
-export function spans(items: number, span = 1024): [number, number] {
-  const needed = Math.max(1, Math.ceil(items / span));
-  const rows = Math.ceil(needed / 65535);
-  return [Math.ceil(needed / rows), rows];
 }

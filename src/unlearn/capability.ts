@@ -9,7 +9,7 @@ import type { Capability } from "../method/capability.ts";
 import type { Options, Values } from "../method/options.ts";
 import type { Stateful } from "../method/stateful.ts";
 import type { Model } from "../model/model.ts";
-import type { TextTools } from "../run/training/data-source.ts";
+import type { TextTools } from "../run/text-tools.ts";
 import type { Program } from "../tensor/program.ts";
 import type { Recorder } from "../tensor/recorder.ts";
 import type { Tensor } from "../tensor/tensor.ts";

@@ -1,13 +1,13 @@
 /** What the `unlearn` script does: an objective in the training loop, or an edit of weights. */
 import { lineageOf } from "../checkpoint/lineage/input.ts";
 import type { Context, Outcome } from "../cli/context.ts";
-import { parseGroups } from "../data/groups.ts";
+import { groupsOf, parseGroups } from "../data/groups.ts";
 import { UserError } from "../errors.ts";
 import { openGpu } from "../gpu/gpu.ts";
 import { type Bound, bind } from "../method/bind.ts";
 import { prepareSave, saveResult } from "../model/save.ts";
-import { groupsOf } from "../run/training/data-source.ts";
-import { type RunContext, runTraining, toldOptions } from "../run/training/training.ts";
+import { lineageOptions } from "../run/training/run-lineage.ts";
+import { runTraining } from "../run/training/run-training.ts";
 import { humanBytes } from "../text/format.ts";
 import type { UnlearnBatch } from "./batches.ts";
 import { chooseTerms } from "./choices.ts";
@@ -32,17 +32,13 @@ function train(context: UnlearnContext, chosen: Bound<UnlearnObjective>): Promis
   const [smoothing] = context.picks.smooth;
   const choices = chooseTerms(context, chosen, smoothing?.method);
   const { trains } = choices;
-  let data: UnlearnData;
-  return runTraining<UnlearnBatch>(context as unknown as RunContext, {
+  return runTraining<UnlearnBatch, UnlearnData>(context, {
     script: "unlearn",
     method: chosen.method.name,
     model: context.args[0] ?? "-",
-    trains: typeof trains === "function" ? (setup) => tracedWeights(context, trains, setup) : trains,
-    data: async (setup) => {
-      data = await readData(context, choices, setup);
-      return data.source;
-    },
-    work: (setup) => setUpTraining(context, choices, smoothing, data, setup),
+    trains: typeof trains === "function" ? (loaded) => tracedWeights(context, trains, loaded) : trains,
+    data: (opened) => readData(context, choices, opened),
+    work: (built, data) => setUpTraining(context, choices, smoothing, data, built),
   });
 }
 
@@ -57,7 +53,7 @@ async function edit(context: UnlearnContext, { method, values }: Bound<UnlearnEd
   const odd = TRAINING.find((name) => options[name]);
   if (odd) throw new UserError(`--${odd.replace("_", "-")} is for methods that train`, "leave it out");
   const source = await opened(context, context.args[0] ?? "-");
-  const { begun, tools } = source;
+  const { begun, files } = source;
   const alone = method.alone?.(values) ?? false;
   if (!alone && !options.retain)
     throw new UserError("--retain is missing", `${method.name} compares the rows to forget with the others`);
@@ -76,11 +72,11 @@ async function edit(context: UnlearnContext, { method, values }: Bound<UnlearnEd
     script: "unlearn",
     version: context.version,
     method: method.name,
-    options: toldOptions(context),
+    options: lineageOptions(context),
     seed,
   };
   const saving = {
-    files: tools?.files ?? begun.files,
+    files,
     lineage: lineageOf(step, begun.read),
     ...(options.out_dtype ? { dtype: ({ f32: "F32", bf16: "BF16", f16: "F16" } as const)[options.out_dtype] } : {}),
     ...(options.shards ? { shards: options.shards } : {}),

@@ -1,17 +1,15 @@
 /** Opens the model that an edit changes, and reads the rows whose gradients it measures. */
 import { type Batch, collate, stackExamples } from "../data/batch.ts";
-import { inBatches, loadExamples, loadSequences } from "../data/dataset.ts";
+import { checkLabels, inBatches, loadExamples, loadSequences } from "../data/dataset.ts";
 import type { GroupReference } from "../data/groups.ts";
-import type { ModelSizes } from "../model/architecture.ts";
-import { architectureOf } from "../model/registry.ts";
-import { type TextOptions, type TextTools, textTools } from "../run/training/data-source.ts";
+import { type DescribedModel, describeModel } from "../run/open-model.ts";
+import type { TextOptions } from "../run/text-tools.ts";
 import { type StartOptions, start } from "../run/training/starting-model.ts";
-import { checkLabels } from "../train/command.ts";
 
 /** Rows in file order, so many at once. Throws UserError for labels that the model has no output for. */
 export async function batchesIn(
   groups: readonly GroupReference[],
-  { tools, sizes }: { readonly tools: TextTools | undefined; readonly sizes: ModelSizes },
+  { tools, sizes }: Pick<DescribedModel, "tools" | "sizes">,
   rows: number,
 ): Promise<Batch[]> {
   const batches: Batch[] = [];
@@ -46,12 +44,5 @@ export async function opened(context: Opening, ref: string) {
   const { options, seed } = context;
   const begun = await start({ ...options, model: ref, init: undefined, seed, warn: (text) => context.warn(text) });
   context.onExit(() => begun.close());
-  const where = `${begun.ref}: config.json`;
-  const architecture = await architectureOf(begun.json, where);
-  const sizes = architecture.sizes(architecture.config(begun.json, where));
-  const tools =
-    architecture.task === "causal-lm"
-      ? await textTools(begun.files, begun.ref, sizes, options, (text) => context.warn(text))
-      : undefined;
-  return { begun, tools, sizes };
+  return { begun, ...(await describeModel(begun, options, (text) => context.warn(text))) };
 }

@@ -1,14 +1,12 @@
 /** Reads the rows of a run into batches: rows to forget beside rows to keep, of a language model or a classifier. */
-import { loadExamples, loadSequences } from "../data/dataset.ts";
-import { type GroupReference, parseGroups } from "../data/groups.ts";
+import { checkLabels, loadExamples, loadSequences } from "../data/dataset.ts";
+import { type GroupReference, groupsOf, parseGroups } from "../data/groups.ts";
 import type { Sequence } from "../data/sequences.ts";
 import { UserError } from "../errors.ts";
 import { methodsFor } from "../method/capability.ts";
 
 import { type BatchSource, exampleBatches, sequenceBatches } from "../run/training/batch-source.ts";
-import { groupsOf } from "../run/training/data-source.ts";
-import type { DataSetup } from "../run/training/training.ts";
-import { checkLabels } from "../train/command.ts";
+import type { Opened } from "../run/training/technique.ts";
 import { examplePool, pairedBatches, sequencePool, skipped, type UnlearnBatch, withSequences } from "./batches.ts";
 import type { Supply } from "./capability.ts";
 import type { Choices } from "./choices.ts";
@@ -28,15 +26,15 @@ export interface UnlearnData {
 type Run = Pick<UnlearnRun, "options" | "seed">;
 
 /** Reads all rows. Throws UserError. */
-export async function readData(run: Run, choices: Choices, setup: DataSetup): Promise<UnlearnData> {
+export async function readData(run: Run, choices: Choices, opened: Opened): Promise<UnlearnData> {
   const { options } = run;
   const { method, values } = choices.chosen;
-  method.check?.(values, setup.sizes);
+  method.check?.(values, opened.sizes);
   const forget = groupsOf(options.forget, "--forget");
   const retain = options.retain ? parseGroups(options.retain) : undefined;
-  return setup.tools
-    ? readSequences(run, choices, setup, forget, retain)
-    : readExamples(run, choices, setup, forget, retain);
+  return opened.tools
+    ? readSequences(run, choices, opened, forget, retain)
+    : readExamples(run, choices, opened, forget, retain);
 }
 
 /** Whether a method can do without tokens. */
@@ -46,7 +44,7 @@ export const isForClassifiers = (method: UnlearnMethod): boolean =>
 async function readExamples(
   { options, seed }: Run,
   { chosen: { method } }: Choices,
-  { task, sizes, order }: DataSetup,
+  { task, sizes, order }: Opened,
   groups: readonly GroupReference[],
   kept: readonly GroupReference[] | undefined,
 ): Promise<UnlearnData> {
@@ -70,7 +68,7 @@ async function readExamples(
 async function readSequences(
   { options, seed }: Run,
   { chosen: { method, values } }: Choices,
-  { tools, order }: DataSetup,
+  { tools, order }: Opened,
   groups: readonly GroupReference[],
   kept: readonly GroupReference[] | undefined,
 ): Promise<UnlearnData> {

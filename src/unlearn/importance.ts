@@ -11,6 +11,7 @@ import { createWriter } from "../checkpoint/write/write.ts";
 import type { Batch } from "../data/batch.ts";
 import { UserError } from "../errors.ts";
 import type { PooledBuffer } from "../gpu/buffer.ts";
+import { spanGroups } from "../gpu/grid.ts";
 import type { Model } from "../model/model.ts";
 import { recordInputs, recordTargets } from "../run/batch-programs.ts";
 import { crossEntropyObjective } from "../run/training/cross-entropy.ts";
@@ -20,7 +21,7 @@ import { chunkedHead } from "../tensor/ops/head-loss.ts";
 import { dot, rowSum } from "../tensor/ops/reduce.ts";
 import type { Parameter } from "../tensor/parameter.ts";
 import { Program, profileOf } from "../tensor/program.ts";
-import { dynamic, Recorder, spans } from "../tensor/recorder.ts";
+import { dynamic, Recorder } from "../tensor/recorder.ts";
 import { SlotPool } from "../tensor/slots.ts";
 
 export class Importance {
@@ -97,7 +98,7 @@ export async function measureImportance(
         y: adding.state(`importance of ${name}`, shape, held.get(parameter)!.buffer),
       },
       params: { n: size, a: dynamic("a") },
-      groups: spans(size),
+      groups: spanGroups(size),
     });
   }
   const add = await Program.compile(gpu, adding);

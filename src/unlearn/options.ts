@@ -38,13 +38,8 @@ export const UNLEARN = {
     help: "rows of the same prompts in harmless contexts, to be answered as before",
     value: "FILE",
   },
-  pd_weight: {
-    type: "number >= 0",
-    help: "weight of their cross-entropy; 0.5 when left out",
-    value: "W",
-    needs: "pd",
-  },
-  smooth: { type: "string", kind: "smoothing", help: "flatten the forget loss against relearning", value: "NAME" },
+  pd_weight: { type: "number >= 0", needs: "pd", help: "weight of their cross-entropy; 0.5 when left out", value: "W" },
+  smooth: { type: "string", kind: "smoothing", help: "flatten the forget loss against relearning" },
 } as const satisfies Options;
 
 /** Options of `unlearn importance`. */

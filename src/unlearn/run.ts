@@ -1,19 +1,8 @@
 /** What unlearning takes of the command line. */
 import type { Values } from "../method/options.ts";
+import type { CommandContext } from "../run/command-context.ts";
 import type { UNLEARN } from "./options.ts";
 
-export interface UnlearnRun {
+export interface UnlearnRun extends Pick<CommandContext, "seed" | "dryRun" | "signal" | "progress" | "info" | "warn"> {
   readonly options: Values<typeof UNLEARN>;
-  readonly seed: number;
-  /** Whether the run only says what it would do. */
-  readonly dryRun: boolean;
-  /** Aborted when the user interrupts. */
-  readonly signal: AbortSignal;
-  readonly progress: {
-    start(plan: { readonly total?: number; readonly unit?: string }): void;
-    advance(by?: number): void;
-    done(): void;
-  };
-  info(text: string): void;
-  warn(text: string): void;
 }

@@ -1,8 +1,8 @@
 /** Causal tracing of the rows to forget, for methods that train where the model holds them. */
+import { groupsOf } from "../data/groups.ts";
 import { causalTrace, type Effects, TRACE } from "../run/tracing/causal-trace.ts";
 import { drawFacts, loadFacts } from "../run/tracing/facts.ts";
-import { groupsOf } from "../run/training/data-source.ts";
-import type { ChoiceSetup } from "../run/training/training.ts";
+import type { Loaded } from "../run/training/technique.ts";
 import type { Trace } from "./contract.ts";
 import type { UnlearnRun } from "./run.ts";
 
@@ -16,7 +16,7 @@ const TRACED = 32;
 export async function tracedWeights(
   { options, seed, signal, progress, info }: UnlearnRun,
   choose: (trace: Trace) => Promise<readonly string[]>,
-  { model, tools }: ChoiceSetup,
+  { model, tools }: Loaded,
 ): Promise<readonly string[]> {
   const groups = groupsOf(options.forget, "--forget");
   let rows = 0;

@@ -5,7 +5,7 @@ import type { Stateful } from "../method/stateful.ts";
 import { baseTeacher, liveTeacher, type Teacher } from "../run/teachers/teacher.ts";
 import type { Adaptive } from "../run/training/adaptive.ts";
 import type { Controller } from "../run/training/controller.ts";
-import type { Work, WorkSetup } from "../run/training/training.ts";
+import type { Built, Work } from "../run/training/technique.ts";
 import type { UnlearnBatch } from "./batches.ts";
 import type { Choices } from "./choices.ts";
 import type { UnlearnData } from "./forget-data.ts";
@@ -18,14 +18,14 @@ export async function setUpTraining(
   choices: Choices,
   smoothing: Bound<Smoothing> | undefined,
   data: UnlearnData,
-  setup: WorkSetup<UnlearnBatch>,
+  built: Built,
 ): Promise<Work<UnlearnBatch>> {
   const { options, seed } = run;
   const { chosen, retain, parts } = choices;
-  const { gpu, model, steps, source } = setup;
-  const original = await originalOf(run, choices, setup);
-  if (!run.dryRun && !setup.resumed) await ask(run, data, setup);
-  const perEpoch = Math.ceil(source.batchesPerEpoch / options.accumulate);
+  const { gpu, model, steps } = built;
+  const original = await originalOf(run, choices, built);
+  if (!run.dryRun && !built.resumed) await ask(run, data, built);
+  const perEpoch = Math.ceil(data.source.batchesPerEpoch / options.accumulate);
   const { method, values } = chosen;
   const adaptive = method.adaptive?.({ values, weights: choices.weights, steps, perEpoch });
   const parameters = model.trainable();
@@ -51,7 +51,7 @@ export async function setUpTraining(
 async function originalOf(
   { options }: UnlearnRun,
   { chosen: { method }, retain }: Choices,
-  { model, original }: WorkSetup<UnlearnBatch>,
+  { model, original }: Built,
 ): Promise<Teacher | undefined> {
   if (!method.original && retain !== "kl" && retain !== "states") return undefined;
   if (options.lora_continue)
@@ -66,7 +66,7 @@ async function originalOf(
 async function ask(
   { options, seed, signal, warn }: UnlearnRun,
   { supplies, sequences, pad }: UnlearnData,
-  { model }: WorkSetup<UnlearnBatch>,
+  { model }: Built,
 ): Promise<void> {
   for (const supply of supplies)
     await supply.ask?.({ model, sequences, pad, rows: options.batch_size, seed, signal, warn });

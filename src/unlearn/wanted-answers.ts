@@ -7,7 +7,7 @@ import type { Sequence } from "../data/sequences.ts";
 import { UserError } from "../errors.ts";
 import type { Json } from "../json.ts";
 import { fillInputs, fillTargets } from "../run/batch-programs.ts";
-import { likelihoods } from "../run/scoring/likelihoods.ts";
+import { likelihoods } from "../run/scoring/row-losses.ts";
 import type { Program } from "../tensor/program.ts";
 import type { Recorder } from "../tensor/recorder.ts";
 import { longestOf } from "./batches.ts";

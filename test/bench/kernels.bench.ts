@@ -7,12 +7,13 @@
  * that a kernel must read and write once; "copy" reads and writes one tensor. Selection is timed as a whole: sample, count,
  * candidates, host.
  */
+
 import { bench, run } from "mitata";
 import { openGpu } from "../../src/gpu/gpu.ts";
-import { MergeJob } from "../../src/merge/job/tensor-job.ts";
+import { spanGroups } from "../../src/gpu/grid.ts";
+import { TensorInputs } from "../../src/merge/job/tensor-inputs.ts";
 import { taskVector } from "../../src/merge/selection/ranked.ts";
-import { select } from "../../src/merge/selection/top-k-selection.ts";
-import { spanGroups } from "../../src/tensor/load.ts";
+import { topCuts } from "../../src/merge/selection/top-k-selection.ts";
 
 const device = process.argv.includes("--device") ? process.argv[process.argv.indexOf("--device") + 1] : undefined;
 const gpu = await openGpu({ device });
@@ -119,12 +120,15 @@ const task = {
   models: [entry(1)],
   modelIndex: [0],
 };
-const job = new MergeJob(gpu, task, {}, { seed: 0, compatRounding: false, compatBugs: false, chunkValues: N }, "many");
-await select(job as MergeJob, [{ ranked: taskVector(job as MergeJob, 0), top: N / 2 }]);
+const inputs = new TensorInputs({
+  ...{ gpu, task, values: {}, passes: "many" },
+  settings: { seed: 0, compatRounding: false, compatBugs: false, chunkValues: N },
+});
+await topCuts(inputs, [{ ranked: taskVector(inputs, 0), top: N / 2 }]);
 gigabytesPerSecond.set("selection, whole", (4 * N) / REPEAT);
 gigabytesPerSecond.set("copy, one dispatch and its wait", (4 * N) / REPEAT);
 bench("selection, whole", async () => {
-  await select(job as MergeJob, [{ ranked: taskVector(job as MergeJob, 0), top: N / 2 }]);
+  await topCuts(inputs, [{ ranked: taskVector(inputs, 0), top: N / 2 }]);
 });
 const copy = await gpu.kernel("load/convert", { flags: bf16 });
 bench("copy, one dispatch and its wait", async () => {
@@ -142,5 +146,5 @@ for (const { alias, runs } of benchmarks) {
     `${alias.padEnd(34)} ${rate(least)} GB/s best ${rate(median)} GB/s median ${(least / 1e6).toFixed(2)} ms\n`,
   );
 }
-await job.close();
+await inputs.close();
 gpu.close();

@@ -79,7 +79,7 @@ async function baseline(form: Form) {
   const code = baselineCode(BASELINE_ROWS[form]);
   const module = gpu.device.createShaderModule({ code });
   const compute = { module, entryPoint: "baseline", constants };
-  const pipeline = await gpu.device.createComputePipelineAsync({ layout: "auto", compute });
+  const pipeline = gpu.device.createComputePipeline({ layout: "auto", compute });
   return { label: "baseline", pipeline, group: pipeline.getBindGroupLayout(0), layout: layout(code, "baseline") };
 }
 

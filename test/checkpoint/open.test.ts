@@ -130,7 +130,7 @@ describe("what is no checkpoint", () => {
     const error = await refusal(() => open("no/such/model"));
     expect(error.message).toBe("no/such/model: no such file or folder");
     expect(error.hint).toBe("check the spelling; a model of the Hub is written hf:org/name");
-    expect((await refusal(() => open(""))).message).toBe("A checkpoint is named by an empty text");
+    expect((await refusal(() => open(""))).message).toBe("The name of a checkpoint is empty");
   });
 
   test("names that are no files", () =>
@@ -142,7 +142,7 @@ describe("what is no checkpoint", () => {
       const ring = path.join(top, "ring");
       fs.symlinkSync("ring", ring);
       const looped = await refusal(() => open(ring));
-      expect([looped.message, looped.exitCode]).toEqual([`${ring} is a ring of links`, 2]);
+      expect([looped.message, looped.exitCode]).toEqual([`${ring} is a link in a loop of links`, 2]);
     }));
 
   // root may read everything, and Windows has no such permissions
@@ -295,8 +295,8 @@ describe("a folder", () => {
     inFolder(async (folder) => {
       put(folder, { ...whole, "model.safetensors.index.json": index({ s: file }) });
       const { message } = await refusal(() => open(folder));
-      expect(message).toStartWith(`${folder}/model.safetensors.index.json: tensor s is said to be in `);
-      expect(message).toEndWith(", which is no safetensors file inside the folder");
+      expect(message).toStartWith(`${folder}/model.safetensors.index.json places tensor s in `);
+      expect(message).toEndWith(", which is not a safetensors file inside the folder");
     }),
   );
 
@@ -322,11 +322,11 @@ describe("a folder", () => {
         fs.rmSync(path.join(folder, name));
         fs.symlinkSync("../outside", path.join(folder, name));
         const { message } = await refusal(() => open(folder));
-        expect(message).toBe(`${folder}/${name} is a link out of the folder, to ${fs.realpathSync(top)}/outside`);
+        expect(message).toBe(`${folder}/${name} links out of the folder, to ${fs.realpathSync(top)}/outside`);
       }),
   );
 
-  test("in the Hub's cache may link to the blobs of its own repository only", () =>
+  test("in the Hub's cache may link only to the blobs of the same repository", () =>
     inFolder(async (cache) => {
       const snapshot = path.join(cache, "models--org--name", "snapshots", "abc");
       put(cache, {
@@ -342,10 +342,10 @@ describe("a folder", () => {
       expect(checkpoint.tensors.size).toBe(made.length);
       expect(text(checkpoint.files.get("config.json"))).toBe(config);
       fs.symlinkSync("../../../models--org--other/blobs/3", path.join(snapshot, "tokenizer.json"));
-      expect((await refusal(() => open(snapshot))).message).toContain("is a link out of the folder");
+      expect((await refusal(() => open(snapshot))).message).toContain("links out of the folder");
       fs.rmSync(path.join(snapshot, "tokenizer.json"));
       fs.symlinkSync("../../refs/main", path.join(snapshot, "merges.txt"));
-      expect((await refusal(() => open(snapshot))).message).toContain("is a link out of the folder");
+      expect((await refusal(() => open(snapshot))).message).toContain("links out of the folder");
     }));
 
   test("with a named pipe for a shard does not wait for its writer", () =>

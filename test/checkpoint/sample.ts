@@ -1,5 +1,5 @@
 /**
- * Safetensors files for tests, made and read without the code under test: a writer that writes whatever it is told, and a
+ * Safetensors files for tests, made and read without the code under test: a writer that writes anything, and a
  * reader that follows the format's description and nothing else.
  */
 import { expect } from "bun:test";

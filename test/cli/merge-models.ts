@@ -3,14 +3,13 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { decodeFloats, encodeFloats } from "../../src/checkpoint/decode.ts";
 import { DTYPE_BYTES, type Dtype, isFloat } from "../../src/checkpoint/dtype.ts";
+import { sizeOf } from "../../src/tensor/tensor.ts";
 import { fileOf, type Made, readIndependently } from "../checkpoint/sample.ts";
 import { normals, randomWords } from "../support/random.ts";
 
 const SCRIPT = join(import.meta.dir, "../../scripts/merge.ts");
 
 export type Shapes = Record<string, readonly number[] | readonly [Dtype, readonly number[]]>;
-
-const sizeOf = (shape: readonly number[]) => shape.reduce((product, n) => product * n, 1);
 
 /** Tensors with normal values, or random bytes where the type holds no reals; F32 where no type is given. */
 export function tensorsOf(shapes: Shapes, seed: number, dtype: Dtype = "F32"): Made[] {

@@ -67,7 +67,7 @@ describe("a disk or a limit that stops the writing", () => {
   test("a folder that is not there, or a file in its place: exit code 2, nothing left", async () => {
     const missing = await merge([...LINE, "-o", "nowhere/x.safetensors"], { cwd: folder });
     expect(missing.err).toBe(
-      "merge: nowhere: no such folder, so nowhere/x.safetensors cannot be written\n  hint: make it first\n",
+      "merge: nowhere: no such folder, so nowhere/x.safetensors cannot be written\n  hint: create it first\n",
     );
     writeFileSync(join(folder, "plain"), "text");
     const plain = await merge([...LINE, "-o", "plain"], { cwd: folder });

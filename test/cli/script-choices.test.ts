@@ -143,18 +143,18 @@ describe("sub-commands", () => {
   const MISTAKES: [string[], string, string][] = [
     [
       ["choose", "m", "--method", "lowest-los"],
-      "tool choose: unknown option --method",
+      "tool: unknown option --method",
       "did you mean --select-by lowest-loss?",
     ],
     [
       ["choose", "m", "--lr", "3"],
-      "tool choose: --lr has no effect in tool choose",
+      "tool: --lr has no effect in tool choose",
       "leave it out; see --help for the options of tool choose",
     ],
     [["--keep", "3"], "tool: --keep has no effect without tool choose", "give both or neither"],
     [["choos", "m"], "tool: unexpected argument m", "did you mean tool choose?"],
-    [["choose"], "tool choose: expected <model> but found nothing", "see --help"],
-    [["choose", "m", "--kep", "1"], "tool choose: unknown option --kep", "did you mean --keep?"],
+    [["choose"], "tool: expected <model> but found nothing", "see --help"],
+    [["choose", "m", "--kep", "1"], "tool: unknown option --kep", "did you mean --keep?"],
   ];
   test.each(MISTAKES)("%p is refused", async (argv, message, hint) => {
     expect((await tool(argv)).err).toBe(`${message}\n  hint: ${hint}\n`);

@@ -186,7 +186,7 @@ describe("a run that was killed goes on as if it had not been", () => {
   }, 60_000);
 });
 
-test("the first Ctrl-C saves, and says how to go on", async () => {
+test("the first Ctrl-C saves, and says how to continue", async () => {
   const argv = [
     "llama-tied",
     "--data",
@@ -206,7 +206,7 @@ test("the first Ctrl-C saves, and says how to go on", async () => {
   child.kill("SIGINT");
   const err = await new Response(child.stderr).text();
   expect(await child.exited).toBe(130);
-  expect(err).toMatch(/saved step \d+ in interrupted-state; go on with --resume/);
+  expect(err).toMatch(/saved step \d+ in interrupted-state; continue with --resume/);
   expect(existsSync(at("interrupted-state/last/training.json"))).toBe(true);
   expect(existsSync(at("interrupted"))).toBe(false);
 }, 60_000);
@@ -237,7 +237,7 @@ test("a run that was killed is neither overwritten nor gone on with from somethi
   const saved = readFileSync(at("swapped-state/last/training.json"), "utf8");
   const anew = await run("train", all);
   expect(anew.err).toMatch(
-    /^train: swapped-state holds step \d+ of a run that was not finished\n {2}hint: go on with --resume, or remove/,
+    /^train: swapped-state holds step \d+ of a run that was not finished\n {2}hint: continue with --resume, or remove/,
   );
   expect(anew.code).toBe(2);
   expect((await run("train", [...all, "--resume", "--dry-run"])).code).toBe(0);
@@ -265,9 +265,7 @@ test("what is no saved state is not taken away for one", async () => {
   writeFileSync(at("plain-file"), "");
   const argv = ["llama-tied", "--data", "llama-tied.jsonl", "--steps", "2", "-q", "-o", "thesis/", "--state"];
   const { err, code } = await run("train", [...argv, "mine"]);
-  expect(err).toBe(
-    "train: mine/last is in the way: states are saved there, and it is none\n  hint: give another --state DIR\n",
-  );
+  expect(err).toBe("train: mine/last exists but is not a saved training state\n  hint: give another --state DIR\n");
   expect(code).toBe(2);
   expect(readFileSync(at("mine/last/thesis.txt"), "utf8")).toBe("all of it");
   const below = await run("train", [...argv, "plain-file/state"]);
@@ -275,11 +273,11 @@ test("what is no saved state is not taken away for one", async () => {
   expect(below.code).toBe(1);
 }, 30_000);
 
-test("a schedule that never comes to the rate is told of", async () => {
+test("a schedule that never reaches the rate warns", async () => {
   const argv = ["llama-tied", "--data", "llama-tied.jsonl", "--steps", "4", "-q", "-o", "slow/"];
   const { err } = await run("train", [...argv, "--warmup", "8"]);
   expect(err).toBe(
-    "train: warning: the cosine schedule comes to 50 % of --lr 0.001 at most in 4 steps; train longer, or shorten its phases\n",
+    "train: warning: the cosine schedule reaches 50 % of --lr 0.001 at most in 4 steps; train longer, or shorten its phases\n",
   );
   expect((await run("train", [...argv, "--warmup", "2"])).err).toBe("");
 }, 30_000);
@@ -391,7 +389,7 @@ describe("refusals", () => {
     [["--data", "llama-tied.jsonl", "--init", "llama-tied/config.json", "llama-tied"], "say what to train"],
     [
       ["llama-tied", "--data", "llama-tied.jsonl", "--momentum", "0.5"],
-      "train: --momentum means nothing to adamw with a cosine schedule\n",
+      "train: adamw has no option --momentum\n  hint: optimizers with --momentum: sgd\n",
     ],
     [
       ["llama-tied", "--data", "llama-tied.jsonl", "--lora", "--lora-targets", "q_prj"],
@@ -399,11 +397,11 @@ describe("refusals", () => {
     ],
     [
       ["lora-base+lora-basic", "--data", "lora-basic.jsonl", "--lora-continue", "--lora-rank", "3"],
-      "train: --lora-rank means nothing to --lora-continue\n  hint: the adapter has its own",
+      "train: --lora-rank has no effect without --lora\n  hint: give both or neither",
     ],
     [
       ["llama-tied", "--data", "llama-tied.jsonl", "--lora-rank", "3"],
-      "train: --lora-rank means nothing without --lora\n  hint: give --lora too, or all weights are trained\n",
+      "train: --lora-rank has no effect without --lora\n  hint: give both or neither\n",
     ],
     [
       ["llama-tied", "--data", "llama-tied.jsonl", "--freeze", "nothing*"],
@@ -423,7 +421,7 @@ describe("refusals", () => {
     ],
     [
       ["llama-tied", "--data", "llama-tied.jsonl", "--best", "best/"],
-      "train: --best means nothing without --eval-data\n",
+      "train: --best has no effect without --eval-data\n",
     ],
     [
       ["llama-tied", "--data", "llama-tied.jsonl", "--eval-data", "llama-tied.jsonl", "--best", "refused"],

@@ -44,8 +44,9 @@ test("static: refuses mixtures that are none", () => {
   expect(refused([1, Number.NaN, 0])).toThrow("--mixture: NaN is not a finite number");
 });
 
-const skills = (given: Given & { graph: number[][] }, losses = [1, 2, 0.5]) => {
-  const sampler = make(skillIt, { steps: 600, ...given, values: { round: 100, every: 50, ...given.values } });
+const skills = ({ graph, ...given }: Given & { graph: number[][] }, losses = [1, 2, 0.5]) => {
+  const values = { graph: JSON.stringify(graph), round: 100, every: 50, ...given.values };
+  const sampler = make(skillIt, { steps: 600, ...given, values });
   const world = saturatingWorld([0, 0, 0], losses, [0, 0, 0]); // losses that stay
   return { sampler, heard: drive(sampler, world, 600).map(({ segment }) => segment) };
 };
@@ -137,12 +138,18 @@ test("skill-it: in a chain of skills the prerequisite of what is not learnt gets
 
 test("skill-it: refuses graphs that do not fit", () => {
   expect(() => make(skillIt)).toThrow("--method skill-it needs --graph");
-  expect(() => make(skillIt, { graph: [[1]] })).toThrow("--graph is 1 x 1 but there are 3 groups");
-  expect(() => make(skillIt, { graph: [[1, -1, 0], ...IDENTITY.slice(1)] })).toThrow("an edge is -1");
-  expect(() => make(skillIt, { graph: IDENTITY, values: { targets: ["A"] } })).toThrow(
+  expect(() => make(skillIt, { values: { graph: JSON.stringify([[1]]) } })).toThrow(
+    "--graph is 1 x 1 but there are 3 groups",
+  );
+  expect(() => make(skillIt, { values: { graph: JSON.stringify([[1, -1, 0], ...IDENTITY.slice(1)]) } })).toThrow(
+    "an edge is -1",
+  );
+  expect(() => make(skillIt, { values: { graph: JSON.stringify(IDENTITY), targets: ["A"] } })).toThrow(
     "--targets: there is no group A",
   );
-  expect(() => make(skillIt, { graph: [[1]], groups: groupsOf({ a: 1 }) })).toThrow("at least two groups");
+  expect(() => make(skillIt, { values: { graph: JSON.stringify([[1]]) }, groups: groupsOf({ a: 1 }) })).toThrow(
+    "at least two groups",
+  );
 });
 
 const ANSWER = [

@@ -1,13 +1,8 @@
 /** The loss of the curriculum against float64: weights by loss, the focal factor, and the whole objective on a tiny model. */
 import { describe, expect, test } from "bun:test";
-import {
-  type CurriculumLoss,
-  curriculumObjective,
-  focal,
-  lossWeights,
-  type SampleWeight,
-  type TaskLoss,
-} from "../../src/curriculum/objective.ts";
+import type { TaskLoss } from "../../src/curriculum/contract.ts";
+import { focal, leftOutOf, lossWeights, type SampleWeight } from "../../src/curriculum/loss-weights.ts";
+import { type CurriculumLoss, curriculumObjective } from "../../src/curriculum/objective.ts";
 import type { CurriculumBatch } from "../../src/curriculum/source.ts";
 import { collate } from "../../src/data/batch.ts";
 import type { Json } from "../../src/model/architecture.ts";
@@ -47,10 +42,14 @@ const weigh = async (
   losses: ArrayLike<number>,
   inverse_r: number,
   profile?: typeof hardware,
+  counted?: readonly number[],
 ): Promise<number[]> => {
   const { outputs } = await runOp(gpu, {
-    inputs: { l: { shape: [losses.length], data: Float32Array.from(losses) } },
-    build: (rec, { l }) => lossWeights(rec, l!, kind),
+    inputs: {
+      l: { shape: [losses.length], data: Float32Array.from(losses) },
+      out: { shape: [losses.length], data: leftOutOf(Float32Array.from(losses, (_, i) => counted?.[i] ?? 1)) },
+    },
+    build: (rec, { l, out }) => lossWeights(rec, l!, out!, kind),
     values: { inverse_r },
     ...(profile ? { profile } : {}),
   });
@@ -84,10 +83,31 @@ describe.each(KINDS)("weights by loss, %s", (kind) => {
     expect(worst(await weigh(kind, moved, 2), await weigh(kind, losses, 2)) * 24).toBeLessThan(1e-5);
   });
 
+  test("rows without a loss weigh nothing, and the others as if these were not there", async () => {
+    const losses = [2.5, 0, 1.2, 3.1, 0, 0.7];
+    const counted = [4, 0, 3, 9, 0, 1];
+    for (const inverse of [0, 2]) {
+      const all = await weigh(kind, losses, inverse, undefined, counted);
+      const known = losses.filter((_, i) => counted[i]! > 0);
+      const expected = weightsBy(kind, known, inverse);
+      expect(
+        worst(
+          all,
+          losses.map((_, i) => (counted[i]! > 0 ? expected.shift()! : 0)),
+        ),
+      ).toBeLessThan(1e-6);
+      // Where no row has a loss all weigh alike, and none of them counts.
+      expect(await weigh(kind, [0, 0], inverse, undefined, [0, 0])).toEqual([0.5, 0.5]);
+    }
+  });
+
   test("take no gradient", async () => {
     const { gradients } = await runOp(gpu, {
-      inputs: { l: { shape: [5], data: normals(2, 5, 1, 2), grad: true } },
-      build: (rec, { l }) => lossWeights(rec, l!, kind),
+      inputs: {
+        l: { shape: [5], data: normals(2, 5, 1, 2), grad: true },
+        out: { shape: [5], data: new Float32Array(5) },
+      },
+      build: (rec, { l, out }) => lossWeights(rec, l!, out!, kind),
       seeds: { y: new Float32Array(5).fill(1) },
       values: { inverse_r: 2 },
     });
@@ -410,6 +430,12 @@ describe("laws", () => {
     ] as const) {
       const plain = await measured([ROWS], { taskLoss });
       const more = await measured([[...ROWS, silent]], { taskLoss });
+      expect(Math.abs(plain.loss - more.loss)).toBeLessThan(1e-6);
+      expect(same(plain.gradients, more.gradients)).toBeLessThan(2e-6);
+    }
+    for (const sampleWeight of KINDS) {
+      const plain = await measured([ROWS], { sampleWeight });
+      const more = await measured([[silent, ...ROWS]], { sampleWeight });
       expect(Math.abs(plain.loss - more.loss)).toBeLessThan(1e-6);
       expect(same(plain.gradients, more.gradients)).toBeLessThan(2e-6);
     }

@@ -1,20 +1,19 @@
-/** Orders of rows: laws of all, and what each does. */
+/** Orders of rows: what each does. */
 import { expect, test } from "bun:test";
 import type { OrderingMethod } from "../../src/curriculum/contract.ts";
+import { cycleShares } from "../../src/curriculum/cycles.ts";
 import { method as competence } from "../../src/curriculum/methods/orderings/competence.ts";
-import { cycleShares, method as cyclical } from "../../src/curriculum/methods/orderings/cyclical.ts";
+import { method as cyclical } from "../../src/curriculum/methods/orderings/cyclical.ts";
 import { method as length } from "../../src/curriculum/methods/orderings/length.ts";
 import { method as quality } from "../../src/curriculum/methods/orderings/quality.ts";
 import { method as selfPaced } from "../../src/curriculum/methods/orderings/self-paced.ts";
 import { competenceAt, easiest, ranked } from "../../src/curriculum/ranked-rows.ts";
 import { Random } from "../../src/data/random.ts";
 import { permutation } from "../../src/data/shuffle.ts";
-import { optionValue } from "../../src/method/validate.ts";
-import { exported, valuesOf } from "./world.ts";
+import { bindDefaults } from "../../src/method/bind.ts";
 
 // biome-ignore lint/suspicious/noExplicitAny: methods differ in their options
 type AnyOrdering = OrderingMethod<any>;
-const orderings = await exported<AnyOrdering>("ordering");
 const N = 200;
 const random = new Random(1, "rows");
 const lengths = Int32Array.from({ length: N }, () => 1 + random.below(400));
@@ -28,39 +27,22 @@ interface Given {
   readonly values?: Record<string, unknown>;
 }
 const rows = (method: AnyOrdering, { values, ...given }: Given = {}): number[] => [
-  ...method.rows({ lengths, scores, done: 0, epoch: 0, seed: 7, ...given, values: valuesOf(method.options, values) }),
+  ...method.rows({
+    lengths,
+    scores,
+    done: 0,
+    epoch: 0,
+    seed: 7,
+    ...given,
+    values: bindDefaults(method, values).values,
+  }),
 ];
 const sorted = (values: readonly number[]) => values.toSorted((a, b) => a - b);
 const all = Array.from({ length: N }, (_, i) => i);
 
-for (const { file, method } of orderings) {
-  test(`${file}: says what it is`, async () => {
-    expect(method.name).toBe(file);
-    for (const [name, spec] of Object.entries(method.options) as [string, never][]) {
-      const { help, default: value } = spec as { help: string; default?: unknown };
-      expect(help.length).toBeGreaterThan(3);
-      if (value !== undefined) {
-        expect(await optionValue(name, spec, { texts: [String(value)], origin: `--${name}` })).toEqual(value);
-      }
-    }
-  });
-
-  test(`${file}: rows of the data, none twice, at least one, the same for the same seed`, () => {
-    for (const [epoch, done] of [0, 0.1, 0.5, 1].entries()) {
-      const chosen = rows(method, { epoch, done });
-      expect(chosen.length).toBeGreaterThan(0);
-      expect(new Set(chosen).size).toBe(chosen.length);
-      expect(chosen.every((row) => row >= 0 && row < N)).toBe(true);
-      expect(rows(method, { epoch, done })).toEqual(chosen);
-      if (chosen.length > 20) expect(rows(method, { epoch, done, seed: 8 })).not.toEqual(chosen);
-    }
-    const one = { lengths: [3], scores: [1], done: 0, epoch: 0, seed: 0, values: valuesOf(method.options) };
-    expect([...method.rows(one)]).toEqual([0]);
-  });
-}
-
 test("pools: ranks are stable, unknown scores last, shares of rows at least one", () => {
   expect([...ranked([2, 1, Number.NaN, 1, 0])]).toEqual([4, 1, 3, 0, 2]);
+  expect([...ranked([2, 1, Number.NaN, 1, 0], "largest")]).toEqual([0, 1, 3, 4, 2]);
   const order = Uint32Array.of(5, 6, 7, 8);
   expect([0, 0.5, 0.74, 0.75, 1, 2].map((share) => easiest(order, share).length)).toEqual([1, 2, 2, 3, 4, 4]);
   expect(easiest(Uint32Array.from(all), 0.29 * 100 * 0.01).length).toBe(58);
@@ -160,7 +142,7 @@ test("cyclical: rows are drawn in proportion to their scores", () => {
   const drawn = (score: string, losses: number[]): number[] => {
     const counts = losses.map(() => 0);
     for (let seed = 0; seed < 4000; seed++) {
-      const values = valuesOf(cyclical.options, { start: 1 / losses.length, end: 1 / losses.length, score });
+      const { values } = bindDefaults(cyclical, { start: 1 / losses.length, end: 1 / losses.length, score });
       const [row, ...more] = cyclical.rows({ lengths: losses, scores: losses, done: 0, epoch: 0, seed, values });
       expect(more).toEqual([]);
       counts[row!]!++;

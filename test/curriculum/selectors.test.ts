@@ -1,37 +1,25 @@
 /** Selectors as pure functions: ranks, facility location against brute force, clusters. */
 import { describe, expect, test } from "bun:test";
-import type { SelectorMethod } from "../../src/curriculum/contract.ts";
-import { method as craig, distance, facilityLocation } from "../../src/curriculum/methods/selectors/craig.ts";
+import { method as craig, facilityLocation } from "../../src/curriculum/methods/selectors/craig.ts";
 import { method as dp, dpMeans } from "../../src/curriculum/methods/selectors/dp-means.ts";
 import { method as gradientNorm } from "../../src/curriculum/methods/selectors/gradient-norm.ts";
 import { method as lowestLoss } from "../../src/curriculum/methods/selectors/lowest-loss.ts";
-import { CURRICULUM } from "../../src/curriculum/options.ts";
+import { distance } from "../../src/curriculum/state-distance.ts";
 import { randomUnits } from "../support/random.ts";
-import { exported } from "./world.ts";
 
-const scored = (scores: readonly number[], budget: number) => ({ scores, states: [], budget, perCluster: 1, seed: 0 });
-const over = (states: readonly Float64Array[], budget: number, perCluster = 1) => ({
+const scored = (scores: readonly number[], budget: number) => ({ scores, states: [], budget, seed: 0, values: {} });
+const over = (states: readonly Float64Array[], budget: number, per_cluster = 1) => ({
   scores: [],
   states,
   budget,
-  perCluster,
   seed: 0,
+  values: { per_cluster },
 });
 
 function points(count: number, seed: number, at: readonly number[] = [0, 0], width = 1): Float64Array[] {
   const unit = randomUnits(seed);
   return Array.from({ length: count }, () => Float64Array.from(at, (x) => x + width * (2 * unit() - 1)));
 }
-
-test("every file with a selector is a value of --select-by, and has its name", async () => {
-  const files = await exported<SelectorMethod>("selector");
-  const values = [...CURRICULUM.select_by.type.matchAll(/'([^']+)'/g)].map(([, value]) => value!);
-  expect(files.map(({ file }) => file).sort()).toEqual(values.sort());
-  for (const { file, method } of files) {
-    expect(method.name).toBe(file);
-    expect(method.cite).toMatch(/^arXiv:/);
-  }
-});
 
 describe("by score", () => {
   test("the lowest losses come first, the first of equals, unknown ones last", () => {

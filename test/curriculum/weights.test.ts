@@ -1,7 +1,8 @@
 /** Weights of groups in the loss: coba, task-balance. */
 import { expect, test } from "bun:test";
 import { method as coba, cobaWeights, slopeOf } from "../../src/curriculum/methods/samplers/coba.ts";
-import { method as taskBalance, taskWeights } from "../../src/curriculum/methods/samplers/task-balance.ts";
+import { method as taskBalance } from "../../src/curriculum/methods/samplers/task-balance.ts";
+import { taskWeights } from "../../src/curriculum/task-weights.ts";
 import { drive, groupsOf, make, saturatingWorld } from "./world.ts";
 
 const close = (values: readonly number[], digits = 9) => values.map((value) => expect.closeTo(value, digits));
@@ -90,7 +91,8 @@ const FULL = [
 ];
 
 test("task weights: contributions, difficulty, and weights that sum to K", () => {
-  const { weights, contribution, saturated } = taskWeights(MINI, FULL);
+  const { weights, contribution, difficulty, saturated } = taskWeights(MINI, FULL);
+  expect(difficulty).toEqual(close([1 - 0.5 / 0.6, 1 - 0.4 / 0.6, 0.75]));
   expect(contribution.flat()).toEqual(close([1, 0, 0, 0.5, 1, 0.05 / 0.6, 0, 0, 1]));
   expect(saturated).toEqual([]);
   expect(sum(weights)).toBeCloseTo(3, 9);

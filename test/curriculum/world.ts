@@ -1,20 +1,21 @@
 /** Models that are formulas: what a sampler hears when it is tried without a model. */
-import type { Feedback, Sampler, SamplerMethod, SamplerSetup, Segment } from "../../src/curriculum/contract.ts";
-import type { Options } from "../../src/method/options.ts";
-import { methodFiles } from "../../src/method/registry.ts";
+import type {
+  Feedback,
+  OrderingMethod,
+  Sampler,
+  SamplerMethod,
+  SamplerSetup,
+  Segment,
+} from "../../src/curriculum/contract.ts";
+import { bindDefaults } from "../../src/method/bind.ts";
+import { loadMethods } from "../../src/method/registry.ts";
+import { sharedGpu } from "../support/gpu.ts";
 
-/** Every method of a family, with the name of its file. */
-export async function exported<T>(family: "sampler" | "ordering" | "selector"): Promise<{ file: string; method: T }[]> {
-  const kind = family === "selector" ? "selector" : "curriculum";
-  const files = [...methodFiles(kind)].filter(([, path]) => path.includes(`/${family}s/`));
-  return Promise.all(files.map(async ([file, path]) => ({ file, method: (await import(path)).method as T })));
-}
-
-/** Default values of a table of options, and what is given. */
-export function valuesOf(options: Options, given: Record<string, unknown> = {}): never {
-  const defaults = Object.entries(options).map(([name, spec]) => [name, spec.default]);
-  return { ...Object.fromEntries(defaults), ...given } as never;
-}
+const gpu = await sharedGpu();
+const methods = await loadMethods("curriculum");
+/** All methods that draw from groups, and all that order rows. */
+export const samplers = methods.filter((method): method is SamplerMethod => "make" in method);
+export const orderings = methods.filter((method): method is OrderingMethod => "rows" in method);
 
 export const groupsOf = (rows: Record<string, number>, length = 10): SamplerSetup["groups"] =>
   Object.entries(rows).map(([name, count]) => ({ name, rows: count, tokens: count * length }));
@@ -23,7 +24,6 @@ export interface Given {
   readonly groups?: SamplerSetup["groups"];
   readonly steps?: number;
   readonly seed?: number;
-  readonly graph?: readonly (readonly number[])[];
   readonly values?: Record<string, unknown>;
 }
 
@@ -31,8 +31,9 @@ export interface Given {
 export type AnySampler = SamplerMethod<any>;
 
 export function make(method: AnySampler, given: Given = {}): Sampler {
-  const { groups = groupsOf({ a: 10, b: 20, c: 30 }), steps = 1000, seed = 0, graph, values } = given;
-  return method.make({ groups, steps, seed, values: valuesOf(method.options, values), ...(graph && { graph }) });
+  const { groups = groupsOf({ a: 10, b: 20, c: 30 }), steps = 1000, seed = 0 } = given;
+  const { values } = bindDefaults(method, given.values);
+  return method.make({ groups, steps, seed, gpu, values });
 }
 
 /** Losses of the groups after `steps` more under a mixture. */
@@ -81,14 +82,19 @@ export interface Drive {
   readonly batch?: number;
 }
 
-/** Trains for so many steps; gives every segment with the step at which it began. */
-export function drive(first: Sampler, world: World, steps: number, { hear, next, batch = 8 }: Drive = {}): Heard[] {
+/** Trains for so many steps; yields after every update, and gives every segment with the step at which it began. */
+function* course(
+  first: Sampler,
+  world: World,
+  steps: number,
+  { hear, next, batch = 8 }: Drive,
+): Generator<void | Promise<void>, Heard[]> {
   let sampler = first;
   const heard: Heard[] = [];
   for (let step = 0; step < steps; ) {
     const segment = sampler.segment();
     heard.push({ segment, step });
-    if (heard.length > 2 * steps + 2) throw new Error("the sampler does not let the training go on");
+    if (heard.length > 2 * steps + 2) throw new Error("the sampler does not let the training continue");
     const before = [...world.losses];
     const taken = Math.min(segment.steps, steps - step);
     world.train(segment.probs, taken);
@@ -97,8 +103,28 @@ export function drive(first: Sampler, world: World, steps: number, { hear, next,
     const drawn = segment.probs.map((p) => Math.round(p * taken * batch));
     const training = world.losses.map((loss, i) => (drawn[i] ? (loss + before[i]!) / 2 : Number.NaN));
     const feedback = { step, losses: [...world.losses], training, drawn };
-    sampler.update(hear ? hear(feedback) : feedback);
+    yield sampler.update(hear ? hear(feedback) : feedback);
     if (next) sampler = next(sampler);
   }
   return heard;
+}
+
+/** Trains a sampler whose updates are done at once. */
+export function drive(sampler: Sampler, world: World, steps: number, options: Drive = {}): Heard[] {
+  const rounds = course(sampler, world, steps, options);
+  for (;;) {
+    const { done, value } = rounds.next();
+    if (done) return value as Heard[];
+    if (value) throw new Error("the update of this sampler is to be awaited: use driveAny");
+  }
+}
+
+/** Trains any sampler. */
+export async function driveAny(sampler: Sampler, world: World, steps: number, options: Drive = {}): Promise<Heard[]> {
+  const rounds = course(sampler, world, steps, options);
+  for (;;) {
+    const { done, value } = rounds.next();
+    if (done) return value as Heard[];
+    await value;
+  }
 }

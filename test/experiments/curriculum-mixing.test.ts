@@ -12,7 +12,7 @@
  * Each test asks for about half of what was found.
  */
 import { afterAll, describe, expect, test } from "bun:test";
-import { taskWeights } from "../../src/curriculum/methods/samplers/task-balance.ts";
+import { taskWeights } from "../../src/curriculum/task-weights.ts";
 import { decoder, Lab, Language, mean, type Outcome, type Row } from "./curriculum-lab.ts";
 
 const lab = new Lab();

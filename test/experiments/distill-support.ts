@@ -61,8 +61,7 @@ export async function learn(student: Model, lesson: Lesson): Promise<Record<stri
     objective: distillObjective({ model: student, chosen, teachers, extra, weights, parts }),
     updates: parts.flatMap((part) => part.updates?.(gpu, own) ?? []),
     seed,
-    optimizer,
-    values: { ...settingsOf(optimizer.options), weight_decay: 0 },
+    optimizer: bindDefaults(optimizer, { weight_decay: 0 }),
     decays: () => false,
     clip: 0,
   });

@@ -1,12 +1,13 @@
 /** Merges perceptrons of experiments through the real methods. */
 import type { Gpu } from "../../src/gpu/gpu.ts";
+import type { MergeMethod } from "../../src/merge/contract.ts";
 import { type ArrayMerge, mergeArrays } from "../merge/merge-arrays.ts";
 import { type Example, type Mlp, tensorsOf } from "./support.ts";
 
 /** `withBase` off leaves the base out, for methods that take none. */
-export async function mergeMlp<M>(
+export async function mergeMlp(
   gpu: Gpu,
-  method: M,
+  method: MergeMethod,
   base: Mlp,
   models: readonly Mlp[],
   options: ArrayMerge & { withBase?: boolean } = {},

@@ -1,4 +1,4 @@
-/** What the device reports becomes an exception that names the kernel. Each test breaks a device of its own. */
+/** What the device reports becomes an exception that names the kernel. Each test breaks its own device. */
 import { expect, test } from "bun:test";
 import { UserError } from "../../src/errors.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from "bun:test";
 import type { Gpu } from "../../src/gpu/gpu.ts";
+import { SPAN, spanGroups } from "../../src/gpu/grid.ts";
 import { type Kernel, layout } from "../../src/gpu/kernel.ts";
-import { SPAN, spanGroups } from "../../src/tensor/load.ts";
 import { ownGpu, sharedGpu } from "../support/gpu.ts";
 
 const HERE = "../test/gpu/kernels";
@@ -97,7 +97,7 @@ describe("binding by name", () => {
 });
 
 describe("variants", () => {
-  test("are compiled once and told apart by flags and constants", async () => {
+  test("are compiled once and distinguished by flags and constants", async () => {
     const narrow = { constants: { WORKGROUP: 32 } };
     expect(await gpu.kernel(`${HERE}/fill`)).toBe(fill);
     expect(await gpu.kernel(`${HERE}/fill`, { flags: [], constants: {} })).toBe(fill);
@@ -128,7 +128,7 @@ describe("variants", () => {
     expect(error.message).toStartWith(`${HERE}/wrong-type does not compile: `);
     expect(error.message).toContain("cannot assign 'f32' to 'u32'");
     expect(error.message).toMatch(/:\d+:\d+ error/);
-    gpu.check(); // the shared device is none the worse
+    gpu.check(); // the shared device still works
   });
 
   test("that do not link name what is missing", async () => {

@@ -1,4 +1,4 @@
-/** Run by test/gpu/device.test.ts in a process of its own: opens a device and prints, as JSON, what came of it. */
+/** Run by test/gpu/device.test.ts in its own process: opens a device and prints, as JSON, what came of it. */
 import { openDevice } from "../../src/gpu/device.ts";
 
 try {

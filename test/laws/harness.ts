@@ -4,12 +4,13 @@ import { decodeFloats } from "../../src/checkpoint/decode.ts";
 import type { Dtype } from "../../src/checkpoint/dtype.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import type { MergeMethod } from "../../src/merge/contract.ts";
-import { mergeTensors, type ValuedTask } from "../../src/merge/job/run.ts";
-import type { JobSettings } from "../../src/merge/job/tensor-job.ts";
+import type { JobSettings, ValuedTask } from "../../src/merge/job/task.ts";
 import type { OptionSpec } from "../../src/method/options.ts";
 import { loadMethod, methodNames } from "../../src/method/registry.ts";
 import type { OperandDtype } from "../../src/tensor/load.ts";
+import { sizeOf } from "../../src/tensor/tensor.ts";
 import { entryOf } from "../support/entry.ts";
+import { writtenBytes } from "../support/job.ts";
 import { normals } from "../support/random.ts";
 
 /** Every merge method with the name of its file, so that a new file is covered as soon as it is there. */
@@ -33,8 +34,6 @@ export const SHAPES: Shapes = {
   "lm_head.weight": [4, 16],
 };
 
-export const sizeOf = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
-
 /** A model of normal values. */
 export const modelOf = (seed: number, shapes: Shapes = SHAPES, deviation = 1, mean = 0): Model =>
   new Map(
@@ -50,14 +49,11 @@ function sensible(spec: OptionSpec, side: string): unknown {
   throw new Error(`no value comes to mind for an option of type ${spec.type}`);
 }
 
-/** Fewer rounds than the default where a method iterates: laws hold for any number. */
-const QUICK: Record<string, unknown> = { steps: 3 };
-
 export interface Given {
   readonly models: readonly Model[];
   readonly base?: Model | undefined;
   readonly shapes?: Shapes;
-  /** Values that differ from the defaults; arrays for options that go per model. */
+  /** Values that differ from those of the method's first trial; arrays for options that go per model. */
   readonly values?: Readonly<Record<string, unknown>>;
   /** Types of the inputs: of all, or of base and models in turn. */
   readonly dtype?: Dtype | readonly Dtype[];
@@ -76,10 +72,9 @@ function tasksOf(method: MergeMethod, given: Given): ValuedTask[] {
   const { models, base, shapes = SHAPES, wrap = (entry) => entry } = given;
   const types = (i: number): Dtype => (typeof given.dtype === "string" ? given.dtype : (given.dtype?.[i] ?? "F32"));
   const value = (name: string, spec: OptionSpec, model: number): unknown => {
-    const told = given.values?.[name];
-    if (told === undefined && name in QUICK && !spec.per) return QUICK[name];
-    if (told === undefined) return sensible(spec, given.side ?? "");
-    return spec.per === "model" && Array.isArray(told) ? told[model] : told;
+    const said = given.values?.[name] ?? method.trials?.[0]?.[name];
+    if (said === undefined) return sensible(spec, given.side ?? "");
+    return spec.per === "model" && Array.isArray(said) ? said[model] : said;
   };
   const options = Object.entries(method.options);
   return Object.entries(shapes).map(([name, shape]) => {
@@ -104,22 +99,8 @@ function tasksOf(method: MergeMethod, given: Given): ValuedTask[] {
 }
 
 /** Merges whole models; gives the bytes of every tensor. */
-export async function mergedBytes(gpu: Gpu, method: MergeMethod, given: Given): Promise<Map<string, Uint8Array>> {
-  const tasks = tasksOf(method, given);
-  const parts = new Map<string, Uint8Array[]>(tasks.map(({ name }) => [name, []]));
-  await mergeTensors({
-    gpu,
-    method,
-    tasks,
-    sink: {
-      async write(name, bytes) {
-        parts.get(name)!.push(bytes.slice());
-      },
-    },
-    settings: { seed: 0, compatRounding: false, compatBugs: false, ...given.settings },
-  });
-  return new Map([...parts].map(([name, list]) => [name, new Uint8Array(Buffer.concat(list))]));
-}
+export const mergedBytes = (gpu: Gpu, method: MergeMethod, given: Given): Promise<Map<string, Uint8Array>> =>
+  writtenBytes(gpu, method, tasksOf(method, given), given.settings);
 
 /** Merges whole models; gives the values of every tensor. */
 export async function merged(gpu: Gpu, method: MergeMethod, given: Given): Promise<Model> {

@@ -22,7 +22,7 @@ beforeAll(async () => {
 });
 
 const [base, a, b, c] = [0, 1, 2, 3].map((seed) => modelOf(seed)) as [Model, Model, Model, Model];
-const run = (method: unknown, given: Given): Promise<Model> => merged(gpu, method as MergeMethod, given);
+const run = (method: MergeMethod, given: Given): Promise<Model> => merged(gpu, method, given);
 
 const map = (model: Model, change: (x: number, i: number, name: string) => number): Model =>
   new Map([...model].map(([name, values]) => [name, values.map((x, i) => change(x, i, name))]));

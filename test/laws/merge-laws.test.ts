@@ -1,5 +1,4 @@
-/** What holds for every merge method, found in the folder: new ones are covered as soon as their file is there. */
-
+/** What holds for every merge method, and the laws that each claims. Methods are found in their folder: new ones are covered at once. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -9,9 +8,10 @@ import { encodeFloats } from "../../src/checkpoint/decode.ts";
 import type { Dtype } from "../../src/checkpoint/dtype.ts";
 import { commonOptions, joinTables } from "../../src/cli/shared-options.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
-import type { MergeMethod } from "../../src/merge/contract.ts";
+import { MERGE_LAWS, type MergeLaw, type MergeMethod } from "../../src/merge/contract.ts";
 import { mergekitOptions } from "../../src/merge/mergekit-options.ts";
-import { validator } from "../../src/merge/plan/values.ts";
+import { validator } from "../../src/merge/plan/value-checks.ts";
+import { claimed } from "../../src/method/laws.ts";
 import { methodFiles } from "../../src/method/registry.ts";
 import { fileOf } from "../checkpoint/sample.ts";
 import { EPSILON, expectWithin, rounded } from "../support/floats.ts";
@@ -19,33 +19,6 @@ import { sharedGpu } from "../support/gpu.ts";
 import { allMethods, type Given, type Model, merged, mergedBytes, modelOf, SHAPES, type Shapes } from "./harness.ts";
 
 setDefaultTimeout(30_000); // the machine may be busy
-
-/** Methods whose result is by design not the model that all inputs are. */
-const CHANGES_EQUAL_INPUTS: Record<string, string> = {
-  weight_align: "rescales rows of one model's head",
-};
-
-/** Methods for which equal models with another base do not give that model. */
-const MORE_THAN_THE_MODEL: Record<string, string> = {
-  ...CHANGES_EQUAL_INPUTS,
-  admm: "goes on past the models by their last step",
-  slerp: "goes part of the way from base to model",
-  nearswap: "takes far values in part",
-  extrapolate: "goes beyond base or model",
-  edg: "goes beyond the base, at random entries",
-  lines: "scales the change by depth",
-  ema: "keeps a share of the base",
-  arcee_fusion: "takes the values whose change stands out",
-  fedfix: "weighs a client by the intervals that its update took",
-  doge: "keeps the largest changes, scaled by their length",
-  pcb: "keeps the best tenth of the change",
-};
-
-/** Methods for which the models' order says something. */
-const ORDERED: Record<string, string> = {
-  ema: "a sequence in time",
-  layer_swap: "outer and inner model",
-};
 
 const methods = await allMethods();
 let gpu: Gpu;
@@ -62,8 +35,11 @@ async function sideFile(name: string, model: Model, shapes: Shapes = SHAPES): Pr
   return path;
 }
 
+const map = (model: Model, change: (x: number) => number): Model =>
+  new Map([...model].map(([name, values]) => [name, values.map(change)]));
+
 /** Positive, so that it can be a model and a table of statistics at once. */
-const positive = new Map([...modelOf(9)].map(([name, values]) => [name, values.map((x) => Math.abs(x) + 0.1)]));
+const positive = map(modelOf(9), (x) => Math.abs(x) + 0.1);
 let side: string;
 
 beforeAll(async () => {
@@ -78,11 +54,15 @@ const countOf = ({ models: [, most] }: MergeMethod): number => Math.min(most, 3)
 
 const wantsBase = ({ base }: MergeMethod): boolean => base === "required" || base === "optional";
 
+const withBase = (method: MergeMethod, base: Model): Pick<Given, "base"> => (wantsBase(method) ? { base } : {});
+
 /** Distinct models, and a base where the method knows one. */
 function inputs(method: MergeMethod, shapes: Shapes = SHAPES, values: Given["values"] = {}): Given {
   const models = Array.from({ length: countOf(method) }, (_, i) => modelOf(i + 1, shapes));
-  return { models, shapes, values, side, ...(wantsBase(method) && { base: modelOf(0, shapes) }) };
+  return { models, shapes, values, side, ...withBase(method, modelOf(0, shapes)) };
 }
+
+const trialsOf = ({ trials = [{}] }: MergeMethod) => trials;
 
 const largest = (values: Float32Array): number => values.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
 
@@ -95,20 +75,60 @@ function expectModel(found: Model, wanted: Model, relative: number): void {
   }
 }
 
-/** Options that make a method drop values, where it has them. */
-const sparse = (method: MergeMethod): Record<string, unknown> => ({
-  ...("density" in method.options && { density: 0.5 }),
-  ...("select_topk" in method.options && { select_topk: 0.5 }),
-});
-
-/** Half of a single value is none, which some methods refuse. */
+/** Half of a single value is nothing, which some methods refuse. */
 const { "scale.weight": _single, ...SEVERAL } = SHAPES;
 
-test("there are methods", () => expect(methods.length).toBeGreaterThan(20));
+const LAWS: Record<MergeLaw, (method: MergeMethod) => Promise<void>> = {
+  async equalInputs(method) {
+    const models = Array(countOf(method)).fill(positive);
+    expectModel(await merged(gpu, method, { models, side, ...withBase(method, positive) }), positive, 1e-6);
+  },
 
-test("exceptions name methods that exist", () => {
-  const names = methods.map(({ method }) => method.name);
-  for (const name of Object.keys({ ...MORE_THAN_THE_MODEL, ...ORDERED })) expect(names).toContain(name);
+  async equalModels(method) {
+    const [least, most] = method.models;
+    for (const count of new Set([countOf(method), Math.min(most, 9), least])) {
+      const weight = Array(count).fill(1 / count); // 1 in all, for methods that do not normalize
+      const values = "weight" in method.options ? { weight } : {};
+      const given = { models: Array(count).fill(positive), side, values, ...withBase(method, modelOf(0)) };
+      expectModel(await merged(gpu, method, given), positive, 3e-6);
+    }
+  },
+
+  async order(method) {
+    const given = inputs(method);
+    const order = given.models.length === 2 ? [1, 0] : [2, 0, 1];
+    const turned = { ...given, models: order.map((i) => given.models[i]!), modelIndex: order };
+    expectModel(await merged(gpu, method, turned), await merged(gpu, method, given), 1e-6);
+  },
+
+  async baseAtZero(method) {
+    for (const trial of trialsOf(method)) {
+      const given = inputs(method, SEVERAL, { ...trial, lambda: 0 });
+      expectModel(await merged(gpu, method, given), given.base!, 0);
+    }
+  },
+
+  async homogeneous(method) {
+    const given = inputs(method);
+    const by = (factor: number, { models, base, ...rest }: Given): Given => ({
+      ...rest,
+      models: models.map((model) => map(model, (x) => factor * x)),
+      ...(base && { base: map(base, (x) => factor * x) }),
+    });
+    const wanted = await merged(gpu, method, given);
+    for (const factor of [4, 1 / 8])
+      expectModel(
+        await merged(gpu, method, by(factor, given)),
+        map(wanted, (x) => factor * x),
+        1e-5,
+      );
+  },
+};
+
+test("there are methods, and every law is claimed by some", () => {
+  expect(methods.length).toBeGreaterThan(20);
+  const kept = new Set(methods.flatMap(({ method }) => claimed(method.laws)));
+  expect([...kept].toSorted()).toEqual(Object.keys(MERGE_LAWS).toSorted() as MergeLaw[]);
 });
 
 for (const { file, method } of methods) {
@@ -134,70 +154,46 @@ for (const { file, method } of methods) {
           expect([name, check(spec.default, "the default")]).toEqual([name, spec.default]);
         expect([name, spec.required === true && spec.default !== undefined]).toEqual([name, false]);
       }
+      for (const trial of trialsOf(method))
+        for (const [name, value] of Object.entries(trial))
+          (await validator(name, method.options[name]!))(value, "a trial");
     });
 
-    test.skipIf(method.name in CHANGES_EQUAL_INPUTS)("equal inputs return themselves", async () => {
-      const models = Array(countOf(method)).fill(positive);
-      const found = await merged(gpu, method, { models, side, ...(wantsBase(method) && { base: positive }) });
-      expectModel(found, positive, 1e-6);
+    test("says of every law whether it keeps it, and if not why", () => {
+      expect(Object.keys(method.laws).toSorted()).toEqual(Object.keys(MERGE_LAWS).toSorted());
+      for (const claim of Object.values(method.laws)) expect(claim === true || claim.length > 8).toBe(true);
     });
 
-    test.skipIf(method.name in MORE_THAN_THE_MODEL)("equal models return themselves, whatever the base", async () => {
-      for (const count of new Set([countOf(method), Math.min(method.models[1], 9), method.models[0]])) {
-        const models = Array(count).fill(positive);
-        const weight = Array(count).fill(1 / count); // 1 in all, for methods that do not normalize
-        const given = { models, side, values: { ...("weight" in method.options && { weight }) } };
-        const found = await merged(gpu, method, { ...given, ...(wantsBase(method) && { base: modelOf(0) }) });
-        expectModel(found, positive, 3e-6);
-      }
-    });
-
-    test.skipIf(method.name in ORDERED || method.models[1] === 1)(
-      "the order of models that count alike is no matter",
-      async () => {
-        const given = inputs(method);
-        const models = given.models;
-        const order = models.length === 2 ? [1, 0] : [2, 0, 1];
-        const turned = { ...given, models: order.map((i) => models[i]!), modelIndex: order };
-        expectModel(await merged(gpu, method, turned), await merged(gpu, method, given), 1e-6);
-      },
-    );
-
-    test.skipIf(!("lambda" in method.options && wantsBase(method)))("lambda 0 returns the base", async () => {
-      const given = inputs(method, SEVERAL, { lambda: 0, ...sparse(method) });
-      expectModel(await merged(gpu, method, given), given.base!, 0);
-    });
+    for (const law of claimed(method.laws)) test(`${law}: ${MERGE_LAWS[law]}`, () => LAWS[law](method));
 
     test("the output is finite, and the same seed gives the same bytes", async () => {
-      const given = inputs(method, SEVERAL, sparse(method));
-      const first = await mergedBytes(gpu, method, given);
-      for (const bytes of first.values()) {
-        for (const x of new Float32Array(bytes.buffer)) if (!Number.isFinite(x)) throw new Error(`${x} in the output`);
+      for (const trial of trialsOf(method)) {
+        const given = inputs(method, SEVERAL, trial);
+        const first = await mergedBytes(gpu, method, given);
+        for (const bytes of first.values()) {
+          for (const x of new Float32Array(bytes.buffer))
+            if (!Number.isFinite(x)) throw new Error(`${x} in the output`);
+        }
+        const again = await mergedBytes(gpu, method, given);
+        for (const [name, bytes] of first) expect([name, again.get(name)]).toEqual([name, bytes]);
       }
-      const again = await mergedBytes(gpu, method, given);
-      for (const [name, bytes] of first) expect([name, again.get(name)]).toEqual([name, bytes]);
     });
 
     test("a tensor of many chunks is merged as in one", async () => {
       const shapes = { ...SEVERAL, "model.layers.0.wide.weight": [41, 257], "model.layers.1.deep.weight": [1031, 3] };
-      const given = inputs(method, shapes, sparse(method));
-      const wide = new Map(
-        [...modelOf(8, shapes)].map(([name, values]) => [name, values.map((x) => Math.abs(x) + 0.1)]),
-      );
-      const long = { ...given, side: await sideFile("wide", wide, shapes) };
-      const whole = await merged(gpu, method, long);
+      const wide = map(modelOf(8, shapes), (x) => Math.abs(x) + 0.1);
+      const given = { ...inputs(method, shapes, trialsOf(method).at(-1)), side: await sideFile("wide", wide, shapes) };
+      const whole = await merged(gpu, method, given);
       for (const chunkValues of [300, 1028]) {
-        const cut = await merged(gpu, method, { ...long, settings: { chunkValues } });
+        const cut = await merged(gpu, method, { ...given, settings: { chunkValues } });
         expectModel(cut, whole, method.passes === "one" && !method.survey ? 0 : 1e-6);
       }
     });
 
     test("empty tensors and scalars come through", async () => {
       const shapes = { "model.layers.0.none.weight": [0, 8], "model.layers.0.scalar": [], "lm_head.weight": [4, 3] };
-      const given = inputs(method, shapes, sparse(method));
-      const values = "density" in method.options ? { density: 1 } : {};
       const other = await sideFile("odd", modelOf(8, shapes, 0.01, 1), shapes);
-      const found = await merged(gpu, method, { ...given, values, side: other });
+      const found = await merged(gpu, method, { ...inputs(method, shapes), side: other });
       expect([...found].map(([name, { length }]) => [name, length])).toEqual([
         ["model.layers.0.none.weight", 0],
         ["model.layers.0.scalar", 1],
@@ -238,9 +234,8 @@ for (const { file, method } of methods) {
       }
     });
 
-    test.skipIf(method.passes !== "one" || method.survey !== undefined)(
-      "reads every byte once, as a pipe gives it",
-      async () => {
+    if (method.passes === "one" && !method.survey) {
+      test("reads every byte once, as a pipe gives it", async () => {
         const once = (entry: TensorEntry): TensorEntry => {
           const seen = new Uint8Array(entry.bytes);
           return {
@@ -255,7 +250,7 @@ for (const { file, method } of methods) {
         const given = inputs(method);
         const found = await merged(gpu, method, { ...given, wrap: once, settings: { chunkValues: 100 } });
         expectModel(found, await merged(gpu, method, given), 0);
-      },
-    );
+      });
+    }
   });
 }

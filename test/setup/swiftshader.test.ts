@@ -3,10 +3,7 @@ import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, w
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { brotliCompressSync } from "node:zlib";
-import { cacheFolders } from "../../src/setup/cache.ts";
-import { checkAdapter } from "../../src/setup/check-adapter.ts";
-import { manifestWithLibrary, unpackSwiftShader } from "../../src/setup/fetch-swiftshader.ts";
-import { run } from "../../src/setup/run.ts";
+import { cacheFolders } from "../../src/cache-folders.ts";
 import {
   DRIVER,
   driverManifests,
@@ -14,9 +11,12 @@ import {
   MANIFEST,
   swiftShaderFolder,
   swiftShaderRuns,
-} from "../../src/setup/swiftshader.ts";
+} from "../../src/gpu/swiftshader.ts";
+import { checkAdapter } from "../../src/setup/check-adapter.ts";
+import { manifestWithLibrary, unpackSwiftShader } from "../../src/setup/fetch-swiftshader.ts";
+import { run } from "../../src/setup/run.ts";
 
-const SOURCE = join(import.meta.dir, "..", "..", "src", "setup");
+const SOURCE = join(import.meta.dir, "..", "..", "src");
 const PUBLISHED = `{"file_format_version": "1.0.0", "ICD": {"library_path": "./${DRIVER}", "api_version": "1.0.5"}}`;
 
 let folder: string;
@@ -102,7 +102,7 @@ describe.skipIf(!swiftShaderRuns())("using a fetched driver (64-bit x86 Linux on
   async function use(env: Record<string, string | undefined>, when = "missing") {
     const script = `
       import { CString, dlopen, ptr } from "bun:ffi";
-      import { useSwiftShader } from ${JSON.stringify(join(SOURCE, "swiftshader.ts"))};
+      import { useSwiftShader } from ${JSON.stringify(join(SOURCE, "gpu", "swiftshader.ts"))};
       const changed = [useSwiftShader("${when}"), useSwiftShader("${when}")];
       const { symbols } = dlopen("libc.so.6", { getenv: { args: ["ptr"], returns: "ptr" } });
       const value = symbols.getenv(ptr(Buffer.from("VK_DRIVER_FILES\\0")));
@@ -153,7 +153,7 @@ test.skipIf(process.platform !== "linux")("a driver that is not there is an answ
 test.skipIf(!process.env.INGOT_TEST_SETUP || !swiftShaderRuns())(
   "SwiftShader is fetched, answers, and computes right (INGOT_TEST_SETUP=1)",
   async () => {
-    const fetch = `import { fetchSwiftShader } from ${JSON.stringify(join(SOURCE, "fetch-swiftshader.ts"))}; await fetchSwiftShader();`;
+    const fetch = `import { fetchSwiftShader } from ${JSON.stringify(join(SOURCE, "setup", "fetch-swiftshader.ts"))}; await fetchSwiftShader();`;
     const env = { INGOT_CACHE: folder, INGOT_DRIVER: "swiftshader" };
     expect(await run([process.execPath, "-e", fetch], { env })).toMatchObject({ code: 0, stderr: "" });
     const answer = await checkAdapter(env);

@@ -3,8 +3,13 @@
 import { decodeFloats } from "../../src/checkpoint/decode.ts";
 import type { Dtype } from "../../src/checkpoint/dtype.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
+import type { MergeMethod } from "../../src/merge/contract.ts";
 import { Outlets } from "../../src/merge/job/ordered-writer.ts";
-import { type JobSettings, MergeJob } from "../../src/merge/job/tensor-job.ts";
+import { mergeTensors } from "../../src/merge/job/run.ts";
+import type { JobSettings, ValuedTask } from "../../src/merge/job/task.ts";
+import { MergeJob } from "../../src/merge/job/tensor-job.ts";
+import { bind } from "../../src/method/bind.ts";
+import type { MethodInfo } from "../../src/method/registry.ts";
 import type { OperandDtype } from "../../src/tensor/load.ts";
 import { entryOf } from "./entry.ts";
 
@@ -29,7 +34,7 @@ export interface JobInputs<V> {
 export async function withJob<V, T>(
   gpu: Gpu,
   inputs: JobInputs<V>,
-  work: (job: MergeJob<V>) => Promise<T>,
+  work: (job: MergeJob<V, undefined>) => Promise<T>,
 ): Promise<{ found: T; written: Float32Array }> {
   const { models, base, dtype = "F32", outDtype = "F32", name = "w", passes = "many" } = inputs;
   const shape = inputs.shape ?? [models[0]!.length];
@@ -50,7 +55,8 @@ export async function withJob<V, T>(
   };
   const settings = { seed: 0, compatRounding: false, compatBugs: false, ...inputs.settings };
   const outlet = outlets.next();
-  const job = new MergeJob<V>(gpu, task, inputs.values as V, settings, passes, outlet);
+  const values = inputs.values as V;
+  const job = new MergeJob({ gpu, task, values, settings, passes, outlet, survey: undefined });
   try {
     const found = await work(job);
     return { found, written: decodeFloats(new Uint8Array(Buffer.concat(parts)), outDtype) };
@@ -58,4 +64,28 @@ export async function withJob<V, T>(
     outlet.release();
     await job.close();
   }
+}
+
+/** The values that a method writes for these tensors. Options that are not given have no value. */
+export async function writtenBy(
+  gpu: Gpu,
+  method: Pick<MergeMethod, "merge"> & MethodInfo,
+  inputs: JobInputs<Readonly<Record<string, unknown>>>,
+): Promise<Float32Array> {
+  const { values } = bind(method, inputs.values ?? {});
+  return (await withJob(gpu, { ...inputs, values }, (job) => method.merge(job))).written;
+}
+
+/** Merges whole models in memory; gives the bytes of every tensor. */
+export async function writtenBytes(
+  gpu: Gpu,
+  method: MergeMethod,
+  tasks: readonly ValuedTask[],
+  settings: Partial<JobSettings> = {},
+): Promise<Map<string, Uint8Array>> {
+  const parts = new Map<string, Uint8Array[]>(tasks.map(({ name }) => [name, []]));
+  const write = async (name: string, bytes: Uint8Array) => void parts.get(name)!.push(bytes.slice());
+  const all = { seed: 0, compatRounding: false, compatBugs: false, ...settings };
+  await mergeTensors({ gpu, method, tasks, sink: { write }, settings: all });
+  return new Map([...parts].map(([name, list]) => [name, new Uint8Array(Buffer.concat(list))]));
 }

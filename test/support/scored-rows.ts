@@ -1,5 +1,7 @@
 /** Scored rows written by hand. */
-import type { MetricContext, ScoredRow } from "../../src/evaluate/contract.ts";
+import type { Metric, MetricContext } from "../../src/evaluate/contract.ts";
+import { bindDefaults } from "../../src/method/bind.ts";
+import type { ScoredRow } from "../../src/run/scoring/scored-row.ts";
 
 /** A row of mean losses, or with predictions; every field can be given. */
 export function scoredRow(
@@ -25,9 +27,23 @@ export const lettersRow = (right: string, predicted: string, ended = false): Sco
     ended,
   });
 
-export const CONTEXT: MetricContext = {
-  groups: ["forget", "holdout"],
-  forget: "forget",
-  holdout: "holdout",
-  minK: 0.4,
-};
+export const CONTEXT: MetricContext = { groups: ["forget", "holdout"], forget: "forget", holdout: "holdout" };
+
+/** The value of a metric, with options at their defaults but for those given. */
+export const metricValue = (
+  metric: Metric,
+  rows: readonly ScoredRow[],
+  context: MetricContext = CONTEXT,
+  values: Readonly<Record<string, unknown>> = {},
+): number => metric.value(rows, { ...context, values: bindDefaults(metric, values).values });
+
+/** The further numbers of a metric, likewise. */
+export const metricDetails = (
+  metric: Metric,
+  rows: readonly ScoredRow[],
+  context: MetricContext = CONTEXT,
+): Record<string, number> => metric.details!(rows, { ...context, values: bindDefaults(metric).values });
+
+/** A row whose right and wrong answers have these probabilities. */
+export const truthRow = (right: number, wrong: readonly number[], group = 0): ScoredRow =>
+  scoredRow({ group, truth: { right: [-Math.log(right)], wrong: wrong.map((p) => -Math.log(p)) } });

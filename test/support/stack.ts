@@ -4,8 +4,9 @@ import { decodeFloats, encodeFloats } from "../../src/checkpoint/decode.ts";
 import { DTYPE_BYTES } from "../../src/checkpoint/dtype.ts";
 import type { PooledBuffer } from "../../src/gpu/buffer.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
+import { SPAN, spanGroups } from "../../src/gpu/grid.ts";
 import type { ParamValues } from "../../src/gpu/kernel.ts";
-import { type OperandDtype, paddedBytes, SPAN, spanGroups } from "../../src/tensor/load.ts";
+import { type OperandDtype, paddedBytes } from "../../src/tensor/load.ts";
 
 export interface Stack extends Disposable {
   readonly buffer: GPUBuffer;

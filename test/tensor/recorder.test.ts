@@ -1,8 +1,9 @@
 import { expect, test } from "bun:test";
+import { spanGroups } from "../../src/gpu/grid.ts";
 import { scale } from "../../src/tensor/ops/elementwise.ts";
 import { Parameter } from "../../src/tensor/parameter.ts";
 import { Program, profileOf } from "../../src/tensor/program.ts";
-import { dynamic, Recorder, spans } from "../../src/tensor/recorder.ts";
+import { dynamic, Recorder } from "../../src/tensor/recorder.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { runOp } from "../support/program.ts";
@@ -14,7 +15,7 @@ const floats = (...values: number[]) => Float32Array.from(values);
 function plus(rec: Recorder, x: Tensor, z: Tensor): Tensor {
   const y = rec.result(x.shape, [x, z], "plus");
   const n = x.shape.reduce((a, b) => a * b, 1);
-  const groups = spans(Math.ceil(n / 4));
+  const groups = spanGroups(Math.ceil(n / 4));
   rec.step({ kernel: "recorder/add-into", bind: { x, y }, params: { n, accumulate: 0 }, groups });
   rec.step({ kernel: "recorder/add-into", bind: { x: z, y }, params: { n, accumulate: 1 }, groups });
   rec.onBackward(y, (dy) => {

@@ -19,7 +19,7 @@
 // register spills, so the tile is as large as the instruction cache allows. Sums run over k in order.
 //
 // Where rows do not begin and end at multiples of 4 values, ragged_a, ragged_b and ragged_c read or write one value at a
-// time; tail is for a k that is no multiple of 4. Checked against f64 in test/tensor/products.test.ts, timed in
+// time; tail is for a k that is no multiple of 4. Checked against f64 in test/tensor/linear-algebra/products.test.ts, timed in
 // test/bench/matmul.bench.ts.
 
 @if(a_bf16 || b_bf16) import package::lib::bf16::unpack_bf16;

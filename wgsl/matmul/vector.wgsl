@@ -10,7 +10,7 @@
 //
 // A lane makes partial sums of QUADS times four columns and all rows over its share of k. Of the LANES of a workgroup, ACROSS
 // lie side by side over the columns and the others share k, so that neighbours read neighbouring addresses: ACROSS is 1 under
-// nt. The shares are added in order. ROWS is m. More QUADS read A less often and, under nn, longer parts of each row of B. Checked against f64 in test/tensor/products.test.ts.
+// nt. The shares are added in order. ROWS is m. More QUADS read A less often and, under nn, longer parts of each row of B. Checked against f64 in test/tensor/linear-algebra/products.test.ts.
 
 @if(a_bf16 || b_bf16) import package::lib::bf16::unpack_bf16;
 

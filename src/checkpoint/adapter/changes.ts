@@ -1,4 +1,6 @@
-/** The changes of an adapter that are no low-rank patch: whole tensors, biases and token rows put in the place of the base's. */
+/**
+ * The changes of an adapter that are not low-rank: whole tensors, biases and token rows that replace those of the base.
+ */
 import { UserError } from "../../errors.ts";
 import { show } from "../../json.ts";
 import type { Checkpoint, TensorEntry } from "../checkpoint.ts";
@@ -7,7 +9,20 @@ import { isFloat } from "../dtype.ts";
 import type { AdapterConfig } from "./config.ts";
 import { castEntry, mapEntry, viewEntry } from "./entries.ts";
 import { isVocabulary } from "./keys.ts";
+import type { Parts } from "./parts.ts";
 import type { Factors } from "./patch.ts";
+
+/** A base while an adapter is applied to it. */
+export interface View {
+  readonly base: Checkpoint;
+  readonly adapter: Checkpoint;
+  readonly config: AdapterConfig;
+  readonly parts: Parts;
+  /** The base's tensors, changed step by step. */
+  readonly tensors: Map<string, TensorEntry>;
+  /** Names of tensors that were replaced, patched or moved by a bias. */
+  readonly touched: Set<string>;
+}
 
 /** A name as the base spells it: some checkpoints are saved with, some without, the outermost module's name. */
 export function nameInBase(tensors: { has(name: string): boolean }, name: string): string | undefined {
@@ -45,16 +60,9 @@ export function replacement(
   return isFloat(old.dtype) ? castEntry(saved, name, old.dtype) : viewEntry(saved, { name });
 }
 
-/** lora_bias: the B matrix has a bias of its own, which the layer's bias takes up after scaling. */
-export function addBias(
-  tensors: Map<string, TensorEntry>,
-  touched: Set<string>,
-  module: string,
-  bias: NonNullable<Factors["bBias"]>,
-  scale: number,
-  base: Checkpoint,
-  adapter: Checkpoint,
-): void {
+/** lora_bias: the B matrix has a bias, which is scaled and added to the layer's. */
+export function addBias(view: View, module: string, bias: NonNullable<Factors["bBias"]>, scale: number): void {
+  const { base, adapter, tensors, touched } = view;
   const name = nameInBase(tensors, `${module}.bias`);
   if (name === undefined) {
     throw new UserError(

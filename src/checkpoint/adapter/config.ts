@@ -1,8 +1,8 @@
 /**
  * adapter_config.json of a PEFT LoRA adapter: what it asks for, checked, and the scale of each module.
  *
- * Fields and defaults are those of PEFT's LoraConfig. Whatever changes the result and is not known here is refused, because
- * an adapter that is half applied looks like a bad model and not like an error.
+ * Fields and defaults are those of PEFT's LoraConfig. Whatever changes the result and is not known here is refused,
+ * because an adapter that is half applied looks like a bad model and not like an error.
  */
 import { UserError } from "../../errors.ts";
 import { decodeText, isObject, type JsonObject, parseJson, show } from "../../json.ts";
@@ -31,7 +31,9 @@ interface Pattern {
   readonly value: number;
 }
 
-/** Initialisations that move part of W into A and B, so that the adapter fits only the base that was left (W - s B0 A0). */
+/**
+ * Initialisations that move part of W into A and B, so that the adapter fits only the base that was left (W - s B0 A0).
+ */
 const MUTATES_BASE = /^(pissa(_niter_\d+)?|olora|corda|lora_ga|loftq)$/;
 
 /** Variants whose tensors mean something else than W + s B A. */
@@ -140,12 +142,14 @@ const firstMatch = (patterns: readonly Pattern[], module: string): number | unde
 /** A JSON file that must hold an object. */
 export function parseObject(bytes: Uint8Array, what: string): JsonObject {
   const { value } = parseJson(decodeText(bytes, what), what);
-  if (!isObject(value))
-    throw new UserError(`${what} is no JSON object`, "the file is damaged, or is no file of this kind");
+  if (!isObject(value)) throw new UserError(`${what} is not a JSON object`, "the file is damaged or of another kind");
   return value;
 }
 
-/** Keys are regular expressions in PEFT's dialect, matched against the end of the module's name; the first that fits counts. */
+/**
+ * Keys are regular expressions in PEFT's dialect, matched against the end of the module's name; the first that fits
+ * counts.
+ */
 function readPatterns(raw: Record<string, unknown>, field: string, file: string): Pattern[] {
   const value = raw[field] ?? {};
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
@@ -157,14 +161,14 @@ function readPatterns(raw: Record<string, unknown>, field: string, file: string)
         `${file}: ${field} gives ${JSON.stringify(entry)} for ${show(key)}, expected a number above 0`,
       );
     }
-    // A repeated group that repeats inside, like (a+)+, can take for ever on a long name; no real pattern needs one.
+    // A repeated group that repeats inside, like (a+)+, can take forever on a long name; no real pattern needs one.
     if (key.length > 1000 || /\([^)]*[*+}][^)]*\)[*+{]/.test(key)) {
       throw new UserError(`${file}: ${field} has a pattern that is too costly to match: ${show(key.slice(0, 60))}`);
     }
     try {
       return { matches: new RegExp(`^(.*\\.)?(${key})$`), value: entry };
     } catch (error) {
-      throw new UserError(`${file}: ${field} has the pattern ${show(key)}, which is none: ${(error as Error).message}`);
+      throw new UserError(`${file}: ${field} has the invalid pattern ${show(key)}: ${(error as Error).message}`);
     }
   });
 }

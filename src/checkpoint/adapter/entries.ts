@@ -1,9 +1,12 @@
-/** Tensors seen through a change: renamed, patched, cast, or with some values replaced. Nothing is read before it is asked for. */
+/**
+ * Tensors seen through a change: renamed, patched, cast, or with some values replaced. Nothing is read before it is
+ * asked for.
+ */
 
 import type { LowRankPatch, TensorEntry } from "../checkpoint.ts";
 import { decodeFloats } from "../decode.ts";
 import { DTYPE_BYTES, type Dtype } from "../dtype.ts";
-import { converted } from "../dtype-view.ts";
+import { dtypeView } from "../dtype-view.ts";
 
 /** The same bytes under another name or with a patch; `read` stays bound to the entry it came from. */
 export function viewEntry(entry: TensorEntry, change: { name?: string; patch?: LowRankPatch }): TensorEntry {
@@ -23,14 +26,14 @@ export function castEntry(entry: TensorEntry, name: string, dtype: Dtype): Tenso
     dtype,
     shape: entry.shape,
     bytes,
-    read: converted(dtype, (first, count) => readElements(entry, first, count)),
+    read: dtypeView(dtype, (first, count) => readElements(entry, first, count)),
   };
 }
 
 /** A float tensor whose values go through `change`, which gets a stretch of them and the index of its first. */
 export function mapEntry(entry: TensorEntry, change: (values: Float32Array, first: number) => void): TensorEntry {
   const { name, dtype, shape, bytes } = entry;
-  const read = converted(dtype, async (first, count) => {
+  const read = dtypeView(dtype, async (first, count) => {
     const values = await readElements(entry, first, count);
     change(values, first);
     return values;

@@ -1,4 +1,4 @@
-/** What each tensor of an adapter is, told from its name: PEFT's keys, with the looser forms that other tools write. */
+/** What each tensor of an adapter is, by its name: PEFT's keys, and the looser forms that other tools write. */
 import { UserError } from "../../errors.ts";
 import { show } from "../../json.ts";
 import type { AdapterConfig } from "./config.ts";
@@ -31,17 +31,17 @@ const PARTS: Record<string, Factor> = {
 
 export const isFactorName = (name: string): boolean => FACTOR.test(name);
 
-/** Throws UserError for a name that is none of PEFT's, since leaving a tensor out would change the model unseen. */
+/** Throws UserError for a name that PEFT does not use: leaving a tensor out would change the model unseen. */
 export function classify(name: string, config: AdapterConfig, where: string): AdapterPart {
   const key = name.startsWith(PREFIX) ? name.slice(PREFIX.length) : name;
   const unknown = new UserError(
-    `${where}: ${show(name)} is no LoRA tensor that is known here`,
+    `${where}: ${show(name)} is not a known LoRA tensor`,
     "expected lora_A, lora_B, lora_embedding_A or _B, lora_magnitude_vector, a bias, or a module named in modules_to_save",
   );
 
   const factor = FACTOR.exec(key);
   if (factor !== null) {
-    const [, module, which, suffix] = factor as unknown as [string, string, string, string | undefined];
+    const [, module = "", which = "", suffix] = factor;
     if (module.endsWith(".base_layer")) {
       throw new UserError(
         `${where}: ${show(name)} adapts fused experts, which cannot be applied here`,
@@ -68,7 +68,10 @@ export function classify(name: string, config: AdapterConfig, where: string): Ad
   return { kind: "replace", tensor };
 }
 
-/** Full tensors are stored for modules_to_save, for embeddings and heads (kept when the vocabulary grew), and for biases. */
+/**
+ * Full tensors are stored for modules_to_save, for embeddings and heads (kept when the vocabulary grew), and for
+ * biases.
+ */
 function mayReplace(tensor: string, config: AdapterConfig): boolean {
   return (
     isSavedModule(tensor, config) ||

@@ -12,8 +12,8 @@ const product = (sizes: readonly number[]): number => sizes.reduce((all, size) =
 const text = (shape: readonly number[]): string => `(${shape.join(", ")})`;
 
 /**
- * The patch of `entry`. Convolutions count as matrices (out, in * height * width). Throws UserError naming the tensor and
- * both shapes where they disagree.
+ * The patch of `entry`. Convolutions count as matrices (out, in * height * width). Throws UserError naming the tensor
+ * and both shapes where they disagree.
  */
 export function patchOf(
   entry: TensorEntry,
@@ -68,9 +68,7 @@ export function patchOf(
     );
   }
   if (factors.bBias !== undefined) {
-    throw new UserError(
-      `${module} in ${where} has both a DoRA magnitude and a lora_B bias, which have no common meaning`,
-    );
+    throw new UserError(`${module} in ${where} has both a DoRA magnitude and a lora_B bias, which cannot be combined`);
   }
   return { ...patch, magnitude: magnitude.values };
 }
@@ -79,8 +77,8 @@ const sameShape = (one: readonly number[], other: readonly number[]): boolean =>
   one.length === other.length && one.every((size, axis) => size === other[axis]);
 
 /**
- * What `entry` needs once `patch` comes on top of the patch it may have: both changes side by side as one of the summed rank,
- * B = [s1 B1, s2 B2], A = [A1; A2], exact but for the rounding of s B. DoRA depends on the order and is refused.
+ * What `entry` needs once `patch` comes on top of the patch it may have: both changes side by side as one of the summed
+ * rank, B = [s1 B1, s2 B2], A = [A1; A2], exact but for the rounding of s B. DoRA depends on the order and is refused.
  */
 export function stackPatches(entry: TensorEntry, patch: LowRankPatch, where: string): LowRankPatch {
   const under = entry.patch;

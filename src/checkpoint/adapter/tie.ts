@@ -1,6 +1,6 @@
 /**
- * Tied embeddings: one tensor that is both the token embedding and the output head. An adapter that changes one of the two
- * parts them; leaving the head out then is the defect that users of merging tools report most.
+ * Tied embeddings: one tensor that is both the token embedding and the output head. An adapter that changes one of the
+ * two parts them; leaving the head out then is the defect that users of merging tools report most.
  */
 
 import { isObject, type JsonObject } from "../../json.ts";
@@ -21,13 +21,15 @@ const PAIRS: readonly (readonly [embedding: RegExp, head: string])[] = [
   [/^(.*?)(?:gpt_neox\.)?embed_in\.weight$/, "$1embed_out.weight"],
 ];
 
-/** The embedding and head of a checkpoint, and whether they are one tensor; undefined when it has no token embedding. */
+/**
+ * The embedding and head of a checkpoint, and whether they are one tensor; undefined when it has no token embedding.
+ */
 export function findTie(base: Checkpoint): (Tie & { readonly tied: boolean }) | undefined {
   for (const embedding of base.tensors.keys()) {
     const pair = PAIRS.find(([pattern]) => pattern.test(embedding));
     if (pair === undefined) continue;
     const head = embedding.replace(pair[0], pair[1]);
-    // A config that says nothing leaves it to the tensors: without a head of its own the model can only be tied.
+    // When the config does not say, the tensors do: a model without a head can only be tied.
     return { embedding, head, tied: tieInConfig(base) ?? !base.tensors.has(head) };
   }
   return undefined;

@@ -1,4 +1,4 @@
-/** The files behind the name of a checkpoint, so that nothing takes the place of one. */
+/** The files behind the name of a checkpoint, so that no output replaces one of them unseen. */
 import fs from "node:fs";
 import path from "node:path";
 import { splitAdapter } from "../open.ts";
@@ -19,7 +19,7 @@ export function filesOf(ref: string): string[] {
   if (parts) return [...filesOf(parts.base), ...filesOf(parts.adapter)];
   const stat = fs.statSync(ref, { throwIfNoEntry: false });
   if (stat?.isDirectory()) return partsOf(ref).map((name) => path.join(ref, name));
-  // A file without model files of its own takes those beside it.
+  // A file that carries no model files takes those beside it.
   if (stat?.isFile()) return [ref, ...MODEL_FILES.map((name) => path.join(path.dirname(ref), name))];
   return [ref];
 }

@@ -2,9 +2,9 @@
  * Checkpoints on a disk: a folder in the Hub's layout (config and tokenizer files, one weights file or shards with an
  * index), or a single safetensors file.
  *
- * A folder can come from anywhere, so nothing in it leads out of it: names in the index are plain, and a symbolic link must
- * end inside the folder. One exception is the Hub's cache, where `snapshots/<revision>/x` links to `blobs/` of the same
- * repository.
+ * A folder can come from anywhere, so nothing in it leads out of it: names in the index are plain, and a symbolic link
+ * must end inside the folder. One exception is the Hub's cache, where `snapshots/<revision>/x` links to `blobs/` of the
+ * same repository.
  */
 import { createHash } from "node:crypto";
 import fs from "node:fs/promises";
@@ -130,7 +130,9 @@ function checkpointOf(
   };
 }
 
-/** Chooses the weights of a folder as PyTorch-side loaders do: one file before an index, standard names before others. */
+/**
+ * Chooses the weights of a folder as PyTorch-side loaders do: one file before an index, standard names before others.
+ */
 function weightsOf(names: readonly string[], ref: string): string {
   for (const stem of ["model", "adapter_model"]) {
     for (const name of [`${stem}.safetensors`, `${stem}${INDEX_SUFFIX}`]) if (names.includes(name)) return name;
@@ -159,7 +161,7 @@ function weightsOf(names: readonly string[], ref: string): string {
   throw new UserError(`${ref} is a folder without weights`, "expected model.safetensors or shards with an index");
 }
 
-/** Whether a name is that of one shard of several: alone it is no model. */
+/** Whether a name is that of one shard of several, which alone is not a model. */
 const isShard = (name: string): boolean => /-\d+-of-0*([2-9]|1\d|[1-9]\d+)\.safetensors$/.test(name);
 
 /** The real path of an entry of a folder. Throws UserError when it leads out of the folder. */
@@ -178,7 +180,7 @@ async function inside(folder: string, name: string, ref: string): Promise<string
   const isCache = at > 0 && parts.length > at + 1 && /^(models|datasets|spaces)--/.test(repository.at(-1)!);
   if (isCache && within([...repository, "blobs"].join(path.sep))) return real;
   throw new UserError(
-    `${what} is a link out of the folder, to ${show(real)}`,
+    `${what} links out of the folder, to ${show(real)}`,
     "links must stay inside the folder; copy the file into it, or name the file itself",
   );
 }
@@ -225,16 +227,16 @@ export async function readIndex(folder: string, name: string, ref: string): Prom
   }
 }
 
-/** Parses the text of a shard index. Throws UserError when it is no such index or an entry could lead out of the folder. */
+/** Parses the text of a shard index. Throws UserError when it is not one or an entry could lead out of the folder. */
 export function parseIndex(text: string, what: string): Index {
   const { value } = parseJson(text, what, 16);
   const map = isObject(value) && Object.hasOwn(value, "weight_map") ? value.weight_map : undefined;
-  if (!isObject(map)) throw new UserError(`${what} has no weight_map`, "expected a shard index as the Hub has it");
+  if (!isObject(map)) throw new UserError(`${what} has no weight_map`, "expected a shard index in the Hub's format");
   const weightMap = new Map<string, string>();
   for (const [tensor, file] of Object.entries(map)) {
     if (typeof file !== "string" || !isPlainPath(file)) {
       throw new UserError(
-        `${what}: tensor ${show(tensor)} is said to be in ${show(JSON.stringify(file))}, which is no safetensors file inside the folder`,
+        `${what} places tensor ${show(tensor)} in ${show(JSON.stringify(file))}, which is not a safetensors file inside the folder`,
         "an index names files beside it",
       );
     }
@@ -243,7 +245,7 @@ export function parseIndex(text: string, what: string): Index {
   const metadata = (value as { metadata?: unknown }).metadata as Record<string, unknown> | null | undefined;
   const digest = metadata?.[INDEX_DIGEST_KEY];
   const shards = [...new Set(weightMap.values())].sort(byNumber);
-  if (shards.length === 0) throw new UserError(`${what} names no tensor`, "expected a shard index as the Hub has it");
+  if (shards.length === 0) throw new UserError(`${what} names no tensor`, "expected a shard index in the Hub's format");
   return { weightMap, shards, digest: typeof digest === "string" ? digest : undefined };
 }
 
@@ -256,7 +258,7 @@ const isPlainPath = (file: string): boolean =>
 
 /** Index and shards must agree on every tensor. */
 function checkIndex(index: Index, shards: readonly Shard[], what: string): void {
-  const hint = "index and shards are of different downloads or writes; fetch or write the folder again";
+  const hint = "index and shards come from different downloads or writes; fetch or write the folder again";
   let found = 0;
   for (const [i, { header }] of shards.entries()) {
     const file = index.shards[i]!;

@@ -1,8 +1,9 @@
 /**
  * GGUF files (llama.cpp) as checkpoints: F32, F16 and BF16 as they are, Q8_0 dequantized to F32 while it is read.
  *
- * For architectures that are known, tensors get their Hugging Face names, shapes and row order, and a config.json is made
- * from the metadata. Anything else keeps the file's names. Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+ * For architectures that are known, tensors get their Hugging Face names, shapes and row order, and a config.json is
+ * made from the metadata. Anything else keeps the file's names. Format:
+ * https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
  */
 import { createHash } from "node:crypto";
 import { UserError } from "../../errors.ts";
@@ -10,7 +11,7 @@ import { show } from "../../json.ts";
 import type { Checkpoint, TensorEntry } from "../checkpoint.ts";
 import { DTYPE_BYTES, type Dtype } from "../dtype.ts";
 import { Source } from "../source.ts";
-import { describeGguf, type GgufMetadata } from "./model.ts";
+import { type GgufMetadata, translateGguf } from "./model.ts";
 import { dequantized, plainBytes, Q8_0_BYTES, Q8_0_WEIGHTS, restoredRows } from "./read.ts";
 
 /** Types that are read: the dtype they come out as, and how many weights and bytes a block has. */
@@ -36,14 +37,14 @@ interface Placed {
 }
 
 /**
- * Opens a GGUF file; only the header is read. `ref` names it in messages. Throws UserError when it is damaged, big-endian,
- * one of several parts, or holds a type that is not read here.
+ * Opens a GGUF file; only the header is read. `ref` names it in messages. Throws UserError when it is damaged,
+ * big-endian, one of several parts, or holds a type that is not read here.
  */
 export async function openGguf(path: string, ref: string): Promise<Checkpoint> {
   const source = Source.open(path, ref);
   try {
     const { metadata, tensors, header } = await readHeader(source, ref);
-    const described = await describeGguf(
+    const translated = await translateGguf(
       metadata,
       tensors.map(({ name, shape, type }) => ({ name, shape, dtype: TYPES[type]!.dtype })),
       (name) => readF32(source, tensors.find((tensor) => tensor.name === name)!, ref),
@@ -51,7 +52,7 @@ export async function openGguf(path: string, ref: string): Promise<Checkpoint> {
     );
     const entries = new Map<string, TensorEntry>();
     for (const tensor of tensors) {
-      const role = described.roles.get(tensor.name);
+      const role = translated.roles.get(tensor.name);
       if (role === undefined) continue;
       if (entries.has(role.name)) throw new UserError(`${ref} has two tensors ${show(role.name)}`);
       entries.set(role.name, entryOf(tensor, role.name, role.heads, source, ref));
@@ -60,7 +61,7 @@ export async function openGguf(path: string, ref: string): Promise<Checkpoint> {
       ref,
       kind: "gguf",
       tensors: entries,
-      files: described.files,
+      files: translated.files,
       lineage: [],
       headerSha256: createHash("sha256").update(header).digest("hex"),
       close: () => source.close(),
@@ -107,7 +108,7 @@ async function readHeader(
   const { gguf, GGMLQuantizationType } = await import("@huggingface/gguf");
   const parsed = await gguf("http://file.invalid/", { fetch: rangesOf(source) }).catch((error: Error) => {
     throw new UserError(
-      `${ref} is no GGUF file that can be read: ${show(error.message)}`,
+      `${ref} is not a readable GGUF file: ${show(error.message)}`,
       "the file is damaged; fetch it again",
     );
   });
@@ -137,8 +138,8 @@ async function readHeader(
     const type = TYPES[GGMLQuantizationType[info.dtype] ?? ""];
     if (type === undefined) {
       throw new UserError(
-        `${what} is ${GGMLQuantizationType[info.dtype] ?? `of type ${info.dtype}`}, which is not read`,
-        `types that are: ${Object.keys(TYPES).join(", ")}; llama-quantize --allow-requantize gives one of them`,
+        `${what} is ${GGMLQuantizationType[info.dtype] ?? `of type ${info.dtype}`}, which is not supported`,
+        `supported are ${Object.keys(TYPES).join(", ")}; convert it with llama-quantize --allow-requantize`,
       );
     }
     const shape = info.shape.map(Number).reverse();
@@ -168,7 +169,7 @@ async function readHeader(
 async function checkCounts(source: Source, ref: string): Promise<void> {
   const start = await source.start(24);
   const damaged = (what: string) => new UserError(`${ref} ${what}`, "the file is damaged; fetch it again");
-  if (start.length < 24) throw damaged(`is ${start.length} bytes long, which is no GGUF file`);
+  if (start.length < 24) throw damaged(`is ${start.length} bytes long, too short for a GGUF file`);
   const view = new DataView(start.buffer);
   if (view.getUint32(0, false) !== 0x47475546) throw damaged("does not begin with GGUF");
   const version = view.getUint32(4, true);
@@ -190,20 +191,20 @@ async function checkCounts(source: Source, ref: string): Promise<void> {
 }
 
 /**
- * Serves the parser's range requests from the open file. The parser can open local files itself, but by name, a second time,
- * and reads on for ever past a header that is cut short.
+ * Serves the parser's range requests from the open file. The parser can open local files itself, but by name, a second
+ * time, and never stops reading past a header that is cut short.
  */
 function rangesOf(source: Source): typeof fetch {
-  const serve = async (_: unknown, init: { headers: Record<string, string> }) => {
-    const [, first, last] = /(\d+)-(\d+)/.exec(init.headers.Range ?? "")!;
+  const serve = async (_: unknown, init?: RequestInit) => {
+    const [, first, last] = /(\d+)-(\d+)/.exec(new Headers(init?.headers).get("range") ?? "")!;
     const start = Number(first);
     // It may ask for one stretch after the end, to have some room; a header that needs more is not all there.
-    if (start > source.size + 4_000_000) throw new Error("the header goes on past the end of the file");
+    if (start > source.size + 4_000_000) throw new Error("the header runs past the end of the file");
     const bytes = new Uint8Array(Math.max(0, Math.min(Number(last) + 1, source.size) - start));
     await source.read(bytes, start);
     return new Response(bytes);
   };
-  return serve as unknown as typeof fetch;
+  return serve as typeof fetch;
 }
 
 function checkOverlap(tensors: readonly Placed[], ref: string): void {

@@ -1,6 +1,6 @@
 /**
- * The Hugging Face side of a GGUF file: tensor names, which rows were reordered, and config.json, for the decoders whose
- * conversion by llama.cpp can be undone exactly.
+ * The Hugging Face side of a GGUF file: tensor names, which rows were reordered, and config.json, for the decoders
+ * whose conversion by llama.cpp can be undone exactly.
  */
 import { UserError } from "../../errors.ts";
 import { show } from "../../json.ts";
@@ -60,11 +60,11 @@ function huggingFaceName(name: string): string | undefined {
 }
 
 /**
- * Roles by stored name (a tensor without one is told by the config instead) and the model's files. When the architecture, or
- * one tensor of it, is unknown, every tensor keeps its name and there are no files: half a translation would be neither.
+ * Roles by stored name (a tensor without one is described by the config instead) and the model's files. When the
+ * architecture or one of its tensors is unknown, nothing is translated: every tensor keeps its name, without files.
  * Throws UserError when the metadata contradicts the tensors.
  */
-export async function describeGguf(
+export async function translateGguf(
   metadata: GgufMetadata,
   tensors: readonly Stated[],
   read: (name: string) => Promise<Float32Array>,
@@ -102,7 +102,7 @@ export async function describeGguf(
     if (rows === 0 || rows % (2 * count) !== 0) {
       throw new UserError(
         `${ref}: ${show(name)} has ${rows} rows, which ${count} heads with rotary pairs cannot share`,
-        "the file is damaged, or no plain llama model",
+        "the file is damaged, or not a plain llama model",
       );
     }
     roles.set(name, { name: huggingFaceName(name)!, heads: count });
@@ -151,7 +151,10 @@ function numberOf(value: unknown): number | undefined {
   return typeof number === "number" && Number.isFinite(number) ? number : undefined;
 }
 
-/** Metadata holds f32; the shortest decimal that rounds to it is what the model's author wrote (1e-5, not 9.99999974e-6). */
+/**
+ * Metadata holds f32; the shortest decimal that rounds to it is what the model's author wrote (1e-5, not
+ * 9.99999974e-6).
+ */
 function shortest(value: number): number {
   for (let digits = 1; digits < 9; digits++) {
     const decimal = Number(value.toPrecision(digits));
@@ -169,7 +172,10 @@ function tokens(metadata: GgufMetadata): Record<string, number> {
   return found;
 }
 
-/** rope_scaling from the metadata, or from Llama 3's table of factors, which is checked against the formula it came from. */
+/**
+ * rope_scaling from the metadata, or from Llama 3's table of factors, which is checked against the formula it came
+ * from.
+ */
 async function ropeScaling(
   number: (key: string) => number | undefined,
   type: unknown,
@@ -190,7 +196,7 @@ async function ropeScaling(
       expected.every((value, i) => Math.abs(value - given.factors![i]!) <= 1e-3 * value);
     if (agrees) return { rope_scaling: scaling };
     throw new UserError(
-      `${given.ref}: ${ROPE_FACTORS} does not follow Llama 3's formula, so config.json cannot say it`,
+      `${given.ref}: ${ROPE_FACTORS} does not follow Llama 3's formula, so config.json cannot express it`,
       "take the model in its original format instead",
     );
   }
@@ -200,7 +206,10 @@ async function ropeScaling(
   return { rope_scaling: { rope_type: type, factor: shortest(factor), ...length } };
 }
 
-/** What each rotary frequency is divided by (transformers' `_compute_llama3_parameters`): 1 for fast ones, `factor` for slow. */
+/**
+ * What each rotary frequency is divided by (transformers' `_compute_llama3_parameters`): 1 for fast ones, `factor` for
+ * slow.
+ */
 export function llama3Factors(
   scaling: {
     factor: number;

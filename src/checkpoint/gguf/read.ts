@@ -1,8 +1,11 @@
-/** Readers of GGUF tensors: bytes as they are, Q8_0 blocks as f32, rows of query and key weights in Hugging Face's order. */
+/**
+ * Readers of GGUF tensors: bytes as they are, Q8_0 blocks as f32, rows of query and key weights in Hugging Face's
+ * order.
+ */
 
 import type { TensorEntry } from "../checkpoint.ts";
 import { decodeFloats } from "../decode.ts";
-import { converted } from "../dtype-view.ts";
+import { dtypeView } from "../dtype-view.ts";
 import type { Source } from "../source.ts";
 
 type Read = TensorEntry["read"];
@@ -21,7 +24,7 @@ export const plainBytes =
 
 /** Q8_0 as little-endian f32, a stretch of blocks at a time. */
 export function dequantized(source: Source, begin: number, place: string): Read {
-  return converted("F32", async (first, count) => {
+  return dtypeView("F32", async (first, count) => {
     const block = Math.floor(first / Q8_0_WEIGHTS);
     const blocks = Math.ceil((first + count) / Q8_0_WEIGHTS) - block;
     const bytes = new Uint8Array(blocks * Q8_0_BYTES);
@@ -44,8 +47,8 @@ export function dequantized(source: Source, begin: number, place: string): Read 
 }
 
 /**
- * Undoes llama.cpp's reordering of query and key rows. Rotary embedding pairs row i of a head with row i + D/2 at Hugging
- * Face and row 2i with row 2i + 1 at llama.cpp, so stored row 2i + j of a head (j is 0 or 1) is row i + j D/2.
+ * Undoes llama.cpp's reordering of query and key rows. Rotary embedding pairs row i of a head with row i + D/2 at
+ * Hugging Face and row 2i with row 2i + 1 at llama.cpp, so stored row 2i + j of a head (j is 0 or 1) is row i + j D/2.
  * `headRows` is D, even; `rowBytes` the bytes of a row. Reads twice the bytes that are asked for, in bounded pieces.
  */
 export function restoredRows(stored: Read, headRows: number, rowBytes: number): Read {

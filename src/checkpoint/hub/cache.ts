@@ -72,15 +72,15 @@ export async function rememberCommit(repository: string, revision: string, commi
 }
 
 /** Bytes of a file or of what a link leads to; undefined when there is none. */
-export const sizeOf = (file: string): Promise<number | undefined> =>
+export const fileBytes = (file: string): Promise<number | undefined> =>
   fs.stat(file).then(
     (stat) => (stat.isFile() ? stat.size : undefined),
     () => undefined,
   );
 
 /**
- * Lets `pointer` show the contents of `blob`: by a relative link, so that the cache can be moved; where links need rights that
- * the user lacks (Windows) by a second name for the same file; on file systems with neither by a copy.
+ * Lets `pointer` show the contents of `blob`: by a relative link, so that the cache can be moved; where links need
+ * rights that the user lacks (Windows) by a second name for the same file; on file systems with neither by a copy.
  */
 export async function place(blob: string, pointer: string, symlink: typeof fs.symlink = fs.symlink): Promise<void> {
   await fs.mkdir(path.dirname(pointer), { recursive: true });

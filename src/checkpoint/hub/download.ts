@@ -1,10 +1,12 @@
-/** One file of the Hub into the cache: resumed at the byte where it broke off, counted, and checked against its hash. */
+/**
+ * One file of the Hub into the cache: resumed at the byte where it broke off, counted, and checked against its hash.
+ */
 import { createHash, type Hash } from "node:crypto";
 import fs from "node:fs/promises";
 import path from "node:path";
 import { UserError } from "../../errors.ts";
 import { show } from "../../json.ts";
-import { place, sizeOf } from "./cache.ts";
+import { fileBytes, place } from "./cache.ts";
 import { type Asked, HubFetch, RangeIgnored } from "./requests.ts";
 
 /** A file as the Hub lists it; `etag` is its SHA-256 (large files) or its git hash (SHA-1). */
@@ -17,13 +19,14 @@ export interface Listed {
 /** Called as bytes arrive; `done` counts those of earlier runs too. */
 export type Progress = (step: { file: string; done: number; size: number }) => void;
 
-/** Transfers of one file in one run; each goes on where the one before broke off. */
+/** Transfers of one file in one run; each continues where the one before broke off. */
 const ATTEMPTS = 5;
 const READ_BYTES = 1 << 20;
 
 /**
  * Makes sure that `snapshots/<commit>/<path>` shows the file, and gives that path. Fetches nothing when it is there.
- * Throws UserError when the transfer breaks (what came is kept), the contents are not what was promised, or the disk is full.
+ * Throws UserError when the transfer breaks (what came is kept), the contents are not what was promised, or the disk is
+ * full.
  */
 export async function fetchFile(
   asked: Asked,
@@ -33,9 +36,9 @@ export async function fetchFile(
   progress: Progress | undefined,
 ): Promise<string> {
   const pointer = path.join(repository, "snapshots", commit, ...file.path.split("/"));
-  if ((await sizeOf(pointer)) === file.size) return pointer;
+  if ((await fileBytes(pointer)) === file.size) return pointer;
   const blob = path.join(repository, "blobs", file.etag);
-  if ((await sizeOf(blob)) !== file.size) {
+  if ((await fileBytes(blob)) !== file.size) {
     await fs.mkdir(path.dirname(blob), { recursive: true });
     await download(asked, commit, file, `${blob}.incomplete`, progress).catch((error: NodeJS.ErrnoException) => {
       if (error.code === "ENOSPC") throw diskFull(asked, file, file.size);
@@ -43,7 +46,7 @@ export async function fetchFile(
     });
     // Another process may have finished the same file and taken the name away.
     await fs.rename(`${blob}.incomplete`, blob).catch(async (error) => {
-      if ((await sizeOf(blob)) !== file.size) throw error;
+      if ((await fileBytes(blob)) !== file.size) throw error;
     });
   }
   await place(blob, pointer);
@@ -57,7 +60,7 @@ async function download(
   incomplete: string,
   progress: Progress | undefined,
 ): Promise<void> {
-  const there = (await sizeOf(incomplete)) ?? 0;
+  const there = (await fileBytes(incomplete)) ?? 0;
   await checkSpace(asked, file, path.dirname(incomplete), file.size - there);
   // Positions are written out, so two processes that fetch the same file write the same bytes to the same places.
   const handle = await fs.open(incomplete, there > 0 ? "r+" : "w+");
@@ -89,7 +92,7 @@ async function download(
       if (state.done < file.size && (state.done === before || attempt >= ATTEMPTS)) {
         throw new UserError(
           `${asked.ref}: the transfer of ${show(file.path)} broke off at byte ${state.done} of ${file.size}`,
-          "run again; it goes on from there",
+          "run again to continue from there",
           1,
         );
       }
@@ -99,7 +102,7 @@ async function download(
       await restart();
       throw new UserError(
         `${asked.ref}: the contents of ${show(file.path)} do not have the hash that was listed`,
-        "run again; what came was thrown away",
+        "run again; the bytes were discarded",
         1,
       );
     }
@@ -130,7 +133,10 @@ async function readBack(handle: fs.FileHandle, length: number, state: State): Pr
   }
 }
 
-/** One request for the rest of the file. Gives what stopped it, if anything did; a broken connection is an Error without kind. */
+/**
+ * One request for the rest of the file. Gives what stopped it, if anything did; a broken connection is an Error without
+ * kind.
+ */
 async function transfer(
   asked: Asked,
   commit: string,

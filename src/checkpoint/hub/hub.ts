@@ -1,8 +1,8 @@
 /**
  * Models of the Hub, `hf:org/name[@revision][:file]`: fetched into the cache that the Python client uses, once.
  *
- * Fetched are config, tokenizer files, shard index and safetensors of the repository's top folder, or the one file that is
- * named with its config beside it; never a pickle.
+ * Fetched are config, tokenizer files, shard index and safetensors of the repository's top folder, or the one file that
+ * is named with its config beside it; never a pickle.
  */
 import fs from "node:fs/promises";
 import path from "node:path";
@@ -13,13 +13,13 @@ import { MODEL_FILES } from "../safetensors/metadata.ts";
 import {
   cachedCommit,
   type Environment,
+  fileBytes,
   isCommit,
   isOffline,
   isPlain,
   readToken,
   rememberCommit,
   repositoryFolder,
-  sizeOf,
 } from "./cache.ts";
 import { fetchFile, type Listed, type Progress } from "./download.ts";
 import { type Asked, HubFetch } from "./requests.ts";
@@ -37,7 +37,7 @@ interface HubRef {
 }
 
 const PICKLED = /\.(bin|pt|pth|ckpt|pkl|pickle)$/i;
-/** No top folder of a model has more; a listing that goes on is cut. */
+/** No top folder of a model has more; a longer listing is refused. */
 const MAX_LISTED = 10_000;
 const MAX_INDEX_BYTES = 100_000_000;
 
@@ -48,7 +48,7 @@ export function parseHubRef(ref: string): HubRef {
   const named = name?.split("/").every((part) => /^\w/.test(part) && /\w$/.test(part) && !/\.\.|--/.test(part));
   if (name === undefined || !named || !isPlain(revision) || (file !== undefined && !isPlain(file))) {
     throw new UserError(
-      `${show(ref)} is no model of the Hub`,
+      `${show(ref)} is not a model of the Hub`,
       "expected hf:org/name, hf:org/name@revision or hf:org/name:file.safetensors",
     );
   }
@@ -62,8 +62,8 @@ export function parseHubRef(ref: string): HubRef {
 }
 
 /**
- * Fetches what is missing and gives the snapshot's folder, or the one file, and the commit. Throws UserError that begins with
- * the reference; a broken transfer keeps what came, and the next run goes on from there.
+ * Fetches what is missing and gives the snapshot's folder, or the one file, and the commit. Throws UserError that
+ * begins with the reference; a broken transfer keeps what arrived, and the next run continues from there.
  */
 export async function resolveHub(ref: string, options: HubOptions = {}): Promise<{ path: string; revision: string }> {
   const env = options.env ?? process.env;
@@ -120,12 +120,12 @@ async function cached(
   const found = commit === undefined ? [] : await fs.readdir(snapshot).catch(() => []);
   if (file !== undefined && commit !== undefined) {
     const pointer = path.join(snapshot, ...file.split("/"));
-    if ((await sizeOf(pointer)) !== undefined) return { path: pointer, revision: commit };
+    if ((await fileBytes(pointer)) !== undefined) return { path: pointer, revision: commit };
   } else if (commit !== undefined && found.some((name) => name.endsWith(".safetensors"))) {
     return { path: snapshot, revision: commit };
   }
   throw new UserError(
-    `${ref} is not in the cache, and HF_HUB_OFFLINE forbids to fetch it`,
+    `${ref} is not in the cache, and HF_HUB_OFFLINE forbids fetching it`,
     `unset HF_HUB_OFFLINE, or set HF_HUB_CACHE to the cache that has it (looked in ${path.dirname(repository)})`,
   );
 }
@@ -142,12 +142,15 @@ async function answered<T>(asked: Asked, request: (fetch: typeof globalThis.fetc
 
 const strange = (asked: Asked, what: string): UserError =>
   new UserError(
-    `${asked.ref}: ${new URL(asked.endpoint).host} gave an answer that is none of the Hub's: ${what}`,
+    `${asked.ref}: ${new URL(asked.endpoint).host} does not answer as the Hub does: ${what}`,
     "check HF_ENDPOINT, and that no proxy answers in its place",
     1,
   );
 
-/** The files of one folder, by path. Entries whose paths could lead elsewhere stop the run: no honest repository has them. */
+/**
+ * The files of one folder, by path. Entries whose paths could lead elsewhere stop the run: no honest repository has
+ * them.
+ */
 async function list(asked: Asked, commit: string, folder: string): Promise<Map<string, Listed>> {
   const { listFiles } = await import("@huggingface/hub");
   return answered(asked, async (fetch) => {
@@ -184,7 +187,9 @@ const names = (listed: ReadonlyMap<string, Listed>, pattern: RegExp): string =>
     .map(show)
     .join(", ");
 
-/** The weights that a folder would be opened by (see folder.ts): one file before an index, a model before an adapter. */
+/**
+ * The weights that a folder would be opened by (see folder.ts): one file before an index, a model before an adapter.
+ */
 async function chooseWeights(
   asked: Asked,
   listed: ReadonlyMap<string, Listed>,

@@ -1,4 +1,7 @@
-/** Requests to the Hub: the token goes to the Hub and nowhere else, and every refusal becomes a line that says what to do. */
+/**
+ * Requests to the Hub: the token goes to the Hub and nowhere else, and every refusal becomes a line that says what to
+ * do.
+ */
 import { UserError } from "../../errors.ts";
 import { show } from "../../json.ts";
 
@@ -15,8 +18,9 @@ export interface Asked {
 export class RangeIgnored extends Error {}
 
 /**
- * A fetch for the Hub's client. The client turns errors of a transfer into bare texts; `failure` is what really went wrong.
- * Tokens of any form are sent (the client insists on one prefix), only to the endpoint itself and not where it redirects to.
+ * A fetch for the Hub's client. The client turns errors of a transfer into bare texts; `failure` is what really went
+ * wrong. Tokens of any form are sent (the client insists on one prefix), only to the endpoint itself and not where it
+ * redirects to.
  */
 export class HubFetch {
   failure: Error | undefined;
@@ -62,7 +66,10 @@ export class HubFetch {
   }
 }
 
-/** The Hub's error codes are in `X-Error-Code`; without a right to see a repository it answers 401, whether there is one or not. */
+/**
+ * The Hub's error codes are in `X-Error-Code`; without a right to see a repository it answers 401, whether there is one
+ * or not.
+ */
 function refusalOf(response: Response, asked: Asked, url: URL): UserError {
   const { ref, endpoint, name, revision, token } = asked;
   const code = response.headers.get("x-error-code");
@@ -102,7 +109,7 @@ function refusalOf(response: Response, asked: Asked, url: URL): UserError {
   }
   if (status === 429) {
     return new UserError(
-      `${ref}: ${new URL(endpoint).host} asks to wait, too many requests`,
+      `${ref}: ${new URL(endpoint).host} refuses more requests for now`,
       "run again in a few minutes",
       1,
     );

@@ -1,11 +1,12 @@
-/** What a result's lineage says of a checkpoint that was read. */
+/** How the lineage of a result names the checkpoints that were read. */
 import type { Checkpoint, LineageEntry } from "../checkpoint.ts";
 import { splitAdapter } from "../open.ts";
 import { appendLineage, lineageTime, runId } from "./lineage.ts";
 
 /**
- * How an input is named in lineage. One that ingot made is named by the run that made it, so that a result has the same bytes
- * whether its input came through a pipe, from a file or from a folder; any other by what the user wrote and its header.
+ * How an input is named in lineage. One that ingot made is named by the run that made it, so that a result has the same
+ * bytes whether its input came through a pipe, from a file or from a folder; any other by what the user wrote and its
+ * header.
  */
 export function lineageInput(checkpoint: Checkpoint, role: string): LineageEntry["inputs"][number] {
   const made = checkpoint.lineage.at(-1);
@@ -17,14 +18,20 @@ export function lineageInput(checkpoint: Checkpoint, role: string): LineageEntry
   return { ref, role, ...(revision === undefined ? {} : { revision }), header_sha256: headerSha256 };
 }
 
-/** A checkpoint that a step read, and what it was to it. */
+/** A checkpoint that a step read, and in which role. */
 export interface Read {
   readonly checkpoint: Checkpoint;
   /** "model", or the name of the option that took it. */
   readonly role: string;
 }
 
-/** The history of a step's result: those of all that it read, and the step. `others` are inputs that are no checkpoints. */
+/**
+ * The history of a step's result: those of all checkpoints that it read, then the step with its run id and time.
+ * `others` are inputs that are not checkpoints, such as data.
+ *
+ *     const step = { script: "merge", version, method: "ties", options, seed: 0 };
+ *     const lineage = lineageOf(step, [{ checkpoint: first, role: "model" }, { checkpoint: base, role: "base" }]);
+ */
 export function lineageOf(
   step: Omit<LineageEntry, "run" | "time" | "inputs">,
   read: readonly Read[],

@@ -17,8 +17,8 @@ const MAX_ENTRIES = 10_000;
 const HINT = `the ${LINEAGE_KEY} entry of the metadata was damaged or written by hand; write the file again without it`;
 
 /**
- * Reads the text of `ingot.lineage`, oldest entry first; an absent text is an empty history. Keys that this version does
- * not know are dropped. Throws UserError that names `what` when an entry lacks a field or has one of another type.
+ * Reads the text of `ingot.lineage`, oldest entry first; an absent text is an empty history. Keys that this version
+ * does not know are dropped. Throws UserError that names `what` when an entry lacks a field or has one of another type.
  */
 export function parseLineage(text: string | undefined, what: string): LineageEntry[] {
   if (text === undefined) return [];
@@ -75,7 +75,7 @@ function optional(object: JsonObject, key: string, type: "number", place: string
 function optional(object: JsonObject, key: string, type: "string" | "number", place: string) {
   const value = Object.hasOwn(object, key) ? object[key] : undefined;
   if (value !== undefined && typeof value !== type)
-    throw new UserError(`${place} has a ${key} that is no ${type}`, HINT);
+    throw new UserError(`${place} has a ${key} that is not a ${type}`, HINT);
   return value;
 }
 
@@ -103,7 +103,9 @@ export function encodeLineage(entries: readonly LineageEntry[]): string {
 
 /**
  * The history of a result: those of its inputs, in their order and each run once, then the step that made it.
- * So the list stays oldest first even where two inputs share ancestors.
+ * So the list stays oldest first even where two inputs share ancestors. `lineageOf` makes the step too.
+ *
+ *     const entries = appendLineage([first.lineage, second.lineage], { ...step, run: runId(step), time: lineageTime() });
  */
 export function appendLineage(histories: readonly (readonly LineageEntry[])[], step: LineageEntry): LineageEntry[] {
   const entries = new Map<string, LineageEntry>();
@@ -114,8 +116,8 @@ export function appendLineage(histories: readonly (readonly LineageEntry[])[], s
 
 /**
  * Id of a run: 12 hexadecimal digits of a hash over what decides its result. Inputs count by their reference too, since
- * fine-tunes of one base have equal headers; an input that ingot made is referred to by its run, not by where it lies, so a
- * pipe and a file give the same id.
+ * fine-tunes of one base have equal headers; an input that ingot made is referred to by its run, not by where it lies,
+ * so a pipe and a file give the same id.
  */
 export function runId(step: Omit<LineageEntry, "run" | "time">): string {
   const { script, version, method, options, seed, inputs } = step;
@@ -135,7 +137,10 @@ function sorted(value: Json): Json {
   );
 }
 
-/** Time of a step: what SOURCE_DATE_EPOCH (seconds) says, in ISO 8601, or nothing. Throws UserError when it is no time. */
+/**
+ * Time of a step: what SOURCE_DATE_EPOCH (seconds) says, in ISO 8601, or nothing. Throws UserError when it is not a
+ * time.
+ */
 export function lineageTime(environment: Record<string, string | undefined> = process.env): string {
   const text = environment.SOURCE_DATE_EPOCH;
   if (text === undefined || text === "") return "";

@@ -2,8 +2,8 @@
  * The safetensors header, both ways, without any input or output.
  *
  * A file is an 8-byte little-endian length N, N bytes of JSON, then the tensors' bytes. The JSON maps each name to
- * {dtype, shape, data_offsets}, with offsets relative to the end of the header, and `__metadata__` to strings.
- * Format: https://github.com/huggingface/safetensors#format. Nothing in a header is believed: see the rules in `parseHeader`.
+ * {dtype, shape, data_offsets}, with offsets relative to the end of the header, and `__metadata__` to strings. Format:
+ * https://github.com/huggingface/safetensors#format. Nothing in a header is believed: see the rules in `parseHeader`.
  */
 import { createHash } from "node:crypto";
 import { UserError } from "../../errors.ts";
@@ -49,7 +49,7 @@ export function headerLength(prefix: Uint8Array, what: string, size?: number): n
   if (length > MAX_HEADER_BYTES) {
     throw new UserError(
       `${what} states a header of ${count(length)} bytes; at most ${count(MAX_HEADER_BYTES)} are read`,
-      "this is no safetensors file, or it is damaged",
+      "this is not a safetensors file, or it is damaged",
     );
   }
   if (length < 2) throw new UserError(`${what} states a header of ${length} bytes; the shortest is 2`, DAMAGED);
@@ -96,7 +96,7 @@ function readMetadata(value: Json, what: string): Map<string, string> {
   const metadata = new Map<string, string>();
   for (const [key, text] of Object.entries(value)) {
     if (typeof text !== "string" || !text.isWellFormed() || !key.isWellFormed()) {
-      throw new UserError(`${what}: __metadata__ has a value that is no string under ${show(key)}`, DAMAGED);
+      throw new UserError(`${what}: __metadata__ has a value under ${show(key)} that is not a string`, DAMAGED);
     }
     metadata.set(key, text);
   }
@@ -135,7 +135,7 @@ function readTensor(name: string, value: Json, what: string): PlacedTensor {
   }
   if (empty) bytes = 0;
   if (!Array.isArray(offsets) || offsets.length !== 2 || !isCount(offsets[0]) || !isCount(offsets[1])) {
-    throw new UserError(`${place} has no two valid data_offsets`, DAMAGED);
+    throw new UserError(`${place} needs two valid data_offsets`, DAMAGED);
   }
   const [begin, end] = offsets as [number, number];
   if (end - begin !== bytes) {
@@ -149,7 +149,8 @@ function readTensor(name: string, value: Json, what: string): PlacedTensor {
 
 /** Puts tensors in the order of their bytes and checks that these are contiguous; gives their sum. */
 function checkLayout(tensors: PlacedTensor[], what: string): number {
-  // Empty tensors come before the one that begins where they do; the sort is stable, so equal ones keep the header's order.
+  // Empty tensors come before the one that begins where they do; the sort is stable, so equal ones keep the header's
+  // order.
   tensors.sort((a, b) => a.begin - b.begin || a.bytes - b.bytes);
   let at = 0;
   let previous = "the header";
@@ -182,13 +183,15 @@ function sizeError(tensors: readonly PlacedTensor[], start: number, bytes: numbe
 }
 
 /**
- * The bytes of a file up to its first tensor: length, `__metadata__`, tensors in the order given with contiguous offsets,
- * spaces up to a multiple of 8. Throws UserError when that is longer than a reader accepts, RangeError on a repeated name.
+ * The bytes of a file up to its first tensor: length, `__metadata__`, tensors in the order given with contiguous
+ * offsets, spaces up to a multiple of 8. Throws UserError when that is longer than a reader accepts, RangeError on a
+ * repeated name.
  */
 export function encodeHeader(tensors: readonly TensorInfo[], metadata: ReadonlyMap<string, string>): Uint8Array {
   const parts: string[] = [];
   const names = new Set<string>(["__metadata__"]);
-  // Written piece by piece: an object would move names such as "10" to the front and take "__proto__" for its prototype.
+  // Written piece by piece: an object would move names such as "10" to the front and take "__proto__" for its
+  // prototype.
   if (metadata.size > 0) {
     const pairs = [...metadata].map(([key, text]) => `${JSON.stringify(key)}:${JSON.stringify(text)}`);
     parts.push(`"__metadata__":{${pairs.join(",")}}`);
@@ -196,7 +199,7 @@ export function encodeHeader(tensors: readonly TensorInfo[], metadata: ReadonlyM
   let at = 0;
   for (const { name, dtype, shape, bytes } of tensors) {
     if (names.has(name) || !name.isWellFormed())
-      throw new RangeError(`tensor ${show(name)} cannot be named so, or twice`);
+      throw new RangeError(`tensor name ${show(name)} is invalid or repeated`);
     names.add(name);
     const offsets = `[${at},${at + bytes}]`;
     parts.push(`${JSON.stringify(name)}:{"dtype":"${dtype}","shape":[${shape.join(",")}],"data_offsets":${offsets}}`);
@@ -207,7 +210,7 @@ export function encodeHeader(tensors: readonly TensorInfo[], metadata: ReadonlyM
   if (length > MAX_HEADER_BYTES) {
     throw new UserError(
       `The header would take ${count(length)} bytes; readers accept ${count(MAX_HEADER_BYTES)}`,
-      "write a folder (-o name/), which keeps tokenizer and config as files of their own",
+      "write a folder (-o name/), which keeps tokenizer and config as separate files",
     );
   }
   const out = new Uint8Array(PREFIX_BYTES + length).fill(0x20);

@@ -1,9 +1,9 @@
 /**
  * The model's own files (config, tokenizer, chat template) inside `__metadata__`, so that one stream is a whole model.
  *
- * Text up to 1 MiB stands there word for word under its file name. What is longer, or is no text, stands under
- * `<name>+gzip` as base64 of the gzipped file. Only names of the list below are read: a key such as `../x` never becomes
- * a file. Inflation is bounded, because a few kilobytes of gzip can stand for terabytes.
+ * Text up to 1 MiB stands there word for word under its file name. What is longer, or is not text, stands under
+ * `<name>+gzip` as base64 of the gzipped file. Only names of the list below are read: a key such as `../x` never
+ * becomes a file. Inflation is bounded, because a few kilobytes of gzip can stand for terabytes.
  */
 import { gunzipSync, gzipSync } from "node:zlib";
 import { UserError } from "../../errors.ts";
@@ -31,7 +31,9 @@ export const MODEL_FILES: readonly string[] = [
   "adapter_config.json",
 ];
 
-/** Bytes that the files of one model may take together, as files or inflated. The largest tokenizers take some 40 MB. */
+/**
+ * Bytes that the files of one model may take together, as files or inflated. The largest tokenizers take some 40 MB.
+ */
 export const MAX_FILES_BYTES = 256 * 2 ** 20;
 const GZIP = "+gzip";
 const PLAIN_BYTES = 2 ** 20;
@@ -70,8 +72,8 @@ function zip(bytes: Uint8Array): Buffer {
 }
 
 /**
- * The model's files out of a file's metadata, by name. Throws UserError that names `what` and the key when a zipped file
- * cannot be read or the files would take more than MAX_FILES_BYTES.
+ * The model's files out of a file's metadata, by name. Throws UserError that names `what` and the key when a zipped
+ * file cannot be read or the files would take more than MAX_FILES_BYTES.
  */
 export function filesOfMetadata(metadata: ReadonlyMap<string, string>, what: string): Map<string, Uint8Array> {
   const files = new Map<string, Uint8Array>();

@@ -5,7 +5,9 @@ import path from "node:path";
 import { UserError } from "../../errors.ts";
 import { readSome } from "../source.ts";
 
-/** A temporary file without a name that holds parts of the data at their positions in the stream, with holes between. */
+/**
+ * A temporary file without a name that holds parts of the data at their positions in the stream, with holes between.
+ */
 export class Spool {
   #fd: number | undefined;
   /** Kept only where an open file cannot be unlinked (Windows). */

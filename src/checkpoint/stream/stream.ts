@@ -1,12 +1,12 @@
 /**
  * A checkpoint that arrives through a pipe: header first, then the tensors, each read once as it comes.
  *
- * Memory is bounded by the caller's buffers. A read in the order of the bytes goes straight into them. A read further ahead
- * puts the bytes it passes into a spool, an unnamed temporary file, and a read further back finds them there. Bytes that
- * went to a caller are gone, unless their tensor was retained: then the spool gets a copy.
+ * Memory is bounded by the caller's buffers. A read in the order of the bytes goes straight into them. A read further
+ * ahead puts the bytes it passes into a spool, an unnamed temporary file, and a read further back finds them there.
+ * Bytes that went to a caller are gone, unless their tensor was retained: then the spool gets a copy.
  *
- * Reads are asynchronous, because a producer may be slow and the GPU needs the main thread. A pipe hands over 64 KiB at a
- * time either way: 1.0-1.1 GB/s asynchronously, 0.7-1.3 GB/s with readSync, 0.9 GB/s through Bun.stdin.stream(), each
+ * Reads are asynchronous, because a producer may be slow and the GPU needs the main thread. A pipe hands over 64 KiB at
+ * a time either way: 1.0-1.1 GB/s asynchronously, 0.7-1.3 GB/s with readSync, 0.9 GB/s through Bun.stdin.stream(), each
  * between two processes on two shared cores.
  */
 import fs from "node:fs";
@@ -20,10 +20,12 @@ import { filesOfMetadata } from "../safetensors/metadata.ts";
 import { readSome } from "../source.ts";
 import { Spool } from "./spool.ts";
 
-/** What only a stream can do. `isStream` tells whether a checkpoint is one. */
+/** What only a stream can do; see `isStream`. */
 export interface StreamCheckpoint extends Checkpoint {
   readonly kind: "stream";
-  /** Keeps a tensor's bytes once they are read, for another pass. Throws RangeError when some of them are gone already. */
+  /**
+   * Keeps a tensor's bytes once they are read, for another pass. Throws RangeError when some of them are gone already.
+   */
   retain(name: string): void;
   /** Reads what is left and throws UserError unless the stream ends where its header says. */
   finish(): Promise<void>;
@@ -139,7 +141,10 @@ class Pipe {
   }
 }
 
-/** The data of a stream: what is still to come, and the spool of what was passed. Positions count from the first data byte. */
+/**
+ * The data of a stream: what is still to come, and the spool of what was passed. Positions count from the first data
+ * byte.
+ */
 class Tape {
   readonly #pipe: Pipe;
   readonly #header: Header;

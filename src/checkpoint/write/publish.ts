@@ -1,19 +1,19 @@
 /**
- * Gives the finished files of a folder their names, so that no reader ever sees one model's index with another's shards, or
- * one model's weights with another's config.
+ * Gives the finished files of a folder their names, so that no reader ever sees one model's index with another's
+ * shards, or one model's weights with another's config.
  *
- * A folder is read through its entry: `model.safetensors` before `model.safetensors.index.json`. Other files appear first,
- * the entry last, in one rename. What a reader finds if the machine stops at a given point:
+ * A folder is read through its entry: `model.safetensors` before `model.safetensors.index.json`. Other files appear
+ * first, the entry last, in one rename. What a reader finds if the machine stops at a given point:
  *
  *   up to the first rename          what was there before
- *   shards and files renamed        nothing yet (no entry), or the old model where no name of the new one is in its way
+ *   shards and files renamed        nothing yet (no entry), or the old model where no names collide
  *   entry renamed                   the new model
  *   leftovers of the old removed    the new model
  *
- * Where the new model needs names that the old one has (config.json with other content, shards of the same number), the old
- * entry is removed first, and between that and the new entry, a few renames, the folder has no weights at all.
+ * Where the new model needs names that the old one has (config.json with other content, shards of the same number), the
+ * old entry is removed first, and between that and the new entry, a few renames, the folder has no weights at all.
  *
- * Shards written by processes of their own (`--shard i/n`) follow the same rules: each renames its shard, the last also
+ * Shards written by separate processes (`--shard i/n`) follow the same rules: each renames its shard, the last also
  * files and index. The index names the digest of all headers, so a shard that is still an old one is noticed.
  */
 import fs from "node:fs";
@@ -36,7 +36,7 @@ interface Publication {
   flush: boolean;
 }
 
-/** Publishes as told above. Throws UserError (exit 1) when a file cannot be written or renamed. */
+/** Publishes as described above. Throws UserError (exit 1) when a file cannot be written or renamed. */
 export async function publishFolder(publication: Publication): Promise<void> {
   const { folder, target, layout, files, sinks, last, flush } = publication;
   const staged: FileSink[] = [];
@@ -72,7 +72,7 @@ async function stageFiles(publication: Publication, staged: FileSink[]): Promise
   const { folder, target, layout, files, flush } = publication;
   const contents: [string, Uint8Array][] = [];
   for (const [name, bytes] of files) {
-    if (!MODEL_FILES.includes(name)) continue; // a name out of a file is no path to write to
+    if (!MODEL_FILES.includes(name)) continue; // a name out of a file is never a path to write to
     const file = path.join(folder, name);
     if (!fs.existsSync(file) || !fs.readFileSync(file).equals(bytes)) contents.push([name, bytes]);
   }

@@ -9,7 +9,7 @@ import { digestOfHeaders, INDEX_DIGEST_KEY, INDEX_SUFFIX } from "../folder/folde
 import { encodeHeader, PREFIX_BYTES } from "../safetensors/header.ts";
 import { encodeMetadata } from "../safetensors/metadata.ts";
 
-/** Bytes of a shard unless told otherwise; the Hub's habit. */
+/** Bytes of a shard by default, as on the Hub. */
 export const SHARD_BYTES = 5e9;
 
 /** What is to be written. Nothing in it depends on the work, so that a header can go out first. */
@@ -21,7 +21,7 @@ export interface OutputPlan {
 }
 
 export interface ShardOptions {
-  /** Most bytes of tensors in a shard; a larger tensor has a shard of its own. */
+  /** Most bytes of tensors in a shard; a larger tensor gets a shard to itself. */
   shardBytes?: number;
   /** Exactly this many shards, of about equal size; overrides `shardBytes`. */
   shards?: number;
@@ -48,7 +48,10 @@ export interface FolderLayout {
 
 const sum = (tensors: readonly TensorInfo[]): number => tensors.reduce((total, { bytes }) => total + bytes, 0);
 
-/** Deals tensors to shards in order; a tensor never spans two. Throws UserError when there are fewer tensors than shards. */
+/**
+ * Deals tensors to shards in order; a tensor never spans two. Throws UserError when there are fewer tensors than
+ * shards.
+ */
 export function assignShards(tensors: readonly TensorInfo[], options: ShardOptions): TensorInfo[][] {
   const { shards, shardBytes = SHARD_BYTES } = options;
   if (shards !== undefined) return assignCount(tensors, shards);
@@ -119,8 +122,8 @@ function weightsFile(name: string, tensors: readonly TensorInfo[], metadata: Rea
 }
 
 /**
- * The index, tied to its shards by a digest over their headers: where a crash or a second writer mixed two models, ours or
- * another reader that looks can tell.
+ * The index, tied to its shards by a digest over their headers: where a crash or a second writer mixed two models, a
+ * reader that compares it notices.
  */
 function encodeIndex(weights: readonly WeightsFile[]): string {
   const digests = weights.map(({ header }) => createHash("sha256").update(header.subarray(PREFIX_BYTES)).digest("hex"));

@@ -1,5 +1,6 @@
 /**
- * Where bytes go: a descriptor that takes them in order (a pipe), or a file that appears under its name only when it is whole.
+ * Where bytes go: a descriptor that takes them in order (a pipe), or a file that appears under its name only when it is
+ * whole.
  *
  * Writes run on the thread pool, so they overlap with the GPU's work, and each takes the caller's own buffer.
  */
@@ -63,8 +64,8 @@ export class PipeSink implements Sink {
 
 /**
  * A file under a temporary name beside its target, `.<name>.<host>-<pid>-<random>.tmp`: bytes, then `seal` (flushed and
- * closed), then `publish` (renamed). Killed at any point it leaves the target as it was, and a temporary file that the next
- * run for the same target removes.
+ * closed), then `publish` (renamed). Killed at any point it leaves the target as it was, and a temporary file that the
+ * next run for the same target removes.
  */
 export class FileSink implements Sink {
   readonly target: string;
@@ -102,7 +103,9 @@ export class FileSink implements Sink {
     }
   }
 
-  /** Flushes and closes. After it, `publish` cannot leave a file with missing bytes, whatever happens to the machine. */
+  /**
+   * Flushes and closes. After it, `publish` cannot leave a file with missing bytes, whatever happens to the machine.
+   */
   async seal(): Promise<void> {
     try {
       if (this.#flush) await promise((done) => fs.fsync(this.#fd, done));
@@ -115,7 +118,7 @@ export class FileSink implements Sink {
   }
 
   /**
-   * Gives the file its name in one step. An older file of that name lives on for whoever has it open, so the output may
+   * Gives the file its name in one step. An older file of that name stays readable where it is open, so the output may
    * take the place of an input that is still being read.
    */
   publish(): void {
@@ -161,7 +164,7 @@ export function writeError(error: unknown, what: string): unknown {
     return new UserError(`${what} could not be written: ${cause}`, "free space, or write to another disk", 1);
   }
   if (code === "EFBIG") {
-    const cause = "a file may not become so large here";
+    const cause = "the file would be larger than is allowed here";
     return new UserError(`${what} could not be written: ${cause}`, "see ulimit -f, or write shards", 1);
   }
   if (code === "EACCES" || code === "EPERM" || code === "EROFS") {
@@ -170,6 +173,6 @@ export function writeError(error: unknown, what: string): unknown {
   if (code === "ENAMETOOLONG") {
     return new UserError(`${what} could not be written: the name is too long`, "choose a shorter name");
   }
-  if (code === "ENOENT") return new UserError(`${what} could not be written: its folder is gone`, "make it again", 1);
+  if (code === "ENOENT") return new UserError(`${what} could not be written: its folder is gone`, "create it again", 1);
   return new UserError(`${what} could not be written: ${message}`, "check the disk", 1);
 }

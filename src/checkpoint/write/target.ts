@@ -5,7 +5,10 @@ import { UserError } from "../../errors.ts";
 import { show } from "../../json.ts";
 import { writeError } from "./sink.ts";
 
-/** What is at a target now, if anything. Throws UserError where nothing could be: below a file, a name too long, a ring of links. */
+/**
+ * What is at a target now, if anything. Throws UserError where nothing could be: below a file, a name too long, a ring
+ * of links.
+ */
 export function statOf(target: string): fs.Stats | undefined {
   try {
     return fs.statSync(target, { throwIfNoEntry: false });
@@ -13,7 +16,7 @@ export function statOf(target: string): fs.Stats | undefined {
     const { code, message } = error as NodeJS.ErrnoException;
     if (code === "EACCES" || code === "EPERM") throw writeError(error, target);
     const cause =
-      { ENOTDIR: "it is below a file", ENAMETOOLONG: "the name is too long", ELOOP: "it is a ring of links" }[
+      { ENOTDIR: "it is below a file", ENAMETOOLONG: "the name is too long", ELOOP: "its links form a loop" }[
         code ?? ""
       ] ?? message;
     throw new UserError(`${show(target)} cannot be written: ${cause}`, "choose another place");
@@ -21,14 +24,14 @@ export function statOf(target: string): fs.Stats | undefined {
 }
 
 /**
- * Throws UserError when one of `names` in a folder is no regular file: a folder cannot be replaced by a file, and to compare
- * with a FIFO would wait for its writer. Links are followed; one that leads nowhere is no hindrance.
+ * Throws UserError when one of `names` in a folder exists and is not a regular file: a file cannot replace a folder,
+ * and comparing with a FIFO would wait for its writer. Links are followed; broken ones are ignored.
  */
-export function refuseInTheWay(folder: string, target: string, names: Iterable<string>): void {
+export function refuseUnlessFiles(folder: string, target: string, names: Iterable<string>): void {
   for (const name of names) {
     const stat = statOf(path.join(folder, name));
     if (stat === undefined || stat.isFile()) continue;
-    const kind = stat.isDirectory() ? "a folder" : "no regular file";
+    const kind = stat.isDirectory() ? "a folder" : "not a regular file";
     throw new UserError(`${path.join(target, name)} is ${kind}; expected a file or nothing`, "move it away");
   }
 }

@@ -1,9 +1,9 @@
 /**
- * Writes a checkpoint as a stream, as one file, or as a folder of shards. Every form has the same bytes per tensor, and the
- * bytes are a function of the plan and the tensors alone.
+ * Writes a checkpoint as a stream, as one file, or as a folder of shards. Every form has the same bytes per tensor, and
+ * the bytes are a function of the plan and the tensors alone.
  *
- * Files appear under their names only when they are whole (see sink.ts); in what order those of a folder appear is told in
- * publish.ts.
+ * Files appear under their names only when they are whole (see sink.ts); publish.ts says in which order those of a
+ * folder appear.
  */
 import fs from "node:fs";
 import path from "node:path";
@@ -15,12 +15,12 @@ import { openError } from "../source.ts";
 import { publishFolder } from "./publish.ts";
 import { layoutFile, layoutFolder, type OutputPlan, type ShardOptions, type WeightsFile } from "./shards.ts";
 import { FileSink, flushFolder, PipeSink, type Sink } from "./sink.ts";
-import { refuseInTheWay, statOf } from "./target.ts";
+import { refuseUnlessFiles, statOf } from "./target.ts";
 
 export interface WriteOptions extends ShardOptions {
   /** Writes only the index-th (from 1) of `count` shards, byte for byte as a run with `shards: count` would. */
   shard?: { index: number; count: number };
-  /** Descriptor written for `-`; 1 unless told otherwise. */
+  /** Descriptor written for `-`; 1 by default. */
   fd?: number;
   /** Flush files to the disk before they get their names; off for benchmarks, and by INGOT_NO_FSYNC=1. */
   flush?: boolean;
@@ -44,8 +44,14 @@ export interface Writer {
 }
 
 /**
- * Begins to write to `target`: "-" (stdout), a FIFO or device, `x.safetensors`, or a folder. The header is written, or the
- * folder made, before this returns. Throws UserError when the target is of the wrong kind (2) or the disk too small (1).
+ * Begins to write to `target`: "-" (stdout), a FIFO or device, `x.safetensors`, or a folder. The header is written, or
+ * the folder created, before this returns. Throws UserError when the target is of the wrong kind (exit code 2) or the
+ * disk too small (1).
+ *
+ *     const tensors = [{ name: "w", dtype: "BF16", shape: [2, 3], bytes: 12 }] as const;
+ *     const writer = await createWriter("out/", { tensors, files: base.files, lineage });
+ *     for (const { name, bytes } of writer.tensors) await writer.write(name, new Uint8Array(bytes));
+ *     await writer.finish(); // or abort(), which leaves the target as it was
  */
 export async function createWriter(target: string, plan: OutputPlan, options: WriteOptions = {}): Promise<Writer> {
   const flush = options.flush ?? process.env.INGOT_NO_FSYNC !== "1";
@@ -62,7 +68,7 @@ export const isPipe = (target: string): boolean => kindOf(target) === "pipe";
 
 function kindOf(target: string): "pipe" | "file" | "folder" {
   if (target === "-" || /^\/dev\/(stdout|fd\/\d+)$/.test(target)) return "pipe";
-  if (target === "") throw new UserError("The output is named by an empty text", "is a shell variable unset?");
+  if (target === "") throw new UserError("The name of the output is empty", "is a shell variable unset?");
   if (/^hf:/.test(target) || /\.(gguf|bin|pt|pth)$/.test(target)) {
     throw new UserError(`${target} cannot be written`, "write x.safetensors or a folder");
   }
@@ -105,7 +111,7 @@ async function fileWriter(target: string, plan: OutputPlan, flush: boolean): Pro
   const real = link && fs.existsSync(target) ? fs.realpathSync(target) : path.resolve(target);
   const folder = path.dirname(real);
   if (!fs.existsSync(folder)) {
-    throw new UserError(`${path.dirname(target)}: no such folder, so ${target} cannot be written`, "make it first");
+    throw new UserError(`${path.dirname(target)}: no such folder, so ${target} cannot be written`, "create it first");
   }
   const file = layoutFile(plan, target);
   checkSpace(folder, target, file.bytes);
@@ -139,7 +145,7 @@ async function folderWriter(target: string, plan: OutputPlan, options: WriteOpti
   try {
     made = fs.mkdirSync(folder, { recursive: true });
   } catch (error) {
-    throw new UserError(`${target} could not be made: ${(error as Error).message}`, "check the path", 1);
+    throw new UserError(`${target} could not be created: ${(error as Error).message}`, "check the path", 1);
   }
   const removeMade = () => {
     // Only what is empty: another shard's process may be at work in it.
@@ -165,7 +171,7 @@ async function folderWriter(target: string, plan: OutputPlan, options: WriteOpti
   };
   try {
     const carried = MODEL_FILES.filter((name) => plan.files.has(name));
-    refuseInTheWay(folder, target, [layout.entry, ...mine.map(({ name }) => name), ...carried]);
+    refuseUnlessFiles(folder, target, [layout.entry, ...mine.map(({ name }) => name), ...carried]);
     checkSpace(
       folder,
       target,
@@ -213,8 +219,8 @@ function checkSpace(folder: string, target: string, need: number): void {
 }
 
 /**
- * A writer of `files` one after the other. `open` gives the sink of each when its turn comes; `complete` runs once all bytes
- * are written, `cleanup` when that failed or was given up.
+ * A writer of `files` one after the other. `open` gives the sink of each when its turn comes; `complete` runs once all
+ * bytes are written, `cleanup` when that failed or was given up.
  */
 async function sequence(
   files: readonly WeightsFile[],
@@ -273,7 +279,7 @@ async function sequence(
       await abort();
       throw error;
     });
-    queue.catch(() => {}); // whoever called has it; the next call is told as well
+    queue.catch(() => {}); // the caller has it, and the next call throws it too
     return queue;
   };
   await inTurn(() => sink.write(files[0]!.header));

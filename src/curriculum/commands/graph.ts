@@ -1,29 +1,12 @@
 /** `curriculum graph`: measures how groups help each other by short runs, and writes the graph as JSON. */
-import type { Outcome } from "../../cli/context.ts";
-import { loadExamples, loadSequences } from "../../data/dataset.ts";
-import { UserError } from "../../errors.ts";
-import { openGpu } from "../../gpu/gpu.ts";
-import { architectureOf } from "../../model/registry.ts";
-import { groupsOf, textTools } from "../../run/training/data-source.ts";
-import { HeldOut } from "../../run/training/held-out.ts";
-import { choose } from "../../run/training/optimizer-and-schedule.ts";
-import { type Start, start } from "../../run/training/starting-model.ts";
-import { SlotPool } from "../../tensor/slots.ts";
-import { humanBytes } from "../../text/format.ts";
-import { type CurriculumContext, readRows } from "../command.ts";
+import type { Context, Outcome } from "../../cli/context.ts";
+import { textResult } from "../../cli/text-result.ts";
+import { groupsOf } from "../../data/groups.ts";
 import { approximateGraph, exactGraph, handGraph } from "../graph.ts";
-import { measureRuns } from "../graph-runs.ts";
-import { checkHeldOut, checkHeldOutNames } from "../losses.ts";
-import { curriculumObjective } from "../objective.ts";
-import type { Rows } from "../source.ts";
-import { textResult } from "../text-result.ts";
-
-/** Bytes of a checkpoint's tensors as they are stored; 0 for a model made afresh. */
-export const storedBytes = ({ read }: Start): number =>
-  read.reduce(
-    (sum, { checkpoint }) => sum + [...checkpoint.tensors.values()].reduce((all, { bytes }) => all + bytes, 0),
-    0,
-  );
+import type { GRAPH } from "../options.ts";
+import type { ShortRun } from "../short-runs.ts";
+import { MixtureSource, type Rows } from "../source.ts";
+import { describeRuns, measure, openShortRuns } from "./open-short-runs.ts";
 
 interface Measured {
   readonly groups: readonly string[];
@@ -33,131 +16,75 @@ interface Measured {
   readonly after?: readonly (readonly number[])[];
 }
 
-export async function graph(context: CurriculumContext): Promise<Outcome> {
-  const { options, seed, signal } = context;
+/** Pairs of groups, each once. */
+const pairsOf = (k: number): [number, number][] =>
+  Array.from({ length: k }, (_, i) => i).flatMap((i) =>
+    Array.from({ length: k - i - 1 }, (_, more): [number, number] => [i, i + 1 + more]),
+  );
+
+/** A run on one group, or on two in halves. */
+function runOn(
+  rows: Rows,
+  [i, j]: readonly [number, number],
+  given: { batchSize: number; seed: number; steps: number },
+): ShortRun {
+  const { steps, ...order } = given;
+  const source = new MixtureSource(rows, { ...order, shuffle: true });
+  source.probs = rows.names.map((_, g) => (g === i || g === j ? (i === j ? 1 : 0.5) : 0));
+  return { on: rows.names.filter((_, g) => g === i || g === j).join(" and "), source, steps };
+}
+
+/** The exact graph, from the losses after the runs on single groups and, after these, on pairs. */
+function exact(start: readonly number[], after: readonly (readonly number[])[], pairs: readonly [number, number][]) {
+  const k = start.length;
+  const alone = start.map((_, j) => after[j]![j]!);
+  const together = start.map((_, i) =>
+    start.map((__, j) => {
+      if (i === j) return alone[j]!;
+      const at = pairs.findIndex(([a, b]) => (a === i && b === j) || (a === j && b === i));
+      return after[k + at]?.[j] ?? Number.NaN;
+    }),
+  );
+  return exactGraph(start, alone, together);
+}
+
+export async function graph(context: Context<typeof GRAPH>): Promise<Outcome> {
+  const { options, seed } = context;
   const groups = groupsOf(options.data, "--data");
   const evaluated = options.eval_data ? groupsOf(options.eval_data, "--eval-data") : [];
   const result = textResult(
     context,
     [...groups, ...evaluated].map(({ path }) => path),
   );
-  const give = (value: Measured, told: Record<string, unknown>): Outcome => {
+  const give = (value: Measured, facts: Record<string, unknown>): Outcome => {
     context.log.event("result", { value });
-    return result(JSON.stringify(value, null, 2), { groups: value.groups, ...told });
+    return result(JSON.stringify(value, null, 2), { groups: value.groups, ...facts });
   };
   if (options.edges) {
     const names = groups.map(({ name }) => name);
     const edges = options.edges.flatMap((text) => text.split(","));
     return give({ groups: names, graph: handGraph(names, edges) }, { edges: edges.length });
   }
-  const begun = await start({
-    ...options,
-    model: context.args[1] ?? (options.init === undefined ? "-" : undefined),
-    init: options.init,
-    seed,
-    warn: (text) => context.warn(text),
-  });
-  context.onExit(() => begun.close());
-  const where = `${begun.ref}: config.json`;
-  const architecture = await architectureOf(begun.json, where);
-  const sizes = architecture.sizes(architecture.config(begun.json, where));
-  const tools =
-    architecture.task === "causal-lm"
-      ? await textTools(begun.files, begun.ref, sizes, options, (text) => context.warn(text))
-      : undefined;
-  const rows = await readRows(context, { tools, sizes });
+  const opened = await openShortRuns(context, evaluated, "a graph");
+  const { rows, choices } = opened;
+  const steps = options.graph_steps;
+  choices.rate(1, steps); // refuses a schedule that does not fit before any work
   const k = rows.names.length;
-  if (k < 2) throw new UserError("a graph needs two groups or more", "give --data name=path for each");
-  checkHeldOutNames(evaluated, rows.names, "a graph");
-  const choices = await choose({ ...options });
-  choices.rate(1, options.graph_steps); // refuses a schedule that does not fit before any work
-  const one = (i: number, j: number) => rows.names.map((_, g) => (g === i || g === j ? (i === j ? 1 : 0.5) : 0));
-  const singles = rows.names.map((_, i) => one(i, i));
-  const pairs = options.exact
-    ? rows.names.flatMap((_, i) => rows.names.flatMap((__, j) => (j > i ? [[i, j] as const] : [])))
-    : [];
-  const mixtures = [...singles, ...pairs.map(([i, j]) => one(i, j))];
-  const told = { runs: mixtures.length, steps_per_run: options.graph_steps };
+  const pairs = options.exact ? pairsOf(k) : [];
+  const singles = rows.names.map((_, i): [number, number] => [i, i]);
+  const facts = { runs: k + pairs.length, steps_per_run: steps };
   if (context.dryRun) {
-    const held = tools
-      ? (await loadSequences(evaluated, tools.encode)).sequences.length
-      : (await loadExamples(evaluated)).length;
-    return describe(context, rows, { ...told, held_out_rows: held, weights: storedBytes(begun) });
+    const all = facts.runs * steps;
+    const lengths = `of ${steps.toLocaleString("en-US")} steps`;
+    describeRuns(context, opened, { runs: facts.runs, steps: all, lengths, more: { steps_per_run: steps } });
+    return {};
   }
-  const gpu = await openGpu({ device: context.device });
-  const model = await begun.load(gpu);
-  const slots = new SlotPool(gpu);
-  const held = checkHeldOut(
-    await HeldOut.open(model, options.eval_data, tools, options.batch_size, slots),
-    rows.names,
-    "a graph",
+  const given = { batchSize: options.batch_size, seed, steps };
+  const { start, after } = await measure(
+    context,
+    opened,
+    [...singles, ...pairs].map((pair) => runOn(rows, pair, given)),
   );
-  const objective = curriculumObjective({
-    model,
-    names: rows.names,
-    taskLoss: options.task_loss ?? "token-mean",
-    sampleWeight: "uniform",
-    focus: options.focus,
-    recompute: options.recompute,
-    groupWeights: () => undefined,
-  });
-  context.progress.start({ total: mixtures.length, unit: "runs" });
-  const { start: first, after } = await measureRuns(
-    {
-      ref: begun.ref,
-      model,
-      rows,
-      held,
-      steps: options.graph_steps,
-      batchSize: options.batch_size,
-      rate: (step) => choices.rate(step, options.graph_steps),
-      trainer: {
-        gpu,
-        parameters: model.trainable(),
-        objective,
-        seed,
-        optimizer: choices.optimizer,
-        values: choices.values,
-        decays: ({ shape }) => options.decay_all || shape.length > 1,
-        clip: options.clip,
-        stateDtype: options.state_dtype,
-      },
-      signal,
-      done: () => context.progress.advance(1),
-    },
-    mixtures,
-  );
-  context.progress.done();
-  slots.free();
-  const alone = rows.names.map((_, j) => after[j]![j]!);
-  const together = rows.names.map((_, i) =>
-    rows.names.map((__, j) => {
-      if (i === j) return alone[j]!;
-      const at = pairs.findIndex(([a, b]) => (a === i && b === j) || (a === j && b === i));
-      return after[k + at]?.[j] ?? Number.NaN;
-    }),
-  );
-  const matrix = options.exact ? exactGraph(first, alone, together) : approximateGraph(first, after);
-  return give({ groups: rows.names, graph: matrix, start: first, after: after.slice(0, k) }, told);
-}
-
-/** What it would do, for --dry-run. */
-function describe(
-  context: CurriculumContext,
-  rows: Rows,
-  plan: { runs: number; steps_per_run: number; held_out_rows: number; weights: number },
-): Outcome {
-  const { batch_size } = context.options;
-  const count = (n: number) => n.toLocaleString("en-US");
-  const steps = plan.runs * plan.steps_per_run;
-  context.print(
-    [
-      `data: ${rows.counts.map(({ name, rows, tokens }) => `${name} ${count(rows)} rows, ${count(tokens)} tokens`).join("; ")}`,
-      `${plan.runs} runs of ${count(plan.steps_per_run)} steps of ${batch_size} rows: ${count(steps)} steps`,
-      `${plan.runs + 1} evaluations on ${count(plan.held_out_rows)} held-out rows`,
-      ...(plan.weights > 0 ? [`weights: ${humanBytes(plan.weights)} as stored`] : []),
-    ].join("\n"),
-  );
-  context.json({ groups: rows.counts, ...plan, steps, batch_size });
-  return {};
+  const matrix = options.exact ? exact(start, after, pairs) : approximateGraph(start, after);
+  return give({ groups: rows.names, graph: matrix, start, after: after.slice(0, k) }, facts);
 }

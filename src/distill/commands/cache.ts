@@ -1,14 +1,17 @@
 /** `distill cache`: writes the most likely tokens of a teacher over data, for later runs without it. */
+
 import { lineageOf } from "../../checkpoint/lineage/input.ts";
 import { open } from "../../checkpoint/open.ts";
 import type { Context, Outcome } from "../../cli/context.ts";
 import { loadSequences } from "../../data/dataset.ts";
+import { groupsOf } from "../../data/groups.ts";
 import { UserError } from "../../errors.ts";
 import { openGpu } from "../../gpu/gpu.ts";
-import { configOf, Model } from "../../model/model.ts";
+import { configOf } from "../../model/description.ts";
+import { Model } from "../../model/model.ts";
 import { architectureOf } from "../../model/registry.ts";
 import { writeCache } from "../../run/teachers/teacher-cache.ts";
-import { groupsOf, textTools } from "../../run/training/data-source.ts";
+import { textTools } from "../../run/text-tools.ts";
 import { humanBytes } from "../../text/format.ts";
 import type { CACHE } from "../options.ts";
 

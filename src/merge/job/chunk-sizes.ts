@@ -3,7 +3,8 @@ import type { TensorEntry } from "../../checkpoint/checkpoint.ts";
 import { DTYPE_BYTES } from "../../checkpoint/dtype.ts";
 import type { Adapter } from "../../gpu/device.ts";
 import { isOperand, type OperandDtype, paddedBytes } from "../../tensor/load.ts";
-import type { MergeTask } from "./tensor-job.ts";
+import { sizeOf } from "../../tensor/tensor.ts";
+import { entriesOf, type MergeTask } from "./task.ts";
 
 /**
  * Values per chunk and input. Large enough to amortise a submit; on a software driver, small enough that a chunk of two
@@ -44,6 +45,18 @@ export interface Layout {
   readonly resident: boolean;
 }
 
+/** A range of the flattened tensor, in values. */
+export interface Range {
+  readonly start: number;
+  readonly length: number;
+}
+
+/** Where chunk `index` lies. */
+export function rangeOf({ chunkLength, size }: Pick<Layout, "chunkLength" | "size">, index: number): Range {
+  const start = index * chunkLength;
+  return { start, length: Math.min(chunkLength, size - start) };
+}
+
 /** Device bytes of `length` values of every input. */
 export const stackBytes = (layout: Pick<Layout, "slots" | "dtype">, length: number): number =>
   layout.slots * paddedBytes(length, layout.dtype);
@@ -55,10 +68,10 @@ export function layoutOf(
   adapter: Pick<Adapter, "type" | "limits">,
   chunkValues?: number,
 ): Layout {
-  const entries = task.base ? [task.base, ...task.models] : task.models;
+  const entries = entriesOf(task);
   const dtype = stackDtype(entries, task.workDtype);
   const slots = entries.length;
-  const size = task.shape.reduce((a, b) => a * b, 1);
+  const size = sizeOf(task.shape);
   const columns = task.shape.at(-1) ?? 1;
   const kind = adapter.type === "cpu" ? "cpu" : "gpu";
   const limit = adapter.limits.maxStorageBufferBindingSize ?? 2 ** 27;

@@ -10,14 +10,11 @@ import { DTYPE_BYTES } from "../../checkpoint/dtype.ts";
 import type { PooledBuffer } from "../../gpu/buffer.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import { loadRange, paddedBytes } from "../../tensor/load.ts";
-import type { Layout } from "./chunk-sizes.ts";
+import { type Layout, type Range, rangeOf } from "./chunk-sizes.ts";
 
 /** Part of a tensor on the device. */
-export interface Chunk {
+export interface Chunk extends Range {
   readonly index: number;
-  /** First value and number of values, in the flattened tensor. */
-  readonly start: number;
-  readonly length: number;
   /** Vectors of four values, the last one padded with zeros. */
   readonly n4: number;
   /** Vectors of four from one slot to the next. */
@@ -39,13 +36,8 @@ export class Chunks {
     this.#layout = layout;
   }
 
-  #range(index: number): { start: number; length: number } {
-    const start = index * this.#layout.chunkLength;
-    return { start, length: Math.min(this.#layout.chunkLength, this.#layout.size - start) };
-  }
-
   async #load(index: number): Promise<PooledBuffer> {
-    const { start, length } = this.#range(index);
+    const { start, length } = rangeOf(this.#layout, index);
     const { dtype } = this.#layout;
     const slotBytes = paddedBytes(length, dtype);
     const stack = this.#gpu.buffer(this.#entries.length * slotBytes, `${this.#entries[0]!.name} inputs`);
@@ -77,7 +69,7 @@ export class Chunks {
   async visit(index: number, visit: (chunk: Chunk) => void | Promise<void>): Promise<void> {
     this.#visitors.set(index, (this.#visitors.get(index) ?? 0) + 1);
     const loaded = await this.#chunk(index);
-    const { start, length } = this.#range(index);
+    const { start, length } = rangeOf(this.#layout, index);
     const { dtype, resident } = this.#layout;
     const pitch = paddedBytes(length, dtype) / (4 * DTYPE_BYTES[dtype]);
     await visit({ index, start, length, n4: Math.ceil(length / 4), pitch, stack: loaded.buffer });

@@ -9,17 +9,17 @@ import { open } from "../../checkpoint/open.ts";
 import { UserError } from "../../errors.ts";
 import type { PooledBuffer } from "../../gpu/buffer.ts";
 import { loadRange, paddedBytes } from "../../tensor/load.ts";
-import type { Chunk } from "./chunks.ts";
-import type { MergeJob } from "./tensor-job.ts";
+import type { Range } from "./chunk-sizes.ts";
+import type { TensorInputs } from "./tensor-inputs.ts";
 
 /** f32 values of K tensors, `pitch` vectors of four apart. `using` gives the memory back. */
-export interface SideStack extends Disposable {
+export interface ExtraStack extends Disposable {
   readonly buffer: GPUBuffer;
   readonly pitch: number;
 }
 
 /** Opened checkpoints by the reference that names them. Closed by `using`. */
-export class SideInputs implements Disposable {
+export class ExtraCheckpoints implements Disposable {
   readonly #checkpoints: ReadonlyMap<string, Checkpoint>;
 
   constructor(checkpoints: ReadonlyMap<string, Checkpoint>) {
@@ -30,20 +30,24 @@ export class SideInputs implements Disposable {
    * The tensor of `job` in the checkpoint named `ref`, by the output's name or by the name that model `k` has for it; undefined
    * when there is none. Throws a UserError when it has another shape or is not a float.
    */
-  find(job: Pick<MergeJob, "name" | "shape" | "task">, k: number, ref: string): TensorEntry | undefined {
+  find(
+    { name, shape, task }: Pick<TensorInputs, "name" | "shape" | "task">,
+    k: number,
+    ref: string,
+  ): TensorEntry | undefined {
     const checkpoint = this.#checkpoints.get(ref);
     if (!checkpoint) throw new RangeError(`${ref} is not opened`);
-    const model = job.task.models[k]!;
-    const entry = checkpoint.tensors.get(job.name) ?? checkpoint.tensors.get(model.name);
+    const model = task.models[k]!;
+    const entry = checkpoint.tensors.get(name) ?? checkpoint.tensors.get(model.name);
     if (!entry) return undefined;
-    if (entry.shape.length !== job.shape.length || entry.shape.some((n, axis) => n !== job.shape[axis])) {
+    if (entry.shape.length !== shape.length || entry.shape.some((n, axis) => n !== shape[axis])) {
       throw new UserError(
-        `${job.name} is (${job.shape.join(", ")}) in the models but (${entry.shape.join(", ")}) in ${ref}`,
+        `${name} is (${shape.join(", ")}) in the models but (${entry.shape.join(", ")}) in ${ref}`,
         "this file belongs to another model",
       );
     }
     if (!isFloat(entry.dtype)) {
-      throw new UserError(`${job.name} is ${entry.dtype} in ${ref}; expected a float type`, "give a file of floats");
+      throw new UserError(`${name} is ${entry.dtype} in ${ref}; expected a float type`, "give a file of floats");
     }
     return entry;
   }
@@ -54,9 +58,9 @@ export class SideInputs implements Disposable {
 }
 
 /** Opens every checkpoint that is named. `what` says what they are for, in messages. A stream is refused: it is read twice. */
-export async function openSideInputs(refs: Iterable<string>, what: string): Promise<SideInputs> {
+export async function openExtraCheckpoints(refs: Iterable<string>, what: string): Promise<ExtraCheckpoints> {
   const checkpoints = new Map<string, Checkpoint>();
-  const inputs = new SideInputs(checkpoints);
+  const inputs = new ExtraCheckpoints(checkpoints);
   try {
     for (const ref of new Set(refs)) {
       const checkpoint = await open(ref);
@@ -72,19 +76,19 @@ export async function openSideInputs(refs: Iterable<string>, what: string): Prom
   }
 }
 
-/** Loads the part of `entries` that belongs to a chunk, as f32, in slots of its own; an absent entry leaves its slot undefined. */
-export async function loadSide<V>(
-  job: MergeJob<V>,
-  chunk: Pick<Chunk, "start" | "length">,
+/** Loads the part of `entries` that lies in a range, as f32, in slots of its own; an absent entry leaves its slot undefined. */
+export async function loadExtra(
+  inputs: TensorInputs,
+  range: Range,
   entries: readonly (TensorEntry | undefined)[],
-): Promise<SideStack> {
-  const slotBytes = paddedBytes(chunk.length, "F32");
-  const held: PooledBuffer = job.gpu.buffer(slotBytes * entries.length, `${job.name} side inputs`);
+): Promise<ExtraStack> {
+  const slotBytes = paddedBytes(range.length, "F32");
+  const held: PooledBuffer = inputs.gpu.buffer(slotBytes * entries.length, `${inputs.name} extra inputs`);
   try {
     await Promise.all(
       entries.map(
         (entry, slot) =>
-          entry && loadRange(job.gpu, entry, chunk.start, chunk.length, "F32", held.buffer, slot * slotBytes),
+          entry && loadRange(inputs.gpu, entry, range.start, range.length, "F32", held.buffer, slot * slotBytes),
       ),
     );
   } catch (error) {

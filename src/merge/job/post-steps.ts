@@ -1,7 +1,7 @@
 /** Steps after any method: the result's change from the base, scaled tensor by tensor. */
 import { UserError } from "../../errors.ts";
 import { linesScale } from "../methods/layers/lines.ts";
-import type { MergeTask } from "./tensor-job.ts";
+import type { MergeTask } from "./task.ts";
 
 /** LiNeS after a merge: scale of each tensor's change, by its depth. Throws a UserError when there is no base to change from. */
 export function linesScales(

@@ -4,10 +4,14 @@
 import { UserError } from "../../errors.ts";
 import type { Adapter } from "../../gpu/device.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
+import { bind } from "../../method/bind.ts";
+import { sizeOf } from "../../tensor/tensor.ts";
 import type { MergeMethod } from "../contract.ts";
 import { footprint, layoutOf } from "./chunk-sizes.ts";
 import { Outlets, type TensorSink } from "./ordered-writer.ts";
-import { type JobSettings, MergeJob, type MergeTask } from "./tensor-job.ts";
+import { entriesOf, type JobSettings, type ValuedTask } from "./task.ts";
+import { TensorInputs } from "./tensor-inputs.ts";
+import { MergeJob } from "./tensor-job.ts";
 
 /** Device memory for tensors at work. One that needs more than this runs alone. */
 export const BUDGET_BYTES = 448 << 20;
@@ -18,21 +22,13 @@ const AT_ONCE = 6;
 /** Kernels index values of a tensor with 32 bits. */
 const MOST_VALUES = 2 ** 31;
 
-/** A task with its parameters, already evaluated for its name and depth. */
-export interface ValuedTask extends MergeTask {
-  readonly kind: "merge" | "copy";
-  readonly values: Readonly<Record<string, unknown>>;
-  /** One record per model, in the order of `models`. */
-  readonly perModel: readonly Readonly<Record<string, unknown>>[];
-}
-
-/** Method-wide values, with those that go per model as arrays in the order of the models. */
-export function jobValues(method: MergeMethod, task: ValuedTask): Record<string, unknown> {
+/** The method's values for a task: method-wide ones, and those that go per model as arrays in the order of the models. */
+function valuesOf(method: MergeMethod, task: ValuedTask) {
   const values: Record<string, unknown> = { ...task.values };
   for (const [name, option] of Object.entries(method.options)) {
     if (option.per === "model") values[name] = task.perModel.map((one) => one[name]);
   }
-  return values;
+  return bind(method, values).values;
 }
 
 /** Bun, the driver with its compiled kernels, and staging memory in both directions. */
@@ -102,8 +98,14 @@ export interface MergeRun {
   readonly done?: (task: ValuedTask) => void;
 }
 
-/** Numbers that f32 cannot hold would come out as infinities without a word. */
-function refuseLarge({ name, values, perModel }: ValuedTask): void {
+/** Refuses tensors that kernels cannot index, and numbers that f32 cannot hold: they would become infinities without a word. */
+function refuseLarge({ name, shape, values, perModel }: ValuedTask): void {
+  if (sizeOf(shape) > MOST_VALUES) {
+    throw new UserError(
+      `${name} has more than ${MOST_VALUES} values`,
+      "no known model has such a tensor; is it damaged?",
+    );
+  }
   for (const [option, value] of [values, ...perModel].flatMap(Object.entries)) {
     if (typeof value === "number" && Number.isFinite(value) && !Number.isFinite(Math.fround(value))) {
       throw new UserError(`${name}: ${option} is ${value}, more than f32 can hold`, "give a number below 3.4e38");
@@ -111,54 +113,57 @@ function refuseLarge({ name, values, perModel }: ValuedTask): void {
   }
 }
 
-async function survey({ gpu, method, tasks, elsewhere = [], settings }: MergeRun): Promise<unknown> {
+/** Shows the method every tensor, if it asks for that. */
+async function surveyed({ gpu, method, tasks, elsewhere = [], settings }: MergeRun): Promise<unknown> {
   if (!method.survey) return undefined;
   const seen = [...tasks, ...elsewhere].filter((task) => task.kind === "merge");
   // In the order of names: what a survey finds must not depend on which tensors this process writes.
   seen.sort((a, b) => (a.name < b.name ? -1 : 1));
-  const jobs = seen.map((task) => new MergeJob(gpu, task, jobValues(method, task), settings, "one"));
+  const tensors = seen.map(
+    (task) => new TensorInputs({ gpu, task, values: valuesOf(method, task), settings, passes: "one" }),
+  );
   try {
-    return await method.survey(jobs as MergeJob<never>[]);
+    return await method.survey(tensors);
   } finally {
-    await Promise.all(jobs.map((job) => job.close()));
+    await Promise.all(tensors.map((inputs) => inputs.close()));
   }
+}
+
+/** Device memory that a job needs; all of it where its tensor must be alone. */
+function needOf({ method, inOrder }: MergeRun, task: ValuedTask, { layout }: MergeJob): number {
+  if (inOrder && !layout.resident && layout.chunkCount > 1) return Number.POSITIVE_INFINITY;
+  return task.kind === "copy" ? 0 : footprint(layout, method.scratch ?? 0);
+}
+
+/** Writes one tensor. */
+async function write(method: MergeMethod, task: ValuedTask, job: MergeJob<never>): Promise<void> {
+  if (job.size === 0) return job.emit(() => {});
+  if (task.kind === "copy") return job.copy(entriesOf(task)[0]!);
+  const merged = method.merge(job);
+  job.prefetch(); // after the method's first step, which may be to copy: a pipe's bytes come only once
+  await merged;
 }
 
 /** Merges every tensor. Rejects with the first failure once all started work has come to rest. */
 export async function mergeTensors(run: MergeRun): Promise<void> {
-  for (const { name, shape } of run.tasks) {
-    if (shape.reduce((a, b) => a * b, 1) > MOST_VALUES) {
-      throw new UserError(
-        `${name} has more than ${MOST_VALUES} values`,
-        "no model known has such a tensor; is it damaged?",
-      );
-    }
-  }
+  const { gpu, method, settings } = run;
   for (const task of run.tasks) refuseLarge(task);
-  const found = await survey(run);
-  const outlets = new Outlets(run.gpu, run.sink);
+  const survey = await surveyed(run);
+  const outlets = new Outlets(gpu, run.sink);
   const budget = new Budget(BUDGET_BYTES);
   const jobs: Promise<void>[] = [];
   let failure: { error: unknown } | undefined;
   for (const task of run.tasks) {
     if (failure || run.signal?.aborted) break;
     const outlet = outlets.next();
-    const job = new MergeJob(run.gpu, task, jobValues(run.method, task), run.settings, run.method.passes, outlet);
-    job.survey = found;
-    const alone = run.inOrder && !job.layout.resident && job.layout.chunkCount > 1;
-    const holds = task.kind === "copy" ? 0 : footprint(job.layout, run.method.scratch ?? 0);
-    const need = alone ? Number.POSITIVE_INFINITY : holds;
+    const values = valuesOf(method, task);
+    const job = new MergeJob({ gpu, task, values, settings, passes: method.passes, outlet, survey });
+    const need = needOf(run, task, job);
     await budget.take(need);
     const work = async () => {
       try {
         if (failure) return;
-        if (job.size === 0) await job.emit(() => {});
-        else if (task.kind === "copy") await job.copy(task.base ?? task.models[0]!);
-        else {
-          const merged = run.method.merge(job as MergeJob<never>);
-          job.prefetch(); // after its first step, which may be to copy: a pipe's bytes come only once
-          await merged;
-        }
+        await write(method, task, job);
         run.done?.(task);
       } catch (error) {
         failure ??= { error };
@@ -171,7 +176,7 @@ export async function mergeTensors(run: MergeRun): Promise<void> {
     jobs.push(work());
   }
   await Promise.all(jobs);
-  (found as Partial<Disposable> | undefined)?.[Symbol.dispose]?.(); // a survey may hold files open
+  (survey as Partial<Disposable> | undefined)?.[Symbol.dispose]?.(); // it may hold files open
   if (failure) throw failure.error;
   run.signal?.throwIfAborted();
 }

@@ -2,11 +2,11 @@
 
 import type { Dtype } from "../../checkpoint/dtype.ts";
 import type { Recipe, RecipeSource } from "../../checkpoint/lineage/recipe/recipe.ts";
+import type { Conditional, Parameters, Scalar, Setting } from "../../checkpoint/lineage/recipe/settings.ts";
 import { type ModelReference, referenceKey } from "../../checkpoint/reference.ts";
 import { UserError } from "../../errors.ts";
 import { didYouMean } from "../../method/nearest.ts";
 import type { OptionSpec, Options } from "../../method/options.ts";
-import type { Conditional, Parameters, Scalar, Setting } from "./parameters.ts";
 
 /** `--set name:filter=value`; without a filter it is the same as `--name value`. */
 export interface SetArgument {

@@ -5,10 +5,10 @@
  * (which model is the base, what a gradient means outside the layers, how embeddings of different height are cut), it is kept.
  */
 import type { Checkpoint, TensorEntry } from "../../checkpoint/checkpoint.ts";
-import { DTYPE_BYTES, type Dtype, isFloat } from "../../checkpoint/dtype.ts";
+import { DTYPE_BYTES, isFloat } from "../../checkpoint/dtype.ts";
 import { type Recipe, recipeReferences } from "../../checkpoint/lineage/recipe/recipe.ts";
 import { type ModelReference, referenceKey } from "../../checkpoint/reference.ts";
-import { countTokens } from "../../data/vocabulary.ts";
+import { countTokens, vocabularyOf } from "../../data/vocabulary.ts";
 import { UserError } from "../../errors.ts";
 import {
   configValue,
@@ -21,47 +21,21 @@ import {
   resolve,
   tokenTable,
 } from "../../model/names.ts";
+import { sizeOf } from "../../tensor/tensor.ts";
 import type { MergeMethod } from "../contract.ts";
+import { entriesOf, type ValuedTask } from "../job/task.ts";
 import { type Aligned, align, type Operand } from "./align.ts";
-import { evaluator, unusedParameters } from "./evaluate.ts";
 import { assignModules } from "./modules.ts";
 import { Notes } from "./notes.ts";
 import { outputFiles, type RestackedLayers } from "./output-config.ts";
 import { type Input, type SectionContext, sectionsOf } from "./sections.ts";
 import { type Slot, slicedSlots, wholeSlots } from "./slots.ts";
-
-/** The types arithmetic can be asked to happen in. */
-export type WorkDtype = "F32" | "F16" | "BF16";
-
-export interface PlannedTensor {
-  readonly name: string;
-  readonly shape: readonly number[];
-  /** The type it is written in. */
-  readonly outDtype: Dtype;
-  /** The type inputs are cast to and the result of every step has, in exact compatibility with mergekit. */
-  readonly workDtype: WorkDtype;
-  /** copy: the one input given, base or model, is written as it is, cast to `outDtype` if that differs from its type. */
-  readonly kind: "merge" | "copy";
-  readonly base?: TensorEntry;
-  readonly models: readonly TensorEntry[];
-  /** For each of `models` its place in `MergePlan.models`. */
-  readonly modelIndex: readonly number[];
-  /** Place of its layer in the slice, 0 first and 1 last; undefined outside the layers. */
-  readonly depth: number | undefined;
-  /** Number of its layer in the output. */
-  readonly layer: number | undefined;
-  /** Parameters with one value for all models; defaults filled in. */
-  readonly values: Readonly<Record<string, unknown>>;
-  /** Parameters with a value per model, in the order of `models`. */
-  readonly perModel: readonly Readonly<Record<string, unknown>>[];
-  /** Some inputs are larger than `shape`, which has two axes then: of each, the top-left rows and columns count. */
-  readonly crop?: { readonly rows: number; readonly columns: number };
-}
+import { tensorParameters, unusedParameters } from "./tensor-parameters.ts";
 
 export interface MergePlan {
   readonly method: string;
   /** In the order in which they are written: that of the base, or of the first model. */
-  readonly tensors: readonly PlannedTensor[];
+  readonly tensors: readonly ValuedTask[];
   /** Every input, the base too, as the user wrote it. A model that counts twice is listed twice. */
   readonly models: readonly string[];
   readonly files: ReadonlyMap<string, Uint8Array>;
@@ -86,6 +60,36 @@ export async function planMerge(
   options: PlanOptions = {},
 ): Promise<MergePlan> {
   const warnings = [...recipe.warnings, ...unusedParameters(recipe, method)];
+  const { models, donor } = namedModels(recipe, opened, warnings);
+
+  const listed: { ref: ModelReference; occurrence: number }[] = [];
+  const context: SectionContext = {
+    recipe,
+    method,
+    model: (ref) => models.get(referenceKey(ref))!,
+    indexOf: (ref, occurrence) => {
+      const key = referenceKey(ref);
+      const at = listed.findIndex((one) => one.occurrence === occurrence && referenceKey(one.ref) === key);
+      return at >= 0 ? at : listed.push({ ref, occurrence }) - 1;
+    },
+    allowDuplicates: options.allowDuplicates ?? false,
+    warnings,
+  };
+  const slots = slotsOf(recipe, donor, context);
+  const notes = new Notes();
+  const tensors = await tasksOf(slots, donor, recipe, method, notes);
+  const files = filesOf(tensors, slots.stacks, donor, models, recipe, warnings);
+  return {
+    method: method.name,
+    tensors,
+    models: listed.map(({ ref }) => context.model(ref).ref),
+    files,
+    warnings: [...warnings, ...notes.lines()],
+  };
+}
+
+/** The models under common names, and the one that gives the files: the base, or the first. */
+function namedModels(recipe: Recipe, opened: ReadonlyMap<string, Checkpoint>, warnings: string[]) {
   const references = recipeReferences(recipe);
   const donorKey = referenceKey(recipe.base ?? references[0]!);
   const checkpoints = new Map<string, Checkpoint>();
@@ -95,72 +99,72 @@ export async function planMerge(
     checkpoints.set(referenceKey(ref), checkpoint);
   }
   const models = nameModels(checkpoints, donorKey, warnings);
-  const donor = models.get(donorKey)!;
   if (references.length > 1) for (const model of models.values()) refuseQuantized(model);
+  return { models, donor: models.get(donorKey)! };
+}
 
-  const planned: { ref: ModelReference; occurrence: number }[] = [];
-  const context: SectionContext = {
-    recipe,
-    method,
-    model: (ref) => models.get(referenceKey(ref))!,
-    indexOf: (ref, occurrence) => {
-      const key = referenceKey(ref);
-      const at = planned.findIndex((one) => one.occurrence === occurrence && referenceKey(one.ref) === key);
-      return at >= 0 ? at : planned.push({ ref, occurrence }) - 1;
-    },
-    allowDuplicates: options.allowDuplicates ?? false,
-    warnings,
-  };
-  const { slots, stacks, unclaimed } = slotsOf(recipe, donor, context);
-  const notes = new Notes();
+interface Slots {
+  readonly slots: readonly Slot[];
+  readonly stacks: readonly RestackedLayers[];
+  /** Tensors of the donor that no module has. */
+  readonly unclaimed: readonly string[];
+}
+
+/** The tensors of the output with their inputs and parameters, in the order in which they are written. */
+async function tasksOf(
+  { slots, stacks, unclaimed }: Slots,
+  donor: NamedModel,
+  recipe: Recipe,
+  method: PlannedMethod,
+  notes: Notes,
+): Promise<ValuedTask[]> {
   for (const name of unclaimed) notes.add(`no module has it, taken from ${donor.ref} unchanged`, name);
-
-  const evaluate = await evaluator(method);
+  const parameters = await tensorParameters(method);
   const place = placeIn(donor);
-  const tensors: { tensor: PlannedTensor; at: number }[] = [];
+  const tasks: { task: ValuedTask; at: number }[] = [];
   for (const slot of slots) {
     const aligned = alignSlot(slot, method, notes);
     if (aligned === undefined) continue;
     const merged = aligned.kind === "merge";
-    tensors.push({
+    tasks.push({
       at: place(slot.name),
-      tensor: {
-        ...describeTensor(slot.name, aligned, recipe),
+      task: {
+        ...mergedTask(slot.name, aligned, recipe),
         depth: slot.depth,
         layer: slot.layer,
-        values: merged ? evaluate.values(slot) : {},
-        perModel: merged ? aligned.models.map(({ input }) => evaluate.perModel(slot, input)) : [],
+        values: merged ? parameters.values(slot) : {},
+        perModel: merged ? aligned.models.map(({ input }) => parameters.perModel(slot, input)) : [],
       },
     });
   }
-  for (const name of unclaimed) tensors.push({ at: place(name), tensor: copied(name, donor, recipe) });
+  for (const name of unclaimed) tasks.push({ at: place(name), task: copyTask(name, donor, recipe) });
   // Sorting is stable: what the donor lacks comes last, in the order in which it was found.
-  if (stacks.length === 0) tensors.sort((a, b) => a.at - b.at);
+  if (stacks.length === 0) tasks.sort((a, b) => a.at - b.at);
+  return tasks.map(({ task }) => task);
+}
 
-  const outDtype = recipe.outDtype ?? recipe.dtype;
-  const list = tensors.map(({ tensor }) => tensor);
-  const vocabulary = vocabularyOf(list, donor, warnings);
-  const files = outputFiles(
-    donor,
-    {
-      stacks,
-      untied: isUntied(list, donor, models),
-      ...(outDtype !== undefined && { dtype: outDtype }),
-      ...(vocabulary !== undefined && { vocabulary }),
-    },
-    warnings,
-  );
-  return {
-    method: method.name,
-    tensors: list,
-    models: planned.map(({ ref }) => context.model(ref).ref),
-    files,
-    warnings: [...warnings, ...notes.lines()],
+/** The files of the output: the donor's, its config as the merge changes it. */
+function filesOf(
+  tensors: readonly ValuedTask[],
+  stacks: readonly RestackedLayers[],
+  donor: NamedModel,
+  models: ReadonlyMap<string, NamedModel>,
+  recipe: Recipe,
+  warnings: string[],
+): Map<string, Uint8Array> {
+  const dtype = recipe.outDtype ?? recipe.dtype;
+  const vocabulary = tokenRows(tensors, donor, warnings);
+  const changes = {
+    stacks,
+    untied: isUntied(tensors, donor, models),
+    ...(dtype !== undefined && { dtype }),
+    ...(vocabulary !== undefined && { vocabulary }),
   };
+  return outputFiles(donor, changes, warnings);
 }
 
 /** The output's tensors, before it is known which inputs have them. */
-function slotsOf(recipe: Recipe, donor: NamedModel, context: SectionContext) {
+function slotsOf(recipe: Recipe, donor: NamedModel, context: SectionContext): Slots {
   const moduleOf = assignModules(recipe.modules, donor);
   const slots: Slot[] = [];
   const stacks: RestackedLayers[] = [];
@@ -195,7 +199,7 @@ function alignSlot(slot: Slot, method: PlannedMethod, notes: Notes): Aligned<Inp
   return align(slot.name, base, present, method, origin !== undefined, notes);
 }
 
-function describeTensor(name: string, aligned: Aligned<Input>, recipe: Recipe) {
+function mergedTask(name: string, aligned: Aligned<Input>, recipe: Recipe) {
   const stored = (aligned.base ?? aligned.models[0]!).entry;
   const [rows, columns] = aligned.shape;
   return {
@@ -210,7 +214,7 @@ function describeTensor(name: string, aligned: Aligned<Input>, recipe: Recipe) {
   };
 }
 
-function dtypes(name: string, stored: TensorEntry, recipe: Recipe): { outDtype: Dtype; workDtype: WorkDtype } {
+function dtypes(name: string, stored: TensorEntry, recipe: Recipe): Pick<ValuedTask, "outDtype" | "workDtype"> {
   const work = recipe.dtype ?? stored.dtype;
   const fixed = !isFloat(stored.dtype) || isBuffer(name, stored.shape);
   return {
@@ -219,19 +223,11 @@ function dtypes(name: string, stored: TensorEntry, recipe: Recipe): { outDtype: 
   };
 }
 
-function copied(name: string, donor: NamedModel, recipe: Recipe): PlannedTensor {
+function copyTask(name: string, donor: NamedModel, recipe: Recipe): ValuedTask {
   const entry = donor.tensors.get(name)!;
   return {
-    ...{
-      name,
-      shape: entry.shape,
-      kind: "copy",
-      ...dtypes(name, entry, recipe),
-      base: entry,
-      models: [],
-      modelIndex: [],
-    },
-    ...{ depth: undefined, layer: layerOf(name)?.index, values: {}, perModel: [] },
+    ...{ name, shape: entry.shape, kind: "copy", ...dtypes(name, entry, recipe) },
+    ...{ base: entry, models: [], modelIndex: [], layer: layerOf(name)?.index, values: {}, perModel: [] },
   };
 }
 
@@ -250,19 +246,20 @@ function refuseQuantized(model: NamedModel): void {
     if (!packed && !entry.dtype.startsWith("F8")) continue;
     const kind = typeof settings.quant_method === "string" ? ` (${settings.quant_method})` : "";
     throw new UserError(
-      `${model.ref} is quantized${kind}: ${entry.name} is ${entry.dtype}, of which no average can be taken`,
+      `${model.ref} is quantized${kind}: ${entry.name} is ${entry.dtype}; quantized weights cannot be averaged`,
       "merge the model it was quantized from, or dequantize it first",
     );
   }
 }
 
-/** Rows of the token embedding if the donor's config must learn of them. */
-function vocabularyOf(tensors: readonly PlannedTensor[], donor: NamedModel, warnings: string[]): number | undefined {
+/** Rows of the token embedding where they are not those that the donor's config states. */
+function tokenRows(tensors: readonly ValuedTask[], donor: NamedModel, warnings: string[]): number | undefined {
   const table = tokenTable(donor);
   const planned = table && tensors.find(({ name }) => name === table.name);
   const rows = planned?.shape[0];
   if (rows === undefined || rows === table!.entry.shape[0]) return undefined;
-  const tokens = countTokens(donor.checkpoint);
+  const known = vocabularyOf(donor.checkpoint);
+  const tokens = known && countTokens(known);
   if (tokens !== undefined && tokens > rows) {
     warnings.push(`the tokenizer of ${donor.ref} has ${tokens} tokens but the merged embedding only ${rows} rows`);
   }
@@ -270,11 +267,7 @@ function vocabularyOf(tensors: readonly PlannedTensor[], donor: NamedModel, warn
 }
 
 /** Whether a head is written that is not the embedding, though the donor has one tensor for both. */
-function isUntied(
-  tensors: readonly PlannedTensor[],
-  donor: NamedModel,
-  models: ReadonlyMap<string, NamedModel>,
-): boolean {
+function isUntied(tensors: readonly ValuedTask[], donor: NamedModel, models: ReadonlyMap<string, NamedModel>): boolean {
   if (!tensors.some(({ name }) => isHead(name))) return false;
   const ownHead = [...donor.tensors.keys()].some(isHead);
   if (ownHead && configValue(donor.config, "tie_word_embeddings") !== true) return false;
@@ -286,10 +279,8 @@ export function planBytes(plan: MergePlan): { input: number; output: number; ten
   let input = 0;
   let output = 0;
   for (const tensor of plan.tensors) {
-    const elements = tensor.shape.reduce((product, n) => product * n, 1);
-    output += elements * DTYPE_BYTES[tensor.outDtype];
-    const entries = tensor.base === undefined ? tensor.models : [tensor.base, ...tensor.models];
-    for (const entry of entries) {
+    output += sizeOf(tensor.shape) * DTYPE_BYTES[tensor.outDtype];
+    for (const entry of entriesOf(tensor)) {
       input += tensor.crop === undefined ? entry.bytes : tensor.crop.rows * entry.shape[1]! * DTYPE_BYTES[entry.dtype];
     }
   }

@@ -1,4 +1,4 @@
-/** Opening the models of recipes, each once, and saying in the lineage what they were. */
+/** The models of recipes, each opened once. */
 import { existsSync } from "node:fs";
 import type { Checkpoint } from "../../checkpoint/checkpoint.ts";
 import { type Recipe, recipeReferences } from "../../checkpoint/lineage/recipe/recipe.ts";
@@ -7,12 +7,12 @@ import { openable, referenceKey } from "../../checkpoint/reference.ts";
 import { isStream } from "../../checkpoint/stream/stream.ts";
 
 /** Checkpoints by `referenceKey`, and the results of earlier recipes by name. */
-export class Inputs {
+export class OpenModels {
   readonly #opened = new Map<string, Checkpoint>();
   readonly #named: ReadonlyMap<string, string>;
   readonly #warn: (text: string) => void;
 
-  /** `named`: results of earlier recipes, name to path; they win over files of that name. */
+  /** `named`: results of earlier recipes, name to path; they win over files of the same name. */
   constructor(named: ReadonlyMap<string, string>, warn: (text: string) => void) {
     this.#named = named;
     this.#warn = warn;
@@ -30,21 +30,21 @@ export class Inputs {
     return this.#opened;
   }
 
-  get all(): readonly Checkpoint[] {
+  get opened(): readonly Checkpoint[] {
     return [...this.#opened.values()];
   }
 
-  /** True when one of them can be read only once, in order. */
+  /** True when one of them is a pipe: it can be read only once, in order. */
   get streamed(): boolean {
-    return this.all.some(isStream);
+    return this.opened.some(isStream);
   }
 
   /** Checks that streams ended where their headers say. */
   async finish(): Promise<void> {
-    for (const checkpoint of this.all) if (isStream(checkpoint)) await checkpoint.finish();
+    for (const checkpoint of this.opened) if (isStream(checkpoint)) await checkpoint.finish();
   }
 
   close(): void {
-    for (const checkpoint of this.all) checkpoint.close();
+    for (const checkpoint of this.opened) checkpoint.close();
   }
 }

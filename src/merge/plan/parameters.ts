@@ -1,35 +1,17 @@
 /**
- * Values of merge parameters that change with depth and with the tensor's name.
- *
- * A setting is a scalar, a list of numbers (a gradient over depth), a list of other scalars (steps over depth), or a list of
- * `{filter, value}` in which the first entry whose filter is part of the tensor's name counts. The semantics are mergekit's.
+ * The value of a merge parameter for one tensor: by the tensor's name and by its depth. The semantics are mergekit's; how recipes
+ * write values is in src/checkpoint/lineage/recipe/settings.ts.
  */
-
-export type Scalar = number | boolean | string;
-
-/** `filter` is a substring of the tensor's name; left out or `*` it matches every name. */
-export interface Conditional {
-  readonly filter?: string;
-  readonly value: Scalar | readonly Scalar[];
-}
-
-export type Setting = Scalar | readonly Scalar[] | readonly Conditional[];
-
-/** Settings by parameter name. */
-export type Parameters = ReadonlyMap<string, Setting>;
+import type { Conditional, Parameters, Scalar, Setting } from "../../checkpoint/lineage/recipe/settings.ts";
 
 const isConditional = (entry: Scalar | Conditional): entry is Conditional => typeof entry === "object";
 
 /** Whether the setting is a list of `{filter, value}`. */
-export const isFiltered = (setting: Setting): setting is readonly Conditional[] =>
+const isFiltered = (setting: Setting): setting is readonly Conditional[] =>
   Array.isArray(setting) && setting.length > 0 && isConditional(setting[0] as Scalar | Conditional);
 
-/** Every value a setting can take, without its filters: what a check of the whole recipe looks at. */
-export const valuesOf = (setting: Setting): (Scalar | readonly Scalar[])[] =>
-  isFiltered(setting) ? setting.map((entry) => entry.value) : [setting as Scalar | readonly Scalar[]];
-
 /** The value that applies to `name` before depth is looked at; undefined when every filter misses. */
-export function select(setting: Setting, name: string): Scalar | readonly Scalar[] | undefined {
+function filtered(setting: Setting, name: string): Scalar | readonly Scalar[] | undefined {
   if (!isFiltered(setting)) return setting as Scalar | readonly Scalar[];
   return setting.find(({ filter }) => filter === undefined || filter === "*" || name.includes(filter))?.value;
 }
@@ -53,7 +35,7 @@ export function atDepth(anchors: readonly Scalar[], t: number): Scalar {
  * outside the layers, where mergekit takes the first anchor, before the stack and after it. Undefined when no filter matches.
  */
 export function evaluate(setting: Setting, name: string, depth: number | undefined): Scalar | undefined {
-  const value = select(setting, name);
+  const value = filtered(setting, name);
   return Array.isArray(value) ? atDepth(value, depth ?? 0) : (value as Scalar | undefined);
 }
 
@@ -74,7 +56,7 @@ export function lookUp(
   for (const scope of scopes) {
     const setting = scope?.get(parameter);
     if (setting === undefined) continue;
-    const value = whole ? select(setting, name) : evaluate(setting, name, depth);
+    const value = whole ? filtered(setting, name) : evaluate(setting, name, depth);
     if (value !== undefined) return value;
   }
   return undefined;

@@ -4,11 +4,11 @@
  */
 
 import type { Recipe, RecipeModule, RecipeSlice, RecipeSource } from "../../checkpoint/lineage/recipe/recipe.ts";
+import type { Parameters } from "../../checkpoint/lineage/recipe/settings.ts";
 import { type ModelReference, referenceKey } from "../../checkpoint/reference.ts";
 import { UserError } from "../../errors.ts";
 import type { NamedModel } from "../../model/names.ts";
 import type { MergeMethod } from "../contract.ts";
-import type { Parameters } from "./parameters.ts";
 
 export interface Input {
   readonly model: NamedModel;

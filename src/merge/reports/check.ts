@@ -5,11 +5,13 @@
 import type { Checkpoint } from "../../checkpoint/checkpoint.ts";
 import { type Recipe, recipeReferences } from "../../checkpoint/lineage/recipe/recipe.ts";
 import { referenceKey } from "../../checkpoint/reference.ts";
-import { countTokens, vocabularyOf } from "../../data/vocabulary.ts";
+import { countTokens, type Vocabulary, vocabularyOf } from "../../data/vocabulary.ts";
 import { configValue, isHead, isTied, mainStack, type NamedModel, nameModels, tokenTable } from "../../model/names.ts";
+import { sizeOf } from "../../tensor/tensor.ts";
 import { spellShape } from "../plan/align.ts";
 import { counted } from "../plan/notes.ts";
-import { compareVocabularies } from "./compare-vocabularies.ts";
+import { compareVocabularies, type WithVocabulary } from "./compare-vocabularies.ts";
+import type { CheckProblem } from "./problem.ts";
 
 /** One model of the report. Undefined where the files do not say. */
 export interface CheckRow {
@@ -27,13 +29,6 @@ export interface CheckRow {
   readonly tied: boolean;
 }
 
-export interface CheckProblem {
-  /** error: the merge will fail or make no sense. warning: it will run, but not as one may expect. note: good to know. */
-  readonly level: "error" | "warning" | "note";
-  readonly message: string;
-  readonly hint?: string;
-}
-
 export interface CheckReport {
   readonly rows: readonly CheckRow[];
   readonly problems: readonly CheckProblem[];
@@ -47,18 +42,19 @@ export function checkModels(recipe: Recipe, opened: ReadonlyMap<string, Checkpoi
   const checkpoints = new Map(keys.map((key) => [key, opened.get(key)!]));
   const renamed: string[] = [];
   const models = nameModels(checkpoints, keys[0]!, renamed);
-  const first = models.get(keys[0]!)!;
+  const read = [...models].map(([key, model]) => ({ key, model, vocabulary: vocabularyOf(model.checkpoint) }));
+  const [first, ...others] = read;
   const problems: CheckProblem[] = renamed.map((message) => ({ level: "note", message }));
-  for (const model of models.values()) problems.push(...checkOne(model));
-  for (const model of models.values()) if (model !== first) problems.push(...comparePair(first, model));
-  return { rows: [...models].map(([key, model]) => describeModel(model, key === baseKey)), problems };
+  for (const { model, vocabulary } of read) problems.push(...checkOne(model, vocabulary));
+  for (const other of others) problems.push(...comparePair(first!, other));
+  return { rows: read.map(({ key, model, vocabulary }) => rowOf(model, vocabulary, key === baseKey)), problems };
 }
 
-function describeModel(model: NamedModel, isBase: boolean): CheckRow {
+function rowOf(model: NamedModel, vocabulary: Vocabulary | undefined, isBase: boolean): CheckRow {
   const elements = new Map<string, number>();
   let parameters = 0;
   for (const { dtype, shape } of model.tensors.values()) {
-    const count = shape.reduce((product, n) => product * n, 1);
+    const count = sizeOf(shape);
     parameters += count;
     elements.set(dtype, (elements.get(dtype) ?? 0) + count);
   }
@@ -73,16 +69,16 @@ function describeModel(model: NamedModel, isBase: boolean): CheckRow {
     parameters,
     dtypes: [...elements].sort((a, b) => b[1] - a[1]).map(([dtype]) => dtype),
     rows: tokenTable(model)?.entry.shape[0],
-    tokens: countTokens(model.checkpoint),
+    tokens: vocabulary && countTokens(vocabulary),
     tied: isTied(model) && ![...model.tensors.keys()].some(isHead),
   };
 }
 
 /** What can be wrong with a model on its own. */
-function checkOne(model: NamedModel): CheckProblem[] {
+function checkOne(model: NamedModel, vocabulary: Vocabulary | undefined): CheckProblem[] {
   const problems: CheckProblem[] = [];
   const { ref, checkpoint } = model;
-  if (checkpoint.files.has("tokenizer.json") && vocabularyOf(checkpoint) === undefined) {
+  if (checkpoint.files.has("tokenizer.json") && vocabulary === undefined) {
     problems.push({
       level: "warning",
       message: `tokenizer.json of ${ref} cannot be read`,
@@ -94,7 +90,7 @@ function checkOne(model: NamedModel): CheckProblem[] {
     problems.push({ level: "error", message: `${ref} is quantized`, hint });
   }
   const rows = tokenTable(model)?.entry.shape[0];
-  const tokens = countTokens(checkpoint);
+  const tokens = vocabulary && countTokens(vocabulary);
   if (rows === undefined || tokens === undefined) return problems;
   if (tokens > rows) {
     const message = `the tokenizer of ${ref} has ${tokens} tokens but its embedding only ${rows} rows`;
@@ -109,8 +105,9 @@ function checkOne(model: NamedModel): CheckProblem[] {
   return problems;
 }
 
-function comparePair(first: NamedModel, model: NamedModel): CheckProblem[] {
-  const problems: CheckProblem[] = [...compareVocabularies(first, model)];
+function comparePair(one: WithVocabulary, other: WithVocabulary): CheckProblem[] {
+  const problems: CheckProblem[] = [...compareVocabularies(one, other)];
+  const [first, model] = [one.model, other.model];
   const kinds = [first, model].map(({ config }) => configValue(config, "model_type"));
   if (typeof kinds[0] === "string" && typeof kinds[1] === "string" && kinds[0] !== kinds[1]) {
     const message = `${first.ref} is of type ${kinds[0]} but ${model.ref} of type ${kinds[1]}`;
@@ -122,8 +119,7 @@ function comparePair(first: NamedModel, model: NamedModel): CheckProblem[] {
     const message = `${key} is ${a} in ${first.ref} but ${b} in ${model.ref}; the output gets ${a}`;
     problems.push({ level: "warning", message, hint: "the models may not be tuned from one base" });
   }
-  const shapes = compareTensors(first, model);
-  return [...problems, ...shapes];
+  return [...problems, ...compareTensors(first, model)];
 }
 
 function compareTensors(first: NamedModel, model: NamedModel): CheckProblem[] {

@@ -1,13 +1,20 @@
 /** How the tokenizers of two models differ, by their files. */
 
-import { vocabularyOf } from "../../data/vocabulary.ts";
+import type { Vocabulary } from "../../data/vocabulary.ts";
 import type { NamedModel } from "../../model/names.ts";
 import { counted } from "../plan/notes.ts";
-import type { CheckProblem } from "./check.ts";
+import type { CheckProblem } from "./problem.ts";
 
-/** Problems of merging `model` into a checkpoint that has the tokenizer of `first`; none when the vocabularies are equal. */
-export function compareVocabularies(first: NamedModel, model: NamedModel): CheckProblem[] {
-  const [ours, theirs] = [vocabularyOf(first.checkpoint), vocabularyOf(model.checkpoint)];
+/** A model and its vocabulary, undefined where no tokenizer.json can be read. */
+export interface WithVocabulary {
+  readonly model: NamedModel;
+  readonly vocabulary: Vocabulary | undefined;
+}
+
+/** Problems of merging `other` into a checkpoint that has the tokenizer of `one`; none when the vocabularies are equal. */
+export function compareVocabularies(one: WithVocabulary, other: WithVocabulary): CheckProblem[] {
+  const [first, model] = [one.model, other.model];
+  const [ours, theirs] = [one.vocabulary, other.vocabulary];
   if (ours === undefined || theirs === undefined) return compareTokenizerFiles(first, model);
   let moved: string | undefined;
   let movedCount = 0;

@@ -1,7 +1,8 @@
 /** `merge --explain`: the parameters that act on every tensor, once gradients and filters are worked out. */
 
 import { layerOf } from "../../model/names.ts";
-import type { MergePlan, PlannedTensor } from "../plan/merge-plan.ts";
+import type { ValuedTask } from "../job/task.ts";
+import type { MergePlan } from "../plan/merge-plan.ts";
 
 export interface Explanation {
   /** `tensor`, then one column per parameter; those given per model name the model: `weight a/`. */
@@ -31,7 +32,7 @@ export function explain(plan: MergePlan, compact = true): Explanation {
     ...perModel.map(({ model, parameter }) => `${parameter} ${plan.models[model]}`),
     ...shared,
   ];
-  const cells = (tensor: PlannedTensor): string[] => {
+  const cells = (tensor: ValuedTask): string[] => {
     if (tensor.kind === "copy") return columns.slice(1).map((_, i) => (i === 0 ? "copied" : ""));
     const ofModels = perModel.map(({ model, parameter }) => {
       const at = tensor.modelIndex.indexOf(model);
@@ -51,8 +52,8 @@ interface Run {
   cells: string[];
 }
 
-function runs(tensors: readonly PlannedTensor[], cells: (tensor: PlannedTensor) => string[]): string[][] {
-  const byKind = new Map<string, { layer: number; tensor: PlannedTensor }[]>();
+function runs(tensors: readonly ValuedTask[], cells: (tensor: ValuedTask) => string[]): string[][] {
+  const byKind = new Map<string, { layer: number; tensor: ValuedTask }[]>();
   for (const tensor of tensors) {
     const parts = layerOf(tensor.name);
     const key = parts === undefined ? tensor.name : `${parts.prefix}\n${parts.rest}`;

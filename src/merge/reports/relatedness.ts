@@ -5,7 +5,7 @@
 import type { Checkpoint, TensorEntry } from "../../checkpoint/checkpoint.ts";
 import { DTYPE_BYTES, type Dtype } from "../../checkpoint/dtype.ts";
 import { layerOf, nameModels } from "../../model/names.ts";
-import type { CheckProblem } from "./check.ts";
+import type { CheckProblem } from "./problem.ts";
 
 export interface Relation {
   readonly ref: string;

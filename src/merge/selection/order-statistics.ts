@@ -1,10 +1,12 @@
 /**
  * Exact order statistics over many tensors together, in constant memory: digits of the values are counted, most significant
- * first, so three passes find any number of ranks. What `select.ts` does for one tensor in fewer passes, this does for a
+ * first, so three passes find any number of ranks. What top-k-selection.ts does for one tensor in fewer passes, this does for a
  * whole model, and for values that are computed on the way.
  */
+import type { Dispatch } from "../../gpu/gpu.ts";
+import type { Kernel } from "../../gpu/kernel.ts";
 import type { Chunk } from "../job/chunks.ts";
-import type { MergeJob } from "../job/tensor-job.ts";
+import type { TensorInputs } from "../job/tensor-inputs.ts";
 
 /** A digit to be counted, among the keys of `row` that begin with `prefix`. */
 export interface DigitCount {
@@ -53,58 +55,57 @@ export async function orderStatistics(
   return places.map(({ prefix }) => valueOfKey(prefix));
 }
 
-/** Records the kernel that adds the digits of one model's values in a chunk to `counts`. */
-export type RecordDigit = (chunk: Chunk, model: number, digit: DigitCount, counts: GPUBuffer) => void;
+/** A kernel that adds the digits of one model's values in a chunk to `counts`, which begin at 0. */
+export interface DigitKernel {
+  readonly kernel: Kernel;
+  dispatch(chunk: Chunk, model: number, digit: DigitCount, counts: GPUBuffer): Dispatch;
+}
 
-/**
- * Counts digits over the tensors of `jobs`. Rows are positions of models in the recipe.
- */
-export function digitCounter<V>(
-  jobs: readonly MergeJob<V>[],
-  prepare: (job: MergeJob<V>) => Promise<RecordDigit>,
+/** Counts digits over many tensors. Rows are positions of models in the recipe. */
+export function digitCounter<I extends TensorInputs>(
+  tensors: readonly I[],
+  kernelFor: (inputs: I) => Promise<DigitKernel>,
 ): CountDigits {
   return async (wanted) => {
     const sums = wanted.map(() => new Float64Array(BINS));
-    for (const job of jobs) {
-      const record = await prepare(job);
+    for (const inputs of tensors) {
+      const { kernel, dispatch } = await kernelFor(inputs);
       const used = wanted.flatMap((digit, w) => {
-        const model = job.task.modelIndex.indexOf(digit.row);
-        return model < 0
-          ? []
-          : [{ digit, w, model, counts: job.gpu.upload(new Uint32Array(BINS), `${job.name} counts`) }];
+        const model = inputs.task.modelIndex.indexOf(digit.row);
+        return model < 0 ? [] : [{ digit, model, sum: sums[w]! }];
       });
-      await job.each((chunk) => {
-        for (const { digit, model, counts } of used) record(chunk, model, digit, counts.buffer);
+      await inputs.reduce(kernel, {
+        type: "u32",
+        runs: used.length,
+        zeroed: true,
+        count: () => BINS,
+        dispatch: (chunk, counts, run) => dispatch(chunk, used[run]!.model, used[run]!.digit, counts),
+        fold: (counts, _, run) => {
+          for (const [bin, n] of counts.entries()) used[run]!.sum[bin]! += n;
+        },
       });
-      await Promise.all(
-        used.map(async ({ w, counts }) => {
-          const found = await job.gpu.readWords(counts.buffer, BINS).finally(() => counts.free());
-          for (const [bin, n] of found.entries()) sums[w]![bin]! += n;
-        }),
-      );
     }
     return sums;
   };
 }
 
 /** Counts digits of the magnitudes of task vectors. */
-export function magnitudeDigits<V>(jobs: readonly MergeJob<V>[]): CountDigits {
-  return digitCounter(jobs, async (job) => {
-    const kernel = await job.gpu.kernel("order-statistics/histogram", { flags: job.flags() });
-    return (chunk, model, { mask, prefix, shift }, counts) =>
-      job.gpu.run(kernel, {
-        bind: { stack: chunk.stack, counts },
-        params: { n: chunk.length, pitch: chunk.pitch, slot: job.first + model, mask, prefix, shift },
-        groups: job.spans(chunk),
-      });
-  });
+export function magnitudeDigits(tensors: readonly TensorInputs[]): CountDigits {
+  return digitCounter(tensors, async (inputs) => ({
+    kernel: await inputs.gpu.kernel("order-statistics/histogram", { flags: inputs.flags() }),
+    dispatch: (chunk, model, { mask, prefix, shift }, counts) => ({
+      bind: { stack: chunk.stack, counts },
+      params: { n: chunk.length, pitch: chunk.pitch, slot: inputs.first + model, mask, prefix, shift },
+      groups: inputs.spans(chunk),
+    }),
+  }));
 }
 
-/** Positions of models in the recipe, ascending, each with its number of values over all jobs. */
-export function rowSizes(jobs: readonly MergeJob[]): Map<number, number> {
+/** Positions of models in the recipe, ascending, each with its number of values over all tensors. */
+export function rowSizes(tensors: readonly TensorInputs[]): Map<number, number> {
   const sizes = new Map<number, number>();
-  for (const job of jobs) {
-    for (const row of job.task.modelIndex) sizes.set(row, (sizes.get(row) ?? 0) + job.size);
+  for (const { task, size } of tensors) {
+    for (const row of task.modelIndex) sizes.set(row, (sizes.get(row) ?? 0) + size);
   }
   return new Map([...sizes].sort(([a], [b]) => a - b));
 }

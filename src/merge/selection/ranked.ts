@@ -1,6 +1,6 @@
 /** What selections rank: the magnitudes of a task vector or of values held on the device; and what they find, a cut. */
 import type { Chunk } from "../job/chunks.ts";
-import type { MergeJob } from "../job/tensor-job.ts";
+import type { TensorInputs } from "../job/tensor-inputs.ts";
 
 /** Where the top begins: the k-th largest magnitude's bits and index. See wgsl/lib/top.wgsl. */
 export interface Cut {
@@ -30,6 +30,7 @@ export interface Ranked {
 }
 
 export interface RankedPart {
+  readonly index: number;
   readonly source: GPUBuffer;
   /** First index in the tensor, number of values, and vectors of four per slot. */
   readonly start: number;
@@ -38,16 +39,18 @@ export interface RankedPart {
 }
 
 /** The task vector of model `k` of a job. */
-export function taskVector(job: MergeJob, k: number): Ranked {
-  const part = ({ stack: source, start, length, pitch }: Chunk): RankedPart => ({ source, start, length, pitch });
+export function taskVector(inputs: TensorInputs, k: number): Ranked {
+  const part = ({ index, stack: source, start, length, pitch }: Chunk): RankedPart => ({
+    ...{ index, source, start, length, pitch },
+  });
   return {
-    flags: job.flags("delta"),
-    size: job.size,
-    parts: job.chunkCount,
-    slot: job.first + k,
-    source: job,
-    each: (visit) => job.each((chunk) => visit(part(chunk))),
-    only: (index, visit) => job.visit(index, (chunk) => visit(part(chunk))),
+    flags: inputs.flags("delta"),
+    size: inputs.size,
+    parts: inputs.chunkCount,
+    slot: inputs.first + k,
+    source: inputs,
+    each: (visit) => inputs.each((chunk) => visit(part(chunk))),
+    only: (index, visit) => inputs.visit(index, (chunk) => visit(part(chunk))),
   };
 }
 
@@ -58,7 +61,7 @@ export function heldValues(
 ): Ranked {
   const part = (index: number): RankedPart => {
     const { buffer, start, length } = parts[index]!;
-    return { source: buffer, start, length, pitch: 0 };
+    return { index, source: buffer, start, length, pitch: 0 };
   };
   return {
     flags: [],

@@ -6,10 +6,11 @@
  * the adapter. Should the sample mislead, bisection over the bits of f32 takes over. Passes: two, and part of a third when
  * the cut falls into a run of equal values.
  */
-import { LANES, REDUCE_SPAN, spanGroups } from "../../tensor/load.ts";
-import type { MergeJob } from "../job/tensor-job.ts";
+import { LANES, REDUCE_SPAN, spanGroups } from "../../gpu/grid.ts";
+import { reduceParts } from "../job/reduce.ts";
+import type { TensorInputs } from "../job/tensor-inputs.ts";
 import { pick, quickselect } from "./quickselect.ts";
-import { ALL, type Cut, NONE, type Ranked } from "./ranked.ts";
+import { ALL, type Cut, NONE, type Ranked, type RankedPart } from "./ranked.ts";
 
 /** Bits above those of every number. */
 const LARGEST = 0x7fffffff;
@@ -36,14 +37,17 @@ interface Search {
   high: number;
 }
 
-interface Tally {
+interface Sums {
   /** Values above the upper bound, equal to it, between the bounds, equal to the lower one. */
-  readonly above: number;
-  readonly high: number;
-  readonly between: number;
-  readonly low: number;
+  above: number;
+  high: number;
+  between: number;
+  low: number;
   /** Counts of every span, part after part. */
-  readonly spans: readonly { part: number; span: number; high: number; low: number }[];
+  readonly spans: { part: number; span: number; high: number; low: number }[];
+}
+
+interface Tally extends Readonly<Sums> {
   /** (bits, index) of the values between, or undefined when there are none or more than fit. */
   readonly candidates: Uint32Array | undefined;
 }
@@ -51,7 +55,10 @@ interface Tally {
 /**
  * For each of `wanted` the cut that exactly `top` values are at or above. Selections on the same source share their passes.
  */
-export async function select(job: MergeJob, wanted: readonly { ranked: Ranked; top: number }[]): Promise<Cut[]> {
+export async function topCuts(
+  inputs: TensorInputs,
+  wanted: readonly { ranked: Ranked; top: number }[],
+): Promise<Cut[]> {
   const cuts = wanted.map(({ ranked, top }) => (top <= 0 ? NONE : top >= ranked.size ? ALL : undefined));
   const searches = wanted.map(({ ranked, top }): Search => ({ ranked, top, low: 0, high: LARGEST }));
   const open = searches.filter((_, i) => cuts[i] === undefined);
@@ -62,33 +69,33 @@ export async function select(job: MergeJob, wanted: readonly { ranked: Ranked; t
       let left = group;
       for (const margin of MARGINS) {
         if (left.length === 0) break;
-        await bracket(job, left, margin);
-        if (left[0]!.ranked.size >= LARGE) await narrow(job, left, margin);
-        const tallies = await tally(job, left, 1);
+        await bracket(inputs, left, margin);
+        if (left[0]!.ranked.size >= LARGE) await narrow(inputs, left, margin);
+        const tallies = await tally(inputs, left, 1);
         for (const [i, search] of left.entries()) {
-          const cut = await settle(job, search, tallies[i]!);
+          const cut = await settle(inputs, search, tallies[i]!);
           if (cut) found.set(search, cut);
         }
         left = left.filter((search) => !found.has(search));
       }
-      for (const search of left) found.set(search, await bisect(job, search));
+      for (const search of left) found.set(search, await bisect(inputs, search));
     }),
   );
   return searches.map((search, i) => cuts[i] ?? found.get(search)!);
 }
 
 /** Sets bounds that very likely hold the k-th magnitude, from a sample. */
-async function bracket(job: MergeJob, group: readonly Search[], deviations: number): Promise<void> {
+async function bracket(inputs: TensorInputs, group: readonly Search[], deviations: number): Promise<void> {
   const { ranked } = group[0]!;
-  const kernel = await job.gpu.kernel("top-k-selection/sample-magnitudes", { flags: ranked.flags });
+  const kernel = await inputs.gpu.kernel("top-k-selection/sample-magnitudes", { flags: ranked.flags });
   const most = sampleSize(ranked.size);
   const room = 4 * (most + ranked.parts); // every part takes at least one
-  const samples = group.map(() => job.gpu.buffer(room, `${job.name} sample`));
+  const samples = group.map(() => inputs.gpu.buffer(room, `${inputs.name} sample`));
   let taken = 0;
   await ranked.each((part) => {
     const count = Math.max(1, Math.round((most * part.length) / ranked.size));
     for (const [i, search] of group.entries()) {
-      job.gpu.run(kernel, {
+      inputs.gpu.run(kernel, {
         bind: { source: part.source, sample: samples[i]!.buffer },
         params: { n: part.length, pitch: part.pitch, slot: search.ranked.slot, count, offset: taken },
         invocations: count,
@@ -98,7 +105,7 @@ async function bracket(job: MergeJob, group: readonly Search[], deviations: numb
   });
   await Promise.all(
     group.map(async (search, i) => {
-      const sample = await job.gpu.readWords(samples[i]!.buffer, taken).finally(() => samples[i]!.free());
+      const sample = await inputs.gpu.readWords(samples[i]!.buffer, taken).finally(() => samples[i]!.free());
       // Ascending position of the k-th largest, and some standard deviations of it on either side.
       const share = 1 - (search.top - 0.5) / ranked.size;
       const margin = deviations * Math.sqrt(taken * share * (1 - share)) + 2;
@@ -118,10 +125,10 @@ function lookedAt(length: number, step: number): number {
 }
 
 /** Tightens the bounds by what an eighth of the values says. */
-async function narrow(job: MergeJob, group: readonly Search[], deviations: number): Promise<void> {
+async function narrow(inputs: TensorInputs, group: readonly Search[], deviations: number): Promise<void> {
   const { size } = group[0]!.ranked;
   const looked = Math.floor(size / (4 * REDUCE_SPAN)) * lookedAt(4 * REDUCE_SPAN, STEP);
-  for (const [i, t] of (await tally(job, group, STEP)).entries()) {
+  for (const [i, t] of (await tally(inputs, group, STEP)).entries()) {
     const search = group[i]!;
     if (!t.candidates) continue;
     const share = (search.top - 0.5) / size;
@@ -135,124 +142,113 @@ async function narrow(job: MergeJob, group: readonly Search[], deviations: numbe
 }
 
 /** Counts and collects for every search of a group in one pass over all values, or over every step-th 256 of them. */
-async function tally(job: MergeJob, group: readonly Search[], step: number): Promise<Tally[]> {
-  const { gpu } = job;
+async function tally(inputs: TensorInputs, group: readonly Search[], step: number): Promise<Tally[]> {
+  const { gpu } = inputs;
   const { ranked } = group[0]!;
   const K = group.length;
   const kernel = await gpu.kernel("top-k-selection/count", { flags: ranked.flags, constants: { K } });
   const capacity = Math.min(Math.ceil(ranked.size / 24 / step) + 1024, Math.floor(MOST_CANDIDATES / K));
-  using candidates = gpu.buffer(8 * capacity * K, `${job.name} candidates`);
-  using cursors = gpu.upload(new Uint32Array(K), `${job.name} cursors`);
+  using candidates = gpu.buffer(8 * capacity * K, `${inputs.name} candidates`);
+  using cursors = gpu.upload(new Uint32Array(K), `${inputs.name} cursors`);
   const limits = group.flatMap(({ ranked: { slot }, low, high }) => [slot, low, high, 0]);
-  using bounds = gpu.upload(new Uint32Array(limits), `${job.name} bounds`);
-  const parts: { counts: Promise<Uint32Array>; zeros: number }[] = [];
-  await ranked.each((part) => {
-    const n4 = Math.ceil(part.length / 4);
-    const words = 4 * LANES * K * Math.ceil(n4 / REDUCE_SPAN);
-    const found = gpu.buffer(4 * words, `${job.name} counts`);
-    gpu.run(kernel, {
-      bind: {
-        source: part.source,
-        bounds: bounds.buffer,
-        counts: found.buffer,
-        cursors: cursors.buffer,
-        candidates: candidates.buffer,
-      },
-      params: { n: part.length, pitch: part.pitch, start: part.start, capacity, step },
-      groups: spanGroups(n4, REDUCE_SPAN),
-    });
-    const counts = gpu.readWords(found.buffer, words).finally(() => found.free());
-    parts.push({ counts, zeros: 4 * n4 - part.length });
+  using bounds = gpu.upload(new Uint32Array(limits), `${inputs.name} bounds`);
+  const sums = group.map((): Sums => ({ above: 0, high: 0, between: 0, low: 0, spans: [] }));
+  const each = (visit: (part: RankedPart) => void) => ranked.each(visit);
+  await reduceParts(gpu, inputs.name, kernel, each, {
+    type: "u32",
+    count: ({ length }) => K * WIDTH * Math.ceil(Math.ceil(length / 4) / REDUCE_SPAN),
+    dispatch: ({ source, length, pitch, start }, counts) => ({
+      bind: { source, bounds: bounds.buffer, counts, cursors: cursors.buffer, candidates: candidates.buffer },
+      params: { n: length, pitch, start, capacity, step },
+      groups: spanGroups(Math.ceil(length / 4), REDUCE_SPAN),
+    }),
+    fold: (counts, part) => {
+      for (const [k, search] of group.entries()) addUp(sums[k]!, counts, { part, search, k, K });
+    },
   });
-  const counts = await Promise.all(parts.map((part) => part.counts));
   return Promise.all(
-    group.map(async (search, k) => {
-      const sums = addUp(counts, parts, search, k, K);
-      const fits = sums.between > 0 && sums.between <= capacity;
+    sums.map(async (sum, k) => {
+      const fits = sum.between > 0 && sum.between <= capacity;
       const place = 8 * capacity * k;
-      const found = fits ? await gpu.readWords(candidates.buffer, 2 * sums.between, place) : undefined;
-      return { ...sums, candidates: found };
+      const found = fits ? await gpu.readWords(candidates.buffer, 2 * sum.between, place) : undefined;
+      return { ...sum, candidates: found };
     }),
   );
 }
 
-/** Sums of the k-th of K searches over all parts, and what each of their spans holds. */
+/** Counts that a span of one search leaves: four from every lane. */
+const WIDTH = 4 * LANES;
+
+/** Adds what one part holds for the k-th of K searches, in all and span by span. */
 function addUp(
-  counts: readonly Uint32Array[],
-  parts: readonly { zeros: number }[],
-  { low, high }: Search,
-  k: number,
-  K: number,
-) {
-  const spans: { part: number; span: number; high: number; low: number }[] = [];
-  const sums = { above: 0, high: 0, between: 0, low: 0 };
-  const width = 4 * LANES;
-  for (const [part, words] of counts.entries()) {
-    for (let at = k * width; at < words.length; at += K * width) {
-      const span = { part, span: Math.floor(at / (K * width)), high: 0, low: 0 };
-      for (let lane = at; lane < at + width; lane += 4) {
-        sums.above += words[lane]!;
-        span.high += words[lane + 1]!;
-        sums.between += words[lane + 2]!;
-        span.low += words[lane + 3]!;
-      }
-      // Padding at the end of a part was counted as zeros.
-      const padding = at + K * width >= words.length ? parts[part]!.zeros : 0;
-      if (high === 0) span.high -= padding;
-      if (low === 0) span.low -= padding;
-      sums.high += span.high;
-      sums.low += span.low;
-      spans.push(span);
+  sums: Sums,
+  counts: Uint32Array,
+  { part, search, k, K }: { part: RankedPart; search: Search; k: number; K: number },
+): void {
+  const zeros = 4 * Math.ceil(part.length / 4) - part.length;
+  for (let at = k * WIDTH; at < counts.length; at += K * WIDTH) {
+    const span = { part: part.index, span: Math.floor(at / (K * WIDTH)), high: 0, low: 0 };
+    for (let lane = at; lane < at + WIDTH; lane += 4) {
+      sums.above += counts[lane]!;
+      span.high += counts[lane + 1]!;
+      sums.between += counts[lane + 2]!;
+      span.low += counts[lane + 3]!;
     }
+    // Padding at the end of a part was counted as zeros.
+    const padding = at + K * WIDTH >= counts.length ? zeros : 0;
+    if (search.high === 0) span.high -= padding;
+    if (search.low === 0) span.low -= padding;
+    sums.high += span.high;
+    sums.low += span.low;
+    sums.spans.push(span);
   }
-  return { ...sums, spans };
 }
 
 /** The cut, if the tally decides it. */
-async function settle(job: MergeJob, search: Search, t: Tally): Promise<Cut | undefined> {
+async function settle(inputs: TensorInputs, search: Search, t: Tally): Promise<Cut | undefined> {
   const { low, high } = search;
   let rank = search.top - 1 - t.above; // from 0, among those not above
   if (rank < 0) return undefined;
-  if (rank < t.high) return { bits: high, index: await locate(job, search.ranked, t, "high", high, rank) };
+  if (rank < t.high) return { bits: high, index: await locate(inputs, search.ranked, t, "high", high, rank) };
   rank -= t.high;
   if (rank < t.between) return t.candidates && pick(t.candidates, rank);
   rank -= t.between;
   if (low === high || rank >= t.low) return undefined;
-  return { bits: low, index: await locate(job, search.ranked, t, "low", low, rank) };
+  return { bits: low, index: await locate(inputs, search.ranked, t, "low", low, rank) };
 }
 
 /** Index of the r-th value with these bits, found in the span that the counts point at. */
-async function locate(job: MergeJob, ranked: Ranked, t: Tally, which: "high" | "low", bits: number, r: number) {
+async function locate(inputs: TensorInputs, ranked: Ranked, t: Tally, which: "high" | "low", bits: number, r: number) {
   let left = r;
   const place = t.spans.find((span) => {
     if (left < span[which]) return true;
     left -= span[which];
     return false;
   });
-  if (!place) throw new Error(`${job.name}: selection lost count`);
-  const kernel = await job.gpu.kernel("top-k-selection/locate", { flags: ranked.flags });
-  using found = job.gpu.upload(new Uint32Array([0xffffffff]), `${job.name} found`);
+  if (!place) throw new Error(`${inputs.name}: selection lost count`);
+  const kernel = await inputs.gpu.kernel("top-k-selection/locate", { flags: ranked.flags });
+  using found = inputs.gpu.upload(new Uint32Array([0xffffffff]), `${inputs.name} found`);
   await ranked.only(place.part, (part) => {
     const { length: n, pitch, start } = part;
-    job.gpu.run(kernel, {
+    inputs.gpu.run(kernel, {
       bind: { source: part.source, found: found.buffer },
       params: { n, pitch, slot: ranked.slot, start, span: place.span, bits, r: left },
       groups: [1],
     });
   });
-  return (await job.gpu.readWords(found.buffer, 1))[0]!;
+  return (await inputs.gpu.readWords(found.buffer, 1))[0]!;
 }
 
 /** Halves the range of bits until one value is left. At most 31 passes; needed only when a sample misleads. */
-async function bisect(job: MergeJob, { ranked, top }: Search): Promise<Cut> {
+async function bisect(inputs: TensorInputs, { ranked, top }: Search): Promise<Cut> {
   let low = 0;
   let high = LARGEST;
   while (true) {
     const middle = low + Math.floor((high - low) / 2);
-    const [t] = await tally(job, [{ ranked, top, low: middle, high: middle }], 1);
+    const [t] = await tally(inputs, [{ ranked, top, low: middle, high: middle }], 1);
     if (top <= t!.above) low = middle + 1;
     else if (top <= t!.above + t!.high) {
-      return { bits: middle, index: await locate(job, ranked, t!, "high", middle, top - 1 - t!.above) };
+      return { bits: middle, index: await locate(inputs, ranked, t!, "high", middle, top - 1 - t!.above) };
     } else high = middle - 1;
   }
 }

@@ -30,7 +30,7 @@ function packTerms(terms: readonly Term[]): Uint8Array {
 }
 
 /** Writes one input as it is: its bytes where the output has their type, its values otherwise. `model` -1 is the base. */
-export async function takeInput<V>(job: MergeJob<V>, model: number): Promise<void> {
+export async function takeInput(job: MergeJob, model: number): Promise<void> {
   const entry = model < 0 ? job.task.base : job.task.models[model];
   if (!entry) throw new RangeError(`${job.name}: no input ${model}`);
   if (job.copies(entry)) return job.copy(entry);
@@ -44,7 +44,7 @@ export async function takeInput<V>(job: MergeJob<V>, model: number): Promise<voi
  * Writes baseScale * base + sum_k terms[k] (x_k - base). One pass; needs a base, and one term per model. A result that is
  * one of the inputs is copied.
  */
-export async function addTaskVectors<V>(job: MergeJob<V>, terms: readonly Term[], baseScale = 1): Promise<void> {
+export async function addTaskVectors(job: MergeJob, terms: readonly Term[], baseScale = 1): Promise<void> {
   if (!job.hasBase) throw new RangeError(`${job.name}: task vectors need a base`);
   if (baseScale === 1 && terms.every(({ kept = 0 }) => kept === 0)) {
     const used = terms.flatMap(({ plain }, k) => (plain === 0 ? [] : [k]));

@@ -6,7 +6,8 @@
 import type { TensorEntry } from "../../checkpoint/checkpoint.ts";
 import { UserError } from "../../errors.ts";
 import type { OptionSpec } from "../../method/options.ts";
-import { loadSide, openSideInputs, type SideInputs } from "../job/extra-checkpoints.ts";
+import { type ExtraCheckpoints, loadExtra, openExtraCheckpoints } from "../job/extra-checkpoints.ts";
+import type { TensorInputs } from "../job/tensor-inputs.ts";
 import type { MergeJob } from "../job/tensor-job.ts";
 import { addTaskVectors } from "./add-task-vectors.ts";
 
@@ -28,15 +29,15 @@ interface Starts {
 }
 
 /** Opens the starts that are named; the survey of an aggregator. */
-export async function openStarts(jobs: readonly MergeJob<Starts>[]): Promise<SideInputs> {
-  const refs = jobs.flatMap(({ values }) => values.start).filter((ref) => ref !== ORIGIN);
-  return openSideInputs(refs, "starts of updates");
+export async function openStarts(tensors: readonly TensorInputs<Starts>[]): Promise<ExtraCheckpoints> {
+  const refs = tensors.flatMap(({ values }) => values.start).filter((ref) => ref !== ORIGIN);
+  return openExtraCheckpoints(refs, "starts of updates");
 }
 
 /** One side input per model; `fallback` stands for `origin`. Throws a UserError when one lacks the tensor. */
-export function sideEntries<V>(
-  job: MergeJob<V>,
-  inputs: SideInputs,
+export function extraEntries(
+  job: TensorInputs,
+  inputs: ExtraCheckpoints,
   refs: readonly string[],
   fallback?: TensorEntry,
 ): TensorEntry[] {
@@ -48,15 +49,15 @@ export function sideEntries<V>(
 }
 
 /** Writes sum_s weights[s] x_s (base first, if there is one) + sum_k steps[k] (x_k - starts[k]). One pass. */
-export async function addUpdates<V>(
-  job: MergeJob<V>,
+export async function addUpdates(
+  job: MergeJob,
   weights: readonly number[],
   steps: readonly number[],
   starts: readonly TensorEntry[],
 ): Promise<void> {
   const held = job.constants(new Float32Array([...weights, ...steps]), "weights");
   await job.emit(async (chunk, result, out) => {
-    using side = await loadSide(job, chunk, starts);
+    using side = await loadExtra(job, chunk, starts);
     await job.run("merge/add-updates", { flags: [...job.flags(), ...out] }, chunk, {
       bind: { stack: chunk.stack, starts: side.buffer, weights: held, result },
       params: {
@@ -72,7 +73,10 @@ export async function addUpdates<V>(
 }
 
 /** Writes base + sum_k coefficients[k] (x_k - start_k). */
-export async function applyClientUpdates(job: MergeJob<Starts>, coefficients: readonly number[]): Promise<void> {
+export async function applyClientUpdates(
+  job: MergeJob<Starts, ExtraCheckpoints>,
+  coefficients: readonly number[],
+): Promise<void> {
   const { start } = job.values;
   if (start.every((ref) => ref === ORIGIN)) {
     return addTaskVectors(
@@ -80,6 +84,6 @@ export async function applyClientUpdates(job: MergeJob<Starts>, coefficients: re
       coefficients.map((plain) => ({ plain })),
     );
   }
-  const entries = sideEntries(job, job.survey as SideInputs, start, job.task.base);
+  const entries = extraEntries(job, job.survey, start, job.task.base);
   await addUpdates(job, [1, ...coefficients.map(() => 0)], coefficients, entries);
 }

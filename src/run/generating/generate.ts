@@ -1,6 +1,6 @@
 /**
- * Decoding with a key/value cache, several sequences at a time. Entry p of a row's cache is the token at its position p, so rows
- * of different lengths need no masks: what padding left behind is overwritten before it is ever seen.
+ * Decoding with a key/value cache, several sequences at a time. Entry p of a row's cache is the token at its position
+ * p, so rows of different lengths need no masks: what padding left behind is overwritten before it is ever seen.
  *
  * Memory besides the model: 2 * layers * kvWidth * 4 bytes per row and position.
  */
@@ -8,9 +8,9 @@ import { bucketLength } from "../../data/batch.ts";
 import type { TokenInputs } from "../../model/architecture.ts";
 import { CacheMemory, type Model } from "../../model/model.ts";
 import { embedding } from "../../tensor/ops/embedding.ts";
-import { Program, profileOf } from "../../tensor/program.ts";
-import { Recorder } from "../../tensor/recorder.ts";
+import type { Program } from "../../tensor/program.ts";
 import { SlotPool } from "../../tensor/slots.ts";
+import { Programs } from "../programs.ts";
 import { Chooser, type SamplingOptions } from "./sampling.ts";
 
 export interface GenerateOptions extends SamplingOptions {
@@ -18,7 +18,7 @@ export interface GenerateOptions extends SamplingOptions {
   readonly maxTokens: number;
   /** Tokens that end a sequence. They are not part of it. */
   readonly stop: readonly number[];
-  /** Tells the prompts of this batch from others with the same seed; defaults to their place. */
+  /** Distinguish the prompts of this batch from others with the same seed; their places when left out. */
   readonly keys?: readonly string[];
   readonly signal?: AbortSignal;
 }
@@ -30,11 +30,18 @@ export interface Generated {
   readonly done: boolean;
 }
 
+/**
+ * Decodes with one model.
+ *
+ *   const generator = new Generator(model);
+ *   const [answer] = await generator.complete([prompt], { ...GREEDY, maxTokens: 16, stop: [eos], batch: 1 });
+ *   generator.free();
+ */
 export class Generator {
   readonly model: Model;
   readonly #slots: SlotPool;
-  readonly #programs = new Map<string, Program>();
-  #memory: CacheMemory | undefined;
+  /** The cache, and the programs over it. */
+  #cached: { readonly memory: CacheMemory; readonly programs: Programs } | undefined;
 
   constructor(model: Model) {
     this.model = model;
@@ -42,12 +49,10 @@ export class Generator {
   }
 
   /** A program over `length` new tokens a row, that gives the logits of one of them a row. */
-  async #program(memory: CacheMemory, length: number): Promise<Program> {
-    const { batch, capacity } = memory;
-    const key = `${batch}x${length} of ${capacity}`;
-    let program = this.#programs.get(key);
-    if (!program) {
-      const rec = new Recorder(profileOf(this.model.gpu), { training: false });
+  async #program(length: number): Promise<Program> {
+    const { memory, programs } = this.#cached!;
+    const { batch } = memory;
+    const { program } = await programs.get(`${length}`, (rec) => {
       const n = batch * length;
       const inputs: TokenInputs = {
         batch,
@@ -59,26 +64,30 @@ export class Generator {
       const { hidden, head } = this.model.record(rec, inputs);
       const last = length === 1 ? hidden : embedding(rec, rec.input("last", [batch], "i32"), hidden); // (B, C)
       rec.output("logits", head(last));
-      program = await Program.compile(this.model.gpu, rec, this.#slots);
-      this.#programs.set(key, program);
-    }
+    });
     return program;
   }
 
-  /** A cache for at least so much; programs are made anew when it grows. */
+  /** A cache for at least so many tokens; where it has to grow, its programs are compiled again. */
   #cache(batch: number, tokens: number): CacheMemory {
     const capacity = bucketLength(tokens);
-    if (this.#memory && this.#memory.batch === batch && this.#memory.capacity >= capacity) return this.#memory;
-    for (const program of this.#programs.values()) program.free();
-    this.#programs.clear();
-    this.#memory?.free();
-    this.#memory = new CacheMemory(batch, capacity);
-    return this.#memory;
+    const known = this.#cached?.memory;
+    if (known && known.batch === batch && known.capacity >= capacity) return known;
+    this.#freeCache();
+    const memory = new CacheMemory(batch, capacity);
+    this.#cached = { memory, programs: new Programs(this.model.gpu, { slots: this.#slots }) };
+    return memory;
+  }
+
+  #freeCache(): void {
+    this.#cached?.programs.free();
+    this.#cached?.memory.free();
+    this.#cached = undefined;
   }
 
   /**
-   * Continues every prompt. Yields tokens as they are decided, all rows in turn. Throws RangeError for an empty prompt or one that is
-   * longer than the model's positions allow.
+   * Continues every prompt. Yields tokens as they are decided, all rows in turn. Throws RangeError for an empty prompt
+   * or one that is longer than the model's positions allow.
    */
   async *generate(prompts: readonly (readonly number[])[], options: GenerateOptions): AsyncGenerator<Generated> {
     const { maxTokens, stop, keys, signal } = options;
@@ -102,7 +111,7 @@ export class Generator {
       ids.set(prompt, row * length);
       for (let i = 0; i < length; i++) positions[row * length + i] = i;
     }
-    let program = await this.#program(memory, length);
+    let program = await this.#program(length);
     program.write("ids", ids);
     program.write("positions", positions);
     program.write(
@@ -122,7 +131,7 @@ export class Generator {
         yield { row, id: stopped ? -1 : id, done };
       }
       if (running.size === 0 || signal?.aborted) return;
-      program = await this.#program(memory, 1);
+      program = await this.#program(1);
       // Rows that are done repeat their last token at its place, which changes nothing.
       program.write(
         "ids",
@@ -151,9 +160,7 @@ export class Generator {
   }
 
   free(): void {
-    for (const program of this.#programs.values()) program.free();
-    this.#programs.clear();
-    this.#memory?.free();
+    this.#freeCache();
     this.#slots.free();
   }
 }

@@ -1,6 +1,6 @@
 /**
- * From logits to a token: repetition penalty, temperature, top-k, top-p, min-p, in the order of Hugging Face's processors; f64 on
- * the host. Every draw is a function of (seed, sequence, place), so batching changes nothing.
+ * From logits to a token: repetition penalty, temperature, top-k, top-p, min-p, in the order of Hugging Face's
+ * processors; f64 on the host. Every draw is a function of (seed, sequence, place), so batching changes nothing.
  */
 import { keyedUnits } from "../../model/fresh.ts";
 
@@ -11,9 +11,15 @@ export interface SamplingOptions {
   readonly topK: number;
   /** Keeps the fewest whose probabilities reach p. Holtzman et al. 2020, https://arxiv.org/abs/1904.09751 */
   readonly topP: number;
-  /** Keeps those with at least this share of the largest probability. Nguyen et al. 2024, https://arxiv.org/abs/2407.01082 */
+  /**
+   * Keeps those with at least this share of the largest probability. Nguyen et al. 2024,
+   * https://arxiv.org/abs/2407.01082
+   */
   readonly minP: number;
-  /** Divides positive and multiplies negative logits of tokens seen. Keskar et al. 2019, https://arxiv.org/abs/1909.05858 */
+  /**
+   * Divides positive and multiplies negative logits of tokens seen. Keskar et al. 2019,
+   * https://arxiv.org/abs/1909.05858
+   */
   readonly repetitionPenalty: number;
   readonly seed: number;
 }
@@ -66,12 +72,12 @@ export function candidates(
   return list;
 }
 
-/** One sequence's choices. */
+/** Chooses the tokens of one sequence. */
 export class Chooser {
   readonly #options: SamplingOptions;
   readonly #unit: () => number;
 
-  /** `key` tells the sequence from others of the same seed. */
+  /** `key` distinguishes the sequence from others of the same seed. */
   constructor(options: SamplingOptions, key: string) {
     this.#options = options;
     this.#unit = keyedUnits(options.seed, key);

@@ -1,16 +1,18 @@
 /**
  * Other answers to a row's question, each scored as the row's own answer is: paraphrases, wrong answers, options.
  *
- * Rows name them as TOFU does (arXiv:2401.06121): `paraphrased_answer` (or `paraphrased_answers`, a list), `perturbed_answer` (a
- * list of wrong ones). Options are `choices` with `answer`, the place of the right one; without them the wrong answers, beside
- * the right one in the same wording: the paraphrase if there is one, else the row's own answer.
+ * Rows name them as TOFU does (arXiv:2401.06121): `paraphrased_answer` (or `paraphrased_answers`, a list),
+ * `perturbed_answer` (a list of wrong ones). Options are `choices` with `answer`, the place of the right one; without
+ * them the wrong answers, beside the right one in the same wording: the paraphrase if there is one, else the row's own
+ * answer.
  */
 import type { GroupReference } from "../../data/groups.ts";
 import { readRows } from "../../data/jsonl.ts";
 import type { Message, Row } from "../../data/rows.ts";
 import { type EncodeOptions, encodeRow, type Sequence } from "../../data/sequences.ts";
 import { UserError } from "../../errors.ts";
-import { type Losses, meanLoss, type Need, type ScoredRow } from "../../evaluate/contract.ts";
+import { meanLoss } from "./mean-loss.ts";
+import type { AnswerLosses, Need, ScoredRow } from "./scored-row.ts";
 
 const KINDS = ["truth", "options", "paraphrases"] as const;
 type Kind = (typeof KINDS)[number];
@@ -89,8 +91,8 @@ export interface Alternatives {
 }
 
 /**
- * Reads the other answers to `count` rows; undefined where no metric needs them. A group may lack a kind altogether; its rows are then
- * not measured. Throws UserError when only some rows of a group name them, or none of any group.
+ * Reads the other answers to `count` rows; undefined where no metric needs them. A group may lack a kind altogether;
+ * its rows are then not measured. Throws UserError when only some rows of a group name them, or none of any group.
  */
 export async function readAlternatives(
   groups: readonly GroupReference[],
@@ -141,11 +143,11 @@ export async function readAlternatives(
   const missing = kinds.find((kind) => !found.has(kind));
   if (missing)
     throw new UserError(
-      `${start}: neither this row nor any other has other answers than its own`,
-      `prompt and completion go with ${HELD[missing]}; bun run data facts makes such rows`,
+      `${start}: no row names alternative answers`,
+      `add to prompt and completion ${HELD[missing]}; bun run data facts makes such rows`,
     );
   if (asked.length !== count)
-    throw new UserError("other answers belong to whole rows, but some were split", "leave out --overflow split");
+    throw new UserError("alternative answers belong to whole rows, but some were split", "leave out --overflow split");
   return { sequences, asked };
 }
 
@@ -155,10 +157,10 @@ export function withAlternatives(
   { asked }: Alternatives,
   scored: readonly ScoredRow[],
 ): ScoredRow[] {
-  const losses = scored.map(meanLoss);
+  const losses = scored.map((row) => meanLoss(row));
   return rows.map((row, i) => {
     const { truth, options, paraphrases } = asked[i]!;
-    const lossesOf = ({ right, wrong }: { right: number[]; wrong: number[] }): Losses => ({
+    const lossesOf = ({ right, wrong }: { right: number[]; wrong: number[] }): AnswerLosses => ({
       right: right.map((at) => losses[at]!),
       wrong: wrong.map((at) => losses[at]!),
     });

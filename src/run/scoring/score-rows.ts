@@ -1,24 +1,15 @@
 /** Runs a model over a data set's rows, in order, and gives one scored row each. */
-
-import { deflateSync } from "node:zlib";
 import { type Batch, collate, stackExamples } from "../../data/batch.ts";
 import { type Example, inBatches } from "../../data/dataset.ts";
 import type { Sequence } from "../../data/sequences.ts";
-import type { Tokenizer } from "../../data/tokenizer.ts";
-import { bodyTokens, type Need, type ScoredRow } from "../../evaluate/contract.ts";
-import type { ChoiceQuestion, Question, TextData } from "../../evaluate/read-data.ts";
 import type { Model } from "../../model/model.ts";
-import { Generator } from "../generating/generate.ts";
-import { GREEDY } from "../generating/sampling.ts";
-import type { TextTools } from "../training/data-source.ts";
-import { withAlternatives } from "./alternatives.ts";
-import { gradientNorms } from "./gradient-norms.ts";
+import type { ScoredRow } from "./scored-row.ts";
 import { Scorer, type Scores } from "./scorer.ts";
 
 export interface ScoreOptions {
   readonly rows: number;
   readonly signal: AbortSignal;
-  /** Runs the model, and outlives the call; one of its own when left out. */
+  /** Runs the model, and outlives the call; made for the call when left out. */
   readonly scorer?: Scorer;
   /** Called after every batch with its number of rows. */
   readonly done?: (rows: number) => void;
@@ -80,106 +71,6 @@ export async function scoreSequences(
   for (const rest of pending) await rest();
   if (!options.scorer) await scorer.free();
   return rows;
-}
-
-export interface TextScoreOptions extends ScoreOptions {
-  readonly needs: ReadonlySet<Need>;
-  /** Most tokens that are generated. */
-  readonly maxTokens: number;
-  /** Texts before which a generated answer ends. */
-  readonly stop?: readonly string[];
-}
-
-/** Scores a language model on what was read for it. */
-export async function scoreText(
-  model: Model,
-  data: TextData,
-  tools: TextTools,
-  options: TextScoreOptions,
-): Promise<ScoredRow[]> {
-  const { needs } = options;
-  const { sequences } = data;
-  const pad = tools.tokenizer?.pad ?? 0;
-  const scored = await scoreSequences(model, sequences, pad, { ...options, moments: needs.has("moments") });
-  if (data.choices) return choicesOf(data.choices, scored, tools);
-  let rows: ScoredRow[] = scored.map((row) => ({ ...row, ended: isEnded(row, tools) }));
-  if (needs.has("packed-bytes")) rows = withBytes(tools.tokenizer!, rows);
-  if (needs.has("gradient")) rows = await withGradients(model, rows, sequences, pad, options.signal);
-  if (data.questions) rows = await withAnswers(model, data.questions, tools.tokenizer!, rows, options);
-  if (!data.alternatives) return rows;
-  const { visit: _, ...rest } = options;
-  const others = await scoreSequences(model, data.alternatives.sequences, pad, rest);
-  return withAlternatives(rows, data.alternatives, others);
-}
-
-/** Whether a row ends in the token that ends texts. */
-const isEnded = ({ targets }: ScoredRow, { tokenizer }: TextTools): boolean =>
-  tokenizer?.eos !== undefined && targets.at(-1) === tokenizer.eos;
-
-/** Adds the norms of the gradients of every row by itself. */
-async function withGradients(
-  model: Model,
-  rows: readonly ScoredRow[],
-  sequences: readonly Sequence[],
-  pad: number,
-  signal: AbortSignal,
-): Promise<ScoredRow[]> {
-  const norms = await gradientNorms(model, sequences, pad, signal);
-  return rows.map((row, i) => ({ ...row, gradientNorm: norms[i]! }));
-}
-
-/** Adds how many bytes deflate makes of the text that counts. */
-function withBytes(tokenizer: Tokenizer, rows: readonly ScoredRow[]): ScoredRow[] {
-  return rows.map((row) => {
-    const text = tokenizer.decode(row.targets.subarray(0, bodyTokens(row)), { skipSpecial: true });
-    return { ...row, packedBytes: deflateSync(text).length };
-  });
-}
-
-/** Adds what greedy decoding makes of the prompts. */
-async function withAnswers(
-  model: Model,
-  questions: readonly Question[],
-  tokenizer: Tokenizer,
-  rows: readonly ScoredRow[],
-  { rows: batch, maxTokens, signal, needs, stop: texts = [] }: TextScoreOptions,
-): Promise<ScoredRow[]> {
-  const generator = new Generator(model);
-  const stop = tokenizer.eos === undefined ? [] : [tokenizer.eos];
-  const longest = questions.reduce((most, { expected }) => Math.max(most, tokenizer.encode(expected).length), 1);
-  const answers = await generator.complete(
-    questions.map(({ ids }) => ids),
-    {
-      ...GREEDY,
-      maxTokens: needs.has("continued") ? maxTokens : Math.min(maxTokens, longest + 1),
-      stop,
-      batch,
-      signal,
-    },
-  );
-  generator.free();
-  return rows.map((row, i) => {
-    const text = tokenizer.decode(answers[i]!, { skipSpecial: true });
-    const ends = texts.map((end) => text.indexOf(end)).filter((at) => at >= 0);
-    const end = Math.min(text.length, ...ends);
-    return { ...row, generated: { found: text.slice(0, end), expected: questions[i]!.expected } };
-  });
-}
-
-/** Each choice was scored as a completion of the prompt. */
-function choicesOf(choices: readonly ChoiceQuestion[], scored: readonly ScoredRow[], tools: TextTools): ScoredRow[] {
-  return choices.map(({ group, first, count, answer }) => {
-    const list = scored.slice(first, first + count);
-    const likeliest = (f: (row: ScoredRow) => number) =>
-      list.reduce((best, row, i) => (f(row) < f(list[best]!) ? i : best), 0);
-    const sum = (row: ScoredRow) => row.nll.reduce((a, b) => a + b, 0);
-    const choice = {
-      found: likeliest(sum),
-      foundPerToken: likeliest((row) => sum(row) / row.nll.length),
-      expected: answer,
-    };
-    return { ...list[answer]!, group, choice, ended: isEnded(list[answer]!, tools) };
-  });
 }
 
 /** Scores a classifier on examples. */

@@ -4,13 +4,13 @@ import type { Fact } from "./facts.ts";
 import { embeddingDeviation, PARTS, type Part, type Restored, subjectNoise, Tracer } from "./tracer.ts";
 
 /**
- * Tokens of a prompt from the subject on, those before being as they were: the last of the subject, the last of the prompt, and each of
- * those before them.
+ * Tokens of a prompt from the subject on, those before being as they were: the last of the subject, the last of the
+ * prompt, and each of those before them.
  */
 export const SPOTS = ["earlier", "subject", "between", "end"] as const;
 export type Spot = (typeof SPOTS)[number];
 
-/** What holds unless it is told otherwise; `share` is that of the effect which the chosen blocks hold. */
+/** Defaults; `share` is the share of the effect that the chosen blocks hold. */
 export const TRACE = { draws: 3, noise: 3, window: 1, batch: 16, share: 0.8 } as const;
 
 export interface TraceOptions {
@@ -18,7 +18,7 @@ export interface TraceOptions {
   readonly draws: number;
   /** Standard deviations of the embedding table. */
   readonly noise: number;
-  /** Consecutive blocks whose MLP, or attention, is restored together, about each. */
+  /** Consecutive blocks, centred on each, whose MLP or attention is restored together. */
   readonly window: number;
   /** Every token, not just the last of the subject and of the prompt. */
   readonly all: boolean;
@@ -51,7 +51,7 @@ export function spotsOf(
   return spots;
 }
 
-/** The blocks of a window about one. */
+/** The blocks of a window centred on one of them. */
 export function windowAt(block: number, width: number, layers: number): number[] {
   const first = Math.max(0, block - Math.floor(width / 2));
   const end = Math.min(layers, block + Math.ceil(width / 2));
@@ -111,8 +111,8 @@ export async function causalTrace(model: Model, facts: readonly Fact[], options:
 }
 
 /**
- * The fewest neighbouring blocks that hold a share of the effect, those below 0 counting as none; of equally few the ones that hold
- * most, then the first. Undefined where there is no effect.
+ * The fewest neighbouring blocks that hold a share of the effect, those below 0 counting as none; of equally few the
+ * ones that hold most, then the first. Undefined where there is no effect.
  */
 export function blocksHolding(
   effects: readonly number[],

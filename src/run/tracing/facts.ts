@@ -1,6 +1,7 @@
 /**
- * Rows as facts to be traced: a prompt that names a subject, and its answer. `subject` of a row of prompt and completion is the text
- * of the subject, which counts wherever it occurs in the prompt; without it the subject is the whole prompt.
+ * Rows as facts to be traced: a prompt that names a subject, and its answer. `subject` of a row of prompt and
+ * completion is the text of the subject, which counts wherever it occurs in the prompt; without it the subject is the
+ * whole prompt.
  */
 import type { GroupReference } from "../../data/groups.ts";
 import { readRows } from "../../data/jsonl.ts";
@@ -23,7 +24,10 @@ export interface Fact {
   readonly index: number;
 }
 
-/** The facts of a group. Throws UserError for a row without prompt or answer, and for a prompt that does not name its subject. */
+/**
+ * The facts of a group. Throws UserError for a row without prompt or answer, and for a prompt that does not name its
+ * subject.
+ */
 export async function loadFacts({ path }: GroupReference, encode: Omit<EncodeOptions, "group">): Promise<Fact[]> {
   const facts: Fact[] = [];
   for await (const located of readRows(path)) {
@@ -48,14 +52,14 @@ export async function loadFacts({ path }: GroupReference, encode: Omit<EncodeOpt
     if (found.length === 0)
       throw new UserError(
         `${place}: the prompt does not name ${subject === undefined ? "a subject" : `its subject ${JSON.stringify(subject)}`}`,
-        "the subject is a part of the prompt, letter by letter; without one the whole prompt is",
+        "write the subject letter by letter as the prompt has it, or leave it out to blur the whole prompt",
       );
     facts.push({ ids, prompt, answer, subject: found, place, index: facts.length });
   }
   return facts;
 }
 
-/** Some of the facts, drawn by seed, in their order: fewer of them are among more. */
+/** Some of the facts, drawn by seed, in their order. A smaller draw is part of a larger one. */
 export const drawFacts = (facts: readonly Fact[], count: number, seed: number): Fact[] =>
   Array.from(permutation(facts.length, seed, 0, "facts to trace").slice(0, count).sort(), (i) => facts[i]!);
 

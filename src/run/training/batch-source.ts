@@ -1,9 +1,11 @@
 /** Batches of a run, for language models and classifiers alike: what comes next, and where the order stands. */
 import { collate, type ExampleBatch, stackExamples, type TokenBatch } from "../../data/batch.ts";
-import { type Example, loadExamples, loadSequences, type SequenceData } from "../../data/dataset.ts";
-import type { GroupReference } from "../../data/groups.ts";
+import { checkLabels, type Example, loadExamples, loadSequences, type SequenceData } from "../../data/dataset.ts";
+import { type GroupReference, groupsOf } from "../../data/groups.ts";
 import { BatchOrder, type OrderOptions, type OrderState } from "../../data/order.ts";
 import type { EncodeOptions } from "../../data/sequences.ts";
+import type { ModelSizes } from "../../model/architecture.ts";
+import type { TextTools } from "../text-tools.ts";
 
 /** An endless source of batches whose place can be saved. */
 export interface BatchSource<B> {
@@ -88,7 +90,17 @@ export async function exampleBatches(
   order: Omit<OrderChoice, "pack">,
 ): Promise<BatchSource<ExampleBatch> & { readonly examples: readonly Example[] }> {
   const examples = await loadExamples(groups);
-  const counts = groups.map(({ name }, group) => {
+  const names = groups.map(({ name }) => name);
+  return { ...stackedBatches(examples, names, order), examples };
+}
+
+/** Examples that are in memory, in batches. `names` are those of their groups. */
+export function stackedBatches(
+  examples: readonly Example[],
+  names: readonly string[],
+  order: Omit<OrderChoice, "pack">,
+): BatchSource<ExampleBatch> {
+  const counts = names.map((name, group) => {
     const rows = examples.filter((example) => example.group === group).length;
     return { name, rows, lengths: new Int32Array(rows).fill(1) };
   });
@@ -98,7 +110,6 @@ export async function exampleBatches(
     digest: digestOf(examples.flatMap(({ x, label }) => [x, Int32Array.of(label)])),
   });
   return {
-    examples,
     groups: counts,
     batchesPerEpoch: plan.batchesPerEpoch,
     largest: () => stackExamples(examples.slice(0, order.batchSize)),
@@ -109,4 +120,20 @@ export async function exampleBatches(
     state: () => plan.state(),
     load: (state, what) => plan.load(state, what),
   };
+}
+
+/** Reads the groups that --data names into batches for a model. Throws UserError for rows that it cannot take. */
+export async function readBatches(
+  data: readonly string[] | undefined,
+  {
+    tools,
+    sizes,
+    order,
+  }: { readonly tools: TextTools | undefined; readonly sizes: ModelSizes; readonly order: OrderChoice },
+): Promise<(BatchSource<TokenBatch> & { readonly data: SequenceData }) | BatchSource<ExampleBatch>> {
+  const groups = groupsOf(data, "--data");
+  if (tools) return tokenBatches(groups, tools.encode, order, tools.tokenizer?.pad ?? 0);
+  const source = await exampleBatches(groups, order);
+  checkLabels(source.examples, sizes.outputs, sizes.example);
+  return source;
 }

@@ -1,11 +1,13 @@
 /** What a controller is: it follows a training from step to step. It gives numbers, hears results, and acts between steps. */
 import type { Stateful } from "../../method/stateful.ts";
-import type { HeldOut } from "./held-out.ts";
+import type { HeldOutLosses } from "./held-out.ts";
 import type { StepResult } from "./trainer.ts";
 
 /**
  * Follows a training. Several work side by side, in the order of their list. All that a controller knows is in its state, which
- * is saved under its name, so that a training that resumes continues as it was.
+ * is saved under its name, so that a training that resumes continues as it was. It changes no weights: update rules do.
+ *
+ * Held-out losses are measured once a step, for whoever asks, and logged.
  */
 export interface Controller extends Stateful {
   /** Tells it from the other controllers and rules of a training. */
@@ -15,12 +17,12 @@ export interface Controller extends Stateful {
   /** Whether the log has these numbers, because they depend on the run. */
   readonly logged?: boolean;
   /** Called before the first step of a training that does not resume. */
-  begin?(held: HeldOut | undefined): Promise<void>;
+  begin?(held: HeldOutLosses | undefined): Promise<void>;
   /** Hears every step before the next one begins. Without it, the loop runs some steps ahead. */
   heard?(result: StepResult): void;
   /** Acts after a step has been heard, on the steps that `due` names (all when left out). */
   due?(step: number): boolean;
-  after?(step: number, held: HeldOut | undefined): Promise<void>;
+  after?(step: number, held: HeldOutLosses | undefined): Promise<void>;
 }
 
 /** The controllers of one training, side by side. */
@@ -50,7 +52,7 @@ export class Controllers {
     return { all, logged };
   }
 
-  async begin(held: HeldOut | undefined): Promise<void> {
+  async begin(held: HeldOutLosses | undefined): Promise<void> {
     for (const controller of this.list) await controller.begin?.(held);
   }
 
@@ -60,6 +62,6 @@ export class Controllers {
 
   /** Those that act after a step. */
   due(step: number): Controller[] {
-    return this.list.filter(({ after, due }) => after && (due === undefined || due(step)));
+    return this.list.filter((controller) => controller.after && (controller.due?.(step) ?? true));
   }
 }

@@ -7,12 +7,14 @@
  * Products are over all parameters together. Memory: one copy of the gradients. Nothing is read back. As an update rule it keeps
  * the gradient of the objective's first part, and takes from the second what goes against it.
  */
+
 import type { PooledBuffer } from "../../gpu/buffer.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
+import { spanGroups } from "../../gpu/grid.ts";
 import { add, addScalar, clamp, div, neg } from "../../tensor/ops/elementwise.ts";
 import { dot } from "../../tensor/ops/reduce.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
-import { type Recorder, spans } from "../../tensor/recorder.ts";
+import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { Programs } from "../programs.ts";
 import type { PassOptions, UpdateRule } from "./update-rule.ts";
@@ -79,7 +81,7 @@ export class GradientAlignment implements UpdateRule {
         kernel: "reduce/scaled-by",
         bind: { x: kept, factor, y: gradient },
         params: { count: size, scale: 1, accumulate: 1 },
-        groups: spans(size),
+        groups: spanGroups(size),
       });
   }
 

@@ -1,68 +1,82 @@
 /** Held-out loss during training, per group of data. */
 import { type Batch, collate, stackExamples } from "../../data/batch.ts";
-import { inBatches, loadExamples, loadSequences } from "../../data/dataset.ts";
+import { checkLabels, inBatches, loadExamples, loadSequences } from "../../data/dataset.ts";
 import { parseGroups } from "../../data/groups.ts";
+import type { ModelSizes } from "../../model/architecture.ts";
 import type { Model } from "../../model/model.ts";
 import type { SlotPool } from "../../tensor/slots.ts";
-import { checkLabels } from "../../train/command.ts";
 import { Scorer } from "../scoring/scorer.ts";
-import type { TextTools } from "./data-source.ts";
+import type { TextTools } from "../text-tools.ts";
+
+/** Held-out rows of a group, in batches. */
+export interface HeldOutGroup {
+  readonly name: string;
+  readonly batches: readonly Batch[];
+}
 
 export interface GroupLoss {
   readonly name: string;
+  /** Mean over the positions that count; NaN where none does. */
   readonly loss: number;
   readonly counted: number;
 }
 
-export class HeldOut {
-  readonly #scorer: Scorer;
-  readonly #groups: readonly { readonly name: string; readonly batches: readonly Batch[] }[];
+/** What measures held-out losses of a model as it is now. */
+export interface HeldOutLosses {
+  readonly groups: readonly { readonly name: string }[];
+  losses(): Promise<readonly GroupLoss[]>;
+}
 
-  private constructor(scorer: Scorer, groups: HeldOut["groups"]) {
-    this.#scorer = scorer;
-    this.#groups = groups;
-  }
-
-  get groups() {
-    return this.#groups;
-  }
-
-  /** Reads the groups into memory; undefined when there are none. Throws UserError for the first row that the model cannot take. */
-  static async open(
-    model: Model,
-    values: readonly string[] | undefined,
-    tools: TextTools | undefined,
-    rows: number,
-    slots: SlotPool,
-  ): Promise<HeldOut | undefined> {
-    if (!values || values.length === 0) return undefined;
-    const groups: { name: string; batches: Batch[] }[] = [];
-    for (const group of parseGroups(values)) {
-      const batches: Batch[] = [];
-      if (tools) {
-        const { sequences } = await loadSequences([group], tools.encode);
-        const pad = tools.tokenizer?.pad ?? 0;
-        for await (const part of inBatches(sequences, rows))
-          batches.push(
-            collate(
-              part.map((sequence) => [sequence]),
-              { pad },
-            ),
-          );
-      } else {
-        const examples = await loadExamples([group]);
-        checkLabels(examples, model.sizes.outputs, model.sizes.example);
-        for await (const part of inBatches(examples, rows)) batches.push(stackExamples(part));
-      }
-      groups.push({ name: group.name, batches });
+/** Reads groups (`name=path`) into memory, `rows` a batch. Throws UserError for the first row that the model cannot take. */
+export async function readHeldOut(
+  values: readonly string[] | undefined,
+  { tools, sizes }: { readonly tools: TextTools | undefined; readonly sizes: ModelSizes },
+  rows: number,
+): Promise<HeldOutGroup[]> {
+  const groups: HeldOutGroup[] = [];
+  for (const group of parseGroups(values ?? [])) {
+    const batches: Batch[] = [];
+    if (tools) {
+      const { sequences } = await loadSequences([group], tools.encode);
+      const pad = tools.tokenizer?.pad ?? 0;
+      for await (const part of inBatches(sequences, rows))
+        batches.push(
+          collate(
+            part.map((sequence) => [sequence]),
+            { pad },
+          ),
+        );
+    } else {
+      const examples = await loadExamples([group]);
+      checkLabels(examples, sizes.outputs, sizes.example);
+      for await (const part of inBatches(examples, rows)) batches.push(stackExamples(part));
     }
-    return new HeldOut(new Scorer(model, slots), groups);
+    groups.push({ name: group.name, batches });
+  }
+  return groups;
+}
+
+/** Mean over the positions of all groups. */
+export function meanOfGroups(losses: readonly GroupLoss[]): number {
+  const counted = losses.reduce((sum, group) => sum + group.counted, 0);
+  return losses.reduce((sum, group) => sum + (group.loss * group.counted) / counted, 0);
+}
+
+/** Scores a model on held-out groups as often as it is asked. */
+export class HeldOut implements HeldOutLosses {
+  readonly groups: readonly HeldOutGroup[];
+  readonly #scorer: Scorer;
+
+  /** `slots`: memory of activations that it may use between the runs of others. */
+  constructor(model: Model, groups: readonly HeldOutGroup[], slots?: SlotPool) {
+    this.groups = groups;
+    this.#scorer = new Scorer(model, slots);
   }
 
-  /** Mean loss of every group, summed in f64. */
+  /** Losses of every group, summed in f64. */
   async losses(): Promise<GroupLoss[]> {
     const losses: GroupLoss[] = [];
-    for (const { name, batches } of this.#groups) {
+    for (const { name, batches } of this.groups) {
       const scores = await Promise.all(batches.map((batch) => this.#scorer.score(batch)));
       let loss = 0;
       let counted = 0;
@@ -78,9 +92,7 @@ export class HeldOut {
     return losses;
   }
 
-  /** Mean over all tokens. */
-  mean(losses: readonly GroupLoss[]): number {
-    const counted = losses.reduce((sum, group) => sum + group.counted, 0);
-    return losses.reduce((sum, group) => sum + (group.loss * group.counted) / counted, 0);
+  async free(): Promise<void> {
+    await this.#scorer.free();
   }
 }

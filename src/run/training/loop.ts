@@ -1,146 +1,217 @@
 /**
- * The training loop: the only one there is. It draws micro-batches, runs steps a few ahead of what it has heard back of, logs,
+ * The training loop: the only one there is. It draws micro-batches, runs steps a few ahead of the results that it has heard, logs,
  * evaluates, saves, and stops where it should.
  */
-import type { Log } from "../../cli/log.ts";
 import { UserError } from "../../errors.ts";
+import type { Log } from "../command-context.ts";
 import type { BatchSource } from "./batch-source.ts";
 import type { Controllers } from "./controller.ts";
-import type { HeldOut } from "./held-out.ts";
+import { type GroupLoss, type HeldOutLosses, meanOfGroups } from "./held-out.ts";
+import type { Objective } from "./objective.ts";
 import type { StepResult, Trainer } from "./trainer.ts";
 
 /** Steps that may be under way before the loop waits for the oldest. */
 const AHEAD = 3;
 
-export interface LoopOptions<B> {
+/** What a loop works with. */
+export interface LoopParts<B> {
   readonly trainer: Trainer<B>;
+  readonly objective: Objective<B>;
   readonly source: BatchSource<B>;
   /** Learning rate of a step, from 1. */
   readonly rate: (step: number) => number;
   readonly steps: number;
-  /** Steps that are done already. */
-  readonly from: number;
   /** Micro-batches of a step. */
   readonly accumulate: number;
-  readonly log: Log;
-  readonly logEvery: number;
-  readonly signal: AbortSignal;
-  /** Held-out loss by name; called every `evalEvery` steps and at the end. */
-  readonly evaluate?: (step: number) => Promise<void>;
-  readonly evalEvery: number;
-  /** Saves the state after a step; called every `saveEvery` steps, and when the user interrupts. */
-  readonly save?: (step: number, seen: number) => Promise<void>;
-  readonly saveEvery: number;
-  readonly seen: number;
-  readonly describe?: (batch: B) => string;
-  readonly onStep?: (result: StepResult, rate: number) => void;
   readonly controllers: Controllers;
-  readonly heldOut?: HeldOut;
+  readonly heldOut: HeldOutLosses | undefined;
   /** Bytes on the GPU, for the log. */
   readonly gpuBytes: () => number;
 }
 
-/** Runs to the last step, or to the interruption. Throws UserError (exit 1) when the loss or a gradient is not finite. */
-export async function trainLoop<B>(
-  options: LoopOptions<B>,
-): Promise<{ step: number; seen: number; last?: StepResult }> {
-  const { trainer, source, steps, from, accumulate, signal, controllers } = options;
-  const ahead = controllers.hears ? 1 : AHEAD;
-  const pending: {
-    result: Promise<StepResult>;
-    batches: readonly B[];
-    epoch: number;
-    values: ReturnType<Controllers["values"]>;
-  }[] = [];
-  let { seen } = options;
-  let last: StepResult | undefined;
-  // Results arrive in bunches, so speed is that over the last few. Pauses (evaluating, saving) do not count.
-  let recent = [{ time: performance.now(), size: 0 }];
-  const pauseEnds = () => {
-    recent = [{ time: performance.now(), size: 0 }];
-  };
+/** How a training runs. Nothing here changes its result. */
+export interface RunOptions {
+  readonly signal: AbortSignal;
+  readonly log?: Pick<Log, "event">;
+  /** Steps between lines of the log; 1 when left out. */
+  readonly logEvery?: number;
+  readonly warn?: (message: string) => void;
+  /** Hears every step, with the tokens or examples per second of late. */
+  readonly onStep?: (result: StepResult, speed: number) => void;
+  /** Hears the held-out losses every `evalEvery` steps and after the last. */
+  readonly evaluate?: (step: number, losses: readonly GroupLoss[]) => Promise<void>;
+  /** 0 or left out: after the last step only. */
+  readonly evalEvery?: number;
+  /** Saves the state before the first step, every `saveEvery` steps, and when the signal aborts. */
+  readonly save?: (step: number) => Promise<void>;
+  readonly saveEvery?: number;
+  /** Acts after a step; true ends the training. */
+  readonly after?: (step: number) => Promise<boolean>;
+  /** What trains, for messages: the model's name. */
+  readonly name?: string;
+  /** What may help when a loss is not finite. */
+  readonly advice?: string;
+}
 
-  const hear = async () => {
-    const { result: promise, batches, epoch, values } = pending.shift()!;
-    const result = await promise;
+/** A step that is under way. */
+interface Pending<B> {
+  readonly result: Promise<StepResult>;
+  readonly batches: readonly B[];
+  readonly epoch: number;
+  readonly values: ReturnType<Controllers["values"]>;
+}
+
+/** Runs of a loop: what the steps so far have given. */
+export class TrainingLoop<B> {
+  readonly #parts: LoopParts<B>;
+  readonly #options: RunOptions;
+  readonly #pending: Pending<B>[] = [];
+  #last: StepResult | undefined;
+  #idle = false;
+  // Results arrive in bunches, so speed is that over the last few. Pauses (evaluating, saving) do not count.
+  #recent = [{ time: performance.now(), size: 0 }];
+  #measured: { readonly step: number; readonly losses: readonly GroupLoss[] } | undefined;
+
+  constructor(parts: LoopParts<B>, options: RunOptions) {
+    this.#parts = parts;
+    this.#options = options;
+  }
+
+  /**
+   * Runs the steps after `from` to the last one, to an interruption, or until `after` ends it; calls `done` with every step. Throws
+   * UserError (exit 1) when a loss or a gradient is not finite.
+   */
+  async run(from: number, done: (step: number) => void): Promise<StepResult | undefined> {
+    const { controllers, steps } = this.#parts;
+    const { signal, save, after, saveEvery = 0, evalEvery = 0, evaluate } = this.#options;
+    const due = (every: number, step: number) => every > 0 && step % every === 0;
+    for (let step = from + 1; step <= steps && !signal.aborted; step++) {
+      await this.#start(step);
+      done(step);
+      const stopping = signal.aborted && step < steps;
+      for (const controller of controllers.due(step))
+        await this.#pause(() => controller.after!(step, this.heldOut(step)));
+      if (evaluate && (due(evalEvery, step) || step === steps) && !stopping)
+        await this.#pause(async () => evaluate(step, (await this.heldOut(step)?.losses()) ?? []));
+      if (save && ((due(saveEvery, step) && step < steps) || stopping)) await this.#pause(() => save(step));
+      if (after && (await this.#pause(() => after(step)))) break;
+    }
+    await this.#hearAll();
+    return this.#last;
+  }
+
+  /** Held-out losses at a step, measured once for all who ask, and logged. */
+  heldOut(step: number): HeldOutLosses | undefined {
+    const { heldOut } = this.#parts;
+    if (!heldOut) return undefined;
+    const losses = async () => {
+      if (this.#measured?.step !== step) {
+        this.#measured = { step, losses: await heldOut.losses() };
+        logHeldOut(this.#options.log, step, this.#measured.losses);
+      }
+      return this.#measured.losses;
+    };
+    return { groups: heldOut.groups, losses };
+  }
+
+  async #start(step: number): Promise<void> {
+    const { trainer, source, rate, accumulate, controllers } = this.#parts;
+    const drawn: { batch: B; epoch: number }[] = [];
+    for (let i = 0; i < accumulate; i++) drawn.push(await source.next());
+    const batches = drawn.map(({ batch }) => batch);
+    const values = controllers.values(step);
+    const { result } = await trainer.step(step, rate(step), batches, values.all);
+    this.#pending.push({ result, batches, values, epoch: drawn[0]!.epoch });
+    // Results are heard in order, some steps late, so that the GPU is never idle.
+    const ahead = controllers.hears || this.#options.after ? 1 : AHEAD;
+    while (this.#pending.length >= ahead) await this.#hear();
+  }
+
+  /** Waits for all steps, so that nothing acts on weights that were not seen to be finite, and stops the clock meanwhile. */
+  async #pause<T>(act: () => Promise<T>): Promise<T> {
+    await this.#hearAll();
+    const found = await act();
+    this.#recent = [{ time: performance.now(), size: 0 }];
+    return found;
+  }
+
+  async #hearAll(): Promise<void> {
+    while (this.#pending.length > 0) await this.#hear();
+  }
+
+  async #hear(): Promise<void> {
+    const { controllers, steps } = this.#parts;
+    const { log, logEvery = 1, onStep } = this.#options;
+    const pending = this.#pending.shift()!;
+    const result = await pending.result;
     const wrong = Object.entries(result.metrics).find(([, value]) => !Number.isFinite(value));
-    if (wrong || !Number.isFinite(result.gradNorm)) throw await notFinite(options, result, batches, values.all, wrong);
-    last = result;
+    if (wrong || !Number.isFinite(result.gradNorm)) throw await this.#notFinite(result, pending, wrong);
+    this.#last = result;
+    this.#warnOfNothing(result, pending.batches);
     controllers.heard(result);
-    recent.push({ time: performance.now(), size: result.size });
-    if (recent.length > 2 * AHEAD) recent.shift();
-    const size = recent.slice(1).reduce((sum, one) => sum + one.size, 0);
-    const speed = (1000 * size) / (recent.at(-1)!.time - recent[0]!.time);
-    options.onStep?.(result, speed);
-    if (result.step % options.logEvery !== 0 && result.step !== steps) return;
-    options.log.event("step", {
+    const speed = this.#speed(result.size);
+    onStep?.(result, speed);
+    if (result.step % logEvery !== 0 && result.step !== steps) return;
+    log?.event("step", {
       step: result.step,
-      epoch,
-      ...values.logged,
+      epoch: pending.epoch,
+      ...pending.values.logged,
       ...result.metrics,
       lr: result.lr,
       grad_norm: result.gradNorm,
       tokens: result.size,
       counted: result.counted,
       tokens_per_s: Math.round(speed),
-      gpu_bytes: options.gpuBytes(),
+      gpu_bytes: this.#parts.gpuBytes(),
     });
-  };
-  const hearAll = async () => {
-    while (pending.length > 0) await hear();
-  };
-
-  let step = from;
-  while (step < steps && !signal.aborted) {
-    step++;
-    const drawn: { batch: B; epoch: number }[] = [];
-    for (let i = 0; i < accumulate; i++) drawn.push(await source.next());
-    const batches = drawn.map(({ batch }) => batch);
-    const values = controllers.values(step);
-    const { result } = await trainer.step(step, options.rate(step), batches, values.all);
-    pending.push({ result, batches, values, epoch: drawn[0]!.epoch });
-    // Results are heard in order, some steps late, so that the GPU is never idle.
-    while (pending.length >= ahead) await hear();
-    seen += batches.length;
-    const due = (every: number) => every > 0 && step % every === 0;
-    const stopping = signal.aborted && step < steps;
-    for (const controller of controllers.due(step)) {
-      await hearAll();
-      await controller.after!(step, options.heldOut);
-      pauseEnds();
-    }
-    if ((due(options.evalEvery) || step === steps) && options.evaluate && !stopping) {
-      await hearAll();
-      await options.evaluate(step);
-      pauseEnds();
-    }
-    if (options.save && ((due(options.saveEvery) && step < steps) || stopping)) {
-      await hearAll(); // nothing is saved that was not seen to be finite
-      await options.save(step, seen);
-      pauseEnds();
-    }
   }
-  await hearAll();
-  return { step, seen, ...(last ? { last } : {}) };
+
+  /** Tokens or examples per second over the last steps. */
+  #speed(size: number): number {
+    this.#recent.push({ time: performance.now(), size });
+    if (this.#recent.length > 2 * AHEAD) this.#recent.shift();
+    const sum = this.#recent.slice(1).reduce((all, one) => all + one.size, 0);
+    return (1000 * sum) / (this.#recent.at(-1)!.time - this.#recent[0]!.time);
+  }
+
+  /** Warns of the first step whose loss counts nothing. */
+  #warnOfNothing({ step, counted }: StepResult, batches: readonly B[]): void {
+    if (counted > 0 || this.#idle) return;
+    this.#idle = true;
+    const rows = this.#placesOf(batches);
+    this.#options.warn?.(
+      `step ${step} learned nothing: its loss counts no token${rows}; raise --max-length, or leave out rows without an answer`,
+    );
+  }
+
+  /** Where rows are from: ", on a.jsonl:1, a.jsonl:2". */
+  #placesOf(batches: readonly B[]): string {
+    const { describe } = this.#parts.objective;
+    const places = describe ? batches.map(describe).filter((place) => place !== "") : [];
+    return places.length > 0 ? `, on ${places.join("; ")}` : "";
+  }
+
+  /** What to say of a step that went wrong: which, on what rows, and the gradients that stand out. */
+  async #notFinite(
+    { step, gradNorm }: StepResult,
+    { batches, values }: Pending<B>,
+    wrong: [string, number] | undefined,
+  ): Promise<UserError> {
+    const { name, advice = "lower --lr, add --warmup or --clip 1, or look at these rows" } = this.#options;
+    const what = wrong ? `${wrong[0]} is ${wrong[1]}` : `the norm of the gradients is ${gradNorm}`;
+    const found = await this.#parts.trainer.largestGradients(step, batches, 3, values.all);
+    const largest = found.map(({ name, norm }) => `${name} ${norm.toPrecision(3)}`);
+    return new UserError(
+      `${name === undefined ? "" : `${name}: `}step ${step}: ${what}${this.#placesOf(batches)}; largest gradients: ${largest.join(", ")}`,
+      step === 1 ? "look at the model's own weights, or at these rows" : advice,
+      1,
+    );
+  }
 }
 
-/** What to say of a step that went wrong: which, on what rows, and the gradients that stand out. */
-async function notFinite<B>(
-  { trainer, describe, from }: LoopOptions<B>,
-  { step, gradNorm }: StepResult,
-  batches: readonly B[],
-  values: Readonly<Record<string, number>>,
-  wrong: [string, number] | undefined,
-): Promise<UserError> {
-  const what = wrong ? `${wrong[0]} is ${wrong[1]}` : `the norm of the gradients is ${gradNorm}`;
-  const rows = describe ? `, on ${batches.map(describe).join("; ")}` : "";
-  const found = await trainer.largestGradients(step, batches, 3, values);
-  const largest = found.map(({ name, norm }) => `${name} ${norm.toPrecision(3)}`);
-  return new UserError(
-    `step ${step}: ${what}${rows}; largest gradients: ${largest.join(", ")}`,
-    from === 0 && step === 1
-      ? "look at the model's own weights, or at these rows"
-      : "lower --lr, add --warmup or --clip 1, or look at these rows",
-    1,
-  );
+/** Writes a line for each group, and one for all. */
+function logHeldOut(log: RunOptions["log"], step: number, losses: readonly GroupLoss[]): void {
+  for (const { name, loss, counted } of losses)
+    log?.event("eval", { step, name: "loss", group: name, value: loss, n: counted });
+  log?.event("eval", { step, name: "loss", value: meanOfGroups(losses) });
 }

@@ -4,36 +4,26 @@ import { flagOf } from "../../cli/parse.ts";
 import { UserError } from "../../errors.ts";
 import type { Choices } from "./optimizer-and-schedule.ts";
 import { matcher } from "./starting-model.ts";
-import type { RunContext } from "./training.ts";
+import type { RunContext } from "./technique.ts";
 
-/** Options of a new adapter. */
-const LORA = ["lora_rank", "lora_alpha", "lora_targets", "rslora", "dora", "lora_dropout"] as const;
-
-/** Throws UserError for options that were given and change nothing, or would undo another. */
-export function refuseIdle({ options, chosen, out }: RunContext): void {
-  const lora = LORA.find((name) => name in chosen && (!options.lora_continue || name !== "lora_dropout"));
-  if (lora && options.lora_continue)
-    throw new UserError(`${flagOf(lora)} means nothing to --lora-continue`, "the adapter has its own");
-  if (lora && !options.lora && !options.lora_continue)
-    throw new UserError(`${flagOf(lora)} means nothing without --lora`, "give --lora too, or all weights are trained");
-  const idle = (["best", "eval_every"] as const).find((name) => name in chosen && !options.eval_data?.length);
-  if (idle) throw new UserError(`${flagOf(idle)} means nothing without --eval-data`);
+/** Throws UserError for an option that would undo another. */
+export function refuseClashing({ options, out }: RunContext): void {
   if (options.best !== undefined && path.resolve(options.best) === path.resolve(out))
-    throw new UserError(`--best ${options.best} is where the last weights go`, "name another place");
+    throw new UserError(`--best ${options.best} is where the last weights go`, "name another folder");
 }
 
-/** Throws UserError for a schedule that does not fit, before any work; warns of one that never comes to the rate that was asked for. */
+/** Throws UserError for a schedule that does not fit, before any work; warns of one that never reaches the rate that was asked for. */
 export function warnOfSchedule(context: RunContext, choices: Choices, steps: number): void {
   const { lr } = context.options;
   let most = 0;
   for (let step = 1; step <= steps && most < 0.999 * lr; step++) most = Math.max(most, choices.rate(step, steps));
   if (most < 0.999 * lr)
     context.warn(
-      `the ${choices.schedule.name} schedule comes to ${((100 * most) / lr).toFixed(0)} % of --lr ${lr} at most in ${steps} steps; train longer, or shorten its phases`,
+      `the ${choices.schedule.method.name} schedule reaches ${((100 * most) / lr).toFixed(0)} % of --lr ${lr} at most in ${steps} steps; train longer, or shorten its phases`,
     );
 }
 
-/** Throws UserError for a pattern of names that names nothing. */
+/** Throws UserError for a pattern that matches no name. */
 export function refuseUnmatched(options: RunContext["options"], names: readonly string[], ref: string): void {
   for (const option of ["freeze", "train_only"] as const)
     for (const pattern of options[option] ?? [])

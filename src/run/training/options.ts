@@ -35,32 +35,19 @@ export const DATA = {
   shuffle: { type: "boolean", default: true, help: "new order every epoch; --no-shuffle keeps the file's" },
 } as const satisfies Options;
 
-/** How long, how fast, with what. Options of optimizers and schedules have no default here: each knows its own. */
+/** How long, how fast, with what. Options of one optimizer or one schedule are in its own file. */
 export const OPTIMIZATION = {
   steps: { type: "number.integer >= 1", help: "optimizer steps; or --epochs", value: "N" },
   epochs: { type: "number > 0", help: "passes over the data; 1 when neither is given", value: "N" },
-  optimizer: { type: "'adamw' | 'sgd' | 'adan'", default: "adamw", help: "how weights move" },
-  lr: { type: "number > 0", default: 1e-3, help: "peak learning rate", value: "RATE" },
-  schedule: {
-    type: "'constant' | 'linear' | 'cosine' | 'wsd' | 'infinite' | 'rewarm'",
-    default: "cosine",
-    help: "learning rate over the steps",
+  optimizer: {
+    type: "string",
+    kind: "optimizer",
+    default: "adamw",
+    optionsAfter: "schedule",
+    help: "how weights move",
   },
-  warmup: { type: "number >= 0", help: "steps of warm-up, or below 1 the fraction of all", value: "N" },
-  min_ratio: { type: "0 <= number <= 1", help: "rate at the end, as a share of --lr", value: "X" },
-  decay: { type: "number >= 0", help: "wsd: steps of the decay, or the fraction of all", value: "N" },
-  decay_shape: { type: "'linear' | 'exponential' | 'sqrt'", help: "wsd: form of the decay" },
-  cooldown: { type: "number.integer >= 0", help: "infinite: steps down to the constant rate", value: "N" },
-  const_ratio: { type: "0 < number <= 1", help: "infinite: the constant rate, as a share of --lr", value: "X" },
-  anneal: { type: "number.integer >= 0", help: "infinite: steps of the anneal at the end", value: "N" },
-  start_ratio: { type: "0 <= number <= 1", help: "rewarm: rate to start from, as a share of --lr", value: "X" },
-  beta1: { type: "0 <= number < 1", help: "adamw, adan: decay of the first moment", value: "X" },
-  beta2: { type: "0 <= number < 1", help: "adamw: of the second moment; adan: of gradient changes", value: "X" },
-  beta3: { type: "0 <= number < 1", help: "adan: decay of the second moment", value: "X" },
-  eps: { type: "number > 0", help: "adamw, adan: added to the root of the second moment", value: "X" },
-  momentum: { type: "0 <= number < 1", help: "sgd: share of the last step that is kept", value: "X" },
-  nesterov: { type: "boolean", help: "sgd: look ahead along the momentum" },
-  weight_decay: { type: "number >= 0", help: "weight decay (adamw 0.1, adan 0.02, sgd 0)", value: "X" },
+  lr: { type: "number > 0", default: 1e-3, help: "peak learning rate", value: "RATE" },
+  schedule: { type: "string", kind: "schedule", default: "cosine", help: "learning rate over the steps" },
   decay_all: { type: "boolean", default: false, help: "decay norms and biases too" },
   clip: { type: "number >= 0", default: 0, help: "largest norm of the gradients; 0: no bound", value: "X" },
   smoothing: { type: "0 <= number < 1", default: 0, help: "label smoothing", value: "X" },
@@ -77,24 +64,32 @@ export const TRAINED = {
   recompute: {
     type: "boolean",
     default: false,
-    help: "compute activations anew on the way back: less memory, a third slower",
+    help: "compute activations again on the way back: less memory, a third slower",
   },
   lora: { type: "boolean", default: false, help: "train a LoRA adapter; the result is the adapter, in PEFT's format" },
-  lora_rank: { type: "number.integer >= 1", default: 16, help: "rank of the adapter", value: "R" },
-  lora_alpha: { type: "number > 0", default: 32, help: "strength; the scale is alpha / rank", value: "A" },
+  lora_rank: { type: "number.integer >= 1", default: 16, needs: "lora", help: "rank of the adapter", value: "R" },
+  lora_alpha: {
+    type: "number > 0",
+    default: 32,
+    needs: "lora",
+    help: "strength; the scale is alpha / rank",
+    value: "A",
+  },
   lora_targets: {
     type: "string[]",
+    needs: "lora",
     help: "modules by the end of their names; every linear layer but the head and routed experts when left out",
     value: "NAME",
   },
   lora_dropout: {
     type: "0 <= number < 1",
-    help: "dropout before the adapter; 0 when left out, or that of the adapter to train on",
+    needs: ["lora", "lora_continue"],
+    help: "dropout before the adapter; 0 when left out, or that of the adapter that --lora-continue trains",
     value: "P",
   },
-  rslora: { type: "boolean", default: false, help: "scale alpha / sqrt(rank)" },
-  dora: { type: "boolean", default: false, help: "DoRA: learn the length of every row" },
-  lora_continue: { type: "boolean", default: false, help: "train the adapter of base+adapter on" },
+  rslora: { type: "boolean", default: false, needs: "lora", help: "scale alpha / sqrt(rank)" },
+  dora: { type: "boolean", default: false, needs: "lora", help: "DoRA: learn the length of every row" },
+  lora_continue: { type: "boolean", default: false, help: "continue to train the adapter of base+adapter" },
 } as const satisfies Options;
 
 /** How the run goes. */
@@ -102,20 +97,26 @@ export const RUNNING = {
   eval_every: {
     type: "number.integer >= 0",
     default: 0,
+    needs: "eval_data",
     help: "steps between evaluations on --eval-data; 0: at the end only",
     value: "N",
   },
   save_every: { type: "number.integer >= 0", default: 1000, help: "steps between saved states; 0: none", value: "N" },
   state: { type: "string", help: "folder of the saved state; OUT-state when left out", value: "DIR" },
-  resume: { type: "boolean", default: false, help: "go on from the saved state; from the start if there is none" },
-  best: { type: "string", help: "folder for the weights with the lowest held-out loss", value: "DIR" },
+  resume: { type: "boolean", default: false, help: "continue from the saved state; from the start if there is none" },
+  best: {
+    type: "string",
+    needs: "eval_data",
+    help: "folder for the weights with the lowest held-out loss",
+    value: "DIR",
+  },
   log_every: { type: "number.integer >= 1", default: 1, help: "steps between lines of --log", value: "N" },
   shards: { type: "number.integer >= 1", help: "shards of a folder", value: "N" },
 } as const satisfies Options;
 
 /** Options of every script that trains. */
 export const RUN = {
-  init: { type: "string", help: "config.json of a model made afresh, instead of a checkpoint", value: "FILE" },
+  init: { type: "string", help: "config.json of a new model, instead of a checkpoint", value: "FILE" },
   ...DATA,
   ...OPTIMIZATION,
   ...TRAINED,

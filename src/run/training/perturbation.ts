@@ -2,11 +2,13 @@
  * Moves all trained weights away and back, and reckons with whole gradients: what wrappers such as SAM are made of. Nothing is read
  * back. Memory: one copy of the trained weights, and one more for every gradient that is kept.
  */
+
 import { UserError } from "../../errors.ts";
 import type { PooledBuffer } from "../../gpu/buffer.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
+import { spanGroups } from "../../gpu/grid.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
-import { dynamic, type Recorder, spans } from "../../tensor/recorder.ts";
+import { dynamic, type Recorder } from "../../tensor/recorder.ts";
 import { Programs } from "../programs.ts";
 
 const NORM_VALUES = 16384; // of wgsl/training/square-sums.wgsl
@@ -104,7 +106,7 @@ export class Perturbation {
           y: rec.state(`y of ${name}`, shape, to.get(parameter)!),
         },
         params: { n: size, a: dynamic("a"), b: dynamic("b") },
-        groups: spans(size),
+        groups: spanGroups(size),
       });
     }
   }
@@ -123,7 +125,7 @@ export class Perturbation {
         kernel: "training/square-sums",
         bind: { gradient: rec.state(`gradient of ${parameter.name}`, parameter.shape, from.get(parameter)!), sums },
         params: { n: parameter.size, start: starts[i]! },
-        groups: spans(parameter.size, NORM_VALUES),
+        groups: spanGroups(parameter.size, NORM_VALUES),
       });
     }
     const clip = rec.state("norm", [3], this.#norm);
@@ -157,7 +159,7 @@ export class Perturbation {
           kernel: "training/add-noise",
           bind: { y: rec.state(name, shape, buffer) },
           params: { n: size, sigma: dynamic("sigma"), key, seed: dynamic("seed") },
-          groups: spans(size),
+          groups: spanGroups(size),
         });
       }
     });

@@ -1,25 +1,21 @@
 /**
- * The state of a training run on the disk: enough to go on bit for bit on the same adapter.
+ * The state of a training run on the disk: enough to continue bit for bit on the same adapter.
  *
  *   <folder>/last/   a checkpoint that any tool opens (weights as held on the GPU), optimizer.safetensors, training.json
  *
  * A new state is written beside the old one and takes its place by renames; whenever the process dies, the old one, or both, or
- * the new one are whole, and `openState` finds the newest.
+ * the new one are whole, and `findState` finds the newest.
  */
 import fs from "node:fs";
 import path from "node:path";
 import type { LineageEntry } from "../../checkpoint/checkpoint.ts";
-import { DTYPE_BYTES } from "../../checkpoint/dtype.ts";
 import { openPlain } from "../../checkpoint/open.ts";
 import { createWriter } from "../../checkpoint/write/write.ts";
-import type { OrderState } from "../../data/order.ts";
 import { UserError } from "../../errors.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
-import type { Json } from "../../json.ts";
 import type { Model } from "../../model/model.ts";
 import { saveModel } from "../../model/save.ts";
-import type { Parameter } from "../../tensor/parameter.ts";
-import type { Updater } from "./updater.ts";
+import type { SavedTraining, StateTensor, TrainingProgress } from "./training-state.ts";
 
 /** Of training.json; states of others are refused. */
 export const VERSION = 3;
@@ -27,18 +23,13 @@ export const VERSION = 3;
 /** training.json */
 export interface Progress {
   readonly version: typeof VERSION;
-  /** Steps that were done. */
-  readonly step: number;
-  /** Everything that decides how the run goes on; a resumed run must have the same. */
+  /** Everything that decides how the run continues; a resumed run must have the same. */
   readonly settings: Readonly<Record<string, unknown>>;
-  readonly order: OrderState;
-  /** Tokens or examples seen. */
-  readonly seen: number;
-  readonly best?: { readonly step: number; readonly loss: number };
-  /** States of controllers and update rules, by name. */
-  readonly states: Readonly<Record<string, Json>>;
   /** Digests of the headers of the checkpoints that it read. */
   readonly inputs: readonly string[];
+  /** The step with the lowest held-out loss. */
+  readonly best?: { readonly step: number; readonly loss: number };
+  readonly training: TrainingProgress;
 }
 
 const LAST = "last";
@@ -53,21 +44,18 @@ export interface SavedRun {
   readonly folder: string;
 }
 
-/** Writes the state. Throws UserError (exit 1) when the disk is full; the state before stays. */
+/** Writes the state, with the model's weights. Throws UserError (exit 1) when the disk is full; the state before stays. */
 export async function saveState(
   folder: string,
   {
     model,
-    updater,
-    extra,
+    tensors,
     progress,
     files,
     lineage,
   }: {
     readonly model: Model;
-    readonly updater: Updater;
-    /** Weights that are trained, or kept, beside the model. */
-    readonly extra: readonly Parameter[];
+    readonly tensors: readonly StateTensor[];
     readonly progress: Progress;
     readonly files: ReadonlyMap<string, Uint8Array>;
     readonly lineage: readonly LineageEntry[];
@@ -86,7 +74,7 @@ export async function saveState(
   }
   try {
     await saveModel(model, saving, { files, lineage, dtype: "held" });
-    await saveOptimizer(model.gpu, held(updater, extra), path.join(saving, OPTIMIZER));
+    await saveTensors(model.gpu, tensors, path.join(saving, OPTIMIZER));
     flushed(path.join(saving, PROGRESS), `${JSON.stringify(progress, null, 2)}\n`);
     const last = path.join(folder, LAST);
     const before = path.join(folder, BEFORE);
@@ -110,26 +98,11 @@ function flushed(file: string, text: string): void {
   }
 }
 
-/** What the optimizer's file holds: its states, and the weights that are no part of the model. */
-const held = (updater: Updater, extra: readonly Parameter[]) => [
-  ...updater.states(),
-  ...extra.map((parameter) => ({
-    name: updater.names().get(parameter) ?? parameter.name,
-    parameter,
-    buffer: parameter.buffer,
-    dtype: parameter.dtype,
-  })),
-];
-
-async function saveOptimizer(gpu: Gpu, states: ReturnType<typeof held>, file: string): Promise<void> {
-  const tensors = states.map(({ name, parameter, dtype }) => {
-    const as = dtype === "bf16" ? ("BF16" as const) : ("F32" as const);
-    return { name, dtype: as, shape: parameter.shape, bytes: parameter.size * DTYPE_BYTES[as] };
-  });
-  const writer = await createWriter(file, { tensors, files: new Map(), lineage: [] });
+async function saveTensors(gpu: Gpu, tensors: readonly StateTensor[], file: string): Promise<void> {
+  const infos = tensors.map(({ name, dtype, shape, bytes }) => ({ name, dtype, shape, bytes }));
+  const writer = await createWriter(file, { tensors: infos, files: new Map(), lineage: [] });
   try {
-    for (const [i, { buffer }] of states.entries()) {
-      const { name, bytes } = tensors[i]!;
+    for (const { name, buffer, bytes } of tensors) {
       for (let at = 0; at < bytes; at += 2 ** 24) {
         const piece = Math.min(2 ** 24, bytes - at);
         await writer.write(name, await gpu.read(buffer, at, piece, (view) => view.slice(0, piece)));
@@ -157,51 +130,49 @@ export function findState(folder: string): SavedRun | undefined {
         "remove the folder, and train from the start",
       );
     }
-    if (progress.version !== VERSION || !Number.isSafeInteger(progress.step))
+    if (progress.version !== VERSION || !Number.isSafeInteger(progress.training?.step))
       throw new UserError(`${file} was written by another version`, "resume with the version that wrote it");
     return { progress, folder: at };
   }
   return undefined;
 }
 
-/**
- * Refuses a folder whose contents a run that begins anew would take away: a saved run that has gone some way, or what is no state at
- * all. Throws UserError.
- */
+/** Throws UserError when a new run would overwrite what the folder holds: a saved run that has done steps, or something else. */
 export function refuseOverwriting(folder: string): void {
-  const step = findState(folder)?.progress.step ?? 0;
+  const step = findState(folder)?.progress.training.step ?? 0;
   if (step > 0)
     throw new UserError(
       `${folder} holds step ${step} of a run that was not finished`,
-      "go on with --resume, or remove the folder to begin anew",
+      "continue with --resume, or remove the folder to start again",
     );
   for (const name of [LAST, BEFORE]) {
     const at = path.join(folder, name);
     if (fs.existsSync(at) && !fs.existsSync(path.join(at, PROGRESS)))
-      throw new UserError(`${at} is in the way: states are saved there, and it is none`, "give another --state DIR");
+      throw new UserError(`${at} exists but is not a saved training state`, "give another --state DIR");
   }
 }
 
-/** Brings the optimizer's states back. Throws UserError when one is missing or does not fit. */
-export async function loadOptimizer(
-  gpu: Gpu,
-  updater: Updater,
-  extra: readonly Parameter[],
-  folder: string,
-): Promise<void> {
+/** Opens the tensors of a saved run for the time of `use`. */
+export async function withSavedTraining<T>(
+  { progress, folder }: SavedRun,
+  use: (saved: SavedTraining) => Promise<T>,
+): Promise<T> {
   const file = path.join(folder, OPTIMIZER);
-  const saved = await openPlain(file);
+  const opened = await openPlain(file);
   try {
-    for (const { name, parameter, buffer } of held(updater, extra)) {
-      const entry = saved.tensors.get(name);
-      if (!entry) throw new UserError(`${file} has no ${name}`, "resume with the settings the run began with");
-      const bytes = new Uint8Array(entry.bytes);
-      await entry.read(bytes, 0);
-      if (extra.includes(parameter) && buffer === parameter.buffer) gpu.write(buffer, 0, bytes);
-      else updater.load(name, bytes);
-    }
+    return await use({
+      progress: progress.training,
+      where: folder,
+      async read(name) {
+        const entry = opened.tensors.get(name);
+        if (!entry) return undefined;
+        const bytes = new Uint8Array(entry.bytes);
+        await entry.read(bytes, 0);
+        return bytes;
+      },
+    });
   } finally {
-    saved.close();
+    opened.close();
   }
 }
 
@@ -223,7 +194,7 @@ export function checkInputs(saved: Progress, now: readonly { ref: string; digest
   if (other)
     throw new UserError(
       `${folder} was saved by a run that read another ${other.ref}`,
-      "put that one back, or remove the folder to begin anew",
+      "put that one back, or remove the folder to start again",
     );
 }
 
@@ -233,6 +204,6 @@ export function removeState(folder: string): void {
   try {
     fs.rmdirSync(folder);
   } catch {
-    // something else is in it, which is not ours to remove
+    // the folder holds something else, which stays
   }
 }

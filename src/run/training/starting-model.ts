@@ -6,8 +6,9 @@ import { open, openPlain, splitAdapter } from "../../checkpoint/open.ts";
 import { UserError } from "../../errors.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import type { Json } from "../../model/architecture.ts";
+import { configOf } from "../../model/description.ts";
 import type { LoraOptions } from "../../model/lora.ts";
-import { configOf, Model, type ModelOptions } from "../../model/model.ts";
+import { Model, type ModelOptions } from "../../model/model.ts";
 import { architectureOf } from "../../model/registry.ts";
 
 export interface StartOptions {

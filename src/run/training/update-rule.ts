@@ -12,13 +12,15 @@
  * Everything is recorded on the GPU in this order; no rule waits for a result. What a rule remembers is saved under its name:
  * numbers by `state` and `load`, weights in `kept`.
  */
+
 import { UserError } from "../../errors.ts";
 import type { PooledBuffer } from "../../gpu/buffer.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
+import { spanGroups } from "../../gpu/grid.ts";
 import type { Json } from "../../json.ts";
 import type { Stateful } from "../../method/stateful.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
-import { dynamic, spans } from "../../tensor/recorder.ts";
+import { dynamic } from "../../tensor/recorder.ts";
 import { Programs } from "../programs.ts";
 
 /** How forward and back leave the gradients. */
@@ -132,7 +134,7 @@ export class UpdateRules {
             y: rec.state(`gradient of ${name}`, shape, gradient),
           },
           params: { n: size, a: dynamic("a"), b: dynamic("b") },
-          groups: spans(size),
+          groups: spanGroups(size),
         });
     });
     program.run({ a: 1, b: 1 });

@@ -3,19 +3,22 @@
  *
  * Memory: the optimizer's states, f32 or bf16, each as large as the trained parameters.
  */
+
 import type { PooledBuffer } from "../../gpu/buffer.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
+import { spanGroups } from "../../gpu/grid.ts";
+import type { Bound } from "../../method/bind.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
 import { Program, profileOf } from "../../tensor/program.ts";
-import { dynamic, Recorder, spans } from "../../tensor/recorder.ts";
+import { dynamic, Recorder } from "../../tensor/recorder.ts";
 import { bytesOf, sizeOf } from "../../tensor/tensor.ts";
 import { dynamicParams, numberName, type Optimizer } from "./optimizer.ts";
+import { type StateTensor, stateTensor } from "./training-state.ts";
 
 const NORM_VALUES = 16384; // of wgsl/training/square-sums.wgsl
 
 export interface UpdaterOptions {
-  readonly optimizer: Optimizer;
-  readonly values: Readonly<Record<string, unknown>>;
+  readonly optimizer: Bound<Optimizer>;
   /** Which parameters decay. */
   readonly decays: (parameter: Parameter) => boolean;
   /** Largest global norm of the gradients; 0: no bound. */
@@ -49,7 +52,8 @@ export class Updater {
 
   /** Makes zeroed states and the program. The parameters' gradients are made here too. */
   static async make(gpu: Gpu, parameters: readonly Parameter[], options: UpdaterOptions): Promise<Updater> {
-    const { optimizer, values, stateDtype = "f32" } = options;
+    const { stateDtype = "f32" } = options;
+    const { method: optimizer, values } = options.optimizer;
     const rec = new Recorder(profileOf(gpu), { training: false });
     const states = new Map<Parameter, Map<string, PooledBuffer>>();
     const ranges: { parameter: Parameter; start: number; groups: number }[] = [];
@@ -68,13 +72,13 @@ export class Updater {
         kernel: "training/square-sums",
         bind: { gradient: gradientOf(parameter), sums },
         params: { n: parameter.size, start },
-        groups: spans(parameter.size, NORM_VALUES),
+        groups: spanGroups(parameter.size, NORM_VALUES),
       });
     }
     const limit = dynamic("limit");
     rec.step({ kernel: "training/clip-factor", bind: { sums, clip }, params: { n: total, limit }, groups: [1] });
-    const fixed = optimizer.fixed(values as never);
-    const changing = Object.keys(optimizer.numbers(values as never, { t: 1, lr: 0, decay: 0 }));
+    const fixed = optimizer.fixed(values);
+    const changing = Object.keys(optimizer.numbers(values, { t: 1, lr: 0, decay: 0 }));
     for (const [index, parameter] of parameters.entries()) {
       const own = new Map<string, PooledBuffer>();
       states.set(parameter, own);
@@ -106,7 +110,7 @@ export class Updater {
           key: index,
           seed: dynamic("seed"),
         },
-        groups: spans(Math.ceil(parameter.size / 4)),
+        groups: spanGroups(Math.ceil(parameter.size / 4)),
       });
     }
     rec.output("sums", sums);
@@ -125,11 +129,12 @@ export class Updater {
    * nothing is updated, now or in the steps after.
    */
   step(t: number, lr: number, seed: number): Promise<number> {
-    const { optimizer, values, clip } = this.#options;
-    const decay = Number(values.weight_decay ?? 0);
+    const { optimizer, clip } = this.#options;
+    const { method, values } = optimizer;
+    const { weight_decay: decay = 0 } = values as { weight_decay?: number };
     const numbers: Record<string, number> = { limit: clip, seed: (seed + t) >>> 0 };
     for (const decays of [true, false]) {
-      const found = optimizer.numbers(values as never, { t, lr, decay: decays ? decay : 0 });
+      const found = method.numbers(values, { t, lr, decay: decays ? decay : 0 });
       for (const [name, value] of Object.entries(found)) numbers[numberName(name, decays)] = value;
     }
     const needed = this.#program.dynamicNames;
@@ -161,35 +166,16 @@ export class Updater {
     return names;
   }
 
-  /** Every state with its saved name: `<parameter>.<state>`. For saving and resuming. */
-  *states(): Generator<{ name: string; parameter: Parameter; buffer: GPUBuffer; dtype: "f32" | "bf16" }> {
+  /** The optimizer's states, each named `<parameter>.<state>`. */
+  states(): StateTensor[] {
     const { optimizer, stateDtype = "f32" } = this.#options;
+    const { savedAs } = optimizer.method;
     const names = this.names();
-    for (const [parameter, own] of this.#states) {
-      for (const [state, { buffer }] of own) {
-        yield {
-          name: `${names.get(parameter)}.${optimizer.savedAs?.[state] ?? state}`,
-          parameter,
-          buffer,
-          dtype: stateDtype,
-        };
-      }
-    }
-  }
-
-  /** Sets one state from its bytes, as `states` names it. Throws RangeError when there is none. */
-  load(name: string, bytes: Uint8Array): void {
-    for (const state of this.states()) {
-      if (state.name !== name) continue;
-      if (
-        bytes.byteLength !== bytesOf(state.parameter.size, state.dtype) &&
-        bytes.byteLength !== 2 * state.parameter.size
-      )
-        throw new RangeError(`${name}: ${bytes.byteLength} bytes for ${state.parameter.size} values of ${state.dtype}`);
-      this.#gpu.write(state.buffer, 0, bytes);
-      return;
-    }
-    throw new RangeError(`the optimizer has no state ${name}`);
+    return [...this.#states].flatMap(([parameter, own]) =>
+      [...own].map(([state, { buffer }]) =>
+        stateTensor(`${names.get(parameter)}.${savedAs?.[state] ?? state}`, parameter, buffer, stateDtype),
+      ),
+    );
   }
 
   free(): void {

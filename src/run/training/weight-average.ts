@@ -4,11 +4,13 @@
  *   mean of all       avg <- (k avg + theta) / (k + 1)
  *   with a decay d    avg <- d avg + (1 - d) theta, an exponential moving average
  */
+
 import { UserError } from "../../errors.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
+import { spanGroups } from "../../gpu/grid.ts";
 import type { Json } from "../../json.ts";
 import { Parameter } from "../../tensor/parameter.ts";
-import { dynamic, spans } from "../../tensor/recorder.ts";
+import { dynamic } from "../../tensor/recorder.ts";
 import { Programs } from "../programs.ts";
 import type { UpdateRule } from "./update-rule.ts";
 
@@ -67,7 +69,7 @@ export class WeightAverage implements UpdateRule {
           kernel: "training/add-scaled",
           bind: { x: rec.state(name, shape, buffer), y: rec.state(`mean of ${name}`, shape, this.kept[i]!.buffer) },
           params: { n: size, a: dynamic("a"), b: dynamic("b") },
-          groups: spans(size),
+          groups: spanGroups(size),
         });
       }
     });

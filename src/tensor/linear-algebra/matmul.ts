@@ -1,53 +1,45 @@
-/** Matrix products on the GPU, f32, in the forms NN, NT and TN; wgsl/linear/matmul.wgsl. */
+/** Matrix products run at once, by the kernels that products.ts plans for the adapter; recorded ones are in ops/linear.ts. */
 import type { Gpu } from "../../gpu/gpu.ts";
+import { profileOf } from "../program.ts";
+import { type Form, planProduct } from "./products.ts";
 
-/** A row-major f32 matrix in a buffer. `start` and `stride` count values; the stride is the row length unless given. */
+/** A row-major f32 matrix in a buffer, `start` values from its beginning. */
 export interface Matrix {
   readonly buffer: GPUBuffer;
   readonly rows: number;
   readonly columns: number;
   readonly start?: number;
-  readonly stride?: number;
 }
 
 export interface Product {
+  /** Which operand is transposed: nn neither, nt B, tn A. */
+  readonly form: Form;
   readonly a: Matrix;
   readonly b: Matrix;
-  /** The result, a buffer of its own. */
+  /** The result, in another buffer than a and b. */
   readonly c: Matrix;
-  readonly transposeA?: boolean;
-  readonly transposeB?: boolean;
-  readonly alpha?: number;
-  readonly beta?: number;
+  /** Multiplies the product; 1 when left out. */
+  readonly scale?: number;
+  /** Adds to C instead of writing it. */
+  readonly accumulate?: boolean;
 }
 
-const TILE = 32;
-
-/** Records C = alpha op(A) op(B) + beta C. Throws RangeError when the shapes do not fit together. */
-export async function matmul(gpu: Gpu, product: Product): Promise<void> {
-  const { a, b, c, transposeA = false, transposeB = false, alpha = 1, beta = 0 } = product;
-  const [m, k] = transposeA ? [a.columns, a.rows] : [a.rows, a.columns];
-  const [depth, n] = transposeB ? [b.columns, b.rows] : [b.rows, b.columns];
+/**
+ * Records C = scale op(A) op(B), or C += scale op(A) op(B). Throws RangeError when the shapes do not fit together.
+ *
+ *   await matmul(gpu, { form: "tn", a: basis, b: x, c: inside }); // (r, n) = (m, r)^T (m, n)
+ */
+export async function matmul(gpu: Gpu, { form, a, b, c, scale = 1, accumulate = false }: Product): Promise<void> {
+  const [m, k] = form === "tn" ? [a.columns, a.rows] : [a.rows, a.columns];
+  const [depth, n] = form === "nt" ? [b.columns, b.rows] : [b.rows, b.columns];
   if (depth !== k || c.rows !== m || c.columns !== n) {
     throw new RangeError(`product of (${m}, ${k}) and (${depth}, ${n}) does not give (${c.rows}, ${c.columns})`);
   }
-  if (m === 0 || n === 0) return;
-  const flags = [...(transposeA ? ["transpose_a"] : []), ...(transposeB ? ["transpose_b"] : [])];
-  gpu.run(await gpu.kernel("linear/matmul", { flags }), {
+  const starts = { startA: a.start ?? 0, startB: b.start ?? 0, startC: c.start ?? 0 };
+  const { kernel, params, groups, ...variant } = planProduct({ form, m, n, k, scale, ...starts }, profileOf(gpu));
+  gpu.run(await gpu.kernel(kernel, variant), {
     bind: { a: a.buffer, b: b.buffer, c: c.buffer },
-    params: {
-      m,
-      n,
-      k,
-      a_start: a.start ?? 0,
-      a_stride: a.stride ?? a.columns,
-      b_start: b.start ?? 0,
-      b_stride: b.stride ?? b.columns,
-      c_start: c.start ?? 0,
-      c_stride: c.stride ?? c.columns,
-      alpha,
-      beta,
-    },
-    groups: [Math.ceil(n / TILE), Math.ceil(m / TILE)],
+    params: { ...params, accumulate: Number(accumulate) },
+    groups,
   });
 }

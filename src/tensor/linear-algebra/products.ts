@@ -8,6 +8,7 @@
  * Matrices are row-major; C is (m, n), f32. Every kernel binds a, b and c, and bias, addend and offsets where they are asked
  * for. Sums are f32 in an order that depends on the kernel alone, so equal inputs give equal bits.
  */
+import { MOST_GROUPS } from "../../gpu/grid.ts";
 import type { AdapterProfile } from "../recorder.ts";
 import { type Tuning, tuningOf } from "./tuning.ts";
 
@@ -130,8 +131,6 @@ function tileOf(tuning: Tuning, { subgroupSize }: AdapterProfile, m: number, n: 
   const large = m * n >= tuning.largeFrom;
   return { kernel: "matmul/tile", side: large ? 128 : 64, flags: large ? ["large"] : [], constants: {} };
 }
-
-const MOST_GROUPS = 65535; // along an axis, on every adapter
 
 /** Few rows: matrix times vectors. Undefined where the grid would be too long. */
 function planVectors(shape: ProductShape, at: Layout, tuning: Tuning): ProductStep | undefined {

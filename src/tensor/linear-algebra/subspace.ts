@@ -2,8 +2,9 @@
  * Leading left subspace of a large matrix on the GPU, by randomised subspace iteration.
  *
  * Halko, Martinsson and Tropp, SIAM Review 2011, https://arxiv.org/abs/0909.4061, algorithm 4.4. Bases are made orthonormal by
- * Newton and Schulz's iteration, which needs nothing but matrix products: no factorisation on the host. The span is what counts: the basis is not the singular vectors, and where singular values at the rank nearly agree,
- * directions among them may be exchanged.
+ * Newton and Schulz's iteration, which needs nothing but matrix products: no factorisation on the host. The span is what counts:
+ * the basis is not the singular vectors, and where singular values at the rank nearly agree, directions among them may be
+ * exchanged.
  */
 import type { PooledBuffer } from "../../gpu/buffer.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
@@ -63,10 +64,10 @@ export async function orthonormalise(gpu: Gpu, y: Matrix): Promise<void> {
   using next = gpu.buffer(4 * rows * columns, "next basis");
   const g = matrixOf(gram, columns, columns);
   const replace = async (factor: Matrix) => {
-    await matmul(gpu, { a: y, b: factor, c: matrixOf(next, rows, columns) });
+    await matmul(gpu, { form: "nn", a: y, b: factor, c: matrixOf(next, rows, columns) });
     gpu.copy(next.buffer, 0, y.buffer, 0, 4 * rows * columns);
   };
-  await matmul(gpu, { a: y, b: y, c: g, transposeA: true });
+  await matmul(gpu, { form: "tn", a: y, b: y, c: g });
   const { largest } = bounds(await gpu.readFloats(gram.buffer, columns * columns), columns);
   if (largest === 0) return;
   using scale = diagonal(gpu, columns, 1 / Math.sqrt(largest));
@@ -75,7 +76,7 @@ export async function orthonormalise(gpu: Gpu, y: Matrix): Promise<void> {
   for (let step = 1; step <= STEPS; step++) {
     // Y <- Y (3/2 I - 1/2 Y^T Y)
     gpu.copy(threeHalves.buffer, 0, gram.buffer, 0, 4 * columns * columns);
-    await matmul(gpu, { a: y, b: y, c: g, transposeA: true, alpha: -0.5, beta: 1 });
+    await matmul(gpu, { form: "tn", a: y, b: y, c: g, scale: -0.5, accumulate: true });
     await replace(g);
     // At the end of the iteration the factor is the identity.
     if (step % CHECKED !== 0) continue;
@@ -97,8 +98,8 @@ export async function leadingSubspace(gpu: Gpu, a: Matrix, rank: number, iterati
   const z = matrixOf(image, columns, rank);
   for (let i = 0; i < iterations; i++) {
     await orthonormalise(gpu, q);
-    await matmul(gpu, { a, b: q, c: z, transposeA: true });
-    await matmul(gpu, { a, b: z, c: q });
+    await matmul(gpu, { form: "tn", a, b: q, c: z });
+    await matmul(gpu, { form: "nn", a, b: z, c: q });
   }
   await orthonormalise(gpu, q);
   return basis;

@@ -1,5 +1,6 @@
 /** Activation functions of feed-forward networks. */
-import { type Recorder, spans } from "../recorder.ts";
+import { spanGroups } from "../../gpu/grid.ts";
+import type { Recorder } from "../recorder.ts";
 import { expectShape, sizeOf, type Tensor } from "../tensor.ts";
 import { unary } from "./elementwise.ts";
 
@@ -14,7 +15,7 @@ export function swiglu(rec: Recorder, gate: Tensor, up: Tensor): Tensor {
   expectShape(up, gate.shape, "swiglu");
   const y = rec.result(gate.shape, [gate, up], "swiglu");
   const count = sizeOf(gate.shape);
-  const groups = spans(Math.ceil(count / 4));
+  const groups = spanGroups(Math.ceil(count / 4));
   rec.step({ kernel: "activation/swiglu", bind: { gate, up, y }, params: { count }, groups });
   rec.onBackward(y, (dy) => {
     const scratch = (x: Tensor) => ({ into: rec.scratch(x.shape, "gradient of up"), accumulate: 0 });

@@ -2,11 +2,11 @@
  * Attention by matrix products over scores that exist as a matrix: four times as fast as the tiled form on a software driver, whose
  * products are its best kernels, and bounded by what short sequences need. Scores are made anew on the way back.
  */
+import { foldGroups } from "../../gpu/grid.ts";
 import { type ProductShape, planProduct } from "../linear-algebra/products.ts";
 import type { Recorder, StepParam } from "../recorder.ts";
 import type { Tensor } from "../tensor.ts";
 import type { AttentionOptions } from "./attention.ts";
-import { rowGroups } from "./reduce.ts";
 
 const BUDGET = 64 * 2 ** 20; // bytes of scores
 
@@ -81,7 +81,7 @@ export function matrixSteps(rec: Recorder, t: number, options: AttentionOptions)
         flags: [...(segments ? ["segments"] : []), ...(again ? ["again"] : [])],
         bind: { ...(segments ? { segments } : {}), s: p, lse },
         params: { rows, t, heads, causal: causal ? 1 : 0, window },
-        groups: rowGroups(Math.ceil(rows / 64)),
+        groups: foldGroups(Math.ceil(rows / 64)),
       });
     },
     /** y = p v */
@@ -142,7 +142,7 @@ export function attentionByMatrix(
       kernel: "attention/softmax-gradient",
       bind: { p: again, dp: ds },
       params: { rows, t },
-      groups: rowGroups(Math.ceil(rows / 64)),
+      groups: foldGroups(Math.ceil(rows / 64)),
     });
     steps.scoreGradients(ds, q, k);
   });

@@ -1,5 +1,6 @@
 /** A matrix as several of fewer columns, such as a fused q, k, v. */
-import { type Recorder, type StepParam, spans } from "../recorder.ts";
+import { spanGroups } from "../../gpu/grid.ts";
+import type { Recorder, StepParam } from "../recorder.ts";
 import { rowsOf, type Tensor } from "../tensor.ts";
 
 /** (N, sum of widths) -> one (N, width) each, copied. */
@@ -21,7 +22,7 @@ export function splitColumns(rec: Recorder, x: Tensor, widths: readonly number[]
         into,
         accumulate,
       },
-      groups: spans(n * columns),
+      groups: spanGroups(n * columns),
     });
   const parts = widths.map((columns, i) => {
     const y = rec.result([n, columns], [x], `${x.label}[:, ${starts[i]}]`);

@@ -1,5 +1,6 @@
 /** Cross-entropy of logits with a loss per row, so that any weighting of tokens and any loss of sequence likelihoods builds on it. */
-import { type Recorder, spans } from "../recorder.ts";
+import { spanGroups } from "../../gpu/grid.ts";
+import type { Recorder } from "../recorder.ts";
 import { rowsOf, showShape, sizeOf, type Tensor } from "../tensor.ts";
 import { rowWork } from "./reduce.ts";
 
@@ -34,7 +35,7 @@ export function crossEntropy(
       kernel: "cross-entropy/cross-entropy-gradient",
       bind: { logits, targets, lse, d_nll, dx: into },
       params: { count: n * v, v, smoothing, z, accumulate },
-      groups: spans(n * v),
+      groups: spanGroups(n * v),
     });
   });
   return nll;

@@ -1,8 +1,8 @@
 /** What DoRA needs besides LoRA: lengths of the rows of the changed weight, and a scale per output. https://arxiv.org/abs/2402.09353 */
+import { foldGroups } from "../../gpu/grid.ts";
 import type { Recorder } from "../recorder.ts";
 import type { Tensor } from "../tensor.ts";
 import { mul } from "./elementwise.ts";
-import { rowGroups } from "./reduce.ts";
 
 /** Lengths (O) of the rows of W + scale B A: W (O, I), or (I, O) when transposed; A (R, I), B (O, R). No gradient goes through. */
 export function rowNorm(
@@ -23,7 +23,7 @@ export function rowNorm(
     flags: [...(w.dtype === "bf16" ? ["weight_bf16"] : []), ...(transposed ? ["transposed"] : [])],
     bind: { w, a, b, y },
     params: { o, i, r, scale },
-    groups: rowGroups(o),
+    groups: foldGroups(o),
   });
   return y;
 }

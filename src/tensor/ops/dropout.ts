@@ -1,5 +1,6 @@
 /** Dropout. Srivastava et al., JMLR 2014. */
-import { dynamic, type Recorder, type StepParam, spans } from "../recorder.ts";
+import { spanGroups } from "../../gpu/grid.ts";
+import { dynamic, type Recorder, type StepParam } from "../recorder.ts";
 import { sizeOf, type Tensor } from "../tensor.ts";
 
 /** Name of the dynamic value that must differ from run to run. */
@@ -29,7 +30,7 @@ export function dropout(rec: Recorder, x: Tensor, { p, key }: DropoutOptions): T
         seed: dynamic(SEED),
         accumulate,
       },
-      groups: spans(count),
+      groups: spanGroups(count),
     });
   const y = rec.result(x.shape, [x], `dropout of ${x.label}`);
   mask(x, y, 0);

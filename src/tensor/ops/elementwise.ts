@@ -1,5 +1,6 @@
 /** Element-wise arithmetic with NumPy's broadcasting, up to four dimensions, and functions of one tensor. */
-import { type Dynamic, type Recorder, spans, type Target } from "../recorder.ts";
+import { spanGroups } from "../../gpu/grid.ts";
+import type { Dynamic, Recorder, Target } from "../recorder.ts";
 import { showShape, sizeOf, type Tensor } from "../tensor.ts";
 import { columnSums } from "./reduce.ts";
 
@@ -63,7 +64,7 @@ function compute(
       scale: more.scale ?? 1,
       accumulate,
     },
-    groups: spans(count),
+    groups: spanGroups(count),
   });
 }
 
@@ -105,7 +106,7 @@ function sumInto(rec: Recorder, x: Tensor, { into, accumulate }: Target): void {
       e3: e3!,
       accumulate,
     },
-    groups: spans(count),
+    groups: spanGroups(count),
   });
 }
 
@@ -225,7 +226,7 @@ function unaryGradient(
     flags: [op, "gradient"],
     bind: { x, dy, y: into },
     params: { count, low, high, accumulate },
-    groups: spans(count),
+    groups: spanGroups(count),
   });
 }
 
@@ -244,7 +245,7 @@ export function unary(
     flags: [op],
     bind: { x, y },
     params: { count, low, high, accumulate: 0 },
-    groups: spans(count),
+    groups: spanGroups(count),
   });
   rec.onBackward(y, (dy) => unaryGradient(rec, op, x, dy, rec.gradient(x), low, high));
   return y;

@@ -1,7 +1,7 @@
 /** Token and position embeddings: rows of a table, and the deterministic scatter-add that is their gradient. */
-import { type Recorder, spans } from "../recorder.ts";
+import { foldGroups, spanGroups } from "../../gpu/grid.ts";
+import type { Recorder } from "../recorder.ts";
 import { sizeOf, type Tensor } from "../tensor.ts";
-import { rowGroups } from "./reduce.ts";
 
 const chains = new WeakMap<Recorder, Map<number, Tensor>>();
 
@@ -13,7 +13,7 @@ function linksOf(rec: Recorder, ids: Tensor, n: number): Tensor {
   if (!links) {
     links = rec.scratch([n], "chains of equal ids", "u32");
     known.set(ids.id, links);
-    rec.step({ kernel: "embedding/links", bind: { ids, next: links }, params: { n }, groups: spans(n, 64) });
+    rec.step({ kernel: "embedding/links", bind: { ids, next: links }, params: { n }, groups: spanGroups(n, 64) });
   }
   return links;
 }
@@ -31,7 +31,7 @@ export function embedding(rec: Recorder, ids: Tensor, table: Tensor): Tensor {
     flags: table.dtype === "bf16" ? ["table_bf16"] : [],
     bind: { ids, table, y },
     params: { count: n * c, c, v },
-    groups: spans(n * c),
+    groups: spanGroups(n * c),
   });
   rec.onBackward(y, (dy) => {
     const links = linksOf(rec, ids, n);
@@ -40,13 +40,13 @@ export function embedding(rec: Recorder, ids: Tensor, table: Tensor): Tensor {
       kernel: "embedding/zero",
       bind: { y: into },
       params: { count: v * c, accumulate },
-      groups: spans(Math.ceil((v * c) / 4)),
+      groups: spanGroups(Math.ceil((v * c) / 4)),
     });
     rec.step({
       kernel: "embedding/scatter",
       bind: { ids, links, dy, table: into },
       params: { n, c, v },
-      groups: rowGroups(n),
+      groups: foldGroups(n),
     });
   });
   return y;

@@ -1,5 +1,6 @@
 /** Values of rows at places of the last dimension, such as the log-probabilities of labels. */
-import { type Recorder, spans } from "../recorder.ts";
+import { spanGroups } from "../../gpu/grid.ts";
+import type { Recorder } from "../recorder.ts";
 import { rowsOf, showShape, sizeOf, type Tensor } from "../tensor.ts";
 
 /**
@@ -10,7 +11,12 @@ export function gather(rec: Recorder, x: Tensor, place: Tensor): Tensor {
   const { rows, width: k } = rowsOf(place);
   if (rows !== n) throw new RangeError(`${n} rows of values for ${showShape(place.shape)} places`);
   const y = rec.result(place.shape, [x], `some of ${x.label}`);
-  rec.step({ kernel: "gather/gather", bind: { x, place, y }, params: { count: n * k, c, k }, groups: spans(n * k) });
+  rec.step({
+    kernel: "gather/gather",
+    bind: { x, place, y },
+    params: { count: n * k, c, k },
+    groups: spanGroups(n * k),
+  });
   rec.onBackward(y, (dy) => gatherGradient(rec, x, place, dy));
   return y;
 }
@@ -24,6 +30,6 @@ export function gatherGradient(rec: Recorder, x: Tensor, place: Tensor, dy: Tens
     kernel: "gather/gather-gradient",
     bind: { dy, place, dx: into },
     params: { count, c, k: sizeOf(place.shape) / n, accumulate },
-    groups: spans(count),
+    groups: spanGroups(count),
   });
 }

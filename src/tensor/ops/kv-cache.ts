@@ -1,5 +1,6 @@
 /** Attention over keys and values of earlier tokens, for decoding. Forward only; entry p of a cache belongs to position p. */
-import { type Recorder, spans } from "../recorder.ts";
+import { spanGroups } from "../../gpu/grid.ts";
+import type { Recorder } from "../recorder.ts";
 import { rowsOf, showShape, sizeOf, type Tensor } from "../tensor.ts";
 import { headFlags } from "./attention.ts";
 
@@ -24,7 +25,7 @@ export function cacheWrite(
     kernel: "attention/cache-write",
     bind: { x, positions, cache },
     params: { count, t: rows / batch, w, capacity },
-    groups: spans(count),
+    groups: spanGroups(count),
   });
 }
 

@@ -4,8 +4,9 @@
  * A slot is one of a token's k places for experts; slot s belongs to token s / k (rounded down). Everything is gathered, never
  * scattered, so there are no atomics and equal inputs give equal bits. Shazeer et al. 2017, https://arxiv.org/abs/1701.06538
  */
+import { spanGroups } from "../../gpu/grid.ts";
 import { type Form, type GroupedShape, planGroupedProduct } from "../linear-algebra/products.ts";
-import { type Recorder, type StepParam, spans, type Target } from "../recorder.ts";
+import type { Recorder, StepParam, Target } from "../recorder.ts";
 import { expectShape, showShape, type Tensor } from "../tensor.ts";
 import { addScalar } from "./elementwise.ts";
 import { rowWork, sum } from "./reduce.ts";
@@ -59,7 +60,7 @@ export function route(
     flags,
     bind: { logits, lse, experts: expertOf, weights },
     params: { n, e, k },
-    groups: spans(n, 64),
+    groups: spanGroups(n, 64),
   });
   rec.onBackward(weights, (dw) => {
     const { into, accumulate } = rec.gradient(logits);
@@ -68,7 +69,7 @@ export function route(
       flags,
       bind: { ...(normalize ? {} : { logits, lse }), experts: expertOf, weights, dw, d_logits: into },
       params: { count: n * e, e, k, accumulate },
-      groups: spans(n * e),
+      groups: spanGroups(n * e),
     });
   });
   return { weights, plan: { tokens: n, k, experts: e, expertOf, lse, ...sortSlots(rec, expertOf, n * k, e) } };
@@ -87,9 +88,9 @@ function sortSlots(
   const slots = rec.scratch([s], "slots by expert", "u32");
   const places = rec.scratch([s], "places of slots", "u32");
   const offsets = rec.scratch([e + 1], "offsets of experts", "u32");
-  const groups = spans(blocks * e, 64);
+  const groups = spanGroups(blocks * e, 64);
   rec.step({ kernel: "moe/count", bind: { experts, counts }, params: { s, e, blocks }, groups });
-  rec.step({ kernel: "moe/scan", bind: { counts, begins }, params: { e, blocks }, groups: spans(e, 64) });
+  rec.step({ kernel: "moe/scan", bind: { counts, begins }, params: { e, blocks }, groups: spanGroups(e, 64) });
   rec.step({
     kernel: "moe/place",
     bind: { experts, begins, slots, places, offsets },
@@ -119,7 +120,7 @@ function gather(
     flags: [...flags, ...(weights ? ["weighted"] : [])],
     bind: { x, slots, ...(weights ? { weights } : {}), y: into },
     params: { count, c: c / unit, k, accumulate },
-    groups: spans(count),
+    groups: spanGroups(count),
   });
 }
 
@@ -139,7 +140,7 @@ function gatherSum(
     flags: [...flags, ...(weights ? ["weighted"] : []), ...(add ? ["add"] : [])],
     bind: { ys, places, ...(weights ? { weights } : {}), ...(add ? { addend: add } : {}), y: into },
     params: { count, c: c / unit, k, accumulate },
-    groups: spans(count),
+    groups: spanGroups(count),
   });
 }
 
@@ -238,7 +239,7 @@ export function balanceLoss(rec: Recorder, logits: Tensor, plan: RoutePlan): Ten
     kernel: "moe/balance",
     bind: { logits, lse, offsets, y },
     params: { n, e, even, scale },
-    groups: spans(n, 64),
+    groups: spanGroups(n, 64),
   });
   rec.onBackward(y, (dy) => {
     const { into, accumulate } = rec.gradient(logits);
@@ -246,7 +247,7 @@ export function balanceLoss(rec: Recorder, logits: Tensor, plan: RoutePlan): Ten
       kernel: "moe/balance-gradient",
       bind: { logits, lse, offsets, y, dy, d_logits: into },
       params: { count: n * e, e, even, scale, accumulate },
-      groups: spans(n * e),
+      groups: spanGroups(n * e),
     });
   });
   return addScalar(rec, sum(rec, y), 1);

@@ -1,5 +1,6 @@
 /** Images as rows of patches (Dosovitskiy et al., ICLR 2021, https://arxiv.org/abs/2010.11929). */
-import { type Recorder, spans } from "../recorder.ts";
+import { spanGroups } from "../../gpu/grid.ts";
+import type { Recorder } from "../recorder.ts";
 import { showShape, type Tensor } from "../tensor.ts";
 
 /** (B, C, H, W) -> (B * H/size * W/size, C * size^2). Images take no gradient. */
@@ -10,6 +11,6 @@ export function patches(rec: Recorder, x: Tensor, { size }: { readonly size: num
   if (x.needsGrad) throw new Error("images take no gradient");
   const count = b * c * h * w;
   const y = rec.scratch([count / (c * size * size), c * size * size], "patches");
-  rec.step({ kernel: "patch/patches", bind: { x, y }, params: { count, c, h, w, size }, groups: spans(count) });
+  rec.step({ kernel: "patch/patches", bind: { x, y }, params: { count, c, h, w, size }, groups: spanGroups(count) });
   return y;
 }

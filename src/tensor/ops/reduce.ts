@@ -1,5 +1,6 @@
 /** Sums: of all values, of rows, of columns, and inner products. Fixed order, f32. */
-import { type Recorder, type StepParam, spans, type Target } from "../recorder.ts";
+import { foldGroups, spanGroups } from "../../gpu/grid.ts";
+import type { Recorder, StepParam, Target } from "../recorder.ts";
 import { rowsOf, showShape, sizeOf, type Tensor } from "../tensor.ts";
 import { gatherGradient } from "./gather.ts";
 
@@ -32,7 +33,7 @@ function total(rec: Recorder, a: Tensor, b: Tensor | undefined, y: Tensor): void
   const partial = groups === 1 ? y : rec.scratch([groups], "partial sums");
   const flags = b ? ["pair"] : [];
   const bind: Record<string, Tensor> = b ? { a, b, sums: partial } : { a, sums: partial };
-  rec.step({ kernel: "reduce/dot", flags, bind, params: { n }, groups: spans(n, DOT_VALUES) });
+  rec.step({ kernel: "reduce/dot", flags, bind, params: { n }, groups: spanGroups(n, DOT_VALUES) });
   if (groups > 1) total(rec, partial, undefined, y);
 }
 
@@ -42,7 +43,7 @@ function spread(rec: Recorder, x: Tensor, { into, accumulate }: Target, c: numbe
     kernel: "reduce/spread",
     bind: { x, y: into },
     params: { count, c, scale, accumulate },
-    groups: spans(count),
+    groups: spanGroups(count),
   });
 }
 
@@ -76,7 +77,7 @@ export function dot(rec: Recorder, a: Tensor, b: Tensor): Tensor {
         kernel: "reduce/scaled-by",
         bind: { x: other, factor: dy, y: target.into },
         params: { count: n, scale: 1, accumulate: target.accumulate },
-        groups: spans(n),
+        groups: spanGroups(n),
       });
     }
   });
@@ -117,13 +118,6 @@ export function rowWork(
   width: number,
 ): { flags: string[]; groups: [number, number] } {
   return profile.software && width <= SERIAL_WIDTH
-    ? { flags: ["serial"], groups: rowGroups(Math.ceil(rows / 64)) }
-    : { flags: [], groups: rowGroups(rows) };
-}
-
-/** Workgroups for a kernel that takes one row each, folded over y. */
-export function rowGroups(rows: number): [number, number] {
-  const count = Math.max(1, rows);
-  const folds = Math.ceil(count / 65535);
-  return [Math.ceil(count / folds), folds];
+    ? { flags: ["serial"], groups: foldGroups(Math.ceil(rows / 64)) }
+    : { flags: [], groups: foldGroups(rows) };
 }

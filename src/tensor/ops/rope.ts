@@ -1,5 +1,6 @@
 /** Rotary position embedding. Su et al. 2021, https://arxiv.org/abs/2104.09864; the half-split form of Hugging Face. */
-import { type Recorder, type StepParam, spans } from "../recorder.ts";
+import { spanGroups } from "../../gpu/grid.ts";
+import type { Recorder, StepParam } from "../recorder.ts";
 import { rowsOf, showShape, sizeOf, type Tensor } from "../tensor.ts";
 import type { RopeTables } from "./rope-scaling.ts";
 
@@ -54,7 +55,7 @@ export function rope(rec: Recorder, x: Tensor, positions: Tensor, options: RopeO
       kernel: "rope/rotate",
       bind: { x: from, positions, table, y },
       params: { count, heads, half: headDim / 2, last: length - 1, turn, accumulate },
-      groups: spans(count),
+      groups: spanGroups(count),
     });
   };
   const y = rec.result(x.shape, [x], `rotated ${x.label}`);

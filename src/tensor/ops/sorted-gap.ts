@@ -2,9 +2,10 @@
  * The distance between two distributions over different vocabularies: how far their probabilities are apart when both are sorted.
  * Universal logit distillation, arXiv:2402.12030.
  */
+import { foldGroups } from "../../gpu/grid.ts";
 import type { Recorder } from "../recorder.ts";
 import { rowsOf, showShape, sizeOf, type Tensor } from "../tensor.ts";
-import { rowGroups, rowWork } from "./reduce.ts";
+import { rowWork } from "./reduce.ts";
 
 /** (N, V) -> values from the largest to the smallest and where they were, (N, P) each, P the next power of two. No gradient. */
 export function sortRows(rec: Recorder, x: Tensor): { keys: Tensor; order: Tensor } {
@@ -12,7 +13,7 @@ export function sortRows(rec: Recorder, x: Tensor): { keys: Tensor; order: Tenso
   const p = 2 ** Math.ceil(Math.log2(v));
   const keys = rec.scratch([n, p], "sorted rows");
   const order = rec.scratch([n, p], "order of sorted rows", "u32");
-  rec.step({ kernel: "sorted-gap/sort-rows", bind: { x, keys, order }, params: { n, v, p }, groups: rowGroups(n) });
+  rec.step({ kernel: "sorted-gap/sort-rows", bind: { x, keys, order }, params: { n, v, p }, groups: foldGroups(n) });
   return { keys, order };
 }
 

@@ -1,5 +1,6 @@
 /** Student logits as a sparse teacher sees them: the teacher's top k, and everything else in one bucket. */
-import { type Recorder, spans } from "../recorder.ts";
+import { spanGroups } from "../../gpu/grid.ts";
+import type { Recorder } from "../recorder.ts";
 import { rowsOf, showShape, sizeOf, type Tensor } from "../tensor.ts";
 import { rowWork } from "./reduce.ts";
 
@@ -21,7 +22,7 @@ export function buckets(rec: Recorder, logits: Tensor, ids: Tensor): Tensor {
       kernel: "sparse-teacher/buckets-gradient",
       bind: { logits, ids, y, dy, dx: into },
       params: { count: n * v, v, k, accumulate },
-      groups: spans(n * v),
+      groups: spanGroups(n * v),
     });
   });
   return y;

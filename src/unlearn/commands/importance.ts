@@ -1,7 +1,8 @@
 /** `unlearn importance`: measures how much each weight matters to all data, once, for later edits without the data. */
+
 import type { Context, Outcome } from "../../cli/context.ts";
+import { groupsOf } from "../../data/groups.ts";
 import { openGpu } from "../../gpu/gpu.ts";
-import { groupsOf } from "../../run/training/data-source.ts";
 import { humanBytes } from "../../text/format.ts";
 import { batchesIn, opened } from "../edit.ts";
 import { measureImportance, saveImportance } from "../importance.ts";

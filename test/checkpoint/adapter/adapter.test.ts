@@ -63,7 +63,7 @@ describe("scale", () => {
     expect(await scales({ alpha_pattern: { "^model.layers.(0|7).self_attn.q_proj": 8 } })).toEqual([4, 1.5]);
   });
 
-  test("a rank that is not the config's is told, and one that rank_pattern explains is not", async () => {
+  test("a rank other than the config's gives a warning, one that rank_pattern explains does not", async () => {
     const told: string[] = [];
     await applyAdapter(base(), lora(tensors), { warn: (message) => told.push(message) });
     expect(told).toEqual([`${Q1} has rank 4 in adapter, its config says 2; the tensors count`]);

@@ -210,7 +210,7 @@ describe("tied embeddings", () => {
 
   test("cannot be parted on a stream, which is read once", async () => {
     await expect(applyAdapter({ ...tied(), kind: "stream" }, lora(onEmbedding))).rejects.toThrow(
-      "adapter parts the tied embeddings of base, which arrives as a stream and can be read only once",
+      "adapter unties the embeddings of base, which comes as a stream and can be read only once",
     );
   });
 });

@@ -57,7 +57,7 @@ test("adapters whose training changed the base are refused, initialisations that
 });
 
 test("unknown tensors are refused, never left out", async () => {
-  const message = (name: string) => `adapter: ${name} is no LoRA tensor that is known here`;
+  const message = (name: string) => `adapter: ${name} is not a known LoRA tensor`;
   for (const name of [
     `base_model.model.${Q0}.lora_diag`,
     `base_model.model.${Q0}.lora_E.weight`,
@@ -128,7 +128,7 @@ test("incomplete and doubled factors are refused", async () => {
   );
 });
 
-test("values that are no numbers and bases that are no floats are refused", async () => {
+test("values that are not numbers and bases that are not floats are refused", async () => {
   const nan = {
     ...good,
     [`base_model.model.${Q0}.lora_B.weight`]: { shape: [3, 2], values: [1, 2, Number.NaN, 4, 5, 6] },
@@ -164,7 +164,7 @@ test("fields of the config are checked", async () => {
     `${where}: modules_to_save is "head", expected a list of names`,
   );
   expect(await refusal(good, { alpha_pattern: { "(": 1 } })).toStartWith(
-    `${where}: alpha_pattern has the pattern "(", which`.replace('"("', "("),
+    `${where}: alpha_pattern has the invalid pattern (: `,
   );
   expect(await refusal(good, { rank_pattern: { "(a+)+": 1 } })).toBe(
     `${where}: rank_pattern has a pattern that is too costly to match: (a+)+`,
@@ -173,14 +173,14 @@ test("fields of the config are checked", async () => {
     `${where}: alpha_pattern gives -1 for q, expected a number above 0`,
   );
   await expect(applyAdapter(base(), held("a", good, { "adapter_config.json": "[1]" }))).rejects.toThrow(
-    "a: adapter_config.json is no JSON object",
+    "a: adapter_config.json is not a JSON object",
   );
   await expect(applyAdapter(base(), held("a", good, { "adapter_config.json": "{" }))).rejects.toThrow(
     "a: adapter_config.json is not JSON",
   );
 });
 
-test("a module that is targeted but has no tensors is told", async () => {
+test("a module that is targeted but has no tensors gives a warning", async () => {
   const told: string[] = [];
   await applyAdapter(base(), lora(good, { target_modules: ["q_proj"] }), { warn: (message) => told.push(message) });
   expect(told).toEqual(["adapter targets model.layers.1.self_attn.q_proj.weight but has no tensors for it"]);

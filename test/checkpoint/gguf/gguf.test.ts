@@ -160,7 +160,7 @@ describe("a llama model", () => {
     checkpoint.close();
     table.bytes = encodeFloats(Float32Array.of(1, 2, 3, 4), "F32");
     expect(await refusal(buildGguf(metadataOf("llama"), [...decoder(), table]))).toBe(
-      "x.gguf: rope_freqs.weight does not follow Llama 3's formula, so config.json cannot say it",
+      "x.gguf: rope_freqs.weight does not follow Llama 3's formula, so config.json cannot express it",
     );
   });
 
@@ -280,10 +280,10 @@ describe("refused", () => {
   test("types that are not read, by name", async () => {
     const bytes = buildGguf({}, [{ name: "w", dims: [256], type: TYPE.Q4_K, bytes: new Uint8Array(144) }]);
     const error = await openGguf(write(bytes), "x.gguf").catch((thrown) => thrown);
-    expect(error.message).toBe("x.gguf: tensor w is Q4_K, which is not read");
-    expect(error.hint).toStartWith("types that are: F32, F16, BF16, Q8_0;");
+    expect(error.message).toBe("x.gguf: tensor w is Q4_K, which is not supported");
+    expect(error.hint).toStartWith("supported are F32, F16, BF16, Q8_0;");
     expect(await refusal(buildGguf({}, [{ ...f32("w", [8]), type: 4711 }]))).toBe(
-      "x.gguf: tensor w is of type 4711, which is not read",
+      "x.gguf: tensor w is of type 4711, which is not supported",
     );
   });
 
@@ -321,7 +321,7 @@ describe("refused", () => {
     const version = good.slice();
     version[4] = 9;
     expect(await refusal(version)).toBe("x.gguf is GGUF version 9, expected 2 or 3 (little-endian)");
-    expect(await refusal(new Uint8Array(3))).toBe("x.gguf is 3 bytes long, which is no GGUF file");
+    expect(await refusal(new Uint8Array(3))).toBe("x.gguf is 3 bytes long, too short for a GGUF file");
     expect(await refusal(new Uint8Array(64))).toBe("x.gguf does not begin with GGUF");
     expect(await refusal(buildGguf({ "general.alignment": 48 }, [f32("w", [8])]))).toBe(
       "x.gguf: general.alignment is 48, expected a power of two up to 1048576",
@@ -335,7 +335,8 @@ describe("refused", () => {
     const good = buildGguf(metadataOf("llama"), decoder().slice(0, 3));
     for (let length = 0; length < good.length - 32; length += Math.ceil(good.length / 150))
       await refusal(good.slice(0, length));
-    // Here the parser sees zeros after the end and is content: the offset's last bytes are missing, the tensor is empty.
+    // Here the parser sees zeros after the end and is content: the offset's last bytes are missing, the tensor is
+    // empty.
     const empty = buildGguf({ text: "to be long enough" }, [
       { name: "none", dims: [0], type: TYPE.F32, bytes: new Uint8Array() },
     ]);

@@ -1,4 +1,7 @@
-/** A Hub of one model repository on this machine, as far as downloads go: revision, tree, resolve with ranges, gates, breaks. */
+/**
+ * A Hub of one model repository on this machine, as far as downloads go: revision, tree, resolve with ranges, gates,
+ * breaks.
+ */
 import { createHash } from "node:crypto";
 import http from "node:http";
 import type { AddressInfo } from "node:net";

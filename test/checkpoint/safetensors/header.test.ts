@@ -62,7 +62,11 @@ const HOSTILE: [string, Uint8Array, string][] = [
     "x: header is nested deeper than 16 levels",
   ],
   ["metadata that is a list", raw('{"__metadata__":[]}'), "x: __metadata__ is not an object of strings"],
-  ["metadata with a number", raw('{"__metadata__":{"a":1}}'), "x: __metadata__ has a value that is no string under a"],
+  [
+    "metadata with a number",
+    raw('{"__metadata__":{"a":1}}'),
+    "x: __metadata__ has a value under a that is not a string",
+  ],
   ["a tensor that is a number", raw('{"w":1}'), "x: tensor w is not described by an object"],
   ["__proto__ that is no tensor", raw('{"__proto__":{"a":1}}'), "x: tensor __proto__ has no dtype"],
   ["no dtype", raw('{"w":{"shape":[],"data_offsets":[0,1]}}'), "x: tensor w has no dtype"],
@@ -108,13 +112,9 @@ const HOSTILE: [string, Uint8Array, string][] = [
     raw(one("F32", "[0,4294967296,4294967296]", 0, 0)),
     "x: tensor w has a shape of more than 2^53 bytes: (0, 4294967296, 4294967296)",
   ],
-  ["no offsets", raw('{"w":{"dtype":"U8","shape":[]}}'), "x: tensor w has no two valid data_offsets"],
-  [
-    "one offset",
-    raw('{"w":{"dtype":"U8","shape":[],"data_offsets":[0]}}'),
-    "x: tensor w has no two valid data_offsets",
-  ],
-  ["a negative offset", raw(one("U8", "[1]", -1, 0)), "x: tensor w has no two valid data_offsets"],
+  ["no offsets", raw('{"w":{"dtype":"U8","shape":[]}}'), "x: tensor w needs two valid data_offsets"],
+  ["one offset", raw('{"w":{"dtype":"U8","shape":[],"data_offsets":[0]}}'), "x: tensor w needs two valid data_offsets"],
+  ["a negative offset", raw(one("U8", "[1]", -1, 0)), "x: tensor w needs two valid data_offsets"],
   [
     "offsets that do not fit the shape",
     raw(one("F32", "[2,3]", 0, 20), zeros(20)),
@@ -253,7 +253,7 @@ describe("what is written", () => {
 
   test("a name twice, or that of the metadata, is a mistake of the caller", () => {
     const [w] = make({ w: ["U8", [1]] });
-    expect(() => encodeHeader([w!, w!], new Map())).toThrow("tensor w cannot be named so, or twice");
+    expect(() => encodeHeader([w!, w!], new Map())).toThrow("tensor name w is invalid or repeated");
     expect(() => encodeHeader([{ ...w!, name: "__metadata__" }], new Map())).toThrow(RangeError);
   });
 

@@ -1,5 +1,6 @@
 /**
- * What the tests of pipes and crashes run as a process of its own: copies a checkpoint, as a script with nothing to do would.
+ * What the tests of pipes and crashes run in a separate process: copies a checkpoint, as a script with nothing to do
+ * would.
  *
  *   bun copy.ts REF TARGET [{"reverse": true, "retain": true, "chunk": 1000, "pause": 5, ...options of the writer}]
  */

@@ -195,7 +195,7 @@ describe("mistakes", () => {
         [`${top}/file/x.safetensors`, {}, `${top}/file/x.safetensors cannot be written: it is below a file`],
         [`${top}/file/x`, {}, `${top}/file/x cannot be written: it is below a file`],
         ["hf:org/name", {}, "hf:org/name cannot be written"],
-        ["", {}, "The output is named by an empty text"],
+        ["", {}, "The name of the output is empty"],
         ["-", { shards: 2 }, "- is one file; shards are written to a folder"],
         [
           `${top}/x.safetensors`,
@@ -240,7 +240,7 @@ describe("mistakes", () => {
       if (Bun.spawnSync(["mkfifo", `${top}/out/config.json`]).exitCode !== 0) return; // no FIFOs here
       const error = await refusal(() => createWriter(`${top}/out`, { tensors: made, files, lineage }));
       expect(error.message).toBe(
-        `${path.join(top, "out", "config.json")} is no regular file; expected a file or nothing`,
+        `${path.join(top, "out", "config.json")} is not a regular file; expected a file or nothing`,
       );
       expect(listing(`${top}/out`)).toEqual(["config.json"]);
     }));
@@ -261,7 +261,7 @@ describe("mistakes", () => {
       fs.writeFileSync(`${top}/x.safetensors`, fileOf(make({ w: ["U8", [3_000_000]] })));
       const limited = Bun.spawnSync(["bash", "-c", `ulimit -f 1000; bun ${copy} ${top}/x.safetensors ${top}/out/`]);
       expect(limited.stderr.toString()).toBe(
-        `begun\n${top}/out/model.safetensors could not be written: a file may not become so large here\n  hint: see ulimit -f, or write shards\n`,
+        `begun\n${top}/out/model.safetensors could not be written: the file would be larger than is allowed here\n  hint: see ulimit -f, or write shards\n`,
       );
       expect(limited.exitCode).toBe(1);
       expect(listing(top)).toEqual(["x.safetensors"]);

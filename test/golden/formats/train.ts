@@ -119,13 +119,12 @@ export async function checkTrain(folder: string, gpu: Gpu, { recompute = false }
     relativeError(await logitsOf(gpu, model, batches[0]!), expected.get("logits")!),
     tolerance.logits_rel_to_max,
   );
-  const { method, values } = bindDefaults(await loadMethod("optimizer", "adamw"), { ...optimizer });
+  const adamw = bindDefaults(await loadMethod("optimizer", "adamw"), { ...optimizer });
   const trainer = await Trainer.make({
     gpu,
     parameters: model.trainable(),
     objective: crossEntropyObjective(model, { recompute }),
-    optimizer: method,
-    values,
+    optimizer: adamw,
     decays: () => true,
     clip: 0,
     seed: 0,

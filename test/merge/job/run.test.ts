@@ -2,7 +2,9 @@
 import { beforeAll, expect, test } from "bun:test";
 import type { Gpu } from "../../../src/gpu/gpu.ts";
 import type { MergeMethod } from "../../../src/merge/contract.ts";
-import { jobValues, mergeTensors, peakBytes, type ValuedTask } from "../../../src/merge/job/run.ts";
+import { mergeTensors, peakBytes } from "../../../src/merge/job/run.ts";
+import type { ValuedTask } from "../../../src/merge/job/task.ts";
+import type { MergeJob } from "../../../src/merge/job/tensor-job.ts";
 import { method as linear } from "../../../src/merge/methods/averages/linear.ts";
 import { method as karcher } from "../../../src/merge/methods/spherical/karcher.ts";
 import { entryOf } from "../../support/entry.ts";
@@ -28,7 +30,7 @@ const tasks = (count: number, fail = -1): ValuedTask[] =>
   });
 
 test("tensors are written in the order of the plan, each in its order", async () => {
-  for (const method of [linear, karcher] as unknown as MergeMethod[]) {
+  for (const method of [linear, karcher]) {
     const written: string[] = [];
     const done: string[] = [];
     const sink = { write: async (name: string) => void (written.at(-1) !== name && written.push(name)) };
@@ -39,7 +41,7 @@ test("tensors are written in the order of the plan, each in its order", async ()
 });
 
 test("an input or an output that fails ends the run with its error, and the GPU goes on", async () => {
-  for (const method of [linear, karcher] as unknown as MergeMethod[]) {
+  for (const method of [linear, karcher]) {
     const sink = { write: async () => {} };
     await expect(mergeTensors({ gpu, method, tasks: tasks(30, 7), sink, settings })).rejects.toThrow(
       "the disk is gone",
@@ -53,23 +55,25 @@ test("an input or an output that fails ends the run with its error, and the GPU 
 });
 
 test("a kernel that fails on many tensors leaves none of them waiting", async () => {
-  const broken = { ...linear, merge: (job: never) => failing(job) } as unknown as MergeMethod;
-  const failing = (job: { emit(record: () => void): Promise<void> }) =>
-    job.emit(() => {
-      throw new Error("no such kernel");
-    });
+  const broken: MergeMethod = {
+    ...linear,
+    merge: (job: MergeJob) =>
+      job.emit(() => {
+        throw new Error("no such kernel");
+      }),
+  };
   const sink = { write: async () => {} };
   for (let round = 0; round < 8; round++)
     await expect(mergeTensors({ gpu, method: broken, tasks: tasks(8), sink, settings })).rejects.toThrow(
       "no such kernel",
     );
-  await mergeTensors({ gpu, method: linear as unknown as MergeMethod, tasks: tasks(5), sink, settings });
+  await mergeTensors({ gpu, method: linear, tasks: tasks(5), sink, settings });
 });
 
 test("an aborted run stops and says so", async () => {
   const abort = new AbortController();
   abort.abort(new Error("enough"));
-  const method = linear as unknown as MergeMethod;
+  const method = linear;
   const run = mergeTensors({
     gpu,
     method,
@@ -81,8 +85,19 @@ test("an aborted run stops and says so", async () => {
   await expect(run).rejects.toThrow("enough");
 });
 
-test("values that go per model are lists; the peak does not grow with the number of tensors", () => {
-  const method = linear as unknown as MergeMethod;
-  expect(jobValues(method, tasks(1)[0]!).weight).toEqual([1, 3]);
-  expect(peakBytes(tasks(1000), method)).toBe(peakBytes(tasks(100), method));
+test("values that go per model are lists", async () => {
+  const seen: unknown[] = [];
+  const method: MergeMethod = {
+    ...linear,
+    merge: (job: MergeJob<{ weight: number[] }>) => {
+      seen.push(job.values.weight);
+      return job.combine(job.values.weight);
+    },
+  };
+  await mergeTensors({ gpu, method, tasks: tasks(1), sink: { write: async () => {} }, settings });
+  expect(seen).toEqual([[1, 3]]);
+});
+
+test("the peak does not grow with the number of tensors", () => {
+  expect(peakBytes(tasks(1000), linear)).toBe(peakBytes(tasks(100), linear));
 });

@@ -1,15 +1,11 @@
 import { describe, expect, test } from "bun:test";
 import type { Checkpoint } from "../../../src/checkpoint/checkpoint.ts";
-import { parseRecipe, recipeReferences } from "../../../src/checkpoint/lineage/recipe/recipe.ts";
+import { parseRecipe } from "../../../src/checkpoint/lineage/recipe/read-recipe.ts";
+import { recipeReferences } from "../../../src/checkpoint/lineage/recipe/recipe.ts";
 import { referenceKey } from "../../../src/checkpoint/reference.ts";
 import { UserError } from "../../../src/errors.ts";
-import {
-  type MergePlan,
-  type PlannedTensor,
-  type PlanOptions,
-  planBytes,
-  planMerge,
-} from "../../../src/merge/plan/merge-plan.ts";
+import type { ValuedTask } from "../../../src/merge/job/task.ts";
+import { type MergePlan, type PlanOptions, planBytes, planMerge } from "../../../src/merge/plan/merge-plan.ts";
 import { checkpoint, decoder, type FakeMethod, METHODS } from "./fixtures.ts";
 
 /** Plans a recipe over checkpoints that are named as in it. */
@@ -34,7 +30,7 @@ const refusal = async (planned: Promise<MergePlan>): Promise<UserError> => {
   throw error ?? new Error("accepted");
 };
 
-const get = (from: MergePlan, name: string): PlannedTensor => from.tensors.find((tensor) => tensor.name === name)!;
+const get = (from: MergePlan, name: string): ValuedTask => from.tensors.find((tensor) => tensor.name === name)!;
 const names = (from: MergePlan): string[] => from.tensors.map(({ name }) => name);
 const config = (from: MergePlan): Record<string, unknown> =>
   JSON.parse(new TextDecoder().decode(from.files.get("config.json")));
@@ -441,7 +437,7 @@ describe("types", () => {
         { [name]: ["I32", [3, 4]] as const },
       );
     const error = await refusal(plan(recipe("linear", weighted("a", "b")), [packed("a"), packed("b")]));
-    expect(error.message).toBe(`a is quantized (gptq): ${name} is I32, of which no average can be taken`);
+    expect(error.message).toBe(`a is quantized (gptq): ${name} is I32; quantized weights cannot be averaged`);
     const mixed = await refusal(
       plan(recipe("linear", weighted("a", "b")), [
         decoder("a", 1),

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { Checkpoint } from "../../../src/checkpoint/checkpoint.ts";
 import type { Dtype } from "../../../src/checkpoint/dtype.ts";
-import { parseRecipe } from "../../../src/checkpoint/lineage/recipe/recipe.ts";
+import { parseRecipe } from "../../../src/checkpoint/lineage/recipe/read-recipe.ts";
 import { referenceKey } from "../../../src/checkpoint/reference.ts";
 import { type CheckReport, checkModels } from "../../../src/merge/reports/check.ts";
 import { relatedness } from "../../../src/merge/reports/relatedness.ts";

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { type Gpu, openGpu } from "../../../src/gpu/gpu.ts";
-import { MergeJob } from "../../../src/merge/job/tensor-job.ts";
+import { TensorInputs } from "../../../src/merge/job/tensor-inputs.ts";
 import {
   magnitudeDigits,
   orderStatistics,
@@ -8,7 +8,7 @@ import {
   valueOfKey,
 } from "../../../src/merge/selection/order-statistics.ts";
 import { normal, randomArray } from "../../experiments/support.ts";
-import { arrayEntry } from "../merge-arrays.ts";
+import { entryOf } from "../../support/entry.ts";
 
 let gpu: Gpu;
 beforeAll(async () => {
@@ -18,17 +18,18 @@ afterAll(() => gpu.close());
 
 const settings = { seed: 0, compatRounding: false, compatBugs: false, chunkValues: 300 };
 
-function job(name: string, size: number, models: readonly ArrayLike<number>[], base: ArrayLike<number>) {
+function inputsOf(name: string, size: number, models: readonly ArrayLike<number>[], base: ArrayLike<number>) {
+  const entry = (values: ArrayLike<number>) => entryOf(name, "F32", [size], Float32Array.from(values));
   const task = {
     name,
     shape: [size],
     outDtype: "F32" as const,
     workDtype: "F32" as const,
-    base: arrayEntry(name, [size], base),
-    models: models.map((model) => arrayEntry(name, [size], model)),
+    base: entry(base),
+    models: models.map((model) => entry(model)),
     modelIndex: models.map((_, k) => k),
   };
-  return new MergeJob<unknown>(gpu, task, {}, settings, "one");
+  return new TensorInputs({ gpu, task, values: {}, settings, passes: "one" });
 }
 
 test("keys give their values back", () => {
@@ -44,14 +45,14 @@ test("finds ranks of magnitudes over several tensors as a sort does", async () =
     const zero = new Float64Array(size);
     return { size, zero, rows: [randomArray(size, next).map(coarse), randomArray(size, next).map(Math.fround)] };
   });
-  const jobs = data.map(({ size, zero, rows }, i) => job(`t${i}`, size, rows, zero));
-  expect([...rowSizes(jobs)]).toEqual([
+  const tensors = data.map(({ size, zero, rows }, i) => inputsOf(`t${i}`, size, rows, zero));
+  expect([...rowSizes(tensors)]).toEqual([
     [0, 5376],
     [1, 5376],
   ]);
   const sorted = [0, 1].map((row) => data.flatMap(({ rows }) => [...rows[row]!].map(Math.abs)).sort((a, b) => a - b));
   const wanted = [0, 1, 17, 2688, 5000, 5374, 5375].flatMap((rank) => [0, 1].map((row) => ({ row, rank })));
-  const found = await orderStatistics(wanted, magnitudeDigits(jobs));
+  const found = await orderStatistics(wanted, magnitudeDigits(tensors));
   for (const [i, { row, rank }] of wanted.entries()) expect(found[i]).toBe(sorted[row]![rank]!);
-  for (const one of jobs) await one.close();
+  for (const one of tensors) await one.close();
 });

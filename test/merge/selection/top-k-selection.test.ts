@@ -4,7 +4,7 @@ import fc from "fast-check";
 import type { Gpu } from "../../../src/gpu/gpu.ts";
 import { quickselect } from "../../../src/merge/selection/quickselect.ts";
 import { ALL, type Cut, heldValues, NONE, taskVector } from "../../../src/merge/selection/ranked.ts";
-import { select } from "../../../src/merge/selection/top-k-selection.ts";
+import { topCuts } from "../../../src/merge/selection/top-k-selection.ts";
 import { rounded } from "../../support/floats.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { type JobInputs, withJob } from "../../support/job.ts";
@@ -64,7 +64,7 @@ const topsOf = (n: number): number[] => [
 /** Selects from plain f32 values in parts of `part` values, and from the task vector base + values - base. */
 async function cutsOf(values: Float32Array, tops: readonly number[], inputs: Omit<JobInputs<unknown>, "models">) {
   const { found } = await withJob(gpu, { models: [values], ...inputs }, (job) =>
-    select(
+    topCuts(
       job,
       tops.map((top) => ({ ranked: taskVector(job, 0), top })),
     ),
@@ -83,7 +83,7 @@ async function plainCutsOf(values: Float32Array, tops: readonly number[], part: 
   }
   const ranked = heldValues(values.length, parts);
   const { found } = await withJob(gpu, { models: [values] }, (job) =>
-    select(
+    topCuts(
       job,
       tops.map((top) => ({ ranked, top })),
     ),
@@ -144,7 +144,7 @@ describe("task vectors", () => {
     const models = [2, 3, 4].map((seed) => normals(seed, n, 0.1).map((x, i) => x + base[i]!));
     const inputs = { base, models, shape: [n, 1], passes: "one", settings: { chunkValues: 1_000 } } as const;
     const { found } = await withJob(gpu, inputs, (job) =>
-      select(
+      topCuts(
         job,
         models.map((_, k) => ({ ranked: taskVector(job, k), top: 100 * (k + 1) })),
       ),

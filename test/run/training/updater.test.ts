@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { bind } from "../../../src/method/bind.ts";
 import type { Optimizer } from "../../../src/run/training/optimizer.ts";
 import { Updater } from "../../../src/run/training/updater.ts";
 import { Parameter } from "../../../src/tensor/parameter.ts";
@@ -83,7 +84,7 @@ describe.each(Object.keys(references))("%s", (name) => {
     for (const [i, p] of parameters.entries()) p.write(Float32Array.from(w[i]!));
     const w0 = w.map((values) => Float64Array.from(Float32Array.from(values)));
     const states = parameters.map(({ size }) => optimizer.states.map(() => new Float64Array(size)));
-    const updater = await Updater.make(gpu, parameters, { optimizer, values, decays, clip });
+    const updater = await Updater.make(gpu, parameters, { optimizer: bind(optimizer, values), decays, clip });
     for (let t = 1; t <= 5; t++) {
       const g = parameters.map(({ size }, i) => Float32Array.from(normals(100 * t + i, size)));
       for (const [i, p] of parameters.entries()) gpu.write(p.gradient, 0, new Uint8Array(g[i]!.buffer));
@@ -119,7 +120,7 @@ test("a gradient that is not finite changes nothing, and is named", async () => 
     gpu.write(p.gradient, 0, new Uint8Array(g.buffer));
   }
   const { optimizer, values } = references.adamw!;
-  const updater = await Updater.make(gpu, parameters, { optimizer, values, decays, clip: 1 });
+  const updater = await Updater.make(gpu, parameters, { optimizer: bind(optimizer, values), decays, clip: 1 });
   expect(await updater.step(1, LR, 0)).toBeNaN();
   for (const p of parameters) expect((await gpu.readFloats(p.buffer, p.size)).every((x) => x === 1)).toBe(true);
   const [first, second] = await updater.largest(2);
@@ -141,7 +142,12 @@ test("bf16 weights move on average by updates smaller than their unit, the same 
     gpu.write(p.gradient, 0, new Uint8Array(new Float32Array(4096).fill(1).buffer));
     const { optimizer } = references.sgd!;
     const values = { momentum: 0, nesterov: false, weight_decay: 0 };
-    const updater = await Updater.make(gpu, [p], { optimizer, values, decays, clip: 0, stateDtype: "bf16" });
+    const updater = await Updater.make(gpu, [p], {
+      optimizer: bind(optimizer, values),
+      decays,
+      clip: 0,
+      stateDtype: "bf16",
+    });
     await updater.step(1, 0.0005, 7);
     const words = await gpu.readWords(p.buffer, 2048);
     updater.free();

@@ -1,8 +1,9 @@
 /** The quality of lib/random: a run of words is as even, and as unlike its neighbours and other keys' runs, as chance allows. */
+
 import { beforeAll, describe, expect, test } from "bun:test";
 import type { Gpu } from "../../../src/gpu/gpu.ts";
+import { spanGroups } from "../../../src/gpu/grid.ts";
 import { randomKey } from "../../../src/merge/job/random-key.ts";
-import { spanGroups } from "../../../src/tensor/load.ts";
 import { randomWordAt } from "../../support/counter-random.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 

@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, test } from "bun:test";
 import type { Gpu } from "../../../src/gpu/gpu.ts";
-import { inFlag, LANES, type OperandDtype, REDUCE_SPAN } from "../../../src/tensor/load.ts";
+import { LANES, REDUCE_SPAN } from "../../../src/gpu/grid.ts";
+import { inFlag, type OperandDtype } from "../../../src/tensor/load.ts";
 import { EPSILON, OPERANDS, rounded, SIZES } from "../../support/floats.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { normals } from "../../support/random.ts";

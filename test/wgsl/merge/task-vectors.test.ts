@@ -1,11 +1,12 @@
 import { beforeAll, describe, expect, test } from "bun:test";
 import { DTYPE_BYTES } from "../../../src/checkpoint/dtype.ts";
 import type { Gpu } from "../../../src/gpu/gpu.ts";
-import { bernoulli, dense, magnitude, mergeTaskVectors } from "../../../src/merge/updates/task-vectors.ts";
+import { bernoulli, dense, magnitude } from "../../../src/merge/updates/sparsify.ts";
+import { taskVectorLaws, taskVectorMethod } from "../../../src/merge/updates/task-vectors.ts";
 import { inFlag, type OperandDtype, outFlag } from "../../../src/tensor/load.ts";
 import { EPSILON, expectWithin, OPERANDS, rounded, roundOne, SIZES, TINIEST } from "../../support/floats.ts";
 import { sharedGpu } from "../../support/gpu.ts";
-import { withJob } from "../../support/job.ts";
+import { writtenBy } from "../../support/job.ts";
 import { normals } from "../../support/random.ts";
 import {
   type ModelSparsity,
@@ -280,22 +281,26 @@ describe("jobs of several chunks", () => {
     rescale_norm: "l2",
   };
 
+  const info = { name: "test", title: "Test", about: "a test", cite: "mergekit", laws: taskVectorLaws };
+  const defaults = { ...info, normalize: true, rescale: true };
+
   test.each([
-    ["dense", dense],
-    ["by magnitude", magnitude],
-    ["by chance", bernoulli],
-  ] as const)("%s: the same bits as in one chunk", async (_, sparsifier) => {
+    ["dense", (elect: boolean) => taskVectorMethod({ ...defaults, elect, sparsify: dense })],
+    ["by magnitude", (elect: boolean) => taskVectorMethod({ ...defaults, elect, sparsify: magnitude })],
+    ["by chance", (elect: boolean) => taskVectorMethod({ ...defaults, elect, sparsify: bernoulli })],
+  ] as const)("%s: the same bits as in one chunk", async (name, methodOf) => {
     for (const elect of [false, true]) {
+      const method = methodOf(elect);
       const inputs = { base, models, values, dtype: "BF16", outDtype: "F32", shape: [n, 1] } as const;
-      const whole = await withJob(gpu, inputs, mergeTaskVectors(sparsifier, elect));
-      expect(whole.written.length).toBe(n);
+      const whole = await writtenBy(gpu, method, inputs);
+      expect(whole.length).toBe(n);
       for (const passes of ["one", "many"] as const) {
         const cut = { ...inputs, passes, settings: { chunkValues: 777 } };
-        const { written } = await withJob(gpu, cut, mergeTaskVectors(sparsifier, elect));
+        const written = await writtenBy(gpu, method, cut);
         // Norms are added up in another order, so the factors may differ in the last place.
-        const tolerance = sparsifier === dense ? 0 : 8 * EPSILON.F32;
-        expectWithin(written, whole.written, (i) => tolerance * (1 + Math.abs(whole.written[i]!)));
-        expect((await withJob(gpu, cut, mergeTaskVectors(sparsifier, elect))).written).toEqual(written);
+        const tolerance = name === "dense" ? 0 : 8 * EPSILON.F32;
+        expectWithin(written, whole, (i) => tolerance * (1 + Math.abs(whole[i]!)));
+        expect(await writtenBy(gpu, method, cut)).toEqual(written);
       }
     }
   });

@@ -2,11 +2,13 @@
  * Storage types on the GPU (lib/bf16, lib/f16, lib/f8, lib/operand, lib/result through tensor/convert) against the CPU's, bit
  * by bit: every pattern of the narrow types, the neighbourhood of every tie, and random patterns.
  */
+
 import { beforeAll, describe, expect, test } from "bun:test";
 import { decodeFloats, encodeFloats } from "../../../src/checkpoint/decode.ts";
 import { DTYPE_BYTES } from "../../../src/checkpoint/dtype.ts";
 import type { Gpu } from "../../../src/gpu/gpu.ts";
-import { inFlag, type OperandDtype, outFlag, spanGroups } from "../../../src/tensor/load.ts";
+import { spanGroups } from "../../../src/gpu/grid.ts";
+import { inFlag, type OperandDtype, outFlag } from "../../../src/tensor/load.ts";
 import { OPERANDS, SIZES } from "../../support/floats.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { randomPatterns } from "../../support/random.ts";

@@ -1,6 +1,6 @@
 import { beforeAll, expect, test } from "bun:test";
 import type { Gpu } from "../../../src/gpu/gpu.ts";
-import { spanGroups } from "../../../src/tensor/load.ts";
+import { spanGroups } from "../../../src/gpu/grid.ts";
 import { EPSILON, expectWithin } from "../../support/floats.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { normals } from "../../support/random.ts";

@@ -1,16 +1,14 @@
 /**
- * Recipes: what to merge, in mergekit's YAML.
+ * Recipes: what to merge, in mergekit's YAML. A recipe is lineage written beforehand: `merge` runs it and keeps it in
+ * the lineage of the result, and `inspect --command` reads it there.
  *
- * The schema is mergekit's (https://github.com/arcee-ai/mergekit), so its recipes run unchanged, but for those that rebuild a
- * tokenizer, which are refused. Several documents in one file, each with a `name`, can build on one another.
+ * The schema is mergekit's (https://github.com/arcee-ai/mergekit), so its recipes run unchanged. Only recipes that
+ * rebuild a tokenizer are refused. Several documents in one file, each with a `name`, can build on one another.
  */
 
-import { UserError } from "../../../errors.ts";
-import type { Parameters } from "../../../merge/plan/parameters.ts";
 import type { Dtype } from "../../dtype.ts";
 import { type ModelReference, referenceKey } from "../../reference.ts";
-import { RecipeReader } from "./recipe-reader.ts";
-import { parseYaml } from "./yaml.ts";
+import type { Parameters } from "./settings.ts";
 
 /** One input of a slice. `layers` is [first, end); undefined means all. */
 export interface RecipeSource {
@@ -53,16 +51,6 @@ export interface Recipe {
   readonly warnings: readonly string[];
 }
 
-/**
- * Reads every recipe of a YAML text. Throws a UserError that names file, line and column for anything that is not YAML or
- * not a recipe. What mergekit would pass over in silence is in the `warnings` of each recipe.
- */
-export async function parseRecipe(text: string, file: string): Promise<Recipe[]> {
-  const documents = await parseYaml(text, file);
-  if (documents.length === 0) throw new UserError(`${file} is empty`, "a recipe has at least merge_method and models");
-  return documents.map((document) => new RecipeReader(document, file).recipe());
-}
-
 /** Every model of a recipe once, in the order of the file, the base last unless it is among them. */
 export function recipeReferences(recipe: Recipe): ModelReference[] {
   const found = new Map<string, ModelReference>();
@@ -80,47 +68,4 @@ export function recipeReferences(recipe: Recipe): ModelReference[] {
   }
   add(recipe.base);
   return [...found.values()];
-}
-
-/**
- * Puts the documents of one file in an order in which each comes after those whose `name` it uses as a model; the last one is
- * the output, which is the one without a name. Throws a UserError for a ring, a name given twice, and an unclear output.
- */
-export function orderRecipes(recipes: readonly Recipe[]): Recipe[] {
-  const file = recipes[0]?.file ?? "recipe";
-  const named = new Map<string, Recipe>();
-  for (const recipe of recipes) {
-    if (recipe.name === undefined) continue;
-    if (named.has(recipe.name))
-      throw new UserError(`${file} has two recipes named ${recipe.name}`, "rename one of them");
-    named.set(recipe.name, recipe);
-  }
-  const needs = (recipe: Recipe): Recipe[] =>
-    recipeReferences(recipe)
-      .flatMap((ref) => [ref.path, ref.adapter?.path ?? ""])
-      .flatMap((path) => named.get(path) ?? []);
-
-  const unnamed = recipes.filter((recipe) => recipe.name === undefined);
-  const used = new Set(recipes.flatMap(needs));
-  const ends = unnamed.length > 0 ? unnamed : recipes.filter((recipe) => !used.has(recipe));
-  const ordered: Recipe[] = [];
-  const open: Recipe[] = [];
-  const visit = (recipe: Recipe): void => {
-    if (ordered.includes(recipe)) return;
-    if (open.includes(recipe)) {
-      const ring = [...open.slice(open.indexOf(recipe)), recipe].map(({ name }) => name).join(" -> ");
-      throw new UserError(`${file}: recipes need each other: ${ring}`, "write ./NAME for a folder of that name");
-    }
-    open.push(recipe);
-    for (const needed of needs(recipe)) visit(needed);
-    open.pop();
-    ordered.push(recipe);
-  };
-  for (const recipe of recipes) if (!ends.includes(recipe)) visit(recipe);
-  if (ends.length !== 1) {
-    const message = `${file} has ${ends.length} recipes that no other uses, expected one`;
-    throw new UserError(message, "leave out the name of the one to write, and use the others in it");
-  }
-  visit(ends[0]!);
-  return ordered;
 }

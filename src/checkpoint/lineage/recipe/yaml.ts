@@ -11,8 +11,8 @@ export interface YamlDocument {
 }
 
 /**
- * Reads every document of a YAML text; empty ones are left out. `<<` merges maps, as PyYAML does. Throws a UserError at the
- * first syntax error, duplicate key, or alias that expands without end.
+ * Reads every document of a YAML text; empty ones are left out. `<<` merges maps, as PyYAML does. Throws a UserError at
+ * the first syntax error, duplicate key, or alias that expands without end.
  */
 export async function parseYaml(text: string, file: string): Promise<YamlDocument[]> {
   const { parseAllDocuments, LineCounter, isNode } = await import("yaml");

@@ -1,10 +1,12 @@
-/** The cyclical curriculum (cyclical.ts) with scores from the model as it is before every pass, instead of those of the start. */
-
+/**
+ * The cyclical curriculum with scores from the model as it is before every pass, instead of those of the start. Kesgin and Amasyali
+ * 2022, https://arxiv.org/abs/2202.05531; formulas in cycles.ts.
+ */
 import { defineOrdering } from "../../contract.ts";
-import { method as cyclical } from "./cyclical.ts";
+import { CYCLICAL } from "../../cycles.ts";
 
 export const method = defineOrdering({
-  ...cyclical,
+  ...CYCLICAL,
   name: "cyclical-live",
   title: "Cyclical curriculum, self-paced",
   about: "cyclical, by the losses of the model as it is",

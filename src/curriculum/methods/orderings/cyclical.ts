@@ -1,85 +1,15 @@
 /**
  * Cyclical curriculum: the share of the rows in a pass rises and falls, and rows are drawn without replacement with probability in
- * proportion to a score. Kesgin and Amasyali 2022, https://arxiv.org/abs/2202.05531.
- *
- *   cyclic   1/4 1/2 1 1/2 1/4 1/2 1 ... (start s, end e, factor m: n / m up to e, n m down to s)
- *   sharp    back to s after e           growing   up to e, and stays          shrinking   from e down to s, and stays
- *   exponential   0.04 1.5^k             parabolic   0.04 (k + 1)^1.5          both up to 1
- *
- * Scores from the loss l: easy 1 / l, hard l, exponential x exp(-x l), random 1. Weighted draws keep the largest u^(1/score)
- * (Efraimidis and Spirakis 2006), u even and keyed by seed, pass and row; the rows kept come in the order of an ordinary epoch, so a
- * pass over all rows is that epoch.
+ * proportion to a score from their losses at the start. Kesgin and Amasyali 2022, https://arxiv.org/abs/2202.05531; formulas in
+ * cycles.ts.
  */
-import { Random } from "../../../data/random.ts";
-import { UserError } from "../../../errors.ts";
 import { defineOrdering } from "../../contract.ts";
-import { easiest, ranked, shuffledPool } from "../../ranked-rows.ts";
-
-export type CycleStrategy = "cyclic" | "sharp" | "growing" | "shrinking" | "exponential" | "parabolic";
-
-/** Share of the rows in pass k, from 0. */
-export function cycleShare(k: number, strategy: CycleStrategy, start: number, end: number, mult: number): number {
-  if (strategy === "exponential") return Math.min(1, 0.04 * 1.5 ** k);
-  if (strategy === "parabolic") return Math.min(1, 0.04 * (k + 1) ** 1.5);
-  const up = [start];
-  while (up.at(-1)! < end) up.push(Math.min(up.at(-1)! / mult, end));
-  const down = [end];
-  while (down.at(-1)! > start) down.push(Math.max(down.at(-1)! * mult, start));
-  if (strategy === "growing") return up[Math.min(k, up.length - 1)]!;
-  if (strategy === "shrinking") return down[Math.min(k, down.length - 1)]!;
-  // One period: up to e, then down until just before s, where the next begins.
-  const period = strategy === "sharp" ? up : [...up, ...down.slice(1, -1)];
-  return period[k % period.length]!;
-}
-
-/** Shares of the passes that make `total` epochs; the last is cut so that they sum to it. */
-export function cycleShares(
-  total: number,
-  strategy: CycleStrategy = "cyclic",
-  start = 0.25,
-  end = 1,
-  mult = 0.5,
-): number[] {
-  const shares: number[] = [];
-  for (let left = total; left > 1e-9; left -= shares.at(-1)!) {
-    shares.push(Math.min(left, cycleShare(shares.length, strategy, start, end, mult)));
-  }
-  return shares;
-}
+import { CYCLICAL } from "../../cycles.ts";
 
 export const method = defineOrdering({
+  ...CYCLICAL,
   name: "cyclical",
   title: "Cyclical curriculum",
   about: "passes over more and fewer rows in turn, easy ones likelier",
-  cite: "arXiv:2202.05531",
   needs: "scores",
-  options: {
-    start: { type: "0 < number <= 1", default: 0.25, help: "s, least share of the rows in a pass" },
-    end: { type: "0 < number <= 1", default: 1, help: "e, largest share" },
-    mult: { type: "0 < number < 1", default: 0.5, help: "m, factor from pass to pass" },
-    strategy: {
-      type: "'cyclic' | 'sharp' | 'growing' | 'shrinking' | 'exponential' | 'parabolic'",
-      default: "cyclic",
-      help: "how the share changes",
-    },
-    score: { type: "'easy' | 'hard' | 'random' | 'exponential'", default: "easy", help: "which rows are likelier" },
-    rate: { type: "number > 0", default: 0.5, help: "x of --score exponential" },
-  },
-  rows({ lengths, scores = lengths, epoch, seed, values: { start, end, mult, strategy, score, rate } }) {
-    if (start > end)
-      throw new UserError(`--start ${start} is above --end ${end}`, "a pass has at least --start of the rows");
-    const weight = (loss: number): number => {
-      if (score === "random") return 1;
-      if (score === "hard") return Math.max(loss, 1e-6);
-      return score === "easy" ? 1 / Math.max(loss, 1e-6) : rate * Math.exp(-rate * loss);
-    };
-    const random = new Random(seed, "cyclical", epoch);
-    // -ln(u) / score: the smallest are the largest u^(1/score).
-    const keys = Float64Array.from({ length: lengths.length }, (_, row) => {
-      const spent = -Math.log(1 - random.uniform());
-      return spent / weight(scores[row]!);
-    });
-    const pool = easiest(ranked(keys), cycleShare(epoch, strategy, start, end, mult));
-    return shuffledPool(pool, lengths.length, seed, epoch);
-  },
 });

@@ -4,7 +4,7 @@
  *   linear      d(t) = d_min + (d_max - d_min) min(t / T, 1)
  *   root        d(t) = d_min + (d_max - d_min) min(t / T, 1)^(1/2)
  *   discrete    d(t) = the first of `stages` whose end in `until` is not over, then d_max
- *   competence  the shortest c(t) of the rows (competence.ts)
+ *   competence  the shortest c(t) of the rows, min(1, sqrt(t (1 - c0^2) / T + c0^2))
  *
  * d is rounded down to a multiple of `multiple`, though not below d_min; rows with at most d tokens are in the pool, and the
  * shortest when none is.
@@ -18,6 +18,18 @@ export const method = defineOrdering({
   title: "Length curriculum",
   about: "short rows first, longer ones with time",
   cite: "arXiv:2108.06084",
+  laws: {
+    ordinaryOrder: true,
+    easiestFirst: "short rows come first, whatever their loss",
+    unknownLast: "it reads no losses",
+    allInTheEnd: true,
+  },
+  trials: [
+    { pass: 1 },
+    { pass: 1, pacing: "root", end_length: 100000 },
+    { pacing: "competence" },
+    { pacing: "discrete", stages: [50, 150], until: [0.2, 0.6] },
+  ],
   options: {
     pacing: {
       type: "'linear' | 'root' | 'discrete' | 'competence'",

@@ -9,12 +9,18 @@ import { easiest, ranked, shuffledPool } from "../../ranked-rows.ts";
 export const method = defineOrdering({
   name: "quality",
   title: "Best part",
-  about: "only the rows of lowest loss, shuffled anew at every pass",
+  about: "only the rows of lowest loss, shuffled again for every pass",
   cite: "arXiv:2406.14833",
   needs: "scores",
+  laws: {
+    ordinaryOrder: true,
+    easiestFirst: true,
+    unknownLast: true,
+    allInTheEnd: "the same part of the rows is kept for good",
+  },
   options: {
     subset: { type: "0 < number <= 1", default: 0.25, help: "share of the rows that is kept" },
   },
-  rows: ({ lengths, scores = lengths, epoch, seed, values: { subset } }) =>
+  rows: ({ lengths, scores, epoch, seed, values: { subset } }) =>
     shuffledPool(easiest(ranked(scores), subset), lengths.length, seed, epoch),
 });

@@ -14,6 +14,8 @@ export const method = defineOrdering({
   about: "rows that the model now finds easy, more of them with time",
   cite: "Kumar et al., NIPS 2010",
   needs: "live",
+  laws: { ordinaryOrder: true, easiestFirst: true, unknownLast: true, allInTheEnd: true },
+  trials: [{}, { by: "threshold" }],
   options: {
     by: { type: "'share' | 'threshold'", default: "share", help: "what limits the rows" },
     start: { type: "0 < number <= 1", default: 0.3, help: "share of the rows at the start" },
@@ -25,7 +27,7 @@ export const method = defineOrdering({
     },
     growth: { type: "number >= 1", default: 1.3, help: "factor of the threshold from pass to pass" },
   },
-  rows({ lengths, scores = lengths, done, epoch, seed, values: { by, start, over, threshold, growth } }) {
+  rows({ scores, done, epoch, seed, values: { by, start, over, threshold, growth } }) {
     const order = ranked(scores);
     const limit = threshold * growth ** epoch;
     const share = start + (1 - start) * Math.min(1, done / over);

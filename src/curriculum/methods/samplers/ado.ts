@@ -6,13 +6,14 @@
  *   rho_k in proportion to mu_k h_k^s d_k,  p = gamma rho + (1 - gamma) h
  *
  * n counts rows of the group that were drawn, h is the average of p over the steps so far, mu the prior. Until a group has
- * `least_points` measurements the prior holds. Of many measurements every second one is dropped.
+ * `least_points` measurements the prior holds. Beyond 256 measurements of a group every second one is dropped.
  */
 
-import { defineSampler, smoothed } from "../../contract.ts";
-import { bySize, EVERY, MIXTURE, mixtureOf, normalised } from "../../mixture-options.ts";
+import { defineSampler } from "../../contract.ts";
+import { bySize, EVERY, MIXTURE, mixtureOf } from "../../mixture-options.ts";
 import { fitPowerLaw, powerLawSlope } from "../../power-law-fit.ts";
 import { kept } from "../../sampler-state.ts";
+import { normalised, smoothed } from "../../simplex.ts";
 
 const MOST_POINTS = 256;
 
@@ -21,7 +22,14 @@ export const method = defineSampler({
   title: "ADO",
   about: "fits a scaling law to every group's loss, draws where it falls fastest",
   cite: "arXiv:2410.11820",
-  needs: "training",
+  needs: ["training"],
+  laws: {
+    keepsEveryGroup: true,
+    followsLosses: true,
+    anyGroupOrder: true,
+    shiftInvariant: "the floor of a power law is at least 0",
+    stepZero: "it has no step size",
+  },
   options: {
     mixture: { ...MIXTURE, help: `prior: ${MIXTURE.help}; by size when left out` },
     s: { type: "0 <= number <= 1", default: 0.5, help: "power of the share that a group had so far" },

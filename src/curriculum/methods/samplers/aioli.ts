@@ -13,9 +13,10 @@
  */
 import { Random } from "../../../data/random.ts";
 import { UserError } from "../../../errors.ts";
-import { defineSampler, exponentiated, uniform } from "../../contract.ts";
+import { defineSampler } from "../../contract.ts";
 import { atLeastTwo, MIXTURE, mixtureOf, wholeSteps } from "../../mixture-options.ts";
 import { kept, known } from "../../sampler-state.ts";
+import { exponentiated, uniform } from "../../simplex.ts";
 
 type Matrix = readonly (readonly number[])[];
 
@@ -46,7 +47,19 @@ export const method = defineSampler({
   title: "Aioli",
   about: "fits a linear law of losses and shares during training, and follows it",
   cite: "arXiv:2411.05735",
-  needs: "losses",
+  needs: ["losses"],
+  laws: {
+    keepsEveryGroup: true,
+    followsLosses: true,
+    anyGroupOrder: "groups are probed in an order drawn by their places",
+    shiftInvariant: true,
+    stepZero: "probes depart from the mixture",
+  },
+  trials: [
+    { round: 0.25, passes: 1, lp_steps: 1 },
+    { round: 0.25, gamma: 0.3 },
+    { round: 0.25, diagonal: true, prior_steps: 100 },
+  ],
   options: {
     round: { type: "number > 0", default: 0.05, help: "steps of a round, or below 1 the share of all steps" },
     passes: { type: "number.integer >= 1", default: 4, help: "times that every group is probed in a round" },

@@ -1,5 +1,5 @@
 /**
- * CoBa: weights of groups in the loss, so that what converges fast is held back and what diverges is held down. Gong et al. 2024,
+ * CoBa: weights of groups in the loss that hold back what converges fast and hold down what diverges. Gong et al. 2024,
  * https://arxiv.org/abs/2410.06741; the balancer beside MFTCoder, https://arxiv.org/abs/2311.02303.
  *
  * v_i(t) = L_i(t) / L_i(0); s_i is the slope of the least-squares line through the last `window` values, s_max that of max_i v_i.
@@ -9,14 +9,14 @@
  *   F = min(1, n softmax_t(-tau n s_max / sum |s_max|) [now])    near 0 when something diverges
  *   w = 0.9 softmax(K (F R + (1 - F) A)) + 1 / (10 K)
  *
- *
  * The loss of a batch is sum_i w_i mean_i / sum_i w_i over the groups i in it, mean_i the mean over their tokens: --task-loss
  * task-token-mean, unless another is given. Before `burn_in` all w are equal.
  */
 
-import { defineSampler, softmax, uniform } from "../../contract.ts";
+import { defineSampler } from "../../contract.ts";
 import { SHARES, sharesOf } from "../../mixture-options.ts";
 import { kept, known } from "../../sampler-state.ts";
+import { softmax, uniform } from "../../simplex.ts";
 
 /** Slope of the least-squares line through equally spaced values. */
 export function slopeOf(values: readonly number[]): number {
@@ -48,7 +48,14 @@ export const method = defineSampler({
   title: "CoBa",
   about: "weights the losses of groups so that they converge together",
   cite: "arXiv:2410.06741",
-  needs: "losses",
+  needs: ["losses"],
+  laws: {
+    keepsEveryGroup: true,
+    followsLosses: true,
+    anyGroupOrder: true,
+    shiftInvariant: "losses are compared by their ratio to the first",
+    stepZero: "it has no step size",
+  },
   taskLoss: "task-token-mean",
   options: {
     tau: { type: "number >= 0", default: 5, help: "how sharply a divergence is answered" },

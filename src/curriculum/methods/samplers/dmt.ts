@@ -13,7 +13,8 @@
  */
 import { UserError } from "../../../errors.ts";
 import { defineSampler } from "../../contract.ts";
-import { bySize, normalised, placesOf, sharesAmong } from "../../mixture-options.ts";
+import { bySize, placesOf, sharesAmong } from "../../mixture-options.ts";
+import { normalised } from "../../simplex.ts";
 import { staged, stageSteps } from "../../staged.ts";
 
 export const method = defineSampler({
@@ -21,6 +22,14 @@ export const method = defineSampler({
   title: "Dual-stage mixed fine-tuning",
   about: "special abilities first, then general data with a little of the special",
   cite: "arXiv:2310.05492",
+  laws: {
+    keepsEveryGroup: "stages leave groups out",
+    followsLosses: "stages are fixed before the training",
+    anyGroupOrder: true,
+    shiftInvariant: "it hears no losses",
+    stepZero: "it has no step size",
+  },
+  trials: [{ special: ["c", "a"] }],
   options: {
     special: {
       type: "string[]",

@@ -9,16 +9,25 @@
  * model is trained; draw draws by alpha. The notes hold the average of alpha over the steps, which is the paper's result.
  */
 
-import { defineSampler, exponentiated, smoothed } from "../../contract.ts";
+import { defineSampler } from "../../contract.ts";
 import { bySize, EVERY, MIXTURE, mixtureOf, perGroup } from "../../mixture-options.ts";
 import { kept } from "../../sampler-state.ts";
+import { exponentiated, smoothed } from "../../simplex.ts";
 
 export const method = defineSampler({
   name: "doremi",
   title: "DoReMi",
   about: "more of the groups whose loss exceeds that of a reference model",
   cite: "arXiv:2305.10429",
-  needs: "training",
+  needs: ["training"],
+  laws: {
+    keepsEveryGroup: true,
+    followsLosses: true,
+    anyGroupOrder: true,
+    shiftInvariant: "losses are compared with those of a reference model",
+    stepZero: true,
+  },
+  trials: [{ reference_losses: [0.5, 1, 0.2, 0.8] }, { reference_losses: [0.5, 1, 0.2, 0.8], apply: "weights" }],
   options: {
     reference_losses: {
       type: "number[]",

@@ -8,10 +8,11 @@
  * counts never forget: late in the run the mean alone decides, so the notes hold both terms.
  */
 
-import { defineSampler, softmax } from "../../contract.ts";
+import { defineSampler } from "../../contract.ts";
 import { EVERY } from "../../mixture-options.ts";
-import { lossChanges, REWARD } from "../../reward.ts";
-import { kept, known } from "../../sampler-state.ts";
+import { type LastLosses, REWARD, rewardsOf } from "../../reward.ts";
+import { kept } from "../../sampler-state.ts";
+import { softmax } from "../../simplex.ts";
 
 /** c sqrt(2 ln(N + 1) / (n_d + 1)). */
 export function confidenceBonus(counts: readonly number[], c: number): number[] {
@@ -22,9 +23,16 @@ export function confidenceBonus(counts: readonly number[], c: number): number[] 
 export const method = defineSampler({
   name: "dump",
   title: "DUMP",
-  about: "draws by loss change plus a bonus for what was seldom drawn",
+  about: "draws by loss change plus a bonus for groups drawn seldom",
   cite: "arXiv:2504.09710",
-  needs: "losses",
+  needs: ["losses"],
+  laws: {
+    keepsEveryGroup: true,
+    followsLosses: true,
+    anyGroupOrder: true,
+    shiftInvariant: true,
+    stepZero: "it has no step size",
+  },
   options: {
     c: { type: "number >= 0", default: 1, help: "weight of the bonus" },
     tau: { type: "number > 0", default: 0.1, help: "temperature; small takes the best group alone" },
@@ -33,11 +41,8 @@ export const method = defineSampler({
     every: EVERY,
   },
   make({ groups, values: { c, tau, window, reward, every } }) {
-    const memory = {
-      rewards: groups.map(() => [] as number[]),
-      counts: groups.map(() => 0),
-      losses: [] as (number | null)[],
-    };
+    const seen: LastLosses = { losses: [] };
+    const memory = { rewards: groups.map(() => [] as number[]), counts: groups.map(() => 0), ...seen };
     const means = () => memory.rewards.map((last) => last.reduce((a, b) => a + b, 0) / Math.max(1, last.length));
     return {
       ...kept(memory),
@@ -47,13 +52,11 @@ export const method = defineSampler({
         return { probs: softmax(scores), steps: memory.losses.length === 0 ? 0 : every };
       },
       update({ losses = groups.map(() => Number.NaN), drawn }) {
-        const before = memory.losses.map((loss) => loss ?? Number.NaN);
-        const changes = lossChanges(before, losses, reward);
+        const changes = rewardsOf(memory, losses, reward);
         memory.rewards = memory.rewards.map((last, i) =>
           drawn[i]! > 0 && Number.isFinite(changes[i]) ? [...last, changes[i]!].slice(-window) : last,
         );
         memory.counts = memory.counts.map((count, i) => count + drawn[i]!);
-        memory.losses = known(losses, before, Number.NaN).map((loss) => (Number.isFinite(loss) ? loss : null));
       },
       notes: () => ({ means: means(), bonus: confidenceBonus(memory.counts, c) }),
     };

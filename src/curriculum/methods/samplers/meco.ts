@@ -3,12 +3,13 @@
  * without. Gao et al. 2025, https://arxiv.org/abs/2501.01956.
  *
  * The data come as pairs of groups, with metadata and without: the i-th of `conditioned` belongs to the i-th of `plain`. The
- * mixture of sources is the same in both phases, and the learning-rate schedule goes on unbroken. That metadata carry no loss is
- * up to the data: they are a prompt, and the document is the answer.
+ * mixture of sources is the same in both phases, and the learning-rate schedule runs through both. Metadata carry no loss when the
+ * data have them as the prompt and the document as the completion.
  */
 import { UserError } from "../../../errors.ts";
 import { defineSampler } from "../../contract.ts";
-import { normalised, placesOf } from "../../mixture-options.ts";
+import { placesOf } from "../../mixture-options.ts";
+import { normalised } from "../../simplex.ts";
 import { staged } from "../../staged.ts";
 
 export const method = defineSampler({
@@ -16,6 +17,14 @@ export const method = defineSampler({
   title: "Metadata, then cool-down",
   about: "groups with metadata first, their plain counterparts for the last part",
   cite: "arXiv:2501.01956",
+  laws: {
+    keepsEveryGroup: "groups with metadata are left out of the cool-down",
+    followsLosses: "phases are fixed before the training",
+    anyGroupOrder: true,
+    shiftInvariant: "it hears no losses",
+    stepZero: "it has no step size",
+  },
+  trials: [{ conditioned: ["a", "b"], plain: ["d", "c"] }],
   options: {
     conditioned: { type: "string[]", required: true, help: "groups with metadata" },
     plain: { type: "string[]", help: "the same sources without, in the same order; all other groups when left out" },

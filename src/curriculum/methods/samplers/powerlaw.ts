@@ -1,5 +1,5 @@
 /**
- * Tasks one after the other, with earlier ones rehearsed the less the longer ago they were: shares fall as a power of the distance.
+ * Tasks one after the other, with rehearsal of earlier ones: their shares fall as a power of how long ago they were.
  * https://arxiv.org/abs/2401.10393
  *
  * While task n is learnt it has the share 1 - f, and task j < n the share f (n - j)^(-d) / sum. Other kernels with the same f:
@@ -7,7 +7,8 @@
  * nothing to rehearse. Groups are tasks, in their order.
  */
 import { defineSampler } from "../../contract.ts";
-import { normalised, placesOf } from "../../mixture-options.ts";
+import { placesOf } from "../../mixture-options.ts";
+import { normalised } from "../../simplex.ts";
 import { staged, stageSteps } from "../../staged.ts";
 
 export const method = defineSampler({
@@ -15,6 +16,14 @@ export const method = defineSampler({
   title: "Power-law rehearsal",
   about: "tasks in turn, earlier ones rehearsed by a power of how long ago they were",
   cite: "arXiv:2401.10393",
+  laws: {
+    keepsEveryGroup: "later tasks wait for their turn",
+    followsLosses: "tasks come one after the other, whatever their losses",
+    anyGroupOrder: true,
+    shiftInvariant: "it hears no losses",
+    stepZero: "it has no step size",
+  },
+  trials: [{ tasks: ["b", "a", "d", "c"] }],
   options: {
     tasks: { type: "string[]", help: "groups in the order in which they are learnt; as given when left out" },
     rehearsal_decay: { type: "number >= 0", default: 1, help: "d, how fast rehearsal falls; 0 is uniform" },

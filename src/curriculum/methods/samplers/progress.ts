@@ -4,20 +4,28 @@
  *
  *   Q_k <- (1 - alpha) Q_k + alpha |L_k(t) - L_k(t-1)|,  p = smooth(softmax(Q / tau), epsilon)
  *
- * Held-out losses of all groups are known at every update, so no reward has to be guessed for groups that were not drawn.
+ * Held-out losses of all groups are known at every update, so groups that were not drawn have a reward too.
  */
 
-import { defineSampler, smoothed, softmax } from "../../contract.ts";
+import { defineSampler } from "../../contract.ts";
 import { EVERY } from "../../mixture-options.ts";
-import { lossChanges, REWARD } from "../../reward.ts";
-import { kept, known } from "../../sampler-state.ts";
+import { type LastLosses, REWARD, rewardsOf } from "../../reward.ts";
+import { kept } from "../../sampler-state.ts";
+import { smoothed, softmax } from "../../simplex.ts";
 
 export const method = defineSampler({
   name: "progress",
   title: "Loss progress",
-  about: "draws groups by how much their loss changed of late",
+  about: "draws groups by how much their loss changed recently",
   cite: "arXiv:1704.03003",
-  needs: "losses",
+  needs: ["losses"],
+  laws: {
+    keepsEveryGroup: true,
+    followsLosses: true,
+    anyGroupOrder: true,
+    shiftInvariant: true,
+    stepZero: "it has no step size",
+  },
   options: {
     alpha: { type: "0 < number <= 1", default: 0.3, help: "weight of the newest change" },
     tau: { type: "number > 0", default: 0.3, help: "temperature; large is uniform" },
@@ -26,7 +34,8 @@ export const method = defineSampler({
     every: EVERY,
   },
   make({ groups, values: { alpha, tau, epsilon, reward, every } }) {
-    const memory = { values: groups.map(() => 0), losses: [] as (number | null)[] };
+    const seen: LastLosses = { losses: [] };
+    const memory = { values: groups.map(() => 0), ...seen };
     return {
       ...kept(memory),
       segment: () => ({
@@ -34,12 +43,10 @@ export const method = defineSampler({
         steps: memory.losses.length === 0 ? 0 : every,
       }),
       update({ losses = groups.map(() => Number.NaN) }) {
-        const before = memory.losses.map((loss) => loss ?? Number.NaN);
-        const changes = lossChanges(before, losses, reward);
+        const changes = rewardsOf(memory, losses, reward);
         memory.values = memory.values.map((q, i) =>
           Number.isFinite(changes[i]) ? (1 - alpha) * q + alpha * changes[i]! : q,
         );
-        memory.losses = known(losses, before, Number.NaN).map((loss) => (Number.isFinite(loss) ? loss : null));
       },
       notes: () => ({ values: memory.values }),
     };

@@ -8,17 +8,26 @@
  * Other rules: epsilon-greedy, and shares in proportion to max(Q, 0.01).
  */
 
-import { defineSampler, smoothed, softmax, uniform } from "../../contract.ts";
-import { EVERY, normalised } from "../../mixture-options.ts";
-import { lossChanges, REWARD } from "../../reward.ts";
-import { kept, known } from "../../sampler-state.ts";
+import { defineSampler } from "../../contract.ts";
+import { EVERY } from "../../mixture-options.ts";
+import { type LastLosses, REWARD, rewardsOf } from "../../reward.ts";
+import { kept } from "../../sampler-state.ts";
+import { normalised, smoothed, softmax, uniform } from "../../simplex.ts";
 
 export const method = defineSampler({
   name: "sec",
   title: "Self-Evolving Curriculum",
-  about: "a bandit on loss changes, forgetting what is not drawn",
+  about: "a bandit on loss changes that forgets groups it does not draw",
   cite: "arXiv:2505.14970",
-  needs: "losses",
+  needs: ["losses"],
+  laws: {
+    keepsEveryGroup: true,
+    followsLosses: true,
+    anyGroupOrder: true,
+    shiftInvariant: true,
+    stepZero: "it has no step size",
+  },
+  trials: [{}, { rule: "greedy" }, { rule: "proportional", reward: "raw" }],
   options: {
     alpha: { type: "0 < number <= 1", default: 0.5, help: "weight of the newest reward" },
     tau: { type: "number > 0", default: 1, help: "temperature; large is uniform" },
@@ -28,7 +37,8 @@ export const method = defineSampler({
     every: EVERY,
   },
   make({ groups, values: { alpha, tau, rule, epsilon, reward, every } }) {
-    const memory = { values: groups.map(() => 0), losses: [] as (number | null)[] };
+    const seen: LastLosses = { losses: [] };
+    const memory = { values: groups.map(() => 0), ...seen };
     const shares = (): number[] => {
       if (rule === "softmax") return softmax(memory.values.map((q) => q / tau));
       if (rule === "proportional") return normalised(memory.values.map((q) => Math.max(q, 0.01)));
@@ -41,13 +51,11 @@ export const method = defineSampler({
       ...kept(memory),
       segment: () => ({ probs: shares(), steps: memory.losses.length === 0 ? 0 : every }),
       update({ losses = groups.map(() => Number.NaN), drawn }) {
-        const before = memory.losses.map((loss) => loss ?? Number.NaN);
-        const changes = lossChanges(before, losses, reward);
+        const changes = rewardsOf(memory, losses, reward);
         memory.values = memory.values.map((q, i) => {
           const gained = drawn[i] === 0 ? 0 : changes[i]!;
           return Number.isFinite(gained) ? (1 - alpha) * q + alpha * gained : q;
         });
-        memory.losses = known(losses, before, Number.NaN).map((loss) => (Number.isFinite(loss) ? loss : null));
       },
       notes: () => ({ values: memory.values }),
     };

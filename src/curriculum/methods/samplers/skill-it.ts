@@ -8,9 +8,11 @@
  * times with `halve_edges`. Training and evaluation skills are the same groups here.
  */
 import { UserError } from "../../../errors.ts";
-import { defineSampler, softmax, uniform } from "../../contract.ts";
+import { defineSampler } from "../../contract.ts";
+import { readGraph } from "../../graph-file.ts";
 import { atLeastTwo, placesOf, wholeSteps } from "../../mixture-options.ts";
 import { kept, known } from "../../sampler-state.ts";
+import { softmax, uniform } from "../../simplex.ts";
 
 /** Shares from a graph and the score of every column. Isolated skills keep 1/K when `ignoreIsolated`. */
 export function skillShares(
@@ -37,14 +39,30 @@ function emptiness(graph: readonly (readonly number[])[]): string | undefined {
   return alike ? "all rows of the graph are nearly the same: the mixture stays uniform" : undefined;
 }
 
+/** A graph in which a helps b, b helps c, and d is alone. */
+const TRIAL_GRAPH = '{"groups":["a","b","c","d"],"graph":[[1,0.5,0,0.1],[0,1,0.7,0],[0.2,0,1,0.3],[0,0,0,1]]}';
+
 export const method = defineSampler({
   name: "skill-it",
   title: "Skill-it",
   about: "draws skills by the losses of the skills that they help, through a graph",
   cite: "arXiv:2307.14430",
-  needs: "losses",
-  graph: "required",
+  needs: ["losses"],
+  laws: {
+    keepsEveryGroup: true,
+    followsLosses: true,
+    anyGroupOrder: true,
+    shiftInvariant: "skills are drawn by how high losses are",
+    stepZero: true,
+  },
+  trials: [
+    { graph: TRIAL_GRAPH },
+    { graph: TRIAL_GRAPH, normalize_loss: true, halve_edges: true },
+    { graph: TRIAL_GRAPH, targets: ["b"], window: 7 },
+    { graph: TRIAL_GRAPH, ignore_isolated: true },
+  ],
   options: {
+    graph: { type: "string", help: "skill graph from `curriculum graph`", value: "FILE" },
     eta: { type: "number >= 0", default: 0.5, help: "step size; 0 is uniform" },
     round: { type: "number > 0", default: 0.1667, help: "steps under one mixture, or below 1 the share of all steps" },
     every: { type: "number.integer >= 1", default: 50, help: "steps from one evaluation to the next" },
@@ -54,10 +72,13 @@ export const method = defineSampler({
     ignore_isolated: { type: "boolean", default: false, help: "groups without edges keep the share 1/K" },
     halve_edges: { type: "boolean", default: false, help: "halve the edges between groups after every round" },
   },
-  make({ groups, steps, values, graph }) {
+  make({ groups, steps, values }) {
     atLeastTwo(groups, "skill-it");
     const k = groups.length;
-    if (!graph) throw new UserError("--method skill-it needs --graph", "`curriculum graph` makes one");
+    if (values.graph === undefined)
+      throw new UserError("--method skill-it needs --graph", "`curriculum graph` makes one");
+    const names = groups.map(({ name }) => name);
+    const graph = readGraph(values.graph, names);
     if (graph.length !== k || graph.some((row) => row.length !== k)) {
       const found = `${graph.length} x ${graph[0]?.length ?? 0}`;
       throw new UserError(`--graph is ${found} but there are ${k} groups`, "one row and one column per group");

@@ -16,6 +16,14 @@ export const method = defineSampler({
   title: "Stable continued pre-training",
   about: "a new domain in place of the web crawl of the original mixture",
   cite: "arXiv:2406.14833",
+  laws: {
+    keepsEveryGroup: true,
+    followsLosses: "the mixture is fixed",
+    anyGroupOrder: true,
+    shiftInvariant: "it hears no losses",
+    stepZero: "it has no step size",
+  },
+  trials: [{ domain: ["b"] }],
   options: {
     domain: { type: "string[]", required: true, help: "groups of the new domain" },
     mixture: { ...MIXTURE, help: `the original mixture: ${MIXTURE.help}` },

@@ -6,7 +6,8 @@
  */
 import { UserError } from "../../../errors.ts";
 import { defineSampler } from "../../contract.ts";
-import { MIXTURE, mixtureOf, normalised } from "../../mixture-options.ts";
+import { MIXTURE, mixtureOf } from "../../mixture-options.ts";
+import { normalised } from "../../simplex.ts";
 import { staged } from "../../staged.ts";
 
 export const method = defineSampler({
@@ -14,6 +15,14 @@ export const method = defineSampler({
   title: "Static mixture",
   about: "fixed shares: as given, or by size with a temperature",
   cite: "arXiv:1911.02116",
+  laws: {
+    keepsEveryGroup: true,
+    followsLosses: "the mixture is fixed",
+    anyGroupOrder: true,
+    shiftInvariant: "it hears no losses",
+    stepZero: "it has no step size",
+  },
+  trials: [{}, { mixture: [4, 3, 2, 1], by: "tokens" }, { temperature: 3 }],
   options: {
     mixture: { ...MIXTURE, help: `${MIXTURE.help}; by size when left out` },
     temperature: { type: "number > 0", default: 1, help: "T of size^(1/T): 1 natural, large uniform" },

@@ -1,5 +1,6 @@
-/** Every group alike, whatever its size: the baseline that methods with feedback are compared with. */
-import { defineSampler, uniform } from "../../contract.ts";
+/** The same share for every group, whatever its size: the baseline for methods with feedback. */
+import { defineSampler } from "../../contract.ts";
+import { uniform } from "../../simplex.ts";
 import { staged } from "../../staged.ts";
 
 export const method = defineSampler({
@@ -7,6 +8,13 @@ export const method = defineSampler({
   title: "Stratified",
   about: "every group with the same share, whatever its size",
   cite: "arXiv:2307.14430",
+  laws: {
+    keepsEveryGroup: true,
+    followsLosses: "the mixture is fixed",
+    anyGroupOrder: true,
+    shiftInvariant: "it hears no losses",
+    stepZero: "it has no step size",
+  },
   options: {},
   make: ({ groups, steps }) => staged([{ probs: uniform(groups.length), steps }]),
 });

@@ -2,12 +2,10 @@
  * A coreset by facility location: the rows S that maximise F(S) = sum_i max_{j in S} s_ij, s_ij = C - |x_i - x_j|, chosen greedily.
  * Mirzasoleiman et al. 2020 (CRAIG), https://arxiv.org/abs/1906.01827; here x is the mean hidden state of a row, not a gradient.
  *
- * Gains only shrink as S grows, so that a stale gain is a bound, and only the largest is reckoned anew (Minoux 1978). Time n^2 at least.
+ * Gains only shrink as S grows, so that a stale gain is a bound, and only the largest is computed again (Minoux 1978). Time at least n^2.
  */
 import { defineSelector } from "../../contract.ts";
-
-export const distance = (a: Float64Array, b: Float64Array): number =>
-  Math.sqrt(a.reduce((sum, x, i) => sum + (x - b[i]!) ** 2, 0));
+import { distance } from "../../state-distance.ts";
 
 /** Rows in the order of the greedy choice, the gain of each, and of how many rows each is the nearest in the end. */
 export function facilityLocation(states: readonly Float64Array[], budget: number) {
@@ -54,6 +52,12 @@ export const method = defineSelector({
   about: "rows that stand for all others: facility location",
   cite: "arXiv:1906.01827",
   needs: "states",
+  laws: {
+    anyRowOrder: "of two rows that stand for each other equally well the first is chosen",
+    unknownLast: "hidden states are always known",
+    nested: true,
+  },
+  options: {},
   select({ states, budget }) {
     const { rows, weights } = facilityLocation(states, budget);
     return { rows, notes: { weights } };

@@ -1,14 +1,14 @@
 /**
- * Some rows of every cluster, so that rare kinds are there too; clusters by DP-means. Kulis and Jordan 2012,
+ * Some rows of every cluster, so that rare kinds are chosen too; clusters by DP-means. Kulis and Jordan 2012,
  * https://arxiv.org/abs/1111.0352.
  *
  * A row whose squared distance to every centre is above lambda opens a cluster; centres move to their means, until nothing changes. This
- * lowers sum of squares + lambda * clusters. lambda is doubled until there are at most budget / perCluster clusters. Rows come one
+ * lowers sum of squares + lambda * clusters. lambda is doubled until there are at most budget / per_cluster clusters. Rows come one
  * from every cluster in turn, by lot within it.
  */
 import { Random } from "../../../data/random.ts";
 import { defineSelector } from "../../contract.ts";
-import { distance } from "./craig.ts";
+import { distance } from "../../state-distance.ts";
 
 /** Cluster of every row, numbered from 0 as they opened. */
 export function dpMeans(states: readonly Float64Array[], lambda: number, most = 100): number[] {
@@ -39,9 +39,18 @@ export const method = defineSelector({
   title: "Cluster coverage",
   about: "some rows of every cluster of hidden states",
   cite: "arXiv:1111.0352",
+  options: {
+    per_cluster: { type: "number.integer >= 1", default: 4, help: "rows of a cluster" },
+  },
   needs: "states",
-  select({ states, budget, perCluster, seed }) {
-    const wanted = Math.max(1, Math.floor(budget / perCluster));
+  laws: {
+    anyRowOrder: "clusters open in the order of the rows",
+    unknownLast: "hidden states are always known",
+    nested: "the number of clusters follows the budget",
+  },
+  trials: [{}, { per_cluster: 1 }],
+  select({ states, budget, seed, values: { per_cluster } }) {
+    const wanted = Math.max(1, Math.floor(budget / per_cluster));
     const spread = states.reduce((most, state) => Math.max(most, distance(state, states[0]!) ** 2), 0);
     let lambda = spread / 256;
     let of = dpMeans(states, lambda);

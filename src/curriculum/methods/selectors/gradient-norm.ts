@@ -11,5 +11,7 @@ export const method = defineSelector({
   about: "rows with the largest gradients",
   cite: "arXiv:2107.07075",
   needs: "norms",
-  select: ({ scores, budget }) => ({ rows: [...ranked(Float64Array.from(scores, (x) => -x)).subarray(0, budget)] }),
+  laws: { anyRowOrder: true, unknownLast: true, nested: true },
+  options: {},
+  select: ({ scores, budget }) => ({ rows: [...ranked(scores, "largest").subarray(0, budget)] }),
 });

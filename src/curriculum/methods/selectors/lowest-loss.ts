@@ -11,5 +11,7 @@ export const method = defineSelector({
   about: "rows that the model finds likeliest",
   cite: "arXiv:2406.14833",
   needs: "losses",
+  laws: { anyRowOrder: true, unknownLast: true, nested: true },
+  options: {},
   select: ({ scores, budget }) => ({ rows: [...ranked(scores).subarray(0, budget)] }),
 });

@@ -4,16 +4,18 @@
  *
  *   Q = min(before / after, 1)
  *
- * for metrics of which more says that more is known: 1 where nothing comes back. OpenUnlearning, https://arxiv.org/abs/2506.12618
+ * for metrics of which more says that more is known: 1 where nothing comes back. OpenUnlearning,
+ * https://arxiv.org/abs/2506.12618
  */
-
-import type { Metric, ScoredRow } from "../../contract.ts";
-import { type Measured, measured } from "../../loaded-model.ts";
-import { cell, defineTechnique } from "../../technique.ts";
+import type { Checkpoint } from "../../../checkpoint/checkpoint.ts";
+import type { ScoredRow } from "../../../run/scoring/scored-row.ts";
+import type { Metric } from "../../contract.ts";
+import { measured } from "../../measure.ts";
+import { cell, defineTechnique, goldFirst } from "../../technique.ts";
 
 const BITS = 4;
 
-/** NaN for a metric that is not a quantity of knowledge. */
+/** Q; NaN for a metric that is not a quantity of knowledge. */
 export function kept({ knowledge }: Pick<Metric, "knowledge">, before: number, after: number): number {
   if (knowledge !== "more") return Number.NaN;
   return after <= before ? 1 : before / after;
@@ -26,28 +28,28 @@ export const method = defineTechnique({
     "metrics before and after the models' matrices, gold's too, are rounded to the bits of --quantize (4 when left out)",
   cite: "arXiv:2410.16454",
   options: {},
+  laws: { reproducible: true, companions: true },
 
-  async run({ metrics, groups, forget, holdout, minK, candidates, gold, quantize = BITS, lab }) {
-    const context = { groups: groups.map(({ name }) => name), forget, holdout, minK };
-    let goldRows: readonly ScoredRow[] | undefined;
-    const score = async (checkpoint: (typeof candidates)[number], bits?: number) => {
-      const specimen = await lab.load(checkpoint, { bits });
-      const scored = await specimen.score(groups);
-      await specimen.free();
+  async run({ metrics, groups, forget, holdout, candidates, gold, quantize = BITS, loader }) {
+    const names = groups.map(({ name }) => name);
+    const score = async (checkpoint: Checkpoint, bits?: number) => {
+      const loaded = await loader.load(checkpoint, { bits });
+      const scored = await loaded.score(groups);
+      await loaded.free();
       return scored;
     };
-    const found: { model: string; before: Measured[]; after: Measured[] }[] = [];
-    for (const checkpoint of [...(gold ? [gold] : []), ...candidates]) {
+    const { models, shown } = goldFirst({ candidates, gold });
+    let goldRows: readonly ScoredRow[] | undefined;
+    const found = [];
+    for (const { checkpoint, isGold } of models) {
       const plain = await score(checkpoint);
-      if (gold) goldRows ??= plain;
-      const known = { ...context, ...(goldRows ? { gold: goldRows } : {}) };
-      const before = measured(plain, metrics, known);
-      const after = measured(await score(checkpoint, quantize), metrics, known);
+      if (isGold) goldRows = plain;
+      const context = { groups: names, forget, holdout, ...(goldRows ? { gold: goldRows } : {}) };
+      const before = measured(plain, metrics, context);
+      const after = measured(await score(checkpoint, quantize), metrics, context);
       found.push({ model: checkpoint.ref, before, after });
     }
-    // The candidates first, as they were given.
-    const ordered = gold ? [...found.slice(1), found[0]!] : found;
-    const results = ordered.flatMap(({ model, before, after }) =>
+    const results = shown(found).flatMap(({ model, before, after }) =>
       before.map(({ group, metric, value }, i) => ({
         model,
         group,

@@ -1,22 +1,45 @@
 /**
- * How fast a model learns again what it was made to forget: it is trained on a few of the rows, and measured. Fan et al., ICML 2025,
- * https://arxiv.org/abs/2502.05374
+ * How fast a model learns again what it was made to forget: it is trained on a few of the rows, and measured. Fan et
+ * al., ICML 2025, https://arxiv.org/abs/2502.05374
  *
- * Every budget of rows starts from the model as it was given. The area is the mean height of the curve over the budgets, by rows.
+ * Every budget of rows starts from the model as it was given. The area is the mean height of the curve over the
+ * budgets, by rows.
  *
  *   R = min((gold after - gold before) / (candidate after - candidate before), 1)
  *
- * with both differences towards more knowledge: 1 where the model regains no more than one that never saw the rows learns. A
- * candidate that regains nothing has 1; one that does while gold does not has 0. OpenUnlearning, https://arxiv.org/abs/2506.12618
+ * with both differences towards more knowledge: 1 where the model regains no more than one that never saw the rows
+ * learns. A candidate that regains nothing has 1; one that does while gold does not has 0. OpenUnlearning,
+ * https://arxiv.org/abs/2506.12618
  *
  * Memory: the weights twice, gradients, and the optimizer's two states.
  */
 import { UserError } from "../../../errors.ts";
+import type { Values } from "../../../method/options.ts";
+import type { ScoredRow } from "../../../run/scoring/scored-row.ts";
 import { Perturbation } from "../../../run/training/perturbation.ts";
 import { drawRows, finetune } from "../../../run/training/short-training.ts";
-import type { Metric, ScoredRow } from "../../contract.ts";
-import { type Measured, measured } from "../../loaded-model.ts";
-import { cell, defineTechnique, requireGroupNamed } from "../../technique.ts";
+import type { Metric } from "../../contract.ts";
+import { requireGroup } from "../../groups.ts";
+import type { LoadedModel } from "../../loaded-model.ts";
+import { type Measured, measured } from "../../measure.ts";
+import { cell, defineTechnique, type Findings, goldFirst, type TechniqueSetup } from "../../technique.ts";
+
+const OPTIONS = {
+  relearn_rows: {
+    type: "(number.integer >= 0)[]",
+    default: [5, 10, 20],
+    help: "budgets: so many rows, drawn by seed; a larger budget holds the smaller ones",
+    value: "N",
+  },
+  relearn_epochs: { type: "number.integer >= 1", default: 1, help: "passes over them", value: "N" },
+  relearn_lr: { type: "number > 0", default: 1e-5, help: "rate of AdamW, constant", value: "RATE" },
+  relearn_batch: { type: "number.integer >= 1", default: 4, help: "rows of a step", value: "N" },
+  relearn_group: {
+    type: "string",
+    help: "group whose rows are learned; that of --forget when left out",
+    value: "NAME",
+  },
+} as const;
 
 /** Mean height of the curve through (x, y), by trapezoids; the only y where there is one. */
 export function meanHeight(x: readonly number[], y: readonly number[]): number {
@@ -31,7 +54,7 @@ interface Change {
   readonly after: number;
 }
 
-/** NaN for a metric that does not say how much is known. */
+/** R; NaN for a metric that does not say how much is known. */
 export function robustness({ knowledge }: Pick<Metric, "knowledge">, candidate: Change, gold: Change): number {
   if (!knowledge) return Number.NaN;
   const sign = knowledge === "more" ? 1 : -1;
@@ -40,105 +63,106 @@ export function robustness({ knowledge }: Pick<Metric, "knowledge">, candidate: 
   return Math.min(1, Math.max(0, rise(gold) / rise(candidate)));
 }
 
+/** What was measured at every budget. */
+interface Curve {
+  readonly model: string;
+  readonly isGold: boolean;
+  readonly points: readonly Measured[][];
+}
+
+/** Trains a model on every budget of rows and scores it, each time from the weights that it was loaded with. */
+async function scoresByBudget(
+  loaded: LoadedModel,
+  budgets: readonly number[],
+  { values, groups, forget, seed, signal, loader }: TechniqueSetup<typeof OPTIONS>,
+): Promise<ScoredRow[][]> {
+  const group = groups.find(({ name }) => name === (values.relearn_group ?? forget))!;
+  const material = await drawRows(loaded, group, seed);
+  if (budgets.at(-1)! > material.rows.length)
+    throw new UserError(
+      `--relearn-rows ${budgets.at(-1)}: the group ${group.name} has ${material.rows.length} rows to learn`,
+      "ask for fewer, or give more rows",
+    );
+  const weights = new Perturbation(loader.gpu, loaded.model.trainable());
+  weights.save();
+  const scores: ScoredRow[][] = [];
+  for (const rows of budgets) {
+    await finetune(loaded, material, {
+      rows,
+      epochs: values.relearn_epochs,
+      lr: values.relearn_lr,
+      batchSize: values.relearn_batch,
+      seed,
+      signal,
+      rateFlag: "--relearn-lr",
+    });
+    scores.push(await loaded.score(groups));
+    weights.restore();
+  }
+  await weights.free();
+  return scores;
+}
+
+/** Areas and R of all curves, as a table and as JSON. */
+function findings(curves: readonly Curve[], budgets: Values<typeof OPTIONS>["relearn_rows"]): Findings {
+  const reference = curves.find(({ isGold }) => isGold);
+  const results = curves.flatMap(({ model, isGold, points }) =>
+    points[0]!.map(({ group, metric }, i) => {
+      const heights = points.map((point) => point[i]!.value);
+      const known = isGold ? undefined : reference?.points.map((point) => point[i]!.value);
+      const change = (list: readonly number[], at: number) => ({ before: list[0]!, after: list[at]! });
+      return {
+        model,
+        group,
+        metric: metric.name,
+        values: heights,
+        area: meanHeight(budgets, heights),
+        ...(known ? { r: heights.map((_, at) => robustness(metric, change(heights, at), change(known, at))) } : {}),
+      };
+    }),
+  );
+  const ofRows = budgets.map((rows) => `${rows} rows`);
+  const header = ["model", "group", "metric", ...ofRows, "area", ...(reference ? ["R"] : [])];
+  const rows = results.map(({ model, group, metric, values, area, r }) => [
+    model,
+    group,
+    metric,
+    ...values.map(cell),
+    cell(area),
+    ...(reference ? [r ? cell(r.at(-1)) : ""] : []),
+  ]);
+  return { table: [header, ...rows], json: { budgets, rows: results } };
+}
+
 export const method = defineTechnique({
   name: "relearn",
   title: "Relearning",
   about:
     "trains each model on a few rows of the group forget and measures what comes back; with --gold R, 1: no more than it learns",
   cite: "arXiv:2502.05374",
-  options: {
-    relearn_rows: {
-      type: "(number.integer >= 0)[]",
-      default: [5, 10, 20],
-      help: "budgets: so many rows, drawn by seed; a larger budget holds the smaller ones",
-      value: "N",
-    },
-    relearn_epochs: { type: "number.integer >= 1", default: 1, help: "passes over them", value: "N" },
-    relearn_lr: { type: "number > 0", default: 1e-5, help: "rate of AdamW, constant", value: "RATE" },
-    relearn_batch: { type: "number.integer >= 1", default: 4, help: "rows of a step", value: "N" },
-    relearn_group: {
-      type: "string",
-      help: "group whose rows are learned; that of --forget when left out",
-      value: "NAME",
-    },
-  },
+  options: OPTIONS,
+  laws: { reproducible: true, companions: true },
   check({ values, groups, forget }) {
-    const by = values.relearn_group === undefined ? "--forget" : "--relearn-group";
-    requireGroupNamed(values.relearn_group ?? forget, groups, "--attack relearn", by);
+    const flag = values.relearn_group === undefined ? "--forget" : "--relearn-group";
+    requireGroup(values.relearn_group ?? forget, groups, "--attack relearn", flag);
   },
 
-  async run({ values, metrics, groups, forget, holdout, minK, candidates, gold, quantize, seed, signal, lab }) {
-    const group = groups.find(({ name }) => name === (values.relearn_group ?? forget))!;
+  async run(setup) {
+    const { values, metrics, groups, forget, holdout, quantize, loader } = setup;
     const budgets = [...new Set([0, ...values.relearn_rows])].sort((a, b) => a - b);
-    const context = { groups: groups.map(({ name }) => name), forget, holdout, minK };
+    const names = groups.map(({ name }) => name);
+    const { models, shown } = goldFirst(setup);
     let goldRows: readonly ScoredRow[] | undefined;
-    const curves: { model: string; gold: boolean; points: Measured[][] }[] = [];
-    for (const checkpoint of [...(gold ? [gold] : []), ...candidates]) {
-      const isGold = curves.length === 0 && gold !== undefined;
-      const specimen = await lab.load(checkpoint, { trained: true, bits: isGold ? undefined : quantize });
-      const material = await drawRows(specimen, group, seed);
-      if (budgets.at(-1)! > material.rows.length)
-        throw new UserError(
-          `--relearn-rows ${budgets.at(-1)}: the group ${group.name} has ${material.rows.length} rows to learn`,
-          "ask for fewer, or give more rows",
-        );
-      const weights = new Perturbation(lab.gpu, specimen.model.trainable());
-      weights.save();
-      const points: Measured[][] = [];
-      for (const rows of budgets) {
-        await finetune(specimen, material, {
-          rows,
-          epochs: values.relearn_epochs,
-          lr: values.relearn_lr,
-          batchSize: values.relearn_batch,
-          seed,
-          signal,
-          rateFlag: "--relearn-lr",
-        });
-        const scored = await specimen.score(groups);
-        if (isGold) goldRows ??= scored;
-        points.push(measured(scored, metrics, { ...context, ...(goldRows ? { gold: goldRows } : {}) }));
-        weights.restore();
-      }
-      await weights.free();
-      await specimen.free();
-      curves.push({ model: checkpoint.ref, gold: isGold, points });
+    const curves: Curve[] = [];
+    for (const { checkpoint, isGold } of models) {
+      const loaded = await loader.load(checkpoint, { trained: true, bits: isGold ? undefined : quantize });
+      const scores = await scoresByBudget(loaded, budgets, setup);
+      await loaded.free();
+      if (isGold) goldRows = scores[0];
+      const context = { groups: names, forget, holdout, ...(goldRows ? { gold: goldRows } : {}) };
+      const points = scores.map((rows) => measured(rows, metrics, context));
+      curves.push({ model: checkpoint.ref, isGold, points });
     }
-
-    // The candidates first, as they were given.
-    const ordered = [...curves.filter((curve) => !curve.gold), ...curves.filter((curve) => curve.gold)];
-    const reference = curves.find((curve) => curve.gold);
-    const results = ordered.flatMap(({ model, gold: isGold, points }) =>
-      points[0]!.map(({ group: part, metric }, i) => {
-        const heights = points.map((point) => point[i]!.value);
-        const known = isGold ? undefined : reference?.points.map((point) => point[i]!.value);
-        const change = (list: readonly number[], at: number) => ({ before: list[0]!, after: list[at]! });
-        return {
-          model,
-          group: part,
-          metric: metric.name,
-          values: heights,
-          area: meanHeight(budgets, heights),
-          ...(known ? { r: heights.map((_, at) => robustness(metric, change(heights, at), change(known, at))) } : {}),
-        };
-      }),
-    );
-    const header = [
-      "model",
-      "group",
-      "metric",
-      ...budgets.map((rows) => `${rows} rows`),
-      "area",
-      ...(gold ? ["R"] : []),
-    ];
-    const rows = results.map(({ model, group: part, metric, values: heights, area, r }) => [
-      model,
-      part,
-      metric,
-      ...heights.map(cell),
-      cell(area),
-      ...(gold ? [r ? cell(r.at(-1)) : ""] : []),
-    ]);
-    return { table: [header, ...rows], json: { budgets, rows: results } };
+    return findings(shown(curves), budgets);
   },
 });

@@ -1,5 +1,7 @@
 /** Share of tokens, or of examples, whose most likely output is the right one. */
-import { defineMetric, ratio, right, tokens } from "../../contract.ts";
+import { rightTokens, tokens } from "../../../run/scoring/scored-row.ts";
+import { defineMetric } from "../../contract.ts";
+import { ratio } from "../../measures/means.ts";
 
 export const method = defineMetric({
   name: "accuracy",
@@ -7,7 +9,15 @@ export const method = defineMetric({
   about: "share of tokens (or examples) whose most likely output is right",
   cite: "",
   options: {},
+  range: [0, 1],
   lower: false,
   knowledge: "more",
-  value: (rows) => ratio(rows, right, tokens),
+  laws: {
+    rowOrder: true,
+    duplicates: true,
+    unscoredRows: true,
+    otherGroups: "it is measured over whatever rows it is given",
+    perfectModel: true,
+  },
+  value: (rows) => ratio(rows, rightTokens, tokens),
 });

@@ -1,5 +1,11 @@
 /** Multiple choice by likelihood: rows of `prompt`, `choices` and `answer`, the place of the right one. */
-import { defineMetric, ratio } from "../../contract.ts";
+import type { ScoredRow } from "../../../run/scoring/scored-row.ts";
+import { defineMetric } from "../../contract.ts";
+import { mean } from "../../measures/means.ts";
+
+/** Share of the rows that have choices for which `isRight` holds. */
+const share = (rows: readonly ScoredRow[], isRight: (choice: NonNullable<ScoredRow["choice"]>) => boolean): number =>
+  mean(rows.flatMap(({ choice }) => (choice ? [isRight(choice) ? 1 : 0] : [])));
 
 export const method = defineMetric({
   name: "choice",
@@ -9,24 +15,16 @@ export const method = defineMetric({
   options: {},
   task: "causal-lm",
   needs: "choice",
+  range: [0, 1],
   lower: false,
   knowledge: "more",
-  value: (rows) => {
-    const known = rows.filter(({ choice }) => choice);
-    return ratio(
-      known,
-      ({ choice }) => (choice!.found === choice!.expected ? 1 : 0),
-      () => 1,
-    );
+  laws: {
+    rowOrder: true,
+    duplicates: true,
+    unscoredRows: true,
+    otherGroups: "it is measured over whatever rows it is given",
+    perfectModel: true,
   },
-  details: (rows) => {
-    const known = rows.filter(({ choice }) => choice);
-    return {
-      per_token: ratio(
-        known,
-        ({ choice }) => (choice!.foundPerToken === choice!.expected ? 1 : 0),
-        () => 1,
-      ),
-    };
-  },
+  value: (rows) => share(rows, ({ found, expected }) => found === expected),
+  details: (rows) => ({ per_token: share(rows, ({ foundPerToken, expected }) => foundPerToken === expected) }),
 });

@@ -1,14 +1,16 @@
 /** Accuracy of a classifier per class, and their mean: balanced accuracy. */
-import { defineMetric, type ScoredRow } from "../../contract.ts";
+import type { ScoredRow } from "../../../run/scoring/scored-row.ts";
+import { defineMetric } from "../../contract.ts";
+import { mean } from "../../measures/means.ts";
 
-function perClass(rows: readonly ScoredRow[]): Map<number, { right: number; count: number }> {
-  const classes = new Map<number, { right: number; count: number }>();
-  for (const { targets, argmax } of rows) {
-    const label = targets[0]!;
-    const found = classes.get(label) ?? { right: 0, count: 0 };
-    classes.set(label, { right: found.right + (argmax[0] === label ? 1 : 0), count: found.count + 1 });
-  }
-  return new Map([...classes].sort(([a], [b]) => a - b));
+/** Accuracy by class, in order of label. */
+function accuracies(rows: readonly ScoredRow[]): Map<number, number> {
+  const classes = Map.groupBy(rows, ({ targets }) => targets[0]!);
+  return new Map(
+    [...classes]
+      .sort(([a], [b]) => a - b)
+      .map(([label, list]) => [label, list.filter(({ argmax }) => argmax[0] === label).length / list.length]),
+  );
 }
 
 export const method = defineMetric({
@@ -18,12 +20,16 @@ export const method = defineMetric({
   cite: "",
   options: {},
   task: "classifier",
+  range: [0, 1],
   lower: false,
   knowledge: "more",
-  value(rows) {
-    const classes = [...perClass(rows).values()];
-    return classes.reduce((sum, { right, count }) => sum + right / count, 0) / classes.length;
+  laws: {
+    rowOrder: true,
+    duplicates: true,
+    unscoredRows: true,
+    otherGroups: "it is measured over whatever rows it is given",
+    perfectModel: true,
   },
-  details: (rows) =>
-    Object.fromEntries([...perClass(rows)].map(([label, { right, count }]) => [`class ${label}`, right / count])),
+  value: (rows) => mean([...accuracies(rows).values()]),
+  details: (rows) => Object.fromEntries([...accuracies(rows)].map(([label, share]) => [`class ${label}`, share])),
 });

@@ -12,7 +12,15 @@ export const method = defineMetric({
   about: "distance between confidence and accuracy, over 15 bins",
   cite: "arXiv:1706.04599",
   options: {},
+  range: [0, 1],
   lower: true,
+  laws: {
+    rowOrder: true,
+    duplicates: true,
+    unscoredRows: true,
+    otherGroups: "it is measured over whatever rows it is given",
+    perfectModel: true,
+  },
   value(rows) {
     const bins = Array.from({ length: BINS }, () => ({ confidence: 0, right: 0 }));
     let count = 0;

@@ -1,5 +1,6 @@
 /** Share of prompts whose greedy continuation is the expected text. */
-import { defineMetric, ratio } from "../../contract.ts";
+import { defineMetric } from "../../contract.ts";
+import { mean } from "../../measures/means.ts";
 
 export const method = defineMetric({
   name: "exact-match",
@@ -9,14 +10,20 @@ export const method = defineMetric({
   options: {},
   task: "causal-lm",
   needs: "generated",
+  range: [0, 1],
   lower: false,
   knowledge: "more",
-  value: (rows) => {
-    const known = rows.filter(({ generated }) => generated);
-    return ratio(
-      known,
-      ({ generated }) => (generated!.found.trim() === generated!.expected.trim() ? 1 : 0),
-      () => 1,
-    );
+  laws: {
+    rowOrder: true,
+    duplicates: true,
+    unscoredRows: true,
+    otherGroups: "it is measured over whatever rows it is given",
+    perfectModel: true,
   },
+  value: (rows) =>
+    mean(
+      rows.flatMap(({ generated }) =>
+        generated ? [generated.found.trim() === generated.expected.trim() ? 1 : 0] : [],
+      ),
+    ),
 });

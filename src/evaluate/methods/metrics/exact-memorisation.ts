@@ -1,13 +1,9 @@
-/** Share of tokens that are the most likely ones given the right ones before them, without the end of the text; mean over rows. */
-import { bodyTokens, defineMetric, mean, type ScoredRow } from "../../contract.ts";
-
-/** NaN for a row of nothing but an end. */
-export function memorised(row: ScoredRow): number {
-  const n = bodyTokens(row);
-  let right = 0;
-  for (let i = 0; i < n; i++) right += row.argmax[i] === row.targets[i] ? 1 : 0;
-  return right / n;
-}
+/**
+ * Share of tokens that are the most likely ones given the right ones before them, without the end of the text; mean
+ * over rows.
+ */
+import { defineMetric } from "../../contract.ts";
+import { exactMemorisation } from "../../measures/memorisation.ts";
 
 export const method = defineMetric({
   name: "exact-memorisation",
@@ -16,7 +12,15 @@ export const method = defineMetric({
   cite: "arXiv:2205.10770",
   options: {},
   task: "causal-lm",
+  range: [0, 1],
   lower: false,
   knowledge: "more",
-  value: (rows) => mean(rows.filter((row) => bodyTokens(row) > 0).map(memorised)),
+  laws: {
+    rowOrder: true,
+    duplicates: true,
+    unscoredRows: true,
+    otherGroups: "it is measured over whatever rows it is given",
+    perfectModel: true,
+  },
+  value: (rows) => exactMemorisation(rows),
 });

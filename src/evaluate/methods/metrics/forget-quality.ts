@@ -1,18 +1,19 @@
 /**
- * Whether truth ratios of the forget group are those of a model that never saw it: the p-value of a Kolmogorov-Smirnov test.
- * TOFU, Maini et al. 2024, https://arxiv.org/abs/2401.06121
+ * Whether truth ratios of the forget group are those of a model that never saw it: the p-value of a Kolmogorov-Smirnov
+ * test. TOFU, Maini et al. 2024, https://arxiv.org/abs/2401.06121
  *
  * p-values of different numbers of rows cannot be compared: a distance of 0.2 is p = 0.36 of 40 rows and 5e-4 of 200.
  */
-import { UserError } from "../../../errors.ts";
-import { defineMetric, type MetricContext, type ScoredRow } from "../../contract.ts";
-import { kolmogorovSmirnov } from "../../kolmogorov-smirnov.ts";
-import { requireGroup, rowsOf } from "../../membership.ts";
-import { truthRatios } from "./truth-ratio.ts";
+import type { ScoredRow } from "../../../run/scoring/scored-row.ts";
+import { defineMetric, type MetricContext } from "../../contract.ts";
+import { rowsOf } from "../../groups.ts";
+import { kolmogorovSmirnov } from "../../measures/kolmogorov-smirnov.ts";
+import { truthRatios } from "../../measures/truth-ratios.ts";
 
-function compared(rows: readonly ScoredRow[], context: MetricContext): { d: number; p: number; n: number } {
-  const [own, gold] = [rows, context.gold!].map((list) => truthRatios(rowsOf(list, context, context.forget)));
-  return { ...kolmogorovSmirnov(own!, gold!), n: own!.length };
+function compare(rows: readonly ScoredRow[], context: MetricContext): { d: number; p: number; n: number } {
+  const ratios = (list: readonly ScoredRow[]) => truthRatios(rowsOf(list, context, context.forget));
+  const own = ratios(rows);
+  return { ...kolmogorovSmirnov(own, ratios(context.gold!)), n: own.length };
 }
 
 export const method = defineMetric({
@@ -23,21 +24,22 @@ export const method = defineMetric({
   options: {},
   task: "causal-lm",
   needs: "truth",
+  roles: ["forget"],
   across: true,
-  usesGold: true,
+  gold: "required",
   interval: false,
+  range: [0, 1],
   lower: false,
-  check(context) {
-    if (!context.gold)
-      throw new UserError(
-        "--metric forget-quality compares with a model that never saw the group to forget, but there is none",
-        "train one on the retain rows alone and give --gold MODEL",
-      );
-    requireGroup("forget-quality", "forget", context);
+  laws: {
+    rowOrder: true,
+    duplicates: "the same distance is less likely by chance of more rows",
+    unscoredRows: true,
+    otherGroups: true,
+    perfectModel: "a model that knows the rows is not one that never saw them",
   },
-  value: (rows, context) => compared(rows, context).p,
-  details(rows, context) {
-    const { d, n } = compared(rows, context);
+  value: (rows, setup) => compare(rows, setup).p,
+  details(rows, setup) {
+    const { d, n } = compare(rows, setup);
     return { D: d, n };
   },
 });

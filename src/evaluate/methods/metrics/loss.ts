@@ -1,5 +1,7 @@
 /** Mean cross-entropy of the tokens that count, in nats. */
-import { defineMetric, ratio, summed, tokens } from "../../contract.ts";
+import { summedLoss, tokens } from "../../../run/scoring/scored-row.ts";
+import { defineMetric } from "../../contract.ts";
+import { ratio } from "../../measures/means.ts";
 
 export const method = defineMetric({
   name: "loss",
@@ -7,7 +9,15 @@ export const method = defineMetric({
   about: "mean cross-entropy of the tokens (or labels) that count, in nats",
   cite: "",
   options: {},
+  range: [0, Number.POSITIVE_INFINITY],
   lower: true,
   knowledge: "less",
-  value: (rows) => ratio(rows, summed, tokens),
+  laws: {
+    rowOrder: true,
+    duplicates: true,
+    unscoredRows: true,
+    otherGroups: "it is measured over whatever rows it is given",
+    perfectModel: true,
+  },
+  value: (rows) => ratio(rows, summedLoss, tokens),
 });

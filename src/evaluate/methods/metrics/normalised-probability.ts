@@ -1,13 +1,9 @@
-/** Probability of the right one of several options, divided by the sum of all. Probabilities are geometric means over tokens. */
-import { defineMetric, type Losses, mean, type ScoredRow } from "../../contract.ts";
-
-export function share({ right, wrong }: Losses): number {
-  const own = Math.exp(-mean(right));
-  return own / (own + wrong.reduce((sum, loss) => sum + Math.exp(-loss), 0) + 1e-10);
-}
-
-export const normalisedProbability = (rows: readonly ScoredRow[]): number =>
-  mean(rows.flatMap(({ options }) => (options ? share(options) : [])));
+/**
+ * Probability of the right one of several options, divided by the sum of all. Probabilities are geometric means over
+ * tokens.
+ */
+import { defineMetric } from "../../contract.ts";
+import { normalisedProbability } from "../../measures/probability.ts";
 
 export const method = defineMetric({
   name: "normalised-probability",
@@ -18,7 +14,15 @@ export const method = defineMetric({
   options: {},
   task: "causal-lm",
   needs: "options",
+  range: [0, 1],
   lower: false,
   knowledge: "more",
+  laws: {
+    rowOrder: true,
+    duplicates: true,
+    unscoredRows: true,
+    otherGroups: "it is measured over whatever rows it is given",
+    perfectModel: true,
+  },
   value: (rows) => normalisedProbability(rows),
 });

@@ -1,5 +1,8 @@
-/** Probability of the right answer in other words. Losses of several paraphrases are averaged before the exponential. */
-import { defineMetric, mean } from "../../contract.ts";
+/**
+ * Probability of the right answer in other words. Losses of several paraphrases are averaged before the exponential.
+ */
+import { defineMetric } from "../../contract.ts";
+import { paraphrasedProbability } from "../../measures/probability.ts";
 
 export const method = defineMetric({
   name: "paraphrased-probability",
@@ -9,7 +12,15 @@ export const method = defineMetric({
   options: {},
   task: "causal-lm",
   needs: "paraphrases",
+  range: [0, 1],
   lower: false,
   knowledge: "more",
-  value: (rows) => mean(rows.flatMap(({ paraphrases }) => (paraphrases ? Math.exp(-mean(paraphrases)) : []))),
+  laws: {
+    rowOrder: true,
+    duplicates: true,
+    unscoredRows: true,
+    otherGroups: "it is measured over whatever rows it is given",
+    perfectModel: true,
+  },
+  value: (rows) => paraphrasedProbability(rows),
 });

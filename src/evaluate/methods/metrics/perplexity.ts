@@ -1,5 +1,7 @@
 /** The exponential of the loss. */
-import { defineMetric, ratio, summed, tokens } from "../../contract.ts";
+import { summedLoss, tokens } from "../../../run/scoring/scored-row.ts";
+import { defineMetric } from "../../contract.ts";
+import { ratio } from "../../measures/means.ts";
 
 export const method = defineMetric({
   name: "perplexity",
@@ -7,7 +9,15 @@ export const method = defineMetric({
   about: "exponential of the loss",
   cite: "Jelinek et al. 1977",
   options: {},
+  range: [1, Number.POSITIVE_INFINITY],
   lower: true,
   knowledge: "less",
-  value: (rows) => Math.exp(ratio(rows, summed, tokens)),
+  laws: {
+    rowOrder: true,
+    duplicates: true,
+    unscoredRows: true,
+    otherGroups: "it is measured over whatever rows it is given",
+    perfectModel: true,
+  },
+  value: (rows) => Math.exp(ratio(rows, summedLoss, tokens)),
 });

@@ -1,65 +1,11 @@
 /**
  * Words of the right answer that greedy decoding gives in their order. Lin 2004, https://aclanthology.org/W04-1013
  *
- * Words are lower-cased runs of letters and digits; those of more than three characters are stemmed. Recall divides the longest
- * common subsequence by the words of the right answer. TOFU reports recall over 200 new tokens, MUSE F1 over 128 or 32, cut at
- * a blank line: --max-tokens, --stop.
+ * TOFU reports recall over 200 new tokens, MUSE F1 over 128 or 32, cut at a blank line: --max-tokens, --stop.
  */
-import { defineMetric, mean, type ScoredRow } from "../../contract.ts";
-import { stem } from "../../stem.ts";
-
-export interface Rouge {
-  readonly recall: number;
-  readonly f1: number;
-  /** Recall of single words, whatever their order. */
-  readonly recall1: number;
-}
-
-const wordsOf = (text: string): string[] =>
-  (text.toLowerCase().match(/[\p{L}\p{M}\p{N}]+/gu) ?? []).map((word) => (word.length > 3 ? stem(word) : word));
-
-/** Length of the longest common subsequence. */
-function common(a: readonly string[], b: readonly string[]): number {
-  let row = new Uint32Array(b.length + 1);
-  for (const word of a) {
-    const next = new Uint32Array(b.length + 1);
-    for (const [j, other] of b.entries()) next[j + 1] = word === other ? row[j]! + 1 : Math.max(row[j + 1]!, next[j]!);
-    row = next;
-  }
-  return row[b.length]!;
-}
-
-function counted(words: readonly string[]): Map<string, number> {
-  const counts = new Map<string, number>();
-  for (const word of words) counts.set(word, (counts.get(word) ?? 0) + 1);
-  return counts;
-}
-
-/** Compares a text with the expected one. NaN where nothing is expected. */
-export function rouge(expected: string, found: string): Rouge {
-  const [reference, output] = [wordsOf(expected), wordsOf(found)];
-  const lcs = common(reference, output);
-  const counts = counted(output);
-  let shared = 0;
-  for (const [word, n] of counted(reference)) shared += Math.min(n, counts.get(word) ?? 0);
-  const n = reference.length;
-  return { recall: lcs / n, f1: n === 0 ? Number.NaN : (2 * lcs) / (n + output.length), recall1: shared / n };
-}
-
-const known = new WeakMap<object, Rouge>();
-
-/** Of every row that has an answer to compare with; computed once per row, since resamples ask again. */
-export function rougeOf(rows: readonly ScoredRow[]): Rouge[] {
-  return rows.flatMap(({ generated }) => {
-    if (!generated) return [];
-    let found = known.get(generated);
-    if (!found) {
-      found = rouge(generated.expected, generated.found);
-      known.set(generated, found);
-    }
-    return Number.isNaN(found.recall) ? [] : found;
-  });
-}
+import { defineMetric } from "../../contract.ts";
+import { mean } from "../../measures/means.ts";
+import { rougeOf, rougeRecall } from "../../measures/rouge.ts";
 
 export const method = defineMetric({
   name: "rouge-l",
@@ -69,9 +15,17 @@ export const method = defineMetric({
   options: {},
   task: "causal-lm",
   needs: "continued",
+  range: [0, 1],
   lower: false,
   knowledge: "more",
-  value: (rows) => mean(rougeOf(rows).map(({ recall }) => recall)),
+  laws: {
+    rowOrder: true,
+    duplicates: true,
+    unscoredRows: true,
+    otherGroups: "it is measured over whatever rows it is given",
+    perfectModel: true,
+  },
+  value: (rows) => rougeRecall(rows),
   details(rows) {
     const list = rougeOf(rows);
     return { f1: mean(list.map(({ f1 }) => f1)), "rouge-1 recall": mean(list.map(({ recall1 }) => recall1)) };

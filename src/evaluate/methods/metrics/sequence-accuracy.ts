@@ -1,5 +1,7 @@
 /** Share of rows of which every token that counts is the most likely one, given the right ones before it. */
-import { defineMetric, ratio, right, tokens } from "../../contract.ts";
+import { rightTokens, tokens } from "../../../run/scoring/scored-row.ts";
+import { defineMetric } from "../../contract.ts";
+import { ratio } from "../../measures/means.ts";
 
 export const method = defineMetric({
   name: "sequence-accuracy",
@@ -8,12 +10,15 @@ export const method = defineMetric({
   cite: "",
   options: {},
   task: "causal-lm",
+  range: [0, 1],
   lower: false,
   knowledge: "more",
-  value: (rows) =>
-    ratio(
-      rows,
-      (row) => (right(row) === tokens(row) ? 1 : 0),
-      () => 1,
-    ),
+  laws: {
+    rowOrder: true,
+    duplicates: true,
+    unscoredRows: true,
+    otherGroups: "it is measured over whatever rows it is given",
+    perfectModel: true,
+  },
+  value: (rows) => ratio(rows, (row) => (rightTokens(row) === tokens(row) ? 1 : 0)),
 });

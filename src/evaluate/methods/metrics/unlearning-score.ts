@@ -1,26 +1,22 @@
 /**
- * One number for an unlearned model, as OpenUnlearning compares methods: the harmonic mean of what was forgotten, of how well that
- * is hidden, and of what the model is still good for. Dorna et al. 2025, https://arxiv.org/abs/2506.12618
+ * One number for an unlearned model, as OpenUnlearning compares methods: the harmonic mean of what was forgotten, of
+ * how well that is hidden, and of what the model is still good for. Dorna et al. 2025, https://arxiv.org/abs/2506.12618
  *
  *   memorisation  harmonic mean over the forget group of 1 - x, x extraction strength, exact memorisation, paraphrased
  *                 probability and the share of right answers
- *   privacy       harmonic mean over the attacks loss, zlib, min-k and min-k++ of 1 - |AUC - AUC_gold| / AUC_gold, at least 0
+ *   privacy       harmonic mean over the attacks loss, zlib, min-k and min-k++ of 1 - |AUC - AUC_gold| / AUC_gold, at
+ *                 least 0
  *   utility       model utility; the fluency that stands beside it there takes a classifier of texts, and is left out
  */
-import { UserError } from "../../../errors.ts";
-import { defineMetric, type Metric, type MetricContext, type ScoredRow } from "../../contract.ts";
-import { requireGroup, rowsOf } from "../../membership.ts";
-import { method as exactMemorisation } from "./exact-memorisation.ts";
-import { method as extractionStrength } from "./extraction-strength.ts";
-import { method as byLoss } from "./membership/mia-loss.ts";
-import { method as byMinK } from "./membership/mia-min-k.ts";
-import { method as byMinKPlus } from "./membership/mia-min-k-plus.ts";
-import { method as byZlib } from "./membership/mia-zlib.ts";
-import { harmonicMean, method as modelUtility } from "./model-utility.ts";
-import { method as paraphrasedProbability } from "./paraphrased-probability.ts";
-import { likelihoods, shareAggregate } from "./truth-ratio.ts";
-
-const ATTACKS: readonly Metric[] = [byLoss, byZlib, byMinK, byMinKPlus];
+import type { ScoredRow } from "../../../run/scoring/scored-row.ts";
+import { defineMetric, type MetricSetup } from "../../contract.ts";
+import { rowsOf } from "../../groups.ts";
+import { harmonicMean } from "../../measures/means.ts";
+import { attackArea, byLoss, byMinK, byMinKPlus, byZlib, MIN_K } from "../../measures/membership.ts";
+import { exactMemorisation, extractionStrength } from "../../measures/memorisation.ts";
+import { requireUtilityGroups, utilityParts } from "../../measures/model-utility.ts";
+import { paraphrasedProbability } from "../../measures/probability.ts";
+import { likelihoods, shareAggregate } from "../../measures/truth-ratios.ts";
 
 const within = (x: number): number => Math.min(1, Math.max(0, x));
 
@@ -30,19 +26,23 @@ export const likeGold = (area: number, gold: number): number =>
 
 function parts(
   rows: readonly ScoredRow[],
-  context: MetricContext,
+  setup: MetricSetup<typeof MIN_K>,
 ): Record<"memorisation" | "privacy" | "utility", number> {
-  const forget = rowsOf(rows, context, context.forget);
+  const forget = rowsOf(rows, setup, setup.forget);
   const known = [
-    extractionStrength.value(forget, context),
-    exactMemorisation.value(forget, context),
-    paraphrasedProbability.value(forget, context),
+    extractionStrength(forget),
+    exactMemorisation(forget),
+    paraphrasedProbability(forget),
     shareAggregate(likelihoods(forget)),
   ];
+  const hidden = [byLoss, byZlib, byMinK, byMinKPlus].map((score) => {
+    const area = (list: readonly ScoredRow[]) => attackArea(list, setup, score, setup.values.min_k);
+    return likeGold(area(rows), area(setup.gold!));
+  });
   return {
     memorisation: harmonicMean(known.map((x) => within(1 - x))),
-    privacy: harmonicMean(ATTACKS.map(({ value }) => likeGold(value(rows, context), value(context.gold!, context)))),
-    utility: modelUtility.value(rows, context),
+    privacy: harmonicMean(hidden),
+    utility: harmonicMean(Object.values(utilityParts(rows, setup))),
   };
 }
 
@@ -52,22 +52,22 @@ export const method = defineMetric({
   about:
     "harmonic mean of memorisation (forgotten), privacy (attacks find what they find on --gold) and model utility; the three beside it",
   cite: "arXiv:2506.12618",
-  options: {},
+  options: MIN_K,
   task: "causal-lm",
   needs: ["moments", "packed-bytes", "truth", "options", "paraphrases", "continued"],
+  roles: ["forget", "holdout"],
   across: true,
-  usesGold: true,
+  gold: "required",
+  range: [0, 1],
   lower: false,
-  check(context) {
-    if (!context.gold)
-      throw new UserError(
-        "--metric unlearning-score compares with a model that never saw the group to forget, but there is none",
-        "train one on the retain rows alone and give --gold MODEL",
-      );
-    requireGroup("unlearning-score", "forget", context);
-    requireGroup("unlearning-score", "holdout", context);
-    modelUtility.check!(context);
+  laws: {
+    rowOrder: true,
+    duplicates: true,
+    unscoredRows: true,
+    otherGroups: true,
+    perfectModel: "a model that knows every row has forgotten none",
   },
-  value: (rows, context) => harmonicMean(Object.values(parts(rows, context))),
-  details: (rows, context) => parts(rows, context),
+  check: (groups) => requireUtilityGroups(groups, "unlearning-score"),
+  value: (rows, setup) => harmonicMean(Object.values(parts(rows, setup))),
+  details: (rows, setup) => parts(rows, setup),
 });

@@ -20,6 +20,13 @@ export const method = mergeMethod({
   title: "EMA over time",
   about: "exponential moving average of a sequence of checkpoints",
   cite: "arXiv:2408.14471",
+  laws: {
+    equalInputs: true,
+    equalModels: "keeps a share of the base",
+    order: "the models are a sequence in time",
+    baseAtZero: "has no lambda",
+    homogeneous: true,
+  },
   models: [1, Number.POSITIVE_INFINITY],
   base: "optional",
   heights: "equal",

@@ -6,12 +6,19 @@
  * that tensor is the plain average. With `balance` a model counts in inverse proportion to the norm of its statistics over all
  * tensors, so that large gradients do not outvote the others.
  */
+
 import type { TensorEntry } from "../../../checkpoint/checkpoint.ts";
 import { UserError } from "../../../errors.ts";
-import { SPAN, spanGroups } from "../../../tensor/load.ts";
+import { SPAN, spanGroups } from "../../../gpu/grid.ts";
 import { type MergeValues, mergeMethod } from "../../contract.ts";
-import { loadSide, openSideInputs, type SideInputs } from "../../job/extra-checkpoints.ts";
-import type { MergeJob } from "../../job/tensor-job.ts";
+import {
+  type ExtraCheckpoints,
+  type ExtraStack,
+  loadExtra,
+  openExtraCheckpoints,
+} from "../../job/extra-checkpoints.ts";
+import { reduceParts } from "../../job/reduce.ts";
+import type { TensorInputs } from "../../job/tensor-inputs.ts";
 
 const options = {
   stats: {
@@ -26,77 +33,74 @@ const options = {
   balance: { type: "boolean", default: true, help: "divide each model's statistics by their norm over all tensors" },
 } as const;
 
-type Job = MergeJob<MergeValues<typeof options>>;
+type Inputs = TensorInputs<MergeValues<typeof options>>;
 
 interface Survey extends Disposable {
-  readonly inputs: SideInputs;
+  readonly checkpoints: ExtraCheckpoints;
   /** l2 norm of the statistics over all tensors, by reference. */
   readonly norms: ReadonlyMap<string, number>;
 }
 
 /** The statistics of every model for this tensor, or undefined when one lacks them. */
-function statisticsOf(job: Job, inputs: SideInputs): TensorEntry[] | undefined {
-  const found = job.values.stats.map((ref, k) => inputs.find(job, k, ref));
+function statisticsOf(inputs: Inputs, checkpoints: ExtraCheckpoints): TensorEntry[] | undefined {
+  const found = inputs.values.stats.map((ref, k) => checkpoints.find(inputs, k, ref));
   return found.every((entry) => entry !== undefined) ? found : undefined;
 }
 
 /** Sum of squares of each entry. One pass over the statistics; partial sums are f32 over spans, added in f64. */
-async function squares(job: Job, entries: readonly TensorEntry[]): Promise<number[]> {
-  const kernel = await job.gpu.kernel("merge/squares");
+async function squares(inputs: Inputs, entries: readonly TensorEntry[]): Promise<number[]> {
   const sums = entries.map(() => 0);
-  const reads: Promise<{ k: number; partials: Float32Array }>[] = [];
-  for (let start = 0; start < job.size; start += job.layout.chunkLength) {
-    const length = Math.min(job.layout.chunkLength, job.size - start);
-    using side = await loadSide(job, { start, length }, entries);
-    const n4 = Math.ceil(length / 4);
-    const spans = Math.ceil(n4 / SPAN);
-    for (const k of entries.keys()) {
-      const partials = job.gpu.buffer(4 * spans, `${job.name} squares`);
-      job.gpu.run(kernel, {
-        bind: { stack: side.buffer, partials: partials.buffer },
-        params: { n4, pitch: side.pitch, slot: k },
-        groups: spanGroups(n4),
-      });
-      const read = job.gpu.readFloats(partials.buffer, spans).finally(() => partials.free());
-      reads.push(read.then((values) => ({ k, partials: values })));
+  const ranges = async (visit: (part: { n4: number; side: ExtraStack }) => void) => {
+    for (const range of inputs.ranges) {
+      using side = await loadExtra(inputs, range, entries);
+      visit({ n4: Math.ceil(range.length / 4), side });
     }
-  }
-  for (const { k, partials } of await Promise.all(reads)) {
-    for (const partial of partials) sums[k]! += partial;
-  }
+  };
+  await reduceParts(inputs.gpu, inputs.name, await inputs.gpu.kernel("merge/squares"), ranges, {
+    runs: entries.length,
+    count: ({ n4 }) => Math.ceil(n4 / SPAN),
+    dispatch: ({ n4, side }, partials, slot) => ({
+      bind: { stack: side.buffer, partials },
+      params: { n4, pitch: side.pitch, slot },
+      groups: spanGroups(n4),
+    }),
+    fold: (partials, _, slot) => {
+      for (const partial of partials) sums[slot]! += partial;
+    },
+  });
   return sums;
 }
 
 /** Opens the statistics and, if models are to be balanced, measures them. */
-async function survey(jobs: readonly Job[]): Promise<Survey> {
-  const inputs = await openSideInputs(
-    jobs.flatMap(({ values }) => values.stats),
+async function survey(tensors: readonly Inputs[]): Promise<Survey> {
+  const checkpoints = await openExtraCheckpoints(
+    tensors.flatMap(({ values }) => values.stats),
     "statistics",
   );
   try {
     const sums = new Map<string, number>();
     let matched = 0;
-    for (const job of jobs) {
-      const entries = statisticsOf(job, inputs);
+    for (const inputs of tensors) {
+      const entries = statisticsOf(inputs, checkpoints);
       if (!entries) continue;
       matched += 1;
-      if (!job.values.balance) continue;
-      for (const [k, square] of (await squares(job, entries)).entries()) {
-        const ref = job.values.stats[k]!;
-        if (job.values.stats.indexOf(ref) < k) continue; // one file for several models is measured once
+      if (!inputs.values.balance) continue;
+      for (const [k, square] of (await squares(inputs, entries)).entries()) {
+        const ref = inputs.values.stats[k]!;
+        if (inputs.values.stats.indexOf(ref) < k) continue; // one file for several models is measured once
         sums.set(ref, (sums.get(ref) ?? 0) + square);
       }
     }
-    if (matched === 0 && jobs.length > 0) {
+    if (matched === 0 && tensors.length > 0) {
       throw new UserError(
-        `No tensor has statistics in all of ${[...new Set(jobs[0]!.values.stats)].join(", ")}`,
+        `No tensor has statistics in all of ${[...new Set(tensors[0]!.values.stats)].join(", ")}`,
         "their tensors must have the names of the models' tensors",
       );
     }
     const norms = new Map([...sums].map(([ref, sum]) => [ref, Math.sqrt(sum)]));
-    return { inputs, norms, [Symbol.dispose]: () => inputs[Symbol.dispose]() };
+    return { checkpoints, norms, [Symbol.dispose]: () => checkpoints[Symbol.dispose]() };
   } catch (error) {
-    inputs[Symbol.dispose]();
+    checkpoints[Symbol.dispose]();
     throw error;
   }
 }
@@ -113,6 +117,13 @@ export const method = mergeMethod({
   title: "Fisher-weighted averaging",
   about: "average weighted value by value by each model's Fisher information",
   cite: "arXiv:2111.09832",
+  laws: {
+    equalInputs: true,
+    equalModels: true,
+    order: true,
+    baseAtZero: "knows no base",
+    homogeneous: true,
+  },
   models: [1, Number.POSITIVE_INFINITY],
   base: "none",
   heights: "equal",
@@ -122,16 +133,16 @@ export const method = mergeMethod({
 
   /** sum_k g_k x_k / sum_k g_k, g_k = weight_k / norm_k (F_k + floor). One pass over models and statistics. */
   async merge(job) {
-    const { inputs, norms } = job.survey as Survey;
+    const { checkpoints, norms } = job.survey;
     const { stats, weight, balance, floor } = job.values;
     const total = weight.reduce((a, b) => a + b, 0);
     if (total === 0) throw new UserError(`${job.name}: the weights sum to 0`, "give other weights");
-    const entries = statisticsOf(job, inputs);
+    const entries = statisticsOf(job, checkpoints);
     if (!entries) return job.combine(weight, { divisor: total });
     const shares = fisherShares(weight, balance ? stats.map((ref) => norms.get(ref) ?? 0) : undefined);
     const held = job.constants(new Float32Array(shares), "shares");
     await job.emit(async (chunk, result, out) => {
-      using side = await loadSide(job, chunk, entries);
+      using side = await loadExtra(job, chunk, entries);
       await job.run("merge/fisher", { flags: [...job.flags(), ...out] }, chunk, {
         bind: { stack: chunk.stack, statistics: side.buffer, shares: held, result },
         params: { n4: chunk.n4, pitch: chunk.pitch, statistics_pitch: side.pitch, k: job.count, floor },

@@ -12,6 +12,13 @@ export const method = mergeMethod({
   title: "Linear (model soup)",
   about: "weighted average of the models",
   cite: "arXiv:2203.05482",
+  laws: {
+    equalInputs: true,
+    equalModels: true,
+    order: true,
+    baseAtZero: "knows no base",
+    homogeneous: true,
+  },
   models: [1, Number.POSITIVE_INFINITY],
   base: "input",
   heights: "common",

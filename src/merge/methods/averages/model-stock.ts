@@ -29,6 +29,13 @@ export const method = mergeMethod({
   title: "Model Stock",
   about: "average of the models, pulled to the base by the angle between their task vectors",
   cite: "arXiv:2403.19522",
+  laws: {
+    equalInputs: true,
+    equalModels: true,
+    order: true,
+    baseAtZero: "has no lambda",
+    homogeneous: true,
+  },
   models: [2, Number.POSITIVE_INFINITY],
   base: "required",
   heights: "common",

@@ -6,14 +6,21 @@
  */
 
 import { mergeMethod } from "../../contract.ts";
-import { openSideInputs, type SideInputs } from "../../job/extra-checkpoints.ts";
-import { addUpdates, sideEntries } from "../../updates/client-updates.ts";
+import { openExtraCheckpoints } from "../../job/extra-checkpoints.ts";
+import { addUpdates, extraEntries } from "../../updates/client-updates.ts";
 
 export const method = mergeMethod({
   name: "admm",
   title: "Dual-free ADMM",
   about: "consensus of clients from their last two iterates",
   cite: "arXiv:2409.13451",
+  laws: {
+    equalInputs: true,
+    equalModels: "goes past the models by their last step",
+    order: true,
+    baseAtZero: "knows no base",
+    homogeneous: "the iterates before are inputs too",
+  },
   models: [1, Number.POSITIVE_INFINITY],
   base: "none",
   heights: "equal",
@@ -28,15 +35,15 @@ export const method = mergeMethod({
     },
   },
 
-  survey: (jobs) =>
-    openSideInputs(
-      jobs.flatMap(({ values }) => values.previous),
+  survey: (tensors) =>
+    openExtraCheckpoints(
+      tensors.flatMap(({ values }) => values.previous),
       "iterates",
     ),
 
   /** mean_k x_k + mean_k (x_k - x_k'). One pass over both iterates. */
   async merge(job) {
     const share = job.values.previous.map(() => 1 / job.count);
-    await addUpdates(job, share, share, sideEntries(job, job.survey as SideInputs, job.values.previous));
+    await addUpdates(job, share, share, extraEntries(job, job.survey, job.values.previous));
   },
 });

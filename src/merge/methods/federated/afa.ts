@@ -15,6 +15,13 @@ export const method = mergeMethod({
   title: "Anarchic federated averaging",
   about: "a step along the mean of the clients' mean gradients (AFA-CD, AFA-CS)",
   cite: "arXiv:2108.09875",
+  laws: {
+    equalInputs: true,
+    equalModels: true,
+    order: true,
+    baseAtZero: "has no lambda",
+    homogeneous: true,
+  },
   models: [1, Number.POSITIVE_INFINITY],
   base: "required",
   heights: "equal",

@@ -13,6 +13,13 @@ export const method = mergeMethod({
   title: "FedAvg",
   about: "base plus the clients' updates averaged by numbers of samples",
   cite: "arXiv:1602.05629",
+  laws: {
+    equalInputs: true,
+    equalModels: true,
+    order: true,
+    baseAtZero: "has no lambda",
+    homogeneous: true,
+  },
   models: [1, Number.POSITIVE_INFINITY],
   base: "required",
   heights: "equal",

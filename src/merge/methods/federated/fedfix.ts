@@ -40,6 +40,13 @@ export const method = mergeMethod({
   title: "FedFix",
   about: "client updates weighted without bias for clients of different speed",
   cite: "arXiv:2206.10189",
+  laws: {
+    equalInputs: true,
+    equalModels: "weighs a client by the intervals that its update took",
+    order: true,
+    baseAtZero: "has no lambda",
+    homogeneous: true,
+  },
   models: [1, Number.POSITIVE_INFINITY],
   base: "required",
   heights: "equal",

@@ -45,6 +45,13 @@ export const method = mergeMethod({
   title: "Principal-direction aggregation (FedLD)",
   about: "mean update rebuilt from the leading principal directions of the updates",
   cite: "arXiv:2408.12300",
+  laws: {
+    equalInputs: true,
+    equalModels: true,
+    order: true,
+    baseAtZero: true,
+    homogeneous: true,
+  },
   models: [1, Number.POSITIVE_INFINITY],
   base: "required",
   heights: "equal",

@@ -9,7 +9,7 @@
 import { UserError } from "../../../errors.ts";
 import { layerOf } from "../../../model/names.ts";
 import { mergeMethod } from "../../contract.ts";
-import type { MergeJob } from "../../job/tensor-job.ts";
+import type { TensorInputs } from "../../job/tensor-inputs.ts";
 import { takeInput } from "../../updates/add-task-vectors.ts";
 
 /** Blocks for which the paper gives its numbers. */
@@ -32,9 +32,9 @@ export function zoneOf(layer: number, layers: number, { bottom, top, transition 
 }
 
 /** Blocks of each stack, by the name before the block's number. */
-function countLayers(jobs: readonly MergeJob[]): Map<string, number> {
+function countLayers(tensors: readonly TensorInputs[]): Map<string, number> {
   const counts = new Map<string, number>();
-  for (const { name, task } of jobs) {
+  for (const { name, task } of tensors) {
     const prefix = layerOf(name)?.prefix;
     if (prefix === undefined || task.layer === undefined) continue;
     counts.set(prefix, Math.max(counts.get(prefix) ?? 0, task.layer + 1));
@@ -47,6 +47,13 @@ export const method = mergeMethod({
   title: "Layer swapping",
   about: "lowest and highest blocks from one model, those between from another",
   cite: "arXiv:2410.01335",
+  laws: {
+    equalInputs: true,
+    equalModels: true,
+    order: "one model gives the outer blocks, the other the inner ones",
+    baseAtZero: "has no lambda",
+    homogeneous: true,
+  },
   models: [2, 2],
   base: "optional",
   heights: "equal",
@@ -74,7 +81,7 @@ export const method = mergeMethod({
   },
 
   /** Reads no values, only names. */
-  survey: async (jobs) => countLayers(jobs),
+  survey: async (tensors) => countLayers(tensors),
 
   /** A copy, or in a transition one pass (two with `weighting: update`). */
   async merge(job) {
@@ -85,7 +92,7 @@ export const method = mergeMethod({
       job.combine([inner === 0 ? share : 1 - share, inner === 0 ? 1 - share : share]);
     if (task.layer === undefined) return values.shared === "outer" ? takeInput(job, outer) : average(values.w);
 
-    const layers = (job.survey as Map<string, number>).get(layerOf(job.name)?.prefix ?? "") ?? task.layer + 1;
+    const layers = job.survey.get(layerOf(job.name)?.prefix ?? "") ?? task.layer + 1;
     const proportional = (blocks: number) => Math.round((blocks * layers) / PAPER_LAYERS) || Math.min(1, layers - 1);
     const zones = {
       bottom: values.bottom ?? proportional(PAPER_BOTTOM),

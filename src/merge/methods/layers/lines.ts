@@ -29,6 +29,13 @@ export const method = mergeMethod({
   title: "LiNeS",
   about: "scale the update of each block by its depth; also for a single fine-tune",
   cite: "arXiv:2410.17146",
+  laws: {
+    equalInputs: true,
+    equalModels: "scales the change by depth",
+    order: true,
+    baseAtZero: "has no lambda",
+    homogeneous: true,
+  },
   models: [1, Number.POSITIVE_INFINITY],
   base: "required",
   heights: "equal",

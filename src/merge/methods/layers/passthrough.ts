@@ -10,6 +10,13 @@ export const method = mergeMethod({
   title: "Passthrough",
   about: "tensors as they are, for stacking layers; optionally scaled",
   cite: "mergekit",
+  laws: {
+    equalInputs: true,
+    equalModels: true,
+    order: "merges one model",
+    baseAtZero: "knows no base",
+    homogeneous: true,
+  },
   models: [1, 1],
   base: "none",
   heights: "equal",

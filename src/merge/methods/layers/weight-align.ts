@@ -8,7 +8,7 @@
  */
 import { UserError } from "../../../errors.ts";
 import { mergeMethod } from "../../contract.ts";
-import type { MergeJob } from "../../job/tensor-job.ts";
+import { gramsAlong } from "../../job/along-axis.ts";
 import { takeInput } from "../../updates/add-task-vectors.ts";
 
 /** mean length of the first `old` rows / mean length of the rest, from squared lengths. */
@@ -21,40 +21,18 @@ export function alignFactor(squares: ArrayLike<number>, old: number): number {
   return before / old / (after / (squares.length - old));
 }
 
-/** Squared length of every row. One pass. */
-async function rowSquares<V>(job: MergeJob<V>): Promise<Float64Array> {
-  if (!job.wholeRows) throw new RangeError(`${job.name}: rows of ${job.columns} values exceed this adapter's bindings`);
-  const squares = new Float64Array(job.rows);
-  const kernel = await job.gpu.kernel("merge/dots-along", { flags: job.flags() });
-  const reads: Promise<void>[] = [];
-  await job.each((chunk) => {
-    const vectors = chunk.length / job.columns;
-    const dots = job.gpu.buffer(4 * vectors, `${job.name} squares`);
-    job.gpu.run(kernel, {
-      bind: { stack: chunk.stack, dots: dots.buffer },
-      params: {
-        vectors,
-        length: job.columns,
-        vector_step: job.columns,
-        value_step: 1,
-        pitch: chunk.pitch,
-        a: job.first,
-        b: job.first,
-      },
-      groups: [Math.min(vectors, 1024), Math.ceil(vectors / 1024)],
-    });
-    const read = job.gpu.readFloats(dots.buffer, vectors).finally(() => dots.free());
-    reads.push(read.then((values) => squares.set(values, chunk.start / job.columns)));
-  });
-  await Promise.all(reads);
-  return squares;
-}
-
 export const method = mergeMethod({
   name: "weight_align",
   title: "Weight Aligning",
   about: "give the rows of new classes in a head the mean length of the old ones",
   cite: "arXiv:1911.07053",
+  laws: {
+    equalInputs: "rescales rows of the head",
+    equalModels: "rescales rows of the head",
+    order: "merges one model",
+    baseAtZero: "knows no base",
+    homogeneous: true,
+  },
   models: [1, 1],
   base: "none",
   heights: "equal",
@@ -65,11 +43,11 @@ export const method = mergeMethod({
   },
 
   /** Finds out in time that no tensor has the name of the head. */
-  async survey(jobs) {
-    if (jobs.some(({ name, values }) => name === values.head)) return;
-    const heads = jobs.map(({ name }) => name).filter((name) => /head|classifier|score|embed/.test(name));
+  async survey(tensors) {
+    if (tensors.some(({ name, values }) => name === values.head)) return;
+    const heads = tensors.map(({ name }) => name).filter((name) => /head|classifier|score|embed/.test(name));
     throw new UserError(
-      `The model has no tensor ${jobs[0]?.values.head}`,
+      `The model has no tensor ${tensors[0]?.values.head}`,
       heads.length > 0 ? `name its head with --head: ${heads.join(", ")}` : "name its head with --head",
     );
   },
@@ -85,7 +63,11 @@ export const method = mergeMethod({
         "--old is the number of classes before the last ones were added",
       );
     }
-    const factor = alignFactor(await rowSquares(job), old);
+    const squares = await gramsAlong(job, "rows", false);
+    const factor = alignFactor(
+      Float64Array.from({ length: job.rows }, (_, row) => squares(row)[0]![0]!),
+      old,
+    );
     if (!Number.isFinite(factor)) {
       throw new UserError(`${job.name}: the rows from ${old} on are all zero`, "train them before aligning");
     }

@@ -5,11 +5,13 @@
  * where mergekit takes those of a random million of a larger tensor's values, divergences are computed without the
  * cancellation that makes mergekit's partly noise, and what is taken are the model's own values, not base + (model - base).
  */
+
 import { UserError } from "../../../errors.ts";
+import { foldGroups } from "../../../gpu/grid.ts";
 import { mergeMethod } from "../../contract.ts";
-import type { MergeJob } from "../../job/tensor-job.ts";
+import type { TensorInputs } from "../../job/tensor-inputs.ts";
 import { heldValues } from "../../selection/ranked.ts";
-import { select } from "../../selection/top-k-selection.ts";
+import { topCuts } from "../../selection/top-k-selection.ts";
 
 /** Up to this many values it is quicker to sort them on the host than to select on the device. */
 const FEW = 4096;
@@ -21,7 +23,7 @@ interface Part {
 }
 
 /** Importance of every value, by chunk, held on the device. One pass. */
-async function importances(job: MergeJob): Promise<Part[]> {
+async function importances(job: TensorInputs): Promise<Part[]> {
   const kernel = await job.gpu.kernel("merge/row-importance", { flags: job.flags() });
   const parts: Part[] = [];
   await job.each((chunk) => {
@@ -30,8 +32,7 @@ async function importances(job: MergeJob): Promise<Part[]> {
     job.gpu.run(kernel, {
       bind: { stack: chunk.stack, importance: buffer },
       params: { pitch: chunk.pitch, columns: job.columns, rows },
-      // One workgroup per row, folded over y.
-      groups: [Math.min(rows, 65535), Math.ceil(rows / 65535)],
+      groups: foldGroups(rows), // one per row
     });
     parts.push({ buffer, start: chunk.start, length: chunk.length });
   });
@@ -39,14 +40,14 @@ async function importances(job: MergeJob): Promise<Part[]> {
 }
 
 /** The values at these ascending ranks (from 0) of all importances, none of which is negative. */
-async function valuesAt(job: MergeJob, parts: readonly Part[], ranks: readonly number[]): Promise<number[]> {
+async function valuesAt(job: TensorInputs, parts: readonly Part[], ranks: readonly number[]): Promise<number[]> {
   if (job.size <= FEW) {
     const read = await Promise.all(parts.map(({ buffer, length }) => job.gpu.readFloats(buffer, length)));
     const sorted = Float32Array.from(read.flatMap((values) => [...values])).sort();
     return ranks.map((rank) => sorted[rank]!);
   }
   const ranked = heldValues(job.size, parts);
-  const cuts = await select(
+  const cuts = await topCuts(
     job,
     ranks.map((rank) => ({ ranked, top: job.size - rank })),
   );
@@ -63,6 +64,13 @@ export const method = mergeMethod({
   title: "Arcee Fusion",
   about: "the other model where its change stands out",
   cite: "mergekit",
+  laws: {
+    equalInputs: true,
+    equalModels: "takes only values whose change stands out",
+    order: "merges one model",
+    baseAtZero: "has no lambda",
+    homogeneous: "compares softmaxes of rows",
+  },
   models: [1, 1],
   base: "required",
   heights: "common",

@@ -18,6 +18,13 @@ export const method = mergeMethod({
   title: "EDG (extrapolating and decoupling)",
   about: "sparse reverse extrapolation (degree) or sparse reinforcement (control) of a fine-tune",
   cite: "arXiv:2503.00948",
+  laws: {
+    equalInputs: true,
+    equalModels: "goes beyond the base, at random entries",
+    order: "merges one model",
+    baseAtZero: "has no lambda",
+    homogeneous: true,
+  },
   models: [1, 1],
   base: "required",
   heights: "equal",

@@ -18,6 +18,13 @@ export const method = mergeMethod({
   title: "Extrapolation (reverse, ExPO)",
   about: "beyond the base, away from its fine-tune, or beyond the fine-tune",
   cite: "arXiv:2503.00948",
+  laws: {
+    equalInputs: true,
+    equalModels: "goes beyond the base or the model",
+    order: "merges one model",
+    baseAtZero: "has no lambda",
+    homogeneous: true,
+  },
   models: [1, 1],
   base: "required",
   heights: "equal",

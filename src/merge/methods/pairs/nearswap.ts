@@ -10,6 +10,13 @@ export const method = mergeMethod({
   title: "NearSwap",
   about: "the other model where it is near the base",
   cite: "mergekit",
+  laws: {
+    equalInputs: true,
+    equalModels: "takes far values in part",
+    order: "merges one model",
+    baseAtZero: "has no lambda",
+    homogeneous: "t is an absolute distance",
+  },
   models: [1, 1],
   base: "required",
   heights: "equal",

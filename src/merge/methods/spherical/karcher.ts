@@ -47,6 +47,13 @@ export const method = mergeMethod({
   title: "Karcher mean",
   about: "the mean on the sphere of the models' directions, at their mean length",
   cite: "doi:10.1002/cpa.3160300502",
+  laws: {
+    equalInputs: true,
+    equalModels: true,
+    order: true,
+    baseAtZero: "knows no base",
+    homogeneous: true,
+  },
   models: [1, Number.POSITIVE_INFINITY],
   base: "input",
   heights: "equal",

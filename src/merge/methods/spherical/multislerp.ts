@@ -12,6 +12,13 @@ export const method = mergeMethod({
   title: "Multislerp",
   about: "mean direction of several models at their mean length",
   cite: "mergekit",
+  laws: {
+    equalInputs: true,
+    equalModels: true,
+    order: true,
+    baseAtZero: "has no lambda",
+    homogeneous: true,
+  },
   models: [1, Number.POSITIVE_INFINITY],
   base: "optional",
   heights: "equal",

@@ -26,6 +26,13 @@ export const method = mergeMethod({
   title: "NuSlerp",
   about: "spherical interpolation by weights, whole or by rows, optionally of task vectors",
   cite: "mergekit",
+  laws: {
+    equalInputs: true,
+    equalModels: true,
+    order: true,
+    baseAtZero: "has no lambda",
+    homogeneous: true,
+  },
   models: [2, 2],
   base: "optional",
   heights: "common",

@@ -23,6 +23,13 @@ export const method = mergeMethod({
   title: "Slerp",
   about: "spherical interpolation between two models",
   cite: "doi:10.1145/325334.325242",
+  laws: {
+    equalInputs: true,
+    equalModels: "goes part of the way from the base to the model",
+    order: "merges one model",
+    baseAtZero: "has no lambda",
+    homogeneous: true,
+  },
   models: [1, 1],
   base: "required",
   heights: "common",

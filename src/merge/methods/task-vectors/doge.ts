@@ -8,12 +8,13 @@
  * included. Other tensors take part without a Delta. Adam scales single values and so leaves the projection a little;
  * `exact_projection` projects Delta too after every step. Shared subspaces of large weights are approximate (shared-subspace.ts).
  */
+
 import { UserError } from "../../../errors.ts";
+import { foldGroups, spanGroups } from "../../../gpu/grid.ts";
 import { isEmbedding } from "../../../model/names.ts";
 import { matmul } from "../../../tensor/linear-algebra/matmul.ts";
-import { spanGroups } from "../../../tensor/load.ts";
 import { type MergeValues, mergeMethod } from "../../contract.ts";
-import type { MergeJob } from "../../job/tensor-job.ts";
+import type { TensorInputs } from "../../job/tensor-inputs.ts";
 import { magnitudeDigits, orderStatistics, rowSizes } from "../../selection/order-statistics.ts";
 import { sharedSubspace } from "../../updates/shared-subspace.ts";
 
@@ -33,35 +34,35 @@ const options = {
   exact_projection: { type: "boolean", default: false, help: "keep the correction itself out of the shared subspace" },
 } as const;
 
-type Job = MergeJob<MergeValues<typeof options>>;
+type Inputs = TensorInputs<MergeValues<typeof options>>;
 
 /** Least magnitude that is kept, per model, over all tensors; nothing is read when all of it is kept. */
-async function survey(jobs: readonly Job[]): Promise<ReadonlyMap<number, number>> {
-  const first = jobs[0];
+async function survey(tensors: readonly Inputs[]): Promise<ReadonlyMap<number, number>> {
+  const first = tensors[0];
   if (!first) return new Map();
   const { topk } = first.values;
-  const other = jobs.find(({ values }) => values.topk !== topk);
+  const other = tensors.find(({ values }) => values.topk !== topk);
   if (other) {
     throw new UserError(
       `${other.name} has topk ${other.values.topk} but ${first.name} has ${topk}`,
       "values are ranked over the whole model; give one topk",
     );
   }
-  const sizes = [...rowSizes(jobs)];
+  const sizes = [...rowSizes(tensors)];
   if (topk === 1) return new Map(sizes.map(([row]) => [row, 0]));
   const wanted = sizes.map(([row, size]) => ({ row, rank: Math.min(Math.floor(size * (1 - topk)), size - 1) }));
-  const cuts = await orderStatistics(wanted, magnitudeDigits(jobs));
+  const cuts = await orderStatistics(wanted, magnitudeDigits(tensors));
   return new Map(sizes.map(([row], i) => [row, cuts[i]!]));
 }
 
 /** Runs a kernel over n values of whole tensors. */
-async function elementwise(job: Job, path: string, bind: Record<string, GPUBuffer>, params: Record<string, number>) {
+async function elementwise(job: Inputs, path: string, bind: Record<string, GPUBuffer>, params: Record<string, number>) {
   const kernel = await job.gpu.kernel(path);
   job.gpu.run(kernel, { bind, params: { n: job.size, ...params }, groups: spanGroups(Math.ceil(job.size / 4)) });
 }
 
 /** The task vectors as f32, one after the other. One pass. */
-async function gather(job: Job): Promise<GPUBuffer> {
+async function gather(job: Inputs): Promise<GPUBuffer> {
   const bytes = 4 * job.size * job.count;
   const limit = job.gpu.adapter.limits.maxStorageBufferBindingSize ?? 2 ** 27;
   if (bytes > limit) {
@@ -90,16 +91,17 @@ async function gather(job: Job): Promise<GPUBuffer> {
 }
 
 /** Subtracts from x (rows, columns) its part in the span of the basis. */
-async function project(job: Job, x: GPUBuffer, basis: GPUBuffer, rank: number, scratch: GPUBuffer): Promise<void> {
+async function project(job: Inputs, x: GPUBuffer, basis: GPUBuffer, rank: number, scratch: GPUBuffer): Promise<void> {
   const { rows, columns } = job;
   const b = { buffer: basis, rows, columns: rank };
   const inside = { buffer: scratch, rows: rank, columns };
-  await matmul(job.gpu, { a: b, b: { buffer: x, rows, columns }, c: inside, transposeA: true });
-  await matmul(job.gpu, { a: b, b: inside, c: { buffer: x, rows, columns }, alpha: -1, beta: 1 });
+  const whole = { buffer: x, rows, columns };
+  await matmul(job.gpu, { form: "tn", a: b, b: whole, c: inside });
+  await matmul(job.gpu, { form: "nn", a: b, b: inside, c: whole, scale: -1, accumulate: true });
 }
 
 /** The shared correction, on the device until the job ends. */
-async function correction(job: Job, lambdas: readonly number[]): Promise<GPUBuffer> {
+async function correction(job: Inputs, lambdas: readonly number[]): Promise<GPUBuffer> {
   const { gpu, rows, columns, values } = job;
   const tau = await gather(job);
   const zeros = new Float32Array(job.size);
@@ -111,12 +113,11 @@ async function correction(job: Job, lambdas: readonly number[]): Promise<GPUBuff
   try {
     const scratch = job.hold(4 * Math.max(1, shared?.rank ?? 0) * columns, "shared part");
     const gradient = await gpu.kernel("merge/doge-gradient");
-    const groups: [number, number] = [Math.min(rows, 65535), Math.ceil(rows / 65535)];
     for (let t = 1; t <= values.steps; t++) {
       gpu.run(gradient, {
         bind: { tau, lambdas: weights, delta: delta!, g },
         params: { rows, columns, k: job.count, total },
-        groups,
+        groups: foldGroups(rows),
       });
       if (shared) await project(job, g, shared.basis.buffer, shared.rank, scratch);
       await elementwise(
@@ -145,6 +146,14 @@ export const method = mergeMethod({
   title: "DOGE (adaptive projective gradient descent)",
   about: "norm-balanced task arithmetic with a shared correction found without data",
   cite: "arXiv:2501.01230",
+  laws: {
+    equalInputs: true,
+    equalModels: "keeps the largest changes, at a fixed length",
+    order: true,
+    baseAtZero: "has no lambda",
+    homogeneous: "gives every task vector a fixed length",
+  },
+  trials: [{ steps: 3 }],
   models: [1, Number.POSITIVE_INFINITY],
   base: "required",
   heights: "equal",
@@ -161,8 +170,7 @@ export const method = mergeMethod({
     const moves = lambdas.some((lambda) => lambda > 0);
     const shared = steps > 0 && moves && job.shape.length === 2 && !isEmbedding(job.name);
     const delta = shared ? await correction(job, lambdas) : undefined;
-    const cuts = job.survey as ReadonlyMap<number, number>;
-    const table = job.task.modelIndex.flatMap((index, k) => [lambdas[k]!, cuts.get(index)!]);
+    const table = job.task.modelIndex.flatMap((index, k) => [lambdas[k]!, job.survey.get(index)!]);
     const rows = job.constants(new Float32Array(table), "rows");
     await job.emit(async (chunk, result, out) => {
       await job.run("merge/doge", { flags: [...job.flags(), ...(delta ? ["corrected"] : []), ...out] }, chunk, {

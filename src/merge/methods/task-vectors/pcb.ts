@@ -11,7 +11,7 @@
  */
 import { UserError } from "../../../errors.ts";
 import { type MergeValues, mergeMethod } from "../../contract.ts";
-import type { MergeJob } from "../../job/tensor-job.ts";
+import type { TensorInputs } from "../../job/tensor-inputs.ts";
 import { digitCounter, magnitudeDigits, orderStatistics, rowSizes } from "../../selection/order-statistics.ts";
 
 const options = {
@@ -22,7 +22,7 @@ const options = {
   scope: { type: "'global' | 'tensor'", default: "global", help: "rank values over the whole model or per tensor" },
 } as const;
 
-type Job = MergeJob<MergeValues<typeof options>>;
+type Inputs = TensorInputs<MergeValues<typeof options>>;
 
 /** What is known of one model's row; the fields of `Row` in wgsl/lib/competition.wgsl but lambda. */
 interface Row {
@@ -41,37 +41,41 @@ export function clipRanks(size: number, clip: number): [number, number] {
 }
 
 /** The rows of a tensor's models on the device. */
-function pack(job: Job, rows: Rows): GPUBuffer {
+function pack(inputs: Inputs, rows: Rows): GPUBuffer {
   const inverse = (span: number) => (span > 0 ? 1 / span : 0);
-  const data = job.task.modelIndex.flatMap((index, k) => {
+  const data = inputs.task.modelIndex.flatMap((index, k) => {
     const { low, high, cut, largest } = rows.get(index)!;
-    return [low, high, inverse(high - low), job.values.lambda[k]!, cut, inverse(largest - cut)];
+    return [low, high, inverse(high - low), inputs.values.lambda[k]!, cut, inverse(largest - cut)];
   });
-  return job.constants(new Float32Array(data), "rows");
+  return inputs.constants(new Float32Array(data), "rows");
 }
 
-const variant = (job: Job): string[] => [...job.flags(), ...(job.values.inter === "pairwise" ? ["pairwise"] : [])];
+const variant = (inputs: Inputs): string[] => [
+  ...inputs.flags(),
+  ...(inputs.values.inter === "pairwise" ? ["pairwise"] : []),
+];
 
-/** Clip bounds and score cuts over the tensors of `jobs`. Six passes: three over magnitudes, three over scores. */
-async function measure(jobs: readonly Job[]): Promise<Rows> {
-  const { clip, ratio } = jobs[0]!.values;
-  const sizes = [...rowSizes(jobs)];
+/** Clip bounds and score cuts over these tensors. Six passes: three over magnitudes, three over scores. */
+async function measure(tensors: readonly Inputs[]): Promise<Rows> {
+  const { clip, ratio } = tensors[0]!.values;
+  const sizes = [...rowSizes(tensors)];
   const bounds = await orderStatistics(
     sizes.flatMap(([row, size]) => clipRanks(size, clip).map((rank) => ({ row, rank }))),
-    magnitudeDigits(jobs),
+    magnitudeDigits(tensors),
   );
   const clipped = new Map<number, Row>(
     sizes.map(([row], i) => [row, { low: bounds[2 * i]!, high: bounds[2 * i + 1]!, cut: 0, largest: 0 }]),
   );
-  const scores = digitCounter(jobs, async (job) => {
-    const kernel = await job.gpu.kernel("merge/pcb-histogram", { flags: variant(job) });
-    const rows = pack(job, clipped);
-    return (chunk, model, { mask, prefix, shift }, counts) =>
-      job.gpu.run(kernel, {
+  const scores = digitCounter(tensors, async (inputs) => {
+    const rows = pack(inputs, clipped);
+    return {
+      kernel: await inputs.gpu.kernel("merge/pcb-histogram", { flags: variant(inputs) }),
+      dispatch: (chunk, model, { mask, prefix, shift }, counts) => ({
         bind: { stack: chunk.stack, rows, counts },
-        params: { n: chunk.length, pitch: chunk.pitch, k: job.count, model, mask, prefix, shift },
-        groups: job.spans(chunk),
-      });
+        params: { n: chunk.length, pitch: chunk.pitch, k: inputs.count, model, mask, prefix, shift },
+        groups: inputs.spans(chunk),
+      }),
+    };
   });
   const cuts = await orderStatistics(
     sizes.flatMap(([row, size]) => [
@@ -86,8 +90,8 @@ async function measure(jobs: readonly Job[]): Promise<Rows> {
 }
 
 /** The tensors whose scope is global, measured together. */
-async function survey(jobs: readonly Job[]): Promise<Rows | undefined> {
-  const global = jobs.filter(({ values }) => values.scope === "global");
+async function survey(tensors: readonly Inputs[]): Promise<Rows | undefined> {
+  const global = tensors.filter(({ values }) => values.scope === "global");
   const [first] = global;
   if (!first) return undefined;
   for (const { name, values } of global) {
@@ -107,6 +111,13 @@ export const method = mergeMethod({
   title: "PCB-Merging",
   about: "weigh values by size and agreement, keep the best few per cent",
   cite: "arXiv:2410.02396",
+  laws: {
+    equalInputs: true,
+    equalModels: "keeps the best tenth of the change",
+    order: true,
+    baseAtZero: true,
+    homogeneous: true,
+  },
   models: [1, Number.POSITIVE_INFINITY],
   base: "required",
   heights: "equal",
@@ -116,7 +127,7 @@ export const method = mergeMethod({
 
   /** One pass after the survey; with `scope: tensor` seven. No memory besides the inputs. */
   async merge(job) {
-    const found = job.values.scope === "tensor" ? await measure([job]) : (job.survey as Rows);
+    const found = job.values.scope === "tensor" ? await measure([job]) : job.survey!;
     const rows = pack(job, found);
     await job.emit(async (chunk, result, out) => {
       await job.run("merge/pcb", { flags: [...variant(job), ...out] }, chunk, {

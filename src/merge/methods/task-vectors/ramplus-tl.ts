@@ -4,33 +4,33 @@
  * "Behavior Knowledge Merge in Reinforced Agentic Models", 2026, https://arxiv.org/abs/2601.13572; parameters as mergekit's
  * `ramplus_tl`, which counts within each tensor.
  */
-import { SPAN } from "../../../tensor/load.ts";
+import { SPAN } from "../../../gpu/grid.ts";
 import { mergeMethod } from "../../contract.ts";
-import type { MergeJob } from "../../job/tensor-job.ts";
-import { addChanges, epsilonOption } from "./ram.ts";
+import type { TensorInputs } from "../../job/tensor-inputs.ts";
+import { addChanges, epsilonOption } from "../../updates/add-changes.ts";
 
 /** Per model, how many values it changed together with others and alone. One pass; exact. */
-export async function countChanges(job: MergeJob<{ epsilon: number }>): Promise<{ shared: number; unique: number }[]> {
+export async function countChanges(
+  job: TensorInputs<{ epsilon: number }>,
+): Promise<{ shared: number; unique: number }[]> {
   const kernel = await job.gpu.kernel("merge/ram-counts", { flags: job.flags(), constants: { K: job.count } });
-  const reads: Promise<Uint32Array>[] = [];
-  await job.each((chunk) => {
-    const words = 2 * job.count * Math.ceil(chunk.n4 / SPAN);
-    const partials = job.gpu.buffer(4 * words, `${job.name} counts`);
-    job.gpu.run(kernel, {
-      bind: { stack: chunk.stack, partials: partials.buffer },
+  const counts = job.task.models.map(() => ({ shared: 0, unique: 0 }));
+  await job.reduce(kernel, {
+    type: "u32",
+    count: ({ n4 }) => 2 * job.count * Math.ceil(n4 / SPAN),
+    dispatch: (chunk, partials) => ({
+      bind: { stack: chunk.stack, partials },
       params: { n4: chunk.n4, pitch: chunk.pitch, epsilon: job.values.epsilon },
       groups: job.spans(chunk),
-    });
-    reads.push(job.gpu.readWords(partials.buffer, words).finally(() => partials.free()));
+    }),
+    fold: (partials) => {
+      for (let i = 0; i < partials.length; i += 2) {
+        const count = counts[(i / 2) % job.count]!;
+        count.shared += partials[i]!;
+        count.unique += partials[i + 1]!;
+      }
+    },
   });
-  const counts = job.task.models.map(() => ({ shared: 0, unique: 0 }));
-  for (const partials of await Promise.all(reads)) {
-    for (let i = 0; i < partials.length; i += 2) {
-      const count = counts[(i / 2) % job.count]!;
-      count.shared += partials[i]!;
-      count.unique += partials[i + 1]!;
-    }
-  }
   return counts;
 }
 
@@ -39,6 +39,13 @@ export const method = mergeMethod({
   title: "RAM+ (tensor-local)",
   about: "RAM with unshared changes scaled up",
   cite: "arXiv:2601.13572",
+  laws: {
+    equalInputs: true,
+    equalModels: true,
+    order: true,
+    baseAtZero: "has no lambda",
+    homogeneous: "epsilon is an absolute size",
+  },
   models: [1, Number.POSITIVE_INFINITY],
   base: "required",
   heights: "equal",

@@ -4,12 +4,12 @@
  * Wan et al. (FuseChat), https://arxiv.org/abs/2408.07990; parameters as mergekit's `sce`. Of equal variances the lower index is
  * taken first. With one model nothing varies, so any `select_topk` below 1 gives the base.
  */
-import { SPAN } from "../../../tensor/load.ts";
+import { SPAN } from "../../../gpu/grid.ts";
 import { mergeMethod } from "../../contract.ts";
 import type { Chunk } from "../../job/chunks.ts";
-import type { MergeJob } from "../../job/tensor-job.ts";
+import type { TensorInputs } from "../../job/tensor-inputs.ts";
 import { ALL, type Cut, heldValues, NONE } from "../../selection/ranked.ts";
-import { select } from "../../selection/top-k-selection.ts";
+import { topCuts } from "../../selection/top-k-selection.ts";
 
 /** Where the mean squares of all models sum to less, models count alike. */
 const TINY = 1e-6;
@@ -21,26 +21,28 @@ interface Selection {
 }
 
 /** Keeps floor(share * entries that vary). One pass, and those of a selection over f32 values on the device. */
-async function selectVarying(job: MergeJob, share: number): Promise<Selection> {
+async function selectVarying(job: TensorInputs, share: number): Promise<Selection> {
   const kernel = await job.gpu.kernel("merge/sce-variance", { flags: job.flags(), constants: { K: job.count } });
   const parts: { buffer: GPUBuffer; start: number; length: number }[] = [];
-  const reads: Promise<Uint32Array>[] = [];
-  await job.each((chunk) => {
-    const buffer = job.hold(16 * chunk.n4, "variance");
-    const spans = Math.ceil(chunk.n4 / SPAN);
-    const counts = job.gpu.buffer(4 * spans, `${job.name} counts`);
-    job.gpu.run(kernel, {
-      bind: { stack: chunk.stack, variance: buffer, counts: counts.buffer },
-      params: { n4: chunk.n4, pitch: chunk.pitch },
-      groups: job.spans(chunk),
-    });
-    parts.push({ buffer, start: chunk.start, length: chunk.length });
-    reads.push(job.gpu.readWords(counts.buffer, spans).finally(() => counts.free()));
-  });
   let varying = 0;
-  for (const counts of await Promise.all(reads)) for (const count of counts) varying += count;
+  await job.reduce(kernel, {
+    type: "u32",
+    count: ({ n4 }) => Math.ceil(n4 / SPAN),
+    dispatch: (chunk, counts) => {
+      const buffer = job.hold(16 * chunk.n4, "variance");
+      parts.push({ buffer, start: chunk.start, length: chunk.length });
+      return {
+        bind: { stack: chunk.stack, variance: buffer, counts },
+        params: { n4: chunk.n4, pitch: chunk.pitch },
+        groups: job.spans(chunk),
+      };
+    },
+    fold: (counts) => {
+      for (const count of counts) varying += count;
+    },
+  });
   const top = Math.floor(share * varying);
-  const [low = NONE] = await select(job, [{ ranked: heldValues(job.size, parts), top }]);
+  const [low = NONE] = await topCuts(job, [{ ranked: heldValues(job.size, parts), top }]);
   return { variances: parts.map(({ buffer }) => buffer), low };
 }
 
@@ -55,23 +57,20 @@ const sizes = (chunk: Chunk, { low }: { low: Cut } = { low: ALL }) => ({
 });
 
 /** Mean squares of the (selected) task vectors as shares of their sum. One pass. */
-async function sceWeights(job: MergeJob, flags: readonly string[], selection?: Selection): Promise<number[]> {
+async function sceWeights(job: TensorInputs, flags: readonly string[], selection?: Selection): Promise<number[]> {
   const kernel = await job.gpu.kernel("merge/sce-squares", { flags, constants: { K: job.count } });
-  const reads: Promise<Float32Array>[] = [];
-  await job.each((chunk) => {
-    const count = job.count * Math.ceil(chunk.n4 / SPAN);
-    const partials = job.gpu.buffer(4 * count, `${job.name} squares`);
-    job.gpu.run(kernel, {
-      bind: { ...inputs(chunk, selection), partials: partials.buffer },
+  const means = job.task.models.map(() => 0);
+  await job.reduce(kernel, {
+    count: ({ n4 }) => job.count * Math.ceil(n4 / SPAN),
+    dispatch: (chunk, partials) => ({
+      bind: { ...inputs(chunk, selection), partials },
       params: sizes(chunk, selection),
       groups: job.spans(chunk),
-    });
-    reads.push(job.gpu.readFloats(partials.buffer, count).finally(() => partials.free()));
+    }),
+    fold: (partials) => {
+      for (const [i, square] of partials.entries()) means[i % job.count]! += square / job.size;
+    },
   });
-  const means = job.task.models.map(() => 0);
-  for (const partials of await Promise.all(reads)) {
-    for (const [i, square] of partials.entries()) means[i % job.count]! += square / job.size;
-  }
   const sum = means.reduce((a, b) => a + b, 0);
   return means.map((mean) => (sum < TINY ? 1 / job.count : mean / sum));
 }
@@ -81,6 +80,14 @@ export const method = mergeMethod({
   title: "SCE",
   about: "select entries that vary between models, weight models by their size, erase minority signs",
   cite: "arXiv:2408.07990",
+  laws: {
+    equalInputs: true,
+    equalModels: true,
+    order: true,
+    baseAtZero: "has no lambda",
+    homogeneous: true,
+  },
+  trials: [{}, { select_topk: 0.5 }],
   models: [1, Number.POSITIVE_INFINITY],
   base: "required",
   heights: "equal",

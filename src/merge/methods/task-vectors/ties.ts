@@ -4,27 +4,17 @@
  * Yadav et al., NeurIPS 2023, https://arxiv.org/abs/2306.01708, Algorithm 1; parameters as mergekit's `ties`.
  * Of values equal to the trim threshold those of lower index are kept, so exactly floor(density n) survive.
  */
-import { mergeMethod } from "../../contract.ts";
-import {
-  densityOption,
-  magnitude,
-  mergeTaskVectors,
-  normalizeOption,
-  rescaleOptions,
-  taskVectorOptions,
-} from "../../updates/task-vectors.ts";
+import { magnitude } from "../../updates/sparsify.ts";
+import { taskVectorLaws, taskVectorMethod } from "../../updates/task-vectors.ts";
 
-export const method = mergeMethod({
+export const method = taskVectorMethod({
   name: "ties",
   title: "TIES-Merging",
   about: "trim task vectors, elect one sign per coordinate, average what agrees",
   cite: "arXiv:2306.01708",
-  models: [1, Number.POSITIVE_INFINITY],
-  base: "required",
-  heights: "base",
-  passes: "many",
-  options: { ...taskVectorOptions, ...densityOption, normalize: normalizeOption(true), ...rescaleOptions(false) },
-
-  /** Three passes: sample, count, merge. */
-  merge: mergeTaskVectors(magnitude, true),
+  laws: taskVectorLaws,
+  sparsify: magnitude,
+  elect: true,
+  normalize: true,
+  rescale: false,
 });

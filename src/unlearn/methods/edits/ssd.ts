@@ -7,10 +7,12 @@
  * F and A are the importances to the forget set and to all data, which contains it: A = share F + (1 - share) R with R the retain set's
  * and share the forget set's part of the rows. So F / A is below 1 / share, and a larger alpha selects nothing.
  */
+
 import { UserError } from "../../../errors.ts";
+import { spanGroups } from "../../../gpu/grid.ts";
 import { sameClaim } from "../../../method/laws.ts";
 import { Program, profileOf } from "../../../tensor/program.ts";
-import { Recorder, spans } from "../../../tensor/recorder.ts";
+import { Recorder } from "../../../tensor/recorder.ts";
 import { defineEdit, EDIT_LAWS } from "../../contract.ts";
 import { type Importance, loadImportance, measureImportance } from "../../importance.ts";
 import { MEASURE } from "../../importance-options.ts";
@@ -78,7 +80,7 @@ export const method = defineEdit({
           count: rec.state("count", [1], counter.buffer, "u32"),
         },
         params: { n: size, alpha, lambda, share },
-        groups: spans(size),
+        groups: spanGroups(size),
       });
     }
     const program = await Program.compile(gpu, rec);

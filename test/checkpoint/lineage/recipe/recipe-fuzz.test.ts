@@ -1,7 +1,8 @@
 /** Whatever a recipe file holds, it is read or refused with a UserError. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { orderRecipes, parseRecipe } from "../../../../src/checkpoint/lineage/recipe/recipe.ts";
+import { orderRecipes } from "../../../../src/checkpoint/lineage/recipe/order-recipes.ts";
+import { parseRecipe } from "../../../../src/checkpoint/lineage/recipe/read-recipe.ts";
 import { UserError } from "../../../../src/errors.ts";
 
 const VALID = `merge_method: ties

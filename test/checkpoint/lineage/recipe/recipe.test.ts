@@ -1,10 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import {
-  orderRecipes,
-  parseRecipe,
-  type Recipe,
-  recipeReferences,
-} from "../../../../src/checkpoint/lineage/recipe/recipe.ts";
+import { orderRecipes } from "../../../../src/checkpoint/lineage/recipe/order-recipes.ts";
+import { parseRecipe } from "../../../../src/checkpoint/lineage/recipe/read-recipe.ts";
+import { type Recipe, recipeReferences } from "../../../../src/checkpoint/lineage/recipe/recipe.ts";
 import { openable, parseReference, referenceKey } from "../../../../src/checkpoint/reference.ts";
 import { UserError } from "../../../../src/errors.ts";
 

@@ -2,7 +2,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { type Gpu, openGpu } from "../../../../src/gpu/gpu.ts";
 import { method as fusion, outlierThreshold } from "../../../../src/merge/methods/pairs/arcee-fusion.ts";
-import { deltas, family, normals, runMethod, SHAPES, type Trial, testLaws } from "../../run-method.ts";
+import { normals } from "../../../support/random.ts";
+import { deltas, family, runMethod, SHAPES, type Trial, testShapes } from "../../run-method.ts";
 
 let gpu: Gpu;
 beforeAll(async () => {
@@ -57,8 +58,8 @@ async function found({ base, models, shape }: Trial): Promise<Float32Array> {
 
 const pair = (shape: readonly number[], scale: number, seed: number, spread = 0.5): Trial => {
   const size = shape.reduce((a, b) => a * b, 1);
-  const base = normals(size, spread, seed);
-  const change = normals(size, scale, seed + 1);
+  const base = normals(seed, size, spread);
+  const change = normals(seed + 1, size, scale);
   return { shape, base, models: [base.map((value, i) => value + change[i]!)] };
 };
 
@@ -122,5 +123,5 @@ describe("laws", () => {
     expect(await runMethod(gpu, fusion, { shape: [300], base, models: [base] })).toEqual(base);
   });
 
-  testLaws(() => gpu, fusion, { models: 1 });
+  testShapes(() => gpu, fusion, { models: 1 });
 });

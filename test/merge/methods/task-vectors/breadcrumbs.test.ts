@@ -5,8 +5,8 @@ import { method as breadcrumbs } from "../../../../src/merge/methods/task-vector
 import { method as breadcrumbsTies } from "../../../../src/merge/methods/task-vectors/breadcrumbs-ties.ts";
 import { method as taskArithmetic } from "../../../../src/merge/methods/task-vectors/task-arithmetic.ts";
 import { method as ties } from "../../../../src/merge/methods/task-vectors/ties.ts";
-import { outlierCounts } from "../../../../src/merge/updates/sparsify-outliers.ts";
-import { apart, deltas, family, runMethod, SHAPES, type Trial, testLaws } from "../../run-method.ts";
+import { outlierCounts } from "../../../../src/merge/updates/sparsify-by-outliers.ts";
+import { apart, deltas, family, runMethod, SHAPES, type Trial, testShapes } from "../../run-method.ts";
 
 let gpu: Gpu;
 beforeAll(async () => {
@@ -141,6 +141,9 @@ describe("laws", () => {
     expect(await runMethod(gpu, breadcrumbsTies, trial)).toEqual(await runMethod(gpu, ties, trial));
   });
 
-  testLaws(() => gpu, breadcrumbs, { perModel: { weight: 0.5, density: 0.4, gamma: 0.02 }, values: { rescale: true } });
-  testLaws(() => gpu, breadcrumbsTies, { perModel: { weight: 0.5, density: 0.4, gamma: 0.02 } });
+  testShapes(() => gpu, breadcrumbs, {
+    perModel: { weight: 0.5, density: 0.4, gamma: 0.02 },
+    values: { rescale: true },
+  });
+  testShapes(() => gpu, breadcrumbsTies, { perModel: { weight: 0.5, density: 0.4, gamma: 0.02 } });
 });

@@ -4,7 +4,7 @@ import type { Gpu } from "../../../../src/gpu/gpu.ts";
 import { method } from "../../../../src/merge/methods/task-vectors/dare-linear.ts";
 import { expectWithin } from "../../../support/floats.ts";
 import { sharedGpu } from "../../../support/gpu.ts";
-import { withJob } from "../../../support/job.ts";
+import { writtenBy } from "../../../support/job.ts";
 import { normals } from "../../../support/random.ts";
 
 let gpu: Gpu;
@@ -25,7 +25,7 @@ async function survivors(
   const model = normals(1, SIZE);
   const values = { ...options, density: [density], rescale_norm };
   const given = { base, models: [model], values, name, settings: { seed, chunkValues: 4096 } };
-  const { written } = await withJob(gpu, given, (job) => method.merge(job));
+  const written = await writtenBy(gpu, method, given);
   return { model, written, kept: [...written.keys()].filter((i) => written[i] !== 0) };
 }
 

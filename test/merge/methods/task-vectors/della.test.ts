@@ -7,8 +7,9 @@ import { method as della } from "../../../../src/merge/methods/task-vectors/dell
 import { method as dellaLinear } from "../../../../src/merge/methods/task-vectors/della-linear.ts";
 import { method as taskArithmetic } from "../../../../src/merge/methods/task-vectors/task-arithmetic.ts";
 import { method as ties } from "../../../../src/merge/methods/task-vectors/ties.ts";
-import { chances } from "../../../../src/merge/updates/sparsify-ranked.ts";
-import { apart, deltas, family, normals, runMethod, SHAPES, type Trial, testLaws } from "../../run-method.ts";
+import { chances } from "../../../../src/merge/updates/sparsify-by-rank.ts";
+import { normals } from "../../../support/random.ts";
+import { apart, deltas, family, runMethod, SHAPES, type Trial, testShapes } from "../../run-method.ts";
 
 let gpu: Gpu;
 beforeAll(async () => {
@@ -188,7 +189,7 @@ describe("laws", () => {
 
   test("rescaling gives a task vector its L1 norm back", async () => {
     const base = new Float32Array(64 * 300);
-    const model = normals(base.length, 1, 12);
+    const model = normals(12, base.length);
     const trial = { shape: [64, 300], base, models: [model], perModel: { weight: [1], density: [0.4] } };
     const norm = (values: Float32Array) => values.reduce((sum, value) => sum + Math.abs(value), 0);
     const found = await runMethod(gpu, dellaLinear, trial);
@@ -196,6 +197,6 @@ describe("laws", () => {
     expect(found.filter((value) => value !== 0).length / found.length).toBeCloseTo(0.4, 1);
   });
 
-  testLaws(() => gpu, della, { perModel: { weight: 0.5, density: 0.4, epsilon: 0.1 }, ordered: true, models: 2 });
-  testLaws(() => gpu, dellaLinear, { perModel: { weight: 0.5, density: 0.4, epsilon: 0.1 }, ordered: true, models: 1 });
+  testShapes(() => gpu, della, { perModel: { weight: 0.5, density: 0.4, epsilon: 0.1 }, models: 2 });
+  testShapes(() => gpu, dellaLinear, { perModel: { weight: 0.5, density: 0.4, epsilon: 0.1 }, models: 1 });
 });

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { type Gpu, openGpu } from "../../../../src/gpu/gpu.ts";
 import { method as ram } from "../../../../src/merge/methods/task-vectors/ram.ts";
 import { method as ramplus } from "../../../../src/merge/methods/task-vectors/ramplus-tl.ts";
-import { apart, deltas, family, runMethod, SHAPES, type Trial, testLaws } from "../../run-method.ts";
+import { apart, deltas, family, runMethod, SHAPES, type Trial, testShapes } from "../../run-method.ts";
 
 let gpu: Gpu;
 beforeAll(async () => {
@@ -84,6 +84,6 @@ describe("laws", () => {
     }
   });
 
-  testLaws(() => gpu, ram, { values: { epsilon: 0.02 } });
-  testLaws(() => gpu, ramplus, { values: { epsilon: 0.02 } });
+  testShapes(() => gpu, ram, { values: { epsilon: 0.02 } });
+  testShapes(() => gpu, ramplus, { values: { epsilon: 0.02 } });
 });

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { type Gpu, openGpu } from "../../../../src/gpu/gpu.ts";
 import { method as sce } from "../../../../src/merge/methods/task-vectors/sce.ts";
-import { apart, deltas, family, runMethod, SHAPES, type Trial, testLaws } from "../../run-method.ts";
+import { apart, deltas, family, runMethod, SHAPES, type Trial, testShapes } from "../../run-method.ts";
 
 let gpu: Gpu;
 beforeAll(async () => {
@@ -87,6 +87,6 @@ describe("laws", () => {
     expect(await runMethod(gpu, sce, { shape: [300], base, models, values: { select_topk: 0 } })).toEqual(base);
   });
 
-  testLaws(() => gpu, sce, { models: 2, values: { select_topk: 0.3 } });
-  testLaws(() => gpu, sce, { models: 3 });
+  testShapes(() => gpu, sce, { models: 2, values: { select_topk: 0.3 } });
+  testShapes(() => gpu, sce, { models: 3 });
 });

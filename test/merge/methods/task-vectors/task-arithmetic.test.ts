@@ -4,7 +4,7 @@ import type { Gpu } from "../../../../src/gpu/gpu.ts";
 import { method as taskArithmetic } from "../../../../src/merge/methods/task-vectors/task-arithmetic.ts";
 import { expectWithin } from "../../../support/floats.ts";
 import { sharedGpu } from "../../../support/gpu.ts";
-import { withJob } from "../../../support/job.ts";
+import { writtenBy } from "../../../support/job.ts";
 import { normals } from "../../../support/random.ts";
 
 let gpu: Gpu;
@@ -20,7 +20,7 @@ test("task arithmetic adds weighted task vectors, normalized or not", async () =
   for (const normalize of [false, true]) {
     const values = { ...common, weight, normalize };
     const given = { base, models, values, settings: { chunkValues: 1024 } };
-    const { written } = await withJob(gpu, given, (job) => taskArithmetic.merge(job));
+    const written = await writtenBy(gpu, taskArithmetic, given);
     const wanted = Float64Array.from(base, (b, i) => {
       const sum = models.reduce((total, x, k) => total + weight[k]! * (x[i]! - b), 0);
       return b + 0.7 * (normalize ? sum / 0.5 : sum);

@@ -4,7 +4,7 @@ import type { Gpu } from "../../../../src/gpu/gpu.ts";
 import { method as ties } from "../../../../src/merge/methods/task-vectors/ties.ts";
 import { expectWithin } from "../../../support/floats.ts";
 import { sharedGpu } from "../../../support/gpu.ts";
-import { withJob } from "../../../support/job.ts";
+import { writtenBy } from "../../../support/job.ts";
 import { normals } from "../../../support/random.ts";
 
 let gpu: Gpu;
@@ -23,7 +23,7 @@ for (const size of [3, 255, 257, 5000]) {
       const density = [0.4, 0.7, 1];
       const values = { ...common, ...rescaling, weight, density, normalize };
       const given = { base, models, values, settings: { chunkValues: 1024 } };
-      const { written } = await withJob(gpu, given, (job) => ties.merge(job));
+      const written = await writtenBy(gpu, ties, given);
       const trimmed = models.map((x, k) => {
         const delta = x.map((value, i) => value - base[i]!);
         const order = [...delta.keys()].sort((a, b) => Math.abs(delta[b]!) - Math.abs(delta[a]!) || a - b);
@@ -45,7 +45,5 @@ for (const size of [3, 255, 257, 5000]) {
 test("a density that keeps nothing is refused by tensor", async () => {
   const given = { base: normals(1, 3), models: [normals(2, 3)] };
   const values = { ...common, ...rescaling, weight: [1], density: [0.2], normalize: true };
-  await expect(withJob(gpu, { ...given, values }, (job) => ties.merge(job))).rejects.toThrow(
-    "w: density 0.2 keeps none of its 3 values",
-  );
+  await expect(writtenBy(gpu, ties, { ...given, values })).rejects.toThrow("w: density 0.2 keeps none of its 3 values");
 });

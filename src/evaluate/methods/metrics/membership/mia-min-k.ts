@@ -1,10 +1,11 @@
 /** Membership by the least likely tokens. Shi et al., ICLR 2024, https://arxiv.org/abs/2310.16789 */
-import { membershipMetric, minK } from "../../../membership.ts";
+import { byMinK } from "../../../measures/membership.ts";
+import { leastTokensMetric } from "../../../membership-metric.ts";
 
-export const method = membershipMetric({
+export const method = leastTokensMetric({
   name: "mia-min-k",
   title: "Membership by min-k",
   about: "the least likely tokens (--min-k), without the end of the answer",
   cite: "arXiv:2310.16789",
-  attack: minK,
+  score: byMinK,
 });

@@ -1,10 +1,9 @@
 /**
- * Membership by the mean loss divided by the bytes of the text after deflate (zlib's format, default level). Carlini et al.,
- * USENIX Security 2021, https://arxiv.org/abs/2012.07805. Other builds of zlib may find a few bytes less.
+ * Membership by the mean loss divided by the bytes of the text after deflate (zlib's format, default level). Carlini et
+ * al., USENIX Security 2021, https://arxiv.org/abs/2012.07805. Other builds of zlib may find a few bytes less.
  */
-
-import { meanLoss } from "../../../contract.ts";
-import { membershipMetric } from "../../../membership.ts";
+import { byZlib } from "../../../measures/membership.ts";
+import { membershipMetric } from "../../../membership-metric.ts";
 
 export const method = membershipMetric({
   name: "mia-zlib",
@@ -12,5 +11,5 @@ export const method = membershipMetric({
   about: "the mean loss divided by the deflated bytes of the answer",
   cite: "arXiv:2012.07805",
   needs: "packed-bytes",
-  attack: (row) => meanLoss(row) / row.packedBytes!,
+  score: byZlib,
 });

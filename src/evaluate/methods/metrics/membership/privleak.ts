@@ -2,36 +2,38 @@
  * How far the min-k attack is from what it makes of a model that never saw the forget group. MUSE, Shi et al. 2024,
  * https://arxiv.org/abs/2407.06460
  *
- * 100 ((1 - AUC) - (1 - AUC_gold)) / (1 - AUC_gold + 1e-10). About -100: still memorised; 0: like gold; clearly above: forget
- * rows look less likely than rows that were never seen.
+ * 100 ((1 - AUC) - (1 - AUC_gold)) / (1 - AUC_gold + 1e-10). About -100: still memorised; 0: like gold; clearly above:
+ * forget rows look less likely than rows that were never seen.
  */
+import type { ScoredRow } from "../../../../run/scoring/scored-row.ts";
+import { defineMetric, type MetricSetup } from "../../../contract.ts";
+import { attackArea, byMinK, MIN_K } from "../../../measures/membership.ts";
+import { COMPARES_GROUPS } from "../../../membership-metric.ts";
 
-import { defineMetric, type MetricContext, type ScoredRow } from "../../../contract.ts";
-import { attackArea, minK, requireGroup } from "../../../membership.ts";
+type Setup = MetricSetup<typeof MIN_K>;
+
+const areaOf = (rows: readonly ScoredRow[], setup: Setup): number =>
+  attackArea(rows, setup, byMinK, setup.values.min_k);
 
 /** Without a gold model 0.5, what an ideal one would have. */
-const goldArea = (context: MetricContext): number => (context.gold ? attackArea(context.gold, context, minK) : 0.5);
+const goldArea = (setup: Setup): number => (setup.gold ? areaOf(setup.gold, setup) : 0.5);
 
 export function privacyLeak(area: number, gold: number): number {
   return (100 * (1 - area - (1 - gold))) / (1 - gold + 1e-10);
 }
 
 export const method = defineMetric({
+  ...COMPARES_GROUPS,
   name: "privleak",
   title: "PrivLeak",
   about:
     "min-k attack between the groups forget and holdout against that on --gold (0.5 without): -100 memorised, 0 like gold, above: over-unlearned",
   cite: "arXiv:2407.06460",
-  options: {},
-  task: "causal-lm",
-  across: true,
-  usesGold: true,
+  options: MIN_K,
+  gold: "used",
+  range: [-100, Number.POSITIVE_INFINITY],
   lower: false,
   knowledge: "less",
-  check(context) {
-    requireGroup("privleak", "forget", context);
-    requireGroup("privleak", "holdout", context);
-  },
-  value: (rows: readonly ScoredRow[], context) => privacyLeak(attackArea(rows, context, minK), goldArea(context)),
-  details: (rows, context) => ({ auc: attackArea(rows, context, minK), "auc of gold": goldArea(context) }),
+  value: (rows, setup) => privacyLeak(areaOf(rows, setup), goldArea(setup)),
+  details: (rows, setup) => ({ auc: areaOf(rows, setup), "auc of gold": goldArea(setup) }),
 });

@@ -1,0 +1,258 @@
+/** Reads recipes from YAML. Every message points at the place of the mistake. */
+
+import { UserError } from "../../../errors.ts";
+import { didYouMean } from "../../../method/nearest.ts";
+import { type Dtype, parseDtype } from "../../dtype.ts";
+import { type ModelReference, parseReference, referenceKey } from "../../reference.ts";
+import type { Recipe, RecipeBody, RecipeModule, RecipeSlice, RecipeSource } from "./recipe.ts";
+import type { Conditional, Parameters, Scalar, Setting } from "./settings.ts";
+import { type Path, parseYaml, type YamlDocument } from "./yaml.ts";
+
+const TOKENIZER_KEYS = ["tokenizer", "tokenizer_source", "chat_template"];
+const TOP_KEYS = [
+  ...["merge_method", "models", "slices", "modules", "base_model", "parameters", "dtype", "out_dtype", "name"],
+  ...TOKENIZER_KEYS,
+];
+const NO_PARAMETERS: Parameters = new Map();
+
+/** The types a recipe may name: those in which a merge can be computed. */
+export function recipeDtype(text: string): Dtype | undefined {
+  const dtype = parseDtype(text);
+  return dtype === "F32" || dtype === "F16" || dtype === "BF16" ? dtype : undefined;
+}
+
+type Fields = Record<string, unknown>;
+
+/**
+ * Reads every recipe of a YAML text. Throws a UserError that names file, line and column for anything that is not YAML
+ * or not a recipe. What mergekit would pass over in silence is in the `warnings` of each recipe.
+ */
+export async function parseRecipe(text: string, file: string): Promise<Recipe[]> {
+  const documents = await parseYaml(text, file);
+  if (documents.length === 0) throw new UserError(`${file} is empty`, "a recipe has at least merge_method and models");
+  return documents.map((document) => new RecipeReader(document, file).recipe());
+}
+
+class RecipeReader {
+  private readonly warnings: string[] = [];
+  private readonly document: YamlDocument;
+  private readonly file: string;
+
+  constructor(document: YamlDocument, file: string) {
+    this.document = document;
+    this.file = file;
+  }
+
+  recipe(): Recipe {
+    const top = this.fields(this.document.value, [], "a recipe");
+    for (const key of Object.keys(top)) {
+      if (!TOP_KEYS.includes(key)) {
+        throw this.fail([key], `unknown key ${key}`, didYouMean(key, TOP_KEYS) ?? `known: ${TOP_KEYS.join(", ")}`);
+      }
+    }
+    for (const key of TOKENIZER_KEYS) {
+      if (top[key] === undefined || top[key] === null) continue;
+      const hint = "remove it: the tokenizer files of the base (or first) model are then carried over whole";
+      throw this.fail([key], `${key} asks for a change of the tokenizer, which merge does not make`, hint);
+    }
+    const method = this.text(top.merge_method, ["merge_method"], "merge_method");
+    const base = this.optional(top.base_model, (value) => this.reference(value, ["base_model"]));
+    const name = this.optional(top.name, (value) => this.text(value, ["name"], "name"));
+    const dtype = this.optional(top.dtype, (value) => this.dtype(value, ["dtype"]));
+    const outDtype = this.optional(top.out_dtype, (value) => this.dtype(value, ["out_dtype"]));
+    return {
+      file: this.file,
+      method,
+      modules: this.modules(top),
+      parameters: this.parameters(top.parameters, ["parameters"]),
+      warnings: this.warnings,
+      ...(name !== undefined && { name }),
+      ...(base !== undefined && { base }),
+      ...(dtype !== undefined && { dtype }),
+      ...(outDtype !== undefined && { outDtype }),
+    };
+  }
+
+  private fail(path: Path, message: string, hint?: string): UserError {
+    return this.document.error(path, message, hint);
+  }
+
+  private optional<T>(value: unknown, read: (value: unknown) => T): T | undefined {
+    return value === undefined || value === null ? undefined : read(value);
+  }
+
+  private fields(value: unknown, path: Path, what: string): Fields {
+    if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Fields;
+    throw this.fail(path, `${what} must be a map, found ${spell(value)}`);
+  }
+
+  private list(value: unknown, path: Path, what: string): unknown[] {
+    if (Array.isArray(value) && value.length > 0) return value;
+    throw this.fail(path, `${what} must be a list with at least one entry, found ${spell(value)}`);
+  }
+
+  private text(value: unknown, path: Path, what: string): string {
+    if (typeof value === "string" && value.trim() !== "") return value.trim();
+    throw this.fail(path, `${what} must be a name, found ${spell(value)}`);
+  }
+
+  /** Keys that mean nothing here, below the top level, are passed over as mergekit does, but not in silence. */
+  private known(fields: Fields, path: Path, keys: readonly string[]): void {
+    for (const key of Object.keys(fields)) {
+      if (keys.includes(key)) continue;
+      const place = this.fail([...path, key], `${key} has no meaning here and is ignored`).message;
+      const guess = didYouMean(key, keys);
+      this.warnings.push(guess === undefined ? place : `${place}; ${guess}`);
+    }
+  }
+
+  private dtype(value: unknown, path: Path): Dtype {
+    const dtype = typeof value === "string" ? recipeDtype(value) : undefined;
+    if (dtype !== undefined) return dtype;
+    throw this.fail(path, `${path.at(-1)} must be float32, float16 or bfloat16, found ${spell(value)}`);
+  }
+
+  private reference(value: unknown, path: Path): ModelReference {
+    if (typeof value === "string" || typeof value === "number") {
+      try {
+        return parseReference(String(value));
+      } catch (cause) {
+        throw cause instanceof UserError ? this.fail(path, cause.message, cause.hint) : cause;
+      }
+    }
+    const fields = this.fields(value, path, "a model");
+    // {path, revision} alone is what mergekit nests under `model`.
+    const nested = fields.model === undefined ? fields : fields.model;
+    const model = this.located(nested, fields.model === undefined ? path : [...path, "model"]);
+    if (fields.model !== undefined) this.known(fields, path, ["model", "lora", "override_architecture"]);
+    const adapter = this.optional(fields.lora, (lora) => this.located(lora, [...path, "lora"]));
+    return adapter === undefined ? model : { ...model, adapter };
+  }
+
+  private located(value: unknown, path: Path): { path: string; revision?: string } {
+    if (typeof value === "string") return { path: value };
+    const fields = this.fields(value, path, "a model");
+    const location = this.text(fields.path, [...path, "path"], "the path of a model");
+    const revision = this.optional(fields.revision, (text) => String(text));
+    return revision === undefined ? { path: location } : { path: location, revision };
+  }
+
+  private modules(top: Fields): RecipeModule[] {
+    if (top.modules === undefined || top.modules === null) {
+      return [{ body: this.body(top, []), parameters: NO_PARAMETERS }];
+    }
+    if (top.models || top.slices) throw this.fail(["modules"], "modules excludes models and slices beside it");
+    const modules = this.fields(top.modules, ["modules"], "modules");
+    if (Object.keys(modules).length === 0) throw this.fail(["modules"], "modules is empty");
+    return Object.entries(modules).map(([name, value]) => {
+      const path = ["modules", name];
+      const fields = this.fields(value, path, `module ${name}`);
+      this.known(fields, path, ["models", "slices", "parameters"]);
+      return {
+        name,
+        body: this.body(fields, path),
+        parameters: this.parameters(fields.parameters, [...path, "parameters"]),
+      };
+    });
+  }
+
+  private body(fields: Fields, path: Path): RecipeBody {
+    const given = ["models", "slices"].filter((key) => fields[key] !== undefined && fields[key] !== null);
+    if (given.length !== 1) {
+      const found = given.length === 0 ? "neither" : "both";
+      throw this.fail(
+        path,
+        `expected either models or slices, found ${found}`,
+        "list the models to merge under models",
+      );
+    }
+    if (given[0] === "models") {
+      const at = [...path, "models"];
+      const models = this.list(fields.models, at, "models").map((value, i) => this.source(value, [...at, i], false));
+      return { kind: "models", models };
+    }
+    const at = [...path, "slices"];
+    return {
+      kind: "slices",
+      slices: this.list(fields.slices, at, "slices").map((value, i) => this.slice(value, [...at, i])),
+    };
+  }
+
+  private slice(value: unknown, path: Path): RecipeSlice {
+    const fields = this.fields(value, path, "a slice");
+    this.known(fields, path, ["sources", "base_model", "parameters", "residual_weight"]);
+    const at = [...path, "sources"];
+    const sources = this.list(fields.sources, at, "sources").map((source, i) => this.source(source, [...at, i], true));
+    const lengths = sources.map((source) => source.layers![1] - source.layers![0]);
+    const odd = lengths.findIndex((length) => length !== lengths[0]);
+    if (odd > 0) {
+      const message = `the sources of a slice must have equally many layers, found ${lengths[0]} in ${referenceKey(sources[0]!.ref)} and ${lengths[odd]} in ${referenceKey(sources[odd]!.ref)}`;
+      throw this.fail([...at, odd, "layer_range"], message);
+    }
+    const base = this.optional(fields.base_model, (ref) => this.reference(ref, [...path, "base_model"]));
+    const parameters = this.parameters(fields.parameters, [...path, "parameters"]);
+    return base === undefined ? { sources, parameters } : { sources, base, parameters };
+  }
+
+  private source(value: unknown, path: Path, sliced: boolean): RecipeSource {
+    const fields = this.fields(value, path, sliced ? "a source" : "an entry of models");
+    this.known(fields, path, sliced ? ["model", "layer_range", "parameters"] : ["model", "parameters"]);
+    if (fields.model === undefined || fields.model === null) throw this.fail(path, "expected the key model");
+    const ref = this.reference(fields.model, [...path, "model"]);
+    const parameters = this.parameters(fields.parameters, [...path, "parameters"]);
+    if (!sliced) return { ref, parameters };
+    const range = fields.layer_range;
+    const [first, end] = Array.isArray(range) ? (range as unknown[]) : [];
+    if (!Array.isArray(range) || range.length !== 2 || !isIndex(first) || !isIndex(end) || first >= end) {
+      const hint = "write [first, end): [0, 16] means layers 0 to 15";
+      throw this.fail([...path, "layer_range"], `layer_range must be [first, end), found ${spell(range)}`, hint);
+    }
+    return { ref, layers: [first, end], parameters };
+  }
+
+  private parameters(value: unknown, path: Path): Parameters {
+    if (value === undefined || value === null) return NO_PARAMETERS;
+    const parameters = new Map<string, Setting>();
+    for (const [name, setting] of Object.entries(this.fields(value, path, "parameters"))) {
+      if (setting !== null) parameters.set(name, this.setting(setting, [...path, name], name));
+    }
+    return parameters;
+  }
+
+  private setting(value: unknown, path: Path, name: string): Setting {
+    if (isScalar(value)) return value;
+    if (!Array.isArray(value)) return [this.conditional(value, path, name)];
+    if (value.length === 0) throw this.fail(path, `${name} is an empty list`);
+    if (value.every(isScalar)) return value;
+    return value.map((entry, i) => this.conditional(entry, [...path, i], name));
+  }
+
+  private conditional(entry: unknown, path: Path, name: string): Conditional {
+    const hint = "write a number, a list of numbers, or a list of {filter, value}";
+    if (isScalar(entry)) throw this.fail(path, `${name} mixes plain values and {filter, value}`, hint);
+    const fields = this.fields(entry, path, `an entry of ${name}`);
+    this.known(fields, path, ["filter", "value"]);
+    const { filter, value } = fields;
+    if (!isScalar(value) && !(Array.isArray(value) && value.length > 0 && value.every(isScalar))) {
+      throw this.fail(path, `the value of ${name} must be a scalar or a list, found ${spell(value)}`, hint);
+    }
+    if (filter === undefined || filter === null) return { value };
+    if (typeof filter !== "string") throw this.fail([...path, "filter"], `filter must be text, found ${spell(filter)}`);
+    return { filter, value };
+  }
+}
+
+const isScalar = (value: unknown): value is Scalar =>
+  typeof value === "number" || typeof value === "boolean" || typeof value === "string";
+
+const isIndex = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+
+function spell(value: unknown): string {
+  if (value === undefined || value === null) return "nothing";
+  if (Array.isArray(value)) {
+    // What is nested is not shown: an anchor can make it contain itself.
+    const plain = value.length <= 4 && value.every((item) => typeof item !== "object");
+    return plain ? `the list ${JSON.stringify(value)}` : `a list of ${value.length}`;
+  }
+  return typeof value === "object" ? "a map" : `${JSON.stringify(value)}`;
+}

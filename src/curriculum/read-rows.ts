@@ -1,0 +1,21 @@
+/** Reads the groups of --data into memory, for a language model or a classifier. */
+import { checkLabels, loadExamples, loadSequences } from "../data/dataset.ts";
+import { groupsOf } from "../data/groups.ts";
+import { UserError } from "../errors.ts";
+import type { DescribedModel } from "../run/open-model.ts";
+import { type Rows, rowsOf } from "./source.ts";
+
+/** Throws UserError for a group without rows, and for the first row that the model cannot take. */
+export async function readRows(
+  data: readonly string[] | undefined,
+  { tools, sizes }: Pick<DescribedModel, "tools" | "sizes">,
+): Promise<Rows> {
+  const groups = groupsOf(data, "--data");
+  const names = groups.map(({ name }) => name);
+  if (tools) return rowsOf(names, (await loadSequences(groups, tools.encode)).sequences, tools.tokenizer?.pad ?? 0);
+  const examples = await loadExamples(groups);
+  const empty = groups.find((_, i) => !examples.some(({ group }) => group === i));
+  if (empty) throw new UserError(`the group ${empty.name} has no rows`, `fill ${empty.path}, or leave it out`);
+  checkLabels(examples, sizes.outputs, sizes.example);
+  return rowsOf(names, examples, 0);
+}

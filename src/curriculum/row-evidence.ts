@@ -1,0 +1,87 @@
+/** What selectors go by: the loss, the gradient's norm or the mean hidden state of every row under a model. */
+import { batchKey, collate } from "../data/batch.ts";
+import { inBatches } from "../data/dataset.ts";
+import type { Sequence } from "../data/sequences.ts";
+import { UserError } from "../errors.ts";
+import type { Model } from "../model/model.ts";
+import { fillInputs, recordInputs } from "../run/batch-programs.ts";
+import { Programs } from "../run/programs.ts";
+import { gradientNorms } from "../run/scoring/gradient-norms.ts";
+import { rowLosses } from "../run/scoring/row-losses.ts";
+import { Scorer } from "../run/scoring/scorer.ts";
+import type { SelectorMethod, SelectorSetup } from "./contract.ts";
+
+export type Evidence = Pick<SelectorSetup, "scores" | "states">;
+
+export interface EvidenceOptions {
+  /** Rows of a batch. */
+  readonly rows: number;
+  readonly pad: number;
+  readonly signal: AbortSignal;
+}
+
+/** The mean of the last hidden states of every row, over its tokens: (C) each. */
+async function meanStates(
+  model: Model,
+  sequences: readonly Sequence[],
+  { rows, pad, signal }: EvidenceOptions,
+): Promise<Float64Array[]> {
+  const programs = new Programs(model.gpu);
+  const states: Float64Array[] = [];
+  for await (const part of inBatches(sequences, rows)) {
+    signal.throwIfAborted();
+    const batch = collate(
+      part.map((sequence) => [sequence]),
+      { pad },
+    );
+    const { program } = await programs.get(batchKey(batch), (rec) => {
+      rec.output("hidden", model.record(rec, recordInputs(rec, batch)).hidden);
+    });
+    fillInputs(program, batch);
+    program.run();
+    const hidden = await program.read("hidden"); // (B T, C)
+    const width = hidden.length / (batch.rows * batch.length);
+    for (let row = 0; row < batch.rows; row++) {
+      const state = new Float64Array(width);
+      const tokens = batch.lengths[row]!;
+      for (let t = 0; t < tokens; t++)
+        for (let c = 0; c < width; c++) state[c]! += hidden[(row * batch.length + t) * width + c]! / tokens;
+      states.push(state);
+    }
+  }
+  programs.free();
+  return states;
+}
+
+async function meanLosses(model: Model, sequences: readonly Sequence[], options: EvidenceOptions): Promise<number[]> {
+  const scorer = new Scorer(model);
+  const losses = await rowLosses(scorer, sequences, options);
+  await scorer.free();
+  return losses.map(({ mean }) => mean);
+}
+
+/** Measures rows of which some token counts. */
+export async function evidenceOf(
+  model: Model,
+  sequences: readonly Sequence[],
+  needs: SelectorMethod["needs"],
+  options: EvidenceOptions,
+): Promise<Evidence> {
+  if (needs === "states") return { scores: [], states: await meanStates(model, sequences, options) };
+  if (needs === "losses") return { scores: await meanLosses(model, sequences, options), states: [] };
+  return { scores: await gradientNorms(model, sequences, options.pad, options.signal), states: [] };
+}
+
+/** Throws UserError (exit 1), naming the row, where a model gave something that is not finite. `ref` is what the model is called. */
+export function checkEvidence({ scores, states }: Evidence, sequences: readonly Sequence[], ref: string): void {
+  const isOdd = (row: number) =>
+    states.length > 0 ? !states[row]!.every(Number.isFinite) : !Number.isFinite(scores[row]);
+  const odd = sequences.findIndex((_, row) => isOdd(row));
+  if (odd < 0) return;
+  const what = states.length > 0 ? "a hidden state" : `the score ${scores[odd]}`;
+  throw new UserError(
+    `${ref}: ${what} of ${sequences[odd]!.place} is not finite`,
+    `bun run inspect ${ref} --check looks for NaN in its weights`,
+    1,
+  );
+}

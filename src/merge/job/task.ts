@@ -1,0 +1,49 @@
+/** What a job is about: one tensor to be merged, and how. */
+import type { TensorEntry } from "../../checkpoint/checkpoint.ts";
+import type { Dtype } from "../../checkpoint/dtype.ts";
+import type { OperandDtype } from "../../tensor/load.ts";
+
+/** A tensor to be merged, as planned. */
+export interface MergeTask {
+  readonly name: string;
+  readonly shape: readonly number[];
+  /** The type in which it is written. */
+  readonly outDtype: Dtype;
+  /** Inputs are rounded to this type when it is narrower than theirs; arithmetic is in f32 all the same. */
+  readonly workDtype: OperandDtype;
+  readonly base?: TensorEntry | undefined;
+  readonly models: readonly TensorEntry[];
+  /** Position of each model in the recipe: random streams are keyed by it, and a tensor may be missing from some. */
+  readonly modelIndex: readonly number[];
+  /** Place of its block in the stack, 0 first and 1 last, and the block's number; undefined outside the blocks. */
+  readonly depth?: number | undefined;
+  readonly layer?: number | undefined;
+  /** Some inputs are larger than `shape`: the top-left rows and columns of each count. */
+  readonly crop?: { readonly rows: number; readonly columns: number } | undefined;
+}
+
+/** A task with its parameters, already evaluated for its name and depth. */
+export interface ValuedTask extends MergeTask {
+  /** copy: the one input given, base or model, is written as it is, cast to `outDtype` if that differs from its type. */
+  readonly kind: "merge" | "copy";
+  /** Parameters with one value for all models, defaults filled in. */
+  readonly values: Readonly<Record<string, unknown>>;
+  /** Parameters with a value per model, in the order of `models`. */
+  readonly perModel: readonly Readonly<Record<string, unknown>>[];
+}
+
+/** Inputs of a task, the base first. */
+export const entriesOf = ({ base, models }: Pick<MergeTask, "base" | "models">): readonly TensorEntry[] =>
+  base ? [base, ...models] : models;
+
+export interface JobSettings {
+  readonly seed: number;
+  /** Round every intermediate to the working dtype, as a tool that computes in it does. */
+  readonly compatRounding: boolean;
+  /** Reproduce known faults of the reference tool. */
+  readonly compatBugs: boolean;
+  /** Scale of the result's change from the base, by tensor: a step after any method (LiNeS). */
+  readonly post?: (task: MergeTask) => number;
+  /** Values per chunk and input; left out, as suits the adapter. Tests set it to see tensors of several chunks. */
+  readonly chunkValues?: number;
+}

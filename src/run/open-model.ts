@@ -1,0 +1,56 @@
+/** From a reference to all that is known of a model before its weights are read. */
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { open } from "../checkpoint/open.ts";
+import type { Json } from "../model/architecture.ts";
+import { configOf, describeConfig, type ModelDescription } from "../model/description.ts";
+import { type TextOptions, type TextTools, textTools } from "./text-tools.ts";
+
+export interface DescribedModel extends ModelDescription {
+  /** Names the model in messages. */
+  readonly ref: string;
+  readonly task: ModelDescription["architecture"]["task"];
+  /** Tokenizer, template and length of rows; undefined for a classifier. */
+  readonly tools: TextTools | undefined;
+  /** Files to save beside weights: the model's own, with those of a tokenizer that was chosen for it. */
+  readonly files: ReadonlyMap<string, Uint8Array>;
+}
+
+/** Files of a model, opened, and its config where that is known already. */
+export interface ModelFiles {
+  readonly ref: string;
+  readonly files: ReadonlyMap<string, Uint8Array>;
+  readonly json?: Json;
+}
+
+/** Reads config and tokenizer of what is open. Throws UserError when they do not fit. */
+export async function describeModel(
+  source: ModelFiles,
+  options: TextOptions = {},
+  warn?: (message: string) => void,
+): Promise<DescribedModel> {
+  const { ref, files } = source;
+  const description = await describeConfig(source.json ?? configOf(source), ref);
+  const { architecture, sizes } = description;
+  const { task } = architecture;
+  const tools = task === "causal-lm" ? await textTools(files, ref, sizes, options, warn) : undefined;
+  return { ...description, ref, task, tools, files: tools?.files ?? files };
+}
+
+/**
+ * Opens a checkpoint and reads its config and tokenizer; no weights. Throws UserError. The caller closes the checkpoint.
+ *
+ *   const { checkpoint, sizes, tools } = await openModel("models/small", { max_length: 256 });
+ */
+export async function openModel(
+  ref: string,
+  options: TextOptions = {},
+  warn?: (message: string) => void,
+): Promise<DescribedModel & { readonly checkpoint: Checkpoint }> {
+  const checkpoint = await open(ref, warn ? { warn } : {});
+  try {
+    return { ...(await describeModel(checkpoint, options, warn)), checkpoint };
+  } catch (error) {
+    checkpoint.close();
+    throw error;
+  }
+}

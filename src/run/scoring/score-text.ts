@@ -1,0 +1,118 @@
+/** Scores a language model on rows of text: losses, and what else metrics need of a row. */
+import { deflateSync } from "node:zlib";
+import type { Sequence } from "../../data/sequences.ts";
+import type { Tokenizer } from "../../data/tokenizer.ts";
+import type { Model } from "../../model/model.ts";
+import { Generator } from "../generating/generate.ts";
+import { GREEDY } from "../generating/sampling.ts";
+import { cutAtStop } from "../generating/stop-texts.ts";
+import type { TextTools } from "../text-tools.ts";
+import { withAlternatives } from "./alternatives.ts";
+import { gradientNorms } from "./gradient-norms.ts";
+import { countedLoss, meanLoss } from "./mean-loss.ts";
+import type { ChoiceQuestion, Question, TextData } from "./read-rows.ts";
+import { type ScoreOptions, scoreSequences } from "./score-rows.ts";
+import { bodyTokens, type Need, type ScoredRow, tokens } from "./scored-row.ts";
+
+export interface TextScoreOptions extends ScoreOptions {
+  readonly needs: ReadonlySet<Need>;
+  /** Most tokens that are generated. */
+  readonly maxTokens: number;
+  /** Texts before which a generated answer ends. */
+  readonly stop?: readonly string[];
+}
+
+/** Scores a language model on what was read for it. */
+export async function scoreText(
+  model: Model,
+  data: TextData,
+  tools: TextTools,
+  options: TextScoreOptions,
+): Promise<ScoredRow[]> {
+  const { needs } = options;
+  const { sequences } = data;
+  const pad = tools.tokenizer?.pad ?? 0;
+  const scored = await scoreSequences(model, sequences, pad, { ...options, moments: needs.has("moments") });
+  if (data.choices) return choicesOf(data.choices, scored, tools);
+  let rows: ScoredRow[] = scored.map((row) => ({ ...row, ended: isEnded(row, tools) }));
+  if (needs.has("packed-bytes")) rows = withBytes(tools.tokenizer!, rows);
+  if (needs.has("gradient")) rows = await withGradients(model, rows, sequences, pad, options.signal);
+  if (data.questions) rows = await withAnswers(model, data.questions, tools.tokenizer!, rows, options);
+  if (!data.alternatives) return rows;
+  const { visit: _, ...rest } = options;
+  const others = await scoreSequences(model, data.alternatives.sequences, pad, rest);
+  return withAlternatives(rows, data.alternatives, others);
+}
+
+/** Whether a row ends in the token that ends texts. */
+const isEnded = ({ targets }: ScoredRow, { tokenizer }: TextTools): boolean =>
+  tokenizer?.eos !== undefined && targets.at(-1) === tokenizer.eos;
+
+/** Adds the norms of the gradients of every row by itself. */
+async function withGradients(
+  model: Model,
+  rows: readonly ScoredRow[],
+  sequences: readonly Sequence[],
+  pad: number,
+  signal: AbortSignal,
+): Promise<ScoredRow[]> {
+  const norms = await gradientNorms(model, sequences, pad, signal);
+  return rows.map((row, i) => ({ ...row, gradientNorm: norms[i]! }));
+}
+
+/** Adds how many bytes deflate makes of the text that counts. */
+function withBytes(tokenizer: Tokenizer, rows: readonly ScoredRow[]): ScoredRow[] {
+  return rows.map((row) => {
+    const text = tokenizer.decode(row.targets.subarray(0, bodyTokens(row)), { skipSpecial: true });
+    return { ...row, packedBytes: deflateSync(text).length };
+  });
+}
+
+/** Adds what greedy decoding makes of the prompts. */
+async function withAnswers(
+  model: Model,
+  questions: readonly Question[],
+  tokenizer: Tokenizer,
+  rows: readonly ScoredRow[],
+  { rows: batch, maxTokens, signal, needs, stop: texts = [] }: TextScoreOptions,
+): Promise<ScoredRow[]> {
+  const generator = new Generator(model);
+  const stop = tokenizer.eos === undefined ? [] : [tokenizer.eos];
+  const longest = questions.reduce((most, { expected }) => Math.max(most, tokenizer.encode(expected).length), 1);
+  const answers = await generator.complete(
+    questions.map(({ ids }) => ids),
+    {
+      ...GREEDY,
+      maxTokens: needs.has("continued") ? maxTokens : Math.min(maxTokens, longest + 1),
+      stop,
+      batch,
+      signal,
+    },
+  );
+  generator.free();
+  return rows.map((row, i) => {
+    const text = tokenizer.decode(answers[i]!, { skipSpecial: true });
+    return { ...row, generated: { found: cutAtStop(text, texts), expected: questions[i]!.expected } };
+  });
+}
+
+/**
+ * One row a question; each of its choices was scored as a completion of the prompt. Where a choice was cut away, whose
+ * likelihood is then unknown, there is no telling which is likeliest: the row has no `choice`.
+ */
+function choicesOf(choices: readonly ChoiceQuestion[], scored: readonly ScoredRow[], tools: TextTools): ScoredRow[] {
+  return choices.map(({ group, first, count, answer }) => {
+    const list = scored.slice(first, first + count);
+    const right = list[answer]!;
+    const row = { ...right, group, ended: isEnded(right, tools) };
+    if (list.some((each) => tokens(each) === 0)) return row;
+    const lowest = (of: (each: ScoredRow) => number) =>
+      list.reduce((best, each, i) => (of(each) < of(list[best]!) ? i : best), 0);
+    const choice = {
+      found: lowest((each) => countedLoss(each).sum),
+      foundPerToken: lowest((each) => meanLoss(each)),
+      expected: answer,
+    };
+    return { ...row, choice };
+  });
+}

@@ -1,0 +1,75 @@
+/** A row that a model was run on: what every metric, and every score of rows, is made of. */
+import { countedLoss } from "./mean-loss.ts";
+
+/** Arrays hold one entry per token that counts, or a single one for a classifier. */
+export interface ScoredRow {
+  /** Position of its group. */
+  readonly group: number;
+  readonly targets: Int32Array;
+  /** -log probability of the target. */
+  readonly nll: Float32Array;
+  readonly argmax: Uint32Array;
+  /** Probability of the most likely output. */
+  readonly confidence: Float32Array;
+  /** What greedy decoding gave, and what it should have given; where a metric needs it. */
+  readonly generated?: { readonly found: string; readonly expected: string };
+  /**
+   * Which of several answers is likeliest, and which is right; where a metric needs it. Missing where the model read no
+   * token of an answer, because the row was cut.
+   */
+  readonly choice?: { readonly found: number; readonly foundPerToken: number; readonly expected: number };
+  /** Whether the last token is the one that ends a text. */
+  readonly ended?: boolean;
+  /** Mean and variance of the log-probabilities of all outputs, two entries per token; where a metric needs it. */
+  readonly moments?: Float32Array;
+  /** Bytes of the text that counts after deflate; where a metric needs it. */
+  readonly packedBytes?: number;
+  /**
+   * Mean losses of a right answer in other words (one or several) and of wrong ones; where a metric needs them and the
+   * row has them.
+   */
+  readonly truth?: AnswerLosses;
+  /**
+   * Mean losses of the right one of several options and of the wrong ones; where a metric needs them and the row has
+   * them.
+   */
+  readonly options?: AnswerLosses;
+  /** Mean losses of paraphrases of the answer; where a metric needs them and the row has them. */
+  readonly paraphrases?: readonly number[];
+  /** Mean over the weights' tensors of the norm of the gradient of the row's mean loss; where a metric needs it. */
+  readonly gradientNorm?: number;
+}
+
+/** Mean losses of whole answers, in nats per token. */
+export interface AnswerLosses {
+  readonly right: readonly number[];
+  readonly wrong: readonly number[];
+}
+
+/**
+ * What rows must hold besides scores. `generated` is cut where an exact match is decided, `continued` only by the most
+ * tokens that are asked for; `truth`, `options` and `paraphrases` are further answers, which rows name.
+ */
+export type Need =
+  | "generated"
+  | "continued"
+  | "choice"
+  | "moments"
+  | "gradient"
+  | "packed-bytes"
+  | "truth"
+  | "options"
+  | "paraphrases";
+
+/** Tokens that count, the end of the text included. */
+export const tokens = ({ nll }: ScoredRow): number => nll.length;
+
+/** Tokens that count, without the one that ends the text. */
+export const bodyTokens = ({ nll, ended }: ScoredRow): number => nll.length - (ended ? 1 : 0);
+
+/** Sum of the losses, in nats; 0 where no token counts. */
+export const summedLoss = (row: ScoredRow): number => countedLoss(row).sum;
+
+/** Tokens whose most likely output is the target. */
+export const rightTokens = ({ targets, argmax }: ScoredRow): number =>
+  targets.reduce((n, target, i) => n + (argmax[i] === target ? 1 : 0), 0);

@@ -1,0 +1,87 @@
+/** What reads text for a language model: tokenizer, chat template, length of rows. */
+import { openPlain } from "../checkpoint/open.ts";
+import { byteTokenizer } from "../data/byte-tokenizer.ts";
+import { loadTokenizer } from "../data/load-tokenizer.ts";
+import type { EncodeOptions } from "../data/sequences.ts";
+import { loadTemplate, plainTemplate } from "../data/template.ts";
+import type { Tokenizer } from "../data/tokenizer.ts";
+import { UserError } from "../errors.ts";
+import type { ModelSizes } from "../model/architecture.ts";
+
+export interface TextOptions {
+  readonly tokenizer?: string | undefined;
+  readonly template?: "auto" | "plain" | undefined;
+  readonly max_length?: number | undefined;
+  /** Longer rows are cut, with a remark, when left out. */
+  readonly overflow?: "truncate" | "split" | "refuse" | undefined;
+}
+
+export interface TextTools {
+  /** Undefined where neither the model nor the options have one: rows of `input_ids` need none. */
+  readonly tokenizer: Tokenizer | undefined;
+  readonly encode: Omit<EncodeOptions, "group">;
+  /** Files to save beside the model: its own, with those of a tokenizer that it did not have. */
+  readonly files: ReadonlyMap<string, Uint8Array>;
+}
+
+const LONGEST = 1024;
+
+/** Tokenizer, template and length. `files` are the model's; `ref` names it. */
+export async function textTools(
+  files: ReadonlyMap<string, Uint8Array>,
+  ref: string,
+  sizes: ModelSizes,
+  options: TextOptions,
+  warn?: (message: string) => void,
+): Promise<TextTools> {
+  const { tokenizer: wanted, template = "auto", overflow = "truncate" } = options;
+  let source = files;
+  let where = ref;
+  let tokenizer: Tokenizer | undefined;
+  if (wanted === "byte") {
+    tokenizer = byteTokenizer();
+    source = new Map([...files, ...tokenizer.files]);
+  } else if (wanted !== undefined) {
+    const other = await openPlain(wanted);
+    source = new Map([...files, ...[...other.files].filter(([name]) => name !== "config.json")]);
+    other.close();
+    where = wanted;
+    tokenizer = await loadTokenizer(source, where);
+  } else if (files.has("tokenizer.json")) {
+    tokenizer = await loadTokenizer(files, ref);
+  }
+  if (tokenizer && tokenizer.vocabSize > sizes.outputs)
+    throw new UserError(
+      `the tokenizer ${tokenizer.name} has ${tokenizer.vocabSize} tokens; ${ref} has a vocabulary of ${sizes.outputs}`,
+      "use the model's own tokenizer, or a model with a larger vocab_size",
+    );
+  const found = tokenizer && template === "auto" ? await loadTemplate(source, where) : undefined;
+  const end = tokenizer?.eos === undefined ? "" : tokenizer.decode([tokenizer.eos]);
+  const chat = found ?? (template === "plain" ? plainTemplate(end) : undefined);
+  const maxLength = options.max_length ?? Math.min(LONGEST, sizes.maxPositions);
+  if (sizes.maxPositions > 0 && maxLength > sizes.maxPositions)
+    throw new UserError(
+      `--max-length ${maxLength} is more than the ${sizes.maxPositions} positions of ${ref}`,
+      "lower it",
+    );
+  let isTold = options.overflow !== undefined;
+  const cut = (place: string, tokens: number) => {
+    if (!isTold)
+      warn?.(
+        `rows of more than ${maxLength} tokens are cut, the first is ${place} with ${tokens}; --overflow split keeps the rest`,
+      );
+    isTold = true;
+  };
+  return {
+    tokenizer,
+    files: source,
+    encode: {
+      ...(tokenizer ? { tokenizer } : {}),
+      ...(chat ? { template: chat } : {}),
+      vocabSize: sizes.outputs,
+      maxLength,
+      overflow,
+      ...(warn ? { cut } : {}),
+    },
+  };
+}

@@ -1,0 +1,147 @@
+/** The middle phases of a run of training: the model on the GPU with all memory taken, and what becomes of the result. */
+import type { LineageEntry } from "../../checkpoint/checkpoint.ts";
+import type { Writer } from "../../checkpoint/write/write.ts";
+import { UserError } from "../../errors.ts";
+import { type Gpu, openGpu } from "../../gpu/gpu.ts";
+import type { Model } from "../../model/model.ts";
+import { prepareSave, type SaveOptions } from "../../model/save.ts";
+import type { Parameter } from "../../tensor/parameter.ts";
+import { humanBytes } from "../../text/format.ts";
+import type { MemoryReport } from "./memory-report.ts";
+import type { OpenedRun, ReadRun } from "./open-run.ts";
+import { refuseUnmatched } from "./option-checks.ts";
+import { runLineage } from "./run-lineage.ts";
+import { checkInputs } from "./saved-state.ts";
+import { matcher } from "./starting-model.ts";
+import type { Loaded, RunContext, Technique, TrainingData, Work } from "./technique.ts";
+import { Training } from "./train-model.ts";
+
+export interface BuiltRun<B> {
+  readonly gpu: Gpu;
+  readonly model: Model;
+  readonly work: Work<B>;
+  readonly training: Training<B>;
+  readonly memory: MemoryReport;
+}
+
+/** Norms and biases do not decay unless told to. */
+const decaysOf = (all: boolean) => (parameter: Parameter) => all || parameter.shape.length > 1;
+
+/** Loads the model, sets up the technique's work, and takes all memory that training needs. Throws UserError. */
+export async function buildRun<B, D extends TrainingData<B>>(
+  context: RunContext,
+  technique: Technique<B, D>,
+  run: OpenedRun,
+  { data, heldOut, steps }: ReadRun<D>,
+): Promise<BuiltRun<B>> {
+  const { options, seed } = context;
+  const { opened, start, saved, choices } = run;
+  const gpu = await openGpu({ device: context.device, profile: options.profile });
+  const model = await start.load(gpu);
+  refuseUnmatched(options, [...model.parameters.keys()], start.ref);
+  await chooseTrained(context, technique, run, { ...opened, gpu, model }, data);
+  if (model.trainable().length === 0)
+    throw new UserError("every weight is frozen", "let --freeze or --train-only leave some");
+  const resumed = saved !== undefined;
+  const built = { ...opened, gpu, model, steps, resumed, original: () => start.original(gpu, model) };
+  const work = await technique.work(built, data);
+  gpu.pool.trim(); // what preparing took does not stay beside training
+  const training = await Training.make<B>({
+    model,
+    source: work.source ?? data.source,
+    objective: work.objective,
+    optimizer: choices.optimizer,
+    rate: (step) => choices.rate(step, steps),
+    steps,
+    seed,
+    accumulate: options.accumulate,
+    clip: options.clip,
+    decays: decaysOf(options.decay_all),
+    stateDtype: options.state_dtype,
+    extra: work.extra ?? [],
+    controllers: work.controllers ?? [],
+    updates: work.updates ?? [],
+    heldOut,
+  });
+  return { gpu, model, work, training, memory: training.memory(work.memory) };
+}
+
+/** Lets a technique choose which weights are trained, where no option does. */
+async function chooseTrained<B, D extends TrainingData<B>>(
+  { options }: RunContext,
+  { trains }: Technique<B, D>,
+  { start, saved }: OpenedRun,
+  loaded: Loaded,
+  data: D,
+): Promise<void> {
+  if (typeof trains !== "function" || options.train_only) return;
+  const { gpu, model } = loaded;
+  // The choice must not depend on how far a resumed run had come.
+  const original = saved ? await start.original(gpu, model) : model;
+  const isChosen = matcher(await trains({ ...loaded, model: original }, data));
+  if (saved) original.free();
+  for (const parameter of model.trainable()) parameter.trainable = isChosen(parameter.name);
+}
+
+/** Says what the run will do and take: as its result with --dry-run, else as a remark. */
+export function describeRun<B, D extends TrainingData<B>>(
+  context: RunContext,
+  { choices }: OpenedRun,
+  { data, steps, perEpoch }: ReadRun<D>,
+  { model, memory }: Pick<BuiltRun<B>, "model" | "memory">,
+): void {
+  const { groups } = data.source;
+  const { total, trainable } = model.parameterCount();
+  const count = (n: number) => n.toLocaleString("en-US");
+  const rows = groups.map(
+    ({ name, rows, tokens }) => `${name} ${count(rows)} rows${tokens === undefined ? "" : `, ${count(tokens)} tokens`}`,
+  );
+  const trained = model.adapter ? `, adapter ${count(trainable)} trained` : `, ${count(trainable)} trained`;
+  const kinds = Object.entries(memory).map(([kind, bytes]) => `${kind} ${humanBytes(bytes)}`);
+  const lines = [
+    `${count(total)} parameters${trainable === total && !model.adapter ? "" : trained}`,
+    `data: ${rows.join("; ")}`,
+    `${count(steps)} steps (${(steps / perEpoch).toFixed(2)} epochs), ${choices.optimizer.method.name}, ${choices.schedule.method.name}`,
+    `GPU memory: ${kinds.join(", ")}`,
+  ];
+  if (!context.dryRun) for (const line of lines) context.info(line);
+  else {
+    context.print(lines.join("\n"));
+    context.json({ parameters: { total, trainable }, steps, steps_per_epoch: perEpoch, groups, memory });
+  }
+}
+
+/** Where the result goes, and what goes with it. */
+export interface RunOutput {
+  readonly lineage: readonly LineageEntry[];
+  readonly saving: SaveOptions;
+  /** Of a stream, whose header is written. */
+  readonly writer: Writer | undefined;
+  /** Digests of the checkpoints that were read. */
+  readonly inputs: readonly string[];
+}
+
+/** Makes the lineage, and finds out whether the result can be written. Throws UserError when it cannot, or when inputs have changed. */
+export async function prepareOutput<B, D extends TrainingData<B>>(
+  context: RunContext,
+  technique: Technique<B, D>,
+  { opened, start, saved, folder }: OpenedRun,
+  { data, steps }: ReadRun<D>,
+  model: Model,
+): Promise<RunOutput> {
+  const { options, out } = context;
+  const read = [...start.read, ...(technique.read?.(data) ?? [])];
+  const inputs = read.map(({ checkpoint: { ref, headerSha256 } }) => ({ ref, digest: headerSha256 }));
+  if (saved) checkInputs(saved.progress, inputs, folder!);
+  const lineage = runLineage(context, technique, { read, others: start.others, steps });
+  const saving = {
+    files: opened.files,
+    lineage,
+    ...(options.out_dtype ? { dtype: ({ f32: "F32", bf16: "BF16", f16: "F16" } as const)[options.out_dtype] } : {}),
+    ...(options.shards ? { shards: options.shards } : {}),
+  };
+  const writer = await prepareSave(model, out, saving);
+  if (options.best !== undefined) await (await prepareSave(model, options.best, saving))?.abort();
+  context.onExit((ok) => (ok ? undefined : writer?.abort()));
+  return { lineage, saving, writer, inputs: inputs.map(({ digest }) => digest) };
+}

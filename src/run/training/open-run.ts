@@ -1,0 +1,99 @@
+/** The first phases of a run of training: what the command line asks for, the model's description, the data. No weight is read. */
+import { UserError } from "../../errors.ts";
+import { describeModel } from "../open-model.ts";
+import { type HeldOutGroup, readHeldOut } from "./held-out.ts";
+import { type Choices, choose } from "./optimizer-and-schedule.ts";
+import { refuseClashing, warnOfSchedule } from "./option-checks.ts";
+import { decisiveOptions } from "./run-lineage.ts";
+import { checkSettings, findState, refuseOverwriting, type SavedRun } from "./saved-state.ts";
+import { type Start, start } from "./starting-model.ts";
+import type { Opened, RunContext, Technique, TrainingData } from "./technique.ts";
+
+export interface OpenedRun {
+  /** For the technique. */
+  readonly opened: Opened;
+  readonly start: Start;
+  readonly choices: Choices;
+  /** Where the state is saved; undefined: nowhere. */
+  readonly folder: string | undefined;
+  /** The run that resumes. */
+  readonly saved: SavedRun | undefined;
+  /** What a run that resumes must have alike. */
+  readonly settings: Readonly<Record<string, unknown>>;
+}
+
+/** Where the state is saved: the folder that was named, beside a named result, nowhere for a stream. */
+function stateFolder({ options, out, dryRun }: RunContext): string | undefined {
+  if (dryRun || (options.save_every === 0 && !options.resume)) return undefined;
+  if (options.state !== undefined) return options.state;
+  return out === "-" ? undefined : `${out.replace(/\/+$|\.safetensors$/, "")}-state`;
+}
+
+/** Checks options, finds a saved run, and opens the model's files. Throws UserError. */
+export async function openRun<B, D extends TrainingData<B>>(
+  context: RunContext,
+  technique: Technique<B, D>,
+): Promise<OpenedRun> {
+  const { options, seed } = context;
+  const warn = (message: string) => context.warn(message);
+  const folder = stateFolder(context);
+  const saved = options.resume && folder !== undefined ? findState(folder) : undefined;
+  if (options.resume && folder === undefined && !context.dryRun)
+    throw new UserError("--resume needs --state DIR when the result goes to stdout");
+  if (!saved && folder !== undefined) refuseOverwriting(folder);
+  refuseClashing(context);
+  // As JSON has it, for a comparison with what was saved.
+  const settings = JSON.parse(JSON.stringify({ ...decisiveOptions(context), model: technique.model, seed }));
+  if (saved) checkSettings(saved.progress, settings, folder!);
+
+  const { trains } = technique;
+  const begun = await start({
+    ...options,
+    model: technique.model,
+    role: technique.role,
+    init: options.init,
+    train_only: options.train_only ?? (typeof trains === "function" ? undefined : trains),
+    seed,
+    warn,
+    resumed: saved?.folder,
+  });
+  context.onExit(() => begun.close());
+  const choices = choose(context.picks, options.lr);
+  const described = await describeModel(begun, options, warn);
+  const { tools } = described;
+  const order = {
+    batchSize: options.batch_size,
+    seed,
+    shuffle: options.shuffle,
+    ...(options.weights ? { weights: options.weights } : {}),
+    ...(options.pack && tools ? { pack: tools.encode.maxLength! } : {}),
+  };
+  return { opened: { ...described, order }, start: begun, choices, folder, saved, settings };
+}
+
+export interface ReadRun<D> {
+  readonly data: D;
+  readonly heldOut: readonly HeldOutGroup[];
+  readonly steps: number;
+  /** Steps of a pass over the data, rounded up. */
+  readonly perEpoch: number;
+}
+
+/** Reads training and held-out data, and counts the steps. Throws UserError. */
+export async function readRun<B, D extends TrainingData<B>>(
+  context: RunContext,
+  technique: Technique<B, D>,
+  { opened, choices }: OpenedRun,
+): Promise<ReadRun<D>> {
+  const { options, progress } = context;
+  progress.start({ unit: "rows" });
+  const data = await technique.data(opened);
+  const heldOut = await readHeldOut(options.eval_data, opened, options.batch_size);
+  progress.done();
+  if (options.steps !== undefined && options.epochs !== undefined)
+    throw new UserError("both --steps and --epochs say how long to train", "give one of them");
+  const perEpoch = Math.ceil(data.source.batchesPerEpoch / options.accumulate);
+  const steps = options.steps ?? Math.max(1, Math.round((options.epochs ?? 1) * perEpoch));
+  warnOfSchedule(context, choices, steps);
+  return { data, heldOut, steps, perEpoch };
+}

@@ -1,0 +1,95 @@
+/**
+ * What a technique is to the frame that trains: it says which data, which objective, and what goes on between steps. The frame
+ * (run-training.ts) owns the rest. Each phase hands its result to the next, so a technique keeps nothing between calls:
+ *
+ *   open -> data(opened) -> build -> work(built, data) -> restore -> loop -> save
+ */
+import type { Read } from "../../checkpoint/lineage/input.ts";
+import type { Gpu } from "../../gpu/gpu.ts";
+import type { Values } from "../../method/options.ts";
+import type { Picks } from "../../method/picks.ts";
+import type { Model } from "../../model/model.ts";
+import type { Parameter } from "../../tensor/parameter.ts";
+import type { CommandContext } from "../command-context.ts";
+import type { DescribedModel } from "../open-model.ts";
+import type { BatchSource, OrderChoice } from "./batch-source.ts";
+import type { Controller } from "./controller.ts";
+import type { Objective } from "./objective.ts";
+import type { RUN } from "./options.ts";
+import type { UpdateRule } from "./update-rule.ts";
+
+/** Options of one way to begin, to make batches, or of one loss, which other scripts lack. */
+type Particular = "init" | "data" | "pack" | "weights" | "smoothing" | "z_loss";
+
+/** The command line of a script that trains. */
+export interface RunContext extends CommandContext {
+  readonly options: Omit<Values<typeof RUN>, Particular> & Partial<Pick<Values<typeof RUN>, Particular>>;
+  /** The optimizer and the schedule. */
+  readonly picks: Picks<typeof RUN>;
+  /** Values of the method's options. */
+  readonly settings: Readonly<Record<string, unknown>>;
+  /** Values that are not the defaults. */
+  readonly chosen: Readonly<Record<string, unknown>>;
+}
+
+/** What is known before any weight is read. */
+export interface Opened extends DescribedModel {
+  /** How rows become batches. */
+  readonly order: OrderChoice;
+}
+
+/** What a technique read. */
+export interface TrainingData<B> {
+  readonly source: BatchSource<B>;
+}
+
+/** The model on the GPU, with what was known before. */
+export interface Loaded extends Opened {
+  readonly gpu: Gpu;
+  readonly model: Model;
+}
+
+/** What is known when a technique sets its work up. */
+export interface Built extends Loaded {
+  readonly steps: number;
+  /** True when resuming: weights and the states of controllers and rules come from the saved run. */
+  readonly resumed: boolean;
+  /** The model as it was before training, frozen: a second one in memory. */
+  original(): Promise<Model>;
+}
+
+/** What is trained, and what takes part in it. */
+export interface Work<B> {
+  readonly objective: Objective<B>;
+  /** Batches in place of those that were read, where models take part in making them. */
+  readonly source?: BatchSource<B>;
+  /** Trained beside the model, and left out of the result. */
+  readonly extra?: readonly Parameter[];
+  /** What follows the training from step to step, in this order. */
+  readonly controllers?: readonly Controller[];
+  /** What changes the way from gradients to weights; composed as update-rule.ts says. */
+  readonly updates?: readonly UpdateRule[];
+  /** Further memory on the GPU in bytes, by kind. */
+  readonly memory?: Readonly<Record<string, number>>;
+  /** Called when every step is done, before the result is written. */
+  end?(): Promise<void>;
+  free?(): void;
+}
+
+export interface Technique<B, D extends TrainingData<B> = TrainingData<B>> {
+  /** For lineage: what did it, and how. */
+  readonly script: string;
+  readonly method?: string;
+  /** What the model is called among its inputs; "model" when left out. */
+  readonly role?: string;
+  /** Reference of the model that is trained; undefined with --init. */
+  readonly model: string | undefined;
+  /** Reads the data. */
+  data(opened: Opened): Promise<D>;
+  /** Weights that are trained where options do not say, as patterns of names; perhaps chosen by the model as it was. */
+  readonly trains?: readonly string[] | ((loaded: Loaded, data: D) => Promise<readonly string[]>) | undefined;
+  /** Sets up what is trained. */
+  work(built: Built, data: D): Promise<Work<B>>;
+  /** What else it read, for lineage. Their roles are names of options, which lineage then does not repeat. */
+  read?(data: D): readonly Read[];
+}

@@ -1,0 +1,62 @@
+/**
+ * The state of a training as a value: numbers as JSON, and tensors that lie on the GPU. The model's own weights are not part of
+ * it; whoever saves a training saves these too. So a state nests: one that trains several times in a row saves its own place, the
+ * weights, and the state of the training that is under way.
+ */
+import { DTYPE_BYTES } from "../../checkpoint/dtype.ts";
+import type { OrderState } from "../../data/order.ts";
+import type { Gpu } from "../../gpu/gpu.ts";
+import type { Json } from "../../json.ts";
+
+/** What is JSON of a state. */
+export interface TrainingProgress {
+  /** Steps that are done. */
+  readonly step: number;
+  /** Where the data stand. */
+  readonly order: OrderState;
+  /** States of controllers and update rules, by name. */
+  readonly states: Readonly<Record<string, Json>>;
+}
+
+/** A tensor of a state: one of the optimizer's, or a weight that is trained or kept beside the model. */
+export interface StateTensor {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly dtype: "F32" | "BF16";
+  /** As long as `bytes`, or longer. */
+  readonly buffer: GPUBuffer;
+  readonly bytes: number;
+}
+
+/** The state of a training that is under way. Its tensors change with the next step. */
+export interface TrainingState {
+  readonly progress: TrainingProgress;
+  readonly tensors: readonly StateTensor[];
+}
+
+/** A state that was saved, in memory or in files. */
+export interface SavedTraining {
+  readonly progress: TrainingProgress;
+  /** Where it was saved, for messages. */
+  readonly where: string;
+  /** Bytes of a tensor, in the dtype in which it was saved; undefined where there is none of that name. */
+  read(name: string): Promise<Uint8Array | undefined>;
+}
+
+export const stateTensor = (
+  name: string,
+  { shape, size }: { readonly shape: readonly number[]; readonly size: number },
+  buffer: GPUBuffer,
+  held: "f32" | "bf16",
+): StateTensor => {
+  const dtype = held === "bf16" ? "BF16" : "F32";
+  return { name, shape, dtype, buffer, bytes: size * DTYPE_BYTES[dtype] };
+};
+
+/** Copies a state to host memory. */
+export async function copyState(gpu: Gpu, { progress, tensors }: TrainingState): Promise<SavedTraining> {
+  const copies = new Map<string, Uint8Array>();
+  for (const { name, buffer, bytes } of tensors)
+    copies.set(name, await gpu.read(buffer, 0, Math.ceil(bytes / 4) * 4, (view) => view.slice(0, bytes)));
+  return { progress: structuredClone(progress), where: "memory", read: async (name) => copies.get(name) };
+}

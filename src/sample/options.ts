@@ -1,0 +1,34 @@
+/** Options of `sample`. */
+import type { Options } from "../method/options.ts";
+
+export const SAMPLE = {
+  prompt: { type: "string[]", short: "p", help: "a prompt; may be given several times", value: "TEXT" },
+  prompts: { type: "string", help: "rows of prompt or messages (JSONL, - for stdin)", value: "FILE" },
+  chat: {
+    type: "boolean",
+    default: false,
+    help: "a prompt is what a user says; the model answers by its chat template",
+  },
+  system: { type: "string", help: "system message of a chat", value: "TEXT" },
+  max_tokens: { type: "number.integer >= 1", default: 128, short: "m", help: "most tokens of an answer", value: "N" },
+  temperature: { type: "number >= 0", default: 0, short: "t", help: "0: always the most likely token", value: "T" },
+  top_k: { type: "number.integer >= 0", default: 0, help: "only the k most likely tokens; 0: all", value: "K" },
+  top_p: { type: "0 < number <= 1", default: 1, help: "only the most likely tokens that together reach p", value: "P" },
+  min_p: {
+    type: "0 <= number <= 1",
+    default: 0,
+    help: "only tokens with this share of the largest probability",
+    value: "P",
+  },
+  repetition_penalty: { type: "number > 0", default: 1, help: "above 1: tokens seen become less likely", value: "X" },
+  stop: { type: "string[]", help: "text that ends an answer; may be given several times", value: "TEXT" },
+  samples: { type: "number.integer >= 1", default: 1, help: "answers to each prompt", value: "N" },
+  batch_size: { type: "number.integer >= 1", default: 8, help: "answers that are made at once", value: "N" },
+  tokenizer: {
+    type: "string",
+    help: "byte, or a folder with tokenizer.json; the model's own when left out",
+    value: "NAME",
+  },
+  template: { type: "'auto' | 'plain'", default: "auto", help: "chat template; auto: the model's" },
+  dtype: { type: "'f32' | 'bf16' | 'keep'", default: "keep", help: "of weights in memory" },
+} as const satisfies Options;

@@ -1,0 +1,123 @@
+/** What `sample` continues: texts and conversations from the command line, from rows and from stdin. */
+import { readRows } from "../data/jsonl.ts";
+import type { Message, Row } from "../data/rows.ts";
+import { type ChatTemplate, plainTemplate } from "../data/template.ts";
+import type { Tokenizer } from "../data/tokenizer.ts";
+import { UserError } from "../errors.ts";
+import type { ModelSizes } from "../model/architecture.ts";
+
+export interface Prompt {
+  readonly text: string;
+  readonly ids: readonly number[];
+  /** File and line that it was read from; undefined of one on the command line. */
+  readonly place?: string;
+}
+
+export interface PromptOptions {
+  readonly prompt?: readonly string[] | undefined;
+  /** A file of rows, or "-". */
+  readonly prompts?: string | undefined;
+  readonly chat: boolean;
+  readonly system?: string | undefined;
+}
+
+/** Throws UserError for a system message that no prompt has a place for. */
+export function checkSystem({ system, chat, prompts }: PromptOptions): void {
+  if (system !== undefined && !chat && prompts === undefined) throw systemAlone();
+}
+
+const systemAlone = (place?: string): UserError =>
+  new UserError(
+    `${place === undefined ? "" : `${place}: `}--system has no effect without --chat on a prompt of plain text`,
+    "give both or neither",
+  );
+
+/** Turns texts, messages and rows into tokens. */
+class PromptEncoder {
+  readonly #options: PromptOptions;
+  readonly #tokenizer: Tokenizer;
+  readonly #template: ChatTemplate;
+
+  constructor(options: PromptOptions, tokenizer: Tokenizer, template: ChatTemplate | undefined) {
+    this.#options = options;
+    this.#tokenizer = tokenizer;
+    this.#template = template ?? plainTemplate(tokenizer.eos === undefined ? "" : tokenizer.decode([tokenizer.eos]));
+  }
+
+  /** What a user says with --chat, else a text to continue. */
+  text(text: string, place?: string): Prompt {
+    if (this.#options.chat) return this.#conversation([{ role: "user", content: text }], text);
+    if (this.#options.system !== undefined) throw systemAlone(place);
+    return { text, ids: [...this.#tokenizer.encode(text)] };
+  }
+
+  #conversation(messages: readonly Message[], text: string): Prompt {
+    const { system } = this.#options;
+    const before: Message[] = system === undefined ? [] : [{ role: "system", content: system }];
+    const rendered = this.#template.render([...before, ...messages], { generationPrompt: true });
+    return { text, ids: [...this.#tokenizer.encode(rendered, { special: false })] };
+  }
+
+  row(row: Row, place: string): Prompt {
+    switch (row.form) {
+      case "completion":
+      case "prompt":
+        return this.text(row.prompt, place);
+      case "text":
+        return this.text(row.text, place);
+      case "tokens":
+        return { text: this.#tokenizer.decode(row.inputIds), ids: [...row.inputIds] };
+      case "messages": {
+        const isAnswered = row.messages.at(-1)?.role === "assistant";
+        const messages = isAnswered ? row.messages.slice(0, -1) : row.messages;
+        return this.#conversation(messages, messages.at(-1)?.content ?? "");
+      }
+      default:
+        throw new UserError(
+          `${place}: a row of ${row.form} is not a prompt`,
+          "rows have prompt, text, messages or input_ids",
+        );
+    }
+  }
+}
+
+/**
+ * All prompts: those of `--prompt`, then `args`, then the rows of `--prompts`; without any the text of stdin, unless
+ * the model comes from there. Throws UserError where there is none.
+ */
+export async function readPrompts(
+  options: PromptOptions,
+  { args, isStdinFree }: { readonly args: readonly string[]; readonly isStdinFree: boolean },
+  { tokenizer, template }: { readonly tokenizer: Tokenizer; readonly template: ChatTemplate | undefined },
+): Promise<Prompt[]> {
+  const encoder = new PromptEncoder(options, tokenizer, template);
+  const prompts = [...(options.prompt ?? []), ...args].map((text) => encoder.text(text));
+  if (options.prompts !== undefined) {
+    for await (const { row, place } of readRows(options.prompts)) prompts.push({ ...encoder.row(row, place), place });
+  }
+  if (prompts.length === 0 && isStdinFree) {
+    const text = (await Bun.stdin.text()).replace(/\r?\n$/, "");
+    if (text !== "") prompts.push(encoder.text(text));
+  }
+  if (prompts.length === 0)
+    throw new UserError("no prompt", 'write one after the model, or --prompt "TEXT", or --prompts rows.jsonl');
+  return prompts;
+}
+
+/** Throws UserError, naming the row, for a prompt that the model `ref` cannot continue. */
+export function checkPrompt({ ids, text, place }: Prompt, { maxPositions, outputs }: ModelSizes, ref: string): void {
+  const where = place === undefined ? "" : `${place}: `;
+  if (ids.length === 0)
+    throw new UserError(`${where}the prompt ${JSON.stringify(text)} has no tokens`, "give at least one character");
+  const odd = ids.find((id) => id >= outputs);
+  if (odd !== undefined)
+    throw new UserError(
+      `${where}token ${odd} is outside the vocabulary of ${outputs} of ${ref}`,
+      "the rows were made with another tokenizer, or the model has another vocabulary",
+    );
+  if (ids.length >= maxPositions)
+    throw new UserError(
+      `${where}a prompt of ${ids.length} tokens leaves no room in the ${maxPositions} positions of ${ref}`,
+      place === undefined ? "shorten it" : "leave the row out, or shorten it",
+    );
+}

@@ -1,0 +1,181 @@
+/** `curriculum select`, as a user runs it, and what sub-commands print. */
+import { describe, expect, test } from "bun:test";
+import { existsSync, readFileSync, symlinkSync } from "node:fs";
+import { runShell } from "../support/command.ts";
+import { DATA, HELD, openLab, RUN } from "./curriculum-lab.ts";
+
+const lab = openLab();
+
+describe("what sub-commands print", () => {
+  const graph = `graph model ${DATA} ${HELD} --batch-size 4 --graph-steps 2 -q`;
+  const run = async (line: string) => {
+    const { text, err, code } = await lab.run(line);
+    expect(err).toBe("");
+    expect(code).toBe(0);
+    return text;
+  };
+
+  test("--json is the result on stdout; with -o it says what was written", async () => {
+    const whole = JSON.parse(await run(`${graph} --json`));
+    expect(Object.keys(whole)).toEqual(["groups", "graph", "start", "after"]);
+    const told = JSON.parse(await run(`${graph} --json -o told.json`));
+    expect(told).toEqual({ file: "told.json", groups: ["a", "b", "c"], runs: 3, steps_per_run: 2 });
+    expect(JSON.parse(lab.read("told.json"))).toEqual(whole);
+    const hand = JSON.parse(await run(`graph ${DATA} --edges a:b -q --json`));
+    expect(hand.graph[0]).toEqual([1, 0.5, 0]);
+
+    const plain = await run("select model --data a.jsonl --keep 4 -q");
+    expect(await run("select model --data a.jsonl --keep 4 -q --json")).toBe(plain);
+    const chosen = JSON.parse(await run("select model --data a.jsonl --keep 4 -q --json -o told.jsonl"));
+    expect(chosen).toMatchObject({ file: "told.jsonl", select_by: "lowest-loss", rows: 16, kept: 4, of: "loss" });
+    expect(chosen.groups).toEqual([{ name: "a", rows: 16, kept: 4 }]);
+    expect(chosen.mean).toBeLessThan(chosen.mean_of_all);
+    expect(lab.read("told.jsonl")).toBe(plain);
+
+    const plan = JSON.parse(await run("plan --parameters 1000 --json -q -o plan.json"));
+    expect(plan.file).toBe("plan.json");
+    expect(plan).toMatchObject(JSON.parse(lab.read("plan.json")));
+    expect(await run("plan --parameters 1000 -q -o plan.txt")).toBe("");
+    expect(lab.read("plan.txt")).toContain("train tokens: 20000\n");
+  }, 40_000);
+
+  test("--dry-run says what it takes, and neither runs nor writes", async () => {
+    const told = await run(`${graph} --exact -n -o never.json --device none`);
+    expect(told).toContain("6 runs of 2 steps of 4 rows: 12 steps\n7 evaluations on 12 held-out rows\nweights: ");
+    const plan = JSON.parse(await run(`${graph} -n --json --device none`));
+    expect(plan).toMatchObject({ runs: 3, steps_per_run: 2, steps: 6, held_out_rows: 12, batch_size: 4 });
+    const chosen = await run("select model --data a.jsonl --keep 4 --batch-size 5 -q -n -o never.jsonl --device none");
+    expect(chosen).toContain("lowest-loss: keep 4 of 16 rows, 256 tokens\nlosses of 4 batches of 5\nweights: ");
+    const rows = JSON.parse(await run("select model --data a.jsonl --select-by craig -q -n --json --device none"));
+    expect(rows).toMatchObject({ select_by: "craig", rows: 16, tokens: 256, keep: 4, batches: 2 });
+    expect(existsSync(lab.at("never.json")) || existsSync(lab.at("never.jsonl"))).toBe(false);
+  }, 40_000);
+
+  test("an input is not replaced", async () => {
+    const before = readFileSync(lab.at("a.jsonl"));
+    symlinkSync(lab.at("a.jsonl"), lab.at("link.jsonl"));
+    for (const [line, other] of [
+      ["select model --data ./a.jsonl -q -o link.jsonl", ", as ./a.jsonl"],
+      [`graph model ${DATA} ${HELD} -q -o b-held.jsonl`, ""],
+    ]) {
+      const { err, code } = await lab.run(line!);
+      const message = `--out: ${line!.split(" ").at(-1)} is read by this run${other}`;
+      expect(err).toBe(`curriculum: ${message}\n  hint: it would be lost; write to another file\n`);
+      expect(code).toBe(2);
+    }
+    expect(readFileSync(lab.at("a.jsonl"))).toEqual(before);
+  }, 20_000);
+
+  test("a model that gives no numbers stops the work", async () => {
+    const hint = "bun run inspect broken --check looks for NaN in its weights";
+    for (const [line, message] of [
+      [`graph broken ${DATA} ${HELD} --graph-steps 2`, "broken: the held-out loss of the group a is NaN"],
+      ["select broken --data a.jsonl", "broken: the score NaN of a.jsonl:1 is not finite"],
+      ["select broken --data a.jsonl --select-by gradient-norm", "broken: the score NaN of a.jsonl:1 is not finite"],
+      ["select broken --data a.jsonl --select-by craig", "broken: a hidden state of a.jsonl:1 is not finite"],
+    ]) {
+      const { err, text, code } = await lab.run(`${line} -q -o nothing`);
+      expect(err).toBe(`curriculum: ${message}\n  hint: ${hint}\n`);
+      expect(text).toBe("");
+      expect(code).toBe(1);
+    }
+    const { err, code } = await lab.run(
+      `graph model ${DATA} ${HELD} --graph-steps 4 --optimizer sgd --lr 1e30 -q -o nothing`,
+    );
+    expect(err).toMatch(
+      /^curriculum: model after 4 steps on a: the held-out loss of the group [abc] is \w+\n {2}hint: lower/,
+    );
+    expect(code).toBe(1);
+    expect(existsSync(lab.at("nothing"))).toBe(false);
+  }, 40_000);
+});
+
+describe("select", () => {
+  const lines = (text: string) => text.split("\n").filter((line) => line !== "");
+  const source = (names: readonly string[]) => names.flatMap((name) => lines(lab.read(`${name}.jsonl`)));
+
+  /** Rows of a, as no writer of ours would put them, between those of b in to-select.jsonl. */
+  const toSelect = (): string[] => {
+    const odd = source(["a"]).map((line, i) => `{ "note":"\u00fc${i}",  ${line.slice(1)}`);
+    const mixed = source(["b"]).flatMap((line, i) => [line, odd[i]!]);
+    lab.write("to-select.jsonl", `${mixed.join("\r\n")}\n`);
+    return odd;
+  };
+
+  test("rows keep their bytes and their order; those of the group that was learned have the lowest loss", async () => {
+    const odd = toSelect();
+    const { text, err, code } = await runShell(
+      `$CURRICULUM model --method static --mixture 1,0,0 ${DATA} ${RUN} --steps 40 | $CURRICULUM select --data to-select.jsonl --keep 0.5 --log select.log`,
+      lab.folder,
+    );
+    expect(code).toBe(0);
+    expect(lines(text)).toEqual(odd);
+    expect(err).toMatch(/lowest-loss: kept 16 of 32 rows; mean loss [\d.]+, of all [\d.]+\n/);
+    expect(lab.events("select.log", "selected")[0]!.places).toEqual(odd.map((_, i) => `to-select.jsonl:${2 * i + 2}`));
+  }, 20_000);
+
+  test("gradients of rows that are known are the smallest", async () => {
+    toSelect();
+    await lab.succeeds(`model --method static --mixture 1,0,0 ${DATA} ${RUN} --steps 40 -o knows-a/`);
+    const { text, code } = await lab.run(
+      "select knows-a --data to-select.jsonl --select-by gradient-norm --keep 10 -q",
+    );
+    expect(code).toBe(0);
+    expect(lines(text)).toHaveLength(10);
+    for (const line of lines(text)) expect(source(["b"])).toContain(line);
+  }, 20_000);
+
+  test("coverage takes rows of a group that is rare; the best come first when asked", async () => {
+    // Sixteen copies of one row, told apart by a note, and two others.
+    const copies = Array.from({ length: 16 }, (_, i) => `{"note":${i},${source(["b"])[0]!.slice(1)}`);
+    const all = [...copies, ...source(["c"]).slice(0, 2)];
+    lab.write("rare.jsonl", `${all.join("\n")}\n`);
+    for (const by of ["craig", "dp-means --per-cluster 2"]) {
+      await lab.succeeds(`select model --data rare.jsonl --select-by ${by} --keep 4 -q -o plain.jsonl`);
+      const plain = lines(lab.read("plain.jsonl"));
+      expect(plain).toHaveLength(4);
+      expect(plain.some((line) => all.indexOf(line) >= 16)).toBe(true);
+      expect(plain.map((line) => all.indexOf(line))).toEqual(
+        plain.map((line) => all.indexOf(line)).sort((a, b) => a - b),
+      );
+      await lab.succeeds(`select model --data rare.jsonl --select-by ${by} --keep 4 --ranked -q -o ranked.jsonl`);
+      const ranked = lines(lab.read("ranked.jsonl"));
+      expect(ranked).not.toEqual(plain);
+      expect([...ranked].sort()).toEqual([...plain].sort());
+    }
+  }, 20_000);
+
+  test("what it writes is data", async () => {
+    await lab.succeeds(`select model ${DATA} --keep 12 -q -o chosen.jsonl`);
+    await lab.succeeds(`model --method stratified --data chosen.jsonl ${RUN} --steps 2 -o from-chosen/`);
+  }, 20_000);
+
+  test.each([
+    ["model --data -", "select reads its rows twice, which stdin cannot", "write them to a file first"],
+    ["model --data a.jsonl --overflow split", "--overflow split makes several of one row", "leave it out"],
+    ["mlp --data x.jsonl", "mlp is a classifier; select scores rows of text", "give a language model"],
+    ["model", "--data is missing", "for example --data rows.jsonl"],
+    ["model --data none.jsonl", "none.jsonl cannot be read (ENOENT)", "is the path right?"],
+    ["model --data a.jsonl --select-by best", "--select-by: unknown selector best", "the selectors are craig"],
+    ["model --data a.jsonl --method lowest-los", "unknown option --method", "did you mean --select-by lowest-loss?"],
+    ["model --data a.jsonl --method length", "unknown option --method", "--select-by chooses: craig, dp-means"],
+    ["model --data a.jsonl --steps 3", "--steps has no effect in curriculum select", "leave it out"],
+    [
+      "model --data a.jsonl --per-cluster 2",
+      "lowest-loss has no option --per-cluster",
+      "selectors with --per-cluster: dp-means",
+    ],
+    ["model --data a.jsonl --exact", "--exact has no effect in curriculum select", "leave it out"],
+  ])(
+    "refuses %s",
+    async (line, message, hint) => {
+      const { err, text, code } = await lab.run(`select ${line} -q`);
+      const [first, second = ""] = err.split("\n");
+      expect(first!.startsWith(`curriculum: ${message}`)).toBe(true);
+      expect(second).toContain(hint);
+      expect(text).toBe("");
+      expect(code).toBe(2);
+    },
+    20_000,
+  );
+});

@@ -1,0 +1,73 @@
+import { expect, test } from "bun:test";
+import { existsSync, writeFileSync } from "node:fs";
+import { runShell } from "../support/command.ts";
+import { lines, nextModel } from "./next-model.ts";
+
+const { folder, at, run } = await nextModel("sample");
+
+test("one prompt is streamed, several are told apart, rows are lines of JSON", async () => {
+  expect((await run("sample", ["next", "3>", "-q"])).text).toBe("4\n");
+  expect((await run("sample", ["next", "3>", "7>", "-q"])).text).toBe("3>4\n7>8\n");
+  const { text } = await run("sample", ["next", "--prompts", "next.jsonl", "--json", "-q"]);
+  const rows = text
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+  expect(rows.map(({ text }) => text)).toEqual(["1", "2", "3", "4", "5", "6", "7", "8", "9", "0"]);
+  expect(rows[3]).toMatchObject({ prompt: "3>", sample: 0, tokens: 1, ids: [52] });
+});
+
+test("rows may hold a prompt alone, or messages with a system message before them", async () => {
+  const messages = [{ role: "user", content: "3>" }];
+  writeFileSync(at("prompts.jsonl"), lines([{ prompt: "3>" }, { prompt: "7>", id: 1 }]));
+  writeFileSync(at("talk.jsonl"), lines([{ messages }]));
+  expect((await run("sample", ["next", "--prompts", "prompts.jsonl", "-q"])).text).toBe("3>4\n7>8\n");
+  const spoken = ["next", "--prompts", "talk.jsonl", "--system", "x", "-m", "1", "-q"];
+  expect((await run("sample", spoken)).code).toBe(0);
+});
+
+test("a dry run says what would be answered", async () => {
+  const argv = ["next", "--prompts", "next.jsonl", "--samples", "2", "-m", "9", "--dry-run", "-o", "answers"];
+  const { text, code } = await run("sample", argv);
+  expect(code).toBe(0);
+  expect(text).toBe(
+    "model    next, 75.1 kB of weights\nprompts  10, the longest of 2 tokens\nanswers  20 of at most 9 tokens\nwrites   answers\n",
+  );
+  expect(JSON.parse((await run("sample", [...argv, "--json"])).text)).toMatchObject({ prompts: 10, samples: 2 });
+  expect(existsSync(at("answers"))).toBe(false);
+  expect((await run("sample", ["next", "--prompts", "cut.jsonl", "-n"])).code).toBe(2);
+});
+
+test("a prompt may come through a pipe, and so may the model", async () => {
+  expect((await runShell("printf '5>' | $SAMPLE next -q", folder)).text).toBe("6\n");
+  expect((await runShell("$MERGE next --method passthrough -q | $SAMPLE - '5>' -q", folder)).text).toBe("6\n");
+});
+
+test("samples depend on the seed, not on the batch", async () => {
+  const draw = async (...more: string[]) =>
+    (await run("sample", ["next", "3>", "--samples", "6", "-t", "5", "-m", "5", "--json", "-q", ...more])).text;
+  const one = await draw();
+  expect(await draw("--batch-size", "2")).toBe(one);
+  expect(await draw("--seed", "1")).not.toBe(one);
+});
+
+test("an answer ends before a stop text", async () => {
+  expect((await run("sample", ["next", "3>", "--stop", "4", "-q"])).text).toBe("\n");
+});
+
+test.each([
+  [["golden", "hello"], "golden has no tokenizer.json\n  hint: give --tokenizer byte, or a folder that has one"],
+  [["next"], "no prompt\n"],
+  [["next", "--prompts", "cut.jsonl"], "cut.jsonl:1: a prompt of 64 tokens leaves no room in the 64 positions of next"],
+  [["next", "--prompts", "far.jsonl"], "far.jsonl:1: token 999 is outside the vocabulary of 264 of next"],
+  [["next", "--prompts", "next.jsonl", "-o", "next.jsonl"], "--out: next.jsonl is read by this run\n"],
+  [["next", "3>", "--stop", ""], "--stop is empty, so every answer would end before it begins"],
+  [["next", "3>", "--system", "x"], "sample: --system has no effect without --chat"],
+  [["next", "--prompts", "next.jsonl", "--system", "x"], "next.jsonl:1: --system has no effect without --chat"],
+  [["next", "x".repeat(70)], "a prompt of 70 tokens leaves no room in the 64 positions of next"],
+])("%j is refused", async (argv, message) => {
+  writeFileSync(at("far.jsonl"), lines([{ input_ids: [999] }]));
+  const { err, code } = await run("sample", argv);
+  expect(err).toContain(message);
+  expect(code).toBe(2);
+});

@@ -1,0 +1,70 @@
+/** Scored rows that hold whatever a metric needs, of models that know much, little or everything. */
+
+import { Random } from "../../src/data/random.ts";
+import type { Metric, MetricContext } from "../../src/evaluate/contract.ts";
+import type { ScoredRow } from "../../src/run/scoring/scored-row.ts";
+
+const GROUPS = ["forget", "holdout", "retain", "other"];
+
+export const CONTEXT: MetricContext = { groups: GROUPS, forget: "forget", holdout: "holdout" };
+
+/** The place of a group that no metric compares. */
+export const OTHER = GROUPS.indexOf("other");
+
+const WORDS = ["town", "river", "seven", "of", "Ada", "blue"];
+const CLASSES = 3;
+
+/** How sure a model is of the right answer, 0 to 1, by the row's place and group. */
+type Knowledge = (random: Random, group: number) => number;
+
+export const PERFECT: Knowledge = () => 1;
+export const IGNORANT: Knowledge = () => 0;
+export const MIXED: Knowledge = (random) => random.uniform();
+/** Knows what it was trained on, and nothing of the group that was never learned. */
+export const TRAINED: Knowledge = (_, group) => (GROUPS[group] === "holdout" ? 0 : 1);
+
+/** One row: what does not depend on the model comes from `question`, the rest from `model`. */
+function rowOf(metric: Metric, group: number, question: Random, model: Random, knows: Knowledge): ScoredRow {
+  const isClass = metric.task === "classifier";
+  const known = knows(model, group);
+  const n = isClass ? 1 : 2 + question.below(5);
+  const targets = Int32Array.from({ length: n }, () => question.below(isClass ? CLASSES : 50));
+  const isRight = () => model.uniform() < known;
+  const surprise = () => (1 - known) * (0.5 + 2 * model.uniform());
+  const losses = (count: number) => Array.from({ length: count }, surprise);
+  const wrong = () => Array.from({ length: 3 }, () => (known === 1 ? 1e4 : surprise()));
+  const expected = Array.from({ length: 4 }, () => WORDS[question.below(WORDS.length)]!);
+  const found = expected.map((word) => (isRight() ? word : "none"));
+  const choice = () => (isRight() ? 1 : 0);
+  return {
+    group,
+    targets,
+    nll: Float32Array.from({ length: n }, surprise),
+    argmax: Uint32Array.from(targets, (target) => (isRight() ? target : (target + 1) % (isClass ? CLASSES : 50))),
+    confidence: Float32Array.from({ length: n }, () => 1 - 0.9 * (1 - known) * model.uniform()),
+    moments: Float32Array.from({ length: 2 * n }, (_, i) => (i % 2 === 0 ? -3 : 1)),
+    packedBytes: 10 + question.below(5),
+    gradientNorm: surprise(),
+    generated: { expected: expected.join(" "), found: found.join(" ") },
+    choice: { expected: 1, found: choice(), foundPerToken: choice() },
+    truth: { right: losses(1), wrong: wrong() },
+    options: { right: losses(1), wrong: wrong() },
+    paraphrases: losses(2),
+  };
+}
+
+/** Rows of every group as a model of this knowledge scores them; models of one seed are asked the same questions. */
+export function rowsFor(metric: Metric, seed: number, knows: Knowledge, name = "model"): ScoredRow[] {
+  const question = new Random(seed, "questions");
+  const model = new Random(seed, name);
+  return Array.from({ length: 32 }, (_, i) => rowOf(metric, i % GROUPS.length, question, model, knows));
+}
+
+/** A row that was cut to its prompt. */
+export const UNSCORED: ScoredRow = {
+  group: 0,
+  targets: new Int32Array(),
+  nll: new Float32Array(),
+  argmax: new Uint32Array(),
+  confidence: new Float32Array(),
+};

@@ -1,0 +1,117 @@
+/**
+ * The laws that attacks and probes claim, on tiny models that were never trained, each under its own quick settings.
+ */
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Checkpoint } from "../../src/checkpoint/checkpoint.ts";
+import { open } from "../../src/checkpoint/open.ts";
+import { ModelLoader } from "../../src/evaluate/loaded-model.ts";
+import { type Findings, TECHNIQUE_LAWS, type Technique, type TechniqueLaw } from "../../src/evaluate/technique.ts";
+import { bindDefaults } from "../../src/method/bind.ts";
+import { claimed } from "../../src/method/laws.ts";
+import type { OptionSpec } from "../../src/method/options.ts";
+import { loadMethod, loadMethods, methodNames } from "../../src/method/registry.ts";
+import { Model } from "../../src/model/model.ts";
+import { saveModel } from "../../src/model/save.ts";
+import { Generator } from "../../src/run/generating/generate.ts";
+import { GREEDY } from "../../src/run/generating/sampling.ts";
+import { sharedGpu } from "../support/gpu.ts";
+import { TINY_TEXT } from "../support/tiny-models.ts";
+
+setDefaultTimeout(60_000);
+const gpu = await sharedGpu();
+const folder = mkdtempSync(join(tmpdir(), "ingot-technique-laws-"));
+const techniques = [...(await loadMethods("attack")), ...(await loadMethods("probe"))];
+const NAMES = ["first", "second", "gold"] as const;
+const checkpoints = new Map<string, Checkpoint>();
+const GROUP = { name: "forget", path: join(folder, "rows.jsonl") };
+
+beforeAll(async () => {
+  for (const [seed, name] of NAMES.entries()) {
+    const model = await Model.fresh(gpu, TINY_TEXT.llama!, name, { seed });
+    const files = new Map([["config.json", new TextEncoder().encode(JSON.stringify(TINY_TEXT.llama))]]);
+    await saveModel(model, join(folder, `${name}/`), { files, lineage: [] });
+    // The rows are what the first model says by itself: it knows them all.
+    if (name === "first") await writeRows(model);
+    model.free();
+    checkpoints.set(name, await open(join(folder, name)));
+  }
+});
+afterAll(() => {
+  for (const checkpoint of checkpoints.values()) checkpoint.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+async function writeRows(model: Model): Promise<void> {
+  const generator = new Generator(model);
+  const prompts = Array.from({ length: 6 }, (_, i) => [i + 1, 2 * i + 7, 40 - i]);
+  const answers = await generator.complete(prompts, { ...GREEDY, maxTokens: 3, stop: [], batch: 6 });
+  generator.free();
+  const rows = prompts.map((prompt, i) => {
+    const ids = [...prompt, ...answers[i]!];
+    return { input_ids: ids, labels: ids.map((id, at) => (at < prompt.length ? -100 : id)) };
+  });
+  writeFileSync(GROUP.path, rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
+}
+
+/** A value that costs little: the default, but for counts. */
+const quick = ({ type, default: value }: OptionSpec): unknown =>
+  type.includes("integer") && type.endsWith("[]") ? [2, 4] : typeof value === "number" && value > 4 ? 4 : value;
+
+async function findings(technique: Technique, candidates: readonly string[], seed = 0): Promise<Findings> {
+  const settings = Object.fromEntries(Object.entries(technique.options).map(([name, spec]) => [name, quick(spec)]));
+  const names = technique.metrics ?? ["probability"];
+  const metrics = await Promise.all(names.map(async (name) => bindDefaults(await loadMethod("metric", name))));
+  const options = { dtype: "keep", batch_size: 4, max_tokens: 4 } as const;
+  const signal = new AbortController().signal;
+  const progress = { advance() {} };
+  const loader = new ModelLoader({ gpu, metrics, options, signal, progress, warn: () => {} });
+  const known = checkpoints.get("first")!;
+  return technique.run({
+    values: bindDefaults(technique, settings).values,
+    metrics,
+    groups: [GROUP],
+    forget: GROUP.name,
+    holdout: "holdout",
+    candidates: candidates.map((name) => checkpoints.get(name)!),
+    gold: checkpoints.get("gold")!,
+    named: Object.fromEntries((technique.models ?? []).map((name) => [name, known])),
+    quantize: undefined,
+    seed,
+    signal,
+    loader,
+  });
+}
+
+const rowsOf = ({ json }: Findings, name: string) => json.rows.filter(({ model }) => model.endsWith(name));
+
+const CHECKS: Readonly<Record<TechniqueLaw, (technique: Technique) => Promise<void>>> = {
+  async reproducible(technique) {
+    expect(await findings(technique, ["first", "second"])).toEqual(await findings(technique, ["first", "second"]));
+  },
+  async companions(technique) {
+    const both = await findings(technique, ["second", "first"]);
+    for (const name of ["first", "second"]) {
+      const own = rowsOf(await findings(technique, [name]), name);
+      expect(own.length).toBeGreaterThan(0);
+      expect(rowsOf(both, name)).toEqual(own);
+    }
+  },
+};
+
+describe.each(techniques.map((technique) => [technique.name, technique] as const))("%s", (name, technique) => {
+  test.each(claimed(technique.laws).map((law) => [TECHNIQUE_LAWS[law], law] as const))("%s", (_, law) =>
+    CHECKS[law](technique),
+  );
+
+  test("has options that begin with its name, but for those that name models", () => {
+    const own = Object.keys(technique.options).filter((option) => !(technique.models ?? []).includes(option));
+    for (const option of own) expect(option).toStartWith(`${name.replaceAll("-", "_")}_`);
+  });
+
+  test("names metrics that there are", () => {
+    for (const metric of technique.metrics ?? []) expect(methodNames("metric")).toContain(metric);
+  });
+});

@@ -1,0 +1,77 @@
+/** Decoding with the cache against full recomputation, token for token, on every architecture that writes text. */
+import { describe, expect, test } from "bun:test";
+import { Model } from "../../../src/model/model.ts";
+import { Generator } from "../../../src/run/generating/generate.ts";
+import { argmax, GREEDY } from "../../../src/run/generating/sampling.ts";
+import { Program, profileOf } from "../../../src/tensor/program.ts";
+import { Recorder } from "../../../src/tensor/recorder.ts";
+import { sharedGpu } from "../../support/gpu.ts";
+import { TINY_EXPERTS, TINY_TEXT } from "../../support/tiny-models.ts";
+
+const gpu = await sharedGpu();
+const PROMPTS = [[1, 2, 3], [7], [5, 9, 11, 13, 2, 8, 1]];
+
+/** Greedy decoding that runs the whole sequence anew for every token. */
+async function recomputed(model: Model, prompt: readonly number[], count: number): Promise<number[]> {
+  const ids = [...prompt];
+  for (let i = 0; i < count; i++) {
+    const rec = new Recorder(profileOf(gpu), { training: false });
+    const n = ids.length;
+    const inputs = {
+      batch: 1,
+      length: n,
+      ids: rec.input("ids", [n], "i32"),
+      positions: rec.input("positions", [n], "i32"),
+    };
+    const { hidden, head } = model.record(rec, inputs);
+    rec.output("logits", head(hidden));
+    const program = await Program.compile(gpu, rec);
+    program.write("ids", Int32Array.from(ids));
+    program.write("positions", Int32Array.from(ids.keys()));
+    program.run();
+    const logits = await program.read("logits");
+    program.free();
+    ids.push(argmax(logits.subarray((n - 1) * model.sizes.outputs)));
+  }
+  return ids.slice(prompt.length);
+}
+
+const ALL = { ...TINY_TEXT, ...TINY_EXPERTS };
+
+describe.each(Object.keys(ALL))("%s", (name) => {
+  test("the cache changes nothing", async () => {
+    const model = await Model.fresh(gpu, ALL[name]!, name, { seed: 5 });
+    const generator = new Generator(model);
+    const found = await generator.complete(PROMPTS, { ...GREEDY, maxTokens: 8, stop: [], batch: 3 });
+    for (const [i, prompt] of PROMPTS.entries()) expect(found[i]).toEqual(await recomputed(model, prompt, 8));
+    // One at a time gives what all at once gave.
+    expect(await generator.complete(PROMPTS, { ...GREEDY, maxTokens: 8, stop: [], batch: 1 })).toEqual(found);
+    generator.free();
+    model.free();
+  }, 60_000);
+});
+
+describe("a model", async () => {
+  const model = await Model.fresh(gpu, TINY_TEXT.llama!, "llama", { seed: 5 });
+  const generator = new Generator(model);
+  const warm = { temperature: 2, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, maxTokens: 12, stop: [], batch: 3 };
+
+  test("draws the same for a seed, whatever the batch, and differently for another", async () => {
+    const one = await generator.complete(PROMPTS, { ...warm, seed: 1 });
+    expect(await generator.complete(PROMPTS, { ...warm, seed: 1, batch: 2 })).toEqual(one);
+    expect(await generator.complete(PROMPTS, { ...warm, seed: 2 })).not.toEqual(one);
+  });
+
+  test("ends a sequence at a stop token, which is not part of it", async () => {
+    const [free] = await generator.complete([PROMPTS[0]!], { ...GREEDY, maxTokens: 8, stop: [], batch: 1 });
+    const stop = free![4]!;
+    const [found] = await generator.complete([PROMPTS[0]!], { ...GREEDY, maxTokens: 8, stop: [stop], batch: 1 });
+    expect(found).toEqual(free!.slice(0, free!.indexOf(stop)));
+  });
+
+  test("refuses prompts without tokens and prompts that fill its positions", async () => {
+    const run = (prompt: number[]) => generator.complete([prompt], { ...GREEDY, maxTokens: 1, stop: [], batch: 1 });
+    expect(run([])).rejects.toThrow("a prompt has no tokens");
+    expect(run(Array(64).fill(1))).rejects.toThrow("a prompt of 64 tokens leaves nothing of 64 positions");
+  });
+});

@@ -1,0 +1,36 @@
+import { expect, test } from "bun:test";
+import fc from "fast-check";
+import { byteTokenizer } from "../../src/data/byte-tokenizer.ts";
+import { cutAtStop } from "../../src/run/generating/stop-texts.ts";
+import { Answer } from "../../src/sample/answer.ts";
+
+const tokenizer = byteTokenizer();
+
+/** What an answer gives out, piece by piece. */
+function streamed(text: string, stops: readonly string[]): { answer: Answer; pieces: string[] } {
+  const answer = new Answer(tokenizer, stops);
+  const pieces = Array.from(tokenizer.encode(text), (id) => answer.push(id));
+  return { answer, pieces: [...pieces, answer.end()] };
+}
+
+test("text is given out as soon as it cannot be the beginning of a stop text", () => {
+  expect(streamed("ab", []).pieces).toEqual(["a", "b", ""]);
+  expect(streamed("abcd", ["cx"]).pieces).toEqual(["", "a", "b", "c", "d"]);
+});
+
+test("an answer takes nothing after its stop text", () => {
+  const { answer, pieces } = streamed("ab;cd", [";"]);
+  expect([answer.text, answer.stopped, pieces.join("")]).toEqual(["ab", true, "ab"]);
+  expect(answer.ids).toHaveLength(3);
+});
+
+test("the pieces are the text before the stop text, whatever the texts", () => {
+  const text = fc.string({ unit: fc.constantFrom("a", "b", ";", "é") });
+  fc.assert(
+    fc.property(text, fc.array(text.filter(Boolean), { maxLength: 2 }), (whole, stops) => {
+      const { answer, pieces } = streamed(whole, stops);
+      expect(pieces.join("")).toBe(cutAtStop(whole, stops));
+      expect(answer.text).toBe(cutAtStop(whole, stops));
+    }),
+  );
+});
