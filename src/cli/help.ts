@@ -63,7 +63,7 @@ function wrap(text: string, width: number): string[] {
 function methodPart({ option, source, said }: Choice, method: MethodInfo, width: number): string | undefined {
   const rows = Object.keys(method.options).length > 0 ? optionLines(method.options, width) : undefined;
   if (!said) return rows && `Options of ${flagOf(option)} ${method.name}\n${rows}`;
-  const noun = nounOf(source);
+  const noun = option === "method" ? option : nounOf(source);
   const about = wrap(method.about, width - 2).map((line) => `  ${line}`);
   const title = [method.title, method.cite].filter(Boolean).join(", ");
   return `${noun[0]!.toUpperCase()}${noun.slice(1)} ${method.name}: ${title}\n${about.join("\n")}\n\n${rows ?? "  It has no options"}`;

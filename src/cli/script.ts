@@ -35,8 +35,7 @@ export async function script<const O extends Options, const F extends MethodSour
   definition: ScriptDefinition<O, F>,
   argv: readonly string[] = process.argv.slice(2),
 ): Promise<void> {
-  const called = calledDefinition(definition, argv);
-  const name = speaker(called.definition);
+  const { name } = definition;
   let finished = false;
   process.on("exit", (code) => {
     if (finished || code > 128) return; // above 128: stopped by a signal
@@ -45,6 +44,7 @@ export async function script<const O extends Options, const F extends MethodSour
   });
   let code: number;
   try {
+    const called = calledDefinition(definition, argv);
     code = (await answer(called.definition, called.argv)) ?? (await work(called.definition, called.argv));
   } catch (error) {
     code = explain(name, error);
