@@ -4,11 +4,11 @@
  */
 import type { Bound } from "../method/bind.ts";
 import { bind } from "../method/bind.ts";
-import type { OptionSpec, Options } from "../method/options.ts";
+import { flagOf, type OptionSpec, type Options } from "../method/options.ts";
 import { loadMethod, type MethodInfo, type MethodSource } from "../method/registry.ts";
 import { elementOf } from "../method/validate.ts";
 import type { PlainCommand } from "./context.ts";
-import { flagOf, peekAll } from "./parse.ts";
+import { peekAll } from "./parse.ts";
 import type { Config } from "./sources.ts";
 
 export interface Choice {

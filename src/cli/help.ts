@@ -1,22 +1,15 @@
 /** The text of `--help`, of `--list`, and of a script called with nothing at all; made from tables, without loading anything. */
-import { basename } from "node:path";
-import type { OptionSpec, Options } from "../method/options.ts";
+import { asLaunched, launcher } from "../launcher.ts";
+import { flagOf, type OptionSpec, type Options } from "../method/options.ts";
 import { type MethodInfo, type MethodSource, methodNames, nounOf, titleOf } from "../method/registry.ts";
 import { elementOf, literalsOf } from "../method/validate.ts";
 import { table } from "../text/table.ts";
 import type { Choice } from "./choices.ts";
 import type { AnyDefinition } from "./context.ts";
-import { flagOf } from "./parse.ts";
 import { commonOptions } from "./shared-options.ts";
 
 /** The part of a definition that help is made from. */
 export type HelpSource = Omit<AnyDefinition, "run" | "isRecipe">;
-
-/** How the user starts scripts: `ingot` where that is what runs, else `bun run`. */
-export const launcher = (): string =>
-  basename(process.argv[1] ?? "").replace(/\.ts$/, "") === "ingot" ? "ingot" : "bun run";
-
-const asLaunched = (command: string): string => command.replace(/\bbun run (?=[a-z])/g, `${launcher()} `);
 
 const usage = ({ name, args, methods, output }: HelpSource): string =>
   `${launcher()} ${[name, args, methods && "[--method NAME]", "[options]", output === undefined ? "" : "[-o OUT | > OUT]"].filter(Boolean).join(" ")}`;

@@ -8,7 +8,7 @@
 import { cac } from "cac";
 import { UserError } from "../errors.ts";
 import { didYouMean } from "../method/nearest.ts";
-import type { OptionSpec, Options } from "../method/options.ts";
+import { flagOf, type OptionSpec, type Options } from "../method/options.ts";
 
 export interface Parsed {
   readonly args: string[];
@@ -19,7 +19,6 @@ export interface Parsed {
 /** Says what is wrong with an option nobody knows; `flag` is as typed. */
 export type OnUnknown = (flag: string) => Promise<never>;
 
-export const flagOf = (name: string): string => `--${name.replaceAll("_", "-")}`;
 export const keyOf = (flag: string): string => flag.replace(/^-+/, "").replaceAll("-", "_");
 export const isSwitch = (spec: OptionSpec): boolean => spec.type === "boolean";
 

@@ -1,7 +1,6 @@
 /** Options that have no effect without another: what a table declares with `needs` and `with`, checked. */
 import { UserError } from "../errors.ts";
-import type { Options } from "../method/options.ts";
-import { flagOf } from "./parse.ts";
+import { flagOf, type Options } from "../method/options.ts";
 
 /** "a", "a or b", "a, b or c". */
 export const anyOf = (words: readonly string[]): string =>

@@ -1,11 +1,11 @@
 /** What to say of a flag that is in no table: another method has it, another sub-command, or a name like it is there. */
 import { UserError } from "../errors.ts";
 import { nearest } from "../method/nearest.ts";
-import type { Options } from "../method/options.ts";
+import { flagOf, type Options } from "../method/options.ts";
 import { loadMethods, methodNames, nounOf } from "../method/registry.ts";
 import type { Choice } from "./choices.ts";
 import type { AnyDefinition } from "./context.ts";
-import { flagHint, flagOf, keyOf, peek } from "./parse.ts";
+import { flagHint, keyOf, peek } from "./parse.ts";
 import { anyOf } from "./requirements.ts";
 
 /** Throws UserError where methods that were not chosen have an option of this name. `what` names it: `--density`, `density in run.yml`. */

@@ -35,6 +35,9 @@ export interface OptionSpec {
 /** Keys are in snake_case, as in recipes and configs; the flag of `select_topk` is `--select-topk`. */
 export type Options = Readonly<Record<string, OptionSpec>>;
 
+/** The flag of an option: `select_topk` is `--select-topk`. */
+export const flagOf = (name: string): string => `--${name.replaceAll("_", "-")}`;
+
 /** The TypeScript type of a definition, for the forms in use; arktype's own inference is too deep for tables of options. */
 type Infer<D extends string> = D extends "boolean"
   ? boolean

@@ -24,7 +24,8 @@ import { Model } from "../../src/model/model.ts";
 import { Generator } from "../../src/run/generating/generate.ts";
 import { GREEDY } from "../../src/run/generating/sampling.ts";
 import { cachedTeacher } from "../../src/run/teachers/teacher.ts";
-import { TeacherCache, writeCache } from "../../src/run/teachers/teacher-cache.ts";
+import { TeacherCache } from "../../src/run/teachers/teacher-cache.ts";
+import { writeCache } from "../../src/run/teachers/write-teacher-cache.ts";
 import {
   beliefs,
   compare,

@@ -2,8 +2,8 @@
  * What an optimizer is: named states per parameter, a kernel that updates one parameter in place, and the numbers that
  * change from step to step. A file of this folder that exports `optimizer` is one; `--optimizer adamw` is adamw.ts.
  *
- * Every kernel takes the clipping factor from the GPU, and leaves weights and states alone when it is 0 (a gradient that is not
- * finite), so nothing waits for a read-back.
+ * Every kernel takes the clipping factor from the GPU, and leaves weights and states alone when it is 0 (a gradient
+ * that is not finite), so nothing waits for a read-back.
  */
 import type { Options, Values } from "../../method/options.ts";
 import { type Dynamic, dynamic, type StepParam } from "../../tensor/recorder.ts";

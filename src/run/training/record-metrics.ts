@@ -5,8 +5,8 @@ import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 
 /**
- * Values per row that are reported as means. A chunk is recorded twice when it is computed anew on the way back; its first time
- * counts.
+ * Values per row that are reported as means. A chunk is recorded twice when it is computed again on the way back; its
+ * first time counts.
  */
 export class Notes {
   readonly #rec: Recorder;

@@ -11,8 +11,8 @@ export interface Schedule<O extends Options = Options> {
   readonly cite: string;
   readonly options: O;
   /**
-   * Learning rate of step `t`, from 1 to `steps`; `lr` is the peak. Beyond `steps` the last value holds. Throws UserError when
-   * the options do not fit together.
+   * Learning rate of step `t`, from 1 to `steps`; `lr` is the peak. Beyond `steps` the last value holds. Throws
+   * UserError when the options do not fit together.
    */
   rate(t: number, given: { readonly lr: number; readonly steps: number; readonly values: Values<O> }): number;
 }
@@ -26,7 +26,10 @@ export const stepsOf = (given: number, steps: number): number => (given < 1 ? Ma
 export const warmingUp = (t: number, warmup: number, lr: number): number | undefined =>
   t < warmup ? (lr * t) / warmup : undefined;
 
-/** How much of the way from step `from` to step `to` is done, 0 to 1; of a way without length nothing until it is passed. */
+/**
+ * How much of the way from step `from` to step `to` is done, 0 to 1; of a way without length nothing until it is
+ * passed.
+ */
 export const progress = (t: number, from: number, to: number): number =>
   to <= from ? Number(t > from) : Math.min(1, Math.max(0, (t - from) / (to - from)));
 

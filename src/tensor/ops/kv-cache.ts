@@ -2,7 +2,7 @@
 import { spanGroups } from "../../gpu/grid.ts";
 import type { Recorder } from "../recorder.ts";
 import { rowsOf, showShape, sizeOf, type Tensor } from "../tensor.ts";
-import { headFlags } from "./attention.ts";
+import { headFlags } from "./attention-options.ts";
 
 export interface CacheShape {
   readonly batch: number;

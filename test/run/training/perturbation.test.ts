@@ -141,7 +141,9 @@ describe("Perturbation", () => {
 
   test("refuses weights in bf16", () => {
     const coarse = new Parameter(gpu, "w", [8], "bf16");
-    expect(() => new Perturbation(gpu, [coarse])).toThrow("w is held in bf16, too coarse to be moved a little");
+    expect(() => new Perturbation(gpu, [coarse])).toThrow(
+      "w is held in bf16; weights that are moved by small steps must be f32",
+    );
     coarse.free();
   });
 });

@@ -1,4 +1,7 @@
-/** AdamW: Adam with weight decay apart from the gradient. Loshchilov & Hutter, ICLR 2019, https://arxiv.org/abs/1711.05101. */
+/**
+ * AdamW: Adam with weight decay apart from the gradient. Loshchilov & Hutter, ICLR 2019,
+ * https://arxiv.org/abs/1711.05101.
+ */
 import { defineOptimizer } from "../../../run/training/optimizer.ts";
 
 export const method = defineOptimizer({

@@ -1,6 +1,6 @@
 /**
- * Adan: adaptive Nesterov momentum without a second gradient. Xie et al., TPAMI 2024, https://arxiv.org/abs/2208.06677, with
- * proximal weight decay. `beta` are keep rates, one minus the paper's.
+ * Adan: adaptive Nesterov momentum without a second gradient. Xie et al., TPAMI 2024,
+ * https://arxiv.org/abs/2208.06677, with proximal weight decay. `beta` are keep rates, one minus the paper's.
  */
 import { defineOptimizer } from "../../../run/training/optimizer.ts";
 

@@ -1,4 +1,7 @@
-/** Half a cosine after an optional warm-up. Loshchilov & Hutter, ICLR 2017, https://arxiv.org/abs/1608.03983, without restarts. */
+/**
+ * Half a cosine after an optional warm-up. Loshchilov & Hutter, ICLR 2017, https://arxiv.org/abs/1608.03983, without
+ * restarts.
+ */
 import {
   cosineBetween,
   defineSchedule,

@@ -1,8 +1,9 @@
 /**
- * Infinite schedule for continual pre-training: warm up once, cool to a constant rate that holds over any number of data sets,
- * anneal only when a checkpoint is to be used. https://arxiv.org/abs/2503.02844
+ * Infinite schedule for continual pre-training: warm up once, cool to a constant rate that holds over any number of
+ * data sets, anneal only when a checkpoint is to be used. https://arxiv.org/abs/2503.02844
  *
- * Warm-up and cool-down count from the first step, so they do not depend on how long the run is; the anneal counts from its end.
+ * Warm-up and cool-down count from the first step, so they do not depend on how long the run is; the anneal counts
+ * from its end.
  */
 import { UserError } from "../../../errors.ts";
 import { cosineBetween, defineSchedule, progress } from "../../../run/training/schedule.ts";
@@ -19,7 +20,7 @@ export const method = defineSchedule({
     anneal: {
       type: "number.integer >= 0",
       default: 0,
-      help: "steps of the anneal at the end; 0: none, to go on later",
+      help: "steps of the anneal at the end; 0: none, to continue later",
     },
     min_ratio: { type: "0 < number <= 1", default: 0.1, help: "rate after the anneal, as a share of --lr" },
   },

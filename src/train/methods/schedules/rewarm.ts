@@ -1,6 +1,6 @@
 /**
- * Re-warming of a decayed checkpoint for new data: from a low rate up to --lr, then a cosine down to the low rate again.
- * Gupta et al. 2023, https://arxiv.org/abs/2308.04014
+ * Re-warming of a decayed checkpoint for new data: from a low rate up to --lr, then a cosine down to the low rate
+ * again. Gupta et al. 2023, https://arxiv.org/abs/2308.04014
  */
 import { cosineBetween, defineSchedule, progress, stepsOf } from "../../../run/training/schedule.ts";
 

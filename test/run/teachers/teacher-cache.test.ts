@@ -4,19 +4,20 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import { openPlain } from "../../src/checkpoint/open.ts";
-import { collate, type TokenBatch } from "../../src/data/batch.ts";
-import type { Sequence } from "../../src/data/sequences.ts";
-import type { DistillMethod } from "../../src/distill/contract.ts";
-import { UserError } from "../../src/errors.ts";
-import { loadMethods } from "../../src/method/registry.ts";
-import { Model } from "../../src/model/model.ts";
-import { cachedTeacher, liveTeacher } from "../../src/run/teachers/teacher.ts";
-import { TeacherCache, topLogProbs, writeCache } from "../../src/run/teachers/teacher-cache.ts";
-import { sharedGpu } from "../support/gpu.ts";
-import { normals, randomUnits } from "../support/random.ts";
-import { TINY_TEXT } from "../support/tiny-models.ts";
-import { lossOf } from "./objective.ts";
+import { openPlain } from "../../../src/checkpoint/open.ts";
+import { collate, type TokenBatch } from "../../../src/data/batch.ts";
+import type { Sequence } from "../../../src/data/sequences.ts";
+import type { DistillMethod } from "../../../src/distill/contract.ts";
+import { UserError } from "../../../src/errors.ts";
+import { loadMethods } from "../../../src/method/registry.ts";
+import { Model } from "../../../src/model/model.ts";
+import { cachedTeacher, liveTeacher } from "../../../src/run/teachers/teacher.ts";
+import { TeacherCache } from "../../../src/run/teachers/teacher-cache.ts";
+import { topLogProbs, writeCache } from "../../../src/run/teachers/write-teacher-cache.ts";
+import { lossOf } from "../../distill/objective.ts";
+import { sharedGpu } from "../../support/gpu.ts";
+import { normals, randomUnits } from "../../support/random.ts";
+import { TINY_TEXT } from "../../support/tiny-models.ts";
 
 const gpu = await sharedGpu();
 const V = 50;
@@ -219,7 +220,7 @@ describe("the file", () => {
     cache.close();
     const text = fs.readFileSync(file, "latin1").replace('"starts"', '"sterts"');
     fs.writeFileSync(file, text, "latin1");
-    expect(TeacherCache.open(file)).rejects.toThrow("is no teacher cache: it has no starts");
+    expect(TeacherCache.open(file)).rejects.toThrow("is not a teacher cache: it has no starts");
   });
 
   test("rows that are missing are counted before any is drawn", () => {
