@@ -13,7 +13,7 @@ export const method = defineSchedule({
   name: "linear",
   title: "Linear",
   about: "straight down to the end, after an optional warm-up",
-  cite: "",
+  cite: "common practice",
   laws: { ...EVERY_SCHEDULE_LAW, lengthFree: "it is stretched over the training" },
   options: { warmup: WARMUP, min_ratio: MIN_RATIO },
   rate(t, { lr, steps, values }) {
