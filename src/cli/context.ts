@@ -42,6 +42,8 @@ export interface PlainCommand {
   /** Kind of the methods that `--method` chooses from. */
   readonly methods?: MethodSource;
   readonly defaultMethod?: string;
+  /** The first argument names the method, as `--method` does: `data addition`. */
+  readonly methodFirst?: true;
   /** "raw": method options are not checked; the script reads `context.raw` (lists, gradients). */
   readonly methodOptions?: "raw";
   readonly options: Options;

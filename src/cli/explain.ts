@@ -1,8 +1,11 @@
 /** What an error means to the person at the terminal, and to the shell. */
 import { UserError } from "../errors.ts";
+import { asLaunched } from "../launcher.ts";
 import { say } from "./stderr.ts";
 
-export const REPORT = "  this is a bug in ingot; please report it with the output of `bun run doctor`";
+/** What to do about a bug. */
+export const report = (): string =>
+  asLaunched("  this is a bug in ingot; please report it with the output of `bun run doctor`");
 
 /** Troubles of the system, by its codes, with what to do. They may come up anywhere, so each file need not translate them. */
 const SYSTEM: Readonly<Record<string, readonly [string, string]>> = {
@@ -26,12 +29,12 @@ export const messageOf = (error: unknown): string =>
 export function explain(name: string, error: unknown): number {
   if (isClosedPipe(error)) return 0;
   if (error instanceof UserError) {
-    say(`${name}: ${error.message}${error.hint === undefined ? "" : `\n  hint: ${error.hint}`}`);
+    say(asLaunched(`${name}: ${error.message}${error.hint === undefined ? "" : `\n  hint: ${error.hint}`}`));
     return error.exitCode;
   }
   const { code, path } = error as NodeJS.ErrnoException;
   const trouble = error instanceof Error && SYSTEM[code ?? ""];
   if (trouble) say(`${name}: ${path ? `${path}: ` : ""}${trouble[0]} (${code})\n  hint: ${trouble[1]}`);
-  else say(`${name}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n${REPORT}`);
+  else say(`${name}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n${report()}`);
   return 1;
 }

@@ -9,13 +9,14 @@
 import { isatty } from "node:tty";
 import pkg from "../../package.json";
 import { UserError } from "../errors.ts";
+import { asLaunched } from "../launcher.ts";
 import type { Options } from "../method/options.ts";
 import { loadMethods, type MethodSource, roomOf } from "../method/registry.ts";
 import { humanBytes, humanTime } from "../text/format.ts";
 import { chosenMethod, chosenPicks } from "./choices.ts";
 import { calledDefinition } from "./commands.ts";
 import type { AnyContext, AnyDefinition, AnyValues, Cleanup, Outcome, Output, ScriptDefinition } from "./context.ts";
-import { explain, messageOf, REPORT } from "./explain.ts";
+import { explain, messageOf, report } from "./explain.ts";
 import { helpText, listJson, listText, shortHelp } from "./help.ts";
 import { newRunId, type OpenLog, openLog } from "./log.ts";
 import { textOutput } from "./output.ts";
@@ -34,16 +35,16 @@ export async function script<const O extends Options, const F extends MethodSour
   definition: ScriptDefinition<O, F>,
   argv: readonly string[] = process.argv.slice(2),
 ): Promise<void> {
-  const called = calledDefinition(definition, argv);
-  const name = speaker(called.definition);
+  const { name } = definition;
   let finished = false;
   process.on("exit", (code) => {
     if (finished || code > 128) return; // above 128: stopped by a signal
     process.exitCode ||= 1; // a library that ends the process must not make it look done
-    say(`${name}: ended before its work was done\n${REPORT}`);
+    say(`${name}: ended before its work was done\n${report()}`);
   });
   let code: number;
   try {
+    const called = calledDefinition(definition, argv);
     code = (await answer(called.definition, called.argv)) ?? (await work(called.definition, called.argv));
   } catch (error) {
     code = explain(name, error);
@@ -206,7 +207,7 @@ function endLine(name: string, seconds: number, outcome: Outcome | undefined, al
   if (!always && outcome?.output === undefined) return;
   const peak = humanBytes(peakMemory());
   say(`${name}: ${[humanTime(seconds), `peak ${peak}`, outcome?.output].filter(Boolean).join(", ")}`);
-  if (outcome?.next) say(`  next: ${outcome.next}`);
+  if (outcome?.next) say(`  next: ${asLaunched(outcome.next)}`);
 }
 
 /** The context, and the function that runs the cleanups and gives what they left behind. */
@@ -266,11 +267,11 @@ function makeContext(
       else if (!quiet) say(text);
     },
     info(text) {
-      if (!quiet) say(`${name}: ${text}`);
+      if (!quiet) say(asLaunched(`${name}: ${text}`));
     },
     warn(text) {
       log.event("warning", { text });
-      say(`${name}: warning: ${text}`);
+      say(asLaunched(`${name}: warning: ${text}`));
     },
     onExit(cleanup) {
       cleanups.add(cleanup);

@@ -34,6 +34,7 @@ export function nearest(typed: string, known: Iterable<string>): string | undefi
   let best: string | undefined;
   let least = Math.max(1, Math.floor(wanted.length / 3)) + 1;
   for (const name of names) {
+    if (Math.abs(name.length - wanted.length) >= least) continue; // so many letters would have to be added or dropped
     const distance = editDistance(wanted, plain(name));
     if (distance < least) {
       best = name;

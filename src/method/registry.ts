@@ -85,6 +85,22 @@ export const methodNames = (source: MethodSource): string[] => [...methodFiles(s
 
 const importMethod = async (path: string): Promise<MethodInfo> => (await import(pathToFileURL(path).href)).method;
 
+/** The error for a name that no method of a kind has, with the nearest one. `origin` is what asked for it: `--method`. */
+function unknownMethod(source: MethodSource, typed: string, origin?: string): UserError {
+  const names = methodNames(source);
+  const near = nearest(typed, names);
+  const noun = nounOf(source);
+  return new UserError(
+    `${origin === undefined ? "" : `${origin}: `}unknown ${noun} ${typed}`,
+    near ? `did you mean ${near}?` : `the ${noun}s are ${names.join(", ")}`,
+  );
+}
+
+/** Throws UserError, with the nearest name, unless a method of a kind has this name; loads none. */
+export function checkMethodName(source: MethodSource, typed: string, origin?: string): void {
+  if (!methodFiles(source).has(fileNameOf(typed))) throw unknownMethod(source, typed, origin);
+}
+
 /**
  * One method by name, in snake or kebab case; only its file is loaded. `origin` is what asked for it, for the message. Throws
  * UserError with the nearest name.
@@ -96,16 +112,9 @@ export async function loadMethod<S extends MethodSource>(
   typed: string,
   origin = "--method",
 ): Promise<MethodOf<S>> {
-  const files = methodFiles(source);
-  const path = files.get(fileNameOf(typed));
-  if (path !== undefined) return (await importMethod(path)) as MethodOf<S>;
-  const names = [...files.keys()];
-  const near = nearest(typed, names);
-  const noun = nounOf(source);
-  throw new UserError(
-    `${origin}: unknown ${noun} ${typed}`,
-    near ? `did you mean ${near}?` : `the ${noun}s are ${names.join(", ")}`,
-  );
+  const path = methodFiles(source).get(fileNameOf(typed));
+  if (path === undefined) throw unknownMethod(source, typed, origin);
+  return (await importMethod(path)) as MethodOf<S>;
 }
 
 /** All methods of a kind, in order of name. */

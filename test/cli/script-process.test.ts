@@ -282,6 +282,7 @@ describe("help", () => {
       "src/method",
       "src/text",
       "src/errors.ts",
+      "src/launcher.ts",
       "src/temporary.ts",
       "package.json",
       "test/cli/fixtures",

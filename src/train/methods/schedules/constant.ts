@@ -5,7 +5,7 @@ export const method = defineSchedule({
   name: "constant",
   title: "Constant",
   about: "one rate throughout, after an optional warm-up",
-  cite: "",
+  cite: "common practice",
   options: { warmup: WARMUP },
   rate: (t, { lr, steps, values }) => warmingUp(t, stepsOf(values.warmup, steps), lr) ?? lr,
 });

@@ -5,7 +5,7 @@ export const method = defineSchedule({
   name: "linear",
   title: "Linear",
   about: "straight down to the end, after an optional warm-up",
-  cite: "",
+  cite: "common practice",
   options: { warmup: WARMUP, min_ratio: MIN_RATIO },
   rate(t, { lr, steps, values }) {
     const warmup = stepsOf(values.warmup, steps);
