@@ -2,8 +2,10 @@
 /**
  * Train on groups of data whose mixture, or on rows whose order, follows what the model has learned.
  *
- *   bun run curriculum model/ --data math=m.jsonl --data code=c.jsonl --method aioli --eval-data math=mv.jsonl --eval-data code=cv.jsonl -o out/
- *   bun run curriculum graph model/ --data a=a.jsonl --data b=b.jsonl --eval-data a=av.jsonl --eval-data b=bv.jsonl -o graph.json
+ *   bun run curriculum model/ --data a=a.jsonl --data b=b.jsonl --method static --mixture 0.3,0.7 --steps 1000 -o out/
+ *   bun run curriculum graph model/ --data a=a.jsonl --data b=b.jsonl --eval-data a=av.jsonl --eval-data b=bv.jsonl
+ *   bun run curriculum select model/ --data rows.jsonl --select-by dp-means --keep 1000 > chosen.jsonl
+ *   bun run curriculum plan --flops 1e18 --tokens 1e9
  */
 import { command, script } from "../src/cli/script.ts";
 import { BALANCE, CURRICULUM, GRAPH, PLAN, SELECT } from "../src/curriculum/options.ts";
