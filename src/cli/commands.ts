@@ -21,7 +21,10 @@ export const command = <const O extends Options, const F extends MethodSource = 
   definition: CommandDefinition<O, F>,
 ): AnyCommand => definition;
 
-/** The arguments with a method in the first place turned into `--method`. Throws UserError for a name that no method has. */
+/**
+ * The arguments with a method in the first place turned into `--method`. Throws UserError for a name that no method
+ * has.
+ */
 function withMethodFirst({ methods, methodFirst }: AnyDefinition, argv: readonly string[]): readonly string[] {
   const [first, ...rest] = argv;
   if (!methodFirst || methods === undefined || first === undefined || first.startsWith("-")) return argv;
@@ -30,8 +33,8 @@ function withMethodFirst({ methods, methodFirst }: AnyDefinition, argv: readonly
 }
 
 /**
- * The sub-command that the arguments call, as a definition, and the arguments without its name; the script itself where they call none.
- * Throws UserError where the first argument has to name a method and does not.
+ * The sub-command that the arguments call, as a definition, and the arguments without its name; the script itself where
+ * they call none. Throws UserError where the first argument has to name a method and does not.
  */
 export function calledDefinition(
   script: AnyDefinition,
@@ -46,3 +49,6 @@ export function calledDefinition(
   const definition: AnyDefinition = { ...commands[name]!, name: `${script.name} ${name}`, script };
   return { definition, argv: argv.toSpliced(at, 1) };
 }
+
+/** Who speaks in messages: the script, also for its sub-commands. */
+export const speaker = ({ script: parent, name }: AnyDefinition): string => parent?.name ?? name;

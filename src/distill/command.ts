@@ -7,7 +7,7 @@ import { readBatches } from "../run/training/batch-source.ts";
 import { runTraining } from "../run/training/run-training.ts";
 import { chooseRoles } from "./choices.ts";
 import type { DISTILL } from "./options.ts";
-import { checkSamples } from "./sampled.ts";
+import { checkSamples } from "./teachers.ts";
 import { type DistillData, openTeachers, setUpTraining } from "./training.ts";
 
 export async function distill(context: Context<typeof DISTILL, "distill">): Promise<Outcome> {

@@ -9,7 +9,6 @@
 import type { Batch } from "../data/batch.ts";
 import { collate, isTokens } from "../data/batch.ts";
 import { Random } from "../data/random.ts";
-import { UserError } from "../errors.ts";
 import type { Options, Values } from "../method/options.ts";
 import type { Model } from "../model/model.ts";
 import { answered, promptOf } from "../run/generating/answers.ts";
@@ -17,7 +16,6 @@ import { Generator } from "../run/generating/generate.ts";
 import { GREEDY } from "../run/generating/sampling.ts";
 import type { TextTools } from "../run/text-tools.ts";
 import type { BatchSource } from "../run/training/batch-source.ts";
-import type { OpenTeachers } from "./teachers.ts";
 
 export const SAMPLES = {
   on_policy: {
@@ -45,19 +43,6 @@ export const SAMPLES = {
 export interface SampleShares {
   readonly teacher: number;
   readonly student: number;
-}
-
-/** Throws UserError where teachers, data or model give no samples. */
-export function checkSamples(
-  { teacher, student }: SampleShares,
-  { refuses }: Pick<OpenTeachers, "refuses">,
-  { pack, isText }: { readonly pack: boolean; readonly isText: boolean },
-): void {
-  if (teacher === 0 && student === 0) return;
-  if (!isText) throw new UserError("a classifier samples nothing", "leave out --on-policy and --teacher-samples");
-  if (pack) throw new UserError("--pack and samples do not go together", "leave out --pack");
-  const refusal = (teacher > 0 && refuses.samples) || (student > 0 && refuses["own samples"]);
-  if (refusal) throw new UserError(...refusal);
 }
 
 export interface SampledOptions {

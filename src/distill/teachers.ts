@@ -9,6 +9,7 @@ import { openModel } from "../run/open-model.ts";
 import { baseTeacher, liveTeacher, type Teacher } from "../run/teachers/teacher.ts";
 import type { Built, Opened } from "../run/training/technique.ts";
 import type { DistillRun } from "./run.ts";
+import type { SampleShares } from "./sampled.ts";
 
 /** What is wrong, and what to do. */
 type Refusal = readonly [message: string, hint: string];
@@ -111,4 +112,17 @@ export async function openNamed(
       return { teachers, models, checkpoints, outputs };
     },
   };
+}
+
+/** Throws UserError where teachers, data or model give no samples. */
+export function checkSamples(
+  { teacher, student }: SampleShares,
+  { refuses }: Pick<OpenTeachers, "refuses">,
+  { pack, isText }: { readonly pack: boolean; readonly isText: boolean },
+): void {
+  if (teacher === 0 && student === 0) return;
+  if (!isText) throw new UserError("a classifier samples nothing", "leave out --on-policy and --teacher-samples");
+  if (pack) throw new UserError("--pack and samples do not go together", "leave out --pack");
+  const refusal = (teacher > 0 && refuses.samples) || (student > 0 && refuses["own samples"]);
+  if (refusal) throw new UserError(...refusal);
 }

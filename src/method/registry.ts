@@ -1,9 +1,10 @@
 /**
- * The one registry of methods: every kind of method is a folder (or several) in which each file is a method and nothing else.
+ * The one registry of methods: every kind of method is a folder (or several) in which each file is a method and nothing
+ * else.
  *
- * A file's name is what the user types: `--method task-arithmetic` is `task-arithmetic.ts`, and `task_arithmetic` works too. Each
- * file exports `method`. Folders below a kind's own are families, for readers only. Help, `--list`, docs, did-you-mean and the law
- * tests read the methods here, so a new file is known everywhere at once.
+ * A file's name is what the user types: `--method task-arithmetic` is `task-arithmetic.ts`, and `task_arithmetic` works
+ * too. Each file exports `method`. Folders below a kind's own are families, for readers only. Help, `--list`, docs,
+ * did-you-mean and the law tests read the methods here, so a new file is known everywhere at once.
  */
 import { existsSync, readdirSync } from "node:fs";
 import { basename, join } from "node:path";
@@ -85,7 +86,9 @@ export const methodNames = (source: MethodSource): string[] => [...methodFiles(s
 
 const importMethod = async (path: string): Promise<MethodInfo> => (await import(pathToFileURL(path).href)).method;
 
-/** The error for a name that no method of a kind has, with the nearest one. `origin` is what asked for it: `--method`. */
+/**
+ * The error for a name that no method of a kind has, with the nearest one. `origin` is what asked for it: `--method`.
+ */
 function unknownMethod(source: MethodSource, typed: string, origin?: string): UserError {
   const names = methodNames(source);
   const near = nearest(typed, names);
@@ -102,8 +105,8 @@ export function checkMethodName(source: MethodSource, typed: string, origin?: st
 }
 
 /**
- * One method by name, in snake or kebab case; only its file is loaded. `origin` is what asked for it, for the message. Throws
- * UserError with the nearest name.
+ * One method by name, in snake or kebab case; only its file is loaded. `origin` is what asked for it, for the message.
+ * Throws UserError with the nearest name.
  *
  *   const { merge } = await loadMethod("merge", "task_arithmetic");
  */
