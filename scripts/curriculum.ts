@@ -72,9 +72,9 @@ await script({
     }),
   },
   grace: 600,
-  notes: `A sampler draws the group of every row; a group gives all of its rows once before it repeats one. Methods that follow losses hear
-those of --eval-data, whose groups are named as those of --data. Mixtures are logged (--log), and --schedule-from draws the same
-batches again. An ordering says which rows a pass goes through, in which order. Steps are optimizer steps; probes of a method count as
-steps. Resuming and all that train has work here too.`,
+  notes: `A sampler draws the group of every row; a group gives all of its rows once before it repeats one. Methods that follow losses measure
+them on --eval-data, whose groups have the names of --data. --log records the mixtures, and --schedule-from draws the same batches
+again. An ordering picks the rows of each pass and their order. Steps are optimizer steps; a method's probe steps count. Resuming and
+the other options of train work here too.`,
   run: async (context) => (await import("../src/curriculum/command.ts")).curriculum(context),
 });
