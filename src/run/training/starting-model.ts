@@ -6,10 +6,9 @@ import { open, openPlain, splitAdapter } from "../../checkpoint/open.ts";
 import { UserError } from "../../errors.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import type { Json } from "../../model/architecture.ts";
-import { configOf } from "../../model/description.ts";
+import { configOf, describeConfig } from "../../model/description.ts";
 import type { LoraOptions } from "../../model/lora.ts";
 import { Model, type ModelOptions } from "../../model/model.ts";
-import { architectureOf } from "../../model/registry.ts";
 
 export interface StartOptions {
   /** Reference of the model; undefined with `init`. */
@@ -119,9 +118,8 @@ async function fresh(init: string, options: StartOptions): Promise<Start> {
     throw new UserError(`--init ${init} is not a JSON object`, "give a config.json");
   if (options.lora || options.lora_continue)
     throw new UserError("--lora needs a trained base, and --init gives a new model", "give a checkpoint");
-  const where = `${init}: config.json`;
-  const architecture = await architectureOf(json as Json, where);
-  const implied = architecture.implied?.(architecture.config(json as Json, where)) ?? {};
+  const { architecture, config } = await describeConfig(json as Json, init);
+  const implied = architecture.implied?.(config) ?? {};
   const whole = { ...implied, ...json } as Json;
   const written = Object.keys(whole).length > Object.keys(json).length ? `${JSON.stringify(whole, null, 2)}\n` : text;
   const resumed = options.resumed === undefined ? undefined : await openPlain(options.resumed);

@@ -25,19 +25,14 @@ interface Operand {
   readonly kv: boolean;
 }
 
-/** The steps of attention over rows of `t` tokens, with matrices of every head (B, H, T, T). */
-export function matrixSteps(rec: Recorder, t: number, options: AttentionOptions) {
-  const { batch, heads, kvHeads, headDim: d, causal, segments, window = 0, scale = 1 / Math.sqrt(d) } = options;
+/**
+ * Appends a product for every head: `shape` gives what is the same for all, operands where each begins and how far
+ * heads are apart. Query heads that share a key head are one batch where only they are written, and follow each
+ * other where they add to one place.
+ */
+function productsOfHeads(rec: Recorder, { batch, heads, kvHeads }: AttentionOptions) {
   const group = heads / kvHeads;
-  const [width, kvWidth, area] = [heads * d, kvHeads * d, t * t];
-  const rows = batch * heads * t;
-
-  /**
-   * Appends a product for every head: `shape` gives what is the same for all, operands where each begins and how far
-   * heads are apart. Query heads that share a key head are one batch where only they are written, and follow each
-   * other where they add to one place.
-   */
-  const each = (
+  return (
     shape: Pick<ProductShape, "form" | "m" | "n" | "k" | "lda" | "ldb" | "ldc" | "scale">,
     [a, b, c]: readonly [Operand, Operand, Operand],
     accumulate: StepParam = 0,
@@ -70,6 +65,15 @@ export function matrixSteps(rec: Recorder, t: number, options: AttentionOptions)
       else for (let head = 0; head < heads; head++) append(row, head, 1, head % group === 0 ? accumulate : 1);
     }
   };
+}
+
+/** The steps of attention over rows of `t` tokens, with matrices of every head (B, H, T, T). */
+export function matrixSteps(rec: Recorder, t: number, options: AttentionOptions) {
+  const { batch, heads, kvHeads, headDim: d, causal, segments, window = 0, scale = 1 / Math.sqrt(d) } = options;
+  const [width, kvWidth, area] = [heads * d, kvHeads * d, t * t];
+  const rows = batch * heads * t;
+
+  const each = productsOfHeads(rec, options);
   const queries = (tensor: Tensor): Operand => ({ tensor, rows: t * width, step: d, kv: false });
   const keys = (tensor: Tensor): Operand => ({ tensor, rows: t * kvWidth, step: d, kv: true });
   const scores = (tensor: Tensor): Operand => ({ tensor, rows: heads * area, step: area, kv: false });

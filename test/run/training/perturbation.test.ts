@@ -1,8 +1,11 @@
 import { describe, expect, test } from "bun:test";
 import { Perturbation } from "../../../src/run/training/perturbation.ts";
 import { Parameter } from "../../../src/tensor/parameter.ts";
+import { covers } from "../../support/covers.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { normals } from "../../support/random.ts";
+
+covers("training/add-noise", "training/add-scaled");
 
 const gpu = await sharedGpu();
 const SIZES = [1, 3, 255, 257, 17000]; // the last is more than one sum of squares holds

@@ -10,8 +10,11 @@ import {
 } from "../../../src/tensor/linear-algebra/products.ts";
 import { tuningOf } from "../../../src/tensor/linear-algebra/tuning.ts";
 import type { AdapterProfile } from "../../../src/tensor/recorder.ts";
+import { covers } from "../../support/covers.ts";
 import { expectWithin, rounded } from "../../support/floats.ts";
 import { sharedGpu } from "../../support/gpu.ts";
+
+covers("matmul/tile", "matmul/vector");
 
 const gpu = await sharedGpu();
 const SUBGROUPS: AdapterProfile = { subgroupSize: gpu.adapter.subgroupSize, software: true };
@@ -19,6 +22,7 @@ const TILES: AdapterProfile = { subgroupSize: 0, software: false };
 const canShuffle = gpu.adapter.subgroupSize === 4 || gpu.adapter.subgroupSize === 8;
 /** Tiles take a driver on the CPU long to compile, so they are tested in fewer variants: all kernels read and write alike. */
 const profiles: [string, AdapterProfile, boolean][] = [["tile", TILES, false]];
+if (canShuffle) covers("matmul/subgroup");
 if (canShuffle) profiles.push(["subgroup", SUBGROUPS, true]);
 
 let state = 1;

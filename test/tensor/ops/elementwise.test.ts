@@ -2,10 +2,13 @@ import { describe, expect, test } from "bun:test";
 import * as ops from "../../../src/tensor/ops/elementwise.ts";
 import { Recorder } from "../../../src/tensor/recorder.ts";
 import type { Tensor } from "../../../src/tensor/tensor.ts";
+import { covers } from "../../support/covers.ts";
 import { erf } from "../../support/erf.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { checkOp, runOp } from "../../support/program.ts";
 import { normals } from "../../support/random.ts";
+
+covers("elementwise/binary", "elementwise/sum-to", "elementwise/unary");
 
 const gpu = await sharedGpu();
 const SIZES = [1, 3, 255, 257, 5000];
@@ -30,6 +33,7 @@ const functions: Record<
     data: (n) => normals(n, n, 2),
   },
   clamp: { f: (x) => Math.min(0.7, Math.max(-0.4, x)), low: -0.4, high: 0.7 },
+  round: { f: Math.round, data: (n) => normals(n, n, 4).map((x) => Math.round(x) + 0.8 * (x - Math.round(x))) },
   affine: { f: (x) => 1.5 * x - 2, low: -2, high: 1.5 },
 };
 
