@@ -74,9 +74,9 @@ await script({
     }),
   },
   grace: 600,
-  notes: `A sampler draws the group of every row; a group gives all of its rows once before it repeats one. Methods that follow losses
-measure them on --eval-data, whose groups have the names of those in --data. Mixtures are logged (--log), and --schedule-from
-draws the same batches again. An ordering chooses the rows of a pass and their order; rows of which no token counts come last.
-Steps are optimizer steps, and those that a method spends on probes count. Resuming and the other options of train work here too.`,
+  notes: `A sampler draws the group of every row; a group gives all of its rows once before it repeats one. Methods that follow losses measure
+them on --eval-data, whose groups have the names of --data. --log records the mixtures, and --schedule-from draws the same batches
+again. An ordering picks the rows of each pass and their order; rows without a token that counts come last. Steps are optimizer steps;
+a method's probe steps count. Resuming and the other options of train work here too.`,
   run: async (context) => (await import("../src/curriculum/command.ts")).curriculum(context),
 });

@@ -25,11 +25,11 @@ await script({
   options: DATA_OPTIONS,
   notes: `The task comes first; --method TASK means the same. Rows are JSON lines. A row depends on the seed, the split and its
 place alone: a smaller --size is the beginning of a larger one. The seed makes the world (the language, the people, the class
-means), and the splits of one seed share it. Content of one split is in no other (addition, facts, knights, lego, modular), or
-splits are independent draws from one distribution (blobs, glyphs, markov). Rows of facts and modular are all different; those of
-addition, knights and lego are drawn one by one, so that a row may come twice within a split.
+means), and the splits of one seed share it. Splits have no content in common (addition, facts, knights, lego, modular), or are
+independent draws from one distribution (blobs, glyphs, markov). Rows of facts and modular are all different; those of addition,
+knights and lego are drawn one by one, so a row may occur twice within a split.
 
-What is known of the rows (entropy rate, best possible error, shares) is printed on stderr. --json prints it on stdout, with counts
-and hashes of rows and answers; rows are then written only if -o names a file.`,
+Facts about the rows (entropy rate, best possible error, shares) go to stderr. --json prints them on stdout, with counts and hashes of
+rows and answers; rows are then written only if -o names a file.`,
   run: runData,
 });

@@ -1,7 +1,6 @@
 #!/usr/bin/env bun
 /**
- * Set up what is missing, then make small checkpoints, merge them in three ways and through a pipe, and check the
- * results.
+ * Set up what is missing, then train, merge, unlearn, distil and measure small models, by file and by pipe.
  *
  *   npx bun run demo
  */

@@ -36,9 +36,9 @@ await script({
     }),
   },
   grace: 600,
-  notes: `The loss is --distill-weight times the method's plus --label-weight times the cross-entropy of the labels, as means over the
-tokens that count. --teacher self with --lora is the student's own base, which costs no memory; without --lora it is read a
-second time. Either the teacher or the student may come from stdin. A vocabulary that padding rows make wider is recognised by
-tokenizer.json; other differences are refused, except by --method uld. Resuming, freezing and LoRA work as in train.`,
+  notes: `The loss is --distill-weight times the method's loss plus --label-weight times the labels' cross-entropy, both means over the tokens
+that count. --teacher self with --lora uses the student's own base and no further memory; without --lora the model is read twice.
+Teacher or student may come from stdin, but not both. Rows that only pad a vocabulary are recognised by tokenizer.json; other
+differences need --method uld. Resuming and the other options of train work here too.`,
   run: async (context) => (await import("../src/distill/command.ts")).distill(context),
 });

@@ -24,13 +24,13 @@ await script({
   ],
   output: ({ pass }) => (pass ? "checkpoint" : "text"),
   options: EVALUATE,
-  notes: `--list says what each metric, attack and probe is; --help --attack relearn shows the options of one.
+  notes: `--list explains each metric, attack and probe; --help --attack relearn shows the options of one.
 
-What rows must hold: choice takes prompt, choices and answer (the place of the right one); truth-ratio, forget-quality,
-normalised-probability and paraphrased-probability take other answers to a prompt, paraphrased_answer and perturbed_answer, as
-bun run data facts writes them. The mia attacks and privleak compare the groups forget and holdout, model-utility takes the
-groups retain, real and world, those that are there; forget-quality, mia-reference and unlearning-score need --gold. --probe trace
-takes prompt and completion, and the subject where it is a part of the prompt alone: {"prompt": ..., "subject": "Ada", ...}.
+Keys of rows: choice needs prompt, choices and answer (the place of the right one); truth-ratio, forget-quality,
+normalised-probability and paraphrased-probability need other answers to a prompt, paraphrased_answer and perturbed_answer, as
+bun run data facts writes them. The mia attacks and privleak compare the groups forget and holdout; model-utility reads whichever of
+the groups retain, real and world there are; forget-quality, mia-reference and unlearning-score need --gold. --probe trace needs
+prompt and completion, and a subject if only a part of the prompt names it: {"prompt": ..., "subject": "Ada", ...}.
 
 Intervals are percentile bootstraps over rows (within groups where groups are compared); several models share the resamples.`,
   run: async (context) => (await import("../src/evaluate/command.ts")).evaluate(context),

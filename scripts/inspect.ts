@@ -27,9 +27,8 @@ await script({
     command: { type: "boolean", help: "print the commands that made it, as a script for sh" },
     tensors: { type: "string", value: "GLOB", help: "only tensors whose name matches, or contains a plain text" },
   },
-  notes: `Tensors that repeat from layer to layer are one line, with statistics over all of them; -v lists each, --json too.
-Without --stats, --check and --diff only headers are read, and no GPU is needed. Statistics leave NaN and Inf out of mean,
-rms and abs max. Integer and BOOL tensors have no mean: their smallest and largest values are shown, and --diff only says
-whether they differ. --check ends with 1 if it found an error.`,
+  notes: `Tensors that repeat from layer to layer share a line, with statistics over all of them; -v and --json list each. Without --stats,
+--check and --diff only headers are read, and no GPU is needed. Mean, rms and abs max ignore NaN and Inf. Integer and BOOL tensors
+show their smallest and largest values, and --diff only says whether they differ. --check exits with 1 if it finds an error.`,
   run: async (context) => (await import("../src/inspect/command.ts")).runInspect(context),
 });

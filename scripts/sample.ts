@@ -20,7 +20,7 @@ await script({
     'bun run merge a/ b/ --method linear | bun run sample - "12+30="',
   ],
   options: SAMPLE,
-  notes: `One prompt alone is streamed as it is decoded. With --json every answer is a line: prompt, text, ids. What is drawn depends on
---seed, the prompt's place and the sample's number, not on --batch-size.`,
+  notes: `A single prompt is streamed while the model writes. With --json every answer is a line: prompt, text, ids. Draws depend on --seed, the
+prompt's place and the sample's number, not on --batch-size.`,
   run: sample,
 });

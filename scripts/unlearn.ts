@@ -36,9 +36,9 @@ await script({
     }),
   },
   grace: 600,
-  notes: `The loss is --forget-weight times the method's plus --retain-weight times the retain term. A batch is --batch-size rows to forget
-beside as many to keep. Likelihoods under the original model are computed once; a second model is held only where a method compares
-whole distributions (undial, rmu, --retain-loss kl), and with --lora not even there. Resuming and the other options of train work
-here too.`,
+  notes: `The loss is --forget-weight times the method's forget term plus --retain-weight times the retain term. A batch has --batch-size rows to
+forget and as many to keep. Likelihoods under the original model are computed once. A second model is in memory only for methods that
+compare whole distributions (undial, rmu, --retain-loss kl), and with --lora not even then. Resuming and the other options of train
+work here too.`,
   run: async (context) => (await import("../src/unlearn/command.ts")).unlearn(context),
 });

@@ -22,6 +22,8 @@ const LAW_TESTS: Partial<Record<Kind, string>> = {
   metric: "test/laws",
   attack: "test/laws",
   probe: "test/laws",
+  optimizer: "test/laws",
+  schedule: "test/laws",
   curriculum: "test/curriculum",
   selector: "test/curriculum",
   task: "test/data/tasks",
