@@ -4,7 +4,9 @@ import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 /** Token to id, added tokens included. */
 export type Vocabulary = ReadonlyMap<string, number>;
 
-/** The vocabulary; undefined without a tokenizer.json that can be read. Parses the file: some 50 ms for 100,000 tokens. */
+/**
+ * The vocabulary; undefined without a tokenizer.json that can be read. Parses the file: some 50 ms for 100,000 tokens.
+ */
 export function vocabularyOf(checkpoint: Checkpoint): Vocabulary | undefined {
   const bytes = checkpoint.files.get("tokenizer.json");
   return bytes && readVocabulary(bytes);
@@ -22,7 +24,7 @@ function readVocabulary(bytes: Uint8Array): Vocabulary | undefined {
   try {
     file = JSON.parse(new TextDecoder().decode(bytes));
   } catch {
-    return undefined; // a damaged tokenizer is no reason not to merge weights; the check reports it
+    return undefined; // weights can be merged with a damaged tokenizer; the check reports it
   }
   const vocab = file?.model?.vocab;
   if (typeof vocab !== "object" || vocab === null) return undefined;

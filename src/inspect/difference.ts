@@ -1,6 +1,6 @@
 /**
- * How far two tensors of one shape are apart, in one pass over both: on the GPU for float types up to 32 bits, on the host in
- * double precision where one is F64, and for integers and BOOL only whether and where they differ.
+ * How far two tensors of one shape are apart, in one pass over both: on the GPU for float types up to 32 bits, on the
+ * host in double precision where one is F64, and for integers and BOOL only whether and where they differ.
  */
 
 import type { TensorEntry } from "../checkpoint/checkpoint.ts";

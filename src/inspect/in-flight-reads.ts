@@ -15,8 +15,8 @@ export const AT_ONCE = 4;
 export type Task = () => Promise<() => Promise<void>>;
 
 /**
- * Runs tasks, at most `AT_ONCE` unfinished. With `inOrder` each has loaded before the next starts, as a pipe needs that can only
- * be read in its order. Rejects with the first failure once everything started has come to rest.
+ * Runs tasks, at most `AT_ONCE` unfinished. With `inOrder` each has loaded before the next starts, as a pipe needs that
+ * can only be read in its order. Rejects with the first failure once everything that was started has ended.
  */
 export async function inFlight(
   tasks: Iterable<Task> | AsyncIterable<Task>,
@@ -40,7 +40,7 @@ export async function inFlight(
       if (inOrder) await loading.catch(() => {});
     }
   } catch (error) {
-    failure ??= { error }; // no adapter, say; what runs already comes to rest first
+    failure ??= { error }; // no adapter, say; what runs already ends first
   }
   await Promise.all(running);
   if (failure) throw failure.error;

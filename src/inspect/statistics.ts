@@ -1,6 +1,7 @@
 /**
  * Statistics of tensors in one pass over their bytes: on the GPU for float types up to 32 bits, on the host in double
- * precision for F64, and on the host for integers and BOOL, which have a smallest and a largest value instead of a mean.
+ * precision for F64, and on the host for integers and BOOL, which have a smallest and a largest value instead of a
+ * mean.
  */
 
 import type { TensorEntry } from "../checkpoint/checkpoint.ts";
@@ -158,8 +159,8 @@ async function onHost(entry: TensorEntry, { start, length }: Range): Promise<() 
 }
 
 /**
- * The work of one tensor as tasks for `inFlight`; `done` gets its tally when the last chunk has come back. Chunks are added in
- * the order of the tensor, not of arrival. Memory: one chunk per task at work.
+ * The work of one tensor as tasks for `inFlight`; `done` gets its tally when the last chunk has come back. Chunks are
+ * added in the order of the tensor, not of arrival. Memory: one chunk per task at work.
  */
 export async function statisticsTasks(
   source: GpuSource,

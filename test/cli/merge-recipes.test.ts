@@ -86,12 +86,12 @@ describe("recipes", () => {
     }
   });
 
-  test("stand alone, and may be told their types and mergekit's flags", async () => {
+  test("stand alone, and take types and mergekit's flags", async () => {
     recipe("plain.yml", "merge_method: linear\nmodels: [{model: ./a, parameters: {weight: 1}}]\n");
     const extra = await run("plain.yml a");
-    expect(extra.err).toStartWith("merge: a recipe stands alone, but there are also plain.yml a\n");
+    expect(extra.err).toStartWith("merge: a recipe takes no further arguments, found plain.yml a\n");
     const method = await run("plain.yml --method linear");
-    expect(method.err).toStartWith("merge: plain.yml says the method and its parameters\n");
+    expect(method.err).toStartWith("merge: plain.yml sets the method and its parameters\n");
     const missing = await run("missing.yml");
     expect(missing.err).toStartWith("merge: missing.yml cannot be read: ");
     expect([extra.code, method.code, missing.code]).toEqual([2, 2, 2]);

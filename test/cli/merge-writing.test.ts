@@ -1,4 +1,6 @@
-/** `merge` that is stopped while it writes: by a full disk, a limit, Ctrl-C or a kill. The target is whole or absent. */
+/**
+ * `merge` that is stopped while it writes: by a full disk, a limit, Ctrl-C or a kill. The target is whole or absent.
+ */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,4 +1,6 @@
-/** `merge` in real processes: one result whether it goes through a pipe, a file or a folder, in one piece or in shards. */
+/**
+ * `merge` in real processes: one result whether it goes through a pipe, a file or a folder, in one piece or in shards.
+ */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -195,7 +197,7 @@ describe("shards", () => {
     const wrong = await run("a b --method karcher --shard 4/3 -o x");
     expect(wrong.err).toBe("merge: --shard 4/3 is not I/N with I from 1 to N\n  hint: for example --shard 2/8\n");
     const size = await run("a b --method karcher --shard-size big -o x");
-    expect(size.err).toBe("merge: --shard-size big is no size\n  hint: for example 5GB or 300MB\n");
+    expect(size.err).toBe("merge: --shard-size big is not a size\n  hint: for example 5GB or 300MB\n");
     expect([one.code, wrong.code, size.code]).toEqual([2, 2, 2]);
   });
 });

@@ -1,6 +1,7 @@
 /**
- * Which kernels a test file answers for. A kernel's header names the file, the file names the kernel here, and this checks that the
- * kernel really ran: so `test/wgsl/conventions.test.ts` can say that every kernel of wgsl/ is run by a test.
+ * Which kernels a test file answers for. A kernel's header names the file, the file names the kernel here, and this
+ * checks that the kernel really ran: so `test/wgsl/conventions.test.ts` can say that every kernel of wgsl/ is run by a
+ * test.
  */
 import { afterAll, beforeAll } from "bun:test";
 import { readFileSync } from "node:fs";

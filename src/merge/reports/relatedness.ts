@@ -1,6 +1,6 @@
 /**
- * Are models tuned from one base? Samples of some matrices tell: a fine-tune points where its base points, a model trained from
- * another start is at a right angle to it, and merging such models gives noise.
+ * Are models tuned from one base? Samples of some matrices show it: a fine-tune points where its base points, a model
+ * trained from another start is at a right angle to it, and merging such models gives noise.
  */
 import type { Checkpoint, TensorEntry } from "../../checkpoint/checkpoint.ts";
 import { DTYPE_BYTES, type Dtype } from "../../checkpoint/dtype.ts";
@@ -26,13 +26,16 @@ export interface Relatedness {
 
 const TENSORS = 8;
 const SAMPLE_BYTES = 128 * 1024;
-/** Below this cosine to the base no model was tuned from it: strong fine-tunes stay above 0.7, unrelated models are near 0. */
+/**
+ * Below this cosine to the base no model was tuned from it: strong fine-tunes stay above 0.7, unrelated models are near
+ * 0.
+ */
 const UNRELATED = 0.5;
 const READABLE = new Set<Dtype>(["F64", "F32", "F16", "BF16"]);
 
 /**
- * Reads up to 1 MiB per checkpoint; the first one is the base. Adapters are not applied: they start from their base. Undefined
- * when there is nothing to compare, or a checkpoint is a stream, whose weights can be read only once.
+ * Reads up to 1 MiB per checkpoint; the first one is the base. Adapters are not applied: they start from their base.
+ * Undefined when there is nothing to compare, or a checkpoint is a stream, whose weights can be read only once.
  */
 export async function relatedness(checkpoints: readonly Checkpoint[]): Promise<Relatedness | undefined> {
   if (checkpoints.length < 2 || checkpoints.some(({ kind }) => kind === "stream")) return undefined;
