@@ -1,6 +1,7 @@
 #!/usr/bin/env bun
 /**
- * Set up what is missing, then make small checkpoints, merge them in three ways and through a pipe, and check the results.
+ * Set up what is missing, then make small checkpoints, merge them in three ways and through a pipe, and check the
+ * results.
  *
  *   npx bun run demo
  */

@@ -6,7 +6,8 @@
  *   bun run test test/merge         types, style, and the tests in that folder
  *   bun run test --only-tests -t ties   arguments go to `bun test`
  *
- * Ends with one line, "N passed, N failed": a test each, and one each for types and style. Exit code 1 if anything failed.
+ * Ends with one line, "N passed, N failed": a test each, and one each for types and style. Exit code 1 if anything
+ * failed.
  */
 import { runChecks } from "../src/setup/checks.ts";
 import { runToEnd } from "../src/setup/setup.ts";

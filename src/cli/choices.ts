@@ -1,6 +1,7 @@
 /**
- * The methods that options choose: `--method`, and every option with a `kind` (`--optimizer`, `--metric`). One mechanism for all: the
- * name comes from a flag, the environment, a config or a default, the registry loads it, and its options join the table of flags.
+ * The methods that options choose: `--method`, and every option with a `kind` (`--optimizer`, `--metric`). One
+ * mechanism for all: the name comes from a flag, the environment, a config or a default, the registry loads it, and its
+ * options join the table of flags.
  */
 import type { Bound } from "../method/bind.ts";
 import { bind } from "../method/bind.ts";
@@ -74,8 +75,8 @@ export async function chosenPicks(options: Options, argv: readonly string[], con
 }
 
 /**
- * The options of the chosen methods. An option that several of them have is one option. Throws Error where its types differ, which is a
- * mistake in the source.
+ * The options of the chosen methods. An option that several of them have is one option. Throws Error where its types
+ * differ, which is a mistake in the source.
  */
 export function optionsOf(methods: readonly MethodInfo[]): Options {
   const joined: Record<string, OptionSpec> = {};

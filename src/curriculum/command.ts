@@ -85,7 +85,7 @@ async function read({ options, seed }: CurriculumContext, director: Director, op
   return { kind: "schedule", rows, source, schedule: readSchedule(director.file, rows.names) };
 }
 
-/** What the weights of groups are for: as asked for, else as the method or the schedule has it. */
+/** What the weights of groups are for: the option, else what the method or the schedule says. */
 function taskLossOf({ options }: CurriculumContext, data: CurriculumData): TaskLoss {
   const own =
     data.kind === "sampler"

@@ -123,7 +123,7 @@ export interface OrderingSetup<O extends Options = Options> {
 export type OrderingLaw = "ordinaryOrder" | "easiestFirst" | "unknownLast" | "allInTheEnd";
 
 export interface OrderingMethod<O extends Options = Options> extends CurriculumMethod<O, OrderingLaw> {
-  /** "scores": losses of rows at the start, once. "live": of the model as it is before every pass. */
+  /** "scores": losses of rows at the start, once. "live": of the current model before every pass. */
   readonly needs?: "scores" | "live";
   /** Shares of the rows in the passes that make up so many epochs, where they are known before the training. */
   passes?(epochs: number, values: Values<O>): readonly number[];

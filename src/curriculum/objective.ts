@@ -25,7 +25,7 @@ export interface CurriculumLoss {
   /** gamma of task-focal. */
   readonly focus: number;
   readonly recompute: boolean;
-  /** Weight of every group, as it is now: of its tokens or rows, or of its mean with a loss by task. */
+  /** Current weight of every group: of its tokens or rows, or of its mean with a loss by task. */
   groupWeights(): readonly number[] | undefined;
 }
 

@@ -45,7 +45,7 @@ export class RowOrder implements Controller {
     return order;
   }
 
-  /** Mean loss of every row under the model as it is, NaN where no token counts. */
+  /** Mean loss of every row under the current model, NaN where no token counts. */
   async #losses(): Promise<Float64Array> {
     const { rows, batchSize, context } = this.#given;
     const losses = await rowLosses(this.#scorer, rows.items, { rows: batchSize, signal: context.signal });

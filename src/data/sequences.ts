@@ -88,7 +88,7 @@ function tokensOf({ row, place }: LocatedRow, options: EncodeOptions): { ids: In
   }
   if (row.form === "prompt") {
     throw new UserError(
-      `${place}: the row has a prompt and no completion, which is what is learnt or scored`,
+      `${place}: the row has a prompt and no completion, which is what is learned or scored`,
       "add a completion; a prompt alone is for bun run sample and --metric choice",
     );
   }

@@ -3,15 +3,18 @@
  * is one; `--method taid` is taid.ts.
  *
  * Most are a loss per row of logits (a token's, or an example's); the frame runs the models, cuts large vocabularies into chunks,
- * mixes in the labels' cross-entropy, averages over the rows that count, and lets a sparse teacher stand in for a live one.
+ * mixes in the labels' cross-entropy and averages over the rows that count. What else a method changes of the frame are capabilities.
  */
-import type { Json } from "../json.ts";
+import { withCapabilityOptions } from "../method/capability.ts";
 import { type Laws, sameClaim } from "../method/laws.ts";
 import type { Options, Values } from "../method/options.ts";
 import type { ModelSizes } from "../model/architecture.ts";
 import type { Recorded } from "../model/model.ts";
+import type { Adaptive } from "../run/training/adaptive.ts";
 import type { Recorder } from "../tensor/recorder.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import type { AnyCapability, LossWeights } from "./capability.ts";
+import type { DISTILL } from "./options.ts";
 
 /** Rows of logits, those of the teachers without gradient. */
 export interface Rows<O extends Options = Options> {
@@ -37,16 +40,6 @@ export interface States<O extends Options = Options> {
   readonly sizes: { readonly student: ModelSizes; readonly teacher: ModelSizes };
   readonly values: Values<O>;
   extra(name: string): Tensor;
-}
-
-/** What a method adapts between steps; see train/run.ts. */
-export interface Adaptive {
-  /** Numbers that the recorded loss takes as `dynamic`. */
-  values(step: number): Readonly<Record<string, number>>;
-  /** Hears the metrics of every step before the next begins. */
-  heard(metrics: Readonly<Record<string, number>>, step: number): void;
-  state(): Json;
-  load(state: Json): void;
 }
 
 /** What holds for every input of a loss, row by row. */
@@ -81,36 +74,30 @@ export interface DistillMethod<O extends Options = Options> {
   /** Fewest and most teachers; [1, 1] when left out. */
   readonly teachers?: readonly [number, number];
   /** Weights of its loss and of the labels' cross-entropy where options do not say; 1 and 0 when left out. */
-  readonly weights?: { readonly distill?: number; readonly labels?: number };
-  /** Whether the teacher may have a tokenizer of its own. Its rows then stand at the same places of the text, over its own vocabulary. */
-  readonly vocabularies?: "any";
-  /** Whether a cache of the teacher's top k can stand in for it. */
-  readonly sparse?: boolean;
-  /** Whose samples it trains on unless told otherwise. */
-  readonly samples?: "given" | "teacher" | "student";
+  readonly weights?: Partial<LossWeights>;
+  /** Values of the script's options when they do not say. */
+  readonly defaults?: Partial<Pick<Values<typeof DISTILL>, "teacher_samples">>;
+  /** What it changes of the frame. */
+  readonly needs?: readonly AnyCapability[];
   /** Loss of every row of logits (n). */
   rows?(rec: Recorder, rows: Rows<O>): Tensor;
   /** Loss of every position (N) from hidden states. */
   states?(rec: Recorder, states: States<O>): Tensor;
-  /** With --online the teacher learns too: its loss of every row (n), the student held fixed. */
-  teacherRows?(
-    rec: Recorder,
-    rows: { readonly student: Tensor; readonly teacher: Tensor; readonly targets: Tensor; readonly values: Values<O> },
-  ): Tensor;
   /** Weights that are trained beside the student and dropped at the end. */
   extra?(sizes: {
     readonly student: ModelSizes;
     readonly teacher: ModelSizes | undefined;
     readonly values: Values<O>;
   }): readonly ExtraSpec[];
-  /** Whether what goes against the labels' gradient is taken away from that of its loss; each then has a pass of its own. */
-  aligned?(values: Values<O>): boolean;
+  /** Numbers that its loss takes as dynamic and that change between steps. */
   adaptive?(given: { readonly values: Values<O>; readonly steps: number; readonly teachers: number }): Adaptive;
   /** Refuses options that do not fit together, before any work. Throws UserError. */
   check?(values: Values<O>): void;
 }
 
-export const defineDistillation = <const O extends Options>(method: DistillMethod<O>): DistillMethod<O> => method;
+/** Makes a method: its own options, and those of the capabilities that it needs. */
+export const defineDistillation = <const O extends Options>(method: DistillMethod<O>): DistillMethod<O> =>
+  withCapabilityOptions(method);
 
 /** Options that several methods share. */
 export const TEMPERATURE = {

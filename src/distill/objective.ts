@@ -4,10 +4,10 @@
  */
 import { type Batch, batchKey } from "../data/batch.ts";
 import { meanWeights } from "../data/targets.ts";
-import type { Model } from "../model/model.ts";
+import type { Bound } from "../method/bind.ts";
+import type { Model, Recorded } from "../model/model.ts";
 import { fillInputs, fillTargets, recordInputs, recordTargets } from "../run/batch-programs.ts";
-import type { OtherTokens, RecordedTeacher, Teacher } from "../run/teachers/teacher.ts";
-import type { CachedRows } from "../run/teachers/teacher-cache.ts";
+import type { RecordedTeacher, Teacher } from "../run/teachers/teacher.ts";
 import { type Objective, ofBatch } from "../run/training/objective.ts";
 import { Notes } from "../run/training/record-metrics.ts";
 import { crossEntropy } from "../tensor/ops/cross-entropy.ts";
@@ -15,28 +15,21 @@ import { add, scale, stopGradient } from "../tensor/ops/elementwise.ts";
 import { chunkedHead } from "../tensor/ops/head-loss.ts";
 import { dot } from "../tensor/ops/reduce.ts";
 import type { Parameter } from "../tensor/parameter.ts";
+import type { Recorder } from "../tensor/recorder.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import type { DistillPart, LossWeights } from "./capability.ts";
 import type { DistillMethod } from "./contract.ts";
-
-export interface DistillBatch {
-  readonly batch: Batch;
-  /** What a cached teacher says of it. */
-  readonly cached?: CachedRows;
-  /** The same texts in the teacher's tokens, where those are others. */
-  readonly other?: OtherTokens;
-}
 
 export interface DistillSetup {
   readonly model: Model;
-  readonly method: DistillMethod;
+  readonly chosen: Bound<DistillMethod>;
   readonly teachers: readonly Teacher[];
-  readonly values: Readonly<Record<string, unknown>>;
+  /** Weights beside the student's, by name. */
   readonly extra: ReadonlyMap<string, Parameter>;
-  readonly weights: { readonly distill: number; readonly labels: number };
-  /** The teacher learns too. */
-  readonly online?: boolean;
-  /** Labels and the method's loss are parts of their own, in this order. */
-  readonly apart?: boolean;
+  readonly weights: LossWeights;
+  /** What the method's capabilities add to the losses. */
+  readonly parts?: readonly Pick<DistillPart, "teacherRows" | "apart">[];
+  /** Whether activations are computed a second time on the way back. */
   readonly recompute?: boolean;
   /** Of the labels' cross-entropy. */
   readonly smoothing?: number;
@@ -46,12 +39,21 @@ export interface DistillSetup {
 const LABELS = "labels";
 const DISTILL = "distill";
 
-export function distillObjective(setup: DistillSetup): Objective<DistillBatch> {
-  const { model, method, teachers, extra, online = false, apart = false, recompute = false } = setup;
-  const { smoothing = 0, zLoss = 0 } = setup;
-  const softened = { ...(smoothing > 0 ? { smoothing } : {}), ...(zLoss > 0 ? { zLoss } : {}) };
-  const values = setup.values as never;
-  const weightsOf = (part: string) => ({
+/** One recording: what student and teachers say, and the tensors that losses are made of. */
+interface Recording {
+  readonly rec: Recorder;
+  readonly student: Recorded;
+  readonly heard: readonly RecordedTeacher[];
+  readonly weights: LossWeights;
+  readonly targets: Tensor;
+  readonly notes: Notes;
+  extra(name: string): Tensor;
+}
+
+export function distillObjective(setup: DistillSetup): Objective<Batch> {
+  const { model, chosen, teachers, extra, parts = [], recompute = false } = setup;
+  const { method } = chosen;
+  const weightsOf = (part: string): LossWeights => ({
     distill: part === LABELS ? 0 : setup.weights.distill,
     labels: part === DISTILL ? 0 : setup.weights.labels,
   });
@@ -59,88 +61,113 @@ export function distillObjective(setup: DistillSetup): Objective<DistillBatch> {
   const askedFor = (part: string) => (weightsOf(part).distill > 0 && (method.rows || method.states) ? teachers : []);
   return {
     name: method.name,
-    ...(apart ? { parts: [LABELS, DISTILL] } : {}),
-    ...ofBatch(({ batch }) => batch),
-    key: ({ batch, other }) => `${batchKey(batch)}${other ? ` ${batchKey(other.batch)}` : ""}`,
+    ...(parts.some(({ apart }) => apart) ? { parts: [LABELS, DISTILL] } : {}),
+    ...ofBatch((batch: Batch) => batch),
+    key: (batch) => [batchKey(batch), ...teachers.flatMap((teacher) => teacher.key?.(batch) ?? [])].join(" "),
 
-    record(rec, { batch, other }, part) {
-      const weights = weightsOf(part);
-      const asked = askedFor(part);
+    record(rec, batch, part) {
       const inputs = recordInputs(rec, batch);
-      const n = batch.rows * batch.length;
       const student = model.record(rec, inputs, { recompute });
-      const recorded = asked.map((teacher) => teacher.record(rec, inputs, n, other));
-      const targets = recordTargets(rec, batch);
-      const mean = rec.input("weights", [n]); // 1 / total where a row counts
-      const extraOf = (name: string) => rec.parameter(extra.get(name)!);
-      const notes = new Notes(rec);
-
-      const losses = chunkedHead(rec, {
-        hidden: student.hidden,
-        head: student.head,
-        width: Math.max(model.sizes.outputs, ...asked.map(({ sizes }) => sizes?.outputs ?? 0)),
-        along: [targets, ...recorded.flatMap(({ along }) => along)],
-        loss(logits, [labels, ...rest], hidden) {
-          notes.chunk(labels!);
-          const terms: Tensor[] = [];
-          if (weights.labels > 0) {
-            const nll = crossEntropy(rec, logits, labels!, softened);
-            notes.add("cross_entropy", nll);
-            terms.push(scale(rec, nll, weights.labels));
-          }
-          if (method.rows && weights.distill > 0) {
-            const seen = split(recorded, rest);
-            const own = recorded[0]!.student(rec, logits, seen[0]!);
-            const theirs = recorded.map((teacher, k) => teacher.logits(rec, seen[k]!));
-            const loss = method.rows(rec, {
-              student: own,
-              teachers: theirs.map((x) => (x.needsGrad ? stopGradient(rec, x) : x)),
-              targets: recorded[0]!.targets?.(seen[0]!) ?? labels!,
-              hidden,
-              values,
-              extra: extraOf,
-              note: (name, x) => notes.add(name, x),
-            });
-            notes.add("distill", loss);
-            terms.push(weights.distill === 1 ? loss : scale(rec, loss, weights.distill));
-            if (online) {
-              const learnt = method.teacherRows!(rec, {
-                student: stopGradient(rec, own),
-                teacher: theirs[0]!,
-                targets: labels!,
-                values,
-              });
-              notes.add("teacher_loss", learnt);
-              terms.push(learnt);
-            }
-          }
-          if (terms.length === 0) return scale(rec, crossEntropy(rec, logits, labels!), 0);
-          return terms.reduce((a, b) => add(rec, a, b));
-        },
-      });
-
+      const recording: Recording = {
+        rec,
+        student,
+        heard: askedFor(part).map((teacher) => teacher.record(rec, inputs, batch)),
+        weights: weightsOf(part),
+        targets: recordTargets(rec, batch),
+        notes: new Notes(rec),
+        extra: (name) => rec.parameter(extra.get(name)!),
+      };
+      const mean = rec.input("weights", [batch.rows * batch.length]); // 1 / total where a row counts
+      const losses = rowLosses(setup, recording);
       const backward: [Tensor, Tensor][] = [[losses, mean]];
       const metrics: Record<string, Tensor> = {};
-      let total = dot(rec, losses, mean);
-      if (method.states && weights.distill > 0) {
-        const teacher = recorded[0]!.outputs!;
-        const sizes = { student: model.sizes, teacher: teachers[0]!.sizes! };
-        const apart = method.states(rec, { student, teacher, sizes, values, extra: extraOf }); // (N)
-        const weighted = scale(rec, apart, weights.distill);
+      let loss = dot(rec, losses, mean);
+      if (method.states && recording.weights.distill > 0) {
+        const apart = stateLosses(setup, recording);
+        const weighted = scale(rec, apart, recording.weights.distill);
         metrics.distill = dot(rec, apart, mean);
-        total = add(rec, total, dot(rec, weighted, mean));
+        loss = add(rec, loss, dot(rec, weighted, mean));
         backward.push([weighted, mean]);
       }
-      for (const [name, value] of notes.means(mean)) metrics[name] = value;
-      return { backward, metrics: { loss: total, ...metrics } };
+      for (const [name, value] of recording.notes.means(mean)) metrics[name] = value;
+      return { backward, metrics: { loss, ...metrics } };
     },
 
-    fill(program, { batch, cached, other }, total, part) {
+    fill(program, batch, total, part) {
       fillInputs(program, batch);
       program.write("weights", meanWeights(fillTargets(program, batch), total));
-      for (const teacher of askedFor(part)) teacher.fill(program, cached, other);
+      for (const teacher of askedFor(part)) teacher.fill?.(program, batch);
     },
   };
+}
+
+/** Losses of rows of logits (N): the labels', the method's, and those of capabilities, each times its weight. */
+function rowLosses(setup: DistillSetup, recording: Recording): Tensor {
+  const { model, teachers, smoothing = 0, zLoss = 0 } = setup;
+  const { rec, student, heard, weights, targets, notes } = recording;
+  const softened = { ...(smoothing > 0 ? { smoothing } : {}), ...(zLoss > 0 ? { zLoss } : {}) };
+  return chunkedHead(rec, {
+    hidden: student.hidden,
+    head: student.head,
+    width: Math.max(model.sizes.outputs, ...(heard.length > 0 ? teachers : []).map(({ sizes }) => sizes?.outputs ?? 0)),
+    along: [targets, ...heard.flatMap(({ along }) => along)],
+    loss(logits, [labels, ...rest], hidden) {
+      notes.chunk(labels!);
+      const terms: Tensor[] = [];
+      if (weights.labels > 0) {
+        const nll = crossEntropy(rec, logits, labels!, softened);
+        notes.add("cross_entropy", nll);
+        terms.push(scale(rec, nll, weights.labels));
+      }
+      if (setup.chosen.method.rows && weights.distill > 0)
+        terms.push(...methodLosses(setup, recording, { logits, labels: labels!, hidden, rest }));
+      if (terms.length === 0) return scale(rec, crossEntropy(rec, logits, labels!), 0);
+      return terms.reduce((a, b) => add(rec, a, b));
+    },
+  });
+}
+
+/** A chunk of rows; `rest` is what teachers have along with them. */
+interface Chunk {
+  readonly logits: Tensor;
+  readonly labels: Tensor;
+  readonly hidden: Tensor;
+  readonly rest: readonly Tensor[];
+}
+
+/** The method's loss of a chunk times its weight, and what capabilities add. */
+function methodLosses(
+  { chosen: { method, values }, parts = [] }: DistillSetup,
+  { rec, heard, weights, notes, extra }: Recording,
+  { logits, labels, hidden, rest }: Chunk,
+): Tensor[] {
+  const seen = split(heard, rest);
+  const student = heard[0]!.student(rec, logits, seen[0]!);
+  const theirs = heard.map((teacher, k) => teacher.logits(rec, seen[k]!));
+  const loss = method.rows!(rec, {
+    student,
+    teachers: theirs.map((x) => (x.needsGrad ? stopGradient(rec, x) : x)),
+    targets: heard[0]!.targets?.(seen[0]!) ?? labels,
+    hidden,
+    values,
+    extra,
+    note: (name, x) => notes.add(name, x),
+  });
+  notes.add("distill", loss);
+  const learnt = parts.flatMap(({ teacherRows }) => {
+    if (!teacherRows) return [];
+    const own = teacherRows(rec, { student: stopGradient(rec, student), teacher: theirs[0]!, targets: labels });
+    notes.add("teacher_loss", own);
+    return [own];
+  });
+  return [weights.distill === 1 ? loss : scale(rec, loss, weights.distill), ...learnt];
+}
+
+/** The method's losses of hidden states (N). */
+function stateLosses({ model, chosen: { method, values }, teachers }: DistillSetup, recording: Recording): Tensor {
+  const { rec, student, heard, extra } = recording;
+  const sizes = { student: model.sizes, teacher: teachers[0]!.sizes! };
+  return method.states!(rec, { student, teacher: heard[0]!.outputs!, sizes, values, extra });
 }
 
 /** The tensors of each teacher out of those of all. */

@@ -4,7 +4,6 @@ import { IGNORED } from "../data/rows.ts";
 import type { Sequence } from "../data/sequences.ts";
 import { targetsOf } from "../data/targets.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
-import type { OtherTokens } from "../run/teachers/teacher.ts";
 
 type Reader = Pick<Tokenizer, "decoder">;
 
@@ -30,6 +29,15 @@ export function samePlaces(own: Int32Array, reader: Reader, other: Int32Array, o
   const at = new Map<number, number>();
   for (const [j, end] of b.ends.entries()) if (!at.has(end)) at.set(end, j);
   return Int32Array.from(a.ends, (end, i) => (end <= same && end !== a.ends[i - 1] ? (at.get(end) ?? -1) : -1));
+}
+
+/** The texts of a batch as another tokenizer has them. */
+export interface OtherTokens {
+  readonly batch: TokenBatch;
+  /** For every position of the student's batch the row of the other's N at the same place of the text, or -1. */
+  readonly places: Int32Array;
+  /** The student's targets, -100 where the other has no such place. */
+  readonly targets: Int32Array;
 }
 
 export interface OtherTokenizer {

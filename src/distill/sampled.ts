@@ -5,45 +5,72 @@
  * A row's prompt is what comes before its first label; of a plain text its first tokens. Which batches are sampled, and the samples, are
  * functions of (seed, place of the batch), so a resumed run draws the same.
  */
-import { collate, type TokenBatch } from "../data/batch.ts";
+
+import type { Batch } from "../data/batch.ts";
+import { collate, isTokens } from "../data/batch.ts";
 import { Random } from "../data/random.ts";
+import type { Options, Values } from "../method/options.ts";
 import type { Model } from "../model/model.ts";
 import { answered, promptOf } from "../run/generating/answers.ts";
 import { Generator } from "../run/generating/generate.ts";
 import { GREEDY } from "../run/generating/sampling.ts";
+import type { TextTools } from "../run/text-tools.ts";
 import type { BatchSource } from "../run/training/batch-source.ts";
+
+export const SAMPLES = {
+  on_policy: {
+    type: "0 <= number <= 1",
+    default: 0,
+    help: "share of batches whose completions the student samples (GKD's lambda)",
+    value: "P",
+  },
+  teacher_samples: {
+    type: "0 <= number <= 1",
+    help: "of the others, share whose completions the teacher samples; each method's own when left out, mostly 0",
+    value: "P",
+  },
+  sample_temperature: { type: "number >= 0", default: 0.9, help: "of samples; 0: greedy", value: "T" },
+  sample_tokens: { type: "number.integer >= 1", default: 128, help: "most tokens of a sample", value: "N" },
+  prompt_tokens: {
+    type: "number.integer >= 1",
+    default: 8,
+    help: "of a plain text, what samples continue",
+    value: "N",
+  },
+} as const satisfies Options;
+
+/** Shares of batches that are sampled, by who samples them. */
+export interface SampleShares {
+  readonly teacher: number;
+  readonly student: number;
+}
 
 export interface SampledOptions {
   readonly seed: number;
   /** Tells draws of one model from those of another. */
-  readonly whose: string;
+  readonly whose: keyof SampleShares;
   /** Share of batches whose completions are sampled. */
   readonly share: number;
-  readonly temperature: number;
-  readonly maxTokens: number;
-  /** Tokens of a plain text that are its prompt. */
-  readonly promptTokens: number;
-  /** Longest row. */
-  readonly maxLength: number;
-  readonly pad: number;
-  readonly eos: number | undefined;
+  readonly options: Pick<Values<typeof SAMPLES>, "sample_temperature" | "sample_tokens" | "prompt_tokens">;
+  readonly tools: TextTools;
 }
 
-/** `model` is asked for at the first sample. */
+/** Lets `model` write the completions of some batches of tokens. */
 export function sampledBatches(
-  source: BatchSource<TokenBatch>,
-  model: () => Model,
-  options: SampledOptions,
-): BatchSource<TokenBatch> {
-  const { seed, whose, share, temperature, maxTokens, promptTokens, maxLength, pad, eos } = options;
+  source: BatchSource<Batch>,
+  model: Model,
+  { seed, whose, share, options, tools }: SampledOptions,
+): BatchSource<Batch> {
+  const { sample_temperature: temperature, sample_tokens: maxTokens, prompt_tokens: promptTokens } = options;
+  const maxLength = tools.encode.maxLength!;
+  const { pad = 0, eos } = tools.tokenizer ?? {};
   let generator: Generator | undefined;
   return {
-    ...source,
     groups: source.groups,
     batchesPerEpoch: source.batchesPerEpoch,
     largest() {
       const given = source.largest();
-      const [longest] = given.documents;
+      const [longest] = isTokens(given) ? given.documents : [];
       if (!longest) return given;
       const length = Math.min(maxLength, longest.sequence.ids.length + maxTokens);
       const row = { ...longest.sequence, ids: new Int32Array(length), labels: new Int32Array(length) };
@@ -56,8 +83,8 @@ export function sampledBatches(
       const { epoch: e, batch: b } = source.state();
       const place = `${e}.${b}`;
       const drawn = await source.next();
-      if (new Random(seed, `${whose} samples`, place).uniform() >= share) return drawn;
-      generator ??= new Generator(model());
+      if (!isTokens(drawn.batch) || new Random(seed, `${whose} samples`, place).uniform() >= share) return drawn;
+      generator ??= new Generator(model);
       const { documents } = drawn.batch;
       const prompts = documents.map(({ sequence }) => promptOf(sequence, promptTokens));
       const room = Math.min(maxTokens, maxLength - Math.max(...prompts.map(({ length }) => length)) - 1);
@@ -79,5 +106,7 @@ export function sampledBatches(
       });
       return { ...drawn, batch: collate(rows, { pad }) };
     },
+    state: () => source.state(),
+    load: (state, what) => source.load(state, what),
   };
 }

@@ -1,5 +1,9 @@
-/** Whether two models speak of the same tokens, and over how many of them they can be compared. */
+/** Whether two models have the same tokens, and over how many of them they can be compared. */
 import { UserError } from "../errors.ts";
+import { has, methodsFor } from "../method/capability.ts";
+import { liveTeacher } from "../run/teachers/teacher.ts";
+import { otherVocabulary } from "./other-vocabulary.ts";
+import type { TeacherReading } from "./teachers.ts";
 
 export interface Speaker {
   readonly ref: string;
@@ -8,7 +12,7 @@ export interface Speaker {
   readonly files: ReadonlyMap<string, Uint8Array> | undefined;
 }
 
-/** Tokens of tokenizer.json by id, as far as it tells. */
+/** Tokens of tokenizer.json by id, those that it lists. */
 function tokensOf(files: Speaker["files"]): Map<number, string> | undefined {
   const bytes = files?.get("tokenizer.json");
   if (!bytes) return undefined;
@@ -29,24 +33,32 @@ function tokensOf(files: Speaker["files"]): Map<number, string> | undefined {
  * Outputs that student and teacher share: all of them, or those before the padding rows of the wider one. Throws UserError when their
  * tokenizers give ids different meanings, and when widths differ and nothing says that only padding does.
  */
-export function commonVocabulary(student: Speaker, teacher: Speaker, info: (text: string) => void): number {
+export async function commonVocabulary(
+  student: Speaker,
+  teacher: Speaker,
+  info: (text: string) => void,
+): Promise<number> {
   const common = Math.min(student.outputs, teacher.outputs);
   const [ours, theirs] = [tokensOf(student.files), tokensOf(teacher.files)];
-  const advice = "take --method uld, or let the teacher write text with bun run sample, and bun run train on it";
+  const refuse = async (message: string): Promise<never> => {
+    const others = await methodsFor("distill", (method) => has(method, otherVocabulary));
+    throw new UserError(
+      message,
+      `take --method ${others}, or let the teacher write text with bun run sample, and bun run train on it`,
+    );
+  };
   if (ours && theirs) {
     for (const [id, token] of ours) {
       const other = theirs.get(id);
       if (other !== undefined && other !== token)
-        throw new UserError(
+        return refuse(
           `token ${id} is ${JSON.stringify(token)} to ${student.ref} and ${JSON.stringify(other)} to ${teacher.ref}`,
-          advice,
         );
     }
     const beyond = new Set([...ours.keys(), ...theirs.keys()].filter((id) => id >= common));
     if (student.outputs !== teacher.outputs && beyond.size > 0)
-      throw new UserError(
+      return refuse(
         `${student.ref} has ${student.outputs} outputs, ${teacher.ref} ${teacher.outputs}, and ${beyond.size} tokens lie beyond ${common}`,
-        advice,
       );
   } else if (student.outputs !== teacher.outputs) {
     throw new UserError(
@@ -60,3 +72,19 @@ export function commonVocabulary(student: Speaker, teacher: Speaker, info: (text
     );
   return common;
 }
+
+/** Reads a teacher over the student's own vocabulary, or its classes. `states`: hidden states are compared, so that classes may differ. */
+export const sameVocabulary = (states: boolean): TeacherReading => ({
+  async compare({ info }, { checkpoint, sizes }, { ref, tools, sizes: own }) {
+    const teacher = { ref: checkpoint.ref, outputs: sizes.outputs, files: checkpoint.files };
+    if (!tools && !states && sizes.outputs !== own.outputs)
+      throw new UserError(
+        `${ref} has ${own.outputs} classes, the teacher ${teacher.ref} ${sizes.outputs}`,
+        `set num_labels in config.json, or compare hidden states: ${await methodsFor("distill", (method) => method.states !== undefined)}`,
+      );
+    const outputs = tools
+      ? await commonVocabulary({ ref, outputs: own.outputs, files: tools.files }, teacher, info)
+      : own.outputs;
+    return { outputs, teacher: liveTeacher };
+  },
+});

@@ -22,7 +22,9 @@ function wantedStamp(root: string, packages: Packages): string {
   return `${process.platform}-${process.arch} ${lock} ${packages}\n`;
 }
 
-/** Which packages were installed from the lock file as it is now, for this system; undefined where it has changed since. */
+/**
+ * Which packages were installed from the lock file as it is now, for this system; undefined where it has changed since.
+ */
 export function installedPackages(root = ROOT): Packages | undefined {
   if (!existsSync(stampFile(root))) return undefined;
   const stamp = readFileSync(stampFile(root), "utf8");
@@ -41,8 +43,9 @@ function hasDevelopmentPackages(root: string): boolean {
 }
 
 /**
- * Installs packages of the lock file, with the Bun that runs this, unless that has been done. A second process that needs them at the
- * same time waits for the first. Packages for tests that are there are kept. Throws a UserError when they cannot be installed.
+ * Installs packages of the lock file, with the Bun that runs this, unless that has been done. A second process that
+ * needs them at the same time waits for the first. Packages for tests that are there are kept. Throws a UserError when
+ * they cannot be installed.
  */
 export async function installDependencies(say: Say, wanted: Packages, root = ROOT): Promise<void> {
   if (areCurrent(root, wanted)) return;

@@ -53,7 +53,9 @@ function hasLoader(): boolean {
   }
 }
 
-/** Version of the PowerShell that a pipe would run in; those before 7.4 re-encode the bytes that pass through a pipe. */
+/**
+ * Version of the PowerShell that a pipe would run in; those before 7.4 re-encode the bytes that pass through a pipe.
+ */
 async function powerShell(): Promise<Record<string, string>> {
   if (process.platform !== "win32") return {};
   const ask = ["-NoProfile", "-Command", "$PSVersionTable.PSVersion.ToString()"];

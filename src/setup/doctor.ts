@@ -1,4 +1,7 @@
-/** What `doctor` prints: what a bug report needs, and why a GPU is not used. Reads its options by hand and loads no package. */
+/**
+ * What `doctor` prints: what a bug report needs, and why a GPU is not used. Reads its options by hand and loads no
+ * package.
+ */
 import { UserError } from "../errors.ts";
 import { installDependencies } from "./dependencies.ts";
 import { type Diagnosis, diagnose } from "./diagnose.ts";
@@ -111,7 +114,10 @@ function report(found: Diagnosis): string {
   ].join("");
 }
 
-/** Runs `doctor` with its arguments; returns the exit code: 0 when an adapter answered and computed right. Throws UserError. */
+/**
+ * Runs `doctor` with its arguments; returns the exit code: 0 when an adapter answered and computed right. Throws
+ * UserError.
+ */
 export async function doctor(args: readonly string[]): Promise<number> {
   const unknown = args.find((arg) => !["--fix", "--json", "--help", "-h"].includes(arg));
   if (unknown) throw new UserError(`Unknown option ${unknown}`, "bun run doctor --help lists the options");

@@ -2,23 +2,21 @@
  * Batches of unlearning: rows to forget, each once an epoch, beside as many rows to retain, drawn uniformly with replacement (the way of
  * open-unlearning). With --anchor retain the two change places. What is drawn is a function of (seed, place of the batch).
  */
-import { type Batch, collate, stackExamples, type TokenBatch } from "../data/batch.ts";
+import { type Batch, collate, isTokens, stackExamples } from "../data/batch.ts";
 import type { Example, SequenceData } from "../data/dataset.ts";
 import { Random } from "../data/random.ts";
 import { IGNORED } from "../data/rows.ts";
 import type { Sequence } from "../data/sequences.ts";
 import type { BatchSource } from "../run/training/batch-source.ts";
+import type { RowNumbers } from "./capability.ts";
 
 export interface UnlearnBatch {
   readonly forget: Batch;
   readonly retain?: Batch;
-  /** (B): theta0's likelihoods of the rows to forget. */
-  readonly reference?: Float32Array;
-  /** The rows to forget with the answers wanted instead, and theta0's likelihoods of these. */
-  readonly wanted?: TokenBatch;
-  readonly wantedReference?: Float32Array;
   /** Rows of the decoupled prompts. */
   readonly pd?: Batch;
+  /** Which rows to forget are those of `forget`. */
+  readonly rows: RowNumbers;
 }
 
 /** Rows of one set that can be drawn at random. */
@@ -58,26 +56,26 @@ export function examplePool(examples: readonly Example[], seed: number, name: st
   };
 }
 
-/** Pairs the batches of one set with draws from the others; `finish` adds what depends on the rows. */
+/** What is drawn beside the batches of the anchor. */
+export interface Pairing {
+  readonly drawn: Pool | undefined;
+  readonly pd: Pool | undefined;
+  /** Whether the anchor is the retain set. */
+  readonly swap: boolean;
+  /** Numbers of the rows to forget. */
+  readonly numbers: ReadonlyMap<Sequence, number>;
+}
+
+/** Pairs the batches of one set with draws from the others. */
 export function pairedBatches(
   anchor: BatchSource<Batch>,
-  {
-    drawn,
-    pd,
-    swap,
-    finish,
-  }: {
-    readonly drawn: Pool | undefined;
-    readonly pd: Pool | undefined;
-    /** The anchor is the retain set. */
-    readonly swap: boolean;
-    /** `largest`: for planning, when contents do not matter. */
-    readonly finish: (batch: UnlearnBatch, largest: boolean) => UnlearnBatch;
-  },
+  { drawn, pd, swap, numbers }: Pairing,
 ): BatchSource<UnlearnBatch> {
-  const pair = (own: Batch, other?: Batch, third?: Batch, largest = false): UnlearnBatch => {
+  const pair = (own: Batch, other: Batch | undefined, third: Batch | undefined, planned: boolean): UnlearnBatch => {
     const [forget, retain] = swap ? [other!, own] : [own, other];
-    return finish({ forget, ...(retain ? { retain } : {}), ...(third ? { pd: third } : {}) }, largest);
+    const sequences = isTokens(forget) ? forget.documents.map(({ sequence }) => sequence) : [];
+    const rows = sequences.map((sequence) => (planned ? undefined : numbers.get(sequence)));
+    return { forget, ...(retain ? { retain } : {}), ...(third ? { pd: third } : {}), rows };
   };
   return {
     groups: anchor.groups,
@@ -89,7 +87,7 @@ export function pairedBatches(
     async next() {
       const { epoch: e, batch: b } = anchor.state();
       const { batch, epoch } = await anchor.next();
-      return { batch: pair(batch, drawn?.draw(batch.rows, e, b), pd?.draw(batch.rows, e, b)), epoch };
+      return { batch: pair(batch, drawn?.draw(batch.rows, e, b), pd?.draw(batch.rows, e, b), false), epoch };
     },
     state: () => anchor.state(),
     load: (state, what) => anchor.load(state, what),

@@ -2,42 +2,39 @@
  * What an unlearning method is: an objective whose forget term drives knowledge out while a retain term holds the rest, or an edit of
  * weights without an optimizer. A file of this folder that exports `method` is one; `--method npo` is npo.ts.
  *
- * The total is gamma F + alpha R (--forget-weight, --retain-weight). The frame runs the models, averages, adds the retain term and
- * gives what a method needs of the model as it was (theta0).
+ * The total is gamma F + alpha R (--forget-weight, --retain-weight). The frame runs the models, averages and adds the retain term;
+ * what else a loss is given comes from the capabilities that its method needs.
  */
 
-import type { Log } from "../cli/log.ts";
 import type { Batch } from "../data/batch.ts";
-import type { Json } from "../json.ts";
+import { withCapabilityOptions } from "../method/capability.ts";
 import { type Laws, sameClaim } from "../method/laws.ts";
 import type { Options, Values } from "../method/options.ts";
 import type { ModelSizes } from "../model/architecture.ts";
 import type { Model, Recorded } from "../model/model.ts";
 import type { Effects } from "../run/tracing/causal-trace.ts";
+import type { Adaptive } from "../run/training/adaptive.ts";
 import type { Recorder } from "../tensor/recorder.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import type { Alternatives } from "./wanted-answers.ts";
+import type { GivenBy, UnlearnCapability } from "./capability.ts";
+import type { UNLEARN } from "./options.ts";
 
 /** Rows of logits of the forget set (n, V). */
 export interface ForgetRows<O extends Options = Options> {
   readonly logits: Tensor;
-  /** theta0's, where the method asks for "logits". */
-  readonly reference: Tensor | undefined;
   /** (n) i32; negative: does not count. */
   readonly targets: Tensor;
+  /** theta0's logits of the same rows (n, V), without gradient; for a method that says `original`. */
+  original(): Tensor;
   readonly values: Values<O>;
 }
 
-/** Likelihoods of the forget set's sequences. */
+/** Likelihoods of the forget set's sequences; capabilities add to them. */
 export interface ForgetSequences<O extends Options = Options> {
   /** (B, T): -log probability of every token that counts, else 0. */
   readonly nll: Tensor;
   /** (B): tokens of each sequence that count. */
   readonly lengths: Tensor;
-  /** (B): theta0's sum of nll, where the method asks for "likelihoods". */
-  readonly reference: Tensor | undefined;
-  /** The same sequences answered as they should be, where the method asks for pairs. */
-  readonly wanted?: { readonly nll: Tensor; readonly reference: Tensor | undefined };
   readonly values: Values<O>;
 }
 
@@ -53,14 +50,14 @@ export interface StatesOf<O extends Options = Options> {
   readonly values: Values<O>;
 }
 
-/** What changes between steps. */
-export interface AdaptiveWeights {
-  /** Weights of step `step`. */
-  weights(step: number): { readonly forget: number; readonly retain: number };
-  heard?(metrics: Readonly<Record<string, number>>, step: number): void;
-  state(): Json;
-  load(state: Json): void;
+/** How the total weighs its terms. */
+export interface TermWeights {
+  readonly forget: number;
+  readonly retain: number;
 }
+
+/** Traces what of the model brings the answers to forget back, on its GPU. */
+export type Trace = () => Promise<Effects>;
 
 /** What holds for every objective's forget term. */
 export const OBJECTIVE_LAWS = {
@@ -92,41 +89,44 @@ interface Described<O extends Options> {
   readonly options: O;
 }
 
-export interface UnlearnObjective<O extends Options = Options> extends Described<O> {
+export interface UnlearnObjective<
+  O extends Options = Options,
+  N extends readonly UnlearnCapability[] = readonly UnlearnCapability[],
+> extends Described<O> {
   readonly kind: "objective";
   readonly laws: Laws<ObjectiveLaw>;
   /** gamma and alpha when options do not say. */
-  readonly weights: { readonly forget: number; readonly retain: number };
+  readonly weights: TermWeights;
   /** Retain term when --retain-loss does not say; nll when left out. */
   readonly retain?: "nll" | "kl" | "states" | "none";
-  /** What the forget term asks of theta0. */
-  readonly reference?: "likelihoods" | "logits";
+  /** Values of the script's options when they do not say. */
+  readonly defaults?: Partial<Pick<Values<typeof UNLEARN>, "skip_tokens">>;
+  /** Whether `rows` reads theta0's logits. */
+  readonly original?: boolean;
+  /** What `sequences` is given beside likelihoods. */
+  readonly needs?: N;
   /** What the mean is over: tokens, sequences, or first the tokens of each sequence; tokens when left out. */
   readonly per?: "token" | "sequence" | "sequence-mean";
-  /** Tokens at the start of every answer that do not count, unless --skip-tokens says; 0 when left out. */
-  readonly skip?: number;
-  /** Needs a wanted answer beside every row of the forget set, which the row gives. */
-  readonly pairs?: boolean;
-  /** Needs wanted answers, which theta0 samples. */
-  alternatives?(values: Values<O>): Alternatives;
   /** Loss of every row of logits (n). The mean is over tokens. */
   rows?(rec: Recorder, rows: ForgetRows<O>): Tensor;
   /** Loss of every sequence (B) with `per` "sequence", else of every token (B, T). */
-  sequences?(rec: Recorder, given: ForgetSequences<O>): Tensor;
+  sequences?(rec: Recorder, given: ForgetSequences<O> & GivenBy<N>): Tensor;
   /** Loss of every position (N) from hidden states, of the forget set, and with retain "states" of the retain set. */
   states?(rec: Recorder, given: StatesOf<O>): Tensor;
+  /** Changes weights between steps: gives `retain_weight` or `forget_weight`, and numbers that its losses take as dynamic. */
   adaptive?(given: {
     readonly values: Values<O>;
-    readonly weights: { readonly forget: number; readonly retain: number };
+    readonly weights: TermWeights;
     readonly steps: number;
     readonly perEpoch: number;
-  }): AdaptiveWeights;
+  }): Adaptive;
   /**
-   * Weights that are trained, by name, unless --train-only says; all when left out. Where `asks` says so, it hears what causal tracing
-   * of rows to forget found.
+   * Weight of the retain term in this very batch (1), from the mean retain loss of the batch (1). No gradient goes through it.
+   * `retain_weight` of the step's numbers is one of them, and the only one when left out.
    */
-  trains?(values: Values<O>, found?: Effects): readonly string[];
-  asks?(values: Values<O>): boolean;
+  retainWeight?(rec: Recorder, given: { readonly loss: Tensor; readonly values: Values<O> }): Tensor;
+  /** Weights that are trained, by pattern, unless --train-only says; all when left out. A function chooses them by tracing. */
+  trains?(values: Values<O>): readonly string[] | ((trace: Trace) => Promise<readonly string[]>);
   /** Refuses options that do not fit the model. Throws UserError. */
   check?(values: Values<O>, sizes: ModelSizes): void;
 }
@@ -138,7 +138,6 @@ export interface EditSetup<O extends Options = Options> {
   readonly retain: readonly Batch[];
   readonly values: Values<O>;
   readonly signal: AbortSignal;
-  readonly log: Log;
   readonly warn: (text: string) => void;
   /** Called with the share of the work that is done, 0 to 1. */
   readonly done: (share: number) => void;
@@ -149,18 +148,19 @@ export interface UnlearnEdit<O extends Options = Options> extends Described<O> {
   readonly laws: Laws<EditLaw>;
   /** Whether it can do without --retain under these options. */
   readonly alone?: (values: Values<O>) => boolean;
-  /** Changes the model's weights; gives what is to be told. Throws UserError. */
+  /** Rows of a batch whose gradient it measures; --batch-size when left out. */
+  rows?(values: Values<O>): number | undefined;
+  /** Changes the model's weights; gives the result for machines. Throws UserError. */
   edit(setup: EditSetup<O>): Promise<Record<string, unknown>>;
 }
 
 export type UnlearnMethod = UnlearnObjective | UnlearnEdit;
 
-export const defineObjective = <const O extends Options>(
-  method: Omit<UnlearnObjective<O>, "kind">,
-): UnlearnObjective<O> => ({
-  kind: "objective",
-  ...method,
-});
+/** Makes an objective: its own options, and those of the capabilities that it needs. */
+export const defineObjective = <const O extends Options, const N extends readonly UnlearnCapability[] = []>(
+  method: Omit<UnlearnObjective<O, N>, "kind">,
+): UnlearnObjective<O, N> => withCapabilityOptions({ kind: "objective", ...method });
+
 export const defineEdit = <const O extends Options>(method: Omit<UnlearnEdit<O>, "kind">): UnlearnEdit<O> => ({
   kind: "edit",
   ...method,

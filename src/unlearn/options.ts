@@ -33,10 +33,6 @@ export const UNLEARN = {
     help: "tokens at the start of an answer that need not be forgotten",
     value: "N",
   },
-  answers: {
-    type: "'refusal' | 'alternative'",
-    help: "dpo: field of a row that holds the wanted answer; refusal when left out, one is drawn for rows without",
-  },
   pd: {
     type: "string",
     help: "rows of the same prompts in harmless contexts, to be answered as before",

@@ -6,6 +6,7 @@ import { targetsOf } from "../../src/data/targets.ts";
 import type { DistillMethod } from "../../src/distill/contract.ts";
 import { method as attention, mapDistance } from "../../src/distill/methods/attention.ts";
 import { distillObjective } from "../../src/distill/objective.ts";
+import { bindDefaults } from "../../src/method/bind.ts";
 import type { Json } from "../../src/model/architecture.ts";
 import { Model } from "../../src/model/model.ts";
 import { fillInputs, recordInputs } from "../../src/run/batch-programs.ts";
@@ -18,7 +19,6 @@ import { sharedGpu } from "../support/gpu.ts";
 import { normals, randomUnits } from "../support/random.ts";
 import { TINY_EXAMPLES, TINY_EXPERTS, TINY_TEXT } from "../support/tiny-models.ts";
 import { lossOf } from "./objective.ts";
-import { settingsOf } from "./rows.ts";
 
 const gpu = await sharedGpu();
 const method = attention as never as DistillMethod;
@@ -114,7 +114,7 @@ const run = (
       weights: { distill: 1, labels: 0 },
       ...more,
     },
-    { batch },
+    batch,
   );
 
 async function withModels<T>(jsons: readonly [Json, Json], use: (models: readonly [Model, Model]) => Promise<T>) {
@@ -303,14 +303,13 @@ test("of several pairs the maps of one exist at a time", () =>
     const peak = async (layers: string) => {
       const objective = distillObjective({
         model: models[0],
-        method,
+        chosen: bindDefaults(method, { layers }),
         teachers: [liveTeacher(models[1], 50)],
-        values: settingsOf(method.options, { layers }),
         extra: new Map(),
         weights: { distill: 1, labels: 0 },
       });
       const rec = new Recorder(profileOf(gpu));
-      rec.backward(objective.record(rec, { batch }, "").backward);
+      rec.backward(objective.record(rec, batch, "").backward);
       const program = await Program.compile(gpu, rec);
       const { bytes } = program.plan;
       program.free();

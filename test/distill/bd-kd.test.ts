@@ -3,10 +3,12 @@ import { describe, expect, test } from "bun:test";
 import { method as bdKd } from "../../src/distill/methods/bd-kd.ts";
 import { method as kd } from "../../src/distill/methods/kd.ts";
 import { method as reverseKl } from "../../src/distill/methods/reverse-kl.ts";
+import { bindDefaults } from "../../src/method/bind.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { runOp } from "../support/program.ts";
 import { normals } from "../support/random.ts";
-import { runRows, settingsOf } from "./rows.ts";
+import { partsOf } from "./parts.ts";
+import { runRows } from "./rows.ts";
 
 const gpu = await sharedGpu();
 const [n, v] = [5, 37];
@@ -73,19 +75,14 @@ test.each([1, 4])(
   "the teacher learns the labels and T^2 KL(teacher || student), the student held fixed: T %d",
   async (t) => {
     const targets = Int32Array.of(3, 0, -100, 36, 12);
+    const [part] = partsOf(bindDefaults(bdKd, { online: true, teacher_out: "out", temperature: t }));
     const { outputs, gradients } = await runOp(gpu, {
       inputs: {
         student: { shape: [n, v], data: student },
         teacher: { shape: [n, v], data: teacher, grad: true },
         targets: { shape: [n], data: targets, dtype: "i32" },
       },
-      build: (rec, x) =>
-        bdKd.teacherRows!(rec, {
-          student: x.student!,
-          teacher: x.teacher!,
-          targets: x.targets!,
-          values: settingsOf(bdKd.options, { temperature: t }) as never,
-        }),
+      build: (rec, x) => part!.teacherRows!(rec, { student: x.student!, teacher: x.teacher!, targets: x.targets! }),
       seeds: { y: new Float32Array(n).fill(1) },
     });
     for (const [i, target] of targets.entries()) {

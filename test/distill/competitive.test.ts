@@ -2,10 +2,12 @@
 import { describe, expect, test } from "bun:test";
 import { method } from "../../src/distill/methods/competitive.ts";
 import { method as kd } from "../../src/distill/methods/kd.ts";
+import { bindDefaults } from "../../src/method/bind.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { runOp } from "../support/program.ts";
 import { normals } from "../support/random.ts";
-import { runRows, settingsOf } from "./rows.ts";
+import { partsOf } from "./parts.ts";
+import { runRows } from "./rows.ts";
 
 const gpu = await sharedGpu();
 const [N, V] = [70, 9];
@@ -25,19 +27,14 @@ const better = (i: number) => row(teacher, i)[targets[i]!]! > row(student, i)[ta
 
 /** The teacher's own loss, and its gradient. */
 async function ofTeacher(settings: Readonly<Record<string, unknown>> = {}) {
+  const [part] = partsOf(bindDefaults(method, { online: true, teacher_out: "out", ...settings }));
   const { outputs, gradients } = await runOp(gpu, {
     inputs: {
       student: { shape: [N, V], data: student },
       teacher: { shape: [N, V], data: teacher, grad: true },
       targets: { shape: [N], data: targets, dtype: "i32" },
     },
-    build: (rec, x) =>
-      method.teacherRows!(rec, {
-        student: x.student!,
-        teacher: x.teacher!,
-        targets: x.targets!,
-        values: settingsOf(method.options, settings) as never,
-      }),
+    build: (rec, x) => part!.teacherRows!(rec, { student: x.student!, teacher: x.teacher!, targets: x.targets! }),
     seeds: { y: new Float32Array(N).fill(1) },
   });
   return { losses: outputs.y!, gradient: gradients.teacher! };

@@ -11,9 +11,10 @@ import type { Tokenizer } from "../../src/data/tokenizer.ts";
 
 import type { DistillMethod } from "../../src/distill/contract.ts";
 import { method } from "../../src/distill/methods/uld.ts";
+import { foreignTeacher } from "../../src/distill/other-vocabulary.ts";
 import { otherTokens, samePlaces } from "../../src/distill/same-places.ts";
 import { Model } from "../../src/model/model.ts";
-import { foreignTeacher, liveTeacher } from "../../src/run/teachers/teacher.ts";
+import { liveTeacher } from "../../src/run/teachers/teacher.ts";
 import { beliefs } from "../experiments/distill-support.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { runOp } from "../support/program.ts";
@@ -163,8 +164,8 @@ afterAll(() => {
   for (const model of [student, teacher, twin]) model.free();
 });
 const run = (other: Tokenizer, from: Model, batch: TokenBatch, maxLength = 64) => {
-  const given = { batch, other: otherTokens({ own: bytes, other, maxLength })(batch) };
-  return lossOf({ model: student, method: uld, teachers: [foreignTeacher(from)] }, given);
+  const read = otherTokens({ own: bytes, other, maxLength });
+  return lossOf({ model: student, method: uld, teachers: [foreignTeacher(from, read)] }, batch);
 };
 
 describe.each([
@@ -192,7 +193,7 @@ describe.each([
   });
 
   test("the same tokenizer is a live teacher", async () => {
-    const one = await lossOf({ model: student, method: uld, teachers: [liveTeacher(twin, 259)] }, { batch });
+    const one = await lossOf({ model: student, method: uld, teachers: [liveTeacher(twin, 259)] }, batch);
     const two = await run(bytes, twin, batch);
     expect(Math.abs(two.metrics.loss! / one.metrics.loss! - 1)).toBeLessThan(2e-6);
     for (const [i, g] of one.gradients.entries()) expect(Math.abs(g - two.gradients[i]!)).toBeLessThan(1e-6);

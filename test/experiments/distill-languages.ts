@@ -128,17 +128,13 @@ export async function littleText(gpu: Gpu, seed: number) {
   const truth = await beliefs(teacher, test);
   const texts = (count: number) => rowsOf(rows.slice(0, count), 16, seed + 9);
   const little = () => texts(16);
-  const sampled = (model: Model, whose: string, share: number) =>
-    sampledBatches(little(), () => model, {
+  const sampled = (model: Model, whose: "teacher" | "student", share: number) =>
+    sampledBatches(little(), model, {
       seed,
       whose,
       share,
-      temperature: 1,
-      maxTokens: LENGTH - 2,
-      promptTokens: 2,
-      maxLength: LENGTH + 1,
-      pad: 0,
-      eos: undefined,
+      options: { sample_temperature: 1, sample_tokens: LENGTH - 2, prompt_tokens: 2 },
+      tools: { tokenizer: undefined, encode: { maxLength: LENGTH + 1 }, files: new Map() },
     });
   const measure = async (student: Model) => {
     const found = await beliefs(student, test);
@@ -256,7 +252,7 @@ export async function cachedTop(gpu: Gpu, seed: number, kept: readonly number[])
       const signal = new AbortController().signal;
       await writeCache(file, teacher, data, { ref: "teacher", k, rows: 16, pad: 0, lineage: [], signal });
       const cache = await TeacherCache.open(file);
-      const cached = await run({ teachers: [cachedTeacher(k)], cached: (batch) => cache.rows(batch) });
+      const cached = await run({ teachers: [cachedTeacher(cache)] });
       cache.close();
       const mass = mean(
         truth.p.map((p) =>

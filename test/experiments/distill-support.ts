@@ -1,25 +1,23 @@
 /** What experiments of distillation share: learning from a teacher in this process, and what a model then believes. */
-
-import { type Batch, stackExamples, type TokenBatch } from "../../src/data/batch.ts";
+import { type Batch, stackExamples } from "../../src/data/batch.ts";
 import { Random } from "../../src/data/random.ts";
 import type { Sequence } from "../../src/data/sequences.ts";
 import { targetsOf } from "../../src/data/targets.ts";
 import type { Split, Task } from "../../src/data/task.ts";
 import { method as markov } from "../../src/data/tasks/markov.ts";
-import { extraParameters } from "../../src/distill/command.ts";
 import type { DistillMethod } from "../../src/distill/contract.ts";
 import { distillObjective } from "../../src/distill/objective.ts";
+import { extraParameters } from "../../src/distill/training.ts";
 import { bindDefaults } from "../../src/method/bind.ts";
 import { Model } from "../../src/model/model.ts";
 import { fillInputs, recordInputs } from "../../src/run/batch-programs.ts";
 import { liveTeacher, type Teacher } from "../../src/run/teachers/teacher.ts";
-import type { CachedRows } from "../../src/run/teachers/teacher-cache.ts";
 import { sequenceBatches } from "../../src/run/training/batch-source.ts";
-import { GradientAlignment } from "../../src/run/training/gradient-alignment.ts";
 import { Trainer } from "../../src/run/training/trainer.ts";
 import { Program, profileOf } from "../../src/tensor/program.ts";
 import { Recorder } from "../../src/tensor/recorder.ts";
 import { method as optimizer } from "../../src/train/methods/optimizers/adamw.ts";
+import { partsOf, weightsOf } from "../distill/parts.ts";
 import { settingsOf } from "../distill/rows.ts";
 
 export type AnyBatch = Batch;
@@ -39,55 +37,46 @@ export interface Lesson {
   readonly seed?: number;
   readonly weights?: { readonly distill?: number; readonly labels?: number };
   readonly online?: boolean;
-  readonly cached?: (batch: TokenBatch) => Promise<CachedRows>;
 }
 
 /** Trains the student as the script does, without files. Gives the metrics of every step. */
 export async function learn(student: Model, lesson: Lesson): Promise<Record<string, number>[]> {
-  const { method, data, steps, lr, seed = 0, online = false, cached } = lesson;
+  const { method, data, steps, lr, seed = 0, online = false } = lesson;
   const { gpu } = student;
-  const values = settingsOf(method.options, lesson.settings);
+  const chosen = bindDefaults(method, { ...lesson.settings, ...(online ? { online, teacher_out: "nowhere" } : {}) });
+  const { values } = chosen;
   const models = (lesson.teachers ?? []).filter((teacher): teacher is Model => "parameters" in teacher);
   const teachers = (lesson.teachers ?? []).map((teacher) =>
     "parameters" in teacher ? liveTeacher(teacher, Math.min(teacher.sizes.outputs, student.sizes.outputs)) : teacher,
   );
-  const specs = method.extra?.({ student: student.sizes, teacher: teachers[0]?.sizes, values: values as never }) ?? [];
-  const extra = extraParameters(gpu, teachers.length > 0 ? specs : [], seed);
-  const weights =
-    teachers.length === 0
-      ? { distill: 0, labels: 1 }
-      : {
-          distill: lesson.weights?.distill ?? method.weights?.distill ?? 1,
-          labels: lesson.weights?.labels ?? method.weights?.labels ?? 0,
-        };
-  const parameters = [...student.trainable(), ...extra.values(), ...(online ? models[0]!.trainable() : [])];
-  const alignment =
-    teachers.length > 0 && method.aligned?.(values as never) ? new GradientAlignment(gpu, parameters) : undefined;
-  const apart = alignment !== undefined;
+  const alone = teachers.length === 0;
+  const specs = alone ? [] : (method.extra?.({ student: student.sizes, teacher: teachers[0]?.sizes, values }) ?? []);
+  const extra = extraParameters(gpu, specs, seed);
+  const weights = alone ? { distill: 0, labels: 1 } : weightsOf(method, lesson.weights);
+  const parts = alone ? [] : partsOf(chosen, weights);
+  const own = [...student.trainable(), ...extra.values()];
   const trainer = await Trainer.make({
     gpu,
-    parameters,
-    objective: distillObjective({ model: student, method, teachers, values, extra, weights, online, apart }),
-    updates: alignment ? [alignment] : [],
+    parameters: [...own, ...(online ? models[0]!.trainable() : [])],
+    objective: distillObjective({ model: student, chosen, teachers, extra, weights, parts }),
+    updates: parts.flatMap((part) => part.updates?.(gpu, own) ?? []),
     seed,
     optimizer: bindDefaults(optimizer, { weight_decay: 0 }),
     decays: () => false,
     clip: 0,
   });
-  const adaptive =
-    teachers.length > 0 ? method.adaptive?.({ values: values as never, steps, teachers: teachers.length }) : undefined;
+  const adaptive = alone ? undefined : method.adaptive?.({ values, steps, teachers: teachers.length });
   const heard: Record<string, number>[] = [];
   for (let step = 1; step <= steps; step++) {
     const { batch } = await data.next();
-    const known = cached ? { batch, cached: await cached(batch as TokenBatch) } : { batch };
+    for (const teacher of teachers) await teacher.prepare?.(batch);
     const rate = (lr * (1 + Math.cos((Math.PI * (step - 1)) / steps))) / 2;
-    const { result } = await trainer.step(step, rate, [known], adaptive?.values(step));
+    const { result } = await trainer.step(step, rate, [batch], adaptive?.values(step));
     const { metrics, gradNorm } = await result;
-    adaptive?.heard(metrics, step);
+    adaptive?.heard?.(metrics, step);
     heard.push({ ...metrics, gradient: gradNorm });
   }
   trainer.free();
-  await alignment?.free();
   for (const parameter of extra.values()) parameter.free();
   return heard;
 }

@@ -1,6 +1,7 @@
 /** The laws that objectives, edits and smoothings of unlearning claim. */
 import { afterAll, describe, expect, test } from "bun:test";
 import { collate } from "../../src/data/batch.ts";
+import { bindDefaults } from "../../src/method/bind.ts";
 import { claimed, type Laws } from "../../src/method/laws.ts";
 import { loadMethods } from "../../src/method/registry.ts";
 import { Model } from "../../src/model/model.ts";
@@ -123,14 +124,13 @@ async function edited(method: UnlearnEdit, { turned = false, freeze = (_: string
       return collate([[{ ids, labels: ids, group: 0, place: `${row}` }]]);
     });
   const [forget, retain] = [rows(1, 2), rows(20, 9)];
-  const values = Object.fromEntries(Object.entries(method.options).map(([name, spec]) => [name, spec.default]));
+  const { values } = bindDefaults(method);
   await method.edit({
     model,
     forget: turned ? forget.toReversed() : forget,
     retain: turned ? retain.toReversed() : retain,
-    values: values as never,
+    values,
     signal: new AbortController().signal,
-    log: undefined as never,
     warn: () => {},
     done: () => {},
   });
@@ -174,7 +174,7 @@ const edits: Readonly<Record<EditLaw, (method: UnlearnEdit) => Promise<void>>> =
 describe("edits", () => describeLaws(methods.filter(isEdit), EDIT_LAWS, edits));
 
 const plain = [...Float32Array.from(gradient([...Float32Array.from(START)]))];
-const GIVEN = { rho: 0.05, c: 2, seed: 1 };
+const GIVEN = { rho: 0.05, smooth_weight: 2 };
 
 const smoothings: Readonly<Record<SmoothingLaw, (method: Smoothing) => Promise<void>>> = {
   async plainAtZero(method) {
@@ -183,7 +183,7 @@ const smoothings: Readonly<Record<SmoothingLaw, (method: Smoothing) => Promise<v
     expect(places).toHaveLength(1);
   },
   async plainWithoutWeight(method) {
-    const { result, places } = await smoothed(method, { ...GIVEN, c: 0 });
+    const { result, places } = await smoothed(method, { ...GIVEN, smooth_weight: 0 });
     expect(result).toEqual(plain);
     expect(places).toHaveLength(1);
   },

@@ -2,6 +2,7 @@
 import { collate, type TokenBatch } from "../../src/data/batch.ts";
 import { targetsOf } from "../../src/data/targets.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
+import { bindDefaults } from "../../src/method/bind.ts";
 import { Model } from "../../src/model/model.ts";
 import { Scorer } from "../../src/run/scoring/scorer.ts";
 import { liveTeacher } from "../../src/run/teachers/teacher.ts";
@@ -9,8 +10,11 @@ import { crossEntropyObjective } from "../../src/run/training/cross-entropy.ts";
 import { Program, profileOf } from "../../src/tensor/program.ts";
 import { Recorder } from "../../src/tensor/recorder.ts";
 import type { UnlearnBatch } from "../../src/unlearn/batches.ts";
+import type { ForgetSet, Supply } from "../../src/unlearn/capability.ts";
 import type { UnlearnObjective } from "../../src/unlearn/contract.ts";
+import { likelihoods } from "../../src/unlearn/likelihoods.ts";
 import { unlearnObjective } from "../../src/unlearn/objective.ts";
+import { WantedAnswers } from "../../src/unlearn/wanted-answers.ts";
 import { TINY_TEXT } from "../support/tiny-models.ts";
 
 export type Part = "forget" | "retain" | "pd";
@@ -61,6 +65,8 @@ export interface PartRun {
   readonly weight?: number;
   /** Added to theta0's likelihoods. */
   readonly shift?: number;
+  /** Numbers of the step; those of the first when left out. */
+  readonly numbers?: Readonly<Record<string, number>>;
 }
 
 export class Frame {
@@ -95,45 +101,58 @@ export class Frame {
     return new Frame(gpu, model, await model.frozenCopy(), nll);
   }
 
-  #batch(method: UnlearnObjective, rows: readonly number[], shift: number): UnlearnBatch {
+  /** Each capability's supply, whose model as it was is this one with its likelihoods shifted. */
+  #supplies({ needs = [] }: UnlearnObjective, shift: number): Promise<Supply[]> {
+    return Promise.all(
+      needs.map(async ({ name }) => {
+        const sums = (rows: readonly (readonly number[])[], more: number) => rows.map((row) => sumOf(row) + more);
+        if (name === likelihoods.name) {
+          const supply = await likelihoods.supply({}, {} as ForgetSet);
+          supply.load(sums(this.nll.forget, shift));
+          return supply;
+        }
+        const answers = new WantedAnswers(WANTED, 0);
+        answers.load(sums(this.nll.wanted, 0));
+        return answers;
+      }),
+    );
+  }
+
+  #batch(rows: readonly number[]): UnlearnBatch {
     const of = (from: Rows): TokenBatch => collate(rows.map((i) => [from[i]!]));
-    const references = (from: "forget" | "wanted", more: number) =>
-      Float32Array.from(rows, (i) => sumOf(this.nll[from][i]!) + more);
     return {
       forget: of(FORGET),
       retain: of(RETAIN),
       pd: of(WANTED),
-      ...(method.reference === "likelihoods"
-        ? { reference: references("forget", shift), wantedReference: references("wanted", 0) }
-        : {}),
-      ...(method.pairs || method.alternatives ? { wanted: of(WANTED) } : {}),
+      rows,
     };
   }
 
   /** Metrics and gradients of one part over micro-batches. */
   async run(
     method: UnlearnObjective,
-    { settings, part, batches = ALL, weight = 1, shift = 0 }: PartRun,
+    { settings, part, batches = ALL, weight = 1, shift = 0, numbers }: PartRun,
   ): Promise<{ metrics: Record<string, number>; gradients: Map<string, Float32Array> }> {
     const { model } = this;
     const gpu = this.#gpu;
-    const values = Object.fromEntries(
-      Object.entries(method.options).map(([name, { default: usual }]) => [name, settings?.[name] ?? usual]),
-    );
+    const chosen = bindDefaults(method, settings);
+    const parameters = model.trainable();
+    const { values } = chosen;
+    const adaptive = method.adaptive?.({ values, weights: { forget: weight, retain: weight }, steps: 9, perEpoch: 2 });
     const objective = unlearnObjective({
       model,
-      method,
-      values,
+      chosen,
+      supplies: await this.#supplies(method, shift),
       retain: method.retain ?? "nll",
       original: this.#original,
       parts: ["forget", "retain", "pd"],
       recompute: false,
       seed: 4,
     });
-    const given = batches.map((rows) => this.#batch(method, rows, shift));
+    const given = batches.map((rows) => this.#batch(rows));
     const total = sumOf(given.map((batch) => objective.counted(batch, part)));
     const metrics: Record<string, number> = {};
-    for (const parameter of model.trainable()) gpu.clear(parameter.gradient, Math.max(16, 4 * parameter.size));
+    for (const parameter of parameters) gpu.clear(parameter.gradient, Math.max(16, 4 * parameter.size));
     for (const batch of given) {
       const rec = new Recorder(profileOf(gpu));
       const recorded = objective.record(rec, batch, part);
@@ -141,7 +160,13 @@ export class Frame {
       rec.backward(recorded.backward);
       const program = await Program.compile(gpu, rec);
       objective.fill(program, batch, total, part);
-      program.run({ forget_weight: weight, retain_weight: weight, pd_weight: weight, accumulate: 1, seed: 0 });
+      const weights = {
+        forget_weight: weight,
+        retain_weight: weight,
+        pd_weight: weight,
+        ...(numbers ?? adaptive?.values(1)),
+      };
+      program.run({ ...weights, accumulate: 1, seed: 0 });
       for (const name of Object.keys(recorded.metrics))
         metrics[name] = (metrics[name] ?? 0) + (await program.read(name))[0]!;
       program.free();

@@ -18,13 +18,13 @@ const g = gradient(START);
 
 describe("the smoothed gradient", () => {
   test("sam: at theta + rho g / |g|", async () => {
-    const { result, places } = await smoothed(sam, { rho: 0.1, c: 10, seed: 1 });
+    const { result, places } = await smoothed(sam, { rho: 0.1 });
     near(places[1]!, walk(START, g, 0.1), 1e-6);
     near(result, gradient(walk(START, g, 0.1)), 1e-5);
   });
 
   test("rs: the mean at three places that belong to the seed", async () => {
-    const { result, places } = await smoothed(rs, { rho: 0.05, c: 10, seed: 1 });
+    const { result, places } = await smoothed(rs, { rho: 0.05 });
     expect(places.length).toBe(3);
     near(
       result,
@@ -34,12 +34,12 @@ describe("the smoothed gradient", () => {
     const distances = places.map((w) => norm(minus(w, START)));
     for (const d of distances) expect(d).toBeWithin(0.005, 0.3);
     expect(new Set(distances).size).toBe(3);
-    expect((await smoothed(rs, { rho: 0.05, c: 10, seed: 1 })).places).toEqual(places);
-    expect((await smoothed(rs, { rho: 0.05, c: 10, seed: 2 })).places).not.toEqual(places);
+    expect((await smoothed(rs, { rho: 0.05 })).places).toEqual(places);
+    expect((await smoothed(rs, { rho: 0.05 }, 2)).places).not.toEqual(places);
   });
 
   test("gp: g and c times the slope of |g|", async () => {
-    const { result } = await smoothed(gp, { rho: 0.01, c: 0.5, seed: 1 });
+    const { result } = await smoothed(gp, { rho: 0.01, smooth_weight: 0.5 });
     const ahead = gradient(walk(START, g, 0.01));
     near(
       result,
@@ -59,7 +59,7 @@ describe("the smoothed gradient", () => {
   });
 
   test("cr: g and c times the slope of |g(theta + mu v) - g|, v held", async () => {
-    const { result, places } = await smoothed(cr, { rho: 0.05, c: 50, seed: 1 });
+    const { result, places } = await smoothed(cr, { rho: 0.05, smooth_weight: 50 });
     expect(places.length).toBe(4);
     const d = (w: readonly number[]) => minus(gradient(w.map((x, i) => x + (0.05 * g[i]!) / norm(g))), gradient(w));
     const h = 1e-5;

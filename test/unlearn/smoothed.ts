@@ -1,6 +1,5 @@
 /** Smoothings on a loss whose gradient is known in float64: sum of a_i w_i^2 + b (w_0 w_1)^2 + sin w over weights in two parameters. */
-import { bind } from "../../src/method/bind.ts";
-import { Perturbation } from "../../src/run/training/perturbation.ts";
+import { bindDefaults } from "../../src/method/bind.ts";
 import { Parameter } from "../../src/tensor/parameter.ts";
 import type { Smoothing } from "../../src/unlearn/smoothing.ts";
 import { sharedGpu } from "../support/gpu.ts";
@@ -18,17 +17,17 @@ export const walk = (w: readonly number[], d: readonly number[], distance: numbe
 export const minus = (a: readonly number[], b: readonly number[]) => a.map((x, i) => x - b[i]!);
 
 /** What a smoothing leaves in gradients and weights, where it went forward and back, and how many passes report. */
-export async function smoothed(smoothing: Smoothing, given: { rho: number; c: number; seed: number }) {
+export async function smoothed(smoothing: Smoothing, given: Readonly<Record<string, number>>, seed = 1) {
   const parameters = SIZES.map((size, i) => new Parameter(gpu, `w${i}`, [size]));
   const all = async (buffer: (p: Parameter) => GPUBuffer) =>
     (await Promise.all(parameters.map((p) => gpu.readFloats(buffer(p), p.size)))).flatMap((x) => [...x]);
   parameters[0]!.write(Float32Array.from(START.slice(0, 3)));
   parameters[1]!.write(Float32Array.from(START.slice(3)));
-  const weights = new Perturbation(gpu, parameters);
+  const rule = smoothing.rule({ gpu, parameters, values: bindDefaults(smoothing, given).values, seed, steps: 9 });
   const places: number[][] = [];
   let reports = 0;
-  await smoothing.gradients!(
-    weights,
+  await rule.part!(
+    0,
     async ({ fresh, report }) => {
       const w = await all((p) => p.buffer);
       places.push(w);
@@ -38,11 +37,11 @@ export async function smoothed(smoothing: Smoothing, given: { rho: number; c: nu
       gpu.write(parameters[0]!.gradient, 0, new Uint8Array(Float32Array.from(g.slice(0, 3)).buffer));
       gpu.write(parameters[1]!.gradient, 0, new Uint8Array(Float32Array.from(g.slice(3)).buffer));
     },
-    { values: bind(smoothing, { rho: given.rho, smooth_weight: given.c }).values, seed: given.seed },
+    "forget",
   );
   const result = await all((p) => p.gradient);
   const after = await all((p) => p.buffer);
-  await weights.free();
+  rule.free?.();
   for (const parameter of parameters) parameter.free();
   return { result, places, after, reports };
 }

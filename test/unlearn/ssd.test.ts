@@ -114,7 +114,6 @@ async function dampened(
     retain,
     values: { lambda: 1, fisher: "sample", label_free: false, ...values } as never,
     signal,
-    log: undefined as never,
     warn: (text) => warnings.push(text),
     done: () => {},
   })) as { alpha: number; selected: number; weights: number; share: number };

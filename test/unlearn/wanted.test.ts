@@ -10,7 +10,8 @@ import type { Sequence } from "../../src/data/sequences.ts";
 import { Model } from "../../src/model/model.ts";
 import { sequenceBatches } from "../../src/run/training/batch-source.ts";
 import { withSequences } from "../../src/unlearn/batches.ts";
-import { type Alternatives, SampledAnswers } from "../../src/unlearn/wanted-answers.ts";
+import type { ForgetSet } from "../../src/unlearn/capability.ts";
+import { type Alternatives, SampledAnswers } from "../../src/unlearn/sampled-answers.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { TINY_TEXT } from "../support/tiny-models.ts";
 
@@ -40,7 +41,15 @@ afterAll(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-const of = (how: Partial<Alternatives> = {}) => SampledAnswers.of(sequences, groups, tools, { ...HOW, ...how });
+const setOf = (own: readonly Sequence[], from = groups): ForgetSet => ({
+  sequences: own,
+  groups: from,
+  tools,
+  pad: 0,
+  seed: 1,
+  method: "altpo",
+});
+const of = (how: Partial<Alternatives> = {}) => SampledAnswers.of(setOf(sequences), { ...HOW, ...how });
 async function drawn(how = {}, run: { seed?: number; batch?: number } = {}): Promise<SampledAnswers> {
   const answers = await of(how);
   expect(await answers.sample(model, { seed: 1, batch: 4, signal, ...run })).toBe(0);
@@ -67,7 +76,7 @@ describe("sampled answers", () => {
   test("are each drawn once an epoch", async () => {
     const two = parseGroups([`a=${join(folder, "rows.jsonl")}`, `b=${join(folder, "rows.jsonl")}`]);
     const data = await loadSequences(two, encode);
-    const answers = await SampledAnswers.of(data.sequences, two, tools, HOW);
+    const answers = await SampledAnswers.of(setOf(data.sequences, two), HOW);
     const batches = sequenceBatches(withSequences(data, answers.sequences), { batchSize: 4, seed: 5, shuffle: true });
     expect(batches.batchesPerEpoch).toBe(5); // 2 groups of 3 rows, 3 answers each
     const seen: Sequence[] = [];
@@ -109,9 +118,9 @@ describe("sampled answers", () => {
     const greedy = await of({ samples: 1, temperature: 1e-3 });
     await greedy.sample(model, { seed: 1, batch: 3, signal });
     const rows = greedy.wanted;
-    const certain = await SampledAnswers.of(rows, groups, tools, { ...HOW, temperature: 1e-3, maxTokens: 8 });
+    const certain = await SampledAnswers.of(setOf(rows), { ...HOW, temperature: 1e-3, maxTokens: 8 });
     expect(await certain.sample(model, { seed: 1, batch: 9, signal })).toBe(9);
-    const others = await SampledAnswers.of(rows, groups, tools, { ...HOW, maxTokens: 8 });
+    const others = await SampledAnswers.of(setOf(rows), { ...HOW, maxTokens: 8 });
     expect(await others.sample(model, { seed: 1, batch: 9, signal })).toBe(0);
     for (const [i, { ids }] of others.wanted.entries()) expect([...ids]).not.toEqual([...others.sequences[i]!.ids]);
   });

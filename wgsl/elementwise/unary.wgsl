@@ -5,7 +5,7 @@
 //   y (N)   f32  out: f(x), or with `gradient` in and out: f'(x) dy, added with `accumulate` 1
 //
 // Flags: exp, log, sqrt, square, abs, sigmoid, log_sigmoid, tanh, relu, silu, gelu (erf), gelu_tanh, clamp (low to
-// high), affine (high x + low). NaN stays NaN. Checked against f64 in test/tensor/ops/elementwise.test.ts.
+// high), round, affine (high x + low). NaN stays NaN. Checked against f64 in test/tensor/ops/elementwise.test.ts.
 
 import package::lib::grid::{LANES, SPAN, span_of};
 import package::lib::exact::{exact_exp, exact_tanh, exact_sigmoid, exact_log1p, exact_normal};
@@ -38,6 +38,7 @@ fn value(v: f32) -> f32 {
   // (1 + tanh u) / 2 is sigmoid 2 u, which does not cancel on the left.
   @if(gelu_tanh) return v * exact_sigmoid(2.0 * ROOT_2_OVER_PI * (v + 0.044715 * v * v * v));
   @if(clamp) return select(clamp(v, params.low, params.high), v, is_nan(v));
+  @if(round) return round(v);
   @if(affine) return params.high * v + params.low;
 }
 
@@ -59,6 +60,7 @@ fn slope(v: f32) -> f32 {
   @if(gelu_tanh) let s = exact_sigmoid(2.0 * ROOT_2_OVER_PI * (v + 0.044715 * v * v * v));
   @if(gelu_tanh) return s + 2.0 * v * s * (1.0 - s) * ROOT_2_OVER_PI * (1.0 + 0.134145 * v * v);
   @if(clamp) return select(0.0, 1.0, v >= params.low && v <= params.high);
+  @if(round) return 0.0;
   @if(affine) return params.high;
 }
 

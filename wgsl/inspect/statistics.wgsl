@@ -7,8 +7,8 @@
 //
 // NaNs and infinities are counted and left out of the rest. Each span is read twice, the second time from cache: sums
 // are of values divided by the power of two below the span's largest, so that squares neither overflow nor vanish in
-// any range of f32; the host multiplies it back in f64. Kinds of numbers are recognised by their bits, because compilers may
-// fold x != x. Checked against f64 in test/inspect/statistics.test.ts.
+// any range of f32; the host multiplies it back in f64. Kinds of numbers are recognised by their bits, because
+// compilers may fold x != x. Checked against f64 in test/inspect/statistics.test.ts.
 
 import package::lib::grid::{LANES, SPAN, span_of};
 import package::lib::operand::{Operand, load};

@@ -100,7 +100,7 @@ export const method = task({
     part: {
       type: "'target' | 'forget' | 'retain' | 'holdout' | 'neighbour' | 'two-hop' | 'world'",
       default: "target",
-      help: "whose rows: all to be learned, those to forget, the rest, as many never learned, retained people who share a town or surname with a forgotten one, forgotten people named by their first book, invented countries",
+      help: "whose rows: target all that is to be learned, neighbour retained people near a forgotten one, two-hop people by their book",
     },
     form: {
       type: "'qa' | 'documents' | 'verbatim' | 'knowledge'",

@@ -6,11 +6,23 @@
  *
  * An over-confident student is spread out by the first, a flat one sharpened by the second. delta 1 weighs both alike.
  */
+import type { Options, Values } from "../../method/options.ts";
 import { crossEntropy } from "../../tensor/ops/cross-entropy.ts";
 import { rowEntropy } from "../../tensor/ops/distribution.ts";
 import { divergence } from "../../tensor/ops/divergence.ts";
 import { add, addScalar, clamp, mul, neg, scale, sub } from "../../tensor/ops/elementwise.ts";
 import { defineDistillation, EVERY_LAW } from "../contract.ts";
+import { trainedTeacher } from "../trained-teacher.ts";
+
+const OPTIONS = {
+  delta: { type: "number >= 1", default: 2, help: "weight of the divergence that the row needs more" },
+  temperature: {
+    type: "number > 0",
+    default: 1,
+    help: "of both distributions; 4 is usual for classifiers",
+    value: "T",
+  },
+} as const satisfies Options;
 
 export const method = defineDistillation({
   name: "bd-kd",
@@ -19,15 +31,16 @@ export const method = defineDistillation({
   cite: "arXiv:2212.12965",
   laws: EVERY_LAW,
   weights: { labels: 1 },
-  options: {
-    delta: { type: "number >= 1", default: 2, help: "weight of the divergence that the row needs more" },
-    temperature: {
-      type: "number > 0",
-      default: 1,
-      help: "of both distributions; 4 is usual for classifiers",
-      value: "T",
-    },
-  },
+  options: OPTIONS,
+  needs: [
+    trainedTeacher<Values<typeof OPTIONS>>((rec, { student, teacher, targets, values: { temperature } }) =>
+      add(
+        rec,
+        crossEntropy(rec, teacher, targets),
+        divergence(rec, teacher, student, targets, { kind: "reverse-kl", temperature }),
+      ),
+    ),
+  ],
   rows(rec, { student, teachers: [teacher], targets, values: { delta, temperature }, note }) {
     const gap = sub(rec, rowEntropy(rec, teacher!, temperature), rowEntropy(rec, student, temperature));
     const sure = clamp(rec, scale(rec, gap, 1e30), 0, 1); // 1 where the student is the more certain one
@@ -38,10 +51,4 @@ export const method = defineDistillation({
     const reverse = divergence(rec, student, teacher!, targets, { kind: "reverse-kl", temperature });
     return add(rec, mul(rec, spread, forward), mul(rec, sharpen, reverse));
   },
-  teacherRows: (rec, { student, teacher, targets, values: { temperature } }) =>
-    add(
-      rec,
-      crossEntropy(rec, teacher, targets),
-      divergence(rec, teacher, student, targets, { kind: "reverse-kl", temperature }),
-    ),
 });

@@ -7,18 +7,22 @@
  * The paper names the better one batch by batch; here it is named row by row, since within a batch each has rows it knows better. Its
  * random perturbation of the weights is not here. Without --online a teacher that stays as it is is followed only where it is right.
  */
+import type { Options, Values } from "../../method/options.ts";
 import { crossEntropy } from "../../tensor/ops/cross-entropy.ts";
 import { divergence } from "../../tensor/ops/divergence.ts";
 import { add, clamp, mul, scale, stopGradient, sub } from "../../tensor/ops/elementwise.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { defineDistillation, EVERY_LAW, TEMPERATURE } from "../contract.ts";
+import { trainedTeacher } from "../trained-teacher.ts";
 
 /** 1 in rows where `other` gives the label more probability than `own`, else 0: (n, V) each -> (n). No gradient. */
 function surpassed(rec: Recorder, own: Tensor, other: Tensor, targets: Tensor): Tensor {
   const loss = (logits: Tensor) => crossEntropy(rec, stopGradient(rec, logits), targets);
   return clamp(rec, scale(rec, sub(rec, loss(own), loss(other)), 1e30), 0, 1);
 }
+
+const OPTIONS = { temperature: TEMPERATURE } as const satisfies Options;
 
 export const method = defineDistillation({
   name: "competitive",
@@ -27,15 +31,17 @@ export const method = defineDistillation({
   cite: "arXiv:2506.23285",
   laws: EVERY_LAW,
   weights: { labels: 1 },
-  options: { temperature: TEMPERATURE },
+  options: OPTIONS,
+  needs: [
+    trainedTeacher<Values<typeof OPTIONS>>((rec, { student, teacher, targets, values: { temperature } }) => {
+      const learns = surpassed(rec, teacher, student, targets);
+      const kl = divergence(rec, teacher, student, targets, { kind: "forward-kl", temperature });
+      return add(rec, crossEntropy(rec, teacher, targets), mul(rec, learns, kl));
+    }),
+  ],
   rows(rec, { student, teachers: [teacher], targets, values: { temperature }, note }) {
     const learns = surpassed(rec, student, teacher!, targets);
     note("teacher_better", learns);
     return mul(rec, learns, divergence(rec, student, teacher!, targets, { kind: "forward-kl", temperature }));
-  },
-  teacherRows(rec, { student, teacher, targets, values: { temperature } }) {
-    const learns = surpassed(rec, teacher, student, targets);
-    const kl = divergence(rec, teacher, student, targets, { kind: "forward-kl", temperature });
-    return add(rec, crossEntropy(rec, teacher, targets), mul(rec, learns, kl));
   },
 });

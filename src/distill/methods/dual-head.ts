@@ -12,6 +12,7 @@ import { linear } from "../../tensor/ops/linear.ts";
 import { rowSum } from "../../tensor/ops/reduce.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
+import { alignedGradients } from "../aligned-gradients.ts";
 import { defineDistillation, EVERY_LAW } from "../contract.ts";
 
 /** Sum over a row of the binary divergences of logits, 0 where they agree: (n, V) each -> (n). */
@@ -39,9 +40,8 @@ export const method = defineDistillation({
   weights: { labels: 1 },
   options: {
     tau: { type: "number > 0", default: 2, help: "softens the difference of logits", value: "T" },
-    grad_align: { type: "boolean", default: false, help: "take away what goes against the labels' gradient" },
   },
-  aligned: ({ grad_align }) => grad_align,
+  needs: [alignedGradients],
   extra: ({ student, teacher }) => [{ name: "second_head", shape: [teacher!.outputs, student.width], std: 0.02 }],
   rows: (rec, { hidden, teachers, extra, values: { tau } }) =>
     logitLoss(rec, linear(rec, hidden, extra("second_head")), teachers[0]!, tau),

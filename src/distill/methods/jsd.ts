@@ -8,6 +8,7 @@
 import { divergence } from "../../tensor/ops/divergence.ts";
 import { scale } from "../../tensor/ops/elementwise.ts";
 import { defineDistillation, EVERY_LAW, TEMPERATURE } from "../contract.ts";
+import { teacherCache } from "../teacher-cache.ts";
 
 export const method = defineDistillation({
   name: "jsd",
@@ -15,7 +16,7 @@ export const method = defineDistillation({
   about: "between forward KL (beta 0) and reverse KL (beta 1); with --on-policy it is GKD",
   cite: "arXiv:2306.13649",
   laws: EVERY_LAW,
-  sparse: true,
+  needs: [teacherCache],
   options: {
     beta: { type: "0 <= number <= 1", default: 0.5, help: "weight of the teacher in the mixture", value: "B" },
     jsd_scale: { type: "boolean", default: false, help: "divide by min(beta, 1 - beta)" },

@@ -9,11 +9,12 @@
  * Every teacher sees the same input; the paper's adversarial examples are not made here.
  */
 
+import type { Adaptive } from "../../run/training/adaptive.ts";
 import { rowEntropy } from "../../tensor/ops/distribution.ts";
 import { divergence } from "../../tensor/ops/divergence.ts";
 import { add, scale } from "../../tensor/ops/elementwise.ts";
 import { dynamic } from "../../tensor/recorder.ts";
-import { type Adaptive, defineDistillation, EVERY_LAW } from "../contract.ts";
+import { defineDistillation, EVERY_LAW } from "../contract.ts";
 
 export interface MtardOptions {
   readonly balance: "both" | "entropy" | "norm" | "none";
@@ -22,7 +23,10 @@ export interface MtardOptions {
 }
 
 /** Temperatures and weights of K teachers; hears `loss_k` and `entropy_k`. */
-export function mtardBalance(options: MtardOptions, count: number): Adaptive & { tau: number[]; weights: number[] } {
+export function mtardBalance(
+  options: MtardOptions,
+  count: number,
+): Required<Adaptive> & { tau: number[]; weights: number[] } {
   const { balance, temperature_rate, weight_rate } = options;
   const self = {
     tau: Array.from({ length: count }, () => 1),

@@ -9,6 +9,6 @@ export const method = defineDistillation({
   cite: "arXiv:1606.07947",
   laws: sameClaim(DISTILL_LAWS, "the cross-entropy of the labels is all there is"),
   weights: { distill: 0, labels: 1 },
-  samples: "teacher",
+  defaults: { teacher_samples: 1 },
   options: {},
 });

@@ -8,9 +8,12 @@
  *
  * t is updated once per optimizer step, from the mean over its micro-batches; step n uses the t from before its own update.
  */
+
+import type { Adaptive } from "../../run/training/adaptive.ts";
 import { divergence } from "../../tensor/ops/divergence.ts";
 import { dynamic } from "../../tensor/recorder.ts";
-import { type Adaptive, defineDistillation, EVERY_LAW } from "../contract.ts";
+import { defineDistillation, EVERY_LAW } from "../contract.ts";
+import { teacherCache } from "../teacher-cache.ts";
 
 export interface TaidOptions {
   readonly t_start: number;
@@ -24,7 +27,7 @@ export interface TaidOptions {
 export function taidSchedule(
   { t_start, t_end, alpha, beta, fixed }: TaidOptions,
   steps: number,
-): Adaptive & { readonly t: number } {
+): Required<Adaptive> & { readonly t: number } {
   let t = t_start;
   let before: number | null = null;
   let momentum = 0;
@@ -66,7 +69,7 @@ export const method = defineDistillation({
     zeroAtTeacher: "it is a cross-entropy, whose least value is the target's entropy",
     gradientIsSlope: "the target follows the student and is held fixed",
   },
-  sparse: true,
+  needs: [teacherCache],
   options: {
     t_start: { type: "0 <= number <= 1", default: 0.4, help: "share of the teacher at the start; 0.2 for a large gap" },
     t_end: { type: "0 <= number <= 1", default: 1, help: "and at the end" },

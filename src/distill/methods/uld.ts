@@ -8,6 +8,7 @@
  */
 import { sortedGap } from "../../tensor/ops/sorted-gap.ts";
 import { defineDistillation, EVERY_LAW } from "../contract.ts";
+import { otherVocabulary } from "../other-vocabulary.ts";
 
 export const method = defineDistillation({
   name: "uld",
@@ -15,7 +16,7 @@ export const method = defineDistillation({
   about: "distance of sorted probabilities beside the labels, for a teacher with another tokenizer",
   cite: "arXiv:2402.12030",
   laws: EVERY_LAW,
-  vocabularies: "any",
+  needs: [otherVocabulary],
   weights: { distill: 1.5, labels: 1 },
   options: {},
   rows: (rec, { student, teachers, targets }) => sortedGap(rec, student, teachers[0]!, targets),

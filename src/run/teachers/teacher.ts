@@ -2,27 +2,16 @@
  * Where teacher distributions come from: a model that runs beside the student, the student's own base under its
  * adapter, or a cache of top-k log-probabilities.
  */
-import type { TokenBatch } from "../../data/batch.ts";
+import { type Batch, isTokens } from "../../data/batch.ts";
 import type { Inputs, ModelSizes } from "../../model/architecture.ts";
 import type { Model, Recorded } from "../../model/model.ts";
 import { splitColumns } from "../../tensor/ops/columns.ts";
 import { stopGradient } from "../../tensor/ops/elementwise.ts";
-import { embedding } from "../../tensor/ops/embedding.ts";
 import { buckets } from "../../tensor/ops/sparse-teacher.ts";
 import type { Program } from "../../tensor/program.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { fillInputs, recordInputs } from "../batch-programs.ts";
-import type { CachedRows } from "./teacher-cache.ts";
-
-/** The texts of a batch as another tokenizer has them. */
-export interface OtherTokens {
-  readonly batch: TokenBatch;
-  /** For every position of the student's batch the row of the other's N at the same place of the text, or -1. */
-  readonly places: Int32Array;
-  /** The student's targets, -100 where the other has no such place. */
-  readonly targets: Int32Array;
-}
+import type { CachedRows, TeacherCache } from "./teacher-cache.ts";
 
 /** A teacher's part in one recording. */
 export interface RecordedTeacher {
@@ -40,13 +29,19 @@ export interface RecordedTeacher {
   readonly outputs?: Recorded;
 }
 
+/** Where the answers that a student learns come from. */
 export interface Teacher {
   /** Of a live teacher. */
   readonly sizes?: ModelSizes;
   /** Bytes of weights that are held for it alone. */
   readonly bytes: number;
-  record(rec: Recorder, inputs: Inputs, rows: number, other?: OtherTokens): RecordedTeacher;
-  fill(program: Program, cached: CachedRows | undefined, other?: OtherTokens): void;
+  /** Called for every batch before it is filled. */
+  prepare?(batch: Batch): Promise<void>;
+  /** Names the shape of what it reads beside the student's batch: batches of one shape share programs. */
+  key?(batch: Batch): string;
+  record(rec: Recorder, inputs: Inputs, batch: Batch): RecordedTeacher;
+  /** Fills what `record` declared. */
+  fill?(program: Program, batch: Batch): void;
   free(): void;
 }
 
@@ -73,31 +68,7 @@ export function liveTeacher(model: Model, common: number): Teacher {
         student: (rec, logits) => firstColumns(rec, logits, common),
       };
     },
-    fill: () => {},
     free: () => model.free(),
-  };
-}
-
-/** A model that reads the same texts through its own tokenizer. */
-export function foreignTeacher(model: Model): Teacher {
-  return {
-    ...liveTeacher(model, model.sizes.outputs),
-    record(rec, _, rows, other) {
-      const { hidden, head } = model.record(rec, recordInputs(rec, other!.batch, "teacher."));
-      const places = rec.input("teacher.places", [rows], "i32");
-      const targets = rec.input("teacher.targets", [rows], "i32");
-      return {
-        along: [embedding(rec, places, hidden), targets], // (N, C), zeros where there is no such place
-        logits: (_, [seen]) => head(seen!),
-        student: (_, logits) => logits,
-        targets: ([, targets]) => targets!,
-      };
-    },
-    fill(program, _, other) {
-      fillInputs(program, other!.batch, "teacher.");
-      program.write("teacher.places", other!.places);
-      program.write("teacher.targets", other!.targets);
-    },
   };
 }
 
@@ -115,26 +86,31 @@ export function baseTeacher(model: Model): Teacher {
         student: (_, logits) => logits,
       };
     },
-    fill: () => {},
     free: () => {},
   };
 }
 
-/** Top-k log-probabilities that were written before; `k` of them per position. */
-export function cachedTeacher(k: number): Teacher {
+/** Top-k log-probabilities that were written down. The cache stays its owner's to close. */
+export function cachedTeacher(cache: Pick<TeacherCache, "k" | "rows">): Teacher {
+  const known = new WeakMap<Batch, CachedRows>();
   return {
     bytes: 0,
-    record(rec, _, rows) {
+    async prepare(batch) {
+      if (isTokens(batch)) known.set(batch, await cache.rows(batch));
+    },
+    record(rec, _, { rows, length }) {
+      const n = rows * length;
       return {
-        along: [rec.input("teacher.ids", [rows, k], "i32"), rec.input("teacher.logits", [rows, k + 1])],
+        along: [rec.input("teacher.ids", [n, cache.k], "i32"), rec.input("teacher.logits", [n, cache.k + 1])],
         logits: (_, [, logits]) => logits!,
         student: (rec, logits, [ids]) => buckets(rec, logits, ids!),
       };
     },
-    fill(program, cached) {
-      if (!cached) throw new Error("the batch has no cached rows");
-      program.write("teacher.ids", cached.ids);
-      program.write("teacher.logits", cached.logits);
+    fill(program, batch) {
+      const said = known.get(batch);
+      if (!said) throw new Error("the batch was not prepared");
+      program.write("teacher.ids", said.ids);
+      program.write("teacher.logits", said.logits);
     },
     free: () => {},
   };

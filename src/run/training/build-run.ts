@@ -49,7 +49,7 @@ export async function buildRun<B, D extends TrainingData<B>>(
   gpu.pool.trim(); // what preparing took does not stay beside training
   const training = await Training.make<B>({
     model,
-    source: data.source,
+    source: work.source ?? data.source,
     objective: work.objective,
     optimizer: choices.optimizer,
     rate: (step) => choices.rate(step, steps),

@@ -31,7 +31,7 @@ export const DATA = {
     type: "'truncate' | 'split' | 'refuse'",
     help: "what happens to longer rows; they are cut when left out",
   },
-  pack: { type: "boolean", default: false, help: "several short rows in one, told apart by attention" },
+  pack: { type: "boolean", default: false, help: "several short rows in one, kept apart by attention" },
   shuffle: { type: "boolean", default: true, help: "new order every epoch; --no-shuffle keeps the file's" },
 } as const satisfies Options;
 

@@ -1,15 +1,28 @@
 /**
- * What a learning-rate schedule is: a function of the step. A file of this folder that exports `schedule` is one;
- * `--schedule cosine` is cosine.ts.
+ * What a learning-rate schedule is: a function of the step. Every file of train/methods/schedules exports one as
+ * `method`.
  */
+import { type Laws, sameClaim } from "../../method/laws.ts";
 import type { Options, Values } from "../../method/options.ts";
+import type { MethodInfo } from "../../method/registry.ts";
 
-export interface Schedule<O extends Options = Options> {
-  readonly name: string;
-  readonly title: string;
-  readonly about: string;
-  readonly cite: string;
+/** What may hold for a schedule, under its defaults. */
+export const SCHEDULE_LAWS = {
+  bounded: "the rate lies between 0 and the peak",
+  reachesPeak: "some step has the peak",
+  proportional: "a peak twice as high gives rates twice as high",
+  holds: "beyond the last step the last rate holds",
+  lengthFree: "a longer training begins as a shorter one does",
+} as const;
+
+export type ScheduleLaw = keyof typeof SCHEDULE_LAWS;
+
+/** Claims all laws of a schedule. A schedule names its exceptions after it. */
+export const EVERY_SCHEDULE_LAW = sameClaim(SCHEDULE_LAWS, true);
+
+export interface Schedule<O extends Options = Options> extends MethodInfo {
   readonly options: O;
+  readonly laws: Laws<ScheduleLaw>;
   /**
    * Learning rate of step `t`, from 1 to `steps`; `lr` is the peak. Beyond `steps` the last value holds. Throws
    * UserError when the options do not fit together.

@@ -19,8 +19,8 @@ import type { Objective } from "./objective.ts";
 import type { RUN } from "./options.ts";
 import type { UpdateRule } from "./update-rule.ts";
 
-/** Options of one way to make batches, or of one loss, which other scripts lack. */
-type Particular = "pack" | "weights" | "smoothing" | "z_loss";
+/** Options of one way to begin, to make batches, or of one loss, which other scripts lack. */
+type Particular = "init" | "data" | "pack" | "weights" | "smoothing" | "z_loss";
 
 /** The command line of a script that trains. */
 export interface RunContext extends CommandContext {
@@ -62,6 +62,8 @@ export interface Built extends Loaded {
 /** What is trained, and what takes part in it. */
 export interface Work<B> {
   readonly objective: Objective<B>;
+  /** Batches in place of those that were read, where models take part in making them. */
+  readonly source?: BatchSource<B>;
   /** Trained beside the model, and left out of the result. */
   readonly extra?: readonly Parameter[];
   /** What follows the training from step to step, in this order. */

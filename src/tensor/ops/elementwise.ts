@@ -208,6 +208,7 @@ export type Unary =
   | "gelu"
   | "gelu_tanh"
   | "clamp"
+  | "round"
   | "affine";
 
 function unaryGradient(
@@ -265,6 +266,9 @@ export const logSigmoid = (rec: Recorder, x: Tensor): Tensor => unary(rec, "log_
 export const tanh = (rec: Recorder, x: Tensor): Tensor => unary(rec, "tanh", x);
 /** Values below `low` or above `high` become these; their gradient is 0. */
 export const clamp = (rec: Recorder, x: Tensor, low: number, high: number): Tensor => unary(rec, "clamp", x, low, high);
+
+/** The nearest whole number, halves to the even one. No gradient goes through it. */
+export const round = (rec: Recorder, x: Tensor): Tensor => unary(rec, "round", x);
 
 /** The same values, through which no gradient goes. */
 export const stopGradient = (rec: Recorder, x: Tensor): Tensor => ({ ...rec.reshape(x, x.shape), needsGrad: false });

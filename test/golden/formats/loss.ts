@@ -6,6 +6,7 @@ import { readFileSync } from "node:fs";
 import path from "node:path";
 import type { Gpu } from "../../../src/gpu/gpu.ts";
 import { bindDefaults } from "../../../src/method/bind.ts";
+import { has } from "../../../src/method/capability.ts";
 import { loadMethod } from "../../../src/method/registry.ts";
 import { crossEntropy } from "../../../src/tensor/ops/cross-entropy.ts";
 import { divergence } from "../../../src/tensor/ops/divergence.ts";
@@ -13,6 +14,7 @@ import { scale } from "../../../src/tensor/ops/elementwise.ts";
 import { rowSum } from "../../../src/tensor/ops/reduce.ts";
 import type { AdapterProfile, Recorder } from "../../../src/tensor/recorder.ts";
 import type { Tensor } from "../../../src/tensor/tensor.ts";
+import { rowAnswers } from "../../../src/unlearn/row-answers.ts";
 import { runOp } from "../../support/program.ts";
 import { readValues, relativeError } from "./tensors.ts";
 
@@ -72,27 +74,19 @@ async function unlearning(name: string, given: Parameters, factor = 1): Promise<
   return {
     per: method.per === "sequence" ? "sequence" : "token",
     build(rec, { labels, lengths, rows, nll }) {
+      const pair = (which: string) => ({
+        nll: nll(`policy_${which}_logits`, `labels_${which}`),
+        reference: rowSum(rec, nll(`reference_${which}_logits`, `labels_${which}`)),
+      });
+      const sequences = () =>
+        has(method, rowAnswers)
+          ? { lengths, values, ...pair("rejected"), wanted: pair("chosen") }
+          : { lengths, values, nll: nll("student_logits"), reference: rowSum(rec, nll("reference_logits")) };
+      const logits = rows("student_logits");
+      const original = () => rows("reference_logits");
       const loss = method.rows
-        ? method.rows(rec, {
-            logits: rows("student_logits"),
-            reference: rows("reference_logits"),
-            targets: labels,
-            values,
-          })
-        : method.sequences!(rec, {
-            lengths,
-            values,
-            ...(method.pairs
-              ? {
-                  nll: nll("policy_rejected_logits", "labels_rejected"),
-                  reference: rowSum(rec, nll("reference_rejected_logits", "labels_rejected")),
-                  wanted: {
-                    nll: nll("policy_chosen_logits", "labels_chosen"),
-                    reference: rowSum(rec, nll("reference_chosen_logits", "labels_chosen")),
-                  },
-                }
-              : { nll: nll("student_logits"), reference: rowSum(rec, nll("reference_logits")) }),
-          });
+        ? method.rows(rec, { logits, original, targets: labels, values })
+        : method.sequences!(rec, sequences());
       return factor === 1 ? loss : scale(rec, loss, factor);
     },
   };

@@ -12,7 +12,6 @@ import type { Json } from "../../../src/json.ts";
 import { bindDefaults } from "../../../src/method/bind.ts";
 import { Model } from "../../../src/model/model.ts";
 import type { Controller } from "../../../src/run/training/controller.ts";
-import { Perturbation } from "../../../src/run/training/perturbation.ts";
 import { Training, trainModel } from "../../../src/run/training/train-model.ts";
 import { copyState } from "../../../src/run/training/training-state.ts";
 import type { UpdateRule } from "../../../src/run/training/update-rule.ts";
@@ -75,15 +74,12 @@ function samplerController(source: MixtureSource): Controller & { readonly mixtu
   };
 }
 
+/** A smoothing of the whole gradient, not of that of a forget loss. */
 function smoothing(model: Model): UpdateRule {
-  const weights = new Perturbation(gpu, model.trainable(), sam.keeps);
   const { values } = bindDefaults(sam, { rho: 0.3 });
-  return {
-    name: "smoothing",
-    part: (step, pass) => sam.gradients!(weights, pass, { values, seed: step }),
-    bytes: weights.bytes,
-    free: () => weights.free(),
-  };
+  const setup = { gpu, parameters: model.trainable(), values, seed: 0, steps: STEPS };
+  const { parts: _, ...rule } = sam.rule(setup);
+  return rule;
 }
 
 /** A training with some of the three, and what it has to show. */

@@ -1,5 +1,5 @@
 /**
- * Self-paced learning: rows that the model as it is finds easy, more of them with time. Kumar et al. 2010,
+ * Self-paced learning: rows that the current model finds easy, more of them with time. Kumar et al. 2010,
  * https://papers.nips.cc/paper/2010/hash/e57c6b956a6521b28495f2886ca0977a-Abstract.html.
  *
  * With `by` share the easiest part of the rows, from `start` to all over the share `over` of the training; with threshold the rows

@@ -6,13 +6,14 @@
  * from its end.
  */
 import { UserError } from "../../../errors.ts";
-import { cosineBetween, defineSchedule, progress } from "../../../run/training/schedule.ts";
+import { cosineBetween, defineSchedule, EVERY_SCHEDULE_LAW, progress } from "../../../run/training/schedule.ts";
 
 export const method = defineSchedule({
   name: "infinite",
   title: "Infinite",
   about: "warm-up, cool-down, a constant rate for as long as wanted, an anneal at the end",
   cite: "arXiv:2503.02844",
+  laws: EVERY_SCHEDULE_LAW,
   options: {
     warmup: { type: "number.integer >= 0", default: 100, help: "steps of linear warm-up" },
     cooldown: { type: "number.integer >= 0", default: 1000, help: "steps of cosine cool-down to the constant rate" },

@@ -40,6 +40,7 @@ export const method = defineEdit({
     },
   },
   alone: ({ importance }) => importance !== undefined,
+  rows: ({ fisher }) => (fisher === "sample" ? 1 : undefined),
   async edit({ model, forget, retain, values, signal, warn, done }) {
     const { lambda, label_free: labelFree, importance } = values;
     const { gpu } = model;

@@ -14,7 +14,7 @@ export const method = defineObjective({
   laws: { ...EVERY_LAW, gradientIsSlope: "the target is the model's own distribution, held fixed" },
   weights: { forget: 1, retain: 0 },
   retain: "none",
-  skip: 1,
+  defaults: { skip_tokens: 1 },
   options: {},
   rows: (rec, { logits, targets }) =>
     divergence(rec, logits, stopGradient(rec, logits), targets, { kind: "undial", a: 1e30 }),

@@ -3,7 +3,9 @@
  * wanted answer is a row's `refusal` (IdkDPO) or its `alternative` (AltPO). Zhang et al. 2024, https://arxiv.org/abs/2404.05868
  */
 import { defineObjective, EVERY_LAW } from "../../contract.ts";
+import { likelihoods } from "../../likelihoods.ts";
 import { BETA, preferenceLoss } from "../../preference-loss.ts";
+import { rowAnswers } from "../../row-answers.ts";
 
 export const method = defineObjective({
   name: "dpo",
@@ -13,9 +15,8 @@ export const method = defineObjective({
   laws: EVERY_LAW,
   per: "sequence",
   weights: { forget: 1, retain: 1 },
-  reference: "likelihoods",
-  pairs: true,
+  needs: [likelihoods, rowAnswers],
   options: { beta: BETA },
   sequences: (rec, { nll, reference, wanted, values: { beta } }) =>
-    preferenceLoss(rec, { nll: wanted!.nll, reference: wanted!.reference! }, { nll, reference: reference! }, beta),
+    preferenceLoss(rec, wanted, { nll, reference }, beta),
 });

@@ -2,27 +2,33 @@
  * Layer-isolated ascent: gradient difference on the MLPs of a few blocks alone, with a retain weight that rises when the retain loss
  * does. SHA256 team, SemEval-2025 Task 4, https://arxiv.org/abs/2504.12996
  *
- *   first epoch: 1.2, and the mean retain loss is remembered; later, d = retain loss - that mean:
- *   1.2 when d <= 0, else 0.3 * 6^d + 0.8 to one decimal, within [1.2, 2.3]
+ *   first epoch   --retain-weight (1.2), and the mean retain loss is remembered
+ *   later         0.3 * 6^d + 0.8 to one decimal, within [1.2, 2.3]; d = retain loss of the batch - that mean
  *
- * --layers auto trains the blocks whose MLPs hold 80 % of the effect on the facts at the last token of their subjects, by causal tracing
- * (../evaluate/probe/trace.ts).
+ * The authors' code divides a sum of batch means by a number of examples; here it is their mean. --layers auto trains the blocks whose
+ * MLPs hold 80 % of the effect on the facts at the last token of their subjects, by causal tracing.
  */
 import { UserError } from "../../../errors.ts";
 import { blocksHolding, type Effects, TRACE } from "../../../run/tracing/causal-trace.ts";
-import { neg } from "../../../tensor/ops/elementwise.ts";
+import { addScalar, clamp, exp, neg, round, scale } from "../../../tensor/ops/elementwise.ts";
+import { dynamic, type Recorder } from "../../../tensor/recorder.ts";
+import type { Tensor } from "../../../tensor/tensor.ts";
 import { defineObjective, EVERY_LAW } from "../../contract.ts";
 
 /** The blocks of "0-5" or "2". Throws UserError. */
 export function blockRange(text: string, layers = Number.POSITIVE_INFINITY): number[] {
   const [, first, last = first] = /^(\d+)(?:-(\d+))?$/.exec(text.trim()) ?? [];
   if (first === undefined || Number(last) >= layers || Number(first) > Number(last))
-    throw new UserError(`--layers ${text} is no range of blocks`, `the model has 0-${layers - 1}`);
+    throw new UserError(`--layers ${text} is not a range of blocks`, `the model has 0-${layers - 1}`);
   return Array.from({ length: Number(last) - Number(first) + 1 }, (_, i) => Number(first) + i);
 }
 
-export const retainWeight = (change: number): number =>
-  change <= 0 ? 1.2 : Math.min(2.3, Math.max(1.2, Math.round(10 * (0.3 * 6 ** change + 0.8)) / 10));
+/** The retain weight of a batch whose retain loss is `change` (1) above the mean of the first epoch: (1). At most 1.2 falls below 0. */
+export function weightOf(rec: Recorder, change: Tensor): Tensor {
+  const power = exp(rec, scale(rec, change, Math.log(6)));
+  const tenths = round(rec, addScalar(rec, scale(rec, power, 3), 8));
+  return clamp(rec, scale(rec, tenths, 0.1), 1.2, 2.3);
+}
 
 /** The blocks that hold what was traced. Throws UserError where none does. */
 function holders(found: Effects): string {
@@ -41,7 +47,11 @@ export const method = defineObjective({
   title: "Layer-isolated ascent",
   about: "gradient difference on the MLPs of a few blocks, with a retain weight that follows the damage",
   cite: "arXiv:2504.12996",
-  laws: { ...EVERY_LAW, bounded: "ascent has no end" },
+  laws: {
+    ...EVERY_LAW,
+    bounded: "ascent has no end",
+    batchesAdd: "the retain weight of a micro-batch follows its own retain loss",
+  },
   weights: { forget: 1, retain: 1.2 },
   options: {
     layers: {
@@ -54,26 +64,34 @@ export const method = defineObjective({
     fixed: { type: "boolean", default: false, help: "keep the retain weight as it is given" },
   },
   check: ({ layers }, sizes) => void (layers === "auto" || blockRange(layers, sizes.layers)),
-  asks: ({ layers }) => layers === "auto",
-  trains: ({ layers, part }, found) =>
-    blockRange(found ? holders(found) : layers).flatMap((block) =>
-      PARTS[part].flatMap((name) => [`*.layers.${block}.${name}.*.weight`, `*.h.${block}.${name}.*.weight`]),
-    ),
+  trains({ layers, part }) {
+    const matrices = (range: string) =>
+      blockRange(range).flatMap((block) =>
+        PARTS[part].flatMap((name) => [`*.layers.${block}.${name}.*.weight`, `*.h.${block}.${name}.*.weight`]),
+      );
+    return layers === "auto" ? async (trace) => matrices(holders(await trace())) : matrices(layers);
+  },
   sequences: (rec, { nll }) => neg(rec, nll),
+  /** Where `follows` is 1 the weight is that of the batch, and `retain_weight` is 0; else the other way round. */
+  retainWeight(rec, { loss }) {
+    const followed = weightOf(rec, addScalar(rec, loss, dynamic("minus_first_epoch")));
+    return addScalar(rec, scale(rec, followed, dynamic("follows")), dynamic("retain_weight"));
+  },
   adaptive({ values: { fixed }, weights, perEpoch }) {
-    let [sum, count, now] = [0, 0, weights.retain];
+    let [sum, count] = [0, 0];
     return {
-      weights: () => ({ forget: weights.forget, retain: now }),
+      values: (step) =>
+        fixed || step <= perEpoch
+          ? { retain_weight: weights.retain, follows: 0, minus_first_epoch: 0 }
+          : { retain_weight: 0, follows: 1, minus_first_epoch: -sum / count },
       heard({ retain_loss: loss }, step) {
-        if (fixed) return;
-        if (step <= perEpoch) {
-          sum += loss!;
-          count++;
-        } else now = retainWeight(loss! - sum / count);
+        if (step > perEpoch) return;
+        sum += loss!;
+        count++;
       },
-      state: () => [sum, count, now],
+      state: () => [sum, count],
       load: (state) => {
-        [sum, count, now] = state as [number, number, number];
+        [sum, count] = state as [number, number];
       },
     };
   },

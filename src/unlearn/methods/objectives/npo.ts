@@ -6,6 +6,7 @@
 import { logSigmoid, scale, sub } from "../../../tensor/ops/elementwise.ts";
 import { rowSum } from "../../../tensor/ops/reduce.ts";
 import { defineObjective, EVERY_LAW } from "../../contract.ts";
+import { likelihoods } from "../../likelihoods.ts";
 
 export const method = defineObjective({
   name: "npo",
@@ -15,10 +16,10 @@ export const method = defineObjective({
   laws: EVERY_LAW,
   per: "sequence",
   weights: { forget: 1, retain: 1 },
-  reference: "likelihoods",
+  needs: [likelihoods],
   options: { beta: { type: "number > 0", default: 0.1, help: "how soon a forgotten sequence stops to count" } },
   sequences(rec, { nll, reference, values: { beta } }) {
-    const forgotten = sub(rec, rowSum(rec, nll), reference!); // (B)
+    const forgotten = sub(rec, rowSum(rec, nll), reference); // (B)
     return scale(rec, logSigmoid(rec, scale(rec, forgotten, beta)), -2 / beta);
   },
 });

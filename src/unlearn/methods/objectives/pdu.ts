@@ -22,7 +22,7 @@ export const method = defineObjective({
   adaptive({ values: { limit, rate, warmup_epochs }, weights, perEpoch }) {
     let mu = weights.retain;
     return {
-      weights: () => ({ forget: weights.forget, retain: mu }),
+      values: () => ({ retain_weight: mu }),
       heard({ retain_loss: loss }, step) {
         if (step > warmup_epochs * perEpoch) mu = Math.max(0, mu + rate * (loss! - limit));
       },

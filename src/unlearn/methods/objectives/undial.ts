@@ -13,8 +13,8 @@ export const method = defineObjective({
   laws: EVERY_LAW,
   weights: { forget: 1, retain: 0 },
   retain: "none",
-  reference: "logits",
+  original: true,
   options: { strength: { type: "number >= 0", default: 10, help: "taken off the true token's logit; 3 to 30" } },
-  rows: (rec, { logits, reference, targets, values: { strength } }) =>
-    divergence(rec, logits, reference!, targets, { kind: "undial", a: strength }),
+  rows: (rec, { logits, original, targets, values: { strength } }) =>
+    divergence(rec, logits, original(), targets, { kind: "undial", a: strength }),
 });

@@ -4,7 +4,7 @@
  *
  *   g + c (g(theta + r v) - g) / r,  r = 0.01
  */
-import { defineSmoothing, EVERY_LAW, PENALTY, RHO } from "../../smoothing.ts";
+import { defineSmoothing, EVERY_LAW, movingRule, PENALTY, radius } from "../../smoothing.ts";
 
 export const method = defineSmoothing({
   name: "gp",
@@ -12,16 +12,16 @@ export const method = defineSmoothing({
   about: "the forget loss with a penalty on the length of its gradient",
   cite: "arXiv:2502.05374",
   laws: EVERY_LAW,
-  keeps: ["g", "weights"],
-  options: { rho: RHO, smooth_weight: PENALTY },
-  async gradients(weights, pass, { values: { rho, smooth_weight: c } }) {
-    await pass({ fresh: true, report: true });
-    if (c === 0 || rho === 0) return;
-    weights.keep("g");
-    weights.save();
-    await weights.along(rho);
-    await pass({ fresh: true, report: false });
-    weights.restore();
-    await weights.mix("g", 1 - c / rho, c / rho);
-  },
+  options: { rho: radius(0.01), smooth_weight: PENALTY },
+  rule: (setup) =>
+    movingRule(setup, ["g", "weights"], async (weights, pass, { rho, smooth_weight: c }) => {
+      await pass({ fresh: true, report: true });
+      if (c === 0 || rho === 0) return;
+      weights.keep("g");
+      weights.save();
+      await weights.along(rho);
+      await pass({ fresh: true, report: false });
+      weights.restore();
+      await weights.mix("g", 1 - c / rho, c / rho);
+    }),
 });

@@ -1,5 +1,5 @@
 /** Randomised smoothing: the mean gradient at three places theta + u, u ~ N(0, rho^2). Cohen et al. 2019, https://arxiv.org/abs/1902.02918 */
-import { defineSmoothing, EVERY_LAW, RHO } from "../../smoothing.ts";
+import { defineSmoothing, EVERY_LAW, movingRule, radius } from "../../smoothing.ts";
 
 const DRAWS = 3;
 
@@ -13,16 +13,16 @@ export const method = defineSmoothing({
     plainAtZero: "it looks at three places, whatever the radius",
     plainWithoutWeight: "it has no penalty",
   },
-  keeps: ["weights", "sum"],
-  options: { rho: { ...RHO, default: 1e-4 } },
-  async gradients(weights, pass, { values: { rho }, seed }) {
-    weights.save();
-    for (let draw = 0; draw < DRAWS; draw++) {
-      await weights.noise(rho, (Math.imul(seed, 0x9e3779b1) + draw) >>> 0);
-      await pass({ fresh: draw === 0, report: draw === 0 });
-      weights.restore();
-    }
-    weights.keep("sum");
-    await weights.mix("sum", 1 / DRAWS, 0);
-  },
+  options: { rho: radius(1e-4) },
+  rule: (setup) =>
+    movingRule(setup, ["weights", "sum"], async (weights, pass, { rho, seed }) => {
+      weights.save();
+      for (let draw = 0; draw < DRAWS; draw++) {
+        await weights.noise(rho, (Math.imul(seed, 0x9e3779b1) + draw) >>> 0);
+        await pass({ fresh: draw === 0, report: draw === 0 });
+        weights.restore();
+      }
+      weights.keep("sum");
+      await weights.mix("sum", 1 / DRAWS, 0);
+    }),
 });

@@ -1,5 +1,5 @@
 /** SAM: the gradient at theta + rho g / |g|, g the gradient at theta. Foret et al. 2020, https://arxiv.org/abs/2010.01412 */
-import { defineSmoothing, EVERY_LAW, RHO } from "../../smoothing.ts";
+import { defineSmoothing, EVERY_LAW, movingRule, radius } from "../../smoothing.ts";
 
 export const method = defineSmoothing({
   name: "sam",
@@ -7,14 +7,14 @@ export const method = defineSmoothing({
   about: "the forget gradient from the worst place nearby; twice the forget passes",
   cite: "arXiv:2010.01412",
   laws: { ...EVERY_LAW, plainWithoutWeight: "it has no penalty" },
-  keeps: ["weights"],
-  options: { rho: RHO },
-  async gradients(weights, pass, { values: { rho } }) {
-    await pass({ fresh: true, report: true });
-    if (rho === 0) return;
-    weights.save();
-    await weights.along(rho);
-    await pass({ fresh: true, report: false });
-    weights.restore();
-  },
+  options: { rho: radius(0.01) },
+  rule: (setup) =>
+    movingRule(setup, ["weights"], async (weights, pass, { rho }) => {
+      await pass({ fresh: true, report: true });
+      if (rho === 0) return;
+      weights.save();
+      await weights.along(rho);
+      await pass({ fresh: true, report: false });
+      weights.restore();
+    }),
 });

@@ -1,0 +1,81 @@
+/** What options, arguments and method make of a run together: who learns, from whom, and how losses are weighed. */
+import { UserError } from "../errors.ts";
+import type { Bound } from "../method/bind.ts";
+import { methodsFor } from "../method/capability.ts";
+import type { DistillPart, LossWeights } from "./capability.ts";
+import type { DistillMethod } from "./contract.ts";
+import type { DistillRun } from "./run.ts";
+import type { SampleShares } from "./sampled.ts";
+
+export interface Choices {
+  readonly chosen: Bound<DistillMethod>;
+  /** Undefined with --init. */
+  readonly student: string | undefined;
+  /** The teachers that are named, or stdin. */
+  readonly refs: readonly string[];
+  readonly weights: LossWeights;
+  readonly shares: SampleShares;
+  /** What the method's capabilities do in this run. */
+  readonly parts: readonly DistillPart[];
+}
+
+/** Reads who learns from whom. Throws UserError for what does not fit together. */
+export async function chooseRoles(
+  { options }: Pick<DistillRun, "options">,
+  args: readonly string[],
+  chosen: Bound<DistillMethod>,
+): Promise<Choices> {
+  const { method, values } = chosen;
+  method.check?.(values);
+  const named = [...(options.teacher ?? []), ...args];
+  const weights = {
+    distill: options.distill_weight ?? method.weights?.distill ?? 1,
+    labels: options.label_weight ?? method.weights?.labels ?? 0,
+  };
+  const student = options.student ?? (options.init === undefined ? "-" : undefined);
+  if (options.student !== undefined && options.init !== undefined)
+    throw new UserError("both --student and --init say what learns", "give one of them");
+  if (student === "-" && named.includes("-"))
+    throw new UserError("student and teacher are both read from stdin", "name one of them");
+  const parts = (method.needs ?? []).flatMap(
+    (capability) => capability.begin(values, { method: method.name, named, weights }) ?? [],
+  );
+  const replaced = parts.some(({ openTeachers }) => openTeachers !== undefined);
+  const alone = named.length === 0 && (options.student ?? options.init) !== undefined;
+  const refs = alone && !replaced ? ["-"] : named;
+  if (student === "-" && refs.includes("-"))
+    throw new UserError("student and teacher are both read from stdin", "name one of them");
+  await checkCount(method, replaced ? 1 : refs.length);
+  checkWeights(weights, options);
+  const shares = {
+    teacher: options.teacher_samples ?? method.defaults?.teacher_samples ?? 0,
+    student: options.on_policy,
+  };
+  return { chosen, student, refs, weights, shares, parts };
+}
+
+/** Throws UserError unless the method takes so many teachers. */
+async function checkCount(
+  { name, teachers: [least, most] = [1, 1], needs = [] }: DistillMethod,
+  count: number,
+): Promise<void> {
+  const ways = ["--teacher MODEL", ...needs.flatMap(({ instead }) => instead ?? [])];
+  if (count === 0 && least > 0) throw new UserError("no teacher was named", `give ${ways.join(", or ")}`);
+  if (count >= least && count <= most) return;
+  const more = await methodsFor("distill", ({ teachers }) => (teachers?.[1] ?? 1) >= count);
+  throw new UserError(
+    `${name} takes ${least === most ? least : `${least} to ${most}`} teachers, got ${count}`,
+    count < least ? "give --teacher once for each" : more ? `several teachers: --method ${more}` : "leave some out",
+  );
+}
+
+/** Throws UserError where nothing would be learnt, or an option changes a loss that does not count. */
+function checkWeights(weights: LossWeights, options: DistillRun["options"]): void {
+  if (weights.distill === 0 && weights.labels === 0)
+    throw new UserError("--distill-weight and --label-weight are both 0", "nothing would be learnt");
+  if (weights.labels === 0 && (options.smoothing > 0 || options.z_loss > 0))
+    throw new UserError(
+      `${options.smoothing > 0 ? "--smoothing" : "--z-loss"} changes the labels' cross-entropy, whose weight is 0`,
+      "give --label-weight, or leave it out",
+    );
+}

@@ -1,0 +1,128 @@
+/** The teachers of a run: from what options name, through headers that are checked, to models beside the student. */
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import type { Read } from "../checkpoint/lineage/input.ts";
+import type { Batch } from "../data/batch.ts";
+import type { Sequence } from "../data/sequences.ts";
+import { UserError } from "../errors.ts";
+import { Model } from "../model/model.ts";
+import { openModel } from "../run/open-model.ts";
+import { baseTeacher, liveTeacher, type Teacher } from "../run/teachers/teacher.ts";
+import type { Built, Opened } from "../run/training/technique.ts";
+import type { DistillRun } from "./run.ts";
+import type { SampleShares } from "./sampled.ts";
+
+/** What is wrong, and what to do. */
+type Refusal = readonly [message: string, hint: string];
+
+/** Teachers whose headers are read and checked against the student's. */
+export interface OpenTeachers {
+  /** For lineage. */
+  readonly read: readonly Read[];
+  /** What goes with these teachers not at all: packed rows, samples of the student, samples of the teacher. */
+  readonly refuses: Readonly<Partial<Record<"pack" | "own samples" | "samples", Refusal>>>;
+  /** Throws UserError for rows that they cannot answer. */
+  check?(sequences: readonly Sequence[]): void;
+  /** Called for every batch before it is trained on. */
+  prepare?(batch: Batch): Promise<void>;
+  load(setup: Pick<Built, "gpu" | "model" | "original">): Promise<LoadedTeachers>;
+}
+
+export interface LoadedTeachers {
+  readonly teachers: readonly Teacher[];
+  /** Those of them that are models beside the student, and what these were read from. */
+  readonly models: readonly Model[];
+  readonly checkpoints: readonly Checkpoint[];
+  /** Outputs that student and teachers share. */
+  readonly outputs: number;
+}
+
+/** A teacher's checkpoint, as far as its headers say. */
+export type TeacherHeader = Awaited<ReturnType<typeof openModel>>;
+
+/** How a teacher compares with the student. */
+export interface TeacherReading {
+  /** Why it gives no samples in the student's tokens; undefined where it does. */
+  readonly silent?: Refusal;
+  /** Checks a teacher; gives the outputs that both have, and the teacher of the loaded model. Throws UserError. */
+  compare(run: DistillRun, teacher: TeacherHeader, student: Opened): Promise<Compared>;
+}
+
+export interface Compared {
+  readonly outputs: number;
+  /** `outputs` is the least over all teachers. */
+  teacher(model: Model, outputs: number): Teacher;
+}
+
+async function headerOf(run: DistillRun, name: string, student: Opened): Promise<TeacherHeader> {
+  const teacher = await openModel(name, {}, (text) => run.warn(text));
+  run.onExit(() => teacher.checkpoint.close());
+  if (teacher.task !== student.task)
+    throw new UserError(`the teacher ${teacher.ref} is a ${teacher.task}, the student a ${student.task}`);
+  return teacher;
+}
+
+const SELF = "self";
+
+/** Opens the teachers that options name; "self" is the student as it was. `trains`: their weights are trained too. */
+export async function openNamed(
+  run: DistillRun,
+  student: Opened,
+  {
+    refs,
+    reading,
+    trains,
+  }: { readonly refs: readonly string[]; readonly reading: TeacherReading; readonly trains: boolean },
+): Promise<OpenTeachers> {
+  const { options } = run;
+  /** Whether a teacher is the student's own base, beneath its adapter. */
+  const isBase = (ref: string | undefined) => ref === SELF && (options.lora || options.lora_continue);
+  const headers: (TeacherHeader & Compared)[] = [];
+  for (const ref of refs) {
+    if (ref === SELF) continue;
+    const header = await headerOf(run, ref, student);
+    headers.push({ ...header, ...(await reading.compare(run, header, student)) });
+  }
+  const outputs = headers.reduce((least, header) => Math.min(least, header.outputs), student.sizes.outputs);
+  const checkpoints = headers.map(({ checkpoint }) => checkpoint);
+  const silent: Refusal | undefined = isBase(refs[0])
+    ? ["the base under an adapter does not sample", "name it: --teacher MODEL"]
+    : reading.silent;
+  return {
+    read: checkpoints.map((checkpoint) => ({ checkpoint, role: "teacher" })),
+    refuses: silent ? { samples: silent } : {},
+    async load({ gpu, model, original }) {
+      const models: Model[] = [];
+      const teachers: Teacher[] = [];
+      const left = headers.values();
+      for (const ref of refs) {
+        if (isBase(ref)) {
+          teachers.push(baseTeacher(model));
+          continue;
+        }
+        const header = ref === SELF ? undefined : left.next().value!;
+        const loaded = header
+          ? await Model.load(gpu, header.checkpoint, {
+              ...(trains ? { dtype: "f32" } : { freeze: () => true }),
+              warn: (text) => run.warn(text),
+            })
+          : await original();
+        models.push(loaded);
+        teachers.push(header ? header.teacher(loaded, outputs) : liveTeacher(loaded, outputs));
+      }
+      return { teachers, models, checkpoints, outputs };
+    },
+  };
+}
+
+/** Throws UserError where teachers, data or model give no samples. */
+export function checkSamples(
+  { teacher, student }: SampleShares,
+  { refuses }: Pick<OpenTeachers, "refuses">,
+  { pack, isText }: { readonly pack: boolean; readonly isText: boolean },
+): void {
+  if (teacher === 0 && student === 0) return;
+  if (!isText) throw new UserError("a classifier samples nothing", "leave out --on-policy and --teacher-samples");
+  if (pack) throw new UserError("--pack and samples do not go together", "leave out --pack");
+  const refusal = (teacher > 0 && refuses.samples) || (student > 0 && refuses["own samples"]);
+  if (refusal) throw new UserError(...refusal);
+}

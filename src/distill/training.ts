@@ -1,0 +1,135 @@
+/** Sets the training of a student up: teachers beside it, weights of the method's own, the objective, and what changes between steps. */
+import type { Batch } from "../data/batch.ts";
+import type { Gpu } from "../gpu/gpu.ts";
+import { keyedNormals } from "../model/fresh.ts";
+import type { Model } from "../model/model.ts";
+import type { Adaptive } from "../run/training/adaptive.ts";
+import type { BatchSource } from "../run/training/batch-source.ts";
+import type { Controller } from "../run/training/controller.ts";
+import type { Built, Opened, TrainingData, Work } from "../run/training/technique.ts";
+import { Parameter } from "../tensor/parameter.ts";
+import { sizeOf } from "../tensor/tensor.ts";
+import type { Choices } from "./choices.ts";
+import type { ExtraSpec } from "./contract.ts";
+import { distillObjective } from "./objective.ts";
+import type { DistillRun } from "./run.ts";
+import { sampledBatches } from "./sampled.ts";
+import { type OpenTeachers, openNamed } from "./teachers.ts";
+import { sameVocabulary } from "./vocabulary.ts";
+
+/** Opens the teachers that the options name, or what takes their place. Reads headers only. Throws UserError. */
+export async function openTeachers(
+  run: DistillRun,
+  { chosen: { method }, refs, parts }: Choices,
+  student: Opened,
+): Promise<OpenTeachers> {
+  const other = parts.find((part) => part.openTeachers);
+  if (other) return other.openTeachers!(run, student);
+  const reading = parts.find((part) => part.reading)?.reading ?? sameVocabulary(method.states !== undefined);
+  return openNamed(run, student, { refs, reading, trains: parts.some(({ trainsTeachers }) => trainsTeachers) });
+}
+
+/** What was read. */
+export interface DistillData extends TrainingData<Batch> {
+  readonly teachers: OpenTeachers;
+}
+
+export async function setUpTraining(
+  run: DistillRun,
+  choices: Choices,
+  data: DistillData,
+  built: Built,
+): Promise<Work<Batch>> {
+  const { options, seed } = run;
+  const { chosen, weights, parts } = choices;
+  const { method, values } = chosen;
+  const { gpu, model, steps } = built;
+  const loaded = await data.teachers.load(built);
+  const { teachers, models } = loaded;
+  const speaks = teachers[0]?.sizes;
+  const sizes = { student: model.sizes, teacher: speaks && { ...speaks, outputs: loaded.outputs } };
+  const extra = extraParameters(gpu, method.extra?.({ ...sizes, values }) ?? [], seed);
+  const adaptive = method.adaptive?.({ values, steps, teachers: teachers.length });
+  const trains = parts.some(({ trainsTeachers }) => trainsTeachers);
+  // A teacher that learns is counted among what is trained.
+  const held = trains ? 0 : teachers.reduce((sum, { bytes }) => sum + bytes, 0);
+  return {
+    source: batchesFor(run, choices, data, built, loaded.models[0]),
+    objective: distillObjective({
+      model,
+      chosen,
+      teachers,
+      extra,
+      weights,
+      parts,
+      recompute: options.recompute,
+      smoothing: options.smoothing,
+      zLoss: options.z_loss,
+    }),
+    // What learns beside the student is told apart by name, so one teacher at most.
+    extra: [...extra.values(), ...(trains ? models[0]!.trainable() : [])],
+    controllers: adaptive ? [controllerOf(adaptive)] : [],
+    updates: parts.flatMap((part) => part.updates?.(gpu, [...model.trainable(), ...extra.values()]) ?? []),
+    memory: held > 0 ? { teachers: held } : {},
+    end: async () => {
+      const ending = { ...loaded, student: built.ref, steps, seed, version: run.version };
+      for (const part of parts) await part.end?.(ending);
+    },
+    free: () => {
+      for (const teacher of teachers) teacher.free();
+      for (const parameter of extra.values()) parameter.free();
+    },
+  };
+}
+
+/** The batches of data with completions that are sampled, each prepared for the teachers. */
+function batchesFor(
+  { options, seed }: DistillRun,
+  { shares }: Choices,
+  { source, teachers: { prepare } }: DistillData,
+  { tools, model: student }: Built,
+  teacher: Model | undefined,
+): BatchSource<Batch> {
+  let batches = source;
+  for (const [whose, model] of [
+    ["teacher", teacher],
+    ["student", student],
+  ] as const)
+    if (shares[whose] > 0)
+      batches = sampledBatches(batches, model!, { seed, whose, share: shares[whose], options, tools: tools! });
+  if (!prepare) return batches;
+  const sampled = batches;
+  return {
+    groups: sampled.groups,
+    batchesPerEpoch: sampled.batchesPerEpoch,
+    largest: () => sampled.largest(),
+    async next() {
+      const drawn = await sampled.next();
+      await prepare(drawn.batch);
+      return drawn;
+    },
+    state: () => sampled.state(),
+    load: (state, what) => sampled.load(state, what),
+  };
+}
+
+/** Weights of a method's own, drawn by (seed, name). */
+export function extraParameters(gpu: Gpu, specs: readonly ExtraSpec[], seed: number): ReadonlyMap<string, Parameter> {
+  return new Map(
+    specs.map(({ name, shape, std }) => {
+      const parameter = new Parameter(gpu, `distill.${name}`, shape);
+      const count = sizeOf(shape);
+      parameter.write(std === 0 ? new Float32Array(count) : keyedNormals(count, std, seed, `distill.${name}`));
+      return [name, parameter];
+    }),
+  );
+}
+
+const controllerOf = (adaptive: Adaptive): Controller => ({
+  name: "weights",
+  logged: true,
+  values: (step) => adaptive.values(step),
+  ...(adaptive.heard ? { heard: ({ metrics, step }) => adaptive.heard!(metrics, step) } : {}),
+  state: () => adaptive.state(),
+  load: (state) => adaptive.load(state),
+});

@@ -1,0 +1,105 @@
+/** Reads the rows of a run into batches: rows to forget beside rows to keep, of a language model or a classifier. */
+import { checkLabels, loadExamples, loadSequences } from "../data/dataset.ts";
+import { type GroupReference, groupsOf, parseGroups } from "../data/groups.ts";
+import type { Sequence } from "../data/sequences.ts";
+import { UserError } from "../errors.ts";
+import { methodsFor } from "../method/capability.ts";
+
+import { type BatchSource, exampleBatches, sequenceBatches } from "../run/training/batch-source.ts";
+import type { Opened } from "../run/training/technique.ts";
+import { examplePool, pairedBatches, sequencePool, skipped, type UnlearnBatch, withSequences } from "./batches.ts";
+import type { Supply } from "./capability.ts";
+import type { Choices } from "./choices.ts";
+import type { UnlearnMethod } from "./contract.ts";
+import type { UnlearnRun } from "./run.ts";
+
+export interface UnlearnData {
+  readonly source: BatchSource<UnlearnBatch>;
+  /** The rows to forget as they are trained on; none of a classifier. */
+  readonly sequences: readonly Sequence[];
+  /** What the method's capabilities supply. */
+  readonly supplies: readonly Supply[];
+  /** Id that fills up batches. */
+  readonly pad: number;
+}
+
+type Run = Pick<UnlearnRun, "options" | "seed">;
+
+/** Reads all rows. Throws UserError. */
+export async function readData(run: Run, choices: Choices, opened: Opened): Promise<UnlearnData> {
+  const { options } = run;
+  const { method, values } = choices.chosen;
+  method.check?.(values, opened.sizes);
+  const forget = groupsOf(options.forget, "--forget");
+  const retain = options.retain ? parseGroups(options.retain) : undefined;
+  return opened.tools
+    ? readSequences(run, choices, opened, forget, retain)
+    : readExamples(run, choices, opened, forget, retain);
+}
+
+/** Whether a method can do without tokens. */
+export const isForClassifiers = (method: UnlearnMethod): boolean =>
+  method.kind === "edit" || (!method.needs?.length && method.per !== "sequence-mean" && method.trains === undefined);
+
+async function readExamples(
+  { options, seed }: Run,
+  { chosen: { method } }: Choices,
+  { task, sizes, order }: Opened,
+  groups: readonly GroupReference[],
+  kept: readonly GroupReference[] | undefined,
+): Promise<UnlearnData> {
+  if (options.pd) throw new UserError(`--pd is for language models; this is a ${task}`);
+  const isFor = isForClassifiers(method) || (method.trains !== undefined && options.train_only !== undefined);
+  if (!isFor)
+    throw new UserError(
+      `${method.name} is for language models; this is a ${task}`,
+      `take ${await methodsFor("unlearn", isForClassifiers)}`,
+    );
+  const own = await loadExamples(groups);
+  const others = kept && (await loadExamples(kept));
+  checkLabels([...own, ...(others ?? [])], sizes.outputs, sizes.example);
+  const swap = options.anchor === "retain";
+  const anchor = await exampleBatches(swap ? kept! : groups, order);
+  const drawn = swap ? examplePool(own, seed, "forget") : others && examplePool(others, seed, "retain");
+  const source = pairedBatches(anchor, { drawn, pd: undefined, swap, numbers: new Map() });
+  return { source, sequences: [], supplies: [], pad: 0 };
+}
+
+async function readSequences(
+  { options, seed }: Run,
+  { chosen: { method, values } }: Choices,
+  { tools, order }: Opened,
+  groups: readonly GroupReference[],
+  kept: readonly GroupReference[] | undefined,
+): Promise<UnlearnData> {
+  const { encode, tokenizer } = tools!;
+  const pad = tokenizer?.pad ?? 0;
+  const skip = options.skip_tokens ?? method.defaults?.skip_tokens ?? 0;
+  const forget = await loadSequences(groups, encode);
+  const supplies: Supply[] = [];
+  let given = forget.sequences;
+  for (const capability of method.needs ?? []) {
+    const set = { sequences: given, groups, tools: tools!, pad, seed, method: method.name };
+    const supply = await capability.supply(values, set);
+    given = supply.sequences ?? given;
+    supplies.push(supply);
+  }
+  const sequences = skipped(given, skip);
+  if (!sequences.some(({ labels }) => labels.some((label, i) => i > 0 && label >= 0)))
+    throw new UserError(
+      skip > 0 ? `the first ${skip} tokens left out, no row of --forget has any` : "no token of --forget counts",
+      skip > 0 ? "give a smaller --skip-tokens" : "rows need an answer beside their prompt",
+    );
+  const others = kept && (await loadSequences(kept, encode));
+  const pdRows = options.pd && (await loadSequences(parseGroups([options.pd]), encode)).sequences;
+  const pool = (rows: readonly Sequence[] | undefined, name: string) => rows && sequencePool(rows, seed, pad, name);
+  const swap = options.anchor === "retain";
+  const anchor = sequenceBatches(swap ? others! : withSequences(forget, sequences), order, pad);
+  const source = pairedBatches(anchor, {
+    drawn: swap ? pool(sequences, "forget") : pool(others?.sequences, "retain"),
+    pd: pool(pdRows || undefined, "pd"),
+    swap,
+    numbers: new Map(sequences.map((sequence, i) => [sequence, i])),
+  });
+  return { source, sequences, supplies, pad };
+}

@@ -1,0 +1,122 @@
+/** The terms of the objective of unlearning: the loss of every row of a batch, in a program of its own. */
+import type { Batch } from "../data/batch.ts";
+import type { Bound } from "../method/bind.ts";
+import type { Model } from "../model/model.ts";
+import { recordInputs, recordTargets } from "../run/batch-programs.ts";
+import type { Teacher } from "../run/teachers/teacher.ts";
+import { divergence } from "../tensor/ops/divergence.ts";
+import { chunkedHead, headLoss } from "../tensor/ops/head-loss.ts";
+import type { Recorder } from "../tensor/recorder.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import type { RowNumbers, Supply } from "./capability.ts";
+import type { UnlearnObjective } from "./contract.ts";
+
+export type Part = "forget" | "retain" | "pd";
+
+export interface UnlearnSetup {
+  readonly model: Model;
+  readonly chosen: Bound<UnlearnObjective>;
+  /** What the method's capabilities supply, in the order of its needs. */
+  readonly supplies: readonly Supply[];
+  readonly retain: "nll" | "kl" | "states" | "none";
+  /** theta0, where something asks for its outputs. */
+  readonly original: Teacher | undefined;
+  readonly parts: readonly Part[];
+  /** Whether activations are computed a second time on the way back. */
+  readonly recompute: boolean;
+  readonly seed: number;
+}
+
+export interface Term {
+  /** What the mean of the losses is over. */
+  readonly per: "token" | "sequence" | "sequence-mean";
+  /** Losses of every position (N), or of every sequence (B) with `per` "sequence". */
+  record(rec: Recorder, batch: Batch, rows: RowNumbers): Tensor;
+}
+
+/** Cross-entropy of the labels. */
+export const labelsTerm = ({ model, recompute }: UnlearnSetup): Term => ({
+  per: "token",
+  record: (rec, batch) => labelsLoss(rec, model, batch, recompute),
+});
+
+function labelsLoss(rec: Recorder, model: Model, batch: Batch, recompute: boolean, prefix = ""): Tensor {
+  const { hidden, head } = model.record(rec, recordInputs(rec, batch, prefix), { recompute });
+  return headLoss(rec, { hidden, head, width: model.sizes.outputs, targets: recordTargets(rec, batch, prefix) });
+}
+
+/** Loss of every row of logits (N), given those of theta0 where there is an original. */
+function rowsTerm(
+  { model, recompute }: UnlearnSetup,
+  original: Teacher | undefined,
+  loss: (rec: Recorder, logits: Tensor, targets: Tensor, original: () => Tensor) => Tensor,
+): Term {
+  return {
+    per: "token",
+    record(rec, batch) {
+      const inputs = recordInputs(rec, batch);
+      const targets = recordTargets(rec, batch);
+      const { hidden, head } = model.record(rec, inputs, { recompute });
+      const theirs = original?.record(rec, inputs, batch);
+      return chunkedHead(rec, {
+        hidden,
+        head,
+        width: model.sizes.outputs,
+        along: [targets, ...(theirs?.along ?? [])],
+        loss: (logits, [labels, ...along]) => loss(rec, logits, labels!, () => theirs!.logits(rec, along)),
+      });
+    },
+  };
+}
+
+/** KL(p_theta0 || p). */
+export const klTerm = (setup: UnlearnSetup): Term =>
+  rowsTerm(setup, setup.original, (rec, logits, targets, original) =>
+    divergence(rec, logits, original(), targets, { kind: "forward-kl" }),
+  );
+
+/** The method's loss of hidden states. theta0's are there for the retain set. */
+export function statesTerm(
+  { model, chosen, original, recompute, seed }: UnlearnSetup,
+  part: "forget" | "retain",
+): Term {
+  const { method, values } = chosen;
+  const { layers, width } = model.sizes;
+  return {
+    per: method.per ?? "token",
+    record(rec, batch) {
+      const inputs = recordInputs(rec, batch);
+      recordTargets(rec, batch);
+      const current = model.record(rec, inputs, { recompute });
+      const reference = part === "retain" ? original!.record(rec, inputs, batch).outputs : undefined;
+      return method.states!(rec, { current, reference, part, layers, width, seed, values });
+    },
+  };
+}
+
+/** The method's loss of sequences, from likelihoods and what capabilities supply. */
+function sequencesTerm({ model, chosen: { method, values }, supplies, recompute }: UnlearnSetup): Term {
+  const per = method.per ?? "token";
+  return {
+    per,
+    record(rec, batch, rows) {
+      const nllOf = (given: Batch, prefix: string) =>
+        rec.reshape(labelsLoss(rec, model, given, recompute, prefix), [given.rows, given.length]);
+      const nll = nllOf(batch, "");
+      const supplied = supplies.map((supply) => supply.record(rec, { rows, nll: nllOf }));
+      const lengths = rec.input("lengths", [batch.rows]);
+      const losses = method.sequences!(rec, Object.assign({ nll, lengths, values }, ...supplied));
+      return rec.reshape(losses, [per === "sequence" ? batch.rows : batch.rows * batch.length]);
+    },
+  };
+}
+
+/** The method's own loss. */
+export function forgetTerm(setup: UnlearnSetup): Term {
+  const { method, values } = setup.chosen;
+  if (method.sequences) return sequencesTerm(setup);
+  if (method.states) return statesTerm(setup, "forget");
+  return rowsTerm(setup, method.original ? setup.original : undefined, (rec, logits, targets, original) =>
+    method.rows!(rec, { logits, targets, original, values }),
+  );
+}

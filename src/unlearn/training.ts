@@ -1,0 +1,94 @@
+/** Sets the training of an objective up: what the model as it was is asked, the objective, and what changes between steps. */
+import { UserError } from "../errors.ts";
+import type { Bound } from "../method/bind.ts";
+import type { Stateful } from "../method/stateful.ts";
+import { baseTeacher, liveTeacher, type Teacher } from "../run/teachers/teacher.ts";
+import type { Adaptive } from "../run/training/adaptive.ts";
+import type { Controller } from "../run/training/controller.ts";
+import type { Built, Work } from "../run/training/technique.ts";
+import type { UnlearnBatch } from "./batches.ts";
+import type { Choices } from "./choices.ts";
+import type { UnlearnData } from "./forget-data.ts";
+import { unlearnObjective } from "./objective.ts";
+import type { UnlearnRun } from "./run.ts";
+import type { Smoothing } from "./smoothing.ts";
+
+export async function setUpTraining(
+  run: UnlearnRun,
+  choices: Choices,
+  smoothing: Bound<Smoothing> | undefined,
+  data: UnlearnData,
+  built: Built,
+): Promise<Work<UnlearnBatch>> {
+  const { options, seed } = run;
+  const { chosen, retain, parts } = choices;
+  const { gpu, model, steps } = built;
+  const original = await originalOf(run, choices, built);
+  if (!run.dryRun && !built.resumed) await ask(run, data, built);
+  const perEpoch = Math.ceil(data.source.batchesPerEpoch / options.accumulate);
+  const { method, values } = chosen;
+  const adaptive = method.adaptive?.({ values, weights: choices.weights, steps, perEpoch });
+  const parameters = model.trainable();
+  return {
+    objective: unlearnObjective({
+      model,
+      chosen,
+      supplies: data.supplies,
+      retain,
+      original,
+      parts,
+      recompute: options.recompute,
+      seed,
+    }),
+    controllers: [weightsController(choices, adaptive), ...data.supplies.map(supplyController)],
+    updates: smoothing ? [smoothing.method.rule({ gpu, parameters, values: smoothing.values, seed, steps })] : [],
+    memory: original && original.bytes > 0 ? { original: original.bytes } : {},
+    free: () => original?.free(),
+  };
+}
+
+/** theta0, where a term reads what it says: a second model, or the base under an adapter. Throws UserError. */
+async function originalOf(
+  { options }: UnlearnRun,
+  { chosen: { method }, retain }: Choices,
+  { model, original }: Built,
+): Promise<Teacher | undefined> {
+  if (!method.original && retain !== "kl" && retain !== "states") return undefined;
+  if (options.lora_continue)
+    throw new UserError(
+      "the model as it was is the base with its adapter, which --lora-continue changes",
+      "merge the adapter into the base first, or take a method that needs only likelihoods of theta0",
+    );
+  return options.lora ? baseTeacher(model) : liveTeacher(await original(), model.sizes.outputs);
+}
+
+/** Asks the model as it was, before the first step, for what the loss will be given. */
+async function ask(
+  { options, seed, signal, warn }: UnlearnRun,
+  { supplies, sequences, pad }: UnlearnData,
+  { model }: Built,
+): Promise<void> {
+  for (const supply of supplies)
+    await supply.ask?.({ model, sequences, pad, rows: options.batch_size, seed, signal, warn });
+}
+
+/** Weights of the terms, and the numbers of a method that adapts. */
+const weightsController = ({ weights }: Choices, adaptive: Adaptive | undefined): Controller => ({
+  name: "weights",
+  logged: adaptive !== undefined,
+  values: (step) => ({
+    forget_weight: weights.forget,
+    retain_weight: weights.retain,
+    pd_weight: weights.pd,
+    ...adaptive?.values(step),
+  }),
+  ...(adaptive?.heard ? { heard: ({ metrics, step }) => adaptive.heard!(metrics, step) } : {}),
+  state: () => adaptive?.state() ?? null,
+  load: (state) => adaptive?.load(state),
+});
+
+const supplyController = (supply: Stateful, i: number): Controller => ({
+  name: `supply ${i + 1}`,
+  state: () => supply.state(),
+  load: (state) => supply.load(state),
+});
