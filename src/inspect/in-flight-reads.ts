@@ -80,11 +80,3 @@ export type GpuSource = () => Promise<Gpu>;
 
 /** 2^e as the kernels scale by it: the power of two at or below a magnitude, given by its bits. */
 export const unitOf = (bits: number): number => 2 ** (Math.min(bits >>> 23, 253) - 127);
-
-const word = new DataView(new ArrayBuffer(4));
-
-/** An f32 from its bits. */
-export function floatOf(bits: number): number {
-  word.setUint32(0, bits);
-  return word.getFloat32(0);
-}

@@ -13,7 +13,6 @@ import { inFlag, loadRange, type OperandDtype, paddedBytes } from "../tensor/loa
 import { HOST_VALUES, hostValues } from "./host.ts";
 import {
   chunkValuesOf,
-  floatOf,
   type GpuSource,
   operandOf,
   type Range,
@@ -92,11 +91,12 @@ export function addTally(into: Tally, part: Tally): void {
 function tallyOf(words: Uint32Array, length: number): Tally {
   const tally = emptyTally();
   tally.values = length;
+  const floats = new Float32Array(words.buffer, words.byteOffset, words.length);
   for (let at = 0; at < words.length; at += 8) {
     const unit = unitOf(words[at + 2]!);
-    tally.sum += floatOf(words[at]!) * unit;
-    tally.squares += floatOf(words[at + 1]!) * unit * unit;
-    tally.absMax = Math.max(tally.absMax, floatOf(words[at + 2]!));
+    tally.sum += floats[at]! * unit;
+    tally.squares += floats[at + 1]! * unit * unit;
+    tally.absMax = Math.max(tally.absMax, floats[at + 2]!);
     tally.nan += words[at + 4]!;
     tally.inf += words[at + 5]!;
     tally.zeros += words[at + 6]!;

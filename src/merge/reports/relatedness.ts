@@ -3,6 +3,7 @@
  * trained from another start is at a right angle to it, and merging such models gives noise.
  */
 import type { Checkpoint, TensorEntry } from "../../checkpoint/checkpoint.ts";
+import { decodeFloats } from "../../checkpoint/decode.ts";
 import { DTYPE_BYTES, type Dtype } from "../../checkpoint/dtype.ts";
 import { layerOf, nameModels } from "../../model/names.ts";
 import type { CheckProblem } from "./problem.ts";
@@ -121,28 +122,8 @@ async function sample(
   return decode(bytes, entry.dtype);
 }
 
-/** Little-endian floats. */
-function decode(bytes: Uint8Array, dtype: Dtype): Float64Array {
-  const width = DTYPE_BYTES[dtype];
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const out = new Float64Array(bytes.length / width);
-  for (let i = 0; i < out.length; i++) {
-    const at = i * width;
-    if (dtype === "F64") out[i] = view.getFloat64(at, true);
-    else if (dtype === "F32") out[i] = view.getFloat32(at, true);
-    else if (dtype === "F16") out[i] = view.getFloat16(at, true);
-    else out[i] = bf16(view.getUint16(at, true));
-  }
-  return out;
-}
-
-const word = new DataView(new ArrayBuffer(4));
-
-/** BF16 is the upper half of an F32. */
-function bf16(bits: number): number {
-  word.setUint32(0, bits << 16);
-  return word.getFloat32(0);
-}
+const decode = (bytes: Uint8Array, dtype: Dtype): Float64Array =>
+  dtype === "F64" ? new Float64Array(bytes.slice().buffer) : Float64Array.from(decodeFloats(bytes, dtype));
 
 function compare(x: Float64Array, b: Float64Array): { xx: number; xb: number; bb: number } {
   let [xx, xb, bb] = [0, 0, 0];
