@@ -74,9 +74,9 @@ await script({
     }),
   },
   grace: 600,
-  notes: `A sampler draws the group of every row; a group gives all of its rows once before it repeats one. Methods that follow losses hear
-those of --eval-data, whose groups have the names of --data. Mixtures are logged (--log), and --schedule-from draws the same batches
-again. An ordering says which rows a pass goes through, in which order; rows of which no token counts come last. Steps are optimizer
-steps, and probes of a method count as steps. Resuming and all that train has work here too.`,
+  notes: `A sampler draws the group of every row; a group gives all of its rows once before it repeats one. Methods that follow losses
+measure them on --eval-data, whose groups have the names of those in --data. Mixtures are logged (--log), and --schedule-from
+draws the same batches again. An ordering chooses the rows of a pass and their order; rows of which no token counts come last.
+Steps are optimizer steps, and those that a method spends on probes count. Resuming and the other options of train work here too.`,
   run: async (context) => (await import("../src/curriculum/command.ts")).curriculum(context),
 });

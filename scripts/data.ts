@@ -29,7 +29,7 @@ means), and the splits of one seed share it. Content of one split is in no other
 splits are independent draws from one distribution (blobs, glyphs, markov). Rows of facts and modular are all different; those of
 addition, knights and lego are drawn one by one, so that a row may come twice within a split.
 
-What is known of the rows (entropy rate, best possible error, shares) is said on stderr. --json prints it on stdout, with counts
+What is known of the rows (entropy rate, best possible error, shares) is printed on stderr. --json prints it on stdout, with counts
 and hashes of rows and answers; rows are then written only if -o names a file.`,
   run: runData,
 });

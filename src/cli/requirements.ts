@@ -22,7 +22,12 @@ export function checkRequirements(table: Options, values: Readonly<Record<string
     const has = (other: string, texts: readonly string[]) =>
       [values[other]].flat().some((found) => texts.includes(String(found)));
     if (needed.some((other) => isThere(values[other])) || wanted.some(([other, texts]) => has(other, texts))) continue;
-    const without = [...wanted.map(([other, texts]) => `${flagOf(other)} ${anyOf(texts)}`), ...needed.map(flagOf)];
-    throw new UserError(`${flagOf(name)} has no effect without ${anyOf(without)}`, "give both or neither");
+    const flags = wanted.flatMap(([other, texts]) =>
+      texts.map((text, i) => (i === 0 ? `${flagOf(other)} ${text}` : text)),
+    );
+    throw new UserError(
+      `${flagOf(name)} has no effect without ${anyOf([...flags, ...needed.map(flagOf)])}`,
+      "give both or neither",
+    );
   }
 }

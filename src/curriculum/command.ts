@@ -144,7 +144,10 @@ function orderRows(
   return order;
 }
 
-/** Lets a sampler, or the schedule of an earlier run, follow the training. Throws UserError where rows are weighed twice. */
+/**
+ * Lets a sampler, or the schedule of an earlier run, follow the training. Throws UserError where rows are weighed
+ * twice.
+ */
 function drawMixtures(
   context: CurriculumContext,
   { steps, gpu }: Built,

@@ -1,6 +1,6 @@
 /**
- * Follows a sampler through a training: sets the mixture of every segment, counts its steps, and reports to the sampler what it needs to
- * hear. Mixtures are logged, so that --schedule-from can repeat them.
+ * Follows a sampler through a training: sets the mixture of every segment, counts its steps, and reports to the sampler
+ * what it needs to hear. Mixtures are logged, so that --schedule-from can repeat them.
  */
 import { isObject, type Json } from "../json.ts";
 import type { CommandContext } from "../run/command-context.ts";

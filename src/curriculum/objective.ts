@@ -32,7 +32,10 @@ export interface CurriculumLoss {
 /** Tokens that count, by row. */
 const countsOf = ({ batch }: CurriculumBatch): Float32Array => countedByRow(targetsOf(batch), batch.rows);
 
-/** Losses of rows or tokens with the weights that they are summed with: (N) and (N), or (B) and (B) where rows weigh by their loss. */
+/**
+ * Losses of rows or tokens with the weights that they are summed with: (N) and (N), or (B) and (B) where rows weigh by
+ * their loss.
+ */
 function weighed(
   rec: Recorder,
   { sampleWeight, taskLoss, focus }: CurriculumLoss,

@@ -1,4 +1,7 @@
-/** Follows an ordering through a training: measures the losses of rows that it asks for, and gives the rows of every pass. */
+/**
+ * Follows an ordering through a training: measures the losses of rows that it asks for, and gives the rows of every
+ * pass.
+ */
 import type { Json } from "../json.ts";
 import type { Bound } from "../method/bind.ts";
 import type { Model } from "../model/model.ts";

@@ -3,7 +3,10 @@
 import type { Sampler, Segment } from "./contract.ts";
 import { kept } from "./sampler-state.ts";
 
-/** Whole numbers of steps in proportion to `lengths` that sum to `steps`: the ends of stages are rounded, not their lengths. */
+/**
+ * Whole numbers of steps in proportion to `lengths` that sum to `steps`: the ends of stages are rounded, not their
+ * lengths.
+ */
 export function stageSteps(lengths: readonly number[], steps: number): number[] {
   const all = lengths.reduce((a, b) => a + b, 0);
   let ended = 0;

@@ -1,4 +1,7 @@
-/** Sets the training of a student up: teachers beside it, weights of the method's own, the objective, and what changes between steps. */
+/**
+ * Sets the training of a student up: teachers beside it, weights of the method's own, the objective, and what changes
+ * between steps.
+ */
 import type { Batch } from "../data/batch.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { keyedNormals } from "../model/fresh.ts";

@@ -43,7 +43,9 @@ export interface TokenInputs {
   readonly ids: Tensor;
   /** (N) i32, counted from 0 in each document. */
   readonly positions: Tensor;
-  /** (batch, length) i32, the document of each token in a packed row; 0 is padding. Left out: every row is one document. */
+  /**
+   * (batch, length) i32, the document of each token in a packed row; 0 is padding. Left out: every row is one document.
+   */
   readonly segments?: Tensor;
   /** Decoding: keys and values are written to and read from it. */
   readonly cache?: KvCache;
@@ -86,8 +88,8 @@ export interface Net {
    */
   attend(q: Tensor, k: Tensor, v: Tensor, options: AttendOptions): Tensor;
   /**
-   * Gives an inner tensor to losses and probes, and returns the one to use from there on, which a probe may have changed:
-   * `hidden.3` after three blocks, `middle.3` between the halves of the fourth, `router.3`.
+   * Gives an inner tensor to losses and probes, and returns the one to use from there on, which a probe may have
+   * changed: `hidden.3` after three blocks, `middle.3` between the halves of the fourth, `router.3`.
    */
   note(name: string, x: Tensor): Tensor;
 }

@@ -1,6 +1,6 @@
 /**
- * Arithmetic modulo p: every pair (a, b) once, shared out among the splits. A model that has only memorised its pairs fails
- * on the others; one that has found the rule does not (Power et al. 2022, "grokking").
+ * Arithmetic modulo p: every pair (a, b) once, shared out among the splits. A model that has only memorised its pairs
+ * fails on the others; one that has found the rule does not (Power et al. 2022, "grokking").
  */
 import { UserError } from "../../errors.ts";
 import { permutation } from "../random.ts";

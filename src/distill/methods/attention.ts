@@ -4,9 +4,9 @@
  *
  *   kl   mean over pairs and heads of KL(A_T || A_S)      mse  mean over pairs and heads of |A_S - A_T|^2
  *
- * A row of A is what a query takes of each key it may see. Where student and teacher have other numbers of heads, the means over heads
- * are compared, which the papers do not do. Layer 1 is the first block. Of one pair at a time the maps exist, forward and back: up to
- * 4 B T^2 (3 H_S + H_T) bytes.
+ * A row of A is what a query takes of each key it may see. Where student and teacher have other numbers of heads, the
+ * means over heads are compared, which the papers do not do. Layer 1 is the first block. Of one pair at a time the maps
+ * exist, forward and back: up to 4 B T^2 (3 H_S + H_T) bytes.
  */
 import { UserError } from "../../errors.ts";
 import type { ModelSizes } from "../../model/architecture.ts";

@@ -2,7 +2,8 @@
  * A teacher's distributions written down: the k largest log-probabilities at every position that predicts a token,
  * and what the others have together. 8 k + 4 bytes a token.
  *
- *   ids (M, k) I32, ascending     log_probs (M, k) F32     tail (M) F32: log of the others' probability, -1e30 when there are none
+ *   ids (M, k) I32, ascending     log_probs (M, k) F32     tail (M) F32: log of the others' probability, -1e30 when
+ *     there are none
  *   starts (R + 1) I32            rows (R, 2) U32: hash of each row's tokens     vocabulary (1) I32
  *
  * Rows are found again by their tokens, so the order of the data, and which of it is used, may change. Nothing in the

@@ -8,7 +8,7 @@ export const DATA = {
     help: "training data, name=path for each group (JSONL, Parquet, - for stdin)",
     value: "FILE",
   },
-  weights: { type: "number[]", help: "shares in which the groups are drawn; by size when left out", value: "W,..." },
+  weights: { type: "number[]", help: "shares in which the groups are drawn; by size when left out", value: "W" },
   eval_data: { type: "string[]", help: "held-out data, name=path for each group", value: "FILE" },
   tokenizer: {
     type: "string",

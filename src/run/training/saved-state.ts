@@ -1,7 +1,8 @@
 /**
  * The state of a training run on the disk: enough to continue bit for bit on the same adapter.
  *
- *   <folder>/last/   a checkpoint that any tool opens (weights as held on the GPU), optimizer.safetensors, training.json
+ *   <folder>/last/   a checkpoint that any tool opens (weights as held on the GPU), optimizer.safetensors,
+ *     training.json
  *
  * A new state is written beside the old one and takes its place by renames; whenever the process dies, the old one,
  * or both, or the new one are whole, and `findState` finds the newest.

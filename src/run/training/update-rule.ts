@@ -2,8 +2,10 @@
  * What an update rule is: a change of the way from a step's gradients to its new weights. A training has a list of
  * them. They compose in this order, within each stage in the order of the list:
  *
- *   1. `part`     the way to the gradient of one part of the objective (SAM, noise). Rules nest; the first is the outermost.
- *   2. `combine`  the way from the parts' gradients to one gradient (gradient surgery). One rule at most; else they add up.
+ *   1. `part`     the way to the gradient of one part of the objective (SAM, noise). Rules nest; the first is the
+ *     outermost.
+ *   2. `combine`  the way from the parts' gradients to one gradient (gradient surgery). One rule at most; else they add
+ *     up.
  *   3. `before`   changes of the whole gradient (penalties, projections).
  *   4.            the update itself: global norm, clipping, the optimizer's step.
  *   5. `after`    what follows the new weights (projections, scaled steps, averages).

@@ -86,7 +86,8 @@ describe("everything kept is the live teacher", () => {
 });
 
 /**
- * Error of the gradient, relative to its length, of models that were never trained, whose tails are heavy. Of 50 tokens:
+ * Error of the gradient, relative to its length, of models that were never trained, whose tails are heavy. Of 50
+ * tokens:
  *
  *   k          2      6      12     25     40
  *   kd         0.58   0.41   0.24   0.10   0.016

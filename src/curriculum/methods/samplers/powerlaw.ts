@@ -2,9 +2,9 @@
  * Tasks one after the other, with rehearsal of earlier ones: their shares fall as a power of how long ago they were.
  * https://arxiv.org/abs/2401.10393
  *
- * While task n is learned it has the share 1 - f, and task j < n the share f (n - j)^(-d) / sum. Other kernels with the same f:
- * exponential, exp(-d (n - j)); uniform over earlier tasks; recent, the last one alone; none, without rehearsal. The first task has
- * nothing to rehearse. Groups are tasks, in their order.
+ * While task n is learned it has the share 1 - f, and task j < n the share f (n - j)^(-d) / sum. Other kernels with the
+ * same f: exponential, exp(-d (n - j)); uniform over earlier tasks; recent, the last one alone; none, without
+ * rehearsal. The first task has nothing to rehearse. Groups are tasks, in their order.
  */
 import { defineSampler } from "../../contract.ts";
 import { placesOf } from "../../mixture-options.ts";

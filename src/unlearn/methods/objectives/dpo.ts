@@ -1,6 +1,7 @@
 /**
- * DPO with a wanted answer: -(2 / beta) log sigmoid(beta ((log p - log p_theta0)(wanted) - (log p - log p_theta0)(forgotten))). The
- * wanted answer is a row's `refusal` (IdkDPO) or its `alternative` (AltPO). Zhang et al. 2024, https://arxiv.org/abs/2404.05868
+ * DPO with a wanted answer: -(2 / beta) log sigmoid(beta ((log p - log p_theta0)(wanted) - (log p - log
+ * p_theta0)(forgotten))). The wanted answer is a row's `refusal` (IdkDPO) or its `alternative` (AltPO). Zhang et al.
+ * 2024, https://arxiv.org/abs/2404.05868
  */
 import { defineObjective, EVERY_LAW } from "../../contract.ts";
 import { likelihoods } from "../../likelihoods.ts";

@@ -1,7 +1,7 @@
 /**
- * Negative preference optimization: -(2 / beta) log sigmoid(beta (NLL - NLL of theta0)), means over sequences. A sequence weighs less
- * the more it is forgotten, which keeps the model from falling apart; beta to 0 is gradient ascent. Zhang et al. 2024,
- * https://arxiv.org/abs/2404.05868
+ * Negative preference optimization: -(2 / beta) log sigmoid(beta (NLL - NLL of theta0)), means over sequences. A
+ * sequence weighs less the more it is forgotten, which keeps the model from falling apart; beta to 0 is gradient
+ * ascent. Zhang et al. 2024, https://arxiv.org/abs/2404.05868
  */
 import { logSigmoid, scale, sub } from "../../../tensor/ops/elementwise.ts";
 import { rowSum } from "../../../tensor/ops/reduce.ts";
