@@ -49,7 +49,7 @@ export const emptyTally = (integer = false): Tally => ({
   integer,
 });
 
-/** What is shown of a tensor. `null` where no finite value is there to speak of. Counts are exact. */
+/** What is shown of a tensor. `null` where no value is finite. Counts are exact. */
 export interface Statistics {
   readonly mean: number | null;
   readonly rms: number | null;

@@ -15,7 +15,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-/** Runs, and expects exit code 2 (unless told otherwise), no output and no stack; gives the message. */
+/** Runs, and expects exit code 2 (unless said otherwise), no output and no stack; gives the message. */
 async function refused(argv: string, options: { code?: number; stdin?: Uint8Array } = {}): Promise<string> {
   const before = readdirSync(folder);
   const { code, err, out } = await merge(argv.split(" "), { cwd: folder, stdin: options.stdin });

@@ -25,7 +25,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-/** Linux lets most users mount memory as a disk in a namespace of their own. */
+/** Linux lets most users mount memory as a disk in their own namespace. */
 const canMount =
   process.platform === "linux" &&
   Bun.spawnSync(["unshare", "-rm", "mount", "-t", "tmpfs", "none", tmpdir()], { stderr: "ignore" }).exitCode === 0;

@@ -171,7 +171,7 @@ describe("shards", () => {
     expect(files("sized").size).toBe(4);
   });
 
-  test("written by processes of their own, in any order, are those of one process byte for byte", async () => {
+  test("written by separate processes, in any order, are those of one process byte for byte", async () => {
     for (const method of ["linear --weight 1", "dare_ties --base c --weight 1 --density 0.5"]) {
       await done(`a b --method ${method} --shards 3 -q -o whole`);
       for (const i of [2, 3, 1]) await done(`a b --method ${method} --shard ${i}/3 -q -o parts`);

@@ -183,7 +183,7 @@ describe("commands", () => {
     });
   });
 
-  test("a hostile lineage puts no command of its own into the script", async () => {
+  test("a hostile lineage puts no command into the script", async () => {
     const evil = "$(touch x); `touch x` 'touch x'";
     const [line] = await commands(
       step("1", [model(evil), model("--out=x"), { ref: `run:${evil}`, role: evil, header_sha256: evil }], {

@@ -103,7 +103,7 @@ function sampled(models: readonly ReadonlyMap<string, TensorEntry>[]): string[] 
     if (models.every((tensors) => fits(tensors.get(name)))) names.push(name);
   }
   if (names.length <= TENSORS) return names;
-  // The step is not a whole number of layers as a rule, so different kinds of matrices are met.
+  // The step is rarely a whole number of layers, so different kinds of matrices are sampled.
   return Array.from({ length: TENSORS }, (_, i) => names[Math.floor(((i + 0.5) * names.length) / TENSORS)]!);
 }
 

@@ -315,7 +315,7 @@ describe("modules", () => {
       { "config.json": { text_config: { num_hidden_layers: 3 }, vision_config: { num_hidden_layers: 2 } } },
     );
 
-  test("have methods' inputs of their own, and depth is counted in each", async () => {
+  test("have their own inputs, and depth is counted in each", async () => {
     const text = `
 merge_method: linear
 modules:
