@@ -24,7 +24,7 @@ function readVocabulary(bytes: Uint8Array): Vocabulary | undefined {
   try {
     file = JSON.parse(new TextDecoder().decode(bytes));
   } catch {
-    return undefined; // a damaged tokenizer is no reason not to merge weights; the check reports it
+    return undefined; // weights can be merged with a damaged tokenizer; the check reports it
   }
   const vocab = file?.model?.vocab;
   if (typeof vocab !== "object" || vocab === null) return undefined;

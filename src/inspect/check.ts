@@ -157,7 +157,7 @@ function checkShapes(model: NamedModel): Problem[] {
   const wrong = new Map<string, { names: string[]; shape: readonly number[] }>();
   for (const [name, entry] of model.tensors) {
     const layer = layerOf(name);
-    // Other towers (vision, audio) have facts of their own.
+    // Other towers (vision, audio) have their own facts.
     if (layer && layer.prefix !== main?.prefix) continue;
     for (const [pattern, axis, expected, keys] of facts) {
       const found = entry.shape[axis];

@@ -156,7 +156,10 @@ function printReads(context: Context, bytes: number, reads: boolean): Outcome {
   return {};
 }
 
-/** The script is the whole result: a check beside it would not be seen, and its exit code would be taken for the script's. */
+/**
+ * The script is the whole result: a check beside it would not be seen, and its exit code would be taken for the
+ * script's.
+ */
 function refuseBesideCommand(options: InspectOptions): void {
   const other = (["check", "stats", "diff", "tensors"] as const).find(
     (name) => options[name] !== undefined && options[name] !== false,

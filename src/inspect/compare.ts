@@ -62,7 +62,10 @@ function partnersOf(a: Checkpoint, b: Checkpoint, warn: (text: string) => void):
   return partners;
 }
 
-/** Compares `a` with `b`, which is what distances are relative to. Tensors that `wanted` refuses are left out on both sides. */
+/**
+ * Compares `a` with `b`, which is what distances are relative to. Tensors that `wanted` refuses are left out on both
+ * sides.
+ */
 export async function compare(
   source: GpuSource,
   a: Checkpoint,

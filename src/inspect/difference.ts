@@ -1,6 +1,6 @@
 /**
- * How far two tensors of one shape are apart, in one pass over both: on the GPU for float types up to 32 bits, on the host in
- * double precision where one is F64, and for integers and BOOL only whether and where they differ.
+ * How far two tensors of one shape are apart, in one pass over both: on the GPU for float types up to 32 bits, on the
+ * host in double precision where one is F64, and for integers and BOOL only whether and where they differ.
  */
 
 import type { TensorEntry } from "../checkpoint/checkpoint.ts";
@@ -12,7 +12,6 @@ import { inFlag, isOperand, loadRange, type OperandDtype, paddedBytes } from "..
 import { differingElements, HOST_VALUES, hostValues } from "./host.ts";
 import {
   chunkValuesOf,
-  floatOf,
   type GpuSource,
   operandOf,
   type Range,
@@ -78,13 +77,14 @@ export function addGap(into: Gap, part: Gap): void {
 function gapOf(words: Uint32Array, length: number): Gap {
   const gap = emptyGap();
   gap.values = length;
+  const floats = new Float32Array(words.buffer, words.byteOffset, words.length);
   for (let at = 0; at < words.length; at += 8) {
     const [a, b, d] = [unitOf(words[at + 4]!), unitOf(words[at + 5]!), 2 * unitOf(words[at + 6]!)];
-    gap.dd += floatOf(words[at]!) * d * d;
-    gap.aa += floatOf(words[at + 1]!) * a * a;
-    gap.ab += floatOf(words[at + 2]!) * a * b;
-    gap.bb += floatOf(words[at + 3]!) * b * b;
-    gap.absMax = Math.max(gap.absMax, 2 * floatOf(words[at + 6]!));
+    gap.dd += floats[at]! * d * d;
+    gap.aa += floats[at + 1]! * a * a;
+    gap.ab += floats[at + 2]! * a * b;
+    gap.bb += floats[at + 3]! * b * b;
+    gap.absMax = Math.max(gap.absMax, 2 * floats[at + 6]!);
     gap.differing += words[at + 7]! & 0xffff;
     gap.nonfinite += words[at + 7]! >>> 16;
   }

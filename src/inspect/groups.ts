@@ -22,7 +22,10 @@ export function spellNumbers(numbers: Iterable<number>): string {
 
 const isNumber = (part: string): boolean => /^\d{1,5}$/.test(part);
 
-/** Groups tensors whose names differ in numbers only and that have one type and shape, in the order of their first members. */
+/**
+ * Groups tensors whose names differ in numbers only and that have one type and shape, in the order of their first
+ * members.
+ */
 export function groupTensors<T extends TensorInfo>(tensors: Iterable<T>): Group<T>[] {
   const groups = new Map<string, { parts: string[]; numbers: Set<number>[]; members: T[] }>();
   for (const tensor of tensors) {

@@ -15,8 +15,8 @@ export const AT_ONCE = 4;
 export type Task = () => Promise<() => Promise<void>>;
 
 /**
- * Runs tasks, at most `AT_ONCE` unfinished. With `inOrder` each has loaded before the next starts, as a pipe needs that can only
- * be read in its order. Rejects with the first failure once everything started has come to rest.
+ * Runs tasks, at most `AT_ONCE` unfinished. With `inOrder` each has loaded before the next starts, as a pipe needs that
+ * can only be read in its order. Rejects with the first failure once everything that was started has ended.
  */
 export async function inFlight(
   tasks: Iterable<Task> | AsyncIterable<Task>,
@@ -40,7 +40,7 @@ export async function inFlight(
       if (inOrder) await loading.catch(() => {});
     }
   } catch (error) {
-    failure ??= { error }; // no adapter, say; what runs already comes to rest first
+    failure ??= { error }; // no adapter, say; what runs already ends first
   }
   await Promise.all(running);
   if (failure) throw failure.error;
@@ -80,11 +80,3 @@ export type GpuSource = () => Promise<Gpu>;
 
 /** 2^e as the kernels scale by it: the power of two at or below a magnitude, given by its bits. */
 export const unitOf = (bits: number): number => 2 ** (Math.min(bits >>> 23, 253) - 127);
-
-const word = new DataView(new ArrayBuffer(4));
-
-/** An f32 from its bits. */
-export function floatOf(bits: number): number {
-  word.setUint32(0, bits);
-  return word.getFloat32(0);
-}

@@ -131,7 +131,10 @@ const amountOf = (tensors: readonly TensorInfo[]): Amount => ({
   bytes: tensors.reduce((sum, { bytes }) => sum + bytes, 0),
 });
 
-/** Describes the tensors given, which may be a choice of the checkpoint's. Throws a UserError for a config that is not JSON. */
+/**
+ * Describes the tensors given, which may be a choice of the checkpoint's. Throws a UserError for a config that is not
+ * JSON.
+ */
 export function overviewOf(
   checkpoint: Checkpoint,
   tensors: readonly TensorInfo[],

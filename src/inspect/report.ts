@@ -42,14 +42,14 @@ export function summary(facts: Overview): string {
     rows.push(["architecture", [model.join(" "), ...sizes].filter(Boolean).join(", ") || "unknown: no config.json"]);
   }
   if (adapter) {
-    const told = [
+    const said = [
       show(adapter.type ?? "of unknown type"),
       adapter.rank === undefined ? "" : `rank ${adapter.rank}`,
       adapter.alpha === undefined ? "" : `alpha ${adapter.alpha}`,
       adapter.targets ? `on ${adapter.targets.map(show).join(" ")}` : "",
       adapter.base === undefined ? "" : `base ${show(adapter.base)}`,
     ];
-    rows.push(["adapter", told.filter(Boolean).join(", ")]);
+    rows.push(["adapter", said.filter(Boolean).join(", ")]);
   } else rows.push(["tokenizer", facts.tokenizer ? "present" : "none"]);
   const { total, embeddings, rest } = parameters;
   const parts = embeddings > 0 ? `: ${count(embeddings)} in embeddings, ${count(rest)} in the rest` : "";

@@ -1,9 +1,9 @@
 /**
  * The commands that made a checkpoint, from its lineage, as a script for sh that makes it again.
  *
- * Results of earlier steps go through files of a temporary folder. What a lineage cannot know, such as the path of a checkpoint
- * that came through a pipe, becomes a variable that the script asks for. A lineage comes with a file from anywhere, so every
- * word of it is quoted: a script that was printed must not hold commands that nobody typed.
+ * Results of earlier steps go through files of a temporary folder. What a lineage cannot know, such as the path of a
+ * checkpoint that came through a pipe, becomes a variable that the script asks for. A lineage comes with a file from
+ * anywhere, so every word of it is quoted: a script that was printed must not hold commands that nobody typed.
  */
 
 import type { LineageEntry } from "../checkpoint/checkpoint.ts";
@@ -53,7 +53,8 @@ export async function rerun(lineage: readonly LineageEntry[], launcher = "bun ru
   const outputs = lineage.map((_, i) => `"$work/${i + 1}.safetensors"`);
   outputs[lineage.length - 1] = '"$out"';
   const recipes = await Promise.all(lineage.map(readRecipe));
-  // A recipe names its models itself, so a result that one uses goes where the recipe looks for it, unless it is still there.
+  // A recipe names its models itself, so a result that one uses goes where the recipe looks for it, unless it is still
+  // there.
   const kept = new Set<number>();
   for (const [index, recipe] of recipes.entries()) {
     if (!recipe || covered.has(index)) continue;
@@ -87,11 +88,11 @@ export async function rerun(lineage: readonly LineageEntry[], launcher = "bun ru
   return { script: frame(commands, lineage.length - covered.size), commands };
 }
 
-/** Throws a UserError for what is no script's name: `bun run` would take it for a file. */
+/** The script of a step. Throws a UserError for any other text: `bun run` would take it for a file. */
 function scriptOf({ script, run }: LineageEntry): string {
   if (/^[a-z][a-z-]*( [a-z][a-z-]*)?$/.test(script)) return script;
   throw new UserError(
-    `the lineage's step ${show(run)} is by ${show(script)}, which is no script of ingot`,
+    `the lineage's step ${show(run)} is by ${show(script)}, which is not a script of ingot`,
     "its history cannot be run again; inspect without --command shows it",
   );
 }
@@ -130,7 +131,7 @@ async function readRecipe(entry: LineageEntry) {
   if (text === undefined) return undefined;
   const documents = orderRecipes(await parseRecipe(text, "the recipe in the lineage"));
   const named = new Set(documents.map(({ name }) => name));
-  // Steps of one file are told apart by how many inputs they have and the method: lineage does not keep their names.
+  // The number of inputs and the method distinguish the steps of one file: lineage does not keep their names.
   const own = documents.findLast(
     (one) => one.method === entry.method && recipeReferences(one).length === entry.inputs.length,
   );
@@ -171,7 +172,9 @@ function asked(what: string, thing: object, unknown: object[]): string {
   return `"\${INPUT_${unknown.indexOf(thing) + 1}:?${text}}"`;
 }
 
-/** An input that no step made: by what was typed, at the revision that it had; a variable where nothing can be typed. */
+/**
+ * An input that no step made: by what was typed, at the revision that it had; a variable where nothing can be typed.
+ */
 function outside(input: Input, unknown: object[]): string {
   const { ref, revision, header_sha256 } = input;
   const piped = ref === "-" || /^\/(dev|proc\/self)\/fd\/|^\/dev\/stdin$/.test(ref);
@@ -201,8 +204,8 @@ async function plainWords(entry: LineageEntry, named: readonly string[]): Promis
 }
 
 /**
- * Whether the base was one of the models too. Lineage lists models in their order and a base among them at its place; at the
- * end it may be either, which the length of lists with one value per model tells.
+ * Whether the base was one of the models too. Lineage lists models in their order and a base among them at its place;
+ * at the end it may be either, which the length of lists with one value per model shows.
  */
 async function listsBase({ script, inputs, method, options }: LineageEntry): Promise<boolean> {
   const base = inputs.findIndex(({ role }) => role === "base");

@@ -1,13 +1,16 @@
 /**
  * What the inputs of a lineage stand for: results of earlier steps, what was typed, and adapters on their bases.
  *
- * A lineage names `base+adapter` by one run, `run:ID+PATH`. The run is the adapter's where ingot made it, else the base's, and
- * then the path is all that is known of the adapter. Which base an adapter of ours was put on is not said: it is the one that the
- * adapter was trained on, unless a step that nothing else uses shows that it was another.
+ * A lineage names `base+adapter` by one run, `run:ID+PATH`. The run is the adapter's where ingot made it, else the
+ * base's, and then the path is all that is known of the adapter. Which base an adapter of ours was put on is not said:
+ * it is the one that the adapter was trained on, unless a step that nothing else uses shows that it was another.
  */
 import type { LineageEntry } from "../checkpoint/checkpoint.ts";
 
-/** More adapters on top of each other than this are not followed: a lineage comes from anywhere, and must not grow when it is told. */
+/**
+ * Most adapters on top of each other that are followed: a lineage is hostile input, and what is printed must stay
+ * small.
+ */
 const DEEPEST = 8;
 
 export type Input = LineageEntry["inputs"][number];
@@ -21,7 +24,10 @@ export type Source =
   /** The base of the adapter that a step made, where several are possible. */
   | { readonly kind: "lost"; readonly adapter: number };
 
-/** What every input of every step stands for, in the order of the lineage. Only what stands before a step can be its input. */
+/**
+ * What every input of every step stands for, in the order of the lineage. Only what stands before a step can be its
+ * input.
+ */
 export function sourcesOf(lineage: readonly LineageEntry[]): Source[][] {
   const own = resolve(lineage, () => undefined);
   const used = new Set(own.flat().flatMap(stepsIn));

@@ -1,6 +1,7 @@
 /**
  * Statistics of tensors in one pass over their bytes: on the GPU for float types up to 32 bits, on the host in double
- * precision for F64, and on the host for integers and BOOL, which have a smallest and a largest value instead of a mean.
+ * precision for F64, and on the host for integers and BOOL, which have a smallest and a largest value instead of a
+ * mean.
  */
 
 import type { TensorEntry } from "../checkpoint/checkpoint.ts";
@@ -12,7 +13,6 @@ import { inFlag, loadRange, type OperandDtype, paddedBytes } from "../tensor/loa
 import { HOST_VALUES, hostValues } from "./host.ts";
 import {
   chunkValuesOf,
-  floatOf,
   type GpuSource,
   operandOf,
   type Range,
@@ -49,7 +49,7 @@ export const emptyTally = (integer = false): Tally => ({
   integer,
 });
 
-/** What is shown of a tensor. `null` where no finite value is there to speak of. Counts are exact. */
+/** What is shown of a tensor. `null` where no value is finite. Counts are exact. */
 export interface Statistics {
   readonly mean: number | null;
   readonly rms: number | null;
@@ -91,11 +91,12 @@ export function addTally(into: Tally, part: Tally): void {
 function tallyOf(words: Uint32Array, length: number): Tally {
   const tally = emptyTally();
   tally.values = length;
+  const floats = new Float32Array(words.buffer, words.byteOffset, words.length);
   for (let at = 0; at < words.length; at += 8) {
     const unit = unitOf(words[at + 2]!);
-    tally.sum += floatOf(words[at]!) * unit;
-    tally.squares += floatOf(words[at + 1]!) * unit * unit;
-    tally.absMax = Math.max(tally.absMax, floatOf(words[at + 2]!));
+    tally.sum += floats[at]! * unit;
+    tally.squares += floats[at + 1]! * unit * unit;
+    tally.absMax = Math.max(tally.absMax, floats[at + 2]!);
     tally.nan += words[at + 4]!;
     tally.inf += words[at + 5]!;
     tally.zeros += words[at + 6]!;
@@ -158,8 +159,8 @@ async function onHost(entry: TensorEntry, { start, length }: Range): Promise<() 
 }
 
 /**
- * The work of one tensor as tasks for `inFlight`; `done` gets its tally when the last chunk has come back. Chunks are added in
- * the order of the tensor, not of arrival. Memory: one chunk per task at work.
+ * The work of one tensor as tasks for `inFlight`; `done` gets its tally when the last chunk has come back. Chunks are
+ * added in the order of the tensor, not of arrival. Memory: one chunk per task at work.
  */
 export async function statisticsTasks(
   source: GpuSource,

@@ -1,4 +1,7 @@
-/** Statistics of the tensors of a checkpoint, in the order of its header and in one pass, so that a pipe can be read too. */
+/**
+ * Statistics of the tensors of a checkpoint, in the order of its header and in one pass, so that a pipe can be read
+ * too.
+ */
 import type { Checkpoint, TensorEntry } from "../checkpoint/checkpoint.ts";
 import { isStream } from "../checkpoint/stream/stream.ts";
 import { type GpuSource, inFlight, type Task } from "./in-flight-reads.ts";

@@ -43,7 +43,7 @@ function dtypeOption(context: Context, name: "dtype" | "out_dtype") {
   if (text === undefined) return undefined;
   const dtype = parseDtype(text);
   if (dtype === undefined) {
-    throw new UserError(`--${name.replace("_", "-")} ${text} is no dtype`, "use float32, float16 or bfloat16");
+    throw new UserError(`--${name.replace("_", "-")} ${text} is not a dtype`, "use float32, float16 or bfloat16");
   }
   return dtype;
 }
@@ -56,12 +56,12 @@ async function readRecipes(context: Context): Promise<{ recipes: Recipe[]; text:
   if (files.length > 0) {
     if (files.length + context.args.filter((arg) => !isRecipeFile(arg)).length > 1) {
       throw new UserError(
-        `a recipe stands alone, but there are also ${context.args.join(" ")}`,
-        "name the models in it",
+        `a recipe takes no further arguments, found ${context.args.join(" ")}`,
+        "name the models in the recipe",
       );
     }
     if (context.method || context.raw.size > 0 || textOf(context, "base")) {
-      throw new UserError(`${files[0]} says the method and its parameters`, "leave out --method, --base and the like");
+      throw new UserError(`${files[0]} sets the method and its parameters`, "leave out --method, --base and the like");
     }
     const text = recipeText(files[0]!);
     const recipes = orderRecipes(await parseRecipe(text, files[0]!));
@@ -96,7 +96,7 @@ function recipeText(file: string): string {
     return readText(file);
   } catch (error) {
     if (error instanceof UserError) throw error;
-    throw new UserError(`${file} cannot be read: ${(error as Error).message}`, "is the path right?");
+    throw new UserError(`${file} cannot be read: ${(error as Error).message}`, "check the path");
   }
 }
 
@@ -106,7 +106,7 @@ function parseSize(text: string, flag: string): number {
   const bytes = parts
     ? Number(parts[1]) * ({ k: 1e3, m: 1e6, g: 1e9, b: 1e9, t: 1e12 }[parts[2]!.toLowerCase()] ?? 1)
     : 0;
-  if (!(bytes >= 1)) throw new UserError(`--${flag} ${text} is no size`, "for example 5GB or 300MB");
+  if (!(bytes >= 1)) throw new UserError(`--${flag} ${text} is not a size`, "for example 5GB or 300MB");
   return bytes;
 }
 
@@ -228,7 +228,9 @@ async function mergeOne(
   return writer.bytes;
 }
 
-/** What a pipe brings comes only once: kept is what a method looks at twice, or what several outputs or slots are made of. */
+/**
+ * A pipe can be read only once: keeps the tensors that a method looks at twice, or that several outputs are made from.
+ */
 function retainStreams(models: OpenModels, tasks: MergePlan["tensors"], method: MergeMethod, adapter: Adapter): void {
   const uses = new Map<TensorEntry, number>();
   for (const task of tasks) {

@@ -25,13 +25,15 @@ export const MERGE_LAWS = {
 
 export type MergeLaw = keyof typeof MERGE_LAWS;
 
-/** Any merge method, the types of its options and of its survey forgotten: `bind` makes the values that its jobs hold. */
+/**
+ * Any merge method, the types of its options and of its survey forgotten: `bind` makes the values that its jobs hold.
+ */
 export interface MergeMethod extends MethodInfo {
   /** For every law: true if the method keeps it, else why it does not apply. */
   readonly laws: Laws<MergeLaw>;
   /**
-   * Settings that tests try: the claimed laws hold under the first, finite output and equal bytes in any chunks under all. Left out:
-   * the defaults alone.
+   * Settings that tests try: the claimed laws hold under the first, finite output and equal bytes in any chunks under
+   * all. Left out: the defaults alone.
    */
   readonly trials?: readonly Readonly<Record<string, unknown>>[];
   /** How many models besides the base: [least, most]. */
@@ -41,16 +43,21 @@ export interface MergeMethod extends MethodInfo {
    * optional: if given, it is the origin. input: a base is one more model (mergekit's `linear`). none: refused.
    */
   readonly base: "required" | "optional" | "input" | "none";
-  /** mergekit crops embeddings of different height to the common rows, or the models to the base; otherwise heights must agree. */
+  /**
+   * mergekit crops embeddings of different height to the common rows, or the models to the base; otherwise heights must
+   * agree.
+   */
   readonly heights: "common" | "base" | "equal";
   /** "many" when the whole tensor must be seen before its first value can be written. */
   readonly passes: "one" | "many";
-  /** Device memory besides the inputs, in bytes per value of the tensor; 0 unless the method holds whole intermediates. */
+  /**
+   * Device memory besides the inputs, in bytes per value of the tensor; 0 unless the method holds whole intermediates.
+   */
   readonly scratch?: number;
   /**
-   * Looks at the whole model before the first tensor is merged, for methods whose statistics are global. Gets the inputs of every
-   * tensor to be merged (their chunks are loaded when visited and not kept); what it returns is `job.survey` of every job, and is
-   * disposed of at the end if it is disposable.
+   * Looks at the whole model before the first tensor is merged, for methods whose statistics are global. Gets the
+   * inputs of every tensor to be merged (their chunks are loaded when visited and not kept); what it returns is
+   * `job.survey` of every job, and is disposed of at the end if it is disposable.
    */
   survey?(tensors: readonly TensorInputs<never>[]): Promise<unknown>;
   /** Runs once per output tensor; ends with a call that writes the result (`job.combine`, `job.emit`, `job.copy`). */
@@ -59,8 +66,9 @@ export interface MergeMethod extends MethodInfo {
 }
 
 /**
- * A merge method with the types of its options and of its survey. Options marked `per: "model"` take one value per model; all may be
- * gradients over depth and filtered by tensor name. `S` is the type of `job.survey`: undefined for methods without one.
+ * A merge method with the types of its options and of its survey. Options marked `per: "model"` take one value per
+ * model; all may be gradients over depth and filtered by tensor name. `S` is the type of `job.survey`: undefined for
+ * methods without one.
  */
 export interface TypedMergeMethod<O extends Options, S> extends MergeMethod {
   readonly options: O;

@@ -1,10 +1,13 @@
-/** Options of mergekit's command line that have no meaning here. They are taken, so that old command lines run, and named. */
+/**
+ * Options of mergekit's command line that have no effect here. They are accepted, so that old command lines run, and
+ * listed.
+ */
 import type { OptionSpec } from "../method/options.ts";
 
 const without = (help: string) => ({ type: "boolean", help: `mergekit's; ${help}` }) as const satisfies OptionSpec;
 const valued = (help: string) => ({ type: "string", value: "X", help: `mergekit's; ${help}` }) as const;
 
-/** Taken and without effect. */
+/** Accepted, without effect. */
 export const mergekitOptions = {
   allow_crimes: without("shapes and names decide here, not architectures"),
   cuda: without("the GPU is used wherever there is one"),

@@ -185,8 +185,8 @@ export const LAYER_KEYS = ["num_hidden_layers", "n_layer", "num_layers", "n_laye
 export function mainStack(model: NamedModel, among: Iterable<Stack> = model.stacks.values()): Stack | undefined {
   const stacks = [...among];
   const said = configValue(model.config, ...LAYER_KEYS);
-  const told = stacks.filter(({ count }) => count === said);
-  if (told.length === 1) return told[0];
+  const configured = stacks.filter(({ count }) => count === said);
+  if (configured.length === 1) return configured[0];
   const most = Math.max(...stacks.map(({ count }) => count));
   const longest = stacks.filter(({ count }) => count === most);
   return longest.length === 1 ? longest[0] : undefined;

@@ -1,4 +1,7 @@
-/** `inspect` as a process: what tensors hold (--stats, --check, --diff), in files, folders and pipes, sound and with faults. */
+/**
+ * `inspect` as a process: what tensors hold (--stats, --check, --diff), in files, folders and pipes, sound and with
+ * faults.
+ */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

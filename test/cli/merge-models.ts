@@ -1,4 +1,4 @@
-/** Tiny checkpoints on the disk, and the merge script run on them in processes of its own. */
+/** Tiny checkpoints on the disk, and the merge script run on them in separate processes. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { decodeFloats, encodeFloats } from "../../src/checkpoint/decode.ts";

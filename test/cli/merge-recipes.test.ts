@@ -1,4 +1,4 @@
-/** Recipes, and what `merge` tells of a merge instead of doing it: --dry-run, --explain, --check. */
+/** Recipes, and what `merge` says about a merge instead of doing it: --dry-run, --explain, --check. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -86,19 +86,19 @@ describe("recipes", () => {
     }
   });
 
-  test("stand alone, and may be told their types and mergekit's flags", async () => {
+  test("stand alone, and take types and mergekit's flags", async () => {
     recipe("plain.yml", "merge_method: linear\nmodels: [{model: ./a, parameters: {weight: 1}}]\n");
     const extra = await run("plain.yml a");
-    expect(extra.err).toStartWith("merge: a recipe stands alone, but there are also plain.yml a\n");
+    expect(extra.err).toStartWith("merge: a recipe takes no further arguments, found plain.yml a\n");
     const method = await run("plain.yml --method linear");
-    expect(method.err).toStartWith("merge: plain.yml says the method and its parameters\n");
+    expect(method.err).toStartWith("merge: plain.yml sets the method and its parameters\n");
     const missing = await run("missing.yml");
     expect(missing.err).toStartWith("merge: missing.yml cannot be read: ");
     expect([extra.code, method.code, missing.code]).toEqual([2, 2, 2]);
-    const told = await run("plain.yml --out-dtype float16 --cuda --num-threads 4 --allow-crimes");
-    expect(told.code).toBe(0);
-    expect(told.err).toStartWith("merge: without effect here: --allow-crimes, --cuda, --num-threads\n");
-    expect([...readTensors(told.out).values()].every(({ dtype }) => dtype === "F16")).toBe(true);
+    const typed = await run("plain.yml --out-dtype float16 --cuda --num-threads 4 --allow-crimes");
+    expect(typed.code).toBe(0);
+    expect(typed.err).toStartWith("merge: without effect here: --allow-crimes, --cuda, --num-threads\n");
+    expect([...readTensors(typed.out).values()].every(({ dtype }) => dtype === "F16")).toBe(true);
   });
 
   test("with an unknown method or a model that is not there: what and where", async () => {
@@ -179,7 +179,7 @@ describe("--check", () => {
     expect(code).toBe(0);
   });
 
-  test("tells what does not fit, with exit code 1", async () => {
+  test("says what does not fit, with exit code 1", async () => {
     const { code, text } = await run("a b --base base --method ties --weight 1 --check");
     expect(text).toContain("a: relative distance 1.");
     expect(text).toMatch(/\n(error|warning): .*\n {2}hint: /);
@@ -193,7 +193,7 @@ describe("--check", () => {
   });
 });
 
-test("--json and --log tell what was done", async () => {
+test("--json and --log say what was done", async () => {
   const { code, err } = await run("a b --method karcher -o told.safetensors --log log.jsonl");
   expect(code).toBe(0);
   expect(err).toMatch(/merge: \d.*told\.safetensors \(\d.* kB\)\n {2}next: bun run inspect told\.safetensors\n$/);

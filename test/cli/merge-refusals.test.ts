@@ -15,7 +15,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-/** Runs, and expects exit code 2 (unless told otherwise), no output and no stack; gives the message. */
+/** Runs, and expects exit code 2 (unless said otherwise), no output and no stack; gives the message. */
 async function refused(argv: string, options: { code?: number; stdin?: Uint8Array } = {}): Promise<string> {
   const before = readdirSync(folder);
   const { code, err, out } = await merge(argv.split(" "), { cwd: folder, stdin: options.stdin });
@@ -50,9 +50,9 @@ describe("values and numbers of models", () => {
       "ties needs a base model\n  hint: give it with --base, or as base_model in a recipe\n",
     ],
     ["a b --base base --method slerp --t 0.5", "slerp merges 1 model besides the base, found 2"],
-    ["a --base base --method passthrough", "passthrough has no use for the base base\n"],
+    ["a --base base --method passthrough", "passthrough takes no base, found base\n"],
     ["a b --base base --method ties --weight 1 --density 1.5", "density is 1.5 for "],
-    ["a b --method linear --weight 1 --dtype float17", "--dtype float17 is no dtype\n"],
+    ["a b --method linear --weight 1 --dtype float17", "--dtype float17 is not a dtype\n"],
     [
       "a b --method linear --weight 1 --post lines",
       "--post lines scales the change from a base, but this merge has none\n",

@@ -1,4 +1,6 @@
-/** What `merge` computes from its flags: types, weights, filters, gradients; and which tensors it leaves as they are. */
+/**
+ * What `merge` computes from its flags: types, weights, filters, gradients; and which tensors it leaves as they are.
+ */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

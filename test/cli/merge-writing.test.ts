@@ -1,4 +1,6 @@
-/** `merge` that is stopped while it writes: by a full disk, a limit, Ctrl-C or a kill. The target is whole or absent. */
+/**
+ * `merge` that is stopped while it writes: by a full disk, a limit, Ctrl-C or a kill. The target is whole or absent.
+ */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -23,7 +25,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-/** Linux lets most users mount memory as a disk in a namespace of their own. */
+/** Linux lets most users mount memory as a disk in their own namespace. */
 const canMount =
   process.platform === "linux" &&
   Bun.spawnSync(["unshare", "-rm", "mount", "-t", "tmpfs", "none", tmpdir()], { stderr: "ignore" }).exitCode === 0;

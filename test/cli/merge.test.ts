@@ -1,4 +1,6 @@
-/** `merge` in real processes: one result whether it goes through a pipe, a file or a folder, in one piece or in shards. */
+/**
+ * `merge` in real processes: one result whether it goes through a pipe, a file or a folder, in one piece or in shards.
+ */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -169,7 +171,7 @@ describe("shards", () => {
     expect(files("sized").size).toBe(4);
   });
 
-  test("written by processes of their own, in any order, are those of one process byte for byte", async () => {
+  test("written by separate processes, in any order, are those of one process byte for byte", async () => {
     for (const method of ["linear --weight 1", "dare_ties --base c --weight 1 --density 0.5"]) {
       await done(`a b --method ${method} --shards 3 -q -o whole`);
       for (const i of [2, 3, 1]) await done(`a b --method ${method} --shard ${i}/3 -q -o parts`);
@@ -195,7 +197,7 @@ describe("shards", () => {
     const wrong = await run("a b --method karcher --shard 4/3 -o x");
     expect(wrong.err).toBe("merge: --shard 4/3 is not I/N with I from 1 to N\n  hint: for example --shard 2/8\n");
     const size = await run("a b --method karcher --shard-size big -o x");
-    expect(size.err).toBe("merge: --shard-size big is no size\n  hint: for example 5GB or 300MB\n");
+    expect(size.err).toBe("merge: --shard-size big is not a size\n  hint: for example 5GB or 300MB\n");
     expect([one.code, wrong.code, size.code]).toEqual([2, 2, 2]);
   });
 });

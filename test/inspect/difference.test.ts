@@ -118,7 +118,7 @@ describe("range", () => {
   });
 });
 
-test("bits that no arithmetic tells apart differ", async () => {
+test("bits that no arithmetic distinguishes differ", async () => {
   const of = (words: number[], dtype: Dtype): TensorEntry => {
     const bytes = new Uint8Array(new Uint16Array(words).buffer);
     const read: TensorEntry["read"] = async (into, offset) => into.set(bytes.subarray(offset, offset + into.length));

@@ -183,7 +183,7 @@ describe("commands", () => {
     });
   });
 
-  test("a hostile lineage puts no command of its own into the script", async () => {
+  test("a hostile lineage puts no command into the script", async () => {
     const evil = "$(touch x); `touch x` 'touch x'";
     const [line] = await commands(
       step("1", [model(evil), model("--out=x"), { ref: `run:${evil}`, role: evil, header_sha256: evil }], {
@@ -213,7 +213,9 @@ describe("commands", () => {
     );
     expect(line).toContain(":?set it to the result of run:?(touch x)? ?touch x? ?touch x?");
     const script = step("1", [], { script: "../evil.ts" });
-    await expect(rerun([script])).rejects.toThrow("the lineage's step 1 is by ../evil.ts, which is no script of ingot");
+    await expect(rerun([script])).rejects.toThrow(
+      "the lineage's step 1 is by ../evil.ts, which is not a script of ingot",
+    );
   });
 
   test("words are quoted for sh", () => {

@@ -46,7 +46,7 @@ function sensible(spec: OptionSpec, side: string): unknown {
   if (spec.type.includes("integer")) return 1;
   if (spec.type.includes("number")) return 0.5;
   if (spec.type === "string") return side;
-  throw new Error(`no value comes to mind for an option of type ${spec.type}`);
+  throw new Error(`no value is known for an option of type ${spec.type}`);
 }
 
 export interface Given {

@@ -43,7 +43,9 @@ export async function runMethod(gpu: Gpu, method: MergeMethod, trial: Trial): Pr
   return decodeFloats(await runBytes(gpu, method, trial), trial.outDtype ?? "F32");
 }
 
-/** A base and `count` models near it; every seventh value of the first is the base's, and many differences are equal. */
+/**
+ * A base and `count` models near it; every seventh value of the first is the base's, and many differences are equal.
+ */
 export function family(size: number, count: number, seed: number): { base: Float32Array; models: Float32Array[] } {
   // Multiples of 1/1024 below 4: differences are exact in f32, and ties are frequent.
   const grid = (values: Float32Array) =>
@@ -92,7 +94,10 @@ export interface ShapeOptions {
   readonly perModel?: Readonly<Record<string, unknown>>;
 }
 
-/** Tests that the result is finite and the same in any chunks, for odd shapes and a large tensor, and that no model gives the base. */
+/**
+ * Tests that the result is finite and the same in any chunks, for odd shapes and a large tensor, and that no model
+ * gives the base.
+ */
 export function testShapes(gpu: () => Gpu, method: MergeMethod, options: ShapeOptions = {}): void {
   const count = options.models ?? 3;
   const spread = (n: number) =>

@@ -2,13 +2,14 @@
 //
 //   q        (B * T, H * D)      f32
 //   k, v     (B * T, Hkv * D)    f32  head h reads head h / (H / Hkv) of them
-//   segments (B, T)              i32  only with `segments`: a query sees its own segment, segment 0 sees nothing and gives 0
+//   segments (B, T)              i32  only with `segments`: a query sees its own segment, segment 0 sees nothing and
+//                                     gives 0
 //   y        (B * T, H * D)      f32  out
 //   lse      (B, H, T)           f32  out: log of the sum of the exponentials
 //
-// One lane a query; the 64 queries of a workgroup are neighbours of one head and read the same keys. arXiv:2205.14135, 2307.08691.
-// With `cached`, k and v are (B, capacity, Hkv * D) and a query sees the entries 0 ... positions[query]; there is no lse.
-// Checked against f64 in test/tensor/ops/attention.test.ts.
+// One lane a query; the 64 queries of a workgroup are neighbours of one head and read the same keys. arXiv:2205.14135,
+// 2307.08691. With `cached`, k and v are (B, capacity, Hkv * D) and a query sees the entries 0 ... positions[query];
+// there is no lse. Checked against f64 in test/tensor/ops/attention.test.ts.
 
 import package::lib::head::{DV, Part, part, parts, put};
 import package::lib::exact::exact_exp;

@@ -7,8 +7,8 @@
 //   segments (B, T)            i32  only with `segments`
 //   dk or dv (B * T, Hkv * D)  f32  out, or in and out: added with `accumulate` 1; `values` chooses dv
 //
-// One lane a key, which walks the queries that see it, over all heads of its group: no atomics. Checked against finite differences in
-// test/tensor/ops/attention.test.ts.
+// One lane a key, which walks the queries that see it, over all heads of its group: no atomics. Checked against finite
+// differences in test/tensor/ops/attention.test.ts.
 
 import package::lib::head::{DV, Part, part, parts, put};
 import package::lib::exact::exact_exp;

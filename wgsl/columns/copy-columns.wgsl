@@ -1,7 +1,8 @@
 // Columns of a matrix, copied out or put back.
 //
 //   x (N, from_width)  f32
-//   y (N, to_width)    f32  out, or in and out: columns from `into` on of y become those from `first` on of x; added with `accumulate` 1
+//   y (N, to_width)    f32  out, or in and out: columns from `into` on of y become those from `first` on of x; added
+//                           with `accumulate` 1
 //
 // Checked in test/tensor/ops/columns.test.ts.
 

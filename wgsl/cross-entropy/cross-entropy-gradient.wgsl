@@ -1,4 +1,5 @@
-// Gradient of cross-entropy to the logits: d (softmax (1 + 2 z lse) - (1 - smoothing) onehot - smoothing / V), d the row's own gradient.
+// Gradient of cross-entropy to the logits: d (softmax (1 + 2 z lse) - (1 - smoothing) onehot - smoothing / V), d the
+// row's own gradient.
 //
 //   logits  (N, V)  f32
 //   targets (N)     i32  negative: zeros

@@ -3,14 +3,17 @@
 //   logits  (N, V)  f32
 //   targets (N)     i32  negative: the row does not count and gives 0
 //   nll     (N)     f32  out: (1 - smoothing) (lse - x_target) + smoothing (lse - mean x) + z lse^2
-//   lse     (N, 2)  f32  out: the largest logit, and the log of the sum of exponentials beyond it; apart, because their sum rounded
+//   lse     (N, 2)  f32  out: the largest logit, and the log of the sum of exponentials beyond it; apart, because their
+//                        sum rounded
 //                        would put the gradient of large logits off
 //   argmax  (N)     u32  out, only with `score`: the lowest index of the largest logit
 //   confidence (N)  f32  out, only with `score`: its probability
-//   moments (N, 2)  f32  out, only with `moments`: mean and variance of log p under p; outputs of probability 0 add nothing
+//   moments (N, 2)  f32  out, only with `moments`: mean and variance of log p under p; outputs of probability 0 add
+//                        nothing
 //
-// One workgroup a row, or with `serial` one lane, two passes over it: the largest, then the sum; with `moments` a third, because
-// squares less the square of the mean would cancel. Checked against f64 in test/tensor/ops/cross-entropy.test.ts.
+// One workgroup a row, or with `serial` one lane, two passes over it: the largest, then the sum; with `moments` a
+// third, because squares less the square of the mean would cancel. Checked against f64 in
+// test/tensor/ops/cross-entropy.test.ts.
 
 import package::lib::row::{row_sum, row_max, row_of, row_first, row_step, row_leads};
 import package::lib::exact::exact_exp;

@@ -1,11 +1,13 @@
-// Weight of forward KL in adaptive KL (AKL, arXiv:2404.02657): the share of |p - q| that lies in the head of the teacher's
-// distribution p. The head are the likeliest tokens whose running sum of p is at most `mu`, and the likeliest in any case.
+// Weight of forward KL in adaptive KL (AKL, arXiv:2404.02657): the share of |p - q| that lies in the head of the
+// teacher's distribution p. The head are the likeliest tokens whose running sum of p is at most `mu`, and the likeliest
+// in any case.
 //
 //   student, teacher (N, V)  f32  logits
 //   weight (N)               f32  out; 1/2 where nothing differs
 //
-// The cut is found by bisection over the bits of a probability, so tokens of equal probability are in the head together or not at
-// all. One workgroup a row, or with `serial` one lane. Checked against f64 in test/tensor/ops/distribution.test.ts.
+// The cut is found by bisection over the bits of a probability, so tokens of equal probability are in the head together
+// or not at all. One workgroup a row, or with `serial` one lane. Checked against f64 in
+// test/tensor/ops/distribution.test.ts.
 
 import package::lib::row::{row_sum, row_max, row_of, row_first, row_step, row_leads};
 import package::lib::exact::exact_exp;
@@ -42,7 +44,8 @@ fn head_gap(
     sums.y += exact_exp(teacher[start + i] * params.inverse - most.y);
   }
   sums = vec2f(row_sum(sums.x, lane), row_sum(sums.y, lane));
-  // The least probability at which all tokens at least as likely sum to at most mu; above the top one it sums to nothing.
+  // The least probability at which all tokens at least as likely sum to at most mu; above the top one it sums to
+  // nothing.
   var low = 0u; // too low, or everything fits
   var high = bitcast<u32>(1.0 / sums.y); // the top token alone
   for (var round = 0; round < 31; round++) {

@@ -5,7 +5,8 @@
 //   targets (N)      i32  negative: copied
 //   y (N, V)         f32  out
 //
-// One workgroup a row, or with `serial` one lane; of equal largest the first. Checked in test/tensor/ops/distribution.test.ts.
+// One workgroup a row, or with `serial` one lane; of equal largest the first. Checked in
+// test/tensor/ops/distribution.test.ts.
 
 import package::lib::row::{row_max, row_of, row_first, row_step};
 

@@ -1,5 +1,5 @@
-// Gradient of wgsl/divergence/divergence.wgsl to the student's logits: q (g - sum q g) with g the divergence's slope along q, times scale
-// and inverse temperature, times the row's own gradient.
+// Gradient of wgsl/divergence/divergence.wgsl to the student's logits: q (g - sum q g) with g the divergence's slope
+// along q, times scale and inverse temperature, times the row's own gradient.
 //
 //   student, teacher (N, V)  f32
 //   targets (N)              i32  negative: zeros
@@ -7,7 +7,8 @@
 //   d_loss (N)               f32
 //   dx (N, V)                f32  out, or in and out: added with `accumulate` 1
 //
-// One workgroup a row, or with `serial` one lane. Checked against finite differences in test/tensor/ops/divergence.test.ts.
+// One workgroup a row, or with `serial` one lane. Checked against finite differences in
+// test/tensor/ops/divergence.test.ts.
 
 import package::lib::row::{row_sum, row_of, row_first, row_step};
 import package::lib::divergence::log_mix;

@@ -9,7 +9,8 @@
 //   jsd          a KL(p || m) + (1 - a) KL(q || m), m = a p + (1 - a) q
 //   skew_kl      KL(p || a p + (1 - a) q)                        skew_rkl    KL(q || a q + (1 - a) p)
 //   tvd          sum |p - q| / 2
-//   taid         KL(r || q), r of the logits (1 - a) student + a teacher, the student in it held fixed; with `whole` its
+//   taid         KL(r || q), r of the logits (1 - a) student + a teacher, the student in it held fixed; with `whole`
+//                its
 //                cross-entropy. arXiv:2501.16937
 //   undial       cross-entropy against the teacher's logits with a taken off that of the target. arXiv:2402.10052
 //

@@ -1,4 +1,5 @@
-// Dropout: zero with probability p, the rest divided by 1 - p. The mask is a function of key, seed and place, so it is not kept.
+// Dropout: zero with probability p, the rest divided by 1 - p. The mask is a function of key, seed and place, so it is
+// not kept.
 //
 //   x (N)  f32
 //   y (N)  f32  out, or in and out: added with `accumulate` 1

@@ -3,9 +3,9 @@
 //   a, b  f32  up to four dimensions; a stride of 0 repeats
 //   y     f32  out, or in and out: added with `accumulate` 1; dimensions (..., d1, d2, d3) of `count` values
 //
-// Flags: add, sub, mul, div, maximum, minimum; for gradients ratio (-a / b^2), first (1 where a is the larger, 0.5 where equal),
-// and `by` multiplies the result with a third tensor of y's shape, a gradient. NaN in either operand gives NaN.
-// Checked against f64 in test/tensor/ops/elementwise.test.ts.
+// Flags: add, sub, mul, div, maximum, minimum; for gradients ratio (-a / b^2), first (1 where a is the larger, 0.5
+// where equal), and `by` multiplies the result with a third tensor of y's shape, a gradient. NaN in either operand
+// gives NaN. Checked against f64 in test/tensor/ops/elementwise.test.ts.
 
 import package::lib::grid::{LANES, SPAN, span_of};
 

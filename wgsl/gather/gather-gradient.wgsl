@@ -1,11 +1,12 @@
-// Gradient of wgsl/gather/gather.wgsl (and of row maxima): what was taken from a place goes back to it, in the order of the row.
+// Gradient of wgsl/gather/gather.wgsl (and of row maxima): what was taken from a place goes back to it, in the order of
+// the row.
 //
 //   dy (N, K)    f32
 //   place (N, K) i32; outside of the row: took nothing
 //   dx (N, C)    f32  out, or in and out: added with `accumulate` 1
 //
-// One lane an element of dx, so that a place that was taken twice needs no atomics. Checked against finite differences in
-// test/tensor/ops/gather.test.ts.
+// One lane an element of dx, so that a place that was taken twice needs no atomics. Checked against finite differences
+// in test/tensor/ops/gather.test.ts.
 
 import package::lib::grid::{LANES, SPAN, span_of};
 

@@ -1,13 +1,14 @@
-// How far apart two tensors are: partial sums of d*d, a*a, a*b and b*b with d = a - b, largest magnitudes, and how many values
-// differ in any bit.
+// How far apart two tensors are: partial sums of d*d, a*a, a*b and b*b with d = a - b, largest magnitudes, and how many
+// values differ in any bit.
 //
 //   left, right (n4)       operands  a and b, padded with zeros
 //   partials    (spans, 2) vec4u     out: (bits of the sums dd, aa, ab, bb),
 //                                    (bits of the largest |a|, |b|, |d| / 2, differing + 65536 * pairs left out)
 //
-// A pair with a NaN or an infinity is counted and left out of sums and magnitudes. Each span is read twice, the second time
-// from cache: a, b and d are divided by the powers of two below their largest, as in inspect/statistics, each by its own.
-// Differences are taken of halves, so that they cannot overflow. Checked against f64 in test/inspect/difference.test.ts.
+// A pair with a NaN or an infinity is counted and left out of sums and magnitudes. Each span is read twice, the second
+// time from cache: a, b and d are divided by the powers of two below their largest, as in inspect/statistics, each by
+// its own. Differences are taken of halves, so that they cannot overflow. Checked against f64 in
+// test/inspect/difference.test.ts.
 
 import package::lib::grid::{LANES, SPAN, span_of};
 import package::lib::operand::{Operand, load};

@@ -1,13 +1,14 @@
-// Partial statistics of a tensor: sum, sum of squares, largest magnitude, and how many values are NaN, infinite or zero.
+// Partial statistics of a tensor: sum, sum of squares, largest magnitude, and how many values are NaN, infinite or
+// zero.
 //
 //   values   (n4)       operands  the padding after the last value is zero; the host takes it off the zeros
 //   partials (spans, 2) vec4u     out: (bits of the sum, bits of the sum of squares, bits of the largest magnitude, 0),
 //                                 (NaNs, infinities, zeros, 0)
 //
-// NaNs and infinities are counted and left out of the rest. Each span is read twice, the second time from cache: sums are of
-// values divided by the power of two below the span's largest, so that squares neither overflow nor vanish in any range of
-// f32; the host multiplies it back in f64. Kinds of numbers are told by their bits, because compilers may fold x != x.
-// Checked against f64 in test/inspect/statistics.test.ts.
+// NaNs and infinities are counted and left out of the rest. Each span is read twice, the second time from cache: sums
+// are of values divided by the power of two below the span's largest, so that squares neither overflow nor vanish in
+// any range of f32; the host multiplies it back in f64. Kinds of numbers are recognised by their bits, because
+// compilers may fold x != x. Checked against f64 in test/inspect/statistics.test.ts.
 
 import package::lib::grid::{LANES, SPAN, span_of};
 import package::lib::operand::{Operand, load};

@@ -18,7 +18,8 @@ fn signed_share(d: f32, row: Row) -> f32 {
   return sign(d) * clamp((clipped(d, row) - row.low) * row.inverse, 0.0, 1.0);
 }
 
-// exp(k n^2), over its largest value exp(k), which the normalisation of scores removes and f32 could not hold for large k.
+// exp(k n^2), over its largest value exp(k), which the normalisation of scores removes and f32 could not hold for large
+// k.
 fn intra(share: f32, k: u32) -> f32 {
   return exp(f32(k) * (share * share - 1.0));
 }

@@ -1,5 +1,5 @@
-// What divergences between two rows of logits share: log-probabilities with the largest logit and the log of the sum apart, so that
-// nothing is lost where logits are large, and the log of mixtures.
+// What divergences between two rows of logits share: log-probabilities with the largest logit and the log of the sum
+// apart, so that nothing is lost where logits are large, and the log of mixtures.
 //
 // Of each row four values are saved: largest and log sum of the student, largest and log sum of the teacher.
 

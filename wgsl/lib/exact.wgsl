@@ -1,6 +1,7 @@
 // Elementary functions to f32 rounding. Drivers may be off by far more (tanh by 1e-5, exp by a few units).
 
-// e^x: x = n ln 2 + r with |r| <= ln 2 / 2, a polynomial in r, and n into the exponent. 0 below -87.3, infinity above 88.7.
+// e^x: x = n ln 2 + r with |r| <= ln 2 / 2, a polynomial in r, and n into the exponent. 0 below -87.3, infinity above
+// 88.7.
 fn exact_exp(x: f32) -> f32 {
   let n = round(x * 1.44269504);
   let r = fma(n, -1.42860677e-6, fma(n, -0.693145752, x));
@@ -42,8 +43,8 @@ fn exact_log1p(y: f32) -> f32 {
   return log(u) * y / (u - 1.0);
 }
 
-// Phi x, the normal distribution's share below x, to a few parts in 1e7 of itself: by the series of erf near 0, elsewhere by erfc of
-// |x| / sqrt 2 (Numerical Recipes' Chebyshev fit), which does not cancel on the left.
+// Phi x, the normal distribution's share below x, to a few parts in 1e7 of itself: by the series of erf near 0,
+// elsewhere by erfc of |x| / sqrt 2 (Numerical Recipes' Chebyshev fit), which does not cancel on the left.
 fn exact_normal(x: f32) -> f32 {
   let a = abs(x) * 0.7071067812;
   if (a < 0.5) {

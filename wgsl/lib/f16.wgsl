@@ -13,7 +13,8 @@ fn f16_bits(x: vec4f) -> vec4u {
   let a = u & vec4u(0x7fffffffu);
   // Normal results: rebias the exponent by 127 - 15 and round away 13 bits of the mantissa.
   let normal = (a - 0x38000000u + 0x0fffu + ((a >> vec4u(13u)) & vec4u(1u))) >> vec4u(13u);
-  // Subnormal results: adding 0.5 aligns the mantissa so that the unit of f32 addition is 2^-24; it rounds to even itself.
+  // Subnormal results: adding 0.5 aligns the mantissa so that the unit of f32 addition is 2^-24; it rounds to even
+  // itself.
   let small = bitcast<vec4u>(bitcast<vec4f>(a) + 0.5) - 0x3f000000u;
   var r = select(normal, small, a < vec4u(0x38800000u));
   r = select(r, vec4u(0x7c00u), a >= vec4u(0x477ff000u)); // 65520 and above

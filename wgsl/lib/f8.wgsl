@@ -1,4 +1,5 @@
-// F8 in fours: E4M3 (the "fn" form: no infinities, NaN is 0x7f and 0xff) and E5M2 (IEEE-like), one value per byte, lowest first.
+// F8 in fours: E4M3 (the "fn" form: no infinities, NaN is 0x7f and 0xff) and E5M2 (IEEE-like), one value per byte,
+// lowest first.
 
 fn bytes_of(p: u32) -> vec4u {
   return vec4u(p, p >> 8u, p >> 16u, p >> 24u) & vec4u(0xffu);

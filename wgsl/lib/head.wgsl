@@ -1,6 +1,6 @@
-// One head's values of one token, as registers: the flag says how many vectors of four are held (d16 ... d256 values; 8 without one).
-// Heads of fewer values are `padded`: their last vectors stay zero. Rows are (tokens, heads * D), read by fours, or one by one
-// where D is no multiple of four (`ragged`).
+// One head's values of one token, as registers: the flag says how many vectors of four are held (d16 ... d256 values; 8
+// without one). Heads of fewer values are `padded`: their last vectors stay zero. Rows are (tokens, heads * D), read by
+// fours, or one by one where D is no multiple of four (`ragged`).
 
 @if(!d16 && !d32 && !d64 && !d128 && !d256) const DV = 2u;
 @if(d16) const DV = 4u;
@@ -9,8 +9,8 @@
 @if(d128) const DV = 32u;
 @if(d256) const DV = 64u;
 
-// How many vectors to go through. A constant lets the compiler unroll the loops into registers; `rolled` leaves them in memory, since
-// unrolling large heads takes a software driver half a minute.
+// How many vectors to go through. A constant lets the compiler unroll the loops into registers; `rolled` leaves them in
+// memory, since unrolling large heads takes a software driver half a minute.
 fn parts(d: u32) -> u32 {
   @if(rolled) return (d + 3u) / 4u;
   @if(!rolled) return DV;

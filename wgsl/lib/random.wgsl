@@ -1,7 +1,8 @@
 // Counter-based random bits: a function of (key, index) alone, so a mask does not depend on chunks, order or sharding.
 //
-// Three rounds of multiply and shift with well-mixing constants (the family of Wellons' "triple32"), the key entering before
-// the first and the second. Equidistribution and independence of neighbours are checked in test/wgsl/lib/random.test.ts.
+// Three rounds of multiply and shift with well-mixing constants (the family of Wellons' "triple32"), the key entering
+// before the first and the second. Equidistribution and independence of neighbours are checked in
+// test/wgsl/lib/random.test.ts.
 
 fn random_bits(index: vec4u, key: vec2u) -> vec4u {
   var h = index ^ vec4u(key.x);

@@ -1,5 +1,5 @@
-// Rounding of intermediates to a working dtype, for numbers that match a tool that computes in it (@if round_bf16, round_f16).
-// Without either, the identity.
+// Rounding of intermediates to a working dtype, for numbers that match a tool that computes in it (@if round_bf16,
+// round_f16). Without either, the identity.
 
 @if(round_bf16) import package::lib::bf16::round_bf16;
 @if(round_f16) import package::lib::f16::round_f16;

@@ -1,5 +1,6 @@
-// One row at a time: by a workgroup of 64 lanes whose reductions every lane gets (a tree of fixed order), or with `serial` by a single
-// lane, which suits software drivers, where barriers cost more than anything else (2.5 times the whole kernel).
+// One row at a time: by a workgroup of 64 lanes whose reductions every lane gets (a tree of fixed order), or with
+// `serial` by a single lane, which suits software drivers, where barriers cost more than anything else (2.5 times the
+// whole kernel).
 
 import package::lib::grid::span_of;
 

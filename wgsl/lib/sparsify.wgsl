@@ -32,7 +32,8 @@ fn survivors(d: vec4f, index: vec4u, s: Sparsity, mask: u32) -> vec4<bool> {
   @if(!above && !by_top && !by_rank && !by_chance && !by_mask) return vec4<bool>(true);
 }
 
-// Four mask bits from `at` on, in the low bits: chunks begin anywhere, so they may straddle the word of `at` and the next.
+// Four mask bits from `at` on, in the low bits: chunks begin anywhere, so they may straddle the word of `at` and the
+// next.
 fn mask_bits(word: u32, next: u32, at: u32) -> u32 {
   let shift = at % 32u;
   return (word >> shift) | (next << ((32u - shift) % 32u));

@@ -1,4 +1,5 @@
-// Four neighbouring values of a weight (flag weight_bf16) or of an optimizer's state (state_bf16), stored in f32 or bf16 pairs.
+// Four neighbouring values of a weight (flag weight_bf16) or of an optimizer's state (state_bf16), stored in f32 or
+// bf16 pairs.
 
 import package::lib::bf16::{unpack_bf16, pack_bf16};
 import package::lib::random::random_bits;
@@ -13,8 +14,8 @@ fn weight_values(w: Weight) -> vec4f {
   @if(!weight_bf16) return w;
 }
 
-// Rounds a bf16 weight up or down at random, in proportion, so that updates below half a unit are not lost on average. An f32
-// weight is stored as it is. Infinities and NaNs keep their kind.
+// Rounds a bf16 weight up or down at random, in proportion, so that updates below half a unit are not lost on average.
+// An f32 weight is stored as it is. Infinities and NaNs keep their kind.
 fn stored_weight(x: vec4f, i: u32, key: vec2u) -> Weight {
   @if(!weight_bf16) return x;
   @if(weight_bf16) let u = bitcast<vec4u>(x);

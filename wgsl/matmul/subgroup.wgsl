@@ -9,18 +9,19 @@
 //
 // Rows lie lda, ldb, ldc values apart, matrices of a batch (grid z) stride_a, stride_b, stride_c; everything in values.
 //
-// Under grouped, rows of a and c are sorted by expert and offsets (experts + 1) says where each begins; b is one matrix per
-// expert. The grid has a row tile for the worst case, and those left over stop at once. Under grouped and tn, grid z is the
-// expert, whose rows are summed over, and c is one matrix per expert.
+// Under grouped, rows of a and c are sorted by expert and offsets (experts + 1) says where each begins; b is one matrix
+// per expert. The grid has a row tile for the worst case, and those left over stop at once. Under grouped and tn, grid
+// z is the expert, whose rows are summed over, and c is one matrix per expert.
 //
-// A subgroup makes a tile of 4 LANES x 4 LANES in registers. Each step loads four deep: lane l holds rows 4 l ... 4 l + 3 of A and
-// columns 4 l ... 4 l + 3 of B, and every row of A goes to all lanes by a shuffle. A driver that computes on the CPU pays for
-// every value that a lane loads (a bounds check and an insertion, as much as two multiplications) but little for shuffles and
-// register spills, so the tile is as large as the instruction cache allows. Sums run over k in order.
+// A subgroup makes a tile of 4 LANES x 4 LANES in registers. Each step loads four deep: lane l holds rows 4 l ... 4 l +
+// 3 of A and columns 4 l ... 4 l + 3 of B, and every row of A goes to all lanes by a shuffle. A driver that computes on
+// the CPU pays for every value that a lane loads (a bounds check and an insertion, as much as two multiplications) but
+// little for shuffles and register spills, so the tile is as large as the instruction cache allows. Sums run over k in
+// order.
 //
-// Where rows do not begin and end at multiples of 4 values, ragged_a, ragged_b and ragged_c read or write one value at a
-// time; tail is for a k that is no multiple of 4. Checked against f64 in test/tensor/linear-algebra/products.test.ts, timed in
-// test/bench/matmul.bench.ts.
+// Where rows do not begin and end at multiples of 4 values, ragged_a, ragged_b and ragged_c read or write one value at
+// a time; tail is for a k that is no multiple of 4. Checked against f64 in test/tensor/linear-algebra/products.test.ts,
+// timed in test/bench/matmul.bench.ts.
 
 @if(a_bf16 || b_bf16) import package::lib::bf16::unpack_bf16;
 

@@ -1,5 +1,5 @@
-// Matrix product C = scale op(A) op(B) + bias + addend by tiles in workgroup memory: the form for real GPUs and for adapters
-// without subgroups.
+// Matrix product C = scale op(A) op(B) + bias + addend by tiles in workgroup memory: the form for real GPUs and for
+// adapters without subgroups.
 //
 //   a       (m, k), or (k, m) under tn      f32, or bf16 under a_bf16
 //   b       (k, n), or (n, k) under nt      f32, or bf16 under b_bf16
@@ -9,10 +9,10 @@
 //
 // Strides, batches, grouped, tail and ragged_* are as in wgsl/matmul/subgroup.wgsl.
 //
-// A workgroup of 16 x 16 lanes makes a tile of 64 x 64, each lane 4 x 4 of it (under large 128 x 128 and 8 x 8). Half of the
-// lanes stage A, the other half B, each lane a block of 4 x 4 that it turns so that k comes first: the products then read whole
-// vectors, neighbouring lanes neighbouring columns. bf16 becomes f32 on the way in. Sums run over k in order. Checked against
-// f64 in test/tensor/linear-algebra/products.test.ts.
+// A workgroup of 16 x 16 lanes makes a tile of 64 x 64, each lane 4 x 4 of it (under large 128 x 128 and 8 x 8). Half
+// of the lanes stage A, the other half B, each lane a block of 4 x 4 that it turns so that k comes first: the products
+// then read whole vectors, neighbouring lanes neighbouring columns. bf16 becomes f32 on the way in. Sums run over k in
+// order. Checked against f64 in test/tensor/linear-algebra/products.test.ts.
 
 @if(a_bf16 || b_bf16) import package::lib::bf16::unpack_bf16;
 

@@ -1,4 +1,5 @@
-// Matrix product C = scale A op(B) + bias + addend for a few rows of A (decoding one token after the other): B is read once.
+// Matrix product C = scale A op(B) + bias + addend for a few rows of A (decoding one token after the other): B is read
+// once.
 //
 //   a       (m, k)                          f32, or bf16 under a_bf16; m at most 8
 //   b       (k, n), or (n, k) under nt      f32, or bf16 under b_bf16
@@ -8,9 +9,10 @@
 //
 // Strides and batches are as in wgsl/matmul/subgroup.wgsl, ragged_a and ragged_b too; c is written one value at a time.
 //
-// A lane makes partial sums of QUADS times four columns and all rows over its share of k. Of the LANES of a workgroup, ACROSS
-// lie side by side over the columns and the others share k, so that neighbours read neighbouring addresses: ACROSS is 1 under
-// nt. The shares are added in order. ROWS is m. More QUADS read A less often and, under nn, longer parts of each row of B. Checked against f64 in test/tensor/linear-algebra/products.test.ts.
+// A lane makes partial sums of QUADS times four columns and all rows over its share of k. Of the LANES of a workgroup,
+// ACROSS lie side by side over the columns and the others share k, so that neighbours read neighbouring addresses:
+// ACROSS is 1 under nt. The shares are added in order. ROWS is m. More QUADS read A less often and, under nn, longer
+// parts of each row of B. Checked against f64 in test/tensor/linear-algebra/products.test.ts.
 
 @if(a_bf16 || b_bf16) import package::lib::bf16::unpack_bf16;
 

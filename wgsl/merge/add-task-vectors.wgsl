@@ -6,8 +6,8 @@
 //   terms  (K)            Term
 //   result (n4)           results   out
 //
-// Where a model equals the base, nothing is added: with base_scale 1 such a value keeps its bits. Under round_* every step is
-// rounded to the working dtype. Checked against an f64 loop in test/merge/methods/closed-form.test.ts.
+// Where a model equals the base, nothing is added: with base_scale 1 such a value keeps its bits. Under round_* every
+// step is rounded to the working dtype. Checked against an f64 loop in test/merge/methods/closed-form.test.ts.
 
 import package::lib::grid::{LANES, SPAN, span_of};
 import package::lib::operand::{Operand, load};

@@ -1,5 +1,5 @@
-// A weighted sum of K tensors of one stack, with weights of its own for every row (@if(rows)) or every column; under `delta`
-// the base plus the weighted sum of the differences from it (slot 0, whose weight is not used).
+// A weighted sum of K tensors of one stack, with separate weights for every row (@if(rows)) or every column; under
+// `delta` the base plus the weighted sum of the differences from it (slot 0, whose weight is not used).
 //
 //   stack   (K, pitch)   operands
 //   weights (vectors, K) f32       vectors are all rows or all columns of the whole tensor

@@ -1,15 +1,15 @@
-// A weighted sum of K tensors of one stack, in one pass: result = sum_k weights[k] * stack[k]; or, under `delta`, of their
-// differences from the first: result = stack[0] + sum_(k > 0) weights[k] * (stack[k] - stack[0]), which does not cancel when
-// the weights are large and the differences small.
+// A weighted sum of K tensors of one stack, in one pass: result = sum_k weights[k] * stack[k]; or, under `delta`, of
+// their differences from the first: result = stack[0] + sum_(k > 0) weights[k] * (stack[k] - stack[0]), which does not
+// cancel when the weights are large and the differences small.
 //
 //   stack   (K, pitch) operands  K tensors of n4 * 4 values each, rows padded to pitch
 //   weights (K)        f32       any sign
 //   result  (n4)       results   out
 //
-// The sum runs in the order of the stack. Under `stepwise` it is divided by `divisor` at the end and, under round_*, every
-// product, the sum and the quotient are rounded to the working dtype; otherwise the host has divided the weights.
-// K is a constant so that the loop unrolls: twice as fast on software drivers as a loop of unknown length.
-// Checked against an f64 loop in test/wgsl/merge/combine.test.ts.
+// The sum runs in the order of the stack. Under `stepwise` it is divided by `divisor` at the end and, under round_*,
+// every product, the sum and the quotient are rounded to the working dtype; otherwise the host has divided the weights.
+// K is a constant so that the loop unrolls: twice as fast on software drivers as a loop of unknown length. Checked
+// against an f64 loop in test/wgsl/merge/combine.test.ts.
 
 import package::lib::grid::{LANES, SPAN, span_of};
 import package::lib::operand::{Operand, load};

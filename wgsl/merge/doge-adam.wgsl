@@ -4,8 +4,8 @@
 //   x (n) f32  in and out
 //   m (n) f32  in and out: mean of gradients; v (n): of their squares
 //
-// step_size = lr / (1 - beta1^t), correction = 1 / (1 - beta2^t). Source: Adam, arXiv:1412.6980, with eps outside the root.
-// Checked in test/merge/methods/task-vectors/doge.test.ts.
+// step_size = lr / (1 - beta1^t), correction = 1 / (1 - beta2^t). Source: Adam, arXiv:1412.6980, with eps outside the
+// root. Checked in test/merge/methods/task-vectors/doge.test.ts.
 
 import package::lib::grid::{LANES, SPAN, span_of};
 

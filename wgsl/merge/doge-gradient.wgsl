@@ -1,4 +1,5 @@
-// Gradient of the DOGE objective L = sum_j sum_o (sum_i tau_j (tau_j - sum_k lambda_k tau_k - total Delta))_oi^2 by Delta:
+// Gradient of the DOGE objective L = sum_j sum_o (sum_i tau_j (tau_j - sum_k lambda_k tau_k - total Delta))_oi^2 by
+// Delta:
 //   r_jo = sum_i tau_j,oi (tau_j - sum_k lambda_k tau_k - total Delta)_oi,   g_oi = -2 total sum_j r_jo tau_j,oi
 //
 //   tau     (K, rows, columns) f32

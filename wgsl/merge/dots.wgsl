@@ -3,8 +3,8 @@
 //   stack    (K, pitch) operands  a, b and origin are slots of it; under `delta` the origin is subtracted from both
 //   partials (spans, 64) vec4f    out: (sum a*a, sum a*b, sum b*b, 0) of each lane of each reduction span
 //
-// The host adds the partials in f64. Padding is zero in every slot and adds nothing. Two levels and no atomics: the same bits
-// every time. Checked against an f64 loop in test/wgsl/merge/dots.test.ts.
+// The host adds the partials in f64. Padding is zero in every slot and adds nothing. Two levels and no atomics: the
+// same bits every time. Checked against an f64 loop in test/wgsl/merge/dots.test.ts.
 
 import package::lib::grid::{LANES, REDUCE_SPAN, span_of};
 import package::lib::operand::{Operand, load};

@@ -4,8 +4,9 @@
 //   rows   (K)            Row
 //   counts (2048)         u32       in and out: how many keys that begin with `prefix` have each digit
 //
-// Under `pairwise` a value agrees with another by tanh of the product of their shares, otherwise by tanh of its product with the
-// sum over models. Source: PCB-Merging, arXiv:2410.02396. Checked against an f64 loop in test/merge/methods/task-vectors/pcb.test.ts.
+// Under `pairwise` a value agrees with another by tanh of the product of their shares, otherwise by tanh of its product
+// with the sum over models. Source: PCB-Merging, arXiv:2410.02396. Checked against an f64 loop in
+// test/merge/methods/task-vectors/pcb.test.ts.
 
 import package::lib::competition::{Row, balanced, intra, signed_share};
 import package::lib::grid::{LANES, SPAN, span_of};

@@ -1,12 +1,14 @@
 // Base plus what the models changed: where one model did, its task vector; where several did, the mean of theirs.
 //   d_i = x_i - base, active where |d_i| > epsilon
-//   one active:  result = base + factors[i] d_i        several: result = base + mean of the active d_i        none: base
+//   one active:  result = base + factors[i] d_i        several: result = base + mean of the active d_i        none:
+//                                                      base
 //
 //   stack   (1 + K, pitch) operands  base in slot 0
 //   factors (K)            f32       of entries that only model i changed
 //   result  (n4)           results   out
 //
-// Under round_* every step is rounded to the working dtype. Checked against an f64 loop in test/merge/methods/task-vectors/ram.test.ts.
+// Under round_* every step is rounded to the working dtype. Checked against an f64 loop in
+// test/merge/methods/task-vectors/ram.test.ts.
 
 import package::lib::grid::{LANES, SPAN, span_of};
 import package::lib::operand::{Operand, load};

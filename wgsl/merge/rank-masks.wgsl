@@ -1,14 +1,17 @@
-// Draws which entries of a task vector survive, with a chance that grows with the rank of their magnitude within the row.
-//   chance(rank) = (lowest + floor(rank * step)) / 2^24,  rank 0 the smallest; of equal magnitudes the lower index ranks lower
+// Draws which entries of a task vector survive, with a chance that grows with the rank of their magnitude within the
+// row.
+//   chance(rank) = (lowest + floor(rank * step)) / 2^24,  rank 0 the smallest; of equal magnitudes the lower index
+//                                                         ranks lower
 //
 //   stack (slots, pitch)       operands  base in slot 0, the model in `slot`
 //   pairs (rows, padded)       vec2u     scratch: (magnitude bits, column), sorted here
 //   masks (K, mask_pitch)      u32       in and out: bit of each survivor is set; zero before
 //
-// One workgroup sorts one row by a bitonic network, log2(padded) (log2(padded) + 1) / 2 rounds over pairs in storage, so rows
-// of any length do. Rows [first_row, first_row + rows) of a chunk that holds whole rows. Bits are set by atomics because rows
-// may share a word; their order does not matter. The product rank * step is one correctly rounded multiplication, so masks are
-// the same on every adapter. Source: MagPrune of DELLA, arXiv:2406.11617. Checked against a sort in test/merge/methods/task-vectors/della.test.ts.
+// One workgroup sorts one row by a bitonic network, log2(padded) (log2(padded) + 1) / 2 rounds over pairs in storage,
+// so rows of any length do. Rows [first_row, first_row + rows) of a chunk that holds whole rows. Bits are set by
+// atomics because rows may share a word; their order does not matter. The product rank * step is one correctly rounded
+// multiplication, so masks are the same on every adapter. Source: MagPrune of DELLA, arXiv:2406.11617. Checked against
+// a sort in test/merge/methods/task-vectors/della.test.ts.
 
 import package::lib::grid::{LANES, span_of};
 import package::lib::operand::{Operand, load};

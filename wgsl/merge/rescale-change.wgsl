@@ -4,7 +4,7 @@
 //   merged (n4)           f32
 //   result (n4)           results   out
 //
-// Checked in test/merge/job/post-steps.test.ts.
+// Checked against f64 in test/wgsl/merge/kernels.test.ts.
 
 import package::lib::grid::{LANES, SPAN, span_of};
 import package::lib::operand::{Operand, load};

@@ -4,11 +4,12 @@
 //   stack      (2, pitch)  operands  base, model; a chunk of whole rows
 //   importance (n)         f32       out
 //
-// One workgroup per row. As written the sum cancels: its terms are of the order of d = x - b, itself of d^2. p and q have the
-// same sum, so it equals sum_c q_c phi(p_c / q_c) with phi(r) = r log r - r + 1, whose terms are of the order of d^2 and never
-// negative. Of p_c / q_c what matters is the distance to 1, expm1(d_c - D) with D the difference of the rows' log-sum-exps,
-// which for small d is log1p(sum_c q_c expm1(d_c)). Series take the place of expm1, log1p and phi near 0.
-// Source: mergekit's arcee_fusion. Checked against an f64 loop in test/merge/methods/pairs/arcee-fusion.test.ts.
+// One workgroup per row. As written the sum cancels: its terms are of the order of d = x - b, itself of d^2. p and q
+// have the same sum, so it equals sum_c q_c phi(p_c / q_c) with phi(r) = r log r - r + 1, whose terms are of the order
+// of d^2 and never negative. Of p_c / q_c what matters is the distance to 1, expm1(d_c - D) with D the difference of
+// the rows' log-sum-exps, which for small d is log1p(sum_c q_c expm1(d_c)). Series take the place of expm1, log1p and
+// phi near 0. Source: mergekit's arcee_fusion. Checked against an f64 loop in
+// test/merge/methods/pairs/arcee-fusion.test.ts.
 
 import package::lib::grid::{LANES, span_of};
 import package::lib::operand::{Operand, load};

@@ -6,9 +6,9 @@
 //   variance (n4)           vec4f     of merge/sce-variance, under selected only
 //   result   (n4)           results   out
 //
-// A sum of 0 counts as +; an entry that is 0 agrees with neither sign. Under round_* every step is rounded to the working
-// dtype. Source: the select, calculate and erase steps of FuseChat, arXiv:2408.07990. Checked against an f64 loop in
-// test/merge/methods/task-vectors/sce.test.ts.
+// A sum of 0 counts as +; an entry that is 0 agrees with neither sign. Under round_* every step is rounded to the
+// working dtype. Source: the select, calculate and erase steps of FuseChat, arXiv:2408.07990. Checked against an f64
+// loop in test/merge/methods/task-vectors/sce.test.ts.
 
 import package::lib::grid::{LANES, SPAN, span_of};
 import package::lib::operand::{Operand, load};

@@ -3,7 +3,8 @@
 //   stack    (K, pitch) f32
 //   partials (spans)    f32  out
 //
-// The host adds the partials in f64. Padding is zero and adds nothing. Checked in test/merge/methods/averages/fisher.test.ts.
+// The host adds the partials in f64. Padding is zero and adds nothing. Checked in
+// test/merge/methods/averages/fisher.test.ts.
 
 import package::lib::grid::{LANES, SPAN, span_of};
 

@@ -1,6 +1,7 @@
 // Partial norms of each task vector before and after sparsification, for rescaling.
 //
-//   partials (spans, K, 64) vec2f  out, of each lane of each reduction span: (before, after); sums of |d|, under l2 of d^2, under linf the largest |d|
+//   partials (spans, K, 64) vec2f  out, of each lane of each reduction span: (before, after); sums of |d|, under l2 of
+//                                  d^2, under linf the largest |d|
 //
 // Other bindings as in merge/task-vectors. The host combines the partials in f64.
 // Checked against an f64 loop in test/wgsl/merge/survivor-norms.test.ts.

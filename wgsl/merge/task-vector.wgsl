@@ -1,4 +1,5 @@
-// One task vector of a stack as plain f32 values, written to its place in a whole tensor: values[start + i] = x[i] - base[i].
+// One task vector of a stack as plain f32 values, written to its place in a whole tensor: values[start + i] = x[i] -
+// base[i].
 //
 //   stack  (1 + K, pitch) operands  base in slot 0
 //   values (N)            f32       out, n of them from `start` on

@@ -1,6 +1,7 @@
 // Base plus the scaled combination of sparsified task vectors, with or without an election of signs, in one pass:
 //   d_i = x_i - base, sparsified, times scale_i;  e_i = weight_i d_i
-//   elect:  the sign of sum_i e_i (0 counts as +) decides; delta = sum of the e_i that carry it, divisor = sum of their weights
+//   elect:  the sign of sum_i e_i (0 counts as +) decides; delta = sum of the e_i that carry it, divisor = sum of their
+//           weights
 //   plain:  delta = sum_i e_i, divisor as given
 //   result = base + lambda * delta, under `normalized` lambda * delta / divisor
 //
@@ -10,9 +11,9 @@
 //   result (n4)           results    out
 //
 // For an election positive and negative contributions are summed apart, so it needs no second look at the inputs.
-// Sources: task arithmetic arXiv:2212.04089, TIES arXiv:2306.01708, DARE arXiv:2311.03099, Model Breadcrumbs arXiv:2312.06795,
-// DELLA arXiv:2406.11617. Under round_* every step is rounded to the working dtype.
-// Checked against an f64 loop in test/wgsl/merge/task-vectors.test.ts.
+// Sources: task arithmetic arXiv:2212.04089, TIES arXiv:2306.01708, DARE arXiv:2311.03099, Model Breadcrumbs
+// arXiv:2312.06795, DELLA arXiv:2406.11617. Under round_* every step is rounded to the working dtype. Checked against
+// an f64 loop in test/wgsl/merge/task-vectors.test.ts.
 
 import package::lib::grid::{LANES, SPAN, span_of};
 import package::lib::operand::{Operand, load};

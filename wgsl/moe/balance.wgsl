@@ -1,6 +1,6 @@
-// What every token adds to the load-balancing loss E sum of f_i p_i beyond 1: `scale` times the sum over experts of their
-// probability for the token times how many slots they have beyond `even`, S / E. f_i is the share of slots, a constant; p_i
-// the mean probability. Near balance, the loss itself would leave few digits to its gradient.
+// What every token adds to the load-balancing loss E sum of f_i p_i beyond 1: `scale` times the sum over experts of
+// their probability for the token times how many slots they have beyond `even`, S / E. f_i is the share of slots, a
+// constant; p_i the mean probability. Near balance, the loss itself would leave few digits to its gradient.
 //
 //   logits  (N, E)   f32
 //   lse     (N)      f32  as wgsl/moe/route.wgsl left it

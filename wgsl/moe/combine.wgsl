@@ -1,4 +1,5 @@
-// Sums every token's k rows out of the rows sorted by expert, in order of its slots; with `weighted` each times its weight.
+// Sums every token's k rows out of the rows sorted by expert, in order of its slots; with `weighted` each times its
+// weight.
 //
 //   ys      (S, C)  f32
 //   places  (S)     u32  where the row of each slot is; token n has the slots n k ... n k + k - 1

@@ -1,6 +1,6 @@
-// From the gradient of the chosen experts' weights to the router's logits, the choice held constant. With D = sum of w dw over
-// the k: p_e (dw_e - D), where p is the softmax over all experts and dw_e is 0 for those that were not chosen; with
-// `normalize` w_e (dw_e - D) for the chosen ones and 0 for the others.
+// From the gradient of the chosen experts' weights to the router's logits, the choice held constant. With D = sum of w
+// dw over the k: p_e (dw_e - D), where p is the softmax over all experts and dw_e is 0 for those that were not chosen;
+// with `normalize` w_e (dw_e - D) for the chosen ones and 0 for the others.
 //
 //   logits   (N, E)  f32
 //   lse      (N)     f32  as wgsl/moe/route.wgsl left it

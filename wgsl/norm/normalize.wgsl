@@ -1,4 +1,5 @@
-// RMSNorm and LayerNorm of groups of values: y = (x - mean) / sqrt(variance + eps) * weight + bias, RMSNorm without mean and bias.
+// RMSNorm and LayerNorm of groups of values: y = (x - mean) / sqrt(variance + eps) * weight + bias, RMSNorm without
+// mean and bias.
 //
 //   x      (N, C)        f32
 //   weight (W)           f32  W divides C: every group of W values is normalised by itself

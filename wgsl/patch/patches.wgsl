@@ -1,4 +1,5 @@
-// Images cut into square patches, each a row of channel, row and column of its pixels, as a convolution's weight is laid out.
+// Images cut into square patches, each a row of channel, row and column of its pixels, as a convolution's weight is
+// laid out.
 //
 //   x (B, C, H, W)                            f32
 //   y (B * (H / size) * (W / size), C size^2) f32  out

@@ -4,8 +4,8 @@
 //   d_loss (N)               f32
 //   dx (N, C)                f32  out, or in and out: added with `accumulate` 1
 //
-// A q below 1e-37 counts as that, so that the quotient is finite, and q times it at most p. One workgroup a row, or with `serial` one
-// lane. Checked against finite differences in test/tensor/ops/row-distance.test.ts.
+// A q below 1e-37 counts as that, so that the quotient is finite, and q times it at most p. One workgroup a row, or
+// with `serial` one lane. Checked against finite differences in test/tensor/ops/row-distance.test.ts.
 
 import package::lib::row::{row_of, row_first, row_step};
 

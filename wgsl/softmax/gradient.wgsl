@@ -1,9 +1,11 @@
-// Gradient of wgsl/softmax/forward.wgsl from its result y: inverse y (dy - sum y dy), or with `logarithm` inverse (dy - exp(y) sum dy).
+// Gradient of wgsl/softmax/forward.wgsl from its result y: inverse y (dy - sum y dy), or with `logarithm` inverse (dy -
+// exp(y) sum dy).
 //
 //   y, dy (N, C)  f32
 //   dx (N, C)     f32  out, or in and out: added with `accumulate` 1
 //
-// One workgroup a row, or with `serial` one lane. Checked against finite differences in test/tensor/ops/softmax.test.ts.
+// One workgroup a row, or with `serial` one lane. Checked against finite differences in
+// test/tensor/ops/softmax.test.ts.
 
 import package::lib::row::{row_sum, row_of, row_first, row_step};
 import package::lib::exact::exact_exp;

@@ -4,8 +4,9 @@
 //   keys  (N, P)  f32  out: P >= V, a power of two; -3.4e38 beyond V
 //   order (N, P)  u32  out: where keys[r] was; r itself beyond V
 //
-// One workgroup a row, by Batcher's bitonic network (Proc. AFIPS 1968) in the memory of the result: log2(P) (log2(P) + 1) / 2 passes
-// of P / 2 exchanges, with a barrier after each. Checked against f64 in test/tensor/ops/sorted-gap.test.ts.
+// One workgroup a row, by Batcher's bitonic network (Proc. AFIPS 1968) in the memory of the result: log2(P) (log2(P) +
+// 1) / 2 passes of P / 2 exchanges, with a barrier after each. Checked against f64 in
+// test/tensor/ops/sorted-gap.test.ts.
 
 import package::lib::grid::span_of;
 

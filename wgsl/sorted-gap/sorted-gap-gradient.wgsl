@@ -1,5 +1,5 @@
-// Gradient of wgsl/sorted-gap/sorted-gap.wgsl to the student's logits in the order they had before they were sorted: q (g - sum q g), g the
-// sign of q - p at the rank, 0 where they are equal.
+// Gradient of wgsl/sorted-gap/sorted-gap.wgsl to the student's logits in the order they had before they were sorted: q
+// (g - sum q g), g the sign of q - p at the rank, 0 where they are equal.
 //
 //   student (N, SP), teacher (N, TP)  f32  logits, sorted
 //   order (N, SP)                     u32  where the student's were

@@ -1,10 +1,11 @@
-// Sum of |p - q| over ranks, p and q the probabilities of two distributions from the largest to the smallest, over vocabularies that
-// need have nothing in common. The shorter one has 0 beyond its end.
+// Sum of |p - q| over ranks, p and q the probabilities of two distributions from the largest to the smallest, over
+// vocabularies that need have nothing in common. The shorter one has 0 beyond its end.
 //
 //   student (N, SP), teacher (N, TP)  f32  logits of every row, sorted; S and T of them count
 //   targets (N)                       i32  negative: the row does not count and gives 0
 //   loss    (N)                       f32  out
-//   saved   (N, 4)                    f32  out: largest logit of the student's and log of the sum beyond it, then the teacher's
+//   saved   (N, 4)                    f32  out: largest logit of the student's and log of the sum beyond it, then the
+//                                          teacher's
 //
 // One workgroup a row, or with `serial` one lane. Checked against f64 in test/tensor/ops/sorted-gap.test.ts.
 

@@ -1,4 +1,5 @@
-// Gradient of wgsl/sparse-teacher/buckets.wgsl: a chosen logit takes its own, all others share that of the last bucket by their part in it.
+// Gradient of wgsl/sparse-teacher/buckets.wgsl: a chosen logit takes its own, all others share that of the last bucket
+// by their part in it.
 //
 //   logits (N, V)    f32
 //   ids (N, K)       i32  ascending in every row

@@ -1,5 +1,6 @@
-// Rows of logits seen through a sparse teacher's choice: the logits at some ids, and one more for all the others together, the log of
-// the sum of their exponentials. A softmax over the result is the softmax over all, with what was not chosen in one bucket.
+// Rows of logits seen through a sparse teacher's choice: the logits at some ids, and one more for all the others
+// together, the log of the sum of their exponentials. A softmax over the result is the softmax over all, with what was
+// not chosen in one bucket.
 //
 //   logits (N, V)    f32
 //   ids (N, K)       i32  ascending in every row

@@ -1,9 +1,11 @@
 // How the magnitudes of a chunk lie about two bounds low < high, and the few that lie strictly between them.
 //
 //   bounds     (K)           vec4u  slot, low, high of each selection
-//   counts     (spans, K, 64) vec4u out, of each lane of each reduction span: how many are > high, == high, strictly between, == low
+//   counts     (spans, K, 64) vec4u out, of each lane of each reduction span: how many are > high, == high, strictly
+//              between, == low
 //   cursors    (K)           u32    in and out: candidates found so far
-//   candidates (K, capacity) vec2u  out: (bits, index) of those strictly between, in no order; more than capacity are dropped
+//   candidates (K, capacity) vec2u  out: (bits, index) of those strictly between, in no order; more than capacity are
+//                                   dropped
 //
 // With a step above 1 only every step-th 256 values are looked at. The order of candidates depends on the adapter's
 // scheduling; the selection made from them does not.
@@ -15,8 +17,8 @@ import package::lib::magnitudes::ranked;
 
 struct Params { n: u32, pitch: u32, start: u32, capacity: u32, step: u32 }
 
-// Three counts in one register, ten bits each: a lane sees at most 64 vectors of a span. Three registers are half as fast on
-// software drivers, which then run out of them.
+// Three counts in one register, ten bits each: a lane sees at most 64 vectors of a span. Three registers are half as
+// fast on software drivers, which then run out of them.
 const AT_LOW = 1u;
 const AT_HIGH = 1024u;
 const ABOVE = 1048576u;

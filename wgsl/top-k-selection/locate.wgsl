@@ -2,8 +2,8 @@
 //
 //   found (1) u32  out: index in the tensor
 //
-// One workgroup: every lane counts a run of 256 neighbouring values, the runs before it are added up, and the lane that holds
-// the r-th match writes it. Checked in test/merge/selection/top-k-selection.test.ts.
+// One workgroup: every lane counts a run of 256 neighbouring values, the runs before it are added up, and the lane that
+// holds the r-th match writes it. Checked in test/merge/selection/top-k-selection.test.ts.
 
 import package::lib::grid::{LANES, REDUCE_SPAN};
 import package::lib::magnitudes::ranked;

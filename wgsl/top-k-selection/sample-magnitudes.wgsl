@@ -3,8 +3,8 @@
 //   source (slots, pitch)  a stack under `delta`, otherwise plain f32 values in slot 0
 //   sample (count)  u32    out, at `offset`: bits of the magnitudes
 //
-// The vector read for each sample is offset by a hash within its interval, so that rows of a regular length do not alias.
-// Checked in test/merge/selection/top-k-selection.test.ts.
+// The vector read for each sample is offset by a hash within its interval, so that rows of a regular length do not
+// alias. Checked in test/merge/selection/top-k-selection.test.ts.
 
 import package::lib::magnitudes::ranked;
 import package::lib::random::random_bits;

@@ -3,11 +3,12 @@
 //   gradient (N)  f32
 //   clip     (3)  f32  norm and factor of all gradients; factor 0: leave everything as it is
 //   weight   (N)  f32 or bf16  in and out
-//   mean, change, square, previous (N)  f32 or bf16  in and out: moments of g, of its change, of the extrapolated gradient
+//   mean, change, square, previous (N)  f32 or bf16  in and out: moments of g, of its change, of the extrapolated
+//                                                    gradient
 //                 squared, and the gradient of the step before (not read in the first step)
 //
-// `rate1` is lr / (1 - beta1^t), `rate2` is lr beta2 / (1 - beta2^t), `correction` is 1 / sqrt(1 - beta3^t), `shrink` is
-// 1 / (1 + lr * weight_decay). Checked against f64 in test/run/training/updater.test.ts.
+// `rate1` is lr / (1 - beta1^t), `rate2` is lr beta2 / (1 - beta2^t), `correction` is 1 / sqrt(1 - beta3^t), `shrink`
+// is 1 / (1 + lr * weight_decay). Checked against f64 in test/run/training/updater.test.ts.
 
 import package::lib::grid::{LANES, SPAN, span_of};
 import package::lib::stored::{Weight, State, weight_values, stored_weight, state_values, stored_state};

@@ -1,4 +1,5 @@
-// y = a x + b y, over the values of a weight or a gradient. With `by_norm` a is divided by a global norm that lies on the device.
+// y = a x + b y, over the values of a weight or a gradient. With `by_norm` a is divided by a global norm that lies on
+// the device.
 //
 //   x (N)     f32
 //   norm (3)  f32  as wgsl/training/clip-factor.wgsl leaves it; with `by_norm`

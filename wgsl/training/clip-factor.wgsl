@@ -1,8 +1,10 @@
 // The global norm of the gradients, and the factor that brings it down to a bound.
 //
 //   sums (N)  f32  sums of squares
-//   clip (3)  f32  in and out: norm; min(1, limit / (norm + 1e-6)) as PyTorch has it, 1 without a limit (0), and 0 when the norm
-//                  is not finite or was not in an earlier step (the third value), which tells the optimizer to leave everything
+//   clip (3)  f32  in and out: norm; min(1, limit / (norm + 1e-6)) as PyTorch has it, 1 without a limit (0), and 0 when
+//                  the norm
+//                  is not finite or was not in an earlier step (the third value), which tells the optimizer to leave
+//                  everything
 //                  as it is: the host hears of it some steps later and finds the weights that led there
 //
 // One workgroup. Checked against f64 in test/run/training/updater.test.ts.

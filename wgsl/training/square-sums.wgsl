@@ -3,7 +3,8 @@
 //   gradient (N)  f32
 //   sums          f32  out: value `start` + workgroup
 //
-// A workgroup takes 16,384 values; lanes interleave, then a tree of fixed order. Checked against f64 in test/run/training/updater.test.ts.
+// A workgroup takes 16,384 values; lanes interleave, then a tree of fixed order. Checked against f64 in
+// test/run/training/updater.test.ts.
 
 import package::lib::grid::{LANES, span_of};
 

@@ -1,11 +1,12 @@
-// Selective synaptic dampening (arXiv:2308.07707): weights that matter more than `alpha` times as much to the forget set as to all data
-// are multiplied by min(lambda * all / forget, 1).
+// Selective synaptic dampening (arXiv:2308.07707): weights that matter more than `alpha` times as much to the forget
+// set as to all data are multiplied by min(lambda * all / forget, 1).
 //
 //   forget, all (N)  f32  importances
 //   weight (N)       f32  in and out
 //   count (1)        u32  in and out: weights that were selected
 //
-// `all` is share * forget + (1 - share) * what is bound, for importances of the retain set alone. Checked in test/unlearn/ssd.test.ts.
+// `all` is share * forget + (1 - share) * what is bound, for importances of the retain set alone. Checked in
+// test/unlearn/ssd.test.ts.
 
 import package::lib::grid::{LANES, SPAN, span_of};
 

@@ -1,15 +1,17 @@
 /**
  * Weighted sums whose weights follow from inner products: of whole tensors, of each row, or of each column.
  *
- * What slerp, karcher and model_stock share: the result lies in the span of the inputs, so a small matrix of inner products,
- * worked on in f64 on the host, decides it.
+ * What slerp, karcher and model_stock share: the result lies in the span of the inputs, so a small matrix of inner
+ * products, worked on in f64 on the host, decides it.
  */
 import { foldGroups } from "../../gpu/grid.ts";
 import type { Chunk } from "./chunks.ts";
 import type { TensorInputs } from "./tensor-inputs.ts";
 import type { MergeJob } from "./tensor-job.ts";
 
-/** Which vectors of a tensor count as one: all of it, each row (the last axis), or each column (all but the last axis). */
+/**
+ * Which vectors of a tensor count as one: all of it, each row (the last axis), or each column (all but the last axis).
+ */
 export type Axis = "tensor" | "rows" | "columns";
 
 /** Coefficients of K models from the K x K matrix of inner products of their vectors. */
@@ -47,8 +49,9 @@ export async function combineAlong(job: MergeJob, axis: Axis, delta: boolean, co
 }
 
 /**
- * Inner products of the models' vectors, for every row or column: gramsAlong(...)(v)[i][j] is that of models i and j in vector v. One
- * pass; memory on the host: 8 bytes per vector and pair. Throws RangeError when rows do not fit a binding.
+ * Inner products of the models' vectors, for every row or column: gramsAlong(...)(v)[i][j] is that of models i and j in
+ * vector v. One pass; memory on the host: 8 bytes per vector and pair. Throws RangeError when rows do not fit a
+ * binding.
  */
 export async function gramsAlong(inputs: TensorInputs, axis: "rows" | "columns", delta: boolean) {
   const { columns, count, first: firstSlot } = inputs;

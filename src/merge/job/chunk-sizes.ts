@@ -13,8 +13,8 @@ import { entriesOf, type MergeTask } from "./task.ts";
 const CHUNK_VALUES = { gpu: 4 << 20, cpu: 1 << 20 };
 
 /**
- * A tensor's inputs stay on the device between passes up to this many bytes. On a software driver reading a file again from
- * the page cache costs less than keeping its bytes in memory that the cache does not hold.
+ * A tensor's inputs stay on the device between passes up to this many bytes. On a software driver reading a file again
+ * from the page cache costs less than keeping its bytes in memory that the cache does not hold.
  */
 const RESIDENT_BYTES = { gpu: 320 << 20, cpu: 24 << 20 };
 
@@ -92,7 +92,9 @@ export function layoutOf(
   };
 }
 
-/** Device bytes that a tensor's job holds at most: its chunks (all of them if resident, else two), outputs and scratch. */
+/**
+ * Device bytes that a tensor's job holds at most: its chunks (all of them if resident, else two), outputs and scratch.
+ */
 export function footprint(layout: Layout, scratchPerValue: number): number {
   const chunk = Math.min(layout.size, layout.chunkLength);
   const stacks = layout.resident ? stackBytes(layout, layout.size) : 2 * stackBytes(layout, chunk);

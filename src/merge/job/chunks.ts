@@ -1,9 +1,10 @@
 /**
  * The inputs of a tensor in chunks on the device, read when visited.
  *
- * A chunk is a *stack*: slot 0 holds the base (when there is one), the following slots the models, each `pitch` vectors of
- * four apart, padded with zeros. Any number of models fits one binding, and a kernel sees them all. Chunks of a tensor stay on
- * the device when its method looks at them more than once and they fit; otherwise they are loaded again for each pass.
+ * A chunk is a *stack*: slot 0 holds the base (when there is one), the following slots the models, each `pitch` vectors
+ * of four apart, padded with zeros. Any number of models fits one binding, and a kernel sees them all. Chunks of a
+ * tensor stay on the device when its method looks at them more than once and they fit; otherwise they are loaded again
+ * for each pass.
  */
 import type { TensorEntry } from "../../checkpoint/checkpoint.ts";
 import { DTYPE_BYTES } from "../../checkpoint/dtype.ts";

@@ -27,8 +27,8 @@ export class ExtraCheckpoints implements Disposable {
   }
 
   /**
-   * The tensor of `job` in the checkpoint named `ref`, by the output's name or by the name that model `k` has for it; undefined
-   * when there is none. Throws a UserError when it has another shape or is not a float.
+   * The tensor of `job` in the checkpoint named `ref`, by the output's name or by the name that model `k` has for it;
+   * undefined when there is none. Throws a UserError when it has another shape or is not a float.
    */
   find(
     { name, shape, task }: Pick<TensorInputs, "name" | "shape" | "task">,
@@ -57,7 +57,10 @@ export class ExtraCheckpoints implements Disposable {
   }
 }
 
-/** Opens every checkpoint that is named. `what` says what they are for, in messages. A stream is refused: it is read twice. */
+/**
+ * Opens every checkpoint that is named. `what` says what they are for, in messages. A stream is refused: it is read
+ * twice.
+ */
 export async function openExtraCheckpoints(refs: Iterable<string>, what: string): Promise<ExtraCheckpoints> {
   const checkpoints = new Map<string, Checkpoint>();
   const inputs = new ExtraCheckpoints(checkpoints);
@@ -76,7 +79,10 @@ export async function openExtraCheckpoints(refs: Iterable<string>, what: string)
   }
 }
 
-/** Loads the part of `entries` that lies in a range, as f32, in slots of its own; an absent entry leaves its slot undefined. */
+/**
+ * Loads the part of `entries` that lies in a range, as f32, one slot per entry; the slot of an absent entry holds
+ * anything.
+ */
 export async function loadExtra(
   inputs: TensorInputs,
   range: Range,

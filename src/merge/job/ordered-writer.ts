@@ -1,6 +1,6 @@
 /**
- * The way out of many jobs at work: each tensor's values leave in chunks, in the order of the plan, while later chunks and
- * later tensors are still being computed.
+ * Writes the results of many jobs in the order of the plan: each tensor's values leave in chunks, while later chunks
+ * and later tensors are still being computed.
  */
 import type { TensorEntry } from "../../checkpoint/checkpoint.ts";
 import type { Dtype } from "../../checkpoint/dtype.ts";
@@ -18,7 +18,7 @@ export type WriteChunk = (staging: Readback, result: PooledBuffer, bytes: number
 
 const COPY_BYTES = 8 << 20;
 
-/** Hands each job its turn to write, in the order in which outlets were made. */
+/** Gives each job its turn to write, in the order in which outlets were made. */
 export class Outlets {
   readonly #gpu: Gpu;
   readonly #sink: TensorSink;
@@ -103,7 +103,8 @@ export class Outlet {
       this.#gpu.check(); // the device's own report says more than the failed map
       throw error;
     } finally {
-      // When an earlier write failed, this map is still under way: memory that is lent on or destroyed now would be mapped then.
+      // After a failed write this map may still be pending: staging memory must not be reused or destroyed before it
+      // ends.
       await mapped.catch(() => {});
       result.free();
       staging.free();

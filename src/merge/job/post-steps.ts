@@ -3,7 +3,10 @@ import { UserError } from "../../errors.ts";
 import { linesScale } from "../methods/layers/lines.ts";
 import type { MergeTask } from "./task.ts";
 
-/** LiNeS after a merge: scale of each tensor's change, by its depth. Throws a UserError when there is no base to change from. */
+/**
+ * LiNeS after a merge: scale of each tensor's change, by its depth. Throws a UserError when there is no base to change
+ * from.
+ */
 export function linesScales(
   plan: { readonly tensors: readonly MergeTask[] },
   options: Readonly<Record<string, unknown>>,

@@ -13,13 +13,16 @@ export interface Reduction<P, T extends keyof Numbers = "f32"> {
   readonly type?: T;
   /** Numbers that one run leaves of a part. */
   readonly count: (part: P) => number;
-  /** Runs of the kernel per part (of each pair of inputs, say), each with numbers of its own; 1 when left out. */
+  /** Runs of the kernel per part (of each pair of inputs, say), each leaving its numbers; 1 when left out. */
   readonly runs?: number;
   /** The kernel adds to its numbers, so they begin at 0. */
   readonly zeroed?: boolean;
   /** Buffers (`partials` is where the numbers go), parameters and grid of one run. */
   readonly dispatch: (part: P, partials: GPUBuffer, run: number) => Dispatch;
-  /** Takes the numbers of one run. Called in the order of parts and runs whatever arrives first, so sums have the same bits. */
+  /**
+   * Takes the numbers of one run. Called in the order of parts and runs whatever arrives first, so sums have the same
+   * bits.
+   */
   readonly fold: (numbers: Numbers[T], part: P, run: number) => void;
 }
 
@@ -27,8 +30,8 @@ export interface Reduction<P, T extends keyof Numbers = "f32"> {
 export type EachPart<P> = (visit: (part: P) => void) => Promise<void>;
 
 /**
- * Runs `kernel` over every part and folds what it leaves. All parts are recorded before the first number is awaited, so later parts
- * load while earlier ones compute. Device memory: 4 bytes per number until it is read.
+ * Runs `kernel` over every part and folds what it leaves. All parts are recorded before the first number is awaited, so
+ * later parts load while earlier ones compute. Device memory: 4 bytes per number until it is read.
  */
 export async function reduceParts<P, T extends keyof Numbers = "f32">(
   gpu: Gpu,

@@ -1,5 +1,6 @@
 /**
- * Runs a method over every tensor of a plan, several tensors at a time within a bound of device memory, writing in order.
+ * Runs a method over every tensor of a plan, several tensors at a time within a bound of device memory, writing in
+ * order.
  */
 import { UserError } from "../../errors.ts";
 import type { Adapter } from "../../gpu/device.ts";
@@ -22,7 +23,9 @@ const AT_ONCE = 6;
 /** Kernels index values of a tensor with 32 bits. */
 const MOST_VALUES = 2 ** 31;
 
-/** The method's values for a task: method-wide ones, and those that go per model as arrays in the order of the models. */
+/**
+ * The method's values for a task: method-wide ones, and those that go per model as arrays in the order of the models.
+ */
 function valuesOf(method: MergeMethod, task: ValuedTask) {
   const values: Record<string, unknown> = { ...task.values };
   for (const [name, option] of Object.entries(method.options)) {
@@ -98,7 +101,10 @@ export interface MergeRun {
   readonly done?: (task: ValuedTask) => void;
 }
 
-/** Refuses tensors that kernels cannot index, and numbers that f32 cannot hold: they would become infinities without a word. */
+/**
+ * Refuses tensors that kernels cannot index, and numbers that f32 cannot hold: they would become infinities without a
+ * word.
+ */
 function refuseLarge({ name, shape, values, perModel }: ValuedTask): void {
   if (sizeOf(shape) > MOST_VALUES) {
     throw new UserError(
@@ -144,7 +150,7 @@ async function write(method: MergeMethod, task: ValuedTask, job: MergeJob<never>
   await merged;
 }
 
-/** Merges every tensor. Rejects with the first failure once all started work has come to rest. */
+/** Merges every tensor. Rejects with the first failure once all work that was started has ended. */
 export async function mergeTensors(run: MergeRun): Promise<void> {
   const { gpu, method, settings } = run;
   for (const task of run.tasks) refuseLarge(task);

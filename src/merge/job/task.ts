@@ -9,7 +9,7 @@ export interface MergeTask {
   readonly shape: readonly number[];
   /** The type in which it is written. */
   readonly outDtype: Dtype;
-  /** Inputs are rounded to this type when it is narrower than theirs; arithmetic is in f32 all the same. */
+  /** Inputs are rounded to this type when it is narrower than theirs; arithmetic is in f32 in any case. */
   readonly workDtype: OperandDtype;
   readonly base?: TensorEntry | undefined;
   readonly models: readonly TensorEntry[];
@@ -24,7 +24,9 @@ export interface MergeTask {
 
 /** A task with its parameters, already evaluated for its name and depth. */
 export interface ValuedTask extends MergeTask {
-  /** copy: the one input given, base or model, is written as it is, cast to `outDtype` if that differs from its type. */
+  /**
+   * copy: the one input given, base or model, is written as it is, cast to `outDtype` if that differs from its type.
+   */
   readonly kind: "merge" | "copy";
   /** Parameters with one value for all models, defaults filled in. */
   readonly values: Readonly<Record<string, unknown>>;

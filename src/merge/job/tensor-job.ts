@@ -1,4 +1,4 @@
-/** One output tensor in the making: its inputs, and the way out. */
+/** The job of making one output tensor: reads its inputs and writes the result. */
 import type { TensorEntry } from "../../checkpoint/checkpoint.ts";
 import { DTYPE_BYTES, type Dtype } from "../../checkpoint/dtype.ts";
 import { inFlag, isOperand, outFlag, paddedBytes } from "../../tensor/load.ts";
@@ -32,8 +32,8 @@ export class MergeJob<V = unknown, S = unknown> extends TensorInputs<V> {
   }
 
   /**
-   * The output pass: `record` is called for each chunk with the buffer to fill (named `result` by kernels) and the flag of the
-   * output type. What it fills is read back and written in order while later chunks and tensors compute.
+   * The output pass: `record` is called for each chunk with the buffer to fill (named `result` by kernels) and the flag
+   * of the output type. What it fills is read back and written in order while later chunks and tensors compute.
    *
    *   await job.emit(async (chunk, result, out) => {
    *     await job.run("merge/nearswap", { flags: [...job.flags(), ...out] }, chunk, {
@@ -54,7 +54,7 @@ export class MergeJob<V = unknown, S = unknown> extends TensorInputs<V> {
           if (scale === 1) await record(chunk, result.buffer, outFlag(dtype));
           else await this.#rescaled(chunk, scale, result.buffer, outFlag(dtype), record);
         } catch (error) {
-          staging.free(); // else the tensors that wait for it would wait for ever
+          staging.free(); // the tensors that wait for it would wait without end otherwise
           result.free();
           throw error;
         }

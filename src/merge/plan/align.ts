@@ -1,4 +1,7 @@
-/** Brings the tensors of one name together: which models take part, in which shape, and whether there is anything to merge. */
+/**
+ * Brings the tensors of one name together: which models take part, in which shape, and whether there is anything to
+ * merge.
+ */
 import type { TensorEntry } from "../../checkpoint/checkpoint.ts";
 import { isFloat } from "../../checkpoint/dtype.ts";
 import { UserError } from "../../errors.ts";
@@ -30,8 +33,8 @@ const same = (a: readonly number[], b: readonly number[]): boolean =>
 export const spellShape = (shape: readonly number[]): string => `(${shape.join(", ")})`;
 
 /**
- * `base` is the origin of the task vectors, if the method has one, and `models` are the others that have this tensor; at least
- * one of them all is given. Throws a UserError when shapes or types cannot go together.
+ * `base` is the origin of the task vectors, if the method has one, and `models` are the others that have this tensor;
+ * at least one of them all is given. Throws a UserError when shapes or types cannot go together.
  */
 export function align<T>(
   name: string,

@@ -1,4 +1,7 @@
-/** The command line's form of a recipe: models, a method, and values such as `--weight 0.5,0.5 --t 0,0.5,1 --set weight:mlp=0.2`. */
+/**
+ * The command line's form of a recipe: models, a method, and values such as `--weight 0.5,0.5 --t 0,0.5,1 --set
+ * weight:mlp=0.2`.
+ */
 
 import type { Dtype } from "../../checkpoint/dtype.ts";
 import type { Recipe, RecipeSource } from "../../checkpoint/lineage/recipe/recipe.ts";
@@ -37,9 +40,9 @@ export function parseSet(text: string): SetArgument {
 }
 
 /**
- * Builds a recipe. An option with one value per model takes as many comma-separated values as there are models (a value in
- * brackets is a gradient over depth), or one that stands for all; for other options several values are a gradient over depth.
- * Filtered values come before the plain one, in the order given. Weights that are not given are 1.
+ * Builds a recipe. An option with one value per model takes as many comma-separated values as there are models (a value
+ * in brackets is a gradient over depth), or one that stands for all; for other options several values are a gradient
+ * over depth. Filtered values come before the plain one, in the order given. Weights that are not given are 1.
  */
 export function recipeFromArguments(given: RecipeArguments): Recipe {
   const { method, values = new Map(), filtered = [] } = given;
@@ -83,7 +86,7 @@ export function recipeFromArguments(given: RecipeArguments): Recipe {
   for (const [name, value] of values) add(name, value, undefined);
   for (const { name, filter, value } of filtered) if (filter === undefined) add(name, value, undefined);
 
-  // A recipe must say every weight, as mergekit's do; on the command line all models listed count alike unless told otherwise.
+  // A recipe must say every weight, as mergekit's do; on the command line all models count alike if no weight is given.
   const typed = new Set([...values.keys(), ...filtered.flatMap((one) => (one.filter === undefined ? [one.name] : []))]);
   if (method.options.weight?.required && method.options.weight.per === "model" && !typed.has("weight")) {
     const lists = perModel.get("weight") ?? Array.from({ length: refs.length + (extra ? 1 : 0) }, () => []);

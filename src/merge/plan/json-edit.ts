@@ -1,6 +1,6 @@
 /**
- * Sets one value in the text of a JSON object and leaves every other character alone: parsing and printing a config would turn
- * 10000.0 into 10000, which strict readers take for another type.
+ * Sets one value in the text of a JSON object and leaves every other character alone: parsing and printing a config
+ * would turn 10000.0 into 10000, which strict readers take for another type.
  */
 
 const skipSpace = (text: string, at: number): number => {
@@ -32,8 +32,8 @@ function endOfValue(text: string, at: number): number {
 }
 
 /**
- * `text` with the value under `path` set. A missing last key is added at the end of its object; throws a RangeError when an
- * object on the way is missing. `text` must be a valid JSON object.
+ * `text` with the value under `path` set. A missing last key is added at the end of its object; throws a RangeError
+ * when an object on the way is missing. `text` must be a valid JSON object.
  */
 export function editJson(text: string, path: readonly string[], value: unknown): string {
   let object = skipSpace(text, 0);

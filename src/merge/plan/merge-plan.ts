@@ -1,8 +1,9 @@
 /**
  * Plans a merge before any weight is read: every output tensor with its inputs, its types and its parameters.
  *
- * Everything is read off names and shapes, so no description of an architecture is needed. Where mergekit defines a behaviour
- * (which model is the base, what a gradient means outside the layers, how embeddings of different height are cut), it is kept.
+ * Everything is read off names and shapes, so no description of an architecture is needed. Where mergekit defines a
+ * behaviour (which model is the base, what a gradient means outside the layers, how embeddings of different height are
+ * cut), it is kept.
  */
 import type { Checkpoint, TensorEntry } from "../../checkpoint/checkpoint.ts";
 import { DTYPE_BYTES, isFloat } from "../../checkpoint/dtype.ts";
@@ -50,8 +51,8 @@ export interface PlanOptions {
 type PlannedMethod = Pick<MergeMethod, "name" | "models" | "base" | "heights" | "options">;
 
 /**
- * `opened` has every model of the recipe under its `referenceKey`. Throws a UserError when the models do not fit together, a
- * parameter is missing or has a value its type forbids.
+ * `opened` has every model of the recipe under its `referenceKey`. Throws a UserError when the models do not fit
+ * together, a parameter is missing or has a value its type forbids.
  */
 export async function planMerge(
   recipe: Recipe,

@@ -26,8 +26,8 @@ const shared = (a: string, b: string): number => {
 };
 
 /**
- * For every tensor name the module it belongs to; undefined for layers that no module claims. Tensors outside of layers go
- * with the stack whose name they share most of, or else with the module of the main stack.
+ * For every tensor name the module it belongs to; undefined for layers that no module claims. Tensors outside of layers
+ * go with the stack whose name they share most of, or else with the module of the main stack.
  */
 export function assignModules(
   modules: readonly RecipeModule[],

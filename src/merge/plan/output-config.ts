@@ -1,6 +1,6 @@
 /**
- * The files of a merged model: those of the base, or of the first model, word for word, but for the fields of config.json that
- * the merge changes. The tokenizer is carried over whole.
+ * The files of a merged model: those of the base, or of the first model, word for word. Only the fields of config.json
+ * that the merge changes differ. The tokenizer is carried over whole.
  */
 import { type Dtype, torchName } from "../../checkpoint/dtype.ts";
 import { type Config, LAYER_KEYS, type NamedModel, TEXT_CONFIGS } from "../../model/names.ts";
@@ -25,7 +25,9 @@ export interface ConfigChanges {
   readonly untied: boolean;
 }
 
-/** Files that describe the source and not its merge. An adapter's config stays if the tensors are still an adapter's. */
+/**
+ * Files that describe the source and not its merge. An adapter's config stays if the tensors are still an adapter's.
+ */
 const isLeftBehind = (name: string, donor: NamedModel): boolean =>
   name === "adapter_config.json"
     ? ![...donor.tensors.keys()].some((tensor) => tensor.includes(".lora_A"))

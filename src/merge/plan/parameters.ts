@@ -1,6 +1,6 @@
 /**
- * The value of a merge parameter for one tensor: by the tensor's name and by its depth. The semantics are mergekit's; how recipes
- * write values is in src/checkpoint/lineage/recipe/settings.ts.
+ * The value of a merge parameter for one tensor: by the tensor's name and by its depth. The semantics are mergekit's;
+ * how recipes write values is in src/checkpoint/lineage/recipe/settings.ts.
  */
 import type { Conditional, Parameters, Scalar, Setting } from "../../checkpoint/lineage/recipe/settings.ts";
 
@@ -17,8 +17,8 @@ function filtered(setting: Setting, name: string): Scalar | readonly Scalar[] | 
 }
 
 /**
- * A gradient at depth `t` in [0, 1]: n anchors at i / (n - 1), linear between them. Lists with anything but numbers are steps:
- * entry floor(t (n - 1)).
+ * A gradient at depth `t` in [0, 1]: n anchors at i / (n - 1), linear between them. Lists with anything but numbers are
+ * steps: entry floor(t (n - 1)).
  */
 export function atDepth(anchors: readonly Scalar[], t: number): Scalar {
   const last = anchors.length - 1;
@@ -32,7 +32,8 @@ export function atDepth(anchors: readonly Scalar[], t: number): Scalar {
 
 /**
  * The value of a setting for one tensor. `depth` is the place of its layer in the slice, 0 first and 1 last; undefined
- * outside the layers, where mergekit takes the first anchor, before the stack and after it. Undefined when no filter matches.
+ * outside the layers, where mergekit takes the first anchor, before the stack and after it. Undefined when no filter
+ * matches.
  */
 export function evaluate(setting: Setting, name: string, depth: number | undefined): Scalar | undefined {
   const value = filtered(setting, name);
@@ -43,8 +44,8 @@ export function evaluate(setting: Setting, name: string, depth: number | undefin
 export const depthOf = (index: number, count: number): number => (count === 1 ? 1 : index / (count - 1));
 
 /**
- * Looks a parameter up from the narrowest scope to the widest (source, slice, module, whole recipe). A scope in which no
- * filter matches is passed over. With `whole`, a list is the value itself, not a gradient.
+ * Looks a parameter up from the narrowest scope to the widest (source, slice, module, whole recipe). A scope in which
+ * no filter matches is skipped. With `whole`, a list is the value itself, not a gradient.
  */
 export function lookUp(
   scopes: readonly (Parameters | undefined)[],

@@ -1,6 +1,6 @@
 /**
- * A section is a run of output tensors made from the same inputs: all of a `models:` recipe, or one slice. Here it is decided
- * which of a recipe's models are merged and which one is the base.
+ * A section is a run of output tensors made from the same inputs: all of a `models:` recipe, or one slice. Here it is
+ * decided which of a recipe's models are merged and which one is the base.
  */
 
 import type { Recipe, RecipeModule, RecipeSlice, RecipeSource } from "../../checkpoint/lineage/recipe/recipe.ts";
@@ -22,7 +22,7 @@ export interface Input {
 export interface Section {
   /** In the recipe's order; without the origin. */
   readonly inputs: readonly Input[];
-  /** The base, for methods in which it is no model like the others. */
+  /** The base, for methods that treat it unlike the models. */
   readonly origin?: Input;
   /** Layers in a slice; undefined for whole models. */
   readonly layers?: number;
@@ -36,13 +36,15 @@ export interface SectionContext {
   readonly recipe: Recipe;
   readonly method: Pick<MergeMethod, "name" | "base" | "models">;
   readonly model: (ref: ModelReference) => NamedModel;
-  /** The number of a model in the plan; `occurrence` tells equal models of one section apart. */
+  /** The number of a model in the plan; `occurrence` distinguishes equal models of one section. */
   readonly indexOf: (ref: ModelReference, occurrence: number) => number;
   readonly allowDuplicates: boolean;
   readonly warnings: string[];
 }
 
-/** The sections of a module in output order. Throws a UserError when base or number of models do not suit the method. */
+/**
+ * The sections of a module in output order. Throws a UserError when base or number of models do not suit the method.
+ */
 export function sectionsOf(module: RecipeModule, context: SectionContext): Section[] {
   const { recipe } = context;
   const outer = [module.parameters, recipe.parameters];
@@ -84,7 +86,7 @@ function section(
     const name = context.model(base).ref;
     if (method.base === "none" && addBase) {
       const hint = "leave the base out, or list it among the models to have it merged like them";
-      throw new UserError(`${where}${method.name} has no use for the base ${name}`, hint);
+      throw new UserError(`${where}${method.name} takes no base, found ${name}`, hint);
     }
     if (method.base === "required" && !addBase) {
       const hint = "a slice takes nothing but its sources: list the base among them, with its layer_range";
@@ -117,8 +119,8 @@ function section(
 }
 
 /**
- * mergekit keeps its inputs in a map by model, so that one listed twice counts once, in its first place, with the values
- * given last; in a slice even where the layers differ.
+ * mergekit keeps its inputs in a map by model, so that one listed twice counts once, in its first place, with the
+ * values given last; in a slice even where the layers differ.
  */
 function withoutDuplicates(
   sources: readonly RecipeSource[],

@@ -26,7 +26,7 @@ function union(models: Iterable<NamedModel>, owns: (name: string) => boolean): S
   return names;
 }
 
-/** Whole models: every tensor keeps its name, and depth is counted in each stack of its own. */
+/** Whole models: every tensor keeps its name, and depth is counted in each stack separately. */
 export function wholeSlots(section: Section, donor: NamedModel, owns: (name: string) => boolean): Slot[] {
   const models = [...new Set(membersOf(section).map(({ model }) => model))];
   checkLayers(models);
@@ -57,8 +57,8 @@ function checkLayers(models: readonly NamedModel[]): void {
 }
 
 /**
- * Slices: layers are taken from the sources and numbered consecutively. Loose tensors up to the stack come from the first
- * slice, those after it (`isAfterStack`) from the last. Also returns how the stack changed.
+ * Slices: layers are taken from the sources and numbered consecutively. Loose tensors up to the stack come from the
+ * first slice, those after it (`isAfterStack`) from the last. Also returns how the stack changed.
  */
 export function slicedSlots(
   sections: readonly Section[],

@@ -23,7 +23,10 @@ export interface TensorParameters {
 
 type Method = Pick<MergeMethod, "name" | "options">;
 
-/** Reads the options of the method for one tensor after the other. Its functions throw a UserError that names parameter, model and tensor. */
+/**
+ * Reads the options of the method for one tensor after the other. Its functions throw a UserError that names parameter,
+ * model and tensor.
+ */
 export async function tensorParameters(method: Method): Promise<TensorParameters> {
   const checks = new Map<string, Validate>();
   for (const [name, spec] of Object.entries(method.options)) {

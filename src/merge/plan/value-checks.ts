@@ -72,7 +72,9 @@ async function compile(type: string): Promise<Check> {
   };
 }
 
-/** A function that returns the converted value, or throws a UserError that says what was expected, found, and `where`. */
+/**
+ * A function that returns the converted value, or throws a UserError that says what was expected, found, and `where`.
+ */
 export type Validate = (value: unknown, where: string) => unknown;
 
 /** `name` is the parameter's name, for messages. Types beyond simple ranges load arktype. */

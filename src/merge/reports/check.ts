@@ -1,6 +1,6 @@
 /**
- * `merge --check`: do these models belong together? Vocabularies, shapes, types and architectures are compared by headers and
- * files alone. `relatedness` (plan/relatedness.ts) reads a few samples of the weights.
+ * `merge --check`: do these models belong together? Vocabularies, shapes, types and architectures are compared by
+ * headers and files alone. `relatedness` (plan/relatedness.ts) reads a few samples of the weights.
  */
 import type { Checkpoint } from "../../checkpoint/checkpoint.ts";
 import { type Recipe, recipeReferences } from "../../checkpoint/lineage/recipe/recipe.ts";
@@ -34,7 +34,10 @@ export interface CheckReport {
   readonly problems: readonly CheckProblem[];
 }
 
-/** Compares every model of a recipe with its base, or with the first model. Reads no weights. Throws a UserError for a config that is not JSON. */
+/**
+ * Compares every model of a recipe with its base, or with the first model. Reads no weights. Throws a UserError for a
+ * config that is not JSON.
+ */
 export function checkModels(recipe: Recipe, opened: ReadonlyMap<string, Checkpoint>): CheckReport {
   const references = recipeReferences(recipe);
   const baseKey = recipe.base === undefined ? undefined : referenceKey(recipe.base);

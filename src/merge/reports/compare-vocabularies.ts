@@ -11,7 +11,9 @@ export interface WithVocabulary {
   readonly vocabulary: Vocabulary | undefined;
 }
 
-/** Problems of merging `other` into a checkpoint that has the tokenizer of `one`; none when the vocabularies are equal. */
+/**
+ * Problems of merging `other` into a checkpoint that has the tokenizer of `one`; none when the vocabularies are equal.
+ */
 export function compareVocabularies(one: WithVocabulary, other: WithVocabulary): CheckProblem[] {
   const [first, model] = [one.model, other.model];
   const [ours, theirs] = [one.vocabulary, other.vocabulary];

@@ -11,8 +11,8 @@ export interface Explanation {
 }
 
 /**
- * One row per tensor, or with `compact` (the default) one row per tensor of a layer and run of consecutive layers that have the
- * same values: `model.layers.0-3.mlp.up_proj.weight`.
+ * One row per tensor, or with `compact` (the default) one row per tensor of a layer and run of consecutive layers that
+ * have the same values: `model.layers.0-3.mlp.up_proj.weight`.
  */
 export function explain(plan: MergePlan, compact = true): Explanation {
   const shared = new Set<string>();
@@ -83,7 +83,7 @@ function runs(tensors: readonly ValuedTask[], cells: (tensor: ValuedTask) => str
   return rows;
 }
 
-/** Six digits tell any two anchors apart and hide the rounding of a gradient. */
+/** Six digits distinguish any two anchors and hide the rounding of a gradient. */
 const spell = (value: unknown): string => {
   if (value === undefined) return "";
   return typeof value === "number"

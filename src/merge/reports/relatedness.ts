@@ -1,8 +1,9 @@
 /**
- * Are models tuned from one base? Samples of some matrices tell: a fine-tune points where its base points, a model trained from
- * another start is at a right angle to it, and merging such models gives noise.
+ * Are models tuned from one base? Samples of some matrices show it: a fine-tune points where its base points, a model
+ * trained from another start is at a right angle to it, and merging such models gives noise.
  */
 import type { Checkpoint, TensorEntry } from "../../checkpoint/checkpoint.ts";
+import { decodeFloats } from "../../checkpoint/decode.ts";
 import { DTYPE_BYTES, type Dtype } from "../../checkpoint/dtype.ts";
 import { layerOf, nameModels } from "../../model/names.ts";
 import type { CheckProblem } from "./problem.ts";
@@ -26,13 +27,16 @@ export interface Relatedness {
 
 const TENSORS = 8;
 const SAMPLE_BYTES = 128 * 1024;
-/** Below this cosine to the base no model was tuned from it: strong fine-tunes stay above 0.7, unrelated models are near 0. */
+/**
+ * Below this cosine to the base no model was tuned from it: strong fine-tunes stay above 0.7, unrelated models are near
+ * 0.
+ */
 const UNRELATED = 0.5;
 const READABLE = new Set<Dtype>(["F64", "F32", "F16", "BF16"]);
 
 /**
- * Reads up to 1 MiB per checkpoint; the first one is the base. Adapters are not applied: they start from their base. Undefined
- * when there is nothing to compare, or a checkpoint is a stream, whose weights can be read only once.
+ * Reads up to 1 MiB per checkpoint; the first one is the base. Adapters are not applied: they start from their base.
+ * Undefined when there is nothing to compare, or a checkpoint is a stream, whose weights can be read only once.
  */
 export async function relatedness(checkpoints: readonly Checkpoint[]): Promise<Relatedness | undefined> {
   if (checkpoints.length < 2 || checkpoints.some(({ kind }) => kind === "stream")) return undefined;
@@ -99,7 +103,7 @@ function sampled(models: readonly ReadonlyMap<string, TensorEntry>[]): string[] 
     if (models.every((tensors) => fits(tensors.get(name)))) names.push(name);
   }
   if (names.length <= TENSORS) return names;
-  // The step is not a whole number of layers as a rule, so different kinds of matrices are met.
+  // The step is rarely a whole number of layers, so different kinds of matrices are sampled.
   return Array.from({ length: TENSORS }, (_, i) => names[Math.floor(((i + 0.5) * names.length) / TENSORS)]!);
 }
 
@@ -118,28 +122,8 @@ async function sample(
   return decode(bytes, entry.dtype);
 }
 
-/** Little-endian floats. */
-function decode(bytes: Uint8Array, dtype: Dtype): Float64Array {
-  const width = DTYPE_BYTES[dtype];
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const out = new Float64Array(bytes.length / width);
-  for (let i = 0; i < out.length; i++) {
-    const at = i * width;
-    if (dtype === "F64") out[i] = view.getFloat64(at, true);
-    else if (dtype === "F32") out[i] = view.getFloat32(at, true);
-    else if (dtype === "F16") out[i] = view.getFloat16(at, true);
-    else out[i] = bf16(view.getUint16(at, true));
-  }
-  return out;
-}
-
-const word = new DataView(new ArrayBuffer(4));
-
-/** BF16 is the upper half of an F32. */
-function bf16(bits: number): number {
-  word.setUint32(0, bits << 16);
-  return word.getFloat32(0);
-}
+const decode = (bytes: Uint8Array, dtype: Dtype): Float64Array =>
+  dtype === "F64" ? new Float64Array(bytes.slice().buffer) : Float64Array.from(decodeFloats(bytes, dtype));
 
 function compare(x: Float64Array, b: Float64Array): { xx: number; xb: number; bb: number } {
   let [xx, xb, bb] = [0, 0, 0];

@@ -1,7 +1,7 @@
 /**
- * Exact order statistics over many tensors together, in constant memory: digits of the values are counted, most significant
- * first, so three passes find any number of ranks. What top-k-selection.ts does for one tensor in fewer passes, this does for a
- * whole model, and for values that are computed on the way.
+ * Exact order statistics over many tensors together, in constant memory: digits of the values are counted, most
+ * significant first, so three passes find any number of ranks. What top-k-selection.ts does for one tensor in fewer
+ * passes, this does for a whole model, and for values that are computed on the way.
  */
 import type { Dispatch } from "../../gpu/gpu.ts";
 import type { Kernel } from "../../gpu/kernel.ts";

@@ -1,10 +1,10 @@
 /**
  * Exact selection of the k largest magnitudes of a tensor, without sorting it.
  *
- * A sample brackets the k-th magnitude; one pass counts how the values lie about the bracket and collects the few inside it;
- * the host picks among those. Of equal magnitudes the lower index comes first, so the result is exact and does not depend on
- * the adapter. Should the sample mislead, bisection over the bits of f32 takes over. Passes: two, and part of a third when
- * the cut falls into a run of equal values.
+ * A sample brackets the k-th magnitude; one pass counts how the values lie about the bracket and collects the few
+ * inside it; the host picks among those. Of equal magnitudes the lower index comes first, so the result is exact and
+ * does not depend on the adapter. Should the sample mislead, bisection over the bits of f32 takes over. Passes: two,
+ * and part of a third when the cut falls into a run of equal values.
  */
 import { LANES, REDUCE_SPAN, spanGroups } from "../../gpu/grid.ts";
 import { reduceParts } from "../job/reduce.ts";
@@ -53,7 +53,8 @@ interface Tally extends Readonly<Sums> {
 }
 
 /**
- * For each of `wanted` the cut that exactly `top` values are at or above. Selections on the same source share their passes.
+ * For each of `wanted` the cut that exactly `top` values are at or above. Selections on the same source share their
+ * passes.
  */
 export async function topCuts(
   inputs: TensorInputs,

@@ -1,6 +1,6 @@
 /**
- * Base plus what models changed: whole where one model alone changed a value, the mean where several did. What `ram` and its variants
- * share; they differ in the factors.
+ * Base plus what models changed: whole where one model alone changed a value, the mean where several did. What `ram`
+ * and its variants share; they differ in the factors.
  *
  * "Behavior Knowledge Merge in Reinforced Agentic Models", 2026, https://arxiv.org/abs/2601.13572.
  */
@@ -11,7 +11,9 @@ export const epsilonOption = {
   epsilon: { type: "number >= 0", default: 1e-5, help: "a model changed a value that differs from the base by more" },
 } as const satisfies Record<string, OptionSpec>;
 
-/** Writes base + factors[i] d_i where only model i changed a value, base + the mean of the changes elsewhere. One pass. */
+/**
+ * Writes base + factors[i] d_i where only model i changed a value, base + the mean of the changes elsewhere. One pass.
+ */
 export async function addChanges(job: MergeJob<{ epsilon: number }>, factors: readonly number[]): Promise<void> {
   const held = job.constants(new Float32Array(factors), "factors");
   await job.emit(async (chunk, result, out) => {

@@ -1,7 +1,9 @@
 /**
- * Base plus multiples of task vectors, all of each or a random part: what the closed-form methods come down to.
+ * Base plus multiples of task vectors, all of each or a random part: the closed-form methods differ only in the
+ * multiples.
  *
- * Values in which a model agrees with the base keep their bits, and so does a whole tensor that is only one of the inputs.
+ * Values in which a model agrees with the base keep their bits, and so does a whole tensor that is only one of the
+ * inputs.
  */
 import type { MergeJob } from "../job/tensor-job.ts";
 
@@ -29,7 +31,9 @@ function packTerms(terms: readonly Term[]): Uint8Array {
   return new Uint8Array(data.buffer);
 }
 
-/** Writes one input as it is: its bytes where the output has their type, its values otherwise. `model` -1 is the base. */
+/**
+ * Writes one input as it is: its bytes where the output has their type, its values otherwise. `model` -1 is the base.
+ */
 export async function takeInput(job: MergeJob, model: number): Promise<void> {
   const entry = model < 0 ? job.task.base : job.task.models[model];
   if (!entry) throw new RangeError(`${job.name}: no input ${model}`);
@@ -41,8 +45,8 @@ export async function takeInput(job: MergeJob, model: number): Promise<void> {
 }
 
 /**
- * Writes baseScale * base + sum_k terms[k] (x_k - base). One pass; needs a base, and one term per model. A result that is
- * one of the inputs is copied.
+ * Writes baseScale * base + sum_k terms[k] (x_k - base). One pass; needs a base, and one term per model. A result that
+ * is one of the inputs is copied.
  */
 export async function addTaskVectors(job: MergeJob, terms: readonly Term[], baseScale = 1): Promise<void> {
   if (!job.hasBase) throw new RangeError(`${job.name}: task vectors need a base`);

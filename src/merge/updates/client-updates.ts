@@ -1,7 +1,8 @@
 /**
- * Sums of client updates: base + sum_k c_k (x_k - start_k), where each client began at the base or at a checkpoint of its own.
+ * Sums of client updates: base + sum_k c_k (x_k - start_k), where each client began at the base or at another
+ * checkpoint.
  *
- * What the federated aggregators share; they differ in the coefficients.
+ * The federated aggregators share this and differ in the coefficients.
  */
 import type { TensorEntry } from "../../checkpoint/checkpoint.ts";
 import { UserError } from "../../errors.ts";

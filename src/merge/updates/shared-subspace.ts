@@ -1,9 +1,10 @@
 /**
- * The subspace that task vectors of one weight share: leading directions of their leading left singular vectors together.
+ * The subspace that task vectors of one weight share: leading directions of their leading left singular vectors
+ * together.
  *
  * Step of DOGE (https://arxiv.org/abs/2501.01230). The vectors of all tasks side by side, U = [U_1 .. U_K], have
- * U U^T = sum_k U_k U_k^T, so only the spans matter, not the vectors within them. Small weights are decomposed exactly on the
- * host, in f64; large ones by subspace iteration on the GPU.
+ * U U^T = sum_k U_k U_k^T, so only the spans matter, not the vectors within them. Small weights are decomposed exactly
+ * on the host, in f64; large ones by subspace iteration on the GPU.
  */
 import type { PooledBuffer } from "../../gpu/buffer.ts";
 import type { Gpu } from "../../gpu/gpu.ts";

@@ -27,9 +27,9 @@ export function outlierCounts(size: number, density: number, gamma: number): { b
 }
 
 /**
- * Keeps floor(density n) values: those that follow the floor(gamma n) largest. Of equal magnitudes the lower index ranks
- * higher. mergekit drops the whole task vector where floor(gamma n) is 0 (norms and biases of fewer than 1 / gamma values);
- * that is reproduced under `compatBugs` only. Two selections per model.
+ * Keeps floor(density n) values: those that follow the floor(gamma n) largest. Of equal magnitudes the lower index
+ * ranks higher. mergekit drops the whole task vector where floor(gamma n) is 0 (norms and biases of fewer than 1 /
+ * gamma values); that is reproduced under `compatBugs` only. Two selections per model.
  */
 export const outliers = sparsifier({
   options,

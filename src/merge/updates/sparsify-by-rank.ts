@@ -1,9 +1,10 @@
 /**
- * The sparsifier of DELLA (MagPrune): drop entries of each task vector at random, small ones more often than large ones.
+ * The sparsifier of DELLA (MagPrune): drop entries of each task vector at random, small ones more often than large
+ * ones.
  *
- * Deep et al., 2024, https://arxiv.org/abs/2406.11617; chances as mergekit's `della`: linear in the rank of the magnitude within
- * the row (a vector is one row), from density - epsilon for the smallest to density + epsilon for the largest. Rows run along
- * the last axis, of tensors with more than two axes too.
+ * Deep et al., 2024, https://arxiv.org/abs/2406.11617; chances as mergekit's `della`: linear in the rank of the
+ * magnitude within the row (a vector is one row), from density - epsilon for the smallest to density + epsilon for the
+ * largest. Rows run along the last axis, of tensors with more than two axes too.
  */
 
 import { UserError } from "../../errors.ts";
@@ -86,7 +87,10 @@ async function drawMasks(inputs: TensorInputs<Values>, masks: GPUBuffer, pitch: 
   });
 }
 
-/** Keeps each entry with its chance. One pass; a bit per value and model, and at most 32 MiB to sort in (or one row, if longer). */
+/**
+ * Keeps each entry with its chance. One pass; a bit per value and model, and at most 32 MiB to sort in (or one row, if
+ * longer).
+ */
 export const magPrune = sparsifier({
   options,
   trials: [{}, { density: 0.5 }],

@@ -1,6 +1,7 @@
 /**
- * Sparsifiers: which entries of each task vector survive. What is found are cuts, keys or masks that kernels read, never a sparse
- * copy. Those with more to them have files of their own: sparsify-by-outliers.ts (breadcrumbs) and sparsify-by-rank.ts (DELLA).
+ * Sparsifiers: which entries of each task vector survive. What is found are cuts, keys or masks that kernels read,
+ * never a sparse copy. Longer ones have their own files: sparsify-by-outliers.ts (breadcrumbs) and sparsify-by-rank.ts
+ * (DELLA).
  */
 import { UserError } from "../../errors.ts";
 import type { OptionSpec, Options } from "../../method/options.ts";
@@ -78,8 +79,8 @@ export const magnitude = sparsifier({
 });
 
 /**
- * Keeps each entry with probability density. Masks are functions of (seed, tensor name, model, index) and are never stored, so no
- * pass is needed here; rescaling needs one.
+ * Keeps each entry with probability density. Masks are functions of (seed, tensor name, model, index) and are never
+ * stored, so no pass is needed here; rescaling needs one.
  */
 export const bernoulli = sparsifier({
   options: densityOption,

@@ -1,8 +1,8 @@
 /**
  * Task-vector merging in general: sparsify each task vector, weigh, elect signs or not, scale, add to the base.
  *
- * The methods task_arithmetic, ties, dare, breadcrumbs and della are choices of a sparsifier, of the election and of defaults. The
- * order of the steps, the defaults and the special cases are mergekit's.
+ * The methods task_arithmetic, ties, dare, breadcrumbs and della are choices of a sparsifier, of the election and of
+ * defaults. The order of the steps, the defaults and the special cases are mergekit's.
  */
 import { LANES, REDUCE_SPAN, spanGroups } from "../../gpu/grid.ts";
 import type { OptionSpec, Options } from "../../method/options.ts";
@@ -43,7 +43,9 @@ const rescaleOptions = (value: boolean) =>
 type TaskVectorValues = MergeValues<typeof sharedOptions & { normalize: ReturnType<typeof normalizeOption> }> &
   Partial<MergeValues<ReturnType<typeof rescaleOptions>>> & { readonly density?: readonly number[] };
 
-/** Laws of methods that add whole task vectors of equal models whatever they drop: with the default density nothing is. */
+/**
+ * Laws of methods that add whole task vectors of equal models whatever they drop: with the default density nothing is.
+ */
 export const taskVectorLaws = {
   equalInputs: true,
   equalModels: true,
@@ -59,13 +61,16 @@ export interface TaskVectorMethod<O extends Options> extends Omit<MethodInfo, "o
   readonly elect: boolean;
   /** Whether weights are divided by their sum, unless the user says otherwise. */
   readonly normalize: boolean;
-  /** Whether what is left of a task vector gets its norm back, unless the user says otherwise. Left out: there is no such option. */
+  /**
+   * Whether what is left of a task vector gets its norm back, unless the user says otherwise. Left out: the method has
+   * no such option.
+   */
   readonly rescale?: boolean;
 }
 
 /**
- * Makes a method: base + lambda * combination of the sparsified task vectors. Passes: those of the sparsifier, one if it rescales,
- * one for the output.
+ * Makes a method: base + lambda * combination of the sparsified task vectors. Passes: those of the sparsifier, one if
+ * it rescales, one for the output.
  *
  *   export const method = taskVectorMethod({
  *     name: "ties", title: ..., about: ..., cite: ..., laws: taskVectorLaws,
@@ -95,7 +100,7 @@ export function taskVectorMethod<const O extends Options>(given: TaskVectorMetho
   };
 }
 
-/** Below this a norm is taken for zero and nothing is rescaled, as in mergekit. */
+/** A norm below this counts as zero, and nothing is rescaled, as in mergekit. */
 const TINY = 1e-7;
 
 /** Factors that give each sparsified task vector the norm it had before. One pass. */
@@ -144,8 +149,9 @@ const sizes = (chunk: Chunk, { masks }: Sparsified) => ({
 });
 
 /**
- * Cuts as plain thresholds for a chunk in which no cut's run of equal magnitudes ends: all of them are kept there or none. Spares
- * the kernel the comparison of indices, a fifth of its time on software drivers. Undefined for other chunks and sparsifiers.
+ * Cuts as plain thresholds for a chunk in which no cut's run of equal magnitudes ends: all of them are kept there or
+ * none. Spares the kernel the comparison of indices, a fifth of its time on software drivers. Undefined for other
+ * chunks and sparsifiers.
  */
 function withoutTies({ flag, models }: Sparsified, { start, length }: Chunk): Sparsified | undefined {
   if (flag !== "by_top") return undefined;

@@ -40,7 +40,7 @@ test("tensors are written in the order of the plan, each in its order", async ()
   }
 });
 
-test("an input or an output that fails ends the run with its error, and the GPU goes on", async () => {
+test("an input or an output that fails ends the run with its error, and the GPU keeps working", async () => {
   for (const method of [linear, karcher]) {
     const sink = { write: async () => {} };
     await expect(mergeTensors({ gpu, method, tasks: tasks(30, 7), sink, settings })).rejects.toThrow(

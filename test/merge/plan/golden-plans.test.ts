@@ -98,7 +98,7 @@ describe("the plan of a golden case", () => {
     expect(named(filtered, "lm_head.weight").models.length).toBe(1);
   });
 
-  test("reads stacked layers from where the slices say and numbers them anew", async () => {
+  test("reads stacked layers from where the slices say and renumbers them", async () => {
     const stacked = await plan("passthrough-stack"); // base 0-3, ft1 2-5
     const source = (name: string) => named(stacked, name).models[0]!.name;
     expect(source("model.layers.3.mlp.up_proj.weight")).toBe("model.layers.3.mlp.up_proj.weight");

@@ -74,7 +74,7 @@ describe("the base", () => {
     const ties = await refusal(plan(recipe("ties", weighted("a", "b")), models));
     expect(ties.message).toBe("ties needs a base model");
     const karcher = await refusal(plan(recipe("karcher", ["a"], "base_model: b"), models));
-    expect(karcher.message).toBe("karcher has no use for the base b");
+    expect(karcher.message).toBe("karcher takes no base, found b");
     expect(get(await plan(recipe("karcher", ["a", "b"], "base_model: b"), models), TABLE).models.length).toBe(2);
     const slices = "merge_method: ties\nbase_model: b\nslices:\n- sources: [{model: a, layer_range: [0, 1]}]\n";
     expect((await refusal(plan(slices, models))).message).toBe(
@@ -315,7 +315,7 @@ describe("modules", () => {
       { "config.json": { text_config: { num_hidden_layers: 3 }, vision_config: { num_hidden_layers: 2 } } },
     );
 
-  test("have methods' inputs of their own, and depth is counted in each", async () => {
+  test("have their own inputs, and depth is counted in each", async () => {
     const text = `
 merge_method: linear
 modules:

@@ -139,7 +139,7 @@ function weights(ref: string, value: (i: number) => number, dtype: Dtype = "F32"
 describe("relatedness", () => {
   const base = (i: number) => Math.sin(1.7 * i);
 
-  test("tells fine-tunes from models of another start", async () => {
+  test("distinguishes fine-tunes from models of another start", async () => {
     const tuned = weights("a", (i) => base(i) + 0.1 * Math.sin(3.1 * i));
     const stranger = weights("b", (i) => Math.sin(2.9 * i + 1));
     const found = (await relatedness([weights("base", base), tuned, stranger]))!;

@@ -141,7 +141,7 @@ describe("task vectors", () => {
     expect(await cutsOf(model, tops, { base, dtype, ...chunks, passes: "one" })).toEqual(wanted);
   });
 
-  test("of several models are told apart while they are loaded together", async () => {
+  test("of several models are kept apart while they are loaded together", async () => {
     const n = 9_001;
     const base = normals(1, n);
     const models = [2, 3, 4].map((seed) => normals(seed, n, 0.1).map((x, i) => x + base[i]!));

@@ -1,4 +1,7 @@
-/** The quality of lib/random: a run of words is as even, and as unlike its neighbours and other keys' runs, as chance allows. */
+/**
+ * The quality of lib/random: a run of words is as even, and as unlike its neighbours and other keys' runs, as chance
+ * allows.
+ */
 
 import { beforeAll, describe, expect, test } from "bun:test";
 import type { Gpu } from "../../../src/gpu/gpu.ts";

@@ -1,6 +1,6 @@
 /**
- * Storage types on the GPU (lib/bf16, lib/f16, lib/f8, lib/operand, lib/result through tensor/convert) against the CPU's, bit
- * by bit: every pattern of the narrow types, the neighbourhood of every tie, and random patterns.
+ * Storage types on the GPU (lib/bf16, lib/f16, lib/f8, lib/operand, lib/result through tensor/convert) against the
+ * CPU's, bit by bit: every pattern of the narrow types, the neighbourhood of every tie, and random patterns.
  */
 
 import { beforeAll, describe, expect, test } from "bun:test";

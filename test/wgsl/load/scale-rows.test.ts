@@ -49,7 +49,8 @@ test.each([
   const weight = normals(1, rows * columns, 3);
   const magnitude = normals(2, rows + row, 1, 4);
   const expected = reference(weight, magnitude, columns, row);
-  // Each of 64 lanes adds columns / 64 squares in turn; half of that error passes to the root; inverse and product round too.
+  // Each of 64 lanes adds columns / 64 squares in turn; half of that error passes to the root; inverse and product
+  // round too.
   const tolerance = 2 * EPSILON.F32 * (columns / 64 / 2 + 10);
   expectWithin(await scaled(weight, magnitude, columns, row), expected, (i) => tolerance * Math.abs(expected[i]!));
 });

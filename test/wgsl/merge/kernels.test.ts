@@ -1,6 +1,7 @@
 /**
- * Kernels of wgsl/merge that make one value of the values in its place, each against its formula in f64: over sizes around vectors,
- * spans and primes, and over the types that stacks have. Those with more to them have files of their own.
+ * Kernels of wgsl/merge that make one value of the values in its place, each against its formula in f64: over sizes
+ * around vectors, spans and primes, and over the types that stacks have. Those with more to them have files of their
+ * own.
  */
 import { beforeAll, describe, expect, test } from "bun:test";
 import type { Gpu } from "../../../src/gpu/gpu.ts";

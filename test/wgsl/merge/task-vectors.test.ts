@@ -94,7 +94,9 @@ async function merged(tensors: readonly Float32Array[], run: Run): Promise<Float
   return readAs(gpu, result.buffer, to, tensors[0]!.length);
 }
 
-/** The definition, in f64, with a bound on what f32 may differ by; undefined where the election is too close to call. */
+/**
+ * The definition, in f64, with a bound on what f32 may differ by; undefined where the election is too close to call.
+ */
 function reference(
   tensors: readonly Float32Array[],
   run: Run,

@@ -96,11 +96,11 @@ class RecipeReader {
     throw this.fail(path, `${what} must be a name, found ${spell(value)}`);
   }
 
-  /** Keys that mean nothing here, below the top level, are passed over as mergekit does, but not in silence. */
+  /** Unknown keys below the top level are ignored, as in mergekit, but with a warning. */
   private known(fields: Fields, path: Path, keys: readonly string[]): void {
     for (const key of Object.keys(fields)) {
       if (keys.includes(key)) continue;
-      const place = this.fail([...path, key], `${key} has no meaning here and is ignored`).message;
+      const place = this.fail([...path, key], `${key} is unknown here and is ignored`).message;
       const guess = didYouMean(key, keys);
       this.warnings.push(guess === undefined ? place : `${place}; ${guess}`);
     }
@@ -141,7 +141,7 @@ class RecipeReader {
     if (top.modules === undefined || top.modules === null) {
       return [{ body: this.body(top, []), parameters: NO_PARAMETERS }];
     }
-    if (top.models || top.slices) throw this.fail(["modules"], "modules excludes models and slices beside it");
+    if (top.models || top.slices) throw this.fail(["modules"], "modules cannot stand beside models or slices");
     const modules = this.fields(top.modules, ["modules"], "modules");
     if (Object.keys(modules).length === 0) throw this.fail(["modules"], "modules is empty");
     return Object.entries(modules).map(([name, value]) => {

@@ -1,10 +1,10 @@
 /**
  * EMA over checkpoints: the exponential moving average of a sequence of models, in the order in which they are given.
  *
- * M_t = w M_{t-1} + (1 - w) x_t; M_0 is the base, or without one the first model. "EMA-merge" and "FT-merge" of Roth et al.,
- * NeurIPS 2024, https://arxiv.org/abs/2408.14471, differ only in where training of x_t began, not here; their "ZS-merge" is
- * the method `linear`. The recursion is unrolled, so every step needs one pass over all models together, and a later step can
- * start from an earlier result as its base.
+ * M_t = w M_{t-1} + (1 - w) x_t; M_0 is the base, or without one the first model. "EMA-merge" and "FT-merge" of Roth et
+ * al., NeurIPS 2024, https://arxiv.org/abs/2408.14471, differ only in where training of x_t began, not here; their
+ * "ZS-merge" is the method `linear`. The recursion is unrolled, so every step needs one pass over all models together,
+ * and a later step can start from an earlier result as its base.
  */
 
 import { mergeMethod } from "../../contract.ts";

@@ -1,8 +1,8 @@
 /**
  * Model Stock: the average of the models pulled back to the base, by how far their task vectors point in one direction.
  *
- * Jang et al., ECCV 2024, https://arxiv.org/abs/2403.19522; parameters as mergekit's `model_stock`: one angle per tensor, or
- * per row with `filter_wise`, the mean over all pairs of models; the result is not clamped.
+ * Jang et al., ECCV 2024, https://arxiv.org/abs/2403.19522; parameters as mergekit's `model_stock`: one angle per
+ * tensor, or per row with `filter_wise`, the mean over all pairs of models; the result is not clamped.
  */
 import { UserError } from "../../../errors.ts";
 import { mergeMethod } from "../../contract.ts";

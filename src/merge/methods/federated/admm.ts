@@ -1,8 +1,10 @@
 /**
- * Server step of dual-free consensus ADMM: the mean over clients of 2 x_k - x_k', x_k' being the client's iterate before.
+ * Server step of dual-free consensus ADMM: the mean over clients of 2 x_k - x_k', x_k' being the client's iterate
+ * before.
  *
- * The server side of noise-robust ADMM-based federated learning, with the dual variable eliminated (z_k = -grad J_k(x_k)), so
- * that one step needs nothing but two iterates of each client. Solving the clients' problems is training and not done here.
+ * The server side of noise-robust ADMM-based federated learning, with the dual variable eliminated (z_k = -grad
+ * J_k(x_k)), so that one step needs nothing but two iterates of each client. Solving the clients' problems is training
+ * and not done here.
  */
 
 import { mergeMethod } from "../../contract.ts";

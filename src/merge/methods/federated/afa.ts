@@ -1,10 +1,10 @@
 /**
- * Anarchic federated averaging: clients join when they like and take as many local steps as they like; each sends its mean
- * gradient, so that the number of steps does not weigh.
+ * Anarchic federated averaging: clients join when they like and take as many local steps as they like; each sends its
+ * mean gradient, so that the number of steps does not weigh.
  *
  * Yang et al., ICML 2022, https://arxiv.org/abs/2108.09875: base - eta / m sum_k G_k with
- * G_k = (start_k - x_k) / (eta_l steps_k). AFA-CD and AFA-CS are one formula over different clients: for CD give the m that
- * have arrived, for CS the latest checkpoint of every client, each with the start and steps it had then.
+ * G_k = (start_k - x_k) / (eta_l steps_k). AFA-CD and AFA-CS are one formula over different clients: for CD give the m
+ * that have arrived, for CS the latest checkpoint of every client, each with the start and steps it had then.
  */
 
 import { mergeMethod } from "../../contract.ts";

@@ -1,8 +1,8 @@
 /**
  * FedFix: aggregation weights that make asynchronous rounds converge to the wanted objective.
  *
- * Fraboni et al., JMLR 2023, https://arxiv.org/abs/2206.10189: base + eta_g sum_k d_k (x_k - start_k) over the clients that
- * have arrived. A client that needs tau_k of time and should count p_k gets, by `rule`,
+ * Fraboni et al., JMLR 2023, https://arxiv.org/abs/2206.10189: base + eta_g sum_k d_k (x_k - start_k) over the clients
+ * that have arrived. A client that needs tau_k of time and should count p_k gets, by `rule`,
  *   sync     d_k = p_k
  *   fedfix   d_k = ceil(tau_k / interval) p_k          (aggregation at fixed intervals)
  *   async    d_k = p_k tau_k sum_j 1 / tau_j           (one arrival per aggregation)

@@ -1,10 +1,11 @@
 /**
- * Layer swapping: the lowest and highest blocks from one model (a language), the blocks between from another (a skill), with a
- * soft transition.
+ * Layer swapping: the lowest and highest blocks from one model (a language), the blocks between from another (a skill),
+ * with a soft transition.
  *
- * Bandarkar et al., ICLR 2025, https://arxiv.org/abs/2410.01335. Blocks outside the transition are copied bit by bit. The
- * numbers of blocks are the paper's for 32 blocks (5 below, 2 above) and go in proportion for other depths. A zone of 0 blocks
- * has no transition. With `weighting: update` the share of a model in a transition is its share of ||x - base||.
+ * Bandarkar et al., ICLR 2025, https://arxiv.org/abs/2410.01335. Blocks outside the transition are copied bit by bit.
+ * The numbers of blocks are the paper's for 32 blocks (5 below, 2 above) and go in proportion for other depths. A zone
+ * of 0 blocks has no transition. With `weighting: update` the share of a model in a transition is its share of ||x -
+ * base||.
  */
 import { UserError } from "../../../errors.ts";
 import { layerOf } from "../../../model/names.ts";

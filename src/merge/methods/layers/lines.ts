@@ -1,10 +1,10 @@
 /**
  * LiNeS: scales the update of each block in proportion to its depth, little in early blocks and in full in late ones.
  *
- * Wang et al., ICLR 2025, https://arxiv.org/abs/2410.17146; scale(l) = alpha + beta l / (L - 1), and alpha for tensors outside
- * the blocks (embeddings, last norm, head). With several models their task vectors are summed first. The paper chooses alpha
- * (one fine-tune) and beta (several) on validation data; without data alpha is 0 for one model and, as in the paper, 1 / K
- * for K models, and beta = 1 - alpha, so that the last block keeps the whole update.
+ * Wang et al., ICLR 2025, https://arxiv.org/abs/2410.17146; scale(l) = alpha + beta l / (L - 1), and alpha for tensors
+ * outside the blocks (embeddings, last norm, head). With several models their task vectors are summed first. The paper
+ * chooses alpha (one fine-tune) and beta (several) on validation data; without data alpha is 0 for one model and, as in
+ * the paper, 1 / K for K models, and beta = 1 - alpha, so that the last block keeps the whole update.
  */
 
 import { mergeMethod } from "../../contract.ts";
@@ -18,8 +18,8 @@ export const linesScale = (depth: number | undefined, alpha: number, beta: numbe
   depth === undefined ? alpha : alpha + beta * depth;
 
 /**
- * The paper's alpha for a merge of `count` models: (|sum of task vectors|_1 / |merged task vector|_1) / count, both norms
- * over all tensors. A merged vector of zeros has no scale; it gives 1 / count.
+ * The paper's alpha for a merge of `count` models: (|sum of task vectors|_1 / |merged task vector|_1) / count, both
+ * norms over all tensors. A merged vector of zeros has no scale; it gives 1 / count.
  */
 export const linesAlpha = (summedL1: number, mergedL1: number, count: number): number =>
   (mergedL1 > 0 ? summedL1 / mergedL1 : 1) / count;

@@ -1,10 +1,11 @@
 /**
- * Weight Aligning: scales the rows of a head that belong to new classes, so that their mean length is that of the old ones.
+ * Weight Aligning: scales the rows of a head that belong to new classes, so that their mean length is that of the old
+ * ones.
  *
  * Zhao et al., "Maintaining Discrimination and Fairness in Class Incremental Learning", CVPR 2020,
- * https://arxiv.org/abs/1911.07053. A head trained on new classes with few examples of the old ones has longer rows for the
- * new, which wins them ties. Also for rows of `lm_head` that a larger vocabulary added. Biases and all other tensors are
- * copied.
+ * https://arxiv.org/abs/1911.07053. A head trained on new classes with few examples of the old ones has longer rows for
+ * the new, which wins them ties. Also for rows of `lm_head` that a larger vocabulary added. Biases and all other
+ * tensors are copied.
  */
 import { UserError } from "../../../errors.ts";
 import { mergeMethod } from "../../contract.ts";

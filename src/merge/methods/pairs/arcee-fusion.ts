@@ -1,9 +1,10 @@
 /**
  * Arcee Fusion: take the other model only where its change stands out, by size and by how far its row drifted.
  *
- * Conventions of mergekit's `arcee_fusion` (https://github.com/arcee-ai/mergekit), with three differences: quantiles are exact
- * where mergekit takes those of a random million of a larger tensor's values, divergences are computed without the
- * cancellation that makes mergekit's partly noise, and what is taken are the model's own values, not base + (model - base).
+ * Conventions of mergekit's `arcee_fusion` (https://github.com/arcee-ai/mergekit), with three differences: quantiles
+ * are exact where mergekit takes those of a random million of a larger tensor's values, divergences are computed
+ * without the cancellation that makes mergekit's partly noise, and what is taken are the model's own values, not base +
+ * (model - base).
  */
 
 import { UserError } from "../../../errors.ts";

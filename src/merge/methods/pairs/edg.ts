@@ -1,12 +1,14 @@
 /**
- * EDG: two models from one fine-tune, one that regains what tuning took away, one that does what it taught with more force.
+ * EDG: two models from one fine-tune, one that regains what tuning took away, one that does what it taught with more
+ * force.
  *
- * Tian et al., "Extrapolating and Decoupling Image-to-Video Generation Models", CVPR 2025, https://arxiv.org/abs/2503.00948.
- * With s(d) = d dropped at random with probability `drop` and rescaled (DARE; tensors of one axis stay whole):
+ * Tian et al., "Extrapolating and Decoupling Image-to-Video Generation Models", CVPR 2025,
+ * https://arxiv.org/abs/2503.00948. With s(d) = d dropped at random with probability `drop` and rescaled (DARE; tensors
+ * of one axis stay whole):
  *   degree:  base + b1 s(a1 (base - tuned))
  *   control: a2 tuned + b2 s(tuned - base)
- * A sampler runs the degree model first and switches to the control model. Both parts draw the same entries for one seed,
- * where the authors draw anew.
+ * A sampler runs the degree model first and switches to the control model. Both parts draw the same entries for one
+ * seed; the authors draw twice.
  */
 
 import { mergeMethod } from "../../contract.ts";

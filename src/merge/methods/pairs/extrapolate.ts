@@ -2,8 +2,8 @@
  * Extrapolation: along the line through a base and its fine-tune, beyond one of the two.
  *
  * back: base + alpha (base - tuned), which amplifies what tuning took away (reverse extrapolation of EDG, CVPR 2025,
- * https://arxiv.org/abs/2503.00948). forward: tuned + alpha (tuned - base), which goes on in the direction of tuning (ExPO,
- * https://arxiv.org/abs/2404.16792; base is then the SFT model and tuned the aligned one). The two are one line:
+ * https://arxiv.org/abs/2503.00948). forward: tuned + alpha (tuned - base), which continues in the direction of tuning
+ * (ExPO, https://arxiv.org/abs/2404.16792; base is then the SFT model and tuned the aligned one). The two are one line:
  * forward by c is back by -(1 + c).
  */
 

@@ -1,8 +1,10 @@
 /**
- * Karcher mean: the point on the sphere with the least sum of squared angles to the models' directions, at their mean length.
+ * Karcher mean: the point on the sphere with the least sum of squared angles to the models' directions, at their mean
+ * length.
  *
- * Karcher, Comm. Pure Appl. Math. 1977, https://doi.org/10.1002/cpa.3160300502; parameters as mergekit's `karcher`. The mean
- * stays in the span of the models, so the iteration runs on coefficients, in f64, from the matrix of inner products.
+ * Karcher, Comm. Pure Appl. Math. 1977, https://doi.org/10.1002/cpa.3160300502; parameters as mergekit's `karcher`. The
+ * mean stays in the span of the models, so the iteration runs on coefficients, in f64, from the matrix of inner
+ * products.
  */
 import { mergeMethod } from "../../contract.ts";
 

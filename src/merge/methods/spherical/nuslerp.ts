@@ -1,8 +1,8 @@
 /**
  * NuSlerp: spherical interpolation by the share of two weights, of whole tensors, rows or columns, or of task vectors.
  *
- * Parameters and conventions of mergekit's `nuslerp` (https://github.com/arcee-ai/mergekit): with a base, the differences from
- * it are interpolated; parallel vectors are interpolated linearly only when their angle vanishes.
+ * Parameters and conventions of mergekit's `nuslerp` (https://github.com/arcee-ai/mergekit): with a base, the
+ * differences from it are interpolated; parallel vectors are interpolated linearly only when their angle vanishes.
  */
 
 import { mergeMethod } from "../../contract.ts";

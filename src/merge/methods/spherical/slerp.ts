@@ -1,8 +1,8 @@
 /**
  * Slerp: spherical interpolation between two models, along the great circle through their flattened tensors.
  *
- * Shoemake, SIGGRAPH 1985, https://doi.org/10.1145/325334.325242; conventions of mergekit's `slerp`: the sum runs over the
- * tensors themselves, not their directions, and tensors within |cos| > 0.9995 are interpolated linearly.
+ * Shoemake, SIGGRAPH 1985, https://doi.org/10.1145/325334.325242; conventions of mergekit's `slerp`: the sum runs over
+ * the tensors themselves, not their directions, and tensors within |cos| > 0.9995 are interpolated linearly.
  */
 import { mergeMethod } from "../../contract.ts";
 

@@ -1,8 +1,8 @@
 /**
  * DARE, linear: drop entries of each task vector at random, rescale the rest, and add them up.
  *
- * Yu et al., ICML 2024, https://arxiv.org/abs/2311.03099; parameters as mergekit's `dare_linear`, whose rescaling matches the
- * L1 norm (`rescale_norm: inverse-density` is the paper's).
+ * Yu et al., ICML 2024, https://arxiv.org/abs/2311.03099; parameters as mergekit's `dare_linear`, whose rescaling
+ * matches the L1 norm (`rescale_norm: inverse-density` is the paper's).
  */
 import { bernoulli } from "../../updates/sparsify.ts";
 import { taskVectorLaws, taskVectorMethod } from "../../updates/task-vectors.ts";

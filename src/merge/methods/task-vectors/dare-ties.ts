@@ -1,8 +1,9 @@
 /**
- * DARE with TIES: drop entries of each task vector at random, rescale the rest, elect one sign per coordinate, add what agrees.
+ * DARE with TIES: drop entries of each task vector at random, rescale the rest, elect one sign per coordinate, add what
+ * agrees.
  *
- * Yu et al., ICML 2024, https://arxiv.org/abs/2311.03099, with the election of https://arxiv.org/abs/2306.01708; parameters as
- * mergekit's `dare_ties`.
+ * Yu et al., ICML 2024, https://arxiv.org/abs/2311.03099, with the election of https://arxiv.org/abs/2306.01708;
+ * parameters as mergekit's `dare_ties`.
  */
 import { bernoulli } from "../../updates/sparsify.ts";
 import { taskVectorLaws, taskVectorMethod } from "../../updates/task-vectors.ts";

@@ -1,6 +1,6 @@
 /**
- * DELLA: drop entries of each task vector at random, small ones more often; rescale, elect one sign per coordinate, average
- * what agrees.
+ * DELLA: drop entries of each task vector at random, small ones more often; rescale, elect one sign per coordinate,
+ * average what agrees.
  *
  * Deep et al., 2024, https://arxiv.org/abs/2406.11617; parameters as mergekit's `della`, which normalizes by default.
  * Rescaling matches the L1 norm of the task vector, where the paper divides each entry by its chance.

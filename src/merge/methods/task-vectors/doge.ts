@@ -1,12 +1,13 @@
 /**
  * DOGE: task arithmetic with one correction per weight, shared by all task vectors and found without data.
  *
- * Wei et al., ICML 2025, https://arxiv.org/abs/2501.01230. For every matrix but embeddings: lambda_k = eta / |tau_k|; Delta
- * minimises sum_j sum_o (sum_i tau_j (tau_j - sum_k lambda_k tau_k - sum_k lambda_k Delta))_oi^2 by Adam, whose gradients are
- * projected away from the subspace that the task vectors share (`subspace`: 1 / share of the rank). The result is
- * base + sum_k lambda_k mask_k (tau_k + Delta), mask_k the `topk` largest values of tau_k over the whole model, equal ones
- * included. Other tensors take part without a Delta. Adam scales single values and so leaves the projection a little;
- * `exact_projection` projects Delta too after every step. Shared subspaces of large weights are approximate (shared-subspace.ts).
+ * Wei et al., ICML 2025, https://arxiv.org/abs/2501.01230. For every matrix but embeddings: lambda_k = eta / |tau_k|;
+ * Delta minimises sum_j sum_o (sum_i tau_j (tau_j - sum_k lambda_k tau_k - sum_k lambda_k Delta))_oi^2 by Adam, whose
+ * gradients are projected away from the subspace that the task vectors share (`subspace`: 1 / share of the rank). The
+ * result is base + sum_k lambda_k mask_k (tau_k + Delta), mask_k the `topk` largest values of tau_k over the whole
+ * model, equal ones included. Other tensors take part without a Delta. Adam scales single values and so leaves the
+ * projection a little; `exact_projection` projects Delta too after every step. Shared subspaces of large weights are
+ * approximate (shared-subspace.ts).
  */
 
 import { UserError } from "../../../errors.ts";

@@ -1,13 +1,13 @@
 /**
- * PCB-Merging: weighs every value of every task vector by its own size and by its agreement with the other models, drops all
- * but the best few per cent, and averages what is left with those weights.
+ * PCB-Merging: weighs every value of every task vector by its own size and by its agreement with the other models,
+ * drops all but the best few per cent, and averages what is left with those weights.
  *
- * Du et al., NeurIPS 2024, https://arxiv.org/abs/2410.02396. Steps: clip magnitudes to the `clip` quantiles; intra = exp(K n^2)
- * with n the magnitude within its row, 0 to 1; inter = sum_j tanh(s_k s_j) of signed n (`pairwise`, the authors' vision script)
- * or tanh(d_k sum_j d_j) (`sum`, their main script); score = intra * inter; of each row the top `ratio` of scores counts,
- * normalised to (0, 1]. Row = one model's task vector over all tensors, or with `scope: tensor` over one, which needs no pass
- * over the whole model first but changes the result. K is the number of models that have the tensor. The search for `lambda`
- * needs data and is not part of the method.
+ * Du et al., NeurIPS 2024, https://arxiv.org/abs/2410.02396. Steps: clip magnitudes to the `clip` quantiles; intra =
+ * exp(K n^2) with n the magnitude within its row, 0 to 1; inter = sum_j tanh(s_k s_j) of signed n (`pairwise`, the
+ * authors' vision script) or tanh(d_k sum_j d_j) (`sum`, their main script); score = intra * inter; of each row the top
+ * `ratio` of scores counts, normalised to (0, 1]. Row = one model's task vector over all tensors, or with `scope:
+ * tensor` over one, which needs no pass over the whole model first but changes the result. K is the number of models
+ * that have the tensor. The search for `lambda` needs data and is not part of the method.
  */
 import { UserError } from "../../../errors.ts";
 import { type MergeValues, mergeMethod } from "../../contract.ts";

@@ -1,8 +1,8 @@
 /**
  * RAM (Reinforced Agent Merging): keep whole what one model alone changed, average what several changed.
  *
- * "Behavior Knowledge Merge in Reinforced Agentic Models", 2026, https://arxiv.org/abs/2601.13572; parameters as mergekit's
- * `ram`.
+ * "Behavior Knowledge Merge in Reinforced Agentic Models", 2026, https://arxiv.org/abs/2601.13572; parameters as
+ * mergekit's `ram`.
  */
 import { mergeMethod } from "../../contract.ts";
 import { addChanges, epsilonOption } from "../../updates/add-changes.ts";

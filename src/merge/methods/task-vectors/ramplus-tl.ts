@@ -1,8 +1,8 @@
 /**
  * RAM+ (tensor-local): RAM with what one model alone changed scaled up, the more of its changes it shares with others.
  *
- * "Behavior Knowledge Merge in Reinforced Agentic Models", 2026, https://arxiv.org/abs/2601.13572; parameters as mergekit's
- * `ramplus_tl`, which counts within each tensor.
+ * "Behavior Knowledge Merge in Reinforced Agentic Models", 2026, https://arxiv.org/abs/2601.13572; parameters as
+ * mergekit's `ramplus_tl`, which counts within each tensor.
  */
 import { SPAN } from "../../../gpu/grid.ts";
 import { mergeMethod } from "../../contract.ts";

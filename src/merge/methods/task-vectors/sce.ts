@@ -1,8 +1,9 @@
 /**
- * SCE: select the entries in which models differ most, calculate weights from the size of what is left, erase minority signs.
+ * SCE: select the entries in which models differ most, calculate weights from the size of what is left, erase minority
+ * signs.
  *
- * Wan et al. (FuseChat), https://arxiv.org/abs/2408.07990; parameters as mergekit's `sce`. Of equal variances the lower index is
- * taken first. With one model nothing varies, so any `select_topk` below 1 gives the base.
+ * Wan et al. (FuseChat), https://arxiv.org/abs/2408.07990; parameters as mergekit's `sce`. Of equal variances the lower
+ * index is taken first. With one model nothing varies, so any `select_topk` below 1 gives the base.
  */
 import { SPAN } from "../../../gpu/grid.ts";
 import { mergeMethod } from "../../contract.ts";

@@ -146,7 +146,7 @@ describe("a mistake in a recipe is named with its place:", () => {
     [
       "modules beside models",
       `merge_method: linear\n${MODELS}modules: {text: {}}\n`,
-      "r.yml:5:10: modules excludes models and slices beside it",
+      "r.yml:5:10: modules cannot stand beside models or slices",
     ],
   ];
   for (const [what, text, message, hint] of cases) {
@@ -159,9 +159,7 @@ describe("a mistake in a recipe is named with its place:", () => {
 
   test("keys below the top level that mean nothing are only warned of", async () => {
     const recipe = await one("merge_method: linear\nmodels:\n- model: a\n  paramters: {weight: 1}\n");
-    expect(recipe.warnings).toEqual([
-      "r.yml:4:14: paramters has no meaning here and is ignored; did you mean parameters?",
-    ]);
+    expect(recipe.warnings).toEqual(["r.yml:4:14: paramters is unknown here and is ignored; did you mean parameters?"]);
   });
 
   test("an alias that expands without end", async () => {

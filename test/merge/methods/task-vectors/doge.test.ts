@@ -55,7 +55,9 @@ interface Given {
   readonly exact: boolean;
 }
 
-/** Delta by f64 loops: objective, gradient by definition, projection, Adam. Also returns the objective before and after. */
+/**
+ * Delta by f64 loops: objective, gradient by definition, projection, Adam. Also returns the objective before and after.
+ */
 function reference(tau: readonly Float64Array[], rows: number, columns: number, given: Given) {
   const lambdas = tau.map((matrix) => given.eta / norm(matrix));
   const total = lambdas.reduce((a, b) => a + b, 0);
