@@ -6,7 +6,20 @@
  */
 import { runToEnd, setUp } from "../src/setup/setup.ts";
 
+const HELP = `Set up what is missing, then train, merge, unlearn, distil and measure small models, by file and by pipe
+
+  bun run demo
+
+  -h, --help   this text
+
+It takes about two minutes on two cores without a GPU, prints every command that it runs, and leaves a page with all curves.
+`;
+
 await runToEnd("demo", async () => {
+  if (process.argv.some((argument) => argument === "--help" || argument === "-h")) {
+    process.stdout.write(HELP);
+    return 0;
+  }
   await setUp();
   // Only now: before set-up there are no packages to import.
   const { demo } = await import("../src/demo/demo.ts");

@@ -4,8 +4,9 @@
  */
 import type { OptionSpec } from "../method/options.ts";
 
-const without = (help: string) => ({ type: "boolean", help: `mergekit's; ${help}` }) as const satisfies OptionSpec;
-const valued = (help: string) => ({ type: "string", value: "X", help: `mergekit's; ${help}` }) as const;
+const without = (help: string) =>
+  ({ type: "boolean", help: `of mergekit, accepted: ${help}` }) as const satisfies OptionSpec;
+const valued = (help: string) => ({ type: "string", value: "X", help: `of mergekit, accepted: ${help}` }) as const;
 
 /** Accepted, without effect. */
 export const mergekitOptions = {

@@ -4,9 +4,9 @@
  *   bun run bench                         1 GB checkpoints, five methods, five pairs of runs each
  *   bun run bench --gigabytes 0.25 --runs 3 --methods linear,ties --flush
  *
- * The floor of a merge is reading all of its inputs but one (cat > /dev/null) and copying that one (cp), with a warm cache.
- * Runs alternate, floor and merge, and the ratio is taken pair by pair, so that a machine whose speed drifts still compares.
- * With --flush both sides flush their output to the disk. Linux only: memory is read from /proc.
+ * The floor of a merge is reading all of its inputs but one (cat > /dev/null) and copying that one (cp), with a warm
+ * cache. Runs alternate, floor and merge, and the ratio is taken pair by pair, so that a machine whose speed drifts
+ * still compares. With --flush both sides flush their output to the disk. Linux only: memory is read from /proc.
  */
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
@@ -45,7 +45,8 @@ async function run(command: string, args: readonly string[], flush: boolean): Pr
     try {
       const status = readFileSync(`/proc/${child.pid}/status`, "utf8");
       const kilobytes = (field: string) => Number(new RegExp(`${field}:\\s+(\\d+)`).exec(status)?.[1] ?? 0);
-      // A software driver keeps what a GPU would have in its own memory in anonymous files: shared memory to the kernel.
+      // A software driver keeps what a GPU would have in its own memory in anonymous files: shared memory to the
+      // kernel.
       anonymous = Math.max(anonymous, 1024 * (kilobytes("RssAnon") + kilobytes("RssShmem")));
     } catch {} // it has just ended
   }, 5);

@@ -31,7 +31,7 @@ export const DATA = {
     type: "'truncate' | 'split' | 'refuse'",
     help: "what happens to longer rows; they are cut when left out",
   },
-  pack: { type: "boolean", default: false, help: "several short rows in one, kept apart by attention" },
+  pack: { type: "boolean", default: false, help: "pack several short rows into one; attention stays within each" },
   shuffle: { type: "boolean", default: true, help: "new order every epoch; --no-shuffle keeps the file's" },
 } as const satisfies Options;
 
@@ -44,7 +44,7 @@ export const OPTIMIZATION = {
     kind: "optimizer",
     default: "adamw",
     optionsAfter: "schedule",
-    help: "how weights move",
+    help: "update rule",
   },
   lr: { type: "number > 0", default: 1e-3, help: "peak learning rate", value: "RATE" },
   schedule: { type: "string", kind: "schedule", default: "cosine", help: "learning rate over the steps" },
@@ -56,7 +56,7 @@ export const OPTIMIZATION = {
 
 /** What is trained, and how it is held. */
 export const TRAINED = {
-  dtype: { type: "'f32' | 'bf16' | 'keep'", help: "of weights in memory; f32 if trained, as stored if frozen" },
+  dtype: { type: "'f32' | 'bf16' | 'keep'", help: "type of weights in memory; f32 if trained, as stored if frozen" },
   state_dtype: { type: "'f32' | 'bf16'", default: "f32", help: "of the optimizer's states" },
   out_dtype: { type: "'f32' | 'bf16' | 'f16'", help: "of the result; as the model is stored when left out" },
   freeze: { type: "string[]", help: "weights that stay as they are, by pattern: 'model.embed*'", value: "GLOB" },

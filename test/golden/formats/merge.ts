@@ -1,6 +1,6 @@
 /**
- * The format of test/golden/merge: mergekit's recipes, inputs and results. Runs a recipe through the planner and the machinery of
- * `merge`, and holds the result to the README's table. Nothing here knows a method.
+ * The format of test/golden/merge: mergekit's recipes, inputs and results. Runs a recipe through the planner and the
+ * machinery of `merge`, and holds the result to the README's table. Nothing here knows a method.
  */
 
 import { readFileSync } from "node:fs";
@@ -182,7 +182,9 @@ export class MergeGoldens {
     );
   }
 
-  /** What is wrong with the output of a case, empty when it is accepted. A random one takes the outputs of many seeds. */
+  /**
+   * What is wrong with the output of a case, empty when it is accepted. A random one takes the outputs of many seeds.
+   */
   async accept(id: string, output: GoldenOutput | readonly GoldenOutput[]): Promise<string[]> {
     const golden = this.#caseOf(id);
     const outputs = output instanceof Map ? [output as GoldenOutput] : [...(output as readonly GoldenOutput[])];
