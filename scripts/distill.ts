@@ -39,6 +39,6 @@ await script({
   notes: `The loss is --distill-weight times the method's plus --label-weight times the labels' cross-entropy, as means over the tokens
 that count. --teacher self with --lora is the student's own base, which costs no memory; without --lora it is read a second time.
 Of teacher and student one may come from stdin. A vocabulary that is wider by padding rows is recognised by tokenizer.json; other
-differences are refused, except by --method uld. Resuming, freezing, LoRA and all that train has work here as there.`,
+differences are refused, except by methods for other tokenizers. Resuming, freezing, LoRA and what else train has work here too.`,
   run: async (context) => (await import("../src/distill/command.ts")).distill(context),
 });

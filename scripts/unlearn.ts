@@ -37,7 +37,7 @@ await script({
   },
   grace: 600,
   notes: `The loss is --forget-weight times the method's plus --retain-weight times the retain term. A batch is --batch-size rows to forget
-beside as many to keep. Likelihoods under the original model are computed once; a second model is held only where a method compares
-whole distributions (undial, rmu, --retain-loss kl), and with --lora not even there. Resuming and all that train has work here too.`,
+beside as many to keep. Likelihoods under the original model are computed once; a second model is held only where a loss compares
+whole distributions or hidden states, as --retain-loss kl does, and with --lora not even there. What train has works here too.`,
   run: async (context) => (await import("../src/unlearn/command.ts")).unlearn(context),
 });

@@ -1,6 +1,6 @@
 /**
- * Capabilities of distillation: what a method changes of the frame around its loss, such as where teachers come from or what else learns.
- * A method names them (`needs: [teacherCache]`), and each acts where its file says.
+ * Capabilities of distillation: what a method changes of the frame around its loss, such as where teachers come from or
+ * what else learns. A method names them (`needs: [teacherCache]`), and each acts where its file says.
  */
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { Gpu } from "../gpu/gpu.ts";

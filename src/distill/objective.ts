@@ -1,6 +1,6 @@
 /**
- * The objective of distillation: a method's loss per row of logits, or per position of hidden states, and the labels' cross-entropy,
- * as means over the rows that count.
+ * The objective of distillation: a method's loss per row of logits, or per position of hidden states, and the labels'
+ * cross-entropy, as means over the rows that count.
  */
 import { type Batch, batchKey } from "../data/batch.ts";
 import { meanWeights } from "../data/targets.ts";

@@ -19,8 +19,8 @@ function reading(tokenizer: Reader, ids: Int32Array): { text: string; ends: numb
 }
 
 /**
- * For every token of `own` the token of `other` after which the same text has been read, or -1. A token that ends inside a character
- * ends nowhere.
+ * For every token of `own` the token of `other` after which the same text has been read, or -1. A token that ends
+ * inside a character ends nowhere.
  */
 export function samePlaces(own: Int32Array, reader: Reader, other: Int32Array, otherReader: Reader): Int32Array {
   const [a, b] = [reading(reader, own), reading(otherReader, other)];

@@ -1,9 +1,9 @@
 /**
- * Batches whose completions a model samples: the student's own for on-policy distillation (GKD, arXiv:2306.13649), the teacher's for
- * sequence-level distillation (arXiv:1606.07947).
+ * Batches whose completions a model samples: the student's own for on-policy distillation (GKD, arXiv:2306.13649), the
+ * teacher's for sequence-level distillation (arXiv:1606.07947).
  *
- * A row's prompt is what comes before its first label; of a plain text its first tokens. Which batches are sampled, and the samples, are
- * functions of (seed, place of the batch), so a resumed run draws the same.
+ * A row's prompt is what comes before its first label; of a plain text its first tokens. Which batches are sampled, and
+ * the samples, are functions of (seed, place of the batch), so a resumed run draws the same.
  */
 
 import type { Batch } from "../data/batch.ts";

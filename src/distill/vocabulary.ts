@@ -30,8 +30,9 @@ function tokensOf(files: Speaker["files"]): Map<number, string> | undefined {
 }
 
 /**
- * Outputs that student and teacher share: all of them, or those before the padding rows of the wider one. Throws UserError when their
- * tokenizers give ids different meanings, and when widths differ and nothing says that only padding does.
+ * Outputs that student and teacher share: all of them, or those before the padding rows of the wider one. Throws
+ * UserError when their tokenizers give ids different meanings, and when widths differ and nothing says that only
+ * padding does.
  */
 export async function commonVocabulary(
   student: Speaker,
@@ -73,7 +74,10 @@ export async function commonVocabulary(
   return common;
 }
 
-/** Reads a teacher over the student's own vocabulary, or its classes. `states`: hidden states are compared, so that classes may differ. */
+/**
+ * Reads a teacher over the student's own vocabulary, or its classes. `states`: hidden states are compared, so that
+ * classes may differ.
+ */
 export const sameVocabulary = (states: boolean): TeacherReading => ({
   async compare({ info }, { checkpoint, sizes }, { ref, tools, sizes: own }) {
     const teacher = { ref: checkpoint.ref, outputs: sizes.outputs, files: checkpoint.files };

@@ -1,6 +1,7 @@
 /**
- * Capabilities: what a method needs of its frame beyond its own loss, such as wanted answers beside the rows, or a teacher that learns too.
- * A method names them (`needs: [likelihoods]`), a file beside the frame supplies each, and the frame knows none of them.
+ * Capabilities: what a method needs of its frame beyond its own loss, such as wanted answers beside the rows, or a
+ * teacher that learns too. A method names them (`needs: [likelihoods]`), a file beside the frame supplies each, and the
+ * frame knows none of them.
  */
 import type { Options } from "./options.ts";
 import { loadMethods, type MethodInfo, type MethodSource } from "./registry.ts";

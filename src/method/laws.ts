@@ -1,6 +1,6 @@
 /**
- * Laws: properties that hold for every input. A method claims the laws of its kind in its own file; the law tests are made from the
- * claims, so no test holds a table of names.
+ * Laws: properties that hold for every input. A method claims the laws of its kind in its own file; the law tests are
+ * made from the claims, so no test holds a table of names.
  *
  *   laws: { equalModels: true, order: "a sequence, so order matters" }
  */

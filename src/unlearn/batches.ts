@@ -1,6 +1,7 @@
 /**
- * Batches of unlearning: rows to forget, each once an epoch, beside as many rows to retain, drawn uniformly with replacement (the way of
- * open-unlearning). With --anchor retain the two change places. What is drawn is a function of (seed, place of the batch).
+ * Batches of unlearning: rows to forget, each once an epoch, beside as many rows to retain, drawn uniformly with
+ * replacement (the way of open-unlearning). With --anchor retain the two change places. What is drawn is a function of
+ * (seed, place of the batch).
  */
 import { type Batch, collate, isTokens, stackExamples } from "../data/batch.ts";
 import type { Example, SequenceData } from "../data/dataset.ts";

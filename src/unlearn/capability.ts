@@ -1,6 +1,6 @@
 /**
- * Capabilities of unlearning: what the loss of sequences is given beside their likelihoods. A method names them (`needs: [likelihoods]`)
- * and its `sequences` is given what they supply, by name and type.
+ * Capabilities of unlearning: what the loss of sequences is given beside their likelihoods. A method names them
+ * (`needs: [likelihoods]`) and its `sequences` is given what they supply, by name and type.
  */
 import type { TokenBatch } from "../data/batch.ts";
 import type { GroupReference } from "../data/groups.ts";
@@ -47,8 +47,8 @@ export type RowNumbers = readonly (number | undefined)[];
 export interface Recording {
   readonly rows: RowNumbers;
   /**
-   * (B, T): -log probability of every token that counts in other sequences, one for each row. `name` is the prefix of their inputs and
-   * targets, which `fill` fills.
+   * (B, T): -log probability of every token that counts in other sequences, one for each row. `name` is the prefix of
+   * their inputs and targets, which `fill` fills.
    */
   nll(batch: TokenBatch, name: string): Tensor;
 }

@@ -1,9 +1,9 @@
 /**
- * What an unlearning method is: an objective whose forget term drives knowledge out while a retain term holds the rest, or an edit of
- * weights without an optimizer. A file of this folder that exports `method` is one; `--method npo` is npo.ts.
+ * What an unlearning method is: an objective whose forget term drives knowledge out while a retain term holds the rest,
+ * or an edit of weights without an optimizer. Each file of methods/ is one: `--method npo` is npo.ts.
  *
- * The total is gamma F + alpha R (--forget-weight, --retain-weight). The frame runs the models, averages and adds the retain term;
- * what else a loss is given comes from the capabilities that its method needs.
+ * The total is gamma F + alpha R (--forget-weight, --retain-weight). The frame runs the models, averages and adds the
+ * retain term; what else a loss is given comes from the capabilities that its method needs.
  */
 
 import type { Batch } from "../data/batch.ts";
@@ -69,7 +69,10 @@ export const OBJECTIVE_LAWS = {
 
 export type ObjectiveLaw = keyof typeof OBJECTIVE_LAWS;
 
-/** Claims all laws of an objective. A method names its exceptions after it: `{ ...EVERY_LAW, bounded: "ascent has no end" }`. */
+/**
+ * Claims all laws of an objective. A method names its exceptions after it: `{ ...EVERY_LAW, bounded: "ascent has no
+ * end" }`.
+ */
 export const EVERY_LAW = sameClaim(OBJECTIVE_LAWS, true);
 
 /** What holds for every edit of weights. */
@@ -113,7 +116,10 @@ export interface UnlearnObjective<
   sequences?(rec: Recorder, given: ForgetSequences<O> & GivenBy<N>): Tensor;
   /** Loss of every position (N) from hidden states, of the forget set, and with retain "states" of the retain set. */
   states?(rec: Recorder, given: StatesOf<O>): Tensor;
-  /** Changes weights between steps: gives `retain_weight` or `forget_weight`, and numbers that its losses take as dynamic. */
+  /**
+   * Changes weights between steps: gives `retain_weight` or `forget_weight`, and numbers that its losses take as
+   * dynamic.
+   */
   adaptive?(given: {
     readonly values: Values<O>;
     readonly weights: TermWeights;
@@ -121,11 +127,14 @@ export interface UnlearnObjective<
     readonly perEpoch: number;
   }): Adaptive;
   /**
-   * Weight of the retain term in this very batch (1), from the mean retain loss of the batch (1). No gradient goes through it.
-   * `retain_weight` of the step's numbers is one of them, and the only one when left out.
+   * Weight of the retain term in this very batch (1), from the mean retain loss of the batch (1). No gradient goes
+   * through it. `retain_weight` of the step's numbers is one of them, and the only one when left out.
    */
   retainWeight?(rec: Recorder, given: { readonly loss: Tensor; readonly values: Values<O> }): Tensor;
-  /** Weights that are trained, by pattern, unless --train-only says; all when left out. A function chooses them by tracing. */
+  /**
+   * Weights that are trained, by pattern, unless --train-only says; all when left out. A function chooses them by
+   * tracing.
+   */
   trains?(values: Values<O>): readonly string[] | ((trace: Trace) => Promise<readonly string[]>);
   /** Refuses options that do not fit the model. Throws UserError. */
   check?(values: Values<O>, sizes: ModelSizes): void;

@@ -1,6 +1,7 @@
 /**
- * Importance of every weight to a set of rows: the mean over batches of the squared gradient of their loss. With batches of one row it is
- * the diagonal of the empirical Fisher matrix; larger batches give smaller values, so two sets compare only at one batch size.
+ * Importance of every weight to a set of rows: the mean over batches of the squared gradient of their loss. With
+ * batches of one row it is the diagonal of the empirical Fisher matrix; larger batches give smaller values, so two sets
+ * compare only at one batch size.
  *
  * GPU memory: gradients and importances, f32, each as large as the weights.
  */

@@ -1,6 +1,6 @@
 /**
- * The capability of a loss that compares with the model as it was (theta0): its likelihoods of the rows to forget, one number each,
- * computed before the first step. No second model is held.
+ * The capability of a loss that compares with the model as it was (theta0): its likelihoods of the rows to forget, one
+ * number each, computed before the first step. No second model is held.
  */
 import { likelihoods as likelihoodsOf } from "../run/scoring/row-losses.ts";
 import type { Tensor } from "../tensor/tensor.ts";

@@ -1,6 +1,7 @@
 /**
- * The objective of unlearning, gamma F + alpha R: a method's forget term, and a retain term of cross-entropy, KL to the model as it was,
- * or hidden states. Its terms are parts with a program each, so that update rules may treat their gradients apart.
+ * The objective of unlearning, gamma F + alpha R: a method's forget term, and a retain term of cross-entropy, KL to the
+ * model as it was, or hidden states. Its terms are parts with a program each, so that update rules may treat their
+ * gradients apart.
  */
 import { type Batch, batchKey, placesOf } from "../data/batch.ts";
 import { countedByRow } from "../data/targets.ts";
@@ -19,7 +20,10 @@ const retainTerm = (setup: UnlearnSetup): Term =>
 /** The part of a batch that a part of the objective is about. */
 const partOf = (batch: UnlearnBatch, part: Part): Batch => batch[part]!;
 
-/** (N) or (B): 1 / tokens, 1 / sequences, or 1 / (sequences * tokens of the sequence) where a row counts; `total` is of the step. */
+/**
+ * (N) or (B): 1 / tokens, 1 / sequences, or 1 / (sequences * tokens of the sequence) where a row counts; `total` is of
+ * the step.
+ */
 function meanOver(per: Term["per"], targets: Int32Array, lengths: Float32Array, total: number): Float32Array {
   if (per === "sequence") return new Float32Array(lengths.length).fill(1 / total);
   const width = targets.length / lengths.length;

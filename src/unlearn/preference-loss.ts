@@ -1,7 +1,7 @@
 /**
- * The preference loss of DPO: a wanted answer is preferred to the one to forget, each measured against the model as it was (theta0).
- * Rafailov et al., NeurIPS 2023, https://arxiv.org/abs/2305.18290; scaled for unlearning by Zhang et al. 2024,
- * https://arxiv.org/abs/2404.05868
+ * The preference loss of DPO: a wanted answer is preferred to the one to forget, each measured against the model as it
+ * was (theta0). Rafailov et al., NeurIPS 2023, https://arxiv.org/abs/2305.18290; scaled for unlearning by Zhang et al.
+ * 2024, https://arxiv.org/abs/2404.05868
  */
 import { logSigmoid, neg, scale, sub } from "../tensor/ops/elementwise.ts";
 import { rowSum } from "../tensor/ops/reduce.ts";

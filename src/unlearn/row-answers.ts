@@ -15,8 +15,9 @@ const OPTIONS = {
 } as const satisfies Options;
 
 /**
- * A row's `refusal`, or one drawn from a list where it has none; or its `alternative`. One sequence for each of the set's, found by the
- * place of the row. Throws UserError for rows that are not prompt and completion, and for a row without an alternative.
+ * A row's `refusal`, or one drawn from a list where it has none; or its `alternative`. One sequence for each of the
+ * set's, found by the place of the row. Throws UserError for rows that are not prompt and completion, and for a row
+ * without an alternative.
  */
 export async function answersOf(
   { sequences, groups, tools, seed, method }: ForgetSet,

@@ -1,6 +1,6 @@
 /**
- * The capability of a loss that is given other answers beside the rows to forget, which the model as it was (theta0) samples before the
- * first step, several for every row.
+ * The capability of a loss that is given other answers beside the rows to forget, which the model as it was (theta0)
+ * samples before the first step, several for every row.
  */
 import { encodeRow, type Sequence } from "../data/sequences.ts";
 import { UserError } from "../errors.ts";
@@ -39,7 +39,7 @@ export interface Alternatives {
   /** How many for a row. */
   readonly samples: number;
   readonly temperature: number;
-  /** Stands on a line of its own before the prompt while sampling, and not while training. */
+  /** A line before the prompt while sampling, left out while training. */
   readonly instruction: string | undefined;
   /** Most tokens of an answer; those of the longest answer to forget when left out. */
   readonly maxTokens: number | undefined;
@@ -48,7 +48,10 @@ export interface Alternatives {
 /** Rounds of draws for answers that come out as the one to forget. */
 const ROUNDS = 8;
 
-/** Other answers to the rows to forget, which theta0 samples before the first step: a function of (seed, row, number of the sample). */
+/**
+ * Other answers to the rows to forget, which theta0 samples before the first step: a function of (seed, row, number of
+ * the sample).
+ */
 export class SampledAnswers {
   /** Each sequence to forget, once for each of its samples. */
   readonly sequences: readonly Sequence[];
@@ -76,7 +79,10 @@ export class SampledAnswers {
     this.wanted = this.#with(this.sequences.map(() => blank));
   }
 
-  /** Reads what is to be answered. Throws UserError for rows that are not prompt and completion, and for a prompt that leaves no room for an answer. */
+  /**
+   * Reads what is to be answered. Throws UserError for rows that are not prompt and completion, and for a prompt that
+   * leaves no room for an answer.
+   */
   static async of({ sequences, groups, tools, method }: ForgetSet, how: Alternatives): Promise<SampledAnswers> {
     const prompts = new Map<string, Int32Array>();
     const maxLength = tools.encode.maxLength!;
@@ -99,8 +105,8 @@ export class SampledAnswers {
   }
 
   /**
-   * Samples with `model`, `batch` rows at a time. An answer that is the one to forget is drawn again, several times; gives how many are
-   * so even then.
+   * Samples with `model`, `batch` rows at a time. An answer that is the one to forget is drawn again, several times;
+   * gives how many are so even then.
    */
   async sample(
     model: Model,

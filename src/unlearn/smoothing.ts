@@ -1,6 +1,7 @@
 /**
- * What a smoothing is: another way to the gradient of the forget loss, so that its solution lies in a flat place and a little relearning
- * does not undo it. Fan et al., ICML 2025, https://arxiv.org/abs/2502.05374. `--smooth sam` is sam.ts; the retain loss is never smoothed.
+ * What a smoothing is: another way to the gradient of the forget loss, so that its solution lies in a flat place and a
+ * little relearning does not undo it. Fan et al., ICML 2025, https://arxiv.org/abs/2502.05374. `--smooth sam` is
+ * sam.ts; the retain loss is never smoothed.
  */
 import type { Gpu } from "../gpu/gpu.ts";
 import { type Laws, sameClaim } from "../method/laws.ts";
@@ -53,8 +54,9 @@ export const radius = <const R extends number>(usual: R) =>
 export const PENALTY = { type: "number >= 0", default: 10, help: "weight of the penalty", value: "C" } as const;
 
 /**
- * The rule of a smoothing that moves the weights and puts them back. `make` leaves the smoothed gradient of the forget loss in the
- * gradients; `keeps` names what it keeps of weights and gradients, each a copy of the trained weights' size.
+ * The rule of a smoothing that moves the weights and puts them back. `make` leaves the smoothed gradient of the forget
+ * loss in the gradients; `keeps` names what it keeps of weights and gradients, each a copy of the trained weights'
+ * size.
  */
 export function movingRule<O extends Options>(
   { gpu, parameters, values, seed }: SmoothingSetup<O>,

@@ -10,8 +10,8 @@ import type { UnlearnRun } from "./run.ts";
 const TRACED = 32;
 
 /**
- * Patterns of the weights that `choose` picks by tracing the rows to forget through the model as it was. Throws UserError for rows
- * without a prompt.
+ * Patterns of the weights that `choose` picks by tracing the rows to forget through the model as it was. Throws
+ * UserError for rows without a prompt.
  */
 export async function tracedWeights(
   { options, seed, signal, progress, info }: UnlearnRun,

@@ -1,4 +1,7 @@
-/** Sets the training of an objective up: what the model as it was is asked, the objective, and what changes between steps. */
+/**
+ * Sets the training of an objective up: what the model as it was is asked, the objective, and what changes between
+ * steps.
+ */
 import { UserError } from "../errors.ts";
 import type { Bound } from "../method/bind.ts";
 import type { Stateful } from "../method/stateful.ts";

@@ -1,4 +1,7 @@
-/** Answers that are wanted instead of those to forget, one for every row: in batches beside the rows, with theta0's likelihoods. */
+/**
+ * Answers that are wanted instead of those to forget, one for every row: in batches beside the rows, with theta0's
+ * likelihoods.
+ */
 import { collate, type TokenBatch } from "../data/batch.ts";
 import type { GroupReference } from "../data/groups.ts";
 import { readRows } from "../data/jsonl.ts";

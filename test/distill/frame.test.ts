@@ -1,4 +1,6 @@
-/** What the frame of distillation holds for every method: means over rows that count, however they are cut into batches. */
+/**
+ * What the frame of distillation holds for every method: means over rows that count, however they are cut into batches.
+ */
 import { afterAll, describe, expect, test } from "bun:test";
 import { collate } from "../../src/data/batch.ts";
 import type { Sequence } from "../../src/data/sequences.ts";

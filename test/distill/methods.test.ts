@@ -1,6 +1,6 @@
 /**
- * Losses of distillation methods: golden values and gradients, the card's test vectors, limits in which one is another, and what adapts.
- * The laws that methods claim are in test/laws/distill.test.ts.
+ * Losses of distillation methods: golden values and gradients, the card's test vectors, limits in which one is another,
+ * and what adapts. The laws that methods claim are in test/laws/distill.test.ts.
  */
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";

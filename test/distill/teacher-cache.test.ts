@@ -85,7 +85,8 @@ describe("everything kept is the live teacher", () => {
 });
 
 /**
- * Error of the gradient, relative to its length, of models that were never trained, whose tails are heavy. Of 50 tokens:
+ * Error of the gradient, relative to its length, of models that were never trained, whose tails are heavy. Of 50
+ * tokens:
  *
  *   k          2      6      12     25     40
  *   kd         0.58   0.41   0.24   0.10   0.016
@@ -217,7 +218,7 @@ describe("the file", () => {
     cache.close();
     const text = fs.readFileSync(file, "latin1").replace('"starts"', '"sterts"');
     fs.writeFileSync(file, text, "latin1");
-    expect(TeacherCache.open(file)).rejects.toThrow("is no teacher cache: it has no starts");
+    expect(TeacherCache.open(file)).rejects.toThrow("is not a teacher cache: it has no starts");
   });
 
   test("rows that are missing are counted before any is drawn", () => {

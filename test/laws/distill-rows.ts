@@ -1,4 +1,7 @@
-/** Any distillation loss on rows of made-up outputs: what student and teachers say, and the loss of every row with its gradient. */
+/**
+ * Any distillation loss on rows of made-up outputs: what student and teachers say, and the loss of every row with its
+ * gradient.
+ */
 import type { DistillMethod } from "../../src/distill/contract.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import { bind } from "../../src/method/bind.ts";
@@ -12,7 +15,9 @@ import { normals } from "../support/random.ts";
 export const [N, V, WIDTH, LAYERS, HEADS] = [6, 23, 8, 2, 2];
 const SIZES = { layers: LAYERS, width: WIDTH, outputs: V, maxPositions: N };
 
-/** What a model says, by name: `logits` (N, V), `hidden` (N, C), and of every layer its states, queries and keys (N, C). */
+/**
+ * What a model says, by name: `logits` (N, V), `hidden` (N, C), and of every layer its states, queries and keys (N, C).
+ */
 export type Outputs = Readonly<Record<string, Float32Array>>;
 
 const shapeOf = (name: string): number[] => [N, name === "logits" ? V : WIDTH];

@@ -1,4 +1,7 @@
-/** What holds for every merge method, and the laws that each claims. Methods are found in their folder: new ones are covered at once. */
+/**
+ * What holds for every merge method, and the laws that each claims. Methods are found in their folder: new ones are
+ * covered at once.
+ */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,6 +1,6 @@
 /**
- * The objectives as their files give them: float64 references where test/golden/loss has none, the limits in
- * which one is another, and what the frame around them adds. The laws that methods claim are in test/laws/unlearn.test.ts.
+ * The objectives as their files give them: float64 references where test/golden/loss has none, the limits in which one
+ * is another, and what the frame around them adds. The laws that methods claim are in test/laws/unlearn.test.ts.
  */
 import { afterAll, describe, expect, test } from "bun:test";
 import { bindDefaults } from "../../src/method/bind.ts";

@@ -1,4 +1,7 @@
-/** Smoothings on a loss whose gradient is known in float64: sum of a_i w_i^2 + b (w_0 w_1)^2 + sin w over weights in two parameters. */
+/**
+ * Smoothings on a loss whose gradient is known in float64: sum of a_i w_i^2 + b (w_0 w_1)^2 + sin w over weights in two
+ * parameters.
+ */
 import { describe, expect, test } from "bun:test";
 import { WeightAverage } from "../../src/run/training/weight-average.ts";
 import { Parameter } from "../../src/tensor/parameter.ts";

@@ -114,7 +114,8 @@ describe("sampled answers", () => {
   });
 
   test("are drawn again while they are the answer to forget", async () => {
-    // What it says without chance is the answer to forget: at a low temperature it is drawn nearly every time, at a higher one seldom.
+    // What it says without chance is the answer to forget: at a low temperature it is drawn nearly every time, at a
+    // higher one seldom.
     const greedy = await of({ samples: 1, temperature: 1e-3 });
     await greedy.sample(model, { seed: 1, batch: 3, signal });
     const rows = greedy.wanted;

@@ -1,6 +1,6 @@
 /**
- * Adaptive KL: w KL(p || q) + (1 - w) KL(q || p), w the share of |p - q| in the head of the teacher's distribution, held fixed. Wu et
- * al. 2024, https://arxiv.org/abs/2404.02657
+ * Adaptive KL: w KL(p || q) + (1 - w) KL(q || p), w the share of |p - q| in the head of the teacher's distribution,
+ * held fixed. Wu et al. 2024, https://arxiv.org/abs/2404.02657
  */
 import { headGap } from "../../tensor/ops/distribution.ts";
 import { divergence } from "../../tensor/ops/divergence.ts";

@@ -1,10 +1,11 @@
 /**
- * Hidden-state transfer: student layers are drawn to teacher layers, through a learned projection where widths differ. FitNets, Romero
- * et al., ICLR 2015, https://arxiv.org/abs/1412.6550
+ * Hidden-state transfer: student layers are drawn to teacher layers, through a learned projection where widths differ.
+ * FitNets, Romero et al., ICLR 2015, https://arxiv.org/abs/1412.6550
  *
  *   mse      mean over pairs of |P h_S - h_T|^2 / d        cosine  mean over pairs of 1 - cos(P h_S, h_T)
  *
- * Layer 0 is the embedding, layer L the output of the last block, "last" what the head reads. Projections are left out of the result.
+ * Layer 0 is the embedding, layer L the output of the last block, "last" what the head reads. Projections are left out
+ * of the result.
  */
 import { UserError } from "../../errors.ts";
 import type { ModelSizes } from "../../model/architecture.ts";

@@ -1,9 +1,10 @@
 /**
- * Generalised Jensen-Shannon divergence of GKD: b KL(p || m) + (1 - b) KL(q || m), m = b p + (1 - b) q. Agarwal et al., ICLR 2024,
- * https://arxiv.org/abs/2306.13649
+ * Generalised Jensen-Shannon divergence of GKD: b KL(p || m) + (1 - b) KL(q || m), m = b p + (1 - b) q. Agarwal et al.,
+ * ICLR 2024, https://arxiv.org/abs/2306.13649
  *
- * It vanishes at both ends: JSD / b tends to forward KL as b goes to 0, JSD / (1 - b) to reverse KL as b goes to 1. GKD takes 0 and 1
- * for the two KLs themselves, and so does this file; --jsd-scale divides by min(b, 1 - b), which makes the way there smooth.
+ * It vanishes at both ends: JSD / b tends to forward KL as b goes to 0, JSD / (1 - b) to reverse KL as b goes to 1. GKD
+ * takes 0 and 1 for the two KLs themselves, and so does this file; --jsd-scale divides by min(b, 1 - b), which makes
+ * the way there smooth.
  */
 import { divergence } from "../../tensor/ops/divergence.ts";
 import { scale } from "../../tensor/ops/elementwise.ts";

@@ -1,4 +1,7 @@
-/** Forward KL from the teacher's to the student's distribution, T^2 KL(p || q). Hinton et al. 2015, https://arxiv.org/abs/1503.02531 */
+/**
+ * Forward KL from the teacher's to the student's distribution, T^2 KL(p || q). Hinton et al. 2015,
+ * https://arxiv.org/abs/1503.02531
+ */
 import { divergence } from "../../tensor/ops/divergence.ts";
 import { defineDistillation, EVERY_LAW, TEMPERATURE } from "../contract.ts";
 import { teacherCache } from "../teacher-cache.ts";

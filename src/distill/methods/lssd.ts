@@ -1,6 +1,6 @@
 /**
- * Logit-swap self-distillation of Mix-CPT: forward KL to the frozen original, whose label and likeliest token change places. What the
- * original knows stays, and the label comes first. Jiang et al. 2024, https://arxiv.org/abs/2407.10804
+ * Logit-swap self-distillation of Mix-CPT: forward KL to the frozen original, whose label and likeliest token change
+ * places. What the original knows stays, and the label comes first. Jiang et al. 2024, https://arxiv.org/abs/2407.10804
  */
 
 import { swapTop } from "../../tensor/ops/distribution.ts";

@@ -1,6 +1,6 @@
 /**
- * Several teachers with the balancers of MTARD: temperatures that keep the teachers equally certain, and weights that give more to the
- * teacher whose loss has fallen less. Zhao et al. 2023, https://arxiv.org/abs/2306.16170
+ * Several teachers with the balancers of MTARD: temperatures that keep the teachers equally certain, and weights that
+ * give more to the teacher whose loss has fallen less. Zhao et al. 2023, https://arxiv.org/abs/2306.16170
  *
  *   loss         sum_k w_k KL(softmax(teacher_k / tau_k) || student)
  *   entropy      tau_k <- tau_k - rate sign(e_k - mean of the others' e), within [1, 10]
@@ -68,7 +68,7 @@ export function mtardBalance(
     },
     state: () => ({ tau: self.tau, weights: self.weights, first: self.first ?? null }),
     load(state) {
-      const saved = state as unknown as { tau: number[]; weights: number[]; first: number[] | null };
+      const saved = state as Record<"tau" | "weights", number[]> & { first: number[] | null };
       [self.tau, self.weights, self.first] = [saved.tau, saved.weights, saved.first ?? undefined];
     },
   };

@@ -1,11 +1,11 @@
 /**
- * Self-distillation for further pre-training: the original model learns the new text while its last hidden states are drawn to those of
- * its own further-trained copy. Lee et al., ICLR 2023, https://arxiv.org/abs/2210.02871
+ * Self-distillation for further pre-training: the original model learns the new text while its last hidden states are
+ * drawn to those of its own further-trained copy. Lee et al., ICLR 2023, https://arxiv.org/abs/2210.02871
  *
  *   cross-entropy + lambda |f(x) - f_teacher(x)|^2 / d
  *
- * The teacher is the copy: train the model on the text, then `distill --student model/ --teacher copy/ --method self-further`; again
- * with the result as teacher for further rounds. lambda is --distill-weight.
+ * The teacher is the copy: train the model on the text, then `distill --student model/ --teacher copy/ --method
+ * self-further`; again with the result as teacher for further rounds. lambda is --distill-weight.
  */
 import { UserError } from "../../errors.ts";
 import { defineDistillation, EVERY_LAW } from "../contract.ts";

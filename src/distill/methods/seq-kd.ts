@@ -1,4 +1,7 @@
-/** Sequence-level distillation: cross-entropy on what the teacher samples. Kim and Rush, EMNLP 2016, https://arxiv.org/abs/1606.07947 */
+/**
+ * Sequence-level distillation: cross-entropy on what the teacher samples. Kim and Rush, EMNLP 2016,
+ * https://arxiv.org/abs/1606.07947
+ */
 import { sameClaim } from "../../method/laws.ts";
 import { DISTILL_LAWS, defineDistillation } from "../contract.ts";
 

@@ -1,12 +1,13 @@
 /**
- * TAID: a target that starts near the student's own distribution and slides to the teacher's, faster when the loss falls faster.
- * Shing et al., ICLR 2025, https://arxiv.org/abs/2501.16937
+ * TAID: a target that starts near the student's own distribution and slides to the teacher's, faster when the loss
+ * falls faster. Shing et al., ICLR 2025, https://arxiv.org/abs/2501.16937
  *
  *   p_t = softmax((1 - t) sg[student] + t teacher),  J = -sum p_t log q
  *   progress = (J before - J) / J before;  momentum <- beta momentum + (1 - beta) progress
  *   t <- min(t_end, max(line, t + alpha sigmoid(momentum) (1 - t))),  line = t_start + (t_end - t_start) n / N
  *
- * t is updated once per optimizer step, from the mean over its micro-batches; step n uses the t from before its own update.
+ * t is updated once per optimizer step, from the mean over its micro-batches; step n uses the t from before its own
+ * update.
  */
 
 import type { Adaptive } from "../../run/training/adaptive.ts";
@@ -49,11 +50,8 @@ export function taidSchedule(
     },
     state: () => ({ t, before, momentum, heard }),
     load(state) {
-      ({ t, before, momentum, heard } = state as unknown as {
-        t: number;
+      ({ t, before, momentum, heard } = state as Record<"t" | "momentum" | "heard", number> & {
         before: number | null;
-        momentum: number;
-        heard: number;
       });
     },
   };

@@ -1,4 +1,7 @@
-/** Total variation, half the sum of |p - q|: symmetric and at most 1. Wen et al., ACL 2023, https://arxiv.org/abs/2307.15190 */
+/**
+ * Total variation, half the sum of |p - q|: symmetric and at most 1. Wen et al., ACL 2023,
+ * https://arxiv.org/abs/2307.15190
+ */
 import { divergence } from "../../tensor/ops/divergence.ts";
 import { defineDistillation, EVERY_LAW, TEMPERATURE } from "../contract.ts";
 import { teacherCache } from "../teacher-cache.ts";

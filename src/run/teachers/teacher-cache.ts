@@ -1,12 +1,13 @@
 /**
- * A teacher's distributions written down: the k largest log-probabilities at every position that predicts a token, and what the others
- * have together. 8 k + 4 bytes a token.
+ * A teacher's distributions written down: the k largest log-probabilities at every position that predicts a token, and
+ * what the others have together. 8 k + 4 bytes a token.
  *
- *   ids (M, k) I32, ascending     log_probs (M, k) F32     tail (M) F32: log of the others' probability, -1e30 when there are none
+ *   ids (M, k) I32, ascending     log_probs (M, k) F32
+ *   tail (M) F32: log of the others' probability, -1e30 when there are none
  *   starts (R + 1) I32            rows (R, 2) U32: hash of each row's tokens     vocabulary (1) I32
  *
- * Rows are found again by their tokens, so the order of the data, and which of it is used, may change. Nothing in the file is trusted:
- * where rows lie is checked when it is opened, what they hold when they are read.
+ * Rows are found again by their tokens, so the order of the data, and which of it is used, may change. Nothing in the
+ * file is trusted: where rows lie is checked when it is opened, what they hold when they are read.
  */
 
 import type { Checkpoint, LineageEntry } from "../../checkpoint/checkpoint.ts";
@@ -30,7 +31,7 @@ export interface CachedRows {
 }
 
 const NOTHING = -1e30;
-const ANEW = "write it anew with bun run distill cache";
+const AGAIN = "write it again with bun run distill cache";
 
 /** By how much rounding may lift a log-probability above 0, and take a row's probabilities from 1. */
 const ROUNDING = 1e-3;
@@ -39,8 +40,8 @@ const hashOf = ({ ids }: Sequence): bigint =>
   Bun.hash.xxHash64(new Uint8Array(ids.buffer, ids.byteOffset, ids.byteLength));
 
 /**
- * The k largest of a row of logits: ids ascending, their log-probabilities, and the log of the rest's mass. Those of a row with NaN or
- * an infinity other than -Infinity are all NaN.
+ * The k largest of a row of logits: ids ascending, their log-probabilities, and the log of the rest's mass. Those of a
+ * row with NaN or an infinity other than -Infinity are all NaN.
  */
 export function topLogProbs(
   logits: Float32Array,
@@ -80,9 +81,9 @@ export function topLogProbs(
 }
 
 /**
- * Runs a model over sequences and writes the cache. Rows of the same tokens are written once. Host memory: the cache itself.
- * Gives its bytes, and the share of the teacher's probability that the k hold, as a mean over tokens. Throws as `createWriter` does, and
- * UserError (exit 1) at the first logits that are not finite, before anything is written.
+ * Runs a model over sequences and writes the cache. Rows of the same tokens are written once. Host memory: the cache
+ * itself. Gives its bytes, and the share of the teacher's probability that the k hold, as a mean over tokens. Throws as
+ * `createWriter` does, and UserError (exit 1) at the first logits that are not finite, before anything is written.
  */
 export async function writeCache(
   target: string,
@@ -213,13 +214,16 @@ export class TeacherCache {
     this.#row = new Map(Array.from(rows, (hash, row) => [hash, row]));
   }
 
-  /** Reads what says where rows lie. Throws UserError when the file is no cache. */
+  /** Reads what says where rows lie. Throws UserError when the file is not a cache. */
   static async open(ref: string): Promise<TeacherCache> {
     const checkpoint = await openPlain(ref);
     const names = ["ids", "log_probs", "rows", "starts", "tail", "vocabulary"];
     const missing = names.find((name) => !checkpoint.tensors.has(name));
     if (missing)
-      throw new UserError(`${ref} is no teacher cache: it has no ${missing}`, "write one with bun run distill cache");
+      throw new UserError(
+        `${ref} is not a teacher cache: it has no ${missing}`,
+        "write one with bun run distill cache",
+      );
     const bytes = async (name: string) => {
       const entry = checkpoint.tensors.get(name)!;
       const read = new Uint8Array(entry.bytes);
@@ -241,12 +245,12 @@ export class TeacherCache {
       if (found.dtype !== dtype || found.shape.join() !== shape.join())
         throw new UserError(
           `${ref}: ${name} is ${found.dtype} (${found.shape.join(", ")}), expected ${dtype} (${shape.join(", ")})`,
-          ANEW,
+          AGAIN,
         );
     }
     const vocabulary = new Int32Array(await bytes("vocabulary"))[0]!;
     if (vocabulary < 1 || k < 1 || k > vocabulary)
-      throw new UserError(`${ref}: ids has ${k} columns, vocabulary[0] is ${vocabulary}`, ANEW);
+      throw new UserError(`${ref}: ids has ${k} columns, vocabulary[0] is ${vocabulary}`, AGAIN);
     const starts = new Int32Array(await bytes("starts"));
     for (let i = 0; i <= count; i++) {
       const least = i === 0 ? 0 : starts[i - 1]!;
@@ -254,7 +258,7 @@ export class TeacherCache {
       if (starts[i]! < least || starts[i]! > most || (i === count && starts[i] !== total))
         throw new UserError(
           `${ref}: starts[${i}] is ${starts[i]}, expected ${i === count ? total : `${least} to ${most}`}`,
-          ANEW,
+          AGAIN,
         );
     }
     return new TeacherCache(checkpoint, k, vocabulary, starts, new BigUint64Array(await bytes("rows")));
@@ -284,7 +288,7 @@ export class TeacherCache {
     if (count !== sequence.ids.length - 1)
       throw new UserError(
         `${this.checkpoint.ref}: starts[${row + 1}] is ${from + count}, expected ${from + sequence.ids.length - 1} for ${sequence.place}`,
-        ANEW,
+        AGAIN,
       );
     return { from, count };
   }
@@ -293,7 +297,7 @@ export class TeacherCache {
   #checkTokens(from: number, ids: Int32Array, logProbs: Float32Array, tails: Float32Array): void {
     const { k, vocabulary } = this;
     const wrong = (what: string): never => {
-      throw new UserError(`${this.checkpoint.ref}: ${what}`, ANEW);
+      throw new UserError(`${this.checkpoint.ref}: ${what}`, AGAIN);
     };
     for (const [t, tail] of tails.entries()) {
       let mass = Math.exp(tail);
@@ -316,7 +320,10 @@ export class TeacherCache {
     }
   }
 
-  /** What the teacher said of a batch. Throws UserError for a row that it was not asked about, or that holds no distributions. */
+  /**
+   * What the teacher said of a batch. Throws UserError for a row that it was not asked about, or that holds no
+   * distributions.
+   */
   async rows(batch: TokenBatch): Promise<CachedRows> {
     const { k } = this;
     const n = batch.rows * batch.length;

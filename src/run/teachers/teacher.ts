@@ -1,6 +1,6 @@
 /**
- * Where teacher distributions come from: a model that runs beside the student, the student's own base under its adapter, or a cache of
- * top-k log-probabilities.
+ * Where teacher distributions come from: a model that runs beside the student, the student's own base under its
+ * adapter, or a cache of top-k log-probabilities.
  */
 import { type Batch, isTokens } from "../../data/batch.ts";
 import type { Inputs, ModelSizes } from "../../model/architecture.ts";
@@ -21,7 +21,9 @@ export interface RecordedTeacher {
   logits(rec: Recorder, along: readonly Tensor[]): Tensor;
   /** The student's logits of a chunk, as they compare with the teacher's. */
   student(rec: Recorder, logits: Tensor, along: readonly Tensor[]): Tensor;
-  /** What is to be predicted where the two can be compared, negative elsewhere; the batch's own targets when left out. */
+  /**
+   * What is to be predicted where the two can be compared, negative elsewhere; the batch's own targets when left out.
+   */
   targets?(along: readonly Tensor[]): Tensor;
   /** Of a live teacher. */
   readonly outputs?: Recorded;
@@ -49,7 +51,10 @@ function firstColumns(rec: Recorder, logits: Tensor, width: number): Tensor {
   return all === width ? logits : splitColumns(rec, logits, [width, all - width])[0]!;
 }
 
-/** A model that runs beside the student; both vocabularies are cut to `common`. It learns when its weights are trainable. */
+/**
+ * A model that runs beside the student; both vocabularies are cut to `common`. It learns when its weights are
+ * trainable.
+ */
 export function liveTeacher(model: Model, common: number): Teacher {
   return {
     sizes: model.sizes,

@@ -1,11 +1,12 @@
 /**
- * Selective synaptic dampening: weights that matter much more to the forget set than to all data are shrunk; two passes, no optimizer.
- * Foster et al., AAAI 2024, https://arxiv.org/abs/2308.07707
+ * Selective synaptic dampening: weights that matter much more to the forget set than to all data are shrunk; two
+ * passes, no optimizer. Foster et al., AAAI 2024, https://arxiv.org/abs/2308.07707
  *
  *   selected  F_i > alpha A_i        theta_i <- min(lambda A_i / F_i, 1) theta_i
  *
- * F and A are the importances to the forget set and to all data, which contains it: A = share F + (1 - share) R with R the retain set's
- * and share the forget set's part of the rows. So F / A is below 1 / share, and a larger alpha selects nothing.
+ * F and A are the importances to the forget set and to all data, which contains it: A = share F + (1 - share) R with R
+ * the retain set's and share the forget set's part of the rows. So F / A is below 1 / share, and a larger alpha selects
+ * nothing.
  */
 
 import { UserError } from "../../../errors.ts";

@@ -1,6 +1,6 @@
 /**
- * CE-U: cross-entropy against the model's own distribution with the true token impossible, held fixed. Yang et al. 2025,
- * https://arxiv.org/abs/2503.01224. The first token of every answer is left out.
+ * CE-U: cross-entropy against the model's own distribution with the true token impossible, held fixed. Yang et al.
+ * 2025, https://arxiv.org/abs/2503.01224. The first token of every answer is left out.
  */
 import { divergence } from "../../../tensor/ops/divergence.ts";
 import { stopGradient } from "../../../tensor/ops/elementwise.ts";

@@ -1,4 +1,7 @@
-/** Gradient difference: ascent on the forget set, descent on the retain set. Liu et al. 2022, https://arxiv.org/abs/2203.12817 */
+/**
+ * Gradient difference: ascent on the forget set, descent on the retain set. Liu et al. 2022,
+ * https://arxiv.org/abs/2203.12817
+ */
 import { neg } from "../../../tensor/ops/elementwise.ts";
 import { defineObjective, EVERY_LAW } from "../../contract.ts";
 

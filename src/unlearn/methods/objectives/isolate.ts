@@ -1,12 +1,12 @@
 /**
- * Layer-isolated ascent: gradient difference on the MLPs of a few blocks alone, with a retain weight that rises when the retain loss
- * does. SHA256 team, SemEval-2025 Task 4, https://arxiv.org/abs/2504.12996
+ * Layer-isolated ascent: gradient difference on the MLPs of a few blocks alone, with a retain weight that rises when
+ * the retain loss does. SHA256 team, SemEval-2025 Task 4, https://arxiv.org/abs/2504.12996
  *
  *   first epoch   --retain-weight (1.2), and the mean retain loss is remembered
  *   later         0.3 * 6^d + 0.8 to one decimal, within [1.2, 2.3]; d = retain loss of the batch - that mean
  *
- * The authors' code divides a sum of batch means by a number of examples; here it is their mean. --layers auto trains the blocks whose
- * MLPs hold 80 % of the effect on the facts at the last token of their subjects, by causal tracing.
+ * The authors' code divides a sum of batch means by a number of examples; here it is their mean. --layers auto trains
+ * the blocks whose MLPs hold 80 % of the effect on the facts at the last token of their subjects, by causal tracing.
  */
 import { UserError } from "../../../errors.ts";
 import { blocksHolding, type Effects, TRACE } from "../../../run/tracing/causal-trace.ts";
@@ -23,7 +23,10 @@ export function blockRange(text: string, layers = Number.POSITIVE_INFINITY): num
   return Array.from({ length: Number(last) - Number(first) + 1 }, (_, i) => Number(first) + i);
 }
 
-/** The retain weight of a batch whose retain loss is `change` (1) above the mean of the first epoch: (1). At most 1.2 falls below 0. */
+/**
+ * The retain weight of a batch whose retain loss is `change` (1) above the mean of the first epoch: (1). At most 1.2
+ * falls below 0.
+ */
 export function weightOf(rec: Recorder, change: Tensor): Tensor {
   const power = exp(rec, scale(rec, change, Math.log(6)));
   const tenths = round(rec, addScalar(rec, scale(rec, power, 3), 8));

@@ -1,4 +1,7 @@
-/** KL minimisation: ascent on the forget set, KL(p_theta0 || p) on the retain set. Maini et al. 2024, https://arxiv.org/abs/2401.06121 */
+/**
+ * KL minimisation: ascent on the forget set, KL(p_theta0 || p) on the retain set. Maini et al. 2024,
+ * https://arxiv.org/abs/2401.06121
+ */
 import { neg } from "../../../tensor/ops/elementwise.ts";
 import { defineObjective, EVERY_LAW } from "../../contract.ts";
 

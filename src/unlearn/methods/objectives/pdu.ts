@@ -1,6 +1,7 @@
 /**
- * PDU: drives logits flat, (max z - mean z)^2, under the constraint that the retain loss stays below `limit`; the multiplier follows
- * the violation, mu <- max(0, mu + rate (R - limit)), after a warm-up. Entesari et al. 2025, https://arxiv.org/abs/2506.05314
+ * PDU: drives logits flat, (max z - mean z)^2, under the constraint that the retain loss stays below `limit`; the
+ * multiplier follows the violation, mu <- max(0, mu + rate (R - limit)), after a warm-up. Entesari et al. 2025,
+ * https://arxiv.org/abs/2506.05314
  */
 import { square, sub } from "../../../tensor/ops/elementwise.ts";
 import { rowMax, rowSum } from "../../../tensor/ops/reduce.ts";

@@ -1,6 +1,6 @@
 /**
- * UNDIAL: cross-entropy against theta0's own distribution with the label's logit lowered by `strength`. Means over tokens that count.
- * Dong et al. 2024, https://arxiv.org/abs/2402.10052
+ * UNDIAL: cross-entropy against theta0's own distribution with the label's logit lowered by `strength`. Means over
+ * tokens that count. Dong et al. 2024, https://arxiv.org/abs/2402.10052
  */
 import { divergence } from "../../../tensor/ops/divergence.ts";
 import { defineObjective, EVERY_LAW } from "../../contract.ts";

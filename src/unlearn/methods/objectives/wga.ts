@@ -1,4 +1,7 @@
-/** WGA: ascent weighted by p^beta, so that tokens already unlikely are left alone. Wang et al. 2025, https://arxiv.org/abs/2502.19301 */
+/**
+ * WGA: ascent weighted by p^beta, so that tokens already unlikely are left alone. Wang et al. 2025,
+ * https://arxiv.org/abs/2502.19301
+ */
 import { exp, mul, neg, scale, stopGradient } from "../../../tensor/ops/elementwise.ts";
 import { defineObjective, EVERY_LAW } from "../../contract.ts";
 

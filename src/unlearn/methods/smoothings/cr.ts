@@ -1,6 +1,6 @@
 /**
- * Curvature regularisation: the forget loss plus c |d|, d = g(theta + mu v) - g(theta), v = g / |g|. Fan et al., ICML 2025,
- * https://arxiv.org/abs/2502.05374
+ * Curvature regularisation: the forget loss plus c |d|, d = g(theta + mu v) - g(theta), v = g / |g|. Fan et al., ICML
+ * 2025, https://arxiv.org/abs/2502.05374
  *
  * The gradient of |d| with v held is taken as a difference along d / |d| as well:
  *   [ (g(theta + mu v + r d/|d|) - g(theta + mu v)) - (g(theta + r d/|d|) - g(theta)) ] / r,  r = mu = rho

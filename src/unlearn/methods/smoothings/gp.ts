@@ -1,6 +1,6 @@
 /**
- * Gradient penalty: the forget loss plus c |its gradient|, whose own gradient is a difference along v = g / |g|. Fan et al., ICML 2025,
- * https://arxiv.org/abs/2502.05374
+ * Gradient penalty: the forget loss plus c |its gradient|, whose own gradient is a difference along v = g / |g|. Fan et
+ * al., ICML 2025, https://arxiv.org/abs/2502.05374
  *
  *   g + c (g(theta + r v) - g) / r,  r = 0.01
  */

@@ -1,4 +1,7 @@
-/** Randomised smoothing: the mean gradient at three places theta + u, u ~ N(0, rho^2). Cohen et al. 2019, https://arxiv.org/abs/1902.02918 */
+/**
+ * Randomised smoothing: the mean gradient at three places theta + u, u ~ N(0, rho^2). Cohen et al. 2019,
+ * https://arxiv.org/abs/1902.02918
+ */
 import { defineSmoothing, EVERY_LAW, movingRule, radius } from "../../smoothing.ts";
 
 const DRAWS = 3;

@@ -1,4 +1,7 @@
-/** SAM: the gradient at theta + rho g / |g|, g the gradient at theta. Foret et al. 2020, https://arxiv.org/abs/2010.01412 */
+/**
+ * SAM: the gradient at theta + rho g / |g|, g the gradient at theta. Foret et al. 2020,
+ * https://arxiv.org/abs/2010.01412
+ */
 import { defineSmoothing, EVERY_LAW, movingRule, radius } from "../../smoothing.ts";
 
 export const method = defineSmoothing({

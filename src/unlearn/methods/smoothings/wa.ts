@@ -1,4 +1,7 @@
-/** Weight averaging: the result is the mean of the weights after every step. Izmailov et al. 2018, https://arxiv.org/abs/1803.05407 */
+/**
+ * Weight averaging: the result is the mean of the weights after every step. Izmailov et al. 2018,
+ * https://arxiv.org/abs/1803.05407
+ */
 import { UserError } from "../../../errors.ts";
 import { sameClaim } from "../../../method/laws.ts";
 import { WeightAverage } from "../../../run/training/weight-average.ts";
