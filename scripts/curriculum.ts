@@ -1,9 +1,11 @@
 #!/usr/bin/env bun
 /**
- * Train on groups of data whose mixture, or on rows whose order, follows what the model has learnt.
+ * Train on groups of data whose mixture, or on rows whose order, follows what the model has learned.
  *
- *   bun run curriculum model/ --data math=m.jsonl --data code=c.jsonl --method aioli --eval-data math=mv.jsonl --eval-data code=cv.jsonl -o out/
- *   bun run curriculum graph model/ --data a=a.jsonl --data b=b.jsonl --eval-data a=av.jsonl --eval-data b=bv.jsonl -o graph.json
+ *   bun run curriculum model/ --data a=a.jsonl --data b=b.jsonl --method static --mixture 0.3,0.7 --steps 1000 -o out/
+ *   bun run curriculum graph model/ --data a=a.jsonl --data b=b.jsonl --eval-data a=av.jsonl --eval-data b=bv.jsonl
+ *   bun run curriculum select model/ --data rows.jsonl --select-by dp-means --keep 1000 > chosen.jsonl
+ *   bun run curriculum plan --flops 1e18 --tokens 1e9
  */
 import { command, script } from "../src/cli/script.ts";
 import { BALANCE, CURRICULUM, GRAPH, PLAN, SELECT } from "../src/curriculum/options.ts";
@@ -12,7 +14,7 @@ const GROUPS = "--data a=a.jsonl --data b=b.jsonl --eval-data a=av.jsonl --eval-
 
 await script({
   name: "curriculum",
-  about: "Train on groups of data whose mixture, or on rows whose order, follows what the model has learnt.",
+  about: "Train on groups of data whose mixture, or on rows whose order, follows what the model has learned.",
   args: "[model]",
   examples: [
     "bun run curriculum model/ --data math=m.jsonl --data code=c.jsonl --method static --mixture 0.3,0.7 --steps 1000 -o out/",
@@ -72,9 +74,9 @@ await script({
     }),
   },
   grace: 600,
-  notes: `A sampler draws the group of every row; a group gives all of its rows once before it repeats one. Methods that follow losses hear
-those of --eval-data, whose groups are named as those of --data. Mixtures are logged (--log), and --schedule-from draws the same
-batches again. An ordering says which rows a pass goes through, in which order. Steps are optimizer steps; probes of a method count as
-steps. Resuming and all that train has work here too.`,
+  notes: `A sampler draws the group of every row; a group gives all of its rows once before it repeats one. Methods that follow losses
+measure them on --eval-data, whose groups have the names of those in --data. Mixtures are logged (--log), and --schedule-from
+draws the same batches again. An ordering chooses the rows of a pass and their order; rows of which no token counts come last.
+Steps are optimizer steps, and those that a method spends on probes count. Resuming and the other options of train work here too.`,
   run: async (context) => (await import("../src/curriculum/command.ts")).curriculum(context),
 });

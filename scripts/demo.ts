@@ -1,16 +1,16 @@
 #!/usr/bin/env bun
 /**
- * Set up what is missing, then make small checkpoints, merge them in three ways and through a pipe, and check the results.
+ * Set up what is missing, then make small checkpoints, merge them in three ways and through a pipe, and check the
+ * results.
  *
  *   npx bun run demo
  */
-import { reportFailure, setUp } from "../src/setup/setup.ts";
+import { runToEnd, setUp } from "../src/setup/setup.ts";
 
-try {
+await runToEnd("demo", async () => {
   await setUp();
   // Only now: before set-up there are no packages to import.
   const { demo } = await import("../src/demo/demo.ts");
   await demo();
-} catch (error) {
-  process.exitCode = reportFailure("demo", error);
-}
+  return 0;
+});

@@ -36,9 +36,9 @@ await script({
     }),
   },
   grace: 600,
-  notes: `The loss is --distill-weight times the method's plus --label-weight times the labels' cross-entropy, as means over the tokens
-that count. --teacher self with --lora is the student's own base, which costs no memory; without --lora it is read a second time.
-Of teacher and student one may come from stdin. A vocabulary that is wider by padding rows is recognised by tokenizer.json; other
-differences are refused, except by methods for other tokenizers. Resuming, freezing, LoRA and what else train has work here too.`,
+  notes: `The loss is --distill-weight times the method's plus --label-weight times the cross-entropy of the labels, as means over the
+tokens that count. --teacher self with --lora is the student's own base, which costs no memory; without --lora it is read a
+second time. Either the teacher or the student may come from stdin. A vocabulary that padding rows make wider is recognised by
+tokenizer.json; other differences are refused, except by methods for other tokenizers. Resuming, freezing and LoRA work as in train.`,
   run: async (context) => (await import("../src/distill/command.ts")).distill(context),
 });

@@ -24,8 +24,8 @@ await script({
   options: RUN,
   grace: 600,
   notes: `Rows of data: {"text"}, {"prompt", "completion"}, {"messages"}, {"input_ids", "labels"}, or {"x", "label"} for classifiers.
-The first Ctrl-C finishes the step and saves the state; the same command with --resume goes on, and its result is the same, bit for
-bit, as without the interruption. A result that goes to stdout is not saved on the way unless --state names a folder.
+The first Ctrl-C finishes the step and saves the state; the same command with --resume continues, and its result is the
+same, bit for bit, as without the interruption. A result that goes to stdout is not saved on the way unless --state names a folder.
 --train-only and --freeze take glob patterns of tensor names. Without --clip gradients are not clipped.`,
   run: train,
 });

@@ -38,6 +38,7 @@ await script({
   grace: 600,
   notes: `The loss is --forget-weight times the method's plus --retain-weight times the retain term. A batch is --batch-size rows to forget
 beside as many to keep. Likelihoods under the original model are computed once; a second model is held only where a loss compares
-whole distributions or hidden states, as --retain-loss kl does, and with --lora not even there. What train has works here too.`,
+whole distributions or hidden states, as --retain-loss kl does, and with --lora not even there. Resuming and the other options of train work
+here too.`,
   run: async (context) => (await import("../src/unlearn/command.ts")).unlearn(context),
 });

@@ -1,5 +1,5 @@
 /**
- * A mistake that the user can mend: printed as one line, with a hint below it, and no stack.
+ * A mistake that the user can correct: printed as one line, with a hint below it, and no stack.
  *
  * `exitCode` 2 means wrong use or bad input, 1 that the work failed (disk full, device lost).
  */

@@ -1,9 +1,9 @@
 /**
- * JSON from files that nobody vouches for: headers, shard indexes, adapter configs, lineage.
+ * JSON from files that cannot be trusted: headers, shard indexes, adapter configs, lineage.
  *
  * `JSON.parse` alone is not enough for them: it keeps the last of two equal keys without a word, and deep nesting costs
- * stack. So the text is walked once before it is parsed: nesting is bounded and every object's keys are checked to differ.
- * The walk trusts nothing about the grammar; what it lets through is judged by `JSON.parse`.
+ * stack. So the text is walked once before it is parsed: nesting is bounded and every object's keys are checked to
+ * differ. The walk trusts nothing about the grammar; what it lets through is judged by `JSON.parse`.
  */
 import { UserError } from "./errors.ts";
 
@@ -12,7 +12,9 @@ export interface JsonObject {
   [key: string]: Json;
 }
 
-/** A name as it may stand in a message: one that could confuse a terminal, or is very long, is quoted, escaped and cut. */
+/**
+ * A name as it may stand in a message: one that could confuse a terminal, or is very long, is quoted, escaped and cut.
+ */
 export function show(name: string): string {
   if (/^[\w.\-/:@+~, ()[\]#=%]+$/.test(name) && name.length <= 200) return name;
   const quoted = JSON.stringify(name.length > 200 ? `${name.slice(0, 200)}…` : name);
@@ -24,7 +26,9 @@ export function show(name: string): string {
 export const isObject = (value: Json | undefined): value is JsonObject =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
-/** Decodes UTF-8 word for word (a byte order mark stays). Throws UserError naming `what` when the bytes are not UTF-8. */
+/**
+ * Decodes UTF-8 word for word (a byte order mark stays). Throws UserError naming `what` when the bytes are not UTF-8.
+ */
 export function decodeText(bytes: Uint8Array, what: string): string {
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
@@ -72,7 +76,7 @@ function walk(text: string, what: string, maxDepth: number): string[] {
         if (seen.has(name)) {
           throw new UserError(
             `${what} has the key ${show(name)} twice`,
-            "no reader can know which of the two is meant; write the file anew",
+            "no reader can know which of the two is meant; write the file again",
           );
         }
         seen.add(name);

@@ -11,7 +11,10 @@ let cleaning = false;
 /** Marks this machine in temporary names: a process id says nothing about another machine on the same network disk. */
 const HOST = createHash("sha256").update(os.hostname()).digest("hex").slice(0, 6);
 
-/** Names the target in its temporary file's name. Most systems allow 255 bytes, of which the rest of the name takes some 40. */
+/**
+ * Names the target in its temporary file's name. Most systems allow 255 bytes, of which the rest of the name takes some
+ * 40.
+ */
 function stemOf(target: string): string {
   const name = path.basename(target);
   if (Buffer.byteLength(name) <= 200) return name;
@@ -19,8 +22,9 @@ function stemOf(target: string): string {
 }
 
 /**
- * A name beside `target` for what will take its place, `.<name>.<host>-<pid>-<random>.tmp`. What is made there is removed when the process
- * ends by itself, unless it was forgotten by then; what killed runs for the same target left is removed now.
+ * A name beside `target` for what will take its place, `.<name>.<host>-<pid>-<random>.tmp`. What is made there is
+ * removed when the process ends by itself, unless it was forgotten by then; what killed runs for the same target left
+ * is removed now.
  */
 export function temporaryFor(target: string): string {
   removeStale(target);

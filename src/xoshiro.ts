@@ -1,4 +1,7 @@
-/** xoshiro128**, the one generator of random words on the host. Blackman and Vigna 2021, https://doi.org/10.1145/3460772. */
+/**
+ * xoshiro128**, the one generator of random words on the host. Blackman and Vigna 2021,
+ * https://doi.org/10.1145/3460772.
+ */
 
 const rotate = (x: number, bits: number): number => (x << bits) | (x >>> (32 - bits));
 

@@ -1,14 +1,15 @@
 /**
- * The methods that options choose: `--method`, and every option with a `kind` (`--optimizer`, `--metric`). One mechanism for all: the
- * name comes from a flag, the environment, a config or a default, the registry loads it, and its options join the table of flags.
+ * The methods that options choose: `--method`, and every option with a `kind` (`--optimizer`, `--metric`). One
+ * mechanism for all: the name comes from a flag, the environment, a config or a default, the registry loads it, and its
+ * options join the table of flags.
  */
 import type { Bound } from "../method/bind.ts";
 import { bind } from "../method/bind.ts";
-import type { OptionSpec, Options } from "../method/options.ts";
+import { flagOf, type OptionSpec, type Options } from "../method/options.ts";
 import { loadMethod, type MethodInfo, type MethodSource } from "../method/registry.ts";
 import { elementOf } from "../method/validate.ts";
 import type { PlainCommand } from "./context.ts";
-import { flagOf, peekAll } from "./parse.ts";
+import { peekAll } from "./parse.ts";
 import type { Config } from "./sources.ts";
 
 export interface Choice {
@@ -74,8 +75,8 @@ export async function chosenPicks(options: Options, argv: readonly string[], con
 }
 
 /**
- * The options of the chosen methods. An option that several of them have is one option. Throws Error where its types differ, which is a
- * mistake in the source.
+ * The options of the chosen methods. An option that several of them have is one option. Throws Error where its types
+ * differ, which is a mistake in the source.
  */
 export function optionsOf(methods: readonly MethodInfo[]): Options {
   const joined: Record<string, OptionSpec> = {};

@@ -1,6 +1,6 @@
 /** Sub-commands: `bun run curriculum select model/` runs the definition that `curriculum` declares under `select`. */
 import type { Options } from "../method/options.ts";
-import type { MethodSource } from "../method/registry.ts";
+import { checkMethodName, type MethodSource } from "../method/registry.ts";
 import type { AnyCommand, AnyDefinition, CommandDefinition } from "./context.ts";
 import { firstArgument } from "./parse.ts";
 import { commonOptions } from "./shared-options.ts";
@@ -22,7 +22,19 @@ export const command = <const O extends Options, const F extends MethodSource = 
 ): AnyCommand => definition;
 
 /**
- * The sub-command that the arguments call, as a definition, and the arguments without its name; the script itself where they call none.
+ * The arguments with a method in the first place turned into `--method`. Throws UserError for a name that no method
+ * has.
+ */
+function withMethodFirst({ methods, methodFirst }: AnyDefinition, argv: readonly string[]): readonly string[] {
+  const [first, ...rest] = argv;
+  if (!methodFirst || methods === undefined || first === undefined || first.startsWith("-")) return argv;
+  checkMethodName(methods, first);
+  return ["--method", first, ...rest];
+}
+
+/**
+ * The sub-command that the arguments call, as a definition, and the arguments without its name; the script itself where
+ * they call none. Throws UserError where the first argument has to name a method and does not.
  */
 export function calledDefinition(
   script: AnyDefinition,
@@ -32,7 +44,11 @@ export function calledDefinition(
   const tables = [script, ...Object.values(commands)].map((each) => ({ ...commonOptions(each), ...each.options }));
   const at = firstArgument(argv, Object.assign({}, ...tables));
   const name = argv[at];
-  if (name === undefined || !Object.hasOwn(commands, name)) return { definition: script, argv };
+  if (name === undefined || !Object.hasOwn(commands, name))
+    return { definition: script, argv: withMethodFirst(script, argv) };
   const definition: AnyDefinition = { ...commands[name]!, name: `${script.name} ${name}`, script };
   return { definition, argv: argv.toSpliced(at, 1) };
 }
+
+/** Who speaks in messages: the script, also for its sub-commands. */
+export const speaker = ({ script: parent, name }: AnyDefinition): string => parent?.name ?? name;

@@ -13,7 +13,10 @@ import type { Progress } from "./progress.ts";
  */
 export type Output = "checkpoint" | "text" | "none";
 
-/** What the result is, by the values of options and the arguments. Written as a method's type: a script knows more of its values than the frame. */
+/**
+ * What the result is, by the values of options and the arguments. Written as a method's type: a script knows more of
+ * its values than the frame.
+ */
 type OutputBy<V> = { of(values: V, args: readonly string[]): Output }["of"];
 
 /** Values of the options that every script has. */
@@ -37,11 +40,15 @@ export interface PlainCommand {
   readonly about: string;
   /** Form of the arguments: `<model> [...models]`; left out if there are none. */
   readonly args?: string;
-  /** Commands as a user would type them, each beginning with `bun run`. The first two are shown where nothing was typed. */
+  /**
+   * Commands as a user would type them, each beginning with `bun run`. The first two are shown where nothing was typed.
+   */
   readonly examples: readonly string[];
   /** Kind of the methods that `--method` chooses from. */
   readonly methods?: MethodSource;
   readonly defaultMethod?: string;
+  /** The first argument names the method, as `--method` does: `data addition`. */
+  readonly methodFirst?: true;
   /** "raw": method options are not checked; the script reads `context.raw` (lists, gradients). */
   readonly methodOptions?: "raw";
   readonly options: Options;
@@ -56,7 +63,7 @@ interface ScriptOnly {
   readonly name: string;
   /** Claims a `--config` file by its top-level keys as the script's own recipe; its path is then `context.recipe`. */
   readonly isRecipe?: (keys: string[]) => boolean;
-  /** Sub-commands by name, each with options and help of its own: made with `command()`. */
+  /** Sub-commands by name, each with its own options and help: made with `command()`. */
   readonly commands?: Readonly<Record<string, AnyCommand>>;
 }
 
@@ -81,7 +88,10 @@ export interface AnyCommand extends PlainCommand {
   run(context: AnyContext): Promise<Outcome | undefined> | Promise<void>;
 }
 
-/** A script whose types are forgotten, or a sub-command that was called: its name is then `curriculum select`, and `script` has its script. */
+/**
+ * A script whose types are forgotten, or a sub-command that was called: its name is then `curriculum select`, and
+ * `script` has its script.
+ */
 export interface AnyDefinition extends AnyCommand, ScriptOnly {
   readonly script?: AnyDefinition;
 }
@@ -110,7 +120,10 @@ export interface SetEntry {
 /** What a script is given, whatever its options are; what helpers of scripts ask for. */
 export interface PlainContext {
   readonly args: readonly string[];
-  /** Checked values of the method's options, defaults filled in. With `methodOptions: "raw"` only plain scalars that fit. */
+  /**
+   * Checked values of the method's options, defaults filled in. With `methodOptions: "raw"` only plain scalars that
+   * fit.
+   */
   readonly settings: Record<string, unknown>;
   /** For each option with a `kind`, the methods that it names, bound to their values. */
   readonly picks: Readonly<Record<string, readonly Bound[]>>;
@@ -133,21 +146,29 @@ export interface PlainContext {
   readonly version: string;
   readonly progress: Progress;
   readonly log: Log;
-  /** Aborted by the first Ctrl-C. Ask it between steps: `signal.throwIfAborted()`, or finish the step, save and return. */
+  /**
+   * Aborted by the first Ctrl-C. Ask it between steps: `signal.throwIfAborted()`, or finish the step, save and return.
+   */
   readonly signal: AbortSignal;
   /** The result for machines: on stdout with `--json` (on stderr if stdout is taken), and in the log. */
   json(value: unknown): void;
-  /** One of many results for machines: a JSON line on stdout, whatever the options; also as the last word of a script with `--json`. */
+  /**
+   * One of many results for machines: a JSON line on stdout, whatever the options; also as the last word of a script
+   * with `--json`.
+   */
   line(value: unknown): void;
-  /** The result for people: on stdout, or on stderr if stdout is taken or carries JSON. Adds a newline where there is none. */
+  /**
+   * The result for people: on stdout, or on stderr if stdout is taken or carries JSON. Adds a newline where there is
+   * none.
+   */
   print(text: string): void;
   /** On stderr, unless `--quiet`. */
   info(text: string): void;
   /** On stderr, always, and in the log. */
   warn(text: string): void;
   /**
-   * Runs when the script ends, in whichever way; latest first. `ok` is false after an error or an interruption. A string that
-   * it returns says what was left behind, and is printed. Returns a function that takes it back.
+   * Runs when the script ends, however it ends; the latest first. `ok` is false after an error or an interruption. A
+   * string that it returns says what was left behind, and is printed. Returns a function that takes it back.
    */
   onExit(cleanup: Cleanup): () => void;
 }

@@ -1,10 +1,15 @@
 /** What an error means to the person at the terminal, and to the shell. */
 import { UserError } from "../errors.ts";
+import { asLaunched } from "../launcher.ts";
 import { say } from "./stderr.ts";
 
-export const REPORT = "  this is a bug in ingot; please report it with the output of `bun run doctor`";
+/** What to do about a bug. */
+export const report = (): string =>
+  asLaunched("  this is a bug in ingot; please report it with the output of `bun run doctor`");
 
-/** Troubles of the system, by its codes, with what to do. They may come up anywhere, so each file need not translate them. */
+/**
+ * Errors of the system by their codes, with what to do. They can come from anywhere, so no file translates its own.
+ */
 const SYSTEM: Readonly<Record<string, readonly [string, string]>> = {
   ENOSPC: ["no space is left on the disk", "free some space, or write elsewhere with --out"],
   EDQUOT: ["the disk quota is used up", "free some space, or write elsewhere with --out"],
@@ -22,16 +27,18 @@ export const isClosedPipe = (error: unknown): boolean =>
 export const messageOf = (error: unknown): string =>
   isClosedPipe(error) ? "the reader closed the pipe" : error instanceof Error ? error.message : String(error);
 
-/** Prints an error as its kind deserves: a line and a hint, or a bug's stack; nothing for a closed pipe. Gives the exit code. */
+/**
+ * Prints an error: a line and a hint, or the stack of a bug; nothing for a closed pipe. Returns the exit code.
+ */
 export function explain(name: string, error: unknown): number {
   if (isClosedPipe(error)) return 0;
   if (error instanceof UserError) {
-    say(`${name}: ${error.message}${error.hint === undefined ? "" : `\n  hint: ${error.hint}`}`);
+    say(asLaunched(`${name}: ${error.message}${error.hint === undefined ? "" : `\n  hint: ${error.hint}`}`));
     return error.exitCode;
   }
   const { code, path } = error as NodeJS.ErrnoException;
-  const trouble = error instanceof Error && SYSTEM[code ?? ""];
-  if (trouble) say(`${name}: ${path ? `${path}: ` : ""}${trouble[0]} (${code})\n  hint: ${trouble[1]}`);
-  else say(`${name}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n${REPORT}`);
+  const known = error instanceof Error && SYSTEM[code ?? ""];
+  if (known) say(`${name}: ${path ? `${path}: ` : ""}${known[0]} (${code})\n  hint: ${known[1]}`);
+  else say(`${name}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n${report()}`);
   return 1;
 }

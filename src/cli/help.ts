@@ -1,22 +1,17 @@
-/** The text of `--help`, of `--list`, and of a script called with nothing at all; made from tables, without loading anything. */
-import { basename } from "node:path";
-import type { OptionSpec, Options } from "../method/options.ts";
+/**
+ * The text of `--help`, of `--list`, and of a script that is called with nothing; made from tables.
+ */
+import { asLaunched, launcher } from "../launcher.ts";
+import { flagOf, type OptionSpec, type Options } from "../method/options.ts";
 import { type MethodInfo, type MethodSource, methodNames, nounOf, titleOf } from "../method/registry.ts";
 import { elementOf, literalsOf } from "../method/validate.ts";
 import { table } from "../text/table.ts";
 import type { Choice } from "./choices.ts";
 import type { AnyDefinition } from "./context.ts";
-import { flagOf } from "./parse.ts";
 import { commonOptions } from "./shared-options.ts";
 
 /** The part of a definition that help is made from. */
 export type HelpSource = Omit<AnyDefinition, "run" | "isRecipe">;
-
-/** How the user starts scripts: `ingot` where that is what runs, else `bun run`. */
-export const launcher = (): string =>
-  basename(process.argv[1] ?? "").replace(/\.ts$/, "") === "ingot" ? "ingot" : "bun run";
-
-const asLaunched = (command: string): string => command.replace(/\bbun run (?=[a-z])/g, `${launcher()} `);
 
 const usage = ({ name, args, methods, output }: HelpSource): string =>
   `${launcher()} ${[name, args, methods && "[--method NAME]", "[options]", output === undefined ? "" : "[-o OUT | > OUT]"].filter(Boolean).join(" ")}`;
@@ -70,13 +65,16 @@ function wrap(text: string, width: number): string[] {
 function methodPart({ option, source, said }: Choice, method: MethodInfo, width: number): string | undefined {
   const rows = Object.keys(method.options).length > 0 ? optionLines(method.options, width) : undefined;
   if (!said) return rows && `Options of ${flagOf(option)} ${method.name}\n${rows}`;
-  const noun = nounOf(source);
+  const noun = option === "method" ? option : nounOf(source);
   const about = wrap(method.about, width - 2).map((line) => `  ${line}`);
   const title = [method.title, method.cite].filter(Boolean).join(", ");
   return `${noun[0]!.toUpperCase()}${noun.slice(1)} ${method.name}: ${title}\n${about.join("\n")}\n\n${rows ?? "  It has no options"}`;
 }
 
-/** The whole help. `methods` are all that `--method` may choose; `chosen` what was chosen, by `--method` and other options. */
+/**
+ * The whole help. `methods` are all that `--method` may choose; `chosen` what was chosen, by `--method` and other
+ * options.
+ */
 export function helpText(
   source: HelpSource,
   methods: readonly MethodInfo[],

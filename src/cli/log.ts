@@ -9,13 +9,16 @@ import { writeAll } from "./stderr.ts";
 export interface Log {
   /** Identifies this run here and in the lineage of what it writes. */
   readonly run: string;
-  /** Writes the `start` line with what the script has found out by now (inputs, device). Without this call it is written before the first event. */
+  /**
+   * Writes the `start` line with what the script knows by now (inputs, device). Without this call it is written
+   * before the first event.
+   */
   start(fields?: Record<string, unknown>): void;
   /** Writes one line; `step` lines get `seconds` since the start unless they bring their own. */
   event(name: string, fields?: Record<string, unknown>): void;
 }
 
-/** A log that is also told how the run ended. */
+/** A log that also records how the run ended. */
 export interface OpenLog extends Log {
   end(fields: Record<string, unknown>): void;
 }
@@ -29,7 +32,7 @@ export const newRunId = (): string => {
 const plain = (_key: string, value: unknown): unknown =>
   typeof value === "bigint" ? value.toString() : value instanceof Map ? Object.fromEntries(value) : value;
 
-/** Throws UserError for a file that is there and is no log: lines would be added to what somebody else reads. */
+/** Throws UserError for a file that is not a log: lines would be appended to what other programs read. */
 function refuseOthers(path: string): void {
   if (!statSync(path, { throwIfNoEntry: false })?.isFile()) return;
   const fd = openSync(path, "r");
@@ -37,10 +40,12 @@ function refuseOthers(path: string): void {
   const length = readSync(fd, head);
   closeSync(fd);
   if (length > 0 && head.subarray(0, length).toString() !== '{"event":')
-    throw new UserError(`--log: ${path} is there and is no log`, "name another file; logs are appended to");
+    throw new UserError(`--log: ${path} exists but is not a log`, "name another file; logs are appended to");
 }
 
-/** Opens a log, or one that writes nowhere if `path` is undefined. Throws UserError if the file cannot be appended to. */
+/**
+ * Opens a log, or one that writes nowhere if `path` is undefined. Throws UserError if the file cannot be appended to.
+ */
 export function openLog(path: string | undefined, run: string, about: Record<string, unknown>): OpenLog {
   const began = performance.now();
   const seconds = () => Math.round(performance.now() - began) / 1000;

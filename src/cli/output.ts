@@ -25,8 +25,8 @@ export interface TextOutput {
 const bytesOf = (text: string | Uint8Array): Uint8Array => (typeof text === "string" ? Buffer.from(text) : text);
 
 /**
- * stdout for "-". A FIFO or a device takes what is written as it comes. A file is made at the first write, beside its target, and renamed
- * by `commit`; of a link the file that it leads to is replaced.
+ * stdout for "-". A FIFO or a device takes what is written as it comes. A file is made at the first write, beside its
+ * target, and renamed by `commit`; of a link the file that it leads to is replaced.
  */
 export function textOutput(out: string): TextOutput {
   if (out === "-" || out === "/dev/stdout")

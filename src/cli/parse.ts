@@ -1,14 +1,14 @@
 /**
  * Command-line arguments to texts: which option was given, and what was typed for it, letter for letter.
  *
- * cac splits the arguments. It guesses, though: numbers lose digits, a lone `-` vanishes, `-0.5` is taken for a flag. So each
- * argument is first matched with the table of options, and every value travels through cac behind a mark that stops the
- * guessing. What a text means is decided in validate.ts.
+ * cac splits the arguments, but it guesses: numbers lose digits, a lone `-` disappears, `-0.5` is taken for a flag.
+ * So each argument is first matched with the table of options, and every value travels through cac behind a mark that
+ * stops the guessing. What a text means is decided in validate.ts.
  */
 import { cac } from "cac";
 import { UserError } from "../errors.ts";
 import { didYouMean } from "../method/nearest.ts";
-import type { OptionSpec, Options } from "../method/options.ts";
+import { flagOf, type OptionSpec, type Options } from "../method/options.ts";
 
 export interface Parsed {
   readonly args: string[];
@@ -16,17 +16,18 @@ export interface Parsed {
   readonly given: Map<string, string[]>;
 }
 
-/** Says what is wrong with an option nobody knows; `flag` is as typed. */
+/** Says what is wrong with an unknown option; `flag` is as typed. */
 export type OnUnknown = (flag: string) => Promise<never>;
 
-export const flagOf = (name: string): string => `--${name.replaceAll("_", "-")}`;
 export const keyOf = (flag: string): string => flag.replace(/^-+/, "").replaceAll("-", "_");
 export const isSwitch = (spec: OptionSpec): boolean => spec.type === "boolean";
 
 /** A character that no argument can hold, since the system ends arguments with it. */
 const MARK = "\0";
 
-/** True for what follows an option as its value: anything but another flag. Negative numbers and a lone `-` are values. */
+/**
+ * True for what follows an option as its value: anything but another flag. Negative numbers and a lone `-` are values.
+ */
 const isValue = (text: string | undefined): text is string =>
   text !== undefined && (!text.startsWith("-") || text === "-" || /^-\.?\d/.test(text));
 
@@ -128,7 +129,10 @@ export function peekAll(argv: readonly string[], flag: string): string[] {
 /** The last of them. */
 export const peek = (argv: readonly string[], flag: string): string | undefined => peekAll(argv, flag).at(-1);
 
-/** The place of the first argument that is neither an option nor the value of one, by what the table knows; -1 if there is none. */
+/**
+ * The place of the first argument that is neither an option nor the value of one, by what the table knows; -1 if there
+ * is none.
+ */
 export function firstArgument(argv: readonly string[], table: Options): number {
   const takesValue = (flag: string) => {
     const named = Object.entries(table).find(([name, { short }]) =>

@@ -2,8 +2,8 @@
 import { readFileSync } from "node:fs";
 
 /**
- * Bytes. On Linux from the kernel's own record: `maxRSS` there begins with what the parent held when it started this process,
- * so a small script started by a large one would seem large. Mapped files count as far as they were touched.
+ * Bytes. On Linux from the kernel's own record: `maxRSS` there begins with what the parent held when it started this
+ * process, so a small script started by a large one would seem large. Mapped files count as far as they were touched.
  */
 export function peakMemory(): number {
   try {

@@ -1,6 +1,6 @@
 /**
- * How far the work is: one line on stderr, redrawn at most ten times a second, only on a terminal; elsewhere a plain line
- * every 30 seconds, so that logs stay short. Nothing is printed before the work has taken a moment.
+ * Progress of the work: one line on stderr, redrawn at most ten times a second, only on a terminal; elsewhere a plain
+ * line every 30 seconds, so that logs stay short. Nothing is printed before the work has taken a moment.
  */
 import { humanBytes, humanTime } from "../text/format.ts";
 import { clearStatus, drawStatus, say, stderrIsTerminal } from "./stderr.ts";

@@ -1,7 +1,6 @@
 /** Options that have no effect without another: what a table declares with `needs` and `with`, checked. */
 import { UserError } from "../errors.ts";
-import type { Options } from "../method/options.ts";
-import { flagOf } from "./parse.ts";
+import { flagOf, type Options } from "../method/options.ts";
 
 /** "a", "a or b", "a, b or c". */
 export const anyOf = (words: readonly string[]): string =>
@@ -23,7 +22,12 @@ export function checkRequirements(table: Options, values: Readonly<Record<string
     const has = (other: string, texts: readonly string[]) =>
       [values[other]].flat().some((found) => texts.includes(String(found)));
     if (needed.some((other) => isThere(values[other])) || wanted.some(([other, texts]) => has(other, texts))) continue;
-    const without = [...wanted.map(([other, texts]) => `${flagOf(other)} ${anyOf(texts)}`), ...needed.map(flagOf)];
-    throw new UserError(`${flagOf(name)} has no effect without ${anyOf(without)}`, "give both or neither");
+    const flags = wanted.flatMap(([other, texts]) =>
+      texts.map((text, i) => (i === 0 ? `${flagOf(other)} ${text}` : text)),
+    );
+    throw new UserError(
+      `${flagOf(name)} has no effect without ${anyOf([...flags, ...needed.map(flagOf)])}`,
+      "give both or neither",
+    );
   }
 }

@@ -2,12 +2,12 @@
 import { UserError } from "../errors.ts";
 import type { Bound } from "../method/bind.ts";
 import { didYouMean } from "../method/nearest.ts";
-import type { Options } from "../method/options.ts";
+import { flagOf, type Options } from "../method/options.ts";
 import type { MethodInfo } from "../method/registry.ts";
 import { type Given, plainSettings, valuesOf } from "../method/validate.ts";
 import { bindPicks, chosenMethod, chosenPicks, withPicks } from "./choices.ts";
 import type { AnyDefinition, SetEntry } from "./context.ts";
-import { checkArgumentCount, flagOf, type Parsed, parseArguments, peek } from "./parse.ts";
+import { checkArgumentCount, type Parsed, parseArguments, peek } from "./parse.ts";
 import { checkRequirements } from "./requirements.ts";
 import { commonOptions, joinTables } from "./shared-options.ts";
 import { fromEnvironment, matchConfig, readConfig } from "./sources.ts";

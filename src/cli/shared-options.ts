@@ -37,7 +37,9 @@ export function commonOptions({ methods, options }: Pick<PlainCommand, "methods"
   return lists ? { ...LIST, ...COMMON_OPTIONS } : COMMON_OPTIONS;
 }
 
-/** One table of all options. Throws for a name or letter that stands for two things, which is a mistake in the source. */
+/**
+ * One table of all options. Throws for a name or letter that stands for two things, which is a mistake in the source.
+ */
 export function joinTables(...tables: Options[]): Options {
   const joined: Record<string, Options[string]> = {};
   const letters = new Set<string>();

@@ -1,7 +1,7 @@
 /**
- * Ctrl-C and its kin. The first one asks: `signal` is aborted, the script stops at a good place and cleans up.
- * The second one does not ask. Nor does the first for ever: work that waits for somebody else (a pipe that brings nothing, a
- * reader that takes nothing) never comes to a good place, and a scheduler sends one SIGTERM only.
+ * Ctrl-C and SIGTERM. The first one asks: `signal` is aborted, the script stops at a good place and cleans up. The
+ * second one ends the process at once. So does the first after some time: work that waits for another program (a pipe
+ * that brings nothing, a reader that takes nothing) never reaches a good place, and a scheduler sends one SIGTERM only.
  */
 import { say } from "./stderr.ts";
 
@@ -11,10 +11,12 @@ import { say } from "./stderr.ts";
  */
 const CODES = { SIGINT: 130, SIGTERM: 143 } as const;
 
-/** How long work may go on after it was asked to stop, and once more how long its cleanups may take, in ms. */
+/** How long work may continue after it was asked to stop, and then how long its cleanups may take, in ms. */
 const GRACE = 2000;
 
-/** The reason of an aborted `signal`. Named AbortError, as `signal.throwIfAborted()` and the platform's functions do. */
+/**
+ * The reason of an aborted `signal`. Named AbortError, as `signal.throwIfAborted()` and the platform's functions do.
+ */
 export class Interrupted extends Error {
   override readonly name = "AbortError";
   readonly exitCode: number;
@@ -37,8 +39,8 @@ export interface Signals {
 }
 
 /**
- * Listens for signals on behalf of a script, which gets `grace` ms to come to a good place. Code that never awaits cannot be
- * interrupted politely.
+ * Listens for signals on behalf of a script, which gets `grace` ms to reach a good place. Code that never awaits
+ * cannot be interrupted politely.
  */
 export function listen(name: string, quiet: boolean, grace = GRACE): Signals {
   const controller = new AbortController();

@@ -118,8 +118,8 @@ export async function readConfig(file: string, isRecipe?: (keys: string[]) => bo
 }
 
 /**
- * The entries of a config by option name; keys may be in kebab or snake case. Throws UserError for a key nobody knows; `refuse` may know
- * better why it has no effect, and throws then.
+ * The entries of a config by option name; keys may be in kebab or snake case. Throws UserError for an unknown
+ * key; where `refuse` knows why the key has no effect, it throws first.
  */
 export async function matchConfig(
   config: Config,

@@ -1,8 +1,9 @@
 /**
  * Everything people read goes through here, to stderr: lines, and one status line that is redrawn in place.
  *
- * stdout carries a result and nothing else, so the console functions that print to stdout are pointed here as soon as this
- * file is imported (libraries log through them). Writes are synchronous: a message is out before the process can end.
+ * stdout carries a result and nothing else, so the console functions that print to stdout are pointed here as soon as
+ * this file is imported (libraries log through them). Writes are synchronous: a message is out before the process can
+ * end.
  */
 
 import { Console } from "node:console";
@@ -14,7 +15,10 @@ export const stderrIsTerminal = (): boolean => isatty(2) && process.env.TERM !==
 
 let statusShown = false;
 
-/** Writes all bytes to a file descriptor, waiting where a pipe is full. Errors of the system are thrown as they are (EPIPE). */
+/**
+ * Writes all bytes to a file descriptor, waiting where a pipe is full. Errors of the system are thrown as they are
+ * (EPIPE).
+ */
 export function writeAll(fd: number, bytes: Uint8Array): void {
   for (let at = 0; at < bytes.length; ) {
     try {
@@ -40,7 +44,9 @@ export function say(text: string): void {
   toStderr(text.endsWith("\n") ? text : `${text}\n`);
 }
 
-/** Draws the status line in place of the last one, cut to the width of the terminal. Call only if `stderrIsTerminal()`. */
+/**
+ * Draws the status line in place of the last one, cut to the width of the terminal. Call only if `stderrIsTerminal()`.
+ */
 export function drawStatus(text: string): void {
   const width = (process.stderr.columns || 80) - 1;
   const cut = Bun.stringWidth(text) > width ? `${text.slice(0, width - 1)}…` : text;

@@ -11,7 +11,10 @@ function identityOf(file: string): string | undefined {
   }
 }
 
-/** Throws UserError where the file at `out`, which `flag` names, is one of the inputs, by whatever name; "-" is what stdin reads. */
+/**
+ * Throws UserError where the file at `out`, which `flag` names, is one of the inputs, by whatever name; "-" is what
+ * stdin reads.
+ */
 export function refuseInputs(out: string, inputs: Iterable<string>, flag = "--out"): void {
   const target = out === "-" ? undefined : identityOf(out);
   if (target === undefined) return;

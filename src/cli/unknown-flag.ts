@@ -1,14 +1,19 @@
-/** What to say of a flag that is in no table: another method has it, another sub-command, or a name like it is there. */
+/**
+ * What to say about a flag that is in no table: another method has it, another sub-command, or a name like it is there.
+ */
 import { UserError } from "../errors.ts";
 import { nearest } from "../method/nearest.ts";
-import type { Options } from "../method/options.ts";
+import { flagOf, type Options } from "../method/options.ts";
 import { loadMethods, methodNames, nounOf } from "../method/registry.ts";
 import type { Choice } from "./choices.ts";
 import type { AnyDefinition } from "./context.ts";
-import { flagHint, flagOf, keyOf, peek } from "./parse.ts";
+import { flagHint, keyOf, peek } from "./parse.ts";
 import { anyOf } from "./requirements.ts";
 
-/** Throws UserError where methods that were not chosen have an option of this name. `what` names it: `--density`, `density in run.yml`. */
+/**
+ * Throws UserError where methods that were not chosen have an option of this name. `what` names it: `--density`,
+ * `density in run.yml`.
+ */
 export async function refuseUnchosen(what: string, key: string, choices: readonly Choice[]): Promise<void> {
   for (const { option, source, methods } of choices) {
     const having = (await loadMethods(source)).filter(({ options }) => Object.hasOwn(options, key));
@@ -53,7 +58,7 @@ function refuseWrongChooser(flag: string, typed: string | undefined, { options, 
     );
 }
 
-/** Throws UserError for a flag that nobody knows here; `all` is the table of those that are known. */
+/** Throws UserError for a flag that is unknown here; `all` is the table of known ones. */
 export async function unknownFlag(
   flag: string,
   argv: readonly string[],

@@ -85,7 +85,7 @@ async function read({ options, seed }: CurriculumContext, director: Director, op
   return { kind: "schedule", rows, source, schedule: readSchedule(director.file, rows.names) };
 }
 
-/** What the weights of groups are for: as asked for, else as the method or the schedule has it. */
+/** What the weights of groups are for: the option, else what the method or the schedule says. */
 function taskLossOf({ options }: CurriculumContext, data: CurriculumData): TaskLoss {
   const own =
     data.kind === "sampler"
@@ -144,7 +144,10 @@ function orderRows(
   return order;
 }
 
-/** Lets a sampler, or the schedule of an earlier run, follow the training. Throws UserError where rows are weighed twice. */
+/**
+ * Lets a sampler, or the schedule of an earlier run, follow the training. Throws UserError where rows are weighed
+ * twice.
+ */
 function drawMixtures(
   context: CurriculumContext,
   { steps, gpu }: Built,

@@ -3,8 +3,9 @@
  *
  *   C = 6 P N,  N = rho P  =>  P = sqrt(C / (6 rho))
  *
- * C is compute in floating-point operations, P parameters, N tokens, rho tokens per parameter: about 5 in that study, about 20 in
- * later ones (Hoffmann et al. 2022, https://arxiv.org/abs/2203.15556). Data of D < N tokens repeat N / D times.
+ * C is compute in floating-point operations, P parameters, N tokens, rho tokens per parameter: about 5 in that study,
+ * about 20 in later ones (Hoffmann et al. 2022, https://arxiv.org/abs/2203.15556). Data of D < N tokens repeat N / D
+ * times.
  */
 import { UserError } from "../errors.ts";
 import { fitPowerLaw, type PowerLaw, powerLawAt } from "./power-law-fit.ts";
@@ -88,7 +89,10 @@ export function planTraining(request: PlanRequest): Plan {
   };
 }
 
-/** The power law that is nearest to a run's losses (step > 0, loss), at least 3 of them, and the losses that it gives at other steps. */
+/**
+ * The power law that is nearest to a run's losses (step > 0, loss), at least 3 of them, and the losses that it gives at
+ * other steps.
+ */
 export function forecast(
   points: readonly (readonly [number, number])[],
   at: readonly number[],

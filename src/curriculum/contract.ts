@@ -1,9 +1,9 @@
 /**
- * What curriculum methods are: a sampler over groups of data, an ordering of rows, or a selector of rows. Every file of methods/
- * exports `method`, one of them; `--method skill-it` is methods/samplers/skill-it.ts.
+ * What curriculum methods are: a sampler over groups of data, an ordering of rows, or a selector of rows. Every file of
+ * methods/ exports `method`, one of them; `--method skill-it` is methods/samplers/skill-it.ts.
  *
- * All are functions of a small state and of what they hear. They know nothing of the trained model, so they can be tried
- * without one.
+ * All are functions of a small state and of what they hear. They know nothing of the trained model, so they can be
+ * tried without one.
  */
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Laws } from "../method/laws.ts";
@@ -15,7 +15,10 @@ import type { Stateful } from "../method/stateful.ts";
 interface CurriculumMethod<O extends Options, L extends string> extends MethodInfo {
   readonly options: O;
   readonly laws: Laws<L>;
-  /** Settings that the laws are tried with; the defaults alone when left out. Samplers are tried on groups named a, b, c and d. */
+  /**
+   * Settings that the laws are tried with; the defaults alone when left out. Samplers are tried on groups named a, b, c
+   * and d.
+   */
   readonly trials?: readonly Partial<Values<O>>[];
 }
 
@@ -72,8 +75,8 @@ export interface Sampler extends Stateful {
 }
 
 /**
- * What a sampler may claim besides what all samplers promise (a mixture at every step whatever is heard, also where a group is
- * never heard of; a state that resumes; with one group, all of it):
+ * What a sampler may claim besides what all samplers promise (a mixture at every step whatever is heard, also where a
+ * group is never heard of; a state that resumes; with one group, all of it):
  *
  *   keepsEveryGroup  no group's share ever falls to 0
  *   followsLosses    shares or weights move with the losses that are heard
@@ -101,7 +104,10 @@ export interface SamplerMethod<O extends Options = Options> extends CurriculumMe
 export interface OrderingSetup<O extends Options = Options> {
   /** Tokens of every row. */
   readonly lengths: ArrayLike<number>;
-  /** Mean loss of every row, NaN where no token counts: at the start, or now with needs "live". Empty for orderings without needs. */
+  /**
+   * Mean loss of every row, NaN where no token counts: at the start, or now with needs "live". Empty for orderings
+   * without needs.
+   */
   readonly scores: ArrayLike<number>;
   /** Share of the training that is done, 0 to 1. */
   readonly done: number;
@@ -112,10 +118,11 @@ export interface OrderingSetup<O extends Options = Options> {
 }
 
 /**
- * What an ordering may claim besides what all orderings promise (rows of the data, none twice in a pass, at least one; the same
- * for the same seed, another order for another):
+ * What an ordering may claim besides what all orderings promise (rows of the data, none twice in a pass, at least one;
+ * the same for the same seed, another order for another):
  *
- *   ordinaryOrder  rows come in the order of the ordinary epoch of that seed and number, so a pass over all rows is that epoch
+ *   ordinaryOrder  rows come in the order of the ordinary epoch of that seed and number, so a pass over all rows is
+ *     that epoch
  *   easiestFirst   the first pass has rows of lower loss than the data on average
  *   unknownLast    rows without a loss are left out while there are enough others
  *   allInTheEnd    the last pass goes through all rows
@@ -123,11 +130,13 @@ export interface OrderingSetup<O extends Options = Options> {
 export type OrderingLaw = "ordinaryOrder" | "easiestFirst" | "unknownLast" | "allInTheEnd";
 
 export interface OrderingMethod<O extends Options = Options> extends CurriculumMethod<O, OrderingLaw> {
-  /** "scores": losses of rows at the start, once. "live": of the model as it is before every pass. */
+  /** "scores": losses of rows at the start, once. "live": of the current model before every pass. */
   readonly needs?: "scores" | "live";
   /** Shares of the rows in the passes that make up so many epochs, where they are known before the training. */
   passes?(epochs: number, values: Values<O>): readonly number[];
-  /** Rows of one pass, in the order in which they are trained on. Throws UserError when the options do not fit together. */
+  /**
+   * Rows of one pass, in the order in which they are trained on. Throws UserError when the options do not fit together.
+   */
   rows(setup: OrderingSetup<O>): Uint32Array;
 }
 
@@ -144,7 +153,8 @@ export interface SelectorSetup<O extends Options = Options> {
 }
 
 /**
- * What a selector may claim besides what all selectors promise (exactly `budget` rows, none twice; the same for the same seed):
+ * What a selector may claim besides what all selectors promise (exactly `budget` rows, none twice; the same for the
+ * same seed):
  *
  *   anyRowOrder  rows given in another order give the same choice
  *   unknownLast  rows of unknown score come after all others

@@ -6,9 +6,9 @@
  *   sharp    back to s after e           growing   up to e, and stays          shrinking   from e down to s, and stays
  *   exponential   0.04 1.5^k             parabolic   0.04 (k + 1)^1.5          both up to 1
  *
- * Scores from the loss l: easy 1 / l, hard l, exponential x exp(-x l), random 1. Weighted draws keep the largest u^(1/score)
- * (Efraimidis and Spirakis 2006), u even and keyed by seed, pass and row; the rows kept come in the order of an ordinary epoch, so a
- * pass over all rows is that epoch. Rows without a loss come last, whatever the score.
+ * Scores from the loss l: easy 1 / l, hard l, exponential x exp(-x l), random 1. Weighted draws keep the largest
+ * u^(1/score) (Efraimidis and Spirakis 2006), u even and keyed by seed, pass and row; the rows kept come in the order
+ * of an ordinary epoch, so a pass over all rows is that epoch. Rows without a loss come last, whatever the score.
  */
 import { Random } from "../data/random.ts";
 import { UserError } from "../errors.ts";

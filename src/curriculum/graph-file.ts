@@ -11,8 +11,9 @@ function parse(source: string): Json {
 }
 
 /**
- * Reads --graph: a JSON file, or JSON itself, of a matrix or of an object with `groups` and `graph`. Row i, column j: how much training
- * on group i helps group j, in the order of `names`. Throws UserError when it is damaged or does not name all groups.
+ * Reads --graph: a JSON file, or JSON itself, of a matrix or of an object with `groups` and `graph`. Row i, column j:
+ * how much training on group i helps group j, in the order of `names`. Throws UserError when it is damaged or does not
+ * name all groups.
  */
 export function readGraph(source: string, names: readonly string[]): readonly (readonly number[])[] {
   let json: Json;

@@ -1,6 +1,6 @@
 /**
- * Graphs of skills from measured losses, for `--graph`. Row i: how much training on skill i helps skill j. Chen et al. 2023,
- * https://arxiv.org/abs/2307.14430.
+ * Graphs of skills from measured losses, for `--graph`. Row i: how much training on skill i helps skill j. Chen et al.
+ * 2023, https://arxiv.org/abs/2307.14430.
  */
 import { UserError } from "../errors.ts";
 
@@ -13,9 +13,10 @@ function check(k: number, matrix: Matrix, what: string): void {
 }
 
 /**
- * Weights of the exact test. `start`[j] is the loss of skill j before any training, `alone`[j] after H steps on j, `pairs`[i][j] the
- * loss of j after H steps on i and j in halves. The drop d of a run gives A_ij = max(0, (d_j(i, j) - d_j(j)) / d_j(j)), A_jj = 1.
- * A skill that its own data do not improve is helped by none. K (K + 1) / 2 runs, since pairs go both ways.
+ * Weights of the exact test. `start`[j] is the loss of skill j before any training, `alone`[j] after H steps on j,
+ * `pairs`[i][j] the loss of j after H steps on i and j in halves. The drop d of a run gives A_ij = max(0, (d_j(i, j) -
+ * d_j(j)) / d_j(j)), A_jj = 1. A skill that its own data do not improve is helped by none. K (K + 1) / 2 runs, since
+ * pairs go both ways.
  */
 export function exactGraph(start: readonly number[], alone: readonly number[], pairs: Matrix): number[][] {
   check(start.length, pairs, "losses of pairs");
@@ -30,7 +31,10 @@ export function exactGraph(start: readonly number[], alone: readonly number[], p
   );
 }
 
-/** The cheap approximation from K runs. `after`[i][j] is the loss of j after H steps on i alone: A_ij = max(0, 1 - after_ij / start_j). */
+/**
+ * The cheap approximation from K runs. `after`[i][j] is the loss of j after H steps on i alone: A_ij = max(0, 1 -
+ * after_ij / start_j).
+ */
 export function approximateGraph(start: readonly number[], after: Matrix): number[][] {
   check(start.length, after, "losses of single skills");
   return after.map((row) => row.map((loss, j) => (start[j]! > 0 ? Math.max(0, 1 - loss / start[j]!) : 0)));

@@ -16,8 +16,8 @@ export interface LossLog {
 const LEAST = 3;
 
 /**
- * Reads the --log of a run that trained. A resumed run logs some steps twice; the later line counts. Throws UserError when the file
- * cannot be read or has too few losses.
+ * Reads the --log of a run that trained. A resumed run logs some steps twice; the later line counts. Throws UserError
+ * when the file cannot be read or has too few losses.
  */
 export function readLosses(file: string): LossLog {
   let text: string;

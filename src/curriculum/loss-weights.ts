@@ -36,8 +36,9 @@ export const leftOutOf = (counted: Float32Array): Float32Array =>
   counted.some((count) => count > 0) ? counted.map((count) => (count > 0 ? 0 : OUT)) : counted.map(() => 0);
 
 /**
- * Weights of rows by their own losses (B), which sum to 1 and take no gradient; the dynamic `inverse_r` is 1 / r. `leftOut` (B) is 0
- * for rows that take part and `leftOutOf`'s value for rows without a loss: these weigh 0 and do not count in max and min.
+ * Weights of rows by their own losses (B), which sum to 1 and take no gradient; the dynamic `inverse_r` is 1 / r.
+ * `leftOut` (B) is 0 for rows that take part and `leftOutOf`'s value for rows without a loss: these weigh 0 and do not
+ * count in max and min.
  */
 export function lossWeights(
   rec: Recorder,

@@ -1,6 +1,6 @@
 /**
- * Follows a sampler through a training: sets the mixture of every segment, counts its steps, and reports to the sampler what it needs to
- * hear. Mixtures are logged, so that --schedule-from can repeat them.
+ * Follows a sampler through a training: sets the mixture of every segment, counts its steps, and reports to the sampler
+ * what it needs to hear. Mixtures are logged, so that --schedule-from can repeat them.
  */
 import { isObject, type Json } from "../json.ts";
 import type { CommandContext } from "../run/command-context.ts";
@@ -78,7 +78,7 @@ export class MixtureController implements Controller {
   }
 
   /** Logs the segment that began. */
-  #tell(step: number): void {
+  #log(step: number): void {
     const { sampler, taskLoss, context } = this.#given;
     const { probs, weights } = sampler.segment();
     const notes = sampler.notes?.() ?? {};
@@ -107,7 +107,7 @@ export class MixtureController implements Controller {
     if (needs.includes("losses")) checkHeldOut(held, this.#names, method);
     while (sampler.segment().steps === 0) await this.#report(0, held);
     this.#enter(0);
-    this.#tell(0);
+    this.#log(0);
   }
 
   due(step: number): boolean {
@@ -118,7 +118,7 @@ export class MixtureController implements Controller {
   async after(step: number, held: HeldOutLosses | undefined): Promise<void> {
     await this.#report(step, held);
     this.#enter(step);
-    this.#tell(step);
+    this.#log(step);
   }
 
   state(): Json {

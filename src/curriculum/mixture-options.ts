@@ -49,7 +49,10 @@ export function mixtureOf(given: readonly number[] | undefined, groups: Groups, 
   return normalised(given);
 }
 
-/** Positions of groups by name, several in one text with commas. Throws UserError naming the option and the nearest name. */
+/**
+ * Positions of groups by name, several in one text with commas. Throws UserError naming the option and the nearest
+ * name.
+ */
 export function placesOf(given: readonly string[], groups: Groups, flag: string): number[] {
   const all = groups.map(({ name }) => name);
   const names = given.flatMap((name) => (all.includes(name) ? [name] : name.split(",")));

@@ -1,12 +1,12 @@
 /**
- * A small neural process (Garnelo et al. 2018, https://arxiv.org/abs/1807.01622) that learns a function of tasks from values at some
- * of them, on the engine.
+ * A small neural process (Garnelo et al. 2018, https://arxiv.org/abs/1807.01622) that learns a function of tasks from
+ * values at some of them, on the engine.
  *
  *   r = mean_b e(x_b, y_b);  z ~ N(mu(r), sigma(r)), sigma = 0.1 + 0.9 sigmoid;  y' = d(x, z)
  *   loss = mean (y' - y)^2 + beta KL(N(mu, sigma) || prior)
  *
- * e has two hidden layers, d three, with ReLU; mu and sigma are linear in r. K tasks, F features of each, S samples of z, L values of
- * r and of z, H values of a hidden layer.
+ * e has two hidden layers, d three, with ReLU; mu and sigma are linear in r. K tasks, F features of each, S samples of
+ * z, L values of r and of z, H values of a hidden layer.
  */
 import type { Random } from "../data/random.ts";
 import type { Gpu } from "../gpu/gpu.ts";
@@ -40,7 +40,9 @@ export type Gaussian = {
   deviation: number[];
 };
 
-/** Shapes of the weights, by name. Weights are (out, in). The decoder's first layer reads x and z through a matrix each. */
+/**
+ * Shapes of the weights, by name. Weights are (out, in). The decoder's first layer reads x and z through a matrix each.
+ */
 export function weightShapes({
   features: f,
   hidden: h,
@@ -82,8 +84,8 @@ const layer = (rec: Recorder, w: Weights, name: string, x: Tensor): Tensor =>
   linear(rec, x, w[name]!, { bias: w[`${name}.bias`]! });
 
 /**
- * Mean and deviation of z, (1, L) each, from what is known of the tasks: `points` (K, F + 1), x and y of each, and `shares` (K, 1),
- * 1 / n for the n tasks whose y is known and 0 for the others.
+ * Mean and deviation of z, (1, L) each, from what is known of the tasks: `points` (K, F + 1), x and y of each, and
+ * `shares` (K, 1), 1 / n for the n tasks whose y is known and 0 for the others.
  */
 function recordPosterior(rec: Recorder, w: Weights, points: Tensor, shares: Tensor, latent: number) {
   const first = relu(rec, layer(rec, w, "encoder.0", points)); // (K, H)
@@ -247,7 +249,10 @@ export class NeuralProcess {
     return rec.constant(Float32Array.from(tasks.flat()), [shape.tasks, shape.features], "tasks");
   }
 
-  /** One step of learning from values of tasks, NaN where unknown; gives the posterior before it, the prior of the next step. */
+  /**
+   * One step of learning from values of tasks, NaN where unknown; gives the posterior before it, the prior of the next
+   * step.
+   */
   async fit(values: readonly number[], noise: readonly number[], prior: Gaussian): Promise<Gaussian> {
     const { tasks, lr } = this.#options;
     const { program } = await this.#programs.get("fit", (rec) => this.#recordFit(rec));

@@ -25,14 +25,17 @@ export interface CurriculumLoss {
   /** gamma of task-focal. */
   readonly focus: number;
   readonly recompute: boolean;
-  /** Weight of every group, as it is now: of its tokens or rows, or of its mean with a loss by task. */
+  /** Current weight of every group: of its tokens or rows, or of its mean with a loss by task. */
   groupWeights(): readonly number[] | undefined;
 }
 
 /** Tokens that count, by row. */
 const countsOf = ({ batch }: CurriculumBatch): Float32Array => countedByRow(targetsOf(batch), batch.rows);
 
-/** Losses of rows or tokens with the weights that they are summed with: (N) and (N), or (B) and (B) where rows weigh by their loss. */
+/**
+ * Losses of rows or tokens with the weights that they are summed with: (N) and (N), or (B) and (B) where rows weigh by
+ * their loss.
+ */
 function weighed(
   rec: Recorder,
   { sampleWeight, taskLoss, focus }: CurriculumLoss,

@@ -33,7 +33,10 @@ function linear(
   return { floor, scale, exponent, error };
 }
 
-/** The power law that is nearest to points (n > 0, loss): exponents from 0.02 to 4 on a grid, then thrice finer around the best. */
+/**
+ * The power law that is nearest to points (n > 0, loss): exponents from 0.02 to 4 on a grid, then thrice finer around
+ * the best.
+ */
 export function fitPowerLaw(points: readonly (readonly [number, number])[]): PowerLaw {
   if (points.length < 3) throw new RangeError(`a power law needs 3 points, found ${points.length}`);
   let [low, high] = [Math.log(0.02), Math.log(4)];

@@ -23,7 +23,10 @@ export function ranked(values: ArrayLike<number>, first: "least" | "largest" = "
   });
 }
 
-/** The rows of the pool in the order of the ordinary epoch of this seed and number, at most `most` of them. A pool of all rows is that epoch. */
+/**
+ * The rows of the pool in the order of the ordinary epoch of this seed and number, at most `most` of them. A pool of
+ * all rows is that epoch.
+ */
 export function shuffledPool(pool: Uint32Array, count: number, seed: number, epoch: number, most = count): Uint32Array {
   const inside = new Uint8Array(count);
   for (const row of pool) inside[row] = 1;

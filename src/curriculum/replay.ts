@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { UserError } from "../errors.ts";
 import type { Sampler, Segment, TaskLoss } from "./contract.ts";
+import { kept } from "./sampler-state.ts";
 
 interface Logged {
   readonly step: number;
@@ -13,13 +14,12 @@ export interface Schedule {
   readonly mixtures: readonly Logged[];
   /** The loss that its weights were for. */
   readonly taskLoss: TaskLoss | undefined;
-  /** The last step that the log tells of. */
+  /** The last step in the log. */
   readonly steps: number;
 }
 
-/** The step that a line of a log tells of: each one, or at the end all of them. */
-const toldStep = (line: string): number =>
-  Number(/^\{"event":"(?:step",|end".*)"steps?":(\d+)[,}]/.exec(line)?.[1] ?? 0);
+/** The step of a line of a log, or their number at its end; 0 for other lines. */
+const stepOf = (line: string): number => Number(/^\{"event":"(?:step",|end".*)"steps?":(\d+)[,}]/.exec(line)?.[1] ?? 0);
 
 /** Reads the `mixture` lines of a log. Throws UserError when there are none, or the groups differ. */
 export function readSchedule(file: string, names: readonly string[]): Schedule {
@@ -34,7 +34,7 @@ export function readSchedule(file: string, names: readonly string[]): Schedule {
   let steps = 0;
   for (const [i, line] of text.split("\n").entries()) {
     if (!line.includes('"mixture"')) {
-      steps = Math.max(steps, toldStep(line));
+      steps = Math.max(steps, stepOf(line));
       continue;
     }
     let event: {
@@ -56,7 +56,7 @@ export function readSchedule(file: string, names: readonly string[]): Schedule {
         `${file}, line ${i + 1}: the groups were ${event.groups?.join(", ")}, now they are ${names.join(", ")}`,
         "give the same groups in the same order",
       );
-    // A run that was resumed says some steps twice; the later word counts.
+    // A resumed run logs some steps twice; the later line counts.
     while (mixtures.length > 0 && mixtures.at(-1)!.step >= event.step) mixtures.pop();
     mixtures.push({ step: event.step, probs: event.probs, weights: event.weights });
     taskLoss = event.task_loss;
@@ -68,19 +68,16 @@ export function readSchedule(file: string, names: readonly string[]): Schedule {
 
 /** A sampler that hears nothing and repeats the schedule. */
 export function replay({ mixtures }: Schedule): Sampler {
-  let at = 0;
+  const memory = { at: 0 };
   return {
+    ...kept(memory),
     segment(): Segment {
-      const { probs, weights, step } = mixtures[at]!;
-      const next = mixtures[at + 1];
+      const { probs, weights, step } = mixtures[memory.at]!;
+      const next = mixtures[memory.at + 1];
       return { probs, steps: next ? next.step - step : Number.POSITIVE_INFINITY, ...(weights ? { weights } : {}) };
     },
-    update: () => {
-      at = Math.min(at + 1, mixtures.length - 1);
-    },
-    state: () => at,
-    load: (state) => {
-      at = state as number;
+    update() {
+      memory.at = Math.min(memory.at + 1, mixtures.length - 1);
     },
   };
 }

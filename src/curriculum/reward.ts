@@ -1,6 +1,7 @@
 /**
- * Loss progress as the reward of a bandit: how much a group's held-out loss changed over a segment. It takes the place of the mean
- * absolute advantage of reinforcement learning: both are near 0 for what is mastered and for what is out of reach.
+ * Loss progress as the reward of a bandit: how much a group's held-out loss changed over a segment. It takes the place
+ * of the mean absolute advantage of reinforcement learning: both are near 0 for what is mastered and for what is out of
+ * reach.
  */
 import { known } from "./sampler-state.ts";
 
@@ -17,7 +18,10 @@ export function lossChanges(before: readonly number[], now: readonly number[], h
   return how === "relative" && largest > 0 ? changes.map((change) => change / largest) : changes;
 }
 
-/** The part of a sampler's state that holds the last known losses; null where a loss is unknown, because JSON has no NaN. */
+/**
+ * The part of a sampler's state that holds the last known losses; null where a loss is unknown, because JSON has no
+ * NaN.
+ */
 export interface LastLosses {
   losses: (number | null)[];
 }

@@ -72,7 +72,10 @@ export async function evidenceOf(
   return { scores: await gradientNorms(model, sequences, options.pad, options.signal), states: [] };
 }
 
-/** Throws UserError (exit 1), naming the row, where a model gave something that is not finite. `ref` is what the model is called. */
+/**
+ * Throws UserError (exit 1), naming the row, where a model gave something that is not finite. `ref` is what the model
+ * is called.
+ */
 export function checkEvidence({ scores, states }: Evidence, sequences: readonly Sequence[], ref: string): void {
   const isOdd = (row: number) =>
     states.length > 0 ? !states[row]!.every(Number.isFinite) : !Number.isFinite(scores[row]);

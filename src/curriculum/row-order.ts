@@ -1,4 +1,7 @@
-/** Follows an ordering through a training: measures the losses of rows that it asks for, and gives the rows of every pass. */
+/**
+ * Follows an ordering through a training: measures the losses of rows that it asks for, and gives the rows of every
+ * pass.
+ */
 import type { Json } from "../json.ts";
 import type { Bound } from "../method/bind.ts";
 import type { Model } from "../model/model.ts";
@@ -45,7 +48,7 @@ export class RowOrder implements Controller {
     return order;
   }
 
-  /** Mean loss of every row under the model as it is, NaN where no token counts. */
+  /** Mean loss of every row under the current model, NaN where no token counts. */
   async #losses(): Promise<Float64Array> {
     const { rows, batchSize, context } = this.#given;
     const losses = await rowLosses(this.#scorer, rows.items, { rows: batchSize, signal: context.signal });

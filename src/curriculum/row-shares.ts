@@ -13,7 +13,10 @@ export interface RowShares {
   readonly weights: readonly number[] | undefined;
 }
 
-/** What a batch adds to the denominator of the step's mean. Means within groups are taken by micro-batch, which weigh alike. */
+/**
+ * What a batch adds to the denominator of the step's mean. Means within groups are taken by micro-batch, which weigh
+ * alike.
+ */
 export function denominatorOf({ taskLoss, groups, counted, weights }: RowShares): number {
   if (taskLoss.startsWith("task")) return 1;
   const ofRow = (row: number) => (taskLoss === "sample-mean" ? Number(counted[row]! > 0) : counted[row]!);

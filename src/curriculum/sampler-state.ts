@@ -5,7 +5,8 @@ import { isObject, type JsonObject } from "../json.ts";
 import type { Stateful } from "../method/stateful.ts";
 
 /**
- * `state` and `load` of a sampler that keeps all its state in one object. `load` throws UserError when a key is missing.
+ * `state` and `load` of a sampler that keeps all its state in one object. `load` throws UserError when a key is
+ * missing.
  *
  *   const memory = { p: uniform(k), updates: 0 };
  *   return { ...kept(memory), segment: () => ({ probs: memory.p, steps: 10 }), update() { memory.updates++; } };

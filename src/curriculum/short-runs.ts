@@ -1,4 +1,7 @@
-/** Short trainings from the same start, and the held-out losses after each: what graphs and weights of tasks are measured by. */
+/**
+ * Short trainings from the same start, and the held-out losses after each: what graphs and weights of tasks are
+ * measured by.
+ */
 import type { BatchSource } from "../run/training/batch-source.ts";
 import type { HeldOut } from "../run/training/held-out.ts";
 import { Perturbation } from "../run/training/perturbation.ts";
@@ -29,8 +32,8 @@ export interface ShortRuns {
 }
 
 /**
- * Losses of all groups at the start, and after every run, each from the same weights. Memory: a copy of the trained weights. Throws
- * UserError (exit 1) for a loss that is not finite.
+ * Losses of all groups at the start, and after every run, each from the same weights. Memory: a copy of the trained
+ * weights. Throws UserError (exit 1) for a loss that is not finite.
  */
 export async function measureRuns(
   { ref, names, held, training, rate, signal, done }: ShortRuns,

@@ -1,6 +1,7 @@
 /**
- * Batches of a curriculum: rows drawn from groups by a mixture that may change, or rows in an order that is made for every pass. What is
- * drawn is a function of (seed, place of the batch, mixture), so that a run resumes, and replays, with the same batches.
+ * Batches of a curriculum: rows drawn from groups by a mixture that may change, or rows in an order that is made for
+ * every pass. What is drawn is a function of (seed, place of the batch, mixture), so that a run resumes, and replays,
+ * with the same batches.
  */
 import { type Batch, collate, stackExamples } from "../data/batch.ts";
 import type { Example } from "../data/dataset.ts";

@@ -1,9 +1,12 @@
-/** Mixtures one after the other, whatever is heard: what static mixtures and recipes of stages have in common. */
+/** Mixtures one after the other: what static mixtures and recipes of stages have in common. They hear nothing. */
 
 import type { Sampler, Segment } from "./contract.ts";
 import { kept } from "./sampler-state.ts";
 
-/** Whole numbers of steps in proportion to `lengths`, summing to `steps`: the ends of stages are rounded, not their lengths. */
+/**
+ * Whole numbers of steps in proportion to `lengths` that sum to `steps`: the ends of stages are rounded, not their
+ * lengths.
+ */
 export function stageSteps(lengths: readonly number[], steps: number): number[] {
   const all = lengths.reduce((a, b) => a + b, 0);
   let ended = 0;

@@ -1,6 +1,6 @@
 /**
- * Runs on subsets of tasks, from which task-weights.ts makes weights: one on a small subset of every task, and for every task one on all
- * of it with the small subsets of the others.
+ * Runs on subsets of tasks, from which task-weights.ts makes weights: one on a small subset of every task, and for
+ * every task one on all of it with the small subsets of the others.
  */
 import { permutation } from "../data/shuffle.ts";
 import type { ShortRun } from "./short-runs.ts";

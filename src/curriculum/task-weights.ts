@@ -2,8 +2,8 @@
  * Weights of tasks from what they do for each other and how hard they are. Dai et al. 2024 (VisATB),
  * https://arxiv.org/abs/2403.04343.
  *
- * Runs on small subsets of all tasks ("mini"), and for every i on all of task i with small subsets of the others ("i+mini"); V_j is
- * the score of task j, higher is better.
+ * Runs on small subsets of all tasks ("mini"), and for every i on all of task i with small subsets of the others
+ * ("i+mini"); V_j is the score of task j, higher is better.
  *
  *   C_ij = (V_j(i+mini) - V_j(mini)) / (V_j(j+mini) - V_j(mini)),  D_i = 1 - V_i(mini) / V_i(i+mini)
  *   lambda = K (a_out softmax(mean_j C_ij / tau) + a_in softmax(-mean_j C_ji / tau) + a_D softmax(D / tau))

@@ -1,6 +1,6 @@
 /**
- * Shares of groups when `ratio` times as many tasks are drawn evenly as are kept, those with the largest scores: groups in order of
- * their score get ratio / K each until the shares sum to 1; groups of equal score share alike.
+ * Shares of groups when `ratio` times as many tasks are drawn evenly as are kept, those with the largest scores: groups
+ * in order of their score get ratio / K each until the shares sum to 1; groups of equal score share alike.
  */
 export function worstShares(scores: readonly number[], ratio: number): number[] {
   const each = ratio / scores.length;

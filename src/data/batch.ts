@@ -1,10 +1,11 @@
 /**
  * Batches: rows of tokens for a language model, or of examples for a classifier, behind one type.
  *
- * Sequences become a rectangle of tokens: one row per bin of sequences, padded on the right to one of a few lengths, because
- * the engine keeps one program per shape. Padding has label -100, segment 0 and position 0. Segments (1, 2, ...) separate
- * sequences that share a row, and positions restart with each sequence. The first token of a sequence has label -100, because
- * nothing precedes it; so a plain shift by one never scores it from the end of the sequence before.
+ * Sequences become a rectangle of tokens: one row per bin of sequences, padded on the right to one of a few lengths,
+ * because the engine keeps one program per shape. Padding has label -100, segment 0 and position 0. Segments (1, 2,
+ * ...) separate sequences that share a row, and positions restart with each sequence. The first token of a sequence
+ * has label -100, because nothing precedes it; so a plain shift by one never scores it from the end of the sequence
+ * before.
  */
 import { IGNORED } from "./rows.ts";
 import type { Sequence } from "./sequences.ts";
@@ -19,7 +20,10 @@ interface Rows {
   readonly counted: number;
 }
 
-/** Tokens or examples. Code that treats both alike needs no more than `rows`, `length`, `counted` and the functions below. */
+/**
+ * Tokens or examples. Code that treats both alike needs no more than `rows`, `length`, `counted` and the functions
+ * below.
+ */
 export type Batch = TokenBatch | ExampleBatch;
 
 /** A batch for a language model. */
@@ -44,7 +48,9 @@ export interface CollateOptions {
   buckets?: readonly number[] | "none";
 }
 
-/** Makes a batch of bins of sequences. Throws RangeError when it is empty, or a row is longer than the largest bucket. */
+/**
+ * Makes a batch of bins of sequences. Throws RangeError when it is empty, or a row is longer than the largest bucket.
+ */
 export function collate(bins: readonly (readonly Sequence[])[], { pad = 0, buckets }: CollateOptions = {}): TokenBatch {
   if (bins.length === 0) throw new RangeError("a batch needs at least one row");
   const rows = bins.length;
@@ -78,8 +84,8 @@ export function collate(bins: readonly (readonly Sequence[])[], { pad = 0, bucke
 }
 
 /**
- * The least bucket of at least `length`. Without a list: 16, 24, 32, 48, 64, 96, ... which pads by less than a half. Throws
- * RangeError when the list has none.
+ * The least bucket of at least `length`. Without a list: 16, 24, 32, 48, 64, 96, ... which pads by less than a half.
+ * Throws RangeError when the list has none.
  */
 export function bucketLength(length: number, buckets?: readonly number[]): number {
   if (buckets !== undefined) {

@@ -17,7 +17,9 @@ export const PLAIN_TEMPLATE =
   "{% for message in messages %}{{ message['role'] + ': ' + message['content'] + eos_token }}{% endfor %}" +
   "{% if add_generation_prompt %}{{ 'assistant: ' }}{% endif %}";
 
-/** The tokenizer; `encode` never fails, and `decode` of what it gave returns the text (lone surrogates become U+FFFD). */
+/**
+ * The tokenizer; `encode` never fails, and `decode` of what it gave returns the text (lone surrogates become U+FFFD).
+ */
 export function byteTokenizer(): Tokenizer & { encodeBytes(bytes: Uint8Array): Int32Array } {
   return {
     name: "byte-level",

@@ -3,7 +3,6 @@ import type { Context, Outcome } from "../cli/context.ts";
 import { textOutput } from "../cli/output.ts";
 import { UserError } from "../errors.ts";
 import { bind } from "../method/bind.ts";
-import { nearest } from "../method/nearest.ts";
 import type { OptionSpec } from "../method/options.ts";
 import { methodNames } from "../method/registry.ts";
 import { humanBytes } from "../text/format.ts";
@@ -19,16 +18,6 @@ export const DATA_OPTIONS = {
     help: `rows; all where their number is fixed, else ${USUAL}, if left out`,
   },
 } as const satisfies Record<string, OptionSpec>;
-
-/** Turns a task in the first place into `--method`. Throws UserError, with the nearest name, when it is not a task. */
-export function withTask(argv: readonly string[]): string[] {
-  const [first, ...rest] = argv;
-  if (first === undefined || first.startsWith("-")) return [...argv];
-  const names = methodNames("task");
-  if (names.includes(first.toLowerCase().replaceAll("_", "-"))) return ["--method", first, ...rest];
-  const near = nearest(first, names);
-  throw new UserError(`unknown task ${first}`, near ? `did you mean ${near}?` : `the tasks are ${names.join(", ")}`);
-}
 
 /** The ground truth of a row, if it has one. */
 const answerOf = (row: Row): unknown => row.answer ?? row.completion ?? row.label;

@@ -1,8 +1,8 @@
 /**
  * Whole data sets: the groups of a run in memory, and batches of a stream that is never in memory as a whole.
  *
- * Training shuffles, so it holds its sequences: 4 bytes per token, 8 where some do not count. Evaluation in file order needs
- * `inBatches` only.
+ * Training shuffles, so it holds its sequences: 4 bytes per token, 8 where some do not count. Evaluation in file
+ * order needs `inBatches` only.
  */
 import { UserError } from "../errors.ts";
 import type { GroupReference } from "./groups.ts";
@@ -27,7 +27,10 @@ export interface SequenceData {
   readonly groups: readonly (GroupCount & { readonly lengths: Int32Array })[];
 }
 
-/** Reads and tokenizes groups. Throws UserError for the first row that does not fit, and for a group that counts no token. */
+/**
+ * Reads and tokenizes groups. Throws UserError for the first row that does not fit, and for a group that counts no
+ * token.
+ */
 export async function loadSequences(
   groups: readonly GroupReference[],
   options: Omit<EncodeOptions, "group"> & ReadOptions,
@@ -91,7 +94,10 @@ export async function loadExamples(groups: readonly GroupReference[], options: R
   return examples;
 }
 
-/** Throws UserError for a label or an example that a classifier of `classes` outputs and inputs of `shape` cannot take. */
+/**
+ * Throws UserError for a label or an example that a classifier of `classes` outputs and inputs of `shape` cannot
+ * take.
+ */
 export function checkLabels(
   examples: readonly { label: number; shape: readonly number[]; place: string }[],
   classes: number,

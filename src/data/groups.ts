@@ -13,7 +13,10 @@ export interface GroupReference {
   readonly path: string;
 }
 
-/** Reads `name=path` or `path`, each. Throws UserError when two groups share a name, two read stdin, or a part is missing. */
+/**
+ * Reads `name=path` or `path`, each. Throws UserError when two groups share a name, two read stdin, or a part is
+ * missing.
+ */
 export function parseGroups(values: readonly string[]): GroupReference[] {
   const groups = values.map((value) => {
     // A name has no separator in it, so a path such as ./a=b.jsonl is a path.
@@ -47,8 +50,8 @@ const nameOf = (file: string): string =>
   file === "-" ? "stdin" : path.basename(file).replace(/\.(jsonl?|parquet)$/, "");
 
 /**
- * The rows of one group in the order in which they are drawn: every row once, then every row once more in another order. A
- * function of the number of rows drawn before; its only memory is a copy of the current epoch's order.
+ * The rows of one group in the order in which they are drawn: every row once, then every row once more in another
+ * order. A function of the number of rows drawn before; its only memory is a copy of the current epoch's order.
  */
 export class GroupOrder {
   readonly #name: string;

@@ -1,8 +1,8 @@
 /**
  * Rows from JSONL files and pipes, one at a time, in memory bounded by the longest row; parquet.ts reads Parquet files.
  *
- * A line ends in LF or CR LF. Empty lines and a byte order mark at the start are skipped. Every message names file and line,
- * because one row of a million may be bad.
+ * A line ends in LF or CR LF. Empty lines and a byte order mark at the start are skipped. Every message names file and
+ * line, because one row of a million may be bad.
  */
 import fs from "node:fs";
 import { UserError } from "../errors.ts";
@@ -27,8 +27,8 @@ const LF = 0x0a;
 const CR = 0x0d;
 
 /**
- * Reads the rows of a file, a named pipe, or stdin ("-"). Throws UserError when the file cannot be read, is another kind of
- * file or holds no rows, and when a row is too large, is not JSON, or has no known form.
+ * Reads the rows of a file, a named pipe, or stdin ("-"). Throws UserError when the file cannot be read, is another
+ * kind of file or holds no rows, and when a row is too large, is not JSON, or has no known form.
  */
 export async function* readRows(ref: string, options: ReadOptions = {}): AsyncGenerator<LocatedRow> {
   const piped = ref === "-" || ref === "/dev/stdin";
@@ -78,7 +78,10 @@ function open(ref: string): Promise<number> {
   });
 }
 
-/** The lines of a descriptor without their ends; `line` counts from 1. A line's bytes are valid until the next is asked for. */
+/**
+ * The lines of a descriptor without their ends; `line` counts from 1. A line's bytes are valid until the next is asked
+ * for.
+ */
 async function* readLines(fd: number, what: string, { maxRowBytes = MAX_ROW, chunkBytes = CHUNK }: ReadOptions) {
   let held = new Uint8Array(chunkBytes + SNIFF_BYTES); // from `from` to `end`: bytes read and not yet given
   let from = 0;
@@ -88,7 +91,8 @@ async function* readLines(fd: number, what: string, { maxRowBytes = MAX_ROW, chu
   let sniffed = false;
   for (;;) {
     if (end === held.length) {
-      // Room for the rest of the line: at the front of the buffer if much of it is done with, else in one of twice the size.
+      // Room for the rest of the line: at the front of the buffer if much of it is done with, else in one of twice the
+      // size.
       const larger = from > held.length / 2 ? held : new Uint8Array(held.length * 2);
       larger.set(held.subarray(from, end));
       [held, end, searched, from] = [larger, end - from, Math.max(0, searched - from), 0];

@@ -1,6 +1,6 @@
 /**
- * The tokenizer of a checkpoint: the embedded byte-level one, or any tokenizer.json through @huggingface/tokenizers, which is
- * loaded only when such a file is met.
+ * The tokenizer of a checkpoint: the embedded byte-level one, or any tokenizer.json through @huggingface/tokenizers,
+ * which is loaded only when such a file is met.
  */
 
 import { UserError } from "../errors.ts";
@@ -11,8 +11,8 @@ import type { DecodeOptions, StreamDecoder, Tokenizer } from "./tokenizer.ts";
 const TOKENIZER_FILES = ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"];
 
 /**
- * The tokenizer of a checkpoint's files (`checkpoint.files`). Throws UserError, naming `what`, when it is missing or cannot be
- * read.
+ * The tokenizer of a checkpoint's files (`checkpoint.files`). Throws UserError, naming `what`, when it is missing or
+ * cannot be read.
  */
 export async function loadTokenizer(files: ReadonlyMap<string, Uint8Array>, what: string): Promise<Tokenizer> {
   const bytes = files.get("tokenizer.json");

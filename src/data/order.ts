@@ -20,7 +20,10 @@ export interface OrderOptions {
   seed?: number;
   /** True when left out. */
   shuffle?: boolean;
-  /** Leaves out an epoch's last batch when it is smaller than the others. With weights, its draws are used up all the same. */
+  /**
+   * Leaves out an epoch's last batch when it is smaller than the others. With weights, its draws are used up all the
+   * same.
+   */
   dropLast?: boolean;
   /** Tokens of a row: sequences are packed into rows of so many. One sequence a row when left out. */
   pack?: number;
@@ -95,7 +98,10 @@ export class BatchOrder {
     }
   }
 
-  /** Batches of the current epoch; others have about as many (packing and mixtures vary), without packing exactly as many. */
+  /**
+   * Batches of the current epoch; others have about as many (packing and mixtures vary), without packing exactly as
+   * many.
+   */
   get batchesPerEpoch(): number {
     const { batchSize, dropLast } = this.#options;
     const batches = this.#current().rows / batchSize;
@@ -122,8 +128,8 @@ export class BatchOrder {
   }
 
   /**
-   * Continues from a state. Throws UserError, naming `what` the state was read from, when it is damaged or was saved with
-   * other data or other settings.
+   * Continues from a state. Throws UserError, naming `what` the state was read from, when it is damaged or was saved
+   * with other data or other settings.
    */
   load(state: unknown, what: string): void {
     const count = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;

@@ -1,11 +1,13 @@
 /**
  * Packing: several short sequences in one row of a batch.
  *
- * First fit in the order given: a sequence goes into the first open row with room for it, or opens a row. Depends on the
- * lengths and their order alone.
+ * First fit in the order given: a sequence goes into the first open row with room for it, or opens a row. Depends on
+ * the lengths and their order alone.
  */
 
-/** Open rows that are searched; beyond this the oldest is closed, so that time stays linear in the number of sequences. */
+/**
+ * Open rows that are searched; beyond this the oldest is closed, so that time stays linear in the number of sequences.
+ */
 const OPEN_ROWS = 256;
 
 /** Indices of `lengths` for each row of at most `capacity` tokens, rows in the order in which they were opened. */

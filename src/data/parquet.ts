@@ -1,13 +1,16 @@
 /**
- * Rows from Parquet files, one row group in memory at a time. Columns are the keys of a row: text, prompt and completion, messages (a
- * list of structs), input_ids and labels, x or image and label.
+ * Rows from Parquet files, one row group in memory at a time. Columns are the keys of a row: text, prompt and
+ * completion, messages (a list of structs), input_ids and labels, x or image and label.
  */
 import type { AsyncBuffer, FileMetaData } from "hyparquet";
 import { UserError } from "../errors.ts";
 import type { Json } from "../json.ts";
 import { type LocatedRow, parseRow } from "./rows.ts";
 
-/** Reads the rows of a file. A row's place is file and row, counted from 1. Throws UserError when it is damaged or holds other rows. */
+/**
+ * Reads the rows of a file. A row's place is file and row, counted from 1. Throws UserError when it is damaged or holds
+ * other rows.
+ */
 export async function* readParquet(file: string): AsyncGenerator<LocatedRow> {
   const { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects } = await import("hyparquet");
   const { compressors } = await import("hyparquet-compressors");
@@ -47,7 +50,10 @@ const damaged = (file: string, error: unknown): UserError =>
     "it may be cut off; fetch or write it again",
   );
 
-/** A value as JSON would have it: 64-bit numbers as numbers, arrays of numbers as lists; columns without a value are left out. */
+/**
+ * A value as JSON would have it: 64-bit numbers as numbers, arrays of numbers as lists; columns without a value are
+ * left out.
+ */
 function plain(value: unknown, place: string): unknown {
   if (typeof value === "bigint") {
     const number = Number(value);

@@ -1,6 +1,7 @@
 /**
- * Elementary functions from additions, products, quotients and square roots, which IEEE 754 rounds the same way everywhere.
- * Math.log, Math.exp and Math.sin may differ in the last digit between machines, and rows made with them would too.
+ * Elementary functions from additions, products, quotients and square roots, which IEEE 754 rounds the same way
+ * everywhere. Math.log, Math.exp and Math.sin may differ in the last digit between machines, and rows made with them
+ * would too.
  */
 
 const SCRATCH = new DataView(new ArrayBuffer(8));

@@ -86,8 +86,8 @@ const mixed = (word: number, key: number): number => {
 };
 
 /**
- * A random permutation of 0..n-1 as a function of the index, in O(1) memory; n <= 2^50. A Feistel network over the next even
- * number of bits, walked along its cycle until it is back inside.
+ * A random permutation of 0..n-1 as a function of the index, in O(1) memory; n <= 2^50. A Feistel network over the next
+ * even number of bits, walked along its cycle until it is back inside.
  */
 export function permutation(n: number, ...key: readonly (string | number)[]): (index: number) => number {
   let half = 1; // bits of each half

@@ -1,12 +1,12 @@
 /**
  * Rows to token sequences with a label per token.
  *
- * `labels[i]` is `ids[i]` where the loss counts the token and -100 where it does not; the shift by one (position i predicts
- * label i+1) is the loss's. Of prompt and completion only the completion counts, of a conversation only what the assistant
- * says, with the token that ends it.
+ * `labels[i]` is `ids[i]` where the loss counts the token and -100 where it does not; the shift by one (position i
+ * predicts label i+1) is the loss's. Of prompt and completion only the completion counts, of a conversation only what
+ * the assistant says, with the token that ends it.
  *
- * A text is tokenized as a whole, so its tokens are the ones that other tools find. A part begins where the
- * tokens of what comes before, tokenized alone, stop agreeing with those of the whole. A token across the border counts.
+ * A text is tokenized as a whole, so its tokens are the ones that other tools find. A part begins where the tokens of
+ * what comes before, tokenized alone, stop agreeing with those of the whole. A token across the border counts.
  */
 import { UserError } from "../errors.ts";
 import { IGNORED, type LocatedRow, type Message } from "./rows.ts";
@@ -42,8 +42,8 @@ export interface EncodeOptions {
 }
 
 /**
- * The sequences of a row: one, or several with `overflow: "split"`. Throws UserError, beginning with the row's place, when
- * the row has no tokens, tokens outside the vocabulary, or is not for a language model.
+ * The sequences of a row: one, or several with `overflow: "split"`. Throws UserError, beginning with the row's place,
+ * when the row has no tokens, tokens outside the vocabulary, or is not for a language model.
  */
 export function encodeRow({ row, place }: LocatedRow, options: EncodeOptions = {}): Sequence[] {
   const { ids, labels } = tokensOf({ row, place }, options);
@@ -88,7 +88,7 @@ function tokensOf({ row, place }: LocatedRow, options: EncodeOptions): { ids: In
   }
   if (row.form === "prompt") {
     throw new UserError(
-      `${place}: the row has a prompt and no completion, which is what is learnt or scored`,
+      `${place}: the row has a prompt and no completion, which is what is learned or scored`,
       "add a completion; a prompt alone is for bun run sample and --metric choice",
     );
   }

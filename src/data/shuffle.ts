@@ -1,4 +1,7 @@
-/** The order of rows in an epoch: a permutation that depends on seed, epoch and name alone, so a run can resume anywhere. */
+/**
+ * The order of rows in an epoch: a permutation that depends on seed, epoch and name alone, so a run can resume
+ * anywhere.
+ */
 import { Random } from "./random.ts";
 
 /** The numbers 0 .. count-1, shuffled (Fisher and Yates). 4 bytes per row. */

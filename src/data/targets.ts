@@ -3,8 +3,8 @@ import { type Batch, isTokens, type TokenBatch } from "./batch.ts";
 import { IGNORED } from "./rows.ts";
 
 /**
- * (N) the label that each position predicts. Of tokens that is the label of the next token; -100 at the end of a row and where
- * the next token begins another document.
+ * (N) the label that each position predicts. Of tokens that is the label of the next token; -100 at the end of a row
+ * and where the next token begins another document.
  */
 export const targetsOf = (batch: Batch): Int32Array => (isTokens(batch) ? shiftedLabels(batch) : batch.labels);
 

@@ -1,9 +1,9 @@
 /**
  * What a procedural task is: a name, a source, options, laws, and a function from a row's index to the row.
  *
- * Every file of tasks/ exports `method`, a task; `data addition` is `addition.ts`. A row is a function of the seed, the split
- * and its index alone, so a set of 100 rows is the beginning of the set of 1000, and any row can be made without the ones
- * before it. The seed fixes the world (a language, a population, class means); all splits of a seed share it.
+ * Every file of tasks/ exports `method`, a task; `data addition` is `addition.ts`. A row is a function of the seed, the
+ * split and its index alone, so a set of 100 rows is the beginning of the set of 1000, and any row can be made without
+ * the ones before it. The seed fixes the world (a language, a population, class means); all splits of a seed share it.
  */
 
 import { UserError } from "../errors.ts";
@@ -16,7 +16,9 @@ export type Split = "train" | "validation" | "test";
 
 export const SPLITS: readonly Split[] = ["train", "validation", "test"];
 
-/** One line of the output: `text`, `prompt` and `completion`, `input_ids`, or `x` and `label`, and what describes it. */
+/**
+ * One line of the output: `text`, `prompt` and `completion`, `input_ids`, or `x` and `label`, and what describes it.
+ */
 export type Row = Readonly<Record<string, unknown>>;
 
 export interface Where {
@@ -30,7 +32,9 @@ export interface TaskSource {
   readonly rows: number;
   /** The row at 0 <= index < rows. */
   row(index: number): Row;
-  /** What is known of the rows without looking at them, for `--json` and stderr. Keys in snake_case, entropies in nats. */
+  /**
+   * What is known of the rows without looking at them, for `--json` and stderr. Keys in snake_case, entropies in nats.
+   */
   readonly facts: Readonly<Record<string, unknown>>;
 }
 
@@ -50,7 +54,10 @@ export interface Task<O extends Options = Options> extends MethodInfo {
   /** How rows of different splits are kept apart, in a sentence. */
   readonly splits: string;
   readonly laws: Laws<TaskLaw>;
-  /** What two splits must not share, where `apart` is claimed; undefined for rows that all splits have. The row when left out. */
+  /**
+   * What two splits must not share, where `apart` is claimed; undefined for rows that all splits have. The row when
+   * left out.
+   */
   content?(row: Row): string | undefined;
   /** Settings that the laws are tried with; the defaults alone when left out. */
   readonly trials?: readonly Partial<Values<O>>[];
@@ -68,8 +75,8 @@ export function splitOf(content: string): Split {
 }
 
 /**
- * Draws until the content belongs to the split. `content` is what must not be shared between splits; undefined rejects the
- * draw. Throws UserError after `tries` draws, when the options leave nothing (or next to nothing) to draw.
+ * Draws until the content belongs to the split. `content` is what must not be shared between splits; undefined rejects
+ * the draw. Throws UserError after `tries` draws, when the options leave nothing (or next to nothing) to draw.
  */
 export function drawInSplit<T>(
   random: Random,

@@ -12,8 +12,8 @@ import type { Message } from "./rows.ts";
 export interface ChatTemplate {
   readonly name: "plain" | "jinja";
   /**
-   * The text of a conversation; with `generationPrompt`, also what precedes the assistant's next answer. Throws UserError
-   * when the template refuses the messages.
+   * The text of a conversation; with `generationPrompt`, also what precedes the assistant's next answer. Throws
+   * UserError when the template refuses the messages.
    */
   render(messages: readonly Message[], options?: { generationPrompt?: boolean }): string;
 }
@@ -29,8 +29,9 @@ export function plainTemplate(end: string): ChatTemplate {
 }
 
 /**
- * The chat template among a checkpoint's files: chat_template.jinja, or `chat_template` of tokenizer_config.json (the one
- * named "default" if there are several). Undefined when there is none. Throws UserError, naming `what`, when it cannot be read.
+ * The chat template among a checkpoint's files: chat_template.jinja, or `chat_template` of tokenizer_config.json (the
+ * one named "default" if there are several). Undefined when there is none. Throws UserError, naming `what`, when it
+ * cannot be read.
  */
 export async function loadTemplate(
   files: ReadonlyMap<string, Uint8Array>,

@@ -4,7 +4,9 @@ import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 /** Token to id, added tokens included. */
 export type Vocabulary = ReadonlyMap<string, number>;
 
-/** The vocabulary; undefined without a tokenizer.json that can be read. Parses the file: some 50 ms for 100,000 tokens. */
+/**
+ * The vocabulary; undefined without a tokenizer.json that can be read. Parses the file: some 50 ms for 100,000 tokens.
+ */
 export function vocabularyOf(checkpoint: Checkpoint): Vocabulary | undefined {
   const bytes = checkpoint.files.get("tokenizer.json");
   return bytes && readVocabulary(bytes);

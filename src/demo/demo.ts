@@ -1,6 +1,6 @@
 /**
- * The embedded demo: checks merges on this adapter, then tells the story of `story.ts`, measuring every model on the way. Every command it runs is
- * printed and can be typed again.
+ * The embedded demo: checks merges on this adapter, then tells the story of `story.ts`, measuring every model on the
+ * way. Every command it runs is printed and can be typed again.
  */
 import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -12,7 +12,9 @@ import { checkMerges } from "./merges.ts";
 import { runLine, say } from "./shell.ts";
 import { FILES, MEASURE, STORY, TWICE } from "./story.ts";
 
-/** Runs the demo; its files stay in a temporary folder, whose name it prints. Throws UserError when a result is wrong. */
+/**
+ * Runs the demo; its files stay in a temporary folder, whose name it prints. Throws UserError when a result is wrong.
+ */
 export async function demo(): Promise<void> {
   const began = performance.now();
   await checkMerges();

@@ -20,7 +20,9 @@ async function read(path: string, name: string): Promise<Float32Array> {
   return decodeFloats(bytes, tensor.dtype);
 }
 
-/** Largest difference between a merged tensor and what `expected` says of each position, relative to the largest value. */
+/**
+ * Largest difference between a merged tensor and what `expected` says of each position, relative to the largest value.
+ */
 async function error(path: string, name: string, expected: (i: number) => number): Promise<number> {
   const merged = await read(path, name);
   let worst = 0;

@@ -45,7 +45,7 @@ export function noise(seed: number): () => number {
 }
 
 /**
- * Writes a model: the base's noise, plus, for a fine-tune (`model` > 0), a change of its own of a tenth of the size.
+ * Writes a model: the base's noise, plus, for a fine-tune (`model` > 0), its own change of a tenth of the size.
  * The same arguments give the same bytes.
  */
 export async function writeDemoModel(folder: string, size: DemoModel, model: number): Promise<void> {

@@ -1,4 +1,7 @@
-/** Command lines of the demo: scripts joined by pipes, run the way a shell would and printed so that they can be typed again. */
+/**
+ * Command lines of the demo: scripts joined by pipes, run the way a shell would and printed so that they can be typed
+ * again.
+ */
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { UserError } from "../errors.ts";
@@ -8,8 +11,8 @@ const SCRIPTS = fileURLToPath(new URL("../../scripts/", import.meta.url));
 export const say = (text: string) => process.stderr.write(`${text}\n`);
 
 /**
- * Runs scripts joined by pipes in a folder; a stage is a script's name and its arguments, none of which holds a space. Gives what the last one
- * wrote. Throws when a stage fails.
+ * Runs scripts joined by pipes in a folder; a stage is a script's name and its arguments, none of which holds a space.
+ * Gives what the last one wrote. Throws when a stage fails.
  */
 export async function runLine(
   stages: readonly string[],

@@ -1,6 +1,7 @@
 /**
- * The story of the demo as command lines: procedural data, a base and two experts, a merge, unlearning of a person, distillation into a
- * smaller model, a curriculum for it; and the middle part once more as one pipe. `examples/pipeline.sh` is this list.
+ * The story of the demo as command lines: procedural data, a base and two experts, a merge, unlearning of a person,
+ * distillation into a smaller model, a curriculum for it; and the middle part once more as one pipe.
+ * `examples/pipeline.sh` is this list.
  */
 
 /** A command, or several joined by pipes, as a shell would have them. */

@@ -9,7 +9,7 @@ import type { Model, Recorded } from "../model/model.ts";
 import { fillInputs, fillTargets, recordInputs, recordTargets } from "../run/batch-programs.ts";
 import type { RecordedTeacher, Teacher } from "../run/teachers/teacher.ts";
 import { type Objective, ofBatch } from "../run/training/objective.ts";
-import { Notes } from "../run/training/record-metrics.ts";
+import { RowMetrics } from "../run/training/row-metrics.ts";
 import { crossEntropy } from "../tensor/ops/cross-entropy.ts";
 import { add, scale, stopGradient } from "../tensor/ops/elementwise.ts";
 import { chunkedHead } from "../tensor/ops/head-loss.ts";
@@ -46,7 +46,7 @@ interface Recording {
   readonly heard: readonly RecordedTeacher[];
   readonly weights: LossWeights;
   readonly targets: Tensor;
-  readonly notes: Notes;
+  readonly notes: RowMetrics;
   extra(name: string): Tensor;
 }
 
@@ -74,7 +74,7 @@ export function distillObjective(setup: DistillSetup): Objective<Batch> {
         heard: askedFor(part).map((teacher) => teacher.record(rec, inputs, batch)),
         weights: weightsOf(part),
         targets: recordTargets(rec, batch),
-        notes: new Notes(rec),
+        notes: new RowMetrics(rec),
         extra: (name) => rec.parameter(extra.get(name)!),
       };
       const mean = rec.input("weights", [batch.rows * batch.length]); // 1 / total where a row counts

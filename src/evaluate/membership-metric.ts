@@ -31,7 +31,7 @@ const membershipInfo = ({ score: _, about, ...info }: MembershipInfo) =>
   ({
     ...COMPARES_GROUPS,
     ...info,
-    about: `AUC of ${about}, between the groups forget and holdout; 0.5: cannot be told apart`,
+    about: `AUC of ${about}, forget against holdout; 0.5: no difference`,
     range: [0, 1],
     lower: true,
     knowledge: "more",

@@ -2,9 +2,9 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { open, openPlain, splitAdapter } from "../checkpoint/open.ts";
 import type { Outcome, PlainContext } from "../cli/context.ts";
-import { launcher } from "../cli/help.ts";
 import { UserError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
+import { launcher } from "../launcher.ts";
 import { sizeOf } from "../tensor/tensor.ts";
 import { humanBytes } from "../text/format.ts";
 import { checkHeaders, checkValues, type Problem } from "./check.ts";

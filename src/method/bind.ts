@@ -1,4 +1,7 @@
-/** A method together with its settings, so that code which handles all methods of a kind alike need not know their types. */
+/**
+ * A method together with its settings, so that code which handles all methods of a kind alike need not know their
+ * types.
+ */
 import type { MethodInfo } from "./registry.ts";
 
 export interface Bound<M extends MethodInfo = MethodInfo> {
@@ -8,7 +11,8 @@ export interface Bound<M extends MethodInfo = MethodInfo> {
 }
 
 /**
- * Binds a method to the checked values of its options. The one place where the types of a method's options are forgotten.
+ * Binds a method to the checked values of its options. The one place where the types of a method's options are
+ * forgotten.
  *
  *   const { method, values } = bind(await loadMethod("schedule", "cosine"), { warmup: 10, min_ratio: 0 });
  *   method.rate(1, { lr: 1e-3, steps: 100, values });

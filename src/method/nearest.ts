@@ -22,8 +22,8 @@ export function editDistance(from: string, to: string): number {
 const plain = (name: string) => name.toLowerCase().replaceAll("_", "-");
 
 /**
- * The nearest of `known`, or undefined if none is near: a third of the typed letters may be wrong (at least one), or what
- * was typed is the beginning of exactly one name.
+ * The nearest of `known`, or undefined if none is near: a third of the typed letters may be wrong (at least one), or
+ * what was typed is the beginning of exactly one name.
  */
 export function nearest(typed: string, known: Iterable<string>): string | undefined {
   const wanted = plain(typed);
@@ -34,6 +34,7 @@ export function nearest(typed: string, known: Iterable<string>): string | undefi
   let best: string | undefined;
   let least = Math.max(1, Math.floor(wanted.length / 3)) + 1;
   for (const name of names) {
+    if (Math.abs(name.length - wanted.length) >= least) continue; // that many letters would have to be added or dropped
     const distance = editDistance(wanted, plain(name));
     if (distance < least) {
       best = name;

@@ -1,6 +1,6 @@
 /**
- * Options as data. A definition is a string in arktype's syntax, so one table gives flags, help, config keys, lineage and
- * documentation, and `--help` can be printed without loading arktype (0.2 s).
+ * Options as data. A definition is a string in arktype's syntax, so one table gives flags, help, config keys, lineage
+ * and documentation, and `--help` can be printed without loading arktype (0.2 s).
  */
 import type { Kind } from "./kinds.ts";
 
@@ -18,24 +18,35 @@ export interface OptionSpec {
   /** What stands for the value in help: FILE, N, ... */
   readonly value?: string;
   /**
-   * The value names a method of this kind; "string[]" takes several, separated by commas. The options of the chosen methods join those of
-   * the script, and `context.picks` has the methods bound to their values.
+   * The value names a method of this kind; "string[]" takes several, separated by commas. The options of the chosen
+   * methods join those of the script, and `context.picks` has the methods bound to their values.
    */
   readonly kind?: Kind;
-  /** With `kind`: the option after which those of the chosen methods stand in logs and lineage; this one when left out. */
+  /**
+   * With `kind`: the option after which those of the chosen methods stand in logs and lineage; this one when left out.
+   */
   readonly optionsAfter?: string;
   /**
-   * Other options, of which one must be given too, or this one has no effect and is refused. Together with `with`, either is enough.
+   * Other options, of which one must be given too, or this one has no effect and is refused. Together with `with`,
+   * either is enough.
    */
   readonly needs?: string | readonly string[];
-  /** Values that another option must have, or this one has no effect and is refused: `with: { task_loss: "task-focal" }`. */
+  /**
+   * Values that another option must have, or this one has no effect and is refused: `with: { task_loss: "task-focal"
+   * }`.
+   */
   readonly with?: Readonly<Record<string, string | readonly string[]>>;
 }
 
 /** Keys are in snake_case, as in recipes and configs; the flag of `select_topk` is `--select-topk`. */
 export type Options = Readonly<Record<string, OptionSpec>>;
 
-/** The TypeScript type of a definition, for the forms in use; arktype's own inference is too deep for tables of options. */
+/** The flag of an option: `select_topk` is `--select-topk`. */
+export const flagOf = (name: string): string => `--${name.replaceAll("_", "-")}`;
+
+/**
+ * The TypeScript type of a definition, for the forms in use; arktype's own inference is too deep for tables of options.
+ */
 type Infer<D extends string> = D extends "boolean"
   ? boolean
   : D extends "string"

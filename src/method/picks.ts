@@ -4,7 +4,8 @@ import type { Options } from "./options.ts";
 import type { MethodOf } from "./registry.ts";
 
 /**
- * For each option with a `kind`, the methods that it names, in the order given; empty where nothing was named and there is no default.
+ * For each option with a `kind`, the methods that it names, in the order given; empty where nothing was named and there
+ * is no default.
  *
  *   const [optimizer] = context.picks.optimizer;
  *   optimizer.method.fixed(optimizer.values);

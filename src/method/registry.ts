@@ -1,9 +1,10 @@
 /**
- * The one registry of methods: every kind of method is a folder (or several) in which each file is a method and nothing else.
+ * The one registry of methods: every kind of method is a folder (or several) in which each file is a method and nothing
+ * else.
  *
- * A file's name is what the user types: `--method task-arithmetic` is `task-arithmetic.ts`, and `task_arithmetic` works too. Each
- * file exports `method`. Folders below a kind's own are families, for readers only. Help, `--list`, docs, did-you-mean and the law
- * tests read the methods here, so a new file is known everywhere at once.
+ * A file's name is what the user types: `--method task-arithmetic` is `task-arithmetic.ts`, and `task_arithmetic` works
+ * too. Each file exports `method`. Folders below a kind's own are families, for readers only. Help, `--list`, docs,
+ * did-you-mean and the law tests read the methods here, so a new file is known everywhere at once.
  */
 import { existsSync, readdirSync } from "node:fs";
 import { basename, join } from "node:path";
@@ -86,8 +87,26 @@ export const methodNames = (source: MethodSource): string[] => [...methodFiles(s
 const importMethod = async (path: string): Promise<MethodInfo> => (await import(pathToFileURL(path).href)).method;
 
 /**
- * One method by name, in snake or kebab case; only its file is loaded. `origin` is what asked for it, for the message. Throws
- * UserError with the nearest name.
+ * The error for a name that no method of a kind has, with the nearest one. `origin` is what asked for it: `--method`.
+ */
+function unknownMethod(source: MethodSource, typed: string, origin?: string): UserError {
+  const names = methodNames(source);
+  const near = nearest(typed, names);
+  const noun = nounOf(source);
+  return new UserError(
+    `${origin === undefined ? "" : `${origin}: `}unknown ${noun} ${typed}`,
+    near ? `did you mean ${near}?` : `the ${noun}s are ${names.join(", ")}`,
+  );
+}
+
+/** Throws UserError, with the nearest name, unless a method of a kind has this name; loads none. */
+export function checkMethodName(source: MethodSource, typed: string, origin?: string): void {
+  if (!methodFiles(source).has(fileNameOf(typed))) throw unknownMethod(source, typed, origin);
+}
+
+/**
+ * One method by name, in snake or kebab case; only its file is loaded. `origin` is what asked for it, for the message.
+ * Throws UserError with the nearest name.
  *
  *   const { merge } = await loadMethod("merge", "task_arithmetic");
  */
@@ -96,16 +115,9 @@ export async function loadMethod<S extends MethodSource>(
   typed: string,
   origin = "--method",
 ): Promise<MethodOf<S>> {
-  const files = methodFiles(source);
-  const path = files.get(fileNameOf(typed));
-  if (path !== undefined) return (await importMethod(path)) as MethodOf<S>;
-  const names = [...files.keys()];
-  const near = nearest(typed, names);
-  const noun = nounOf(source);
-  throw new UserError(
-    `${origin}: unknown ${noun} ${typed}`,
-    near ? `did you mean ${near}?` : `the ${noun}s are ${names.join(", ")}`,
-  );
+  const path = methodFiles(source).get(fileNameOf(typed));
+  if (path === undefined) throw unknownMethod(source, typed, origin);
+  return (await importMethod(path)) as MethodOf<S>;
 }
 
 /** All methods of a kind, in order of name. */

@@ -1,8 +1,8 @@
 /**
  * From the texts of an option to its value: read as the type asks, then checked by arktype.
  *
- * arktype takes 0.1 s to load, so plain definitions whose value is plainly right are accepted without it; whatever else,
- * and every refusal, is arktype's word.
+ * arktype takes 0.1 s to load, so plain definitions whose value is plainly right are accepted without it; whatever
+ * else, and every refusal, is arktype's word.
  */
 import { UserError } from "../errors.ts";
 import { nearest } from "./nearest.ts";
@@ -74,7 +74,7 @@ async function check(name: string, spec: OptionSpec, definition: string, text: s
   const value = read(text, definition);
   if (plainlyFits(value, definition)) return value;
   const { type } = await import("./ark.ts");
-  const result = (type as unknown as (definition: string) => (value: unknown) => unknown)(definition)(value);
+  const result = type.raw(definition)(value);
   if (!(result instanceof type.errors)) return result;
   const expected = result.map((problem) => wordsOf(problem.expected)).join(" and ");
   const near = nearest(text, literalsOf(definition));
@@ -92,7 +92,10 @@ function wordsOf(expected: string): string {
     .join(" and ");
 }
 
-/** All values of a table: what was given, else the default. Throws UserError for bad values and missing required options. */
+/**
+ * All values of a table: what was given, else the default. Throws UserError for bad values and missing required
+ * options.
+ */
 export async function valuesOf(table: Options, given: ReadonlyMap<string, Given>): Promise<Record<string, unknown>> {
   const values: Record<string, unknown> = {};
   for (const [name, spec] of Object.entries(table)) {

@@ -10,7 +10,7 @@ import type { Tensor } from "../tensor/tensor.ts";
 
 export type Json = Readonly<Record<string, unknown>>;
 
-/** A weight: f32 values drawn when a model is made afresh. */
+/** A weight. Of a new model its f32 values are drawn. */
 export interface ParameterSpec {
   /** As `save_pretrained` writes it; the name of a stack is that of no tensor. */
   readonly name: string;
@@ -18,7 +18,8 @@ export interface ParameterSpec {
   /** Standard deviation of a normal distribution about 0, or a constant. */
   readonly init: { readonly std: number } | "zeros" | "ones";
   /**
-   * Checkpoint tensors that are held as one, stacked along the first dimension (experts): shape is (parts, ...shape of each).
+   * Checkpoint tensors that are held as one, stacked along the first dimension (experts): shape is (parts, ...shape
+   * of each).
    */
   readonly parts?: readonly string[];
   /** A linear layer's weight, that LoRA may target. */
@@ -42,7 +43,9 @@ export interface TokenInputs {
   readonly ids: Tensor;
   /** (N) i32, counted from 0 in each document. */
   readonly positions: Tensor;
-  /** (batch, length) i32, documents of a packed row told apart; 0 is padding. Left out: every row is one document. */
+  /**
+   * (batch, length) i32, the document of each token in a packed row; 0 is padding. Left out: every row is one document.
+   */
   readonly segments?: Tensor;
   /** Decoding: keys and values are written to and read from it. */
   readonly cache?: KvCache;
@@ -77,13 +80,16 @@ export interface Net {
   linear(x: Tensor, module: string, options?: { readonly add?: Tensor }): Tensor;
   /** A product with a weight of any name, (out, ...in) as it lies in memory: tied heads, convolutions over patches. */
   project(x: Tensor, weight: string, bias?: string): Tensor;
-  /** One layer, whose activations may be computed anew on the way back. */
+  /** One layer, whose activations may be computed again on the way back. */
   block(run: () => Tensor): Tensor;
-  /** Attention over the inputs' tokens, or over the cache when there is one. q (N, heads * headDim), k and v (N, kvHeads * headDim). */
+  /**
+   * Attention over the inputs' tokens, or over the cache when there is one. q (N, heads * headDim), k and v (N,
+   * kvHeads * headDim).
+   */
   attend(q: Tensor, k: Tensor, v: Tensor, options: AttendOptions): Tensor;
   /**
-   * Hands out an inner tensor to losses and probes, and gives the one to go on with, which a probe may have changed: `hidden.3` after
-   * three blocks, `middle.3` between the halves of the fourth, `router.3`.
+   * Gives an inner tensor to losses and probes, and returns the one to use from there on, which a probe may have
+   * changed: `hidden.3` after three blocks, `middle.3` between the halves of the fourth, `router.3`.
    */
   note(name: string, x: Tensor): Tensor;
 }
@@ -97,7 +103,9 @@ export interface Architecture<C = unknown> extends MethodInfo {
   readonly basePrefix?: string;
   /** Reads and checks config.json. `where` names the file in messages. Throws UserError. */
   config(json: Json, where: string): C;
-  /** Keys of config.json, with the values that a config without them means here; they are written with a fresh model. */
+  /**
+   * Keys of config.json, with the values that a config without them means here; they are written with a fresh model.
+   */
   implied?(config: C): Json;
   /** In the order in which `save_pretrained` writes them. */
   parameters(config: C): readonly ParameterSpec[];

@@ -35,7 +35,10 @@ export function configOf({ ref, files }: Named): Json {
   return json as Json;
 }
 
-/** Reads a config. `ref` names the model in messages. Throws UserError for an unknown architecture or a value that does not fit. */
+/**
+ * Reads a config. `ref` names the model in messages. Throws UserError for an unknown architecture or a value that
+ * does not fit.
+ */
 export async function describeConfig(json: Json, ref: string): Promise<ModelDescription> {
   const where = `${ref}: config.json`;
   const architecture = await architectureOf(json, where);

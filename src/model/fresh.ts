@@ -1,4 +1,4 @@
-/** Weights of a model made afresh, drawn by (seed, tensor name), so that no order of execution shows in them. */
+/** Weights of a new model, drawn by (seed, tensor name), so that they do not depend on the order of execution. */
 import { createHash } from "node:crypto";
 import { encodeFloats } from "../checkpoint/decode.ts";
 import type { Gpu } from "../gpu/gpu.ts";

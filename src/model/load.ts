@@ -1,4 +1,7 @@
-/** Brings a checkpoint's tensors into parameters, by name, one at a time and in the checkpoint's order (streams allow no other). */
+/**
+ * Brings a checkpoint's tensors into parameters, by name, one at a time and in the checkpoint's order (streams allow
+ * no other).
+ */
 import { patchedValues } from "../checkpoint/adapter/adapter.ts";
 import type { Checkpoint, TensorEntry } from "../checkpoint/checkpoint.ts";
 import { decodeFloats, encodeFloats } from "../checkpoint/decode.ts";
@@ -37,8 +40,8 @@ const namesOf = ({ name, parts }: ParameterSpec): readonly string[] => parts ?? 
 const partShape = ({ shape, parts }: ParameterSpec): readonly number[] => (parts ? shape.slice(1) : shape);
 
 /**
- * Vectors are always f32: they are small, and kernels read them as they are. So is what an adapter changes, unless told otherwise: rounded
- * to bf16 a small change would be lost.
+ * Vectors are always f32: they are small, and kernels read them as they are. So is what an adapter changes, unless
+ * asked otherwise: rounded to bf16 a small change would be lost.
  */
 export function heldDtype(
   spec: ParameterSpec,

@@ -1,8 +1,8 @@
 /**
  * LoRA adapters of a model: y = W x + s B A x with W frozen, saved and read in PEFT's format.
  *
- * Hu et al., ICLR 2022, https://arxiv.org/abs/2106.09685; rsLoRA, s = alpha / sqrt(r), https://arxiv.org/abs/2312.03732; DoRA,
- * rows of W + s B A at learnt lengths, https://arxiv.org/abs/2402.09353.
+ * Hu et al., ICLR 2022, https://arxiv.org/abs/2106.09685; rsLoRA, s = alpha / sqrt(r),
+ * https://arxiv.org/abs/2312.03732; DoRA, rows of W + s B A at learnt lengths, https://arxiv.org/abs/2402.09353.
  */
 
 import { nameInBase } from "../checkpoint/adapter/changes.ts";
@@ -26,7 +26,7 @@ export interface LoraOptions {
   readonly dora?: boolean;
   readonly dropout?: number;
   readonly seed: number;
-  /** An adapter to go on training; all but its dropout are then its own, and that too when left out. */
+  /** An adapter to continue. Its own settings hold then; only `dropout` may replace its own. */
   readonly from?: Checkpoint;
   /** Written as `base_model_name_or_path`. */
   readonly base?: string;
@@ -190,7 +190,7 @@ export async function continueLora(
   if (parts.replaced.size > 0 || parts.tokens.size > 0) {
     const what = [...parts.replaced.keys(), ...parts.tokens.keys()][0];
     throw new UserError(
-      `${adapter.ref} replaces ${what} whole, which cannot be trained on`,
+      `${adapter.ref} replaces ${what} as a whole; such weights cannot be trained further`,
       "merge the adapter, then train a new one",
     );
   }
@@ -202,13 +202,15 @@ export async function continueLora(
       const isExpert = specs.some(({ parts }) => parts?.includes(`${module}.weight`));
       throw new UserError(
         `${adapter.ref} adapts ${module}, which is ${isExpert ? "a routed expert" : "no linear layer of this model"}`,
-        isExpert ? "it can be run but not trained on: merge it, then train the whole model" : "is it the right base?",
+        isExpert
+          ? "it can be run but not trained further: merge it, then train the whole model"
+          : "is it the right base?",
       );
     }
     const { a, b, magnitude } = factors;
     if (!a || !b || factors.bBias || factors.embeddingA)
       throw new UserError(
-        `${adapter.ref}: ${module} has other tensors than lora_A and lora_B`,
+        `${adapter.ref}: ${module} has tensors besides lora_A and lora_B`,
         "merge the adapter, then train a new one",
       );
     const rank = a.shape[0]!;
@@ -236,6 +238,6 @@ export async function continueLora(
   const sorted = [...entries].sort(([x], [y]) => order.indexOf(x) - order.indexOf(y));
   const text = new TextDecoder().decode(bytes);
   const { dropout = config.dropout } = options;
-  const told = dropout === config.dropout ? text : withDropout(text, dropout);
-  return new LoraAdapter(new Map(sorted), told);
+  const written = dropout === config.dropout ? text : withDropout(text, dropout);
+  return new LoraAdapter(new Map(sorted), written);
 }

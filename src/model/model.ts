@@ -1,8 +1,8 @@
 /**
  * A model on the GPU: the weights of a checkpoint under their own names, and the recording of its forward pass.
  *
- * Trained weights are held in f32 (or bf16, when asked for), frozen ones as the checkpoint stores them; vectors (norms, biases)
- * always in f32. Host memory while loading: one tensor, or a piece of 16 MiB of it.
+ * Trained weights are held in f32 (or bf16, when asked for), frozen ones as the checkpoint stores them; vectors
+ * (norms, biases) always in f32. Host memory while loading: one tensor, or a piece of 16 MiB of it.
  */
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { PooledBuffer } from "../gpu/buffer.ts";
@@ -18,19 +18,25 @@ import { continueLora, freshLora, type LoraAdapter, type LoraOptions } from "./l
 import { type Attended, Network } from "./network.ts";
 
 export interface ModelOptions {
-  /** How matrices are held on the GPU. keep: bf16 as bf16, everything else as f32. When left out: f32 if trained, else keep. */
+  /**
+   * How matrices are held on the GPU. keep: bf16 as bf16, everything else as f32. When left out: f32 if trained, else
+   * keep.
+   */
   readonly dtype?: "f32" | "bf16" | "keep";
   /** Weights that are not trained, by checkpoint name; all of them under `lora`. */
   readonly freeze?: (name: string) => boolean;
   readonly lora?: LoraOptions;
-  /** Results are stored with the dtypes of this checkpoint's tensors; with those of the one that is loaded when left out. */
+  /**
+   * Results are stored with the dtypes of this checkpoint's tensors; with those of the one that is loaded when left
+   * out.
+   */
   readonly like?: Checkpoint;
   readonly warn?: (message: string) => void;
 }
 
 export interface RecordOptions {
   readonly recompute?: boolean;
-  /** false: the base speaks, what the model was before its LoRA. */
+  /** false: the base alone, as the model was before its adapter. */
   readonly adapter?: boolean;
   /** Gives the tensor that takes the place of a noted one. */
   readonly replace?: (name: string, x: Tensor) => Tensor;
@@ -86,7 +92,10 @@ export class Model {
     );
   }
 
-  /** Loads a checkpoint. Throws UserError for an unknown architecture, and for a tensor that is missing or of another shape. */
+  /**
+   * Loads a checkpoint. Throws UserError for an unknown architecture, and for a tensor that is missing or of another
+   * shape.
+   */
   static async load(gpu: Gpu, checkpoint: Checkpoint, options: ModelOptions = {}): Promise<Model> {
     const { json, architecture, config } = await describeConfig(configOf(checkpoint), checkpoint.ref);
     const specs = architecture.parameters(config);
@@ -180,7 +189,10 @@ export class Model {
     return { hidden, head: (rows) => this.architecture.head(net, this.#config, rows), notes, attended };
   }
 
-  /** Memory for decoding: f32 keys and values of `batch` rows of at most `capacity` tokens. One recorder after the other may use it. */
+  /**
+   * Memory for decoding: f32 keys and values of `batch` rows of at most `capacity` tokens. One recorder after the
+   * other may use it.
+   */
   cache(rec: Recorder, memory: CacheMemory): KvCache {
     const { batch, capacity } = memory;
     return {

@@ -1,6 +1,7 @@
 /**
- * What tensor names say about a model, so that merging needs no description of its architecture: which tensors belong to
- * layers, which of the others stand after the stack, which are embeddings, and which name stands for a missing one.
+ * What tensor names say about a model, so that merging needs no description of its architecture: which tensors belong
+ * to layers, which of the others stand after the stack, which are embeddings, and which name stands for a missing
+ * one.
  */
 
 import type { Checkpoint, TensorEntry } from "../checkpoint/checkpoint.ts";
@@ -31,7 +32,10 @@ export const isAfterStack = (name: string): boolean =>
     name,
   );
 
-/** Constants that some checkpoints store as floats: rotary frequencies and GPT-2's causal masks. They are never merged. */
+/**
+ * Constants that some checkpoints store as floats: rotary frequencies and GPT-2's causal masks. They are never
+ * merged.
+ */
 export const isBuffer = (name: string, shape: readonly number[]): boolean =>
   /(^|\.)(inv_freq|masked_bias|position_ids)$/.test(name) || (name.endsWith(".attn.bias") && shape.length === 4);
 
@@ -120,8 +124,9 @@ function prefixed(
 }
 
 /**
- * Gives all checkpoints, and returns under the same keys, the names of the one whose key is `first`: a fine-tune saved by another class may have one more prefix, or one less.
- * Messages about what was renamed are added to `warnings`.
+ * Gives all checkpoints, and returns under the same keys, the names of the one whose key is `first`: a fine-tune
+ * saved by another class may have one more prefix, or one less. Messages about what was renamed are added to
+ * `warnings`.
  */
 export function nameModels(
   checkpoints: ReadonlyMap<string, Checkpoint>,
@@ -173,7 +178,10 @@ export function configValue(config: Config | undefined, ...keys: string[]): unkn
 
 export const LAYER_KEYS = ["num_hidden_layers", "n_layer", "num_layers", "n_layers"];
 
-/** The stack that slices cut: as many layers as the config says, else the longest one. Undefined if that leaves a choice. */
+/**
+ * The stack that slices cut: as many layers as the config says, else the longest one. Undefined if that leaves a
+ * choice.
+ */
 export function mainStack(model: NamedModel, among: Iterable<Stack> = model.stacks.values()): Stack | undefined {
   const stacks = [...among];
   const said = configValue(model.config, ...LAYER_KEYS);

@@ -1,5 +1,7 @@
 /** The `Net` that architectures are written with: a model's weights and adapter over one recording. */
-import { type AttentionOptions, attention } from "../tensor/ops/attention.ts";
+
+import { attention } from "../tensor/ops/attention.ts";
+import type { AttentionOptions } from "../tensor/ops/attention-options.ts";
 import { rowNorm, scaleColumns } from "../tensor/ops/dora.ts";
 import { dropout } from "../tensor/ops/dropout.ts";
 import { add, div } from "../tensor/ops/elementwise.ts";
@@ -22,7 +24,10 @@ export interface NetworkOptions {
   readonly replace?: ((name: string, x: Tensor) => Tensor) | undefined;
 }
 
-/** What a layer's attention is made of: queries (N, heads * headDim) and keys (N, kvHeads * headDim), rotated and normalised. */
+/**
+ * What a layer's attention is made of: queries (N, heads * headDim) and keys (N, kvHeads * headDim), rotated and
+ * normalised.
+ */
 export interface Attended {
   readonly q: Tensor;
   readonly k: Tensor;
@@ -34,7 +39,7 @@ export class Network implements Net {
   readonly notes = new Map<string, Tensor>();
   /** By layer, from 0. */
   readonly attended = new Map<number, Attended>();
-  /** What the block that is being recorded hands out beside its result. */
+  /** What the block that is being recorded gives beside its result. */
   #handed: Tensor[] = [];
   readonly #given: NetworkOptions;
 

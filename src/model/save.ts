@@ -16,7 +16,9 @@ export interface SaveOptions extends ShardOptions {
   /** config.json, tokenizer.json and so on. An adapter takes only its own. */
   readonly files: ReadonlyMap<string, Uint8Array>;
   readonly lineage: readonly LineageEntry[];
-  /** dtype of the matrices in the file; as they were stored when left out. "held": as on the GPU, which loses nothing. */
+  /**
+   * dtype of the matrices in the file; as they were stored when left out. "held": as on the GPU, which loses nothing.
+   */
   readonly dtype?: Dtype | "held";
   readonly flush?: boolean;
 }
@@ -71,8 +73,8 @@ async function open(
 }
 
 /**
- * Before long work: tries whether the target can be written. For a stream the header goes out and the writer is given, so that
- * the next command can check what comes; a file or folder is left as it was.
+ * Before long work: tries whether the target can be written. For a stream the header goes out and the writer is
+ * given, so that the next command can check what comes; a file or folder is left as it was.
  */
 export async function prepareSave(model: Model, target: string, options: SaveOptions): Promise<Writer | undefined> {
   try {
@@ -86,7 +88,10 @@ export async function prepareSave(model: Model, target: string, options: SaveOpt
   }
 }
 
-/** Writes to "-", a file or a folder (see checkpoint/write.ts), or on with a writer. Host memory: a piece of 16 MiB. Gives the bytes written. */
+/**
+ * Writes to "-", a file or a folder (see checkpoint/write.ts), or on with a writer. Host memory: a piece of 16 MiB.
+ * Gives the bytes written.
+ */
 export async function saveModel(model: Model, target: string | Writer, options: SaveOptions): Promise<number> {
   const writer = typeof target === "string" ? await open(model, target, options) : target;
   try {
@@ -123,7 +128,10 @@ async function readPart(
   return held === dtype ? bytes : encodeFloats(decodeFloats(bytes, held), dtype);
 }
 
-/** `saveModel` after long work: a reader that went away costs the pipe, not the result, which goes to `ingot-rescue-RUN.safetensors`. */
+/**
+ * `saveModel` after long work: a reader that went away costs the pipe, not the result, which goes to
+ * `ingot-rescue-RUN.safetensors`.
+ */
 export async function saveResult(
   model: Model,
   target: string | Writer,

@@ -1,6 +1,7 @@
 /**
- * The examples of docs/adding-a-method.md, one for each kind of method: its file, a test of it and the commands that run it. The page
- * is the only source: `bun run new` copies an example under another name, and test/docs puts all of them in place.
+ * The examples of docs/adding-a-method.md, one for each kind of method: its file, a test of it and the commands that
+ * run it. The page is the only source: `bun run new` copies an example under another name, and test/docs puts all of
+ * them in place.
  */
 import { join, posix } from "node:path";
 import { UserError } from "../errors.ts";
@@ -48,7 +49,10 @@ function kindOf(path: string): Kind {
 /** The commands that make what the commands of all examples read. */
 export const preparation = (page: string): string => fenced(page.split(/^## /m)[0]!, "sh").join("");
 
-/** The examples of the page, in its order: sections with two files and their commands. Throws SyntaxError for a section without. */
+/**
+ * The examples of the page, in its order: sections with two files and their commands. Throws SyntaxError for a section
+ * without.
+ */
 export function templates(page: string): Template[] {
   return page
     .split(/^## /m)
@@ -75,8 +79,8 @@ function moved(text: string, from: string, to: string, relocated: (path: string)
 const SNAKE: readonly Kind[] = ["merge", "architecture"];
 
 /**
- * The files and commands of an example under another name, in kebab case, and in another folder of its kind; `typed` is the name
- * that the method has.
+ * The files and commands of an example under another name, in kebab case, and in another folder of its kind; `typed` is
+ * the name that the method has.
  *
  *   const { files } = filled(template, "my-merge", "src/merge/methods/averages");
  */

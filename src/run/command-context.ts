@@ -1,4 +1,7 @@
-/** What a run asks of the command line that started it. The context of src/cli has all of it; a test can make it by hand. */
+/**
+ * What a run asks of the command line that started it. The context of src/cli has all of it; a test can make it by
+ * hand.
+ */
 
 /** A log of events, one JSON object each. */
 export interface Log {
@@ -43,7 +46,7 @@ export interface CommandContext {
   json(value: unknown): void;
   /** The result for people. */
   print(text: string): void;
-  /** A remark, unless the user wants none. */
+  /** A remark; nothing with --quiet. */
   info(text: string): void;
   warn(text: string): void;
   /** Runs when the command ends, the latest first. `ok` is false after an error or an interruption. */

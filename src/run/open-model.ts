@@ -37,7 +37,8 @@ export async function describeModel(
 }
 
 /**
- * Opens a checkpoint and reads its config and tokenizer; no weights. Throws UserError. The caller closes the checkpoint.
+ * Opens a checkpoint and reads its config and tokenizer; no weights. Throws UserError. The caller closes the
+ * checkpoint.
  *
  *   const { checkpoint, sizes, tools } = await openModel("models/small", { max_length: 256 });
  */

@@ -1,6 +1,6 @@
 /**
- * Compiled programs by key: one for each shape of batch, recorded and compiled when it is first asked for. They run one after
- * the other, so that they share the memory of their activations.
+ * Compiled programs by key: one for each shape of batch, recorded and compiled when it is first asked for. They run
+ * one after the other, so that they share the memory of their activations.
  */
 import type { Gpu } from "../gpu/gpu.ts";
 import { Program, profileOf } from "../tensor/program.ts";

@@ -1,4 +1,7 @@
-/** Why no GPU is used, and what to install: a pure function of what was found, one sentence for each thing that is missing. */
+/**
+ * Why no GPU is used, and what to install: a pure function of what was found, one sentence for each thing that is
+ * missing.
+ */
 import type { GpuHardware } from "./gpu-hardware.ts";
 
 export interface Found {

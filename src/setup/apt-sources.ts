@@ -24,37 +24,36 @@ const FIELDS: Readonly<Record<string, string>> = {
 
 const words = (text: string): string[] => text.split(/\s+/).filter(Boolean);
 
-/** Reads one-line sources: `deb [signed-by=key arch=amd64] uri suite component...`. Lines that are not sources are left out. */
+/**
+ * Reads one-line sources: `deb [signed-by=key arch=amd64] uri suite component...`. Lines that are not sources are left
+ * out.
+ */
 export function parseSourceLines(text: string): AptSource[] {
   const sources: AptSource[] = [];
   for (const line of text.split("\n")) {
     const match = /^\s*(deb|deb-src)\s+(?:\[([^\]]*)\]\s+)?(\S+)\s+(\S+)([^#]*)/.exec(line);
     if (!match) continue;
-    const [, type, options, uri, suite, components] = match as unknown as [
-      string,
-      string,
-      string?,
-      string?,
-      string?,
-      string?,
-    ];
-    const pairs = words(options ?? "").flatMap((option) => {
-      const [key, value] = option.split(/[+-]?=/, 2) as [string, string?];
+    const [, type = "", options = "", uri = "", suite = "", components = ""] = match;
+    const pairs = words(options).flatMap((option) => {
+      const [key = "", value] = option.split(/[+-]?=/, 2);
       const field = FIELDS[key.toLowerCase()];
       return field && value ? [[field, value.replaceAll(",", " ")]] : [];
     });
     sources.push({
       types: [type],
-      uris: [uri ?? ""],
-      suites: [suite ?? ""],
-      components: words(components ?? ""),
+      uris: [uri],
+      suites: [suite],
+      components: words(components),
       options: Object.fromEntries(pairs),
     });
   }
   return sources;
 }
 
-/** Reads deb822 sources: stanzas of `Field: value`, continued on indented lines. Stanzas with `Enabled: no` are left out. */
+/**
+ * Reads deb822 sources: stanzas of `Field: value`, continued on indented lines. Stanzas with `Enabled: no` are left
+ * out.
+ */
 export function parseSourceStanzas(text: string): AptSource[] {
   const lines = text.split("\n").filter((line) => !line.startsWith("#"));
   const sources: AptSource[] = [];

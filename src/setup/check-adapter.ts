@@ -1,6 +1,6 @@
 /**
- * One kernel on the adapter that ingot would use, and its numbers checked. Run as a program it prints a JSON `Answer`; set-up
- * and `doctor` run it in a process of its own, because a driver that fails can take its process along.
+ * One kernel on the adapter that ingot would use, and its numbers checked. Run as a program it prints a JSON `Answer`;
+ * set-up and `doctor` run it in a separate process, because a driver that fails can take its process along.
  */
 import { UserError } from "../errors.ts";
 import type { Adapter, Device } from "../gpu/device.ts";
@@ -24,13 +24,13 @@ const ALL = "--all";
 const PATIENCE_MS = 120_000;
 
 /**
- * Asks in a child process; `env` is added to this process's, `all` has it list every adapter. Never throws: whatever went
- * wrong is in the answer.
+ * Asks in a child process; `env` is added to this process's, `all` has it list every adapter. Never throws: whatever
+ * went wrong is in the answer.
  */
 export async function checkAdapter(env: Record<string, string | undefined> = {}, all = false): Promise<Answer> {
   const ended = await run([process.execPath, import.meta.path, ...(all ? [ALL] : [])], { env, timeout: PATIENCE_MS });
   try {
-    // Drivers print lines of their own; the answer is the last one.
+    // Drivers print lines too; the answer is the last one.
     return JSON.parse(ended.stdout.trimEnd().split("\n").at(-1) ?? "") as Answer;
   } catch {
     const words = ended.stderr.trim().split("\n").slice(-3).join("; ");

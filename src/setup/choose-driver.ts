@@ -1,4 +1,6 @@
-/** Which software Vulkan driver suits a machine on which no adapter answered: a pure decision, so that it can be tested. */
+/**
+ * Which software Vulkan driver suits a machine on which no adapter answered: a pure decision, so that it can be tested.
+ */
 import { majorVersion } from "./apt-policy.ts";
 
 /** What is known of a machine. The two versions are only looked up where packages can be installed. */
@@ -17,7 +19,7 @@ export interface Machine {
 }
 
 export type Driver =
-  /** `release` is the suite that apt is told to prefer, when its own choice is too old. */
+  /** `release` is the suite that apt must prefer, where its own choice is too old. */
   | { readonly route: "mesa"; readonly version: string; readonly release: string | undefined }
   | { readonly route: "swiftshader"; readonly why: string }
   | { readonly route: "none"; readonly why: string; readonly advice: string };

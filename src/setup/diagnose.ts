@@ -8,7 +8,7 @@ import { cacheFolders, nearestExisting } from "../cache-folders.ts";
 import { cachedSwiftShader, driverManifests, LOADER, MANIFEST } from "../gpu/swiftshader.ts";
 import { advise } from "./advice.ts";
 import { type Answer, checkAdapter } from "./check-adapter.ts";
-import { dependenciesAreCurrent, ROOT } from "./dependencies.ts";
+import { installedPackages, ROOT } from "./dependencies.ts";
 import { parseOsRelease } from "./driver.ts";
 import { type GpuHardware, gpuHardware } from "./gpu-hardware.ts";
 import { run } from "./run.ts";
@@ -18,7 +18,8 @@ export interface Diagnosis {
   readonly ok: boolean;
   readonly versions: Readonly<Record<string, string>>;
   readonly system: Readonly<Record<string, string | number>>;
-  readonly packages: "installed" | "out of date" | "missing";
+  /** "runtime": those of scripts, without those of tests. */
+  readonly packages: "installed" | "runtime" | "out of date" | "missing";
   readonly check: Answer;
   readonly hardware: GpuHardware;
   readonly loader: boolean;
@@ -29,6 +30,8 @@ export interface Diagnosis {
   readonly freeBytes: Readonly<Record<string, number>>;
   readonly advice: readonly string[];
 }
+
+const PACKAGES = { all: "installed", runtime: "runtime", none: "out of date" } as const;
 
 const ENVIRONMENT = /^(VK_|INGOT_|MESA_|LP_|NVIDIA_|LIBGL_|XDG_(CACHE|CONFIG|DATA)_|__GLX|DRI_PRIME)/;
 
@@ -50,7 +53,9 @@ function hasLoader(): boolean {
   }
 }
 
-/** Version of the PowerShell that a pipe would run in; those before 7.4 re-encode the bytes that pass through a pipe. */
+/**
+ * Version of the PowerShell that a pipe would run in; those before 7.4 re-encode the bytes that pass through a pipe.
+ */
 async function powerShell(): Promise<Record<string, string>> {
   if (process.platform !== "win32") return {};
   const ask = ["-NoProfile", "-Command", "$PSVersionTable.PSVersion.ToString()"];
@@ -111,7 +116,7 @@ export async function diagnose(): Promise<Diagnosis> {
       memoryBytes: totalmem(),
       freeMemoryBytes: freemem(),
     },
-    packages: installed ? (dependenciesAreCurrent() ? "installed" : "out of date") : "missing",
+    packages: installed ? PACKAGES[installedPackages() ?? "none"] : "missing",
     check,
     hardware,
     loader,

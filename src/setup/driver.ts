@@ -1,4 +1,7 @@
-/** Seeing to it that an adapter answers and computes: with the system's drivers, or with a software driver fetched for it. */
+/**
+ * Makes sure that an adapter answers and computes: with the system's drivers, or with a software driver fetched for
+ * it.
+ */
 import { accessSync, constants, existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { writableCache } from "../cache-folders.ts";
@@ -50,7 +53,7 @@ const works = (answer: Answer): boolean => answer.adapter !== undefined && answe
 const lacksWantedDriver = (): boolean => process.env.INGOT_DRIVER === "swiftshader" && !cachedSwiftShader();
 
 interface Outcome {
-  /** What was tried in vain, for the case that no adapter answers in the end. */
+  /** What was tried without success, for the case that no adapter answers in the end. */
   readonly failures: readonly string[];
   readonly advice?: string | undefined;
 }
@@ -99,14 +102,14 @@ async function addDriver(say: Say): Promise<Outcome> {
 }
 
 /**
- * Returns the adapter that ingot computes with, after its numbers were checked, having added a software driver if no adapter
- * was there. Throws a UserError that names everything missing when there is none in the end.
+ * Returns the adapter that ingot computes with, after its numbers were checked, having added a software driver if no
+ * adapter was there. Throws a UserError that names everything missing when there is none in the end.
  */
 export async function ensureAdapter(say: Say): Promise<Answer> {
   const first = await checkAdapter();
   if (works(first) && !lacksWantedDriver()) return first;
   if (first.adapter && first.error) {
-    // A driver that computes wrong numbers is not mended by adding another.
+    // Adding another driver does not repair one that computes wrong numbers.
     throw new UserError(`The adapter computes wrongly: ${first.error}`, "update its driver; see: bun run doctor", 1);
   }
   say(`no adapter yet: ${first.error ?? "SwiftShader was asked for and is not there"}`);

@@ -1,7 +1,7 @@
 /**
  * One process at a time, on one machine: the next one waits.
  *
- * The lock is SQLite's on a file of its own, which the system frees when its holder ends in whatever way: a file with a
+ * The lock is SQLite's on a separate file, which the system frees however its holder ends: a file with a
  * process id in it would have to be judged stale by the next one, who may be wrong.
  */
 import { Database } from "bun:sqlite";

@@ -45,9 +45,9 @@ export async function unpackSwiftShader(archive: Uint8Array, target: string): Pr
 }
 
 /**
- * Fetches SwiftShader unless it is there already. The package manager runs in a project of its own, so this project's
- * package.json and lock file stay as they are, and with a cache of its own, because the rest of the package (70 MB) has no use.
- * Returns the folder. Throws a UserError when it cannot be fetched.
+ * Fetches SwiftShader unless it is there already. The package manager runs in a separate project, so this project's
+ * package.json and lock file stay as they are, and with a separate cache, because the rest of the package (70 MB) has
+ * no use. Returns the folder. Throws a UserError when it cannot be fetched.
  */
 export async function fetchSwiftShader(): Promise<string> {
   const present = cachedSwiftShader();
@@ -56,7 +56,7 @@ export async function fetchSwiftShader(): Promise<string> {
   if (!cache) {
     throw new UserError(
       "No folder to keep the software Vulkan driver in can be written",
-      "set INGOT_CACHE to a folder of your own",
+      "set INGOT_CACHE to a folder that you can write",
       1,
     );
   }

@@ -1,4 +1,7 @@
-/** What of a GPU the operating system shows, whether or not a Vulkan driver speaks for it. Linux only; nothing elsewhere. */
+/**
+ * What of a GPU the operating system shows, whether or not a Vulkan driver speaks for it. Linux only; nothing
+ * elsewhere.
+ */
 import { accessSync, constants, existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 

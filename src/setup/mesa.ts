@@ -1,8 +1,8 @@
 /**
  * Installing Mesa's software Vulkan driver (lavapipe) with apt, on Debian and Ubuntu as root.
  *
- * Package lists, sources and downloads live in a temporary folder, so that nothing but the packages themselves is added to
- * the machine: a release whose own Mesa is too old gets its backports for this one installation.
+ * Package lists, sources and downloads live in a temporary folder, so that nothing but the packages themselves is added
+ * to the machine: a release whose own Mesa is too old gets its backports for this one installation.
  */
 import {
   chmodSync,
@@ -49,10 +49,10 @@ function sourceFiles(etc: string): string[] {
 export const machineSources = (etc = "/etc/apt"): AptSource[] =>
   sourceFiles(etc).flatMap((file) => parseSources(file, readFileSync(file, "utf8")));
 
-/** Looks up which Mesa can be had, in package lists fetched anew for the purpose. Dispose to remove them again. */
+/** Looks up which Mesa can be had, in package lists fetched for this purpose. Dispose to remove them again. */
 export async function findMesa(codename: string | undefined, etc = "/etc/apt"): Promise<Mesa> {
   const folder = mkdtempSync(join(tmpdir(), "ingot-apt-"));
-  // apt drops to a user of its own to download.
+  // apt changes to another user to download.
   chmodSync(folder, 0o755);
   const sources = join(folder, "sources");
   for (const made of [sources, join(folder, "lists", "partial"), join(folder, "cache", "archives", "partial")]) {

@@ -1,6 +1,6 @@
 /**
- * Loading a range of a tensor onto the GPU in a type that kernels read, whatever type it has in its file, with the low-rank
- * change of an adapter applied.
+ * Loading a range of a tensor onto the GPU in a type that kernels read, whatever type it has in its file, with the
+ * low-rank change of an adapter applied.
  */
 
 import type { TensorEntry } from "../checkpoint/checkpoint.ts";
@@ -113,7 +113,8 @@ async function loadPatched(
   const columns = entry.shape.slice(1).reduce((product, side) => product * side, 1);
   const wholeRows = start % columns === 0 && length % columns === 0;
   if (patch.magnitude && (patch.transposed || !wholeRows)) {
-    // Lengths of columns, or of rows that lie in several chunks, need the whole matrix; both are rare, so the host does it.
+    // Lengths of columns, or of rows that lie in several chunks, need the whole matrix; both are rare, so the host
+    // does it.
     const { mergeOnCpu } = await import("../checkpoint/adapter/adapter.ts");
     const known = gpu.hostValues.get(entry) ?? mergeOnCpu(entry);
     gpu.hostValues.set(entry, known);
@@ -144,8 +145,9 @@ async function loadPatched(
 }
 
 /**
- * Loads values [start, start + length) of a float tensor into `into` at byte `offset` (a multiple of 256) as `dtype`, padded
- * with zeros to whole vectors of four. Narrowing rounds to nearest even. Extra memory: at most two f32 copies of the range.
+ * Loads values [start, start + length) of a float tensor into `into` at byte `offset` (a multiple of 256) as `dtype`,
+ * padded with zeros to whole vectors of four. Narrowing rounds to nearest even. Extra memory: at most two f32 copies
+ * of the range.
  */
 export async function loadRange(
   gpu: Gpu,

@@ -1,9 +1,10 @@
 /**
  * Places activations in memory: tensors whose lifetimes do not overlap share a slot.
  *
- * A slot is a buffer of its own rather than a range of an arena: WebGPU refuses a dispatch that reads and writes one buffer
- * through different bindings, whatever the ranges. Tensors are placed from the largest to the smallest, each in the smallest
- * slot that is free for its lifetime; since a network repeats a few sizes, that stays close to the most that is alive at once.
+ * A slot is a separate buffer rather than a range of an arena: WebGPU refuses a dispatch that reads and writes one
+ * buffer through different bindings, whatever the ranges. Tensors are placed from the largest to the smallest, each
+ * in the smallest slot that is free for its lifetime; since a network repeats a few sizes, that stays close to the
+ * most that is alive at once.
  */
 import type { Step } from "./recorder.ts";
 import type { Storage, Tensor } from "./tensor.ts";

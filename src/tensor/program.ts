@@ -1,8 +1,9 @@
 /**
- * A recording made ready to run: kernels compiled, tensors placed, bind groups and uniforms built once, replayed many times.
+ * A recording made ready to run: kernels compiled, tensors placed, bind groups and uniforms built once, replayed many
+ * times.
  *
- * A run costs the host about a microsecond per step. Numbers that change from run to run (learning rate, seed, whether to
- * accumulate) are `dynamic` params, patched into the uniforms.
+ * A run costs the host about a microsecond per step. Numbers that change from run to run (learning rate, seed,
+ * whether to accumulate) are `dynamic` params, patched into the uniforms.
  */
 import type { PooledBuffer } from "../gpu/buffer.ts";
 import type { Bound, Gpu, Prepared } from "../gpu/gpu.ts";
@@ -150,7 +151,9 @@ export class Program {
     return { buffer, offset: x.offset, size };
   }
 
-  /** Bytes of inputs, outputs and constants; activations are in `plan`, parameters and states belong to their owners. */
+  /**
+   * Bytes of inputs, outputs and constants; activations are in `plan`, parameters and states belong to their owners.
+   */
   get ownBytes(): number {
     return this.#own.reduce((sum, { bytes }) => sum + bytes, 0);
   }
@@ -201,7 +204,10 @@ export class Program {
     return output;
   }
 
-  /** The f32 values of an output after the last run. The read-back is recorded at once, so later runs do not change it. */
+  /**
+   * The f32 values of an output after the last run. The read-back is recorded at once, so later runs do not change
+   * it.
+   */
   read(name: string): Promise<Float32Array> {
     const output = this.#output(name);
     return this.#gpu.readFloats(this.#bufferOf(output), sizeOf(output.shape), output.offset);

@@ -1,15 +1,12 @@
 /**
  * Records a computation as a list of kernel steps, and writes down how to go back through it.
  *
- * An op makes its result with `result`, appends steps with `step`, and hands `onBackward` a closure that appends the steps of
- * its gradient. `backward` runs the closures in reverse. Nothing is computed here: a Program (program.ts) places the tensors
- * and replays the steps.
- *
- * Gradients: the first one to reach a tensor writes its memory, later ones add to it (`gradient` says which), so there is no
- * zero-filling and no separate addition. A gradient that passes an op unchanged is shared, and copied only when one of its
- * sharers is about to be changed while another has yet to read it.
+ * An op makes its result with `result`, appends steps with `step`, and hands `onBackward` a closure that appends the
+ * steps of its gradient. `backward` runs the closures in reverse; gradients.ts says where gradients lie. Nothing is
+ * computed here: a Program (program.ts) places the tensors and replays the steps.
  */
 import { spanGroups } from "../gpu/grid.ts";
+import { Gradients } from "./gradients.ts";
 import type { Parameter } from "./parameter.ts";
 import { bytesOf, type ElementType, type Storage, type StorageKind, showShape, sizeOf, type Tensor } from "./tensor.ts";
 
@@ -69,12 +66,7 @@ export class Recorder {
   readonly outputs = new Map<string, Tensor>();
   readonly constants: { readonly tensor: Tensor; readonly data: Float32Array | Int32Array | Uint32Array }[] = [];
   readonly #parameters = new Map<Parameter, Tensor>();
-  readonly #parameterOf = new Map<number, Parameter>();
-  readonly #gradients = new Map<number, Tensor>();
-  /** Roots that are yet to read a gradient's memory, by storage. */
-  readonly #readers = new Map<number, Set<number>>();
-  readonly #homes = new Map<number, () => Tensor>();
-  readonly #written = new Set<number>();
+  readonly #gradients: Gradients;
   #tape: TapeEntry[] = [];
   #taping: boolean;
 
@@ -82,6 +74,12 @@ export class Recorder {
     this.profile = profile;
     this.training = training;
     this.#taping = training;
+    this.#gradients = new Gradients({
+      scratch: (shape, label) => this.scratch(shape, label),
+      ofParameter: ({ shape, gradient }, label) => this.#tensor(shape, "f32", label, "gradient", gradient),
+      reshape: (x, shape) => this.reshape(x, shape),
+      copy: (x, y) => this.#addInto(x, y, 0),
+    });
   }
 
   #tensor(shape: readonly number[], dtype: ElementType, label: string, kind: StorageKind, buffer?: GPUBuffer): Tensor {
@@ -91,7 +89,7 @@ export class Recorder {
     return { id, root: id, label, shape, dtype, storage, offset: 0, needsGrad: false };
   }
 
-  /** An activation without a gradient of its own (an op's working memory or saved values). */
+  /** An activation without a gradient: an op's working memory or saved values. */
   scratch(shape: readonly number[], label: string, dtype: ElementType = "f32"): Tensor {
     return this.#tensor(shape, dtype, label, "activation");
   }
@@ -138,7 +136,7 @@ export class Recorder {
       tensor = this.#tensor(parameter.shape, parameter.dtype, parameter.name, "parameter", parameter.buffer);
       tensor.needsGrad = this.training && parameter.trainable;
       this.#parameters.set(parameter, tensor);
-      this.#parameterOf.set(tensor.root, parameter);
+      this.#gradients.belongsTo(tensor, parameter);
     }
     return tensor;
   }
@@ -164,8 +162,8 @@ export class Recorder {
   }
 
   /**
-   * Neighbouring rows (the first dimension) of `x` as views, `rows` each, the last perhaps fewer. A part begins at a multiple
-   * of 256 bytes. The parts' gradients are parts of x's.
+   * Neighbouring rows (the first dimension) of `x` as views, `rows` each, the last perhaps fewer. A part begins at a
+   * multiple of 256 bytes. The parts' gradients are parts of x's.
    */
   split(x: Tensor, rows: number): Tensor[] {
     const [count = 0, ...rest] = x.shape;
@@ -183,7 +181,7 @@ export class Recorder {
     if (!x.needsGrad) return parts;
     let whole: Tensor | undefined;
     for (const [i, made] of parts.entries()) {
-      this.#homes.set(made.root, () => {
+      this.#gradients.livesIn(made, () => {
         whole ??= this.scratch(x.shape, `gradient of ${x.label}`);
         return part(whole, i * rows, `gradient of ${made.label}`);
       });
@@ -247,70 +245,27 @@ export class Recorder {
   }
 
   /** Parameters that a gradient reached; whole once `backward` is done. */
-  reached(): Set<Parameter> {
-    return new Set([...this.#written].map((root) => this.#parameterOf.get(root)!));
+  reached(): ReadonlySet<Parameter> {
+    return this.#gradients.reached;
   }
 
   /** The gradient that reached `x`, whole once every op that reads `x` has gone back. */
   incoming(x: Tensor): Tensor | undefined {
-    const found = this.#gradients.get(x.root);
-    return found && this.#like(found, x);
+    return this.#gradients.of(x);
   }
 
-  #like(gradient: Tensor, x: Tensor): Tensor {
-    return gradient.shape.join() === x.shape.join() ? gradient : this.reshape(gradient, x.shape);
-  }
-
-  /** Where an op shall put the gradient of its input `x`, which must need one. To be used by the very next step. */
+  /** Where an op puts the gradient of its input `x`, which must need one. To be used by the very next step. */
   gradient(x: Tensor): Target {
     if (!x.needsGrad) throw new Error(`${x.label} needs no gradient`);
-    const parameter = this.#parameterOf.get(x.root);
-    if (parameter) {
-      let into = this.#gradients.get(x.root);
-      if (!into) {
-        into = this.#tensor(parameter.shape, "f32", `gradient of ${x.label}`, "gradient", parameter.gradient);
-        this.#gradients.set(x.root, into);
-      }
-      const accumulate = this.#written.has(x.root) ? 1 : dynamic(ACCUMULATE);
-      this.#written.add(x.root);
-      return { into: this.#like(into, x), accumulate };
-    }
-    const found = this.#gradients.get(x.root);
-    if (!found) {
-      const into = this.#homes.get(x.root)?.() ?? this.scratch(x.shape, `gradient of ${x.label}`);
-      this.#gradients.set(x.root, into);
-      return { into: this.#like(into, x), accumulate: 0 };
-    }
-    return { into: this.#like(this.#own(x, found), x), accumulate: 1 };
-  }
-
-  /** The gradient of `x` as memory that nobody else has yet to read. */
-  #own(x: Tensor, found: Tensor): Tensor {
-    const readers = this.#readers.get(found.storage.id);
-    readers?.delete(x.root);
-    if (!readers || readers.size === 0) return found;
-    const copy = this.scratch(found.shape, found.label);
-    this.#addInto(found, copy, 0);
-    this.#gradients.set(x.root, copy);
-    return copy;
+    const { into, write } = this.#gradients.place(x);
+    return { into, accumulate: write === "first" ? dynamic(ACCUMULATE) : write === "add" ? 1 : 0 };
   }
 
   /** Adds an existing tensor to the gradient of `x`: shared without a copy when it is the first to arrive. */
   addGradient(x: Tensor, gradient: Tensor): void {
-    if (!x.needsGrad) return;
-    const first = !this.#gradients.has(x.root) && !this.#parameterOf.has(x.root) && !this.#homes.has(x.root);
-    if (first && gradient.offset === 0) {
-      this.#gradients.set(x.root, this.#like(gradient, x));
-      this.#read(gradient, x.root);
-      return;
-    }
+    if (!x.needsGrad || this.#gradients.share(x, gradient)) return;
     const { into, accumulate } = this.gradient(x);
     this.#addInto(gradient, into, accumulate);
-  }
-
-  #read(gradient: Tensor, root: number): void {
-    const readers = this.#readers.get(gradient.storage.id) ?? new Set<number>();
-    this.#readers.set(gradient.storage.id, readers.add(root));
   }
 
   #addInto(x: Tensor, y: Tensor, accumulate: StepParam): void {
@@ -324,8 +279,8 @@ export class Recorder {
   }
 
   /**
-   * Goes back from tensors whose gradients are given. A loss is `backward([[loss, one]])` with `one` a constant; a weighted
-   * sum of per-token losses can be seeded with the weights themselves. Once per recording.
+   * Goes back from tensors whose gradients are given. A loss is `backward([[loss, one]])` with `one` a constant; a
+   * weighted sum of per-token losses can be seeded with the weights themselves. Once per recording.
    */
   backward(seeds: readonly (readonly [Tensor, Tensor])[]): void {
     for (const [x, gradient] of seeds) this.addGradient(x, gradient);
@@ -336,27 +291,21 @@ export class Recorder {
   }
 
   #runTape(tape: readonly TapeEntry[]): void {
-    for (const { results, run } of [...tape].reverse()) {
-      const gradients = results.map(({ root }) => ({ root, gradient: this.#gradients.get(root) }));
-      // While it runs, an op reads its result's gradient: nothing may be added to that memory on behalf of an input.
-      for (const { root, gradient } of gradients) if (gradient) this.#read(gradient, root);
-      if (gradients.some(({ gradient }) => gradient)) run();
-      for (const { root } of gradients) {
-        const gradient = this.#gradients.get(root);
-        if (gradient) this.#readers.get(gradient.storage.id)?.delete(root);
-      }
-    }
+    for (const { results, run } of [...tape].reverse()) this.#gradients.reading(results, run);
   }
 
   /**
-   * Records `run` so that its inner activations are dropped and made again on the way back (activation recomputation). `run`
-   * must record the same steps both times: randomness goes by key, not by order.
+   * Records `run` so that its inner activations are dropped and made again on the way back (activation
+   * recomputation). `run` must record the same steps both times: randomness goes by key, not by order.
    */
   recomputed(run: () => Tensor): Tensor {
     return this.recomputedAll(() => [run()])[0]!;
   }
 
-  /** As `recomputed`, for several results. Each is kept while it is read, and may take a gradient from outside, or none. */
+  /**
+   * As `recomputed`, for several results. Each is kept while it is read, and may take a gradient from outside, or
+   * none.
+   */
   recomputedAll(run: () => readonly Tensor[]): readonly Tensor[] {
     if (!this.#taping) return run();
     this.#taping = false;
@@ -376,7 +325,7 @@ export class Recorder {
       this.#taping = false;
       for (const [i, result] of results.entries()) {
         const gradient = this.incoming(result);
-        if (gradient && again[i]!.needsGrad) this.#gradients.set(again[i]!.root, gradient);
+        if (gradient && again[i]!.needsGrad) this.#gradients.hand(again[i]!, gradient);
       }
       this.#runTape(inner);
     });

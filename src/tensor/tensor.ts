@@ -25,7 +25,7 @@ export interface Tensor {
   readonly storage: Storage;
   /** First byte in the storage, a multiple of 256. */
   readonly offset: number;
-  /** Whether a gradient shall reach it. Set when it is made; `Recorder.recomputed` alone changes it. */
+  /** Whether a gradient is to reach it. Set when it is made; only `Recorder.recomputed` changes it. */
   needsGrad: boolean;
 }
 

@@ -15,15 +15,14 @@ import type { PooledBuffer } from "../gpu/buffer.ts";
 import { spanGroups } from "../gpu/grid.ts";
 import type { Model } from "../model/model.ts";
 import { recordInputs, recordTargets } from "../run/batch-programs.ts";
+import { Programs } from "../run/programs.ts";
 import { crossEntropyObjective } from "../run/training/cross-entropy.ts";
 import type { Objective } from "../run/training/objective.ts";
 import { square } from "../tensor/ops/elementwise.ts";
 import { chunkedHead } from "../tensor/ops/head-loss.ts";
 import { dot, rowSum } from "../tensor/ops/reduce.ts";
 import type { Parameter } from "../tensor/parameter.ts";
-import { Program, profileOf } from "../tensor/program.ts";
-import { dynamic, Recorder } from "../tensor/recorder.ts";
-import { SlotPool } from "../tensor/slots.ts";
+import { dynamic } from "../tensor/recorder.ts";
 
 export class Importance {
   readonly of: ReadonlyMap<Parameter, PooledBuffer>;
@@ -79,7 +78,6 @@ export async function measureImportance(
   const { gpu } = model;
   const parameters = model.trainable();
   const objective = lossOf(model, labelFree);
-  const slots = new SlotPool(gpu);
   const held = new Map(
     parameters.map((parameter) => {
       const memory = gpu.buffer(Math.max(16, 4 * parameter.size), `importance of ${parameter.name}`);
@@ -88,35 +86,31 @@ export async function measureImportance(
       return [parameter, memory];
     }),
   );
-  const adding = new Recorder(profileOf(gpu), { training: false });
-  for (const parameter of parameters) {
-    const { name, shape, size } = parameter;
-    adding.step({
-      kernel: "unlearn/add-square",
-      flags: labelFree ? ["magnitude"] : [],
-      bind: {
-        x: adding.state(`gradient of ${name}`, shape, parameter.gradient),
-        y: adding.state(`importance of ${name}`, shape, held.get(parameter)!.buffer),
-      },
-      params: { n: size, a: dynamic("a") },
-      groups: spanGroups(size),
-    });
-  }
-  const add = await Program.compile(gpu, adding);
-  const programs = new Map<string, Program>();
+  const adding = new Programs(gpu);
+  const { program: add } = await adding.get("add", (rec) => {
+    for (const parameter of parameters) {
+      const { name, shape, size } = parameter;
+      rec.step({
+        kernel: "unlearn/add-square",
+        flags: labelFree ? ["magnitude"] : [],
+        bind: {
+          x: rec.state(`gradient of ${name}`, shape, parameter.gradient),
+          y: rec.state(`importance of ${name}`, shape, held.get(parameter)!.buffer),
+        },
+        params: { n: size, a: dynamic("a") },
+        groups: spanGroups(size),
+      });
+    }
+  });
+  const programs = new Programs(gpu, { training: true });
   let rows = 0;
   for (const batch of batches) {
     signal.throwIfAborted();
-    const key = objective.key(batch);
-    let program = programs.get(key);
-    if (!program) {
-      const rec = new Recorder(profileOf(gpu));
+    const { program } = await programs.get(objective.key(batch), (rec) => {
       const { backward, metrics } = objective.record(rec, batch, "");
       rec.output("loss", metrics.loss!);
       rec.backward(backward);
-      program = await Program.compile(gpu, rec, slots);
-      programs.set(key, program);
-    }
+    });
     objective.fill(program, batch, objective.counted(batch, ""), "");
     program.run({ accumulate: 0, seed: 0 });
     add.run({ a: 1 / batches.length });
@@ -130,9 +124,8 @@ export async function measureImportance(
     rows += batch.rows;
     done?.();
   }
-  for (const program of programs.values()) program.free();
-  add.free();
-  slots.free();
+  programs.free();
+  adding.free();
   return new Importance(held, rows, Math.max(0, ...batches.map((batch) => batch.rows)));
 }
 

@@ -24,7 +24,7 @@ const OPTIONS = {
   temperature: { type: "number > 0", default: 1, help: "of sampling them" },
   instruction: {
     type: "string",
-    help: "line before the prompt while sampling, such as: Answer with other facts.",
+    help: 'line before the prompt while sampling, such as "Answer with other facts"',
     value: "TEXT",
   },
   answer_tokens: {

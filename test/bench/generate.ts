@@ -3,8 +3,8 @@
  *
  *   bun test/bench/generate.ts /tmp/bench --gigabytes 1 --models 3
  *
- * Shapes are Llama's. Values are noise of a trained model's size; a fine-tune moves each value by a few units in the last
- * place, as real ones stored in BF16 do, so equal magnitudes are as common as in practice.
+ * Shapes are Llama's. Values are noise of a trained model's size; a fine-tune moves each value by a few units in the
+ * last place, as real ones stored in BF16 do, so equal magnitudes are as common as in practice.
  */
 import { closeSync, mkdirSync, openSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
@@ -131,7 +131,9 @@ function writeModel(folder: string, tensors: Tensor[], model: number): void {
   writeFileSync(join(folder, "config.json"), JSON.stringify(config, null, 2));
 }
 
-/** Makes `models` checkpoints (`base`, `ft1`, `ft2`, ...) of about `gigabytes` each in `folder`; returns their paths. */
+/**
+ * Makes `models` checkpoints (`base`, `ft1`, `ft2`, ...) of about `gigabytes` each in `folder`; returns their paths.
+ */
 export function generate(folder: string, gigabytes: number, models: number): string[] {
   const perLayer = 2 * (4 * HIDDEN * HIDDEN + 3 * HIDDEN * FEED_FORWARD);
   const layers = Math.max(1, Math.round((gigabytes * 1e9 - 4 * VOCABULARY * HIDDEN) / perLayer));

@@ -3,8 +3,8 @@
  *
  *   bun add --no-save @jax-js/jax@0.1.25 && bun test/bench/jax.bench.js [webgpu | wasm]
  *
- * The same model, batch and optimizer; embeddings are products with one-hot rows, 1 % of the work. What jax-js expects of a browser
- * (navigator.gpu, numeric constants, all of the adapter's limits) is supplied here.
+ * The same model, batch and optimizer; embeddings are products with one-hot rows, 1 % of the work. What jax-js expects
+ * of a browser (navigator.gpu, numeric constants, all of the adapter's limits) is supplied here.
  */
 import { createGPUInstance } from "bun-webgpu";
 

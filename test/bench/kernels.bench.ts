@@ -3,9 +3,9 @@
  *
  *   bun test/bench/kernels.bench.ts [--device NAME]
  *
- * Each iteration submits eight dispatches and waits once, so that the round trip does not hide the kernel. GB/s count the bytes
- * that a kernel must read and write once; "copy" reads and writes one tensor. Selection is timed as a whole: sample, count,
- * candidates, host.
+ * Each iteration submits eight dispatches and waits once, so that the round trip does not hide the kernel. GB/s count
+ * the bytes that a kernel must read and write once; "copy" reads and writes one tensor. Selection is timed as a whole:
+ * sample, count, candidates, host.
  */
 
 import { bench, run } from "mitata";

@@ -3,9 +3,9 @@
  *
  *   bun test/bench/matmul.bench.ts [--device NAME]
  *
- * The baseline is the usual form: a subgroup makes 8 or 16 rows x 32 columns, a lane loads four values of A at a time that all others
- * get by shuffles. Each iteration submits several products and waits once. GFLOP/s are of the fastest iteration; ratios
- * come from runs of both kernels in turn, the fastest of each.
+ * The baseline is the usual form: a subgroup makes 8 or 16 rows x 32 columns, a lane loads four values of A at a time
+ * that all others get by shuffles. Each iteration submits several products and waits once. GFLOP/s are of the fastest
+ * iteration; ratios come from runs of both kernels in turn, the fastest of each.
  */
 import { bench, run } from "mitata";
 import { encodeFloats } from "../../src/checkpoint/decode.ts";

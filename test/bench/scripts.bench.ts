@@ -1,12 +1,12 @@
 /**
- * What a technique costs: seconds of a step of each learning script beside plain `train` on the same model and rows, and what is left of
- * the difference once the extra forward passes that the technique asks for are taken off.
+ * What a technique costs: seconds of a step of each learning script beside plain `train` on the same model and rows,
+ * and what is left of the difference once the extra forward passes that the technique asks for are taken off.
  *
  *   bun test/bench/scripts.bench.ts [--steps N] [--rounds N]
  *
- * Llama with hidden 192, 4 layers, vocabulary 512; 8 rows of 128 tokens (unlearn: 8 to forget and 8 to keep, beside train with 16; undial
- * keeps nothing). Scripts
- * take turns, since the speed of a shared machine drifts; medians over steps, least over rounds.
+ * Llama with hidden 192, 4 layers, vocabulary 512; 8 rows of 128 tokens (unlearn: 8 to forget and 8 to keep, beside
+ * train with 16; undial keeps nothing). Scripts take turns, since the speed of a shared machine drifts; medians over
+ * steps, least over rounds.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,11 +1,12 @@
 /**
- * One training step (forward, backward, AdamW) of a small Llama: its time, beside the sum of its kernels' times; its memory, beside
- * what must be alive.
+ * One training step (forward, backward, AdamW) of a small Llama: its time, beside the sum of its kernels' times; its
+ * memory, beside what must be alive.
  *
  *   bun test/bench/train.bench.ts [--device NAME] [--steps N]
  *
- * Hidden 256, 4 layers, 8 heads, vocabulary 512, 8 rows of 128 tokens. Plain and timed runs take turns, since the speed of a shared
- * machine drifts; the least of each is compared. PyTorch's CPU build takes 0.20 s for the same step on two cores.
+ * Hidden 256, 4 layers, 8 heads, vocabulary 512, 8 rows of 128 tokens. Plain and timed runs take turns, since the speed
+ * of a shared machine drifts; the least of each is compared. PyTorch's CPU build takes 0.20 s for the same step on two
+ * cores.
  */
 
 import { collate } from "../../src/data/batch.ts";

@@ -1,12 +1,14 @@
 /**
  * All objectives of unlearning on invented people, TOFU in small: a table of objectives by metrics.
  *
- *   bun test/bench/unlearn.bench.ts [--people N] [--forget SHARE] [--epochs N] [--methods npo,ssd] [--seed N] [--keep DIR]
+ *   bun test/bench/unlearn.bench.ts [--people N] [--forget SHARE] [--epochs N] [--methods npo,ssd] [--seed N] [--keep
+ *     DIR]
  *
- * The target learns all people and some facts of the world, gold all but those to forget, by the same recipe. Every method starts from
- * the target, through the script's own process. Numbers depend on the seed and the device alone. Eleven minutes on two busy
- * cores of a CPU at the defaults. The settings come from a smaller world and were not searched: the table says what each does, not
- * which is best; with so few people forget quality and the attacks are coarse.
+ * The target learns all people and some facts of the world, gold all but those to forget, by the same recipe. Every
+ * method starts from the target, through the script's own process. Numbers depend on the seed and the device alone.
+ * Eleven minutes on two busy cores of a CPU at the defaults. The settings come from a smaller world and were not
+ * searched: the table says what each does, not which is best; with so few people forget quality and the attacks are
+ * coarse.
  */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

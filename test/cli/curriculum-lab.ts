@@ -68,7 +68,10 @@ export class CurriculumLab {
     model.free();
   }
 
-  /** Models "model", "mlp" and "broken"; groups a, b, c and d of text with held-out rows, mixed lengths, and classes x and y. */
+  /**
+   * Models "model", "mlp" and "broken"; groups a, b, c and d of text with held-out rows, mixed lengths, and classes x
+   * and y.
+   */
   async prepare(): Promise<void> {
     await this.model("model", SMALL, 1);
     await this.model("mlp", { ...TINY_EXAMPLES.mlp!, hidden_sizes: [16] }, 2);

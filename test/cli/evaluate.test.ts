@@ -107,7 +107,7 @@ test.each([
   [["next", "next", "--data", "-"], "rows from stdin cannot be read twice, which several models need"],
   [
     ["next", "--data", "asked.jsonl", "--metric", "loss"],
-    "asked.jsonl:1: the row has a prompt and no completion, which is what is learnt or scored\n",
+    "asked.jsonl:1: the row has a prompt and no completion, which is what is learned or scored\n",
   ],
   [["mlp", "--data", "beyond.jsonl"], "beyond.jsonl:2: label 3, but the model has 3 classes"],
   [["mlp", "--data", "short.jsonl"], "short.jsonl:1: the example is (1); the model takes (2)"],

@@ -110,7 +110,7 @@ describe("an option that needs another", () => {
 });
 
 describe("sub-commands", () => {
-  test("have arguments, options and values of their own, wherever their name stands", async () => {
+  test("have their own arguments, options and values, wherever their name stands", async () => {
     for (const argv of [
       ["choose", "model/", "--keep", "3"],
       ["--keep", "3", "choose", "model/"],
@@ -124,7 +124,7 @@ describe("sub-commands", () => {
     expect((await shown(["plan"], { INGOT_FLOPS: "5" })).options.flops).toBe(5);
   });
 
-  test("have help of their own, and the script's help names them", async () => {
+  test("have their own help, and the script's help names them", async () => {
     const { out } = await tool(["choose", "--help"]);
     expect(out).toStartWith("tool choose: Choose rows.\n\n  bun run tool choose <model> [options]\n");
     expect(out).toEndWith("\n\nRows stay as they were.\n");

@@ -82,7 +82,7 @@ describe("streams", () => {
     symlinkSync(target!, link!);
     expect((await run(["m/", "-o", link!])).code).toBe(0);
     expect([readFileSync(target!, "utf8"), lstatSync(link!).isSymbolicLink()]).toEqual(["models m/\n", true]);
-    // A node of its own, so that a mistake does not take the machine's.
+    // A separate node, so that a mistake does not take the machine's.
     if (Bun.spawnSync(["mknod", device!, "c", "1", "7"]).exitCode !== 0) return;
     const full = await run(["m/", "-o", device!]);
     expect([full.code, full.err]).toEqual([1, expect.stringContaining("cannot be written (ENOSPC)")]);
@@ -223,7 +223,7 @@ describe.skipIf(process.platform === "win32")("signals", () => {
   test.each([
     ["SIGINT", 130],
     ["SIGTERM", 143],
-  ] as const)("%s ends work that comes to no good place within seconds, and the log says so", async (signal, exit) => {
+  ] as const)("%s ends work that reaches no good place within seconds, and the log says so", async (signal, exit) => {
     const began = performance.now();
     const { code, err, log } = await interrupt("stubborn", signal);
     expect(err).toEndWith(`shape: interrupted by ${signal}\n`);
@@ -282,6 +282,7 @@ describe("help", () => {
       "src/method",
       "src/text",
       "src/errors.ts",
+      "src/launcher.ts",
       "src/temporary.ts",
       "package.json",
       "test/cli/fixtures",
@@ -323,7 +324,7 @@ describe("log", () => {
     const { code, err } = await run(["a/", "--log", path]);
     expect([code, err]).toEqual([
       2,
-      `shape: --log: ${path} is there and is no log\n  hint: name another file; logs are appended to\n`,
+      `shape: --log: ${path} exists but is not a log\n  hint: name another file; logs are appended to\n`,
     ]);
     expect(readFileSync(path, "utf8")).toBe("{}");
     writeFileSync(path, "");
@@ -359,7 +360,7 @@ describe("log", () => {
 describe("ingot", () => {
   const INGOT = join(import.meta.dir, "..", "..", "scripts", "ingot.ts");
 
-  test("lists the scripts when it is told nothing", async () => {
+  test("lists the scripts when it is given nothing", async () => {
     const { code, out } = await run([], {}, INGOT);
     expect(out).toMatch(/^ingot \d+\.\d+\.\d+: /);
     for (const name of readdirSync(join(INGOT, "..")).filter((name) => name !== "ingot.ts" && name.endsWith(".ts")))

@@ -1,8 +1,6 @@
-/** The small functions that make text: sizes, times, tables, suggestions, progress. */
+/** The small functions that make text: sizes, times, tables, progress. */
 import { expect, test } from "bun:test";
-import fc from "fast-check";
 import { describe as describeProgress } from "../../src/cli/progress.ts";
-import { didYouMean, editDistance, nearest } from "../../src/method/nearest.ts";
 import { humanBytes, humanTime } from "../../src/text/format.ts";
 import { table } from "../../src/text/table.ts";
 
@@ -44,36 +42,6 @@ test("tables align columns by what a terminal shows and leave nothing at line en
   ];
   expect(table(rows, { align: "lr" })).toBe("name   bytes\ngröße      7  x\n漢字    1234  yz");
   expect(table([])).toBe("");
-});
-
-test("edit distance counts a swap of neighbours once", () => {
-  expect(editDistance("density", "densiyt")).toBe(1);
-  expect(editDistance("kitten", "sitting")).toBe(3);
-  expect(editDistance("", "abc")).toBe(3);
-});
-
-test("edit distance is symmetric, zero only for equal texts, and never above the longer length", () => {
-  const word = fc.string({ unit: fc.constantFrom("a", "b", "c"), maxLength: 8 });
-  fc.assert(
-    fc.property(word, word, (a, b) => {
-      const distance = editDistance(a, b);
-      expect(editDistance(b, a)).toBe(distance);
-      expect(distance === 0).toBe(a === b);
-      expect(distance).toBeLessThanOrEqual(Math.max(a.length, b.length));
-      expect(distance).toBeGreaterThanOrEqual(Math.abs(a.length - b.length));
-    }),
-    { seed: 1, numRuns: 300 },
-  );
-});
-
-test("only near names are suggested", () => {
-  const names = ["temperature", "density", "seed", "task_arithmetic"];
-  expect(nearest("temprature", names)).toBe("temperature");
-  expect(nearest("task-arithmetics", names)).toBe("task_arithmetic");
-  expect(nearest("temp", names)).toBe("temperature");
-  expect(nearest("size", names)).toBeUndefined();
-  expect(didYouMean("densty", names, "--")).toBe("did you mean --density?");
-  expect(didYouMean("x", names)).toBeUndefined();
 });
 
 test("progress says share, count, rate and the time left once it can tell", () => {

@@ -21,7 +21,7 @@ test.each([
 test("train refuses a prompt without a completion", async () => {
   writeFileSync(at("asked.jsonl"), lines([{ prompt: "3>" }]));
   const { err, code } = await run("train", ["next", "--data", "asked.jsonl", "--steps", "1", "-o", "never/", "-q"]);
-  expect(err).toContain("asked.jsonl:1: the row has a prompt and no completion, which is what is learnt or scored\n");
+  expect(err).toContain("asked.jsonl:1: the row has a prompt and no completion, which is what is learned or scored\n");
   expect(code).toBe(2);
 });
 

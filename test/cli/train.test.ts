@@ -405,7 +405,7 @@ describe("refusals", () => {
     ],
     [
       ["llama-tied", "--data", "llama-tied.jsonl", "--freeze", "nothing*"],
-      "train: --freeze nothing* matches no weight of llama-tied\n  hint: names are such as model.embed_tokens.weight",
+      "train: --freeze nothing* matches no weight of llama-tied\n  hint: names are like model.embed_tokens.weight",
     ],
     [
       ["lora-base+lora-basic", "--lora-continue", "--data", "lora-basic.jsonl", "-o", "llama-tied"],
@@ -431,7 +431,7 @@ describe("refusals", () => {
     [["llama-tied", "--data", "llama-tied.jsonl", "--freeze", "*"], "train: every weight is frozen\n"],
     [
       ["llama-tied", "--data", "llama-tied.jsonl", "--steps", "2", "--epochs", "1"],
-      "train: both --steps and --epochs say how long to train\n",
+      "train: both --steps and --epochs say how long to train\n  hint: give one of them\n",
     ],
   ])(
     "%j",

@@ -155,3 +155,23 @@ test("task-balance: the baselines", () => {
   expect(random).not.toEqual(hear("random", losses, 1));
   for (const weights of random) expect(sum(weights!)).toBeCloseTo(3, 9);
 });
+
+test("task-balance: weights that follow losses do not depend on the order of groups", () => {
+  const losses = [
+    [4, 3, 2],
+    [3, 3, 1],
+    [2, 3, 0.5],
+  ];
+  const after = (strategy: string, order: readonly number[]) => {
+    const sampler = make(taskBalance, { values: { strategy, window: 1 } });
+    for (const [i, all] of losses.entries())
+      sampler.update({ step: 25 * (i + 1), training: order.map((g) => all[g]!), drawn: [1, 1, 1] });
+    const { weights } = sampler.segment();
+    return [0, 1, 2].map((g) => weights![order.indexOf(g)]!);
+  };
+  for (const strategy of ["dwa", "gap"]) {
+    const here = after(strategy, [0, 1, 2]);
+    expect(new Set(here).size).toBe(3);
+    expect(after(strategy, [2, 0, 1])).toEqual(close(here));
+  }
+});

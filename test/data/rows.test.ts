@@ -53,7 +53,7 @@ test("a prompt alone can be asked, and its completion is refused", () => {
   const row = parseRow({ prompt: "a", choices: ["b"] }, "r:1");
   expect(row).toEqual({ form: "prompt", prompt: "a", extra: { choices: ["b"] } });
   expect(parseRow({ prompt: "a", text: "b" }, "r:1")).toEqual({ form: "text", text: "b", extra: { prompt: "a" } });
-  const refusal = "r:1: the row has a prompt and no completion, which is what is learnt or scored";
+  const refusal = "r:1: the row has a prompt and no completion, which is what is learned or scored";
   expect(() => [...encodeRow({ row, place: "r:1" }, { tokenizer: byteTokenizer() })]).toThrow(refusal);
 });
 

@@ -1,4 +1,6 @@
-/** Conversations as text: the plain format, where a model's template is looked for, and the library when it is there. */
+/**
+ * Conversations as text: the plain format, where a model's template is looked for, and the library when it is there.
+ */
 import { expect, test } from "bun:test";
 import { byteTokenizer, PLAIN_TEMPLATE } from "../../src/data/byte-tokenizer.ts";
 import { IGNORED, parseRow } from "../../src/data/rows.ts";

@@ -1,6 +1,7 @@
 /** README and docs say what is true: their tables are those of the method files, and their commands exist. */
 import { expect, test } from "bun:test";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { listed, pages, withTables } from "../../docs/generate.ts";
@@ -39,3 +40,32 @@ test("every script that README and docs run exists", () => {
   for (const name of named) expect(Object.keys(pkg.scripts)).toContain(name);
   for (const command of Object.values(pkg.scripts)) expect(existsSync(`${root}${command.split(" ")[1]}`)).toBe(true);
 });
+
+test("files and folders that ARCHITECTURE.md names exist", () => {
+  const text = readFileSync(`${root}ARCHITECTURE.md`, "utf8");
+  const named = [...text.matchAll(/`((?:\w[\w-]*\/)+(?:[\w-]+\.ts)?)`/g)].map(([, path]) => path!);
+  expect(named.length).toBeGreaterThan(30);
+  // Inside a table's row or a sentence, folders of a room are named alone.
+  const rooms = ["", "src/", "src/merge/", "src/tensor/", "src/model/", "src/data/", "src/run/"];
+  for (const path of named.filter((path) => !path.startsWith("test/") && path !== "commands/"))
+    expect([path, rooms.some((room) => existsSync(join(root, room, path)))]).toEqual([path, true]);
+});
+
+test("the example of one kernel runs", () => {
+  const child = Bun.spawnSync([process.execPath, "examples/kernel.ts"], { cwd: root });
+  expect(child.exitCode, child.stderr.toString()).toBe(0);
+  expect(child.stdout.toString()).toMatch(/largest error \d/);
+}, 60_000);
+
+test("the recipes of the README run", () => {
+  const folder = mkdtempSync(join(tmpdir(), "ingot-readme-"));
+  try {
+    const blocks = [...readme.matchAll(/^```sh\n([\s\S]*?)^```/gm)].map(([, block]) => block!);
+    expect(blocks).toHaveLength(6);
+    const script = blocks.join("").replaceAll(/bun run (\w+)/g, `'${process.execPath}' '${root}scripts/$1.ts'`);
+    const child = Bun.spawnSync(["sh", "-ec", script], { cwd: folder });
+    expect(child.exitCode, child.stderr.toString()).toBe(0);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}, 300_000);

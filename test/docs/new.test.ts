@@ -1,6 +1,6 @@
 /**
- * `bun run new`, and with it every example of docs/adding-a-method.md: in a copy of the project, one method of each kind is made, run by
- * the commands of the page, and tested by its own test and by the laws of its kind.
+ * `bun run new`, and with it every example of docs/adding-a-method.md: in a copy of the project, one method of each
+ * kind is made, run by the commands of the page, and tested by its own test and by the laws of its kind.
  */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";

@@ -243,7 +243,7 @@ test.each([
     "--attack relearn needs a group named forgotten; the data has forget, retain\n  hint: name it, --data forgotten=rows.jsonl, or say which it is: --forget forget",
   ],
   [["--attack", "relearn", "--relearn-group", "x"], "or say which it is: --relearn-group forget"],
-  [["--attack", "relearn", "--relearn-rows", "10", "--relearn-lr", "1e30"], "of training has a loss of", 1],
+  [["--attack", "relearn", "--relearn-rows", "10", "--relearn-lr", "1e30"], "hint: lower --relearn-lr", 1],
   [["--attack", "relearn", "--pass"], "--pass cannot be combined with --attack"],
   [["--attack", "relearn", "--dump", "x"], "--dump cannot be combined with --attack"],
   [

@@ -1,13 +1,14 @@
 /**
  * Skill-it against an even mixture of LEGO chains and addition, at the same number of tokens; and what became of Aioli.
  *
- * Four skills, a token a word: the first and the second variable of a chain of two, the ones and the carry of a sum of two digits. A
- * model of one layer, from scratch, 160 steps of 32 rows. Skill-it has the published graph: the second variable helps the first, the
- * carry the ones. Mean held-out loss of the skills over seeds 1 to 7: even 0.42 (0.16); Skill-it -0.11 (0.11), better on six; Aioli +0.11
- * (0.14), worse on five: here half of the steps are probes, and what they measure is mostly chance.
+ * Four skills, a token a word: the first and the second variable of a chain of two, the ones and the carry of a sum of
+ * two digits. A model of one layer, from scratch, 160 steps of 32 rows. Skill-it has the published graph: the second
+ * variable helps the first, the carry the ones. Mean held-out loss of the skills over seeds 1 to 7: even 0.42 (0.16);
+ * Skill-it -0.11 (0.11), better on six; Aioli +0.11 (0.14), worse on five: here half of the steps are probes, and what
+ * they measure is mostly chance.
  *
- * With sums of two digits each, two layers and 1200 steps, seeds 1 to 3: even 1.26 (0.04); Skill-it -0.61 (0.44), Aioli -0.03 (0.01), both
- * better on all three. That is too long for a test.
+ * With sums of two digits each, two layers and 1200 steps, seeds 1 to 3: even 1.26 (0.04); Skill-it -0.61 (0.44), Aioli
+ * -0.03 (0.01), both better on all three. That is too long for a test.
  */
 import { afterAll, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";

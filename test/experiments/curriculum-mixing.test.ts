@@ -1,13 +1,18 @@
 /**
  * What is said of mixtures that follow losses and of weights by group, on little languages with symbols of their own.
  *
- * Measured over seeds 1 to 3, held-out loss above the least possible, mean and spread of the differences from the baseline:
- *   mostly noise              natural mixture: worst 1.13, mean 0.35; doremi -0.80 (0.09) and -0.18 (0.01), ado -0.17 (0.06) and -0.05 (0.01)
+ * Measured over seeds 1 to 3, held-out loss above the least possible, mean and spread of the differences from the
+ * baseline:
+ *   mostly noise              natural mixture: worst 1.13, mean 0.35; doremi -0.80 (0.09) and -0.18 (0.01), ado -0.17
+ *     (0.06) and -0.05 (0.01)
  *   ten rows to one           token-mean: worst 0.80; task-token-mean -0.17 (0.001), task-focal -0.18 (0.001)
  *   twelve rows that say nothing of others   stratified 7.94; coba -0.37 (0.06), the other groups +0.01 (0.005)
- *   a base that knows three of four are noise   stratified: the fourth 0.28; progress -0.06 (0.02), sec -0.02 (0.01). As a mean over all groups
- *                             little is left: -0.005 (0.006), -0.005 (0.003); dump +0.002 (0.005), aioli -0.000 (0.001), ado -0.004 (0.007)
- *   a task that holds another one   it gives that one 0.93 (0.02) of what its own rows give, a third task 0.49 (0.07). Training with the
+ *   a base that knows three of four are noise   stratified: the fourth 0.28; progress -0.06 (0.02), sec -0.02 (0.01).
+ *     As a mean over all groups
+ *                             little is left: -0.005 (0.006), -0.005 (0.003); dump +0.002 (0.005), aioli -0.000
+ *                               (0.001), ado -0.004 (0.007)
+ *   a task that holds another one   it gives that one 0.93 (0.02) of what its own rows give, a third task 0.49 (0.07).
+ *     Training with the
  *                             weights that follow moves no loss by more than 0.002: here the weights change nothing
  * Each test asks for about half of what was found.
  */

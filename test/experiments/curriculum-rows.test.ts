@@ -1,12 +1,15 @@
 /**
  * What is said of orderings and of weights by row, on little languages and on points with wrong labels.
  *
- * Measured over seeds 1 to 3, held-out loss above the least possible, mean and spread of the differences from the baseline:
+ * Measured over seeds 1 to 3, held-out loss above the least possible, mean and spread of the differences from the
+ * baseline:
  *   half the rows noise     all rows 0.42; best half -0.33 (0.04), self-paced -0.23 (0.03), competence -0.15 (0.04),
  *                           cyclical by easiness -0.07 (0.02)
  *   copies and noise        uniform 0.36; linupper -0.06 (0.002), quadratic +0.03 (0.03), extremes +0.04 (0.02)
- *   three labels in ten     ordinary epochs 0.58; cyclical-live -0.08 (0.03), self-paced -0.20 (0.10); growing -0.00 (0.01)
- *   rows of 8 to 64 symbols all lengths 0.10; short first -0.01 (0.005) at the same number of tokens (twice as many steps), +0.06 (0.001) at the
+ *   three labels in ten     ordinary epochs 0.58; cyclical-live -0.08 (0.03), self-paced -0.20 (0.10); growing -0.00
+ *     (0.01)
+ *   rows of 8 to 64 symbols all lengths 0.10; short first -0.01 (0.005) at the same number of tokens (twice as many
+ *     steps), +0.06 (0.001) at the
  *                           same number of steps
  * Each test asks for half of what was found, or less.
  */

@@ -1,15 +1,22 @@
 /**
- * What is said of recipes of stages, on little languages that share their symbols and are told apart by the first token.
+ * What is said of recipes of stages, on little languages that share their symbols and are told apart by the first
+ * token.
  *
  * Measured over seeds 1 to 3, held-out loss in nats, mean and spread of the differences from the baseline:
- *   a new language after an old     all new: the old one rises by 2.68; stable-cpt -1.77 (0.04), the new one +0.04 (0.01)
- *   two languages, then a third     mixed-sequential 4.45 on the two; sequential +0.10 (0.14), dmt with a replay of 0.05 -2.46 (0.17),
+ *   a new language after an old     all new: the old one rises by 2.68; stable-cpt -1.77 (0.04), the new one +0.04
+ *     (0.01)
+ *   two languages, then a third     mixed-sequential 4.45 on the two; sequential +0.10 (0.14), dmt with a replay of
+ *     0.05 -2.46 (0.17),
  *                                   and +0.03 (0.02) on the third
- *   five languages in turn          nothing rehearsed 3.57; recent -0.68 (0.17), exponential -1.66 (0.20), power -1.82 (0.20),
- *                                   uniform -1.82 (0.21); on the last but one less the oldest, power -0.33 (0.2) to uniform
+ *   five languages in turn          nothing rehearsed 3.57; recent -0.68 (0.17), exponential -1.66 (0.20), power -1.82
+ *     (0.20),
+ *                                   uniform -1.82 (0.21); on the last but one less the oldest, power -0.33 (0.2) to
+ *                                     uniform
  *   150 steps of 16 rows            2400 rows once; 240 rows ten times +0.26 (0.04)
- *   four languages, four tokens     no cool-down 2.76 on plain rows; a fifth of the steps -0.96 (0.14). Plain rows alone -1.31 (0.16): at
- *                                   this size metadata do not pay, against what the paper has; so no test says that they do
+ *   four languages, four tokens     no cool-down 2.76 on plain rows; a fifth of the steps -0.96 (0.14). Plain rows
+ *     alone -1.31 (0.16): at
+ *                                   this size metadata do not pay, against what the paper has; so no test says that
+ *                                     they do
  * Each test asks for about half of what was found.
  */
 import { afterAll, expect, test } from "bun:test";

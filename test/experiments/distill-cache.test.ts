@@ -1,10 +1,11 @@
 /**
- * Students of what a cache keeps of a teacher over 256 symbols (test/experiments/distill-languages.ts). All else is one bucket, which the
- * divergence sees as one symbol, so that a cached loss is the smaller one.
+ * Students of what a cache keeps of a teacher over 256 symbols (test/experiments/distill-languages.ts). All else is one
+ * bucket, which the divergence sees as one symbol, so that a cached loss is the smaller one.
  *
- * Measured on seeds 1 to 3. The top 64 hold 0.82 to 0.83 of this teacher's mass, for it has learnt little yet: the loss is 5.5 to 6.0 %
- * too small, the student 0.09 of total variation from the live teacher's, half of what another order of the same batches makes (0.20),
- * and its KL 4 to 5 % larger. The top 16 hold 0.53 to 0.54: 23 to 25 %, 0.26, and 25 to 27 %.
+ * Measured on seeds 1 to 3. The top 64 hold 0.82 to 0.83 of this teacher's mass, for it has learnt little yet: the loss
+ * is 5.5 to 6.0 % too small, the student 0.09 of total variation from the live teacher's, half of what another order of
+ * the same batches makes (0.20), and its KL 4 to 5 % larger. The top 16 hold 0.53 to 0.54: 23 to 25 %, 0.26, and 25 to
+ * 27 %.
  */
 import { beforeAll, expect, test } from "bun:test";
 import { sharedGpu } from "../support/gpu.ts";

@@ -1,16 +1,17 @@
 /**
  * Methods of distillation for classifiers (test/experiments/distill-worlds.ts), on true labels of examples not seen.
  *
- * Wrong labels in a fifth of 400 examples, seeds 1 to 3: the teacher's distribution adds 0.11 to 0.21 of accuracy to the labels' 0.45 to
- * 0.54, and a second head 0.06 to 0.07, with its gradient aligned the same to 0.004. The paper of the second head has the same loss on
- * the one head do harm; here it helps more than the second head does (0.63 to 0.66), so nothing is asserted of it. The balance of both
- * KLs is more accurate than forward KL with labels but, against the paper, worse calibrated (0.12 to 0.14 against 0.08 to 0.11). Trained
- * together from nothing, both student and teacher have a lower loss than trained alone (0.09 to 0.11, 0.18 to 0.31), and the teacher half
- * the calibration error. In competition, where only the better one teaches, they gain 0.06 and 0.06 to 0.08: more than alone, and less
+ * Wrong labels in a fifth of 400 examples, seeds 1 to 3: the teacher's distribution adds 0.11 to 0.21 of accuracy to
+ * the labels' 0.45 to 0.54, and a second head 0.06 to 0.07, with its gradient aligned the same to 0.004. The paper of
+ * the second head has the same loss on the one head do harm; here it helps more than the second head does (0.63 to
+ * 0.66), so nothing is asserted of it. The balance of both KLs is more accurate than forward KL with labels but,
+ * against the paper, worse calibrated (0.12 to 0.14 against 0.08 to 0.11). Trained together from nothing, both student
+ * and teacher have a lower loss than trained alone (0.09 to 0.11, 0.18 to 0.31), and the teacher half the calibration
+ * error. In competition, where only the better one teaches, they gain 0.06 and 0.06 to 0.08: more than alone, and less
  * than where each always teaches the other.
  *
- * Clean and noisy digits with a teacher for each, seeds 1 to 3: the student of both is 0.02 to 0.05 better over both kinds than that of
- * either, and balancing adds 0.008 to 0.016, of which the test takes the sign.
+ * Clean and noisy digits with a teacher for each, seeds 1 to 3: the student of both is 0.02 to 0.05 better over both
+ * kinds than that of either, and balancing adds 0.008 to 0.016, of which the test takes the sign.
  */
 import { beforeAll, describe, expect, test } from "bun:test";
 import { sharedGpu } from "../support/gpu.ts";

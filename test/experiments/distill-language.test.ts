@@ -1,20 +1,22 @@
 /**
- * Methods of distillation for language models on Markov languages (test/experiments/distill-languages.ts): losses on texts not seen.
+ * Methods of distillation for language models on Markov languages (test/experiments/distill-languages.ts): losses on
+ * texts not seen.
  *
- * 16 texts, seeds 1 to 3. The labels alone end at 3.84 to 4.15 (they are learnt by heart; uniform is 2.48), the teacher's distribution
- * takes 1.65 to 1.89 off that, labels with its last hidden states 1.63 to 1.93, what it writes 1.83 to 2.11, its sorted probabilities
- * beside the labels 0.83 to 1.21. JSD on texts half of which the student wrote itself leaves 0.65 to 0.79 of reverse KL on its own texts,
- * on the given ones 0.83 to 1.11.
+ * 16 texts, seeds 1 to 3. The labels alone end at 3.84 to 4.15 (they are learnt by heart; uniform is 2.48), the
+ * teacher's distribution takes 1.65 to 1.89 off that, labels with its last hidden states 1.63 to 1.93, what it writes
+ * 1.83 to 2.11, its sorted probabilities beside the labels 0.83 to 1.21. JSD on texts half of which the student wrote
+ * itself leaves 0.65 to 0.79 of reverse KL on its own texts, on the given ones 0.83 to 1.11.
  *
- * The teacher's last attention maps, at weight 10, take 1.52 to 1.87 off the labels' loss on 16 texts; on 64, where the labels end at 2.11
- * to 2.30 and last hidden states help by 0.06 at most, still 0.27 to 0.46 at weight 1. It is what the teacher sees that helps: maps of an
- * untrained one are no better than none on 64 texts (0.01 to 0.04 worse). Of a teacher with twice the heads, whose means over heads are
- * compared, 0.15 to 0.29; by squared error, at weight 10, 0.26 to 0.42.
+ * The teacher's last attention maps, at weight 10, take 1.52 to 1.87 off the labels' loss on 16 texts; on 64, where the
+ * labels end at 2.11 to 2.30 and last hidden states help by 0.06 at most, still 0.27 to 0.46 at weight 1. It is what
+ * the teacher sees that helps: maps of an untrained one are no better than none on 64 texts (0.01 to 0.04 worse). Of a
+ * teacher with twice the heads, whose means over heads are compared, 0.15 to 0.29; by squared error, at weight 10, 0.26
+ * to 0.42.
  *
- * A new language, seeds 1 to 3. Logit swapping loses 0.95 to 1.23 less of the old than labels do, and is 0.14 to 0.19 better on the new
- * than KL to the original; on the new it is within 0.01 of labels or better. Self-distillation, at weight 10, is 0.08 to 0.17 better on
- * the new than going on alone; at the paper's weight 1 by 0.0 to 0.1. That it stays nearer the original weights, as the paper's theory
- * has it, was not found: 9.2 to 9.7 away against 8.8 to 9.6.
+ * A new language, seeds 1 to 3. Logit swapping loses 0.95 to 1.23 less of the old than labels do, and is 0.14 to 0.19
+ * better on the new than KL to the original; on the new it is within 0.01 of labels or better. Self-distillation, at
+ * weight 10, is 0.08 to 0.17 better on the new than going on alone; at the paper's weight 1 by 0.0 to 0.1. That it
+ * stays nearer the original weights, as the paper's theory has it, was not found: 9.2 to 9.7 away against 8.8 to 9.6.
  */
 import { beforeAll, describe, expect, test } from "bun:test";
 import { sharedGpu } from "../support/gpu.ts";

@@ -24,7 +24,8 @@ import { Model } from "../../src/model/model.ts";
 import { Generator } from "../../src/run/generating/generate.ts";
 import { GREEDY } from "../../src/run/generating/sampling.ts";
 import { cachedTeacher } from "../../src/run/teachers/teacher.ts";
-import { TeacherCache, writeCache } from "../../src/run/teachers/teacher-cache.ts";
+import { TeacherCache } from "../../src/run/teachers/teacher-cache.ts";
+import { writeCache } from "../../src/run/teachers/write-teacher-cache.ts";
 import {
   beliefs,
   compare,
@@ -83,8 +84,8 @@ async function written(model: Model, beginnings: readonly Sequence[]): Promise<T
 }
 
 /**
- * A large teacher and a small student (47,000 weights and 900) that both have read the language, as in the paper of TAID; then the same
- * steps over the same texts. `writing` is the teacher's loss on 256 texts that the student writes.
+ * A large teacher and a small student (47,000 weights and 900) that both have read the language, as in the paper of
+ * TAID; then the same steps over the same texts. `writing` is the teacher's loss on 256 texts that the student writes.
  */
 export async function largeTeacher(gpu: Gpu, seed: number) {
   const language = { alphabet: SYMBOLS, order: 2, length: LENGTH, concentration: 0.1, smoothing: 0.01 };
@@ -115,8 +116,8 @@ export async function largeTeacher(gpu: Gpu, seed: number) {
 }
 
 /**
- * A language of 12 symbols in which two decide the next; the teacher reads 1024 texts of it, the student 16, and of `more` 64. Losses are
- * on other texts, `own` is the reverse KL on what the student itself writes.
+ * A language of 12 symbols in which two decide the next; the teacher reads 1024 texts of it, the student 16, and of
+ * `more` 64. Losses are on other texts, `own` is the reverse KL on what the student itself writes.
  */
 export async function littleText(gpu: Gpu, seed: number) {
   const language = { alphabet: SYMBOLS, order: 2, length: LENGTH, concentration: 0.1, smoothing: 0.01 };

@@ -51,9 +51,9 @@ export interface ModeFigures {
 const AROUND = 24;
 
 /**
- * Each of 24 inputs has two likely places on a circle of 24 labels, one of them at random. The student sees its input through three
- * numbers. It learns by forward KL first, because total variation hardly moves a student that knows nothing; then every method goes on
- * from there for the same 300 steps over the same batches.
+ * Each of 24 inputs has two likely places on a circle of 24 labels, one of them at random. The student sees its input
+ * through three numbers. It learns by forward KL first, because total variation hardly moves a student that knows
+ * nothing; then every method goes on from there for the same 300 steps over the same batches.
  */
 export async function twoModes(gpu: Gpu, seed: number): Promise<Map<string, ModeFigures>> {
   const random = new Random(seed, "modes");
@@ -133,8 +133,8 @@ const oneHead = defineDistillation({
 });
 
 /**
- * Ten overlapping classes of which a fifth of the labels is wrong, 400 examples for the student, 4000 for the teacher; tested on true
- * labels.
+ * Ten overlapping classes of which a fifth of the labels is wrong, 400 examples for the student, 4000 for the teacher;
+ * tested on true labels.
  */
 export async function noisyLabels(gpu: Gpu, seed: number) {
   const options = { classes: 10, dims: 16, separation: 3, label_noise: 0.2 };

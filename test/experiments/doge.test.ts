@@ -1,9 +1,10 @@
 /**
  * DOGE on four classification tasks, against task arithmetic at its best single scale.
  *
- * Measured over seeds 1-4, mean accuracy at the best of four eta: 96.0, 96.5, 96.4, 95.5; task arithmetic at the best of seven
- * scales: 96.2, 97.1, 96.6, 96.2; base 94.9, 95.1, 95.5, 94.0. At this scale DOGE does not beat task arithmetic, it comes
- * within 0.7 points of it; it does beat its own start (no steps, no mask) on three seeds of four. The test holds it to that.
+ * Measured over seeds 1-4, mean accuracy at the best of four eta: 96.0, 96.5, 96.4, 95.5; task arithmetic at the best
+ * of seven scales: 96.2, 97.1, 96.6, 96.2; base 94.9, 95.1, 95.5, 94.0. At this scale DOGE does not beat task
+ * arithmetic, it comes within 0.7 points of it; it does beat its own start (no steps, no mask) on three seeds of four.
+ * The test holds it to that.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { type Gpu, openGpu } from "../../src/gpu/gpu.ts";

@@ -1,8 +1,9 @@
 /**
  * EMA-merge over eight tasks in sequence keeps what was learned before the first, and loses nothing on the tasks.
  *
- * Measured over seeds 1-4 at w 0.9, training going on from the average: retention 94 to 99 % against 63 to 69 % of plain
- * sequential tuning; accuracy over all update tasks 0.7 to 2.5 points higher. The paper asks for no more than 3 points lower.
+ * Measured over seeds 1-4 at w 0.9, training going on from the average: retention 94 to 99 % against 63 to 69 % of
+ * plain sequential tuning; accuracy over all update tasks 0.7 to 2.5 points higher. The paper asks for no more than 3
+ * points lower.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { type Gpu, openGpu } from "../../src/gpu/gpu.ts";

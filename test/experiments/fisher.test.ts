@@ -1,9 +1,9 @@
 /**
  * Fisher-weighted averaging of two models tuned on tasks over different halves of the features.
  *
- * Measured over seeds 1-8: the mean over both tasks is above the plain average's on seven of them, by 0.4 to 3.9 points, and 0.5
- * below it on one. That both tasks gain, as the paper has it, holds on two; on the others one gains and the other loses 0.1 to
- * 2.8 points. The test takes one of the two, and the mean over three more.
+ * Measured over seeds 1-8: the mean over both tasks is above the plain average's on seven of them, by 0.4 to 3.9
+ * points, and 0.5 below it on one. That both tasks gain, as the paper has it, holds on two; on the others one gains and
+ * the other loses 0.1 to 2.8 points. The test takes one of the two, and the mean over three more.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";

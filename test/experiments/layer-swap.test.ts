@@ -1,10 +1,10 @@
 /**
- * Layer swapping composes a "language" (a permutation of the inputs, learned in the lower half) and a "skill" (a relabelling of
- * the outputs, learned in the upper half) that no model was trained on together.
+ * Layer swapping composes a "language" (a permutation of the inputs, learned in the lower half) and a "skill" (a
+ * relabelling of the outputs, learned in the upper half) that no model was trained on together.
  *
- * It needs the training-time companion: each expert tunes only the blocks that will be kept. Measured over seeds 1-4: swap 92 to
- * 98 %, uniform average 15 to 41 %, experts below 13 %. With experts tuned in full the swap reaches 7 to 23 % and is no better
- * than the average on one seed of four: their other blocks have moved too.
+ * It needs the training-time companion: each expert tunes only the blocks that will be kept. Measured over seeds 1-4:
+ * swap 92 to 98 %, uniform average 15 to 41 %, experts below 13 %. With experts tuned in full the swap reaches 7 to 23
+ * % and is no better than the average on one seed of four: their other blocks have moved too.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { type Gpu, openGpu } from "../../src/gpu/gpu.ts";

@@ -1,8 +1,8 @@
 /**
  * LiNeS on one fine-tune: most of what tuning on one half of the classes made the model forget comes back.
  *
- * Measured over seeds 1-4 at alpha 0.2: accuracy on the forgotten half rises by 14 to 20 points, on the tuned half it falls by
- * 0.6 to 1.9. The paper's fall below one point held for two of the four.
+ * Measured over seeds 1-4 at alpha 0.2: accuracy on the forgotten half rises by 14 to 20 points, on the tuned half it
+ * falls by 0.6 to 1.9. The paper's fall below one point held for two of the four.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { type Gpu, openGpu } from "../../src/gpu/gpu.ts";

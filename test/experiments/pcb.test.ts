@@ -1,9 +1,10 @@
 /**
  * PCB-Merging of two linear experts whose weights are heavy-tailed and opposed in 30 % of the coordinates.
  *
- * Measured over seeds 1-4, mean accuracy of the two: PCB (a tenth kept) 69.9, 69.9, 65.1, 68.7; TIES (a fifth kept) 70.1, 69.3,
- * 63.7, 68.4; plain average 71.5, 71.3, 66.7, 71.3. With half as many values PCB is ahead of TIES on average, but here neither
- * beats the plain average, which the paper reports for large models; perceptrons tuned on two tasks show the same.
+ * Measured over seeds 1-4, mean accuracy of the two: PCB (a tenth kept) 69.9, 69.9, 65.1, 68.7; TIES (a fifth kept)
+ * 70.1, 69.3, 63.7, 68.4; plain average 71.5, 71.3, 66.7, 71.3. With half as many values PCB is ahead of TIES on
+ * average, but here neither beats the plain average, which the paper reports for large models; perceptrons tuned on two
+ * tasks show the same.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { type Gpu, openGpu } from "../../src/gpu/gpu.ts";

@@ -1,9 +1,9 @@
 /**
  * Principal directions of eight updates with a shared direction and noise, against the plain mean.
  *
- * Cosine with the shared direction, mean of 20 draws: one client reversed 0.977 against 0.962; unequal amplitudes 0.992 against
- * 0.990; plain noise equal; two camps along a second direction 0.96 against 0.98. As the card predicts, the result is then
- * shorter too.
+ * Cosine with the shared direction, mean of 20 draws: one client reversed 0.977 against 0.962; unequal amplitudes 0.992
+ * against 0.990; plain noise equal; two camps along a second direction 0.96 against 0.98. As the card predicts, the
+ * result is then shorter too.
  */
 import { expect, test } from "bun:test";
 import { principalWeights } from "../../src/merge/methods/federated/principal-svd.ts";

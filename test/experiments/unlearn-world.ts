@@ -1,8 +1,11 @@
 /**
- * A small world of invented people for the experiments on unlearning, and a model that knows it by heart. A character is a token.
+ * A small world of invented people for the experiments on unlearning, and a model that knows it by heart. A character
+ * is a token.
  *
- *   forget   facts of 3 people          retain  of 12 others, given to the unlearner      other  of 5, known to the model as well, but
- *   never shown to the unlearner: what it is still good for      harmless  questions about the forgotten people in another context
+ *   forget   facts of 3 people          retain  of 12 others, given to the unlearner      other  of 5, known to the
+ *     model as well, but
+ *   never shown to the unlearner: what it is still good for      harmless  questions about the forgotten people in
+ *     another context
  *   facts    those to forget, as prompts up to the value itself, with their subject, for tracing
  */
 import { readFileSync, writeFileSync } from "node:fs";
@@ -125,7 +128,10 @@ export class World {
   }
 }
 
-/** Least loss of a group when what is to be forgotten has come to `level`, or later; between two steps by straight lines. */
+/**
+ * Least loss of a group when what is to be forgotten has come to `level`, or later; between two steps by straight
+ * lines.
+ */
 export function kept(curve: Curve, level: number, group: Group): number {
   const losses = curve.filter(({ forget }) => forget >= level).map((point) => point[group]);
   for (const [i, after] of curve.entries()) {

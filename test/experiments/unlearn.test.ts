@@ -1,28 +1,36 @@
 /**
- * What the objectives of unlearning are for, each against a baseline, on a small language model that knows a world by heart.
+ * What the objectives of unlearning are for, each against a baseline, on a small language model that knows a world by
+ * heart.
  *
- * Losses are means over tokens; a model that never saw the people to forget would have 2.7 to 3.3 on them. "At 4": the least of a run
- * once what is to be forgotten is at 4. "Other": people whom the model knows and the unlearner never sees. Measured over seeds 0-3,
- * baseline to method, means:
+ * Losses are means over tokens; a model that never saw the people to forget would have 2.7 to 3.3 on them. "At 4": the
+ * least of a run once what is to be forgotten is at 4. "Other": people whom the model knows and the unlearner never
+ * sees. Measured over seeds 0-3, baseline to method, means:
  *
- *   retain at 4    ascent 2.07 to npo 0.16, grad-diff 0.48, kl-min 0.50, isolate 0.41, rmu 0.13 (of three seeds: one ends at 3.2)
- *   other at 4     ascent 2.42 to npo 0.77, and npo without rows to keep 2.27: at equal forgetting it is the retain term that saves them,
+ *   retain at 4    ascent 2.07 to npo 0.16, grad-diff 0.48, kl-min 0.50, isolate 0.41, rmu 0.13 (of three seeds: one
+ *     ends at 3.2)
+ *   other at 4     ascent 2.42 to npo 0.77, and npo without rows to keep 2.27: at equal forgetting it is the retain
+ *     term that saves them,
  *                  npo alone is only slower (other 5.6 for 9.2 after 30 steps)
  *   other at 3     grad-diff 1.06 to wga 0.43, satimp 0.39      at 1.9   npo 0.64 to simnpo 0.27
  *   retain at 2.5  ascent 0.93 to ce-u 0.54
- *   at the end     other: ascent 9.2 to undial 1.2; retain: pdu 3.15 with a fixed weight to 0.18; refusal: npo 7.0 to dpo 0.23;
+ *   at the end     other: ascent 9.2 to undial 1.2; retain: pdu 3.15 with a fixed weight to 0.18; refusal: npo 7.0 to
+ *     dpo 0.23;
  *                  the same prompts in another context: ascent 4.8 to 0.22 with --pd
- *   other answers  altpo and npo at one beta (0.5), rate and length: neither gives one of the 12 forgotten answers any more; other 0.24
- *                  (0.19 to 0.30) to 0.13 (0.11 to 0.18), on every seed, at a forget loss of 1.60 to 0.81. What altpo says instead is no
+ *   other answers  altpo and npo at one beta (0.5), rate and length: neither gives one of the 12 forgotten answers any
+ *     more; other 0.24
+ *                  (0.19 to 0.30) to 0.13 (0.11 to 0.18), on every seed, at a forget loss of 1.60 to 0.81. What altpo
+ *                    says instead is no
  *                  better formed (16 of 48 answers, npo's 14)
- *   learnt again   forget loss after 12 rows: npo 2.10 to 2.38 with sam, on every seed; a retain weight of 2.25 without sam 1.96.
+ *   learnt again   forget loss after 12 rows: npo 2.10 to 2.38 with sam, on every seed; a retain weight of 2.25 without
+ *     sam 1.96.
  *                  At retain weight 1 for both 2.57, at other 0.96 for 0.77
  *
- * Tracing finds the facts in the first block (share of the MLPs' effect where the subject ends 0.50 to 0.94, the first and second together
- * 1: what the last makes of a subject nobody reads). Trained by itself it forgets more than another and keeps what it is shown, on every
- * seed: after 30 steps forget 6.6 for 3.4 and 2.7 of the second and third, retain at 2 0.25 for 0.34 and 0.40. What it is not shown it
- * spares no better (other at 2: 0.58 for 0.65 and 0.63, the third ahead on one seed). The first two against the last two: forget 9.4 for
- * 6.0, other at 2.75 less on three seeds of four. Without subjects, whole prompts made unreadable, all three blocks hold the effect.
+ * Tracing finds the facts in the first block (share of the MLPs' effect where the subject ends 0.50 to 0.94, the first
+ * and second together 1: what the last makes of a subject nobody reads). Trained by itself it forgets more than another
+ * and keeps what it is shown, on every seed: after 30 steps forget 6.6 for 3.4 and 2.7 of the second and third, retain
+ * at 2 0.25 for 0.34 and 0.40. What it is not shown it spares no better (other at 2: 0.58 for 0.65 and 0.63, the third
+ * ahead on one seed). The first two against the last two: forget 9.4 for 6.0, other at 2.75 less on three seeds of
+ * four. Without subjects, whole prompts made unreadable, all three blocks hold the effect.
  */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";

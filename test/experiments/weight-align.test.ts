@@ -1,8 +1,9 @@
 /**
  * Weight aligning after a second step of class-incremental training with few examples of the old classes.
  *
- * Measured over seeds 1-4 with 5 examples per old class against 200 per new one: accuracy on the old classes rises by 6 to 12
- * points from 19 to 46 %, on the new ones it falls by 0.1 to 0.3. With 20 examples per old class the gain is 1 point.
+ * Measured over seeds 1-4 with 5 examples per old class against 200 per new one: accuracy on the old classes rises by 6
+ * to 12 points from 19 to 46 %, on the new ones it falls by 0.1 to 0.3. With 20 examples per old class the gain is 1
+ * point.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { type Gpu, openGpu } from "../../src/gpu/gpu.ts";

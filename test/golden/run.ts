@@ -3,9 +3,9 @@
  *
  *   bun test/golden/run.ts test/golden/merge test/golden/train test/golden/loss
  *
- * A folder is in one of three formats, told by its files and described in its README: `merge` (index.json and cases/*.yml), `loss`
- * (cases.json and inputs.safetensors), `train` (a folder per model with a case.json). Exit code 1 when a case fails, 2 for a folder
- * in no known format.
+ * A folder is in one of three formats, told by its files and described in its README: `merge` (index.json and
+ * cases/*.yml), `loss` (cases.json and inputs.safetensors), `train` (a folder per model with a case.json). Exit code 1
+ * when a case fails, 2 for a folder in no known format.
  */
 import { existsSync } from "node:fs";
 import path from "node:path";

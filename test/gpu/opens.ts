@@ -1,6 +1,6 @@
 /**
- * Run by test/gpu/device.test.ts in its own process, on Linux: opens, uses and closes devices one after the other. Prints
- * the threads of the process after the first one and after the last.
+ * Run by test/gpu/device.test.ts in its own process, on Linux: opens, uses and closes devices one after the other.
+ * Prints the threads of the process after the first one and after the last.
  */
 import { readdirSync } from "node:fs";
 import { ownGpu } from "../support/gpu.ts";

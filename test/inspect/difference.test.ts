@@ -4,10 +4,13 @@ import type { TensorEntry } from "../../src/checkpoint/checkpoint.ts";
 import type { Dtype } from "../../src/checkpoint/dtype.ts";
 import { differenceOf, differenceTasks, type Gap } from "../../src/inspect/difference.ts";
 import { inFlight } from "../../src/inspect/in-flight-reads.ts";
+import { covers } from "../support/covers.ts";
 import { entryOf } from "../support/entry.ts";
 import { rounded } from "../support/floats.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { normals } from "../support/random.ts";
+
+covers("inspect/difference");
 
 const SIZES = [1, 3, 255, 257, 4097, 65537];
 const DTYPES: readonly Dtype[] = ["F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"];

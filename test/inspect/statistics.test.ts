@@ -6,10 +6,13 @@ import { decodeFloats } from "../../src/checkpoint/decode.ts";
 import type { Dtype } from "../../src/checkpoint/dtype.ts";
 import { inFlight } from "../../src/inspect/in-flight-reads.ts";
 import { type Statistics, statisticsOf, statisticsTasks, type Tally } from "../../src/inspect/statistics.ts";
+import { covers } from "../support/covers.ts";
 import { entryOf } from "../support/entry.ts";
 import { rounded } from "../support/floats.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { normals, randomPatterns } from "../support/random.ts";
+
+covers("inspect/statistics");
 
 const SIZES = [1, 3, 255, 257, 4097, 65537];
 const DTYPES: readonly Dtype[] = ["F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"];

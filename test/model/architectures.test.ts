@@ -1,4 +1,7 @@
-/** Every architecture against float64: logits, loss, and sampled entries of every weight's gradient by central differences. */
+/**
+ * Every architecture against float64: logits, loss, and sampled entries of every weight's gradient by central
+ * differences.
+ */
 
 import { describe, expect, test } from "bun:test";
 import { collate, stackExamples } from "../../src/data/batch.ts";

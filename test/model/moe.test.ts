@@ -1,4 +1,7 @@
-/** Mixtures of experts against float64: logits, loss, and sampled entries of every weight's gradient by central differences. */
+/**
+ * Mixtures of experts against float64: logits, loss, and sampled entries of every weight's gradient by central
+ * differences.
+ */
 import { describe, expect, test } from "bun:test";
 import type { Architecture, Json, TokenInputs } from "../../src/model/architecture.ts";
 import { method as mixtral } from "../../src/model/architectures/mixtral.ts";
@@ -82,8 +85,8 @@ const times = (w: Float64Array, x: Float64Array): Float64Array =>
   );
 
 /**
- * The feed-forward network of one token, from the checkpoint's own tensors. `gap` hears how far the last expert that was chosen
- * is from the first that was not: gradients by differences need that no step of theirs changes the choice.
+ * The feed-forward network of one token, from the checkpoint's own tensors. `gap` hears how far the last expert that
+ * was chosen is from the first that was not: gradients by differences need that no step of theirs changes the choice.
  */
 function feedForward(json: Json, gap: (logits: number) => void = () => {}): FeedForward {
   const mix = json.model_type === "mixtral";

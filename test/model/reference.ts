@@ -1,6 +1,6 @@
 /**
- * The architectures once more, in float64 on the CPU: loops that follow the equations and share nothing with the engine. For
- * checking what no golden covers.
+ * The architectures once more, in float64 on the CPU: loops that follow the equations and share nothing with the
+ * engine. For checking what no golden covers.
  */
 import type { Json } from "../../src/model/architecture.ts";
 

@@ -6,7 +6,10 @@ import { ROOT } from "../../src/setup/dependencies.ts";
 
 const ENTRIES = ["scripts/test.ts", "scripts/doctor.ts", "scripts/demo.ts", "src/setup/check-adapter.ts"];
 
-/** The packages that are loaded with a file, each as "file: package"; imports of types alone and import() are not loading. */
+/**
+ * The packages that are loaded with a file, each as "file: package"; imports of types alone and import() are not
+ * loading.
+ */
 function packagesLoadedWith(entry: string): string[] {
   const found: string[] = [];
   const seen = new Set<string>();

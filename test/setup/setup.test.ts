@@ -11,7 +11,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { dependenciesAreCurrent, installDependencies, ROOT } from "../../src/setup/dependencies.ts";
+import { installDependencies, installedPackages, type Packages, ROOT } from "../../src/setup/dependencies.ts";
 import { run } from "../../src/setup/run.ts";
 
 const SOURCE = join(ROOT, "src", "setup");
@@ -29,16 +29,16 @@ const script = (file: string, body: string) => [
 ];
 
 describe("packages", () => {
-  /** A project with one package, which is a folder beside it: nothing is fetched. */
+  /** A project with one package and one for its tests, which are folders beside it: nothing is fetched. */
   async function project(): Promise<string> {
     const root = join(folder, "project");
     mkdirSync(join(folder, "one"), { recursive: true });
     mkdirSync(root);
     writeFileSync(join(folder, "one", "package.json"), JSON.stringify({ name: "one", version: "1.0.0" }));
-    writeFileSync(
-      join(root, "package.json"),
-      JSON.stringify({ name: "project", dependencies: { one: "file:../one" } }),
-    );
+    mkdirSync(join(folder, "tool"));
+    writeFileSync(join(folder, "tool", "package.json"), JSON.stringify({ name: "tool", version: "1.0.0" }));
+    const packages = { dependencies: { one: "file:../one" }, devDependencies: { tool: "file:../tool" } };
+    writeFileSync(join(root, "package.json"), JSON.stringify({ name: "project", ...packages }));
     expect((await run([process.execPath, "install"], { cwd: root })).code).toBe(0);
     rmSync(join(root, "node_modules"), { recursive: true });
     return root;
@@ -47,11 +47,11 @@ describe("packages", () => {
   test("are installed once, and again when the lock file changes", async () => {
     const root = await project();
     const lines: string[] = [];
-    const install = () => installDependencies((line) => lines.push(line), root);
-    expect(dependenciesAreCurrent(root)).toBe(false);
+    const install = () => installDependencies((line) => lines.push(line), "all", root);
+    expect(installedPackages(root)).toBeUndefined();
     await install();
     expect(existsSync(join(root, "node_modules", "one", "package.json"))).toBe(true);
-    expect(dependenciesAreCurrent(root)).toBe(true);
+    expect(installedPackages(root)).toBe("all");
     expect(lines).toEqual([
       "installing the packages of bun.lock",
       expect.stringMatching(/^packages installed in \d+\.\d s$/),
@@ -59,16 +59,31 @@ describe("packages", () => {
     await install();
     expect(lines).toHaveLength(2);
     appendFileSync(join(root, "bun.lock"), "\n");
-    expect(dependenciesAreCurrent(root)).toBe(false);
+    expect(installedPackages(root)).toBeUndefined();
     await install();
     expect(lines).toHaveLength(4);
+  });
+
+  test("are those that scripts need, until tests need all of them", async () => {
+    const root = await project();
+    const install = (packages: Packages) => installDependencies(() => {}, packages, root);
+    const has = (name: string) => existsSync(join(root, "node_modules", name, "package.json"));
+    await install("runtime");
+    expect([has("one"), has("tool"), installedPackages(root)]).toEqual([true, false, "runtime"]);
+    await install("all");
+    expect([has("one"), has("tool"), installedPackages(root)]).toEqual([true, true, "all"]);
+    await install("runtime");
+    expect([has("tool"), installedPackages(root)]).toEqual([true, "all"]);
+    appendFileSync(join(root, "bun.lock"), "\n");
+    await install("runtime");
+    expect([has("tool"), installedPackages(root)]).toEqual([true, "all"]);
   });
 
   test("are installed by one of two processes that need them at once", async () => {
     const root = await project();
     const install = script(
       "dependencies.ts",
-      `await m.installDependencies((line) => console.log(line), ${JSON.stringify(root)})`,
+      `await m.installDependencies((line) => console.log(line), "all", ${JSON.stringify(root)})`,
     );
     const ended = await Promise.all([run(install), run(install)]);
     expect(ended.map(({ code, stderr }) => ({ code, stderr }))).toEqual([
@@ -77,7 +92,7 @@ describe("packages", () => {
     ]);
     const said = ended.map(({ stdout }) => stdout).join("");
     expect(said.split("installing the packages").length - 1).toBe(1);
-    expect(dependenciesAreCurrent(root)).toBe(true);
+    expect(installedPackages(root)).toBe("all");
   });
 
   test("that cannot be installed stop with what the package manager said", async () => {
@@ -86,7 +101,7 @@ describe("packages", () => {
       join(root, "package.json"),
       JSON.stringify({ name: "project", dependencies: { two: "file:../two" } }),
     );
-    await expect(installDependencies(() => {}, root)).rejects.toMatchObject({
+    await expect(installDependencies(() => {}, "all", root)).rejects.toMatchObject({
       message: expect.stringMatching(/^The packages of bun.lock could not be installed:\n {4}\S/),
       hint: "check the network and the registry that .npmrc names; if package.json changed, run: bun install",
       exitCode: 1,
@@ -169,7 +184,7 @@ describe("doctor", () => {
     expect(await doctor("--fxi")).toEqual({
       code: 2,
       stdout: "",
-      stderr: "doctor: Unknown option --fxi\n  hint: bun run doctor --help lists what there is\n",
+      stderr: "doctor: Unknown option --fxi\n  hint: bun run doctor --help lists the options\n",
     });
   });
 });

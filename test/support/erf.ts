@@ -1,4 +1,7 @@
-/** The error function in float64: its series near 0, the continued fraction of its complement elsewhere (Abramowitz & Stegun 7.1). */
+/**
+ * The error function in float64: its series near 0, the continued fraction of its complement elsewhere (Abramowitz &
+ * Stegun 7.1).
+ */
 export function erf(x: number): number {
   const a = Math.abs(x);
   if (a > 2) {

@@ -31,8 +31,8 @@ const rank = (value: number): number => {
 export const ulps = (a: number, b: number): number => Math.abs(rank(a) - rank(b));
 
 /**
- * Throws unless every value lies within its tolerance of the reference, naming the worst. NaN and infinities must agree.
- * `tolerance` is a bound on the difference, per index.
+ * Throws unless every value lies within its tolerance of the reference, naming the worst. NaN and infinities must
+ * agree. `tolerance` is a bound on the difference, per index.
  */
 export function expectWithin(
   actual: Float32Array,

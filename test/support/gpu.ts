@@ -1,6 +1,6 @@
 /**
- * The GPU that tests share: opened once per process, because a device costs more than most tests. Tests that break a device
- * open one of their own with `ownGpu`.
+ * The GPU that tests share: opened once per process, because a device costs more than most tests. Tests that break a
+ * device open one of their own with `ownGpu`.
  *
  * No adapter is a failure here, not a reason to skip: setting up guarantees one.
  */

@@ -81,8 +81,8 @@ export async function runOp(gpu: Gpu, op: OpRun): Promise<OpResult> {
 }
 
 /**
- * Gradient of sum(dy * f(x)) by central differences in float64, with one step of Richardson extrapolation: error O(step^4).
- * `indices` picks entries of x; all when left out.
+ * Gradient of sum(dy * f(x)) by central differences in float64, with one step of Richardson extrapolation: error
+ * O(step^4). `indices` picks entries of x; all when left out.
  */
 export function finiteDifference(
   f: (x: Float64Array) => Float64Array,
@@ -151,7 +151,10 @@ const seen = new Map<string, OpErrors>();
 /** How a real GPU's kernels are chosen, whatever the adapter: for running them on a software driver. */
 export const hardware: AdapterProfile = { subgroupSize: 0, software: false, discrete: true };
 
-/** Compares an op with its float64 reference, and its gradients with central differences of the reference. Throws when off. */
+/**
+ * Compares an op with its float64 reference, and its gradients with central differences of the reference. Throws when
+ * off.
+ */
 export async function checkOp(gpu: Gpu, name: string, check: OpCheck): Promise<OpErrors> {
   const { inputs, build, reference, forward = 2e-6, backward = 5e-6, entries = 24, step, profile, values } = check;
   const wanted = Object.fromEntries(

@@ -5,8 +5,11 @@ import { Parameter } from "../../src/tensor/parameter.ts";
 import { Program, profileOf } from "../../src/tensor/program.ts";
 import { dynamic, Recorder } from "../../src/tensor/recorder.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
+import { covers } from "../support/covers.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { runOp } from "../support/program.ts";
+
+covers("recorder/add-into");
 
 const gpu = await sharedGpu();
 const floats = (...values: number[]) => Float32Array.from(values);

@@ -92,6 +92,6 @@ test("the mean of weights", async () => {
   expect(mean.state()).toEqual({ count: 3 });
   mean.free();
   expect(() => new WeightAverage(gpu, [new Parameter(gpu, "w", [4], "bf16")])).toThrow(
-    "w is held in bf16, too coarse to average",
+    "w is held in bf16; weights that are averaged must be f32",
   );
 });

@@ -8,10 +8,13 @@ import { Model } from "../../src/model/model.ts";
 import type { UnlearnEdit } from "../../src/unlearn/contract.ts";
 import { measureImportance, saveImportance } from "../../src/unlearn/importance.ts";
 import { method as ssd, usualAlpha } from "../../src/unlearn/methods/edits/ssd.ts";
+import { covers } from "../support/covers.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { finiteDifference } from "../support/program.ts";
 import { normals } from "../support/random.ts";
 import { TINY_TEXT } from "../support/tiny-models.ts";
+
+covers("unlearn/add-square", "unlearn/dampen");
 
 const gpu = await sharedGpu();
 const folder = mkdtempSync(join(tmpdir(), "ingot-ssd-"));

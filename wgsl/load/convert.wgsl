@@ -3,7 +3,7 @@
 //   source (n4) one u32 for F8, otherwise an operand
 //   result (n4) out
 //
-// Exact when widening, to nearest even when narrowing. Checked over every bit pattern in test/wgsl/tensor/convert.test.ts.
+// Exact when widening, to nearest even when narrowing. Checked over every bit pattern in test/wgsl/load/convert.test.ts.
 
 import package::lib::grid::{LANES, SPAN, span_of};
 @if(from_e4m3) import package::lib::f8::unpack_e4m3;

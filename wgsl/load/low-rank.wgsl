@@ -5,7 +5,7 @@
 //   right  (r, columns) f32
 //
 // One invocation per value; r is small (an adapter's rank), so both factors stay in the cache.
-// Source: LoRA, arXiv:2106.09685. Checked against f64 in test/wgsl/tensor/low-rank.test.ts.
+// Source: LoRA, arXiv:2106.09685. Checked against f64 in test/wgsl/load/low-rank.test.ts.
 
 import package::lib::grid::{LANES, SPAN, span_of};
 

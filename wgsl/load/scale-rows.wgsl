@@ -3,7 +3,7 @@
 //   magnitude (R)             f32  of the whole weight; `row` is where these rows begin
 //   weight    (rows, columns) f32  in and out
 //
-// One workgroup per row. Source: DoRA, arXiv:2402.09353. Checked against f64 in test/wgsl/tensor/scale-rows.test.ts.
+// One workgroup per row. Source: DoRA, arXiv:2402.09353. Checked against f64 in test/wgsl/load/scale-rows.test.ts.
 
 import package::lib::grid::{LANES, span_of};
 

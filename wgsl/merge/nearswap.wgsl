@@ -3,7 +3,7 @@
 //   stack  (2, pitch) operands  base, x
 //   result (n4)       results   out
 //
-// Checked against an f64 loop in test/merge/methods/pairs/nearswap.test.ts.
+// Checked against f64 in test/wgsl/merge/kernels.test.ts.
 
 import package::lib::grid::{LANES, SPAN, span_of};
 import package::lib::operand::{Operand, load};

@@ -3,8 +3,8 @@
  */
 import { UserError } from "../../errors.ts";
 import { show } from "../../json.ts";
+import { nearest } from "../../method/nearest.ts";
 import type { Checkpoint, TensorEntry } from "../checkpoint.ts";
-import { closestName } from "../closest-name.ts";
 import { isFloat } from "../dtype.ts";
 import type { AdapterConfig } from "./config.ts";
 import { castEntry, mapEntry, viewEntry } from "./entries.ts";
@@ -31,7 +31,7 @@ export function nameInBase(tensors: { has(name: string): boolean }, name: string
 }
 
 export function notFound(name: string, base: Checkpoint, adapter: Checkpoint): UserError {
-  const near = closestName(name, base.tensors.keys());
+  const near = nearest(name, base.tensors.keys());
   return new UserError(
     `${adapter.ref} changes ${show(name)}, which ${base.ref} does not have${near === undefined ? "" : `; the closest is ${show(near)}`}`,
     "the adapter was trained on another base; adapter_config.json names it in base_model_name_or_path",

@@ -105,7 +105,8 @@ export function encodeLineage(entries: readonly LineageEntry[]): string {
  * The history of a result: those of its inputs, in their order and each run once, then the step that made it.
  * So the list stays oldest first even where two inputs share ancestors. `lineageOf` makes the step too.
  *
- *     const entries = appendLineage([first.lineage, second.lineage], { ...step, run: runId(step), time: lineageTime() });
+ *     const entries = appendLineage([first.lineage, second.lineage], { ...step, run: runId(step), time: lineageTime()
+ *       });
  */
 export function appendLineage(histories: readonly (readonly LineageEntry[])[], step: LineageEntry): LineageEntry[] {
   const entries = new Map<string, LineageEntry>();

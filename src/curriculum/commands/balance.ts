@@ -1,4 +1,7 @@
-/** `curriculum balance`: measures by short runs what tasks do for each other and how hard they are, and writes their weights as JSON. */
+/**
+ * `curriculum balance`: measures by short runs what tasks do for each other and how hard they are, and writes their
+ * weights as JSON.
+ */
 import type { Context, Outcome } from "../../cli/context.ts";
 import { textResult } from "../../cli/text-result.ts";
 import { groupsOf } from "../../data/groups.ts";

@@ -1,4 +1,7 @@
-/** What the sub-commands share that train shortly, many times: the model, groups with held-out rows, and how it is trained. */
+/**
+ * What the sub-commands share that train shortly, many times: the model, groups with held-out rows, and how it is
+ * trained.
+ */
 import type { Context } from "../../cli/context.ts";
 import type { GroupReference } from "../../data/groups.ts";
 import { UserError } from "../../errors.ts";

@@ -43,7 +43,10 @@ function linesOf(paths: readonly string[]): Map<string, string> {
 
 type SelectContext = Context<typeof SELECT>;
 
-/** The model that scores, and the rows. Throws UserError for a classifier, and for more rows than the selector can compare. */
+/**
+ * The model that scores, and the rows. Throws UserError for a classifier, and for more rows than the selector can
+ * compare.
+ */
 async function open(context: SelectContext, groups: readonly GroupReference[]) {
   const { options, seed } = context;
   const selector = context.picks.select_by[0]!.method;
@@ -93,8 +96,8 @@ function describe(context: SelectContext, { begun, sequences, budget }: Opened):
 }
 
 /**
- * The rows that the selector chooses, the best first; rows of which no token counts come after all others, because nothing can be
- * learned from them. `scores` has the score of every row, NaN where there is none.
+ * The rows that the selector chooses, the best first; rows of which no token counts come after all others, because
+ * nothing can be learned from them. `scores` has the score of every row, NaN where there is none.
  */
 async function choose(context: SelectContext, { begun, sequences, budget, pad }: Opened) {
   const { options, seed, signal } = context;

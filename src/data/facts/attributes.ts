@@ -1,8 +1,8 @@
 /**
  * Attributes of people and countries: the wordings of each and the values it can take.
  *
- * The first question and the first answer are the trained wording, the other two are held out. `mention` is the sentence of a
- * document, worded differently from all of them. {n} is the name, {v} the value.
+ * The first question and the first answer are the trained wording, the other two are held out. `mention` is the
+ * sentence of a document, worded differently from all of them. {n} is the name, {v} the value.
  */
 
 import type { Random } from "../random.ts";

@@ -1,15 +1,17 @@
 /**
  * Addition of whole numbers: the whole sum, or one digit of it as a separate skill.
  *
- * `sum` rows are prompt "12+345=" and completion "357", reversed (ones first) on request, which lets a decoder carry as it
- * writes (Lee et al. 2023). `digit` rows ask for one digit of the sum, the skills of Chen et al. 2023 (Skill-it,
+ * `sum` rows are prompt "12+345=" and completion "357", reversed (ones first) on request, which lets a decoder carry as
+ * it writes (Lee et al. 2023). `digit` rows ask for one digit of the sum, the skills of Chen et al. 2023 (Skill-it,
  * arXiv:2307.14430), where the digit to the left depends on the carry from the right.
  */
 import { UserError } from "../../errors.ts";
 import { Random } from "../random.ts";
 import { drawInSplit, task } from "../task.ts";
 
-/** A whole number of at most so many digits, all equally likely; with `vary` each number of digits is equally likely. */
+/**
+ * A whole number of at most so many digits, all equally likely; with `vary` each number of digits is equally likely.
+ */
 function operand(random: Random, digits: number, vary: boolean): number {
   const count = vary ? 1 + random.below(digits) : digits;
   let value = 0;

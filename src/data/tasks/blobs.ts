@@ -1,13 +1,14 @@
 /**
- * Gaussian blobs: points around class means that all lie at the same distance from each other, so that the error of the best
- * possible classifier is one integral.
+ * Gaussian blobs: points around class means that all lie at the same distance from each other, so that the error of the
+ * best possible classifier is one integral.
  *
  * The means are orthogonal directions of length separation / sqrt(2), the covariance std^2 times the identity. The best
  * classifier takes the nearest mean and is right with probability
  *
  *   integral of phi(z) Phi(z + a)^(K - 1) dz,   a = separation / (sqrt(2) std)
  *
- * (orthogonal signalling, Proakis and Salehi, Digital Communications, 5th edition, section 4.4; for two classes it is Phi(separation / 2 std)).
+ * (orthogonal signalling, Proakis and Salehi, Digital Communications, 5th edition, section 4.4; for two classes it is
+ * Phi(separation / 2 std)).
  */
 import { UserError } from "../../errors.ts";
 import { exp } from "../portable.ts";

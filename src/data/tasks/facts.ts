@@ -1,11 +1,11 @@
 /**
- * Facts about people who do not exist, to be learned and then forgotten: questions and answers in the manner of TOFU, and
- * passages in the manner of MUSE (Shi et al. 2024, arXiv:2407.06460).
+ * Facts about people who do not exist, to be learned and then forgotten: questions and answers in the manner of TOFU,
+ * and passages in the manner of MUSE (Shi et al. 2024, arXiv:2407.06460).
  *
- * The people are numbered. The last `forget` share of them is the forget set, so that a small forget set lies inside a larger
- * one; the others are the retain set; as many again beyond them are the holdout set, never part of `target`. Rows carry the
- * field names of TOFU: question, answer, paraphrased_question, paraphrased_answer and perturbed_answer (five wrong values in
- * the wording of the paraphrased answer).
+ * The people are numbered. The last `forget` share of them is the forget set, so that a small forget set lies inside a
+ * larger one; the others are the retain set; as many again beyond them are the holdout set, never part of `target`.
+ * Rows carry the field names of TOFU: question, answer, paraphrased_question, paraphrased_answer and perturbed_answer
+ * (five wrong values in the wording of the paraphrased answer).
  */
 import { UserError } from "../../errors.ts";
 import { type Attribute, COUNTRY, PERSON, worded } from "../facts/attributes.ts";
@@ -78,7 +78,9 @@ function questionRow(random: Random, attribute: Attribute, name: string, value: 
   };
 }
 
-/** A passage of `told` facts and filler between them, 6 to 12 sentences where there are 3 to 5 facts; and which facts. */
+/**
+ * A passage of `told` facts and filler between them, 6 to 12 sentences where there are 3 to 5 facts; and which facts.
+ */
 function passage(random: Random, { name, values }: Subject, told: number): { text: string; facts: number[] } {
   const facts = random.shuffled(PERSON.map((_, i) => i)).slice(0, told);
   const sentences = facts.map((fact) => worded(PERSON[fact]!.mention, name, values[fact]));
@@ -100,7 +102,7 @@ export const method = task({
     part: {
       type: "'target' | 'forget' | 'retain' | 'holdout' | 'neighbour' | 'two-hop' | 'world'",
       default: "target",
-      help: "whose rows: all to be learned, those to forget, the rest, as many never learned, retained people who share a town or surname with a forgotten one, forgotten people named by their first book, invented countries",
+      help: "whose rows: target all that is to be learned, neighbour retained people near a forgotten one, two-hop people by their book",
     },
     form: {
       type: "'qa' | 'documents' | 'verbatim' | 'knowledge'",

@@ -1,8 +1,9 @@
 /**
- * Rendered digits: 5 x 7 glyphs on a small grey canvas, shifted, turned, covered with noise, and on request with classes
- * that get rarer and rarer.
+ * Rendered digits: 5 x 7 glyphs on a small grey canvas, shifted, turned, covered with noise, and on request with
+ * classes that get rarer and rarer.
  *
- * The long tail follows Cui et al. 2019 (arXiv:1901.05555): the frequency of class c is in proportion to ratio^(-c / 9).
+ * The long tail follows Cui et al. 2019 (arXiv:1901.05555): the frequency of class c is in proportion to ratio^(-c /
+ * 9).
  */
 import { UserError } from "../../errors.ts";
 import { cos, exp, ln, sin } from "../portable.ts";

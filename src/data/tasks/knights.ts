@@ -1,9 +1,9 @@
 /**
- * Knights and knaves: everyone on an island is a knight, who always speaks the truth, or a knave, who always lies. Each says
- * one thing; who is what? Only puzzles with exactly one solution are kept; all 2^n are tried.
+ * Knights and knaves: everyone on an island is a knight, who always speaks the truth, or a knave, who always lies. Each
+ * says one thing; who is what? Only puzzles with exactly one solution are kept; all 2^n are tried.
  *
- * Xie et al. 2024, with the statements as nested lists in their notation: ["telling-truth", i], ["lying", i], ["not", s],
- * ["and" | "or", s, t], ["->" | "<=>", s, t].
+ * Xie et al. 2024, with the statements as nested lists in their notation: ["telling-truth", i], ["lying", i], ["not",
+ * s], ["and" | "or", s, t], ["->" | "<=>", s, t].
  */
 import { Random } from "../random.ts";
 import { drawInSplit, task } from "../task.ts";
@@ -48,7 +48,10 @@ function holds(statement: Statement, roles: number): boolean {
   }
 }
 
-/** The roles under which everyone's statement holds exactly if that person is a knight; undefined unless there is one such. */
+/**
+ * The roles under which everyone's statement holds exactly if that person is a knight; undefined unless there is one
+ * such.
+ */
 function onlySolution(statements: readonly Statement[]): number | undefined {
   let found: number | undefined;
   for (let roles = 0; roles < 2 ** statements.length; roles++) {

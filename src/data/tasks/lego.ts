@@ -1,6 +1,7 @@
 /**
- * LEGO: chains of signed assignments, "a = val 1 , b = not a , c = val b", given in random order; the value of one variable
- * is asked. A variable at depth s can only be found through those before it, so depth s is a skill that builds on s - 1.
+ * LEGO: chains of signed assignments, "a = val 1 , b = not a , c = val b", given in random order; the value of one
+ * variable is asked. A variable at depth s can only be found through those before it, so depth s is a skill that builds
+ * on s - 1.
  *
  * Zhang et al. 2022, in the form of Skill-it (Chen et al. 2023, arXiv:2307.14430). Chance is one half.
  */

@@ -1,11 +1,11 @@
 /**
  * A Markov language: text whose next symbol depends on the `order` symbols before it, with transition rows drawn from a
- * Dirichlet distribution. No model can do better than its entropy rate, which is known, so "loss - entropy rate" is what a
- * model has still to learn.
+ * Dirichlet distribution. No model can do better than its entropy rate, which is known, so "loss - entropy rate" is
+ * what a model has still to learn.
  *
- * Shannon 1948, sections 4-7. The entropy rate H = -sum_c pi(c) sum_s p(s|c) ln p(s|c), pi the stationary distribution of
- * the chain of contexts. A row starts from pi, so every position of every row has the same distribution, and the expected
- * loss per symbol of a row of T symbols read from its first one is (H(pi) + (T - order) H) / T.
+ * Shannon 1948, sections 4-7. The entropy rate H = -sum_c pi(c) sum_s p(s|c) ln p(s|c), pi the stationary distribution
+ * of the chain of contexts. A row starts from pi, so every position of every row has the same distribution, and the
+ * expected loss per symbol of a row of T symbols read from its first one is (H(pi) + (T - order) H) / T.
  */
 import { UserError } from "../../errors.ts";
 import { exp, ln } from "../portable.ts";

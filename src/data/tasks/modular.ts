@@ -1,6 +1,6 @@
 /**
- * Arithmetic modulo p: every pair (a, b) once, shared out among the splits. A model that has only memorised its pairs fails
- * on the others; one that has found the rule does not (Power et al. 2022, "grokking").
+ * Arithmetic modulo p: every pair (a, b) once, shared out among the splits. A model that has only memorised its pairs
+ * fails on the others; one that has found the rule does not (Power et al. 2022, "grokking").
  */
 import { UserError } from "../../errors.ts";
 import { permutation } from "../random.ts";
@@ -46,7 +46,12 @@ export const method = task({
   cite: "arXiv:2201.02177",
   splits: "every ordered pair is in exactly one split, the same one for every seed; the seed only orders the rows",
   options: {
-    modulus: { type: "2 <= number.integer <= 10000", default: 97, value: "P", help: "p" },
+    modulus: {
+      type: "2 <= number.integer <= 10000",
+      default: 97,
+      value: "P",
+      help: "p, the number that results are taken modulo",
+    },
     operation: {
       type: "'add' | 'subtract' | 'multiply' | 'divide' | 'square-sum'",
       default: "add",

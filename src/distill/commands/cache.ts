@@ -10,7 +10,7 @@ import { openGpu } from "../../gpu/gpu.ts";
 import { configOf } from "../../model/description.ts";
 import { Model } from "../../model/model.ts";
 import { architectureOf } from "../../model/registry.ts";
-import { writeCache } from "../../run/teachers/teacher-cache.ts";
+import { writeCache } from "../../run/teachers/write-teacher-cache.ts";
 import { textTools } from "../../run/text-tools.ts";
 import { humanBytes } from "../../text/format.ts";
 import type { CACHE } from "../options.ts";

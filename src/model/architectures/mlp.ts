@@ -1,4 +1,7 @@
-/** A classifier of vectors: linear layers with an activation between them. An architecture of our own, named like the others. */
+/**
+ * A classifier of vectors: linear layers with an activation between them. An architecture of our own, named like the
+ * others.
+ */
 import { gelu, relu } from "../../tensor/ops/activation.ts";
 import type { Architecture, ParameterSpec } from "../architecture.ts";
 import { ConfigReader } from "../config.ts";

@@ -1,4 +1,7 @@
-/** OLMoE: k of E experts whose weights keep their share of the whole, RMSNorm over all heads of q and k. https://arxiv.org/abs/2409.02060 */
+/**
+ * OLMoE: k of E experts whose weights keep their share of the whole, RMSNorm over all heads of q and k.
+ * https://arxiv.org/abs/2409.02060
+ */
 import type { Architecture } from "../architecture.ts";
 import {
   attentionSpecs,

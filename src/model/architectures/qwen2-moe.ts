@@ -1,4 +1,7 @@
-/** Qwen2-MoE: Qwen2 with k of E experts and one that all tokens share, behind its own gate. https://arxiv.org/abs/2407.10671 */
+/**
+ * Qwen2-MoE: Qwen2 with k of E experts and one that all tokens share, behind its own gate.
+ * https://arxiv.org/abs/2407.10671
+ */
 import type { Architecture } from "../architecture.ts";
 import { type QwenMoeConfig, qwenMoe } from "../blocks/qwen-moe.ts";
 

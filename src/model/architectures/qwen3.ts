@@ -1,4 +1,6 @@
-/** Qwen3: Llama with an RMSNorm on every head of q and k, and a head size of its own. https://arxiv.org/abs/2505.09388 */
+/**
+ * Qwen3: Llama with an RMSNorm on every head of q and k, and its own head size. https://arxiv.org/abs/2505.09388
+ */
 import type { Architecture } from "../architecture.ts";
 import {
   attentionSpecs,

@@ -1,4 +1,7 @@
-/** The equations of decoders whose blocks are attention and a gated feed-forward network, all but how config.json is read. */
+/**
+ * The equations of decoders whose blocks are attention and a gated feed-forward network, all but how config.json is
+ * read.
+ */
 import type { Architecture } from "../architecture.ts";
 import {
   attentionSpecs,

@@ -1,4 +1,7 @@
-/** What mixtures of experts share: their sizes, their tensors, and the feed-forward network that a router spreads over them. */
+/**
+ * What mixtures of experts share: their sizes, their tensors, and the feed-forward network that a router spreads over
+ * them.
+ */
 import { UserError } from "../../errors.ts";
 import { swiglu } from "../../tensor/ops/activation.ts";
 import { combine, dispatch, groupedLinear, route } from "../../tensor/ops/moe.ts";
@@ -56,8 +59,8 @@ export function expertSpecs(c: SparseConfig, prefix: string, { module, gate, up,
 }
 
 /**
- * add + sum over each token's experts of weight * down(silu(gate(h)) * up(h)). (N, C) -> (N, C). Notes the router's logits
- * (N, E) as `router.<layer>`.
+ * add + sum over each token's experts of weight * down(silu(gate(h)) * up(h)). (N, C) -> (N, C). Notes the router's
+ * logits (N, E) as `router.<layer>`.
  */
 export function sparseMlp(
   net: Net,

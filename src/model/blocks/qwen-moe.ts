@@ -1,6 +1,6 @@
 /**
- * What Qwen2-MoE and Qwen3-MoE share: Qwen with k of E experts in some layers and a dense feed-forward network in the others.
- * https://arxiv.org/abs/2407.10671, https://arxiv.org/abs/2505.09388
+ * What Qwen2-MoE and Qwen3-MoE share: Qwen with k of E experts in some layers and a dense feed-forward network in the
+ * others. https://arxiv.org/abs/2407.10671, https://arxiv.org/abs/2505.09388
  */
 import { mul, add as plus, sigmoid } from "../../tensor/ops/elementwise.ts";
 import type { Tensor } from "../../tensor/tensor.ts";

@@ -1,4 +1,4 @@
-/** Batches of a run, for language models and classifiers alike: what comes next, and where the order stands. */
+/** Batches of a training, for language models and classifiers alike: what comes next, and where the order stands. */
 import { collate, type ExampleBatch, stackExamples, type TokenBatch } from "../../data/batch.ts";
 import { checkLabels, type Example, loadExamples, loadSequences, type SequenceData } from "../../data/dataset.ts";
 import { type GroupReference, groupsOf } from "../../data/groups.ts";
@@ -11,9 +11,9 @@ import type { TextTools } from "../text-tools.ts";
 export interface BatchSource<B> {
   readonly groups: readonly { readonly name: string; readonly rows: number; readonly tokens?: number }[];
   readonly batchesPerEpoch: number;
-  /** A batch of the largest shape there is, for planning; its contents are nobody's. */
+  /** A batch of the largest shape there is, for planning. Its contents do not matter. */
   largest(): B;
-  /** A promise where a batch has to be made first. */
+  /** The next batch; a promise where a model must write it first. */
   next(): { readonly batch: B; readonly epoch: number } | Promise<{ readonly batch: B; readonly epoch: number }>;
   state(): OrderState;
   load(state: unknown, what: string): void;
@@ -31,7 +31,7 @@ export async function tokenBatches(
   return sequenceBatches(await loadSequences(groups, encode), order, pad);
 }
 
-/** Tells data from other data. */
+/** A digest of the data, by which a state knows them again. */
 const digestOf = (arrays: readonly (Int32Array | Float32Array)[]): string =>
   arrays
     .reduce((hash, { buffer, byteOffset, byteLength }) => {

@@ -1,4 +1,6 @@
-/** The middle phases of a run of training: the model on the GPU with all memory taken, and what becomes of the result. */
+/**
+ * The middle phases of a run of training: the model on the GPU with all memory taken, and what becomes of the result.
+ */
 import type { LineageEntry } from "../../checkpoint/checkpoint.ts";
 import type { Writer } from "../../checkpoint/write/write.ts";
 import { UserError } from "../../errors.ts";
@@ -24,7 +26,7 @@ export interface BuiltRun<B> {
   readonly memory: MemoryReport;
 }
 
-/** Norms and biases do not decay unless told to. */
+/** Norms and biases do not decay, unless --decay-all says so. */
 const decaysOf = (all: boolean) => (parameter: Parameter) => all || parameter.shape.length > 1;
 
 /** Loads the model, sets up the technique's work, and takes all memory that training needs. Throws UserError. */
@@ -40,8 +42,7 @@ export async function buildRun<B, D extends TrainingData<B>>(
   const model = await start.load(gpu);
   refuseUnmatched(options, [...model.parameters.keys()], start.ref);
   await chooseTrained(context, technique, run, { ...opened, gpu, model }, data);
-  if (model.trainable().length === 0)
-    throw new UserError("every weight is frozen", "let --freeze or --train-only leave some");
+  if (model.trainable().length === 0) throw new UserError("every weight is frozen", "change --freeze or --train-only");
   const resumed = saved !== undefined;
   const built = { ...opened, gpu, model, steps, resumed, original: () => start.original(gpu, model) };
   const work = await technique.work(built, data);
@@ -121,7 +122,10 @@ export interface RunOutput {
   readonly inputs: readonly string[];
 }
 
-/** Makes the lineage, and finds out whether the result can be written. Throws UserError when it cannot, or when inputs have changed. */
+/**
+ * Makes the lineage, and finds out whether the result can be written. Throws UserError when it cannot, or when inputs
+ * have changed.
+ */
 export async function prepareOutput<B, D extends TrainingData<B>>(
   context: RunContext,
   technique: Technique<B, D>,

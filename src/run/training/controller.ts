@@ -1,11 +1,15 @@
-/** What a controller is: it follows a training from step to step. It gives numbers, hears results, and acts between steps. */
+/**
+ * What a controller is: it follows a training from step to step. It gives numbers, hears results, and acts between
+ * steps.
+ */
 import type { Stateful } from "../../method/stateful.ts";
 import type { HeldOutLosses } from "./held-out.ts";
 import type { StepResult } from "./trainer.ts";
 
 /**
- * Follows a training. Several work side by side, in the order of their list. All that a controller knows is in its state, which
- * is saved under its name, so that a training that resumes continues as it was. It changes no weights: update rules do.
+ * Follows a training. Several work side by side, in the order of their list. All that a controller knows is in its
+ * state, which is saved under its name, so that a training that resumes continues as it was. It changes no weights:
+ * update rules do.
  *
  * Held-out losses are measured once a step, for whoever asks, and logged.
  */

@@ -1,11 +1,12 @@
 /**
- * Adds one gradient to another after taking away the part of it that goes against the other: gradient surgery in one direction. Yu et
- * al., NeurIPS 2020, https://arxiv.org/abs/2001.06782; as Yang et al. 2024 use it, https://arxiv.org/abs/2411.08937
+ * Adds one gradient to another after taking away the part of it that goes against the other: gradient surgery in one
+ * direction. Yu et al., NeurIPS 2020, https://arxiv.org/abs/2001.06782; as Yang et al. 2024 use it,
+ * https://arxiv.org/abs/2411.08937
  *
  *   g <- kept + g - min(0, <g, kept>) / |kept|^2 kept
  *
- * Products are over all parameters together. Memory: one copy of the gradients. Nothing is read back. As an update rule it keeps
- * the gradient of the objective's first part, and takes from the second what goes against it.
+ * Products are over all parameters together. Memory: one copy of the gradients. Nothing is read back. As an update
+ * rule it keeps the gradient of the objective's first part, and takes from the second what goes against it.
  */
 
 import type { PooledBuffer } from "../../gpu/buffer.ts";

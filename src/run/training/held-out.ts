@@ -27,7 +27,10 @@ export interface HeldOutLosses {
   losses(): Promise<readonly GroupLoss[]>;
 }
 
-/** Reads groups (`name=path`) into memory, `rows` a batch. Throws UserError for the first row that the model cannot take. */
+/**
+ * Reads groups (`name=path`) into memory, `rows` a batch. Throws UserError for the first row that the model cannot
+ * take.
+ */
 export async function readHeldOut(
   values: readonly string[] | undefined,
   { tools, sizes }: { readonly tools: TextTools | undefined; readonly sizes: ModelSizes },

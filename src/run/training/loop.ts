@@ -1,6 +1,6 @@
 /**
- * The training loop: the only one there is. It draws micro-batches, runs steps a few ahead of the results that it has heard, logs,
- * evaluates, saves, and stops where it should.
+ * The training loop: the only one there is. It draws micro-batches, runs steps a few ahead of the results that it has
+ * heard, logs, evaluates, saves, and stops where it should.
  */
 import { UserError } from "../../errors.ts";
 import type { Log } from "../command-context.ts";
@@ -78,8 +78,8 @@ export class TrainingLoop<B> {
   }
 
   /**
-   * Runs the steps after `from` to the last one, to an interruption, or until `after` ends it; calls `done` with every step. Throws
-   * UserError (exit 1) when a loss or a gradient is not finite.
+   * Runs the steps after `from` to the last one, to an interruption, or until `after` ends it; calls `done` with
+   * every step. Throws UserError (exit 1) when a loss or a gradient is not finite.
    */
   async run(from: number, done: (step: number) => void): Promise<StepResult | undefined> {
     const { controllers, steps } = this.#parts;
@@ -127,7 +127,10 @@ export class TrainingLoop<B> {
     while (this.#pending.length >= ahead) await this.#hear();
   }
 
-  /** Waits for all steps, so that nothing acts on weights that were not seen to be finite, and stops the clock meanwhile. */
+  /**
+   * Waits for all steps, so that nothing acts on weights that were not seen to be finite, and stops the clock
+   * meanwhile.
+   */
   async #pause<T>(act: () => Promise<T>): Promise<T> {
     await this.#hearAll();
     const found = await act();

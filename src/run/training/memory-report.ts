@@ -13,8 +13,8 @@ export type MemoryReport = {
 } & Readonly<Record<string, number>>;
 
 /**
- * Of the largest batch, once all of it is allocated; `activations` includes its programs' inputs and outputs, `more` is what a
- * technique holds besides, `rounding` what the pool of buffers adds by its size classes.
+ * Of the largest batch, once all of it is allocated; `activations` includes its programs' inputs and outputs, `more`
+ * is what a technique and its rules hold, `rounding` what the pool of buffers adds by its size classes.
  */
 export function memoryReport<B>(
   model: Model,

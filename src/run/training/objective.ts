@@ -1,9 +1,10 @@
 /**
- * What an objective is: the loss of a batch as recorded steps. Training, distillation and unlearning differ only in this.
+ * What an objective is: the loss of a batch as recorded steps. Training, distillation and unlearning differ only in
+ * this.
  *
- * The loop makes one program per `key` (shapes differ, programs are fixed), fills its inputs, runs it, and adds gradients up
- * over the micro-batches of a step. Metrics are sums over micro-batches, so an objective weights its terms by what the whole
- * step counts.
+ * The loop makes one program per `key` (shapes differ, programs are fixed), fills its inputs, runs it, and adds
+ * gradients up over the micro-batches of a step. Metrics are sums over micro-batches, so an objective weights its
+ * terms by what the whole step counts.
  */
 import { type Batch, batchKey, placesOf } from "../../data/batch.ts";
 import type { Program } from "../../tensor/program.ts";
@@ -38,8 +39,8 @@ export interface Objective<B> {
 }
 
 /**
- * The members of an objective that follow from the batch that its model reads, for objectives whose mean is over tokens or
- * examples. `own` gives that batch of a technique's own.
+ * The members of an objective that follow from the batch that its model reads, for objectives whose mean is over
+ * tokens or examples. `own` gives that batch of a technique's own.
  *
  *   const objective: Objective<DistillBatch> = { name: "kd", ...ofBatch(({ batch }) => batch), record, fill };
  */

@@ -1,4 +1,7 @@
-/** The first phases of a run of training: what the command line asks for, the model's description, the data. No weight is read. */
+/**
+ * The first phases of a run of training: what the command line asks for, the model's description, the data. No weight
+ * is read.
+ */
 import { UserError } from "../../errors.ts";
 import { describeModel } from "../open-model.ts";
 import { type HeldOutGroup, readHeldOut } from "./held-out.ts";
@@ -39,7 +42,7 @@ export async function openRun<B, D extends TrainingData<B>>(
   const folder = stateFolder(context);
   const saved = options.resume && folder !== undefined ? findState(folder) : undefined;
   if (options.resume && folder === undefined && !context.dryRun)
-    throw new UserError("--resume needs --state DIR when the result goes to stdout");
+    throw new UserError("--resume has no saved state when the result goes to stdout", "give --state DIR");
   if (!saved && folder !== undefined) refuseOverwriting(folder);
   refuseClashing(context);
   // As JSON has it, for a comparison with what was saved.

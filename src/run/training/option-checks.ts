@@ -1,7 +1,7 @@
 /** What a run of training refuses, or warns of, before any work. */
 import path from "node:path";
-import { flagOf } from "../../cli/parse.ts";
 import { UserError } from "../../errors.ts";
+import { flagOf } from "../../method/options.ts";
 import type { Choices } from "./optimizer-and-schedule.ts";
 import { matcher } from "./starting-model.ts";
 import type { RunContext } from "./technique.ts";
@@ -12,7 +12,10 @@ export function refuseClashing({ options, out }: RunContext): void {
     throw new UserError(`--best ${options.best} is where the last weights go`, "name another folder");
 }
 
-/** Throws UserError for a schedule that does not fit, before any work; warns of one that never reaches the rate that was asked for. */
+/**
+ * Throws UserError for a schedule that does not fit, before any work; warns of one that never reaches the rate that
+ * was asked for.
+ */
 export function warnOfSchedule(context: RunContext, choices: Choices, steps: number): void {
   const { lr } = context.options;
   let most = 0;
@@ -30,6 +33,6 @@ export function refuseUnmatched(options: RunContext["options"], names: readonly 
       if (!names.some(matcher([pattern])))
         throw new UserError(
           `${flagOf(option)} ${pattern} matches no weight of ${ref}`,
-          `names are such as ${names[0]} and ${names.at(-1)}`,
+          `names are like ${names[0]} and ${names.at(-1)}`,
         );
 }

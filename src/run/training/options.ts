@@ -8,7 +8,7 @@ export const DATA = {
     help: "training data, name=path for each group (JSONL, Parquet, - for stdin)",
     value: "FILE",
   },
-  weights: { type: "number[]", help: "shares in which the groups are drawn; by size when left out", value: "W,..." },
+  weights: { type: "number[]", help: "shares in which the groups are drawn; by size when left out", value: "W" },
   eval_data: { type: "string[]", help: "held-out data, name=path for each group", value: "FILE" },
   tokenizer: {
     type: "string",
@@ -31,7 +31,7 @@ export const DATA = {
     type: "'truncate' | 'split' | 'refuse'",
     help: "what happens to longer rows; they are cut when left out",
   },
-  pack: { type: "boolean", default: false, help: "several short rows in one, told apart by attention" },
+  pack: { type: "boolean", default: false, help: "several short rows in one, kept apart by attention" },
   shuffle: { type: "boolean", default: true, help: "new order every epoch; --no-shuffle keeps the file's" },
 } as const satisfies Options;
 

@@ -1,6 +1,6 @@
 /**
- * Moves all trained weights away and back, and reckons with whole gradients: what wrappers such as SAM are made of. Nothing is read
- * back. Memory: one copy of the trained weights, and one more for every gradient that is kept.
+ * Moves all trained weights away and back, and reckons with whole gradients: what wrappers such as SAM are made of.
+ * Nothing is read back. Memory: one copy of the trained weights, and one more for every gradient that is kept.
  */
 
 import { UserError } from "../../errors.ts";
@@ -27,14 +27,14 @@ export class Perturbation {
   readonly #reserved: boolean;
 
   /**
-   * `stores`: what will be kept, "weights" or names of gradients, whose memory is taken now; at its first use when left out. Throws
-   * UserError for weights in bf16: a small step away would be rounded off.
+   * `stores`: what will be kept, "weights" or names of gradients, whose memory is taken now; at its first use when
+   * left out. Throws UserError for weights in bf16: a small step away would be rounded off.
    */
   constructor(gpu: Gpu, parameters: readonly Parameter[], stores?: readonly string[]) {
     const coarse = parameters.find(({ dtype }) => dtype !== "f32");
     if (coarse)
       throw new UserError(
-        `${coarse.name} is held in ${coarse.dtype}, too coarse to be moved a little`,
+        `${coarse.name} is held in ${coarse.dtype}; weights that are moved by small steps must be f32`,
         "leave out --dtype bf16",
       );
     this.#gpu = gpu;

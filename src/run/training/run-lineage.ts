@@ -16,7 +16,7 @@ const RUNNING = [
   "out_dtype",
 ];
 
-/** Options that every script has; none decides a result. The seed has a place of its own. */
+/** Options that every script has; none decides a result. The seed is recorded separately. */
 const COMMON = [
   "help",
   "version",
@@ -46,7 +46,10 @@ export function decisiveOptions({
   );
 }
 
-/** Options as lineage has them: those that decide the result and differ from the defaults (the version says which these are). */
+/**
+ * Options as lineage has them: those that decide the result and differ from the defaults (the version says which
+ * these are).
+ */
 export function lineageOptions(
   { chosen }: Pick<RunContext, "chosen">,
   inputs: Iterable<string> = [],

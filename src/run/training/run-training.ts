@@ -1,5 +1,6 @@
 /**
- * A run of training from the command line to the checkpoint, whatever is learned. Every phase returns a value that the next ones take:
+ * A run of training from the command line to the checkpoint, whatever is learned. Every phase returns a value that
+ * the next ones take:
  *
  *   open       options, saved run, description of the model      open-run.ts
  *   data       training and held-out rows, number of steps       open-run.ts

@@ -1,10 +1,11 @@
 /**
  * The state of a training run on the disk: enough to continue bit for bit on the same adapter.
  *
- *   <folder>/last/   a checkpoint that any tool opens (weights as held on the GPU), optimizer.safetensors, training.json
+ *   <folder>/last/   a checkpoint that any tool opens (weights as held on the GPU), optimizer.safetensors,
+ *     training.json
  *
- * A new state is written beside the old one and takes its place by renames; whenever the process dies, the old one, or both, or
- * the new one are whole, and `findState` finds the newest.
+ * A new state is written beside the old one and takes its place by renames; whenever the process dies, the old one,
+ * or both, or the new one are whole, and `findState` finds the newest.
  */
 import fs from "node:fs";
 import path from "node:path";
@@ -44,7 +45,10 @@ export interface SavedRun {
   readonly folder: string;
 }
 
-/** Writes the state, with the model's weights. Throws UserError (exit 1) when the disk is full; the state before stays. */
+/**
+ * Writes the state, with the model's weights. Throws UserError (exit 1) when the disk is full; the state before
+ * stays.
+ */
 export async function saveState(
   folder: string,
   {
@@ -137,7 +141,10 @@ export function findState(folder: string): SavedRun | undefined {
   return undefined;
 }
 
-/** Throws UserError when a new run would overwrite what the folder holds: a saved run that has done steps, or something else. */
+/**
+ * Throws UserError when a new run would overwrite what the folder holds: a saved run that has done steps, or
+ * something else.
+ */
 export function refuseOverwriting(folder: string): void {
   const step = findState(folder)?.progress.training.step ?? 0;
   if (step > 0)
@@ -183,7 +190,7 @@ export function checkSettings(saved: Progress, now: Progress["settings"], folder
     if (then === given) continue;
     throw new UserError(
       `${folder} was saved with ${key} ${then ?? "not set"}; this run has ${given ?? "none"}`,
-      "a run resumes with the settings it began with",
+      "resume with the settings that the run began with",
     );
   }
 }

@@ -1,18 +1,31 @@
 /**
- * What a learning-rate schedule is: a function of the step. A file of this folder that exports `schedule` is one;
- * `--schedule cosine` is cosine.ts.
+ * What a learning-rate schedule is: a function of the step. Every file of train/methods/schedules exports one as
+ * `method`.
  */
+import { type Laws, sameClaim } from "../../method/laws.ts";
 import type { Options, Values } from "../../method/options.ts";
+import type { MethodInfo } from "../../method/registry.ts";
 
-export interface Schedule<O extends Options = Options> {
-  readonly name: string;
-  readonly title: string;
-  readonly about: string;
-  readonly cite: string;
+/** What may hold for a schedule, under its defaults. */
+export const SCHEDULE_LAWS = {
+  bounded: "the rate lies between 0 and the peak",
+  reachesPeak: "some step has the peak",
+  proportional: "a peak twice as high gives rates twice as high",
+  holds: "beyond the last step the last rate holds",
+  lengthFree: "a longer training begins as a shorter one does",
+} as const;
+
+export type ScheduleLaw = keyof typeof SCHEDULE_LAWS;
+
+/** Claims all laws of a schedule. A schedule names its exceptions after it. */
+export const EVERY_SCHEDULE_LAW = sameClaim(SCHEDULE_LAWS, true);
+
+export interface Schedule<O extends Options = Options> extends MethodInfo {
   readonly options: O;
+  readonly laws: Laws<ScheduleLaw>;
   /**
-   * Learning rate of step `t`, from 1 to `steps`; `lr` is the peak. Beyond `steps` the last value holds. Throws UserError when
-   * the options do not fit together.
+   * Learning rate of step `t`, from 1 to `steps`; `lr` is the peak. Beyond `steps` the last value holds. Throws
+   * UserError when the options do not fit together.
    */
   rate(t: number, given: { readonly lr: number; readonly steps: number; readonly values: Values<O> }): number;
 }
@@ -26,7 +39,10 @@ export const stepsOf = (given: number, steps: number): number => (given < 1 ? Ma
 export const warmingUp = (t: number, warmup: number, lr: number): number | undefined =>
   t < warmup ? (lr * t) / warmup : undefined;
 
-/** How much of the way from step `from` to step `to` is done, 0 to 1; of a way without length nothing until it is passed. */
+/**
+ * How much of the way from step `from` to step `to` is done, 0 to 1; of a way without length nothing until it is
+ * passed.
+ */
 export const progress = (t: number, from: number, to: number): number =>
   to <= from ? Number(t > from) : Math.min(1, Math.max(0, (t - from) / (to - from)));
 

@@ -1,4 +1,7 @@
-/** A few steps of training in memory, for attacks and probes: a model on rows of one group, with AdamW at a constant rate. */
+/**
+ * A few steps of training in memory, for attacks and probes: a model on rows of one group, with AdamW at a constant
+ * rate.
+ */
 import type { Batch } from "../../data/batch.ts";
 import { countedTokens, type Example, loadExamples, loadSequences } from "../../data/dataset.ts";
 import type { GroupReference } from "../../data/groups.ts";
@@ -12,7 +15,7 @@ import { type BatchSource, sequenceBatches, stackedBatches } from "./batch-sourc
 import { crossEntropyObjective } from "./cross-entropy.ts";
 import { trainModel } from "./train-model.ts";
 
-/** Without weight decay, which would be an attack of its own. */
+/** Without weight decay, which by itself makes a model forget. */
 const ADAMW = { beta2: 0.999, weight_decay: 0 };
 
 /** Rows that a model can be trained on, drawn by seed: fewer of them are the first of more. */
@@ -63,8 +66,8 @@ function batchesOf(material: Material, count: number, order: { batchSize: number
 }
 
 /**
- * Trains a model; no rows or no steps leave it as it is. Gives the steps that were done. Throws UserError when a loss or a gradient is
- * not finite.
+ * Trains a model; no rows or no steps leave it as it is. Gives the steps that were done. Throws UserError when a loss
+ * or a gradient is not finite.
  */
 export async function finetune(
   { model, ref }: { readonly model: Model; readonly ref: string },

@@ -1,4 +1,4 @@
-/** From a command line to a model on the GPU: a checkpoint, base and adapter, or a config for a model made afresh. */
+/** From a command line to a model on the GPU: a checkpoint, base and adapter, or a config for a new model. */
 import fs from "node:fs";
 import type { Checkpoint, LineageEntry } from "../../checkpoint/checkpoint.ts";
 import type { Read } from "../../checkpoint/lineage/input.ts";
@@ -6,10 +6,9 @@ import { open, openPlain, splitAdapter } from "../../checkpoint/open.ts";
 import { UserError } from "../../errors.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import type { Json } from "../../model/architecture.ts";
-import { configOf } from "../../model/description.ts";
+import { configOf, describeConfig } from "../../model/description.ts";
 import type { LoraOptions } from "../../model/lora.ts";
 import { Model, type ModelOptions } from "../../model/model.ts";
-import { architectureOf } from "../../model/registry.ts";
 
 export interface StartOptions {
   /** Reference of the model; undefined with `init`. */
@@ -56,7 +55,7 @@ export async function start(options: StartOptions): Promise<Start> {
   if ((model === undefined) === (init === undefined))
     throw new UserError(
       model === undefined ? "no model and no --init" : `both ${model} and --init ${init} say what to train`,
-      "give a checkpoint, or --init config.json for a model made afresh",
+      "give a checkpoint, or --init config.json for a new model",
     );
   if (init !== undefined) return fresh(init, options);
   const parts = options.lora_continue ? await adapterParts(model!, warn) : undefined;
@@ -113,23 +112,22 @@ async function fresh(init: string, options: StartOptions): Promise<Start> {
   try {
     json = JSON.parse(text);
   } catch (error) {
-    throw new UserError(`--init ${init} is not JSON: ${(error as Error).message}`);
+    throw new UserError(`--init ${init} is not JSON: ${(error as Error).message}`, "give a config.json");
   }
   if (typeof json !== "object" || json === null || Array.isArray(json))
-    throw new UserError(`--init ${init} is not an object`);
+    throw new UserError(`--init ${init} is not a JSON object`, "give a config.json");
   if (options.lora || options.lora_continue)
-    throw new UserError("--lora with --init: an adapter needs a trained base", "give a checkpoint");
-  const where = `${init}: config.json`;
-  const architecture = await architectureOf(json as Json, where);
-  const implied = architecture.implied?.(architecture.config(json as Json, where)) ?? {};
+    throw new UserError("--lora needs a trained base, and --init gives a new model", "give a checkpoint");
+  const { architecture, config } = await describeConfig(json as Json, init);
+  const implied = architecture.implied?.(config) ?? {};
   const whole = { ...implied, ...json } as Json;
-  const told = Object.keys(whole).length > Object.keys(json).length ? `${JSON.stringify(whole, null, 2)}\n` : text;
+  const written = Object.keys(whole).length > Object.keys(json).length ? `${JSON.stringify(whole, null, 2)}\n` : text;
   const resumed = options.resumed === undefined ? undefined : await openPlain(options.resumed);
   const chosen = modelOptions(options, undefined, init);
   return {
     ref: init,
     json: json as Json,
-    files: new Map([["config.json", new TextEncoder().encode(told)]]),
+    files: new Map([["config.json", new TextEncoder().encode(written)]]),
     read: [],
     others: [{ ref: init, role: "init" }],
     load: (gpu) =>
@@ -160,11 +158,11 @@ function modelOptions(options: StartOptions, from: Checkpoint | undefined, base:
   const lora = options.lora || options.lora_continue;
   if (lora && (freeze.length > 0 || train_only.length > 0))
     throw new UserError(
-      "--freeze and --train-only mean nothing with an adapter",
-      "the base stays as it is; choose --lora-targets",
+      "--freeze and --train-only have no effect on an adapter",
+      "the base stays frozen; choose --lora-targets",
     );
   if (options.lora && options.lora_continue)
-    throw new UserError("--lora makes an adapter and --lora-continue goes on with one", "give one of them");
+    throw new UserError("--lora makes a new adapter and --lora-continue trains an existing one", "give one of them");
   const frozen = matcher(freeze);
   const trained = train_only.length > 0 ? matcher(train_only) : () => true;
   const adapter: LoraOptions | undefined = lora

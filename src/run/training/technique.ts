@@ -1,6 +1,7 @@
 /**
- * What a technique is to the frame that trains: it says which data, which objective, and what goes on between steps. The frame
- * (run-training.ts) owns the rest. Each phase hands its result to the next, so a technique keeps nothing between calls:
+ * What a technique is to the frame that trains: it says which data, which objective, and what happens between steps.
+ * The frame (run-training.ts) owns the rest. Each phase hands its result to the next, so a technique keeps nothing
+ * between calls:
  *
  *   open -> data(opened) -> build -> work(built, data) -> restore -> loop -> save
  */

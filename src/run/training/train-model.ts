@@ -1,6 +1,6 @@
 /**
- * Trains a model that is in memory. It knows no command line, no folder and no output: a caller may train many times in a row, on one
- * model or several, and keeps what it wants of each training's state.
+ * Trains a model that is in memory. It knows no command line, no folder and no output: a caller may train many times
+ * in a row, on one model or several, and keeps the state of each training as a value.
  *
  *   await trainModel({
  *     model,
@@ -113,7 +113,7 @@ export class Training<B> {
     return this.#step;
   }
 
-  /** GPU memory by kind; `more` is what the caller holds besides. */
+  /** GPU memory by kind; `more` is what else the caller holds. */
   memory(more: Readonly<Record<string, number>> = {}): MemoryReport {
     const kinds = { ...more, ...this.trainer.updates.memory };
     return memoryReport(this.#options.model, this.trainer, this.#programs, this.#trained, kinds);
@@ -123,7 +123,10 @@ export class Training<B> {
     return [...this.#controllers.list, ...this.trainer.updates.list];
   }
 
-  /** All that a training knows, without the model's own weights. The tensors are those of now: copy or save them before the next step. */
+  /**
+   * All that a training knows, without the model's own weights. The tensors are those of now: copy or save them
+   * before the next step.
+   */
   state(): TrainingState {
     const { updater, updates } = this.trainer;
     const names = updater.names();
@@ -186,7 +189,10 @@ export class Training<B> {
   }
 }
 
-/** Trains a model, from a saved state if there is one. Throws UserError (exit 1) when a loss or a gradient is not finite. */
+/**
+ * Trains a model, from a saved state if there is one. Throws UserError (exit 1) when a loss or a gradient is not
+ * finite.
+ */
 export async function trainModel<B>(
   options: TrainingOptions<B> & RunOptions & { readonly from?: SavedTraining },
 ): Promise<TrainingResult> {

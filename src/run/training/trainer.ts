@@ -1,8 +1,8 @@
 /**
  * One training step: forward and back over the micro-batches, then the update, without waiting for the GPU anywhere.
  *
- * Memory besides the model: activations of the largest program (shared by all of them), gradients and optimizer states of what
- * is trained.
+ * Memory besides the model: activations of the largest program (shared by all of them), gradients and optimizer
+ * states of what is trained.
  */
 import type { Gpu } from "../../gpu/gpu.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
@@ -114,7 +114,7 @@ export class Trainer<B> {
         // Another part may have left something where this one writes nothing.
         if (i === 0 && fresh) for (const parameter of recorded.untouched) clearGradient(this.#options.gpu, parameter);
         objective.fill(program, batch, total, part);
-        // Every micro-batch has random numbers of its own.
+        // Each micro-batch has other random numbers.
         const random = (Math.imul(seed, 0x9e3779b9) + step * 4096 + i) >>> 0;
         program.run({ ...values, accumulate: i === 0 && fresh ? 0 : 1, seed: random });
         if (!report) continue;
@@ -126,7 +126,10 @@ export class Trainer<B> {
     return found;
   }
 
-  /** The largest gradients of a step that was not finite: goes through its batches once more, at the weights that led there. */
+  /**
+   * The largest gradients of a step that was not finite: goes through its batches once more, at the weights that led
+   * there.
+   */
   async largestGradients(
     step: number,
     batches: readonly B[],
@@ -139,7 +142,8 @@ export class Trainer<B> {
   }
 
   /**
-   * Records step `step` (from 1) over its micro-batches; `values` are numbers that the objective's programs take. Resolves when everything is recorded; `result` when the GPU is done.
+   * Records step `step` (from 1) over its micro-batches; `values` are numbers that the objective's programs take.
+   * Resolves when everything is recorded; `result` when the GPU is done.
    */
   async step(
     step: number,

@@ -1,7 +1,7 @@
 /**
- * The state of a training as a value: numbers as JSON, and tensors that lie on the GPU. The model's own weights are not part of
- * it; whoever saves a training saves these too. So a state nests: one that trains several times in a row saves its own place, the
- * weights, and the state of the training that is under way.
+ * The state of a training as a value: numbers as JSON, and tensors that lie on the GPU. The model's own weights are
+ * not part of it; whoever saves a training saves these too. So a state nests: one that trains several times in a row
+ * saves its own place, the weights, and the state of the training that is under way.
  */
 import { DTYPE_BYTES } from "../../checkpoint/dtype.ts";
 import type { OrderState } from "../../data/order.ts";

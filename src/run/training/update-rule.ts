@@ -1,16 +1,18 @@
 /**
- * What an update rule is: a change of the way from a step's gradients to its new weights. A training has a list of them. They
- * compose in this order, within each stage in the order of the list:
+ * What an update rule is: a change of the way from a step's gradients to its new weights. A training has a list of
+ * them. They compose in this order, within each stage in the order of the list:
  *
- *   1. `part`     the way to the gradient of one part of the objective (SAM, noise). Rules nest; the first is the outermost.
- *   2. `combine`  the way from the parts' gradients to one gradient (gradient surgery). One rule at most; else they add up.
+ *   1. `part`     the way to the gradient of one part of the objective (SAM, noise). Rules nest; the first is the
+ *     outermost.
+ *   2. `combine`  the way from the parts' gradients to one gradient (gradient surgery). One rule at most; else they add
+ *     up.
  *   3. `before`   changes of the whole gradient (penalties, projections).
  *   4.            the update itself: global norm, clipping, the optimizer's step.
  *   5. `after`    what follows the new weights (projections, scaled steps, averages).
  *   6. `end`      after the last step, before the result is measured or written.
  *
- * Everything is recorded on the GPU in this order; no rule waits for a result. What a rule remembers is saved under its name:
- * numbers by `state` and `load`, weights in `kept`.
+ * Everything is recorded on the GPU in this order; no rule waits for a result. What a rule remembers is saved under
+ * its name: numbers by `state` and `load`, weights in `kept`.
  */
 
 import { UserError } from "../../errors.ts";
@@ -40,8 +42,8 @@ export interface UpdateRule extends Partial<Stateful> {
   /** Parts whose gradient `part` makes; all when left out. */
   readonly parts?: readonly string[];
   /**
-   * Leaves the gradient of a part in the gradients, alone, and the weights as they were. Its first pass is fresh. The frame adds
-   * the gradient to those of other parts.
+   * Leaves the gradient of a part in the gradients, alone, and the weights as they were. Its first pass is fresh. The
+   * frame adds the gradient to those of other parts.
    */
   part?(step: number, pass: Pass, part: string): Promise<void>;
   /** Leaves one gradient of all parts in the gradients. */
@@ -56,7 +58,7 @@ export interface UpdateRule extends Partial<Stateful> {
   after?(step: number): Promise<void> | void;
   /** Hears that the last step is done. */
   end?(): Promise<void> | void;
-  /** Weights of its own that are saved with the run. */
+  /** Weights that it holds and that are saved with the run. */
   readonly kept?: readonly Parameter[];
   /** Bytes that it holds on the GPU, for the memory report. */
   readonly bytes?: number;

@@ -1,5 +1,6 @@
 /**
- * The second half of a training step: global norm, clipping, and every parameter's update, as one program that never waits.
+ * The second half of a training step: global norm, clipping, and every parameter's update, as one program that never
+ * waits.
  *
  * Memory: the optimizer's states, f32 or bf16, each as large as the trained parameters.
  */
@@ -125,8 +126,8 @@ export class Updater {
   }
 
   /**
-   * Records step `t` (from 1). Resolves later to the global norm of the gradients before clipping. When it is not finite
-   * nothing is updated, now or in the steps after.
+   * Records step `t` (from 1). Resolves later to the global norm of the gradients before clipping. When it is not
+   * finite nothing is updated, now or in the steps after.
    */
   step(t: number, lr: number, seed: number): Promise<number> {
     const { optimizer, clip } = this.#options;

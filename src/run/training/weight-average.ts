@@ -25,8 +25,8 @@ export class WeightAverage implements UpdateRule {
   #count = 0;
 
   /**
-   * `from` is the first step whose weights count, 1 when left out; `decay` is that of a moving average, left out for the mean.
-   * Throws UserError for weights in bf16: their mean would be rounded at every step.
+   * `from` is the first step whose weights count, 1 when left out; `decay` is that of a moving average, left out for
+   * the mean. Throws UserError for weights in bf16: their mean would be rounded at every step.
    */
   constructor(
     gpu: Gpu,
@@ -35,7 +35,10 @@ export class WeightAverage implements UpdateRule {
   ) {
     const coarse = parameters.find(({ dtype }) => dtype !== "f32");
     if (coarse)
-      throw new UserError(`${coarse.name} is held in ${coarse.dtype}, too coarse to average`, "leave out --dtype bf16");
+      throw new UserError(
+        `${coarse.name} is held in ${coarse.dtype}; weights that are averaged must be f32`,
+        "leave out --dtype bf16",
+      );
     this.#gpu = gpu;
     this.#programs = new Programs(gpu);
     this.#parameters = parameters;

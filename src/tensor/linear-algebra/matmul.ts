@@ -1,4 +1,7 @@
-/** Matrix products run at once, by the kernels that products.ts plans for the adapter; recorded ones are in ops/linear.ts. */
+/**
+ * Matrix products run at once, by the kernels that products.ts plans for the adapter; recorded ones are in
+ * ops/linear.ts.
+ */
 import type { Gpu } from "../../gpu/gpu.ts";
 import { profileOf } from "../program.ts";
 import { type Form, planProduct } from "./products.ts";

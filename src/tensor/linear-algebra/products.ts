@@ -5,8 +5,8 @@
  *   nt  C = A B^T    a (m, k), b (n, k)
  *   tn  C = A^T B    a (k, m), b (k, n)
  *
- * Matrices are row-major; C is (m, n), f32. Every kernel binds a, b and c, and bias, addend and offsets where they are asked
- * for. Sums are f32 in an order that depends on the kernel alone, so equal inputs give equal bits.
+ * Matrices are row-major; C is (m, n), f32. Every kernel binds a, b and c, and bias, addend and offsets where they are
+ * asked for. Sums are f32 in an order that depends on the kernel alone, so equal inputs give equal bits.
  */
 import { MOST_GROUPS } from "../../gpu/grid.ts";
 import type { AdapterProfile } from "../recorder.ts";
@@ -46,9 +46,9 @@ export interface ProductShape {
 }
 
 /**
- * Products of rows that are sorted by expert, whose ranges `offsets` (experts + 1, u32) holds on the GPU. In nn and nt, `m` is
- * not used: rows of expert e of A are multiplied by matrix e of B into the same rows of C, and `rows` bounds them. In tn, `k` is
- * not used: matrix e of C is the sum over the rows of expert e of A and B.
+ * Products of rows that are sorted by expert, whose ranges `offsets` (experts + 1, u32) holds on the GPU. In nn and nt,
+ * `m` is not used: rows of expert e of A are multiplied by matrix e of B into the same rows of C, and `rows` bounds
+ * them. In tn, `k` is not used: matrix e of C is the sum over the rows of expert e of A and B.
  */
 export interface GroupedShape extends ProductShape {
   readonly experts: number;

@@ -1,16 +1,18 @@
 /**
  * Leading left subspace of a large matrix on the GPU, by randomised subspace iteration.
  *
- * Halko, Martinsson and Tropp, SIAM Review 2011, https://arxiv.org/abs/0909.4061, algorithm 4.4. Bases are made orthonormal by
- * Newton and Schulz's iteration, which needs nothing but matrix products: no factorisation on the host. The span is what counts:
- * the basis is not the singular vectors, and where singular values at the rank nearly agree, directions among them may be
- * exchanged.
+ * Halko, Martinsson and Tropp, SIAM Review 2011, https://arxiv.org/abs/0909.4061, algorithm 4.4. Bases are made
+ * orthonormal by Newton and Schulz's iteration, which needs nothing but matrix products: no factorisation on the host.
+ * The span is what counts: the basis is not the singular vectors, and where singular values at the rank nearly agree,
+ * directions among them may be exchanged.
  */
 import type { PooledBuffer } from "../../gpu/buffer.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import { type Matrix, matmul } from "./matmul.ts";
 
-/** Steps of Newton and Schulz: small singular values grow by 1.5 per step, so 1e-6 of the largest is still brought to 1. */
+/**
+ * Steps of Newton and Schulz: small singular values grow by 1.5 per step, so 1e-6 of the largest is still brought to 1.
+ */
 const STEPS = 40;
 
 /** Steps between looks at how far the basis is, and the distance at which it is done: what f32 gives. */
@@ -35,7 +37,10 @@ const matrixOf = (held: PooledBuffer, rows: number, columns: number): Matrix => 
   columns,
 });
 
-/** The largest row sum of magnitudes of a symmetric matrix, which bounds its eigenvalues, and its distance from the identity. */
+/**
+ * The largest row sum of magnitudes of a symmetric matrix, which bounds its eigenvalues, and its distance from the
+ * identity.
+ */
 function bounds(gram: Float32Array, n: number): { largest: number; distance: number } {
   let [largest, distance] = [0, 0];
   for (let i = 0; i < n; i++) {
@@ -86,9 +91,9 @@ export async function orthonormalise(gpu: Gpu, y: Matrix): Promise<void> {
 }
 
 /**
- * An orthonormal basis (rows, rank) of the span of A's `rank` leading left singular vectors. The caller frees it. Each iteration
- * applies A A^T once: a direction of singular value t s, s being one of the leading ones, is left with t^(2 iterations) of its
- * part.
+ * An orthonormal basis (rows, rank) of the span of A's `rank` leading left singular vectors. The caller frees it. Each
+ * iteration applies A A^T once: a direction of singular value t s, s being one of the leading ones, is left with t^(2
+ * iterations) of its part.
  */
 export async function leadingSubspace(gpu: Gpu, a: Matrix, rank: number, iterations = 6): Promise<PooledBuffer> {
   const { rows, columns } = a;

@@ -1,9 +1,9 @@
 /**
  * Singular value decomposition of a small matrix, in f64 on the host, by one-sided Jacobi rotations.
  *
- * Hestenes, J. SIAM 1958; Golub and Van Loan, Matrix Computations, 4th ed., section 8.6.3. Columns are rotated in pairs until
- * all are orthogonal; their lengths are the singular values. Accurate to rounding also for small ones; O(m n^2) per sweep,
- * about eight sweeps: meant for a shorter side of a few hundred.
+ * Hestenes, J. SIAM 1958; Golub and Van Loan, Matrix Computations, 4th ed., section 8.6.3. Columns are rotated in pairs
+ * until all are orthogonal; their lengths are the singular values. Accurate to rounding also for small ones; O(m n^2)
+ * per sweep, about eight sweeps: meant for a shorter side of a few hundred.
  */
 
 const SWEEPS = 60;

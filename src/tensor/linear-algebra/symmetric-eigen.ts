@@ -1,8 +1,8 @@
 /**
  * Eigenvalues and eigenvectors of a small symmetric matrix, in f64 on the host, by cyclic Jacobi rotations.
  *
- * Golub and Van Loan, Matrix Computations, 4th ed., section 8.5. Accurate to rounding, also for close or repeated eigenvalues;
- * O(n^3) per sweep, about eight sweeps: meant for n up to a few hundred.
+ * Golub and Van Loan, Matrix Computations, 4th ed., section 8.5. Accurate to rounding, also for close or repeated
+ * eigenvalues; O(n^3) per sweep, about eight sweeps: meant for n up to a few hundred.
  */
 
 const SWEEPS = 60;
@@ -14,7 +14,10 @@ export interface Eigen {
   readonly vectors: Float64Array;
 }
 
-/** `matrix` is (n, n), row-major and symmetric; it is not changed. Throws RangeError for a matrix with values that are not finite. */
+/**
+ * `matrix` is (n, n), row-major and symmetric; it is not changed. Throws RangeError for a matrix with values that are
+ * not finite.
+ */
 export function symmetricEigen(matrix: Float64Array, n: number): Eigen {
   const a = matrix.slice();
   const v = new Float64Array(n * n); // row j follows the j-th diagonal entry

@@ -1,17 +1,18 @@
 /**
- * The matrix of attention itself, for losses and figures that look at it, and the mean over its heads. Attention proper keeps no such
- * matrix (attention.ts).
+ * The matrix of attention itself, for losses and figures that look at it, and the mean over its heads. Attention
+ * proper keeps no such matrix (attention.ts).
  */
+
 import type { Recorder } from "../recorder.ts";
 import { rowsOf, showShape, type Tensor } from "../tensor.ts";
-import type { AttentionOptions } from "./attention.ts";
 import { matrixSteps } from "./attention-matrix.ts";
+import type { AttentionOptions } from "./attention-options.ts";
 import { scale, sumTo } from "./elementwise.ts";
 import { rowWork } from "./reduce.ts";
 
 /**
- * q (B * T, H * D), k (B * T, Hkv * D) -> (B, H, T, T): how much of each key a query sees, 0 where it may not; queries of padding see
- * nothing. Kept for the way back, which takes as much again.
+ * q (B * T, H * D), k (B * T, Hkv * D) -> (B, H, T, T): how much of each key a query sees, 0 where it may not;
+ * queries of padding see nothing. Kept for the way back, which takes as much again.
  */
 export function attentionMap(rec: Recorder, q: Tensor, k: Tensor, options: AttentionOptions): Tensor {
   const { batch, heads, kvHeads, headDim: d } = options;

@@ -1,12 +1,13 @@
 /**
- * Attention by matrix products over scores that exist as a matrix: four times as fast as the tiled form on a software driver, whose
- * products are its best kernels, and bounded by what short sequences need. Scores are made anew on the way back.
+ * Attention by matrix products over scores that exist as a matrix: four times as fast as the tiled form on a software
+ * driver, whose products are its best kernels, and bounded by what short sequences need. Scores are computed again on
+ * the way back.
  */
 import { foldGroups } from "../../gpu/grid.ts";
 import { type ProductShape, planProduct } from "../linear-algebra/products.ts";
 import type { Recorder, StepParam } from "../recorder.ts";
 import type { Tensor } from "../tensor.ts";
-import type { AttentionOptions } from "./attention.ts";
+import type { AttentionOptions } from "./attention-options.ts";
 
 const BUDGET = 64 * 2 ** 20; // bytes of scores
 
@@ -14,7 +15,9 @@ const BUDGET = 64 * 2 ** 20; // bytes of scores
 export const suitsMatrix = ({ profile }: Recorder, batch: number, heads: number, t: number): boolean =>
   profile.software && 4 * batch * heads * t * t <= BUDGET;
 
-/** A tensor whose rows of the batch are `rows` values apart, and whose heads are `step`; `kv`: one for each key head. */
+/**
+ * A tensor whose rows of the batch are `rows` values apart, and whose heads are `step`; `kv`: one for each key head.
+ */
 interface Operand {
   readonly tensor: Tensor;
   readonly rows: number;
@@ -22,18 +25,14 @@ interface Operand {
   readonly kv: boolean;
 }
 
-/** The steps of attention over rows of `t` tokens, with matrices of every head (B, H, T, T). */
-export function matrixSteps(rec: Recorder, t: number, options: AttentionOptions) {
-  const { batch, heads, kvHeads, headDim: d, causal, segments, window = 0, scale = 1 / Math.sqrt(d) } = options;
+/**
+ * Appends a product for every head: `shape` gives what is the same for all, operands where each begins and how far
+ * heads are apart. Query heads that share a key head are one batch where only they are written, and follow each
+ * other where they add to one place.
+ */
+function productsOfHeads(rec: Recorder, { batch, heads, kvHeads }: AttentionOptions) {
   const group = heads / kvHeads;
-  const [width, kvWidth, area] = [heads * d, kvHeads * d, t * t];
-  const rows = batch * heads * t;
-
-  /**
-   * Appends a product for every head: `shape` gives what is the same for all, operands where each begins and how far heads are apart.
-   * Query heads that share a key head are one batch where only they are written, and follow each other where they add to one place.
-   */
-  const each = (
+  return (
     shape: Pick<ProductShape, "form" | "m" | "n" | "k" | "lda" | "ldb" | "ldc" | "scale">,
     [a, b, c]: readonly [Operand, Operand, Operand],
     accumulate: StepParam = 0,
@@ -66,6 +65,15 @@ export function matrixSteps(rec: Recorder, t: number, options: AttentionOptions)
       else for (let head = 0; head < heads; head++) append(row, head, 1, head % group === 0 ? accumulate : 1);
     }
   };
+}
+
+/** The steps of attention over rows of `t` tokens, with matrices of every head (B, H, T, T). */
+export function matrixSteps(rec: Recorder, t: number, options: AttentionOptions) {
+  const { batch, heads, kvHeads, headDim: d, causal, segments, window = 0, scale = 1 / Math.sqrt(d) } = options;
+  const [width, kvWidth, area] = [heads * d, kvHeads * d, t * t];
+  const rows = batch * heads * t;
+
+  const each = productsOfHeads(rec, options);
   const queries = (tensor: Tensor): Operand => ({ tensor, rows: t * width, step: d, kv: false });
   const keys = (tensor: Tensor): Operand => ({ tensor, rows: t * kvWidth, step: d, kv: true });
   const scores = (tensor: Tensor): Operand => ({ tensor, rows: heads * area, step: area, kv: false });
@@ -73,7 +81,10 @@ export function matrixSteps(rec: Recorder, t: number, options: AttentionOptions)
   const toKeys = { form: "tn", m: t, n: d, k: t, lda: t, ldb: width, ldc: kvWidth } as const;
 
   return {
-    /** Scores of q and k into `p`, and there their probabilities; with `again` by the log sums that the first time left in `lse`. */
+    /**
+     * Scores of q and k into `p`, and there their probabilities; with `again` by the log sums that the first time
+     * left in `lse`.
+     */
     probabilities(q: Tensor, k: Tensor, lse: Tensor, p: Tensor, { again = false } = {}): void {
       each({ form: "nt", m: t, n: t, k: d, lda: width, ldb: kvWidth, ldc: t, scale }, [queries(q), keys(k), scores(p)]);
       rec.step({

@@ -1,38 +1,13 @@
 /**
- * Scaled dot-product attention, causal or full, with grouped key heads, packed documents and windows. Nothing of size T x T is
- * kept: the forward pass saves one number a query, and the way back makes the probabilities anew.
+ * Scaled dot-product attention, causal or full, with grouped key heads, packed documents and windows. Nothing of size
+ * T x T is kept: the forward pass saves one number a query, and the way back computes the probabilities again.
  *
  * Dao 2023, https://arxiv.org/abs/2307.08691; grouped queries, https://arxiv.org/abs/2305.13245.
  */
 import type { Recorder } from "../recorder.ts";
 import { rowsOf, showShape, type Tensor } from "../tensor.ts";
 import { attentionByMatrix, suitsMatrix } from "./attention-matrix.ts";
-
-export interface AttentionOptions {
-  readonly batch: number;
-  readonly heads: number;
-  readonly kvHeads: number;
-  readonly headDim: number;
-  readonly causal: boolean;
-  /** 1 / sqrt(headDim) when left out. */
-  readonly scale?: number;
-  /** (B, T) i32: a query sees its own document; 0 is padding, which sees nothing and gives zeros. */
-  readonly segments?: Tensor;
-  /** A query sees so many of the last keys. */
-  readonly window?: number;
-}
-
-/** Flags that size a head's registers: how many values are held, whether they are read one by one, whether loops are unrolled. */
-export function headFlags({ profile }: Recorder, headDim: number): string[] {
-  const held = [8, 16, 32, 64, 128, 256].find((size) => size >= headDim);
-  if (!held) throw new RangeError(`heads of ${headDim} values; 256 are the most`);
-  const rolled = held >= 128 || (profile.software && held >= 64);
-  return [
-    ...(rolled ? ["rolled"] : []),
-    ...(held === 8 ? [] : [`d${held}`]),
-    ...(headDim % 4 !== 0 ? ["ragged"] : held === headDim ? [] : ["padded"]),
-  ];
-}
+import { type AttentionOptions, headFlags } from "./attention-options.ts";
 
 /** q (B * T, H * D), k and v (B * T, Hkv * D) -> (B * T, H * D). */
 export function attention(rec: Recorder, q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions): Tensor {

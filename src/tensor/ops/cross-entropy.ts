@@ -1,4 +1,7 @@
-/** Cross-entropy of logits with a loss per row, so that any weighting of tokens and any loss of sequence likelihoods builds on it. */
+/**
+ * Cross-entropy of logits with a loss per row, so that any weighting of tokens and any loss of sequence likelihoods
+ * builds on it.
+ */
 import { spanGroups } from "../../gpu/grid.ts";
 import type { Recorder } from "../recorder.ts";
 import { rowsOf, showShape, sizeOf, type Tensor } from "../tensor.ts";
@@ -42,8 +45,8 @@ export function crossEntropy(
 }
 
 /**
- * Per row: the loss, the most likely output (the lowest of equals) and its probability; when asked for, the mean and the
- * variance (N, 2) of the log-probabilities of all outputs, weighted by their probabilities. Forward only.
+ * Per row: the loss, the most likely output (the lowest of equals) and its probability; when asked for, the mean and
+ * the variance (N, 2) of the log-probabilities of all outputs, weighted by their probabilities. Forward only.
  */
 export function scoreTokens(
   rec: Recorder,

@@ -16,7 +16,10 @@ export function rowEntropy(rec: Recorder, logits: Tensor, temperature = 1): Tens
   return entropy;
 }
 
-/** Share of |p - q| in the head of the teacher's p, the likeliest tokens up to mass mu: (N, V) each -> (N). arXiv:2404.02657 */
+/**
+ * Share of |p - q| in the head of the teacher's p, the likeliest tokens up to mass mu: (N, V) each -> (N).
+ * arXiv:2404.02657
+ */
 export function headGap(rec: Recorder, student: Tensor, teacher: Tensor, mu: number, temperature = 1): Tensor {
   const { rows: n, width: v } = rowsOf(student);
   const weight = rec.scratch([n], "share of the head");

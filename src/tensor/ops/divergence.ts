@@ -1,8 +1,9 @@
 /**
- * Divergences between a student's and a teacher's distributions, with a loss per row and a gradient to the student's logits alone.
+ * Divergences between a student's and a teacher's distributions, with a loss per row and a gradient to the student's
+ * logits alone.
  *
- * Forward and reverse KL with temperature (arXiv:1503.02531, 2306.08543), generalised JSD (arXiv:2306.13649), skew KL (arXiv:2402.03898),
- * total variation, TAID (arXiv:2501.16937), and the target of UNDIAL (arXiv:2402.10052).
+ * Forward and reverse KL with temperature (arXiv:1503.02531, 2306.08543), generalised JSD (arXiv:2306.13649), skew KL
+ * (arXiv:2402.03898), total variation, TAID (arXiv:2501.16937), and the target of UNDIAL (arXiv:2402.10052).
  */
 import type { Dynamic, Recorder } from "../recorder.ts";
 import { rowsOf, showShape, sizeOf, type Tensor } from "../tensor.ts";

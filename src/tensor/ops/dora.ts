@@ -1,10 +1,16 @@
-/** What DoRA needs besides LoRA: lengths of the rows of the changed weight, and a scale per output. https://arxiv.org/abs/2402.09353 */
+/**
+ * What DoRA needs besides LoRA: lengths of the rows of the changed weight, and a scale per output.
+ * https://arxiv.org/abs/2402.09353
+ */
 import { foldGroups } from "../../gpu/grid.ts";
 import type { Recorder } from "../recorder.ts";
 import type { Tensor } from "../tensor.ts";
 import { mul } from "./elementwise.ts";
 
-/** Lengths (O) of the rows of W + scale B A: W (O, I), or (I, O) when transposed; A (R, I), B (O, R). No gradient goes through. */
+/**
+ * Lengths (O) of the rows of W + scale B A: W (O, I), or (I, O) when transposed; A (R, I), B (O, R). No gradient goes
+ * through.
+ */
 export function rowNorm(
   rec: Recorder,
   w: Tensor,

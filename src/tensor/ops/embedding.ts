@@ -19,8 +19,8 @@ function linksOf(rec: Recorder, ids: Tensor, n: number): Tensor {
 }
 
 /**
- * (N) ids, (V, C) table in f32 or bf16 -> (N, C). The gradient walks chains of equal ids: no atomics, terms in order of the tokens;
- * besides one pass over the table it costs N^2 / 2 comparisons at most, when all ids differ.
+ * (N) ids, (V, C) table in f32 or bf16 -> (N, C). The gradient walks chains of equal ids: no atomics, terms in order of
+ * the tokens; besides one pass over the table it costs N^2 / 2 comparisons at most, when all ids differ.
  */
 export function embedding(rec: Recorder, ids: Tensor, table: Tensor): Tensor {
   const [v = 0, c = 0] = table.shape;

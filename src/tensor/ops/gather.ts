@@ -4,7 +4,8 @@ import type { Recorder } from "../recorder.ts";
 import { rowsOf, showShape, sizeOf, type Tensor } from "../tensor.ts";
 
 /**
- * y[..., k] = x[..., place[..., k]]: x (..., C), places (..., K) i32 -> (..., K). A place outside of the row gives 0 and takes no gradient.
+ * y[..., k] = x[..., place[..., k]]: x (..., C), places (..., K) i32 -> (..., K). A place outside of the row gives 0
+ * and takes no gradient.
  */
 export function gather(rec: Recorder, x: Tensor, place: Tensor): Tensor {
   const { rows: n, width: c } = rowsOf(x);

@@ -1,4 +1,7 @@
-/** Losses over logits that never exist as a whole: some rows at a time, forward and back, so that a vocabulary may be large. */
+/**
+ * Losses over logits that never exist as a whole: some rows at a time, forward and back, so that a vocabulary may be
+ * large.
+ */
 import type { Recorder } from "../recorder.ts";
 import type { Tensor } from "../tensor.ts";
 import { type CrossEntropyOptions, crossEntropy } from "./cross-entropy.ts";

@@ -1,8 +1,11 @@
-/** Attention over keys and values of earlier tokens, for decoding. Forward only; entry p of a cache belongs to position p. */
+/**
+ * Attention over keys and values of earlier tokens, for decoding. Forward only; entry p of a cache belongs to position
+ * p.
+ */
 import { spanGroups } from "../../gpu/grid.ts";
 import type { Recorder } from "../recorder.ts";
 import { rowsOf, showShape, sizeOf, type Tensor } from "../tensor.ts";
-import { headFlags } from "./attention.ts";
+import { headFlags } from "./attention-options.ts";
 
 export interface CacheShape {
   readonly batch: number;

@@ -1,7 +1,9 @@
 /**
- * Linear layers: Y = X W^T + b over rows of X, with weights as Hugging Face stores them, (out, in), or transposed as GPT-2's.
+ * Linear layers: Y = X W^T + b over rows of X, with weights as Hugging Face stores them, (out, in), or transposed as
+ * GPT-2's.
  *
- * Kernels: wgsl/matmul, chosen per adapter and shape by products.ts. Back: dX = dY W, dW = dY^T X, db = column sums of dY.
+ * Kernels: wgsl/matmul, chosen per adapter and shape by products.ts. Back: dX = dY W, dW = dY^T X, db = column sums of
+ * dY.
  */
 
 import { type Form, type ProductShape, planProduct } from "../linear-algebra/products.ts";
@@ -50,8 +52,8 @@ export function product(
 }
 
 /**
- * (..., in) and (out, in) -> (..., out), f32. The weight may be stored in bf16; a trained one is f32 or bf16 alike, its gradient
- * f32. Throws RangeError when shapes do not fit.
+ * (..., in) and (out, in) -> (..., out), f32. The weight may be stored in bf16; a trained one is f32 or bf16 alike, its
+ * gradient f32. Throws RangeError when shapes do not fit.
  */
 export function linear(rec: Recorder, x: Tensor, weight: Tensor, options: LinearOptions = {}): Tensor {
   const { bias, add, scale = 1, transposed = false } = options;

@@ -1,8 +1,9 @@
 /**
  * Sparse mixtures of experts: the router's choice, rows sorted by expert, one product per expert, and the weighted sum.
  *
- * A slot is one of a token's k places for experts; slot s belongs to token s / k (rounded down). Everything is gathered, never
- * scattered, so there are no atomics and equal inputs give equal bits. Shazeer et al. 2017, https://arxiv.org/abs/1701.06538
+ * A slot is one of a token's k places for experts; slot s belongs to token s / k (rounded down). Everything is
+ * gathered, never scattered, so there are no atomics and equal inputs give equal bits. Shazeer et al. 2017,
+ * https://arxiv.org/abs/1701.06538
  */
 import { spanGroups } from "../../gpu/grid.ts";
 import { type Form, type GroupedShape, planGroupedProduct } from "../linear-algebra/products.ts";
@@ -39,9 +40,9 @@ export interface RoutePlan {
 }
 
 /**
- * Router logits (N, E) -> the weights (N, k) of the k likeliest experts, and where the slots go. Softmax is over all experts; of
- * equal logits the lowest index wins. Gradients go back to the logits with the choice held constant. Throws RangeError unless
- * k is from 1 to E.
+ * Router logits (N, E) -> the weights (N, k) of the k likeliest experts, and where the slots go. Softmax is over all
+ * experts; of equal logits the lowest index wins. Gradients go back to the logits with the choice held constant. Throws
+ * RangeError unless k is from 1 to E.
  */
 export function route(
   rec: Recorder,
@@ -155,8 +156,8 @@ export function dispatch(rec: Recorder, x: Tensor, plan: RoutePlan): Tensor {
 }
 
 /**
- * Every row times the matrix of its expert: (N * k, in) sorted by expert and (E, out, in) in f32 or bf16 -> (N * k, out). The
- * gradient of an expert without rows is 0.
+ * Every row times the matrix of its expert: (N * k, in) sorted by expert and (E, out, in) in f32 or bf16 -> (N * k,
+ * out). The gradient of an expert without rows is 0.
  */
 export function groupedLinear(rec: Recorder, x: Tensor, weights: Tensor, plan: RoutePlan): Tensor {
   const [experts = 0, n = 0, k = 0] = weights.shape;
@@ -225,9 +226,10 @@ export function combine(
 }
 
 /**
- * Load-balancing loss E * sum of f_i p_i: (1). f_i is expert i's share of the slots, a constant; p_i its mean probability, through
- * which gradients go. 1 when both are even, E when all goes to one expert (k = 1). Implementations that do not divide f by k
- * give k times as much. Fedus et al. 2021, https://arxiv.org/abs/2101.03961; https://arxiv.org/abs/2501.11873
+ * Load-balancing loss E * sum of f_i p_i: (1). f_i is expert i's share of the slots, a constant; p_i its mean
+ * probability, through which gradients go. 1 when both are even, E when all goes to one expert (k = 1). Implementations
+ * that do not divide f by k give k times as much. Fedus et al. 2021, https://arxiv.org/abs/2101.03961;
+ * https://arxiv.org/abs/2501.11873
  */
 export function balanceLoss(rec: Recorder, logits: Tensor, plan: RoutePlan): Tensor {
   const { tokens: n, experts: e, k, lse, offsets } = plan;

@@ -1,6 +1,6 @@
 /**
- * RMSNorm (Zhang & Sennrich 2019, https://arxiv.org/abs/1910.07467) and LayerNorm (Ba et al. 2016, https://arxiv.org/abs/1607.06450)
- * over the last dimension, or over groups of it.
+ * RMSNorm (Zhang & Sennrich 2019, https://arxiv.org/abs/1910.07467) and LayerNorm (Ba et al. 2016,
+ * https://arxiv.org/abs/1607.06450) over the last dimension, or over groups of it.
  */
 import type { Recorder } from "../recorder.ts";
 import { expectShape, showShape, sizeOf, type Tensor } from "../tensor.ts";

@@ -111,7 +111,10 @@ export function rowMax(rec: Recorder, x: Tensor): Tensor {
 /** Longest row that one lane sums alone: its f32 sum has no tree to keep it accurate. */
 const SERIAL_WIDTH = 2048;
 
-/** Flags and workgroups of a kernel of wgsl/lib/row.wgsl over `rows` rows: one workgroup each, on software drivers one lane. */
+/**
+ * Flags and workgroups of a kernel of wgsl/lib/row.wgsl over `rows` rows: one workgroup each, on software drivers one
+ * lane.
+ */
 export function rowWork(
   { profile }: Recorder,
   rows: number,

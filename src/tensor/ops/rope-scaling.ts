@@ -1,5 +1,6 @@
 /**
- * Frequencies of rotary positions as Hugging Face computes them: default, linear, llama3 and yarn (https://arxiv.org/abs/2309.00071).
+ * Frequencies of rotary positions as Hugging Face computes them: default, linear, llama3 and yarn
+ * (https://arxiv.org/abs/2309.00071).
  */
 import { UserError } from "../../errors.ts";
 

@@ -1,11 +1,15 @@
-/** How far rows of probabilities are from others, with a gradient to the student's alone. Of logits see divergence.ts. */
+/**
+ * How far rows of probabilities are from others, with a gradient to the student's alone. Of logits see divergence.ts.
+ */
 import type { Recorder } from "../recorder.ts";
 import { rowsOf, showShape, sizeOf, type Tensor } from "../tensor.ts";
 import { rowWork } from "./reduce.ts";
 
 export type RowDistance = "kl" | "mse";
 
-/** kl: KL(teacher || student), mse: the sum of squares of the differences. (..., C) each -> (...). Rows of zeros give 0. */
+/**
+ * kl: KL(teacher || student), mse: the sum of squares of the differences. (..., C) each -> (...). Rows of zeros give 0.
+ */
 export function rowDistance(rec: Recorder, student: Tensor, teacher: Tensor, kind: RowDistance): Tensor {
   const { rows: n, width: c } = rowsOf(student);
   if (sizeOf(teacher.shape) !== n * c || rowsOf(teacher).width !== c)

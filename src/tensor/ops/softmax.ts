@@ -1,6 +1,6 @@
 /**
- * Softmax over the last dimension and its logarithm, for graphs that need the distribution itself. Losses over a vocabulary do not: see
- * cross-entropy.ts and divergence.ts, which keep no row of probabilities.
+ * Softmax over the last dimension and its logarithm, for graphs that need the distribution itself. Losses over a
+ * vocabulary do not: see cross-entropy.ts and divergence.ts, which keep no row of probabilities.
  */
 import type { Recorder } from "../recorder.ts";
 import { rowsOf, type Tensor } from "../tensor.ts";

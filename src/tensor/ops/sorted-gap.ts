@@ -1,13 +1,16 @@
 /**
- * The distance between two distributions over different vocabularies: how far their probabilities are apart when both are sorted.
- * Universal logit distillation, arXiv:2402.12030.
+ * The distance between two distributions over different vocabularies: how far their probabilities are apart when both
+ * are sorted. Universal logit distillation, arXiv:2402.12030.
  */
 import { foldGroups } from "../../gpu/grid.ts";
 import type { Recorder } from "../recorder.ts";
 import { rowsOf, showShape, sizeOf, type Tensor } from "../tensor.ts";
 import { rowWork } from "./reduce.ts";
 
-/** (N, V) -> values from the largest to the smallest and where they were, (N, P) each, P the next power of two. No gradient. */
+/**
+ * (N, V) -> values from the largest to the smallest and where they were, (N, P) each, P the next power of two. No
+ * gradient.
+ */
 export function sortRows(rec: Recorder, x: Tensor): { keys: Tensor; order: Tensor } {
   const { rows: n, width: v } = rowsOf(x);
   const p = 2 ** Math.ceil(Math.log2(v));
@@ -18,8 +21,8 @@ export function sortRows(rec: Recorder, x: Tensor): { keys: Tensor; order: Tenso
 }
 
 /**
- * Sum over ranks of |p - q|: logits (N, S) and (N, T), targets (N) i32 -> (N), at most 2. Rows with a negative target give 0 and take
- * no gradient. Working memory: both sorted, and once more the student's order.
+ * Sum over ranks of |p - q|: logits (N, S) and (N, T), targets (N) i32 -> (N), at most 2. Rows with a negative target
+ * give 0 and take no gradient. Working memory: both sorted, and once more the student's order.
  */
 export function sortedGap(rec: Recorder, student: Tensor, teacher: Tensor, targets: Tensor): Tensor {
   const { rows: n, width: s } = rowsOf(student);

@@ -5,9 +5,9 @@ import { rowsOf, showShape, sizeOf, type Tensor } from "../tensor.ts";
 import { rowWork } from "./reduce.ts";
 
 /**
- * logits (N, V), ids (N, K) i32 ascending in every row -> (N, K + 1): the logits at the ids, then the log-sum-exp of all others
- * (-1e30 when K = V). A softmax over the result gives the probabilities of the K and the mass of the rest, so every divergence
- * of rows of logits works on it.
+ * logits (N, V), ids (N, K) i32 ascending in every row -> (N, K + 1): the logits at the ids, then the log-sum-exp of
+ * all others (-1e30 when K = V). A softmax over the result gives the probabilities of the K and the mass of the rest,
+ * so every divergence of rows of logits works on it.
  */
 export function buckets(rec: Recorder, logits: Tensor, ids: Tensor): Tensor {
   const { rows: n, width: v } = rowsOf(logits);

@@ -1,6 +1,6 @@
 /**
- * The format of test/golden/loss: losses with their gradients to given logits. Runs the methods of `distill` and `unlearn` under the
- * names that the format uses, and the cross-entropy that `train` uses.
+ * The format of test/golden/loss: losses with their gradients to given logits. Runs the methods of `distill` and
+ * `unlearn` under the names that the format uses, and the cross-entropy that `train` uses.
  */
 import { readFileSync } from "node:fs";
 import path from "node:path";

@@ -19,7 +19,9 @@ export async function readValues(file: string): Promise<Map<string, Float32Array
 export const largest = (values: ArrayLike<number>): number =>
   Array.from(values).reduce((most, value) => Math.max(most, Math.abs(value)), 0);
 
-/** The largest difference, as a share of the largest magnitude that is expected; infinite where a value is not a number. */
+/**
+ * The largest difference, as a share of the largest magnitude that is expected; infinite where a value is not a number.
+ */
 export function relativeError(found: ArrayLike<number>, expected: ArrayLike<number>): number {
   if (found.length !== expected.length) return Number.POSITIVE_INFINITY;
   let worst = 0;

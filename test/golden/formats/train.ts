@@ -1,6 +1,6 @@
 /**
- * The format of test/golden/train: a folder per model with the losses, logits, gradients and parameters that Hugging Face models give
- * under PyTorch. Runs the model, the objective and the trainer that `train` uses.
+ * The format of test/golden/train: a folder per model with the losses, logits, gradients and parameters that Hugging
+ * Face models give under PyTorch. Runs the model, the objective and the trainer that `train` uses.
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
@@ -105,7 +105,10 @@ async function logitsOf(gpu: Gpu, model: Model, batch: Batch): Promise<Float32Ar
   return logits;
 }
 
-/** Gives what is wrong with a case, nothing when it is accepted. `recompute`: activations are computed again on the way back. */
+/**
+ * Gives what is wrong with a case, nothing when it is accepted. `recompute`: activations are computed again on the way
+ * back.
+ */
 export async function checkTrain(folder: string, gpu: Gpu, { recompute = false } = {}): Promise<string[]> {
   const { golden, model, batches, source, close } = await openCase(folder, gpu);
   const { tolerance, optimizer } = golden;

@@ -1,4 +1,5 @@
-// Adds three parameters of different types to a copy of the input. Exercises packing by name in test/gpu/kernel.test.ts.
+// Adds three parameters of different types to a copy of the input. Exercises packing by name in
+// test/gpu/kernel.test.ts.
 //
 //   source (n) f32
 //   result (n) f32  out

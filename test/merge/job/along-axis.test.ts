@@ -1,10 +1,13 @@
 /** Weighted sums per row or column: the inner products that the weights are made from, and what is done with them. */
 import { expect, test } from "bun:test";
 import { combineAlong } from "../../../src/merge/job/along-axis.ts";
+import { covers } from "../../support/covers.ts";
 import { expectWithin } from "../../support/floats.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { withJob } from "../../support/job.ts";
 import { normals } from "../../support/random.ts";
+
+covers("merge/combine-along", "merge/dots-along");
 
 for (const [rows, columns] of [
   [1, 257],

@@ -1,7 +1,10 @@
 /** LiNeS as a step after a merge: scales by depth. */
 import { expect, test } from "bun:test";
 import { linesScales } from "../../../src/merge/job/post-steps.ts";
+import { covers } from "../../support/covers.ts";
 import { entry } from "../plan/fixtures.ts";
+
+covers("merge/rescale-change");
 
 const task = (depth: number | undefined, base = true) => ({
   ...{ name: "w", shape: [4], outDtype: "F32" as const, workDtype: "F32" as const, models: [], modelIndex: [] },

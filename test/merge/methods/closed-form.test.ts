@@ -7,7 +7,10 @@ import { method as lines, linesAlpha, linesScale } from "../../../src/merge/meth
 import { method as edg } from "../../../src/merge/methods/pairs/edg.ts";
 import { method as extrapolate } from "../../../src/merge/methods/pairs/extrapolate.ts";
 import { normal, randomArray } from "../../experiments/support.ts";
+import { covers } from "../../support/covers.ts";
 import { mergeArrays, mergeOne } from "../merge-arrays.ts";
+
+covers("merge/add-task-vectors");
 
 let gpu: Gpu;
 beforeAll(async () => {

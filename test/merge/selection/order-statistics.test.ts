@@ -8,7 +8,10 @@ import {
   valueOfKey,
 } from "../../../src/merge/selection/order-statistics.ts";
 import { normal, randomArray } from "../../experiments/support.ts";
+import { covers } from "../../support/covers.ts";
 import { entryOf } from "../../support/entry.ts";
+
+covers("order-statistics/histogram");
 
 let gpu: Gpu;
 beforeAll(async () => {

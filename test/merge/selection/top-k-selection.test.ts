@@ -5,10 +5,13 @@ import type { Gpu } from "../../../src/gpu/gpu.ts";
 import { quickselect } from "../../../src/merge/selection/quickselect.ts";
 import { ALL, type Cut, heldValues, NONE, taskVector } from "../../../src/merge/selection/ranked.ts";
 import { topCuts } from "../../../src/merge/selection/top-k-selection.ts";
+import { covers } from "../../support/covers.ts";
 import { rounded } from "../../support/floats.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { type JobInputs, withJob } from "../../support/job.ts";
 import { normals, randomUnits, randomWords } from "../../support/random.ts";
+
+covers("top-k-selection/count", "top-k-selection/locate", "top-k-selection/sample-magnitudes");
 
 let gpu: Gpu;
 beforeAll(async () => {

@@ -1,4 +1,6 @@
-/** A sampler, a smoothing and an average in one training: each acts, and a training of all three resumes to the byte. */
+/**
+ * A sampler, a smoothing and an average in one training: each acts, and a training of all three resumes to the byte.
+ */
 import { expect, test } from "bun:test";
 import { groupLosses } from "../../../src/curriculum/losses.ts";
 import { method as progress } from "../../../src/curriculum/methods/samplers/progress.ts";

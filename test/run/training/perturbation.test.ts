@@ -1,8 +1,11 @@
 import { describe, expect, test } from "bun:test";
 import { Perturbation } from "../../../src/run/training/perturbation.ts";
 import { Parameter } from "../../../src/tensor/parameter.ts";
+import { covers } from "../../support/covers.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { normals } from "../../support/random.ts";
+
+covers("training/add-noise", "training/add-scaled");
 
 const gpu = await sharedGpu();
 const SIZES = [1, 3, 255, 257, 17000]; // the last is more than one sum of squares holds
@@ -138,7 +141,9 @@ describe("Perturbation", () => {
 
   test("refuses weights in bf16", () => {
     const coarse = new Parameter(gpu, "w", [8], "bf16");
-    expect(() => new Perturbation(gpu, [coarse])).toThrow("w is held in bf16, too coarse to be moved a little");
+    expect(() => new Perturbation(gpu, [coarse])).toThrow(
+      "w is held in bf16; weights that are moved by small steps must be f32",
+    );
     coarse.free();
   });
 });

@@ -6,8 +6,11 @@ import { Parameter } from "../../../src/tensor/parameter.ts";
 import { method as adamw } from "../../../src/train/methods/optimizers/adamw.ts";
 import { method as adan } from "../../../src/train/methods/optimizers/adan.ts";
 import { method as sgd } from "../../../src/train/methods/optimizers/sgd.ts";
+import { covers } from "../../support/covers.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { normals } from "../../support/random.ts";
+
+covers("train/adamw", "train/adan", "train/sgd", "training/clip-factor", "training/square-sums");
 
 const gpu = await sharedGpu();
 const SIZES = [1, 3, 255, 257, 17000];

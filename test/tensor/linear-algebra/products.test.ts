@@ -1,4 +1,6 @@
-/** Every kernel of wgsl/matmul against loops in f64, over forms, odd shapes, storage types, strides and what is added. */
+/**
+ * Every kernel of wgsl/matmul against loops in f64, over forms, odd shapes, storage types, strides and what is added.
+ */
 import { describe, expect, test } from "bun:test";
 import { encodeFloats } from "../../../src/checkpoint/decode.ts";
 import {
@@ -10,15 +12,22 @@ import {
 } from "../../../src/tensor/linear-algebra/products.ts";
 import { tuningOf } from "../../../src/tensor/linear-algebra/tuning.ts";
 import type { AdapterProfile } from "../../../src/tensor/recorder.ts";
+import { covers } from "../../support/covers.ts";
 import { expectWithin, rounded } from "../../support/floats.ts";
 import { sharedGpu } from "../../support/gpu.ts";
+
+covers("matmul/tile", "matmul/vector");
 
 const gpu = await sharedGpu();
 const SUBGROUPS: AdapterProfile = { subgroupSize: gpu.adapter.subgroupSize, software: true };
 const TILES: AdapterProfile = { subgroupSize: 0, software: false };
 const canShuffle = gpu.adapter.subgroupSize === 4 || gpu.adapter.subgroupSize === 8;
-/** Tiles take a driver on the CPU long to compile, so they are tested in fewer variants: all kernels read and write alike. */
+/**
+ * Tiles take a driver on the CPU long to compile, so they are tested in fewer variants: all kernels read and write
+ * alike.
+ */
 const profiles: [string, AdapterProfile, boolean][] = [["tile", TILES, false]];
+if (canShuffle) covers("matmul/subgroup");
 if (canShuffle) profiles.push(["subgroup", SUBGROUPS, true]);
 
 let state = 1;
@@ -57,7 +66,10 @@ function dot(
   return sum;
 }
 
-/** Of a sum of k products of values up to 1 whose signs are random: its size grows slower than k, and so do its roundings. */
+/**
+ * Of a sum of k products of values up to 1 whose signs are random: its size grows slower than k, and so do its
+ * roundings.
+ */
 const tolerance = (k: number, scale = 1): number => 2 ** -23 * (4 + Math.max(1, Math.abs(scale)) * (4 + k));
 
 /** Runs a planned product on random values and compares all of C, also what must stay as it was. */

@@ -1,8 +1,11 @@
 import { expect, test } from "bun:test";
 import { swiglu } from "../../../src/tensor/ops/activation.ts";
+import { covers } from "../../support/covers.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { checkOp } from "../../support/program.ts";
 import { normals } from "../../support/random.ts";
+
+covers("activation/swiglu", "activation/swiglu-gradient");
 
 const gpu = await sharedGpu();
 

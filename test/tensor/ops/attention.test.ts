@@ -1,8 +1,17 @@
 import { describe, expect, test } from "bun:test";
 import { attention } from "../../../src/tensor/ops/attention.ts";
+import { covers } from "../../support/covers.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { checkOp, hardware, runOp } from "../../support/program.ts";
 import { normals } from "../../support/random.ts";
+
+covers(
+  "attention/forward",
+  "attention/key-gradient",
+  "attention/query-gradient",
+  "attention/softmax",
+  "attention/softmax-gradient",
+);
 
 const gpu = await sharedGpu();
 

@@ -1,7 +1,10 @@
 import { expect, test } from "bun:test";
 import { splitColumns } from "../../../src/tensor/ops/columns.ts";
+import { covers } from "../../support/covers.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { runOp } from "../../support/program.ts";
+
+covers("columns/copy-columns");
 
 const gpu = await sharedGpu();
 

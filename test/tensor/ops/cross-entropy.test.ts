@@ -4,9 +4,12 @@ import { chunkRows, headLoss } from "../../../src/tensor/ops/head-loss.ts";
 import { linear } from "../../../src/tensor/ops/linear.ts";
 import { Program, profileOf } from "../../../src/tensor/program.ts";
 import { Recorder } from "../../../src/tensor/recorder.ts";
+import { covers } from "../../support/covers.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { checkOp as check, hardware, type OpCheck, runOp } from "../../support/program.ts";
 import { normals } from "../../support/random.ts";
+
+covers("cross-entropy/cross-entropy", "cross-entropy/cross-entropy-gradient");
 
 const gpu = await sharedGpu();
 

@@ -3,9 +3,12 @@ import { headGap, rowEntropy, swapTop } from "../../../src/tensor/ops/distributi
 import { divergence } from "../../../src/tensor/ops/divergence.ts";
 import { add, addScalar, mul, neg } from "../../../src/tensor/ops/elementwise.ts";
 import { rowMax } from "../../../src/tensor/ops/reduce.ts";
+import { covers } from "../../support/covers.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { checkOp, hardware, runOp } from "../../support/program.ts";
 import { normals } from "../../support/random.ts";
+
+covers("distribution/head-gap", "distribution/row-entropy", "distribution/swap-top", "reduce/row-maxima");
 
 const gpu = await sharedGpu();
 const SHAPES = [

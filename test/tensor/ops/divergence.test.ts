@@ -1,8 +1,11 @@
 import { describe, expect, test } from "bun:test";
 import { type DivergenceKind, divergence } from "../../../src/tensor/ops/divergence.ts";
+import { covers } from "../../support/covers.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { checkOp, hardware, runOp } from "../../support/program.ts";
 import { normals } from "../../support/random.ts";
+
+covers("divergence/divergence", "divergence/divergence-gradient");
 
 const gpu = await sharedGpu();
 

@@ -1,8 +1,11 @@
 import { test } from "bun:test";
 import { rowNorm, scaleColumns } from "../../../src/tensor/ops/dora.ts";
+import { covers } from "../../support/covers.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { checkOp } from "../../support/program.ts";
 import { normals } from "../../support/random.ts";
+
+covers("dora/row-norm");
 
 const gpu = await sharedGpu();
 

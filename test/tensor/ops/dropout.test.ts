@@ -1,7 +1,10 @@
 import { expect, test } from "bun:test";
 import { dropout } from "../../../src/tensor/ops/dropout.ts";
+import { covers } from "../../support/covers.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { runOp } from "../../support/program.ts";
+
+covers("dropout/dropout");
 
 const gpu = await sharedGpu();
 const ones = new Float32Array(20_000).fill(1);

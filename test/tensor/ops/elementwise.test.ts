@@ -2,10 +2,13 @@ import { describe, expect, test } from "bun:test";
 import * as ops from "../../../src/tensor/ops/elementwise.ts";
 import { Recorder } from "../../../src/tensor/recorder.ts";
 import type { Tensor } from "../../../src/tensor/tensor.ts";
+import { covers } from "../../support/covers.ts";
 import { erf } from "../../support/erf.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { checkOp, runOp } from "../../support/program.ts";
 import { normals } from "../../support/random.ts";
+
+covers("elementwise/binary", "elementwise/sum-to", "elementwise/unary");
 
 const gpu = await sharedGpu();
 const SIZES = [1, 3, 255, 257, 5000];

@@ -1,9 +1,12 @@
 import { expect, test } from "bun:test";
 import { add } from "../../../src/tensor/ops/elementwise.ts";
 import { embedding } from "../../../src/tensor/ops/embedding.ts";
+import { covers } from "../../support/covers.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { checkOp, runOp } from "../../support/program.ts";
 import { normals } from "../../support/random.ts";
+
+covers("embedding/gather", "embedding/links", "embedding/scatter", "embedding/zero");
 
 const gpu = await sharedGpu();
 

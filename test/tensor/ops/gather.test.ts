@@ -1,9 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import { gather } from "../../../src/tensor/ops/gather.ts";
 import { logSoftmax } from "../../../src/tensor/ops/softmax.ts";
+import { covers } from "../../support/covers.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { checkOp, hardware, runOp } from "../../support/program.ts";
 import { normals } from "../../support/random.ts";
+
+covers("gather/gather", "gather/gather-gradient");
 
 const gpu = await sharedGpu();
 

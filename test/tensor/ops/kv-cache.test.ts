@@ -1,9 +1,12 @@
 import { expect, test } from "bun:test";
 import { attention } from "../../../src/tensor/ops/attention.ts";
 import { attentionCached, cacheWrite } from "../../../src/tensor/ops/kv-cache.ts";
+import { covers } from "../../support/covers.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { hardware, runOp } from "../../support/program.ts";
 import { normals } from "../../support/random.ts";
+
+covers("attention/cache-write");
 
 const gpu = await sharedGpu();
 

@@ -4,9 +4,23 @@ import { linear } from "../../../src/tensor/ops/linear.ts";
 import { balanceLoss, combine, dispatch, groupedLinear, type RoutePlan, route } from "../../../src/tensor/ops/moe.ts";
 import type { AdapterProfile, Recorder } from "../../../src/tensor/recorder.ts";
 import type { Tensor } from "../../../src/tensor/tensor.ts";
+import { covers } from "../../support/covers.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { checkOp, finiteDifference, runOp } from "../../support/program.ts";
 import { normals } from "../../support/random.ts";
+
+covers(
+  "moe/balance",
+  "moe/balance-gradient",
+  "moe/combine",
+  "moe/count",
+  "moe/gather",
+  "moe/place",
+  "moe/route",
+  "moe/route-gradient",
+  "moe/scan",
+  "moe/weight-gradient",
+);
 
 const gpu = await sharedGpu();
 

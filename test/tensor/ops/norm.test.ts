@@ -1,8 +1,11 @@
 import { describe, test } from "bun:test";
 import { layerNorm, rmsNorm } from "../../../src/tensor/ops/norm.ts";
+import { covers } from "../../support/covers.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { checkOp as check, hardware, type OpCheck } from "../../support/program.ts";
 import { normals } from "../../support/random.ts";
+
+covers("norm/normalize", "norm/normalize-gradient", "norm/weight-gradient");
 
 const gpu = await sharedGpu();
 

@@ -1,7 +1,10 @@
 import { expect, test } from "bun:test";
 import { patches } from "../../../src/tensor/ops/patch.ts";
+import { covers } from "../../support/covers.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { runOp } from "../../support/program.ts";
+
+covers("patch/patches");
 
 const gpu = await sharedGpu();
 

@@ -1,8 +1,11 @@
 import { test } from "bun:test";
 import { columnSums, dot, mean, rowSum, sum } from "../../../src/tensor/ops/reduce.ts";
+import { covers } from "../../support/covers.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { checkOp as check, hardware, type OpCheck } from "../../support/program.ts";
 import { normals } from "../../support/random.ts";
+
+covers("reduce/column-sums", "reduce/dot", "reduce/row-sums", "reduce/scaled-by", "reduce/spread");
 
 const gpu = await sharedGpu();
 

@@ -1,9 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import { rope } from "../../../src/tensor/ops/rope.ts";
 import { ropeTables } from "../../../src/tensor/ops/rope-scaling.ts";
+import { covers } from "../../support/covers.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { checkOp } from "../../support/program.ts";
 import { normals } from "../../support/random.ts";
+
+covers("rope/rotate");
 
 const gpu = await sharedGpu();
 const plain = { theta: 10_000, maxPositions: 128, where: "config.json" };

@@ -2,9 +2,12 @@ import { describe, expect, test } from "bun:test";
 import { rowDistance } from "../../../src/tensor/ops/row-distance.ts";
 import { Recorder } from "../../../src/tensor/recorder.ts";
 import { exactDistance } from "../../support/attention.ts";
+import { covers } from "../../support/covers.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { checkOp, hardware, runOp } from "../../support/program.ts";
 import { normals } from "../../support/random.ts";
+
+covers("row-distance/row-distance", "row-distance/row-distance-gradient");
 
 const gpu = await sharedGpu();
 

@@ -1,8 +1,11 @@
 import { describe, expect, test } from "bun:test";
 import { logSoftmax, softmax } from "../../../src/tensor/ops/softmax.ts";
+import { covers } from "../../support/covers.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { checkOp, hardware, runOp } from "../../support/program.ts";
 import { normals } from "../../support/random.ts";
+
+covers("softmax/forward", "softmax/gradient");
 
 const gpu = await sharedGpu();
 const SHAPES = [

@@ -1,8 +1,11 @@
 import { describe, expect, test } from "bun:test";
 import { sortedGap, sortRows } from "../../../src/tensor/ops/sorted-gap.ts";
+import { covers } from "../../support/covers.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { hardware, runOp } from "../../support/program.ts";
 import { normals } from "../../support/random.ts";
+
+covers("sorted-gap/sort-rows", "sorted-gap/sorted-gap", "sorted-gap/sorted-gap-gradient");
 
 const gpu = await sharedGpu();
 

@@ -1,9 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import { divergence } from "../../../src/tensor/ops/divergence.ts";
 import { buckets } from "../../../src/tensor/ops/sparse-teacher.ts";
+import { covers } from "../../support/covers.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { checkOp, hardware, runOp } from "../../support/program.ts";
 import { normals } from "../../support/random.ts";
+
+covers("sparse-teacher/buckets", "sparse-teacher/buckets-gradient");
 
 const gpu = await sharedGpu();
 

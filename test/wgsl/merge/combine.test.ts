@@ -2,11 +2,14 @@ import { beforeAll, describe, expect, test } from "bun:test";
 import { DTYPE_BYTES } from "../../../src/checkpoint/dtype.ts";
 import type { Gpu } from "../../../src/gpu/gpu.ts";
 import { inFlag, type OperandDtype, outFlag } from "../../../src/tensor/load.ts";
+import { covers } from "../../support/covers.ts";
 import { EPSILON, expectWithin, OPERANDS, rounded, roundOne, SIZES, TINIEST } from "../../support/floats.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { withJob } from "../../support/job.ts";
 import { normals } from "../../support/random.ts";
 import { readAs, runSpans, stackOf } from "../../support/stack.ts";
+
+covers("merge/combine");
 
 let gpu: Gpu;
 beforeAll(async () => {

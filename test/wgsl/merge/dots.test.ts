@@ -2,11 +2,14 @@ import { beforeAll, expect, test } from "bun:test";
 import type { Gpu } from "../../../src/gpu/gpu.ts";
 import { LANES, REDUCE_SPAN } from "../../../src/gpu/grid.ts";
 import { inFlag, type OperandDtype } from "../../../src/tensor/load.ts";
+import { covers } from "../../support/covers.ts";
 import { EPSILON, OPERANDS, rounded, SIZES } from "../../support/floats.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { withJob } from "../../support/job.ts";
 import { normals } from "../../support/random.ts";
 import { runSpans, stackOf } from "../../support/stack.ts";
+
+covers("merge/dots");
 
 let gpu: Gpu;
 beforeAll(async () => {

@@ -2,6 +2,7 @@ import { beforeAll, describe, expect, test } from "bun:test";
 import type { Gpu } from "../../../src/gpu/gpu.ts";
 import { LANES, REDUCE_SPAN } from "../../../src/gpu/grid.ts";
 import { inFlag, type OperandDtype } from "../../../src/tensor/load.ts";
+import { covers } from "../../support/covers.ts";
 import { EPSILON, OPERANDS, rounded, SIZES } from "../../support/floats.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { normals } from "../../support/random.ts";
@@ -14,6 +15,8 @@ import {
   survives,
 } from "../../support/sparsity.ts";
 import { runSpans, stackOf } from "../../support/stack.ts";
+
+covers("merge/survivor-norms");
 
 const DEVIATION = 0.1;
 const MODELS = [0, 1, 2].map((k) => someModel(k, 1, 1, DEVIATION));

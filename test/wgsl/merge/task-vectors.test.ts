@@ -4,6 +4,7 @@ import type { Gpu } from "../../../src/gpu/gpu.ts";
 import { bernoulli, dense, magnitude } from "../../../src/merge/updates/sparsify.ts";
 import { taskVectorLaws, taskVectorMethod } from "../../../src/merge/updates/task-vectors.ts";
 import { inFlag, type OperandDtype, outFlag } from "../../../src/tensor/load.ts";
+import { covers } from "../../support/covers.ts";
 import { EPSILON, expectWithin, OPERANDS, rounded, roundOne, SIZES, TINIEST } from "../../support/floats.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { writtenBy } from "../../support/job.ts";
@@ -18,6 +19,8 @@ import {
   survives,
 } from "../../support/sparsity.ts";
 import { readAs, runSpans, stackOf } from "../../support/stack.ts";
+
+covers("merge/task-vectors");
 
 const DEVIATION = 0.1;
 

@@ -1,6 +1,6 @@
 /**
- * The cyclical curriculum with scores from the model as it is before every pass, instead of those of the start. Kesgin and Amasyali
- * 2022, https://arxiv.org/abs/2202.05531; formulas in cycles.ts.
+ * The cyclical curriculum with scores from the current model before every pass, instead of those at the start. Kesgin
+ * and Amasyali 2022, https://arxiv.org/abs/2202.05531; formulas in cycles.ts.
  */
 import { defineOrdering } from "../../contract.ts";
 import { CYCLICAL } from "../../cycles.ts";
@@ -9,6 +9,6 @@ export const method = defineOrdering({
   ...CYCLICAL,
   name: "cyclical-live",
   title: "Cyclical curriculum, self-paced",
-  about: "cyclical, by the losses of the model as it is",
+  about: "cyclical, by the losses of the current model",
   needs: "live",
 });

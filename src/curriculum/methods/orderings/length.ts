@@ -6,8 +6,8 @@
  *   discrete    d(t) = the first of `stages` whose end in `until` is not over, then d_max
  *   competence  the shortest c(t) of the rows, min(1, sqrt(t (1 - c0^2) / T + c0^2))
  *
- * d is rounded down to a multiple of `multiple`, though not below d_min; rows with at most d tokens are in the pool, and the
- * shortest when none is.
+ * d is rounded down to a multiple of `multiple`, though not below d_min; rows with at most d tokens are in the pool,
+ * and the shortest when none is.
  */
 import { UserError } from "../../../errors.ts";
 import { defineOrdering } from "../../contract.ts";

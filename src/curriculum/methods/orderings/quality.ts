@@ -1,7 +1,7 @@
 /**
- * The best part of the rows, several times: a row is good when its loss under a model of trusted text is low. Guo et al. 2024,
- * https://arxiv.org/abs/2406.14833, who keep about a tenth and pass over it four or five times. The scoring model is the one that
- * the training starts from.
+ * The best part of the rows, several times: a row is good when its loss under a model of trusted text is low. Guo et
+ * al. 2024, https://arxiv.org/abs/2406.14833, who keep about a tenth and pass over it four or five times. The scoring
+ * model is the one that the training starts from.
  */
 import { defineOrdering } from "../../contract.ts";
 import { easiest, ranked, shuffledPool } from "../../ranked-rows.ts";

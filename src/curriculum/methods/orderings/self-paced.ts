@@ -1,9 +1,9 @@
 /**
- * Self-paced learning: rows that the model as it is finds easy, more of them with time. Kumar et al. 2010,
+ * Self-paced learning: rows that the current model finds easy, more of them with time. Kumar et al. 2010,
  * https://papers.nips.cc/paper/2010/hash/e57c6b956a6521b28495f2886ca0977a-Abstract.html.
  *
- * With `by` share the easiest part of the rows, from `start` to all over the share `over` of the training; with threshold the rows
- * whose loss is below threshold * growth^pass, at least the easiest one.
+ * With `by` share the easiest part of the rows, from `start` to all over the share `over` of the training; with
+ * threshold the rows whose loss is below threshold * growth^pass, at least the easiest one.
  */
 import { defineOrdering } from "../../contract.ts";
 import { easiest, OVER, ranked, shuffledPool } from "../../ranked-rows.ts";

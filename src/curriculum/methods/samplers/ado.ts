@@ -1,12 +1,12 @@
 /**
- * ADO: fits a scaling law to every group's training loss as it falls, and draws more where it falls fastest. Jiang et al. 2024,
- * https://arxiv.org/abs/2410.11820.
+ * ADO: fits a scaling law to every group's training loss as it falls, and draws more where it falls fastest. Jiang et
+ * al. 2024, https://arxiv.org/abs/2410.11820.
  *
  *   L_k(n) = floor_k + scale_k n^(-a_k),  d_k = (a_k / n) (L_k - floor_k)
  *   rho_k in proportion to mu_k h_k^s d_k,  p = gamma rho + (1 - gamma) h
  *
- * n counts rows of the group that were drawn, h is the average of p over the steps so far, mu the prior. Until a group has
- * `least_points` measurements the prior holds. Beyond 256 measurements of a group every second one is dropped.
+ * n counts rows of the group that were drawn, h is the average of p over the steps so far, mu the prior. Until a group
+ * has `least_points` measurements the prior holds. Beyond 256 measurements of a group every second one is dropped.
  */
 
 import { defineSampler } from "../../contract.ts";

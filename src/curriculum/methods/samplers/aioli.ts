@@ -2,14 +2,14 @@
  * Aioli: measures during training how the loss of every group answers to the share of every group, and follows it.
  * Chen et al. 2024, https://arxiv.org/abs/2411.05735.
  *
- * Law: L_i falls by sum_j A_ij p_j. A round begins with probes, short segments that give one group the share f; the drops D_ir
- * under probe r, averaged over `passes`, are P A_i = D_i with P the matrix of probes, solved in closed form. Then A >= 0 with sum 1
- * (its least entry, if negative, is subtracted) and
+ * Law: L_i falls by sum_j A_ij p_j. A round begins with probes, short segments that give one group the share f; the
+ * drops D_ir under probe r, averaged over `passes`, are P A_i = D_i with P the matrix of probes, solved in closed form.
+ * Then A >= 0 with sum 1 (its least entry, if negative, is subtracted) and
  *
  *   p_j in proportion to p_j exp(eta * sum_i A_ij)
  *
- * or, with `gamma`, the step from uniform with the moving average of A. Probes are part of the round's steps. Where less than a
- * round is left, the last mixture stays.
+ * or, with `gamma`, the step from uniform with the moving average of A. Probes are part of the round's steps. Where
+ * less than a round is left, the last mixture stays.
  */
 import { Random } from "../../../data/random.ts";
 import { UserError } from "../../../errors.ts";

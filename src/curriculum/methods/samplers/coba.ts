@@ -2,15 +2,16 @@
  * CoBa: weights of groups in the loss that hold back what converges fast and hold down what diverges. Gong et al. 2024,
  * https://arxiv.org/abs/2410.06741; the balancer beside MFTCoder, https://arxiv.org/abs/2311.02303.
  *
- * v_i(t) = L_i(t) / L_i(0); s_i is the slope of the least-squares line through the last `window` values, s_max that of max_i v_i.
+ * v_i(t) = L_i(t) / L_i(0); s_i is the slope of the least-squares line through the last `window` values, s_max that of
+ * max_i v_i.
  *
  *   R = softmax_i(K s_i / sum_j |s_j|)                          against the others, now
  *   A = softmax_i(-n s_i(t) / sum over the last n of |s_i|)      against its own past
  *   F = min(1, n softmax_t(-tau n s_max / sum |s_max|) [now])    near 0 when something diverges
  *   w = 0.9 softmax(K (F R + (1 - F) A)) + 1 / (10 K)
  *
- * The loss of a batch is sum_i w_i mean_i / sum_i w_i over the groups i in it, mean_i the mean over their tokens: --task-loss
- * task-token-mean, unless another is given. Before `burn_in` all w are equal.
+ * The loss of a batch is sum_i w_i mean_i / sum_i w_i over the groups i in it, mean_i the mean over their tokens:
+ * --task-loss task-token-mean, unless another is given. Before `burn_in` all w are equal.
  */
 
 import { defineSampler } from "../../contract.ts";
@@ -28,7 +29,9 @@ export function slopeOf(values: readonly number[]): number {
 const over = (value: number, by: number): number => (by > 0 ? value / by : 0);
 const sizeOf = (values: readonly number[]): number => values.reduce((sum, value) => sum + Math.abs(value), 0);
 
-/** Weights from the slopes of every group, oldest first, and those of the worst. They sum to 1, each at least 1/(10 K). */
+/**
+ * Weights from the slopes of every group, oldest first, and those of the worst. They sum to 1, each at least 1/(10 K).
+ */
 export function cobaWeights(slopes: readonly (readonly number[])[], worst: readonly number[], tau: number): number[] {
   const now = slopes.at(-1)!;
   const k = now.length;

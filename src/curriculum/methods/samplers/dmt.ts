@@ -1,15 +1,15 @@
 /**
- * Dual-stage mixed fine-tuning: special abilities first, then general data with a little of the special. Dong et al. 2023,
- * https://arxiv.org/abs/2310.05492.
+ * Dual-stage mixed fine-tuning: special abilities first, then general data with a little of the special. Dong et al.
+ * 2023, https://arxiv.org/abs/2310.05492.
  *
  *   multi-task        all groups by size
  *   sequential        one special group after the other, then the general ones
  *   mixed-sequential  all special groups, then the general ones
  *   dmt               all special groups, then the general ones with the fraction `replay` of the special rows
  *
- * Stages last in proportion to their rows, unless `first` sets the share of the steps before general data. Replay draws from all
- * special rows at the share that the kept fraction would have, rather than from one fixed subset. The paper starts a fresh
- * learning-rate schedule in every stage; here the schedule is one.
+ * Stages last in proportion to their rows, unless `first` sets the share of the steps before general data. Replay draws
+ * from all special rows at the share that the kept fraction would have, rather than from one fixed subset. The paper
+ * starts a fresh learning-rate schedule in every stage; here the schedule is one.
  */
 import { UserError } from "../../../errors.ts";
 import { defineSampler } from "../../contract.ts";

@@ -4,9 +4,10 @@
  *
  *   lambda_i = max(l_i - reference_i, 0),  alpha <- smooth(EG(alpha, lambda, eta), epsilon)
  *
- * l_i is the mean training loss of the group since the last update (a group that was not drawn keeps its lambda), so the excess is
- * clipped per group, not per token. `apply` weights draws by size and gives tokens the weight alpha_i / s_i, as the paper's proxy
- * model is trained; draw draws by alpha. The notes hold the average of alpha over the steps, which is the paper's result.
+ * l_i is the mean training loss of the group since the last update (a group that was not drawn keeps its lambda), so
+ * the excess is clipped per group, not per token. `apply` weights draws by size and gives tokens the weight alpha_i /
+ * s_i, as the paper's proxy model is trained; draw draws by alpha. The notes hold the average of alpha over the steps,
+ * which is the paper's result.
  */
 
 import { defineSampler } from "../../contract.ts";

@@ -1,11 +1,12 @@
 /**
- * DUMP: an upper confidence bound for every group, then a sharp softmax. Wang et al. 2025, https://arxiv.org/abs/2504.09710.
+ * DUMP: an upper confidence bound for every group, then a sharp softmax. Wang et al. 2025,
+ * https://arxiv.org/abs/2504.09710.
  *
  *   score_d = mean of the last `window` rewards + c sqrt(2 ln(N + 1) / (n_d + 1)),  p = softmax(score / tau)
  *
- * n_d rows of group d were drawn so far, N of all. In the paper rewards are absolute advantages, one per answer, and the window
- * holds 300; here the reward is the change of the held-out loss (reward.ts), one per update in which the group was drawn. The
- * counts never forget: late in the run the mean alone decides, so the notes hold both terms.
+ * n_d rows of group d were drawn so far, N of all. In the paper rewards are absolute advantages, one per answer, and
+ * the window holds 300; here the reward is the change of the held-out loss (reward.ts), one per update in which the
+ * group was drawn. The counts never forget: late in the run the mean alone decides, so the notes hold both terms.
  */
 
 import { defineSampler } from "../../contract.ts";

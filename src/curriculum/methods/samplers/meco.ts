@@ -1,10 +1,10 @@
 /**
- * MeCo: documents that say where they come from for most of the training, plain ones for the cool-down, so that the model works
- * without. Gao et al. 2025, https://arxiv.org/abs/2501.01956.
+ * MeCo: documents that say where they come from for most of the training, plain ones for the cool-down, so that the
+ * model works without. Gao et al. 2025, https://arxiv.org/abs/2501.01956.
  *
- * The data come as pairs of groups, with metadata and without: the i-th of `conditioned` belongs to the i-th of `plain`. The
- * mixture of sources is the same in both phases, and the learning-rate schedule runs through both. Metadata carry no loss when the
- * data have them as the prompt and the document as the completion.
+ * The data come as pairs of groups, with metadata and without: the i-th of `conditioned` belongs to the i-th of
+ * `plain`. The mixture of sources is the same in both phases, and the learning-rate schedule runs through both.
+ * Metadata carry no loss when the data have them as the prompt and the document as the completion.
  */
 import { UserError } from "../../../errors.ts";
 import { defineSampler } from "../../contract.ts";

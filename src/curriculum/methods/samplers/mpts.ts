@@ -1,15 +1,15 @@
 /**
- * Model predictive task sampling: a neural process predicts how badly every group would do now, and the worst are trained on, without
- * evaluating any. Wang et al. 2025, https://arxiv.org/abs/2501.11039.
+ * Model predictive task sampling: a neural process predicts how badly every group would do now, and the worst are
+ * trained on, without evaluating any. Wang et al. 2025, https://arxiv.org/abs/2501.11039.
  *
  *   a(x) = gamma0 mean_z y'(x, z) + gamma1 std_z y'(x, z)
  *
- * The paper draws N tasks evenly and keeps the B with the largest a. The shares here are what that gives on average: groups in order
- * of a, each N / (B K) until 1 is reached; groups of equal a share alike. Two departures keep groups from being starved: shares are
- * equal for the first `burn_in` updates, while the process knows little, and `epsilon` of the uniform mixture is mixed in, so that
- * every group is heard of again. After a segment the process takes `fits` steps of Adam on the training losses of the groups that
- * were drawn (over the mean of the first ones, to be near 1), and its posterior is the next prior. A group is described by one number,
- * `features`; its position when left out.
+ * The paper draws N tasks evenly and keeps the B with the largest a. The shares here are what that gives on average:
+ * groups in order of a, each N / (B K) until 1 is reached; groups of equal a share alike. Two departures keep groups
+ * from being starved: shares are equal for the first `burn_in` updates, while the process knows little, and `epsilon`
+ * of the uniform mixture is mixed in, so that every group is heard of again. After a segment the process takes `fits`
+ * steps of Adam on the training losses of the groups that were drawn (over the mean of the first ones, to be near 1),
+ * and its posterior is the next prior. A group is described by one number, `features`; its position when left out.
  */
 import { Random } from "../../../data/random.ts";
 import { defineSampler } from "../../contract.ts";

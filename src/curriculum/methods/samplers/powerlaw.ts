@@ -2,9 +2,9 @@
  * Tasks one after the other, with rehearsal of earlier ones: their shares fall as a power of how long ago they were.
  * https://arxiv.org/abs/2401.10393
  *
- * While task n is learnt it has the share 1 - f, and task j < n the share f (n - j)^(-d) / sum. Other kernels with the same f:
- * exponential, exp(-d (n - j)); uniform over earlier tasks; recent, the last one alone; none, without rehearsal. The first task has
- * nothing to rehearse. Groups are tasks, in their order.
+ * While task n is learned it has the share 1 - f, and task j < n the share f (n - j)^(-d) / sum. Other kernels with the
+ * same f: exponential, exp(-d (n - j)); uniform over earlier tasks; recent, the last one alone; none, without
+ * rehearsal. The first task has nothing to rehearse. Groups are tasks, in their order.
  */
 import { defineSampler } from "../../contract.ts";
 import { placesOf } from "../../mixture-options.ts";
@@ -14,7 +14,7 @@ import { staged, stageSteps } from "../../staged.ts";
 export const method = defineSampler({
   name: "powerlaw",
   title: "Power-law rehearsal",
-  about: "tasks in turn, earlier ones rehearsed by a power of how long ago they were",
+  about: "tasks in turn, with rehearsal of earlier ones by a power of how long ago they were",
   cite: "arXiv:2401.10393",
   laws: {
     keepsEveryGroup: "later tasks wait for their turn",
@@ -25,7 +25,7 @@ export const method = defineSampler({
   },
   trials: [{ tasks: ["b", "a", "d", "c"] }],
   options: {
-    tasks: { type: "string[]", help: "groups in the order in which they are learnt; as given when left out" },
+    tasks: { type: "string[]", help: "groups in the order in which they are learned; as given when left out" },
     rehearsal_decay: { type: "number >= 0", default: 1, help: "d, how fast rehearsal falls; 0 is uniform" },
     budget: { type: "0 <= number < 1", default: 0.3, help: "f, the share of rehearsal; 0 is one task at a time" },
     kernel: {

@@ -1,6 +1,6 @@
 /**
- * Draws groups by their recent progress: Graves et al. 2017, https://arxiv.org/abs/1704.03003, and Matiisen et al. 2017,
- * https://arxiv.org/abs/1707.00183.
+ * Draws groups by their recent progress: Graves et al. 2017, https://arxiv.org/abs/1704.03003, and Matiisen et al.
+ * 2017, https://arxiv.org/abs/1707.00183.
  *
  *   Q_k <- (1 - alpha) Q_k + alpha |L_k(t) - L_k(t-1)|,  p = smooth(softmax(Q / tau), epsilon)
  *

@@ -4,8 +4,8 @@
  *
  *   Q_c <- (1 - alpha) Q_c + alpha r_c,  p = softmax(Q / tau);  r_c = 0 for groups that were not drawn
  *
- * In the paper r_c is the mean absolute advantage of the answers; here it is the change of the held-out loss (reward.ts).
- * Other rules: epsilon-greedy, and shares in proportion to max(Q, 0.01).
+ * In the paper r_c is the mean absolute advantage of the answers; here it is the change of the held-out loss
+ * (reward.ts). Other rules: epsilon-greedy, and shares in proportion to max(Q, 0.01).
  */
 
 import { defineSampler } from "../../contract.ts";

@@ -1,11 +1,12 @@
 /**
- * Skill-it: skills that help others whose loss is still high are drawn more. Chen et al. 2023, https://arxiv.org/abs/2307.14430.
+ * Skill-it: skills that help others whose loss is still high are drawn more. Chen et al. 2023,
+ * https://arxiv.org/abs/2307.14430.
  *
  *   p_i in proportion to exp(eta * sum_j A_ij S_j),  S_j = sum of the last `window` held-out losses of skill j
  *
- * A is the graph (row: trained, column: helped). Every round starts from uniform: the window is the memory. The first mixture
- * takes all losses as 1. With `targets` only their columns count, and S_j is the mean. The r-th update sees edges halved r - 1
- * times with `halve_edges`. Training and evaluation skills are the same groups here.
+ * A is the graph (row: trained, column: helped). Every round starts from uniform: the window is the memory. The first
+ * mixture takes all losses as 1. With `targets` only their columns count, and S_j is the mean. The r-th update sees
+ * edges halved r - 1 times with `halve_edges`. Training and evaluation skills are the same groups here.
  */
 import { UserError } from "../../../errors.ts";
 import { defineSampler } from "../../contract.ts";

@@ -1,10 +1,10 @@
 /**
- * Continued pre-training with a small stability gap: the mixture stays that of the original pre-training, and the new domain takes
- * the place of its web crawl. Guo et al. 2024, https://arxiv.org/abs/2406.14833.
+ * Continued pre-training with a small stability gap: the mixture stays that of the original pre-training, and the new
+ * domain takes the place of its web crawl. Guo et al. 2024, https://arxiv.org/abs/2406.14833.
  *
- * `mixture` is the original one, with the share of the crawl for the domain; when left out the domain has `domain_share` and the
- * others share the rest by size. The other half of the recipe, the best part of the domain over several epochs, is
- * the ordering quality.ts.
+ * `mixture` is the original one, with the share of the crawl for the domain; when left out the domain has
+ * `domain_share` and the others share the rest by size. The other half of the recipe, the best part of the domain over
+ * several epochs, is the ordering quality.ts.
  */
 import { UserError } from "../../../errors.ts";
 import { defineSampler } from "../../contract.ts";

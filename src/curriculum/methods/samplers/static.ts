@@ -1,6 +1,7 @@
 /**
- * A fixed mixture: as given, or by size with a temperature, p_i in proportion to n_i^(1/T). T = 1 is the natural mixture, a large
- * T the uniform one; multilingual models are trained with 2 to 5 (Conneau et al. 2020, https://arxiv.org/abs/1911.02116).
+ * A fixed mixture: as given, or by size with a temperature, p_i in proportion to n_i^(1/T). T = 1 is the natural
+ * mixture, a large T the uniform one; multilingual models are trained with 2 to 5 (Conneau et al. 2020,
+ * https://arxiv.org/abs/1911.02116).
  *
  * Groups are drawn by rows. With `by` tokens shares are of tokens: m_i is divided by the tokens of a row of the group.
  */

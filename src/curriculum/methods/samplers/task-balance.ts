@@ -2,9 +2,9 @@
  * Weights of tasks in the loss. Dai et al. 2024 (VisATB), https://arxiv.org/abs/2403.04343.
  *
  * `given` weights come from `curriculum balance`, which measures what tasks do for each other and how hard they are
- * (task-weights.ts). The other strategies are the paper's baselines: equal; random, drawn again at every update; dwa, dynamic weight
- * average, K softmax(l / (2 l before)); gap, improvable gap, K softmax(l / mean l of the `window` updates after as many to warm up).
- * Training losses are means over `every` steps.
+ * (task-weights.ts). The other strategies are the paper's baselines: equal; random, drawn again at every update; dwa,
+ * dynamic weight average, K softmax(l / (2 l before)); gap, improvable gap, K softmax(l / mean l of the `window`
+ * updates after as many to warm up). Training losses are means over `every` steps.
  */
 import { Random } from "../../../data/random.ts";
 import { UserError } from "../../../errors.ts";

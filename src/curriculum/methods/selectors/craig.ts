@@ -1,8 +1,10 @@
 /**
- * A coreset by facility location: the rows S that maximise F(S) = sum_i max_{j in S} s_ij, s_ij = C - |x_i - x_j|, chosen greedily.
- * Mirzasoleiman et al. 2020 (CRAIG), https://arxiv.org/abs/1906.01827; here x is the mean hidden state of a row, not a gradient.
+ * A coreset by facility location: the rows S that maximise F(S) = sum_i max_{j in S} s_ij, s_ij = C - |x_i - x_j|,
+ * chosen greedily. Mirzasoleiman et al. 2020 (CRAIG), https://arxiv.org/abs/1906.01827; here x is the mean hidden state
+ * of a row, not a gradient.
  *
- * Gains only shrink as S grows, so that a stale gain is a bound, and only the largest is computed again (Minoux 1978). Time at least n^2.
+ * Gains only shrink as S grows, so that a stale gain is a bound, and only the largest is computed again (Minoux 1978).
+ * Time at least n^2.
  */
 import { defineSelector } from "../../contract.ts";
 import { distance } from "../../state-distance.ts";

@@ -2,9 +2,9 @@
  * Some rows of every cluster, so that rare kinds are chosen too; clusters by DP-means. Kulis and Jordan 2012,
  * https://arxiv.org/abs/1111.0352.
  *
- * A row whose squared distance to every centre is above lambda opens a cluster; centres move to their means, until nothing changes. This
- * lowers sum of squares + lambda * clusters. lambda is doubled until there are at most budget / per_cluster clusters. Rows come one
- * from every cluster in turn, by lot within it.
+ * A row whose squared distance to every centre is above lambda opens a cluster; centres move to their means, until
+ * nothing changes. This lowers sum of squares + lambda * clusters. lambda is doubled until there are at most budget /
+ * per_cluster clusters. Rows come one from every cluster in turn, by lot within it.
  */
 import { Random } from "../../../data/random.ts";
 import { defineSelector } from "../../contract.ts";

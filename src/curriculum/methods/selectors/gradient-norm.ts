@@ -1,6 +1,6 @@
 /**
- * Rows whose loss pulls hardest at the weights (GraNd). Paul et al. 2021, https://arxiv.org/abs/2107.07075; here the norm is the mean
- * over tensors of the norm of the gradient of the row's mean loss. Wrong labels pull hard too.
+ * Rows whose loss pulls hardest at the weights (GraNd). Paul et al. 2021, https://arxiv.org/abs/2107.07075; here the
+ * norm is the mean over tensors of the norm of the gradient of the row's mean loss. Wrong labels pull hard too.
  */
 import { defineSelector } from "../../contract.ts";
 import { ranked } from "../../ranked-rows.ts";

@@ -24,8 +24,7 @@ export function kept({ knowledge }: Pick<Metric, "knowledge">, before: number, a
 export const method = defineTechnique({
   name: "quantize",
   title: "Quantisation",
-  about:
-    "metrics before and after the models' matrices, gold's too, are rounded to the bits of --quantize (4 when left out)",
+  about: "metrics before and after the models' matrices are rounded to few bits",
   cite: "arXiv:2410.16454",
   options: {},
   laws: { reproducible: true, companions: true },

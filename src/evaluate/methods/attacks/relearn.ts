@@ -137,8 +137,7 @@ function findings(curves: readonly Curve[], budgets: Values<typeof OPTIONS>["rel
 export const method = defineTechnique({
   name: "relearn",
   title: "Relearning",
-  about:
-    "trains each model on a few rows of the group forget and measures what comes back; with --gold R, 1: no more than it learns",
+  about: "trains each model on a few rows of the group forget and measures what comes back",
   cite: "arXiv:2502.05374",
   options: OPTIONS,
   laws: { reproducible: true, companions: true },

@@ -7,7 +7,7 @@ export const method = defineMetric({
   name: "accuracy",
   title: "Accuracy",
   about: "share of tokens (or examples) whose most likely output is right",
-  cite: "",
+  cite: "common practice",
   options: {},
   range: [0, 1],
   lower: false,

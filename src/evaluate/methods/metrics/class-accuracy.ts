@@ -17,7 +17,7 @@ export const method = defineMetric({
   name: "class-accuracy",
   title: "Class accuracy",
   about: "accuracy of every class, and their mean",
-  cite: "",
+  cite: "common practice",
   options: {},
   task: "classifier",
   range: [0, 1],

@@ -19,7 +19,7 @@ function compare(rows: readonly ScoredRow[], context: MetricContext): { d: numbe
 export const method = defineMetric({
   name: "forget-quality",
   title: "Forget quality",
-  about: "p-value of a test that truth ratios of the group forget are those of --gold; the distance D and n beside it",
+  about: "p-value of a test that truth ratios of the group forget are those of --gold",
   cite: "arXiv:2401.06121",
   options: {},
   task: "causal-lm",

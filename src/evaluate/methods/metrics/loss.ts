@@ -7,7 +7,7 @@ export const method = defineMetric({
   name: "loss",
   title: "Loss",
   about: "mean cross-entropy of the tokens (or labels) that count, in nats",
-  cite: "",
+  cite: "common practice",
   options: {},
   range: [0, Number.POSITIVE_INFINITY],
   lower: true,

@@ -12,8 +12,7 @@ import { requireUtilityGroups, utilityParts } from "../../measures/model-utility
 export const method = defineMetric({
   name: "model-utility",
   title: "Model utility",
-  about:
-    "harmonic mean of probability, ROUGE-L recall and truth ratio over the groups retain, real and world, those that are there",
+  about: "harmonic mean of probability, ROUGE-L recall and truth ratio over the groups retain, real and world",
   cite: "arXiv:2401.06121",
   options: {},
   task: "causal-lm",

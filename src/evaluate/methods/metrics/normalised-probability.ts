@@ -8,8 +8,7 @@ import { normalisedProbability } from "../../measures/probability.ts";
 export const method = defineMetric({
   name: "normalised-probability",
   title: "Normalised probability",
-  about:
-    "probability of the right option divided by that of all (rows with choices and answer, or with perturbed_answer)",
+  about: "probability of the right option divided by that of all options",
   cite: "arXiv:2401.06121",
   options: {},
   task: "causal-lm",

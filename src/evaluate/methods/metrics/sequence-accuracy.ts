@@ -7,7 +7,7 @@ export const method = defineMetric({
   name: "sequence-accuracy",
   title: "Sequence accuracy",
   about: "share of rows whose every token is the most likely one, given the right ones before it",
-  cite: "",
+  cite: "common practice",
   options: {},
   task: "causal-lm",
   range: [0, 1],

@@ -17,8 +17,7 @@ import {
 export const method = defineMetric({
   name: "truth-ratio",
   title: "Truth ratio",
-  about:
-    "mean of min(TR, 1/TR), TR how much likelier perturbed_answer is than paraphrased_answer: 1 on rows that were forgotten; beside it the aggregate for rows to keep",
+  about: "mean of min(TR, 1/TR), TR how much likelier a wrong answer is than the right one; 1 on forgotten rows",
   cite: "arXiv:2401.06121",
   options: {},
   task: "causal-lm",

@@ -49,8 +49,7 @@ function parts(
 export const method = defineMetric({
   name: "unlearning-score",
   title: "Unlearning score",
-  about:
-    "harmonic mean of memorisation (forgotten), privacy (attacks find what they find on --gold) and model utility; the three beside it",
+  about: "harmonic mean of what was forgotten, of privacy against --gold, and of model utility",
   cite: "arXiv:2506.12618",
   options: MIN_K,
   task: "causal-lm",

@@ -143,8 +143,7 @@ const SIGNS = { "at least": ">= ", "at most": "<= ", none: "? " } as const;
 export const method = defineTechnique({
   name: "revive",
   title: "Revival",
-  about:
-    "steps of training until a model has 90 % of the score of --original, against those of --gold: S far above 1 hidden, 1 removed",
+  about: "steps of training until 90 % of the score of --original is back; far faster than --gold: hidden, not removed",
   cite: "arXiv:2311.12786",
   metrics: ["accuracy"],
   models: ["original"],

@@ -1,14 +1,15 @@
 /**
- * Adan: adaptive Nesterov momentum without a second gradient. Xie et al., TPAMI 2024, https://arxiv.org/abs/2208.06677, with
- * proximal weight decay. `beta` are keep rates, one minus the paper's.
+ * Adan: adaptive Nesterov momentum without a second gradient. Xie et al., TPAMI 2024,
+ * https://arxiv.org/abs/2208.06677, with proximal weight decay. `beta` are keep rates, one minus the paper's.
  */
-import { defineOptimizer } from "../../../run/training/optimizer.ts";
+import { defineOptimizer, EVERY_OPTIMIZER_LAW } from "../../../run/training/optimizer.ts";
 
 export const method = defineOptimizer({
   name: "adan",
   title: "Adan",
   about: "adaptive Nesterov momentum estimated from the change of the gradient",
   cite: "arXiv:2208.06677",
+  laws: EVERY_OPTIMIZER_LAW,
   kernel: "train/adan",
   states: ["mean", "change", "square", "previous"],
   options: {

@@ -1,11 +1,12 @@
 /** SGD with momentum, as PyTorch has it. Polyak 1964; Sutskever et al., ICML 2013, for Nesterov's form. */
-import { defineOptimizer } from "../../../run/training/optimizer.ts";
+import { defineOptimizer, EVERY_OPTIMIZER_LAW } from "../../../run/training/optimizer.ts";
 
 export const method = defineOptimizer({
   name: "sgd",
   title: "SGD",
   about: "gradient descent with momentum",
   cite: "Sutskever et al., ICML 2013",
+  laws: { ...EVERY_OPTIMIZER_LAW, scaleFree: "a step is proportional to the gradients" },
   kernel: "train/sgd",
   states: ["velocity"],
   savedAs: { velocity: "momentum_buffer" },

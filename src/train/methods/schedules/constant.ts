@@ -1,11 +1,12 @@
 /** A constant rate after an optional warm-up. */
-import { defineSchedule, stepsOf, WARMUP, warmingUp } from "../../../run/training/schedule.ts";
+import { defineSchedule, EVERY_SCHEDULE_LAW, stepsOf, WARMUP, warmingUp } from "../../../run/training/schedule.ts";
 
 export const method = defineSchedule({
   name: "constant",
   title: "Constant",
   about: "one rate throughout, after an optional warm-up",
-  cite: "",
+  cite: "common practice",
+  laws: EVERY_SCHEDULE_LAW,
   options: { warmup: WARMUP },
   rate: (t, { lr, steps, values }) => warmingUp(t, stepsOf(values.warmup, steps), lr) ?? lr,
 });

@@ -1,7 +1,11 @@
-/** Half a cosine after an optional warm-up. Loshchilov & Hutter, ICLR 2017, https://arxiv.org/abs/1608.03983, without restarts. */
+/**
+ * Half a cosine after an optional warm-up. Loshchilov & Hutter, ICLR 2017, https://arxiv.org/abs/1608.03983, without
+ * restarts.
+ */
 import {
   cosineBetween,
   defineSchedule,
+  EVERY_SCHEDULE_LAW,
   MIN_RATIO,
   progress,
   stepsOf,
@@ -14,6 +18,7 @@ export const method = defineSchedule({
   title: "Cosine",
   about: "half a cosine down to the end, after an optional warm-up",
   cite: "arXiv:1608.03983",
+  laws: { ...EVERY_SCHEDULE_LAW, lengthFree: "it is stretched over the training" },
   options: { warmup: WARMUP, min_ratio: MIN_RATIO },
   rate(t, { lr, steps, values }) {
     const warmup = stepsOf(values.warmup, steps);

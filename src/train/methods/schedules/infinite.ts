@@ -1,17 +1,19 @@
 /**
- * Infinite schedule for continual pre-training: warm up once, cool to a constant rate that holds over any number of data sets,
- * anneal only when a checkpoint is to be used. https://arxiv.org/abs/2503.02844
+ * Infinite schedule for continual pre-training: warm up once, cool to a constant rate that holds over any number of
+ * data sets, anneal only when a checkpoint is to be used. https://arxiv.org/abs/2503.02844
  *
- * Warm-up and cool-down count from the first step, so they do not depend on how long the run is; the anneal counts from its end.
+ * Warm-up and cool-down count from the first step, so they do not depend on how long the run is; the anneal counts
+ * from its end.
  */
 import { UserError } from "../../../errors.ts";
-import { cosineBetween, defineSchedule, progress } from "../../../run/training/schedule.ts";
+import { cosineBetween, defineSchedule, EVERY_SCHEDULE_LAW, progress } from "../../../run/training/schedule.ts";
 
 export const method = defineSchedule({
   name: "infinite",
   title: "Infinite",
   about: "warm-up, cool-down, a constant rate for as long as wanted, an anneal at the end",
   cite: "arXiv:2503.02844",
+  laws: EVERY_SCHEDULE_LAW,
   options: {
     warmup: { type: "number.integer >= 0", default: 100, help: "steps of linear warm-up" },
     cooldown: { type: "number.integer >= 0", default: 1000, help: "steps of cosine cool-down to the constant rate" },
@@ -19,7 +21,7 @@ export const method = defineSchedule({
     anneal: {
       type: "number.integer >= 0",
       default: 0,
-      help: "steps of the anneal at the end; 0: none, to go on later",
+      help: "steps of the anneal at the end; 0: none, to continue later",
     },
     min_ratio: { type: "0 < number <= 1", default: 0.1, help: "rate after the anneal, as a share of --lr" },
   },

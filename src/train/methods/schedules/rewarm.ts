@@ -1,14 +1,21 @@
 /**
- * Re-warming of a decayed checkpoint for new data: from a low rate up to --lr, then a cosine down to the low rate again.
- * Gupta et al. 2023, https://arxiv.org/abs/2308.04014
+ * Re-warming of a decayed checkpoint for new data: from a low rate up to --lr, then a cosine down to the low rate
+ * again. Gupta et al. 2023, https://arxiv.org/abs/2308.04014
  */
-import { cosineBetween, defineSchedule, progress, stepsOf } from "../../../run/training/schedule.ts";
+import {
+  cosineBetween,
+  defineSchedule,
+  EVERY_SCHEDULE_LAW,
+  progress,
+  stepsOf,
+} from "../../../run/training/schedule.ts";
 
 export const method = defineSchedule({
   name: "rewarm",
   title: "Re-warming",
   about: "up from the end of an earlier schedule, then a cosine down",
   cite: "arXiv:2308.04014",
+  laws: { ...EVERY_SCHEDULE_LAW, lengthFree: "it is stretched over the training" },
   options: {
     warmup: {
       type: "number >= 0",

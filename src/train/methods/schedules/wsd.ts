@@ -1,11 +1,20 @@
 /** Warm-up, stable, decay. Hu et al. 2024 (MiniCPM), https://arxiv.org/abs/2404.06395. */
-import { defineSchedule, MIN_RATIO, progress, stepsOf, WARMUP, warmingUp } from "../../../run/training/schedule.ts";
+import {
+  defineSchedule,
+  EVERY_SCHEDULE_LAW,
+  MIN_RATIO,
+  progress,
+  stepsOf,
+  WARMUP,
+  warmingUp,
+} from "../../../run/training/schedule.ts";
 
 export const method = defineSchedule({
   name: "wsd",
   title: "Warm-up, stable, decay",
   about: "constant, then down over the last part",
   cite: "arXiv:2404.06395",
+  laws: { ...EVERY_SCHEDULE_LAW, lengthFree: "its decay ends with the training" },
   options: {
     warmup: WARMUP,
     decay: { type: "number >= 0", default: 0.1, help: "steps of the decay, or below 1 the fraction of all steps" },

@@ -5,8 +5,11 @@ import path from "node:path";
 import { type Gpu, openGpu } from "../../../../src/gpu/gpu.ts";
 import { method as fisher, fisherShares } from "../../../../src/merge/methods/averages/fisher.ts";
 import { normal, randomArray } from "../../../experiments/support.ts";
+import { covers } from "../../../support/covers.ts";
 import { writeCheckpoint } from "../../checkpoint-file.ts";
 import { mergeArrays, mergeOne } from "../../merge-arrays.ts";
+
+covers("merge/fisher", "merge/squares");
 
 let gpu: Gpu;
 const folder = mkdtempSync(path.join(os.tmpdir(), "fisher-"));

@@ -10,8 +10,11 @@ import { method as fedavg } from "../../../../src/merge/methods/federated/fedavg
 import { method as fedfix, fedfixWeights } from "../../../../src/merge/methods/federated/fedfix.ts";
 import { method as principalSvd, principalWeights } from "../../../../src/merge/methods/federated/principal-svd.ts";
 import { normal, randomArray } from "../../../experiments/support.ts";
+import { covers } from "../../../support/covers.ts";
 import { writeCheckpoint } from "../../checkpoint-file.ts";
 import { mergeOne } from "../../merge-arrays.ts";
+
+covers("merge/add-updates");
 
 let gpu: Gpu;
 const folder = mkdtempSync(path.join(os.tmpdir(), "federated-"));

@@ -2,8 +2,11 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { type Gpu, openGpu } from "../../../../src/gpu/gpu.ts";
 import { method as fusion, outlierThreshold } from "../../../../src/merge/methods/pairs/arcee-fusion.ts";
+import { covers } from "../../../support/covers.ts";
 import { normals } from "../../../support/random.ts";
 import { deltas, family, runMethod, SHAPES, type Trial, testShapes } from "../../run-method.ts";
+
+covers("merge/arcee-fusion", "merge/row-importance");
 
 let gpu: Gpu;
 beforeAll(async () => {

@@ -8,8 +8,11 @@ import { method as dellaLinear } from "../../../../src/merge/methods/task-vector
 import { method as taskArithmetic } from "../../../../src/merge/methods/task-vectors/task-arithmetic.ts";
 import { method as ties } from "../../../../src/merge/methods/task-vectors/ties.ts";
 import { chances } from "../../../../src/merge/updates/sparsify-by-rank.ts";
+import { covers } from "../../../support/covers.ts";
 import { normals } from "../../../support/random.ts";
 import { apart, deltas, family, runMethod, SHAPES, type Trial, testShapes } from "../../run-method.ts";
+
+covers("merge/fill-masks", "merge/rank-masks");
 
 let gpu: Gpu;
 beforeAll(async () => {

@@ -4,7 +4,10 @@ import { method as doge } from "../../../../src/merge/methods/task-vectors/doge.
 import { sharedSubspace, subspaceRanks } from "../../../../src/merge/updates/shared-subspace.ts";
 import { svd } from "../../../../src/tensor/linear-algebra/svd.ts";
 import { normal, randomArray } from "../../../experiments/support.ts";
+import { covers } from "../../../support/covers.ts";
 import { mergeArrays, mergeOne } from "../../merge-arrays.ts";
+
+covers("merge/doge", "merge/doge-adam", "merge/doge-gradient", "merge/task-vector");
 
 let gpu: Gpu;
 beforeAll(async () => {

@@ -2,7 +2,10 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { type Gpu, openGpu } from "../../../../src/gpu/gpu.ts";
 import { clipRanks, method as pcb } from "../../../../src/merge/methods/task-vectors/pcb.ts";
 import { normal, randomArray } from "../../../experiments/support.ts";
+import { covers } from "../../../support/covers.ts";
 import { mergeArrays, mergeOne } from "../../merge-arrays.ts";
+
+covers("merge/pcb", "merge/pcb-histogram");
 
 let gpu: Gpu;
 beforeAll(async () => {

@@ -3,7 +3,10 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { type Gpu, openGpu } from "../../../../src/gpu/gpu.ts";
 import { method as ram } from "../../../../src/merge/methods/task-vectors/ram.ts";
 import { method as ramplus } from "../../../../src/merge/methods/task-vectors/ramplus-tl.ts";
+import { covers } from "../../../support/covers.ts";
 import { apart, deltas, family, runMethod, SHAPES, type Trial, testShapes } from "../../run-method.ts";
+
+covers("merge/ram", "merge/ram-counts");
 
 let gpu: Gpu;
 beforeAll(async () => {

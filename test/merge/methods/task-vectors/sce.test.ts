@@ -2,7 +2,10 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { type Gpu, openGpu } from "../../../../src/gpu/gpu.ts";
 import { method as sce } from "../../../../src/merge/methods/task-vectors/sce.ts";
+import { covers } from "../../../support/covers.ts";
 import { apart, deltas, family, runMethod, SHAPES, type Trial, testShapes } from "../../run-method.ts";
+
+covers("merge/sce", "merge/sce-squares", "merge/sce-variance");
 
 let gpu: Gpu;
 beforeAll(async () => {

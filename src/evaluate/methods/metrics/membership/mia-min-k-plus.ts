@@ -8,7 +8,7 @@ import { leastTokensMetric } from "../../../membership-metric.ts";
 export const method = leastTokensMetric({
   name: "mia-min-k-plus",
   title: "Membership by min-k++",
-  about: "the least likely tokens, standardised by what could have stood at their place (min-k++)",
+  about: "the least likely tokens after standardising (min-k++)",
   cite: "arXiv:2404.02936",
   needs: "moments",
   score: byMinKPlus,

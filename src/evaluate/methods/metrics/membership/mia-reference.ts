@@ -11,7 +11,7 @@ export const method = defineMetric({
   ...COMPARES_GROUPS,
   name: "mia-reference",
   title: "Membership by loss against a reference",
-  about: "AUC of the mean loss less that of --gold, between the groups forget and holdout; 0.5: cannot be told apart",
+  about: "AUC of the mean loss less that of --gold, forget against holdout; 0.5: no difference",
   cite: "arXiv:2012.07805",
   options: {},
   gold: "required",

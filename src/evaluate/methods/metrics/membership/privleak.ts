@@ -26,8 +26,7 @@ export const method = defineMetric({
   ...COMPARES_GROUPS,
   name: "privleak",
   title: "PrivLeak",
-  about:
-    "min-k attack between the groups forget and holdout against that on --gold (0.5 without): -100 memorised, 0 like gold, above: over-unlearned",
+  about: "min-k attack against that on --gold: -100 memorised, 0 like gold, above 0 over-unlearned",
   cite: "arXiv:2407.06460",
   options: MIN_K,
   gold: "used",

@@ -1,8 +1,11 @@
 import { beforeAll, expect, test } from "bun:test";
 import type { Gpu } from "../../../src/gpu/gpu.ts";
+import { covers } from "../../support/covers.ts";
 import { EPSILON, expectWithin } from "../../support/floats.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { normals } from "../../support/random.ts";
+
+covers("load/scale-rows");
 
 let gpu: Gpu;
 beforeAll(async () => {

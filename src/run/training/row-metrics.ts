@@ -5,10 +5,10 @@ import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 
 /**
- * Values per row that are reported as means. A chunk is recorded twice when it is computed anew on the way back; its first time
- * counts.
+ * Values per row that are reported as means. A chunk is recorded twice when it is computed again on the way back; its
+ * first time counts.
  */
-export class Notes {
+export class RowMetrics {
   readonly #rec: Recorder;
   readonly #seen = new Set<number>();
   readonly #parts = new Map<string, Tensor[]>();

@@ -1,15 +1,15 @@
 /** Ranges of tensors of every float type on their way to the GPU, plain and with an adapter's change. */
 import { beforeAll, describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import type { LowRankPatch } from "../../../src/checkpoint/checkpoint.ts";
-import { decodeFloats } from "../../../src/checkpoint/decode.ts";
-import { DTYPE_BYTES, type Dtype } from "../../../src/checkpoint/dtype.ts";
-import type { Gpu } from "../../../src/gpu/gpu.ts";
-import { loadRange, type OperandDtype, paddedBytes } from "../../../src/tensor/load.ts";
-import { entryOf } from "../../support/entry.ts";
-import { EPSILON, expectWithin, OPERANDS, rounded, SIZES, TINIEST } from "../../support/floats.ts";
-import { sharedGpu } from "../../support/gpu.ts";
-import { normals } from "../../support/random.ts";
+import type { LowRankPatch } from "../../src/checkpoint/checkpoint.ts";
+import { decodeFloats } from "../../src/checkpoint/decode.ts";
+import { DTYPE_BYTES, type Dtype } from "../../src/checkpoint/dtype.ts";
+import type { Gpu } from "../../src/gpu/gpu.ts";
+import { loadRange, type OperandDtype, paddedBytes } from "../../src/tensor/load.ts";
+import { entryOf } from "../support/entry.ts";
+import { EPSILON, expectWithin, OPERANDS, rounded, SIZES, TINIEST } from "../support/floats.ts";
+import { sharedGpu } from "../support/gpu.ts";
+import { normals } from "../support/random.ts";
 
 const FLOATS: readonly Dtype[] = ["F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"];
 
@@ -109,7 +109,7 @@ describe("with an adapter", () => {
 
   /** Compares a range with the CPU's merge in f64: at most one unit in the last place of the weight's type away. */
   async function check(dtype: OperandDtype, shape: Case, start: number, length: number, to: OperandDtype = "F32") {
-    const { mergeOnCpu } = await import("../../../src/checkpoint/adapter/adapter.ts");
+    const { mergeOnCpu } = await import("../../src/checkpoint/adapter/adapter.ts");
     const entry = patched(dtype, shape);
     const whole = await mergeOnCpu(entry);
     const expected = rounded(whole.slice(start, start + length), to);
@@ -196,7 +196,7 @@ describe("with an adapter", () => {
     values.fill(0, 4, 8);
     const patch = { a: new Float32Array(4), b: new Float32Array(3), rank: 1, scale: 1, transposed: false };
     const entry = entryOf("w", "F32", [3, 4], values, { ...patch, magnitude: new Float32Array([1, 2, 3]) });
-    const { mergeOnCpu } = await import("../../../src/checkpoint/adapter/adapter.ts");
+    const { mergeOnCpu } = await import("../../src/checkpoint/adapter/adapter.ts");
     const found = await loaded(entry, 0, 12, "F32");
     expect([...found.slice(4, 8)]).toEqual([0, 0, 0, 0]);
     expectWithin(found, await mergeOnCpu(entry), () => 1e-6);

@@ -9,9 +9,12 @@ import { DTYPE_BYTES } from "../../../src/checkpoint/dtype.ts";
 import type { Gpu } from "../../../src/gpu/gpu.ts";
 import { spanGroups } from "../../../src/gpu/grid.ts";
 import { inFlag, type OperandDtype, outFlag } from "../../../src/tensor/load.ts";
+import { covers } from "../../support/covers.ts";
 import { OPERANDS, SIZES } from "../../support/floats.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { randomPatterns } from "../../support/random.ts";
+
+covers("load/convert");
 
 type From = OperandDtype | "F8_E4M3" | "F8_E5M2";
 

@@ -1,0 +1,32 @@
+/** What all forms of attention are told. */
+import type { Recorder } from "../recorder.ts";
+import type { Tensor } from "../tensor.ts";
+
+export interface AttentionOptions {
+  readonly batch: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+  readonly causal: boolean;
+  /** 1 / sqrt(headDim) when left out. */
+  readonly scale?: number;
+  /** (B, T) i32: a query sees its own document; 0 is padding, which sees nothing and gives zeros. */
+  readonly segments?: Tensor;
+  /** A query sees so many of the last keys. */
+  readonly window?: number;
+}
+
+/**
+ * Flags that size a head's registers: how many values are held, whether they are read one by one, whether loops are
+ * unrolled.
+ */
+export function headFlags({ profile }: Recorder, headDim: number): string[] {
+  const held = [8, 16, 32, 64, 128, 256].find((size) => size >= headDim);
+  if (!held) throw new RangeError(`heads of ${headDim} values; 256 are the most`);
+  const rolled = held >= 128 || (profile.software && held >= 64);
+  return [
+    ...(rolled ? ["rolled"] : []),
+    ...(held === 8 ? [] : [`d${held}`]),
+    ...(headDim % 4 !== 0 ? ["ragged"] : held === headDim ? [] : ["padded"]),
+  ];
+}
