@@ -39,6 +39,6 @@ await script({
   notes: `The loss is --distill-weight times the method's loss plus --label-weight times the labels' cross-entropy, both means over the tokens
 that count. --teacher self with --lora uses the student's own base and no further memory; without --lora the model is read twice.
 Teacher or student may come from stdin, but not both. Rows that only pad a vocabulary are recognised by tokenizer.json; other
-differences need --method uld. Resuming and the other options of train work here too.`,
+differences need a method for other tokenizers. Resuming and the other options of train work here too.`,
   run: async (context) => (await import("../src/distill/command.ts")).distill(context),
 });

@@ -38,7 +38,7 @@ await script({
   grace: 600,
   notes: `The loss is --forget-weight times the method's forget term plus --retain-weight times the retain term. A batch has --batch-size rows to
 forget and as many to keep. Likelihoods under the original model are computed once. A second model is in memory only for methods that
-compare whole distributions (undial, rmu, --retain-loss kl), and with --lora not even then. Resuming and the other options of train
+compare whole distributions or hidden states, as --retain-loss kl does, and with --lora not even then. Resuming and the other options of train
 work here too.`,
   run: async (context) => (await import("../src/unlearn/command.ts")).unlearn(context),
 });

@@ -1,10 +1,10 @@
 /**
- * What a distillation method is: a loss of the student's outputs against the teachers'. A file of this folder that
- * exports `method` is one; `--method taid` is taid.ts.
+ * What a distillation method is: a loss of the student's outputs against the teachers'. Each file of methods/ is one:
+ * `--method taid` is taid.ts.
  *
  * Most are a loss per row of logits (a token's, or an example's); the frame runs the models, cuts large vocabularies
- * into chunks, mixes in the labels' cross-entropy and averages over the rows that count. What else a method changes of
- * the frame are capabilities.
+ * into chunks, mixes in the labels' cross-entropy and averages over the rows that count. A method that
+ * changes more of the frame names capabilities.
  */
 import { withCapabilityOptions } from "../method/capability.ts";
 import { type Laws, sameClaim } from "../method/laws.ts";

@@ -1,6 +1,6 @@
 /**
- * The capability of a loss whose teacher may have a tokenizer of its own: the teacher reads the student's texts in its
- * own tokens, and is compared where both have read the same text.
+ * The capability of a loss whose teacher may have another tokenizer: the teacher reads the student's texts in its own
+ * tokens, and is compared where both have read the same text.
  */
 import { type Batch, batchKey, isTokens } from "../data/batch.ts";
 import { UserError } from "../errors.ts";
@@ -13,7 +13,7 @@ import { type OtherTokens, otherTokens } from "./same-places.ts";
 import type { TeacherReading } from "./teachers.ts";
 
 /**
- * A model that reads the same texts through a tokenizer of its own. `read` gives the documents of a batch in its
+ * A model that reads the same texts through its own tokenizer. `read` gives the documents of a batch in its
  * tokens.
  */
 export function foreignTeacher(model: Model, read: ReturnType<typeof otherTokens>): Teacher {

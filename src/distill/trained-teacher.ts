@@ -15,19 +15,16 @@ const OPTIONS = {
 /** The teacher's loss of every row (n), the student held fixed. `values` are the method's. */
 export type TeacherLoss<V> = (rec: Recorder, rows: TeacherRows & { readonly values: V }) => Tensor;
 
-export interface TrainedTeacher<V> extends DistillCapability<typeof OPTIONS, Values<typeof OPTIONS> & V> {
-  readonly loss: TeacherLoss<V>;
-}
-
 /**
- * Lets --online train the teacher with a loss of its own.
+ * Lets --online train the teacher, with a loss that the method gives.
  *
  *   needs: [trainedTeacher((rec, { teacher, targets }) => crossEntropy(rec, teacher, targets))]
  */
-export const trainedTeacher = <V>(loss: TeacherLoss<V>): TrainedTeacher<V> => ({
+export const trainedTeacher = <V>(
+  loss: TeacherLoss<V>,
+): DistillCapability<typeof OPTIONS, Values<typeof OPTIONS> & V> => ({
   name: "trained-teacher",
   options: OPTIONS,
-  loss,
   begin(values, { method, named }) {
     const { online, teacher_out: target, ...own } = values;
     if (!online) return undefined;

@@ -69,7 +69,7 @@ export async function setUpTraining(
       smoothing: options.smoothing,
       zLoss: options.z_loss,
     }),
-    // What learns beside the student is told apart by name, so one teacher at most.
+    // What learns beside the student is saved by name, and teachers have the same names: one teacher at most.
     extra: [...extra.values(), ...(trains ? models[0]!.trainable() : [])],
     controllers: adaptive ? [controllerOf(adaptive)] : [],
     updates: parts.flatMap((part) => part.updates?.(gpu, [...model.trainable(), ...extra.values()]) ?? []),

@@ -1,7 +1,6 @@
 /**
  * What an unlearning method is: an objective whose forget term drives knowledge out while a retain term holds the rest,
- * or an edit of weights without an optimizer. A file of this folder that exports `method` is one; `--method npo` is
- * npo.ts.
+ * or an edit of weights without an optimizer. Each file of methods/ is one: `--method npo` is npo.ts.
  *
  * The total is gamma F + alpha R (--forget-weight, --retain-weight). The frame runs the models, averages and adds the
  * retain term; what else a loss is given comes from the capabilities that its method needs.

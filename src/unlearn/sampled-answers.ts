@@ -39,7 +39,7 @@ export interface Alternatives {
   /** How many for a row. */
   readonly samples: number;
   readonly temperature: number;
-  /** Stands on a line of its own before the prompt while sampling, and not while training. */
+  /** A line before the prompt while sampling, left out while training. */
   readonly instruction: string | undefined;
   /** Most tokens of an answer; those of the longest answer to forget when left out. */
   readonly maxTokens: number | undefined;

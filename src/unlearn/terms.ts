@@ -1,4 +1,4 @@
-/** The terms of the objective of unlearning: the loss of every row of a batch, in a program of its own. */
+/** The terms of the objective of unlearning: each gives the loss of every row of a batch, in its own program. */
 import type { Batch } from "../data/batch.ts";
 import type { Bound } from "../method/bind.ts";
 import type { Model } from "../model/model.ts";

@@ -58,12 +58,12 @@ export async function cache(context: Context<typeof CACHE>): Promise<Outcome> {
   });
   context.progress.done();
   context.info(`the ${k} hold ${(100 * mass).toFixed(1)} % of the teacher's probability`);
-  const told = { rows: sequences.length, tokens, k, mass };
+  const summary = { rows: sequences.length, tokens, k, mass };
   context.json({
     ...(context.out === "-" ? {} : { file: context.out }),
-    ...told,
+    ...summary,
     bytes,
     groups: groups.map(({ name, sequences, tokens }) => ({ name, rows: sequences, tokens })),
   });
-  return { output: `${context.out === "-" ? "stdout" : context.out} (${humanBytes(bytes)})`, log: told };
+  return { output: `${context.out === "-" ? "stdout" : context.out} (${humanBytes(bytes)})`, log: summary };
 }

@@ -1,6 +1,7 @@
 /**
  * Attention transfer: the student's attention maps are drawn to the teacher's. MobileBERT, Sun et al., ACL 2020,
- * https://arxiv.org/abs/2004.02984; the last layer alone, as in MiniLM, https://arxiv.org/abs/2002.10957, unless told.
+ * https://arxiv.org/abs/2004.02984 By default the last layer alone, as in MiniLM,
+ * https://arxiv.org/abs/2002.10957
  *
  *   kl   mean over pairs and heads of KL(A_T || A_S)      mse  mean over pairs and heads of |A_S - A_T|^2
  *
@@ -60,7 +61,7 @@ export function mapDistance(rec: Recorder, student: Attended, teacher: Attended,
   if (distance === "kl" && near < far)
     throw new UserError(
       `the student sees ${near} tokens, the teacher ${far}: KL has no bound there`,
-      "give --distance mse, or rows that are no longer: --max-length",
+      "give --distance mse, or shorter rows: --max-length",
     );
   if (own.shape[1] === theirs.shape[1]) return headMean(rec, rowDistance(rec, own, theirs, distance));
   return rowDistance(rec, headMean(rec, own), headMean(rec, theirs), distance);

@@ -2,8 +2,8 @@
  * BD-KD: forward and reverse KL weighted row by row by who is more certain. Amara et al. 2022,
  * https://arxiv.org/abs/2212.12965
  *
- *   student  T^2 (a KL(p || q) + b KL(q || p)), (a, b) = (delta, 1) where the teacher's entropy is larger, else (1,
- *     delta)
+ *   student  T^2 (a KL(p || q) + b KL(q || p)), (a, b) = (delta, 1) where the teacher's entropy is larger,
+ *            else (1, delta)
  *   teacher  (--online) CE + T^2 KL(p || q), q held fixed
  *
  * An over-confident student is spread out by the first, a flat one sharpened by the second. delta 1 weighs both alike.

@@ -3,8 +3,8 @@
  * the other. Shi et al., ICCV 2025, https://arxiv.org/abs/2506.23285; after the two-way distillation of Li et al. 2023,
  * https://arxiv.org/abs/2311.08213
  *
- *   student  CE + T^2 KL(p || q) where p_label > q_label        teacher  (--online) CE + T^2 KL(q || p) where q_label >
- *     p_label
+ *   student              CE + T^2 KL(p || q) where p_label > q_label
+ *   teacher (--online)   CE + T^2 KL(q || p) where q_label > p_label
  *
  * The paper names the better one batch by batch; here it is named row by row, since within a batch each has rows it
  * knows better. Its random perturbation of the weights is not here. Without --online a teacher that stays as it is is

@@ -2,8 +2,8 @@
  * Dual-head distillation: a loss on the logits themselves, sent through a second head so that it shapes the body
  * without pulling at the main head. Yang et al. 2024, https://arxiv.org/abs/2411.08937
  *
- *   tau^2 sum_v [ log(1/2 / s) / 2 + log(1/2 / (1 - s)) / 2 ],  s = sigmoid((b - teacher) / tau), b the second head's
- *     logits
+ *   tau^2 sum_v [ log(1/2 / s) / 2 + log(1/2 / (1 - s)) / 2 ],  s = sigmoid((b - teacher) / tau),
+ *   b the second head's logits
  *
  * The second head is linear, and left out of the result. With --grad-align the part of its gradient that goes against
  * the labels' is taken away: g - min(0, <g, g_labels>) / |g_labels|^2 g_labels over all weights, which costs a second

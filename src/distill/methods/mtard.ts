@@ -68,7 +68,7 @@ export function mtardBalance(
     },
     state: () => ({ tau: self.tau, weights: self.weights, first: self.first ?? null }),
     load(state) {
-      const saved = state as unknown as { tau: number[]; weights: number[]; first: number[] | null };
+      const saved = state as Record<"tau" | "weights", number[]> & { first: number[] | null };
       [self.tau, self.weights, self.first] = [saved.tau, saved.weights, saved.first ?? undefined];
     },
   };

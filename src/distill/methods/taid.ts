@@ -50,11 +50,8 @@ export function taidSchedule(
     },
     state: () => ({ t, before, momentum, heard }),
     load(state) {
-      ({ t, before, momentum, heard } = state as unknown as {
-        t: number;
+      ({ t, before, momentum, heard } = state as Record<"t" | "momentum" | "heard", number> & {
         before: number | null;
-        momentum: number;
-        heard: number;
       });
     },
   };

@@ -11,7 +11,7 @@ import { sampledAnswers } from "../../sampled-answers.ts";
 export const method = defineObjective({
   name: "altpo",
   title: "DPO to other answers",
-  about: "prefers other answers, sampled from the model as it was, to the one that is to be forgotten",
+  about: "prefers other answers, sampled from the model as it was, to the one to forget",
   cite: "arXiv:2409.13474",
   laws: EVERY_LAW,
   per: "sequence",

@@ -11,7 +11,7 @@ import { rowAnswers } from "../../row-answers.ts";
 export const method = defineObjective({
   name: "dpo",
   title: "DPO to a wanted answer",
-  about: "prefers a refusal (or another answer) to the one that is to be forgotten",
+  about: "prefers a refusal (or another answer) to the one to forget",
   cite: "arXiv:2404.05868",
   laws: EVERY_LAW,
   per: "sequence",

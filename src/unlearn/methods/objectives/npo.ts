@@ -17,7 +17,7 @@ export const method = defineObjective({
   per: "sequence",
   weights: { forget: 1, retain: 1 },
   needs: [likelihoods],
-  options: { beta: { type: "number > 0", default: 0.1, help: "how soon a forgotten sequence stops to count" } },
+  options: { beta: { type: "number > 0", default: 0.1, help: "how soon a forgotten sequence stops counting" } },
   sequences(rec, { nll, reference, values: { beta } }) {
     const forgotten = sub(rec, rowSum(rec, nll), reference); // (B)
     return scale(rec, logSigmoid(rec, scale(rec, forgotten, beta)), -2 / beta);

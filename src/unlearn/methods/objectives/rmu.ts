@@ -2,8 +2,8 @@
  * RMU: hidden states of the forget set are drawn to a fixed random vector, those of the retain set to what they were.
  * Li et al., ICML 2024, https://arxiv.org/abs/2403.03218
  *
- *   forget  mean over tokens and width of (h - u)^2, u uniform in [0, 1) scaled to norm c      retain  of (h -
- *     h_theta0)^2
+ *   forget  mean over tokens and width of (h - u)^2, u uniform in [0, 1) scaled to norm c
+ *   retain  mean over tokens and width of (h - h_theta0)^2
  *
  * h is the output of block `layer`; gradients do not reach beyond it.
  */

@@ -15,7 +15,7 @@ export const method = defineObjective({
   per: "sequence",
   weights: { forget: 0.125, retain: 1 },
   options: {
-    beta: { type: "number > 0", default: 4.5, help: "how soon a forgotten sequence stops to count" },
+    beta: { type: "number > 0", default: 4.5, help: "how soon a forgotten sequence stops counting" },
     delta: { type: "number", default: 0, help: "loss at which it counts half" },
   },
   sequences(rec, { nll, lengths, values: { beta, delta } }) {
