@@ -23,7 +23,7 @@ export interface Rows<O extends Options = Options> {
   readonly student: Tensor;
   /** (n, V) each; of another width where vocabularies may differ. */
   readonly teachers: readonly Tensor[];
-  /** (n) i32; negative: the row does not count, so that nobody hears its loss. */
+  /** (n) i32; negative: the row does not count, so the frame leaves its loss out. */
   readonly targets: Tensor;
   /** (n, C): what the student's head reads. */
   readonly hidden: Tensor;

@@ -70,7 +70,10 @@ function placeFor(word: string, family: string | undefined): { template: Templat
 export async function newMethod(context: Context<typeof NEW>): Promise<Outcome> {
   const [word, typed, ...more] = context.args;
   if (word === undefined || typed === undefined || more.length > 0)
-    throw new UserError("expected a kind of method and a name", "bun run new merge my-merge");
+    throw new UserError(
+      "expected a kind of method and a name",
+      "for example: bun run new merge my-merge; new --help lists the kinds",
+    );
   if (context.out !== "-")
     throw new UserError(
       `new writes below src/ and test/, not to ${context.out}`,

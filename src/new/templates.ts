@@ -114,7 +114,7 @@ export function filled(
     files,
     typed,
     commands: commands
-      .replaceAll(new RegExp(`(?<= )${example}(?=[ \n])`, "g"), name)
+      .replaceAll(new RegExp(`(?<= )${example}(?=[ \n/.])`, "g"), name)
       .replaceAll(new RegExp(`(?<=--)${example}(?=-)`, "g"), name)
       .replaceAll(`"${example}"`, `"${typed}"`),
   };
