@@ -71,7 +71,7 @@ describe("refusals", () => {
     ["large --steps 3", "--steps has no effect in distill cache"],
   ])("cache %s", async (argv, message) => {
     const { err, code } = await distill(`cache ${argv} --data rows.jsonl -o refused/`);
-    expect(err).toContain(`distill cache: ${message}`);
+    expect(err).toContain(`distill: ${message}`);
     expect(code).toBe(2);
   });
 

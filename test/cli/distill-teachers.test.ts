@@ -172,7 +172,7 @@ describe("a cache", () => {
     expect(told.bytes).toBeGreaterThan(1000);
     expect(told.mass).toBeLessThan(1);
     const odd = await distill("cache large --student small --data rows.jsonl -q -o never.safetensors");
-    expect(odd.err).toContain("distill cache: --student has no effect in distill cache");
+    expect(odd.err).toContain("distill: --student has no effect in distill cache");
     expect(odd.code).toBe(2);
     await shop.model("broken", LLAMA, 1, {
       change(model) {
@@ -181,9 +181,7 @@ describe("a cache", () => {
       },
     });
     const broken = await distill("cache broken --data rows.jsonl --top 3 -q -o never.safetensors");
-    expect(broken.err).toContain(
-      "distill cache: broken: the logits of rows.jsonl:1, token 0, are not finite\n  hint: ",
-    );
+    expect(broken.err).toContain("distill: broken: the logits of rows.jsonl:1, token 0, are not finite\n  hint: ");
     expect(broken.code).toBe(1);
     expect(existsSync(at("never.safetensors"))).toBe(false);
   }, 30_000);

@@ -120,6 +120,6 @@ test.each([
   ["base --retain retain.jsonl --forget forget.jsonl", "--forget has no effect in unlearn importance"],
 ])("importance %s", async (argv, message) => {
   const { err, code } = await unlearn(`importance ${argv} -q -o refused.safetensors`);
-  expect(err).toStartWith(`unlearn importance: ${message}\n`);
+  expect(err).toStartWith(`unlearn: ${message}\n`);
   expect(code).toBe(2);
 });
