@@ -17,7 +17,7 @@ export interface UnlearnData {
   readonly source: BatchSource<UnlearnBatch>;
   /** The rows to forget as they are trained on; none of a classifier. */
   readonly sequences: readonly Sequence[];
-  /** What the method's capabilities supply. */
+  /** What the method's capabilities supply, in the order of its needs. */
   readonly supplies: readonly Supply[];
   /** Id that fills up batches. */
   readonly pad: number;

@@ -43,7 +43,10 @@ export async function setUpTraining(
       recompute: options.recompute,
       seed,
     }),
-    controllers: [weightsController(choices, adaptive), ...data.supplies.map(supplyController)],
+    controllers: [
+      weightsController(choices, adaptive),
+      ...data.supplies.map((supply, i) => supplyController(method.needs![i]!.name, supply)),
+    ],
     updates: smoothing ? [smoothing.method.rule({ gpu, parameters, values: smoothing.values, seed, steps })] : [],
     memory: original && original.bytes > 0 ? { original: original.bytes } : {},
     free: () => original?.free(),
@@ -90,8 +93,8 @@ const weightsController = ({ weights }: Choices, adaptive: Adaptive | undefined)
   load: (state) => adaptive?.load(state),
 });
 
-const supplyController = (supply: Stateful, i: number): Controller => ({
-  name: `supply ${i + 1}`,
+const supplyController = (name: string, supply: Stateful): Controller => ({
+  name,
   state: () => supply.state(),
   load: (state) => supply.load(state),
 });
