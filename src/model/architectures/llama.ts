@@ -3,8 +3,8 @@
  * https://arxiv.org/abs/2407.21783
  */
 import type { Architecture } from "../architecture.ts";
+import { denseDecoder } from "../blocks/causal-decoder.ts";
 import { type DecoderConfig, decoderConfig } from "../blocks/decoder.ts";
-import { denseDecoder } from "../blocks/dense-decoder.ts";
 import { ConfigReader } from "../config.ts";
 
 export const method: Architecture<DecoderConfig> = {

@@ -1,7 +1,7 @@
 /** Mistral: Llama's equations with a sliding window over the keys. https://arxiv.org/abs/2310.06825 */
 import type { Architecture } from "../architecture.ts";
+import { denseDecoder } from "../blocks/causal-decoder.ts";
 import { type DecoderConfig, decoderConfig } from "../blocks/decoder.ts";
-import { denseDecoder } from "../blocks/dense-decoder.ts";
 import { ConfigReader } from "../config.ts";
 
 export const method: Architecture<DecoderConfig> = {

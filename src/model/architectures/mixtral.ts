@@ -1,19 +1,8 @@
 /** Mixtral: Mistral with k of E experts in place of every feed-forward network. https://arxiv.org/abs/2401.04088 */
 import type { Architecture } from "../architecture.ts";
-import {
-  attentionSpecs,
-  decoderConfig,
-  decoderForward,
-  decoderHead,
-  decoderImplied,
-  decoderParameters,
-  decoderSizes,
-  normSpec,
-} from "../blocks/decoder.ts";
-import { expectExperts, expertSpecs, type SparseConfig, sparseMlp } from "../blocks/experts.ts";
+import { decoderConfig } from "../blocks/decoder.ts";
+import { expectExperts, type SparseConfig, sparseDecoder } from "../blocks/experts.ts";
 import { ConfigReader } from "../config.ts";
-
-const NAMES = { module: "block_sparse_moe", gate: "w1", up: "w3", down: "w2" };
 
 export const method: Architecture<SparseConfig> = {
   name: "mixtral",
@@ -21,9 +10,7 @@ export const method: Architecture<SparseConfig> = {
   about: "Mistral with k of E experts in place of every feed-forward network",
   cite: "arXiv:2401.04088",
   options: {},
-  task: "causal-lm",
-  sizes: decoderSizes,
-  implied: decoderImplied,
+  ...sparseDecoder({ module: "block_sparse_moe", gate: "w1", up: "w3", down: "w2" }),
 
   config(json, where) {
     const c = new ConfigReader(json, where);
@@ -42,19 +29,4 @@ export const method: Architecture<SparseConfig> = {
       where,
     );
   },
-
-  parameters: (c) =>
-    decoderParameters(c, (prefix) => [
-      ...attentionSpecs(c, prefix),
-      ...expertSpecs(c, prefix, NAMES),
-      normSpec(c, `${prefix}.input_layernorm.weight`),
-      normSpec(c, `${prefix}.post_attention_layernorm.weight`),
-    ]),
-
-  forward: (net, c, inputs) =>
-    decoderForward(net, c, inputs, (prefix, layer, h, add) =>
-      sparseMlp(net, c, { prefix, layer, names: NAMES }, h, add),
-    ),
-
-  head: decoderHead,
 };

@@ -3,20 +3,9 @@
  * https://arxiv.org/abs/2409.02060
  */
 import type { Architecture } from "../architecture.ts";
-import {
-  attentionSpecs,
-  decoderConfig,
-  decoderForward,
-  decoderHead,
-  decoderImplied,
-  decoderParameters,
-  decoderSizes,
-  normSpec,
-} from "../blocks/decoder.ts";
-import { expectExperts, expertSpecs, type SparseConfig, sparseMlp } from "../blocks/experts.ts";
+import { decoderConfig } from "../blocks/decoder.ts";
+import { expectExperts, type SparseConfig, sparseDecoder } from "../blocks/experts.ts";
 import { ConfigReader } from "../config.ts";
-
-const NAMES = { module: "mlp", gate: "gate_proj", up: "up_proj", down: "down_proj" };
 
 export const method: Architecture<SparseConfig> = {
   name: "olmoe",
@@ -24,9 +13,7 @@ export const method: Architecture<SparseConfig> = {
   about: "k of E experts whose weights keep their share of the whole, RMSNorm over all heads of q and k",
   cite: "arXiv:2409.02060",
   options: {},
-  task: "causal-lm",
-  sizes: decoderSizes,
-  implied: decoderImplied,
+  ...sparseDecoder({ module: "mlp", gate: "gate_proj", up: "up_proj", down: "down_proj" }),
 
   config(json, where) {
     const c = new ConfigReader(json, where);
@@ -49,19 +36,4 @@ export const method: Architecture<SparseConfig> = {
       where,
     );
   },
-
-  parameters: (c) =>
-    decoderParameters(c, (prefix) => [
-      ...attentionSpecs(c, prefix),
-      ...expertSpecs(c, prefix, NAMES),
-      normSpec(c, `${prefix}.input_layernorm.weight`),
-      normSpec(c, `${prefix}.post_attention_layernorm.weight`),
-    ]),
-
-  forward: (net, c, inputs) =>
-    decoderForward(net, c, inputs, (prefix, layer, h, add) =>
-      sparseMlp(net, c, { prefix, layer, names: NAMES }, h, add),
-    ),
-
-  head: decoderHead,
 };

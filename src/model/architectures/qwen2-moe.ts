@@ -3,7 +3,9 @@
  * https://arxiv.org/abs/2407.10671
  */
 import type { Architecture } from "../architecture.ts";
-import { type QwenMoeConfig, qwenMoe } from "../blocks/qwen-moe.ts";
+import { decoderConfig } from "../blocks/decoder.ts";
+import { type QwenMoeConfig, qwenMoeConfig, qwenMoeDecoder } from "../blocks/qwen-moe.ts";
+import { ConfigReader } from "../config.ts";
 
 export const method: Architecture<QwenMoeConfig> = {
   name: "qwen2_moe",
@@ -11,5 +13,14 @@ export const method: Architecture<QwenMoeConfig> = {
   about: "Qwen2 with k of E experts and one that all tokens share, behind its own gate",
   cite: "arXiv:2407.10671",
   options: {},
-  ...qwenMoe(true),
+  ...qwenMoeDecoder,
+
+  config(json, where) {
+    const c = new ConfigReader(json, where);
+    c.only("use_sliding_window", false);
+    const bias = { qkv: c.flag("qkv_bias", true), o: false, mlp: false };
+    const decoder = decoderConfig(json, where, { bias, qkNorm: "none", tied: false });
+    const sharedInner = c.count("shared_expert_intermediate_size");
+    return qwenMoeConfig(c, where, decoder, { experts: 60, perToken: 4, sharedInner });
+  },
 };

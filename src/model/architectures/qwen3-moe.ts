@@ -1,6 +1,8 @@
 /** Qwen3-MoE: Qwen3 with k of E experts. https://arxiv.org/abs/2505.09388 */
 import type { Architecture } from "../architecture.ts";
-import { type QwenMoeConfig, qwenMoe } from "../blocks/qwen-moe.ts";
+import { decoderConfig } from "../blocks/decoder.ts";
+import { type QwenMoeConfig, qwenMoeConfig, qwenMoeDecoder } from "../blocks/qwen-moe.ts";
+import { ConfigReader } from "../config.ts";
 
 export const method: Architecture<QwenMoeConfig> = {
   name: "qwen3_moe",
@@ -8,5 +10,17 @@ export const method: Architecture<QwenMoeConfig> = {
   about: "Qwen3 with k of E experts",
   cite: "arXiv:2505.09388",
   options: {},
-  ...qwenMoe(false),
+  ...qwenMoeDecoder,
+
+  config(json, where) {
+    const c = new ConfigReader(json, where);
+    c.only("use_sliding_window", false);
+    const bias = c.flag("attention_bias", false);
+    const decoder = decoderConfig(json, where, {
+      bias: { qkv: bias, o: bias, mlp: false },
+      qkNorm: "head",
+      tied: false,
+    });
+    return qwenMoeConfig(c, where, decoder, { experts: 128, perToken: 8, sharedInner: 0 });
+  },
 };

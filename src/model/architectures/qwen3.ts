@@ -2,19 +2,8 @@
  * Qwen3: Llama with an RMSNorm on every head of q and k, and its own head size. https://arxiv.org/abs/2505.09388
  */
 import type { Architecture } from "../architecture.ts";
-import {
-  attentionSpecs,
-  type DecoderConfig,
-  decoderConfig,
-  decoderForward,
-  decoderHead,
-  decoderImplied,
-  decoderParameters,
-  decoderSizes,
-  gatedMlp,
-  mlpSpecs,
-  normSpec,
-} from "../blocks/decoder.ts";
+import { denseDecoder } from "../blocks/causal-decoder.ts";
+import { type DecoderConfig, decoderConfig } from "../blocks/decoder.ts";
 import { ConfigReader } from "../config.ts";
 
 export const method: Architecture<DecoderConfig> = {
@@ -23,9 +12,7 @@ export const method: Architecture<DecoderConfig> = {
   about: "Llama with an RMSNorm on every head of q and k",
   cite: "arXiv:2505.09388",
   options: {},
-  task: "causal-lm",
-  sizes: decoderSizes,
-  implied: decoderImplied,
+  ...denseDecoder,
 
   config(json, where) {
     const c = new ConfigReader(json, where);
@@ -33,17 +20,4 @@ export const method: Architecture<DecoderConfig> = {
     const bias = c.flag("attention_bias", false);
     return decoderConfig(json, where, { bias: { qkv: bias, o: bias, mlp: false }, qkNorm: "head", tied: false });
   },
-
-  parameters: (c) =>
-    decoderParameters(c, (prefix) => [
-      ...attentionSpecs(c, prefix),
-      ...mlpSpecs(c, `${prefix}.mlp`),
-      normSpec(c, `${prefix}.input_layernorm.weight`),
-      normSpec(c, `${prefix}.post_attention_layernorm.weight`),
-    ]),
-
-  forward: (net, c, inputs) =>
-    decoderForward(net, c, inputs, (prefix, _, h, add) => gatedMlp(net, `${prefix}.mlp`, h, add)),
-
-  head: decoderHead,
 };

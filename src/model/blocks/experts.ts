@@ -7,6 +7,7 @@ import { swiglu } from "../../tensor/ops/activation.ts";
 import { combine, dispatch, groupedLinear, route } from "../../tensor/ops/moe.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Net, ParameterSpec } from "../architecture.ts";
+import { causalDecoder } from "./causal-decoder.ts";
 import { type DecoderConfig, linearSpecs } from "./decoder.ts";
 
 export interface ExpertsConfig {
@@ -78,3 +79,10 @@ export function sparseMlp(
   const inner = swiglu(rec, through(rows, names.gate), through(rows, names.up)); // (N * k, inner)
   return combine(rec, through(inner, names.down), weights, plan, { add });
 }
+
+/** A decoder with experts in every block; `names` are those of their module and matrices. */
+export const sparseDecoder = (names: ExpertNames) =>
+  causalDecoder<SparseConfig>({
+    specs: (c, prefix) => expertSpecs(c, prefix, names),
+    forward: (net, c, prefix, layer, h, add) => sparseMlp(net, c, { prefix, layer, names }, h, add),
+  });

@@ -1,0 +1,52 @@
+/**
+ * Decoders of the Llama family, all but how config.json is read: blocks of attention and a feed-forward network, which
+ * is all that tells them apart.
+ */
+import type { Tensor } from "../../tensor/tensor.ts";
+import type { Architecture, Net, ParameterSpec } from "../architecture.ts";
+import {
+  attentionSpecs,
+  type DecoderConfig,
+  decoderForward,
+  decoderHead,
+  decoderImplied,
+  decoderParameters,
+  decoderSizes,
+  gatedMlp,
+  mlpSpecs,
+  normSpec,
+} from "./decoder.ts";
+
+/** The feed-forward network of a block. `prefix` names the block: `model.layers.3`. */
+export interface FeedForward<C> {
+  specs(config: C, prefix: string, layer: number): readonly ParameterSpec[];
+  /** (N, C) normalized hidden states to (N, C), with `add` added. */
+  forward(net: Net, config: C, prefix: string, layer: number, h: Tensor, add: Tensor): Tensor;
+}
+
+/** The equations of a decoder whose blocks have this feed-forward network. */
+export const causalDecoder = <C extends DecoderConfig>(feedForward: FeedForward<C>) =>
+  ({
+    task: "causal-lm",
+    sizes: decoderSizes,
+    implied: decoderImplied,
+
+    parameters: (c: C) =>
+      decoderParameters(c, (prefix, layer) => [
+        ...attentionSpecs(c, prefix),
+        ...feedForward.specs(c, prefix, layer),
+        normSpec(c, `${prefix}.input_layernorm.weight`),
+        normSpec(c, `${prefix}.post_attention_layernorm.weight`),
+      ]),
+
+    forward: (net, c: C, inputs) =>
+      decoderForward(net, c, inputs, (prefix, layer, h, add) => feedForward.forward(net, c, prefix, layer, h, add)),
+
+    head: decoderHead,
+  }) as const satisfies Partial<Architecture<C>>;
+
+/** A decoder with a gated feed-forward network in every block. */
+export const denseDecoder = causalDecoder<DecoderConfig>({
+  specs: (c, prefix) => mlpSpecs(c, `${prefix}.mlp`),
+  forward: (net, _, prefix, __, h, add) => gatedMlp(net, `${prefix}.mlp`, h, add),
+});
