@@ -127,8 +127,13 @@ export interface PlainContext {
   readonly settings: Record<string, unknown>;
   /** For each option with a `kind`, the methods that it names, bound to their values. */
   readonly picks: Readonly<Record<string, readonly Bound[]>>;
-  /** Values of the script's own options and of the chosen methods' that are not the defaults. */
+  /**
+   * Values of the script's own options and of the chosen methods' that are not the defaults, for lineage; without
+   * options that decide nothing.
+   */
   readonly chosen: Readonly<Record<string, unknown>>;
+  /** Values of the same options that decide the result, defaults too: a run resumes with these alone. */
+  readonly decisive: Readonly<Record<string, unknown>>;
   /** Method options that were given, as typed; repeated flags are joined by commas. */
   readonly raw: ReadonlyMap<string, string>;
   /** `--set` with a filter; without a method also the plain ones. In the order typed. */

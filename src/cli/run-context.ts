@@ -17,12 +17,19 @@ export function loggedOptions({ values, raw, settings, set }: Resolved): Record<
   return { ...options, ...Object.fromEntries(raw), ...settings, ...(set.length > 0 ? { set } : {}) };
 }
 
-/** Values that are not the defaults, in the order of the tables. */
+/** Values that decide the result, in the order of the tables; common options are not among them. */
+function decisive({ options, values, settings }: Resolved): Record<string, unknown> {
+  const own = Object.entries(options).map(([name, { decides }]) => [name, decides ? undefined : values[name]] as const);
+  return Object.fromEntries([...own, ...Object.entries(settings)].filter(([, value]) => value !== undefined));
+}
+
+/** Values that are not the defaults, in the order of the tables, without those that decide nothing. */
 function chosen({ options, values, settings, method }: Resolved): Record<string, unknown> {
   const differ = (specs: Options, found: Readonly<Record<string, unknown>>) =>
-    Object.keys(specs)
-      .filter((name) => found[name] !== undefined && !Bun.deepEquals(found[name], specs[name]!.default))
-      .map((name) => [name, found[name]] as const);
+    Object.entries(specs)
+      .filter(([name, { decides }]) => decides !== "nothing" && found[name] !== undefined)
+      .filter(([name, spec]) => !Bun.deepEquals(found[name], spec.default))
+      .map(([name]) => [name, found[name]] as const);
   return Object.fromEntries([...differ(options, values), ...differ(method?.options ?? {}, settings)]);
 }
 
@@ -54,6 +61,7 @@ export function makeContext(
     settings: resolved.settings,
     picks: resolved.picks,
     chosen: chosen(resolved),
+    decisive: decisive(resolved),
     raw: resolved.raw,
     set: resolved.set,
     recipe: resolved.recipe,

@@ -27,6 +27,11 @@ export interface OptionSpec {
    */
   readonly optionsAfter?: string;
   /**
+   * What the option decides, where that is not the result. "nothing": how the run goes, so lineage leaves it out.
+   * "storage": the form in which the result is stored. A resumed run may change either.
+   */
+  readonly decides?: "nothing" | "storage";
+  /**
    * Other options, of which one must be given too, or this one has no effect and is refused. Together with `with`,
    * either is enough.
    */

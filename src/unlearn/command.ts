@@ -6,7 +6,6 @@ import { UserError } from "../errors.ts";
 import { openGpu } from "../gpu/gpu.ts";
 import { type Bound, bind } from "../method/bind.ts";
 import { prepareSave, saveResult } from "../model/save.ts";
-import { lineageOptions } from "../run/training/run-lineage.ts";
 import { runTraining } from "../run/training/run-training.ts";
 import { humanBytes } from "../text/format.ts";
 import type { UnlearnBatch } from "./batches.ts";
@@ -72,7 +71,7 @@ async function edit(context: UnlearnContext, { method, values }: Bound<UnlearnEd
     script: "unlearn",
     version: context.version,
     method: method.name,
-    options: lineageOptions(context),
+    options: context.chosen,
     seed,
   };
   const saving = {

@@ -7,7 +7,6 @@ import { describeModel } from "../open-model.ts";
 import { type HeldOutGroup, readHeldOut } from "./held-out.ts";
 import { type Choices, choose } from "./optimizer-and-schedule.ts";
 import { refuseClashing, warnOfSchedule } from "./option-checks.ts";
-import { decisiveOptions } from "./run-lineage.ts";
 import { checkSettings, findState, refuseOverwriting, type SavedRun } from "./saved-state.ts";
 import { type Start, start } from "./starting-model.ts";
 import type { Opened, RunContext, Technique, TrainingData } from "./technique.ts";
@@ -46,7 +45,7 @@ export async function openRun<B, D extends TrainingData<B>>(
   if (!saved && folder !== undefined) refuseOverwriting(folder);
   refuseClashing(context);
   // As JSON has it, for a comparison with what was saved.
-  const settings = JSON.parse(JSON.stringify({ ...decisiveOptions(context), model: technique.model, seed }));
+  const settings = JSON.parse(JSON.stringify({ ...context.decisive, model: technique.model, seed }));
   if (saved) checkSettings(saved.progress, settings, folder!);
 
   const { trains } = technique;

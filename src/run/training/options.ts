@@ -58,12 +58,17 @@ export const OPTIMIZATION = {
 export const TRAINED = {
   dtype: { type: "'f32' | 'bf16' | 'keep'", help: "type of weights in memory; f32 if trained, as stored if frozen" },
   state_dtype: { type: "'f32' | 'bf16'", default: "f32", help: "of the optimizer's states" },
-  out_dtype: { type: "'f32' | 'bf16' | 'f16'", help: "of the result; as the model is stored when left out" },
+  out_dtype: {
+    type: "'f32' | 'bf16' | 'f16'",
+    decides: "storage",
+    help: "of the result; as the model is stored when left out",
+  },
   freeze: { type: "string[]", help: "weights that stay as they are, by pattern: 'model.embed*'", value: "GLOB" },
   train_only: { type: "string[]", help: "weights that are trained, by pattern; all others stay", value: "GLOB" },
   recompute: {
     type: "boolean",
     default: false,
+    decides: "nothing",
     help: "compute activations again on the way back: less memory, a third slower",
   },
   lora: { type: "boolean", default: false, help: "train a LoRA adapter; the result is the adapter, in PEFT's format" },
@@ -97,21 +102,45 @@ export const RUNNING = {
   eval_every: {
     type: "number.integer >= 0",
     default: 0,
+    decides: "nothing",
     needs: "eval_data",
     help: "steps between evaluations on --eval-data; 0: at the end only",
     value: "N",
   },
-  save_every: { type: "number.integer >= 0", default: 1000, help: "steps between saved states; 0: none", value: "N" },
-  state: { type: "string", help: "folder of the saved state; OUT-state when left out", value: "DIR" },
-  resume: { type: "boolean", default: false, help: "continue from the saved state; from the start if there is none" },
+  save_every: {
+    type: "number.integer >= 0",
+    default: 1000,
+    decides: "nothing",
+    help: "steps between saved states; 0: none",
+    value: "N",
+  },
+  state: {
+    type: "string",
+    decides: "nothing",
+    help: "folder of the saved state; OUT-state when left out",
+    value: "DIR",
+  },
+  resume: {
+    type: "boolean",
+    default: false,
+    decides: "nothing",
+    help: "continue from the saved state; from the start if there is none",
+  },
   best: {
     type: "string",
+    decides: "nothing",
     needs: "eval_data",
     help: "folder for the weights with the lowest held-out loss",
     value: "DIR",
   },
-  log_every: { type: "number.integer >= 1", default: 1, help: "steps between lines of --log", value: "N" },
-  shards: { type: "number.integer >= 1", help: "shards of a folder", value: "N" },
+  log_every: {
+    type: "number.integer >= 1",
+    default: 1,
+    decides: "nothing",
+    help: "steps between lines of --log",
+    value: "N",
+  },
+  shards: { type: "number.integer >= 1", decides: "nothing", help: "shards of a folder", value: "N" },
 } as const satisfies Options;
 
 /** Options of every script that trains. */
@@ -121,5 +150,5 @@ export const RUN = {
   ...OPTIMIZATION,
   ...TRAINED,
   ...RUNNING,
-  profile: { type: "boolean", default: false, help: "time every kernel; slower" },
+  profile: { type: "boolean", default: false, decides: "nothing", help: "time every kernel; slower" },
 } as const satisfies Options;

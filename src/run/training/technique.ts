@@ -29,8 +29,10 @@ export interface RunContext extends CommandContext {
   readonly picks: Picks<typeof RUN>;
   /** Values of the method's options. */
   readonly settings: Readonly<Record<string, unknown>>;
-  /** Values that are not the defaults. */
+  /** Values that are not the defaults, without those that decide nothing. */
   readonly chosen: Readonly<Record<string, unknown>>;
+  /** Values that decide the result: a run resumes with these alone. */
+  readonly decisive: Readonly<Record<string, unknown>>;
 }
 
 /** What is known before any weight is read. */
