@@ -13,7 +13,7 @@ import type { Parameter } from "../../tensor/parameter.ts";
 import { Program, profileOf } from "../../tensor/program.ts";
 import { dynamic, Recorder } from "../../tensor/recorder.ts";
 import { bytesOf, sizeOf } from "../../tensor/tensor.ts";
-import { dynamicParams, numberName, type Optimizer } from "./optimizer.ts";
+import { dynamicParams, numberName, type Optimizer, type StepNumbers } from "./optimizer.ts";
 import { type StateTensor, stateTensor } from "./training-state.ts";
 
 const NORM_VALUES = 16384; // of wgsl/training/square-sums.wgsl
@@ -25,6 +25,16 @@ export interface UpdaterOptions {
   /** Largest global norm of the gradients; 0: no bound. */
   readonly clip: number;
   readonly stateDtype?: "f32" | "bf16";
+}
+
+/** Throws TypeError where an optimizer leaves a param of its kernel without a number. */
+function expectNumbers({ name }: Optimizer, params: StepNumbers): StepNumbers {
+  const missing = Object.keys(params).find((param) => typeof params[param] !== "number");
+  if (missing !== undefined)
+    throw new TypeError(
+      `optimizer ${name}: ${missing} has no value; is every option that fixed() and numbers() read declared in options?`,
+    );
+  return params;
 }
 
 export class Updater {
@@ -78,8 +88,8 @@ export class Updater {
     }
     const limit = dynamic("limit");
     rec.step({ kernel: "training/clip-factor", bind: { sums, clip }, params: { n: total, limit }, groups: [1] });
-    const fixed = optimizer.fixed(values);
-    const changing = Object.keys(optimizer.numbers(values, { t: 1, lr: 0, decay: 0 }));
+    const fixed = expectNumbers(optimizer, optimizer.fixed(values));
+    const changing = Object.keys(expectNumbers(optimizer, optimizer.numbers(values, { t: 1, lr: 0, decay: 0 })));
     for (const [index, parameter] of parameters.entries()) {
       const own = new Map<string, PooledBuffer>();
       states.set(parameter, own);
@@ -135,7 +145,7 @@ export class Updater {
     const { weight_decay: decay = 0 } = values as { weight_decay?: number };
     const numbers: Record<string, number> = { limit: clip, seed: (seed + t) >>> 0 };
     for (const decays of [true, false]) {
-      const found = method.numbers(values, { t, lr, decay: decays ? decay : 0 });
+      const found = expectNumbers(method, method.numbers(values, { t, lr, decay: decays ? decay : 0 }));
       for (const [name, value] of Object.entries(found)) numbers[numberName(name, decays)] = value;
     }
     const needed = this.#program.dynamicNames;
