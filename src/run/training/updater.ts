@@ -13,10 +13,9 @@ import type { Parameter } from "../../tensor/parameter.ts";
 import { Program, profileOf } from "../../tensor/program.ts";
 import { dynamic, Recorder } from "../../tensor/recorder.ts";
 import { bytesOf, sizeOf } from "../../tensor/tensor.ts";
+import { type RecordedNorm, recordGradientNorm } from "./gradient-norm.ts";
 import { dynamicParams, numberName, type Optimizer, type StepNumbers } from "./optimizer.ts";
 import { type StateTensor, stateTensor } from "./training-state.ts";
-
-const NORM_VALUES = 16384; // of wgsl/training/square-sums.wgsl
 
 export interface UpdaterOptions {
   readonly optimizer: Bound<Optimizer>;
@@ -43,7 +42,7 @@ export class Updater {
   readonly #program: Program;
   readonly #states: ReadonlyMap<Parameter, ReadonlyMap<string, PooledBuffer>>;
   readonly #clip: PooledBuffer;
-  readonly #ranges: readonly { readonly parameter: Parameter; readonly start: number; readonly groups: number }[];
+  readonly #ranges: RecordedNorm["ranges"];
 
   private constructor(
     gpu: Gpu,
@@ -51,7 +50,7 @@ export class Updater {
     program: Program,
     states: ReadonlyMap<Parameter, ReadonlyMap<string, PooledBuffer>>,
     clip: PooledBuffer,
-    ranges: readonly { readonly parameter: Parameter; readonly start: number; readonly groups: number }[],
+    ranges: RecordedNorm["ranges"],
   ) {
     this.#gpu = gpu;
     this.#options = options;
@@ -67,27 +66,10 @@ export class Updater {
     const { method: optimizer, values } = options.optimizer;
     const rec = new Recorder(profileOf(gpu), { training: false });
     const states = new Map<Parameter, Map<string, PooledBuffer>>();
-    const ranges: { parameter: Parameter; start: number; groups: number }[] = [];
-    let total = 0;
-    for (const parameter of parameters) {
-      const groups = Math.max(1, Math.ceil(parameter.size / NORM_VALUES));
-      ranges.push({ parameter, start: total, groups });
-      total += groups;
-    }
-    const sums = rec.scratch([Math.max(1, total)], "sums of squares");
     const clipMemory = gpu.upload(new Float32Array(4), "clip");
     const clip = rec.state("clip", [3], clipMemory.buffer);
-    const gradientOf = (p: Parameter) => rec.state(`gradient of ${p.name}`, p.shape, p.gradient);
-    for (const { parameter, start } of ranges) {
-      rec.step({
-        kernel: "training/square-sums",
-        bind: { gradient: gradientOf(parameter), sums },
-        params: { n: parameter.size, start },
-        groups: spanGroups(parameter.size, NORM_VALUES),
-      });
-    }
-    const limit = dynamic("limit");
-    rec.step({ kernel: "training/clip-factor", bind: { sums, clip }, params: { n: total, limit }, groups: [1] });
+    const gradients = parameters.map(({ name, shape, gradient }) => rec.state(`gradient of ${name}`, shape, gradient));
+    const { sums, ranges } = recordGradientNorm(rec, gradients, clip, dynamic("limit"));
     const fixed = expectNumbers(optimizer, optimizer.fixed(values));
     const changing = Object.keys(expectNumbers(optimizer, optimizer.numbers(values, { t: 1, lr: 0, decay: 0 })));
     for (const [index, parameter] of parameters.entries()) {
@@ -109,7 +91,7 @@ export class Updater {
           ...(stateDtype === "bf16" ? ["state_bf16"] : []),
         ],
         bind: {
-          gradient: gradientOf(parameter),
+          gradient: gradients[index]!,
           clip,
           weight,
           ...Object.fromEntries(optimizer.states.map((name) => [name, state(name)])),
@@ -156,10 +138,11 @@ export class Updater {
   /** Names and norms of the gradients of the last step, largest first, those that are not finite before all others. */
   async largest(count: number): Promise<{ name: string; norm: number }[]> {
     const sums = await this.#program.read("sums");
-    const norms = this.#ranges.map(({ parameter, start, groups }) => {
+    const norms = [...this.#states.keys()].map(({ name }, index) => {
+      const { start, count } = this.#ranges[index]!;
       let square = 0;
-      for (let i = 0; i < groups; i++) square += sums[start + i]!;
-      return { name: parameter.name, norm: Math.sqrt(square) };
+      for (let i = 0; i < count; i++) square += sums[start + i]!;
+      return { name, norm: Math.sqrt(square) };
     });
     const rank = ({ norm }: { norm: number }) => (Number.isFinite(norm) ? norm : Number.POSITIVE_INFINITY);
     return norms.sort((a, b) => (rank(a) === rank(b) ? 0 : rank(b) - rank(a))).slice(0, count);
