@@ -18,7 +18,7 @@ struct Params {
   n: u32,
   v: u32,
   inverse: f32, // 1 / temperature
-  a: f32,       // beta of jsd, alpha of skew, t of taid, strength of undial
+  a: f32,       // weight of a mixture or an interpolation; what a label is lowered by
   scale: f32,   // temperature squared
   accumulate: u32,
 }
@@ -36,9 +36,9 @@ fn student_at(i: u32) -> f32 {
 }
 
 fn teacher_at(i: u32, v: u32, target_id: u32) -> f32 {
-  @if(taid) return ((1.0 - params.a) * student[i] + params.a * teacher[i]) * params.inverse;
-  @if(undial) return (teacher[i] - select(0.0, params.a, v == target_id)) * params.inverse;
-  @if(!taid && !undial) return teacher[i] * params.inverse;
+  @if(interpolated_target) return ((1.0 - params.a) * student[i] + params.a * teacher[i]) * params.inverse;
+  @if(lowered_label) return (teacher[i] - select(0.0, params.a, v == target_id)) * params.inverse;
+  @if(!interpolated_target && !lowered_label) return teacher[i] * params.inverse;
 }
 
 // The slope along q, of log q and log p; for those whose gradient is q - p, -p / q is never made.
@@ -49,7 +49,7 @@ fn slope(x: f32, y: f32) -> f32 {
   @if(skew_rkl) let m = log_mix(x, y, params.a);
   @if(skew_rkl) return x - m - params.a * exact_exp(x - m);
   @if(tvd) return 0.5 * sign(exact_exp(x) - exact_exp(y));
-  @if(forward_kl || taid || undial) return 0.0;
+  @if(forward_kl || interpolated_target || lowered_label) return 0.0;
 }
 
 @compute @workgroup_size(64)
@@ -84,8 +84,8 @@ fn divergence_gradient(
     let y = teacher_at(start + i, i, label) - level.z - level.w;
     let q = exact_exp(x);
     var d = 0.0;
-    @if(forward_kl || taid || undial) d = q - exact_exp(y);
-    @if(!forward_kl && !taid && !undial) if (q > 0.0) { d = q * (slope(x, y) - mean); }
+    @if(forward_kl || interpolated_target || lowered_label) d = q - exact_exp(y);
+    @if(!forward_kl && !interpolated_target && !lowered_label) if (q > 0.0) { d = q * (slope(x, y) - mean); }
     d *= factor;
     if (params.accumulate == 0u) { dx[start + i] = d; } else { dx[start + i] += d; }
   }

@@ -9,10 +9,9 @@
 //   jsd          a KL(p || m) + (1 - a) KL(q || m), m = a p + (1 - a) q
 //   skew_kl      KL(p || a p + (1 - a) q)                        skew_rkl    KL(q || a q + (1 - a) p)
 //   tvd          sum |p - q| / 2
-//   taid         KL(r || q), r of the logits (1 - a) student + a teacher, the student in it held fixed; with `whole`
-//                its
-//                cross-entropy. arXiv:2501.16937
-//   undial       cross-entropy against the teacher's logits with a taken off that of the target. arXiv:2402.10052
+//   interpolated_target   KL(r || q), r of the logits (1 - a) student + a teacher, the student in it held fixed; with
+//                         `cross_entropy` -sum r log q
+//   lowered_label         -sum r log q, r of the teacher's logits with a taken off that of the label
 //
 // One workgroup a row, or with `serial` one lane. Checked against f64 in test/tensor/ops/divergence.test.ts.
 
@@ -24,7 +23,7 @@ struct Params {
   n: u32,
   v: u32,
   inverse: f32, // 1 / temperature
-  a: f32,       // beta of jsd, alpha of skew, t of taid, strength of undial
+  a: f32,       // weight of a mixture or an interpolation; what a label is lowered by
   scale: f32,   // temperature squared
 }
 
@@ -40,23 +39,23 @@ fn student_at(i: u32) -> f32 {
 }
 
 fn teacher_at(i: u32, v: u32, target_id: u32) -> f32 {
-  @if(taid) return ((1.0 - params.a) * student[i] + params.a * teacher[i]) * params.inverse;
-  @if(undial) return (teacher[i] - select(0.0, params.a, v == target_id)) * params.inverse;
-  @if(!taid && !undial) return teacher[i] * params.inverse;
+  @if(interpolated_target) return ((1.0 - params.a) * student[i] + params.a * teacher[i]) * params.inverse;
+  @if(lowered_label) return (teacher[i] - select(0.0, params.a, v == target_id)) * params.inverse;
+  @if(!interpolated_target && !lowered_label) return teacher[i] * params.inverse;
 }
 
 fn term(x: f32, y: f32) -> f32 { // log q, log p
   let q = exact_exp(x);
   let p = exact_exp(y);
-  @if(forward_kl || (taid && !whole)) return weighted(p, y, x);
-  @if(taid && whole) return weighted(p, 0.0, x);
+  @if(forward_kl || (interpolated_target && !cross_entropy)) return weighted(p, y, x);
+  @if(interpolated_target && cross_entropy) return weighted(p, 0.0, x);
   @if(reverse_kl) return weighted(q, x, y);
   @if(jsd) let m = log_mix(y, x, params.a);
   @if(jsd) return params.a * weighted(p, y, m) + (1.0 - params.a) * weighted(q, x, m);
   @if(skew_kl) return weighted(p, y, log_mix(y, x, params.a));
   @if(skew_rkl) return weighted(q, x, log_mix(x, y, params.a));
   @if(tvd) return 0.5 * abs(p - q);
-  @if(undial) return weighted(p, 0.0, x);
+  @if(lowered_label) return weighted(p, 0.0, x);
 }
 
 @compute @workgroup_size(64)

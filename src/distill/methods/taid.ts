@@ -76,6 +76,10 @@ export const method = defineDistillation({
     fixed: { type: "boolean", default: false, help: "the straight line alone" },
   },
   rows: (rec, { student, teachers, targets }) =>
-    divergence(rec, student, teachers[0]!, targets, { kind: "taid", a: dynamic("t"), whole: true }),
+    divergence(rec, student, teachers[0]!, targets, {
+      kind: "interpolated-target",
+      a: dynamic("t"),
+      crossEntropy: true,
+    }),
   adaptive: ({ values, steps }) => taidSchedule(values, steps),
 });

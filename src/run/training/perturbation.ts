@@ -10,8 +10,7 @@ import { spanGroups } from "../../gpu/grid.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
 import { dynamic, type Recorder } from "../../tensor/recorder.ts";
 import { Programs } from "../programs.ts";
-
-const NORM_VALUES = 16384; // of wgsl/training/square-sums.wgsl
+import { recordGradientNorm } from "./gradient-norm.ts";
 
 /** One buffer per parameter. */
 type Buffers = ReadonlyMap<Parameter, GPUBuffer>;
@@ -113,23 +112,10 @@ export class Perturbation {
 
   /** Steps of the global norm of gradients into #norm. */
   #recordNorm(rec: Recorder, from: Buffers): void {
-    let total = 0;
-    const starts = this.#parameters.map(({ size }) => {
-      const start = total;
-      total += Math.max(1, Math.ceil(size / NORM_VALUES));
-      return start;
-    });
-    const sums = rec.scratch([total], "sums of squares");
-    for (const [i, parameter] of this.#parameters.entries()) {
-      rec.step({
-        kernel: "training/square-sums",
-        bind: { gradient: rec.state(`gradient of ${parameter.name}`, parameter.shape, from.get(parameter)!), sums },
-        params: { n: parameter.size, start: starts[i]! },
-        groups: spanGroups(parameter.size, NORM_VALUES),
-      });
-    }
-    const clip = rec.state("norm", [3], this.#norm);
-    rec.step({ kernel: "training/clip-factor", bind: { sums, clip }, params: { n: total, limit: 0 }, groups: [1] });
+    const gradients = this.#parameters.map((parameter) =>
+      rec.state(`gradient of ${parameter.name}`, parameter.shape, from.get(parameter)!),
+    );
+    recordGradientNorm(rec, gradients, rec.state("norm", [3], this.#norm));
   }
 
   /** weights += distance * g / |g|, g the gradients or those kept under a name; |g| over all parameters. */

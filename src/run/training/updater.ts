@@ -13,10 +13,9 @@ import type { Parameter } from "../../tensor/parameter.ts";
 import { Program, profileOf } from "../../tensor/program.ts";
 import { dynamic, Recorder } from "../../tensor/recorder.ts";
 import { bytesOf, sizeOf } from "../../tensor/tensor.ts";
-import { dynamicParams, numberName, type Optimizer } from "./optimizer.ts";
+import { type RecordedNorm, recordGradientNorm } from "./gradient-norm.ts";
+import { dynamicParams, numberName, type Optimizer, type StepNumbers } from "./optimizer.ts";
 import { type StateTensor, stateTensor } from "./training-state.ts";
-
-const NORM_VALUES = 16384; // of wgsl/training/square-sums.wgsl
 
 export interface UpdaterOptions {
   readonly optimizer: Bound<Optimizer>;
@@ -27,13 +26,23 @@ export interface UpdaterOptions {
   readonly stateDtype?: "f32" | "bf16";
 }
 
+/** Throws TypeError where an optimizer leaves a param of its kernel without a number. */
+function expectNumbers({ name }: Optimizer, params: StepNumbers): StepNumbers {
+  const missing = Object.keys(params).find((param) => typeof params[param] !== "number");
+  if (missing !== undefined)
+    throw new TypeError(
+      `optimizer ${name}: ${missing} has no value; is every option that fixed() and numbers() read declared in options?`,
+    );
+  return params;
+}
+
 export class Updater {
   readonly #gpu: Gpu;
   readonly #options: UpdaterOptions;
   readonly #program: Program;
   readonly #states: ReadonlyMap<Parameter, ReadonlyMap<string, PooledBuffer>>;
   readonly #clip: PooledBuffer;
-  readonly #ranges: readonly { readonly parameter: Parameter; readonly start: number; readonly groups: number }[];
+  readonly #ranges: RecordedNorm["ranges"];
 
   private constructor(
     gpu: Gpu,
@@ -41,7 +50,7 @@ export class Updater {
     program: Program,
     states: ReadonlyMap<Parameter, ReadonlyMap<string, PooledBuffer>>,
     clip: PooledBuffer,
-    ranges: readonly { readonly parameter: Parameter; readonly start: number; readonly groups: number }[],
+    ranges: RecordedNorm["ranges"],
   ) {
     this.#gpu = gpu;
     this.#options = options;
@@ -57,29 +66,12 @@ export class Updater {
     const { method: optimizer, values } = options.optimizer;
     const rec = new Recorder(profileOf(gpu), { training: false });
     const states = new Map<Parameter, Map<string, PooledBuffer>>();
-    const ranges: { parameter: Parameter; start: number; groups: number }[] = [];
-    let total = 0;
-    for (const parameter of parameters) {
-      const groups = Math.max(1, Math.ceil(parameter.size / NORM_VALUES));
-      ranges.push({ parameter, start: total, groups });
-      total += groups;
-    }
-    const sums = rec.scratch([Math.max(1, total)], "sums of squares");
     const clipMemory = gpu.upload(new Float32Array(4), "clip");
     const clip = rec.state("clip", [3], clipMemory.buffer);
-    const gradientOf = (p: Parameter) => rec.state(`gradient of ${p.name}`, p.shape, p.gradient);
-    for (const { parameter, start } of ranges) {
-      rec.step({
-        kernel: "training/square-sums",
-        bind: { gradient: gradientOf(parameter), sums },
-        params: { n: parameter.size, start },
-        groups: spanGroups(parameter.size, NORM_VALUES),
-      });
-    }
-    const limit = dynamic("limit");
-    rec.step({ kernel: "training/clip-factor", bind: { sums, clip }, params: { n: total, limit }, groups: [1] });
-    const fixed = optimizer.fixed(values);
-    const changing = Object.keys(optimizer.numbers(values, { t: 1, lr: 0, decay: 0 }));
+    const gradients = parameters.map(({ name, shape, gradient }) => rec.state(`gradient of ${name}`, shape, gradient));
+    const { sums, ranges } = recordGradientNorm(rec, gradients, clip, dynamic("limit"));
+    const fixed = expectNumbers(optimizer, optimizer.fixed(values));
+    const changing = Object.keys(expectNumbers(optimizer, optimizer.numbers(values, { t: 1, lr: 0, decay: 0 })));
     for (const [index, parameter] of parameters.entries()) {
       const own = new Map<string, PooledBuffer>();
       states.set(parameter, own);
@@ -99,7 +91,7 @@ export class Updater {
           ...(stateDtype === "bf16" ? ["state_bf16"] : []),
         ],
         bind: {
-          gradient: gradientOf(parameter),
+          gradient: gradients[index]!,
           clip,
           weight,
           ...Object.fromEntries(optimizer.states.map((name) => [name, state(name)])),
@@ -135,7 +127,7 @@ export class Updater {
     const { weight_decay: decay = 0 } = values as { weight_decay?: number };
     const numbers: Record<string, number> = { limit: clip, seed: (seed + t) >>> 0 };
     for (const decays of [true, false]) {
-      const found = method.numbers(values, { t, lr, decay: decays ? decay : 0 });
+      const found = expectNumbers(method, method.numbers(values, { t, lr, decay: decays ? decay : 0 }));
       for (const [name, value] of Object.entries(found)) numbers[numberName(name, decays)] = value;
     }
     const needed = this.#program.dynamicNames;
@@ -146,10 +138,11 @@ export class Updater {
   /** Names and norms of the gradients of the last step, largest first, those that are not finite before all others. */
   async largest(count: number): Promise<{ name: string; norm: number }[]> {
     const sums = await this.#program.read("sums");
-    const norms = this.#ranges.map(({ parameter, start, groups }) => {
+    const norms = [...this.#states.keys()].map(({ name }, index) => {
+      const { start, count } = this.#ranges[index]!;
       let square = 0;
-      for (let i = 0; i < groups; i++) square += sums[start + i]!;
-      return { name: parameter.name, norm: Math.sqrt(square) };
+      for (let i = 0; i < count; i++) square += sums[start + i]!;
+      return { name, norm: Math.sqrt(square) };
     });
     const rank = ({ norm }: { norm: number }) => (Number.isFinite(norm) ? norm : Number.POSITIVE_INFINITY);
     return norms.sort((a, b) => (rank(a) === rank(b) ? 0 : rank(b) - rank(a))).slice(0, count);

@@ -119,7 +119,10 @@ export async function lossOf({ name, parameters: p = {} }: LossCase): Promise<Lo
       return {
         ...(await distillation("taid", {}, { t: p.t! })),
         value: (rec, { labels, rows }) =>
-          divergence(rec, rows("student_logits"), rows("teacher_logits"), labels, { kind: "taid", a: p.t! }),
+          divergence(rec, rows("student_logits"), rows("teacher_logits"), labels, {
+            kind: "interpolated-target",
+            a: p.t!,
+          }),
       };
     case "undial":
       return unlearning("undial", { strength: p.strength! });

@@ -115,6 +115,20 @@ describe.each(Object.keys(references))("%s", (name) => {
   });
 });
 
+test("a param that an optimizer leaves without a value is named", async () => {
+  const [weight] = parametersOf();
+  const { optimizer, values } = references.adamw!;
+  const made = (given: Record<string, number | boolean>) =>
+    Updater.make(gpu, [weight!], { optimizer: bind(optimizer, given), decays, clip: 0 });
+  const { eps: _, ...without } = values;
+  expect(made(without)).rejects.toThrow("optimizer adamw: eps has no value; is every option");
+  const broken = { ...optimizer, numbers: () => ({ shrink: undefined as unknown as number }) };
+  expect(Updater.make(gpu, [weight!], { optimizer: bind(broken, values), decays, clip: 0 })).rejects.toThrow(
+    "optimizer adamw: shrink has no value",
+  );
+  weight!.free();
+});
+
 test("a gradient that is not finite changes nothing, and is named", async () => {
   const parameters = parametersOf();
   for (const p of parameters) {

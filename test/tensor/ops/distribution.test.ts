@@ -117,14 +117,15 @@ test("adaptive KL has its known value", async () => {
   expect(outputs.y![0]).toBeCloseTo(0.097592, 5);
 });
 
-test("taid's cross-entropy has its known value", async () => {
+test("the cross-entropy against an interpolated target has its known value", async () => {
   const { outputs, gradients } = await runOp(gpu, {
     inputs: {
       s: { shape: [1, 4], data: Float32Array.of(0.5, 0.2, 0.1, -0.3), grad: true },
       t: { shape: [1, 4], data: Float32Array.of(2, 1, 0, -1) },
       l: { shape: [1], data: Int32Array.of(0), dtype: "i32" },
     },
-    build: (rec, { s, t, l }) => divergence(rec, s!, t!, l!, { kind: "taid", a: 0.4, whole: true }),
+    build: (rec, { s, t, l }) =>
+      divergence(rec, s!, t!, l!, { kind: "interpolated-target", a: 0.4, crossEntropy: true }),
     seeds: { y: Float32Array.of(1) },
   });
   expect(outputs.y![0]).toBeCloseTo(1.269323, 5);

@@ -79,15 +79,27 @@ describe("laws", () => {
     expect(gradients.s!.every((g) => Math.abs(g) < 1e-6)).toBe(true);
   });
 
-  test("taid goes from a standstill to forward KL", async () => {
+  test("an interpolated target goes from a standstill to forward KL", async () => {
     const [start, end, forward] = [
-      await run("taid", 0, s, t),
-      await run("taid", 1, s, t),
+      await run("interpolated-target", 0, s, t),
+      await run("interpolated-target", 1, s, t),
       await run("forward-kl", 0, s, t),
     ];
     expect(start.gradients.s!.every((g) => Math.abs(g) < 1e-6)).toBe(true);
     expect(end.outputs.y![0]).toBeCloseTo(forward.outputs.y![0]!, 5);
     for (const [i, g] of end.gradients.s!.entries()) expect(g).toBeCloseTo(forward.gradients.s![i]!, 6);
+  });
+
+  test("a lowered label gives the cross-entropy against the teacher without it, and pulls away from it", async () => {
+    const { outputs, gradients } = await run("lowered-label", 1.5, s, t);
+    const lowered = softmax(Float64Array.from(t, (z, i) => (i === 0 ? z - 1.5 : z)));
+    const own = softmax(Float64Array.from(s));
+    const expected = -lowered.reduce((sum, p, i) => sum + p * Math.log(own[i]!), 0);
+    expect(outputs.y![0]).toBeCloseTo(expected, 4);
+    for (const [i, g] of gradients.s!.entries()) expect(g).toBeCloseTo(own[i]! - lowered[i]!, 6);
+    const impossible = await run("lowered-label", 1e30, s, s);
+    expect(impossible.gradients.s![0]).toBeCloseTo(own[0]!, 6);
+    expect(impossible.gradients.s!.slice(1).every((g) => g <= 0)).toBe(true);
   });
 
   test("skews of nothing are the plain ones", async () => {

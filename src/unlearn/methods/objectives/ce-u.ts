@@ -17,5 +17,5 @@ export const method = defineObjective({
   defaults: { skip_tokens: 1 },
   options: {},
   rows: (rec, { logits, targets }) =>
-    divergence(rec, logits, stopGradient(rec, logits), targets, { kind: "undial", a: 1e30 }),
+    divergence(rec, logits, stopGradient(rec, logits), targets, { kind: "lowered-label", a: 1e30 }),
 });

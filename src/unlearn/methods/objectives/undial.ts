@@ -16,5 +16,5 @@ export const method = defineObjective({
   original: true,
   options: { strength: { type: "number >= 0", default: 10, help: "taken off the true token's logit; 3 to 30" } },
   rows: (rec, { logits, original, targets, values: { strength } }) =>
-    divergence(rec, logits, original(), targets, { kind: "undial", a: strength }),
+    divergence(rec, logits, original(), targets, { kind: "lowered-label", a: strength }),
 });
