@@ -79,7 +79,11 @@ function checkWeights({ sample_weight, accumulate, task_loss }: CurriculumContex
 async function read({ options, seed }: CurriculumContext, director: Director, opened: Opened): Promise<CurriculumData> {
   const rows = await readRows(options.data, opened);
   const order = { batchSize: options.batch_size, seed, shuffle: options.shuffle };
-  if (director.kind === "ordering") return { ...director, rows, source: new OrderedSource(rows, order) };
+  if (director.kind === "ordering") {
+    const { method, values } = director.bound;
+    method.check?.(values, rows.lengths);
+    return { ...director, rows, source: new OrderedSource(rows, order) };
+  }
   const source = new MixtureSource(rows, order);
   if (director.kind === "sampler") return { ...director, rows, source };
   return { kind: "schedule", rows, source, schedule: readSchedule(director.file, rows.names) };

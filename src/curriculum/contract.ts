@@ -135,8 +135,11 @@ export interface OrderingMethod<O extends Options = Options> extends CurriculumM
   /** Shares of the rows in the passes that make up so many epochs, where they are known before the training. */
   passes?(epochs: number, values: Values<O>): readonly number[];
   /**
-   * Rows of one pass, in the order in which they are trained on. Throws UserError when the options do not fit together.
+   * Refuses options that do not fit together, or rows of these numbers of tokens, before any weight is read. Throws
+   * UserError.
    */
+  check?(values: Values<O>, lengths: ArrayLike<number>): void;
+  /** Rows of one pass, in the order in which they are trained on. */
   rows(setup: OrderingSetup<O>): Uint32Array;
 }
 

@@ -30,10 +30,9 @@ export const CYCLE = {
 } as const;
 
 type Cycle = Values<typeof CYCLE>;
-export type CycleStrategy = Cycle["strategy"];
 
 /** Share of the rows in pass k, from 0. */
-export function cycleShare(k: number, strategy: CycleStrategy, start: number, end: number, mult: number): number {
+function cycleShare(k: number, { strategy, start, end, mult }: Cycle): number {
   if (strategy === "exponential") return Math.min(1, 0.04 * 1.5 ** k);
   if (strategy === "parabolic") return Math.min(1, 0.04 * (k + 1) ** 1.5);
   const up = [start];
@@ -48,25 +47,22 @@ export function cycleShare(k: number, strategy: CycleStrategy, start: number, en
 }
 
 /** Shares of the passes that make `total` epochs; the last is cut so that they sum to it. */
-export function cycleShares(
-  total: number,
-  strategy: CycleStrategy = "cyclic",
-  start = 0.25,
-  end = 1,
-  mult = 0.5,
-): number[] {
+export function cycleShares(total: number, cycle: Cycle): number[] {
   const shares: number[] = [];
-  for (let left = total; left > 1e-9; left -= shares.at(-1)!) {
-    shares.push(Math.min(left, cycleShare(shares.length, strategy, start, end, mult)));
-  }
+  for (let left = total; left > 1e-9; left -= shares.at(-1)!)
+    shares.push(Math.min(left, cycleShare(shares.length, cycle)));
   return shares;
 }
 
-/** The rows of a pass. Throws UserError when the least share is above the largest. */
-function cycleRows({ lengths, scores, epoch, seed, values }: OrderingSetup<typeof CYCLE>): Uint32Array {
-  const { start, end, mult, strategy, score, rate } = values;
+/** Throws UserError when the least share is above the largest. */
+function checkCycle({ start, end }: Cycle): void {
   if (start > end)
     throw new UserError(`--start ${start} is above --end ${end}`, "a pass has at least --start of the rows");
+}
+
+/** The rows of a pass. */
+function cycleRows({ lengths, scores, epoch, seed, values }: OrderingSetup<typeof CYCLE>): Uint32Array {
+  const { score, rate } = values;
   const weight = (loss: number): number => {
     if (score === "random") return 1;
     if (score === "hard") return Math.max(loss, 1e-6);
@@ -78,7 +74,7 @@ function cycleRows({ lengths, scores, epoch, seed, values }: OrderingSetup<typeo
     const spent = -Math.log(1 - random.uniform());
     return Number.isNaN(scores[row]) ? Number.NaN : spent / weight(scores[row]!);
   });
-  const pool = easiest(ranked(keys), cycleShare(epoch, strategy, start, end, mult));
+  const pool = easiest(ranked(keys), cycleShare(epoch, values));
   return shuffledPool(pool, lengths.length, seed, epoch);
 }
 
@@ -98,6 +94,7 @@ export const CYCLICAL = {
     { score: "exponential" },
   ],
   options: CYCLE,
-  passes: (epochs: number, { strategy, start, end, mult }: Cycle) => cycleShares(epochs, strategy, start, end, mult),
+  check: checkCycle,
+  passes: cycleShares,
   rows: cycleRows,
 } as const satisfies Partial<OrderingMethod<typeof CYCLE>>;

@@ -155,7 +155,7 @@ describe("refusals", () => {
       expect(first!.startsWith(`curriculum: ${message}`)).toBe(true);
       expect(second).toContain(hint);
       expect(code).toBe(2);
-      expect(existsSync(lab.at("refused"))).toBe(false);
+      for (const left of ["refused", "refused-state"]) expect(existsSync(lab.at(left))).toBe(false);
     },
     20_000,
   );

@@ -26,17 +26,11 @@ interface Given {
   readonly scores?: ArrayLike<number>;
   readonly values?: Record<string, unknown>;
 }
-const rows = (method: AnyOrdering, { values, ...given }: Given = {}): number[] => [
-  ...method.rows({
-    lengths,
-    scores,
-    done: 0,
-    epoch: 0,
-    seed: 7,
-    ...given,
-    values: bindDefaults(method, values).values,
-  }),
-];
+const rows = (method: AnyOrdering, { values: settings, ...given }: Given = {}): number[] => {
+  const { values } = bindDefaults(method, settings);
+  method.check?.(values, lengths);
+  return [...method.rows({ lengths, scores, done: 0, epoch: 0, seed: 7, ...given, values })];
+};
 const sorted = (values: readonly number[]) => values.toSorted((a, b) => a - b);
 const all = Array.from({ length: N }, (_, i) => i);
 
@@ -115,20 +109,21 @@ test("quality: the same best part in every pass, in another order", () => {
 });
 
 test("cyclical: sizes of passes, cut so that they sum to the budget", () => {
-  expect(cycleShares(4.75)).toEqual([0.25, 0.5, 1, 0.5, 0.25, 0.5, 1, 0.5, 0.25]);
-  expect(cycleShares(2)).toEqual([0.25, 0.5, 1, 0.25]);
+  const shares = (total: number, settings = {}) => cycleShares(total, bindDefaults(cyclical, settings).values);
+  expect(shares(4.75)).toEqual([0.25, 0.5, 1, 0.5, 0.25, 0.5, 1, 0.5, 0.25]);
+  expect(shares(2)).toEqual([0.25, 0.5, 1, 0.25]);
   for (const total of [0.1, 1, 3.3, 20]) {
     for (const strategy of ["cyclic", "sharp", "growing", "shrinking", "exponential", "parabolic"] as const) {
-      expect(cycleShares(total, strategy).reduce((a, b) => a + b, 0)).toBeCloseTo(total, 9);
+      expect(shares(total, { strategy }).reduce((a, b) => a + b, 0)).toBeCloseTo(total, 9);
     }
   }
-  expect(cycleShares(3.5, "sharp")).toEqual([0.25, 0.5, 1, 0.25, 0.5, 1]);
-  expect(cycleShares(3.75, "growing")).toEqual([0.25, 0.5, 1, 1, 1]);
-  expect(cycleShares(2.25, "shrinking")).toEqual([1, 0.5, 0.25, 0.25, 0.25]);
-  expect(cycleShares(0.19, "exponential")).toEqual([0.04, 0.06, 0.09].map((n) => expect.closeTo(n, 9)));
-  expect(cycleShares(0.04 + 0.04 * 2 ** 1.5, "parabolic").length).toBe(2);
-  expect(cycleShares(2, "cyclic", 1, 1)).toEqual([1, 1]);
-  expect(cycleShares(1, "cyclic", 0.5, 0.5)).toEqual([0.5, 0.5]);
+  expect(shares(3.5, { strategy: "sharp" })).toEqual([0.25, 0.5, 1, 0.25, 0.5, 1]);
+  expect(shares(3.75, { strategy: "growing" })).toEqual([0.25, 0.5, 1, 1, 1]);
+  expect(shares(2.25, { strategy: "shrinking" })).toEqual([1, 0.5, 0.25, 0.25, 0.25]);
+  expect(shares(0.19, { strategy: "exponential" })).toEqual([0.04, 0.06, 0.09].map((n) => expect.closeTo(n, 9)));
+  expect(shares(0.04 + 0.04 * 2 ** 1.5, { strategy: "parabolic" }).length).toBe(2);
+  expect(shares(2, { start: 1 })).toEqual([1, 1]);
+  expect(shares(1, { start: 0.5, end: 0.5 })).toEqual([0.5, 0.5]);
 });
 
 test("cyclical: the whole data is an ordinary epoch, whatever the scores", () => {

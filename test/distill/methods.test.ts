@@ -1,11 +1,8 @@
 /**
- * Losses of distillation methods: golden values and gradients, the card's test vectors, limits in which one is another,
- * and what adapts. The laws that methods claim are in test/laws/distill.test.ts.
+ * Losses of distillation methods: the card's test vectors, limits in which one is another, and what adapts. Laws that
+ * methods claim are in test/laws/distill.test.ts, golden values and gradients in test/golden.
  */
 import { describe, expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
-import { openPlain } from "../../src/checkpoint/open.ts";
 import type { DistillMethod } from "../../src/distill/contract.ts";
 import { layerPairs } from "../../src/distill/layer-pairs.ts";
 import { method as akl } from "../../src/distill/methods/akl.ts";
@@ -23,9 +20,9 @@ import { method as taid, taidSchedule } from "../../src/distill/methods/taid.ts"
 import { method as tvd } from "../../src/distill/methods/tvd.ts";
 import { cosineDistance, meanSquare } from "../../src/distill/state-distance.ts";
 import { sharedGpu } from "../support/gpu.ts";
-import { checkOp, hardware, runOp } from "../support/program.ts";
+import { checkOp, runOp } from "../support/program.ts";
 import { normals } from "../support/random.ts";
-import { type RowsRun, runRows, settingsOf } from "./rows.ts";
+import { runRows, settingsOf } from "./rows.ts";
 
 const gpu = await sharedGpu();
 const method = (given: unknown) => given as DistillMethod;
@@ -38,92 +35,6 @@ const softmax = (x: ArrayLike<number>, temperature = 1): number[] => {
 const entropy = (x: ArrayLike<number>) => -softmax(x).reduce((sum, p) => sum + p * Math.log(p), 0);
 const worst = (a: ArrayLike<number>, b: ArrayLike<number>) =>
   Array.from(a).reduce((most, x, i) => Math.max(most, Math.abs(x - b[i]!)), 0);
-
-describe("golden losses through the method's file", async () => {
-  const FOLDER = fileURLToPath(new URL("../golden/loss/", import.meta.url));
-  const { cases, logits_shape } = JSON.parse(readFileSync(`${FOLDER}cases.json`, "utf8")) as {
-    cases: { name: string; value: number; parameters?: Record<string, number> }[];
-    logits_shape: number[];
-  };
-  const floats = async (file: string) => {
-    const opened = await openPlain(FOLDER + file);
-    const found = new Map<string, Float32Array | Int32Array>();
-    for (const entry of opened.tensors.values()) {
-      const bytes = new Uint8Array(entry.bytes);
-      await entry.read(bytes, 0);
-      found.set(entry.name, entry.dtype === "I32" ? new Int32Array(bytes.buffer) : new Float32Array(bytes.buffer));
-    }
-    opened.close();
-    return found;
-  };
-  const inputs = await floats("inputs.safetensors");
-  const expected = await floats("expected.safetensors");
-  const labels = inputs.get("labels") as Int32Array;
-  const counted = labels.filter((label) => label >= 0).length;
-  const mean = Float32Array.from(labels, (label) => (label < 0 ? 0 : 1 / counted));
-
-  /** The method of a golden case, its settings, and what changes from step to step. */
-  const of = (
-    name: string,
-    p: Record<string, number>,
-  ): Pick<RowsRun, "settings" | "values"> & { with: DistillMethod } => {
-    switch (name.replace(/(_[\d.]+|_T2)+$/, "")) {
-      case "forward_kl":
-        return { with: method(kd), settings: p.temperature ? { temperature: p.temperature } : {} };
-      case "reverse_kl":
-        return { with: method(reverseKl) };
-      case "jsd":
-        return { with: method(jsd), settings: { beta: p.beta } };
-      case "tvd":
-        return { with: method(tvd) };
-      case "skew_kl":
-        return { with: method(skewKl), settings: { alpha: p.alpha } };
-      case "skew_rkl":
-        return { with: method(skewRkl), settings: { alpha: p.alpha } };
-      default:
-        return { with: method(taid), values: { t: p.t! } };
-    }
-  };
-  const ours = cases.filter(({ name }) => /^(forward_kl|reverse_kl|jsd|tvd|skew_|taid)/.test(name));
-
-  test("there are eleven", () => expect(ours).toHaveLength(11));
-
-  test.each(
-    ours.flatMap((golden) => [
-      [golden.name, golden, undefined] as const,
-      [`${golden.name}, as on a real GPU`, golden, hardware] as const,
-    ]),
-  )("%s", async (_, { name, value, parameters = {} }, profile) => {
-    const { with: chosen, ...given } = of(name, parameters);
-    const student = inputs.get("student_logits")!;
-    const teacher = inputs.get("teacher_logits")!;
-    const { losses, gradient } = await runRows(gpu, chosen, {
-      ...given,
-      student,
-      teachers: [teacher],
-      outputs: logits_shape[2]!,
-      targets: labels,
-      seed: mean,
-      ...(profile ? { profile } : {}),
-    });
-    let total = losses.reduce((sum, loss, i) => sum + loss * mean[i]!, 0);
-    if (name.startsWith("taid")) {
-      // The method gives the cross-entropy; the golden value is the KL. What is between them is the target's entropy.
-      const v = logits_shape[2]!;
-      for (const [row, weight] of mean.entries()) {
-        const mixed = Array.from({ length: v }, (_, i) => {
-          const t = parameters.t!;
-          return (1 - t) * student[row * v + i]! + t * teacher[row * v + i]!;
-        });
-        total -= weight * entropy(mixed);
-      }
-    }
-    expect(Math.abs(total - value)).toBeLessThan(Math.max(2e-6, 1e-5 * Math.abs(value)));
-    const wanted = expected.get(`${name}.grad.student_logits`) as Float32Array;
-    const most = wanted.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
-    expect(worst(gradient, wanted) / most).toBeLessThan(2e-5);
-  });
-});
 
 describe("the card's test vectors", () => {
   const student = [0.5, 0.2, 0.1, -0.3];
