@@ -29,13 +29,7 @@ await script({
     out_dtype: { type: "string", value: "DTYPE", help: "type of the output; otherwise dtype, or each tensor's own" },
     check: { type: "boolean", help: "compare the models before reading their weights, and stop" },
     explain: { type: "boolean", help: "print the parameters of every tensor, and stop" },
-    post: { type: "'lines'", help: "scale the result's change from the base by depth (LiNeS)" },
-    lines_alpha: { type: "number", default: 0.2, help: "with --post lines: scale of the first block" },
-    lines_beta: {
-      type: "number",
-      default: 0.8,
-      help: "with --post lines: how much larger the scale of the last block is",
-    },
+    post: { type: "string", kind: "post", help: "step after the merge" },
     shards: { type: "number.integer >= 1", value: "N", help: "number of files in the output folder" },
     shard: {
       type: "string",

@@ -1,4 +1,5 @@
 /** A pool of storage buffers by size class: first touch of fresh memory is ten times slower than reuse. */
+import { UserError } from "../errors.ts";
 import type { Device } from "./device.ts";
 
 const STORAGE = 0x80;
@@ -46,7 +47,12 @@ export class BufferPool {
   take(bytes: number, label: string): PooledBuffer {
     const { maxBufferSize: most = Number.POSITIVE_INFINITY, maxStorageBufferBindingSize: binding = most } =
       this.#device.adapter.limits;
-    if (bytes > most) throw new RangeError(`${label}: ${bytes} bytes exceed this adapter's largest buffer (${most})`);
+    if (bytes > most)
+      throw new UserError(
+        `${label}: ${bytes} bytes exceed this adapter's largest buffer (${most})`,
+        "use smaller batches, or another adapter with --device; doctor lists them",
+        1,
+      );
     // Rounding up must not pass a limit that what was asked for keeps: kernels bind the whole buffer.
     const largest = Math.floor((bytes <= binding ? binding : most) / 4) * 4;
     const size = Math.min(sizeClass(bytes), Math.max(largest, bytes));

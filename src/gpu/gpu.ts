@@ -61,7 +61,7 @@ export class Gpu {
   #pass: GPUComputePassEncoder | undefined;
   #groups: GPUBindGroup[] = [];
   #failure: Error | undefined;
-  #last = "none";
+  #last: string | undefined;
   #closed = false;
 
   constructor(device: Device, profile: boolean) {
@@ -77,12 +77,10 @@ export class Gpu {
       size: UNIFORM_SLOT * UNIFORM_SLOTS,
       usage: UNIFORM | COPY_DST,
     });
-    device.device.onuncapturederror = (event) => {
-      this.#fail(new Error(`GPU error, last kernel ${this.#last}: ${event.error.message}`));
-    };
+    device.device.onuncapturederror = ({ error }) => this.#fail(this.#explained(error as Error));
     device.device.lost.then((info) => {
       if (this.#closed) return;
-      const message = `The GPU device was lost while running ${this.#last}: ${info.message || info.reason}`;
+      const message = `The GPU device was lost ${this.#where()}: ${info.message || info.reason}`;
       this.#fail(
         new UserError(message, "the driver was reset or ran out of memory; run it again, or with --device cpu", 1),
       );
@@ -91,6 +89,20 @@ export class Gpu {
 
   get device(): GPUDevice {
     return this.#device.device;
+  }
+
+  #where(): string {
+    return this.#last === undefined ? "before it ran a kernel" : `while running ${this.#last}`;
+  }
+
+  /** Too little memory is the user's to mend; any other error of the device is a fault of the code. */
+  #explained({ name, message }: Error): Error {
+    if (name !== "GPUOutOfMemoryError") return new Error(`GPU error, last kernel ${this.#last ?? "none"}: ${message}`);
+    return new UserError(
+      `The GPU ran out of memory ${this.#where()}: ${message.split("\n")[0]}`,
+      "use smaller batches, end other programs that use the GPU, or run it with --device cpu",
+      1,
+    );
   }
 
   #fail(error: Error): void {

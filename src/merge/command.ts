@@ -16,23 +16,28 @@ import { readText } from "../cli/sources.ts";
 import { UserError } from "../errors.ts";
 import type { Adapter } from "../gpu/device.ts";
 import type { Gpu } from "../gpu/gpu.ts";
+import type { Bound } from "../method/bind.ts";
 import { loadMethod } from "../method/registry.ts";
 import { sizeOf } from "../tensor/tensor.ts";
 import { humanBytes } from "../text/format.ts";
 import { quote } from "../text/quote.ts";
 import type { MergeMethod } from "./contract.ts";
 import { layoutOf } from "./job/chunk-sizes.ts";
-import { linesScales } from "./job/post-steps.ts";
 import { mergeTensors } from "./job/run.ts";
 import { mergekitNotice } from "./mergekit-options.ts";
 import { recipeFromArguments } from "./plan/arguments.ts";
 import type { MergePlan } from "./plan/merge-plan.ts";
 import { OpenModels } from "./plan/open-models.ts";
 import { planRecipe } from "./plan/plan-recipe.ts";
+import { type PostStep, scalesAfter } from "./post-step.ts";
 import { printCheck, printCosts, printExplanation } from "./reports/print.ts";
 
 /** What `script()` gives, its options seen as a plain record. */
-type Context = PlainContext & { readonly options: AnyValues; readonly method: MergeMethod | undefined };
+type Context = PlainContext & {
+  readonly options: AnyValues;
+  readonly method: MergeMethod | undefined;
+  readonly picks: { readonly post: readonly Bound<PostStep>[] };
+};
 
 const isRecipeFile = (name: string): boolean => /\.ya?ml$/i.test(name);
 
@@ -132,6 +137,7 @@ function historyOf(
 ) {
   const baseKey = recipe.base && referenceKey(recipe.base);
   const keys = [...new Set(recipeReferences(recipe).map(referenceKey))];
+  const [post] = context.picks.post;
   const step = {
     script: "merge",
     version: context.version,
@@ -144,11 +150,7 @@ function historyOf(
       ...(context.options.compat_rounding ? { compat_rounding: true } : {}),
       ...(context.options.compat_bugs === undefined ? {} : { compat_bugs: context.options.compat_bugs }),
       ...(context.options.allow_duplicates ? { allow_duplicates: true } : {}),
-      ...(textOf(context, "post") && {
-        post: textOf(context, "post"),
-        lines_alpha: context.options.lines_alpha,
-        lines_beta: context.options.lines_beta,
-      }),
+      ...(post && { post: post.method.name, ...Object.fromEntries(Object.entries(post.values)) }),
     },
     seed: seedOf(context),
   };
@@ -171,7 +173,8 @@ async function mergeOne(
 ): Promise<number> {
   const { plan, method, opened } = await planRecipe(recipe, models, planOptions(context));
   for (const warning of plan.warnings) context.warn(warning);
-  const post = textOf(context, "post") ? { post: linesScales(plan, context.options) } : {};
+  const [post] = context.picks.post;
+  const scales = post && { post: scalesAfter(post, plan.tensors) };
 
   const outputs = plan.tensors.map(({ name, outDtype, shape }) => ({
     name,
@@ -203,7 +206,7 @@ async function mergeOne(
         seed: seedOf(context),
         compatRounding: context.options.compat_rounding === true,
         compatBugs: (context.options.compat_bugs as boolean | undefined) ?? fromRecipe,
-        ...post,
+        ...scales,
       },
       inOrder: models.streamed,
       signal: context.signal,

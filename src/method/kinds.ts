@@ -3,6 +3,7 @@
 /** The folders of each kind, below src/. */
 export const FOLDERS = {
   merge: ["merge/methods"],
+  post: ["merge/post-steps"],
   distill: ["distill/methods"],
   unlearn: ["unlearn/methods/objectives", "unlearn/methods/edits"],
   smoothing: ["unlearn/methods/smoothings"],

@@ -40,6 +40,7 @@ const NOUNS: Partial<Record<Kind, string>> = {
   distill: "method",
   unlearn: "method",
   curriculum: "method",
+  post: "post step",
 };
 
 /** What messages call one method of a kind: "method", "optimizer". */

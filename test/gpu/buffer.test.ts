@@ -36,7 +36,6 @@ describe("size classes", () => {
     const device = {
       adapter: { limits: { maxStorageBufferBindingSize: binding, maxBufferSize: largest } },
       device: { createBuffer: ({ size }: { size: number }) => ({ size, destroy() {} }) },
-      provider: { release() {} },
     } as unknown as Device;
     const pool = new BufferPool(device);
     expect(pool.take(binding - 100, "a").buffer.size).toBe(binding);

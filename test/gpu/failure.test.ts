@@ -75,6 +75,21 @@ test("a lost device fails everything that is pending and everything after, with 
   gpu.close(); // and does not throw
 });
 
+test("a device that ran out of memory is one line with a hint", async () => {
+  const { gpu } = await ownGpu();
+  const error = new Error('no memory for [Buffer "w"]\n - While calling [Device].CreateBuffer');
+  error.name = "GPUOutOfMemoryError"; // as the standard has it; no driver runs out of memory to order
+  gpu.device.onuncapturederror?.({ error } as unknown as GPUUncapturedErrorEvent);
+  const found = (await failure(() => gpu.kernel(FILL))) as UserError;
+  expect([found.name, found.message, found.hint, found.exitCode]).toEqual([
+    "UserError",
+    'The GPU ran out of memory before it ran a kernel: no memory for [Buffer "w"]',
+    "use smaller batches, end other programs that use the GPU, or run it with --device cpu",
+    1,
+  ]);
+  gpu.close();
+});
+
 test("a lost device leaves no upload waiting", async () => {
   const { gpu } = await ownGpu();
   const values = new Float32Array(100_000);

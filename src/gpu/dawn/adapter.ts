@@ -160,7 +160,7 @@ export class DawnAdapter {
       lost: (code, message) => {
         lost.resolve({ reason: LOST_REASONS[code] ?? "unknown", message } as GPUDeviceLostInfo);
       },
-      error: (_, message) => device?.report(message),
+      error: (type, message) => device?.report(type, message),
     });
     const arena = new Arena(); // held until the answer
     const features = wanted.filter((name) => this.features.has(name)).map((name) => FEATURES.indexOf(name));

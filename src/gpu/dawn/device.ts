@@ -41,9 +41,15 @@ export type ComputeDevice = Pick<
 /** WGPUErrorType of a scope that caught nothing. */
 const NO_ERROR = 1;
 
+/** The standard's names of errors, by WGPUErrorType. */
+const ERROR_NAMES = ["GPUError", "GPUError", "GPUValidationError", "GPUOutOfMemoryError", "GPUInternalError"];
+
 /** An error that a device reports or an error scope catches. */
 class GpuError extends Error {
-  override readonly name = "GpuError";
+  constructor(type: number, message: string) {
+    super(message);
+    this.name = ERROR_NAMES[type] ?? "GPUError";
+  }
 }
 
 /** What a device has from the moment that it is made. */
@@ -76,8 +82,8 @@ export class DawnDevice implements ComputeDevice, Native {
   }
 
   /** Reports an error that no scope caught. */
-  report(message: string): void {
-    const event = Object.assign(new Event("uncapturederror"), { error: new GpuError(message) });
+  report(type: number, message: string): void {
+    const event = Object.assign(new Event("uncapturederror"), { error: new GpuError(type, message) });
     this.onuncapturederror?.call(asStandard(this), event as typeof event & GPUUncapturedErrorEvent);
   }
 
@@ -165,7 +171,7 @@ export class DawnDevice implements ComputeDevice, Native {
     const { library, events } = this.#context;
     const answer = await events.ask("scope", (info) => library.zwgpuDevicePopErrorScope(this.handle, info));
     if (answer.status !== SUCCESS) throw new DOMException(answer.message, "OperationError");
-    return answer.value === NO_ERROR ? null : new GpuError(answer.message);
+    return answer.value === NO_ERROR ? null : new GpuError(answer.value, answer.message);
   }
 
   destroy(): undefined {

@@ -23,7 +23,6 @@ const FUNCTIONS = {
   zwgpuAdapterInfoFreeMembers: call("ptr"),
   zwgpuAdapterRequestDevice: call("ptr", "ptr", "ptr"),
   zwgpuAdapterRelease: call("ptr"),
-  zwgpuDeviceGetAdapterInfo: fill,
   zwgpuDeviceGetLimits: fill,
   zwgpuDeviceGetFeatures: call("ptr", "ptr"),
   zwgpuDeviceGetQueue: make("ptr"),

@@ -44,7 +44,7 @@ export interface JobSettings {
   readonly compatRounding: boolean;
   /** Reproduce known faults of the reference tool. */
   readonly compatBugs: boolean;
-  /** Scale of the result's change from the base, by tensor: a step after any method (LiNeS). */
+  /** Scale of the result's change from the base, by tensor: a step after any method. */
   readonly post?: (task: MergeTask) => number;
   /** Values per chunk and input; left out, as suits the adapter. Tests set it to see tensors of several chunks. */
   readonly chunkValues?: number;

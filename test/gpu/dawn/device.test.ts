@@ -68,6 +68,7 @@ test("error scopes nest and catch what they are for", async () => {
   wrong("outer");
   const [a, b, c] = await Promise.all([inner, device.popErrorScope(), device.popErrorScope()]);
   expect(a?.message).toContain("inner");
+  expect(a).toMatchObject({ name: "GPUValidationError" });
   expect(b).toBeNull();
   expect(c?.message).toContain("outer");
   await expect(device.popErrorScope()).rejects.toThrow();

@@ -3,9 +3,10 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { type Gpu, openGpu } from "../../../src/gpu/gpu.ts";
 import { method as ema, emaWeights } from "../../../src/merge/methods/averages/ema.ts";
 import { method as layerSwap, zoneOf } from "../../../src/merge/methods/layers/layer-swap.ts";
-import { method as lines, linesAlpha, linesScale } from "../../../src/merge/methods/layers/lines.ts";
+import { method as lines, linesAlpha } from "../../../src/merge/methods/layers/lines.ts";
 import { method as edg } from "../../../src/merge/methods/pairs/edg.ts";
 import { method as extrapolate } from "../../../src/merge/methods/pairs/extrapolate.ts";
+import { scaleByDepth } from "../../../src/merge/updates/scale-by-depth.ts";
 import { normal, randomArray } from "../../experiments/support.ts";
 import { covers } from "../../support/covers.ts";
 import { mergeArrays, mergeOne } from "../merge-arrays.ts";
@@ -39,8 +40,8 @@ describe("lines", () => {
   const depths = [undefined, 0, 1 / 3, 1];
 
   test("scale grows with depth from alpha to alpha + beta, and is alpha outside the blocks", () => {
-    expect(depths.map((depth) => linesScale(depth, 0.2, 0.6))).toEqual([0.2, 0.2, 0.4, 0.8]);
-    const scales = Array.from({ length: 32 }, (_, l) => linesScale(l / 31, 0.1, 0.9));
+    expect(depths.map((depth) => scaleByDepth(depth, 0.2, 0.6))).toEqual([0.2, 0.2, 0.4, 0.8]);
+    const scales = Array.from({ length: 32 }, (_, l) => scaleByDepth(l / 31, 0.1, 0.9));
     expect(scales.every((scale, l) => l === 0 || scale > scales[l - 1]!)).toBe(true);
   });
 
@@ -56,7 +57,7 @@ describe("lines", () => {
         const tensor = { shape, base, models: [a, b], ...(depth !== undefined && { depth }) };
         const options = { values: { alpha: 0.3, beta: 0.4 } };
         const found = await mergeOne(gpu, lines, tensor, options);
-        const s = linesScale(depth, 0.3, 0.4);
+        const s = scaleByDepth(depth, 0.3, 0.4);
         near(found, (i) => base[i]! + s * (a[i]! + b[i]! - 2 * base[i]!), 1e-6);
         expect(await mergeOne(gpu, lines, tensor, { ...options, chunkValues: 64 })).toEqual(found);
       }

@@ -9,13 +9,7 @@
 
 import { mergeMethod } from "../../contract.ts";
 import { addTaskVectors } from "../../updates/add-task-vectors.ts";
-
-/**
- * Share of the update that a tensor keeps. `depth` is the place of its block, 0 first and 1 last, undefined outside the
- * blocks. Also the post-step of other methods: result = base + scale (merged - base).
- */
-export const linesScale = (depth: number | undefined, alpha: number, beta: number): number =>
-  depth === undefined ? alpha : alpha + beta * depth;
+import { scaleByDepth } from "../../updates/scale-by-depth.ts";
 
 /**
  * The paper's alpha for a merge of `count` models: (|sum of task vectors|_1 / |merged task vector|_1) / count, both
@@ -48,7 +42,7 @@ export const method = mergeMethod({
   /** base + scale(depth) * sum_k (x_k - base). One pass. */
   async merge(job) {
     const alpha = job.values.alpha ?? (job.count > 1 ? linesAlpha(1, 1, job.count) : 0);
-    const scale = linesScale(job.task.depth, alpha, job.values.beta ?? 1 - alpha);
+    const scale = scaleByDepth(job.task.depth, alpha, job.values.beta ?? 1 - alpha);
     await addTaskVectors(
       job,
       job.task.models.map(() => ({ plain: scale })),
