@@ -8,6 +8,7 @@ import { type Batch, batchKey, isTokens } from "../data/batch.ts";
 import type { Model } from "../model/model.ts";
 import { fillInputs, recordInputs } from "../run/batch-programs.ts";
 import { Programs } from "../run/programs.ts";
+import { topLogits } from "../run/scoring/top-logits.ts";
 
 /**
  * Keeps the logits of every batch in memory until they are written.
@@ -80,31 +81,18 @@ export class LogitDump {
   }
 }
 
-/**
- * The k largest of every row, most likely first, lowest index first among equals, with log probabilities and the rest's
- * mass.
- */
-export function topOf(
-  logits: Float32Array,
-  rows: number,
-  v: number,
-  k: number,
-): [Int32Array, Float32Array, Float32Array] {
+/** The k largest of every row, most likely first, with log probabilities and the probability of all others. */
+function topOf(logits: Float32Array, rows: number, v: number, k: number): [Int32Array, Float32Array, Float32Array] {
   const ids = new Int32Array(rows * k);
   const logProbs = new Float32Array(rows * k);
   const tail = new Float32Array(rows);
   for (let row = 0; row < rows; row++) {
     const values = logits.subarray(row * v, (row + 1) * v);
-    const order = Array.from(values.keys()).sort((a, b) => values[b]! - values[a]! || a - b);
-    const most = values[order[0]!]!;
-    const lse = most + Math.log(values.reduce((sum, x) => sum + Math.exp(x - most), 0));
-    let rest = 0;
-    for (let i = k; i < v; i++) rest += Math.exp(values[order[i]!]! - lse);
-    tail[row] = rest;
-    for (let i = 0; i < k; i++) {
-      ids[row * k + i] = order[i]!;
-      logProbs[row * k + i] = values[order[i]!]! - lse;
-    }
+    const { ids: kept, logSum, rest } = topLogits(values, k);
+    kept.sort((a, b) => values[b]! - values[a]! || a - b);
+    ids.set(kept, row * k);
+    for (const [i, id] of kept.entries()) logProbs[row * k + i] = values[id]! - logSum;
+    tail[row] = rest.reduceRight((sum, x) => sum + Math.exp(x - logSum), 0);
   }
   return [ids, logProbs, tail];
 }

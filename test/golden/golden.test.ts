@@ -1,5 +1,7 @@
 /** Every golden folder of the repository through the runner, and the runner's own comparison. */
 import { afterAll, describe, expect, test } from "bun:test";
+import { cpSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { sharedGpu } from "../support/gpu.ts";
 import { hardware } from "../support/program.ts";
@@ -21,9 +23,9 @@ for (const [name, count] of [
   describe(name, () => {
     afterAll(() => goldens.close());
     test(`${count} cases in the format ${name}`, () => {
-      expect([goldens.format, goldens.cases.size]).toEqual([name, count]);
+      expect([goldens.format, goldens.cases.length]).toEqual([name, count]);
     });
-    test.each([...goldens.cases])("%s", async (_, check) => expect(await check(gpu)).toEqual([]), 60_000);
+    test.each(goldens.cases)("%s", async (_, check) => expect(await check(gpu)).toEqual([]), 60_000);
   });
 }
 
@@ -89,11 +91,82 @@ describe("the comparison itself", () => {
   });
 });
 
-test("the runner prints how many cases are within tolerance", async () => {
-  const run = Bun.spawnSync([process.execPath, join(import.meta.dir, "run.ts"), folder("loss")]);
-  expect(run.stdout.toString()).toEndWith("loss: 23 of 23 within tolerance\n");
-  expect(run.exitCode).toBe(0);
-  const none = Bun.spawnSync([process.execPath, join(import.meta.dir, "run.ts"), folder("formats")]);
-  expect(none.stderr.toString()).toContain("is in no known format");
+/** The runner over folders: what it prints, and its exit code. */
+function run(...folders: string[]) {
+  const { stdout, stderr, exitCode } = Bun.spawnSync([process.execPath, join(import.meta.dir, "run.ts"), ...folders]);
+  return { lines: stdout.toString().trimEnd().split("\n"), stderr: stderr.toString(), exitCode };
+}
+
+test("the runner prints how many cases are within tolerance", () => {
+  const { lines, exitCode } = run(folder("loss"));
+  expect(lines.at(-1)).toEndWith("loss: 23 of 23 within tolerance");
+  expect(exitCode).toBe(0);
+  const none = run(folder("formats"));
+  expect(none.stderr).toContain("is in no known format");
   expect(none.exitCode).toBe(2);
+});
+
+describe("of damaged folders the runner says what they lack, and checks the rest", async () => {
+  const made = mkdtempSync(join(tmpdir(), "goldens-"));
+  afterAll(() => rmSync(made, { recursive: true }));
+  /** A copy of a golden folder with another index. */
+  const copy = async (from: string, file: string, change: (index: Index) => void) => {
+    const target = join(made, `${from}-${file.replaceAll("/", "-")}`);
+    cpSync(folder(from), target, { recursive: true });
+    const index = await Bun.file(join(target, file)).json();
+    change(index);
+    await Bun.write(join(target, file), JSON.stringify(index));
+    return target;
+  };
+  type Index = Record<string, unknown> & { cases: Record<string, unknown>[] };
+  const keep = (names: readonly string[], key: string) => (index: Index) => {
+    index.cases = index.cases.filter((one) => names.includes(one[key] as string));
+  };
+
+  test("loss", async () => {
+    const target = await copy("loss", "cases.json", (index) => {
+      keep(["tvd", "jsd_0.5", "npo_0.1"], "name")(index);
+      delete index.logits_shape;
+      delete index.cases[0]!.parameters;
+      index.cases.push({ name: "made_up_1", value: 1 });
+    });
+    expect(run(`${target}/`, join(made, "nowhere"))).toEqual({
+      lines: [
+        "jsd_0.5: cases.json: the parameter beta of jsd_0.5 is missing",
+        "made_up_1: no method is known for the loss made_up_1",
+        `${target}/: 2 of 4 within tolerance`,
+      ],
+      stderr: `${join(made, "nowhere")} does not exist\n`,
+      exitCode: 2,
+    });
+  });
+
+  test("merge", async () => {
+    const target = await copy("merge", "index.json", (index) => {
+      keep(["linear-2-f32", "ties-f32", "slerp-f32"], "id")(index);
+      for (const one of index.cases) for (const key of ["elements", "config", "expected"]) delete one[key];
+      delete index.random;
+      delete index.cases[0]!.variant;
+    });
+    rmSync(join(target, "expected/slerp-f32.safetensors"));
+    const { lines, exitCode } = run(target);
+    expect(lines).toEqual([
+      "linear-2-f32: index.json: the variant of linear-2-f32 is undefined, expected exact, f32, mixed, bf16, random",
+      expect.stringMatching(/^slerp-f32: ENOENT.*slerp-f32.safetensors/),
+      `${target}: 1 of 3 within tolerance`,
+    ]);
+    expect(exitCode).toBe(1);
+  });
+
+  test("train", async () => {
+    const target = await copy("train", "gpt2/case.json", (index) => delete index.tolerance);
+    for (const name of ["llama-untied", "lora-dora"]) rmSync(join(target, name), { recursive: true });
+    rmSync(join(target, "index.json"), { force: true });
+    await Bun.write(join(target, "qwen2/case.json"), '{"batches": [');
+    expect(run(target).lines).toEqual([
+      "gpt2: case.json: tolerance is missing",
+      `qwen2: ${join(target, "qwen2/case.json")}: JSON Parse error: Unexpected EOF`,
+      `${target}: 2 of 4 within tolerance`,
+    ]);
+  });
 });

@@ -5,39 +5,68 @@
  *
  * A folder is in one of three formats, told by its files and described in its README: `merge` (index.json and
  * cases/*.yml), `loss` (cases.json and inputs.safetensors), `train` (a folder per model with a case.json). Exit code 1
- * when a case fails, 2 for a folder in no known format.
+ * when a case fails, 2 for a folder in no known format or without a readable list of cases.
  */
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import path from "node:path";
 import { type Gpu, openGpu } from "../../src/gpu/gpu.ts";
+import { required } from "./formats/index-file.ts";
 import { LossGoldens } from "./formats/loss.ts";
 import { MergeGoldens } from "./formats/merge.ts";
 import { checkTrain, trainCases } from "./formats/train.ts";
 
-/** A folder's cases by name, each with what runs it and gives what is wrong. */
+/** A folder's cases: the name of each, and what runs it and gives what is wrong. */
 export interface Goldens {
   readonly format: "merge" | "train" | "loss";
-  readonly cases: ReadonlyMap<string, (gpu: Gpu) => Promise<string[]>>;
+  readonly cases: readonly (readonly [name: string, check: (gpu: Gpu) => Promise<string[]>])[];
   close(): void;
 }
 
-/** Opens a folder in a known format, or gives undefined. */
+/**
+ * Opens a folder in a known format; undefined for any other. Throws where the list of cases is missing or damaged.
+ */
 export async function openGoldens(folder: string): Promise<Goldens | undefined> {
   const has = (name: string) => existsSync(path.join(folder, name));
   if (has("index.json") && has("cases")) {
     const goldens = new MergeGoldens(folder);
-    const cases = new Map(goldens.cases.map(({ id }) => [id, (gpu: Gpu) => goldens.check(id, gpu)] as const));
+    const cases = goldens.cases.map(({ id }, i) => {
+      const check = async (gpu: Gpu) => goldens.check(required(id, `index.json: the id of case ${i + 1}`), gpu);
+      return [id ?? `case ${i + 1}`, check] as const;
+    });
     return { format: "merge", cases, close: () => goldens.close() };
   }
   if (has("cases.json") && has("inputs.safetensors")) {
     const goldens = await LossGoldens.open(folder);
-    const cases = new Map(goldens.cases.map((one) => [one.name, (gpu: Gpu) => goldens.check(one, gpu)] as const));
+    const cases = goldens.cases.map(
+      (one, i) => [one.name ?? `case ${i + 1}`, (gpu: Gpu) => goldens.check(one, gpu)] as const,
+    );
     return { format: "loss", cases, close: () => {} };
   }
-  const found = existsSync(folder) ? trainCases(folder) : [];
+  const found = statSync(folder, { throwIfNoEntry: false })?.isDirectory() ? trainCases(folder) : [];
   if (found.length === 0) return undefined;
-  const cases = new Map(found.map((name) => [name, (gpu: Gpu) => checkTrain(path.join(folder, name), gpu)] as const));
+  const cases = found.map((name) => [name, (gpu: Gpu) => checkTrain(path.join(folder, name), gpu)] as const);
   return { format: "train", cases, close: () => {} };
+}
+
+const reason = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+/** Checks a folder and prints what fails. Gives the exit code. */
+async function checkFolder(folder: string, gpu: Gpu): Promise<number> {
+  const goldens = await openGoldens(folder).catch((error: unknown) => reason(error));
+  if (goldens === undefined || typeof goldens === "string") {
+    const known = existsSync(folder) ? "is in no known format: merge, train or loss" : "does not exist";
+    process.stderr.write(goldens === undefined ? `${folder} ${known}\n` : `${folder} cannot be read: ${goldens}\n`);
+    return 2;
+  }
+  let within = 0;
+  for (const [name, check] of goldens.cases) {
+    const problems = await check(gpu).catch((error: unknown) => [reason(error)]);
+    if (problems.length === 0) within++;
+    else process.stdout.write(`${name}: ${problems.slice(0, 3).join("; ")}\n`);
+  }
+  goldens.close();
+  process.stdout.write(`${folder}: ${within} of ${goldens.cases.length} within tolerance\n`);
+  return within === goldens.cases.length ? 0 : 1;
 }
 
 async function main(folders: readonly string[]): Promise<number> {
@@ -47,25 +76,7 @@ async function main(folders: readonly string[]): Promise<number> {
   }
   const gpu = await openGpu();
   let code = 0;
-  for (const folder of folders) {
-    const goldens = await openGoldens(folder);
-    if (!goldens) {
-      process.stderr.write(`${folder} is in no known format: merge, train or loss\n`);
-      code = 2;
-      continue;
-    }
-    let within = 0;
-    for (const [name, check] of goldens.cases) {
-      const problems = await check(gpu).catch((error: unknown) => [
-        error instanceof Error ? error.message : String(error),
-      ]);
-      if (problems.length === 0) within++;
-      else process.stdout.write(`${name}: ${problems.slice(0, 3).join("; ")}\n`);
-    }
-    goldens.close();
-    process.stdout.write(`${folder}: ${within} of ${goldens.cases.size} within tolerance\n`);
-    if (within < goldens.cases.size) code = Math.max(code, 1);
-  }
+  for (const folder of folders) code = Math.max(code, await checkFolder(folder, gpu));
   gpu.close();
   return code;
 }

@@ -9,6 +9,7 @@ import type { Model } from "../../model/model.ts";
 import { chunkRows } from "../../tensor/ops/head-loss.ts";
 import { fillInputs, recordInputs } from "../batch-programs.ts";
 import { Programs } from "../programs.ts";
+import { topLogits } from "../scoring/top-logits.ts";
 import { hashOf, NOTHING } from "./teacher-cache.ts";
 
 /**
@@ -19,37 +20,17 @@ export function topLogProbs(
   logits: Float32Array,
   k: number,
 ): { ids: Int32Array; logProbs: Float32Array; tail: number } {
-  const v = logits.length;
-  let most = Number.NEGATIVE_INFINITY;
-  for (const x of logits) if (x > most) most = x;
-  let all = 0;
-  for (const x of logits) all += Math.exp(x - most);
-  const lse = most + Math.log(all);
-  if (!Number.isFinite(lse))
-    return {
-      ids: new Int32Array(Math.min(k, v)),
-      logProbs: new Float32Array(Math.min(k, v)).fill(Number.NaN),
-      tail: Number.NaN,
-    };
-  const ids = new Int32Array(Math.min(k, v));
-  if (k >= v) {
-    for (let i = 0; i < v; i++) ids[i] = i;
-  } else {
-    const cut = logits.slice().sort()[v - k]!;
-    // Of those equal to the last that is kept, the first ones.
-    let above = 0;
-    for (const x of logits) if (x > cut) above++;
-    let equal = k - above;
-    let at = 0;
-    for (let i = 0; i < v; i++) {
-      if (logits[i]! > cut || (logits[i] === cut && equal-- > 0)) ids[at++] = i;
-    }
-  }
-  const kept = new Set(ids);
+  const { ids, logSum, largest } = topLogits(logits, k);
+  if (!Number.isFinite(logSum))
+    return { ids, logProbs: new Float32Array(ids.length).fill(Number.NaN), tail: Number.NaN };
   let rest = 0;
-  if (ids.length < v) for (let i = 0; i < v; i++) if (!kept.has(i)) rest += Math.exp(logits[i]! - most);
-  const tail = ids.length < v && rest > 0 ? Math.log(rest) + most - lse : NOTHING;
-  return { ids, logProbs: Float32Array.from(ids, (id) => Math.max(NOTHING, logits[id]! - lse)), tail };
+  let next = 0;
+  for (let i = 0; i < logits.length; i++) {
+    if (i === ids[next]) next++;
+    else rest += Math.exp(logits[i]! - largest);
+  }
+  const tail = rest > 0 ? Math.log(rest) + largest - logSum : NOTHING;
+  return { ids, logProbs: Float32Array.from(ids, (id) => Math.max(NOTHING, logits[id]! - logSum)), tail };
 }
 
 /**

@@ -2,7 +2,6 @@
  * The format of test/golden/loss: losses with their gradients to given logits. Runs the methods of `distill` and
  * `unlearn` under the names that the format uses, and the cross-entropy that `train` uses.
  */
-import { readFileSync } from "node:fs";
 import path from "node:path";
 import type { Gpu } from "../../../src/gpu/gpu.ts";
 import { bindDefaults } from "../../../src/method/bind.ts";
@@ -16,13 +15,14 @@ import type { AdapterProfile, Recorder } from "../../../src/tensor/recorder.ts";
 import type { Tensor } from "../../../src/tensor/tensor.ts";
 import { rowAnswers } from "../../../src/unlearn/row-answers.ts";
 import { runOp } from "../../support/program.ts";
-import { readValues, relativeError } from "./tensors.ts";
+import { readIndex, required } from "./index-file.ts";
+import { readTensors, relativeError, type StoredValues } from "./tensors.ts";
 
 export interface LossCase {
   readonly name: string;
   readonly value: number;
   /** Inputs that `expected.safetensors` holds gradients for. */
-  readonly gradient_of: readonly string[];
+  readonly gradient_of?: readonly string[];
   readonly parameters?: Readonly<Record<string, number>>;
 }
 
@@ -99,49 +99,51 @@ const plain = (smoothing: number): Loss => ({
 });
 
 /** The loss that a case's name and parameters mean. Throws for a name that no loss has. */
-export async function lossOf({ name, parameters: p = {} }: LossCase): Promise<Loss> {
-  const temperature = p.temperature ?? 1;
-  switch (name.replace(/(_[\d.]+|_T\d+)+$/, "")) {
+export async function lossOf({ name, parameters = {} }: LossCase): Promise<Loss> {
+  const { temperature = 1 } = parameters;
+  const given = (parameter: string): number =>
+    required(parameters[parameter], `cases.json: the parameter ${parameter} of ${name}`);
+  switch (name.replace(/(_T?[\d.]+)+$/, "")) {
     case "forward_kl":
       return distillation("kd", { temperature });
     case "reverse_kl":
       return distillation("reverse-kl", { temperature });
     case "jsd":
-      return distillation("jsd", { beta: p.beta!, temperature });
+      return distillation("jsd", { beta: given("beta"), temperature });
     case "tvd":
       return distillation("tvd", { temperature });
     case "skew_kl":
-      return distillation("skew-kl", { alpha: p.alpha!, temperature });
+      return distillation("skew-kl", { alpha: given("alpha"), temperature });
     case "skew_rkl":
-      return distillation("skew-rkl", { alpha: p.alpha!, temperature });
+      return distillation("skew-rkl", { alpha: given("alpha"), temperature });
     case "taid":
       // The method leaves out the target's entropy, which has no gradient.
       return {
-        ...(await distillation("taid", {}, { t: p.t! })),
+        ...(await distillation("taid", {}, { t: given("t") })),
         value: (rec, { labels, rows }) =>
           divergence(rec, rows("student_logits"), rows("teacher_logits"), labels, {
             kind: "interpolated-target",
-            a: p.t!,
+            a: given("t"),
           }),
       };
     case "undial":
-      return unlearning("undial", { strength: p.strength! });
+      return unlearning("undial", { strength: given("strength") });
     case "cross_entropy":
       return plain(0);
     case "cross_entropy_smooth":
-      return plain(p.label_smoothing!);
+      return plain(given("label_smoothing"));
     case "gradient_ascent":
       return unlearning("grad-ascent", {});
     case "wga":
-      return unlearning("wga", { beta: p.beta! });
+      return unlearning("wga", { beta: given("beta") });
     case "satimp":
-      return unlearning("satimp", { b1: p.beta1!, b2: p.beta2! });
+      return unlearning("satimp", { b1: given("beta1"), b2: given("beta2") });
     case "npo":
-      return unlearning("npo", { beta: p.beta! });
+      return unlearning("npo", { beta: given("beta") });
     case "simnpo":
-      return unlearning("simnpo", { beta: p.beta!, delta: p.gamma! });
+      return unlearning("simnpo", { beta: given("beta"), delta: given("gamma") });
     case "dpo":
-      return unlearning("dpo", { beta: p.beta! }, p.beta! / 2);
+      return unlearning("dpo", { beta: given("beta") }, given("beta") / 2);
     default:
       throw new Error(`no method is known for the loss ${name}`);
   }
@@ -150,34 +152,37 @@ export async function lossOf({ name, parameters: p = {} }: LossCase): Promise<Lo
 /** A folder in this format. */
 export class LossGoldens {
   readonly cases: readonly LossCase[];
-  readonly #inputs: ReadonlyMap<string, Float32Array | Int32Array>;
-  readonly #expected: ReadonlyMap<string, Float32Array | Int32Array>;
-  readonly #shape: readonly [number, number, number];
+  readonly #inputs: ReadonlyMap<string, StoredValues>;
+  readonly #expected: ReadonlyMap<string, StoredValues>;
 
   private constructor(
-    index: { readonly cases: readonly LossCase[]; readonly logits_shape: readonly [number, number, number] },
-    inputs: ReadonlyMap<string, Float32Array | Int32Array>,
-    expected: ReadonlyMap<string, Float32Array | Int32Array>,
+    cases: readonly LossCase[],
+    inputs: ReadonlyMap<string, StoredValues>,
+    expected: ReadonlyMap<string, StoredValues>,
   ) {
-    this.cases = index.cases;
-    this.#shape = index.logits_shape;
+    this.cases = cases;
     this.#inputs = inputs;
     this.#expected = expected;
   }
 
+  /** Throws an Error or UserError for a file that is missing or damaged. */
   static async open(folder: string): Promise<LossGoldens> {
+    const { cases } = readIndex<{ readonly cases?: readonly LossCase[] }>(path.join(folder, "cases.json"));
     const [inputs, expected] = await Promise.all(
-      ["inputs", "expected"].map((name) => readValues(path.join(folder, `${name}.safetensors`))),
+      ["inputs", "expected"].map((name) => readTensors(path.join(folder, `${name}.safetensors`))),
     );
-    return new LossGoldens(JSON.parse(readFileSync(path.join(folder, "cases.json"), "utf8")), inputs!, expected!);
+    return new LossGoldens(required(cases, "cases.json: cases"), inputs!, expected!);
   }
 
   /** Gives what is wrong with a case, nothing when it is accepted. */
   async check(golden: LossCase, gpu: Gpu, profile?: AdapterProfile): Promise<string[]> {
-    const [B, T, V] = this.#shape;
+    const { name, value: expected, gradient_of: gradientOf = [] } = golden;
+    required(name, "cases.json: the name of a case");
+    required(expected, `cases.json: the value of ${name}`);
+    const { data: labels, shape } = required(this.#inputs.get("labels"), "inputs.safetensors: labels");
+    const [B = 1, T = 1] = shape;
     const N = B * T;
     const loss = await lossOf(golden);
-    const labels = this.#inputs.get("labels")!;
     const counted = (from: number, to: number) => labels.subarray(from, to).filter((label) => label >= 0).length;
     const lengths = Float32Array.from({ length: B }, (_, b) => counted(b * T, (b + 1) * T));
     const mean =
@@ -185,20 +190,21 @@ export class LossGoldens {
         ? new Float32Array(B).fill(1 / B)
         : Float32Array.from(labels, (label) => (label < 0 ? 0 : 1 / counted(0, N)));
     const inputs = Object.fromEntries(
-      [...this.#inputs].map(([name, data]) => {
-        const isLabels = data instanceof Int32Array;
-        const grad = golden.gradient_of.includes(name);
-        return [name, { shape: isLabels ? [N] : [N, V], data, dtype: isLabels ? "i32" : "f32", grad } as const];
+      [...this.#inputs].map(([input, { data, shape }]) => {
+        const dtype = data instanceof Int32Array ? "i32" : "f32";
+        const rows = dtype === "i32" ? [N] : [N, shape.at(-1)!];
+        return [input, { shape: rows, data, dtype, grad: gradientOf.includes(input) } as const];
       }),
     );
     const { outputs, gradients } = await runOp(gpu, {
       inputs,
       build(rec, x) {
+        const input = (name: string) => required(x[name], `inputs.safetensors: ${name}`);
         const inputs: Inputs = {
-          labels: x.labels!,
+          labels: input("labels"),
           lengths: rec.constant(lengths, [B], "lengths"),
-          rows: (name) => x[name]!,
-          nll: (logits, targets = "labels") => rec.reshape(crossEntropy(rec, x[logits]!, x[targets]!), [B, T]),
+          rows: input,
+          nll: (logits, targets = "labels") => rec.reshape(crossEntropy(rec, input(logits), input(targets)), [B, T]),
         };
         const y = rec.reshape(loss.build(rec, inputs), [mean.length]);
         return { y, ...(loss.value ? { value: loss.value(rec, inputs) } : {}) };
@@ -209,11 +215,13 @@ export class LossGoldens {
     });
     const problems: string[] = [];
     const value = (outputs.value ?? outputs.y!).reduce((sum, y, i) => sum + y * mean[i]!, 0);
-    if (!(Math.abs(value - golden.value) <= Math.max(1e-6, 1e-5 * Math.abs(golden.value))))
-      problems.push(`the loss is ${value}, expected ${golden.value}`);
-    for (const name of golden.gradient_of) {
-      const error = relativeError(gradients[name]!, this.#expected.get(`${golden.name}.grad.${name}`)!);
-      if (!(error <= 2e-5)) problems.push(`the gradient to ${name} is off by ${error} of its largest value`);
+    if (!(Math.abs(value - expected) <= Math.max(1e-6, 1e-5 * Math.abs(expected))))
+      problems.push(`the loss is ${value}, expected ${expected}`);
+    for (const input of gradientOf) {
+      const found = required(gradients[input], `inputs.safetensors: ${input}`);
+      const key = `${name}.grad.${input}`;
+      const error = relativeError(found, required(this.#expected.get(key), `expected.safetensors: ${key}`).data);
+      if (!(error <= 2e-5)) problems.push(`the gradient to ${input} is off by ${error} of its largest value`);
     }
     return problems;
   }

@@ -17,6 +17,9 @@ import type { Gpu } from "../../../src/gpu/gpu.ts";
 import { mergeTensors } from "../../../src/merge/job/run.ts";
 import { planMerge } from "../../../src/merge/plan/merge-plan.ts";
 import { loadMethod } from "../../../src/method/registry.ts";
+import { sizeOf } from "../../../src/tensor/tensor.ts";
+import { readIndex, required } from "./index-file.ts";
+import { largest } from "./tensors.ts";
 
 export interface GoldenTensor {
   readonly dtype: Dtype;
@@ -26,12 +29,16 @@ export interface GoldenTensor {
 
 export type GoldenOutput = ReadonlyMap<string, GoldenTensor>;
 
+const VARIANTS = ["exact", "f32", "mixed", "bf16", "random"] as const;
+
 /** A case of index.json. Random ones have no expected tensors but statistics over `seeds` seeds. */
 export interface GoldenCase {
   readonly id: string;
   readonly method: string;
-  readonly variant: "exact" | "f32" | "mixed" | "bf16" | "random";
-  readonly elements?: number;
+  readonly variant: (typeof VARIANTS)[number];
+  /** Its recipe and its expected values; cases/<id>.yml and expected/<id>.safetensors when left out. */
+  readonly config?: string;
+  readonly expected?: string;
   readonly selects?: boolean;
   readonly tied?: { readonly file: string };
   readonly seeds?: number;
@@ -40,16 +47,17 @@ export interface GoldenCase {
 }
 
 interface Index {
-  readonly cases: readonly GoldenCase[];
+  readonly cases?: readonly GoldenCase[];
   readonly random?: readonly Omit<GoldenCase, "variant">[];
 }
-
-const largest = (values: Float32Array): number => values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
 
 const floats = ({ bytes, dtype }: GoldenTensor): Float32Array => decodeFloats(bytes, dtype);
 
 /** Seeds of a random case: enough for a normal mean of every element. */
 const SEEDS = 32;
+
+/** Begins the names of the means in the statistics of a random case. */
+const MEAN = "mean_delta.";
 
 export interface RunOptions {
   readonly gpu: Gpu;
@@ -100,15 +108,21 @@ export class MergeGoldens {
   readonly #root: string;
   readonly #opened = new Map<string, Checkpoint>();
 
+  /** Throws an Error where index.json is damaged or lists no cases. */
   constructor(folder: string) {
     this.#root = folder;
-    const index = JSON.parse(readFileSync(path.join(folder, "index.json"), "utf8")) as Index;
-    this.cases = [...index.cases, ...(index.random ?? []).map((one) => ({ ...one, variant: "random" as const }))];
+    const index = readIndex<Index>(path.join(folder, "index.json"));
+    this.cases = [
+      ...required(index.cases, "index.json: cases"),
+      ...(index.random ?? []).map((one) => ({ ...one, variant: "random" as const })),
+    ];
   }
 
   #caseOf(id: string): GoldenCase {
     const found = this.cases.find((one) => one.id === id);
-    if (!found) throw new RangeError(`no golden case is called ${id}`);
+    if (!found) throw new RangeError(`index.json has no case ${id}`);
+    if (!VARIANTS.includes(found.variant))
+      throw new RangeError(`index.json: the variant of ${id} is ${found.variant}, expected ${VARIANTS.join(", ")}`);
     return found;
   }
 
@@ -120,8 +134,9 @@ export class MergeGoldens {
   }
 
   async #recipeOf(id: string): Promise<Recipe> {
-    const [recipe] = await parseRecipe(readFileSync(path.join(this.#root, "cases", `${id}.yml`), "utf8"), `${id}.yml`);
-    return recipe!;
+    const file = this.#caseOf(id).config ?? `cases/${id}.yml`;
+    const [recipe] = await parseRecipe(readFileSync(path.join(this.#root, file), "utf8"), file);
+    return required(recipe, `${file}: a recipe`);
   }
 
   /** Closes the inputs that were opened. */
@@ -170,6 +185,10 @@ export class MergeGoldens {
     );
   }
 
+  #expectedOf({ id, expected, variant }: GoldenCase): Map<string, GoldenTensor> {
+    return this.#readTensors(expected ?? `expected/${id}${variant === "random" ? ".stats" : ""}.safetensors`);
+  }
+
   /** Tensors of a small safetensors file of the golden folder. */
   #readTensors(file: string): Map<string, GoldenTensor> {
     const bytes = new Uint8Array(readFileSync(path.join(this.#root, file)));
@@ -189,7 +208,7 @@ export class MergeGoldens {
     const golden = this.#caseOf(id);
     const outputs = output instanceof Map ? [output as GoldenOutput] : [...(output as readonly GoldenOutput[])];
     if (golden.variant === "random") return this.#compareRandom(golden, outputs);
-    const expected = this.#readTensors(`expected/${id}.safetensors`);
+    const expected = this.#expectedOf(golden);
     const found = outputs[0]!;
     const describe = ({ dtype, shape }: GoldenTensor) => `${dtype} (${shape.join(", ")})`;
     const problems = [...expected].flatMap(([name, wanted]) => {
@@ -222,20 +241,21 @@ export class MergeGoldens {
       if (first !== undefined) problems.push(`${name}[${first}] is ${values[first]}, expected ${reference[first]}`);
     }
     const share = golden.selects ? (golden.method === "arcee_fusion" ? 0.003 : 0.001) : 0;
-    return off <= share * golden.elements! ? [] : [`${off} elements are off`, ...problems];
+    const elements = [...expected.values()].reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+    return off <= share * elements ? [] : [`${off} elements are off`, ...problems];
   }
 
   /** Of BF16 arithmetic only the error is compared: at most mergekit's own distance to the same merge done in f32. */
   #compareRounding(golden: GoldenCase, output: GoldenOutput, expected: GoldenOutput): string[] {
     const exact = this.#caseOf(golden.id.replace("-bf16", "-mixed"));
-    const reference = this.#readTensors(`expected/${exact.id}.safetensors`);
+    const reference = this.#expectedOf(exact);
     const frees = [golden, exact].flatMap(({ tied }) => (tied ? [this.#readTensors(tied.file)] : []));
     const worst = (from: GoldenOutput): number => {
       let most = 0;
       for (const [name, tensor] of reference) {
         const wanted = floats(tensor);
         const values = floats(from.get(name)!);
-        const kept = [...wanted.keys()].filter((i) => !frees.some((free) => free.get(name)!.bytes[i]));
+        const kept = [...wanted.keys()].filter((i) => !frees.some((free) => free.get(name)?.bytes[i]));
         const apart = rms(kept.map((i) => values[i]! - wanted[i]!));
         most = Math.max(most, apart / Math.max(rms(kept.map((i) => wanted[i]!)), 1e-30));
       }
@@ -247,28 +267,30 @@ export class MergeGoldens {
 
   /** z tests of the means over seeds; shares of entries kept, where one model is merged. */
   async #compareRandom(golden: GoldenCase, outputs: readonly GoldenOutput[]): Promise<string[]> {
-    const stats = this.#readTensors(`expected/${golden.id}.stats.safetensors`);
+    const stats = this.#expectedOf(golden);
     const recipe = await this.#recipeOf(golden.id);
-    const base = await this.#input(recipe.base!.path);
+    const base = await this.#input(required(recipe.base, `the base of ${golden.id}`).path);
     const body = recipe.modules[0]!.body;
     const tuned = body.kind === "models" ? await this.#input(body.models[0]!.ref.path) : base;
     const n = outputs.length;
-    const seeds = golden.seeds!;
-    const problems: string[] = [];
+    const seeds = required(golden.seeds, `index.json: the seeds of ${golden.id}`);
+    const problems = [...stats.keys()]
+      .filter((key) => key.startsWith(MEAN) && !outputs[0]!.has(key.slice(MEAN.length)))
+      .map((key) => `${key.slice(MEAN.length)} is missing`);
     const deciles = { kept: Array<number>(10).fill(0), seen: Array<number>(10).fill(0) };
     let tested = 0;
     let beyond = 0;
     for (const [name, { shape }] of outputs[0]!) {
       const read = async (from: Checkpoint) => {
-        const { dtype, bytes, read } = from.tensors.get(name)!;
-        const data = new Uint8Array(bytes);
-        await read.call(from.tensors.get(name), data, 0);
-        return decodeFloats(data, dtype);
+        const entry = required(from.tensors.get(name), `${from.ref}: ${name}`);
+        const data = new Uint8Array(entry.bytes);
+        await entry.read(data, 0);
+        return decodeFloats(data, entry.dtype);
       };
       const origin = await read(base);
       const delta = (await read(tuned)).map((value, i) => value - origin[i]!);
-      const mean = floats(stats.get(`mean_delta.${name}`)!);
-      const sd = floats(stats.get(`sd_delta.${name}`)!);
+      const stat = (key: string) => floats(required(stats.get(key), `the statistic ${key}`));
+      const [mean, sd] = [stat(`${MEAN}${name}`), stat(`sd_delta.${name}`)];
       const sums = new Float64Array(mean.length);
       let kept = 0;
       for (const output of outputs) {
@@ -286,18 +308,18 @@ export class MergeGoldens {
         const apart = Math.abs(sums[i]! / n - mean[i]!);
         const error = sd[i]! * Math.sqrt(1 / n + 1 / seeds);
         if (error <= 1e-6 * scale) {
-          if (apart > 1e-5 * scale) problems.push(`${name}[${i}] is constant in mergekit but off by ${apart}`);
+          if (!(apart <= 1e-5 * scale)) problems.push(`${name}[${i}] is constant in mergekit but off by ${apart}`);
           continue;
         }
         tested++;
-        if (apart > 2 * error) beyond++;
-        if (apart >= 5 * error) problems.push(`${name}[${i}] has a mean ${apart / error} standard errors away`);
+        if (!(apart <= 2 * error)) beyond++;
+        if (!(apart < 5 * error)) problems.push(`${name}[${i}] has a mean ${apart / error} standard errors away`);
       }
       const wanted = golden.kept_fraction_mean?.[name];
       if (wanted === undefined) continue;
       const found = kept / (n * mean.length);
       const error = Math.sqrt((wanted * (1 - wanted) * (1 / n + 1 / seeds)) / mean.length);
-      if (Math.abs(found - wanted) > 5 * error) problems.push(`${name}: ${found} is kept, expected ${wanted}`);
+      if (!(Math.abs(found - wanted) <= 5 * error)) problems.push(`${name}: ${found} is kept, expected ${wanted}`);
     }
     if (beyond > 0.055 * tested) problems.push(`${beyond} of ${tested} means are beyond two standard errors`);
     for (const [decile, wanted] of (golden.kept_by_row_rank_decile_2d ?? []).entries()) {

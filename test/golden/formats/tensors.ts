@@ -2,14 +2,21 @@
 import { decodeFloats } from "../../../src/checkpoint/decode.ts";
 import { openPlain } from "../../../src/checkpoint/open.ts";
 
-/** Values by name: floats as f32, I32 as it is. */
-export async function readValues(file: string): Promise<Map<string, Float32Array | Int32Array>> {
+export interface StoredValues {
+  readonly shape: readonly number[];
+  /** Floats as f32, I32 as it is. */
+  readonly data: Float32Array | Int32Array;
+}
+
+/** The tensors of a file by name. */
+export async function readTensors(file: string): Promise<Map<string, StoredValues>> {
   const opened = await openPlain(file);
-  const found = new Map<string, Float32Array | Int32Array>();
+  const found = new Map<string, StoredValues>();
   for (const entry of opened.tensors.values()) {
     const bytes = new Uint8Array(entry.bytes);
     await entry.read(bytes, 0);
-    found.set(entry.name, entry.dtype === "I32" ? new Int32Array(bytes.buffer) : decodeFloats(bytes, entry.dtype));
+    const data = entry.dtype === "I32" ? new Int32Array(bytes.buffer) : decodeFloats(bytes, entry.dtype);
+    found.set(entry.name, { shape: entry.shape, data });
   }
   opened.close();
   return found;

@@ -2,8 +2,9 @@
  * The format of test/golden/train: a folder per model with the losses, logits, gradients and parameters that Hugging
  * Face models give under PyTorch. Runs the model, the objective and the trainer that `train` uses.
  */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import path from "node:path";
+import { applyAdapter, mergeOnCpu } from "../../../src/checkpoint/adapter/adapter.ts";
 import { openPlain } from "../../../src/checkpoint/open.ts";
 import { type Batch, collate } from "../../../src/data/batch.ts";
 import type { Gpu } from "../../../src/gpu/gpu.ts";
@@ -17,21 +18,24 @@ import { Trainer } from "../../../src/run/training/trainer.ts";
 import type { Parameter } from "../../../src/tensor/parameter.ts";
 import { Program, profileOf } from "../../../src/tensor/program.ts";
 import { Recorder } from "../../../src/tensor/recorder.ts";
-import { readValues, relativeError } from "./tensors.ts";
+import { readIndex, required } from "./index-file.ts";
+import { largest, readTensors, relativeError, type StoredValues } from "./tensors.ts";
+
+type Tolerance =
+  | "logits_rel_to_max"
+  | "loss_abs"
+  | "grad_rel_to_tensor_max"
+  | "after3_abs_for_99.9_percent"
+  | "after3_abs_worst"
+  | "merged_rel_to_tensor_max";
 
 interface Case {
   /** Folder of the base, of an adapter's case. */
   readonly base?: string;
   readonly batches: readonly { readonly input_ids: number[][]; readonly labels: number[][] }[];
-  readonly optimizer: Readonly<Record<"lr" | "beta1" | "beta2" | "eps" | "weight_decay", number>>;
+  readonly optimizer: Readonly<Partial<Record<"lr" | "beta1" | "beta2" | "eps" | "weight_decay", number>>>;
   readonly expected_losses: readonly number[];
-  readonly tolerance: {
-    readonly logits_rel_to_max: number;
-    readonly loss_abs: number;
-    readonly grad_rel_to_tensor_max: number;
-    readonly "after3_abs_for_99.9_percent": number;
-    readonly after3_abs_worst: number;
-  };
+  readonly tolerance: Partial<Record<Tolerance, number>>;
   /** Gradients that are 0 but for rounding: compared absolutely. */
   readonly near_zero_gradients?: readonly string[];
   readonly not_trained?: readonly string[];
@@ -70,8 +74,15 @@ export const trainCases = (folder: string): string[] =>
     .filter((name) => existsSync(path.join(folder, name, "case.json")))
     .sort();
 
+function readCase(folder: string): Case {
+  const golden = readIndex<Partial<Case>>(path.join(folder, "case.json"));
+  const keys = ["batches", "optimizer", "expected_losses", "tolerance"] as const;
+  for (const key of keys) required(golden[key], `case.json: ${key}`);
+  return golden as Case;
+}
+
 async function openCase(folder: string, gpu: Gpu) {
-  const golden: Case = JSON.parse(readFileSync(path.join(folder, "case.json"), "utf8"));
+  const golden = readCase(folder);
   const base = await openPlain(golden.base === undefined ? folder : path.join(folder, golden.base));
   const adapter = golden.base === undefined ? undefined : await openPlain(folder);
   // What the adapter's own config says replaces these.
@@ -90,7 +101,7 @@ async function openCase(folder: string, gpu: Gpu) {
     base.close();
     adapter?.close();
   };
-  return { golden, model, batches, source: adapter ?? base, close };
+  return { golden, model, batches, base, adapter, close };
 }
 
 async function logitsOf(gpu: Gpu, model: Model, batch: Batch): Promise<Float32Array> {
@@ -110,75 +121,81 @@ async function logitsOf(gpu: Gpu, model: Model, batch: Batch): Promise<Float32Ar
  * back.
  */
 export async function checkTrain(folder: string, gpu: Gpu, { recompute = false } = {}): Promise<string[]> {
-  const { golden, model, batches, source, close } = await openCase(folder, gpu);
-  const { tolerance, optimizer } = golden;
-  const expected = await readValues(path.join(folder, "expected.safetensors"));
+  const expected = await readTensors(path.join(folder, "expected.safetensors"));
+  const wanted = (name: string) => required(expected.get(name), `expected.safetensors: ${name}`).data;
+  const { golden, model, batches, base, adapter, close } = await openCase(folder, gpu);
+  const { optimizer } = golden;
   const problems: string[] = [];
-  const bound = (what: string, found: number, most: number) => {
+  const bound = (what: string, found: number, tolerance: Tolerance) => {
+    const most = toleranceOf(golden, tolerance);
     if (!(found <= most)) problems.push(`${what} is off by ${found}, at most ${most} is allowed`);
   };
-  bound(
-    "logits",
-    relativeError(await logitsOf(gpu, model, batches[0]!), expected.get("logits")!),
-    tolerance.logits_rel_to_max,
-  );
-  const adamw = bindDefaults(await loadMethod("optimizer", "adamw"), { ...optimizer });
-  const trainer = await Trainer.make({
-    gpu,
-    parameters: model.trainable(),
-    objective: crossEntropyObjective(model, { recompute }),
-    optimizer: adamw,
-    decays: () => true,
-    clip: 0,
-    seed: 0,
-  });
-  const tensors = new Map([...placesOf(model)].filter(([name]) => !golden.not_trained?.includes(name)));
-  for (const [i, batch] of batches.entries()) {
-    const { result } = await trainer.step(i + 1, optimizer.lr, [batch]);
-    bound(`loss ${i + 1}`, Math.abs((await result).metrics.loss! - golden.expected_losses[i]!), tolerance.loss_abs);
-    if (i > 0) continue;
-    for (const [tensor, place] of tensors) {
-      const wanted = expected.get(`grad.${tensor}`);
-      if (!wanted) {
-        problems.push(`no gradient of ${tensor} is expected`);
-        continue;
+  try {
+    bound("logits", relativeError(await logitsOf(gpu, model, batches[0]!), wanted("logits")), "logits_rel_to_max");
+    const adamw = bindDefaults(await loadMethod("optimizer", "adamw"), { ...optimizer });
+    const trainer = await Trainer.make({
+      gpu,
+      parameters: model.trainable(),
+      objective: crossEntropyObjective(model, { recompute }),
+      optimizer: adamw,
+      decays: () => true,
+      clip: 0,
+      seed: 0,
+    });
+    const tensors = new Map([...placesOf(model)].filter(([name]) => !golden.not_trained?.includes(name)));
+    const lr = required(optimizer.lr, "case.json: optimizer.lr");
+    for (const [i, batch] of batches.entries()) {
+      const { result } = await trainer.step(i + 1, lr, [batch]);
+      const loss = required(golden.expected_losses[i], `case.json: the expected loss of batch ${i + 1}`);
+      bound(`loss ${i + 1}`, Math.abs((await result).metrics.loss! - loss), "loss_abs");
+      if (i > 0) continue;
+      for (const [tensor, place] of tensors) {
+        const gradient = await valuesAt(gpu, place, "gradient");
+        const reference = wanted(`grad.${tensor}`);
+        const zero = golden.near_zero_gradients?.includes(tensor) ?? false;
+        const error = zero ? largest(gradient.map((g, at) => g - reference[at]!)) : relativeError(gradient, reference);
+        bound(`the gradient of ${tensor}`, error, "grad_rel_to_tensor_max");
       }
-      const found = await valuesAt(gpu, place, "gradient");
-      const zero = golden.near_zero_gradients?.includes(tensor) ?? false;
-      const error = zero
-        ? found.reduce((most, g, at) => Math.max(most, Math.abs(g - wanted[at]!)), 0)
-        : relativeError(found, wanted);
-      bound(`the gradient of ${tensor}`, error, tolerance.grad_rel_to_tensor_max);
     }
+    problems.push(...(await checkParameters(gpu, tensors, expected, golden)), ...checkNames(model, adapter ?? base));
+    trainer.free();
+    const merged = adapter && (await applyAdapter(base, adapter));
+    for (const key of [...expected.keys()].filter((name) => merged && name.startsWith("merged."))) {
+      const entry = required(merged!.tensors.get(key.slice("merged.".length)), `${base.ref}: ${key}`);
+      bound(key, relativeError(await mergeOnCpu(entry), wanted(key)), "merged_rel_to_tensor_max");
+    }
+  } finally {
+    close();
   }
-  problems.push(...(await checkParameters(gpu, tensors, expected, tolerance)), ...checkNames(model, source));
-  trainer.free();
-  close();
   return problems;
 }
+
+const toleranceOf = ({ tolerance }: Case, name: Tolerance): number =>
+  required(tolerance[name], `case.json: tolerance.${name}`);
 
 /** The parameters after three steps: 99.9 % of the values within one bound, all within another. */
 async function checkParameters(
   gpu: Gpu,
   tensors: ReadonlyMap<string, Place>,
-  expected: ReadonlyMap<string, ArrayLike<number>>,
-  tolerance: Case["tolerance"],
+  expected: ReadonlyMap<string, StoredValues>,
+  golden: Case,
 ): Promise<string[]> {
+  const most = toleranceOf(golden, "after3_abs_worst");
+  const usual = toleranceOf(golden, "after3_abs_for_99.9_percent");
   let [beyond, count, worst] = [0, 0, 0];
   for (const [tensor, place] of tensors) {
-    const wanted = expected.get(`after3.${tensor}`);
-    if (!wanted) return [`no value of ${tensor} after three steps is expected`];
+    const wanted = required(expected.get(`after3.${tensor}`), `expected.safetensors: after3.${tensor}`).data;
     for (const [i, x] of (await valuesAt(gpu, place, "buffer")).entries()) {
       const error = Math.abs(x - wanted[i]!);
       if (!(error <= worst)) worst = error;
       count++;
-      if (!(error <= tolerance["after3_abs_for_99.9_percent"])) beyond++;
+      if (!(error <= usual)) beyond++;
     }
   }
   const missing = [...expected.keys()].filter((key) => key.startsWith("after3.") && !tensors.has(key.slice(7)));
   return [
     ...(beyond / count <= 0.001 ? [] : [`${beyond} of ${count} values after three steps are off`]),
-    ...(worst <= tolerance.after3_abs_worst ? [] : [`a value after three steps is off by ${worst}`]),
+    ...(worst <= most ? [] : [`a value after three steps is off by ${worst}`]),
     ...missing.map((key) => `${key} is missing`),
   ];
 }
