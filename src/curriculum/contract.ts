@@ -12,8 +12,7 @@ import type { MethodInfo } from "../method/registry.ts";
 import type { Stateful } from "../method/stateful.ts";
 
 /** What a curriculum method says of itself; O are its options, L the laws of its kind. */
-interface CurriculumMethod<O extends Options, L extends string> extends MethodInfo {
-  readonly options: O;
+interface CurriculumMethod<O extends Options, L extends string> extends MethodInfo<O> {
   readonly laws: Laws<L>;
   /**
    * Settings that the laws are tried with; the defaults alone when left out. Samplers are tried on groups named a, b, c

@@ -11,6 +11,15 @@ export const REWARD = {
   help: "change of loss as a share of the largest of all groups (0 to 1), or in nats",
 } as const;
 
+/** The laws of a bandit whose reward is the change of losses. */
+export const BANDIT_LAWS = {
+  keepsEveryGroup: true,
+  followsLosses: true,
+  anyGroupOrder: true,
+  shiftInvariant: true,
+  stepZero: "it has no step size",
+} as const;
+
 /** |now - before| of every group, NaN where unknown. `relative`: divided by the largest. */
 export function lossChanges(before: readonly number[], now: readonly number[], how: "relative" | "raw"): number[] {
   const changes = now.map((loss, i) => Math.abs(loss - (before[i] ?? Number.NaN)));

@@ -5,6 +5,7 @@
 
 import { UserError } from "../errors.ts";
 import { decodeText, isObject, type Json, parseJson } from "../json.ts";
+import { library } from "../library.ts";
 import { byteTokenizer } from "./byte-tokenizer.ts";
 import type { DecodeOptions, StreamDecoder, Tokenizer } from "./tokenizer.ts";
 
@@ -44,20 +45,6 @@ export async function loadTokenizer(files: ReadonlyMap<string, Uint8Array>, what
     throw new UserError(`${what}: tokenizer.json could not be loaded: ${(error as Error).message}`);
   }
   return wrap(inner, config, what, tokenizerFilesOf(files));
-}
-
-/** Imports a package that only some runs need. Throws UserError (exit 1) when it is not installed. */
-export async function library<T>(name: string, purpose: string): Promise<T> {
-  try {
-    return (await import(name)) as T;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ERR_MODULE_NOT_FOUND") throw error;
-    throw new UserError(
-      `${purpose} needs the package ${name}, which is not installed`,
-      `install it: bun add ${name}`,
-      1,
-    );
-  }
 }
 
 const tokenizerFilesOf = (files: ReadonlyMap<string, Uint8Array>) =>

@@ -49,8 +49,7 @@ export interface TaskSource {
  */
 export type TaskLaw = "apart" | "distinctRows" | "answered" | "endless";
 
-export interface Task<O extends Options = Options> extends MethodInfo {
-  readonly options: O;
+export interface Task<O extends Options = Options> extends MethodInfo<O> {
   /** How rows of different splits are kept apart, in a sentence. */
   readonly splits: string;
   readonly laws: Laws<TaskLaw>;

@@ -5,8 +5,9 @@
 
 import { UserError } from "../errors.ts";
 import { decodeText, isObject, type Json, parseJson } from "../json.ts";
+import { library } from "../library.ts";
 import { PLAIN_TEMPLATE } from "./byte-tokenizer.ts";
-import { library, specialToken } from "./load-tokenizer.ts";
+import { specialToken } from "./load-tokenizer.ts";
 import type { Message } from "./rows.ts";
 
 export interface ChatTemplate {

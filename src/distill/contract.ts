@@ -9,6 +9,7 @@
 import { withCapabilityOptions } from "../method/capability.ts";
 import { type Laws, sameClaim } from "../method/laws.ts";
 import type { Options, Values } from "../method/options.ts";
+import type { MethodInfo } from "../method/registry.ts";
 import type { ModelSizes } from "../model/architecture.ts";
 import type { Recorded } from "../model/model.ts";
 import type { Adaptive } from "../run/training/adaptive.ts";
@@ -68,12 +69,7 @@ export interface ExtraSpec {
   readonly std: number;
 }
 
-export interface DistillMethod<O extends Options = Options> {
-  readonly name: string;
-  readonly title: string;
-  readonly about: string;
-  readonly cite: string;
-  readonly options: O;
+export interface DistillMethod<O extends Options = Options> extends MethodInfo<O> {
   readonly laws: Laws<DistillLaw>;
   /** Fewest and most teachers; [1, 1] when left out. */
   readonly teachers?: readonly [number, number];

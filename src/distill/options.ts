@@ -1,4 +1,5 @@
 /** Options of `distill` and its sub-command, besides those of a method. */
+import { READING } from "../data/options.ts";
 import type { Options } from "../method/options.ts";
 import { DATA, RUN } from "../run/training/options.ts";
 import { SAMPLES } from "./sampled.ts";
@@ -21,9 +22,6 @@ export const CACHE = {
   teacher: { type: "string[]", help: "model whose most likely tokens are kept", value: "MODEL" },
   data: DATA.data,
   top: { type: "number.integer >= 1", default: 64, help: "log-probabilities that are kept of every token", value: "K" },
-  tokenizer: DATA.tokenizer,
-  template: DATA.template,
+  ...READING,
   batch_size: DATA.batch_size,
-  max_length: DATA.max_length,
-  overflow: DATA.overflow,
 } as const satisfies Options;

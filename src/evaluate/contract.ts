@@ -34,8 +34,7 @@ export const METRIC_LAWS = {
 
 export type MetricLaw = keyof typeof METRIC_LAWS;
 
-export interface Metric<O extends Options = Options> extends MethodInfo {
-  readonly options: O;
+export interface Metric<O extends Options = Options> extends MethodInfo<O> {
   readonly laws: Laws<MetricLaw>;
   /** Which models it is for; both when left out. */
   readonly task?: "causal-lm" | "classifier";

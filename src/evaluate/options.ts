@@ -1,4 +1,5 @@
 /** Options of `evaluate`. */
+import { READING } from "../data/options.ts";
 import type { Options, Values } from "../method/options.ts";
 
 export const EVALUATE = {
@@ -47,26 +48,11 @@ export const EVALUATE = {
   },
   bootstrap: { type: "number.integer >= 0", default: 200, help: "resamples for 95 % intervals; 0: none", value: "N" },
   batch_size: { type: "number.integer >= 1", default: 16, help: "rows that are run at once", value: "N" },
-  max_length: {
-    type: "number.integer >= 1",
-    help: "most tokens of a row; the model's when left out, at most 1024",
-    value: "N",
-  },
+  max_length: READING.max_length,
   max_tokens: { type: "number.integer >= 1", default: 256, help: "most tokens of a generated answer", value: "N" },
-  overflow: {
-    type: "'truncate' | 'split' | 'refuse'",
-    help: "what happens to longer rows; truncate, with a warning, when left out",
-  },
-  tokenizer: {
-    type: "string",
-    help: "byte, or a folder with tokenizer.json; the model's own when left out",
-    value: "NAME",
-  },
-  template: {
-    type: "'auto' | 'plain'",
-    default: "auto",
-    help: "chat template for rows of messages; auto: the model's",
-  },
+  overflow: READING.overflow,
+  tokenizer: READING.tokenizer,
+  template: READING.template,
   dtype: { type: "'f32' | 'bf16' | 'keep'", default: "keep", help: "of weights in memory" },
 } as const satisfies Options;
 

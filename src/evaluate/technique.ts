@@ -52,9 +52,8 @@ export interface Findings {
   readonly json: Readonly<Record<string, unknown>> & { readonly rows: readonly { readonly model: string }[] };
 }
 
-export interface Technique<O extends Options = Options> extends MethodInfo {
-  /** Every name begins with that of the technique (`--relearn-rows`), but for those of `models`. */
-  readonly options: O;
+/** Every option begins with the name of the technique (`--relearn-rows`), but for those of `models`. */
+export interface Technique<O extends Options = Options> extends MethodInfo<O> {
   readonly laws: Laws<TechniqueLaw>;
   /** Metrics where the user names none; [] for a technique that measures by itself. */
   readonly metrics?: readonly string[];

@@ -9,7 +9,7 @@ import type { PooledBuffer } from "../gpu/buffer.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { SPAN, spanGroups } from "../gpu/grid.ts";
 import { inFlag, isOperand, loadRange, type OperandDtype, paddedBytes } from "../tensor/load.ts";
-import { differingElements, HOST_VALUES, hostValues } from "./host.ts";
+import { differingElements, hostValues } from "./host.ts";
 import {
   chunkValuesOf,
   type GpuSource,
@@ -17,6 +17,7 @@ import {
   type Range,
   rangesOf,
   type Task,
+  tasksOf,
   unitOf,
 } from "./in-flight-reads.ts";
 import { onGpu } from "./statistics.ts";
@@ -197,18 +198,14 @@ export async function differenceTasks(
   const plain = pair.every((entry) => !entry.patch);
   const device = plain ? pair.every(onGpu) : pair.every(({ dtype }) => isFloat(dtype));
   const gpu = device ? await source() : undefined;
-  const ranges = rangesOf(pair, chunkValues ?? (gpu ? chunkValuesOf(gpu.adapter) : HOST_VALUES));
-  const total = emptyGap();
-  if (ranges.length === 0) done(total);
-  const parts: Gap[] = [];
-  let left = ranges.length;
-  return ranges.map((range, index) => async () => {
-    const compute = await (gpu ? onDevice(gpu, pair, range) : onHost(pair, range));
-    return async () => {
-      parts[index] = await compute();
-      if (--left > 0) return;
+  const ranges = rangesOf(pair, chunkValues ?? chunkValuesOf(gpu?.adapter));
+  return tasksOf(
+    ranges,
+    (range) => (gpu ? onDevice(gpu, pair, range) : onHost(pair, range)),
+    (parts) => {
+      const total = emptyGap();
       for (const part of parts) addGap(total, part);
       done(total);
-    };
-  });
+    },
+  );
 }

@@ -3,9 +3,6 @@
 import { decodeFloats } from "../checkpoint/decode.ts";
 import { DTYPE_BYTES, type Dtype } from "../checkpoint/dtype.ts";
 
-/** Values of one piece that the host handles at a time. */
-export const HOST_VALUES = 1 << 18;
-
 const VIEWS: Partial<Record<Dtype, new (buffer: ArrayBuffer) => ArrayLike<number>>> = {
   F64: Float64Array,
   I32: Int32Array,

@@ -6,7 +6,7 @@ import { isOperand, type OperandDtype } from "../tensor/load.ts";
 import { sizeOf } from "../tensor/tensor.ts";
 
 /** Values per chunk: large enough to amortise a submit; on a software driver small enough for the processor's cache. */
-const CHUNK_VALUES = { gpu: 4 << 20, cpu: 1 << 20 };
+const CHUNK_VALUES = { gpu: 4 << 20, cpu: 1 << 20, host: 1 << 18 };
 
 /** Chunks at a time: one loads, one computes, one comes back, and the disk is never idle. */
 export const AT_ONCE = 4;
@@ -65,9 +65,32 @@ export function rangesOf(entries: readonly TensorEntry[], chunkValues: number): 
   }));
 }
 
-/** Values per chunk on an adapter. */
-export const chunkValuesOf = (adapter: Pick<Adapter, "type">): number =>
-  CHUNK_VALUES[adapter.type === "cpu" ? "cpu" : "gpu"];
+/**
+ * A task for every range. `done` gets what all have found, in the order of the tensor and not of arrival, when the last
+ * has come back; at once when there is no range.
+ */
+export function tasksOf<T>(
+  ranges: readonly Range[],
+  load: (range: Range) => Promise<() => Promise<T>>,
+  done: (parts: readonly T[]) => void,
+): Task[] {
+  const parts: T[] = [];
+  let left = ranges.length;
+  if (left === 0) done(parts);
+  return ranges.map((range, index) => async () => {
+    const compute = await load(range);
+    return async () => {
+      parts[index] = await compute();
+      if (--left === 0) done(parts);
+    };
+  });
+}
+
+/** Values per chunk on an adapter, or on the host without one. */
+export function chunkValuesOf(adapter: Pick<Adapter, "type"> | undefined): number {
+  if (!adapter) return CHUNK_VALUES.host;
+  return CHUNK_VALUES[adapter.type === "cpu" ? "cpu" : "gpu"];
+}
 
 /** The type in which kernels read tensors of these types: their own if it is one, else f32. */
 export function operandOf(entries: readonly TensorEntry[]): OperandDtype {

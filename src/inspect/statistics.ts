@@ -10,7 +10,7 @@ import type { PooledBuffer } from "../gpu/buffer.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { SPAN, spanGroups } from "../gpu/grid.ts";
 import { inFlag, loadRange, type OperandDtype, paddedBytes } from "../tensor/load.ts";
-import { HOST_VALUES, hostValues } from "./host.ts";
+import { hostValues } from "./host.ts";
 import {
   chunkValuesOf,
   type GpuSource,
@@ -18,6 +18,7 @@ import {
   type Range,
   rangesOf,
   type Task,
+  tasksOf,
   unitOf,
 } from "./in-flight-reads.ts";
 
@@ -169,18 +170,14 @@ export async function statisticsTasks(
   chunkValues?: number,
 ): Promise<Task[]> {
   const gpu = onGpu(entry) ? await source() : undefined;
-  const ranges = rangesOf([entry], chunkValues ?? (gpu ? chunkValuesOf(gpu.adapter) : HOST_VALUES));
-  const total = emptyTally(!isFloat(entry.dtype));
-  if (ranges.length === 0) done(total);
-  const parts: Tally[] = [];
-  let left = ranges.length;
-  return ranges.map((range, index) => async () => {
-    const compute = await (gpu ? onDevice(gpu, entry, range) : onHost(entry, range));
-    return async () => {
-      parts[index] = await compute();
-      if (--left > 0) return;
+  const ranges = rangesOf([entry], chunkValues ?? chunkValuesOf(gpu?.adapter));
+  return tasksOf(
+    ranges,
+    (range) => (gpu ? onDevice(gpu, entry, range) : onHost(entry, range)),
+    (parts) => {
+      const total = emptyTally(!isFloat(entry.dtype));
       for (const part of parts) addTally(total, part);
       done(total);
-    };
-  });
+    },
+  );
 }

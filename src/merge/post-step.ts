@@ -8,8 +8,7 @@ import type { Options, Values } from "../method/options.ts";
 import type { MethodInfo } from "../method/registry.ts";
 import type { MergeTask } from "./job/task.ts";
 
-export interface PostStep<O extends Options = Options> extends MethodInfo {
-  readonly options: O;
+export interface PostStep<O extends Options = Options> extends MethodInfo<O> {
   /** The tensor becomes base + scale (merged - base). */
   scale(task: MergeTask, values: Values<O>): number;
 }

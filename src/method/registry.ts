@@ -15,14 +15,14 @@ import { nearest } from "./nearest.ts";
 import type { Options } from "./options.ts";
 
 /** What every method says of itself, whatever its kind. */
-export interface MethodInfo {
+export interface MethodInfo<O extends Options = Options> {
   readonly name: string;
   readonly title: string;
   /** One line for lists. */
   readonly about: string;
   /** "arXiv:2306.01708", "doi:...", or the tool or page that defines the method. */
   readonly cite: string;
-  readonly options: Options;
+  readonly options: O;
 }
 
 /** The contract of each kind. The file of a contract adds its own here, so that the registry knows no technique. */

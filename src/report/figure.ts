@@ -1,23 +1,17 @@
 /** Curves as SVG and PNG. The libraries are only needed here, and only loaded then. */
-import { UserError } from "../errors.ts";
+import { library } from "../library.ts";
 import { metricsOf, type Run, thinned } from "./read.ts";
 
 const WIDTH = 720;
 const HEIGHT = 200; // of a panel
 
-async function library<T>(name: string, load: () => Promise<T>): Promise<T> {
-  try {
-    return await load();
-  } catch (error) {
-    if (!/cannot find|not found/i.test((error as Error).message)) throw error;
-    throw new UserError(`figures need ${name}, which is not installed`, `add it: bun add ${name}`, 1);
-  }
-}
+/** What needs the libraries, for messages. */
+const PURPOSE = "a figure";
 
 /** One panel per metric, below each other, one line per run. */
 export async function toSvg(runs: readonly Run[], axis: "step" | "tokens" | "seconds"): Promise<string> {
-  const Plot = await library("@observablehq/plot", () => import("@observablehq/plot"));
-  const { parseHTML } = await library("linkedom", () => import("linkedom"));
+  const Plot = await library<typeof import("@observablehq/plot")>("@observablehq/plot", PURPOSE);
+  const { parseHTML } = await library<typeof import("linkedom")>("linkedom", PURPOSE);
   const { document } = parseHTML("<html><body></body></html>");
   const panels = metricsOf(runs).map((metric, i) => {
     const points = runs.flatMap((run) => {
@@ -54,6 +48,6 @@ export async function toSvg(runs: readonly Run[], axis: "step" | "tokens" | "sec
 }
 
 export async function toPng(svg: string): Promise<Uint8Array> {
-  const { Resvg } = await library("@resvg/resvg-js", () => import("@resvg/resvg-js"));
+  const { Resvg } = await library<typeof import("@resvg/resvg-js")>("@resvg/resvg-js", PURPOSE);
   return new Resvg(svg, { fitTo: { mode: "width", value: 1440 } }).render().asPng();
 }

@@ -1,4 +1,5 @@
 /** Options of `sample`. */
+import { READING } from "../data/options.ts";
 import type { Options } from "../method/options.ts";
 
 export const SAMPLE = {
@@ -24,11 +25,7 @@ export const SAMPLE = {
   stop: { type: "string[]", help: "text that ends an answer; may be given several times", value: "TEXT" },
   samples: { type: "number.integer >= 1", default: 1, help: "answers to each prompt", value: "N" },
   batch_size: { type: "number.integer >= 1", default: 8, help: "answers that are made at once", value: "N" },
-  tokenizer: {
-    type: "string",
-    help: "byte, or a folder with tokenizer.json; the model's own when left out",
-    value: "NAME",
-  },
-  template: { type: "'auto' | 'plain'", default: "auto", help: "chat template; auto: the model's" },
+  tokenizer: READING.tokenizer,
+  template: READING.template,
   dtype: { type: "'f32' | 'bf16' | 'keep'", default: "keep", help: "of weights in memory" },
 } as const satisfies Options;

@@ -10,6 +10,7 @@ import type { Batch } from "../data/batch.ts";
 import { withCapabilityOptions } from "../method/capability.ts";
 import { type Laws, sameClaim } from "../method/laws.ts";
 import type { Options, Values } from "../method/options.ts";
+import type { MethodInfo } from "../method/registry.ts";
 import type { ModelSizes } from "../model/architecture.ts";
 import type { Model, Recorded } from "../model/model.ts";
 import type { Effects } from "../run/tracing/causal-trace.ts";
@@ -84,18 +85,10 @@ export const EDIT_LAWS = {
 
 export type EditLaw = keyof typeof EDIT_LAWS;
 
-interface Described<O extends Options> {
-  readonly name: string;
-  readonly title: string;
-  readonly about: string;
-  readonly cite: string;
-  readonly options: O;
-}
-
 export interface UnlearnObjective<
   O extends Options = Options,
   N extends readonly UnlearnCapability[] = readonly UnlearnCapability[],
-> extends Described<O> {
+> extends MethodInfo<O> {
   readonly kind: "objective";
   readonly laws: Laws<ObjectiveLaw>;
   /** gamma and alpha when options do not say. */
@@ -152,7 +145,7 @@ export interface EditSetup<O extends Options = Options> {
   readonly done: (share: number) => void;
 }
 
-export interface UnlearnEdit<O extends Options = Options> extends Described<O> {
+export interface UnlearnEdit<O extends Options = Options> extends MethodInfo<O> {
   readonly kind: "edit";
   readonly laws: Laws<EditLaw>;
   /** Whether it can do without --retain under these options. */

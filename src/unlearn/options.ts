@@ -1,4 +1,5 @@
 /** Options of `unlearn` and its sub-command, besides those of a method. */
+import { READING } from "../data/options.ts";
 import type { Options } from "../method/options.ts";
 import { DATA, OPTIMIZATION, RUN, TRAINED } from "../run/training/options.ts";
 import { MEASURE } from "./importance-options.ts";
@@ -47,11 +48,8 @@ export const IMPORTANCE = {
   retain: { ...RETAIN, help: "all rows, those to forget among them" },
   method: { type: "'ssd'", default: "ssd", help: "the edit that reads the importances", value: "NAME" },
   ...MEASURE,
-  tokenizer: DATA.tokenizer,
-  template: DATA.template,
+  ...READING,
   batch_size: DATA.batch_size,
-  max_length: DATA.max_length,
-  overflow: DATA.overflow,
   dtype: TRAINED.dtype,
   freeze: TRAINED.freeze,
   train_only: TRAINED.train_only,

@@ -35,8 +35,7 @@ export interface SmoothingSetup<O extends Options = Options> {
   readonly steps: number;
 }
 
-export interface Smoothing<O extends Options = Options> extends MethodInfo {
-  readonly options: O;
+export interface Smoothing<O extends Options = Options> extends MethodInfo<O> {
   readonly laws: Laws<SmoothingLaw>;
   /** Whether the result is a mean of the weights on the way, of which held-out losses know nothing. */
   readonly averages?: boolean;

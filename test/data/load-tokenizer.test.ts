@@ -2,7 +2,8 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { byteTokenizer } from "../../src/data/byte-tokenizer.ts";
-import { library, loadTokenizer, windowDecoder } from "../../src/data/load-tokenizer.ts";
+import { loadTokenizer, windowDecoder } from "../../src/data/load-tokenizer.ts";
+import { library } from "../../src/library.ts";
 import { installed, rejection } from "./support.ts";
 
 const embedded = byteTokenizer();
@@ -21,7 +22,7 @@ test("says what is missing", async () => {
   expect(old.message).toBe("m/ has only tokenizer.model");
   const absent = await rejection(library("@ingot/absent", "m/: its tokenizer"));
   expect(absent.message).toBe("m/: its tokenizer needs the package @ingot/absent, which is not installed");
-  expect(absent.hint).toBe("install it: bun add @ingot/absent");
+  expect(absent.hint).toBe("run `bun install` in ingot's folder, without --production");
 });
 
 test("a damaged tokenizer.json is refused by name", async () => {

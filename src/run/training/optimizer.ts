@@ -28,8 +28,7 @@ export type OptimizerLaw = keyof typeof OPTIMIZER_LAWS;
 /** Claims all laws of an optimizer. An optimizer names its exceptions after it. */
 export const EVERY_OPTIMIZER_LAW = sameClaim(OPTIMIZER_LAWS, true);
 
-export interface Optimizer<O extends Options = Options> extends MethodInfo {
-  readonly options: O;
+export interface Optimizer<O extends Options = Options> extends MethodInfo<O> {
   readonly laws: Laws<OptimizerLaw>;
   /** Kernel in wgsl/. Its bindings are gradient, clip, weight and the states. */
   readonly kernel: string;

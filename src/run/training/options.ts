@@ -1,4 +1,5 @@
 /** Options of every script that trains, apart from those of a technique. */
+import { READING } from "../../data/options.ts";
 import type { Options } from "../../method/options.ts";
 
 /** Which data, and how it is cut into batches. */
@@ -10,27 +11,12 @@ export const DATA = {
   },
   weights: { type: "number[]", help: "shares in which the groups are drawn; by size when left out", value: "W" },
   eval_data: { type: "string[]", help: "held-out data, name=path for each group", value: "FILE" },
-  tokenizer: {
-    type: "string",
-    help: "byte, or a folder with tokenizer.json; the model's own when left out",
-    value: "NAME",
-  },
-  template: {
-    type: "'auto' | 'plain'",
-    default: "auto",
-    help: "chat template for rows of messages; auto: the model's",
-  },
+  tokenizer: READING.tokenizer,
+  template: READING.template,
   batch_size: { type: "number.integer >= 1", default: 8, help: "rows of a micro-batch", value: "N" },
   accumulate: { type: "number.integer >= 1", default: 1, help: "micro-batches of a step", value: "N" },
-  max_length: {
-    type: "number.integer >= 1",
-    help: "most tokens of a row; the model's when left out, at most 1024",
-    value: "N",
-  },
-  overflow: {
-    type: "'truncate' | 'split' | 'refuse'",
-    help: "what happens to longer rows; they are cut when left out",
-  },
+  max_length: READING.max_length,
+  overflow: READING.overflow,
   pack: { type: "boolean", default: false, help: "pack several short rows into one; attention stays within each" },
   shuffle: { type: "boolean", default: true, help: "new order every epoch; --no-shuffle keeps the file's" },
 } as const satisfies Options;

@@ -20,8 +20,7 @@ export type ScheduleLaw = keyof typeof SCHEDULE_LAWS;
 /** Claims all laws of a schedule. A schedule names its exceptions after it. */
 export const EVERY_SCHEDULE_LAW = sameClaim(SCHEDULE_LAWS, true);
 
-export interface Schedule<O extends Options = Options> extends MethodInfo {
-  readonly options: O;
+export interface Schedule<O extends Options = Options> extends MethodInfo<O> {
   readonly laws: Laws<ScheduleLaw>;
   /**
    * Learning rate of step `t`, from 1 to `steps`; `lr` is the peak. Beyond `steps` the last value holds. Throws

@@ -11,7 +11,7 @@
 
 import { defineSampler } from "../../contract.ts";
 import { EVERY } from "../../mixture-options.ts";
-import { type LastLosses, REWARD, rewardsOf } from "../../reward.ts";
+import { BANDIT_LAWS, type LastLosses, REWARD, rewardsOf } from "../../reward.ts";
 import { kept } from "../../sampler-state.ts";
 import { softmax } from "../../simplex.ts";
 
@@ -27,13 +27,7 @@ export const method = defineSampler({
   about: "draws by loss change plus a bonus for groups drawn seldom",
   cite: "arXiv:2504.09710",
   needs: ["losses"],
-  laws: {
-    keepsEveryGroup: true,
-    followsLosses: true,
-    anyGroupOrder: true,
-    shiftInvariant: true,
-    stepZero: "it has no step size",
-  },
+  laws: BANDIT_LAWS,
   options: {
     c: { type: "number >= 0", default: 1, help: "weight of the bonus" },
     tau: { type: "number > 0", default: 0.1, help: "temperature; small takes the best group alone" },

@@ -9,7 +9,7 @@
 
 import { defineSampler } from "../../contract.ts";
 import { EVERY } from "../../mixture-options.ts";
-import { type LastLosses, REWARD, rewardsOf } from "../../reward.ts";
+import { BANDIT_LAWS, type LastLosses, REWARD, rewardsOf } from "../../reward.ts";
 import { kept } from "../../sampler-state.ts";
 import { smoothed, softmax } from "../../simplex.ts";
 
@@ -19,13 +19,7 @@ export const method = defineSampler({
   about: "draws groups by how much their loss changed recently",
   cite: "arXiv:1704.03003",
   needs: ["losses"],
-  laws: {
-    keepsEveryGroup: true,
-    followsLosses: true,
-    anyGroupOrder: true,
-    shiftInvariant: true,
-    stepZero: "it has no step size",
-  },
+  laws: BANDIT_LAWS,
   options: {
     alpha: { type: "0 < number <= 1", default: 0.3, help: "weight of the newest change" },
     tau: { type: "number > 0", default: 0.3, help: "temperature; large is uniform" },

@@ -10,7 +10,7 @@
 
 import { defineSampler } from "../../contract.ts";
 import { EVERY } from "../../mixture-options.ts";
-import { type LastLosses, REWARD, rewardsOf } from "../../reward.ts";
+import { BANDIT_LAWS, type LastLosses, REWARD, rewardsOf } from "../../reward.ts";
 import { kept } from "../../sampler-state.ts";
 import { normalised, smoothed, softmax, uniform } from "../../simplex.ts";
 
@@ -20,13 +20,7 @@ export const method = defineSampler({
   about: "a bandit on loss changes that forgets groups it does not draw",
   cite: "arXiv:2505.14970",
   needs: ["losses"],
-  laws: {
-    keepsEveryGroup: true,
-    followsLosses: true,
-    anyGroupOrder: true,
-    shiftInvariant: true,
-    stepZero: "it has no step size",
-  },
+  laws: BANDIT_LAWS,
   trials: [{}, { rule: "greedy" }, { rule: "proportional", reward: "raw" }],
   options: {
     alpha: { type: "0 < number <= 1", default: 0.5, help: "weight of the newest reward" },

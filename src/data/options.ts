@@ -1,0 +1,24 @@
+/** Options of every script that reads rows: how their text becomes tokens. */
+import type { Options } from "../method/options.ts";
+
+export const READING = {
+  tokenizer: {
+    type: "string",
+    help: "byte, or a folder with tokenizer.json; the model's own when left out",
+    value: "NAME",
+  },
+  template: {
+    type: "'auto' | 'plain'",
+    default: "auto",
+    help: "chat template for rows of messages; auto: the model's",
+  },
+  max_length: {
+    type: "number.integer >= 1",
+    help: "most tokens of a row; the model's when left out, at most 1024",
+    value: "N",
+  },
+  overflow: {
+    type: "'truncate' | 'split' | 'refuse'",
+    help: "what happens to longer rows; truncate, with a warning, when left out",
+  },
+} as const satisfies Options;
