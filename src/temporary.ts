@@ -8,9 +8,9 @@ import path from "node:path";
 const [GONE, FILE, FOLDER] = [1, 2, 3] as const;
 
 /**
- * What this process has begun and not finished; removed when it ends by itself. The list stands in plain memory, where a
- * handler of signals reads it while no JavaScript runs (src/cli/deadline.c): for each entry a byte that says what it is,
- * an absolute path, a zero; a zero ends the list. What finds no room there is known here only.
+ * What this process has begun and not finished; removed when it ends by itself. The list stands in plain memory, where
+ * a handler of signals reads it while no JavaScript runs (src/cli/deadline.c): for each entry a byte that says what it
+ * is, an absolute path, a zero; a zero ends the list. What finds no room there is known here only.
  */
 class Unfinished {
   readonly bytes = new Uint8Array(2 ** 18);
@@ -104,8 +104,8 @@ function stemOf(target: string): string {
 
 /**
  * A name beside `target` for what will take its place, `.<name>.<host>-<pid>-<random>.tmp`. What is made there is
- * removed when the process ends by itself or by a signal, unless it was forgotten by then; what killed runs for the same
- * target left is removed now.
+ * removed when the process ends by itself or by a signal, unless it was forgotten by then; what killed runs for the
+ * same target left is removed now.
  */
 export function temporaryFor(target: string): string {
   removeStale(target);

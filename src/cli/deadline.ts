@@ -1,8 +1,8 @@
 /**
  * The end of a process that no longer hears signals. Handlers in JavaScript run between other JavaScript only, so a
  * loop that never ends, or a call that waits inside the system, would make Ctrl-C and SIGTERM useless. A handler of the
- * system's, in deadline.c, hears them always: it starts a timer, then calls the one that Bun set up. When the timer ends
- * and nobody has moved it, it removes what is unfinished and ends the process.
+ * system's, in deadline.c, hears them always: it starts a timer, then calls the one that Bun set up. When the timer
+ * ends and nobody has moved it, it removes what is unfinished and ends the process.
  */
 import { cc, dlopen, ptr } from "bun:ffi";
 import { fileURLToPath } from "node:url";
@@ -46,8 +46,8 @@ const held: unknown[] = [];
 
 /**
  * Sets the handlers up, after those of `process.on`. From a signal on, JavaScript has `patience` ms to answer with
- * `within`; else the process prints `message` and ends with 128 and the number of the signal. Undefined where the system
- * has no such signals, or Bun no compiler for it; signals then wait for JavaScript.
+ * `within`; else the process prints `message` and ends with 128 and the number of the signal. Undefined where the
+ * system has no such signals, or Bun no compiler for it; signals then wait for JavaScript.
  */
 export function deadline(patience: number, message: string): Deadline | undefined {
   if (process.platform === "win32") return undefined;

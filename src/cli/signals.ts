@@ -14,8 +14,8 @@ import { say, stderrIsTerminal } from "./stderr.ts";
 const CODES = { SIGINT: 130, SIGTERM: 143 } as const;
 
 /**
- * How long work may continue after it was asked to stop, how long its cleanups may take, and how long JavaScript may hear
- * nothing of a signal, in ms. Together less than the two seconds after which people take a program for stuck.
+ * How long work may continue after it was asked to stop, how long its cleanups may take, and how long JavaScript may
+ * hear nothing of a signal, in ms. Together less than the two seconds after which people take a program for stuck.
  */
 const GRACE = 1400;
 const CLEANUP = 450;
