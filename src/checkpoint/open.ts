@@ -10,14 +10,17 @@ import { decodeText, isObject, parseJson, show } from "../json.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import { isGguf, SNIFF_BYTES } from "./file-kind.ts";
 import { openFile, openFolder } from "./folder/folder.ts";
+import { mayBeQuantized } from "./quantized/signs.ts";
 import { openError, Source } from "./source.ts";
 import { openStream } from "./stream/stream.ts";
 
 export interface OpenOptions {
   /** Descriptor read for `-`; 0 by default. */
   stdin?: number;
-  /** Gets what is odd about an adapter but harmless. */
+  /** Gets what is odd but harmless. */
   warn?: (message: string) => void;
+  /** "list" gives a quantised checkpoint that no decoder reads as it is stored; it is refused otherwise. */
+  undecoded?: "list";
 }
 
 /**
@@ -51,9 +54,8 @@ export async function open(ref: string, options: OpenOptions = {}): Promise<Chec
   const checkpoint = await openPlain(ref, options);
   // adapter.ts decides; it is not loaded for a checkpoint that has nothing of one.
   const names = [...checkpoint.tensors.keys()];
-  if (!checkpoint.files.has("adapter_config.json") && !names.some((name) => name.includes("lora_"))) return checkpoint;
-  const { isAdapter } = await import("./adapter/adapter.ts");
-  if (!isAdapter(checkpoint)) return checkpoint;
+  const maybe = checkpoint.files.has("adapter_config.json") || names.some((name) => name.includes("lora_"));
+  if (!maybe || !(await import("./adapter/adapter.ts")).isAdapter(checkpoint)) return decodePlain(checkpoint, options);
   let base: Checkpoint;
   try {
     base = await open(baseOf(checkpoint), options);
@@ -62,6 +64,18 @@ export async function open(ref: string, options: OpenOptions = {}): Promise<Chec
     throw error;
   }
   return apply(base, checkpoint, options);
+}
+
+/** Tensors of a quantised checkpoint as plain ones; an adapter stays as it is. Closes it when that cannot be. */
+export async function decodePlain(checkpoint: Checkpoint, { warn, undecoded }: OpenOptions): Promise<Checkpoint> {
+  if (!mayBeQuantized(checkpoint)) return checkpoint;
+  try {
+    const { dequantized } = await import("./quantized/dequantize.ts");
+    return await dequantized(checkpoint, { warn, list: undecoded === "list" });
+  } catch (error) {
+    checkpoint.close();
+    throw error;
+  }
 }
 
 async function apply(base: Checkpoint, adapter: Checkpoint, { warn }: OpenOptions): Promise<Checkpoint> {

@@ -55,12 +55,14 @@ function parseInput(value: Json, place: string): LineageEntry["inputs"][number] 
   const revision = optional(value, "revision", "string", place);
   const bytes = optional(value, "bytes", "number", place);
   const sha256 = optional(value, "header_sha256", "string", place);
+  const quantized = optional(value, "quantized", "string", place);
   return {
     ref: required(value, "ref", place),
     ...(role !== undefined && { role }),
     ...(revision !== undefined && { revision }),
     ...(bytes !== undefined && { bytes }),
     ...(sha256 !== undefined && { header_sha256: sha256 }),
+    ...(quantized !== undefined && { quantized }),
   };
 }
 
@@ -88,12 +90,13 @@ export function encodeLineage(entries: readonly LineageEntry[]): string {
       method,
       options,
       seed,
-      inputs: inputs.map(({ ref, role, revision, bytes, header_sha256 }) => ({
+      inputs: inputs.map(({ ref, role, revision, bytes, header_sha256, quantized }) => ({
         ref,
         role,
         revision,
         bytes,
         header_sha256,
+        quantized,
       })),
       run,
       ...(time !== "" && { time }),
