@@ -5,7 +5,7 @@
  * https://github.com/vllm-project/compressed-tensors. FBGEMM's FP8 and ModelOpt's FP8 use the same names.
  */
 import type { TensorEntry } from "../checkpoint.ts";
-import { COMPRESSED_TENSORS, refuseTransforms, schemeBlock, schemeNumbers } from "./compressed-tensors.ts";
+import { COMPRESSED_TENSORS, refuseTransforms, schemeBlock, schemeGroups } from "./compressed-tensors.ts";
 import { companion, type Decoded, described, expectShape, type Layout, refusal, type Stored } from "./contract.ts";
 import { gridOf } from "./grid.ts";
 import { isByteCodes, scaledBytes } from "./scaled-bytes.ts";
@@ -17,7 +17,7 @@ async function find(codes: TensorEntry, stored: Stored): Promise<Decoded> {
   const name = codes.dtype === "I8" ? INT : FLOAT;
   refuseTransforms(stored);
   const scale = companion(stored, name, codes, `${codes.name}_scale`, ["float"]);
-  const hints = { block: schemeBlock(stored), groups: schemeNumbers(stored, "group_size") };
+  const hints = { block: schemeBlock(stored), groups: schemeGroups(stored) };
   const grid = codes.shape.length < 2 ? undefined : gridOf(codes.shape, scale.shape, hints);
   if (grid === undefined) {
     throw refusal(stored, name, `${described(codes)} and ${described(scale)}, which is no grid over it`);

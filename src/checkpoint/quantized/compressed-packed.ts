@@ -8,7 +8,7 @@
  */
 import type { TensorEntry } from "../checkpoint.ts";
 import { field, unpack, wordsOf } from "./bits.ts";
-import { COMPRESSED_TENSORS, refuseTransforms, schemeNumbers } from "./compressed-tensors.ts";
+import { COMPRESSED_TENSORS, refuseTransforms, schemeGroups, schemeNumbers } from "./compressed-tensors.ts";
 import {
   companion,
   type Decoded,
@@ -82,7 +82,7 @@ async function find(codes: TensorEntry, stored: Stored): Promise<Decoded> {
   const bits = bitsOf(codes, columns, stored);
   const scale = companion(stored, NAME, codes, `${stem}_scale`, ["float"]);
   const indexed = stored.tensors.has(`${stem}_g_idx`);
-  const grid = gridOf([rows, columns], scale.shape, { groups: schemeNumbers(stored, "group_size") });
+  const grid = gridOf([rows, columns], scale.shape, { groups: schemeGroups(stored) });
   if (grid === undefined || (grid.rowBlock !== 1 && grid.columns * grid.gridRows !== 1)) {
     throw refusal(
       stored,

@@ -17,6 +17,10 @@ export const schemeNumbers = (stored: Stored, key: string): number[] =>
     Number.isSafeInteger(value) && (value as number) > 0 ? [value as number] : [],
   );
 
+/** Group sizes of the schemes; undefined when the config has no schemes. */
+export const schemeGroups = (stored: Stored): number[] | undefined =>
+  weightSchemes(stored).length === 0 ? undefined : schemeNumbers(stored, "group_size");
+
 /** Rows and columns of blocks, where one scheme states them. */
 export function schemeBlock(stored: Stored): [number, number] | undefined {
   for (const { block_structure: block } of weightSchemes(stored)) {

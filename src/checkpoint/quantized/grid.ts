@@ -22,7 +22,7 @@ export interface Grid {
 export interface GridHints {
   /** Rows and columns of a block, as the config says. */
   readonly block?: readonly [number, number] | undefined;
-  /** Columns of a group that the config allows. */
+  /** Columns of a group that the config allows; undefined when it says nothing. */
   readonly groups?: readonly number[] | undefined;
 }
 
@@ -54,7 +54,7 @@ export function gridOf(shape: readonly number[], scale: readonly number[], hints
 function matrixGrid(
   [o, i]: readonly [number, number],
   [rows, columns]: readonly [number, number],
-  { block, groups = [] }: GridHints,
+  { block, groups }: GridHints,
   grid: (gridRows: number, rowBlock: number, columns: number, columnBlock: number, text: string) => Grid,
 ): Grid | undefined {
   const blocks = (b0: number, b1: number) =>
@@ -63,13 +63,13 @@ function matrixGrid(
       : undefined;
   const stated = block && blocks(...block);
   if (stated) return stated;
-  const single = rows === o && columns === 1 && groups.find((group) => group >= i);
+  const single = rows === o && columns === 1 && groups?.find((group) => group >= i);
   if (single) return grid(o, 1, 1, i, `groups of ${single}`);
   if (rows === o && columns === 1) return grid(o, 1, 1, i, "one scale per row");
   if (rows === 1 && columns === i) return grid(1, o, i, 1, "one scale per column");
   if (rows !== o) return block === undefined ? blocks(USUAL_BLOCK, USUAL_BLOCK) : undefined;
-  const size =
-    groups.find((group) => Math.ceil(i / group) === columns) ?? (i % columns === 0 ? i / columns : undefined);
+  const even = groups === undefined && i % columns === 0 ? i / columns : undefined;
+  const size = groups?.find((group) => Math.ceil(i / group) === columns) ?? even;
   return size === undefined ? undefined : grid(o, 1, columns, size, `groups of ${size}`);
 }
 

@@ -28,7 +28,10 @@ const FOREIGN: readonly [pattern: RegExp, layout: string][] = [
 
 /** Names of companions that mean nothing but a quantisation. */
 const COMPANION =
-  /(\.(qweight|qzeros|g_idx|SCB|absmax|quant_map|nested_absmax|nested_quant_map)|weight_(scale|scale_inv|zero_point|global_scale|packed|g_idx)|_blocks|\.quant_state\.bitsandbytes__\w+)$/;
+  /(\.(qweight|qzeros|g_idx|SCB|absmax|quant_map|nested_absmax|nested_quant_map)|weight_(scale|scale_inv|zero_point|global_scale|packed|g_idx)|\.quant_state\.bitsandbytes__\w+)$/;
+
+/** Codes and exponents of experts. */
+const EXPERTS = /_(blocks|scales)$/;
 
 const HINT = "dequantize it with the tool that made it, or use the model it was quantized from";
 
@@ -75,7 +78,7 @@ export function leftOut(stored: Stored, decoded: readonly Decoded[]): string[] {
         HINT,
       );
     }
-    if (COMPANION.test(name) && (quantized || !isPlain(dtype))) {
+    if ((COMPANION.test(name) && (quantized || !isPlain(dtype))) || (EXPERTS.test(name) && dtype === "U8")) {
       throw refusal(stored, named(stored), `${described(entry)} and belongs to no weight`, HINT);
     }
   }
