@@ -14,8 +14,8 @@ export interface GroupReference extends RowSource {
 }
 
 /**
- * Reads `name=path` or `path`, each; `columns` is what `--columns` says of all of them. Throws UserError when two groups
- * share a name, two read stdin, or a part is missing.
+ * Reads `name=path` or `path`, each; `columns` is what `--columns` says of all of them. Throws UserError when two
+ * groups share a name, two read stdin, or a part is missing.
  */
 export function parseGroups(values: readonly string[], columns?: string): GroupReference[] {
   const named: { columns?: Columns } = columns === undefined ? {} : { columns: parseColumns(columns) };

@@ -53,8 +53,8 @@ async function readSome(fd: number, into: Uint8Array, what: string): Promise<num
 }
 
 /**
- * Looks at the start of a stream: up to `SNIFF_BYTES`, or less where a line ends before, so that the first row of a slow
- * pipe waits for no more than that. `chunks` gives all bytes, those of the start again.
+ * Looks at the start of a stream: up to `SNIFF_BYTES`, or less where a line ends before, so that the first row of a
+ * slow pipe waits for no more than that. `chunks` gives all bytes, those of the start again.
  */
 export async function peek(
   chunks: AsyncGenerator<Uint8Array>,
