@@ -1,8 +1,8 @@
 /**
  * Rows from files, pipes and the Hub, one at a time, in memory bounded by the longest row (of Parquet by a row group).
  *
- * What a file is, is told by its first bytes: JSON lines, a JSON list, Parquet, or one of the former packed with gzip or
- * zstd. Tables (.csv, .tsv) are told by their names. Every message names file and line, because one row of a million
+ * What a file is, is told by its first bytes: JSON lines, a JSON list, Parquet, or one of the former packed with gzip
+ * or zstd. Tables (.csv, .tsv) are told by their names. Every message names file and line, because one row of a million
  * may be bad.
  */
 import fs from "node:fs";

@@ -70,7 +70,7 @@ test("a file that is cut short is refused", async () => {
 });
 
 test("a page that keeps the decoder busy for ever is refused with its row group, and the run goes on", async () => {
-  const file = join(import.meta.dir, "../../golden/hostile/hang.parquet");
+  const file = join(import.meta.dir, "hang.parquet");
   const began = performance.now();
   let ticks = 0;
   const clock = setInterval(() => ticks++, 20); // Ctrl-C is heard as long as the event loop turns
