@@ -7,7 +7,7 @@
  */
 import fs from "node:fs";
 import { UserError } from "../errors.ts";
-import { isObject } from "../json.ts";
+import { isObject, show } from "../json.ts";
 import { type Columns, Renaming } from "./columns.ts";
 import { openFile, peek, readChunks } from "./files/bytes.ts";
 import { packingOf, unpacked } from "./files/compressed.ts";
@@ -51,6 +51,7 @@ export async function* readRows(source: string | RowSource, options: ReadOptions
 
 /** The rows as they stand, of any form: what each line, element or record of a table holds. Throws UserError. */
 export async function* readValues(ref: string, options: ReadOptions = {}): AsyncGenerator<LocatedValue> {
+  if (ref.startsWith("hf:")) return yield* hubValues(ref);
   const piped = ref === "-" || ref === "/dev/stdin";
   const what = piped ? "stdin" : ref;
   const fd = piped ? (options.stdin ?? 0) : await openFile(ref);
@@ -66,6 +67,22 @@ export async function* readValues(ref: string, options: ReadOptions = {}): Async
   if (rows === 0 && piped)
     throw new UserError("stdin was empty", "the command before the pipe failed; its message is above");
   if (rows === 0) throw new UserError(`${what} holds no rows`, "expected JSON lines (one object a line), or a table");
+}
+
+async function* hubValues(ref: string): AsyncGenerator<LocatedValue> {
+  const { DATASET_PREFIX, fetchDataset } = await import("./files/hub-dataset.ts");
+  if (!ref.startsWith(DATASET_PREFIX))
+    throw new UserError(`${show(ref)} is no data set`, "a data set of the Hub is written hf:datasets/org/name");
+  const { readParquet } = await import("./files/parquet.ts");
+  let rows = 0;
+  for (const { file, name } of await fetchDataset(ref)) {
+    for await (const value of readParquet(file, `${ref}: ${name}`)) {
+      rows++;
+      yield value;
+    }
+  }
+  if (rows === 0)
+    throw new UserError(`${ref} holds no rows`, "another config or split may: hf:datasets/org/name:config/split");
 }
 
 async function* valuesOf(fd: number, ref: string, what: string, options: ReadOptions): AsyncGenerator<LocatedValue> {
