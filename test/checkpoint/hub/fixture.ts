@@ -1,6 +1,6 @@
 /**
- * A Hub of one repository on this machine, of a model or a data set, as far as downloads go: revision, tree, resolve with ranges, gates,
- * breaks.
+ * A Hub of one repository on this machine, of a model or a data set, as far as downloads go: revision, tree, resolve
+ * with ranges, gates, breaks.
  */
 import { createHash } from "node:crypto";
 import http from "node:http";
@@ -13,7 +13,7 @@ const gitHash = (bytes: Uint8Array): string =>
 
 export interface FakeHub {
   readonly endpoint: string;
-  /** Path to contents; `.safetensors`, `.gguf` and `.parquet` are listed as large files with a SHA-256, others with git's hash. */
+  /** Path to contents; weights and Parquet are listed as large files with a SHA-256, others with git's hash. */
   readonly files: Map<string, Uint8Array>;
   /** Method, path and range of every request, in order. */
   readonly log: { path: string; range: string | undefined; token: string | undefined }[];

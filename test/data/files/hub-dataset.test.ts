@@ -73,7 +73,7 @@ test("a broken transfer goes on where it stopped", async () => {
   hub.breaks.push(100);
   expect(await texts("hf:datasets/org/rows/test")).toEqual(["t"]);
   expect(hub.fetched()).toContain(
-    "default/test/0000.parquet bytes=100-" + (FILES["default/test/0000.parquet"].length - 1),
+    `default/test/0000.parquet bytes=100-${FILES["default/test/0000.parquet"].length - 1}`,
   );
 });
 
