@@ -42,6 +42,8 @@ export interface GpuOptions {
   readonly device?: string | undefined;
   /** Time every kernel by timestamp queries; costs a pass per dispatch. */
   readonly profile?: boolean;
+  /** Compute nothing: to find out what something takes, from shapes alone. */
+  readonly dry?: boolean;
 }
 
 export class Gpu {
@@ -89,6 +91,11 @@ export class Gpu {
 
   get device(): GPUDevice {
     return this.#device.device;
+  }
+
+  /** Nothing is computed: what fills buffers may be left out, and what reads them throws NeedsValues. */
+  get dry(): boolean {
+    return this.#device.dry === true;
   }
 
   #where(): string {
@@ -320,5 +327,5 @@ export class Gpu {
 
 /** Opens the best adapter or the one that `device` names; see `openDevice`. */
 export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
-  return new Gpu(await openDevice(options.device), options.profile ?? false);
+  return new Gpu(await openDevice(options.device, options.dry), options.profile ?? false);
 }

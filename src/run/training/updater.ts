@@ -79,7 +79,7 @@ export class Updater {
         const bytes = Math.max(16, bytesOf(parameter.size, stateDtype));
         const memory = gpu.buffer(bytes, `${name} of ${parameter.name}`);
         own.set(name, memory);
-        gpu.write(memory.buffer, 0, new Uint8Array(Math.ceil(bytes / 4) * 4));
+        gpu.clear(memory.buffer, Math.ceil(bytes / 4) * 4);
       }
       const state = (name: string) =>
         rec.state(`${name} of ${parameter.name}`, parameter.shape, own.get(name)!.buffer, stateDtype);
