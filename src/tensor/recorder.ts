@@ -47,6 +47,21 @@ export interface AdapterProfile {
   readonly maxBinding?: number;
 }
 
+/** Some of the values of tensors that are worked on one by one. */
+export interface Stretch {
+  readonly index: number;
+  /** First value. */
+  readonly start: number;
+  readonly count: number;
+  /** The stretch of a tensor. */
+  of(x: Tensor): Tensor;
+}
+
+/** Values that a stretch is a multiple of: those of one sum of wgsl/training/square-sums.wgsl. */
+const STRETCH_UNIT = 16384;
+
+const greatestCommonDivisor = (a: number, b: number): number => (b === 0 ? a : greatestCommonDivisor(b, a % b));
+
 /** Name of the dynamic value that is 0 in the first micro-batch of a step and 1 in the others. */
 export const ACCUMULATE = "accumulate";
 
@@ -66,6 +81,8 @@ export class Recorder {
   readonly outputs = new Map<string, Tensor>();
   readonly constants: { readonly tensor: Tensor; readonly data: Float32Array | Int32Array | Uint32Array }[] = [];
   readonly #parameters = new Map<Parameter, Tensor>();
+  /** Rows of weights that are too large to be bound whole, by the weight's root. */
+  readonly #rows = new Map<number, readonly Tensor[]>();
   readonly #gradients: Gradients;
   #tape: TapeEntry[] = [];
   #taping: boolean;
@@ -76,7 +93,7 @@ export class Recorder {
     this.#taping = training;
     this.#gradients = new Gradients({
       scratch: (shape, label) => this.scratch(shape, label),
-      ofParameter: ({ shape, gradient }, label) => this.#tensor(shape, "f32", label, "gradient", gradient),
+      ofParameter: (x, parameter, start) => this.#gradientOf(x, parameter, start),
       reshape: (x, shape) => this.reshape(x, shape),
       copy: (x, y) => this.#addInto(x, y, 0),
     });
@@ -139,6 +156,59 @@ export class Recorder {
       this.#gradients.belongsTo(tensor, parameter);
     }
     return tensor;
+  }
+
+  #gradientOf({ shape, label }: Tensor, { gradient, size }: Parameter, start: number): Tensor {
+    const whole = this.#tensor([size], "f32", `gradient of ${label}`, "gradient", gradient);
+    return { ...whole, shape, offset: 4 * start };
+  }
+
+  /**
+   * The rows of a weight as parts that an adapter binds one at a time, each with its gradient; the weight itself unless
+   * it, or its gradient, is larger than that. A part begins at a multiple of 256 bytes.
+   */
+  rowsOf(weight: Tensor): readonly Tensor[] {
+    const known = this.#rows.get(weight.root);
+    if (known) return known;
+    const [count = 0, ...rest] = weight.shape;
+    const width = sizeOf(rest);
+    const widest = weight.needsGrad ? 4 : bytesOf(2, weight.dtype) / 2;
+    const { maxBinding: most = Number.POSITIVE_INFINITY } = this.profile;
+    if (widest * sizeOf(weight.shape) <= most || weight.storage.buffer === undefined) return [weight];
+    const unit = 128 / greatestCommonDivisor(128, width); // rows of bf16 that end at a multiple of 256 bytes
+    const rows = Math.floor(most / (widest * width) / unit) * unit;
+    if (rows === 0) return [weight];
+    const parts = Array.from({ length: Math.ceil(count / rows) }, (_, i): Tensor => {
+      const id = ++identities;
+      const start = i * rows * width;
+      const shape = [Math.min(rows, count - i * rows), ...rest];
+      const label = `${weight.label}[${i * rows}]`;
+      const part = { ...weight, id, root: id, shape, label, offset: weight.offset + bytesOf(start, weight.dtype) };
+      const parameter = this.#gradients.parameterOf(weight);
+      if (parameter) this.#gradients.belongsTo(part, parameter, start);
+      return part;
+    });
+    this.#rows.set(weight.root, parts);
+    return parts;
+  }
+
+  /**
+   * Stretches of `count` values that an adapter binds at once, for steps that go value by value: `of` gives the stretch
+   * of a tensor of as many values. One stretch, and the tensor itself, unless it is larger than that.
+   */
+  stretches(count: number): readonly Stretch[] {
+    const { maxBinding: most = Number.POSITIVE_INFINITY } = this.profile;
+    if (4 * count <= most) return [{ index: 0, start: 0, count, of: (x) => x }];
+    const step = Math.floor(most / 4 / STRETCH_UNIT) * STRETCH_UNIT;
+    return Array.from({ length: Math.ceil(count / step) }, (_, index) => {
+      const start = index * step;
+      const part = Math.min(step, count - start);
+      const of = (x: Tensor): Tensor => {
+        const id = ++identities;
+        return { ...x, id, root: id, shape: [part], offset: x.offset + bytesOf(start, x.dtype) };
+      };
+      return { index, start, count: part, of };
+    });
   }
 
   /** Keeps a tensor's values after the run, to be read by this name. The tensor must be an activation. */

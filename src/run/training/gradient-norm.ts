@@ -31,13 +31,13 @@ export function recordGradientNorm(
   }
   const sums = rec.scratch([Math.max(1, total)], "sums of squares");
   for (const [i, gradient] of gradients.entries()) {
-    const n = sizeOf(gradient.shape);
-    rec.step({
-      kernel: "training/square-sums",
-      bind: { gradient, sums },
-      params: { n, start: ranges[i]!.start },
-      groups: spanGroups(n, NORM_VALUES),
-    });
+    for (const { start, count: n, of } of rec.stretches(sizeOf(gradient.shape)))
+      rec.step({
+        kernel: "training/square-sums",
+        bind: { gradient: of(gradient), sums },
+        params: { n, start: ranges[i]!.start + start / NORM_VALUES },
+        groups: spanGroups(n, NORM_VALUES),
+      });
   }
   rec.step({ kernel: "training/clip-factor", bind: { sums, clip: norm }, params: { n: total, limit }, groups: [1] });
   return { sums, ranges };

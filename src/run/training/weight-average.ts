@@ -68,12 +68,15 @@ export class WeightAverage implements UpdateRule {
     }
     const { program } = await this.#programs.get("add", (rec) => {
       for (const [i, { name, shape, size, buffer }] of this.#parameters.entries()) {
-        rec.step({
-          kernel: "training/add-scaled",
-          bind: { x: rec.state(name, shape, buffer), y: rec.state(`mean of ${name}`, shape, this.kept[i]!.buffer) },
-          params: { n: size, a: dynamic("a"), b: dynamic("b") },
-          groups: spanGroups(size),
-        });
+        const x = rec.state(name, shape, buffer);
+        const y = rec.state(`mean of ${name}`, shape, this.kept[i]!.buffer);
+        for (const { count: n, of } of rec.stretches(size))
+          rec.step({
+            kernel: "training/add-scaled",
+            bind: { x: of(x), y: of(y) },
+            params: { n, a: dynamic("a"), b: dynamic("b") },
+            groups: spanGroups(n),
+          });
       }
     });
     const k = this.#count++;
