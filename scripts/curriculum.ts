@@ -37,7 +37,6 @@ await script({
       ],
       output: "none",
       options: GRAPH,
-      grace: 600,
       run: async (context) => (await import("../src/curriculum/commands/graph.ts")).graph(context),
     }),
     balance: command({
@@ -50,7 +49,6 @@ await script({
       ],
       output: "none",
       options: BALANCE,
-      grace: 600,
       run: async (context) => (await import("../src/curriculum/commands/balance.ts")).balance(context),
     }),
     select: command({
@@ -59,7 +57,6 @@ await script({
       examples: ["bun run curriculum select model/ --data rows.jsonl --select-by dp-means --keep 1000 > chosen.jsonl"],
       output: "none",
       options: SELECT,
-      grace: 600,
       run: async (context) => (await import("../src/curriculum/commands/select.ts")).select(context),
     }),
     plan: command({
@@ -73,7 +70,6 @@ await script({
       run: async (context) => (await import("../src/curriculum/commands/plan.ts")).plan(context),
     }),
   },
-  grace: 600,
   notes: `A sampler draws the group of every row; a group gives all of its rows once before it repeats one. Methods that follow losses measure
 them on --eval-data, whose groups have the names of --data. --log records the mixtures, and --schedule-from draws the same batches
 again. An ordering picks the rows of each pass and their order; rows without a token that counts come last. Steps are optimizer steps;

@@ -31,11 +31,9 @@ await script({
       examples: ["bun run distill cache --teacher large/ --data rows.jsonl --top 64 -o top64.safetensors"],
       output: "checkpoint",
       options: CACHE,
-      grace: 600,
       run: async (context) => (await import("../src/distill/commands/cache.ts")).cache(context),
     }),
   },
-  grace: 600,
   notes: `The loss is --distill-weight times the method's loss plus --label-weight times the labels' cross-entropy, both means over the tokens
 that count. --teacher self with --lora uses the student's own base and no further memory; without --lora the model is read twice.
 Teacher or student may come from stdin, but not both. Rows that only pad a vocabulary are recognised by tokenizer.json; other

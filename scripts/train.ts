@@ -22,7 +22,6 @@ await script({
   ],
   output: "checkpoint",
   options: RUN,
-  grace: 600,
   notes: `Rows of data: {"text"}, {"prompt", "completion"}, {"messages"}, {"input_ids", "labels"}, or {"x", "label"} for classifiers.
 The first Ctrl-C finishes the step and saves the state. The same command with --resume continues and gives the same bytes as an
 uninterrupted run. If the result goes to stdout, states are saved only where --state names a folder.

@@ -31,11 +31,9 @@ await script({
       examples: ["bun run unlearn importance model/ --retain all.jsonl -o importance.safetensors"],
       output: "checkpoint",
       options: IMPORTANCE,
-      grace: 600,
       run: async (context) => (await import("../src/unlearn/commands/importance.ts")).writeImportance(context),
     }),
   },
-  grace: 600,
   notes: `The loss is --forget-weight times the method's forget term plus --retain-weight times the retain term. A batch has --batch-size rows to
 forget and as many to keep. Likelihoods under the original model are computed once. A second model is in memory only for methods that
 compare whole distributions or hidden states, as --retain-loss kl does, and with --lora not even then. Resuming and the other options of train

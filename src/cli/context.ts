@@ -52,8 +52,6 @@ export interface PlainCommand {
   /** "raw": method options are not checked; the script reads `context.raw` (lists, gradients). */
   readonly methodOptions?: "raw";
   readonly options: Options;
-  /** Seconds that the first Ctrl-C leaves the script to finish a step and save; 2 when left out. */
-  readonly grace?: number;
   /** Shown at the end of `--help`. */
   readonly notes?: string;
 }
@@ -155,6 +153,11 @@ export interface PlainContext {
    * Aborted by the first Ctrl-C. Ask it between steps: `signal.throwIfAborted()`, or finish the step, save and return.
    */
   readonly signal: AbortSignal;
+  /**
+   * From now on the first Ctrl-C leaves the work so many seconds to finish a step and save. Before that, work that does
+   * not stop by itself is ended within two seconds.
+   */
+  grace(seconds: number): void;
   /** The result for machines: on stdout with `--json` (on stderr if stdout is taken), and in the log. */
   json(value: unknown): void;
   /**

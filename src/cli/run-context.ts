@@ -76,6 +76,7 @@ export function makeContext(
     progress,
     log,
     signal: signals.signal,
+    grace: signals.grace,
     json(value) {
       log.event("result", { value });
       if (!options.json) return;

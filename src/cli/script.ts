@@ -73,7 +73,7 @@ async function work(definition: AnyDefinition, argv: readonly string[]): Promise
     seed: options.seed,
     time: new Date().toISOString(),
   });
-  const signals = listen(name, options.quiet, definition.grace && 1000 * definition.grace);
+  const signals = listen(name, options.quiet);
   const { context, finish } = makeContext(definition, resolved, output, stdoutTaken, log, signals);
   const began = performance.now();
   let outcome: Outcome | undefined;

@@ -2,8 +2,10 @@
  * Ctrl-C and SIGTERM. The first one asks: `signal` is aborted, the script stops at a good place and cleans up. The
  * second one ends the process at once. So does the first after some time: work that waits for another program (a pipe
  * that brings nothing, a reader that takes nothing) never reaches a good place, and a scheduler sends one SIGTERM only.
+ * Work that never lets this file's handlers run (a loop without end) is ended by the system's timer, see deadline.ts.
  */
-import { say } from "./stderr.ts";
+import { deadline } from "./deadline.ts";
+import { say, stderrIsTerminal } from "./stderr.ts";
 
 /**
  * Exit codes as shells report them: 128 and the number of the signal. SIGHUP is left alone: listening to it would undo
@@ -11,8 +13,13 @@ import { say } from "./stderr.ts";
  */
 const CODES = { SIGINT: 130, SIGTERM: 143 } as const;
 
-/** How long work may continue after it was asked to stop, and then how long its cleanups may take, in ms. */
-const GRACE = 2000;
+/**
+ * How long work may continue after it was asked to stop, how long its cleanups may take, and how long JavaScript may
+ * hear nothing of a signal, in ms. Together less than the two seconds after which people take a program for stuck.
+ */
+const GRACE = 1400;
+const CLEANUP = 450;
+const DEAF = 1500;
 
 /**
  * The reason of an aborted `signal`. Named AbortError, as `signal.throwIfAborted()` and the platform's functions do.
@@ -34,47 +41,54 @@ export interface Signals {
   /** Rejects with the reason when the work has not stopped in time. */
   readonly overdue: Promise<never>;
   isOverdue(): boolean;
+  /** Work that begins now may continue for so many seconds: it saves what would be lost. */
+  grace(seconds: number): void;
   /** Gives the signals back to the system. */
   stop(): void;
 }
 
-/**
- * Listens for signals on behalf of a script, which gets `grace` ms to reach a good place. Code that never awaits
- * cannot be interrupted politely.
- */
-export function listen(name: string, quiet: boolean, grace = GRACE): Signals {
+/** Listens for signals on behalf of a script of this name. */
+export function listen(name: string, quiet: boolean): Signals {
   const controller = new AbortController();
   const { promise: overdue, reject } = Promise.withResolvers<never>();
   overdue.catch(() => {}); // awaited only while the work runs
   let late = false;
+  let grace = GRACE;
   const timers: ReturnType<typeof setTimeout>[] = [];
-  const handlers = Object.keys(CODES).map((key) => {
-    const signal = key as keyof typeof CODES;
-    const handler = () => {
-      // Nothing that is still unwritten matters now: the user asked twice.
-      if (controller.signal.aborted) process.exit(CODES[signal]);
-      if (!quiet && signal === "SIGINT") say(`${name}: stopping; press Ctrl-C again to stop at once`);
-      const reason = new Interrupted(signal);
-      const giveUp = () => {
-        late = true;
-        reject(reason);
-      };
-      timers.push(
-        setTimeout(giveUp, grace),
-        setTimeout(() => process.exit(reason.exitCode), grace + GRACE),
-      );
-      controller.abort(reason);
+  const ask = (signal: keyof typeof CODES) => {
+    // Nothing that is still unwritten matters now: the user asked twice.
+    if (controller.signal.aborted) process.exit(CODES[signal]);
+    if (!quiet && signal === "SIGINT") say(`${name}: stopping; press Ctrl-C again to stop at once`);
+    const reason = new Interrupted(signal);
+    const giveUp = () => {
+      late = true;
+      reject(reason);
     };
-    process.on(signal, handler);
-    return () => void process.off(signal, handler);
+    timers.push(
+      setTimeout(giveUp, grace),
+      setTimeout(() => process.exit(reason.exitCode), grace + CLEANUP),
+    );
+    native?.within(grace + CLEANUP + 50);
+    controller.abort(reason);
+  };
+  const handlers = Object.keys(CODES).map((key) => {
+    const handler = () => ask(key as keyof typeof CODES);
+    process.on(key, handler);
+    return () => void process.off(key, handler);
   });
+  const line = stderrIsTerminal() ? "\r\x1b[K" : "";
+  const native = deadline(DEAF, `${line}${name}: interrupted; it was too busy to stop by itself\n`);
   return {
     signal: controller.signal,
     reason: () => (controller.signal.aborted ? (controller.signal.reason as Interrupted) : undefined),
     overdue,
     isOverdue: () => late,
+    grace: (seconds) => {
+      grace = 1000 * seconds;
+    },
     stop: () => {
       for (const timer of timers) clearTimeout(timer);
+      native?.end();
       for (const remove of handlers) remove();
     },
   };

@@ -42,6 +42,8 @@ export interface CommandContext {
   readonly log: Log;
   /** Aborted by the first Ctrl-C. */
   readonly signal: AbortSignal;
+  /** From now on Ctrl-C leaves the work so many seconds to finish a step and save. */
+  grace(seconds: number): void;
   /** The result for machines. */
   json(value: unknown): void;
   /** The result for people. */

@@ -9,6 +9,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { UserError } from "../../errors.ts";
 import { show } from "../../json.ts";
+import { makeFolder } from "../../temporary.ts";
 import type { TensorInfo } from "../checkpoint.ts";
 import { MODEL_FILES } from "../safetensors/metadata.ts";
 import { openError } from "../source.ts";
@@ -141,22 +142,12 @@ async function folderWriter(target: string, plan: OutputPlan, options: WriteOpti
   }
   const mine = shard ? [layout.weights[shard.index - 1]!] : layout.weights;
   const folder = path.resolve(target);
-  let made: string | undefined;
+  let made: ReturnType<typeof makeFolder>;
   try {
-    made = fs.mkdirSync(folder, { recursive: true });
+    made = makeFolder(folder);
   } catch (error) {
     throw new UserError(`${target} could not be created: ${(error as Error).message}`, "check the path", 1);
   }
-  const removeMade = () => {
-    // Only what is empty: another shard's process may be at work in it.
-    for (let at = folder; made !== undefined && at.startsWith(made); at = path.dirname(at)) {
-      try {
-        fs.rmdirSync(at);
-      } catch {
-        return;
-      }
-    }
-  };
   const sinks: FileSink[] = [];
   const sealing: Promise<void>[] = [];
   const seal = (sink: FileSink) => {
@@ -167,7 +158,7 @@ async function folderWriter(target: string, plan: OutputPlan, options: WriteOpti
   const abort = async () => {
     await Promise.allSettled(sealing);
     for (const sink of sinks) await sink.abort();
-    removeMade();
+    made.remove();
   };
   try {
     const carried = MODEL_FILES.filter((name) => plan.files.has(name));
@@ -190,6 +181,7 @@ async function folderWriter(target: string, plan: OutputPlan, options: WriteOpti
         await Promise.all(sealing);
         const last = shard === undefined || shard.index === shard.count;
         await publishFolder({ folder, target, layout, files: plan.files, sinks, last, flush });
+        made.keep();
       },
       abort,
     );

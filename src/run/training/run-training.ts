@@ -21,6 +21,9 @@ import { removeState, saveState, VERSION, withSavedTraining } from "./saved-stat
 import type { RunContext, Technique, TrainingData } from "./technique.ts";
 import type { TrainingResult } from "./train-model.ts";
 
+/** How long an interrupted run may take to finish its step and save. */
+const SAVING_SECONDS = 600;
+
 /** The step with the lowest held-out loss. */
 type Best = { readonly step: number; readonly loss: number } | undefined;
 
@@ -76,6 +79,7 @@ async function loop<B, D>(
     });
     if (signal.aborted) context.info(`saved step ${step} in ${folder}; continue with --resume`);
   };
+  if (folder !== undefined) context.grace(SAVING_SECONDS);
   const units = opened.tools ? "tokens" : "examples";
   log.start({ device: model.gpu.adapter.device, parameters: model.parameterCount(), memory });
   progress.start({ total: steps, unit: "steps" });
