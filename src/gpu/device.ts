@@ -144,14 +144,15 @@ async function findAdapter(wanted: string | undefined): Promise<Found> {
   return chosen;
 }
 
+/** What the adapter that `openDevice` would open says of itself. Throws as that does. */
+export const describeDevice = async (wanted?: string): Promise<Adapter> => (await findAdapter(wanted)).described;
+
 /**
- * Opens the best adapter, or the one that `wanted` names, with all of its limits; with `dry` no device, but one that
- * computes nothing. Throws a UserError when none answers: the provider would otherwise hand out one that computes
- * nothing.
+ * Opens the best adapter, or the one that `wanted` names, with all of its limits.
+ * Throws a UserError when none answers: the provider would otherwise hand out one that computes nothing.
  */
-export async function openDevice(wanted?: string, dry = false): Promise<Device> {
+export async function openDevice(wanted?: string): Promise<Device> {
   const { dawn, adapter, described } = await findAdapter(wanted);
-  if (dry) return (await import("./dry-device.ts")).dryDevice(described);
   const device = await adapter.requestDevice(WANTED);
   return { adapter: described, device, provider: dawn, memoryHeaps: () => adapter.memoryHeaps() };
 }

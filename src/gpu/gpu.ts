@@ -7,7 +7,8 @@
 
 import { UserError } from "../errors.ts";
 import { BufferPool, type PooledBuffer } from "./buffer.ts";
-import { type Adapter, type Device, openDevice } from "./device.ts";
+import { type Adapter, type Device, describeDevice, openDevice } from "./device.ts";
+import { dryDevice } from "./dry-device.ts";
 import { foldGroups } from "./grid.ts";
 import { type Kernel, Kernels, type ParamValues, packParams, type Variant } from "./kernel.ts";
 import { KernelTimer } from "./timer.ts";
@@ -327,5 +328,6 @@ export class Gpu {
 
 /** Opens the best adapter or the one that `device` names; see `openDevice`. */
 export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
-  return new Gpu(await openDevice(options.device, options.dry), options.profile ?? false);
+  if (options.dry) return new Gpu(dryDevice(await describeDevice(options.device)), false);
+  return new Gpu(await openDevice(options.device), options.profile ?? false);
 }

@@ -8,7 +8,17 @@
 import { spanGroups } from "../gpu/grid.ts";
 import { Gradients } from "./gradients.ts";
 import type { Parameter } from "./parameter.ts";
-import { bytesOf, type ElementType, type Storage, type StorageKind, showShape, sizeOf, type Tensor } from "./tensor.ts";
+import {
+  bytesOf,
+  type ElementType,
+  newIdentity,
+  type Storage,
+  type StorageKind,
+  showShape,
+  sizeOf,
+  type Tensor,
+  viewOf,
+} from "./tensor.ts";
 
 /** A number that is set at every run of the program rather than when it is recorded. */
 export interface Dynamic {
@@ -47,21 +57,6 @@ export interface AdapterProfile {
   readonly maxBinding?: number;
 }
 
-/** Some of the values of tensors that are worked on one by one. */
-export interface Stretch {
-  readonly index: number;
-  /** First value. */
-  readonly start: number;
-  readonly count: number;
-  /** The stretch of a tensor. */
-  of(x: Tensor): Tensor;
-}
-
-/** Values that a stretch is a multiple of: those of one sum of wgsl/training/square-sums.wgsl. */
-const STRETCH_UNIT = 16384;
-
-const greatestCommonDivisor = (a: number, b: number): number => (b === 0 ? a : greatestCommonDivisor(b, a % b));
-
 /** Name of the dynamic value that is 0 in the first micro-batch of a step and 1 in the others. */
 export const ACCUMULATE = "accumulate";
 
@@ -69,8 +64,6 @@ interface TapeEntry {
   readonly results: readonly Tensor[];
   readonly run: () => void;
 }
-
-let identities = 0; // over all recorders: parameters' tensors meet those of several programs
 
 export class Recorder {
   readonly profile: AdapterProfile;
@@ -81,8 +74,6 @@ export class Recorder {
   readonly outputs = new Map<string, Tensor>();
   readonly constants: { readonly tensor: Tensor; readonly data: Float32Array | Int32Array | Uint32Array }[] = [];
   readonly #parameters = new Map<Parameter, Tensor>();
-  /** Rows of weights that are too large to be bound whole, by the weight's root. */
-  readonly #rows = new Map<number, readonly Tensor[]>();
   readonly #gradients: Gradients;
   #tape: TapeEntry[] = [];
   #taping: boolean;
@@ -100,7 +91,7 @@ export class Recorder {
   }
 
   #tensor(shape: readonly number[], dtype: ElementType, label: string, kind: StorageKind, buffer?: GPUBuffer): Tensor {
-    const id = ++identities;
+    const id = newIdentity();
     const bytes = Math.max(16, Math.ceil(bytesOf(sizeOf(shape), dtype) / 16) * 16);
     const storage: Storage = { id, bytes, kind, label, ...(buffer ? { buffer } : {}) };
     return { id, root: id, label, shape, dtype, storage, offset: 0, needsGrad: false };
@@ -160,55 +151,15 @@ export class Recorder {
 
   #gradientOf({ shape, label }: Tensor, { gradient, size }: Parameter, start: number): Tensor {
     const whole = this.#tensor([size], "f32", `gradient of ${label}`, "gradient", gradient);
-    return { ...whole, shape, offset: 4 * start };
+    return viewOf(whole, start, shape);
   }
 
-  /**
-   * The rows of a weight as parts that an adapter binds one at a time, each with its gradient; the weight itself unless
-   * it, or its gradient, is larger than that. A part begins at a multiple of 256 bytes.
-   */
-  rowsOf(weight: Tensor): readonly Tensor[] {
-    const known = this.#rows.get(weight.root);
-    if (known) return known;
-    const [count = 0, ...rest] = weight.shape;
-    const width = sizeOf(rest);
-    const widest = weight.needsGrad ? 4 : bytesOf(2, weight.dtype) / 2;
-    const { maxBinding: most = Number.POSITIVE_INFINITY } = this.profile;
-    if (widest * sizeOf(weight.shape) <= most || weight.storage.buffer === undefined) return [weight];
-    const unit = 128 / greatestCommonDivisor(128, width); // rows of bf16 that end at a multiple of 256 bytes
-    const rows = Math.floor(most / (widest * width) / unit) * unit;
-    if (rows === 0) return [weight];
-    const parts = Array.from({ length: Math.ceil(count / rows) }, (_, i): Tensor => {
-      const id = ++identities;
-      const start = i * rows * width;
-      const shape = [Math.min(rows, count - i * rows), ...rest];
-      const label = `${weight.label}[${i * rows}]`;
-      const part = { ...weight, id, root: id, shape, label, offset: weight.offset + bytesOf(start, weight.dtype) };
-      const parameter = this.#gradients.parameterOf(weight);
-      if (parameter) this.#gradients.belongsTo(part, parameter, start);
-      return part;
-    });
-    this.#rows.set(weight.root, parts);
-    return parts;
-  }
-
-  /**
-   * Stretches of `count` values that an adapter binds at once, for steps that go value by value: `of` gives the stretch
-   * of a tensor of as many values. One stretch, and the tensor itself, unless it is larger than that.
-   */
-  stretches(count: number): readonly Stretch[] {
-    const { maxBinding: most = Number.POSITIVE_INFINITY } = this.profile;
-    if (4 * count <= most) return [{ index: 0, start: 0, count, of: (x) => x }];
-    const step = Math.floor(most / 4 / STRETCH_UNIT) * STRETCH_UNIT;
-    return Array.from({ length: Math.ceil(count / step) }, (_, index) => {
-      const start = index * step;
-      const part = Math.min(step, count - start);
-      const of = (x: Tensor): Tensor => {
-        const id = ++identities;
-        return { ...x, id, root: id, shape: [part], offset: x.offset + bytesOf(start, x.dtype) };
-      };
-      return { index, start, count: part, of };
-    });
+  /** Rows of a weight, from value `start` on, with their part of its gradient. */
+  part(weight: Tensor, start: number, shape: readonly number[]): Tensor {
+    const made = viewOf(weight, start, shape, `${weight.label}[${start}]`);
+    const parameter = this.#gradients.parameterOf(weight);
+    if (parameter) this.#gradients.belongsTo(made, parameter, start);
+    return made;
   }
 
   /** Keeps a tensor's values after the run, to be read by this name. The tensor must be an activation. */
@@ -228,7 +179,7 @@ export class Recorder {
   reshape(x: Tensor, shape: readonly number[]): Tensor {
     if (sizeOf(shape) !== sizeOf(x.shape))
       throw new RangeError(`${x.label}: ${showShape(x.shape)} cannot be seen as ${showShape(shape)}`);
-    return { ...x, id: ++identities, shape };
+    return { ...x, id: newIdentity(), shape };
   }
 
   /**
@@ -242,11 +193,8 @@ export class Recorder {
       throw new RangeError(`${x.label}: ${rows} rows of ${rowBytes} bytes do not end at a multiple of 256 bytes`);
     if (count <= rows) return [x];
     const parts: Tensor[] = [];
-    const part = (whole: Tensor, at: number, label: string): Tensor => {
-      const id = ++identities;
-      const shape = [Math.min(rows, count - at), ...rest];
-      return { ...whole, id, root: id, shape, label, offset: whole.offset + at * rowBytes, needsGrad: x.needsGrad };
-    };
+    const part = (whole: Tensor, at: number, label: string): Tensor =>
+      viewOf(whole, at * sizeOf(rest), [Math.min(rows, count - at), ...rest], label);
     for (let at = 0; at < count; at += rows) parts.push(part(x, at, `${x.label}[${at}]`));
     if (!x.needsGrad) return parts;
     let whole: Tensor | undefined;
@@ -277,10 +225,7 @@ export class Recorder {
     const rest = first.shape.slice(1);
     const rowBytes = bytesOf(sizeOf(rest), first.dtype);
     const joined = this.result([rows, ...rest], parts, label);
-    const piece = (whole: Tensor, like: Tensor, at: number): Tensor => {
-      const id = ++identities;
-      return { ...whole, id, root: id, shape: like.shape, offset: whole.offset + at * rowBytes, needsGrad: false };
-    };
+    const piece = (whole: Tensor, like: Tensor, at: number) => viewOf(whole, at * sizeOf(rest), like.shape);
     const starts: number[] = [];
     let at = 0;
     for (const x of parts) {

@@ -23,6 +23,7 @@ import { chunkedHead } from "../tensor/ops/head-loss.ts";
 import { dot, rowSum } from "../tensor/ops/reduce.ts";
 import type { Parameter } from "../tensor/parameter.ts";
 import { dynamic } from "../tensor/recorder.ts";
+import { stretches } from "../tensor/stretches.ts";
 
 export class Importance {
   readonly of: ReadonlyMap<Parameter, PooledBuffer>;
@@ -92,7 +93,7 @@ export async function measureImportance(
       const { name, shape, size } = parameter;
       const x = rec.state(`gradient of ${name}`, shape, parameter.gradient);
       const y = rec.state(`importance of ${name}`, shape, held.get(parameter)!.buffer);
-      for (const { count: n, of } of rec.stretches(size))
+      for (const { count: n, of } of stretches(rec, size))
         rec.step({
           kernel: "unlearn/add-square",
           flags: labelFree ? ["magnitude"] : [],

@@ -6,6 +6,7 @@ import { linear } from "../../src/tensor/ops/linear.ts";
 import { Parameter } from "../../src/tensor/parameter.ts";
 import { Program, profileOf } from "../../src/tensor/program.ts";
 import { Recorder, type Step } from "../../src/tensor/recorder.ts";
+import { rowParts } from "../../src/tensor/stretches.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { normals } from "../support/random.ts";
@@ -106,7 +107,7 @@ test("a weight of bf16", async () => {
 test("no step of a cut weight binds more than the adapter does", () => {
   const rec = new Recorder({ ...profileOf(gpu), maxBinding: STEP_SIZE });
   const weight = new Parameter(gpu, "weight", [VOCABULARY, WIDTH]);
-  const parts = rec.rowsOf(rec.parameter(weight));
+  const parts = rowParts(rec, rec.parameter(weight));
   expect(parts.map(({ shape }) => shape[0]!).reduce((a, b) => a + b, 0)).toBe(VOCABULARY);
   for (const { shape, offset } of parts) {
     expect(shape[0]! * WIDTH * 4).toBeLessThanOrEqual(STEP_SIZE);

@@ -31,8 +31,8 @@ export interface BuiltRun<B> {
 const decaysOf = (all: boolean) => (parameter: Parameter) => all || parameter.shape.length > 1;
 
 /**
- * Builds the run on a device that computes nothing, for a dry run: no weight is read and no memory is taken. A technique
- * whose plan depends on values is built for real.
+ * Builds the run on a device that computes nothing, for a dry run: no weight is read and no memory is taken. A
+ * technique whose plan depends on values is built for real.
  */
 export async function planRun<B, D extends TrainingData<B>>(
   context: RunContext,
@@ -50,8 +50,8 @@ export async function planRun<B, D extends TrainingData<B>>(
 }
 
 /**
- * Loads the model, sets up the technique's work, and takes all memory that training needs; in a dry run on a device that
- * computes nothing. Throws UserError.
+ * Loads the model, sets up the technique's work, and takes all memory that training needs; in a dry run on a device
+ * that computes nothing. Throws UserError.
  */
 export async function buildRun<B, D extends TrainingData<B>>(
   context: RunContext,

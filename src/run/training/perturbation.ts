@@ -9,6 +9,7 @@ import type { Gpu } from "../../gpu/gpu.ts";
 import { spanGroups } from "../../gpu/grid.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
 import { dynamic, type Recorder } from "../../tensor/recorder.ts";
+import { stretches } from "../../tensor/stretches.ts";
 import { Programs } from "../programs.ts";
 import { recordGradientNorm } from "./gradient-norm.ts";
 
@@ -98,7 +99,7 @@ export class Perturbation {
       const { shape, size, name } = parameter;
       const x = rec.state(`x of ${name}`, shape, from.get(parameter)!);
       const y = rec.state(`y of ${name}`, shape, to.get(parameter)!);
-      for (const { count: n, of } of rec.stretches(size))
+      for (const { count: n, of } of stretches(rec, size))
         rec.step({
           kernel: "training/add-scaled",
           flags: byNorm ? ["by_norm"] : [],
@@ -141,7 +142,7 @@ export class Perturbation {
     const { program } = await this.#programs.get("noise", (rec) => {
       for (const [key, { name, shape, size, buffer }] of this.#parameters.entries()) {
         const y = rec.state(name, shape, buffer);
-        for (const { index, count: n, of } of rec.stretches(size))
+        for (const { index, count: n, of } of stretches(rec, size))
           rec.step({
             kernel: "training/add-noise",
             bind: { y: of(y) },

@@ -23,6 +23,7 @@ import type { Json } from "../../json.ts";
 import type { Stateful } from "../../method/stateful.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
 import { dynamic } from "../../tensor/recorder.ts";
+import { stretches } from "../../tensor/stretches.ts";
 import { Programs } from "../programs.ts";
 
 /** How forward and back leave the gradients. */
@@ -131,7 +132,7 @@ export class UpdateRules {
       for (const [i, { name, shape, size, gradient }] of this.#parameters.entries()) {
         const x = rec.state(`gradient of ${name}, put aside`, shape, aside[i]!.buffer);
         const y = rec.state(`gradient of ${name}`, shape, gradient);
-        for (const { count: n, of } of rec.stretches(size))
+        for (const { count: n, of } of stretches(rec, size))
           rec.step({
             kernel: "training/add-scaled",
             bind: { x: of(x), y: of(y) },

@@ -12,6 +12,7 @@ import type { Bound } from "../../method/bind.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
 import { Program, profileOf } from "../../tensor/program.ts";
 import { dynamic, Recorder } from "../../tensor/recorder.ts";
+import { stretches } from "../../tensor/stretches.ts";
 import { bytesOf } from "../../tensor/tensor.ts";
 import { type RecordedNorm, recordGradientNorm } from "./gradient-norm.ts";
 import { dynamicParams, numberName, type Optimizer, type StepNumbers } from "./optimizer.ts";
@@ -91,7 +92,7 @@ export class Updater {
           ]),
         ),
       };
-      for (const { index: part, count, of } of rec.stretches(parameter.size))
+      for (const { index: part, count, of } of stretches(rec, parameter.size))
         rec.step({
           kernel: optimizer.kernel,
           flags: [

@@ -11,6 +11,7 @@ import { spanGroups } from "../../gpu/grid.ts";
 import type { Json } from "../../json.ts";
 import { Parameter } from "../../tensor/parameter.ts";
 import { dynamic } from "../../tensor/recorder.ts";
+import { stretches } from "../../tensor/stretches.ts";
 import { Programs } from "../programs.ts";
 import type { UpdateRule } from "./update-rule.ts";
 
@@ -70,7 +71,7 @@ export class WeightAverage implements UpdateRule {
       for (const [i, { name, shape, size, buffer }] of this.#parameters.entries()) {
         const x = rec.state(name, shape, buffer);
         const y = rec.state(`mean of ${name}`, shape, this.kept[i]!.buffer);
-        for (const { count: n, of } of rec.stretches(size))
+        for (const { count: n, of } of stretches(rec, size))
           rec.step({
             kernel: "training/add-scaled",
             bind: { x: of(x), y: of(y) },

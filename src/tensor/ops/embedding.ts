@@ -1,6 +1,7 @@
 /** Token and position embeddings: rows of a table, and the deterministic scatter-add that is their gradient. */
 import { foldGroups, spanGroups } from "../../gpu/grid.ts";
 import type { Recorder } from "../recorder.ts";
+import { rowParts } from "../stretches.ts";
 import { sizeOf, type Tensor } from "../tensor.ts";
 
 const chains = new WeakMap<Recorder, Map<number, Tensor>>();
@@ -25,7 +26,7 @@ function linksOf(rec: Recorder, ids: Tensor, n: number): Tensor {
 export function embedding(rec: Recorder, ids: Tensor, table: Tensor): Tensor {
   const [, c = 0] = table.shape;
   const n = sizeOf(ids.shape);
-  const parts = rec.rowsOf(table).map((part, i, all) => {
+  const parts = rowParts(rec, table).map((part, i, all) => {
     const lowest = all.slice(0, i).reduce((sum, { shape }) => sum + shape[0]!, 0);
     return { part, lowest, v: part.shape[0] ?? 0 };
   });

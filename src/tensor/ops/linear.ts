@@ -8,6 +8,7 @@
 
 import { type Form, type ProductShape, planProduct } from "../linear-algebra/products.ts";
 import type { Recorder, StepParam } from "../recorder.ts";
+import { rowParts } from "../stretches.ts";
 import { type ElementType, expectShape, rowsOf, showShape, type Tensor } from "../tensor.ts";
 import { joinColumns, splitColumns } from "./columns.ts";
 import { add as plus } from "./elementwise.ts";
@@ -60,7 +61,7 @@ export function product(
 export function linear(rec: Recorder, x: Tensor, weight: Tensor, options: LinearOptions = {}): Tensor {
   const { bias, add, scale = 1, transposed = false } = options;
   const { rows: m, width: k } = rowsOf(x);
-  const parts = rec.rowsOf(weight);
+  const parts = rowParts(rec, weight);
   if (parts.length > 1) return linearInParts(rec, x, parts, options);
   const [n = 0, depth = 0] = transposed ? [weight.shape[1], weight.shape[0]] : weight.shape;
   if (depth !== k || weight.shape.length !== 2)

@@ -14,6 +14,7 @@ import { spanGroups } from "../../../gpu/grid.ts";
 import { sameClaim } from "../../../method/laws.ts";
 import { Program, profileOf } from "../../../tensor/program.ts";
 import { Recorder } from "../../../tensor/recorder.ts";
+import { stretches } from "../../../tensor/stretches.ts";
 import { defineEdit, EDIT_LAWS } from "../../contract.ts";
 import { type Importance, loadImportance, measureImportance } from "../../importance.ts";
 import { MEASURE } from "../../importance-options.ts";
@@ -76,7 +77,7 @@ export const method = defineEdit({
       const others = rec.state(`all ${name}`, shape, all.of.get(parameter)!.buffer);
       const weight = rec.state(name, shape, buffer);
       const count = rec.state("count", [1], counter.buffer, "u32");
-      for (const { count: n, of } of rec.stretches(size))
+      for (const { count: n, of } of stretches(rec, size))
         rec.step({
           kernel: "unlearn/dampen",
           bind: { forget: of(forget), all: of(others), weight: of(weight), count },
