@@ -49,19 +49,27 @@ export async function open(ref: string, options: OpenOptions = {}): Promise<Chec
     }
   }
   const checkpoint = await openPlain(ref, options);
-  // adapter.ts decides; it is not loaded for a checkpoint that has nothing of one.
-  const names = [...checkpoint.tensors.keys()];
-  if (!checkpoint.files.has("adapter_config.json") && !names.some((name) => name.includes("lora_"))) return checkpoint;
+  if (!(await mayBeAdapter(checkpoint))) return checkpoint;
   const { isAdapter } = await import("./adapter/adapter.ts");
   if (!isAdapter(checkpoint)) return checkpoint;
   let base: Checkpoint;
   try {
+    const { refuseForeign } = await import("./adapter/foreign.ts");
+    refuseForeign(checkpoint);
     base = await open(baseOf(checkpoint), options);
   } catch (error) {
     checkpoint.close();
     throw error;
   }
   return apply(base, checkpoint, options);
+}
+
+/** Whether it may be an adapter, which adapter.ts decides: it is not loaded for a checkpoint that has nothing of one. */
+async function mayBeAdapter({ files, tensors }: Checkpoint): Promise<boolean> {
+  if (files.has("adapter_config.json")) return true;
+  for (const name of tensors.keys()) if (name.includes("lora_")) return true;
+  const { hasForeignTensors } = await import("./adapter/foreign.ts");
+  return hasForeignTensors(tensors.keys());
 }
 
 async function apply(base: Checkpoint, adapter: Checkpoint, { warn }: OpenOptions): Promise<Checkpoint> {
