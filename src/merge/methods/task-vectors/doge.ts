@@ -5,9 +5,9 @@
  * Delta minimises sum_j sum_o (sum_i tau_j (tau_j - sum_k lambda_k tau_k - sum_k lambda_k Delta))_oi^2 by Adam, whose
  * gradients are projected away from the subspace that the task vectors share (`subspace`: 1 / share of the rank). The
  * result is base + sum_k lambda_k mask_k (tau_k + Delta), mask_k the `topk` largest values of tau_k over all of these
- * matrices, equal ones included. Norms, biases, embeddings and the head stay those of the base. Adam scales single values and so leaves the
- * projection a little; `exact_projection` projects Delta too after every step. Shared subspaces of large weights are
- * approximate (shared-subspace.ts).
+ * matrices, equal ones included. Norms, biases, embeddings and the head stay those of the base. Adam scales single
+ * values and so leaves the projection a little; `exact_projection` projects Delta too after every step. Shared
+ * subspaces of large weights are approximate (shared-subspace.ts).
  */
 
 import { UserError } from "../../../errors.ts";
