@@ -12,11 +12,12 @@ import { isGguf, SNIFF_BYTES } from "./file-kind.ts";
 import { openFile, openFolder } from "./folder/folder.ts";
 import { openError, Source } from "./source.ts";
 import { openStream } from "./stream/stream.ts";
+import { withPlainNames } from "./wrapper-names.ts";
 
 export interface OpenOptions {
   /** Descriptor read for `-`; 0 by default. */
   stdin?: number;
-  /** Gets what is odd about an adapter but harmless. */
+  /** Gets what is odd but harmless about an adapter, or about the names of tensors. */
   warn?: (message: string) => void;
 }
 
@@ -91,6 +92,17 @@ async function apply(base: Checkpoint, adapter: Checkpoint, { warn }: OpenOption
 
 /** Opens one thing as it is: an adapter stays an adapter. Throws as `open` does. */
 export async function openPlain(ref: string, options: OpenOptions = {}): Promise<Checkpoint> {
+  const checkpoint = await openStored(ref, options);
+  try {
+    return withPlainNames(checkpoint, options.warn ?? (() => {}));
+  } catch (error) {
+    checkpoint.close();
+    throw error;
+  }
+}
+
+/** Opens one thing under the names that it stores. */
+async function openStored(ref: string, options: OpenOptions): Promise<Checkpoint> {
   if (ref === "") throw new UserError("The name of a checkpoint is empty", "is a shell variable unset?");
   const fd = descriptorOf(ref, options);
   if (fd !== undefined && tty.isatty(fd)) {
