@@ -52,6 +52,7 @@ export const CURRICULUM = {
 /** How rows of text become batches. */
 const READING = {
   data: DATA.data,
+  columns: DATA.columns,
   tokenizer: DATA.tokenizer,
   template: DATA.template,
   batch_size: DATA.batch_size,

@@ -6,7 +6,7 @@
  */
 import { UserError } from "../errors.ts";
 import type { GroupReference } from "./groups.ts";
-import { type ReadOptions, readRows } from "./jsonl.ts";
+import { type ReadOptions, readRows } from "./read-rows.ts";
 import type { Row } from "./rows.ts";
 import { type EncodeOptions, encodeRow, type Sequence } from "./sequences.ts";
 
@@ -37,12 +37,13 @@ export async function loadSequences(
 ): Promise<SequenceData> {
   const sequences: Sequence[] = [];
   const loaded: (GroupCount & { lengths: Int32Array })[] = [];
-  for (const [group, { name, path }] of groups.entries()) {
+  for (const [group, source] of groups.entries()) {
+    const { name } = source;
     const first = sequences.length;
     let rows = 0;
     let tokens = 0;
     let counted = 0;
-    for await (const row of readRows(path, options)) {
+    for await (const row of readRows(source, options)) {
       rows++;
       for (const sequence of encodeRow(row, { ...options, group })) {
         sequences.push(sequence);
@@ -76,8 +77,8 @@ export type Example = Extract<Row, { form: "example" }> & { readonly group: numb
 /** Reads groups of rows for a classifier. Throws UserError when a row is of another form or shape than the first. */
 export async function loadExamples(groups: readonly GroupReference[], options: ReadOptions = {}): Promise<Example[]> {
   const examples: Example[] = [];
-  for (const [group, { path }] of groups.entries()) {
-    for await (const { row, place } of readRows(path, options)) {
+  for (const [group, source] of groups.entries()) {
+    for await (const { row, place } of readRows(source, options)) {
       if (row.form !== "example") {
         throw new UserError(`${place}: expected x and label or image and label, found a row of ${row.form}`);
       }

@@ -9,7 +9,7 @@
  * what comes before, tokenized alone, stop agreeing with those of the whole. A token across the border counts.
  */
 import { UserError } from "../errors.ts";
-import { IGNORED, type LocatedRow, type Message } from "./rows.ts";
+import { IGNORED, type LocatedRow, type Row } from "./rows.ts";
 import { type ChatTemplate, plainTemplate } from "./template.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
@@ -92,6 +92,14 @@ function tokensOf({ row, place }: LocatedRow, options: EncodeOptions): { ids: In
       "add a completion; a prompt alone is for bun run sample and --metric choice",
     );
   }
+  if (row.form === "preference") {
+    throw new UserError(
+      `${place}: the row has a chosen and a rejected answer; what is learned or scored here is one answer`,
+      typeof row.chosen === "string"
+        ? "--columns completion=chosen takes the chosen one (without a prompt: --columns text=chosen)"
+        : "--columns messages=chosen takes the chosen conversation, --columns completion=chosen what follows a prompt",
+    );
+  }
   const { tokenizer, eos = true } = options;
   if (tokenizer === undefined) {
     throw new UserError(
@@ -100,7 +108,7 @@ function tokensOf({ row, place }: LocatedRow, options: EncodeOptions): { ids: In
     );
   }
   if (row.form === "messages") {
-    return conversation(row.messages, place, tokenizer, options.template ?? plainTemplate(endOfTurn(tokenizer)));
+    return conversation(row, place, tokenizer, options.template ?? plainTemplate(endOfTurn(tokenizer)));
   }
   const end = eos ? tokenizer.eos : undefined;
   if (row.form === "text") {
@@ -125,12 +133,19 @@ function withEnd(ids: Int32Array, end: number | undefined): Int32Array {
   return longer;
 }
 
-function conversation(messages: readonly Message[], place: string, tokenizer: Tokenizer, template: ChatTemplate) {
+type Conversation = Extract<Row, { form: "messages" }>;
+
+function conversation(
+  { messages, countsFrom = 0 }: Conversation,
+  place: string,
+  tokenizer: Tokenizer,
+  template: ChatTemplate,
+) {
   const text = template.render(messages);
   const ids = tokenizer.encode(text);
   const labels = new Int32Array(ids.length).fill(IGNORED);
   for (const [i, { role }] of messages.entries()) {
-    if (role !== "assistant") continue;
+    if (role !== "assistant" || i < countsFrom) continue;
     const before = template.render(messages.slice(0, i), { generationPrompt: true });
     const after = template.render(messages.slice(0, i + 1));
     if (!after.startsWith(before) || !text.startsWith(after)) {

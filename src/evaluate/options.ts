@@ -48,6 +48,7 @@ export const EVALUATE = {
   },
   bootstrap: { type: "number.integer >= 0", default: 200, help: "resamples for 95 % intervals; 0: none", value: "N" },
   batch_size: { type: "number.integer >= 1", default: 16, help: "rows that are run at once", value: "N" },
+  columns: READING.columns,
   max_length: READING.max_length,
   max_tokens: { type: "number.integer >= 1", default: 256, help: "most tokens of a generated answer", value: "N" },
   overflow: READING.overflow,

@@ -96,7 +96,7 @@ export async function readRun<B, D extends TrainingData<B>>(
   const { options, progress } = context;
   progress.start({ unit: "rows" });
   const data = await technique.data(opened);
-  const heldOut = await readHeldOut(options.eval_data, opened, options.batch_size);
+  const heldOut = await readHeldOut(options, opened, options.batch_size);
   progress.done();
   if (options.steps !== undefined && options.epochs !== undefined)
     throw new UserError("both --steps and --epochs say how long to train", "give one of them");

@@ -6,11 +6,12 @@ import type { Options } from "../../method/options.ts";
 export const DATA = {
   data: {
     type: "string[]",
-    help: "training data, name=path for each group (JSONL, Parquet, - for stdin)",
+    help: "training data, name=path for each group (JSON, Parquet, CSV, hf:datasets/..., - for stdin)",
     value: "FILE",
   },
   weights: { type: "number[]", help: "shares in which the groups are drawn; by size when left out", value: "W" },
   eval_data: { type: "string[]", help: "held-out data, name=path for each group", value: "FILE" },
+  columns: READING.columns,
   tokenizer: READING.tokenizer,
   template: READING.template,
   batch_size: { type: "number.integer >= 1", default: 8, help: "rows of a micro-batch", value: "N" },
