@@ -65,7 +65,7 @@ export async function open(ref: string, options: OpenOptions = {}): Promise<Chec
   return apply(base, checkpoint, options);
 }
 
-/** Whether it may be an adapter, which adapter.ts decides: it is not loaded for a checkpoint that has nothing of one. */
+/** Whether it may be an adapter. What adapter.ts decides needs that file, which a plain checkpoint does not load. */
 async function mayBeAdapter({ files, tensors }: Checkpoint): Promise<boolean> {
   if (files.has("adapter_config.json")) return true;
   for (const name of tensors.keys()) if (name.includes("lora_")) return true;

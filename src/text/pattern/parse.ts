@@ -1,7 +1,7 @@
 /**
  * Python's regular expressions, as adapter configs hold them, parsed to a tree.
  *
- * Read are: literals, `.`, classes, `\d \w \s` and their opposites, groups, alternatives, the quantifiers, anchors, word
+ * Read are: literals, `.`, classes, `\d \w \s` and their opposites, groups, alternatives, quantifiers, anchors, word
  * boundaries and looking ahead. What needs backtracking or is rare (references back, atomic groups, looking behind,
  * conditions, flags) is refused by name.
  */
