@@ -77,7 +77,7 @@ function checkWeights({ sample_weight, accumulate, task_loss }: CurriculumContex
 
 /** Reads rows and, where one is repeated, the schedule. */
 async function read({ options, seed }: CurriculumContext, director: Director, opened: Opened): Promise<CurriculumData> {
-  const rows = await readRows(options.data, opened);
+  const rows = await readRows(options, opened);
   const order = { batchSize: options.batch_size, seed, shuffle: options.shuffle };
   if (director.kind === "ordering") {
     const { method, values } = director.bound;

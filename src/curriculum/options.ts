@@ -52,10 +52,12 @@ export const CURRICULUM = {
 /** How rows of text become batches. */
 const READING = {
   data: DATA.data,
+  columns: DATA.columns,
   tokenizer: DATA.tokenizer,
   template: DATA.template,
   batch_size: DATA.batch_size,
   max_length: DATA.max_length,
+  token_cache: DATA.token_cache,
   overflow: DATA.overflow,
 } as const satisfies Options;
 

@@ -7,10 +7,10 @@ import { type Rows, rowsOf } from "./source.ts";
 
 /** Throws UserError for a group without rows, and for the first row that the model cannot take. */
 export async function readRows(
-  data: readonly string[] | undefined,
+  { data, columns }: { readonly data?: readonly string[] | undefined; readonly columns?: string | undefined },
   { tools, sizes }: Pick<DescribedModel, "tools" | "sizes">,
 ): Promise<Rows> {
-  const groups = groupsOf(data, "--data");
+  const groups = groupsOf(data, "--data", columns);
   const names = groups.map(({ name }) => name);
   if (tools) return rowsOf(names, (await loadSequences(groups, tools.encode)).sequences, tools.tokenizer?.pad ?? 0);
   const examples = await loadExamples(groups);

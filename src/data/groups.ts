@@ -5,25 +5,26 @@
  */
 import path from "node:path";
 import { UserError } from "../errors.ts";
+import { type Columns, parseColumns } from "./columns.ts";
+import type { RowSource } from "./read-rows.ts";
 import { inOrder, permutation } from "./shuffle.ts";
 
-export interface GroupReference {
+export interface GroupReference extends RowSource {
   readonly name: string;
-  /** A JSONL or Parquet file, or "-" for stdin. */
-  readonly path: string;
 }
 
 /**
- * Reads `name=path` or `path`, each. Throws UserError when two groups share a name, two read stdin, or a part is
- * missing.
+ * Reads `name=path` or `path`, each; `columns` is what `--columns` says of all of them. Throws UserError when two
+ * groups share a name, two read stdin, or a part is missing.
  */
-export function parseGroups(values: readonly string[]): GroupReference[] {
+export function parseGroups(values: readonly string[], columns?: string): GroupReference[] {
+  const named: { columns?: Columns } = columns === undefined ? {} : { columns: parseColumns(columns) };
   const groups = values.map((value) => {
     // A name has no separator in it, so a path such as ./a=b.jsonl is a path.
-    const named = /^([^=/\\]*)=(.*)$/s.exec(value);
-    const [name, file] = named ? [named[1]!, named[2]!] : [nameOf(value), value];
+    const parts = /^([^=/\\]*)=(.*)$/s.exec(value);
+    const [name, file] = parts ? [parts[1]!, parts[2]!] : [nameOf(value), value];
     if (name === "" || file === "") throw new UserError(`--data ${value}: expected name=path or a path`);
-    return { name, path: file };
+    return { name, path: file, ...named };
   });
   for (const [i, { name, path: file }] of groups.entries()) {
     const before = groups.slice(0, i);
@@ -41,13 +42,13 @@ export function parseGroups(values: readonly string[]): GroupReference[] {
 }
 
 /** The groups that an option names. Throws UserError when there are none. */
-export function groupsOf(values: readonly string[] | undefined, flag: string): GroupReference[] {
+export function groupsOf(values: readonly string[] | undefined, flag: string, columns?: string): GroupReference[] {
   if (!values || values.length === 0) throw new UserError(`${flag} is missing`, `for example ${flag} rows.jsonl`);
-  return parseGroups(values);
+  return parseGroups(values, columns);
 }
 
 const nameOf = (file: string): string =>
-  file === "-" ? "stdin" : path.basename(file).replace(/\.(jsonl?|parquet)$/, "");
+  file === "-" ? "stdin" : path.basename(file).replace(/\.(jsonl?|parquet|csv|tsv)?(\.(gz|zst))?$/, "");
 
 /**
  * The rows of one group in the order in which they are drawn: every row once, then every row once more in another

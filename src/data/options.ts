@@ -1,7 +1,12 @@
-/** Options of every script that reads rows: how their text becomes tokens. */
+/** Options of every script that reads rows: which columns they are made of, and how their text becomes tokens. */
 import type { Options } from "../method/options.ts";
 
 export const READING = {
+  columns: {
+    type: "string",
+    help: "columns of the data by the names of rows: prompt=question,completion=reply",
+    value: "NAME=COLUMN,...",
+  },
   tokenizer: {
     type: "string",
     help: "byte, or a folder with tokenizer.json; the model's own when left out",
@@ -16,6 +21,12 @@ export const READING = {
     type: "number.integer >= 1",
     help: "most tokens of a row; the model's when left out, at most 1024",
     value: "N",
+  },
+  token_cache: {
+    type: "'auto' | 'off'",
+    default: "auto",
+    decides: "nothing",
+    help: "keep the tokens of files of 8 MB or more on disk, for data larger than memory and the next run",
   },
   overflow: {
     type: "'truncate' | 'split' | 'refuse'",

@@ -9,7 +9,7 @@
  * what comes before, tokenized alone, stop agreeing with those of the whole. A token across the border counts.
  */
 import { UserError } from "../errors.ts";
-import { IGNORED, type LocatedRow, type Message } from "./rows.ts";
+import { IGNORED, type LocatedRow, type Row } from "./rows.ts";
 import { type ChatTemplate, plainTemplate } from "./template.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
@@ -21,6 +21,20 @@ export interface Sequence {
   readonly group: number;
   /** Where the row was read. */
   readonly place: string;
+}
+
+/** What keeps the tokens of large files between runs; token-cache.ts does. */
+export interface TokenCache {
+  /** The model's and the tokenizer's files, of which all count. */
+  readonly files: ReadonlyMap<string, Uint8Array>;
+  /** Options that made tokenizer and template. */
+  readonly settings: Readonly<Record<string, string>>;
+  /** The user's cache folder when left out. */
+  readonly folder?: string;
+  /** Files of rows of fewer bytes are read again each time; 8 MiB when left out. */
+  readonly leastBytes?: number;
+  /** Most bytes of all that is kept; 16 GiB when left out. */
+  readonly mostBytes?: number;
 }
 
 export interface EncodeOptions {
@@ -37,6 +51,8 @@ export interface EncodeOptions {
   /** Ends `text` and `completion` with the tokenizer's end token, if it has one; true when left out. */
   eos?: boolean;
   group?: number;
+  /** Keeps the tokens of large files between runs. */
+  cache?: TokenCache;
   /** Called for every row that is cut. */
   cut?: (place: string, tokens: number) => void;
 }
@@ -92,6 +108,14 @@ function tokensOf({ row, place }: LocatedRow, options: EncodeOptions): { ids: In
       "add a completion; a prompt alone is for bun run sample and --metric choice",
     );
   }
+  if (row.form === "preference") {
+    throw new UserError(
+      `${place}: the row has a chosen and a rejected answer; what is learned or scored here is one answer`,
+      typeof row.chosen === "string"
+        ? "--columns completion=chosen takes the chosen one (without a prompt: --columns text=chosen)"
+        : "--columns messages=chosen takes the chosen conversation, --columns completion=chosen what follows a prompt",
+    );
+  }
   const { tokenizer, eos = true } = options;
   if (tokenizer === undefined) {
     throw new UserError(
@@ -100,7 +124,7 @@ function tokensOf({ row, place }: LocatedRow, options: EncodeOptions): { ids: In
     );
   }
   if (row.form === "messages") {
-    return conversation(row.messages, place, tokenizer, options.template ?? plainTemplate(endOfTurn(tokenizer)));
+    return conversation(row, place, tokenizer, options.template ?? plainTemplate(endOfTurn(tokenizer)));
   }
   const end = eos ? tokenizer.eos : undefined;
   if (row.form === "text") {
@@ -125,12 +149,19 @@ function withEnd(ids: Int32Array, end: number | undefined): Int32Array {
   return longer;
 }
 
-function conversation(messages: readonly Message[], place: string, tokenizer: Tokenizer, template: ChatTemplate) {
+type Conversation = Extract<Row, { form: "messages" }>;
+
+function conversation(
+  { messages, countsFrom = 0 }: Conversation,
+  place: string,
+  tokenizer: Tokenizer,
+  template: ChatTemplate,
+) {
   const text = template.render(messages);
   const ids = tokenizer.encode(text);
   const labels = new Int32Array(ids.length).fill(IGNORED);
   for (const [i, { role }] of messages.entries()) {
-    if (role !== "assistant") continue;
+    if (role !== "assistant" || i < countsFrom) continue;
     const before = template.render(messages.slice(0, i), { generationPrompt: true });
     const after = template.render(messages.slice(0, i + 1));
     if (!after.startsWith(before) || !text.startsWith(after)) {

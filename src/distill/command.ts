@@ -23,7 +23,7 @@ export async function distill(context: Context<typeof DISTILL, "distill">): Prom
       const { pack } = teachers.refuses;
       if (options.pack && pack) throw new UserError(...pack);
       checkSamples(choices.shares, teachers, { pack: options.pack, isText: opened.tools !== undefined });
-      const source = await readBatches(options.data, opened);
+      const source = await readBatches(options, opened);
       if ("data" in source) teachers.check?.(source.data.sequences);
       return { source, teachers };
     },

@@ -87,7 +87,7 @@ export async function evaluate(context: EvaluateContext): Promise<Outcome> {
 async function askedFor(context: EvaluateContext): Promise<Asked> {
   const { options } = context;
   const refs = context.args.length > 0 ? context.args : ["-"];
-  const groups = groupsOf(options.data, "--data");
+  const groups = groupsOf(options.data, "--data", options.columns);
   const chosen = chosenTechnique(context.picks);
   const metrics = await chosenMetrics(context, chosen?.technique.metrics);
   if (options.pass && refs.length > 1)

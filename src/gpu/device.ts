@@ -32,6 +32,8 @@ export interface Device {
   readonly provider: Provider;
   /** Sizes of the adapter's memory in bytes; empty where the driver does not say. */
   memoryHeaps(): Heap[];
+  /** It computes nothing: dry-device.ts. */
+  readonly dry?: true;
 }
 
 const TYPES: readonly AdapterType[] = ["unknown", "discrete", "integrated", "cpu"];
@@ -123,11 +125,8 @@ export function matchesDevice(adapter: Adapter, wanted: string): boolean {
   return [adapter.vendor, adapter.device, adapter.description].some((part) => part.toLowerCase().includes(text));
 }
 
-/**
- * Opens the best adapter, or the one that `wanted` names, with all of its limits.
- * Throws a UserError when none answers: the provider would otherwise hand out one that computes nothing.
- */
-export async function openDevice(wanted?: string): Promise<Device> {
+/** The best adapter, or the one that `wanted` names. Throws a UserError when none answers, or none of that name. */
+async function findAdapter(wanted: string | undefined): Promise<Found> {
   const found = await adapters(wanted === undefined);
   if (found.length === 0) {
     const { BACKEND } = await import("./dawn/dawn.ts");
@@ -142,7 +141,18 @@ export async function openDevice(wanted?: string): Promise<Device> {
     const names = found.map((f) => `${f.described.device || f.described.description} (${f.described.type})`).join(", ");
     throw new UserError(`No adapter matches --device ${wanted}`, `there are: ${names}`);
   }
-  const { dawn, adapter, described } = chosen;
+  return chosen;
+}
+
+/** What the adapter that `openDevice` would open says of itself. Throws as that does. */
+export const describeDevice = async (wanted?: string): Promise<Adapter> => (await findAdapter(wanted)).described;
+
+/**
+ * Opens the best adapter, or the one that `wanted` names, with all of its limits.
+ * Throws a UserError when none answers: the provider would otherwise hand out one that computes nothing.
+ */
+export async function openDevice(wanted?: string): Promise<Device> {
+  const { dawn, adapter, described } = await findAdapter(wanted);
   const device = await adapter.requestDevice(WANTED);
   return { adapter: described, device, provider: dawn, memoryHeaps: () => adapter.memoryHeaps() };
 }

@@ -7,7 +7,8 @@
 
 import { UserError } from "../errors.ts";
 import { BufferPool, type PooledBuffer } from "./buffer.ts";
-import { type Adapter, type Device, openDevice } from "./device.ts";
+import { type Adapter, type Device, describeDevice, openDevice } from "./device.ts";
+import { dryDevice } from "./dry-device.ts";
 import { foldGroups } from "./grid.ts";
 import { type Kernel, Kernels, type ParamValues, packParams, type Variant } from "./kernel.ts";
 import { KernelTimer } from "./timer.ts";
@@ -42,6 +43,8 @@ export interface GpuOptions {
   readonly device?: string | undefined;
   /** Time every kernel by timestamp queries; costs a pass per dispatch. */
   readonly profile?: boolean;
+  /** Compute nothing: to find out what something takes, from shapes alone. */
+  readonly dry?: boolean;
 }
 
 export class Gpu {
@@ -89,6 +92,11 @@ export class Gpu {
 
   get device(): GPUDevice {
     return this.#device.device;
+  }
+
+  /** Nothing is computed: what fills buffers may be left out, and what reads them throws NeedsValues. */
+  get dry(): boolean {
+    return this.#device.dry === true;
   }
 
   #where(): string {
@@ -320,5 +328,6 @@ export class Gpu {
 
 /** Opens the best adapter or the one that `device` names; see `openDevice`. */
 export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
+  if (options.dry) return new Gpu(dryDevice(await describeDevice(options.device)), false);
   return new Gpu(await openDevice(options.device), options.profile ?? false);
 }

@@ -1,6 +1,7 @@
 /** Weights of a new model, drawn by (seed, tensor name), so that they do not depend on the order of execution. */
 import { createHash } from "node:crypto";
 import { encodeFloats } from "../checkpoint/decode.ts";
+import { DTYPE_BYTES } from "../checkpoint/dtype.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { Parameter } from "../tensor/parameter.ts";
 import { sizeOf } from "../tensor/tensor.ts";
@@ -45,10 +46,11 @@ export function drawParameters(gpu: Gpu, specs: readonly ParameterSpec[], seed: 
     const shape = spec.parts ? spec.shape.slice(1) : spec.shape;
     const count = sizeOf(shape);
     for (const [part, name] of (spec.parts ?? [spec.name]).entries()) {
-      const values = drawn(spec, name, count, seed);
-      const bf16 = parameter.dtype === "bf16";
-      gpu.write(parameter.buffer, part * count * (bf16 ? 2 : 4), encodeFloats(values, bf16 ? "BF16" : "F32"));
-      stored.push({ name, shape, dtype: bf16 ? "BF16" : "F32", parameter, start: part * count });
+      const dtype = parameter.dtype === "bf16" ? "BF16" : "F32";
+      const start = part * count;
+      stored.push({ name, shape, dtype, parameter, start });
+      if (gpu.dry) continue;
+      gpu.write(parameter.buffer, start * DTYPE_BYTES[dtype], encodeFloats(drawn(spec, name, count, seed), dtype));
     }
   }
   return { parameters, stored };

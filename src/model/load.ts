@@ -120,6 +120,7 @@ function renaming(
 }
 
 async function loadEntry(gpu: Gpu, entry: TensorEntry, parameter: Parameter, start: number): Promise<void> {
+  if (gpu.dry) return;
   const put = (values: Float32Array, at: number) => {
     const bytes = parameter.dtype === "bf16" ? encodeFloats(values, "BF16") : encodeFloats(values, "F32");
     gpu.write(parameter.buffer, at * (parameter.dtype === "bf16" ? 2 : 4), bytes);

@@ -115,22 +115,17 @@ export async function freshLora(
   const entries = new Map<string, LoraEntry>();
   for (const target of targets) {
     const { module, into, out } = target;
-    if (rank > Math.min(into, out))
-      throw new UserError(
-        `--lora-rank ${rank} exceeds ${module}, which is ${showShape([out, into])}`,
-        "lower the rank",
-      );
     const name = tensorName(module, "lora_A");
     const unit = keyedUnits(seed, name);
     const bound = 1 / Math.sqrt(into);
     const a = new Parameter(gpu, name, [rank, into]);
-    a.write(Float32Array.from({ length: rank * into }, () => bound * (2 * unit() - 1)));
+    if (!gpu.dry) a.write(Float32Array.from({ length: rank * into }, () => bound * (2 * unit() - 1)));
     const b = new Parameter(gpu, tensorName(module, "lora_B"), [out, rank]);
-    b.write(new Float32Array(out * rank));
+    gpu.clear(b.buffer, 4 * out * rank);
     let magnitude: Parameter | undefined;
     if (dora) {
       magnitude = new Parameter(gpu, tensorName(module, "lora_magnitude_vector"), [out]);
-      magnitude.write(await rowLengths(gpu, parameters.get(`${module}.weight`)!, target));
+      if (!gpu.dry) magnitude.write(await rowLengths(gpu, parameters.get(`${module}.weight`)!, target));
     }
     const scale = alpha / (rslora ? Math.sqrt(rank) : rank);
     entries.set(module, { a, b, scale, dropout, ...(magnitude ? { magnitude } : {}) });

@@ -25,6 +25,7 @@ export const SAMPLE = {
   stop: { type: "string[]", help: "text that ends an answer; may be given several times", value: "TEXT" },
   samples: { type: "number.integer >= 1", default: 1, help: "answers to each prompt", value: "N" },
   batch_size: { type: "number.integer >= 1", default: 8, help: "answers that are made at once", value: "N" },
+  columns: READING.columns,
   tokenizer: READING.tokenizer,
   template: READING.template,
   dtype: { type: "'f32' | 'bf16' | 'keep'", default: "keep", help: "of weights in memory" },

@@ -1,5 +1,6 @@
 /** What `sample` continues: texts and conversations from the command line, from rows and from stdin. */
-import { readRows } from "../data/jsonl.ts";
+import { parseColumns } from "../data/columns.ts";
+import { readRows } from "../data/read-rows.ts";
 import type { Message, Row } from "../data/rows.ts";
 import { type ChatTemplate, plainTemplate } from "../data/template.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
@@ -17,6 +18,8 @@ export interface PromptOptions {
   readonly prompt?: readonly string[] | undefined;
   /** A file of rows, or "-". */
   readonly prompts?: string | undefined;
+  /** Columns of those rows. */
+  readonly columns?: string | undefined;
   readonly chat: boolean;
   readonly system?: string | undefined;
 }
@@ -67,6 +70,10 @@ class PromptEncoder {
         return this.text(row.text, place);
       case "tokens":
         return { text: this.#tokenizer.decode(row.inputIds), ids: [...row.inputIds] };
+      case "preference":
+        return typeof row.prompt === "string"
+          ? this.text(row.prompt, place)
+          : this.#conversation(row.prompt, row.prompt.at(-1)?.content ?? "");
       case "messages": {
         const isAnswered = row.messages.at(-1)?.role === "assistant";
         const messages = isAnswered ? row.messages.slice(0, -1) : row.messages;
@@ -93,7 +100,9 @@ export async function readPrompts(
   const encoder = new PromptEncoder(options, tokenizer, template);
   const prompts = [...(options.prompt ?? []), ...args].map((text) => encoder.text(text));
   if (options.prompts !== undefined) {
-    for await (const { row, place } of readRows(options.prompts)) prompts.push({ ...encoder.row(row, place), place });
+    const columns = options.columns === undefined ? undefined : parseColumns(options.columns);
+    for await (const { row, place } of readRows({ path: options.prompts, columns }))
+      prompts.push({ ...encoder.row(row, place), place });
   }
   if (prompts.length === 0 && isStdinFree) {
     const text = (await Bun.stdin.text()).replace(/\r?\n$/, "");

@@ -12,8 +12,8 @@ import type { Tensor } from "./tensor.ts";
 export interface GradientMemory {
   /** An activation of this shape. */
   scratch(shape: readonly number[], label: string): Tensor;
-  /** The memory of a parameter's gradient. */
-  ofParameter(parameter: Parameter, label: string): Tensor;
+  /** The memory of the gradient of `x`, which is a parameter or rows of one from value `start` on. */
+  ofParameter(x: Tensor, parameter: Parameter, start: number): Tensor;
   reshape(x: Tensor, shape: readonly number[]): Tensor;
   /** Appends y = x. */
   copy(x: Tensor, y: Tensor): void;
@@ -33,16 +33,21 @@ export class Gradients {
   /** Roots that have yet to read a gradient's memory, by storage. */
   readonly #readers = new Map<number, Set<number>>();
   readonly #homes = new Map<number, () => Tensor>();
-  readonly #parameters = new Map<number, Parameter>();
+  readonly #parameters = new Map<number, { readonly parameter: Parameter; readonly start: number }>();
   readonly #reached = new Set<Parameter>();
 
   constructor(memory: GradientMemory) {
     this.#memory = memory;
   }
 
-  /** The gradient of `x` goes to the parameter's own memory. */
-  belongsTo(x: Tensor, parameter: Parameter): void {
-    this.#parameters.set(x.root, parameter);
+  /** The gradient of `x` goes to the parameter's own memory, from value `start` on. */
+  belongsTo(x: Tensor, parameter: Parameter, start = 0): void {
+    this.#parameters.set(x.root, { parameter, start });
+  }
+
+  /** The parameter that `x` is, or is a part of. */
+  parameterOf(x: Tensor): Parameter | undefined {
+    return this.#parameters.get(x.root)?.parameter;
   }
 
   /** The gradient of `x` goes to the place that `home` gives. */
@@ -73,13 +78,12 @@ export class Gradients {
   /** Where the next step puts the gradient of `x`. */
   place(x: Tensor): Place {
     const found = this.#found.get(x.root);
-    const parameter = this.#parameters.get(x.root);
-    if (parameter) {
-      const into = found ?? this.#memory.ofParameter(parameter, `gradient of ${x.label}`);
+    const own = this.#parameters.get(x.root);
+    if (own) {
+      const into = found ?? this.#memory.ofParameter(x, own.parameter, own.start);
       this.#found.set(x.root, into);
-      const write = this.#reached.has(parameter) ? "add" : "first";
-      this.#reached.add(parameter);
-      return { into: this.#like(into, x), write };
+      this.#reached.add(own.parameter);
+      return { into: this.#like(into, x), write: found ? "add" : "first" };
     }
     if (found) return { into: this.#like(this.#own(x, found), x), write: "add" };
     const into = this.#homes.get(x.root)?.() ?? this.#memory.scratch(x.shape, `gradient of ${x.label}`);

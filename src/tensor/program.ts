@@ -5,9 +5,11 @@
  * A run costs the host about a microsecond per step. Numbers that change from run to run (learning rate, seed,
  * whether to accumulate) are `dynamic` params, patched into the uniforms.
  */
+import { UserError } from "../errors.ts";
 import type { PooledBuffer } from "../gpu/buffer.ts";
 import type { Bound, Gpu, Prepared } from "../gpu/gpu.ts";
 import { type Kernel, packParams } from "../gpu/kernel.ts";
+import { humanBytes } from "../text/format.ts";
 import { liveSteps, type Plan, planMemory } from "./placement.ts";
 import type { AdapterProfile, Recorder, Step } from "./recorder.ts";
 import { SlotPool } from "./slots.ts";
@@ -147,7 +149,11 @@ export class Program {
     const size = Math.min(bytes, buffer.size - x.offset);
     const most = this.#gpu.adapter.limits.maxStorageBufferBindingSize;
     if (most !== undefined && size > most)
-      throw new RangeError(`${kernel.label}: ${x.label} has ${size} bytes; this adapter binds ${most} at most`);
+      throw new UserError(
+        `${x.label} takes ${humanBytes(size)}, and this adapter binds ${humanBytes(most)} at most (${kernel.label})`,
+        "use another adapter with --device (doctor lists them), smaller batches, --lora, or --dtype bf16",
+        1,
+      );
     return { buffer, offset: x.offset, size };
   }
 

@@ -8,7 +8,17 @@
 import { spanGroups } from "../gpu/grid.ts";
 import { Gradients } from "./gradients.ts";
 import type { Parameter } from "./parameter.ts";
-import { bytesOf, type ElementType, type Storage, type StorageKind, showShape, sizeOf, type Tensor } from "./tensor.ts";
+import {
+  bytesOf,
+  type ElementType,
+  newIdentity,
+  type Storage,
+  type StorageKind,
+  showShape,
+  sizeOf,
+  type Tensor,
+  viewOf,
+} from "./tensor.ts";
 
 /** A number that is set at every run of the program rather than when it is recorded. */
 export interface Dynamic {
@@ -55,8 +65,6 @@ interface TapeEntry {
   readonly run: () => void;
 }
 
-let identities = 0; // over all recorders: parameters' tensors meet those of several programs
-
 export class Recorder {
   readonly profile: AdapterProfile;
   /** False in evaluation: ops such as dropout are the identity, and no tape is kept. */
@@ -76,14 +84,14 @@ export class Recorder {
     this.#taping = training;
     this.#gradients = new Gradients({
       scratch: (shape, label) => this.scratch(shape, label),
-      ofParameter: ({ shape, gradient }, label) => this.#tensor(shape, "f32", label, "gradient", gradient),
+      ofParameter: (x, parameter, start) => this.#gradientOf(x, parameter, start),
       reshape: (x, shape) => this.reshape(x, shape),
       copy: (x, y) => this.#addInto(x, y, 0),
     });
   }
 
   #tensor(shape: readonly number[], dtype: ElementType, label: string, kind: StorageKind, buffer?: GPUBuffer): Tensor {
-    const id = ++identities;
+    const id = newIdentity();
     const bytes = Math.max(16, Math.ceil(bytesOf(sizeOf(shape), dtype) / 16) * 16);
     const storage: Storage = { id, bytes, kind, label, ...(buffer ? { buffer } : {}) };
     return { id, root: id, label, shape, dtype, storage, offset: 0, needsGrad: false };
@@ -141,6 +149,19 @@ export class Recorder {
     return tensor;
   }
 
+  #gradientOf({ shape, label }: Tensor, { gradient, size }: Parameter, start: number): Tensor {
+    const whole = this.#tensor([size], "f32", `gradient of ${label}`, "gradient", gradient);
+    return viewOf(whole, start, shape);
+  }
+
+  /** Rows of a weight, from value `start` on, with their part of its gradient. */
+  part(weight: Tensor, start: number, shape: readonly number[]): Tensor {
+    const made = viewOf(weight, start, shape, `${weight.label}[${start}]`);
+    const parameter = this.#gradients.parameterOf(weight);
+    if (parameter) this.#gradients.belongsTo(made, parameter, start);
+    return made;
+  }
+
   /** Keeps a tensor's values after the run, to be read by this name. The tensor must be an activation. */
   output(name: string, x: Tensor): void {
     if (this.outputs.has(name)) throw new RangeError(`there are two outputs called ${name}`);
@@ -158,7 +179,7 @@ export class Recorder {
   reshape(x: Tensor, shape: readonly number[]): Tensor {
     if (sizeOf(shape) !== sizeOf(x.shape))
       throw new RangeError(`${x.label}: ${showShape(x.shape)} cannot be seen as ${showShape(shape)}`);
-    return { ...x, id: ++identities, shape };
+    return { ...x, id: newIdentity(), shape };
   }
 
   /**
@@ -172,11 +193,8 @@ export class Recorder {
       throw new RangeError(`${x.label}: ${rows} rows of ${rowBytes} bytes do not end at a multiple of 256 bytes`);
     if (count <= rows) return [x];
     const parts: Tensor[] = [];
-    const part = (whole: Tensor, at: number, label: string): Tensor => {
-      const id = ++identities;
-      const shape = [Math.min(rows, count - at), ...rest];
-      return { ...whole, id, root: id, shape, label, offset: whole.offset + at * rowBytes, needsGrad: x.needsGrad };
-    };
+    const part = (whole: Tensor, at: number, label: string): Tensor =>
+      viewOf(whole, at * sizeOf(rest), [Math.min(rows, count - at), ...rest], label);
     for (let at = 0; at < count; at += rows) parts.push(part(x, at, `${x.label}[${at}]`));
     if (!x.needsGrad) return parts;
     let whole: Tensor | undefined;
@@ -207,10 +225,7 @@ export class Recorder {
     const rest = first.shape.slice(1);
     const rowBytes = bytesOf(sizeOf(rest), first.dtype);
     const joined = this.result([rows, ...rest], parts, label);
-    const piece = (whole: Tensor, like: Tensor, at: number): Tensor => {
-      const id = ++identities;
-      return { ...whole, id, root: id, shape: like.shape, offset: whole.offset + at * rowBytes, needsGrad: false };
-    };
+    const piece = (whole: Tensor, like: Tensor, at: number) => viewOf(whole, at * sizeOf(rest), like.shape);
     const starts: number[] = [];
     let at = 0;
     for (const x of parts) {

@@ -29,6 +29,17 @@ export interface Tensor {
   needsGrad: boolean;
 }
 
+let identities = 0; // over all recorders: parameters' tensors meet those of several programs
+
+/** An identity that no other tensor has. */
+export const newIdentity = (): number => ++identities;
+
+/** A part of a tensor as one of its own, with a gradient of its own; `start` values into it. */
+export function viewOf(x: Tensor, start: number, shape: readonly number[], label = x.label): Tensor {
+  const id = newIdentity();
+  return { ...x, id, root: id, label, shape, offset: x.offset + bytesOf(start, x.dtype) };
+}
+
 /** Number of values of a shape; 1 for a scalar. */
 export const sizeOf = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
 

@@ -13,7 +13,7 @@ export function train(context: TrainContext): Promise<Outcome> {
   return runTraining<Batch>(context, {
     script: "train",
     model: context.args[0] ?? (options.init === undefined ? "-" : undefined),
-    data: async (opened) => ({ source: await readBatches(options.data, opened) }),
+    data: async (opened) => ({ source: await readBatches(options, opened) }),
     work: async ({ model }) => ({
       objective: crossEntropyObjective(model, {
         smoothing: options.smoothing,

@@ -57,8 +57,8 @@ async function edit(context: UnlearnContext, { method, values }: Bound<UnlearnEd
   if (!alone && !options.retain)
     throw new UserError("--retain is missing", `${method.name} compares the rows to forget with the others`);
   const rows = method.rows?.(values) ?? options.batch_size;
-  const forget = await batchesIn(groupsOf(options.forget, "--forget"), source, rows);
-  const retain = alone ? [] : await batchesIn(parseGroups(options.retain!), source, rows);
+  const forget = await batchesIn(groupsOf(options.forget, "--forget", options.columns), source, rows);
+  const retain = alone ? [] : await batchesIn(parseGroups(options.retain!, options.columns), source, rows);
   if (context.dryRun) {
     const plan = { forget: forget.length, retain: retain.length, rows };
     if (options.json) context.json(plan);
@@ -76,7 +76,7 @@ async function edit(context: UnlearnContext, { method, values }: Bound<UnlearnEd
   };
   const saving = {
     files,
-    lineage: lineageOf(step, begun.read),
+    lineage: lineageOf(step, begun.read, (text) => context.warn(text)),
     ...(options.out_dtype ? { dtype: ({ f32: "F32", bf16: "BF16", f16: "F16" } as const)[options.out_dtype] } : {}),
     ...(options.shards ? { shards: options.shards } : {}),
   };

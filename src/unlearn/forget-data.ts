@@ -30,8 +30,8 @@ export async function readData(run: Run, choices: Choices, opened: Opened): Prom
   const { options } = run;
   const { method, values } = choices.chosen;
   method.check?.(values, opened.sizes);
-  const forget = groupsOf(options.forget, "--forget");
-  const retain = options.retain ? parseGroups(options.retain) : undefined;
+  const forget = groupsOf(options.forget, "--forget", options.columns);
+  const retain = options.retain ? parseGroups(options.retain, options.columns) : undefined;
   return opened.tools
     ? readSequences(run, choices, opened, forget, retain)
     : readExamples(run, choices, opened, forget, retain);
@@ -91,7 +91,7 @@ async function readSequences(
       skip > 0 ? "give a smaller --skip-tokens" : "rows need an answer beside their prompt",
     );
   const others = kept && (await loadSequences(kept, encode));
-  const pdRows = options.pd && (await loadSequences(parseGroups([options.pd]), encode)).sequences;
+  const pdRows = options.pd && (await loadSequences(parseGroups([options.pd], options.columns), encode)).sequences;
   const pool = (rows: readonly Sequence[] | undefined, name: string) => rows && sequencePool(rows, seed, pad, name);
   const swap = options.anchor === "retain";
   const anchor = sequenceBatches(swap ? others! : withSequences(forget, sequences), order, pad);

@@ -23,6 +23,7 @@ import { chunkedHead } from "../tensor/ops/head-loss.ts";
 import { dot, rowSum } from "../tensor/ops/reduce.ts";
 import type { Parameter } from "../tensor/parameter.ts";
 import { dynamic } from "../tensor/recorder.ts";
+import { stretches } from "../tensor/stretches.ts";
 
 export class Importance {
   readonly of: ReadonlyMap<Parameter, PooledBuffer>;
@@ -90,16 +91,16 @@ export async function measureImportance(
   const { program: add } = await adding.get("add", (rec) => {
     for (const parameter of parameters) {
       const { name, shape, size } = parameter;
-      rec.step({
-        kernel: "unlearn/add-square",
-        flags: labelFree ? ["magnitude"] : [],
-        bind: {
-          x: rec.state(`gradient of ${name}`, shape, parameter.gradient),
-          y: rec.state(`importance of ${name}`, shape, held.get(parameter)!.buffer),
-        },
-        params: { n: size, a: dynamic("a") },
-        groups: spanGroups(size),
-      });
+      const x = rec.state(`gradient of ${name}`, shape, parameter.gradient);
+      const y = rec.state(`importance of ${name}`, shape, held.get(parameter)!.buffer);
+      for (const { count: n, of } of stretches(rec, size))
+        rec.step({
+          kernel: "unlearn/add-square",
+          flags: labelFree ? ["magnitude"] : [],
+          bind: { x: of(x), y: of(y) },
+          params: { n, a: dynamic("a") },
+          groups: spanGroups(n),
+        });
     }
   });
   const programs = new Programs(gpu, { training: true });

@@ -18,7 +18,7 @@ export async function tracedWeights(
   choose: (trace: Trace) => Promise<readonly string[]>,
   { model, tools }: Loaded,
 ): Promise<readonly string[]> {
-  const groups = groupsOf(options.forget, "--forget");
+  const groups = groupsOf(options.forget, "--forget", options.columns);
   let rows = 0;
   const trace = async (): Promise<Effects> => {
     const facts = (await Promise.all(groups.map((group) => loadFacts(group, tools!.encode)))).flat();

@@ -4,7 +4,7 @@
  */
 import { collate, type TokenBatch } from "../data/batch.ts";
 import type { GroupReference } from "../data/groups.ts";
-import { readRows } from "../data/jsonl.ts";
+import { readRows } from "../data/read-rows.ts";
 import type { LocatedRow, Row } from "../data/rows.ts";
 import type { Sequence } from "../data/sequences.ts";
 import { UserError } from "../errors.ts";
@@ -25,8 +25,8 @@ export async function* completions(
   groups: readonly GroupReference[],
   method: string,
 ): AsyncGenerator<LocatedRow & { readonly row: Completion }> {
-  for (const { path } of groups)
-    for await (const { row, place } of readRows(path)) {
+  for (const group of groups)
+    for await (const { row, place } of readRows(group)) {
       if (row.form !== "completion")
         throw new UserError(`${place}: ${method} needs rows of prompt and completion, found a row of ${row.form}`);
       yield { row, place };

@@ -19,7 +19,7 @@ describe("refusals", () => {
     ["base other", "unexpected argument other", "it takes [model]"],
     ["nothing", "nothing: no such file or folder", "check the spelling"],
     ["base --method nppo", "--method: unknown method nppo", "did you mean npo?"],
-    ["base --forget lost.jsonl", "lost.jsonl does not exist", "give a JSONL file"],
+    ["base --forget lost.jsonl", "lost.jsonl does not exist", "give a file of rows"],
     ["base --forget strange.jsonl", "strange.jsonl:1: unknown row with the keys question", "a row holds text"],
     ["base --forget silent.jsonl", "the group silent has 4 tokens, and the loss would count none of them", ""],
     ["base ~forget", "--forget is missing", "for example --forget rows.jsonl"],

@@ -5,8 +5,8 @@ import { collate } from "../../src/data/batch.ts";
 import { byteTokenizer } from "../../src/data/byte-tokenizer.ts";
 import { inBatches, loadExamples, loadSequences } from "../../src/data/dataset.ts";
 import { GroupOrder, parseGroups } from "../../src/data/groups.ts";
-import { readRows } from "../../src/data/jsonl.ts";
 import { BatchOrder } from "../../src/data/order.ts";
+import { readRows } from "../../src/data/read-rows.ts";
 import { encodeRows } from "../../src/data/sequences.ts";
 import { rejection, temporaryFiles } from "./support.ts";
 

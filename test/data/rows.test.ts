@@ -1,12 +1,19 @@
 /** Forms of rows, and what is said of those that have none. */
 import { expect, test } from "bun:test";
 import { byteTokenizer } from "../../src/data/byte-tokenizer.ts";
-import { parseRow } from "../../src/data/rows.ts";
+import { parseRow } from "../../src/data/parse-row.ts";
 import { encodeRow } from "../../src/data/sequences.ts";
 
 const refusals: [name: string, row: unknown, text: string][] = [
   ["no object", 3, "r:1: expected an object, found the number 3"],
-  ["an unknown shape", { question: "a", answer: "b" }, "r:1: unknown row with the keys question, answer"],
+  ["an unknown shape", { query: "a", reply: "b" }, "r:1: unknown row with the keys query, reply"],
+  ["an image that lies", { image: [Array(9).fill(0), ...Array(9e5).fill(0)], label: 0 }, "has the number 0 beside it"],
+  [
+    "numbers beyond f32",
+    { x: [1e39], label: 0 },
+    "x should hold numbers within the range of f32, found the number 1e+39",
+  ],
+  ["a list among pixels", { image: [[1, [2]]], label: 0 }, "r:1: image should hold numbers, found an array beside"],
   ["an empty object", {}, "r:1: unknown row with no keys"],
   ["a prompt that is no text", { prompt: 5 }, "r:1: prompt should be a string, found the number 5"],
   ["two forms", { text: "a", input_ids: [1] }, "r:1: the row has text as well as input_ids"],

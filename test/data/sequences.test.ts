@@ -2,7 +2,8 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { byteTokenizer } from "../../src/data/byte-tokenizer.ts";
-import { IGNORED, type Message, parseRow, type Row } from "../../src/data/rows.ts";
+import { parseRow } from "../../src/data/parse-row.ts";
+import { IGNORED, type Message, type Row } from "../../src/data/rows.ts";
 import { type EncodeOptions, encodeRow, type Sequence } from "../../src/data/sequences.ts";
 
 const tokenizer = byteTokenizer();

@@ -3,7 +3,8 @@
  */
 import { expect, test } from "bun:test";
 import { byteTokenizer, PLAIN_TEMPLATE } from "../../src/data/byte-tokenizer.ts";
-import { IGNORED, parseRow } from "../../src/data/rows.ts";
+import { parseRow } from "../../src/data/parse-row.ts";
+import { IGNORED } from "../../src/data/rows.ts";
 import { encodeRow } from "../../src/data/sequences.ts";
 import { loadTemplate, plainTemplate } from "../../src/data/template.ts";
 import { installed, rejection } from "./support.ts";

@@ -2,13 +2,15 @@
 //
 //   ids   (N)     i32
 //   table (V, C)  f32 or, with `table_bf16`, bf16 in pairs
-//   y     (N, C)  f32  out; ids outside the table give zeros
+//   y     (N, C)  f32  out; ids outside the table give zeros, or with `later` nothing
+//
+// The table holds the rows of ids from `lowest` on; those after the first part of a table are `later`.
 //
 // Checked against f64 in test/tensor/ops/embedding.test.ts.
 
 import package::lib::grid::{LANES, SPAN, span_of};
 
-struct Params { count: u32, c: u32, v: u32 }
+struct Params { count: u32, c: u32, v: u32, lowest: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> ids: array<i32>;
@@ -31,8 +33,11 @@ fn gather(
   let end = min(start + SPAN, params.count);
   for (var i = start + lane; i < end; i += LANES) {
     let id = ids[i / params.c];
-    var v = 0.0;
-    if (id >= 0 && u32(id) < params.v) { v = value(u32(id) * params.c + i % params.c); }
-    y[i] = v;
+    let row = u32(id) - params.lowest;
+    if (id >= 0 && u32(id) >= params.lowest && row < params.v) {
+      y[i] = value(row * params.c + i % params.c);
+    } else {
+      @if(!later) y[i] = 0.0;
+    }
   }
 }

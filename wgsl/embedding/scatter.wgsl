@@ -3,13 +3,13 @@
 //   ids   (N)     i32
 //   links (N)     u32  of wgsl/embedding/links.wgsl
 //   dy    (N, C)  f32
-//   table (V, C)  f32  in and out
+//   table (V, C)  f32  in and out; rows of ids from `lowest` on
 //
 // One workgroup a token. Checked against f64 in test/tensor/ops/embedding.test.ts.
 
 import package::lib::grid::span_of;
 
-struct Params { n: u32, c: u32, v: u32 }
+struct Params { n: u32, c: u32, v: u32, lowest: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> ids: array<i32>;
@@ -26,7 +26,9 @@ fn scatter(
   let i = span_of(group, groups);
   if (i >= params.n) { return; }
   let id = ids[i];
-  if ((links[i] & 0x80000000u) == 0u || id < 0 || u32(id) >= params.v) { return; }
+  if ((links[i] & 0x80000000u) == 0u || id < 0 || u32(id) < params.lowest) { return; }
+  let row = u32(id) - params.lowest;
+  if (row >= params.v) { return; }
   for (var c = lane; c < params.c; c += 64u) {
     var sum = 0.0;
     var token = i;
@@ -36,6 +38,6 @@ fn scatter(
       if (next == 0u) { break; }
       token = next - 1u;
     }
-    table[u32(id) * params.c + c] += sum;
+    table[row * params.c + c] += sum;
   }
 }

@@ -41,9 +41,16 @@ export async function readToken(env: Environment): Promise<string | undefined> {
   return text.trim() || undefined;
 }
 
-/** Folder of one model repository. */
-export const repositoryFolder = (env: Environment, name: string): string =>
-  path.join(cacheFolder(env), ["models", ...name.split("/")].join("--"));
+export type RepositoryKind = "model" | "dataset";
+
+/** Folder of one repository. */
+export const repositoryFolder = (env: Environment, name: string, kind: RepositoryKind = "model"): string =>
+  path.join(cacheFolder(env), [`${kind}s`, ...name.split("/")].join("--"));
+
+/** A name as the Hub takes it, with an organisation or without. */
+export const isRepositoryName = (name: string): boolean =>
+  /^(?:[\w.-]+\/)?[\w.-]+$/.test(name) &&
+  name.split("/").every((part) => /^\w/.test(part) && /\w$/.test(part) && !/\.\.|--/.test(part));
 
 export const isCommit = (text: string): boolean => /^[0-9a-f]{40}$/.test(text);
 

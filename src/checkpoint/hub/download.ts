@@ -7,7 +7,7 @@ import path from "node:path";
 import { UserError } from "../../errors.ts";
 import { show } from "../../json.ts";
 import { fileBytes, place } from "./cache.ts";
-import { type Asked, HubFetch, RangeIgnored } from "./requests.ts";
+import { type Asked, HubFetch, pageOf, RangeIgnored } from "./requests.ts";
 
 /** A file as the Hub lists it; `etag` is its SHA-256 (large files) or its git hash (SHA-1). */
 export interface Listed {
@@ -149,7 +149,7 @@ async function transfer(
   const requests = new HubFetch(asked);
   const place = file.path.split("/").map(encodeURIComponent).join("/");
   const blob = await downloadFile({
-    repo: asked.name,
+    repo: { type: asked.kind, name: asked.name },
     path: file.path,
     revision: commit,
     hubUrl: asked.endpoint,
@@ -158,7 +158,7 @@ async function transfer(
     downloadInfo: {
       size: file.size,
       etag: file.etag,
-      url: `${asked.endpoint}/${asked.name}/resolve/${commit}/${place}`,
+      url: `${pageOf(asked)}/resolve/${commit}/${place}`,
     },
   });
   const reader = blob!.slice(state.done, file.size).stream().getReader();

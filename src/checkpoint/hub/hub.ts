@@ -14,15 +14,15 @@ import {
   cachedCommit,
   type Environment,
   fileBytes,
-  isCommit,
   isOffline,
   isPlain,
-  readToken,
+  isRepositoryName,
   rememberCommit,
   repositoryFolder,
 } from "./cache.ts";
 import { fetchFile, type Listed, type Progress } from "./download.ts";
-import { type Asked, HubFetch } from "./requests.ts";
+import { askedOf, commitOf, list } from "./listing.ts";
+import type { Asked } from "./requests.ts";
 
 export interface HubOptions {
   progress?: Progress;
@@ -37,16 +37,15 @@ interface HubRef {
 }
 
 const PICKLED = /\.(bin|pt|pth|ckpt|pkl|pickle)$/i;
-/** No top folder of a model has more; a longer listing is refused. */
-const MAX_LISTED = 10_000;
 const MAX_INDEX_BYTES = 100_000_000;
 
 /** Parses `hf:org/name[@revision][:file]`. Throws UserError for anything else. */
 export function parseHubRef(ref: string): HubRef {
-  const match = /^hf:((?:[\w.-]+\/)?[\w.-]+)(?:@([^:]+))?(?::(.+))?$/.exec(ref);
+  const match = /^hf:([^:@]+)(?:@([^:]+))?(?::(.+))?$/.exec(ref);
   const [, name, revision = "main", file] = (match ?? []) as (string | undefined)[];
-  const named = name?.split("/").every((part) => /^\w/.test(part) && /\w$/.test(part) && !/\.\.|--/.test(part));
-  if (name === undefined || !named || !isPlain(revision) || (file !== undefined && !isPlain(file))) {
+  if (name === undefined || !isRepositoryName(name) || !isPlain(revision) || (file !== undefined && !isPlain(file))) {
+    if (ref.startsWith("hf:datasets/"))
+      throw new UserError(`${show(ref)} is a data set of the Hub`, "a model is written hf:org/name");
     throw new UserError(
       `${show(ref)} is not a model of the Hub`,
       "expected hf:org/name, hf:org/name@revision or hf:org/name:file.safetensors",
@@ -71,16 +70,8 @@ export async function resolveHub(ref: string, options: HubOptions = {}): Promise
   const repository = repositoryFolder(env, name);
   if (isOffline(env)) return cached(ref, repository, revision, file);
 
-  const { HUB_URL, modelInfo } = await import("@huggingface/hub");
-  const endpoint = (env.HF_ENDPOINT || HUB_URL).replace(/\/+$/, "");
-  if (!URL.canParse(endpoint) || !/^https?:/.test(endpoint)) {
-    throw new UserError(`HF_ENDPOINT is ${show(endpoint)}, expected an address that begins with https://`);
-  }
-  const asked: Asked = { ref, endpoint, name, revision, token: await readToken(env) };
-  const { sha: commit } = await answered(asked, (fetch) =>
-    modelInfo({ name, revision, hubUrl: endpoint, additionalFields: ["sha"], fetch }),
-  );
-  if (typeof commit !== "string" || !isCommit(commit)) throw strange(asked, `the commit ${show(String(commit))}`);
+  const asked = await askedOf({ ref, kind: "model", name, revision }, env);
+  const commit = await commitOf(asked);
 
   const folder = file?.includes("/") ? file.slice(0, file.lastIndexOf("/")) : "";
   const listed = await list(asked, commit, folder);
@@ -128,56 +119,6 @@ async function cached(
     `${ref} is not in the cache, and HF_HUB_OFFLINE forbids fetching it`,
     `unset HF_HUB_OFFLINE, or set HF_HUB_CACHE to the cache that has it (looked in ${path.dirname(repository)})`,
   );
-}
-
-/** Runs a request of the Hub's client; its refusals come as UserError, whatever the client makes of them. */
-async function answered<T>(asked: Asked, request: (fetch: typeof globalThis.fetch) => Promise<T>): Promise<T> {
-  const requests = new HubFetch(asked);
-  try {
-    return await request(requests.fetch);
-  } catch (error) {
-    throw requests.failure ?? strange(asked, show((error as Error).message));
-  }
-}
-
-const strange = (asked: Asked, what: string): UserError =>
-  new UserError(
-    `${asked.ref}: ${new URL(asked.endpoint).host} does not answer as the Hub does: ${what}`,
-    "check HF_ENDPOINT, and that no proxy answers in its place",
-    1,
-  );
-
-/**
- * The files of one folder, by path. Entries whose paths could lead elsewhere stop the run: no honest repository has
- * them.
- */
-async function list(asked: Asked, commit: string, folder: string): Promise<Map<string, Listed>> {
-  const { listFiles } = await import("@huggingface/hub");
-  return answered(asked, async (fetch) => {
-    const listed = new Map<string, Listed>();
-    const place = folder === "" ? undefined : folder.split("/").map(encodeURIComponent).join("/");
-    const entries = listFiles({
-      repo: asked.name,
-      revision: commit,
-      hubUrl: asked.endpoint,
-      fetch,
-      ...(place === undefined ? {} : { path: place }),
-    });
-    for await (const entry of entries) {
-      if (entry.type !== "file") continue;
-      const size = entry.lfs?.size ?? entry.size;
-      const etag = entry.lfs?.oid ?? entry.oid ?? "";
-      const fine =
-        typeof entry.path === "string" && isPlain(entry.path) && path.posix.dirname(entry.path) === (folder || ".");
-      if (!fine) throw new Error(`a file named ${JSON.stringify(entry.path)}`);
-      if (!Number.isSafeInteger(size) || size < 0 || !/^([0-9a-f]{40}|[0-9a-f]{64})$/.test(etag)) {
-        throw new Error(`${entry.path} with size ${size} and hash ${JSON.stringify(etag)}`);
-      }
-      listed.set(entry.path, { path: entry.path, size, etag });
-      if (listed.size > MAX_LISTED) throw new Error(`more than ${MAX_LISTED} files in one folder`);
-    }
-    return listed;
-  });
 }
 
 const names = (listed: ReadonlyMap<string, Listed>, pattern: RegExp): string =>

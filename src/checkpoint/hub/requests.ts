@@ -4,15 +4,24 @@
  */
 import { UserError } from "../../errors.ts";
 import { show } from "../../json.ts";
+import type { RepositoryKind } from "./cache.ts";
 
 /** What is asked for; `ref` begins every message. */
 export interface Asked {
   readonly ref: string;
+  readonly kind: RepositoryKind;
   readonly endpoint: string;
   readonly name: string;
   readonly revision: string;
   readonly token: string | undefined;
 }
+
+/** Where people look at the repository; files lie below. */
+export const pageOf = ({ endpoint, kind, name }: Asked): string =>
+  kind === "model" ? `${endpoint}/${name}` : `${endpoint}/datasets/${name}`;
+
+/** A repository that does not have the revision. */
+export class NoRevision extends UserError {}
 
 /** A server that answers a request for the rest of a file with the whole of it. */
 export class RangeIgnored extends Error {}
@@ -74,14 +83,15 @@ function refusalOf(response: Response, asked: Asked, url: URL): UserError {
   const { ref, endpoint, name, revision, token } = asked;
   const code = response.headers.get("x-error-code");
   const { status } = response;
+  const noun = asked.kind === "model" ? "model" : "data set";
   if (code === "GatedRepo") {
     return new UserError(
       `${ref}: ${name} is gated, and ${token === undefined ? "no token was sent" : "the account of this token has no access"}`,
-      `accept the licence on ${endpoint}/${name}, then set HF_TOKEN to a token of that account`,
+      `accept the licence on ${pageOf(asked)}, then set HF_TOKEN to a token of that account`,
     );
   }
   if (code === "RevisionNotFound") {
-    return new UserError(
+    return new NoRevision(
       `${ref}: ${name} has no revision ${show(revision)}`,
       "expected a branch, a tag or a full commit",
     );
@@ -90,21 +100,21 @@ function refusalOf(response: Response, asked: Asked, url: URL): UserError {
     const file = decodeURIComponent(/\/(?:tree|resolve)\/[^/]+\/(.*)$/.exec(url.pathname)?.[1] ?? "");
     return new UserError(
       `${ref}: ${name} at ${show(revision)} has no file or folder ${show(file)}`,
-      `see ${endpoint}/${name}/tree/${revision}`,
+      `see ${pageOf(asked)}/tree/${revision}`,
     );
   }
   if (status === 401 || code === "RepoNotFound" || status === 404) {
     return new UserError(
-      `${ref}: there is no model ${name} at ${show(revision)} on ${new URL(endpoint).host}, or it is private`,
+      `${ref}: there is no ${noun} ${name} at ${show(revision)} on ${new URL(endpoint).host}, or it is private`,
       token === undefined
-        ? "check the spelling; for a private or gated model set HF_TOKEN"
+        ? `check the spelling; for a private or gated ${noun} set HF_TOKEN`
         : "check the spelling, and that the account of HF_TOKEN may read it",
     );
   }
   if (status === 403) {
     return new UserError(
       `${ref}: ${name} may not be read${token === undefined ? "" : " with this token"}`,
-      `see ${endpoint}/${name}: its licence may have to be accepted; set HF_TOKEN to a token that can read it`,
+      `see ${pageOf(asked)}: its licence may have to be accepted; set HF_TOKEN to a token that can read it`,
     );
   }
   if (status === 429) {

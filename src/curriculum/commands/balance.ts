@@ -24,8 +24,8 @@ function partsOf(given: readonly number[]): { out: number; inward: number; diffi
 
 export async function balance(context: Context<typeof BALANCE>): Promise<Outcome> {
   const { options, seed } = context;
-  const groups = groupsOf(options.data, "--data");
-  const evaluated = options.eval_data ? groupsOf(options.eval_data, "--eval-data") : [];
+  const groups = groupsOf(options.data, "--data", options.columns);
+  const evaluated = options.eval_data ? groupsOf(options.eval_data, "--eval-data", options.columns) : [];
   const result = textResult(
     context,
     [...groups, ...evaluated].map(({ path }) => path),

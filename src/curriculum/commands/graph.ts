@@ -50,8 +50,8 @@ function exact(start: readonly number[], after: readonly (readonly number[])[], 
 
 export async function graph(context: Context<typeof GRAPH>): Promise<Outcome> {
   const { options, seed } = context;
-  const groups = groupsOf(options.data, "--data");
-  const evaluated = options.eval_data ? groupsOf(options.eval_data, "--eval-data") : [];
+  const groups = groupsOf(options.data, "--data", options.columns);
+  const evaluated = options.eval_data ? groupsOf(options.eval_data, "--eval-data", options.columns) : [];
   const result = textResult(
     context,
     [...groups, ...evaluated].map(({ path }) => path),

@@ -51,10 +51,10 @@ export async function openShortRuns(
   });
   context.onExit(() => begun.close());
   const described = await describeModel(begun, options, warn);
-  const rows = await readRows(options.data, described);
+  const rows = await readRows(options, described);
   if (rows.names.length < 2) throw new UserError(`${what} needs two groups or more`, "give --data name=path for each");
   checkHeldOutNames(evaluated, rows.names, what);
-  const heldOut = await readHeldOut(options.eval_data, described, options.batch_size);
+  const heldOut = await readHeldOut(options, described, options.batch_size);
   return { begun, rows, heldOut, choices: choose(context.picks, options.lr) };
 }
 

@@ -4,6 +4,8 @@ import { readFileSync } from "node:fs";
 import type { Context, Outcome } from "../../cli/context.ts";
 import { textResult } from "../../cli/text-result.ts";
 import { countedTokens, loadSequences } from "../../data/dataset.ts";
+import { packingOf } from "../../data/files/compressed.ts";
+import { delimiterOf } from "../../data/files/csv.ts";
 import { type GroupReference, groupsOf } from "../../data/groups.ts";
 import type { Sequence } from "../../data/sequences.ts";
 import { UserError } from "../../errors.ts";
@@ -32,14 +34,21 @@ function linesOf(paths: readonly string[]): Map<string, string> {
   for (const path of paths) {
     if (path === "-")
       throw new UserError("select reads its rows twice, which stdin cannot", "write them to a file first");
+    if (path.startsWith("hf:")) throw notLines(path);
     const bytes = read(path);
-    if (bytes.subarray(0, 4).toString("latin1") === "PAR1")
-      throw new UserError(`${path} is a Parquet file; select writes lines of JSONL as they are`, "convert it first");
+    const isPacked = packingOf(bytes) !== undefined || bytes.subarray(0, 4).toString("latin1") === "PAR1";
+    if (isPacked || delimiterOf(path) !== undefined) throw notLines(path);
     const text = new TextDecoder("utf-8").decode(bytes);
     for (const [i, line] of text.split("\n").entries()) found.set(`${path}:${i + 1}`, line.replace(/\r$/, ""));
   }
   return found;
 }
+
+const notLines = (path: string): UserError =>
+  new UserError(
+    `${path} does not hold its rows as lines of JSON; select writes such lines as they are`,
+    "convert it first: one object a line",
+  );
 
 type SelectContext = Context<typeof SELECT>;
 
@@ -124,7 +133,7 @@ function meanKnown(scores: readonly number[]): number {
 export async function select(context: SelectContext): Promise<Outcome> {
   const { options } = context;
   const { name, needs } = context.picks.select_by[0]!.method;
-  const groups = groupsOf(options.data, "--data");
+  const groups = groupsOf(options.data, "--data", options.columns);
   const result = textResult(
     context,
     groups.map(({ path }) => path),
@@ -134,6 +143,8 @@ export async function select(context: SelectContext): Promise<Outcome> {
   const opened = await open(context, groups);
   if (context.dryRun) return describe(context, opened);
   const { sequences } = opened;
+  const odd = sequences.find(({ place }) => !lines.has(place));
+  if (odd) throw notLines(odd.place.replace(/: row \d+$/, ""));
   const { chosen, scores, notes } = await choose(context, opened);
   const kept = options.ranked ? chosen : [...chosen].sort((a, b) => a - b);
   const counts = groups.map(({ name }, g) => {

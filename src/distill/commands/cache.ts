@@ -29,7 +29,7 @@ export async function cache(context: Context<typeof CACHE>): Promise<Outcome> {
     throw new UserError(`${checkpoint.ref} is a ${architecture.task}`, "a cache is for language models");
   const sizes = architecture.sizes(architecture.config(json, where));
   const tools = await textTools(checkpoint.files, checkpoint.ref, sizes, options, (text) => context.warn(text));
-  const { sequences, groups } = await loadSequences(groupsOf(options.data, "--data"), tools.encode);
+  const { sequences, groups } = await loadSequences(groupsOf(options.data, "--data", options.columns), tools.encode);
   const tokens = groups.reduce((sum, group) => sum + group.tokens, 0);
   const k = Math.min(options.top, sizes.outputs);
   context.info(`${sequences.length} rows, ${tokens} tokens, about ${humanBytes(tokens * (8 * k + 4))}`);
@@ -45,7 +45,7 @@ export async function cache(context: Context<typeof CACHE>): Promise<Outcome> {
     options: { data: options.data, top: k },
     seed,
   };
-  const lineage = lineageOf(step, [{ checkpoint, role: "teacher" }]);
+  const lineage = lineageOf(step, [{ checkpoint, role: "teacher" }], (text) => context.warn(text));
   context.progress.start({ total: sequences.length, unit: "rows" });
   const { bytes, mass } = await writeCache(context.out, model, sequences, {
     ref: checkpoint.ref,

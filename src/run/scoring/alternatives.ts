@@ -7,7 +7,7 @@
  * answer.
  */
 import type { GroupReference } from "../../data/groups.ts";
-import { readRows } from "../../data/jsonl.ts";
+import { readRows } from "../../data/read-rows.ts";
 import type { Message, Row } from "../../data/rows.ts";
 import { type EncodeOptions, encodeRow, type Sequence } from "../../data/sequences.ts";
 import { UserError } from "../../errors.ts";
@@ -106,9 +106,9 @@ export async function readAlternatives(
   const asked: Alternatives["asked"][number][] = [];
   const found = new Set<Kind>();
   let start = "";
-  for (const [group, { path }] of groups.entries()) {
+  for (const [group, source] of groups.entries()) {
     const before = new Map<Kind, boolean>();
-    for await (const { row, place } of readRows(path)) {
+    for await (const { row, place } of readRows(source)) {
       start ||= place;
       const places = new Map<string, number>();
       const add = (text: string) => {

@@ -4,7 +4,7 @@
  */
 import { checkLabels, countedTokens, type Example, loadExamples, loadSequences } from "../../data/dataset.ts";
 import type { GroupReference } from "../../data/groups.ts";
-import { readRows } from "../../data/jsonl.ts";
+import { readRows } from "../../data/read-rows.ts";
 import { encodeRow, endOfTurn, type Sequence } from "../../data/sequences.ts";
 import { plainTemplate } from "../../data/template.ts";
 import { UserError } from "../../errors.ts";
@@ -99,8 +99,8 @@ async function readQuestions(
   if (!tokenizer) throw new UserError("a metric of generated answers needs a tokenizer", "give --tokenizer");
   const template = encode.template ?? plainTemplate(endOfTurn(tokenizer));
   const questions: Question[] = [];
-  for (const { path } of groups) {
-    for await (const { row, place } of readRows(path)) {
+  for (const source of groups) {
+    for await (const { row, place } of readRows(source)) {
       const question = questionOf(row);
       if (!question)
         throw new UserError(
@@ -127,8 +127,8 @@ async function readQuestions(
 async function readChoices(groups: readonly GroupReference[], tools: TextTools): Promise<TextData> {
   const sequences: Sequence[] = [];
   const questions: ChoiceQuestion[] = [];
-  for (const [group, { path }] of groups.entries()) {
-    for await (const { row, place } of readRows(path)) {
+  for (const [group, source] of groups.entries()) {
+    for await (const { row, place } of readRows(source)) {
       const { choices, answer } = row.extra;
       const valid = row.form === "completion" || row.form === "prompt" || row.form === "text";
       if (

@@ -4,7 +4,7 @@
  * whole prompt.
  */
 import type { GroupReference } from "../../data/groups.ts";
-import { readRows } from "../../data/jsonl.ts";
+import { readRows } from "../../data/read-rows.ts";
 import { type EncodeOptions, encodeRow } from "../../data/sequences.ts";
 import { permutation } from "../../data/shuffle.ts";
 import type { Tokenizer } from "../../data/tokenizer.ts";
@@ -28,9 +28,9 @@ export interface Fact {
  * The facts of a group. Throws UserError for a row without prompt or answer, and for a prompt that does not name its
  * subject.
  */
-export async function loadFacts({ path }: GroupReference, encode: Omit<EncodeOptions, "group">): Promise<Fact[]> {
+export async function loadFacts(group: GroupReference, encode: Omit<EncodeOptions, "group">): Promise<Fact[]> {
   const facts: Fact[] = [];
-  for await (const located of readRows(path)) {
+  for await (const located of readRows(group)) {
     const { row, place } = located;
     const { ids, labels } = encodeRow(located, encode)[0]!;
     const answer = Array.from(labels.keys()).filter((i) => i > 0 && labels[i]! >= 0);

@@ -124,14 +124,14 @@ export function stackedBatches(
 
 /** Reads the groups that --data names into batches for a model. Throws UserError for rows that it cannot take. */
 export async function readBatches(
-  data: readonly string[] | undefined,
+  { data, columns }: { readonly data?: readonly string[] | undefined; readonly columns?: string | undefined },
   {
     tools,
     sizes,
     order,
   }: { readonly tools: TextTools | undefined; readonly sizes: ModelSizes; readonly order: OrderChoice },
 ): Promise<(BatchSource<TokenBatch> & { readonly data: SequenceData }) | BatchSource<ExampleBatch>> {
-  const groups = groupsOf(data, "--data");
+  const groups = groupsOf(data, "--data", columns);
   if (tools) return tokenBatches(groups, tools.encode, order, tools.tokenizer?.pad ?? 0);
   const source = await exampleBatches(groups, order);
   checkLabels(source.examples, sizes.outputs, sizes.example);

@@ -4,6 +4,7 @@
 import type { LineageEntry } from "../../checkpoint/checkpoint.ts";
 import type { Writer } from "../../checkpoint/write/write.ts";
 import { UserError } from "../../errors.ts";
+import { NeedsValues } from "../../gpu/dry-device.ts";
 import { type Gpu, openGpu } from "../../gpu/gpu.ts";
 import type { Model } from "../../model/model.ts";
 import { prepareSave, type SaveOptions } from "../../model/save.ts";
@@ -29,7 +30,29 @@ export interface BuiltRun<B> {
 /** Norms and biases do not decay, unless --decay-all says so. */
 const decaysOf = (all: boolean) => (parameter: Parameter) => all || parameter.shape.length > 1;
 
-/** Loads the model, sets up the technique's work, and takes all memory that training needs. Throws UserError. */
+/**
+ * Builds the run on a device that computes nothing, for a dry run: no weight is read and no memory is taken. A
+ * technique whose plan depends on values is built for real.
+ */
+export async function planRun<B, D extends TrainingData<B>>(
+  context: RunContext,
+  technique: Technique<B, D>,
+  opened: OpenedRun,
+  read: ReadRun<D>,
+): Promise<BuiltRun<B>> {
+  try {
+    return await buildRun(context, technique, opened, read);
+  } catch (error) {
+    if (!(error instanceof NeedsValues)) throw error;
+    context.info("what this run takes depends on the model's values: it is loaded for the plan");
+    return buildRun({ ...context, dryRun: false }, technique, opened, read);
+  }
+}
+
+/**
+ * Loads the model, sets up the technique's work, and takes all memory that training needs; in a dry run on a device
+ * that computes nothing. Throws UserError.
+ */
 export async function buildRun<B, D extends TrainingData<B>>(
   context: RunContext,
   technique: Technique<B, D>,
@@ -38,7 +61,7 @@ export async function buildRun<B, D extends TrainingData<B>>(
 ): Promise<BuiltRun<B>> {
   const { options, seed } = context;
   const { opened, start, saved, choices } = run;
-  const gpu = await openGpu({ device: context.device, profile: options.profile });
+  const gpu = await openGpu({ device: context.device, profile: options.profile, dry: context.dryRun });
   const model = await start.load(gpu);
   refuseUnmatched(options, [...model.parameters.keys()], start.ref);
   await chooseTrained(context, technique, run, { ...opened, gpu, model }, data);

@@ -1,6 +1,7 @@
 /** The global norm of gradients, left on the GPU: optimizers clip by it, perturbations walk a distance by it. */
 import { spanGroups } from "../../gpu/grid.ts";
 import type { Recorder, StepParam } from "../../tensor/recorder.ts";
+import { stretches } from "../../tensor/stretches.ts";
 import { sizeOf, type Tensor } from "../../tensor/tensor.ts";
 
 const NORM_VALUES = 16384; // of wgsl/training/square-sums.wgsl
@@ -31,13 +32,13 @@ export function recordGradientNorm(
   }
   const sums = rec.scratch([Math.max(1, total)], "sums of squares");
   for (const [i, gradient] of gradients.entries()) {
-    const n = sizeOf(gradient.shape);
-    rec.step({
-      kernel: "training/square-sums",
-      bind: { gradient, sums },
-      params: { n, start: ranges[i]!.start },
-      groups: spanGroups(n, NORM_VALUES),
-    });
+    for (const { start, count: n, of } of stretches(rec, sizeOf(gradient.shape)))
+      rec.step({
+        kernel: "training/square-sums",
+        bind: { gradient: of(gradient), sums },
+        params: { n, start: ranges[i]!.start + start / NORM_VALUES },
+        groups: spanGroups(n, NORM_VALUES),
+      });
   }
   rec.step({ kernel: "training/clip-factor", bind: { sums, clip: norm }, params: { n: total, limit }, groups: [1] });
   return { sums, ranges };

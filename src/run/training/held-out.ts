@@ -28,16 +28,16 @@ export interface HeldOutLosses {
 }
 
 /**
- * Reads groups (`name=path`) into memory, `rows` a batch. Throws UserError for the first row that the model cannot
+ * Reads the groups of --eval-data into memory, `rows` a batch. Throws UserError for the first row that the model cannot
  * take.
  */
 export async function readHeldOut(
-  values: readonly string[] | undefined,
+  options: { readonly eval_data?: readonly string[] | undefined; readonly columns?: string | undefined },
   { tools, sizes }: { readonly tools: TextTools | undefined; readonly sizes: ModelSizes },
   rows: number,
 ): Promise<HeldOutGroup[]> {
   const groups: HeldOutGroup[] = [];
-  for (const group of parseGroups(values ?? [])) {
+  for (const group of parseGroups(options.eval_data ?? [], options.columns)) {
     const batches: Batch[] = [];
     if (tools) {
       const { sequences } = await loadSequences([group], tools.encode);

@@ -9,6 +9,7 @@ import type { Gpu } from "../../gpu/gpu.ts";
 import { spanGroups } from "../../gpu/grid.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
 import { dynamic, type Recorder } from "../../tensor/recorder.ts";
+import { stretches } from "../../tensor/stretches.ts";
 import { Programs } from "../programs.ts";
 import { recordGradientNorm } from "./gradient-norm.ts";
 
@@ -96,17 +97,16 @@ export class Perturbation {
   #addScaled(rec: Recorder, from: Buffers, to: Buffers, byNorm: boolean): void {
     for (const parameter of this.#parameters) {
       const { shape, size, name } = parameter;
-      rec.step({
-        kernel: "training/add-scaled",
-        flags: byNorm ? ["by_norm"] : [],
-        bind: {
-          x: rec.state(`x of ${name}`, shape, from.get(parameter)!),
-          ...(byNorm ? { norm: rec.state("norm", [3], this.#norm) } : {}),
-          y: rec.state(`y of ${name}`, shape, to.get(parameter)!),
-        },
-        params: { n: size, a: dynamic("a"), b: dynamic("b") },
-        groups: spanGroups(size),
-      });
+      const x = rec.state(`x of ${name}`, shape, from.get(parameter)!);
+      const y = rec.state(`y of ${name}`, shape, to.get(parameter)!);
+      for (const { count: n, of } of stretches(rec, size))
+        rec.step({
+          kernel: "training/add-scaled",
+          flags: byNorm ? ["by_norm"] : [],
+          bind: { x: of(x), ...(byNorm ? { norm: rec.state("norm", [3], this.#norm) } : {}), y: of(y) },
+          params: { n, a: dynamic("a"), b: dynamic("b") },
+          groups: spanGroups(n),
+        });
     }
   }
 
@@ -141,12 +141,14 @@ export class Perturbation {
   async noise(sigma: number, seed: number): Promise<void> {
     const { program } = await this.#programs.get("noise", (rec) => {
       for (const [key, { name, shape, size, buffer }] of this.#parameters.entries()) {
-        rec.step({
-          kernel: "training/add-noise",
-          bind: { y: rec.state(name, shape, buffer) },
-          params: { n: size, sigma: dynamic("sigma"), key, seed: dynamic("seed") },
-          groups: spanGroups(size),
-        });
+        const y = rec.state(name, shape, buffer);
+        for (const { index, count: n, of } of stretches(rec, size))
+          rec.step({
+            kernel: "training/add-noise",
+            bind: { y: of(y) },
+            params: { n, sigma: dynamic("sigma"), key: key + index * this.#parameters.length, seed: dynamic("seed") },
+            groups: spanGroups(n),
+          });
       }
     });
     program.run({ sigma, seed });

@@ -14,10 +14,11 @@ import type { Gpu } from "../../gpu/gpu.ts";
 import { saveModel, saveResult } from "../../model/save.ts";
 import { humanBytes } from "../../text/format.ts";
 import type { Outcome } from "../command-context.ts";
-import { type BuiltRun, buildRun, describeRun, prepareOutput, type RunOutput } from "./build-run.ts";
+import { type BuiltRun, buildRun, describeRun, planRun, prepareOutput, type RunOutput } from "./build-run.ts";
 import { meanOfGroups } from "./held-out.ts";
 import { type OpenedRun, openRun, type ReadRun, readRun } from "./open-run.ts";
-import { removeState, saveState, VERSION, withSavedTraining } from "./saved-state.ts";
+import { saveState, VERSION, withSavedTraining } from "./saved-state.ts";
+import { removeState } from "./state-folder.ts";
 import type { RunContext, Technique, TrainingData } from "./technique.ts";
 import type { TrainingResult } from "./train-model.ts";
 
@@ -34,9 +35,12 @@ export async function runTraining<B, D extends TrainingData<B> = TrainingData<B>
 ): Promise<Outcome> {
   const opened = await openRun(context, technique);
   const read = await readRun(context, technique, opened);
+  if (context.dryRun) {
+    describeRun(context, opened, read, await planRun(context, technique, opened, read));
+    return {};
+  }
   const built = await buildRun(context, technique, opened, read);
   describeRun(context, opened, read, built);
-  if (context.dryRun) return {};
   const output = await prepareOutput(context, technique, opened, read, built.model);
   await restore(context, opened, built, read.steps);
   const { result, best } = await loop(context, opened, read, built, output);

@@ -12,7 +12,8 @@ import type { Bound } from "../../method/bind.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
 import { Program, profileOf } from "../../tensor/program.ts";
 import { dynamic, Recorder } from "../../tensor/recorder.ts";
-import { bytesOf, sizeOf } from "../../tensor/tensor.ts";
+import { stretches } from "../../tensor/stretches.ts";
+import { bytesOf } from "../../tensor/tensor.ts";
 import { type RecordedNorm, recordGradientNorm } from "./gradient-norm.ts";
 import { dynamicParams, numberName, type Optimizer, type StepNumbers } from "./optimizer.ts";
 import { type StateTensor, stateTensor } from "./training-state.ts";
@@ -79,32 +80,35 @@ export class Updater {
         const bytes = Math.max(16, bytesOf(parameter.size, stateDtype));
         const memory = gpu.buffer(bytes, `${name} of ${parameter.name}`);
         own.set(name, memory);
-        gpu.write(memory.buffer, 0, new Uint8Array(Math.ceil(bytes / 4) * 4));
+        gpu.clear(memory.buffer, Math.ceil(bytes / 4) * 4);
       }
-      const state = (name: string) =>
-        rec.state(`${name} of ${parameter.name}`, parameter.shape, own.get(name)!.buffer, stateDtype);
-      const weight = rec.state(parameter.name, parameter.shape, parameter.buffer, parameter.dtype);
-      rec.step({
-        kernel: optimizer.kernel,
-        flags: [
-          ...(parameter.dtype === "bf16" ? ["weight_bf16"] : []),
-          ...(stateDtype === "bf16" ? ["state_bf16"] : []),
-        ],
-        bind: {
-          gradient: gradients[index]!,
-          clip,
-          weight,
-          ...Object.fromEntries(optimizer.states.map((name) => [name, state(name)])),
-        },
-        params: {
-          n4: Math.ceil(sizeOf(parameter.shape) / 4),
-          ...fixed,
-          ...dynamicParams(changing, options.decays(parameter)),
-          key: index,
-          seed: dynamic("seed"),
-        },
-        groups: spanGroups(Math.ceil(parameter.size / 4)),
-      });
+      const held = {
+        gradient: gradients[index]!,
+        weight: rec.state(parameter.name, parameter.shape, parameter.buffer, parameter.dtype),
+        ...Object.fromEntries(
+          [...own].map(([name, { buffer }]) => [
+            name,
+            rec.state(`${name} of ${parameter.name}`, parameter.shape, buffer, stateDtype),
+          ]),
+        ),
+      };
+      for (const { index: part, count, of } of stretches(rec, parameter.size))
+        rec.step({
+          kernel: optimizer.kernel,
+          flags: [
+            ...(parameter.dtype === "bf16" ? ["weight_bf16"] : []),
+            ...(stateDtype === "bf16" ? ["state_bf16"] : []),
+          ],
+          bind: { clip, ...Object.fromEntries(Object.entries(held).map(([name, x]) => [name, of(x)])) },
+          params: {
+            n4: Math.ceil(count / 4),
+            ...fixed,
+            ...dynamicParams(changing, options.decays(parameter)),
+            key: index + part * parameters.length,
+            seed: dynamic("seed"),
+          },
+          groups: spanGroups(Math.ceil(count / 4)),
+        });
     }
     rec.output("sums", sums);
     return new Updater(gpu, options, await Program.compile(gpu, rec), states, clipMemory, ranges);

@@ -11,6 +11,7 @@ import { spanGroups } from "../../gpu/grid.ts";
 import type { Json } from "../../json.ts";
 import { Parameter } from "../../tensor/parameter.ts";
 import { dynamic } from "../../tensor/recorder.ts";
+import { stretches } from "../../tensor/stretches.ts";
 import { Programs } from "../programs.ts";
 import type { UpdateRule } from "./update-rule.ts";
 
@@ -68,12 +69,15 @@ export class WeightAverage implements UpdateRule {
     }
     const { program } = await this.#programs.get("add", (rec) => {
       for (const [i, { name, shape, size, buffer }] of this.#parameters.entries()) {
-        rec.step({
-          kernel: "training/add-scaled",
-          bind: { x: rec.state(name, shape, buffer), y: rec.state(`mean of ${name}`, shape, this.kept[i]!.buffer) },
-          params: { n: size, a: dynamic("a"), b: dynamic("b") },
-          groups: spanGroups(size),
-        });
+        const x = rec.state(name, shape, buffer);
+        const y = rec.state(`mean of ${name}`, shape, this.kept[i]!.buffer);
+        for (const { count: n, of } of stretches(rec, size))
+          rec.step({
+            kernel: "training/add-scaled",
+            bind: { x: of(x), y: of(y) },
+            params: { n, a: dynamic("a"), b: dynamic("b") },
+            groups: spanGroups(n),
+          });
       }
     });
     const k = this.#count++;

@@ -1,6 +1,7 @@
 /** Token and position embeddings: rows of a table, and the deterministic scatter-add that is their gradient. */
 import { foldGroups, spanGroups } from "../../gpu/grid.ts";
 import type { Recorder } from "../recorder.ts";
+import { rowParts } from "../stretches.ts";
 import { sizeOf, type Tensor } from "../tensor.ts";
 
 const chains = new WeakMap<Recorder, Map<number, Tensor>>();
@@ -23,31 +24,38 @@ function linksOf(rec: Recorder, ids: Tensor, n: number): Tensor {
  * the tokens; besides one pass over the table it costs N^2 / 2 comparisons at most, when all ids differ.
  */
 export function embedding(rec: Recorder, ids: Tensor, table: Tensor): Tensor {
-  const [v = 0, c = 0] = table.shape;
+  const [, c = 0] = table.shape;
   const n = sizeOf(ids.shape);
-  const y = rec.result([n, c], [table], `rows of ${table.label}`);
-  rec.step({
-    kernel: "embedding/gather",
-    flags: table.dtype === "bf16" ? ["table_bf16"] : [],
-    bind: { ids, table, y },
-    params: { count: n * c, c, v },
-    groups: spanGroups(n * c),
+  const parts = rowParts(rec, table).map((part, i, all) => {
+    const lowest = all.slice(0, i).reduce((sum, { shape }) => sum + shape[0]!, 0);
+    return { part, lowest, v: part.shape[0] ?? 0 };
   });
+  const y = rec.result([n, c], [table], `rows of ${table.label}`);
+  for (const { part, lowest, v } of parts)
+    rec.step({
+      kernel: "embedding/gather",
+      flags: [...(table.dtype === "bf16" ? ["table_bf16"] : []), ...(lowest > 0 ? ["later"] : [])],
+      bind: { ids, table: part, y },
+      params: { count: n * c, c, v, lowest },
+      groups: spanGroups(n * c),
+    });
   rec.onBackward(y, (dy) => {
     const links = linksOf(rec, ids, n);
-    const { into, accumulate } = rec.gradient(table);
-    rec.step({
-      kernel: "embedding/zero",
-      bind: { y: into },
-      params: { count: v * c, accumulate },
-      groups: spanGroups(Math.ceil((v * c) / 4)),
-    });
-    rec.step({
-      kernel: "embedding/scatter",
-      bind: { ids, links, dy, table: into },
-      params: { n, c, v },
-      groups: foldGroups(n),
-    });
+    for (const { part, lowest, v } of parts) {
+      const { into, accumulate } = rec.gradient(part);
+      rec.step({
+        kernel: "embedding/zero",
+        bind: { y: into },
+        params: { count: v * c, accumulate },
+        groups: spanGroups(Math.ceil((v * c) / 4)),
+      });
+      rec.step({
+        kernel: "embedding/scatter",
+        bind: { ids, links, dy, table: into },
+        params: { n, c, v, lowest },
+        groups: foldGroups(n),
+      });
+    }
   });
   return y;
 }

@@ -8,7 +8,10 @@
 
 import { type Form, type ProductShape, planProduct } from "../linear-algebra/products.ts";
 import type { Recorder, StepParam } from "../recorder.ts";
+import { rowParts } from "../stretches.ts";
 import { type ElementType, expectShape, rowsOf, showShape, type Tensor } from "../tensor.ts";
+import { joinColumns, splitColumns } from "./columns.ts";
+import { add as plus } from "./elementwise.ts";
 import { columnSums } from "./reduce.ts";
 
 export interface LinearOptions {
@@ -58,6 +61,8 @@ export function product(
 export function linear(rec: Recorder, x: Tensor, weight: Tensor, options: LinearOptions = {}): Tensor {
   const { bias, add, scale = 1, transposed = false } = options;
   const { rows: m, width: k } = rowsOf(x);
+  const parts = rowParts(rec, weight);
+  if (parts.length > 1) return linearInParts(rec, x, parts, options);
   const [n = 0, depth = 0] = transposed ? [weight.shape[1], weight.shape[0]] : weight.shape;
   if (depth !== k || weight.shape.length !== 2)
     throw new RangeError(
@@ -83,4 +88,30 @@ export function linear(rec: Recorder, x: Tensor, weight: Tensor, options: Linear
     }
   });
   return y;
+}
+
+/** The same with a weight that is bound some rows at a time: outputs side by side, or inputs summed. */
+function linearInParts(rec: Recorder, x: Tensor, parts: readonly Tensor[], options: LinearOptions): Tensor {
+  const { bias, add, transposed, ...rest } = options;
+  const finished = (y: Tensor) => {
+    const biased = bias ? plus(rec, y, bias) : y;
+    return add ? plus(rec, biased, add) : biased;
+  };
+  if (!transposed) {
+    const flat = rec.reshape(x, [rowsOf(x).rows, rowsOf(x).width]);
+    const joined = joinColumns(
+      rec,
+      parts.map((part) => linear(rec, flat, part, rest)),
+    );
+    return finished(rec.reshape(joined, [...x.shape.slice(0, -1), rowsOf(joined).width]));
+  }
+  const columns = splitColumns(
+    rec,
+    x,
+    parts.map(({ shape }) => shape[0]!),
+  );
+  const [first, ...others] = parts.map((part, i) => ({ part, x: columns[i]! }));
+  const start = linear(rec, first!.x, first!.part, { ...rest, transposed });
+  const sum = others.reduce((y, { part, x }) => linear(rec, x, part, { ...rest, transposed, add: y }), start);
+  return finished(rec.reshape(sum, [...x.shape.slice(0, -1), rowsOf(sum).width]));
 }

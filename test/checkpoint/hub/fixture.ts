@@ -1,6 +1,6 @@
 /**
- * A Hub of one model repository on this machine, as far as downloads go: revision, tree, resolve with ranges, gates,
- * breaks.
+ * A Hub of one repository on this machine, of a model or a data set, as far as downloads go: revision, tree, resolve
+ * with ranges, gates, breaks.
  */
 import { createHash } from "node:crypto";
 import http from "node:http";
@@ -13,7 +13,7 @@ const gitHash = (bytes: Uint8Array): string =>
 
 export interface FakeHub {
   readonly endpoint: string;
-  /** Path to contents; `.safetensors` and `.gguf` are listed as large files with a SHA-256, others with git's hash. */
+  /** Path to contents; weights and Parquet are listed as large files with a SHA-256, others with git's hash. */
   readonly files: Map<string, Uint8Array>;
   /** Method, path and range of every request, in order. */
   readonly log: { path: string; range: string | undefined; token: string | undefined }[];
@@ -29,12 +29,18 @@ export interface FakeHub {
   /** Changes what the tree says. */
   tree: (entries: Record<string, unknown>[]) => unknown;
   commit: string;
+  revisions: string[];
   /** Paths of files that were fetched, with their ranges. */
   fetched(): string[];
   close(): void;
 }
 
-export async function serveHub(files: Record<string, string | Uint8Array>, name = "org/tiny"): Promise<FakeHub> {
+export async function serveHub(
+  files: Record<string, string | Uint8Array>,
+  name = "org/tiny",
+  kind: "models" | "datasets" = "models",
+): Promise<FakeHub> {
+  const page = kind === "models" ? name : `datasets/${name}`;
   const encoder = new TextEncoder();
   const hub = {
     files: new Map(
@@ -48,6 +54,7 @@ export async function serveHub(files: Record<string, string | Uint8Array>, name 
     next: undefined,
     tree: (entries) => entries,
     commit: COMMIT,
+    revisions: ["main", "refs/pr/1", COMMIT],
     fetched: () =>
       hub.log
         .filter(({ path }) => path.includes("/resolve/"))
@@ -71,31 +78,32 @@ export async function serveHub(files: Record<string, string | Uint8Array>, name 
     if (refused) {
       return answer(refused.status, { error: "no" }, refused.code ? { "x-error-code": refused.code } : {});
     }
-    if (path.startsWith(`/api/models/${name}/revision/`)) {
-      const revision = path.slice(`/api/models/${name}/revision/`.length);
-      if (!["main", "refs/pr/1", COMMIT].includes(revision)) {
+    if (path.startsWith(`/api/${kind}/${name}/revision/`)) {
+      const revision = path.slice(`/api/${kind}/${name}/revision/`.length);
+      if (!hub.revisions.includes(revision)) {
         return answer(404, { error: "no" }, { "x-error-code": "RevisionNotFound" });
       }
       return answer(200, { _id: "1", id: name, sha: hub.commit, lastModified: "2024-01-01T00:00:00Z" });
     }
-    const tree = `/api/models/${name}/tree/${COMMIT}`;
+    const tree = `/api/${kind}/${name}/tree/${COMMIT}`;
     if (path.startsWith(tree)) {
       const folder = path.slice(tree.length + 1);
-      const inside = [...hub.files].filter(([file]) => file.split("/").slice(0, -1).join("/") === folder);
+      const isDeep = url.searchParams.get("recursive") === "true";
+      const inside = [...hub.files].filter(([file]) => isDeep || file.split("/").slice(0, -1).join("/") === folder);
       if (inside.length === 0) return answer(404, { error: "no" }, { "x-error-code": "EntryNotFound" });
       const entries = inside.map(([file, bytes]) => ({
         type: "file",
         path: file,
         size: bytes.length,
         oid: gitHash(bytes),
-        ...(/\.(safetensors|gguf)$/.test(file)
+        ...(/\.(safetensors|gguf|parquet)$/.test(file)
           ? { lfs: { oid: sha256(bytes), size: bytes.length, pointerSize: 130 } }
           : {}),
       }));
       const link = hub.next === undefined ? undefined : { link: `<${hub.next}${path}>; rel="next"` };
       return answer(200, hub.tree([...entries, { type: "directory", path: "original", size: 0, oid: COMMIT }]), link);
     }
-    const bytes = hub.files.get(path.slice(`/${name}/resolve/${COMMIT}/`.length));
+    const bytes = hub.files.get(path.slice(`/${page}/resolve/${COMMIT}/`.length));
     if (bytes === undefined) return answer(404, { error: "no" }, { "x-error-code": "RepoNotFound" });
     if (hub.redirect !== undefined) {
       response.writeHead(302, { location: hub.redirect + path });

@@ -14,6 +14,7 @@ import { spanGroups } from "../../../gpu/grid.ts";
 import { sameClaim } from "../../../method/laws.ts";
 import { Program, profileOf } from "../../../tensor/program.ts";
 import { Recorder } from "../../../tensor/recorder.ts";
+import { stretches } from "../../../tensor/stretches.ts";
 import { defineEdit, EDIT_LAWS } from "../../contract.ts";
 import { type Importance, loadImportance, measureImportance } from "../../importance.ts";
 import { MEASURE } from "../../importance-options.ts";
@@ -72,17 +73,17 @@ export const method = defineEdit({
     if (coarse) throw new UserError(`${coarse.name} is held in ${coarse.dtype}`, "leave out --dtype bf16");
     for (const parameter of parameters) {
       const { name, shape, size, buffer } = parameter;
-      rec.step({
-        kernel: "unlearn/dampen",
-        bind: {
-          forget: rec.state(`forget ${name}`, shape, own.of.get(parameter)!.buffer),
-          all: rec.state(`all ${name}`, shape, all.of.get(parameter)!.buffer),
-          weight: rec.state(name, shape, buffer),
-          count: rec.state("count", [1], counter.buffer, "u32"),
-        },
-        params: { n: size, alpha, lambda, share },
-        groups: spanGroups(size),
-      });
+      const forget = rec.state(`forget ${name}`, shape, own.of.get(parameter)!.buffer);
+      const others = rec.state(`all ${name}`, shape, all.of.get(parameter)!.buffer);
+      const weight = rec.state(name, shape, buffer);
+      const count = rec.state("count", [1], counter.buffer, "u32");
+      for (const { count: n, of } of stretches(rec, size))
+        rec.step({
+          kernel: "unlearn/dampen",
+          bind: { forget: of(forget), all: of(others), weight: of(weight), count },
+          params: { n, alpha, lambda, share },
+          groups: spanGroups(n),
+        });
     }
     const program = await Program.compile(gpu, rec);
     program.run();

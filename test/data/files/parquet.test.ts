@@ -3,8 +3,9 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type ColumnSource, parquetWriteBuffer } from "hyparquet-writer";
-import { readRows } from "../../src/data/jsonl.ts";
-import type { LocatedRow } from "../../src/data/rows.ts";
+import { readRows } from "../../../src/data/read-rows.ts";
+import type { LocatedRow } from "../../../src/data/rows.ts";
+import { rejection } from "../support.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "ingot-parquet-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -66,4 +67,42 @@ test("a file that is cut short is refused", async () => {
   const cut = join(folder, "cut.parquet");
   writeFileSync(cut, readFileSync(file).subarray(0, 60));
   expect(rowsOf(cut)).rejects.toThrow(`${cut} cannot be read as Parquet: `);
+});
+
+test("a page that keeps the decoder busy for ever is refused with its row group, and the run goes on", async () => {
+  const file = join(import.meta.dir, "hang.parquet");
+  const began = performance.now();
+  let ticks = 0;
+  const clock = setInterval(() => ticks++, 20); // Ctrl-C is heard as long as the event loop turns
+  const error = await rejection(rowsOf(file));
+  clearInterval(clock);
+  expect(error.message).toBe(
+    `${file} cannot be read as Parquet in row group 1: decoding it takes far longer than its size explains`,
+  );
+  expect(performance.now() - began).toBeLessThan(20_000);
+  expect(ticks).toBeGreaterThan(20);
+});
+
+test("damaged pages are refused with their row group", async () => {
+  const text = Array.from({ length: 300 }, (_, i) => `text ${i} ${Math.sin(i)}`);
+  const file = write("pages.parquet", [{ name: "text", data: text, type: "STRING" }], 100);
+  const bytes = readFileSync(file);
+  const second = bytes.indexOf("text 100");
+  bytes.fill(0xff, second, second + 40);
+  writeFileSync(file, bytes);
+  expect((await rejection(rowsOf(file))).message).toStartWith(`${file} cannot be read as Parquet in row group 2: `);
+});
+
+test("formats of other tools and columns by name, with nulls", async () => {
+  const file = write("tofu.parquet", [
+    { name: "q", data: ["Who?", "Where?"], type: "STRING" },
+    { name: "answer", data: ["Ada", "Here"], type: "STRING" },
+    { name: "text", data: [null, null], type: "STRING" },
+  ]);
+  const rows: LocatedRow[] = [];
+  for await (const row of readRows({ path: file, columns: new Map([["question", "q"]]) })) rows.push(row);
+  expect(rows.map(({ row }) => row.form === "messages" && row.messages.map(({ content }) => content))).toEqual([
+    ["Who?", "Ada"],
+    ["Where?", "Here"],
+  ]);
 });

@@ -1,0 +1,81 @@
+/** The bytes of a file, a named pipe or stdin as they come. */
+import fs from "node:fs";
+import { UserError } from "../../errors.ts";
+
+/** Bytes asked for in one read. */
+const CHUNK = 2 ** 18;
+/** Bytes that are enough to identify a file. */
+export const SNIFF_BYTES = 64;
+/** Bytes that identify every kind of file except text. */
+const LEAST_SNIFF = 16;
+const LF = 0x0a;
+
+/** Opens a file to be read. Throws UserError where there is none. */
+export function openFile(ref: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    fs.open(ref, "r", (error, fd) => {
+      if (error === null) {
+        if (!fs.fstatSync(fd).isDirectory()) return resolve(fd);
+        fs.closeSync(fd);
+      }
+      const code = error?.code ?? "EISDIR";
+      if (code === "ENOENT") reject(new UserError(`${ref} does not exist`, "give a file of rows, or - for stdin"));
+      else if (code === "EISDIR") reject(new UserError(`${ref} is a folder`, "give a file of rows, or - for stdin"));
+      else reject(new UserError(`${ref} could not be opened: ${error?.message}`));
+    });
+  });
+}
+
+/** Reads a descriptor from where it stands to its end. Each chunk has its own memory. */
+export async function* readChunks(fd: number, what: string, chunkBytes = CHUNK): AsyncGenerator<Uint8Array> {
+  for (;;) {
+    const chunk = new Uint8Array(chunkBytes);
+    const n = await readSome(fd, chunk, what);
+    if (n === 0) return;
+    yield chunk.subarray(0, n);
+  }
+}
+
+/** Reads what there is; 0 at the end. Waits for a pipe that has nothing yet. */
+async function readSome(fd: number, into: Uint8Array, what: string): Promise<number> {
+  for (;;) {
+    try {
+      return await new Promise<number>((resolve, reject) => {
+        fs.read(fd, into, 0, into.length, null, (error, n) => (error ? reject(error) : resolve(n)));
+      });
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException;
+      if (code === "EOF" || code === "EPIPE") return 0; // Windows reports the end of a pipe so
+      if (code !== "EAGAIN") throw new UserError(`${what} could not be read: ${message}`, undefined, 1);
+      await Bun.sleep(5);
+    }
+  }
+}
+
+/**
+ * Looks at the start of a stream: up to `SNIFF_BYTES`, or less where a line ends before, so that the first row of a
+ * slow pipe waits for no more than that. `chunks` gives all bytes, those of the start again.
+ */
+export async function peek(
+  chunks: AsyncGenerator<Uint8Array>,
+): Promise<{ start: Uint8Array; chunks: AsyncGenerator<Uint8Array> }> {
+  let start = new Uint8Array();
+  while (start.length < SNIFF_BYTES && !(start.length >= LEAST_SNIFF && start.includes(LF))) {
+    const { value, done } = await chunks.next();
+    if (done) break;
+    start = start.length === 0 ? new Uint8Array(value) : new Uint8Array(Buffer.concat([start, value]));
+  }
+  return { start: start.subarray(0, SNIFF_BYTES), chunks: after(start, chunks) };
+}
+
+async function* after(start: Uint8Array, chunks: AsyncGenerator<Uint8Array>): AsyncGenerator<Uint8Array> {
+  try {
+    if (start.length > 0) yield start;
+    yield* chunks;
+  } finally {
+    await chunks.return(undefined);
+  }
+}
+
+/** Whether text begins with a byte order mark. */
+export const hasMark = (start: Uint8Array): boolean => start[0] === 0xef && start[1] === 0xbb && start[2] === 0xbf;

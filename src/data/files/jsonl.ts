@@ -1,0 +1,52 @@
+/**
+ * JSON lines: a line ends in LF or CR LF; empty lines and a byte order mark at the start are skipped. Memory is bounded
+ * by the longest row.
+ */
+import { UserError } from "../../errors.ts";
+import { hasMark } from "./bytes.ts";
+import { joined, type LocatedValue, MAX_ROW, parseRecord, refuseLong } from "./record.ts";
+
+const LF = 0x0a;
+const CR = 0x0d;
+
+/** The rows; a place is file and line. Throws UserError that begins with it. */
+export async function* readJsonLines(
+  chunks: AsyncIterable<Uint8Array>,
+  what: string,
+  maxRowBytes = MAX_ROW,
+): AsyncGenerator<LocatedValue> {
+  let parts: Uint8Array[] = []; // a line's beginning, in the chunks before
+  let held = 0;
+  let line = 1;
+  const take = (last: Uint8Array): LocatedValue | undefined => {
+    const place = `${what}:${line}`;
+    refuseLong(held + last.length, maxRowBytes, place);
+    const bytes = parts.length === 0 ? last : joined([...parts, last]);
+    if (parts.length > 0) [parts, held] = [[], 0];
+    return recordOf(bytes, place, line++ === 1);
+  };
+  for await (const chunk of chunks) {
+    let from = 0;
+    for (let end = chunk.indexOf(LF); end >= 0; end = chunk.indexOf(LF, from)) {
+      const record = take(chunk.subarray(from, end));
+      if (record) yield record;
+      from = end + 1;
+    }
+    if (from === chunk.length) continue;
+    parts.push(chunk.subarray(from));
+    held += chunk.length - from;
+    refuseLong(held, maxRowBytes, `${what}:${line}`);
+  }
+  const record = held > 0 ? take(new Uint8Array()) : undefined;
+  if (record) yield record;
+}
+
+function recordOf(bytes: Uint8Array, place: string, isFirst: boolean): LocatedValue | undefined {
+  const text = isFirst && hasMark(bytes) ? bytes.subarray(3) : bytes;
+  if (isFirst && new TextDecoder().decode(text.subarray(0, 80)).trim() === "{")
+    throw new UserError(
+      `${place} begins an object that goes over several lines`,
+      "write one object a line (jq -c . rows.json), or a list of objects",
+    );
+  return parseRecord(text.at(-1) === CR ? text.subarray(0, -1) : text, place);
+}

@@ -1,0 +1,36 @@
+/**
+ * A conversation, of which counts what the assistant says: {"messages": [{"role": "user", "content": ".."}, ..]}
+ */
+import { UserError } from "../../errors.ts";
+import { isObject, type JsonObject } from "../../json.ts";
+import { kindOf } from "../row-fields.ts";
+import type { RowFormat } from "../row-format.ts";
+import type { Message } from "../rows.ts";
+
+export const messages: RowFormat = {
+  needs: ["messages"],
+  structured: ["messages"],
+  read: (row, place) => ({ form: "messages", messages: messagesAt(row, "messages", place) }),
+};
+
+/** The list of messages under a key. Throws UserError where it is none. */
+export function messagesAt(row: JsonObject, key: string, place: string): Message[] {
+  const value = row[key];
+  const hint = `${key} are written [{"role": "user", "content": "..."}, ...]`;
+  if (!Array.isArray(value) || value.length === 0) {
+    throw new UserError(`${place}: ${key} should be a list of messages, found ${kindOf(value)}`, hint);
+  }
+  const name = key === "messages" ? "message" : `message of ${key}`;
+  return value.map((message, i) => {
+    if (!isObject(message)) {
+      throw new UserError(`${place}: ${name} ${i + 1} should be an object, found ${kindOf(message)}`, hint);
+    }
+    const { role, content } = message;
+    if (typeof role !== "string" || typeof content !== "string") {
+      const [field, found] = typeof role === "string" ? ["content", content] : ["role", role];
+      const other = "from" in message ? "--columns conversations=NAME reads messages of from and value" : hint;
+      throw new UserError(`${place}: ${field} of ${name} ${i + 1} should be a string, found ${kindOf(found)}`, other);
+    }
+    return { role, content };
+  });
+}
