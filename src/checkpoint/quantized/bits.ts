@@ -17,7 +17,17 @@ export function unpack(
 ): void {
   const mask = (1 << bits) - 1;
   if (32 % bits !== 0) {
-    for (let k = 0; k < count; k++) into[k] = field(words, base, (first + k) * bits, bits);
+    let word = base + Math.floor((first * bits) / 32);
+    let shift = (first * bits) % 32;
+    for (let k = 0; k < count; k++) {
+      const high = shift + bits > 32 ? words[word + 1]! << (32 - shift) : 0;
+      into[k] = ((words[word]! >>> shift) | high) & mask;
+      shift += bits;
+      if (shift >= 32) {
+        shift -= 32;
+        word++;
+      }
+    }
     return;
   }
   const perWord = 32 / bits;

@@ -30,7 +30,7 @@ const product = (sizes: readonly number[]): number => sizes.reduce((all, size) =
 /** What fp8 writers use where nothing says otherwise. */
 const USUAL_BLOCK = 128;
 
-/** The grid that scales of shape `scale` lay over a tensor of shape `shape` (two sides or more); undefined: none does. */
+/** The grid of scales of shape `scale` over a tensor of shape `shape` (two sides or more); undefined if none fits. */
 export function gridOf(shape: readonly number[], scale: readonly number[], hints: GridHints = {}): Grid | undefined {
   const stack = product(shape.slice(0, -2));
   const [o, i] = [shape.at(-2)!, shape.at(-1)!];
