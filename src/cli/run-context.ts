@@ -2,6 +2,7 @@
 import pkg from "../../package.json";
 import { asLaunched } from "../launcher.ts";
 import type { Options } from "../method/options.ts";
+import { visible } from "../text/visible.ts";
 import { speaker } from "./commands.ts";
 import type { AnyContext, AnyDefinition, AnyValues, Cleanup, Output } from "./context.ts";
 import type { OpenLog } from "./log.ts";
@@ -88,6 +89,9 @@ export function makeContext(
       else toStdout(JSON.stringify(value));
     },
     print(text) {
+      context.text(visible(text));
+    },
+    text(text) {
       if (!stdoutTaken && !options.json) toStdout(text);
       else if (!quiet) say(text);
     },
