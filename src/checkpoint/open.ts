@@ -16,7 +16,7 @@ import { openStream } from "./stream/stream.ts";
 export interface OpenOptions {
   /** Descriptor read for `-`; 0 by default. */
   stdin?: number;
-  /** Gets what is odd about an adapter but harmless. */
+  /** Gets what is odd about an adapter or a file but harmless. */
   warn?: (message: string) => void;
 }
 
@@ -95,12 +95,12 @@ export async function openPlain(ref: string, options: OpenOptions = {}): Promise
   if (ref.startsWith("hf:")) {
     const { resolveHub } = await import("./hub/hub.ts");
     const { path: found, revision } = await resolveHub(ref);
-    return openPath(found, ref, revision);
+    return openPath(found, ref, options, revision);
   }
-  return openPath(ref, ref);
+  return openPath(ref, ref, options);
 }
 
-async function openPath(found: string, ref: string, revision?: string): Promise<Checkpoint> {
+async function openPath(found: string, ref: string, { warn }: OpenOptions, revision?: string): Promise<Checkpoint> {
   let stat: fs.Stats;
   try {
     stat = await fs.promises.stat(found);
@@ -113,7 +113,7 @@ async function openPath(found: string, ref: string, revision?: string): Promise<
   const start = await source.start(SNIFF_BYTES).finally(() => source.close());
   if (!isGguf(start)) return openFile(found, ref, revision);
   const { openGguf } = await import("./gguf/gguf.ts");
-  return openGguf(found, ref);
+  return openGguf(found, ref, warn);
 }
 
 /** Opening a FIFO waits for its writer, so it is done off the main thread. */
