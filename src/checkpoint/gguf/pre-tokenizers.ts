@@ -1,7 +1,7 @@
 /**
- * How a byte-level BPE of GGUF cuts text before its merges: `tokenizer.ggml.pre` by name, as the parts of tokenizer.json
- * that the models of that name have. The names and expressions are those of llama.cpp (src/llama-vocab.cpp), which took
- * them from each model's tokenizer.json.
+ * How a byte-level BPE of GGUF cuts text before its merges: `tokenizer.ggml.pre` by name, as the parts of
+ * tokenizer.json that the models of that name have. The names and expressions are those of llama.cpp
+ * (src/llama-vocab.cpp), which took them from each model's tokenizer.json.
  */
 
 /** Parts of tokenizer.json. */

@@ -1,4 +1,4 @@
-/** tokenizer.json and its companions from `tokenizer.ggml.*`: how text is cut, which tokens are special, what is told. */
+/** tokenizer.json and companions from `tokenizer.ggml.*`: how text is cut, which tokens are special, what is told. */
 import { describe, expect, test } from "bun:test";
 import { tokenizerFiles } from "../../../src/checkpoint/gguf/tokenizer.ts";
 import { loadTokenizer } from "../../../src/data/load-tokenizer.ts";
