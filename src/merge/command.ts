@@ -157,6 +157,7 @@ function historyOf(
   return lineageOf(
     step,
     keys.map((key) => ({ checkpoint: opened.get(key)!, role: key === baseKey ? "base" : "model" })),
+    (text) => context.warn(text),
   );
 }
 
