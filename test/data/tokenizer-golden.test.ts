@@ -1,4 +1,4 @@
-/** Ids and texts of tokenizers 0.23.1 (test/golden/tokenizer) for byte-level BPE, Llama 3, SentencePiece BPE, Unigram. */
+/** Ids and texts of tokenizers 0.23.1 (test/golden/tokenizer): byte-level BPE, Llama 3, SentencePiece BPE, Unigram. */
 import { expect, test } from "bun:test";
 import fs from "node:fs";
 import path from "node:path";

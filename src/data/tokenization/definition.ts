@@ -9,6 +9,13 @@ export interface TokenizersLibrary {
   readonly WordPiece: new (config: JsonObject) => (words: readonly string[]) => string[];
 }
 
+/** What splits words into tokens. */
+export interface TokenModel {
+  readonly vocabulary: ReadonlyMap<string, number>;
+  /** The ids of a word. */
+  encode(word: string): number[];
+}
+
 /** Where the parts of one tokenizer are read. */
 export interface Reading {
   readonly library: TokenizersLibrary;

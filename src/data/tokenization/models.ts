@@ -4,14 +4,8 @@
  */
 import { UserError } from "../../errors.ts";
 import { isObject, type JsonObject } from "../../json.ts";
-import { type Reading, unknownPart } from "./definition.ts";
+import { type Reading, type TokenModel, unknownPart } from "./definition.ts";
 import { unigram } from "./unigram.ts";
-
-export interface TokenModel {
-  readonly vocabulary: ReadonlyMap<string, number>;
-  /** The ids of a word. */
-  encode(word: string): number[];
-}
 
 /** The model of tokenizer.json. Throws UserError for one that is damaged or of an unknown kind. */
 export function tokenModel(model: JsonObject, reading: Reading): TokenModel {

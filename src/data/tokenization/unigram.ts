@@ -4,8 +4,7 @@
  */
 import { UserError } from "../../errors.ts";
 import type { Json, JsonObject } from "../../json.ts";
-import type { Reading } from "./definition.ts";
-import type { TokenModel } from "./models.ts";
+import type { Reading, TokenModel } from "./definition.ts";
 
 /** How much less than the lowest score an unknown character has. */
 const UNKNOWN_PENALTY = 10;
