@@ -1,8 +1,8 @@
 /**
  * GPTQ: W[o, i] = scales[g, o] * (q - z), g = g_idx[i]. Frantar et al. 2022, https://arxiv.org/abs/2210.17323.
  *
- * As AutoGPTQ and GPTQModel store it: qweight I32 (⌈i b / 32⌉, o), fields of b bits down the input, low bits first (3-bit
- * fields cross words); qzeros I32 (groups, ⌈o b / 32⌉), fields along a row, which hold z - 1 in the first format
+ * As AutoGPTQ and GPTQModel store it: qweight I32 (⌈i b / 32⌉, o), fields of b bits down the input, low bits first
+ * (3-bit fields cross words); qzeros I32 (groups, ⌈o b / 32⌉), fields along a row, which hold z - 1 in the first format
  * (`checkpoint_format` gptq) and z in `gptq_v2`; scales (groups, o); g_idx I32 (i), in any order after act-order.
  */
 import { isObject, show } from "../../json.ts";

@@ -27,8 +27,11 @@ const FOREIGN: readonly [pattern: RegExp, layout: string][] = [
 ];
 
 /** Names of companions that mean nothing but a quantisation. */
-const COMPANION =
-  /(\.(qweight|qzeros|g_idx|SCB|absmax|quant_map|nested_absmax|nested_quant_map)|weight_(scale|scale_inv|zero_point|global_scale|packed|g_idx)|\.quant_state\.bitsandbytes__\w+)$/;
+const COMPANIONS = [
+  /\.(qweight|qzeros|g_idx|SCB|absmax|quant_map|nested_absmax|nested_quant_map)$/,
+  /weight_(scale|scale_inv|zero_point|global_scale|packed|g_idx)$/,
+  /\.quant_state\.bitsandbytes__\w+$/,
+];
 
 /** Codes and exponents of experts. */
 const EXPERTS = /_(blocks|scales)$/;
@@ -78,7 +81,10 @@ export function leftOut(stored: Stored, decoded: readonly Decoded[]): string[] {
         HINT,
       );
     }
-    if ((COMPANION.test(name) && (quantized || !isPlain(dtype))) || (EXPERTS.test(name) && dtype === "U8")) {
+    if (
+      (COMPANIONS.some((pattern) => pattern.test(name)) && (quantized || !isPlain(dtype))) ||
+      (EXPERTS.test(name) && dtype === "U8")
+    ) {
       throw refusal(stored, named(stored), `${described(entry)} and belongs to no weight`, HINT);
     }
   }

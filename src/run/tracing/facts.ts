@@ -70,7 +70,7 @@ const range = (from: number, to: number): number[] =>
 
 /** How many tokens the beginning of a text shares with the whole; one that reaches over its end is not among them. */
 function shared(tokenizer: Tokenizer | undefined, beginning: string, ids: Int32Array): number {
-  const own = tokenizer?.encode(beginning, { special: true }) ?? new Int32Array();
+  const own = tokenizer?.encode(beginning, { special: "before" }) ?? new Int32Array();
   const differs = own.findIndex((id, i) => id !== ids[i]);
   return differs < 0 ? own.length : differs;
 }
