@@ -10,6 +10,7 @@ import { DTYPE_BYTES, isFloat } from "../../checkpoint/dtype.ts";
 import { type Recipe, recipeReferences } from "../../checkpoint/lineage/recipe/recipe.ts";
 import { type ModelReference, referenceKey } from "../../checkpoint/reference.ts";
 import { countTokens, vocabularyOf } from "../../data/vocabulary.ts";
+import { UserError } from "../../errors.ts";
 import {
   configValue,
   isBuffer,
