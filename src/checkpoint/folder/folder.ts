@@ -114,7 +114,7 @@ async function namesIn(folder: string, ref: string): Promise<string[]> {
   return listed.sort(byNumber);
 }
 
-/** The name and text of the index that a folder is read through; undefined when it is one file. Throws as opening does. */
+/** Name and text of the index that a folder is read through; undefined when it is one file. Throws as opening does. */
 export async function indexText(folder: string, ref: string): Promise<{ name: string; text: string } | undefined> {
   const name = weightsOf(await namesIn(folder, ref), ref);
   return name.endsWith(INDEX_SUFFIX) ? { name, text: await readIndexText(folder, name, ref) } : undefined;
