@@ -10,6 +10,7 @@
  */
 import { UserError } from "../errors.ts";
 import { IGNORED, type LocatedRow, type Row } from "./rows.ts";
+import { encodePrompt } from "./special-tokens.ts";
 import { type ChatTemplate, plainTemplate } from "./template.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
@@ -26,7 +27,7 @@ export interface Sequence {
 /** What keeps the tokens of large files between runs; token-cache.ts does. */
 export interface TokenCache {
   /** The model's and the tokenizer's files, of which all count. */
-  readonly files: ReadonlyMap<string, Uint8Array>;
+  readonly files: readonly ReadonlyMap<string, Uint8Array>[];
   /** Options that made tokenizer and template. */
   readonly settings: Readonly<Record<string, string>>;
   /** The user's cache folder when left out. */
@@ -133,7 +134,7 @@ function tokensOf({ row, place }: LocatedRow, options: EncodeOptions): { ids: In
   }
   const ids = withEnd(tokenizer.encode(row.prompt + row.completion, { special: true }), end);
   const labels = ids.slice();
-  labels.fill(IGNORED, 0, agreement(tokenizer.encode(row.prompt, { special: true }), ids));
+  labels.fill(IGNORED, 0, agreement(encodePrompt(tokenizer, row.prompt), ids));
   return { ids, labels };
 }
 

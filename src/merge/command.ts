@@ -1,5 +1,5 @@
 /** What the `merge` script does: from its command line or a recipe to a plan, and from the plan to a checkpoint. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Checkpoint, TensorEntry } from "../checkpoint/checkpoint.ts";
@@ -103,7 +103,9 @@ function recipeText(file: string): string {
     return readText(file);
   } catch (error) {
     if (error instanceof UserError) throw error;
-    throw new UserError(`${file} cannot be read: ${(error as Error).message}`, "check the path");
+    const other = file.replace(/\.(ya?ml)$/i, (_, ending) => (ending === "yml" ? ".yaml" : ".yml"));
+    const near = other !== file && existsSync(other) ? `did you mean ${other}?` : "check the path";
+    throw new UserError(`${file} cannot be read: ${(error as Error).message}`, near);
   }
 }
 
@@ -153,6 +155,7 @@ function historyOf(
       ...(context.options.compat_bugs === undefined ? {} : { compat_bugs: context.options.compat_bugs }),
       ...(context.options.allow_duplicates ? { allow_duplicates: true } : {}),
       ...(context.options.allow_missing ? { allow_missing: true } : {}),
+      ...(context.options.files === undefined ? {} : { files: context.options.files }),
       ...(post && { post: post.method.name, ...Object.fromEntries(Object.entries(post.values)) }),
     },
     seed: seedOf(context),
@@ -164,10 +167,14 @@ function historyOf(
   );
 }
 
-const planOptions = (context: Context) => ({
-  allowDuplicates: context.options.allow_duplicates === true,
-  allowMissing: context.options.allow_missing === true,
-});
+const planOptions = (context: Context) => {
+  const files = textOf(context, "files");
+  return {
+    allowDuplicates: context.options.allow_duplicates === true,
+    allowMissing: context.options.allow_missing === true,
+    ...(files && { files }),
+  };
+};
 
 const seedOf = (context: Context): number => (context.options.random_seed as number | undefined) ?? context.seed;
 
