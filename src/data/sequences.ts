@@ -25,6 +25,20 @@ export interface Sequence {
   readonly isCut?: boolean;
 }
 
+/** What keeps the tokens of large files between runs; token-cache.ts does. */
+export interface TokenCache {
+  /** The model's and the tokenizer's files, of which all count. */
+  readonly files: ReadonlyMap<string, Uint8Array>;
+  /** Options that made tokenizer and template. */
+  readonly settings: Readonly<Record<string, string>>;
+  /** The user's cache folder when left out. */
+  readonly folder?: string;
+  /** Files of rows of fewer bytes are read again each time; 8 MiB when left out. */
+  readonly leastBytes?: number;
+  /** Most bytes of all that is kept; 16 GiB when left out. */
+  readonly mostBytes?: number;
+}
+
 export interface EncodeOptions {
   /** Needed for every row but those of `input_ids`. */
   tokenizer?: Tokenizer;
@@ -39,6 +53,8 @@ export interface EncodeOptions {
   /** Ends `text` and `completion` with the tokenizer's end token, if it has one; true when left out. */
   eos?: boolean;
   group?: number;
+  /** Keeps the tokens of large files between runs. */
+  cache?: TokenCache;
   /** Called for every row that is cut. */
   cut?: (place: string, tokens: number) => void;
 }

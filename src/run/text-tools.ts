@@ -12,6 +12,8 @@ export interface TextOptions {
   readonly tokenizer?: string | undefined;
   readonly template?: "auto" | "plain" | undefined;
   readonly max_length?: number | undefined;
+  /** Whether the tokens of large files are kept on disk; off when left out. */
+  readonly token_cache?: "auto" | "off" | undefined;
   /** Longer rows are cut, with a remark, when left out. */
   readonly overflow?: "truncate" | "split" | "refuse" | undefined;
 }
@@ -81,6 +83,7 @@ export async function textTools(
       vocabSize: sizes.outputs,
       maxLength,
       overflow,
+      ...(options.token_cache === "auto" ? { cache: { files: source, settings: { template } } } : {}),
       ...(warn ? { cut } : {}),
     },
   };
