@@ -10,6 +10,7 @@
  */
 import { UserError } from "../errors.ts";
 import { IGNORED, type LocatedRow, type Row } from "./rows.ts";
+import { encodePrompt } from "./special-tokens.ts";
 import { type ChatTemplate, plainTemplate } from "./template.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
@@ -142,7 +143,7 @@ function tokensOf({ row, place }: LocatedRow, options: EncodeOptions): { ids: In
   }
   const ids = withEnd(tokenizer.encode(row.prompt + row.completion, { special: true }), end);
   const labels = ids.slice();
-  labels.fill(IGNORED, 0, agreement(tokenizer.encode(row.prompt, { special: true }), ids));
+  labels.fill(IGNORED, 0, agreement(encodePrompt(tokenizer, row.prompt), ids));
   return { ids, labels };
 }
 

@@ -4,6 +4,7 @@
  */
 import { IGNORED } from "../../data/rows.ts";
 import type { Sequence } from "../../data/sequences.ts";
+import { encodePrompt } from "../../data/special-tokens.ts";
 import type { Tokenizer } from "../../data/tokenizer.ts";
 import { UserError } from "../../errors.ts";
 
@@ -23,15 +24,6 @@ export interface ContinuationOptions {
   readonly maxLength: number;
   readonly group: number;
   readonly place: string;
-}
-
-/** Tokens of a text with what the tokenizer puts before a text, and without what it puts behind one. */
-export function openEnded(tokenizer: Tokenizer, text: string): Int32Array {
-  const whole = tokenizer.encode(text, { special: true });
-  const bare = tokenizer.encode(text);
-  for (let start = 0; start + bare.length <= whole.length; start++)
-    if (bare.every((id, i) => whole[start + i] === id)) return whole.subarray(0, start + bare.length);
-  return whole;
 }
 
 /** Throws UserError where nothing can stand before the continuation, or it has no tokens. */
@@ -57,9 +49,9 @@ export function encodeContinuation(
 
 /** All tokens, and the place of the first of the continuation. */
 function split(tokenizer: Tokenizer, context: string, continuation: string, place: string) {
-  const before = openEnded(tokenizer, context);
+  const before = encodePrompt(tokenizer, context);
   if (before.length > 0) {
-    const ids = openEnded(tokenizer, context + continuation);
+    const ids = encodePrompt(tokenizer, context + continuation);
     let agreed = 0;
     while (agreed < before.length && before[agreed] === ids[agreed]) agreed++;
     // The harness counts from where the context ends; where tokens join over the border there may be none left.

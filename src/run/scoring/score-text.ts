@@ -3,9 +3,9 @@ import { deflateSync } from "node:zlib";
 import type { Sequence } from "../../data/sequences.ts";
 import type { Tokenizer } from "../../data/tokenizer.ts";
 import type { Model } from "../../model/model.ts";
+import { answerText } from "../generating/answer-text.ts";
 import { Generator } from "../generating/generate.ts";
 import { GREEDY } from "../generating/sampling.ts";
-import { cutAtStop } from "../generating/stop-texts.ts";
 import { notFinite } from "../not-finite.ts";
 import type { TextTools } from "../text-tools.ts";
 import { withAlternatives } from "./alternatives.ts";
@@ -56,9 +56,9 @@ const unscored = (group: number): ScoredRow => ({
   confidence: new Float32Array(),
 });
 
-/** Whether a row ends in the token that ends texts. */
+/** Whether a row ends in a token that ends texts. */
 const isEnded = ({ targets }: ScoredRow, { tokenizer }: TextTools): boolean =>
-  tokenizer?.eos !== undefined && targets.at(-1) === tokenizer.eos;
+  targets.length > 0 && (tokenizer?.ends.includes(targets.at(-1)!) ?? false);
 
 /** Adds the norms of the gradients of every row by itself. */
 async function withGradients(
@@ -91,14 +91,13 @@ async function withAnswers(
   { rows: batch, maxTokens, signal, needs, ref, stop: texts = [] }: TextScoreOptions,
 ): Promise<ScoredRow[]> {
   const generator = new Generator(model, ref);
-  const stop = tokenizer.eos === undefined ? [] : [tokenizer.eos];
   const longest = questions.reduce((most, { expected }) => Math.max(most, tokenizer.encode(expected).length), 1);
   const answers = await generator.complete(
     questions.map(({ ids }) => ids),
     {
       ...GREEDY,
       maxTokens: needs.has("continued") ? maxTokens : Math.min(maxTokens, longest + 1),
-      stop,
+      stop: tokenizer.ends,
       batch,
       signal,
       names: questions.map(({ place }) => place),
@@ -106,8 +105,8 @@ async function withAnswers(
   );
   generator.free();
   return rows.map((row, i) => {
-    const text = tokenizer.decode(answers[i]!, { skipSpecial: true });
-    return { ...row, generated: { found: cutAtStop(text, texts), expected: questions[i]!.expected } };
+    const found = answerText(tokenizer, answers[i]!, texts);
+    return { ...row, generated: { found, expected: questions[i]!.expected } };
   });
 }
 
