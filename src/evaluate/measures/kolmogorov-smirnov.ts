@@ -7,8 +7,8 @@
 const MOST_EXACT = 10_000;
 
 /**
- * Largest distance between the shares of two samples that are not above a value, and the chance of one as large. `exact`
- * takes time as the product of the sizes. NaN where a sample is empty.
+ * Largest distance between the shares of two samples that are not above a value, and the chance of one as large.
+ * `exact` takes time as the product of the sizes. NaN where a sample is empty.
  */
 export function kolmogorovSmirnov(
   a: readonly number[],

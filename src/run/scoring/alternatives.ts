@@ -2,9 +2,9 @@
  * Other answers to a row's question, each scored as the row's own answer is: paraphrases, wrong answers, options.
  *
  * Rows name them as TOFU does (arXiv:2401.06121): `paraphrased_answer` (or `paraphrased_answers`, a list),
- * `perturbed_answer` (a list of wrong ones). Truth ratios set the wrong answers beside the right one in the same wording:
- * the paraphrase if there is one, else the row's own answer. Options are `choices` with `answer`, the place of the right
- * one; without them the row's own answer and the wrong ones.
+ * `perturbed_answer` (a list of wrong ones). Truth ratios set the wrong answers beside the right one in the same
+ * wording: the paraphrase if there is one, else the row's own answer. Options are `choices` with `answer`, the place of
+ * the right one; without them the row's own answer and the wrong ones.
  */
 import type { GroupReference } from "../../data/groups.ts";
 import { readRows } from "../../data/read-rows.ts";

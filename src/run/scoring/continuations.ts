@@ -1,6 +1,6 @@
 /**
- * A context and what continues it, as lm-evaluation-harness scores them: the continuation alone counts, nothing ends it,
- * and a context that is too long loses its beginning. Spaces at the end of a context belong to the continuation.
+ * A context and what continues it, as lm-evaluation-harness scores them: the continuation alone counts, nothing ends
+ * it, and a context that is too long loses its beginning. Spaces at the end of a context belong to the continuation.
  */
 import { IGNORED } from "../../data/rows.ts";
 import type { Sequence } from "../../data/sequences.ts";

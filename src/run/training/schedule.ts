@@ -35,8 +35,8 @@ export const defineSchedule = <const O extends Options>(schedule: Schedule<O>): 
 export const stepsOf = (given: number, steps: number): number => (given < 1 ? Math.round(given * steps) : given);
 
 /**
- * Steps that are done before step `t`, which give its rate: PyTorch and transformers number them so. The first step of a
- * warm-up has rate 0, and the last step of a decay still trains.
+ * Steps that are done before step `t`, which give its rate: PyTorch and transformers number them so. The first step of
+ * a warm-up has rate 0, and the last step of a decay still trains.
  */
 export const stepsBefore = (t: number, steps: number): number => Math.min(t, steps) - 1;
 

@@ -3,7 +3,8 @@
  * test. TOFU, Maini et al. 2024, https://arxiv.org/abs/2401.06121
  *
  * The p-value is exact, as OpenUnlearning has it through scipy; TOFU's own numbers are asymptotic for large groups. Of
- * more than 10,000 rows it is always asymptotic. p-values of different numbers of rows cannot be compared: a distance of 0.2 is p = 0.36 of 40 rows and 5e-4 of 200.
+ * more than 10,000 rows it is always asymptotic. p-values of different numbers of rows cannot be compared: a distance
+ * of 0.2 is p = 0.36 of 40 rows and 5e-4 of 200.
  */
 import type { ScoredRow } from "../../../run/scoring/scored-row.ts";
 import { defineMetric, type MetricSetup } from "../../contract.ts";

@@ -1,6 +1,6 @@
 /**
- * Share of rows of which every token that counts is the most likely one, given the right ones before it. A row whose end
- * was cut away is not answered.
+ * Share of rows of which every token that counts is the most likely one, given the right ones before it. A row whose
+ * end was cut away is not answered.
  */
 import { rightTokens, tokens } from "../../../run/scoring/scored-row.ts";
 import { defineMetric } from "../../contract.ts";

@@ -1,6 +1,6 @@
 /**
- * Half a cosine after an optional warm-up, step by step as get_cosine_schedule_with_warmup of transformers has it. Loshchilov & Hutter, ICLR 2017, https://arxiv.org/abs/1608.03983, without
- * restarts.
+ * Half a cosine after an optional warm-up, step by step as get_cosine_schedule_with_warmup of transformers has it.
+ * Loshchilov & Hutter, ICLR 2017, https://arxiv.org/abs/1608.03983, without restarts.
  */
 import {
   cosineBetween,
