@@ -29,7 +29,7 @@ export async function describeModel(
   warn?: (message: string) => void,
 ): Promise<DescribedModel> {
   const { ref, files } = source;
-  const description = await describeConfig(source.json ?? configOf(source), ref);
+  const description = await describeConfig(source.json ?? configOf(source), ref, warn);
   const { architecture, sizes } = description;
   const { task } = architecture;
   const tools = task === "causal-lm" ? await textTools(files, ref, sizes, options, warn) : undefined;

@@ -6,7 +6,8 @@
  *   student              CE + T^2 KL(p || q) where p_label > q_label
  *   teacher (--online)   CE + T^2 KL(q || p) where q_label > p_label
  *
- * The paper names the better one batch by batch; here it is named row by row, since within a batch each has rows it
+ * This is not CoMD, the competitive distillation of Li et al. (rounds, an assessor, mined hard rows), with which it
+ * shares the name and that the better one teaches. The paper names the better one batch by batch; here it is named row by row, since within a batch each has rows it
  * knows better. Its random perturbation of the weights is not here. Without --online a teacher that stays as it is is
  * followed only where it is right.
  */

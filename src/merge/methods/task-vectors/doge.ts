@@ -4,19 +4,20 @@
  * Wei et al., ICML 2025, https://arxiv.org/abs/2501.01230. For every matrix but embeddings: lambda_k = eta / |tau_k|;
  * Delta minimises sum_j sum_o (sum_i tau_j (tau_j - sum_k lambda_k tau_k - sum_k lambda_k Delta))_oi^2 by Adam, whose
  * gradients are projected away from the subspace that the task vectors share (`subspace`: 1 / share of the rank). The
- * result is base + sum_k lambda_k mask_k (tau_k + Delta), mask_k the `topk` largest values of tau_k over the whole
- * model, equal ones included. Other tensors take part without a Delta. Adam scales single values and so leaves the
+ * result is base + sum_k lambda_k mask_k (tau_k + Delta), mask_k the `topk` largest values of tau_k over all these
+ * matrices, equal ones included. Norms, biases, embeddings and heads stay as the base has them. Adam scales single values and so leaves the
  * projection a little; `exact_projection` projects Delta too after every step. Shared subspaces of large weights are
  * approximate (shared-subspace.ts).
  */
 
 import { UserError } from "../../../errors.ts";
 import { foldGroups, spanGroups } from "../../../gpu/grid.ts";
-import { isEmbedding } from "../../../model/names.ts";
+import { isAfterStack, isEmbedding, layerOf } from "../../../model/names.ts";
 import { matmul } from "../../../tensor/linear-algebra/matmul.ts";
 import { type MergeValues, mergeMethod } from "../../contract.ts";
 import type { TensorInputs } from "../../job/tensor-inputs.ts";
 import { magnitudeDigits, orderStatistics, rowSizes } from "../../selection/order-statistics.ts";
+import { takeInput } from "../../updates/add-task-vectors.ts";
 import { sharedSubspace } from "../../updates/shared-subspace.ts";
 
 const BETA1 = 0.9;
@@ -29,7 +30,7 @@ const STEPS_AHEAD = 32;
 const options = {
   eta: { type: "number > 0", default: 0.07, help: "each task vector is scaled to this length, per tensor" },
   subspace: { type: "number >= 1", default: 6, help: "1 / this share of the rank is protected" },
-  topk: { type: "0 < number <= 1", default: 0.3, help: "share of each task vector that is kept, over the whole model" },
+  topk: { type: "0 < number <= 1", default: 0.3, help: "share of each task vector that is kept, over all matrices" },
   steps: { type: "number.integer >= 0", default: 400, help: "steps of Adam per matrix" },
   lr: { type: "number > 0", default: 1e-4, help: "rate of Adam" },
   exact_projection: { type: "boolean", default: false, help: "keep the correction itself out of the shared subspace" },
@@ -37,8 +38,15 @@ const options = {
 
 type Inputs = TensorInputs<MergeValues<typeof options>>;
 
-/** Least magnitude that is kept, per model, over all tensors; nothing is read when all of it is kept. */
-async function survey(tensors: readonly Inputs[]): Promise<ReadonlyMap<number, number>> {
+/** Whether a tensor is merged: matrices of blocks and what else is neither an embedding nor a head. */
+const isMerged = ({ name, shape }: Pick<Inputs, "name" | "shape">): boolean =>
+  shape.length === 2 &&
+  !isEmbedding(name) &&
+  (layerOf(name) !== undefined || !(isAfterStack(name) || /(^|\.)wpe\./.test(name)));
+
+/** Least magnitude that is kept, per model, over all tensors that are merged; nothing is read when all of it is kept. */
+async function survey(all: readonly Inputs[]): Promise<ReadonlyMap<number, number>> {
+  const tensors = all.filter(isMerged);
   const first = tensors[0];
   if (!first) return new Map();
   const { topk } = first.values;
@@ -46,7 +54,7 @@ async function survey(tensors: readonly Inputs[]): Promise<ReadonlyMap<number, n
   if (other) {
     throw new UserError(
       `${other.name} has topk ${other.values.topk} but ${first.name} has ${topk}`,
-      "values are ranked over the whole model; give one topk",
+      "values are ranked over all matrices; give one topk",
     );
   }
   const sizes = [...rowSizes(tensors)];
@@ -165,12 +173,12 @@ export const method = mergeMethod({
 
   /** Three passes; per matrix and step two passes over K task vectors and two products with the shared basis. */
   async merge(job) {
+    if (!isMerged(job)) return takeInput(job, -1);
     const { eta, steps } = job.values;
     const gram = await job.gram({ delta: true });
     const lambdas = gram.map((row, k) => (row[k]! > 0 ? eta / Math.sqrt(row[k]!) : 0));
     const moves = lambdas.some((lambda) => lambda > 0);
-    const shared = steps > 0 && moves && job.shape.length === 2 && !isEmbedding(job.name);
-    const delta = shared ? await correction(job, lambdas) : undefined;
+    const delta = steps > 0 && moves ? await correction(job, lambdas) : undefined;
     const table = job.task.modelIndex.flatMap((index, k) => [lambdas[k]!, job.survey.get(index)!]);
     const rows = job.constants(new Float32Array(table), "rows");
     await job.emit(async (chunk, result, out) => {

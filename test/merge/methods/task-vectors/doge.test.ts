@@ -101,7 +101,12 @@ function reference(tau: readonly Float64Array[], rows: number, columns: number, 
 
 describe("doge", () => {
   test("no steps and no mask are norm-balanced task arithmetic", async () => {
-    for (const shape of [[12, 20], [257], [1], [3, 5]]) {
+    for (const shape of [
+      [12, 20],
+      [1, 257],
+      [1, 1],
+      [3, 5],
+    ]) {
       const size = shape.reduce((a, b) => a * b, 1);
       const tau = deltas(size, 3);
       const base = Float32Array.from(randomArray(size, normal(1)));
@@ -160,25 +165,32 @@ describe("doge", () => {
     const [large, small] = [deltas(100, 1)[0]!, deltas(100, 1, 0.001)[0]!];
     const zero = new Float64Array(100);
     const tensors = [
-      { name: "a.weight", shape: [100], base: zero, models: [large] },
-      { name: "b.weight", shape: [100], base: zero, models: [small] },
+      { name: "a.weight", shape: [10, 10], base: zero, models: [large] },
+      { name: "b.weight", shape: [10, 10], base: zero, models: [small] },
+      // Not merged, and so not ranked, however large.
+      { name: "model.embed_tokens.weight", shape: [10, 10], base: zero, models: [large.map((x) => 100 * x)] },
     ];
     const { values } = await mergeArrays(gpu, doge, tensors, { values: { topk: 0.25 } });
     expect(values.get("b.weight")!.every((x) => x === 0)).toBe(true);
     expect(values.get("a.weight")!.filter((x) => x !== 0).length).toBe(50);
   });
 
-  test("embeddings and models equal to the base get no correction", async () => {
-    const tau = deltas(240, 2);
+  test.each([
+    ["model.embed_tokens.weight", [12, 20]],
+    ["lm_head.weight", [12, 20]],
+    ["classifier.weight", [12, 20]],
+    ["transformer.wpe.weight", [12, 20]],
+    ["model.norm.weight", [240]],
+    ["model.layers.0.input_layernorm.weight", [240]],
+    ["model.layers.0.self_attn.q_proj.bias", [240]],
+  ])("%s stays as the base has it", async (name, shape) => {
     const base = Float32Array.from(randomArray(240, normal(1)));
-    const embedding = { name: "model.embed_tokens.weight", shape: [12, 20], base: new Float64Array(240), models: tau };
-    const plain = await mergeOne(gpu, doge, embedding, { values: { topk: 1 } });
-    for (const [i, value] of plain.entries()) {
-      expect(value).toBeCloseTo(
-        tau.reduce((sum, d) => sum + (0.07 * d[i]!) / norm(d), 0),
-        5,
-      );
-    }
+    const models = deltas(240, 2).map((d) => Float32Array.from(d, (x, i) => x + base[i]!));
+    expect(await mergeOne(gpu, doge, { name, shape, base, models })).toEqual(base);
+  });
+
+  test("models equal to the base get no correction", async () => {
+    const base = Float32Array.from(randomArray(240, normal(1)));
     expect(await mergeOne(gpu, doge, { name, shape: [12, 20], base, models: [base, base] })).toEqual(base);
   });
 
