@@ -9,16 +9,17 @@ import type { Json } from "./architecture.ts";
 const MOST_F32 = 3.4028234663852886e38;
 
 /** Most of what a count may be; far above every published model. */
-const MOST_LAYERS = 10_000;
+const MOST_LAYERS = 1000;
+const MOST_EXPERTS = 10_000;
 const MOST_WIDE = 2 ** 24;
 const MOST_COUNT = 2 ** 31 - 1;
 
 const BOUNDS: Readonly<Record<string, number>> = {
   num_hidden_layers: MOST_LAYERS,
   n_layer: MOST_LAYERS,
-  num_local_experts: MOST_LAYERS,
-  num_experts: MOST_LAYERS,
-  num_experts_per_tok: MOST_LAYERS,
+  num_local_experts: MOST_EXPERTS,
+  num_experts: MOST_EXPERTS,
+  num_experts_per_tok: MOST_EXPERTS,
   image_size: 2 ** 16,
   patch_size: 2 ** 16,
   num_channels: 2 ** 16,

@@ -42,6 +42,8 @@ export interface Start {
   readonly ref: string;
   readonly json: Json;
   readonly files: ReadonlyMap<string, Uint8Array>;
+  /** Made from a config alone. */
+  readonly isNew: boolean;
   /** What it reads, for lineage. */
   readonly read: readonly Read[];
   /** What it reads that is no checkpoint. */
@@ -72,6 +74,7 @@ export async function start(options: StartOptions): Promise<Start> {
     ref: base.ref,
     json,
     files: base.files,
+    isNew: false,
     read: [
       { checkpoint: base, role: options.role ?? "model" },
       ...(parts ? [{ checkpoint: parts.adapter, role: "adapter" }] : []),
@@ -132,6 +135,7 @@ async function fresh(init: string, options: StartOptions): Promise<Start> {
     ref: init,
     json: json as Json,
     files: new Map([["config.json", new TextEncoder().encode(written)]]),
+    isNew: true,
     read: [],
     others: [{ ref: init, role: "init" }],
     load: (gpu) =>
