@@ -27,6 +27,7 @@ await script({
   defaultMethod: "stratified",
   output: "checkpoint",
   options: CURRICULUM,
+  essentials: ["data", "eval_data", "steps", "epochs", "batch_size", "lr", "resume"],
   commands: {
     graph: command({
       about: "Measure how groups help each other by short runs, and write the graph as JSON.",

@@ -23,6 +23,7 @@ await script({
   methodFirst: true,
   output: "none",
   options: DATA_OPTIONS,
+  essentials: Object.keys(DATA_OPTIONS),
   notes: `The task comes first; --method TASK means the same. Rows are JSON lines. A row depends on the seed, the split and its
 place alone: a smaller --size is the beginning of a larger one. The seed makes the world (the language, the people, the class
 means), and the splits of one seed share it. Splits have no content in common (addition, facts, knights, lego, modular), or are

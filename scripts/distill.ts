@@ -24,6 +24,20 @@ await script({
   defaultMethod: "kd",
   output: "checkpoint",
   options: DISTILL,
+  essentials: [
+    "teacher",
+    "student",
+    "init",
+    "data",
+    "steps",
+    "epochs",
+    "batch_size",
+    "lr",
+    "label_weight",
+    "on_policy",
+    "lora",
+    "resume",
+  ],
   commands: {
     cache: command({
       about: "Write down the most likely tokens of a teacher, for runs without it.",

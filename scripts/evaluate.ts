@@ -24,6 +24,7 @@ await script({
   ],
   output: ({ pass }) => (pass ? "checkpoint" : "text"),
   options: EVALUATE,
+  essentials: ["data", "metric", "gold", "attack", "probe", "batch_size", "max_tokens"],
   notes: `--list explains each metric, attack and probe; --help --attack relearn shows the options of one.
 
 Keys of rows: choice needs prompt, choices and answer (the place of the right one); truth-ratio, forget-quality,

@@ -27,6 +27,7 @@ await script({
     command: { type: "boolean", help: "print the commands that made it, as a script for sh" },
     tensors: { type: "string", value: "GLOB", help: "only tensors whose name matches, or contains a plain text" },
   },
+  essentials: ["stats", "diff", "check", "command", "tensors"],
   notes: `Tensors that repeat from layer to layer share a line, with statistics over all of them; -v and --json list each. Without --stats,
 --check and --diff only headers are read, and no GPU is needed. Mean, rms and abs max ignore NaN and Inf. Integer and BOOL tensors
 show their smallest and largest values, and --diff only says whether they differ. --check exits with 1 if it finds an error.`,

@@ -44,5 +44,6 @@ await script({
     out_shard_size: { type: "string", value: "SIZE", help: "of mergekit: the same as --shard-size" },
     ...mergekitOptions,
   },
+  essentials: ["base", "dtype", "out_dtype", "check", "explain", "post", "shards"],
   run: async (context) => (await import("../src/merge/command.ts")).runMerge(context),
 });

@@ -21,6 +21,7 @@ await script({
   ],
   output: "none",
   options: REPORT,
+  essentials: Object.keys(REPORT),
   notes: `Scripts write logs with --log FILE. The page holds everything it needs and works offline. Without a flag the ending of -o says
 what is written: .html, .svg, .png, .csv, .md or .json. --json prints last values, options and tables on stdout; with -o FILE.html
 (or another form) both. Where a resumed run repeats steps, their later values count.`,

@@ -22,6 +22,23 @@ await script({
   ],
   output: "checkpoint",
   options: RUN,
+  essentials: [
+    "init",
+    "data",
+    "eval_data",
+    "steps",
+    "epochs",
+    "batch_size",
+    "max_length",
+    "optimizer",
+    "lr",
+    "schedule",
+    "clip",
+    "lora",
+    "lora_rank",
+    "freeze",
+    "resume",
+  ],
   notes: `Rows of data: {"text"}, {"prompt", "completion"}, {"messages"}, {"input_ids", "labels"}, or {"x", "label"} for classifiers.
 The first Ctrl-C finishes the step and saves the state. The same command with --resume continues and gives the same bytes as an
 uninterrupted run. If the result goes to stdout, states are saved only where --state names a folder.

@@ -24,6 +24,20 @@ await script({
   defaultMethod: "npo",
   output: "checkpoint",
   options: UNLEARN,
+  essentials: [
+    "forget",
+    "retain",
+    "steps",
+    "epochs",
+    "batch_size",
+    "lr",
+    "forget_weight",
+    "retain_weight",
+    "retain_loss",
+    "smooth",
+    "lora",
+    "resume",
+  ],
   commands: {
     importance: command({
       about: "Measure how much each weight matters to all data, for later edits without the data.",

@@ -12,11 +12,12 @@ import { isGguf, SNIFF_BYTES } from "./file-kind.ts";
 import { openFile, openFolder } from "./folder/folder.ts";
 import { openError, Source } from "./source.ts";
 import { openStream } from "./stream/stream.ts";
+import { withPlainNames } from "./wrapper-names.ts";
 
 export interface OpenOptions {
   /** Descriptor read for `-`; 0 by default. */
   stdin?: number;
-  /** Gets what is odd about an adapter but harmless. */
+  /** Gets what is odd but harmless about an adapter, or about the names of tensors. */
   warn?: (message: string) => void;
 }
 
@@ -49,19 +50,27 @@ export async function open(ref: string, options: OpenOptions = {}): Promise<Chec
     }
   }
   const checkpoint = await openPlain(ref, options);
-  // adapter.ts decides; it is not loaded for a checkpoint that has nothing of one.
-  const names = [...checkpoint.tensors.keys()];
-  if (!checkpoint.files.has("adapter_config.json") && !names.some((name) => name.includes("lora_"))) return checkpoint;
+  if (!(await mayBeAdapter(checkpoint))) return checkpoint;
   const { isAdapter } = await import("./adapter/adapter.ts");
   if (!isAdapter(checkpoint)) return checkpoint;
   let base: Checkpoint;
   try {
+    const { refuseForeign } = await import("./adapter/foreign.ts");
+    refuseForeign(checkpoint);
     base = await open(baseOf(checkpoint), options);
   } catch (error) {
     checkpoint.close();
     throw error;
   }
   return apply(base, checkpoint, options);
+}
+
+/** Whether it may be an adapter. What adapter.ts decides needs that file, which a plain checkpoint does not load. */
+async function mayBeAdapter({ files, tensors }: Checkpoint): Promise<boolean> {
+  if (files.has("adapter_config.json")) return true;
+  for (const name of tensors.keys()) if (name.includes("lora_")) return true;
+  const { hasForeignTensors } = await import("./adapter/foreign.ts");
+  return hasForeignTensors(tensors.keys());
 }
 
 async function apply(base: Checkpoint, adapter: Checkpoint, { warn }: OpenOptions): Promise<Checkpoint> {
@@ -83,6 +92,17 @@ async function apply(base: Checkpoint, adapter: Checkpoint, { warn }: OpenOption
 
 /** Opens one thing as it is: an adapter stays an adapter. Throws as `open` does. */
 export async function openPlain(ref: string, options: OpenOptions = {}): Promise<Checkpoint> {
+  const checkpoint = await openStored(ref, options);
+  try {
+    return withPlainNames(checkpoint, options.warn ?? (() => {}));
+  } catch (error) {
+    checkpoint.close();
+    throw error;
+  }
+}
+
+/** Opens one thing under the names that it stores. */
+async function openStored(ref: string, options: OpenOptions): Promise<Checkpoint> {
   if (ref === "") throw new UserError("The name of a checkpoint is empty", "is a shell variable unset?");
   const fd = descriptorOf(ref, options);
   if (fd !== undefined && tty.isatty(fd)) {

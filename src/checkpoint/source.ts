@@ -105,9 +105,10 @@ export class Source {
 
 export function openError(error: NodeJS.ErrnoException, what: string): UserError {
   if (error.code === "ENOENT" || error.code === "ENOTDIR") {
+    const hub = /^[\w.-]+\/[\w.-]+$/.test(what) && !what.startsWith(".") ? what : "org/name";
     return new UserError(
       `${what}: no such file or folder`,
-      "check the spelling; a model of the Hub is written hf:org/name",
+      `check the spelling; a model of the Hub is written hf:${hub}`,
     );
   }
   if (error.code === "EACCES" || error.code === "EPERM") {

@@ -16,8 +16,9 @@ export async function answer(definition: AnyDefinition, argv: readonly string[])
     const method = await chosenMethod({ methods }, argv);
     const picks = await chosenPicks(definition.options, argv);
     const others = methods === undefined || method?.said ? [] : await loadMethods(methods);
-    const width = Math.min(isatty(1) ? process.stdout.columns || 100 : 100, 120);
-    put(helpText(definition, others, method?.said ? [method, ...picks] : picks, width));
+    const width = Math.min(isatty(1) ? process.stdout.columns || 80 : 80, 120);
+    const whole = argv.some((argument, i) => argument === "all" && /^(--help|-h)$/.test(argv[i - 1] ?? ""));
+    put(helpText(definition, others, method?.said ? [method, ...picks] : picks, { width, whole }));
     return 0;
   }
   if (peekSwitch(argv, "--version")) {

@@ -52,7 +52,9 @@ export interface PlainCommand {
   /** "raw": method options are not checked; the script reads `context.raw` (lists, gradients). */
   readonly methodOptions?: "raw";
   readonly options: Options;
-  /** Shown at the end of `--help`. */
+  /** Options that `--help` shows; `--help all` shows the others too. All of them when left out. */
+  readonly essentials?: readonly string[];
+  /** Shown at the end of `--help all`, and of `--help` where that shows all options. */
   readonly notes?: string;
 }
 

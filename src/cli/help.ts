@@ -36,23 +36,34 @@ function remark(spec: OptionSpec): string {
   return remarks.length > 0 ? ` (${remarks.join("; ")})` : "";
 }
 
-/** Options as two columns; a help text that does not fit continues below itself. */
-export function optionLines(options: Options, width: number): string {
-  const COLUMN = 28;
-  return Object.entries(options)
-    .map(([name, spec]) => {
-      const flag = spec.type === "boolean" && spec.default === true ? `--[no-]${flagOf(name).slice(2)}` : flagOf(name);
-      const left = `  ${spec.short ? `-${spec.short}, ` : ""}${flag}${valueName(spec)}`;
-      const names = spec.kind === undefined ? "" : `: ${methodNames(spec.kind).join(", ")}`;
-      const lines = wrap(spec.help + names + remark(spec), width - COLUMN).join(`\n${" ".repeat(COLUMN)}`);
-      return left.length <= COLUMN - 2 ? left.padEnd(COLUMN) + lines : `${left}\n${" ".repeat(COLUMN)}${lines}`;
+/** Column at which the texts of options begin. */
+const COLUMN = 28;
+
+/** Two columns; a text that does not fit continues below itself, and one without room for it begins there. */
+function twoColumns(rows: readonly (readonly [left: string, right: string])[], column: number, width: number): string {
+  return rows
+    .map(([left, right]) => {
+      const lines = wrap(right, width - column).join(`\n${" ".repeat(column)}`);
+      return left.length <= column - 2 ? left.padEnd(column) + lines : `${left}\n${" ".repeat(column)}${lines}`;
     })
     .join("\n");
 }
 
-function wrap(text: string, width: number): string[] {
+/** Options as two columns. */
+export function optionLines(options: Options, width: number): string {
+  const rows = Object.entries(options).map(([name, spec]) => {
+    const flag = spec.type === "boolean" && spec.default === true ? `--[no-]${flagOf(name).slice(2)}` : flagOf(name);
+    const names = spec.kind === undefined ? "" : `: ${methodNames(spec.kind).join(", ")}`;
+    const left = `  ${spec.short ? `-${spec.short}, ` : ""}${flag}${valueName(spec)}`;
+    return [left, spec.help + names + remark(spec)] as const;
+  });
+  return twoColumns(rows, COLUMN, width);
+}
+
+/** Lines of at most `width`, broken at spaces or at those that `at` matches. */
+function wrap(text: string, width: number, at: string | RegExp = " "): string[] {
   const lines: string[] = [""];
-  for (const word of text.split(" ")) {
+  for (const word of text.split(at)) {
     const last = lines.length - 1;
     if (lines[last] === "") lines[last] = word;
     else if (lines[last]!.length + 1 + word.length <= width) lines[last] += ` ${word}`;
@@ -60,6 +71,18 @@ function wrap(text: string, width: number): string[] {
   }
   return lines;
 }
+
+/** A command in lines, broken before options and pipes, each but the last ended as a shell asks. */
+const broken = (command: string, width: number, end = ""): string =>
+  `  ${wrap(command, width - 4 - end.length, / (?=[-|[])/).join(`${end}\n    `)}`;
+
+/** Paragraphs, wrapped anew; lines that begin with a space stay as they are. */
+const reflow = (text: string, width: number): string =>
+  text
+    .trim()
+    .split(/\n{2,}/)
+    .map((part) => (/^ /m.test(part) ? part : wrap(part.replaceAll("\n", " "), width).join("\n")))
+    .join("\n\n");
 
 /** What a method is and its options. Of a default only the options: the user did not ask about it. */
 function methodPart({ option, source, said }: Choice, method: MethodInfo, width: number): string | undefined {
@@ -71,31 +94,66 @@ function methodPart({ option, source, said }: Choice, method: MethodInfo, width:
   return `${noun[0]!.toUpperCase()}${noun.slice(1)} ${method.name}: ${title}\n${about.join("\n")}\n\n${rows ?? "  It has no options"}`;
 }
 
+/** Names of what is left out of the short help of a definition. */
+export function furtherOptions({ essentials, options }: Pick<HelpSource, "essentials" | "options">): string[] {
+  return essentials === undefined ? [] : Object.keys(options).filter((name) => !essentials.includes(name));
+}
+
+/** Methods and what they do, or their names alone. */
+function methodLines(methods: readonly MethodInfo[], whole: boolean, width: number): string {
+  if (!whole) {
+    const names = wrap(methods.map(({ name }) => name).join(", "), width - 2).map((line) => `  ${line}`);
+    return `Methods (--list explains them, --help --method NAME shows the options of one)\n${names.join("\n")}`;
+  }
+  const column = Math.max(...methods.map(({ name }) => name.length)) + 4;
+  const rows = methods.map(({ name, about }) => [`  ${name}`, about] as const);
+  return `Methods (--help --method NAME shows the options of one)\n${twoColumns(rows, column, width)}`;
+}
+
+export interface HelpView {
+  readonly width: number;
+  /** Every option, common ones and notes too, not only the essentials. */
+  readonly whole: boolean;
+}
+
 /**
- * The whole help. `methods` are all that `--method` may choose; `chosen` what was chosen, by `--method` and other
- * options.
+ * The help. `methods` are all that `--method` may choose; `chosen` what was chosen, by `--method` and other options.
  */
 export function helpText(
   source: HelpSource,
   methods: readonly MethodInfo[],
   chosen: readonly Choice[],
-  width: number,
+  { width, whole: all }: HelpView,
 ): string {
-  const { name, about, examples, options, notes, commands } = source;
-  const parts = [`${name}: ${about}\n\n  ${usage(source)}`];
-  if (examples.length > 0) parts.push(`Examples\n${examples.map((example) => `  ${asLaunched(example)}`).join("\n")}`);
+  const { name, about, essentials, options, notes, commands } = source;
+  const further = furtherOptions(source);
+  const whole = all || essentials === undefined;
+  const parts = [wrap(`${name}: ${about}`, width).join("\n"), broken(usage(source), width)];
+  const said = chosen.filter((choice) => whole || choice.said);
+  const ofMethods = said.flatMap((choice) => choice.methods.map((method) => methodPart(choice, method, width) ?? ""));
+  if (!whole) parts.push(...ofMethods);
+  const examples = whole ? source.examples : source.examples.slice(0, 2);
+  if (examples.length > 0)
+    parts.push(`Examples\n${examples.map((example) => broken(asLaunched(example), width, " \\")).join("\n")}`);
   if (commands) {
-    const rows = Object.entries(commands).map(([command, each]) => [`  ${command}`, cutTo(each.about, width - 24)]);
-    parts.push(`Commands (${launcher()} ${name} COMMAND --help shows one)\n${table(rows)}`);
+    const column = Math.max(...Object.keys(commands).map((command) => command.length)) + 4;
+    const rows = Object.entries(commands).map(([command, each]) => [`  ${command}`, each.about] as const);
+    const title = `Commands (${launcher()} ${name} COMMAND --help shows one)`;
+    parts.push(`${title}\n${twoColumns(rows, column, width)}`);
   }
-  if (Object.keys(options).length > 0) parts.push(`Options\n${optionLines(options, width)}`);
-  for (const choice of chosen) for (const method of choice.methods) parts.push(methodPart(choice, method, width) ?? "");
-  if (methods.length > 0) {
-    const rows = methods.map((method) => [`  ${method.name}`, cutTo(method.about, width - 24)]);
-    parts.push(`Methods (--help --method NAME shows the options of one)\n${table(rows)}`);
+  const listed = whole ? options : Object.fromEntries((essentials ?? []).map((key) => [key, options[key]!]));
+  if (Object.keys(listed).length > 0) parts.push(`Options\n${optionLines(listed, width)}`);
+  if (whole) parts.push(...ofMethods);
+  if (methods.length > 0) parts.push(methodLines(methods, whole, width));
+  if (whole) {
+    parts.push(`Common options\n${optionLines(commonOptions(source), width)}`);
+    if (notes) parts.push(reflow(notes, width));
+  } else {
+    const common = Object.keys(commonOptions(source)).length;
+    const more = further.length > 0 ? `${further.length} more options and ` : "";
+    const rest = `--help all shows ${more}the ${common} that every script has, -o and -n among them.`;
+    parts.push(wrap(rest, width).join("\n"));
   }
-  parts.push(`Common options\n${optionLines(commonOptions(source), width)}`);
-  if (notes) parts.push(notes.trim());
   return `${parts.filter((part) => part !== "").join("\n\n")}\n`;
 }
 
@@ -139,6 +197,3 @@ export const listJson = (groups: readonly ListedGroup[]): string =>
     null,
     2,
   )}\n`;
-
-const cutTo = (text: string, width: number): string =>
-  text.length <= width ? text : `${text.slice(0, Math.max(width, 20) - 1)}…`;

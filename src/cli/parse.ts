@@ -9,6 +9,7 @@ import { cac } from "cac";
 import { UserError } from "../errors.ts";
 import { didYouMean } from "../method/nearest.ts";
 import { flagOf, type OptionSpec, type Options } from "../method/options.ts";
+import { flagMeantBy } from "./synonyms.ts";
 
 export interface Parsed {
   readonly args: string[];
@@ -169,9 +170,9 @@ export function checkArgumentCount(args: readonly string[], form: string): void 
 }
 
 /** Hint for an unknown flag: a near one, or where to look. */
-export const flagHint = (flag: string, table: Options): string =>
-  didYouMean(
-    keyOf(flag),
-    Object.keys(table).map((name) => flagOf(name).slice(2)),
-    "--",
-  ) ?? "see --help for the options";
+export function flagHint(flag: string, table: Options): string {
+  const meant = flagMeantBy(keyOf(flag), table);
+  if (meant !== undefined) return `here it is ${meant}`;
+  const names = Object.keys(table).map((name) => flagOf(name).slice(2));
+  return didYouMean(keyOf(flag), names, "--") ?? "see --help all for the options";
+}

@@ -57,6 +57,7 @@ const READING = {
   template: DATA.template,
   batch_size: DATA.batch_size,
   max_length: DATA.max_length,
+  token_cache: DATA.token_cache,
   overflow: DATA.overflow,
 } as const satisfies Options;
 

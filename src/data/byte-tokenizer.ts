@@ -6,6 +6,7 @@
  * characters it uses) with an empty list of merges. Token b is byte b; 256, 257 and 258 are <pad>, <bos> and <eos>.
  * As in those tools, the text "<eos>" inside a document is the special token, unless `encodeBytes` is asked.
  */
+import { byteCharacters } from "./byte-characters.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
 const BYTES = 256;
@@ -27,6 +28,7 @@ export function byteTokenizer(): Tokenizer & { encodeBytes(bytes: Uint8Array): I
     pad: 256,
     bos: 257,
     eos: 258,
+    ends: [258],
     files: tokenizerFiles(),
     encode,
     encodeBytes: (bytes) => Int32Array.from(bytes),
@@ -82,13 +84,6 @@ function byteDecoder(skipSpecial: boolean) {
     },
     end: () => utf8.decode(),
   };
-}
-
-/** The printable character of each byte in tokenizer.json. */
-function byteCharacters(): string[] {
-  const printable = (b: number) => (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174;
-  let others = 0;
-  return Array.from({ length: BYTES }, (_, b) => String.fromCharCode(printable(b) ? b : BYTES + others++));
 }
 
 /** tokenizer.json, tokenizer_config.json and special_tokens_map.json; the same bytes every time. */

@@ -1,14 +1,17 @@
 /**
  * Whole data sets: the groups of a run in memory, and batches of a stream that is never in memory as a whole.
  *
- * Training shuffles, so it holds its sequences: 4 bytes per token, 8 where some do not count. Evaluation in file
- * order needs `inBatches` only.
+ * Training shuffles, so it holds its sequences: 4 bytes per token, 8 where some do not count. Those of large files are
+ * on disk (token-cache.ts) and mapped into memory, so data may be larger than it. Evaluation in file order needs
+ * `inBatches` only.
  */
 import { UserError } from "../errors.ts";
 import type { GroupReference } from "./groups.ts";
 import { type ReadOptions, readRows } from "./read-rows.ts";
 import type { Row } from "./rows.ts";
 import { type EncodeOptions, encodeRow, type Sequence } from "./sequences.ts";
+import { CachePlace } from "./token-cache.ts";
+import type { RowsKept } from "./token-file.ts";
 
 /** One group's share of a data set. */
 export interface GroupCount {
@@ -39,17 +42,13 @@ export async function loadSequences(
   const loaded: (GroupCount & { lengths: Int32Array })[] = [];
   for (const [group, source] of groups.entries()) {
     const { name } = source;
-    const first = sequences.length;
-    let rows = 0;
+    const { sequences: own, rows } = await readGroup(source, { ...options, group });
     let tokens = 0;
     let counted = 0;
-    for await (const row of readRows(source, options)) {
-      rows++;
-      for (const sequence of encodeRow(row, { ...options, group })) {
-        sequences.push(sequence);
-        tokens += sequence.ids.length;
-        counted += countedTokens(sequence);
-      }
+    for (const sequence of own) {
+      sequences.push(sequence);
+      tokens += sequence.ids.length;
+      counted += countedTokens(sequence);
     }
     if (counted === 0) {
       throw new UserError(
@@ -57,11 +56,50 @@ export async function loadSequences(
         "labels are all -100, prompts are longer than the length they are cut to, or rows have a single token",
       );
     }
-    const own = sequences.slice(first);
     const lengths = Int32Array.from(own, ({ ids }) => ids.length);
     loaded.push({ name, rows, sequences: own.length, tokens, counted, lengths });
   }
   return { sequences, groups: loaded };
+}
+
+/** The sequences of one group: as an earlier run kept them, or from its rows. */
+async function readGroup(
+  source: GroupReference,
+  options: EncodeOptions & ReadOptions,
+): Promise<{ sequences: Sequence[]; rows: number }> {
+  const place = await CachePlace.of(source, options);
+  const { group = 0 } = options;
+  const found = place?.read(group);
+  if (found?.cut) options.cut?.(found.cut.place, found.cut.tokens);
+  if (found) return found;
+  const writer = place?.writer();
+  const sequences: Sequence[] = [];
+  let rows = 0;
+  let cut: RowsKept["cut"];
+  const isCut = (where: string, tokens: number) => {
+    cut ??= { place: where, tokens };
+    options.cut?.(where, tokens);
+  };
+  try {
+    for await (const row of readRows(source, options)) {
+      rows++;
+      for (const sequence of encodeRow(row, { ...options, cut: isCut })) {
+        if (writer) writer.add(sequence);
+        else sequences.push(sequence);
+      }
+    }
+    const isKept = writer && place!.keep(writer, { rows, cut });
+    const kept = isKept ? place!.read(group) : undefined;
+    if (kept) return kept;
+  } catch (error) {
+    // Without room on the disk the rows are read into memory.
+    if (!writer || (error as NodeJS.ErrnoException).code !== "ENOSPC") throw error;
+  } finally {
+    writer?.discard();
+  }
+  if (!writer) return { sequences, rows };
+  const { cache: _, ...plain } = options;
+  return readGroup(source, plain);
 }
 
 /** Tokens of a sequence that the loss counts. */

@@ -22,6 +22,12 @@ export const READING = {
     help: "most tokens of a row; the model's when left out, at most 1024",
     value: "N",
   },
+  token_cache: {
+    type: "'auto' | 'off'",
+    default: "auto",
+    decides: "nothing",
+    help: "keep the tokens of files of 8 MB or more on disk, for data larger than memory and the next run",
+  },
   overflow: {
     type: "'truncate' | 'split' | 'refuse'",
     help: "what happens to longer rows; truncate, with a warning, when left out",

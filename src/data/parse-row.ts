@@ -30,9 +30,8 @@ const withoutNulls = (row: JsonObject): JsonObject =>
 
 function formatOf(row: JsonObject, place: string, columns: Columns | undefined): RowFormat {
   const fits = ({ needs }: RowFormat) => needs.every((key) => Object.hasOwn(row, key));
-  const named = ROW_FORMATS.map((formats) =>
-    formats.filter((format) => columns && format.needs.some((key) => columns.has(key)) && fits(format)),
-  );
+  const isNamed = ({ needs }: RowFormat) => needs.some((key) => columns!.has(key));
+  const named = columns ? ROW_FORMATS.map((formats) => formats.filter((each) => isNamed(each) && fits(each))) : [];
   const found =
     named.find(({ length }) => length > 0) ?? ROW_FORMATS.map((f) => f.filter(fits)).find((f) => f.length > 0);
   const [format, other] = found ?? [];

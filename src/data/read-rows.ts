@@ -57,7 +57,7 @@ export async function* readValues(ref: string, options: ReadOptions = {}): Async
   const fd = piped ? (options.stdin ?? 0) : await openFile(ref);
   let rows = 0;
   try {
-    for await (const value of valuesOf(fd, ref, what, options)) {
+    for await (const value of await valuesOf(fd, ref, what, options)) {
       rows++;
       yield value;
     }
@@ -85,10 +85,16 @@ async function* hubValues(ref: string): AsyncGenerator<LocatedValue> {
     throw new UserError(`${ref} holds no rows`, "another config or split may: hf:datasets/org/name:config/split");
 }
 
-async function* valuesOf(fd: number, ref: string, what: string, options: ReadOptions): AsyncGenerator<LocatedValue> {
+/** What reads the file that is open. */
+async function valuesOf(
+  fd: number,
+  ref: string,
+  what: string,
+  options: ReadOptions,
+): Promise<AsyncGenerator<LocatedValue>> {
   if (what === ref && isParquet(fd)) {
     const { readParquet } = await import("./files/parquet.ts");
-    return yield* readParquet(ref);
+    return readParquet(ref);
   }
   let { start, chunks } = await peek(readChunks(fd, what, options.chunkBytes));
   const packing = packingOf(start);
@@ -96,9 +102,9 @@ async function* valuesOf(fd: number, ref: string, what: string, options: ReadOpt
   refuseOtherThanRows(start, packing ? `${what}, unpacked,` : what);
   const { delimiterOf, readTable } = await import("./files/csv.ts");
   const delimiter = delimiterOf(ref);
-  if (delimiter !== undefined) yield* readTable(chunks, what, delimiter, options.maxRowBytes);
-  else if (isJsonList(start)) yield* readJsonList(chunks, what, options.maxRowBytes);
-  else yield* readJsonLines(chunks, what, options.maxRowBytes);
+  if (delimiter !== undefined) return readTable(chunks, what, delimiter, options.maxRowBytes);
+  if (isJsonList(start)) return readJsonList(chunks, what, options.maxRowBytes);
+  return readJsonLines(chunks, what, options.maxRowBytes);
 }
 
 /** Whether a file that can be read from any place begins as Parquet does. */

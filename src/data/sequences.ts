@@ -10,6 +10,7 @@
  */
 import { UserError } from "../errors.ts";
 import { IGNORED, type LocatedRow, type Row } from "./rows.ts";
+import { encodePrompt } from "./special-tokens.ts";
 import { type ChatTemplate, plainTemplate } from "./template.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
@@ -21,6 +22,20 @@ export interface Sequence {
   readonly group: number;
   /** Where the row was read. */
   readonly place: string;
+}
+
+/** What keeps the tokens of large files between runs; token-cache.ts does. */
+export interface TokenCache {
+  /** The model's and the tokenizer's files, of which all count. */
+  readonly files: ReadonlyMap<string, Uint8Array>;
+  /** Options that made tokenizer and template. */
+  readonly settings: Readonly<Record<string, string>>;
+  /** The user's cache folder when left out. */
+  readonly folder?: string;
+  /** Files of rows of fewer bytes are read again each time; 8 MiB when left out. */
+  readonly leastBytes?: number;
+  /** Most bytes of all that is kept; 16 GiB when left out. */
+  readonly mostBytes?: number;
 }
 
 export interface EncodeOptions {
@@ -37,6 +52,8 @@ export interface EncodeOptions {
   /** Ends `text` and `completion` with the tokenizer's end token, if it has one; true when left out. */
   eos?: boolean;
   group?: number;
+  /** Keeps the tokens of large files between runs. */
+  cache?: TokenCache;
   /** Called for every row that is cut. */
   cut?: (place: string, tokens: number) => void;
 }
@@ -117,7 +134,7 @@ function tokensOf({ row, place }: LocatedRow, options: EncodeOptions): { ids: In
   }
   const ids = withEnd(tokenizer.encode(row.prompt + row.completion, { special: true }), end);
   const labels = ids.slice();
-  labels.fill(IGNORED, 0, agreement(tokenizer.encode(row.prompt, { special: true }), ids));
+  labels.fill(IGNORED, 0, agreement(encodePrompt(tokenizer, row.prompt), ids));
   return { ids, labels };
 }
 

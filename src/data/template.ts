@@ -7,8 +7,8 @@ import { UserError } from "../errors.ts";
 import { decodeText, isObject, type Json, parseJson } from "../json.ts";
 import { library } from "../library.ts";
 import { PLAIN_TEMPLATE } from "./byte-tokenizer.ts";
-import { specialToken } from "./load-tokenizer.ts";
 import type { Message } from "./rows.ts";
+import { specialToken } from "./special-tokens.ts";
 
 export interface ChatTemplate {
   readonly name: "plain" | "jinja";

@@ -5,6 +5,11 @@ export interface DecodeOptions {
   skipSpecial?: boolean;
 }
 
+export interface EncodeTextOptions {
+  /** Adds the tokens that the tokenizer itself puts around a text (a leading <s>), or only those before it. */
+  special?: boolean | "before";
+}
+
 /** Gives text token by token; a character split over tokens appears with the last of them. */
 export interface StreamDecoder {
   push(id: number): string;
@@ -18,11 +23,13 @@ export interface Tokenizer {
   readonly vocabSize: number;
   readonly pad?: number;
   readonly bos?: number;
+  /** Ends texts and completions that are learned. */
   readonly eos?: number;
+  /** Tokens that end an answer; `eos` is one of them. */
+  readonly ends: readonly number[];
   /** The files that save it beside a model, by name. */
   readonly files: ReadonlyMap<string, Uint8Array>;
-  /** Tokens of a text; with `special`, also those that the tokenizer itself puts around a text (a leading <s>). */
-  encode(text: string, options?: { special?: boolean }): Int32Array;
+  encode(text: string, options?: EncodeTextOptions): Int32Array;
   decode(ids: Iterable<number>, options?: DecodeOptions): string;
   decoder(options?: DecodeOptions): StreamDecoder;
   idOf(token: string): number | undefined;

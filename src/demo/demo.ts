@@ -2,14 +2,14 @@
  * The embedded demo: checks merges on this adapter, then tells the story of `story.ts`, measuring every model on the
  * way. Every command it runs is printed and can be typed again.
  */
-import { mkdtempSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { UserError } from "../errors.ts";
 import { humanTime } from "../text/format.ts";
 import { table } from "../text/table.ts";
 import { checkMerges } from "./merges.ts";
-import { runLine, say } from "./shell.ts";
+import { runLine, runPrinted, say } from "./shell.ts";
 import { FILES, MEASURE, STORY, TWICE } from "./story.ts";
 
 /**
@@ -36,12 +36,32 @@ export async function demo(): Promise<void> {
     }
     lineage = text;
   }
-  const [byFile, byPipe] = await Promise.all(TWICE.map((name) => Bun.file(join(folder, name)).bytes()));
-  if (Buffer.compare(byFile!, byPipe!) !== 0)
-    throw new UserError("the pipe gave other bytes than the files", "please report it with: bun run doctor", 1);
-  process.stdout.write(`\n${table(rows)}\n\nby file and by pipe: the same bytes\n\n${lineage}\n`);
+  await compare(folder, TWICE, "the pipe gave other bytes than the files");
+  await makeAgain(folder, lineage);
+  process.stdout.write(`\n${table(rows)}\n\nby file, by pipe and by the lineage: the same bytes\n\n${lineage}\n`);
   process.stdout.write(`report: ${join(folder, "report.html")}\n`);
   say(`demo: ${humanTime((performance.now() - began) / 1000)}; next: edit examples/pipeline.sh`);
+}
+
+/**
+ * Runs the script that made the last model, with the results of all steps but the last in place, so that it takes as
+ * long as that one. Throws UserError when the bytes differ.
+ */
+async function makeAgain(folder: string, script: string): Promise<void> {
+  say("\n# The last model once more, by the script that its lineage gives");
+  mkdirSync(join(folder, "steps"));
+  const models = STORY.flatMap(({ makes }) => makes ?? []);
+  for (const [i, model] of models.slice(0, -1).entries())
+    symlinkSync(join("..", model), join(folder, "steps", `${i + 1}.safetensors`));
+  await runPrinted(script, folder, "steps", "again/");
+  const pair = [models.at(-1)!, "again"].map((model) => `${model}/model.safetensors`);
+  await compare(folder, pair, "the script out of the lineage gave other bytes");
+}
+
+/** Throws UserError when two files differ. */
+async function compare(folder: string, names: readonly string[], message: string): Promise<void> {
+  const [one, other] = await Promise.all(names.map((name) => Bun.file(join(folder, name)).bytes()));
+  if (Buffer.compare(one!, other!) !== 0) throw new UserError(message, "please report it with: bun run doctor", 1);
 }
 
 /** Cells of a model's row. */

@@ -3,6 +3,8 @@
  * again.
  */
 import { spawn } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { UserError } from "../errors.ts";
 
@@ -35,4 +37,19 @@ export async function runLine(
   const bad = codes.findIndex((code) => code !== 0);
   if (bad >= 0) throw new UserError(`\`${stages[bad]}\` failed`, "its message is above", 1);
   return { seconds: (performance.now() - began) / 1000, text: Buffer.concat(chunks).toString() };
+}
+
+/**
+ * Runs a script that `inspect --command` printed, in a folder; `work` has the results of steps that are there already.
+ * Throws when it fails.
+ */
+export async function runPrinted(script: string, folder: string, work: string, out: string): Promise<void> {
+  // `bun run` finds scripts in the project's folder only.
+  const runs = 'bun() { script=$2; shift 2; "$BUN" "$SCRIPTS$script.ts" "$@" -q; }\n';
+  writeFileSync(join(folder, "again.sh"), runs + script);
+  say(`$ WORK=${work} sh again.sh ${out}`);
+  const env = { ...process.env, BUN: process.execPath, SCRIPTS, WORK: work };
+  const child = spawn("sh", ["again.sh", out], { cwd: folder, env, stdio: ["ignore", "ignore", "inherit"] });
+  if ((await new Promise<number>((end) => child.on("close", end))) !== 0)
+    throw new UserError("the script that inspect printed failed", "its message is above", 1);
 }

@@ -49,6 +49,7 @@ export interface Ending {
   readonly steps: number;
   readonly seed: number;
   readonly version: string;
+  warn(message: string): void;
 }
 
 /** A capability in one run. */

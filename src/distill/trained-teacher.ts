@@ -36,10 +36,10 @@ export const trainedTeacher = <V>(
     return {
       trainsTeachers: true,
       teacherRows: (rec, rows) => loss(rec, { ...rows, values }),
-      async end({ models: [model], checkpoints: [checkpoint], student, steps, seed, version }) {
+      async end({ models: [model], checkpoints: [checkpoint], student, steps, seed, version, warn }) {
         if (!model || !checkpoint) return;
         const step = { script: "distill", version, method, options: { ...own, online, steps }, seed };
-        const lineage = lineageOf(step, [{ checkpoint, role: "teacher" }], [{ ref: student, role: "student" }]);
+        const lineage = lineageOf(step, [{ checkpoint, role: "teacher" }], warn, [{ ref: student, role: "student" }]);
         await saveModel(model, target, { files: checkpoint.files, lineage });
       },
     };

@@ -75,7 +75,7 @@ export async function setUpTraining(
     updates: parts.flatMap((part) => part.updates?.(gpu, [...model.trainable(), ...extra.values()]) ?? []),
     memory: held > 0 ? { teachers: held } : {},
     end: async () => {
-      const ending = { ...loaded, student: built.ref, steps, seed, version: run.version };
+      const ending = { ...loaded, student: built.ref, steps, seed, version: run.version, warn: run.warn };
       for (const part of parts) await part.end?.(ending);
     },
     free: () => {

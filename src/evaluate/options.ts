@@ -51,6 +51,7 @@ export const EVALUATE = {
   columns: READING.columns,
   max_length: READING.max_length,
   max_tokens: { type: "number.integer >= 1", default: 256, help: "most tokens of a generated answer", value: "N" },
+  token_cache: READING.token_cache,
   overflow: READING.overflow,
   tokenizer: READING.tokenizer,
   template: READING.template,

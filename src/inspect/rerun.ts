@@ -7,6 +7,7 @@
  */
 
 import type { LineageEntry } from "../checkpoint/checkpoint.ts";
+import { controlIn } from "../checkpoint/lineage/lineage.ts";
 import { orderRecipes } from "../checkpoint/lineage/recipe/order-recipes.ts";
 import { parseRecipe } from "../checkpoint/lineage/recipe/read-recipe.ts";
 import { recipeReferences } from "../checkpoint/lineage/recipe/recipe.ts";
@@ -26,9 +27,15 @@ export interface Rerun {
 
 const flag = (key: string): string => quote(`--${key.replaceAll("_", "-")}`);
 
-/** Values that look like flags are tied to theirs. */
-const option = (key: string, value: string): string[] =>
-  value.startsWith("-") ? [`${flag(key)}=${quote(value)}`] : [flag(key), quote(value)];
+const PIPE = /^(-|\/(dev|proc\/self)\/fd\/\d+|\/dev\/stdin)$/;
+
+/** Values that look like flags are tied to theirs; rows that came through a pipe are asked for. */
+function option(key: string, value: string, unknown: object[]): string[] {
+  const [, group = "", file] = /^([\w.-]+=)?(.*)$/s.exec(value)!;
+  if (PIPE.test(file!))
+    return [flag(key), (group && quote(group)) + asked(`what --${key} read from ${file}`, {}, unknown)];
+  return value.startsWith("-") ? [`${flag(key)}=${quote(value)}`] : [flag(key), quote(value)];
+}
 
 /** Commas outside of brackets, plus one: how many values a list has. */
 const countValues = (text: string): number => text.replace(/\[[^\]]*\]/g, "").split(",").length;
@@ -36,18 +43,13 @@ const countValues = (text: string): number => text.replace(/\[[^\]]*\]/g, "").sp
 const recipeOf = (entry: LineageEntry): string | undefined =>
   typeof entry.options.recipe === "string" ? entry.options.recipe : undefined;
 
-/** Writes a text into a file, word for word. */
-function heredoc(text: string, file: string): string {
-  if (!text.endsWith("\n")) return `printf %s '${text.replaceAll("'", `'\\''`)}' > ${file}`;
-  const lines = new Set(text.split("\n"));
-  let end = "RECIPE";
-  while (lines.has(end)) end += "_";
-  return `cat > ${file} <<'${end}'\n${text}${end}`;
-}
+/** Writes a text into a file, word for word. Nothing ends a quoted word but a quote, which `quote` takes care of. */
+const written = (text: string, file: string): string => `printf %s ${quote(text)} > ${file}`;
 
 /** Builds the script; its commands begin with `launcher`. An empty lineage gives no commands. */
 export async function rerun(lineage: readonly LineageEntry[], launcher = "bun run"): Promise<Rerun> {
   if (lineage.length === 0) return { script: "", commands: [] };
+  for (const entry of lineage) refuseUnwritable(entry);
   const sources = sourcesOf(lineage);
   const covered = coveredSteps(lineage, sources);
   const outputs = lineage.map((_, i) => `"$work/${i + 1}.safetensors"`);
@@ -76,16 +78,34 @@ export async function rerun(lineage: readonly LineageEntry[], launcher = "bun ru
     if (covered.has(index)) continue;
     const text = recipeOf(entry);
     const words = [launcher, scriptOf(entry)];
-    if (text === undefined) words.push(...(await plainWords(entry, sources[index]!.map(name))));
+    if (text === undefined) words.push(...(await plainWords(entry, sources[index]!.map(name), unknown)));
     else {
       const file = `"$work/${index + 1}.yml"`;
-      commands.push(heredoc(text, file));
-      words.push(file, ...recipeWords(entry, recipes[index]));
+      commands.push(written(text, file));
+      words.push(file, ...recipeWords(entry, recipes[index], unknown));
     }
     words.push("-o", outputs[index]!);
     commands.push(`${kept.has(index) ? `test -e ${outputs[index]} || ` : ""}${words.join(" ")}`);
   }
-  return { script: frame(commands, lineage.length - covered.size), commands };
+  const reused = commands.map((command) => {
+    const result = / -o ("\$work\/\d+\.safetensors")$/.exec(command)?.[1];
+    return result ? `test -e ${result} || ${command}` : command;
+  });
+  return { script: frame(reused, lineage.length - covered.size), commands };
+}
+
+/** Options that say how a run goes and where it writes; no step records them. */
+const PLACES = new Set(["out", "log", "config", "state", "best"]);
+
+/** Throws UserError for a step of which sh cannot be told word for word, or whose options are none of ingot's. */
+function refuseUnwritable({ run, ...entry }: LineageEntry): void {
+  const hint = "its history cannot be run again; inspect without --command shows it";
+  const control = controlIn(entry);
+  if (control !== undefined)
+    throw new UserError(`the lineage's step ${show(run)} has a control character in ${show(control)}`, hint);
+  const key = Object.keys(entry.options).find((name) => !/^[a-z][a-z0-9_]*$/i.test(name) || PLACES.has(name));
+  if (key !== undefined)
+    throw new UserError(`the lineage's step ${show(run)} has the option ${show(key)}, which no step records`, hint);
 }
 
 /** The script of a step. Throws a UserError for any other text: `bun run` would take it for a file. */
@@ -97,16 +117,26 @@ function scriptOf({ script, run }: LineageEntry): string {
   );
 }
 
+/** The folder of what the steps make: WORK where that is set, else a new one that goes with the script. */
+const WORK = [
+  // biome-ignore-start lint/suspicious/noTemplateCurlyInString: the shell fills it in
+  "work=${WORK:-$(mktemp -d)}",
+  `test -n "\${WORK:-}" || trap 'rm -rf "$work"' EXIT`,
+  // biome-ignore-end lint/suspicious/noTemplateCurlyInString: the shell fills it in
+  'mkdir -p "$work"',
+];
+
 function frame(commands: readonly string[], steps: number): string {
   const folder = commands.some((command) => command.includes("$work"));
   return [
     "#!/bin/sh",
     `# Makes a checkpoint again from its lineage (${steps} ${steps === 1 ? "step" : "steps"}): sh FILE [OUT]`,
     "# Inputs are named as they were typed, so run it in the same folder.",
+    ...(folder ? ["# WORK=DIR keeps the results of the steps there, and makes only those that are missing."] : []),
     "set -eu",
     // biome-ignore lint/suspicious/noTemplateCurlyInString: the shell fills it in
     "out=${1:-again.safetensors}",
-    ...(folder ? ["work=$(mktemp -d)", `trap 'rm -rf "$work"' EXIT`] : []),
+    ...(folder ? WORK : []),
     ...commands,
     "",
   ].join("\n");
@@ -177,7 +207,7 @@ function asked(what: string, thing: object, unknown: object[]): string {
  */
 function outside(input: Input, unknown: object[]): string {
   const { ref, revision, header_sha256 } = input;
-  const piped = ref === "-" || /^\/(dev|proc\/self)\/fd\/|^\/dev\/stdin$/.test(ref);
+  const piped = PIPE.test(ref);
   if (piped || ref.startsWith("run:")) {
     const mark = header_sha256 === undefined ? "" : ` (SHA-256 of the header ${header_sha256})`;
     return asked(`${piped ? `what came through ${ref}` : `the result of ${ref}`}${mark}`, input, unknown);
@@ -188,7 +218,7 @@ function outside(input: Input, unknown: object[]): string {
 }
 
 /** Arguments and options of a step that was typed. `named`: its inputs as the shell is to see them. */
-async function plainWords(entry: LineageEntry, named: readonly string[]): Promise<string[]> {
+async function plainWords(entry: LineageEntry, named: readonly string[], unknown: object[]): Promise<string[]> {
   const { method, options } = entry;
   const listed = await listsBase(entry);
   const inputs: { role: string; word: string }[] = [];
@@ -200,7 +230,7 @@ async function plainWords(entry: LineageEntry, named: readonly string[]): Promis
   const words = inputs.flatMap(({ role, word }) => (role === "model" || (listed && role === "base") ? [word] : []));
   if (method !== undefined) words.push("--method", quote(method));
   for (const { role, word } of inputs) if (role !== "model") words.push(flag(role), word);
-  return [...words, ...optionWords(options), ...seedWords(entry)];
+  return [...words, ...optionWords(options, unknown), ...seedWords(entry)];
 }
 
 /**
@@ -218,26 +248,32 @@ async function listsBase({ script, inputs, method, options }: LineageEntry): Pro
   );
 }
 
-function recipeWords(entry: LineageEntry, recipe: ReadRecipe): string[] {
+function recipeWords(entry: LineageEntry, recipe: ReadRecipe, unknown: object[]): string[] {
   const { recipe: _text, dtype, out_dtype, ...options } = entry.options;
   return [
-    ...optionWords({
-      ...(dtype !== recipe?.dtype && { dtype }),
-      ...(out_dtype !== recipe?.outDtype && { out_dtype }),
-      ...options,
-    }),
+    ...optionWords(
+      {
+        ...(dtype !== recipe?.dtype && { dtype }),
+        ...(out_dtype !== recipe?.outDtype && { out_dtype }),
+        ...options,
+      },
+      unknown,
+    ),
     ...seedWords(entry),
   ];
 }
 
 const seedWords = ({ seed }: LineageEntry): string[] => (seed === 0 ? [] : ["--seed", String(seed)]);
 
-function optionWords(options: Readonly<Record<string, unknown>>): string[] {
+/** Words of options as the command line parses them: numbers joined by commas, of texts one flag each. */
+function optionWords(options: Readonly<Record<string, unknown>>, unknown: object[]): string[] {
   return Object.entries(options).flatMap(([key, value]) => {
     if (value === undefined || value === null) return [];
     if (value === true) return [flag(key)];
     if (value === false) return [flag(`no-${key}`)];
-    if (Array.isArray(value) && key === "set") return value.flatMap((item) => option(key, String(item)));
-    return option(key, Array.isArray(value) ? value.join(",") : String(value));
+    if (!Array.isArray(value)) return option(key, String(value), unknown);
+    if (value.length > 0 && value.every((item) => typeof item === "number"))
+      return option(key, value.join(","), unknown);
+    return value.flatMap((item) => option(key, String(item), unknown));
   });
 }

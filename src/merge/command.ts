@@ -1,5 +1,5 @@
 /** What the `merge` script does: from its command line or a recipe to a plan, and from the plan to a checkpoint. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Checkpoint, TensorEntry } from "../checkpoint/checkpoint.ts";
@@ -101,7 +101,9 @@ function recipeText(file: string): string {
     return readText(file);
   } catch (error) {
     if (error instanceof UserError) throw error;
-    throw new UserError(`${file} cannot be read: ${(error as Error).message}`, "check the path");
+    const other = file.replace(/\.(ya?ml)$/i, (_, ending) => (ending === "yml" ? ".yaml" : ".yml"));
+    const near = other !== file && existsSync(other) ? `did you mean ${other}?` : "check the path";
+    throw new UserError(`${file} cannot be read: ${(error as Error).message}`, near);
   }
 }
 
@@ -157,6 +159,7 @@ function historyOf(
   return lineageOf(
     step,
     keys.map((key) => ({ checkpoint: opened.get(key)!, role: key === baseKey ? "base" : "model" })),
+    (text) => context.warn(text),
   );
 }
 

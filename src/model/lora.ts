@@ -116,11 +116,6 @@ export async function freshLora(
   const entries = new Map<string, LoraEntry>();
   for (const target of targets) {
     const { module, into, out } = target;
-    if (rank > Math.min(into, out))
-      throw new UserError(
-        `--lora-rank ${rank} exceeds ${module}, which is ${showShape([out, into])}`,
-        "lower the rank",
-      );
     const name = tensorName(module, "lora_A");
     const unit = keyedUnits(seed, name);
     const bound = 1 / Math.sqrt(into);

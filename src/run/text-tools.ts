@@ -1,8 +1,10 @@
 /** What reads text for a language model: tokenizer, chat template, length of rows. */
+import fs from "node:fs";
+import path from "node:path";
 import { openPlain } from "../checkpoint/open.ts";
 import { byteTokenizer } from "../data/byte-tokenizer.ts";
-import { loadTokenizer } from "../data/load-tokenizer.ts";
-import type { EncodeOptions } from "../data/sequences.ts";
+import { loadTokenizer, TOKENIZER_FILES } from "../data/load-tokenizer.ts";
+import { type EncodeOptions, endOfTurn } from "../data/sequences.ts";
 import { loadTemplate, plainTemplate } from "../data/template.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { UserError } from "../errors.ts";
@@ -12,6 +14,8 @@ export interface TextOptions {
   readonly tokenizer?: string | undefined;
   readonly template?: "auto" | "plain" | undefined;
   readonly max_length?: number | undefined;
+  /** Whether the tokens of large files are kept on disk; off when left out. */
+  readonly token_cache?: "auto" | "off" | undefined;
   /** Longer rows are cut, with a remark, when left out. */
   readonly overflow?: "truncate" | "split" | "refuse" | undefined;
 }
@@ -42,11 +46,12 @@ export async function textTools(
     tokenizer = byteTokenizer();
     source = new Map([...files, ...tokenizer.files]);
   } else if (wanted !== undefined) {
-    const other = await openPlain(wanted);
-    source = new Map([...files, ...[...other.files].filter(([name]) => name !== "config.json")]);
-    other.close();
+    const other = await tokenizerFiles(wanted);
+    // The model's own settings are of ids that another tokenizer does not have.
+    const kept = [...files].filter(([name]) => !TOKENIZER_FILES.includes(name));
+    source = new Map([...kept, ...[...other].filter(([name]) => name !== "config.json")]);
     where = wanted;
-    tokenizer = await loadTokenizer(source, where);
+    tokenizer = await loadTokenizer(other, where);
   } else if (files.has("tokenizer.json")) {
     tokenizer = await loadTokenizer(files, ref);
   }
@@ -56,8 +61,7 @@ export async function textTools(
       "use the model's own tokenizer, or a model with a larger vocab_size",
     );
   const found = tokenizer && template === "auto" ? await loadTemplate(source, where) : undefined;
-  const end = tokenizer?.eos === undefined ? "" : tokenizer.decode([tokenizer.eos]);
-  const chat = found ?? (template === "plain" ? plainTemplate(end) : undefined);
+  const chat = found ?? (tokenizer && plainTemplate(endOfTurn(tokenizer)));
   const maxLength = options.max_length ?? Math.min(LONGEST, sizes.maxPositions);
   if (sizes.maxPositions > 0 && maxLength > sizes.maxPositions)
     throw new UserError(
@@ -81,7 +85,22 @@ export async function textTools(
       vocabSize: sizes.outputs,
       maxLength,
       overflow,
+      ...(options.token_cache === "auto" ? { cache: { files: source, settings: { template } } } : {}),
       ...(warn ? { cut } : {}),
     },
   };
+}
+
+/** The files of `--tokenizer`: a folder needs no weights, anything else is a checkpoint. Throws UserError. */
+async function tokenizerFiles(ref: string): Promise<ReadonlyMap<string, Uint8Array>> {
+  if (fs.statSync(path.join(ref, "tokenizer.json"), { throwIfNoEntry: false })?.isFile()) {
+    const names = [...TOKENIZER_FILES, "config.json"].filter((name) =>
+      fs.statSync(path.join(ref, name), { throwIfNoEntry: false })?.isFile(),
+    );
+    return new Map(names.map((name) => [name, new Uint8Array(fs.readFileSync(path.join(ref, name)))]));
+  }
+  const other = await openPlain(ref);
+  const { files } = other;
+  other.close();
+  return files;
 }

@@ -10,12 +10,12 @@ import { UserError } from "../errors.ts";
 import { openGpu } from "../gpu/gpu.ts";
 import type { Values } from "../method/options.ts";
 import { Model } from "../model/model.ts";
+import { Answer } from "../run/generating/answer-text.ts";
 import { Generator } from "../run/generating/generate.ts";
 import { checkStops } from "../run/generating/stop-texts.ts";
 import { type DescribedModel, openModel } from "../run/open-model.ts";
 import { humanBytes } from "../text/format.ts";
 import { table } from "../text/table.ts";
-import { Answer } from "./answer.ts";
 import type { SAMPLE } from "./options.ts";
 import { checkPrompt, checkSystem, type Prompt, readPrompts } from "./prompts.ts";
 
@@ -85,7 +85,7 @@ async function answerAll(
     const ids = part.map(({ prompt }) => prompt.ids);
     const sampling = {
       maxTokens: options.max_tokens,
-      stop: tokenizer.eos === undefined ? [] : [tokenizer.eos],
+      stop: tokenizer.ends,
       temperature: options.temperature,
       topK: options.top_k,
       topP: options.top_p,

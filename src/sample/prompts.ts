@@ -2,6 +2,8 @@
 import { parseColumns } from "../data/columns.ts";
 import { readRows } from "../data/read-rows.ts";
 import type { Message, Row } from "../data/rows.ts";
+import { endOfTurn } from "../data/sequences.ts";
+import { encodePrompt } from "../data/special-tokens.ts";
 import { type ChatTemplate, plainTemplate } from "../data/template.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { UserError } from "../errors.ts";
@@ -44,14 +46,14 @@ class PromptEncoder {
   constructor(options: PromptOptions, tokenizer: Tokenizer, template: ChatTemplate | undefined) {
     this.#options = options;
     this.#tokenizer = tokenizer;
-    this.#template = template ?? plainTemplate(tokenizer.eos === undefined ? "" : tokenizer.decode([tokenizer.eos]));
+    this.#template = template ?? plainTemplate(endOfTurn(tokenizer));
   }
 
   /** What a user says with --chat, else a text to continue. */
   text(text: string, place?: string): Prompt {
     if (this.#options.chat) return this.#conversation([{ role: "user", content: text }], text);
     if (this.#options.system !== undefined) throw systemAlone(place);
-    return { text, ids: [...this.#tokenizer.encode(text)] };
+    return { text, ids: [...encodePrompt(this.#tokenizer, text)] };
   }
 
   #conversation(messages: readonly Message[], text: string): Prompt {

@@ -76,7 +76,7 @@ async function edit(context: UnlearnContext, { method, values }: Bound<UnlearnEd
   };
   const saving = {
     files,
-    lineage: lineageOf(step, begun.read),
+    lineage: lineageOf(step, begun.read, (text) => context.warn(text)),
     ...(options.out_dtype ? { dtype: ({ f32: "F32", bf16: "BF16", f16: "F16" } as const)[options.out_dtype] } : {}),
     ...(options.shards ? { shards: options.shards } : {}),
   };

@@ -3,6 +3,7 @@
  * samples before the first step, several for every row.
  */
 import { encodeRow, type Sequence } from "../data/sequences.ts";
+import type { Tokenizer } from "../data/tokenizer.ts";
 import { UserError } from "../errors.ts";
 import type { Json } from "../json.ts";
 import { has, methodsFor } from "../method/capability.ts";
@@ -62,17 +63,19 @@ export class SampledAnswers {
   readonly #maxTokens: number;
   readonly #how: Alternatives;
   readonly #end: number | undefined;
+  readonly #ends: readonly number[];
 
   private constructor(
     sequences: readonly Sequence[],
     prompts: ReadonlyMap<string, Int32Array>,
-    { how, end, maxLength }: { how: Alternatives; end: number | undefined; maxLength: number },
+    { how, tokenizer, maxLength }: { how: Alternatives; tokenizer: Tokenizer | undefined; maxLength: number },
   ) {
     const longest = sequences.reduce((most, own) => Math.max(most, own.ids.length - promptOf(own, 1).length), 1);
     const room = maxLength - Math.max(...[...prompts.values()].map(({ length }) => length));
     this.#maxTokens = Math.min(how.maxTokens ?? longest, room);
     this.#how = how;
-    this.#end = end;
+    this.#end = tokenizer?.eos;
+    this.#ends = tokenizer?.ends ?? [];
     this.sequences = sequences.flatMap((sequence) => Array.from({ length: how.samples }, () => ({ ...sequence })));
     this.#prompts = this.sequences.map(({ place }) => prompts.get(place)!);
     const blank = new Int32Array(this.#maxTokens);
@@ -97,7 +100,7 @@ export class SampledAnswers {
         );
       prompts.set(place, promptOf(sequence!, 1));
     }
-    return new SampledAnswers(sequences, prompts, { how, end: tools.tokenizer?.eos, maxLength });
+    return new SampledAnswers(sequences, prompts, { how, tokenizer: tools.tokenizer, maxLength });
   }
 
   #with(answers: readonly ArrayLike<number>[]): Sequence[] {
@@ -126,7 +129,7 @@ export class SampledAnswers {
           seed,
           keys: left.map((i) => `alternative ${this.sequences[i]!.place} ${i % samples} ${round}`),
           maxTokens: this.#maxTokens,
-          stop: this.#end === undefined ? [] : [this.#end],
+          stop: this.#ends,
           batch,
           signal,
         },

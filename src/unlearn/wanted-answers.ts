@@ -28,7 +28,10 @@ export async function* completions(
   for (const group of groups)
     for await (const { row, place } of readRows(group)) {
       if (row.form !== "completion")
-        throw new UserError(`${place}: ${method} needs rows of prompt and completion, found a row of ${row.form}`);
+        throw new UserError(
+          `${place}: ${method} needs rows of prompt and completion, found a row of ${row.form}`,
+          "columns of other names are read so: --columns prompt=question,completion=answer",
+        );
       yield { row, place };
     }
 }

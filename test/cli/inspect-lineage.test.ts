@@ -79,7 +79,7 @@ describe("how it was made", () => {
     writeFileSync(recipe, `merge_method: linear\ndtype: float32\nmodels:\n${models.join("\n")}\n`);
     await merged(recipe, "-o", made);
     const { script } = await json(made, "--command");
-    expect(script).toContain("<<'RECIPE'\nmerge_method: linear\n");
+    expect(script).toContain("printf %s 'merge_method: linear\n");
     await rerunScript(script, join(folder, "recipe-again.safetensors"));
     expect(await bytesOf(join(folder, "recipe-again.safetensors"))).toEqual(await bytesOf(made));
   });

@@ -82,8 +82,8 @@ describe("values", () => {
 const MISTAKES: [string[], string, string][] = [
   [["--bsae", "x"], "unknown option --bsae", "did you mean --base?"],
   [["--drr-run"], "unknown option --drr-run", "did you mean --dry-run?"],
-  [["--frobnicate"], "unknown option --frobnicate", "see --help for the options"],
-  [["-nz"], "unknown option -z", "see --help for the options"],
+  [["--frobnicate"], "unknown option --frobnicate", "see --help all for the options"],
+  [["-nz"], "unknown option -z", "see --help all for the options"],
   [
     ["--base", "--yes"],
     "--base: expected a value but found --yes",
@@ -97,7 +97,7 @@ const MISTAKES: [string[], string, string][] = [
   [["--layers", "1,x"], "--layers: expected a number but found x", "--layers: which layers"],
   [
     ["--act", "shwo"],
-    '--act: expected "bug", "bytes", "forgotten", "lines", "mistake", "progress", "quits", "show", "stubborn" or "wait" but found shwo',
+    '--act: expected "bug", "bytes", "deaf", "forgotten", "lines", "mistake", "progress", "quits", "show", "stubborn" or "wait" but found shwo',
     "did you mean show?",
   ],
   [

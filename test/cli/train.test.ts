@@ -124,6 +124,24 @@ test("evaluate loses nothing of a small change to weights in bf16", async () => 
   }
 }, 60_000);
 
+test("an adapter of a rank above the sides of its layers trains, and computes what its merge does", async () => {
+  const data = ["--data", "lora-basic-first.jsonl", "--batch-size", "2", "-q"];
+  const one = ["--steps", "1", "--schedule", "constant", ...data];
+  const lora = ["--lora", "--lora-rank", "40", "--lr", "0.03"];
+  expect((await run("train", ["lora-base", ...lora, ...one, "-o", "wide/"])).err).toBe("");
+  const a = (await tensorsOf(at("wide/adapter_model.safetensors"))).get(
+    "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight",
+  )!;
+  expect(a.length).toBe(40 * 32);
+  const measured = await run("evaluate", ["lora-base+wide", "--metric", "loss", "--json", ...data]);
+  const { loss } = JSON.parse(measured.text.trimEnd().split("\n").at(-1)!);
+  await run("train", ["lora-base+wide", "--lora-continue", ...one, "--log", at("wide.log"), "-o", "wide-on/"]);
+  const step = readFileSync(at("wide.log"), "utf8")
+    .split("\n")
+    .find((line) => line.includes('"event":"step"'))!;
+  expect(Math.abs(JSON.parse(step).loss - loss)).toBeLessThan(1e-6 * loss);
+}, 60_000);
+
 test("an adapter goes on with its own dropout", async () => {
   const config = JSON.parse(readFileSync(at("lora-basic/adapter_config.json"), "utf8"));
   cpSync(at("lora-basic"), at("lora-dropout"), { recursive: true });

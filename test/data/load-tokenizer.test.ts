@@ -2,7 +2,8 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { byteTokenizer } from "../../src/data/byte-tokenizer.ts";
-import { loadTokenizer, windowDecoder } from "../../src/data/load-tokenizer.ts";
+import { loadTokenizer } from "../../src/data/load-tokenizer.ts";
+import { windowDecoder } from "../../src/data/tokenization/streams.ts";
 import { library } from "../../src/library.ts";
 import { installed, rejection } from "./support.ts";
 
@@ -27,7 +28,7 @@ test("says what is missing", async () => {
 
 test("a damaged tokenizer.json is refused by name", async () => {
   const damaged = await rejection(loadTokenizer(new Map([["tokenizer.json", file([])]]), "m/"));
-  expect(damaged.message).toBe("m/: tokenizer.json and tokenizer_config.json should be objects");
+  expect(damaged.message).toBe("m/: tokenizer.json should be an object with a model");
 });
 
 /** Bytes to text with a leading space that is dropped at the start of a list, as SentencePiece decoders do. */

@@ -1,5 +1,6 @@
 /** Commands and trees out of lineages. That the commands make the same tensors is shown in test/cli/inspect.test.ts. */
 import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
 import type { LineageEntry } from "../../src/checkpoint/checkpoint.ts";
 import { lineageLines } from "../../src/inspect/lineage.ts";
 import { rerun } from "../../src/inspect/rerun.ts";
@@ -26,6 +27,31 @@ describe("commands", () => {
     expect(await commands(step("1", [model("a b/"), model("c")], { options, seed: 7 }))).toEqual([
       `bun run merge 'a b/' c --method linear --weight 0.5,-1 --set weight:mlp=0.2,0.8 --set 't:a b=1' --dtype BF16 --compat-rounding --seed 7 -o "$out"`,
     ]);
+  });
+
+  test("lists as they parse: numbers joined by commas, a flag for each text", async () => {
+    const options = {
+      data: ["a=x y.jsonl", "b,c.jsonl"],
+      weights: [0.5, 1e-7],
+      lora_targets: ["q"],
+      metric: [],
+      k: null,
+    };
+    expect(await commands(step("1", [model("m")], { script: "train", method: undefined, options }))).toEqual([
+      `bun run train m --data 'a=x y.jsonl' --data b,c.jsonl --weights 0.5,1e-7 --lora-targets q -o "$out"`,
+    ]);
+  });
+
+  test("rows that came through a pipe are asked for, one by one", async () => {
+    const options = { data: ["a=-", "/dev/fd/63", "b.jsonl"], eval_data: "-", lr: "-1" };
+    const [line] = await commands(step("1", [model("m")], { script: "train", method: undefined, options }));
+    expect(line).toBe(
+      // biome-ignore-start lint/suspicious/noTemplateCurlyInString: the shell fills it in
+      'bun run train m --data a="${INPUT_1:?set it to what --data read from -}"' +
+        ' --data "${INPUT_2:?set it to what --data read from /dev/fd/63}" --data b.jsonl' +
+        ' --eval-data "${INPUT_3:?set it to what --eval_data read from -}" --lr=-1 -o "$out"',
+      // biome-ignore-end lint/suspicious/noTemplateCurlyInString: the shell fills it in
+    );
   });
 
   test("a value that looks like a flag is tied to its own", async () => {
@@ -86,7 +112,7 @@ describe("commands", () => {
     );
     expect(found).toEqual([
       "test -e ./made || bun run merge a b --method linear -o ./made",
-      `cat > "$work/2.yml" <<'RECIPE'\n${recipe}RECIPE`,
+      `printf %s 'merge_method: linear\nmodels:\n- model: ./made\n- model: it'\\''s/b\n' > "$work/2.yml"`,
       `bun run merge "$work/2.yml" -o "$out"`,
     ]);
   });
@@ -98,8 +124,8 @@ describe("commands", () => {
       step("1", [model("a"), model("b")], { options: { recipe } }),
       step("2", [model("run:1"), model("c")], { options: { recipe } }),
     );
-    expect(found.map((line) => line.split("\n")[0])).toEqual([
-      `cat > "$work/2.yml" <<'RECIPE'`,
+    expect(found.map((line) => line.split("\n")[0]!)).toEqual([
+      "printf %s 'name: x",
       `bun run merge "$work/2.yml" -o "$out"`,
     ]);
   });
@@ -188,7 +214,7 @@ describe("commands", () => {
     const [line] = await commands(
       step("1", [model(evil), model("--out=x"), { ref: `run:${evil}`, role: evil, header_sha256: evil }], {
         method: evil,
-        options: { [evil]: evil, set: [evil] },
+        options: { evil, set: [evil] },
       }),
     );
     // The shell splits the line into the words that were meant, and runs nothing else.
@@ -203,7 +229,7 @@ describe("commands", () => {
         evil,
         `--${evil}`,
         "in",
-        `--${evil}`,
+        "--evil",
         evil,
         "--set",
         evil,
@@ -216,6 +242,43 @@ describe("commands", () => {
     await expect(rerun([script])).rejects.toThrow(
       "the lineage's step 1 is by ../evil.ts, which is not a script of ingot",
     );
+  });
+
+  test("whatever a recipe holds, the script writes it down and runs none of it", async () => {
+    const tail = "merge_method: linear\nmodels:\n- model: a\n";
+    const shells = ["'; touch x; '", "RECIPE\ntouch x", "'\\'' $(touch x) `touch x` \\", "\r\n'\"'\"'"];
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.oneof(fc.constantFrom(...shells), fc.string({ unit: "grapheme" }))),
+        async (parts) => {
+          const comment = parts
+            .join("")
+            .replaceAll(/[\r\n]/g, " ")
+            .replaceAll(/\p{Cc}/gu, "");
+          const recipe = `# ${comment}\n${tail}`;
+          const [first] = await commands(step("1", [model("a")], { options: { recipe } }));
+          const child = Bun.spawnSync(["sh", "-c", `work=/nonexistent; ${first!.replace(/ > "\$work\/1.yml"$/, "")}`]);
+          expect(child.stdout.toString()).toBe(recipe);
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+
+  test.each([
+    ["a recipe", { options: { recipe: "name: x\nRECI\0PE\ntouch x\n" } }, "control character"],
+    ["a value", { options: { weight: "1\u001b[2J" } }, 'control character in "1\\u001b[2J"'],
+    ["a value of a list", { options: { data: ["a", "\u009b2J"] } }, 'control character in "\\u009b2J"'],
+    ["a name", { options: { "a\u007f": 1 } }, "control character"],
+    ["an input", { inputs: [{ ref: "a\0" }] }, "control character"],
+    [
+      "an option that is none",
+      { options: { "a b": 1 } },
+      'has the option "a b", which no step records'.replaceAll('"', ""),
+    ],
+    ["a place to write to", { options: { out: "x" } }, "has the option out, which no step records"],
+  ])("%s that no step writes is refused", async (_, more, message) => {
+    await expect(rerun([step("1", [], more as Partial<LineageEntry>)])).rejects.toThrow(message);
   });
 
   test("words are quoted for sh", () => {

@@ -15,6 +15,7 @@ import { decodeFloats, encodeFloats } from "../decode.ts";
 import { addBias, indicesFor, nameInBase, notFound, replacement, type View, withRows } from "./changes.ts";
 import { rankOf, readAdapterConfig } from "./config.ts";
 import { viewEntry } from "./entries.ts";
+import { hasForeignTensors, refuseForeign } from "./foreign.ts";
 import { isFactorName, isSavedModule, isVocabulary } from "./keys.ts";
 import { readParts } from "./parts.ts";
 import { patchOf, stackPatches } from "./patch.ts";
@@ -23,9 +24,11 @@ import { editConfig, findTie, type Tie } from "./tie.ts";
 const TOKENIZER_FILE =
   /^(tokenizer.*|special_tokens_map\.json|added_tokens\.json|vocab\..*|merges\.txt|chat_template.*)$/;
 
-/** Whether a checkpoint is an adapter: it says so in adapter_config.json, or its tensors are LoRA factors. */
+const isAdapterNames = (names: readonly string[]): boolean => names.some(isFactorName) || hasForeignTensors(names);
+
+/** Whether a checkpoint is an adapter: it says so in adapter_config.json, or its tensors are those of one. */
 export function isAdapter(checkpoint: Checkpoint): boolean {
-  return checkpoint.files.has("adapter_config.json") || [...checkpoint.tensors.keys()].some(isFactorName);
+  return checkpoint.files.has("adapter_config.json") || isAdapterNames([...checkpoint.tensors.keys()]);
 }
 
 /**
@@ -40,7 +43,9 @@ export async function applyAdapter(
   adapter: Checkpoint,
   { warn = () => {} }: { warn?: (message: string) => void } = {},
 ): Promise<Checkpoint> {
+  refuseForeign(adapter);
   const config = readAdapterConfig(adapter.files.get("adapter_config.json"), adapter.ref);
+  if (config.alpha === 0) warn(alphaWarning(adapter.ref));
   const parts = await readParts(adapter, config);
   const view: View = { base, adapter, config, parts, tensors: new Map(base.tensors), touched: new Set() };
 
@@ -78,6 +83,10 @@ export async function applyAdapter(
     },
   };
 }
+
+/** PEFT multiplies by alpha / r: such an adapter changes nothing, which its maker hardly wanted. */
+export const alphaWarning = (ref: string): string =>
+  `${ref}: lora_alpha is 0 in adapter_config.json: its low-rank changes are multiplied by 0 and have no effect`;
 
 /** Tensors that the adapter holds whole: saved modules, vocabularies, biases. `head` may be new. */
 function replaceTensors(view: View, head: string | undefined): void {

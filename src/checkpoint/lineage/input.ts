@@ -27,14 +27,17 @@ export interface Read {
 
 /**
  * The history of a step's result: those of all checkpoints that it read, then the step with its run id and time.
- * `others` are inputs that are not checkpoints, such as data.
+ * `others` are inputs that are not checkpoints, such as data. `warn` hears of a history that is too long. Throws
+ * UserError for a step that lineage cannot hold.
  *
  *     const step = { script: "merge", version, method: "ties", options, seed: 0 };
- *     const lineage = lineageOf(step, [{ checkpoint: first, role: "model" }, { checkpoint: base, role: "base" }]);
+ *     const lineage = lineageOf(step, [{ checkpoint: first, role: "model" }, { checkpoint: base, role: "base" }],
+ *       warn);
  */
 export function lineageOf(
   step: Omit<LineageEntry, "run" | "time" | "inputs">,
   read: readonly Read[],
+  warn: (message: string) => void,
   others: LineageEntry["inputs"] = [],
 ): LineageEntry[] {
   const inputs = [...others, ...read.map(({ checkpoint, role }) => lineageInput(checkpoint, role))];
@@ -42,5 +45,6 @@ export function lineageOf(
   return appendLineage(
     read.map(({ checkpoint }) => checkpoint.lineage),
     { ...whole, run: runId(whole), time: lineageTime() },
+    warn,
   );
 }

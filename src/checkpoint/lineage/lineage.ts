@@ -7,18 +7,22 @@
  */
 import { createHash } from "node:crypto";
 import { UserError } from "../../errors.ts";
-import { isObject, type Json, type JsonObject, parseJson } from "../../json.ts";
+import { isObject, type Json, type JsonObject, parseJson, show } from "../../json.ts";
 import type { LineageEntry } from "../checkpoint.ts";
 
 /** Key of the metadata that holds the lineage. */
 export const LINEAGE_KEY = "ingot.lineage";
+/** What a file holds at most of it, in characters and steps. */
 const MAX_CHARS = 8 * 2 ** 20;
 const MAX_ENTRIES = 10_000;
+/** Control characters but tab and line ends. A terminal or a shell would obey them; no name or recipe needs one. */
+const CONTROL = /[^\P{Cc}\t\n\r]/u;
 const HINT = `the ${LINEAGE_KEY} entry of the metadata was damaged or written by hand; write the file again without it`;
 
 /**
  * Reads the text of `ingot.lineage`, oldest entry first; an absent text is an empty history. Keys that this version
- * does not know are dropped. Throws UserError that names `what` when an entry lacks a field or has one of another type.
+ * does not know are dropped. Throws UserError that names `what` when an entry lacks a field, has one of another type,
+ * or holds a control character.
  */
 export function parseLineage(text: string | undefined, what: string): LineageEntry[] {
   if (text === undefined) return [];
@@ -27,7 +31,23 @@ export function parseLineage(text: string | undefined, what: string): LineageEnt
   const { value } = parseJson(text, place);
   if (!Array.isArray(value)) throw new UserError(`${place} is not a list`, HINT);
   if (value.length > MAX_ENTRIES) throw new UserError(`${place} has more than ${MAX_ENTRIES} entries`, HINT);
+  for (const [i, entry] of value.entries()) {
+    const bad = controlIn(entry);
+    if (bad !== undefined)
+      throw new UserError(`${place}: entry ${i + 1} has a control character in ${show(bad)}`, HINT);
+  }
   return value.map((entry, i) => parseEntry(entry, `${place}: entry ${i + 1}`));
+}
+
+/** The first text with a control character, keys too; undefined when there is none. */
+export function controlIn(value: unknown): string | undefined {
+  if (typeof value === "string") return CONTROL.test(value) ? value : undefined;
+  if (typeof value !== "object" || value === null) return undefined;
+  for (const [key, item] of Object.entries(value)) {
+    const found = controlIn(key) ?? controlIn(item);
+    if (found !== undefined) return found;
+  }
+  return undefined;
 }
 
 function parseEntry(value: Json, place: string): LineageEntry {
@@ -35,6 +55,7 @@ function parseEntry(value: Json, place: string): LineageEntry {
   const { options, seed, inputs } = value;
   if (!isObject(options)) throw new UserError(`${place} has no options`, HINT);
   if (typeof seed !== "number") throw new UserError(`${place} has no seed`, HINT);
+  if (!Number.isFinite(seed)) throw new UserError(`${place} has a seed that is not finite`, HINT);
   if (!Array.isArray(inputs)) throw new UserError(`${place} has no inputs`, HINT);
   const method = optional(value, "method", "string", place);
   return {
@@ -76,43 +97,76 @@ function optional(object: JsonObject, key: string, type: "string" | "number", pl
   const value = Object.hasOwn(object, key) ? object[key] : undefined;
   if (value !== undefined && typeof value !== type)
     throw new UserError(`${place} has a ${key} that is not a ${type}`, HINT);
+  if (value === Number.POSITIVE_INFINITY || value === Number.NEGATIVE_INFINITY)
+    throw new UserError(`${place} has a ${key} that is not finite`, HINT);
   return value;
 }
 
 /** The text of `ingot.lineage`. An empty `time` is left out. */
-export function encodeLineage(entries: readonly LineageEntry[]): string {
-  return JSON.stringify(
-    entries.map(({ script, version, method, options, seed, inputs, run, time }) => ({
-      script,
-      version,
-      method,
-      options,
-      seed,
-      inputs: inputs.map(({ ref, role, revision, bytes, header_sha256 }) => ({
-        ref,
-        role,
-        revision,
-        bytes,
-        header_sha256,
-      })),
-      run,
-      ...(time !== "" && { time }),
-    })),
-  );
+export const encodeLineage = (entries: readonly LineageEntry[]): string => `[${entries.map(encodeEntry).join(",")}]`;
+
+function encodeEntry({ script, version, method, options, seed, inputs, run, time }: LineageEntry): string {
+  const sources = inputs.map(({ ref, role, revision, bytes, header_sha256 }) => ({
+    ref,
+    role,
+    revision,
+    bytes,
+    header_sha256,
+  }));
+  const dated = time !== "" && { time };
+  return JSON.stringify({ script, version, method, options, seed, inputs: sources, run, ...dated });
 }
 
 /**
  * The history of a result: those of its inputs, in their order and each run once, then the step that made it.
  * So the list stays oldest first even where two inputs share ancestors. `lineageOf` makes the step too.
  *
+ * A history that is too long for a file loses its oldest steps, and `warn` hears how many. Throws UserError for a step
+ * that no file can hold.
+ *
  *     const entries = appendLineage([first.lineage, second.lineage], { ...step, run: runId(step), time: lineageTime()
- *       });
+ * },
+ *       console.warn);
  */
-export function appendLineage(histories: readonly (readonly LineageEntry[])[], step: LineageEntry): LineageEntry[] {
+export function appendLineage(
+  histories: readonly (readonly LineageEntry[])[],
+  step: LineageEntry,
+  warn: (message: string) => void,
+): LineageEntry[] {
+  const bad = controlIn(step);
+  if (bad !== undefined)
+    throw new UserError(
+      `${show(bad)} has a control character, which the lineage of the result cannot hold`,
+      "rename the file, or write the option or the recipe without it",
+    );
   const entries = new Map<string, LineageEntry>();
   for (const entry of histories.flat()) if (!entries.has(entry.run)) entries.set(entry.run, entry);
   entries.delete(step.run); // the step again over its own result's ancestors stands at the end
-  return [...entries.values(), step];
+  const all = [...entries.values(), step];
+  const kept = newestThatFit(all);
+  const lost = all.length - kept.length;
+  if (lost > 0)
+    warn(
+      `the result has a history of ${all.length} steps, of which a file holds at most ${MAX_ENTRIES} in ${MAX_CHARS} characters: the oldest ${lost} are left out`,
+    );
+  return kept;
+}
+
+/** The last entries that fit into a file. Throws UserError when not even the very last does. */
+function newestThatFit(entries: readonly LineageEntry[]): LineageEntry[] {
+  let chars = 1;
+  let first = entries.length;
+  while (first > 0 && entries.length - first < MAX_ENTRIES) {
+    chars += 1 + encodeEntry(entries[first - 1]!).length;
+    if (chars > MAX_CHARS) break;
+    first--;
+  }
+  if (first === entries.length)
+    throw new UserError(
+      `the recipe and the options have over ${MAX_CHARS} characters, which the lineage of the result cannot hold`,
+      "shorten the recipe, or split it into several merges",
+    );
+  return entries.slice(first);
 }
 
 /**

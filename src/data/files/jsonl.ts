@@ -15,43 +15,38 @@ export async function* readJsonLines(
   what: string,
   maxRowBytes = MAX_ROW,
 ): AsyncGenerator<LocatedValue> {
-  for await (const { bytes, line } of linesOf(chunks, what, maxRowBytes)) {
-    const place = `${what}:${line}`;
-    const text = line === 1 && hasMark(bytes) ? bytes.subarray(3) : bytes;
-    if (isOpening(text))
-      throw new UserError(
-        `${place} begins an object that goes over several lines`,
-        "write one object a line (jq -c . rows.json), or a list of objects",
-      );
-    const record = parseRecord(text, place);
-    if (record) yield record;
-  }
-}
-
-/** Whether a line holds a brace and no more. */
-const isOpening = (bytes: Uint8Array): boolean => bytes.length < 80 && new TextDecoder().decode(bytes).trim() === "{";
-
-/** Lines without their ends; `line` counts from 1. */
-async function* linesOf(chunks: AsyncIterable<Uint8Array>, what: string, most: number) {
-  let parts: Uint8Array[] = [];
+  let parts: Uint8Array[] = []; // a line's beginning, in the chunks before
   let held = 0;
   let line = 1;
+  const take = (last: Uint8Array): LocatedValue | undefined => {
+    const place = `${what}:${line}`;
+    refuseLong(held + last.length, maxRowBytes, place);
+    const bytes = parts.length === 0 ? last : joined([...parts, last]);
+    if (parts.length > 0) [parts, held] = [[], 0];
+    return recordOf(bytes, place, line++ === 1);
+  };
   for await (const chunk of chunks) {
     let from = 0;
     for (let end = chunk.indexOf(LF); end >= 0; end = chunk.indexOf(LF, from)) {
-      refuseLong(held + end - from, most, `${what}:${line}`);
-      yield { bytes: withoutReturn(joined([...parts, chunk.subarray(from, end)])), line };
-      parts = [];
-      held = 0;
-      line++;
+      const record = take(chunk.subarray(from, end));
+      if (record) yield record;
       from = end + 1;
     }
     if (from === chunk.length) continue;
     parts.push(chunk.subarray(from));
     held += chunk.length - from;
-    refuseLong(held, most, `${what}:${line}`);
+    refuseLong(held, maxRowBytes, `${what}:${line}`);
   }
-  if (held > 0) yield { bytes: joined(parts), line };
+  const record = held > 0 ? take(new Uint8Array()) : undefined;
+  if (record) yield record;
 }
 
-const withoutReturn = (line: Uint8Array): Uint8Array => (line.at(-1) === CR ? line.subarray(0, -1) : line);
+function recordOf(bytes: Uint8Array, place: string, isFirst: boolean): LocatedValue | undefined {
+  const text = isFirst && hasMark(bytes) ? bytes.subarray(3) : bytes;
+  if (isFirst && new TextDecoder().decode(text.subarray(0, 80)).trim() === "{")
+    throw new UserError(
+      `${place} begins an object that goes over several lines`,
+      "write one object a line (jq -c . rows.json), or a list of objects",
+    );
+  return parseRecord(text.at(-1) === CR ? text.subarray(0, -1) : text, place);
+}

@@ -45,7 +45,7 @@ export async function cache(context: Context<typeof CACHE>): Promise<Outcome> {
     options: { data: options.data, top: k },
     seed,
   };
-  const lineage = lineageOf(step, [{ checkpoint, role: "teacher" }]);
+  const lineage = lineageOf(step, [{ checkpoint, role: "teacher" }], (text) => context.warn(text));
   context.progress.start({ total: sequences.length, unit: "rows" });
   const { bytes, mass } = await writeCache(context.out, model, sequences, {
     ref: checkpoint.ref,

@@ -1,13 +1,12 @@
 /**
  * Competitive distillation: student and teacher learn together, and whichever gives the label more probability teaches
- * the other. Shi et al., ICCV 2025, https://arxiv.org/abs/2506.23285; after the two-way distillation of Li et al. 2023,
- * https://arxiv.org/abs/2311.08213
+ * the other. Shi et al., ICCV 2025, https://arxiv.org/abs/2506.23285. Another paper has the name too, CoMD of Li et al.
+ * 2023, https://arxiv.org/abs/2311.08213: its rounds that mine and augment hard instructions are not here.
  *
  *   student              CE + T^2 KL(p || q) where p_label > q_label
  *   teacher (--online)   CE + T^2 KL(q || p) where q_label > p_label
  *
- * This is not CoMD, the competitive distillation of Li et al. (rounds, an assessor, mined hard rows), with which it
- * shares the name and that the better one teaches. The paper names the better one batch by batch; here it is named row by row, since within a batch each has rows it
+ * The paper names the better one batch by batch; here it is named row by row, since within a batch each has rows it
  * knows better. Its random perturbation of the weights is not here. Without --online a teacher that stays as it is is
  * followed only where it is right.
  */

@@ -15,5 +15,5 @@ export const method = postStep({
     lines_alpha: { type: "number", default: 0.2, help: "scale of the first block" },
     lines_beta: { type: "number", default: 0.8, help: "how much larger the scale of the last block is" },
   },
-  scale: ({ depth }, { lines_alpha, lines_beta }) => scaleByDepth(depth, lines_alpha, lines_beta),
+  scale: (task, { lines_alpha, lines_beta }) => scaleByDepth(task, lines_alpha, lines_beta),
 });

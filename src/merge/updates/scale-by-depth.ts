@@ -1,10 +1,19 @@
+/** LiNeS: the share of the update that a tensor keeps, in proportion to its depth. */
+import { isEmbedding } from "../../model/names.ts";
+
 /**
- * LiNeS: the share of the update that a tensor keeps, in proportion to its depth. Wang et al., ICLR 2025,
- * https://arxiv.org/abs/2410.17146: alpha + beta l / (L - 1), and alpha outside the blocks.
+ * alpha + beta l / (L - 1), alpha for norms and other tensors outside the blocks, and 1 for embeddings and heads, which
+ * keep all of it. Wang et al., ICLR 2025, https://arxiv.org/abs/2410.17146, and their code.
  *
- *   scaleByDepth(0.5, 0.2, 0.8); // 0.6
+ *   scaleByDepth({ name: "model.layers.1.mlp.up_proj.weight", depth: 0.5 }, 0.2, 0.8); // 0.6
  *
  * `depth` is the place of the tensor's block, 0 first and 1 last, undefined outside the blocks.
  */
-export const scaleByDepth = (depth: number | undefined, alpha: number, beta: number): number =>
-  depth === undefined ? alpha : alpha + beta * depth;
+export function scaleByDepth(
+  { name, depth }: { readonly name: string; readonly depth?: number | undefined },
+  alpha: number,
+  beta: number,
+): number {
+  if (depth !== undefined) return alpha + beta * depth;
+  return isEmbedding(name) ? 1 : alpha;
+}

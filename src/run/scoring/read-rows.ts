@@ -6,6 +6,7 @@ import { checkLabels, countedTokens, type Example, loadExamples, loadSequences }
 import type { GroupReference } from "../../data/groups.ts";
 import { readRows } from "../../data/read-rows.ts";
 import { encodeRow, endOfTurn, type Sequence } from "../../data/sequences.ts";
+import { encodePrompt } from "../../data/special-tokens.ts";
 import { plainTemplate } from "../../data/template.ts";
 import { UserError } from "../../errors.ts";
 import type { ModelSizes } from "../../model/architecture.ts";
@@ -107,9 +108,10 @@ async function readQuestions(
           `${place}: a metric of generated answers needs prompt and completion, found a row of ${row.form}`,
         );
       const { prompt, expected } = question;
-      const ids = tokenizer.encode(
-        typeof prompt === "string" ? prompt : template.render(prompt, { generationPrompt: true }),
-      );
+      const ids =
+        typeof prompt === "string"
+          ? encodePrompt(tokenizer, prompt)
+          : tokenizer.encode(template.render(prompt, { generationPrompt: true }));
       if (maxPositions > 0 && ids.length >= maxPositions)
         throw new UserError(
           `${place}: a prompt of ${ids.length} tokens leaves no room for an answer in the model's ${maxPositions} positions`,

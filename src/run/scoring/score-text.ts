@@ -3,9 +3,9 @@ import { deflateSync } from "node:zlib";
 import type { Sequence } from "../../data/sequences.ts";
 import type { Tokenizer } from "../../data/tokenizer.ts";
 import type { Model } from "../../model/model.ts";
+import { answerText } from "../generating/answer-text.ts";
 import { Generator } from "../generating/generate.ts";
 import { GREEDY } from "../generating/sampling.ts";
-import { cutAtStop } from "../generating/stop-texts.ts";
 import type { TextTools } from "../text-tools.ts";
 import { withAlternatives } from "./alternatives.ts";
 import { gradientNorms } from "./gradient-norms.ts";
@@ -44,9 +44,9 @@ export async function scoreText(
   return withAlternatives(rows, data.alternatives, others);
 }
 
-/** Whether a row ends in the token that ends texts. */
+/** Whether a row ends in a token that ends texts. */
 const isEnded = ({ targets }: ScoredRow, { tokenizer }: TextTools): boolean =>
-  tokenizer?.eos !== undefined && targets.at(-1) === tokenizer.eos;
+  targets.length > 0 && (tokenizer?.ends.includes(targets.at(-1)!) ?? false);
 
 /** Adds the norms of the gradients of every row by itself. */
 async function withGradients(
@@ -77,22 +77,21 @@ async function withAnswers(
   { rows: batch, maxTokens, signal, needs, stop: texts = [] }: TextScoreOptions,
 ): Promise<ScoredRow[]> {
   const generator = new Generator(model);
-  const stop = tokenizer.eos === undefined ? [] : [tokenizer.eos];
   const longest = questions.reduce((most, { expected }) => Math.max(most, tokenizer.encode(expected).length), 1);
   const answers = await generator.complete(
     questions.map(({ ids }) => ids),
     {
       ...GREEDY,
       maxTokens: needs.has("continued") ? maxTokens : Math.min(maxTokens, longest + 1),
-      stop,
+      stop: tokenizer.ends,
       batch,
       signal,
     },
   );
   generator.free();
   return rows.map((row, i) => {
-    const text = tokenizer.decode(answers[i]!, { skipSpecial: true });
-    return { ...row, generated: { found: cutAtStop(text, texts), expected: questions[i]!.expected } };
+    const found = answerText(tokenizer, answers[i]!, texts);
+    return { ...row, generated: { found, expected: questions[i]!.expected } };
   });
 }
 

@@ -52,7 +52,9 @@ export async function loadFacts(group: GroupReference, encode: Omit<EncodeOption
     if (found.length === 0)
       throw new UserError(
         `${place}: the prompt does not name ${subject === undefined ? "a subject" : `its subject ${JSON.stringify(subject)}`}`,
-        "write the subject letter by letter as the prompt has it, or leave it out to blur the whole prompt",
+        row.form === "messages"
+          ? "subjects are found in prompts of plain text: --columns prompt=question,completion=answer reads such rows"
+          : "write the subject letter by letter as the prompt has it, or leave it out to blur the whole prompt",
       );
     facts.push({ ids, prompt, answer, subject: found, place, index: facts.length });
   }
@@ -68,7 +70,7 @@ const range = (from: number, to: number): number[] =>
 
 /** How many tokens the beginning of a text shares with the whole; one that reaches over its end is not among them. */
 function shared(tokenizer: Tokenizer | undefined, beginning: string, ids: Int32Array): number {
-  const own = tokenizer?.encode(beginning, { special: true }) ?? new Int32Array();
+  const own = tokenizer?.encode(beginning, { special: "before" }) ?? new Int32Array();
   const differs = own.findIndex((id, i) => id !== ids[i]);
   return differs < 0 ? own.length : differs;
 }

@@ -7,8 +7,9 @@ import { describeModel } from "../open-model.ts";
 import { type HeldOutGroup, readHeldOut } from "./held-out.ts";
 import { type Choices, choose } from "./optimizer-and-schedule.ts";
 import { refuseClashing, warnOfSchedule } from "./option-checks.ts";
-import { checkSettings, findState, refuseOverwriting, type SavedRun } from "./saved-state.ts";
+import { checkSettings, findState, refuseForeign, refuseOverwriting, type SavedRun } from "./saved-state.ts";
 import { type Start, start } from "./starting-model.ts";
+import { leftoverIn } from "./state-folder.ts";
 import type { Opened, RunContext, Technique, TrainingData } from "./technique.ts";
 
 export interface OpenedRun {
@@ -42,7 +43,12 @@ export async function openRun<B, D extends TrainingData<B>>(
   const saved = options.resume && folder !== undefined ? findState(folder) : undefined;
   if (options.resume && folder === undefined && !context.dryRun)
     throw new UserError("--resume has no saved state when the result goes to stdout", "give --state DIR");
-  if (!saved && folder !== undefined) refuseOverwriting(folder);
+  if (folder !== undefined) {
+    refuseForeign(folder);
+    if (!saved) refuseOverwriting(folder);
+    const leftover = saved ? undefined : leftoverIn(folder);
+    if (leftover) warn(`${leftover} lacks a part, as a run that was over leaves it; this run begins anew`);
+  }
   refuseClashing(context);
   // As JSON has it, for a comparison with what was saved.
   const settings = JSON.parse(JSON.stringify({ ...context.decisive, model: technique.model, seed }));

@@ -17,6 +17,7 @@ export const DATA = {
   batch_size: { type: "number.integer >= 1", default: 8, help: "rows of a micro-batch", value: "N" },
   accumulate: { type: "number.integer >= 1", default: 1, help: "micro-batches of a step", value: "N" },
   max_length: READING.max_length,
+  token_cache: READING.token_cache,
   overflow: READING.overflow,
   pack: { type: "boolean", default: false, help: "pack several short rows into one; attention stays within each" },
   shuffle: { type: "boolean", default: true, help: "new order every epoch; --no-shuffle keeps the file's" },

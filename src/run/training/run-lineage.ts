@@ -10,7 +10,7 @@ export function runLineage(
     read,
     others,
     steps,
-  }: { readonly read: readonly Read[]; readonly others: Parameters<typeof lineageOf>[2]; readonly steps: number },
+  }: { readonly read: readonly Read[]; readonly others: Parameters<typeof lineageOf>[3]; readonly steps: number },
 ) {
   const without = new Set([...read.map(({ role }) => role), "init", "epochs"]);
   const options = Object.fromEntries(Object.entries(context.chosen).filter(([name]) => !without.has(name)));
@@ -21,5 +21,5 @@ export function runLineage(
     options: { ...options, steps },
     seed: context.seed,
   };
-  return lineageOf(step, read, others);
+  return lineageOf(step, read, (message) => context.warn(message), others);
 }

@@ -17,7 +17,8 @@ import type { Outcome } from "../command-context.ts";
 import { type BuiltRun, buildRun, describeRun, planRun, prepareOutput, type RunOutput } from "./build-run.ts";
 import { meanOfGroups } from "./held-out.ts";
 import { type OpenedRun, openRun, type ReadRun, readRun } from "./open-run.ts";
-import { removeState, saveState, VERSION, withSavedTraining } from "./saved-state.ts";
+import { saveState, VERSION, withSavedTraining } from "./saved-state.ts";
+import { removeState } from "./state-folder.ts";
 import type { RunContext, Technique, TrainingData } from "./technique.ts";
 import type { TrainingResult } from "./train-model.ts";
 

@@ -4,10 +4,8 @@
  *   <folder>/last/   a checkpoint that any tool opens (weights as held on the GPU), optimizer.safetensors,
  *     training.json
  *
- * A new state is written beside the old one and takes its place by renames; whenever the process dies, the old one,
- * or both, or the new one are whole, and `findState` finds the newest.
+ * How one state takes the place of another is in state-folder.ts.
  */
-import fs from "node:fs";
 import path from "node:path";
 import type { LineageEntry } from "../../checkpoint/checkpoint.ts";
 import { openPlain } from "../../checkpoint/open.ts";
@@ -16,6 +14,7 @@ import { UserError } from "../../errors.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import type { Model } from "../../model/model.ts";
 import { saveModel } from "../../model/save.ts";
+import { type Found, foreignIn, OPTIMIZER, replaceState, wholeStates } from "./state-folder.ts";
 import type { SavedTraining, StateTensor, TrainingProgress } from "./training-state.ts";
 
 /** Of training.json; states of others are refused. */
@@ -32,12 +31,6 @@ export interface Progress {
   readonly best?: { readonly step: number; readonly loss: number };
   readonly training: TrainingProgress;
 }
-
-const LAST = "last";
-const SAVING = ".saving";
-const BEFORE = ".before";
-const PROGRESS = "training.json";
-const OPTIMIZER = "optimizer.safetensors";
 
 export interface SavedRun {
   readonly progress: Progress;
@@ -65,41 +58,11 @@ export async function saveState(
     readonly lineage: readonly LineageEntry[];
   },
 ): Promise<void> {
-  const saving = path.join(folder, SAVING);
-  try {
-    fs.rmSync(saving, { recursive: true, force: true });
-    fs.mkdirSync(saving, { recursive: true });
-  } catch (error) {
-    throw new UserError(
-      `--state: ${folder} cannot be written (${(error as NodeJS.ErrnoException).code})`,
-      "give another --state DIR, or --save-every 0",
-      1,
-    );
-  }
-  try {
+  const newest = findState(folder)?.folder;
+  await replaceState(folder, newest, `${JSON.stringify(progress, null, 2)}\n`, async (saving) => {
     await saveModel(model, saving, { files, lineage, dtype: "held" });
     await saveTensors(model.gpu, tensors, path.join(saving, OPTIMIZER));
-    flushed(path.join(saving, PROGRESS), `${JSON.stringify(progress, null, 2)}\n`);
-    const last = path.join(folder, LAST);
-    const before = path.join(folder, BEFORE);
-    fs.rmSync(before, { recursive: true, force: true });
-    if (fs.existsSync(last)) fs.renameSync(last, before);
-    fs.renameSync(saving, last);
-    fs.rmSync(before, { recursive: true, force: true });
-  } catch (error) {
-    fs.rmSync(saving, { recursive: true, force: true });
-    throw error;
-  }
-}
-
-function flushed(file: string, text: string): void {
-  const fd = fs.openSync(file, "w");
-  try {
-    fs.writeFileSync(fd, text);
-    if (process.env.INGOT_NO_FSYNC !== "1") fs.fsyncSync(fd);
-  } finally {
-    fs.closeSync(fd);
-  }
+  });
 }
 
 async function saveTensors(gpu: Gpu, tensors: readonly StateTensor[], file: string): Promise<void> {
@@ -121,30 +84,38 @@ async function saveTensors(gpu: Gpu, tensors: readonly StateTensor[], file: stri
 
 /** The newest whole state in a folder; undefined when there is none. Throws UserError when it is damaged. */
 export function findState(folder: string): SavedRun | undefined {
-  for (const name of [LAST, BEFORE]) {
-    const at = path.join(folder, name);
-    const file = path.join(at, PROGRESS);
-    if (!fs.existsSync(file)) continue;
-    let progress: Progress;
-    try {
-      progress = JSON.parse(fs.readFileSync(file, "utf8"));
-    } catch (error) {
-      throw new UserError(
-        `${file} is damaged: ${(error as Error).message}`,
-        "remove the folder, and train from the start",
-      );
-    }
-    if (progress.version !== VERSION || !Number.isSafeInteger(progress.training?.step))
-      throw new UserError(`${file} was written by another version`, "resume with the version that wrote it");
-    return { progress, folder: at };
-  }
-  return undefined;
+  const found = wholeStates(folder).map(readState);
+  const readable = found.filter((state): state is SavedRun => !(state instanceof UserError));
+  if (readable.length === 0 && found.length > 0) throw found[0];
+  return readable.reduce<SavedRun | undefined>(
+    (newest, state) => (newest && newest.progress.training.step >= state.progress.training.step ? newest : state),
+    undefined,
+  );
 }
 
-/**
- * Throws UserError when a new run would overwrite what the folder holds: a saved run that has done steps, or
- * something else.
- */
+function readState({ at, file, text }: Found): SavedRun | UserError {
+  let progress: Progress;
+  try {
+    progress = JSON.parse(text);
+  } catch (error) {
+    return new UserError(
+      `${file} is damaged: ${(error as Error).message}`,
+      "remove the folder, and train from the start",
+    );
+  }
+  if (progress?.version !== VERSION || !Number.isSafeInteger(progress.training?.step))
+    return new UserError(`${file} was written by another version`, "resume with the version that wrote it");
+  return { progress, folder: at };
+}
+
+/** Throws UserError when a state would be saved over something else. */
+export function refuseForeign(folder: string): void {
+  const foreign = foreignIn(folder);
+  if (foreign !== undefined)
+    throw new UserError(`${foreign} exists but is not a saved training state`, "give another --state DIR");
+}
+
+/** Throws UserError when a new run would overwrite a saved run that has done steps. */
 export function refuseOverwriting(folder: string): void {
   const step = findState(folder)?.progress.training.step ?? 0;
   if (step > 0)
@@ -152,11 +123,6 @@ export function refuseOverwriting(folder: string): void {
       `${folder} holds step ${step} of a run that was not finished`,
       "continue with --resume, or remove the folder to start again",
     );
-  for (const name of [LAST, BEFORE]) {
-    const at = path.join(folder, name);
-    if (fs.existsSync(at) && !fs.existsSync(path.join(at, PROGRESS)))
-      throw new UserError(`${at} exists but is not a saved training state`, "give another --state DIR");
-  }
 }
 
 /** Opens the tensors of a saved run for the time of `use`. */
@@ -203,14 +169,4 @@ export function checkInputs(saved: Progress, now: readonly { ref: string; digest
       `${folder} was saved by a run that read another ${other.ref}`,
       "put that one back, or remove the folder to start again",
     );
-}
-
-/** Removes the state of a run that is over. */
-export function removeState(folder: string): void {
-  for (const name of [LAST, SAVING, BEFORE]) fs.rmSync(path.join(folder, name), { recursive: true, force: true });
-  try {
-    fs.rmdirSync(folder);
-  } catch {
-    // the folder holds something else, which stays
-  }
 }

@@ -1,5 +1,6 @@
 /** From a command line to a model on the GPU: a checkpoint, base and adapter, or a config for a new model. */
 import fs from "node:fs";
+import { refuseForeign } from "../../checkpoint/adapter/foreign.ts";
 import type { Checkpoint, LineageEntry } from "../../checkpoint/checkpoint.ts";
 import type { Read } from "../../checkpoint/lineage/input.ts";
 import { open, openPlain, splitAdapter } from "../../checkpoint/open.ts";
@@ -102,7 +103,11 @@ async function adapterParts(
   warn: (message: string) => void,
 ): Promise<{ base: Checkpoint; adapter: Checkpoint }> {
   const parts = splitAdapter(ref);
-  if (parts) return { base: await open(parts.base, { warn }), adapter: await openPlain(parts.adapter) };
+  if (parts) {
+    const adapter = await openPlain(parts.adapter);
+    refuseForeign(adapter);
+    return { base: await open(parts.base, { warn }), adapter };
+  }
   throw new UserError(
     `--lora-continue needs base+adapter, found ${ref}`,
     "write the base, a plus sign and the adapter",

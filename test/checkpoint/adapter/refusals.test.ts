@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { applyAdapter } from "../../../src/checkpoint/adapter/adapter.ts";
+import { applyAdapter, isAdapter } from "../../../src/checkpoint/adapter/adapter.ts";
 import { UserError } from "../../../src/errors.ts";
 import { base, type Given, held, lora } from "./fixture.ts";
 
@@ -30,7 +30,12 @@ test("tensors without a config are refused", async () => {
 });
 
 test("other kinds of adapters and variants are refused by name", async () => {
-  expect(await refusal(good, { peft_type: "LOHA" })).toBe('adapter is a "LOHA" adapter, expected LORA');
+  const kinds = { LOHA: "LoHa", IA3: "IA3", XLORA: "X-LoRA", PREFIX_TUNING: "prefix tuning", NEW_ONE: "NEW_ONE" };
+  for (const [peft_type, kind] of Object.entries(kinds)) {
+    expect(await refusal(good, { peft_type })).toBe(
+      `adapter is an adapter of the kind ${kind}, which is not read here; expected LoRA`,
+    );
+  }
   const cases = {
     alora_invocation_tokens: [1],
     arrow_config: { a: 1 },
@@ -56,12 +61,51 @@ test("adapters whose training changed the base are refused, initialisations that
   }
 });
 
+test("adapters of other tools and kinds are refused by name, with a config or without", async () => {
+  const mlx = { fine_tune_type: "lora", num_layers: 8, lora_parameters: { rank: 8, scale: 20 } };
+  const tensors = { [`${Q0}.lora_a`]: { shape: [4, 2] }, [`${Q0}.lora_b`]: { shape: [2, 3] } };
+  const told = (kind: string) => `m is an adapter of the kind ${kind}, which is not read here; expected LoRA`;
+  const config = (value: unknown) => ({ "adapter_config.json": value });
+  await expect(applyAdapter(base(), held("m", tensors, config(mlx)))).rejects.toThrow(told("MLX lora"));
+  await expect(applyAdapter(base(), held("m", tensors))).rejects.toThrow(told("MLX LoRA"));
+  const { fine_tune_type: _, ...older } = mlx;
+  await expect(applyAdapter(base(), held("m", tensors, config(older)))).rejects.toThrow(told("MLX LoRA"));
+  const names = {
+    ia3_l: "IA3",
+    hada_w1_a: "LoHa",
+    "lokr_w2.default": "LoKr",
+    vera_lambda_b: "VeRA",
+    oft_R: "OFT",
+    boft_S: "BOFT",
+    "lora_E.weight": "AdaLoRA",
+  };
+  for (const [name, kind] of Object.entries(names)) {
+    const adapter = held("m", { [`base_model.model.${Q0}.${name}`]: { shape: [3] } });
+    expect(isAdapter(adapter)).toBeTrue();
+    await expect(applyAdapter(base(), adapter)).rejects.toThrow(told(kind));
+  }
+  expect(isAdapter(base())).toBeFalse();
+});
+
+test("patterns that a backtracking engine follows for ever are matched at once", async () => {
+  const start = performance.now();
+  const hostile = { [`${".*".repeat(15)}Q`]: 4, "(([a-z_.]|[0-9])*)*!": 4, "(x+x+)+y": 4 };
+  await applyAdapter(base(), lora(good, { rank_pattern: hostile, alpha_pattern: hostile }));
+  expect(performance.now() - start).toBeLessThan(2000);
+});
+
+test("an alpha of 0 gives a warning", async () => {
+  const told: string[] = [];
+  await applyAdapter(base(), lora(good, { lora_alpha: 0 }), { warn: (message) => told.push(message) });
+  expect(told).toEqual([
+    "adapter: lora_alpha is 0 in adapter_config.json: its low-rank changes are multiplied by 0 and have no effect",
+  ]);
+});
+
 test("unknown tensors are refused, never left out", async () => {
   const message = (name: string) => `adapter: ${name} is not a known LoRA tensor`;
   for (const name of [
     `base_model.model.${Q0}.lora_diag`,
-    `base_model.model.${Q0}.lora_E.weight`,
-    `base_model.model.${Q0}.hada_w1_a`,
     `base_model.model.${Q0}.lora_A.bias`,
     `base_model.model.${Q0}.weight`,
     `base_model.model.${Q0}.base_layer.weight`,
@@ -164,10 +208,10 @@ test("fields of the config are checked", async () => {
     `${where}: modules_to_save is "head", expected a list of names`,
   );
   expect(await refusal(good, { alpha_pattern: { "(": 1 } })).toStartWith(
-    `${where}: alpha_pattern has the invalid pattern (: `,
+    `${where}: alpha_pattern: the pattern "(" cannot be used: a group has no end`,
   );
-  expect(await refusal(good, { rank_pattern: { "(a+)+": 1 } })).toBe(
-    `${where}: rank_pattern has a pattern that is too costly to match: (a+)+`,
+  expect(await refusal(good, { rank_pattern: { "(a)\\1": 1 } })).toBe(
+    `${where}: rank_pattern: the pattern "(a)\\\\1" cannot be used: it has a reference back`,
   );
   expect(await refusal(good, { alpha_pattern: { q: -1 } })).toBe(
     `${where}: alpha_pattern gives -1 for q, expected a number above 0`,

@@ -113,12 +113,57 @@ describe("lineage", () => {
       "x: ingot.lineage: entry 2: input 1 has a bytes that is not a number",
     ],
     [broken({ time: 1 }), "x: ingot.lineage: entry 2 has a time that is not a string"],
+    [
+      JSON.stringify([step("a")]).replace('"seed":0', '"seed":1e400'),
+      "x: ingot.lineage: entry 1 has a seed that is not finite",
+    ],
     ['[{"a":1,"a":2}]', "x: ingot.lineage has the key a twice"],
     ["[".repeat(100), "x: ingot.lineage is nested deeper than 64 levels"],
     [`[${"1,".repeat(10_000)}1]`, "x: ingot.lineage has more than 10000 entries"],
     [" ".repeat(9 * 2 ** 20), "x: ingot.lineage is longer than 8388608 characters"],
   ])("a damaged one is refused (%#)", async (text, message) => {
     expect((await refusal(() => parseLineage(text, "x"))).message).toStartWith(message);
+  });
+
+  const untold = (message: string) => {
+    throw new Error(message);
+  };
+
+  test.each(["\0", "\u001b[2J", "\u007f", "\u009b", "\b"])(
+    "a control character is neither read nor written (%#)",
+    async (bad) => {
+      const places = [{ script: bad }, { options: { recipe: `a${bad}` } }, { options: { [bad]: 1 } }, { run: bad }];
+      for (const more of [...places, { options: { set: ["x", [bad]] } }, { inputs: [{ ref: bad }] }, { time: bad }]) {
+        const entry = step("a", more as Partial<LineageEntry>);
+        const read = await refusal(() => parseLineage(encodeLineage([entry]), "x"));
+        expect(read.message).toStartWith("x: ingot.lineage: entry 1 has a control character in ");
+        expect(read.message).not.toContain(bad);
+        const written = await refusal(() => appendLineage([], entry, untold));
+        expect(written.message).toContain(" has a control character, which the lineage of the result cannot hold");
+      }
+      const lines = step("a", { options: { recipe: "a:\r\n\t- b\n" } });
+      expect(parseLineage(encodeLineage(appendLineage([], lines, untold)), "x")).toEqual([lines]);
+    },
+  );
+
+  test("a history that is too long for a file loses its oldest steps, and says so", () => {
+    const said: string[] = [];
+    const many = Array.from({ length: 10_003 }, (_, i) => step(`r${i}`));
+    const short = appendLineage([many], step("last"), (text) => said.push(text));
+    expect([short.length, short[0]!.run, short.at(-1)!.run]).toEqual([10_000, "r4", "last"]);
+    const large = Array.from({ length: 9 }, (_, i) => step(`r${i}`, { options: { recipe: "x".repeat(2 ** 20) } }));
+    const kept = appendLineage([large], step("last"), (text) => said.push(text));
+    expect([kept.length, kept[0]!.run]).toEqual([8, "r2"]);
+    expect(said.map((text) => text.split(": ").at(-1))).toEqual([
+      "the oldest 4 are left out",
+      "the oldest 2 are left out",
+    ]);
+    for (const found of [short, kept]) expect(parseLineage(encodeLineage(found), "x")).toEqual(found);
+    // To the character.
+    const room = 8 * 2 ** 20 - encodeLineage([step("a", { options: { recipe: "" } })]).length;
+    const full = (n: number) => step("a", { options: { recipe: "x".repeat(n) } });
+    expect(parseLineage(encodeLineage(appendLineage([[step("b")]], full(room), () => {})), "x")).toHaveLength(1);
+    expect(() => appendLineage([], full(room + 1), untold)).toThrow("the recipe and the options have over 8388608");
   });
 
   test("of several inputs is theirs in order, each run once, then the step", () => {
@@ -130,10 +175,11 @@ describe("lineage", () => {
           [a, c],
         ],
         d,
+        untold,
       ).map(({ run }) => run),
     ).toEqual(["a", "b", "c", "d"]);
-    expect(appendLineage([[a, d]], d).map(({ run }) => run)).toEqual(["a", "d"]);
-    expect(appendLineage([], d)).toEqual([d]);
+    expect(appendLineage([[a, d]], d, untold).map(({ run }) => run)).toEqual(["a", "d"]);
+    expect(appendLineage([], d, untold)).toEqual([d]);
   });
 
   test("a run's id depends on what decides the result, inputs included, and not on the order of options", () => {

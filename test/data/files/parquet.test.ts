@@ -106,3 +106,22 @@ test("formats of other tools and columns by name, with nulls", async () => {
     ["Where?", "Here"],
   ]);
 });
+
+test("a page that makes the decoder take all memory is refused with its row group", async () => {
+  const data = Array.from({ length: 100 }, (_, i) => (i % 3 ? `t${i}` : null));
+  const column: ColumnSource = { name: "text", data, type: "STRING" };
+  const bytes = new Uint8Array(parquetWriteBuffer({ codec: "UNCOMPRESSED", columnData: [column] }));
+  // The first run of levels: 2^31 - 1 times the same one, where it was thirteen bytes of them.
+  const levels = Buffer.from(bytes).indexOf(Buffer.from([0x1b, 0xb6, 0x6d]));
+  expect(levels).toBeGreaterThan(0);
+  bytes.set([0xfe, 0xff, 0xff, 0xff, 0x0f, 0x01], levels);
+  const file = join(folder, "memory.parquet");
+  writeFileSync(file, bytes);
+  const before = process.memoryUsage.rss();
+  let most = before;
+  const look = setInterval(() => (most = Math.max(most, process.memoryUsage.rss())), 20);
+  const error = await rejection(rowsOf(file));
+  clearInterval(look);
+  expect(error.message).toMatch(/cannot be read as Parquet in row group 1: decoding it takes far (more|longer)/);
+  expect(most - before).toBeLessThan(500e6);
+}, 20_000);

@@ -40,9 +40,15 @@ describe("lines", () => {
   const depths = [undefined, 0, 1 / 3, 1];
 
   test("scale grows with depth from alpha to alpha + beta, and is alpha outside the blocks", () => {
-    expect(depths.map((depth) => scaleByDepth(depth, 0.2, 0.6))).toEqual([0.2, 0.2, 0.4, 0.8]);
-    const scales = Array.from({ length: 32 }, (_, l) => scaleByDepth(l / 31, 0.1, 0.9));
+    const name = "model.norm.weight";
+    expect(depths.map((depth) => scaleByDepth({ name, depth }, 0.2, 0.6))).toEqual([0.2, 0.2, 0.4, 0.8]);
+    const scales = Array.from({ length: 32 }, (_, l) => scaleByDepth({ name, depth: l / 31 }, 0.1, 0.9));
     expect(scales.every((scale, l) => l === 0 || scale > scales[l - 1]!)).toBe(true);
+  });
+
+  test("embeddings and heads keep the whole update", () => {
+    for (const name of ["model.embed_tokens.weight", "lm_head.weight"])
+      expect(scaleByDepth({ name, depth: undefined }, 0.2, 0.6)).toBe(1);
   });
 
   test("alpha for several models is the ratio of norms over their number", () => {
@@ -57,7 +63,7 @@ describe("lines", () => {
         const tensor = { shape, base, models: [a, b], ...(depth !== undefined && { depth }) };
         const options = { values: { alpha: 0.3, beta: 0.4 } };
         const found = await mergeOne(gpu, lines, tensor, options);
-        const s = scaleByDepth(depth, 0.3, 0.4);
+        const s = scaleByDepth({ name: "w", depth }, 0.3, 0.4);
         near(found, (i) => base[i]! + s * (a[i]! + b[i]! - 2 * base[i]!), 1e-6);
         expect(await mergeOne(gpu, lines, tensor, { ...options, chunkValues: 64 })).toEqual(found);
       }

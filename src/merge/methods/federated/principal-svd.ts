@@ -4,12 +4,12 @@
  *
  * Server side of FedLD (Zeng et al., MICCAI 2024, https://arxiv.org/abs/2408.12300). Per tensor, with updates D_k of m
  * models and S = D D^T / m = sum_j s_j e_j e_j^T, the directions v_j = D^T e_j of the floor(keep m) largest s_j are
- * kept, and u_k = |D_k| sum_j sign(<D_k, v_j>) v_j / |v_j| s_j / sum s, where sum s goes over all m. All of it lies in the span of the updates, so
- * the m x m matrix of inner products decides it in f64. The authors also turn every v_j towards the majority; each term
- * is the same for v_j and -v_j, so that step is left out. At least one direction is kept. Tensors of one value use the
- * plain mean.
+ * kept, and u_k = |D_k| sum_j sign(<D_k, v_j>) v_j / |v_j| s_j / sum s, the sum over all m. All of it lies in the span
+ * of the updates, so the m x m matrix of inner products decides it in f64. The authors also turn every v_j towards the
+ * majority; each term is the same for v_j and -v_j, so that step is left out. At least one direction is kept. Tensors
+ * of one value use the plain mean.
  *
- * The result is shorter than the mean update where models disagree and where directions are left out (see `lambda`), and worse than it when the models
+ * The result is shorter than the mean update where models disagree (see `lambda`), and worse than it when the models
  * oppose each other in two camps.
  */
 import { symmetricEigen } from "../../../tensor/linear-algebra/symmetric-eigen.ts";
@@ -24,8 +24,9 @@ export function principalWeights(gram: readonly (readonly number[])[], keep: num
   const m = gram.length;
   const { values, vectors } = symmetricEigen(Float64Array.from(gram.flat()), m);
   const kept = Math.max(1, Math.floor(keep * m));
-  const used = [...values.subarray(0, kept)].map((value) => (value > TINY * values[0]! ? value : 0));
-  const total = values.reduce((sum, value) => sum + Math.max(0, value), 0);
+  const all = [...values].map((value) => (value > TINY * values[0]! ? value : 0));
+  const used = all.slice(0, kept);
+  const total = all.reduce((a, b) => a + b, 0);
   const weights = gram.map(() => 0);
   if (total <= 0) return weights;
   for (const [j, value] of used.entries()) {

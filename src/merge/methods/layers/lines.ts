@@ -1,8 +1,8 @@
 /**
  * LiNeS: scales the update of each block in proportion to its depth, little in early blocks and in full in late ones.
  *
- * Wang et al., ICLR 2025, https://arxiv.org/abs/2410.17146; scale(l) = alpha + beta l / (L - 1), and alpha for tensors
- * outside the blocks (embeddings, last norm, head). With several models their task vectors are summed first. The paper
+ * Wang et al., ICLR 2025, https://arxiv.org/abs/2410.17146; scale(l) = alpha + beta l / (L - 1), alpha for the last
+ * norm, and 1 for embeddings and the head. With several models their task vectors are summed first. The paper
  * chooses alpha (one fine-tune) and beta (several) on validation data; without data alpha is 0 for one model and, as in
  * the paper, 1 / K for K models, and beta = 1 - alpha, so that the last block keeps the whole update.
  */
@@ -42,7 +42,7 @@ export const method = mergeMethod({
   /** base + scale(depth) * sum_k (x_k - base). One pass. */
   async merge(job) {
     const alpha = job.values.alpha ?? (job.count > 1 ? linesAlpha(1, 1, job.count) : 0);
-    const scale = scaleByDepth(job.task.depth, alpha, job.values.beta ?? 1 - alpha);
+    const scale = scaleByDepth(job.task, alpha, job.values.beta ?? 1 - alpha);
     await addTaskVectors(
       job,
       job.task.models.map(() => ({ plain: scale })),

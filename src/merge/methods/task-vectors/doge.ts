@@ -4,10 +4,10 @@
  * Wei et al., ICML 2025, https://arxiv.org/abs/2501.01230. For every matrix but embeddings: lambda_k = eta / |tau_k|;
  * Delta minimises sum_j sum_o (sum_i tau_j (tau_j - sum_k lambda_k tau_k - sum_k lambda_k Delta))_oi^2 by Adam, whose
  * gradients are projected away from the subspace that the task vectors share (`subspace`: 1 / share of the rank). The
- * result is base + sum_k lambda_k mask_k (tau_k + Delta), mask_k the `topk` largest values of tau_k over all these
- * matrices, equal ones included. Norms, biases, embeddings and heads stay as the base has them. Adam scales single values and so leaves the
- * projection a little; `exact_projection` projects Delta too after every step. Shared subspaces of large weights are
- * approximate (shared-subspace.ts).
+ * result is base + sum_k lambda_k mask_k (tau_k + Delta), mask_k the `topk` largest values of tau_k over all of these
+ * matrices, equal ones included. Norms, biases, embeddings and the head stay those of the base. Adam scales single
+ * values and so leaves the projection a little; `exact_projection` projects Delta too after every step. Shared
+ * subspaces of large weights are approximate (shared-subspace.ts).
  */
 
 import { UserError } from "../../../errors.ts";
@@ -38,13 +38,13 @@ const options = {
 
 type Inputs = TensorInputs<MergeValues<typeof options>>;
 
-/** Whether a tensor is merged: matrices of blocks and what else is neither an embedding nor a head. */
-const isMerged = ({ name, shape }: Pick<Inputs, "name" | "shape">): boolean =>
+/** Matrices but embeddings and heads: what is merged. */
+const isMerged = ({ shape, name }: Pick<Inputs, "shape" | "name">): boolean =>
   shape.length === 2 &&
   !isEmbedding(name) &&
   (layerOf(name) !== undefined || !(isAfterStack(name) || /(^|\.)wpe\./.test(name)));
 
-/** Least magnitude that is kept, per model, over all tensors that are merged; nothing is read when all of it is kept. */
+/** Least magnitude that is kept, per model, over all matrices; nothing is read when all of it is kept. */
 async function survey(all: readonly Inputs[]): Promise<ReadonlyMap<number, number>> {
   const tensors = all.filter(isMerged);
   const first = tensors[0];
@@ -173,8 +173,8 @@ export const method = mergeMethod({
 
   /** Three passes; per matrix and step two passes over K task vectors and two products with the shared basis. */
   async merge(job) {
-    if (!isMerged(job)) return takeInput(job, -1);
     const { eta, steps } = job.values;
+    if (!isMerged(job)) return takeInput(job, -1);
     const gram = await job.gram({ delta: true });
     const lambdas = gram.map((row, k) => (row[k]! > 0 ? eta / Math.sqrt(row[k]!) : 0));
     const moves = lambdas.some((lambda) => lambda > 0);

@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { byteTokenizer } from "../../src/data/byte-tokenizer.ts";
-import { cutAtStop } from "../../src/run/generating/stop-texts.ts";
-import { Answer } from "../../src/sample/answer.ts";
+import { byteTokenizer } from "../../../src/data/byte-tokenizer.ts";
+import { Answer, answerText } from "../../../src/run/generating/answer-text.ts";
+import { cutAtStop } from "../../../src/run/generating/stop-texts.ts";
 
 const tokenizer = byteTokenizer();
 
@@ -33,4 +33,18 @@ test("the pieces are the text before the stop text, whatever the texts", () => {
       expect(answer.text).toBe(cutAtStop(whole, stops));
     }),
   );
+});
+
+test("stop texts see special tokens, and the text does not show them", () => {
+  const ids = [...tokenizer.encode("ab<bos>cd<eos>\nef")];
+  const visible = (stops: readonly string[]) => answerText(tokenizer, ids, stops);
+  expect(visible([])).toBe("abcd\nef");
+  expect(visible(["<bos>"])).toBe("ab");
+  expect(visible(["<eos>\n"])).toBe("abcd");
+  expect(visible(["d<eos>"])).toBe("abc");
+  expect(visible(["bc"])).toBe("a");
+  expect(visible(["<pad>", "f"])).toBe("abcd\ne");
+  const answer = new Answer(tokenizer, ["<eos>\n"]);
+  const pieces = ids.map((id) => answer.push(id));
+  expect(pieces.join("") + answer.end()).toBe("abcd");
 });

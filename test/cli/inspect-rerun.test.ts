@@ -1,0 +1,142 @@
+/** `inspect --command` as a process: the script that it prints, run by sh, makes the same bytes again. */
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { runScript } from "../support/command.ts";
+import { TINY_TEXT } from "../support/tiny-models.ts";
+
+// Each test runs every step twice.
+setDefaultTimeout(180_000);
+
+let folder: string;
+const at = (name: string) => join(folder, name);
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "ingot-rerun-"));
+  const config = { ...TINY_TEXT.llama, vocab_size: 264, hidden_size: 12, num_hidden_layers: 1, head_dim: 4 };
+  writeFileSync(at("tiny.json"), JSON.stringify(config));
+  for (const [name, text] of Object.entries({ a: "one two", b: "three", c: "four five" }))
+    writeFileSync(
+      at(`it's ${name}.jsonl`),
+      [1, 2, 3].map((i) => `${JSON.stringify({ prompt: `${text} ${i}:`, completion: " six" })}\n`).join(""),
+    );
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const [A, B, C] = ["a", "b", "c"].map((name) => `it's ${name}.jsonl`) as [string, string, string];
+const FEW = ["--steps", "2", "--batch-size", "2", "--max-length", "24", "--save-every", "0", "-q"];
+const GROUPS = ["--data", `x=${A}`, "--data", `y=${B}`, "--eval-data", `x=${B}`, "--eval-data", `y=${C}`];
+
+async function made(script: string, ...argv: string[]): Promise<void> {
+  const { code, err } = await runScript(script, argv, folder);
+  if (code !== 0) throw new Error(`${script} ${argv.join(" ")}: ${err}`);
+}
+
+/** Prints the script of a result, runs it in the folder with variables, and gives it with the bytes that it made. */
+async function again(result: string, variables: Record<string, string> = {}) {
+  const { text } = await runScript("inspect", [result, "--command"], folder);
+  const scripts = join(import.meta.dir, "../../scripts/ingot.ts");
+  // As `bun run` does in the project's folder, here in any.
+  const runs = `bun() { shift; "${process.execPath}" "${scripts}" "$@" -q; }\n`;
+  writeFileSync(at("again.sh"), runs + text);
+  const child = Bun.spawn(["sh", "again.sh", "again.safetensors"], {
+    cwd: folder,
+    env: { ...process.env, ...variables },
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const err = await new Response(child.stderr).text();
+  if ((await child.exited) !== 0) throw new Error(`${err}\n${text}`);
+  return { text, bytes: readFileSync(at("again.safetensors")) };
+}
+
+/** What follows the header. */
+const weightsOf = (file: Buffer): string => file.subarray(8 + Number(file.readBigUInt64LE())).toString("hex");
+
+test("training, unlearning, distillation, a curriculum and an adapter, with several data sets each", async () => {
+  const weights = ["--weights", "0.7", "--weights", "0.3"];
+  const rest = ["--tokenizer", "byte", ...FEW, "--freeze", "*norm*", "--freeze", "lm_*"];
+  await made(
+    "train",
+    "--init",
+    "tiny.json",
+    "--data",
+    A,
+    "--data",
+    B,
+    ...weights,
+    "--eval-data",
+    C,
+    ...rest,
+    "-o",
+    "base/",
+  );
+  const forget = ["--forget", `x=${A}`, "--forget", B, "--retain", C, "--retain", `z=${B}`];
+  await made("unlearn", "base", "--method", "npo", ...forget, ...FEW, "-o", "unlearned.safetensors");
+  expect((await again("unlearned.safetensors")).bytes.equals(readFileSync(at("unlearned.safetensors")))).toBe(true);
+  const student = ["--init", "tiny.json", "--tokenizer", "byte", "--data", A, "--data", C];
+  await made(
+    "distill",
+    "--teacher",
+    "unlearned.safetensors",
+    "--teacher",
+    "base",
+    "--method",
+    "mtard",
+    ...student,
+    ...FEW,
+    "-o",
+    "student/",
+  );
+  await made(
+    "curriculum",
+    "student",
+    "--method",
+    "powerlaw",
+    "--tasks",
+    "y",
+    "--tasks",
+    "x",
+    ...GROUPS,
+    ...FEW,
+    "-o",
+    "curriculum/",
+  );
+  const lora = ["--lora", "--lora-rank", "2", "--lora-targets", "q_proj", "--lora-targets", "v_proj"];
+  await made("train", "curriculum", ...lora, ...GROUPS, ...FEW, "-o", "adapted.safetensors");
+  const { text, bytes } = await again("adapted.safetensors");
+  expect(text).toContain(` --data 'it'\\''s a.jsonl' --data 'it'\\''s b.jsonl' --weights 0.7,0.3 --eval-data `);
+  expect(text).toContain(" --lora-targets q_proj --lora-targets v_proj ");
+  // An adapter says where its base was; all else is equal.
+  expect(weightsOf(bytes)).toBe(weightsOf(readFileSync(at("adapted.safetensors"))));
+});
+
+test("a recipe that ends without a newline and merges a result, with options over it", async () => {
+  const train = ["--init", "tiny.json", "--tokenizer", "byte", ...FEW];
+  for (const [name, data] of [
+    ["m1", A],
+    ["m2", B],
+  ] as const)
+    await made("train", ...train, "--data", data, "-o", `${name}/`);
+  writeFileSync(
+    at("recipe.yml"),
+    "merge_method: slerp # it's\nbase_model: m1\nmodels: [{model: m1}, {model: m2}]\nparameters: {t: 0.3}",
+  );
+  await made("merge", "recipe.yml", "--dtype", "bf16", "-q", "-o", "merged.safetensors");
+  const { bytes } = await again("merged.safetensors");
+  expect(bytes.equals(readFileSync(at("merged.safetensors")))).toBe(true);
+});
+
+test("rows that came through a pipe are given in a variable", async () => {
+  const line = `cat "$ROWS" | "$BUN" "$TRAIN" --init tiny.json --tokenizer byte --data - ${FEW.join(" ")} -o piped.safetensors`;
+  const env = {
+    ...process.env,
+    ROWS: A,
+    BUN: process.execPath,
+    TRAIN: join(import.meta.dir, "../../scripts/train.ts"),
+  };
+  expect(Bun.spawnSync(["bash", "-c", line], { cwd: folder, env }).stderr.toString()).toBe("");
+  await expect(again("piped.safetensors")).rejects.toThrow("INPUT_1: set it to what --data read from -");
+  const { bytes } = await again("piped.safetensors", { INPUT_1: A });
+  expect(weightsOf(bytes)).toBe(weightsOf(readFileSync(at("piped.safetensors")))); // the lineage names other data
+});
