@@ -13,8 +13,8 @@ import type { Range } from "./chunk-sizes.ts";
 import type { TensorInputs } from "./tensor-inputs.ts";
 
 /**
- * An expert's tensor out of a stack of all of them, as statistics of a model hold it: row 3 of `mlp.experts.up_proj` for
- * `mlp.experts.3.up_proj.weight`. Undefined where there is no such stack.
+ * An expert's tensor out of a stack of all of them, as statistics of a model hold it: row 3 of `mlp.experts.up_proj`
+ * for `mlp.experts.3.up_proj.weight`. Undefined where there is no such stack.
  */
 function partOfStack(tensors: Checkpoint["tensors"], name: string): TensorEntry | undefined {
   const [, before, index, matrix] = /^(.+\.experts)\.(\d{1,5})\.(.+)\.weight$/.exec(name) ?? [];

@@ -24,7 +24,8 @@ function linksOf(rec: Recorder, ids: Tensor, n: number): Tensor {
 
 /**
  * (N) ids, (V, C) table in f32 or bf16 -> (N, C). The gradient walks chains of equal ids: no atomics, terms in order of
- * the tokens; besides one pass over the table it costs N^2 / 2 comparisons at most, when all ids differ. `fixed`: a row that takes no gradient.
+ * the tokens; besides one pass over the table it costs N^2 / 2 comparisons at most, when all ids differ.
+ * `fixed`: a row that takes no gradient.
  */
 export function embedding(
   rec: Recorder,
