@@ -41,6 +41,7 @@ export async function textTools(
   const { tokenizer: wanted, template = "auto", overflow = "truncate" } = options;
   let source = files;
   let where = ref;
+  let read = files; // the files that the tokenizer is made of
   let tokenizer: Tokenizer | undefined;
   if (wanted === "byte") {
     tokenizer = byteTokenizer();
@@ -51,6 +52,7 @@ export async function textTools(
     const kept = [...files].filter(([name]) => !TOKENIZER_FILES.includes(name));
     source = new Map([...kept, ...[...other].filter(([name]) => name !== "config.json")]);
     where = wanted;
+    read = other;
     tokenizer = await loadTokenizer(other, where);
   } else if (files.has("tokenizer.json")) {
     tokenizer = await loadTokenizer(files, ref);
@@ -85,7 +87,7 @@ export async function textTools(
       vocabSize: sizes.outputs,
       maxLength,
       overflow,
-      ...(options.token_cache === "auto" ? { cache: { files: source, settings: { template } } } : {}),
+      ...(options.token_cache === "auto" ? { cache: { files: [source, read], settings: { template } } } : {}),
       ...(warn ? { cut } : {}),
     },
   };
