@@ -3,6 +3,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { openPlain } from "../checkpoint/open.ts";
 import { byteTokenizer } from "../data/byte-tokenizer.ts";
+import type { Turns } from "../data/chat/conversation.ts";
 import { loadTokenizer, TOKENIZER_FILES } from "../data/load-tokenizer.ts";
 import { type EncodeOptions, endOfTurn } from "../data/sequences.ts";
 import { loadTemplate, plainTemplate } from "../data/template.ts";
@@ -13,6 +14,8 @@ import type { ModelSizes } from "../model/architecture.ts";
 export interface TextOptions {
   readonly tokenizer?: string | undefined;
   readonly template?: "auto" | "plain" | undefined;
+  /** Which turns of conversations count; all when left out. */
+  readonly turns?: Turns | undefined;
   readonly max_length?: number | undefined;
   /** Whether the tokens of large files are kept on disk; off when left out. */
   readonly token_cache?: "auto" | "off" | undefined;
@@ -38,7 +41,7 @@ export async function textTools(
   options: TextOptions,
   warn?: (message: string) => void,
 ): Promise<TextTools> {
-  const { tokenizer: wanted, template = "auto", overflow = "truncate" } = options;
+  const { tokenizer: wanted, template = "auto", turns = "all", overflow = "truncate" } = options;
   let source = files;
   let where = ref;
   let tokenizer: Tokenizer | undefined;
@@ -76,6 +79,12 @@ export async function textTools(
       );
     isTold = true;
   };
+  let isEndTold = false;
+  const endless = (place: string) => {
+    if (!isEndTold)
+      warn?.(`the chat template ends no answer with a token, so no end is learnt or scored; the first is in ${place}`);
+    isEndTold = true;
+  };
   return {
     tokenizer,
     files: source,
@@ -84,9 +93,10 @@ export async function textTools(
       ...(chat ? { template: chat } : {}),
       vocabSize: sizes.outputs,
       maxLength,
+      turns,
       overflow,
-      ...(options.token_cache === "auto" ? { cache: { files: source, settings: { template } } } : {}),
-      ...(warn ? { cut } : {}),
+      ...(options.token_cache === "auto" ? { cache: { files: source, settings: { template, turns } } } : {}),
+      ...(warn ? { cut, endless } : {}),
     },
   };
 }
