@@ -30,6 +30,11 @@ await script({
     check: { type: "boolean", help: "compare the models before reading their weights, and stop" },
     explain: { type: "boolean", help: "print the parameters of every tensor, and stop" },
     post: { type: "string", kind: "post", help: "step after the merge" },
+    files: {
+      type: "string",
+      value: "MODEL",
+      help: "which model's config, tokenizer and chat template go with the result; the base's or the first's when left out",
+    },
     shards: { type: "number.integer >= 1", value: "N", help: "number of files in the output folder" },
     shard: {
       type: "string",
@@ -44,6 +49,6 @@ await script({
     out_shard_size: { type: "string", value: "SIZE", help: "of mergekit: the same as --shard-size" },
     ...mergekitOptions,
   },
-  essentials: ["base", "dtype", "out_dtype", "check", "explain", "post", "shards"],
+  essentials: ["base", "dtype", "out_dtype", "check", "explain", "post", "files", "shards"],
   run: async (context) => (await import("../src/merge/command.ts")).runMerge(context),
 });

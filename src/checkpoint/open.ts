@@ -17,7 +17,7 @@ import { withPlainNames } from "./wrapper-names.ts";
 export interface OpenOptions {
   /** Descriptor read for `-`; 0 by default. */
   stdin?: number;
-  /** Gets what is odd but harmless about an adapter, or about the names of tensors. */
+  /** Gets what is odd but harmless about an adapter, a file, or the names of tensors. */
   warn?: (message: string) => void;
 }
 
@@ -115,12 +115,12 @@ async function openStored(ref: string, options: OpenOptions): Promise<Checkpoint
   if (ref.startsWith("hf:")) {
     const { resolveHub } = await import("./hub/hub.ts");
     const { path: found, revision } = await resolveHub(ref);
-    return openPath(found, ref, revision);
+    return openPath(found, ref, options, revision);
   }
-  return openPath(ref, ref);
+  return openPath(ref, ref, options);
 }
 
-async function openPath(found: string, ref: string, revision?: string): Promise<Checkpoint> {
+async function openPath(found: string, ref: string, { warn }: OpenOptions, revision?: string): Promise<Checkpoint> {
   let stat: fs.Stats;
   try {
     stat = await fs.promises.stat(found);
@@ -133,7 +133,7 @@ async function openPath(found: string, ref: string, revision?: string): Promise<
   const start = await source.start(SNIFF_BYTES).finally(() => source.close());
   if (!isGguf(start)) return openFile(found, ref, revision);
   const { openGguf } = await import("./gguf/gguf.ts");
-  return openGguf(found, ref);
+  return openGguf(found, ref, warn);
 }
 
 /** Opening a FIFO waits for its writer, so it is done off the main thread. */

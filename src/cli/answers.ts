@@ -6,23 +6,22 @@ import { chosenMethod, chosenPicks } from "./choices.ts";
 import type { AnyDefinition } from "./context.ts";
 import { helpText, listJson, listText, shortHelp } from "./help.ts";
 import { peekSwitch } from "./parse.ts";
-import { say, writeAll } from "./stderr.ts";
+import { say, writeText } from "./stderr.ts";
 
 /** Answers what needs no work (`--help`, `--version`, `--list`, nothing at all); undefined if there is work to do. */
 export async function answer(definition: AnyDefinition, argv: readonly string[]): Promise<number | undefined> {
   const { name, methods, args } = definition;
-  const put = (text: string) => writeAll(1, Buffer.from(text));
   if (peekSwitch(argv, "--help", "-h")) {
     const method = await chosenMethod({ methods }, argv);
     const picks = await chosenPicks(definition.options, argv);
     const others = methods === undefined || method?.said ? [] : await loadMethods(methods);
     const width = Math.min(isatty(1) ? process.stdout.columns || 80 : 80, 120);
     const whole = argv.some((argument, i) => argument === "all" && /^(--help|-h)$/.test(argv[i - 1] ?? ""));
-    put(helpText(definition, others, method?.said ? [method, ...picks] : picks, { width, whole }));
+    writeText(helpText(definition, others, method?.said ? [method, ...picks] : picks, { width, whole }));
     return 0;
   }
   if (peekSwitch(argv, "--version")) {
-    put(`${name} ${pkg.version}\n`);
+    writeText(`${name} ${pkg.version}\n`);
     return 0;
   }
   if (peekSwitch(argv, "--list")) {
@@ -30,7 +29,7 @@ export async function answer(definition: AnyDefinition, argv: readonly string[])
       listedSources(definition).map(async (source) => ({ source, methods: await loadMethods(source) })),
     );
     if (groups.length > 0) {
-      put(peekSwitch(argv, "--json") ? listJson(groups) : listText(groups));
+      writeText(peekSwitch(argv, "--json") ? listJson(groups) : listText(groups));
       return 0;
     }
   }

@@ -169,9 +169,14 @@ export interface PlainContext {
   line(value: unknown): void;
   /**
    * The result for people: on stdout, or on stderr if stdout is taken or carries JSON. Adds a newline where there is
-   * none.
+   * none. What would steer a terminal is made visible.
    */
   print(text: string): void;
+  /**
+   * Like `print`, for a result that is a text by itself (a page, a script, an answer of a model): a pipe or a file gets
+   * it as it is.
+   */
+  text(text: string): void;
   /** On stderr, unless `--quiet`. */
   info(text: string): void;
   /** On stderr, always, and in the log. */

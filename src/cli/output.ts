@@ -12,7 +12,7 @@ import {
 } from "node:fs";
 import { UserError } from "../errors.ts";
 import { forget, temporaryFor } from "../temporary.ts";
-import { writeAll } from "./stderr.ts";
+import { writeAll, writeText } from "./stderr.ts";
 
 export interface TextOutput {
   /** Throws what the system throws (EPIPE when the reader has gone), UserError if the file cannot be written. */
@@ -30,7 +30,11 @@ const bytesOf = (text: string | Uint8Array): Uint8Array => (typeof text === "str
  */
 export function textOutput(out: string): TextOutput {
   if (out === "-" || out === "/dev/stdout")
-    return { write: (text) => writeAll(1, bytesOf(text)), commit() {}, discard() {} };
+    return {
+      write: (text) => (typeof text === "string" ? writeText(text) : writeAll(1, text)),
+      commit() {},
+      discard() {},
+    };
 
   let fd: number | undefined;
   let part: string | undefined;

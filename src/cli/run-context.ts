@@ -2,6 +2,7 @@
 import pkg from "../../package.json";
 import { asLaunched } from "../launcher.ts";
 import type { Options } from "../method/options.ts";
+import { visible } from "../text/visible.ts";
 import { speaker } from "./commands.ts";
 import type { AnyContext, AnyDefinition, AnyValues, Cleanup, Output } from "./context.ts";
 import type { OpenLog } from "./log.ts";
@@ -31,6 +32,49 @@ function chosen({ options, values, settings, method }: Resolved): Record<string,
       .filter(([name, spec]) => !Bun.deepEquals(found[name], spec.default))
       .map(([name]) => [name, found[name]] as const);
   return Object.fromEntries([...differ(options, values), ...differ(method?.options ?? {}, settings)]);
+}
+
+/** What a script says and gives, each in its place. */
+function voices({
+  name,
+  quiet,
+  asJson,
+  stdoutTaken,
+  log,
+  toStdout,
+}: {
+  readonly name: string;
+  readonly quiet: boolean;
+  readonly asJson: boolean;
+  readonly stdoutTaken: boolean;
+  readonly log: OpenLog;
+  readonly toStdout: (text: string) => void;
+}): Pick<AnyContext, "json" | "line" | "print" | "text" | "info" | "warn"> {
+  const text = (result: string) => {
+    if (!stdoutTaken && !asJson) toStdout(result);
+    else if (!quiet) say(result);
+  };
+  return {
+    json(value) {
+      log.event("result", { value });
+      if (!asJson) return;
+      if (stdoutTaken) say(JSON.stringify(value));
+      else toStdout(JSON.stringify(value, null, 2));
+    },
+    line(value) {
+      if (stdoutTaken) say(JSON.stringify(value));
+      else toStdout(JSON.stringify(value));
+    },
+    print: (table) => text(visible(table)),
+    text,
+    info(remark) {
+      if (!quiet) say(asLaunched(`${name}: ${remark}`));
+    },
+    warn(warning) {
+      log.event("warning", { text: warning });
+      say(asLaunched(`${name}: warning: ${warning}`));
+    },
+  };
 }
 
 /** The context, and the function that runs the cleanups and gives what they left behind. */
@@ -77,27 +121,7 @@ export function makeContext(
     log,
     signal: signals.signal,
     grace: signals.grace,
-    json(value) {
-      log.event("result", { value });
-      if (!options.json) return;
-      if (stdoutTaken) say(JSON.stringify(value));
-      else toStdout(JSON.stringify(value, null, 2));
-    },
-    line(value) {
-      if (stdoutTaken) say(JSON.stringify(value));
-      else toStdout(JSON.stringify(value));
-    },
-    print(text) {
-      if (!stdoutTaken && !options.json) toStdout(text);
-      else if (!quiet) say(text);
-    },
-    info(text) {
-      if (!quiet) say(asLaunched(`${name}: ${text}`));
-    },
-    warn(text) {
-      log.event("warning", { text });
-      say(asLaunched(`${name}: warning: ${text}`));
-    },
+    ...voices({ name, quiet, asJson: options.json, stdoutTaken, log, toStdout }),
     onExit(cleanup) {
       cleanups.add(cleanup);
       return () => void cleanups.delete(cleanup);

@@ -1,5 +1,6 @@
 /**
- * Everything people read goes through here, to stderr: lines, and one status line that is redrawn in place.
+ * Everything people read goes through here, to stderr: lines, and one status line that is redrawn in place. Names,
+ * values and texts out of files are part of it, so what would steer a terminal is made visible here, for all of them.
  *
  * stdout carries a result and nothing else, so the console functions that print to stdout are pointed here as soon as
  * this file is imported (libraries log through them). Writes are synchronous: a message is out before the process can
@@ -8,7 +9,9 @@
 
 import { Console } from "node:console";
 import { writeSync } from "node:fs";
+import { Writable } from "node:stream";
 import { isatty } from "node:tty";
+import { visible } from "../text/visible.ts";
 
 /** True where a line can be redrawn: stderr is a terminal that knows the usual escapes. */
 export const stderrIsTerminal = (): boolean => isatty(2) && process.env.TERM !== "dumb";
@@ -30,6 +33,12 @@ export function writeAll(fd: number, bytes: Uint8Array): void {
   }
 }
 
+/**
+ * Writes text to stdout: as it is into a pipe or a file; on a terminal, what would steer it is made visible. Errors of
+ * the system are thrown as they are (EPIPE).
+ */
+export const writeText = (text: string): void => writeAll(1, Buffer.from(isatty(1) ? visible(text) : text));
+
 function toStderr(text: string): void {
   try {
     writeAll(2, Buffer.from(text));
@@ -41,7 +50,7 @@ function toStderr(text: string): void {
 /** Prints a line (or several) for people; the status line is taken away first. */
 export function say(text: string): void {
   clearStatus();
-  toStderr(text.endsWith("\n") ? text : `${text}\n`);
+  toStderr(visible(text.endsWith("\n") ? text : `${text}\n`));
 }
 
 /**
@@ -49,7 +58,8 @@ export function say(text: string): void {
  */
 export function drawStatus(text: string): void {
   const width = (process.stderr.columns || 80) - 1;
-  const cut = Bun.stringWidth(text) > width ? `${text.slice(0, width - 1)}…` : text;
+  const line = visible(text).replaceAll(/\s/g, " ");
+  const cut = Bun.stringWidth(line) > width ? `${line.slice(0, width - 1)}…` : line;
   toStderr(`\r${cut}\x1b[K`);
   statusShown = true;
 }
@@ -63,14 +73,30 @@ export function clearStatus(): void {
 
 type Printer = (...values: unknown[]) => void;
 
-/** The methods of `console` that would print to stdout. */
-const TO_STDOUT = ["log", "info", "debug", "table", "dir", "dirxml", "count", "timeEnd", "timeLog", "group"] as const;
+/** The methods of `console` that print. */
+const PRINTING = [
+  ...(["log", "info", "debug", "table", "dir", "dirxml", "count", "timeEnd", "timeLog", "group"] as const),
+  ...(["error", "warn", "trace", "assert"] as const),
+];
 
 let redirected: Console | undefined;
-for (const name of TO_STDOUT) {
+
+/** A console whose every text goes the way of all others. */
+function visibleConsole(): Console {
+  const stream = new Writable({
+    decodeStrings: false,
+    write(chunk, _encoding, done) {
+      toStderr(visible(String(chunk)));
+      done();
+    },
+  });
+  return new Console(stream, stream);
+}
+
+for (const name of PRINTING) {
   const printer: Printer = (...values) => {
     clearStatus();
-    redirected ??= new Console(process.stderr, process.stderr);
+    redirected ??= visibleConsole();
     (redirected[name] as Printer)(...values);
   };
   Object.assign(console, { [name]: printer });

@@ -93,7 +93,7 @@ async function readGroup(
     if (kept) return kept;
   } catch (error) {
     // Without room on the disk the rows are read into memory.
-    if (!writer || (error as NodeJS.ErrnoException).code !== "ENOSPC") throw error;
+    if (!writer || !["ENOSPC", "EDQUOT"].includes(`${(error as NodeJS.ErrnoException).code}`)) throw error;
   } finally {
     writer?.discard();
   }

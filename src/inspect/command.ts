@@ -180,7 +180,7 @@ async function printCommand(context: Context, checkpoint: Checkpoint): Promise<O
       1,
     );
   }
-  context.print(script);
+  context.text(script);
   context.json({ ref: checkpoint.ref, commands, script });
   return {};
 }

@@ -152,6 +152,7 @@ function historyOf(
       ...(context.options.compat_rounding ? { compat_rounding: true } : {}),
       ...(context.options.compat_bugs === undefined ? {} : { compat_bugs: context.options.compat_bugs }),
       ...(context.options.allow_duplicates ? { allow_duplicates: true } : {}),
+      ...(context.options.files === undefined ? {} : { files: context.options.files }),
       ...(post && { post: post.method.name, ...Object.fromEntries(Object.entries(post.values)) }),
     },
     seed: seedOf(context),
@@ -163,7 +164,10 @@ function historyOf(
   );
 }
 
-const planOptions = (context: Context) => ({ allowDuplicates: context.options.allow_duplicates === true });
+const planOptions = (context: Context) => {
+  const files = textOf(context, "files");
+  return { allowDuplicates: context.options.allow_duplicates === true, ...(files && { files }) };
+};
 
 const seedOf = (context: Context): number => (context.options.random_seed as number | undefined) ?? context.seed;
 

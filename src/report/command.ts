@@ -51,7 +51,7 @@ export async function report(context: ReportContext): Promise<Outcome> {
     const target = textOutput(out);
     context.onExit((ok) => (ok ? target.commit() : target.discard()));
     target.write(result);
-  } else if (typeof result === "string") context.print(result);
+  } else if (typeof result === "string") context.text(result);
   else writeAll(1, result);
   if (options.json && form !== "json") context.json(toSummary(runs));
   return {};

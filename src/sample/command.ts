@@ -3,7 +3,7 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { filesOf } from "../checkpoint/folder/files-of.ts";
 import type { CommonValues, Outcome, PlainContext } from "../cli/context.ts";
-import { writeAll } from "../cli/stderr.ts";
+import { writeText } from "../cli/stderr.ts";
 import { refuseInputs } from "../cli/target.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { UserError } from "../errors.ts";
@@ -77,7 +77,6 @@ async function answerAll(
   const generator = new Generator(model);
   const jobs = prompts.flatMap((prompt, p) => Array.from({ length: options.samples }, (_, s) => ({ prompt, p, s })));
   const isLive = !options.json && jobs.length === 1 && !context.stdoutTaken && context.out === "-";
-  const say = (text: string) => writeAll(1, Buffer.from(text));
   let tokens = 0;
   for (let from = 0; from < jobs.length && !signal.aborted; from += options.batch_size) {
     const part = jobs.slice(from, from + options.batch_size);
@@ -99,16 +98,16 @@ async function answerAll(
       if (id < 0) continue;
       tokens++;
       const fresh = answers[row]!.push(id);
-      if (isLive && fresh !== "") say(fresh);
+      if (isLive && fresh !== "") writeText(fresh);
       if (answers.every(({ stopped }) => stopped)) break;
     }
     for (const [i, answer] of answers.entries()) {
       const rest = answer.end();
       const { prompt, p, s } = part[i]!;
       const { text, ids } = answer;
-      if (isLive) say(`${rest}\n`);
+      if (isLive) writeText(`${rest}\n`);
       else if (options.json) context.line({ prompt: prompt.text, sample: s, text, tokens: ids.length, ids, index: p });
-      else context.print(jobs.length === 1 ? text : `${prompt.text}${text}\n`);
+      else context.text(jobs.length === 1 ? text : `${prompt.text}${text}\n`);
     }
   }
   generator.free();

@@ -77,7 +77,11 @@ describe("recipes", () => {
   });
 
   test("that rebuild a tokenizer are refused by name", async () => {
-    for (const key of ["tokenizer_source: union", "tokenizer: {source: base}", "chat_template: auto"]) {
+    for (const key of [
+      "tokenizer_source: ./b",
+      "tokenizer: {source: base, pad_to_multiple_of: 8}",
+      "chat_template: chatml",
+    ]) {
       recipe("surgery.yml", `merge_method: linear\nmodels: [{model: ./a, parameters: {weight: 1}}]\n${key}\n`);
       const { code, err } = await run("surgery.yml -o refused");
       expect(err).toContain(key.split(":")[0]!);

@@ -192,7 +192,9 @@ describe("help", () => {
     const { out } = await run(["-h", "--method", "task-vector"]);
     expect(out).toContain("\nMethod task_vector: Task vector, arXiv:2212.04089\n  Adds a scaled task vector.\n");
     expect(out).toContain("\n  --density N               fraction kept (default 0.5)\n");
-    expect(out).toContain("\n  --weight N                share of each model (one, or one per model; default 1)\n");
+    expect(out).toContain(
+      "\n  --weight N                share of each model (one, or one per model; default\n                            1)\n",
+    );
   });
 
   test("--list names the methods; with --json their options too", async () => {

@@ -80,7 +80,7 @@ const KINDS: readonly [string, RegExp][] = [
   ["for others", /for a classifier|has a prompt and no completion/],
   ["list", /ends within its list|goes on after its list|is empty/],
   ["packing", /cannot be unpacked/],
-  ["table", /cannot be read as a table|two columns named/],
+  ["table", /cannot be read as a table|two columns named|has one column/],
   ["Parquet", /cannot be read as Parquet/],
   ["other file", /expected rows|begins an object/],
   ["no rows", /holds no rows|is already|its first turn is one/],

@@ -1,35 +1,31 @@
 /**
- * GGUF files (llama.cpp) as checkpoints: F32, F16 and BF16 as they are, Q8_0 dequantized to F32 while it is read.
+ * GGUF files (llama.cpp) as checkpoints: plain tensors as they are, quantized ones as F32, decoded while they are read.
  *
  * For architectures that are known, tensors get their Hugging Face names, shapes and row order, and a config.json is
- * made from the metadata. Anything else keeps the file's names. Format:
- * https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+ * made from the metadata. Anything else keeps the file's names. The tokenizer becomes tokenizer.json and its
+ * companions. Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
  */
 import { createHash } from "node:crypto";
 import { UserError } from "../../errors.ts";
 import { show } from "../../json.ts";
 import type { Checkpoint, TensorEntry } from "../checkpoint.ts";
-import { DTYPE_BYTES, type Dtype } from "../dtype.ts";
+import { DTYPE_BYTES } from "../dtype.ts";
 import { Source } from "../source.ts";
-import { type GgufMetadata, translateGguf } from "./model.ts";
-import { dequantized, plainBytes, Q8_0_BYTES, Q8_0_WEIGHTS, restoredRows } from "./read.ts";
+import { decodedBlocks } from "./blocks/block.ts";
+import { type GgufHeader, type GgufMetadata, type GgufTensorInfo, readGgufHeader } from "./header.ts";
+import { translateGguf } from "./model.ts";
+import { plainBytes, restoredRows } from "./read.ts";
+import { tokenizerFiles } from "./tokenizer.ts";
+import { GGUF_TYPES, type GgufType, unreadType } from "./types.ts";
 
-/** Types that are read: the dtype they come out as, and how many weights and bytes a block has. */
-const TYPES: Record<string, { dtype: Dtype; weights: number; bytes: number }> = {
-  F32: { dtype: "F32", weights: 1, bytes: 4 },
-  F16: { dtype: "F16", weights: 1, bytes: 2 },
-  BF16: { dtype: "BF16", weights: 1, bytes: 2 },
-  Q8_0: { dtype: "F32", weights: Q8_0_WEIGHTS, bytes: Q8_0_BYTES },
-};
-
-/** Least bytes that one takes in a header. */
-const LEAST_INFO_BYTES = { tensors: 24, "metadata entries": 13 };
 const MAX_ALIGNMENT = 1 << 20;
+/** A head has at most 1024 rotary pairs or so; a table of factors is no longer. */
+const MAX_TABLE = 4096;
 
 /** A tensor as the header states it, checked; `shape` in Hugging Face's order (outermost first). */
 interface Placed {
   readonly name: string;
-  readonly type: string;
+  readonly type: GgufType;
   readonly shape: readonly number[];
   readonly count: number;
   readonly begin: number;
@@ -37,33 +33,42 @@ interface Placed {
 }
 
 /**
- * Opens a GGUF file; only the header is read. `ref` names it in messages. Throws UserError when it is damaged,
- * big-endian, one of several parts, or holds a type that is not read here.
+ * Opens a GGUF file; only the header is read. `ref` names it in messages; `warn` hears of a tokenizer that is not read.
+ * Throws UserError when it is damaged, big-endian, one of several parts, or holds a type that is not read here.
  */
-export async function openGguf(path: string, ref: string): Promise<Checkpoint> {
+export async function openGguf(
+  path: string,
+  ref: string,
+  warn: (message: string) => void = () => {},
+): Promise<Checkpoint> {
   const source = Source.open(path, ref);
   try {
-    const { metadata, tensors, header } = await readHeader(source, ref);
-    const translated = await translateGguf(
-      metadata,
-      tensors.map(({ name, shape, type }) => ({ name, shape, dtype: TYPES[type]!.dtype })),
-      (name) => readF32(source, tensors.find((tensor) => tensor.name === name)!, ref),
+    const header = await readGgufHeader(source);
+    const { metadata } = header;
+    const tensors = placed(header, source);
+    const { roles, config } = await translateGguf({
       ref,
-    );
+      metadata,
+      tensors: tensors.map(({ name, shape, type }) => ({ name, shape, dtype: type.dtype })),
+      read: (name) => readF32(source, tensors.find((tensor) => tensor.name === name)!),
+    });
     const entries = new Map<string, TensorEntry>();
     for (const tensor of tensors) {
-      const role = translated.roles.get(tensor.name);
+      const role = roles.get(tensor.name);
       if (role === undefined) continue;
       if (entries.has(role.name)) throw new UserError(`${ref} has two tensors ${show(role.name)}`);
-      entries.set(role.name, entryOf(tensor, role.name, role.heads, source, ref));
+      entries.set(role.name, entryOf(tensor, role.name, role.heads, source));
     }
+    const files = new Map<string, Uint8Array>();
+    if (config !== undefined) files.set("config.json", jsonBytes(config));
+    for (const [name, text] of tokenizerFiles(metadata, ref, warn)) files.set(name, new TextEncoder().encode(text));
     return {
       ref,
       kind: "gguf",
       tensors: entries,
-      files: translated.files,
+      files,
       lineage: [],
-      headerSha256: createHash("sha256").update(header).digest("hex"),
+      headerSha256: createHash("sha256").update(header.bytes).digest("hex"),
       close: () => source.close(),
     };
   } catch (error) {
@@ -72,12 +77,13 @@ export async function openGguf(path: string, ref: string): Promise<Checkpoint> {
   }
 }
 
-function entryOf(tensor: Placed, name: string, heads: number | undefined, source: Source, ref: string): TensorEntry {
-  const { dtype } = TYPES[tensor.type]!;
+const jsonBytes = (value: unknown): Uint8Array => new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`);
+
+function entryOf(tensor: Placed, name: string, heads: number | undefined, source: Source): TensorEntry {
+  const { dtype, blocks } = tensor.type;
   const bytes = tensor.count * DTYPE_BYTES[dtype];
-  const place = `${ref}: tensor ${show(name)}`;
-  const stored =
-    tensor.type === "Q8_0" ? dequantized(source, tensor.begin, place) : plainBytes(source, tensor.begin, place);
+  const place = `${source.what}: tensor ${show(name)}`;
+  const stored = blocks ? decodedBlocks(blocks, source, tensor.begin, place) : plainBytes(source, tensor.begin, place);
   const read = heads === undefined ? stored : restoredRows(stored, tensor.shape[0]! / heads, bytes / tensor.shape[0]!);
   return {
     name,
@@ -93,118 +99,67 @@ function entryOf(tensor: Placed, name: string, heads: number | undefined, source
   };
 }
 
-/** A small F32 tensor that says something about the model. */
-async function readF32(source: Source, tensor: Placed, ref: string): Promise<Float32Array> {
-  const values = new Float32Array(tensor.type === "F32" && tensor.count <= 4096 ? tensor.count : 0);
-  await source.read(new Uint8Array(values.buffer), tensor.begin, `${ref}: tensor ${show(tensor.name)}`);
+/** A small F32 tensor that says something about the model; empty when it is neither small nor F32. */
+async function readF32(source: Source, tensor: Placed): Promise<Float32Array> {
+  const values = new Float32Array(tensor.type.name === "F32" && tensor.count <= MAX_TABLE ? tensor.count : 0);
+  await source.read(new Uint8Array(values.buffer), tensor.begin, `${source.what}: tensor ${show(tensor.name)}`);
   return values;
 }
 
-async function readHeader(
-  source: Source,
-  ref: string,
-): Promise<{ metadata: GgufMetadata; tensors: Placed[]; header: Uint8Array }> {
-  await checkCounts(source, ref);
-  const { gguf, GGMLQuantizationType } = await import("@huggingface/gguf");
-  const parsed = await gguf("http://file.invalid/", { fetch: rangesOf(source) }).catch((error: Error) => {
-    throw new UserError(
-      `${ref} is not a readable GGUF file: ${show(error.message)}`,
-      "the file is damaged; fetch it again",
-    );
-  });
-  const metadata: GgufMetadata = new Map(Object.entries(parsed.metadata));
-  if (!parsed.littleEndian) throw new UserError(`${ref} is a big-endian GGUF file, expected little-endian`);
+/** The tensors with their places in the file, in the order of the table. Throws UserError when they do not fit it. */
+function placed({ metadata, tensors: infos, bytes }: GgufHeader, source: Source): Placed[] {
+  const ref = source.what;
+  const alignment = alignmentOf(metadata, ref);
+  const dataStart = Math.ceil(bytes.length / alignment) * alignment;
+  const tensors = infos.map((info) => place(info, { source, alignment, dataStart }));
+  checkOverlap(tensors, ref);
+  return tensors;
+}
+
+function alignmentOf(metadata: GgufMetadata, ref: string): number {
   const parts = Number(metadata.get("split.count") ?? 0);
   if (parts > 1) {
     throw new UserError(`${ref} is one of ${parts} parts of a model`, "join them first with llama-gguf-split --merge");
   }
-
   const alignment = Number(metadata.get("general.alignment") ?? 32);
-  const end = parsed.tensorInfoByteRange[1];
   if (!(alignment >= 1 && alignment <= MAX_ALIGNMENT && Number.isInteger(Math.log2(alignment)))) {
     throw new UserError(`${ref}: general.alignment is ${alignment}, expected a power of two up to ${MAX_ALIGNMENT}`);
   }
-  if (end > source.size) {
+  return alignment;
+}
+
+function place(
+  info: GgufTensorInfo,
+  { source, alignment, dataStart }: { source: Source; alignment: number; dataStart: number },
+): Placed {
+  const what = `${source.what}: tensor ${show(info.name)}`;
+  const type = Object.hasOwn(GGUF_TYPES, info.type) ? GGUF_TYPES[info.type] : undefined;
+  if (type === undefined) {
     throw new UserError(
-      `${ref} ends inside its header, at byte ${source.size}`,
+      `${what} is ${unreadType(info.type)}, which is not supported`,
+      `supported are ${Object.values(GGUF_TYPES)
+        .map(({ name }) => name)
+        .join(", ")}; convert it with llama-quantize --allow-requantize`,
+    );
+  }
+  const { weights, bytes } = type.blocks ?? { weights: 1, bytes: DTYPE_BYTES[type.dtype] };
+  const shape = info.sides.map(Number).reverse();
+  const width = shape.at(-1) ?? 1;
+  if (width % weights !== 0) throw new UserError(`${what} has rows of ${width}, expected a multiple of ${weights}`);
+  // As big integers: four sides of 64 bits overflow everything else.
+  const total = info.sides.reduce((all, size) => all * size, 1n);
+  const stored = (total / BigInt(weights)) * BigInt(bytes);
+  const begin = BigInt(dataStart) + info.offset;
+  if (begin + stored > BigInt(source.size) || info.sides.some((side) => side > Number.MAX_SAFE_INTEGER)) {
+    throw new UserError(
+      `${what} ends at byte ${begin + stored}, but the file has ${source.size}`,
       "the file is cut short; fetch it again",
     );
   }
-  const header = await source.start(end);
-  const dataStart = Math.ceil(end / alignment) * alignment;
-
-  const tensors = parsed.tensorInfos.map((info): Placed => {
-    const what = `${ref}: tensor ${show(info.name)}`;
-    const type = TYPES[GGMLQuantizationType[info.dtype] ?? ""];
-    if (type === undefined) {
-      throw new UserError(
-        `${what} is ${GGMLQuantizationType[info.dtype] ?? `of type ${info.dtype}`}, which is not supported`,
-        `supported are ${Object.keys(TYPES).join(", ")}; convert it with llama-quantize --allow-requantize`,
-      );
-    }
-    const shape = info.shape.map(Number).reverse();
-    const total = info.shape.reduce((all, size) => all * size, 1n);
-    const width = shape.at(-1) ?? 1;
-    if (width % type.weights !== 0)
-      throw new UserError(`${what} has rows of ${width}, expected a multiple of ${type.weights}`);
-    const stored = (total / BigInt(type.weights)) * BigInt(type.bytes);
-    const begin = BigInt(dataStart) + info.offset;
-    if (begin + stored > BigInt(source.size)) {
-      throw new UserError(
-        `${what} ends at byte ${begin + stored}, but the file has ${source.size}`,
-        "the file is cut short; fetch it again",
-      );
-    }
-    if (info.offset % BigInt(alignment) !== 0n) {
-      throw new UserError(`${what} begins at offset ${info.offset}, expected a multiple of ${alignment}`);
-    }
-    const name = GGMLQuantizationType[info.dtype]!;
-    return { name: info.name, type: name, shape, count: Number(total), begin: Number(begin), stored: Number(stored) };
-  });
-  checkOverlap(tensors, ref);
-  return { metadata, tensors, header };
-}
-
-/** Refuses counts that the file is too small for, before the parser loops over them. */
-async function checkCounts(source: Source, ref: string): Promise<void> {
-  const start = await source.start(24);
-  const damaged = (what: string) => new UserError(`${ref} ${what}`, "the file is damaged; fetch it again");
-  if (start.length < 24) throw damaged(`is ${start.length} bytes long, too short for a GGUF file`);
-  const view = new DataView(start.buffer);
-  if (view.getUint32(0, false) !== 0x47475546) throw damaged("does not begin with GGUF");
-  const version = view.getUint32(4, true);
-  if (version !== 2 && version !== 3) {
-    throw new UserError(
-      `${ref} is GGUF version ${version}, expected 2 or 3 (little-endian)`,
-      "convert the model again",
-    );
+  if (info.offset % BigInt(alignment) !== 0n) {
+    throw new UserError(`${what} begins at offset ${info.offset}, expected a multiple of ${alignment}`);
   }
-  for (const [what, at] of [
-    ["tensors", 8],
-    ["metadata entries", 16],
-  ] as const) {
-    const count = view.getBigUint64(at, true);
-    if (count * BigInt(LEAST_INFO_BYTES[what]) > BigInt(source.size)) {
-      throw damaged(`says it has ${count} ${what}, more than fit into its ${source.size} bytes`);
-    }
-  }
-}
-
-/**
- * Serves the parser's range requests from the open file. The parser can open local files itself, but by name, a second
- * time, and never stops reading past a header that is cut short.
- */
-function rangesOf(source: Source): typeof fetch {
-  const serve = async (_: unknown, init?: RequestInit) => {
-    const [, first, last] = /(\d+)-(\d+)/.exec(new Headers(init?.headers).get("range") ?? "")!;
-    const start = Number(first);
-    // It may ask for one stretch after the end, to have some room; a header that needs more is not all there.
-    if (start > source.size + 4_000_000) throw new Error("the header runs past the end of the file");
-    const bytes = new Uint8Array(Math.max(0, Math.min(Number(last) + 1, source.size) - start));
-    await source.read(bytes, start);
-    return new Response(bytes);
-  };
-  return serve as typeof fetch;
+  return { name: info.name, type, shape, count: Number(total), begin: Number(begin), stored: Number(stored) };
 }
 
 function checkOverlap(tensors: readonly Placed[], ref: string): void {

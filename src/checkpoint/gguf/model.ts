@@ -5,9 +5,9 @@
 import { UserError } from "../../errors.ts";
 import { show } from "../../json.ts";
 import { type Dtype, torchName } from "../dtype.ts";
-
-/** Values are numbers, big integers, texts, booleans and arrays of them. */
-export type GgufMetadata = ReadonlyMap<string, unknown>;
+import type { GgufMetadata } from "./header.ts";
+import { numberOf, shortest } from "./numbers.ts";
+import { ROPE_FACTORS, ropeScaling } from "./rope.ts";
 
 interface Stated {
   readonly name: string;
@@ -49,9 +49,6 @@ const IN_BLOCK: Record<string, string> = {
   ffn_down: "mlp.down_proj",
 };
 
-/** Llama 3's scaled rotary frequencies, kept as a tensor by llama.cpp and as numbers in config.json. */
-const ROPE_FACTORS = "rope_freqs.weight";
-
 function huggingFaceName(name: string): string | undefined {
   if (Object.hasOwn(WHOLE, name)) return WHOLE[name];
   const match = /^blk\.(\d{1,4})\.([a-z_]+)\.(weight|bias)$/.exec(name);
@@ -59,45 +56,103 @@ function huggingFaceName(name: string): string | undefined {
   return `model.layers.${Number(match[1])}.${IN_BLOCK[match[2]!]}.${match[3]}`;
 }
 
+/** What the header says, and how to read what it points to. */
+export interface GgufModel {
+  readonly ref: string;
+  readonly metadata: GgufMetadata;
+  readonly tensors: readonly Stated[];
+  /** The values of a small F32 tensor. */
+  read(name: string): Promise<Float32Array>;
+}
+
 /**
- * Roles by stored name (a tensor without one is described by the config instead) and the model's files. When the
- * architecture or one of its tensors is unknown, nothing is translated: every tensor keeps its name, without files.
+ * Roles by stored name (a tensor without one is described by the config instead) and config.json as an object. When the
+ * architecture or one of its tensors is unknown, nothing is translated: every tensor keeps its name, without a config.
  * Throws UserError when the metadata contradicts the tensors.
  */
 export async function translateGguf(
-  metadata: GgufMetadata,
-  tensors: readonly Stated[],
-  read: (name: string) => Promise<Float32Array>,
-  ref: string,
-): Promise<{ roles: Map<string, Role>; files: Map<string, Uint8Array> }> {
+  given: GgufModel,
+): Promise<{ roles: Map<string, Role>; config?: Record<string, unknown> }> {
+  const { metadata, tensors, ref } = given;
   const architecture = String(metadata.get("general.architecture"));
   const model = Object.hasOwn(MODELS, architecture) ? MODELS[architecture] : undefined;
   const named = tensors.filter(({ name }) => name !== ROPE_FACTORS);
   if (model === undefined || named.some(({ name }) => huggingFaceName(name) === undefined)) {
-    return { roles: new Map(tensors.map(({ name }) => [name, { name }])), files: new Map() };
+    return { roles: new Map(tensors.map(({ name }) => [name, { name }])) };
+  }
+  const keys = new Keys(metadata, architecture, ref);
+  const heads = keys.required("attention.head_count");
+  const keyHeads = keys.has("attention.head_count_kv") ? keys.required("attention.head_count_kv") : heads;
+  checkCounts(keys, named, ref);
+  return {
+    roles: rolesOf(named, model.reordered ? { q: heads, k: keyHeads } : undefined, ref),
+    config: await configOf(given, keys, model, { heads, keyHeads }),
+  };
+}
+
+/** Numbers of the metadata under the architecture's name. */
+class Keys {
+  constructor(
+    private readonly metadata: GgufMetadata,
+    private readonly architecture: string,
+    private readonly ref: string,
+  ) {}
+
+  number(key: string): number | undefined {
+    return numberOf(this.metadata.get(`${this.architecture}.${key}`));
   }
 
-  const number = (key: string): number | undefined => numberOf(metadata.get(`${architecture}.${key}`));
-  const required = (key: string): number => {
-    const value = number(key);
+  has(key: string): boolean {
+    return this.number(key) !== undefined;
+  }
+
+  /** A whole number above 0. Throws UserError when it is absent or something else. */
+  required(key: string): number {
+    const value = this.number(key);
     if (value !== undefined && Number.isSafeInteger(value) && value > 0) return value;
-    const found = metadata.get(`${architecture}.${key}`);
+    const found = this.metadata.get(`${this.architecture}.${key}`);
     throw new UserError(
-      `${ref}: ${architecture}.${key} is ${found}, expected a whole number above 0`,
+      `${this.ref}: ${this.architecture}.${key} is ${found === undefined ? "absent" : show(String(found))}, expected a whole number above 0`,
       "the file is damaged",
     );
-  };
-  const heads = required("attention.head_count");
-  const keyHeads = number("attention.head_count_kv") === undefined ? heads : required("attention.head_count_kv");
+  }
 
+  /** Refuses a count that the tensors contradict. */
+  agree(key: string, tensors: number, what: string): void {
+    const stated = this.required(key);
+    if (stated === tensors) return;
+    throw new UserError(
+      `${this.ref}: ${this.architecture}.${key} is ${stated}, but ${what} ${tensors}`,
+      "the file is damaged, or a part of a model",
+    );
+  }
+}
+
+/** Holds the sizes of the metadata against the tensors, before anything is made as large as they say. */
+function checkCounts(keys: Keys, tensors: readonly Stated[], ref: string): void {
+  const blocks = new Set(tensors.flatMap(({ name }) => /^blk\.(\d+)\./.exec(name)?.[1] ?? []));
+  keys.agree("block_count", blocks.size, `the blocks with tensors are`);
+  for (const { name, shape } of tensors) {
+    if (name === "token_embd.weight") keys.agree("embedding_length", shape.at(-1) ?? 1, `${name} has rows of`);
+    if (/\.ffn_up\.weight$/.test(name)) keys.agree("feed_forward_length", shape[0] ?? 1, `the rows of ${name} are`);
+    const bound = name.startsWith("blk.") && Number(name.split(".")[1]) >= blocks.size;
+    if (bound) throw new UserError(`${ref} has ${show(name)}, but only ${blocks.size} blocks`, "the file is damaged");
+  }
+}
+
+function rolesOf(
+  tensors: readonly Stated[],
+  heads: { q: number; k: number } | undefined,
+  ref: string,
+): Map<string, Role> {
   const roles = new Map<string, Role>();
-  for (const { name, shape } of named) {
-    const which = model.reordered ? /\.attn_([qk])\.(?:weight|bias)$/.exec(name)?.[1] : undefined;
+  for (const { name, shape } of tensors) {
+    const which = heads && (/\.attn_([qk])\.(?:weight|bias)$/.exec(name)?.[1] as "q" | "k" | undefined);
     if (which === undefined) {
       roles.set(name, { name: huggingFaceName(name)! });
       continue;
     }
-    const count = which === "q" ? heads : keyHeads;
+    const count = heads![which];
     const rows = shape[0] ?? 0;
     if (rows === 0 || rows % (2 * count) !== 0) {
       throw new UserError(
@@ -107,32 +162,50 @@ export async function translateGguf(
     }
     roles.set(name, { name: huggingFaceName(name)!, heads: count });
   }
+  return roles;
+}
 
+async function configOf(
+  { metadata, tensors, read, ref }: GgufModel,
+  keys: Keys,
+  model: (typeof MODELS)[string],
+  { heads, keyHeads }: { heads: number; keyHeads: number },
+): Promise<Record<string, unknown>> {
   const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]));
   const embedding = byName.get("token_embd.weight");
-  const width = required("embedding_length");
-  const headSize = number("attention.key_length");
-  const theta = number("rope.freq_base") ?? 10000;
-  const config = {
+  const width = keys.required("embedding_length");
+  const rotary = keys.number("rope.dimension_count");
+  const headSize = keys.number("attention.key_length") ?? (model.reordered ? rotary : undefined);
+  if (rotary !== undefined && rotary !== (headSize ?? width / heads)) {
+    throw new UserError(
+      `${ref}: rotary embedding turns ${rotary} of the ${headSize ?? width / heads} values of a head`,
+      "only heads that are turned whole are supported",
+    );
+  }
+  const theta = keys.number("rope.freq_base") ?? 10000;
+  const window = keys.number("attention.sliding_window");
+  return {
     architectures: [model.class],
     model_type: model.type,
     hidden_size: width,
-    intermediate_size: required("feed_forward_length"),
-    num_hidden_layers: required("block_count"),
+    intermediate_size: keys.required("feed_forward_length"),
+    num_hidden_layers: keys.required("block_count"),
     num_attention_heads: heads,
     num_key_value_heads: keyHeads,
     ...(headSize === undefined ? {} : { head_dim: headSize }),
     hidden_act: "silu",
-    vocab_size: embedding?.shape[0] ?? numberOf(metadata.get(`${architecture}.vocab_size`)),
-    max_position_embeddings: required("context_length"),
-    rms_norm_eps: shortest(number("attention.layer_norm_rms_epsilon") ?? 1e-5),
+    vocab_size: embedding?.shape[0] ?? keys.number("vocab_size"),
+    max_position_embeddings: keys.required("context_length"),
+    rms_norm_eps: shortest(keys.number("attention.layer_norm_rms_epsilon") ?? 1e-5),
     rope_theta: shortest(theta),
-    ...(await ropeScaling(number, metadata.get(`${architecture}.rope.scaling.type`), {
+    ...(await ropeScaling((key) => keys.number(key), metadata.get(`${model.type}.rope.scaling.type`), {
       factors: byName.has(ROPE_FACTORS) ? await read(ROPE_FACTORS) : undefined,
-      headSize: number("rope.dimension_count") ?? headSize ?? width / heads,
+      headSize: rotary ?? headSize ?? width / heads,
       theta,
       ref,
     })),
+    // Mistral's config has a window of 4096 unless it says that there is none.
+    ...(model.type === "mistral" ? { sliding_window: window ?? null } : {}),
     tie_word_embeddings: !byName.has("output.weight"),
     ...(model.reordered
       ? { attention_bias: byName.has("blk.0.attn_q.bias"), mlp_bias: byName.has("blk.0.ffn_gate.bias") }
@@ -140,29 +213,9 @@ export async function translateGguf(
     ...tokens(metadata),
     torch_dtype: torchName(embedding?.dtype ?? "F32"),
   };
-  const text = `${JSON.stringify(config, null, 2)}\n`;
-  return { roles, files: new Map([["config.json", new TextEncoder().encode(text)]]) };
 }
 
-/** A number of the metadata; counts that may differ between layers are arrays, taken when all are equal. */
-function numberOf(value: unknown): number | undefined {
-  if (Array.isArray(value)) return new Set(value).size === 1 ? numberOf(value[0]) : undefined;
-  const number = typeof value === "bigint" ? Number(value) : value;
-  return typeof number === "number" && Number.isFinite(number) ? number : undefined;
-}
-
-/**
- * Metadata holds f32; the shortest decimal that rounds to it is what the model's author wrote (1e-5, not
- * 9.99999974e-6).
- */
-function shortest(value: number): number {
-  for (let digits = 1; digits < 9; digits++) {
-    const decimal = Number(value.toPrecision(digits));
-    if (Math.fround(decimal) === Math.fround(value)) return decimal;
-  }
-  return value;
-}
-
+/** Ids of the tokens that begin and end a text. */
 function tokens(metadata: GgufMetadata): Record<string, number> {
   const found: Record<string, number> = {};
   for (const which of ["bos", "eos"]) {
@@ -170,62 +223,4 @@ function tokens(metadata: GgufMetadata): Record<string, number> {
     if (value !== undefined) found[`${which}_token_id`] = value;
   }
   return found;
-}
-
-/**
- * rope_scaling from the metadata, or from Llama 3's table of factors, which is checked against the formula it came
- * from.
- */
-async function ropeScaling(
-  number: (key: string) => number | undefined,
-  type: unknown,
-  given: { factors: Float32Array | undefined; headSize: number; theta: number; ref: string },
-): Promise<{ rope_scaling?: Record<string, unknown> }> {
-  const original = number("rope.scaling.original_context_length");
-  if (given.factors !== undefined) {
-    const scaling = {
-      rope_type: "llama3",
-      factor: shortest(given.factors.reduce((most, value) => Math.max(most, value), 1)),
-      low_freq_factor: 1,
-      high_freq_factor: 4,
-      original_max_position_embeddings: original ?? 8192,
-    };
-    const expected = llama3Factors(scaling, given.headSize, given.theta);
-    const agrees =
-      expected.length === given.factors.length &&
-      expected.every((value, i) => Math.abs(value - given.factors![i]!) <= 1e-3 * value);
-    if (agrees) return { rope_scaling: scaling };
-    throw new UserError(
-      `${given.ref}: ${ROPE_FACTORS} does not follow Llama 3's formula, so config.json cannot express it`,
-      "take the model in its original format instead",
-    );
-  }
-  const factor = number("rope.scaling.factor");
-  if ((type !== "linear" && type !== "yarn") || factor === undefined) return {};
-  const length = original === undefined ? {} : { original_max_position_embeddings: original };
-  return { rope_scaling: { rope_type: type, factor: shortest(factor), ...length } };
-}
-
-/**
- * What each rotary frequency is divided by (transformers' `_compute_llama3_parameters`): 1 for fast ones, `factor` for
- * slow.
- */
-export function llama3Factors(
-  scaling: {
-    factor: number;
-    low_freq_factor: number;
-    high_freq_factor: number;
-    original_max_position_embeddings: number;
-  },
-  headSize: number,
-  theta: number,
-): number[] {
-  const { factor, low_freq_factor: low, high_freq_factor: high, original_max_position_embeddings: length } = scaling;
-  return Array.from({ length: Math.floor(headSize / 2) }, (_, i) => {
-    const turns = length / (2 * Math.PI * theta ** ((2 * i) / headSize)); // over the original context
-    if (turns > high) return 1;
-    if (turns < low) return factor;
-    const smooth = (turns - low) / (high - low);
-    return 1 / ((1 - smooth) / factor + smooth);
-  });
 }

@@ -1,18 +1,9 @@
-/**
- * Readers of GGUF tensors: bytes as they are, Q8_0 blocks as f32, rows of query and key weights in Hugging Face's
- * order.
- */
+/** Readers of GGUF tensors: bytes as they are, and rows of query and key weights in Hugging Face's order. */
 
 import type { TensorEntry } from "../checkpoint.ts";
-import { decodeFloats } from "../decode.ts";
-import { dtypeView } from "../dtype-view.ts";
 import type { Source } from "../source.ts";
 
 type Read = TensorEntry["read"];
-
-/** A Q8_0 block: one f16 scale, then 32 signed bytes; weight = scale * byte, exact in f32. */
-export const Q8_0_WEIGHTS = 32;
-export const Q8_0_BYTES = 34;
 
 /** Bytes of rows that are put in order at a time. */
 const ROWS_BYTES = 1 << 20;
@@ -21,30 +12,6 @@ export const plainBytes =
   (source: Source, begin: number, place: string): Read =>
   (into, offset) =>
     source.read(into, begin + offset, place);
-
-/** Q8_0 as little-endian f32, a stretch of blocks at a time. */
-export function dequantized(source: Source, begin: number, place: string): Read {
-  return dtypeView("F32", async (first, count) => {
-    const block = Math.floor(first / Q8_0_WEIGHTS);
-    const blocks = Math.ceil((first + count) / Q8_0_WEIGHTS) - block;
-    const bytes = new Uint8Array(blocks * Q8_0_BYTES);
-    await source.read(bytes, begin + block * Q8_0_BYTES, place);
-    const signed = new Int8Array(bytes.buffer);
-    const halves = new Uint8Array(2 * blocks);
-    for (let b = 0; b < blocks; b++) {
-      halves[2 * b] = bytes[b * Q8_0_BYTES]!;
-      halves[2 * b + 1] = bytes[b * Q8_0_BYTES + 1]!;
-    }
-    const scales = decodeFloats(halves, "F16");
-    const values = new Float32Array(blocks * Q8_0_WEIGHTS);
-    for (let b = 0; b < blocks; b++) {
-      const at = b * Q8_0_BYTES;
-      const scale = scales[b]!;
-      for (let i = 0; i < Q8_0_WEIGHTS; i++) values[b * Q8_0_WEIGHTS + i] = scale * signed[at + 2 + i]!;
-    }
-    return values.subarray(first - block * Q8_0_WEIGHTS, first - block * Q8_0_WEIGHTS + count);
-  });
-}
 
 /**
  * Undoes llama.cpp's reordering of query and key rows. Rotary embedding pairs row i of a head with row i + D/2 at

@@ -77,6 +77,11 @@ async function feed(parser: ReturnType<CsvLibrary["parse"]>, chunks: AsyncIterab
 }
 
 function checkedNames(names: string[], what: string): string[] {
+  if (names.length === 1 && /^[\w ]+(?:([;\t,|])[\w ]+)(?:\1[\w ]+)*$/.test(names[0]!))
+    throw new UserError(
+      `${what} has one column, ${show(names[0]!)}`,
+      "columns are separated by commas in .csv, and by tabs in .tsv",
+    );
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (twice !== undefined)
     throw new UserError(

@@ -3,6 +3,7 @@
  * by the longest row.
  */
 import { UserError } from "../../errors.ts";
+import { show } from "../../json.ts";
 import { hasMark } from "./bytes.ts";
 import { joined, type LocatedValue, MAX_ROW, parseRecord, refuseLong } from "./record.ts";
 
@@ -48,5 +49,11 @@ function recordOf(bytes: Uint8Array, place: string, isFirst: boolean): LocatedVa
       `${place} begins an object that goes over several lines`,
       "write one object a line (jq -c . rows.json), or a list of objects",
     );
-  return parseRecord(text.at(-1) === CR ? text.subarray(0, -1) : text, place);
+  const row = text.at(-1) === CR ? text.subarray(0, -1) : text;
+  if (isFirst && /^[^\s{[]/.test(new TextDecoder().decode(row.subarray(0, 8))))
+    throw new UserError(
+      `${place} is not JSON: it begins with ${show(new TextDecoder().decode(row.subarray(0, 24)))}`,
+      "rows are objects, one a line: jq -R '{text: .}' makes them of lines of text; tables are named .csv or .tsv",
+    );
+  return parseRecord(row, place);
 }

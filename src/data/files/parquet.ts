@@ -12,7 +12,7 @@ import type { Answer, OpenedGroup, Request } from "./parquet-worker.ts";
 import type { LocatedValue } from "./record.ts";
 
 /** Milliseconds that any answer may take, and bytes of a group that add one more. */
-const LEAST_MS = 3000;
+const LEAST_MS = 2000;
 const BYTES_PER_MS = 1000;
 /** Memory that decoding may take: in any case, per byte of a group, and per value that stands for itself. */
 const LEAST_MEMORY = 256 * 2 ** 20;

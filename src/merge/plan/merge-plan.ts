@@ -26,6 +26,7 @@ import { sizeOf } from "../../tensor/tensor.ts";
 import type { MergeMethod } from "../contract.ts";
 import { entriesOf, type ValuedTask } from "../job/task.ts";
 import { type Aligned, align, type Operand } from "./align.ts";
+import { filesDonor, leftOut, refuseUnequalTokenizers } from "./carried-files.ts";
 import { assignModules } from "./modules.ts";
 import { Notes } from "./notes.ts";
 import { outputFiles, type RestackedLayers } from "./output-config.ts";
@@ -46,6 +47,8 @@ export interface MergePlan {
 export interface PlanOptions {
   /** A model listed twice counts twice; without it once, as in mergekit. */
   readonly allowDuplicates?: boolean;
+  /** The model whose files go with the result, as the user wrote it; the base or the first when left out. */
+  readonly files?: string;
 }
 
 type PlannedMethod = Pick<MergeMethod, "name" | "models" | "base" | "heights" | "options">;
@@ -79,7 +82,12 @@ export async function planMerge(
   const slots = slotsOf(recipe, donor, context);
   const notes = new Notes();
   const tensors = await tasksOf(slots, donor, recipe, method, notes);
-  const files = filesOf(tensors, slots.stacks, donor, models, recipe, warnings);
+  if (recipe.unionOfTokenizers) refuseUnequalTokenizers(models.values(), recipe.unionOfTokenizers);
+  const giver = options.files === undefined ? donor : filesDonor(options.files, models.values());
+  if (giver !== donor && slots.stacks.length > 0)
+    throw new UserError(`--files ${giver.ref} cannot go with slices`, `the layers are counted in ${donor.ref}`);
+  warnings.push(...leftOut(giver, models.values()));
+  const files = filesOf(tensors, slots.stacks, giver, models, recipe, warnings);
   return {
     method: method.name,
     tensors,

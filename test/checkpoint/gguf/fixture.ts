@@ -1,8 +1,19 @@
-/** Writes small GGUF files: metadata by the reader's own package, the table of tensors by hand. */
-import { GGUFValueType, serializeGgufMetadata } from "@huggingface/gguf";
+/** Writes small GGUF files by hand, metadata and tables alike. */
 import { encodeFloats } from "../../../src/checkpoint/decode.ts";
 
-export const TYPE = { F32: 0, F16: 1, Q4_K: 12, Q8_0: 8, BF16: 30 } as const;
+export const TYPE = {
+  F32: 0,
+  F16: 1,
+  Q8_0: 8,
+  Q8_1: 9,
+  Q4_K: 12,
+  Q8_K: 15,
+  IQ4_XS: 23,
+  I16: 25,
+  F64: 28,
+  BF16: 30,
+  MXFP4: 39,
+} as const;
 
 export interface GgufTensor {
   name: string;
@@ -14,35 +25,44 @@ export interface GgufTensor {
   offset?: bigint;
 }
 
-const typed = (value: unknown) => {
-  if (typeof value === "string") return { value, type: GGUFValueType.STRING };
-  if (typeof value === "bigint") return { value, type: GGUFValueType.UINT64 };
-  if (Array.isArray(value)) return { value, type: GGUFValueType.ARRAY, subType: GGUFValueType.UINT32 };
-  return { value, type: Number.isInteger(value) ? GGUFValueType.UINT32 : GGUFValueType.FLOAT32 };
-};
-
 const u32 = (value: number) => new Uint8Array(Uint32Array.of(value).buffer);
+const f32 = (value: number) => new Uint8Array(Float32Array.of(value).buffer);
 const u64 = (value: number | bigint) => new Uint8Array(BigUint64Array.of(BigInt(value)).buffer);
 const padding = (length: number, alignment: number) =>
   new Uint8Array(Math.ceil(length / alignment) * alignment - length);
 
+const text = (value: string) => {
+  const bytes = new TextEncoder().encode(value);
+  return Buffer.concat([u64(bytes.length), bytes]);
+};
+
+/** Type and bytes of a value: texts, booleans, big integers (u64), whole numbers (u32), other numbers (f32), lists. */
+function encoded(value: unknown): { type: number; bytes: Uint8Array } {
+  if (typeof value === "string") return { type: 8, bytes: text(value) };
+  if (typeof value === "boolean") return { type: 7, bytes: Uint8Array.of(value ? 1 : 0) };
+  if (typeof value === "bigint") return { type: 10, bytes: u64(value) };
+  if (Array.isArray(value)) {
+    const whole = value.every((one) => typeof one !== "number" || Number.isInteger(one));
+    const elements = value.map((one) => (whole ? encoded(one) : { type: 6, bytes: f32(one) }));
+    const head = [u32(elements[0]?.type ?? 4), u64(value.length)];
+    return { type: 9, bytes: Buffer.concat([...head, ...elements.map(({ bytes }) => bytes)]) };
+  }
+  const whole = Number.isInteger(value);
+  return whole ? { type: 4, bytes: u32(value as number) } : { type: 6, bytes: f32(value as number) };
+}
+
 export function buildGguf(metadata: Record<string, unknown>, tensors: GgufTensor[]): Uint8Array<ArrayBuffer> {
   const alignment = Number(metadata["general.alignment"] ?? 32);
-  const head = serializeGgufMetadata(
-    {
-      version: { value: 3, type: GGUFValueType.UINT32 },
-      tensor_count: { value: BigInt(tensors.length), type: GGUFValueType.UINT64 },
-      kv_count: { value: 0n, type: GGUFValueType.UINT64 },
-      ...Object.fromEntries(Object.entries(metadata).map(([key, value]) => [key, typed(value)])),
-    } as Parameters<typeof serializeGgufMetadata>[0],
-    { alignment: 1 }, // the table follows without padding
-  );
-  const parts: Uint8Array[] = [head];
+  const entries = Object.entries(metadata);
+  const parts: Uint8Array[] = [Buffer.from("GGUF"), u32(3), u64(tensors.length), u64(entries.length)];
+  for (const [key, value] of entries) {
+    const { type, bytes } = encoded(value);
+    parts.push(text(key), u32(type), bytes);
+  }
   const data: Uint8Array[] = [];
   let offset = 0;
   for (const tensor of tensors) {
-    const name = new TextEncoder().encode(tensor.name);
-    parts.push(u64(name.length), name, u32(tensor.dims.length), ...tensor.dims.map(u64), u32(tensor.type));
+    parts.push(text(tensor.name), u32(tensor.dims.length), ...tensor.dims.map(u64), u32(tensor.type));
     parts.push(u64(tensor.offset ?? offset));
     const filler = padding(tensor.bytes.length, alignment);
     data.push(tensor.bytes, filler);

@@ -6,7 +6,7 @@ import { mergeOnCpu } from "../../../src/checkpoint/adapter/adapter.ts";
 import type { Checkpoint } from "../../../src/checkpoint/checkpoint.ts";
 import { decodeFloats, encodeFloats } from "../../../src/checkpoint/decode.ts";
 import { openGguf } from "../../../src/checkpoint/gguf/gguf.ts";
-import { llama3Factors } from "../../../src/checkpoint/gguf/model.ts";
+import { llama3Factors } from "../../../src/checkpoint/gguf/rope.ts";
 import { open } from "../../../src/checkpoint/open.ts";
 import { UserError } from "../../../src/errors.ts";
 import { noise } from "../adapter/fixture.ts";
@@ -278,13 +278,64 @@ test("Q8_0 query weights are dequantized and put in order", async () => {
 
 describe("refused", () => {
   test("types that are not read, by name", async () => {
-    const bytes = buildGguf({}, [{ name: "w", dims: [256], type: TYPE.Q4_K, bytes: new Uint8Array(144) }]);
+    const bytes = buildGguf({}, [{ name: "w", dims: [256], type: 16, bytes: new Uint8Array(144) }]);
     const error = await openGguf(write(bytes), "x.gguf").catch((thrown) => thrown);
-    expect(error.message).toBe("x.gguf: tensor w is Q4_K, which is not supported");
-    expect(error.hint).toStartWith("supported are F32, F16, BF16, Q8_0;");
+    expect(error.message).toBe("x.gguf: tensor w is IQ2_XXS, which is not supported");
+    expect(error.hint).toStartWith("supported are F32, F16, Q4_0, Q4_1, ");
     expect(await refusal(buildGguf({}, [{ ...f32("w", [8]), type: 4711 }]))).toBe(
       "x.gguf: tensor w is of type 4711, which is not supported",
     );
+  });
+
+  test("counts that the tensors contradict, at once", async () => {
+    const started = performance.now();
+    const metadata = metadataOf("llama");
+    const table = { name: "rope_freqs.weight", dims: [4], type: TYPE.F32, bytes: encodeFloats(noise(4, 1), "F32") };
+    const wide = buildGguf({ ...metadata, "llama.embedding_length": 2 ** 32 - 1 }, [...decoder(), table]);
+    expect(await refusal(wide)).toBe(
+      "x.gguf: llama.embedding_length is 4294967295, but token_embd.weight has rows of 32",
+    );
+    // Without an embedding nothing contradicts the width but the table.
+    const table4 = [{ ...f32("blk.0.attn_q.weight", [32, 32]) }, table];
+    const headless = buildGguf({ ...metadata, "llama.embedding_length": 2 ** 32 - 1 }, table4);
+    expect(await refusal(headless)).toContain("rope_freqs.weight does not follow Llama 3's formula");
+    expect(await refusal(buildGguf({ ...metadata, "llama.block_count": 1e9 }, decoder()))).toBe(
+      "x.gguf: llama.block_count is 1000000000, but the blocks with tensors are 1",
+    );
+    expect(await refusal(buildGguf({ ...metadata, "llama.feed_forward_length": 65 }, decoder()))).toBe(
+      "x.gguf: llama.feed_forward_length is 65, but the rows of blk.0.ffn_up.weight are 64",
+    );
+    const partial = { ...metadata, "llama.rope.dimension_count": 4 };
+    expect(await refusal(buildGguf({ ...partial, "llama.attention.key_length": 8 }, decoder()))).toBe(
+      "x.gguf: rotary embedding turns 4 of the 8 values of a head",
+    );
+    expect(performance.now() - started).toBeLessThan(2000);
+  });
+
+  test("arrays, texts and tables longer than the file, before they are read", async () => {
+    const good = buildGguf({ list: [1, 2, 3] }, [f32("w", [8])]);
+    const changed = (at: number, value: bigint) => {
+      const bytes = good.slice();
+      new DataView(bytes.buffer).setBigUint64(at, value, true);
+      return bytes;
+    };
+    // After 24 bytes: the key (8 + 4), its type (4), the type of its elements (4), their number.
+    for (const count of [2n ** 20n, 2n ** 40n, 2n ** 64n - 1n]) {
+      expect(await refusal(changed(44, count))).toBe(
+        `x.gguf: list says it has ${count} elements, more than fit into the file`,
+      );
+      expect(await refusal(changed(24, count))).toBe(
+        `x.gguf: a text says it has ${count} elements, more than fit into the file`,
+      );
+    }
+    const typed = good.slice();
+    typed[36] = 77;
+    expect(await refusal(typed)).toBe("x.gguf: list has a value of type 77");
+    const sides = good.slice();
+    sides[24 + 12 + 16 + 12 + 9] = 200; // after the list: the tensor's name (8 + 1), then its sides
+    expect(await refusal(sides)).toBe("x.gguf: tensor w has 200 sides, expected up to 4");
+    const nested = [[[[1]]]];
+    expect(await refusal(buildGguf({ nested }, []))).toBe("x.gguf: nested has arrays nested deeper than 2");
   });
 
   test("parts of a split model", async () => {
@@ -299,7 +350,7 @@ describe("refused", () => {
     expect(await refusal(two({ offset: 0n }))).toBe("x.gguf: tensors a and b overlap");
     expect(await refusal(two({ name: "a" }))).toBe("x.gguf has two tensors a");
     expect(await refusal(two({ dims: [2n ** 32n, 2n ** 32n, 2n ** 32n] }))).toContain("x.gguf: tensor b ends at byte");
-    expect(await refusal(two({ dims: [2n ** 40n] }))).toContain("exceeds the maximum");
+    expect(await refusal(two({ dims: [2n ** 40n] }))).toContain("x.gguf: tensor b ends at byte");
     expect(await refusal(two({ dims: [33], type: TYPE.Q8_0 }))).toBe(
       "x.gguf: tensor b has rows of 33, expected a multiple of 32",
     );

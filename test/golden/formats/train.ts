@@ -104,7 +104,8 @@ async function openCase(folder: string, gpu: Gpu) {
   return { golden, model, batches, base, adapter, close };
 }
 
-async function logitsOf(gpu: Gpu, model: Model, batch: Batch): Promise<Float32Array> {
+/** The logits of a model on a batch, (B, T, V). */
+export async function logitsOf(gpu: Gpu, model: Model, batch: Batch): Promise<Float32Array> {
   const rec = new Recorder(profileOf(gpu), { training: false });
   const { hidden, head } = model.record(rec, recordInputs(rec, batch));
   rec.output("logits", head(hidden));

@@ -461,6 +461,37 @@ describe("the files", () => {
     expect([...merged.files.keys()]).toEqual(["config.json", "tokenizer.json", "generation_config.json"]);
   });
 
+  test("what mergekit's recipes ask of the tokenizer is what every merge gives, or is refused", async () => {
+    const both = (a: string, b: string) => [
+      decoder("base", 1, { "tokenizer.json": a }),
+      decoder("a", 1, { "tokenizer.json": b }),
+    ];
+    for (const asked of ["tokenizer_source: base", "tokenizer: { source: base }", "chat_template: auto"])
+      await plan(recipe("ties", weighted("a"), `base_model: base\n${asked}`), both("{}", "[]"));
+    const union = recipe("ties", weighted("a"), "base_model: base\ntokenizer_source: union");
+    await plan(union, both("{}", "{}"));
+    const error = await refusal(plan(union, both("{}", "[]")));
+    expect(error.message).toContain("tokenizer_source asks for a change of the tokenizer");
+  });
+
+  test("of another model go with the result when it is named; what is left out is told", async () => {
+    const template = { "chat_template.jinja": "{{ messages }}", "generation_config.json": '{"eos_token_id": 7}' };
+    const models = [decoder("base", 1, { "tokenizer.json": "{}" }), decoder("tuned/", 1, template)];
+    const text = recipe("ties", weighted("tuned/"), "base_model: base");
+    const { warnings, files } = await plan(text, models);
+    expect(warnings).toContain(
+      "the chat template of tuned/ is left out: files are those of base, which has none; --files tuned/ takes them from there",
+    );
+    expect(warnings.filter((line) => line.includes("generation_config.json of tuned/"))).toHaveLength(1);
+    expect(files.has("chat_template.jinja")).toBe(false);
+    const taken = await plan(text, models, { files: "tuned" });
+    expect([...taken.files.keys()]).toEqual(["config.json", "chat_template.jinja", "generation_config.json"]);
+    expect(taken.warnings).toEqual([]);
+    expect((await refusal(plan(text, models, { files: "other" }))).message).toBe(
+      "--files other is not among the models",
+    );
+  });
+
   test("get a type where the config had none", async () => {
     const bare = await plan(recipe("passthrough", ["a"], "out_dtype: float16"), [
       decoder("a", 1, { "config.json": '{\n "a": 1\n}' }),

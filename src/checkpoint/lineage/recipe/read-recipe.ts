@@ -50,11 +50,7 @@ class RecipeReader {
         throw this.fail([key], `unknown key ${key}`, didYouMean(key, TOP_KEYS) ?? `known: ${TOP_KEYS.join(", ")}`);
       }
     }
-    for (const key of TOKENIZER_KEYS) {
-      if (top[key] === undefined || top[key] === null) continue;
-      const hint = "remove it: the tokenizer files of the base (or first) model are then carried over whole";
-      throw this.fail([key], `${key} asks for a change of the tokenizer, which merge does not make`, hint);
-    }
+    const unionOfTokenizers = this.tokenizer(top);
     const method = this.text(top.merge_method, ["merge_method"], "merge_method");
     const base = this.optional(top.base_model, (value) => this.reference(value, ["base_model"]));
     const name = this.optional(top.name, (value) => this.text(value, ["name"], "name"));
@@ -66,11 +62,32 @@ class RecipeReader {
       modules: this.modules(top),
       parameters: this.parameters(top.parameters, ["parameters"]),
       warnings: this.warnings,
+      ...(unionOfTokenizers !== undefined && { unionOfTokenizers }),
       ...(name !== undefined && { name }),
       ...(base !== undefined && { base }),
       ...(dtype !== undefined && { dtype }),
       ...(outDtype !== undefined && { outDtype }),
     };
+  }
+
+  /**
+   * What a recipe asks of the tokenizer: nothing, the base's own, or the union, with the error for when that is not one
+   * of them. Throws for anything else.
+   */
+  private tokenizer(top: Fields): UserError | undefined {
+    let union: UserError | undefined;
+    for (const key of TOKENIZER_KEYS) {
+      const value = top[key];
+      if (value === undefined || value === null) continue;
+      const hint = "remove it: the tokenizer files of the base (or first) model are then carried over whole";
+      const error = this.fail([key], `${key} asks for a change of the tokenizer, which merge does not make`, hint);
+      const nested = typeof value === "object" && Object.keys(value).join() === "source";
+      const source = nested ? (value as Fields).source : value;
+      if (key === "chat_template" ? value === "auto" : source === "base") continue;
+      if (key === "chat_template" || source !== "union") throw error;
+      union = error;
+    }
+    return union;
   }
 
   private fail(path: Path, message: string, hint?: string): UserError {

@@ -3,9 +3,11 @@
  * the lineage of the result, and `inspect --command` reads it there.
  *
  * The schema is mergekit's (https://github.com/arcee-ai/mergekit), so its recipes run unchanged. Only recipes that
- * rebuild a tokenizer are refused. Several documents in one file, each with a `name`, can build on one another.
+ * rebuild a tokenizer are refused; the base's own, or the union of equal ones, is what every merge gives. Several
+ * documents in one file, each with a `name`, can build on one another.
  */
 
+import type { UserError } from "../../../errors.ts";
 import type { Dtype } from "../../dtype.ts";
 import { type ModelReference, referenceKey } from "../../reference.ts";
 import type { Parameters } from "./settings.ts";
@@ -48,6 +50,8 @@ export interface Recipe {
   readonly dtype?: Dtype;
   /** Type that is written; undefined: the type of the result. */
   readonly outDtype?: Dtype;
+  /** It asks for the union of the tokenizers: fails with this unless they are one. */
+  readonly unionOfTokenizers?: UserError;
   readonly warnings: readonly string[];
 }
 

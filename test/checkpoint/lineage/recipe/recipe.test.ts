@@ -102,7 +102,7 @@ describe("a mistake in a recipe is named with its place:", () => {
     ["a key twice", `merge_method: a\nmerge_method: b\n${MODELS}`, "r.yml:2:1: map keys must be unique"],
     [
       "tokenizer surgery",
-      `merge_method: linear\n${MODELS}tokenizer_source: union\n`,
+      `merge_method: linear\n${MODELS}tokenizer_source: some/model\n`,
       "r.yml:5:19: tokenizer_source asks for a change of the tokenizer, which merge does not make",
       "remove it: the tokenizer files of the base (or first) model are then carried over whole",
     ],

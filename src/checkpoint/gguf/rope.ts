@@ -1,0 +1,64 @@
+/** rope_scaling of config.json from GGUF metadata or from the table of factors that llama.cpp keeps as a tensor. */
+import { UserError } from "../../errors.ts";
+import { shortest } from "./numbers.ts";
+
+/** Llama 3's scaled rotary frequencies, kept as a tensor by llama.cpp and as numbers in config.json. */
+export const ROPE_FACTORS = "rope_freqs.weight";
+
+/**
+ * rope_scaling from the metadata, or from Llama 3's table of factors, which is checked against the formula it came
+ * from.
+ */
+export async function ropeScaling(
+  number: (key: string) => number | undefined,
+  type: unknown,
+  given: { factors: Float32Array | undefined; headSize: number; theta: number; ref: string },
+): Promise<{ rope_scaling?: Record<string, unknown> }> {
+  const original = number("rope.scaling.original_context_length");
+  if (given.factors !== undefined) {
+    const scaling = {
+      rope_type: "llama3",
+      factor: shortest(given.factors.reduce((most, value) => Math.max(most, value), 1)),
+      low_freq_factor: 1,
+      high_freq_factor: 4,
+      original_max_position_embeddings: original ?? 8192,
+    };
+    const { factors, headSize, theta } = given;
+    const agrees =
+      factors.length === Math.floor(headSize / 2) && // before as many are computed: metadata may say four billion
+      llama3Factors(scaling, headSize, theta).every((value, i) => Math.abs(value - factors[i]!) <= 1e-3 * value);
+    if (agrees) return { rope_scaling: scaling };
+    throw new UserError(
+      `${given.ref}: ${ROPE_FACTORS} does not follow Llama 3's formula, so config.json cannot express it`,
+      "take the model in its original format instead",
+    );
+  }
+  const factor = number("rope.scaling.factor");
+  if ((type !== "linear" && type !== "yarn") || factor === undefined) return {};
+  const length = original === undefined ? {} : { original_max_position_embeddings: original };
+  return { rope_scaling: { rope_type: type, factor: shortest(factor), ...length } };
+}
+
+/**
+ * What each rotary frequency is divided by (transformers' `_compute_llama3_parameters`): 1 for fast ones, `factor` for
+ * slow.
+ */
+export function llama3Factors(
+  scaling: {
+    factor: number;
+    low_freq_factor: number;
+    high_freq_factor: number;
+    original_max_position_embeddings: number;
+  },
+  headSize: number,
+  theta: number,
+): number[] {
+  const { factor, low_freq_factor: low, high_freq_factor: high, original_max_position_embeddings: length } = scaling;
+  return Array.from({ length: Math.floor(headSize / 2) }, (_, i) => {
+    const turns = length / (2 * Math.PI * theta ** ((2 * i) / headSize)); // over the original context
+    if (turns > high) return 1;
+    if (turns < low) return factor;
+    const smooth = (turns - low) / (high - low);
+    return 1 / ((1 - smooth) / factor + smooth);
+  });
+}

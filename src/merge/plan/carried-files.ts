@@ -1,0 +1,60 @@
+/** The files that go with the result: whose they are, and what of the other models' is left out by that. */
+import { UserError } from "../../errors.ts";
+import { isObject, type Json } from "../../json.ts";
+import type { NamedModel } from "../../model/names.ts";
+
+/** The tokenizers of a recipe that asks for their union. Throws UserError unless they are one: merge rebuilds none. */
+export function refuseUnequalTokenizers(models: Iterable<NamedModel>, place: UserError): void {
+  const digests = new Map<string, string>();
+  for (const { ref, checkpoint } of models) {
+    const bytes = checkpoint.files.get("tokenizer.json");
+    if (bytes) digests.set(Bun.hash(bytes).toString(), ref);
+  }
+  if (digests.size > 1) throw place;
+}
+
+function chatTemplateOf({ checkpoint: { files } }: NamedModel): string | undefined {
+  const own = files.get("chat_template.jinja");
+  if (own) return new TextDecoder().decode(own);
+  const bytes = files.get("tokenizer_config.json");
+  if (!bytes) return undefined;
+  try {
+    const config: Json = JSON.parse(new TextDecoder().decode(bytes));
+    return isObject(config) && config.chat_template !== undefined ? JSON.stringify(config.chat_template) : undefined;
+  } catch {
+    return undefined; // told where the tokenizer is used
+  }
+}
+
+const textOf = ({ checkpoint: { files } }: NamedModel, name: string): string | undefined => {
+  const bytes = files.get(name);
+  return bytes && new TextDecoder().decode(bytes);
+};
+
+const KINDS: readonly (readonly [what: string, of: (model: NamedModel) => string | undefined])[] = [
+  ["chat template", chatTemplateOf],
+  ["generation_config.json", (model) => textOf(model, "generation_config.json")],
+];
+
+/** What is left out because the files are the donor's, a line each. */
+export function leftOut(donor: NamedModel, models: Iterable<NamedModel>): string[] {
+  const others = [...models].filter((model) => model !== donor);
+  return KINDS.flatMap(([what, of]) => {
+    const kept = of(donor);
+    const lost = others.filter((model) => of(model) !== undefined && of(model) !== kept).map(({ ref }) => ref);
+    if (lost.length === 0) return [];
+    const have = kept === undefined ? `which has none` : "which has another";
+    return [
+      `the ${what} of ${lost.join(" and ")} is left out: files are those of ${donor.ref}, ${have}; --files ${lost[0]} takes them from there`,
+    ];
+  });
+}
+
+/** The model that `--files` names, as it was written. Throws UserError when it is not among those merged. */
+export function filesDonor(named: string, models: Iterable<NamedModel>): NamedModel {
+  const all = [...models];
+  const plain = (ref: string) => ref.replace(/\/+$/, "");
+  const found = all.find(({ ref }) => plain(ref) === plain(named));
+  if (found) return found;
+  throw new UserError(`--files ${named} is not among the models`, `they are ${all.map(({ ref }) => ref).join(", ")}`);
+}
