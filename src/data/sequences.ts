@@ -28,7 +28,7 @@ export interface Sequence {
 /** What keeps the tokens of large files between runs; token-cache.ts does. */
 export interface TokenCache {
   /** The model's and the tokenizer's files, of which all count. */
-  readonly files: ReadonlyMap<string, Uint8Array>;
+  readonly files: readonly ReadonlyMap<string, Uint8Array>[];
   /** Options that made tokenizer and template. */
   readonly settings: Readonly<Record<string, string>>;
   /** The user's cache folder when left out. */

@@ -47,7 +47,8 @@ export class CachePlace {
     hash.update(
       JSON.stringify([identity(), ref.startsWith("hf:"), [...(columns ?? [])], plain, cache.settings, codeDigest()]),
     );
-    for (const [name, content] of [...cache.files].sort(([a], [b]) => (a < b ? -1 : 1)))
+    hash.update(JSON.stringify([options.tokenizer, options.template, dayOf(cache)])); // special tokens and the like
+    for (const [name, content] of cache.files.flatMap((files) => [...files].sort(([a], [b]) => (a < b ? -1 : 1))))
       hash.update(`\n${name} ${content.length}\n`).update(content);
     const place = new CachePlace(path.join(tokens, hash.digest("hex")), ref, cache, identity);
     return place.isKept || bavail * bsize > GROWTH * bytes ? place : undefined;
@@ -76,6 +77,14 @@ export class CachePlace {
     makeRoom(path.dirname(this.#name), path.basename(this.#name), this.#cache.mostBytes ?? MOST);
     return true;
   }
+}
+
+/** Today, where a template asks for it: tokens of another day are others. */
+function dayOf({ files }: TokenCache): string {
+  const templates = files.flatMap((each) => [...each]).filter(([name]) => /template|tokenizer_config/.test(name));
+  return templates.some(([, content]) => Buffer.from(content).includes("strftime_now"))
+    ? new Date().toDateString()
+    : "";
 }
 
 /** The regular files that a reference means; undefined of pipes. */

@@ -44,6 +44,7 @@ export async function textTools(
   const { tokenizer: wanted, template = "auto", turns = "all", overflow = "truncate" } = options;
   let source = files;
   let where = ref;
+  let read = files; // the files that the tokenizer is made of
   let tokenizer: Tokenizer | undefined;
   if (wanted === "byte") {
     tokenizer = byteTokenizer();
@@ -54,6 +55,7 @@ export async function textTools(
     const kept = [...files].filter(([name]) => !TOKENIZER_FILES.includes(name));
     source = new Map([...kept, ...[...other].filter(([name]) => name !== "config.json")]);
     where = wanted;
+    read = other;
     tokenizer = await loadTokenizer(other, where);
   } else if (files.has("tokenizer.json")) {
     tokenizer = await loadTokenizer(files, ref);
@@ -95,7 +97,7 @@ export async function textTools(
       maxLength,
       turns,
       overflow,
-      ...(options.token_cache === "auto" ? { cache: { files: source, settings: { template, turns } } } : {}),
+      ...(options.token_cache === "auto" ? { cache: { files: [source, read], settings: { template, turns } } } : {}),
       ...(warn ? { cut, endless } : {}),
     },
   };

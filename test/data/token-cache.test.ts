@@ -1,5 +1,5 @@
 /** Tokens kept on disk: the same sequences as from the rows, and never those of other rows, options or tokenizers. */
-import { afterAll, beforeEach, expect, test } from "bun:test";
+import { afterAll, beforeEach, expect, setSystemTime, test } from "bun:test";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
@@ -15,7 +15,7 @@ afterAll(() => fs.rmSync(home, { recursive: true, force: true }));
 const file = path.join(home, "rows.jsonl");
 const folder = path.join(home, "cache");
 const tokenizer = byteTokenizer();
-const cache: TokenCache = { files: tokenizer.files, settings: { template: "auto" }, folder, leastBytes: 0 };
+const cache: TokenCache = { files: [tokenizer.files], settings: { template: "auto" }, folder, leastBytes: 0 };
 beforeEach(() => fs.rmSync(folder, { recursive: true, force: true }));
 
 const write = (...rows: object[]) => fs.writeFileSync(file, rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
@@ -72,14 +72,32 @@ test("whatever makes other tokens makes another entry", async () => {
     () => load({ cache, eos: false }),
     () => load({ cache, vocabSize: 300 }),
     () => load({ cache: { ...cache, settings: { template: "plain" } } }),
-    () => load({ cache: { ...cache, files: new Map([...cache.files, ["chat_template.jinja", new Uint8Array(1)]]) } }),
-    () => load({ cache: { ...cache, files: new Map([...cache.files, ["chat_template.jinja", new Uint8Array(2)]]) } }),
+    () =>
+      load({ cache: { ...cache, files: [tokenizer.files, new Map([["chat_template.jinja", new Uint8Array(1)]])] } }),
+    () =>
+      load({ cache: { ...cache, files: [tokenizer.files, new Map([["chat_template.jinja", new Uint8Array(2)]])] } }),
     () => load({ cache }, file, "text=text"),
+    () => load({ cache, tokenizer: { ...tokenizer, eos: 0 } }),
   ];
   for (const [i, change] of changes.entries()) {
     await change();
     expect(kept()).toHaveLength(i + 2);
   }
+});
+
+test("a template that writes the day makes an entry a day", async () => {
+  write({ text: "one two three" });
+  const template = new TextEncoder().encode("{{ strftime_now('%d') }}");
+  const dated = { ...cache, files: [new Map([["chat_template.jinja", template]])] };
+  try {
+    for (const day of ["2030-01-01", "2030-01-01", "2030-01-02"]) {
+      setSystemTime(new Date(`${day}T12:00:00Z`));
+      await load({ cache: dated });
+    }
+  } finally {
+    setSystemTime();
+  }
+  expect(kept()).toHaveLength(2);
 });
 
 test("changed rows are read again, even with the size and the time of the old ones", async () => {
