@@ -64,8 +64,8 @@ export interface EncodeOptions {
 }
 
 /**
- * The sequences of a row: one, or several with `overflow: "split"` or `turns: "each"`. Throws UserError, beginning with the row's place,
- * when the row has no tokens, tokens outside the vocabulary, or is not for a language model.
+ * The sequences of a row: one, or several with `overflow: "split"` or `turns: "each"`. Throws UserError, beginning with
+ * the row's place, when the row has no tokens, tokens outside the vocabulary, or is not for a language model.
  */
 export function encodeRow({ row, place }: LocatedRow, options: EncodeOptions = {}): Sequence[] {
   return tokensOf({ row, place }, options).flatMap((tokens) => piecesOf(tokens, place, options));

@@ -4,9 +4,10 @@ import path from "node:path";
 import { openPlain } from "../checkpoint/open.ts";
 import { byteTokenizer } from "../data/byte-tokenizer.ts";
 import type { Turns } from "../data/chat/conversation.ts";
+import { turnEnd } from "../data/chat/turn-end.ts";
 import { loadTokenizer, TOKENIZER_FILES } from "../data/load-tokenizer.ts";
 import { type EncodeOptions, endOfTurn } from "../data/sequences.ts";
-import { loadTemplate, plainTemplate } from "../data/template.ts";
+import { type ChatTemplate, loadTemplate, plainTemplate } from "../data/template.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { UserError } from "../errors.ts";
 import type { ModelSizes } from "../model/architecture.ts";
@@ -87,11 +88,12 @@ export async function textTools(
       warn?.(`the chat template ends no answer with a token, so no end is learnt or scored; the first is in ${place}`);
     isEndTold = true;
   };
+  const reader = tokenizer && chat && withTurnEnd(tokenizer, chat);
   return {
-    tokenizer,
+    tokenizer: reader,
     files: source,
     encode: {
-      ...(tokenizer ? { tokenizer } : {}),
+      ...(reader ? { tokenizer: reader } : {}),
       ...(chat ? { template: chat } : {}),
       vocabSize: sizes.outputs,
       maxLength,
@@ -101,6 +103,14 @@ export async function textTools(
       ...(warn ? { cut, endless } : {}),
     },
   };
+}
+
+/** A tokenizer whose end tokens include the one by which the template ends an answer. */
+function withTurnEnd(tokenizer: Tokenizer, template: ChatTemplate): Tokenizer {
+  const end = turnEnd(template, tokenizer);
+  return end === undefined || tokenizer.ends.includes(end)
+    ? tokenizer
+    : { ...tokenizer, ends: [...tokenizer.ends, end] };
 }
 
 /** The files of `--tokenizer`: a folder needs no weights, anything else is a checkpoint. Throws UserError. */

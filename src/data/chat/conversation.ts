@@ -10,6 +10,7 @@
 import { UserError } from "../../errors.ts";
 import type { JsonObject } from "../../json.ts";
 import { IGNORED, type Message } from "../rows.ts";
+import { isSpecial } from "../special-tokens.ts";
 import { type ChatTemplate, templateValues } from "../template.ts";
 import type { Tokenizer } from "../tokenizer.ts";
 import type { Span } from "./marks.ts";
@@ -58,7 +59,7 @@ export function agreement(a: Int32Array, b: Int32Array): number {
   return n;
 }
 
-/** A letter of the private use area that a text does not have, so that a text with it agrees up to it and no further. */
+/** A letter of the private use area that a text does not have: a text that has it agrees up to it and no further. */
 function letterNotIn(text: string): string {
   let code = 0xe000;
   while (text.includes(String.fromCharCode(code))) code++;
@@ -175,10 +176,8 @@ class Rendering {
   /** The place behind the next special token. */
   #throughSpecial(to: number): number {
     const { tokenizer } = this.#options;
-    const isSpecial = (id: number) =>
-      tokenizer.decode([id], { skipSpecial: true }) === "" && tokenizer.decode([id]) !== "";
     const rest = this.#ids.subarray(to);
-    const next = rest.findIndex(isSpecial);
+    const next = rest.findIndex((id) => isSpecial(tokenizer, id));
     return next < 0 ? to : to + next + 1;
   }
 

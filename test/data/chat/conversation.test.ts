@@ -1,7 +1,7 @@
 /**
- * Which tokens of a conversation count, for the styles of known models. Every text is given by hand in parts, those that
- * the assistant writes in brackets ["..."]; the parts together are what @huggingface/jinja renders, and their tokens, one
- * part at a time, are the ids and the mask.
+ * Which tokens of a conversation count, for the styles of known models. Every text is given by hand in parts, those
+ * that the assistant writes in brackets ["..."]; the parts together are what @huggingface/jinja renders, and their
+ * tokens, one part at a time, are the ids and the mask.
  */
 import { expect, test } from "bun:test";
 import { byteTokenizer } from "../../../src/data/byte-tokenizer.ts";

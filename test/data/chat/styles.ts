@@ -1,4 +1,4 @@
-/** Chat templates in the styles of known models, written for these tests after how the models' formats are described. */
+/** Chat templates in the styles of known models, written for these tests after the descriptions of their formats. */
 
 /** Llama 3: headers, trimmed content, a begin token. */
 export const LLAMA3 =
