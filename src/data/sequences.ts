@@ -23,6 +23,8 @@ export interface Sequence {
   readonly group: number;
   /** Where the row was read. */
   readonly place: string;
+  /** Whether the row's end is missing, because it was too long. */
+  readonly isCut?: boolean;
 }
 
 /** What keeps the tokens of large files between runs; token-cache.ts does. */
@@ -91,11 +93,18 @@ function piecesOf({ ids, labels }: Tokens, place: string, options: EncodeOptions
       "shorten it, or raise the length",
     );
   }
-  if (ids.length > maxLength && overflow === "truncate") options.cut?.(place, ids.length);
+  const isCut = ids.length > maxLength && overflow === "truncate";
+  if (isCut) options.cut?.(place, ids.length);
   const pieces: Sequence[] = [];
   for (let from = 0; from < ids.length; from += maxLength) {
     const piece = ids.subarray(from, from + maxLength);
-    pieces.push({ ids: piece, labels: labels === ids ? piece : labels.subarray(from, from + maxLength), group, place });
+    pieces.push({
+      ids: piece,
+      labels: labels === ids ? piece : labels.subarray(from, from + maxLength),
+      group,
+      place,
+      ...(isCut && { isCut }),
+    });
     if (overflow !== "split") break;
   }
   return pieces;

@@ -24,6 +24,8 @@ export interface ParameterSpec {
   readonly parts?: readonly string[];
   /** A linear layer's weight, that LoRA may target. */
   readonly linear?: boolean;
+  /** A router or a gate of one row, which "all-linear" leaves out. */
+  readonly routes?: boolean;
   /** Stored (in, out), as GPT-2's Conv1D. */
   readonly transposed?: boolean;
 }
@@ -97,16 +99,21 @@ export interface Net {
 /** What an architecture is. Its name is the `model_type` of config.json. */
 export interface Architecture<C = unknown> extends MethodInfo {
   readonly task: "causal-lm" | "classifier";
+  /** The class of transformers, as `architectures` of config.json names it. */
+  readonly className?: string;
   /** Tensors of published checkpoints that hold no weight (masks, tables). */
   readonly ignored?: RegExp;
   /** Prefix that checkpoints of the bare base model lack. */
   readonly basePrefix?: string;
   /** Reads and checks config.json. `where` names the file in messages. Throws UserError. */
   config(json: Json, where: string): C;
-  /**
-   * Keys of config.json, with the values that a config without them means here; they are written with a fresh model.
-   */
+  /** What a config says by its values and by leaving keys out, as config.json of a fresh model writes it. */
   implied?(config: C): Json;
+  /**
+   * Of a config whose head is the embedding: the names of both, and the config with a head of its own. Undefined for
+   * all others.
+   */
+  tiedHead?(config: C): { readonly head: string; readonly table: string; readonly apart: C } | undefined;
   /** In the order in which `save_pretrained` writes them. */
   parameters(config: C): readonly ParameterSpec[];
   /** The hidden states that the head reads: (N, width), or (batch, width) of a classifier. */

@@ -1,6 +1,54 @@
-/** Reads values of a config.json with the file named in every refusal. */
+/**
+ * Reads values of a config.json with the file named in every refusal. No number gets through that is out of range, so
+ * that nothing is allocated by a count that no model has, and no equation gives NaN by its constants.
+ */
 import { UserError } from "../errors.ts";
 import type { Json } from "./architecture.ts";
+
+/** Largest f32. */
+const MOST_F32 = 3.4028234663852886e38;
+
+/** Most of what a count may be; far above every published model. */
+const MOST_LAYERS = 1000;
+const MOST_EXPERTS = 10_000;
+const MOST_WIDE = 2 ** 24;
+const MOST_COUNT = 2 ** 31 - 1;
+
+const BOUNDS: Readonly<Record<string, number>> = {
+  num_hidden_layers: MOST_LAYERS,
+  n_layer: MOST_LAYERS,
+  num_local_experts: MOST_EXPERTS,
+  num_experts: MOST_EXPERTS,
+  num_experts_per_tok: MOST_EXPERTS,
+  image_size: 2 ** 16,
+  patch_size: 2 ** 16,
+  num_channels: 2 ** 16,
+  head_dim: 2 ** 16,
+  max_position_embeddings: MOST_COUNT,
+  sliding_window: MOST_COUNT,
+};
+
+/** What a number may be: at least `least`, or above it where `open`. */
+export interface NumberRange {
+  readonly least?: number;
+  readonly open?: boolean;
+}
+
+const rangeText = ({ least, open }: NumberRange): string =>
+  least === undefined ? "a number" : `a number ${open ? "above" : "of at least"} ${least}`;
+
+/** JSON has no word for numbers that are too large to hold. */
+const shownValue = (value: unknown): string =>
+  typeof value === "number" && !Number.isFinite(value) ? `beyond every number (${value})` : JSON.stringify(value);
+
+/** A number in f32's range, checked. `where` and `key` name it in messages. Throws UserError. */
+export function numberIn(value: unknown, where: string, key: string, range: NumberRange = {}): number {
+  const { least = Number.NEGATIVE_INFINITY, open } = range;
+  const fits = typeof value === "number" && Math.abs(value) <= MOST_F32 && (open ? value > least : value >= least);
+  if (fits) return value;
+  const shown = value === undefined ? "it is missing" : `it is ${shownValue(value)}`;
+  throw new UserError(`${where}: ${key} must be ${rangeText(range)}; ${shown}`, "compare it with the model's page");
+}
 
 export class ConfigReader {
   readonly #json: Json;
@@ -13,7 +61,7 @@ export class ConfigReader {
 
   #refuse(key: string, expected: string): never {
     const found = this.#json[key];
-    const shown = found === undefined ? "it is missing" : `it is ${JSON.stringify(found)}`;
+    const shown = found === undefined ? "it is missing" : `it is ${shownValue(found)}`;
     throw new UserError(`${this.#where}: ${key} must be ${expected}; ${shown}`, "compare it with the model's page");
   }
 
@@ -21,20 +69,20 @@ export class ConfigReader {
     return this.#json[key] !== undefined && this.#json[key] !== null;
   }
 
-  /** A positive whole number; `fallback` where the key is missing or null. */
+  /** A positive whole number within the bound of its kind; `fallback` where the key is missing or null. */
   count(key: string, fallback?: number): number {
     if (!this.has(key) && fallback !== undefined) return fallback;
     const value = this.#json[key];
+    const most = BOUNDS[key] ?? MOST_WIDE;
     if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 1)
       this.#refuse(key, "a positive whole number");
+    if (value > most) this.#refuse(key, `at most ${most}`);
     return value;
   }
 
-  number(key: string, fallback?: number): number {
+  number(key: string, fallback?: number, range?: NumberRange): number {
     if (!this.has(key) && fallback !== undefined) return fallback;
-    const value = this.#json[key];
-    if (typeof value !== "number" || !Number.isFinite(value)) this.#refuse(key, "a number");
-    return value;
+    return numberIn(this.#json[key], this.#where, key, range);
   }
 
   flag(key: string, fallback: boolean): boolean {
@@ -47,8 +95,8 @@ export class ConfigReader {
   counts(key: string, fallback?: readonly number[]): readonly number[] {
     if (!this.has(key) && fallback !== undefined) return fallback;
     const value = this.#json[key];
-    if (!Array.isArray(value) || value.some((n) => !Number.isSafeInteger(n) || n < 0))
-      this.#refuse(key, "a list of whole numbers");
+    if (!Array.isArray(value) || value.some((n) => !Number.isSafeInteger(n) || n < 0 || n > MOST_WIDE))
+      this.#refuse(key, `a list of whole numbers up to ${MOST_WIDE}`);
     return value;
   }
 
@@ -71,5 +119,24 @@ export class ConfigReader {
   only(key: string, expected: unknown, fallback: unknown = expected): void {
     const value = this.has(key) ? this.#json[key] : fallback;
     if (value !== expected) this.#refuse(key, `${JSON.stringify(expected)} (nothing else is implemented)`);
+  }
+
+  /** A count that is written under either of two names. Throws UserError when they disagree. */
+  countOf(key: string, other: string, fallback?: number): number {
+    const both = this.has(key) && this.has(other);
+    if (both && this.count(key) !== this.count(other)) this.#refuse(key, `${this.count(other)}, as ${other} is`);
+    return this.has(other) ? this.count(other) : this.count(key, fallback);
+  }
+
+  /**
+   * Width of a head where the config does not say it. Throws UserError when the width is no multiple of the heads.
+   */
+  headWidth(width: number, heads: number, keys: { readonly width: string; readonly heads: string }): number {
+    if (width % heads !== 0)
+      throw new UserError(
+        `${this.#where}: ${keys.width} ${width} is no multiple of the ${heads} heads of ${keys.heads}`,
+        "compare it with the model's page",
+      );
+    return width / heads;
   }
 }

@@ -1,6 +1,7 @@
 /** What config.json says of a model: all that is known before a weight is read. */
 import { UserError } from "../errors.ts";
 import type { Architecture, Json, ModelSizes } from "./architecture.ts";
+import { checkUnreadKeys } from "./config-keys.ts";
 import { architectureOf } from "./registry.ts";
 
 export interface ModelDescription {
@@ -35,13 +36,37 @@ export function configOf({ ref, files }: Named): Json {
   return json as Json;
 }
 
+/** A config that remembers the keys which were asked for. */
+function watched(json: Json): { readonly json: Json; readonly read: ReadonlySet<string> } {
+  const read = new Set<string>();
+  const get = (target: Json, key: string | symbol): unknown => {
+    if (typeof key === "symbol") return undefined;
+    read.add(key);
+    return Object.hasOwn(target, key) ? target[key] : undefined;
+  };
+  return { json: new Proxy(json, { get }), read };
+}
+
 /**
- * Reads a config. `ref` names the model in messages. Throws UserError for an unknown architecture or a value that
- * does not fit.
+ * Reads a config. `ref` names the model in messages. Throws UserError for an unknown architecture, a value that does
+ * not fit, and a key that changes the equations in a way that the architecture does not read. `warn` is told of keys
+ * that nothing is known of.
  */
-export async function describeConfig(json: Json, ref: string): Promise<ModelDescription> {
+export async function describeConfig(
+  json: Json,
+  ref: string,
+  warn: (message: string) => void = () => {},
+): Promise<ModelDescription> {
   const where = `${ref}: config.json`;
   const architecture = await architectureOf(json, where);
-  const config = architecture.config(json, where);
+  const asked = watched(json);
+  const config = architecture.config(asked.json, where);
+  const windowed = typeof config === "object" && config !== null && "window" in config;
+  const unknown = checkUnreadKeys(json, where, asked.read, { windowed });
+  if (unknown.length > 0) {
+    const shown = unknown.slice(0, 5).join(", ");
+    const others = unknown.length > 5 ? ` and ${unknown.length - 5} others` : "";
+    warn(`${where}: ${shown}${others}: unknown to ${architecture.title} here, and ignored`);
+  }
   return { json, architecture, config, sizes: architecture.sizes(config) };
 }

@@ -1,10 +1,13 @@
 /** Weights of a new model, drawn by (seed, tensor name), so that they do not depend on the order of execution. */
 import { createHash } from "node:crypto";
+import os from "node:os";
 import { encodeFloats } from "../checkpoint/decode.ts";
 import { DTYPE_BYTES } from "../checkpoint/dtype.ts";
+import { UserError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { Parameter } from "../tensor/parameter.ts";
-import { sizeOf } from "../tensor/tensor.ts";
+import { showShape, sizeOf } from "../tensor/tensor.ts";
+import { humanBytes } from "../text/format.ts";
 import { xoshiro } from "../xoshiro.ts";
 import type { ParameterSpec } from "./architecture.ts";
 import { type Holding, heldDtype, type Loaded, type StoredTensor } from "./load.ts";
@@ -33,6 +36,23 @@ function drawn({ init }: ParameterSpec, name: string, count: number, seed: numbe
   if (init === "zeros") return new Float32Array(count);
   if (init === "ones") return new Float32Array(count).fill(1);
   return keyedNormals(count, init.std, seed, name);
+}
+
+/** Bytes of weights that no machine holds. */
+const MOST_BYTES = 2 ** 43;
+
+/** Throws UserError when the weights alone are more than the memory, before any of it is taken. */
+export function expectRoom(gpu: Gpu, specs: readonly ParameterSpec[], ref: string): void {
+  const counts = specs.map(({ shape }) => sizeOf(shape));
+  const total = counts.reduce((sum, count) => sum + count, 0);
+  // A GPU's memory is its own, and it says itself when that is full.
+  const most = gpu.adapter.type === "cpu" ? os.totalmem() : MOST_BYTES;
+  if (4 * total <= most) return;
+  const largest = specs[counts.indexOf(counts.reduce((a, b) => Math.max(a, b), 0))]!;
+  throw new UserError(
+    `${ref} asks for ${total.toLocaleString("en-US")} parameters, ${humanBytes(4 * total)} as f32; there are ${humanBytes(most)} of memory`,
+    `the largest is ${largest.name}, ${showShape(largest.shape)}; make the model smaller`,
+  );
 }
 
 /** Makes every parameter. They are saved as f32. */

@@ -20,7 +20,7 @@ import { keyedUnits } from "./fresh.ts";
 export interface LoraOptions {
   readonly rank: number;
   readonly alpha: number;
-  /** Last parts of module names, or "all-linear": every linear layer but the head and routed experts. */
+  /** Last parts of module names, or "all-linear": every linear layer but the head, routers and routed experts. */
   readonly targets: readonly string[] | "all-linear";
   readonly rslora?: boolean;
   readonly dora?: boolean;
@@ -72,14 +72,15 @@ interface Target {
   readonly into: number;
   readonly out: number;
   readonly transposed: boolean;
+  readonly routes: boolean;
 }
 
 function linears(specs: readonly ParameterSpec[]): Target[] {
   return specs
     .filter(({ linear, parts }) => linear && !parts)
-    .map(({ name, shape, transposed = false }) => {
+    .map(({ name, shape, transposed = false, routes = false }) => {
       const [out = 0, into = 0] = transposed ? shape.toReversed() : shape;
-      return { module: name.replace(/\.weight$/, ""), into, out, transposed };
+      return { module: name.replace(/\.weight$/, ""), into, out, transposed, routes };
     });
 }
 
@@ -87,7 +88,7 @@ function linears(specs: readonly ParameterSpec[]): Target[] {
 export function targetModules(specs: readonly ParameterSpec[], targets: readonly string[] | "all-linear"): Target[] {
   const all = linears(specs);
   const isHead = ({ module }: Target) => /^(lm_head|classifier|score)$/.test(module);
-  if (targets === "all-linear") return all.filter((target) => !isHead(target));
+  if (targets === "all-linear") return all.filter((target) => !isHead(target) && !target.routes);
   const matches = (module: string, wanted: string) => module === wanted || module.endsWith(`.${wanted}`);
   for (const wanted of targets) {
     if (all.some(({ module }) => matches(module, wanted))) continue;

@@ -12,10 +12,11 @@ import type { Recorder } from "../tensor/recorder.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Architecture, Inputs, Json, KvCache, ModelSizes, ParameterSpec } from "./architecture.ts";
 import { configOf, describeConfig } from "./description.ts";
-import { drawParameters } from "./fresh.ts";
-import { loadParameters, type StoredTensor } from "./load.ts";
+import { drawParameters, expectRoom } from "./fresh.ts";
+import type { StoredTensor } from "./load.ts";
 import { continueLora, freshLora, type LoraAdapter, type LoraOptions } from "./lora.ts";
 import { type Attended, Network } from "./network.ts";
+import { loadWithHead } from "./tied-head.ts";
 
 export interface ModelOptions {
   /**
@@ -97,16 +98,10 @@ export class Model {
    * shape.
    */
   static async load(gpu: Gpu, checkpoint: Checkpoint, options: ModelOptions = {}): Promise<Model> {
-    const { json, architecture, config } = await describeConfig(configOf(checkpoint), checkpoint.ref);
-    const specs = architecture.parameters(config);
-    const { parameters, stored } = await loadParameters(
-      gpu,
-      checkpoint,
-      architecture,
-      specs,
-      Model.#holding(options),
-      options.warn,
-    );
+    const { json, ...described } = await describeConfig(configOf(checkpoint), checkpoint.ref);
+    const { architecture } = described;
+    const loading = { gpu, checkpoint, architecture, holding: Model.#holding(options), warn: options.warn };
+    const { config, specs, parameters, stored } = await loadWithHead(loading, described.config);
     const dtypes = options.like?.tensors;
     const kept = dtypes
       ? stored.map((tensor) => ({ ...tensor, dtype: dtypes.get(tensor.name)?.dtype ?? tensor.dtype }))
@@ -124,6 +119,7 @@ export class Model {
   ): Promise<Model> {
     const { architecture, config } = await describeConfig(json, ref);
     const specs = architecture.parameters(config);
+    if (!gpu.dry) expectRoom(gpu, specs, ref);
     const { parameters, stored } = drawParameters(gpu, specs, options.seed, Model.#holding(options));
     return Model.#finish({ gpu, architecture, json, config, specs, parameters, stored, adapter: undefined }, options);
   }

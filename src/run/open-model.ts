@@ -1,6 +1,7 @@
 /** From a reference to all that is known of a model before its weights are read. */
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { open } from "../checkpoint/open.ts";
+import type { Tokenizer } from "../data/tokenizer.ts";
 import type { Json } from "../model/architecture.ts";
 import { configOf, describeConfig, type ModelDescription } from "../model/description.ts";
 import { type TextOptions, type TextTools, textTools } from "./text-tools.ts";
@@ -20,6 +21,21 @@ export interface ModelFiles {
   readonly ref: string;
   readonly files: ReadonlyMap<string, Uint8Array>;
   readonly json?: Json;
+  /** A model in the making: its config gains the ids of the tokenizer's first and last token. */
+  readonly isNew?: boolean;
+}
+
+/** The files with `bos_token_id` and `eos_token_id` in config.json, where the tokenizer has them and it does not. */
+function withTokenIds(files: ReadonlyMap<string, Uint8Array>, { bos, eos }: Tokenizer): Map<string, Uint8Array> {
+  const config = JSON.parse(new TextDecoder().decode(files.get("config.json")!)) as Json;
+  const ids = {
+    ...(bos === undefined ? {} : { bos_token_id: bos }),
+    ...(eos === undefined ? {} : { eos_token_id: eos }),
+  };
+  return new Map([
+    ...files,
+    ["config.json", new TextEncoder().encode(`${JSON.stringify({ ...config, ...ids, ...config }, null, 2)}\n`)],
+  ]);
 }
 
 /** Reads config and tokenizer of what is open. Throws UserError when they do not fit. */
@@ -29,11 +45,13 @@ export async function describeModel(
   warn?: (message: string) => void,
 ): Promise<DescribedModel> {
   const { ref, files } = source;
-  const description = await describeConfig(source.json ?? configOf(source), ref);
+  const description = await describeConfig(source.json ?? configOf(source), ref, warn);
   const { architecture, sizes } = description;
   const { task } = architecture;
   const tools = task === "causal-lm" ? await textTools(files, ref, sizes, options, warn) : undefined;
-  return { ...description, ref, task, tools, files: tools?.files ?? files };
+  const whole = tools?.files ?? files;
+  const named = source.isNew && tools?.tokenizer ? withTokenIds(whole, tools.tokenizer) : whole;
+  return { ...description, ref, task, tools, files: named };
 }
 
 /**

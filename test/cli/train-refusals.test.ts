@@ -74,6 +74,19 @@ describe("refusals", () => {
     expect(code).toBe(2);
   });
 
+  test.each([
+    [{ num_hidden_layers: 1e9 }, "num_hidden_layers must be at most 1000; it is 1000000000"],
+    [{ rope_theta: 0 }, "rope_theta must be a number above 0; it is 0"],
+    [{ rms_norm_eps: -1 }, "rms_norm_eps must be a number of at least 0; it is -1"],
+    [{ hidden_size: 2 ** 24, intermediate_size: 2 ** 24, num_attention_heads: 2 ** 22, head_dim: 4 }, "of memory"],
+  ])("a new model of %j", async (more, message) => {
+    const config = JSON.parse(readFileSync(at("llama-tied/config.json"), "utf8"));
+    writeFileSync(at("hostile.json"), JSON.stringify({ ...config, num_key_value_heads: 1, ...more }));
+    const { code, err } = await run("train", ["--init", "hostile.json", "--data", "llama-tied.jsonl", "-o", "none/"]);
+    expect([code, err.includes(message)]).toEqual([2, true]);
+    expect(existsSync(at("none"))).toBe(false);
+  });
+
   test("a loss that is not finite stops the run and leaves the weights before it", async () => {
     const { err, code } = await run("train", [
       "llama-tied",

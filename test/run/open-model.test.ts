@@ -62,3 +62,17 @@ test("what does not fit is refused with the model's name", async () => {
   writeFileSync(join(at("points"), "config.json"), '{"model_type":"mpl"}');
   await expect(openModel(at("points"))).rejects.toThrow('config.json: model_type "mpl" is not known');
 });
+
+test("the config of a new model gains the ids of its tokenizer's first and last token", async () => {
+  const json = { ...TINY_TEXT.llama!, vocab_size: 300 };
+  const config = async (more: Json, isNew: boolean) => {
+    const source = { ref: "new.json", files: filesOf({ ...json, ...more }), json: { ...json, ...more }, isNew };
+    const { files, tools } = await describeModel(source, { tokenizer: "byte" });
+    const written = JSON.parse(new TextDecoder().decode(files.get("config.json"))) as Json;
+    return [written.eos_token_id, tools!.tokenizer!.eos];
+  };
+  const [written, eos] = await config({}, true);
+  expect([typeof eos, written]).toEqual(["number", eos]);
+  expect((await config({ eos_token_id: 3 }, true))[0]).toBe(3);
+  expect((await config({}, false))[0]).toBeUndefined();
+});

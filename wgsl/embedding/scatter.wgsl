@@ -5,11 +5,13 @@
 //   dy    (N, C)  f32
 //   table (V, C)  f32  in and out; rows of ids from `lowest` on
 //
+// The row of the id `fixed` stays as it is.
+//
 // One workgroup a token. Checked against f64 in test/tensor/ops/embedding.test.ts.
 
 import package::lib::grid::span_of;
 
-struct Params { n: u32, c: u32, v: u32, lowest: u32 }
+struct Params { n: u32, c: u32, v: u32, lowest: u32, fixed: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> ids: array<i32>;
@@ -26,7 +28,7 @@ fn scatter(
   let i = span_of(group, groups);
   if (i >= params.n) { return; }
   let id = ids[i];
-  if ((links[i] & 0x80000000u) == 0u || id < 0 || u32(id) < params.lowest) { return; }
+  if ((links[i] & 0x80000000u) == 0u || id < 0 || u32(id) == params.fixed || u32(id) < params.lowest) { return; }
   let row = u32(id) - params.lowest;
   if (row >= params.v) { return; }
   for (var c = lane; c < params.c; c += 64u) {

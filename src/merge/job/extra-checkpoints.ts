@@ -12,6 +12,20 @@ import { loadRange, paddedBytes } from "../../tensor/load.ts";
 import type { Range } from "./chunk-sizes.ts";
 import type { TensorInputs } from "./tensor-inputs.ts";
 
+/**
+ * An expert's tensor out of a stack of all of them, as statistics of a model hold it: row 3 of `mlp.experts.up_proj`
+ * for `mlp.experts.3.up_proj.weight`. Undefined where there is no such stack.
+ */
+function partOfStack(tensors: Checkpoint["tensors"], name: string): TensorEntry | undefined {
+  const [, before, index, matrix] = /^(.+\.experts)\.(\d{1,5})\.(.+)\.weight$/.exec(name) ?? [];
+  const stack = before === undefined ? undefined : tensors.get(`${before}.${matrix}`);
+  const [parts = 0, ...shape] = stack?.shape ?? [];
+  if (!stack || stack.patch || Number(index) >= parts) return undefined;
+  const bytes = stack.bytes / parts;
+  const start = Number(index) * bytes;
+  return { name, dtype: stack.dtype, shape, bytes, read: (into, offset) => stack.read(into, start + offset) };
+}
+
 /** f32 values of K tensors, `pitch` vectors of four apart. `using` gives the memory back. */
 export interface ExtraStack extends Disposable {
   readonly buffer: GPUBuffer;
@@ -38,7 +52,8 @@ export class ExtraCheckpoints implements Disposable {
     const checkpoint = this.#checkpoints.get(ref);
     if (!checkpoint) throw new RangeError(`${ref} is not opened`);
     const model = task.models[k]!;
-    const entry = checkpoint.tensors.get(name) ?? checkpoint.tensors.get(model.name);
+    const { tensors } = checkpoint;
+    const entry = [name, model.name].map((known) => tensors.get(known) ?? partOfStack(tensors, known)).find(Boolean);
     if (!entry) return undefined;
     if (entry.shape.length !== shape.length || entry.shape.some((n, axis) => n !== shape[axis])) {
       throw new UserError(

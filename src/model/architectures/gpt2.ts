@@ -31,29 +31,47 @@ export const method: Architecture<Gpt2Config> = {
   about: "LayerNorm, learned positions, fused q, k and v, GELU",
   cite: "https://openai.com/index/better-language-models",
   options: {},
+  className: "GPT2LMHeadModel",
   task: "causal-lm",
   basePrefix: "transformer.",
   ignored: /(^|\.)attn\.(masked_)?bias$|^lm_head\.weight$/,
+  tiedHead: (c) =>
+    c.tied ? { head: "lm_head.weight", table: "transformer.wte.weight", apart: { ...c, tied: false } } : undefined,
 
   config(json, where) {
     const c = new ConfigReader(json, where);
     const width = c.count("n_embd");
     c.only("scale_attn_weights", true);
     c.only("scale_attn_by_inverse_layer_idx", false);
+    const heads = c.count("n_head");
+    c.headWidth(width, heads, { width: "n_embd", heads: "n_head" });
     const activation = c.oneOf("activation_function", ["gelu_new", "gelu_pytorch_tanh", "gelu"], "gelu_new");
     return {
       width,
       inner: c.count("n_inner", 4 * width),
       layers: c.count("n_layer"),
-      heads: c.count("n_head"),
+      heads,
       vocabulary: c.count("vocab_size"),
       positions: c.count("n_positions", 1024),
-      eps: c.number("layer_norm_epsilon", 1e-5),
-      std: c.number("initializer_range", 0.02),
+      eps: c.number("layer_norm_epsilon", 1e-5, { least: 0 }),
+      std: c.number("initializer_range", 0.02, { least: 0 }),
       tied: c.flag("tie_word_embeddings", true),
       tanh: activation !== "gelu",
     };
   },
+
+  implied: (c) => ({
+    vocab_size: c.vocabulary,
+    n_positions: c.positions,
+    n_embd: c.width,
+    n_layer: c.layers,
+    n_head: c.heads,
+    n_inner: c.inner,
+    activation_function: c.tanh ? "gelu_new" : "gelu",
+    layer_norm_epsilon: c.eps,
+    initializer_range: c.std,
+    tie_word_embeddings: c.tied,
+  }),
 
   sizes: (c) => ({ layers: c.layers, width: c.width, outputs: c.vocabulary, maxPositions: c.positions }),
 

@@ -13,6 +13,7 @@ export const method: Architecture<DecoderConfig> = {
   about: "RMSNorm, rotary positions, grouped-query attention, SwiGLU: Llama 2 and 3",
   cite: "arXiv:2302.13971",
   options: {},
+  className: "LlamaForCausalLM",
   ...denseDecoder,
 
   config(json, where) {

@@ -10,6 +10,7 @@ export const method: Architecture<DecoderConfig> = {
   about: "Llama with a sliding window of attention",
   cite: "arXiv:2310.06825",
   options: {},
+  className: "MistralForCausalLM",
   ...denseDecoder,
 
   config(json, where) {

@@ -10,7 +10,8 @@ export const method: Architecture<SparseConfig> = {
   about: "Mistral with k of E experts in place of every feed-forward network",
   cite: "arXiv:2401.04088",
   options: {},
-  ...sparseDecoder({ module: "block_sparse_moe", gate: "w1", up: "w3", down: "w2" }),
+  className: "MixtralForCausalLM",
+  ...sparseDecoder({ module: "block_sparse_moe", gate: "w1", up: "w3", down: "w2" }, "num_local_experts"),
 
   config(json, where) {
     const c = new ConfigReader(json, where);
@@ -21,7 +22,7 @@ export const method: Architecture<SparseConfig> = {
     return expectExperts(
       {
         ...decoder,
-        experts: c.count("num_local_experts", 8),
+        experts: c.countOf("num_local_experts", "num_experts", 8),
         perToken: c.count("num_experts_per_tok", 2),
         expertInner: decoder.inner,
         normalize: true,

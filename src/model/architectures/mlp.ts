@@ -31,6 +31,8 @@ export const method: Architecture<MlpConfig> = {
     };
   },
 
+  implied: (c) => ({ input_size: c.input, hidden_sizes: c.hidden, num_labels: c.classes, hidden_act: c.act }),
+
   sizes: (c) => ({
     layers: c.hidden.length,
     width: c.hidden.at(-1) ?? c.input,

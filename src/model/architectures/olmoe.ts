@@ -13,6 +13,7 @@ export const method: Architecture<SparseConfig> = {
   about: "k of E experts whose weights keep their share of the whole, RMSNorm over all heads of q and k",
   cite: "arXiv:2409.02060",
   options: {},
+  className: "OlmoeForCausalLM",
   ...sparseDecoder({ module: "mlp", gate: "gate_proj", up: "up_proj", down: "down_proj" }),
 
   config(json, where) {
@@ -28,7 +29,7 @@ export const method: Architecture<SparseConfig> = {
     return expectExperts(
       {
         ...decoder,
-        experts: c.count("num_experts", 64),
+        experts: c.countOf("num_experts", "num_local_experts", 64),
         perToken: c.count("num_experts_per_tok", 8),
         expertInner: decoder.inner,
         normalize: c.flag("norm_topk_prob", false),

@@ -13,6 +13,7 @@ export const method: Architecture<QwenMoeConfig> = {
   about: "Qwen2 with k of E experts and one that all tokens share, behind its own gate",
   cite: "arXiv:2407.10671",
   options: {},
+  className: "Qwen2MoeForCausalLM",
   ...qwenMoeDecoder,
 
   config(json, where) {

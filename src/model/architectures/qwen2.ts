@@ -10,6 +10,7 @@ export const method: Architecture<DecoderConfig> = {
   about: "Llama with biases on q, k and v: Qwen2 and 2.5",
   cite: "arXiv:2407.10671",
   options: {},
+  className: "Qwen2ForCausalLM",
   ...denseDecoder,
 
   config(json, where) {

@@ -10,6 +10,7 @@ export const method: Architecture<QwenMoeConfig> = {
   about: "Qwen3 with k of E experts",
   cite: "arXiv:2505.09388",
   options: {},
+  className: "Qwen3MoeForCausalLM",
   ...qwenMoeDecoder,
 
   config(json, where) {

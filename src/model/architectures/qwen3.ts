@@ -12,6 +12,7 @@ export const method: Architecture<DecoderConfig> = {
   about: "Llama with an RMSNorm on every head of q and k",
   cite: "arXiv:2505.09388",
   options: {},
+  className: "Qwen3ForCausalLM",
   ...denseDecoder,
 
   config(json, where) {

@@ -36,6 +36,7 @@ export const method: Architecture<VitConfig> = {
   about: "classifier of images cut into patches",
   cite: "arXiv:2010.11929",
   options: {},
+  className: "ViTForImageClassification",
   task: "classifier",
   ignored: /^vit\.pooler\./,
 
@@ -43,20 +44,38 @@ export const method: Architecture<VitConfig> = {
     const c = new ConfigReader(json, where);
     c.only("hidden_act", "gelu");
     const labels = c.object("id2label");
+    const width = c.count("hidden_size", 768);
+    const heads = c.count("num_attention_heads", 12);
+    c.headWidth(width, heads, { width: "hidden_size", heads: "num_attention_heads" });
     return {
-      width: c.count("hidden_size", 768),
+      width,
       inner: c.count("intermediate_size", 3072),
       layers: c.count("num_hidden_layers", 12),
-      heads: c.count("num_attention_heads", 12),
+      heads,
       image: c.count("image_size", 224),
       patch: c.count("patch_size", 16),
       channels: c.count("num_channels", 3),
       classes: c.count("num_labels", labels ? Object.keys(labels).length : 2),
-      eps: c.number("layer_norm_eps", 1e-12),
-      std: c.number("initializer_range", 0.02),
+      eps: c.number("layer_norm_eps", 1e-12, { least: 0 }),
+      std: c.number("initializer_range", 0.02, { least: 0 }),
       qkvBias: c.flag("qkv_bias", true),
     };
   },
+
+  implied: (c) => ({
+    hidden_size: c.width,
+    num_hidden_layers: c.layers,
+    num_attention_heads: c.heads,
+    intermediate_size: c.inner,
+    hidden_act: "gelu",
+    initializer_range: c.std,
+    layer_norm_eps: c.eps,
+    image_size: c.image,
+    patch_size: c.patch,
+    num_channels: c.channels,
+    qkv_bias: c.qkvBias,
+    num_labels: c.classes,
+  }),
 
   sizes: (c) => ({
     layers: c.layers,

@@ -3,7 +3,7 @@
  * is all that tells them apart.
  */
 import type { Tensor } from "../../tensor/tensor.ts";
-import type { Architecture, Net, ParameterSpec } from "../architecture.ts";
+import type { Architecture, Json, Net, ParameterSpec } from "../architecture.ts";
 import {
   attentionSpecs,
   type DecoderConfig,
@@ -25,11 +25,18 @@ export interface FeedForward<C> {
 }
 
 /** The equations of a decoder whose blocks have this feed-forward network. */
-export const causalDecoder = <C extends DecoderConfig>(feedForward: FeedForward<C>) =>
+export const causalDecoder = <C extends DecoderConfig>(
+  feedForward: FeedForward<C>,
+  implied: (config: C) => Json = decoderImplied,
+) =>
   ({
     task: "causal-lm",
+    basePrefix: "model.",
+    ignored: /^lm_head\.weight$/,
+    tiedHead: (c: C) =>
+      c.tied ? { head: "lm_head.weight", table: "model.embed_tokens.weight", apart: { ...c, tied: false } } : undefined,
     sizes: decoderSizes,
-    implied: decoderImplied,
+    implied,
 
     parameters: (c: C) =>
       decoderParameters(c, (prefix, layer) => [

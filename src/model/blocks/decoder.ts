@@ -7,7 +7,7 @@ import { rope } from "../../tensor/ops/rope.ts";
 import { type RopeTables, ropeTables } from "../../tensor/ops/rope-scaling.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Inputs, Json, ModelSizes, Net, ParameterSpec, TokenInputs } from "../architecture.ts";
-import { ConfigReader } from "../config.ts";
+import { ConfigReader, numberIn } from "../config.ts";
 
 export interface DecoderConfig {
   readonly width: number;
@@ -27,6 +27,36 @@ export interface DecoderConfig {
   /** RMSNorm of q and k: none, per head (Qwen3), over all heads (OLMoE). */
   readonly qkNorm: "none" | "head" | "all";
   readonly window?: number;
+  /** Row of the embedding that takes no gradient, as PyTorch's `padding_idx`; the head's part of a tied row does. */
+  readonly padding?: number;
+}
+
+/** Token of `pad_token_id`, counted from the end where it is negative; undefined without one in the vocabulary. */
+function paddingRow(id: unknown, vocabulary: number): { readonly padding?: number } {
+  if (typeof id !== "number" || !Number.isInteger(id)) return {};
+  const row = id < 0 ? vocabulary + id : id;
+  return row >= 0 && row < vocabulary ? { padding: row } : {};
+}
+
+/** Base and scaling of the rotary positions, which configs of transformers 5 keep together. */
+function rotaryTables(
+  c: ConfigReader,
+  where: string,
+  own: { readonly headDim: number; readonly maxPositions: number; readonly theta: number },
+): RopeTables {
+  const together = c.object("rope_parameters");
+  const scaling = c.object("rope_scaling") ?? together;
+  const perLayer = Object.entries(scaling ?? {}).find(
+    ([, value]) => typeof value === "object" && value !== null && !Array.isArray(value),
+  );
+  if (perLayer)
+    throw new UserError(`${where}: rope_parameters of each kind of layer (${perLayer[0]}) are not implemented`);
+  const inner = scaling?.rope_theta ?? together?.rope_theta;
+  const theta =
+    inner === undefined || inner === null
+      ? c.number("rope_theta", own.theta, { least: 0, open: true })
+      : numberIn(inner, where, "rope_parameters.rope_theta", { least: 0, open: true });
+  return ropeTables({ headDim: own.headDim, theta, scaling, maxPositions: own.maxPositions, where });
 }
 
 /** Reads the keys that these architectures share. */
@@ -43,6 +73,11 @@ export function decoderConfig(
   const c = new ConfigReader(json, where);
   const width = c.count("hidden_size");
   const heads = c.count("num_attention_heads");
+  if (heads > width && !c.has("head_dim"))
+    throw new UserError(
+      `${where}: ${heads} heads (num_attention_heads) do not fit into hidden_size ${width}, and there is no head_dim`,
+      "compare it with the model's page",
+    );
   const headDim = c.count("head_dim", Math.floor(width / heads));
   const maxPositions = c.count("max_position_embeddings", 2048);
   c.only("hidden_act", "silu");
@@ -53,10 +88,7 @@ export function decoderConfig(
       `${where}: ${heads} heads (num_attention_heads) cannot share ${kvHeads} of keys and values (num_key_value_heads)`,
       "the first must be a multiple of the second",
     );
-  const rotary = c.object("rope_parameters");
-  const perLayer = rotary && Object.keys(rotary).find((key) => typeof rotary[key] === "object" && rotary[key] !== null);
-  if (perLayer)
-    throw new UserError(`${where}: rope_parameters of each kind of layer (${perLayer}) are not implemented`);
+  const vocabulary = c.count("vocab_size");
   return {
     width,
     inner: c.count("intermediate_size"),
@@ -64,28 +96,35 @@ export function decoderConfig(
     heads,
     kvHeads,
     headDim,
-    vocabulary: c.count("vocab_size"),
+    vocabulary,
     maxPositions,
-    eps: c.number("rms_norm_eps", own.eps ?? 1e-6),
+    eps: c.number("rms_norm_eps", own.eps ?? 1e-6, { least: 0 }),
     tied: c.flag("tie_word_embeddings", own.tied),
-    std: c.number("initializer_range", 0.02),
-    rope: ropeTables({
-      headDim,
-      theta: (rotary?.rope_theta as number | undefined) ?? c.number("rope_theta", own.theta ?? 10_000),
-      scaling: c.object("rope_scaling") ?? rotary,
-      maxPositions,
-      where,
-    }),
+    std: c.number("initializer_range", 0.02, { least: 0 }),
+    rope: rotaryTables(c, where, { headDim, maxPositions, theta: own.theta ?? 10_000 }),
     bias: own.bias,
     qkNorm: own.qkNorm,
     ...(own.window ? { window: own.window } : {}),
+    ...paddingRow(json.pad_token_id, vocabulary),
   };
 }
 
-/** What a config means by leaving it out, where Hugging Face's classes would take a number of their own. */
+/** All keys of these architectures that other tools read. */
 export const decoderImplied = (c: DecoderConfig): Json => ({
+  vocab_size: c.vocabulary,
+  hidden_size: c.width,
+  intermediate_size: c.inner,
+  num_hidden_layers: c.layers,
+  num_attention_heads: c.heads,
   num_key_value_heads: c.kvHeads,
-  ...(c.qkNorm === "head" ? { head_dim: c.headDim } : {}),
+  head_dim: c.headDim,
+  hidden_act: "silu",
+  max_position_embeddings: c.maxPositions,
+  initializer_range: c.std,
+  rms_norm_eps: c.eps,
+  rope_theta: c.rope.theta,
+  tie_word_embeddings: c.tied,
+  ...(c.window ? { sliding_window: c.window } : {}),
 });
 
 export const decoderSizes = (c: DecoderConfig): ModelSizes => ({
@@ -171,6 +210,10 @@ export function gatedMlp(net: Net, module: string, h: Tensor, add?: Tensor): Ten
   return net.linear(inner, `${module}.down_proj`, add ? { add } : {});
 }
 
+/** (N) ids -> (N, C). The row of padding takes no gradient. */
+const tokenRows = (net: Net, c: DecoderConfig, { ids }: TokenInputs): Tensor =>
+  embedding(net.rec, ids, net.weight("model.embed_tokens.weight"), { fixed: c.padding });
+
 /** Embedding, layers, final norm. `feedForward` gets the normalised state and the residual to add. */
 export function decoderForward(
   net: Net,
@@ -180,7 +223,7 @@ export function decoderForward(
 ): Tensor {
   if (!("ids" in inputs)) throw new TypeError("a language model takes token ids");
   const { rec } = net;
-  let x = net.note("hidden.0", embedding(rec, inputs.ids, net.weight("model.embed_tokens.weight"))); // (N, C)
+  let x = net.note("hidden.0", tokenRows(net, c, inputs)); // (N, C)
   for (let layer = 0; layer < c.layers; layer++) {
     const prefix = `model.layers.${layer}`;
     const into = x;

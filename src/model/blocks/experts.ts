@@ -8,7 +8,7 @@ import { combine, dispatch, groupedLinear, route } from "../../tensor/ops/moe.ts
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Net, ParameterSpec } from "../architecture.ts";
 import { causalDecoder } from "./causal-decoder.ts";
-import { type DecoderConfig, linearSpecs } from "./decoder.ts";
+import { type DecoderConfig, decoderImplied, linearSpecs } from "./decoder.ts";
 
 export interface ExpertsConfig {
   readonly experts: number;
@@ -31,9 +31,17 @@ export interface ExpertNames {
   readonly down: string;
 }
 
-/** Throws UserError when tokens ask for more experts than there are. */
-export function expectExperts<C extends ExpertsConfig>(config: C, where: string): C {
-  const { experts, perToken } = config;
+/** Most experts of all layers together; far above every published model. */
+const MOST_EXPERTS = 200_000;
+
+/** Throws UserError when tokens ask for more experts than there are, and when there are too many to name. */
+export function expectExperts<C extends SparseConfig>(config: C, where: string): C {
+  const { experts, perToken, layers } = config;
+  if (experts * layers > MOST_EXPERTS)
+    throw new UserError(
+      `${where}: ${layers} layers of ${experts} experts are more than ${MOST_EXPERTS} experts`,
+      "compare it with the model's page",
+    );
   if (perToken > experts)
     throw new UserError(
       `${where}: num_experts_per_tok is ${perToken}, and there are ${experts} experts`,
@@ -41,6 +49,10 @@ export function expectExperts<C extends ExpertsConfig>(config: C, where: string)
     );
   return config;
 }
+
+/** A router, or the gate of a shared expert. */
+export const routerSpecs = (module: string, out: number, c: DecoderConfig): ParameterSpec[] =>
+  linearSpecs(module, out, c.width, c.std, false).map((spec) => ({ ...spec, routes: true }));
 
 /** Router, and each of an expert's three matrices as a stack over the experts. */
 export function expertSpecs(c: SparseConfig, prefix: string, { module, gate, up, down }: ExpertNames): ParameterSpec[] {
@@ -52,7 +64,7 @@ export function expertSpecs(c: SparseConfig, prefix: string, { module, gate, up,
     parts: Array.from({ length: c.experts }, (_, e) => `${at}.experts.${e}.${name}.weight`),
   });
   return [
-    ...linearSpecs(`${at}.gate`, c.experts, c.width, c.std, false),
+    ...routerSpecs(`${at}.gate`, c.experts, c),
     stack(gate, c.expertInner, c.width),
     stack(up, c.expertInner, c.width),
     stack(down, c.width, c.expertInner),
@@ -80,9 +92,15 @@ export function sparseMlp(
   return combine(rec, through(inner, names.down), weights, plan, { add });
 }
 
-/** A decoder with experts in every block; `names` are those of their module and matrices. */
-export const sparseDecoder = (names: ExpertNames) =>
-  causalDecoder<SparseConfig>({
-    specs: (c, prefix) => expertSpecs(c, prefix, names),
-    forward: (net, c, prefix, layer, h, add) => sparseMlp(net, c, { prefix, layer, names }, h, add),
-  });
+/**
+ * A decoder with experts in every block; `names` are those of their module and matrices, `key` the one that counts
+ * them.
+ */
+export const sparseDecoder = (names: ExpertNames, key: "num_experts" | "num_local_experts" = "num_experts") =>
+  causalDecoder<SparseConfig>(
+    {
+      specs: (c, prefix) => expertSpecs(c, prefix, names),
+      forward: (net, c, prefix, layer, h, add) => sparseMlp(net, c, { prefix, layer, names }, h, add),
+    },
+    (c) => ({ ...decoderImplied(c), [key]: c.experts, num_experts_per_tok: c.perToken }),
+  );

@@ -4,11 +4,11 @@
  */
 import { mul, add as plus, sigmoid } from "../../tensor/ops/elementwise.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import type { Net } from "../architecture.ts";
+import type { Json, Net } from "../architecture.ts";
 import type { ConfigReader } from "../config.ts";
-import { causalDecoder } from "./causal-decoder.ts";
-import { type DecoderConfig, gatedMlp, linearSpecs, mlpSpecs } from "./decoder.ts";
-import { expectExperts, expertSpecs, type SparseConfig, sparseMlp } from "./experts.ts";
+import { causalDecoder, type FeedForward } from "./causal-decoder.ts";
+import { type DecoderConfig, decoderImplied, gatedMlp, mlpSpecs } from "./decoder.ts";
+import { expectExperts, expertSpecs, routerSpecs, type SparseConfig, sparseMlp } from "./experts.ts";
 
 const NAMES = { module: "mlp", gate: "gate_proj", up: "up_proj", down: "down_proj" };
 
@@ -36,7 +36,7 @@ export function qwenMoeConfig(
   const dense = new Set(c.counts("mlp_only_layers", []));
   const config = {
     ...decoder,
-    experts: c.count("num_experts", own.experts),
+    experts: c.countOf("num_experts", "num_local_experts", own.experts),
     perToken: c.count("num_experts_per_tok", own.perToken),
     expertInner: c.count("moe_intermediate_size"),
     normalize: c.flag("norm_topk_prob", false),
@@ -46,8 +46,17 @@ export function qwenMoeConfig(
   return expectExperts(config, where);
 }
 
+const implied = (c: QwenMoeConfig): Json => ({
+  ...decoderImplied(c),
+  num_experts: c.experts,
+  num_experts_per_tok: c.perToken,
+  moe_intermediate_size: c.expertInner,
+  norm_topk_prob: c.normalize,
+  ...(c.sharedInner > 0 ? { shared_expert_intermediate_size: c.sharedInner } : {}),
+});
+
 /** Everything but how config.json is read. */
-export const qwenMoeDecoder = causalDecoder<QwenMoeConfig>({
+const feedForward: FeedForward<QwenMoeConfig> = {
   specs(c, prefix, layer) {
     const module = `${prefix}.mlp`;
     if (!c.sparse[layer]) return mlpSpecs(c, module);
@@ -56,7 +65,7 @@ export const qwenMoeDecoder = causalDecoder<QwenMoeConfig>({
     return [
       ...routed,
       ...mlpSpecs(c, `${module}.shared_expert`, c.sharedInner),
-      ...linearSpecs(`${module}.shared_expert_gate`, 1, c.width, c.std, false),
+      ...routerSpecs(`${module}.shared_expert_gate`, 1, c),
     ];
   },
   forward(net, c, prefix, layer, h, add) {
@@ -65,4 +74,7 @@ export const qwenMoeDecoder = causalDecoder<QwenMoeConfig>({
     const routed = sparseMlp(net, c, { prefix, layer, names: NAMES }, h, add);
     return c.sharedInner > 0 ? plus(net.rec, routed, sharedExpert(net, module, h)) : routed;
   },
-});
+};
+
+/** Everything but how config.json is read. */
+export const qwenMoeDecoder = causalDecoder<QwenMoeConfig>(feedForward, implied);

@@ -7,7 +7,8 @@ import { open, openPlain, splitAdapter } from "../../checkpoint/open.ts";
 import { UserError } from "../../errors.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import type { Json } from "../../model/architecture.ts";
-import { configOf, describeConfig } from "../../model/description.ts";
+import { trainingRemarks } from "../../model/config-keys.ts";
+import { configOf, describeConfig, type ModelDescription } from "../../model/description.ts";
 import type { LoraOptions } from "../../model/lora.ts";
 import { Model, type ModelOptions } from "../../model/model.ts";
 
@@ -17,6 +18,8 @@ export interface StartOptions {
   readonly init: string | undefined;
   readonly seed: number;
   readonly dtype?: "f32" | "bf16" | "keep" | undefined;
+  /** dtype of the file; as held when left out. */
+  readonly out_dtype?: "f32" | "bf16" | "f16" | undefined;
   readonly freeze?: readonly string[] | undefined;
   readonly train_only?: readonly string[] | undefined;
   readonly lora?: boolean;
@@ -40,6 +43,8 @@ export interface Start {
   readonly ref: string;
   readonly json: Json;
   readonly files: ReadonlyMap<string, Uint8Array>;
+  /** Made from a config alone. */
+  readonly isNew: boolean;
   /** What it reads, for lineage. */
   readonly read: readonly Read[];
   /** What it reads that is no checkpoint. */
@@ -64,10 +69,13 @@ export async function start(options: StartOptions): Promise<Start> {
   const resumed = options.resumed === undefined ? undefined : await openPlain(options.resumed);
   const used = [base, ...(parts ? [parts.adapter] : []), ...(resumed ? [resumed] : [])];
   const chosen = modelOptions(options, parts?.adapter ?? resumed, base.ref);
+  const json = configOf(base);
+  for (const remark of trainingRemarks(json, `${base.ref}: config.json`)) warn(remark);
   return {
     ref: base.ref,
-    json: configOf(base),
+    json,
     files: base.files,
+    isNew: false,
     read: [
       { checkpoint: base, role: options.role ?? "model" },
       ...(parts ? [{ checkpoint: parts.adapter, role: "adapter" }] : []),
@@ -124,15 +132,15 @@ async function fresh(init: string, options: StartOptions): Promise<Start> {
   if (options.lora || options.lora_continue)
     throw new UserError("--lora needs a trained base, and --init gives a new model", "give a checkpoint");
   const { architecture, config } = await describeConfig(json as Json, init);
-  const implied = architecture.implied?.(config) ?? {};
-  const whole = { ...implied, ...json } as Json;
-  const written = Object.keys(whole).length > Object.keys(json).length ? `${JSON.stringify(whole, null, 2)}\n` : text;
+  for (const remark of trainingRemarks(json as Json, init)) options.warn(remark);
+  const written = writtenConfig(json as Json, { architecture, config }, options);
   const resumed = options.resumed === undefined ? undefined : await openPlain(options.resumed);
   const chosen = modelOptions(options, undefined, init);
   return {
     ref: init,
     json: json as Json,
     files: new Map([["config.json", new TextEncoder().encode(written)]]),
+    isNew: true,
     read: [],
     others: [{ ref: init, role: "init" }],
     load: (gpu) =>
@@ -150,6 +158,30 @@ async function fresh(init: string, options: StartOptions): Promise<Start> {
         : model.frozenCopy(),
     close: () => resumed?.close(),
   };
+}
+
+/**
+ * config.json of a new model: what was given, every key that other tools read and that the architecture took for
+ * granted, and the dtype of the file.
+ */
+function writtenConfig(
+  json: Json,
+  { architecture, config }: Pick<ModelDescription, "architecture" | "config">,
+  { dtype, out_dtype }: StartOptions,
+): string {
+  const given = Object.fromEntries(Object.entries(json).filter(([, value]) => value !== null));
+  const { className } = architecture;
+  const stored = { f32: "float32", bf16: "bfloat16", f16: "float16" }[out_dtype ?? (dtype === "bf16" ? "bf16" : "f32")];
+  const implied = { ...(className ? { architectures: [className] } : {}), ...architecture.implied?.(config) };
+  const whole = {
+    ...implied,
+    ...json,
+    ...implied,
+    ...given,
+    ...("dtype" in json ? { dtype: stored } : {}),
+    torch_dtype: stored,
+  };
+  return `${JSON.stringify(whole, null, 2)}\n`;
 }
 
 /** A test of names by glob patterns. */

@@ -4,6 +4,9 @@ import type { Recorder } from "../recorder.ts";
 import { rowParts } from "../stretches.ts";
 import { sizeOf, type Tensor } from "../tensor.ts";
 
+/** An id that no token has. */
+const NO_ROW = 0xffffffff;
+
 const chains = new WeakMap<Recorder, Map<number, Tensor>>();
 
 /** Chains of equal ids, made once for all uses in a recording. */
@@ -22,8 +25,14 @@ function linksOf(rec: Recorder, ids: Tensor, n: number): Tensor {
 /**
  * (N) ids, (V, C) table in f32 or bf16 -> (N, C). The gradient walks chains of equal ids: no atomics, terms in order of
  * the tokens; besides one pass over the table it costs N^2 / 2 comparisons at most, when all ids differ.
+ * `fixed`: a row that takes no gradient.
  */
-export function embedding(rec: Recorder, ids: Tensor, table: Tensor): Tensor {
+export function embedding(
+  rec: Recorder,
+  ids: Tensor,
+  table: Tensor,
+  { fixed }: { readonly fixed?: number | undefined } = {},
+): Tensor {
   const [, c = 0] = table.shape;
   const n = sizeOf(ids.shape);
   const parts = rowParts(rec, table).map((part, i, all) => {
@@ -52,7 +61,7 @@ export function embedding(rec: Recorder, ids: Tensor, table: Tensor): Tensor {
       rec.step({
         kernel: "embedding/scatter",
         bind: { ids, links, dy, table: into },
-        params: { n, c, v, lowest },
+        params: { n, c, v, lowest, fixed: fixed ?? NO_ROW },
         groups: foldGroups(n),
       });
     }

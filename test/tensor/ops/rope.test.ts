@@ -80,11 +80,16 @@ describe("scaling", () => {
   });
 
   test("what is not known is refused", () => {
-    expect(() => frequencies({ rope_type: "dynamic", factor: 2 })).toThrow(
-      'config.json: rope_scaling of type "dynamic" is not known',
+    expect(() => frequencies({ rope_type: "longrope", factor: 2 })).toThrow(
+      'config.json: rope_scaling of type "longrope" is not known',
+    );
+    expect(() => frequencies({ rope_type: "dynamic" })).toThrow("rope_scaling.factor must be a number above 0");
+    expect(() => frequencies({ rope_type: "dynamic", factor: 2, alpha: 1000 })).toThrow("rope_scaling.alpha");
+    expect(() => frequencies({ rope_type: "linear", factor: 0 })).toThrow(
+      "config.json: rope_scaling.factor must be a number above 0; it is 0",
     );
     expect(() => frequencies({ rope_type: "linear" })).toThrow(
-      "config.json: rope_scaling.factor must be a number; it is missing",
+      "config.json: rope_scaling.factor must be a number above 0; it is missing",
     );
   });
 });

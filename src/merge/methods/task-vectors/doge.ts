@@ -12,11 +12,12 @@
 
 import { UserError } from "../../../errors.ts";
 import { foldGroups, spanGroups } from "../../../gpu/grid.ts";
-import { isEmbedding } from "../../../model/names.ts";
+import { isAfterStack, isEmbedding, layerOf } from "../../../model/names.ts";
 import { matmul } from "../../../tensor/linear-algebra/matmul.ts";
 import { type MergeValues, mergeMethod } from "../../contract.ts";
 import type { TensorInputs } from "../../job/tensor-inputs.ts";
 import { magnitudeDigits, orderStatistics, rowSizes } from "../../selection/order-statistics.ts";
+import { takeInput } from "../../updates/add-task-vectors.ts";
 import { sharedSubspace } from "../../updates/shared-subspace.ts";
 
 const BETA1 = 0.9;
@@ -38,7 +39,10 @@ const options = {
 type Inputs = TensorInputs<MergeValues<typeof options>>;
 
 /** Matrices but embeddings and heads: what is merged. */
-const isMerged = ({ shape, name }: Pick<Inputs, "shape" | "name">): boolean => shape.length === 2 && !isEmbedding(name);
+const isMerged = ({ shape, name }: Pick<Inputs, "shape" | "name">): boolean =>
+  shape.length === 2 &&
+  !isEmbedding(name) &&
+  (layerOf(name) !== undefined || !(isAfterStack(name) || /(^|\.)wpe\./.test(name)));
 
 /** Least magnitude that is kept, per model, over all matrices; nothing is read when all of it is kept. */
 async function survey(all: readonly Inputs[]): Promise<ReadonlyMap<number, number>> {
@@ -170,7 +174,7 @@ export const method = mergeMethod({
   /** Three passes; per matrix and step two passes over K task vectors and two products with the shared basis. */
   async merge(job) {
     const { eta, steps } = job.values;
-    if (!isMerged(job)) return job.copy(job.task.base!);
+    if (!isMerged(job)) return takeInput(job, -1);
     const gram = await job.gram({ delta: true });
     const lambdas = gram.map((row, k) => (row[k]! > 0 ? eta / Math.sqrt(row[k]!) : 0));
     const moves = lambdas.some((lambda) => lambda > 0);

@@ -60,6 +60,29 @@ describe("fisher", () => {
     }
   });
 
+  test("statistics of stacked experts belong to the experts", async () => {
+    const f = [positive(7), positive(8)]; // (5 experts, 3, 17) each
+    const perModel = f.map((values) => {
+      const stats = path.join(folder, `${crypto.randomUUID()}.safetensors`);
+      writeCheckpoint(stats, { "model.layers.0.mlp.experts.up_proj": { shape: [5, 3, 17], values } });
+      return { stats };
+    });
+    const part = (values: Float32Array, expert: number) => values.subarray(51 * expert, 51 * (expert + 1));
+    const name = (expert: number) => `model.layers.0.mlp.experts.${expert}.up_proj.weight`;
+    const tensors = [0, 1, 4].map((expert) => ({
+      name: name(expert),
+      shape: [3, 17],
+      models: models.slice(0, 2).map((values) => part(values, expert)),
+    }));
+    const { values } = await mergeArrays(gpu, fisher, tensors, { values: { balance: false }, perModel });
+    for (const [t, expert] of [0, 1, 4].entries())
+      for (const [i, value] of values.get(name(expert))!.entries()) {
+        const [a, b] = f.map((all) => part(all, expert)[i]! + 1e-6) as [number, number];
+        const [x, y] = tensors[t]!.models.map((model) => model[i]!) as [number, number];
+        expect(value).toBeCloseTo((a * x + b * y) / (a + b), 4);
+      }
+  });
+
   test("equal constant statistics give the weighted average", async () => {
     const flat = new Float32Array(255).fill(0.25);
     const perModel = statistics([flat, flat, flat], [{ weight: 1 }, { weight: 2 }, { weight: 1 }]);

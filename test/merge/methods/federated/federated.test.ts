@@ -240,7 +240,11 @@ describe("principal_svd", () => {
       directions.push({ e, s });
       for (const [r, row] of matrix.entries()) for (const k of row.keys()) row[k]! -= s * e[r]! * e[k]!;
     }
-    const total = directions.reduce((sum, { s }) => sum + s, 0);
+    const total = directions.reduce((sum, { s }) => sum + s, 0); // of all five, of which four are kept
+    expect(total).toBeCloseTo(
+      gram.reduce((sum, row, k) => sum + row[k]! / 5, 0),
+      8,
+    );
     const wanted = new Float64Array(40);
     for (const row of rows) {
       for (const { e, s } of directions.slice(0, 4)) {

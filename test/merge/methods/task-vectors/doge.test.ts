@@ -181,6 +181,8 @@ describe("doge", () => {
     for (const [name, shape] of [
       ["model.embed_tokens.weight", [12, 20]],
       ["lm_head.weight", [12, 20]],
+      ["classifier.weight", [12, 20]],
+      ["transformer.wpe.weight", [12, 20]],
       ["model.norm.weight", [240]],
       ["model.layers.0.self_attn.q_proj.bias", [240]],
     ] as const)

@@ -1,0 +1,174 @@
+/** What config.json may say: tables from a config to the message it gives, or to what is read of it. */
+import { describe, expect, test } from "bun:test";
+import type { Json } from "../../src/model/architecture.ts";
+import { trainingRemarks } from "../../src/model/config-keys.ts";
+import { describeConfig } from "../../src/model/description.ts";
+import { TINY_EXAMPLES, TINY_TEXT } from "../support/tiny-models.ts";
+
+const MOE = {
+  ...{ ...TINY_TEXT.qwen3!, model_type: "qwen3_moe", moe_intermediate_size: 8 },
+  ...{ num_experts: 4, num_experts_per_tok: 2 },
+};
+const BASES: Readonly<Record<string, Json>> = {
+  llama: TINY_TEXT.llama!,
+  mistral: TINY_TEXT.mistral!,
+  qwen2: TINY_TEXT.qwen2!,
+  qwen3: TINY_TEXT.qwen3!,
+  gpt2: TINY_TEXT.gpt2!,
+  vit: TINY_EXAMPLES.vit!,
+  mlp: TINY_EXAMPLES.mlp!,
+  qwen3_moe: MOE,
+  olmoe: { ...TINY_TEXT.llama!, model_type: "olmoe", num_experts: 4, num_experts_per_tok: 2 },
+  mixtral: { ...TINY_TEXT.llama!, model_type: "mixtral", num_local_experts: 4 },
+};
+
+const read = async (base: string, more: Json) => {
+  const remarks: string[] = [];
+  const found = await describeConfig({ ...BASES[base]!, ...more }, "m", (remark) => remarks.push(remark));
+  return { ...found, remarks };
+};
+
+describe("values out of range", () => {
+  test.each([
+    ["llama", { rope_theta: 0 }, "m: config.json: rope_theta must be a number above 0; it is 0"],
+    ["llama", { rope_theta: -1e4 }, "rope_theta must be a number above 0; it is -10000"],
+    ["llama", { rope_theta: "10000" }, 'rope_theta must be a number above 0; it is "10000"'],
+    ["llama", { rope_theta: Number.POSITIVE_INFINITY }, "it is beyond every number (Infinity)"],
+    ["llama", { rope_theta: Number.NaN }, "it is beyond every number (NaN)"],
+    ["llama", { rope_theta: 1e39 }, "rope_theta must be a number above 0; it is 1e+39"],
+    ["llama", { rope_parameters: { rope_type: "default", rope_theta: 0 } }, "rope_parameters.rope_theta must be"],
+    ["llama", { rope_parameters: { rope_type: "default", rope_theta: "1" } }, "rope_parameters.rope_theta must be"],
+    ["llama", { rope_scaling: { rope_type: "yarn", factor: -4 } }, "rope_scaling.factor must be a number above 0"],
+    [
+      "llama",
+      { rope_theta: 1e-30, rope_scaling: { type: "linear", factor: 1e-30 } },
+      "frequencies that are not finite",
+    ],
+    ["llama", { rms_norm_eps: -1e-5 }, "rms_norm_eps must be a number of at least 0; it is -0.00001"],
+    ["llama", { rms_norm_eps: "1e-5" }, 'rms_norm_eps must be a number of at least 0; it is "1e-5"'],
+    ["llama", { rms_norm_eps: Number.POSITIVE_INFINITY }, "rms_norm_eps must be a number of at least 0"],
+    ["llama", { initializer_range: -1 }, "initializer_range must be a number of at least 0"],
+    ["gpt2", { layer_norm_epsilon: -1 }, "layer_norm_epsilon must be a number of at least 0"],
+    ["gpt2", { n_head: 7 }, "n_embd 24 is no multiple of the 7 heads of n_head"],
+    ["vit", { layer_norm_eps: -1 }, "layer_norm_eps must be a number of at least 0"],
+    ["llama", { num_hidden_layers: 1e9 }, "num_hidden_layers must be at most 1000; it is 1000000000"],
+    ["llama", { num_hidden_layers: 2 ** 53 - 1 }, "num_hidden_layers must be at most 1000"],
+    ["llama", { num_hidden_layers: 2 ** 53 }, "num_hidden_layers must be a positive whole number"],
+    ["llama", { num_hidden_layers: 0 }, "num_hidden_layers must be a positive whole number; it is 0"],
+    ["llama", { num_attention_heads: 1e9 }, "num_attention_heads must be at most 16777216"],
+    ["llama", { num_attention_heads: 64 }, "64 heads (num_attention_heads) do not fit into hidden_size 24"],
+    ["llama", { head_dim: 1e9 }, "head_dim must be at most 65536"],
+    ["llama", { vocab_size: 2 ** 40 }, "vocab_size must be at most 16777216"],
+    ["llama", { hidden_size: 1e12 }, "hidden_size must be at most 16777216"],
+    ["llama", { max_position_embeddings: 2 ** 40 }, "max_position_embeddings must be at most 2147483647"],
+    ["gpt2", { n_layer: 1e9 }, "n_layer must be at most 1000"],
+    ["vit", { num_hidden_layers: 1e9 }, "num_hidden_layers must be at most 1000"],
+    ["vit", { image_size: 1e9 }, "image_size must be at most 65536"],
+    ["mlp", { hidden_sizes: [1e12] }, "hidden_sizes must be a list of whole numbers up to 16777216"],
+    ["qwen3_moe", { num_experts: 1e9 }, "num_experts must be at most 10000"],
+    ["qwen3_moe", { num_experts: 9999, num_hidden_layers: 999 }, "999 layers of 9999 experts are more than 200000"],
+  ] as const)("%s %j", async (base, more, message) => {
+    const before = performance.now();
+    await expect(read(base, more)).rejects.toThrow(message);
+    expect(performance.now() - before).toBeLessThan(1000);
+  });
+});
+
+describe("keys that change the equations and are not read", () => {
+  test.each([
+    ["llama", { partial_rotary_factor: 0.5 }, "partial_rotary_factor must be 1"],
+    ["llama", { rope_parameters: { rope_type: "default", partial_rotary_factor: 0.5 } }, "partial rotary positions"],
+    ["llama", { rope_parameters: { full_attention: { rope_type: "default" } } }, "each kind of layer (full_attention)"],
+    [
+      "llama",
+      { clip_qkv: 8 },
+      "m: config.json: clip_qkv is 8, which clips queries, keys and values; llama here does not",
+    ],
+    ["olmoe", { clip_qkv: 8 }, "clip_qkv must be null"],
+    ["llama", { logit_scale: 0.0625 }, "logit_scale is 0.0625, which scales the logits"],
+    ["llama", { logits_scaling: 8 }, "logits_scaling is 8"],
+    ["llama", { attn_logit_softcapping: 50 }, "attn_logit_softcapping is 50, which caps the scores"],
+    ["llama", { final_logit_softcapping: 30 }, "final_logit_softcapping is 30, which caps the logits"],
+    ["llama", { attention_multiplier: 0.1 }, "attention_multiplier is 0.1, which scales the scores"],
+    ["llama", { residual_multiplier: 0.2 }, "residual_multiplier is 0.2"],
+    ["llama", { embedding_multiplier: 12 }, "embedding_multiplier is 12"],
+    ["mixtral", { attention_bias: true }, "attention_bias is true, which adds biases to attention"],
+    ["qwen3", { mlp_bias: true }, "mlp_bias is true"],
+    ["llama", { no_rope_layers: [1, 0] }, "no_rope_layers is [1,0]"],
+    ["llama", { use_sliding_window: true }, "use_sliding_window is true"],
+    ["qwen2", { use_sliding_window: true }, "use_sliding_window must be false"],
+    ["qwen3", { layer_types: ["full_attention", "sliding_attention"] }, 'layer_types has "sliding_attention"'],
+    ["mistral", { layer_types: ["sliding_attention", "full_attention"] }, 'layer_types has "full_attention"'],
+    ["llama", { is_encoder_decoder: true }, "is_encoder_decoder is true"],
+    ["llama", { num_local_experts: 8 }, "num_local_experts is 8, which adds experts"],
+    ["qwen3_moe", { n_shared_experts: 1 }, "n_shared_experts is 1"],
+    ["qwen3_moe", { num_local_experts: 8 }, "num_experts must be 8, as num_local_experts is; it is 4"],
+    ["llama", { rope_scaling: { rope_type: "dynamic", factor: 2, alpha: 1000 } }, "rope_scaling.alpha"],
+    ["llama", { hidden_act: "gelu" }, 'hidden_act must be "silu"'],
+  ] as const)("%s %j", async (base, more, message) => {
+    await expect(read(base, more)).rejects.toThrow(message);
+  });
+
+  test.each([
+    ["llama", { logit_scale: 1, clip_qkv: null, attn_logit_softcapping: null, residual_multiplier: 1 }],
+    ["llama", { layer_types: ["full_attention", "full_attention"], no_rope_layers: [1, 1], pretraining_tp: 2 }],
+    ["mistral", { layer_types: ["sliding_attention", "sliding_attention"] }],
+    ["qwen2", { sliding_window: 4096, max_window_layers: 1, use_sliding_window: false, attention_bias: false }],
+    ["llama", { architectures: ["LlamaForCausalLM"], dtype: "float32", torch_dtype: "float32", use_cache: true }],
+    ["llama", { bos_token_id: 1, eos_token_id: [2, 3], pad_token_id: null, transformers_version: "5.6.0" }],
+    ["gpt2", { n_ctx: 64, attn_pdrop: 0.1, summary_type: "cls_index", task_specific_params: {} }],
+    ["vit", { encoder_stride: 16, hidden_dropout_prob: 0, pooler_act: "tanh", pooler_output_size: 12 }],
+    ["qwen3_moe", { router_aux_loss_coef: 0.001, output_router_logits: false, decoder_sparse_step: 1 }],
+  ] as const)("%s %j changes nothing, without a word", async (base, more) => {
+    expect((await read(base, more)).remarks).toEqual([]);
+  });
+
+  test("one remark tells of keys that nothing is known of", async () => {
+    const { remarks } = await read("llama", { sliding_window: 2047, a: 1, b: 2, c: 3, d: 4, e: 5 });
+    expect(remarks).toEqual([
+      "m: config.json: sliding_window, a, b, c, d and 1 others: unknown to Llama here, and ignored",
+    ]);
+  });
+});
+
+describe("keys of transformers 5", () => {
+  const rope = async (more: Json) =>
+    (await read("llama", more)).config as { rope: { inverseFrequencies: Float32Array } };
+
+  test("rope_parameters hold base and scaling", async () => {
+    const older = await rope({ rope_theta: 5e5, rope_scaling: { type: "linear", factor: 4 } });
+    const newer = await rope({
+      rope_theta: undefined,
+      rope_parameters: { rope_theta: 5e5, rope_type: "linear", factor: 4 },
+    });
+    expect(newer.rope).toEqual(older.rope);
+    expect(newer.rope.inverseFrequencies[1]).toBeCloseTo(5e5 ** (-2 / 8) / 4, 8);
+  });
+
+  test("dynamic scaling is none within max_position_embeddings", async () => {
+    const dynamic = await rope({ rope_scaling: { rope_type: "dynamic", factor: 4 } });
+    expect(dynamic.rope).toEqual((await rope({})).rope);
+  });
+
+  test.each(["qwen3_moe", "olmoe", "mixtral"])("%s counts its experts by either name", async (base) => {
+    for (const key of ["num_experts", "num_local_experts"]) {
+      const { architecture, config } = await read(base, {
+        num_experts: undefined,
+        num_local_experts: undefined,
+        [key]: 6,
+      });
+      const router = architecture.parameters(config).find(({ name }) => name.endsWith(".gate.weight"))!;
+      expect(router.shape).toEqual([6, 24]);
+    }
+  });
+});
+
+test("what training leaves out is told", () => {
+  expect(trainingRemarks({ attn_pdrop: 0.1, resid_pdrop: 0, attention_dropout: 0.25 }, "m")).toEqual([
+    "m: attn_pdrop 0.1, attention_dropout 0.25: trained without dropout here",
+  ]);
+  const asks = { output_router_logits: true, router_aux_loss_coef: 0.02 };
+  expect(trainingRemarks(asks, "m")[0]).toContain("load-balancing loss (router_aux_loss_coef 0.02)");
+  expect(trainingRemarks({ ...asks, output_router_logits: false }, "m")).toEqual([]);
+  expect(trainingRemarks({ ...asks, router_aux_loss_coef: 0 }, "m")).toEqual([]);
+});
