@@ -4,7 +4,7 @@
  *
  * `<name>-0.i32`, `<name>-1.i32`, ... hold ids and then, where some do not count, labels, one sequence after the other.
  * `<name>.index` comes last and makes the rest valid: a line of JSON, then per sequence its length (negative: no labels
- * of its own), then the places, one a line.
+ * of its own; plus 2^30: its row was cut), then the places, one a line.
  */
 import fs from "node:fs";
 import { forget, temporaryFor } from "../temporary.ts";
@@ -14,9 +14,11 @@ import type { Sequence } from "./sequences.ts";
 const SEGMENT = 2 ** 28;
 const BUFFER = 2 ** 18;
 const BYTES = 4;
+/** Added to the length of a sequence whose row was cut. */
+const CUT = 2 ** 30;
 
 /** All that a sequence is. A field that this file did not keep would be lost, so it is an error here. */
-type Kept = "ids" | "labels" | "group" | "place";
+type Kept = "ids" | "labels" | "group" | "place" | "isCut";
 const KEPT: Record<Exclude<keyof Sequence, Kept>, never> = {};
 
 /** What is known of the rows beside their sequences. */
@@ -68,13 +70,14 @@ export class TokenWriter {
   }
 
   /** Throws what the system throws. */
-  add({ ids, labels, place }: Sequence): void {
+  add({ ids, labels, place, isCut = false }: Sequence): void {
     const hasLabels = labels !== ids;
     const { segment } = this.#cursor.take(valuesOf(ids.length, hasLabels));
     if (segment === this.#temporaries.length) this.#begin(segment);
     this.#write(ids);
     if (hasLabels) this.#write(labels);
-    this.#lengths.push(hasLabels ? ids.length : -ids.length);
+    const stated = ids.length + (isCut ? CUT : 0);
+    this.#lengths.push(hasLabels ? stated : -stated);
     this.#places.push(place.slice(this.#ref.length));
   }
 
@@ -169,7 +172,8 @@ export function readTokens(name: string, ref: string, group: number): StoredToke
   const cursor = new Cursor();
   const sequences: Sequence[] = [];
   for (const [i, stated] of lengths.entries()) {
-    const length = Math.abs(stated);
+    const isCut = Math.abs(stated) >= CUT;
+    const length = Math.abs(stated) - (isCut ? CUT : 0);
     const { segment, at } = cursor.take(valuesOf(length, stated > 0));
     if (segment === segments.length) {
       const mapped = mapValues(segmentFile(name, segment));
@@ -180,7 +184,7 @@ export function readTokens(name: string, ref: string, group: number): StoredToke
     if (at + valuesOf(length, stated > 0) > values.length) return undefined;
     const ids = values.subarray(at, at + length);
     const labels = stated > 0 ? values.subarray(at + length, at + 2 * length) : ids;
-    sequences.push({ ids, labels, group, place: ref + places[i]! });
+    sequences.push({ ids, labels, group, place: ref + places[i]!, ...(isCut && { isCut }) });
   }
   const { rows, cut } = about;
   return { sequences, rows, cut: cut && { ...cut, place: ref + cut.place } };

@@ -100,8 +100,9 @@ export class ModelLoader {
     const score = async (groups: readonly GroupReference[], { visit, data }: ScoringOptions) => {
       const { max_tokens: maxTokens, stop = [], batch_size: rows } = options;
       const done = (n: number) => progress.advance(n, ref);
-      const common = { rows, scorer, signal, done, ...(visit ? { visit } : {}) };
+      const common = { ref, rows, scorer, signal, done, ...(visit ? { visit } : {}) };
       const read = data ?? (await readForScoring(groups, { sizes, tools }, needs));
+      if (read.kind === "text") for (const remark of read.remarks ?? []) warn(remark);
       if (read.kind === "examples") return scoreExamples(model, read.examples, common);
       return scoreText(model, read, tools!, { ...common, needs, maxTokens, stop });
     };
@@ -137,7 +138,7 @@ function unknownScores(
     const of = `of ${own.length} rows of the group ${name}`;
     return [
       ...(odd > 0 ? [`the loss of ${ref} is not finite on ${odd} ${of}`] : []),
-      ...(cut > 0 ? [`${cut} ${of} are left out: ${ref} reads no token of one of their choices`] : []),
+      ...(cut > 0 ? [`${cut} ${of} are left out: one of their choices is longer than what ${ref} reads`] : []),
     ];
   });
 }

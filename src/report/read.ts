@@ -77,12 +77,24 @@ function eventOf(line: string): { event: Record<string, unknown> | undefined; wh
   for (const text of begin > 0 ? [line, line.slice(begin)] : [line]) {
     try {
       const event: unknown = JSON.parse(text);
-      return { event: isObject(event) ? event : undefined, whole: isObject(event) && text === line };
+      if (!isObject(event)) return { event: undefined, whole: false };
+      return { event: inertFields(event), whole: text === line };
     } catch {
       // try the next piece
     }
   }
   return { event: undefined, whole: false };
+}
+
+/** The object, whose fields can be written as texts: JSON may hold a `toString` of its own, which is no function. */
+const inertFields = (object: Record<string, unknown>): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(object).map(([key, value]) => [key, inert(value)]));
+
+function inert(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(inert);
+  if (!isObject(value)) return value;
+  const isOdd = ["toString", "valueOf"].some((key) => Object.hasOwn(value, key));
+  return isOdd ? JSON.stringify(value) : inertFields(value);
 }
 
 /** Fewer points of the same look: the least and the largest of every stretch, in order. */

@@ -40,7 +40,7 @@ export async function sample(context: SampleContext): Promise<Outcome> {
     warn,
   });
   const began = performance.now();
-  const tokens = await answerAll(context, model, tokenizer, prompts);
+  const tokens = await answerAll(context, model, { ref: checkpoint.ref, tokenizer }, prompts);
   const seconds = (performance.now() - began) / 1000;
   context.signal.throwIfAborted();
   context.info(`${tokens} tokens in ${seconds.toFixed(1)} s, ${(tokens / seconds).toFixed(1)} tokens/s`);
@@ -70,11 +70,11 @@ async function prepare(
 async function answerAll(
   context: SampleContext,
   model: Model,
-  tokenizer: Tokenizer,
+  { ref, tokenizer }: { readonly ref: string; readonly tokenizer: Tokenizer },
   prompts: readonly Prompt[],
 ): Promise<number> {
   const { options, seed, signal } = context;
-  const generator = new Generator(model);
+  const generator = new Generator(model, ref);
   const jobs = prompts.flatMap((prompt, p) => Array.from({ length: options.samples }, (_, s) => ({ prompt, p, s })));
   const isLive = !options.json && jobs.length === 1 && !context.stdoutTaken && context.out === "-";
   let tokens = 0;
@@ -92,6 +92,7 @@ async function answerAll(
       repetitionPenalty: options.repetition_penalty,
       seed,
       keys: part.map(({ p, s }) => `${p}.${s}`),
+      names: part.map(({ p }) => `prompt ${p + 1}`),
       signal,
     };
     for await (const { row, id } of generator.generate(ids, sampling)) {

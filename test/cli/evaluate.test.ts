@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { beforeAll, describe, expect, test } from "bun:test";
 import { cpSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { lines, nextModel } from "./next-model.ts";
 
@@ -80,23 +80,42 @@ test("rows without a token that counts are not drawn, nor counted", async () => 
   expect(first).toMatchObject({ metric: "loss", rows: 20, interval: [expect.any(Number), expect.any(Number)] });
 });
 
-test("a loss that is not finite is told, by model and group", async () => {
-  cpSync(at("next"), at("broken"), { recursive: true });
-  const bytes = readFileSync(at("next/model.safetensors"));
-  const length = Number(bytes.readBigUInt64LE(0));
-  const header = JSON.parse(bytes.subarray(8, 8 + length).toString());
-  bytes.writeFloatLE(Number.NaN, 8 + length + header["model.norm.weight"].data_offsets[0]);
-  writeFileSync(at("broken/model.safetensors"), bytes);
-  const argv = ["next", "broken", "--data", "a=next.jsonl", "--data", "b=next.jsonl", "--metric", "loss"];
-  const { code, text, err } = await run("evaluate", [...argv, "--json", "-q"]);
-  expect(code).toBe(0);
-  expect(JSON.parse(text).rows.map(({ value }: { value: number | null }) => value === null)).toEqual([
-    ...[false, true],
-    ...[false, true],
-    ...[false, true],
-  ]);
-  const told = (group: string) => `the loss of broken is not finite on 10 of 10 rows of the group ${group}`;
-  expect(err).toBe(["a", "b"].map((group) => `evaluate: warning: ${told(group)}\n`).join(""));
+describe("a model whose logits are not finite", () => {
+  const told = "evaluate: broken: the logits of next.jsonl:1 are not finite\n  hint: bun run inspect broken --check";
+  beforeAll(() => {
+    cpSync(at("next"), at("broken"), { recursive: true });
+    const bytes = readFileSync(at("next/model.safetensors"));
+    const length = Number(bytes.readBigUInt64LE(0));
+    const header = JSON.parse(bytes.subarray(8, 8 + length).toString());
+    bytes.writeFloatLE(Number.NaN, 8 + length + header["model.norm.weight"].data_offsets[0]);
+    writeFileSync(at("broken/model.safetensors"), bytes);
+    writeFileSync(at("asked.jsonl"), lines([{ prompt: "3>", choices: ["4", "5"], answer: 0 }]));
+  });
+
+  test.each(["loss", "accuracy", "ece", "exact-match", "perplexity", "mia-min-k-plus"])("has no %s", async (metric) => {
+    const data = ["--data", "forget=next.jsonl", "--data", "holdout=next.jsonl"];
+    const { code, text, err } = await run("evaluate", ["next", "broken", ...data, "--metric", metric, "-q"]);
+    expect(err).toStartWith(told);
+    expect(text).toBe("");
+    expect(code).toBe(1);
+  });
+
+  test("chooses nothing, and says nothing", async () => {
+    const chosen = await run("evaluate", ["broken", "--data", "asked.jsonl", "--metric", "choice", "-q"]);
+    expect(chosen.err).toStartWith("evaluate: broken: the logits of asked.jsonl:1 are not finite\n");
+    const sampled = await run("sample", ["broken", "3>", "-q"]);
+    expect(sampled.err).toStartWith("sample: broken: the logits of prompt 1 are not finite\n");
+    expect([chosen.code, chosen.text, sampled.code]).toEqual([1, "", 1]);
+    expect(sampled.text.trim()).toBe("");
+  });
+});
+
+test("a row whose end is cut away is not answered", async () => {
+  writeFileSync(at("one.jsonl"), lines([{ prompt: "3>", completion: "4" }]));
+  const argv = ["next", "--data", "one.jsonl", "--metric", "sequence-accuracy", "--json", "-q", "--bootstrap", "0"];
+  const value = async (...more: string[]) =>
+    JSON.parse((await run("evaluate", [...argv, ...more])).text)["sequence-accuracy"];
+  expect([await value(), await value("--max-length", "3")]).toEqual([1, 0]);
 });
 
 test.each([

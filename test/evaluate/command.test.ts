@@ -160,17 +160,21 @@ test("other answers are scored as if each were the row's own", async () => {
   expect(own("normalised-probability").value).toBeCloseTo(p! / (p! + others[2]!), 4);
 });
 
-test("a question is left out where one of its choices was cut away, which is not the likeliest", async () => {
-  const long = "x".repeat(300); // no token of its choices is left
+test("a question is left out where one of its choices is longer than the model reads; a long prompt is cut", async () => {
+  const long = "x".repeat(300);
   write("questions.jsonl", [
     { prompt: "3>", choices: ["47", "92"], answer: 0 },
-    { prompt: long, choices: ["a", "b"], answer: 1 },
+    { prompt: `${long}3>`, choices: ["92", "47"], answer: 1 },
+    { prompt: "a", choices: [long, "b"], answer: 1 },
   ]);
   const argv = ["learned", "--data", "questions.jsonl", "--metric", "choice", "--bootstrap", "0", "--json", "-q"];
   const { text, err } = await run("evaluate", ...argv);
-  expect(JSON.parse(text).rows[0]).toMatchObject({ metric: "choice", value: 1, rows: 1 });
+  expect(JSON.parse(text).rows[0]).toMatchObject({ metric: "choice", rows: 2 });
   expect(err).toContain(
-    "1 of 2 rows of the group questions are left out: learned reads no token of one of their choices",
+    "the prompts of 1 rows lose their beginning, to fit into 256 tokens with the answer; the first",
+  );
+  expect(err).toContain(
+    "1 of 3 rows of the group questions are left out: one of their choices is longer than what learned reads",
   );
 });
 

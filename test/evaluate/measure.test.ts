@@ -22,7 +22,9 @@ test("a row counts without a loss where the metric measures something else of it
 });
 
 test("a question counts only where all of its choices were scored", () => {
-  const known = scoredRow({ choice: { found: 0, foundPerToken: 0, expected: 0 } });
+  const known = scoredRow({
+    choice: { losses: [1, 2], tokens: [1, 1], bytes: [1, 1], isGreedy: [true, false], expected: 0 },
+  });
   expect(countedRows(choice, [known, scoredRow()])).toEqual([[known]]);
 });
 

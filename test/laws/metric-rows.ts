@@ -35,7 +35,7 @@ function rowOf(metric: Metric, group: number, question: Random, model: Random, k
   const wrong = () => Array.from({ length: 3 }, () => (known === 1 ? 1e4 : surprise()));
   const expected = Array.from({ length: 4 }, () => WORDS[question.below(WORDS.length)]!);
   const found = expected.map((word) => (isRight() ? word : "none"));
-  const choice = () => (isRight() ? 1 : 0);
+  const right = () => (isRight() ? [5, 1] : [1, 5]);
   return {
     group,
     targets,
@@ -46,7 +46,7 @@ function rowOf(metric: Metric, group: number, question: Random, model: Random, k
     packedBytes: 10 + question.below(5),
     gradientNorm: surprise(),
     generated: { expected: expected.join(" "), found: found.join(" ") },
-    choice: { expected: 1, found: choice(), foundPerToken: choice() },
+    choice: { expected: 1, losses: right(), tokens: [1, 1], bytes: [3, 3], isGreedy: [false, true] },
     truth: { right: losses(1), wrong: wrong() },
     options: { right: losses(1), wrong: wrong() },
     paraphrases: losses(2),

@@ -1,5 +1,8 @@
 import { describe, expect, test } from "bun:test";
+import { toHtml } from "../../src/report/page.ts";
 import { differences, metricsOf, runsOf, statusOf, thinned } from "../../src/report/read.ts";
+import { toSummary } from "../../src/report/summary.ts";
+import { toCsv, toMarkdown } from "../../src/report/tables.ts";
 import { done, lines, log, runs, start, step } from "./logs.ts";
 
 describe("a log", () => {
@@ -69,4 +72,22 @@ test("options of one script among several are told where they differ between its
   const told = (...given: ReturnType<typeof of>[]) => differences(given.flat()).map(({ option }) => option);
   expect(told(train, unlearn)).toEqual(["lr"]);
   expect(told(train, tune, unlearn)).toEqual(["lr", "pack"]);
+});
+
+test("no field of a log can be what a text cannot be made of", () => {
+  const odd = '{"toString":1,"valueOf":2}';
+  const fields = ["script", "method", "seed", "device", "time", "version", "inputs", "options", "out", "state"];
+  const start = `{"event":"start",${fields.map((key) => `"${key}":[${odd}]`).join(",")}}`;
+  const plain = `{"event":"start",${fields.map((key) => `"${key}":${odd}`).join(",")}}`;
+  const lines = [
+    `{"event":"eval","step":1,"name":${odd},"group":${odd},"value":1}`,
+    `{"event":"result","value":{"rows":[{"metric":${odd},"value":[${odd}]}]}}`,
+    `{"event":"warning","text":${odd}}`,
+    `{"event":"end","ok":false,"error":${odd},"out":${odd}}`,
+  ];
+  for (const first of [start, plain]) {
+    const runs = [...runsOf("a.jsonl", [first, ...lines].join("\n")), ...runsOf("b.jsonl", start)];
+    for (const text of [toMarkdown(runs), toCsv(runs), toHtml(runs), JSON.stringify(toSummary(runs))])
+      expect(text).toContain("toString");
+  }
 });

@@ -14,7 +14,8 @@ import { teacherCache } from "../teacher-cache.ts";
 export const method = defineDistillation({
   name: "jsd",
   title: "Generalised JSD",
-  about: "between forward KL (beta 0) and reverse KL (beta 1); with --on-policy it is GKD",
+  about:
+    "beta, the teacher's weight: forward KL at 0, reverse KL at 1, small near both without --jsd-scale; --on-policy: GKD",
   cite: "arXiv:2306.13649",
   laws: EVERY_LAW,
   needs: [teacherCache],

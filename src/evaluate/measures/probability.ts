@@ -11,10 +11,16 @@ export const probability = (rows: readonly ScoredRow[]): number =>
   mean(rows.filter((row) => tokens(row) > 0).map((row) => Math.exp(-meanLoss(row))));
 
 /**
- * The same of the right answer in other words, where rows have it. Losses of several paraphrases are averaged first.
+ * The same of the right answer in other words, where rows have it: the mean of the probabilities of a row's
+ * paraphrases, as OpenUnlearning has it, or the exponential of their mean loss.
  */
-export const paraphrasedProbability = (rows: readonly ScoredRow[]): number =>
-  mean(rows.flatMap(({ paraphrases }) => (paraphrases ? Math.exp(-mean(paraphrases)) : [])));
+export const paraphrasedProbability = (rows: readonly ScoredRow[], of: "probabilities" | "losses" = "probabilities") =>
+  mean(
+    rows.flatMap(({ paraphrases }) => {
+      if (!paraphrases) return [];
+      return of === "losses" ? Math.exp(-mean(paraphrases)) : mean(paraphrases.map((loss) => Math.exp(-loss)));
+    }),
+  );
 
 /** Probability of the right option divided by the sum over all options. */
 export function rightShare({ right, wrong }: AnswerLosses): number {

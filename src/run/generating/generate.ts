@@ -10,6 +10,7 @@ import { CacheMemory, type Model } from "../../model/model.ts";
 import { embedding } from "../../tensor/ops/embedding.ts";
 import type { Program } from "../../tensor/program.ts";
 import { SlotPool } from "../../tensor/slots.ts";
+import { hasProbabilities, notFinite } from "../not-finite.ts";
 import { Programs } from "../programs.ts";
 import { Chooser, type SamplingOptions } from "./sampling.ts";
 
@@ -20,6 +21,8 @@ export interface GenerateOptions extends SamplingOptions {
   readonly stop: readonly number[];
   /** Distinguish the prompts of this batch from others with the same seed; their places when left out. */
   readonly keys?: readonly string[];
+  /** What messages call the prompts of this batch: "rows.jsonl:3". */
+  readonly names?: readonly string[];
   readonly signal?: AbortSignal;
 }
 
@@ -39,12 +42,15 @@ export interface Generated {
  */
 export class Generator {
   readonly model: Model;
+  readonly #ref: string;
   readonly #slots: SlotPool;
   /** The cache, and the programs over it. */
   #cached: { readonly memory: CacheMemory; readonly programs: Programs } | undefined;
 
-  constructor(model: Model) {
+  /** `ref` names the model in messages. */
+  constructor(model: Model, ref = "the model") {
     this.model = model;
+    this.#ref = ref;
     this.#slots = new SlotPool(model.gpu);
   }
 
@@ -87,7 +93,7 @@ export class Generator {
 
   /**
    * Continues every prompt. Yields tokens as they are decided, all rows in turn. Throws RangeError for an empty prompt
-   * or one that is longer than the model's positions allow.
+   * or one that is longer than the model's positions allow, UserError where logits are not finite.
    */
   async *generate(prompts: readonly (readonly number[])[], options: GenerateOptions): AsyncGenerator<Generated> {
     const { maxTokens, stop, keys, signal } = options;
@@ -123,7 +129,9 @@ export class Generator {
       const logits = await program.read("logits");
       for (const row of [...running]) {
         const sequence = sequences[row]!;
-        const id = choosers[row]!.choose(logits.subarray(row * vocabulary, (row + 1) * vocabulary), sequence);
+        const own = logits.subarray(row * vocabulary, (row + 1) * vocabulary);
+        if (!hasProbabilities(own)) throw notFinite(this.#ref, options.names?.[row] ?? `prompt ${row + 1}`);
+        const id = choosers[row]!.choose(own, sequence);
         const stopped = stop.includes(id);
         if (!stopped) sequence.push(id);
         const done = stopped || made === maxTokens || sequence.length >= most;
@@ -153,7 +161,8 @@ export class Generator {
     for (let from = 0; from < prompts.length; from += options.batch) {
       const part = prompts.slice(from, from + options.batch);
       const keys = part.map((_, i) => options.keys?.[from + i] ?? String(from + i));
-      for await (const { row, id } of this.generate(part, { ...options, keys }))
+      const names = part.map((_, i) => options.names?.[from + i] ?? `prompt ${from + i + 1}`);
+      for await (const { row, id } of this.generate(part, { ...options, keys, names }))
         if (id >= 0) results[from + row]!.push(id);
     }
     return results;

@@ -2,9 +2,9 @@
  * Other answers to a row's question, each scored as the row's own answer is: paraphrases, wrong answers, options.
  *
  * Rows name them as TOFU does (arXiv:2401.06121): `paraphrased_answer` (or `paraphrased_answers`, a list),
- * `perturbed_answer` (a list of wrong ones). Options are `choices` with `answer`, the place of the right one; without
- * them the wrong answers, beside the right one in the same wording: the paraphrase if there is one, else the row's own
- * answer.
+ * `perturbed_answer` (a list of wrong ones). Truth ratios set the wrong answers beside the right one in the same
+ * wording: the paraphrase if there is one, else the row's own answer. Options are `choices` with `answer`, the place of
+ * the right one; without them the row's own answer and the wrong ones.
  */
 import type { GroupReference } from "../../data/groups.ts";
 import { readRows } from "../../data/read-rows.ts";
@@ -80,7 +80,7 @@ function answersOf(row: Row, kind: Kind, place: string): Answers | undefined {
   }
   const wrong = textsAt(row, "perturbed_answer", place);
   if (wrong.length === 0) return undefined;
-  return { right: paraphrased.length > 0 ? paraphrased : [own], wrong };
+  return { right: kind === "truth" && paraphrased.length > 0 ? paraphrased : [own], wrong };
 }
 
 /** The other answers of a data set, and whose they are. */

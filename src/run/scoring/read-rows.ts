@@ -5,19 +5,23 @@
 import { checkLabels, countedTokens, type Example, loadExamples, loadSequences } from "../../data/dataset.ts";
 import type { GroupReference } from "../../data/groups.ts";
 import { readRows } from "../../data/read-rows.ts";
-import { encodeRow, endOfTurn, type Sequence } from "../../data/sequences.ts";
+import type { Row } from "../../data/rows.ts";
+import { endOfTurn, type Sequence } from "../../data/sequences.ts";
 import { encodePrompt } from "../../data/special-tokens.ts";
-import { plainTemplate } from "../../data/template.ts";
+import { plainTemplate, templateValues } from "../../data/template.ts";
 import { UserError } from "../../errors.ts";
 import type { ModelSizes } from "../../model/architecture.ts";
 import type { TextTools } from "../text-tools.ts";
 import { type Alternatives, questionOf, readAlternatives } from "./alternatives.ts";
+import { encodeContinuation } from "./continuations.ts";
 import type { Need } from "./scored-row.ts";
 
 /** A prompt to be answered, and what the answer should be. */
 export interface Question {
   readonly ids: readonly number[];
   readonly expected: string;
+  readonly group: number;
+  readonly place: string;
 }
 
 /** A row of several choices: `count` sequences from the `first` on, and the place of the right one among them. */
@@ -26,6 +30,10 @@ export interface ChoiceQuestion {
   readonly first: number;
   readonly count: number;
   readonly answer: number;
+  /** Bytes of each choice in UTF-8. */
+  readonly bytes: readonly number[];
+  /** Whether all choices fit into what the model reads. */
+  readonly isWhole: boolean;
 }
 
 export interface TextData {
@@ -36,6 +44,10 @@ export interface TextData {
   /** One a row. */
   readonly questions?: readonly Question[];
   readonly alternatives?: Alternatives;
+  /** How many tokens are generated, and the texts that end them, where the rows say so. */
+  readonly generation?: { readonly maxTokens: number; readonly stop: readonly string[] };
+  /** What was done to rows so that they fit. */
+  readonly remarks?: readonly string[];
 }
 
 export interface ExampleData {
@@ -83,7 +95,10 @@ export async function readForScoring(
 /** How many rows each group has, and how many tokens (or examples) of them count. */
 export function countData(data: ScoringData, groups: number): { rows: number; counted: number }[] {
   const counts = Array.from({ length: groups }, () => ({ rows: 0, counted: 0 }));
-  const rows = data.kind === "examples" ? data.examples : (data.choices ?? data.sequences);
+  const rows =
+    data.kind === "examples"
+      ? data.examples
+      : (data.choices ?? (data.sequences.length > 0 ? data.sequences : (data.questions ?? [])));
   for (const { group } of rows) counts[group]!.rows++;
   if (data.kind === "examples") for (const { group } of data.examples) counts[group]!.counted++;
   else for (const sequence of data.sequences) counts[sequence.group]!.counted += countedTokens(sequence);
@@ -100,7 +115,7 @@ async function readQuestions(
   if (!tokenizer) throw new UserError("a metric of generated answers needs a tokenizer", "give --tokenizer");
   const template = encode.template ?? plainTemplate(endOfTurn(tokenizer));
   const questions: Question[] = [];
-  for (const source of groups) {
+  for (const [group, source] of groups.entries()) {
     for await (const { row, place } of readRows(source)) {
       const question = questionOf(row);
       if (!question)
@@ -111,13 +126,13 @@ async function readQuestions(
       const ids =
         typeof prompt === "string"
           ? encodePrompt(tokenizer, prompt)
-          : tokenizer.encode(template.render(prompt, { generationPrompt: true }));
+          : tokenizer.encode(template.render(prompt, { generationPrompt: true, values: templateValues(row.extra) }));
       if (maxPositions > 0 && ids.length >= maxPositions)
         throw new UserError(
           `${place}: a prompt of ${ids.length} tokens leaves no room for an answer in the model's ${maxPositions} positions`,
           "leave the row out, or shorten it",
         );
-      questions.push({ ids: [...ids], expected });
+      questions.push({ ids: [...ids], expected, group, place });
     }
   }
   if (questions.length !== count)
@@ -125,37 +140,59 @@ async function readQuestions(
   return questions;
 }
 
-/** Rows of prompt, choices and answer: each choice is a completion of the prompt. */
-async function readChoices(groups: readonly GroupReference[], tools: TextTools): Promise<TextData> {
+/** Rows of prompt, choices and answer: each choice is scored alone behind the prompt. */
+async function readChoices(groups: readonly GroupReference[], { tokenizer, encode }: TextTools): Promise<TextData> {
+  if (!tokenizer) throw new UserError("a metric of choices needs a tokenizer", "give --tokenizer");
   const sequences: Sequence[] = [];
   const questions: ChoiceQuestion[] = [];
+  const maxLength = encode.maxLength ?? Number.POSITIVE_INFINITY;
+  const cut: string[] = [];
   for (const [group, source] of groups.entries()) {
     for await (const { row, place } of readRows(source)) {
-      const { choices, answer } = row.extra;
-      const valid = row.form === "completion" || row.form === "prompt" || row.form === "text";
-      if (
-        !valid ||
-        !Array.isArray(choices) ||
-        !choices.every((c) => typeof c === "string") ||
-        !Number.isInteger(answer) ||
-        !(choices as string[])[answer as number]
-      )
-        throw new UserError(
-          `${place}: the row needs prompt, choices (a list of texts) and answer (the place of the right one, from 0)`,
-        );
-      const prompt = row.form === "text" ? row.text : row.prompt;
-      questions.push({ group, first: sequences.length, count: choices.length, answer: answer as number });
-      for (const completion of choices as string[]) {
-        const chosen = { form: "completion", prompt, completion, extra: row.extra } as const;
-        const pieces = encodeRow({ row: chosen, place }, { ...tools.encode, group });
-        if (pieces.length > 1)
-          throw new UserError(
-            `${place}: choices are scored as whole rows, and this one is split`,
-            "leave out --overflow split",
-          );
-        sequences.push(...pieces);
-      }
+      const { prompt, choices, answer } = choicesOf(row, place);
+      const parts = choices.map((choice) => encodeContinuation(prompt, choice, { tokenizer, maxLength, group, place }));
+      const isCut = parts.some((part) => part.isCut);
+      if (isCut && encode.overflow === "refuse")
+        throw new UserError(`${place}: prompt and choice have more than ${maxLength} tokens`, "raise --max-length");
+      const isWhole = parts.every((part) => part.isWhole);
+      if (isCut && isWhole) cut.push(place);
+      questions.push({
+        group,
+        first: sequences.length,
+        count: choices.length,
+        answer,
+        bytes: choices.map((choice) => Buffer.byteLength(choice)),
+        isWhole,
+      });
+      sequences.push(...parts.map(({ sequence }) => sequence));
     }
   }
-  return { kind: "text", sequences, choices: questions };
+  return { kind: "text", sequences, choices: questions, remarks: cutRemarks(cut, maxLength) };
+}
+
+/** What to say of prompts that lost their beginning. */
+export const cutRemarks = (places: readonly string[], maxLength: number): string[] =>
+  places.length === 0
+    ? []
+    : [
+        `the prompts of ${places.length} rows lose their beginning, to fit into ${maxLength} tokens with the answer; the first is ${places[0]}`,
+      ];
+
+/** Throws UserError for a row without a prompt, texts to choose from, or the place of the right one. */
+function choicesOf(row: Row, place: string): { prompt: string; choices: string[]; answer: number } {
+  const { choices, answer } = row.extra;
+  const asks = row.form === "prompt" || row.form === "completion";
+  const prompt = row.form === "text" ? row.text : asks ? row.prompt : undefined;
+  const isText = (choice: unknown) => typeof choice === "string" && choice !== "";
+  if (
+    prompt === undefined ||
+    !Array.isArray(choices) ||
+    !choices.every(isText) ||
+    typeof answer !== "number" ||
+    choices[answer] === undefined
+  )
+    throw new UserError(
+      `${place}: the row needs prompt, choices (a list of texts) and answer (the place of the right one, from 0)`,
+    );
+  return { prompt, choices: choices as string[], answer };
 }

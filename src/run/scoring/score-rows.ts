@@ -3,10 +3,13 @@ import { type Batch, collate, stackExamples } from "../../data/batch.ts";
 import { type Example, inBatches } from "../../data/dataset.ts";
 import type { Sequence } from "../../data/sequences.ts";
 import type { Model } from "../../model/model.ts";
+import { notFinite } from "../not-finite.ts";
 import type { ScoredRow } from "./scored-row.ts";
 import { Scorer, type Scores } from "./scorer.ts";
 
 export interface ScoreOptions {
+  /** Names the model in messages. */
+  readonly ref: string;
   readonly rows: number;
   readonly signal: AbortSignal;
   /** Runs the model, and outlives the call; made for the call when left out. */
@@ -19,11 +22,23 @@ export interface ScoreOptions {
 
 const AHEAD = 4;
 
-/** Entries of a batch's scores from `from` to `to`, those that count. */
-function cut(scores: Scores, group: number, from: number, to: number): ScoredRow {
+/** What a row is, and the model that was run on it. */
+interface Source {
+  readonly group: number;
+  readonly place: string;
+  readonly ref: string;
+  readonly isCut?: boolean | undefined;
+}
+
+/** Entries of a batch's scores from `from` to `to`, those that count. Throws UserError where one is no number. */
+function cut(scores: Scores, { group, place, ref, isCut }: Source, from: number, to: number): ScoredRow {
   const { targets, nll, argmax, confidence, moments } = scores;
   const places: number[] = [];
-  for (let i = from; i < to; i++) if (targets[i]! >= 0) places.push(i);
+  for (let i = from; i < to; i++) {
+    if (targets[i]! < 0) continue;
+    if (Number.isNaN(nll[i]!) || Number.isNaN(confidence[i]!)) throw notFinite(ref, place);
+    places.push(i);
+  }
   const pick = <T extends Float32Array | Int32Array | Uint32Array>(values: T, made: T): T => {
     for (const [i, place] of places.entries()) made[i] = values[place]!;
     return made;
@@ -31,6 +46,7 @@ function cut(scores: Scores, group: number, from: number, to: number): ScoredRow
   const n = places.length;
   return {
     group,
+    ...(isCut ? { isCut } : {}),
     targets: pick(targets, new Int32Array(n)),
     nll: pick(nll, new Float32Array(n)),
     argmax: pick(argmax, new Uint32Array(n)),
@@ -48,6 +64,7 @@ export async function scoreSequences(
   pad: number,
   options: ScoreOptions & { readonly moments?: boolean },
 ): Promise<ScoredRow[]> {
+  const { ref } = options;
   const scorer = options.scorer ?? new Scorer(model, undefined, { moments: options.moments ?? false });
   const rows: ScoredRow[] = [];
   const pending: (() => Promise<void>)[] = [];
@@ -61,8 +78,8 @@ export async function scoreSequences(
     scores.catch(() => {});
     pending.push(async () => {
       const found = await scores;
-      for (const [row, { group }] of part.entries())
-        rows.push(cut(found, group, row * batch.length, (row + 1) * batch.length));
+      for (const [row, sequence] of part.entries())
+        rows.push(cut(found, { ...sequence, ref }, row * batch.length, (row + 1) * batch.length));
       options.done?.(part.length);
     });
     await options.visit?.(batch);
@@ -86,7 +103,8 @@ export async function scoreExamples(
     const batch = stackExamples(part);
     const scores = await scorer.score(batch);
     await options.visit?.(batch);
-    for (const [i, { group }] of part.entries()) rows.push(cut(scores, group, i, i + 1));
+    for (const [i, { group, place }] of part.entries())
+      rows.push(cut(scores, { group, place, ref: options.ref }, i, i + 1));
     options.done?.(part.length);
   }
   if (!options.scorer) await scorer.free();

@@ -6,13 +6,13 @@ import type { Model } from "../../model/model.ts";
 import { answerText } from "../generating/answer-text.ts";
 import { Generator } from "../generating/generate.ts";
 import { GREEDY } from "../generating/sampling.ts";
+import { notFinite } from "../not-finite.ts";
 import type { TextTools } from "../text-tools.ts";
 import { withAlternatives } from "./alternatives.ts";
 import { gradientNorms } from "./gradient-norms.ts";
-import { countedLoss, meanLoss } from "./mean-loss.ts";
 import type { ChoiceQuestion, Question, TextData } from "./read-rows.ts";
 import { type ScoreOptions, scoreSequences } from "./score-rows.ts";
-import { bodyTokens, type Need, type ScoredRow, tokens } from "./scored-row.ts";
+import { bodyTokens, type Need, rightTokens, type ScoredRow, summedLoss, tokens } from "./scored-row.ts";
 
 export interface TextScoreOptions extends ScoreOptions {
   readonly needs: ReadonlySet<Need>;
@@ -33,16 +33,28 @@ export async function scoreText(
   const { sequences } = data;
   const pad = tools.tokenizer?.pad ?? 0;
   const scored = await scoreSequences(model, sequences, pad, { ...options, moments: needs.has("moments") });
-  if (data.choices) return choicesOf(data.choices, scored, tools);
+  if (data.choices) return choicesOf(data.choices, scored);
   let rows: ScoredRow[] = scored.map((row) => ({ ...row, ended: isEnded(row, tools) }));
   if (needs.has("packed-bytes")) rows = withBytes(tools.tokenizer!, rows);
-  if (needs.has("gradient")) rows = await withGradients(model, rows, sequences, pad, options.signal);
-  if (data.questions) rows = await withAnswers(model, data.questions, tools.tokenizer!, rows, options);
+  if (needs.has("gradient")) rows = await withGradients(model, rows, sequences, pad, options);
+  if (data.questions) {
+    const asked = data.sequences.length > 0 ? rows : data.questions.map(({ group }) => unscored(group));
+    rows = await withAnswers(model, data.questions, tools.tokenizer!, asked, { ...options, ...data.generation });
+  }
   if (!data.alternatives) return rows;
   const { visit: _, ...rest } = options;
   const others = await scoreSequences(model, data.alternatives.sequences, pad, rest);
   return withAlternatives(rows, data.alternatives, others);
 }
+
+/** A row of which no token is scored. */
+const unscored = (group: number): ScoredRow => ({
+  group,
+  targets: new Int32Array(),
+  nll: new Float32Array(),
+  argmax: new Uint32Array(),
+  confidence: new Float32Array(),
+});
 
 /** Whether a row ends in a token that ends texts. */
 const isEnded = ({ targets }: ScoredRow, { tokenizer }: TextTools): boolean =>
@@ -54,9 +66,11 @@ async function withGradients(
   rows: readonly ScoredRow[],
   sequences: readonly Sequence[],
   pad: number,
-  signal: AbortSignal,
+  { signal, ref }: TextScoreOptions,
 ): Promise<ScoredRow[]> {
   const norms = await gradientNorms(model, sequences, pad, signal);
+  const odd = rows.findIndex((row, i) => tokens(row) > 0 && !Number.isFinite(norms[i]));
+  if (odd >= 0) throw notFinite(ref, `${sequences[odd]!.place} (their gradient)`);
   return rows.map((row, i) => ({ ...row, gradientNorm: norms[i]! }));
 }
 
@@ -74,9 +88,9 @@ async function withAnswers(
   questions: readonly Question[],
   tokenizer: Tokenizer,
   rows: readonly ScoredRow[],
-  { rows: batch, maxTokens, signal, needs, stop: texts = [] }: TextScoreOptions,
+  { rows: batch, maxTokens, signal, needs, ref, stop: texts = [] }: TextScoreOptions,
 ): Promise<ScoredRow[]> {
-  const generator = new Generator(model);
+  const generator = new Generator(model, ref);
   const longest = questions.reduce((most, { expected }) => Math.max(most, tokenizer.encode(expected).length), 1);
   const answers = await generator.complete(
     questions.map(({ ids }) => ids),
@@ -86,6 +100,7 @@ async function withAnswers(
       stop: tokenizer.ends,
       batch,
       signal,
+      names: questions.map(({ place }) => place),
     },
   );
   generator.free();
@@ -96,20 +111,19 @@ async function withAnswers(
 }
 
 /**
- * One row a question; each of its choices was scored as a completion of the prompt. Where a choice was cut away, whose
- * likelihood is then unknown, there is no telling which is likeliest: the row has no `choice`.
+ * One row a question; each of its choices was scored alone behind the prompt. Where one of them does not fit into what
+ * the model reads, there is no telling which is likeliest: the row has no `choice`.
  */
-function choicesOf(choices: readonly ChoiceQuestion[], scored: readonly ScoredRow[], tools: TextTools): ScoredRow[] {
-  return choices.map(({ group, first, count, answer }) => {
+function choicesOf(choices: readonly ChoiceQuestion[], scored: readonly ScoredRow[]): ScoredRow[] {
+  return choices.map(({ group, first, count, answer, bytes, isWhole }) => {
     const list = scored.slice(first, first + count);
-    const right = list[answer]!;
-    const row = { ...right, group, ended: isEnded(right, tools) };
-    if (list.some((each) => tokens(each) === 0)) return row;
-    const lowest = (of: (each: ScoredRow) => number) =>
-      list.reduce((best, each, i) => (of(each) < of(list[best]!) ? i : best), 0);
+    const row = { ...list[answer]!, group };
+    if (!isWhole) return row;
     const choice = {
-      found: lowest((each) => countedLoss(each).sum),
-      foundPerToken: lowest((each) => meanLoss(each)),
+      losses: list.map(summedLoss),
+      tokens: list.map(tokens),
+      bytes,
+      isGreedy: list.map((each) => rightTokens(each) === tokens(each)),
       expected: answer,
     };
     return { ...row, choice };

@@ -13,11 +13,14 @@ export interface ScoredRow {
   readonly confidence: Float32Array;
   /** What greedy decoding gave, and what it should have given; where a metric needs it. */
   readonly generated?: { readonly found: string; readonly expected: string };
+  /** Whether what counts was cut short, so that the row is not answered whatever the model says. */
+  readonly isCut?: boolean;
   /**
-   * Which of several answers is likeliest, and which is right; where a metric needs it. Missing where the model read no
-   * token of an answer, because the row was cut.
+   * Several answers; where a metric needs them. Missing where an answer by itself is longer than the model reads.
    */
-  readonly choice?: { readonly found: number; readonly foundPerToken: number; readonly expected: number };
+  readonly choice?: ScoredChoices;
+  /** Numbers that a task found of the row, by name; NaN where one is unknown. */
+  readonly scores?: Readonly<Record<string, number>>;
   /** Whether the last token is the one that ends a text. */
   readonly ended?: boolean;
   /** Mean and variance of the log-probabilities of all outputs, two entries per token; where a metric needs it. */
@@ -38,6 +41,19 @@ export interface ScoredRow {
   readonly paraphrases?: readonly number[];
   /** Mean over the weights' tensors of the norm of the gradient of the row's mean loss; where a metric needs it. */
   readonly gradientNorm?: number;
+}
+
+/** The choices of a row, each alone behind the prompt. */
+export interface ScoredChoices {
+  /** Sums over the tokens of each choice, in nats. */
+  readonly losses: readonly number[];
+  readonly tokens: readonly number[];
+  /** Bytes of each choice in UTF-8. */
+  readonly bytes: readonly number[];
+  /** Whether every token of a choice is the likeliest at its place. */
+  readonly isGreedy: readonly boolean[];
+  /** The place of the right one. */
+  readonly expected: number;
 }
 
 /** Mean losses of whole answers, in nats per token. */

@@ -34,16 +34,22 @@ export const defineSchedule = <const O extends Options>(schedule: Schedule<O>): 
 /** A number of steps, given as such or, below 1, as a fraction of all. */
 export const stepsOf = (given: number, steps: number): number => (given < 1 ? Math.round(given * steps) : given);
 
-/** Linear rise from lr/warmup at step 1 to lr at step `warmup`; undefined after it. */
-export const warmingUp = (t: number, warmup: number, lr: number): number | undefined =>
-  t < warmup ? (lr * t) / warmup : undefined;
+/**
+ * Steps that are done before step `t`, which give its rate: PyTorch and transformers number them so. The first step of
+ * a warm-up has rate 0, and the last step of a decay still trains.
+ */
+export const stepsBefore = (t: number, steps: number): number => Math.min(t, steps) - 1;
+
+/** Linear rise from 0 before any step to lr after `warmup` steps; undefined from there on. */
+export const warmingUp = (before: number, warmup: number, lr: number): number | undefined =>
+  before < warmup ? (lr * before) / warmup : undefined;
 
 /**
- * How much of the way from step `from` to step `to` is done, 0 to 1; of a way without length nothing until it is
+ * How much of the way between two numbers of steps is done, 0 to 1; of a way without length nothing until it is
  * passed.
  */
-export const progress = (t: number, from: number, to: number): number =>
-  to <= from ? Number(t > from) : Math.min(1, Math.max(0, (t - from) / (to - from)));
+export const progress = (before: number, from: number, to: number): number =>
+  to <= from ? Number(before > from) : Math.min(1, Math.max(0, (before - from) / (to - from)));
 
 /** Half a cosine from `high` to `low`. */
 export const cosineBetween = (high: number, low: number, done: number): number =>
@@ -58,7 +64,7 @@ export const WARMUP = {
 export const MIN_RATIO = {
   type: "0 <= number <= 1",
   default: 0,
-  help: "rate at the end, as a share of --lr",
+  help: "rate that the end comes to, as a share of --lr",
 } as const;
 
 declare module "../../method/registry.ts" {

@@ -276,6 +276,17 @@ test("Q8_0 query weights are dequantized and put in order", async () => {
   checkpoint.close();
 });
 
+test("a header of several megabytes is read whole, and one that the file cuts short is refused", async () => {
+  const metadata = { ...metadataOf("other"), long: "x".repeat(3_000_000), list: ["a", "b"] };
+  const bytes = buildGguf(metadata, [f32("w", [8])]);
+  const checkpoint = await openGguf(write(bytes), "x.gguf");
+  expect(await valuesOf(checkpoint, "w")).toEqual(noise(8, 1));
+  checkpoint.close();
+  expect(await refusal(bytes.slice(0, 2_500_000))).toBe(
+    "x.gguf: a text says it has 3000000 elements, more than fit into the file",
+  );
+});
+
 describe("refused", () => {
   test("types that are not read, by name", async () => {
     const bytes = buildGguf({}, [{ name: "w", dims: [256], type: 16, bytes: new Uint8Array(144) }]);

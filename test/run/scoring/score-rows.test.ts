@@ -6,6 +6,7 @@ import { meanLoss } from "../../../src/run/scoring/mean-loss.ts";
 import { likelihoods, rowLosses } from "../../../src/run/scoring/row-losses.ts";
 import { scoreExamples, scoreSequences } from "../../../src/run/scoring/score-rows.ts";
 import { scoreText } from "../../../src/run/scoring/score-text.ts";
+import { summedLoss } from "../../../src/run/scoring/scored-row.ts";
 import { Scorer } from "../../../src/run/scoring/scorer.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { TINY_EXAMPLES, TINY_TEXT } from "../../support/tiny-models.ts";
@@ -22,6 +23,8 @@ const sequence = (list: readonly number[], counted = list.length): Sequence => {
 const CUT = sequence([9, 8, 7, 6, 5, 4, 3], 0);
 const ROWS = [sequence([1, 2, 3, 4, 5]), CUT, sequence([9, 8, 7, 6, 5, 4, 3], 2)];
 
+const ref = "tiny";
+
 describe("a language model", () => {
   let model: Model;
   beforeAll(async () => {
@@ -30,8 +33,8 @@ describe("a language model", () => {
   afterAll(() => model.free());
 
   test("scores rows the same whatever is run beside them", async () => {
-    const all = await scoreSequences(model, ROWS, 0, { rows: 3, signal });
-    const single = await scoreSequences(model, ROWS, 0, { rows: 1, signal });
+    const all = await scoreSequences(model, ROWS, 0, { rows: 3, signal, ref });
+    const single = await scoreSequences(model, ROWS, 0, { rows: 1, signal, ref });
     expect(all.map(({ nll }) => nll.length)).toEqual([4, 0, 2]);
     for (const [i, { nll, argmax }] of all.entries()) {
       expect(argmax).toEqual(single[i]!.argmax);
@@ -41,7 +44,7 @@ describe("a language model", () => {
 
   test("has no loss for a row of which no token counts", async () => {
     const scorer = new Scorer(model);
-    const scored = await scoreSequences(model, ROWS, 0, { rows: 2, signal, scorer });
+    const scored = await scoreSequences(model, ROWS, 0, { rows: 2, signal, ref, scorer });
     const losses = await rowLosses(scorer, ROWS, { rows: 2, signal });
     await scorer.free();
     expect(losses.map(({ mean }) => mean)).toEqual(scored.map((row) => meanLoss(row)));
@@ -49,18 +52,22 @@ describe("a language model", () => {
     expect(await likelihoods(model, ROWS, { rows: 2, signal })).toEqual(losses.map(({ sum }) => sum));
   });
 
-  test("knows which choice is likeliest only where it reads a token of each", async () => {
+  test("sums the losses of choices, where all of them fit into what it reads", async () => {
     const choices = [
-      { group: 0, first: 0, count: 2, answer: 1 },
-      { group: 0, first: 2, count: 2, answer: 0 },
+      { group: 0, first: 0, count: 2, answer: 1, bytes: [1, 2], isWhole: true },
+      { group: 0, first: 2, count: 2, answer: 0, bytes: [1, 1], isWhole: false },
     ];
     const sequences = [sequence([1, 2, 3], 1), sequence([1, 2, 4], 1), CUT, sequence([1, 2, 3], 1)];
     const tools = { tokenizer: undefined, encode: {}, files: new Map() };
-    const options = { rows: 4, signal, needs: new Set<never>(), maxTokens: 1 };
+    const options = { rows: 4, signal, ref, needs: new Set<never>(), maxTokens: 1 };
     const rows = await scoreText(model, { kind: "text", sequences, choices }, tools, options);
-    const [left, right] = await scoreSequences(model, sequences.slice(0, 2), 0, { rows: 2, signal });
-    const likeliest = meanLoss(left!) < meanLoss(right!) ? 0 : 1;
-    expect(rows[0]!.choice).toEqual({ found: likeliest, foundPerToken: likeliest, expected: 1 });
+    const [left, right] = await scoreSequences(model, sequences.slice(0, 2), 0, { rows: 2, signal, ref });
+    expect(rows[0]!.choice).toMatchObject({
+      losses: [left!, right!].map((row) => expect.closeTo(summedLoss(row), 6)),
+      tokens: [1, 1],
+      bytes: [1, 2],
+      expected: 1,
+    });
     expect(rows[1]!.choice).toBeUndefined();
   });
 });
@@ -79,7 +86,7 @@ test("a classifier has one loss an example", async () => {
     place: "here",
     extra: {},
   }));
-  const rows = await scoreExamples(model, examples, { rows: 2, signal });
+  const rows = await scoreExamples(model, examples, { rows: 2, signal, ref });
   const scorer = new Scorer(model);
   const losses = await rowLosses(scorer, examples, { rows: 3, signal });
   await scorer.free();

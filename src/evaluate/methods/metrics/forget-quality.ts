@@ -2,18 +2,29 @@
  * Whether truth ratios of the forget group are those of a model that never saw it: the p-value of a Kolmogorov-Smirnov
  * test. TOFU, Maini et al. 2024, https://arxiv.org/abs/2401.06121
  *
- * p-values of different numbers of rows cannot be compared: a distance of 0.2 is p = 0.36 of 40 rows and 5e-4 of 200.
+ * The p-value is exact, as OpenUnlearning has it through scipy; TOFU's own numbers are asymptotic for large groups. Of
+ * more than 10,000 rows it is always asymptotic. p-values of different numbers of rows cannot be compared: a distance
+ * of 0.2 is p = 0.36 of 40 rows and 5e-4 of 200.
  */
 import type { ScoredRow } from "../../../run/scoring/scored-row.ts";
-import { defineMetric, type MetricContext } from "../../contract.ts";
+import { defineMetric, type MetricSetup } from "../../contract.ts";
 import { rowsOf } from "../../groups.ts";
 import { kolmogorovSmirnov } from "../../measures/kolmogorov-smirnov.ts";
 import { truthRatios } from "../../measures/truth-ratios.ts";
 
-function compare(rows: readonly ScoredRow[], context: MetricContext): { d: number; p: number; n: number } {
-  const ratios = (list: readonly ScoredRow[]) => truthRatios(rowsOf(list, context, context.forget));
+const P_VALUE = {
+  p_value: {
+    type: "'exact' | 'asymptotic'",
+    default: "exact",
+    help: "how forget-quality finds the chance of a distance as large",
+  },
+} as const;
+
+function compare(rows: readonly ScoredRow[], setup: MetricSetup<typeof P_VALUE>): { d: number; p: number; n: number } {
+  const ratios = (list: readonly ScoredRow[]) => truthRatios(rowsOf(list, setup, setup.forget));
   const own = ratios(rows);
-  return { ...kolmogorovSmirnov(own, ratios(context.gold!)), n: own.length };
+  const exact = setup.values.p_value === "exact";
+  return { ...kolmogorovSmirnov(own, ratios(setup.gold!), { exact }), n: own.length };
 }
 
 export const method = defineMetric({
@@ -21,7 +32,7 @@ export const method = defineMetric({
   title: "Forget quality",
   about: "p-value of a test that truth ratios of the group forget are those of --gold",
   cite: "arXiv:2401.06121",
-  options: {},
+  options: P_VALUE,
   task: "causal-lm",
   needs: "truth",
   roles: ["forget"],

@@ -1,6 +1,7 @@
 /**
  * Probability of the right one of several options, divided by the sum of all. Probabilities are geometric means over
- * tokens.
+ * tokens. The right option is the row's own answer, as in TOFU and OpenUnlearning, or the one that `answer` names among
+ * `choices`.
  */
 import { defineMetric } from "../../contract.ts";
 import { normalisedProbability } from "../../measures/probability.ts";

@@ -1,5 +1,6 @@
 /**
- * Probability of the right answer in other words. Losses of several paraphrases are averaged before the exponential.
+ * Probability of the right answer in other words. Where a row has several paraphrases, their probabilities are
+ * averaged, as OpenUnlearning does; the detail `of mean loss` averages their losses before the exponential.
  */
 import { defineMetric } from "../../contract.ts";
 import { paraphrasedProbability } from "../../measures/probability.ts";
@@ -23,4 +24,5 @@ export const method = defineMetric({
     perfectModel: true,
   },
   value: (rows) => paraphrasedProbability(rows),
+  details: (rows) => ({ "of mean loss": paraphrasedProbability(rows, "losses") }),
 });

@@ -1,4 +1,7 @@
-/** Share of rows of which every token that counts is the most likely one, given the right ones before it. */
+/**
+ * Share of rows of which every token that counts is the most likely one, given the right ones before it. A row whose
+ * end was cut away is not answered.
+ */
 import { rightTokens, tokens } from "../../../run/scoring/scored-row.ts";
 import { defineMetric } from "../../contract.ts";
 import { ratio } from "../../measures/means.ts";
@@ -20,5 +23,5 @@ export const method = defineMetric({
     otherGroups: "it is measured over whatever rows it is given",
     perfectModel: true,
   },
-  value: (rows) => ratio(rows, (row) => (rightTokens(row) === tokens(row) ? 1 : 0)),
+  value: (rows) => ratio(rows, (row) => (!row.isCut && rightTokens(row) === tokens(row) ? 1 : 0)),
 });

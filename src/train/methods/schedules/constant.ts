@@ -1,5 +1,12 @@
 /** A constant rate after an optional warm-up. */
-import { defineSchedule, EVERY_SCHEDULE_LAW, stepsOf, WARMUP, warmingUp } from "../../../run/training/schedule.ts";
+import {
+  defineSchedule,
+  EVERY_SCHEDULE_LAW,
+  stepsBefore,
+  stepsOf,
+  WARMUP,
+  warmingUp,
+} from "../../../run/training/schedule.ts";
 
 export const method = defineSchedule({
   name: "constant",
@@ -8,5 +15,5 @@ export const method = defineSchedule({
   cite: "common practice",
   laws: EVERY_SCHEDULE_LAW,
   options: { warmup: WARMUP },
-  rate: (t, { lr, steps, values }) => warmingUp(t, stepsOf(values.warmup, steps), lr) ?? lr,
+  rate: (t, { lr, steps, values }) => warmingUp(stepsBefore(t, steps), stepsOf(values.warmup, steps), lr) ?? lr,
 });

@@ -1,6 +1,6 @@
 /**
- * Half a cosine after an optional warm-up. Loshchilov & Hutter, ICLR 2017, https://arxiv.org/abs/1608.03983, without
- * restarts.
+ * Half a cosine after an optional warm-up, step by step as get_cosine_schedule_with_warmup of transformers has it.
+ * Loshchilov & Hutter, ICLR 2017, https://arxiv.org/abs/1608.03983, without restarts.
  */
 import {
   cosineBetween,
@@ -8,6 +8,7 @@ import {
   EVERY_SCHEDULE_LAW,
   MIN_RATIO,
   progress,
+  stepsBefore,
   stepsOf,
   WARMUP,
   warmingUp,
@@ -22,7 +23,8 @@ export const method = defineSchedule({
   options: { warmup: WARMUP, min_ratio: MIN_RATIO },
   rate(t, { lr, steps, values }) {
     const warmup = stepsOf(values.warmup, steps);
-    const done = progress(t, Math.max(1, warmup), steps);
-    return warmingUp(t, warmup, lr) ?? cosineBetween(lr, lr * values.min_ratio, done);
+    const before = stepsBefore(t, steps);
+    const done = progress(before, warmup, steps);
+    return warmingUp(before, warmup, lr) ?? cosineBetween(lr, lr * values.min_ratio, done);
   },
 });

@@ -6,7 +6,13 @@
  * from its end.
  */
 import { UserError } from "../../../errors.ts";
-import { cosineBetween, defineSchedule, EVERY_SCHEDULE_LAW, progress } from "../../../run/training/schedule.ts";
+import {
+  cosineBetween,
+  defineSchedule,
+  EVERY_SCHEDULE_LAW,
+  progress,
+  stepsBefore,
+} from "../../../run/training/schedule.ts";
 
 export const method = defineSchedule({
   name: "infinite",
@@ -35,9 +41,10 @@ export const method = defineSchedule({
       );
     }
     const constant = lr * const_ratio;
-    if (t <= warmup && warmup > 0) return (lr * t) / warmup;
-    if (t <= warmup + cooldown) return cosineBetween(lr, constant, progress(t, warmup, warmup + cooldown));
-    if (anneal === 0 || t <= start) return constant;
-    return constant * (min_ratio / const_ratio) ** progress(t, start, steps);
+    const before = stepsBefore(t, steps);
+    if (before < warmup) return (lr * before) / warmup;
+    if (before < warmup + cooldown) return cosineBetween(lr, constant, progress(before, warmup, warmup + cooldown));
+    if (anneal === 0 || before < start) return constant;
+    return constant * (min_ratio / const_ratio) ** progress(before, start, steps);
   },
 });

@@ -1,9 +1,10 @@
-/** Linear decay after an optional warm-up. */
+/** Linear decay after an optional warm-up, step by step as get_linear_schedule_with_warmup of transformers has it. */
 import {
   defineSchedule,
   EVERY_SCHEDULE_LAW,
   MIN_RATIO,
   progress,
+  stepsBefore,
   stepsOf,
   WARMUP,
   warmingUp,
@@ -18,6 +19,7 @@ export const method = defineSchedule({
   options: { warmup: WARMUP, min_ratio: MIN_RATIO },
   rate(t, { lr, steps, values }) {
     const warmup = stepsOf(values.warmup, steps);
-    return warmingUp(t, warmup, lr) ?? lr * (1 - (1 - values.min_ratio) * progress(t, Math.max(1, warmup), steps));
+    const before = stepsBefore(t, steps);
+    return warmingUp(before, warmup, lr) ?? lr * (1 - (1 - values.min_ratio) * progress(before, warmup, steps));
   },
 });

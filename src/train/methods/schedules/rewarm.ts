@@ -7,6 +7,7 @@ import {
   defineSchedule,
   EVERY_SCHEDULE_LAW,
   progress,
+  stepsBefore,
   stepsOf,
 } from "../../../run/training/schedule.ts";
 
@@ -23,11 +24,12 @@ export const method = defineSchedule({
       help: "steps of linear warm-up, or below 1 the fraction of all steps",
     },
     start_ratio: { type: "0 <= number <= 1", default: 0.1, help: "rate to start from, as a share of --lr" },
-    min_ratio: { type: "0 <= number <= 1", default: 0.1, help: "rate at the end, as a share of --lr" },
+    min_ratio: { type: "0 <= number <= 1", default: 0.1, help: "rate that the end comes to, as a share of --lr" },
   },
   rate(t, { lr, steps, values }) {
     const warmup = stepsOf(values.warmup, steps);
-    if (t < warmup) return lr * (values.start_ratio + (1 - values.start_ratio) * (t / warmup));
-    return cosineBetween(lr, lr * values.min_ratio, progress(t, Math.max(1, warmup), steps));
+    const before = stepsBefore(t, steps);
+    if (before < warmup) return lr * (values.start_ratio + (1 - values.start_ratio) * (before / warmup));
+    return cosineBetween(lr, lr * values.min_ratio, progress(before, warmup, steps));
   },
 });

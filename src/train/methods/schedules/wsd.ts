@@ -4,6 +4,7 @@ import {
   EVERY_SCHEDULE_LAW,
   MIN_RATIO,
   progress,
+  stepsBefore,
   stepsOf,
   WARMUP,
   warmingUp,
@@ -22,9 +23,10 @@ export const method = defineSchedule({
     min_ratio: { ...MIN_RATIO, default: 0.1 },
   },
   rate(t, { lr, steps, values }) {
-    const done = progress(t, steps - stepsOf(values.decay, steps), steps);
+    const before = stepsBefore(t, steps);
+    const done = progress(before, steps - stepsOf(values.decay, steps), steps);
     const low = values.min_ratio;
-    const rising = warmingUp(t, stepsOf(values.warmup, steps), lr);
+    const rising = warmingUp(before, stepsOf(values.warmup, steps), lr);
     if (rising !== undefined || done === 0) return rising ?? lr;
     if (values.decay_shape === "exponential") return lr * Math.max(low, 1e-8) ** done;
     return lr * (1 - (1 - low) * (values.decay_shape === "sqrt" ? Math.sqrt(done) : done));

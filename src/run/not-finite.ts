@@ -1,0 +1,20 @@
+/** Models whose outputs are not numbers: they stop what asks them, instead of giving an answer that means nothing. */
+import { UserError } from "../errors.ts";
+
+/** What to say of a model (`ref`) and of what it was given (`place`, as "rows.jsonl:3"). Exit code 1. */
+export const notFinite = (ref: string, place: string): UserError =>
+  new UserError(
+    `${ref}: the logits of ${place} are not finite`,
+    `bun run inspect ${ref} --check names weights that are not; where all are finite, --dtype f32 may help`,
+    1,
+  );
+
+/** Whether logits give probabilities: none is NaN or +Infinity, and one at least is above -Infinity. */
+export function hasProbabilities(logits: Float32Array): boolean {
+  let largest = Number.NEGATIVE_INFINITY;
+  for (const x of logits) {
+    if (Number.isNaN(x)) return false;
+    if (x > largest) largest = x;
+  }
+  return Number.isFinite(largest);
+}
