@@ -2,8 +2,8 @@
  * MLX affine: W = q * scales + biases, per group of columns of a row.
  *
  * As mlx.core.quantize stores it (https://ml-explore.github.io/mlx): weight U32 (…, o, i b / 32), fields of b bits
- * along the row, low bits first (3, 5 and 6 bits cross words); scales and biases (…, o, i / group). `quantization` in the
- * config gives group_size and bits, with overrides by the module's path. Embeddings are quantised too.
+ * along the row, low bits first (3, 5 and 6 bits cross words); scales and biases (…, o, i / group). `quantization` in
+ * the config gives group_size and bits, with overrides by the module's path. Embeddings are quantised too.
  */
 import { isObject, type Json, show } from "../../json.ts";
 import type { TensorEntry } from "../checkpoint.ts";
