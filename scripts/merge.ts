@@ -45,6 +45,7 @@ await script({
     compat_rounding: { type: "boolean", help: "round every step to dtype, as mergekit does" },
     compat_bugs: { type: "boolean", help: "reproduce mergekit's faults; on for recipes, off otherwise" },
     allow_duplicates: { type: "boolean", help: "count a model each time it is listed; mergekit counts it once" },
+    allow_missing: { type: "boolean", help: "make tensors that a model lacks from the models that have them" },
     random_seed: { type: "number.integer >= 0", value: "N", help: "of mergekit: the same as --seed" },
     out_shard_size: { type: "string", value: "SIZE", help: "of mergekit: the same as --shard-size" },
     ...mergekitOptions,

@@ -8,6 +8,8 @@ export const DTYPE_BYTES = {
   BF16: 2,
   F8_E4M3: 1,
   F8_E5M2: 1,
+  F8_E8M0: 1,
+  C64: 8,
   I64: 8,
   I32: 4,
   I16: 2,
@@ -21,8 +23,11 @@ export const DTYPE_BYTES = {
 
 export type Dtype = keyof typeof DTYPE_BYTES;
 
-/** The types a technique computes on; every other type is copied from the base or first model. */
-export const isFloat = (dtype: Dtype): boolean => dtype.startsWith("F") || dtype === "BF16";
+/**
+ * The types a technique computes on; every other type is copied from the base or first model. F8_E8M0 is a power of two
+ * that scales a block: its mean with another would scale nothing right.
+ */
+export const isFloat = (dtype: Dtype): boolean => (dtype.startsWith("F") && dtype !== "F8_E8M0") || dtype === "BF16";
 
 export const isDtype = (name: string): name is Dtype => Object.hasOwn(DTYPE_BYTES, name);
 

@@ -1,4 +1,4 @@
-/** Values of types that kernels do not compute with (F64, integers, BOOL) as numbers on the host. */
+/** Values of types that kernels do not compute with (F64, integers, BOOL, scales of blocks, complex) as numbers. */
 
 import { decodeFloats } from "../checkpoint/decode.ts";
 import { DTYPE_BYTES, type Dtype } from "../checkpoint/dtype.ts";
@@ -14,11 +14,19 @@ const VIEWS: Partial<Record<Dtype, new (buffer: ArrayBuffer) => ArrayLike<number
   BOOL: Uint8Array,
 };
 
-/** Little-endian values. 64-bit integers are rounded to the nearest double past 2^53. Allocates a copy. */
+/**
+ * Little-endian values. 64-bit integers are rounded to the nearest double past 2^53; complex numbers count by their
+ * length. Allocates a copy.
+ */
 export function hostValues(bytes: Uint8Array, dtype: Dtype): ArrayLike<number> {
   const buffer = bytes.slice().buffer as ArrayBuffer;
   if (dtype === "I64") return Float64Array.from(new BigInt64Array(buffer), Number);
   if (dtype === "U64") return Float64Array.from(new BigUint64Array(buffer), Number);
+  if (dtype === "F8_E8M0") return Float64Array.from(bytes, (code) => (code === 255 ? Number.NaN : 2 ** (code - 127)));
+  if (dtype === "C64") {
+    const parts = new Float32Array(buffer);
+    return Float64Array.from({ length: parts.length / 2 }, (_, i) => Math.hypot(parts[2 * i]!, parts[2 * i + 1]!));
+  }
   const View = VIEWS[dtype];
   return View ? new View(buffer) : decodeFloats(bytes, dtype);
 }

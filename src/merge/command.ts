@@ -22,11 +22,13 @@ import { sizeOf } from "../tensor/tensor.ts";
 import { humanBytes } from "../text/format.ts";
 import { quote } from "../text/quote.ts";
 import type { MergeMethod } from "./contract.ts";
+import { FiniteWatch } from "./finite.ts";
 import { layoutOf } from "./job/chunk-sizes.ts";
 import { mergeTensors } from "./job/run.ts";
 import { mergekitNotice } from "./mergekit-options.ts";
 import { recipeFromArguments } from "./plan/arguments.ts";
 import type { MergePlan } from "./plan/merge-plan.ts";
+import { Notes } from "./plan/notes.ts";
 import { OpenModels } from "./plan/open-models.ts";
 import { planRecipe } from "./plan/plan-recipe.ts";
 import { type PostStep, scalesAfter } from "./post-step.ts";
@@ -152,6 +154,7 @@ function historyOf(
       ...(context.options.compat_rounding ? { compat_rounding: true } : {}),
       ...(context.options.compat_bugs === undefined ? {} : { compat_bugs: context.options.compat_bugs }),
       ...(context.options.allow_duplicates ? { allow_duplicates: true } : {}),
+      ...(context.options.allow_missing ? { allow_missing: true } : {}),
       ...(context.options.files === undefined ? {} : { files: context.options.files }),
       ...(post && { post: post.method.name, ...Object.fromEntries(Object.entries(post.values)) }),
     },
@@ -166,7 +169,11 @@ function historyOf(
 
 const planOptions = (context: Context) => {
   const files = textOf(context, "files");
-  return { allowDuplicates: context.options.allow_duplicates === true, ...(files && { files }) };
+  return {
+    allowDuplicates: context.options.allow_duplicates === true,
+    allowMissing: context.options.allow_missing === true,
+    ...(files && { files }),
+  };
 };
 
 const seedOf = (context: Context): number => (context.options.random_seed as number | undefined) ?? context.seed;
@@ -201,6 +208,8 @@ async function mergeOne(
     const tasks = plan.tensors.filter((tensor) => own.has(tensor.name));
     retainStreams(models, tasks, method, gpu.adapter);
     const fromRecipe = recipe.file !== "command line";
+    const finite = new FiniteWatch(tasks);
+    const notes = new Notes();
     context.progress.start({ total: writer.bytes, unit: "bytes" });
     const sizes = new Map(outputs.map(({ name, bytes }) => [name, bytes]));
     await mergeTensors({
@@ -208,10 +217,11 @@ async function mergeOne(
       method,
       tasks,
       elsewhere: plan.tensors.filter((tensor) => !own.has(tensor.name)),
-      sink: writer,
+      sink: finite.sink(writer),
       settings: {
         seed: seedOf(context),
         compatRounding: context.options.compat_rounding === true,
+        remark: (what, tensor) => notes.add(what, tensor),
         compatBugs: (context.options.compat_bugs as boolean | undefined) ?? fromRecipe,
         ...scales,
       },
@@ -222,6 +232,7 @@ async function mergeOne(
     await models.finish();
     await writer.finish();
     keep();
+    for (const line of [...notes.lines(), ...(await finite.remarks(originsOf(models)))]) context.warn(line);
     if (gpu.timer) {
       for (const { kernel, runs, seconds } of await gpu.timer.times()) {
         context.info(`  ${kernel}: ${runs} runs, ${(1000 * seconds).toFixed(1)} ms`);
@@ -236,6 +247,17 @@ async function mergeOne(
     context.progress.done();
   }
   return writer.bytes;
+}
+
+/** Which model an input's tensor is of, and whether it can be read again. */
+function originsOf(models: OpenModels) {
+  const owners = new Map<TensorEntry, Checkpoint>();
+  for (const checkpoint of models.opened)
+    for (const entry of checkpoint.tensors.values()) owners.set(entry, checkpoint);
+  return {
+    nameOf: (entry: TensorEntry) => owners.get(entry)?.ref,
+    readAgain: (entry: TensorEntry) => owners.get(entry)?.kind !== "stream",
+  };
 }
 
 /**
@@ -285,7 +307,9 @@ export async function runMerge(given: PlainContext & { readonly options: object 
       named.set(recipe.name!, path);
     }
   }
-  if (context.options.check) return { exitCode: (await printCheck(context, last, models)) ? 0 : 1 };
+  if (context.options.check) {
+    return { exitCode: (await printCheck(context, last, models, planOptions(context))) ? 0 : 1 };
+  }
   if (context.options.explain || context.dryRun) {
     const { plan, method } = await planRecipe(last, models, planOptions(context));
     for (const warning of plan.warnings) context.warn(warning);

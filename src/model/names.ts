@@ -39,7 +39,7 @@ export const isAfterStack = (name: string): boolean =>
 export const isBuffer = (name: string, shape: readonly number[]): boolean =>
   /(^|\.)(inv_freq|masked_bias|position_ids)$/.test(name) || (name.endsWith(".attn.bias") && shape.length === 4);
 
-const TOKEN_TABLE = /(^|\.)(embed_tokens|wte|word_embeddings|embed_in|tok_embeddings|token_embd)\.weight$/;
+const TOKEN_TABLE = /(^|\.)(shared|embed_tokens|wte|word_embeddings|embed_in|tok_embeddings|token_embd)\.weight$/;
 const HEAD = /(^|\.)(lm_head|embed_out|output)\.weight$/;
 
 export type Config = Record<string, unknown>;
@@ -203,9 +203,31 @@ export const isTied = (model: NamedModel): boolean => configValue(model.config, 
 
 export const isHead = (name: string): boolean => HEAD.test(name) && !layerOf(name);
 
-/** The tensor of this name, or for a head that is not stored the embedding it is tied to. */
+/** An encoder-decoder's token table, and the names under which encoder and decoder show the same tensor. */
+const COPIES = /^(.*?)(?:encoder|decoder)\.embed_tokens\.weight$/;
+
+/**
+ * The name of the tensor that this one is a copy of: an encoder-decoder's `shared.weight`, and the token embedding for
+ * a head that the config ties. Undefined for what is no copy in this model, or stands alone in it.
+ */
+export function tiedTo(model: NamedModel, name: string): string | undefined {
+  const [, before] = COPIES.exec(name) ?? [];
+  if (before !== undefined && model.tensors.has(`${before}shared.weight`)) return `${before}shared.weight`;
+  if (!isHead(name) || configValue(model.config, "tie_word_embeddings") !== true) return undefined;
+  const table = tokenTable(model)?.name;
+  return table === undefined ? undefined : (tiedTo(model, table) ?? table);
+}
+
+/**
+ * The tensor of this name, or the one that it is tied to where it is not stored: the embedding for a head, the shared
+ * table for those of encoder and decoder, one of these for the shared one.
+ */
 export function resolve(model: NamedModel, name: string): TensorEntry | undefined {
   const entry = model.tensors.get(name);
-  if (entry !== undefined || !isHead(name) || !isTied(model)) return entry;
-  return tokenTable(model)?.entry;
+  if (entry !== undefined) return entry;
+  if (isHead(name) && isTied(model)) return tokenTable(model)?.entry;
+  const before = COPIES.exec(name)?.[1] ?? /^(.*?)shared\.weight$/.exec(name)?.[1];
+  if (before === undefined) return undefined;
+  const group = ["shared", "encoder.embed_tokens", "decoder.embed_tokens"];
+  return group.map((part) => model.tensors.get(`${before}${part}.weight`)).find((found) => found !== undefined);
 }

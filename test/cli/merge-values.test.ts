@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { encodeFloats } from "../../src/checkpoint/decode.ts";
 import type { Dtype } from "../../src/checkpoint/dtype.ts";
 import { bytesOf } from "../checkpoint/sample.ts";
 import { EPSILON, expectWithin, rounded } from "../support/floats.ts";
@@ -231,5 +232,79 @@ describe("adapters", () => {
       const found = await merged(argv);
       for (const { name, data } of a!) expect([name, found.get(name)!.data]).toEqual([name, data]);
     }
+  });
+});
+
+describe("remarks", () => {
+  const write = (name: string, values: readonly number[], dtype: Dtype = "F32", tensor = "w") => {
+    const data = encodeFloats(Float32Array.from(values), dtype);
+    const shape = [values.length];
+    writeModel(join(folder, `${name}.safetensors`), [{ name: tensor, dtype, shape, bytes: data.length, data }]);
+  };
+  const told = async (argv: string): Promise<string> => {
+    const { code, err } = await merge(`${argv} -q`.split(" "), { cwd: folder });
+    expect([argv, code]).toEqual([argv, 0]);
+    return err;
+  };
+
+  test("values that become infinite in the type of the output", async () => {
+    write("big1", [1, 6e4, -7e4, 0]);
+    write("big2", [1, 8e4, -7e4, 0]);
+    const both = "big1.safetensors big2.safetensors --method linear --weight 0.5";
+    expect(await told(`${both} --out-dtype float16`)).toBe(
+      "merge: warning: the result has values that are not finite, which no input has: w (2 infinities); float16 holds at most 65504: --out-dtype bfloat16 or float32 holds more\n",
+    );
+    expect(await told(both)).toBe("");
+  });
+
+  test("values of the inputs that are not finite, also where they are copied", async () => {
+    write("fine", [1, 2, 3, 4], "BF16");
+    write("odd", [1, Number.NaN, 1 / 0, 4], "BF16");
+    expect(await told("fine.safetensors odd.safetensors --method linear --weight 0.5")).toBe(
+      "merge: warning: odd.safetensors has values that are not finite: w (1 NaN, 1 infinity)\n",
+    );
+    expect(await told("odd.safetensors --method passthrough")).toBe(
+      "merge: warning: odd.safetensors has values that are not finite: w (1 NaN, 1 infinity)\n",
+    );
+  });
+
+  test("one value kept of tensors so small that a density keeps none", async () => {
+    for (const [name, value] of Object.entries({ s1: 1, s2: 3, s3: 5 })) write(name, [value], "F32", "act.alpha");
+    const ties = "s2.safetensors s3.safetensors --base s1.safetensors --method ties --weight 0.5 --density 0.5";
+    expect(await told(ties)).toBe(
+      "merge: warning: one value is kept, since its density keeps less than one: act.alpha\n",
+    );
+  });
+
+  test("tensors that a model lacks are refused, and told where they are allowed", async () => {
+    writeModel(
+      join(folder, "less"),
+      b!.filter(({ name }) => name !== UP1),
+    );
+    const { code, err } = await merge("a less --method linear --weight 0.5 -q".split(" "), { cwd: folder });
+    expect([code, err]).toEqual([
+      2,
+      `merge: less lacks ${UP1}, which a has\n  hint: is it whole? --allow-missing makes such tensors from the models that have them\n`,
+    ]);
+    expect(await told("a less --method linear --weight 0.5 --allow-missing")).toBe(
+      `merge: warning: less lacks it and is left out: ${UP1}\n`,
+    );
+  });
+
+  test("copies of a tied embedding stay equal under random draws", async () => {
+    const files = { "config.json": { model_type: "llama", num_hidden_layers: 2, tie_word_embeddings: true } };
+    for (const [name, tensors] of Object.entries({ ta: a, tb: b, tbase: base })) {
+      const table = tensors!.find((one) => one.name === "model.embed_tokens.weight")!;
+      writeModel(
+        join(folder, name),
+        tensors!.map((one) => (one.name === "lm_head.weight" ? { ...table, name: one.name } : one)),
+        files,
+      );
+    }
+    const found = await merged("ta tb --base tbase --method dare_ties --density 0.5 --weight 0.5");
+    const [head, table] = ["lm_head.weight", "model.embed_tokens.weight"].map((name) => found.get(name)!.floats);
+    expect(head).toEqual(table!);
+    const free = await merged("a b --base base --method dare_ties --density 0.5 --weight 0.5");
+    expect(free.get("lm_head.weight")!.floats).not.toEqual(free.get("model.embed_tokens.weight")!.floats);
   });
 });

@@ -18,6 +18,8 @@ export interface MergeTask {
   /** Place of its block in the stack, 0 first and 1 last, and the block's number; undefined outside the blocks. */
   readonly depth?: number | undefined;
   readonly layer?: number | undefined;
+  /** The tensor that this one is a copy of: random streams are keyed by it, so that the two stay equal. */
+  readonly copyOf?: string | undefined;
   /** Some inputs are larger than `shape`: the top-left rows and columns of each count. */
   readonly crop?: { readonly rows: number; readonly columns: number } | undefined;
 }
@@ -46,6 +48,8 @@ export interface JobSettings {
   readonly compatBugs: boolean;
   /** Scale of the result's change from the base, by tensor: a step after any method. */
   readonly post?: (task: MergeTask) => number;
+  /** Gets what is odd about a tensor but harmless; told at the end, one line per cause. */
+  readonly remark?: (what: string, tensor: string) => void;
   /** Values per chunk and input; left out, as suits the adapter. Tests set it to see tensors of several chunks. */
   readonly chunkValues?: number;
 }

@@ -76,6 +76,11 @@ export class TensorInputs<V = unknown> {
     this.wholeRows = this.layout.wholeRows;
   }
 
+  /** The name that keys random streams: its own, or that of the tensor it is a copy of. */
+  get streamName(): string {
+    return this.task.copyOf ?? this.name;
+  }
+
   get chunkCount(): number {
     return this.layout.chunkCount;
   }

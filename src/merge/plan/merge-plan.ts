@@ -20,6 +20,7 @@ import {
   type NamedModel,
   nameModels,
   resolve,
+  tiedTo,
   tokenTable,
 } from "../../model/names.ts";
 import { sizeOf } from "../../tensor/tensor.ts";
@@ -27,6 +28,7 @@ import type { MergeMethod } from "../contract.ts";
 import { entriesOf, type ValuedTask } from "../job/task.ts";
 import { type Aligned, align, type Operand } from "./align.ts";
 import { filesDonor, leftOut, refuseUnequalTokenizers } from "./carried-files.ts";
+import { Missing } from "./missing.ts";
 import { assignModules } from "./modules.ts";
 import { Notes } from "./notes.ts";
 import { outputFiles, type RestackedLayers } from "./output-config.ts";
@@ -47,6 +49,8 @@ export interface MergePlan {
 export interface PlanOptions {
   /** A model listed twice counts twice; without it once, as in mergekit. */
   readonly allowDuplicates?: boolean;
+  /** Tensors that some model lacks are made from those that have them; without it they are refused. */
+  readonly allowMissing?: boolean;
   /** The model whose files go with the result, as the user wrote it; the base or the first when left out. */
   readonly files?: string;
 }
@@ -81,7 +85,9 @@ export async function planMerge(
   };
   const slots = slotsOf(recipe, donor, context);
   const notes = new Notes();
-  const tensors = await tasksOf(slots, donor, recipe, method, notes);
+  const missing = new Missing(options.allowMissing ?? false, notes);
+  const tensors = await tasksOf(slots, donor, recipe, method, { notes, missing });
+  missing.refuse();
   if (recipe.unionOfTokenizers) refuseUnequalTokenizers(models.values(), recipe.unionOfTokenizers);
   const giver = options.files === undefined ? donor : filesDonor(options.files, models.values());
   if (giver !== donor && slots.stacks.length > 0)
@@ -125,24 +131,26 @@ async function tasksOf(
   donor: NamedModel,
   recipe: Recipe,
   method: PlannedMethod,
-  notes: Notes,
+  { notes, missing }: { notes: Notes; missing: Missing },
 ): Promise<ValuedTask[]> {
   for (const name of unclaimed) notes.add(`no module has it, taken from ${donor.ref} unchanged`, name);
   const parameters = await tensorParameters(method);
   const place = placeIn(donor);
   const tasks: { task: ValuedTask; at: number }[] = [];
   for (const slot of slots) {
-    const aligned = alignSlot(slot, method, notes);
+    const aligned = alignSlot(slot, method, notes, missing);
     if (aligned === undefined) continue;
     const merged = aligned.kind === "merge";
+    const valued = asCopy(slot, donor);
     tasks.push({
       at: place(slot.name),
       task: {
         ...mergedTask(slot.name, aligned, recipe),
         depth: slot.depth,
         layer: slot.layer,
-        values: merged ? parameters.values(slot) : {},
-        perModel: merged ? aligned.models.map(({ input }) => parameters.perModel(slot, input)) : [],
+        values: merged ? parameters.values(valued) : {},
+        perModel: merged ? aligned.models.map(({ input }) => parameters.perModel(valued, input)) : [],
+        ...(valued !== slot && { copyOf: valued.name }),
       },
     });
   }
@@ -191,8 +199,21 @@ function slotsOf(recipe: Recipe, donor: NamedModel, context: SectionContext): Sl
   return { slots, stacks, unclaimed };
 }
 
+/**
+ * A tensor that is a copy of another one in every input takes that one's parameters and random numbers, so that the two
+ * stay equal.
+ */
+function asCopy(slot: Slot, donor: NamedModel): Slot {
+  const original = tiedTo(donor, slot.name);
+  const { origin, inputs } = slot.section;
+  const members = origin === undefined ? inputs : [origin, ...inputs];
+  const everywhere = members.every(({ model }) => tiedTo(model, slot.name) === original);
+  if (original === undefined || !everywhere) return slot;
+  return { ...slot, name: original, nameIn: () => original };
+}
+
 /** The inputs that have the tensor, brought to one shape; undefined when none has it. */
-function alignSlot(slot: Slot, method: PlannedMethod, notes: Notes): Aligned<Input> | undefined {
+function alignSlot(slot: Slot, method: PlannedMethod, notes: Notes, missing: Missing): Aligned<Input> | undefined {
   const { origin, inputs } = slot.section;
   const operand = (input: Input): Operand<Input> | undefined => {
     const entry = resolve(input.model, slot.nameIn(input));
@@ -201,10 +222,12 @@ function alignSlot(slot: Slot, method: PlannedMethod, notes: Notes): Aligned<Inp
   const base = origin && operand(origin);
   const present = inputs.map(operand).filter((found) => found !== undefined);
   if (base === undefined && present.length === 0) return undefined;
+  const has = base ?? present[0]!;
+  const kept = !isFloat(has.entry.dtype) || isBuffer(slot.name, has.entry.shape);
   for (const input of inputs) {
-    if (!present.some((found) => found.input === input))
-      notes.add(`${input.model.ref} lacks it and is left out`, slot.name);
+    if (!kept && !present.some((found) => found.input === input)) missing.add(input.model, has.model, slot.name);
   }
+  if (!kept && origin !== undefined && base === undefined) missing.addBase(origin.model, has.model, slot.name);
   return align(slot.name, base, present, method, origin !== undefined, notes);
 }
 

@@ -6,7 +6,16 @@ import type { Checkpoint } from "../../checkpoint/checkpoint.ts";
 import { type Recipe, recipeReferences } from "../../checkpoint/lineage/recipe/recipe.ts";
 import { referenceKey } from "../../checkpoint/reference.ts";
 import { countTokens, type Vocabulary, vocabularyOf } from "../../data/vocabulary.ts";
-import { configValue, isHead, isTied, mainStack, type NamedModel, nameModels, tokenTable } from "../../model/names.ts";
+import {
+  configValue,
+  isHead,
+  isTied,
+  mainStack,
+  type NamedModel,
+  nameModels,
+  resolve,
+  tokenTable,
+} from "../../model/names.ts";
 import { sizeOf } from "../../tensor/tensor.ts";
 import { spellShape } from "../plan/align.ts";
 import { counted } from "../plan/notes.ts";
@@ -38,7 +47,11 @@ export interface CheckReport {
  * Compares every model of a recipe with its base, or with the first model. Reads no weights. Throws a UserError for a
  * config that is not JSON.
  */
-export function checkModels(recipe: Recipe, opened: ReadonlyMap<string, Checkpoint>): CheckReport {
+export function checkModels(
+  recipe: Recipe,
+  opened: ReadonlyMap<string, Checkpoint>,
+  { allowMissing = false }: { allowMissing?: boolean } = {},
+): CheckReport {
   const references = recipeReferences(recipe);
   const baseKey = recipe.base === undefined ? undefined : referenceKey(recipe.base);
   const keys = [...new Set([baseKey ?? referenceKey(references[0]!), ...references.map(referenceKey)])];
@@ -49,7 +62,7 @@ export function checkModels(recipe: Recipe, opened: ReadonlyMap<string, Checkpoi
   const [first, ...others] = read;
   const problems: CheckProblem[] = renamed.map((message) => ({ level: "note", message }));
   for (const { model, vocabulary } of read) problems.push(...checkOne(model, vocabulary));
-  for (const other of others) problems.push(...comparePair(first!, other));
+  for (const other of others) problems.push(...comparePair(first!, other, allowMissing ? "warning" : "error"));
   return { rows: read.map(({ key, model, vocabulary }) => rowOf(model, vocabulary, key === baseKey)), problems };
 }
 
@@ -108,7 +121,7 @@ function checkOne(model: NamedModel, vocabulary: Vocabulary | undefined): CheckP
   return problems;
 }
 
-function comparePair(one: WithVocabulary, other: WithVocabulary): CheckProblem[] {
+function comparePair(one: WithVocabulary, other: WithVocabulary, ofMissing: CheckProblem["level"]): CheckProblem[] {
   const problems: CheckProblem[] = [...compareVocabularies(one, other)];
   const [first, model] = [one.model, other.model];
   const kinds = [first, model].map(({ config }) => configValue(config, "model_type"));
@@ -122,10 +135,10 @@ function comparePair(one: WithVocabulary, other: WithVocabulary): CheckProblem[]
     const message = `${key} is ${a} in ${first.ref} but ${b} in ${model.ref}; the output gets ${a}`;
     problems.push({ level: "warning", message, hint: "the models may not be tuned from one base" });
   }
-  return [...problems, ...compareTensors(first, model)];
+  return [...problems, ...compareTensors(first, model, ofMissing)];
 }
 
-function compareTensors(first: NamedModel, model: NamedModel): CheckProblem[] {
+function compareTensors(first: NamedModel, model: NamedModel, ofMissing: CheckProblem["level"]): CheckProblem[] {
   const problems: CheckProblem[] = [];
   const differing: string[] = [];
   const lacking: string[] = [];
@@ -169,10 +182,10 @@ function compareTensors(first: NamedModel, model: NamedModel): CheckProblem[] {
     [lacking, first, model],
     [extra, model, first],
   ] as const) {
-    const untied = names.filter((name) => !(isHead(name) && isTied(lacks)));
+    const untied = names.filter((name) => resolve(lacks, name) === undefined);
     if (untied.length === 0) continue;
     const more = untied.length > 1 ? ` and ${untied.length - 1} more` : "";
-    problems.push({ level: "warning", message: `${lacks.ref} lacks ${untied[0]}${more}, which ${has.ref} has` });
+    problems.push({ level: ofMissing, message: `${lacks.ref} lacks ${untied[0]}${more}, which ${has.ref} has` });
   }
   return problems;
 }

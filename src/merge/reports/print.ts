@@ -18,9 +18,14 @@ export interface Printer {
 }
 
 /** Prints how the models of a recipe compare; false if they have no chance together. */
-export async function printCheck(printer: Printer, recipe: Recipe, models: OpenModels): Promise<boolean> {
+export async function printCheck(
+  printer: Printer,
+  recipe: Recipe,
+  models: OpenModels,
+  options: { allowMissing?: boolean } = {},
+): Promise<boolean> {
   const opened = await models.open(recipe);
-  const report = checkModels(recipe, opened);
+  const report = checkModels(recipe, opened, options);
   const keys = [...new Set([...(recipe.base ? [recipe.base] : []), ...recipeReferences(recipe)].map(referenceKey))];
   const related = await relatedness(keys.map((key) => opened.get(key)!));
   const problems = [...report.problems, ...(related?.problems ?? [])];

@@ -70,7 +70,7 @@ async function drawMasks(inputs: TensorInputs<Values>, masks: GPUBuffer, pitch: 
     const rows = chunk.length / columns;
     using pairs = gpu.buffer(8 * padded * Math.min(batch, rows), `${inputs.name} ranks`);
     for (const k of drawn) {
-      const [key_x, key_y] = randomKey(inputs.settings.seed, inputs.name, inputs.task.modelIndex[k]!);
+      const [key_x, key_y] = randomKey(inputs.settings.seed, inputs.streamName, inputs.task.modelIndex[k]!);
       for (let row = 0; row < rows; row += batch) {
         const taken = Math.min(batch, rows - row);
         gpu.run(draw, {

@@ -54,20 +54,26 @@ export const everything = ({ count }: { readonly count: number }): Sparsified =>
 /** Keeps everything. */
 export const dense = sparsifier({ options: {}, passes: "one", find: async (inputs) => everything(inputs) });
 
-/** Keeps the floor(density n) largest by magnitude. A density that keeps nothing is refused. Two passes. */
+/**
+ * Keeps the floor(density n) largest by magnitude; one, with a remark, where that is none of a small tensor. A density
+ * of 0 is refused. Two passes.
+ */
 export const magnitude = sparsifier({
   options: densityOption,
   trials: [{}, { density: 0.5 }],
   passes: "many",
   async find(inputs) {
     const { density } = inputs.values;
-    const tops = density.map((share) => Math.floor(share * inputs.size));
-    const bad = tops.findIndex((top, k) => top === 0 && density[k]! < 1);
-    if (bad >= 0) {
+    const bad = density.indexOf(0);
+    if (bad >= 0 && inputs.size > 0) {
       throw new UserError(
         `${inputs.name}: density ${density[bad]} keeps none of its ${inputs.size} values`,
         "give a larger density, or filter this tensor out",
       );
+    }
+    const tops = density.map((share) => Math.max(1, Math.floor(share * inputs.size)));
+    if (density.some((share) => share * inputs.size < 1)) {
+      inputs.settings.remark?.("one value is kept, since its density keeps less than one", inputs.name);
     }
     if (density.every((share) => share >= 1)) return everything(inputs);
     const cuts = await topCuts(
@@ -90,7 +96,7 @@ export const bernoulli = sparsifier({
     const { density } = inputs.values;
     if (density.every((share) => share >= 1)) return everything(inputs);
     const models = density.map((share, k) => ({
-      key: randomKey(inputs.settings.seed, inputs.name, inputs.task.modelIndex[k]!),
+      key: randomKey(inputs.settings.seed, inputs.streamName, inputs.task.modelIndex[k]!),
       threshold: share >= 1 ? 1 << 24 : Math.round(share * 2 ** 24),
     }));
     return { flag: "by_chance", models };

@@ -27,7 +27,7 @@ const WEIGHTS = ["model.safetensors", "model.safetensors.index.json", "adapter_m
 
 const flushes = (): boolean => process.env.INGOT_NO_FSYNC !== "1";
 
-const isFile = (file: string): boolean => fs.statSync(file, { throwIfNoEntry: false })?.isFile() ?? false;
+const isFile = (file: string): boolean => fs.existsSync(file) && fs.statSync(file).isFile();
 const has = (folder: string, name: string): boolean => isFile(path.join(folder, name));
 const isState = (folder: string): boolean => has(folder, PROGRESS);
 

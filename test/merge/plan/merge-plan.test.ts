@@ -139,17 +139,60 @@ describe("tensors that not all models have", () => {
     expect(config(both).tie_word_embeddings).toBe(true);
   });
 
+  test("buffers may be in some models only", async () => {
+    const frequencies = { "model.layers.0.rotary_emb.inv_freq": [2], steps: ["I64", []] as const };
+    const merged = await plan(recipe("linear", weighted("a", "b")), [
+      decoder("a", 1, {}, frequencies),
+      decoder("b", 1),
+    ]);
+    expect(names(merged)).toContain("steps");
+  });
+
+  test("an encoder-decoder's copies of its shared table stand for it, and are made as it is", async () => {
+    const [shared, encoder, decoderTable] = ["shared", "encoder.embed_tokens", "decoder.embed_tokens"].map(
+      (name) => `${name}.weight`,
+    ) as [string, string, string];
+    const files = { "config.json": { model_type: "t5" } };
+    const one = (ref: string, ...held: string[]) =>
+      checkpoint(ref, { ...Object.fromEntries(held.map((name) => [name, [8, 4]])), "encoder.norm.weight": [4] }, files);
+    const whole = (ref: string) => one(ref, shared, encoder, decoderTable);
+    const text = recipe("dare_ties", weighted("a", "b"), "base_model: base\nparameters: {density: 0.5}");
+    const merged = await plan(text, [whole("base"), one("a", shared), one("b", encoder)]);
+    for (const name of [shared, encoder, decoderTable]) {
+      expect(get(merged, name).models.map((entry) => entry.name)).toEqual([shared, encoder]);
+    }
+  });
+
+  test("copies of tied tensors take the parameters and random numbers of their original", async () => {
+    const models = ["base", "a"].map((ref) => decoder(ref, 1, tied));
+    const filtered = "base_model: base\nparameters: {weight: [{filter: lm_head, value: 3}, {value: 1}], density: 0.5}";
+    const merged = await plan(recipe("dare_ties", ["a"], filtered), models);
+    expect([get(merged, HEAD).copyOf, get(merged, TABLE).copyOf]).toEqual([TABLE, undefined]);
+    expect(get(merged, HEAD).perModel).toEqual(get(merged, TABLE).perModel);
+    const free = ["base", "a"].map((ref) => decoder(ref, 1));
+    const apart = await plan(recipe("dare_ties", ["a"], filtered), free);
+    expect([get(apart, HEAD).copyOf, get(apart, HEAD).perModel]).toEqual([undefined, [{ weight: 3, density: 0.5 }]]);
+  });
+
   test("are merged from those that do", async () => {
     const extra = { "model.layers.0.bias": [4] };
     const models = [decoder("a", 1, {}, extra), decoder("b", 1), decoder("c", 1, {}, extra)];
-    const merged = await plan(recipe("linear", weighted("a", "b", "c")), models);
+    const text = recipe("linear", weighted("a", "b", "c"));
+    const refused = await refusal(plan(text, models));
+    expect(refused.message).toBe("b lacks model.layers.0.bias, which a has");
+    expect(refused.hint).toBe("is it whole? --allow-missing makes such tensors from the models that have them");
+    const merged = await plan(text, models, { allowMissing: true });
     expect(get(merged, "model.layers.0.bias").modelIndex).toEqual([0, 2]);
     expect(merged.warnings).toEqual(["b lacks it and is left out: model.layers.0.bias"]);
   });
 
   test("are copied when there is no task vector, or too few models", async () => {
     const models = [decoder("base", 1, {}, { only_base: [3] }), decoder("a", 1, {}, { only_a: [3] })];
-    const merged = await plan(recipe("ties", weighted("a"), "base_model: base\nout_dtype: bfloat16"), models);
+    const text = recipe("ties", weighted("a"), "base_model: base\nout_dtype: bfloat16");
+    expect((await refusal(plan(text, models))).message).toBe("a lacks only_base, which base has");
+    const more = [without(models[0]!, "only_base"), models[1]!];
+    expect((await refusal(plan(text, more))).message).toBe("base lacks only_a, which a has");
+    const merged = await plan(text, models, { allowMissing: true });
     const [fromBase, fromModel] = [get(merged, "only_base"), get(merged, "only_a")];
     expect([fromBase.kind, fromBase.base?.name, fromBase.models]).toEqual(["copy", "only_base", []]);
     expect([fromModel.kind, fromModel.base, fromModel.models[0]?.name]).toEqual(["copy", undefined, "only_a"]);
@@ -162,6 +205,7 @@ describe("tensors that not all models have", () => {
       position_ids: ["I64", [1, 4]] as const,
       "model.layers.0.rotary_emb.inv_freq": [2],
       steps: ["I64", []] as const,
+      scale: ["F8_E8M0", [4]] as const,
     };
     const models = [decoder("a", 1, {}, more), decoder("b", 1, {}, more)];
     const merged = await plan(recipe("linear", weighted("a", "b"), "dtype: bfloat16"), models);
@@ -170,6 +214,7 @@ describe("tensors that not all models have", () => {
       ["position_ids", "I64", 1],
       ["model.layers.0.rotary_emb.inv_freq", "F32", 1],
       ["steps", "I64", 1],
+      ["scale", "F8_E8M0", 1],
     ]);
   });
 });

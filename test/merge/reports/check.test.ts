@@ -105,7 +105,7 @@ describe("a check", () => {
       "warning: model.embed_tokens.weight is (8, 4) in base but (10, 4) in a",
       `error: ${up} is (6, 4) in base but (7, 4) in a`,
       "note: 1 tensor stored as F32 in base but BF16 in a",
-      "warning: base lacks extra, which a has",
+      "error: base lacks extra, which a has",
     ]);
     const foreign = checkpoint("a", { "blocks.0.w": [1], "blocks.0.v": [1] });
     expect(messages(await check(base, foreign))).toEqual(["error: a has only 0 of the 5 tensors of base, by name"]);

@@ -47,7 +47,7 @@ export const method = mergeMethod({
     const scale = part === "degree" ? 1 : a2;
     const whole = part === "degree" ? 0 : a2;
     if (job.shape.length < 2 || drop === 0) return addTaskVectors(job, [{ plain: whole + share }], scale);
-    const key = randomKey(job.settings.seed, job.name, job.task.modelIndex[0]!);
+    const key = randomKey(job.settings.seed, job.streamName, job.task.modelIndex[0]!);
     await addTaskVectors(job, [{ plain: whole, kept: share / (1 - drop), density: 1 - drop, key }], scale);
   },
 });

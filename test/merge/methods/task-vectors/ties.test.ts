@@ -42,8 +42,10 @@ for (const size of [3, 255, 257, 5000]) {
   }
 }
 
-test("a density that keeps nothing is refused by tensor", async () => {
-  const given = { base: normals(1, 3), models: [normals(2, 3)] };
-  const values = { ...common, ...rescaling, weight: [1], density: [0.2], normalize: true };
-  await expect(writtenBy(gpu, ties, { ...given, values })).rejects.toThrow("w: density 0.2 keeps none of its 3 values");
+test("a density that keeps less than one value keeps the largest, and one of 0 is refused by tensor", async () => {
+  const given = { base: Float32Array.of(1, 1, 1), models: [Float32Array.of(2, -3, 1)] };
+  const values = (density: number) => ({ ...common, ...rescaling, weight: [1], density: [density], normalize: true });
+  expect(await writtenBy(gpu, ties, { ...given, values: values(0.2) })).toEqual(Float32Array.of(1, -1.8, 1)); // lambda 0.7
+  const none = writtenBy(gpu, ties, { ...given, values: values(0) });
+  await expect(none).rejects.toThrow("w: density 0 keeps none of its 3 values");
 });
