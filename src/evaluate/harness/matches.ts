@@ -1,4 +1,12 @@
-/** Filters of generated texts, and whether what is left of them is the expected text, as lm-evaluation-harness has it. */
+/**
+ * Filters of generated texts, and whether what is left of them is the expected text, as lm-evaluation-harness has it.
+ *
+ * The engine gives up on a pattern that backtracks too much, and says that nothing was found. So a row that takes far
+ * longer than an honest pattern is refused, before that happens.
+ */
+
+/** Milliseconds that a row may take; an honest pattern takes microseconds. Twice, because a busy machine may pause. */
+const MOST_MS = 100;
 
 /** One step of a filter: the first text, or what a pattern finds. */
 export type FilterStep =
@@ -23,16 +31,30 @@ export interface Found {
   readonly expected: readonly string[];
 }
 
-/** 1 where a row's text is one of those expected, by matcher and row. Throws SyntaxError for a pattern that is none. */
+/**
+ * 1 where a row's text is one of those expected, by matcher and row. Throws SyntaxError for a pattern that is none, and
+ * Error for one that takes too long.
+ */
 export const matchesOf = (matchers: readonly Matcher[], rows: readonly Found[]): number[][] =>
   matchers.map(({ steps, match }) => {
     const filters = steps.map(filterOf);
     const bare = bareOf(match);
-    return rows.map(({ found, expected }) => {
-      const text = bare(filters.reduce((rest, filter) => filter(rest), found));
-      return expected.some((each) => bare(each) === text) ? 1 : 0;
-    });
+    return rows.map(({ found, expected }, i) =>
+      quickly(i, () => {
+        const text = bare(filters.reduce((rest, filter) => filter(rest), found));
+        return expected.some((each) => bare(each) === text) ? 1 : 0;
+      }),
+    );
   });
+
+function quickly(row: number, work: () => number): number {
+  for (let tries = 0; tries < 2; tries++) {
+    const began = performance.now();
+    const value = work();
+    if (performance.now() - began < MOST_MS) return value;
+  }
+  throw new Error(`a pattern takes too long on the answer to row ${row + 1}; write one that backtracks less`);
+}
 
 function filterOf(step: FilterStep): (text: string) => string {
   if (step.kind === "take_first") return (text) => text;
@@ -60,7 +82,7 @@ function bareOf({ ignoreCase, ignorePunctuation, ignoreNumbers, ignored }: Match
 /** The ends of the text, whatever the flags. */
 const ENDS: Readonly<Record<string, string>> = { "\\Z": "(?![\\s\\S])", "\\A": "(?<![\\s\\S])" };
 
-/** A pattern of Python's syntax as one of JavaScript, where they differ: named groups, ends of the text, leading flags. */
+/** A pattern of Python's syntax as JavaScript's, where they differ: named groups, ends of the text, leading flags. */
 export function regexOf(source: string): RegExp {
   const [, flags = "", rest = source] = /^\(\?([ims]+)\)(.*)$/s.exec(source) ?? [];
   const pattern = rest.replaceAll("(?P<", "(?<").replaceAll(/\\[\s\S]/g, (pair) => ENDS[pair] ?? pair);

@@ -8,7 +8,7 @@ import { byteTokenizer } from "../../../src/data/byte-tokenizer.ts";
 
 const V = 264;
 
-/** Writes the model. `weights` has, by two letters, how much likelier the second is than any other byte: 1 elsewhere. */
+/** Writes the model. `weights` has, by two letters, how much likelier the second is than other bytes: 1 elsewhere. */
 export function writeBigrams(folder: string, weights: Readonly<Record<string, number>>): void {
   const tokenizer = byteTokenizer();
   const config = {

@@ -26,7 +26,7 @@ beforeAll(() => {
 });
 
 test("multiple choice: acc by sums, acc_norm by sums over characters", async () => {
-  // After "=" all 264 bytes are equally likely; after " " an a has 5 of 270, a b 3 of 270; after "b" a b has 100 of 363.
+  // After "=" all 264 bytes are equally likely; after " " an a has 5 of 270, a b 3; after "b" a b has 100 of 363.
   // " a": ln(1/264) + ln(5/270) = -9.565. " bb": ln(1/264) + ln(3/270) + ln(100/363) = -11.365.
   // So a is chosen; by characters a has -9.565 and bb -11.365 / 2 = -5.683, so bb is chosen.
   rows("choices.jsonl", { q: "1", label: 0 }, { q: "2", label: 0 }, { q: "3", label: 1 });
@@ -133,7 +133,10 @@ test("a pattern that backtracks for ever ends, and says so", async () => {
     `test_split: test\ndoc_to_text: q\ndoc_to_target: a\ngeneration_kwargs: {max_gen_toks: 60}\nfilter_list: [${filter}]\n`,
   );
   const { err, code } = await evaluate("--task", "slow.yml", "--data", "few.jsonl");
-  expect(err).toContain("slow.yml: its patterns take longer than 3.001 s");
+  // Where the engine gives up, or where the thread is ended: which comes first depends on the machine.
+  expect(err).toMatch(
+    /slow\.yml: (its patterns take longer than 3\.001 s|a pattern takes too long on the answer to row 1)/,
+  );
   expect(code).toBe(2);
 }, 30_000);
 
