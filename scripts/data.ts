@@ -4,9 +4,11 @@
  *
  *   bun run data addition --digits 3 --size 10000 -o train.jsonl
  *   bun run data markov --split test > test.jsonl
+ *   bun run data show rows.jsonl --tokenizer model/
  */
-import { script } from "../src/cli/script.ts";
+import { command, script } from "../src/cli/script.ts";
 import { DATA_OPTIONS, runData } from "../src/data/command.ts";
+import { SHOW } from "../src/run/show-options.ts";
 
 await script({
   name: "data",
@@ -18,12 +20,28 @@ await script({
     "bun run data markov --order 2 --size 5000 > language.jsonl",
     "bun run data facts --part forget -o forget.jsonl",
     "bun run data lego --help",
+    "bun run data show rows.jsonl --tokenizer model/",
   ],
   methods: "task",
   methodFirst: true,
   output: "none",
   options: DATA_OPTIONS,
   essentials: Object.keys(DATA_OPTIONS),
+  commands: {
+    show: command({
+      about: "Show rows as a model reads them, with the tokens marked that count.",
+      args: "<rows...>",
+      examples: [
+        "bun run data show rows.jsonl --tokenizer model/",
+        "bun run data show chats.jsonl --tokenizer model/ --turns each --rows 1",
+      ],
+      output: "text",
+      options: SHOW,
+      notes: `What counts is green on a terminal, and in ⟦brackets⟧ in a pipe, a file, or with NO_COLOR; --json gives the parts with their
+tokens. Rows are cut and split as training would.`,
+      run: async (context) => (await import("../src/run/commands/show-rows.ts")).showRows(context),
+    }),
+  },
   notes: `The task comes first; --method TASK means the same. Rows are JSON lines. A row depends on the seed, the split and its
 place alone: a smaller --size is the beginning of a larger one. The seed makes the world (the language, the people, the class
 means), and the splits of one seed share it. Splits have no content in common (addition, facts, knights, lego, modular), or are

@@ -9,7 +9,7 @@ import { UserError } from "../errors.ts";
 import { decodeText, isObject, parseJson, show } from "../json.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import { withSplitExperts } from "./expert-layout.ts";
-import { isGguf, SNIFF_BYTES } from "./file-kind.ts";
+import { isGguf, isZipFile, SNIFF_BYTES } from "./file-kind.ts";
 import { openFile, openFolder } from "./folder/folder.ts";
 import { openError, Source } from "./source.ts";
 import { openStream } from "./stream/stream.ts";
@@ -25,7 +25,7 @@ export interface OpenOptions {
 /**
  * Opens a reference:
  *
- *   model/  x.safetensors  x.gguf       on the disk
+ *   model/  x.safetensors  x.gguf  x.bin  on the disk
  *   -  /dev/stdin  /dev/fd/63  a FIFO   streams
  *   hf:org/name[@rev][:file]            the Hub, through its cache
  *   base+adapter                        an adapter applied to a base; an adapter alone names its base itself
@@ -122,21 +122,38 @@ async function openStored(ref: string, options: OpenOptions): Promise<Checkpoint
   return openPath(ref, ref, options);
 }
 
-async function openPath(found: string, ref: string, { warn }: OpenOptions, revision?: string): Promise<Checkpoint> {
+async function openPath(found: string, ref: string, options: OpenOptions, revision?: string): Promise<Checkpoint> {
   let stat: fs.Stats;
   try {
     stat = await fs.promises.stat(found);
   } catch (error) {
     throw openError(error as NodeJS.ErrnoException, ref);
   }
-  if (stat.isDirectory()) return openFolder(found, ref, revision);
+  if (stat.isDirectory()) return openAnyFolder(found, ref, options, revision);
   if (stat.isFIFO() || stat.isCharacterDevice()) return openPipe(found, ref);
   const source = Source.open(found, ref);
   const start = await source.start(SNIFF_BYTES).finally(() => source.close());
-  if (!isGguf(start)) return openFile(found, ref, revision);
-  const { openGguf } = await import("./gguf/gguf.ts");
-  return openGguf(found, ref, warn);
+  if (isGguf(start)) {
+    const { openGguf } = await import("./gguf/gguf.ts");
+    return openGguf(found, ref, options.warn);
+  }
+  if (!isZipFile(start)) return openFile(found, ref, revision);
+  const { openPickle } = await import("./pickle/pickle.ts");
+  return openPickle(found, ref, options.warn);
 }
+
+/** A folder of safetensors or, where it has none, of PyTorch's own files. */
+async function openAnyFolder(folder: string, ref: string, { warn }: OpenOptions, revision?: string) {
+  const names = await fs.promises.readdir(folder).catch(() => []); // openFolder says why
+  const weights = names.some((name) => name.includes(".safetensors")) ? undefined : pickledWeights(names);
+  if (weights === undefined) return openFolder(folder, ref, revision, warn);
+  const { openPickledFolder } = await import("./pickle/pickle.ts");
+  return openPickledFolder(folder, ref, weights, warn);
+}
+
+/** The name under which PyTorch-side tools keep pickled weights in a folder, or their index. */
+const pickledWeights = (names: readonly string[]): string | undefined =>
+  ["pytorch_model.bin", "pytorch_model.bin.index.json", "adapter_model.bin"].find((name) => names.includes(name));
 
 /** Opening a FIFO waits for its writer, so it is done off the main thread. */
 async function openPipe(file: string, ref: string): Promise<Checkpoint> {

@@ -55,6 +55,7 @@ const READING = {
   columns: DATA.columns,
   tokenizer: DATA.tokenizer,
   template: DATA.template,
+  turns: DATA.turns,
   batch_size: DATA.batch_size,
   max_length: DATA.max_length,
   token_cache: DATA.token_cache,

@@ -17,6 +17,11 @@ export const READING = {
     default: "auto",
     help: "chat template for rows of messages; auto: the model's",
   },
+  turns: {
+    type: "'all' | 'last' | 'each'",
+    default: "all",
+    help: "answers of a conversation that count: all, the last, or each in a sequence that ends with it",
+  },
   max_length: {
     type: "number.integer >= 1",
     help: "most tokens of a row; the model's when left out, at most 1024",

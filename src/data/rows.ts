@@ -6,12 +6,15 @@
  * person).
  */
 
-import type { Json } from "../json.ts";
+import type { Json, JsonObject } from "../json.ts";
 
 /** One turn of a conversation. */
 export interface Message {
   readonly role: string;
+  /** What is said, as text: of a list of parts the texts, nothing where it is null. */
   readonly content: string;
+  /** Other keys, for the chat template: tool_calls, reasoning_content, name; `content` where it is not a text. */
+  readonly fields?: JsonObject;
 }
 
 /** The label of a token, or of a row, that the loss leaves out. */

@@ -9,7 +9,8 @@
  * what comes before, tokenized alone, stop agreeing with those of the whole. A token across the border counts.
  */
 import { UserError } from "../errors.ts";
-import { IGNORED, type LocatedRow, type Row } from "./rows.ts";
+import { agreement, encodeConversation, type Tokens, type Turns } from "./chat/conversation.ts";
+import { IGNORED, type LocatedRow } from "./rows.ts";
 import { encodePrompt } from "./special-tokens.ts";
 import { type ChatTemplate, plainTemplate } from "./template.ts";
 import type { Tokenizer } from "./tokenizer.ts";
@@ -49,6 +50,8 @@ export interface EncodeOptions {
   vocabSize?: number;
   /** Most tokens of a sequence. */
   maxLength?: number;
+  /** Which turns of a conversation count; all when left out. */
+  turns?: Turns;
   /** What happens to longer rows: they are cut (the default), split into further sequences, or refused. */
   overflow?: "truncate" | "split" | "refuse";
   /** Ends `text` and `completion` with the tokenizer's end token, if it has one; true when left out. */
@@ -58,14 +61,19 @@ export interface EncodeOptions {
   cache?: TokenCache;
   /** Called for every row that is cut. */
   cut?: (place: string, tokens: number) => void;
+  /** Called for a conversation of which the template ends the last answer with no token. */
+  endless?: (place: string) => void;
 }
 
 /**
- * The sequences of a row: one, or several with `overflow: "split"`. Throws UserError, beginning with the row's place,
- * when the row has no tokens, tokens outside the vocabulary, or is not for a language model.
+ * The sequences of a row: one, or several with `overflow: "split"` or `turns: "each"`. Throws UserError, beginning with
+ * the row's place, when the row has no tokens, tokens outside the vocabulary, or is not for a language model.
  */
 export function encodeRow({ row, place }: LocatedRow, options: EncodeOptions = {}): Sequence[] {
-  const { ids, labels } = tokensOf({ row, place }, options);
+  return tokensOf({ row, place }, options).flatMap((tokens) => piecesOf(tokens, place, options));
+}
+
+function piecesOf({ ids, labels }: Tokens, place: string, options: EncodeOptions): Sequence[] {
   if (ids.length === 0) throw new UserError(`${place}: the row has no tokens`, "leave the row out");
   if (options.vocabSize !== undefined) {
     const odd = ids.findIndex((id) => id >= options.vocabSize!);
@@ -107,8 +115,8 @@ export async function* encodeRows(rows: AsyncIterable<LocatedRow>, options: Enco
   for await (const row of rows) yield* encodeRow(row, options);
 }
 
-function tokensOf({ row, place }: LocatedRow, options: EncodeOptions): { ids: Int32Array; labels: Int32Array } {
-  if (row.form === "tokens") return { ids: row.inputIds, labels: row.labels ?? row.inputIds };
+function tokensOf({ row, place }: LocatedRow, options: EncodeOptions): Tokens[] {
+  if (row.form === "tokens") return [{ ids: row.inputIds, labels: row.labels ?? row.inputIds }];
   if (row.form === "example") {
     throw new UserError(`${place}: the row is for a classifier; a language model reads text or tokens`);
   }
@@ -134,17 +142,18 @@ function tokensOf({ row, place }: LocatedRow, options: EncodeOptions): { ids: In
     );
   }
   if (row.form === "messages") {
-    return conversation(row, place, tokenizer, options.template ?? plainTemplate(endOfTurn(tokenizer)));
+    const { template = plainTemplate(endOfTurn(tokenizer)), turns, endless } = options;
+    return encodeConversation(row, place, { tokenizer, template, turns, endless });
   }
   const end = eos ? tokenizer.eos : undefined;
   if (row.form === "text") {
     const ids = withEnd(tokenizer.encode(row.text, { special: true }), end);
-    return { ids, labels: ids };
+    return [{ ids, labels: ids }];
   }
   const ids = withEnd(tokenizer.encode(row.prompt + row.completion, { special: true }), end);
   const labels = ids.slice();
   labels.fill(IGNORED, 0, agreement(encodePrompt(tokenizer, row.prompt), ids));
-  return { ids, labels };
+  return [{ ids, labels }];
 }
 
 /** The text that ends a turn in the plain format. */
@@ -157,39 +166,4 @@ function withEnd(ids: Int32Array, end: number | undefined): Int32Array {
   longer.set(ids);
   longer[ids.length] = end;
   return longer;
-}
-
-type Conversation = Extract<Row, { form: "messages" }>;
-
-function conversation(
-  { messages, countsFrom = 0 }: Conversation,
-  place: string,
-  tokenizer: Tokenizer,
-  template: ChatTemplate,
-) {
-  const text = template.render(messages);
-  const ids = tokenizer.encode(text);
-  const labels = new Int32Array(ids.length).fill(IGNORED);
-  for (const [i, { role }] of messages.entries()) {
-    if (role !== "assistant" || i < countsFrom) continue;
-    const before = template.render(messages.slice(0, i), { generationPrompt: true });
-    const after = template.render(messages.slice(0, i + 1));
-    if (!after.startsWith(before) || !text.startsWith(after)) {
-      throw new UserError(
-        `${place}: the chat template writes message ${i + 1} differently when other messages follow it`,
-        "so it is not known which tokens count; give rows that end with the assistant's first answer, or --template plain",
-      );
-    }
-    const from = agreement(tokenizer.encode(before), ids);
-    const to = agreement(tokenizer.encode(after), ids);
-    labels.set(ids.subarray(from, to), from);
-  }
-  return { ids, labels };
-}
-
-/** How many tokens two lists have in common at their start. */
-function agreement(a: Int32Array, b: Int32Array): number {
-  let n = 0;
-  while (n < a.length && n < b.length && a[n] === b[n]) n++;
-  return n;
 }

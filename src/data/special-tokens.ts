@@ -75,3 +75,7 @@ export function surroundings(
 /** The tokens of a text that is to be continued: as training saw its beginning, without an end. */
 export const encodePrompt = (tokenizer: Tokenizer, text: string): Int32Array =>
   tokenizer.encode(text, { special: "before" });
+
+/** Whether a token is special: no part of the text of an answer. */
+export const isSpecial = (tokenizer: Tokenizer, id: number): boolean =>
+  tokenizer.decode([id], { skipSpecial: true }) === "" && tokenizer.decode([id]) !== "";

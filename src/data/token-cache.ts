@@ -30,12 +30,12 @@ export class CachePlace {
     this.#before = identity();
   }
 
-  /** Undefined for what is not kept: pipes, small files, and where there is no folder or no room. */
+  /** Undefined for what is not kept: pipes, small files, and where there is no folder, no room or no mapping. */
   static async of({ path: ref, columns }: RowSource, options: EncodeOptions): Promise<CachePlace | undefined> {
     const { cache } = options;
     const folder = cache && (cache.folder ?? writableCache());
     const files = cache && (await filesOf(ref));
-    if (!cache || folder === undefined || files === undefined) return undefined;
+    if (!cache || folder === undefined || files === undefined || process.platform === "win32") return undefined;
     const bytes = files.reduce((sum, file) => sum + fs.statSync(file).size, 0);
     if (bytes < (cache.leastBytes ?? LEAST)) return undefined;
     const tokens = path.join(folder, "tokens");

@@ -55,6 +55,7 @@ export const EVALUATE = {
   overflow: READING.overflow,
   tokenizer: READING.tokenizer,
   template: READING.template,
+  turns: READING.turns,
   dtype: { type: "'f32' | 'bf16' | 'keep'", default: "keep", help: "of weights in memory" },
 } as const satisfies Options;
 

@@ -1,8 +1,7 @@
 /** What a checkpoint is, from its headers and files alone. */
-import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Checkpoint, TensorInfo } from "../checkpoint/checkpoint.ts";
-import { INDEX_SUFFIX, parseIndex } from "../checkpoint/folder/folder.ts";
+import { indexText, parseIndex } from "../checkpoint/folder/folder.ts";
 import { UserError } from "../errors.ts";
 import { decodeText, isObject, parseJson } from "../json.ts";
 import { type Config, configValue, isEmbedding, LAYER_KEYS, readConfig } from "../model/names.ts";
@@ -109,12 +108,10 @@ function adapterOf(checkpoint: Checkpoint): AdapterFacts | undefined {
 export async function indexOf(checkpoint: Checkpoint): Promise<IndexFacts | undefined> {
   // A folder of the Hub's cache is known by its reference only; its index was checked when it was opened.
   if (checkpoint.kind !== "folder" || checkpoint.ref.startsWith("hf:")) return undefined;
-  const names = await readdir(checkpoint.ref).catch((): string[] => []);
-  const singles = ["model.safetensors", "adapter_model.safetensors"];
-  const name = names.find((one) => one.endsWith(INDEX_SUFFIX));
-  if (name === undefined || singles.some((single) => names.includes(single))) return undefined;
+  const index = await indexText(checkpoint.ref, checkpoint.ref).catch(() => undefined); // of pickled weights: none
+  if (index === undefined) return undefined;
+  const { name, text } = index;
   const what = join(checkpoint.ref, name);
-  const text = decodeText(await readFile(what), what);
   const { value } = parseJson(text, what, 16);
   const metadata = isObject(value) && isObject(value.metadata) ? value.metadata : {};
   const total = metadata.total_size;

@@ -3,9 +3,11 @@ import fs from "node:fs";
 import path from "node:path";
 import { openPlain } from "../checkpoint/open.ts";
 import { byteTokenizer } from "../data/byte-tokenizer.ts";
+import type { Turns } from "../data/chat/conversation.ts";
+import { turnEnd } from "../data/chat/turn-end.ts";
 import { loadTokenizer, TOKENIZER_FILES } from "../data/load-tokenizer.ts";
 import { type EncodeOptions, endOfTurn } from "../data/sequences.ts";
-import { loadTemplate, plainTemplate } from "../data/template.ts";
+import { type ChatTemplate, loadTemplate, plainTemplate } from "../data/template.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { UserError } from "../errors.ts";
 import type { ModelSizes } from "../model/architecture.ts";
@@ -13,6 +15,8 @@ import type { ModelSizes } from "../model/architecture.ts";
 export interface TextOptions {
   readonly tokenizer?: string | undefined;
   readonly template?: "auto" | "plain" | undefined;
+  /** Which turns of conversations count; all when left out. */
+  readonly turns?: Turns | undefined;
   readonly max_length?: number | undefined;
   /** Whether the tokens of large files are kept on disk; off when left out. */
   readonly token_cache?: "auto" | "off" | undefined;
@@ -38,7 +42,7 @@ export async function textTools(
   options: TextOptions,
   warn?: (message: string) => void,
 ): Promise<TextTools> {
-  const { tokenizer: wanted, template = "auto", overflow = "truncate" } = options;
+  const { tokenizer: wanted, template = "auto", turns = "all", overflow = "truncate" } = options;
   let source = files;
   let where = ref;
   let read = files; // the files that the tokenizer is made of
@@ -78,19 +82,35 @@ export async function textTools(
       );
     isTold = true;
   };
+  let isEndTold = false;
+  const endless = (place: string) => {
+    if (!isEndTold)
+      warn?.(`the chat template ends no answer with a token, so no end is learnt or scored; the first is in ${place}`);
+    isEndTold = true;
+  };
+  const reader = tokenizer && chat && withTurnEnd(tokenizer, chat);
   return {
-    tokenizer,
+    tokenizer: reader,
     files: source,
     encode: {
-      ...(tokenizer ? { tokenizer } : {}),
+      ...(reader ? { tokenizer: reader } : {}),
       ...(chat ? { template: chat } : {}),
       vocabSize: sizes.outputs,
       maxLength,
+      turns,
       overflow,
-      ...(options.token_cache === "auto" ? { cache: { files: [source, read], settings: { template } } } : {}),
-      ...(warn ? { cut } : {}),
+      ...(options.token_cache === "auto" ? { cache: { files: [source, read], settings: { template, turns } } } : {}),
+      ...(warn ? { cut, endless } : {}),
     },
   };
+}
+
+/** A tokenizer whose end tokens include the one by which the template ends an answer. */
+function withTurnEnd(tokenizer: Tokenizer, template: ChatTemplate): Tokenizer {
+  const end = turnEnd(template, tokenizer);
+  return end === undefined || tokenizer.ends.includes(end)
+    ? tokenizer
+    : { ...tokenizer, ends: [...tokenizer.ends, end] };
 }
 
 /** The files of `--tokenizer`: a folder needs no weights, anything else is a checkpoint. Throws UserError. */

@@ -4,9 +4,10 @@ import { readRows } from "../data/read-rows.ts";
 import type { Message, Row } from "../data/rows.ts";
 import { endOfTurn } from "../data/sequences.ts";
 import { encodePrompt } from "../data/special-tokens.ts";
-import { type ChatTemplate, plainTemplate } from "../data/template.ts";
+import { type ChatTemplate, plainTemplate, templateValues } from "../data/template.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { UserError } from "../errors.ts";
+import type { JsonObject } from "../json.ts";
 import type { ModelSizes } from "../model/architecture.ts";
 
 export interface Prompt {
@@ -56,10 +57,13 @@ class PromptEncoder {
     return { text, ids: [...encodePrompt(this.#tokenizer, text)] };
   }
 
-  #conversation(messages: readonly Message[], text: string): Prompt {
+  #conversation(messages: readonly Message[], text: string, extra: JsonObject = {}): Prompt {
     const { system } = this.#options;
     const before: Message[] = system === undefined ? [] : [{ role: "system", content: system }];
-    const rendered = this.#template.render([...before, ...messages], { generationPrompt: true });
+    const rendered = this.#template.render([...before, ...messages], {
+      generationPrompt: true,
+      values: templateValues(extra),
+    });
     return { text, ids: [...this.#tokenizer.encode(rendered, { special: false })] };
   }
 
@@ -75,11 +79,11 @@ class PromptEncoder {
       case "preference":
         return typeof row.prompt === "string"
           ? this.text(row.prompt, place)
-          : this.#conversation(row.prompt, row.prompt.at(-1)?.content ?? "");
+          : this.#conversation(row.prompt, row.prompt.at(-1)?.content ?? "", row.extra);
       case "messages": {
         const isAnswered = row.messages.at(-1)?.role === "assistant";
         const messages = isAnswered ? row.messages.slice(0, -1) : row.messages;
-        return this.#conversation(messages, messages.at(-1)?.content ?? "");
+        return this.#conversation(messages, messages.at(-1)?.content ?? "", row.extra);
       }
       default:
         throw new UserError(

@@ -105,7 +105,7 @@ describe("what is no checkpoint", () => {
     ["JSONL", '{"text": "hello"}\n{"text": "world"}\n', "JSON or JSONL text; expected safetensors"],
     ["gzip", gzipSync("hello"), "a gzip file; expected safetensors"],
     ["a pickle", Uint8Array.of(0x80, 2, 0x8a, 10, 1, 2, 3, 4, 5, 6), "a pickle file; expected safetensors"],
-    ["a zip", "PK\x03\x04aaaaaaaaaaaa", "a zip file, as PyTorch saves pickled weights; expected safetensors"],
+    ["a zip", "PK\x03\x04aaaaaaaaaaaa", "a zip file without its directory"],
     ["a web page", "<!DOCTYPE html><html></html>", "a web page; expected safetensors"],
     [
       "a git-lfs pointer",
@@ -168,7 +168,7 @@ describe("what is no checkpoint", () => {
 
   const FOLDERS: [string, Record<string, string>, string][] = [
     ["an empty folder", {}, "is a folder without weights"],
-    ["pickled weights", { "pytorch_model.bin": "x" }, "holds pickled weights (pytorch_model.bin) but no safetensors"],
+    ["pickled weights", { "x.pt": "x" }, "holds pickled weights (x.pt) but no safetensors"],
     ["GGUF weights", { "x.gguf": "x" }, "holds GGUF weights"],
     [
       "shards without an index",

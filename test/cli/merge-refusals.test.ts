@@ -86,8 +86,8 @@ describe("inputs", () => {
       "empty is a folder without weights\n  hint: expected model.safetensors or shards with an index\n",
     );
     expect(await refused("pickled b --method karcher")).toBe(
-      "pickled holds pickled weights (pytorch_model.bin) but no safetensors\n" +
-        "  hint: convert them with a safetensors tool first; pickled weights can run code when they are opened\n",
+      "pickled/pytorch_model.bin is JSON or JSONL text; expected a file of torch.save\n" +
+        "  hint: give data with --data; a model is weights\n",
     );
     writeFileSync(join(folder, "text.safetensors"), '{"text": "hello"}\n{"text": "you"}\n');
     expect(await refused("text.safetensors b --method karcher")).toContain("text.safetensors");

@@ -127,6 +127,16 @@ test("what the assistant says in a prompt of messages does not count", () => {
   expect(labels.map((label, i) => (label === IGNORED ? "" : tokenizer.decode([ids[i]!]))).join("")).toBe("d</>");
 });
 
+test("rows of choices are asked by their column", () => {
+  const columns = parseColumns("prompt=question");
+  const row = new Renaming(columns).row({ question: "Who?", choices: ["a", "b"], answer: 1 });
+  expect(parseRow(row, "r:1", columns)).toEqual({
+    form: "prompt",
+    prompt: "Who?",
+    extra: { choices: ["a", "b"], answer: 1 },
+  });
+});
+
 test("every format of the table is read, and none of its keys is left over", () => {
   for (const format of ROW_FORMATS.flat()) {
     const [first] = PAIRS.filter(([, row]) => format.needs.every((key) => row[key] !== undefined && row[key] !== null));

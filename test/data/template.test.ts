@@ -54,9 +54,9 @@ test.skipIf(!jinja)("the template named default is used, and what it refuses is 
     { name: "default", template: "{{ raise_exception('roles must alternate') }}" },
   ];
   const template = await loadTemplate(new Map([["tokenizer_config.json", file({ chat_template })]]), "m/");
-  expect(() => template?.render(messages)).toThrow("m/: chat template: roles must alternate");
+  expect(() => template?.render(messages)).toThrow("m/: tokenizer_config.json: chat_template: roles must alternate");
   const broken = loadTemplate(new Map([["chat_template.jinja", file("{% if %}")]]), "m/");
-  expect((await rejection(broken)).message).toStartWith("m/: chat template: ");
+  expect((await rejection(broken)).message).toStartWith("m/: chat_template.jinja: ");
 });
 
 test.skipIf(!jinja)(

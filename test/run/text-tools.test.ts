@@ -23,3 +23,15 @@ test("--tokenizer takes a folder without weights, with its template and its end 
   expect([...tools.files.keys()].sort()).toEqual(["config.json", ...byteTokenizer().files.keys()].sort());
   fs.rmSync(folder, { recursive: true });
 });
+
+test("answers end where the chat template ends them, too", async () => {
+  const ends = async (template: string) => {
+    const files = new Map([...byteTokenizer().files, ["chat_template.jinja", new TextEncoder().encode(template)]]);
+    return (await textTools(files, "m/", SIZES, {})).tokenizer?.ends;
+  };
+  const turns = "{% for m in messages %}{{ m.content + '\n<pad>\n' }}{% endfor %}";
+  expect(await ends(turns)).toEqual([258, 256]);
+  expect(await ends("{% for m in messages %}{{ m.content + '<eos>' }}{% endfor %}")).toEqual([258]);
+  expect(await ends("{{ messages[0].content }}")).toEqual([258]);
+  expect(await ends("{{ raise_exception('no') }}")).toEqual([258]);
+});

@@ -9,7 +9,9 @@ import { INDEX_SUFFIX } from "./folder.ts";
 function partsOf(folder: string): string[] {
   const names = fs.readdirSync(folder);
   const alone = ["model.safetensors", "adapter_model.safetensors"].filter((name) => names.includes(name));
-  const weights = names.filter((name) => name.endsWith(".safetensors") || name.endsWith(INDEX_SUFFIX));
+  const weights = names.filter(
+    (name) => /\.safetensors$|\.bin$/.test(name) || name.endsWith(INDEX_SUFFIX) || name.endsWith(".bin.index.json"),
+  );
   return [...MODEL_FILES.filter((name) => names.includes(name)), ...(alone.length > 0 ? alone : weights)];
 }
 

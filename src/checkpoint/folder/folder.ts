@@ -69,13 +69,22 @@ export async function openFile(file: string, ref: string, revision?: string): Pr
   }
 }
 
-/** Opens a folder. Throws UserError when it holds no safetensors weights, or more than one set of them. */
-export async function openFolder(folder: string, ref: string, revision?: string): Promise<Checkpoint> {
-  const listed = await fs.readdir(folder).catch((error) => {
-    throw openError(error, ref);
-  });
-  const names = listed.sort(byNumber);
+/**
+ * Opens a folder. `warn` hears of weights that are there and not read. Throws UserError when it holds no safetensors
+ * weights, or more than one set of them.
+ */
+export async function openFolder(
+  folder: string,
+  ref: string,
+  revision?: string,
+  warn: (message: string) => void = () => {},
+): Promise<Checkpoint> {
+  const names = await namesIn(folder, ref);
   const weights = weightsOf(names, ref);
+  const stale = weights.replace(/\.safetensors$/, INDEX_SUFFIX);
+  if (stale !== weights && names.includes(stale)) {
+    warn(`${ref}: ${weights} is read; ${stale} and the files that it names are not`);
+  }
   const index = weights.endsWith(INDEX_SUFFIX) ? await readIndex(folder, weights, ref) : undefined;
   const shards: Shard[] = [];
   try {
@@ -96,6 +105,19 @@ export async function openFolder(folder: string, ref: string, revision?: string)
     for (const { source } of shards) source.close();
     throw error;
   }
+}
+
+async function namesIn(folder: string, ref: string): Promise<string[]> {
+  const listed = await fs.readdir(folder).catch((error) => {
+    throw openError(error, ref);
+  });
+  return listed.sort(byNumber);
+}
+
+/** Name and text of the index that a folder is read through; undefined when it is one file. Throws as opening does. */
+export async function indexText(folder: string, ref: string): Promise<{ name: string; text: string } | undefined> {
+  const name = weightsOf(await namesIn(folder, ref), ref);
+  return name.endsWith(INDEX_SUFFIX) ? { name, text: await readIndexText(folder, name, ref) } : undefined;
 }
 
 interface Shard {
@@ -153,7 +175,7 @@ function weightsOf(names: readonly string[], ref: string): string {
   if (pickled !== undefined) {
     throw new UserError(
       `${ref} holds pickled weights (${show(pickled)}) but no safetensors`,
-      "convert them with a safetensors tool first; pickled weights can run code when they are opened",
+      `give the file: ${path.join(ref, show(pickled))}`,
     );
   }
   const gguf = names.find((name) => name.endsWith(".gguf"));
@@ -165,7 +187,7 @@ function weightsOf(names: readonly string[], ref: string): string {
 const isShard = (name: string): boolean => /-\d+-of-0*([2-9]|1\d|[1-9]\d+)\.safetensors$/.test(name);
 
 /** The real path of an entry of a folder. Throws UserError when it leads out of the folder. */
-async function inside(folder: string, name: string, ref: string): Promise<string> {
+export async function inside(folder: string, name: string, ref: string): Promise<string> {
   const what = path.join(ref, name);
   const root = await fs.realpath(folder);
   const real = await fs.realpath(path.join(root, name)).catch(() => {
@@ -186,7 +208,7 @@ async function inside(folder: string, name: string, ref: string): Promise<string
 }
 
 /** Config, tokenizer and the like, word for word. */
-async function readFiles(folder: string, ref: string): Promise<Map<string, Uint8Array>> {
+export async function readFiles(folder: string, ref: string): Promise<Map<string, Uint8Array>> {
   const files = new Map<string, Uint8Array>();
   let room = MAX_FILES_BYTES;
   for (const name of MODEL_FILES) {
@@ -216,27 +238,37 @@ interface Index {
 }
 
 /** Reads a shard index. Its `total_size` is advisory (writers disagree on what it counts) and not read. */
-export async function readIndex(folder: string, name: string, ref: string): Promise<Index> {
+export async function readIndex(
+  folder: string,
+  name: string,
+  ref: string,
+  extension: ".safetensors" | ".bin" = ".safetensors",
+): Promise<Index> {
+  return parseIndex(await readIndexText(folder, name, ref), path.join(ref, name), extension);
+}
+
+/** The text of an index: a regular file inside the folder, of bounded size. */
+async function readIndexText(folder: string, name: string, ref: string): Promise<string> {
   const what = path.join(ref, name);
   const source = Source.open(await inside(folder, name, ref), what);
   try {
     if (source.size > MAX_HEADER_BYTES) throw new UserError(`${what} is larger than 100 MB`, "expected a shard index");
-    return parseIndex(decodeText(await source.start(source.size), what), what);
+    return decodeText(await source.start(source.size), what);
   } finally {
     source.close();
   }
 }
 
 /** Parses the text of a shard index. Throws UserError when it is not one or an entry could lead out of the folder. */
-export function parseIndex(text: string, what: string): Index {
+export function parseIndex(text: string, what: string, extension = ".safetensors"): Index {
   const { value } = parseJson(text, what, 16);
   const map = isObject(value) && Object.hasOwn(value, "weight_map") ? value.weight_map : undefined;
   if (!isObject(map)) throw new UserError(`${what} has no weight_map`, "expected a shard index in the Hub's format");
   const weightMap = new Map<string, string>();
   for (const [tensor, file] of Object.entries(map)) {
-    if (typeof file !== "string" || !isPlainPath(file)) {
+    if (typeof file !== "string" || !isPlainPath(file, extension)) {
       throw new UserError(
-        `${what} places tensor ${show(tensor)} in ${show(JSON.stringify(file))}, which is not a safetensors file inside the folder`,
+        `${what} places tensor ${show(tensor)} in ${show(JSON.stringify(file))}, which is not a ${extension.slice(1)} file inside the folder`,
         "an index names files beside it",
       );
     }
@@ -250,8 +282,8 @@ export function parseIndex(text: string, what: string): Index {
 }
 
 /** Relative, without `..`, in characters that mean the same on every system. */
-const isPlainPath = (file: string): boolean =>
-  file.endsWith(".safetensors") &&
+const isPlainPath = (file: string, extension: string): boolean =>
+  file.endsWith(extension) &&
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is refused
   !/[\\:\u0000-\u001f]/.test(file) &&
   file.split("/").every((part) => part !== "" && part !== "." && part !== "..");

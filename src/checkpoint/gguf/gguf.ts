@@ -13,7 +13,7 @@ import { DTYPE_BYTES } from "../dtype.ts";
 import { Source } from "../source.ts";
 import { decodedBlocks } from "./blocks/block.ts";
 import { type GgufHeader, type GgufMetadata, type GgufTensorInfo, readGgufHeader } from "./header.ts";
-import { translateGguf } from "./model.ts";
+import { EXPERT, type Role, translateGguf } from "./model.ts";
 import { plainBytes, restoredRows } from "./read.ts";
 import { tokenizerFiles } from "./tokenizer.ts";
 import { GGUF_TYPES, type GgufType, unreadType } from "./types.ts";
@@ -56,8 +56,10 @@ export async function openGguf(
     for (const tensor of tensors) {
       const role = roles.get(tensor.name);
       if (role === undefined) continue;
-      if (entries.has(role.name)) throw new UserError(`${ref} has two tensors ${show(role.name)}`);
-      entries.set(role.name, entryOf(tensor, role.name, role.heads, source));
+      for (const entry of entriesOf(tensor, role, source)) {
+        if (entries.has(entry.name)) throw new UserError(`${ref} has two tensors ${show(entry.name)}`);
+        entries.set(entry.name, entry);
+      }
     }
     const files = new Map<string, Uint8Array>();
     if (config !== undefined) files.set("config.json", jsonBytes(config));
@@ -78,6 +80,25 @@ export async function openGguf(
 }
 
 const jsonBytes = (value: unknown): Uint8Array => new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`);
+
+/** A stored tensor as one entry, or as one for each of its experts. */
+function entriesOf(tensor: Placed, { name, heads, experts }: Role, source: Source): TensorEntry[] {
+  const whole = entryOf(tensor, name, heads, source);
+  if (experts === undefined) return [whole];
+  const bytes = whole.bytes / experts;
+  return Array.from({ length: experts }, (_, expert) => ({
+    ...whole,
+    name: name.replace(EXPERT, String(expert)),
+    shape: whole.shape.slice(1),
+    bytes,
+    async read(into: Uint8Array, offset: number) {
+      if (offset < 0 || offset + into.length > bytes) {
+        throw new RangeError(`expert ${expert} of ${name} has ${bytes} bytes; asked for ${into.length} at ${offset}`);
+      }
+      await whole.read(into, expert * bytes + offset);
+    },
+  }));
+}
 
 function entryOf(tensor: Placed, name: string, heads: number | undefined, source: Source): TensorEntry {
   const { dtype, blocks } = tensor.type;

@@ -15,18 +15,26 @@ interface Stated {
   readonly dtype: Dtype;
 }
 
-/** What becomes of a stored tensor: its name, and with `heads` that its rows go back into order within each head. */
-interface Role {
+/**
+ * What becomes of a stored tensor: its name; with `heads` its rows go back into order within each head; with `experts`
+ * it is cut along its first side, and the parts are named by `name` with EXPERT replaced by their numbers.
+ */
+export interface Role {
   readonly name: string;
   readonly heads?: number;
+  readonly experts?: number;
 }
 
+/** Stands in the name of a tensor for the number of an expert. */
+export const EXPERT = "{expert}";
+
 /** llama.cpp calls Mistral models llama too; a few older files say mistral. */
-const MODELS: Record<string, { type: string; class: string; reordered: boolean }> = {
+const MODELS: Record<string, { type: string; class: string; reordered: boolean; experts?: true }> = {
   llama: { type: "llama", class: "LlamaForCausalLM", reordered: true },
   mistral: { type: "mistral", class: "MistralForCausalLM", reordered: true },
   qwen2: { type: "qwen2", class: "Qwen2ForCausalLM", reordered: false },
   qwen3: { type: "qwen3", class: "Qwen3ForCausalLM", reordered: false },
+  qwen3moe: { type: "qwen3_moe", class: "Qwen3MoeForCausalLM", reordered: false, experts: true },
 };
 
 const WHOLE: Record<string, string> = {
@@ -49,11 +57,20 @@ const IN_BLOCK: Record<string, string> = {
   ffn_down: "mlp.down_proj",
 };
 
-function huggingFaceName(name: string): string | undefined {
+/** Of models with experts: the router, and one tensor for all experts of a block. */
+const WITH_EXPERTS: Record<string, string> = {
+  ffn_gate_inp: "mlp.gate",
+  ffn_gate_exps: `mlp.experts.${EXPERT}.gate_proj`,
+  ffn_up_exps: `mlp.experts.${EXPERT}.up_proj`,
+  ffn_down_exps: `mlp.experts.${EXPERT}.down_proj`,
+};
+
+function huggingFaceName(name: string, experts = false): string | undefined {
   if (Object.hasOwn(WHOLE, name)) return WHOLE[name];
   const match = /^blk\.(\d{1,4})\.([a-z_]+)\.(weight|bias)$/.exec(name);
-  if (match === null || !Object.hasOwn(IN_BLOCK, match[2]!)) return undefined;
-  return `model.layers.${Number(match[1])}.${IN_BLOCK[match[2]!]}.${match[3]}`;
+  const names = experts ? { ...IN_BLOCK, ...WITH_EXPERTS } : IN_BLOCK;
+  if (match === null || !Object.hasOwn(names, match[2]!)) return undefined;
+  return `model.layers.${Number(match[1])}.${names[match[2]!]}.${match[3]}`;
 }
 
 /** What the header says, and how to read what it points to. */
@@ -77,7 +94,7 @@ export async function translateGguf(
   const architecture = String(metadata.get("general.architecture"));
   const model = Object.hasOwn(MODELS, architecture) ? MODELS[architecture] : undefined;
   const named = tensors.filter(({ name }) => name !== ROPE_FACTORS);
-  if (model === undefined || named.some(({ name }) => huggingFaceName(name) === undefined)) {
+  if (model === undefined || named.some(({ name }) => huggingFaceName(name, model.experts) === undefined)) {
     return { roles: new Map(tensors.map(({ name }) => [name, { name }])) };
   }
   const keys = new Keys(metadata, architecture, ref);
@@ -85,7 +102,9 @@ export async function translateGguf(
   const keyHeads = keys.has("attention.head_count_kv") ? keys.required("attention.head_count_kv") : heads;
   checkCounts(keys, named, ref);
   return {
-    roles: rolesOf(named, model.reordered ? { q: heads, k: keyHeads } : undefined, ref),
+    roles: model.experts
+      ? expertRoles(named, keys.required("expert_count"), ref)
+      : rolesOf(named, model.reordered ? { q: heads, k: keyHeads } : undefined, ref),
     config: await configOf(given, keys, model, { heads, keyHeads }),
   };
 }
@@ -100,6 +119,11 @@ class Keys {
 
   number(key: string): number | undefined {
     return numberOf(this.metadata.get(`${this.architecture}.${key}`));
+  }
+
+  /** The value as it stands. */
+  stated(key: string): unknown {
+    return this.metadata.get(`${this.architecture}.${key}`);
   }
 
   has(key: string): boolean {
@@ -165,6 +189,31 @@ function rolesOf(
   return roles;
 }
 
+/** Roles where one tensor holds a weight of all experts, (E, out, in). */
+function expertRoles(tensors: readonly Stated[], experts: number, ref: string): Map<string, Role> {
+  return new Map(
+    tensors.map(({ name, shape }) => {
+      const plain = huggingFaceName(name, true)!;
+      if (!plain.includes(EXPERT)) return [name, { name: plain }];
+      if (shape.length === 3 && shape[0] === experts) return [name, { name: plain, experts }];
+      throw new UserError(
+        `${ref}: ${show(name)} is (${shape.join(", ")}), expected ${experts} experts of two sides`,
+        "the file is damaged",
+      );
+    }),
+  );
+}
+
+/** Keys of a model whose every feed-forward network has experts; llama.cpp rescales the gates of this family. */
+const expertConfig = (keys: Keys) => ({
+  num_experts: keys.required("expert_count"),
+  num_experts_per_tok: keys.required("expert_used_count"),
+  moe_intermediate_size: keys.required("expert_feed_forward_length"),
+  norm_topk_prob: true,
+  decoder_sparse_step: 1,
+  mlp_only_layers: [],
+});
+
 async function configOf(
   { metadata, tensors, read, ref }: GgufModel,
   keys: Keys,
@@ -198,7 +247,7 @@ async function configOf(
     max_position_embeddings: keys.required("context_length"),
     rms_norm_eps: shortest(keys.number("attention.layer_norm_rms_epsilon") ?? 1e-5),
     rope_theta: shortest(theta),
-    ...(await ropeScaling((key) => keys.number(key), metadata.get(`${model.type}.rope.scaling.type`), {
+    ...(await ropeScaling((key) => keys.number(key), keys.stated("rope.scaling.type"), {
       factors: byName.has(ROPE_FACTORS) ? await read(ROPE_FACTORS) : undefined,
       headSize: rotary ?? headSize ?? width / heads,
       theta,
@@ -206,6 +255,7 @@ async function configOf(
     })),
     // Mistral's config has a window of 4096 unless it says that there is none.
     ...(model.type === "mistral" ? { sliding_window: window ?? null } : {}),
+    ...(model.experts ? expertConfig(keys) : {}),
     tie_word_embeddings: !byName.has("output.weight"),
     ...(model.reordered
       ? { attention_bias: byName.has("blk.0.attn_q.bias"), mlp_bias: byName.has("blk.0.ffn_gate.bias") }

@@ -1,5 +1,6 @@
 /** rope_scaling of config.json from GGUF metadata or from the table of factors that llama.cpp keeps as a tensor. */
 import { UserError } from "../../errors.ts";
+import { show } from "../../json.ts";
 import { shortest } from "./numbers.ts";
 
 /** Llama 3's scaled rotary frequencies, kept as a tensor by llama.cpp and as numbers in config.json. */
@@ -31,6 +32,12 @@ export async function ropeScaling(
     throw new UserError(
       `${given.ref}: ${ROPE_FACTORS} does not follow Llama 3's formula, so config.json cannot express it`,
       "take the model in its original format instead",
+    );
+  }
+  if (type !== undefined && type !== "none" && type !== "linear" && type !== "yarn") {
+    throw new UserError(
+      `${given.ref}: rope.scaling.type is ${show(String(type))}, which config.json is not made for`,
+      "none, linear and yarn are read; take the model in its original format instead",
     );
   }
   const factor = number("rope.scaling.factor");

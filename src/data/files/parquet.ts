@@ -32,7 +32,7 @@ export async function* readParquet(file: string, what = file): AsyncGenerator<Lo
         const answer = await thread.ask({ next: true }, group, i + 1);
         for (const value of "rows" in answer ? answer.rows : []) {
           const place = `${what}: row ${row++}`;
-          yield { value: plain(value, place) as Json, place };
+          yield { value: plain(value) as Json, place };
         }
       }
     }
@@ -85,21 +85,18 @@ class Decoder {
 }
 
 /**
- * A value as JSON would have it: 64-bit numbers as numbers, arrays of numbers as lists; columns without a value are
- * left out.
+ * A value as JSON would have it: 64-bit numbers as numbers where these can hold them, else as texts (hashes that name
+ * rows), arrays of numbers as lists; columns without a value are left out.
  */
-function plain(value: unknown, place: string): unknown {
+function plain(value: unknown): unknown {
   if (typeof value === "bigint") {
     const number = Number(value);
-    if (!Number.isSafeInteger(number))
-      throw new UserError(`${place}: ${value} is too large for a number`, "write it as text");
-    return number;
+    return Number.isSafeInteger(number) ? number : String(value);
   }
-  if (ArrayBuffer.isView(value))
-    return Array.from(value as unknown as ArrayLike<number | bigint>, (x) => plain(x, place));
-  if (Array.isArray(value)) return value.map((x) => plain(x, place));
-  if (value instanceof Date) return value.toISOString();
+  if (ArrayBuffer.isView(value)) return Array.from(value as unknown as ArrayLike<number | bigint>, (x) => plain(x));
+  if (Array.isArray(value)) return value.map((x) => plain(x));
+  if (value instanceof Date) return Number.isNaN(value.getTime()) ? String(value) : value.toISOString();
   if (typeof value !== "object" || value === null) return value;
   const entries = Object.entries(value).filter(([, x]) => x !== null && x !== undefined);
-  return Object.fromEntries(entries.map(([key, x]) => [key, plain(x, place)]));
+  return Object.fromEntries(entries.map(([key, x]) => [key, plain(x)]));
 }

@@ -2,7 +2,7 @@
  * A conversation, of which counts what the assistant says: {"messages": [{"role": "user", "content": ".."}, ..]}
  */
 import { UserError } from "../../errors.ts";
-import { isObject, type JsonObject } from "../../json.ts";
+import { isObject, type Json, type JsonObject } from "../../json.ts";
 import { kindOf } from "../row-fields.ts";
 import type { RowFormat } from "../row-format.ts";
 import type { Message } from "../rows.ts";
@@ -25,12 +25,23 @@ export function messagesAt(row: JsonObject, key: string, place: string): Message
     if (!isObject(message)) {
       throw new UserError(`${place}: ${name} ${i + 1} should be an object, found ${kindOf(message)}`, hint);
     }
-    const { role, content } = message;
-    if (typeof role !== "string" || typeof content !== "string") {
-      const [field, found] = typeof role === "string" ? ["content", content] : ["role", role];
+    const { role, content = null, ...rest } = message;
+    const text = textOf(content, rest);
+    if (typeof role !== "string" || text === undefined) {
+      const [field, found] = typeof role === "string" ? ["content", message.content] : ["role", role];
       const other = "from" in message ? "--columns conversations=NAME reads messages of from and value" : hint;
       throw new UserError(`${place}: ${field} of ${name} ${i + 1} should be a string, found ${kindOf(found)}`, other);
     }
-    return { role, content };
+    const fields = typeof content === "string" ? rest : { ...rest, content };
+    return { role, content: text, ...(Object.keys(fields).length > 0 && { fields }) };
   });
+}
+
+/** What a message says: its text, the texts of its parts, nothing where it calls tools or only thinks. */
+function textOf(content: Json, { tool_calls, reasoning_content, thinking }: JsonObject): string | undefined {
+  if (typeof content === "string") return content;
+  if (content === null) return tool_calls || reasoning_content || thinking ? "" : undefined;
+  if (!Array.isArray(content)) return undefined;
+  const texts = content.map((part) => (isObject(part) && part.type === "text" ? part.text : undefined));
+  return texts.every((text) => typeof text === "string") ? texts.join("") : undefined;
 }

@@ -14,6 +14,7 @@ export const DATA = {
   columns: READING.columns,
   tokenizer: READING.tokenizer,
   template: READING.template,
+  turns: READING.turns,
   batch_size: { type: "number.integer >= 1", default: 8, help: "rows of a micro-batch", value: "N" },
   accumulate: { type: "number.integer >= 1", default: 1, help: "micro-batches of a step", value: "N" },
   max_length: READING.max_length,

@@ -9,6 +9,8 @@ import { openGguf } from "../../../src/checkpoint/gguf/gguf.ts";
 import { llama3Factors } from "../../../src/checkpoint/gguf/rope.ts";
 import { open } from "../../../src/checkpoint/open.ts";
 import { UserError } from "../../../src/errors.ts";
+import type { Json } from "../../../src/model/architecture.ts";
+import { describeConfig } from "../../../src/model/description.ts";
 import { noise } from "../adapter/fixture.ts";
 import { buildGguf, type GgufTensor, metadataOf, quantizeQ8, TYPE } from "./fixture.ts";
 
@@ -192,6 +194,64 @@ test("qwen2 and qwen3 keep the order of their rows", async () => {
   }
 });
 
+describe("qwen3moe", () => {
+  const experts = (name: string, dims: number[]) => f32(`blk.0.ffn_${name}.weight`, dims, dims[1]!);
+  const tensors = (count: number): GgufTensor[] => [
+    ...decoder().filter(({ name }) => !name.includes("ffn_") || name.includes("ffn_norm")),
+    experts("gate_inp", [32, 3]),
+    experts("gate_exps", [32, 24, count]),
+    experts("up_exps", [32, 24, count]),
+    { ...experts("down_exps", [32, 32, count]), type: TYPE.Q8_0, bytes: quantizeQ8(noise(32 * 32 * count, 9)) },
+    f32("blk.0.attn_q_norm.weight", [8], 50),
+  ];
+  const metadata = {
+    ...metadataOf("qwen3moe"),
+    "qwen3moe.expert_count": 3,
+    "qwen3moe.expert_used_count": 2,
+    "qwen3moe.expert_feed_forward_length": 24,
+    "qwen3moe.attention.key_length": 8,
+  };
+
+  test("a tensor of all experts becomes one per expert", async () => {
+    const checkpoint = await opened(metadata, tensors(3));
+    const gate = noise(3 * 24 * 32, 24);
+    for (let e = 0; e < 3; e++) {
+      const name = `model.layers.0.mlp.experts.${e}.gate_proj.weight`;
+      expect(checkpoint.tensors.get(name)).toMatchObject({ name, shape: [24, 32], bytes: 4 * 24 * 32 });
+      expect(await valuesOf(checkpoint, name)).toEqual(gate.slice(e * 768, (e + 1) * 768));
+      const down = await valuesOf(checkpoint, `model.layers.0.mlp.experts.${e}.down_proj.weight`);
+      const wanted = noise(3 * 1024, 9).slice(e * 1024, (e + 1) * 1024);
+      expect(down.every((value, i) => Math.abs(value - wanted[i]!) < 1 / 127)).toBeTrue();
+    }
+    const entry = checkpoint.tensors.get("model.layers.0.mlp.experts.1.up_proj.weight")!;
+    await expect(entry.read(new Uint8Array(8), entry.bytes - 4)).rejects.toThrow(RangeError);
+    expect(checkpoint.tensors.get("model.layers.0.mlp.gate.weight")!.shape).toEqual([3, 32]);
+    expect(configOf(checkpoint)).toMatchObject({
+      model_type: "qwen3_moe",
+      num_experts: 3,
+      num_experts_per_tok: 2,
+      moe_intermediate_size: 24,
+      norm_topk_prob: true,
+    });
+    const { architecture } = await describeConfig(configOf(checkpoint) as Json, "x.gguf");
+    expect(architecture.name).toBe("qwen3_moe");
+    checkpoint.close();
+  });
+
+  test("another number of experts is refused", async () => {
+    expect(await refusal(buildGguf(metadata, tensors(4)))).toBe(
+      "x.gguf: blk.0.ffn_gate_exps.weight is (4, 24, 32), expected 3 experts of two sides",
+    );
+  });
+});
+
+test("a scaling of rotary positions that config.json is not made for is refused by name", async () => {
+  const metadata = { ...metadataOf("llama"), "llama.rope.scaling.type": "longrope", "llama.rope.scaling.factor": 4 };
+  expect(await refusal(buildGguf(metadata, decoder()))).toBe(
+    "x.gguf: rope.scaling.type is longrope, which config.json is not made for",
+  );
+});
+
 test("an unknown architecture, or an unknown tensor of a known one, keeps all names and the stored order", async () => {
   const experts = [...decoder(), f32("blk.0.ffn_gate_exps.weight", [32, 64, 2])];
   for (const [metadata, tensors] of [
@@ -274,6 +334,17 @@ test("Q8_0 query weights are dequantized and put in order", async () => {
   const expected = noise(32 * 32, 8);
   for (let i = 0; i < found.length; i++) expect(Math.abs(found[i]! - expected[i]!)).toBeLessThan(1 / 127);
   checkpoint.close();
+});
+
+test("a header of several megabytes is read whole, and one that the file cuts short is refused", async () => {
+  const metadata = { ...metadataOf("other"), long: "x".repeat(3_000_000), list: ["a", "b"] };
+  const bytes = buildGguf(metadata, [f32("w", [8])]);
+  const checkpoint = await openGguf(write(bytes), "x.gguf");
+  expect(await valuesOf(checkpoint, "w")).toEqual(noise(8, 1));
+  checkpoint.close();
+  expect(await refusal(bytes.slice(0, 2_500_000))).toBe(
+    "x.gguf: a text says it has 3000000 elements, more than fit into the file",
+  );
 });
 
 describe("refused", () => {

@@ -57,6 +57,14 @@ test("lists of 64-bit token ids become numbers, messages come as structs", async
   expect((await rowsOf(chat))[0]!.row).toMatchObject({ form: "messages", messages: messages[0] });
 });
 
+test("64-bit numbers that no number holds come as texts, to the last digit", async () => {
+  const file = write("hashes.parquet", [
+    { name: "text", data: ["a", "b"], type: "STRING" },
+    { name: "id", data: [7n, 9007199254740993n], type: "INT64" },
+  ]);
+  expect((await rowsOf(file)).map(({ row }) => row.extra.id)).toEqual([7, "9007199254740993"]);
+});
+
 test("a row of another form is named with its place", async () => {
   const file = write("other.parquet", [{ name: "title", data: ["x"], type: "STRING" }]);
   expect(rowsOf(file)).rejects.toThrow(`${file}: row 1: unknown row with the keys title`);

