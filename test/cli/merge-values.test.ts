@@ -90,6 +90,27 @@ test("--post lines scales the change from the base by depth", async () => {
   expectSum(found, NORM, [0.25, 0.75]);
 });
 
+test("--post lines finds alpha for several models from the norms of their changes", async () => {
+  // Worked in float64: |sum of task vectors|_1 / |merged task vector|_1 / 2 over all tensors.
+  const argv = "a b --base base --method ties --weight 1 --density 0.5";
+  const merge = await merged(argv);
+  let [summed, changed] = [0, 0];
+  for (const [name, { floats }] of merge) {
+    const [x, y, origin] = [a, b, base].map((model) => valuesOf(model!, name));
+    for (const [i, value] of floats.entries()) {
+      summed += Math.abs(x![i]! + y![i]! - 2 * origin![i]!);
+      changed += Math.abs(value - origin![i]!);
+    }
+  }
+  const alpha = summed / changed / 2;
+  expect(alpha).toBeGreaterThan(0.1);
+  const beta = Math.max(0, 1 - alpha);
+  const derived = await merged(`${argv} --post lines`);
+  const given = await merged(`${argv} --post lines --lines-alpha ${alpha} --lines-beta ${beta}`);
+  for (const [name, { floats }] of derived)
+    for (const [i, value] of floats.entries()) expect(value).toBeCloseTo(given.get(name)!.floats[i]!, 5);
+});
+
 describe("types", () => {
   test("--out-dtype rounds the result to nearest even once", async () => {
     const exact = await merged("a b --method linear --weight 0.3,0.7");
