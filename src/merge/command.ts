@@ -23,6 +23,7 @@ import { humanBytes } from "../text/format.ts";
 import { quote } from "../text/quote.ts";
 import type { MergeMethod } from "./contract.ts";
 import { FiniteWatch } from "./finite.ts";
+import { changeNorms } from "./job/change-norms.ts";
 import { layoutOf } from "./job/chunk-sizes.ts";
 import { mergeTensors } from "./job/run.ts";
 import { mergekitNotice } from "./mergekit-options.ts";
@@ -31,7 +32,7 @@ import type { MergePlan } from "./plan/merge-plan.ts";
 import { Notes } from "./plan/notes.ts";
 import { OpenModels } from "./plan/open-models.ts";
 import { planRecipe } from "./plan/plan-recipe.ts";
-import { type PostStep, scalesAfter } from "./post-step.ts";
+import { checkStep, type PostStep, scalesAfter } from "./post-step.ts";
 import { printCheck, printCosts, printExplanation } from "./reports/print.ts";
 
 /** What `script()` gives, its options seen as a plain record. */
@@ -178,6 +179,12 @@ const planOptions = (context: Context) => {
 
 const seedOf = (context: Context): number => (context.options.random_seed as number | undefined) ?? context.seed;
 
+const settingsOf = (context: Context, recipe: Recipe) => ({
+  seed: seedOf(context),
+  compatRounding: context.options.compat_rounding === true,
+  compatBugs: (context.options.compat_bugs as boolean | undefined) ?? recipe.file !== "command line",
+});
+
 /** Runs one recipe into `target`. */
 async function mergeOne(
   context: Context,
@@ -187,8 +194,8 @@ async function mergeOne(
 ): Promise<number> {
   const { plan, method, opened } = await planRecipe(recipe, models, planOptions(context));
   for (const warning of plan.warnings) context.warn(warning);
-  const [post] = context.picks.post;
-  const scales = post && { post: scalesAfter(post, plan.tensors) };
+  const [postStep] = context.picks.post;
+  if (postStep) checkStep(postStep, plan.tensors, models.streamed);
 
   const outputs = plan.tensors.map(({ name, outDtype, shape }) => ({
     name,
@@ -207,7 +214,9 @@ async function mergeOne(
     const own = new Set(writer.tensors.map((tensor) => tensor.name));
     const tasks = plan.tensors.filter((tensor) => own.has(tensor.name));
     retainStreams(models, tasks, method, gpu.adapter);
-    const fromRecipe = recipe.file !== "command line";
+    const settings = settingsOf(context, recipe);
+    const measured = { gpu, method, settings, tasks: plan.tensors, signal: context.signal };
+    const post = postStep && (await scalesAfter(postStep, plan.tensors, () => changeNorms(measured)));
     const finite = new FiniteWatch(tasks);
     const notes = new Notes();
     context.progress.start({ total: writer.bytes, unit: "bytes" });
@@ -218,13 +227,7 @@ async function mergeOne(
       tasks,
       elsewhere: plan.tensors.filter((tensor) => !own.has(tensor.name)),
       sink: finite.sink(writer),
-      settings: {
-        seed: seedOf(context),
-        compatRounding: context.options.compat_rounding === true,
-        remark: (what, tensor) => notes.add(what, tensor),
-        compatBugs: (context.options.compat_bugs as boolean | undefined) ?? fromRecipe,
-        ...scales,
-      },
+      settings: { ...settings, remark: (what, tensor) => notes.add(what, tensor), ...(post && { post }) },
       inOrder: models.streamed,
       signal: context.signal,
       done: (task) => context.progress.advance(sizes.get(task.name), task.name),

@@ -90,6 +90,27 @@ test("--post lines scales the change from the base by depth", async () => {
   expectSum(found, NORM, [0.25, 0.75]);
 });
 
+test("--post lines finds alpha for several models from the norms of their changes", async () => {
+  // Worked in float64: |sum of task vectors|_1 / |merged task vector|_1 / 2 over all tensors.
+  const argv = "a b --base base --method ties --weight 1 --density 0.5";
+  const merge = await merged(argv);
+  let [summed, changed] = [0, 0];
+  for (const [name, { floats }] of merge) {
+    const [x, y, origin] = [a, b, base].map((model) => valuesOf(model!, name));
+    for (const [i, value] of floats.entries()) {
+      summed += Math.abs(x![i]! + y![i]! - 2 * origin![i]!);
+      changed += Math.abs(value - origin![i]!);
+    }
+  }
+  const alpha = summed / changed / 2;
+  expect(alpha).toBeGreaterThan(0.1);
+  const beta = Math.max(0, 1 - alpha);
+  const derived = await merged(`${argv} --post lines`);
+  const given = await merged(`${argv} --post lines --lines-alpha ${alpha} --lines-beta ${beta}`);
+  for (const [name, { floats }] of derived)
+    for (const [i, value] of floats.entries()) expect(value).toBeCloseTo(given.get(name)!.floats[i]!, 5);
+});
+
 describe("types", () => {
   test("--out-dtype rounds the result to nearest even once", async () => {
     const exact = await merged("a b --method linear --weight 0.3,0.7");
@@ -307,4 +328,28 @@ describe("remarks", () => {
     const free = await merged("a b --base base --method dare_ties --density 0.5 --weight 0.5");
     expect(free.get("lm_head.weight")!.floats).not.toEqual(free.get("model.embed_tokens.weight")!.floats);
   });
+});
+
+test("experts in a stack and experts one by one are one model in two layouts", async () => {
+  const files = { "config.json": { model_type: "qwen3_moe", num_hidden_layers: 1 } };
+  const at = "model.layers.0.mlp.experts";
+  const parts = ["gate_proj", "up_proj"].map((part) => [`${at}.0.${part}.weight`, [3, 8]] as const);
+  const single: Shapes = Object.fromEntries([...parts, [`${at}.0.down_proj.weight`, [8, 3]]]);
+  const apart = tensorsOf(single, 5);
+  const stacked = tensorsOf({ [`${at}.gate_up_proj`]: [1, 6, 8], [`${at}.down_proj`]: [1, 8, 3] }, 6);
+  writeModel(join(folder, "apart"), apart, files);
+  writeModel(join(folder, "stacked"), stacked, files);
+  for (const [order, weight] of [
+    ["apart stacked", "0.25,0.75"],
+    ["stacked apart", "0.75,0.25"],
+  ]) {
+    const found = await merged(`${order} --method linear --weight ${weight}`);
+    expect([...found.keys()].sort()).toEqual(Object.keys(single).sort());
+    const [gateUp, down] = stacked.map(floatsOf) as [Float32Array, Float32Array];
+    const own = [gateUp.subarray(0, 24), gateUp.subarray(24), down];
+    for (const [i, tensor] of apart.entries()) {
+      const wanted = Float64Array.from(floatsOf(tensor), (value, k) => 0.25 * value + 0.75 * own[i]![k]!);
+      expectWithin(found.get(tensor.name)!.floats, wanted, () => 1e-6, tensor.name);
+    }
+  }
 });

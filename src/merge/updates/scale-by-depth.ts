@@ -17,3 +17,10 @@ export function scaleByDepth(
   if (depth !== undefined) return alpha + beta * depth;
   return isEmbedding(name) ? 1 : alpha;
 }
+
+/**
+ * The paper's alpha for a merge of `count` models: (|sum of task vectors|_1 / |merged task vector|_1) / count, both
+ * norms over all tensors. A merged vector of zeros has no scale; it gives 1 / count.
+ */
+export const linesAlpha = (summedL1: number, mergedL1: number, count: number): number =>
+  (mergedL1 > 0 ? summedL1 / mergedL1 : 1) / count;

@@ -9,14 +9,7 @@
 
 import { mergeMethod } from "../../contract.ts";
 import { addTaskVectors } from "../../updates/add-task-vectors.ts";
-import { scaleByDepth } from "../../updates/scale-by-depth.ts";
-
-/**
- * The paper's alpha for a merge of `count` models: (|sum of task vectors|_1 / |merged task vector|_1) / count, both
- * norms over all tensors. A merged vector of zeros has no scale; it gives 1 / count.
- */
-export const linesAlpha = (summedL1: number, mergedL1: number, count: number): number =>
-  (mergedL1 > 0 ? summedL1 / mergedL1 : 1) / count;
+import { linesAlpha, scaleByDepth } from "../../updates/scale-by-depth.ts";
 
 export const method = mergeMethod({
   name: "lines",
