@@ -16,7 +16,7 @@ const folder = (name: string) => join(import.meta.dir, name);
 
 for (const [name, count] of [
   ["merge", 55],
-  ["train", 6],
+  ["train", 7],
   ["loss", 23],
 ] as const) {
   const goldens = (await openGoldens(folder(name)))!;
