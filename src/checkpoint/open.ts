@@ -8,6 +8,7 @@ import tty from "node:tty";
 import { UserError } from "../errors.ts";
 import { decodeText, isObject, parseJson, show } from "../json.ts";
 import type { Checkpoint } from "./checkpoint.ts";
+import { withSplitExperts } from "./expert-layout.ts";
 import { isGguf, isZipFile, SNIFF_BYTES } from "./file-kind.ts";
 import { openFile, openFolder } from "./folder/folder.ts";
 import { openError, Source } from "./source.ts";
@@ -94,7 +95,8 @@ async function apply(base: Checkpoint, adapter: Checkpoint, { warn }: OpenOption
 export async function openPlain(ref: string, options: OpenOptions = {}): Promise<Checkpoint> {
   const checkpoint = await openStored(ref, options);
   try {
-    return withPlainNames(checkpoint, options.warn ?? (() => {}));
+    const warn = options.warn ?? (() => {});
+    return withSplitExperts(withPlainNames(checkpoint, warn), warn);
   } catch (error) {
     checkpoint.close();
     throw error;

@@ -54,6 +54,16 @@ function listOf(value: Json): Json {
   }
 }
 
+/** Runs a rendering; what the template refuses is said of the row at `place`, if there is one. */
+export function renderedAt<T>(place: string | undefined, render: () => T): T {
+  try {
+    return render();
+  } catch (error) {
+    if (place === undefined || !(error instanceof UserError)) throw error;
+    throw new UserError(`${place}: ${error.message}`, error.hint);
+  }
+}
+
 const ROLES = ["bos_token", "eos_token", "pad_token", "unk_token"];
 
 /**

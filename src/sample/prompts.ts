@@ -4,7 +4,7 @@ import { readRows } from "../data/read-rows.ts";
 import type { Message, Row } from "../data/rows.ts";
 import { endOfTurn } from "../data/sequences.ts";
 import { encodePrompt } from "../data/special-tokens.ts";
-import { type ChatTemplate, plainTemplate, templateValues } from "../data/template.ts";
+import { type ChatTemplate, plainTemplate, renderedAt, templateValues } from "../data/template.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { UserError } from "../errors.ts";
 import type { JsonObject } from "../json.ts";
@@ -52,18 +52,22 @@ class PromptEncoder {
 
   /** What a user says with --chat, else a text to continue. */
   text(text: string, place?: string): Prompt {
-    if (this.#options.chat) return this.#conversation([{ role: "user", content: text }], text);
+    if (this.#options.chat) return this.#conversation([{ role: "user", content: text }], text, { place });
     if (this.#options.system !== undefined) throw systemAlone(place);
     return { text, ids: [...encodePrompt(this.#tokenizer, text)] };
   }
 
-  #conversation(messages: readonly Message[], text: string, extra: JsonObject = {}): Prompt {
+  #conversation(
+    messages: readonly Message[],
+    text: string,
+    { place, extra = {} }: { readonly place: string | undefined; readonly extra?: JsonObject },
+  ): Prompt {
     const { system } = this.#options;
     const before: Message[] = system === undefined ? [] : [{ role: "system", content: system }];
-    const rendered = this.#template.render([...before, ...messages], {
-      generationPrompt: true,
-      values: templateValues(extra),
-    });
+    const values = templateValues(extra);
+    const rendered = renderedAt(place, () =>
+      this.#template.render([...before, ...messages], { generationPrompt: true, values }),
+    );
     return { text, ids: [...this.#tokenizer.encode(rendered, { special: false })] };
   }
 
@@ -79,11 +83,11 @@ class PromptEncoder {
       case "preference":
         return typeof row.prompt === "string"
           ? this.text(row.prompt, place)
-          : this.#conversation(row.prompt, row.prompt.at(-1)?.content ?? "", row.extra);
+          : this.#conversation(row.prompt, row.prompt.at(-1)?.content ?? "", { place, extra: row.extra });
       case "messages": {
         const isAnswered = row.messages.at(-1)?.role === "assistant";
         const messages = isAnswered ? row.messages.slice(0, -1) : row.messages;
-        return this.#conversation(messages, messages.at(-1)?.content ?? "", row.extra);
+        return this.#conversation(messages, messages.at(-1)?.content ?? "", { place, extra: row.extra });
       }
       default:
         throw new UserError(

@@ -329,3 +329,27 @@ describe("remarks", () => {
     expect(free.get("lm_head.weight")!.floats).not.toEqual(free.get("model.embed_tokens.weight")!.floats);
   });
 });
+
+test("experts in a stack and experts one by one are one model in two layouts", async () => {
+  const files = { "config.json": { model_type: "qwen3_moe", num_hidden_layers: 1 } };
+  const at = "model.layers.0.mlp.experts";
+  const parts = ["gate_proj", "up_proj"].map((part) => [`${at}.0.${part}.weight`, [3, 8]] as const);
+  const single: Shapes = Object.fromEntries([...parts, [`${at}.0.down_proj.weight`, [8, 3]]]);
+  const apart = tensorsOf(single, 5);
+  const stacked = tensorsOf({ [`${at}.gate_up_proj`]: [1, 6, 8], [`${at}.down_proj`]: [1, 8, 3] }, 6);
+  writeModel(join(folder, "apart"), apart, files);
+  writeModel(join(folder, "stacked"), stacked, files);
+  for (const [order, weight] of [
+    ["apart stacked", "0.25,0.75"],
+    ["stacked apart", "0.75,0.25"],
+  ]) {
+    const found = await merged(`${order} --method linear --weight ${weight}`);
+    expect([...found.keys()].sort()).toEqual(Object.keys(single).sort());
+    const [gateUp, down] = stacked.map(floatsOf) as [Float32Array, Float32Array];
+    const own = [gateUp.subarray(0, 24), gateUp.subarray(24), down];
+    for (const [i, tensor] of apart.entries()) {
+      const wanted = Float64Array.from(floatsOf(tensor), (value, k) => 0.25 * value + 0.75 * own[i]![k]!);
+      expectWithin(found.get(tensor.name)!.floats, wanted, () => 1e-6, tensor.name);
+    }
+  }
+});

@@ -11,7 +11,7 @@ import { UserError } from "../../errors.ts";
 import type { JsonObject } from "../../json.ts";
 import { IGNORED, type Message } from "../rows.ts";
 import { isSpecial } from "../special-tokens.ts";
-import { type ChatTemplate, templateValues } from "../template.ts";
+import { type ChatTemplate, renderedAt, templateValues } from "../template.ts";
 import type { Tokenizer } from "../tokenizer.ts";
 import type { Span } from "./marks.ts";
 
@@ -82,7 +82,7 @@ class Rendering {
     this.#values = values;
     this.#place = place;
     this.#options = options;
-    this.#text = this.#said(() => options.template.render(messages, { values }));
+    this.#text = renderedAt(place, () => options.template.render(messages, { values }));
     this.#ids = options.tokenizer.encode(this.#text);
   }
 
@@ -98,13 +98,16 @@ class Rendering {
   /** The spans that the template marks for those messages; undefined where it marks none. */
   #marked(counted: readonly number[]): Span[] | undefined {
     const { marked } = this.#options.template;
-    const spans = marked && this.#said(() => marked(this.#messages, { values: this.#values }).spans);
+    const spans = marked && renderedAt(this.#place, () => marked(this.#messages, { values: this.#values }).spans);
     if (!marked || !spans || spans.length === 0) return undefined;
     const turns = [...this.#messages.keys()].filter((i) => this.#messages[i]!.role === "assistant");
     if (spans.length === turns.length) return counted.map((i) => spans[turns.indexOf(i)]!);
     const first = counted[0];
     if (first === undefined) return [];
-    const before = this.#said(() => marked(this.#messages.slice(0, first), { values: this.#values }).spans);
+    const before = renderedAt(
+      this.#place,
+      () => marked(this.#messages.slice(0, first), { values: this.#values }).spans,
+    );
     return spans.slice(before.length);
   }
 
@@ -215,16 +218,6 @@ class Rendering {
       return this.#options.template.render(messages, { generationPrompt, values: this.#values });
     } catch (error) {
       if (error instanceof UserError) return undefined;
-      throw error;
-    }
-  }
-
-  /** What a template refuses is said of the row. */
-  #said<T>(render: () => T): T {
-    try {
-      return render();
-    } catch (error) {
-      if (error instanceof UserError) throw new UserError(`${this.#place}: ${error.message}`, error.hint);
       throw error;
     }
   }

@@ -3,7 +3,7 @@
  * recursion or doubling of a text holds up the process.
  *
  * Every node that is evaluated costs a step, every item of a list that a loop or a filter walks some more, and every 64
- * letters of a text one. Lists and texts are limited in length.
+ * letters of a value one. Values are limited in size, with all that is in them as often as it is.
  */
 import { UserError } from "../../errors.ts";
 import { library } from "../../library.ts";
@@ -18,8 +18,10 @@ type Value = ReturnType<Interpreter["evaluate"]>;
 const STEPS = 1_000_000;
 /** Steps for each letter of the values. */
 const STEPS_PER_LETTER = 50;
-/** The longest text, besides that of the values, and the longest list. */
+/** Letters of the largest value, besides what is given, and what an item of a list counts as. */
 const LETTERS = 4_000_000;
+const LETTERS_PER_ITEM = 16;
+/** The longest range. */
 const ITEMS = 100_000;
 /** Steps for an item of a list that is walked: the library makes a scope for each. */
 const STEPS_PER_ITEM = 8;
@@ -83,19 +85,26 @@ const overspent = (what: string): UserError =>
 /** An interpreter with a budget for values of `letters` letters as JSON. */
 function boundedInterpreter({ Interpreter }: Jinja, letters: number) {
   const most = STEPS + STEPS_PER_LETTER * letters;
+  const largest = LETTERS + LETTERS_PER_ITEM * letters;
   return class extends Interpreter {
     #steps = 0;
     #depth = 0;
     /** Nodes whose list is walked. */
     readonly #walked = new Set<unknown>();
+    /** What lists weigh. Those that hold a namespace, which may change, are weighed again. */
+    readonly #weights = new WeakMap<object, number>();
+    #isFluid = false;
 
     override evaluate(node: Node, scope: Scope): Value {
       if (++this.#depth > DEPTH) throw overspent(`expressions or macros within each other, ${DEPTH} deep,`);
-      this.#spend(1);
-      if (node) this.#prepare(node, scope);
+      if (++this.#steps > most) throw overspent(`${most} steps`);
+      const type = node?.type;
+      if (type === "For") this.#walked.add(inner(inner(node, "iterable"), "lhs"));
+      else if (type === "FilterExpression") this.#prepare(node, scope);
       const value = super.evaluate(node, scope);
       this.#depth--;
-      this.#weigh(node, value);
+      const own = value.value;
+      if (typeof own === "string" ? own.length > 63 : typeof own === "object" && own !== null) this.#weigh(node, value);
       return value;
     }
 
@@ -104,30 +113,43 @@ function boundedInterpreter({ Interpreter }: Jinja, letters: number) {
       if (this.#steps > most) throw overspent(`${most} steps`);
     }
 
-    /** Notes which lists a loop or a filter will walk, and checks how far a filter indents. */
-    #prepare(node: NonNullable<Node>, scope: Scope): void {
-      if ("iterable" in node) this.#walked.add(inner(node.iterable, "lhs"));
-      if (!("filter" in node) || !("operand" in node)) return;
-      const name = nameOf(inner(node.filter, "callee"));
-      if (!LOOKS.has(name)) this.#walked.add(node.operand);
+    /** Notes which list a filter will walk, and checks how far it indents. */
+    #prepare(node: Node, scope: Scope): void {
+      const filter = inner(node, "filter");
+      const name = nameOf(inner(filter, "callee"));
+      if (!LOOKS.has(name)) this.#walked.add(inner(node, "operand"));
       if (name !== "indent" && name !== "tojson") return;
-      for (const argument of argumentsOf(node.filter)) {
+      for (const argument of argumentsOf(filter)) {
         const width = Number(this.evaluate(argument, scope).value);
         if (width > WIDTH) throw overspent(`an indentation of ${width}`);
       }
     }
 
     /** Counts what a value costs. */
-    #weigh(node: Node, { value }: Value): void {
-      if (typeof value === "string") {
-        if (value.length > LETTERS + letters) throw overspent(`a text of ${value.length} letters`);
-        this.#spend(value.length >> 6);
-      } else if (Array.isArray(value)) {
-        if (value.length > ITEMS + letters) throw overspent(`a list of ${value.length} items`);
-        this.#spend(value.length * (this.#walked.has(node) ? STEPS_PER_ITEM : node?.type === "Identifier" ? 0 : 1));
-      } else if (value instanceof Map && this.#walked.has(node)) {
-        this.#spend(value.size * STEPS_PER_ITEM);
-      }
+    #weigh(node: Node, value: Value): void {
+      const weight = this.#weight(value, 0);
+      if (weight > largest) throw overspent(`a value of ${weight} letters`);
+      this.#spend(weight >> 6);
+      if (!this.#walked.has(node)) return;
+      const items = Array.isArray(value.value) ? value.value.length : value.value instanceof Map ? value.value.size : 0;
+      this.#spend(items * STEPS_PER_ITEM);
+    }
+
+    /** Letters that a value has, with all that is in it as often as it is; a list and each of its items count, too. */
+    #weight({ type, value }: Value, depth: number): number {
+      if (typeof value === "string") return value.length;
+      if (!Array.isArray(value) && !(value instanceof Map)) return LETTERS_PER_ITEM;
+      const known = this.#weights.get(value);
+      if (known !== undefined) return known;
+      if (depth > DEPTH) throw overspent(`lists within each other, ${DEPTH} deep,`);
+      this.#spend(1);
+      const outer = this.#isFluid;
+      this.#isFluid = type === "NamespaceValue";
+      let sum = LETTERS_PER_ITEM;
+      for (const item of value.values()) sum += LETTERS_PER_ITEM + this.#weight(item, depth + 1);
+      if (!this.#isFluid) this.#weights.set(value, sum);
+      this.#isFluid ||= outer;
+      return sum;
     }
   };
 }

@@ -86,23 +86,32 @@ export function tokenCutter(
   tokens: readonly AddedToken[],
   form: (content: string) => string = (content) => content,
 ): (text: string) => Section[] {
-  const byFirst = new Map<string, { text: string; token: AddedToken }[]>();
-  for (const token of tokens) {
-    const text = form(token.content);
+  const byForm = new Map(tokens.map((token) => [form(token.content), token]));
+  /** Lengths of the tokens that begin with a letter, the longest first. */
+  const lengths = new Map<string, Set<number>>();
+  for (const text of [...byForm.keys()].sort((a, b) => b.length - a.length)) {
     if (text === "") continue;
-    byFirst.set(text[0]!, [...(byFirst.get(text[0]!) ?? []), { text, token }]);
+    const known = lengths.get(text[0]!);
+    if (known) known.add(text.length);
+    else lengths.set(text[0]!, new Set([text.length]));
   }
-  for (const list of byFirst.values()) list.sort((a, b) => b.text.length - a.text.length);
+  const longestAt = (text: string, at: number): [AddedToken, number] | undefined => {
+    for (const length of lengths.get(text[at]!) ?? []) {
+      const token = byForm.get(text.slice(at, at + length));
+      if (token && at + length <= text.length) return [token, length];
+    }
+    return undefined;
+  };
   return (text) => {
     const sections: Section[] = [];
     let done = 0;
     for (let at = 0; at < text.length; ) {
-      const found = byFirst.get(text[at]!)?.find((entry) => text.startsWith(entry.text, at));
-      const end = at + (found?.text.length ?? 1);
-      if (found && (!found.token.singleWord || standsAlone(text, at, end))) {
-        const [from, to] = withSpaces(text, found.token, at, end);
+      const [token, length] = longestAt(text, at) ?? [undefined, 1];
+      const end = at + length;
+      if (token && (!token.singleWord || standsAlone(text, at, end))) {
+        const [from, to] = withSpaces(text, token, at, end);
         if (from > done) sections.push({ text: text.slice(done, from), from: done });
-        sections.push({ token: found.token });
+        sections.push({ token });
         done = to;
       }
       at = Math.max(end, done);

@@ -8,7 +8,7 @@ import { readRows } from "../../data/read-rows.ts";
 import type { Row } from "../../data/rows.ts";
 import { endOfTurn, type Sequence } from "../../data/sequences.ts";
 import { encodePrompt } from "../../data/special-tokens.ts";
-import { plainTemplate, templateValues } from "../../data/template.ts";
+import { plainTemplate, renderedAt, templateValues } from "../../data/template.ts";
 import { UserError } from "../../errors.ts";
 import type { ModelSizes } from "../../model/architecture.ts";
 import type { TextTools } from "../text-tools.ts";
@@ -61,6 +61,8 @@ export type ScoringData = TextData | ExampleData;
 export interface Reader {
   readonly sizes: ModelSizes;
   readonly tools: TextTools | undefined;
+  /** Names the model in messages. */
+  readonly ref: string;
 }
 
 /**
@@ -126,7 +128,11 @@ async function readQuestions(
       const ids =
         typeof prompt === "string"
           ? encodePrompt(tokenizer, prompt)
-          : tokenizer.encode(template.render(prompt, { generationPrompt: true, values: templateValues(row.extra) }));
+          : tokenizer.encode(
+              renderedAt(place, () =>
+                template.render(prompt, { generationPrompt: true, values: templateValues(row.extra) }),
+              ),
+            );
       if (maxPositions > 0 && ids.length >= maxPositions)
         throw new UserError(
           `${place}: a prompt of ${ids.length} tokens leaves no room for an answer in the model's ${maxPositions} positions`,

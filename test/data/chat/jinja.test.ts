@@ -38,9 +38,19 @@ test.skipIf(!jinja)("endless loops, recursion and texts are refused", async () =
   expect(await refused("{% macro f(x) %}{{ f(x) }}{% endmacro %}{{ f(1) }}")).toContain("1000 deep");
   expect(
     await refused("{% set ns = namespace(s='ab') %}{% for i in range(99) %}{% set ns.s = ns.s + ns.s %}{% endfor %}"),
-  ).toContain("a text of 4194304 letters");
+  ).toContain("a value of 4194304 letters");
   const list = "{% set ns = namespace(s=[1]) %}{% for i in range(99) %}{% set ns.s = ns.s + ns.s %}{% endfor %}";
-  expect(await refused(list)).toContain("a list of 131072 items");
+  expect(await refused(list)).toContain("a value of 4194320 letters");
+  const laughs = "{% set ns = namespace(s=[1]) %}{% for i in range(40) %}{% set ns.s = [ns.s, ns.s] %}{% endfor %}";
+  expect(await refused(`${laughs}{{ ns.s | tojson }}`)).toContain("a value of");
+  const spaces = Array.from(
+    { length: 40 },
+    (_, i) => `{% set n${i} = namespace(a=1) %}{% set l${i} = [n${i}, n${i}] %}`,
+  );
+  const nested = Array.from({ length: 39 }, (_, i) => `{% set n${i + 1}.a = l${i} %}`);
+  expect(await refused(`${spaces.join("")}{{ l39 }}${nested.join("")}{{ l39 }}`)).toContain("a value of");
+  expect(await refused("{% set ns = namespace(a=1) %}{% set ns.a = [ns] %}{{ ns.a }}")).toContain("1000 deep");
+  expect(await refused(`{% set r = range(90000) %}${LOOP}{{ 5.5 in r }}{% endfor %}`)).toMatch(steps);
   const search = "{% set ns = namespace(s='ab') %}{% for i in range(20) %}{% set ns.s = ns.s + ns.s %}{% endfor %}";
   expect(await refused(`${search}${LOOP}{{ 'x' in ns.s }}{% endfor %}`)).toMatch(steps);
   expect(await refused("{{ 'a\\nb' | indent(1000000000) }}")).toContain("an indentation of 1000000000");

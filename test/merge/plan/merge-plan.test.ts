@@ -549,3 +549,16 @@ describe("the files", () => {
     expect(error.message).toBe("config.json of a is not a JSON object");
   });
 });
+
+test("thousands of slices are planned in linear time", async () => {
+  const slice = "- sources: [{model: a, layer_range: [0, 1]}, {model: b, layer_range: [1, 2]}]\n";
+  const of = async (count: number) => {
+    const start = performance.now();
+    const text = `merge_method: linear\nparameters: {weight: 0.5}\nslices:\n${slice.repeat(count)}`;
+    const merged = await plan(text, [decoder("a", 2), decoder("b", 2)]);
+    expect(merged.tensors.length).toBe(2 * count + 3);
+    return performance.now() - start;
+  };
+  const small = await of(500);
+  expect(await of(5000)).toBeLessThan(40 * small + 2000);
+}, 60_000);
