@@ -166,7 +166,7 @@ describe("of damaged folders the runner says what they lack, and checks the rest
     expect(run(target).lines).toEqual([
       "gpt2: case.json: tolerance is missing",
       `qwen2: ${join(target, "qwen2/case.json")}: JSON Parse error: Unexpected EOF`,
-      `${target}: 2 of 4 within tolerance`,
+      `${target}: 3 of 5 within tolerance`,
     ]);
   });
 });
