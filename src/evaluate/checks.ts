@@ -20,6 +20,17 @@ export function checkAlone(kind: string, options: EvaluateOptions): void {
     throw new UserError(`--${kind} works on weights in f32, not bf16`, "leave out --dtype bf16");
 }
 
+/** Throws UserError for options that a task file decides. */
+export function checkTask(options: EvaluateOptions): void {
+  if (options.task === undefined) return;
+  const { metric, attack, probe, columns, stop } = options;
+  const given = { metric, attack, probe, columns, stop };
+  const odd = Object.entries(given).find(
+    ([, value]) => value !== undefined && (!Array.isArray(value) || value.length > 0),
+  );
+  if (odd) throw new UserError(`--${odd[0]} cannot be combined with --task, whose file decides it`, "run them apart");
+}
+
 /** Throws UserError where a metric lacks a group or the gold model that it declares, or several cannot share a run. */
 export function checkMetrics(
   metrics: readonly BoundMetric[],

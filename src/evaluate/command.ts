@@ -6,7 +6,7 @@ import type { Context, Outcome } from "../cli/context.ts";
 import { textOutput } from "../cli/output.ts";
 import { refuseInputs } from "../cli/target.ts";
 import type { Batch } from "../data/batch.ts";
-import { type GroupReference, groupsOf } from "../data/groups.ts";
+import { type GroupReference, groupsOf, parseGroups } from "../data/groups.ts";
 import { UserError } from "../errors.ts";
 import { openGpu } from "../gpu/gpu.ts";
 import { bindDefaults } from "../method/bind.ts";
@@ -14,10 +14,11 @@ import { loadMethod } from "../method/registry.ts";
 import { type Reader, readForScoring, type ScoringData } from "../run/scoring/read-rows.ts";
 import type { Need, ScoredRow } from "../run/scoring/scored-row.ts";
 import { table } from "../text/table.ts";
-import { checkAlone, checkMetrics, checkOutputs, checkStdin, inputsOf } from "./checks.ts";
+import { checkAlone, checkMetrics, checkOutputs, checkStdin, checkTask, inputsOf } from "./checks.ts";
 import { type BoundMetric, needsOf } from "./contract.ts";
 import { planOf, writesOf } from "./dry-run.ts";
 import { LogitDump } from "./dump.ts";
+import { loadTask, type Task } from "./harness/task.ts";
 import { ModelLoader } from "./loaded-model.ts";
 import { prepare } from "./model-checks.ts";
 import type { EVALUATE, EvaluateOptions } from "./options.ts";
@@ -39,6 +40,7 @@ interface Asked {
   readonly groups: readonly GroupReference[];
   readonly metrics: readonly BoundMetric[];
   readonly chosen: ChosenTechnique | undefined;
+  readonly task: Task | undefined;
 }
 
 /** An open checkpoint, and how rows are read for it. */
@@ -65,7 +67,8 @@ export async function evaluate(context: EvaluateContext): Promise<Outcome> {
   const needs = chosen?.kind === "probe" ? new Set<Need>() : needsOf(metrics);
   if (context.dryRun) {
     const data: ScoringData[] = [];
-    for (const { reader } of opened) data.push(await readForScoring(groups, reader, needs));
+    for (const { reader } of opened)
+      data.push(asked.task?.read(reader) ?? (await readForScoring(groups, reader, needs)));
     const technique = chosen ? { [chosen.kind]: chosen.technique.name } : {};
     const writes = writesOf({ ...context.options, out: context.out });
     const { json, text } = planOf({ models: opened, metrics, groups, data: data[0]!, technique, writes });
@@ -87,13 +90,16 @@ export async function evaluate(context: EvaluateContext): Promise<Outcome> {
 async function askedFor(context: EvaluateContext): Promise<Asked> {
   const { options } = context;
   const refs = context.args.length > 0 ? context.args : ["-"];
-  const groups = groupsOf(options.data, "--data", options.columns);
   const chosen = chosenTechnique(context.picks);
-  const metrics = await chosenMetrics(context, chosen?.technique.metrics);
+  checkTask(options);
+  const given = options.task === undefined ? undefined : parseGroups(options.data ?? []);
+  const task = given && (await loadTask(options.task!, given));
+  const groups = task?.groups ?? groupsOf(options.data, "--data", options.columns);
+  const metrics = task?.metrics ?? (await chosenMetrics(context, chosen?.technique.metrics));
   if (options.pass && refs.length > 1)
     throw new UserError("--pass passes one model on, but there are several", "leave out --pass");
   checkMetrics(metrics, groups, options);
-  checkStdin(metrics, groups, options, refs.length);
+  if (!task) checkStdin(metrics, groups, options, refs.length);
   if (chosen) {
     checkAlone(chosen.kind, options);
     const { forget, holdout } = options;
@@ -101,7 +107,7 @@ async function askedFor(context: EvaluateContext): Promise<Asked> {
     chosen.technique.check?.({ ...named, metrics, values: chosen.values, gold: options.gold !== undefined });
   }
   checkOutputs(options, context.out, context.dryRun);
-  return { refs, groups, metrics, chosen };
+  return { refs, groups, metrics, chosen, task };
 }
 
 /** Says every message once, not for every model and measurement. */
@@ -116,7 +122,7 @@ function once(warn: (message: string) => void): (message: string) => void {
 /** Opens all models; reads headers, configs and tokenizers only. Throws UserError where an output is an input. */
 async function openAll(
   context: EvaluateContext,
-  { refs, groups, metrics, chosen }: Asked,
+  { refs, groups, metrics, chosen, task }: Asked,
   warn: (message: string) => void,
 ): Promise<Opened[]> {
   const { options } = context;
@@ -136,7 +142,7 @@ async function openAll(
     checkpoints.push(checkpoint);
     models.push({ role, ref, checkpoint });
   }
-  const inputs = inputsOf(options, checkpoints, groups);
+  const inputs = [...inputsOf(options, checkpoints, groups), ...(task?.files ?? [])];
   if (options.dump !== undefined) refuseInputs(options.dump, inputs, "--dump");
   refuseInputs(context.out, inputs);
   const opened: Opened[] = [];
@@ -159,8 +165,9 @@ async function loaderFor(
   { options, device, signal, progress }: EvaluateContext,
   metrics: readonly BoundMetric[],
   warn: (message: string) => void,
+  task?: Task,
 ): Promise<ModelLoader> {
-  return new ModelLoader({ gpu: await openGpu({ device }), metrics, options, signal, progress, warn });
+  return new ModelLoader({ gpu: await openGpu({ device }), metrics, options, signal, progress, warn, task });
 }
 
 async function runTechnique(
@@ -197,7 +204,7 @@ async function runTechnique(
 
 async function runMetrics(
   context: EvaluateContext,
-  { refs, metrics, groups }: Asked,
+  { refs, metrics, groups, task }: Asked,
   needs: ReadonlySet<Need>,
   opened: readonly Opened[],
   warn: (message: string) => void,
@@ -205,10 +212,10 @@ async function runMetrics(
   const { options, seed, progress, log } = context;
   // What is wrong with the rows shows before the first model is on the GPU, and with --pass before its first byte is
   // passed on.
-  const first = await readForScoring(groups, opened[0]!.reader, needs);
-  if (options.pass)
+  const first = task?.read(opened[0]!.reader) ?? (await readForScoring(groups, opened[0]!.reader, needs));
+  if (options.pass && !task)
     for (const { role, reader } of opened) if (role === "gold") await readForScoring(groups, reader, needs);
-  const loader = await loaderFor(context, metrics, warn);
+  const loader = await loaderFor(context, metrics, warn, task);
   const scored: ScoredRow[][] = [];
   for (const [i, { role, checkpoint, reader }] of opened.entries()) {
     const source = options.pass && i === 0 ? await passThrough(checkpoint) : checkpoint;

@@ -12,12 +12,15 @@ import type { ScoredRow } from "../run/scoring/scored-row.ts";
 import { Scorer } from "../run/scoring/scorer.ts";
 import type { TextOptions, TextTools } from "../run/text-tools.ts";
 import { type BoundMetric, needsOf } from "./contract.ts";
+import type { Task } from "./harness/task.ts";
 import { prepare } from "./model-checks.ts";
 import { quantized } from "./quantized-checkpoint.ts";
 
 export interface LoaderOptions {
   readonly gpu: Gpu;
   readonly metrics: readonly BoundMetric[];
+  /** What rows are read and judged by, where that is a task file. */
+  readonly task?: Task | undefined;
   readonly options: TextOptions & {
     readonly dtype: "f32" | "bf16" | "keep";
     readonly batch_size: number;
@@ -86,10 +89,11 @@ export class ModelLoader {
 
   /** Throws as `prepare` does. */
   async load(checkpoint: Checkpoint, { bits, trained = false, reader }: LoadOptions = {}): Promise<LoadedModel> {
-    const { gpu, metrics, options, signal, progress, warn } = this.#options;
+    const { gpu, metrics, options, signal, progress, warn, task } = this.#options;
     const needs = needsOf(metrics);
     const isTrainable = trained || needs.has("gradient");
-    const { sizes, tools } = reader ?? (await prepare(checkpoint, metrics, options, warn));
+    const source = reader ?? (await prepare(checkpoint, metrics, options, warn));
+    const { tools } = source;
     const model = await Model.load(gpu, bits === undefined ? checkpoint : quantized(checkpoint, bits), {
       dtype: isTrainable ? "f32" : options.dtype,
       freeze: () => !isTrainable,
@@ -101,7 +105,7 @@ export class ModelLoader {
       const { max_tokens: maxTokens, stop = [], batch_size: rows } = options;
       const done = (n: number) => progress.advance(n, ref);
       const common = { ref, rows, scorer, signal, done, ...(visit ? { visit } : {}) };
-      const read = data ?? (await readForScoring(groups, { sizes, tools }, needs));
+      const read = data ?? task?.read(source) ?? (await readForScoring(groups, source, needs));
       if (read.kind === "text") for (const remark of read.remarks ?? []) warn(remark);
       if (read.kind === "examples") return scoreExamples(model, read.examples, common);
       return scoreText(model, read, tools!, { ...common, needs, maxTokens, stop });
@@ -111,7 +115,8 @@ export class ModelLoader {
       model,
       tools,
       score: async (groups, scoring = {}) => {
-        const scored = await score(groups, scoring);
+        const found = await score(groups, scoring);
+        const scored = (await task?.finish(found)) ?? found;
         for (const text of unknownScores(ref, scored, groups, needs.has("choice"))) warn(text);
         return scored;
       },

@@ -5,6 +5,11 @@ import type { Options, Values } from "../method/options.ts";
 export const EVALUATE = {
   data: { type: "string[]", help: "rows to evaluate on, name=path for each group", value: "FILE" },
   metric: { type: "string[]", kind: "metric", help: "what to measure; loss and accuracy when left out" },
+  task: {
+    type: "string",
+    help: "a task file of lm-evaluation-harness, with its own metrics; --data names its rows where it does not",
+    value: "FILE",
+  },
   gold: {
     type: "string",
     help: "model that never saw what is to be forgotten, scored on the same rows to compare with",

@@ -61,6 +61,8 @@ export type ScoringData = TextData | ExampleData;
 export interface Reader {
   readonly sizes: ModelSizes;
   readonly tools: TextTools | undefined;
+  /** Names the model in messages. */
+  readonly ref: string;
 }
 
 /**
