@@ -45,7 +45,7 @@ function partOf(entry: TensorEntry, name: string, shape: readonly number[], firs
   return { name, dtype: entry.dtype, shape, bytes, read: (into, offset) => entry.read(into, first * width + offset) };
 }
 
-/** Whether two stacks belong together, are not codes with scales beside them, and hold the rows of an expert one after the other. */
+/** Whether two stacks belong together, are no codes, and hold the rows of an expert one after the other. */
 function fit(gateUp: TensorEntry | undefined, down: TensorEntry | undefined): boolean {
   if (gateUp?.shape.length !== 3 || down?.shape.length !== 3) return false;
   const [experts, rows, columns] = gateUp.shape as [number, number, number];
