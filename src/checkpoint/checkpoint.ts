@@ -32,6 +32,32 @@ export interface TensorEntry extends TensorInfo {
   readonly patch?: LowRankPatch;
 }
 
+/** What a step read. */
+export interface LineageInput {
+  ref: string;
+  role?: string;
+  revision?: string;
+  bytes?: number;
+  header_sha256?: string;
+  /** Layouts that its tensors were decoded from, as `quantizationText` writes them. */
+  quantized?: string;
+}
+
+/** Tensors of one quantised layout, which were decoded when the checkpoint was opened. */
+export interface QuantizedPart {
+  readonly layout: string;
+  readonly bits: number;
+  /** What shares a scale. */
+  readonly group: string;
+  /** How many tensors, and their bytes as they are stored, companions included. */
+  readonly tensors: number;
+  readonly bytes: number;
+}
+
+/** `GPTQ, 4 bit, groups of 128; FP8, 8 bit, one scale` */
+export const quantizationText = (parts: readonly QuantizedPart[]): string =>
+  parts.map(({ layout, bits, group }) => `${layout}, ${bits} bit, ${group}`).join("; ");
+
 /** One step in a checkpoint's history, oldest first in the list. Everything here is known before the work starts. */
 export interface LineageEntry {
   script: string;
@@ -39,7 +65,7 @@ export interface LineageEntry {
   method?: string;
   options: Record<string, unknown>;
   seed: number;
-  inputs: { ref: string; role?: string; revision?: string; bytes?: number; header_sha256?: string }[];
+  inputs: LineageInput[];
   run: string;
   time: string;
 }
@@ -57,5 +83,9 @@ export interface Checkpoint {
   /** SHA-256 (hex) over the headers; identifies the checkpoint in lineage without reading its weights. */
   readonly headerSha256: string;
   readonly revision?: string;
+  /** What its tensors were stored as, where they are decoded while they are read. */
+  readonly quantized?: readonly QuantizedPart[];
+  /** Why its tensors could not be decoded, where it is shown as it is stored. */
+  readonly undecoded?: string;
   close(): void;
 }

@@ -11,6 +11,7 @@ import type { Checkpoint } from "./checkpoint.ts";
 import { withSplitExperts } from "./expert-layout.ts";
 import { isGguf, isZipFile, SNIFF_BYTES } from "./file-kind.ts";
 import { openFile, openFolder } from "./folder/folder.ts";
+import { mayBeQuantized } from "./quantized/signs.ts";
 import { openError, Source } from "./source.ts";
 import { openStream } from "./stream/stream.ts";
 import { withPlainNames } from "./wrapper-names.ts";
@@ -18,8 +19,10 @@ import { withPlainNames } from "./wrapper-names.ts";
 export interface OpenOptions {
   /** Descriptor read for `-`; 0 by default. */
   stdin?: number;
-  /** Gets what is odd but harmless about an adapter, a file, or the names of tensors. */
+  /** Gets what is odd but harmless: about a file, an adapter, the names of tensors, or quantised weights. */
   warn?: (message: string) => void;
+  /** "list" gives a quantised checkpoint that no decoder reads as it is stored; it is refused otherwise. */
+  undecoded?: "list";
 }
 
 /**
@@ -51,9 +54,9 @@ export async function open(ref: string, options: OpenOptions = {}): Promise<Chec
     }
   }
   const checkpoint = await openPlain(ref, options);
-  if (!(await mayBeAdapter(checkpoint))) return checkpoint;
+  if (!(await mayBeAdapter(checkpoint))) return decodePlain(checkpoint, options);
   const { isAdapter } = await import("./adapter/adapter.ts");
-  if (!isAdapter(checkpoint)) return checkpoint;
+  if (!isAdapter(checkpoint)) return decodePlain(checkpoint, options);
   let base: Checkpoint;
   try {
     const { refuseForeign } = await import("./adapter/foreign.ts");
@@ -64,6 +67,19 @@ export async function open(ref: string, options: OpenOptions = {}): Promise<Chec
     throw error;
   }
   return apply(base, checkpoint, options);
+}
+
+/** Tensors of a quantised checkpoint as plain ones; an adapter stays as it is. Closes it when that cannot be. */
+export async function decodePlain(checkpoint: Checkpoint, { warn, undecoded }: OpenOptions): Promise<Checkpoint> {
+  if (!mayBeQuantized(checkpoint)) return checkpoint;
+  try {
+    const { dequantized } = await import("./quantized/dequantize.ts");
+    const plain = await dequantized(checkpoint, { warn, list: undecoded === "list" });
+    return withSplitExperts(plain, warn ?? (() => {}));
+  } catch (error) {
+    checkpoint.close();
+    throw error;
+  }
 }
 
 /** Whether it may be an adapter. What adapter.ts decides needs that file, which a plain checkpoint does not load. */

@@ -74,10 +74,7 @@ export function checkHeaders(checkpoint: Checkpoint, index: IndexFacts | undefin
   }
   const model = nameModels(new Map([["it", checkpoint]]), "it", []).get("it")!;
   if (model.config === undefined) return problems;
-  if (configValue(model.config, "quantization_config") !== undefined) {
-    problems.push({ level: "warning", message: "quantized: shapes are not compared with config.json" });
-    return problems;
-  }
+  if (checkpoint.undecoded !== undefined) return [...problems, error(checkpoint.undecoded)];
   return [...problems, ...checkLayers(model), ...checkTables(model), ...checkShapes(model)];
 }
 

@@ -1,6 +1,6 @@
 /** What the `inspect` script does. Headers are read first; weights, and a GPU, only for what needs them. */
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import { open, openPlain, splitAdapter } from "../checkpoint/open.ts";
+import { decodePlain, type OpenOptions, open, openPlain, splitAdapter } from "../checkpoint/open.ts";
 import type { Outcome, PlainContext } from "../cli/context.ts";
 import { UserError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
@@ -29,7 +29,12 @@ type Context = PlainContext & { readonly options: InspectOptions };
 
 /** An adapter alone is shown as it is; with its base written before it, applied. */
 const openAny = (ref: string, context: Context): Promise<Checkpoint> =>
-  (splitAdapter(ref) ? open : openPlain)(ref, { warn: (text) => context.warn(text) });
+  openShown(ref, { warn: (text) => context.warn(text), undecoded: "list" });
+
+async function openShown(ref: string, options: OpenOptions): Promise<Checkpoint> {
+  if (splitAdapter(ref)) return open(ref, options);
+  return decodePlain(await openPlain(ref, options), options);
+}
 
 /** Runs the script. */
 export async function runInspect(context: Context): Promise<Outcome> {

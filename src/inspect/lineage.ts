@@ -36,9 +36,9 @@ export function lineageLines(lineage: readonly LineageEntry[]): string[] {
     lines.push(
       `${index + 1}  ${[script, method].flatMap((text) => (text ? [show(text)] : [])).join(" ")}${facts ? `  ${facts}` : ""}`,
     );
-    for (const [i, { role }] of inputs.entries())
+    for (const [i, { role, quantized }] of inputs.entries())
       lines.push(
-        `   ${i === inputs.length - 1 ? "└" : "├"} ${show(role ?? "input")} ${spellSource(sources[index]![i]!)}`,
+        `   ${i === inputs.length - 1 ? "└" : "├"} ${show(role ?? "input")} ${spellSource(sources[index]![i]!)}${quantized === undefined ? "" : ` (stored as ${show(quantized)})`}`,
       );
     lines.push(`     ${show(`run ${run}, version ${version}${time ? `, ${time}` : ""}`)}`);
   }

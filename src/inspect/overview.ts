@@ -1,6 +1,6 @@
 /** What a checkpoint is, from its headers and files alone. */
 import { join } from "node:path";
-import type { Checkpoint, TensorInfo } from "../checkpoint/checkpoint.ts";
+import type { Checkpoint, QuantizedPart, TensorInfo } from "../checkpoint/checkpoint.ts";
 import { indexText, parseIndex } from "../checkpoint/folder/folder.ts";
 import { UserError } from "../errors.ts";
 import { decodeText, isObject, parseJson } from "../json.ts";
@@ -53,6 +53,10 @@ export interface Overview {
   readonly files: readonly string[];
   readonly parameters: { readonly total: number; readonly embeddings: number; readonly rest: number };
   readonly bytes: number;
+  /** What the tensors were stored as, where they are decoded while they are read. */
+  readonly quantized?: readonly QuantizedPart[];
+  /** Why they cannot be decoded, where they are shown as they are stored. */
+  readonly undecoded?: string;
   /** Most bytes first. */
   readonly dtypes: Readonly<Record<string, Amount>>;
   readonly shards?: number;
@@ -154,6 +158,8 @@ export function overviewOf(
     files,
     parameters: { total: all.parameters, embeddings, rest: all.parameters - embeddings },
     bytes: all.bytes,
+    ...(checkpoint.quantized && { quantized: checkpoint.quantized }),
+    ...(checkpoint.undecoded !== undefined && { undecoded: checkpoint.undecoded }),
     dtypes: Object.fromEntries(dtypes.sort(([, a], [, b]) => b.bytes - a.bytes)),
     ...(index && { shards: index.shards }),
   };

@@ -1,5 +1,5 @@
 /** What `inspect` prints for people. */
-import type { LineageEntry, TensorInfo } from "../checkpoint/checkpoint.ts";
+import { type LineageEntry, quantizationText, type TensorInfo } from "../checkpoint/checkpoint.ts";
 import { show } from "../json.ts";
 import { humanBytes } from "../text/format.ts";
 import { table } from "../text/table.ts";
@@ -59,6 +59,11 @@ export function summary(facts: Overview): string {
     ([dtype, { tensors, bytes }]) => `${dtype}: ${plural(tensors, "tensor")}, ${humanBytes(bytes)}`,
   );
   rows.push(["dtypes", each.join("; ") || "none"]);
+  for (const part of facts.quantized ?? []) {
+    const { tensors, bytes } = part;
+    rows.push(["quantized", `${quantizationText([part])}: ${plural(tensors, "tensor")}, ${humanBytes(bytes)} stored`]);
+  }
+  if (facts.undecoded !== undefined) rows.push(["not read", facts.undecoded]);
   rows.push(["files", facts.files.join(" ") || "none"]);
   return `${facts.ref} (${facts.kind})\n${table(rows.map(([name, value]) => [`  ${name}`, value!]))}`;
 }

@@ -77,6 +77,7 @@ export async function applyAdapter(
       .update(adapter.files.get("adapter_config.json")!)
       .digest("hex"),
     ...(base.revision === undefined ? {} : { revision: base.revision }),
+    ...(base.quantized && { quantized: base.quantized }),
     close() {
       base.close();
       adapter.close();

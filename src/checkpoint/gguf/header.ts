@@ -30,6 +30,8 @@ export interface GgufHeader {
 const MAX_HEADER_BYTES = 100_000_000;
 /** Values in all arrays of the metadata together; the largest vocabulary has a quarter of a million tokens. */
 const MAX_VALUES = 4_000_000;
+/** Tensors, and entries of the metadata. */
+const MAX_COUNT = 500_000;
 /** ggml knows no tensor of more sides. */
 const MAX_SIDES = 4;
 const MAX_NESTING = 2;
@@ -94,6 +96,8 @@ function readCounts(reader: Reader, what: string, size: number): [number, number
     if (count * BigInt(LEAST_BYTES[kind]) > BigInt(size)) {
       throw new UserError(`${what} says it has ${count} ${kind}, more than fit into its ${size} bytes`, DAMAGED);
     }
+    if (count > MAX_COUNT)
+      throw new UserError(`${what} says it has ${count} ${kind}, expected up to ${MAX_COUNT}`, DAMAGED);
     return Number(count);
   });
   return [counts[0]!, counts[1]!];

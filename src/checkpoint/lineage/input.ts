@@ -1,5 +1,5 @@
 /** How the lineage of a result names the checkpoints that were read. */
-import type { Checkpoint, LineageEntry } from "../checkpoint.ts";
+import { type Checkpoint, type LineageEntry, quantizationText } from "../checkpoint.ts";
 import { splitAdapter } from "../open.ts";
 import { appendLineage, lineageTime, runId } from "./lineage.ts";
 
@@ -10,12 +10,13 @@ import { appendLineage, lineageTime, runId } from "./lineage.ts";
  */
 export function lineageInput(checkpoint: Checkpoint, role: string): LineageEntry["inputs"][number] {
   const made = checkpoint.lineage.at(-1);
+  const quantized = checkpoint.quantized && { quantized: quantizationText(checkpoint.quantized) };
   if (made) {
     const adapter = splitAdapter(checkpoint.ref)?.adapter;
-    return { ref: `run:${made.run}${adapter === undefined ? "" : `+${adapter}`}`, role };
+    return { ref: `run:${made.run}${adapter === undefined ? "" : `+${adapter}`}`, role, ...quantized };
   }
   const { ref, revision, headerSha256 } = checkpoint;
-  return { ref, role, ...(revision === undefined ? {} : { revision }), header_sha256: headerSha256 };
+  return { ref, role, ...(revision === undefined ? {} : { revision }), header_sha256: headerSha256, ...quantized };
 }
 
 /** A checkpoint that a step read, and in which role. */

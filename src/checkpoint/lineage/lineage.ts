@@ -76,12 +76,14 @@ function parseInput(value: Json, place: string): LineageEntry["inputs"][number] 
   const revision = optional(value, "revision", "string", place);
   const bytes = optional(value, "bytes", "number", place);
   const sha256 = optional(value, "header_sha256", "string", place);
+  const quantized = optional(value, "quantized", "string", place);
   return {
     ref: required(value, "ref", place),
     ...(role !== undefined && { role }),
     ...(revision !== undefined && { revision }),
     ...(bytes !== undefined && { bytes }),
     ...(sha256 !== undefined && { header_sha256: sha256 }),
+    ...(quantized !== undefined && { quantized }),
   };
 }
 
@@ -106,12 +108,13 @@ function optional(object: JsonObject, key: string, type: "string" | "number", pl
 export const encodeLineage = (entries: readonly LineageEntry[]): string => `[${entries.map(encodeEntry).join(",")}]`;
 
 function encodeEntry({ script, version, method, options, seed, inputs, run, time }: LineageEntry): string {
-  const sources = inputs.map(({ ref, role, revision, bytes, header_sha256 }) => ({
+  const sources = inputs.map(({ ref, role, revision, bytes, header_sha256, quantized }) => ({
     ref,
     role,
     revision,
     bytes,
     header_sha256,
+    quantized,
   }));
   const dated = time !== "" && { time };
   return JSON.stringify({ script, version, method, options, seed, inputs: sources, run, ...dated });

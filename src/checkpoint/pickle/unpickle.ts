@@ -36,6 +36,9 @@ const REFUSED: Readonly<Record<number, string>> = {
   152: "READONLY_BUFFER",
 };
 
+/** Values of a pickle; a tensor takes some 25. A million take 100 MB at most. */
+const MAX_VALUES = 1_000_000;
+
 type Handler = (machine: Machine) => void;
 
 /** Pushes what a function reads. */
@@ -120,6 +123,7 @@ export function unpickle(bytes: Uint8Array): PyValue {
 
 class Machine {
   at = 0;
+  #values = 0;
   readonly view: DataView;
   readonly #bytes: Uint8Array;
   readonly #stack: PyValue[] = [];
@@ -179,6 +183,7 @@ class Machine {
   }
 
   push(value: PyValue): void {
+    if (++this.#values > MAX_VALUES) throw new Refused(`has more than ${MAX_VALUES} values`);
     this.#stack.push(value);
   }
 
@@ -192,9 +197,8 @@ class Machine {
   }
 
   top(): PyValue {
-    const value = this.pop();
-    this.push(value);
-    return value;
+    if (this.#stack.length <= this.#floor()) throw new Refused("takes a value from an empty stack");
+    return this.#stack.at(-1) as PyValue;
   }
 
   popMany(count: number): PyValue[] {

@@ -9,16 +9,19 @@ export class PyList {
   readonly items: PyValue[] = [];
 }
 
+const NONE: ReadonlyMap<PyValue, PyValue> = new Map();
+
 /** A dict or OrderedDict, in its order; a key that is set again keeps its place. */
 export class PyDict {
-  readonly #entries = new Map<PyValue, PyValue>();
+  #entries: Map<PyValue, PyValue> | undefined; // most are empty: each tensor has one for its hooks
 
   set(key: PyValue, value: PyValue): void {
+    this.#entries ??= new Map();
     this.#entries.set(key, value);
   }
 
   get entries(): ReadonlyMap<PyValue, PyValue> {
-    return this.#entries;
+    return this.#entries ?? NONE;
   }
 }
 

@@ -114,7 +114,6 @@ function namedModels(recipe: Recipe, opened: ReadonlyMap<string, Checkpoint>, wa
     checkpoints.set(referenceKey(ref), checkpoint);
   }
   const models = nameModels(checkpoints, donorKey, warnings);
-  if (references.length > 1) for (const model of models.values()) refuseQuantized(model);
   return { models, donor: models.get(donorKey)! };
 }
 
@@ -267,21 +266,6 @@ function copyTask(name: string, donor: NamedModel, recipe: Recipe): ValuedTask {
 function placeIn(model: NamedModel): (name: string) => number {
   const places = new Map([...model.tensors.keys()].map((name, i) => [name, i]));
   return (name) => places.get(name) ?? places.size;
-}
-
-/** Averaging packed integers, or numbers whose scales are elsewhere, would give noise. */
-function refuseQuantized(model: NamedModel): void {
-  const settings = configValue(model.config, "quantization_config") as { quant_method?: unknown } | undefined;
-  if (settings === undefined || typeof settings !== "object") return;
-  for (const entry of model.tensors.values()) {
-    const packed = !isFloat(entry.dtype) && entry.shape.length === 2;
-    if (!packed && !entry.dtype.startsWith("F8")) continue;
-    const kind = typeof settings.quant_method === "string" ? ` (${settings.quant_method})` : "";
-    throw new UserError(
-      `${model.ref} is quantized${kind}: ${entry.name} is ${entry.dtype}; quantized weights cannot be averaged`,
-      "merge the model it was quantized from, or dequantize it first",
-    );
-  }
 }
 
 /** Rows of the token embedding where they are not those that the donor's config states. */

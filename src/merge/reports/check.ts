@@ -101,10 +101,6 @@ function checkOne(model: NamedModel, vocabulary: Vocabulary | undefined): CheckP
       hint: "fetch the file again",
     });
   }
-  if (configValue(model.config, "quantization_config") !== undefined) {
-    const hint = "merge the model it was quantized from, or dequantize it first";
-    problems.push({ level: "error", message: `${ref} is quantized`, hint });
-  }
   const rows = tokenTable(model)?.entry.shape[0];
   const tokens = vocabulary && countTokens(vocabulary);
   if (rows === undefined || tokens === undefined) return problems;

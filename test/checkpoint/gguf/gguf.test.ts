@@ -440,6 +440,9 @@ describe("refused", () => {
     expect(await refusal(changed(16, 100n))).toContain(
       "x.gguf says it has 100 metadata entries, more than fit into its",
     );
+    const large = new Uint8Array(16_000_000);
+    large.set(changed(8, 600_000n));
+    expect(await refusal(large)).toBe("x.gguf says it has 600000 tensors, expected up to 500000");
     const version = good.slice();
     version[4] = 9;
     expect(await refusal(version)).toBe("x.gguf is GGUF version 9, expected 2 or 3 (little-endian)");

@@ -110,11 +110,6 @@ describe("a check", () => {
     const foreign = checkpoint("a", { "blocks.0.w": [1], "blocks.0.v": [1] });
     expect(messages(await check(base, foreign))).toEqual(["error: a has only 0 of the 5 tensors of base, by name"]);
   });
-
-  test("refuses what is quantized", async () => {
-    const quantized = decoder("base", 1, { "config.json": { quantization_config: { quant_method: "awq" } } });
-    expect(messages(await check(quantized))).toEqual(["error: base is quantized"]);
-  });
 });
 
 /** A checkpoint of four matrices with the given values, stored in any float type. */

@@ -1,0 +1,50 @@
+/** The shared part of layouts whose codes are bytes in the order of the weights: value = table[code] * scale. */
+import type { TensorEntry } from "../checkpoint.ts";
+import { decodeFloats } from "../decode.ts";
+import type { Decoded, Stored } from "./contract.ts";
+import { eachRun, type Grid, scalePart } from "./grid.ts";
+import { readBytes, readScales } from "./read.ts";
+
+const ALL_BYTES = Uint8Array.from({ length: 256 }, (_, byte) => byte);
+
+/** Values of all 256 codes. */
+const TABLES = {
+  F8_E4M3: decodeFloats(ALL_BYTES, "F8_E4M3"),
+  F8_E5M2: decodeFloats(ALL_BYTES, "F8_E5M2"),
+  I8: Float32Array.from(new Int8Array(ALL_BYTES.buffer)),
+};
+
+/** Types of codes that are a byte each. */
+export type ByteCodes = keyof typeof TABLES;
+
+export const isByteCodes = (dtype: string): dtype is ByteCodes => Object.hasOwn(TABLES, dtype);
+
+/** Zero points are subtracted from the codes; `divisor` divides the scales, in f32. */
+export interface ScaledBytes {
+  readonly codes: TensorEntry;
+  readonly scale: TensorEntry;
+  readonly grid: Grid;
+  /** I8, one beside each scale. */
+  readonly zero?: TensorEntry | undefined;
+  readonly divisor?: number;
+}
+
+/** Decodes such a tensor: exact products, rounded once to f32. */
+export function scaledBytes(stored: Stored, { codes, scale, grid, zero, divisor = 1 }: ScaledBytes): Decoded["decode"] {
+  const table = TABLES[codes.dtype as ByteCodes];
+  const width = codes.shape.at(-1)!;
+  return async (into, first) => {
+    const part = scalePart(grid, first, into.length, width);
+    const bytes = await readBytes(codes, first, into.length);
+    const scales = await readScales(stored, scale, part.first, part.count);
+    const zeros = zero && new Int8Array((await readBytes(zero, part.first, part.count)).buffer);
+    eachRun(grid, first, into.length, width, (at, length, index) => {
+      const s = Math.fround(scales[index - part.first]! / divisor);
+      const end = at + length;
+      if (zeros !== undefined) {
+        const z = zeros[index - part.first]!;
+        for (let k = at; k < end; k++) into[k] = (table[bytes[k]!]! - z) * s;
+      } else for (let k = at; k < end; k++) into[k] = table[bytes[k]!]! * s;
+    });
+  };
+}
