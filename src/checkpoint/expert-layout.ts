@@ -45,13 +45,13 @@ function partOf(entry: TensorEntry, name: string, shape: readonly number[], firs
   return { name, dtype: entry.dtype, shape, bytes, read: (into, offset) => entry.read(into, first * width + offset) };
 }
 
-/** Whether two stacks belong together and hold the rows of an expert one after the other. */
+/** Whether two stacks belong together, are no codes, and hold the rows of an expert one after the other. */
 function fit(gateUp: TensorEntry | undefined, down: TensorEntry | undefined): boolean {
   if (gateUp?.shape.length !== 3 || down?.shape.length !== 3) return false;
   const [experts, rows, columns] = gateUp.shape as [number, number, number];
   const [others, out, inner] = down.shape as [number, number, number];
   if (experts === 0 || experts !== others || rows !== 2 * inner || columns !== out || inner === 0) return false;
-  return [gateUp, down].every(({ dtype, patch }) => isFloat(dtype) && patch === undefined);
+  return [gateUp, down].every(({ dtype, patch }) => isFloat(dtype) && !dtype.startsWith("F8") && patch === undefined);
 }
 
 /** The names of this checkpoint's experts; undefined where its kind of model is not stored by expert. */

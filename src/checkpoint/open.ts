@@ -74,7 +74,8 @@ export async function decodePlain(checkpoint: Checkpoint, { warn, undecoded }: O
   if (!mayBeQuantized(checkpoint)) return checkpoint;
   try {
     const { dequantized } = await import("./quantized/dequantize.ts");
-    return await dequantized(checkpoint, { warn, list: undecoded === "list" });
+    const plain = await dequantized(checkpoint, { warn, list: undecoded === "list" });
+    return withSplitExperts(plain, warn ?? (() => {}));
   } catch (error) {
     checkpoint.close();
     throw error;

@@ -69,6 +69,10 @@ describe("stacks of experts", () => {
       "model.layers.0.mlp.experts.down_proj": { shape: [2, 3, 2] },
     };
     untouched(model("qwen3_moe", turned));
+    const codes = Object.fromEntries(
+      Object.entries(STACKS).map(([name, { shape }]) => [name, { shape, dtype: "F8_E4M3" as const }]),
+    );
+    untouched(model("qwen3_moe", codes));
     untouched(model("qwen3_moe", { "model.layers.0.mlp.experts.gate_up_proj": { shape: [2, 6, 2] } }));
   });
 });

@@ -103,6 +103,8 @@ describe("a model whose logits are not finite", () => {
   test("chooses nothing, and says nothing", async () => {
     const chosen = await run("evaluate", ["broken", "--data", "asked.jsonl", "--metric", "choice", "-q"]);
     expect(chosen.err).toStartWith("evaluate: broken: the logits of asked.jsonl:1 are not finite\n");
+    const traced = await run("evaluate", ["broken", "--data", "next.jsonl", "--probe", "trace", "-q"]);
+    expect(traced.err).toMatch(/^evaluate: broken: the logits of next\.jsonl:\d+ are not finite\n/);
     const sampled = await run("sample", ["broken", "3>", "-q"]);
     expect(sampled.err).toStartWith("sample: broken: the logits of prompt 1 are not finite\n");
     expect([chosen.code, chosen.text, sampled.code]).toEqual([1, "", 1]);

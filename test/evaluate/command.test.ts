@@ -171,7 +171,7 @@ test("a question is left out where one of its choices is longer than the model r
   const { text, err } = await run("evaluate", ...argv);
   expect(JSON.parse(text).rows[0]).toMatchObject({ metric: "choice", rows: 2 });
   expect(err).toContain(
-    "the prompts of 1 rows lose their beginning, to fit into 256 tokens with the answer; the first",
+    "prompts that are too long for 256 tokens with the answer lose their beginning: 1, the first is questions.jsonl:2",
   );
   expect(err).toContain(
     "1 of 3 rows of the group questions are left out: one of their choices is longer than what learned reads",

@@ -27,6 +27,7 @@ export interface ArrayMerge {
   readonly seed?: number;
   readonly chunkValues?: number;
   readonly compatBugs?: boolean;
+  readonly remark?: (what: string, tensor: string) => void;
 }
 
 const defaults = (method: MergeMethod, perModel: boolean) =>

@@ -8,7 +8,7 @@
 import { createHash } from "node:crypto";
 import { UserError } from "../../errors.ts";
 import { show } from "../../json.ts";
-import type { Checkpoint, TensorEntry } from "../checkpoint.ts";
+import type { Checkpoint, QuantizedPart, TensorEntry } from "../checkpoint.ts";
 import { DTYPE_BYTES } from "../dtype.ts";
 import { Source } from "../source.ts";
 import { decodedBlocks } from "./blocks/block.ts";
@@ -64,12 +64,14 @@ export async function openGguf(
     const files = new Map<string, Uint8Array>();
     if (config !== undefined) files.set("config.json", jsonBytes(config));
     for (const [name, text] of tokenizerFiles(metadata, ref, warn)) files.set(name, new TextEncoder().encode(text));
+    const quantized = quantizedParts(tensors);
     return {
       ref,
       kind: "gguf",
       tensors: entries,
       files,
       lineage: [],
+      ...(quantized.length > 0 ? { quantized } : {}),
       headerSha256: createHash("sha256").update(header.bytes).digest("hex"),
       close: () => source.close(),
     };
@@ -77,6 +79,23 @@ export async function openGguf(
     source.close();
     throw error;
   }
+}
+
+/** What tensors are decoded from, by type. */
+function quantizedParts(tensors: readonly Placed[]): QuantizedPart[] {
+  const parts = new Map<string, QuantizedPart>();
+  for (const { type, stored } of tensors) {
+    if (type.blocks === undefined) continue;
+    const before = parts.get(type.name);
+    parts.set(type.name, {
+      layout: `GGUF ${type.name}`,
+      bits: type.bits!,
+      group: `blocks of ${type.blocks.weights}`,
+      tensors: (before?.tensors ?? 0) + 1,
+      bytes: (before?.bytes ?? 0) + stored,
+    });
+  }
+  return [...parts.values()];
 }
 
 const jsonBytes = (value: unknown): Uint8Array => new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`);

@@ -10,36 +10,38 @@ export interface GgufType {
   readonly name: string;
   readonly dtype: Dtype;
   readonly blocks?: BlockType;
+  /** Bits of a code, of a quantized type. */
+  readonly bits?: number;
 }
 
 const plain = (dtype: Dtype): GgufType => ({ name: dtype, dtype });
-const quantized = (name: string, blocks: BlockType): GgufType => ({ name, dtype: "F32", blocks });
+const quantized = (name: string, bits: number, blocks: BlockType): GgufType => ({ name, dtype: "F32", blocks, bits });
 
 /** By ggml's number of the type. */
 export const GGUF_TYPES: Readonly<Record<number, GgufType>> = {
   0: plain("F32"),
   1: plain("F16"),
-  2: quantized("Q4_0", Q4_0),
-  3: quantized("Q4_1", Q4_1),
-  6: quantized("Q5_0", Q5_0),
-  7: quantized("Q5_1", Q5_1),
-  8: quantized("Q8_0", Q8_0),
-  9: quantized("Q8_1", Q8_1),
-  10: quantized("Q2_K", Q2_K),
-  11: quantized("Q3_K", Q3_K),
-  12: quantized("Q4_K", Q4_K),
-  13: quantized("Q5_K", Q5_K),
-  14: quantized("Q6_K", Q6_K),
-  15: quantized("Q8_K", Q8_K),
-  20: quantized("IQ4_NL", IQ4_NL),
-  23: quantized("IQ4_XS", IQ4_XS),
+  2: quantized("Q4_0", 4, Q4_0),
+  3: quantized("Q4_1", 4, Q4_1),
+  6: quantized("Q5_0", 5, Q5_0),
+  7: quantized("Q5_1", 5, Q5_1),
+  8: quantized("Q8_0", 8, Q8_0),
+  9: quantized("Q8_1", 8, Q8_1),
+  10: quantized("Q2_K", 2, Q2_K),
+  11: quantized("Q3_K", 3, Q3_K),
+  12: quantized("Q4_K", 4, Q4_K),
+  13: quantized("Q5_K", 5, Q5_K),
+  14: quantized("Q6_K", 6, Q6_K),
+  15: quantized("Q8_K", 8, Q8_K),
+  20: quantized("IQ4_NL", 4, IQ4_NL),
+  23: quantized("IQ4_XS", 4, IQ4_XS),
   24: plain("I8"),
   25: plain("I16"),
   26: plain("I32"),
   27: plain("I64"),
   28: plain("F64"),
   30: plain("BF16"),
-  39: quantized("MXFP4", MXFP4),
+  39: quantized("MXFP4", 4, MXFP4),
 };
 
 /** Types that are known and not read, so that a refusal can name them. */

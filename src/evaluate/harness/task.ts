@@ -148,7 +148,7 @@ function dataOf(task: TaskFile, requests: readonly TaskRequest[], { tools, sizes
     return { group: 0, first: first - list.length, count: list.length, answer: 0, bytes, isWhole };
   });
   const odd = requests.filter(({ text }) => rightPlaces(text).length === 0);
-  const lost = `${odd.length} rows, the first ${odd[0]?.place}, name no choice as the right one, and count as wrong`;
+  const lost = `rows whose target is none of their choices count as wrong: ${odd.length}, the first is ${odd[0]?.place}`;
   return { kind: "text", sequences, choices, remarks: [...remarks, ...(odd.length > 0 ? [lost] : [])] };
 }
 

@@ -181,7 +181,7 @@ export const cutRemarks = (places: readonly string[], maxLength: number): string
   places.length === 0
     ? []
     : [
-        `the prompts of ${places.length} rows lose their beginning, to fit into ${maxLength} tokens with the answer; the first is ${places[0]}`,
+        `prompts that are too long for ${maxLength} tokens with the answer lose their beginning: ${places.length}, the first is ${places[0]}`,
       ];
 
 /** Throws UserError for a row without a prompt, texts to choose from, or the place of the right one. */

@@ -1,5 +1,6 @@
 /** Where in a model facts lie: how much of an answer's probability comes back as parts of its blocks are restored. */
 import type { Model } from "../../model/model.ts";
+import { notFinite } from "../not-finite.ts";
 import type { Fact } from "./facts.ts";
 import { embeddingDeviation, PARTS, type Part, type Restored, subjectNoise, Tracer } from "./tracer.ts";
 
@@ -26,6 +27,8 @@ export interface TraceOptions {
   /** Rows that are run at once. */
   readonly batch: number;
   readonly signal: AbortSignal;
+  /** Names the model in messages. */
+  readonly ref?: string;
   readonly done?: () => void;
 }
 
@@ -83,6 +86,7 @@ export async function causalTrace(model: Model, facts: readonly Fact[], options:
         signal.throwIfAborted();
         const key = [seed, fact.index, draw];
         const traced = await tracer.trace(fact, subjectNoise(fact, { width, deviation, key }), asked);
+        if (!Number.isFinite(traced.clean)) throw notFinite(options.ref ?? "the model", fact.place);
         clean += traced.clean / draws / facts.length;
         corrupted += traced.corrupted / draws / facts.length;
         for (const [i, { part, spot, block }] of asked.entries()) {

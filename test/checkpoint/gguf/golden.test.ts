@@ -39,6 +39,20 @@ beforeAll(() => {
 });
 afterAll(() => fs.rmSync(top, { recursive: true }));
 
+test("what was decoded is told: type, bits, blocks, and what it takes in the file", async () => {
+  const checkpoint = await open(ggufOf("gguf-q8_0"));
+  expect(checkpoint.quantized).toEqual([
+    { layout: "GGUF Q8_0", bits: 8, group: "blocks of 32", tensors: 16, bytes: expect.any(Number) },
+  ]);
+  const decoded = [...checkpoint.tensors.values()].filter(({ shape }) => shape.length === 2);
+  const values = decoded.reduce((sum, { bytes }) => sum + bytes / 4, 0);
+  expect(checkpoint.quantized![0]!.bytes).toBe((values / 32) * 34);
+  checkpoint.close();
+  const plain = await open(ggufOf("gguf-f16-spm"));
+  expect(plain.quantized).toBeUndefined();
+  plain.close();
+});
+
 test("there are five cases", () => expect(CASES.length).toBe(5));
 
 describe.each(CASES)("%s", (name) => {

@@ -153,3 +153,12 @@ test("a task decides its metrics, and data is of a split that it reads", async (
   expect(room.err).toContain("max_gen_toks 256 leaves no room for a prompt in 128 positions");
   expect([both.code, other.code, none.code, room.code]).toEqual([2, 2, 2, 2]);
 }, 30_000);
+
+test("a target that is none of the choices counts as wrong, and is told", async () => {
+  rows("lost.jsonl", { label: 0 }, { label: 7 });
+  const fields = 'doc_to_text: "="\ndoc_to_target: label\ndoc_to_choice: [a, bb]\n';
+  write("lost.yml", `test_split: test\noutput_type: multiple_choice\n${fields}`);
+  const { text, err } = await evaluate("--task", "lost.yml", "--data", "lost.jsonl", "--json");
+  expect(JSON.parse(text).acc).toBe(0.5);
+  expect(err).toContain("rows whose target is none of their choices count as wrong: 1, the first is lost.jsonl:2");
+}, 30_000);

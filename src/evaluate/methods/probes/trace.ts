@@ -84,6 +84,7 @@ async function traced(checkpoint: Checkpoint, group: GroupReference, setup: Setu
     batch: values.trace_batch,
     seed,
     signal,
+    ref,
     done: () => loader.tick(ref),
   });
   await free();

@@ -138,7 +138,10 @@ export const method = mergeMethod({
     const total = weight.reduce((a, b) => a + b, 0);
     if (total === 0) throw new UserError(`${job.name}: the weights sum to 0`, "give other weights");
     const entries = statisticsOf(job, checkpoints);
-    if (!entries) return job.combine(weight, { divisor: total });
+    if (!entries) {
+      job.settings.remark?.("averaged plainly, since not every model has statistics of it", job.name);
+      return job.combine(weight, { divisor: total });
+    }
     const shares = fisherShares(weight, balance ? stats.map((ref) => norms.get(ref) ?? 0) : undefined);
     const held = job.constants(new Float32Array(shares), "shares");
     await job.emit(async (chunk, result, out) => {

@@ -173,7 +173,10 @@ describe("fisher", () => {
       { name: "w", shape: SHAPE, models },
       { name: "other", shape: [255], models },
     ];
-    const { values } = await mergeArrays(gpu, fisher, tensors, { perModel });
+    const remarks: string[] = [];
+    const remark = (what: string, name: string) => remarks.push(`${name}: ${what}`);
+    const { values } = await mergeArrays(gpu, fisher, tensors, { perModel, remark });
+    expect(remarks).toEqual(["other: averaged plainly, since not every model has statistics of it"]);
     for (const [i, value] of values.get("other")!.entries()) {
       expect(value).toBeCloseTo((models[0]![i]! + models[1]![i]! + models[2]![i]!) / 3, 5);
     }
