@@ -18,10 +18,11 @@ import { calledDefinition, speaker } from "./commands.ts";
 import type { AnyDefinition, AnyValues, Outcome, ScriptDefinition } from "./context.ts";
 import { explain, messageOf, report } from "./explain.ts";
 import { newRunId, openLog } from "./log.ts";
+import { peekSwitch } from "./parse.ts";
 import { peakMemory } from "./peak-memory.ts";
 import { resolve } from "./resolve.ts";
 import { loggedOptions, makeContext } from "./run-context.ts";
-import { listen } from "./signals.ts";
+import { listen, type Signals } from "./signals.ts";
 import { say } from "./stderr.ts";
 
 export { command } from "./commands.ts";
@@ -50,8 +51,18 @@ export async function script<const O extends Options, const F extends MethodSour
   process.exitCode = code;
 }
 
-/** Resolves, checks, runs, cleans up; gives the exit code, or throws what the script threw. */
+/** Works under signals, from the first file that is read. Gives the exit code, or throws what the script threw. */
 async function work(definition: AnyDefinition, argv: readonly string[]): Promise<number> {
+  const signals = listen(speaker(definition), peekSwitch(argv, "--quiet", "-q"));
+  try {
+    return await workUnder(signals, definition, argv);
+  } finally {
+    signals.stop();
+  }
+}
+
+/** Resolves, checks, runs, cleans up. */
+async function workUnder(signals: Signals, definition: AnyDefinition, argv: readonly string[]): Promise<number> {
   const name = speaker(definition);
   const resolved = await resolve(definition, argv);
   const options = resolved.values as AnyValues;
@@ -73,7 +84,6 @@ async function work(definition: AnyDefinition, argv: readonly string[]): Promise
     seed: options.seed,
     time: new Date().toISOString(),
   });
-  const signals = listen(name, options.quiet);
   const { context, finish } = makeContext(definition, resolved, output, stdoutTaken, log, signals);
   const began = performance.now();
   let outcome: Outcome | undefined;

@@ -53,6 +53,7 @@ export function listen(name: string, quiet: boolean): Signals {
   const { promise: overdue, reject } = Promise.withResolvers<never>();
   overdue.catch(() => {}); // awaited only while the work runs
   let late = false;
+  let stopped = false;
   let grace = GRACE;
   const timers: ReturnType<typeof setTimeout>[] = [];
   const ask = (signal: keyof typeof CODES) => {
@@ -87,6 +88,8 @@ export function listen(name: string, quiet: boolean): Signals {
       grace = 1000 * seconds;
     },
     stop: () => {
+      if (stopped) return;
+      stopped = true;
       for (const timer of timers) clearTimeout(timer);
       native?.end();
       for (const remove of handlers) remove();

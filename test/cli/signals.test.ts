@@ -98,6 +98,18 @@ describe.skipIf(process.platform === "win32")("signals", () => {
     },
   );
 
+  test("a config that never comes is waited for no longer than that", async () => {
+    const pipe = join(folder, "config.yml");
+    Bun.spawnSync(["mkfifo", pipe]);
+    // A shell without job control starts what is in the background with SIGINT ignored.
+    const line = '"$BUN" "$SHAPE" --config "$PIPE" & sleep 1; kill -INT $!; wait $!';
+    const env = { ...process.env, BUN: process.execPath, SHAPE, PIPE: pipe };
+    const began = performance.now();
+    const child = Bun.spawn(["sh", "-c", line], { env, stdin: "ignore", stdout: "ignore", stderr: "ignore" });
+    expect(await child.exited).toBe(130);
+    expect(performance.now() - began).toBeLessThan(3000 + SLACK);
+  });
+
   test("SIGTERM ends with 143", async () => {
     const { code, err } = await interrupt("wait", ["SIGTERM"]);
     expect(code).toBe(143);

@@ -4,7 +4,7 @@
  * Which decoder takes a tensor is decided by the names beside it and by config.json; `layouts.ts` lists the decoders.
  * What comes out is F32, because the product of a code and a scale has more digits than bf16 and f16 hold. Companions
  * go with their codes, and the config no longer says that the model is quantised. Memory: a piece of a few MB per read,
- * and strips of matrices that are stored transposed, at most 32 MB a checkpoint.
+ * and strips of matrices that are stored transposed, at most some 10 MB a checkpoint.
  */
 import { UserError } from "../../errors.ts";
 import { show } from "../../json.ts";
@@ -19,13 +19,13 @@ import { mayBeQuantized } from "./signs.ts";
 import { StripCache } from "./strips.ts";
 
 /** Values that are decoded at a time. */
-const PIECE = 1 << 20;
+const PIECE = 1 << 18;
 
 export interface DequantizeOptions {
   readonly warn?: ((message: string) => void) | undefined;
   /** Gives a checkpoint that no decoder reads as it is stored, with `undecoded`, instead of refusing it. */
   readonly list?: boolean;
-  /** Bytes of codes that are held together of a matrix that is stored transposed; 4 MiB by default. */
+  /** Bytes of codes that are held together of a matrix that is stored transposed; 2 MiB by default. */
   readonly stripBytes?: number;
 }
 

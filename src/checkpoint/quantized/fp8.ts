@@ -8,7 +8,7 @@
 import type { TensorEntry } from "../checkpoint.ts";
 import { companion, type Decoded, described, type Layout, refusal, type Stored } from "./contract.ts";
 import { gridOf } from "./grid.ts";
-import { scaledBytes } from "./scaled-bytes.ts";
+import { isByteCodes, scaledBytes } from "./scaled-bytes.ts";
 
 const NAME = "FP8";
 
@@ -40,7 +40,7 @@ export const layout: Layout = {
   name: NAME,
   methods: ["fp8", "fbgemm_fp8", "modelopt"],
   find(entry, stored) {
-    const isCodes = entry.dtype.startsWith("F8") && stored.tensors.has(`${entry.name}_scale_inv`);
+    const isCodes = isByteCodes(entry.dtype) && stored.tensors.has(`${entry.name}_scale_inv`);
     return isCodes ? find(entry, stored) : undefined;
   },
 };

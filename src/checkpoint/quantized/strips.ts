@@ -7,8 +7,8 @@
 import type { TensorEntry } from "../checkpoint.ts";
 
 /** Bytes of codes in a strip, and how many strips a checkpoint keeps. */
-const STRIP_BYTES = 4 << 20;
-const KEPT = 8;
+const STRIP_BYTES = 2 << 20;
+const KEPT = 4;
 /** Rows up to this length are read whole and cut: that is quicker than a read for each. */
 const LONG_ROW = 32 << 10;
 const PIECE_BYTES = 1 << 20;
