@@ -145,7 +145,7 @@ function entryOf(
 
 const PREFIX = "base_model.model.";
 
-/** Of a weight that the adapter holds whole: whether PEFT trains it. Vocabularies that it only keeps stay as they are. */
+/** Whether PEFT trains a weight that the adapter holds whole. Vocabularies that it only keeps stay as they are. */
 function isTrained(name: string, config: AdapterConfig, adapted: ReadonlySet<string>): boolean {
   if (isSavedModule(name, config)) return true;
   if (!name.endsWith(".bias")) return false;
