@@ -119,7 +119,8 @@ function renaming(
   return bare ? (name) => (name.startsWith(basePrefix) ? name.slice(basePrefix.length) : name) : (name) => name;
 }
 
-async function loadEntry(gpu: Gpu, entry: TensorEntry, parameter: Parameter, start: number): Promise<void> {
+/** Writes a tensor into a parameter from value `start` on, a piece at a time; nothing in a dry run. */
+export async function loadEntry(gpu: Gpu, entry: TensorEntry, parameter: Parameter, start: number): Promise<void> {
   if (gpu.dry) return;
   const put = (values: Float32Array, at: number) => {
     const bytes = parameter.dtype === "bf16" ? encodeFloats(values, "BF16") : encodeFloats(values, "F32");

@@ -1,20 +1,16 @@
 /**
- * LoRA adapters of a model: y = W x + s B A x with W frozen, saved and read in PEFT's format.
+ * LoRA adapters of a model: y = W x + s (B A x + c) with W frozen, saved in PEFT's format; continue-lora.ts reads them.
  *
  * Hu et al., ICLR 2022, https://arxiv.org/abs/2106.09685; rsLoRA, s = alpha / sqrt(r),
  * https://arxiv.org/abs/2312.03732; DoRA, rows of W + s B A at learnt lengths, https://arxiv.org/abs/2402.09353.
  */
 
-import { nameInBase } from "../checkpoint/adapter/changes.ts";
-import { type AdapterConfig, readAdapterConfig, scaleOf } from "../checkpoint/adapter/config.ts";
-import { readParts } from "../checkpoint/adapter/parts.ts";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { decodeFloats } from "../checkpoint/decode.ts";
 import { UserError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { Parameter } from "../tensor/parameter.ts";
-import { showShape } from "../tensor/tensor.ts";
-import type { Json, ParameterSpec } from "./architecture.ts";
+import type { ParameterSpec } from "./architecture.ts";
 import { keyedUnits } from "./fresh.ts";
 
 export interface LoraOptions {
@@ -37,6 +33,8 @@ export interface LoraEntry {
   readonly a: Parameter;
   /** (out, r) */
   readonly b: Parameter;
+  /** (out): the bias c of B, which PEFT calls lora_bias. */
+  readonly bBias?: Parameter;
   /** (out): DoRA's lengths. */
   readonly magnitude?: Parameter;
   readonly scale: number;
@@ -48,26 +46,44 @@ export class LoraAdapter {
   readonly entries: ReadonlyMap<string, LoraEntry>;
   /** The text of adapter_config.json. */
   readonly config: string;
+  /** What takes the place of whole weights of the base, by their names there: biases and saved modules. */
+  readonly whole: ReadonlyMap<string, Parameter>;
 
-  constructor(entries: ReadonlyMap<string, LoraEntry>, config: string) {
+  constructor(
+    entries: ReadonlyMap<string, LoraEntry>,
+    config: string,
+    whole: ReadonlyMap<string, Parameter> = new Map(),
+  ) {
     this.entries = entries;
     this.config = config;
+    this.whole = whole;
   }
 
+  /** Everything that the adapter's file holds, by PEFT's names. */
+  tensors(): Parameter[] {
+    const factors = [...this.entries.values()].flatMap(({ a, b, bBias, magnitude }) =>
+      [a, b, bBias, magnitude].filter((parameter) => parameter !== undefined),
+    );
+    return [...factors, ...this.whole.values()];
+  }
+
+  /** What is trained of it. */
   parameters(): Parameter[] {
-    return [...this.entries.values()].flatMap(({ a, b, magnitude }) => [a, b, ...(magnitude ? [magnitude] : [])]);
+    return this.tensors().filter(({ trainable }) => trainable);
   }
 
   free(): void {
-    for (const parameter of this.parameters()) parameter.free();
+    for (const parameter of this.tensors()) parameter.free();
   }
 }
 
 /** PEFT's names of a module's tensors. */
-const tensorName = (module: string, part: "lora_A" | "lora_B" | "lora_magnitude_vector") =>
+export const tensorName = (module: string, part: "lora_A" | "lora_B" | "lora_magnitude_vector"): string =>
   `base_model.model.${module}.${part}${part === "lora_magnitude_vector" ? "" : ".weight"}`;
 
-interface Target {
+/** A linear layer that can be adapted. */
+export interface Target {
+  /** Name of the layer, without `.weight`. */
   readonly module: string;
   readonly into: number;
   readonly out: number;
@@ -75,7 +91,8 @@ interface Target {
   readonly routes: boolean;
 }
 
-function linears(specs: readonly ParameterSpec[]): Target[] {
+/** The linear layers of a model, without routed experts, with their sides. */
+export function linears(specs: readonly ParameterSpec[]): Target[] {
   return specs
     .filter(({ linear, parts }) => linear && !parts)
     .map(({ name, shape, transposed = false, routes = false }) => {
@@ -167,73 +184,4 @@ async function rowLengths(gpu: Gpu, weight: Parameter, { into, out, transposed }
     for (let i = 0; i < into; i++) square += w[transposed ? i * out + o : o * into + i]! ** 2;
     return Math.sqrt(square);
   });
-}
-
-const withDropout = (text: string, dropout: number): string =>
-  `${JSON.stringify({ ...(JSON.parse(text) as Json), lora_dropout: dropout }, null, 2)}\n`;
-
-/** Reads a PEFT adapter so that it can be trained on. Throws UserError for what training does not know. */
-export async function continueLora(
-  gpu: Gpu,
-  specs: readonly ParameterSpec[],
-  _parameters: ReadonlyMap<string, Parameter>,
-  options: LoraOptions,
-): Promise<LoraAdapter> {
-  const adapter = options.from!;
-  const bytes = adapter.files.get("adapter_config.json");
-  const config: AdapterConfig = readAdapterConfig(bytes, adapter.ref);
-  const parts = await readParts(adapter, config);
-  if (parts.replaced.size > 0 || parts.tokens.size > 0) {
-    const what = [...parts.replaced.keys(), ...parts.tokens.keys()][0];
-    throw new UserError(
-      `${adapter.ref} replaces ${what} as a whole; such weights cannot be trained further`,
-      "merge the adapter, then train a new one",
-    );
-  }
-  const known = new Map(linears(specs).map((target) => [target.module, target]));
-  const entries = new Map<string, LoraEntry>();
-  for (const [module, factors] of parts.modules) {
-    const target = known.get(nameInBase(known, module) ?? "");
-    if (!target) {
-      const isExpert = specs.some(({ parts }) => parts?.includes(`${module}.weight`));
-      throw new UserError(
-        `${adapter.ref} adapts ${module}, which is ${isExpert ? "a routed expert" : "no linear layer of this model"}`,
-        isExpert
-          ? "it can be run but not trained further: merge it, then train the whole model"
-          : "is it the right base?",
-      );
-    }
-    const { a, b, magnitude } = factors;
-    if (!a || !b || factors.bBias || factors.embeddingA)
-      throw new UserError(
-        `${adapter.ref}: ${module} has tensors besides lora_A and lora_B`,
-        "merge the adapter, then train a new one",
-      );
-    const rank = a.shape[0]!;
-    if (a.shape.join() !== [rank, target.into].join() || b.shape.join() !== [target.out, rank].join())
-      throw new UserError(
-        `${adapter.ref}: ${module} has A ${showShape(a.shape)} and B ${showShape(b.shape)}; the layer is ${showShape([target.out, target.into])}`,
-        "the adapter was trained on another base",
-      );
-    const make = (name: string, values: Float32Array, shape: readonly number[]) => {
-      const made = new Parameter(gpu, name, shape);
-      made.write(values);
-      return made;
-    };
-    entries.set(target.module, {
-      a: make(tensorName(target.module, "lora_A"), a.values, a.shape),
-      b: make(tensorName(target.module, "lora_B"), b.values, b.shape),
-      scale: scaleOf(config, module, rank),
-      dropout: options.dropout ?? config.dropout,
-      ...(magnitude
-        ? { magnitude: make(tensorName(target.module, "lora_magnitude_vector"), magnitude.values, [target.out]) }
-        : {}),
-    });
-  }
-  const order = [...known.keys()];
-  const sorted = [...entries].sort(([x], [y]) => order.indexOf(x) - order.indexOf(y));
-  const text = new TextDecoder().decode(bytes);
-  const { dropout = config.dropout } = options;
-  const written = dropout === config.dropout ? text : withDropout(text, dropout);
-  return new LoraAdapter(new Map(sorted), written);
 }

@@ -11,10 +11,11 @@ import { Parameter } from "../tensor/parameter.ts";
 import type { Recorder } from "../tensor/recorder.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Architecture, Inputs, Json, KvCache, ModelSizes, ParameterSpec } from "./architecture.ts";
+import { continueLora } from "./continue-lora.ts";
 import { configOf, describeConfig } from "./description.ts";
 import { drawParameters, expectRoom } from "./fresh.ts";
 import type { StoredTensor } from "./load.ts";
-import { continueLora, freshLora, type LoraAdapter, type LoraOptions } from "./lora.ts";
+import { freshLora, type LoraAdapter, type LoraOptions } from "./lora.ts";
 import { type Attended, Network } from "./network.ts";
 import { loadWithHead } from "./tied-head.ts";
 
@@ -130,13 +131,14 @@ export class Model {
       ({ trainable: trainable(name), dtype: dtype ?? (trainable(name) ? "f32" : "keep") }) as const;
   }
 
-  static async #finish(parts: Parts, { lora }: ModelOptions): Promise<Model> {
+  static async #finish(parts: Parts, { lora, warn = () => {} }: ModelOptions): Promise<Model> {
     if (!lora) return new Model(parts);
-    const { gpu, specs, parameters } = parts;
+    const { gpu, specs, parameters, architecture, config } = parts;
+    const base = { specs, parameters, tied: architecture.tiedHead?.(config) };
     const adapter =
       lora.from === undefined
         ? await freshLora(gpu, specs, parameters, lora)
-        : await continueLora(gpu, specs, parameters, lora);
+        : await continueLora(gpu, base, lora.from, { dropout: lora.dropout, warn });
     return new Model({ ...parts, adapter });
   }
 
@@ -157,7 +159,7 @@ export class Model {
     return this.architecture.task;
   }
 
-  /** What is trained: the adapter's matrices, or the weights that are not frozen. */
+  /** What is trained: what the adapter trains, or the weights that are not frozen. */
   trainable(): Parameter[] {
     if (this.adapter) return this.adapter.parameters();
     return [...this.parameters.values()].filter(({ trainable }) => trainable);
@@ -175,7 +177,7 @@ export class Model {
     const net = new Network(rec, {
       parameters: this.parameters,
       transposed: this.#transposed,
-      lora: adapter ? this.adapter?.entries : undefined,
+      adapter: adapter ? this.adapter : undefined,
       inputs,
       recompute: recompute && rec.training,
       replace,

@@ -4,20 +4,20 @@ import { attention } from "../tensor/ops/attention.ts";
 import type { AttentionOptions } from "../tensor/ops/attention-options.ts";
 import { rowNorm, scaleColumns } from "../tensor/ops/dora.ts";
 import { dropout } from "../tensor/ops/dropout.ts";
-import { add, div } from "../tensor/ops/elementwise.ts";
+import { add, div, scale as scaled } from "../tensor/ops/elementwise.ts";
 import { attentionCached, cacheWrite } from "../tensor/ops/kv-cache.ts";
 import { linear } from "../tensor/ops/linear.ts";
 import type { Parameter } from "../tensor/parameter.ts";
 import type { Recorder } from "../tensor/recorder.ts";
 import { sizeOf, type Tensor } from "../tensor/tensor.ts";
 import type { AttendOptions, Inputs, Net } from "./architecture.ts";
-import type { LoraEntry } from "./lora.ts";
+import type { LoraAdapter } from "./lora.ts";
 
 export interface NetworkOptions {
   readonly parameters: ReadonlyMap<string, Parameter>;
   /** Modules whose weight is stored (in, out). */
   readonly transposed: ReadonlySet<string>;
-  readonly lora: ReadonlyMap<string, LoraEntry> | undefined;
+  readonly adapter: LoraAdapter | undefined;
   readonly inputs: Inputs;
   readonly recompute: boolean;
   /** Gives the tensor that takes the place of a noted one. */
@@ -49,26 +49,29 @@ export class Network implements Net {
   }
 
   weight(name: string): Tensor {
-    const parameter = this.#given.parameters.get(name);
+    const parameter = this.#given.adapter?.whole.get(name) ?? this.#given.parameters.get(name);
     if (!parameter) throw new Error(`the architecture declares no ${name}`);
     return this.rec.parameter(parameter);
   }
 
   linear(x: Tensor, module: string, { add: residual }: { readonly add?: Tensor } = {}): Tensor {
     const { rec } = this;
-    const { parameters, transposed, lora } = this.#given;
+    const { parameters, transposed, adapter } = this.#given;
     const weight = this.weight(`${module}.weight`);
     const bias = parameters.has(`${module}.bias`) ? this.weight(`${module}.bias`) : undefined;
     const shape = { transposed: transposed.has(module) };
     const ends = { ...(bias ? { bias } : {}), ...(residual ? { add: residual } : {}) };
-    const entry = lora?.get(module);
+    const entry = adapter?.entries.get(module);
     if (!entry) return linear(rec, x, weight, { ...shape, ...ends });
     const { scale } = entry;
     const a = rec.parameter(entry.a); // (r, in)
     const b = rec.parameter(entry.b); // (out, r)
     const seen = entry.dropout > 0 ? dropout(rec, x, { p: entry.dropout, key: module }) : x;
     const low = linear(rec, seen, a); // (N, r)
-    if (!entry.magnitude) return linear(rec, low, b, { scale, add: linear(rec, x, weight, { ...shape, ...ends }) });
+    if (!entry.magnitude) {
+      const y = linear(rec, low, b, { scale, add: linear(rec, x, weight, { ...shape, ...ends }) });
+      return entry.bBias ? add(rec, y, scaled(rec, rec.parameter(entry.bBias), scale)) : y;
+    }
     // DoRA: every row of W + s B A at its own length, which is a constant on the way back.
     const direction = linear(rec, low, b, { scale, add: linear(rec, seen, weight, shape) }); // (N, out)
     const length = rowNorm(rec, weight, { a, b, scale, ...shape }); // (out)

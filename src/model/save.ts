@@ -36,7 +36,7 @@ function savedTensors(model: Model, dtype: SaveOptions["dtype"]): Saved[] {
     const as = dtype === "held" ? (parameter.dtype === "bf16" ? "BF16" : "F32") : (dtype ?? stored);
     return { info: { name, dtype: as, shape, bytes: sizeOf(shape) * DTYPE_BYTES[as] }, parameter, start };
   };
-  if (model.adapter) return model.adapter.parameters().map((p) => saved(p.name, p.shape, "F32", p, 0));
+  if (model.adapter) return model.adapter.tensors().map((p) => saved(p.name, p.shape, "F32", p, 0));
   return model.stored.map(({ name, shape, dtype: stored, parameter, start }) =>
     saved(name, shape, stored, parameter, start),
   );

@@ -157,7 +157,7 @@ async function recorded(
     ids: rec.input("ids", [n], "i32"),
     positions: rec.input("positions", [n], "i32"),
   };
-  const net = new Network(rec, { parameters, transposed: new Set(), lora: undefined, inputs, recompute });
+  const net = new Network(rec, { parameters, transposed: new Set(), adapter: undefined, inputs, recompute });
   const logits = architecture.head(net, config, architecture.forward(net, config, inputs));
   const nll = crossEntropy(rec, logits, rec.input("targets", [n], "i32"));
   const weights = rec.input("weights", [n]);

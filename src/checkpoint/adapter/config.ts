@@ -19,6 +19,8 @@ export interface AdapterConfig {
   readonly alphaPattern: readonly ValuedPattern[];
   readonly fanInFanOut: boolean;
   readonly dora: boolean;
+  /** lora_B has a bias. */
+  readonly loraBias: boolean;
   readonly bias: "none" | "all" | "lora_only";
   readonly modulesToSave: readonly string[];
   readonly ensureWeightTying: boolean;
@@ -116,6 +118,7 @@ export function readAdapterConfig(bytes: Uint8Array | undefined, where: string):
     alphaPattern: readPatterns(raw, "alpha_pattern", file, budget),
     fanInFanOut: raw.fan_in_fan_out === true,
     dora: raw.use_dora === true,
+    loraBias: isSet(raw.lora_bias),
     bias,
     modulesToSave: names("modules_to_save"),
     ensureWeightTying: raw.ensure_weight_tying === true,

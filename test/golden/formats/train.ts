@@ -52,7 +52,7 @@ interface Place {
 const placesOf = (model: Model): Map<string, Place> =>
   new Map(
     model.adapter
-      ? model.adapter.parameters().map((parameter) => [parameter.name, { parameter, start: 0, size: parameter.size }])
+      ? model.adapter.tensors().map((parameter) => [parameter.name, { parameter, start: 0, size: parameter.size }])
       : model.stored.map(({ name, shape, parameter, start }) => [
           name,
           { parameter, start, size: shape.reduce((a, b) => a * b, 1) },
