@@ -97,7 +97,7 @@ const MISTAKES: [string[], string, string][] = [
   [["--layers", "1,x"], "--layers: expected a number but found x", "--layers: which layers"],
   [
     ["--act", "shwo"],
-    '--act: expected "bug", "bytes", "deaf", "forgotten", "lines", "mistake", "progress", "quits", "show", "stubborn" or "wait" but found shwo',
+    '--act: expected "bug", "bytes", "deaf", "evil", "forgotten", "lines", "mistake", "progress", "quits", "show", "stubborn" or "wait" but found shwo',
     "did you mean show?",
   ],
   [
