@@ -10,7 +10,7 @@
  *   other at 4     ascent 1.9 to 2.9, npo 0.4 to 1.1: at equal forgetting it is the retain term that saves them, npo
  *     without rows to keep is only slower
  *   simnpo, ce-u   spare more than npo and ascent where both have forgotten a little; on seed 1 by less than tested
- *   pdu            brings the retain loss below its limit and forgets beyond 4; on seeds 0 and 1 it forgets to 2.9 and 3.9
+ *   pdu            brings the retain loss below its limit and forgets beyond 4; on seeds 0 and 1 to 2.9 and 3.9
  *   learnt again   forget loss after 12 rows, npo to npo with sam: 1.79 to 2.30, 1.99 to 2.32, 2.37 to 2.59, and on
  *     seed 3 no less: 2.62 to 2.53
  *   other answers  altpo gives none of the forgotten answers any more, on seed 0 three of twelve
