@@ -14,3 +14,7 @@ export class UserError extends Error {
     this.exitCode = exitCode;
   }
 }
+
+/** Hint for a model whose equations are not all here. */
+export const CANNOT_RUN =
+  "such a model cannot be run or trained here; merge and inspect, which go by tensor names, can use it";

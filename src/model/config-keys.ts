@@ -2,7 +2,7 @@
  * Keys of config.json that an architecture does not read: some change what a model computes and are refused unless
  * they say that they change nothing, some are known to change nothing, and of the others one remark tells.
  */
-import { UserError } from "../errors.ts";
+import { CANNOT_RUN, UserError } from "../errors.ts";
 import type { Json } from "./architecture.ts";
 
 /** Values with which a key changes nothing, and what the key does otherwise. */
@@ -123,7 +123,7 @@ function checkLayerTypes(json: Json, where: string, windowed: boolean): void {
   const other = Array.isArray(kinds) ? kinds.find((kind) => kind !== wanted) : kinds;
   throw new UserError(
     `${where}: layer_types has ${JSON.stringify(other)}; every layer of ${json.model_type} is ${wanted} here`,
-    "layers of several kinds are not implemented for this architecture",
+    CANNOT_RUN,
   );
 }
 

@@ -2,7 +2,7 @@
  * Reads values of a config.json with the file named in every refusal. No number gets through that is out of range, so
  * that nothing is allocated by a count that no model has, and no equation gives NaN by its constants.
  */
-import { UserError } from "../errors.ts";
+import { CANNOT_RUN, UserError } from "../errors.ts";
 import type { Json } from "./architecture.ts";
 
 /** Largest f32. */
@@ -115,10 +115,12 @@ export class ConfigReader {
     return value as Json;
   }
 
-  /** Refuses a value that would change the equations in a way that is not implemented. */
+  /** Refuses a value that would change the equations from those of the architecture's file. */
   only(key: string, expected: unknown, fallback: unknown = expected): void {
     const value = this.has(key) ? this.#json[key] : fallback;
-    if (value !== expected) this.#refuse(key, `${JSON.stringify(expected)} (nothing else is implemented)`);
+    if (value === expected) return;
+    const message = `${this.#where}: ${key} must be ${JSON.stringify(expected)} here; it is ${shownValue(value)}`;
+    throw new UserError(message, CANNOT_RUN);
   }
 
   /** A count that is written under either of two names. Throws UserError when they disagree. */

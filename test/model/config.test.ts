@@ -77,8 +77,12 @@ describe("values out of range", () => {
 describe("keys that change the equations and are not read", () => {
   test.each([
     ["llama", { partial_rotary_factor: 0.5 }, "partial_rotary_factor must be 1"],
-    ["llama", { rope_parameters: { rope_type: "default", partial_rotary_factor: 0.5 } }, "partial rotary positions"],
-    ["llama", { rope_parameters: { full_attention: { rope_type: "default" } } }, "each kind of layer (full_attention)"],
+    [
+      "llama",
+      { rope_parameters: { rope_type: "default", partial_rotary_factor: 0.5 } },
+      "partial_rotary_factor is 0.5; here all of a head is rotated",
+    ],
+    ["llama", { rope_parameters: { full_attention: { rope_type: "default" } } }, "all layers share one rotary table here"],
     [
       "llama",
       { clip_qkv: 8 },

@@ -290,6 +290,6 @@ test("what is not implemented or cannot be is refused", () => {
   );
   expect(refused("Mixtral", { partial_rotary_factor: 0.5 })).toThrow("partial_rotary_factor must be 1");
   expect(refused("Mixtral", { rope_parameters: { full_attention: { rope_theta: 500 } } })).toThrow(
-    "rope_parameters of each kind of layer (full_attention) are not implemented",
+    "rope_parameters.full_attention is of one kind of layer; all layers share one rotary table here",
   );
 });

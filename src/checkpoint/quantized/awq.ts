@@ -10,8 +10,9 @@ import type { TensorEntry } from "../checkpoint.ts";
 import { decodeFloats } from "../decode.ts";
 import { DTYPE_BYTES } from "../dtype.ts";
 import { companion, type Decoded, described, expectShape, type Layout, refusal, type Stored } from "./contract.ts";
+import { groupSizeOf } from "./group-size.ts";
 import { toldScales } from "./read.ts";
-import { type Rectangle, readColumns, rectangles } from "./strips.ts";
+import { decodeStrips, type Rectangle, readColumns } from "./strips.ts";
 
 const NAME = "AWQ";
 const SUFFIX = ".qweight";
@@ -61,13 +62,7 @@ async function find(codes: TensorEntry, stored: Stored): Promise<Decoded> {
     throw refusal(stored, NAME, `${described(codes)}; expected I32 of two sides`);
   expectShape(stored, NAME, scales, [groups, rows]);
   expectShape(stored, NAME, zeros, [groups, words]);
-  const stated = stored.settings?.group_size;
-  const size = stated === -1 ? columns : stated;
-  const fits = typeof size === "number" && size > 0 && Math.ceil(columns / size) === groups;
-  if (!fits && (groups === 0 || columns % groups !== 0)) {
-    throw refusal(stored, NAME, `${described(codes)} has ${columns} inputs, which ${groups} groups do not divide`);
-  }
-  const groupSize = fits ? size : columns / groups;
+  const groupSize = groupSizeOf(stored, NAME, codes, { groups, inputs: columns });
   return {
     ...{ layout: NAME, bits: 4, group: `groups of ${groupSize}`, name: `${stem}.weight`, shape: [rows, columns] },
     consumes: [codes.name, zeros.name, scales.name],
@@ -79,21 +74,11 @@ function decoder(stored: Stored, awq: Awq): Decoded["decode"] {
   const { codes, groups, rows, columns } = awq;
   const width = 8 * stored.strips.width(rows / 8, 4 * columns, 1);
   const bytes = (width / 8) * 4 * (columns + groups) + width * 4 * groups;
-  return async (into, first) => {
-    for (const rectangle of rectangles(first, into.length, columns)) {
-      const end = rectangle.row + rectangle.rows;
-      for (let row = rectangle.row; row < end; ) {
-        const from = Math.floor(row / width) * width;
-        const strip = await stored.strips.get(`${codes.name}@${from}`, bytes, () =>
-          readStrip(stored, awq, from, width),
-        );
-        const stop = Math.min(end, from + width);
-        const at = rectangle.at + (row - rectangle.row) * columns;
-        fill(into, { ...rectangle, row, rows: stop - row, at }, strip, awq);
-        row = stop;
-      }
-    }
-  };
+  return decodeStrips({
+    ...{ strips: stored.strips, key: codes.name, columns, width, bytes },
+    read: (from) => readStrip(stored, awq, from, width),
+    fill: (into, block, strip) => fill(into, block, strip, awq),
+  });
 }
 
 async function readStrip(stored: Stored, awq: Awq, from: number, most: number): Promise<Strip> {

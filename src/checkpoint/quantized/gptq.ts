@@ -12,8 +12,9 @@ import { DTYPE_BYTES } from "../dtype.ts";
 import { field, wordsOf } from "./bits.ts";
 import { companion, type Decoded, described, expectShape, type Layout, refusal, type Stored } from "./contract.ts";
 import { groupIndex } from "./group-index.ts";
+import { groupSizeOf } from "./group-size.ts";
 import { toldScales } from "./read.ts";
-import { type Rectangle, readColumns, rectangles } from "./strips.ts";
+import { decodeStrips, type Rectangle, readColumns } from "./strips.ts";
 
 const NAME = "GPTQ";
 const SUFFIX = ".qweight";
@@ -70,14 +71,6 @@ function bitsOf(codes: TensorEntry, zeros: TensorEntry, outputs: number, inputs:
   throw refusal(stored, NAME, `${described(codes)} and ${described(zeros)} are no packing in 2, 3, 4 or 8 bits${said}`);
 }
 
-function groupSizeOf(codes: TensorEntry, groups: number, inputs: number, stored: Stored): number {
-  const stated = stored.settings?.group_size;
-  const size = stated === -1 ? inputs : stated;
-  if (typeof size === "number" && size > 0 && Math.ceil(inputs / size) === groups) return size;
-  if (groups > 0 && inputs % groups === 0) return inputs / groups;
-  throw refusal(stored, NAME, `${described(codes)} has ${inputs} inputs, which ${groups} groups do not divide`);
-}
-
 async function find(codes: TensorEntry, stored: Stored): Promise<Decoded> {
   const stem = codes.name.slice(0, -SUFFIX.length);
   const raise = raiseOf(stored);
@@ -96,7 +89,7 @@ async function find(codes: TensorEntry, stored: Stored): Promise<Decoded> {
     : undefined;
   const bits = bitsOf(codes, zeros, rows, index?.shape[0], stored);
   const columns = index?.shape[0] ?? Math.floor((words * 32) / bits);
-  const groupSize = index ? 0 : groupSizeOf(codes, groups, columns, stored);
+  const groupSize = index ? 0 : groupSizeOf(stored, NAME, codes, { groups, inputs: columns });
   if (index && stored.seekable) await groupIndex(stored, NAME, index, columns, groups);
   const text = `groups of ${groupSize || groupText(stored, columns, groups)}`;
   const actOrder = isObject(stored.settings) && stored.settings.desc_act === true ? ", act-order" : "";
@@ -117,21 +110,11 @@ function decoder(stored: Stored, gptq: Gptq): Decoded["decode"] {
   const words = codes.shape[0]!;
   const width = stored.strips.width(rows, 4 * words, 32);
   const bytes = width * (4 * words + 8 * groups) + 4 * columns;
-  return async (into, first) => {
-    for (const rectangle of rectangles(first, into.length, columns)) {
-      const end = rectangle.row + rectangle.rows;
-      for (let row = rectangle.row; row < end; ) {
-        const from = Math.floor(row / width) * width;
-        const strip = await stored.strips.get(`${codes.name}@${from}`, bytes, () =>
-          readStrip(stored, gptq, from, width),
-        );
-        const stop = Math.min(end, from + width);
-        const at = rectangle.at + (row - rectangle.row) * columns;
-        fill(into, { ...rectangle, row, rows: stop - row, at }, strip, gptq);
-        row = stop;
-      }
-    }
-  };
+  return decodeStrips({
+    ...{ strips: stored.strips, key: codes.name, columns, width, bytes },
+    read: (from) => readStrip(stored, gptq, from, width),
+    fill: (into, block, strip) => fill(into, block, strip, gptq),
+  });
 }
 
 async function readStrip(stored: Stored, gptq: Gptq, from: number, most: number): Promise<Strip> {

@@ -90,6 +90,38 @@ export async function readColumns(
   return strip;
 }
 
+/** How ranges of an output matrix of `columns` come from strips of `width` of its rows. */
+export interface FromStrips<S> {
+  readonly strips: StripCache;
+  /** Names the tensor among all that share the cache. */
+  readonly key: string;
+  readonly columns: number;
+  readonly width: number;
+  /** Bytes of a strip. */
+  readonly bytes: number;
+  /** The strip whose first row of the output is `from`. */
+  read(from: number): Promise<S>;
+  /** Writes a block that lies in one strip. */
+  fill(into: Float32Array, block: Rectangle, strip: S): void;
+}
+
+/** Fills ranges of values, strip by strip. */
+export const decodeStrips =
+  <S>({ strips, key, columns, width, bytes, read, fill }: FromStrips<S>) =>
+  async (into: Float32Array, first: number): Promise<void> => {
+    for (const rectangle of rectangles(first, into.length, columns)) {
+      const end = rectangle.row + rectangle.rows;
+      for (let row = rectangle.row; row < end; ) {
+        const from = Math.floor(row / width) * width;
+        const strip = await strips.get(`${key}@${from}`, bytes, () => read(from));
+        const stop = Math.min(end, from + width);
+        const at = rectangle.at + (row - rectangle.row) * columns;
+        fill(into, { ...rectangle, row, rows: stop - row, at }, strip);
+        row = stop;
+      }
+    }
+  };
+
 /** A block of an output matrix: `rows` from `row`, `columns` from `column`, whose first value goes to `at`. */
 export interface Rectangle {
   readonly row: number;

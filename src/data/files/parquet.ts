@@ -6,6 +6,7 @@
  * could need, so a damaged page cannot stop the run, and Ctrl-C is heard meanwhile.
  */
 import fs from "node:fs";
+import { askThread } from "../../bounded-thread.ts";
 import { UserError } from "../../errors.ts";
 import { type Json, show } from "../../json.ts";
 import type { Answer, OpenedGroup, Request } from "./parquet-worker.ts";
@@ -18,7 +19,6 @@ const BYTES_PER_MS = 1000;
 const LEAST_MEMORY = 256 * 2 ** 20;
 const MEMORY_PER_BYTE = 40;
 const MEMORY_PER_VALUE = 200;
-const LOOK_MS = 50;
 
 /** Reads the rows of a file; messages call it `what`. A place is file and row, counted from 1. Throws UserError. */
 export async function* readParquet(file: string, what = file): AsyncGenerator<LocatedValue> {
@@ -53,24 +53,15 @@ class Decoder {
 
   /** Throws UserError for what the thread cannot read, and where it needs more than a group of the size may take. */
   async ask(request: Request, { rows, bytes, columns }: OpenedGroup, group?: number): Promise<Answer> {
-    const most = LEAST_MEMORY + MEMORY_PER_BYTE * bytes + MEMORY_PER_VALUE * rows * columns;
-    const milliseconds = LEAST_MS + bytes / BYTES_PER_MS;
-    const before = process.memoryUsage.rss();
-    const worker = this.#worker;
-    let watch: Timer | undefined;
-    const answer = await new Promise<Answer>((resolve) => {
-      worker.onmessage = ({ data }) => resolve(data);
-      worker.onerror = ({ message }) => resolve({ error: message });
-      worker.postMessage(request);
-      let passed = 0;
-      watch = setInterval(() => {
-        passed += LOOK_MS;
-        if (process.memoryUsage.rss() - before > most)
-          resolve({ error: "decoding it takes far more memory than it states" });
-        else if (passed > milliseconds) resolve({ error: "decoding it takes far longer than its size explains" });
-      }, LOOK_MS);
-    });
-    clearInterval(watch);
+    const bounds = {
+      milliseconds: LEAST_MS + bytes / BYTES_PER_MS,
+      bytes: LEAST_MEMORY + MEMORY_PER_BYTE * bytes + MEMORY_PER_VALUE * rows * columns,
+    };
+    const answer = await askThread<Answer>(this.#worker, request, bounds, (bound) =>
+      bound === "time"
+        ? "decoding it takes far longer than its size explains"
+        : "decoding it takes far more memory than it states",
+    );
     if (!("error" in answer)) return answer;
     const where = group === undefined ? "" : ` in row group ${group}`;
     throw new UserError(
@@ -84,6 +75,9 @@ class Decoder {
   }
 }
 
+const isNumbers = (value: unknown): value is ArrayLike<number | bigint> =>
+  ArrayBuffer.isView(value) && !(value instanceof DataView);
+
 /**
  * A value as JSON would have it: 64-bit numbers as numbers where these can hold them, else as texts (hashes that name
  * rows), arrays of numbers as lists; columns without a value are left out.
@@ -93,7 +87,7 @@ function plain(value: unknown): unknown {
     const number = Number(value);
     return Number.isSafeInteger(number) ? number : String(value);
   }
-  if (ArrayBuffer.isView(value)) return Array.from(value as unknown as ArrayLike<number | bigint>, (x) => plain(x));
+  if (isNumbers(value)) return Array.from(value, (x) => plain(x));
   if (Array.isArray(value)) return value.map((x) => plain(x));
   if (value instanceof Date) return Number.isNaN(value.getTime()) ? String(value) : value.toISOString();
   if (typeof value !== "object" || value === null) return value;

@@ -1,5 +1,5 @@
 /** What the decoders of the Llama family share: their sizes, their attention and their feed-forward network. */
-import { UserError } from "../../errors.ts";
+import { CANNOT_RUN, UserError } from "../../errors.ts";
 import { swiglu } from "../../tensor/ops/activation.ts";
 import { embedding } from "../../tensor/ops/embedding.ts";
 import { rmsNorm } from "../../tensor/ops/norm.ts";
@@ -50,7 +50,10 @@ function rotaryTables(
     ([, value]) => typeof value === "object" && value !== null && !Array.isArray(value),
   );
   if (perLayer)
-    throw new UserError(`${where}: rope_parameters of each kind of layer (${perLayer[0]}) are not implemented`);
+    throw new UserError(
+      `${where}: rope_parameters.${perLayer[0]} is of one kind of layer; all layers share one rotary table here`,
+      CANNOT_RUN,
+    );
   const inner = scaling?.rope_theta ?? together?.rope_theta;
   const theta =
     inner === undefined || inner === null

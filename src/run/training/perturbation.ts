@@ -11,6 +11,7 @@ import type { Parameter } from "../../tensor/parameter.ts";
 import { dynamic, type Recorder } from "../../tensor/recorder.ts";
 import { stretches } from "../../tensor/stretches.ts";
 import { Programs } from "../programs.ts";
+import { recordAddScaled } from "./add-scaled.ts";
 import { recordGradientNorm } from "./gradient-norm.ts";
 
 /** One buffer per parameter. */
@@ -96,17 +97,10 @@ export class Perturbation {
 
   #addScaled(rec: Recorder, from: Buffers, to: Buffers, byNorm: boolean): void {
     for (const parameter of this.#parameters) {
-      const { shape, size, name } = parameter;
+      const { shape, name } = parameter;
       const x = rec.state(`x of ${name}`, shape, from.get(parameter)!);
       const y = rec.state(`y of ${name}`, shape, to.get(parameter)!);
-      for (const { count: n, of } of stretches(rec, size))
-        rec.step({
-          kernel: "training/add-scaled",
-          flags: byNorm ? ["by_norm"] : [],
-          bind: { x: of(x), ...(byNorm ? { norm: rec.state("norm", [3], this.#norm) } : {}), y: of(y) },
-          params: { n, a: dynamic("a"), b: dynamic("b") },
-          groups: spanGroups(n),
-        });
+      recordAddScaled(rec, x, y, byNorm ? rec.state("norm", [3], this.#norm) : undefined);
     }
   }
 

@@ -18,13 +18,11 @@
 import { UserError } from "../../errors.ts";
 import type { PooledBuffer } from "../../gpu/buffer.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
-import { spanGroups } from "../../gpu/grid.ts";
 import type { Json } from "../../json.ts";
 import type { Stateful } from "../../method/stateful.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
-import { dynamic } from "../../tensor/recorder.ts";
-import { stretches } from "../../tensor/stretches.ts";
 import { Programs } from "../programs.ts";
+import { recordAddScaled } from "./add-scaled.ts";
 
 /** How forward and back leave the gradients. */
 export interface PassOptions {
@@ -129,16 +127,10 @@ export class UpdateRules {
       this.#gpu.copy(gradient, 0, aside[i]!.buffer, 0, 4 * size);
     await make();
     const { program } = await this.#programs.get(`add ${depth}`, (rec) => {
-      for (const [i, { name, shape, size, gradient }] of this.#parameters.entries()) {
+      for (const [i, { name, shape, gradient }] of this.#parameters.entries()) {
         const x = rec.state(`gradient of ${name}, put aside`, shape, aside[i]!.buffer);
         const y = rec.state(`gradient of ${name}`, shape, gradient);
-        for (const { count: n, of } of stretches(rec, size))
-          rec.step({
-            kernel: "training/add-scaled",
-            bind: { x: of(x), y: of(y) },
-            params: { n, a: dynamic("a"), b: dynamic("b") },
-            groups: spanGroups(n),
-          });
+        recordAddScaled(rec, x, y);
       }
     });
     program.run({ a: 1, b: 1 });

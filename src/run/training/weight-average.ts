@@ -7,12 +7,10 @@
 
 import { UserError } from "../../errors.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
-import { spanGroups } from "../../gpu/grid.ts";
 import type { Json } from "../../json.ts";
 import { Parameter } from "../../tensor/parameter.ts";
-import { dynamic } from "../../tensor/recorder.ts";
-import { stretches } from "../../tensor/stretches.ts";
 import { Programs } from "../programs.ts";
+import { recordAddScaled } from "./add-scaled.ts";
 import type { UpdateRule } from "./update-rule.ts";
 
 export class WeightAverage implements UpdateRule {
@@ -68,16 +66,10 @@ export class WeightAverage implements UpdateRule {
       return;
     }
     const { program } = await this.#programs.get("add", (rec) => {
-      for (const [i, { name, shape, size, buffer }] of this.#parameters.entries()) {
+      for (const [i, { name, shape, buffer }] of this.#parameters.entries()) {
         const x = rec.state(name, shape, buffer);
         const y = rec.state(`mean of ${name}`, shape, this.kept[i]!.buffer);
-        for (const { count: n, of } of stretches(rec, size))
-          rec.step({
-            kernel: "training/add-scaled",
-            bind: { x: of(x), y: of(y) },
-            params: { n, a: dynamic("a"), b: dynamic("b") },
-            groups: spanGroups(n),
-          });
+        recordAddScaled(rec, x, y);
       }
     });
     const k = this.#count++;

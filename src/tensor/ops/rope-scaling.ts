@@ -3,7 +3,7 @@
  * (https://arxiv.org/abs/2309.00071). Dynamic scaling is the default up to `max_position_embeddings`, which no sequence
  * exceeds here.
  */
-import { UserError } from "../../errors.ts";
+import { CANNOT_RUN, UserError } from "../../errors.ts";
 
 export interface RopeTables {
   /** (D / 2), f32 as the reference holds them. */
@@ -38,7 +38,10 @@ export function ropeTables({ headDim, theta, scaling, maxPositions, where }: Rop
     throw new UserError(`${where}: rope_scaling.${key} must be ${range}; it is ${shown}`);
   };
   if (number("partial_rotary_factor", 1) !== 1)
-    throw new UserError(`${where}: partial rotary positions are not implemented`);
+    throw new UserError(
+      `${where}: rope_scaling.partial_rotary_factor is ${scaling!.partial_rotary_factor}; here all of a head is rotated (1)`,
+      CANNOT_RUN,
+    );
   const done = (frequencies: Float64Array, attentionScale = 1): RopeTables => {
     const inverseFrequencies = Float32Array.from(frequencies);
     if (!inverseFrequencies.every(Number.isFinite))
@@ -49,7 +52,10 @@ export function ropeTables({ headDim, theta, scaling, maxPositions, where }: Rop
   if (kind === "dynamic") {
     number("factor", undefined, 0);
     if (scaling?.alpha !== undefined && scaling.alpha !== null)
-      throw new UserError(`${where}: rope_scaling.alpha of dynamic scaling is not implemented`);
+      throw new UserError(
+        `${where}: rope_scaling.alpha is ${JSON.stringify(scaling.alpha)}; dynamic scaling has no alpha here`,
+        CANNOT_RUN,
+      );
     return done(plain);
   }
   if (kind === "linear") {
