@@ -82,7 +82,11 @@ describe("keys that change the equations and are not read", () => {
       { rope_parameters: { rope_type: "default", partial_rotary_factor: 0.5 } },
       "partial_rotary_factor is 0.5; here all of a head is rotated",
     ],
-    ["llama", { rope_parameters: { full_attention: { rope_type: "default" } } }, "all layers share one rotary table here"],
+    [
+      "llama",
+      { rope_parameters: { full_attention: { rope_type: "default" } } },
+      "all layers share one rotary table here",
+    ],
     [
       "llama",
       { clip_qkv: 8 },
