@@ -32,6 +32,7 @@ import type { MergePlan } from "./plan/merge-plan.ts";
 import { Notes } from "./plan/notes.ts";
 import { OpenModels } from "./plan/open-models.ts";
 import { planRecipe } from "./plan/plan-recipe.ts";
+import { checkTwins } from "./plan/twins.ts";
 import { checkStep, type PostStep, scalesAfter } from "./post-step.ts";
 import { printCheck, printCosts, printExplanation } from "./reports/print.ts";
 
@@ -193,7 +194,9 @@ async function mergeOne(
   openGpu: () => Promise<Gpu>,
 ): Promise<number> {
   const { plan, method, opened } = await planRecipe(recipe, models, planOptions(context));
-  for (const warning of plan.warnings) context.warn(warning);
+  const origins = originsOf(models);
+  const unread = await checkTwins(plan.tensors, origins.readAgain);
+  for (const warning of [...plan.warnings, ...unread]) context.warn(warning);
   const [postStep] = context.picks.post;
   if (postStep) checkStep(postStep, plan.tensors, models.streamed);
 
@@ -235,7 +238,7 @@ async function mergeOne(
     await models.finish();
     await writer.finish();
     keep();
-    for (const line of [...notes.lines(), ...(await finite.remarks(originsOf(models)))]) context.warn(line);
+    for (const line of [...notes.lines(), ...(await finite.remarks(origins))]) context.warn(line);
     if (gpu.timer) {
       for (const { kernel, runs, seconds } of await gpu.timer.times()) {
         context.info(`  ${kernel}: ${runs} runs, ${(1000 * seconds).toFixed(1)} ms`);

@@ -30,6 +30,8 @@ export interface ValuedTask extends MergeTask {
    * copy: the one input given, base or model, is written as it is, cast to `outDtype` if that differs from its type.
    */
   readonly kind: "merge" | "copy";
+  /** Of a copy: inputs that must hold the same bytes, with the models they are of. */
+  readonly twins?: readonly { readonly ref: string; readonly entry: TensorEntry }[];
   /** Parameters with one value for all models, defaults filled in. */
   readonly values: Readonly<Record<string, unknown>>;
   /** Parameters with a value per model, in the order of `models`. */
