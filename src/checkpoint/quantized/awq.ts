@@ -12,7 +12,8 @@ import { DTYPE_BYTES } from "../dtype.ts";
 import { companion, type Decoded, described, expectShape, type Layout, refusal, type Stored } from "./contract.ts";
 import { groupSizeOf } from "./group-size.ts";
 import { toldScales } from "./read.ts";
-import { decodeStrips, type Rectangle, readColumns, type TakeBytes } from "./strips.ts";
+import type { TakeBytes } from "./spare-arrays.ts";
+import { decodeStrips, type Rectangle, readColumns } from "./strips.ts";
 
 const NAME = "AWQ";
 const SUFFIX = ".qweight";

@@ -14,7 +14,8 @@ import { companion, type Decoded, described, expectShape, type Layout, refusal, 
 import { groupIndex } from "./group-index.ts";
 import { groupSizeOf } from "./group-size.ts";
 import { toldScales } from "./read.ts";
-import { decodeStrips, type Rectangle, readColumns, type TakeBytes } from "./strips.ts";
+import type { TakeBytes } from "./spare-arrays.ts";
+import { decodeStrips, type Rectangle, readColumns } from "./strips.ts";
 
 const NAME = "GPTQ";
 const SUFFIX = ".qweight";

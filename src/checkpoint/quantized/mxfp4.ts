@@ -7,7 +7,8 @@
 import type { TensorEntry } from "../checkpoint.ts";
 import { companion, type Decoded, described, expectShape, type Layout, refusal, type Stored } from "./contract.ts";
 import { E2M1 } from "./e2m1.ts";
-import { type Rectangle, readColumns, rectangles, type TakeBytes } from "./strips.ts";
+import type { TakeBytes } from "./spare-arrays.ts";
+import { type Rectangle, readColumns, rectangles } from "./strips.ts";
 
 const NAME = "MXFP4";
 const SUFFIX = "_blocks";

@@ -5,6 +5,7 @@
  * last within a bound, so that memory stays that of a few chunks however large the tensor is.
  */
 import type { TensorEntry } from "../checkpoint.ts";
+import { SpareArrays, type TakeBytes } from "./spare-arrays.ts";
 
 /** Bytes of codes in a strip, and how many strips a checkpoint keeps. */
 const STRIP_BYTES = 2 << 20;
@@ -14,41 +15,6 @@ const LONG_ROW = 32 << 10;
 const PIECE_BYTES = 1 << 20;
 /** Reads of single rows that run at the same time. */
 const READS = 32;
-
-/** Gives arrays of bytes whose contents are undefined. */
-export type TakeBytes = (bytes: number) => Uint8Array<ArrayBuffer>;
-
-/**
- * Arrays that are used again. A collector that sees megabytes as small objects lets a hundred of them gather before it
- * works.
- */
-class SparePool {
-  readonly #most: number;
-  readonly #idle = new Map<number, Uint8Array<ArrayBuffer>[]>();
-  #bytes = 0;
-
-  /** `most`: bytes that are kept while nothing uses them. */
-  constructor(most: number) {
-    this.#most = most;
-  }
-
-  take(bytes: number): Uint8Array<ArrayBuffer> {
-    const found = this.#idle.get(bytes)?.pop();
-    if (found === undefined) return new Uint8Array(bytes);
-    this.#bytes -= bytes;
-    return found;
-  }
-
-  give(arrays: Iterable<Uint8Array<ArrayBuffer>>): void {
-    for (const array of arrays) {
-      if (this.#bytes + array.length > this.#most) continue;
-      this.#bytes += array.length;
-      const idle = this.#idle.get(array.length);
-      if (idle) idle.push(array);
-      else this.#idle.set(array.length, [array]);
-    }
-  }
-}
 
 interface Held {
   readonly bytes: number;
@@ -62,12 +28,13 @@ interface Held {
 export class StripCache {
   readonly #held = new Map<string, Held>();
   readonly #stripBytes: number;
-  readonly #spare: SparePool;
+  /** Also for reads that need no strip. */
+  readonly spare: SpareArrays;
   #bytes = 0;
 
   constructor(stripBytes = STRIP_BYTES) {
     this.#stripBytes = stripBytes;
-    this.#spare = new SparePool(KEPT * stripBytes);
+    this.spare = new SpareArrays(KEPT * stripBytes);
   }
 
   /** Columns of a strip: a multiple of `align`, at least one such step. `bytesPerColumn` is that of the codes. */
@@ -108,7 +75,7 @@ export class StripCache {
   #load<T>(bytes: number, load: (take: TakeBytes) => Promise<T>): Held {
     const arrays: Uint8Array<ArrayBuffer>[] = [];
     const take = (count: number) => {
-      const array = this.#spare.take(count);
+      const array = this.spare.take(count);
       arrays.push(array);
       return array;
     };
@@ -124,7 +91,7 @@ export class StripCache {
   }
 
   #release({ dropped, users, arrays }: Held): void {
-    if (dropped && users === 0) this.#spare.give(arrays);
+    if (dropped && users === 0) this.spare.give(arrays);
   }
 }
 
