@@ -31,31 +31,35 @@ const aligned = (bytes: Uint8Array, width: number): Uint8Array =>
   bytes.byteOffset % width === 0 ? bytes : bytes.slice();
 
 /**
- * Reads little-endian floats as f32. F64 is rounded to the nearest f32; every other type is exact.
- * Allocates one Float32Array. Throws RangeError for a type that is not a float or a partial element.
+ * Reads little-endian floats as f32, into `into` where it is given. F64 is rounded to the nearest f32; every other type
+ * is exact. Throws RangeError for a type that is not a float or a partial element.
  */
-export function decodeFloats(bytes: Uint8Array, dtype: Dtype): Float32Array {
+export function decodeFloats(bytes: Uint8Array, dtype: Dtype, into?: Float32Array<ArrayBuffer>): Float32Array {
   const width = DTYPE_BYTES[dtype];
   const count = bytes.byteLength / width;
   if (!Number.isInteger(count)) throw new RangeError(`${bytes.byteLength} bytes are not a whole number of ${dtype}`);
   const source = aligned(bytes, width);
+  const { buffer, byteOffset } = source;
+  const values = into ?? new Float32Array(count);
   switch (dtype) {
     case "F32":
-      return new Float32Array(source.slice().buffer, 0, count);
+      values.set(new Float32Array(buffer, byteOffset, count));
+      return values;
     case "F64":
-      return Float32Array.from(new Float64Array(source.buffer, source.byteOffset, count));
+      values.set(new Float64Array(buffer, byteOffset, count));
+      return values;
     case "F16":
-      return Float32Array.from(new Float16Array(source.buffer, source.byteOffset, count));
+      values.set(new Float16Array(buffer, byteOffset, count));
+      return values;
     case "BF16": {
-      const halves = new Uint16Array(source.buffer, source.byteOffset, count);
-      const bits = new Uint32Array(count);
+      const halves = new Uint16Array(buffer, byteOffset, count);
+      const bits = new Uint32Array(values.buffer, values.byteOffset, count);
       for (let i = 0; i < count; i++) bits[i] = halves[i]! << 16;
-      return new Float32Array(bits.buffer);
+      return values;
     }
     case "F8_E4M3":
     case "F8_E5M2": {
       const table = TABLES[dtype];
-      const values = new Float32Array(count);
       for (let i = 0; i < count; i++) values[i] = table[source[i]!]!;
       return values;
     }

@@ -12,6 +12,7 @@ import { DTYPE_BYTES } from "../dtype.ts";
 import { companion, type Decoded, described, expectShape, type Layout, refusal, type Stored } from "./contract.ts";
 import { groupSizeOf } from "./group-size.ts";
 import { toldScales } from "./read.ts";
+import type { TakeBytes } from "./spare-arrays.ts";
 import { decodeStrips, type Rectangle, readColumns } from "./strips.ts";
 
 const NAME = "AWQ";
@@ -76,24 +77,25 @@ function decoder(stored: Stored, awq: Awq): Decoded["decode"] {
   const bytes = (width / 8) * 4 * (columns + groups) + width * 4 * groups;
   return decodeStrips({
     ...{ strips: stored.strips, key: codes.name, columns, width, bytes },
-    read: (from) => readStrip(stored, awq, from, width),
+    read: (from, take) => readStrip(stored, awq, from, width, take),
     fill: (into, block, strip) => fill(into, block, strip, awq),
   });
 }
 
-async function readStrip(stored: Stored, awq: Awq, from: number, most: number): Promise<Strip> {
+async function readStrip(stored: Stored, awq: Awq, from: number, most: number, take: TakeBytes): Promise<Strip> {
   const { codes, zeros, scales, groups, rows, columns } = awq;
   const words = Math.min(most, rows - from) / 8;
   const wide = DTYPE_BYTES[scales.dtype];
   const packed = (entry: TensorEntry, height: number) =>
-    readColumns(entry, { rows: height, rowBytes: rows / 2 }, from / 2, from / 2 + 4 * words);
+    readColumns(entry, { rows: height, rowBytes: rows / 2 }, from / 2, from / 2 + 4 * words, take);
   const rowBytes = rows * wide;
-  const factors = await readColumns(scales, { rows: groups, rowBytes }, from * wide, (from + 8 * words) * wide);
+  const factors = await readColumns(scales, { rows: groups, rowBytes }, from * wide, (from + 8 * words) * wide, take);
+  const floats = new Float32Array(take(4 * groups * 8 * words).buffer);
   return {
     ...{ from, words },
     codes: new Uint32Array((await packed(codes, columns)).buffer),
     zeros: new Uint32Array((await packed(zeros, groups)).buffer),
-    scales: toldScales(stored, scales, decodeFloats(factors, scales.dtype)),
+    scales: toldScales(stored, scales, decodeFloats(factors, scales.dtype, floats)),
   };
 }
 

@@ -14,6 +14,7 @@ import { companion, type Decoded, described, expectShape, type Layout, refusal, 
 import { groupIndex } from "./group-index.ts";
 import { groupSizeOf } from "./group-size.ts";
 import { toldScales } from "./read.ts";
+import type { TakeBytes } from "./spare-arrays.ts";
 import { decodeStrips, type Rectangle, readColumns } from "./strips.ts";
 
 const NAME = "GPTQ";
@@ -112,24 +113,26 @@ function decoder(stored: Stored, gptq: Gptq): Decoded["decode"] {
   const bytes = width * (4 * words + 8 * groups) + 4 * columns;
   return decodeStrips({
     ...{ strips: stored.strips, key: codes.name, columns, width, bytes },
-    read: (from) => readStrip(stored, gptq, from, width),
+    read: (from, take) => readStrip(stored, gptq, from, width, take),
     fill: (into, block, strip) => fill(into, block, strip, gptq),
   });
 }
 
-async function readStrip(stored: Stored, gptq: Gptq, from: number, most: number): Promise<Strip> {
+async function readStrip(stored: Stored, gptq: Gptq, from: number, most: number, take: TakeBytes): Promise<Strip> {
   const { codes, zeros, scales, index, bits, groups, groupSize, rows, columns, raise } = gptq;
   const width = Math.min(most, rows - from);
   const wide = DTYPE_BYTES[scales.dtype];
   const table = (entry: TensorEntry, size: number, begin: number, end: number) => {
-    return readColumns(entry, { rows: entry.shape[0]!, rowBytes: entry.shape[1]! * size }, begin * size, end * size);
+    const stored = { rows: entry.shape[0]!, rowBytes: entry.shape[1]! * size };
+    return readColumns(entry, stored, begin * size, end * size, take);
   };
   const packed = await table(codes, 4, from, from + width);
-  const factors = toldScales(stored, scales, decodeFloats(await table(scales, wide, from, from + width), scales.dtype));
+  const floats = new Float32Array(take(4 * groups * width).buffer);
+  decodeFloats(await table(scales, wide, from, from + width), scales.dtype, floats);
   const firstWord = (from * bits) / 32; // whole: strips begin at multiples of 32 rows
   const lastWord = wordsOf(from + width, bits);
   const zeroWords = new Uint32Array((await table(zeros, 4, firstWord, lastWord)).buffer);
-  const points = new Float32Array(groups * width);
+  const points = new Float32Array(take(4 * groups * width).buffer);
   const mask = 2 ** bits - 1;
   for (let g = 0; g < groups; g++) {
     const base = g * (lastWord - firstWord);
@@ -138,7 +141,8 @@ async function readStrip(stored: Stored, gptq: Gptq, from: number, most: number)
   const groupOf = index
     ? await groupIndex(stored, NAME, index, columns, groups)
     : Int32Array.from({ length: columns }, (_, column) => Math.floor(column / groupSize));
-  return { from, width, codes: new Uint32Array(packed.buffer), scales: factors, zeros: points, groupOf };
+  toldScales(stored, scales, floats);
+  return { from, width, codes: new Uint32Array(packed.buffer), scales: floats, zeros: points, groupOf };
 }
 
 /** A block of rows inside a strip. Reads run along the strip's rows, writes down `ROWS` rows of the weight. */

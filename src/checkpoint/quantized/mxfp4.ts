@@ -7,6 +7,7 @@
 import type { TensorEntry } from "../checkpoint.ts";
 import { companion, type Decoded, described, expectShape, type Layout, refusal, type Stored } from "./contract.ts";
 import { E2M1 } from "./e2m1.ts";
+import type { TakeBytes } from "./spare-arrays.ts";
 import { type Rectangle, readColumns, rectangles } from "./strips.ts";
 
 const NAME = "MXFP4";
@@ -61,15 +62,14 @@ function decoder(stored: Stored, experts: Experts): Decoded["decode"] {
         const expert = Math.floor(row / columns);
         const from = Math.floor((row % columns) / width) * width;
         const key = `${codes.name}@${expert}:${from}`;
-        const strip = await stored.strips.get(key, bytes, () => readStrip(stored, experts, expert, from, width));
         const stop = Math.min(end, expert * columns + Math.min(columns, from + width));
         const at = rectangle.at + (row - rectangle.row) * rows;
-        const inside = row - expert * columns - strip.from;
-        fill(
-          into,
-          { row: inside, rows: stop - row, column: rectangle.column, columns: rectangle.columns, at },
-          strip,
-          rows,
+        const block = { ...rectangle, row: row - expert * columns - from, rows: stop - row, at };
+        await stored.strips.with(
+          key,
+          bytes,
+          (take) => readStrip(stored, experts, { expert, from, most: width }, take),
+          (strip) => fill(into, block, strip, rows),
         );
         row = stop;
       }
@@ -80,9 +80,8 @@ function decoder(stored: Stored, experts: Experts): Decoded["decode"] {
 async function readStrip(
   stored: Stored,
   { codes, scales, rows, columns }: Experts,
-  expert: number,
-  from: number,
-  most: number,
+  { expert, from, most }: { expert: number; from: number; most: number },
+  take: TakeBytes,
 ): Promise<Strip> {
   const [first, all] = [from / GROUP, columns / GROUP];
   const groups = Math.min(most, columns - from) / GROUP;
@@ -93,6 +92,7 @@ async function readStrip(
       { rows, rowBytes, base: expert * rows * rowBytes },
       first * size,
       (first + groups) * size,
+      take,
     );
   };
   const exponents = await part(scales, 1);

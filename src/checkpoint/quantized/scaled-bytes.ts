@@ -33,9 +33,11 @@ export interface ScaledBytes {
 export function scaledBytes(stored: Stored, { codes, scale, grid, zero, divisor = 1 }: ScaledBytes): Decoded["decode"] {
   const table = TABLES[codes.dtype as ByteCodes];
   const width = codes.shape.at(-1)!;
+  const { spare } = stored.strips;
   return async (into, first) => {
     const part = scalePart(grid, first, into.length, width);
-    const bytes = await readBytes(codes, first, into.length);
+    const bytes = spare.take(into.length);
+    await codes.read(bytes, first);
     const scales = await readScales(stored, scale, part.first, part.count);
     const zeros = zero && new Int8Array((await readBytes(zero, part.first, part.count)).buffer);
     eachRun(grid, first, into.length, width, (at, length, index) => {
@@ -46,5 +48,6 @@ export function scaledBytes(stored: Stored, { codes, scale, grid, zero, divisor 
         for (let k = at; k < end; k++) into[k] = (table[bytes[k]!]! - z) * s;
       } else for (let k = at; k < end; k++) into[k] = table[bytes[k]!]! * s;
     });
+    spare.give([bytes]);
   };
 }

@@ -5,6 +5,7 @@
  * last within a bound, so that memory stays that of a few chunks however large the tensor is.
  */
 import type { TensorEntry } from "../checkpoint.ts";
+import { SpareArrays, type TakeBytes } from "./spare-arrays.ts";
 
 /** Bytes of codes in a strip, and how many strips a checkpoint keeps. */
 const STRIP_BYTES = 2 << 20;
@@ -15,14 +16,25 @@ const PIECE_BYTES = 1 << 20;
 /** Reads of single rows that run at the same time. */
 const READS = 32;
 
+interface Held {
+  readonly bytes: number;
+  readonly strip: Promise<unknown>;
+  readonly arrays: readonly Uint8Array<ArrayBuffer>[];
+  users: number;
+  dropped: boolean;
+}
+
 /** The strips used last, within a bound of bytes. */
 export class StripCache {
-  readonly #held = new Map<string, { bytes: number; strip: Promise<unknown> }>();
+  readonly #held = new Map<string, Held>();
   readonly #stripBytes: number;
+  /** Also for reads that need no strip. */
+  readonly spare: SpareArrays;
   #bytes = 0;
 
   constructor(stripBytes = STRIP_BYTES) {
     this.#stripBytes = stripBytes;
+    this.spare = new SpareArrays(KEPT * stripBytes);
   }
 
   /** Columns of a strip: a multiple of `align`, at least one such step. `bytesPerColumn` is that of the codes. */
@@ -31,39 +43,71 @@ export class StripCache {
     return Math.min(Math.max(fit, align), Math.ceil(columns / align) * align);
   }
 
-  /** The strip of this key, loaded if it is not held. One key always means one type. */
-  get<T>(key: string, bytes: number, load: () => Promise<T>): Promise<T> {
-    const found = this.#held.get(key);
-    this.#drop(key);
-    const strip = (found?.strip as Promise<T> | undefined) ?? load();
-    this.#held.set(key, { bytes, strip });
-    this.#bytes += bytes;
-    for (const oldest of this.#held.keys()) {
-      if (this.#bytes <= KEPT * this.#stripBytes || oldest === key) break;
-      this.#drop(oldest);
+  /**
+   * Shows `use` the strip of this key, loaded if it is not held. One key always means one type. What `load` takes
+   * belongs to the strip: it must not be read after `use` returns.
+   */
+  async with<T>(
+    key: string,
+    bytes: number,
+    load: (take: TakeBytes) => Promise<T>,
+    use: (strip: T) => void,
+  ): Promise<void> {
+    const held = this.#held.get(key) ?? this.#load(bytes, load);
+    this.#held.delete(key);
+    this.#held.set(key, held); // the last in the order is the one used last
+    held.users++;
+    for (const [oldest, other] of this.#held) {
+      if (this.#bytes <= KEPT * this.#stripBytes || other === held) break;
+      this.#drop(oldest, other);
     }
-    if (found === undefined) strip.catch(() => this.#drop(key));
-    return strip;
+    try {
+      use((await held.strip) as T);
+    } catch (error) {
+      if (this.#held.get(key) === held) this.#drop(key, held);
+      throw error;
+    } finally {
+      held.users--;
+      this.#release(held);
+    }
   }
 
-  #drop(key: string): void {
-    this.#bytes -= this.#held.get(key)?.bytes ?? 0;
+  #load<T>(bytes: number, load: (take: TakeBytes) => Promise<T>): Held {
+    const arrays: Uint8Array<ArrayBuffer>[] = [];
+    const take = (count: number) => {
+      const array = this.spare.take(count);
+      arrays.push(array);
+      return array;
+    };
+    this.#bytes += bytes;
+    return { bytes, strip: load(take), arrays, users: 0, dropped: false };
+  }
+
+  #drop(key: string, held: Held): void {
     this.#held.delete(key);
+    this.#bytes -= held.bytes;
+    held.dropped = true;
+    this.#release(held);
+  }
+
+  #release({ dropped, users, arrays }: Held): void {
+    if (dropped && users === 0) this.spare.give(arrays);
   }
 }
 
 /**
  * Bytes [from, to) of each of `rows` rows of `rowBytes` bytes, one row after the other. `base` is the first byte of the
- * first row in the tensor.
+ * first row in the tensor. The result and a piece of up to 1 MiB come from `take`.
  */
 export async function readColumns(
   entry: TensorEntry,
   { rows, rowBytes, base = 0 }: { rows: number; rowBytes: number; base?: number },
   from: number,
   to: number,
+  take: TakeBytes,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const width = to - from;
-  const strip = new Uint8Array(rows * width);
+  const strip = take(rows * width);
   if (width === rowBytes) {
     await entry.read(strip, base);
     return strip;
@@ -79,7 +123,7 @@ export async function readColumns(
     return strip;
   }
   const most = Math.max(1, Math.floor(PIECE_BYTES / rowBytes));
-  const piece = new Uint8Array(Math.min(most, rows) * rowBytes);
+  const piece = take(Math.min(most, rows) * rowBytes);
   for (let row = 0; row < rows; row += most) {
     const count = Math.min(most, rows - row);
     await entry.read(piece.subarray(0, count * rowBytes), base + row * rowBytes);
@@ -100,7 +144,7 @@ export interface FromStrips<S> {
   /** Bytes of a strip. */
   readonly bytes: number;
   /** The strip whose first row of the output is `from`. */
-  read(from: number): Promise<S>;
+  read(from: number, take: TakeBytes): Promise<S>;
   /** Writes a block that lies in one strip. */
   fill(into: Float32Array, block: Rectangle, strip: S): void;
 }
@@ -113,10 +157,14 @@ export const decodeStrips =
       const end = rectangle.row + rectangle.rows;
       for (let row = rectangle.row; row < end; ) {
         const from = Math.floor(row / width) * width;
-        const strip = await strips.get(`${key}@${from}`, bytes, () => read(from));
         const stop = Math.min(end, from + width);
-        const at = rectangle.at + (row - rectangle.row) * columns;
-        fill(into, { ...rectangle, row, rows: stop - row, at }, strip);
+        const block = { ...rectangle, row, rows: stop - row, at: rectangle.at + (row - rectangle.row) * columns };
+        await strips.with(
+          `${key}@${from}`,
+          bytes,
+          (take) => read(from, take),
+          (strip) => fill(into, block, strip),
+        );
         row = stop;
       }
     }

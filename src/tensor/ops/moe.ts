@@ -8,6 +8,7 @@
 import { spanGroups } from "../../gpu/grid.ts";
 import { type Form, type GroupedShape, planGroupedProduct } from "../linear-algebra/products.ts";
 import type { Recorder, StepParam, Target } from "../recorder.ts";
+import { rowParts } from "../stretches.ts";
 import { expectShape, showShape, type Tensor } from "../tensor.ts";
 import { addScalar } from "./elementwise.ts";
 import { rowWork, sum } from "./reduce.ts";
@@ -157,41 +158,68 @@ export function dispatch(rec: Recorder, x: Tensor, plan: RoutePlan): Tensor {
 
 /**
  * Every row times the matrix of its expert: (N * k, in) sorted by expert and (E, out, in) in f32 or bf16 -> (N * k,
- * out). The gradient of an expert without rows is 0.
+ * out). The gradient of an expert without rows is 0. Experts that one binding does not hold are taken some at a time.
  */
 export function groupedLinear(rec: Recorder, x: Tensor, weights: Tensor, plan: RoutePlan): Tensor {
-  const [experts = 0, n = 0, k = 0] = weights.shape;
+  const [, n = 0, k = 0] = weights.shape;
   const rows = plan.tokens * plan.k;
   expectShape(weights, [plan.experts, n, k], "grouped linear layer");
   expectShape(x, [rows, k], weights.label);
   const { dtype: bDtype } = weights;
   if (bDtype !== "f32" && bDtype !== "bf16") throw new TypeError(`${weights.label}: experts are f32 or bf16`);
   const y = rec.result([rows, n], [x, weights], weights.label);
-  const append = (shape: GroupedShape, a: Tensor, b: Tensor, c: Tensor, accumulate: StepParam) => {
+  const parts = expertParts(rec, weights);
+  const append = (
+    form: Form,
+    own: Experts,
+    { columns, depth = 0 }: { columns: number; depth?: number },
+    bind: Bound,
+  ) => {
+    const tn = form === "tn";
+    const sizes = { m: tn ? n : rows, n: columns, k: tn ? rows : depth, rows, bDtype: tn ? ("f32" as const) : bDtype };
+    const shape: GroupedShape = { form, ...sizes, experts: own.weights.shape[0]!, firstExpert: own.first };
     const { params, ...step } = planGroupedProduct(shape, rec.profile);
-    rec.step({ ...step, bind: { a, b, c, offsets: plan.offsets }, params: { ...params, accumulate } });
+    const { accumulate, ...tensors } = bind;
+    rec.step({ ...step, bind: { ...tensors, offsets: plan.offsets }, params: { ...params, accumulate } });
   };
-  const shape = (form: Form, columns: number, depth: number): GroupedShape => ({
-    form,
-    m: form === "tn" ? n : rows,
-    n: columns,
-    k: form === "tn" ? rows : depth,
-    experts,
-    rows,
-    bDtype: form === "tn" ? "f32" : bDtype,
-  });
-  append(shape("nt", n, k), x, weights, y, 0);
+  for (const own of parts) append("nt", own, { columns: n, depth: k }, { a: x, b: own.weights, c: y, accumulate: 0 });
   rec.onBackward(y, (dy) => {
     if (weights.needsGrad) {
-      const { into, accumulate } = rec.gradient(weights);
-      append(shape("tn", k, rows), dy, x, into, accumulate);
+      for (const own of parts) {
+        const { into, accumulate } = rec.gradient(own.weights);
+        append("tn", own, { columns: k }, { a: dy, b: x, c: into, accumulate });
+      }
     }
     if (x.needsGrad) {
       const { into, accumulate } = rec.gradient(x);
-      append(shape("nn", k, n), dy, weights, into, accumulate);
+      for (const own of parts)
+        append("nn", own, { columns: k, depth: n }, { a: dy, b: own.weights, c: into, accumulate });
     }
   });
   return y;
+}
+
+interface Bound {
+  readonly a: Tensor;
+  readonly b: Tensor;
+  readonly c: Tensor;
+  readonly accumulate: StepParam;
+}
+
+/** Matrices (E', out, in) of experts that follow one another, and which is the first. */
+interface Experts {
+  readonly weights: Tensor;
+  readonly first: number;
+}
+
+/** All experts, or some at a time where the adapter does not bind all of them. */
+function expertParts(rec: Recorder, weights: Tensor): Experts[] {
+  let first = 0;
+  return rowParts(rec, weights).map((part) => {
+    const own = { weights: part, first };
+    first += part.shape[0]!;
+    return own;
+  });
 }
 
 /** Rows sorted by expert (N * k, C) and weights (N, k) -> (N, C): each token's weighted sum, plus `add` (N, C). */
