@@ -13,8 +13,8 @@ const UNREAD = "not compared with the other models, since a pipe is read once";
 const PIECE = 4 << 20;
 
 /**
- * Throws UserError at the first tensor that differs from its twins. Gives warnings about those that could not be compared,
- * since `readable` says that they come through a pipe. Memory: two pieces of 4 MB.
+ * Throws UserError at the first tensor that differs from its twins. Gives warnings about those that could not be
+ * compared, since `readable` says that they come through a pipe. Memory: two pieces of 4 MB.
  */
 export async function checkTwins(
   tasks: readonly ValuedTask[],
