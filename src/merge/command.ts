@@ -25,6 +25,7 @@ import type { MergeMethod } from "./contract.ts";
 import { FiniteWatch } from "./finite.ts";
 import { changeNorms } from "./job/change-norms.ts";
 import { layoutOf } from "./job/chunk-sizes.ts";
+import { InputWatch } from "./job/input-watch.ts";
 import { mergeTensors } from "./job/run.ts";
 import { mergekitNotice } from "./mergekit-options.ts";
 import { recipeFromArguments } from "./plan/arguments.ts";
@@ -221,6 +222,7 @@ async function mergeOne(
     const measured = { gpu, method, settings, tasks: plan.tensors, signal: context.signal };
     const post = postStep && (await scalesAfter(postStep, plan.tensors, () => changeNorms(measured)));
     const finite = new FiniteWatch(tasks);
+    const inputs = new InputWatch(gpu, tasks);
     const notes = new Notes();
     context.progress.start({ total: writer.bytes, unit: "bytes" });
     const sizes = new Map(outputs.map(({ name, bytes }) => [name, bytes]));
@@ -230,7 +232,7 @@ async function mergeOne(
       tasks,
       elsewhere: plan.tensors.filter((tensor) => !own.has(tensor.name)),
       sink: finite.sink(writer),
-      settings: { ...settings, remark: (what, tensor) => notes.add(what, tensor), ...(post && { post }) },
+      settings: { ...settings, inputs, remark: (what, tensor) => notes.add(what, tensor), ...(post && { post }) },
       inOrder: models.streamed,
       signal: context.signal,
       done: (task) => context.progress.advance(sizes.get(task.name), task.name),
@@ -238,7 +240,7 @@ async function mergeOne(
     await models.finish();
     await writer.finish();
     keep();
-    for (const line of [...notes.lines(), ...(await finite.remarks(origins))]) context.warn(line);
+    for (const line of [...notes.lines(), ...(await finite.remarks(origins, await inputs.found()))]) context.warn(line);
     if (gpu.timer) {
       for (const { kernel, runs, seconds } of await gpu.timer.times()) {
         context.info(`  ${kernel}: ${runs} runs, ${(1000 * seconds).toFixed(1)} ms`);

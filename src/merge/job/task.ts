@@ -2,6 +2,7 @@
 import type { TensorEntry } from "../../checkpoint/checkpoint.ts";
 import type { Dtype } from "../../checkpoint/dtype.ts";
 import type { OperandDtype } from "../../tensor/load.ts";
+import type { Chunk } from "./chunks.ts";
 
 /** A tensor to be merged, as planned. */
 export interface MergeTask {
@@ -52,6 +53,10 @@ export interface JobSettings {
   readonly post?: (task: MergeTask) => number;
   /** Gets what is odd about a tensor but harmless; told at the end, one line per cause. */
   readonly remark?: (what: string, tensor: string) => void;
+  /** Looks at inputs whose values that are not finite the result may not show. */
+  readonly inputs?: {
+    look(tensor: string, chunk: Chunk, slots: number, dtype: OperandDtype): Promise<void>;
+  };
   /** Values per chunk and input; left out, as suits the adapter. Tests set it to see tensors of several chunks. */
   readonly chunkValues?: number;
 }
