@@ -167,8 +167,8 @@ export class FiniteWatch {
   }
 
   /**
-   * What to tell at the end: one line per input that has such values, and one for those that no input has. `had` says of
-   * an input of a tensor, the base first, that the device saw one in it.
+   * What to tell at the end: one line per input that has such values, and one for those that no input has. `had` says
+   * of an input of a tensor, the base first, that the device saw one in it.
    */
   async remarks({ nameOf, readAgain }: Options, had: Had = () => false): Promise<string[]> {
     const told = new Told(nameOf);

@@ -2,7 +2,6 @@
 import type { TensorEntry } from "../../checkpoint/checkpoint.ts";
 import type { Dtype } from "../../checkpoint/dtype.ts";
 import type { OperandDtype } from "../../tensor/load.ts";
-import type { Chunk } from "./chunks.ts";
 
 /** A tensor to be merged, as planned. */
 export interface MergeTask {
@@ -55,7 +54,12 @@ export interface JobSettings {
   readonly remark?: (what: string, tensor: string) => void;
   /** Looks at inputs whose values that are not finite the result may not show. */
   readonly inputs?: {
-    look(tensor: string, chunk: Chunk, slots: number, dtype: OperandDtype): Promise<void>;
+    look(
+      tensor: string,
+      chunk: { readonly n4: number; readonly pitch: number; readonly stack: GPUBuffer },
+      slots: number,
+      dtype: OperandDtype,
+    ): Promise<void>;
   };
   /** Values per chunk and input; left out, as suits the adapter. Tests set it to see tensors of several chunks. */
   readonly chunkValues?: number;
