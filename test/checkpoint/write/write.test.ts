@@ -5,7 +5,8 @@ import type { LineageEntry, TensorInfo } from "../../../src/checkpoint/checkpoin
 import { DTYPE_BYTES, type Dtype } from "../../../src/checkpoint/dtype.ts";
 import { open } from "../../../src/checkpoint/open.ts";
 import { assignShards } from "../../../src/checkpoint/write/shards.ts";
-import { createWriter, type WriteOptions } from "../../../src/checkpoint/write/write.ts";
+import { createWriter } from "../../../src/checkpoint/write/write.ts";
+import type { WriteOptions } from "../../../src/checkpoint/write/writer.ts";
 import { bytesOf, fileOf, inFolder, type Made, make, readIndependently, refusal } from "../sample.ts";
 
 const copy = path.join(import.meta.dir, "../stream/copy.ts");
