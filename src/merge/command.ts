@@ -26,6 +26,7 @@ import type { MergeMethod } from "./contract.ts";
 import { FiniteWatch } from "./finite.ts";
 import { changeNorms } from "./job/change-norms.ts";
 import { layoutOf } from "./job/chunk-sizes.ts";
+import { InputWatch } from "./job/input-watch.ts";
 import { mergeTensors } from "./job/run.ts";
 import { mergekitNotice } from "./mergekit-options.ts";
 import { recipeFromArguments } from "./plan/arguments.ts";
@@ -33,6 +34,7 @@ import type { MergePlan } from "./plan/merge-plan.ts";
 import { Notes } from "./plan/notes.ts";
 import { OpenModels } from "./plan/open-models.ts";
 import { planRecipe } from "./plan/plan-recipe.ts";
+import { checkTwins } from "./plan/twins.ts";
 import { checkStep, type PostStep, scalesAfter } from "./post-step.ts";
 import { printCheck, printCosts, printExplanation } from "./reports/print.ts";
 
@@ -194,7 +196,9 @@ async function mergeOne(
   openGpu: () => Promise<Gpu>,
 ): Promise<number> {
   const { plan, method, opened } = await planRecipe(recipe, models, planOptions(context));
-  for (const warning of plan.warnings) context.warn(warning);
+  const origins = originsOf(models);
+  const unread = await checkTwins(plan.tensors, origins.readAgain);
+  for (const warning of [...plan.warnings, ...unread]) context.warn(warning);
   const [postStep] = context.picks.post;
   if (postStep) checkStep(postStep, plan.tensors, models.streamed);
 
@@ -220,6 +224,7 @@ async function mergeOne(
     const measured = { gpu, method, settings, tasks: plan.tensors, signal: context.signal };
     const post = postStep && (await scalesAfter(postStep, plan.tensors, () => changeNorms(measured)));
     const finite = new FiniteWatch(tasks);
+    const inputs = new InputWatch(gpu, tasks);
     const notes = new Notes();
     context.progress.start({ total: writer.bytes, unit: "bytes" });
     const sizes = new Map(outputs.map(({ name, bytes }) => [name, bytes]));
@@ -229,7 +234,7 @@ async function mergeOne(
       tasks,
       elsewhere: plan.tensors.filter((tensor) => !own.has(tensor.name)),
       sink: finite.sink(writer),
-      settings: { ...settings, remark: (what, tensor) => notes.add(what, tensor), ...(post && { post }) },
+      settings: { ...settings, inputs, remark: (what, tensor) => notes.add(what, tensor), ...(post && { post }) },
       inOrder: models.streamed,
       signal: context.signal,
       done: (task) => context.progress.advance(sizes.get(task.name), task.name),
@@ -237,7 +242,7 @@ async function mergeOne(
     await models.finish();
     await writer.finish();
     keep();
-    for (const line of [...notes.lines(), ...(await finite.remarks(originsOf(models)))]) context.warn(line);
+    for (const line of [...notes.lines(), ...(await finite.remarks(origins, await inputs.found()))]) context.warn(line);
     if (gpu.timer) {
       for (const { kernel, runs, seconds } of await gpu.timer.times()) {
         context.info(`  ${kernel}: ${runs} runs, ${(1000 * seconds).toFixed(1)} ms`);

@@ -289,6 +289,21 @@ describe("remarks", () => {
     );
   });
 
+  test("values that a method drops, by model and tensor", async () => {
+    write("base", [0, 0, 0, 0]);
+    write("dull", [1, 2, 3, 4]);
+    write("sharp", [1, Number.NaN, 5, -1 / 0]);
+    const ties = (sharp: string) =>
+      `dull.safetensors ${sharp} --base base.safetensors --method ties --weight 0.5 --density 0.5`;
+    expect(await told(ties("sharp.safetensors"))).toContain(
+      "merge: warning: sharp.safetensors has values that are not finite",
+    );
+    write("sharp", [1, Number.NaN, 5, 4]);
+    expect(await told(ties("sharp.safetensors"))).toBe(
+      "merge: warning: sharp.safetensors has values that are not finite, though the merged tensor is finite: w (1 NaN)\n",
+    );
+  });
+
   test("one value kept of tensors so small that a density keeps none", async () => {
     for (const [name, value] of Object.entries({ s1: 1, s2: 3, s3: 5 })) write(name, [value], "F32", "act.alpha");
     const ties = "s2.safetensors s3.safetensors --base s1.safetensors --method ties --weight 0.5 --density 0.5";

@@ -241,6 +241,7 @@ function mergedTask(name: string, aligned: Aligned<Input>, recipe: Recipe) {
     ...(aligned.base !== undefined && { base: aligned.base.entry }),
     models: aligned.models.map(({ entry }) => entry),
     modelIndex: aligned.models.map(({ input }) => input.index),
+    ...(aligned.twins && { twins: aligned.twins.map(({ model, entry }) => ({ ref: model.ref, entry })) }),
     ...(aligned.cropped && { crop: { rows: rows!, columns: columns! } }),
   };
 }

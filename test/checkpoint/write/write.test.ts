@@ -12,7 +12,7 @@ import { bytesOf, fileOf, inFolder, type Made, make, readIndependently, refusal 
 const copy = path.join(import.meta.dir, "../stream/copy.ts");
 const specs = Object.fromEntries(
   (Object.keys(DTYPE_BYTES) as Dtype[]).flatMap((dtype): [string, [Dtype, number[]]][] => [
-    [`${dtype}.scalar`, [dtype, []]],
+    [`${dtype}.scalar`, [dtype, DTYPE_BYTES[dtype] < 1 ? [4] : []]],
     [`${dtype}.empty`, [dtype, [0, 3]]],
     [`${dtype}.matrix`, [dtype, [20, 3]]],
   ]),
