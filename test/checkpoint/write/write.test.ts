@@ -195,7 +195,11 @@ describe("mistakes", () => {
         [`${top}/x.gguf`, {}, `${top}/x.gguf cannot be written`],
         [`${top}/file/x.safetensors`, {}, `${top}/file/x.safetensors cannot be written: it is below a file`],
         [`${top}/file/x`, {}, `${top}/file/x cannot be written: it is below a file`],
-        ["hf:org/name", {}, "hf:org/name cannot be written"],
+        [
+          "hf:org/name",
+          { hub: { env: { HF_HUB_OFFLINE: "1" } } },
+          "hf:org/name cannot be written: HF_HUB_OFFLINE is set",
+        ],
         ["", {}, "The name of the output is empty"],
         ["-", { shards: 2 }, "- is one file; shards are written to a folder"],
         [
