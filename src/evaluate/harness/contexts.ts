@@ -19,8 +19,8 @@ export const rightPlaces = ({ choices = [], targets, place }: DocumentTexts): nu
     .filter((place) => choices[place] !== undefined);
 
 /**
- * The contexts of all rows; where a row's choices are inputs, what stands before them. Examples are the first of their split; where that is the split that is evaluated, a row is
- * no example of itself.
+ * The contexts of all rows; where a row's choices are inputs, what stands before them. Examples are the first of their
+ * split; where that is the split that is evaluated, a row is no example of itself.
  */
 export function contextsOf(
   { fewshot, split, fewshotSplit, targetDelimiter, fewshotDelimiter }: TaskFile,

@@ -1,6 +1,6 @@
 /**
- * Whole texts of any length, scored in windows that share no prediction, as lm-evaluation-harness does: the first begins
- * behind the token that begins a text, each later one is as long as the model reads and predicts only what is new.
+ * Whole texts of any length, scored in windows that share no prediction, as lm-evaluation-harness does: the first
+ * begins behind the token that begins a text, each later one is as long as the model reads and predicts what is new.
  */
 import { IGNORED } from "../../data/rows.ts";
 import type { Sequence } from "../../data/sequences.ts";

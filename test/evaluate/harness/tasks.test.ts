@@ -73,8 +73,8 @@ doc_to_target: "{{end}}"
 }, 60_000);
 
 test("rolling log-likelihood: whole texts by words and bytes, in windows of any length", async () => {
-  // The token that begins a text is followed by any of 264 bytes. "bb a": 1/264, then b after b 100/363, a space after b
-  // 1/363, a after a space 5/270. "aé": three bytes of 1/264 each. Together 3 words and 7 bytes.
+  // The token that begins a text is followed by any of 264 bytes. "bb a": 1/264, then b after b 100/363, a space after
+  // b 1/363, a after a space 5/270. "aé": three bytes of 1/264 each. Together 3 words and 7 bytes.
   rows("texts.jsonl", { page: "bb a" }, { page: "aé" });
   write(
     "texts.yml",
@@ -98,8 +98,8 @@ metric_list:
 }, 60_000);
 
 test("several inputs: the target behind each of them, the right one by its place", async () => {
-  // Behind "b" a b has 100 of 363: -1.289. Behind "=" it has 1 of 264: -5.576. So b is chosen; over the inputs' nine and
-  // one characters these are -0.620 and -1.289, so the long one is.
+  // Behind "b" a b has 100 of 363: -1.289. Behind "=" it has 1 of 264: -5.576. So b is chosen; over the inputs' nine
+  // and one characters these are -0.620 and -1.289, so the long one is.
   const inputs = ["xxxxxxxx=", "b"];
   rows("inputs.jsonl", ...[2, 1, 2].map((answer) => ({ inputs, answer, end: "b" })));
   const fields = 'doc_to_text: "{{answer - 1}}"\ndoc_to_choice: inputs\ndoc_to_target: end\ntarget_delimiter: ""\n';
