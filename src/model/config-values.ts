@@ -27,7 +27,7 @@ const MULTIPLES = [
   ["num_attention_heads", "num_key_value_heads", undefined],
 ] as const;
 
-/** What is impossible in a config and in the one of its text model, a sentence each. Lists by layer are not looked at. */
+/** What is impossible in a config and that of its text model, a sentence each. Lists by layer are not looked at. */
 export function impossibleValues(config: Json, where: string): string[] {
   const text = config.text_config;
   const isPart = typeof text === "object" && text !== null && !Array.isArray(text);
