@@ -86,6 +86,8 @@ export interface Technique<B, D extends TrainingData<B> = TrainingData<B>> {
   readonly method?: string;
   /** What the model is called among its inputs; "model" when left out. */
   readonly role?: string;
+  /** Whether its objective has the load-balancing loss of mixtures of experts. */
+  readonly balances?: boolean;
   /** Reference of the model that is trained; undefined with --init. */
   readonly model: string | undefined;
   /** Reads the data. */

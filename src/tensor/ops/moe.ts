@@ -10,7 +10,7 @@ import { type Form, type GroupedShape, planGroupedProduct } from "../linear-alge
 import type { Recorder, StepParam, Target } from "../recorder.ts";
 import { rowParts } from "../stretches.ts";
 import { expectShape, showShape, type Tensor } from "../tensor.ts";
-import { addScalar } from "./elementwise.ts";
+import { addScalar, stopGradient } from "./elementwise.ts";
 import { rowWork, sum } from "./reduce.ts";
 
 const BLOCK = 256; // slots that a lane of wgsl/moe/count.wgsl walks
@@ -281,4 +281,22 @@ export function balanceLoss(rec: Recorder, logits: Tensor, plan: RoutePlan): Ten
     });
   });
   return addScalar(rec, sum(rec, y), 1);
+}
+
+/**
+ * The k likeliest experts of every token, times the token's weight: logits (N, E), weights (N, 1) -> (N, E), without
+ * gradient.
+ */
+export function chosenExperts(rec: Recorder, logits: Tensor, k: number, weights: Tensor): Tensor {
+  const [n = 0, e = 0] = logits.shape;
+  expectShape(weights, [n, 1], "chosen experts");
+  const { plan } = route(rec, stopGradient(rec, logits), { k, normalize: false });
+  const y = rec.scratch([n, e], "chosen experts");
+  rec.step({
+    kernel: "moe/chosen",
+    bind: { experts: plan.expertOf, weights, y },
+    params: { count: n * e, e, k },
+    groups: spanGroups(n * e),
+  });
+  return y;
 }
