@@ -24,7 +24,9 @@ export interface RouteOptions {
   readonly scoring?: "softmax" | "sigmoid";
   /** (E): added to the scores for the choice, not for the weights. It takes no gradient. */
   readonly bias?: Tensor;
-  /** Experts stand in `count` groups; those of the `kept` best are chosen from. A group is worth its best one or two. */
+  /**
+   * Experts stand in `count` groups; those of the `kept` best are chosen from. A group is worth its best one or two.
+   */
   readonly groups?: { readonly count: number; readonly kept: number; readonly worth: "best" | "two" };
   /** Multiplies the weights; 1 when left out. */
   readonly scale?: number;
