@@ -30,26 +30,28 @@ const SAME: Readonly<Record<string, readonly string[]>> = {
   math: ["a", "unlearned", "trained", "merged"],
   code: ["b", "facts", "small", "retrained", "robust", "after"],
   "rows.jsonl": ["m.jsonl", "mv.jsonl", "a.jsonl", "av.jsonl", "prompts.jsonl"],
-  "facts.jsonl": ["c.jsonl", "cv.jsonl", "b.jsonl", "bv.jsonl", "all.jsonl", "people.jsonl", "text.jsonl"],
+  "other.jsonl": ["c.jsonl", "cv.jsonl", "b.jsonl", "bv.jsonl", "all.jsonl", "text.jsonl"],
   "forget.jsonl": ["f.jsonl", "secrets.jsonl"],
   "retain.jsonl": ["r.jsonl", "books.jsonl"],
   "holdout.jsonl": ["h.jsonl"],
   "tiny.json": ["small.json", "config.json"],
 };
 
-const HALVES = "--data a=rows.jsonl --data b=facts.jsonl --eval-data a=rows.jsonl --eval-data b=facts.jsonl";
+const HALVES = "--data a=rows.jsonl --data b=other.jsonl --eval-data a=rows.jsonl --eval-data b=other.jsonl";
 
 const MADE = `
 bun run data addition --digits 1 --size 12 -o rows.jsonl
+bun run data modular --size 12 -o other.jsonl
 bun run data facts --people 4 --forget 0.25 --size 8 -o facts.jsonl
 bun run data facts --people 8 --forget 0.25 --part forget --size 20 -o forget.jsonl
 bun run data facts --people 8 --forget 0.25 --part retain --size 20 -o retain.jsonl
 bun run data facts --people 8 --forget 0.25 --part holdout --size 20 -o holdout.jsonl
-bun run train --init tiny.json --tokenizer byte --data rows.jsonl --data facts.jsonl --steps 12 --lr 4e-3 -o base/
+bun run train --init tiny.json --tokenizer byte --data rows.jsonl --data other.jsonl --steps 12 --lr 4e-3 -o base/
 bun run train base/ --data rows.jsonl --eval-data rows.jsonl --eval-every 2 --steps 6 --log run.jsonl -o math/
-bun run train base/ --data facts.jsonl --steps 6 -o code/
+bun run train base/ --data other.jsonl --steps 6 -o code/
 bun run train base/ --data rows.jsonl --steps 2 --lora --lora-rank 2 -o adapter/
-bun run train base/ --data forget.jsonl --steps 80 --lr 8e-3 -o knows/
+head -n 3 forget.jsonl > few.jsonl
+bun run train base/ --data few.jsonl --batch-size 3 --steps 100 --lr 1e-2 -o knows/
 bun run merge math/ code/ --method linear -o merged.safetensors
 bun run curriculum graph base/ ${HALVES} -o graph.json
 `;
