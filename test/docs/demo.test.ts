@@ -31,11 +31,12 @@ test("README has the entropy rate of the demo's language", () => {
   expect(readme).toContain(`The best possible loss on the language is ${entropy_rate.toFixed(3)} nats`);
 });
 
-/** The story's script with two steps for every training, a round for the curriculum, and a model of a few numbers. */
+/** The story with two steps for every training, a round for the curriculum, few rows and a model of a few numbers. */
 const short = () =>
   asScript()
     .replace(/^INGOT=.*$/m, `INGOT='${ROOT}'`)
     .replaceAll(/--steps (\d+)/g, (_, steps) => `--steps ${steps === "80" ? 20 : 2}`)
+    .replaceAll(/--size (\d+)/g, (_, size) => `--size ${Number(size) / 10}`)
     .replaceAll(/--warmup \d+/g, "--warmup 1")
     .replaceAll(/"(hidden|intermediate)_size":\d+/g, '"$1_size":16');
 
