@@ -31,6 +31,7 @@ const elsewhere = ({ place, line }: Shown) =>
 /** Files that mean something else in one place: a log where others have rows, a model that knows its rows by heart. */
 const OTHER: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   "scripts/report": { "a.jsonl": "run.jsonl", "b.jsonl": "run.jsonl" },
+  "scripts/evaluate": { before: "knows" },
   "docs/unlearn.md": { model: "knows", "secrets.jsonl": "few.jsonl" },
 };
 
