@@ -10,7 +10,7 @@ import { parseRecipe } from "../checkpoint/lineage/recipe/read-recipe.ts";
 import { type Recipe, recipeReferences } from "../checkpoint/lineage/recipe/recipe.ts";
 import { referenceKey } from "../checkpoint/reference.ts";
 import { isStream } from "../checkpoint/stream/stream.ts";
-import { createWriter, type WriteOptions } from "../checkpoint/write/write.ts";
+import { createWriter, type WriteOptions, writtenBytes } from "../checkpoint/write/write.ts";
 import type { AnyValues, Outcome, PlainContext } from "../cli/context.ts";
 import { readText } from "../cli/sources.ts";
 import { UserError } from "../errors.ts";
@@ -121,6 +121,12 @@ function parseSize(text: string, flag: string): number {
 }
 
 function writeOptions(context: Context): WriteOptions {
+  const ggufType = context.options.gguf_type as string[] | undefined;
+  const gguf = { ...(ggufType && { ggufType }), warn: (message: string) => context.warn(message) };
+  return { ...gguf, ...shardOptions(context) };
+}
+
+function shardOptions(context: Context): WriteOptions {
   const shard = textOf(context, "shard");
   const shards = context.options.shards as number | undefined;
   const size = textOf(context, "out_shard_size");
@@ -185,6 +191,15 @@ const settingsOf = (context: Context, recipe: Recipe) => ({
   compatBugs: (context.options.compat_bugs as boolean | undefined) ?? recipe.file !== "command line",
 });
 
+/** The tensors of the result. */
+const outputsOf = (plan: MergePlan) =>
+  plan.tensors.map(({ name, outDtype, shape }) => ({
+    name,
+    dtype: outDtype,
+    shape,
+    bytes: sizeOf(shape) * DTYPE_BYTES[outDtype],
+  }));
+
 /** Runs one recipe into `target`. */
 async function mergeOne(
   context: Context,
@@ -197,12 +212,7 @@ async function mergeOne(
   const [postStep] = context.picks.post;
   if (postStep) checkStep(postStep, plan.tensors, models.streamed);
 
-  const outputs = plan.tensors.map(({ name, outDtype, shape }) => ({
-    name,
-    dtype: outDtype,
-    shape,
-    bytes: sizeOf(shape) * DTYPE_BYTES[outDtype],
-  }));
+  const outputs = outputsOf(plan);
   const lineage = historyOf(context, recipe, text, opened);
   const isLast = target === context.out;
   const options = isLast ? writeOptions(context) : {};
@@ -219,8 +229,8 @@ async function mergeOne(
     const post = postStep && (await scalesAfter(postStep, plan.tensors, () => changeNorms(measured)));
     const finite = new FiniteWatch(tasks);
     const notes = new Notes();
-    context.progress.start({ total: writer.bytes, unit: "bytes" });
-    const sizes = new Map(outputs.map(({ name, bytes }) => [name, bytes]));
+    const sizes = new Map(writer.tensors.map(({ name, bytes }) => [name, bytes]));
+    context.progress.start({ total: [...sizes.values()].reduce((sum, bytes) => sum + bytes, 0), unit: "bytes" });
     await mergeTensors({
       gpu,
       method,
@@ -314,10 +324,15 @@ export async function runMerge(given: PlainContext & { readonly options: object 
     return { exitCode: (await printCheck(context, last, models, planOptions(context))) ? 0 : 1 };
   }
   if (context.options.explain || context.dryRun) {
-    const { plan, method } = await planRecipe(last, models, planOptions(context));
+    const { plan, method, opened } = await planRecipe(last, models, planOptions(context));
     for (const warning of plan.warnings) context.warn(warning);
     if (context.options.explain) printExplanation(context, plan);
-    else printCosts(context, plan, method, context.out);
+    else {
+      const lineage = historyOf(context, last, text, opened);
+      const output = { tensors: outputsOf(plan), files: plan.files, lineage };
+      const written = writtenBytes(context.out, output, writeOptions(context));
+      printCosts(context, plan, method, { to: context.out, ...(written !== undefined && { written }) });
+    }
     return {};
   }
   const bytes = await mergeOne(context, { recipe: last, text, target: context.out }, models, openGpu);

@@ -8,12 +8,14 @@
 import { createHash } from "node:crypto";
 import { UserError } from "../../errors.ts";
 import { show } from "../../json.ts";
-import type { Checkpoint, QuantizedPart, TensorEntry } from "../checkpoint.ts";
+import type { Checkpoint, LineageEntry, QuantizedPart, TensorEntry } from "../checkpoint.ts";
 import { DTYPE_BYTES } from "../dtype.ts";
+import { LINEAGE_KEY, parseLineage } from "../lineage/lineage.ts";
 import { Source } from "../source.ts";
 import { decodedBlocks } from "./blocks/block.ts";
 import { type GgufHeader, type GgufMetadata, type GgufTensorInfo, readGgufHeader } from "./header.ts";
-import { EXPERT, type Role, translateGguf } from "./model.ts";
+import { type Role, translateGguf } from "./model.ts";
+import { EXPERT } from "./names.ts";
 import { plainBytes, restoredRows } from "./read.ts";
 import { tokenizerFiles } from "./tokenizer.ts";
 import { GGUF_TYPES, type GgufType, unreadType } from "./types.ts";
@@ -70,7 +72,7 @@ export async function openGguf(
       kind: "gguf",
       tensors: entries,
       files,
-      lineage: [],
+      lineage: historyOf(metadata, ref),
       ...(quantized.length > 0 ? { quantized } : {}),
       headerSha256: createHash("sha256").update(header.bytes).digest("hex"),
       close: () => source.close(),
@@ -79,6 +81,12 @@ export async function openGguf(
     source.close();
     throw error;
   }
+}
+
+/** The lineage that ingot wrote; none in a file of another tool. Throws UserError when it is damaged. */
+function historyOf(metadata: GgufMetadata, ref: string): LineageEntry[] {
+  const lineage = metadata.get(LINEAGE_KEY);
+  return parseLineage(typeof lineage === "string" ? lineage : undefined, ref);
 }
 
 /** What tensors are decoded from, by type. */
