@@ -1,6 +1,6 @@
 /** Element types of safetensors files, their widths in bytes, and their names in configs and recipes. */
 
-/** Bytes per element, by safetensors name. */
+/** Bytes per element, by safetensors name: all that the format defines. Fractions share bytes with their neighbours. */
 export const DTYPE_BYTES = {
   F64: 8,
   F32: 4,
@@ -9,6 +9,11 @@ export const DTYPE_BYTES = {
   F8_E4M3: 1,
   F8_E5M2: 1,
   F8_E8M0: 1,
+  F8_E4M3FNUZ: 1,
+  F8_E5M2FNUZ: 1,
+  F6_E2M3: 0.75,
+  F6_E3M2: 0.75,
+  F4: 0.5,
   C64: 8,
   I64: 8,
   I32: 4,
@@ -23,11 +28,18 @@ export const DTYPE_BYTES = {
 
 export type Dtype = keyof typeof DTYPE_BYTES;
 
+/** The types a technique computes on; every other type is copied from the base or first model. */
+export const isFloat = (dtype: Dtype): boolean => FLOATS.has(dtype);
+
+const FLOATS: ReadonlySet<Dtype> = new Set(["F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"]);
+
 /**
- * The types a technique computes on; every other type is copied from the base or first model. F8_E8M0 is a power of two
- * that scales a block: its mean with another would scale nothing right.
+ * Floats of which no technique computes anything: parts of quantised layouts. F8_E8M0 is a power of two that scales a
+ * block: its mean with another would scale nothing right. Codes of one model fit no other model's scales.
  */
-export const isFloat = (dtype: Dtype): boolean => (dtype.startsWith("F") && dtype !== "F8_E8M0") || dtype === "BF16";
+export const isCode = (dtype: Dtype): boolean => CODES.has(dtype);
+
+const CODES: ReadonlySet<Dtype> = new Set(["F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ", "F6_E2M3", "F6_E3M2", "F4"]);
 
 export const isDtype = (name: string): name is Dtype => Object.hasOwn(DTYPE_BYTES, name);
 

@@ -10,7 +10,8 @@ import { parseRecipe } from "../checkpoint/lineage/recipe/read-recipe.ts";
 import { type Recipe, recipeReferences } from "../checkpoint/lineage/recipe/recipe.ts";
 import { referenceKey } from "../checkpoint/reference.ts";
 import { isStream } from "../checkpoint/stream/stream.ts";
-import { createWriter, type WriteOptions, writtenBytes } from "../checkpoint/write/write.ts";
+import { createWriter, writtenBytes } from "../checkpoint/write/write.ts";
+import type { WriteOptions } from "../checkpoint/write/writer.ts";
 import type { AnyValues, Outcome, PlainContext } from "../cli/context.ts";
 import { readText } from "../cli/sources.ts";
 import { UserError } from "../errors.ts";
@@ -25,6 +26,7 @@ import type { MergeMethod } from "./contract.ts";
 import { FiniteWatch } from "./finite.ts";
 import { changeNorms } from "./job/change-norms.ts";
 import { layoutOf } from "./job/chunk-sizes.ts";
+import { InputWatch } from "./job/input-watch.ts";
 import { mergeTensors } from "./job/run.ts";
 import { mergekitNotice } from "./mergekit-options.ts";
 import { recipeFromArguments } from "./plan/arguments.ts";
@@ -32,6 +34,7 @@ import type { MergePlan } from "./plan/merge-plan.ts";
 import { Notes } from "./plan/notes.ts";
 import { OpenModels } from "./plan/open-models.ts";
 import { planRecipe } from "./plan/plan-recipe.ts";
+import { checkTwins } from "./plan/twins.ts";
 import { checkStep, type PostStep, scalesAfter } from "./post-step.ts";
 import { printCheck, printCosts, printExplanation } from "./reports/print.ts";
 
@@ -208,14 +211,17 @@ async function mergeOne(
   openGpu: () => Promise<Gpu>,
 ): Promise<number> {
   const { plan, method, opened } = await planRecipe(recipe, models, planOptions(context));
-  for (const warning of plan.warnings) context.warn(warning);
+  const origins = originsOf(models);
+  const unread = await checkTwins(plan.tensors, origins.readAgain);
+  for (const warning of [...plan.warnings, ...unread]) context.warn(warning);
   const [postStep] = context.picks.post;
   if (postStep) checkStep(postStep, plan.tensors, models.streamed);
 
   const outputs = outputsOf(plan);
   const lineage = historyOf(context, recipe, text, opened);
   const isLast = target === context.out;
-  const options = isLast ? writeOptions(context) : {};
+  const hub = { warn: (text: string) => context.warn(text), progress: context.progress };
+  const options = isLast ? { ...writeOptions(context), hub } : {};
   // Header before work: the next command in a pipe can refuse a bad match within the first second.
   const writer = await createWriter(target, { tensors: outputs, files: plan.files, lineage }, options);
   const keep = context.onExit((ok) => (ok ? undefined : writer.abort()));
@@ -228,6 +234,7 @@ async function mergeOne(
     const measured = { gpu, method, settings, tasks: plan.tensors, signal: context.signal };
     const post = postStep && (await scalesAfter(postStep, plan.tensors, () => changeNorms(measured)));
     const finite = new FiniteWatch(tasks);
+    const inputs = new InputWatch(gpu, tasks);
     const notes = new Notes();
     const sizes = new Map(writer.tensors.map(({ name, bytes }) => [name, bytes]));
     context.progress.start({ total: [...sizes.values()].reduce((sum, bytes) => sum + bytes, 0), unit: "bytes" });
@@ -237,7 +244,7 @@ async function mergeOne(
       tasks,
       elsewhere: plan.tensors.filter((tensor) => !own.has(tensor.name)),
       sink: finite.sink(writer),
-      settings: { ...settings, remark: (what, tensor) => notes.add(what, tensor), ...(post && { post }) },
+      settings: { ...settings, inputs, remark: (what, tensor) => notes.add(what, tensor), ...(post && { post }) },
       inOrder: models.streamed,
       signal: context.signal,
       done: (task) => context.progress.advance(sizes.get(task.name), task.name),
@@ -245,7 +252,7 @@ async function mergeOne(
     await models.finish();
     await writer.finish();
     keep();
-    for (const line of [...notes.lines(), ...(await finite.remarks(originsOf(models)))]) context.warn(line);
+    for (const line of [...notes.lines(), ...(await finite.remarks(origins, await inputs.found()))]) context.warn(line);
     if (gpu.timer) {
       for (const { kernel, runs, seconds } of await gpu.timer.times()) {
         context.info(`  ${kernel}: ${runs} runs, ${(1000 * seconds).toFixed(1)} ms`);

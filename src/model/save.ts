@@ -7,7 +7,8 @@ import { DTYPE_BYTES, type Dtype } from "../checkpoint/dtype.ts";
 import type { GgufOptions } from "../checkpoint/gguf/write/gguf-file.ts";
 import type { ShardOptions } from "../checkpoint/write/shards.ts";
 import { ClosedPipe } from "../checkpoint/write/sink.ts";
-import { createWriter, isPipe, type Writer } from "../checkpoint/write/write.ts";
+import { createWriter, isPipe } from "../checkpoint/write/write.ts";
+import type { WriteOptions, Writer } from "../checkpoint/write/writer.ts";
 import { UserError } from "../errors.ts";
 import type { Parameter } from "../tensor/parameter.ts";
 import { sizeOf } from "../tensor/tensor.ts";
@@ -22,6 +23,8 @@ export interface SaveOptions extends ShardOptions, GgufOptions {
    */
   readonly dtype?: Dtype | "held";
   readonly flush?: boolean;
+  /** For a target on the Hub. */
+  readonly hub?: NonNullable<WriteOptions["hub"]>;
 }
 
 /** Options for a second result: types of a GGUF file say nothing of another. */

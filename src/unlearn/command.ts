@@ -81,6 +81,7 @@ async function edit(context: UnlearnContext, { method, values }: Bound<UnlearnEd
     ...(options.shards ? { shards: options.shards } : {}),
     ...(options.gguf_type ? { ggufType: options.gguf_type } : {}),
     warn: (message: string) => context.warn(message),
+    hub: { warn: (text: string) => context.warn(text), progress: context.progress },
   };
   const writer = await prepareSave(model, context.out, saving);
   context.onExit((ok) => (ok ? undefined : writer?.abort()));

@@ -34,7 +34,7 @@ const metadata = {
   [LINEAGE_KEY]: lineage,
 };
 const everyDtype = Object.fromEntries(
-  (Object.keys(DTYPE_BYTES) as Dtype[]).map((d): [string, [Dtype, number[]]] => [d, [d, [2, 3]]]),
+  (Object.keys(DTYPE_BYTES) as Dtype[]).map((d): [string, [Dtype, number[]]] => [d, [d, [4, 3]]]),
 );
 const BASES: Uint8Array[] = [
   fileOf(make({ w: ["F32", [4, 4]], b: ["BF16", [3]], e: ["U8", [0, 7]], s: ["F64", []] }), metadata),
@@ -58,7 +58,7 @@ const KINDS: [string, RegExp][] = [
   ["tensor fields", /is not described by an object|has no dtype|has no shape|needs two valid data_offsets/],
   ["dtype", /has dtype .* not supported/s],
   ["shape", /in its shape|shape of more than/],
-  ["size against shape", /but its data_offsets/],
+  ["size against shape", /but its data_offsets|a tensor fills whole ones/],
   ["overlap", /, inside .*, which ends at/s],
   ["hole", /a hole that belongs to no tensor/],
   [

@@ -1,9 +1,10 @@
 /** What `merge` refuses, with which words and exit code. Nothing is written then. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileOf } from "../checkpoint/sample.ts";
+import { DTYPE_BYTES, type Dtype } from "../../src/checkpoint/dtype.ts";
+import { fileOf, readIndependently } from "../checkpoint/sample.ts";
 import { DECODER, merge, shell, tensorsOf, writeModel } from "./merge-models.ts";
 
 setDefaultTimeout(30_000); // the machine may be busy
@@ -158,4 +159,30 @@ describe("what would go wrong without a word", () => {
     writeFileSync(join(folder, "cycle.yml"), "merge_method: linear\nmodels: &a\n  - model: x\n    parameters: *a\n");
     expect(await refused("cycle.yml -o x.safetensors")).toContain("parameters must be a map, found a list of 1");
   });
+});
+
+describe("types without arithmetic", () => {
+  const withCodes = (name: string, seed: number, dtype: Dtype, fill: number) => {
+    const codes = { name: "extra.table", dtype, shape: [2, 8], bytes: 16 * DTYPE_BYTES[dtype] };
+    const data = new Uint8Array(codes.bytes).fill(fill);
+    return writeModel(join(folder, name), [...tensorsOf(DECODER, seed), { ...codes, data }]);
+  };
+
+  for (const dtype of ["F4", "F6_E3M2", "F8_E8M0", "F8_E4M3FNUZ"] as const) {
+    test(`${dtype} is copied where models agree and refused where they differ`, async () => {
+      for (const [i, fill] of [17, 17, 18].entries()) withCodes(`${dtype}${i}`, i + 1, dtype, fill);
+      const argv = (other: number) => `${dtype}0 ${dtype}${other} --method linear -o ${dtype}.safetensors`;
+      expect(await refused(argv(2))).toStartWith(
+        `extra.table is ${dtype}, which has no arithmetic here, and differs in ${dtype}2\n  hint: dequantize `,
+      );
+      const { code, err } = await merge(argv(1).split(" "), { cwd: folder });
+      expect([code, err]).toEqual([
+        0,
+        expect.stringContaining(`${dtype} has no arithmetic here, copied from ${dtype}0: extra.table`),
+      ]);
+      const written = readIndependently(readFileSync(join(folder, `${dtype}.safetensors`))).tensors;
+      expect(written.get("extra.table")).toMatchObject({ dtype, shape: [2, 8] });
+      expect(new Set(written.get("extra.table")!.data)).toEqual(new Set([17]));
+    });
+  }
 });

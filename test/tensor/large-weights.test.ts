@@ -1,13 +1,15 @@
 /** Weights that are larger than what an adapter binds: cut into rows, they give what they give whole. */
 import { expect, test } from "bun:test";
 import { encodeFloats } from "../../src/checkpoint/decode.ts";
+import { rowNorm } from "../../src/tensor/ops/dora.ts";
 import { embedding } from "../../src/tensor/ops/embedding.ts";
 import { linear } from "../../src/tensor/ops/linear.ts";
+import { dispatch, groupedLinear, route } from "../../src/tensor/ops/moe.ts";
 import { Parameter } from "../../src/tensor/parameter.ts";
 import { Program, profileOf } from "../../src/tensor/program.ts";
 import { Recorder, type Step } from "../../src/tensor/recorder.ts";
 import { rowParts } from "../../src/tensor/stretches.ts";
-import type { Tensor } from "../../src/tensor/tensor.ts";
+import { sizeOf, type Tensor } from "../../src/tensor/tensor.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { normals } from "../support/random.ts";
 
@@ -16,7 +18,13 @@ const [VOCABULARY, WIDTH, TOKENS] = [700, 24, 9];
 const IDS = Int32Array.of(0, 699, 3, 128, -1, 255, 3, 700, 512);
 const STEP_SIZE = 2 ** 14;
 
-type Build = (rec: Recorder, x: { ids: Tensor; x: Tensor; weight: Tensor; other: Tensor }) => Tensor;
+const [EXPERTS, OUT] = [50, 14]; // as many values as the table has
+
+/** Inputs of some cases by name. */
+const EXTRA = { logits: [TOKENS, EXPERTS], b: [VOCABULARY, TOKENS], wideA: [3, VOCABULARY], wideB: [WIDTH, 3] };
+
+type Inputs = Record<"ids" | "x" | "weight" | "other" | "experts" | keyof typeof EXTRA, Tensor>;
+type Build = (rec: Recorder, x: Inputs) => Tensor;
 
 /** Steps that were recorded, the result, and the gradients of two micro-batches. */
 async function run(build: Build, maxBinding: number | undefined, dtype: "f32" | "bf16" = "f32") {
@@ -25,11 +33,15 @@ async function run(build: Build, maxBinding: number | undefined, dtype: "f32" | 
   weight.write(dtype === "f32" ? data : new Uint16Array(encodeFloats(data, "BF16").slice().buffer));
   const other = new Parameter(gpu, "other", [WIDTH, VOCABULARY]);
   other.write(normals(2, VOCABULARY * WIDTH));
+  const experts = new Parameter(gpu, "experts", [EXPERTS, OUT, WIDTH], dtype);
+  experts.write(dtype === "f32" ? data : new Uint16Array(encodeFloats(data, "BF16").slice().buffer));
   const rec = new Recorder({ ...profileOf(gpu), ...(maxBinding ? { maxBinding } : {}) });
   const x = rec.input("x", [TOKENS, WIDTH]);
   x.needsGrad = true;
   const ids = rec.input("ids", [TOKENS], "i32");
-  const y = build(rec, { ids, x, weight: rec.parameter(weight), other: rec.parameter(other) });
+  const extra = Object.entries(EXTRA).map(([name, shape]) => [name, rec.input(name, shape)] as const);
+  const weights = { weight: rec.parameter(weight), other: rec.parameter(other), experts: rec.parameter(experts) };
+  const y = build(rec, { ids, x, ...weights, ...(Object.fromEntries(extra) as Record<keyof typeof EXTRA, Tensor>) });
   const seed = rec.input("seed", y.shape);
   rec.backward([[y, seed]]);
   rec.output("y", y);
@@ -38,6 +50,8 @@ async function run(build: Build, maxBinding: number | undefined, dtype: "f32" | 
   const program = await Program.compile(gpu, rec);
   if (program.takes("x") && program.steps.some(uses(x))) program.write("x", normals(3, TOKENS * WIDTH));
   if (program.steps.some(uses(ids))) program.write("ids", IDS);
+  for (const [name, tensor] of extra)
+    if (program.steps.some(uses(tensor))) program.write(name, normals(5, sizeOf(tensor.shape)));
   program.write(
     "seed",
     normals(
@@ -52,13 +66,14 @@ async function run(build: Build, maxBinding: number | undefined, dtype: "f32" | 
     y: await program.read("y"),
     dx: dx ? await program.read("dx") : undefined,
     gradients: await Promise.all(
-      [weight, other].map((p) => (p.hasGradient ? gpu.readFloats(p.gradient, p.size) : undefined)),
+      [weight, other, experts].map((p) => (p.hasGradient ? gpu.readFloats(p.gradient, p.size) : undefined)),
     ),
     reached: rec.reached().size,
   };
   program.free();
   weight.free();
   other.free();
+  experts.free();
   return result;
 }
 
@@ -84,6 +99,10 @@ const CASES: Record<string, Build> = {
     linear(rec, x, weight, { add: linear(rec, x, weight, { scale: 2 }) }),
   "a layer stored (in, out)": (rec, { x, other, weight }) =>
     linear(rec, linear(rec, x, other, { transposed: true }), weight, { transposed: true }),
+  "experts of a layer": (rec, { x, logits, experts }) => {
+    const { plan } = route(rec, logits, { k: 2, normalize: true });
+    return groupedLinear(rec, dispatch(rec, x, plan), experts, plan);
+  },
   "a tied head": (rec, { ids, weight }) => linear(rec, embedding(rec, ids, weight), weight),
 };
 
@@ -94,14 +113,30 @@ test.each(Object.keys(CASES))("%s", async (name) => {
   expect(cut.reached).toBe(whole.reached);
   near(cut.y, whole.y);
   near(cut.dx, whole.dx);
-  for (const i of [0, 1]) near(cut.gradients[i], whole.gradients[i]);
+  for (const i of [0, 1, 2]) near(cut.gradients[i], whole.gradients[i]);
 });
 
-test("a weight of bf16", async () => {
-  const whole = await run(CASES["a tied head"]!, undefined, "bf16");
-  const cut = await run(CASES["a tied head"]!, STEP_SIZE, "bf16");
+test.each([
+  ["a tied head", 0],
+  ["experts of a layer", 2],
+] as const)("bf16: %s", async (name, which) => {
+  const whole = await run(CASES[name]!, undefined, "bf16");
+  const cut = await run(CASES[name]!, STEP_SIZE, "bf16");
   near(cut.y, whole.y);
-  near(cut.gradients[0], whole.gradients[0]);
+  near(cut.gradients[which], whole.gradients[which]);
+});
+
+test.each([
+  ["(out, in)", (rec, { weight, x, b }) => rowNorm(rec, weight, { a: x, b, scale: 0.5 })],
+  [
+    "(in, out)",
+    (rec, { weight, wideA, wideB }) => rowNorm(rec, weight, { a: wideA, b: wideB, scale: 0.5, transposed: true }),
+  ],
+] as [string, Build][])("lengths of rows for DoRA, weight stored %s", async (_, build) => {
+  const whole = await run(build, undefined);
+  const cut = await run(build, STEP_SIZE);
+  expect(cut.steps).toBeGreaterThan(whole.steps);
+  near(cut.y, whole.y);
 });
 
 test("no step of a cut weight binds more than the adapter does", () => {

@@ -30,6 +30,7 @@ struct Params {
   stride_b: u32,
   stride_c: u32,
   experts: u32,
+  first_expert: u32,
   accumulate: u32,
   scale: f32,
 }
@@ -148,20 +149,21 @@ fn tile(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   var depth = params.k;
   var batch = group.z;
   @if(grouped && tn) {
-    first = offsets[batch];
-    depth = offsets[batch + 1u];
+    first = offsets[params.first_expert + batch];
+    depth = offsets[params.first_expert + batch + 1u];
   }
   @if(grouped && !tn) {
     var tiles = group.y;
     var expert = 0u;
     for (; expert < params.experts; expert++) {
-      let own = (offsets[expert + 1u] - offsets[expert] + TILE - 1u) / TILE;
+      let at = params.first_expert + expert;
+      let own = (offsets[at + 1u] - offsets[at] + TILE - 1u) / TILE;
       if (tiles < own) { break; }
       tiles -= own;
     }
     let found = min(expert, params.experts - 1u);
-    bottom = offsets[found + 1u];
-    top = select(offsets[found] + tiles * TILE, bottom, expert == params.experts);
+    bottom = offsets[params.first_expert + found + 1u];
+    top = select(offsets[params.first_expert + found] + tiles * TILE, bottom, expert == params.experts);
     batch = found;
     if (top >= bottom) { depth = 0u; }
   }

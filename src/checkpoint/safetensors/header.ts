@@ -129,11 +129,17 @@ function readTensor(name: string, value: Json, what: string): PlacedTensor {
     // A zero does not excuse an overflow beside it: the product must not depend on the order of the sides.
     if (side === 0) empty = true;
     else bytes *= side;
-    if (!Number.isSafeInteger(bytes)) {
+    if (bytes > Number.MAX_SAFE_INTEGER) {
       throw new UserError(`${place} has a shape of more than 2^53 bytes: (${shape.slice(0, 16).join(", ")})`, DAMAGED);
     }
   }
   if (empty) bytes = 0;
+  if (!Number.isInteger(bytes)) {
+    throw new UserError(
+      `${place} fills ${bytes} bytes as ${dtype} (${shape.join(", ")}); a tensor fills whole ones`,
+      DAMAGED,
+    );
+  }
   if (!Array.isArray(offsets) || offsets.length !== 2 || !isCount(offsets[0]) || !isCount(offsets[1])) {
     throw new UserError(`${place} needs two valid data_offsets`, DAMAGED);
   }

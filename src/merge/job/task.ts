@@ -30,6 +30,8 @@ export interface ValuedTask extends MergeTask {
    * copy: the one input given, base or model, is written as it is, cast to `outDtype` if that differs from its type.
    */
   readonly kind: "merge" | "copy";
+  /** Of a copy: inputs that must hold the same bytes, with the models they are of. */
+  readonly twins?: readonly { readonly ref: string; readonly entry: TensorEntry }[];
   /** Parameters with one value for all models, defaults filled in. */
   readonly values: Readonly<Record<string, unknown>>;
   /** Parameters with a value per model, in the order of `models`. */
@@ -50,6 +52,15 @@ export interface JobSettings {
   readonly post?: (task: MergeTask) => number;
   /** Gets what is odd about a tensor but harmless; told at the end, one line per cause. */
   readonly remark?: (what: string, tensor: string) => void;
+  /** Looks at inputs whose values that are not finite the result may not show. */
+  readonly inputs?: {
+    look(
+      tensor: string,
+      chunk: { readonly n4: number; readonly pitch: number; readonly stack: GPUBuffer },
+      slots: number,
+      dtype: OperandDtype,
+    ): Promise<void>;
+  };
   /** Values per chunk and input; left out, as suits the adapter. Tests set it to see tensors of several chunks. */
   readonly chunkValues?: number;
 }

@@ -3,7 +3,7 @@
  * merge.
  */
 import type { TensorEntry } from "../../checkpoint/checkpoint.ts";
-import { isFloat } from "../../checkpoint/dtype.ts";
+import { isCode, isFloat } from "../../checkpoint/dtype.ts";
 import { UserError } from "../../errors.ts";
 import { configValue, isBuffer, isEmbedding, type NamedModel } from "../../model/names.ts";
 import type { MergeMethod } from "../contract.ts";
@@ -22,6 +22,8 @@ export interface Aligned<T> {
   /** At most one of base and models is given when kind is "copy". */
   readonly base?: Operand<T>;
   readonly models: readonly Operand<T>[];
+  /** Other inputs that must hold the bytes of the one that is copied. */
+  readonly twins?: readonly Operand<T>[];
   /** Some input is larger than `shape`, of which it gives the top-left part. */
   readonly cropped: boolean;
 }
@@ -51,14 +53,11 @@ export function align<T>(
     ...(from === base ? { base, models: [] } : { models: [from] }),
     cropped: false,
   });
+  const all = base === undefined ? models : [base, ...models];
+  if (all.some(({ entry }) => isCode(entry.dtype))) return { ...copy(first), twins: codeTwins(name, all, notes) };
   if (!isFloat(first.entry.dtype) || isBuffer(name, first.entry.shape)) return copy(first);
   const odd = models.find(({ entry }) => !isFloat(entry.dtype));
-  if (odd !== undefined) {
-    throw new UserError(
-      `${name} is ${first.entry.dtype} in ${first.model.ref} but ${odd.entry.dtype} in ${odd.model.ref}`,
-      "a quantized model must be dequantized before it can be merged",
-    );
-  }
+  if (odd !== undefined) throw differentTypes(name, first, odd);
   if (wantsBase && base === undefined) {
     notes.add(`the base lacks it, taken from ${first.model.ref} unchanged`, name);
     return copy(first);
@@ -66,7 +65,6 @@ export function align<T>(
 
   let taken = models;
   let shape = first.entry.shape;
-  const all = base === undefined ? models : [base, ...models];
   const differing = all.find(({ entry }) => !same(entry.shape, shape));
   if (differing !== undefined) {
     const tables = isEmbedding(name) && all.every(({ entry }) => entry.shape.length === 2);
@@ -98,6 +96,24 @@ export function align<T>(
   const used = base === undefined ? taken : [base, ...taken];
   const cropped = used.some(({ entry }) => !same(entry.shape, shape));
   return { kind: "merge", shape, ...(base !== undefined && { base }), models: taken, cropped };
+}
+
+/** The inputs beside the first, where all have one type of codes and one shape. */
+function codeTwins<T>(name: string, [first, ...others]: readonly Operand<T>[], notes: Notes): readonly Operand<T>[] {
+  const { model, entry } = first!;
+  for (const other of others) {
+    if (entry.dtype !== other.entry.dtype) throw differentTypes(name, first!, other);
+    if (!same(entry.shape, other.entry.shape)) throw mismatch(name, first!, other);
+  }
+  if (others.length > 0) notes.add(`${entry.dtype} has no arithmetic here, copied from ${model.ref}`, name);
+  return others;
+}
+
+function differentTypes<T>(name: string, a: Operand<T>, b: Operand<T>): UserError {
+  return new UserError(
+    `${name} is ${a.entry.dtype} in ${a.model.ref} but ${b.entry.dtype} in ${b.model.ref}`,
+    "a quantized model must be dequantized before it can be merged",
+  );
 }
 
 function mismatch<T>(name: string, a: Operand<T>, b: Operand<T>): UserError {

@@ -1,4 +1,5 @@
 /** What `merge` says before it reads weights: `--check`, `--explain` and `--dry-run`. */
+import { uploadText } from "../../checkpoint/hub/upload.ts";
 import { type Recipe, recipeReferences } from "../../checkpoint/lineage/recipe/recipe.ts";
 import { referenceKey } from "../../checkpoint/reference.ts";
 import { humanBytes } from "../../text/format.ts";
@@ -79,7 +80,7 @@ export function printCosts(
       ["reads", humanBytes(bytes.input)],
       ["writes", humanBytes(bytes.output)],
       ["peak memory", `at most ${humanBytes(peak)}, device and host together`],
-      ["to", out.to === "-" ? "stdout" : out.to],
+      ["to", out.to === "-" ? "stdout" : out.to.startsWith("hf:") ? uploadText(out.to) : out.to],
     ]),
   );
   printer.json({ ...bytes, peak, out: out.to });

@@ -52,6 +52,8 @@ export interface ProductShape {
  */
 export interface GroupedShape extends ProductShape {
   readonly experts: number;
+  /** Expert of the first matrix, where B (in tn C) holds those of some; `offsets` is that of all. 0 when left out. */
+  readonly firstExpert?: number;
   /** Most rows that all experts can have together. */
   readonly rows: number;
 }
@@ -156,7 +158,7 @@ export function planProduct(shape: ProductShape, profile: AdapterProfile, tuning
   const vectors = m <= tuning.vectorRows && form !== "tn" ? planVectors(shape, at, tuning) : undefined;
   if (vectors) return vectors;
   const { kernel, side, flags, constants } = tileOf(tuning, profile, m, n);
-  const params = { ...paramsOf(shape, at), experts: 1 };
+  const params = { ...paramsOf(shape, at), experts: 1, first_expert: 0 };
   const groups: [number, number, number] = [Math.ceil(n / side), Math.ceil(m / side), at.batch];
   return { kernel, flags: [...flagsOf(shape, at, false), ...flags], constants, params, groups };
 }
@@ -182,5 +184,6 @@ export function planGroupedProduct(shape: GroupedShape, profile: AdapterProfile)
     form === "tn"
       ? [across, Math.ceil(m / side), experts]
       : [across, Math.floor(rows / side) + Math.min(experts, rows), 1];
-  return { kernel, flags: [...flags, ...size], constants, params: { ...paramsOf(whole, at), experts }, groups };
+  const params = { ...paramsOf(whole, at), experts, first_expert: shape.firstExpert ?? 0 };
+  return { kernel, flags: [...flags, ...size], constants, params, groups };
 }

@@ -4,6 +4,7 @@
  */
 import { foldGroups } from "../../gpu/grid.ts";
 import type { Recorder } from "../recorder.ts";
+import { rowParts } from "../stretches.ts";
 import type { Tensor } from "../tensor.ts";
 import { mul } from "./elementwise.ts";
 
@@ -24,13 +25,18 @@ export function rowNorm(
   const [r = 0, i = 0] = a.shape;
   const [o = 0] = b.shape;
   const y = rec.scratch([o], `row lengths of ${w.label}`);
-  rec.step({
-    kernel: "dora/row-norm",
-    flags: [...(w.dtype === "bf16" ? ["weight_bf16"] : []), ...(transposed ? ["transposed"] : [])],
-    bind: { w, a, b, y },
-    params: { o, i, r, scale },
-    groups: foldGroups(o),
-  });
+  const flags = [...(w.dtype === "bf16" ? ["weight_bf16"] : []), ...(transposed ? ["transposed"] : [])];
+  let first = 0;
+  for (const part of rowParts(rec, w)) {
+    const count = part.shape[0]!;
+    const accumulate = transposed && first > 0 ? 1 : 0;
+    rec.step({
+      ...{ kernel: "dora/row-norm", flags, bind: { w: part, a, b, y } },
+      params: { o, i, r, scale, first, count, accumulate },
+      groups: foldGroups(transposed ? o : count),
+    });
+    first += count;
+  }
   return y;
 }
 

@@ -8,8 +8,9 @@
 import { spanGroups } from "../../gpu/grid.ts";
 import { type Form, type GroupedShape, planGroupedProduct } from "../linear-algebra/products.ts";
 import type { Recorder, StepParam, Target } from "../recorder.ts";
+import { rowParts } from "../stretches.ts";
 import { expectShape, showShape, type Tensor } from "../tensor.ts";
-import { addScalar } from "./elementwise.ts";
+import { addScalar, stopGradient } from "./elementwise.ts";
 import { rowWork, sum } from "./reduce.ts";
 
 const BLOCK = 256; // slots that a lane of wgsl/moe/count.wgsl walks
@@ -19,8 +20,20 @@ export interface RouteOptions {
   readonly k: number;
   /** Divide the weights by their sum over the k experts. */
   readonly normalize: boolean;
-  readonly scoring?: "softmax";
+  /** Over all experts together, or of each alone. Softmax when left out. */
+  readonly scoring?: "softmax" | "sigmoid";
+  /** (E): added to the scores for the choice, not for the weights. It takes no gradient. */
+  readonly bias?: Tensor;
+  /**
+   * Experts stand in `count` groups; those of the `kept` best are chosen from. A group is worth its best one or two.
+   */
+  readonly groups?: { readonly count: number; readonly kept: number; readonly worth: "best" | "two" };
+  /** Multiplies the weights; 1 when left out. */
+  readonly scale?: number;
 }
+
+/** Most groups of experts: bits of a word. */
+const MOST_GROUPS = 32;
 
 /** Which expert every slot goes to, on the GPU. S = tokens * k. */
 export interface RoutePlan {
@@ -40,36 +53,46 @@ export interface RoutePlan {
 }
 
 /**
- * Router logits (N, E) -> the weights (N, k) of the k likeliest experts, and where the slots go. Softmax is over all
- * experts; of equal logits the lowest index wins. Gradients go back to the logits with the choice held constant. Throws
- * RangeError unless k is from 1 to E.
+ * Router logits (N, E) -> the weights (N, k) of the k best experts, and where the slots go; of equal scores the lowest
+ * index wins. Gradients go back to the logits with the choice held constant. Throws RangeError unless k is from 1 to
+ * the experts that are left, and groups are equal.
  */
 export function route(
   rec: Recorder,
   logits: Tensor,
-  { k, normalize }: RouteOptions,
+  { k, normalize, scoring = "softmax", bias, groups, scale = 1 }: RouteOptions,
 ): { readonly weights: Tensor; readonly plan: RoutePlan } {
   const [n = 0, e = 0] = logits.shape;
   if (logits.shape.length !== 2) throw new RangeError(`${logits.label} ${showShape(logits.shape)} is not (N, experts)`);
-  if (!Number.isInteger(k) || k < 1 || k > e) throw new RangeError(`${k} experts per token out of ${e}`);
+  const { count = 1, kept = 1 } = groups ?? {};
+  if (e % count !== 0 || count > MOST_GROUPS || kept < 1 || kept > count)
+    throw new RangeError(`${kept} of ${count} groups of ${e} experts; at most ${MOST_GROUPS}, all of one size`);
+  const left = (e / count) * kept;
+  if (!Number.isInteger(k) || k < 1 || k > left) throw new RangeError(`${k} experts per token out of ${left}`);
+  if (bias) expectShape(bias, [e], "bias of the choice");
   const weights = rec.result([n, k], [logits], "weights of experts");
   const lse = rec.scratch([n], "log sums of router logits");
   const expertOf = rec.scratch([n, k], "experts", "u32");
-  const flags = normalize ? ["normalize"] : [];
+  const flags = [...(normalize ? ["normalize"] : []), ...(scoring === "sigmoid" ? ["sigmoid"] : [])];
   rec.step({
     kernel: "moe/route",
-    flags,
-    bind: { logits, lse, experts: expertOf, weights },
-    params: { n, e, k },
+    flags: [
+      ...flags,
+      ...(bias ? ["biased"] : []),
+      ...(kept < count ? ["grouped", ...(groups?.worth === "two" ? ["pairs"] : [])] : []),
+    ],
+    bind: { logits, ...(bias ? { bias } : {}), lse, experts: expertOf, weights },
+    params: { n, e, k, groups: count, kept, scale },
     groups: spanGroups(n, 64),
   });
   rec.onBackward(weights, (dw) => {
     const { into, accumulate } = rec.gradient(logits);
+    const needs: Record<string, Tensor> = scoring === "sigmoid" ? { logits } : normalize ? {} : { logits, lse };
     rec.step({
       kernel: "moe/route-gradient",
       flags,
-      bind: { ...(normalize ? {} : { logits, lse }), experts: expertOf, weights, dw, d_logits: into },
-      params: { count: n * e, e, k, accumulate },
+      bind: { ...needs, experts: expertOf, weights, dw, d_logits: into },
+      params: { count: n * e, e, k, accumulate, scale },
       groups: spanGroups(n * e),
     });
   });
@@ -157,41 +180,68 @@ export function dispatch(rec: Recorder, x: Tensor, plan: RoutePlan): Tensor {
 
 /**
  * Every row times the matrix of its expert: (N * k, in) sorted by expert and (E, out, in) in f32 or bf16 -> (N * k,
- * out). The gradient of an expert without rows is 0.
+ * out). The gradient of an expert without rows is 0. Experts that one binding does not hold are taken some at a time.
  */
 export function groupedLinear(rec: Recorder, x: Tensor, weights: Tensor, plan: RoutePlan): Tensor {
-  const [experts = 0, n = 0, k = 0] = weights.shape;
+  const [, n = 0, k = 0] = weights.shape;
   const rows = plan.tokens * plan.k;
   expectShape(weights, [plan.experts, n, k], "grouped linear layer");
   expectShape(x, [rows, k], weights.label);
   const { dtype: bDtype } = weights;
   if (bDtype !== "f32" && bDtype !== "bf16") throw new TypeError(`${weights.label}: experts are f32 or bf16`);
   const y = rec.result([rows, n], [x, weights], weights.label);
-  const append = (shape: GroupedShape, a: Tensor, b: Tensor, c: Tensor, accumulate: StepParam) => {
+  const parts = expertParts(rec, weights);
+  const append = (
+    form: Form,
+    own: Experts,
+    { columns, depth = 0 }: { columns: number; depth?: number },
+    bind: Bound,
+  ) => {
+    const tn = form === "tn";
+    const sizes = { m: tn ? n : rows, n: columns, k: tn ? rows : depth, rows, bDtype: tn ? ("f32" as const) : bDtype };
+    const shape: GroupedShape = { form, ...sizes, experts: own.weights.shape[0]!, firstExpert: own.first };
     const { params, ...step } = planGroupedProduct(shape, rec.profile);
-    rec.step({ ...step, bind: { a, b, c, offsets: plan.offsets }, params: { ...params, accumulate } });
+    const { accumulate, ...tensors } = bind;
+    rec.step({ ...step, bind: { ...tensors, offsets: plan.offsets }, params: { ...params, accumulate } });
   };
-  const shape = (form: Form, columns: number, depth: number): GroupedShape => ({
-    form,
-    m: form === "tn" ? n : rows,
-    n: columns,
-    k: form === "tn" ? rows : depth,
-    experts,
-    rows,
-    bDtype: form === "tn" ? "f32" : bDtype,
-  });
-  append(shape("nt", n, k), x, weights, y, 0);
+  for (const own of parts) append("nt", own, { columns: n, depth: k }, { a: x, b: own.weights, c: y, accumulate: 0 });
   rec.onBackward(y, (dy) => {
     if (weights.needsGrad) {
-      const { into, accumulate } = rec.gradient(weights);
-      append(shape("tn", k, rows), dy, x, into, accumulate);
+      for (const own of parts) {
+        const { into, accumulate } = rec.gradient(own.weights);
+        append("tn", own, { columns: k }, { a: dy, b: x, c: into, accumulate });
+      }
     }
     if (x.needsGrad) {
       const { into, accumulate } = rec.gradient(x);
-      append(shape("nn", k, n), dy, weights, into, accumulate);
+      for (const own of parts)
+        append("nn", own, { columns: k, depth: n }, { a: dy, b: own.weights, c: into, accumulate });
     }
   });
   return y;
+}
+
+interface Bound {
+  readonly a: Tensor;
+  readonly b: Tensor;
+  readonly c: Tensor;
+  readonly accumulate: StepParam;
+}
+
+/** Matrices (E', out, in) of experts that follow one another, and which is the first. */
+interface Experts {
+  readonly weights: Tensor;
+  readonly first: number;
+}
+
+/** All experts, or some at a time where the adapter does not bind all of them. */
+function expertParts(rec: Recorder, weights: Tensor): Experts[] {
+  let first = 0;
+  return rowParts(rec, weights).map((part) => {
+    const own = { weights: part, first };
+    first += part.shape[0]!;
+    return own;
+  });
 }
 
 /** Rows sorted by expert (N * k, C) and weights (N, k) -> (N, C): each token's weighted sum, plus `add` (N, C). */
@@ -253,4 +303,22 @@ export function balanceLoss(rec: Recorder, logits: Tensor, plan: RoutePlan): Ten
     });
   });
   return addScalar(rec, sum(rec, y), 1);
+}
+
+/**
+ * The k likeliest experts of every token, times the token's weight: logits (N, E), weights (N, 1) -> (N, E), without
+ * gradient.
+ */
+export function chosenExperts(rec: Recorder, logits: Tensor, k: number, weights: Tensor): Tensor {
+  const [n = 0, e = 0] = logits.shape;
+  expectShape(weights, [n, 1], "chosen experts");
+  const { plan } = route(rec, stopGradient(rec, logits), { k, normalize: false });
+  const y = rec.scratch([n, e], "chosen experts");
+  rec.step({
+    kernel: "moe/chosen",
+    bind: { experts: plan.expertOf, weights, y },
+    params: { count: n * e, e, k },
+    groups: spanGroups(n * e),
+  });
+  return y;
 }

@@ -219,6 +219,28 @@ describe("tensors that not all models have", () => {
   });
 });
 
+describe("types without arithmetic", () => {
+  const with4 = (ref: string, shape: readonly number[], dtype: "F4" | "F32" = "F4") =>
+    decoder(ref, 1, {}, { codes: [dtype, shape] });
+
+  test("are copied from the first model with a word", async () => {
+    const merged = await plan(recipe("linear", weighted("a", "b")), [with4("a", [4]), with4("b", [4])]);
+    const { kind, outDtype, twins } = get(merged, "codes");
+    expect([kind, outDtype, twins?.map(({ ref }) => ref)]).toEqual(["copy", "F4", ["b"]]);
+    expect(merged.warnings).toEqual(["F4 has no arithmetic here, copied from a: codes"]);
+  });
+
+  test("are refused where types or shapes differ, whichever model has them", async () => {
+    const types = "codes is F4 in a but F32 in b";
+    const text = recipe("linear", weighted("a", "b"));
+    expect((await refusal(plan(text, [with4("a", [4]), with4("b", [4], "F32")]))).message).toBe(types);
+    const other = plan(text, [with4("a", [4], "F32"), with4("b", [4])]);
+    expect((await refusal(other)).message).toBe("codes is F32 in a but F4 in b");
+    const shapes = (await refusal(plan(text, [with4("a", [4]), with4("b", [8])]))).message;
+    expect(shapes).toBe("codes is (4) in a but (8) in b");
+  });
+});
+
 describe("tensors of different shape", () => {
   const tall = (ref: string, rows: number) => decoder(ref, 1, {}, { [TABLE]: [rows, 4], [HEAD]: [rows, 4] });
 

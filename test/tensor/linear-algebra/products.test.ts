@@ -217,7 +217,8 @@ describe.each(profiles)("%s, grouped by expert", (_, profile, thorough) => {
     const kernel = await gpu.kernel(step.kernel, { flags: step.flags, constants: step.constants });
     using bufferA = gpu.upload(a.stored, "a");
     using bufferB = gpu.upload(b.stored, "b");
-    using bufferOffsets = gpu.upload(offsets, "offsets");
+    const all = Uint32Array.of(...Array(shape.firstExpert ?? 0).fill(999), ...offsets);
+    using bufferOffsets = gpu.upload(all, "offsets");
     using c = gpu.upload(before, "c");
     const bind = { a: bufferA.buffer, b: bufferB.buffer, c: c.buffer, offsets: bufferOffsets.buffer };
     gpu.run(kernel, { bind, params: { ...step.params, accumulate }, groups: step.groups });
@@ -233,6 +234,7 @@ describe.each(profiles)("%s, grouped by expert", (_, profile, thorough) => {
         await checkGrouped(shape, [0, 1, 70, 0, 65]);
         await checkGrouped(shape, [0, 0, 0, 0, 150], 1);
         await checkGrouped(shape, [0, 0, 0, 0, 0]);
+        await checkGrouped({ ...shape, firstExpert: 3 }, [2, 0, 70, 0, 65]);
       }
     });
   }

@@ -2,7 +2,8 @@
 import type { Checkpoint, LineageEntry, TensorInfo } from "../../../../src/checkpoint/checkpoint.ts";
 import { encodeFloats } from "../../../../src/checkpoint/decode.ts";
 import { DTYPE_BYTES, type Dtype } from "../../../../src/checkpoint/dtype.ts";
-import { createWriter, type WriteOptions } from "../../../../src/checkpoint/write/write.ts";
+import { createWriter } from "../../../../src/checkpoint/write/write.ts";
+import type { WriteOptions } from "../../../../src/checkpoint/write/writer.ts";
 import { loadMethod } from "../../../../src/method/registry.ts";
 import type { Json } from "../../../../src/model/architecture.ts";
 import { noise } from "../../adapter/fixture.ts";
