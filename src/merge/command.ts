@@ -11,7 +11,6 @@ import { type Recipe, recipeReferences } from "../checkpoint/lineage/recipe/reci
 import { referenceKey } from "../checkpoint/reference.ts";
 import { isStream } from "../checkpoint/stream/stream.ts";
 import { createWriter, writtenBytes } from "../checkpoint/write/write.ts";
-import type { WriteOptions } from "../checkpoint/write/writer.ts";
 import type { AnyValues, Outcome, PlainContext } from "../cli/context.ts";
 import { readText } from "../cli/sources.ts";
 import { UserError } from "../errors.ts";
@@ -37,6 +36,7 @@ import { planRecipe } from "./plan/plan-recipe.ts";
 import { checkTwins } from "./plan/twins.ts";
 import { checkStep, type PostStep, scalesAfter } from "./post-step.ts";
 import { printCheck, printCosts, printExplanation } from "./reports/print.ts";
+import { writeOptions } from "./write-options.ts";
 
 /** What `script()` gives, its options seen as a plain record. */
 type Context = PlainContext & {
@@ -111,35 +111,6 @@ function recipeText(file: string): string {
     const near = other !== file && existsSync(other) ? `did you mean ${other}?` : "check the path";
     throw new UserError(`${file} cannot be read: ${(error as Error).message}`, near);
   }
-}
-
-/** "5GB", "300M" or bytes; mergekit writes 5B for 5e9. */
-function parseSize(text: string, flag: string): number {
-  const parts = /^(\d+(?:\.\d+)?)\s*([kmgtb]?)(?:i?b)?$/i.exec(text.trim());
-  const bytes = parts
-    ? Number(parts[1]) * ({ k: 1e3, m: 1e6, g: 1e9, b: 1e9, t: 1e12 }[parts[2]!.toLowerCase()] ?? 1)
-    : 0;
-  if (!(bytes >= 1)) throw new UserError(`--${flag} ${text} is not a size`, "for example 5GB or 300MB");
-  return bytes;
-}
-
-function writeOptions(context: Context): WriteOptions {
-  const ggufType = context.options.gguf_type as string[] | undefined;
-  const gguf = { ...(ggufType && { ggufType }), warn: (message: string) => context.warn(message) };
-  return { ...gguf, ...shardOptions(context) };
-}
-
-function shardOptions(context: Context): WriteOptions {
-  const shard = textOf(context, "shard");
-  const shards = context.options.shards as number | undefined;
-  const size = textOf(context, "out_shard_size");
-  const shardBytes = size ? parseSize(size, "out-shard-size") : parseSize(textOf(context, "shard_size")!, "shard-size");
-  if (shard === undefined) return { shardBytes, ...(shards === undefined ? {} : { shards }) };
-  const [, index = 0, count = 0] = (/^(\d+)\/(\d+)$/.exec(shard) ?? []).map(Number);
-  if (!(index >= 1 && index <= count)) {
-    throw new UserError(`--shard ${shard} is not I/N with I from 1 to N`, "for example --shard 2/8");
-  }
-  return { shard: { index, count } };
 }
 
 /** What the lineage of the result says of this step. Nothing in it depends on when or where it ran. */

@@ -29,7 +29,7 @@ export class TypePlan {
     this.#choose = typeChooser(rules);
   }
 
-  /** The type of the stored tensor `name`, which `tensor` is or is a part of. Throws UserError for one without values. */
+  /** The type of the stored tensor `name`, which `tensor` is or is a part of. Throws UserError for integers. */
   typeOf(name: string, tensor: TensorInfo): TargetName {
     const own = OWN[tensor.dtype];
     if (own === undefined) {
