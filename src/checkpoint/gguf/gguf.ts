@@ -36,9 +36,9 @@ interface Placed {
 }
 
 /**
- * Opens a GGUF file, and with it the other parts of its model; only headers are read. `ref` names it in messages; `warn`
- * hears of a tokenizer that is not read. Throws UserError when a file is damaged, big-endian or missing, or holds a type
- * that is not read here.
+ * Opens a GGUF file, and with it the other parts of its model; only headers are read. `ref` names it in messages;
+ * `warn` hears of a tokenizer that is not read. Throws UserError when a file is damaged, big-endian or missing, or
+ * holds a type that is not read here.
  */
 export async function openGguf(
   path: string,
