@@ -10,7 +10,8 @@ import { parseRecipe } from "../checkpoint/lineage/recipe/read-recipe.ts";
 import { type Recipe, recipeReferences } from "../checkpoint/lineage/recipe/recipe.ts";
 import { referenceKey } from "../checkpoint/reference.ts";
 import { isStream } from "../checkpoint/stream/stream.ts";
-import { createWriter, type WriteOptions } from "../checkpoint/write/write.ts";
+import { createWriter } from "../checkpoint/write/write.ts";
+import type { WriteOptions } from "../checkpoint/write/writer.ts";
 import type { AnyValues, Outcome, PlainContext } from "../cli/context.ts";
 import { readText } from "../cli/sources.ts";
 import { UserError } from "../errors.ts";
@@ -209,7 +210,8 @@ async function mergeOne(
   }));
   const lineage = historyOf(context, recipe, text, opened);
   const isLast = target === context.out;
-  const options = isLast ? writeOptions(context) : {};
+  const hub = { warn: (text: string) => context.warn(text), progress: context.progress };
+  const options = isLast ? { ...writeOptions(context), hub } : {};
   // Header before work: the next command in a pipe can refuse a bad match within the first second.
   const writer = await createWriter(target, { tensors: outputs, files: plan.files, lineage }, options);
   const keep = context.onExit((ok) => (ok ? undefined : writer.abort()));
