@@ -1,9 +1,12 @@
 /** Options of the `merge` script that say how its result is written. */
 import type { WriteOptions } from "../checkpoint/write/writer.ts";
-import type { AnyValues, PlainContext } from "../cli/context.ts";
 import { UserError } from "../errors.ts";
 
-type Context = PlainContext & { readonly options: AnyValues };
+/** What is needed of the context of a script. */
+interface Context {
+  readonly options: Readonly<Record<string, unknown>>;
+  warn(message: string): void;
+}
 
 const textOf = (context: Context, name: string): string | undefined => context.options[name] as string | undefined;
 
