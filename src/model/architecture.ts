@@ -26,6 +26,8 @@ export interface ParameterSpec {
   readonly linear?: boolean;
   /** A router or a gate of one row, which "all-linear" leaves out. */
   readonly routes?: boolean;
+  /** Kept as it is: never trained, without a gradient. */
+  readonly buffer?: boolean;
   /** Stored (in, out), as GPT-2's Conv1D. */
   readonly transposed?: boolean;
 }
