@@ -75,6 +75,8 @@ export interface AttendOptions {
   readonly window?: number;
   /** Scores become cap tanh(score / cap). */
   readonly cap?: number;
+  /** (heads): one more score of every query of a head, whose share goes to no value. */
+  readonly sinks?: Tensor;
 }
 
 /** What an architecture's equations are written with. */

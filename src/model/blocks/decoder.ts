@@ -60,6 +60,7 @@ export function attentionSpecs(c: DecoderConfig, prefix: string): ParameterSpec[
           ...linear("v_proj", kv, c.width, c.bias.qkv),
         ]),
     ...linear("o_proj", c.width, q, c.bias.o),
+    ...(c.sinks ? [{ name: `${at}.sinks`, shape: [c.heads], init: { std: c.std } } as const] : []),
     ...names.map((name, i) => gainSpec(c, `${at}.${name}.weight`, widths[i])),
   ];
 }
@@ -124,6 +125,7 @@ export function selfAttention(
     ...(window ? { window } : {}),
     ...(c.attentionScale === undefined ? {} : { scale: c.attentionScale }),
     ...(c.caps.scores ? { cap: c.caps.scores } : {}),
+    ...(c.sinks ? { sinks: net.weight(`${at}.sinks`) } : {}),
   });
   return net.linear(mixed, `${at}.o_proj`, add ? { add } : {});
 }

@@ -4,7 +4,8 @@
  */
 import { UserError } from "../../errors.ts";
 import { gated } from "../../tensor/ops/activation.ts";
-import { combine, dispatch, groupedLinear, type RouteOptions, route } from "../../tensor/ops/moe.ts";
+import { combine, dispatch, groupedLinear } from "../../tensor/ops/moe.ts";
+import { type RouteOptions, route } from "../../tensor/ops/router.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Net, ParameterSpec } from "../architecture.ts";
 import { causalDecoder } from "./causal-decoder.ts";
