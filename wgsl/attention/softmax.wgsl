@@ -4,7 +4,8 @@
 //   s        (B, H, T, T)  f32  in and out; 0 where a query does not see a key
 //   lse      (B, H, T)     f32  out: log of the sum of the exponentials; with `again` in: probabilities follow from it
 //
-// With `capped` scores become cap tanh(score / cap) first. One lane a query. Checked against f64 in test/tensor/ops/attention.test.ts.
+// With `capped` scores become cap tanh(score / cap) first. One lane a query. Checked against f64 in
+// test/tensor/ops/attention.test.ts.
 
 import package::lib::grid::span_of;
 import package::lib::exact::{exact_exp, exact_tanh};

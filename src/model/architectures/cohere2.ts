@@ -1,6 +1,6 @@
 /**
- * Cohere 2 (Command R7B, Command A): one LayerNorm without a bias feeds attention and feed-forward network; three of four
- * layers see a window and turn neighbours, the others see everything and know no positions; logits are scaled.
+ * Cohere 2 (Command R7B, Command A): one LayerNorm without a bias feeds attention and feed-forward network; three of
+ * four layers see a window and turn neighbours, the others see everything and know no positions; logits are scaled.
  * https://arxiv.org/abs/2504.00698
  */
 import type { Architecture } from "../architecture.ts";

@@ -1,6 +1,6 @@
 /**
- * Gemma 3: Gemma 2 with RMSNorm on every head of q and k in place of soft caps; five of six layers see a window and have
- * a rotary base of their own. https://arxiv.org/abs/2503.19786
+ * Gemma 3: Gemma 2 with RMSNorm on every head of q and k in place of soft caps; five of six layers see a window and
+ * have a rotary base of their own. https://arxiv.org/abs/2503.19786
  */
 import type { Architecture } from "../architecture.ts";
 import { denseDecoder } from "../blocks/causal-decoder.ts";

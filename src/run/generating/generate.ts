@@ -1,7 +1,7 @@
 /**
  * Decoding with a key/value cache, several sequences at a time. Entry p of a row's cache is the token at its position
- * p, so rows of different lengths need no masks: what padding left behind is overwritten before it is ever seen. Where a
- * row grows so long that its positions turn otherwise from the first on (longrope), it is read again from there.
+ * p, so rows of different lengths need no masks: what padding left behind is overwritten before it is ever seen. Where
+ * a row grows so long that its positions turn otherwise from the first on (longrope), it is read again from there.
  *
  * Memory besides the model: 2 * layers * kvWidth * 4 bytes per row and position.
  */
