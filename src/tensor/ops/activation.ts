@@ -66,7 +66,9 @@ export function gatedHalves(rec: Recorder, x: Tensor, activation: GateActivation
   return y;
 }
 
-/** (..., 2 W), gates in even and ups in odd columns -> (up + 1) gate sigmoid(1.702 gate), (..., W), both within `limit`. */
+/**
+ * (..., 2 W), gates in even and ups in odd columns -> (up + 1) gate sigmoid(1.702 gate), (..., W), both within `limit`.
+ */
 export function clampedGate(rec: Recorder, x: Tensor, limit: number): Tensor {
   const w = rowsOf(x).width / 2;
   if (!Number.isInteger(w)) throw new RangeError(`${x.label}: ${2 * w} columns are no pairs`);
