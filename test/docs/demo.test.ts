@@ -28,7 +28,9 @@ test("README has the entropy rate of the demo's language", () => {
     cwd: folder,
   });
   const { entropy_rate } = JSON.parse(child.stdout.toString());
-  expect(readme).toContain(`The best possible loss on the language is ${entropy_rate.toFixed(3)} nats`);
+  expect(readme.replaceAll(/\s+/g, " ")).toContain(
+    `The best possible loss on the language is ${entropy_rate.toFixed(3)} nats`,
+  );
 });
 
 /** The story with two steps for every training, a round for the curriculum, few rows and a model of a few numbers. */
