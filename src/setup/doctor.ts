@@ -119,7 +119,9 @@ function report(found: Diagnosis): string {
  * UserError.
  */
 export async function doctor(args: readonly string[]): Promise<number> {
-  const unknown = args.find((arg) => !["--fix", "--json", "--help", "-h"].includes(arg));
+  // `--help all`, as of the scripts whose help is longer, is the same help.
+  const isAll = (arg: string, at: number) => arg === "all" && ["--help", "-h"].includes(args[at - 1] ?? "");
+  const unknown = args.find((arg, at) => !["--fix", "--json", "--help", "-h"].includes(arg) && !isAll(arg, at));
   if (unknown) throw new UserError(`Unknown option ${unknown}`, "bun run doctor --help lists the options");
   if (args.includes("--help") || args.includes("-h")) {
     process.stdout.write(HELP);

@@ -63,7 +63,8 @@ const done = new Map<string, Outcome>();
 /** The examples in the help of a script and of its sub-commands. */
 async function ofHelp(script: string): Promise<Shown[]> {
   const help = async (line: string) => (await scratch.run(`bun run ${line} --help`, ROOT)).out;
-  const whole = (await scratch.run(`bun run ${script} --help${script === "demo" ? "" : " all"}`, ROOT)).out;
+  const { code, out: whole } = await scratch.run(`bun run ${script} --help all`, ROOT);
+  expect([script, code, whole.length > 0]).toEqual([script, 0, true]);
   const names = [...(/^Commands .*\n([\s\S]*?)\n\n/m.exec(whole)?.[1]?.matchAll(/^ {2}(\w+) /gm) ?? [])];
   const below = await Promise.all(names.map(async ([, name]) => helpCommands(script, await help(`${script} ${name}`))));
   return [helpCommands(script, whole), ...below].flat();
