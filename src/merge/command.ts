@@ -14,6 +14,7 @@ import { createWriter } from "../checkpoint/write/write.ts";
 import type { WriteOptions } from "../checkpoint/write/writer.ts";
 import type { AnyValues, Outcome, PlainContext } from "../cli/context.ts";
 import { readText } from "../cli/sources.ts";
+import { refuseInputs } from "../cli/target.ts";
 import { UserError } from "../errors.ts";
 import type { Adapter } from "../gpu/device.ts";
 import type { Gpu } from "../gpu/gpu.ts";
@@ -133,7 +134,7 @@ function writeOptions(context: Context): WriteOptions {
   if (!(index >= 1 && index <= count)) {
     throw new UserError(`--shard ${shard} is not I/N with I from 1 to N`, "for example --shard 2/8");
   }
-  return { shard: { index, count } };
+  return { shard: { index, count }, overwrite: context.options.overwrite === true };
 }
 
 /** What the lineage of the result says of this step. Nothing in it depends on when or where it ran. */
@@ -296,6 +297,12 @@ export async function runMerge(given: PlainContext & { readonly options: object 
   const notice = mergekitNotice(context.options);
   if (notice) context.info(notice);
   const { recipes, text } = await readRecipes(context);
+  // What a recipe names the frame does not know; other shards read it while this one is written.
+  if (context.options.shard !== undefined)
+    refuseInputs(
+      context.out,
+      recipes.flatMap(recipeReferences).flatMap(({ path, adapter }) => [path, ...(adapter ? [adapter.path] : [])]),
+    );
   for (const recipe of recipes) await loadMethod("merge", recipe.method, "merge_method");
   const named = new Map<string, string>();
   const models = new OpenModels(named, (warning) => context.warn(warning));
