@@ -71,6 +71,8 @@ export interface AttendOptions {
   /** 1 / sqrt(headDim) when left out. */
   readonly scale?: number;
   readonly window?: number;
+  /** Scores become cap tanh(score / cap). */
+  readonly cap?: number;
 }
 
 /** What an architecture's equations are written with. */
@@ -133,6 +135,8 @@ export interface ModelSizes {
   readonly outputs: number;
   /** Most tokens of a sequence; of a classifier 0. */
   readonly maxPositions: number;
+  /** A longer sequence turns its positions otherwise from the first on, so that cached keys hold no longer. */
+  readonly turnsAnewBeyond?: number;
   /** Shape of one example of a classifier. */
   readonly example?: readonly number[];
 }
