@@ -1,4 +1,4 @@
-/** What of a checkpoint is at the place of an output already: a new one would replace it, hide it, or be mixed with it. */
+/** What of a checkpoint is at the place of an output already: a new one would replace it, hide it, or mix with it. */
 import fs from "node:fs";
 import path from "node:path";
 import { INDEX_SUFFIX } from "../folder/folder.ts";
