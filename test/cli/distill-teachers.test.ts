@@ -224,7 +224,9 @@ describe("--online", () => {
       const plain = await distill(`${line} --overwrite -o offline/`);
       expect(plain.err).toBe("");
       const taught = `${name}-taught-teacher`;
-      const online = await distill(`${line} --online --teacher-out ${taught}/ --log ${name}-online.log --overwrite -o online/`);
+      const online = await distill(
+        `${line} --online --teacher-out ${taught}/ --log ${name}-online.log --overwrite -o online/`,
+      );
       expect(online.err).toBe("");
       expect(bytesOf("large/model.safetensors")).toEqual(before);
       expect(await apart("large/model.safetensors", `${taught}/model.safetensors`)).toBeGreaterThan(1e-4);

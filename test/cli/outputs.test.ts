@@ -112,7 +112,7 @@ describe("a checkpoint", () => {
     expect(await refused("train", `${best} ./new/`)).toContain("--best and --out both name ./new/\n");
   });
 
-  test("goes where nothing is, to an empty file or a folder without weights; and anywhere with --overwrite", async () => {
+  test("goes where nothing is, to an empty file or a bare folder; and anywhere with --overwrite", async () => {
     mkdirSync(at("notes"));
     writeFileSync(at("notes/model-00001-of-00002.safetensors"), "a shard of a run that died");
     writeFileSync(at("notes/config.json"), "{}");
