@@ -34,7 +34,7 @@ const CHECKS: Readonly<Record<MetricLaw, (metric: Metric) => void>> = {
   unscoredRows: unchangedBy((rows) => [UNSCORED, ...rows, { ...UNSCORED, group: 1 }]),
   otherGroups: unchangedBy((rows) => rows.filter(({ group }) => group !== OTHER)),
   perfectModel(metric) {
-    const best = metric.range[metric.lower ? 0 : 1];
+    const best = metric.range[metric.better === "lower" ? 0 : 1];
     for (const seed of SEEDS)
       expect(valueOver(metric, rowsFor(metric, seed, PERFECT), rowsFor(metric, seed, IGNORANT))).toBeCloseTo(best, 6);
   },

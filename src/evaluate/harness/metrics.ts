@@ -1,0 +1,33 @@
+/** What the metrics of task files are, as lm-evaluation-harness defines them. */
+
+interface TaskMetric {
+  readonly about: string;
+  readonly formula: string;
+  readonly reads: string;
+}
+
+/** By name in `metric_list`. */
+export const TASK_METRICS: Readonly<Record<string, TaskMetric>> = {
+  acc: {
+    about: "share of rows whose likeliest choice is right, or whose target greedy decoding gives",
+    formula:
+      "rows whose right choice has the largest sum of log-probabilities (of loglikelihood: whose target greedy decoding gives), divided by all rows",
+    reads: "doc_to_text, doc_to_choice and doc_to_target of the task file",
+  },
+  acc_norm: {
+    about: "the same, each choice's log-probability divided by its characters",
+    formula: "rows whose right choice has the largest sum of log-probabilities per character, divided by all rows",
+    reads: "doc_to_text, doc_to_choice and doc_to_target of the task file",
+  },
+  exact_match: {
+    about: "share of rows whose answer is the target, after the filters of the task file",
+    formula:
+      "rows whose generated answer equals a target (of multiple_choice: whose right choice greedy decoding gives), divided by all rows",
+    reads: "doc_to_text and doc_to_target, filter_list and the ignore keys of metric_list",
+  },
+  perplexity: {
+    about: "exponential of the mean loss of a whole target",
+    formula: "exp of minus the mean over rows of the log-probability of the target",
+    reads: "doc_to_text and doc_to_target of the task file",
+  },
+};
