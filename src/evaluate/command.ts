@@ -13,6 +13,7 @@ import { UserError } from "../errors.ts";
 import { openGpu } from "../gpu/gpu.ts";
 import { bindDefaults } from "../method/bind.ts";
 import { loadMethod } from "../method/registry.ts";
+import { leftOutOfTable } from "../run/evaluation/documents.ts";
 import { evaluationForm } from "../run/evaluation/form.ts";
 import { seedRuns } from "../run/evaluation/seeds.ts";
 import { type Reader, readForScoring, type ScoringData } from "../run/scoring/read-rows.ts";
@@ -152,12 +153,20 @@ async function openAll(
   return opened;
 }
 
+/** The form that the ending of -o asks for; undefined where that is left to --json. */
+function formOf(out: string) {
+  const form = evaluationForm(out);
+  return form === "txt" ? undefined : form;
+}
+
 /** Throws UserError for a file of a form that there is not, or that cannot stand beside --json. */
 function checkForm({ options, out }: EvaluateContext): void {
-  const form = evaluationForm(out);
-  if (form !== undefined && !form.startsWith("json") && options.json && options.pass)
+  if (isBesideJson(formOf(out)) && options.json && options.pass)
     throw new UserError(`--json and -o ${out} are two results, and --pass takes stdout`, "leave out --json");
 }
+
+/** Whether a file of the form leaves what --json asks for to stdout. */
+const isBesideJson = (form: ReturnType<typeof formOf>): boolean => form !== undefined && !form.startsWith("json");
 
 /**
  * Writes what was found, as the ending of -o says: to stdout or -o; with --pass to stderr or -o. With --json what
@@ -165,7 +174,7 @@ function checkForm({ options, out }: EvaluateContext): void {
  */
 function reporter(context: EvaluateContext, refs: readonly string[]): (found: Found) => void {
   const { options, out } = context;
-  const form = evaluationForm(out);
+  const form = formOf(out);
   const cuts = out === "-" && isatty(options.pass ? 2 : 1);
   const screen = options.pass ? process.stderr : process.stdout;
   const layout = { width: (cuts && screen.columns) || 80, cuts, long: options.long, refs };
@@ -180,7 +189,9 @@ function reporter(context: EvaluateContext, refs: readonly string[]): (found: Fo
   context.onExit((ok) => (ok ? target.commit() : target.discard()));
   return (found) => {
     target.write(text(found));
-    if (options.json && form !== undefined && !form.startsWith("json")) writeText(`${JSON.stringify(found.value)}\n`);
+    const left = found.rows && (form === "md" || form === "tex") && !options.long && leftOutOfTable(found.rows);
+    if (left) context.info(left);
+    if (options.json && isBesideJson(form)) writeText(`${JSON.stringify(found.value)}\n`);
   };
 }
 

@@ -40,7 +40,7 @@ export function exampleOf({ name, task, needs = [], roles, across, gold, example
           (group) => `${group}.jsonl`,
         );
   const data = (files.length > 0 ? files : ["rows.jsonl"]).map((file) => `--data ${file}`).join(" ");
-  return `bun run evaluate model/ ${gold ? "--gold retrained/ " : ""}${data} --metric ${name}`;
+  return `bun run evaluate ${task === "classifier" ? "classifier/" : "model/"} ${gold ? "--gold retrained/ " : ""}${data} --metric ${name}`;
 }
 
 /** Labels and texts. */

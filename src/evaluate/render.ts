@@ -1,5 +1,5 @@
 /** What an evaluation found, in each form that it can be written in. */
-import { evaluationCsv, evaluationLatex, evaluationMarkdown, evaluationText } from "../run/evaluation/documents.ts";
+import { evaluationCsv, evaluationSheet, evaluationText } from "../run/evaluation/documents.ts";
 import type { EvaluationForm } from "../run/evaluation/form.ts";
 import type { LayoutOptions } from "../run/evaluation/layout.ts";
 import type { EvaluationRow } from "../run/evaluation/row.ts";
@@ -43,9 +43,9 @@ export function rendered(form: EvaluationForm, { value, cells, rows = [] }: Foun
     case "jsonl":
       return value.rows.map((row) => `${JSON.stringify(row)}\n`).join("");
     case "md":
-      return isGrid ? evaluationMarkdown(rows) : markdownTable(plainSheet(plain()));
+      return markdownTable(isGrid ? evaluationSheet(rows) : plainSheet(plain()));
     case "tex":
-      return isGrid ? evaluationLatex(rows) : latexDocument([plainSheet(plain())]);
+      return latexDocument([isGrid ? evaluationSheet(rows) : plainSheet(plain())]);
     case "txt":
       return `${isGrid ? evaluationText(rows, options) : table(plain())}\n`;
   }

@@ -31,3 +31,8 @@ export const TASK_METRICS: Readonly<Record<string, TaskMetric>> = {
     reads: "doc_to_text and doc_to_target of the task file",
   },
 };
+
+/** The same in sentences, for `--help all`. */
+export const TASK_NOTES = `Metrics of task files (--task), each as the harness has it: ${Object.entries(TASK_METRICS)
+  .map(([name, { about, formula }]) => `${name}, ${about}: ${formula}`)
+  .join("; ")}. Of all but perplexity higher is better.`;

@@ -1,7 +1,5 @@
 /** An evaluation as text, CSV, JSON lines, Markdown and LaTeX: the one place that writes them. */
 import { csv } from "../../text/csv.ts";
-import { latexDocument } from "../../text/latex.ts";
-import { markdownTable } from "../../text/markdown.ts";
 import type { Cell, Sheet } from "../../text/sheet.ts";
 import { type Grid, gridOf } from "./grid.ts";
 import { blockTitle, cellText, gridLines, isTransposed, type LayoutOptions, lineName } from "./layout.ts";
@@ -29,10 +27,6 @@ const COLUMNS: Readonly<Record<string, (row: EvaluationRow) => unknown>> = {
 export const evaluationCsv = (rows: readonly EvaluationRow[]): string =>
   csv([Object.keys(COLUMNS), ...rows.map((row) => Object.values(COLUMNS).map((of) => of(row)))]);
 
-export const evaluationMarkdown = (rows: readonly EvaluationRow[]): string => markdownTable(evaluationSheet(rows));
-
-export const evaluationLatex = (rows: readonly EvaluationRow[]): string => latexDocument([evaluationSheet(rows)]);
-
 /** What the marks of a grid mean; nothing of marks that it does not have. */
 function legend(grid: Grid, best: string): string[] {
   const lines = grid.blocks.flatMap((block) => block.lines);
@@ -40,8 +34,8 @@ function legend(grid: Grid, best: string): string[] {
   const hasBest = cells.some(({ isBest }) => isBest);
   const hasSeeds = lines.some(({ runs }) => runs > 1);
   return [
-    ...(hasBest ? [`${best}: best of its column, where the metric has a better side.`] : []),
-    ...(hasSeeds ? ["±: standard deviation over seeds, as many as stand behind the name."] : []),
+    ...(hasBest ? [`${best}: best of its column, where one side is better.`] : []),
+    ...(hasSeeds ? ["±: standard deviation over seeds, whose number stands behind the name."] : []),
   ];
 }
 
@@ -69,6 +63,19 @@ export function evaluationSheet(rows: readonly EvaluationRow[]): Sheet {
   };
 }
 
+/** What a grid leaves out of an evaluation, in words. */
+const leftOut = (grid: Grid): string[] => [
+  ...(grid.hasIntervals ? ["95 % intervals"] : []),
+  ...(grid.hasDifferences ? ["differences to the first model"] : []),
+  ...(grid.details.length > 0 ? [`details (${grid.details.length})`] : []),
+];
+
+/** What a table in a document leaves out, which CSV has; undefined where that is nothing. */
+export function leftOutOfTable(rows: readonly EvaluationRow[]): string | undefined {
+  const left = leftOut(gridOf(rows));
+  return left.length > 0 ? `the table leaves out ${left.join(", ")}; a file that ends in .csv has them` : undefined;
+}
+
 /** Sentences in lines of at most `width`. */
 function wrapped(text: string, width: number): string[] {
   const lines = [""];
@@ -88,11 +95,7 @@ export function evaluationText(rows: readonly EvaluationRow[], options: LayoutOp
   const [first] = grid.blocks;
   const isTitled = grid.blocks.length > 1;
   const counted = isTitled || !first ? [] : [`${blockTitle(first).slice(first.group.length + 2)}.`];
-  const further = [
-    ...(grid.hasIntervals ? ["95 % intervals"] : []),
-    ...(grid.hasDifferences ? ["differences to the first model"] : []),
-    ...(grid.details.length > 0 ? [`details (${grid.details.length})`] : []),
-  ];
+  const further = leftOut(grid);
   const transposed = isTransposed(grid) ? [`${lineName(first!.lines[0]!)}.`] : [];
   const notes = [
     ...transposed,

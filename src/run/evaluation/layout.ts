@@ -17,26 +17,32 @@ interface Style {
   readonly digits: number;
   readonly nameWidth: number;
   readonly isBroken: boolean;
-  /** Deviations lose the zero before their point, columns one of their spaces. */
+  /** Deviations lose the zero before their point, long words of metrics are broken. */
   readonly isTight: boolean;
+  /** Spaces between columns, besides that of the mark. */
+  readonly gap: number;
 }
 
+const PLAIN: Style = { digits: 4, nameWidth: Number.POSITIVE_INFINITY, isBroken: false, isTight: false, gap: 1 };
+const TIGHT: Style = { ...PLAIN, nameWidth: 16, isBroken: true, isTight: true };
+
 const STYLES: readonly Style[] = [
-  { digits: 4, nameWidth: Number.POSITIVE_INFINITY, isBroken: false, isTight: false },
-  { digits: 4, nameWidth: 40, isBroken: true, isTight: false },
-  { digits: 4, nameWidth: 24, isBroken: true, isTight: false },
-  { digits: 3, nameWidth: 24, isBroken: true, isTight: false },
-  { digits: 3, nameWidth: 16, isBroken: true, isTight: true },
-  { digits: 2, nameWidth: 16, isBroken: true, isTight: true },
-  { digits: 2, nameWidth: 12, isBroken: true, isTight: true },
+  PLAIN,
+  { ...PLAIN, nameWidth: 40, isBroken: true },
+  { ...PLAIN, nameWidth: 24, isBroken: true },
+  { ...PLAIN, nameWidth: 24, isBroken: true, digits: 3 },
+  { ...TIGHT, digits: 3 },
+  { ...TIGHT, digits: 2 },
+  { ...TIGHT, digits: 2, nameWidth: 12 },
+  { ...TIGHT, digits: 2, nameWidth: 12, gap: 0 },
 ];
 
 /** A number with so many digits behind its point, fewer where it is large; "-" where it is unknown. */
 export function numberText(x: number, digits: number): string {
   if (Number.isNaN(x)) return "-";
   const whole = Math.abs(x) >= 1000 ? 3 : Math.abs(x) >= 100 ? 2 : Math.abs(x) >= 10 ? 1 : 0;
-  const places = digits >= 4 ? (whole === 3 ? 1 : 4) : Math.max(whole === 3 ? 0 : 1, digits - whole);
-  return x.toFixed(Math.min(digits, places));
+  const places = digits === 4 ? (whole === 3 ? 1 : 4) : Math.max(0, digits - whole);
+  return x.toFixed(places);
 }
 
 /** A value with its deviation, without a mark. */
@@ -48,9 +54,9 @@ export function cellText({ value, deviation }: GridCell, digits: number, isTight
   return `${text}±${isTight ? spread.replace(/^0(?=\.)/, "") : spread}`;
 }
 
-/** The name of a line, with what it stands for. */
+/** The name of a line, with what it stands for; a folder without its last slash. */
 export const lineName = ({ name, runs, isGold }: Pick<GridLine, "name" | "runs" | "isGold">): string =>
-  [name, ...(isGold ? ["(gold)"] : []), ...(runs > 1 ? [`(${runs})`] : [])].join(" ");
+  [name.replace(/(?<=.)\/$/, ""), ...(isGold ? ["(gold)"] : []), ...(runs > 1 ? [`(${runs})`] : [])].join(" ");
 
 /** "forget, n 40 (truth-ratio 20)" */
 export function blockTitle({ group, rows, otherRows }: GridBlock): string {
@@ -72,10 +78,15 @@ function shortNames(names: readonly string[], width: number): string[] {
   return short.map((text, i) => (isTwice(text) ? `${text.slice(0, width - 3)}…${i + 1}` : text));
 }
 
-/** A name in lines of about `width`, broken behind hyphens and commas. */
-function brokenName(name: string, width: number): string[] {
+/** A name in lines of about `width`, broken behind hyphens and commas; words too if they `mayBreak`. */
+function brokenName(name: string, width: number, mayBreak: boolean): string[] {
   const lines = [""];
-  for (const part of name.split(/(?<=[-_,])/)) {
+  const halves = (part: string) => {
+    if (!mayBreak || part.length <= width + 2) return [part];
+    const middle = Math.ceil(part.length / 2);
+    return [`${part.slice(0, middle)}-`, part.slice(middle)];
+  };
+  for (const part of name.split(/(?<=[-_,])/).flatMap(halves)) {
     const last = lines.length - 1;
     if (lines[last] === "" || lines[last]!.length + part.length <= width) lines[last] += part;
     else lines.push(part);
@@ -104,21 +115,20 @@ function laidOut(grid: Grid, style: Style, columns: number): Laid {
   );
   const isTitled = grid.blocks.length > 1 && !isTransposed(grid);
   const indent = isTitled ? (style.isTight ? 1 : 2) : 0;
-  const nameWidth = indent + Math.max(...names.flat().map((name) => Bun.stringWidth(name)));
+  const nameWidth = indent + (style.gap === 0 ? 1 : 0) + Math.max(...names.flat().map((name) => Bun.stringWidth(name)));
   const mark = (cell: GridCell | undefined) =>
     cell === undefined ? " " : `${cellText(cell, style.digits, style.isTight)}${cell.isBest ? "*" : " "}`;
   const shown = grid.metrics.slice(0, columns).map((metric, i): Column => {
     const cells = grid.blocks.flatMap(({ lines }) => lines.map(({ cells: list }) => Bun.stringWidth(mark(list[i]))));
     const least = Math.max(...cells) - 1;
-    const head = style.isBroken ? brokenName(metric, Math.max(least, 6)) : [metric];
+    const head = style.isBroken ? brokenName(metric, Math.max(least, 6), style.isTight) : [metric];
     return { head, width: Math.max(least, ...head.map((text) => Bun.stringWidth(text))) + 1 };
   });
-  const gap = style.isTight ? " " : "  ";
   const padded = (text: string, width: number) => " ".repeat(Math.max(0, width - Bun.stringWidth(text))) + text;
   const height = Math.max(...shown.map(({ head }) => head.length));
   const line = (name: string, texts: readonly string[]) =>
     [name + " ".repeat(nameWidth - Bun.stringWidth(name)), ...texts.map((text, i) => padded(text, shown[i]!.width))]
-      .join(gap.slice(1))
+      .join(" ".repeat(style.gap))
       .trimEnd();
   const heads = Array.from({ length: height }, (_, at) =>
     line(

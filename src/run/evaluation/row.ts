@@ -25,6 +25,39 @@ export interface EvaluationRow {
   readonly rows: number;
 }
 
+const isText = (value: unknown): value is string => typeof value === "string";
+const isPair = (value: unknown): value is [number, number] =>
+  Array.isArray(value) && value.length === 2 && value.every((each) => typeof each === "number");
+const isBetter = (value: unknown): value is Better =>
+  value === "higher" || value === "lower" || value === "none" || typeof value === "number";
+
+/** A row out of a file; undefined where it is not one. JSON has null for a number that is unknown. */
+function evaluationRow(row: Readonly<Record<string, unknown>>): EvaluationRow | undefined {
+  const { model, group, metric, value, better, gold, seeds_of, seed, interval, difference, difference_interval, rows } =
+    row;
+  if (!isText(model) || !isText(group) || !isText(metric)) return undefined;
+  if (typeof value !== "number" && value !== null) return undefined;
+  return {
+    model,
+    group,
+    metric,
+    value: value ?? Number.NaN,
+    ...(isBetter(better) ? { better } : {}),
+    ...(gold === true ? { gold } : {}),
+    ...(isText(seeds_of) && isText(seed) ? { seeds_of, seed } : {}),
+    ...(isPair(interval) ? { interval } : {}),
+    ...(typeof difference === "number" ? { difference } : {}),
+    ...(isPair(difference_interval) ? { difference_interval } : {}),
+    rows: typeof rows === "number" ? rows : Number.NaN,
+  };
+}
+
+/** The rows of a file as those of an evaluation; undefined where one of them is something else. */
+export function evaluationRows(rows: readonly Readonly<Record<string, unknown>>[]): EvaluationRow[] | undefined {
+  const found = rows.map(evaluationRow);
+  return found.length > 0 && found.every((row) => row !== undefined) ? found : undefined;
+}
+
 /** The best of some values, among those that are known; undefined where none is, or all are the same. */
 export function bestOf(values: readonly number[], better: Better): number | undefined {
   const known = values.filter((value) => !Number.isNaN(value));
