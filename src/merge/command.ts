@@ -10,7 +10,8 @@ import { parseRecipe } from "../checkpoint/lineage/recipe/read-recipe.ts";
 import { type Recipe, recipeReferences } from "../checkpoint/lineage/recipe/recipe.ts";
 import { referenceKey } from "../checkpoint/reference.ts";
 import { isStream } from "../checkpoint/stream/stream.ts";
-import { createWriter, type WriteOptions } from "../checkpoint/write/write.ts";
+import { createWriter } from "../checkpoint/write/write.ts";
+import type { WriteOptions } from "../checkpoint/write/writer.ts";
 import type { AnyValues, Outcome, PlainContext } from "../cli/context.ts";
 import { readText } from "../cli/sources.ts";
 import { UserError } from "../errors.ts";
@@ -25,6 +26,7 @@ import type { MergeMethod } from "./contract.ts";
 import { FiniteWatch } from "./finite.ts";
 import { changeNorms } from "./job/change-norms.ts";
 import { layoutOf } from "./job/chunk-sizes.ts";
+import { InputWatch } from "./job/input-watch.ts";
 import { mergeTensors } from "./job/run.ts";
 import { mergekitNotice } from "./mergekit-options.ts";
 import { recipeFromArguments } from "./plan/arguments.ts";
@@ -208,7 +210,8 @@ async function mergeOne(
   }));
   const lineage = historyOf(context, recipe, text, opened);
   const isLast = target === context.out;
-  const options = isLast ? writeOptions(context) : {};
+  const hub = { warn: (text: string) => context.warn(text), progress: context.progress };
+  const options = isLast ? { ...writeOptions(context), hub } : {};
   // Header before work: the next command in a pipe can refuse a bad match within the first second.
   const writer = await createWriter(target, { tensors: outputs, files: plan.files, lineage }, options);
   const keep = context.onExit((ok) => (ok ? undefined : writer.abort()));
@@ -221,6 +224,7 @@ async function mergeOne(
     const measured = { gpu, method, settings, tasks: plan.tensors, signal: context.signal };
     const post = postStep && (await scalesAfter(postStep, plan.tensors, () => changeNorms(measured)));
     const finite = new FiniteWatch(tasks);
+    const inputs = new InputWatch(gpu, tasks);
     const notes = new Notes();
     context.progress.start({ total: writer.bytes, unit: "bytes" });
     const sizes = new Map(outputs.map(({ name, bytes }) => [name, bytes]));
@@ -230,7 +234,7 @@ async function mergeOne(
       tasks,
       elsewhere: plan.tensors.filter((tensor) => !own.has(tensor.name)),
       sink: finite.sink(writer),
-      settings: { ...settings, remark: (what, tensor) => notes.add(what, tensor), ...(post && { post }) },
+      settings: { ...settings, inputs, remark: (what, tensor) => notes.add(what, tensor), ...(post && { post }) },
       inOrder: models.streamed,
       signal: context.signal,
       done: (task) => context.progress.advance(sizes.get(task.name), task.name),
@@ -238,7 +242,7 @@ async function mergeOne(
     await models.finish();
     await writer.finish();
     keep();
-    for (const line of [...notes.lines(), ...(await finite.remarks(origins))]) context.warn(line);
+    for (const line of [...notes.lines(), ...(await finite.remarks(origins, await inputs.found()))]) context.warn(line);
     if (gpu.timer) {
       for (const { kernel, runs, seconds } of await gpu.timer.times()) {
         context.info(`  ${kernel}: ${runs} runs, ${(1000 * seconds).toFixed(1)} ms`);

@@ -1,6 +1,7 @@
 /**
  * Values of a merge that are not finite: found in the bytes on their way to the file, so at no extra pass. Where some
- * are found, the inputs of their tensors are read once more to say whether they had them.
+ * are found, the inputs of their tensors are read once more to say whether they had them. Inputs that a method dropped
+ * are found by job/input-watch.ts.
  */
 import type { TensorEntry } from "../checkpoint/checkpoint.ts";
 import { decodeFloats } from "../checkpoint/decode.ts";
@@ -103,6 +104,48 @@ interface Options {
   readonly readAgain: (entry: TensorEntry) => boolean;
 }
 
+/** Whether an input of a tensor has a value that is not finite. */
+type Had = (tensor: string, slot: number) => boolean;
+
+const counted = (name: string, found: NotFinite): string => `${name} (${spell(found)})`;
+
+/** How the values of an input are told: the result shows them, it does not, or they arise while the input is read. */
+const KINDS = {
+  shown: "has values that are not finite",
+  dropped: "has values that are not finite, though the merged tensor is finite",
+  made: "is finite as stored but not in float32, with its adapter if it has one, though the merged tensor is finite",
+};
+
+/** What is told, gathered. */
+class Told {
+  readonly arisen: string[] = [];
+  readonly unknown: string[] = [];
+  readonly #byInput = new Map<string, string[]>();
+  readonly #nameOf: Options["nameOf"];
+
+  constructor(nameOf: Options["nameOf"]) {
+    this.#nameOf = nameOf;
+  }
+
+  given(kind: keyof typeof KINDS, entry: TensorEntry, what: string): void {
+    const line = `${this.#nameOf(entry) ?? "an input"} ${KINDS[kind]}`;
+    const list = this.#byInput.get(line);
+    if (list === undefined) this.#byInput.set(line, [what]);
+    else list.push(what);
+  }
+
+  lines(hint: string): string[] {
+    const lines = [...this.#byInput].map(([line, list]) => `${line}: ${listed(list)}`);
+    if (this.arisen.length > 0) {
+      lines.push(`the result has values that are not finite, which no input has: ${listed(this.arisen)}${hint}`);
+    }
+    if (this.unknown.length > 0) {
+      lines.push(`the result has values that are not finite: ${listed(this.unknown)}; inputs were not read again`);
+    }
+    return lines;
+  }
+}
+
 /** Watches the values that are written. */
 export class FiniteWatch {
   readonly #tasks: ReadonlyMap<string, MergeTask>;
@@ -123,41 +166,33 @@ export class FiniteWatch {
     };
   }
 
-  /** What to tell at the end: one line per input that has such values, and one for those that no input has. */
-  async remarks({ nameOf, readAgain }: Options): Promise<string[]> {
-    const byInput = new Map<string, string[]>();
-    const arisen: string[] = [];
-    const unknown: string[] = [];
-    const put = (list: string[], name: string, found: NotFinite) => list.push(`${name} (${spell(found)})`);
+  /**
+   * What to tell at the end: one line per input that has such values, and one for those that no input has. `had` says
+   * of an input of a tensor, the base first, that the device saw one in it.
+   */
+  async remarks({ nameOf, readAgain }: Options, had: Had = () => false): Promise<string[]> {
+    const told = new Told(nameOf);
     let left = MOST_AGAIN;
-    for (const [name, found] of this.#found) {
-      const entries = entriesOf(this.#tasks.get(name)!);
+    for (const task of this.#tasks.values()) {
+      const written = this.#found.get(task.name);
+      const entries = entriesOf(task).filter((_, slot) => written !== undefined || had(task.name, slot));
+      if (entries.length === 0) continue;
       left -= entries.reduce((sum, { bytes }) => sum + bytes, 0);
       if (left < 0 || !entries.every(readAgain)) {
-        put(unknown, name, found);
+        if (written) told.unknown.push(counted(task.name, written));
+        else for (const entry of entries) told.given("dropped", entry, entry.name);
         continue;
       }
       let given = false;
       for (const entry of entries) {
         const own = await countEntry(entry);
-        if (!some(own)) continue;
-        given = true;
-        const ref = nameOf(entry) ?? "an input";
-        const list = byInput.get(ref) ?? [];
-        put(list, entry.name, own);
-        byInput.set(ref, list);
+        if (some(own)) told.given(written ? "shown" : "dropped", entry, counted(entry.name, own));
+        else if (!written) told.given("made", entry, entry.name);
+        given ||= some(own);
       }
-      if (!given) put(arisen, name, found);
+      if (written && !given) told.arisen.push(counted(task.name, written));
     }
-    const lines = [...byInput].map(([ref, list]) => `${ref} has values that are not finite: ${listed(list)}`);
-    if (arisen.length > 0) {
-      const hint = this.#limit(arisen.length) ?? "";
-      lines.push(`the result has values that are not finite, which no input has: ${listed(arisen)}${hint}`);
-    }
-    if (unknown.length > 0) {
-      lines.push(`the result has values that are not finite: ${listed(unknown)}; inputs were not read again`);
-    }
-    return lines;
+    return told.lines(this.#limit(told.arisen.length) ?? "");
   }
 
   /** The largest number of the output's type, where one type holds them all. */

@@ -71,6 +71,8 @@ export interface AttendOptions {
   /** 1 / sqrt(headDim) when left out. */
   readonly scale?: number;
   readonly window?: number;
+  /** Scores become cap tanh(score / cap). */
+  readonly cap?: number;
 }
 
 /** What an architecture's equations are written with. */
@@ -94,6 +96,8 @@ export interface Net {
    * changed: `hidden.3` after three blocks, `middle.3` between the halves of the fourth, `router.3`.
    */
   note(name: string, x: Tensor): Tensor;
+  /** Gives a layer's router logits (N, E), of which every token takes the k likeliest, to losses that balance them. */
+  routed(layer: number, logits: Tensor, k: number): void;
 }
 
 /** What an architecture is. Its name is the `model_type` of config.json. */
@@ -131,6 +135,8 @@ export interface ModelSizes {
   readonly outputs: number;
   /** Most tokens of a sequence; of a classifier 0. */
   readonly maxPositions: number;
+  /** A longer sequence turns its positions otherwise from the first on, so that cached keys hold no longer. */
+  readonly turnsAnewBeyond?: number;
   /** Shape of one example of a classifier. */
   readonly example?: readonly number[];
 }

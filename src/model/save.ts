@@ -6,7 +6,8 @@ import { decodeFloats, encodeFloats } from "../checkpoint/decode.ts";
 import { DTYPE_BYTES, type Dtype } from "../checkpoint/dtype.ts";
 import type { ShardOptions } from "../checkpoint/write/shards.ts";
 import { ClosedPipe } from "../checkpoint/write/sink.ts";
-import { createWriter, isPipe, type Writer } from "../checkpoint/write/write.ts";
+import { createWriter, isPipe } from "../checkpoint/write/write.ts";
+import type { WriteOptions, Writer } from "../checkpoint/write/writer.ts";
 import { UserError } from "../errors.ts";
 import type { Parameter } from "../tensor/parameter.ts";
 import { sizeOf } from "../tensor/tensor.ts";
@@ -21,6 +22,8 @@ export interface SaveOptions extends ShardOptions {
    */
   readonly dtype?: Dtype | "held";
   readonly flush?: boolean;
+  /** For a target on the Hub. */
+  readonly hub?: NonNullable<WriteOptions["hub"]>;
 }
 
 interface Saved {

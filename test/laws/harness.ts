@@ -68,7 +68,8 @@ export interface Given {
   readonly wrap?: (entry: TensorEntry) => TensorEntry;
 }
 
-function tasksOf(method: MergeMethod, given: Given): ValuedTask[] {
+/** The tensors to merge. */
+export function tasksOf(method: MergeMethod, given: Given): ValuedTask[] {
   const { models, base, shapes = SHAPES, wrap = (entry) => entry } = given;
   const types = (i: number): Dtype => (typeof given.dtype === "string" ? given.dtype : (given.dtype?.[i] ?? "F32"));
   const value = (name: string, spec: OptionSpec, model: number): unknown => {

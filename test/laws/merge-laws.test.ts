@@ -12,6 +12,7 @@ import type { Dtype } from "../../src/checkpoint/dtype.ts";
 import { commonOptions, joinTables } from "../../src/cli/shared-options.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import { MERGE_LAWS, type MergeLaw, type MergeMethod } from "../../src/merge/contract.ts";
+import { InputWatch } from "../../src/merge/job/input-watch.ts";
 import { mergekitOptions } from "../../src/merge/mergekit-options.ts";
 import { validator } from "../../src/merge/plan/value-checks.ts";
 import { claimed } from "../../src/method/laws.ts";
@@ -19,7 +20,17 @@ import { methodFiles } from "../../src/method/registry.ts";
 import { fileOf } from "../checkpoint/sample.ts";
 import { EPSILON, expectWithin, rounded } from "../support/floats.ts";
 import { sharedGpu } from "../support/gpu.ts";
-import { allMethods, type Given, type Model, merged, mergedBytes, modelOf, SHAPES, type Shapes } from "./harness.ts";
+import {
+  allMethods,
+  type Given,
+  type Model,
+  merged,
+  mergedBytes,
+  modelOf,
+  SHAPES,
+  type Shapes,
+  tasksOf,
+} from "./harness.ts";
 
 setDefaultTimeout(30_000); // the machine may be busy
 
@@ -179,6 +190,36 @@ for (const { file, method } of methods) {
         }
         const again = await mergedBytes(gpu, method, given);
         for (const [name, bytes] of first) expect([name, again.get(name)]).toEqual([name, bytes]);
+      }
+    });
+
+    test("a NaN that is read is written, or seen where it is dropped", async () => {
+      const name = "model.layers.0.mlp.up_proj.weight";
+      const given = inputs(method);
+      const all = [...(given.base ? [given.base] : []), ...given.models];
+      for (const [slot, model] of all.entries()) {
+        const broken = new Map(model).set(name, model.get(name)!.with(7, Number.NaN));
+        const [base, ...models] = all.with(slot, broken) as [Model, ...Model[]];
+        const one = given.base ? { ...given, base, models } : { ...given, models: [base, ...models] };
+        const watch = new InputWatch(gpu, tasksOf(method, one));
+        const settings = { chunkValues: 100, inputs: watch };
+        const written = (await merged(gpu, method, { ...one, settings })).get(name)!;
+        const seen = await watch.found();
+        for (const { name: other } of tasksOf(method, one)) {
+          for (const k of all.keys())
+            if (other !== name || k !== slot) expect([k, other, seen(other, k)]).toEqual([k, other, false]);
+        }
+        if (seen(name, slot) || !written.every(Number.isFinite)) continue;
+        // What is neither seen nor written must not have been read: the result does not change with its values.
+        const other = new Map(model).set(
+          name,
+          model.get(name)!.map((x) => x + 1),
+        );
+        const [otherBase, ...otherModels] = all.with(slot, other) as [Model, ...Model[]];
+        const two = given.base
+          ? { ...given, base: otherBase, models: otherModels }
+          : { ...given, models: [otherBase, ...otherModels] };
+        expect([slot, (await merged(gpu, method, two)).get(name)]).toEqual([slot, written]);
       }
     });
 

@@ -12,7 +12,7 @@
 // there is no lse. Checked against f64 in test/tensor/ops/attention.test.ts.
 
 import package::lib::head::{DV, Part, part, parts, put};
-import package::lib::exact::exact_exp;
+import package::lib::exact::{exact_exp, exact_tanh};
 
 struct Params {
   t: u32,       // queries of a batch row
@@ -23,6 +23,7 @@ struct Params {
   causal: u32,
   window: u32,  // 0: none; else a query sees so many of the last keys
   scale: f32,
+  cap: f32,     // only with `capped`: scores become cap tanh(score / cap)
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -67,7 +68,8 @@ fn forward(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) wo
     let at = key_start + key * key_width;
     var score4 = vec4f();
     for (var i = 0u; i < parts(params.d); i++) { score4 = fma(query[i], part(&k, at, i, params.d), score4); }
-    let score = score4.x + score4.y + score4.z + score4.w;
+    var score = score4.x + score4.y + score4.z + score4.w;
+    @if(capped) score = params.cap * exact_tanh(score / params.cap);
     var p = 1.0;
     if (score > most) {
       let shrink = exact_exp(most - score);

@@ -34,9 +34,12 @@ export class RangeIgnored extends Error {}
 export class HubFetch {
   failure: Error | undefined;
   readonly #asked: Asked;
+  readonly #refusalOf: (response: Response, asked: Asked, url: URL) => UserError;
 
-  constructor(asked: Asked) {
+  /** `refusal` puts answers that are none into words; that of downloads when left out. */
+  constructor(asked: Asked, refusal: (response: Response, asked: Asked, url: URL) => UserError = refusalOf) {
     this.#asked = asked;
+    this.#refusalOf = refusal;
   }
 
   readonly fetch = (async (input: string | URL, init?: RequestInit): Promise<Response> => {
@@ -58,7 +61,7 @@ export class HubFetch {
     });
     if (!response.ok) {
       await response.body?.cancel();
-      throw this.#fail(refusalOf(response, this.#asked, url));
+      throw this.#fail(this.#refusalOf(response, this.#asked, url));
     }
     const asked = /^bytes=(\d+)-/.exec(headers.get("range") ?? "")?.[1];
     const given = /^bytes (\d+)-/.exec(response.headers.get("content-range") ?? "")?.[1];

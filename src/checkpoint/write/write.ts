@@ -14,40 +14,15 @@ import type { TensorInfo } from "../checkpoint.ts";
 import { MODEL_FILES } from "../safetensors/metadata.ts";
 import { openError } from "../source.ts";
 import { publishFolder } from "./publish.ts";
-import { layoutFile, layoutFolder, type OutputPlan, type ShardOptions, type WeightsFile } from "./shards.ts";
+import { layoutFile, layoutFolder, type OutputPlan, type WeightsFile } from "./shards.ts";
 import { FileSink, flushFolder, PipeSink, type Sink } from "./sink.ts";
 import { refuseUnlessFiles, statOf } from "./target.ts";
-
-export interface WriteOptions extends ShardOptions {
-  /** Writes only the index-th (from 1) of `count` shards, byte for byte as a run with `shards: count` would. */
-  shard?: { index: number; count: number };
-  /** Descriptor written for `-`; 1 by default. */
-  fd?: number;
-  /** Flush files to the disk before they get their names; off for benchmarks, and by INGOT_NO_FSYNC=1. */
-  flush?: boolean;
-}
-
-export interface Writer {
-  /** What is to be written, in order: the plan's tensors, or with `shard` those of that shard. */
-  readonly tensors: readonly TensorInfo[];
-  /** All bytes of all files that will be written, headers included. */
-  readonly bytes: number;
-  /**
-   * Appends bytes to a tensor. Tensors come in order, each in any number of pieces; calls may overlap and are served in
-   * turn. `bytes` may be changed or freed once the promise resolves. Throws RangeError when out of order or too many,
-   * ClosedPipe when the reader went away, UserError (exit 1) when the disk is full.
-   */
-  write(name: string, bytes: Uint8Array): Promise<void>;
-  /** Gives the files their names. Throws RangeError when a tensor is incomplete. */
-  finish(): Promise<void>;
-  /** Leaves the target as it was. */
-  abort(): Promise<void>;
-}
+import type { WriteOptions, Writer } from "./writer.ts";
 
 /**
- * Begins to write to `target`: "-" (stdout), a FIFO or device, `x.safetensors`, or a folder. The header is written, or
- * the folder created, before this returns. Throws UserError when the target is of the wrong kind (exit code 2) or the
- * disk too small (1).
+ * Begins to write to `target`: "-" (stdout), a FIFO or device, `x.safetensors`, a folder, or `hf:org/name`. The header
+ * is written, or the folder created, before this returns. Throws UserError when the target is of the wrong kind (exit
+ * code 2) or the disk too small (1).
  *
  *     const tensors = [{ name: "w", dtype: "BF16", shape: [2, 3], bytes: 12 }] as const;
  *     const writer = await createWriter("out/", { tensors, files: base.files, lineage });
@@ -57,6 +32,13 @@ export interface Writer {
 export async function createWriter(target: string, plan: OutputPlan, options: WriteOptions = {}): Promise<Writer> {
   const flush = options.flush ?? process.env.INGOT_NO_FSYNC !== "1";
   const kind = kindOf(target);
+  if (kind === "hub") {
+    if (options.shard !== undefined) {
+      throw new UserError(`${show(target)} is sent whole; a shard alone is written to a folder`, "write -o name/");
+    }
+    const { hubWriter } = await import("./hub-writer.ts");
+    return hubWriter(target, plan, options.hub ?? {}, (folder) => createWriter(folder, plan, options));
+  }
   if (kind !== "folder" && (options.shard !== undefined || (options.shards ?? 1) !== 1)) {
     throw new UserError(`${show(target)} is one file; shards are written to a folder`, "write -o name/");
   }
@@ -67,10 +49,11 @@ export async function createWriter(target: string, plan: OutputPlan, options: Wr
 /** Whether bytes written to this target are gone at once: stdout, a FIFO, a device. */
 export const isPipe = (target: string): boolean => kindOf(target) === "pipe";
 
-function kindOf(target: string): "pipe" | "file" | "folder" {
+function kindOf(target: string): "pipe" | "file" | "folder" | "hub" {
   if (target === "-" || /^\/dev\/(stdout|fd\/\d+)$/.test(target)) return "pipe";
   if (target === "") throw new UserError("The name of the output is empty", "is a shell variable unset?");
-  if (/^hf:/.test(target) || /\.(gguf|bin|pt|pth)$/.test(target)) {
+  if (target.startsWith("hf:")) return "hub";
+  if (/\.(gguf|bin|pt|pth)$/.test(target)) {
     throw new UserError(`${target} cannot be written`, "write x.safetensors or a folder");
   }
   const stat = statOf(target);

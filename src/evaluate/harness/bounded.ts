@@ -1,12 +1,13 @@
 /** Templates and patterns of task files under a budget of time and memory. */
 import { askThread } from "../../bounded-thread.ts";
 import { UserError } from "../../errors.ts";
-import { show } from "../../json.ts";
 import type { Answer, Request } from "./worker.ts";
 
 /** Milliseconds in any case, and for each row. */
 const LEAST_MS = 3000;
 const ROW_MS = 1;
+/** Letters of a message that are shown. */
+const MOST_LETTERS = 400;
 const MOST_MEMORY = 512 * 2 ** 20;
 
 /** Asks the thread once and ends it. Throws UserError, naming the file, for what fails or does not end. */
@@ -19,7 +20,7 @@ export async function bounded(file: string, request: Request): Promise<Exclude<A
     const answer = await askThread<Answer>(worker, request, { milliseconds, bytes: MOST_MEMORY }, (bound) =>
       bound === "time" ? `${what} take longer than ${milliseconds / 1000} s` : `${what} take more than 512 MB`,
     );
-    if ("error" in answer) throw new UserError(`${file}: ${show(answer.error)}`, "mend the task file");
+    if ("error" in answer) throw new UserError(`${file}: ${answer.error.slice(0, MOST_LETTERS)}`, "mend the task file");
     return answer;
   } finally {
     worker.terminate();

@@ -13,14 +13,14 @@ export const wordsOf = ({ choices }: DocumentTexts, target: string | number): st
   typeof target === "number" ? (choices?.[target] ?? String(target)) : target;
 
 /** The places of the choices that are right. */
-export const rightPlaces = ({ choices = [], targets }: DocumentTexts): number[] =>
-  targets
+export const rightPlaces = ({ choices = [], targets, place }: DocumentTexts): number[] =>
+  (place === undefined ? targets : [place])
     .map((target) => (typeof target === "number" ? target : choices.indexOf(target)))
     .filter((place) => choices[place] !== undefined);
 
 /**
- * The contexts of all rows. Examples are the first of their split; where that is the split that is evaluated, a row is
- * no example of itself.
+ * The contexts of all rows; where a row's choices are inputs, what stands before them. Examples are the first of their
+ * split; where that is the split that is evaluated, a row is no example of itself.
  */
 export function contextsOf(
   { fewshot, split, fewshotSplit, targetDelimiter, fewshotDelimiter }: TaskFile,
@@ -36,6 +36,6 @@ export function contextsOf(
   return rows.map(({ text, document }) => {
     const key = JSON.stringify(document);
     const chosen = examples.filter((example) => example.key !== key).slice(0, fewshot);
-    return text.description + chosen.map(({ shown }) => shown).join("") + text.text;
+    return text.description + chosen.map(({ shown }) => shown).join("") + (text.place === undefined ? text.text : "");
   });
 }

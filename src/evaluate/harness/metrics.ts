@@ -6,8 +6,7 @@ interface TaskMetric {
   readonly reads: string;
 }
 
-/** By name in `metric_list`. */
-export const TASK_METRICS: Readonly<Record<string, TaskMetric>> = {
+const METRICS = {
   acc: {
     about: "share of rows whose likeliest choice is right, or whose target greedy decoding gives",
     formula:
@@ -30,9 +29,30 @@ export const TASK_METRICS: Readonly<Record<string, TaskMetric>> = {
     formula: "exp of minus the mean over rows of the log-probability of the target",
     reads: "doc_to_text and doc_to_target of the task file",
   },
-};
+  word_perplexity: {
+    about: "how much a whole text surprises, per word",
+    formula: "exp of minus the summed log-probability of all texts, divided by their words",
+    reads: "doc_to_target of the task file",
+  },
+  byte_perplexity: {
+    about: "how much a whole text surprises, per byte",
+    formula: "exp of minus the summed log-probability of all texts, divided by their bytes in UTF-8",
+    reads: "doc_to_target of the task file",
+  },
+  bits_per_byte: {
+    about: "bits that a byte of a whole text takes",
+    formula: "minus the summed log-probability of all texts in bits, divided by their bytes in UTF-8",
+    reads: "doc_to_target of the task file",
+  },
+} as const satisfies Readonly<Record<string, TaskMetric>>;
+
+/** A name in `metric_list`. */
+export type TaskMetricName = keyof typeof METRICS;
+
+/** By name. */
+export const TASK_METRICS: Readonly<Record<string, TaskMetric>> = METRICS;
 
 /** The same in sentences, for `--help all`. */
 export const TASK_NOTES = `Metrics of task files (--task), each as the harness has it: ${Object.entries(TASK_METRICS)
   .map(([name, { about, formula }]) => `${name}, ${about}: ${formula}`)
-  .join("; ")}. Of all but perplexity higher is better.`;
+  .join("; ")}. Of perplexities and bits lower is better, of the others higher.`;

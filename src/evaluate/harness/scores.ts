@@ -7,20 +7,47 @@ import { mean } from "../measures/means.ts";
 import { bounded } from "./bounded.ts";
 import { rightPlaces, wordsOf } from "./contexts.ts";
 import { TASK_METRICS } from "./metrics.ts";
+import { countWords } from "./rolling.ts";
 import type { TaskFile } from "./task-file.ts";
 import type { DocumentTexts } from "./texts.ts";
 
 /** The name of a metric over what a filter leaves: "exact_match,strict-match". */
 const nameOf = (metric: string, filter: string): string => (filter === "none" ? metric : `${metric},${filter}`);
 
-const NEEDS = { multiple_choice: ["choice"], loglikelihood: [], generate_until: ["continued"] } as const;
+const NEEDS = {
+  multiple_choice: ["choice"],
+  loglikelihood: [],
+  loglikelihood_rolling: ["choice"],
+  generate_until: ["continued"],
+} as const;
+
+/** Sums over rows that a metric of whole texts divides: log-likelihoods, words and bytes. */
+const LOGS = "loglikelihood";
+const UNITS: Readonly<Record<string, string>> = {
+  word_perplexity: "words",
+  byte_perplexity: "bytes",
+  bits_per_byte: "bytes",
+};
+
+const summed = (rows: readonly ScoredRow[], name: string): number =>
+  rows.reduce((sum, { scores }) => sum + (scores?.[name] ?? 0), 0);
+
+/** The value of a metric that is no mean; undefined for one that is. */
+function wholeValue(metric: string, name: string, rows: readonly ScoredRow[]): number | undefined {
+  if (metric === "perplexity") return Math.exp(-mean(rows.flatMap(({ scores }) => scores?.[name] ?? [])));
+  const units = UNITS[metric];
+  if (units === undefined) return undefined;
+  const loss = -summed(rows, LOGS) / summed(rows, units);
+  return metric === "bits_per_byte" ? loss / Math.LN2 : Math.exp(loss);
+}
 
 /** The metrics of a task, one a filter. */
 export const metricsOf = ({ metrics, filters, outputType }: TaskFile): BoundMetric[] =>
   filters.flatMap((filter) =>
     metrics.map((metric) => {
       const name = nameOf(metric.name, filter.name);
-      const isPerplexity = metric.name === "perplexity";
+      const isLoss = metric.name === "perplexity" || UNITS[metric.name] !== undefined;
+      const least = metric.name === "bits_per_byte" ? 0 : 1;
       return bindDefaults(
         defineMetric({
           name,
@@ -31,9 +58,9 @@ export const metricsOf = ({ metrics, filters, outputType }: TaskFile): BoundMetr
           options: {},
           task: "causal-lm",
           needs: NEEDS[outputType],
-          range: isPerplexity ? [1, Number.POSITIVE_INFINITY] : [0, 1],
-          better: isPerplexity ? "lower" : "higher",
-          knowledge: isPerplexity ? "less" : "more",
+          range: isLoss ? [least, Number.POSITIVE_INFINITY] : [0, 1],
+          better: isLoss ? "lower" : "higher",
+          knowledge: isLoss ? "less" : "more",
           laws: {
             rowOrder: true,
             duplicates: true,
@@ -41,10 +68,8 @@ export const metricsOf = ({ metrics, filters, outputType }: TaskFile): BoundMetr
             otherGroups: "a task has one group",
             perfectModel: true,
           },
-          value(rows) {
-            const known = mean(rows.flatMap(({ scores }) => scores?.[name] ?? []));
-            return isPerplexity ? Math.exp(-known) : known;
-          },
+          value: (rows) =>
+            wholeValue(metric.name, name, rows) ?? mean(rows.flatMap(({ scores }) => scores?.[name] ?? [])),
         }),
       );
     }),
@@ -56,10 +81,11 @@ export async function scoresOf(
   texts: readonly DocumentTexts[],
   rows: readonly ScoredRow[],
 ): Promise<ScoredRow[]> {
-  if (task.outputType === "generate_until") return withMatches(task, texts, rows);
+  const { outputType } = task;
+  if (outputType === "generate_until") return withMatches(task, texts, rows);
   return rows.map((row, i) => ({
     ...row,
-    scores: task.outputType === "loglikelihood" ? likelihoodScores(row) : choiceScores(row, texts[i]!),
+    scores: SCORES[outputType](row, texts[i]!),
   }));
 }
 
@@ -67,6 +93,13 @@ const likelihoodScores = (row: ScoredRow) => ({
   perplexity: -summedLoss(row),
   acc: rightTokens(row) === tokens(row) ? 1 : 0,
 });
+
+/** What a whole text has: the windows of a row are its choices. */
+function rollingScores({ choice }: ScoredRow, { targets }: DocumentTexts): Record<string, number> {
+  const text = String(targets[0]);
+  const loss = choice?.losses.reduce((a, b) => a + b, 0) ?? Number.NaN;
+  return { [LOGS]: -loss, words: countWords(text), bytes: Buffer.byteLength(text) };
+}
 
 /** Lengths are counted in characters of Unicode, as Python counts them. */
 function choiceScores({ choice }: ScoredRow, text: DocumentTexts): Record<string, number> {
@@ -80,6 +113,12 @@ function choiceScores({ choice }: ScoredRow, text: DocumentTexts): Record<string
     exact_match: one(right.some((place) => choice.isGreedy[place] === true)),
   };
 }
+
+const SCORES = {
+  multiple_choice: choiceScores,
+  loglikelihood: likelihoodScores,
+  loglikelihood_rolling: rollingScores,
+};
 
 async function withMatches(
   task: TaskFile,

@@ -8,9 +8,10 @@ import { UserError } from "../../errors.ts";
 import { show } from "../../json.ts";
 import { nearest } from "../../method/nearest.ts";
 import type { FilterStep, MatchOptions } from "./matches.ts";
+import type { TaskMetricName } from "./metrics.ts";
 import type { Fields } from "./texts.ts";
 
-export type OutputType = "multiple_choice" | "loglikelihood" | "generate_until";
+export type OutputType = "multiple_choice" | "loglikelihood" | "loglikelihood_rolling" | "generate_until";
 
 export interface TaskMetric {
   readonly name: string;
@@ -53,13 +54,23 @@ export const UNUSED_KEYS = [
   "doc_to_decontamination_query",
 ];
 
-const METRICS: Readonly<Record<OutputType, readonly string[]>> = {
+const METRICS: Readonly<Record<OutputType, readonly TaskMetricName[]>> = {
   multiple_choice: ["acc", "acc_norm", "exact_match"],
   loglikelihood: ["perplexity", "acc"],
+  loglikelihood_rolling: ["word_perplexity", "byte_perplexity", "bits_per_byte"],
   generate_until: ["exact_match"],
+};
+/** How metrics are averaged, where it is not the mean. */
+const AGGREGATIONS: Readonly<Record<string, string>> = {
+  perplexity: "perplexity",
+  word_perplexity: "weighted_perplexity",
+  byte_perplexity: "weighted_perplexity",
+  bits_per_byte: "bits_per_byte",
 };
 const USUAL: Readonly<Record<OutputType, readonly string[]>> = { ...METRICS, multiple_choice: ["acc", "acc_norm"] };
 const LOADERS = ["json", "csv", "parquet"];
+const SAMPLER =
+  "first_n takes the first rows of the split; random draws come from Python's generator, which is not here";
 const MOST_BYTES = 2 ** 20;
 const PLAIN: MatchOptions = { ignoreCase: false, ignorePunctuation: false, ignoreNumbers: false, ignored: [] };
 
@@ -138,7 +149,7 @@ class Reader {
       throw this.#document.error([key], `${key} is a key that is not read here`, hint);
     }
     const outputType = this.#text("output_type", "generate_until");
-    if (!isOutputType(outputType)) throw this.#fail("output_type", "multiple_choice, loglikelihood or generate_until");
+    if (!isOutputType(outputType)) throw this.#fail("output_type", `one of ${Object.keys(METRICS).join(", ")}`);
     const data = this.#data();
     const fewshotDelimiter = this.#text("fewshot_delimiter", "\n\n");
     const split = ["test_split", "validation_split"].map((key) => this.#split(key)).find((name) => name !== undefined);
@@ -153,7 +164,7 @@ class Reader {
       fewshotSplit:
         ["fewshot_split", "training_split", "validation_split"].map((key) => this.#split(key)).find((name) => name) ??
         split,
-      fewshot: this.#fewshot(),
+      fewshot: this.#fewshot(outputType),
       targetDelimiter: this.#text("target_delimiter", " "),
       fewshotDelimiter,
       ...this.#generation(outputType, fewshotDelimiter),
@@ -176,7 +187,13 @@ class Reader {
       throw this.#fail("doc_to_choice", "a column, a template or a list of texts");
     if (list === undefined && outputType === "multiple_choice")
       throw this.#document.error([], "multiple_choice needs doc_to_choice");
-    return { text: this.#text("doc_to_text"), target, choices: list, description: this.#text("description", "") };
+    return { text: this.#shown(list !== undefined), target, choices: list, description: this.#text("description", "") };
+  }
+
+  /** A place among choices is a text here; what it means is told by the rows. */
+  #shown(hasChoices: boolean): string | number {
+    const place = this.#map.doc_to_text;
+    return hasChoices && Number.isInteger(place) ? (place as number) : this.#text("doc_to_text");
   }
 
   #data(): Map<string, readonly string[]> {
@@ -196,16 +213,30 @@ class Reader {
     );
   }
 
-  #fewshot(): number {
+  #fewshot(outputType: OutputType): number {
     const { num_fewshot: count = 0, fewshot_config: config } = this.#map;
     if (!Number.isInteger(count) || (count as number) < 0 || (count as number) > 1000)
       throw this.#fail("num_fewshot", "a number of examples");
-    const isFirst = isMap(config) && config.sampler === "first_n" && Object.keys(config).length === 1;
-    if (config !== undefined && !isFirst) throw this.#fail("fewshot_config", "{sampler: first_n}");
-    if (count !== 0 && !isFirst)
+    const { sampler, ...other } = isMap(config) ? config : {};
+    if (config !== undefined && (!isMap(config) || Object.keys(other).length > 0))
+      throw this.#fail("fewshot_config", "{sampler: first_n}");
+    if (sampler !== undefined && sampler !== "first_n")
+      throw this.#document.error(
+        ["fewshot_config"],
+        `fewshot_config: the sampler ${JSON.stringify(sampler)} is not here`,
+        SAMPLER,
+      );
+    if (count !== 0 && sampler === undefined)
       throw this.#document.error(
         ["num_fewshot"],
-        "num_fewshot needs fewshot_config: {sampler: first_n}; other samplers draw as Python does",
+        "num_fewshot needs fewshot_config: {sampler: first_n}, since the usual sampler draws at random",
+        SAMPLER,
+      );
+    if (count !== 0 && outputType === "loglikelihood_rolling")
+      throw this.#document.error(
+        ["num_fewshot"],
+        "num_fewshot: loglikelihood_rolling takes no examples",
+        "leave it out",
       );
     return count as number;
   }
@@ -235,10 +266,10 @@ class Reader {
         );
       if (!isMap(entry)) throw fail("metric, aggregation and higher_is_better");
       const { metric, aggregation, higher_is_better: _, ...rest } = entry;
-      const known = METRICS[outputType];
+      const known: readonly string[] = METRICS[outputType];
       if (typeof metric !== "string" || !known.includes(metric))
         throw fail(`one of ${known.join(", ")} for ${outputType}`);
-      const usual = metric === "perplexity" ? "perplexity" : "mean";
+      const usual = AGGREGATIONS[metric] ?? "mean";
       if (aggregation !== undefined && aggregation !== usual) throw fail(`aggregation: ${usual}`);
       const { ignore_case, ignore_punctuation, ignore_numbers, regexes_to_ignore = [], ...other } = rest;
       const isText = outputType === "generate_until";

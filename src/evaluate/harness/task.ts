@@ -6,7 +6,9 @@ import fs from "node:fs";
 import path from "node:path";
 import type { GroupReference } from "../../data/groups.ts";
 import { readValues } from "../../data/read-rows.ts";
+import type { Sequence } from "../../data/sequences.ts";
 import { encodePrompt } from "../../data/special-tokens.ts";
+import type { Tokenizer } from "../../data/tokenizer.ts";
 import { UserError } from "../../errors.ts";
 import { isObject, type JsonObject } from "../../json.ts";
 import { encodeContinuation } from "../../run/scoring/continuations.ts";
@@ -15,6 +17,7 @@ import type { ScoredRow } from "../../run/scoring/scored-row.ts";
 import type { BoundMetric } from "../contract.ts";
 import { bounded } from "./bounded.ts";
 import { contextsOf, rightPlaces, wordsOf } from "./contexts.ts";
+import { rollingWindows } from "./rolling.ts";
 import { metricsOf, scoresOf } from "./scores.ts";
 import { readTaskFile, type TaskFile } from "./task-file.ts";
 import type { DocumentTexts } from "./texts.ts";
@@ -116,6 +119,7 @@ interface TaskRequest {
 function dataOf(task: TaskFile, requests: readonly TaskRequest[], { tools, sizes, ref }: Reader): TextData {
   const tokenizer = tools?.tokenizer;
   if (!tools || !tokenizer) throw new UserError(`--task needs a language model with a tokenizer; ${ref} has none`);
+  checkInputs(task, requests);
   const maxLength = tools.encode.maxLength ?? Number.POSITIVE_INFINITY;
   if (task.outputType === "generate_until") {
     const most = (sizes.maxPositions > 0 ? sizes.maxPositions : Number.POSITIVE_INFINITY) - task.maxTokens;
@@ -126,11 +130,11 @@ function dataOf(task: TaskFile, requests: readonly TaskRequest[], { tools, sizes
       );
     return questionsOf(task, requests, (text) => [...encodePrompt(tokenizer, text)], most);
   }
+  if (task.outputType === "loglikelihood_rolling") return rollingOf(requests, tokenizer, maxLength);
   const cut: string[] = [];
   const parts = requests.map(({ text, context, place }) => {
-    const continuations = continuationsOf(task, text);
-    const list = continuations.map((each) =>
-      encodeContinuation(context, each, { tokenizer, maxLength, group: 0, place }),
+    const list = pairsOf(task, text, context).map(([before, after]) =>
+      encodeContinuation(before, after, { tokenizer, maxLength, group: 0, place }),
     );
     const isWhole = list.every((part) => part.isWhole);
     if (!isWhole && task.outputType === "loglikelihood")
@@ -152,11 +156,46 @@ function dataOf(task: TaskFile, requests: readonly TaskRequest[], { tools, sizes
   return { kind: "text", sequences, choices, remarks: [...remarks, ...(odd.length > 0 ? [lost] : [])] };
 }
 
-/** Choices follow a delimiter; the target of a log-likelihood brings its own. */
-const continuationsOf = (task: TaskFile, text: DocumentTexts): string[] =>
-  task.outputType === "loglikelihood"
-    ? [wordsOf(text, text.targets[0]!)]
-    : text.choices!.map((choice) => task.targetDelimiter + choice);
+/**
+ * What stands before each continuation, and the continuation: choices follow a delimiter, or are inputs that the target
+ * follows; the target of a log-likelihood brings its own delimiter.
+ */
+function pairsOf(task: TaskFile, text: DocumentTexts, context: string): [before: string, after: string][] {
+  if (task.outputType === "loglikelihood") return [[context, wordsOf(text, text.targets[0]!)]];
+  if (text.place === undefined) return text.choices!.map((choice) => [context, task.targetDelimiter + choice]);
+  return text.choices!.map((choice) => [context + choice, task.targetDelimiter + text.targets[0]]);
+}
+
+/** The windows of every row's text; a row's windows are read as its choices are. */
+function rollingOf(requests: readonly TaskRequest[], tokenizer: Tokenizer, maxLength: number): TextData {
+  const sequences: Sequence[] = [];
+  const choices = requests.map(({ text, place }) => {
+    const [target] = text.targets;
+    if (text.isList || typeof target !== "string")
+      throw new UserError(`${place}: doc_to_target should give a text`, "loglikelihood_rolling scores a whole text");
+    const windows = rollingWindows(target, { tokenizer, maxLength, place });
+    const first = sequences.length;
+    sequences.push(...windows);
+    return { group: 0, first, count: windows.length, answer: 0, bytes: [], isWhole: true };
+  });
+  return { kind: "text", sequences, choices };
+}
+
+/** Throws UserError where choices are inputs in some rows only, or the text behind them is none. */
+function checkInputs(task: TaskFile, requests: readonly TaskRequest[]): void {
+  if (task.outputType !== "multiple_choice") return;
+  const several = requests.filter(({ text }) => text.place !== undefined);
+  if (several.length > 0 && several.length < requests.length) {
+    const odd = requests.find(({ text }) => text.place === undefined)!;
+    throw new UserError(`${odd.place}: doc_to_text gives a text here, and a place among the choices in other rows`);
+  }
+  const odd = several.find(({ text }) => text.isList || typeof text.targets[0] !== "string");
+  if (odd)
+    throw new UserError(
+      `${odd.place}: doc_to_target should give the text behind each input`,
+      "doc_to_text gives a place among the choices, so these are inputs",
+    );
+}
 
 function questionsOf(
   task: TaskFile,

@@ -7,17 +7,20 @@ import { isObject, type Json, type JsonObject } from "../../json.ts";
 import { parseList } from "./literal.ts";
 
 export interface Fields {
-  readonly text: string;
+  readonly text: string | number;
   readonly target: string | number | readonly Json[];
   readonly choices?: string | readonly string[] | undefined;
   readonly description: string;
 }
 
 export interface DocumentTexts {
+  /** What is asked; of several inputs the right one. */
   readonly text: string;
   /** Places or texts; several where any of them is right. */
   readonly targets: readonly (string | number)[];
   readonly isList: boolean;
+  /** Which of the choices is the right input, where choices are inputs: doc_to_text gives a place then. */
+  readonly place?: number;
   readonly choices?: readonly string[];
   readonly description: string;
 }
@@ -39,9 +42,10 @@ export function textsOf(jinja: Jinja, fields: Fields, documents: readonly JsonOb
     if (columns.has(source)) return (document: JsonObject) => document[source];
     return template(jinja, name, source, columns);
   };
-  const text = field("doc_to_text", fields.text);
+  const text = typeof fields.text === "string" ? field("doc_to_text", fields.text) : () => fields.text;
   const target = typeof fields.target === "string" ? field("doc_to_target", fields.target) : () => fields.target;
   const choice = typeof fields.choices === "string" ? field("doc_to_choice", fields.choices) : () => fields.choices;
+  const isShown = typeof fields.text === "string" && !columns.has(fields.text);
   const isRendered = typeof fields.target === "string" && !columns.has(fields.target);
   const description = template(jinja, "description", fields.description, columns);
   return documents.map((document, i) => {
@@ -49,9 +53,11 @@ export function textsOf(jinja: Jinja, fields: Fields, documents: readonly JsonOb
       const choices = fields.choices === undefined ? undefined : choicesOf(choice(document) as Json);
       const stated = target(document) as Json;
       const found = targetsOf(isRendered && typeof stated === "string" ? readTarget(stated, choices) : stated);
-      const shown = text(document);
+      const shown = placeAmong(choices, text(document) as Json, isShown);
       if (typeof shown !== "string" && typeof shown !== "number")
         throw new Error(`doc_to_text should be a text, found ${JSON.stringify(shown)?.slice(0, 40)}`);
+      if (typeof shown === "number" && choices)
+        return { text: choices[shown] ?? "", place: shown, ...found, choices, description: description(document) };
       return { text: String(shown), ...found, ...(choices && { choices }), description: description(document) };
     } catch (error) {
       throw new Error(`row ${i + 1}: ${(error as Error).message}`);
@@ -126,6 +132,10 @@ function choicesOf(value: Json): string[] {
     throw new Error(`doc_to_choice should give a list of texts, found ${JSON.stringify(value)?.slice(0, 60)}`);
   return list as string[];
 }
+
+/** Digits that a template wrote are a place, where there are choices. */
+const placeAmong = (choices: readonly string[] | undefined, value: Json, isRendered: boolean): Json =>
+  choices && isRendered && typeof value === "string" && /^\d+$/.test(value) ? Number(value) : value;
 
 /** What a template wrote: a place among choices, a list, or else a text. */
 function readTarget(text: string, choices: readonly string[] | undefined): Json {

@@ -52,6 +52,15 @@ export interface JobSettings {
   readonly post?: (task: MergeTask) => number;
   /** Gets what is odd about a tensor but harmless; told at the end, one line per cause. */
   readonly remark?: (what: string, tensor: string) => void;
+  /** Looks at inputs whose values that are not finite the result may not show. */
+  readonly inputs?: {
+    look(
+      tensor: string,
+      chunk: { readonly n4: number; readonly pitch: number; readonly stack: GPUBuffer },
+      slots: number,
+      dtype: OperandDtype,
+    ): Promise<void>;
+  };
   /** Values per chunk and input; left out, as suits the adapter. Tests set it to see tensors of several chunks. */
   readonly chunkValues?: number;
 }

@@ -41,13 +41,16 @@ export class MergeJob<V = unknown, S = unknown> extends TensorInputs<V> {
    *       params: { n4: chunk.n4, pitch: chunk.pitch, t: job.values.t },
    *     });
    *   });
+   *
+   * `spreads`: a value that is not finite gives one in the result, so that it needs no look of its own.
    */
-  async emit(record: RecordOutput): Promise<void> {
+  async emit(record: RecordOutput, spreads = false): Promise<void> {
     const scale = this.hasBase ? (this.settings.post?.(this.task) ?? 1) : 1;
     await this.#outlet.emit(this, async (write) => {
       const dtype = isOperand(this.outDtype) ? this.outDtype : "F32";
       await this.each(async (chunk) => {
         const bytes = chunk.length * DTYPE_BYTES[dtype];
+        if (!spreads) await this.settings.inputs?.look(this.name, chunk, this.slots, this.dtype);
         const staging = await this.gpu.readbacks.take(bytes);
         const result = this.gpu.buffer(paddedBytes(chunk.length, dtype), `${this.name} output`);
         try {
@@ -104,7 +107,7 @@ export class MergeJob<V = unknown, S = unknown> extends TensorInputs<V> {
         bind: { stack: chunk.stack, weights: held, result },
         params: { n4: chunk.n4, pitch: chunk.pitch, divisor },
       });
-    });
+    }, true);
   }
 
   /** Inner products of the models, or of their differences from the base, in f64. One pass; see gram.ts. */

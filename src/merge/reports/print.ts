@@ -1,4 +1,5 @@
 /** What `merge` says before it reads weights: `--check`, `--explain` and `--dry-run`. */
+import { uploadText } from "../../checkpoint/hub/upload.ts";
 import { type Recipe, recipeReferences } from "../../checkpoint/lineage/recipe/recipe.ts";
 import { referenceKey } from "../../checkpoint/reference.ts";
 import { humanBytes } from "../../text/format.ts";
@@ -73,7 +74,7 @@ export function printCosts(printer: Printer, plan: MergePlan, method: MergeMetho
       ["reads", humanBytes(bytes.input)],
       ["writes", humanBytes(bytes.output)],
       ["peak memory", `at most ${humanBytes(peak)}, device and host together`],
-      ["to", out === "-" ? "stdout" : out],
+      ["to", out === "-" ? "stdout" : out.startsWith("hf:") ? uploadText(out) : out],
     ]),
   );
   printer.json({ ...bytes, peak, out });

@@ -6,22 +6,20 @@ import type { Tensor } from "../../tensor/tensor.ts";
 import type { Architecture, Json, Net, ParameterSpec } from "../architecture.ts";
 import {
   attentionSpecs,
-  type DecoderConfig,
   decoderForward,
   decoderHead,
-  decoderImplied,
   decoderParameters,
-  decoderSizes,
   gatedMlp,
   mlpSpecs,
-  normSpec,
+  normSpecs,
 } from "./decoder.ts";
+import { type DecoderConfig, decoderImplied, decoderSizes } from "./decoder-config.ts";
 
 /** The feed-forward network of a block. `prefix` names the block: `model.layers.3`. */
 export interface FeedForward<C> {
-  specs(config: C, prefix: string, layer: number): readonly ParameterSpec[];
-  /** (N, C) normalized hidden states to (N, C), with `add` added. */
-  forward(net: Net, config: C, prefix: string, layer: number, h: Tensor, add: Tensor): Tensor;
+  readonly specs: (config: C, prefix: string, layer: number) => readonly ParameterSpec[];
+  /** (N, C) normalized hidden states to (N, C), with `add` added where it is given. */
+  readonly forward: (net: Net, config: C, prefix: string, layer: number, h: Tensor, add?: Tensor) => Tensor;
 }
 
 /** The equations of a decoder whose blocks have this feed-forward network. */
@@ -42,8 +40,7 @@ export const causalDecoder = <C extends DecoderConfig>(
       decoderParameters(c, (prefix, layer) => [
         ...attentionSpecs(c, prefix),
         ...feedForward.specs(c, prefix, layer),
-        normSpec(c, `${prefix}.input_layernorm.weight`),
-        normSpec(c, `${prefix}.post_attention_layernorm.weight`),
+        ...normSpecs(c, prefix),
       ]),
 
     forward: (net, c: C, inputs) =>
@@ -55,5 +52,5 @@ export const causalDecoder = <C extends DecoderConfig>(
 /** A decoder with a gated feed-forward network in every block. */
 export const denseDecoder = causalDecoder<DecoderConfig>({
   specs: (c, prefix) => mlpSpecs(c, `${prefix}.mlp`),
-  forward: (net, _, prefix, __, h, add) => gatedMlp(net, `${prefix}.mlp`, h, add),
+  forward: (net, c, prefix, _, h, add) => gatedMlp(net, c, `${prefix}.mlp`, h, add),
 });

@@ -3,12 +3,13 @@
  * them.
  */
 import { UserError } from "../../errors.ts";
-import { swiglu } from "../../tensor/ops/activation.ts";
+import { gated } from "../../tensor/ops/activation.ts";
 import { combine, dispatch, groupedLinear, route } from "../../tensor/ops/moe.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Net, ParameterSpec } from "../architecture.ts";
 import { causalDecoder } from "./causal-decoder.ts";
-import { type DecoderConfig, decoderImplied, linearSpecs } from "./decoder.ts";
+import { linearSpecs } from "./decoder.ts";
+import { type DecoderConfig, decoderImplied } from "./decoder-config.ts";
 
 export interface ExpertsConfig {
   readonly experts: number;
@@ -80,16 +81,17 @@ export function sparseMlp(
   c: SparseConfig,
   { prefix, layer, names }: { readonly prefix: string; readonly layer: number; readonly names: ExpertNames },
   h: Tensor,
-  add: Tensor,
+  add?: Tensor,
 ): Tensor {
   const { rec } = net;
   const at = `${prefix}.${names.module}`;
   const logits = net.note(`router.${layer}`, net.linear(h, `${at}.gate`)); // (N, E)
+  net.routed(layer, logits, c.perToken);
   const { weights, plan } = route(rec, logits, { k: c.perToken, normalize: c.normalize });
   const rows = dispatch(rec, h, plan); // (N * k, C)
   const through = (x: Tensor, name: string) => groupedLinear(rec, x, net.weight(`${at}.experts.${name}`), plan);
-  const inner = swiglu(rec, through(rows, names.gate), through(rows, names.up)); // (N * k, inner)
-  return combine(rec, through(inner, names.down), weights, plan, { add });
+  const inner = gated(rec, through(rows, names.gate), through(rows, names.up)); // (N * k, inner)
+  return combine(rec, through(inner, names.down), weights, plan, add ? { add } : {});
 }
 
 /**

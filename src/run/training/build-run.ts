@@ -2,7 +2,8 @@
  * The middle phases of a run of training: the model on the GPU with all memory taken, and what becomes of the result.
  */
 import type { LineageEntry } from "../../checkpoint/checkpoint.ts";
-import type { Writer } from "../../checkpoint/write/write.ts";
+import { uploadText } from "../../checkpoint/hub/upload.ts";
+import type { Writer } from "../../checkpoint/write/writer.ts";
 import { UserError } from "../../errors.ts";
 import { NeedsValues } from "../../gpu/dry-device.ts";
 import { type Gpu, openGpu } from "../../gpu/gpu.ts";
@@ -127,6 +128,7 @@ export function describeRun<B, D extends TrainingData<B>>(
     `data: ${rows.join("; ")}`,
     `${count(steps)} steps (${(steps / perEpoch).toFixed(2)} epochs), ${choices.optimizer.method.name}, ${choices.schedule.method.name}`,
     `GPU memory: ${kinds.join(", ")}`,
+    ...(context.out.startsWith("hf:") ? [`to: ${uploadText(context.out)}`] : []),
   ];
   if (!context.dryRun) for (const line of lines) context.info(line);
   else {
@@ -166,7 +168,11 @@ export async function prepareOutput<B, D extends TrainingData<B>>(
     lineage,
     ...(options.out_dtype ? { dtype: ({ f32: "F32", bf16: "BF16", f16: "F16" } as const)[options.out_dtype] } : {}),
     ...(options.shards ? { shards: options.shards } : {}),
+    hub: { warn: (text: string) => context.warn(text), progress: context.progress },
   };
+  if (options.best?.startsWith("hf:")) {
+    throw new UserError(`--best ${options.best} would be sent at every better step`, "name a folder for --best");
+  }
   const writer = await prepareSave(model, out, saving);
   if (options.best !== undefined) await (await prepareSave(model, options.best, saving))?.abort();
   context.onExit((ok) => (ok ? undefined : writer?.abort()));

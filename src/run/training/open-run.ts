@@ -2,6 +2,7 @@
  * The first phases of a run of training: what the command line asks for, the model's description, the data. No weight
  * is read.
  */
+import { parseUploadRef } from "../../checkpoint/hub/upload.ts";
 import { UserError } from "../../errors.ts";
 import { describeModel } from "../open-model.ts";
 import { type HeldOutGroup, readHeldOut } from "./held-out.ts";
@@ -25,11 +26,16 @@ export interface OpenedRun {
   readonly settings: Readonly<Record<string, unknown>>;
 }
 
-/** Where the state is saved: the folder that was named, beside a named result, nowhere for a stream. */
+/**
+ * Where the state is saved: the folder that was named, beside a named result (here, for one on the Hub), nowhere for a
+ * stream.
+ */
 function stateFolder({ options, out, dryRun }: RunContext): string | undefined {
   if (dryRun || (options.save_every === 0 && !options.resume)) return undefined;
   if (options.state !== undefined) return options.state;
-  return out === "-" ? undefined : `${out.replace(/\/+$|\.safetensors$/, "")}-state`;
+  if (out === "-") return undefined;
+  const local = out.startsWith("hf:") ? parseUploadRef(out).name.replace(/^.*\//, "") : out;
+  return `${local.replace(/\/+$|\.safetensors$/, "")}-state`;
 }
 
 /** Checks options, finds a saved run, and opens the model's files. Throws UserError. */
@@ -59,6 +65,7 @@ export async function openRun<B, D extends TrainingData<B>>(
     ...options,
     model: technique.model,
     role: technique.role,
+    balances: technique.balances,
     init: options.init,
     train_only: options.train_only ?? (typeof trains === "function" ? undefined : trains),
     seed,

@@ -10,6 +10,8 @@ export interface AttentionOptions {
   readonly causal: boolean;
   /** 1 / sqrt(headDim) when left out. */
   readonly scale?: number;
+  /** Scores become cap tanh(score / cap). */
+  readonly cap?: number;
   /** (B, T) i32: a query sees its own document; 0 is padding, which sees nothing and gives zeros. */
   readonly segments?: Tensor;
   /** A query sees so many of the last keys. */

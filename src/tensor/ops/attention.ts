@@ -11,7 +11,7 @@ import { type AttentionOptions, headFlags } from "./attention-options.ts";
 
 /** q (B * T, H * D), k and v (B * T, Hkv * D) -> (B * T, H * D). */
 export function attention(rec: Recorder, q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions): Tensor {
-  const { batch, heads, kvHeads, headDim: d, causal, segments, window = 0, scale = 1 / Math.sqrt(d) } = options;
+  const { batch, heads, kvHeads, headDim: d, causal, segments, window = 0, scale = 1 / Math.sqrt(d), cap } = options;
   const { rows, width } = rowsOf(q);
   const t = rows / batch;
   if (width !== heads * d || heads % kvHeads !== 0 || !Number.isInteger(t))
@@ -25,9 +25,9 @@ export function attention(rec: Recorder, q: Tensor, k: Tensor, v: Tensor, option
       );
   }
   if (suitsMatrix(rec, batch, heads, t)) return attentionByMatrix(rec, q, k, v, t, options);
-  const flags = [...headFlags(rec, d), ...(segments ? ["segments"] : [])];
+  const flags = [...headFlags(rec, d), ...(segments ? ["segments"] : []), ...(cap ? ["capped"] : [])];
   const bound: Record<string, Tensor> = segments ? { segments } : {};
-  const common = { t, heads, group: heads / kvHeads, d, causal: causal ? 1 : 0, window, scale };
+  const common = { t, heads, group: heads / kvHeads, d, causal: causal ? 1 : 0, window, scale, cap: cap ?? 0 };
   const blocks = Math.ceil(t / 64);
   const y = rec.result(q.shape, [q, k, v], "attention");
   const lse = rec.scratch([batch, heads, t], "log sums of attention");

@@ -5,7 +5,8 @@ import type { LineageEntry, TensorInfo } from "../../../src/checkpoint/checkpoin
 import { DTYPE_BYTES, type Dtype } from "../../../src/checkpoint/dtype.ts";
 import { open } from "../../../src/checkpoint/open.ts";
 import { assignShards } from "../../../src/checkpoint/write/shards.ts";
-import { createWriter, type WriteOptions } from "../../../src/checkpoint/write/write.ts";
+import { createWriter } from "../../../src/checkpoint/write/write.ts";
+import type { WriteOptions } from "../../../src/checkpoint/write/writer.ts";
 import { bytesOf, fileOf, inFolder, type Made, make, readIndependently, refusal } from "../sample.ts";
 
 const copy = path.join(import.meta.dir, "../stream/copy.ts");
@@ -194,7 +195,11 @@ describe("mistakes", () => {
         [`${top}/x.gguf`, {}, `${top}/x.gguf cannot be written`],
         [`${top}/file/x.safetensors`, {}, `${top}/file/x.safetensors cannot be written: it is below a file`],
         [`${top}/file/x`, {}, `${top}/file/x cannot be written: it is below a file`],
-        ["hf:org/name", {}, "hf:org/name cannot be written"],
+        [
+          "hf:org/name",
+          { hub: { env: { HF_HUB_OFFLINE: "1" } } },
+          "hf:org/name cannot be written: HF_HUB_OFFLINE is set",
+        ],
         ["", {}, "The name of the output is empty"],
         ["-", { shards: 2 }, "- is one file; shards are written to a folder"],
         [

@@ -1,9 +1,11 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
+import { byteTokenizer } from "../../../src/data/byte-tokenizer.ts";
 import { UserError } from "../../../src/errors.ts";
 import { contextsOf } from "../../../src/evaluate/harness/contexts.ts";
 import { parseList } from "../../../src/evaluate/harness/literal.ts";
 import { type MatchOptions, matchesOf } from "../../../src/evaluate/harness/matches.ts";
+import { countWords, rollingWindows } from "../../../src/evaluate/harness/rolling.ts";
 import { parseTaskFile, READ_KEYS, UNUSED_KEYS } from "../../../src/evaluate/harness/task-file.ts";
 import { textsOf } from "../../../src/evaluate/harness/texts.ts";
 
@@ -48,6 +50,52 @@ doc_to_text: q\ndoc_to_target: l\ndoc_to_choice: [no, yes]\ndescription: "Say."\
     "Say.q1 yes\n\nq0",
     "Say.q0 no\n\nq1",
     "Say.q0 no\n\nq2",
+  ]);
+});
+
+test("examples of several inputs show the right one and what follows it", async () => {
+  const task = await parseTaskFile(
+    `test_split: t\nfewshot_split: t\nnum_fewshot: 1\nfewshot_config: {sampler: first_n}\noutput_type: multiple_choice
+doc_to_text: "{{l}}"\ndoc_to_target: end\ndoc_to_choice: inputs\ndescription: "Say."\n`,
+    "t.yml",
+  );
+  const documents = [0, 1].map((l) => ({ l, inputs: [`x${l}`, `y${l}`], end: `e${l}` }));
+  const texts = textsOf(jinja, task.fields, documents);
+  expect(texts[1]).toEqual({
+    text: "y1",
+    place: 1,
+    targets: ["e1"],
+    isList: false,
+    choices: ["x1", "y1"],
+    description: "Say.",
+  });
+  const asked = texts.map((text, i) => ({ text, document: documents[i]! }));
+  expect(contextsOf(task, asked, { texts, documents })).toEqual(["Say.y1 e1\n\n", "Say.x0 e0\n\n"]);
+});
+
+test("windows predict every token once, behind as much as the model reads", () => {
+  const tokenizer = byteTokenizer();
+  const first = tokenizer.bos ?? tokenizer.eos!;
+  fc.assert(
+    fc.property(fc.string({ minLength: 1 }), fc.integer({ min: 2, max: 12 }), (text, maxLength) => {
+      const ids = [...tokenizer.encode(text)];
+      const windows = rollingWindows(text, { tokenizer, maxLength, place: "x" });
+      expect(windows.flatMap(({ labels }) => [...labels].filter((label) => label >= 0))).toEqual(ids);
+      let done = 0;
+      for (const { ids: own, labels } of windows) {
+        const counted = labels.filter((label) => label >= 0).length;
+        done += counted;
+        expect([first, ...ids].slice(done + 1 - own.length, done + 1)).toEqual([...own]);
+        expect(own.length).toBe(Math.min(maxLength, ids.length + 1));
+      }
+    }),
+  );
+  expect(() => rollingWindows("", { tokenizer, maxLength: 9, place: "x:1" })).toThrow("x:1: the target is empty");
+});
+
+test("words are what Python's split by white space gives", () => {
+  expect(["", "a", "a b", " a  b\n", "a\u00a0b\u2003c", "a\x1cb\x85c", "a\ufeffb"].map(countWords)).toEqual([
+    1, 1, 2, 4, 3, 3, 1,
   ]);
 });
 

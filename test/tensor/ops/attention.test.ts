@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { attention } from "../../../src/tensor/ops/attention.ts";
+import { exactScore, type MapCase } from "../../support/attention.ts";
 import { covers } from "../../support/covers.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { checkOp, hardware, runOp } from "../../support/program.ts";
@@ -11,28 +12,14 @@ covers(
   "attention/query-gradient",
   "attention/softmax",
   "attention/softmax-gradient",
+  "attention/uncap",
 );
 
 const gpu = await sharedGpu();
 
-interface Case {
-  readonly batch: number;
-  readonly t: number;
-  readonly heads: number;
-  readonly kvHeads: number;
-  readonly d: number;
-  readonly causal: boolean;
-  readonly window?: number;
-  readonly segments?: Int32Array;
-}
-
 /** Attention in float64 with the whole matrix of probabilities. */
-function reference(
-  { batch, t, heads, kvHeads, d, causal, window = 0, segments }: Case,
-  q: Float64Array,
-  k: Float64Array,
-  v: Float64Array,
-) {
+function reference(given: MapCase, q: Float64Array, k: Float64Array, v: Float64Array) {
+  const { batch, t, heads, kvHeads, d, causal, window = 0, segments } = given;
   const y = new Float64Array(q.length);
   const [width, keyWidth] = [heads * d, kvHeads * d];
   for (let b = 0; b < batch; b++) {
@@ -47,7 +34,7 @@ function reference(
           let score = 0;
           for (let c = 0; c < d; c++)
             score += q[(b * t + i) * width + h * d + c]! * k[(b * t + j) * keyWidth + kv + c]!;
-          scores.push([j, score / Math.sqrt(d)]);
+          scores.push([j, exactScore(given, score)]);
         }
         const most = scores.reduce((a, [, s]) => Math.max(a, s), Number.NEGATIVE_INFINITY);
         const total = scores.reduce((a, [, s]) => a + Math.exp(s - most), 0);
@@ -62,7 +49,7 @@ function reference(
   return y;
 }
 
-const cases: Record<string, Case> = {
+const cases: Record<string, MapCase> = {
   "one token": { batch: 1, t: 1, heads: 1, kvHeads: 1, d: 8, causal: true },
   "three tokens, odd heads": { batch: 2, t: 3, heads: 3, kvHeads: 1, d: 5, causal: true },
   "grouped keys": { batch: 2, t: 17, heads: 4, kvHeads: 2, d: 8, causal: true },
@@ -72,6 +59,12 @@ const cases: Record<string, Case> = {
   "heads of 64": { batch: 1, t: 9, heads: 1, kvHeads: 1, d: 64, causal: true },
   "heads of 80": { batch: 1, t: 9, heads: 1, kvHeads: 1, d: 80, causal: true },
   "a window": { batch: 1, t: 40, heads: 2, kvHeads: 1, d: 4, causal: true, window: 7 },
+  "capped scores": { batch: 2, t: 19, heads: 4, kvHeads: 2, d: 6, causal: true, cap: 0.7, scale: 0.9 },
+  "capped scores of 80, a window": { batch: 1, t: 11, heads: 2, kvHeads: 1, d: 80, causal: true, window: 3, cap: 2 },
+  "capped, packed": {
+    ...{ batch: 1, t: 9, heads: 3, kvHeads: 1, d: 5, causal: true, cap: 1.5, scale: 1 },
+    segments: Int32Array.of(1, 1, 1, 1, 2, 2, 2, 0, 0),
+  },
   "packed documents and padding": {
     batch: 2,
     t: 12,
@@ -90,7 +83,7 @@ describe.each(Object.keys(cases))("%s", (name) => {
   ])("%s, agrees with float64, forward and back", async (form, profile) => {
     if (form === "in tiles" && cases[name]!.d === 64) return; // unrolled: half a minute of a software driver's compiler
     const given = cases[name]!;
-    const { batch, t, heads, kvHeads, d, causal, window, segments } = given;
+    const { batch, t, heads, kvHeads, d, causal, window, segments, scale, cap } = given;
     const rows = batch * t;
     const kv = { shape: [rows, kvHeads * d] };
     await checkOp(gpu, "attention", {
@@ -108,6 +101,8 @@ describe.each(Object.keys(cases))("%s", (name) => {
           headDim: d,
           causal,
           ...(window ? { window } : {}),
+          ...(scale ? { scale } : {}),
+          ...(cap ? { cap } : {}),
           ...(segments ? { segments } : {}),
         }),
       reference: ({ q, k, v }) => reference(given, q!, k!, v!),

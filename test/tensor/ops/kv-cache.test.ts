@@ -10,9 +10,12 @@ covers("attention/cache-write");
 
 const gpu = await sharedGpu();
 
-test("attention over a cache is attention over the tokens that were written to it", async () => {
+test.each([
+  ["plain", {}],
+  ["with a window, a scale and a cap", { window: 3, scale: 0.8, cap: 1.2 }],
+] as const)("attention over a cache is attention over the tokens that were written to it, %s", async (_, more) => {
   const [batch, t, heads, kvHeads, d, capacity] = [2, 5, 4, 2, 8, 9];
-  const shape = { heads, kvHeads, headDim: d };
+  const shape = { heads, kvHeads, headDim: d, ...more };
   const memory = [
     gpu.buffer(4 * batch * capacity * kvHeads * d, "keys"),
     gpu.buffer(4 * batch * capacity * kvHeads * d, "values"),

@@ -19,9 +19,13 @@ import { addTaskVectors } from "../../updates/add-task-vectors.ts";
 /** Below this share of the largest eigenvalue a direction is rounding and is left out. */
 const TINY = 1e-10;
 
-/** Coefficients c with result = base + sum_k c_k D_k, from the inner products of the updates. */
+/**
+ * Coefficients c with result = base + sum_k c_k D_k, from the inner products of the updates. NaN where these are not
+ * finite: so is the whole tensor then, as with any method of inner products, and the merge says why.
+ */
 export function principalWeights(gram: readonly (readonly number[])[], keep: number): number[] {
   const m = gram.length;
+  if (!gram.flat().every(Number.isFinite)) return gram.map(() => Number.NaN);
   const { values, vectors } = symmetricEigen(Float64Array.from(gram.flat()), m);
   const kept = Math.max(1, Math.floor(keep * m));
   const all = [...values].map((value) => (value > TINY * values[0]! ? value : 0));
