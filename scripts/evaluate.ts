@@ -19,7 +19,7 @@ await script({
     "bun run evaluate a/ b/ --data rows.jsonl --metric loss,accuracy -o table.tex",
     "bun run evaluate model/ --data rows.jsonl --metric loss --dump logits.safetensors --json",
     "bun run evaluate unlearned/ --gold retrained/ --data forget.jsonl --data holdout.jsonl --metric forget-quality,privleak",
-    "bun run evaluate unlearned/ --gold retrained/ --data forget.jsonl --attack relearn --relearn-rows 5,10,20",
+    "bun run evaluate unlearned/ --gold retrained/ --data forget.jsonl --attack relearn --relearn-rows 2,4,8",
     "bun run evaluate unlearned/ --gold retrained/ --original before/ --data forget.jsonl --probe revive",
     "bun run evaluate model/ --data forget.jsonl --probe trace",
     "bun run merge a/ b/ --method linear | bun run evaluate --data rows.jsonl --pass > merged.safetensors",
