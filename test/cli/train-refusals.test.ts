@@ -31,11 +31,11 @@ describe("refusals", () => {
       "train: --freeze nothing* matches no weight of llama-tied\n  hint: names are like model.embed_tokens.weight",
     ],
     [
-      ["lora-base+lora-basic", "--lora-continue", "--data", "lora-basic.jsonl", "-o", "llama-tied"],
+      ["lora-base+lora-basic", "--lora-continue", "--data", "lora-basic.jsonl", "--overwrite", "-o", "llama-tied"],
       "train: llama-tied holds a model (config.json), and this is an adapter\n  hint: name another folder",
     ],
     [
-      ["llama-tied", "--data", "llama-tied.jsonl", "-o", "lora-basic"],
+      ["llama-tied", "--data", "llama-tied.jsonl", "--overwrite", "-o", "lora-basic"],
       "train: lora-basic holds an adapter (adapter_config.json), and this is a model\n",
     ],
     [
