@@ -48,7 +48,7 @@ describe("refusals", () => {
     ],
     [
       ["llama-tied", "--data", "llama-tied.jsonl", "--eval-data", "llama-tied.jsonl", "--best", "refused"],
-      "train: --best refused is where the last weights go\n",
+      "train: --best and --out both name refused\n",
     ],
     [["llama-tied", "--data", "llama-tied.jsonl", "--lr", "1e400"], "train: --lr: expected"],
     [["llama-tied", "--data", "llama-tied.jsonl", "--freeze", "*"], "train: every weight is frozen\n"],

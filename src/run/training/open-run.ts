@@ -7,7 +7,7 @@ import { UserError } from "../../errors.ts";
 import { describeModel } from "../open-model.ts";
 import { type HeldOutGroup, readHeldOut } from "./held-out.ts";
 import { type Choices, choose } from "./optimizer-and-schedule.ts";
-import { refuseClashing, warnOfSchedule } from "./option-checks.ts";
+import { warnOfSchedule } from "./option-checks.ts";
 import { checkSettings, findState, refuseForeign, refuseOverwriting, type SavedRun } from "./saved-state.ts";
 import { type Start, start } from "./starting-model.ts";
 import { leftoverIn } from "./state-folder.ts";
@@ -55,7 +55,6 @@ export async function openRun<B, D extends TrainingData<B>>(
     const leftover = saved ? undefined : leftoverIn(folder);
     if (leftover) warn(`${leftover} lacks a part, as a run that was over leaves it; this run begins anew`);
   }
-  refuseClashing(context);
   // As JSON has it, for a comparison with what was saved.
   const settings = JSON.parse(JSON.stringify({ ...context.decisive, model: technique.model, seed }));
   if (saved) checkSettings(saved.progress, settings, folder!);

@@ -1,16 +1,9 @@
 /** What a run of training refuses, or warns of, before any work. */
-import path from "node:path";
 import { UserError } from "../../errors.ts";
 import { flagOf } from "../../method/options.ts";
 import type { Choices } from "./optimizer-and-schedule.ts";
 import { matcher } from "./starting-model.ts";
 import type { RunContext } from "./technique.ts";
-
-/** Throws UserError for an option that would undo another. */
-export function refuseClashing({ options, out }: RunContext): void {
-  if (options.best !== undefined && path.resolve(options.best) === path.resolve(out))
-    throw new UserError(`--best ${options.best} is where the last weights go`, "name another folder");
-}
 
 /**
  * Throws UserError for a schedule that does not fit, before any work; warns of one that never reaches the rate that
