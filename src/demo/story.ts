@@ -58,7 +58,7 @@ export const STORY: readonly Line[] = [
   {
     about: "A base, and two experts made from it",
     stages: [
-      `train --init large.json --tokenizer byte --data language.jsonl --data world.jsonl --weights 0.5,0.5 ${TRAIN} --schedule constant --steps 120 --lr 4e-3 --warmup 10 --log base.jsonl -o base/`,
+      `train --init large.json --tokenizer byte --data language.jsonl --data world.jsonl --weights 0.5,0.5 ${TRAIN} --schedule constant --steps 120 --lr 4e-3 --warmup 5 --clip 1 --log base.jsonl -o base/`,
     ],
     makes: "base",
   },
@@ -125,6 +125,7 @@ export function asScript(): string {
 #
 #   sh examples/pipeline.sh [folder]
 set -eu
+export INGOT_OVERWRITE=1 # run again, it replaces its own results
 INGOT=$(cd "$(dirname "$0")/.." && pwd)
 ingot() { "\${BUN:-bun}" "$INGOT/scripts/ingot.ts" "$@"; }
 measure() {
