@@ -218,10 +218,10 @@ describe("seeds", () => {
   });
 });
 
-test("an input that is the output's target is read to its end and then replaced", async () => {
+test("with --overwrite an input that is the output's target is read to its end and then replaced", async () => {
   writeModel(join(folder, "own.safetensors"), models[0]!);
   const wanted = readTensors(await done("own.safetensors b --method linear --weight 1 -q"));
-  await done("own.safetensors b --method linear --weight 1 -q -o own.safetensors");
+  await done("own.safetensors b --method linear --weight 1 -q --overwrite -o own.safetensors");
   const found = readTensors(bytesOf("own.safetensors"));
   for (const [name, { data }] of wanted) expect([name, same(found.get(name)!.data, data)]).toEqual([name, true]);
 });
