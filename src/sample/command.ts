@@ -12,12 +12,12 @@ import type { Values } from "../method/options.ts";
 import { Model } from "../model/model.ts";
 import { Answer } from "../run/generating/answer-text.ts";
 import { Generator } from "../run/generating/generate.ts";
+import { checkPrompt, checkSystem, type Prompt, readPrompts } from "../run/generating/prompts.ts";
 import { checkStops } from "../run/generating/stop-texts.ts";
 import { type DescribedModel, openModel } from "../run/open-model.ts";
 import { humanBytes } from "../text/format.ts";
 import { table } from "../text/table.ts";
 import type { SAMPLE } from "./options.ts";
-import { checkPrompt, checkSystem, type Prompt, readPrompts } from "./prompts.ts";
 
 export type SampleContext = PlainContext & { readonly options: CommonValues & Values<typeof SAMPLE> };
 

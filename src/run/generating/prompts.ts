@@ -1,14 +1,14 @@
 /** What `sample` continues: texts and conversations from the command line, from rows and from stdin. */
-import { parseColumns } from "../data/columns.ts";
-import { readRows } from "../data/read-rows.ts";
-import type { Message, Row } from "../data/rows.ts";
-import { endOfTurn } from "../data/sequences.ts";
-import { encodePrompt } from "../data/special-tokens.ts";
-import { type ChatTemplate, plainTemplate, renderedAt, templateValues } from "../data/template.ts";
-import type { Tokenizer } from "../data/tokenizer.ts";
-import { UserError } from "../errors.ts";
-import type { JsonObject } from "../json.ts";
-import type { ModelSizes } from "../model/architecture.ts";
+import { parseColumns } from "../../data/columns.ts";
+import { readRows } from "../../data/read-rows.ts";
+import type { Message, Row } from "../../data/rows.ts";
+import { endOfTurn } from "../../data/sequences.ts";
+import { encodePrompt } from "../../data/special-tokens.ts";
+import { type ChatTemplate, plainTemplate, renderedAt, templateValues } from "../../data/template.ts";
+import type { Tokenizer } from "../../data/tokenizer.ts";
+import { UserError } from "../../errors.ts";
+import type { JsonObject } from "../../json.ts";
+import type { ModelSizes } from "../../model/architecture.ts";
 
 export interface Prompt {
   readonly text: string;
