@@ -9,6 +9,7 @@ import path from "node:path";
 import { UserError } from "../../errors.ts";
 import { show } from "../../json.ts";
 import { INDEX_SUFFIX, parseIndex } from "../folder/folder.ts";
+import { partNames } from "../gguf/parts.ts";
 import { MODEL_FILES } from "../safetensors/metadata.ts";
 import {
   cachedCommit,
@@ -90,10 +91,17 @@ export async function resolveHub(ref: string, options: HubOptions = {}): Promise
       );
     }
     if (file.endsWith(".safetensors") || PICKLED.test(file)) for (const other of modelFiles) await fetch(other);
+    for (const part of partNames(file) ?? []) if (part !== file) await fetch(partOf(ref, listed, part));
     result = await fetch(wanted);
   }
   await rememberCommit(repository, revision, commit);
   return { path: result, revision: commit };
+}
+
+function partOf(ref: string, listed: ReadonlyMap<string, Listed>, name: string): Listed {
+  const part = listed.get(name);
+  if (part) return part;
+  throw new UserError(`${ref} is a part of a model, and the repository has no ${show(name)}`, "take another revision");
 }
 
 /** What an earlier run left, without a request. */

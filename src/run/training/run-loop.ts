@@ -1,6 +1,6 @@
 /** The loop of a run from the command line: what it says on the way, what it saves, and where it ends. */
 import { UserError } from "../../errors.ts";
-import { saveModel } from "../../model/save.ts";
+import { saveModel, savingTo } from "../../model/save.ts";
 import type { BuiltRun, RunOutput } from "./build-run.ts";
 import type { GroupLoss } from "./held-out.ts";
 import { HeldOutWatch, lossText } from "./held-out-watch.ts";
@@ -43,7 +43,8 @@ function savers<B, D>(
     async state(step: number): Promise<void> {
       // Before the state: a run that is killed between the two writes the same checkpoint again.
       if (checkpoints && step > 0 && step < steps && step % options.save_every === 0) {
-        await saveModel(model, checkpoints.nameOf(step), saving);
+        const name = checkpoints.nameOf(step);
+        await saveModel(model, name, savingTo(name, saving));
         checkpoints.prune(step, watch.best?.step);
       }
       const { progress, tensors } = training.state();
@@ -56,7 +57,7 @@ function savers<B, D>(
       });
       if (signal.aborted) context.info(`saved step ${step} in ${folder}; continue with --resume`);
     },
-    ...(best === undefined ? {} : { best: () => saveModel(model, best, saving) }),
+    ...(best === undefined ? {} : { best: () => saveModel(model, best, savingTo(best, saving)) }),
   };
 }
 

@@ -19,7 +19,7 @@ interface Named {
 /** Where a result ends and its checkpoints' names begin. */
 function partsOf(out: string): { folder: string; stem: string; ending: string } {
   const bare = out.replace(/[/\\]+$/, "");
-  const ending = bare === out && bare.endsWith(".safetensors") ? ".safetensors" : "";
+  const ending = bare === out ? (/\.(safetensors|gguf)$/.exec(bare)?.[0] ?? "") : "";
   const stem = path.basename(bare).slice(0, ending === "" ? undefined : -ending.length);
   return { folder: path.dirname(bare), stem, ending };
 }

@@ -350,6 +350,18 @@ describe("refusals of the Hub", () => {
   });
 });
 
+test("a part of a GGUF model brings the others", async () => {
+  const name = (i: number) => `q8-0000${i}-of-00002.gguf`;
+  hub.files.set(name(1), random(9));
+  expect((await refusal(`hf:org/tiny:${name(1)}`)).message).toBe(
+    `hf:org/tiny:${name(1)} is a part of a model, and the repository has no ${name(2)}`,
+  );
+  hub.files.set(name(2), random(8));
+  const { path: found } = await resolve(`hf:org/tiny:${name(1)}`);
+  expect(path.basename(found)).toBe(name(1));
+  expect(fs.readdirSync(path.dirname(found)).sort()).toEqual([name(1), name(2)]);
+});
+
 describe("PyTorch's own files, where there are no safetensors", () => {
   const view = (key: string) => tensor({ key, elements: 4, shape: [2, 2], strides: [1, 2] });
   const bytes = new Uint8Array(Float32Array.of(1, 2, 3, 4).buffer);
