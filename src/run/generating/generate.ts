@@ -24,6 +24,11 @@ export interface GenerateOptions extends SamplingOptions {
   /** What messages call the prompts of this batch: "rows.jsonl:3". */
   readonly names?: readonly string[];
   readonly signal?: AbortSignal;
+  /**
+   * Of one prompt: begins after the tokens that it shares with what was read and written last, whose keys and values
+   * are still there; the memory for them grows by doubling.
+   */
+  readonly goesOn?: boolean;
 }
 
 /** A token of one of the prompts. The last one of a sequence has `done`, and `id` -1 where a stop token ended it. */
@@ -46,6 +51,8 @@ export class Generator {
   readonly #slots: SlotPool;
   /** The cache, and the programs over it. */
   #cached: { readonly memory: CacheMemory; readonly programs: Programs } | undefined;
+  /** Of a cache of one row: the tokens whose keys and values it holds, from position 0. */
+  #held: number[] = [];
 
   /** `ref` names the model in messages. */
   constructor(model: Model, ref = "the model") {
@@ -75,10 +82,12 @@ export class Generator {
   }
 
   /** A cache for at least so many tokens; where it has to grow, its programs are compiled again. */
-  #cache(batch: number, tokens: number): CacheMemory {
-    const capacity = bucketLength(tokens);
+  #cache(batch: number, tokens: number, goesOn: boolean): CacheMemory {
     const known = this.#cached?.memory;
-    if (known && known.batch === batch && known.capacity >= capacity) return known;
+    const least = bucketLength(tokens);
+    if (known && known.batch === batch && known.capacity >= least) return known;
+    const most = bucketLength(this.model.sizes.maxPositions);
+    const capacity = goesOn && known ? Math.max(least, Math.min(most, 2 * known.capacity)) : least;
     this.#freeCache();
     const memory = new CacheMemory(batch, capacity);
     this.#cached = { memory, programs: new Programs(this.model.gpu, { slots: this.#slots }) };
@@ -89,6 +98,7 @@ export class Generator {
     this.#cached?.programs.free();
     this.#cached?.memory.free();
     this.#cached = undefined;
+    this.#held = [];
   }
 
   /**
@@ -103,27 +113,17 @@ export class Generator {
     if (longest >= most) throw new RangeError(`a prompt of ${longest} tokens leaves nothing of ${most} positions`);
     if (maxTokens < 1) return;
     const batch = prompts.length;
-    const memory = this.#cache(batch, Math.min(most, longest + maxTokens));
+    const { goesOn = false } = options;
+    if (goesOn && batch > 1) throw new RangeError("only one prompt at a time goes on");
+    const memory = this.#cache(batch, Math.min(most, longest + maxTokens), goesOn);
     const sequences = prompts.map((prompt) => [...prompt]);
     const choosers = prompts.map((_, row) => new Chooser(options, keys?.[row] ?? String(row)));
     const running = new Set(prompts.keys());
     const vocabulary = this.model.sizes.outputs;
 
-    // The prompts at once, padded to the longest; padding lies beyond what a row sees.
-    const length = Math.min(bucketLength(longest), memory.capacity);
-    const ids = new Int32Array(batch * length);
-    const positions = new Int32Array(batch * length);
-    for (const [row, prompt] of prompts.entries()) {
-      ids.set(prompt, row * length);
-      for (let i = 0; i < length; i++) positions[row * length + i] = i;
-    }
-    let program = await this.#program(length);
-    program.write("ids", ids);
-    program.write("positions", positions);
-    program.write(
-      "last",
-      Int32Array.from(prompts, (prompt, row) => row * length + prompt.length - 1),
-    );
+    const shared = goesOn ? this.#sharedWith(prompts[0]!) : 0;
+    let program = await this.#read(prompts, shared, memory);
+    this.#held = batch === 1 ? [...prompts[0]!] : [];
     for (let made = 1; ; made++) {
       program.run();
       const logits = await program.read("logits");
@@ -149,7 +149,40 @@ export class Generator {
         "positions",
         Int32Array.from(sequences, (sequence) => sequence.length - 1),
       );
+      if (batch === 1) this.#held = [...sequences[0]!];
     }
+  }
+
+  /** How many tokens of a prompt need not be read again; its last one is, for its logits. */
+  #sharedWith(prompt: readonly number[]): number {
+    const differs = prompt.findIndex((id, i) => id !== this.#held[i]);
+    return Math.min(differs < 0 ? prompt.length : differs, prompt.length - 1);
+  }
+
+  /**
+   * Fills a program with the prompts at once, each after its first `shared` tokens, padded to the longest; padding lies
+   * beyond what a row sees.
+   */
+  async #read(prompts: readonly (readonly number[])[], shared: number, memory: CacheMemory): Promise<Program> {
+    const rest = prompts.map((prompt) => prompt.slice(shared));
+    const longest = rest.reduce((most, { length }) => Math.max(most, length), 0);
+    const length = Math.min(bucketLength(longest), memory.capacity - shared);
+    const ids = new Int32Array(prompts.length * length);
+    const positions = new Int32Array(prompts.length * length);
+    for (const [row, own] of rest.entries()) {
+      ids.set(own, row * length);
+      for (let i = 0; i < length; i++) positions[row * length + i] = shared + i;
+    }
+    const program = await this.#program(length);
+    program.write("ids", ids);
+    program.write("positions", positions);
+    // A program of one token a row has its logits and chooses none.
+    if (length > 1)
+      program.write(
+        "last",
+        Int32Array.from(rest, (own, row) => row * length + own.length - 1),
+      );
+    return program;
   }
 
   /** The whole continuations of many prompts, `batch` at a time. */
