@@ -4,16 +4,17 @@
  */
 import { createInterface } from "node:readline";
 import { isatty } from "node:tty";
-import { writeText } from "../cli/stderr.ts";
 import type { Message } from "../data/rows.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { UserError } from "../errors.ts";
+import type { Values } from "../method/options.ts";
 import type { Model } from "../model/model.ts";
+import type { CommandContext } from "../run/command-context.ts";
 import { Answer } from "../run/generating/answer-text.ts";
 import { Generator } from "../run/generating/generate.ts";
 import { checkPrompt, PromptEncoder } from "../run/generating/prompts.ts";
 import type { TextTools } from "../run/text-tools.ts";
-import type { SampleContext } from "./command.ts";
+import type { SAMPLE } from "./options.ts";
 import { samplingOf } from "./sampling-options.ts";
 
 const HELP = `/reset  forget the conversation
@@ -21,6 +22,18 @@ const HELP = `/reset  forget the conversation
 /help   this list
 //...   a line that begins with /
 Ctrl-C  ends the answer that is being written`;
+
+/** What a conversation asks of the command line. */
+export interface TalkContext extends Pick<CommandContext, "seed" | "out" | "signal" | "info"> {
+  readonly options: Values<typeof SAMPLE> & { readonly json: boolean };
+  readonly stdoutTaken: boolean;
+  /** A result as a line of JSON. */
+  line(value: unknown): void;
+  /** A result as text. */
+  text(text: string): void;
+  /** A part of a text, to stdout at once. */
+  write(text: string): void;
+}
 
 /** What a line at a terminal asks for; `say` is a turn. */
 type Asked = { readonly does: "say"; readonly text: string } | { readonly does: "reset" | "exit" | "help" | "unknown" };
@@ -34,7 +47,7 @@ export function asked(line: string): Asked {
 }
 
 /** Throws UserError for options that a conversation has no use for. */
-export function checkChat({ samples }: SampleContext["options"], args: readonly string[]): void {
+export function checkChat({ samples }: TalkContext["options"], args: readonly string[]): void {
   if (samples > 1)
     throw new UserError(
       `--samples ${samples}: a conversation goes on from one answer`,
@@ -49,7 +62,7 @@ export function checkChat({ samples }: SampleContext["options"], args: readonly 
 
 /** A conversation with a model. */
 class Conversation {
-  readonly #context: SampleContext;
+  readonly #context: TalkContext;
   readonly #generator: Generator;
   readonly #model: Model;
   readonly #ref: string;
@@ -59,7 +72,7 @@ class Conversation {
   #turn = 0;
   tokens = 0;
 
-  constructor(context: SampleContext, model: Model, ref: string, { tokenizer, encode }: TextTools) {
+  constructor(context: TalkContext, model: Model, ref: string, { tokenizer, encode }: TextTools) {
     this.#context = context;
     this.#model = model;
     this.#ref = ref;
@@ -111,7 +124,7 @@ class Conversation {
 }
 
 /** Talks until there are no more lines; returns how many tokens the model wrote. */
-export async function chat(context: SampleContext, model: Model, ref: string, tools: TextTools): Promise<number> {
+export async function chat(context: TalkContext, model: Model, ref: string, tools: TextTools): Promise<number> {
   const talk = new Conversation(context, model, ref, tools);
   try {
     await (isatty(0) ? atTerminal(context, talk) : throughPipe(context, talk));
@@ -122,23 +135,23 @@ export async function chat(context: SampleContext, model: Model, ref: string, to
 }
 
 /** Every line is a turn; empty ones are none. */
-async function throughPipe(context: SampleContext, talk: Conversation): Promise<void> {
+async function throughPipe(context: TalkContext, talk: Conversation): Promise<void> {
   const { options, signal } = context;
   const isLive = !options.json && !context.stdoutTaken && context.out === "-";
   let index = 0;
   for await (const line of createInterface({ input: process.stdin, crlfDelay: Number.POSITIVE_INFINITY })) {
     if (line.trim() === "") continue;
-    const answer = await talk.say(line, signal, (fresh) => (isLive && fresh !== "" ? writeText(fresh) : undefined));
+    const answer = await talk.say(line, signal, (fresh) => (isLive && fresh !== "" ? context.write(fresh) : undefined));
     if (signal.aborted) return;
     const { text, ids } = answer;
     if (options.json) context.line({ prompt: line, sample: 0, text, tokens: ids.length, ids, index: index++ });
-    else if (isLive) writeText("\n");
+    else if (isLive) context.write("\n");
     else context.text(text);
   }
 }
 
 /** Lines and commands that a user types; Ctrl-C ends an answer, Ctrl-D the conversation. */
-async function atTerminal(context: SampleContext, talk: Conversation): Promise<void> {
+async function atTerminal(context: TalkContext, talk: Conversation): Promise<void> {
   const { options, signal } = context;
   const lines = createInterface({ input: process.stdin, output: process.stderr, prompt: "> ", terminal: true });
   const typed: string[] = [];
@@ -193,17 +206,19 @@ async function atTerminal(context: SampleContext, talk: Conversation): Promise<v
 
 /** One answer at a terminal; what is wrong with the turn is said, and the conversation goes on without it. */
 async function answerAt(
-  context: SampleContext,
+  context: TalkContext,
   talk: Conversation,
   prompt: string,
   { signal, index, json }: { readonly signal: AbortSignal; readonly index: number; readonly json: boolean },
 ): Promise<void> {
   const isLive = !json && context.out === "-";
   try {
-    const answer = await talk.say(prompt, signal, (fresh) => (isLive && fresh !== "" ? writeText(fresh) : undefined));
+    const answer = await talk.say(prompt, signal, (fresh) =>
+      isLive && fresh !== "" ? context.write(fresh) : undefined,
+    );
     const { text, ids } = answer;
     if (json) context.line({ prompt, sample: 0, text, tokens: ids.length, ids, index });
-    else if (isLive) writeText("\n");
+    else if (isLive) context.write("\n");
     else context.text(text);
   } catch (error) {
     if (!(error instanceof UserError)) throw error;

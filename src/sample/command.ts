@@ -45,7 +45,7 @@ export async function sample(context: SampleContext): Promise<Outcome> {
   });
   const began = performance.now();
   const tokens = isTalk
-    ? await chat(context, model, checkpoint.ref, opened.tools!)
+    ? await chat({ ...context, write: writeText }, model, checkpoint.ref, opened.tools!)
     : await answerAll(context, model, { ref: checkpoint.ref, tokenizer }, prompts);
   const seconds = (performance.now() - began) / 1000;
   context.signal.throwIfAborted();

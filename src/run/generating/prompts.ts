@@ -57,7 +57,7 @@ export class PromptEncoder {
     return { text, ids: [...encodePrompt(this.#tokenizer, text)] };
   }
 
-  /** A conversation that the model continues, after the system message of --system; `text` stands for it in messages. */
+  /** A conversation that the model continues, after the message of --system; `text` stands for it in messages. */
   conversation(
     messages: readonly Message[],
     text: string,

@@ -23,8 +23,8 @@ export function lossText(losses: readonly GroupLoss[]): string {
 }
 
 /**
- * Hears every evaluation of a run. `patience`: evaluations without a better loss after which the run is over; undefined:
- * it never is.
+ * Hears every evaluation of a run. `patience`: evaluations without a better loss after which the run is over; it never
+ * is where that is undefined.
  */
 export class HeldOutWatch {
   readonly #patience: number | undefined;
