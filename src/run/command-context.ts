@@ -25,6 +25,8 @@ export interface Progress {
 export interface Outcome {
   /** What was written: "out/ (2.1 GB)". */
   readonly output?: string;
+  /** The figures that count, for the end line: "loss 0.0012, best 0.0400 at step 200". */
+  readonly told?: string;
   /** A command that makes sense next. */
   readonly next?: string;
   /** Further fields of the log's last line. */
