@@ -17,7 +17,7 @@ await script({
     "bun run evaluate before/ after/ --data math=m.jsonl --data code=c.jsonl --metric loss,exact-match",
     "bun run evaluate model/ --data rows.jsonl --metric loss --dump logits.safetensors --json",
     "bun run evaluate unlearned/ --gold retrained/ --data forget.jsonl --data holdout.jsonl --metric forget-quality,privleak",
-    "bun run evaluate unlearned/ --gold retrained/ --data forget.jsonl --attack relearn --relearn-rows 5,10,20",
+    "bun run evaluate unlearned/ --gold retrained/ --data forget.jsonl --attack relearn --relearn-rows 2,4,8",
     "bun run evaluate unlearned/ --gold retrained/ --original before/ --data forget.jsonl --probe revive",
     "bun run evaluate model/ --data forget.jsonl --probe trace",
     "bun run merge a/ b/ --method linear | bun run evaluate --data rows.jsonl --pass > merged.safetensors",

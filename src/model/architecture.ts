@@ -26,6 +26,8 @@ export interface ParameterSpec {
   readonly linear?: boolean;
   /** A router or a gate of one row, which "all-linear" leaves out. */
   readonly routes?: boolean;
+  /** Kept as it is: never trained, without a gradient. */
+  readonly buffer?: boolean;
   /** Stored (in, out), as GPT-2's Conv1D. */
   readonly transposed?: boolean;
 }
@@ -73,6 +75,8 @@ export interface AttendOptions {
   readonly window?: number;
   /** Scores become cap tanh(score / cap). */
   readonly cap?: number;
+  /** (heads): one more score of every query of a head, whose share goes to no value. */
+  readonly sinks?: Tensor;
 }
 
 /** What an architecture's equations are written with. */

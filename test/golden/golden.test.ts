@@ -18,7 +18,7 @@ const folder = (name: string) => join(import.meta.dir, name);
 for (const [name, format, count] of [
   ["merge", "merge", 55],
   ["train", "train", 7],
-  ["train-next", "train", 19],
+  ["train-next", "train", 25],
   ["loss", "loss", 23],
   ["quantized", "quantized", 21],
 ] as const) {

@@ -122,3 +122,34 @@ describe.each(Object.keys(TINY_DECODERS))("%s", (name) => {
     checkpoint.close();
   });
 });
+
+/** Width, inner width, layers, heads, key heads, vocabulary, and what else the published config says. */
+const PUBLISHED: readonly (readonly [string, string, readonly number[], Json, number])[] = [
+  ["Gemma 2 2B", "gemma2", [2304, 9216, 26, 8, 4, 256_000], {}, 2_614_341_888],
+  ["Gemma 3 1B", "gemma3_text", [1152, 6912, 26, 4, 1, 262_144], {}, 999_885_952],
+  ["Phi-4-mini", "phi3", [3072, 8192, 32, 24, 8, 200_064], { tie_word_embeddings: true }, 3_836_021_760],
+  ["Phi-4", "phi3", [5120, 17_920, 40, 40, 10, 100_352], {}, 14_659_507_200],
+  ["OLMo 2 7B", "olmo2", [4096, 11_008, 32, 32, 32, 100_352], {}, 7_298_617_344],
+  ["GLM-4 9B", "glm4", [4096, 13_696, 40, 32, 2, 151_552], {}, 9_400_279_040],
+  ["Granite 3.3 8B", "granite", [4096, 12_800, 40, 32, 8, 49_159], { tie_word_embeddings: true }, 8_170_864_640],
+  ["SmolLM3 3B", "smollm3", [2048, 11_008, 36, 16, 4, 128_256], {}, 3_075_098_624],
+  ["Command R7B", "cohere2", [4096, 14_336, 32, 32, 8, 256_000], {}, 8_028_033_024],
+  ["Seed-OSS 36B", "seed_oss", [5120, 27_648, 64, 80, 8, 155_136], {}, 36_151_104_512],
+  ["EXAONE 4.0 32B", "exaone4", [5120, 27_392, 64, 40, 8, 102_400], { head_dim: 128 }, 32_003_216_384],
+];
+
+test.each(PUBLISHED)("%s has as many parameters as published", async (_, type, sizes, more, count) => {
+  const [hidden_size, intermediate_size, num_hidden_layers, num_attention_heads, num_key_value_heads, vocab_size] =
+    sizes;
+  const { architecture, config } = await describeConfig(
+    {
+      model_type: type,
+      ...{ hidden_size, intermediate_size, num_hidden_layers },
+      ...{ num_attention_heads, num_key_value_heads, vocab_size },
+      ...more,
+    },
+    "m",
+  );
+  const total = architecture.parameters(config).reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
+  expect(total).toBe(count);
+});

@@ -44,7 +44,7 @@ export const TINY_TEXT: Readonly<Record<string, Json>> = {
   },
 };
 
-/** Dense decoders that differ from Llama in more than a bias or a norm. */
+/** Decoders that differ from Llama in more than a bias or a norm. */
 export const TINY_DECODERS: Readonly<Record<string, Json>> = {
   gemma2: {
     ...decoder,
@@ -139,6 +139,29 @@ export const TINY_DECODERS: Readonly<Record<string, Json>> = {
     model_type: "hunyuan_v1_dense",
     head_dim: 10,
     rope_scaling: { type: "dynamic", factor: 1, alpha: 100 },
+  },
+  deepseek_v2: {
+    ...decoder,
+    ...{ model_type: "deepseek_v2", q_lora_rank: null, kv_lora_rank: 10 },
+    ...{ qk_nope_head_dim: 6, qk_rope_head_dim: 4, v_head_dim: 12 },
+    ...{ n_routed_experts: 6, n_group: 3, topk_group: 2, topk_method: "group_limited_greedy", num_experts_per_tok: 2 },
+    ...{ moe_intermediate_size: 5, n_shared_experts: 2, first_k_dense_replace: 1, routed_scaling_factor: 3 },
+  },
+  deepseek_v3: {
+    ...decoder,
+    ...{ model_type: "deepseek_v3", q_lora_rank: 14, kv_lora_rank: 10 },
+    ...{ qk_nope_head_dim: 6, qk_rope_head_dim: 4, v_head_dim: 8 },
+    ...{ n_routed_experts: 8, n_group: 4, topk_group: 2, num_experts_per_tok: 3 },
+    ...{ moe_intermediate_size: 5, n_shared_experts: 1, first_k_dense_replace: 1 },
+  },
+  glm4_moe: {
+    ...decoder,
+    ...{ model_type: "glm4_moe", head_dim: 8, use_qk_norm: true, attention_bias: true },
+    ...{ n_routed_experts: 6, num_experts_per_tok: 2, moe_intermediate_size: 5, first_k_dense_replace: 1 },
+  },
+  gpt_oss: {
+    ...decoder,
+    ...{ model_type: "gpt_oss", head_dim: 8, sliding_window: 5, num_local_experts: 4, num_experts_per_tok: 2 },
   },
 };
 

@@ -4,6 +4,7 @@
 //   k, v     (B * T, Hkv * D)    f32  head h reads head h / (H / Hkv) of them
 //   segments (B, T)              i32  only with `segments`: a query sees its own segment, segment 0 sees nothing and
 //                                     gives 0
+//   sinks    (H)                 f32  only with `sinks`: one more score of every query, without a value
 //   y        (B * T, H * D)      f32  out
 //   lse      (B, H, T)           f32  out: log of the sum of the exponentials
 //
@@ -34,6 +35,7 @@ struct Params {
 @if(cached) @group(0) @binding(5) var<storage, read> positions: array<i32>;
 @group(0) @binding(6) var<storage, read_write> y: array<Part>;
 @if(!cached) @group(0) @binding(7) var<storage, read_write> lse: array<f32>;
+@if(sinks) @group(0) @binding(8) var<storage, read> sinks: array<f32>;
 
 @compute @workgroup_size(64)
 fn forward(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) workgroup: vec3u) {
@@ -81,6 +83,12 @@ fn forward(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) wo
     }
     total += p;
     for (var i = 0u; i < parts(params.d); i++) { sum[i] = fma(vec4f(p), part(&v, at, i, params.d), sum[i]); }
+  }
+  @if(sinks) if (total > 0.0) {
+    let shrink = exact_exp(min(most - sinks[head], 0.0));
+    total = total * shrink + exact_exp(min(sinks[head] - most, 0.0));
+    for (var i = 0u; i < parts(params.d); i++) { sum[i] *= shrink; }
+    most = max(most, sinks[head]);
   }
   let inverse = select(0.0, 1.0 / total, total > 0.0);
   for (var i = 0u; i < parts(params.d); i++) { put(&y, start, i, params.d, sum[i] * inverse, 0u); }

@@ -10,8 +10,10 @@ import {
   decoderHead,
   decoderParameters,
   gatedMlp,
+  type LayerPlace,
   mlpSpecs,
   normSpecs,
+  selfAttention,
 } from "./decoder.ts";
 import { type DecoderConfig, decoderImplied, decoderSizes } from "./decoder-config.ts";
 
@@ -22,10 +24,20 @@ export interface FeedForward<C> {
   readonly forward: (net: Net, config: C, prefix: string, layer: number, h: Tensor, add?: Tensor) => Tensor;
 }
 
-/** The equations of a decoder whose blocks have this feed-forward network. */
+/** The attention of a block. */
+export interface BlockAttention<C> {
+  readonly specs: (config: C, prefix: string) => readonly ParameterSpec[];
+  /** (N, C) normalized hidden states to (N, C), with `add` added where it is given. */
+  readonly forward: (net: Net, config: C, place: LayerPlace, h: Tensor, add?: Tensor) => Tensor;
+}
+
+/** The equations of a decoder whose blocks have this feed-forward network, and attention over heads of one width. */
 export const causalDecoder = <C extends DecoderConfig>(
   feedForward: FeedForward<C>,
-  implied: (config: C) => Json = decoderImplied,
+  {
+    implied = decoderImplied,
+    attention = { specs: attentionSpecs, forward: selfAttention },
+  }: { readonly implied?: (config: C) => Json; readonly attention?: BlockAttention<C> } = {},
 ) =>
   ({
     task: "causal-lm",
@@ -38,13 +50,16 @@ export const causalDecoder = <C extends DecoderConfig>(
 
     parameters: (c: C) =>
       decoderParameters(c, (prefix, layer) => [
-        ...attentionSpecs(c, prefix),
+        ...attention.specs(c, prefix),
         ...feedForward.specs(c, prefix, layer),
         ...normSpecs(c, prefix),
       ]),
 
     forward: (net, c: C, inputs) =>
-      decoderForward(net, c, inputs, (prefix, layer, h, add) => feedForward.forward(net, c, prefix, layer, h, add)),
+      decoderForward(net, c, inputs, {
+        attention: (place, h, add) => attention.forward(net, c, place, h, add),
+        feedForward: ({ prefix, layer }, h, add) => feedForward.forward(net, c, prefix, layer, h, add),
+      }),
 
     head: decoderHead,
   }) as const satisfies Partial<Architecture<C>>;

@@ -53,6 +53,8 @@ export interface DecoderTraits {
   readonly fused: { readonly qkv: boolean; readonly gateUp: boolean };
   /** Multiplies q k^T; 1 / sqrt(headDim) when left out. */
   readonly attentionScale?: number | undefined;
+  /** Every head has one more score, whose share goes to no value: `sinks`. */
+  readonly sinks: boolean;
   /** Scores and logits x become cap tanh(x / cap). */
   readonly caps: { readonly scores?: number | undefined; readonly logits?: number | undefined };
   /** Of the embedding, of what a half of a block adds, of the logits. */
@@ -91,6 +93,7 @@ const LLAMA: DecoderTraits = {
   parallel: false,
   activation: "silu",
   fused: { qkv: false, gateUp: false },
+  sinks: false,
   caps: {},
   multipliers: { embedding: 1, residual: 1, logits: 1 },
 };

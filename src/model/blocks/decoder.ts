@@ -60,6 +60,7 @@ export function attentionSpecs(c: DecoderConfig, prefix: string): ParameterSpec[
           ...linear("v_proj", kv, c.width, c.bias.qkv),
         ]),
     ...linear("o_proj", c.width, q, c.bias.o),
+    ...(c.sinks ? [{ name: `${at}.sinks`, shape: [c.heads], init: { std: c.std } } as const] : []),
     ...names.map((name, i) => gainSpec(c, `${at}.${name}.weight`, widths[i])),
   ];
 }
@@ -89,11 +90,19 @@ function projections(net: Net, c: DecoderConfig, at: string, h: Tensor): (name: 
   return (name) => parts["qkv".indexOf(name)]!;
 }
 
+/** A layer, and what it runs over. */
+export interface LayerPlace {
+  /** `model.layers.3` */
+  readonly prefix: string;
+  readonly layer: number;
+  readonly inputs: TokenInputs;
+}
+
 /** add + o(attention(q, k, v)) of h. (N, C) -> (N, C) */
 export function selfAttention(
   net: Net,
   c: DecoderConfig,
-  { prefix, layer, inputs }: { readonly prefix: string; readonly layer: number; readonly inputs: TokenInputs },
+  { prefix, layer, inputs }: LayerPlace,
   h: Tensor,
   add?: Tensor,
 ): Tensor {
@@ -116,6 +125,7 @@ export function selfAttention(
     ...(window ? { window } : {}),
     ...(c.attentionScale === undefined ? {} : { scale: c.attentionScale }),
     ...(c.caps.scores ? { cap: c.caps.scores } : {}),
+    ...(c.sinks ? { sinks: net.weight(`${at}.sinks`) } : {}),
   });
   return net.linear(mixed, `${at}.o_proj`, add ? { add } : {});
 }
@@ -150,11 +160,16 @@ function residual(
   return plus(net.rec, x, factor === 1 ? y : scale(net.rec, y, factor));
 }
 
-/** A layer's feed-forward network: (N, C) normalised state to (N, C), with `add` added. */
-export type LayerFeedForward = (prefix: string, layer: number, h: Tensor, add?: Tensor) => Tensor;
+/** Half of a layer: (N, C) normalised state to (N, C), with `add` added where it is given. */
+type Half = (place: LayerPlace, h: Tensor, add?: Tensor) => Tensor;
 
 /** Embedding, layers, final norm. */
-export function decoderForward(net: Net, c: DecoderConfig, inputs: Inputs, feedForward: LayerFeedForward): Tensor {
+export function decoderForward(
+  net: Net,
+  c: DecoderConfig,
+  inputs: Inputs,
+  halves: { readonly attention: Half; readonly feedForward: Half },
+): Tensor {
   if (!("ids" in inputs)) throw new TypeError("a language model takes token ids");
   const { attention: first, feedForward: second } = c.norms;
   let x = net.note("hidden.0", tokenRows(net, c, inputs)); // (N, C)
@@ -166,10 +181,10 @@ export function decoderForward(net: Net, c: DecoderConfig, inputs: Inputs, feedF
       residual(net, c, y, norm && `${prefix}.${norm}`, branch);
     x = net.block(() => {
       const h = normed(into, first.before);
-      const mixed = around(into, first.after, (add) => selfAttention(net, c, { prefix, layer, inputs }, h, add));
+      const mixed = around(into, first.after, (add) => halves.attention({ prefix, layer, inputs }, h, add));
       const middle = net.note(`middle.${layer}`, mixed);
       const g = c.parallel ? h : normed(middle, second.before);
-      return around(middle, second.after, (add) => feedForward(prefix, layer, g, add));
+      return around(middle, second.after, (add) => halves.feedForward({ prefix, layer, inputs }, g, add));
     });
     x = net.note(`hidden.${layer + 1}`, x);
   }

@@ -4,7 +4,8 @@
  */
 import { UserError } from "../../errors.ts";
 import { gated } from "../../tensor/ops/activation.ts";
-import { combine, dispatch, groupedLinear, route } from "../../tensor/ops/moe.ts";
+import { combine, dispatch, groupedLinear } from "../../tensor/ops/moe.ts";
+import { type RouteOptions, route } from "../../tensor/ops/router.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Net, ParameterSpec } from "../architecture.ts";
 import { causalDecoder } from "./causal-decoder.ts";
@@ -19,6 +20,13 @@ export interface ExpertsConfig {
   readonly expertInner: number;
   /** Divide the weights of a token's experts by their sum. */
   readonly normalize: boolean;
+  /** How the router departs from a softmax over all experts. */
+  readonly routing?: Routing;
+}
+
+export interface Routing extends Pick<RouteOptions, "scoring" | "groups" | "scale"> {
+  /** A bias of each expert enters its choice, and nothing else: `gate.e_score_correction_bias`. */
+  readonly choiceBias?: boolean;
 }
 
 export type SparseConfig = DecoderConfig & ExpertsConfig;
@@ -55,6 +63,13 @@ export function expectExperts<C extends SparseConfig>(config: C, where: string):
 export const routerSpecs = (module: string, out: number, c: DecoderConfig): ParameterSpec[] =>
   linearSpecs(module, out, c.width, c.std, false).map((spec) => ({ ...spec, routes: true }));
 
+const choiceBias = (at: string, experts: number): ParameterSpec => ({
+  name: `${at}.gate.e_score_correction_bias`,
+  shape: [experts],
+  init: "zeros",
+  buffer: true,
+});
+
 /** Router, and each of an expert's three matrices as a stack over the experts. */
 export function expertSpecs(c: SparseConfig, prefix: string, { module, gate, up, down }: ExpertNames): ParameterSpec[] {
   const at = `${prefix}.${module}`;
@@ -66,6 +81,7 @@ export function expertSpecs(c: SparseConfig, prefix: string, { module, gate, up,
   });
   return [
     ...routerSpecs(`${at}.gate`, c.experts, c),
+    ...(c.routing?.choiceBias ? [choiceBias(at, c.experts)] : []),
     stack(gate, c.expertInner, c.width),
     stack(up, c.expertInner, c.width),
     stack(down, c.width, c.expertInner),
@@ -86,8 +102,11 @@ export function sparseMlp(
   const { rec } = net;
   const at = `${prefix}.${names.module}`;
   const logits = net.note(`router.${layer}`, net.linear(h, `${at}.gate`)); // (N, E)
-  net.routed(layer, logits, c.perToken);
-  const { weights, plan } = route(rec, logits, { k: c.perToken, normalize: c.normalize });
+  const { choiceBias, ...routing } = c.routing ?? {};
+  // Losses that balance experts are defined for a softmax over all of them.
+  if (routing.scoring !== "sigmoid") net.routed(layer, logits, c.perToken);
+  const bias = choiceBias ? { bias: net.weight(`${at}.gate.e_score_correction_bias`) } : {};
+  const { weights, plan } = route(rec, logits, { k: c.perToken, normalize: c.normalize, ...routing, ...bias });
   const rows = dispatch(rec, h, plan); // (N * k, C)
   const through = (x: Tensor, name: string) => groupedLinear(rec, x, net.weight(`${at}.experts.${name}`), plan);
   const inner = gated(rec, through(rows, names.gate), through(rows, names.up)); // (N * k, inner)
@@ -104,5 +123,5 @@ export const sparseDecoder = (names: ExpertNames, key: "num_experts" | "num_loca
       specs: (c, prefix) => expertSpecs(c, prefix, names),
       forward: (net, c, prefix, layer, h, add) => sparseMlp(net, c, { prefix, layer, names }, h, add),
     },
-    (c) => ({ ...decoderImplied(c), [key]: c.experts, num_experts_per_tok: c.perToken }),
+    { implied: (c) => ({ ...decoderImplied(c), [key]: c.experts, num_experts_per_tok: c.perToken }) },
   );

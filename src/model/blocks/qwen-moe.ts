@@ -78,4 +78,4 @@ const feedForward: FeedForward<QwenMoeConfig> = {
 };
 
 /** Everything but how config.json is read. */
-export const qwenMoeDecoder = causalDecoder<QwenMoeConfig>(feedForward, implied);
+export const qwenMoeDecoder = causalDecoder<QwenMoeConfig>(feedForward, { implied });

@@ -65,3 +65,21 @@ export function gatedHalves(rec: Recorder, x: Tensor, activation: GateActivation
   });
   return y;
 }
+
+/**
+ * (..., 2 W), gates in even and ups in odd columns -> (up + 1) gate sigmoid(1.702 gate), (..., W), both within `limit`.
+ */
+export function clampedGate(rec: Recorder, x: Tensor, limit: number): Tensor {
+  const w = rowsOf(x).width / 2;
+  if (!Number.isInteger(w)) throw new RangeError(`${x.label}: ${2 * w} columns are no pairs`);
+  const y = rec.result([...x.shape.slice(0, -1), w], [x], "clamped gated unit");
+  const count = sizeOf(y.shape);
+  const groups = spanGroups(count);
+  rec.step({ kernel: "activation/clamped-gate", bind: { x, y }, params: { count, limit }, groups });
+  rec.onBackward(y, (dy) => {
+    const { into, accumulate } = rec.gradient(x);
+    const params = { count, limit, accumulate };
+    rec.step({ kernel: "activation/clamped-gate-gradient", bind: { dy, x, dx: into }, params, groups });
+  });
+  return y;
+}

@@ -16,6 +16,8 @@ export interface AttentionOptions {
   readonly segments?: Tensor;
   /** A query sees so many of the last keys. */
   readonly window?: number;
+  /** (H): one more score of every query of a head, whose share goes to no value. https://arxiv.org/abs/2309.17453 */
+  readonly sinks?: Tensor;
 }
 
 /**

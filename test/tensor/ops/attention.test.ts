@@ -10,6 +10,7 @@ covers(
   "attention/forward",
   "attention/key-gradient",
   "attention/query-gradient",
+  "attention/sink-gradient",
   "attention/softmax",
   "attention/softmax-gradient",
   "attention/uncap",
@@ -110,6 +111,59 @@ describe.each(Object.keys(cases))("%s", (name) => {
       step: 1e-3,
       ...(profile ? { profile } : {}),
     });
+  });
+});
+
+describe("sinks", () => {
+  const given: MapCase = { batch: 2, t: 9, heads: 4, kvHeads: 2, d: 5, causal: true, window: 4 };
+  const { batch, t, heads, kvHeads, d } = given;
+  const [rows, width, keyWidth] = [batch * t, heads * d, kvHeads * d];
+  const inputs = {
+    q: { shape: [rows, width], data: normals(1, rows * width) },
+    k: { shape: [rows, keyWidth], data: normals(2, rows * keyWidth) },
+    v: { shape: [rows, keyWidth], data: normals(3, rows * keyWidth) },
+    sinks: { shape: [heads], data: Float32Array.of(-1, 0, 2, 9) },
+  };
+  const options = { batch, heads, kvHeads, headDim: d, causal: true, window: 4 };
+
+  test("take their share of the softmax, with gradients", async () => {
+    await checkOp(gpu, "sinks", {
+      inputs,
+      build: (rec, { q, k, v, sinks }) => attention(rec, q!, k!, v!, { ...options, sinks: sinks! }),
+      // A sink is a key of its own whose value is 0.
+      reference: ({ q, k, v, sinks }) => {
+        const plain = reference(given, q!, k!, v!);
+        return plain.map((y, at) => {
+          const [row, head] = [Math.floor(at / width), Math.floor((at % width) / d)];
+          const [b, i] = [Math.floor(row / t), row % t];
+          let sum = 0;
+          for (let j = Math.max(0, i - 3); j <= i; j++) {
+            let product = 0;
+            const group = Math.floor((head * kvHeads) / heads);
+            for (let c = 0; c < d; c++)
+              product += q![row * width + head * d + c]! * k![(b * t + j) * keyWidth + group * d + c]!;
+            sum += Math.exp(exactScore(given, product));
+          }
+          return (y * sum) / (sum + Math.exp(sinks![head]!));
+        });
+      },
+    });
+  });
+
+  test("leave rows of padding at 0, without a gradient", async () => {
+    const segments = Int32Array.from({ length: rows }, (_, i) => (i % t < 6 ? 1 : 0));
+    const { outputs, gradients } = await runOp(gpu, {
+      inputs: {
+        ...Object.fromEntries(Object.entries(inputs).map(([name, input]) => [name, { ...input, grad: true }])),
+        segments: { shape: [batch, t], data: segments, dtype: "i32" },
+      },
+      build: (rec, { q, k, v, sinks, segments }) =>
+        attention(rec, q!, k!, v!, { ...options, sinks: sinks!, segments: segments! }),
+      seeds: { y: normals(4, rows * width) },
+    });
+    expect(outputs.y!.slice(6 * width, 9 * width).every((y) => y === 0)).toBe(true);
+    expect(gradients.q!.slice(6 * width, 9 * width).every((g) => g === 0)).toBe(true);
+    expect(gradients.sinks!.every((g) => Number.isFinite(g) && g !== 0)).toBe(true);
   });
 });
 
