@@ -31,7 +31,8 @@ export interface CommonValues {
   readonly dry_run: boolean;
   readonly quiet: boolean;
   readonly verbose: boolean;
-  readonly yes: boolean;
+  /** Of scripts whose result can be a checkpoint. */
+  readonly overwrite?: boolean;
 }
 
 /** What a script and each of its sub-commands declare, apart from what depends on the types of their options. */

@@ -13,6 +13,7 @@ import { isStream } from "../checkpoint/stream/stream.ts";
 import { createWriter, writtenBytes } from "../checkpoint/write/write.ts";
 import type { AnyValues, Outcome, PlainContext } from "../cli/context.ts";
 import { readText } from "../cli/sources.ts";
+import { refuseInputs } from "../cli/target.ts";
 import { UserError } from "../errors.ts";
 import type { Adapter } from "../gpu/device.ts";
 import type { Gpu } from "../gpu/gpu.ts";
@@ -277,6 +278,12 @@ export async function runMerge(given: PlainContext & { readonly options: object 
   const notice = mergekitNotice(context.options);
   if (notice) context.info(notice);
   const { recipes, text } = await readRecipes(context);
+  // What a recipe names the frame does not know; other shards read it while this one is written.
+  if (context.options.shard !== undefined)
+    refuseInputs(
+      context.out,
+      recipes.flatMap(recipeReferences).flatMap(({ path, adapter }) => [path, ...(adapter ? [adapter.path] : [])]),
+    );
   for (const recipe of recipes) await loadMethod("merge", recipe.method, "merge_method");
   const named = new Map<string, string>();
   const models = new OpenModels(named, (warning) => context.warn(warning));

@@ -51,7 +51,7 @@ test("--pass hands the bytes on, and says the result on stderr", async () => {
 
 test("with --pass the result goes to the file of -o", async () => {
   const line = "$EVALUATE next --data next.jsonl --metric loss --pass -q";
-  for (const [json, found] of [["", /^group +metric/] as const, [" --json", /^{"loss":\d/] as const]) {
+  for (const [json, found] of [["", /^ +loss\nnext /] as const, [" --json", /^{"loss":\d/] as const]) {
     const { code, err } = await runShell(`${line}${json} -o result.txt > passed.safetensors`, folder);
     expect([code, err]).toEqual([0, ""]);
     expect(readFileSync(at("result.txt"), "utf8")).toMatch(found);
@@ -86,7 +86,7 @@ test("--dump writes one safetensors file, over an older dump and nothing else", 
     ["next.jsonl", `--dump next.jsonl: ${expected}\n`],
     ["none/x.safetensors", "--dump none/x.safetensors: the folder none does not exist"],
     ["kept/model.safetensors", "--dump: kept/model.safetensors is read by this run\n"],
-    ["link.safetensors", "--dump: link.safetensors is read by this run, as kept/model.safetensors\n"],
+    ["link.safetensors", "--dump: link.safetensors is read by this run\n"],
     ["-", "--dump - and the result would both write to stdout\n  hint: give the result a file, -o FILE"],
   ]) {
     const { err, code, out } = await run("evaluate", [...argv, "--dump", dump!]);
@@ -95,8 +95,10 @@ test("--dump writes one safetensors file, over an older dump and nothing else", 
   }
   expect(files()).toEqual(before);
   expect(existsSync(at("out.txt"))).toBe(false);
-  for (const data of ["ids.jsonl", "ids.jsonl"])
-    expect((await run("evaluate", ["golden", "--data", data, "--dump", "again.safetensors", "-q"])).code).toBe(0);
+  const dumped = ["golden", "--data", "ids.jsonl", "--dump", "again.safetensors", "-q"];
+  expect((await run("evaluate", dumped)).code).toBe(0);
+  expect((await run("evaluate", dumped)).err).toContain("--dump: again.safetensors is there already\n");
+  expect((await run("evaluate", [...dumped, "--overwrite"])).code).toBe(0);
   const piped = await run("evaluate", ["golden", "--data", "ids.jsonl", "--dump", "-", "-o", "beside.txt", "-q"]);
   expect(piped.out).toEqual(new Uint8Array(readFileSync(at("again.safetensors"))));
   expect(readFileSync(at("beside.txt"), "utf8")).toContain("loss");

@@ -120,6 +120,7 @@ export const RUNNING = {
   best: {
     type: "string",
     decides: "nothing",
+    writes: "checkpoint",
     needs: "eval_data",
     help: "folder for the weights with the lowest held-out loss",
     value: "DIR",
