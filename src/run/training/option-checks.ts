@@ -1,5 +1,4 @@
 /** What a run of training refuses, or warns of, before any work. */
-import path from "node:path";
 import { UserError } from "../../errors.ts";
 import { flagOf } from "../../method/options.ts";
 import type { Choices } from "./optimizer-and-schedule.ts";
@@ -21,8 +20,6 @@ export function refuseClashing({ options, out }: RunContext): void {
       `--keep writes beside the result, which goes to ${out === "-" ? "stdout" : "the Hub"}`,
       "give -o with a folder or a file of this machine",
     );
-  if (options.best !== undefined && path.resolve(options.best) === path.resolve(out))
-    throw new UserError(`--best ${options.best} is where the last weights go`, "name another folder");
 }
 
 /** Warns where --keep keeps nothing. */
