@@ -5,7 +5,7 @@
  * `text` as has room; two spaces between them. Where not even the last head fits, the figure stands alone. Widths are
  * those of a terminal.
  *
- *   fitLine(["train: 45%  9/20 steps", "45%"], { figure: "loss 1.2345", text: "9 tokens/s", width: 18 }); // "45%  loss 1.2345"
+ *   fitLine(["45%  9/20 steps", "45%"], { figure: "loss 1.2", text: "9 tokens/s", width: 16 }); // "45%  loss 1.2"
  */
 export function fitLine(
   heads: readonly string[],
