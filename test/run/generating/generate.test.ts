@@ -92,3 +92,30 @@ describe("a model", async () => {
     expect(run(Array(64).fill(1))).rejects.toThrow("a prompt of 64 tokens leaves nothing of 64 positions");
   });
 });
+
+test("a prompt that goes on reads only what is new, and gives what a fresh one gives", async () => {
+  const model = await Model.fresh(gpu, TINY_TEXT.llama!, "llama", { seed: 5 });
+  const sampling = { ...GREEDY, maxTokens: 6, stop: [] };
+  const answer = async (generator: Generator, prompt: number[], goesOn: boolean) => {
+    const ids: number[] = [];
+    for await (const { id } of generator.generate([prompt], { ...sampling, goesOn })) ids.push(id);
+    return ids;
+  };
+  const talk = new Generator(model);
+  let prompt = [1, 2, 3];
+  for (const more of [[7], [5, 9], [4, 4, 4, 4, 4, 4, 4], [8]]) {
+    const fresh = new Generator(model);
+    const expected = await answer(fresh, prompt, false);
+    fresh.free();
+    expect(await answer(talk, prompt, true)).toEqual(expected);
+    prompt = [...prompt, ...expected, ...more];
+  }
+  // Another beginning: what is held is not used beyond what is shared.
+  const other = [1, 2, 9, ...prompt.slice(3, 12)];
+  const fresh = new Generator(model);
+  expect(await answer(talk, other, true)).toEqual(await answer(fresh, other, false));
+  await expect(answer(talk, other, true)).resolves.toEqual(await answer(fresh, other, false)); // all of it is held
+  fresh.free();
+  talk.free();
+  model.free();
+});
