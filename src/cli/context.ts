@@ -103,6 +103,8 @@ export type AnyValues = CommonValues & Readonly<Record<string, unknown>>;
 export interface Outcome {
   /** What was written, for the end line and the log: "out/ (2.1 GB)". */
   readonly output?: string;
+  /** The figures that count, for the end line: "loss 0.0012, best 0.0400 at step 200". */
+  readonly told?: string;
   /** A command that makes sense next. */
   readonly next?: string;
   /** Further fields of the log's `end` line (digests). */

@@ -156,5 +156,6 @@ function endLine(name: string, seconds: number, outcome: Outcome | undefined, al
   if (!always && outcome?.output === undefined) return;
   const peak = humanBytes(peakMemory());
   say(`${name}: ${[humanTime(seconds), `peak ${peak}`, outcome?.output].filter(Boolean).join(", ")}`);
+  if (outcome?.told) say(`${name}: ${outcome.told}`);
   if (outcome?.next) say(`  next: ${asLaunched(outcome.next)}`);
 }
