@@ -78,6 +78,9 @@ const SYNONYMS: Readonly<Record<string, readonly string[]>> = {
   cuda: ["device"],
   gpu: ["device"],
   force: ["overwrite"],
+  yes: ["overwrite"],
+  clobber: ["overwrite"],
+  overwrite_output_dir: ["overwrite"],
 };
 
 /** The flag of a script that means what was typed (snake_case), where another tool calls it that. */
