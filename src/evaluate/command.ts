@@ -17,6 +17,7 @@ import { leftOutOfTable } from "../run/evaluation/documents.ts";
 import { evaluationForm } from "../run/evaluation/form.ts";
 import { seedRuns } from "../run/evaluation/seeds.ts";
 import { type Reader, readForScoring, type ScoringData } from "../run/scoring/read-rows.ts";
+import { readingsOf } from "../run/scoring/score-text.ts";
 import type { Need, ScoredRow } from "../run/scoring/scored-row.ts";
 import { checkAlone, checkMetrics, checkOutputs, checkStdin, checkTask, inputsOf } from "./checks.ts";
 import { type BoundMetric, needsOf } from "./contract.ts";
@@ -251,18 +252,19 @@ async function runMetrics(
     for (const { role, reader } of opened) if (role === "gold") await readForScoring(groups, reader, needs);
   const loader = await loaderFor(context, metrics, warn, task);
   const scored: ScoredRow[][] = [];
+  // Every model reads the same rows, the gold model too.
+  progress.start({ total: opened.length * readingsOf(first, needs), unit: "readings of rows" });
   for (const [i, { role, checkpoint, reader }] of opened.entries()) {
     const source = options.pass && i === 0 ? await passThrough(checkpoint) : checkpoint;
     const bits = role === "model" ? bitsOf(options) : undefined;
     const loaded = await loader.load(source, { bits, reader });
     const dump = i === 0 && options.dump !== undefined ? new LogitDump(loaded.model, options.dump_top) : undefined;
-    progress.start({ unit: "rows" });
     const visit = dump && ((batch: Batch) => dump.add(batch));
     scored.push(await loaded.score(groups, { visit, data: i === 0 ? first : undefined }));
     await dump?.write(options.dump!);
-    progress.done();
     await loaded.free();
   }
+  progress.done();
   const { forget, holdout } = options;
   const gold = options.gold === undefined ? {} : { gold: scored[refs.length]! };
   const runs = seedRuns(

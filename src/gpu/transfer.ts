@@ -19,6 +19,18 @@ const PER_SIZE = 6;
 
 const classOf = (bytes: number): number => SIZES.find((size) => size >= bytes) ?? Math.ceil(bytes / 4096) * 4096;
 
+const limitOf = (size: number): number => (size > SIZES.at(-1)! ? 1 : PER_SIZE);
+
+/** Staging memory that one direction takes at most for transfers of these many bytes, some of which may be equal. */
+export function stagingBytes(transfers: Iterable<number>): number {
+  const held = new Map<number, number>();
+  for (const bytes of transfers) {
+    const size = classOf(bytes);
+    held.set(size, Math.min((held.get(size) ?? 0) + 1, limitOf(size)));
+  }
+  return [...held].reduce((sum, [size, count]) => sum + size * count, 0);
+}
+
 /** A bounded set of equal buffers with a queue of those who wait for one. */
 class Ring {
   readonly #create: () => GPUBuffer;
@@ -69,7 +81,7 @@ class Staging {
     let ring = this.#rings.get(size);
     if (!ring) {
       const descriptor = { label: this.#label, size, usage: this.#usage };
-      ring = new Ring(size > SIZES.at(-1)! ? 1 : PER_SIZE, () => this.device.device.createBuffer(descriptor));
+      ring = new Ring(limitOf(size), () => this.device.device.createBuffer(descriptor));
       this.#rings.set(size, ring);
     }
     return ring;

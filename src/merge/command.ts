@@ -175,13 +175,20 @@ const outputsOf = (plan: MergePlan) =>
     bytes: sizeOf(shape) * DTYPE_BYTES[outDtype],
   }));
 
+/** What was written. */
+interface Written {
+  readonly bytes: number;
+  readonly tensors: number;
+  readonly values: number;
+}
+
 /** Runs one recipe into `target`. */
 async function mergeOne(
   context: Context,
   { recipe, text, target }: { recipe: Recipe; text: string | undefined; target: string },
   models: OpenModels,
   openGpu: () => Promise<Gpu>,
-): Promise<number> {
+): Promise<Written> {
   const { plan, method, opened } = await planRecipe(recipe, models, planOptions(context));
   const origins = originsOf(models);
   const unread = await checkTwins(plan.tensors, origins.readAgain);
@@ -238,7 +245,8 @@ async function mergeOne(
     // The device is left to the end of the process, which frees it at once; closing it by hand takes 0.1 to 0.5 s.
     context.progress.done();
   }
-  return writer.bytes;
+  const values = writer.tensors.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+  return { bytes: writer.bytes, tensors: writer.tensors.length, values };
 }
 
 /** Which model an input's tensor is of, and whether it can be read again. */
@@ -274,7 +282,16 @@ function retainStreams(models: OpenModels, tasks: MergePlan["tensors"], method: 
 
 /** Runs the script. */
 export async function runMerge(given: PlainContext & { readonly options: object }): Promise<Outcome> {
-  const context = given as Context;
+  const began = performance.now();
+  const remarks: string[] = [];
+  const warn = (text: string) => {
+    remarks.push(text);
+    given.warn(text);
+  };
+  const context = { ...given, warn } as Context;
+  const makes = !context.dryRun && !context.options.check && !context.options.explain;
+  if (context.options.json && makes && context.out === "-")
+    throw new UserError("--json and the merged checkpoint both want stdout", "give -o DIR, or leave out --json");
   const notice = mergekitNotice(context.options);
   if (notice) context.info(notice);
   const { recipes, text } = await readRecipes(context);
@@ -320,10 +337,12 @@ export async function runMerge(given: PlainContext & { readonly options: object 
     }
     return {};
   }
-  const bytes = await mergeOne(context, { recipe: last, text, target: context.out }, models, openGpu);
+  const written = await mergeOne(context, { recipe: last, text, target: context.out }, models, openGpu);
   const where = context.out === "-" ? "stdout" : context.out;
+  const seconds = (performance.now() - began) / 1000;
+  context.json({ out: context.out, method: last.method, ...written, seconds, remarks });
   return {
-    output: `${where} (${humanBytes(bytes)})`,
+    output: `${where} (${humanBytes(written.bytes)})`,
     ...(context.out === "-" ? {} : { next: `bun run inspect ${quote(context.out)}` }),
   };
 }

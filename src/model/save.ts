@@ -125,8 +125,8 @@ async function readPart(
 }
 
 /**
- * `saveModel` after long work: a reader that went away costs the pipe, not the result, which goes to
- * `ingot-rescue-RUN.safetensors`.
+ * `saveModel` after long work: a reader that went away costs the pipe, and a value that a GGUF file cannot hold costs
+ * the file, not the result, which goes to `ingot-rescue-RUN.safetensors`.
  */
 export async function saveResult(
   model: Model,
@@ -137,9 +137,11 @@ export async function saveResult(
   try {
     return await saveModel(model, target, options);
   } catch (error) {
-    if (!(error instanceof ClosedPipe)) throw error;
+    const unfit = error instanceof UserError && typeof target === "string" && target.endsWith(".gguf");
+    if (!(error instanceof ClosedPipe) && !unfit) throw error;
     const rescue = `ingot-rescue-${run}.safetensors`;
     await saveModel(model, rescue, savingTo(rescue, options));
-    throw new UserError("the reader of stdout went away", `the result is in ${fs.realpathSync(rescue)}`, 1);
+    const cause = unfit ? error.message : "the reader of stdout went away";
+    throw new UserError(cause, `the result is in ${fs.realpathSync(rescue)}`, 1);
   }
 }

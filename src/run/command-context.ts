@@ -16,8 +16,8 @@ export interface Log {
 export interface Progress {
   /** Begins a stretch of work; ends the one before. */
   start(plan: { readonly total?: number; readonly unit?: string }): void;
-  /** So much more is done; `text` says what is being worked on. */
-  advance(by?: number, text?: string): void;
+  /** So much more is done; `text` says what is being worked on, and `figure` is the number that matters. */
+  advance(by?: number, text?: string, figure?: string): void;
   done(): void;
 }
 

@@ -90,6 +90,8 @@ async function answerAll(
   const jobs = prompts.flatMap((prompt, p) => Array.from({ length: options.samples }, (_, s) => ({ prompt, p, s })));
   const isLive = !options.json && jobs.length === 1 && !context.stdoutTaken && context.out === "-";
   let tokens = 0;
+  // The answer itself shows how far a single one is.
+  if (!isLive) context.progress.start({ total: jobs.length, unit: "answers" });
   for (let from = 0; from < jobs.length && !signal.aborted; from += options.batch_size) {
     const part = jobs.slice(from, from + options.batch_size);
     const answers = part.map(() => new Answer(tokenizer, options.stop ?? []));
@@ -117,8 +119,10 @@ async function answerAll(
       else if (!options.chat && options.samples === 1) context.text(`${prompt.text}${text}\n`);
       else context.text(setApart(prompt, { p, s, text }, { prompts: prompts.length, samples: options.samples }));
     }
+    if (!isLive) context.progress.advance(part.length);
   }
   generator.free();
+  if (!isLive) context.progress.done();
   return tokens;
 }
 

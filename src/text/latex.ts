@@ -1,7 +1,6 @@
 /**
  * Tables of LaTeX that need no package. The text is a document by itself and can be taken into another:
  * `pdflatex t.tex` and `\input{t.tex}` both work.
- * and `\input{t.tex}` both work.
  */
 import type { Block, Cell, Sheet } from "./sheet.ts";
 

@@ -126,11 +126,14 @@ describe("--dry-run", () => {
     });
     expect([code, err]).toEqual([0, expect.not.stringContaining("GPU")]);
     expect(text).toMatch(
-      /^tensors +7\nreads +3\.78 kB\nwrites +1\.89 kB\npeak memory +at most .* device and host together\nto +made\n$/,
+      /^tensors +7\nreads +3\.78 kB\nwrites +1\.89 kB\nGPU memory +at most .*\nhost memory +at most .*on top\nto +made\n$/,
     );
     expect(readdirSync(folder)).toEqual(before);
     const json = JSON.parse((await run("a b --method linear --weight 1 -n --json")).text);
-    expect(json).toEqual({ input: 2 * 1888, output: 1888, tensors: 7, peak: expect.any(Number), out: "-" });
+    expect(json).toEqual({
+      ...{ input: 2 * 1888, output: 1888, tensors: 7, out: "-" },
+      ...{ peak: json.gpu_memory + json.host_memory, gpu_memory: expect.any(Number), host_memory: expect.any(Number) },
+    });
     expect((await run("a nowhere --method linear --weight 1 -n")).code).toBe(2);
   });
 
@@ -138,11 +141,24 @@ describe("--dry-run", () => {
     for (const [i, name] of ["wide-a.safetensors", "wide-b.safetensors"].entries())
       writeModel(join(folder, name), tensorsOf({ "w.weight": [2048, 1024], "v.weight": [2048, 1024] }, i));
     const line = "wide-a.safetensors wide-b.safetensors --method karcher";
-    const { peak } = JSON.parse((await run(`${line} -n --json`)).text) as { peak: number };
-    const { code, err } = await run(`${line} -o wide.safetensors`);
-    const [, amount, unit] = /peak ([\d.]+) ([MG]B)/.exec(err)!;
-    expect(code).toBe(0);
-    expect(Number(amount) * (unit === "GB" ? 1e9 : 1e6)).toBeLessThan(peak);
+    const told = async (words: string) => JSON.parse((await run(`${words} -n --json`)).text) as Record<string, number>;
+    const taken = async (words: string) => {
+      const { code, err } = await run(`${words} --overwrite -o wide.safetensors`);
+      expect(code).toBe(0);
+      const [, amount, unit] = /peak ([\d.]+) ([MG]B)/.exec(err)!;
+      return Number(amount) * (unit === "GB" ? 1e9 : 1e6);
+    };
+    // Two numbers stand for what does not depend on the tensors: the process and its driver.
+    const least = "a b --method karcher";
+    const [small, wide] = [await told(least), await told(line)];
+    const [baseline, most] = [await taken(least), await taken(line)];
+    expect(baseline).toBeLessThan(small.host_memory!);
+    expect(small.host_memory!).toBeLessThan(2.5 * baseline);
+    expect(most).toBeLessThan(wide.gpu_memory! + wide.host_memory!);
+    // On a software driver the GPU's memory is the host's.
+    const more = wide.gpu_memory! + wide.host_memory! - small.gpu_memory! - small.host_memory!;
+    expect(most - baseline).toBeLessThan(more);
+    expect(most - baseline).toBeGreaterThan(more / 8);
   });
 });
 

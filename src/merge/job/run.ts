@@ -2,13 +2,16 @@
  * Runs a method over every tensor of a plan, several tensors at a time within a bound of device memory, writing in
  * order.
  */
+import { DTYPE_BYTES } from "../../checkpoint/dtype.ts";
 import { UserError } from "../../errors.ts";
 import type { Adapter } from "../../gpu/device.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
+import { stagingBytes } from "../../gpu/transfer.ts";
 import { bind } from "../../method/bind.ts";
+import { isOperand } from "../../tensor/load.ts";
 import { sizeOf } from "../../tensor/tensor.ts";
 import type { MergeMethod } from "../contract.ts";
-import { footprint, layoutOf } from "./chunk-sizes.ts";
+import { footprint, type Layout, layoutOf } from "./chunk-sizes.ts";
 import { Outlets, type TensorSink } from "./ordered-writer.ts";
 import { entriesOf, type JobSettings, type ValuedTask } from "./task.ts";
 import { TensorInputs } from "./tensor-inputs.ts";
@@ -34,21 +37,51 @@ function valuesOf(method: MergeMethod, task: ValuedTask) {
   return bind(method, values).values;
 }
 
-/** Bun, the driver with its compiled kernels, and staging memory in both directions. */
-const FIXED_BYTES = 400 << 20;
+/** Bun and the driver with its compiled kernels. */
+const RUNTIME_BYTES = 220 << 20;
+
+/** What a copy holds of a tensor at a time, and types that are decoded here: a strip, and the values as f32. */
+const HOST_PIECES_BYTES = 16 << 20;
+
+/** Most memory of a run, in bytes: tensors at work, and the process with its staging memory. */
+export interface Peak {
+  readonly gpu: number;
+  readonly host: number;
+}
 
 /**
- * Most memory of a run, device and host together: what tensors at work may hold and what does not depend on the model.
- * Reckoned for the adapter if given, else for a GPU with the least limits that WebGPU allows.
+ * Neither depends on how many tensors there are. Reckoned for the adapter if given, else for a GPU with the least
+ * limits that WebGPU allows. A software driver keeps the one in the other.
  */
-export function peakBytes(tasks: readonly ValuedTask[], method: MergeMethod, adapter?: Adapter): number {
+export function peakBytes(tasks: readonly ValuedTask[], method: MergeMethod, adapter?: Adapter): Peak {
   const of = adapter ?? { type: "discrete" as const, limits: {} };
   const merged = tasks.filter((task) => task.kind === "merge");
-  const needs = merged.map((task) => footprint(layoutOf(task, method.passes, of), method.scratch ?? 0));
+  const layouts = merged.map((task) => ({ task, layout: layoutOf(task, method.passes, of) }));
+  const needs = layouts.map(({ layout }) => footprint(layout, method.scratch ?? 0));
   const largest = needs.sort((a, b) => b - a).slice(0, AT_ONCE);
   const together = largest.reduce((a, b) => a + b, 0);
-  return FIXED_BYTES + Math.max(largest[0] ?? 0, Math.min(together, BUDGET_BYTES));
+  const staging = stagingBytes(layouts.flatMap(uploadsOf)) + stagingBytes(layouts.flatMap(readbacksOf));
+  const decodes = tasks.some((task) => task.kind === "copy" || entriesOf(task).some(({ dtype }) => !isOperand(dtype)));
+  const pieces = decodes ? AT_ONCE * HOST_PIECES_BYTES : 0;
+  return {
+    gpu: Math.max(largest[0] ?? 0, Math.min(together, BUDGET_BYTES)),
+    host: RUNTIME_BYTES + staging + pieces,
+  };
 }
+
+type Cut = { readonly task: ValuedTask; readonly layout: Layout };
+
+/** Bytes of the transfers of a task to the device; more than a ring holds need not be counted. */
+function uploadsOf({ task, layout }: Cut): number[] {
+  const widths = entriesOf(task).map(({ dtype }) => (isOperand(dtype) ? DTYPE_BYTES[dtype] : 4));
+  return widths.flatMap((width) => transfers(layout, width));
+}
+
+const readbacksOf = ({ task: { outDtype }, layout }: Cut): number[] =>
+  transfers(layout, isOperand(outDtype) ? DTYPE_BYTES[outDtype] : 4);
+
+const transfers = ({ size, chunkLength, chunkCount }: Layout, width: number): number[] =>
+  Array.from({ length: Math.min(chunkCount, AT_ONCE) }, () => Math.min(size, chunkLength) * width);
 
 /** A bound on a sum, granted in the order of asking. */
 class Budget {

@@ -79,9 +79,16 @@ export function printCosts(
       ["tensors", String(bytes.tensors)],
       ["reads", humanBytes(bytes.input)],
       ["writes", humanBytes(bytes.output)],
-      ["peak memory", `at most ${humanBytes(peak)}, device and host together`],
+      ["GPU memory", `at most ${humanBytes(peak.gpu)}`],
+      ["host memory", `at most ${humanBytes(peak.host)}; a software driver's GPU memory comes on top`],
       ["to", out.to === "-" ? "stdout" : out.to.startsWith("hf:") ? uploadText(out.to) : out.to],
     ]),
   );
-  printer.json({ ...bytes, peak, out: out.to });
+  printer.json({
+    ...bytes,
+    peak: peak.gpu + peak.host,
+    gpu_memory: peak.gpu,
+    host_memory: peak.host,
+    out: out.to,
+  });
 }

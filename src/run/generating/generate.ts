@@ -198,7 +198,7 @@ export class Generator {
   /** The whole continuations of many prompts, `batch` at a time. */
   async complete(
     prompts: readonly (readonly number[])[],
-    options: GenerateOptions & { readonly batch: number },
+    options: GenerateOptions & { readonly batch: number; readonly done?: ((prompts: number) => void) | undefined },
   ): Promise<number[][]> {
     const results: number[][] = prompts.map(() => []);
     for (let from = 0; from < prompts.length; from += options.batch) {
@@ -207,6 +207,7 @@ export class Generator {
       const names = part.map((_, i) => options.names?.[from + i] ?? `prompt ${from + i + 1}`);
       for await (const { row, id } of this.generate(part, { ...options, keys, names }))
         if (id >= 0) results[from + row]!.push(id);
+      options.done?.(part.length);
     }
     return results;
   }

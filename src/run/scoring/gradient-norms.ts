@@ -14,13 +14,14 @@ import { Trainer } from "../training/trainer.ts";
 
 /**
  * Per sequence: the mean over trained tensors of the 2-norm of the gradient of its mean loss; NaN where no token
- * counts.
+ * counts. `done` hears of every sequence.
  */
 export async function gradientNorms(
   model: Model,
   sequences: readonly Sequence[],
   pad: number,
   signal: AbortSignal,
+  done?: (rows: number) => void,
 ): Promise<number[]> {
   const trainer = await Trainer.make({
     gpu: model.gpu,
@@ -35,6 +36,7 @@ export async function gradientNorms(
   try {
     for (const sequence of sequences) {
       signal.throwIfAborted();
+      done?.(1);
       if (countedTokens(sequence) === 0) {
         norms.push(Number.NaN);
         continue;

@@ -10,7 +10,7 @@ import { notFinite } from "../not-finite.ts";
 import type { TextTools } from "../text-tools.ts";
 import { withAlternatives } from "./alternatives.ts";
 import { gradientNorms } from "./gradient-norms.ts";
-import type { ChoiceQuestion, Question, TextData } from "./read-rows.ts";
+import type { ChoiceQuestion, Question, ScoringData, TextData } from "./read-rows.ts";
 import { type ScoreOptions, scoreSequences } from "./score-rows.ts";
 import { bodyTokens, type Need, rightTokens, type ScoredRow, summedLoss, tokens } from "./scored-row.ts";
 
@@ -20,6 +20,15 @@ export interface TextScoreOptions extends ScoreOptions {
   readonly maxTokens: number;
   /** Texts before which a generated answer ends. */
   readonly stop?: readonly string[];
+}
+
+/** How often a model is run on a row, over all rows: as often as `done` of `scoreText` or `scoreExamples` counts. */
+export function readingsOf(data: ScoringData, needs: ReadonlySet<Need>): number {
+  if (data.kind === "examples") return data.examples.length;
+  const { sequences, choices, questions, alternatives } = data;
+  if (choices) return sequences.length;
+  const gradients = needs.has("gradient") ? sequences.length : 0;
+  return sequences.length + gradients + (questions?.length ?? 0) + (alternatives?.sequences.length ?? 0);
 }
 
 /** Scores a language model on what was read for it. */
@@ -66,9 +75,9 @@ async function withGradients(
   rows: readonly ScoredRow[],
   sequences: readonly Sequence[],
   pad: number,
-  { signal, ref }: TextScoreOptions,
+  { signal, ref, done }: TextScoreOptions,
 ): Promise<ScoredRow[]> {
-  const norms = await gradientNorms(model, sequences, pad, signal);
+  const norms = await gradientNorms(model, sequences, pad, signal, done);
   const odd = rows.findIndex((row, i) => tokens(row) > 0 && !Number.isFinite(norms[i]));
   if (odd >= 0) throw notFinite(ref, `${sequences[odd]!.place} (their gradient)`);
   return rows.map((row, i) => ({ ...row, gradientNorm: norms[i]! }));
@@ -88,7 +97,7 @@ async function withAnswers(
   questions: readonly Question[],
   tokenizer: Tokenizer,
   rows: readonly ScoredRow[],
-  { rows: batch, maxTokens, signal, needs, ref, stop: texts = [] }: TextScoreOptions,
+  { rows: batch, maxTokens, signal, needs, ref, done, stop: texts = [] }: TextScoreOptions,
 ): Promise<ScoredRow[]> {
   const generator = new Generator(model, ref);
   const longest = questions.reduce((most, { expected }) => Math.max(most, tokenizer.encode(expected).length), 1);
@@ -99,6 +108,7 @@ async function withAnswers(
       maxTokens: needs.has("continued") ? maxTokens : Math.min(maxTokens, longest + 1),
       stop: tokenizer.ends,
       batch,
+      done,
       signal,
       names: questions.map(({ place }) => place),
     },

@@ -14,11 +14,19 @@ import type { TrainingResult } from "./train-model.ts";
 /** How long an interrupted run may take to finish its step and save. */
 const SAVING_SECONDS = 600;
 
+type Metrics = Readonly<Record<string, number>>;
+
+/** `keep 1.1000, language 1.4000`: the loss of a step by its groups; empty where it has none. */
+const groupLosses = (metrics: Metrics): string =>
+  Object.entries(metrics)
+    .filter(([name]) => name.startsWith("loss."))
+    .map(([name, loss]) => `${name.slice("loss.".length)} ${loss.toFixed(4)}`)
+    .join(", ");
+
 /** `1.2345 (keep 1.1000, language 1.4000)`: the loss of a step, and of its groups where it has them. */
-export function stepLoss(metrics: Readonly<Record<string, number>>): string {
-  const groups = Object.entries(metrics).filter(([name]) => name.startsWith("loss."));
-  const own = groups.map(([name, loss]) => `${name.slice("loss.".length)} ${loss.toFixed(4)}`);
-  return `${metrics.loss!.toFixed(4)}${own.length > 0 ? ` (${own.join(", ")})` : ""}`;
+export function stepLoss(metrics: Metrics): string {
+  const groups = groupLosses(metrics);
+  return `${metrics.loss!.toFixed(4)}${groups === "" ? "" : ` (${groups})`}`;
 }
 
 /** What a run gave. */
@@ -104,8 +112,10 @@ export async function runLoop<B, D>(
     log,
     logEvery: options.log_every,
     warn: (message) => context.warn(message),
-    onStep: ({ metrics }, speed) =>
-      progress.advance(1, `loss ${stepLoss(metrics)}, ${Math.round(speed)} ${units}/s${training.said}`),
+    onStep({ metrics }, speed) {
+      const parts = [groupLosses(metrics), `${Math.round(speed)} ${units}/s`].filter((part) => part !== "");
+      progress.advance(1, `${parts.join(", ")}${training.said}`, `loss ${metrics.loss!.toFixed(4)}`);
+    },
     ...(heldOut.length > 0
       ? { evaluate: (step, losses) => hear(context, watch, save.best, { step, losses, steps }) }
       : {}),

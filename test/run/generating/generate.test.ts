@@ -1,5 +1,7 @@
 /** Decoding with the cache against full recomputation, token for token, on every architecture that writes text. */
 import { describe, expect, test } from "bun:test";
+import { loadMethods } from "../../../src/method/registry.ts";
+import type { Json } from "../../../src/model/architecture.ts";
 import { Model } from "../../../src/model/model.ts";
 import { Generator } from "../../../src/run/generating/generate.ts";
 import { argmax, GREEDY } from "../../../src/run/generating/sampling.ts";
@@ -36,7 +38,22 @@ async function recomputed(model: Model, prompt: readonly number[], count: number
   return ids.slice(prompt.length);
 }
 
-const ALL = { ...TINY_TEXT, ...TINY_DECODERS, ...TINY_EXPERTS };
+const QWEN3_MOE = {
+  ...{ ...TINY_TEXT.qwen3!, model_type: "qwen3_moe", num_experts: 4 },
+  ...{ num_experts_per_tok: 2, moe_intermediate_size: 8 },
+};
+const ALL: Readonly<Record<string, Json>> = {
+  ...TINY_TEXT,
+  ...TINY_DECODERS,
+  ...TINY_EXPERTS,
+  qwen3_moe: QWEN3_MOE,
+};
+
+test("every architecture that writes text is here", async () => {
+  const methods = await loadMethods("architecture");
+  const texts = methods.filter(({ task }) => task === "causal-lm").map(({ name }) => name);
+  expect([...new Set(Object.values(ALL).map(({ model_type }) => model_type as string))].sort()).toEqual(texts.sort());
+});
 
 describe.each(Object.keys(ALL))("%s", (name) => {
   test("the cache changes nothing", async () => {

@@ -1,12 +1,13 @@
 /** Rows scored by a tiny model: whatever the batch, and what is unknown of a row that was cut to its prompt. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { byteTokenizer } from "../../../src/data/byte-tokenizer.ts";
 import type { Sequence } from "../../../src/data/sequences.ts";
 import { Model } from "../../../src/model/model.ts";
 import { meanLoss } from "../../../src/run/scoring/mean-loss.ts";
 import { likelihoods, rowLosses } from "../../../src/run/scoring/row-losses.ts";
 import { scoreExamples, scoreSequences } from "../../../src/run/scoring/score-rows.ts";
-import { scoreText } from "../../../src/run/scoring/score-text.ts";
-import { summedLoss } from "../../../src/run/scoring/scored-row.ts";
+import { readingsOf, scoreText } from "../../../src/run/scoring/score-text.ts";
+import { type Need, summedLoss } from "../../../src/run/scoring/scored-row.ts";
 import { Scorer } from "../../../src/run/scoring/scorer.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { TINY_EXAMPLES, TINY_TEXT } from "../../support/tiny-models.ts";
@@ -50,6 +51,24 @@ describe("a language model", () => {
     expect(losses.map(({ mean }) => mean)).toEqual(scored.map((row) => meanLoss(row)));
     expect(losses[1]).toEqual({ sum: 0, counted: 0, mean: Number.NaN });
     expect(await likelihoods(model, ROWS, { rows: 2, signal })).toEqual(losses.map(({ sum }) => sum));
+  });
+
+  test("tells how many readings are done, as many as were foreseen", async () => {
+    const question = { ids: [1, 2], expected: "3", group: 0, place: "here" };
+    const needs = new Set<Need>(["gradient", "generated"]);
+    const tokenizer = byteTokenizer();
+    const tools = { tokenizer, encode: {}, files: new Map() };
+    const data = { kind: "text" as const, sequences: ROWS, questions: ROWS.map(() => question) };
+    const trainable = await Model.fresh(gpu, TINY_TEXT.llama!, "test", { seed: 3 });
+    let count = 0;
+    const done = (rows: number) => {
+      count += rows;
+    };
+    await scoreText(trainable, data, tools, { rows: 2, signal, ref, needs, maxTokens: 1, done });
+    trainable.free();
+    expect(count).toBe(9);
+    expect(readingsOf(data, needs)).toBe(9);
+    expect(readingsOf({ kind: "text", sequences: ROWS }, new Set())).toBe(3);
   });
 
   test("sums the losses of choices, where all of them fit into what it reads", async () => {

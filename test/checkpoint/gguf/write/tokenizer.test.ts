@@ -72,24 +72,24 @@ describe.each(["gpt2", "llama3", "spm-bpe"])("%s", (name) => {
 
 describe("said or refused", () => {
   test("a kind that GGUF has no form for", async () => {
-    expect(write(await withTokenizer("tokenizer/unigram"), file)).rejects.toThrow(/its model is Unigram/);
+    await expect(write(await withTokenizer("tokenizer/unigram"), file)).rejects.toThrow(/its model is Unigram/);
   });
 
   test("a way of cutting text that llama.cpp has no name for", async () => {
     const sample = await withTokenizer("tokenizer/gpt2", (definition) => {
       Object.assign(definition, { pre_tokenizer: { type: "ByteLevel", add_prefix_space: true, use_regex: true } });
     });
-    expect(write(sample, file)).rejects.toThrow(/way of cutting text is not known/);
+    await expect(write(sample, file)).rejects.toThrow(/way of cutting text is not known/);
   });
 
   test("more tokens than the model has rows, and a tokenizer in tokenizer.model alone", async () => {
     const sample = await withTokenizer("tokenizer/gpt2");
     const small = await sampleOf(TINY_TEXT.llama!);
     small.files.set("tokenizer.json", sample.files.get("tokenizer.json")!);
-    expect(write(small, file)).rejects.toThrow(/but the model has 50 tokens/);
+    await expect(write(small, file)).rejects.toThrow(/but the model has 50 tokens/);
     small.files.delete("tokenizer.json");
     small.files.set("tokenizer.model", new Uint8Array(8));
-    expect(write(small, file)).rejects.toThrow(/in tokenizer.model alone/);
+    await expect(write(small, file)).rejects.toThrow(/in tokenizer.model alone/);
   });
 
   test("merges that scores do not give; those of SentencePiece they do", async () => {

@@ -58,7 +58,7 @@ function ranged(bits: 4 | 5, search: RangeSearch): Quantizer {
           const [factor, minus] = [unit * scale, unitLeast * least];
           for (let i = 32 * run; i < 32 * run + 32; i++) {
             const code = factor > 0 ? Math.round((values[from + i]! + minus) / factor) : 0;
-            codes[i] = code < 0 ? 0 : code > search.most ? search.most : code;
+            codes[i] = Math.max(0, Math.min(search.most, code));
           }
         }
         putCodes(out, at + 16, bits);

@@ -11,7 +11,7 @@ export function extremeOf(values: Float32Array, from: number, n: number): number
   return extreme;
 }
 
-const clamp = (code: number, low: number, high: number): number => (code < low ? low : code > high ? high : code);
+const clamp = (code: number, low: number, high: number): number => Math.max(low, Math.min(high, code));
 
 /**
  * The scale s for w = s q with q from -`middle` to `middle` - 1, errors weighted by the square of the value: nineteen
