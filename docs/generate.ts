@@ -1,6 +1,7 @@
 /** The tables of methods in docs/, made from the method files; `bun docs/generate.ts` brings them up to date. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { architectureOfType } from "../src/checkpoint/gguf/names.ts";
 import { kinds, loadMethods, type MethodInfo } from "../src/method/registry.ts";
 import type { Architecture } from "../src/model/architecture.ts";
 
@@ -25,7 +26,15 @@ function link(cite: string): string {
 const SIZES = {
   ...{ hidden_size: 8, intermediate_size: 8, num_hidden_layers: 2, num_attention_heads: 2, num_key_value_heads: 1 },
   ...{ vocab_size: 8, n_embd: 8, n_head: 2, n_layer: 2, moe_intermediate_size: 8, shared_expert_intermediate_size: 8 },
-  ...{ image_size: 4, patch_size: 2, num_channels: 1, num_labels: 2, input_size: 4, hidden_sizes: [4] },
+  ...{
+    first_k_dense_replace: 0,
+    image_size: 4,
+    patch_size: 2,
+    num_channels: 1,
+    num_labels: 2,
+    input_size: 4,
+    hidden_sizes: [4],
+  },
 };
 
 /** One row per architecture, with what can be done with it. */
@@ -34,12 +43,14 @@ function architecturesTable(found: readonly Architecture[]): string {
     const { name, about, cite, task } = architecture;
     const specs = architecture.parameters(architecture.config(SIZES, `sizes of ${name}`));
     const adapted = specs.some(({ linear, parts, routes }) => linear && !parts && !routes);
-    const cells = [true, true, adapted, specs.some(({ parts }) => parts), task === "causal-lm"];
+    // A router has a row for every expert, the gate of a shared expert one.
+    const sparse = specs.some(({ routes, shape }) => routes && shape.length === 2 && shape[0]! > 1);
+    const cells = [true, true, adapted, sparse, task === "causal-lm", architectureOfType(name) !== undefined];
     const marks = cells.map((cell) => (cell ? "yes" : "–"));
     return `| \`${name}\` | ${about} | ${marks.join(" | ")} | ${link(cite)} |`;
   });
-  const head = "| name | what it does | evaluate | train | LoRA | experts | cache | source |";
-  return [head, "|---|---|---|---|---|---|---|---|", ...lines].join("\n");
+  const head = "| name | what it does | evaluate | train | LoRA | experts | cache | GGUF out | source |";
+  return [head, "|---|---|---|---|---|---|---|---|---|", ...lines].join("\n");
 }
 
 /** One row per method of a kind: name, what it does, source. */

@@ -64,8 +64,9 @@ export async function refuseLosses(definition: AnyDefinition, resolved: Resolved
   for (const place of onDisk) {
     // Who writes one file of tensors says what its name must be.
     if (place.kind === "tensors" && !isTensorFile(place.path)) continue;
-    const isRead = isInput(place.path, read) || occupied.belongsToOneOf(place.path, read);
-    if (isRead) refuseInput(place, { overwrite, sharded: shard !== undefined });
+    const same = read.find((input) => isInput(place.path, [input]));
+    if (same !== undefined || occupied.belongsToOneOf(place.path, read))
+      refuseInput(place, { same, overwrite, sharded: shard !== undefined });
     if (place.kind === "text") refuseText(place, occupied);
     else if (!overwrite && shard === undefined && !place.continues) refuseFinished(place, occupied);
   }
@@ -90,11 +91,11 @@ const REPLACE = "write to another place, or give --overwrite to replace it once 
 
 /**
  * Throws UserError where what the run reads would be lost: of a checkpoint it is replaced with `--overwrite`, once the
- * result is whole; but with `--shard` other processes read it still.
+ * result is whole; but with `--shard` other processes read it still. `same` is the input that is the same file.
  */
 function refuseInput(
   { flag, path: place, kind }: Place,
-  { overwrite, sharded }: { readonly overwrite: boolean; readonly sharded: boolean },
+  { same = place, overwrite, sharded }: { same: string | undefined; overwrite: boolean; sharded: boolean },
 ): void {
   if (kind === "checkpoint" && overwrite && !sharded) return;
   const hint =
@@ -103,7 +104,8 @@ function refuseInput(
       : sharded
         ? "the other shards need it whole; write to another place"
         : REPLACE;
-  throw new UserError(`${flag}: ${place} is read by this run`, hint);
+  const as = same === place ? "" : `, as ${same === "-" ? "stdin" : same}`;
+  throw new UserError(`${flag}: ${place} is read by this run${as}`, hint);
 }
 
 type Occupied = typeof import("../checkpoint/write/occupied.ts");

@@ -76,11 +76,20 @@ export class ConfigReader {
 
   /** A positive whole number within the bound of its kind; `fallback` where the key is missing or null. */
   count(key: string, fallback?: number): number {
+    return this.#whole(key, 1, fallback);
+  }
+
+  /** The same, or 0. */
+  countOrNone(key: string, fallback?: number): number {
+    return this.#whole(key, 0, fallback);
+  }
+
+  #whole(key: string, least: 0 | 1, fallback: number | undefined): number {
     if (!this.has(key) && fallback !== undefined) return fallback;
     const value = this.#json[key];
     const most = BOUNDS[key] ?? MOST_WIDE;
-    if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 1)
-      this.#refuse(key, "a positive whole number");
+    if (typeof value !== "number" || !Number.isSafeInteger(value) || value < least)
+      this.#refuse(key, least === 0 ? "a whole number from 0 on" : "a positive whole number");
     if (value > most) this.#refuse(key, `at most ${most}`);
     return value;
   }

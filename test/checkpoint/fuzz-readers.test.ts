@@ -25,7 +25,7 @@ const KINDS: [string, RegExp][] = [
   ["GGUF model", /expected a whole number above 0|but the |but token_embd|rows, which|two tensors|rotary|blocks|table/],
   ["zip", /zip|compressed|encrypted|twice|two sizes|does not begin where|data\.pkl|possible size|TorchScript/],
   ["pickle", /its pickle/],
-  ["tensors", /holds no tensors|dict of tensors|several places|view with steps|does not have|not text/],
+  ["tensors", /holds no tensors|dict of tensors|several places|view with steps|several times|does not have|not text/],
   [
     "another kind of file",
     /expected safetensors|a safetensors file|torch\.save|big-endian|header of|bytes, expected at most|states a header/,

@@ -143,7 +143,7 @@ describe("outputs", () => {
   });
 
   test("kinds of files that are not written", async () => {
-    expect(await refused("a b --method karcher -o x.gguf")).toStartWith("x.gguf cannot be written\n");
+    expect(await refused("a b --method karcher -o x.bin")).toStartWith("x.bin cannot be written\n");
     expect(await refused("a b --method karcher -o x.bin")).toStartWith("x.bin cannot be written\n");
   });
 });

@@ -25,6 +25,7 @@ describe("the reference's numbers through the command line", () => {
         "loss",
         "--dump",
         "logits.safetensors",
+        "--overwrite",
         "--json",
         "-q",
       ]);
@@ -73,7 +74,7 @@ test("the same command gives the same bytes, and a pipe the bytes of a file", as
 }, 60_000);
 
 test("a schedule that never reaches the rate warns", async () => {
-  const argv = ["llama-tied", "--data", "llama-tied.jsonl", "--steps", "4", "-q", "-o", "slow/"];
+  const argv = ["llama-tied", "--data", "llama-tied.jsonl", "--steps", "4", "-q", "--overwrite", "-o", "slow/"];
   const { err } = await run("train", [...argv, "--warmup", "8"]);
   expect(err).toBe(
     "train: warning: the cosine schedule reaches 38 % of --lr 0.001 at most in 4 steps; train longer, or shorten its phases\n",
@@ -147,7 +148,18 @@ test("an adapter goes on with its own dropout", async () => {
   cpSync(at("lora-basic"), at("lora-dropout"), { recursive: true });
   writeFileSync(at("lora-dropout/adapter_config.json"), JSON.stringify({ ...config, lora_dropout: 0.5 }));
   const train = async (adapter: string, ...options: string[]) => {
-    const argv = ["--lora-continue", "--data", "lora-basic.jsonl", "--steps", "2", "-q", ...options, "-o", "on/"];
+    const argv = [
+      "--lora-continue",
+      "--data",
+      "lora-basic.jsonl",
+      "--steps",
+      "2",
+      "-q",
+      "--overwrite",
+      ...options,
+      "-o",
+      "on/",
+    ];
     expect((await run("train", [`lora-base+${adapter}`, ...argv])).err).toBe("");
     const told = JSON.parse(readFileSync(at("on/adapter_config.json"), "utf8")).lora_dropout;
     return [readFileSync(at("on/adapter_model.safetensors")).subarray(-1000).toString("hex"), told];
@@ -206,7 +218,19 @@ test("a fresh model's config says all that other tools read, and the dtype of th
 }, 30_000);
 
 test("rows that are cut are told of once, unless that was asked for", async () => {
-  const argv = ["llama-tied", "--data", "llama-tied.jsonl", "--max-length", "5", "--steps", "2", "-q", "-o", "cut/"];
+  const argv = [
+    "llama-tied",
+    "--data",
+    "llama-tied.jsonl",
+    "--max-length",
+    "5",
+    "--steps",
+    "2",
+    "-q",
+    "--overwrite",
+    "-o",
+    "cut/",
+  ];
   const { err } = await run("train", argv);
   expect(err).toMatch(
     /^train: warning: rows of more than 5 tokens are cut, the first is llama-tied.jsonl:1 with \d+; --overflow split keeps the rest\n$/,

@@ -28,7 +28,7 @@ export const FIGURES: readonly Figure[] = [
     what: "sums that are right",
     inText: /answers (\d+) of 500 exactly/,
     command: /^bun run evaluate adder\/ /,
-    inOutput: /exact-match +([\d.]+)/,
+    inOutput: /exact-match[\s\S]*?\s([01]\.\d+)/,
     unit: 500,
     margin: 5,
   },

@@ -209,6 +209,13 @@ describe("keys of transformers 5", () => {
   });
 });
 
+test.each([0, null])("%p shared experts and no dense layer", async (n_shared_experts) => {
+  const { architecture, config } = await read("deepseek_v3", { n_shared_experts, first_k_dense_replace: 0 });
+  const names = architecture.parameters(config).map(({ name }) => name);
+  expect(names.filter((name) => name.includes("shared_experts"))).toEqual([]);
+  expect(names).toContain("model.layers.0.mlp.gate.e_score_correction_bias");
+});
+
 describe("decoders of several kinds", () => {
   const dense = async (base: string, more: Json) => (await read(base, more)).config as DecoderConfig;
   const windows = ({ kinds }: DecoderConfig) => kinds.map(({ window = 0 }) => window);

@@ -33,9 +33,9 @@ struct Params {
 @group(0) @binding(3) var<storage, read> v: array<Part>;
 @if(segments) @group(0) @binding(4) var<storage, read> segments: array<i32>;
 @if(cached) @group(0) @binding(5) var<storage, read> positions: array<i32>;
-@group(0) @binding(6) var<storage, read_write> y: array<Part>;
-@if(!cached) @group(0) @binding(7) var<storage, read_write> lse: array<f32>;
-@if(sinks) @group(0) @binding(8) var<storage, read> sinks: array<f32>;
+@if(sinks) @group(0) @binding(6) var<storage, read> sinks: array<f32>;
+@group(0) @binding(7) var<storage, read_write> y: array<Part>;
+@if(!cached) @group(0) @binding(8) var<storage, read_write> lse: array<f32>;
 
 @compute @workgroup_size(64)
 fn forward(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) workgroup: vec3u) {

@@ -62,8 +62,8 @@ export function sharedExpertsConfig<D extends DecoderConfig>(
     ...{ experts, expertInner, routing },
     perToken: c.count("num_experts_per_tok", own.perToken),
     normalize: c.flag("norm_topk_prob", own.normalize),
-    sharedInner: c.count("n_shared_experts", own.shared) * expertInner,
-    dense: c.count("first_k_dense_replace", own.dense),
+    sharedInner: (c.isNull("n_shared_experts") ? 0 : c.countOrNone("n_shared_experts", own.shared)) * expertInner,
+    dense: c.countOrNone("first_k_dense_replace", own.dense),
   };
   const open = groups ? (experts / groups.count) * groups.kept : experts;
   if (config.perToken > open)
