@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import { listed, pages, withTables } from "../../docs/generate.ts";
 import pkg from "../../package.json";
 import { kinds } from "../../src/method/registry.ts";
+import { ingotOnPath } from "../support/ingot.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const readme = readFileSync(`${root}README.md`, "utf8");
@@ -34,7 +35,9 @@ test("every page that a page links to exists", () => {
 
 test("every script that README and docs run exists", () => {
   const named = [readme, ...docs.values()].flatMap((text) =>
-    [...text.matchAll(/bun(?:@[\d.]+)? run (\w+)/g)].map(([, name]) => name!),
+    [...text.matchAll(/(?:(?:^ *(?:\$ )?|\| |`)ingot|bun(?:@[\d.]+)? run(?: --cwd \S+)?) ([\w-]+)/gm)].map(
+      ([, name]) => name!,
+    ),
   );
   expect(named.length).toBeGreaterThan(50);
   for (const name of named) expect(Object.keys(pkg.scripts)).toContain(name);
@@ -62,8 +65,7 @@ test("the recipes of the README run", () => {
   try {
     const blocks = [...readme.matchAll(/^```sh\n([\s\S]*?)^```/gm)].map(([, block]) => block!);
     expect(blocks).toHaveLength(6);
-    const script = blocks.join("").replaceAll(/bun run (\w+)/g, `'${process.execPath}' '${root}scripts/$1.ts'`);
-    const child = Bun.spawnSync(["sh", "-ec", script], { cwd: folder });
+    const child = Bun.spawnSync(["sh", "-ec", blocks.join("")], { cwd: folder, env: ingotOnPath(folder) });
     expect(child.exitCode, child.stderr.toString()).toBe(0);
   } finally {
     rmSync(folder, { recursive: true, force: true });
