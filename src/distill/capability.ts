@@ -2,7 +2,7 @@
  * Capabilities of distillation: what a method changes of the frame around its loss, such as where teachers come from or
  * what else learns. A method names them (`needs: [teacherCache]`), and each acts where its file says.
  */
-import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import type { Checkpoint, LineageEntry } from "../checkpoint/checkpoint.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Capability } from "../method/capability.ts";
 import type { Options, Values } from "../method/options.ts";
@@ -44,12 +44,8 @@ export interface Ending {
   /** The teachers, and what they were read from. */
   readonly models: readonly Model[];
   readonly checkpoints: readonly Checkpoint[];
-  /** What the student was called. */
-  readonly student: string;
-  readonly steps: number;
-  readonly seed: number;
-  readonly version: string;
-  warn(message: string): void;
+  /** That of the run's result, the run last. */
+  readonly lineage: readonly LineageEntry[];
 }
 
 /** A capability in one run. */

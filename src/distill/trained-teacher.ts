@@ -1,5 +1,6 @@
 /** The capability of a method that says how the teacher learns beside the student. */
-import { lineageOf } from "../checkpoint/lineage/input.ts";
+import type { LineageEntry } from "../checkpoint/checkpoint.ts";
+import { runId } from "../checkpoint/lineage/lineage.ts";
 import { UserError } from "../errors.ts";
 import type { Options, Values } from "../method/options.ts";
 import { saveModel } from "../model/save.ts";
@@ -25,8 +26,8 @@ export const trainedTeacher = <V>(
 ): DistillCapability<typeof OPTIONS, Values<typeof OPTIONS> & V> => ({
   name: "trained-teacher",
   options: OPTIONS,
-  begin(values, { method, named }) {
-    const { online, teacher_out: target, ...own } = values;
+  begin(values, { named }) {
+    const { online, teacher_out: target } = values;
     if (!online) return undefined;
     if (named[0] === "self" || target === undefined)
       throw new UserError(
@@ -36,12 +37,20 @@ export const trainedTeacher = <V>(
     return {
       trainsTeachers: true,
       teacherRows: (rec, rows) => loss(rec, { ...rows, values }),
-      async end({ models: [model], checkpoints: [checkpoint], student, steps, seed, version, warn }) {
+      async end({ models: [model], checkpoints: [checkpoint], lineage }) {
         if (!model || !checkpoint) return;
-        const step = { script: "distill", version, method, options: { ...own, online, steps }, seed };
-        const lineage = lineageOf(step, [{ checkpoint, role: "teacher" }], warn, [{ ref: student, role: "student" }]);
-        await saveModel(model, target, { files: checkpoint.files, lineage });
+        await saveModel(model, target, { files: checkpoint.files, lineage: ofTeacher(lineage) });
       },
     };
   },
 });
+
+/**
+ * The history of the run as that of what --teacher-out names: the option is true there, since no step records where its
+ * result lies.
+ */
+function ofTeacher(lineage: readonly LineageEntry[]): LineageEntry[] {
+  const { run: _, time, ...step } = lineage.at(-1)!;
+  const taught = { ...step, options: { ...step.options, teacher_out: true } };
+  return [...lineage.slice(0, -1), { ...taught, run: runId(taught), time }];
+}

@@ -74,8 +74,8 @@ export async function setUpTraining(
     controllers: adaptive ? [controllerOf(adaptive)] : [],
     updates: parts.flatMap((part) => part.updates?.(gpu, [...model.trainable(), ...extra.values()]) ?? []),
     memory: held > 0 ? { teachers: held } : {},
-    end: async () => {
-      const ending = { ...loaded, student: built.ref, steps, seed, version: run.version, warn: run.warn };
+    end: async (lineage) => {
+      const ending = { ...loaded, lineage };
       for (const part of parts) await part.end?.(ending);
     },
     free: () => {

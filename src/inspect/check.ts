@@ -3,6 +3,7 @@ import type { Checkpoint, TensorEntry } from "../checkpoint/checkpoint.ts";
 import { isFloat } from "../checkpoint/dtype.ts";
 import { countTokens, vocabularyOf } from "../data/vocabulary.ts";
 import { show } from "../json.ts";
+import { impossibleValues } from "../model/config-values.ts";
 import {
   configValue,
   isHead,
@@ -39,7 +40,10 @@ export function checkValues(tallies: ReadonlyMap<string, { entry: TensorEntry; t
     const { values, nan, inf } = tally;
     if (nan > 0) problems.push({ level: "error", message: `${show(name)} has ${nan} NaN among ${values} values` });
     if (inf > 0)
-      problems.push({ level: "error", message: `${show(name)} has ${inf} infinities among ${values} values` });
+      problems.push({
+        level: "error",
+        message: `${show(name)} has ${inf} ${inf === 1 ? "infinity" : "infinities"} among ${values} values`,
+      });
     if (values === 0 || tally.zeros < values || !isFloat(entry.dtype)) continue;
     // Adapters begin with B = 0, biases and some norms with 0.
     const usual = entry.shape.length < 2 || /lora_(embedding_)?B/.test(name);
@@ -75,7 +79,8 @@ export function checkHeaders(checkpoint: Checkpoint, index: IndexFacts | undefin
   const model = nameModels(new Map([["it", checkpoint]]), "it", []).get("it")!;
   if (model.config === undefined) return problems;
   if (checkpoint.undecoded !== undefined) return [...problems, error(checkpoint.undecoded)];
-  return [...problems, ...checkLayers(model), ...checkTables(model), ...checkShapes(model)];
+  const values = impossibleValues(model.config, "config.json").map(error);
+  return [...problems, ...values, ...checkLayers(model), ...checkTables(model), ...checkShapes(model)];
 }
 
 const error = (message: string): Problem => ({ level: "error", message });

@@ -5,6 +5,8 @@ import type { Outcome, PlainContext } from "../cli/context.ts";
 import { UserError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { launcher } from "../launcher.ts";
+import { impossibleValues } from "../model/config-values.ts";
+import { readConfig } from "../model/names.ts";
 import { sizeOf } from "../tensor/tensor.ts";
 import { humanBytes } from "../text/format.ts";
 import { checkHeaders, checkValues, type Problem } from "./check.ts";
@@ -55,6 +57,8 @@ export async function runInspect(context: Context): Promise<Outcome> {
   }
   const index = await indexOf(checkpoint);
   const facts = overviewOf(checkpoint, chosen, index);
+  const config = readConfig(checkpoint);
+  if (config && !options.check) for (const line of impossibleValues(config, "config.json")) context.warn(line);
   const reads = options.stats || options.check;
   if (checkpoint.kind === "stream" && reads && options.diff !== undefined) {
     throw new UserError(

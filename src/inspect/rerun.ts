@@ -84,14 +84,24 @@ export async function rerun(lineage: readonly LineageEntry[], launcher = "bun ru
       commands.push(written(text, file));
       words.push(file, ...recipeWords(entry, recipes[index], unknown));
     }
-    words.push("-o", outputs[index]!);
+    words.push(...resultWords(entry, outputs[index]!, index));
     commands.push(`${kept.has(index) ? `test -e ${outputs[index]} || ` : ""}${words.join(" ")}`);
   }
   const reused = commands.map((command) => {
-    const result = / -o ("\$work\/\d+\.safetensors")$/.exec(command)?.[1];
+    const result = / --?[a-z-]+ ("\$work\/\d+\.safetensors")$/.exec(command)?.[1];
     return result ? `test -e ${result} || ${command}` : command;
   });
   return { script: frame(reused, lineage.length - covered.size), commands };
+}
+
+/** The option that names a step's result beside its main one: it is true in the result's lineage. */
+const besideOption = ({ options }: LineageEntry): string | undefined =>
+  Object.keys(options).find((key) => key.endsWith("_out") && options[key] === true);
+
+/** Where the result goes, last; the main result of a step whose other one it is goes beside it. */
+function resultWords(entry: LineageEntry, output: string, index: number): string[] {
+  const beside = besideOption(entry);
+  return beside === undefined ? ["-o", output] : ["-o", `"$work/${index + 1}-main.safetensors"`, flag(beside), output];
 }
 
 /** Options that say how a run goes and where it writes; no step records them. */
@@ -219,7 +229,8 @@ function outside(input: Input, unknown: object[]): string {
 
 /** Arguments and options of a step that was typed. `named`: its inputs as the shell is to see them. */
 async function plainWords(entry: LineageEntry, named: readonly string[], unknown: object[]): Promise<string[]> {
-  const { method, options } = entry;
+  const { method } = entry;
+  const { [besideOption(entry) ?? ""]: _, ...options } = entry.options;
   const listed = await listsBase(entry);
   const inputs: { role: string; word: string }[] = [];
   for (const [i, { role = "model" }] of entry.inputs.entries()) {

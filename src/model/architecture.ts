@@ -94,6 +94,8 @@ export interface Net {
    * changed: `hidden.3` after three blocks, `middle.3` between the halves of the fourth, `router.3`.
    */
   note(name: string, x: Tensor): Tensor;
+  /** Gives a layer's router logits (N, E), of which every token takes the k likeliest, to losses that balance them. */
+  routed(layer: number, logits: Tensor, k: number): void;
 }
 
 /** What an architecture is. Its name is the `model_type` of config.json. */

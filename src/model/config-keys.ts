@@ -153,15 +153,26 @@ export function checkUnreadKeys(
   return unknown;
 }
 
-/** What a config asks of training that is not done here, as remarks. */
-export function trainingRemarks(json: Json, where: string): string[] {
+/** Coefficients that transformers takes where a config says none. */
+const ROUTER_COEFFICIENTS: Readonly<Record<string, number>> = { olmoe: 0.01 };
+
+/** Weight of the load-balancing loss that a config asks for; 0 where it asks for none, as transformers reads it. */
+export function routerCoefficient(json: Json): number {
+  if (json.output_router_logits !== true) return 0;
+  const { router_aux_loss_coef: stated } = json;
+  return typeof stated === "number" ? stated : (ROUTER_COEFFICIENTS[String(json.model_type)] ?? 0.001);
+}
+
+/** What a config asks of training that is not done here, as remarks; `balances` where the experts' balance is. */
+export function trainingRemarks(json: Json, where: string, balances = false): string[] {
   const dropouts = Object.keys(json).filter((key) => isDropout(key) && typeof json[key] === "number" && json[key] > 0);
   const remarks: string[] = [];
   if (dropouts.length > 0)
     remarks.push(`${where}: ${dropouts.map((key) => `${key} ${json[key]}`).join(", ")}: trained without dropout here`);
-  if (json.output_router_logits === true && json.router_aux_loss_coef !== 0)
+  const coefficient = routerCoefficient(json);
+  if (coefficient !== 0)
     remarks.push(
-      `${where}: output_router_logits asks for the load-balancing loss (router_aux_loss_coef ${json.router_aux_loss_coef ?? "by default"}); it is not added here`,
+      `${where}: output_router_logits asks for the load-balancing loss (router_aux_loss_coef ${coefficient}); it is ${balances ? "added" : "not added by this script, but by train"}`,
     );
   return remarks;
 }

@@ -16,7 +16,7 @@ import { configOf, describeConfig } from "./description.ts";
 import { drawParameters, expectRoom } from "./fresh.ts";
 import type { StoredTensor } from "./load.ts";
 import { freshLora, type LoraAdapter, type LoraOptions } from "./lora.ts";
-import { type Attended, Network } from "./network.ts";
+import { type Attended, Network, type Routed } from "./network.ts";
 import { loadWithHead } from "./tied-head.ts";
 
 export interface ModelOptions {
@@ -53,6 +53,8 @@ export interface Recorded {
   readonly notes: ReadonlyMap<string, Tensor>;
   /** By layer, from 0; of architectures without attention none. They take gradients, in recomputed blocks too. */
   readonly attended: ReadonlyMap<number, Attended>;
+  /** By layer with experts, from 0. They take gradients as `attended` does. */
+  readonly routed: ReadonlyMap<number, Routed>;
 }
 
 interface Parts {
@@ -183,8 +185,8 @@ export class Model {
       replace,
     });
     const hidden = this.architecture.forward(net, this.#config, inputs);
-    const { notes, attended } = net;
-    return { hidden, head: (rows) => this.architecture.head(net, this.#config, rows), notes, attended };
+    const { notes, attended, routes: routed } = net;
+    return { hidden, head: (rows) => this.architecture.head(net, this.#config, rows), notes, attended, routed };
   }
 
   /**

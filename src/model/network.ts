@@ -34,11 +34,19 @@ export interface Attended {
   readonly options: AttentionOptions;
 }
 
+/** A layer's router logits (N, E), and how many experts each token takes. */
+export interface Routed {
+  readonly logits: Tensor;
+  readonly k: number;
+}
+
 export class Network implements Net {
   readonly rec: Recorder;
   readonly notes = new Map<string, Tensor>();
   /** By layer, from 0. */
   readonly attended = new Map<number, Attended>();
+  /** By layer, where a layer has experts. */
+  readonly routes = new Map<number, Routed>();
   /** What the block that is being recorded gives beside its result. */
   #handed: Tensor[] = [];
   readonly #given: NetworkOptions;
@@ -116,6 +124,11 @@ export class Network implements Net {
     this.attended.set(layer, { q, k, options });
     this.#handed.push(q, k);
     return attention(this.rec, q, k, v, options);
+  }
+
+  routed(layer: number, logits: Tensor, k: number): void {
+    this.routes.set(layer, { logits, k });
+    this.#handed.push(logits);
   }
 
   note(name: string, x: Tensor): Tensor {

@@ -12,6 +12,7 @@ export function train(context: TrainContext): Promise<Outcome> {
   const { options } = context;
   return runTraining<Batch>(context, {
     script: "train",
+    balances: true,
     model: context.args[0] ?? (options.init === undefined ? "-" : undefined),
     data: async (opened) => ({ source: await readBatches(options, opened) }),
     work: async ({ model }) => ({
@@ -19,6 +20,7 @@ export function train(context: TrainContext): Promise<Outcome> {
         smoothing: options.smoothing,
         zLoss: options.z_loss,
         recompute: options.recompute,
+        balance: true,
       }),
     }),
   });

@@ -53,6 +53,38 @@ async function again(result: string, variables: Record<string, string> = {}) {
 /** What follows the header. */
 const weightsOf = (file: Buffer): string => file.subarray(8 + Number(file.readBigUInt64LE())).toString("hex");
 
+test("a teacher that learnt beside its student, and the student", async () => {
+  const rest = ["--tokenizer", "byte", ...FEW];
+  for (const [name, seed] of [
+    ["small", "1"],
+    ["large", "2"],
+  ] as const)
+    await made(
+      "train",
+      "--init",
+      "tiny.json",
+      "--data",
+      A,
+      "--seed",
+      seed,
+      ...rest,
+      "-o",
+      `online-${name}.safetensors`,
+    );
+  const models = ["--teacher", "online-large.safetensors", "--student", "online-small.safetensors"];
+  const method = ["--method", "competitive", "--online", "--teacher-out", "taught.safetensors"];
+  const data = ["--data", B, "--data", C, "--lr", "0.003", "--seed", "5"];
+  await made("distill", ...models, ...method, ...data, ...FEW, "-o", "taught-student.safetensors");
+  const teacher = readFileSync(at("taught.safetensors"));
+  const { text, bytes } = await again("taught.safetensors");
+  expect(text).toContain('-main.safetensors" --teacher-out "$out"\n');
+  expect(bytes.equals(teacher)).toBe(true);
+  expect((await again("taught-student.safetensors")).bytes.equals(readFileSync(at("taught-student.safetensors")))).toBe(
+    true,
+  );
+  expect(readFileSync(at("taught.safetensors")).equals(teacher)).toBe(true);
+});
+
 test("training, unlearning, distillation, a curriculum and an adapter, with several data sets each", async () => {
   const weights = ["--weights", "0.7", "--weights", "0.3"];
   const rest = ["--tokenizer", "byte", ...FEW, "--freeze", "*norm*", "--freeze", "lm_*"];

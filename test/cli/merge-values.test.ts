@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { encodeFloats } from "../../src/checkpoint/decode.ts";
 import type { Dtype } from "../../src/checkpoint/dtype.ts";
 import { bytesOf } from "../checkpoint/sample.ts";
+import { runScript } from "../support/command.ts";
 import { EPSILON, expectWithin, rounded } from "../support/floats.ts";
 import {
   DECODER,
@@ -287,6 +288,24 @@ describe("remarks", () => {
     expect(await told("odd.safetensors --method passthrough")).toBe(
       "merge: warning: odd.safetensors has values that are not finite: w (1 NaN, 1 infinity)\n",
     );
+  });
+
+  test("values of config.json that no model can have, from merge and inspect", async () => {
+    const shape = [2, 2];
+    const data = encodeFloats(Float32Array.of(1, 2, 3, 4), "F32");
+    const tensors = [{ name: "w", dtype: "F32" as const, shape, bytes: data.length, data }];
+    const config = { model_type: "llama", num_attention_heads: 0, hidden_size: 2.5, vocab_size: -1 };
+    writeModel(join(folder, "odd-config"), tensors, { "config.json": config });
+    const lines = ["hidden_size", "num_attention_heads", "vocab_size"].map(
+      (key) => `${key} must be a positive whole number; it is ${config[key as keyof typeof config]}`,
+    );
+    const err = await told("odd-config --method passthrough");
+    const inspected = await runScript("inspect", ["odd-config"], folder);
+    for (const line of lines) {
+      expect(err).toContain(`merge: warning: config.json of odd-config: ${line}\n`);
+      expect(inspected.err).toContain(`inspect: warning: config.json: ${line}\n`);
+    }
+    expect(inspected.code).toBe(0);
   });
 
   test("values that a method drops, by model and tensor", async () => {

@@ -105,6 +105,12 @@ describe("headers and config", () => {
   });
 });
 
+test("values of config.json that no model can have", () => {
+  expect(found(model(SOUND, { ...CONFIG, max_position_embeddings: 0 }))).toEqual([
+    "error: config.json: max_position_embeddings must be a positive whole number; it is 0",
+  ]);
+});
+
 test("values: NaN and infinities by tensor, zeros gathered", () => {
   const entry = (name: string, shape: number[]) => entryOf(name, "F32", shape, new Float32Array(6));
   const of = (tally: Partial<Tally>): Tally => ({ ...emptyTally(), values: 6, ...tally });
@@ -118,7 +124,7 @@ test("values: NaN and infinities by tensor, zeros gathered", () => {
   ]);
   expect(checkValues(tallies).map(({ level, message }) => `${level}: ${message}`)).toEqual([
     "error: a has 2 NaN among 6 values",
-    "error: b has 1 infinities among 6 values",
+    "error: b has 1 infinity among 6 values",
     "error: all zero: c.weight",
     "warning: all zero: c.bias, q.lora_B.weight",
   ]);

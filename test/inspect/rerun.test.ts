@@ -54,6 +54,27 @@ describe("commands", () => {
     );
   });
 
+  test("a result beside the main one of its step goes where its option says", async () => {
+    const options = { online: true, teacher_out: true, steps: 4 };
+    const inputs = [
+      { ref: "small", role: "student" },
+      { ref: "large", role: "teacher" },
+    ];
+    const taught = step("1", inputs, { script: "distill", method: "bd_kd", options });
+    expect(await commands(taught)).toEqual([
+      'bun run distill --method bd_kd --student small --teacher large --online --steps 4 -o "$work/1-main.safetensors" --teacher-out "$out"',
+    ]);
+    const { script } = await rerun([taught, step("2", [model("run:1"), model("b")])]);
+    expect(script).toContain('test -e "$work/1.safetensors" || bun run distill ');
+    expect(script).toContain(
+      '-o "$work/1-main.safetensors" --teacher-out "$work/1.safetensors"\nbun run merge "$work/1',
+    );
+    const named = step("1", inputs, { script: "distill", options: { online: true, teacher_out: "t/" } });
+    expect(await commands(named)).toEqual([
+      'bun run distill --method linear --student small --teacher large --online --teacher-out t/ -o "$out"',
+    ]);
+  });
+
   test("a value that looks like a flag is tied to its own", async () => {
     const [line] = await commands(step("1", [model("a")], { options: { weight: "-0.5" } }));
     expect(line).toContain(" --weight=-0.5 ");

@@ -75,6 +75,7 @@ export async function rowsLoss(gpu: Gpu, method: DistillMethod, given: RowsCase)
         hidden: x[`${prefix}hidden`]!,
         head: (hidden) => hidden,
         notes: new Map(Object.entries(x).map(([name, tensor]) => [name.replace(prefix, ""), tensor])),
+        routed: new Map(),
         attended: new Map(
           Array.from({ length: LAYERS }, (_, i) => {
             const options = { batch: 1, heads: HEADS, kvHeads: HEADS, headDim: WIDTH / HEADS, causal: true };

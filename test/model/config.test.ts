@@ -178,7 +178,10 @@ test("what training leaves out is told", () => {
     "m: attn_pdrop 0.1, attention_dropout 0.25: trained without dropout here",
   ]);
   const asks = { output_router_logits: true, router_aux_loss_coef: 0.02 };
-  expect(trainingRemarks(asks, "m")[0]).toContain("load-balancing loss (router_aux_loss_coef 0.02)");
+  const loss = "m: output_router_logits asks for the load-balancing loss (router_aux_loss_coef 0.02); it is ";
+  expect(trainingRemarks(asks, "m")).toEqual([`${loss}not added by this script, but by train`]);
+  expect(trainingRemarks(asks, "m", true)).toEqual([`${loss}added`]);
+  expect(trainingRemarks({ model_type: "olmoe", output_router_logits: true }, "m")[0]).toContain("_coef 0.01)");
   expect(trainingRemarks({ ...asks, output_router_logits: false }, "m")).toEqual([]);
   expect(trainingRemarks({ ...asks, router_aux_loss_coef: 0 }, "m")).toEqual([]);
 });

@@ -1,6 +1,8 @@
 // From the gradient of the chosen experts' weights to the router's logits, the choice held constant. With D = sum of w
 // dw over the k: p_e (dw_e - D), where p is the softmax over all experts and dw_e is 0 for those that were not chosen;
-// with `normalize` w_e (dw_e - D) for the chosen ones and 0 for the others.
+// with `normalize` w_e (dw_e - D) for the chosen ones and 0 for the others. Scores by `sigmoid` give w_e (1 - s_e)
+// (dw_e - D) with `normalize` and w_e (1 - s_e) dw_e without, where s_e is the score. Weights are `scale` times what
+// they would be, and D counts without it.
 //
 //   logits   (N, E)  f32
 //   lse      (N)     f32  as wgsl/moe/route.wgsl left it
@@ -13,11 +15,11 @@
 
 import package::lib::grid::{LANES, SPAN, span_of};
 
-struct Params { count: u32, e: u32, k: u32, accumulate: u32 } // count: N * E
+struct Params { count: u32, e: u32, k: u32, accumulate: u32, scale: f32 } // count: N * E
 
 @group(0) @binding(0) var<uniform> params: Params;
-@if(!normalize) @group(0) @binding(1) var<storage, read> logits: array<f32>;
-@if(!normalize) @group(0) @binding(2) var<storage, read> lse: array<f32>;
+@if(!normalize || sigmoid) @group(0) @binding(1) var<storage, read> logits: array<f32>;
+@if(!normalize && !sigmoid) @group(0) @binding(2) var<storage, read> lse: array<f32>;
 @group(0) @binding(3) var<storage, read> experts: array<u32>;
 @group(0) @binding(4) var<storage, read> weights: array<f32>;
 @group(0) @binding(5) var<storage, read> dw: array<f32>;
@@ -44,7 +46,10 @@ fn route_gradient(
         share = weights[slot];
       }
     }
-    @if(!normalize) share = exp(logits[i] - lse[row]);
+    along /= params.scale;
+    @if(!normalize && !sigmoid) share = params.scale * exp(logits[i] - lse[row]);
+    @if(sigmoid) share *= 1.0 / (1.0 + exp(logits[i]));
+    @if(!normalize && sigmoid) along = 0.0;
     let d = share * (own - along);
     if (params.accumulate == 0u) { d_logits[i] = d; } else { d_logits[i] += d; }
   }

@@ -11,6 +11,7 @@ import { type Recipe, recipeReferences } from "../../checkpoint/lineage/recipe/r
 import { type ModelReference, referenceKey } from "../../checkpoint/reference.ts";
 import { countTokens, vocabularyOf } from "../../data/vocabulary.ts";
 import { UserError } from "../../errors.ts";
+import { impossibleValues } from "../../model/config-values.ts";
 import {
   configValue,
   isBuffer,
@@ -114,6 +115,8 @@ function namedModels(recipe: Recipe, opened: ReadonlyMap<string, Checkpoint>, wa
     checkpoints.set(referenceKey(ref), checkpoint);
   }
   const models = nameModels(checkpoints, donorKey, warnings);
+  for (const { ref, config } of models.values())
+    if (config) warnings.push(...impossibleValues(config, `config.json of ${ref}`));
   return { models, donor: models.get(donorKey)! };
 }
 

@@ -85,6 +85,7 @@ export function sparseMlp(
   const { rec } = net;
   const at = `${prefix}.${names.module}`;
   const logits = net.note(`router.${layer}`, net.linear(h, `${at}.gate`)); // (N, E)
+  net.routed(layer, logits, c.perToken);
   const { weights, plan } = route(rec, logits, { k: c.perToken, normalize: c.normalize });
   const rows = dispatch(rec, h, plan); // (N * k, C)
   const through = (x: Tensor, name: string) => groupedLinear(rec, x, net.weight(`${at}.experts.${name}`), plan);

@@ -65,6 +65,7 @@ export async function openRun<B, D extends TrainingData<B>>(
     ...options,
     model: technique.model,
     role: technique.role,
+    balances: technique.balances,
     init: options.init,
     train_only: options.train_only ?? (typeof trains === "function" ? undefined : trains),
     seed,

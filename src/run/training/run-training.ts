@@ -124,10 +124,10 @@ async function save<B>(
   context: RunContext,
   { opened, start, folder }: OpenedRun,
   { gpu, model, work, training }: BuiltRun<B>,
-  { saving, writer }: RunOutput,
+  { lineage, saving, writer }: RunOutput,
   { step, last, best }: TrainingResult & { readonly best: Best },
 ): Promise<Outcome> {
-  await work.end?.();
+  await work.end?.(lineage);
   const bytes = await saveResult(model, writer ?? context.out, saving, context.log.run);
   if (folder !== undefined) removeState(folder);
   await training.free();

@@ -33,6 +33,8 @@ export interface StartOptions {
   /** What the model is called in lineage; "model" when left out. */
   readonly role?: string | undefined;
   readonly warn: (message: string) => void;
+  /** Whether the script adds the load-balancing loss of mixtures of experts. */
+  readonly balances?: boolean | undefined;
   /** Folder of a saved state, whose weights take the place of the model's or the adapter's. */
   readonly resumed?: string | undefined;
 }
@@ -70,7 +72,7 @@ export async function start(options: StartOptions): Promise<Start> {
   const used = [base, ...(parts ? [parts.adapter] : []), ...(resumed ? [resumed] : [])];
   const chosen = modelOptions(options, parts?.adapter ?? resumed, base.ref);
   const json = configOf(base);
-  for (const remark of trainingRemarks(json, `${base.ref}: config.json`)) warn(remark);
+  for (const remark of trainingRemarks(json, `${base.ref}: config.json`, options.balances)) warn(remark);
   return {
     ref: base.ref,
     json,
@@ -132,7 +134,7 @@ async function fresh(init: string, options: StartOptions): Promise<Start> {
   if (options.lora || options.lora_continue)
     throw new UserError("--lora needs a trained base, and --init gives a new model", "give a checkpoint");
   const { architecture, config } = await describeConfig(json as Json, init);
-  for (const remark of trainingRemarks(json as Json, init)) options.warn(remark);
+  for (const remark of trainingRemarks(json as Json, init, options.balances)) options.warn(remark);
   const written = writtenConfig(json as Json, { architecture, config }, options);
   const resumed = options.resumed === undefined ? undefined : await openPlain(options.resumed);
   const chosen = modelOptions(options, undefined, init);

@@ -5,6 +5,7 @@
  *
  *   open -> data(opened) -> build -> work(built, data) -> restore -> loop -> save
  */
+import type { LineageEntry } from "../../checkpoint/checkpoint.ts";
 import type { Read } from "../../checkpoint/lineage/input.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import type { Values } from "../../method/options.ts";
@@ -74,8 +75,8 @@ export interface Work<B> {
   readonly updates?: readonly UpdateRule[];
   /** Further memory on the GPU in bytes, by kind. */
   readonly memory?: Readonly<Record<string, number>>;
-  /** Called when every step is done, before the result is written. */
-  end?(): Promise<void>;
+  /** Called when every step is done, before the result is written, whose lineage it gets. */
+  end?(lineage: readonly LineageEntry[]): Promise<void>;
   free?(): void;
 }
 
@@ -85,6 +86,8 @@ export interface Technique<B, D extends TrainingData<B> = TrainingData<B>> {
   readonly method?: string;
   /** What the model is called among its inputs; "model" when left out. */
   readonly role?: string;
+  /** Whether its objective has the load-balancing loss of mixtures of experts. */
+  readonly balances?: boolean;
   /** Reference of the model that is trained; undefined with --init. */
   readonly model: string | undefined;
   /** Reads the data. */

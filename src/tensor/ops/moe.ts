@@ -10,7 +10,7 @@ import { type Form, type GroupedShape, planGroupedProduct } from "../linear-alge
 import type { Recorder, StepParam, Target } from "../recorder.ts";
 import { rowParts } from "../stretches.ts";
 import { expectShape, showShape, type Tensor } from "../tensor.ts";
-import { addScalar } from "./elementwise.ts";
+import { addScalar, stopGradient } from "./elementwise.ts";
 import { rowWork, sum } from "./reduce.ts";
 
 const BLOCK = 256; // slots that a lane of wgsl/moe/count.wgsl walks
@@ -20,8 +20,20 @@ export interface RouteOptions {
   readonly k: number;
   /** Divide the weights by their sum over the k experts. */
   readonly normalize: boolean;
-  readonly scoring?: "softmax";
+  /** Over all experts together, or of each alone. Softmax when left out. */
+  readonly scoring?: "softmax" | "sigmoid";
+  /** (E): added to the scores for the choice, not for the weights. It takes no gradient. */
+  readonly bias?: Tensor;
+  /**
+   * Experts stand in `count` groups; those of the `kept` best are chosen from. A group is worth its best one or two.
+   */
+  readonly groups?: { readonly count: number; readonly kept: number; readonly worth: "best" | "two" };
+  /** Multiplies the weights; 1 when left out. */
+  readonly scale?: number;
 }
+
+/** Most groups of experts: bits of a word. */
+const MOST_GROUPS = 32;
 
 /** Which expert every slot goes to, on the GPU. S = tokens * k. */
 export interface RoutePlan {
@@ -41,36 +53,46 @@ export interface RoutePlan {
 }
 
 /**
- * Router logits (N, E) -> the weights (N, k) of the k likeliest experts, and where the slots go. Softmax is over all
- * experts; of equal logits the lowest index wins. Gradients go back to the logits with the choice held constant. Throws
- * RangeError unless k is from 1 to E.
+ * Router logits (N, E) -> the weights (N, k) of the k best experts, and where the slots go; of equal scores the lowest
+ * index wins. Gradients go back to the logits with the choice held constant. Throws RangeError unless k is from 1 to
+ * the experts that are left, and groups are equal.
  */
 export function route(
   rec: Recorder,
   logits: Tensor,
-  { k, normalize }: RouteOptions,
+  { k, normalize, scoring = "softmax", bias, groups, scale = 1 }: RouteOptions,
 ): { readonly weights: Tensor; readonly plan: RoutePlan } {
   const [n = 0, e = 0] = logits.shape;
   if (logits.shape.length !== 2) throw new RangeError(`${logits.label} ${showShape(logits.shape)} is not (N, experts)`);
-  if (!Number.isInteger(k) || k < 1 || k > e) throw new RangeError(`${k} experts per token out of ${e}`);
+  const { count = 1, kept = 1 } = groups ?? {};
+  if (e % count !== 0 || count > MOST_GROUPS || kept < 1 || kept > count)
+    throw new RangeError(`${kept} of ${count} groups of ${e} experts; at most ${MOST_GROUPS}, all of one size`);
+  const left = (e / count) * kept;
+  if (!Number.isInteger(k) || k < 1 || k > left) throw new RangeError(`${k} experts per token out of ${left}`);
+  if (bias) expectShape(bias, [e], "bias of the choice");
   const weights = rec.result([n, k], [logits], "weights of experts");
   const lse = rec.scratch([n], "log sums of router logits");
   const expertOf = rec.scratch([n, k], "experts", "u32");
-  const flags = normalize ? ["normalize"] : [];
+  const flags = [...(normalize ? ["normalize"] : []), ...(scoring === "sigmoid" ? ["sigmoid"] : [])];
   rec.step({
     kernel: "moe/route",
-    flags,
-    bind: { logits, lse, experts: expertOf, weights },
-    params: { n, e, k },
+    flags: [
+      ...flags,
+      ...(bias ? ["biased"] : []),
+      ...(kept < count ? ["grouped", ...(groups?.worth === "two" ? ["pairs"] : [])] : []),
+    ],
+    bind: { logits, ...(bias ? { bias } : {}), lse, experts: expertOf, weights },
+    params: { n, e, k, groups: count, kept, scale },
     groups: spanGroups(n, 64),
   });
   rec.onBackward(weights, (dw) => {
     const { into, accumulate } = rec.gradient(logits);
+    const needs: Record<string, Tensor> = scoring === "sigmoid" ? { logits } : normalize ? {} : { logits, lse };
     rec.step({
       kernel: "moe/route-gradient",
       flags,
-      bind: { ...(normalize ? {} : { logits, lse }), experts: expertOf, weights, dw, d_logits: into },
-      params: { count: n * e, e, k, accumulate },
+      bind: { ...needs, experts: expertOf, weights, dw, d_logits: into },
+      params: { count: n * e, e, k, accumulate, scale },
       groups: spanGroups(n * e),
     });
   });
@@ -281,4 +303,22 @@ export function balanceLoss(rec: Recorder, logits: Tensor, plan: RoutePlan): Ten
     });
   });
   return addScalar(rec, sum(rec, y), 1);
+}
+
+/**
+ * The k likeliest experts of every token, times the token's weight: logits (N, E), weights (N, 1) -> (N, E), without
+ * gradient.
+ */
+export function chosenExperts(rec: Recorder, logits: Tensor, k: number, weights: Tensor): Tensor {
+  const [n = 0, e = 0] = logits.shape;
+  expectShape(weights, [n, 1], "chosen experts");
+  const { plan } = route(rec, stopGradient(rec, logits), { k, normalize: false });
+  const y = rec.scratch([n, e], "chosen experts");
+  rec.step({
+    kernel: "moe/chosen",
+    bind: { experts: plan.expertOf, weights, y },
+    params: { count: n * e, e, k },
+    groups: spanGroups(n * e),
+  });
+  return y;
 }

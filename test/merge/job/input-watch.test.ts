@@ -3,8 +3,11 @@ import { encodeFloats } from "../../../src/checkpoint/decode.ts";
 import type { Gpu } from "../../../src/gpu/gpu.ts";
 import { InputWatch } from "../../../src/merge/job/input-watch.ts";
 import { type OperandDtype, paddedBytes } from "../../../src/tensor/load.ts";
+import { covers } from "../../support/covers.ts";
 import { entryOf } from "../../support/entry.ts";
 import { sharedGpu } from "../../support/gpu.ts";
+
+covers("merge/not-finite");
 
 let gpu: Gpu;
 beforeAll(async () => {
