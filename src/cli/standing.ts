@@ -1,6 +1,7 @@
 /**
- * Where the user stands. `bun run` works in the project's folder, whichever folder it is called from: below the project,
- * or elsewhere with --cwd. Paths on the command line mean files where the user stands, so the script goes back there.
+ * Where the user stands. `bun run` works in the project's folder, whichever folder it is called from: below the
+ * project, or elsewhere with --cwd. Paths on the command line mean files where the user stands, so the script goes back
+ * there.
  *
  * Bun (1.4) leaves no word of that folder to the script. The environment with which the shell started `bun run` names
  * it, as PWD; Linux shows that of a parent process. It counts if it agrees with what is seen from here: `bun run` found
