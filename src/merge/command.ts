@@ -62,6 +62,13 @@ function dtypeOption(context: Context, name: "dtype" | "out_dtype") {
   return dtype;
 }
 
+/** What arguments beside a recipe may have meant: the one that is no model, where the result goes. */
+function placeFor(recipe: string, args: readonly string[]): string {
+  const [other, ...more] = args.filter((arg) => arg !== recipe);
+  if (other === undefined || more.length > 0) return "name the models in the recipe";
+  return `for the result to go there: -o ${quote(other)}; models are named in the recipe`;
+}
+
 /** The recipes to run, in order; the last one is the output. */
 async function readRecipes(context: Context): Promise<{ recipes: Recipe[]; text: string | undefined }> {
   const files = context.recipe ? [context.recipe] : context.args.filter(isRecipeFile);
@@ -71,7 +78,7 @@ async function readRecipes(context: Context): Promise<{ recipes: Recipe[]; text:
     if (files.length + context.args.filter((arg) => !isRecipeFile(arg)).length > 1) {
       throw new UserError(
         `a recipe takes no further arguments, found ${context.args.join(" ")}`,
-        "name the models in the recipe",
+        placeFor(files[0]!, context.args),
       );
     }
     if (context.method || context.raw.size > 0 || textOf(context, "base")) {
