@@ -73,6 +73,6 @@ export async function unknownFlag(
   refuseMisplaced(flag, definition);
   const value = peek(argv, flag);
   if (namesModel(keyOf(flag)) && value !== undefined && /model|checkpoint/.test(definition.args ?? ""))
-    throw new UserError(`unknown option ${flag}`, `a model has no flag: ${definition.name} ${quote(value)}`);
+    throw new UserError(`unknown option ${flag}`, `a model has no flag: bun run ${definition.name} ${quote(value)}`);
   throw new UserError(`unknown option ${flag}`, flagHint(flag, all));
 }

@@ -36,11 +36,6 @@ export async function chooseRoles(
   const student = options.student ?? (options.init === undefined ? "-" : undefined);
   if (options.student !== undefined && options.init !== undefined)
     throw new UserError("both --student and --init say what learns", "give one of them");
-  if (student === "-" && !named.includes("-") && fs.fstatSync(0).isCharacterDevice())
-    throw new UserError(
-      "no --student and no --init",
-      "name what learns: --student MODEL, or --init config.json for a new one",
-    );
   if (student === "-" && named.includes("-"))
     throw new UserError("student and teacher are both read from stdin", "name one of them");
   const parts = (method.needs ?? []).flatMap(
@@ -52,6 +47,11 @@ export async function chooseRoles(
   if (student === "-" && refs.includes("-"))
     throw new UserError("student and teacher are both read from stdin", "name one of them");
   await checkCount(method, replaced ? 1 : refs.length, student === "-" ? refs.at(-1) : undefined);
+  if (student === "-" && !named.includes("-") && fs.fstatSync(0).isCharacterDevice())
+    throw new UserError(
+      "no --student and no --init",
+      "name what learns: --student MODEL, or --init config.json for a new one",
+    );
   checkWeights(weights, options);
   const shares = {
     teacher: options.teacher_samples ?? method.defaults?.teacher_samples ?? 0,
