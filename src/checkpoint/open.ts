@@ -155,7 +155,7 @@ async function openPath(found: string, ref: string, options: OpenOptions, revisi
   }
   if (!isZipFile(start)) return openFile(found, ref, revision);
   const { openPickle } = await import("./pickle/pickle.ts");
-  return openPickle(found, ref, options.warn);
+  return openPickle(found, ref, options.warn, revision);
 }
 
 /** A folder of safetensors or, where it has none, of PyTorch's own files. */
@@ -164,7 +164,7 @@ async function openAnyFolder(folder: string, ref: string, { warn }: OpenOptions,
   const weights = names.some((name) => name.includes(".safetensors")) ? undefined : pickledWeights(names);
   if (weights === undefined) return openFolder(folder, ref, revision, warn);
   const { openPickledFolder } = await import("./pickle/pickle.ts");
-  return openPickledFolder(folder, ref, weights, warn);
+  return openPickledFolder(folder, ref, weights, warn, revision);
 }
 
 /** The name under which PyTorch-side tools keep pickled weights in a folder, or their index. */

@@ -1,7 +1,7 @@
 /** A plain table: columns two spaces apart, as wide as their widest cell on a terminal. */
 
 export interface TableOptions {
-  /** Most columns of a line; a row whose first cell leaves no room for the others has that cell on a line of its own. */
+  /** Most columns of a line; a first cell that leaves no room for the others has a line of its own. */
   readonly width?: number;
   /** One letter per column, `l` (left, also for columns not named) or `r` (right): "lrr". */
   readonly align?: string;

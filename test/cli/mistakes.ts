@@ -1,6 +1,6 @@
 /**
- * A shop of small models and rows, and mistakes that users make in it: a command as typed, what the message says, and the
- * command as the message corrects it, which is run as it stands.
+ * A shop of small models and rows, and mistakes that users make in it: a command as typed, what the message says, and
+ * the command as the message corrects it, which is run as it stands.
  */
 import { expect } from "bun:test";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";

@@ -1,12 +1,13 @@
 /** Every golden folder of the repository through the runner, and the runner's own comparison. */
 import { afterAll, describe, expect, test } from "bun:test";
-import { cpSync, mkdtempSync, rmSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { sharedGpu } from "../support/gpu.ts";
 import { hardware } from "../support/program.ts";
 import { LossGoldens } from "./formats/loss.ts";
 import { type GoldenOutput, MergeGoldens } from "./formats/merge.ts";
+import { checkQuantized } from "./formats/quantized.ts";
 import { relativeError } from "./formats/tensors.ts";
 import { checkTrain, trainCases } from "./formats/train.ts";
 import { openGoldens } from "./run.ts";
@@ -14,25 +15,27 @@ import { openGoldens } from "./run.ts";
 const gpu = await sharedGpu();
 const folder = (name: string) => join(import.meta.dir, name);
 
-for (const [name, count] of [
-  ["merge", 55],
-  ["train", 7],
-  ["loss", 23],
+for (const [name, format, count] of [
+  ["merge", "merge", 55],
+  ["train", "train", 7],
+  ["train-next", "train", 25],
+  ["loss", "loss", 23],
+  ["quantized", "quantized", 21],
 ] as const) {
   const goldens = (await openGoldens(folder(name)))!;
   describe(name, () => {
     afterAll(() => goldens.close());
-    test(`${count} cases in the format ${name}`, () => {
-      expect([goldens.format, goldens.cases.length]).toEqual([name, count]);
+    test(`${count} cases in the format ${format}`, () => {
+      expect([goldens.format, goldens.cases.length]).toEqual([format, count]);
     });
     test.each(goldens.cases)("%s", async (_, check) => expect(await check(gpu)).toEqual([]), 60_000);
   });
 }
 
 describe("train, activations computed again on the way back", () => {
-  const names = trainCases(folder("train"));
-  test.each(names)("%s", async (name) => {
-    expect(await checkTrain(join(folder("train"), name), gpu, { recompute: true })).toEqual([]);
+  const cases = ["train", "train-next"].flatMap((kind) => trainCases(folder(kind)).map((name) => join(kind, name)));
+  test.each(cases)("%s", async (name) => {
+    expect(await checkTrain(folder(name), gpu, { recompute: true })).toEqual([]);
   });
 });
 
@@ -84,6 +87,30 @@ describe("the comparison itself", () => {
     const skew = losses.cases.find(({ name }) => name.startsWith("skew_kl"))!;
     const problems = await losses.check({ ...skew, parameters: { alpha: 0.11 } }, gpu);
     expect(problems.length).toBe(2);
+  });
+
+  test("of quantised checkpoints sees one code that is off, a tensor that is not named, and other logits", async () => {
+    const made = mkdtempSync(join(tmpdir(), "quantized-"));
+    try {
+      cpSync(join(folder("quantized"), "fp8-block"), made, { recursive: true });
+      const file = readFileSync(join(made, "model.safetensors"));
+      const length = Number(file.readBigUInt64LE());
+      const header = JSON.parse(file.subarray(8, 8 + length).toString()) as Record<string, Record<string, number[]>>;
+      const [name, { data_offsets }] = Object.entries(header).find(([key]) => key.endsWith("q_proj.weight"))!;
+      file[8 + length + data_offsets![0]! + 5]! ^= 1;
+      writeFileSync(join(made, "model.safetensors"), file);
+      const [problem, ...others] = await checkQuantized(made, gpu);
+      expect(problem).toStartWith(`${name}[5] is `);
+      expect(others).toEqual([]);
+      cpSync(join(folder("quantized"), "fp8-block"), made, { recursive: true });
+      const index = await Bun.file(join(made, "case.json")).json();
+      await Bun.write(join(made, "case.json"), JSON.stringify({ ...index, dequantised: ["a", ...index.dequantised] }));
+      expect(await checkQuantized(made, gpu)).toEqual(["expected.safetensors lacks a"]);
+      await Bun.write(join(made, "case.json"), JSON.stringify({ ...index, input_ids: index.input_ids.toReversed() }));
+      expect((await checkQuantized(made, gpu))[0]).toStartWith("logits are off by ");
+    } finally {
+      rmSync(made, { recursive: true });
+    }
   });
 
   test("a folder in no known format is not one", async () => {

@@ -3,9 +3,10 @@
  *
  *   bun test/golden/run.ts test/golden/merge test/golden/train test/golden/loss
  *
- * A folder is in one of three formats, told by its files and described in its README: `merge` (index.json and
- * cases/*.yml), `loss` (cases.json and inputs.safetensors), `train` (a folder per model with a case.json). Exit code 1
- * when a case fails, 2 for a folder in no known format or without a readable list of cases.
+ * A folder is in one of four formats, told by its files and described in its README: `merge` (index.json and
+ * cases/*.yml), `loss` (cases.json and inputs.safetensors), `train` and `quantized` (a folder per model with a
+ * case.json; that of a quantised one names the tensors that were dequantised). Exit code 1 when a case fails, 2 for a
+ * folder in no known format or without a readable list of cases.
  */
 import { existsSync, statSync } from "node:fs";
 import path from "node:path";
@@ -13,11 +14,12 @@ import { type Gpu, openGpu } from "../../src/gpu/gpu.ts";
 import { required } from "./formats/index-file.ts";
 import { LossGoldens } from "./formats/loss.ts";
 import { MergeGoldens } from "./formats/merge.ts";
+import { checkQuantized, quantizedCases } from "./formats/quantized.ts";
 import { checkTrain, trainCases } from "./formats/train.ts";
 
 /** A folder's cases: the name of each, and what runs it and gives what is wrong. */
 export interface Goldens {
-  readonly format: "merge" | "train" | "loss";
+  readonly format: "merge" | "train" | "loss" | "quantized";
   readonly cases: readonly (readonly [name: string, check: (gpu: Gpu) => Promise<string[]>])[];
   close(): void;
 }
@@ -44,6 +46,10 @@ export async function openGoldens(folder: string): Promise<Goldens | undefined> 
   }
   const found = statSync(folder, { throwIfNoEntry: false })?.isDirectory() ? trainCases(folder) : [];
   if (found.length === 0) return undefined;
+  if (quantizedCases(folder).length > 0) {
+    const check = (name: string) => (gpu: Gpu) => checkQuantized(path.join(folder, name), gpu);
+    return { format: "quantized", cases: found.map((name) => [name, check(name)] as const), close: () => {} };
+  }
   const cases = found.map((name) => [name, (gpu: Gpu) => checkTrain(path.join(folder, name), gpu)] as const);
   return { format: "train", cases, close: () => {} };
 }
@@ -54,7 +60,7 @@ const reason = (error: unknown): string => (error instanceof Error ? error.messa
 async function checkFolder(folder: string, gpu: Gpu): Promise<number> {
   const goldens = await openGoldens(folder).catch((error: unknown) => reason(error));
   if (goldens === undefined || typeof goldens === "string") {
-    const known = existsSync(folder) ? "is in no known format: merge, train or loss" : "does not exist";
+    const known = existsSync(folder) ? "is in no known format: merge, train, loss or quantized" : "does not exist";
     process.stderr.write(goldens === undefined ? `${folder} ${known}\n` : `${folder} cannot be read: ${goldens}\n`);
     return 2;
   }

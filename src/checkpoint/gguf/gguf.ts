@@ -8,12 +8,16 @@
 import { createHash } from "node:crypto";
 import { UserError } from "../../errors.ts";
 import { show } from "../../json.ts";
-import type { Checkpoint, QuantizedPart, TensorEntry } from "../checkpoint.ts";
+import type { Checkpoint, LineageEntry, QuantizedPart, TensorEntry } from "../checkpoint.ts";
 import { DTYPE_BYTES } from "../dtype.ts";
-import { Source } from "../source.ts";
+import { digestOfHeaders } from "../folder/folder.ts";
+import { LINEAGE_KEY, parseLineage } from "../lineage/lineage.ts";
+import type { Source } from "../source.ts";
 import { decodedBlocks } from "./blocks/block.ts";
-import { type GgufHeader, type GgufMetadata, type GgufTensorInfo, readGgufHeader } from "./header.ts";
-import { EXPERT, type Role, translateGguf } from "./model.ts";
+import type { GgufMetadata, GgufTensorInfo } from "./header.ts";
+import { type Role, translateGguf } from "./model.ts";
+import { EXPERT } from "./names.ts";
+import { type GgufPart, openParts } from "./parts.ts";
 import { plainBytes, restoredRows } from "./read.ts";
 import { tokenizerFiles } from "./tokenizer.ts";
 import { GGUF_TYPES, type GgufType, unreadType } from "./types.ts";
@@ -24,6 +28,7 @@ const MAX_TABLE = 4096;
 
 /** A tensor as the header states it, checked; `shape` in Hugging Face's order (outermost first). */
 interface Placed {
+  readonly source: Source;
   readonly name: string;
   readonly type: GgufType;
   readonly shape: readonly number[];
@@ -33,30 +38,33 @@ interface Placed {
 }
 
 /**
- * Opens a GGUF file; only the header is read. `ref` names it in messages; `warn` hears of a tokenizer that is not read.
- * Throws UserError when it is damaged, big-endian, one of several parts, or holds a type that is not read here.
+ * Opens a GGUF file, and with it the other parts of its model; only headers are read. `ref` names it in messages;
+ * `warn` hears of a tokenizer that is not read. Throws UserError when a file is damaged, big-endian or missing, or
+ * holds a type that is not read here.
  */
 export async function openGguf(
   path: string,
   ref: string,
   warn: (message: string) => void = () => {},
 ): Promise<Checkpoint> {
-  const source = Source.open(path, ref);
+  const parts = await openParts(path, ref);
+  const close = () => {
+    for (const { source } of parts) source.close();
+  };
   try {
-    const header = await readGgufHeader(source);
-    const { metadata } = header;
-    const tensors = placed(header, source);
+    const { metadata } = parts[0]!.header;
+    const tensors = parts.flatMap(placed);
     const { roles, config } = await translateGguf({
       ref,
       metadata,
       tensors: tensors.map(({ name, shape, type }) => ({ name, shape, dtype: type.dtype })),
-      read: (name) => readF32(source, tensors.find((tensor) => tensor.name === name)!),
+      read: (name) => readF32(tensors.find((tensor) => tensor.name === name)!),
     });
     const entries = new Map<string, TensorEntry>();
     for (const tensor of tensors) {
       const role = roles.get(tensor.name);
       if (role === undefined) continue;
-      for (const entry of entriesOf(tensor, role, source)) {
+      for (const entry of entriesOf(tensor, role)) {
         if (entries.has(entry.name)) throw new UserError(`${ref} has two tensors ${show(entry.name)}`);
         entries.set(entry.name, entry);
       }
@@ -70,15 +78,23 @@ export async function openGguf(
       kind: "gguf",
       tensors: entries,
       files,
-      lineage: [],
+      lineage: historyOf(metadata, ref),
       ...(quantized.length > 0 ? { quantized } : {}),
-      headerSha256: createHash("sha256").update(header.bytes).digest("hex"),
-      close: () => source.close(),
+      headerSha256: digestOfHeaders(parts.map(({ header }) => sha256(header.bytes))),
+      close,
     };
   } catch (error) {
-    source.close();
+    close();
     throw error;
   }
+}
+
+const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
+
+/** The lineage that ingot wrote; none in a file of another tool. Throws UserError when it is damaged. */
+function historyOf(metadata: GgufMetadata, ref: string): LineageEntry[] {
+  const lineage = metadata.get(LINEAGE_KEY);
+  return parseLineage(typeof lineage === "string" ? lineage : undefined, ref);
 }
 
 /** What tensors are decoded from, by type. */
@@ -101,8 +117,8 @@ function quantizedParts(tensors: readonly Placed[]): QuantizedPart[] {
 const jsonBytes = (value: unknown): Uint8Array => new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`);
 
 /** A stored tensor as one entry, or as one for each of its experts. */
-function entriesOf(tensor: Placed, { name, heads, experts }: Role, source: Source): TensorEntry[] {
-  const whole = entryOf(tensor, name, heads, source);
+function entriesOf(tensor: Placed, { name, heads, experts }: Role): TensorEntry[] {
+  const whole = entryOf(tensor, name, heads);
   if (experts === undefined) return [whole];
   const bytes = whole.bytes / experts;
   return Array.from({ length: experts }, (_, expert) => ({
@@ -119,7 +135,8 @@ function entriesOf(tensor: Placed, { name, heads, experts }: Role, source: Sourc
   }));
 }
 
-function entryOf(tensor: Placed, name: string, heads: number | undefined, source: Source): TensorEntry {
+function entryOf(tensor: Placed, name: string, heads: number | undefined): TensorEntry {
+  const { source } = tensor;
   const { dtype, blocks } = tensor.type;
   const bytes = tensor.count * DTYPE_BYTES[dtype];
   const place = `${source.what}: tensor ${show(name)}`;
@@ -140,14 +157,15 @@ function entryOf(tensor: Placed, name: string, heads: number | undefined, source
 }
 
 /** A small F32 tensor that says something about the model; empty when it is neither small nor F32. */
-async function readF32(source: Source, tensor: Placed): Promise<Float32Array> {
+async function readF32(tensor: Placed): Promise<Float32Array> {
+  const { source } = tensor;
   const values = new Float32Array(tensor.type.name === "F32" && tensor.count <= MAX_TABLE ? tensor.count : 0);
   await source.read(new Uint8Array(values.buffer), tensor.begin, `${source.what}: tensor ${show(tensor.name)}`);
   return values;
 }
 
 /** The tensors with their places in the file, in the order of the table. Throws UserError when they do not fit it. */
-function placed({ metadata, tensors: infos, bytes }: GgufHeader, source: Source): Placed[] {
+function placed({ source, header: { metadata, tensors: infos, bytes } }: GgufPart): Placed[] {
   const ref = source.what;
   const alignment = alignmentOf(metadata, ref);
   const dataStart = Math.ceil(bytes.length / alignment) * alignment;
@@ -157,10 +175,6 @@ function placed({ metadata, tensors: infos, bytes }: GgufHeader, source: Source)
 }
 
 function alignmentOf(metadata: GgufMetadata, ref: string): number {
-  const parts = Number(metadata.get("split.count") ?? 0);
-  if (parts > 1) {
-    throw new UserError(`${ref} is one of ${parts} parts of a model`, "join them first with llama-gguf-split --merge");
-  }
   const alignment = Number(metadata.get("general.alignment") ?? 32);
   if (!(alignment >= 1 && alignment <= MAX_ALIGNMENT && Number.isInteger(Math.log2(alignment)))) {
     throw new UserError(`${ref}: general.alignment is ${alignment}, expected a power of two up to ${MAX_ALIGNMENT}`);
@@ -199,7 +213,7 @@ function place(
   if (info.offset % BigInt(alignment) !== 0n) {
     throw new UserError(`${what} begins at offset ${info.offset}, expected a multiple of ${alignment}`);
   }
-  return { name: info.name, type, shape, count: Number(total), begin: Number(begin), stored: Number(stored) };
+  return { source, name: info.name, type, shape, count: Number(total), begin: Number(begin), stored: Number(stored) };
 }
 
 function checkOverlap(tensors: readonly Placed[], ref: string): void {

@@ -2,13 +2,14 @@
  * Models of the Hub, `hf:org/name[@revision][:file]`: fetched into the cache that the Python client uses, once.
  *
  * Fetched are config, tokenizer files, shard index and safetensors of the repository's top folder, or the one file that
- * is named with its config beside it; never a pickle.
+ * is named with its config beside it. Where there are no safetensors, PyTorch's own files are, which are read as data.
  */
 import fs from "node:fs/promises";
 import path from "node:path";
 import { UserError } from "../../errors.ts";
 import { show } from "../../json.ts";
 import { INDEX_SUFFIX, parseIndex } from "../folder/folder.ts";
+import { partNames } from "../gguf/parts.ts";
 import { MODEL_FILES } from "../safetensors/metadata.ts";
 import {
   cachedCommit,
@@ -36,7 +37,10 @@ interface HubRef {
   readonly file: string | undefined;
 }
 
+/** Names of weights that torch.save wrote, and of all that may be such. */
+const TORCH_FILE = /(^|\/)(pytorch_model|adapter_model)(-\d+-of-\d+)?\.bin$/;
 const PICKLED = /\.(bin|pt|pth|ckpt|pkl|pickle)$/i;
+const TORCH_INDEX_SUFFIX = ".bin.index.json";
 const MAX_INDEX_BYTES = 100_000_000;
 
 /** Parses `hf:org/name[@revision][:file]`. Throws UserError for anything else. */
@@ -49,12 +53,6 @@ export function parseHubRef(ref: string): HubRef {
     throw new UserError(
       `${show(ref)} is not a model of the Hub`,
       "expected hf:org/name, hf:org/name@revision or hf:org/name:file.safetensors",
-    );
-  }
-  if (file !== undefined && PICKLED.test(file)) {
-    throw new UserError(
-      `${ref} is a pickle, which can run code when it is opened`,
-      "name a .safetensors or .gguf file",
     );
   }
   return { name, revision, file };
@@ -89,14 +87,21 @@ export async function resolveHub(ref: string, options: HubOptions = {}): Promise
     if (wanted === undefined) {
       throw new UserError(
         `${ref}: ${name} at ${show(revision)} has no file ${show(file)}`,
-        `there are: ${names(listed, /\.(safetensors|gguf)$/) || "no safetensors or GGUF files"}`,
+        `there are: ${names(listed, /\.(safetensors|gguf)$/) || names(listed, PICKLED) || "no safetensors or GGUF files"}`,
       );
     }
-    if (file.endsWith(".safetensors")) for (const other of modelFiles) await fetch(other);
+    if (file.endsWith(".safetensors") || PICKLED.test(file)) for (const other of modelFiles) await fetch(other);
+    for (const part of partNames(file) ?? []) if (part !== file) await fetch(partOf(ref, listed, part));
     result = await fetch(wanted);
   }
   await rememberCommit(repository, revision, commit);
   return { path: result, revision: commit };
+}
+
+function partOf(ref: string, listed: ReadonlyMap<string, Listed>, name: string): Listed {
+  const part = listed.get(name);
+  if (part) return part;
+  throw new UserError(`${ref} is a part of a model, and the repository has no ${show(name)}`, "take another revision");
 }
 
 /** What an earlier run left, without a request. */
@@ -112,7 +117,7 @@ async function cached(
   if (file !== undefined && commit !== undefined) {
     const pointer = path.join(snapshot, ...file.split("/"));
     if ((await fileBytes(pointer)) !== undefined) return { path: pointer, revision: commit };
-  } else if (commit !== undefined && found.some((name) => name.endsWith(".safetensors"))) {
+  } else if (commit !== undefined && found.some((name) => name.endsWith(".safetensors") || TORCH_FILE.test(name))) {
     return { path: snapshot, revision: commit };
   }
   throw new UserError(
@@ -137,18 +142,8 @@ async function chooseWeights(
   fetch: (wanted: Listed) => Promise<string>,
 ): Promise<Listed[]> {
   for (const stem of ["model", "adapter_model"]) {
-    const single = listed.get(`${stem}.safetensors`);
-    if (single !== undefined) return [single];
-    const index = listed.get(stem + INDEX_SUFFIX);
-    if (index === undefined) continue;
-    const what = `${asked.ref}: ${index.path}`;
-    if (index.size > MAX_INDEX_BYTES) throw new UserError(`${what} is larger than 100 MB`, "expected a shard index");
-    const { shards } = parseIndex(await fs.readFile(await fetch(index), "utf8"), what);
-    return shards.map((shard) => {
-      const found = listed.get(shard);
-      if (found === undefined) throw new UserError(`${what} names ${show(shard)}, which the repository does not have`);
-      return found;
-    });
+    const found = await weightsUnder(asked, listed, fetch, { stem, ending: ".safetensors", suffix: INDEX_SUFFIX });
+    if (found) return found;
   }
   const others = [...listed.values()].filter((file) => file.path.endsWith(".safetensors"));
   if (others.length === 1) return others;
@@ -165,11 +160,38 @@ async function chooseWeights(
       `${ref}: ${name} has no safetensors, only GGUF`,
       `name a file, as hf:${name}:${gguf.split(", ")[0]}`,
     );
+  for (const stem of ["pytorch_model", "adapter_model"]) {
+    const found = await weightsUnder(asked, listed, fetch, { stem, ending: ".bin", suffix: TORCH_INDEX_SUFFIX });
+    if (found) return found;
+  }
   const pickled = names(listed, PICKLED);
   throw new UserError(
-    `${ref}: ${name} has no safetensors${pickled === "" ? "" : `, only pickled weights (${pickled}), which can run code when opened`}`,
-    pickled === ""
-      ? "is it a model repository?"
-      : "convert them on the model page, or take a revision such as refs/pr/1 that has been converted",
+    `${ref}: ${name} has no safetensors${pickled === "" ? "" : ` and no pytorch_model.bin, but ${pickled}`}`,
+    pickled === "" ? "is it a model repository?" : `name a file of tensors, as hf:${name}:${pickled.split(", ")[0]}`,
   );
+}
+
+/** One file of weights, or those that an index names; undefined where there is neither. */
+async function weightsUnder(
+  asked: Asked,
+  listed: ReadonlyMap<string, Listed>,
+  fetch: (wanted: Listed) => Promise<string>,
+  {
+    stem,
+    ending,
+    suffix,
+  }: { readonly stem: string; readonly ending: ".safetensors" | ".bin"; readonly suffix: string },
+): Promise<Listed[] | undefined> {
+  const single = listed.get(stem + ending);
+  if (single !== undefined) return [single];
+  const index = listed.get(stem + suffix);
+  if (index === undefined) return undefined;
+  const what = `${asked.ref}: ${index.path}`;
+  if (index.size > MAX_INDEX_BYTES) throw new UserError(`${what} is larger than 100 MB`, "expected a shard index");
+  const { shards } = parseIndex(await fs.readFile(await fetch(index), "utf8"), what, ending);
+  return shards.map((shard) => {
+    const found = listed.get(shard);
+    if (found === undefined) throw new UserError(`${what} names ${show(shard)}, which the repository does not have`);
+    return found;
+  });
 }

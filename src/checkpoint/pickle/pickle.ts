@@ -16,6 +16,7 @@ import { digestOfHeaders, inside, readFiles, readIndex } from "../folder/folder.
 import { Source } from "../source.ts";
 import { Refused } from "./globals.ts";
 import { stateDict } from "./state-dict.ts";
+import { isContiguous, reachOf, stridedRead } from "./strided.ts";
 import { unpickle } from "./unpickle.ts";
 import type { PyTensor, PyValue } from "./values.ts";
 import { readZip, type ZipEntry } from "./zip.ts";
@@ -32,12 +33,17 @@ interface Opened {
 }
 
 /** Opens one file. Throws UserError when it is damaged, not one of tensors alone, or holds what is not read. */
-export async function openPickle(file: string, ref: string, warn: Warn = () => {}): Promise<Checkpoint> {
+export async function openPickle(
+  file: string,
+  ref: string,
+  warn: Warn = () => {},
+  revision?: string,
+): Promise<Checkpoint> {
   const opened = await openOne(file, ref, warn);
   try {
     const files = await readFiles(path.dirname(path.resolve(file)), path.dirname(ref));
     files.delete("adapter_config.json"); // an adapter's weights are named so, and are no whole model
-    return checkpointOf("file", ref, [opened], files);
+    return checkpointOf("file", ref, [opened], files, revision);
   } catch (error) {
     opened.source.close();
     throw error;
@@ -50,6 +56,7 @@ export async function openPickledFolder(
   ref: string,
   weights: string,
   warn: Warn = () => {},
+  revision?: string,
 ): Promise<Checkpoint> {
   const index = weights.endsWith(".json") ? await readIndex(folder, weights, ref, ".bin") : undefined;
   const opened: Opened[] = [];
@@ -67,7 +74,7 @@ export async function openPickledFolder(
         "fetch the folder again",
       );
     }
-    return checkpointOf("folder", ref, opened, await readFiles(folder, ref));
+    return checkpointOf("folder", ref, opened, await readFiles(folder, ref), revision);
   } catch (error) {
     for (const { source } of opened) source.close();
     throw error;
@@ -91,6 +98,7 @@ function checkpointOf(
   ref: string,
   opened: readonly Opened[],
   files: ReadonlyMap<string, Uint8Array>,
+  revision: string | undefined,
 ): Checkpoint {
   return {
     ref,
@@ -98,6 +106,7 @@ function checkpointOf(
     tensors: new Map(opened.flatMap(({ tensors }) => tensors.map((entry) => [entry.name, entry] as const))),
     files,
     lineage: [],
+    ...(revision === undefined ? {} : { revision }),
     headerSha256: digestOfHeaders(opened.map(({ sha256 }) => sha256)),
     close() {
       for (const { source } of opened) source.close();
@@ -163,25 +172,29 @@ function readPickle(bytes: Uint8Array, ref: string): PyValue {
   }
 }
 
-/** A tensor whose elements lie in their order in a storage. */
+/** A tensor in a storage, read in the order of its shape whatever the order there. */
 function entryOf(name: string, tensor: PyTensor, stored: ZipEntry | undefined, source: Source): TensorEntry {
-  const { dtype, shape, offset, storage } = tensor;
+  const { dtype, shape, strides, offset, storage } = tensor;
   const place = `${source.what}: tensor ${show(name)}`;
   const width = DTYPE_BYTES[dtype];
   if (stored === undefined) {
     throw new UserError(`${place} is in data/${storage.key}, which the file does not have`, "fetch the file again");
   }
   const count = shape.reduce((all, side) => all * side, 1);
-  if (!isContiguous(tensor)) {
+  const whole = isContiguous(tensor);
+  const reach = whole ? count : reachOf(tensor);
+  if (!Number.isSafeInteger(reach) || (offset + reach) * width > stored.size) {
+    throw new UserError(`${place} ends after its storage, which has ${stored.size} bytes`, "the file is damaged");
+  }
+  if (!whole && count > reach) {
     throw new UserError(
-      `${place} is a view with steps (${tensor.strides.join(", ")}) for shape (${shape.join(", ")}), which is not read`,
+      `${place} shows elements of its storage several times: steps (${strides.join(", ")}) for shape (${shape.join(", ")})`,
       "save it with .contiguous()",
     );
   }
-  if (!Number.isSafeInteger(count) || (offset + count) * width > stored.size) {
-    throw new UserError(`${place} ends after its storage, which has ${stored.size} bytes`, "the file is damaged");
-  }
   const bytes = count * width;
+  const plain: TensorEntry["read"] = (into, from) => source.read(into, stored.begin + offset * width + from, place);
+  const read = whole ? plain : stridedRead({ shape, strides, width }, plain);
   return {
     name,
     dtype,
@@ -191,17 +204,7 @@ function entryOf(name: string, tensor: PyTensor, stored: ZipEntry | undefined, s
       if (from < 0 || from + into.length > bytes) {
         throw new RangeError(`${place} has ${bytes} bytes; asked for ${into.length} at ${from}`);
       }
-      await source.read(into, stored.begin + offset * width + from, place);
+      await read(into, from);
     },
   };
-}
-
-function isContiguous({ shape, strides }: PyTensor): boolean {
-  if (shape.includes(0)) return true;
-  let step = 1;
-  for (let axis = shape.length - 1; axis >= 0; axis--) {
-    if (shape[axis] !== 1 && strides[axis] !== step) return false;
-    step *= shape[axis]!;
-  }
-  return true;
 }

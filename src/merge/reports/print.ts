@@ -65,8 +65,14 @@ export function printExplanation(printer: Printer, plan: MergePlan): void {
 }
 
 /** Prints what a merge reads, writes and holds. */
-export function printCosts(printer: Printer, plan: MergePlan, method: MergeMethod, out: string): void {
-  const bytes = planBytes(plan);
+export function printCosts(
+  printer: Printer,
+  plan: MergePlan,
+  method: MergeMethod,
+  out: { to: string; written?: number },
+): void {
+  const costs = planBytes(plan);
+  const bytes = { ...costs, output: out.written ?? costs.output };
   const peak = peakBytes(plan.tensors, method);
   printer.print(
     table([
@@ -74,8 +80,8 @@ export function printCosts(printer: Printer, plan: MergePlan, method: MergeMetho
       ["reads", humanBytes(bytes.input)],
       ["writes", humanBytes(bytes.output)],
       ["peak memory", `at most ${humanBytes(peak)}, device and host together`],
-      ["to", out === "-" ? "stdout" : out.startsWith("hf:") ? uploadText(out) : out],
+      ["to", out.to === "-" ? "stdout" : out.to.startsWith("hf:") ? uploadText(out.to) : out.to],
     ]),
   );
-  printer.json({ ...bytes, peak, out });
+  printer.json({ ...bytes, peak, out: out.to });
 }

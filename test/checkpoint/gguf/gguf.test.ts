@@ -89,6 +89,53 @@ const DIMS: Record<string, number[]> = {
 };
 const decoder = (): GgufTensor[] => Object.keys(NAMES).map((name, i) => f32(name, DIMS[name] ?? [32], i));
 
+describe("a model in several parts", () => {
+  /** Writes three parts of the decoder; `change` gives one of them other metadata. */
+  function parts(name: string, change: Record<number, Record<string, unknown>> = {}): string[] {
+    const tensors = decoder();
+    return [tensors.slice(0, 4), tensors.slice(4, 9), tensors.slice(9)].map((own, i) => {
+      const split = { "split.no": i, "split.count": 3, "split.tensors.count": tensors.length, ...change[i] };
+      const file = path.join(folder, `${name}-0000${i + 1}-of-00003.gguf`);
+      fs.writeFileSync(file, buildGguf({ ...(i === 0 ? metadataOf("llama") : {}), ...split }, own));
+      return file;
+    });
+  }
+  const said = async (file: string) =>
+    openGguf(file, file.slice(folder.length + 1)).then(
+      () => "",
+      ({ message }) => message as string,
+    );
+
+  test("is one model, whichever part is named", async () => {
+    const whole = await opened(metadataOf("llama"), decoder());
+    for (const file of parts("whole")) {
+      const checkpoint = await openGguf(file, "x");
+      expect([...checkpoint.tensors.keys()].sort()).toEqual([...whole.tensors.keys()].sort());
+      for (const name of whole.tensors.keys())
+        expect(await valuesOf(checkpoint, name)).toEqual(await valuesOf(whole, name));
+      expect(configOf(checkpoint)).toEqual(configOf(whole));
+      checkpoint.close();
+    }
+    whole.close();
+  });
+
+  test("is refused where a part is missing or of another model", async () => {
+    const [first, second, third] = parts("lost") as [string, string, string];
+    fs.rmSync(third);
+    expect(await said(second)).toBe(
+      "lost-00002-of-00003.gguf is one of 3 parts of a model, and lost-00003-of-00003.gguf is not there",
+    );
+    fs.copyFileSync(first, third);
+    expect(await said(first)).toBe("lost-00003-of-00003.gguf says that it is part 1 of 3");
+    expect(await said(parts("odd", { 0: { "split.tensors.count": 7 } })[0]!)).toBe(
+      `odd-00001-of-00003.gguf says that all parts have 7 tensors; they have ${decoder().length}`,
+    );
+    expect(await said(parts("four", { 1: { "split.count": 4 } })[0]!)).toBe(
+      "four-00002-of-00003.gguf says that it is part 2 of 4",
+    );
+  });
+});
+
 describe("a llama model", () => {
   test("gets Hugging Face names, shapes and order of rows", async () => {
     const q = noise(32 * 32, 91);
@@ -409,8 +456,10 @@ describe("refused", () => {
     expect(await refusal(buildGguf({ nested }, []))).toBe("x.gguf: nested has arrays nested deeper than 2");
   });
 
-  test("parts of a split model", async () => {
-    expect(await refusal(buildGguf({ "split.count": 3 }, [f32("w", [8])]))).toBe("x.gguf is one of 3 parts of a model");
+  test("a part of a split model whose name does not say which are the others", async () => {
+    expect(await refusal(buildGguf({ "split.count": 3 }, [f32("w", [8])]))).toBe(
+      "x.gguf is one of 3 parts of a model, and its name does not say which are the others",
+    );
   });
 
   test("tensors outside the file, between its steps, over each other, or twice there", async () => {

@@ -7,6 +7,7 @@ import { parseHubRef, resolveHub } from "../../../src/checkpoint/hub/hub.ts";
 import { openPlain } from "../../../src/checkpoint/open.ts";
 import { UserError } from "../../../src/errors.ts";
 import { noise } from "../adapter/fixture.ts";
+import { dict, pickled, tensor, torchFile } from "../pickle/fixture.ts";
 import { COMMIT, type FakeHub, serveHub, sha256 } from "./fixture.ts";
 
 const GOLDEN = path.join(import.meta.dir, "../../golden/train/lora-base");
@@ -331,16 +332,70 @@ describe("refusals of the Hub", () => {
 
   test("a repository without safetensors says what it has", async () => {
     hub.files.delete("model.safetensors");
-    expect((await refusal("hf:org/tiny")).message).toBe(
-      "hf:org/tiny: org/tiny has no safetensors, only pickled weights (pytorch_model.bin), which can run code when opened",
+    hub.files.delete("pytorch_model.bin");
+    expect((await refusal("hf:org/tiny")).message).toBe("hf:org/tiny: org/tiny has no safetensors");
+    hub.files.set("training_args.bin", random(9));
+    const other = await refusal("hf:org/tiny");
+    expect(other.message).toBe(
+      "hf:org/tiny: org/tiny has no safetensors and no pytorch_model.bin, but training_args.bin",
     );
+    expect(other.hint).toBe("name a file of tensors, as hf:org/tiny:training_args.bin");
     hub.files.set("q8.gguf", random(9));
     expect((await refusal("hf:org/tiny")).hint).toBe("name a file, as hf:org/tiny:q8.gguf");
     for (const name of ["a.safetensors", "b.safetensors"]) hub.files.set(name, random(9));
     const several = await refusal("hf:org/tiny");
     expect(several.message).toContain("has 2 safetensors files but no index");
     expect(several.hint).toBe("name one of them: a.safetensors, b.safetensors");
-    expect(hub.fetched()).not.toContain("pytorch_model.bin");
+    expect(hub.fetched()).toEqual([]);
+  });
+});
+
+test("a part of a GGUF model brings the others", async () => {
+  const name = (i: number) => `q8-0000${i}-of-00002.gguf`;
+  hub.files.set(name(1), random(9));
+  expect((await refusal(`hf:org/tiny:${name(1)}`)).message).toBe(
+    `hf:org/tiny:${name(1)} is a part of a model, and the repository has no ${name(2)}`,
+  );
+  hub.files.set(name(2), random(8));
+  const { path: found } = await resolve(`hf:org/tiny:${name(1)}`);
+  expect(path.basename(found)).toBe(name(1));
+  expect(fs.readdirSync(path.dirname(found)).sort()).toEqual([name(1), name(2)]);
+});
+
+describe("PyTorch's own files, where there are no safetensors", () => {
+  const view = (key: string) => tensor({ key, elements: 4, shape: [2, 2], strides: [1, 2] });
+  const bytes = new Uint8Array(Float32Array.of(1, 2, 3, 4).buffer);
+  const file = (name: string) => torchFile(pickled(dict({ [name]: view("0") })), { 0: bytes });
+  const opened = async (ref: string) => {
+    const { path: found, revision } = await resolve(ref);
+    const checkpoint = await openPlain(found);
+    const names = [...checkpoint.tensors.keys()];
+    const read = new Uint8Array(16);
+    await checkpoint.tensors.get(names[0]!)!.read(read, 0);
+    checkpoint.close();
+    return { names, read: [...new Float32Array(read.buffer)], revision };
+  };
+  beforeEach(() => void hub.files.delete("model.safetensors"));
+
+  test("one file, by the repository or by its name, and again without the network", async () => {
+    hub.files.set("pytorch_model.bin", file("w"));
+    const wanted = { names: ["w"], read: [1, 3, 2, 4], revision: COMMIT };
+    expect(await opened("hf:org/tiny")).toEqual(wanted);
+    expect(await opened("hf:org/tiny:pytorch_model.bin")).toEqual(wanted);
+    expect(hub.fetched()).toEqual(["config.json", "tokenizer.json", "pytorch_model.bin"]);
+    const { path: found } = await resolve("hf:org/tiny", { HF_HUB_OFFLINE: "1" });
+    expect(fs.readdirSync(found).sort()).toEqual(["config.json", "pytorch_model.bin", "tokenizer.json"]);
+  });
+
+  test("several files by their index", async () => {
+    hub.files.delete("pytorch_model.bin");
+    const shards = ["pytorch_model-00001-of-00002.bin", "pytorch_model-00002-of-00002.bin"] as const;
+    const index = { weight_map: { a: shards[0], b: shards[1] } };
+    hub.files.set("pytorch_model.bin.index.json", new TextEncoder().encode(JSON.stringify(index)));
+    hub.files.set(shards[0], file("a"));
+    expect((await refusal("hf:org/tiny")).message).toContain(`names ${shards[1]}, which the repository does not have`);
+    hub.files.set(shards[1], file("b"));
+    expect((await opened("hf:org/tiny")).names).toEqual(["a", "b"]);
   });
 });
 
@@ -391,9 +446,6 @@ test("references are parsed, and what is none is refused before any request", as
   ]) {
     expect((await refusal(ref)).message).toEndWith("is not a model of the Hub");
   }
-  expect((await refusal("hf:a/b:pytorch_model.bin")).message).toBe(
-    "hf:a/b:pytorch_model.bin is a pickle, which can run code when it is opened",
-  );
   expect((await refusal("hf:a/b", { HF_ENDPOINT: "ftp://x" })).message).toContain("HF_ENDPOINT is ftp://x");
   expect(hub.log).toEqual([]);
 });
