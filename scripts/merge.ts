@@ -1,4 +1,5 @@
 #!/usr/bin/env bun
+import { GGUF } from "../src/checkpoint/gguf/write/options.ts";
 /**
  * Merge checkpoints that share an architecture into one.
  *
@@ -48,6 +49,7 @@ await script({
     allow_missing: { type: "boolean", help: "make tensors that a model lacks from the models that have them" },
     random_seed: { type: "number.integer >= 0", value: "N", help: "of mergekit: the same as --seed" },
     out_shard_size: { type: "string", value: "SIZE", help: "of mergekit: the same as --shard-size" },
+    ...GGUF,
     ...mergekitOptions,
   },
   essentials: ["base", "dtype", "out_dtype", "check", "explain", "post", "files", "shards"],

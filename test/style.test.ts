@@ -13,7 +13,10 @@ const ROOT = join(import.meta.dir, "..");
 
 const filesOf = (folder: string, ...endings: string[]): string[] =>
   readdirSync(join(ROOT, folder), { recursive: true, encoding: "utf8" })
-    .filter((file) => endings.some((ending) => file.endsWith(ending)) && !/^golden\/(merge|train|loss)\//.test(file))
+    .filter(
+      (file) =>
+        endings.some((ending) => file.endsWith(ending)) && !/^golden\/(merge|train|train-next|loss)\//.test(file),
+    )
     .map((file) => `${folder}/${file}`)
     .sort();
 

@@ -62,8 +62,8 @@ const TORCH_NAMES: Record<string, Dtype> = {
 };
 
 /**
- * Reads a dtype as PyTorch, mergekit, Accelerate or a shell user writes it (`bfloat16`, `torch.float32`, `bf16`, `FP16`,
- * `half`); undefined if unknown.
+ * Reads a dtype as PyTorch, mergekit, Accelerate or a shell user writes it (`bfloat16`, `torch.float32`, `bf16`,
+ * `FP16`, `half`); undefined if unknown.
  */
 export function parseDtype(text: string): Dtype | undefined {
   const name = text.trim().replace(/^torch\./, "");

@@ -67,16 +67,16 @@ function checkRoles({ name, roles = [] }: Metric, groups: readonly GroupReferenc
   if (roles.length > 1) requireDifferent(groups, options, asker);
 }
 
-/**
- * Throws UserError where a metric would compare the only model with itself: gold has seen what the model has seen.
- */
-export function checkGold(metrics: readonly BoundMetric[], refs: readonly string[], { gold }: EvaluateOptions): void {
-  const compares = metrics.find(({ method }) => method.gold !== undefined);
-  if (gold === undefined || !compares || refs.length > 1 || !samePlace(gold, refs[0]!)) return;
-  throw new UserError(
-    `--metric ${compares.method.name} compares with --gold, which is ${refs[0]} itself`,
-    "gold is a model that was trained without the rows to forget",
-  );
+/** What to say where a metric compares a model with itself: its value is perfect, whatever the model knows. */
+export function goldRemark(
+  metrics: readonly BoundMetric[],
+  refs: readonly string[],
+  { gold }: EvaluateOptions,
+): string | undefined {
+  const compares = metrics.filter(({ method }) => method.gold !== undefined).map(({ method }) => method.name);
+  const same = gold === undefined ? undefined : refs.find((ref) => samePlace(gold, ref));
+  if (same === undefined || compares.length === 0) return undefined;
+  return `${same} is --gold itself: its ${compares.join(", ")} compare it with itself, and say nothing`;
 }
 
 const samePlace = (one: string, other: string): boolean =>

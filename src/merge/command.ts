@@ -10,8 +10,7 @@ import { parseRecipe, recipeDtype } from "../checkpoint/lineage/recipe/read-reci
 import { type Recipe, recipeReferences } from "../checkpoint/lineage/recipe/recipe.ts";
 import { referenceKey } from "../checkpoint/reference.ts";
 import { isStream } from "../checkpoint/stream/stream.ts";
-import { createWriter } from "../checkpoint/write/write.ts";
-import type { WriteOptions } from "../checkpoint/write/writer.ts";
+import { createWriter, writtenBytes } from "../checkpoint/write/write.ts";
 import type { AnyValues, Outcome, PlainContext } from "../cli/context.ts";
 import { readText } from "../cli/sources.ts";
 import { UserError } from "../errors.ts";
@@ -38,6 +37,7 @@ import { planRecipe } from "./plan/plan-recipe.ts";
 import { checkTwins } from "./plan/twins.ts";
 import { checkStep, type PostStep, scalesAfter } from "./post-step.ts";
 import { printCheck, printCosts, printExplanation } from "./reports/print.ts";
+import { writeOptions } from "./write-options.ts";
 
 /** What `script()` gives, its options seen as a plain record. */
 type Context = PlainContext & {
@@ -62,6 +62,13 @@ function dtypeOption(context: Context, name: "dtype" | "out_dtype") {
   return dtype;
 }
 
+/** What arguments beside a recipe may have meant: the one that is no model, where the result goes. */
+function placeFor(recipe: string, args: readonly string[]): string {
+  const [other, ...more] = args.filter((arg) => arg !== recipe);
+  if (other === undefined || more.length > 0) return "name the models in the recipe";
+  return `for the result to go there: -o ${quote(other)}; models are named in the recipe`;
+}
+
 /** The recipes to run, in order; the last one is the output. */
 async function readRecipes(context: Context): Promise<{ recipes: Recipe[]; text: string | undefined }> {
   const files = context.recipe ? [context.recipe] : context.args.filter(isRecipeFile);
@@ -71,7 +78,7 @@ async function readRecipes(context: Context): Promise<{ recipes: Recipe[]; text:
     if (files.length + context.args.filter((arg) => !isRecipeFile(arg)).length > 1) {
       throw new UserError(
         `a recipe takes no further arguments, found ${context.args.join(" ")}`,
-        "name the models in the recipe",
+        placeFor(files[0]!, context.args),
       );
     }
     if (context.method || context.raw.size > 0 || textOf(context, "base")) {
@@ -114,29 +121,6 @@ function recipeText(file: string): string {
     const near = other !== file && existsSync(other) ? `did you mean ${other}?` : "check the path";
     throw new UserError(`${file} cannot be read: ${(error as Error).message}`, near);
   }
-}
-
-/** "5GB", "300M" or bytes; mergekit writes 5B for 5e9. */
-function parseSize(text: string, flag: string): number {
-  const parts = /^(\d+(?:\.\d+)?)\s*([kmgtb]?)(?:i?b)?$/i.exec(text.trim());
-  const bytes = parts
-    ? Number(parts[1]) * ({ k: 1e3, m: 1e6, g: 1e9, b: 1e9, t: 1e12 }[parts[2]!.toLowerCase()] ?? 1)
-    : 0;
-  if (!(bytes >= 1)) throw new UserError(`--${flag} ${text} is not a size`, "for example 5GB or 300MB");
-  return bytes;
-}
-
-function writeOptions(context: Context): WriteOptions {
-  const shard = textOf(context, "shard");
-  const shards = context.options.shards as number | undefined;
-  const size = textOf(context, "out_shard_size");
-  const shardBytes = size ? parseSize(size, "out-shard-size") : parseSize(textOf(context, "shard_size")!, "shard-size");
-  if (shard === undefined) return { shardBytes, ...(shards === undefined ? {} : { shards }) };
-  const [, index = 0, count = 0] = (/^(\d+)\/(\d+)$/.exec(shard) ?? []).map(Number);
-  if (!(index >= 1 && index <= count)) {
-    throw new UserError(`--shard ${shard} is not I/N with I from 1 to N`, "for example --shard 2/8");
-  }
-  return { shard: { index, count } };
 }
 
 /** What the lineage of the result says of this step. Nothing in it depends on when or where it ran. */
@@ -191,6 +175,15 @@ const settingsOf = (context: Context, recipe: Recipe) => ({
   compatBugs: (context.options.compat_bugs as boolean | undefined) ?? recipe.file !== "command line",
 });
 
+/** The tensors of the result. */
+const outputsOf = (plan: MergePlan) =>
+  plan.tensors.map(({ name, outDtype, shape }) => ({
+    name,
+    dtype: outDtype,
+    shape,
+    bytes: sizeOf(shape) * DTYPE_BYTES[outDtype],
+  }));
+
 /** Runs one recipe into `target`. */
 async function mergeOne(
   context: Context,
@@ -205,12 +198,7 @@ async function mergeOne(
   const [postStep] = context.picks.post;
   if (postStep) checkStep(postStep, plan.tensors, models.streamed);
 
-  const outputs = plan.tensors.map(({ name, outDtype, shape }) => ({
-    name,
-    dtype: outDtype,
-    shape,
-    bytes: sizeOf(shape) * DTYPE_BYTES[outDtype],
-  }));
+  const outputs = outputsOf(plan);
   const lineage = historyOf(context, recipe, text, opened);
   const isLast = target === context.out;
   const hub = { warn: (text: string) => context.warn(text), progress: context.progress };
@@ -229,8 +217,8 @@ async function mergeOne(
     const finite = new FiniteWatch(tasks);
     const inputs = new InputWatch(gpu, tasks);
     const notes = new Notes();
-    context.progress.start({ total: writer.bytes, unit: "bytes" });
-    const sizes = new Map(outputs.map(({ name, bytes }) => [name, bytes]));
+    const sizes = new Map(writer.tensors.map(({ name, bytes }) => [name, bytes]));
+    context.progress.start({ total: [...sizes.values()].reduce((sum, bytes) => sum + bytes, 0), unit: "bytes" });
     await mergeTensors({
       gpu,
       method,
@@ -324,10 +312,15 @@ export async function runMerge(given: PlainContext & { readonly options: object 
     return { exitCode: (await printCheck(context, last, models, planOptions(context))) ? 0 : 1 };
   }
   if (context.options.explain || context.dryRun) {
-    const { plan, method } = await planRecipe(last, models, planOptions(context));
+    const { plan, method, opened } = await planRecipe(last, models, planOptions(context));
     for (const warning of plan.warnings) context.warn(warning);
     if (context.options.explain) printExplanation(context, plan);
-    else printCosts(context, plan, method, context.out);
+    else {
+      const lineage = historyOf(context, last, text, opened);
+      const output = { tensors: outputsOf(plan), files: plan.files, lineage };
+      const written = writtenBytes(context.out, output, writeOptions(context));
+      printCosts(context, plan, method, { to: context.out, ...(written !== undefined && { written }) });
+    }
     return {};
   }
   const bytes = await mergeOne(context, { recipe: last, text, target: context.out }, models, openGpu);

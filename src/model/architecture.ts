@@ -26,6 +26,8 @@ export interface ParameterSpec {
   readonly linear?: boolean;
   /** A router or a gate of one row, which "all-linear" leaves out. */
   readonly routes?: boolean;
+  /** Kept as it is: never trained, without a gradient. */
+  readonly buffer?: boolean;
   /** Stored (in, out), as GPT-2's Conv1D. */
   readonly transposed?: boolean;
 }
@@ -71,6 +73,10 @@ export interface AttendOptions {
   /** 1 / sqrt(headDim) when left out. */
   readonly scale?: number;
   readonly window?: number;
+  /** Scores become cap tanh(score / cap). */
+  readonly cap?: number;
+  /** (heads): one more score of every query of a head, whose share goes to no value. */
+  readonly sinks?: Tensor;
 }
 
 /** What an architecture's equations are written with. */
@@ -133,6 +139,8 @@ export interface ModelSizes {
   readonly outputs: number;
   /** Most tokens of a sequence; of a classifier 0. */
   readonly maxPositions: number;
+  /** A longer sequence turns its positions otherwise from the first on, so that cached keys hold no longer. */
+  readonly turnsAnewBeyond?: number;
   /** Shape of one example of a classifier. */
   readonly example?: readonly number[];
 }

@@ -2,7 +2,7 @@
  * Keys of config.json that an architecture does not read: some change what a model computes and are refused unless
  * they say that they change nothing, some are known to change nothing, and of the others one remark tells.
  */
-import { CANNOT_RUN, UserError } from "../errors.ts";
+import { UserError } from "../errors.ts";
 import type { Json } from "./architecture.ts";
 
 /** Values with which a key changes nothing, and what the key does otherwise. */
@@ -35,6 +35,7 @@ const EFFECTS: Readonly<Record<string, Effect>> = {
   rope_local_base_freq: effect("gives some layers another rotary base"),
   no_rope_layers: { neutral: everyLayer(1), does: "leaves positions out of some layers" },
   no_rope_layer_interval: effect("leaves positions out of some layers", 0),
+  layer_types: { neutral: everyLayer("full_attention"), does: "makes layers differ" },
   use_mrope: effect("gives positions several parts", false),
   alibi: effect("adds positions to the scores", false),
   position_embedding_type: effect("chooses how positions enter", "absolute", "rope", "rotary"),
@@ -52,6 +53,7 @@ const EFFECTS: Readonly<Record<string, Effect>> = {
   logits_soft_cap: effect("caps the logits"),
   attention_multiplier: effect("scales the scores"),
   attention_scale: effect("scales the scores"),
+  use_cla: effect("shares keys and values of layers", false),
   query_pre_attn_scalar: effect("scales the scores"),
   scale_attn_by_inverse_layer_idx: effect("scales the scores by layer", false),
   embedding_multiplier: effect("scales the embeddings", 1),
@@ -62,6 +64,7 @@ const EFFECTS: Readonly<Record<string, Effect>> = {
   lm_head_multiplier: effect("scales the logits", 1),
   logit_scale: effect("scales the logits", 1),
   logits_scaling: effect("scales the logits", 1),
+  lm_head_bias: effect("adds a bias to the logits", false),
   dim_model_base: effect("scales the logits"),
   mup_width_scale: effect("scales the logits", 1),
   use_sliding_window: effect("lets some layers see a window only", false),
@@ -103,7 +106,7 @@ const HARMLESS = new RegExp(
     "use_bfloat16|torchscript|tf_legacy_loss|gradient_checkpointing|reorder_and_upcast_attn|chunk_size_feed_forward",
     "cross_attention_hidden_size|tie_encoder_decoder|is_decoder|quantization(_config)?|compression_config",
     "transformers\\.js_config|transformers_weights|pad_to_multiple_of",
-    "max_window_layers|tie_word_embeddings|router_aux_loss_coef|initializer_range|encoder_stride|pooler_(act|output_size)|layer_types",
+    "max_window_layers|tie_word_embeddings|router_aux_loss_coef|initializer_range|encoder_stride|pooler_(act|output_size)|cache_implementation",
     "original_max_position_embeddings|max_sequence_length|max_seq_len|rope_parameters|rope_scaling|rope_theta",
     "(min|max)_(length|new_tokens)|do_sample|early_stopping|num_beams|num_beam_groups|diversity_penalty|temperature",
     "top_k|top_p|typical_p|repetition_penalty|length_penalty|no_repeat_ngram_size|encoder_no_repeat_ngram_size",
@@ -114,30 +117,11 @@ const HARMLESS = new RegExp(
 
 const isDropout = (key: string): boolean => /drop_?out|_pdrop$|drop_path/.test(key);
 
-/** What a pattern of layers asks for, where no layer differs from another here. Throws UserError. */
-function checkLayerTypes(json: Json, where: string, windowed: boolean): void {
-  const { layer_types: kinds } = json;
-  if (kinds === undefined || kinds === null) return;
-  const wanted = windowed ? "sliding_attention" : "full_attention";
-  if (everyLayer(wanted)(kinds)) return;
-  const other = Array.isArray(kinds) ? kinds.find((kind) => kind !== wanted) : kinds;
-  throw new UserError(
-    `${where}: layer_types has ${JSON.stringify(other)}; every layer of ${json.model_type} is ${wanted} here`,
-    CANNOT_RUN,
-  );
-}
-
 /**
  * Checks what `read`, the keys that the architecture asked for, leaves of a config. Throws UserError for a key that
  * changes the equations. Gives the keys that nothing is known of.
  */
-export function checkUnreadKeys(
-  json: Json,
-  where: string,
-  read: ReadonlySet<string>,
-  { windowed = false }: { readonly windowed?: boolean } = {},
-): string[] {
-  checkLayerTypes(json, where, windowed);
+export function checkUnreadKeys(json: Json, where: string, read: ReadonlySet<string>): string[] {
   const unknown: string[] = [];
   for (const [key, value] of Object.entries(json)) {
     if (read.has(key) || value === null || HARMLESS.test(key) || isDropout(key)) continue;
@@ -163,16 +147,16 @@ export function routerCoefficient(json: Json): number {
   return typeof stated === "number" ? stated : (ROUTER_COEFFICIENTS[String(json.model_type)] ?? 0.001);
 }
 
-/** What a config asks of training that is not done here, as remarks; `balances` where the experts' balance is. */
+/** What a config asks of training that is not done here, as remarks; `balances`: the experts' balance is. */
 export function trainingRemarks(json: Json, where: string, balances = false): string[] {
   const dropouts = Object.keys(json).filter((key) => isDropout(key) && typeof json[key] === "number" && json[key] > 0);
   const remarks: string[] = [];
   if (dropouts.length > 0)
     remarks.push(`${where}: ${dropouts.map((key) => `${key} ${json[key]}`).join(", ")}: trained without dropout here`);
   const coefficient = routerCoefficient(json);
-  if (coefficient !== 0)
+  if (coefficient !== 0 && !balances)
     remarks.push(
-      `${where}: output_router_logits asks for the load-balancing loss (router_aux_loss_coef ${coefficient}); it is ${balances ? "added" : "not added by this script, but by train"}`,
+      `${where}: output_router_logits asks for the load-balancing loss (router_aux_loss_coef ${coefficient}); it is added by train alone`,
     );
   return remarks;
 }

@@ -52,17 +52,22 @@ export function numberIn(value: unknown, where: string, key: string, range: Numb
 
 export class ConfigReader {
   readonly #json: Json;
-  readonly #where: string;
+  /** Names the file in messages. */
+  readonly where: string;
 
   constructor(json: Json, where: string) {
     this.#json = json;
-    this.#where = where;
+    this.where = where;
   }
 
   #refuse(key: string, expected: string): never {
     const found = this.#json[key];
     const shown = found === undefined ? "it is missing" : `it is ${shownValue(found)}`;
-    throw new UserError(`${this.#where}: ${key} must be ${expected}; ${shown}`, "compare it with the model's page");
+    throw new UserError(`${this.where}: ${key} must be ${expected}; ${shown}`, "compare it with the model's page");
+  }
+
+  get modelType(): unknown {
+    return this.#json.model_type;
   }
 
   has(key: string): boolean {
@@ -82,7 +87,7 @@ export class ConfigReader {
 
   number(key: string, fallback?: number, range?: NumberRange): number {
     if (!this.has(key) && fallback !== undefined) return fallback;
-    return numberIn(this.#json[key], this.#where, key, range);
+    return numberIn(this.#json[key], this.where, key, range);
   }
 
   flag(key: string, fallback: boolean): boolean {
@@ -108,6 +113,27 @@ export class ConfigReader {
     return value as W;
   }
 
+  /** A word; undefined where the value is missing or of another type. */
+  text(key: string): string | undefined {
+    const value = this.#json[key];
+    return typeof value === "string" ? value : undefined;
+  }
+
+  /** Whether the config says null, rather than nothing. */
+  isNull(key: string): boolean {
+    return this.#json[key] === null;
+  }
+
+  /** A list of words, each one of `among` where these are given; undefined where the key is missing or null. */
+  words<W extends string>(key: string, among?: readonly W[]): readonly W[] | undefined {
+    if (!this.has(key)) return undefined;
+    const value = this.#json[key];
+    const fits = (word: unknown): word is W => typeof word === "string" && (among?.includes(word as W) ?? true);
+    if (!Array.isArray(value) || !value.every(fits))
+      this.#refuse(key, `a list of ${among?.map((word) => `"${word}"`).join(" or ") ?? "words"}`);
+    return value;
+  }
+
   object(key: string): Json | undefined {
     if (!this.has(key)) return undefined;
     const value = this.#json[key];
@@ -119,7 +145,7 @@ export class ConfigReader {
   only(key: string, expected: unknown, fallback: unknown = expected): void {
     const value = this.has(key) ? this.#json[key] : fallback;
     if (value === expected) return;
-    const message = `${this.#where}: ${key} must be ${JSON.stringify(expected)} here; it is ${shownValue(value)}`;
+    const message = `${this.where}: ${key} must be ${JSON.stringify(expected)} here; it is ${shownValue(value)}`;
     throw new UserError(message, CANNOT_RUN);
   }
 
@@ -136,7 +162,7 @@ export class ConfigReader {
   headWidth(width: number, heads: number, keys: { readonly width: string; readonly heads: string }): number {
     if (width % heads !== 0)
       throw new UserError(
-        `${this.#where}: ${keys.width} ${width} is no multiple of the ${heads} heads of ${keys.heads}`,
+        `${this.where}: ${keys.width} ${width} is no multiple of the ${heads} heads of ${keys.heads}`,
         "compare it with the model's page",
       );
     return width / heads;

@@ -61,8 +61,7 @@ export async function describeConfig(
   const architecture = await architectureOf(json, where);
   const asked = watched(json);
   const config = architecture.config(asked.json, where);
-  const windowed = typeof config === "object" && config !== null && "window" in config;
-  const unknown = checkUnreadKeys(json, where, asked.read, { windowed });
+  const unknown = checkUnreadKeys(json, where, asked.read);
   if (unknown.length > 0) {
     const shown = unknown.slice(0, 5).join(", ");
     const others = unknown.length > 5 ? ` and ${unknown.length - 5} others` : "";

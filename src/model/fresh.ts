@@ -61,7 +61,13 @@ export function drawParameters(gpu: Gpu, specs: readonly ParameterSpec[], seed: 
   const stored: StoredTensor[] = [];
   for (const spec of specs) {
     const { trainable, dtype } = holding(spec.name);
-    const parameter = new Parameter(gpu, spec.name, spec.shape, heldDtype(spec, dtype, { dtype: "F32" }), trainable);
+    const parameter = new Parameter(
+      gpu,
+      spec.name,
+      spec.shape,
+      heldDtype(spec, dtype, { dtype: "F32" }),
+      trainable && !spec.buffer,
+    );
     parameters.set(spec.name, parameter);
     const shape = spec.parts ? spec.shape.slice(1) : spec.shape;
     const count = sizeOf(shape);

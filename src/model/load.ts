@@ -92,7 +92,7 @@ export async function loadParameters(
   for (const spec of specs) {
     const { trainable, dtype } = holding(spec.name);
     const held = heldDtype(spec, dtype, tensors.get(rename(namesOf(spec)[0]!))!);
-    parameters.set(spec.name, new Parameter(gpu, spec.name, spec.shape, held, trainable));
+    parameters.set(spec.name, new Parameter(gpu, spec.name, spec.shape, held, trainable && !spec.buffer));
   }
   const stored: StoredTensor[] = [];
   for (const entry of tensors.values()) {

@@ -121,8 +121,11 @@ export class Network implements Net {
   }
 
   #attention(q: Tensor, k: Tensor, v: Tensor, layer: number, options: AttentionOptions): Tensor {
-    this.attended.set(layer, { q, k, options });
-    this.#handed.push(q, k);
+    // A map of attention has no place for a sink's share.
+    if (!options.sinks) {
+      this.attended.set(layer, { q, k, options });
+      this.#handed.push(q, k);
+    }
     return attention(this.rec, q, k, v, options);
   }
 

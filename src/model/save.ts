@@ -4,6 +4,7 @@ import path from "node:path";
 import type { LineageEntry, TensorInfo } from "../checkpoint/checkpoint.ts";
 import { decodeFloats, encodeFloats } from "../checkpoint/decode.ts";
 import { DTYPE_BYTES, type Dtype } from "../checkpoint/dtype.ts";
+import type { GgufOptions } from "../checkpoint/gguf/write/gguf-file.ts";
 import type { ShardOptions } from "../checkpoint/write/shards.ts";
 import { ClosedPipe } from "../checkpoint/write/sink.ts";
 import { createWriter, isPipe } from "../checkpoint/write/write.ts";
@@ -13,7 +14,7 @@ import type { Parameter } from "../tensor/parameter.ts";
 import { sizeOf } from "../tensor/tensor.ts";
 import type { Model } from "./model.ts";
 
-export interface SaveOptions extends ShardOptions {
+export interface SaveOptions extends ShardOptions, GgufOptions {
   /** config.json, tokenizer.json and so on. An adapter takes only its own. */
   readonly files: ReadonlyMap<string, Uint8Array>;
   readonly lineage: readonly LineageEntry[];
@@ -24,6 +25,12 @@ export interface SaveOptions extends ShardOptions {
   readonly flush?: boolean;
   /** For a target on the Hub. */
   readonly hub?: NonNullable<WriteOptions["hub"]>;
+}
+
+/** Options for a second result: types of a GGUF file say nothing of another. */
+export function savingTo(target: string, options: SaveOptions): SaveOptions {
+  const { ggufType: _, ...plain } = options;
+  return target.endsWith(".gguf") ? options : plain;
 }
 
 interface Saved {
@@ -51,7 +58,7 @@ export const savedInfos = (model: Model, dtype?: SaveOptions["dtype"]): TensorIn
 
 /** Throws UserError where a folder would hold a model and an adapter in one. */
 function refuseMixing(model: Model, target: string): void {
-  if (isPipe(target) || target.endsWith(".safetensors")) return;
+  if (isPipe(target) || /\.(safetensors|gguf)$/.test(target)) return;
   const [own, theirs, file] = model.adapter
     ? ["an adapter", "a model", "config.json"]
     : ["a model", "an adapter", "adapter_config.json"];
@@ -96,7 +103,8 @@ export async function prepareSave(model: Model, target: string, options: SaveOpt
  * Gives the bytes written.
  */
 export async function saveModel(model: Model, target: string | Writer, options: SaveOptions): Promise<number> {
-  const writer = typeof target === "string" ? await open(model, target, options) : target;
+  // What there is to say of the file was said before the work, when it was prepared.
+  const writer = typeof target === "string" ? await open(model, target, { ...options, warn: () => {} }) : target;
   try {
     for (const { info, parameter, start } of savedTensors(model, options.dtype)) {
       const count = sizeOf(info.shape);
@@ -146,7 +154,7 @@ export async function saveResult(
   } catch (error) {
     if (!(error instanceof ClosedPipe)) throw error;
     const rescue = `ingot-rescue-${run}.safetensors`;
-    await saveModel(model, rescue, options);
+    await saveModel(model, rescue, savingTo(rescue, options));
     throw new UserError("the reader of stdout went away", `the result is in ${fs.realpathSync(rescue)}`, 1);
   }
 }

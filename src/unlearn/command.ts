@@ -79,6 +79,8 @@ async function edit(context: UnlearnContext, { method, values }: Bound<UnlearnEd
     lineage: lineageOf(step, begun.read, (text) => context.warn(text)),
     ...(options.out_dtype ? { dtype: ({ f32: "F32", bf16: "BF16", f16: "F16" } as const)[options.out_dtype] } : {}),
     ...(options.shards ? { shards: options.shards } : {}),
+    ...(options.gguf_type ? { ggufType: options.gguf_type } : {}),
+    warn: (message: string) => context.warn(message),
     hub: { warn: (text: string) => context.warn(text), progress: context.progress },
   };
   const writer = await prepareSave(model, context.out, saving);

@@ -30,7 +30,7 @@ export function forgetGroups({ options }: Pick<UnlearnRun, "options">): {
   readonly retain: readonly GroupReference[] | undefined;
 } {
   const forget = groupsOf(options.forget, "--forget", options.columns);
-  const retain = options.retain ? parseGroups(options.retain, options.columns) : undefined;
+  const retain = options.retain ? parseGroups(options.retain, options.columns, "--retain") : undefined;
   for (const group of forget) {
     const same = retain?.find((other) => sameRows(group, other));
     if (same)
@@ -108,7 +108,8 @@ async function readSequences(
       skip > 0 ? "give a smaller --skip-tokens" : "rows need an answer beside their prompt",
     );
   const others = kept && (await loadSequences(kept, encode));
-  const pdRows = options.pd && (await loadSequences(parseGroups([options.pd], options.columns), encode)).sequences;
+  const pdRows =
+    options.pd && (await loadSequences(parseGroups([options.pd], options.columns, "--pd"), encode)).sequences;
   const pool = (rows: readonly Sequence[] | undefined, name: string) => rows && sequencePool(rows, seed, pad, name);
   const swap = options.anchor === "retain";
   const anchor = sequenceBatches(swap ? others! : withSequences(forget, sequences), order, pad);

@@ -89,7 +89,7 @@ const MISTAKES: [string[], string, string][] = [
     "--base: expected a value but found --yes",
     "if the value begins with a dash, write --base=VALUE",
   ],
-  [["--out"], "--out: expected a value but found nothing", "if the value begins with a dash, write --out=VALUE"],
+  [["--out"], "--out: expected a value but found nothing", "write --out OUT: where the result goes; - is stdout"],
   [["--yes=maybe"], "--yes: expected true or false but found maybe", "write --yes or --no-yes"],
   [["--steps", "1.5"], "--steps: expected an integer but found 1.5", "--steps: how many"],
   [["--steps", "-2"], "--steps: expected a positive number but found -2", "--steps: how many"],

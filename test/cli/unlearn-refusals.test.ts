@@ -30,7 +30,11 @@ describe("refusals", () => {
       "--forget forget.jsonl and --retain forget.jsonl are the same rows",
       "give --retain rows",
     ],
-    ["base --retain ./forget.jsonl --method ssd", "--forget forget.jsonl and --retain ./forget.jsonl are the same", ""],
+    [
+      "base --retain ./forget.jsonl --method ssd",
+      "--forget forget.jsonl and --retain ./forget.jsonl are the same rows",
+      "",
+    ],
     ["base ~retain --method grad-ascent --anchor retain", "--anchor retain needs --retain", ""],
     ["base --forget-weight 0 --retain-weight 0", "--forget-weight 0 leaves npo nothing to learn", ""],
     ["base --method pdu --retain-loss none", "--retain-loss none leaves pdu nothing to follow", "its retain weight"],

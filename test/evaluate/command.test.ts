@@ -212,10 +212,6 @@ test.each([
     [...FORGET, "mia-zlib", "--data", "holdout=forget.jsonl"],
     "--metric mia-zlib compares two groups, and forget and holdout hold the same rows\n  hint: give rows like those",
   ],
-  [
-    [...FORGET, "forget-quality", "--gold", "./learned/"],
-    "--metric forget-quality compares with --gold, which is learned itself\n  hint: gold is a model",
-  ],
   [[...FORGET, "privleak", "--forget", "forgotten"], "needs a group named forgotten; the data has forget\n"],
   [[...FORGET, "forget-quality"], "never saw the rows to forget, and needs --gold\n  hint: train one on the retain"],
   [[...FORGET, "unlearning-score"], "--metric unlearning-score compares with a model that never saw the rows"],

@@ -15,26 +15,27 @@ import { openGoldens } from "./run.ts";
 const gpu = await sharedGpu();
 const folder = (name: string) => join(import.meta.dir, name);
 
-for (const [name, count] of [
-  ["merge", 55],
-  ["train", 7],
-  ["loss", 23],
-  ["quantized", 21],
+for (const [name, format, count] of [
+  ["merge", "merge", 55],
+  ["train", "train", 7],
+  ["train-next", "train", 25],
+  ["loss", "loss", 23],
+  ["quantized", "quantized", 21],
 ] as const) {
   const goldens = (await openGoldens(folder(name)))!;
   describe(name, () => {
     afterAll(() => goldens.close());
-    test(`${count} cases in the format ${name}`, () => {
-      expect([goldens.format, goldens.cases.length]).toEqual([name, count]);
+    test(`${count} cases in the format ${format}`, () => {
+      expect([goldens.format, goldens.cases.length]).toEqual([format, count]);
     });
     test.each(goldens.cases)("%s", async (_, check) => expect(await check(gpu)).toEqual([]), 60_000);
   });
 }
 
 describe("train, activations computed again on the way back", () => {
-  const names = trainCases(folder("train"));
-  test.each(names)("%s", async (name) => {
-    expect(await checkTrain(join(folder("train"), name), gpu, { recompute: true })).toEqual([]);
+  const cases = ["train", "train-next"].flatMap((kind) => trainCases(folder(kind)).map((name) => join(kind, name)));
+  test.each(cases)("%s", async (name) => {
+    expect(await checkTrain(folder(name), gpu, { recompute: true })).toEqual([]);
   });
 });
 

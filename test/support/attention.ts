@@ -9,14 +9,19 @@ export interface MapCase {
   readonly window?: number;
   /** (B, T): a query sees its own, 0 sees nothing. */
   readonly segments?: Int32Array;
+  /** 1 / sqrt(d) when left out. */
+  readonly scale?: number;
+  /** Scores become cap tanh(score / cap). */
+  readonly cap?: number;
 }
 
+/** What a query and a key with this inner product score. */
+export const exactScore = ({ d, scale = 1 / Math.sqrt(d), cap }: MapCase, product: number): number =>
+  cap ? cap * Math.tanh((product * scale) / cap) : product * scale;
+
 /** q (B T, H D), k (B T, Hkv D) -> (B, H, T, T) */
-export function exactMaps(
-  { batch, t, heads, kvHeads, d, causal, window = 0, segments }: MapCase,
-  q: ArrayLike<number>,
-  k: ArrayLike<number>,
-): Float64Array {
+export function exactMaps(given: MapCase, q: ArrayLike<number>, k: ArrayLike<number>): Float64Array {
+  const { batch, t, heads, kvHeads, d, causal, window = 0, segments } = given;
   const maps = new Float64Array(batch * heads * t * t);
   for (let row = 0; row < batch * heads * t; row++) {
     const [b, h, query] = [Math.floor(row / (heads * t)), Math.floor(row / t) % heads, row % t];
@@ -29,7 +34,7 @@ export function exactMaps(
       let sum = 0;
       for (let c = 0; c < d; c++)
         sum += q[(b * t + query) * heads * d + h * d + c]! * k[(b * t + key) * kvHeads * d + group * d + c]!;
-      return sum / Math.sqrt(d);
+      return exactScore(given, sum);
     });
     const most = Math.max(...scores);
     const total = scores.reduce((sum, s) => sum + Math.exp(s - most), 0);

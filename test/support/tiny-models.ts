@@ -44,6 +44,125 @@ export const TINY_TEXT: Readonly<Record<string, Json>> = {
   },
 };
 
+/** Decoders that differ from Llama in more than a bias or a norm. */
+export const TINY_DECODERS: Readonly<Record<string, Json>> = {
+  gemma2: {
+    ...decoder,
+    model_type: "gemma2",
+    head_dim: 6,
+    sliding_window: 5,
+    query_pre_attn_scalar: 20,
+    attn_logit_softcapping: 3,
+    final_logit_softcapping: 4,
+  },
+  gemma3_text: {
+    ...decoder,
+    model_type: "gemma3_text",
+    num_hidden_layers: 3,
+    head_dim: 10,
+    sliding_window: 4,
+    sliding_window_pattern: 3,
+    query_pre_attn_scalar: 12,
+    rope_theta: 1e5,
+    rope_local_base_freq: 100,
+    rope_scaling: { rope_type: "linear", factor: 8 },
+  },
+  phi3: { ...decoder, model_type: "phi3", sliding_window: 5 },
+  "phi3 with longrope in a part of a head": {
+    ...decoder,
+    model_type: "phi3",
+    partial_rotary_factor: 0.75,
+    original_max_position_embeddings: 10,
+    rope_scaling: { type: "longrope", short_factor: [1, 1.5, 2], long_factor: [3, 5, 7] },
+  },
+  olmo2: { ...decoder, model_type: "olmo2", attention_bias: true },
+  olmo3: {
+    ...decoder,
+    model_type: "olmo3",
+    num_hidden_layers: 4,
+    sliding_window: 3,
+    rope_scaling: { rope_type: "yarn", factor: 4, original_max_position_embeddings: 16 },
+  },
+  granite: {
+    ...decoder,
+    model_type: "granite",
+    attention_bias: true,
+    mlp_bias: true,
+    embedding_multiplier: 3,
+    attention_multiplier: 0.2,
+    residual_multiplier: 0.4,
+    logits_scaling: 2.5,
+  },
+  smollm3: {
+    ...decoder,
+    model_type: "smollm3",
+    num_hidden_layers: 3,
+    no_rope_layers: [1, 0, 1],
+    use_sliding_window: true,
+    sliding_window: 4,
+  },
+  cohere2: {
+    ...decoder,
+    model_type: "cohere2",
+    sliding_window: 4,
+    sliding_window_pattern: 2,
+    logit_scale: 0.25,
+    attention_bias: true,
+  },
+  glm: { ...decoder, model_type: "glm", head_dim: 10, partial_rotary_factor: 0.6 },
+  glm4: { ...decoder, model_type: "glm4", head_dim: 8, num_key_value_heads: 3 },
+  ministral: {
+    ...decoder,
+    model_type: "ministral",
+    sliding_window: 4,
+    layer_types: ["sliding_attention", "full_attention"],
+  },
+  ministral3: {
+    ...decoder,
+    model_type: "ministral3",
+    head_dim: 10,
+    rope_parameters: {
+      rope_type: "yarn",
+      rope_theta: 1e4,
+      factor: 4,
+      original_max_position_embeddings: 6,
+      llama_4_scaling_beta: 0.4,
+    },
+  },
+  seed_oss: { ...decoder, model_type: "seed_oss", head_dim: 10, num_key_value_heads: 3, attention_out_bias: true },
+  exaone4: { ...decoder, model_type: "exaone4", head_dim: 10, sliding_window: 4, sliding_window_pattern: 2 },
+  "exaone4 without a window": { ...decoder, model_type: "exaone4", sliding_window: null },
+  hunyuan_v1_dense: {
+    ...decoder,
+    model_type: "hunyuan_v1_dense",
+    head_dim: 10,
+    rope_scaling: { type: "dynamic", factor: 1, alpha: 100 },
+  },
+  deepseek_v2: {
+    ...decoder,
+    ...{ model_type: "deepseek_v2", q_lora_rank: null, kv_lora_rank: 10 },
+    ...{ qk_nope_head_dim: 6, qk_rope_head_dim: 4, v_head_dim: 12 },
+    ...{ n_routed_experts: 6, n_group: 3, topk_group: 2, topk_method: "group_limited_greedy", num_experts_per_tok: 2 },
+    ...{ moe_intermediate_size: 5, n_shared_experts: 2, first_k_dense_replace: 1, routed_scaling_factor: 3 },
+  },
+  deepseek_v3: {
+    ...decoder,
+    ...{ model_type: "deepseek_v3", q_lora_rank: 14, kv_lora_rank: 10 },
+    ...{ qk_nope_head_dim: 6, qk_rope_head_dim: 4, v_head_dim: 8 },
+    ...{ n_routed_experts: 8, n_group: 4, topk_group: 2, num_experts_per_tok: 3 },
+    ...{ moe_intermediate_size: 5, n_shared_experts: 1, first_k_dense_replace: 1 },
+  },
+  glm4_moe: {
+    ...decoder,
+    ...{ model_type: "glm4_moe", head_dim: 8, use_qk_norm: true, attention_bias: true },
+    ...{ n_routed_experts: 6, num_experts_per_tok: 2, moe_intermediate_size: 5, first_k_dense_replace: 1 },
+  },
+  gpt_oss: {
+    ...decoder,
+    ...{ model_type: "gpt_oss", head_dim: 8, sliding_window: 5, num_local_experts: 4, num_experts_per_tok: 2 },
+  },
+};
+
 /** Classifiers. */
 export const TINY_EXAMPLES: Readonly<Record<string, Json>> = {
   vit: {

@@ -4,6 +4,7 @@
 //   k, v     (B * T, Hkv * D)    f32  head h reads head h / (H / Hkv) of them
 //   segments (B, T)              i32  only with `segments`: a query sees its own segment, segment 0 sees nothing and
 //                                     gives 0
+//   sinks    (H)                 f32  only with `sinks`: one more score of every query, without a value
 //   y        (B * T, H * D)      f32  out
 //   lse      (B, H, T)           f32  out: log of the sum of the exponentials
 //
@@ -12,7 +13,7 @@
 // there is no lse. Checked against f64 in test/tensor/ops/attention.test.ts.
 
 import package::lib::head::{DV, Part, part, parts, put};
-import package::lib::exact::exact_exp;
+import package::lib::exact::{exact_exp, exact_tanh};
 
 struct Params {
   t: u32,       // queries of a batch row
@@ -23,6 +24,7 @@ struct Params {
   causal: u32,
   window: u32,  // 0: none; else a query sees so many of the last keys
   scale: f32,
+  cap: f32,     // only with `capped`: scores become cap tanh(score / cap)
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -33,6 +35,7 @@ struct Params {
 @if(cached) @group(0) @binding(5) var<storage, read> positions: array<i32>;
 @group(0) @binding(6) var<storage, read_write> y: array<Part>;
 @if(!cached) @group(0) @binding(7) var<storage, read_write> lse: array<f32>;
+@if(sinks) @group(0) @binding(8) var<storage, read> sinks: array<f32>;
 
 @compute @workgroup_size(64)
 fn forward(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) workgroup: vec3u) {
@@ -67,7 +70,8 @@ fn forward(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) wo
     let at = key_start + key * key_width;
     var score4 = vec4f();
     for (var i = 0u; i < parts(params.d); i++) { score4 = fma(query[i], part(&k, at, i, params.d), score4); }
-    let score = score4.x + score4.y + score4.z + score4.w;
+    var score = score4.x + score4.y + score4.z + score4.w;
+    @if(capped) score = params.cap * exact_tanh(score / params.cap);
     var p = 1.0;
     if (score > most) {
       let shrink = exact_exp(most - score);
@@ -79,6 +83,12 @@ fn forward(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) wo
     }
     total += p;
     for (var i = 0u; i < parts(params.d); i++) { sum[i] = fma(vec4f(p), part(&v, at, i, params.d), sum[i]); }
+  }
+  @if(sinks) if (total > 0.0) {
+    let shrink = exact_exp(min(most - sinks[head], 0.0));
+    total = total * shrink + exact_exp(min(sinks[head] - most, 0.0));
+    for (var i = 0u; i < parts(params.d); i++) { sum[i] *= shrink; }
+    most = max(most, sinks[head]);
   }
   let inverse = select(0.0, 1.0 / total, total > 0.0);
   for (var i = 0u; i < parts(params.d); i++) { put(&y, start, i, params.d, sum[i] * inverse, 0u); }

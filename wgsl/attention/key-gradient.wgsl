@@ -11,7 +11,7 @@
 // differences in test/tensor/ops/attention.test.ts.
 
 import package::lib::head::{DV, Part, part, parts, put};
-import package::lib::exact::exact_exp;
+import package::lib::exact::{exact_exp, exact_tanh};
 
 struct Params {
   t: u32,
@@ -22,6 +22,7 @@ struct Params {
   window: u32,
   scale: f32,
   accumulate: u32,
+  cap: f32, // only with `capped`: scores are cap tanh(score / cap)
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -67,11 +68,15 @@ fn key_gradient(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_i
       let at = (b * params.t + t) * width + head * params.d;
       var score4 = vec4f();
       for (var i = 0u; i < parts(params.d); i++) { score4 = fma(own[i], part(&q, at, i, params.d), score4); }
-      let p = exact_exp(score4.x + score4.y + score4.z + score4.w - lse[rows + t]);
+      var score = score4.x + score4.y + score4.z + score4.w;
+      @if(capped) let turn = exact_tanh(score / params.cap);
+      @if(capped) score = params.cap * turn;
+      let p = exact_exp(score - lse[rows + t]);
       @if(values) for (var i = 0u; i < parts(params.d); i++) { sum[i] = fma(vec4f(p), part(&dy, at, i, params.d), sum[i]); }
       @if(!values) var reach4 = vec4f();
       @if(!values) for (var i = 0u; i < parts(params.d); i++) { reach4 = fma(value[i], part(&dy, at, i, params.d), reach4); }
-      @if(!values) let ds = p * (reach4.x + reach4.y + reach4.z + reach4.w - delta[rows + t]) * params.scale;
+      @if(!values) var ds = p * (reach4.x + reach4.y + reach4.z + reach4.w - delta[rows + t]) * params.scale;
+      @if(capped && !values) ds *= (1.0 - turn) * (1.0 + turn);
       @if(!values) for (var i = 0u; i < parts(params.d); i++) { sum[i] = fma(vec4f(ds), part(&q, at, i, params.d), sum[i]); }
     }
   }

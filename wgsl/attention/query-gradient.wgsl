@@ -10,7 +10,7 @@
 // One lane a query. Checked against finite differences in test/tensor/ops/attention.test.ts.
 
 import package::lib::head::{DV, Part, part, parts, put};
-import package::lib::exact::exact_exp;
+import package::lib::exact::{exact_exp, exact_tanh};
 
 struct Params {
   t: u32,
@@ -21,6 +21,7 @@ struct Params {
   window: u32,
   scale: f32,
   accumulate: u32,
+  cap: f32, // only with `capped`: scores are cap tanh(score / cap)
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -74,8 +75,12 @@ fn query_gradient(@builtin(local_invocation_index) lane: u32, @builtin(workgroup
       score4 = fma(query[i], part(&k, at, i, params.d), score4);
       reach4 = fma(change[i], part(&v, at, i, params.d), reach4);
     }
-    let p = exact_exp(score4.x + score4.y + score4.z + score4.w - level);
-    let ds = p * (reach4.x + reach4.y + reach4.z + reach4.w - product) * params.scale;
+    var score = score4.x + score4.y + score4.z + score4.w;
+    @if(capped) let turn = exact_tanh(score / params.cap);
+    @if(capped) score = params.cap * turn;
+    let p = exact_exp(score - level);
+    var ds = p * (reach4.x + reach4.y + reach4.z + reach4.w - product) * params.scale;
+    @if(capped) ds *= (1.0 - turn) * (1.0 + turn);
     for (var i = 0u; i < parts(params.d); i++) { sum[i] = fma(vec4f(ds), part(&k, at, i, params.d), sum[i]); }
   }
   for (var i = 0u; i < parts(params.d); i++) { put(&dq, start, i, params.d, sum[i], params.accumulate); }

@@ -4,12 +4,13 @@
 //   s        (B, H, T, T)  f32  in and out; 0 where a query does not see a key
 //   lse      (B, H, T)     f32  out: log of the sum of the exponentials; with `again` in: probabilities follow from it
 //
-// One lane a query. Checked against f64 in test/tensor/ops/attention.test.ts.
+// With `capped` scores become cap tanh(score / cap) first. One lane a query. Checked against f64 in
+// test/tensor/ops/attention.test.ts.
 
 import package::lib::grid::span_of;
-import package::lib::exact::exact_exp;
+import package::lib::exact::{exact_exp, exact_tanh};
 
-struct Params { rows: u32, t: u32, heads: u32, causal: u32, window: u32 }
+struct Params { rows: u32, t: u32, heads: u32, causal: u32, window: u32, cap: f32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @if(segments) @group(0) @binding(1) var<storage, read> segments: array<i32>;
@@ -30,6 +31,7 @@ fn softmax(
   if (params.causal == 1u) { end = query + 1u; }
   var first = 0u;
   if (params.window > 0u && end > params.window) { first = end - params.window; }
+  @if(capped) for (var key = first; key < end; key++) { s[start + key] = params.cap * exact_tanh(s[start + key] / params.cap); }
   @if(segments) let base = row / (params.heads * params.t) * params.t;
   @if(segments) let segment = segments[base + query];
   @if(segments) if (segment == 0) { end = first; }

@@ -5,7 +5,8 @@
 //   y (N)   f32  out: f(x), or with `gradient` in and out: f'(x) dy, added with `accumulate` 1
 //
 // Flags: exp, log, sqrt, square, abs, sigmoid, log_sigmoid, tanh, relu, silu, gelu (erf), gelu_tanh, clamp (low to
-// high), round, affine (high x + low). NaN stays NaN. Checked against f64 in test/tensor/ops/elementwise.test.ts.
+// high), round, affine (high x + low), soft_cap (high tanh(x / high)).
+// NaN stays NaN. Checked against f64 in test/tensor/ops/elementwise.test.ts.
 
 import package::lib::grid::{LANES, SPAN, span_of};
 import package::lib::exact::{exact_exp, exact_tanh, exact_sigmoid, exact_log1p, exact_normal};
@@ -40,6 +41,7 @@ fn value(v: f32) -> f32 {
   @if(clamp) return select(clamp(v, params.low, params.high), v, is_nan(v));
   @if(round) return round(v);
   @if(affine) return params.high * v + params.low;
+  @if(soft_cap) return params.high * exact_tanh(v / params.high);
 }
 
 fn slope(v: f32) -> f32 {
@@ -62,6 +64,8 @@ fn slope(v: f32) -> f32 {
   @if(clamp) return select(0.0, 1.0, v >= params.low && v <= params.high);
   @if(round) return 0.0;
   @if(affine) return params.high;
+  @if(soft_cap) let t = exact_tanh(v / params.high);
+  @if(soft_cap) return (1.0 - t) * (1.0 + t);
 }
 
 @compute @workgroup_size(64)

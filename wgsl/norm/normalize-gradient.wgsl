@@ -1,5 +1,5 @@
 // Gradient of RMSNorm and LayerNorm to their input: with g = dy * weight and h the normalised x,
-// dx = r (g - h mean(g h) - mean(g)), RMSNorm without the last term.
+// dx = r (g - h mean(g h) - mean(g)), RMSNorm without the last term; with `plus_one` the gain is 1 + weight.
 //
 //   dy, x  (N, C)       f32
 //   weight (W)          f32
@@ -19,6 +19,11 @@ struct Params { n: u32, w: u32, accumulate: u32 }
 @group(0) @binding(4) var<storage, read> saved: array<f32>;
 @group(0) @binding(5) var<storage, read_write> dx: array<f32>;
 
+fn gain(i: u32) -> f32 {
+  @if(!plus_one) return weight[i];
+  @if(plus_one) return 1.0 + weight[i];
+}
+
 @compute @workgroup_size(64)
 fn normalize_gradient(
   @builtin(local_invocation_index) lane: u32,
@@ -36,7 +41,7 @@ fn normalize_gradient(
   var level = 0.0;
   if (used) {
     for (var i = row_first(lane); i < params.w; i += row_step) {
-      let g = dy[start + i] * weight[i];
+      let g = dy[start + i] * gain(i);
       along += g * (x[start + i] - mean) * r;
       level += g;
     }
@@ -46,7 +51,7 @@ fn normalize_gradient(
   @if(!layer) level = 0.0;
   if (!used) { return; }
   for (var i = row_first(lane); i < params.w; i += row_step) {
-    let d = r * (dy[start + i] * weight[i] - (x[start + i] - mean) * r * along - level);
+    let d = r * (dy[start + i] * gain(i) - (x[start + i] - mean) * r * along - level);
     if (params.accumulate == 0u) { dx[start + i] = d; } else { dx[start + i] += d; }
   }
 }

@@ -1,5 +1,5 @@
 // RMSNorm and LayerNorm of groups of values: y = (x - mean) / sqrt(variance + eps) * weight + bias, RMSNorm without
-// mean and bias.
+// mean and bias; with `plus_one` the gain is 1 + weight.
 //
 //   x      (N, C)        f32
 //   weight (W)           f32  W divides C: every group of W values is normalised by itself
@@ -43,7 +43,8 @@ fn normalize(
     @if(layer) saved[params.n + row] = mean;
   }
   for (var i = row_first(lane); i < params.w; i += row_step) {
-    var v = (x[start + i] - mean) * r * weight[i];
+    @if(!plus_one) var v = (x[start + i] - mean) * r * weight[i];
+    @if(plus_one) var v = (x[start + i] - mean) * r * (1.0 + weight[i]);
     @if(bias) v += bias[i];
     y[start + i] = v;
   }

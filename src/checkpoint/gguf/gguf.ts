@@ -8,13 +8,15 @@
 import { createHash } from "node:crypto";
 import { UserError } from "../../errors.ts";
 import { show } from "../../json.ts";
-import type { Checkpoint, QuantizedPart, TensorEntry } from "../checkpoint.ts";
+import type { Checkpoint, LineageEntry, QuantizedPart, TensorEntry } from "../checkpoint.ts";
 import { DTYPE_BYTES } from "../dtype.ts";
 import { digestOfHeaders } from "../folder/folder.ts";
+import { LINEAGE_KEY, parseLineage } from "../lineage/lineage.ts";
 import type { Source } from "../source.ts";
 import { decodedBlocks } from "./blocks/block.ts";
 import type { GgufMetadata, GgufTensorInfo } from "./header.ts";
-import { EXPERT, type Role, translateGguf } from "./model.ts";
+import { type Role, translateGguf } from "./model.ts";
+import { EXPERT } from "./names.ts";
 import { type GgufPart, openParts } from "./parts.ts";
 import { plainBytes, restoredRows } from "./read.ts";
 import { tokenizerFiles } from "./tokenizer.ts";
@@ -76,7 +78,7 @@ export async function openGguf(
       kind: "gguf",
       tensors: entries,
       files,
-      lineage: [],
+      lineage: historyOf(metadata, ref),
       ...(quantized.length > 0 ? { quantized } : {}),
       headerSha256: digestOfHeaders(parts.map(({ header }) => sha256(header.bytes))),
       close,
@@ -88,6 +90,12 @@ export async function openGguf(
 }
 
 const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
+
+/** The lineage that ingot wrote; none in a file of another tool. Throws UserError when it is damaged. */
+function historyOf(metadata: GgufMetadata, ref: string): LineageEntry[] {
+  const lineage = metadata.get(LINEAGE_KEY);
+  return parseLineage(typeof lineage === "string" ? lineage : undefined, ref);
+}
 
 /** What tensors are decoded from, by type. */
 function quantizedParts(tensors: readonly Placed[]): QuantizedPart[] {

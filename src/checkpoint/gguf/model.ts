@@ -6,8 +6,9 @@ import { UserError } from "../../errors.ts";
 import { show } from "../../json.ts";
 import { type Dtype, torchName } from "../dtype.ts";
 import type { GgufMetadata } from "./header.ts";
+import { ARCHITECTURES, EXPERT, type GgufArchitecture, huggingFaceName } from "./names.ts";
 import { numberOf, shortest } from "./numbers.ts";
-import { ROPE_FACTORS, ropeScaling } from "./rope.ts";
+import { LLAMA3_KEY, ROPE_FACTORS, ropeScaling } from "./rope.ts";
 
 interface Stated {
   readonly name: string;
@@ -23,54 +24,6 @@ export interface Role {
   readonly name: string;
   readonly heads?: number;
   readonly experts?: number;
-}
-
-/** Stands in the name of a tensor for the number of an expert. */
-export const EXPERT = "{expert}";
-
-/** llama.cpp calls Mistral models llama too; a few older files say mistral. */
-const MODELS: Record<string, { type: string; class: string; reordered: boolean; experts?: true }> = {
-  llama: { type: "llama", class: "LlamaForCausalLM", reordered: true },
-  mistral: { type: "mistral", class: "MistralForCausalLM", reordered: true },
-  qwen2: { type: "qwen2", class: "Qwen2ForCausalLM", reordered: false },
-  qwen3: { type: "qwen3", class: "Qwen3ForCausalLM", reordered: false },
-  qwen3moe: { type: "qwen3_moe", class: "Qwen3MoeForCausalLM", reordered: false, experts: true },
-};
-
-const WHOLE: Record<string, string> = {
-  "token_embd.weight": "model.embed_tokens.weight",
-  "output_norm.weight": "model.norm.weight",
-  "output.weight": "lm_head.weight",
-};
-
-const IN_BLOCK: Record<string, string> = {
-  attn_norm: "input_layernorm",
-  attn_q: "self_attn.q_proj",
-  attn_k: "self_attn.k_proj",
-  attn_v: "self_attn.v_proj",
-  attn_output: "self_attn.o_proj",
-  attn_q_norm: "self_attn.q_norm",
-  attn_k_norm: "self_attn.k_norm",
-  ffn_norm: "post_attention_layernorm",
-  ffn_gate: "mlp.gate_proj",
-  ffn_up: "mlp.up_proj",
-  ffn_down: "mlp.down_proj",
-};
-
-/** Of models with experts: the router, and one tensor for all experts of a block. */
-const WITH_EXPERTS: Record<string, string> = {
-  ffn_gate_inp: "mlp.gate",
-  ffn_gate_exps: `mlp.experts.${EXPERT}.gate_proj`,
-  ffn_up_exps: `mlp.experts.${EXPERT}.up_proj`,
-  ffn_down_exps: `mlp.experts.${EXPERT}.down_proj`,
-};
-
-function huggingFaceName(name: string, experts = false): string | undefined {
-  if (Object.hasOwn(WHOLE, name)) return WHOLE[name];
-  const match = /^blk\.(\d{1,4})\.([a-z_]+)\.(weight|bias)$/.exec(name);
-  const names = experts ? { ...IN_BLOCK, ...WITH_EXPERTS } : IN_BLOCK;
-  if (match === null || !Object.hasOwn(names, match[2]!)) return undefined;
-  return `model.layers.${Number(match[1])}.${names[match[2]!]}.${match[3]}`;
 }
 
 /** What the header says, and how to read what it points to. */
@@ -92,7 +45,7 @@ export async function translateGguf(
 ): Promise<{ roles: Map<string, Role>; config?: Record<string, unknown> }> {
   const { metadata, tensors, ref } = given;
   const architecture = String(metadata.get("general.architecture"));
-  const model = Object.hasOwn(MODELS, architecture) ? MODELS[architecture] : undefined;
+  const model = Object.hasOwn(ARCHITECTURES, architecture) ? ARCHITECTURES[architecture] : undefined;
   const named = tensors.filter(({ name }) => name !== ROPE_FACTORS);
   if (model === undefined || named.some(({ name }) => huggingFaceName(name, model.experts) === undefined)) {
     return { roles: new Map(tensors.map(({ name }) => [name, { name }])) };
@@ -217,7 +170,7 @@ const expertConfig = (keys: Keys) => ({
 async function configOf(
   { metadata, tensors, read, ref }: GgufModel,
   keys: Keys,
-  model: (typeof MODELS)[string],
+  model: GgufArchitecture,
   { heads, keyHeads }: { heads: number; keyHeads: number },
 ): Promise<Record<string, unknown>> {
   const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]));
@@ -249,6 +202,7 @@ async function configOf(
     rope_theta: shortest(theta),
     ...(await ropeScaling((key) => keys.number(key), keys.stated("rope.scaling.type"), {
       factors: byName.has(ROPE_FACTORS) ? await read(ROPE_FACTORS) : undefined,
+      formula: metadata.get(LLAMA3_KEY),
       headSize: rotary ?? headSize ?? width / heads,
       theta,
       ref,

@@ -84,3 +84,8 @@ const BY_NAME: Readonly<Record<string, PreTokenizer>> = {
 /** The parts that a name of `tokenizer.ggml.pre` stands for; undefined when it is not known here. */
 export const preTokenizerOf = (name: string): PreTokenizer | undefined =>
   Object.hasOwn(BY_NAME, name) ? BY_NAME[name] : undefined;
+
+/** All names; of several for one way, the one that llama.cpp's converter writes comes first. */
+export const PRE_TOKENIZER_NAMES: readonly string[] = [
+  ...new Set(["gpt-2", "llama-bpe", "qwen2", "smollm", "gpt-4o", "tekken", ...Object.keys(BY_NAME)]),
+];

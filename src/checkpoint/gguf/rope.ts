@@ -1,10 +1,34 @@
 /** rope_scaling of config.json from GGUF metadata or from the table of factors that llama.cpp keeps as a tensor. */
 import { UserError } from "../../errors.ts";
-import { show } from "../../json.ts";
+import { isObject, parseJson, show } from "../../json.ts";
 import { shortest } from "./numbers.ts";
+
+/** Numbers of Llama 3's scaled rotary frequencies. */
+interface Llama3 {
+  readonly factor: number;
+  readonly low_freq_factor: number;
+  readonly high_freq_factor: number;
+  readonly original_max_position_embeddings: number;
+}
 
 /** Llama 3's scaled rotary frequencies, kept as a tensor by llama.cpp and as numbers in config.json. */
 export const ROPE_FACTORS = "rope_freqs.weight";
+
+/** Llama 3's numbers as ingot writes them, since the factors do not give all of them back. */
+export const LLAMA3_KEY = "ingot.rope_scaling";
+
+/** The numbers of Llama 3's formula, as `LLAMA3_KEY` states them; undefined when it does not. */
+function statedFormula(formula: unknown, ref: string): Llama3 | undefined {
+  if (typeof formula !== "string") return undefined;
+  const { value } = parseJson(formula, `${ref}: ${LLAMA3_KEY}`);
+  const number = (key: string) => (isObject(value) && typeof value[key] === "number" ? value[key] : Number.NaN);
+  return {
+    factor: number("factor"),
+    low_freq_factor: number("low_freq_factor"),
+    high_freq_factor: number("high_freq_factor"),
+    original_max_position_embeddings: number("original_max_position_embeddings"),
+  };
+}
 
 /**
  * rope_scaling from the metadata, or from Llama 3's table of factors, which is checked against the formula it came
@@ -13,12 +37,11 @@ export const ROPE_FACTORS = "rope_freqs.weight";
 export async function ropeScaling(
   number: (key: string) => number | undefined,
   type: unknown,
-  given: { factors: Float32Array | undefined; headSize: number; theta: number; ref: string },
+  given: { factors: Float32Array | undefined; formula?: unknown; headSize: number; theta: number; ref: string },
 ): Promise<{ rope_scaling?: Record<string, unknown> }> {
   const original = number("rope.scaling.original_context_length");
   if (given.factors !== undefined) {
-    const scaling = {
-      rope_type: "llama3",
+    const scaling: Llama3 = statedFormula(given.formula, given.ref) ?? {
       factor: shortest(given.factors.reduce((most, value) => Math.max(most, value), 1)),
       low_freq_factor: 1,
       high_freq_factor: 4,
@@ -28,7 +51,7 @@ export async function ropeScaling(
     const agrees =
       factors.length === Math.floor(headSize / 2) && // before as many are computed: metadata may say four billion
       llama3Factors(scaling, headSize, theta).every((value, i) => Math.abs(value - factors[i]!) <= 1e-3 * value);
-    if (agrees) return { rope_scaling: scaling };
+    if (agrees) return { rope_scaling: { rope_type: "llama3", ...scaling } };
     throw new UserError(
       `${given.ref}: ${ROPE_FACTORS} does not follow Llama 3's formula, so config.json cannot express it`,
       "take the model in its original format instead",
@@ -50,16 +73,7 @@ export async function ropeScaling(
  * What each rotary frequency is divided by (transformers' `_compute_llama3_parameters`): 1 for fast ones, `factor` for
  * slow.
  */
-export function llama3Factors(
-  scaling: {
-    factor: number;
-    low_freq_factor: number;
-    high_freq_factor: number;
-    original_max_position_embeddings: number;
-  },
-  headSize: number,
-  theta: number,
-): number[] {
+export function llama3Factors(scaling: Llama3, headSize: number, theta: number): number[] {
   const { factor, low_freq_factor: low, high_freq_factor: high, original_max_position_embeddings: length } = scaling;
   return Array.from({ length: Math.floor(headSize / 2) }, (_, i) => {
     const turns = length / (2 * Math.PI * theta ** ((2 * i) / headSize)); // over the original context

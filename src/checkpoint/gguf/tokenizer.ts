@@ -51,7 +51,8 @@ export function tokenizerFiles(
   if (typeof template === "string") files.set("chat_template.jinja", template);
   const ends = ENDS.flatMap((which) => idOf(metadata, which) ?? []);
   if (ends.length > 0) files.set("generation_config.json", json(generationConfig(metadata, [...new Set(ends)])));
-  if (!metadata.has("tokenizer.ggml.model") && !metadata.has("tokenizer.ggml.tokens")) return files;
+  const model = metadata.get("tokenizer.ggml.model");
+  if ((model === undefined || model === "none") && !metadata.has("tokenizer.ggml.tokens")) return files;
   try {
     const vocabulary = vocabularyOf(metadata);
     const parts = partsOf(vocabulary);

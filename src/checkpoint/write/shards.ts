@@ -34,6 +34,11 @@ export interface WeightsFile {
   header: Uint8Array;
   /** Header and tensors. */
   bytes: number;
+  /**
+   * For a file whose tensors are not those of the plan byte for byte: the bytes of the file that come of these, which
+   * stand at `offset` in `tensor`, and where they go, counted from its beginning.
+   */
+  encode?(tensor: TensorInfo, offset: number, bytes: Uint8Array): Iterable<{ bytes: Uint8Array; at: number }>;
 }
 
 export interface FolderLayout {

@@ -17,8 +17,11 @@ export class ClosedPipe extends Error {
 }
 
 export interface Sink {
-  /** Takes all of `bytes`; they may be changed once the promise resolves. */
-  write(bytes: Uint8Array): Promise<void>;
+  /**
+   * Takes all of `bytes`; they may be changed once the promise resolves. They go after what was written before, or to
+   * the place `at` of a file, which a pipe cannot.
+   */
+  write(bytes: Uint8Array, at?: number): Promise<void>;
   abort(): Promise<void>;
 }
 
@@ -90,13 +93,10 @@ export class FileSink implements Sink {
   }
 
   /** Throws UserError (exit 1) when the disk is full or fails; the temporary file is gone then. */
-  async write(bytes: Uint8Array): Promise<void> {
+  async write(bytes: Uint8Array, at = this.#at): Promise<void> {
     try {
-      for (let done = 0; done < bytes.length; ) {
-        const n = await writeSome(this.#fd, bytes, done, this.#at);
-        done += n;
-        this.#at += n;
-      }
+      for (let done = 0; done < bytes.length; ) done += await writeSome(this.#fd, bytes, done, at + done);
+      this.#at = at + bytes.length;
     } catch (error) {
       await this.abort();
       throw writeError(error, this.#what);

@@ -11,6 +11,7 @@ import { UserError } from "../../errors.ts";
 import { show } from "../../json.ts";
 import { makeFolder } from "../../temporary.ts";
 import type { TensorInfo } from "../checkpoint.ts";
+import { type GgufOptions, ggufFile } from "../gguf/write/gguf-file.ts";
 import { MODEL_FILES } from "../safetensors/metadata.ts";
 import { openError } from "../source.ts";
 import { publishFolder } from "./publish.ts";
@@ -20,9 +21,9 @@ import { refuseUnlessFiles, statOf } from "./target.ts";
 import type { WriteOptions, Writer } from "./writer.ts";
 
 /**
- * Begins to write to `target`: "-" (stdout), a FIFO or device, `x.safetensors`, a folder, or `hf:org/name`. The header
- * is written, or the folder created, before this returns. Throws UserError when the target is of the wrong kind (exit
- * code 2) or the disk too small (1).
+ * Begins to write to `target`: "-" (stdout), a FIFO or device, `x.safetensors`, `x.gguf`, a folder, or `hf:org/name`.
+ * The header is written, or the folder created, before this returns. Throws UserError when the target is of the wrong
+ * kind (exit code 2) or the disk too small (1).
  *
  *     const tensors = [{ name: "w", dtype: "BF16", shape: [2, 3], bytes: 12 }] as const;
  *     const writer = await createWriter("out/", { tensors, files: base.files, lineage });
@@ -42,8 +43,25 @@ export async function createWriter(target: string, plan: OutputPlan, options: Wr
   if (kind !== "folder" && (options.shard !== undefined || (options.shards ?? 1) !== 1)) {
     throw new UserError(`${show(target)} is one file; shards are written to a folder`, "write -o name/");
   }
-  if (kind === "pipe") return pipeWriter(target, plan, options.fd);
-  return kind === "file" ? fileWriter(target, plan, flush) : folderWriter(target, plan, options, flush);
+  if (options.ggufType !== undefined && kind !== "pipe" && !(kind === "file" && target.endsWith(".gguf"))) {
+    throw new UserError(`--gguf-type is for GGUF files, and ${show(target)} is none`, "write -o model.gguf");
+  }
+  if (kind === "pipe") return pipeWriter(target, plan, options);
+  return kind === "file" ? fileWriter(target, plan, options, flush) : folderWriter(target, plan, options, flush);
+}
+
+/**
+ * Bytes of a GGUF file, where the target is one: tensors take others in it than in the plan. Nothing is written. Throws
+ * UserError where the file cannot hold the model.
+ */
+export function writtenBytes(target: string, plan: OutputPlan, options: GgufOptions): number | undefined {
+  return target.endsWith(".gguf") ? ggufFile(plan, target, options, isPipe(target)).bytes : undefined;
+}
+
+/** The one file that a target is: GGUF by its name, or through a pipe by the types that are wanted. */
+function singleFile(plan: OutputPlan, target: string, options: WriteOptions, piped: boolean): WeightsFile {
+  const isGguf = target.endsWith(".gguf") || (piped && options.ggufType !== undefined);
+  return isGguf ? ggufFile(plan, target, options, piped) : layoutFile(plan, target);
 }
 
 /** Whether bytes written to this target are gone at once: stdout, a FIFO, a device. */
@@ -53,12 +71,12 @@ function kindOf(target: string): "pipe" | "file" | "folder" | "hub" {
   if (target === "-" || /^\/dev\/(stdout|fd\/\d+)$/.test(target)) return "pipe";
   if (target === "") throw new UserError("The name of the output is empty", "is a shell variable unset?");
   if (target.startsWith("hf:")) return "hub";
-  if (/\.(gguf|bin|pt|pth)$/.test(target)) {
-    throw new UserError(`${target} cannot be written`, "write x.safetensors or a folder");
+  if (/\.(bin|pt|pth)$/.test(target)) {
+    throw new UserError(`${target} cannot be written`, "write x.safetensors, x.gguf or a folder");
   }
   const stat = statOf(target);
   if (stat?.isFIFO() || stat?.isCharacterDevice()) return "pipe";
-  const isFile = target.endsWith(".safetensors");
+  const isFile = /\.(safetensors|gguf)$/.test(target);
   if (isFile && stat?.isDirectory()) {
     throw new UserError(
       `${target} is a folder; expected a file`,
@@ -66,15 +84,16 @@ function kindOf(target: string): "pipe" | "file" | "folder" | "hub" {
     );
   }
   if (!isFile && stat?.isFile()) {
-    throw new UserError(`${target} is a file; expected a folder`, "a file's name ends with .safetensors");
+    throw new UserError(`${target} is a file; expected a folder`, "a file's name ends with .safetensors or .gguf");
   }
   return isFile ? "file" : "folder";
 }
 
-async function pipeWriter(target: string, plan: OutputPlan, stdout = 1): Promise<Writer> {
+async function pipeWriter(target: string, plan: OutputPlan, options: WriteOptions): Promise<Writer> {
+  const file = singleFile(plan, target, options, true);
   const number = /^\/dev\/fd\/(\d+)$/.exec(target)?.[1];
   const isStdout = target === "-" || target === "/dev/stdout";
-  let fd = isStdout ? stdout : Number(number);
+  let fd = isStdout ? (options.fd ?? 1) : Number(number);
   const owns = Number.isNaN(fd);
   if (owns) {
     // Opening a FIFO waits for its reader, so it is done off the main thread.
@@ -86,10 +105,10 @@ async function pipeWriter(target: string, plan: OutputPlan, stdout = 1): Promise
   const close = async () => {
     if (owns) fs.closeSync(fd);
   };
-  return sequence([layoutFile(plan, target)], () => sink, close, close);
+  return sequence([file], () => sink, close, close);
 }
 
-async function fileWriter(target: string, plan: OutputPlan, flush: boolean): Promise<Writer> {
+async function fileWriter(target: string, plan: OutputPlan, options: WriteOptions, flush: boolean): Promise<Writer> {
   const link = fs.lstatSync(target, { throwIfNoEntry: false })?.isSymbolicLink();
   // A link stays a link: the file it leads to is replaced.
   const real = link && fs.existsSync(target) ? fs.realpathSync(target) : path.resolve(target);
@@ -97,7 +116,7 @@ async function fileWriter(target: string, plan: OutputPlan, flush: boolean): Pro
   if (!fs.existsSync(folder)) {
     throw new UserError(`${path.dirname(target)}: no such folder, so ${target} cannot be written`, "create it first");
   }
-  const file = layoutFile(plan, target);
+  const file = singleFile(plan, target, options, false);
   checkSpace(folder, target, file.bytes);
   let sink: FileSink | undefined;
   return sequence(
@@ -244,7 +263,9 @@ async function sequence(
     if (done + bytes.length > at.bytes) {
       throw new RangeError(`tensor ${show(name)} has ${at.bytes} bytes; ${done + bytes.length} were written`);
     }
-    await sink.write(bytes);
+    const { encode } = files[file]!;
+    if (encode === undefined) await sink.write(bytes);
+    else for (const piece of encode(at, done, bytes)) await sink.write(piece.bytes, piece.at);
     done += bytes.length;
   };
 

@@ -1,10 +1,11 @@
 /** What writes a checkpoint, whatever form it takes. */
 import type { TensorInfo } from "../checkpoint.ts";
+import type { GgufOptions } from "../gguf/write/gguf-file.ts";
 import type { Environment } from "../hub/cache.ts";
 import type { UploadProgress } from "../hub/upload.ts";
 import type { ShardOptions } from "./shards.ts";
 
-export interface WriteOptions extends ShardOptions {
+export interface WriteOptions extends ShardOptions, GgufOptions {
   /** Writes only the index-th (from 1) of `count` shards, byte for byte as a run with `shards: count` would. */
   shard?: { index: number; count: number };
   /** Descriptor written for `-`; 1 by default. */

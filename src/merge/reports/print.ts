@@ -9,7 +9,7 @@ import { peakBytes } from "../job/run.ts";
 import { type MergePlan, planBytes } from "../plan/merge-plan.ts";
 import type { OpenModels } from "../plan/open-models.ts";
 import { checkModels } from "./check.ts";
-import { explain } from "./explain.ts";
+import { explain, explanationText } from "./explain.ts";
 import { relatedness } from "./relatedness.ts";
 
 /** Where a report goes: text for people, JSON for programs. */
@@ -60,13 +60,19 @@ export async function printCheck(
 /** Prints the parameters of every tensor. */
 export function printExplanation(printer: Printer, plan: MergePlan): void {
   const { columns, rows } = explain(plan);
-  printer.print(table([[...columns], ...rows.map((row) => [...row])]));
+  printer.print(explanationText({ columns, rows }));
   printer.json({ columns, rows });
 }
 
 /** Prints what a merge reads, writes and holds. */
-export function printCosts(printer: Printer, plan: MergePlan, method: MergeMethod, out: string): void {
-  const bytes = planBytes(plan);
+export function printCosts(
+  printer: Printer,
+  plan: MergePlan,
+  method: MergeMethod,
+  out: { to: string; written?: number },
+): void {
+  const costs = planBytes(plan);
+  const bytes = { ...costs, output: out.written ?? costs.output };
   const peak = peakBytes(plan.tensors, method);
   printer.print(
     table([
@@ -74,8 +80,8 @@ export function printCosts(printer: Printer, plan: MergePlan, method: MergeMetho
       ["reads", humanBytes(bytes.input)],
       ["writes", humanBytes(bytes.output)],
       ["peak memory", `at most ${humanBytes(peak)}, device and host together`],
-      ["to", out === "-" ? "stdout" : out.startsWith("hf:") ? uploadText(out) : out],
+      ["to", out.to === "-" ? "stdout" : out.to.startsWith("hf:") ? uploadText(out.to) : out.to],
     ]),
   );
-  printer.json({ ...bytes, peak, out });
+  printer.json({ ...bytes, peak, out: out.to });
 }

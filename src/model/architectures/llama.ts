@@ -4,7 +4,7 @@
  */
 import type { Architecture } from "../architecture.ts";
 import { denseDecoder } from "../blocks/causal-decoder.ts";
-import { type DecoderConfig, decoderConfig } from "../blocks/decoder.ts";
+import { type DecoderConfig, decoderConfig } from "../blocks/decoder-config.ts";
 import { ConfigReader } from "../config.ts";
 
 export const method: Architecture<DecoderConfig> = {
@@ -21,7 +21,6 @@ export const method: Architecture<DecoderConfig> = {
     const bias = c.flag("attention_bias", false);
     return decoderConfig(json, where, {
       bias: { qkv: bias, o: bias, mlp: c.flag("mlp_bias", false) },
-      qkNorm: "none",
       tied: false,
     });
   },

@@ -1,7 +1,7 @@
 /** Mistral: Llama's equations with a sliding window over the keys. https://arxiv.org/abs/2310.06825 */
 import type { Architecture } from "../architecture.ts";
 import { denseDecoder } from "../blocks/causal-decoder.ts";
-import { type DecoderConfig, decoderConfig } from "../blocks/decoder.ts";
+import { type DecoderConfig, decoderConfig } from "../blocks/decoder-config.ts";
 import { ConfigReader } from "../config.ts";
 
 export const method: Architecture<DecoderConfig> = {
@@ -18,7 +18,6 @@ export const method: Architecture<DecoderConfig> = {
     const bias = c.flag("attention_bias", false);
     return decoderConfig(json, where, {
       bias: { qkv: bias, o: bias, mlp: c.flag("mlp_bias", false) },
-      qkNorm: "none",
       tied: false,
       // Null means no window; a config without the key means Mistral 7B's.
       ...(json.sliding_window === null ? {} : { window: c.count("sliding_window", 4096) }),

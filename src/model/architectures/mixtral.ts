@@ -1,6 +1,6 @@
 /** Mixtral: Mistral with k of E experts in place of every feed-forward network. https://arxiv.org/abs/2401.04088 */
 import type { Architecture } from "../architecture.ts";
-import { decoderConfig } from "../blocks/decoder.ts";
+import { decoderConfig } from "../blocks/decoder-config.ts";
 import { expectExperts, type SparseConfig, sparseDecoder } from "../blocks/experts.ts";
 import { ConfigReader } from "../config.ts";
 
@@ -18,7 +18,7 @@ export const method: Architecture<SparseConfig> = {
     c.only("router_jitter_noise", 0);
     const window = c.has("sliding_window") ? { window: c.count("sliding_window") } : {};
     const bias = { qkv: false, o: false, mlp: false };
-    const decoder = decoderConfig(json, where, { bias, qkNorm: "none", tied: false, eps: 1e-5, theta: 1e6, ...window });
+    const decoder = decoderConfig(json, where, { bias, tied: false, eps: 1e-5, theta: 1e6, ...window });
     return expectExperts(
       {
         ...decoder,

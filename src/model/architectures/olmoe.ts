@@ -3,7 +3,7 @@
  * https://arxiv.org/abs/2409.02060
  */
 import type { Architecture } from "../architecture.ts";
-import { decoderConfig } from "../blocks/decoder.ts";
+import { decoderConfig, qkNorm } from "../blocks/decoder-config.ts";
 import { expectExperts, type SparseConfig, sparseDecoder } from "../blocks/experts.ts";
 import { ConfigReader } from "../config.ts";
 
@@ -22,7 +22,7 @@ export const method: Architecture<SparseConfig> = {
     const bias = c.flag("attention_bias", false);
     const decoder = decoderConfig(json, where, {
       bias: { qkv: bias, o: bias, mlp: false },
-      qkNorm: "all",
+      qkNorm: qkNorm("all"),
       tied: false,
       eps: 1e-5,
     });

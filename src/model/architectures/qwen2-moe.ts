@@ -3,7 +3,7 @@
  * https://arxiv.org/abs/2407.10671
  */
 import type { Architecture } from "../architecture.ts";
-import { decoderConfig } from "../blocks/decoder.ts";
+import { decoderConfig } from "../blocks/decoder-config.ts";
 import { type QwenMoeConfig, qwenMoeConfig, qwenMoeDecoder } from "../blocks/qwen-moe.ts";
 import { ConfigReader } from "../config.ts";
 
@@ -20,7 +20,7 @@ export const method: Architecture<QwenMoeConfig> = {
     const c = new ConfigReader(json, where);
     c.only("use_sliding_window", false);
     const bias = { qkv: c.flag("qkv_bias", true), o: false, mlp: false };
-    const decoder = decoderConfig(json, where, { bias, qkNorm: "none", tied: false });
+    const decoder = decoderConfig(json, where, { bias, tied: false });
     const sharedInner = c.count("shared_expert_intermediate_size");
     return qwenMoeConfig(c, where, decoder, { experts: 60, perToken: 4, sharedInner });
   },

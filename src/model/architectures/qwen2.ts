@@ -1,7 +1,7 @@
 /** Qwen2 and 2.5: Llama with biases on q, k and v. https://arxiv.org/abs/2407.10671 */
 import type { Architecture } from "../architecture.ts";
 import { denseDecoder } from "../blocks/causal-decoder.ts";
-import { type DecoderConfig, decoderConfig } from "../blocks/decoder.ts";
+import { type DecoderConfig, decoderConfig } from "../blocks/decoder-config.ts";
 import { ConfigReader } from "../config.ts";
 
 export const method: Architecture<DecoderConfig> = {
@@ -16,6 +16,6 @@ export const method: Architecture<DecoderConfig> = {
   config(json, where) {
     const c = new ConfigReader(json, where);
     c.only("use_sliding_window", false);
-    return decoderConfig(json, where, { bias: { qkv: true, o: false, mlp: false }, qkNorm: "none", tied: false });
+    return decoderConfig(json, where, { bias: { qkv: true, o: false, mlp: false }, tied: false });
   },
 };

@@ -1,6 +1,6 @@
 /** Qwen3-MoE: Qwen3 with k of E experts. https://arxiv.org/abs/2505.09388 */
 import type { Architecture } from "../architecture.ts";
-import { decoderConfig } from "../blocks/decoder.ts";
+import { decoderConfig, qkNorm } from "../blocks/decoder-config.ts";
 import { type QwenMoeConfig, qwenMoeConfig, qwenMoeDecoder } from "../blocks/qwen-moe.ts";
 import { ConfigReader } from "../config.ts";
 
@@ -19,7 +19,7 @@ export const method: Architecture<QwenMoeConfig> = {
     const bias = c.flag("attention_bias", false);
     const decoder = decoderConfig(json, where, {
       bias: { qkv: bias, o: bias, mlp: false },
-      qkNorm: "head",
+      qkNorm: qkNorm("head"),
       tied: false,
     });
     return qwenMoeConfig(c, where, decoder, { experts: 128, perToken: 8, sharedInner: 0 });

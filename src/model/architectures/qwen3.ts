@@ -3,7 +3,7 @@
  */
 import type { Architecture } from "../architecture.ts";
 import { denseDecoder } from "../blocks/causal-decoder.ts";
-import { type DecoderConfig, decoderConfig } from "../blocks/decoder.ts";
+import { type DecoderConfig, decoderConfig, qkNorm } from "../blocks/decoder-config.ts";
 import { ConfigReader } from "../config.ts";
 
 export const method: Architecture<DecoderConfig> = {
@@ -19,6 +19,10 @@ export const method: Architecture<DecoderConfig> = {
     const c = new ConfigReader(json, where);
     c.only("use_sliding_window", false);
     const bias = c.flag("attention_bias", false);
-    return decoderConfig(json, where, { bias: { qkv: bias, o: bias, mlp: false }, qkNorm: "head", tied: false });
+    return decoderConfig(json, where, {
+      bias: { qkv: bias, o: bias, mlp: false },
+      qkNorm: qkNorm("head"),
+      tied: false,
+    });
   },
 };

@@ -6,28 +6,38 @@ import type { Tensor } from "../../tensor/tensor.ts";
 import type { Architecture, Json, Net, ParameterSpec } from "../architecture.ts";
 import {
   attentionSpecs,
-  type DecoderConfig,
   decoderForward,
   decoderHead,
-  decoderImplied,
   decoderParameters,
-  decoderSizes,
   gatedMlp,
+  type LayerPlace,
   mlpSpecs,
-  normSpec,
+  normSpecs,
+  selfAttention,
 } from "./decoder.ts";
+import { type DecoderConfig, decoderImplied, decoderSizes } from "./decoder-config.ts";
 
 /** The feed-forward network of a block. `prefix` names the block: `model.layers.3`. */
 export interface FeedForward<C> {
-  specs(config: C, prefix: string, layer: number): readonly ParameterSpec[];
-  /** (N, C) normalized hidden states to (N, C), with `add` added. */
-  forward(net: Net, config: C, prefix: string, layer: number, h: Tensor, add: Tensor): Tensor;
+  readonly specs: (config: C, prefix: string, layer: number) => readonly ParameterSpec[];
+  /** (N, C) normalized hidden states to (N, C), with `add` added where it is given. */
+  readonly forward: (net: Net, config: C, prefix: string, layer: number, h: Tensor, add?: Tensor) => Tensor;
 }
 
-/** The equations of a decoder whose blocks have this feed-forward network. */
+/** The attention of a block. */
+export interface BlockAttention<C> {
+  readonly specs: (config: C, prefix: string) => readonly ParameterSpec[];
+  /** (N, C) normalized hidden states to (N, C), with `add` added where it is given. */
+  readonly forward: (net: Net, config: C, place: LayerPlace, h: Tensor, add?: Tensor) => Tensor;
+}
+
+/** The equations of a decoder whose blocks have this feed-forward network, and attention over heads of one width. */
 export const causalDecoder = <C extends DecoderConfig>(
   feedForward: FeedForward<C>,
-  implied: (config: C) => Json = decoderImplied,
+  {
+    implied = decoderImplied,
+    attention = { specs: attentionSpecs, forward: selfAttention },
+  }: { readonly implied?: (config: C) => Json; readonly attention?: BlockAttention<C> } = {},
 ) =>
   ({
     task: "causal-lm",
@@ -40,14 +50,16 @@ export const causalDecoder = <C extends DecoderConfig>(
 
     parameters: (c: C) =>
       decoderParameters(c, (prefix, layer) => [
-        ...attentionSpecs(c, prefix),
+        ...attention.specs(c, prefix),
         ...feedForward.specs(c, prefix, layer),
-        normSpec(c, `${prefix}.input_layernorm.weight`),
-        normSpec(c, `${prefix}.post_attention_layernorm.weight`),
+        ...normSpecs(c, prefix),
       ]),
 
     forward: (net, c: C, inputs) =>
-      decoderForward(net, c, inputs, (prefix, layer, h, add) => feedForward.forward(net, c, prefix, layer, h, add)),
+      decoderForward(net, c, inputs, {
+        attention: (place, h, add) => attention.forward(net, c, place, h, add),
+        feedForward: ({ prefix, layer }, h, add) => feedForward.forward(net, c, prefix, layer, h, add),
+      }),
 
     head: decoderHead,
   }) as const satisfies Partial<Architecture<C>>;
@@ -55,5 +67,5 @@ export const causalDecoder = <C extends DecoderConfig>(
 /** A decoder with a gated feed-forward network in every block. */
 export const denseDecoder = causalDecoder<DecoderConfig>({
   specs: (c, prefix) => mlpSpecs(c, `${prefix}.mlp`),
-  forward: (net, _, prefix, __, h, add) => gatedMlp(net, `${prefix}.mlp`, h, add),
+  forward: (net, c, prefix, _, h, add) => gatedMlp(net, c, `${prefix}.mlp`, h, add),
 });

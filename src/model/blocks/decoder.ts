@@ -1,141 +1,13 @@
-/** What the decoders of the Llama family share: their sizes, their attention and their feed-forward network. */
-import { CANNOT_RUN, UserError } from "../../errors.ts";
-import { swiglu } from "../../tensor/ops/activation.ts";
+/** What the decoders of the Llama family compute: attention and a feed-forward network in every block, with norms. */
+import { gated, gatedHalves } from "../../tensor/ops/activation.ts";
+import { splitColumns } from "../../tensor/ops/columns.ts";
+import { add as plus, scale, softCap } from "../../tensor/ops/elementwise.ts";
 import { embedding } from "../../tensor/ops/embedding.ts";
-import { rmsNorm } from "../../tensor/ops/norm.ts";
+import { layerNorm, rmsNorm } from "../../tensor/ops/norm.ts";
 import { rope } from "../../tensor/ops/rope.ts";
-import { type RopeTables, ropeTables } from "../../tensor/ops/rope-scaling.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import type { Inputs, Json, ModelSizes, Net, ParameterSpec, TokenInputs } from "../architecture.ts";
-import { ConfigReader, numberIn } from "../config.ts";
-
-export interface DecoderConfig {
-  readonly width: number;
-  readonly inner: number;
-  readonly layers: number;
-  readonly heads: number;
-  readonly kvHeads: number;
-  readonly headDim: number;
-  readonly vocabulary: number;
-  readonly maxPositions: number;
-  readonly eps: number;
-  readonly tied: boolean;
-  readonly std: number;
-  readonly rope: RopeTables;
-  /** Biases of q, k, v; of o; of the feed-forward network. */
-  readonly bias: { readonly qkv: boolean; readonly o: boolean; readonly mlp: boolean };
-  /** RMSNorm of q and k: none, per head (Qwen3), over all heads (OLMoE). */
-  readonly qkNorm: "none" | "head" | "all";
-  readonly window?: number;
-  /** Row of the embedding that takes no gradient, as PyTorch's `padding_idx`; the head's part of a tied row does. */
-  readonly padding?: number;
-}
-
-/** Token of `pad_token_id`, counted from the end where it is negative; undefined without one in the vocabulary. */
-function paddingRow(id: unknown, vocabulary: number): { readonly padding?: number } {
-  if (typeof id !== "number" || !Number.isInteger(id)) return {};
-  const row = id < 0 ? vocabulary + id : id;
-  return row >= 0 && row < vocabulary ? { padding: row } : {};
-}
-
-/** Base and scaling of the rotary positions, which configs of transformers 5 keep together. */
-function rotaryTables(
-  c: ConfigReader,
-  where: string,
-  own: { readonly headDim: number; readonly maxPositions: number; readonly theta: number },
-): RopeTables {
-  const together = c.object("rope_parameters");
-  const scaling = c.object("rope_scaling") ?? together;
-  const perLayer = Object.entries(scaling ?? {}).find(
-    ([, value]) => typeof value === "object" && value !== null && !Array.isArray(value),
-  );
-  if (perLayer)
-    throw new UserError(
-      `${where}: rope_parameters.${perLayer[0]} is of one kind of layer; all layers share one rotary table here`,
-      CANNOT_RUN,
-    );
-  const inner = scaling?.rope_theta ?? together?.rope_theta;
-  const theta =
-    inner === undefined || inner === null
-      ? c.number("rope_theta", own.theta, { least: 0, open: true })
-      : numberIn(inner, where, "rope_parameters.rope_theta", { least: 0, open: true });
-  return ropeTables({ headDim: own.headDim, theta, scaling, maxPositions: own.maxPositions, where });
-}
-
-/** Reads the keys that these architectures share. */
-export function decoderConfig(
-  json: Json,
-  where: string,
-  own: Pick<DecoderConfig, "bias" | "qkNorm"> & {
-    readonly tied: boolean;
-    readonly theta?: number;
-    readonly eps?: number;
-    readonly window?: number;
-  },
-): DecoderConfig {
-  const c = new ConfigReader(json, where);
-  const width = c.count("hidden_size");
-  const heads = c.count("num_attention_heads");
-  if (heads > width && !c.has("head_dim"))
-    throw new UserError(
-      `${where}: ${heads} heads (num_attention_heads) do not fit into hidden_size ${width}, and there is no head_dim`,
-      "compare it with the model's page",
-    );
-  const headDim = c.count("head_dim", Math.floor(width / heads));
-  const maxPositions = c.count("max_position_embeddings", 2048);
-  c.only("hidden_act", "silu");
-  c.only("partial_rotary_factor", 1);
-  const kvHeads = c.count("num_key_value_heads", heads);
-  if (heads % kvHeads !== 0)
-    throw new UserError(
-      `${where}: ${heads} heads (num_attention_heads) cannot share ${kvHeads} of keys and values (num_key_value_heads)`,
-      "the first must be a multiple of the second",
-    );
-  const vocabulary = c.count("vocab_size");
-  return {
-    width,
-    inner: c.count("intermediate_size"),
-    layers: c.count("num_hidden_layers"),
-    heads,
-    kvHeads,
-    headDim,
-    vocabulary,
-    maxPositions,
-    eps: c.number("rms_norm_eps", own.eps ?? 1e-6, { least: 0 }),
-    tied: c.flag("tie_word_embeddings", own.tied),
-    std: c.number("initializer_range", 0.02, { least: 0 }),
-    rope: rotaryTables(c, where, { headDim, maxPositions, theta: own.theta ?? 10_000 }),
-    bias: own.bias,
-    qkNorm: own.qkNorm,
-    ...(own.window ? { window: own.window } : {}),
-    ...paddingRow(json.pad_token_id, vocabulary),
-  };
-}
-
-/** All keys of these architectures that other tools read. */
-export const decoderImplied = (c: DecoderConfig): Json => ({
-  vocab_size: c.vocabulary,
-  hidden_size: c.width,
-  intermediate_size: c.inner,
-  num_hidden_layers: c.layers,
-  num_attention_heads: c.heads,
-  num_key_value_heads: c.kvHeads,
-  head_dim: c.headDim,
-  hidden_act: "silu",
-  max_position_embeddings: c.maxPositions,
-  initializer_range: c.std,
-  rms_norm_eps: c.eps,
-  rope_theta: c.rope.theta,
-  tie_word_embeddings: c.tied,
-  ...(c.window ? { sliding_window: c.window } : {}),
-});
-
-export const decoderSizes = (c: DecoderConfig): ModelSizes => ({
-  layers: c.layers,
-  width: c.width,
-  outputs: c.vocabulary,
-  maxPositions: c.maxPositions,
-});
+import type { Inputs, Net, ParameterSpec, TokenInputs } from "../architecture.ts";
+import type { DecoderConfig } from "./decoder-config.ts";
 
 /** `model.embed_tokens`, the layers as `layer` lists them, `model.norm`, and `lm_head` unless it is tied. */
 export function decoderParameters(
@@ -147,7 +19,7 @@ export function decoderParameters(
   return [
     table,
     ...Array.from({ length: c.layers }, (_, i) => layer(`model.layers.${i}`, i)).flat(),
-    { name: "model.norm.weight", shape: [c.width], init: "ones" },
+    gainSpec(c, "model.norm.weight"),
     ...(c.tied ? [] : [head]),
   ];
 }
@@ -158,87 +30,171 @@ export function linearSpecs(module: string, out: number, into: number, std: numb
   return bias ? [weight, { name: `${module}.bias`, shape: [out], init: "zeros" }] : [weight];
 }
 
+/** A norm's weight, with which a new model's gain is 1. */
+const gainSpec = (c: DecoderConfig, name: string, width = c.width): ParameterSpec => ({
+  name,
+  shape: [width],
+  init: c.norm === "rms-plus-one" ? "zeros" : "ones",
+});
+
+/** The norms around the halves of a block. */
+export function normSpecs(c: DecoderConfig, prefix: string): ParameterSpec[] {
+  const { attention, feedForward } = c.norms;
+  const names = [attention.before, attention.after, feedForward.before, feedForward.after];
+  return names.filter((name) => name !== undefined).map((name) => gainSpec(c, `${prefix}.${name}.weight`));
+}
+
 export function attentionSpecs(c: DecoderConfig, prefix: string): ParameterSpec[] {
   const at = `${prefix}.self_attn`;
-  const norms = { none: [], head: [c.headDim, c.headDim], all: [c.heads * c.headDim, c.kvHeads * c.headDim] }[c.qkNorm];
-  const names = ["q_norm", "k_norm"];
+  const [q, kv] = [c.heads * c.headDim, c.kvHeads * c.headDim];
+  const linear = (name: string, out: number, into: number, bias: boolean) =>
+    linearSpecs(`${at}.${name}`, out, into, c.std, bias);
+  const widths = c.qkNorm?.over === "all" ? [q, kv] : [c.headDim, c.headDim];
+  const names = c.qkNorm ? [c.qkNorm.names.q, c.qkNorm.names.k] : [];
   return [
-    ...linearSpecs(`${at}.q_proj`, c.heads * c.headDim, c.width, c.std, c.bias.qkv),
-    ...linearSpecs(`${at}.k_proj`, c.kvHeads * c.headDim, c.width, c.std, c.bias.qkv),
-    ...linearSpecs(`${at}.v_proj`, c.kvHeads * c.headDim, c.width, c.std, c.bias.qkv),
-    ...linearSpecs(`${at}.o_proj`, c.width, c.heads * c.headDim, c.std, c.bias.o),
-    ...norms.map((n, i): ParameterSpec => ({ name: `${at}.${names[i]}.weight`, shape: [n], init: "ones" })),
+    ...(c.fused.qkv
+      ? linear("qkv_proj", q + 2 * kv, c.width, c.bias.qkv)
+      : [
+          ...linear("q_proj", q, c.width, c.bias.qkv),
+          ...linear("k_proj", kv, c.width, c.bias.qkv),
+          ...linear("v_proj", kv, c.width, c.bias.qkv),
+        ]),
+    ...linear("o_proj", c.width, q, c.bias.o),
+    ...(c.sinks ? [{ name: `${at}.sinks`, shape: [c.heads], init: { std: c.std } } as const] : []),
+    ...names.map((name, i) => gainSpec(c, `${at}.${name}.weight`, widths[i])),
   ];
 }
 
 export const mlpSpecs = (c: DecoderConfig, module: string, inner = c.inner): ParameterSpec[] => [
-  ...linearSpecs(`${module}.gate_proj`, inner, c.width, c.std, c.bias.mlp),
-  ...linearSpecs(`${module}.up_proj`, inner, c.width, c.std, c.bias.mlp),
+  ...(c.fused.gateUp
+    ? linearSpecs(`${module}.gate_up_proj`, 2 * inner, c.width, c.std, c.bias.mlp)
+    : [
+        ...linearSpecs(`${module}.gate_proj`, inner, c.width, c.std, c.bias.mlp),
+        ...linearSpecs(`${module}.up_proj`, inner, c.width, c.std, c.bias.mlp),
+      ]),
   ...linearSpecs(`${module}.down_proj`, c.width, inner, c.std, c.bias.mlp),
 ];
 
-export const normSpec = (c: DecoderConfig, name: string): ParameterSpec => ({ name, shape: [c.width], init: "ones" });
+/** x normalised as the decoder's norms do, with the gain of this name. */
+function normalized(net: Net, { norm, eps }: DecoderConfig, x: Tensor, name: string): Tensor {
+  const weight = net.weight(`${name}.weight`);
+  if (norm === "layer") return layerNorm(net.rec, x, weight, undefined, { eps });
+  return rmsNorm(net.rec, x, weight, { eps, plusOne: norm === "rms-plus-one" });
+}
 
-/** x + o(attention(q, k, v)) of the normalised x. (N, C) -> (N, C) */
+/** Gives q (N, H * D), k or v (N, Hkv * D) of h (N, C). */
+function projections(net: Net, c: DecoderConfig, at: string, h: Tensor): (name: "q" | "k" | "v") => Tensor {
+  if (!c.fused.qkv) return (name) => net.linear(h, `${at}.${name}_proj`);
+  const [q, kv] = [c.heads * c.headDim, c.kvHeads * c.headDim];
+  const parts = splitColumns(net.rec, net.linear(h, `${at}.qkv_proj`), [q, kv, kv]);
+  return (name) => parts["qkv".indexOf(name)]!;
+}
+
+/** A layer, and what it runs over. */
+export interface LayerPlace {
+  /** `model.layers.3` */
+  readonly prefix: string;
+  readonly layer: number;
+  readonly inputs: TokenInputs;
+}
+
+/** add + o(attention(q, k, v)) of h. (N, C) -> (N, C) */
 export function selfAttention(
   net: Net,
   c: DecoderConfig,
-  prefix: string,
-  layer: number,
-  x: Tensor,
-  inputs: TokenInputs,
+  { prefix, layer, inputs }: LayerPlace,
+  h: Tensor,
+  add?: Tensor,
 ): Tensor {
-  const { rec } = net;
   const at = `${prefix}.self_attn`;
-  const h = rmsNorm(rec, x, net.weight(`${prefix}.input_layernorm.weight`), { eps: c.eps }); // (N, C)
-  const rotated = (name: "q" | "k", heads: number) => {
-    let y = net.linear(h, `${at}.${name}_proj`); // (N, heads * D)
-    if (c.qkNorm !== "none") {
-      y = rmsNorm(rec, y, net.weight(`${at}.${name}_norm.weight`), { eps: c.eps });
-    }
-    const length = inputs.cache?.capacity ?? inputs.length;
-    return rope(rec, y, inputs.positions, { heads, headDim: c.headDim, tables: c.rope, length });
+  const { window, rope: tables, queryRope = tables } = c.kinds[layer]!;
+  const { heads, kvHeads, headDim, qkNorm } = c;
+  const length = inputs.cache?.capacity ?? inputs.length;
+  const normed = (x: Tensor, name: "q" | "k") => (qkNorm ? normalized(net, c, x, `${at}.${qkNorm.names[name]}`) : x);
+  const turned = (x: Tensor, name: "q" | "k") => {
+    const by = name === "q" ? queryRope : tables;
+    if (!by) return x;
+    const count = name === "q" ? heads : kvHeads;
+    return rope(net.rec, x, inputs.positions, { heads: count, headDim, tables: by, length, rowLength: inputs.length });
   };
-  const q = rotated("q", c.heads);
-  const k = rotated("k", c.kvHeads);
-  const v = net.linear(h, `${at}.v_proj`);
-  const { heads, kvHeads, headDim, window } = c;
-  const mixed = net.attend(q, k, v, { layer, heads, kvHeads, headDim, causal: true, ...(window ? { window } : {}) });
-  return net.linear(mixed, `${at}.o_proj`, { add: x });
+  const project = projections(net, c, at, h);
+  const placed = (name: "q" | "k") =>
+    qkNorm?.rotated ? normed(turned(project(name), name), name) : turned(normed(project(name), name), name);
+  const mixed = net.attend(placed("q"), placed("k"), project("v"), {
+    ...{ layer, heads, kvHeads, headDim, causal: true },
+    ...(window ? { window } : {}),
+    ...(c.attentionScale === undefined ? {} : { scale: c.attentionScale }),
+    ...(c.caps.scores ? { cap: c.caps.scores } : {}),
+    ...(c.sinks ? { sinks: net.weight(`${at}.sinks`) } : {}),
+  });
+  return net.linear(mixed, `${at}.o_proj`, add ? { add } : {});
 }
 
-/** add + down(silu(gate(h)) * up(h)). (N, C) -> (N, C) */
-export function gatedMlp(net: Net, module: string, h: Tensor, add?: Tensor): Tensor {
-  const inner = swiglu(net.rec, net.linear(h, `${module}.gate_proj`), net.linear(h, `${module}.up_proj`)); // (N, inner)
+/** add + down(act(gate(h)) * up(h)). (N, C) -> (N, C) */
+export function gatedMlp(net: Net, c: DecoderConfig, module: string, h: Tensor, add?: Tensor): Tensor {
+  const { rec } = net;
+  const inner = c.fused.gateUp
+    ? gatedHalves(rec, net.linear(h, `${module}.gate_up_proj`), c.activation)
+    : gated(rec, net.linear(h, `${module}.gate_proj`), net.linear(h, `${module}.up_proj`), c.activation); // (N, inner)
   return net.linear(inner, `${module}.down_proj`, add ? { add } : {});
 }
 
 /** (N) ids -> (N, C). The row of padding takes no gradient. */
-const tokenRows = (net: Net, c: DecoderConfig, { ids }: TokenInputs): Tensor =>
-  embedding(net.rec, ids, net.weight("model.embed_tokens.weight"), { fixed: c.padding });
+function tokenRows(net: Net, c: DecoderConfig, { ids }: TokenInputs): Tensor {
+  const rows = embedding(net.rec, ids, net.weight("model.embed_tokens.weight"), { fixed: c.padding });
+  const { embedding: factor } = c.multipliers;
+  return factor === 1 ? rows : scale(net.rec, rows, factor);
+}
 
-/** Embedding, layers, final norm. `feedForward` gets the normalised state and the residual to add. */
+/** x + multiplier * norm(branch), where `branch` may add x itself. */
+function residual(
+  net: Net,
+  c: DecoderConfig,
+  x: Tensor,
+  norm: string | undefined,
+  branch: (add?: Tensor) => Tensor,
+): Tensor {
+  const factor = c.multipliers.residual;
+  if (norm === undefined && factor === 1) return branch(x);
+  const y = norm === undefined ? branch() : normalized(net, c, branch(), norm);
+  return plus(net.rec, x, factor === 1 ? y : scale(net.rec, y, factor));
+}
+
+/** Half of a layer: (N, C) normalised state to (N, C), with `add` added where it is given. */
+type Half = (place: LayerPlace, h: Tensor, add?: Tensor) => Tensor;
+
+/** Embedding, layers, final norm. */
 export function decoderForward(
   net: Net,
   c: DecoderConfig,
   inputs: Inputs,
-  feedForward: (prefix: string, layer: number, h: Tensor, add: Tensor) => Tensor,
+  halves: { readonly attention: Half; readonly feedForward: Half },
 ): Tensor {
   if (!("ids" in inputs)) throw new TypeError("a language model takes token ids");
-  const { rec } = net;
+  const { attention: first, feedForward: second } = c.norms;
   let x = net.note("hidden.0", tokenRows(net, c, inputs)); // (N, C)
   for (let layer = 0; layer < c.layers; layer++) {
     const prefix = `model.layers.${layer}`;
     const into = x;
+    const normed = (y: Tensor, name: string | undefined) => (name ? normalized(net, c, y, `${prefix}.${name}`) : y);
+    const around = (y: Tensor, norm: string | undefined, branch: (add?: Tensor) => Tensor) =>
+      residual(net, c, y, norm && `${prefix}.${norm}`, branch);
     x = net.block(() => {
-      const mixed = net.note(`middle.${layer}`, selfAttention(net, c, prefix, layer, into, inputs));
-      const h = rmsNorm(rec, mixed, net.weight(`${prefix}.post_attention_layernorm.weight`), { eps: c.eps });
-      return feedForward(prefix, layer, h, mixed);
+      const h = normed(into, first.before);
+      const mixed = around(into, first.after, (add) => halves.attention({ prefix, layer, inputs }, h, add));
+      const middle = net.note(`middle.${layer}`, mixed);
+      const g = c.parallel ? h : normed(middle, second.before);
+      return around(middle, second.after, (add) => halves.feedForward({ prefix, layer, inputs }, g, add));
     });
     x = net.note(`hidden.${layer + 1}`, x);
   }
-  return rmsNorm(rec, x, net.weight("model.norm.weight"), { eps: c.eps });
+  return normalized(net, c, x, "model.norm");
 }
 
-export const decoderHead = (net: Net, c: DecoderConfig, hidden: Tensor): Tensor =>
-  net.linear(hidden, c.tied ? "model.embed_tokens" : "lm_head"); // (N, V)
+/** Logits (N, V), of hidden states that are scaled rather than they, since these are wider. */
+export function decoderHead(net: Net, c: DecoderConfig, hidden: Tensor): Tensor {
+  const { logits: factor } = c.multipliers;
+  const scaled = factor === 1 ? hidden : scale(net.rec, hidden, factor);
+  const logits = net.linear(scaled, c.tied ? "model.embed_tokens" : "lm_head");
+  return c.caps.logits ? softCap(net.rec, logits, c.caps.logits) : logits;
+}

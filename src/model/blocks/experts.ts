@@ -3,12 +3,14 @@
  * them.
  */
 import { UserError } from "../../errors.ts";
-import { swiglu } from "../../tensor/ops/activation.ts";
-import { combine, dispatch, groupedLinear, route } from "../../tensor/ops/moe.ts";
+import { gated } from "../../tensor/ops/activation.ts";
+import { combine, dispatch, groupedLinear } from "../../tensor/ops/moe.ts";
+import { type RouteOptions, route } from "../../tensor/ops/router.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Net, ParameterSpec } from "../architecture.ts";
 import { causalDecoder } from "./causal-decoder.ts";
-import { type DecoderConfig, decoderImplied, linearSpecs } from "./decoder.ts";
+import { linearSpecs } from "./decoder.ts";
+import { type DecoderConfig, decoderImplied } from "./decoder-config.ts";
 
 export interface ExpertsConfig {
   readonly experts: number;
@@ -18,6 +20,13 @@ export interface ExpertsConfig {
   readonly expertInner: number;
   /** Divide the weights of a token's experts by their sum. */
   readonly normalize: boolean;
+  /** How the router departs from a softmax over all experts. */
+  readonly routing?: Routing;
+}
+
+export interface Routing extends Pick<RouteOptions, "scoring" | "groups" | "scale"> {
+  /** A bias of each expert enters its choice, and nothing else: `gate.e_score_correction_bias`. */
+  readonly choiceBias?: boolean;
 }
 
 export type SparseConfig = DecoderConfig & ExpertsConfig;
@@ -54,6 +63,13 @@ export function expectExperts<C extends SparseConfig>(config: C, where: string):
 export const routerSpecs = (module: string, out: number, c: DecoderConfig): ParameterSpec[] =>
   linearSpecs(module, out, c.width, c.std, false).map((spec) => ({ ...spec, routes: true }));
 
+const choiceBias = (at: string, experts: number): ParameterSpec => ({
+  name: `${at}.gate.e_score_correction_bias`,
+  shape: [experts],
+  init: "zeros",
+  buffer: true,
+});
+
 /** Router, and each of an expert's three matrices as a stack over the experts. */
 export function expertSpecs(c: SparseConfig, prefix: string, { module, gate, up, down }: ExpertNames): ParameterSpec[] {
   const at = `${prefix}.${module}`;
@@ -65,6 +81,7 @@ export function expertSpecs(c: SparseConfig, prefix: string, { module, gate, up,
   });
   return [
     ...routerSpecs(`${at}.gate`, c.experts, c),
+    ...(c.routing?.choiceBias ? [choiceBias(at, c.experts)] : []),
     stack(gate, c.expertInner, c.width),
     stack(up, c.expertInner, c.width),
     stack(down, c.width, c.expertInner),
@@ -80,17 +97,20 @@ export function sparseMlp(
   c: SparseConfig,
   { prefix, layer, names }: { readonly prefix: string; readonly layer: number; readonly names: ExpertNames },
   h: Tensor,
-  add: Tensor,
+  add?: Tensor,
 ): Tensor {
   const { rec } = net;
   const at = `${prefix}.${names.module}`;
   const logits = net.note(`router.${layer}`, net.linear(h, `${at}.gate`)); // (N, E)
-  net.routed(layer, logits, c.perToken);
-  const { weights, plan } = route(rec, logits, { k: c.perToken, normalize: c.normalize });
+  const { choiceBias, ...routing } = c.routing ?? {};
+  // Losses that balance experts are defined for a softmax over all of them.
+  if (routing.scoring !== "sigmoid") net.routed(layer, logits, c.perToken);
+  const bias = choiceBias ? { bias: net.weight(`${at}.gate.e_score_correction_bias`) } : {};
+  const { weights, plan } = route(rec, logits, { k: c.perToken, normalize: c.normalize, ...routing, ...bias });
   const rows = dispatch(rec, h, plan); // (N * k, C)
   const through = (x: Tensor, name: string) => groupedLinear(rec, x, net.weight(`${at}.experts.${name}`), plan);
-  const inner = swiglu(rec, through(rows, names.gate), through(rows, names.up)); // (N * k, inner)
-  return combine(rec, through(inner, names.down), weights, plan, { add });
+  const inner = gated(rec, through(rows, names.gate), through(rows, names.up)); // (N * k, inner)
+  return combine(rec, through(inner, names.down), weights, plan, add ? { add } : {});
 }
 
 /**
@@ -103,5 +123,5 @@ export const sparseDecoder = (names: ExpertNames, key: "num_experts" | "num_loca
       specs: (c, prefix) => expertSpecs(c, prefix, names),
       forward: (net, c, prefix, layer, h, add) => sparseMlp(net, c, { prefix, layer, names }, h, add),
     },
-    (c) => ({ ...decoderImplied(c), [key]: c.experts, num_experts_per_tok: c.perToken }),
+    { implied: (c) => ({ ...decoderImplied(c), [key]: c.experts, num_experts_per_tok: c.perToken }) },
   );

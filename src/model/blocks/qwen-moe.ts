@@ -7,7 +7,8 @@ import type { Tensor } from "../../tensor/tensor.ts";
 import type { Json, Net } from "../architecture.ts";
 import type { ConfigReader } from "../config.ts";
 import { causalDecoder, type FeedForward } from "./causal-decoder.ts";
-import { type DecoderConfig, decoderImplied, gatedMlp, mlpSpecs } from "./decoder.ts";
+import { gatedMlp, mlpSpecs } from "./decoder.ts";
+import { type DecoderConfig, decoderImplied } from "./decoder-config.ts";
 import { expectExperts, expertSpecs, routerSpecs, type SparseConfig, sparseMlp } from "./experts.ts";
 
 const NAMES = { module: "mlp", gate: "gate_proj", up: "up_proj", down: "down_proj" };
@@ -20,9 +21,9 @@ export interface QwenMoeConfig extends SparseConfig {
 }
 
 /** (N, C) -> sigmoid(gate(h)) * shared(h), (N, C) */
-function sharedExpert(net: Net, module: string, h: Tensor): Tensor {
+function sharedExpert(net: Net, c: QwenMoeConfig, module: string, h: Tensor): Tensor {
   const gate = sigmoid(net.rec, net.linear(h, `${module}.shared_expert_gate`)); // (N, 1)
-  return mul(net.rec, gatedMlp(net, `${module}.shared_expert`, h), gate);
+  return mul(net.rec, gatedMlp(net, c, `${module}.shared_expert`, h), gate);
 }
 
 /** Reads the keys that both have; `own` are the defaults of one of them. Throws UserError. */
@@ -70,11 +71,11 @@ const feedForward: FeedForward<QwenMoeConfig> = {
   },
   forward(net, c, prefix, layer, h, add) {
     const module = `${prefix}.mlp`;
-    if (!c.sparse[layer]) return gatedMlp(net, module, h, add);
+    if (!c.sparse[layer]) return gatedMlp(net, c, module, h, add);
     const routed = sparseMlp(net, c, { prefix, layer, names: NAMES }, h, add);
-    return c.sharedInner > 0 ? plus(net.rec, routed, sharedExpert(net, module, h)) : routed;
+    return c.sharedInner > 0 ? plus(net.rec, routed, sharedExpert(net, c, module, h)) : routed;
   },
 };
 
 /** Everything but how config.json is read. */
-export const qwenMoeDecoder = causalDecoder<QwenMoeConfig>(feedForward, implied);
+export const qwenMoeDecoder = causalDecoder<QwenMoeConfig>(feedForward, { implied });

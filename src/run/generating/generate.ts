@@ -1,6 +1,7 @@
 /**
  * Decoding with a key/value cache, several sequences at a time. Entry p of a row's cache is the token at its position
- * p, so rows of different lengths need no masks: what padding left behind is overwritten before it is ever seen.
+ * p, so rows of different lengths need no masks: what padding left behind is overwritten before it is ever seen. Where
+ * a row grows so long that its positions turn otherwise from the first on (longrope), it is read again from there.
  *
  * Memory besides the model: 2 * layers * kvWidth * 4 bytes per row and position.
  */
@@ -74,15 +75,37 @@ export class Generator {
     return program;
   }
 
+  /** A program over whole sequences at once, padded to the longest; padding lies beyond what a row sees. */
+  async #whole(sequences: readonly (readonly number[])[]): Promise<Program> {
+    const longest = sequences.reduce((a, { length }) => Math.max(a, length), 0);
+    const length = Math.min(bucketLength(longest), this.#cached!.memory.capacity);
+    // Where the length of a sequence decides how it turns, padding must not lengthen it.
+    const padding = this.model.sizes.turnsAnewBeyond === undefined ? undefined : -1;
+    const ids = new Int32Array(sequences.length * length);
+    const positions = new Int32Array(sequences.length * length);
+    for (const [row, sequence] of sequences.entries()) {
+      ids.set(sequence, row * length);
+      for (let i = 0; i < length; i++)
+        positions[row * length + i] = i < sequence.length || padding === undefined ? i : padding;
+    }
+    const program = await this.#program(length);
+    program.write("ids", ids);
+    program.write("positions", positions);
+    program.write(
+      "last",
+      Int32Array.from(sequences, (sequence, row) => row * length + sequence.length - 1),
+    );
+    return program;
+  }
+
   /** A cache for at least so many tokens; where it has to grow, its programs are compiled again. */
-  #cache(batch: number, tokens: number): CacheMemory {
+  #cache(batch: number, tokens: number): void {
     const capacity = bucketLength(tokens);
     const known = this.#cached?.memory;
-    if (known && known.batch === batch && known.capacity >= capacity) return known;
+    if (known && known.batch === batch && known.capacity >= capacity) return;
     this.#freeCache();
     const memory = new CacheMemory(batch, capacity);
     this.#cached = { memory, programs: new Programs(this.model.gpu, { slots: this.#slots }) };
-    return memory;
   }
 
   #freeCache(): void {
@@ -103,27 +126,13 @@ export class Generator {
     if (longest >= most) throw new RangeError(`a prompt of ${longest} tokens leaves nothing of ${most} positions`);
     if (maxTokens < 1) return;
     const batch = prompts.length;
-    const memory = this.#cache(batch, Math.min(most, longest + maxTokens));
+    this.#cache(batch, Math.min(most, longest + maxTokens));
     const sequences = prompts.map((prompt) => [...prompt]);
     const choosers = prompts.map((_, row) => new Chooser(options, keys?.[row] ?? String(row)));
     const running = new Set(prompts.keys());
     const vocabulary = this.model.sizes.outputs;
 
-    // The prompts at once, padded to the longest; padding lies beyond what a row sees.
-    const length = Math.min(bucketLength(longest), memory.capacity);
-    const ids = new Int32Array(batch * length);
-    const positions = new Int32Array(batch * length);
-    for (const [row, prompt] of prompts.entries()) {
-      ids.set(prompt, row * length);
-      for (let i = 0; i < length; i++) positions[row * length + i] = i;
-    }
-    let program = await this.#program(length);
-    program.write("ids", ids);
-    program.write("positions", positions);
-    program.write(
-      "last",
-      Int32Array.from(prompts, (prompt, row) => row * length + prompt.length - 1),
-    );
+    let program = await this.#whole(prompts);
     for (let made = 1; ; made++) {
       program.run();
       const logits = await program.read("logits");
@@ -139,6 +148,10 @@ export class Generator {
         yield { row, id: stopped ? -1 : id, done };
       }
       if (running.size === 0 || signal?.aborted) return;
+      if ([...running].some((row) => sequences[row]!.length - 1 === this.model.sizes.turnsAnewBeyond)) {
+        program = await this.#whole(sequences);
+        continue;
+      }
       program = await this.#program(1);
       // Rows that are done repeat their last token at its place, which changes nothing.
       program.write(

@@ -8,7 +8,7 @@ import { UserError } from "../../errors.ts";
 import { NeedsValues } from "../../gpu/dry-device.ts";
 import { type Gpu, openGpu } from "../../gpu/gpu.ts";
 import type { Model } from "../../model/model.ts";
-import { prepareSave, type SaveOptions } from "../../model/save.ts";
+import { prepareSave, type SaveOptions, savingTo } from "../../model/save.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
 import { humanBytes } from "../../text/format.ts";
 import type { MemoryReport } from "./memory-report.ts";
@@ -168,13 +168,16 @@ export async function prepareOutput<B, D extends TrainingData<B>>(
     lineage,
     ...(options.out_dtype ? { dtype: ({ f32: "F32", bf16: "BF16", f16: "F16" } as const)[options.out_dtype] } : {}),
     ...(options.shards ? { shards: options.shards } : {}),
+    ...(options.gguf_type ? { ggufType: options.gguf_type } : {}),
+    warn: (message: string) => context.warn(message),
     hub: { warn: (text: string) => context.warn(text), progress: context.progress },
   };
   if (options.best?.startsWith("hf:")) {
     throw new UserError(`--best ${options.best} would be sent at every better step`, "name a folder for --best");
   }
   const writer = await prepareSave(model, out, saving);
-  if (options.best !== undefined) await (await prepareSave(model, options.best, saving))?.abort();
+  if (options.best !== undefined)
+    await (await prepareSave(model, options.best, savingTo(options.best, saving)))?.abort();
   context.onExit((ok) => (ok ? undefined : writer?.abort()));
   return { lineage, saving, writer, inputs: inputs.map(({ digest }) => digest) };
 }

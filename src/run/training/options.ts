@@ -1,5 +1,6 @@
 /** Options of every script that trains, apart from those of a technique. */
 import { dtypeWord } from "../../checkpoint/dtype.ts";
+import { GGUF } from "../../checkpoint/gguf/write/options.ts";
 import { READING } from "../../data/options.ts";
 import type { Options } from "../../method/options.ts";
 
@@ -63,6 +64,7 @@ export const TRAINED = {
     decides: "storage",
     help: "of the result; as the model is stored when left out",
   },
+  ...GGUF,
   freeze: { type: "string[]", help: "weights that stay as they are, by pattern: 'model.embed*'", value: "GLOB" },
   train_only: { type: "string[]", help: "weights that are trained, by pattern; all others stay", value: "GLOB" },
   recompute: {

@@ -11,7 +11,7 @@
  */
 import { UserError } from "../../errors.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
-import { saveModel, saveResult } from "../../model/save.ts";
+import { saveModel, saveResult, savingTo } from "../../model/save.ts";
 import { humanBytes } from "../../text/format.ts";
 import type { Outcome } from "../command-context.ts";
 import { type BuiltRun, buildRun, describeRun, planRun, prepareOutput, type RunOutput } from "./build-run.ts";
@@ -99,7 +99,7 @@ async function loop<B, D>(
             context.info(`step ${step}: held-out loss ${loss.toFixed(4)}`);
             if (best && best.loss <= loss) return;
             best = { step, loss };
-            if (options.best) await saveModel(model, options.best, saving);
+            if (options.best) await saveModel(model, options.best, savingTo(options.best, saving));
           },
         }
       : {}),

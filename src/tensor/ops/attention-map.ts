@@ -25,7 +25,8 @@ export function attentionMap(rec: Recorder, q: Tensor, k: Tensor, options: Atten
     );
   const steps = matrixSteps(rec, t, options);
   const p = rec.result([batch, heads, t, t], [q, k], "attention map");
-  steps.probabilities(q, k, rec.scratch([batch, heads, t], "log sums of attention"), p);
+  const lse = rec.scratch([batch, heads, t], "log sums of attention");
+  steps.probabilities(q, k, lse, p);
   rec.onBackward(p, (dp) => {
     const ds = rec.scratch(p.shape, "gradient of scores");
     const n = batch * heads * t;
@@ -35,7 +36,7 @@ export function attentionMap(rec: Recorder, q: Tensor, k: Tensor, options: Atten
       params: { n, c: t, inverse: 1, accumulate: 0 },
       ...rowWork(rec, n, t),
     });
-    steps.scoreGradients(ds, q, k);
+    steps.scoreGradients(ds, q, k, { p, lse });
   });
   return p;
 }

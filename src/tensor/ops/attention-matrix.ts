@@ -3,7 +3,7 @@
  * driver, whose products are its best kernels, and bounded by what short sequences need. Scores are computed again on
  * the way back.
  */
-import { foldGroups } from "../../gpu/grid.ts";
+import { foldGroups, spanGroups } from "../../gpu/grid.ts";
 import { type ProductShape, planProduct } from "../linear-algebra/products.ts";
 import type { Recorder, StepParam } from "../recorder.ts";
 import type { Tensor } from "../tensor.ts";
@@ -69,7 +69,7 @@ function productsOfHeads(rec: Recorder, { batch, heads, kvHeads }: AttentionOpti
 
 /** The steps of attention over rows of `t` tokens, with matrices of every head (B, H, T, T). */
 export function matrixSteps(rec: Recorder, t: number, options: AttentionOptions) {
-  const { batch, heads, kvHeads, headDim: d, causal, segments, window = 0, scale = 1 / Math.sqrt(d) } = options;
+  const { batch, heads, kvHeads, headDim: d, causal, segments, window = 0, scale = 1 / Math.sqrt(d), cap } = options;
   const [width, kvWidth, area] = [heads * d, kvHeads * d, t * t];
   const rows = batch * heads * t;
 
@@ -89,9 +89,9 @@ export function matrixSteps(rec: Recorder, t: number, options: AttentionOptions)
       each({ form: "nt", m: t, n: t, k: d, lda: width, ldb: kvWidth, ldc: t, scale }, [queries(q), keys(k), scores(p)]);
       rec.step({
         kernel: "attention/softmax",
-        flags: [...(segments ? ["segments"] : []), ...(again ? ["again"] : [])],
+        flags: [...(segments ? ["segments"] : []), ...(again ? ["again"] : []), ...(cap ? ["capped"] : [])],
         bind: { ...(segments ? { segments } : {}), s: p, lse },
-        params: { rows, t, heads, causal: causal ? 1 : 0, window },
+        params: { rows, t, heads, causal: causal ? 1 : 0, window, cap: cap ?? 0 },
         groups: foldGroups(Math.ceil(rows / 64)),
       });
     },
@@ -109,8 +109,16 @@ export function matrixSteps(rec: Recorder, t: number, options: AttentionOptions)
       const { into, accumulate } = rec.gradient(v);
       each(toKeys, [scores(p), queries(dy), keys(into)], accumulate);
     },
-    /** The gradients of q and k from that of the scores. */
-    scoreGradients(ds: Tensor, q: Tensor, k: Tensor): void {
+    /**
+     * The gradients of q and k from that of the scores, which a soft cap changes in place. `p` and `lse` are as
+     * `probabilities` left them.
+     */
+    scoreGradients(ds: Tensor, q: Tensor, k: Tensor, { p, lse }: { readonly p: Tensor; readonly lse: Tensor }): void {
+      if (cap) {
+        const count = rows * t;
+        const params = { count, t, cap };
+        rec.step({ kernel: "attention/uncap", bind: { p, lse, d: ds }, params, groups: spanGroups(count) });
+      }
       if (q.needsGrad) {
         const { into, accumulate } = rec.gradient(q);
         const shape = { form: "nn", m: t, n: d, k: t, lda: t, ldb: kvWidth, ldc: width, scale } as const;
@@ -155,7 +163,7 @@ export function attentionByMatrix(
       params: { rows, t },
       groups: foldGroups(Math.ceil(rows / 64)),
     });
-    steps.scoreGradients(ds, q, k);
+    steps.scoreGradients(ds, q, k, { p: again, lse });
   });
   return y;
 }

@@ -10,10 +10,14 @@ export interface AttentionOptions {
   readonly causal: boolean;
   /** 1 / sqrt(headDim) when left out. */
   readonly scale?: number;
+  /** Scores become cap tanh(score / cap). */
+  readonly cap?: number;
   /** (B, T) i32: a query sees its own document; 0 is padding, which sees nothing and gives zeros. */
   readonly segments?: Tensor;
   /** A query sees so many of the last keys. */
   readonly window?: number;
+  /** (H): one more score of every query of a head, whose share goes to no value. https://arxiv.org/abs/2309.17453 */
+  readonly sinks?: Tensor;
 }
 
 /**

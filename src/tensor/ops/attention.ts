@@ -5,13 +5,13 @@
  * Dao 2023, https://arxiv.org/abs/2307.08691; grouped queries, https://arxiv.org/abs/2305.13245.
  */
 import type { Recorder } from "../recorder.ts";
-import { rowsOf, showShape, type Tensor } from "../tensor.ts";
+import { expectShape, rowsOf, showShape, type Tensor } from "../tensor.ts";
 import { attentionByMatrix, suitsMatrix } from "./attention-matrix.ts";
 import { type AttentionOptions, headFlags } from "./attention-options.ts";
 
 /** q (B * T, H * D), k and v (B * T, Hkv * D) -> (B * T, H * D). */
 export function attention(rec: Recorder, q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions): Tensor {
-  const { batch, heads, kvHeads, headDim: d, causal, segments, window = 0, scale = 1 / Math.sqrt(d) } = options;
+  const { batch, heads, kvHeads, headDim: d, causal, segments, window = 0, scale = 1 / Math.sqrt(d), cap } = options;
   const { rows, width } = rowsOf(q);
   const t = rows / batch;
   if (width !== heads * d || heads % kvHeads !== 0 || !Number.isInteger(t))
@@ -24,17 +24,19 @@ export function attention(rec: Recorder, q: Tensor, k: Tensor, v: Tensor, option
         `attention: ${x.label} ${showShape(x.shape)} for ${kvHeads} key heads of ${d} and ${rows} queries`,
       );
   }
-  if (suitsMatrix(rec, batch, heads, t)) return attentionByMatrix(rec, q, k, v, t, options);
-  const flags = [...headFlags(rec, d), ...(segments ? ["segments"] : [])];
+  const { sinks } = options;
+  if (sinks) expectShape(sinks, [heads], "attention sinks");
+  else if (suitsMatrix(rec, batch, heads, t)) return attentionByMatrix(rec, q, k, v, t, options);
+  const flags = [...headFlags(rec, d), ...(segments ? ["segments"] : []), ...(cap ? ["capped"] : [])];
   const bound: Record<string, Tensor> = segments ? { segments } : {};
-  const common = { t, heads, group: heads / kvHeads, d, causal: causal ? 1 : 0, window, scale };
+  const common = { t, heads, group: heads / kvHeads, d, causal: causal ? 1 : 0, window, scale, cap: cap ?? 0 };
   const blocks = Math.ceil(t / 64);
-  const y = rec.result(q.shape, [q, k, v], "attention");
+  const y = rec.result(q.shape, [q, k, v, ...(sinks ? [sinks] : [])], "attention");
   const lse = rec.scratch([batch, heads, t], "log sums of attention");
   rec.step({
     kernel: "attention/forward",
-    flags,
-    bind: { q, k, v, ...bound, y, lse },
+    flags: [...flags, ...(sinks ? ["sinks"] : [])],
+    bind: { q, k, v, ...bound, y, lse, ...(sinks ? { sinks } : {}) },
     params: { ...common, keys: t },
     groups: [blocks, heads, batch],
   });
@@ -50,6 +52,16 @@ export function attention(rec: Recorder, q: Tensor, k: Tensor, v: Tensor, option
       params: { ...common, accumulate: ofQ.accumulate },
       groups: [blocks, heads, batch],
     });
+    if (sinks?.needsGrad) {
+      const { into, accumulate } = rec.gradient(sinks);
+      const params = { batch, heads, t, accumulate };
+      rec.step({
+        kernel: "attention/sink-gradient",
+        bind: { sinks, lse, delta, d: into },
+        params,
+        groups: [heads, 1, 1],
+      });
+    }
     for (const [x, values] of [
       [k, false],
       [v, true],

@@ -209,7 +209,8 @@ export type Unary =
   | "gelu_tanh"
   | "clamp"
   | "round"
-  | "affine";
+  | "affine"
+  | "soft_cap";
 
 function unaryGradient(
   rec: Recorder,
@@ -230,7 +231,7 @@ function unaryGradient(
   });
 }
 
-/** A function of every value; `low` and `high` are for clamp and affine. */
+/** A function of every value; `low` and `high` are for clamp, affine and soft_cap. */
 export function unary(
   rec: Recorder,
   op: Unary,
@@ -266,6 +267,9 @@ export const logSigmoid = (rec: Recorder, x: Tensor): Tensor => unary(rec, "log_
 export const tanh = (rec: Recorder, x: Tensor): Tensor => unary(rec, "tanh", x);
 /** Values below `low` or above `high` become these; their gradient is 0. */
 export const clamp = (rec: Recorder, x: Tensor, low: number, high: number): Tensor => unary(rec, "clamp", x, low, high);
+
+/** cap tanh(x / cap): values below `cap`, without a corner. */
+export const softCap = (rec: Recorder, x: Tensor, cap: number): Tensor => unary(rec, "soft_cap", x, 0, cap);
 
 /** The nearest whole number, halves to the even one. No gradient goes through it. */
 export const round = (rec: Recorder, x: Tensor): Tensor => unary(rec, "round", x);

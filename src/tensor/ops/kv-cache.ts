@@ -45,16 +45,18 @@ export function attentionCached(
     readonly headDim: number;
     readonly scale?: number;
     readonly window?: number;
+    readonly cap?: number;
+    readonly sinks?: Tensor;
   },
 ): Tensor {
-  const { batch, capacity, heads, kvHeads, headDim: d, window = 0, scale = 1 / Math.sqrt(d) } = options;
+  const { batch, capacity, heads, kvHeads, headDim: d, window = 0, scale = 1 / Math.sqrt(d), cap, sinks } = options;
   const t = rowsOf(q).rows / batch;
   const y = rec.scratch(q.shape, "attention over the cache");
   rec.step({
     kernel: "attention/forward",
-    flags: [...headFlags(rec, d), "cached"],
-    bind: { q, k: keys, v: values, positions, y },
-    params: { t, keys: capacity, heads, group: heads / kvHeads, d, causal: 0, window, scale },
+    flags: [...headFlags(rec, d), "cached", ...(cap ? ["capped"] : []), ...(sinks ? ["sinks"] : [])],
+    bind: { q, k: keys, v: values, positions, y, ...(sinks ? { sinks } : {}) },
+    params: { t, keys: capacity, heads, group: heads / kvHeads, d, causal: 0, window, scale, cap: cap ?? 0 },
     groups: [Math.ceil(t / 64), heads, batch],
   });
   return y;

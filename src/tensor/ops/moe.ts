@@ -1,128 +1,14 @@
 /**
- * Sparse mixtures of experts: the router's choice, rows sorted by expert, one product per expert, and the weighted sum.
- *
- * A slot is one of a token's k places for experts; slot s belongs to token s / k (rounded down). Everything is
- * gathered, never scattered, so there are no atomics and equal inputs give equal bits. Shazeer et al. 2017,
- * https://arxiv.org/abs/1701.06538
+ * The experts of a sparse mixture: rows sorted by expert, one product per expert, and the weighted sum. Slots are those
+ * of router.ts. Shazeer et al. 2017, https://arxiv.org/abs/1701.06538
  */
 import { spanGroups } from "../../gpu/grid.ts";
 import { type Form, type GroupedShape, planGroupedProduct } from "../linear-algebra/products.ts";
 import type { Recorder, StepParam, Target } from "../recorder.ts";
 import { rowParts } from "../stretches.ts";
-import { expectShape, showShape, type Tensor } from "../tensor.ts";
-import { addScalar, stopGradient } from "./elementwise.ts";
-import { rowWork, sum } from "./reduce.ts";
-
-const BLOCK = 256; // slots that a lane of wgsl/moe/count.wgsl walks
-
-export interface RouteOptions {
-  /** Experts per token. */
-  readonly k: number;
-  /** Divide the weights by their sum over the k experts. */
-  readonly normalize: boolean;
-  /** Over all experts together, or of each alone. Softmax when left out. */
-  readonly scoring?: "softmax" | "sigmoid";
-  /** (E): added to the scores for the choice, not for the weights. It takes no gradient. */
-  readonly bias?: Tensor;
-  /**
-   * Experts stand in `count` groups; those of the `kept` best are chosen from. A group is worth its best one or two.
-   */
-  readonly groups?: { readonly count: number; readonly kept: number; readonly worth: "best" | "two" };
-  /** Multiplies the weights; 1 when left out. */
-  readonly scale?: number;
-}
-
-/** Most groups of experts: bits of a word. */
-const MOST_GROUPS = 32;
-
-/** Which expert every slot goes to, on the GPU. S = tokens * k. */
-export interface RoutePlan {
-  readonly tokens: number;
-  readonly k: number;
-  readonly experts: number;
-  /** (N, k) u32, likeliest first. */
-  readonly expertOf: Tensor;
-  /** (S) u32: the slot at every place of the list that is sorted by expert, and in order of slots within one. */
-  readonly slots: Tensor;
-  /** (S) u32: the place of every slot. */
-  readonly places: Tensor;
-  /** (E + 1) u32: where each expert's places begin. */
-  readonly offsets: Tensor;
-  /** (N) f32: log of the sum of exp(logits). */
-  readonly lse: Tensor;
-}
-
-/**
- * Router logits (N, E) -> the weights (N, k) of the k best experts, and where the slots go; of equal scores the lowest
- * index wins. Gradients go back to the logits with the choice held constant. Throws RangeError unless k is from 1 to
- * the experts that are left, and groups are equal.
- */
-export function route(
-  rec: Recorder,
-  logits: Tensor,
-  { k, normalize, scoring = "softmax", bias, groups, scale = 1 }: RouteOptions,
-): { readonly weights: Tensor; readonly plan: RoutePlan } {
-  const [n = 0, e = 0] = logits.shape;
-  if (logits.shape.length !== 2) throw new RangeError(`${logits.label} ${showShape(logits.shape)} is not (N, experts)`);
-  const { count = 1, kept = 1 } = groups ?? {};
-  if (e % count !== 0 || count > MOST_GROUPS || kept < 1 || kept > count)
-    throw new RangeError(`${kept} of ${count} groups of ${e} experts; at most ${MOST_GROUPS}, all of one size`);
-  const left = (e / count) * kept;
-  if (!Number.isInteger(k) || k < 1 || k > left) throw new RangeError(`${k} experts per token out of ${left}`);
-  if (bias) expectShape(bias, [e], "bias of the choice");
-  const weights = rec.result([n, k], [logits], "weights of experts");
-  const lse = rec.scratch([n], "log sums of router logits");
-  const expertOf = rec.scratch([n, k], "experts", "u32");
-  const flags = [...(normalize ? ["normalize"] : []), ...(scoring === "sigmoid" ? ["sigmoid"] : [])];
-  rec.step({
-    kernel: "moe/route",
-    flags: [
-      ...flags,
-      ...(bias ? ["biased"] : []),
-      ...(kept < count ? ["grouped", ...(groups?.worth === "two" ? ["pairs"] : [])] : []),
-    ],
-    bind: { logits, ...(bias ? { bias } : {}), lse, experts: expertOf, weights },
-    params: { n, e, k, groups: count, kept, scale },
-    groups: spanGroups(n, 64),
-  });
-  rec.onBackward(weights, (dw) => {
-    const { into, accumulate } = rec.gradient(logits);
-    const needs: Record<string, Tensor> = scoring === "sigmoid" ? { logits } : normalize ? {} : { logits, lse };
-    rec.step({
-      kernel: "moe/route-gradient",
-      flags,
-      bind: { ...needs, experts: expertOf, weights, dw, d_logits: into },
-      params: { count: n * e, e, k, accumulate, scale },
-      groups: spanGroups(n * e),
-    });
-  });
-  return { weights, plan: { tokens: n, k, experts: e, expertOf, lse, ...sortSlots(rec, expertOf, n * k, e) } };
-}
-
-/** Stable counting sort of slots by expert. */
-function sortSlots(
-  rec: Recorder,
-  experts: Tensor,
-  s: number,
-  e: number,
-): Pick<RoutePlan, "slots" | "places" | "offsets"> {
-  const blocks = Math.ceil(s / BLOCK);
-  const counts = rec.scratch([blocks, e], "slots of experts", "u32");
-  const begins = rec.scratch([blocks + 1, e], "begins of blocks", "u32");
-  const slots = rec.scratch([s], "slots by expert", "u32");
-  const places = rec.scratch([s], "places of slots", "u32");
-  const offsets = rec.scratch([e + 1], "offsets of experts", "u32");
-  const groups = spanGroups(blocks * e, 64);
-  rec.step({ kernel: "moe/count", bind: { experts, counts }, params: { s, e, blocks }, groups });
-  rec.step({ kernel: "moe/scan", bind: { counts, begins }, params: { e, blocks }, groups: spanGroups(e, 64) });
-  rec.step({
-    kernel: "moe/place",
-    bind: { experts, begins, slots, places, offsets },
-    params: { s, e, blocks },
-    groups,
-  });
-  return { slots, places, offsets };
-}
+import { expectShape, rowsOf, type Tensor } from "../tensor.ts";
+import { rowWork } from "./reduce.ts";
+import type { RoutePlan } from "./router.ts";
 
 /** How values of rows of c are read: by fours where c allows it. */
 const unitsOf = (c: number): { readonly flags: string[]; readonly unit: number } =>
@@ -179,13 +65,21 @@ export function dispatch(rec: Recorder, x: Tensor, plan: RoutePlan): Tensor {
 }
 
 /**
- * Every row times the matrix of its expert: (N * k, in) sorted by expert and (E, out, in) in f32 or bf16 -> (N * k,
- * out). The gradient of an expert without rows is 0. Experts that one binding does not hold are taken some at a time.
+ * Every row times the matrix of its expert: (N * k, in) sorted by expert and (E, out, in), or (E, in, out) where they
+ * are `transposed`, in f32 or bf16 -> (N * k, out). The gradient of an expert without rows is 0. Experts that one
+ * binding does not hold are taken some at a time.
  */
-export function groupedLinear(rec: Recorder, x: Tensor, weights: Tensor, plan: RoutePlan): Tensor {
-  const [, n = 0, k = 0] = weights.shape;
+export function groupedLinear(
+  rec: Recorder,
+  x: Tensor,
+  weights: Tensor,
+  plan: RoutePlan,
+  { transposed = false }: { readonly transposed?: boolean } = {},
+): Tensor {
+  const [, first = 0, second = 0] = weights.shape;
+  const [n, k] = transposed ? [second, first] : [first, second];
   const rows = plan.tokens * plan.k;
-  expectShape(weights, [plan.experts, n, k], "grouped linear layer");
+  expectShape(weights, [plan.experts, first, second], "grouped linear layer");
   expectShape(x, [rows, k], weights.label);
   const { dtype: bDtype } = weights;
   if (bDtype !== "f32" && bDtype !== "bf16") throw new TypeError(`${weights.label}: experts are f32 or bf16`);
@@ -198,25 +92,55 @@ export function groupedLinear(rec: Recorder, x: Tensor, weights: Tensor, plan: R
     bind: Bound,
   ) => {
     const tn = form === "tn";
-    const sizes = { m: tn ? n : rows, n: columns, k: tn ? rows : depth, rows, bDtype: tn ? ("f32" as const) : bDtype };
+    const sizes = {
+      m: tn ? first : rows,
+      n: columns,
+      k: tn ? rows : depth,
+      rows,
+      bDtype: tn ? ("f32" as const) : bDtype,
+    };
     const shape: GroupedShape = { form, ...sizes, experts: own.weights.shape[0]!, firstExpert: own.first };
     const { params, ...step } = planGroupedProduct(shape, rec.profile);
     const { accumulate, ...tensors } = bind;
     rec.step({ ...step, bind: { ...tensors, offsets: plan.offsets }, params: { ...params, accumulate } });
   };
-  for (const own of parts) append("nt", own, { columns: n, depth: k }, { a: x, b: own.weights, c: y, accumulate: 0 });
+  const [forward, back] = transposed ? (["nn", "nt"] as const) : (["nt", "nn"] as const);
+  for (const own of parts)
+    append(forward, own, { columns: n, depth: k }, { a: x, b: own.weights, c: y, accumulate: 0 });
   rec.onBackward(y, (dy) => {
     if (weights.needsGrad) {
       for (const own of parts) {
         const { into, accumulate } = rec.gradient(own.weights);
-        append("tn", own, { columns: k }, { a: dy, b: x, c: into, accumulate });
+        const [a, b] = transposed ? [x, dy] : [dy, x];
+        append("tn", own, { columns: second }, { a, b, c: into, accumulate });
       }
     }
     if (x.needsGrad) {
       const { into, accumulate } = rec.gradient(x);
       for (const own of parts)
-        append("nn", own, { columns: k, depth: n }, { a: dy, b: own.weights, c: into, accumulate });
+        append(back, own, { columns: k, depth: n }, { a: dy, b: own.weights, c: into, accumulate });
     }
+  });
+  return y;
+}
+
+/** Rows sorted by expert (N * k, C), each with its expert's bias (E, C) -> (N * k, C). */
+export function expertBias(rec: Recorder, x: Tensor, bias: Tensor, { experts: e, offsets }: RoutePlan): Tensor {
+  const { rows, width: c } = rowsOf(x);
+  expectShape(bias, [e, c], "biases of experts");
+  const y = rec.result(x.shape, [x, bias], bias.label);
+  const groups = spanGroups(rows * c);
+  rec.step({ kernel: "moe/expert-bias", bind: { x, bias, offsets, y }, params: { count: rows * c, c, e }, groups });
+  rec.onBackward(y, (dy) => {
+    rec.addGradient(x, dy);
+    if (!bias.needsGrad) return;
+    const { into, accumulate } = rec.gradient(bias);
+    rec.step({
+      kernel: "moe/expert-bias-gradient",
+      bind: { dy, offsets, d_bias: into },
+      params: { count: e * c, c, accumulate },
+      groups: spanGroups(e * c),
+    });
   });
   return y;
 }
@@ -271,54 +195,6 @@ export function combine(
       });
     }
     if (ys.needsGrad) gather(rec, dy, plan, rec.gradient(ys), weights);
-  });
-  return y;
-}
-
-/**
- * Load-balancing loss E * sum of f_i p_i: (1). f_i is expert i's share of the slots, a constant; p_i its mean
- * probability, through which gradients go. 1 when both are even, E when all goes to one expert (k = 1). Implementations
- * that do not divide f by k give k times as much. Fedus et al. 2021, https://arxiv.org/abs/2101.03961;
- * https://arxiv.org/abs/2501.11873
- */
-export function balanceLoss(rec: Recorder, logits: Tensor, plan: RoutePlan): Tensor {
-  const { tokens: n, experts: e, k, lse, offsets } = plan;
-  expectShape(logits, [n, e], "load balance");
-  const scale = e / (n * n * k);
-  const even = (n * k) / e;
-  const y = rec.result([n], [logits], "imbalance of tokens");
-  rec.step({
-    kernel: "moe/balance",
-    bind: { logits, lse, offsets, y },
-    params: { n, e, even, scale },
-    groups: spanGroups(n, 64),
-  });
-  rec.onBackward(y, (dy) => {
-    const { into, accumulate } = rec.gradient(logits);
-    rec.step({
-      kernel: "moe/balance-gradient",
-      bind: { logits, lse, offsets, y, dy, d_logits: into },
-      params: { count: n * e, e, even, scale, accumulate },
-      groups: spanGroups(n * e),
-    });
-  });
-  return addScalar(rec, sum(rec, y), 1);
-}
-
-/**
- * The k likeliest experts of every token, times the token's weight: logits (N, E), weights (N, 1) -> (N, E), without
- * gradient.
- */
-export function chosenExperts(rec: Recorder, logits: Tensor, k: number, weights: Tensor): Tensor {
-  const [n = 0, e = 0] = logits.shape;
-  expectShape(weights, [n, 1], "chosen experts");
-  const { plan } = route(rec, stopGradient(rec, logits), { k, normalize: false });
-  const y = rec.scratch([n, e], "chosen experts");
-  rec.step({
-    kernel: "moe/chosen",
-    bind: { experts: plan.expertOf, weights, y },
-    params: { count: n * e, e, k },
-    groups: spanGroups(n * e),
   });
   return y;
 }

@@ -14,9 +14,11 @@ interface Normed {
   readonly bias: Tensor | undefined;
   readonly eps: number;
   readonly layer: boolean;
+  /** The gain is 1 + weight. */
+  readonly plusOne?: boolean;
 }
 
-function normalize(rec: Recorder, { x, weight, bias, eps, layer }: Normed): Tensor {
+function normalize(rec: Recorder, { x, weight, bias, eps, layer, plusOne }: Normed): Tensor {
   const [w = 0] = weight.shape;
   const width = x.shape.at(-1) ?? 0;
   if (weight.shape.length !== 1 || width % w !== 0)
@@ -26,10 +28,11 @@ function normalize(rec: Recorder, { x, weight, bias, eps, layer }: Normed): Tens
   const y = rec.result(x.shape, [x, weight, ...(bias ? [bias] : [])], weight.label);
   const saved = rec.scratch([layer ? 2 * n : n], `scales of ${weight.label}`);
   const form = layer ? ["layer"] : [];
+  const gain = plusOne ? ["plus_one"] : [];
   const work = rowWork(rec, n, w);
   rec.step({
     kernel: "norm/normalize",
-    flags: [...form, ...(bias ? ["bias"] : []), ...work.flags],
+    flags: [...form, ...gain, ...(bias ? ["bias"] : []), ...work.flags],
     bind: { x, weight, ...(bias ? { bias } : {}), y, saved },
     params: { n, w, eps },
     groups: work.groups,
@@ -52,7 +55,7 @@ function normalize(rec: Recorder, { x, weight, bias, eps, layer }: Normed): Tens
       const { into, accumulate } = rec.gradient(x);
       rec.step({
         kernel: "norm/normalize-gradient",
-        flags: [...form, ...work.flags],
+        flags: [...form, ...gain, ...work.flags],
         bind: { dy, x, weight, saved, dx: into },
         params: { n, w, accumulate },
         groups: work.groups,
@@ -62,9 +65,16 @@ function normalize(rec: Recorder, { x, weight, bias, eps, layer }: Normed): Tens
   return y;
 }
 
-/** x / sqrt(mean(x^2) + eps) * weight. A weight shorter than the last dimension normalises each group of its length. */
-export const rmsNorm = (rec: Recorder, x: Tensor, weight: Tensor, { eps }: { readonly eps: number }): Tensor =>
-  normalize(rec, { x, weight, bias: undefined, eps, layer: false });
+/**
+ * x / sqrt(mean(x^2) + eps) * weight, or * (1 + weight) with `plusOne`. A weight shorter than the last dimension
+ * normalises each group of its length.
+ */
+export const rmsNorm = (
+  rec: Recorder,
+  x: Tensor,
+  weight: Tensor,
+  { eps, plusOne = false }: { readonly eps: number; readonly plusOne?: boolean },
+): Tensor => normalize(rec, { x, weight, bias: undefined, eps, layer: false, plusOne });
 
 /** (x - mean) / sqrt(variance + eps) * weight + bias. */
 export const layerNorm = (

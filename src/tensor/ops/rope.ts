@@ -1,4 +1,7 @@
-/** Rotary position embedding. Su et al. 2021, https://arxiv.org/abs/2104.09864; the half-split form of Hugging Face. */
+/**
+ * Rotary position embedding. Su et al. 2021, https://arxiv.org/abs/2104.09864; pairs of two halves as Hugging Face has
+ * them, or of neighbours.
+ */
 import { spanGroups } from "../../gpu/grid.ts";
 import type { Recorder, StepParam } from "../recorder.ts";
 import { rowsOf, showShape, sizeOf, type Tensor } from "../tensor.ts";
@@ -8,53 +11,72 @@ export interface RopeOptions {
   readonly heads: number;
   readonly headDim: number;
   readonly tables: RopeTables;
-  /** Positions are below this. The table has so many rows: 4 * headDim bytes each. */
+  /** Positions are below this. The table has so many rows: 8 bytes a pair each. */
   readonly length: number;
+  /** Tokens of a row of the batch; only tables with `long` ask for it. */
+  readonly rowLength?: number;
 }
 
 const tables = new WeakMap<Recorder, Map<RopeTables, { readonly length: number; readonly tensor: Tensor }>>();
 
-/** Cosines and sines, of angles rounded to f32 as the reference has them; one table for all layers of a recording. */
-function tableOf(
-  rec: Recorder,
-  { inverseFrequencies, attentionScale }: RopeTables,
-  key: RopeTables,
-  length: number,
-): Tensor {
+/** Whether a document of these tables may be so long that they turn it otherwise. */
+const reachesLong = ({ long }: RopeTables, length: number): boolean => long !== undefined && length > long.original;
+
+/**
+ * Cosines and sines, of angles rounded to f32 as the reference has them; one table for all layers of a recording. The
+ * table of long documents follows where there can be one.
+ */
+function tableOf(rec: Recorder, key: RopeTables, length: number): Tensor {
   const known = tables.get(rec) ?? new Map();
   tables.set(rec, known);
   const found = known.get(key);
-  if (found && found.length >= length) return found.tensor;
+  if (found && (found.length === length || (found.length > length && !key.long))) return found.tensor;
+  const { inverseFrequencies, attentionScale, scaleAt, long } = key;
+  const sets = [inverseFrequencies, ...(long && reachesLong(key, length) ? [long.inverseFrequencies] : [])];
   const half = inverseFrequencies.length;
-  const values = new Float32Array(length * half * 2);
-  for (let position = 0; position < length; position++) {
-    for (let i = 0; i < half; i++) {
-      const angle = Math.fround(position * inverseFrequencies[i]!);
-      const at = 2 * (position * half + i);
-      values[at] = Math.cos(angle) * attentionScale;
-      values[at + 1] = Math.sin(angle) * attentionScale;
+  const values = new Float32Array(sets.length * length * half * 2);
+  let at = 0;
+  for (const frequencies of sets)
+    for (let position = 0; position < length; position++) {
+      const scale = attentionScale * (scaleAt?.(position) ?? 1);
+      for (const frequency of frequencies) {
+        const angle = Math.fround(position * frequency);
+        values[at++] = Math.cos(angle) * scale;
+        values[at++] = Math.sin(angle) * scale;
+      }
     }
-  }
-  const tensor = rec.constant(values, [length, half, 2], "rotations");
+  const tensor = rec.constant(values, [sets.length * length, half, 2], "rotations");
   known.set(key, { length, tensor });
   return tensor;
 }
 
-/** x (N, heads * headDim) turned by its positions (N). */
+/**
+ * x (N, heads * headDim) turned by its positions (N): of every head as many pairs as the tables have, the rest stays.
+ */
 export function rope(rec: Recorder, x: Tensor, positions: Tensor, options: RopeOptions): Tensor {
-  const { heads, headDim, length } = options;
+  const { heads, headDim, tables, length, rowLength = length } = options;
   const { rows, width } = rowsOf(x);
-  if (width !== heads * headDim || sizeOf(positions.shape) !== rows)
+  const half = tables.inverseFrequencies.length;
+  if (width !== heads * headDim || sizeOf(positions.shape) !== rows || 2 * half > headDim)
     throw new RangeError(
       `rope: ${x.label} ${showShape(x.shape)} for ${heads} heads of ${headDim} at ${showShape(positions.shape)} positions`,
     );
-  const table = tableOf(rec, options.tables, options.tables, length);
+  const partial = 2 * half < headDim;
+  const long = reachesLong(tables, length);
+  const flags = [
+    ...(partial ? ["partial"] : []),
+    ...(tables.interleaved ? ["interleaved"] : []),
+    ...(long ? ["long"] : []),
+  ];
+  const table = tableOf(rec, tables, length);
   const rotate = (from: Tensor, y: Tensor, turn: number, accumulate: StepParam) => {
-    const count = sizeOf(x.shape) / 2;
+    const count = rows * heads * (headDim - half);
+    const original = tables.long?.original ?? 0;
     rec.step({
       kernel: "rope/rotate",
+      flags,
       bind: { x: from, positions, table, y },
-      params: { count, heads, half: headDim / 2, last: length - 1, turn, accumulate },
+      params: { count, heads, d: headDim, half, last: length - 1, turn, t: rowLength, original, accumulate },
       groups: spanGroups(count),
     });
   };

@@ -192,7 +192,7 @@ describe("mistakes", () => {
         [`${top}/d.safetensors`, {}, `${top}/d.safetensors is a folder; expected a file`],
         [`${top}/file`, {}, `${top}/file is a file; expected a folder`],
         [`${top}/no/x.safetensors`, {}, `${top}/no: no such folder, so ${top}/no/x.safetensors cannot be written`],
-        [`${top}/x.gguf`, {}, `${top}/x.gguf cannot be written`],
+        [`${top}/x.bin`, {}, `${top}/x.bin cannot be written`],
         [`${top}/file/x.safetensors`, {}, `${top}/file/x.safetensors cannot be written: it is below a file`],
         [`${top}/file/x`, {}, `${top}/file/x cannot be written: it is below a file`],
         [

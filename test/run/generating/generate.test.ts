@@ -6,7 +6,7 @@ import { argmax, GREEDY } from "../../../src/run/generating/sampling.ts";
 import { Program, profileOf } from "../../../src/tensor/program.ts";
 import { Recorder } from "../../../src/tensor/recorder.ts";
 import { sharedGpu } from "../../support/gpu.ts";
-import { TINY_EXPERTS, TINY_TEXT } from "../../support/tiny-models.ts";
+import { TINY_DECODERS, TINY_EXPERTS, TINY_TEXT } from "../../support/tiny-models.ts";
 
 const gpu = await sharedGpu();
 const PROMPTS = [[1, 2, 3], [7], [5, 9, 11, 13, 2, 8, 1]];
@@ -36,7 +36,7 @@ async function recomputed(model: Model, prompt: readonly number[], count: number
   return ids.slice(prompt.length);
 }
 
-const ALL = { ...TINY_TEXT, ...TINY_EXPERTS };
+const ALL = { ...TINY_TEXT, ...TINY_DECODERS, ...TINY_EXPERTS };
 
 describe.each(Object.keys(ALL))("%s", (name) => {
   test("the cache changes nothing", async () => {

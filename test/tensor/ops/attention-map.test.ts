@@ -15,6 +15,7 @@ const cases: Record<string, MapCase> = {
   "33 tokens": { batch: 1, t: 33, heads: 3, kvHeads: 3, d: 12, causal: true },
   full: { batch: 2, t: 17, heads: 2, kvHeads: 1, d: 6, causal: false },
   "more than a workgroup, a window": { batch: 1, t: 67, heads: 2, kvHeads: 1, d: 4, causal: true, window: 7 },
+  capped: { batch: 2, t: 9, heads: 2, kvHeads: 1, d: 6, causal: true, cap: 0.8, scale: 0.7 },
   "packed documents and padding": {
     batch: 2,
     t: 12,
@@ -31,13 +32,15 @@ const inputsOf = ({ batch, t, heads, kvHeads, d, segments }: MapCase, spread = 1
   k: { shape: [batch * t, kvHeads * d], data: normals(2, batch * t * kvHeads * d, spread) },
   ...(segments ? { segments: { shape: [batch, t], data: segments, dtype: "i32" } as const } : {}),
 });
-const optionsOf = ({ batch, heads, kvHeads, d, causal, window }: MapCase) => ({
+const optionsOf = ({ batch, heads, kvHeads, d, causal, window, scale, cap }: MapCase) => ({
   batch,
   heads,
   kvHeads,
   headDim: d,
   causal,
   ...(window ? { window } : {}),
+  ...(scale ? { scale } : {}),
+  ...(cap ? { cap } : {}),
 });
 
 describe.each(Object.keys(cases))("%s", (name) => {

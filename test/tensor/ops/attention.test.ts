@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { attention } from "../../../src/tensor/ops/attention.ts";
+import { exactScore, type MapCase } from "../../support/attention.ts";
 import { covers } from "../../support/covers.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { checkOp, hardware, runOp } from "../../support/program.ts";
@@ -9,30 +10,17 @@ covers(
   "attention/forward",
   "attention/key-gradient",
   "attention/query-gradient",
+  "attention/sink-gradient",
   "attention/softmax",
   "attention/softmax-gradient",
+  "attention/uncap",
 );
 
 const gpu = await sharedGpu();
 
-interface Case {
-  readonly batch: number;
-  readonly t: number;
-  readonly heads: number;
-  readonly kvHeads: number;
-  readonly d: number;
-  readonly causal: boolean;
-  readonly window?: number;
-  readonly segments?: Int32Array;
-}
-
 /** Attention in float64 with the whole matrix of probabilities. */
-function reference(
-  { batch, t, heads, kvHeads, d, causal, window = 0, segments }: Case,
-  q: Float64Array,
-  k: Float64Array,
-  v: Float64Array,
-) {
+function reference(given: MapCase, q: Float64Array, k: Float64Array, v: Float64Array) {
+  const { batch, t, heads, kvHeads, d, causal, window = 0, segments } = given;
   const y = new Float64Array(q.length);
   const [width, keyWidth] = [heads * d, kvHeads * d];
   for (let b = 0; b < batch; b++) {
@@ -47,7 +35,7 @@ function reference(
           let score = 0;
           for (let c = 0; c < d; c++)
             score += q[(b * t + i) * width + h * d + c]! * k[(b * t + j) * keyWidth + kv + c]!;
-          scores.push([j, score / Math.sqrt(d)]);
+          scores.push([j, exactScore(given, score)]);
         }
         const most = scores.reduce((a, [, s]) => Math.max(a, s), Number.NEGATIVE_INFINITY);
         const total = scores.reduce((a, [, s]) => a + Math.exp(s - most), 0);
@@ -62,7 +50,7 @@ function reference(
   return y;
 }
 
-const cases: Record<string, Case> = {
+const cases: Record<string, MapCase> = {
   "one token": { batch: 1, t: 1, heads: 1, kvHeads: 1, d: 8, causal: true },
   "three tokens, odd heads": { batch: 2, t: 3, heads: 3, kvHeads: 1, d: 5, causal: true },
   "grouped keys": { batch: 2, t: 17, heads: 4, kvHeads: 2, d: 8, causal: true },
@@ -72,6 +60,12 @@ const cases: Record<string, Case> = {
   "heads of 64": { batch: 1, t: 9, heads: 1, kvHeads: 1, d: 64, causal: true },
   "heads of 80": { batch: 1, t: 9, heads: 1, kvHeads: 1, d: 80, causal: true },
   "a window": { batch: 1, t: 40, heads: 2, kvHeads: 1, d: 4, causal: true, window: 7 },
+  "capped scores": { batch: 2, t: 19, heads: 4, kvHeads: 2, d: 6, causal: true, cap: 0.7, scale: 0.9 },
+  "capped scores of 80, a window": { batch: 1, t: 11, heads: 2, kvHeads: 1, d: 80, causal: true, window: 3, cap: 2 },
+  "capped, packed": {
+    ...{ batch: 1, t: 9, heads: 3, kvHeads: 1, d: 5, causal: true, cap: 1.5, scale: 1 },
+    segments: Int32Array.of(1, 1, 1, 1, 2, 2, 2, 0, 0),
+  },
   "packed documents and padding": {
     batch: 2,
     t: 12,
@@ -90,7 +84,7 @@ describe.each(Object.keys(cases))("%s", (name) => {
   ])("%s, agrees with float64, forward and back", async (form, profile) => {
     if (form === "in tiles" && cases[name]!.d === 64) return; // unrolled: half a minute of a software driver's compiler
     const given = cases[name]!;
-    const { batch, t, heads, kvHeads, d, causal, window, segments } = given;
+    const { batch, t, heads, kvHeads, d, causal, window, segments, scale, cap } = given;
     const rows = batch * t;
     const kv = { shape: [rows, kvHeads * d] };
     await checkOp(gpu, "attention", {
@@ -108,6 +102,8 @@ describe.each(Object.keys(cases))("%s", (name) => {
           headDim: d,
           causal,
           ...(window ? { window } : {}),
+          ...(scale ? { scale } : {}),
+          ...(cap ? { cap } : {}),
           ...(segments ? { segments } : {}),
         }),
       reference: ({ q, k, v }) => reference(given, q!, k!, v!),
@@ -115,6 +111,59 @@ describe.each(Object.keys(cases))("%s", (name) => {
       step: 1e-3,
       ...(profile ? { profile } : {}),
     });
+  });
+});
+
+describe("sinks", () => {
+  const given: MapCase = { batch: 2, t: 9, heads: 4, kvHeads: 2, d: 5, causal: true, window: 4 };
+  const { batch, t, heads, kvHeads, d } = given;
+  const [rows, width, keyWidth] = [batch * t, heads * d, kvHeads * d];
+  const inputs = {
+    q: { shape: [rows, width], data: normals(1, rows * width) },
+    k: { shape: [rows, keyWidth], data: normals(2, rows * keyWidth) },
+    v: { shape: [rows, keyWidth], data: normals(3, rows * keyWidth) },
+    sinks: { shape: [heads], data: Float32Array.of(-1, 0, 2, 9) },
+  };
+  const options = { batch, heads, kvHeads, headDim: d, causal: true, window: 4 };
+
+  test("take their share of the softmax, with gradients", async () => {
+    await checkOp(gpu, "sinks", {
+      inputs,
+      build: (rec, { q, k, v, sinks }) => attention(rec, q!, k!, v!, { ...options, sinks: sinks! }),
+      // A sink is a key of its own whose value is 0.
+      reference: ({ q, k, v, sinks }) => {
+        const plain = reference(given, q!, k!, v!);
+        return plain.map((y, at) => {
+          const [row, head] = [Math.floor(at / width), Math.floor((at % width) / d)];
+          const [b, i] = [Math.floor(row / t), row % t];
+          let sum = 0;
+          for (let j = Math.max(0, i - 3); j <= i; j++) {
+            let product = 0;
+            const group = Math.floor((head * kvHeads) / heads);
+            for (let c = 0; c < d; c++)
+              product += q![row * width + head * d + c]! * k![(b * t + j) * keyWidth + group * d + c]!;
+            sum += Math.exp(exactScore(given, product));
+          }
+          return (y * sum) / (sum + Math.exp(sinks![head]!));
+        });
+      },
+    });
+  });
+
+  test("leave rows of padding at 0, without a gradient", async () => {
+    const segments = Int32Array.from({ length: rows }, (_, i) => (i % t < 6 ? 1 : 0));
+    const { outputs, gradients } = await runOp(gpu, {
+      inputs: {
+        ...Object.fromEntries(Object.entries(inputs).map(([name, input]) => [name, { ...input, grad: true }])),
+        segments: { shape: [batch, t], data: segments, dtype: "i32" },
+      },
+      build: (rec, { q, k, v, sinks, segments }) =>
+        attention(rec, q!, k!, v!, { ...options, sinks: sinks!, segments: segments! }),
+      seeds: { y: normals(4, rows * width) },
+    });
+    expect(outputs.y!.slice(6 * width, 9 * width).every((y) => y === 0)).toBe(true);
+    expect(gradients.q!.slice(6 * width, 9 * width).every((g) => g === 0)).toBe(true);
+    expect(gradients.sinks!.every((g) => Number.isFinite(g) && g !== 0)).toBe(true);
   });
 });
 

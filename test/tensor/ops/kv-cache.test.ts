@@ -10,9 +10,14 @@ covers("attention/cache-write");
 
 const gpu = await sharedGpu();
 
-test("attention over a cache is attention over the tokens that were written to it", async () => {
+test.each([
+  ["plain", {}],
+  ["with a window, a scale and a cap", { window: 3, scale: 0.8, cap: 1.2 }],
+  ["with sinks", { window: 3, hasSinks: true }],
+] as const)("attention over a cache is attention over the tokens that were written to it, %s", async (_, given) => {
+  const { hasSinks = false, ...more } = { hasSinks: false, ...given };
   const [batch, t, heads, kvHeads, d, capacity] = [2, 5, 4, 2, 8, 9];
-  const shape = { heads, kvHeads, headDim: d };
+  const shape = { heads, kvHeads, headDim: d, ...more };
   const memory = [
     gpu.buffer(4 * batch * capacity * kvHeads * d, "keys"),
     gpu.buffer(4 * batch * capacity * kvHeads * d, "values"),
@@ -25,17 +30,19 @@ test("attention over a cache is attention over the tokens that were written to i
       q: { shape: [rows, heads * d], data: normals(1, rows * heads * d) },
       k: { shape: [rows, kvHeads * d], data: normals(2, rows * kvHeads * d) },
       v: { shape: [rows, kvHeads * d], data: normals(3, rows * kvHeads * d) },
+      sinks: { shape: [heads], data: normals(4, heads) },
       positions: { shape: [rows], data: Int32Array.from({ length: rows }, (_, i) => i % t), dtype: "i32" },
     },
-    build: (rec, { q, k, v, positions }) => {
+    build: (rec, { q, k, v, positions, sinks }) => {
+      const all = { ...shape, ...(hasSinks ? { sinks: sinks! } : {}) };
       const [keys, values] = memory.map(({ buffer }, i) =>
         rec.state(`cache ${i}`, [batch, capacity, kvHeads * d], buffer),
       );
       cacheWrite(rec, k!, keys!, positions!, { batch, capacity });
       cacheWrite(rec, v!, values!, positions!, { batch, capacity });
       return {
-        cached: attentionCached(rec, q!, keys!, values!, positions!, { batch, capacity, ...shape }),
-        whole: attention(rec, q!, k!, v!, { batch, causal: true, ...shape }),
+        cached: attentionCached(rec, q!, keys!, values!, positions!, { batch, capacity, ...all }),
+        whole: attention(rec, q!, k!, v!, { batch, causal: true, ...all }),
       };
     },
   });

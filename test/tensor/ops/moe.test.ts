@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { decodeFloats, encodeFloats } from "../../../src/checkpoint/decode.ts";
 import { linear } from "../../../src/tensor/ops/linear.ts";
-import { balanceLoss, combine, dispatch, groupedLinear, type RoutePlan, route } from "../../../src/tensor/ops/moe.ts";
+import { combine, dispatch, groupedLinear } from "../../../src/tensor/ops/moe.ts";
+import { balanceLoss, type RoutePlan, route } from "../../../src/tensor/ops/router.ts";
 import type { AdapterProfile, Recorder } from "../../../src/tensor/recorder.ts";
 import type { Tensor } from "../../../src/tensor/tensor.ts";
 import { covers } from "../../support/covers.ts";

@@ -36,6 +36,26 @@ describe.each(SHAPES)("%d x %d", (n, w) => {
     });
   });
 
+  test("RMSNorm with a gain of 1 + w", async () => {
+    await checkOp(gpu, "RMSNorm with a gain of 1 + w", {
+      inputs: { x, weight },
+      build: (rec, { x, weight }) => rmsNorm(rec, x!, weight!, { eps: EPS, plusOne: true }),
+      reference: ({ x, weight }) => {
+        const gain = weight!.map((g) => 1 + g);
+        return reference(x!, gain, undefined, w);
+      },
+    });
+  });
+
+  test("LayerNorm without a bias", async () => {
+    await checkOp(gpu, "LayerNorm without a bias", {
+      inputs: { x, weight },
+      build: (rec, { x, weight }) => layerNorm(rec, x!, weight!, undefined, { eps: EPS }),
+      reference: ({ x, weight }) => reference(x!, weight!, new Float64Array(w), w),
+      backward: 2e-5,
+    });
+  });
+
   test("LayerNorm", async () => {
     await checkOp(gpu, "LayerNorm", {
       inputs: { x, weight, bias },

@@ -1,6 +1,6 @@
 /** Routers that score experts one by one, choose with a bias, and choose from groups. */
 import { describe, expect, test } from "bun:test";
-import { type RouteOptions, route } from "../../../src/tensor/ops/moe.ts";
+import { type RouteOptions, route } from "../../../src/tensor/ops/router.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { checkOp, runOp } from "../../support/program.ts";
 import { normals } from "../../support/random.ts";

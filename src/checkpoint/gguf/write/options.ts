@@ -1,0 +1,11 @@
+/** The option of every script that writes checkpoints and so GGUF files. */
+import type { Options } from "../../../method/options.ts";
+
+export const GGUF = {
+  gguf_type: {
+    type: "string[]",
+    decides: "storage",
+    help: "types in an -o x.gguf: q8_0, or q4_k,*.ffn_down.*=q6_k by pattern; each matrix keeps its own when left out",
+    value: "TYPE",
+  },
+} as const satisfies Options;

@@ -1,0 +1,41 @@
+/** Options of the `merge` script that say how its result is written. */
+import type { WriteOptions } from "../checkpoint/write/writer.ts";
+import { UserError } from "../errors.ts";
+
+/** What is needed of the context of a script. */
+interface Context {
+  readonly options: Readonly<Record<string, unknown>>;
+  warn(message: string): void;
+}
+
+const textOf = (context: Context, name: string): string | undefined => context.options[name] as string | undefined;
+
+/** "5GB", "300M" or bytes; mergekit writes 5B for 5e9. */
+function parseSize(text: string, flag: string): number {
+  const parts = /^(\d+(?:\.\d+)?)\s*([kmgtb]?)(?:i?b)?$/i.exec(text.trim());
+  const bytes = parts
+    ? Number(parts[1]) * ({ k: 1e3, m: 1e6, g: 1e9, b: 1e9, t: 1e12 }[parts[2]!.toLowerCase()] ?? 1)
+    : 0;
+  if (!(bytes >= 1)) throw new UserError(`--${flag} ${text} is not a size`, "for example 5GB or 300MB");
+  return bytes;
+}
+
+/** How the result is written: in shards, or as a GGUF file with its types. Throws UserError. */
+export function writeOptions(context: Context): WriteOptions {
+  const ggufType = context.options.gguf_type as string[] | undefined;
+  const gguf = { ...(ggufType && { ggufType }), warn: (message: string) => context.warn(message) };
+  return { ...gguf, ...shardOptions(context) };
+}
+
+function shardOptions(context: Context): WriteOptions {
+  const shard = textOf(context, "shard");
+  const shards = context.options.shards as number | undefined;
+  const size = textOf(context, "out_shard_size");
+  const shardBytes = size ? parseSize(size, "out-shard-size") : parseSize(textOf(context, "shard_size")!, "shard-size");
+  if (shard === undefined) return { shardBytes, ...(shards === undefined ? {} : { shards }) };
+  const [, index = 0, count = 0] = (/^(\d+)\/(\d+)$/.exec(shard) ?? []).map(Number);
+  if (!(index >= 1 && index <= count)) {
+    throw new UserError(`--shard ${shard} is not I/N with I from 1 to N`, "for example --shard 2/8");
+  }
+  return { shard: { index, count } };
+}
