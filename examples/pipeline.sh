@@ -29,7 +29,7 @@ ingot data facts --part world --size 40 -o world.jsonl
 
 # A base, and two experts made from it
 ingot train --init large.json --tokenizer byte --data language.jsonl --data world.jsonl --weights 0.5,0.5 \
-    --batch-size 8 --pack --save-every 0 --schedule constant --steps 120 --lr 4e-3 --warmup 10 \
+    --batch-size 8 --pack --save-every 0 --schedule constant --steps 120 --lr 4e-3 --warmup 5 --clip 1 \
     --log base.jsonl -o base/
 measure base
 ingot train base --data language.jsonl --data world.jsonl --weights 0.8,0.2 --batch-size 8 --pack \

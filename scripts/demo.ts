@@ -12,7 +12,7 @@ const HELP = `Set up what is missing, then train, merge, unlearn, distil and mea
 
   -h, --help   this text
 
-It takes about two minutes on two cores without a GPU, prints every command that it runs, and leaves a page with all curves.
+It takes about five minutes on two cores without a GPU, prints every command that it runs, and leaves a page with all curves.
 `;
 
 await runToEnd("demo", async () => {

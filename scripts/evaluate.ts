@@ -6,6 +6,7 @@
  *   bun run evaluate before/ after/ --data rows.jsonl --metric loss,exact-match
  */
 import { script } from "../src/cli/script.ts";
+import { TASK_NOTES } from "../src/evaluate/harness/metrics.ts";
 import { EVALUATE } from "../src/evaluate/options.ts";
 
 await script({
@@ -15,9 +16,10 @@ await script({
   examples: [
     "bun run evaluate model/ --data rows.jsonl",
     "bun run evaluate before/ after/ --data math=m.jsonl --data code=c.jsonl --metric loss,exact-match",
+    "bun run evaluate a/ b/ --data rows.jsonl --metric loss,accuracy -o table.tex",
     "bun run evaluate model/ --data rows.jsonl --metric loss --dump logits.safetensors --json",
     "bun run evaluate unlearned/ --gold retrained/ --data forget.jsonl --data holdout.jsonl --metric forget-quality,privleak",
-    "bun run evaluate unlearned/ --gold retrained/ --data forget.jsonl --attack relearn --relearn-rows 5,10,20",
+    "bun run evaluate unlearned/ --gold retrained/ --data forget.jsonl --attack relearn --relearn-rows 2,4,8",
     "bun run evaluate unlearned/ --gold retrained/ --original before/ --data forget.jsonl --probe revive",
     "bun run evaluate model/ --data forget.jsonl --probe trace",
     "bun run merge a/ b/ --method linear | bun run evaluate --data rows.jsonl --pass > merged.safetensors",
@@ -25,7 +27,13 @@ await script({
   output: ({ pass }) => (pass ? "checkpoint" : "text"),
   options: EVALUATE,
   essentials: ["data", "metric", "gold", "attack", "probe", "batch_size", "max_tokens"],
-  notes: `--list explains each metric, attack and probe; --help --attack relearn shows the options of one.
+  notes: `--list explains each metric, attack and probe; --help --metric truth-ratio says how one is computed, its range, which side is
+better and what it reads; --help --attack relearn shows the options of one.
+
+The ending of -o picks the form: .csv and .jsonl have every number as a record, .json what --json prints, .md and .tex the table, .txt
+what a terminal shows.
+
+${TASK_NOTES}
 
 Keys of rows: choice needs prompt, choices and answer (the place of the right one); truth-ratio, forget-quality,
 normalised-probability and paraphrased-probability need other answers to a prompt, paraphrased_answer and perturbed_answer, as

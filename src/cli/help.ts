@@ -84,6 +84,14 @@ const reflow = (text: string, width: number): string =>
     .map((part) => (/^ /m.test(part) ? part : wrap(part.replaceAll("\n", " "), width).join("\n")))
     .join("\n\n");
 
+/** What a method says of itself, behind its label; a command is broken as a shell asks. */
+function factLines([label, text]: readonly [string, string], width: number): string {
+  const column = 11;
+  if (!text.startsWith("bun run ")) return twoColumns([[`  ${label}`, text]], column, width);
+  const lines = wrap(asLaunched(text), width - column - 4, / (?=[-|[])/);
+  return `  ${label}`.padEnd(column) + lines.join(` \\\n${" ".repeat(column + 2)}`);
+}
+
 /** What a method is and its options. Of a default only the options: the user did not ask about it. */
 function methodPart({ option, source, said }: Choice, method: MethodInfo, width: number): string | undefined {
   const rows = Object.keys(method.options).length > 0 ? optionLines(method.options, width) : undefined;
@@ -91,7 +99,10 @@ function methodPart({ option, source, said }: Choice, method: MethodInfo, width:
   const noun = option === "method" ? option : nounOf(source);
   const about = wrap(method.about, width - 2).map((line) => `  ${line}`);
   const title = [method.title, method.cite].filter(Boolean).join(", ");
-  return `${noun[0]!.toUpperCase()}${noun.slice(1)} ${method.name}: ${title}\n${about.join("\n")}\n\n${rows ?? "  It has no options"}`;
+  const facts = (method.explained ?? []).map((fact) => factLines(fact, width));
+  const explained = facts.length > 0 ? `\n\n${facts.join("\n")}` : "";
+  const head = `${noun[0]!.toUpperCase()}${noun.slice(1)} ${method.name}: ${title}`;
+  return `${head}\n${about.join("\n")}${explained}\n\n${rows ?? "  It has no options"}`;
 }
 
 /** Names of what is left out of the short help of a definition. */

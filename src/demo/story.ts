@@ -58,7 +58,7 @@ export const STORY: readonly Line[] = [
   {
     about: "A base, and two experts made from it",
     stages: [
-      `train --init large.json --tokenizer byte --data language.jsonl --data world.jsonl --weights 0.5,0.5 ${TRAIN} --schedule constant --steps 120 --lr 4e-3 --warmup 10 --log base.jsonl -o base/`,
+      `train --init large.json --tokenizer byte --data language.jsonl --data world.jsonl --weights 0.5,0.5 ${TRAIN} --schedule constant --steps 120 --lr 4e-3 --warmup 5 --clip 1 --log base.jsonl -o base/`,
     ],
     makes: "base",
   },

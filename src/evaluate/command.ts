@@ -1,9 +1,11 @@
 /** What the `evaluate` script does: models side by side, metrics by group, differences and intervals. */
+import { isatty } from "node:tty";
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { open } from "../checkpoint/open.ts";
 import type { Context, Outcome } from "../cli/context.ts";
 import { textOutput } from "../cli/output.ts";
+import { writeText } from "../cli/stderr.ts";
 import { refuseInputs } from "../cli/target.ts";
 import type { Batch } from "../data/batch.ts";
 import { type GroupReference, groupsOf, parseGroups } from "../data/groups.ts";
@@ -11,9 +13,11 @@ import { UserError } from "../errors.ts";
 import { openGpu } from "../gpu/gpu.ts";
 import { bindDefaults } from "../method/bind.ts";
 import { loadMethod } from "../method/registry.ts";
+import { leftOutOfTable } from "../run/evaluation/documents.ts";
+import { evaluationForm } from "../run/evaluation/form.ts";
+import { seedRuns } from "../run/evaluation/seeds.ts";
 import { type Reader, readForScoring, type ScoringData } from "../run/scoring/read-rows.ts";
 import type { Need, ScoredRow } from "../run/scoring/scored-row.ts";
-import { table } from "../text/table.ts";
 import { checkAlone, checkMetrics, checkOutputs, checkStdin, checkTask, goldRemark, inputsOf } from "./checks.ts";
 import { type BoundMetric, needsOf } from "./contract.ts";
 import { planOf, writesOf } from "./dry-run.ts";
@@ -23,7 +27,8 @@ import { ModelLoader } from "./loaded-model.ts";
 import { prepare } from "./model-checks.ts";
 import type { EVALUATE, EvaluateOptions } from "./options.ts";
 import { passThrough } from "./pass-through.ts";
-import { results, tableOf } from "./results.ts";
+import { type Found, rendered } from "./render.ts";
+import { results } from "./results.ts";
 import { type ChosenTechnique, chosenTechnique } from "./techniques.ts";
 
 export type EvaluateContext = Context<typeof EVALUATE>;
@@ -52,12 +57,6 @@ interface Opened {
   readonly reader: Reader;
 }
 
-/** What was found, for machines and for people. */
-interface Found {
-  readonly value: Readonly<Record<string, unknown>>;
-  text(): string;
-}
-
 export async function evaluate(context: EvaluateContext): Promise<Outcome> {
   const asked = await askedFor(context);
   const warn = once(context.warn);
@@ -76,7 +75,7 @@ export async function evaluate(context: EvaluateContext): Promise<Outcome> {
     else context.print(text);
     return {};
   }
-  const report = reporter(context);
+  const report = reporter(context, asked.refs);
   const found = chosen
     ? await runTechnique(context, asked, chosen, opened, warn)
     : await runMetrics(context, asked, needs, opened, warn);
@@ -109,6 +108,9 @@ async function askedFor(context: EvaluateContext): Promise<Asked> {
     chosen.technique.check?.({ ...named, metrics, values: chosen.values, gold: options.gold !== undefined });
   }
   checkOutputs(options, context.out, context.dryRun);
+  if (chosen && options.long)
+    throw new UserError(`--long has no effect with --${chosen.kind}, whose table is always whole`, "leave it out");
+  checkForm(context);
   return { refs, groups, metrics, chosen, task };
 }
 
@@ -153,14 +155,46 @@ async function openAll(
   return opened;
 }
 
-/** Writes what was found: to stdout or -o; with --pass to stderr or -o. Throws UserError where -o is a folder. */
-function reporter(context: EvaluateContext): (found: Found) => void {
+/** The form that the ending of -o asks for; undefined where that is left to --json. */
+function formOf(out: string) {
+  const form = evaluationForm(out);
+  return form === "txt" ? undefined : form;
+}
+
+/** Throws UserError for a file of a form that there is not, or that cannot stand beside --json. */
+function checkForm({ options, out }: EvaluateContext): void {
+  if (isBesideJson(formOf(out)) && options.json && options.pass)
+    throw new UserError(`--json and -o ${out} are two results, and --pass takes stdout`, "leave out --json");
+}
+
+/** Whether a file of the form leaves what --json asks for to stdout. */
+const isBesideJson = (form: ReturnType<typeof formOf>): boolean => form !== undefined && !form.startsWith("json");
+
+/**
+ * Writes what was found, as the ending of -o says: to stdout or -o; with --pass to stderr or -o. With --json what
+ * machines read goes to stdout where the file is another form. Throws UserError where -o is a folder.
+ */
+function reporter(context: EvaluateContext, refs: readonly string[]): (found: Found) => void {
   const { options, out } = context;
-  if (!options.pass || out === "-")
-    return ({ value, text }) => (options.json ? context.line(value) : context.print(text()));
+  const form = formOf(out);
+  const cuts = out === "-" && isatty(options.pass ? 2 : 1);
+  const screen = options.pass ? process.stderr : process.stdout;
+  const layout = { width: (cuts && screen.columns) || 80, cuts, long: options.long, refs };
+  const text = (found: Found) => rendered(form ?? (options.json ? "json" : "txt"), found, layout);
+  if (options.pass && out !== "-") {
+    const target = textOutput(out);
+    context.onExit((ok) => (ok ? target.commit() : target.discard()));
+    return (found) => target.write(text(found));
+  }
+  if (out === "-") return (found) => (options.json ? context.line(found.value) : context.print(text(found)));
   const target = textOutput(out);
   context.onExit((ok) => (ok ? target.commit() : target.discard()));
-  return ({ value, text }) => target.write(`${options.json ? JSON.stringify(value) : text()}\n`);
+  return (found) => {
+    target.write(text(found));
+    const left = found.rows && (form === "md" || form === "tex") && !options.long && leftOutOfTable(found.rows);
+    if (left) context.info(left);
+    if (options.json && isBesideJson(form)) writeText(`${JSON.stringify(found.value)}\n`);
+  };
 }
 
 async function loaderFor(
@@ -201,7 +235,7 @@ async function runTechnique(
   progress.done();
   const value = { [kind]: technique.name, ...json };
   context.log.event("result", { value });
-  return { value, text: () => table(cells) };
+  return { value, cells };
 }
 
 async function runMetrics(
@@ -233,9 +267,13 @@ async function runMetrics(
   }
   const { forget, holdout } = options;
   const gold = options.gold === undefined ? {} : { gold: scored[refs.length]! };
+  const runs = seedRuns(
+    refs.map((ref, i) => ({ ref, lineage: opened[i]!.checkpoint.lineage })),
+    options.seeds,
+  );
   const rows = results(
     {
-      models: refs.map((ref, i) => ({ ref, rows: scored[i]! })),
+      models: refs.map((ref, i) => ({ ref, run: runs[i], rows: scored[i]! })),
       gold: options.gold,
       context: { groups: groups.map(({ name }) => name), forget, holdout, ...gold },
     },
@@ -251,7 +289,7 @@ async function runMetrics(
   log.event("result", { value: { rows } });
   for (const { model, group, metric, value, rows: n } of rows)
     log.event("eval", { name: metric, group, model, value, n });
-  return { value: { ...overall, rows }, text: () => tableOf(rows, refs) };
+  return { value: { ...overall, rows }, rows };
 }
 
 const bitsOf = ({ quantize }: EvaluateOptions): number | undefined =>

@@ -9,7 +9,9 @@ import type { Bound } from "../method/bind.ts";
 import type { Laws } from "../method/laws.ts";
 import type { Options, Values } from "../method/options.ts";
 import type { MethodInfo } from "../method/registry.ts";
+import type { Better } from "../run/evaluation/row.ts";
 import type { Need, ScoredRow } from "../run/scoring/scored-row.ts";
+import { explanationOf } from "./explanation.ts";
 import type { Groups } from "./groups.ts";
 
 /** What a metric may know besides the rows. */
@@ -50,10 +52,19 @@ export interface Metric<O extends Options = Options> extends MethodInfo<O> {
   readonly interval?: false;
   /** The least and the largest value. */
   readonly range: readonly [number, number];
-  /** Whether less is better. */
-  readonly lower: boolean;
+  /**
+   * Which value is better: more, less, what is nearer to a number, or neither. Of the group to forget no value of a
+   * metric with `knowledge` is better by itself.
+   */
+  readonly better: Better;
+  /** How the value is found from the rows, in words. */
+  readonly formula: string;
+  /** Which groups and keys of rows it reads, and which options. */
+  readonly reads: string;
   /** Whether a model that knows the rows better has more or less of it; left out where that is not so throughout. */
   readonly knowledge?: "more" | "less";
+  /** A command that measures it, for --help; made from the rest when left out. */
+  readonly example?: string;
   /** NaN where no row can be measured. */
   value(rows: readonly ScoredRow[], setup: MetricSetup<O>): number;
   /** Further numbers, by name, such as one per class. */
@@ -66,11 +77,14 @@ export interface Metric<O extends Options = Options> extends MethodInfo<O> {
  * A metric with the types of its options.
  *
  *   export const method = defineMetric({
- *     name: "loss", ..., options: {}, range: [0, Number.POSITIVE_INFINITY], lower: true,
+ *     name: "loss", ..., options: {}, range: [0, Number.POSITIVE_INFINITY], better: "lower",
  *     value: (rows) => ratio(rows, summedLoss, tokens),
  *   });
  */
-export const defineMetric = <const O extends Options>(metric: Metric<O>): Metric<O> => metric;
+export const defineMetric = <const O extends Options>(metric: Metric<O>): Metric<O> => ({
+  ...metric,
+  explained: explanationOf(metric),
+});
 
 /** A metric with the values that were asked for. */
 export type BoundMetric = Bound<Metric>;

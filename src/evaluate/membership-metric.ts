@@ -8,6 +8,8 @@ interface MembershipInfo {
   readonly title: string;
   /** What the rows' scores are. */
   readonly about: string;
+  readonly formula: string;
+  readonly reads: string;
   readonly cite: string;
   readonly needs?: Need;
   readonly score: AttackScore;
@@ -33,7 +35,7 @@ const membershipInfo = ({ score: _, about, ...info }: MembershipInfo) =>
     ...info,
     about: `AUC of ${about}, forget against holdout; 0.5: no difference`,
     range: [0, 1],
-    lower: true,
+    better: 0.5,
     knowledge: "more",
   }) as const;
 

@@ -52,6 +52,17 @@ export const EVALUATE = {
     default: false,
     help: "pass the model on to stdout; the result goes to stderr, or to the file of -o",
   },
+  long: {
+    type: "boolean",
+    default: false,
+    help: "every number on a line of its own, with its interval and its difference to the first model",
+  },
+  seeds: {
+    type: "'lineage' | 'names' | 'off'",
+    default: "lineage",
+    help: "models that differ by their seed alone are one line of the table, mean ± deviation: told by the history in their files, or also by names such as a-seed1; off: each its own",
+    value: "HOW",
+  },
   bootstrap: { type: "number.integer >= 0", default: 200, help: "resamples for 95 % intervals; 0: none", value: "N" },
   batch_size: { type: "number.integer >= 1", default: 16, help: "rows that are run at once", value: "N" },
   columns: READING.columns,

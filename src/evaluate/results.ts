@@ -1,28 +1,20 @@
 /** From scored rows to numbers: metrics by model and group, intervals, differences to the first model and to gold. */
+import type { Better, EvaluationRow } from "../run/evaluation/row.ts";
+import type { SeedRun } from "../run/evaluation/seeds.ts";
 import type { ScoredRow } from "../run/scoring/scored-row.ts";
-import { table } from "../text/table.ts";
 import { bootstrap, type PairedRows } from "./bootstrap.ts";
 import type { BoundMetric, MetricContext } from "./contract.ts";
 import { countedRows, partsFor } from "./measure.ts";
 import { cell } from "./technique.ts";
 
-/** One number of the result. */
-export interface Row {
-  readonly model: string;
-  readonly group: string;
-  readonly metric: string;
-  readonly value: number;
-  /** 95 % interval. */
-  readonly interval?: readonly [number, number];
-  /** Against the first model, with its interval. */
-  readonly difference?: number;
-  readonly difference_interval?: readonly [number, number];
-  readonly rows: number;
-}
-
 /** What was scored. */
 export interface Scored {
-  readonly models: readonly { readonly ref: string; readonly rows: readonly ScoredRow[] }[];
+  readonly models: readonly {
+    readonly ref: string;
+    readonly rows: readonly ScoredRow[];
+    /** What it is a run of, where others differ from it by their seed alone. */
+    readonly run?: SeedRun | undefined;
+  }[];
   /** The gold model's reference; its rows are in the context. */
   readonly gold: string | undefined;
   readonly context: MetricContext;
@@ -35,10 +27,10 @@ export interface ResampleOptions {
 }
 
 /** Every metric of every model and group, with intervals and differences. */
-export function results(scored: Scored, metrics: readonly BoundMetric[], resampling: ResampleOptions): Row[] {
+export function results(scored: Scored, metrics: readonly BoundMetric[], resampling: ResampleOptions): EvaluationRow[] {
   return metrics.flatMap((metric) =>
     partsFor(metric.method, scored.context.groups).flatMap(({ name, has }) => {
-      const models = scored.models.map(({ ref, rows }) => ({ ref, rows: rows.filter(has) }));
+      const models = scored.models.map((model) => ({ ...model, rows: model.rows.filter(has) }));
       const gold = scored.context.gold?.filter(has);
       return new Comparison(metric, { group: name, models, gold, scored, resampling }).rows();
     }),
@@ -64,12 +56,21 @@ class Comparison {
     this.#options = options;
   }
 
-  rows(): Row[] {
+  rows(): EvaluationRow[] {
     return this.#options.models.flatMap((_, m) => this.#rowsOf(m));
   }
 
   #setup(gold: readonly ScoredRow[] | undefined) {
     return { ...this.#options.scored.context, ...(gold ? { gold } : {}), values: this.#metric.values };
+  }
+
+  /** What is known of rows that are to be forgotten says by itself nothing good or bad, nor does it beside others. */
+  #better(): Better {
+    const { method } = this.#metric;
+    const { group, scored } = this.#options;
+    const { groups, forget } = scored.context;
+    const holdsForgotten = groups.includes(forget) && (group === forget || group === "all");
+    return method.knowledge && !method.across && holdsForgotten ? "none" : method.better;
   }
 
   #value(rows: readonly ScoredRow[], gold: readonly ScoredRow[] | undefined): number {
@@ -91,36 +92,42 @@ class Comparison {
     return bootstrap(lists, statistic, { ...this.#options.resampling, ...strata });
   }
 
-  #rowsOf(m: number): Row[] {
+  #rowsOf(m: number): EvaluationRow[] {
     const { method } = this.#metric;
     const { models, group } = this.#options;
-    const { ref, rows: all } = models[m]!;
+    const { ref, rows: all, run } = models[m]!;
     const [own, gold] = countedRows(method, all, this.#options.gold);
-    const row: Row = { model: ref, group, metric: method.name, value: this.#value(own, gold), rows: own.length };
+    const value = this.#value(own, gold);
+    const row = { model: ref, ...run, group, metric: method.name, value, rows: own.length };
+    const better = this.#better();
     const lists = this.#isPaired(all) ? [own, gold!] : [own];
     const interval = this.#isResampled(own)
       ? { interval: this.#interval(lists, ([drawn, drawnGold = gold]) => this.#value(drawn!, drawnGold)) }
       : {};
     const details = method.details?.(own, this.#setup(gold)) ?? {};
     return [
-      { ...row, ...interval, ...(m > 0 ? this.#difference(m, row.value) : {}) },
+      { ...row, better, ...interval, ...(m > 0 ? this.#difference(m, row.value) : {}) },
       ...Object.entries(details).map(([detail, value]) => ({ ...row, metric: `${method.name} ${detail}`, value })),
-      ...(gold && !method.gold ? this.#againstGold(m, row, gold) : []),
+      ...(gold && !method.gold ? this.#againstGold(m, { ...row, better }, gold) : []),
     ];
   }
 
   /** How far the model is from gold; for the first model also the value of gold. */
-  #againstGold(m: number, row: Row, gold: readonly ScoredRow[]): Row[] {
+  #againstGold(m: number, row: EvaluationRow, gold: readonly ScoredRow[]): EvaluationRow[] {
     const value = this.#value(gold, gold);
+    const { better, ...further } = row;
+    const { seeds_of: _, seed: __, ...goldRow } = row;
     const relative = (100 * (row.value - value)) / (value + 1e-10);
     return [
-      ...(m === 0 ? [{ ...row, model: this.#options.scored.gold!, value, rows: gold.length }] : []),
-      { ...row, metric: `${row.metric} % from gold`, value: relative },
+      ...(m === 0
+        ? [{ ...goldRow, model: this.#options.scored.gold!, gold: true as const, value, rows: gold.length }]
+        : []),
+      { ...further, metric: `${row.metric} % from gold`, value: relative },
     ];
   }
 
   /** Against the first model, on the rows that both are measured on. */
-  #difference(m: number, value: number): Pick<Row, "difference" | "difference_interval"> {
+  #difference(m: number, value: number): Pick<EvaluationRow, "difference" | "difference_interval"> {
     const { method } = this.#metric;
     const { models, gold: allGold } = this.#options;
     const [all, allBase] = [models[m]!.rows, models[0]!.rows];
@@ -136,8 +143,8 @@ class Comparison {
   }
 }
 
-/** The rows for people. */
-export function tableOf(rows: readonly Row[], refs: readonly string[]): string {
+/** Every number on a line of its own, the header first. */
+export function longTable(rows: readonly EvaluationRow[], refs: readonly string[]): string[][] {
   const hasSeveral = refs.length > 1;
   const isNamed = hasSeveral || rows.some(({ model }) => !refs.includes(model));
   const range = (interval?: readonly [number, number]) =>
@@ -151,7 +158,7 @@ export function tableOf(rows: readonly Row[], refs: readonly string[]): string {
     ...(hasSeveral ? ["difference", "95 %"] : []),
     "rows",
   ];
-  return table([
+  return [
     header,
     ...rows.map(({ model, group, metric, value, interval, difference, difference_interval, rows: n }) => [
       ...(isNamed ? [model] : []),
@@ -162,5 +169,5 @@ export function tableOf(rows: readonly Row[], refs: readonly string[]): string {
       ...(hasSeveral ? [difference === undefined ? "" : cell(difference), range(difference_interval)] : []),
       String(n),
     ]),
-  ]);
+  ];
 }

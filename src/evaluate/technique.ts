@@ -46,8 +46,8 @@ export interface TechniqueSetup<O extends Options = Options> extends Omit<Techni
 }
 
 export interface Findings {
-  /** Rows of cells, the header first. */
-  readonly table: readonly (readonly string[])[];
+  /** Rows of cells, the header first. Numbers are as they are; people see them rounded. */
+  readonly table: readonly (readonly TableCell[])[];
   /** The same for machines; every row is about one model. */
   readonly json: Readonly<Record<string, unknown>> & { readonly rows: readonly { readonly model: string }[] };
 }
@@ -77,6 +77,9 @@ export function goldFirst({ candidates, gold }: Pick<TechniqueSetup, "candidates
     shown: <T>(found: readonly T[]): T[] => [...found.slice(before.length), ...found.slice(0, before.length)],
   };
 }
+
+/** What a cell of a table holds: a text, or a number, which may be unknown. */
+export type TableCell = string | number | undefined;
 
 /** A number in a table; "-" where it is unknown. */
 export const cell = (x: number | undefined): string =>

@@ -24,6 +24,8 @@ export interface MethodInfo<O extends Options = Options> {
   /** "arXiv:2306.01708", "doi:...", or the tool or page that defines the method. */
   readonly cite: string;
   readonly options: O;
+  /** What `--help` says of it beside its line: labels and texts. */
+  readonly explained?: readonly (readonly [label: string, text: string])[];
 }
 
 /** The contract of each kind. The file of a contract adds its own here, so that the registry knows no technique. */

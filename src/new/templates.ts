@@ -97,6 +97,7 @@ export function filled(
     text
       .replaceAll(`title: "${capital(example)}"`, `title: "${capital(name.replaceAll("-", " "))}"`)
       .replaceAll(new RegExp(`\\b${example}(?=_[a-z])`, "g"), snake)
+      .replaceAll(new RegExp(`(?<=--)${example}(?=-)`, "g"), name)
       .replaceAll(`"${example}"`, `"${typed}"`)
       .replaceAll(`/${example}.ts"`, `/${name}.ts"`);
   const mirror = (path: string) => path.replace(/^src/, "test");

@@ -1,4 +1,4 @@
-/** What the `report` script does: logs to a page, a figure, a table or an object. */
+/** What the `report` script does: logs and evaluations to a page, a figure, a table or an object. */
 
 import { isatty } from "node:tty";
 import type { CommonValues, Outcome, PlainContext } from "../cli/context.ts";
@@ -7,16 +7,18 @@ import { writeAll } from "../cli/stderr.ts";
 import { refuseInputs } from "../cli/target.ts";
 import { UserError } from "../errors.ts";
 import type { Options, Values } from "../method/options.ts";
+import { leftOutOfTable } from "../run/evaluation/documents.ts";
 import { type Form, formOf } from "./form.ts";
 import { metricsOf, type Run, readRuns } from "./read.ts";
 import { toSummary } from "./summary.ts";
-import { toCsv, toMarkdown } from "./tables.ts";
+import { evaluationsOf, toCsv, toLatex, toMarkdown } from "./tables.ts";
 
 export const REPORT = {
   svg: { type: "boolean", default: false, help: "curves as an SVG figure" },
   png: { type: "boolean", default: false, help: "curves as a PNG figure" },
-  csv: { type: "boolean", default: false, help: "all points as CSV" },
+  csv: { type: "boolean", default: false, help: "all points as CSV; of evaluations alone, all their numbers" },
   md: { type: "boolean", default: false, help: "last values, options that differ and evaluations as Markdown" },
+  tex: { type: "boolean", default: false, help: "the same as LaTeX" },
   axis: { type: "'step' | 'tokens' | 'seconds'", default: "step", help: "what a figure's curves run along" },
 } as const satisfies Options;
 
@@ -34,8 +36,14 @@ export async function report(context: ReportContext): Promise<Outcome> {
     const lines = bad.length === 1 ? `line ${bad[0]} is` : `${bad.length} lines, the first of them line ${bad[0]}, are`;
     context.warn(`${file}: ${lines} not JSON and left out`);
   }
-  if ((form === "svg" || form === "png" || form === "csv") && metricsOf(runs).length === 0)
-    throw new UserError(`${logs.join(", ")}: no run has a curve`, "evaluations are in the page and in --md");
+  const hasCurves = metricsOf(runs).length > 0;
+  const evaluations = evaluationsOf(runs);
+  if ((form === "svg" || form === "png" || (form === "csv" && evaluations.length === 0)) && !hasCurves)
+    throw new UserError(`${logs.join(", ")}: no run has a curve`, "evaluations are in the page, in --md and in --tex");
+  if (form === "csv" && hasCurves && evaluations.length > 0)
+    context.info("the points of curves alone are written; report the evaluations apart for theirs");
+  const left = form === "md" || form === "tex" ? leftOutOfTable(evaluations.flat()) : undefined;
+  if (left !== undefined) context.info(left);
   if (dryRun) {
     const plan = { form, runs: runs.length, curves: metricsOf(runs).length, out };
     context.print(`would write ${form} to ${out === "-" ? "stdout" : out}: runs ${plan.runs}, curves ${plan.curves}`);
@@ -70,6 +78,8 @@ async function made(form: Form, runs: readonly Run[], axis: "step" | "tokens" | 
       return toCsv(runs);
     case "md":
       return toMarkdown(runs);
+    case "tex":
+      return toLatex(runs);
     case "json":
       return `${JSON.stringify(toSummary(runs), null, 2)}\n`;
     case "html":

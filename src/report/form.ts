@@ -2,7 +2,7 @@
 import { extname } from "node:path";
 import { UserError } from "../errors.ts";
 
-const FLAGS = ["svg", "png", "csv", "md"] as const;
+const FLAGS = ["svg", "png", "csv", "md", "tex"] as const;
 const FORMS = ["html", ...FLAGS, "json"] as const;
 export type Form = (typeof FORMS)[number];
 

@@ -1,4 +1,6 @@
-/** Reads run logs (the JSON lines of --log) into runs. What a log holds is not trusted. */
+/**
+ * Reads run logs (the JSON lines of --log), and what `evaluate` wrote, into runs. What a file holds is not trusted.
+ */
 import fs from "node:fs";
 import { UserError } from "../errors.ts";
 import { isObject, RunBuilder, type Series } from "./run-builder.ts";
@@ -51,12 +53,18 @@ export function runsOf(file: string, text: string): Run[] {
     else if (run?.isResumedBy(event)) run.resume();
     else runs.push(new RunBuilder(event));
   }
+  const rows = runs.length === 0 ? resultRows(text) : undefined;
+  const base = file === "-" ? "stdin" : (file.split("/").at(-1) ?? file).replace(/\.(jsonl?|log)$/, "");
+  if (rows) {
+    const [start, end] = [{ script: "evaluate" }, { ok: true }];
+    const none = { step: undefined, seconds: undefined, series: new Map(), warnings: [], bad: [] };
+    return [{ name: base, file, start, end, ...none, tables: [rows] }];
+  }
   if (runs.length === 0)
     throw new UserError(
       text.trim() === "" ? `${file} is empty` : `${file} is not a log: it has no start event`,
-      "give a log that a script wrote with --log FILE",
+      "give a log that a script wrote with --log FILE, or what evaluate wrote with -o FILE.json",
     );
-  const base = file === "-" ? "stdin" : (file.split("/").at(-1) ?? file).replace(/\.(jsonl|log)$/, "");
   return runs.map(({ start, end, step, seconds, series, tables, warnings }, i) => ({
     name: runs.length > 1 ? `${base} ${i + 1}` : base,
     file,
@@ -69,6 +77,28 @@ export function runsOf(file: string, text: string): Run[] {
     warnings: [...warnings],
     bad,
   }));
+}
+
+/**
+ * The rows of what `evaluate` wrote, as JSON (an object with `rows`) or as JSON lines (a row each); undefined where the
+ * text is neither.
+ */
+function resultRows(text: string): Record<string, unknown>[] | undefined {
+  const parsed = (part: string): unknown => {
+    try {
+      return JSON.parse(part);
+    } catch {
+      return undefined;
+    }
+  };
+  const whole = parsed(text);
+  const rows = isObject(whole)
+    ? Array.isArray(whole.rows)
+      ? whole.rows
+      : [whole]
+    : text.split("\n").flatMap((line) => (line.trim() === "" ? [] : [parsed(line)]));
+  const isRow = (row: unknown): row is Record<string, unknown> => isObject(row) && typeof row.model === "string";
+  return rows.length > 0 && rows.every(isRow) ? rows.map(inertFields) : undefined;
 }
 
 /** The event of a line. Where the power failed, the next run's start stands behind a piece of a line. */

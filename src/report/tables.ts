@@ -1,38 +1,46 @@
-/** Runs as CSV and Markdown, for papers and pull requests. */
+/** Runs and evaluations as CSV, Markdown and LaTeX, for papers and pull requests. */
+import { evaluationCsv, evaluationSheet } from "../run/evaluation/documents.ts";
+import { type EvaluationRow, evaluationRows } from "../run/evaluation/row.ts";
+import { csv } from "../text/csv.ts";
+import { latexDocument } from "../text/latex.ts";
+import { markdownTable, markdownText } from "../text/markdown.ts";
+import type { Sheet } from "../text/sheet.ts";
 import { differences, metricsOf, type Run, spellOption, statusOf } from "./read.ts";
 
-const csvCell = (value: unknown): string => {
-  const text = value === undefined || (typeof value === "number" && Number.isNaN(value)) ? "" : String(value);
-  return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-};
+/** The evaluations of all runs, each the rows of one table. */
+export const evaluationsOf = (runs: readonly Run[]): EvaluationRow[][] =>
+  runs
+    .flatMap(({ tables }) => tables.flatMap((rows) => [evaluationRows(rows) ?? []]))
+    .filter(({ length }) => length > 0);
 
-/** One line per run, metric and point: run, metric, step, seconds, tokens, value. */
+/**
+ * One line per run, metric and point: run, metric, step, seconds, tokens, value. Where no run has a curve, the numbers
+ * of the evaluations.
+ */
 export function toCsv(runs: readonly Run[]): string {
-  const lines = [["run", "metric", "step", "seconds", "tokens", "value"]];
+  if (metricsOf(runs).length === 0) return evaluationCsv(evaluationsOf(runs).flat());
+  const lines: unknown[][] = [["run", "metric", "step", "seconds", "tokens", "value"]];
   for (const { name, series } of runs) {
     for (const [metric, { step, seconds, tokens, value }] of series) {
-      for (const i of value.keys()) lines.push([name, metric, step[i], seconds[i], tokens[i], value[i]].map(csvCell));
+      for (const i of value.keys()) lines.push([name, metric, step[i], seconds[i], tokens[i], value[i]]);
     }
   }
-  return `${lines.map((line) => line.join(",")).join("\n")}\n`;
+  return csv(lines, "\n");
 }
 
-const cell = (value: unknown): string =>
-  String(value ?? "")
-    .replaceAll("|", "\\|")
-    .replaceAll("\n", " ");
 const short = (value: unknown): string =>
   typeof value === "number"
     ? String(Number(value.toPrecision(5)))
     : Array.isArray(value)
       ? value.map(short).join(" to ")
-      : cell(value);
-const markdown = (header: readonly string[], rows: readonly (readonly unknown[])[]): string =>
-  [
-    `| ${header.map(cell).join(" | ")} |`,
-    `|${header.map(() => "---").join("|")}|`,
-    ...rows.map((row) => `| ${row.map(short).join(" | ")} |`),
-  ].join("\n");
+      : String(value ?? "");
+
+const sheetOf = (header: readonly string[], rows: readonly (readonly unknown[])[]): Sheet => ({
+  header,
+  align: "",
+  blocks: [{ rows: rows.map((row) => row.map((value) => ({ text: short(value) }))) }],
+  notes: [],
+});
 
 /** The last known value of a series. */
 export const lastOf = (run: Run, metric: string): number | undefined =>
@@ -43,33 +51,54 @@ export const columnsOf = (rows: readonly Readonly<Record<string, unknown>>[]): s
   ...new Set(rows.flatMap((row) => Object.keys(row))),
 ];
 
-/** Final values of every run, the options in which they differ, and the tables of evaluations. */
-export function toMarkdown(runs: readonly Run[]): string {
-  const metrics = metricsOf(runs);
-  const parts = [
-    markdown(
-      ["run", "status", ...metrics],
-      runs.map((run) => [run.name, statusOf(run), ...metrics.map((metric) => lastOf(run, metric))]),
-    ),
-  ];
-  const options = differences(runs);
-  if (options.length > 0)
-    parts.push(
-      markdown(
-        ["option", ...runs.map(({ name }) => name)],
-        options.map(({ option, values }) => [option, ...values.map(spellOption)]),
-      ),
-    );
-  for (const run of runs) {
-    for (const rows of run.tables) {
-      const columns = columnsOf(rows);
-      parts.push(
-        `${run.name}\n\n${markdown(
-          columns,
-          rows.map((row) => columns.map((column) => row[column])),
-        )}`,
-      );
-    }
-  }
-  return `${parts.join("\n\n")}\n`;
+/** A table and what it is called. */
+interface Part {
+  readonly title?: string;
+  readonly sheet: Sheet;
 }
+
+/** Final values of every run, the options in which they differ, and the tables of evaluations. */
+function partsOf(runs: readonly Run[]): Part[] {
+  const metrics = metricsOf(runs);
+  const options = differences(runs);
+  const last = sheetOf(
+    ["run", "status", ...metrics],
+    runs.map((run) => [run.name, statusOf(run), ...metrics.map((metric) => lastOf(run, metric))]),
+  );
+  const differ = sheetOf(
+    ["option", ...runs.map(({ name }) => name)],
+    options.map(({ option, values }) => [option, ...values.map(spellOption)]),
+  );
+  return [
+    // What evaluate wrote is a result, and no run of its own.
+    ...(runs.some(isLogged) ? [{ sheet: last }] : []),
+    ...(options.length > 0 ? [{ sheet: differ }] : []),
+    ...runs.flatMap((run) => run.tables.map((rows) => tablePart(run, rows, runs.length > 1 || isLogged(run)))),
+  ];
+}
+
+const isLogged = ({ start }: Run): boolean => start.event !== undefined;
+
+function tablePart({ name }: Run, rows: Run["tables"][number], isNamed: boolean): Part {
+  const evaluation = evaluationRows(rows);
+  const columns = columnsOf(rows);
+  const plain = () =>
+    sheetOf(
+      columns,
+      rows.map((row) => columns.map((column) => row[column])),
+    );
+  return { ...(isNamed ? { title: name } : {}), sheet: evaluation ? evaluationSheet(evaluation) : plain() };
+}
+
+export const toMarkdown = (runs: readonly Run[]): string =>
+  partsOf(runs)
+    .map(({ title, sheet }) => (title === undefined ? "" : `${markdownText(title)}\n\n`) + markdownTable(sheet))
+    .join("\n");
+
+/** Tables alone: what a title says in Markdown is the title of a block of rows here. */
+export const toLatex = (runs: readonly Run[]): string =>
+  latexDocument(
+    partsOf(runs).map(({ title, sheet }) =>
+      title === undefined ? sheet : { ...sheet, blocks: [{ title, rows: [] }, ...sheet.blocks] },
+    ),
+  );

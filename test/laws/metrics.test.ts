@@ -34,7 +34,7 @@ const CHECKS: Readonly<Record<MetricLaw, (metric: Metric) => void>> = {
   unscoredRows: unchangedBy((rows) => [UNSCORED, ...rows, { ...UNSCORED, group: 1 }]),
   otherGroups: unchangedBy((rows) => rows.filter(({ group }) => group !== OTHER)),
   perfectModel(metric) {
-    const best = metric.range[metric.lower ? 0 : 1];
+    const best = metric.range[metric.better === "lower" ? 0 : 1];
     for (const seed of SEEDS)
       expect(valueOver(metric, rowsFor(metric, seed, PERFECT), rowsFor(metric, seed, IGNORANT))).toBeCloseTo(best, 6);
   },
@@ -44,6 +44,20 @@ describe.each(metrics.map((metric) => [metric.name, metric] as const))("%s", (_,
   test.each(claimed(metric.laws).map((law) => [METRIC_LAWS[law], law] as const))("%s", (_text, law) =>
     CHECKS[law](metric),
   );
+
+  test("explains itself: formula, range with the better side, what it reads, source and example", () => {
+    const explained = new Map(metric.explained);
+    expect([...explained.keys()]).toEqual(["formula", "range", "reads", "source", "example"]);
+    for (const text of [metric.formula, metric.reads]) expect(text.split(" ").length).toBeGreaterThan(3);
+    for (const option of Object.keys(metric.options))
+      expect(metric.formula + metric.reads).toContain(`--${option.replaceAll("_", "-")}`);
+    if (metric.gold) expect(metric.reads).toContain("--gold");
+    for (const role of metric.roles ?? []) expect(metric.reads).toContain(role);
+    const [least, most] = metric.range;
+    if (typeof metric.better === "number") expect(metric.better).toBeWithin(least, most);
+    expect(explained.get("range")).toMatch(/^-?\d+ (to \d+|and more); (higher|lower|nearest|neither)/);
+    expect(explained.get("example")).toEndWith(`--metric ${metric.name}`);
+  });
 
   test("stays in its range", () => {
     const [least, most] = metric.range;

@@ -34,9 +34,39 @@ describe("the script", () => {
     const none = await report("no.jsonl");
     expect([none.code, none.err]).toEqual([
       2,
-      "report: no.jsonl is not a log: it has no start event\n  hint: give a log that a script wrote with --log FILE\n",
+      "report: no.jsonl is not a log: it has no start event\n  hint: give a log that a script wrote with --log FILE, or what evaluate wrote with -o FILE.json\n",
     ]);
     expect((await report("a.jsonl", "--svg", "--csv")).err).toContain("--svg and --csv are two results");
+  });
+
+  test("what evaluate wrote becomes the same CSV, Markdown and LaTeX as its own", async () => {
+    const rows = ["a/", "b_1/"].flatMap((model, m) => [
+      { model, group: "all", metric: "loss", value: 2 - m, better: "lower", interval: [0, 3], rows: 8 },
+      { model, group: "all", metric: "f1", value: m === 0 ? null : 0.5, better: "higher", rows: 8 },
+    ]);
+    writeFileSync(at("e.json"), JSON.stringify({ loss: 2, rows }));
+    writeFileSync(at("e2.jsonl"), lines(rows));
+    for (const file of ["e.json", "e2.jsonl"]) {
+      const csv = await report(file, "--csv");
+      expect(csv.text.split("\r\n")[1]).toBe("a/,,,false,all,loss,lower,2,0,3,,,,8");
+      expect(csv.text.split("\r\n")[2]).toBe("a/,,,false,all,f1,higher,,,,,,,8");
+      const markdown = await report(file, "--md");
+      expect(markdown.text).toStartWith(
+        "| model | loss | f1 |\n|---|---:|---:|\n| *all, n 8* |  |  |\n| a | 2.0000 | - |\n",
+      );
+      expect(markdown.text).toContain("| b_1 | **1.0000** | 0.5000 |");
+      expect(markdown.err).toContain("the table leaves out 95 % intervals; a file that ends in .csv has them");
+      expect((await report(file, "-o", "t.tex", "-q")).code).toBe(0);
+      const latex = readFileSync(at("t.tex"), "utf8");
+      expect(latex).toContain("\nb\\_1 & \\textbf{1.0000} & 0.5000 \\\\\n");
+      expect(latex.split("\\begin{tabular}").length).toBe(2);
+    }
+    expect((await report("e.json")).text).toContain("<h2>Evaluations</h2>");
+    const both = await report("e.json", "a.jsonl", "--tex", "-q");
+    expect(both.text.split("\\end{tabular}").length).toBe(3);
+    expect(both.text).toContain("\\textit{e}");
+    writeFileSync(at("odd.json"), JSON.stringify({ rows: [{ name: "x" }] }));
+    expect((await report("odd.json")).err).toContain("odd.json is not a log");
   });
 
   test("--json is one object on stdout, also beside a page in a file", async () => {

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { formOf } from "../../src/report/form.ts";
 
 test("what is written follows the flag, the ending of the file, or --json", () => {
-  const none = { svg: false, png: false, csv: false, md: false, json: false, out: "-" };
+  const none = { svg: false, png: false, csv: false, md: false, tex: false, json: false, out: "-" };
   expect(formOf(none)).toBe("html");
   expect(formOf({ ...none, json: true })).toBe("json");
   for (const form of ["html", "svg", "png", "csv", "md", "json"] as const)

@@ -6,6 +6,7 @@ import { likeliest } from "../measures/choices.ts";
 import { mean } from "../measures/means.ts";
 import { bounded } from "./bounded.ts";
 import { rightPlaces, wordsOf } from "./contexts.ts";
+import { TASK_METRICS } from "./metrics.ts";
 import { countWords } from "./rolling.ts";
 import type { TaskFile } from "./task-file.ts";
 import type { DocumentTexts } from "./texts.ts";
@@ -51,13 +52,14 @@ export const metricsOf = ({ metrics, filters, outputType }: TaskFile): BoundMetr
         defineMetric({
           name,
           title: name,
-          about: "a metric of a task file",
+          ...TASK_METRICS[metric.name]!,
           cite: "lm-evaluation-harness",
+          example: "bun run evaluate model/ --task task.yml",
           options: {},
           task: "causal-lm",
           needs: NEEDS[outputType],
           range: isLoss ? [least, Number.POSITIVE_INFINITY] : [0, 1],
-          lower: isLoss,
+          better: isLoss ? "lower" : "higher",
           knowledge: isLoss ? "less" : "more",
           laws: {
             rowOrder: true,

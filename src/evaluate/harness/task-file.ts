@@ -8,6 +8,7 @@ import { UserError } from "../../errors.ts";
 import { show } from "../../json.ts";
 import { nearest } from "../../method/nearest.ts";
 import type { FilterStep, MatchOptions } from "./matches.ts";
+import type { TaskMetricName } from "./metrics.ts";
 import type { Fields } from "./texts.ts";
 
 export type OutputType = "multiple_choice" | "loglikelihood" | "loglikelihood_rolling" | "generate_until";
@@ -53,7 +54,7 @@ export const UNUSED_KEYS = [
   "doc_to_decontamination_query",
 ];
 
-const METRICS: Readonly<Record<OutputType, readonly string[]>> = {
+const METRICS: Readonly<Record<OutputType, readonly TaskMetricName[]>> = {
   multiple_choice: ["acc", "acc_norm", "exact_match"],
   loglikelihood: ["perplexity", "acc"],
   loglikelihood_rolling: ["word_perplexity", "byte_perplexity", "bits_per_byte"],
@@ -265,7 +266,7 @@ class Reader {
         );
       if (!isMap(entry)) throw fail("metric, aggregation and higher_is_better");
       const { metric, aggregation, higher_is_better: _, ...rest } = entry;
-      const known = METRICS[outputType];
+      const known: readonly string[] = METRICS[outputType];
       if (typeof metric !== "string" || !known.includes(metric))
         throw fail(`one of ${known.join(", ")} for ${outputType}`);
       const usual = AGGREGATIONS[metric] ?? "mean";

@@ -64,7 +64,7 @@ export const method = defineSampler({
     round: { type: "number > 0", default: 0.05, help: "steps of a round, or below 1 the share of all steps" },
     passes: { type: "number.integer >= 1", default: 4, help: "times that every group is probed in a round" },
     lp_steps: { type: "number.integer >= 1", default: 4, help: "steps of a probe" },
-    share: { type: "0 < number <= 1", default: 0.5, help: "f, the share of the probed group" },
+    share: { type: "0 < number <= 1", help: "f, the share of the probed group; 0.75 of two, else 0.5, when left out" },
     eta: { type: "number >= 0", default: 0.2, help: "step size; 0 keeps the prior mixture" },
     gamma: {
       type: "0 <= number < 1",
@@ -77,7 +77,9 @@ export const method = defineSampler({
   make({ groups, steps, seed, values }) {
     atLeastTwo(groups, "aioli");
     const k = groups.length;
-    const { passes, lp_steps, share, eta, gamma, prior_steps } = values;
+    const { passes, lp_steps, eta, gamma, prior_steps } = values;
+    // Half is what each of two groups has anyway: a probe has to favour one.
+    const share = values.share ?? (k === 2 ? 0.75 : 0.5);
     const round = wholeSteps(values.round, steps);
     const probes = passes * k;
     if (probes * lp_steps >= round) {

@@ -11,7 +11,7 @@ import type { Checkpoint } from "../../../checkpoint/checkpoint.ts";
 import type { ScoredRow } from "../../../run/scoring/scored-row.ts";
 import type { Metric } from "../../contract.ts";
 import { measured } from "../../measure.ts";
-import { cell, defineTechnique, goldFirst } from "../../technique.ts";
+import { defineTechnique, goldFirst } from "../../technique.ts";
 
 const BITS = 4;
 
@@ -60,7 +60,7 @@ export const method = defineTechnique({
     );
     const header = ["model", "group", "metric", "before", `${quantize} bits`, "Q"];
     const rows = results.map(({ model, group, metric, before, after, q }) => {
-      return [model, group, metric, cell(before), cell(after), cell(q)];
+      return [model, group, metric, before, after, q];
     });
     return { table: [header, ...rows], json: { bits: quantize, rows: results } };
   },

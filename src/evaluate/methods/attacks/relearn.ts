@@ -22,7 +22,7 @@ import type { Metric } from "../../contract.ts";
 import { requireGroup } from "../../groups.ts";
 import type { LoadedModel } from "../../loaded-model.ts";
 import { type Measured, measured } from "../../measure.ts";
-import { cell, defineTechnique, type Findings, goldFirst, type TechniqueSetup } from "../../technique.ts";
+import { defineTechnique, type Findings, goldFirst, type TechniqueSetup } from "../../technique.ts";
 
 const OPTIONS = {
   relearn_rows: {
@@ -127,9 +127,9 @@ function findings(curves: readonly Curve[], budgets: Values<typeof OPTIONS>["rel
     model,
     group,
     metric,
-    ...values.map(cell),
-    cell(area),
-    ...(reference ? [r ? cell(r.at(-1)) : ""] : []),
+    ...values,
+    area,
+    ...(reference ? [r ? r.at(-1) : ""] : []),
   ]);
   return { table: [header, ...rows], json: { budgets, rows: results } };
 }

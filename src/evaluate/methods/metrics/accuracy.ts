@@ -7,10 +7,12 @@ export const method = defineMetric({
   name: "accuracy",
   title: "Accuracy",
   about: "share of tokens (or examples) whose most likely output is right",
+  formula: "tokens whose most likely output is the right one, divided by all tokens that count",
+  reads: "the tokens that count of every row; of a classifier x and label",
   cite: "common practice",
   options: {},
   range: [0, 1],
-  lower: false,
+  better: "higher",
   knowledge: "more",
   laws: {
     rowOrder: true,

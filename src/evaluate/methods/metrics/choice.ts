@@ -24,6 +24,9 @@ export const method = defineMetric({
   name: "choice",
   title: "Multiple choice",
   about: "share of questions whose likeliest choice is right; per_token and per_byte divide by the choice's length",
+  formula:
+    "rows whose right choice has the largest sum of log-probabilities (divided by its tokens or bytes under --normalise), divided by all rows",
+  reads: "prompt, choices (a list) and answer (the place of the right one, from 0); the option --normalise",
   cite: "arXiv:2005.14165",
   options: {
     normalise: {
@@ -35,7 +38,7 @@ export const method = defineMetric({
   task: "causal-lm",
   needs: "choice",
   range: [0, 1],
-  lower: false,
+  better: "higher",
   knowledge: "more",
   laws: {
     rowOrder: true,

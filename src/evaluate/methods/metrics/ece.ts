@@ -10,10 +10,13 @@ export const method = defineMetric({
   name: "ece",
   title: "Expected calibration error",
   about: "distance between confidence and accuracy, over 15 bins",
+  formula:
+    "outputs are sorted into 15 bins by the probability of the most likely one; the mean over outputs of |share that is right - mean probability| of their bin",
+  reads: "the tokens that count of every row; of a classifier x and label",
   cite: "arXiv:1706.04599",
   options: {},
   range: [0, 1],
-  lower: true,
+  better: "lower",
   laws: {
     rowOrder: true,
     duplicates: true,

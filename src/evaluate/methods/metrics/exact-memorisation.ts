@@ -9,11 +9,14 @@ export const method = defineMetric({
   name: "exact-memorisation",
   title: "Exact memorisation",
   about: "share of an answer's tokens that are the most likely ones, without its end; mean over rows",
+  formula:
+    "of every row the tokens that are the most likely ones after the right ones before them, divided by its tokens; then the mean over rows",
+  reads: "the tokens that count of every row, without the end of the text",
   cite: "arXiv:2205.10770",
   options: {},
   task: "causal-lm",
   range: [0, 1],
-  lower: false,
+  better: "higher",
   knowledge: "more",
   laws: {
     rowOrder: true,

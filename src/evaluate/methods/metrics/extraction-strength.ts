@@ -9,11 +9,14 @@ export const method = defineMetric({
   name: "extraction-strength",
   title: "Extraction strength",
   about: "share of an answer that follows, token by token, once the part before it is given; mean over rows",
+  formula:
+    "of every row 1 - k/n, n its tokens and k the fewest after which every further token is the most likely one; then the mean over rows",
+  reads: "the tokens that count of every row, without the end of the text",
   cite: "arXiv:2012.07805",
   options: {},
   task: "causal-lm",
   range: [0, 1],
-  lower: false,
+  better: "higher",
   knowledge: "more",
   laws: {
     rowOrder: true,

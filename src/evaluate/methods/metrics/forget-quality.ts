@@ -31,6 +31,10 @@ export const method = defineMetric({
   name: "forget-quality",
   title: "Forget quality",
   about: "p-value of a test that truth ratios of the group forget are those of --gold",
+  formula:
+    "p-value of the two-sample Kolmogorov-Smirnov test between the truth ratios of the model and of --gold, each P_wrong / P_right of a row",
+  reads:
+    "rows of the group forget with perturbed_answer (a list of wrong answers) and, if there is one, paraphrased_answer; --gold; the option --p-value",
   cite: "arXiv:2401.06121",
   options: P_VALUE,
   task: "causal-lm",
@@ -40,7 +44,7 @@ export const method = defineMetric({
   gold: "required",
   interval: false,
   range: [0, 1],
-  lower: false,
+  better: "higher",
   laws: {
     rowOrder: true,
     duplicates: "the same distance is less likely by chance of more rows",

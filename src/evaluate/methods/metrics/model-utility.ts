@@ -13,13 +13,17 @@ export const method = defineMetric({
   name: "model-utility",
   title: "Model utility",
   about: "harmonic mean of probability, ROUGE-L recall and truth ratio over the groups retain, real and world",
+  formula:
+    "harmonic mean of up to nine numbers: of each group the probability of the answer (among wrong ones on real and world), ROUGE-L recall, and the mean of max(0, 1 - truth ratio)",
+  reads:
+    "rows of those of the groups retain, real and world that there are, with prompt, completion and perturbed_answer; the options --max-tokens and --stop",
   cite: "arXiv:2401.06121",
   options: {},
   task: "causal-lm",
   needs: ["continued", "truth", "options"],
   across: true,
   range: [0, 1],
-  lower: false,
+  better: "higher",
   knowledge: "more",
   laws: {
     rowOrder: true,

@@ -10,12 +10,16 @@ export const method = defineMetric({
   name: "normalised-probability",
   title: "Normalised probability",
   about: "probability of the right option divided by that of all options",
+  formula:
+    "of every row the probability of the right option divided by the sum over all options, each the geometric mean over its tokens; then the mean over rows",
+  reads:
+    "choices (a list) and answer (the place of the right one), or perturbed_answer (a list of wrong answers) beside the row's own",
   cite: "arXiv:2401.06121",
   options: {},
   task: "causal-lm",
   needs: "options",
   range: [0, 1],
-  lower: false,
+  better: "higher",
   knowledge: "more",
   laws: {
     rowOrder: true,

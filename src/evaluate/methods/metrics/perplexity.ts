@@ -7,10 +7,12 @@ export const method = defineMetric({
   name: "perplexity",
   title: "Perplexity",
   about: "exponential of the loss",
+  formula: "exp(loss), the loss being the mean of -log p over the tokens that count",
+  reads: "the tokens that count of every row; of a classifier x and label",
   cite: "Jelinek et al. 1977",
   options: {},
   range: [1, Number.POSITIVE_INFINITY],
-  lower: true,
+  better: "lower",
   knowledge: "less",
   laws: {
     rowOrder: true,

@@ -6,10 +6,12 @@ export const method = defineMetric({
   name: "probability",
   title: "Probability",
   about: "probability of the right answer, the geometric mean over its tokens; mean over rows",
+  formula: "of every row exp(-mean loss of its tokens); then the mean over rows",
+  reads: "the tokens that count of every row; of a classifier x and label",
   cite: "arXiv:2401.06121",
   options: {},
   range: [0, 1],
-  lower: false,
+  better: "higher",
   knowledge: "more",
   laws: {
     rowOrder: true,

@@ -11,12 +11,15 @@ export const method = defineMetric({
   name: "rouge-l",
   title: "ROUGE-L recall",
   about: "share of the right answer's words that greedy decoding gives in their order; F1 and single words beside it",
+  formula:
+    "words of the longest common subsequence of the greedy answer and the right one, divided by the words of the right one; words in lower case and stemmed; mean over rows",
+  reads: "prompt and completion; the options --max-tokens and --stop",
   cite: "Lin 2004",
   options: {},
   task: "causal-lm",
   needs: "continued",
   range: [0, 1],
-  lower: false,
+  better: "higher",
   knowledge: "more",
   laws: {
     rowOrder: true,

@@ -10,11 +10,14 @@ export const method = defineMetric({
   name: "sequence-accuracy",
   title: "Sequence accuracy",
   about: "share of rows whose every token is the most likely one, given the right ones before it",
+  formula:
+    "rows of which every token that counts is the most likely one after the right ones before it, divided by all rows",
+  reads: "the tokens that count of every row",
   cite: "common practice",
   options: {},
   task: "causal-lm",
   range: [0, 1],
-  lower: false,
+  better: "higher",
   knowledge: "more",
   laws: {
     rowOrder: true,

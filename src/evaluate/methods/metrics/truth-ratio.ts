@@ -18,12 +18,15 @@ export const method = defineMetric({
   name: "truth-ratio",
   title: "Truth ratio",
   about: "mean of min(TR, 1/TR), TR how much likelier a wrong answer is than the right one; 1 on forgotten rows",
+  formula:
+    "TR = exp(-mean loss of the wrong answers) / exp(-loss of the right one); the mean over rows of min(TR, 1/TR). 1 is best on rows to forget, 0 on rows to keep",
+  reads: "rows with perturbed_answer (a list of wrong answers) and, if there is one, paraphrased_answer",
   cite: "arXiv:2401.06121",
   options: {},
   task: "causal-lm",
   needs: "truth",
   range: [0, 1],
-  lower: false,
+  better: "none",
   laws: {
     rowOrder: true,
     duplicates: true,

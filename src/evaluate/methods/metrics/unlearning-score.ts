@@ -50,6 +50,10 @@ export const method = defineMetric({
   name: "unlearning-score",
   title: "Unlearning score",
   about: "harmonic mean of what was forgotten, of privacy against --gold, and of model utility",
+  formula:
+    "harmonic mean of memorisation (of 1 - extraction strength, 1 - exact memorisation, 1 - paraphrased probability and 1 - share of the right answer), privacy (of 1 - |AUC - AUC_gold| / AUC_gold over four attacks) and model utility",
+  reads:
+    "the groups forget and holdout, and those of retain, real and world that there are, with the keys of bun run data facts; --gold; the option --min-k",
   cite: "arXiv:2506.12618",
   options: MIN_K,
   task: "causal-lm",
@@ -58,7 +62,7 @@ export const method = defineMetric({
   across: true,
   gold: "required",
   range: [0, 1],
-  lower: false,
+  better: "higher",
   laws: {
     rowOrder: true,
     duplicates: true,

@@ -14,7 +14,7 @@ import { drawRows, finetune } from "../../../run/training/short-training.ts";
 import { requireGroup } from "../../groups.ts";
 import type { LoadedModel } from "../../loaded-model.ts";
 import { measured } from "../../measure.ts";
-import { cell, defineTechnique, type TechniqueInfo, type TechniqueSetup } from "../../technique.ts";
+import { defineTechnique, type TechniqueInfo, type TechniqueSetup } from "../../technique.ts";
 
 const SHARE = 0.9;
 
@@ -180,9 +180,9 @@ export const method = defineTechnique({
     const rows = results.map(({ model, metric, goal, steps, s, bound, curve }) => [
       model,
       metric,
-      cell(curve[0]),
-      cell(curve.at(-1)),
-      cell(goal),
+      curve[0],
+      curve.at(-1),
+      goal,
       steps === null ? `> ${most}` : String(steps),
       s === undefined ? "" : `${bound ? SIGNS[bound] : ""}${s.toFixed(2)}`,
     ]);

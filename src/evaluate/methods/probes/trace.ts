@@ -18,7 +18,7 @@ import { blocksHolding, causalTrace, SPOTS, TRACE } from "../../../run/tracing/c
 import { drawFacts, loadFacts } from "../../../run/tracing/facts.ts";
 import { PARTS } from "../../../run/tracing/tracer.ts";
 import { requireGroup } from "../../groups.ts";
-import { cell, defineTechnique, type TechniqueSetup } from "../../technique.ts";
+import { defineTechnique, type TableCell, type TechniqueSetup } from "../../technique.ts";
 
 const OPTIONS = {
   trace_group: {
@@ -95,14 +95,14 @@ async function traced(checkpoint: Checkpoint, group: GroupReference, setup: Setu
 type Traced = Awaited<ReturnType<typeof traced>>;
 
 /** A line per model, part and block. */
-function tableOf(models: readonly Traced[], share: number): string[][] {
+function tableOf(models: readonly Traced[], share: number): TableCell[][] {
   const spots = SPOTS.filter((spot) => models.some(({ of }) => of.get("state")!.has(spot)));
   const rows = models.flatMap(({ ref, clean, corrupted, of, held }) => [
-    [ref, "everything", "", ...spots.map(() => cell(clean - corrupted)), ""],
+    [ref, "everything", "", ...spots.map(() => clean - corrupted), ""],
     ...PARTS.flatMap((part) =>
       Array.from(of.get(part)!.get("subject")!, (_, block) => {
         const isHolding = part === "mlp" && held && held.first <= block && block <= held.last;
-        const effects = spots.map((spot) => cell(of.get(part)!.get(spot)?.[block]));
+        const effects = spots.map((spot) => of.get(part)!.get(spot)?.[block]);
         return [ref, part, String(block), ...effects, isHolding ? "*" : ""];
       }),
     ),

@@ -6,6 +6,8 @@ export const method = membershipMetric({
   name: "mia-loss",
   title: "Membership by loss",
   about: "the mean loss",
+  formula: "chance that a row of holdout has a larger mean loss than one of forget, equals counting half",
+  reads: "the tokens that count of the groups forget and holdout",
   cite: "arXiv:1709.01604",
   score: byLoss,
 });

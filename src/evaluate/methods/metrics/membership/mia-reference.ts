@@ -12,11 +12,14 @@ export const method = defineMetric({
   name: "mia-reference",
   title: "Membership by loss against a reference",
   about: "AUC of the mean loss less that of --gold, forget against holdout; 0.5: no difference",
+  formula:
+    "chance that a row of holdout has a larger mean loss, less that of --gold, than one of forget; equals count half",
+  reads: "the tokens that count of the groups forget and holdout; --gold",
   cite: "arXiv:2012.07805",
   options: {},
   gold: "required",
   range: [0, 1],
-  lower: true,
+  better: 0.5,
   knowledge: "more",
   value(rows, { gold, groups, forget, holdout }) {
     if (gold!.length !== rows.length) return Number.NaN; // rows that were split by two tokenizers do not correspond

@@ -9,6 +9,9 @@ export const method = membershipMetric({
   name: "mia-zlib",
   title: "Membership by loss and zlib",
   about: "the mean loss divided by the deflated bytes of the answer",
+  formula:
+    "chance that a row of holdout has a larger mean loss per byte of its deflated answer than one of forget; equals count half",
+  reads: "the answers of the groups forget and holdout, as text",
   cite: "arXiv:2012.07805",
   needs: "packed-bytes",
   score: byZlib,

@@ -1,0 +1,80 @@
+/** What help says of every metric: it fits, and its example runs as it is written. */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { loadMethods } from "../../src/method/registry.ts";
+import { runScript } from "../support/command.ts";
+import { lines } from "./next-model.ts";
+
+const metrics = await loadMethods("metric");
+const folder = mkdtempSync(join(tmpdir(), "ingot-explained-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const at = (name: string) => join(folder, name);
+const run = (name: string, ...argv: string[]) => runScript(name, argv, folder);
+
+beforeAll(async () => {
+  const sizes = { hidden_size: 16, intermediate_size: 16, num_hidden_layers: 1, num_attention_heads: 2 };
+  const text = {
+    model_type: "llama",
+    ...sizes,
+    vocab_size: 264,
+    max_position_embeddings: 160,
+    tie_word_embeddings: true,
+  };
+  writeFileSync(at("config.json"), JSON.stringify(text));
+  writeFileSync(at("mlp.json"), JSON.stringify({ model_type: "mlp", input_size: 2, hidden_sizes: [4], num_labels: 3 }));
+  writeFileSync(at("classes.jsonl"), lines([0, 1, 2].map((label) => ({ x: [label, -label], label }))));
+  writeFileSync(at("questions.jsonl"), lines([{ prompt: "3>", choices: ["4", "5"], answer: 0 }]));
+  for (const part of ["forget", "holdout", "retain"]) {
+    const made = await run(
+      "data",
+      "facts",
+      "--people",
+      "20",
+      "--part",
+      part,
+      "--size",
+      "4",
+      "-o",
+      `${part}.jsonl`,
+      "-q",
+    );
+    expect(made.err).toBe("");
+  }
+  cpSync(at("retain.jsonl"), at("rows.jsonl"));
+  const train = (...argv: string[]) => run("train", ...argv, "--steps", "2", "-q");
+  const common = ["--init", "config.json", "--tokenizer", "byte", "--data"];
+  expect((await train(...common, "forget.jsonl", "-o", "model/")).err).toBe("");
+  expect((await train(...common, "retain.jsonl", "-o", "retrained/")).err).toBe("");
+  expect((await train("--init", "mlp.json", "--data", "classes.jsonl", "-o", "classifier/")).err).toBe("");
+}, 120_000);
+
+test.each(metrics.map(({ name, explained }) => [name, explained?.find(([label]) => label === "example")?.[1] ?? ""]))(
+  "the example of %s runs",
+  async (name, example) => {
+    expect(example).toStartWith("bun run evaluate ");
+    const { code, err, text } = await run(
+      "evaluate",
+      ...example.split(" ").slice(3),
+      "--json",
+      "--bootstrap",
+      "0",
+      "-q",
+    );
+    expect([code, err]).toEqual([0, expect.not.stringContaining("hint:")]);
+    expect(JSON.parse(text)).toHaveProperty([name]);
+    const help = (await run("evaluate", "--help", "--metric", name)).text;
+    const lines = help.split("\n");
+    expect(lines.filter((line) => line.length > 80)).toEqual([]);
+    const told = help.replaceAll(/ \\\n +/g, " ").replaceAll(/\n {11}/g, " ");
+    for (const [label, text] of metrics.find((metric) => metric.name === name)!.explained!)
+      expect(told).toContain(`  ${label.padEnd(9)}${text}\n`);
+  },
+  60_000,
+);
+
+test("--list has a line for each", async () => {
+  const { text } = await run("evaluate", "--list");
+  for (const { name, about } of metrics) expect(text).toMatch(new RegExp(`^ *${name} +${RegExp.escape(about)}`, "m"));
+});
