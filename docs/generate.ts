@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { kinds, loadMethods, type MethodInfo } from "../src/method/registry.ts";
+import type { Architecture } from "../src/model/architecture.ts";
 
 /** Pages of docs/ with their text. */
 export const pages = (): Map<string, string> =>
@@ -20,10 +21,32 @@ function link(cite: string): string {
   return cite === "mergekit" ? "[mergekit](https://github.com/arcee-ai/mergekit)" : cite;
 }
 
+/** Sizes, among which every architecture finds those that it asks for. */
+const SIZES = {
+  ...{ hidden_size: 8, intermediate_size: 8, num_hidden_layers: 2, num_attention_heads: 2, num_key_value_heads: 1 },
+  ...{ vocab_size: 8, n_embd: 8, n_head: 2, n_layer: 2, moe_intermediate_size: 8, shared_expert_intermediate_size: 8 },
+  ...{ image_size: 4, patch_size: 2, num_channels: 1, num_labels: 2, input_size: 4, hidden_sizes: [4] },
+};
+
+/** One row per architecture, with what can be done with it. */
+function architecturesTable(found: readonly Architecture[]): string {
+  const lines = found.map((architecture) => {
+    const { name, about, cite, task } = architecture;
+    const specs = architecture.parameters(architecture.config(SIZES, `sizes of ${name}`));
+    const adapted = specs.some(({ linear, parts, routes }) => linear && !parts && !routes);
+    const cells = [true, true, adapted, specs.some(({ parts }) => parts), task === "causal-lm"];
+    const marks = cells.map((cell) => (cell ? "yes" : "–"));
+    return `| \`${name}\` | ${about} | ${marks.join(" | ")} | ${link(cite)} |`;
+  });
+  const head = "| name | what it does | evaluate | train | LoRA | experts | cache | source |";
+  return [head, "|---|---|---|---|---|---|---|---|", ...lines].join("\n");
+}
+
 /** One row per method of a kind: name, what it does, source. */
 async function methodsTable(kind: string): Promise<string> {
   const known = kinds().find((one) => one === kind);
   if (!known) throw new Error(`docs: there is no kind of method called ${kind}`);
+  if (known === "architecture") return architecturesTable(await loadMethods(known));
   const found: MethodInfo[] = await loadMethods(known);
   const lines = found.map(({ name, about, cite }) => `| \`${name}\` | ${about} | ${link(cite)} |`);
   return ["| name | what it does | source |", "|---|---|---|", ...lines].join("\n");

@@ -3,6 +3,7 @@
 #
 #   sh examples/pipeline.sh [folder]
 set -eu
+export INGOT_OVERWRITE=1 # run again, it replaces its own results
 INGOT=$(cd "$(dirname "$0")/.." && pwd)
 ingot() { "${BUN:-bun}" "$INGOT/scripts/ingot.ts" "$@"; }
 measure() {

@@ -16,6 +16,7 @@ await script({
   examples: [
     'bun run sample model/ "Once upon a time" --temperature 0.8 --top-p 0.95',
     'bun run sample model/ --chat "What is 12+30?" --max-tokens 16',
+    "bun run sample model/ --chat",
     "bun run sample model/ --prompts rows.jsonl --samples 4 --temperature 1 --json > answers.jsonl",
     'bun run merge a/ b/ --method linear | bun run sample - "12+30="',
   ],

@@ -31,7 +31,8 @@ export interface CommonValues {
   readonly dry_run: boolean;
   readonly quiet: boolean;
   readonly verbose: boolean;
-  readonly yes: boolean;
+  /** Of scripts whose result can be a checkpoint. */
+  readonly overwrite?: boolean;
 }
 
 /** What a script and each of its sub-commands declare, apart from what depends on the types of their options. */
@@ -102,6 +103,8 @@ export type AnyValues = CommonValues & Readonly<Record<string, unknown>>;
 export interface Outcome {
   /** What was written, for the end line and the log: "out/ (2.1 GB)". */
   readonly output?: string;
+  /** The figures that count, for the end line: "loss 0.0012, best 0.0400 at step 200". */
+  readonly told?: string;
   /** A command that makes sense next. */
   readonly next?: string;
   /** Further fields of the log's `end` line (digests). */

@@ -2,8 +2,10 @@
  * Progress of the work: one line on stderr, redrawn at most ten times a second, only on a terminal; elsewhere a plain
  * line every 30 seconds, so that logs stay short. Nothing is printed before the work has taken a moment.
  */
+
+import { fitLine } from "../text/fit-line.ts";
 import { humanBytes, humanTime } from "../text/format.ts";
-import { clearStatus, drawStatus, say, stderrIsTerminal } from "./stderr.ts";
+import { clearStatus, drawStatus, say, statusWidth, stderrIsTerminal } from "./stderr.ts";
 
 export interface ProgressPlan {
   /** Left out when unknown: then only the count is shown. */
@@ -15,8 +17,11 @@ export interface ProgressPlan {
 export interface Progress {
   /** Begins a stretch of work; ends the one before. */
   start(plan: ProgressPlan): void;
-  /** So much more is done; `text` says what is being worked on. */
-  advance(by?: number, text?: string): void;
+  /**
+   * So much more is done; `text` says what is being worked on. `figure` is the number that matters: a narrow terminal
+   * shows less of all else.
+   */
+  advance(by?: number, text?: string, figure?: string): void;
   /** The line is taken away. Called for you when the script ends. */
   done(): void;
   /** The items of a list, counted as each is finished. */
@@ -42,11 +47,14 @@ export function makeProgress(name: string, quiet: boolean): Progress {
   let began = 0;
   let drawn = 0;
 
-  const show = (text: string | undefined) => {
+  const show = (text: string | undefined, figure: string | undefined) => {
     const now = performance.now();
     if (now - drawn < pause) return;
     drawn = now;
-    const line = `${name}: ${describe(plan, count, (now - began) / 1000)}${text ? `  ${text}` : ""}`;
+    const parts = describeParts(plan, count, (now - began) / 1000);
+    const heads = [`${name}: ${parts.join("  ")}`, parts.join("  "), parts[0]!];
+    const width = terminal ? statusWidth() : Number.POSITIVE_INFINITY;
+    const line = fitLine(heads, { figure, text, width });
     if (terminal) drawStatus(line);
     else say(line);
   };
@@ -58,9 +66,9 @@ export function makeProgress(name: string, quiet: boolean): Progress {
       began = performance.now();
       drawn = began;
     },
-    advance(by = 1, text) {
+    advance(by = 1, text, figure) {
       count += by;
-      show(text);
+      show(text, figure);
     },
     done: clearStatus,
     *over(items, { unit, text }) {
@@ -82,7 +90,11 @@ export function makeProgress(name: string, quiet: boolean): Progress {
 }
 
 /** `45%  131/291 tensors  0:12 left`; for bytes also the rate. */
-export function describe({ total, unit = "" }: ProgressPlan, count: number, seconds: number): string {
+export const describe = (plan: ProgressPlan, count: number, seconds: number): string =>
+  describeParts(plan, count, seconds).join("  ");
+
+/** The parts of it, the most important first. */
+function describeParts({ total, unit = "" }: ProgressPlan, count: number, seconds: number): string[] {
   const bytes = unit === "bytes";
   const amount = (n: number) => (bytes ? humanBytes(n) : String(n));
   const parts: string[] = [];
@@ -92,5 +104,5 @@ export function describe({ total, unit = "" }: ProgressPlan, count: number, seco
   );
   if (bytes && seconds > 0) parts.push(`${humanBytes(count / seconds)}/s`);
   if (total && count > 0 && seconds > 2) parts.push(`${humanTime((seconds * (total - count)) / count)} left`);
-  return parts.join("  ");
+  return parts;
 }

@@ -18,6 +18,7 @@ import { calledDefinition, speaker } from "./commands.ts";
 import type { AnyDefinition, AnyValues, Outcome, ScriptDefinition } from "./context.ts";
 import { explain, messageOf, report } from "./explain.ts";
 import { newRunId, openLog } from "./log.ts";
+import { refuseLosses } from "./outputs.ts";
 import { peekSwitch } from "./parse.ts";
 import { peakMemory } from "./peak-memory.ts";
 import { resolve } from "./resolve.ts";
@@ -76,6 +77,8 @@ async function workUnder(signals: Signals, definition: AnyDefinition, argv: read
       "the result is binary and stdout is a terminal",
       "write it to a file (-o FILE or > FILE), or hand it to a command (| ...)",
     );
+
+  await refuseLosses(definition, resolved, output);
 
   const log = openLog(options.log, newRunId(), {
     script: definition.name,
@@ -155,5 +158,6 @@ function endLine(name: string, seconds: number, outcome: Outcome | undefined, al
   if (!always && outcome?.output === undefined) return;
   const peak = humanBytes(peakMemory());
   say(`${name}: ${[humanTime(seconds), `peak ${peak}`, outcome?.output].filter(Boolean).join(", ")}`);
+  if (outcome?.told) say(`${name}: ${outcome.told}`);
   if (outcome?.next) say(`  next: ${asLaunched(outcome.next)}`);
 }

@@ -1,7 +1,7 @@
 /** The options that every script has, with the same meaning everywhere. */
 
 import type { Options } from "../method/options.ts";
-import type { PlainCommand } from "./context.ts";
+import type { AnyCommand } from "./context.ts";
 
 const LIST = { list: { type: "boolean", help: "list the methods and stop" } } as const satisfies Options;
 
@@ -22,19 +22,32 @@ const COMMON_OPTIONS = {
   seed: { type: "0 <= number.integer <= 9007199254740991", default: 0, value: "N", help: "seed of everything random" },
   device: { type: "string", value: "NAME", help: "adapter to use; doctor lists them" },
   json: { type: "boolean", default: false, help: "print the result as JSON" },
-  log: { type: "string", value: "FILE", help: "append a JSON line per event to this file" },
-  yes: { type: "boolean", default: false, help: "do not ask" },
+  log: { type: "string", value: "FILE", writes: "text", help: "append a JSON line per event to this file" },
   quiet: { type: "boolean", default: false, short: "q", help: "no progress and no remarks" },
   verbose: { type: "boolean", default: false, short: "v", help: "more remarks" },
   version: { type: "boolean", help: "print the version and stop" },
   help: { type: "boolean", short: "h", help: "print this and stop" },
 } as const satisfies Options;
 
-/** Common options of a script or a sub-command, those about methods only where it has methods. */
-export function commonOptions({ methods, options }: Pick<PlainCommand, "methods" | "options">): Options {
-  if (methods !== undefined) return { ...METHOD_OPTIONS, ...COMMON_OPTIONS };
+const { out, ...OTHERS } = COMMON_OPTIONS;
+const OVERWRITE = {
+  overwrite: { type: "boolean", default: false, help: "replace the checkpoint at OUT, even one that is read" },
+} as const satisfies Options;
+
+/**
+ * Common options of a script or a sub-command: those about methods only where it has methods, that about replacing
+ * only where the result can be a checkpoint.
+ */
+export function commonOptions({
+  methods,
+  options,
+  output,
+}: Pick<AnyCommand, "methods" | "options" | "output">): Options {
+  const replaces = output === "checkpoint" || typeof output === "function";
+  const common = replaces ? { out, ...OVERWRITE, ...OTHERS } : COMMON_OPTIONS;
+  if (methods !== undefined) return { ...METHOD_OPTIONS, ...common };
   const lists = Object.values(options).some(({ kind }) => kind !== undefined);
-  return lists ? { ...LIST, ...COMMON_OPTIONS } : COMMON_OPTIONS;
+  return lists ? { ...LIST, ...common } : common;
 }
 
 /**

@@ -53,11 +53,14 @@ export function say(text: string): void {
   toStderr(visible(text.endsWith("\n") ? text : `${text}\n`));
 }
 
+/** Columns of a status line: one less than the terminal has, which would else begin a new line. */
+export const statusWidth = (): number => (process.stderr.columns || 80) - 1;
+
 /**
  * Draws the status line in place of the last one, cut to the width of the terminal. Call only if `stderrIsTerminal()`.
  */
 export function drawStatus(text: string): void {
-  const width = (process.stderr.columns || 80) - 1;
+  const width = statusWidth();
   const line = visible(text).replaceAll(/\s/g, " ");
   const cut = Bun.stringWidth(line) > width ? `${line.slice(0, width - 1)}…` : line;
   toStderr(`\r${cut}\x1b[K`);

@@ -80,6 +80,9 @@ const SYNONYMS: Readonly<Record<string, readonly string[]>> = {
   cuda: ["device"],
   gpu: ["device"],
   force: ["overwrite"],
+  yes: ["overwrite"],
+  clobber: ["overwrite"],
+  overwrite_output_dir: ["overwrite"],
 };
 
 /** Switches of other tools that are a value here. */

@@ -102,6 +102,11 @@ export class MixtureController implements Controller {
     });
   }
 
+  said(): string {
+    const { probs } = this.#given.source;
+    return `mixture ${this.#names.map((name, g) => `${name} ${(100 * probs[g]!).toFixed(1)} %`).join(", ")}`;
+  }
+
   async begin(held: HeldOutLosses | undefined): Promise<void> {
     const { sampler, needs, method } = this.#given;
     if (needs.includes("losses")) checkHeldOut(held, this.#names, method);

@@ -10,7 +10,13 @@ import type { DistillCapability, TeacherRows } from "./capability.ts";
 
 const OPTIONS = {
   online: { type: "boolean", default: false, help: "train the teacher too" },
-  teacher_out: { type: "string", needs: "online", help: "where the trained teacher goes", value: "OUT" },
+  teacher_out: {
+    type: "string",
+    writes: "checkpoint",
+    needs: "online",
+    help: "where the trained teacher goes",
+    value: "OUT",
+  },
 } as const satisfies Options;
 
 /** The teacher's loss of every row (n), the student held fixed. `values` are the method's. */

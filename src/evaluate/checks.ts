@@ -115,8 +115,6 @@ export function checkOutputs(options: EvaluateOptions, out: string, isDryRun: bo
   const { dump } = options;
   checkStops(options.stop);
   if (dump !== undefined) checkDump(dump, options.pass ? "--pass" : out === "-" ? "the result" : undefined);
-  if (dump !== undefined && dump !== "-" && out !== "-" && path.resolve(dump) === path.resolve(out))
-    throw new UserError(`--dump and --out both name ${dump}`, "give each its own file");
   const isBinary = options.pass || (dump !== undefined && isStdout(dump));
   if (isBinary && !isDryRun && isatty(1))
     throw new UserError(

@@ -37,6 +37,7 @@ export const EVALUATE = {
   },
   dump: {
     type: "string",
+    writes: "tensors",
     help: "write the logits of the first model to a file that ends in .safetensors, or to stdout (-) if -o takes the result",
     value: "FILE",
   },

@@ -98,14 +98,19 @@ export async function rerun(lineage: readonly LineageEntry[], launcher = "bun ru
 const besideOption = ({ options }: LineageEntry): string | undefined =>
   Object.keys(options).find((key) => key.endsWith("_out") && options[key] === true);
 
+/** Whether a step names where another result of it lies, which may be there from the first time: it is made again. */
+const namesBeside = ({ options }: LineageEntry): boolean =>
+  Object.entries(options).some(([key, value]) => key.endsWith("_out") && typeof value === "string");
+
 /** Where the result goes, last; the main result of a step whose other one it is goes beside it. */
 function resultWords(entry: LineageEntry, output: string, index: number): string[] {
   const beside = besideOption(entry);
-  return beside === undefined ? ["-o", output] : ["-o", `"$work/${index + 1}-main.safetensors"`, flag(beside), output];
+  if (beside === undefined) return [...(namesBeside(entry) ? ["--overwrite"] : []), "-o", output];
+  return ["-o", `"$work/${index + 1}-main.safetensors"`, flag(beside), output];
 }
 
 /** Options that say how a run goes and where it writes; no step records them. */
-const PLACES = new Set(["out", "log", "config", "state", "best"]);
+const PLACES = new Set(["out", "overwrite", "log", "config", "state", "best"]);
 
 /** Throws UserError for a step of which sh cannot be told word for word, or whose options are none of ingot's. */
 function refuseUnwritable({ run, ...entry }: LineageEntry): void {

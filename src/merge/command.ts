@@ -13,6 +13,7 @@ import { isStream } from "../checkpoint/stream/stream.ts";
 import { createWriter, writtenBytes } from "../checkpoint/write/write.ts";
 import type { AnyValues, Outcome, PlainContext } from "../cli/context.ts";
 import { readText } from "../cli/sources.ts";
+import { refuseInputs } from "../cli/target.ts";
 import { UserError } from "../errors.ts";
 import type { Adapter } from "../gpu/device.ts";
 import type { Gpu } from "../gpu/gpu.ts";
@@ -184,13 +185,20 @@ const outputsOf = (plan: MergePlan) =>
     bytes: sizeOf(shape) * DTYPE_BYTES[outDtype],
   }));
 
+/** What was written. */
+interface Written {
+  readonly bytes: number;
+  readonly tensors: number;
+  readonly values: number;
+}
+
 /** Runs one recipe into `target`. */
 async function mergeOne(
   context: Context,
   { recipe, text, target }: { recipe: Recipe; text: string | undefined; target: string },
   models: OpenModels,
   openGpu: () => Promise<Gpu>,
-): Promise<number> {
+): Promise<Written> {
   const { plan, method, opened } = await planRecipe(recipe, models, planOptions(context));
   const origins = originsOf(models);
   const unread = await checkTwins(plan.tensors, origins.readAgain);
@@ -247,7 +255,8 @@ async function mergeOne(
     // The device is left to the end of the process, which frees it at once; closing it by hand takes 0.1 to 0.5 s.
     context.progress.done();
   }
-  return writer.bytes;
+  const values = writer.tensors.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+  return { bytes: writer.bytes, tensors: writer.tensors.length, values };
 }
 
 /** Which model an input's tensor is of, and whether it can be read again. */
@@ -283,10 +292,25 @@ function retainStreams(models: OpenModels, tasks: MergePlan["tensors"], method: 
 
 /** Runs the script. */
 export async function runMerge(given: PlainContext & { readonly options: object }): Promise<Outcome> {
-  const context = given as Context;
+  const began = performance.now();
+  const remarks: string[] = [];
+  const warn = (text: string) => {
+    remarks.push(text);
+    given.warn(text);
+  };
+  const context = { ...given, warn } as Context;
+  const makes = !context.dryRun && !context.options.check && !context.options.explain;
+  if (context.options.json && makes && context.out === "-")
+    throw new UserError("--json and the merged checkpoint both want stdout", "give -o DIR, or leave out --json");
   const notice = mergekitNotice(context.options);
   if (notice) context.info(notice);
   const { recipes, text } = await readRecipes(context);
+  // What a recipe names the frame does not know; other shards read it while this one is written.
+  if (context.options.shard !== undefined)
+    refuseInputs(
+      context.out,
+      recipes.flatMap(recipeReferences).flatMap(({ path, adapter }) => [path, ...(adapter ? [adapter.path] : [])]),
+    );
   for (const recipe of recipes) await loadMethod("merge", recipe.method, "merge_method");
   const named = new Map<string, string>();
   const models = new OpenModels(named, (warning) => context.warn(warning));
@@ -323,10 +347,12 @@ export async function runMerge(given: PlainContext & { readonly options: object 
     }
     return {};
   }
-  const bytes = await mergeOne(context, { recipe: last, text, target: context.out }, models, openGpu);
+  const written = await mergeOne(context, { recipe: last, text, target: context.out }, models, openGpu);
   const where = context.out === "-" ? "stdout" : context.out;
+  const seconds = (performance.now() - began) / 1000;
+  context.json({ out: context.out, method: last.method, ...written, seconds, remarks });
   return {
-    output: `${where} (${humanBytes(bytes)})`,
+    output: `${where} (${humanBytes(written.bytes)})`,
     ...(context.out === "-" ? {} : { next: `bun run inspect ${quote(context.out)}` }),
   };
 }

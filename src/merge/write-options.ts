@@ -37,5 +37,5 @@ function shardOptions(context: Context): WriteOptions {
   if (!(index >= 1 && index <= count)) {
     throw new UserError(`--shard ${shard} is not I/N with I from 1 to N`, "for example --shard 2/8");
   }
-  return { shard: { index, count } };
+  return { shard: { index, count }, overwrite: context.options.overwrite === true };
 }

@@ -34,6 +34,11 @@ export interface OptionSpec {
    */
   readonly decides?: "nothing" | "storage";
   /**
+   * The value names a place that the run writes to: a checkpoint or one file of tensors, which replace another with
+   * `--overwrite` alone, or a text.
+   */
+  readonly writes?: "checkpoint" | "tensors" | "text";
+  /**
    * Other options, of which one must be given too, or this one has no effect and is refused. Together with `with`,
    * either is enough.
    */

@@ -100,7 +100,7 @@ const EFFECTS: Readonly<Record<string, Effect>> = {
 const HARMLESS = new RegExp(
   `^(_.*|${[
     "architectures|model_type|dtype|torch_dtype|transformers_version|auto_map|tokenizer_class|attn_implementation",
-    "(bos|eos|pad|unk|sep|cls|mask|decoder_start|forced_bos|forced_eos|image|audio|video)_token_id|use_cache|name",
+    "(bos|eos|eod|pad|unk|sep|cls|mask|decoder_start|forced_bos|forced_eos|image|audio|video)_token_id|use_cache|name",
     "pretraining_tp|return_dict|output_(attentions|hidden_states|scores|past|router_logits)|return_dict_in_generate",
     "id2label|label2id|num_labels|problem_type|finetuning_task|task_specific_params|summary_.*|n_ctx|prefix",
     "use_bfloat16|torchscript|tf_legacy_loss|gradient_checkpointing|reorder_and_upcast_attn|chunk_size_feed_forward",

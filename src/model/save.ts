@@ -1,6 +1,5 @@
 /** Writes a model, or its adapter alone, as a checkpoint: the tensors of the one it came from, under their names. */
 import fs from "node:fs";
-import path from "node:path";
 import type { LineageEntry, TensorInfo } from "../checkpoint/checkpoint.ts";
 import { decodeFloats, encodeFloats } from "../checkpoint/decode.ts";
 import { DTYPE_BYTES, type Dtype } from "../checkpoint/dtype.ts";
@@ -56,19 +55,6 @@ function savedTensors(model: Model, dtype: SaveOptions["dtype"]): Saved[] {
 export const savedInfos = (model: Model, dtype?: SaveOptions["dtype"]): TensorInfo[] =>
   savedTensors(model, dtype).map(({ info }) => info);
 
-/** Throws UserError where a folder would hold a model and an adapter in one. */
-function refuseMixing(model: Model, target: string): void {
-  if (isPipe(target) || /\.(safetensors|gguf)$/.test(target)) return;
-  const [own, theirs, file] = model.adapter
-    ? ["an adapter", "a model", "config.json"]
-    : ["a model", "an adapter", "adapter_config.json"];
-  if (fs.existsSync(path.join(target, file)))
-    throw new UserError(
-      `${target} holds ${theirs} (${file}), and this is ${own}`,
-      "name another folder: tools would take the two for one",
-    );
-}
-
 async function open(
   model: Model,
   target: string,
@@ -77,7 +63,6 @@ async function open(
   const carried = model.adapter
     ? new Map([["adapter_config.json", new TextEncoder().encode(model.adapter.config)]])
     : files;
-  refuseMixing(model, target);
   const plan = { tensors: savedInfos(model, dtype), files: carried, lineage };
   return createWriter(target, plan, { ...shards, ...(flush === undefined ? {} : { flush }) });
 }

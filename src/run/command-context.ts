@@ -16,8 +16,8 @@ export interface Log {
 export interface Progress {
   /** Begins a stretch of work; ends the one before. */
   start(plan: { readonly total?: number; readonly unit?: string }): void;
-  /** So much more is done; `text` says what is being worked on. */
-  advance(by?: number, text?: string): void;
+  /** So much more is done; `text` says what is being worked on, and `figure` is the number that matters. */
+  advance(by?: number, text?: string, figure?: string): void;
   done(): void;
 }
 
@@ -25,6 +25,8 @@ export interface Progress {
 export interface Outcome {
   /** What was written: "out/ (2.1 GB)". */
   readonly output?: string;
+  /** The figures that count, for the end line: "loss 0.0012, best 0.0400 at step 200". */
+  readonly told?: string;
   /** A command that makes sense next. */
   readonly next?: string;
   /** Further fields of the log's last line. */

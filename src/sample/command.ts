@@ -12,12 +12,14 @@ import type { Values } from "../method/options.ts";
 import { Model } from "../model/model.ts";
 import { Answer } from "../run/generating/answer-text.ts";
 import { Generator } from "../run/generating/generate.ts";
+import { checkPrompt, checkSystem, type Prompt, readPrompts } from "../run/generating/prompts.ts";
 import { checkStops } from "../run/generating/stop-texts.ts";
 import { type DescribedModel, openModel } from "../run/open-model.ts";
 import { humanBytes } from "../text/format.ts";
 import { table } from "../text/table.ts";
+import { chat, checkChat } from "./chat.ts";
 import type { SAMPLE } from "./options.ts";
-import { checkPrompt, checkSystem, type Prompt, readPrompts } from "./prompts.ts";
+import { samplingOf } from "./sampling-options.ts";
 
 export type SampleContext = PlainContext & { readonly options: CommonValues & Values<typeof SAMPLE> };
 
@@ -25,6 +27,8 @@ export async function sample(context: SampleContext): Promise<Outcome> {
   const { options } = context;
   checkStops(options.stop);
   checkSystem(options);
+  const isTalk = talks(context);
+  if (isTalk) checkChat(options, context.args);
   const warn = (message: string) => context.warn(message);
   const opened = await openModel(context.args[0] ?? "-", { ...options, max_length: undefined }, warn);
   const { checkpoint } = opened;
@@ -32,7 +36,7 @@ export async function sample(context: SampleContext): Promise<Outcome> {
   const folder = options.tokenizer === "byte" ? undefined : options.tokenizer;
   const read = [checkpoint.ref, ...(folder ? [folder] : [])].flatMap(filesOf);
   refuseInputs(context.out, [...read, ...[options.prompts, options.config].filter((file) => file !== undefined)]);
-  const { tokenizer, prompts } = await prepare(context, opened);
+  const { tokenizer, prompts } = await prepare(context, opened, isTalk);
   if (context.dryRun) return printPlan(context, checkpoint, prompts);
   const model = await Model.load(await openGpu({ device: context.device }), checkpoint, {
     dtype: options.dtype,
@@ -40,12 +44,18 @@ export async function sample(context: SampleContext): Promise<Outcome> {
     warn,
   });
   const began = performance.now();
-  const tokens = await answerAll(context, model, { ref: checkpoint.ref, tokenizer }, prompts);
+  const tokens = isTalk
+    ? await chat({ ...context, write: writeText }, model, checkpoint.ref, opened.tools!)
+    : await answerAll(context, model, { ref: checkpoint.ref, tokenizer }, prompts);
   const seconds = (performance.now() - began) / 1000;
   context.signal.throwIfAborted();
   context.info(`${tokens} tokens in ${seconds.toFixed(1)} s, ${(tokens / seconds).toFixed(1)} tokens/s`);
   return { log: { tokens, tokens_per_s: tokens / seconds } };
 }
+
+/** Whether --chat has no prompt of its own, so that the turns come from stdin. */
+const talks = ({ options, args }: SampleContext): boolean =>
+  options.chat && !options.prompt?.length && options.prompts === undefined && args.length < 2;
 
 /**
  * The model's tokenizer and all prompts, before a weight is read. Throws UserError for a prompt that it cannot
@@ -54,11 +64,13 @@ export async function sample(context: SampleContext): Promise<Outcome> {
 async function prepare(
   { options, args }: SampleContext,
   { ref, sizes, tools }: DescribedModel,
+  isTalk: boolean,
 ): Promise<{ tokenizer: Tokenizer; prompts: Prompt[] }> {
   if (!tools) throw new UserError(`${ref} is a classifier; sample needs a language model`, "use evaluate");
   const { tokenizer, encode } = tools;
   if (!tokenizer)
     throw new UserError(`${ref} has no tokenizer.json`, "give --tokenizer byte, or a folder that has one");
+  if (isTalk) return { tokenizer, prompts: [] };
   const isStdinFree = args.length > 0 && args[0] !== "-" && !process.stdin.isTTY;
   const given = { args: args.slice(1), isStdinFree };
   const prompts = await readPrompts(options, given, { tokenizer, template: encode.template });
@@ -83,14 +95,7 @@ async function answerAll(
     const answers = part.map(() => new Answer(tokenizer, options.stop ?? []));
     const ids = part.map(({ prompt }) => prompt.ids);
     const sampling = {
-      maxTokens: options.max_tokens,
-      stop: tokenizer.ends,
-      temperature: options.temperature,
-      topK: options.top_k,
-      topP: options.top_p,
-      minP: options.min_p,
-      repetitionPenalty: options.repetition_penalty,
-      seed,
+      ...samplingOf(options, seed, tokenizer),
       keys: part.map(({ p, s }) => `${p}.${s}`),
       names: part.map(({ p }) => `prompt ${p + 1}`),
       signal,
@@ -108,11 +113,24 @@ async function answerAll(
       const { text, ids } = answer;
       if (isLive) writeText(`${rest}\n`);
       else if (options.json) context.line({ prompt: prompt.text, sample: s, text, tokens: ids.length, ids, index: p });
-      else context.text(jobs.length === 1 ? text : `${prompt.text}${text}\n`);
+      else if (jobs.length === 1) context.text(text);
+      else if (!options.chat && options.samples === 1) context.text(`${prompt.text}${text}\n`);
+      else context.text(setApart(prompt, { p, s, text }, { prompts: prompts.length, samples: options.samples }));
     }
   }
   generator.free();
   return tokens;
+}
+
+/** An answer under the number of its own and, where it is the first one, its prompt under the number of that. */
+function setApart(
+  prompt: Prompt,
+  { p, s, text }: { readonly p: number; readonly s: number; readonly text: string },
+  of: { readonly prompts: number; readonly samples: number },
+): string {
+  const ended = (body: string) => (body.endsWith("\n") ? body : `${body}\n`);
+  const asked = `=== prompt ${p + 1} of ${of.prompts}\n${ended(prompt.text)}`;
+  return `${s === 0 ? asked : ""}--- answer ${s + 1} of ${of.samples}\n${ended(text)}`;
 }
 
 /** Says what would be answered, with prompts that were all checked. */
@@ -127,8 +145,8 @@ function printPlan(context: SampleContext, { ref, tensors }: Checkpoint, prompts
   else {
     const facts = [
       ["model", `${ref}, ${humanBytes(bytes)} of weights`],
-      ["prompts", `${prompts.length}, the longest of ${longest} tokens`],
-      ["answers", `${prompts.length * samples} of at most ${max_tokens} tokens`],
+      ["prompts", prompts.length === 0 ? "turns from stdin" : `${prompts.length}, the longest of ${longest} tokens`],
+      ["answers", `${prompts.length === 0 ? "one a turn," : prompts.length * samples} of at most ${max_tokens} tokens`],
       ["writes", writes],
     ];
     context.print(table(facts));

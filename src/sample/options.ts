@@ -9,7 +9,7 @@ export const SAMPLE = {
   chat: {
     type: "boolean",
     default: false,
-    help: "a prompt is what a user says; the model answers by its chat template",
+    help: "a prompt is what a user says, and the chat template applies; without a prompt a conversation in turns",
   },
   system: { type: "string", help: "system message of a chat", value: "TEXT" },
   max_tokens: { type: "number.integer >= 1", default: 128, short: "m", help: "most tokens of an answer", value: "N" },

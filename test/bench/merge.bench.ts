@@ -89,7 +89,7 @@ for (const name of values.methods.split(",")) {
   const used = inputs === 2 ? models.slice(1) : models;
   const base = name === "linear" ? [] : ["--base", used[0]!];
   const rest = name === "linear" ? used : used.slice(1);
-  const command = [MERGE, ...rest, ...base, "--method", name, ...args, "-o", `${out}/`, "-q"];
+  const command = [MERGE, ...rest, ...base, "--method", name, ...args, "-o", `${out}/`, "--overwrite", "-q"];
   spawnSync("sh", ["-c", `cat ${used.flatMap(weights).join(" ")} > /dev/null`]);
   const floors: Run[] = [];
   const merges: Run[] = [];

@@ -29,7 +29,7 @@ test.each([
   async (options, rows) => {
     const log = `passes-${options.split(" ")[0]}.log`;
     await lab.succeeds(
-      `model --method ${options} --data mixed.jsonl ${RUN} --steps 12 --log ${log} -o passes.safetensors`,
+      `model --method ${options} --data mixed.jsonl ${RUN} --steps 12 --log ${log} --overwrite -o passes.safetensors`,
     );
     const passes = lab.events(log, "pass");
     expect(passes.map((pass) => pass.rows).slice(0, rows.length)).toEqual([...rows]);
@@ -64,7 +64,7 @@ describe("rows whose answer is cut away", () => {
     "%s does not take them for the easiest",
     async (method) => {
       cut();
-      await lab.succeeds(`model --method ${method} ${line} --steps 3 --log cut.log -o cut.safetensors`);
+      await lab.succeeds(`model --method ${method} ${line} --steps 3 --log cut.log --overwrite -o cut.safetensors`);
       const [first] = lab.events("cut.log", "step");
       expect(first!.counted).toBe(2 * 15);
     },

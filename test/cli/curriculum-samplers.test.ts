@@ -198,3 +198,14 @@ describe("--schedule-from", () => {
     expect(code).toBe(0);
   }, 60_000);
 });
+
+test("the last line has the loss of every group and the mixture that was drawn by", async () => {
+  const line = `model --method static --mixture 2,1,1 ${DATA} ${HELD} --batch-size 8 --lr 0.01 --steps 2 -o told/`;
+  const { code, err } = await lab.run(line);
+  expect(code).toBe(0);
+  const last = err.split("\n").find((text) => text.startsWith("curriculum: step 2, "))!;
+  expect(last).toMatch(
+    /loss \d\.\d{4} \(.*a \d\.\d{4}.*\), held-out loss \d\.\d{4} \(a .*, b .*, c .*\), best at step 2/,
+  );
+  expect(last).toEndWith(", mixture a 50.0 %, b 25.0 %, c 25.0 %");
+});

@@ -44,7 +44,7 @@ describe("what goes in and out", () => {
     async (options) => {
       const log = `${options.replaceAll(/[^a-z]/g, "")}.log`;
       await lab.succeeds(
-        `mlp --data x=x.jsonl --data y=y.jsonl --eval-data x=x.jsonl --eval-data y=y.jsonl ${options} --batch-size 8 --steps 60 --lr 0.03 -q --log ${log} -o mlp-out/`,
+        `mlp --data x=x.jsonl --data y=y.jsonl --eval-data x=x.jsonl --eval-data y=y.jsonl ${options} --batch-size 8 --steps 60 --lr 0.03 -q --log ${log} --overwrite -o mlp-out/`,
       );
       // Far below ln 3, which is knowing nothing.
       for (const loss of Object.values(lab.held(log))) {

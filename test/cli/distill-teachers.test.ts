@@ -221,10 +221,12 @@ describe("--online", () => {
     async (name) => {
       const before = bytesOf("large/model.safetensors");
       const line = `large --student small --method ${name} ${TEXT} --steps 4`;
-      const plain = await distill(`${line} -o offline/`);
+      const plain = await distill(`${line} --overwrite -o offline/`);
       expect(plain.err).toBe("");
       const taught = `${name}-taught-teacher`;
-      const online = await distill(`${line} --online --teacher-out ${taught}/ --log ${name}-online.log -o online/`);
+      const online = await distill(
+        `${line} --online --teacher-out ${taught}/ --log ${name}-online.log --overwrite -o online/`,
+      );
       expect(online.err).toBe("");
       expect(bytesOf("large/model.safetensors")).toEqual(before);
       expect(await apart("large/model.safetensors", `${taught}/model.safetensors`)).toBeGreaterThan(1e-4);

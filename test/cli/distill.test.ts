@@ -167,7 +167,7 @@ test.each(["kd", "kd --temperature 4", "bd-kd --temperature 4", "hidden", "hidde
   "a classifier learns by %s",
   async (method) => {
     const { err, code } = await distill(
-      `mlp-large --student mlp-small --method ${method} --data points.jsonl --steps 30 --lr 0.02 -q --log mlp.log -o mlp-out/`,
+      `mlp-large --student mlp-small --method ${method} --data points.jsonl --steps 30 --lr 0.02 -q --log mlp.log --overwrite -o mlp-out/`,
     );
     expect(err).toBe("");
     expect(code).toBe(0);

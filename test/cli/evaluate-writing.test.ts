@@ -86,7 +86,7 @@ test("--dump writes one safetensors file, over an older dump and nothing else", 
     ["next.jsonl", `--dump next.jsonl: ${expected}\n`],
     ["none/x.safetensors", "--dump none/x.safetensors: the folder none does not exist"],
     ["kept/model.safetensors", "--dump: kept/model.safetensors is read by this run\n"],
-    ["link.safetensors", "--dump: link.safetensors is read by this run, as kept/model.safetensors\n"],
+    ["link.safetensors", "--dump: link.safetensors is read by this run\n"],
     ["-", "--dump - and the result would both write to stdout\n  hint: give the result a file, -o FILE"],
   ]) {
     const { err, code, out } = await run("evaluate", [...argv, "--dump", dump!]);
@@ -95,8 +95,10 @@ test("--dump writes one safetensors file, over an older dump and nothing else", 
   }
   expect(files()).toEqual(before);
   expect(existsSync(at("out.txt"))).toBe(false);
-  for (const data of ["ids.jsonl", "ids.jsonl"])
-    expect((await run("evaluate", ["golden", "--data", data, "--dump", "again.safetensors", "-q"])).code).toBe(0);
+  const dumped = ["golden", "--data", "ids.jsonl", "--dump", "again.safetensors", "-q"];
+  expect((await run("evaluate", dumped)).code).toBe(0);
+  expect((await run("evaluate", dumped)).err).toContain("--dump: again.safetensors is there already\n");
+  expect((await run("evaluate", [...dumped, "--overwrite"])).code).toBe(0);
   const piped = await run("evaluate", ["golden", "--data", "ids.jsonl", "--dump", "-", "-o", "beside.txt", "-q"]);
   expect(piped.out).toEqual(new Uint8Array(readFileSync(at("again.safetensors"))));
   expect(readFileSync(at("beside.txt"), "utf8")).toContain("loss");

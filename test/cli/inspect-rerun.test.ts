@@ -39,6 +39,7 @@ async function again(result: string, variables: Record<string, string> = {}) {
   // As `bun run` does in the project's folder, here in any.
   const runs = `bun() { shift; "${process.execPath}" "${scripts}" "$@" -q; }\n`;
   writeFileSync(at("again.sh"), runs + text);
+  rmSync(at("again.safetensors"), { force: true });
   const child = Bun.spawn(["sh", "again.sh", "again.safetensors"], {
     cwd: folder,
     env: { ...process.env, ...variables },

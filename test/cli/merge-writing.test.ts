@@ -127,7 +127,7 @@ describe.skipIf(process.platform === "win32")("signals", () => {
       const before = round % 2 === 0 ? undefined : Buffer.from("an older result");
       rmSync(target, { force: true });
       if (before) writeFileSync(target, before);
-      const child = started([...LINE, "-q", "-o", target], folder);
+      const child = started([...LINE, "-q", "--overwrite", "-o", target], folder);
       await untilWriting(child);
       await Bun.sleep(120 * unit());
       child.kill("SIGKILL");
@@ -138,7 +138,7 @@ describe.skipIf(process.platform === "win32")("signals", () => {
       expect([round, kept || found?.equals(wanted)]).toEqual([round, true]);
     }
     expect(killed).toBeGreaterThan(4);
-    const last = await merge([...LINE, "-q", "-o", target], { cwd: folder });
+    const last = await merge([...LINE, "-q", "--overwrite", "-o", target], { cwd: folder });
     expect([last.code, last.err]).toEqual([0, ""]);
     expect(readFileSync(target).equals(wanted)).toBe(true);
     expect(leftovers()).toEqual([]);
@@ -146,7 +146,7 @@ describe.skipIf(process.platform === "win32")("signals", () => {
 
   test("a folder killed while it is written is no model, and the next run makes it one", async () => {
     for (const wait of [0, 60]) {
-      const child = started([...LINE, "--shards", "4", "-q", "-o", "killed-folder"], folder);
+      const child = started([...LINE, "--shards", "4", "-q", "--overwrite", "-o", "killed-folder"], folder);
       while (child.exitCode === null && !existsSync(join(folder, "killed-folder"))) await Bun.sleep(1);
       await Bun.sleep(wait);
       child.kill("SIGKILL");
@@ -156,7 +156,7 @@ describe.skipIf(process.platform === "win32")("signals", () => {
         expect(names.filter((name) => name.endsWith("-of-00004.safetensors"))).toHaveLength(4);
       }
     }
-    const last = await merge([...LINE, "--shards", "4", "-q", "-o", "killed-folder"], { cwd: folder });
+    const last = await merge([...LINE, "--shards", "4", "-q", "--overwrite", "-o", "killed-folder"], { cwd: folder });
     expect([last.code, last.err]).toEqual([0, ""]);
     expect(leftovers(join(folder, "killed-folder"))).toEqual([]);
     expect(readdirSync(join(folder, "killed-folder"))).toHaveLength(6);

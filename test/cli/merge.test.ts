@@ -173,8 +173,8 @@ describe("shards", () => {
 
   test("written by separate processes, in any order, are those of one process byte for byte", async () => {
     for (const method of ["linear --weight 1", "dare_ties --base c --weight 1 --density 0.5"]) {
-      await done(`a b --method ${method} --shards 3 -q -o whole`);
-      for (const i of [2, 3, 1]) await done(`a b --method ${method} --shard ${i}/3 -q -o parts`);
+      await done(`a b --method ${method} --shards 3 -q --overwrite -o whole`);
+      for (const i of [2, 3, 1]) await done(`a b --method ${method} --shard ${i}/3 -q --overwrite -o parts`);
       const [whole, parts] = [files("whole"), files("parts")];
       expect([...parts.keys()]).toEqual([...whole.keys()]);
       for (const [name, bytes] of whole)
@@ -218,10 +218,10 @@ describe("seeds", () => {
   });
 });
 
-test("an input that is the output's target is read to its end and then replaced", async () => {
+test("with --overwrite an input that is the output's target is read to its end and then replaced", async () => {
   writeModel(join(folder, "own.safetensors"), models[0]!);
   const wanted = readTensors(await done("own.safetensors b --method linear --weight 1 -q"));
-  await done("own.safetensors b --method linear --weight 1 -q -o own.safetensors");
+  await done("own.safetensors b --method linear --weight 1 -q --overwrite -o own.safetensors");
   const found = readTensors(bytesOf("own.safetensors"));
   for (const [name, { data }] of wanted) expect([name, same(found.get(name)!.data, data)]).toEqual([name, true]);
 });

@@ -51,6 +51,18 @@ test("samples depend on the seed, not on the batch", async () => {
   expect(await draw("--seed", "1")).not.toBe(one);
 });
 
+test("several answers stand apart, under their prompt", async () => {
+  const { text } = await run("sample", ["next", "3>", "7>", "--samples", "2", "-q"]);
+  expect(text).toBe(
+    [
+      "=== prompt 1 of 2\n3>\n--- answer 1 of 2\n4\n--- answer 2 of 2\n4\n",
+      "=== prompt 2 of 2\n7>\n--- answer 1 of 2\n8\n--- answer 2 of 2\n8\n",
+    ].join(""),
+  );
+  const { text: said } = await run("sample", ["next", "3>", "7>", "--chat", "-m", "1", "-q"]);
+  expect(said).toMatch(/^=== prompt 1 of 2\n3>\n--- answer 1 of 1\n.*\n=== prompt 2 of 2\n7>\n/s);
+}, 30_000);
+
 test("an answer ends before a stop text", async () => {
   expect((await run("sample", ["next", "3>", "--stop", "4", "-q"])).text).toBe("\n");
 });

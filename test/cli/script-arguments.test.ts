@@ -23,7 +23,7 @@ describe("values", () => {
     const argv = [
       "-",
       "7",
-      "--yes",
+      "--verbose",
       "007",
       "--base",
       "123",
@@ -39,7 +39,7 @@ describe("values", () => {
     expect(seed).toBe(9007199254740991);
     expect(options.layers).toEqual([-3, 4, 5]);
     expect(options.data).toEqual(["a,b", "c=d"]);
-    expect(options.yes).toBe(true);
+    expect(options.verbose).toBe(true);
   });
 
   test("letters can be joined, and a switch can be turned off", async () => {
@@ -71,7 +71,6 @@ describe("values", () => {
       steps: 5,
       layers: [1, -2],
       dry_run: true,
-      yes: true,
       seed: 9007199254740991,
     });
     expect(settings).toEqual({ scale: 7, density: 0.5, weight: 1 });
@@ -85,12 +84,12 @@ const MISTAKES: [string[], string, string][] = [
   [["--frobnicate"], "unknown option --frobnicate", "see --help all for the options"],
   [["-nz"], "unknown option -z", "see --help all for the options"],
   [
-    ["--base", "--yes"],
-    "--base: expected a value but found --yes",
+    ["--base", "--json"],
+    "--base: expected a value but found --json",
     "if the value begins with a dash, write --base=VALUE",
   ],
   [["--out"], "--out: expected a value but found nothing", "write --out OUT: where the result goes; - is stdout"],
-  [["--yes=maybe"], "--yes: expected true or false but found maybe", "write --yes or --no-yes"],
+  [["--json=maybe"], "--json: expected true or false but found maybe", "write --json or --no-json"],
   [["--steps", "1.5"], "--steps: expected an integer but found 1.5", "--steps: how many"],
   [["--steps", "-2"], "--steps: expected a positive number but found -2", "--steps: how many"],
   [["--steps", "1", "--steps", "2"], "--steps: expected one value but found 1 and 2", "give it once"],

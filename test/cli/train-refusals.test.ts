@@ -31,11 +31,11 @@ describe("refusals", () => {
       "train: --freeze nothing* matches no weight of llama-tied\n  hint: names are like model.embed_tokens.weight",
     ],
     [
-      ["lora-base+lora-basic", "--lora-continue", "--data", "lora-basic.jsonl", "-o", "llama-tied"],
+      ["lora-base+lora-basic", "--lora-continue", "--data", "lora-basic.jsonl", "--overwrite", "-o", "llama-tied"],
       "train: llama-tied holds a model (config.json), and this is an adapter\n  hint: name another folder",
     ],
     [
-      ["llama-tied", "--data", "llama-tied.jsonl", "-o", "lora-basic"],
+      ["llama-tied", "--data", "llama-tied.jsonl", "--overwrite", "-o", "lora-basic"],
       "train: lora-basic holds an adapter (adapter_config.json), and this is a model\n",
     ],
     [
@@ -48,7 +48,7 @@ describe("refusals", () => {
     ],
     [
       ["llama-tied", "--data", "llama-tied.jsonl", "--eval-data", "llama-tied.jsonl", "--best", "refused"],
-      "train: --best refused is where the last weights go\n",
+      "train: --best and --out both name refused\n",
     ],
     [["llama-tied", "--data", "llama-tied.jsonl", "--lr", "1e400"], "train: --lr: expected"],
     [["llama-tied", "--data", "llama-tied.jsonl", "--freeze", "*"], "train: every weight is frozen\n"],

@@ -222,7 +222,7 @@ test("--dry-run tells the memory that the run then takes", async () => {
   for (const [i, method] of methods.entries()) {
     const line = `base --method ${method} ${ROWS} --steps 2 --lr 0.005`;
     const told = JSON.parse((await unlearn(`${line} --dry-run --json`)).text).memory.total;
-    expect((await unlearn(`${line} --log memory-${i}.log -o memory/`)).err).toBe("");
+    expect((await unlearn(`${line} --log memory-${i}.log --overwrite -o memory/`)).err).toBe("");
     const taken = Math.max(...steps(`memory-${i}.log`).map(({ gpu_bytes }) => gpu_bytes!));
     // altpo plans for the longest answers there may be.
     expect([method, taken <= 1.01 * told, taken >= (method.startsWith("altpo") ? 0.7 : 0.99) * told]).toEqual([

@@ -134,7 +134,9 @@ export class Lab {
   /** Runs the script on a line of options; the weights end up in `out`. Throws when it fails. */
   async run(line: string, out = "out.safetensors"): Promise<Outcome> {
     const log = `run-${this.#runs++}.log`;
-    const argv = `${line} -q --save-every 0 --log ${log} -o ${out}`.split(" ").filter((word) => word !== "");
+    const argv = `${line} -q --save-every 0 --log ${log} -o ${out} --overwrite`
+      .split(" ")
+      .filter((word) => word !== "");
     const { err, code } = await runScript("curriculum", argv, this.folder);
     if (code !== 0) throw new Error(`${line}\n${err}`);
     const events: { event: string; [key: string]: unknown }[] = readFileSync(join(this.folder, log), "utf8")

@@ -71,7 +71,7 @@ describe("commands", () => {
     );
     const named = step("1", inputs, { script: "distill", options: { online: true, teacher_out: "t/" } });
     expect(await commands(named)).toEqual([
-      'bun run distill --method linear --student small --teacher large --online --teacher-out t/ -o "$out"',
+      'bun run distill --method linear --student small --teacher large --online --teacher-out t/ --overwrite -o "$out"',
     ]);
   });
 

@@ -4,13 +4,14 @@ import type { Json } from "../../src/model/architecture.ts";
 import type { DecoderConfig } from "../../src/model/blocks/decoder-config.ts";
 import { trainingRemarks } from "../../src/model/config-keys.ts";
 import { describeConfig } from "../../src/model/description.ts";
-import { TINY_EXAMPLES, TINY_TEXT } from "../support/tiny-models.ts";
+import { TINY_DECODERS, TINY_EXAMPLES, TINY_TEXT } from "../support/tiny-models.ts";
 
 const MOE = {
   ...{ ...TINY_TEXT.qwen3!, model_type: "qwen3_moe", moe_intermediate_size: 8 },
   ...{ num_experts: 4, num_experts_per_tok: 2 },
 };
 const BASES: Readonly<Record<string, Json>> = {
+  ...TINY_DECODERS,
   llama: TINY_TEXT.llama!,
   mistral: TINY_TEXT.mistral!,
   qwen2: TINY_TEXT.qwen2!,
@@ -115,6 +116,35 @@ describe("keys that change the equations and are not read", () => {
     ["qwen3_moe", { num_local_experts: 8 }, "num_experts must be 8, as num_local_experts is; it is 4"],
     ["llama", { rope_scaling: { rope_type: "dynamic", factor: 2, alpha: 1000 } }, "rope_scaling.alpha"],
     ["llama", { hidden_act: "gelu" }, 'hidden_act must be "silu"'],
+    ["llama", { rope_parameters: { rope_type: "yarn", factor: 2, llama_4_scaling_beta: 0.1 } }, "llama_4_scaling_beta"],
+    ["llama", { lm_head_bias: true }, "lm_head_bias is true, which adds a bias to the logits"],
+    ["llama", { layer_types: "full_attention" }, "layer_types must be a list of words"],
+    ["gemma2", { hidden_activation: "gelu" }, 'hidden_activation must be "gelu_pytorch_tanh" here; it is "gelu"'],
+    ["gemma2", { attn_logit_softcapping: 0 }, "attn_logit_softcapping must be a number above 0; it is 0"],
+    ["gemma2", { use_bidirectional_attention: true }, "use_bidirectional_attention is true"],
+    ["gemma2", { layer_types: ["full_attention"] }, "layer_types has 1 entries for 2 layers (num_hidden_layers)"],
+    ["gemma3_text", { layer_types: ["chunked_attention"] }, "layer_types must be a list of"],
+    [
+      "gemma3_text",
+      { rope_parameters: { full_attention: {} }, rope_scaling: null },
+      "has nothing of sliding_attention",
+    ],
+    ["phi3", { partial_rotary_factor: 1.5 }, "partial_rotary_factor 1.5 turns 12 of the 8 values of a head"],
+    [
+      "phi3",
+      { rope_scaling: { type: "su", short_factor: [1] } },
+      "rope_scaling.short_factor must be 4 numbers above 0",
+    ],
+    ["phi3", { attention_bias: true }, "attention_bias is true, which adds biases to attention"],
+    ["granite", { residual_multiplier: -1 }, "residual_multiplier must be a number above 0"],
+    ["granite", { logit_scale: 0.5 }, "logit_scale is 0.5"],
+    ["smollm3", { no_rope_layers: [1] }, "no_rope_layers has 1 entries for 3 layers"],
+    ["cohere2", { use_parallel_block: false }, "use_parallel_block must be true"],
+    ["cohere2", { position_embedding_type: "alibi" }, 'position_embedding_type must be "rope_gptj"'],
+    ["hunyuan_v1_dense", { use_qk_norm: false }, "use_qk_norm must be true"],
+    ["olmo2", { clip_qkv: 8 }, "clip_qkv is 8"],
+    ["exaone4", { attention_bias: true }, "attention_bias is true"],
+    ["glm", { rope_interleave: false, partial_rotary_factor: 0.01 }, "turns 0 of the 10 values"],
   ] as const)("%s %j", async (base, more, message) => {
     await expect(read(base, more)).rejects.toThrow(message);
   });
@@ -127,6 +157,12 @@ describe("keys that change the equations and are not read", () => {
     ["llama", { architectures: ["LlamaForCausalLM"], dtype: "float32", torch_dtype: "float32", use_cache: true }],
     ["llama", { bos_token_id: 1, eos_token_id: [2, 3], pad_token_id: null, transformers_version: "5.6.0" }],
     ["qwen2", { use_mrope: false, "transformers.js_config": {}, quantization: {} }],
+    ["gemma2", { hidden_act: "gelu_pytorch_tanh", cache_implementation: "hybrid", attn_logit_softcapping: null }],
+    ["phi3", { embd_pdrop: 0, interpolate: null, lm_head_bias: false, mlp_bias: false }],
+    [
+      "cohere2",
+      { use_qk_norm: false, rotary_pct: 1, use_gated_activation: true, position_embedding_type: "rope_gptj" },
+    ],
     ["gpt2", { n_ctx: 64, attn_pdrop: 0.1, summary_type: "cls_index", task_specific_params: {} }],
     ["vit", { encoder_stride: 16, hidden_dropout_prob: 0, pooler_act: "tanh", pooler_output_size: 12 }],
     ["qwen3_moe", { router_aux_loss_coef: 0.001, output_router_logits: false, decoder_sparse_step: 1 }],
@@ -170,6 +206,63 @@ describe("keys of transformers 5", () => {
       const router = architecture.parameters(config).find(({ name }) => name.endsWith(".gate.weight"))!;
       expect(router.shape).toEqual([6, 24]);
     }
+  });
+});
+
+describe("decoders of several kinds", () => {
+  const dense = async (base: string, more: Json) => (await read(base, more)).config as DecoderConfig;
+  const windows = ({ kinds }: DecoderConfig) => kinds.map(({ window = 0 }) => window);
+  const turned = ({ kinds }: DecoderConfig) => kinds.map(({ rope }) => rope !== undefined);
+
+  test("windows follow the family's pattern where the config has no list", async () => {
+    expect(windows(await dense("gemma2", { num_hidden_layers: 5 }))).toEqual([5, 0, 5, 0, 5]);
+    expect(windows(await dense("gemma3_text", { num_hidden_layers: 7, sliding_window_pattern: null }))).toEqual([
+      4, 4, 4, 4, 4, 0, 4,
+    ]);
+    expect(windows(await dense("olmo3", { num_hidden_layers: 5 }))).toEqual([3, 3, 3, 0, 3]);
+    expect(windows(await dense("ministral", { layer_types: null }))).toEqual([4, 4]);
+    expect(windows(await dense("ministral", { layer_types: null, sliding_window: null }))).toEqual([0, 0]);
+    expect(windows(await dense("exaone4", { num_hidden_layers: 5, sliding_window_pattern: "LLLG" }))).toEqual([
+      4, 4, 4, 0, 4,
+    ]);
+  });
+
+  test("positions enter where the family says", async () => {
+    expect(turned(await dense("smollm3", { num_hidden_layers: 5, no_rope_layers: null }))).toEqual([
+      true,
+      true,
+      true,
+      false,
+      true,
+    ]);
+    expect(turned(await dense("cohere2", {}))).toEqual([true, false]);
+    expect(turned(await dense("exaone4", {}))).toEqual([true, false]);
+    expect(turned(await dense("exaone4", { sliding_window: null }))).toEqual([true, true]);
+  });
+
+  test("Gemma's embedding is multiplied with a root that is rounded to the dtype of the config", async () => {
+    const factor = async (more: Json) => (await dense("gemma2", { hidden_size: 2304, ...more })).multipliers.embedding;
+    expect(await factor({})).toBe(48);
+    expect(await factor({ hidden_size: 3072, torch_dtype: "bfloat16" })).toBe(55.5);
+    expect(await factor({ hidden_size: 3072, dtype: "float32" })).toBe(Math.fround(Math.sqrt(3072)));
+  });
+
+  test("null switches caps off, and a config without the key means the paper's", async () => {
+    const none = { attn_logit_softcapping: null, final_logit_softcapping: null };
+    expect((await dense("gemma2", none)).caps).toEqual({ scores: undefined, logits: undefined });
+    const absent = { attn_logit_softcapping: undefined, final_logit_softcapping: undefined };
+    expect((await dense("gemma2", absent)).caps).toEqual({ scores: 50, logits: 30 });
+  });
+
+  test("yarn and su of Phi-3 are longrope", async () => {
+    const factors = { short_factor: [1, 1, 1, 1], long_factor: [2, 2, 2, 2] };
+    const kinds = async (type: string) => {
+      const config = await dense("phi3", { original_max_position_embeddings: 8, rope_scaling: { type, ...factors } });
+      return config.kinds;
+    };
+    expect(await kinds("su")).toEqual(await kinds("longrope"));
+    expect(await kinds("yarn")).toEqual(await kinds("longrope"));
+    expect((await kinds("su"))[0]!.rope!.long!.original).toBe(8);
   });
 });
 

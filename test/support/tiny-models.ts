@@ -104,6 +104,8 @@ export const TINY_DECODERS: Readonly<Record<string, Json>> = {
   cohere2: {
     ...decoder,
     model_type: "cohere2",
+    rms_norm_eps: null,
+    layer_norm_eps: 1e-5,
     sliding_window: 4,
     sliding_window_pattern: 2,
     logit_scale: 0.25,

@@ -48,7 +48,8 @@ export async function publishFolder(publication: Publication): Promise<void> {
     const foreign = last ? foreignShards(publication) : [];
     const isEntry = (sink: FileSink) => sink.target === path.join(folder, layout.entry);
     const replaced = [...sinks, ...staged].some((sink) => !isEntry(sink) && fs.existsSync(sink.target));
-    if (hadModel && (replaced || obsolete.length > 0 || foreign.length > 0)) {
+    // Shards of other processes follow: until the last one, what is there would pass for the result.
+    if (hadModel && (!last || replaced || obsolete.length > 0 || foreign.length > 0)) {
       removeEntries(publication, entries);
       if (flush) flushFolder(folder);
     }
@@ -96,8 +97,8 @@ function foreignShards({ folder, layout, sinks }: Publication): string[] {
 }
 
 /** Whether a file has the size and the header, lineage included, that this plan gives it. */
-function isWrittenAs(file: string, { header, bytes }: WeightsFile): boolean {
-  if (fs.statSync(file).size !== bytes) return false;
+export function isWrittenAs(file: string, { header, bytes }: WeightsFile): boolean {
+  if (fs.statSync(file, { throwIfNoEntry: false })?.size !== bytes) return false;
   const fd = fs.openSync(file, "r");
   try {
     const found = Buffer.alloc(header.length);

@@ -14,8 +14,9 @@ import type { TensorInfo } from "../checkpoint.ts";
 import { type GgufOptions, ggufFile } from "../gguf/write/gguf-file.ts";
 import { MODEL_FILES } from "../safetensors/metadata.ts";
 import { openError } from "../source.ts";
-import { publishFolder } from "./publish.ts";
-import { layoutFile, layoutFolder, type OutputPlan, type WeightsFile } from "./shards.ts";
+import { finishedAt } from "./occupied.ts";
+import { isWrittenAs, publishFolder } from "./publish.ts";
+import { type FolderLayout, layoutFile, layoutFolder, type OutputPlan, type WeightsFile } from "./shards.ts";
 import { FileSink, flushFolder, PipeSink, type Sink } from "./sink.ts";
 import { refuseUnlessFiles, statOf } from "./target.ts";
 import type { WriteOptions, Writer } from "./writer.ts";
@@ -164,6 +165,8 @@ async function folderWriter(target: string, plan: OutputPlan, options: WriteOpti
   };
   try {
     const carried = MODEL_FILES.filter((name) => plan.files.has(name));
+    refuseMixing(folder, target, layout);
+    if (shard && !options.overwrite) refuseAnother(folder, target, layout);
     refuseUnlessFiles(folder, target, [layout.entry, ...mine.map(({ name }) => name), ...carried]);
     checkSpace(
       folder,
@@ -191,6 +194,37 @@ async function folderWriter(target: string, plan: OutputPlan, options: WriteOpti
     await abort();
     throw error;
   }
+}
+
+/** Throws UserError where a folder would hold a model and an adapter in one. */
+function refuseMixing(folder: string, target: string, { stem }: FolderLayout): void {
+  const [own, theirs, file] =
+    stem === "adapter_model"
+      ? ["an adapter", "a model", "config.json"]
+      : ["a model", "an adapter", "adapter_config.json"];
+  if (statOf(path.join(folder, file!)) !== undefined)
+    throw new UserError(
+      `${target} holds ${theirs} (${file}), and this is ${own}`,
+      "name another folder: tools would take the two for one",
+    );
+}
+
+/**
+ * Throws UserError where shards would come beside another checkpoint, which is what readers would find. An index of the
+ * same checkpoint is that of the process that writes the last shard.
+ */
+function refuseAnother(folder: string, target: string, layout: FolderLayout): void {
+  const found = finishedAt(folder);
+  if (found === undefined) return;
+  const isOurs =
+    layout.index === undefined
+      ? isWrittenAs(path.join(folder, layout.entry), layout.weights[0]!)
+      : path.basename(found) === layout.entry && fs.readFileSync(found, "utf8") === layout.index;
+  if (!isOurs)
+    throw new UserError(
+      `${path.join(target, path.basename(found))} is there already, of another checkpoint`,
+      "write to another folder, or give --overwrite to replace it",
+    );
 }
 
 /** Throws UserError (exit 1) when a disk has fewer than `need` free bytes. A disk that does not say is trusted. */

@@ -8,6 +8,8 @@ import type { ShardOptions } from "./shards.ts";
 export interface WriteOptions extends ShardOptions, GgufOptions {
   /** Writes only the index-th (from 1) of `count` shards, byte for byte as a run with `shards: count` would. */
   shard?: { index: number; count: number };
+  /** With `shard`: write beside another checkpoint, which is removed; without it that is refused. */
+  overwrite?: boolean;
   /** Descriptor written for `-`; 1 by default. */
   fd?: number;
   /** Flush files to the disk before they get their names; off for benchmarks, and by INGOT_NO_FSYNC=1. */

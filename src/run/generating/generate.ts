@@ -25,6 +25,11 @@ export interface GenerateOptions extends SamplingOptions {
   /** What messages call the prompts of this batch: "rows.jsonl:3". */
   readonly names?: readonly string[];
   readonly signal?: AbortSignal;
+  /**
+   * Of one prompt: begins after the tokens that it shares with what was read and written last, whose keys and values
+   * are still there; the memory for them grows by doubling.
+   */
+  readonly goesOn?: boolean;
 }
 
 /** A token of one of the prompts. The last one of a sequence has `done`, and `id` -1 where a stop token ended it. */
@@ -47,6 +52,8 @@ export class Generator {
   readonly #slots: SlotPool;
   /** The cache, and the programs over it. */
   #cached: { readonly memory: CacheMemory; readonly programs: Programs } | undefined;
+  /** Of a cache of one row: the tokens whose keys and values it holds, from position 0. */
+  #held: number[] = [];
 
   /** `ref` names the model in messages. */
   constructor(model: Model, ref = "the model") {
@@ -75,34 +82,52 @@ export class Generator {
     return program;
   }
 
-  /** A program over whole sequences at once, padded to the longest; padding lies beyond what a row sees. */
-  async #whole(sequences: readonly (readonly number[])[]): Promise<Program> {
-    const longest = sequences.reduce((a, { length }) => Math.max(a, length), 0);
-    const length = Math.min(bucketLength(longest), this.#cached!.memory.capacity);
+  /**
+   * A program over sequences at once, each after its first `shared` tokens, padded to the longest; padding lies beyond
+   * what a row sees.
+   */
+  async #read(sequences: readonly (readonly number[])[], shared = 0): Promise<Program> {
+    const rest = sequences.map((sequence) => sequence.slice(shared));
+    const longest = rest.reduce((a, { length }) => Math.max(a, length), 0);
+    const length = Math.min(bucketLength(longest), this.#cached!.memory.capacity - shared);
     // Where the length of a sequence decides how it turns, padding must not lengthen it.
     const padding = this.model.sizes.turnsAnewBeyond === undefined ? undefined : -1;
-    const ids = new Int32Array(sequences.length * length);
-    const positions = new Int32Array(sequences.length * length);
-    for (const [row, sequence] of sequences.entries()) {
-      ids.set(sequence, row * length);
+    const ids = new Int32Array(rest.length * length);
+    const positions = new Int32Array(rest.length * length);
+    for (const [row, own] of rest.entries()) {
+      ids.set(own, row * length);
       for (let i = 0; i < length; i++)
-        positions[row * length + i] = i < sequence.length || padding === undefined ? i : padding;
+        positions[row * length + i] = i < own.length || padding === undefined ? shared + i : padding;
     }
     const program = await this.#program(length);
     program.write("ids", ids);
     program.write("positions", positions);
-    program.write(
-      "last",
-      Int32Array.from(sequences, (sequence, row) => row * length + sequence.length - 1),
-    );
+    // A program of one token a row has its logits and chooses none.
+    if (length > 1)
+      program.write(
+        "last",
+        Int32Array.from(rest, (own, row) => row * length + own.length - 1),
+      );
     return program;
   }
 
+  /**
+   * How many tokens of a prompt need not be read again; its last one is, for its logits. None where a longer sequence
+   * turns its beginning anew.
+   */
+  #sharedWith(prompt: readonly number[]): number {
+    if (this.model.sizes.turnsAnewBeyond !== undefined) return 0;
+    const differs = prompt.findIndex((id, i) => id !== this.#held[i]);
+    return Math.min(differs < 0 ? prompt.length : differs, prompt.length - 1);
+  }
+
   /** A cache for at least so many tokens; where it has to grow, its programs are compiled again. */
-  #cache(batch: number, tokens: number): void {
-    const capacity = bucketLength(tokens);
+  #cache(batch: number, tokens: number, goesOn: boolean): void {
     const known = this.#cached?.memory;
-    if (known && known.batch === batch && known.capacity >= capacity) return;
+    const least = bucketLength(tokens);
+    if (known && known.batch === batch && known.capacity >= least) return;
+    const most = bucketLength(this.model.sizes.maxPositions);
+    const capacity = goesOn && known ? Math.max(least, Math.min(most, 2 * known.capacity)) : least;
     this.#freeCache();
     const memory = new CacheMemory(batch, capacity);
     this.#cached = { memory, programs: new Programs(this.model.gpu, { slots: this.#slots }) };
@@ -112,6 +137,7 @@ export class Generator {
     this.#cached?.programs.free();
     this.#cached?.memory.free();
     this.#cached = undefined;
+    this.#held = [];
   }
 
   /**
@@ -126,13 +152,16 @@ export class Generator {
     if (longest >= most) throw new RangeError(`a prompt of ${longest} tokens leaves nothing of ${most} positions`);
     if (maxTokens < 1) return;
     const batch = prompts.length;
-    this.#cache(batch, Math.min(most, longest + maxTokens));
+    const { goesOn = false } = options;
+    if (goesOn && batch > 1) throw new RangeError("only one prompt at a time goes on");
+    this.#cache(batch, Math.min(most, longest + maxTokens), goesOn);
     const sequences = prompts.map((prompt) => [...prompt]);
     const choosers = prompts.map((_, row) => new Chooser(options, keys?.[row] ?? String(row)));
     const running = new Set(prompts.keys());
     const vocabulary = this.model.sizes.outputs;
 
-    let program = await this.#whole(prompts);
+    let program = await this.#read(prompts, goesOn ? this.#sharedWith(prompts[0]!) : 0);
+    this.#held = batch === 1 ? [...prompts[0]!] : [];
     for (let made = 1; ; made++) {
       program.run();
       const logits = await program.read("logits");
@@ -149,7 +178,7 @@ export class Generator {
       }
       if (running.size === 0 || signal?.aborted) return;
       if ([...running].some((row) => sequences[row]!.length - 1 === this.model.sizes.turnsAnewBeyond)) {
-        program = await this.#whole(sequences);
+        program = await this.#read(sequences);
         continue;
       }
       program = await this.#program(1);
@@ -162,6 +191,7 @@ export class Generator {
         "positions",
         Int32Array.from(sequences, (sequence) => sequence.length - 1),
       );
+      if (batch === 1) this.#held = [...sequences[0]!];
     }
   }
 

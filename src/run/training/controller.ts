@@ -20,6 +20,8 @@ export interface Controller extends Stateful {
   values?(step: number): Readonly<Record<string, number>>;
   /** Whether the log has these numbers, because they depend on the run. */
   readonly logged?: boolean;
+  /** What it does now, in a few words, for the line of progress and the end: "mixture keep 75%, language 25%". */
+  said?(): string;
   /** Called before the first step of a training that does not resume. */
   begin?(held: HeldOutLosses | undefined): Promise<void>;
   /** Hears every step before the next one begins. Without it, the loop runs some steps ahead. */
@@ -54,6 +56,15 @@ export class Controllers {
       if (controller.logged) Object.assign(logged, own);
     }
     return { all, logged };
+  }
+
+  /** What they do now: ", mixture keep 75%, language 25%"; empty where none of them says. */
+  get said(): string {
+    return this.list
+      .map((controller) => controller.said?.())
+      .filter((text) => text)
+      .map((text) => `, ${text}`)
+      .join("");
   }
 
   async begin(held: HeldOutLosses | undefined): Promise<void> {

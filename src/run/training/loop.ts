@@ -13,6 +13,8 @@ import type { StepResult, Trainer } from "./trainer.ts";
 /** Steps that may be under way before the loop waits for the oldest. */
 const AHEAD = 3;
 
+const due = (every: number, step: number): boolean => every > 0 && step % every === 0;
+
 /** What a loop works with. */
 export interface LoopParts<B> {
   readonly trainer: Trainer<B>;
@@ -38,13 +40,16 @@ export interface RunOptions {
   readonly warn?: (message: string) => void;
   /** Hears every step, with the tokens or examples per second of late. */
   readonly onStep?: (result: StepResult, speed: number) => void;
-  /** Hears the held-out losses every `evalEvery` steps and after the last. */
-  readonly evaluate?: (step: number, losses: readonly GroupLoss[]) => Promise<void>;
+  /** Hears the held-out losses every `evalEvery` steps and after the last; true ends the training. */
+  readonly evaluate?: (step: number, losses: readonly GroupLoss[]) => Promise<boolean>;
   /** 0 or left out: after the last step only. */
   readonly evalEvery?: number;
   /** Saves the state before the first step, every `saveEvery` steps, and when the signal aborts. */
   readonly save?: (step: number) => Promise<void>;
   readonly saveEvery?: number;
+  /** Looks at the model every `sampleEvery` steps and after the last, and changes nothing of it. */
+  readonly sample?: (step: number) => Promise<void>;
+  readonly sampleEvery?: number;
   /** Acts after a step; true ends the training. */
   readonly after?: (step: number) => Promise<boolean>;
   /** What trains, for messages: the model's name. */
@@ -68,6 +73,8 @@ export class TrainingLoop<B> {
   readonly #pending: Pending<B>[] = [];
   #last: StepResult | undefined;
   #idle = false;
+  /** Whether `evaluate` ended the training. */
+  over = false;
   // Results arrive in bunches, so speed is that over the last few. Pauses (evaluating, saving) do not count.
   #recent = [{ time: performance.now(), size: 0 }];
   #measured: { readonly step: number; readonly losses: readonly GroupLoss[] } | undefined;
@@ -83,21 +90,37 @@ export class TrainingLoop<B> {
    */
   async run(from: number, done: (step: number) => void): Promise<StepResult | undefined> {
     const { controllers, steps } = this.#parts;
-    const { signal, save, after, saveEvery = 0, evalEvery = 0, evaluate } = this.#options;
-    const due = (every: number, step: number) => every > 0 && step % every === 0;
+    const { signal, save, after, saveEvery = 0 } = this.#options;
     for (let step = from + 1; step <= steps && !signal.aborted; step++) {
       await this.#start(step);
       done(step);
-      const stopping = signal.aborted && step < steps;
       for (const controller of controllers.due(step))
         await this.#pause(() => controller.after!(step, this.heldOut(step)));
-      if (evaluate && (due(evalEvery, step) || step === steps) && !stopping)
-        await this.#pause(async () => evaluate(step, (await this.heldOut(step)?.losses()) ?? []));
+      if (await this.#look(step)) break;
+      // Asked last: a signal may come while controllers act and the model is evaluated.
+      const stopping = signal.aborted && step < steps;
       if (save && ((due(saveEvery, step) && step < steps) || stopping)) await this.#pause(() => save(step));
       if (after && (await this.#pause(() => after(step)))) break;
     }
     await this.#hearAll();
     return this.#last;
+  }
+
+  /**
+   * Evaluates and samples where a step is due; true where that ends the training. An interrupted run that saves its
+   * state evaluates too: the run that resumes does not come to this step again.
+   */
+  async #look(step: number): Promise<boolean> {
+    const { signal, save, evaluate, evalEvery = 0, sample, sampleEvery = 0 } = this.#options;
+    const isLast = step === this.#parts.steps;
+    const isLost = signal.aborted && !isLast && !save;
+    const evaluates = evaluate && !isLost && (due(evalEvery, step) || isLast);
+    const over =
+      evaluates && (await this.#pause(async () => evaluate(step, (await this.heldOut(step)?.losses()) ?? [])));
+    const samples = sample && !signal.aborted && (due(sampleEvery, step) || isLast || over);
+    if (samples) await this.#pause(() => sample(step));
+    this.over = over === true;
+    return this.over;
   }
 
   /** Held-out losses at a step, measured once for all who ask, and logged. */

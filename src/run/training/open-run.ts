@@ -4,13 +4,15 @@
  */
 import { parseUploadRef } from "../../checkpoint/hub/upload.ts";
 import { UserError } from "../../errors.ts";
+import type { Prompt } from "../generating/prompts.ts";
 import { describeModel } from "../open-model.ts";
 import { type HeldOutGroup, readHeldOut } from "./held-out.ts";
 import { type Choices, choose } from "./optimizer-and-schedule.ts";
-import { refuseClashing, warnOfSchedule } from "./option-checks.ts";
+import { refuseClashing, warnOfKeep, warnOfSchedule } from "./option-checks.ts";
 import { checkSettings, findState, refuseForeign, refuseOverwriting, type SavedRun } from "./saved-state.ts";
 import { type Start, start } from "./starting-model.ts";
 import { leftoverIn } from "./state-folder.ts";
+import { readSamplePrompts } from "./step-samples.ts";
 import type { Opened, RunContext, Technique, TrainingData } from "./technique.ts";
 
 export interface OpenedRun {
@@ -57,7 +59,8 @@ export async function openRun<B, D extends TrainingData<B>>(
   }
   refuseClashing(context);
   // As JSON has it, for a comparison with what was saved.
-  const settings = JSON.parse(JSON.stringify({ ...context.decisive, model: technique.model, seed }));
+  const evaluated = options.patience === undefined ? {} : { eval_every: options.eval_every };
+  const settings = JSON.parse(JSON.stringify({ ...context.decisive, ...evaluated, model: technique.model, seed }));
   if (saved) checkSettings(saved.progress, settings, folder!);
 
   const { trains } = technique;
@@ -87,6 +90,8 @@ export async function openRun<B, D extends TrainingData<B>>(
 }
 
 export interface ReadRun<D> {
+  /** What the model answers on the way. */
+  readonly prompts: readonly Prompt[];
   readonly data: D;
   readonly heldOut: readonly HeldOutGroup[];
   readonly steps: number;
@@ -104,11 +109,13 @@ export async function readRun<B, D extends TrainingData<B>>(
   progress.start({ unit: "rows" });
   const data = await technique.data(opened);
   const heldOut = await readHeldOut(options, opened, options.batch_size);
+  const prompts = await readSamplePrompts(options.sample_prompts ?? [], options.columns, opened);
   progress.done();
   if (options.steps !== undefined && options.epochs !== undefined)
     throw new UserError("both --steps and --epochs say how long to train", "give one of them");
   const perEpoch = Math.ceil(data.source.batchesPerEpoch / options.accumulate);
   const steps = options.steps ?? Math.max(1, Math.round((options.epochs ?? 1) * perEpoch));
   warnOfSchedule(context, choices, steps);
-  return { data, heldOut, steps, perEpoch };
+  warnOfKeep(context, steps);
+  return { prompts, data, heldOut, steps, perEpoch };
 }

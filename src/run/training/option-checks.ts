@@ -1,5 +1,4 @@
 /** What a run of training refuses, or warns of, before any work. */
-import path from "node:path";
 import { UserError } from "../../errors.ts";
 import { flagOf } from "../../method/options.ts";
 import type { Choices } from "./optimizer-and-schedule.ts";
@@ -8,8 +7,28 @@ import type { RunContext } from "./technique.ts";
 
 /** Throws UserError for an option that would undo another. */
 export function refuseClashing({ options, out }: RunContext): void {
-  if (options.best !== undefined && path.resolve(options.best) === path.resolve(out))
-    throw new UserError(`--best ${options.best} is where the last weights go`, "name another folder");
+  const { patience, eval_every, keep, save_every } = options;
+  if (patience !== undefined && eval_every === 0)
+    throw new UserError(
+      "--patience counts evaluations, and there is only the one at the end",
+      "give --eval-every N: the steps between two of them",
+    );
+  if (keep !== undefined && save_every === 0)
+    throw new UserError("--keep has nothing to keep with --save-every 0", "give --save-every N");
+  if (keep !== undefined && (out === "-" || out.startsWith("hf:")))
+    throw new UserError(
+      `--keep writes beside the result, which goes to ${out === "-" ? "stdout" : "the Hub"}`,
+      "give -o with a folder or a file of this machine",
+    );
+}
+
+/** Warns where --keep keeps nothing. */
+export function warnOfKeep({ options, warn }: RunContext, steps: number): void {
+  const { keep, save_every } = options;
+  if (keep !== undefined && save_every >= steps)
+    warn(
+      `--keep: the run has ${steps} steps, and its first checkpoint would be of step ${save_every}; lower --save-every`,
+    );
 }
 
 /**

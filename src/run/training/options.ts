@@ -109,6 +109,32 @@ export const RUNNING = {
     help: "steps between evaluations on --eval-data; 0: at the end only",
     value: "N",
   },
+  patience: {
+    type: "number.integer >= 1",
+    needs: "eval_data",
+    help: "stop after so many evaluations without a lower held-out loss; needs --eval-every",
+    value: "N",
+  },
+  sample_every: {
+    type: "number.integer >= 0",
+    default: 0,
+    decides: "nothing",
+    needs: "sample_prompts",
+    help: "steps between answers to --sample-prompts; 0: at the end only",
+    value: "N",
+  },
+  sample_prompts: {
+    type: "string[]",
+    decides: "nothing",
+    help: "what the model answers on the way, on stderr and in --log: a text, or a file of rows of prompt or messages",
+    value: "TEXT",
+  },
+  keep: {
+    type: "number.integer >= 1",
+    decides: "nothing",
+    help: "keep the models of the last N steps of --save-every, as OUT.step-STEP; and the best one of them",
+    value: "N",
+  },
   save_every: {
     type: "number.integer >= 0",
     default: 1000,
@@ -131,6 +157,7 @@ export const RUNNING = {
   best: {
     type: "string",
     decides: "nothing",
+    writes: "checkpoint",
     needs: "eval_data",
     help: "folder for the weights with the lowest held-out loss",
     value: "DIR",

@@ -18,7 +18,12 @@ export function runLineage(
     script,
     version: context.version,
     ...(method && { method }),
-    options: { ...options, steps },
+    // With --patience, how often the run is evaluated says where it ends.
+    options: {
+      ...options,
+      ...(options.patience === undefined ? {} : { eval_every: context.options.eval_every }),
+      steps,
+    },
     seed: context.seed,
   };
   return lineageOf(step, read, (message) => context.warn(message), others);

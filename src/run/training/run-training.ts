@@ -6,27 +6,21 @@
  *   data       training and held-out rows, number of steps       open-run.ts
  *   build      model on the GPU, the technique's work, memory    build-run.ts
  *   restore    output tried, state of a run that resumes
- *   loop       steps, evaluations, saved states                  train-model.ts
+ *   loop       steps, evaluations, saved states                  run-loop.ts, train-model.ts
  *   save       the result with its lineage
  */
-import { UserError } from "../../errors.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
-import { saveModel, saveResult, savingTo } from "../../model/save.ts";
+import { saveResult } from "../../model/save.ts";
 import { humanBytes } from "../../text/format.ts";
 import type { Outcome } from "../command-context.ts";
 import { type BuiltRun, buildRun, describeRun, planRun, prepareOutput, type RunOutput } from "./build-run.ts";
 import { meanOfGroups } from "./held-out.ts";
-import { type OpenedRun, openRun, type ReadRun, readRun } from "./open-run.ts";
-import { saveState, VERSION, withSavedTraining } from "./saved-state.ts";
+import { type HeldOutWatch, lossText } from "./held-out-watch.ts";
+import { type OpenedRun, openRun, readRun } from "./open-run.ts";
+import { type Ran, runLoop, stepLoss } from "./run-loop.ts";
+import { withSavedTraining } from "./saved-state.ts";
 import { removeState } from "./state-folder.ts";
 import type { RunContext, Technique, TrainingData } from "./technique.ts";
-import type { TrainingResult } from "./train-model.ts";
-
-/** How long an interrupted run may take to finish its step and save. */
-const SAVING_SECONDS = 600;
-
-/** The step with the lowest held-out loss. */
-type Best = { readonly step: number; readonly loss: number } | undefined;
 
 /** Runs a technique to its end. Throws UserError. */
 export async function runTraining<B, D extends TrainingData<B> = TrainingData<B>>(
@@ -43,8 +37,7 @@ export async function runTraining<B, D extends TrainingData<B> = TrainingData<B>
   describeRun(context, opened, read, built);
   const output = await prepareOutput(context, technique, opened, read, built.model);
   await restore(context, opened, built, read.steps);
-  const { result, best } = await loop(context, opened, read, built, output);
-  return save(context, opened, built, output, { ...result, best });
+  return save(context, opened, built, output, await runLoop(context, opened, read, built, output));
 }
 
 /** Gives a run that resumes its state back. */
@@ -59,94 +52,63 @@ async function restore<B>(
   context.info(`continuing after step ${training.step} of ${steps}`);
 }
 
-/** Trains; saves the state on the way, and the best weights. Throws UserError when it was interrupted. */
-async function loop<B, D>(
-  context: RunContext,
-  { opened, folder, saved, settings }: OpenedRun,
-  { heldOut, steps }: ReadRun<D>,
-  { model, training, memory }: BuiltRun<B>,
-  { lineage, saving, inputs }: RunOutput,
-): Promise<{ result: TrainingResult; best: Best }> {
-  const { options, signal, log, progress } = context;
-  let best: Best = saved?.progress.best;
-  const saveStep = async (step: number) => {
-    const { progress, tensors } = training.state();
-    await saveState(folder!, {
-      model,
-      tensors,
-      progress: { version: VERSION, settings, inputs, ...(best ? { best } : {}), training: progress },
-      files: opened.files,
-      lineage,
-    });
-    if (signal.aborted) context.info(`saved step ${step} in ${folder}; continue with --resume`);
-  };
-  if (folder !== undefined) context.grace(SAVING_SECONDS);
-  const units = opened.tools ? "tokens" : "examples";
-  log.start({ device: model.gpu.adapter.device, parameters: model.parameterCount(), memory });
-  progress.start({ total: steps, unit: "steps" });
-  progress.advance(training.step);
-  const result = await training.run({
-    signal,
-    log,
-    logEvery: options.log_every,
-    warn: (message) => context.warn(message),
-    onStep: ({ metrics }, speed) =>
-      progress.advance(1, `loss ${metrics.loss!.toFixed(4)}, ${Math.round(speed)} ${units}/s`),
-    ...(heldOut.length > 0
-      ? {
-          evaluate: async (step, losses) => {
-            const loss = meanOfGroups(losses);
-            context.info(`step ${step}: held-out loss ${loss.toFixed(4)}`);
-            if (best && best.loss <= loss) return;
-            best = { step, loss };
-            if (options.best) await saveModel(model, options.best, savingTo(options.best, saving));
-          },
-        }
-      : {}),
-    evalEvery: options.eval_every,
-    ...(folder === undefined ? {} : { save: saveStep, saveEvery: options.save_every }),
-  });
-  progress.done();
-  if (result.step < steps) {
-    if (folder === undefined)
-      throw new UserError(
-        `stopped after step ${result.step} of ${steps}; nothing was saved`,
-        "give --state DIR to save when interrupted",
-        1,
-      );
-    signal.throwIfAborted();
-  }
-  return { result, best };
-}
-
 /** Writes the result, and says what it is. */
 async function save<B>(
   context: RunContext,
   { opened, start, folder }: OpenedRun,
   { gpu, model, work, training }: BuiltRun<B>,
   { lineage, saving, writer }: RunOutput,
-  { step, last, best }: TrainingResult & { readonly best: Best },
+  { step, last, watch }: Ran,
 ): Promise<Outcome> {
   await work.end?.(lineage);
   const bytes = await saveResult(model, writer ?? context.out, saving, context.log.run);
   if (folder !== undefined) removeState(folder);
+  const { said } = training;
   await training.free();
   work.free?.();
   const result = {
     steps: step,
     ...last?.metrics,
-    ...(best ? { best_step: best.step, best_loss: best.loss } : {}),
+    ...heldOutResult(watch),
     parameters: model.parameterCount(),
   };
   context.json(result);
   await tellTimes(context, gpu);
   const where = context.out === "-" ? "stdout" : context.out;
+  const told = closing(step, last?.metrics, watch, said);
   const next = `bun run evaluate ${model.adapter ? `${start.ref}+` : ""}${context.out} --data rows.jsonl`;
   return {
     output: `${where} (${humanBytes(bytes)})`,
+    told,
     ...(context.out === "-" || !opened.tools ? {} : { next }),
     log: result,
   };
+}
+
+/** Held-out losses of the last evaluation, by group where there are several, and the best one. */
+function heldOutResult({ best, latest }: HeldOutWatch): Record<string, number> {
+  if (!best) return {};
+  const groups = latest && latest.length > 1 ? latest : [];
+  return {
+    ...(latest ? { held_out_loss: meanOfGroups(latest) } : {}),
+    ...Object.fromEntries(groups.map(({ name, loss }) => [`held_out_loss.${name}`, loss])),
+    best_step: best.step,
+    best_loss: best.loss,
+  };
+}
+
+/** `step 300, loss 0.0012, held-out loss 0.0500, best 0.0400 at step 200`, and what the controllers do. */
+function closing(
+  step: number,
+  metrics: Readonly<Record<string, number>> | undefined,
+  { best, latest }: HeldOutWatch,
+  said: string,
+): string {
+  const loss = metrics ? `, loss ${stepLoss(metrics)}` : "";
+  const isLast = best?.step === step;
+  const held = latest ? `, held-out loss ${lossText(latest)}` : "";
+  const where = best ? `, best ${isLast ? "" : `${best.loss.toFixed(4)} `}at step ${best.step}` : "";
+  return `step ${step}${loss}${held}${where}${said}`;
 }
 
 /** Where kernels were timed: how long each took. */

@@ -14,6 +14,7 @@ import { UserError } from "../../errors.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import type { Model } from "../../model/model.ts";
 import { saveModel } from "../../model/save.ts";
+import type { WatchState } from "./held-out-watch.ts";
 import { type Found, foreignIn, OPTIMIZER, replaceState, wholeStates } from "./state-folder.ts";
 import type { SavedTraining, StateTensor, TrainingProgress } from "./training-state.ts";
 
@@ -21,14 +22,12 @@ import type { SavedTraining, StateTensor, TrainingProgress } from "./training-st
 export const VERSION = 3;
 
 /** training.json */
-export interface Progress {
+export interface Progress extends WatchState {
   readonly version: typeof VERSION;
   /** Everything that decides how the run continues; a resumed run must have the same. */
   readonly settings: Readonly<Record<string, unknown>>;
   /** Digests of the headers of the checkpoints that it read. */
   readonly inputs: readonly string[];
-  /** The step with the lowest held-out loss. */
-  readonly best?: { readonly step: number; readonly loss: number };
   readonly training: TrainingProgress;
 }
 

@@ -119,6 +119,11 @@ export class Training<B> {
     return memoryReport(this.#options.model, this.trainer, this.#programs, this.#trained, kinds);
   }
 
+  /** What the controllers do now, each after a comma. */
+  get said(): string {
+    return this.#controllers.said;
+  }
+
   get #stateful() {
     return [...this.#controllers.list, ...this.trainer.updates.list];
   }
@@ -178,7 +183,7 @@ export class Training<B> {
     const last = await loop.run(this.#step, (step) => {
       this.#step = step;
     });
-    const stopped = options.signal.aborted && this.#step < steps;
+    const stopped = options.signal.aborted && this.#step < steps && !loop.over;
     if (!stopped) await this.trainer.updates.end();
     return { step: this.#step, last };
   }

@@ -14,8 +14,8 @@ export interface RopeTables {
   readonly theta: number;
   /** Values 2 i and 2 i + 1 are a pair rather than i and i + R / 2. */
   readonly interleaved?: boolean;
-  /** Multiplies cosine and sine at a position. */
-  readonly scaleAt?: (position: number) => number;
+  /** Multiplies cosine and sine at position p with 1 + beta ln(1 + floor(p / original)). */
+  readonly growth?: { readonly beta: number; readonly original: number };
   /** Documents of more than `original` tokens turn by these from their first token on. */
   readonly long?: { readonly inverseFrequencies: Float32Array; readonly original: number };
 }

@@ -31,14 +31,15 @@ function tableOf(rec: Recorder, key: RopeTables, length: number): Tensor {
   tables.set(rec, known);
   const found = known.get(key);
   if (found && (found.length === length || (found.length > length && !key.long))) return found.tensor;
-  const { inverseFrequencies, attentionScale, scaleAt, long } = key;
+  const { inverseFrequencies, attentionScale, growth, long } = key;
   const sets = [inverseFrequencies, ...(long && reachesLong(key, length) ? [long.inverseFrequencies] : [])];
   const half = inverseFrequencies.length;
   const values = new Float32Array(sets.length * length * half * 2);
   let at = 0;
   for (const frequencies of sets)
     for (let position = 0; position < length; position++) {
-      const scale = attentionScale * (scaleAt?.(position) ?? 1);
+      const grown = growth ? 1 + growth.beta * Math.log(1 + Math.floor(position / growth.original)) : 1;
+      const scale = attentionScale * grown;
       for (const frequency of frequencies) {
         const angle = Math.fround(position * frequency);
         values[at++] = Math.cos(angle) * scale;

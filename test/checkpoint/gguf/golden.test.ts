@@ -167,7 +167,11 @@ function writeAdapter(folder: string, shapes: Record<string, [number, number]>):
 describe("scripts see plain tensors", () => {
   const name = "gguf-k-mix";
   const result = async (argv: string[]) => {
-    const { code, err } = await runScript("merge", [...argv, "--dtype", "f32", "-o", "out.safetensors"], top);
+    const { code, err } = await runScript(
+      "merge",
+      [...argv, "--dtype", "f32", "-o", "out.safetensors", "--overwrite"],
+      top,
+    );
     expect([err, code]).toEqual([expect.any(String), 0]);
     return readTensors(path.join(top, "out.safetensors"));
   };

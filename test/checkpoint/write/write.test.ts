@@ -366,7 +366,8 @@ describe("replacing", () => {
       const other = { ...lineage[0]!, run: "def" };
       const writeShard = async (index: number) => {
         const plan = { tensors: y, files, lineage: [other] };
-        const writer = await createWriter(`${top}/m`, plan, { flush: false, shard: { index, count: 3 } });
+        const shard = { index, count: 3 };
+        const writer = await createWriter(`${top}/m`, plan, { flush: false, shard, overwrite: true });
         for (const { name } of writer.tensors) await writer.write(name, y.find((tensor) => tensor.name === name)!.data);
         await writer.finish();
       };
@@ -383,6 +384,29 @@ describe("replacing", () => {
         expect(await values(`${top}/m`)).toEqual(y.map(({ data }) => data));
         expect(listing(`${top}/m`).length).toBe(3 + 1 + files.size);
       }
+    }));
+
+  test("a shard beside another checkpoint is refused; beside its own index, or shards without one, it is not", () =>
+    inFolder(async (top) => {
+      const shard = { index: 2, count: 3 };
+      const plan = { tensors: y, files, lineage: [{ ...lineage[0]!, run: "def" }] };
+      const attempt = (folder: string, index = 2) =>
+        createWriter(folder, plan, { flush: false, shard: { ...shard, index } });
+      await write(`${top}/one`, x);
+      const before = contents(`${top}/one`);
+      expect((await refusal(() => attempt(`${top}/one`))).message).toBe(
+        `${top}/one/model.safetensors is there already, of another checkpoint`,
+      );
+      expect(contents(`${top}/one`)).toEqual(before);
+      await write(`${top}/many`, x, { shards: 3 });
+      expect((await refusal(() => attempt(`${top}/many`))).message).toContain("model.safetensors.index.json");
+      const ours = await createWriter(`${top}/ours`, plan, { flush: false, shards: 3 });
+      for (const { name, data } of y) await ours.write(name, data);
+      await ours.finish();
+      await (await attempt(`${top}/ours`)).abort();
+      fs.rmSync(`${top}/many/model.safetensors.index.json`);
+      fs.rmSync(`${top}/many/model-00001-of-00003.safetensors`);
+      await (await attempt(`${top}/many`)).abort();
     }));
 
   test("temporary files of dead processes are removed, those of living ones and others' stay", () =>

@@ -1,5 +1,7 @@
 /** Decoding with the cache against full recomputation, token for token, on every architecture that writes text. */
 import { describe, expect, test } from "bun:test";
+import { loadMethods } from "../../../src/method/registry.ts";
+import type { Json } from "../../../src/model/architecture.ts";
 import { Model } from "../../../src/model/model.ts";
 import { Generator } from "../../../src/run/generating/generate.ts";
 import { argmax, GREEDY } from "../../../src/run/generating/sampling.ts";
@@ -36,7 +38,22 @@ async function recomputed(model: Model, prompt: readonly number[], count: number
   return ids.slice(prompt.length);
 }
 
-const ALL = { ...TINY_TEXT, ...TINY_DECODERS, ...TINY_EXPERTS };
+const QWEN3_MOE = {
+  ...{ ...TINY_TEXT.qwen3!, model_type: "qwen3_moe", num_experts: 4 },
+  ...{ num_experts_per_tok: 2, moe_intermediate_size: 8 },
+};
+const ALL: Readonly<Record<string, Json>> = {
+  ...TINY_TEXT,
+  ...TINY_DECODERS,
+  ...TINY_EXPERTS,
+  qwen3_moe: QWEN3_MOE,
+};
+
+test("every architecture that writes text is here", async () => {
+  const methods = await loadMethods("architecture");
+  const texts = methods.filter(({ task }) => task === "causal-lm").map(({ name }) => name);
+  expect([...new Set(Object.values(ALL).map(({ model_type }) => model_type as string))].sort()).toEqual(texts.sort());
+});
 
 describe.each(Object.keys(ALL))("%s", (name) => {
   test("the cache changes nothing", async () => {
@@ -74,4 +91,31 @@ describe("a model", async () => {
     expect(run([])).rejects.toThrow("a prompt has no tokens");
     expect(run(Array(64).fill(1))).rejects.toThrow("a prompt of 64 tokens leaves nothing of 64 positions");
   });
+});
+
+test("a prompt that goes on reads only what is new, and gives what a fresh one gives", async () => {
+  const model = await Model.fresh(gpu, TINY_TEXT.llama!, "llama", { seed: 5 });
+  const sampling = { ...GREEDY, maxTokens: 6, stop: [] };
+  const answer = async (generator: Generator, prompt: number[], goesOn: boolean) => {
+    const ids: number[] = [];
+    for await (const { id } of generator.generate([prompt], { ...sampling, goesOn })) ids.push(id);
+    return ids;
+  };
+  const talk = new Generator(model);
+  let prompt = [1, 2, 3];
+  for (const more of [[7], [5, 9], [4, 4, 4, 4, 4, 4, 4], [8]]) {
+    const fresh = new Generator(model);
+    const expected = await answer(fresh, prompt, false);
+    fresh.free();
+    expect(await answer(talk, prompt, true)).toEqual(expected);
+    prompt = [...prompt, ...expected, ...more];
+  }
+  // Another beginning: what is held is not used beyond what is shared.
+  const other = [1, 2, 9, ...prompt.slice(3, 12)];
+  const fresh = new Generator(model);
+  expect(await answer(talk, other, true)).toEqual(await answer(fresh, other, false));
+  await expect(answer(talk, other, true)).resolves.toEqual(await answer(fresh, other, false)); // all of it is held
+  fresh.free();
+  talk.free();
+  model.free();
 });

@@ -124,7 +124,7 @@ test("documents beyond the original length turn by factors of their own, others 
 });
 
 test("a scale by position multiplies what is turned", async () => {
-  const tables = { ...ropeTables({ ...plain, headDim: 4 }), scaleAt: (p: number) => 1 + 0.4 * Math.log(1 + (p >> 2)) };
+  const tables = { ...ropeTables({ ...plain, headDim: 4 }), growth: { beta: 0.4, original: 4 } };
   const positions = Int32Array.from({ length: 11 }, (_, i) => i);
   await checkOp(gpu, "rotary positions scaled", {
     inputs: {

@@ -5,7 +5,7 @@
 import { type BlockType, halfTable } from "./block.ts";
 
 /** Levels of IQ4_NL and IQ4_XS (ggml's kvalues_iq4nl). */
-const LEVELS = Float32Array.of(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113);
+export const LEVELS = Float32Array.of(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113);
 /** Values of E2M1 by code. */
 const E2M1 = Float32Array.of(0, 0.5, 1, 1.5, 2, 3, 4, 6, -0, -0.5, -1, -1.5, -2, -3, -4, -6);
 

@@ -1,5 +1,10 @@
 /** The types that tensors of a GGUF file can be written in, by the names that llama.cpp gives them. */
+import { iq4_nl, iq4_xs } from "./quantizers/iq4.ts";
 import { q4_0, q4_1, q5_0, q5_1 } from "./quantizers/nibbles.ts";
+import { q2_k } from "./quantizers/q2_k.ts";
+import { q3_k } from "./quantizers/q3_k.ts";
+import { q4_k, q5_k } from "./quantizers/q4_k.ts";
+import { q6_k } from "./quantizers/q6_k.ts";
 import { q8_0 } from "./quantizers/q8_0.ts";
 import type { Quantizer } from "./quantizers/quantizer.ts";
 
@@ -30,6 +35,13 @@ const TARGETS = {
   q4_1: blocks(3, 3, q4_1),
   q5_0: blocks(6, 8, q5_0),
   q5_1: blocks(7, 9, q5_1),
+  q2_k: blocks(10, 10, q2_k, "iq4_nl"),
+  q3_k: blocks(11, 12, q3_k, "iq4_nl"),
+  q4_k: blocks(12, 14, q4_k, "q5_0"),
+  q5_k: blocks(13, 16, q5_k, "q5_1"),
+  q6_k: blocks(14, 18, q6_k, "q8_0"),
+  iq4_nl: blocks(20, 25, iq4_nl),
+  iq4_xs: blocks(23, 30, iq4_xs, "iq4_nl"),
 } satisfies Record<string, Target>;
 
 export type TargetName = keyof typeof TARGETS;

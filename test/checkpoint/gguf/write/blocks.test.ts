@@ -7,8 +7,9 @@ import fs from "node:fs";
 import path from "node:path";
 import { encodeFloats } from "../../../../src/checkpoint/decode.ts";
 import { GGUF_TYPES } from "../../../../src/checkpoint/gguf/types.ts";
-import { isTarget, targetOf } from "../../../../src/checkpoint/gguf/write/targets.ts";
+import { isTarget, TARGET_NAMES, targetOf } from "../../../../src/checkpoint/gguf/write/targets.ts";
 import { openPlain } from "../../../../src/checkpoint/open.ts";
+import { normals } from "../../../support/random.ts";
 import { bytesOf } from "../../sample.ts";
 
 const GOLDEN = path.join(import.meta.dir, "../../../golden/gguf-blocks");
@@ -73,15 +74,31 @@ describe.each(FILES)("$file", ({ file, cases }) => {
 });
 
 test("zeros and blocks of one value come back", () => {
-  for (const type of ["Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1"]) {
-    const blocks = Object.values(GGUF_TYPES).find(({ name }) => name === type)!.blocks!;
+  for (const name of TARGET_NAMES.filter((target) => targetOf(target).quantizer !== undefined)) {
+    const type = name.toUpperCase();
+    const { weights, decode } = Object.values(GGUF_TYPES).find((one) => one.name === type)!.blocks!;
     for (const value of [0, 1, -2]) {
-      const weight = new Float32Array(32).fill(value);
-      const back = new Float32Array(32);
-      blocks.decode(quantized(type, weight), 1, back);
-      // Of the scale, 11 bits are kept.
+      const weight = new Float32Array(weights).fill(value);
+      const back = new Float32Array(weights);
+      decode(quantized(type, weight), 1, back);
+      // Of a scale 11 bits are kept; a code of few bits times a scale of few bits misses by more.
       const worst = Math.max(...back.map((x) => Math.abs(x - value)));
-      expect([type, value, worst <= Math.abs(value) * 2 ** -11]).toEqual([type, value, true]);
+      expect([type, value, worst <= Math.abs(value) * 2 ** -10]).toEqual([type, value, true]);
     }
+  }
+});
+
+test("bits and errors are those of the table in docs/formats.md, and every type is in it", () => {
+  const page = fs.readFileSync(path.join(import.meta.dir, "../../../../docs/formats.md"), "utf8");
+  const rows = [...page.matchAll(/^\| `(\w+)` \| (\d+\.\d+) \| (\d+\.\d+) % \|$/gm)].map(([, ...cells]) => cells);
+  const names = TARGET_NAMES.filter((name) => targetOf(name).quantizer !== undefined);
+  expect(rows.map(([name]) => name!).sort()).toEqual([...names].sort());
+  const values = normals(1, 1 << 16);
+  for (const [name, bits, error] of rows) {
+    const blocks = Object.values(GGUF_TYPES).find((one) => one.name === name!.toUpperCase())!.blocks!;
+    const back = new Float32Array(values.length);
+    blocks.decode(quantized(name!, values), values.length / blocks.weights, back);
+    const share = (100 * rms(back, values)) / rms(new Float32Array(values.length), values);
+    expect([name, ((8 * blocks.bytes) / blocks.weights).toFixed(2), share.toFixed(2)]).toEqual([name, bits, error]);
   }
 });

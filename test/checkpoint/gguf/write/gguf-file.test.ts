@@ -45,6 +45,9 @@ const WIDE = {
   intermediate_size: 96,
 };
 
+/** Rows of 256, which K blocks need. */
+const BROAD = { ...WIDE, hidden_size: 256, intermediate_size: 256, num_hidden_layers: 1, vocab_size: 30 };
+
 /** The bytes of each stored tensor, and its ggml type, by the names of the file. */
 async function storedOf(file: string) {
   const source = Source.open(file, file);
@@ -120,8 +123,15 @@ test.each([
   ["q5_1", 7, 1 / 31],
   ["q4_0", 2, 1 / 8],
   ["q4_1", 3, 1 / 15],
+  ["q2_k", 10, 1 / 2],
+  ["q3_k", 11, 1 / 3],
+  ["q4_k", 12, 1 / 8],
+  ["q5_k", 13, 1 / 16],
+  ["q6_k", 14, 1 / 28],
+  ["iq4_nl", 20, 1 / 6],
+  ["iq4_xs", 23, 1 / 6],
 ] as const)("all matrices as %s; the error is at most a step of the largest magnitude", async (type, number, step) => {
-  const sample = await sampleOf(WIDE, "F32");
+  const sample = await sampleOf(/k$|xs$/.test(type) ? BROAD : WIDE, "F32");
   const file = at(`${type}.gguf`);
   await write(sample, file, { ggufType: [type] });
   const stored = await storedOf(file);
@@ -153,6 +163,19 @@ test("a Q8_0 file of llama.cpp's is given back byte for byte, names, order of ro
     const ours = found.get(name)!;
     expect([name, ours.type, Buffer.compare(ours.bytes, bytes)]).toEqual([name, type, 0]);
   }
+});
+
+test.each([
+  ["q2_k", "iq4_nl", 20],
+  ["q3_k", "iq4_nl", 20],
+  ["q4_k", "q5_0", 6],
+  ["q5_k", "q5_1", 7],
+  ["q6_k", "q8_0", 8],
+  ["iq4_xs", "iq4_nl", 20],
+] as const)("rows of 64 take %s as llama-quantize does: %s", async (type, found, number) => {
+  const said = await write(await sampleOf(WIDE, "F32"), at("narrow.gguf"), { ggufType: [type] });
+  expect(said.join()).toMatch(`${found} instead of ${type}`);
+  expect((await storedOf(at("narrow.gguf"))).get("blk.0.attn_q.weight")!.type).toBe(number);
 });
 
 test("types by pattern, over names of the file and of the checkpoint; the last pattern decides", async () => {

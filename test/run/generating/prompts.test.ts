@@ -3,10 +3,10 @@ import { expect, test } from "bun:test";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import { byteTokenizer } from "../../src/data/byte-tokenizer.ts";
-import { loadTemplate } from "../../src/data/template.ts";
-import { readPrompts } from "../../src/sample/prompts.ts";
-import { installed, rejection } from "../data/support.ts";
+import { byteTokenizer } from "../../../src/data/byte-tokenizer.ts";
+import { loadTemplate } from "../../../src/data/template.ts";
+import { readPrompts } from "../../../src/run/generating/prompts.ts";
+import { installed, rejection } from "../../data/support.ts";
 
 const jinja = await installed("@huggingface/jinja");
 

@@ -1,14 +1,14 @@
 /** What `sample` continues: texts and conversations from the command line, from rows and from stdin. */
-import { parseColumns } from "../data/columns.ts";
-import { readRows } from "../data/read-rows.ts";
-import type { Message, Row } from "../data/rows.ts";
-import { endOfTurn } from "../data/sequences.ts";
-import { encodePrompt } from "../data/special-tokens.ts";
-import { type ChatTemplate, plainTemplate, renderedAt, templateValues } from "../data/template.ts";
-import type { Tokenizer } from "../data/tokenizer.ts";
-import { UserError } from "../errors.ts";
-import type { JsonObject } from "../json.ts";
-import type { ModelSizes } from "../model/architecture.ts";
+import { parseColumns } from "../../data/columns.ts";
+import { readRows } from "../../data/read-rows.ts";
+import type { Message, Row } from "../../data/rows.ts";
+import { endOfTurn } from "../../data/sequences.ts";
+import { encodePrompt } from "../../data/special-tokens.ts";
+import { type ChatTemplate, plainTemplate, renderedAt, templateValues } from "../../data/template.ts";
+import type { Tokenizer } from "../../data/tokenizer.ts";
+import { UserError } from "../../errors.ts";
+import type { JsonObject } from "../../json.ts";
+import type { ModelSizes } from "../../model/architecture.ts";
 
 export interface Prompt {
   readonly text: string;
@@ -39,7 +39,7 @@ const systemAlone = (place?: string): UserError =>
   );
 
 /** Turns texts, messages and rows into tokens. */
-class PromptEncoder {
+export class PromptEncoder {
   readonly #options: PromptOptions;
   readonly #tokenizer: Tokenizer;
   readonly #template: ChatTemplate;
@@ -52,12 +52,13 @@ class PromptEncoder {
 
   /** What a user says with --chat, else a text to continue. */
   text(text: string, place?: string): Prompt {
-    if (this.#options.chat) return this.#conversation([{ role: "user", content: text }], text, { place });
+    if (this.#options.chat) return this.conversation([{ role: "user", content: text }], text, { place });
     if (this.#options.system !== undefined) throw systemAlone(place);
     return { text, ids: [...encodePrompt(this.#tokenizer, text)] };
   }
 
-  #conversation(
+  /** A conversation that the model continues, after the message of --system; `text` stands for it in messages. */
+  conversation(
     messages: readonly Message[],
     text: string,
     { place, extra = {} }: { readonly place: string | undefined; readonly extra?: JsonObject },
@@ -83,11 +84,11 @@ class PromptEncoder {
       case "preference":
         return typeof row.prompt === "string"
           ? this.text(row.prompt, place)
-          : this.#conversation(row.prompt, row.prompt.at(-1)?.content ?? "", { place, extra: row.extra });
+          : this.conversation(row.prompt, row.prompt.at(-1)?.content ?? "", { place, extra: row.extra });
       case "messages": {
         const isAnswered = row.messages.at(-1)?.role === "assistant";
         const messages = isAnswered ? row.messages.slice(0, -1) : row.messages;
-        return this.#conversation(messages, messages.at(-1)?.content ?? "", { place, extra: row.extra });
+        return this.conversation(messages, messages.at(-1)?.content ?? "", { place, extra: row.extra });
       }
       default:
         throw new UserError(
