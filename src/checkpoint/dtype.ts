@@ -47,24 +47,36 @@ const TORCH_NAMES: Record<string, Dtype> = {
   float64: "F64",
   double: "F64",
   f64: "F64",
+  fp64: "F64",
   float32: "F32",
   float: "F32",
   f32: "F32",
+  fp32: "F32",
   float16: "F16",
   half: "F16",
   f16: "F16",
+  fp16: "F16",
   bfloat16: "BF16",
   bf16: "BF16",
   int64: "I64",
 };
 
 /**
- * Reads a dtype as PyTorch, mergekit or a shell user writes it (`bfloat16`, `torch.float32`, `bf16`); undefined if
- * unknown.
+ * Reads a dtype as PyTorch, mergekit, Accelerate or a shell user writes it (`bfloat16`, `torch.float32`, `bf16`,
+ * `FP16`, `half`); undefined if unknown.
  */
 export function parseDtype(text: string): Dtype | undefined {
   const name = text.trim().replace(/^torch\./, "");
   return TORCH_NAMES[name.toLowerCase()] ?? (isDtype(name.toUpperCase()) ? (name.toUpperCase() as Dtype) : undefined);
+}
+
+/**
+ * The word by which options name a dtype: `f32`, `bf16`, `f16`; transformers' `auto` is `keep`. Any other text stays as
+ * it is, for the option to refuse.
+ */
+export function dtypeWord(text: string): string {
+  if (text.trim().toLowerCase() === "auto") return "keep";
+  return parseDtype(text)?.toLowerCase() ?? text;
 }
 
 /** PyTorch's name of a float dtype, as `torch_dtype` in config.json spells it; undefined for types it never names. */

@@ -98,7 +98,9 @@ export async function parseArguments(argv: readonly string[], table: Options, on
     if (value === undefined && !isValue(next))
       throw new UserError(
         `${flag}: expected a value but found ${next ?? "nothing"}`,
-        `if the value begins with a dash, write ${long}=VALUE`,
+        next === undefined
+          ? `write ${long} ${table[name]!.value ?? "VALUE"}: ${table[name]!.help}`
+          : `if the value begins with a dash, write ${long}=VALUE`,
       );
     marked.push(`${long}=${MARK}${text}`);
     return value === undefined ? 1 : 0;

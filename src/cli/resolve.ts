@@ -5,10 +5,12 @@ import { didYouMean } from "../method/nearest.ts";
 import { flagOf, type Options } from "../method/options.ts";
 import type { MethodInfo } from "../method/registry.ts";
 import { type Given, plainSettings, valuesOf } from "../method/validate.ts";
+import { quote } from "../text/quote.ts";
 import { bindPicks, chosenMethod, chosenPicks, withPicks } from "./choices.ts";
 import type { AnyDefinition, SetEntry } from "./context.ts";
-import { checkArgumentCount, type Parsed, parseArguments, peek } from "./parse.ts";
+import { checkArgumentCount, keyOf, type Parsed, parseArguments, peek } from "./parse.ts";
 import { checkRequirements } from "./requirements.ts";
+import { refuseSeveralSeeds } from "./seeds.ts";
 import { commonOptions, joinTables } from "./shared-options.ts";
 import { fromEnvironment, matchConfig, readConfig } from "./sources.ts";
 import { refuseUnchosen, unknownFlag } from "./unknown-flag.ts";
@@ -29,6 +31,7 @@ export interface Resolved {
 
 /** Resolves everything or throws a UserError for the first thing that is wrong. */
 export async function resolve(definition: AnyDefinition, argv: readonly string[]): Promise<Resolved> {
+  refuseSeveralSeeds(argv, definition);
   const configFile = peek(argv, "--config");
   const read = configFile === undefined ? undefined : await readConfig(configFile, definition.isRecipe);
   const config = read ?? undefined;
@@ -43,7 +46,7 @@ export async function resolve(definition: AnyDefinition, argv: readonly string[]
   const { args, given: typed } = await parseArguments(argv, all, (flag) =>
     unknownFlag(flag, argv, all, definition, choices),
   );
-  checkArguments(args, definition);
+  checkArguments(args, definition, all, argv);
 
   const isRaw = definition.methodOptions === "raw";
   const { set, settled } = readSet(typed, method, isRaw);
@@ -74,13 +77,42 @@ export async function resolve(definition: AnyDefinition, argv: readonly string[]
 }
 
 /** Throws UserError for too few arguments or too many; one too many may have been meant as a sub-command. */
-function checkArguments(args: readonly string[], { args: form = "", commands, name }: AnyDefinition): void {
+function checkArguments(
+  args: readonly string[],
+  { args: form = "", commands, name }: AnyDefinition,
+  table: Options,
+  argv: readonly string[],
+): void {
+  const list = spacedList(argv, table);
+  if (list !== undefined)
+    throw new UserError(`unexpected argument ${list.second}`, `values of a list have commas between: ${list.joined}`);
   try {
     checkArgumentCount(args, form);
   } catch (error) {
-    const near = didYouMean(args[0] ?? "", Object.keys(commands ?? {}), `${name} `);
+    const near = didYouMean(args[0] ?? "", Object.keys(commands ?? {}), `${name} `) ?? meantBy(args.at(-1), table);
     throw near && error instanceof UserError ? new UserError(error.message, near) : error;
   }
+}
+
+/** Where an argument too many may belong: rows, or a model to compare with. */
+function meantBy(argument: string | undefined, table: Options): string | undefined {
+  if (argument === undefined) return undefined;
+  const isRows = /\.(jsonl?|parquet|csv|tsv)(\.(gz|zst))?$|^hf:datasets\//.test(argument);
+  const flag = isRows ? "data" : "diff";
+  return Object.hasOwn(table, flag) ? `did you mean ${flagOf(flag)} ${quote(argument)}?` : undefined;
+}
+
+/** `--weight 0.5 0.3`: numbers after the first value of an option that takes a list. */
+function spacedList(argv: readonly string[], table: Options): { second: string; joined: string } | undefined {
+  for (const [i, flag] of argv.entries()) {
+    const spec = flag.startsWith("--") ? table[keyOf(flag)] : undefined;
+    if (spec === undefined || (spec.per !== "model" && !/number.*\[\]$/.test(spec.type))) continue;
+    const after = argv.slice(i + 1);
+    const end = after.findIndex((text) => !/^-?\d*\.?\d+$/.test(text));
+    const numbers = end < 0 ? after : after.slice(0, end);
+    if (numbers.length > 1) return { second: numbers[1]!, joined: `${flag} ${numbers.join(",")}` };
+  }
+  return undefined;
 }
 
 /** Sorts `--set` into options of the method, which count as flags, and what the script reads itself. */

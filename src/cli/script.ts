@@ -24,6 +24,7 @@ import { peakMemory } from "./peak-memory.ts";
 import { resolve } from "./resolve.ts";
 import { loggedOptions, makeContext } from "./run-context.ts";
 import { listen, type Signals } from "./signals.ts";
+import { standWhereCalled } from "./standing.ts";
 import { say } from "./stderr.ts";
 
 export { command } from "./commands.ts";
@@ -35,6 +36,7 @@ export async function script<const O extends Options, const F extends MethodSour
   argv: readonly string[] = process.argv.slice(2),
 ): Promise<void> {
   const { name } = definition;
+  standWhereCalled();
   let finished = false;
   process.on("exit", (code) => {
     if (finished || code > 128) return; // above 128: stopped by a signal

@@ -49,6 +49,7 @@ const SYNONYMS: Readonly<Record<string, readonly string[]>> = {
   dataset: ["data"],
   dataset_name: ["data"],
   train_data: ["data"],
+  data: ["forget"],
   validation_file: ["eval_data"],
   val_data: ["eval_data"],
   eval_dataset: ["eval_data"],
@@ -61,7 +62,8 @@ const SYNONYMS: Readonly<Record<string, readonly string[]>> = {
   max_gen_toks: ["max_tokens"],
   n_predict: ["max_tokens"],
   num_return_sequences: ["samples"],
-  n: ["samples"],
+  n: ["samples", "size"],
+  num_samples: ["samples", "size"],
   rep_penalty: ["repetition_penalty"],
   repeat_penalty: ["repetition_penalty"],
   tasks: ["task", "metric"],
@@ -83,9 +85,27 @@ const SYNONYMS: Readonly<Record<string, readonly string[]>> = {
   overwrite_output_dir: ["overwrite"],
 };
 
+/** Switches of other tools that are a value here. */
+const VALUES: Readonly<Record<string, readonly [option: string, value: string]>> = {
+  bf16: ["dtype", "bf16"],
+  fp16: ["dtype", "bf16"],
+  half: ["dtype", "bf16"],
+  load_in_4bit: ["quantize", "4"],
+  load_in_8bit: ["quantize", "8"],
+  cpu: ["device", "cpu"],
+};
+
+/** Names of the model, which other tools give by a flag. */
+const MODEL_FLAGS = new Set(["model", "models", "model_name", "model_path", "model_name_or_path", "checkpoint"]);
+
+/** Whether a flag names the model elsewhere. */
+export const namesModel = (typed: string): boolean => MODEL_FLAGS.has(typed);
+
 /** The flag of a script that means what was typed (snake_case), where another tool calls it that. */
 export function flagMeantBy(typed: string, table: Options): string | undefined {
   const known = Object.hasOwn(SYNONYMS, typed) ? SYNONYMS[typed]! : [];
   const name = known.find((candidate) => Object.hasOwn(table, candidate));
-  return name === undefined ? undefined : flagOf(name);
+  if (name !== undefined) return flagOf(name);
+  const [option, value] = Object.hasOwn(VALUES, typed) ? VALUES[typed]! : [];
+  return option !== undefined && Object.hasOwn(table, option) ? `${flagOf(option)} ${value}` : undefined;
 }

@@ -5,10 +5,12 @@ import { UserError } from "../errors.ts";
 import { nearest } from "../method/nearest.ts";
 import { flagOf, type Options } from "../method/options.ts";
 import { loadMethods, methodNames, nounOf } from "../method/registry.ts";
+import { quote } from "../text/quote.ts";
 import type { Choice } from "./choices.ts";
 import type { AnyDefinition } from "./context.ts";
 import { flagHint, keyOf, peek } from "./parse.ts";
 import { anyOf } from "./requirements.ts";
+import { namesModel } from "./synonyms.ts";
 
 /**
  * Throws UserError where methods that were not chosen have an option of this name. `what` names it: `--density`,
@@ -69,5 +71,8 @@ export async function unknownFlag(
   await refuseUnchosen(flag, keyOf(flag), choices);
   refuseWrongChooser(flag, peek(argv, "--method"), definition);
   refuseMisplaced(flag, definition);
+  const value = peek(argv, flag);
+  if (namesModel(keyOf(flag)) && value !== undefined && /model|checkpoint/.test(definition.args ?? ""))
+    throw new UserError(`unknown option ${flag}`, `a model has no flag: bun run ${definition.name} ${quote(value)}`);
   throw new UserError(`unknown option ${flag}`, flagHint(flag, all));
 }

@@ -81,7 +81,7 @@ export function atLeastTwo(groups: Groups, method: string): void {
   if (groups.length < 2) {
     throw new UserError(
       `--method ${method} needs at least two groups, found ${groups.length}`,
-      "give the data as name=file, once per group",
+      "give --data name=file once for each",
     );
   }
 }

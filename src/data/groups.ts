@@ -3,8 +3,10 @@
  *
  * A sampler chooses the group of the next row; a `GroupOrder` says which row of the group that is.
  */
+import fs from "node:fs";
 import path from "node:path";
 import { UserError } from "../errors.ts";
+import { quote } from "../text/quote.ts";
 import { type Columns, parseColumns } from "./columns.ts";
 import type { RowSource } from "./read-rows.ts";
 import { inOrder, permutation } from "./shuffle.ts";
@@ -17,13 +19,14 @@ export interface GroupReference extends RowSource {
  * Reads `name=path` or `path`, each; `columns` is what `--columns` says of all of them. Throws UserError when two
  * groups share a name, two read stdin, or a part is missing.
  */
-export function parseGroups(values: readonly string[], columns?: string): GroupReference[] {
+export function parseGroups(values: readonly string[], columns?: string, flag = "--data"): GroupReference[] {
   const named: { columns?: Columns } = columns === undefined ? {} : { columns: parseColumns(columns) };
   const groups = values.map((value) => {
     // A name has no separator in it, so a path such as ./a=b.jsonl is a path.
     const parts = /^([^=/\\]*)=(.*)$/s.exec(value);
     const [name, file] = parts ? [parts[1]!, parts[2]!] : [nameOf(value), value];
-    if (name === "" || file === "") throw new UserError(`--data ${value}: expected name=path or a path`);
+    if (name === "" || file === "") throw new UserError(`${flag} ${value}: expected name=path or a path`);
+    refuseList(name, file, flag, parts !== null);
     return { name, path: file, ...named };
   });
   for (const [i, { name, path: file }] of groups.entries()) {
@@ -31,7 +34,7 @@ export function parseGroups(values: readonly string[], columns?: string): GroupR
     if (before.some((group) => group.name === name)) {
       throw new UserError(
         `two groups of data are named ${name}`,
-        "give them names: --data first=a/x.jsonl --data second=b/x.jsonl",
+        `give them names: ${twins([groups.find((group) => group.name === name)!.path, file], flag)}`,
       );
     }
     if (file === "-" && before.some((group) => group.path === "-")) {
@@ -44,8 +47,22 @@ export function parseGroups(values: readonly string[], columns?: string): GroupR
 /** The groups that an option names. Throws UserError when there are none. */
 export function groupsOf(values: readonly string[] | undefined, flag: string, columns?: string): GroupReference[] {
   if (!values || values.length === 0) throw new UserError(`${flag} is missing`, `for example ${flag} rows.jsonl`);
-  return parseGroups(values, columns);
+  return parseGroups(values, columns, flag);
 }
+
+/** Throws UserError for several files in one value: there may be commas in a name, so a list is no form of it. */
+function refuseList(name: string, file: string, flag: string, named: boolean): void {
+  if (!file.includes(",") || /^hf:|^-$/.test(file) || fs.existsSync(file)) return;
+  const each = file
+    .split(",")
+    .filter((part) => part !== "")
+    // `a=x.jsonl,b=y.jsonl` is read as the name a and the rest
+    .map((part, i) => `${flag} ${quote(i === 0 && named ? `${name}=${part}` : part)}`);
+  if (each.length > 1) throw new UserError(`there is no file ${file}`, `each file has its own flag: ${each.join(" ")}`);
+}
+
+const twins = (files: readonly string[], flag: string): string =>
+  files.map((file, i) => `${flag} ${["first", "second"][i]}=${quote(file)}`).join(" ");
 
 const nameOf = (file: string): string =>
   file === "-" ? "stdin" : path.basename(file).replace(/\.(jsonl?|parquet|csv|tsv)?(\.(gz|zst))?$/, "");

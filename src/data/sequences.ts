@@ -138,7 +138,7 @@ function tokensOf({ row, place }: LocatedRow, options: EncodeOptions): Tokens[] 
   if (tokenizer === undefined) {
     throw new UserError(
       `${place}: the row is text, but there is no tokenizer`,
-      "give --tokenizer, or rows of input_ids",
+      "give --tokenizer byte, or a folder that has one, or rows of input_ids",
     );
   }
   if (row.form === "messages") {

@@ -7,6 +7,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { UserError } from "../errors.ts";
+import { launcher } from "../launcher.ts";
 
 const SCRIPTS = fileURLToPath(new URL("../../scripts/", import.meta.url));
 
@@ -21,7 +22,7 @@ export async function runLine(
   folder: string,
   { quiet = false } = {},
 ): Promise<{ seconds: number; text: string }> {
-  if (!quiet) say(`$ ${stages.map((stage) => `bun run ${stage}`).join(" \\\n    | ")}`);
+  if (!quiet) say(`$ ${stages.map((stage) => `${launcher()} ${stage}`).join(" \\\n    | ")}`);
   const began = performance.now();
   const running = stages.map((stage, i) => {
     const [script, ...args] = stage.split(" ");

@@ -1,4 +1,5 @@
 /** What options, arguments and method make of a run together: who learns, from whom, and how losses are weighed. */
+import fs from "node:fs";
 import { UserError } from "../errors.ts";
 import type { Bound } from "../method/bind.ts";
 import { methodsFor } from "../method/capability.ts";
@@ -45,7 +46,12 @@ export async function chooseRoles(
   const refs = alone && !replaced ? ["-"] : named;
   if (student === "-" && refs.includes("-"))
     throw new UserError("student and teacher are both read from stdin", "name one of them");
-  await checkCount(method, replaced ? 1 : refs.length);
+  await checkCount(method, replaced ? 1 : refs.length, student === "-" ? refs.at(-1) : undefined);
+  if (student === "-" && !named.includes("-") && fs.fstatSync(0).isCharacterDevice())
+    throw new UserError(
+      "no --student and no --init",
+      "name what learns: --student MODEL, or --init config.json for a new one",
+    );
   checkWeights(weights, options);
   const shares = {
     teacher: options.teacher_samples ?? method.defaults?.teacher_samples ?? 0,
@@ -58,10 +64,16 @@ export async function chooseRoles(
 async function checkCount(
   { name, teachers: [least, most] = [1, 1], needs = [] }: DistillMethod,
   count: number,
+  learner: string | undefined,
 ): Promise<void> {
   const ways = ["--teacher MODEL", ...needs.flatMap(({ instead }) => instead ?? [])];
   if (count === 0 && least > 0) throw new UserError("no teacher was named", `give ${ways.join(", or ")}`);
   if (count >= least && count <= most) return;
+  if (count === most + 1 && learner !== undefined)
+    throw new UserError(
+      `all ${count} models are teachers, and nothing learns`,
+      `name what learns: --student ${learner}`,
+    );
   const more = await methodsFor("distill", ({ teachers }) => (teachers?.[1] ?? 1) >= count);
   throw new UserError(
     `${name} takes ${least === most ? least : `${least} to ${most}`} teachers, got ${count}`,

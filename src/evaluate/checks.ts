@@ -8,8 +8,8 @@ import type { GroupReference } from "../data/groups.ts";
 import { UserError } from "../errors.ts";
 import { checkStops } from "../run/generating/stop-texts.ts";
 import type { Need } from "../run/scoring/scored-row.ts";
-import { type BoundMetric, needsOf } from "./contract.ts";
-import { requireGroup } from "./groups.ts";
+import { type BoundMetric, type Metric, needsOf } from "./contract.ts";
+import { requireDifferent, requireGroup } from "./groups.ts";
 import type { EvaluateOptions } from "./options.ts";
 
 /** Throws UserError for options that an attack or a probe cannot follow. */
@@ -44,7 +44,7 @@ export function checkMetrics(
         `--metric ${method.name} compares with a model that never saw the rows to forget, and needs --gold`,
         "train one on the retain rows alone and give --gold MODEL",
       );
-    for (const role of method.roles ?? []) requireGroup(options[role], names, `--metric ${method.name}`, `--${role}`);
+    checkRoles(method, groups, options);
     method.check?.(names);
   }
   const chooser = metrics.find((metric) => needsOf([metric]).has("choice"));
@@ -55,6 +55,32 @@ export function checkMetrics(
       `run them apart, one evaluate with --metric ${chooser.method.name} and one with --metric ${other.method.name}`,
     );
 }
+
+/** Throws UserError where a group that the metric looks at is missing, or the groups that it compares are the same. */
+function checkRoles({ name, roles = [] }: Metric, groups: readonly GroupReference[], options: EvaluateOptions): void {
+  const names = groups.map((group) => group.name);
+  const asker = `--metric ${name}`;
+  for (const role of roles) {
+    const taken = roles.filter((other) => other !== role).map((other) => options[other]);
+    requireGroup(options[role], names, { asker, flag: `--${role}`, taken });
+  }
+  if (roles.length > 1) requireDifferent(groups, options, asker);
+}
+
+/** What to say where a metric compares a model with itself: its value is perfect, whatever the model knows. */
+export function goldRemark(
+  metrics: readonly BoundMetric[],
+  refs: readonly string[],
+  { gold }: EvaluateOptions,
+): string | undefined {
+  const compares = metrics.filter(({ method }) => method.gold !== undefined).map(({ method }) => method.name);
+  const same = gold === undefined ? undefined : refs.find((ref) => samePlace(gold, ref));
+  if (same === undefined || compares.length === 0) return undefined;
+  return `${same} is --gold itself: its ${compares.join(", ")} compare it with itself, and say nothing`;
+}
+
+const samePlace = (one: string, other: string): boolean =>
+  one !== "-" && (one === other || (fs.existsSync(one) && path.resolve(one) === path.resolve(other)));
 
 const CHOICE_NEEDS = new Set<Need>(["choice", "generated"]);
 /** What is found in one pass over the rows. */

@@ -19,7 +19,7 @@ import { seedRuns } from "../run/evaluation/seeds.ts";
 import { type Reader, readForScoring, type ScoringData } from "../run/scoring/read-rows.ts";
 import { readingsOf } from "../run/scoring/score-text.ts";
 import type { Need, ScoredRow } from "../run/scoring/scored-row.ts";
-import { checkAlone, checkMetrics, checkOutputs, checkStdin, checkTask, inputsOf } from "./checks.ts";
+import { checkAlone, checkMetrics, checkOutputs, checkStdin, checkTask, goldRemark, inputsOf } from "./checks.ts";
 import { type BoundMetric, needsOf } from "./contract.ts";
 import { planOf, writesOf } from "./dry-run.ts";
 import { LogitDump } from "./dump.ts";
@@ -99,6 +99,8 @@ async function askedFor(context: EvaluateContext): Promise<Asked> {
   if (options.pass && refs.length > 1)
     throw new UserError("--pass passes one model on, but there are several", "leave out --pass");
   checkMetrics(metrics, groups, options);
+  const remark = goldRemark(metrics, refs, options);
+  if (remark !== undefined) context.info(remark);
   if (!task) checkStdin(metrics, groups, options, refs.length);
   if (chosen) {
     checkAlone(chosen.kind, options);

@@ -1,4 +1,6 @@
 /** Groups of data by their role in an evaluation of unlearning. */
+import type { GroupReference } from "../data/groups.ts";
+import { sameRows } from "../data/same-rows.ts";
 import { UserError } from "../errors.ts";
 import { nearest } from "../method/nearest.ts";
 import type { ScoredRow } from "../run/scoring/scored-row.ts";
@@ -17,13 +19,41 @@ export const rowsOf = (
   name: string,
 ): readonly ScoredRow[] => rows.filter(({ group }) => groups[group] === name);
 
-/**
- * Throws UserError unless there is a group of the name. `asker` is what needs it, `flag` the option that names another.
- */
-export function requireGroup(name: string, groups: readonly string[], asker: string, flag: string): void {
+/** What names the group that an asker wants. */
+export interface GroupChoice {
+  readonly asker: string;
+  /** The option that names another group. */
+  readonly flag: string;
+  /** Groups with another role, which cannot have this one as well. */
+  readonly taken?: readonly string[];
+}
+
+/** Throws UserError unless there is a group of the name. */
+export function requireGroup(name: string, groups: readonly string[], { asker, flag, taken = [] }: GroupChoice): void {
   if (groups.includes(name)) return;
+  const free = groups.filter((group) => !taken.includes(group));
+  const other = nearest(name, free) ?? free[0];
   throw new UserError(
     `${asker} needs a group named ${name}; the data has ${groups.join(", ")}`,
-    `name it, --data ${name}=rows.jsonl, or say which it is: ${flag} ${nearest(name, groups) ?? groups[0]}`,
+    other === undefined
+      ? `add such rows: --data ${name}=rows.jsonl`
+      : `name it, --data ${name}=rows.jsonl, or say which it is: ${flag} ${other}`,
   );
+}
+
+/**
+ * Throws UserError where a metric that compares the group to forget with the one that was never learned would compare
+ * rows with themselves, which looks perfect.
+ */
+export function requireDifferent(
+  groups: readonly GroupReference[],
+  { forget, holdout }: Pick<Groups, "forget" | "holdout">,
+  asker: string,
+): void {
+  const never = "give rows like those to forget that the model never saw: --data holdout=rows.jsonl";
+  if (forget === holdout)
+    throw new UserError(`${asker} compares two groups, and --forget and --holdout both name ${forget}`, never);
+  const [first, second] = [forget, holdout].map((name) => groups.find((group) => group.name === name));
+  if (first && second && sameRows(first, second))
+    throw new UserError(`${asker} compares two groups, and ${forget} and ${holdout} hold the same rows`, never);
 }

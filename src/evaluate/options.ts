@@ -1,4 +1,5 @@
 /** Options of `evaluate`. */
+import { dtypeWord } from "../checkpoint/dtype.ts";
 import { READING } from "../data/options.ts";
 import type { Options, Values } from "../method/options.ts";
 
@@ -73,7 +74,12 @@ export const EVALUATE = {
   tokenizer: READING.tokenizer,
   template: READING.template,
   turns: READING.turns,
-  dtype: { type: "'f32' | 'bf16' | 'keep'", default: "keep", help: "of weights in memory" },
+  dtype: {
+    type: "'f32' | 'bf16' | 'keep'",
+    default: "keep",
+    spelling: dtypeWord,
+    help: "of weights in memory",
+  },
 } as const satisfies Options;
 
 export type EvaluateOptions = Values<typeof EVALUATE>;

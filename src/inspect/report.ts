@@ -3,7 +3,7 @@ import { type LineageEntry, quantizationText, type TensorInfo } from "../checkpo
 import { show } from "../json.ts";
 import { humanBytes } from "../text/format.ts";
 import { table } from "../text/table.ts";
-import type { Comparison } from "./compare.ts";
+import type { Compared, Comparison } from "./compare.ts";
 import { addGap, differenceOf, emptyGap } from "./difference.ts";
 import { type Group, groupTensors } from "./groups.ts";
 import { lineageLines } from "./lineage.ts";
@@ -115,29 +115,7 @@ export function statisticsTable(
 
 /** The comparison with `other`: a line per group, what cannot be compared, and the total. */
 export function comparisonText(found: Comparison, other: string, all: boolean): string {
-  const rows = grouped(found.tensors, all).map(({ pattern, members }) => {
-    const gap = emptyGap();
-    for (const member of members) addGap(gap, member.gap);
-    const { distance, cosine, abs_max, differing } = differenceOf(gap);
-    const same = members.every(({ identical }) => identical);
-    const types = [...new Set(members.map(({ dtype, otherDtype }) => (otherDtype ? `${dtype}/${otherDtype}` : dtype)))];
-    return [
-      pattern,
-      spellShape(members[0]!.shape),
-      types.join(" "),
-      times(members),
-      ...(same
-        ? ["identical", "", "", ""]
-        : [
-            short(distance),
-            cosine === null ? "-" : cosine.toFixed(6),
-            short(abs_max),
-            percent(differing / gap.values),
-          ]),
-    ];
-  });
-  const head = ["tensor", "shape", "dtype", "", "|a-b|/|b|", "cosine", "max |a-b|", "differing"];
-  const lines = rows.length > 0 ? [table([head, ...rows], { align: "llllrrrr" }), ""] : [];
+  const lines = found.tensors.length > 0 ? [all ? wholeTable(found) : changeTable(found), ""] : [];
   const list = (names: readonly string[]) => {
     const shown = (all ? names : names.slice(0, 3)).map(show).join(", ");
     return shown + (all || names.length <= 3 ? "" : ` and ${names.length - 3} more`);
@@ -159,6 +137,66 @@ export function comparisonText(found: Comparison, other: string, all: boolean): 
         : `${plural(compared, "tensor")} compared, ${count(identical)} bit-identical; in all |a-b|/|b| ${short(distance)}, cosine ${cosine === null ? "-" : cosine.toFixed(6)}, max |a-b| ${short(abs_max)}${bad}`,
   );
   return lines.join("\n");
+}
+
+/** The four cells that say how far tensors are apart. */
+function changeCells(members: readonly Compared[]): { distance: number; cells: readonly string[] } {
+  const gap = emptyGap();
+  for (const member of members) addGap(gap, member.gap);
+  const { distance, cosine, abs_max, differing } = differenceOf(gap);
+  if (members.every(({ identical }) => identical)) return { distance: -1, cells: ["identical", "", "", ""] };
+  const spelled = cosine === null ? "-" : cosine.toFixed(6);
+  return {
+    distance: distance ?? Number.POSITIVE_INFINITY,
+    cells: [short(distance), spelled, short(abs_max), percent(differing / gap.values)],
+  };
+}
+
+const CHANGE_HEAD = ["|a-b|/|b|", "cosine", "max |a-b|", "differ"];
+
+/** What changed most comes first, in 80 columns; names have what they share in the heading. */
+function changeTable(found: Comparison): string {
+  const groups = grouped(found.tensors, false).map(({ pattern, members }) => ({ pattern, ...changeCells(members) }));
+  groups.sort((a, b) => b.distance - a.distance);
+  const names = groups.map(({ pattern }) => pattern);
+  const [before, after] = names.length > 1 ? sharedEnds(names) : ["", ""];
+  const head = before + after === "" ? "tensor" : `${before} ... ${after}`;
+  const rows = groups.map(({ pattern, cells }) => [
+    pattern.slice(before.length, pattern.length - after.length),
+    ...cells,
+  ]);
+  return table([[head, ...CHANGE_HEAD], ...rows], { align: "lrrrr", width: 80 });
+}
+
+/** Whole parts that all names begin and end with: `model.` and `.weight`. */
+function sharedEnds(names: readonly string[]): [string, string] {
+  const parts = names.map((name) => name.split("."));
+  const [first] = parts;
+  const shared = (at: (own: readonly string[], i: number) => string | undefined): number => {
+    let n = 0;
+    const shortest = Math.min(...parts.map((own) => own.length));
+    while (n < shortest - 2 && parts.every((own) => at(own, n) === at(first!, n))) n++;
+    return n;
+  };
+  const start = Math.min(
+    1,
+    shared((own, i) => own[i]),
+  );
+  const end = Math.min(
+    1,
+    shared((own, i) => own.at(-1 - i)),
+  );
+  return [start ? `${first![0]}.` : "", end ? `.${first!.at(-1)}` : ""];
+}
+
+/** Every tensor in the order of the file, with shape and types. */
+function wholeTable(found: Comparison): string {
+  const rows = grouped(found.tensors, true).map(({ pattern, members }) => {
+    const types = [...new Set(members.map(({ dtype, otherDtype }) => (otherDtype ? `${dtype}/${otherDtype}` : dtype)))];
+    const { cells } = changeCells(members);
+    return [pattern, spellShape(members[0]!.shape), types.join(" "), times(members), ...cells];
+  });
+  return table([["tensor", "shape", "dtype", "", ...CHANGE_HEAD], ...rows], { align: "llllrrrr" });
 }
 
 /** The lineage under its heading. */

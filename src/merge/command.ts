@@ -3,10 +3,10 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Checkpoint, TensorEntry } from "../checkpoint/checkpoint.ts";
-import { DTYPE_BYTES, parseDtype } from "../checkpoint/dtype.ts";
+import { DTYPE_BYTES } from "../checkpoint/dtype.ts";
 import { lineageOf } from "../checkpoint/lineage/input.ts";
 import { orderRecipes } from "../checkpoint/lineage/recipe/order-recipes.ts";
-import { parseRecipe } from "../checkpoint/lineage/recipe/read-recipe.ts";
+import { parseRecipe, recipeDtype } from "../checkpoint/lineage/recipe/read-recipe.ts";
 import { type Recipe, recipeReferences } from "../checkpoint/lineage/recipe/recipe.ts";
 import { referenceKey } from "../checkpoint/reference.ts";
 import { isStream } from "../checkpoint/stream/stream.ts";
@@ -18,6 +18,7 @@ import { UserError } from "../errors.ts";
 import type { Adapter } from "../gpu/device.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Bound } from "../method/bind.ts";
+import { flagOf } from "../method/options.ts";
 import { loadMethod } from "../method/registry.ts";
 import { sizeOf } from "../tensor/tensor.ts";
 import { humanBytes } from "../text/format.ts";
@@ -53,11 +54,20 @@ const textOf = (context: Context, name: string): string | undefined => context.o
 function dtypeOption(context: Context, name: "dtype" | "out_dtype") {
   const text = textOf(context, name);
   if (text === undefined) return undefined;
-  const dtype = parseDtype(text);
-  if (dtype === undefined) {
-    throw new UserError(`--${name.replace("_", "-")} ${text} is not a dtype`, "use float32, float16 or bfloat16");
-  }
+  const dtype = recipeDtype(text);
+  if (dtype === undefined)
+    throw new UserError(
+      `${flagOf(name)} ${text} is no type in which models are merged`,
+      "use float32, float16 or bfloat16",
+    );
   return dtype;
+}
+
+/** What arguments beside a recipe may have meant: the one that is no model, where the result goes. */
+function placeFor(recipe: string, args: readonly string[]): string {
+  const [other, ...more] = args.filter((arg) => arg !== recipe);
+  if (other === undefined || more.length > 0) return "name the models in the recipe";
+  return `for the result to go there: -o ${quote(other)}; models are named in the recipe`;
 }
 
 /** The recipes to run, in order; the last one is the output. */
@@ -69,7 +79,7 @@ async function readRecipes(context: Context): Promise<{ recipes: Recipe[]; text:
     if (files.length + context.args.filter((arg) => !isRecipeFile(arg)).length > 1) {
       throw new UserError(
         `a recipe takes no further arguments, found ${context.args.join(" ")}`,
-        "name the models in the recipe",
+        placeFor(files[0]!, context.args),
       );
     }
     if (context.method || context.raw.size > 0 || textOf(context, "base")) {

@@ -17,6 +17,8 @@ export interface OptionSpec {
   readonly short?: string;
   /** What stands for the value in help: FILE, N, ... */
   readonly value?: string;
+  /** Reads a text whose meaning has several spellings as the one that `type` lists. */
+  readonly spelling?: (text: string) => string;
   /**
    * The value names a method of this kind; "string[]" takes several, separated by commas. The options of the chosen
    * methods join those of the script, and `context.picks` has the methods bound to their values.

@@ -13,6 +13,7 @@ import { UserError } from "../errors.ts";
 import { FOLDERS, type Kind } from "./kinds.ts";
 import { nearest } from "./nearest.ts";
 import type { Options } from "./options.ts";
+import { methodMeantBy } from "./synonyms.ts";
 
 /** What every method says of itself, whatever its kind. */
 export interface MethodInfo<O extends Options = Options> {
@@ -94,7 +95,7 @@ const importMethod = async (path: string): Promise<MethodInfo> => (await import(
  */
 function unknownMethod(source: MethodSource, typed: string, origin?: string): UserError {
   const names = methodNames(source);
-  const near = nearest(typed, names);
+  const near = (typeof source === "string" ? methodMeantBy(source, typed, names) : undefined) ?? nearest(typed, names);
   const noun = nounOf(source);
   return new UserError(
     `${origin === undefined ? "" : `${origin}: `}unknown ${noun} ${typed}`,

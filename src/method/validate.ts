@@ -71,7 +71,7 @@ export async function optionValue(name: string, spec: OptionSpec, { texts, origi
 }
 
 async function check(name: string, spec: OptionSpec, definition: string, text: string, origin: string) {
-  const value = read(text, definition);
+  const value = read(spec.spelling?.(text) ?? text, definition);
   if (plainlyFits(value, definition)) return value;
   const { type } = await import("./ark.ts");
   const result = type.raw(definition)(value);

@@ -1,6 +1,6 @@
 /**
  * The examples of docs/adding-a-method.md, one for each kind of method: its file, a test of it and the commands that
- * run it. The page is the only source: `bun run new` copies an example under another name, and test/docs puts all of
+ * run it. The page is the only source: `ingot new` copies an example under another name, and test/docs puts all of
  * them in place.
  */
 import { join, posix } from "node:path";

@@ -1,4 +1,5 @@
 /** Options of `sample`. */
+import { dtypeWord } from "../checkpoint/dtype.ts";
 import { READING } from "../data/options.ts";
 import type { Options } from "../method/options.ts";
 
@@ -28,5 +29,10 @@ export const SAMPLE = {
   columns: READING.columns,
   tokenizer: READING.tokenizer,
   template: READING.template,
-  dtype: { type: "'f32' | 'bf16' | 'keep'", default: "keep", help: "of weights in memory" },
+  dtype: {
+    type: "'f32' | 'bf16' | 'keep'",
+    default: "keep",
+    spelling: dtypeWord,
+    help: "of weights in memory",
+  },
 } as const satisfies Options;

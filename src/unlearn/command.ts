@@ -1,7 +1,6 @@
 /** What the `unlearn` script does: an objective in the training loop, or an edit of weights. */
 import { lineageOf } from "../checkpoint/lineage/input.ts";
 import type { Context, Outcome } from "../cli/context.ts";
-import { groupsOf, parseGroups } from "../data/groups.ts";
 import { UserError } from "../errors.ts";
 import { openGpu } from "../gpu/gpu.ts";
 import { type Bound, bind } from "../method/bind.ts";
@@ -12,7 +11,7 @@ import type { UnlearnBatch } from "./batches.ts";
 import { chooseTerms } from "./choices.ts";
 import type { UnlearnEdit, UnlearnObjective } from "./contract.ts";
 import { batchesIn, opened } from "./edit.ts";
-import { readData, type UnlearnData } from "./forget-data.ts";
+import { forgetGroups, readData, type UnlearnData } from "./forget-data.ts";
 import type { UNLEARN } from "./options.ts";
 import { tracedWeights } from "./tracing.ts";
 import { setUpTraining } from "./training.ts";
@@ -57,8 +56,9 @@ async function edit(context: UnlearnContext, { method, values }: Bound<UnlearnEd
   if (!alone && !options.retain)
     throw new UserError("--retain is missing", `${method.name} compares the rows to forget with the others`);
   const rows = method.rows?.(values) ?? options.batch_size;
-  const forget = await batchesIn(groupsOf(options.forget, "--forget", options.columns), source, rows);
-  const retain = alone ? [] : await batchesIn(parseGroups(options.retain!, options.columns), source, rows);
+  const groups = forgetGroups(context);
+  const forget = await batchesIn(groups.forget, source, rows);
+  const retain = alone ? [] : await batchesIn(groups.retain ?? [], source, rows);
   if (context.dryRun) {
     const plan = { forget: forget.length, retain: retain.length, rows };
     if (options.json) context.json(plan);

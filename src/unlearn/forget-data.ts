@@ -1,6 +1,7 @@
 /** Reads the rows of a run into batches: rows to forget beside rows to keep, of a language model or a classifier. */
 import { checkLabels, loadExamples, loadSequences } from "../data/dataset.ts";
 import { type GroupReference, groupsOf, parseGroups } from "../data/groups.ts";
+import { sameRows } from "../data/same-rows.ts";
 import type { Sequence } from "../data/sequences.ts";
 import { UserError } from "../errors.ts";
 import { methodsFor } from "../method/capability.ts";
@@ -23,15 +24,31 @@ export interface UnlearnData {
   readonly pad: number;
 }
 
+/** The groups that --forget and --retain name. Throws UserError where rows are to be both forgotten and kept. */
+export function forgetGroups({ options }: Pick<UnlearnRun, "options">): {
+  readonly forget: readonly GroupReference[];
+  readonly retain: readonly GroupReference[] | undefined;
+} {
+  const forget = groupsOf(options.forget, "--forget", options.columns);
+  const retain = options.retain ? parseGroups(options.retain, options.columns, "--retain") : undefined;
+  for (const group of forget) {
+    const same = retain?.find((other) => sameRows(group, other));
+    if (same)
+      throw new UserError(
+        `--forget ${group.path} and --retain ${same.path} are the same rows`,
+        "give --retain rows that the model should still know",
+      );
+  }
+  return { forget, retain };
+}
+
 type Run = Pick<UnlearnRun, "options" | "seed">;
 
 /** Reads all rows. Throws UserError. */
 export async function readData(run: Run, choices: Choices, opened: Opened): Promise<UnlearnData> {
-  const { options } = run;
   const { method, values } = choices.chosen;
   method.check?.(values, opened.sizes);
-  const forget = groupsOf(options.forget, "--forget", options.columns);
-  const retain = options.retain ? parseGroups(options.retain, options.columns) : undefined;
+  const { forget, retain } = forgetGroups(run);
   return opened.tools
     ? readSequences(run, choices, opened, forget, retain)
     : readExamples(run, choices, opened, forget, retain);
@@ -91,7 +108,8 @@ async function readSequences(
       skip > 0 ? "give a smaller --skip-tokens" : "rows need an answer beside their prompt",
     );
   const others = kept && (await loadSequences(kept, encode));
-  const pdRows = options.pd && (await loadSequences(parseGroups([options.pd], options.columns), encode)).sequences;
+  const pdRows =
+    options.pd && (await loadSequences(parseGroups([options.pd], options.columns, "--pd"), encode)).sequences;
   const pool = (rows: readonly Sequence[] | undefined, name: string) => rows && sequencePool(rows, seed, pad, name);
   const swap = options.anchor === "retain";
   const anchor = sequenceBatches(swap ? others! : withSequences(forget, sequences), order, pad);

@@ -172,9 +172,11 @@ describe("--explain", () => {
       .trimEnd()
       .split("\n")
       .map((line) => line.split(/ {2,}/));
-    expect(lines[0]!.slice(0, 3)).toEqual(["tensor", "density a", "density b"]);
+    expect(text).toMatch(/^all merged tensors:\n {2}weight b +0\.5\n {2}lambda +1\n/);
+    const head = lines.find(([name]) => name === "tensor")!;
+    expect(head).toEqual(["tensor", "density a", "density b", "weight a"]);
     const row = (name: string) => lines.find((line) => line[0] === name)!;
-    const weight = lines[0]!.indexOf("weight a");
+    const weight = head.indexOf("weight a");
     expect(row("model.layers.0.mlp.up_proj.weight").slice(1, 3)).toEqual(["0.2", "0.2"]);
     expect(row("model.layers.1.mlp.up_proj.weight")[weight]).toBe("1");
     expect(row("model.layers.0.norm.weight")[weight]).toBe("0");

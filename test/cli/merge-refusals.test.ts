@@ -53,7 +53,7 @@ describe("values and numbers of models", () => {
     ["a b --base base --method slerp --t 0.5", "slerp merges 1 model besides the base, found 2"],
     ["a --base base --method passthrough", "passthrough takes no base, found base\n"],
     ["a b --base base --method ties --weight 1 --density 1.5", "density is 1.5 for "],
-    ["a b --method linear --weight 1 --dtype float17", "--dtype float17 is not a dtype\n"],
+    ["a b --method linear --weight 1 --dtype float17", "--dtype float17 is no type in which models are merged\n"],
     [
       "a b --method linear --weight 1 --post lines",
       "--post lines scales the change from a base, but this merge has none\n",

@@ -88,7 +88,7 @@ const MISTAKES: [string[], string, string][] = [
     "--base: expected a value but found --json",
     "if the value begins with a dash, write --base=VALUE",
   ],
-  [["--out"], "--out: expected a value but found nothing", "if the value begins with a dash, write --out=VALUE"],
+  [["--out"], "--out: expected a value but found nothing", "write --out OUT: where the result goes; - is stdout"],
   [["--json=maybe"], "--json: expected true or false but found maybe", "write --json or --no-json"],
   [["--steps", "1.5"], "--steps: expected an integer but found 1.5", "--steps: how many"],
   [["--steps", "-2"], "--steps: expected a positive number but found -2", "--steps: how many"],

@@ -1,7 +1,9 @@
 /** Options as other tools call them. */
 import { expect, test } from "bun:test";
+import { recipeDtype } from "../../src/checkpoint/lineage/recipe/read-recipe.ts";
 import { flagHint } from "../../src/cli/parse.ts";
 import { commonOptions } from "../../src/cli/shared-options.ts";
+import { optionValue } from "../../src/method/validate.ts";
 import { RUN } from "../../src/run/training/options.ts";
 import { SAMPLE } from "../../src/sample/options.ts";
 
@@ -27,4 +29,24 @@ test("only what the script has is named", () => {
   expect(flagHint("--max-new-tokens", SAMPLE)).toBe("here it is --max-tokens");
   expect(flagHint("--learning-rate", SAMPLE)).toBe("see --help all for the options");
   expect(flagHint("--toString", SAMPLE)).toBe("see --help all for the options");
+});
+
+test.each([
+  ["f32", "f32 F32 fp32 FP32 float32 float torch.float32 Float32"],
+  ["bf16", "bf16 BF16 bfloat16 torch.bfloat16"],
+  ["f16", "f16 F16 fp16 float16 half torch.half"],
+])("%s by all its names: %s", async (word, names) => {
+  for (const text of names.split(" "))
+    expect([text, await optionValue("out_dtype", RUN.out_dtype, { texts: [text], origin: "--out-dtype" })]).toEqual([
+      text,
+      word,
+    ]);
+  const [long] = [{ f32: "F32", bf16: "BF16", f16: "F16" }[word]];
+  for (const text of names.split(" ")) expect([text, recipeDtype(text) as string]).toEqual([text, long!]);
+});
+
+test("what is no dtype of the option is refused", () => {
+  const given = (text: string) => optionValue("dtype", RUN.dtype, { texts: [text], origin: "--dtype" });
+  expect(given("fp16")).rejects.toThrow('--dtype: expected "bf16", "f32" or "keep" but found fp16');
+  expect(given("auto")).resolves.toBe("keep");
 });

@@ -25,6 +25,16 @@ describe("refusals", () => {
     ["base ~forget", "--forget is missing", "for example --forget rows.jsonl"],
     ["base ~retain", "--retain is missing", "give rows to keep, or --retain-weight 0 for npo without them"],
     ["base ~retain --method ssd", "--retain is missing", "ssd compares the rows to forget with the others"],
+    [
+      "base --retain forget.jsonl",
+      "--forget forget.jsonl and --retain forget.jsonl are the same rows",
+      "give --retain rows",
+    ],
+    [
+      "base --retain ./forget.jsonl --method ssd",
+      "--forget forget.jsonl and --retain ./forget.jsonl are the same rows",
+      "",
+    ],
     ["base ~retain --method grad-ascent --anchor retain", "--anchor retain needs --retain", ""],
     ["base --forget-weight 0 --retain-weight 0", "--forget-weight 0 leaves npo nothing to learn", ""],
     ["base --method pdu --retain-loss none", "--retain-loss none leaves pdu nothing to follow", "its retain weight"],

@@ -127,6 +127,27 @@ test("what the assistant says in a prompt of messages does not count", () => {
   expect(labels.map((label, i) => (label === IGNORED ? "" : tokenizer.decode([ids[i]!]))).join("")).toBe("d</>");
 });
 
+test("who speaks is known by the names of other collections", () => {
+  const spoken = (user: string, assistant: string) =>
+    parseRow(
+      {
+        messages: [
+          { role: user, content: "Hi" },
+          { role: assistant, content: "Ho" },
+        ],
+      },
+      "x:1",
+    );
+  const plain = spoken("user", "assistant");
+  for (const [user, assistant] of [
+    ["human", "bot"],
+    ["User", "model"],
+    ["prompter", "gpt"],
+  ] as const)
+    expect(spoken(user, assistant)).toEqual(plain);
+  expect(spoken("judge", "observation")).toMatchObject({ messages: [{ role: "judge" }, { role: "observation" }] });
+});
+
 test("rows of choices are asked by their column", () => {
   const columns = parseColumns("prompt=question");
   const row = new Renaming(columns).row({ question: "Who?", choices: ["a", "b"], answer: 1 });
@@ -208,7 +229,7 @@ const REFUSED: [row: Json, message: string, hint: string][] = [
   [{ prompt: { a: 1 }, completion: "b" }, "prompt should be a string, found an object", "write its text alone"],
   [{ text: ["a", "b"] }, "text should be a string, found an array", "join the texts to one"],
   [{ text: 5 }, "text should be a string, found the number 5", "write it in quotes"],
-  [{ conversations: [{ from: "judge", value: "a" }] }, "turn 1 is from judge", "known are human, user, gpt"],
+  [{ conversations: [{ from: "judge", value: "a" }] }, "turn 1 is from judge", "known are human, user, prompter, gpt"],
   [{ conversations: [{ from: "human" }] }, "value of turn 1 should be a string, found nothing", "turns are written"],
   [{ conversations: [human("a"), 3] }, "turn 2 should be an object, found the number 3", "turns are written"],
   [{ messages: [human("a")] }, "role of message 1 should be a string", "--columns conversations=NAME"],

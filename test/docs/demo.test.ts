@@ -18,7 +18,7 @@ test("README shows lines of the demo", () => {
   const about = STORY.filter(({ about }) => about && readme.includes(`\n    # ${about}\n`));
   expect(about.map(({ makes }) => makes)).toEqual(["merged", "unlearned", "student"]);
   const lines = blockCommands("README.md", readme).map(({ line }) => line);
-  for (const { stages } of about) expect(lines).toContain(`bun run ${stages.join(" | bun run ")}`);
+  for (const { stages } of about) expect(lines).toContain(`ingot ${stages.join(" | ingot ")}`);
 });
 
 test("README has the entropy rate of the demo's language", () => {

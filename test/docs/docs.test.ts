@@ -38,7 +38,9 @@ test("every page that a page links to exists", () => {
 
 test("every script that README and docs run exists", () => {
   const named = [readme, ...docs.values()].flatMap((text) =>
-    [...text.matchAll(/bun(?:@[\d.]+)? run (\w+)/g)].map(([, name]) => name!),
+    [...text.matchAll(/(?:(?:^ *(?:\$ )?|\| |`)ingot|bun(?:@[\d.]+)? run(?: --cwd \S+)?) ([\w-]+)/gm)].map(
+      ([, name]) => name!,
+    ),
   );
   expect(named.length).toBeGreaterThan(50);
   for (const name of named) expect(Object.keys(pkg.scripts)).toContain(name);

@@ -17,14 +17,19 @@ const ROOT = join(import.meta.dir, "../..");
 /** Commands that do not run here, and why. */
 const ELSEWHERE: readonly [command: RegExp, why: string][] = [
   [/^git clone|^npx/, "needs a network"],
-  [/^bun run doctor --fix$/, "installs packages"],
-  [/^bun run demo$|^sh examples\/pipeline\.sh$/, "minutes; demo.test.ts runs its lines"],
+  [/^bun link$/, "changes the home of the one who runs it"],
+  [
+    /^bun run (--cwd ingot\/ )?merge \.\.\.$|^ingot merge \.\.\.$/,
+    "stands for any command; standing.test.ts runs such",
+  ],
+  [/^ingot doctor --fix$/, "installs packages"],
+  [/^ingot demo$|^sh examples\/pipeline\.sh$/, "minutes; demo.test.ts runs its lines"],
   [/^bun run bench$|^bun test\/bench\//, "benchmarks take minutes and need an idle machine"],
-  [/^bun run new\b/, "writes into the repository; new.test.ts runs it in a copy"],
+  [/^ingot new\b/, "writes into the repository; new.test.ts runs it in a copy"],
   [/^sh FILE OUT$/, "stands for what inspect --command prints"],
 ];
 /** Lines of the demo, which demo.test.ts runs in their order. */
-const told = new Set(STORY.map(({ stages }) => `bun run ${stages.join(" | bun run ")}`));
+const told = new Set(STORY.map(({ stages }) => `ingot ${stages.join(" | ingot ")}`));
 const elsewhere = ({ place, line }: Shown) =>
   (place.startsWith("README.md:") && told.has(line)) || ELSEWHERE.some(([command]) => command.test(line));
 
@@ -67,7 +72,9 @@ async function ofHelp(script: string): Promise<Shown[]> {
   expect([script, code, whole.length > 0]).toEqual([script, 0, true]);
   const names = [...(/^Commands .*\n([\s\S]*?)\n\n/m.exec(whole)?.[1]?.matchAll(/^ {2}(\w+) /gm) ?? [])];
   const below = await Promise.all(names.map(async ([, name]) => helpCommands(script, await help(`${script} ${name}`))));
-  return [helpCommands(script, whole), ...below].flat();
+  // Help names the launcher in use; pages say `ingot`.
+  const named = (line: string) => line.replaceAll(/\bbun run (?=[a-z])/g, "ingot ");
+  return [helpCommands(script, whole), ...below].flat().map(({ line, ...one }) => ({ ...one, line: named(line) }));
 }
 
 beforeAll(async () => {

@@ -1,5 +1,5 @@
 /**
- * `bun run new`, and with it every example of docs/adding-a-method.md: in a copy of the project, one method of each
+ * `ingot new`, and with it every example of docs/adding-a-method.md: in a copy of the project, one method of each
  * kind is made, run by the commands of the page, and tested by its own test and by the laws of its kind.
  */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
@@ -9,6 +9,7 @@ import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { FOLDERS } from "../../src/method/kinds.ts";
 import { filled, PAGE, preparation, templates } from "../../src/new/templates.ts";
+import { ingotOnPath } from "../support/ingot.ts";
 
 setDefaultTimeout(120_000);
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
@@ -31,15 +32,19 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 /** Runs a program in the copy; gives its exit code and what it said. */
 async function run(command: readonly string[]): Promise<{ code: number; text: string }> {
-  const child = Bun.spawn([...command], { cwd: folder, stdout: "pipe", stderr: "pipe" });
+  const child = Bun.spawn([...command], {
+    cwd: folder,
+    env: ingotOnPath(folder, folder),
+    stdout: "pipe",
+    stderr: "pipe",
+  });
   const [out, err] = await Promise.all([child.stdout.text(), child.stderr.text()]);
   return { code: await child.exited, text: out + err };
 }
 
 /** Runs lines of the page as a shell would. Fails with what they said. */
 async function sh(lines: string): Promise<void> {
-  const script = lines.replaceAll(/bun run (\w+)/g, `'${process.execPath}' scripts/$1.ts`);
-  const { code, text } = await run(["sh", "-ec", script]);
+  const { code, text } = await run(["sh", "-ec", lines]);
   expect(code, `${lines}\n${text}`).toBe(0);
 }
 

@@ -202,7 +202,15 @@ const FORGET = ["learned", "--data", "forget.jsonl", "--metric"];
 test.each([
   [
     [...FORGET, "mia-loss"],
-    "--metric mia-loss needs a group named holdout; the data has forget\n  hint: name it, --data",
+    "--metric mia-loss needs a group named holdout; the data has forget\n  hint: add such rows: --data holdout=rows.jsonl\n",
+  ],
+  [
+    [...FORGET, "privleak", "--holdout", "forget"],
+    "--metric privleak compares two groups, and --forget and --holdout both name forget\n  hint: give rows like those",
+  ],
+  [
+    [...FORGET, "mia-zlib", "--data", "holdout=forget.jsonl"],
+    "--metric mia-zlib compares two groups, and forget and holdout hold the same rows\n  hint: give rows like those",
   ],
   [[...FORGET, "privleak", "--forget", "forgotten"], "needs a group named forgotten; the data has forget\n"],
   [[...FORGET, "forget-quality"], "never saw the rows to forget, and needs --gold\n  hint: train one on the retain"],

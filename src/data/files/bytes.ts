@@ -1,6 +1,8 @@
 /** The bytes of a file, a named pipe or stdin as they come. */
 import fs from "node:fs";
+import path from "node:path";
 import { UserError } from "../../errors.ts";
+import { nearest } from "../../method/nearest.ts";
 
 /** Bytes asked for in one read. */
 const CHUNK = 2 ** 18;
@@ -9,6 +11,8 @@ export const SNIFF_BYTES = 64;
 /** Bytes that identify every kind of file except text. */
 const LEAST_SNIFF = 16;
 const LF = 0x0a;
+/** Names that files of rows have. */
+const ROWS = /\.(jsonl?|parquet|csv|tsv)(\.(gz|zst))?$/;
 
 /** Opens a file to be read. Throws UserError where there is none. */
 export function openFile(ref: string): Promise<number> {
@@ -19,11 +23,25 @@ export function openFile(ref: string): Promise<number> {
         fs.closeSync(fd);
       }
       const code = error?.code ?? "EISDIR";
-      if (code === "ENOENT") reject(new UserError(`${ref} does not exist`, "give a file of rows, or - for stdin"));
+      if (code === "ENOENT") reject(new UserError(`${ref} does not exist`, whatIsThere(ref)));
       else if (code === "EISDIR") reject(new UserError(`${ref} is a folder`, "give a file of rows, or - for stdin"));
       else reject(new UserError(`${ref} could not be opened: ${error?.message}`));
     });
   });
+}
+
+/** The file that may have been meant: one of another ending, or of a name like it, in the same folder. */
+function whatIsThere(ref: string): string {
+  const folder = path.dirname(ref);
+  if (!fs.existsSync(folder)) return `there is no folder ${folder}`;
+  const stem = (name: string) => path.parse(name).name;
+  const files = fs.readdirSync(folder, { withFileTypes: true }).filter((one) => one.isFile());
+  const names = files.map(({ name }) => name).filter((name) => ROWS.test(name));
+  const wanted = stem(ref);
+  const near = wanted.length < 3 ? wanted : nearest(wanted, names.map(stem));
+  const found = names.find((name) => stem(name) === near);
+  if (found === undefined) return "give a file of rows, or - for stdin";
+  return `did you mean ${ref.includes(path.sep) ? path.join(folder, found) : found}?`;
 }
 
 /** Reads a descriptor from where it stands to its end. Each chunk has its own memory. */

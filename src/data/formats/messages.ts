@@ -1,11 +1,15 @@
 /**
  * A conversation, of which counts what the assistant says: {"messages": [{"role": "user", "content": ".."}, ..]}
+ *
+ * Roles that other collections name otherwise (`human`, `bot`) are those that templates know; a role of none of them
+ * stays as it is, for the model's own template.
  */
 import { UserError } from "../../errors.ts";
 import { isObject, type Json, type JsonObject } from "../../json.ts";
 import { kindOf } from "../row-fields.ts";
 import type { RowFormat } from "../row-format.ts";
 import type { Message } from "../rows.ts";
+import { speakerOf } from "./roles.ts";
 
 export const messages: RowFormat = {
   needs: ["messages"],
@@ -33,7 +37,7 @@ export function messagesAt(row: JsonObject, key: string, place: string): Message
       throw new UserError(`${place}: ${field} of ${name} ${i + 1} should be a string, found ${kindOf(found)}`, other);
     }
     const fields = typeof content === "string" ? rest : { ...rest, content };
-    return { role, content: text, ...(Object.keys(fields).length > 0 && { fields }) };
+    return { role: speakerOf(role), content: text, ...(Object.keys(fields).length > 0 && { fields }) };
   });
 }
 

@@ -10,18 +10,7 @@ import { isObject, type Json, show } from "../../json.ts";
 import { kindOf, textAt } from "../row-fields.ts";
 import type { RowFormat } from "../row-format.ts";
 import type { Message } from "../rows.ts";
-
-const ROLES: Readonly<Record<string, string>> = {
-  human: "user",
-  user: "user",
-  gpt: "assistant",
-  assistant: "assistant",
-  chatgpt: "assistant",
-  model: "assistant",
-  system: "system",
-  tool: "tool",
-  observation: "tool",
-};
+import { KNOWN_ROLES, roleOf } from "./roles.ts";
 
 const HINT = 'turns are written [{"from": "human", "value": "..."}, {"from": "gpt", "value": "..."}]';
 
@@ -50,11 +39,11 @@ function messageOf(turn: Json, number: number, place: string): Message {
     const [key, found] = typeof from === "string" ? [what, value] : [who, from];
     throw new UserError(`${place}: ${key} of turn ${number} should be a string, found ${kindOf(found)}`, HINT);
   }
-  const role = Object.hasOwn(ROLES, from) ? ROLES[from] : undefined;
+  const role = roleOf(from);
   if (role === undefined)
     throw new UserError(
       `${place}: turn ${number} is from ${show(from)}, which is no known role`,
-      `known are ${Object.keys(ROLES).join(", ")}; write the row as messages to use others`,
+      `known are ${KNOWN_ROLES.join(", ")}; write the row as messages to use others`,
     );
   return { role, content: value };
 }

@@ -1,6 +1,7 @@
 /** `merge --explain`: the parameters that act on every tensor, once gradients and filters are worked out. */
 
 import { layerOf } from "../../model/names.ts";
+import { table } from "../../text/table.ts";
 import type { ValuedTask } from "../job/task.ts";
 import type { MergePlan } from "../plan/merge-plan.ts";
 
@@ -43,6 +44,29 @@ export function explain(plan: MergePlan, compact = true): Explanation {
   if (!compact) return { columns, rows: plan.tensors.map((tensor) => [tensor.name, ...cells(tensor)]) };
   return { columns, rows: runs(plan.tensors, cells) };
 }
+
+/** In 80 columns: what is the same for all tensors that are merged stands once, above a table of what is not. */
+export function explanationText({ columns, rows }: Explanation): string {
+  const merged = rows.filter((row) => row[1] !== "copied");
+  const differs = (i: number) => merged.some((row) => row[i] !== merged[0]?.[i]);
+  const varying = columns.map((_, i) => i).filter((i) => i > 0 && differs(i));
+  const [first] = merged;
+  const same = columns
+    .slice(1)
+    .flatMap((name, i) => (first === undefined || differs(i + 1) ? [] : [[name, first[i + 1]!]]));
+  const copied = rows.length > merged.length;
+  const shown = varying.length > 0 || copied || same.length === 0 ? rows : [];
+  const cells = (row: readonly string[]) =>
+    row[1] === "copied" ? ["copied", ...varying.slice(1).map(() => "")] : varying.map((i) => row[i]!);
+  const heads = varying.map((i) => columns[i]!);
+  const lists = `all ${shown.length > 0 ? "merged " : ""}tensors:`;
+  const above = same.length > 0 ? [[lists, table(same).replace(/^/gm, "  ")].join("\n")] : [];
+  const below =
+    shown.length > 0 ? [table([["tensor", ...heads], ...shown.map((row) => [row[0]!, ...cells(row)])], FIT)] : [];
+  return [...above, ...below].join("\n\n");
+}
+
+const FIT = { width: 80 } as const;
 
 interface Run {
   prefix: string;

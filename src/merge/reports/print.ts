@@ -9,7 +9,7 @@ import { peakBytes } from "../job/run.ts";
 import { type MergePlan, planBytes } from "../plan/merge-plan.ts";
 import type { OpenModels } from "../plan/open-models.ts";
 import { checkModels } from "./check.ts";
-import { explain } from "./explain.ts";
+import { explain, explanationText } from "./explain.ts";
 import { relatedness } from "./relatedness.ts";
 
 /** Where a report goes: text for people, JSON for programs. */
@@ -60,7 +60,7 @@ export async function printCheck(
 /** Prints the parameters of every tensor. */
 export function printExplanation(printer: Printer, plan: MergePlan): void {
   const { columns, rows } = explain(plan);
-  printer.print(table([[...columns], ...rows.map((row) => [...row])]));
+  printer.print(explanationText({ columns, rows }));
   printer.json({ columns, rows });
 }
 

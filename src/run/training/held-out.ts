@@ -37,7 +37,7 @@ export async function readHeldOut(
   rows: number,
 ): Promise<HeldOutGroup[]> {
   const groups: HeldOutGroup[] = [];
-  for (const group of parseGroups(options.eval_data ?? [], options.columns)) {
+  for (const group of parseGroups(options.eval_data ?? [], options.columns, "--eval-data")) {
     const batches: Batch[] = [];
     if (tools) {
       const { sequences } = await loadSequences([group], tools.encode);

@@ -1,4 +1,5 @@
 /** Options of every script that trains, apart from those of a technique. */
+import { dtypeWord } from "../../checkpoint/dtype.ts";
 import { GGUF } from "../../checkpoint/gguf/write/options.ts";
 import { READING } from "../../data/options.ts";
 import type { Options } from "../../method/options.ts";
@@ -46,10 +47,20 @@ export const OPTIMIZATION = {
 
 /** What is trained, and how it is held. */
 export const TRAINED = {
-  dtype: { type: "'f32' | 'bf16' | 'keep'", help: "type of weights in memory; f32 if trained, as stored if frozen" },
-  state_dtype: { type: "'f32' | 'bf16'", default: "f32", help: "of the optimizer's states" },
+  dtype: {
+    type: "'f32' | 'bf16' | 'keep'",
+    spelling: dtypeWord,
+    help: "type of weights in memory; f32 if trained, as stored if frozen",
+  },
+  state_dtype: {
+    type: "'f32' | 'bf16'",
+    default: "f32",
+    spelling: dtypeWord,
+    help: "of the optimizer's states",
+  },
   out_dtype: {
     type: "'f32' | 'bf16' | 'f16'",
+    spelling: dtypeWord,
     decides: "storage",
     help: "of the result; as the model is stored when left out",
   },

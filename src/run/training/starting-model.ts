@@ -11,6 +11,7 @@ import { trainingRemarks } from "../../model/config-keys.ts";
 import { configOf, describeConfig, type ModelDescription } from "../../model/description.ts";
 import type { LoraOptions } from "../../model/lora.ts";
 import { Model, type ModelOptions } from "../../model/model.ts";
+import { quote } from "../../text/quote.ts";
 
 export interface StartOptions {
   /** Reference of the model; undefined with `init`. */
@@ -66,6 +67,11 @@ export async function start(options: StartOptions): Promise<Start> {
       "give a checkpoint, or --init config.json for a new model",
     );
   if (init !== undefined) return fresh(init, options);
+  if (/\.json$/i.test(model!) && fs.existsSync(model!))
+    throw new UserError(
+      `${model} says what a model is, and has no weights`,
+      `for a new model: --init ${quote(model!)}`,
+    );
   const parts = options.lora_continue ? await adapterParts(model!, warn) : undefined;
   const base = parts?.base ?? (await open(model!, { warn }));
   const resumed = options.resumed === undefined ? undefined : await openPlain(options.resumed);

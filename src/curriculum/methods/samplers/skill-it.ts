@@ -77,7 +77,7 @@ export const method = defineSampler({
     atLeastTwo(groups, "skill-it");
     const k = groups.length;
     if (values.graph === undefined)
-      throw new UserError("--method skill-it needs --graph", "`curriculum graph` makes one");
+      throw new UserError("--method skill-it needs --graph", "make one: bun run curriculum graph ... -o graph.json");
     const names = groups.map(({ name }) => name);
     const graph = readGraph(values.graph, names);
     if (graph.length !== k || graph.some((row) => row.length !== k)) {

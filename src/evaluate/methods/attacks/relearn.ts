@@ -143,7 +143,7 @@ export const method = defineTechnique({
   laws: { reproducible: true, companions: true },
   check({ values, groups, forget }) {
     const flag = values.relearn_group === undefined ? "--forget" : "--relearn-group";
-    requireGroup(values.relearn_group ?? forget, groups, "--attack relearn", flag);
+    requireGroup(values.relearn_group ?? forget, groups, { asker: "--attack relearn", flag });
   },
 
   async run(setup) {

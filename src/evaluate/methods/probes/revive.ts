@@ -54,7 +54,7 @@ export function revival(
 
 function check({ values, metrics, groups, forget, gold }: TechniqueInfo<typeof OPTIONS>): void {
   const flag = values.revive_group === undefined ? "--forget" : "--revive-group";
-  requireGroup(values.revive_group ?? forget, groups, "--probe revive", flag);
+  requireGroup(values.revive_group ?? forget, groups, { asker: "--probe revive", flag });
   if (!gold)
     throw new UserError(
       "--probe revive compares with a model that never had the capability, and needs --gold",

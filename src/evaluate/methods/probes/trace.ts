@@ -135,7 +135,7 @@ export const method = defineTechnique({
       );
     if (gold) throw new UserError("--gold has no effect with --probe trace", "give the model as one more argument");
     const flag = values.trace_group === undefined ? "--forget" : "--trace-group";
-    requireGroup(groupOf(values.trace_group, groups, forget), groups, "--probe trace", flag);
+    requireGroup(groupOf(values.trace_group, groups, forget), groups, { asker: "--probe trace", flag });
   },
 
   async run(setup) {

@@ -317,7 +317,7 @@ test("the commands of docs/formats.md run", async () => {
   const spm = `${GOLDEN}/gguf-f16-spm/model.gguf`;
   fs.writeFileSync(path.join(folder, "rows.jsonl"), `${JSON.stringify({ text: "the cat sat" })}\n`);
   const names = (script: string) => `$${script.toUpperCase()}`;
-  const lines = block!.replaceAll(/bun run (\w+)/g, (_, script: string) => names(script));
+  const lines = block!.replaceAll(/\bingot (\w+)/g, (_, script: string) => names(script));
   const made = `$MERGE ${spm} --method passthrough -o a/; $MERGE ${spm} --method passthrough -o b/`;
   const { code, err, text } = await runShell(`set -e; ${made}; ${lines}`, folder);
   expect([err, code]).toEqual([expect.any(String), 0]);

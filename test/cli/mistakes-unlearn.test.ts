@@ -1,0 +1,159 @@
+/** Mistakes of users who compare unlearning, each followed as its message says. */
+import { afterAll, beforeAll, setDefaultTimeout, test } from "bun:test";
+import { followed, type Mistake, type MistakeShop, mistakeShop } from "./mistakes.ts";
+
+setDefaultTimeout(120_000);
+let shop: MistakeShop;
+beforeAll(async () => {
+  shop = await mistakeShop();
+});
+afterAll(() => shop.close());
+
+const MISTAKES: Mistake[] = [
+  {
+    typed: "ingot unlearn base --method kl --forget forget.jsonl --retain retain.jsonl --steps 1 --batch-size 2 -o u1/",
+    says: "did you mean kl-min?",
+    follow:
+      "ingot unlearn base --method kl-min --forget forget.jsonl --retain retain.jsonl --steps 1 --batch-size 2 -o u1/",
+    gives: "u1/model.safetensors",
+  },
+  {
+    typed: "ingot unlearn base --method ga --forget forget.jsonl --retain retain.jsonl --steps 1 --batch-size 2 -o u2/",
+    says: "did you mean grad-ascent?",
+    follow:
+      "ingot unlearn base --method grad-ascent --forget forget.jsonl --retain retain.jsonl --steps 1 --batch-size 2 -o u2/",
+    gives: "u2/model.safetensors",
+  },
+  {
+    typed: "ingot unlearn base --method npo --forget forget.jsonl --steps 1 --batch-size 2 -o u3/",
+    says: "--retain is missing",
+    follow: "ingot unlearn base --method npo --forget forget.jsonl --retain-weight 0 --steps 1 --batch-size 2 -o u3/",
+    gives: "u3/model.safetensors",
+  },
+  {
+    typed:
+      "ingot unlearn base --method npo --forget-data forget.jsonl --retain retain.jsonl --steps 1 --batch-size 2 -o u4/",
+    says: "here it is --forget",
+    follow:
+      "ingot unlearn base --method npo --forget forget.jsonl --retain retain.jsonl --steps 1 --batch-size 2 -o u4/",
+    gives: "u4/model.safetensors",
+  },
+  {
+    typed:
+      "ingot unlearn base --method npo --forget forget.jsonl --retain forget.jsonl --steps 1 --batch-size 2 -o u5/",
+    says: "--forget forget.jsonl and --retain forget.jsonl are the same rows",
+    follow:
+      "ingot unlearn base --method npo --forget forget.jsonl --retain retain.jsonl --steps 1 --batch-size 2 -o u5/",
+    gives: "u5/model.safetensors",
+    own: "retain.jsonl",
+  },
+  {
+    typed: "ingot unlearn base --method npo --data forget.jsonl --retain retain.jsonl --steps 1 --batch-size 2 -o u6/",
+    says: "here it is --forget",
+    follow:
+      "ingot unlearn base --method npo --forget forget.jsonl --retain retain.jsonl --steps 1 --batch-size 2 -o u6/",
+    gives: "u6/model.safetensors",
+  },
+  {
+    typed:
+      "ingot unlearn base --method npo --forget forget.jsonl --retain retain.jsonl --gamma 2 --steps 1 --batch-size 2 -o u7/",
+    says: "here it is --forget-weight",
+    follow:
+      "ingot unlearn base --method npo --forget forget.jsonl --retain retain.jsonl --forget-weight 2 --steps 1 --batch-size 2 -o u7/",
+    gives: "u7/model.safetensors",
+  },
+  {
+    typed:
+      "ingot unlearn base --method npo --forget forget.jsonl --retain retain.jsonl --rho 0.1 --steps 1 --batch-size 2 -o u8/",
+    says: "--rho has no effect without --smooth cr, gp, rs or sam",
+    follow:
+      "ingot unlearn base --method npo --forget forget.jsonl --retain retain.jsonl --rho 0.1 --smooth sam --steps 1 --batch-size 2 -o u8/",
+    gives: "u8/model.safetensors",
+  },
+  {
+    typed: "ingot unlearn base --method ssd --forget forget.jsonl --retain retain.jsonl --lora -o u9/",
+    says: "leave out --lora",
+    follow: "ingot unlearn base --method ssd --forget forget.jsonl --retain retain.jsonl -o u9/",
+    gives: "u9/model.safetensors",
+  },
+  {
+    typed: "ingot evaluate base --data forget.jsonl --metric privleak",
+    says: "needs a group named holdout",
+    follow: "ingot evaluate base --data forget.jsonl --metric privleak --data holdout=holdout.jsonl",
+    gives: /privleak +-?[\d.]+/,
+    own: "holdout.jsonl",
+  },
+  {
+    typed: "ingot evaluate base --data forget.jsonl --metric privleak --holdout forget",
+    says: "--forget and --holdout both name forget",
+    follow: "ingot evaluate base --data forget.jsonl --metric privleak --data holdout=holdout.jsonl",
+    gives: /privleak +-?[\d.]+/,
+    own: "holdout.jsonl",
+  },
+  {
+    typed: "ingot evaluate base --data forget.jsonl --data holdout=forget.jsonl --metric mia-loss",
+    says: "forget and holdout hold the same rows",
+    follow: "ingot evaluate base --data forget.jsonl --data holdout=holdout.jsonl --metric mia-loss",
+    gives: /mia-loss +[\d.]+/,
+    own: "holdout.jsonl",
+  },
+  {
+    typed: "ingot evaluate base --data forget.jsonl --metric forget-quality",
+    says: "and needs --gold",
+    follow: "ingot evaluate base --data forget.jsonl --metric forget-quality --gold one",
+    gives: /forget-quality +[\d.]+/,
+    own: "one",
+  },
+  {
+    typed: "ingot evaluate base --data forget.jsonl --metric rougeL --max-tokens 4",
+    says: "did you mean rouge-l?",
+    follow: "ingot evaluate base --data forget.jsonl --metric rouge-l --max-tokens 4",
+    gives: /rouge-l +[\d.]+/,
+  },
+  {
+    typed: "ingot evaluate base --data forget.jsonl --metrics loss",
+    says: "here it is --metric",
+    follow: "ingot evaluate base --data forget.jsonl --metric loss",
+    gives: /loss +[\d.]+/,
+  },
+  {
+    typed: "ingot evaluate base --data forget.jsonl --metric ppl",
+    says: "did you mean perplexity?",
+    follow: "ingot evaluate base --data forget.jsonl --metric perplexity",
+    gives: /perplexity +[\d.]+/,
+  },
+  {
+    typed: "ingot evaluate base --data forget.jsonl --metric model-utility --max-tokens 4",
+    says: "needs a group named retain, real or world",
+    follow: "ingot evaluate base --data forget.jsonl --metric model-utility --max-tokens 4 --data retain=retain.jsonl",
+    gives: /model-utility +[\d.]+/,
+    own: "retain.jsonl",
+  },
+  {
+    typed: "ingot evaluate base --data secrets=forget.jsonl --data holdout.jsonl --metric mia-loss",
+    says: "needs a group named forget",
+    follow: "ingot evaluate base --data secrets=forget.jsonl --data holdout.jsonl --metric mia-loss --forget secrets",
+    gives: /mia-loss +[\d.]+/,
+  },
+  {
+    typed: "ingot evaluate base --data choice.jsonl --metric choice",
+    says: "rows of choices are for --metric choice",
+    follow: "ingot evaluate base --data choice.jsonl --metric choice --columns prompt=question",
+    gives: /choice +[\d.]+/,
+  },
+  {
+    typed: "ingot evaluate base --data forget.jsonl --metric loss --load-in-4bit",
+    says: "here it is --quantize 4",
+    follow: "ingot evaluate base --data forget.jsonl --metric loss --quantize 4",
+    gives: /loss +[\d.]+/,
+  },
+  {
+    typed: "ingot evaluate base --data forget.jsonl --metric loss --min-k 0.2",
+    says: "metrics with --min-k: mia-min-k",
+    follow: "ingot evaluate base --data forget.jsonl --data holdout.jsonl --metric mia-min-k --min-k 0.2",
+    gives: /mia-min-k +[\d.]+/,
+    own: "--data holdout.jsonl",
+  },
+];
+
+test.each(MISTAKES)("$typed", (mistake) => followed(shop, mistake));
