@@ -104,7 +104,8 @@ function refuseInput(
       : sharded
         ? "the other shards need it whole; write to another place"
         : REPLACE;
-  const as = same === place ? "" : `, as ${same === "-" ? "stdin" : same}`;
+  const bare = (text: string) => text.replace(/\/+$/, "");
+  const as = bare(same) === bare(place) ? "" : `, as ${same === "-" ? "stdin" : same}`;
   throw new UserError(`${flag}: ${place} is read by this run${as}`, hint);
 }
 

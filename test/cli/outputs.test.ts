@@ -61,18 +61,21 @@ const REPLACE = "  hint: write to another place, or give --overwrite to replace 
 
 describe("a checkpoint", () => {
   test("does not replace what the run reads, by whatever name", async () => {
-    const read = (out: string) => `merge: --out: ${out} is read by this run\n${REPLACE}`;
-    for (const out of ["a", "a/", "./b/../a", "link", "link/"])
-      expect(await refused("merge", `a b ${LINEAR} -o ${out}`)).toBe(read(out));
+    const read = (out: string, as = "") => `merge: --out: ${out} is read by this run${as && `, as ${as}`}\n${REPLACE}`;
+    for (const out of ["a", "a/"]) expect(await refused("merge", `a b ${LINEAR} -o ${out}`)).toBe(read(out));
+    for (const out of ["./b/../a", "link", "link/"])
+      expect(await refused("merge", `a b ${LINEAR} -o ${out}`)).toBe(read(out, "a"));
     expect(await refused("merge", `a ${LINEAR} --base b -o b/`)).toBe(read("b/"));
-    expect(await refused("merge", `one/x.safetensors a ${LINEAR} -o hard.safetensors`)).toBe(read("hard.safetensors"));
+    expect(await refused("merge", `one/x.safetensors a ${LINEAR} -o hard.safetensors`)).toBe(
+      read("hard.safetensors", "one/x.safetensors"),
+    );
     const piped = await shell(`$MERGE - b ${LINEAR} -o one/x.safetensors < one/x.safetensors`, folder);
-    expect(piped.err).toBe(read("one/x.safetensors"));
+    expect(piped.err).toBe(read("one/x.safetensors", "stdin"));
     expect(await refused("merge", `a b ${LINEAR} -o link/model.safetensors`)).toBe(read("link/model.safetensors"));
     expect(await refused("evaluate", "a --data rows.jsonl --dump a/model.safetensors --overwrite")).toBe(
       "evaluate: --dump: a/model.safetensors is read by this run\n  hint: it would be lost; write to another file\n",
     );
-    expect(await refused("train", "a --data rows.jsonl -q -o ./a")).toBe(read("./a").replace("merge", "train"));
+    expect(await refused("train", "a --data rows.jsonl -q -o ./a")).toBe(read("./a", "a").replace("merge", "train"));
     expect(await refused("distill", "--teacher b --student a --data rows.jsonl -o b")).toContain(
       "b is read by this run",
     );
