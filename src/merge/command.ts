@@ -1,128 +1,39 @@
 /** What the `merge` script does: from its command line or a recipe to a plan, and from the plan to a checkpoint. */
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Checkpoint, TensorEntry } from "../checkpoint/checkpoint.ts";
 import { DTYPE_BYTES } from "../checkpoint/dtype.ts";
 import { lineageOf } from "../checkpoint/lineage/input.ts";
-import { orderRecipes } from "../checkpoint/lineage/recipe/order-recipes.ts";
-import { parseRecipe, recipeDtype } from "../checkpoint/lineage/recipe/read-recipe.ts";
 import { type Recipe, recipeReferences } from "../checkpoint/lineage/recipe/recipe.ts";
 import { referenceKey } from "../checkpoint/reference.ts";
 import { isStream } from "../checkpoint/stream/stream.ts";
 import { createWriter, writtenBytes } from "../checkpoint/write/write.ts";
-import type { AnyValues, Outcome, PlainContext } from "../cli/context.ts";
-import { readText } from "../cli/sources.ts";
+import type { Outcome, PlainContext } from "../cli/context.ts";
 import { refuseInputs } from "../cli/target.ts";
 import { UserError } from "../errors.ts";
 import type { Adapter } from "../gpu/device.ts";
 import type { Gpu } from "../gpu/gpu.ts";
-import type { Bound } from "../method/bind.ts";
-import { flagOf } from "../method/options.ts";
 import { loadMethod } from "../method/registry.ts";
 import { sizeOf } from "../tensor/tensor.ts";
 import { humanBytes } from "../text/format.ts";
 import { quote } from "../text/quote.ts";
 import type { MergeMethod } from "./contract.ts";
 import { FiniteWatch } from "./finite.ts";
+import { type Context, readRecipes, textOf } from "./given-recipes.ts";
 import { changeNorms } from "./job/change-norms.ts";
 import { layoutOf } from "./job/chunk-sizes.ts";
 import { InputWatch } from "./job/input-watch.ts";
 import { mergeTensors } from "./job/run.ts";
 import { mergekitNotice } from "./mergekit-options.ts";
-import { recipeFromArguments } from "./plan/arguments.ts";
 import type { MergePlan } from "./plan/merge-plan.ts";
 import { Notes } from "./plan/notes.ts";
 import { OpenModels } from "./plan/open-models.ts";
 import { planRecipe } from "./plan/plan-recipe.ts";
 import { checkTwins } from "./plan/twins.ts";
-import { checkStep, type PostStep, scalesAfter } from "./post-step.ts";
+import { checkStep, scalesAfter } from "./post-step.ts";
 import { printCheck, printCosts, printExplanation } from "./reports/print.ts";
 import { writeOptions } from "./write-options.ts";
-
-/** What `script()` gives, its options seen as a plain record. */
-type Context = PlainContext & {
-  readonly options: AnyValues;
-  readonly method: MergeMethod | undefined;
-  readonly picks: { readonly post: readonly Bound<PostStep>[] };
-};
-
-const isRecipeFile = (name: string): boolean => /\.ya?ml$/i.test(name);
-
-const textOf = (context: Context, name: string): string | undefined => context.options[name] as string | undefined;
-
-function dtypeOption(context: Context, name: "dtype" | "out_dtype") {
-  const text = textOf(context, name);
-  if (text === undefined) return undefined;
-  const dtype = recipeDtype(text);
-  if (dtype === undefined)
-    throw new UserError(
-      `${flagOf(name)} ${text} is no type in which models are merged`,
-      "use float32, float16 or bfloat16",
-    );
-  return dtype;
-}
-
-/** What arguments beside a recipe may have meant: the one that is no model, where the result goes. */
-function placeFor(recipe: string, args: readonly string[]): string {
-  const [other, ...more] = args.filter((arg) => arg !== recipe);
-  if (other === undefined || more.length > 0) return "name the models in the recipe";
-  return `for the result to go there: -o ${quote(other)}; models are named in the recipe`;
-}
-
-/** The recipes to run, in order; the last one is the output. */
-async function readRecipes(context: Context): Promise<{ recipes: Recipe[]; text: string | undefined }> {
-  const files = context.recipe ? [context.recipe] : context.args.filter(isRecipeFile);
-  const dtype = dtypeOption(context, "dtype");
-  const outDtype = dtypeOption(context, "out_dtype");
-  if (files.length > 0) {
-    if (files.length + context.args.filter((arg) => !isRecipeFile(arg)).length > 1) {
-      throw new UserError(
-        `a recipe takes no further arguments, found ${context.args.join(" ")}`,
-        placeFor(files[0]!, context.args),
-      );
-    }
-    if (context.method || context.raw.size > 0 || textOf(context, "base")) {
-      throw new UserError(`${files[0]} sets the method and its parameters`, "leave out --method, --base and the like");
-    }
-    const text = recipeText(files[0]!);
-    const recipes = orderRecipes(await parseRecipe(text, files[0]!));
-    const changes = { ...(dtype && { dtype }), ...(outDtype && { outDtype }) };
-    return { recipes: recipes.map((recipe) => ({ ...recipe, ...changes })), text };
-  }
-  if (!context.method) {
-    throw new UserError("no --method and no recipe", "for example --method linear; --list shows all methods");
-  }
-  const stdin =
-    context.args.length === 0 || (context.args.length === 1 && !context.args.includes("-") && !process.stdin.isTTY);
-  const models = stdin && context.args.length === 0 ? ["-"] : context.args;
-  const base = textOf(context, "base");
-  const recipe = recipeFromArguments({
-    models,
-    ...(base === undefined ? {} : { base }),
-    method: context.method,
-    values: context.raw,
-    filtered: context.set.map(({ key, filter, value }) => ({
-      name: key,
-      value,
-      ...(filter !== undefined && { filter }),
-    })),
-    ...(dtype && { dtype }),
-    ...(outDtype && { outDtype }),
-  });
-  return { recipes: [recipe], text: undefined };
-}
-
-function recipeText(file: string): string {
-  try {
-    return readText(file);
-  } catch (error) {
-    if (error instanceof UserError) throw error;
-    const other = file.replace(/\.(ya?ml)$/i, (_, ending) => (ending === "yml" ? ".yaml" : ".yml"));
-    const near = other !== file && existsSync(other) ? `did you mean ${other}?` : "check the path";
-    throw new UserError(`${file} cannot be read: ${(error as Error).message}`, near);
-  }
-}
 
 /** What the lineage of the result says of this step. Nothing in it depends on when or where it ran. */
 function historyOf(
