@@ -1,17 +1,17 @@
 /** The recipes of a merge: from a file, or one made of the command line. */
 import { existsSync } from "node:fs";
-import { orderRecipes } from "../checkpoint/lineage/recipe/order-recipes.ts";
-import { parseRecipe, recipeDtype } from "../checkpoint/lineage/recipe/read-recipe.ts";
-import type { Recipe } from "../checkpoint/lineage/recipe/recipe.ts";
-import type { AnyValues, PlainContext } from "../cli/context.ts";
-import { readText } from "../cli/sources.ts";
-import { UserError } from "../errors.ts";
-import type { Bound } from "../method/bind.ts";
-import { flagOf } from "../method/options.ts";
-import { quote } from "../text/quote.ts";
-import type { MergeMethod } from "./contract.ts";
-import { recipeFromArguments } from "./plan/arguments.ts";
-import type { PostStep } from "./post-step.ts";
+import { orderRecipes } from "../../checkpoint/lineage/recipe/order-recipes.ts";
+import { parseRecipe, recipeDtype } from "../../checkpoint/lineage/recipe/read-recipe.ts";
+import type { Recipe } from "../../checkpoint/lineage/recipe/recipe.ts";
+import type { AnyValues, PlainContext } from "../../cli/context.ts";
+import { readText } from "../../cli/sources.ts";
+import { UserError } from "../../errors.ts";
+import type { Bound } from "../../method/bind.ts";
+import { flagOf } from "../../method/options.ts";
+import { quote } from "../../text/quote.ts";
+import type { MergeMethod } from "../contract.ts";
+import { recipeFromArguments } from "../plan/arguments.ts";
+import type { PostStep } from "../post-step.ts";
 
 /** What `script()` gives, its options seen as a plain record. */
 export type Context = PlainContext & {
