@@ -76,7 +76,7 @@ describe("refusals", () => {
       "--passes 4 and --lp-steps 4 for 3 groups take 48 steps of a round of 1",
       "give a larger --round, or fewer passes or steps",
     ],
-    [`--method skill-it ${HELD}`, "--method skill-it needs --graph", "`curriculum graph` makes one"],
+    [`--method skill-it ${HELD}`, "--method skill-it needs --graph", "curriculum graph ... -o graph.json"],
     ["--method stratified --graph graph.json", "stratified has no option --graph", "methods with --graph: skill-it"],
     [`--method skill-it ${HELD} --graph none.json`, "--graph none.json cannot be read", "make one"],
     [`--method skill-it ${HELD} --graph two.json`, "--graph is 2 x 2 but there are 3 groups", "one row and one column"],

@@ -15,7 +15,7 @@ beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), "ingot-rerun-"));
   const config = { ...TINY_TEXT.llama, vocab_size: 264, hidden_size: 12, num_hidden_layers: 1, head_dim: 4 };
   writeFileSync(at("tiny.json"), JSON.stringify(config));
-  for (const [name, text] of Object.entries({ a: "one two", b: "three", c: "four five" }))
+  for (const [name, text] of Object.entries({ a: "one two", b: "three", c: "four five", d: "seven" }))
     writeFileSync(
       at(`it's ${name}.jsonl`),
       [1, 2, 3].map((i) => `${JSON.stringify({ prompt: `${text} ${i}:`, completion: " six" })}\n`).join(""),
@@ -23,7 +23,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-const [A, B, C] = ["a", "b", "c"].map((name) => `it's ${name}.jsonl`) as [string, string, string];
+const [A, B, C, D] = ["a", "b", "c", "d"].map((name) => `it's ${name}.jsonl`) as [string, string, string, string];
 const FEW = ["--steps", "2", "--batch-size", "2", "--max-length", "24", "--save-every", "0", "-q"];
 const GROUPS = ["--data", `x=${A}`, "--data", `y=${B}`, "--eval-data", `x=${B}`, "--eval-data", `y=${C}`];
 
@@ -104,7 +104,7 @@ test("training, unlearning, distillation, a curriculum and an adapter, with seve
     "-o",
     "base/",
   );
-  const forget = ["--forget", `x=${A}`, "--forget", B, "--retain", C, "--retain", `z=${B}`];
+  const forget = ["--forget", `x=${A}`, "--forget", B, "--retain", C, "--retain", `z=${D}`];
   await made("unlearn", "base", "--method", "npo", ...forget, ...FEW, "-o", "unlearned.safetensors");
   expect((await again("unlearned.safetensors")).bytes.equals(readFileSync(at("unlearned.safetensors")))).toBe(true);
   const student = ["--init", "tiny.json", "--tokenizer", "byte", "--data", A, "--data", C];

@@ -97,7 +97,7 @@ describe("what it is", () => {
 
   test("two checkpoints are one too many, and a folder without weights says so", async () => {
     const { code, err } = await inspect("a", "b");
-    expect([code, err]).toEqual([2, "inspect: unexpected argument b\n  hint: it takes [checkpoint]\n"]);
+    expect([code, err]).toEqual([2, "inspect: unexpected argument b\n  hint: did you mean --diff b?\n"]);
     expect((await inspect(folder)).code).toBe(2);
   });
 });
