@@ -109,7 +109,7 @@ test.each(FIGURES)("$page: $what", ({ page, inText, command, inOutput, unit = 1,
 test("few commands are left to others", () => {
   const all = [...shown.values()].flat();
   expect(all.length).toBeGreaterThan(120);
-  expect(new Set(all.filter(elsewhere).map(({ line }) => line)).size).toBeLessThanOrEqual(24);
+  expect(new Set(all.filter(elsewhere).map(({ line }) => line)).size).toBeLessThanOrEqual(25);
   expect(done.size).toBeGreaterThan(90);
   for (const [command] of ELSEWHERE)
     expect([command, all.some(({ line }) => command.test(line))]).toEqual([command, true]);
