@@ -12,6 +12,8 @@ export interface Figure {
   readonly unit?: number;
   /** Largest difference; adapters sum in other orders. */
   readonly margin: number;
+  /** Its command takes a minute and runs with INGOT_LONG=1 alone. */
+  readonly long?: boolean;
 }
 
 export const FIGURES: readonly Figure[] = [
@@ -26,6 +28,7 @@ export const FIGURES: readonly Figure[] = [
   {
     page: "docs/train.md",
     what: "sums that are right",
+    long: true,
     inText: /answers (\d+) of 500 exactly/,
     command: /^ingot evaluate adder\/ /,
     inOutput: /exact-match[\s\S]*?\s([01]\.\d+)/,
