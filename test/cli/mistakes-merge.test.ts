@@ -1,15 +1,7 @@
 /** Mistakes of users who merge, each followed as its message says. */
-import { afterAll, beforeAll, setDefaultTimeout, test } from "bun:test";
-import { followed, type Mistake, type MistakeShop, mistakeShop } from "./mistakes.ts";
+import { testMistakes } from "./mistakes.ts";
 
-setDefaultTimeout(120_000);
-let shop: MistakeShop;
-beforeAll(async () => {
-  shop = await mistakeShop();
-});
-afterAll(() => shop.close());
-
-const MISTAKES: Mistake[] = [
+testMistakes([
   {
     typed: "ingot merge recipe.yml ./out",
     says: "a recipe takes no further arguments, found recipe.yml ./out",
@@ -125,6 +117,4 @@ const MISTAKES: Mistake[] = [
     follow: 'ingot sample one --prompt "TEXT"',
     gives: /sample: \d+ tokens/,
   },
-];
-
-test.each(MISTAKES)("$typed", (mistake) => followed(shop, mistake));
+]);

@@ -1,15 +1,7 @@
 /** Mistakes of users who train on a small machine, each followed as its message says. */
-import { afterAll, beforeAll, setDefaultTimeout, test } from "bun:test";
-import { followed, type Mistake, type MistakeShop, mistakeShop } from "./mistakes.ts";
+import { testMistakes } from "./mistakes.ts";
 
-setDefaultTimeout(120_000);
-let shop: MistakeShop;
-beforeAll(async () => {
-  shop = await mistakeShop();
-});
-afterAll(() => shop.close());
-
-const MISTAKES: Mistake[] = [
+testMistakes([
   {
     typed: "ingot train base --data a.jsonl --learning-rate 1e-3 --steps 1 --batch-size 2 -o t1/",
     says: "here it is --lr",
@@ -207,6 +199,4 @@ const MISTAKES: Mistake[] = [
     gives: /loss/,
     own: "run.jsonl",
   },
-];
-
-test.each(MISTAKES)("$typed", (mistake) => followed(shop, mistake));
+]);

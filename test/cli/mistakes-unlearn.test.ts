@@ -1,15 +1,7 @@
 /** Mistakes of users who compare unlearning, each followed as its message says. */
-import { afterAll, beforeAll, setDefaultTimeout, test } from "bun:test";
-import { followed, type Mistake, type MistakeShop, mistakeShop } from "./mistakes.ts";
+import { testMistakes } from "./mistakes.ts";
 
-setDefaultTimeout(120_000);
-let shop: MistakeShop;
-beforeAll(async () => {
-  shop = await mistakeShop();
-});
-afterAll(() => shop.close());
-
-const MISTAKES: Mistake[] = [
+testMistakes([
   {
     typed: "ingot unlearn base --method kl --forget forget.jsonl --retain retain.jsonl --steps 1 --batch-size 2 -o u1/",
     says: "did you mean kl-min?",
@@ -154,6 +146,4 @@ const MISTAKES: Mistake[] = [
     gives: /mia-min-k[\s\S]*?\sbase +-?[\d.]+/,
     own: "--data holdout.jsonl",
   },
-];
-
-test.each(MISTAKES)("$typed", (mistake) => followed(shop, mistake));
+]);

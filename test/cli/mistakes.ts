@@ -2,14 +2,14 @@
  * A shop of small models and rows, and mistakes that users make in it: a command as typed, what the message says, and
  * the command as the message corrects it, which is run as it stands.
  */
-import { expect } from "bun:test";
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ingotOnPath } from "../support/ingot.ts";
 
-export interface Mistake {
+interface Mistake {
   /** What was typed. */
   readonly typed: string;
   /** The essential words of the message. */
@@ -58,10 +58,10 @@ async function sh(line: string, folder: string): Promise<{ code: number; text: s
   return { code, text: `${out}${err}` };
 }
 
-export type MistakeShop = Awaited<ReturnType<typeof mistakeShop>>;
+type MistakeShop = Awaited<ReturnType<typeof mistakeShop>>;
 
 /** A folder with a base, two fine-tunes, rows, a recipe and a graph. */
-export async function mistakeShop() {
+async function mistakeShop() {
   const folder = mkdtempSync(join(tmpdir(), "ingot-mistakes-"));
   writeFileSync(join(folder, "tiny.json"), JSON.stringify(CONFIG));
   writeFileSync(join(folder, "recipe.yml"), RECIPE);
@@ -86,7 +86,7 @@ function invented({ typed, follow, own = "" }: Mistake, message: string): string
 }
 
 /** Makes a mistake, reads the message, follows it, and looks at what comes of it. */
-export async function followed({ folder, run }: MistakeShop, mistake: Mistake): Promise<void> {
+async function followed({ folder, run }: MistakeShop, mistake: Mistake): Promise<void> {
   const first = await run(mistake.typed);
   expect(first.code, first.text).toBe(2);
   expect(first.text).toContain(mistake.says);
@@ -95,4 +95,15 @@ export async function followed({ folder, run }: MistakeShop, mistake: Mistake): 
   expect(second.code, second.text).toBe(0);
   if (typeof mistake.gives === "string") expect(existsSync(join(folder, mistake.gives))).toBe(true);
   else expect(second.text).toMatch(mistake.gives);
+}
+
+/** A test for each mistake, in one shop. */
+export function testMistakes(mistakes: readonly Mistake[]): void {
+  setDefaultTimeout(120_000);
+  let shop: MistakeShop;
+  beforeAll(async () => {
+    shop = await mistakeShop();
+  });
+  afterAll(() => shop.close());
+  test.each(mistakes)("$typed", (mistake) => followed(shop, mistake));
 }

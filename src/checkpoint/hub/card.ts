@@ -4,7 +4,7 @@
  */
 import fs from "node:fs";
 import path from "node:path";
-import { isObject } from "../../json.ts";
+import { isObject, type Json } from "../../json.ts";
 import type { LineageEntry } from "../checkpoint.ts";
 import { splitAdapter } from "../open.ts";
 import { parseHubRef } from "./hub.ts";
@@ -39,14 +39,14 @@ export async function licenceInFolder(folder: string): Promise<string | undefine
   const head = /^---\r?\n([\s\S]*?)\r?\n---\r?\n/.exec(text)?.[1];
   if (head === undefined) return undefined;
   const { parse } = await import("yaml");
-  let data: unknown;
+  let data: Json;
   try {
     data = parse(head);
   } catch {
     return undefined;
   }
-  if (!isObject(data as never)) return undefined;
-  const { license, license_name } = data as { license?: unknown; license_name?: unknown };
+  if (!isObject(data)) return undefined;
+  const { license, license_name } = data;
   const found = license === "other" && typeof license_name === "string" ? license_name : license;
   return typeof found === "string" ? found : undefined;
 }

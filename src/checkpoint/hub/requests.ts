@@ -23,6 +23,9 @@ export const pageOf = ({ endpoint, kind, name }: Asked): string =>
 /** A repository that does not have the revision. */
 export class NoRevision extends UserError {}
 
+/** A repository that is not there, or that this token may not see. */
+export class NoRepository extends UserError {}
+
 /** A server that answers a request for the rest of a file with the whole of it. */
 export class RangeIgnored extends Error {}
 
@@ -107,7 +110,7 @@ function refusalOf(response: Response, asked: Asked, url: URL): UserError {
     );
   }
   if (status === 401 || code === "RepoNotFound" || status === 404) {
-    return new UserError(
+    return new NoRepository(
       `${ref}: there is no ${noun} ${name} at ${show(revision)} on ${new URL(endpoint).host}, or it is private`,
       token === undefined
         ? `check the spelling; for a private or gated ${noun} set HF_TOKEN`

@@ -10,7 +10,7 @@ import { show } from "../../json.ts";
 import { type Environment, isOffline } from "./cache.ts";
 import { parseHubRef } from "./hub.ts";
 import { askedOf, commitOf, list } from "./listing.ts";
-import { type Asked, HubFetch, NoRevision } from "./requests.ts";
+import { type Asked, HubFetch, NoRepository, NoRevision } from "./requests.ts";
 
 /** A place on the Hub that may be written. */
 export interface UploadTarget {
@@ -61,6 +61,9 @@ function refusalOf(response: Response, asked: Asked): UserError {
   const host = new URL(endpoint).host;
   const { status } = response;
   if (status === 401 || status === 403) return new UserError(`${ref}: ${host} does not take this token`, NO_RIGHT);
+  if (status === 409) {
+    return new UserError(`${ref}: ${host} has it already, and this token may not see it`, NO_RIGHT);
+  }
   if (status === 413) return new UserError(`${ref}: ${host} says that a file is too large`, "write smaller shards");
   if (status === 429) {
     return new UserError(`${ref}: ${host} refuses more requests for now`, "run again in a few minutes", 1);
@@ -105,7 +108,7 @@ export async function prepareUpload(ref: string, env: Environment): Promise<Uplo
   }
   const { whoAmI } = await import("@huggingface/hub");
   const credentials = { hubUrl: asked.endpoint, accessToken: "hf_" };
-  refuseOwner(asked, (await sending(asked, (fetch) => whoAmI({ ...credentials, fetch }))) as unknown as Owner);
+  refuseOwner(asked, await sending(asked, (fetch) => whoAmI({ ...credentials, fetch })));
   return { asked, files: await filesOf(asked) };
 }
 
@@ -116,7 +119,7 @@ async function filesOf(asked: Asked): Promise<ReadonlySet<string> | undefined> {
     if (error instanceof NoRevision) {
       throw new UserError(`${error.message}`, `make the branch on ${asked.endpoint}/${asked.name}, or leave it out`);
     }
-    if (error instanceof UserError && /: there is no model /.test(error.message)) return undefined;
+    if (error instanceof NoRepository) return undefined;
     throw error;
   }
 }
