@@ -17,6 +17,7 @@ import type { LocatedValue } from "./files/record.ts";
 import { isJsonList, refuseOtherThanRows } from "./files/sniff.ts";
 import { parseRow } from "./parse-row.ts";
 import type { LocatedRow } from "./rows.ts";
+import type { Part } from "./split.ts";
 
 export interface ReadOptions {
   /** Descriptor that "-" reads; 0 when left out. */
@@ -33,6 +34,8 @@ export interface RowSource {
   readonly path: string;
   /** What `--columns` says. */
   readonly columns?: Columns | undefined;
+  /** Which of the rows; all of them when left out. */
+  readonly part?: Part | undefined;
 }
 
 /**
@@ -40,7 +43,12 @@ export interface RowSource {
  * read, is another kind of file or holds no rows, and when a row is too large, is not JSON, or has no known form.
  */
 export async function* readRows(source: string | RowSource, options: ReadOptions = {}): AsyncGenerator<LocatedRow> {
-  const { path, columns } = typeof source === "string" ? { path: source, columns: undefined } : source;
+  const { part, ...whole } = typeof source === "string" ? { path: source } : source;
+  const all = readAll(whole, options);
+  yield* part ? part.rows(all) : all;
+}
+
+async function* readAll({ path, columns }: RowSource, options: ReadOptions): AsyncGenerator<LocatedRow> {
   const renaming = columns && new Renaming(columns);
   for await (const { value, place } of readValues(path, options)) {
     const named = renaming && isObject(value) ? renaming.row(value) : value;
