@@ -1,7 +1,7 @@
 /**
- * Which type each tensor gets: `--gguf-type q8_0` for all matrices, `q4_k_m` for a mix of types, and
- * `'q4_0,*.ffn_down.*=q8_0'` with other types by pattern. Patterns are globs over the names of the file (`blk.0.ffn_down.weight`) or of the checkpoint
- * (`model.layers.0.mlp.down_proj.weight`); of several that match, the last one decides.
+ * Which type each tensor gets: `--gguf-type q8_0` for all matrices, `q4_k_m` for a mix of types, and others by pattern,
+ * `'q4_0,*.ffn_down.*=q8_0'`. Patterns are globs over the names of the file (`blk.0.ffn_down.weight`) or of the
+ * checkpoint (`model.layers.0.mlp.down_proj.weight`); of several that match, the last one decides.
  */
 import { UserError } from "../../../errors.ts";
 import { isMix, MIX_NAMES, type MixedModel, type MixName, mixedType } from "./mixes.ts";
