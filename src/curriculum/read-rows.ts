@@ -6,7 +6,10 @@ import { UserError } from "../errors.ts";
 import type { DescribedModel } from "../run/open-model.ts";
 import { type Rows, rowsOf } from "./source.ts";
 
-/** Leaves out what `split` holds out. Throws UserError for a group without rows, and for the first row that the model cannot take. */
+/**
+ * Leaves out what `split` holds out. Throws UserError for a group without rows, and for the first row that the model
+ * cannot take.
+ */
 export async function readRows(
   { data, columns }: { readonly data?: readonly string[] | undefined; readonly columns?: string | undefined },
   { tools, sizes, split }: Pick<DescribedModel, "tools" | "sizes"> & { readonly split?: Split | undefined },

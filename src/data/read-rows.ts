@@ -17,7 +17,6 @@ import type { LocatedValue } from "./files/record.ts";
 import { isJsonList, refuseOtherThanRows } from "./files/sniff.ts";
 import { parseRow } from "./parse-row.ts";
 import type { LocatedRow } from "./rows.ts";
-import type { Part } from "./split.ts";
 
 export interface ReadOptions {
   /** Descriptor that "-" reads; 0 when left out. */
@@ -26,6 +25,14 @@ export interface ReadOptions {
   maxRowBytes?: number;
   /** Bytes asked for in one read. */
   chunkBytes?: number;
+}
+
+/** What of the rows of a source is meant. */
+export interface Part {
+  /** Tells tokens of this part from those of others. */
+  readonly key: string;
+  /** The rows of this part, of all rows of the source. Throws UserError when there are none. */
+  rows(all: AsyncIterable<LocatedRow>): AsyncGenerator<LocatedRow>;
 }
 
 /** Where rows are, and which columns are meant. */

@@ -1,24 +1,17 @@
 /**
- * A share of the rows of data, held out by what they say: a keyed hash of a row decides its side, so a row is on the
- * same side whatever file, order or group it is in, equal rows are never on both sides, and a larger share holds out
- * all that a smaller one does.
+ * A share of the rows of data, held out by what they say: a keyed hash of a row decides its side. So a row is on the
+ * same side whatever file, order or group it is in, equal rows are never on both, and a larger share holds out all that
+ * a smaller one does.
  *
- * The key is the seed, the hash xxHash64 of the row's fields in order of their names. Fields that the form of a row does
- * not use (an id, a source) do not count.
+ * The key is the seed, the hash xxHash64 of the row's fields in order of their names. Fields that the form of a row
+ * does not use (an id, a source) do not count.
  */
 import fs from "node:fs";
 import { UserError } from "../errors.ts";
 import type { GroupReference } from "./groups.ts";
 import { hashOf } from "./random.ts";
+import type { Part } from "./read-rows.ts";
 import type { LocatedRow, Row } from "./rows.ts";
-
-/** What of the rows of a source is meant. */
-export interface Part {
-  /** Tells tokens of this part from those of others. */
-  readonly key: string;
-  /** The rows of this part, of all rows of the source. Throws UserError when there are none. */
-  rows(all: AsyncIterable<LocatedRow>): AsyncGenerator<LocatedRow>;
-}
 
 /** The row's fields as text: keys sorted, lists of numbers as lists. */
 function contentOf({ extra: _, ...content }: Row): string {

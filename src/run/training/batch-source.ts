@@ -123,7 +123,10 @@ export function stackedBatches(
   };
 }
 
-/** Reads the groups that --data names into batches for a model, but for what `split` holds out. Throws UserError for rows that it cannot take. */
+/**
+ * Reads the groups that --data names into batches for a model, but for what `split` holds out. Throws UserError for
+ * rows that it cannot take.
+ */
 export async function readBatches(
   { data, columns }: { readonly data?: readonly string[] | undefined; readonly columns?: string | undefined },
   {
