@@ -1,6 +1,6 @@
 /**
- * GPT-NeoX (GPT-NeoX-20B, Pythia, Dolly 2, RedPajama-INCITE): LayerNorm with biases, rotary positions in a part of every
- * head, q, k and v of each head in turn in one matrix, and attention beside the feed-forward network.
+ * GPT-NeoX (GPT-NeoX-20B, Pythia, Dolly 2, RedPajama-INCITE): LayerNorm with biases, rotary positions in a part of
+ * every head, q, k and v of each head in turn in one matrix, and attention beside the feed-forward network.
  * https://arxiv.org/abs/2204.06745, https://arxiv.org/abs/2304.01373
  */
 import { gelu } from "../../tensor/ops/activation.ts";
