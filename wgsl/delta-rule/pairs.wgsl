@@ -7,13 +7,15 @@
 //   beta      (B * T, H)             f32  only with `written`: factor of the earlier token
 //   positions (B * T)                i32
 //   m         (B, chunks, H, 64, 64) f32  out, times `sign`
+//   p         (B, chunks, H, 64, 64) f32  only with `products`: pairs whose gradient the products without decay are
+//   products  (B, chunks, H, 64, 64) f32  likewise, out: p times its gradient; added with `accumulate` 1
 //
 // A workgroup takes a few rows; a lane is a column. Checked in test/tensor/ops/delta-rule.test.ts.
 
 import package::lib::exact::exact_exp;
 import package::lib::strip::ROWS;
 
-struct Params { t: u32, chunks: u32, heads: u32, x_heads: u32, y_heads: u32, d: u32, sign: f32 }
+struct Params { t: u32, chunks: u32, heads: u32, x_heads: u32, y_heads: u32, d: u32, sign: f32, accumulate: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
@@ -22,6 +24,8 @@ struct Params { t: u32, chunks: u32, heads: u32, x_heads: u32, y_heads: u32, d: 
 @if(written) @group(0) @binding(4) var<storage, read> beta: array<f32>;
 @group(0) @binding(5) var<storage, read> positions: array<i32>;
 @group(0) @binding(6) var<storage, read_write> m: array<f32>;
+@if(products) @group(0) @binding(7) var<storage, read> p: array<f32>;
+@if(products) @group(0) @binding(8) var<storage, read_write> products: array<f32>;
 
 @compute @workgroup_size(64)
 fn pairs(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) group: vec3u) {
@@ -57,5 +61,10 @@ fn pairs(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) grou
       value = factor * exact_exp(later - decay[(row + start + lane) * params.heads + head]) * sums[a];
     }
     m[into + i * 64u] = value;
+    @if(products) {
+      let place = into + i * 64u;
+      let product = params.sign * sums[a] * p[place];
+      products[place] = select(product, products[place] + product, params.accumulate == 1u);
+    }
   }
 }

@@ -108,17 +108,26 @@ interface Pairs {
   /** Times beta of the earlier. */
   readonly written?: boolean;
   readonly sign?: 1 | -1;
+  /** Pairs whose gradient the inner products without decay are, and where the products of both go. */
+  readonly of?: { readonly p: Tensor; readonly products: Tensor; readonly accumulate: 0 | 1 };
 }
 
 /** (batch, chunks, heads, 64, 64): decayed inner products of all pairs of a chunk. */
-function pairs(rec: Recorder, c: Chunked, { later, earlier, d, strict, written, sign = 1 }: Pairs): Tensor {
+function pairs(rec: Recorder, c: Chunked, { later, earlier, d, strict, written, sign = 1, of }: Pairs): Tensor {
   const { batch, t, chunks, heads, decay, positions } = c;
   const m = rec.scratch([batch, chunks, heads, CHUNK, CHUNK], `pairs of ${later.label}`);
   rec.step({
     kernel: "delta-rule/pairs",
-    flags: [...strip(rec).flags, ...(strict ? ["strict"] : []), ...(written ? ["written"] : [])],
-    bind: { x: later, y: earlier, decay, positions, m, ...(written ? { beta: c.inputs.beta } : {}) },
-    params: { t, chunks, heads, x_heads: rowsOf(later).width / d, y_heads: rowsOf(earlier).width / d, d, sign },
+    flags: [...strip(rec).flags, ...(strict ? ["strict"] : []), ...(written ? ["written"] : []), ...(of ? ["products"] : [])],
+    bind: {
+      ...{ x: later, y: earlier, decay, positions, m },
+      ...(written ? { beta: c.inputs.beta } : {}),
+      ...(of ? { p: of.p, products: of.products } : {}),
+    },
+    params: {
+      ...{ t, chunks, heads, d, sign, accumulate: of?.accumulate ?? 0 },
+      ...{ x_heads: rowsOf(later).width / d, y_heads: rowsOf(earlier).width / d },
+    },
     groups: [CHUNK / strip(rec).rows, batch * chunks, heads],
   });
   return m;
@@ -167,7 +176,7 @@ interface Back {
 }
 
 function goBack(rec: Recorder, c: Chunked, { a, p, states, errors, dy }: Back): void {
-  const { batch, chunks, heads, dk, dv, lead, tail, written } = c;
+  const { batch, t, chunks, heads, dk, dv, lead, tail, written } = c;
   const { q, k, v, beta } = c.inputs;
   const dValues = rec.scratch(v.shape, "gradient of values");
   const slopes = rec.scratch(states.shape, "gradients of states");
@@ -185,20 +194,32 @@ function goBack(rec: Recorder, c: Chunked, { a, p, states, errors, dy }: Back): 
     params: shared(c),
     groups: [Math.ceil(dv / 64), heads, batch],
   });
-  const w = pairs(rec, c, { later: dy, earlier: errors, d: dv });
-  const z = pairs(rec, c, { later: dValues, earlier: errors, d: dv, strict: true, sign: -1 });
-  const keys = (bind: Record<string, Tensor>, sign: 1 | -1, ...more: readonly string[]): Tensor => {
-    const flags = [...strip(rec).flags, ...more];
+  const products = rec.scratch(p.shape, "pairs and their gradients");
+  const w = pairs(rec, c, { later: dy, earlier: errors, d: dv, of: { p, products, accumulate: 0 } });
+  const back = { later: dValues, earlier: errors, d: dv, of: { p: a, products, accumulate: 1 } } as const;
+  const z = pairs(rec, c, { ...back, strict: true, sign: -1 });
+
+  const groups = [Math.ceil(dk / 64), batch * chunks, heads] as const;
+  const byState = (bind: Record<string, Tensor>, { sign = 1, after = 0 }): Tensor => {
     const d = rec.scratch([rowsOf(v).rows, heads * dk], "gradient of keys by head");
-    const groups = [Math.ceil(dk / 64), batch * chunks, heads] as const;
-    const params = { ...shared(c), sign };
-    rec.step({ kernel: "delta-rule/key-gradient", flags, bind: { k, ...bind, d }, params, groups });
+    const params = { ...{ t, chunks, heads, dk, dv }, sign, after };
+    const flags = strip(rec).flags;
+    rec.step({ kernel: "delta-rule/state-gradient", flags, bind: { ...bind, d }, params, groups });
     return d;
   };
-  const dq = keys({ beta, share: lead, w, states, x: dy }, 1);
-  const read = keys({ beta, share: lead, w: z, states, x: dValues }, -1);
-  const wrote = keys({ q, share: tail, w, z, states: slopes, x: errors }, 1, "writing");
-  gateGradients(rec, c, { dq, read, wrote, states, slopes });
+  const dq = byState({ share: lead, states, x: dy }, {});
+  const read = byState({ share: lead, states, x: dValues }, { sign: -1 });
+  const wrote = byState({ share: tail, states: slopes, x: errors }, { after: 1 });
+  const gates = stateShares(rec, c, { dq, read, wrote, states, slopes });
+
+  const addPairs = (bind: Record<string, Tensor>, ...more: readonly string[]): void => {
+    const flags = [...strip(rec).flags, ...more];
+    rec.step({ kernel: "delta-rule/key-gradient", flags, bind: { k, ...bind }, params: shared(c), groups });
+  };
+  addPairs({ beta, w, d: dq });
+  addPairs({ beta, w: z, d: read });
+  addPairs({ q, w, z, d: wrote }, "writing");
+  gateGradients(rec, c, { ...gates, wrote, products });
   groupSums(rec, c, q, { d: dq });
   groupSums(rec, c, k, { d: read, w: wrote, beta });
   rec.addGradient(v, dValues);
@@ -213,24 +234,55 @@ interface ByHead {
   readonly slopes: Tensor;
 }
 
-function gateGradients(rec: Recorder, c: Chunked, { dq, read, wrote, states, slopes }: ByHead): void {
-  const { batch, t, chunks, heads, keyHeads, dk, dv } = c;
+/** What decays take of all that goes by states. */
+interface StateShares {
+  /** (N, heads) each. */
+  readonly reads: Tensor;
+  readonly leaves: Tensor;
+  /** (batch, chunks, heads) */
+  readonly through: Tensor;
+}
+
+function stateShares(rec: Recorder, c: Chunked, { dq, read, wrote, states, slopes }: ByHead): StateShares {
+  const { batch, t, chunks, heads, keyHeads, dk, dv, lead } = c;
   const { q, k, g, beta } = c.inputs;
+  const reads = rec.scratch(g.shape, "shares of reading");
+  const leaves = rec.scratch(g.shape, "shares of leaving");
+  const count = sizeOf(g.shape);
+  rec.step({
+    kernel: "delta-rule/state-shares",
+    bind: { q, k, beta, d_q: dq, d_k: read, d_w: wrote, reads, leaves },
+    params: { count, heads, key_heads: keyHeads, dk },
+    groups: foldGroups(Math.ceil(count / 64)),
+  });
+  const through = rec.scratch([batch, chunks, heads], "shares of going through");
+  rec.step({
+    kernel: "delta-rule/ends",
+    bind: { states, slopes, lead, through },
+    params: { t, chunks, heads, size: dk * dv },
+    groups: [heads, batch * chunks],
+  });
+  return { reads, leaves, through };
+}
+
+function gateGradients(
+  rec: Recorder,
+  c: Chunked,
+  { reads, leaves, through, wrote, products }: StateShares & Pick<ByHead, "wrote"> & { readonly products: Tensor },
+): void {
+  const { batch, t, chunks, heads, keyHeads, dk } = c;
+  const { k, g, beta } = c.inputs;
   if (!g.needsGrad && !beta.needsGrad) return;
-  const groups = [heads, batch * chunks] as const;
-  const products = rec.scratch([batch, chunks, heads], "products of states");
-  const params = { chunks, heads, size: dk * dv };
-  rec.step({ kernel: "delta-rule/ends", bind: { states, slopes, products }, params, groups });
   const place = (x: Tensor) => (x.needsGrad ? rec.gradient(x) : { into: rec.scratch(x.shape, "unused"), accumulate: 0 });
   const [ofG, ofBeta] = [place(g), place(beta)];
   rec.step({
     kernel: "delta-rule/decay-gradient",
-    bind: { q, k, beta, d_q: dq, d_k: read, d_w: wrote, products, d_g: ofG.into, d_beta: ofBeta.into },
+    bind: { k, d_w: wrote, products, reads, leaves, through, d_g: ofG.into, d_beta: ofBeta.into },
     params: {
       ...{ t, chunks, heads, key_heads: keyHeads, dk },
       ...{ accumulate_g: ofG.accumulate, accumulate_beta: ofBeta.accumulate },
     },
-    groups,
+    groups: [heads, batch * chunks],
   });
 }
 

@@ -15,6 +15,8 @@ covers(
   "delta-rule/scan",
   "delta-rule/outputs",
   "delta-rule/scan-gradient",
+  "delta-rule/state-gradient",
+  "delta-rule/state-shares",
   "delta-rule/key-gradient",
   "delta-rule/ends",
   "delta-rule/decay-gradient",
@@ -98,7 +100,7 @@ describe.each([
     };
     await checkOp(gpu, "gated delta rule", op);
     await checkOp(gpu, "gated delta rule", { ...op, profile: hardware });
-  });
+  }, 60_000);
 });
 
 /** A copy, to be read and written. */
