@@ -76,8 +76,8 @@ testMistakes([
     own: "holdout.jsonl",
   },
   {
-    typed: "ingot evaluate base --data forget.jsonl --metric privleak --holdout forget",
-    says: "--forget and --holdout both name forget",
+    typed: "ingot evaluate base --data forget.jsonl --metric privleak --holdout-group forget",
+    says: "--forget-group and --holdout-group both name forget",
     follow: "ingot evaluate base --data forget.jsonl --metric privleak --data holdout=holdout.jsonl",
     gives: /privleak[\s\S]*?\sbase +-?[\d.]+/,
     own: "holdout.jsonl",
