@@ -124,7 +124,8 @@ testMistakes([
   {
     typed: "ingot evaluate base --data secrets=forget.jsonl --data holdout.jsonl --metric mia-loss",
     says: "needs a group named forget",
-    follow: "ingot evaluate base --data secrets=forget.jsonl --data holdout.jsonl --metric mia-loss --forget secrets",
+    follow:
+      "ingot evaluate base --data secrets=forget.jsonl --data holdout.jsonl --metric mia-loss --forget-group secrets",
     gives: /mia-loss[\s\S]*?\sbase +-?[\d.]+/,
   },
   {
