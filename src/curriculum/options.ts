@@ -67,6 +67,7 @@ export const SHORT_RUNS = {
   init: RUN.init,
   ...READING,
   eval_data: DATA.eval_data,
+  eval_split: DATA.eval_split,
   optimizer: OPTIMIZATION.optimizer,
   lr: OPTIMIZATION.lr,
   schedule: OPTIMIZATION.schedule,

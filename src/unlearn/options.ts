@@ -12,6 +12,11 @@ export const UNLEARN = {
   ...run,
   lr: { ...OPTIMIZATION.lr, default: 1e-4 },
   schedule: { ...OPTIMIZATION.schedule, default: "constant" },
+  eval_split: {
+    ...DATA.eval_split,
+    needs: "retain",
+    help: "instead of --eval-data, the share of the rows of every group of --retain that is held out",
+  },
   forget: { type: "string[]", help: "rows to forget, name=path for each group", value: "FILE" },
   retain: RETAIN,
   forget_weight: {

@@ -7,6 +7,7 @@
  */
 import type { LineageEntry } from "../../checkpoint/checkpoint.ts";
 import type { Read } from "../../checkpoint/lineage/input.ts";
+import type { Split } from "../../data/split.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import type { Values } from "../../method/options.ts";
 import type { Picks } from "../../method/picks.ts";
@@ -40,6 +41,8 @@ export interface RunContext extends CommandContext {
 export interface Opened extends DescribedModel {
   /** How rows become batches. */
   readonly order: OrderChoice;
+  /** What is held out of the training data, where --eval-split says so: `data` reads what it leaves. */
+  readonly split: Split | undefined;
 }
 
 /** What a technique read. */
