@@ -1,7 +1,7 @@
 /**
- * What an architecture of GGUF files is: the names of its tensors and the metadata of its config, both ways. Names, keys
- * and order of rows are those of llama.cpp's converter; a file says less than a config, so that an architecture refuses
- * what its files cannot say. https://github.com/ggml-org/llama.cpp/tree/master/conversion
+ * What an architecture of GGUF files is: the names of its tensors and the metadata of its config, both ways. Names,
+ * keys and order of rows are those of llama.cpp's converter; a file says less than a config, so that an architecture
+ * refuses what its files cannot say. https://github.com/ggml-org/llama.cpp/tree/master/conversion
  */
 import type { JsonObject } from "../../json.ts";
 import type { GgufKeys } from "./keys.ts";

@@ -1,4 +1,4 @@
-/** GLM-4-0414: norms around both halves of a block, gate and up in one matrix, neighbours turned in a part of a head. */
+/** GLM-4-0414: norms around both halves of a block, gate and up in one matrix, a part of each head that turns. */
 import type { GgufArchitecture } from "../architecture.ts";
 import { ATTENTION, NORMS_BEFORE, QKV } from "../block-names.ts";
 

@@ -1,4 +1,4 @@
-/** Qwen2-MoE: experts whose weights keep their share of the whole, and one that all tokens share behind its own gate. */
+/** Qwen2-MoE: experts whose weights keep their share of the whole, and a shared one behind its own gate. */
 import type { GgufArchitecture } from "../architecture.ts";
 import { ATTENTION, expertNames, NORMS_BEFORE, QKV } from "../block-names.ts";
 import { expectValue, wholeOf } from "../write/config.ts";

@@ -1,4 +1,4 @@
-/** What llama.cpp multiplies Gemma's scores by: the size of a head, but for the largest model, which shares the width. */
+/** What llama.cpp scales Gemma's scores by: the size of a head, or the width per head in the largest model. */
 import { UserError } from "../../../errors.ts";
 import type { GgufSizes } from "../architecture.ts";
 import { type Config, positiveOf } from "./config.ts";
