@@ -11,6 +11,7 @@ import type { WriteOptions, Writer } from "../checkpoint/write/writer.ts";
 import { UserError } from "../errors.ts";
 import type { Parameter } from "../tensor/parameter.ts";
 import { sizeOf } from "../tensor/tensor.ts";
+import { type AdapterTensor, turn } from "./lora-files.ts";
 import type { Model } from "./model.ts";
 
 export interface SaveOptions extends ShardOptions, GgufOptions {
@@ -36,6 +37,7 @@ interface Saved {
   readonly info: TensorInfo;
   readonly parameter: Parameter;
   readonly start: number;
+  readonly turned?: AdapterTensor["turned"];
 }
 
 const PIECE = 4 * 2 ** 20; // values
@@ -45,7 +47,11 @@ function savedTensors(model: Model, dtype: SaveOptions["dtype"]): Saved[] {
     const as = dtype === "held" ? (parameter.dtype === "bf16" ? "BF16" : "F32") : (dtype ?? stored);
     return { info: { name, dtype: as, shape, bytes: sizeOf(shape) * DTYPE_BYTES[as] }, parameter, start };
   };
-  if (model.adapter) return model.adapter.tensors().map((p) => saved(p.name, p.shape, "F32", p, 0));
+  if (model.adapter)
+    return model.adapter.stored().map(({ name, shape, parameter, start, turned }) => ({
+      ...saved(name, shape, "F32", parameter, start),
+      ...(turned ? { turned } : {}),
+    }));
   return model.stored.map(({ name, shape, dtype: stored, parameter, start }) =>
     saved(name, shape, stored, parameter, start),
   );
@@ -84,15 +90,21 @@ export async function prepareSave(model: Model, target: string, options: SaveOpt
 }
 
 /**
- * Writes to "-", a file or a folder (see checkpoint/write.ts), or on with a writer. Host memory: a piece of 16 MiB.
+ * Writes to "-", a file or a folder (see checkpoint/write.ts), or on with a writer. Host memory: a piece of 16 MiB, or a tensor that an
+ * adapter holds turned.
  * Gives the bytes written.
  */
 export async function saveModel(model: Model, target: string | Writer, options: SaveOptions): Promise<number> {
   // What there is to say of the file was said before the work, when it was prepared.
   const writer = typeof target === "string" ? await open(model, target, { ...options, warn: () => {} }) : target;
   try {
-    for (const { info, parameter, start } of savedTensors(model, options.dtype)) {
+    for (const { info, parameter, start, turned } of savedTensors(model, options.dtype)) {
       const count = sizeOf(info.shape);
+      if (turned) {
+        const values = turn(decodeFloats(await readPart(model, parameter, start, count, "F32"), "F32"), turned);
+        await writer.write(info.name, encodeFloats(values, info.dtype));
+        continue;
+      }
       for (let at = 0; at < count; at += PIECE) {
         const n = Math.min(PIECE, count - at);
         await writer.write(info.name, await readPart(model, parameter, start + at, n, info.dtype));
