@@ -22,7 +22,7 @@ const PREFIX = "base_model.model.";
 export const tensorName = (module: string, part: "lora_A" | "lora_B" | "lora_magnitude_vector"): string =>
   `${PREFIX}${module}.${part}${part === "lora_magnitude_vector" ? "" : ".weight"}`;
 
-/** Name and shape of A and B as they are held: of experts (E, r, in) and (E, out, r), of an embedding (V, r), (C, r). */
+/** Name and shape of A and B as they are held: of experts (E, r, in) and (E, out, r), of embeddings (V, r), (C, r). */
 export function heldShapes(
   { module, kind, into, out, experts }: Target,
   rank: number,

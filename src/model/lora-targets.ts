@@ -1,4 +1,4 @@
-/** Which weights of a model an adapter changes: names, ends of names, globs and regular expressions, as PEFT takes them. */
+/** Which weights of a model an adapter changes: names, their ends, globs and regular expressions, as PEFT takes them. */
 import { UserError } from "../errors.ts";
 import { compilePattern } from "../text/pattern/pattern.ts";
 import type { ParameterSpec } from "./architecture.ts";
@@ -46,7 +46,7 @@ export function adaptable(specs: readonly ParameterSpec[]): Target[] {
 /** Linear layers as they are when nothing is asked for: without the head, routers and routed experts. */
 const isUsual = (target: Target): boolean => target.kind === "linear" && !target.routes && !isHead(target);
 
-const isHead = ({ module }: Target): boolean => /^(lm_head|classifier|score)$/.test(module);
+const isHead = ({ module }: Target): boolean => /^(lm_head|embed_out|classifier|score)$/.test(module);
 
 /** PEFT's `all-linear`: modules that are linear layers, but for the head. */
 const isLinear = (target: Target): boolean =>

@@ -50,7 +50,16 @@ test("every language model of the registry is here", async () => {
 const asked = (names: Iterable<string>): string[] => {
   const all = [...names];
   const some = (end: string) => all.some((name) => new RegExp(`\\.${end}(\\.weight)?$`).test(name));
-  const more = ["embed_tokens", "wte", "wpe", "experts.gate_up_proj", "experts.down_proj", "router", "gate"];
+  const more = [
+    "embed_tokens",
+    "embed_in",
+    "wte",
+    "wpe",
+    "experts.gate_up_proj",
+    "experts.down_proj",
+    "router",
+    "gate",
+  ];
   return ["all-linear", ...more.filter(some)];
 };
 
@@ -104,7 +113,7 @@ test.each(Object.keys(MODELS))(
     const adapter = await openPlain(`${base}-adapter`);
     // Everything with two sides is adapted but the head: a convolution's or a stack's name has no `.weight`.
     const sides = [...checkpoint.tensors.values()].filter(
-      ({ name, shape }) => shape.length > 1 && !/(lm_head\.weight|_bias)$/.test(name),
+      ({ name, shape }) => shape.length > 1 && !/((lm_head|embed_out)\.weight|_bias)$/.test(name),
     );
     expect(adapter.tensors.size).toBe(2 * sides.length);
     const again = await Model.load(gpu, checkpoint, { lora: { ...lora, from: adapter } });

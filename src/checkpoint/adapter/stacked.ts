@@ -1,8 +1,8 @@
 /**
  * Adapters of experts that lie in one parameter, as PEFT writes them since 0.17 (`target_parameters`, ParamWrapper).
  *
- * A parameter (E, d1, d2) has lora_A (E r, x) and lora_B (y, r E): expert e's own A is rows e r to (e + 1) r, its own B
- * is columns e, e + E, e + 2 E ... PEFT takes x for the inputs; up to 0.18 it always read the parameter as (E, in, out),
+ * A parameter (E, d1, d2) has lora_A (E r, x) and lora_B (y, r E): expert e's own A is rows e r to (e + 1) r, its own
+ * B is columns e, e + E, e + 2 E ... PEFT takes x for the inputs; up to 0.18 it always read the parameter as (E, in, out),
  * so that x and y are changed over where it is (E, out, in). Two parameters of one module nest: the one that the module
  * registers first is the innermost.
  *

@@ -6,10 +6,10 @@ import { UserError } from "../../../errors.ts";
 import { show } from "../../../json.ts";
 import type { LineageEntry, TensorInfo } from "../../checkpoint.ts";
 import { ggufPlace } from "../names.ts";
-import { ROPE_FACTORS } from "../rope.ts";
 import { addHistory } from "./base-models.ts";
 import { configOfFiles } from "./config.ts";
-import { aligned, encodeGgufHeader, type GgufEntries, text, u32 } from "./encode-header.ts";
+import { aligned, encodeGgufHeader, type GgufEntries, type TableLine, text, u32 } from "./encode-header.ts";
+import { isMix, mixFileType } from "./mixes.ts";
 import { type ModelMetadata, modelMetadata } from "./model-metadata.ts";
 import { checkWhole } from "./required.ts";
 import { storedBytes, type TargetName, targetOf } from "./targets.ts";
@@ -35,10 +35,12 @@ export interface Route {
   readonly parts: number;
   /** Rows of a head, whose rotary pairs llama.cpp wants side by side. */
   readonly headRows?: number;
+  /** Stored as 1 + w. */
+  readonly gain?: true;
 }
 
 export interface GgufLayout {
-  /** Header, with Llama 3's rotary factors as the first tensor where there are any. */
+  /** Header, with tables of rotary factors as the first tensors where there are any. */
   readonly header: Uint8Array;
   /** Bytes of the whole file. */
   readonly bytes: number;
@@ -60,7 +62,7 @@ export function layoutGguf(plan: GgufPlan, rules: TypeRules, warn: (message: str
   const model = modelMetadata(config, warn);
   const { found, used } = placesOf(plan.tensors, model);
   checkWhole(model, used);
-  const types = new TypePlan(rules);
+  const types = new TypePlan(rules, model);
   const stored = new Map<string, { type: TargetName; shape: readonly number[] }>();
   for (const { tensor, name, parts } of found) {
     const type = types.typeOf(name, tensor);
@@ -84,7 +86,7 @@ export function layoutGguf(plan: GgufPlan, rules: TypeRules, warn: (message: str
   addHistory(entries, plan.lineage);
   for (const [key, value] of model.entries) entries.set(key, value);
   entries.set("general.quantization_version", u32(2));
-  entries.set("general.file_type", u32(fileType(stored)));
+  entries.set("general.file_type", u32(fileType(rules, stored)));
   addTokenizer(entries, plan.files, rows, warn);
   return placed(entries, model, stored, found);
 }
@@ -106,7 +108,7 @@ function placesOf(
   for (const tensor of tensors) {
     if (/\.rotary_emb\.inv_freq$/.test(tensor.name)) continue; // computed from the config
     if (model.tied && tensor.name === "lm_head.weight") continue; // the embedding
-    const place = ggufPlace(tensor.name, model.experts > 0);
+    const place = ggufPlace(tensor.name, model.architecture);
     if (place === undefined || (place.expert !== undefined && place.expert >= model.experts)) {
       throw new UserError(
         `tensor ${show(tensor.name)} has no place in a GGUF file of ${model.name}`,
@@ -120,8 +122,12 @@ function placesOf(
   return { found, used };
 }
 
-/** `general.file_type`: that of the type that most weights have. */
-function fileType(stored: ReadonlyMap<string, { type: TargetName; shape: readonly number[] }>): number {
+/** `general.file_type`: that of the mix, or of the type that most weights have. */
+function fileType(
+  { all }: TypeRules,
+  stored: ReadonlyMap<string, { type: TargetName; shape: readonly number[] }>,
+): number {
+  if (all !== undefined && isMix(all)) return mixFileType(all);
   const counts = new Map<TargetName, number>();
   for (const { type, shape } of stored.values()) {
     if (shape.length < 2) continue;
@@ -131,50 +137,45 @@ function fileType(stored: ReadonlyMap<string, { type: TargetName; shape: readonl
   return targetOf(most).fileType;
 }
 
-/** Gives every tensor its place, in the order in which the first part of each comes. */
+/** Gives every tensor its place, in the order in which the first part of each comes; tables come before all. */
 function placed(
   entries: GgufEntries,
   model: ModelMetadata,
   stored: ReadonlyMap<string, { type: TargetName; shape: readonly number[] }>,
   found: readonly Found[],
 ): GgufLayout {
-  const factors = model.ropeFactors;
-  const factorBytes = factors ? aligned(factors.byteLength) : 0;
-  let offset = factorBytes;
-  const offsets = new Map<string, { offset: number; bytes: number }>();
-  for (const [name, { type, shape }] of stored) {
-    const bytes = storedBytes(
-      type,
-      shape.reduce((all, side) => all * side, 1),
-    );
-    offsets.set(name, { offset, bytes });
+  let offset = 0;
+  const lines: TableLine[] = [];
+  const put = (name: string, number: number, shape: readonly number[], bytes: number) => {
+    lines.push({ name, number, shape, offset });
     offset += aligned(bytes);
+  };
+  for (const [name, { length, byteLength }] of model.tables) put(name, targetOf("f32").number, [length], byteLength);
+  const tables = new Uint8Array(offset);
+  for (const [i, values] of [...model.tables.values()].entries()) {
+    tables.set(new Uint8Array(values.buffer), lines[i]!.offset);
   }
-  const table = [...stored].map(([name, { type, shape }]) => ({
-    name,
-    number: targetOf(type).number,
-    shape,
-    offset: offsets.get(name)!.offset,
-  }));
-  if (factors) table.unshift({ name: ROPE_FACTORS, number: 0, shape: [factors.length], offset: 0 });
-  const head = encodeGgufHeader(entries, table);
-  const header = new Uint8Array(head.length + factorBytes);
-  header.set(head);
-  if (factors) header.set(new Uint8Array(factors.buffer), head.length);
+  const sizes = new Map<string, { offset: number; bytes: number }>();
+  for (const [name, { type, shape }] of stored) {
+    const count = shape.reduce((all, side) => all * side, 1);
+    sizes.set(name, { offset, bytes: storedBytes(type, count) });
+    put(name, targetOf(type).number, shape, storedBytes(type, count));
+  }
+  const head = encodeGgufHeader(entries, lines);
   const routes = new Map<string, Route>();
   for (const { tensor, name, part, parts } of found) {
-    const { offset: at, bytes } = offsets.get(name)!;
-    const whole = { name, ...stored.get(name)!, begin: head.length + at, bytes };
+    const { offset: at, bytes } = sizes.get(name)!;
     const heads = model.architecture.reordered ? headsOf(name, model) : undefined;
     routes.set(tensor.name, {
-      stored: whole,
+      stored: { name, ...stored.get(name)!, begin: head.length + at, bytes },
       part,
       parts,
       ...(heads === undefined ? {} : { headRows: headRows(tensor, heads) }),
+      ...(model.architecture.plusOne && name.endsWith("_norm.weight") ? { gain: true as const } : {}),
     });
   }
   const inOrder = found.every(({ parts }) => parts === 1);
-  return { header, bytes: head.length + offset, routes, inOrder };
+  return { header: Buffer.concat([head, tables]), bytes: head.length + offset, routes, inOrder };
 }
 
 /** Heads of a query or key weight or bias. */
