@@ -99,7 +99,7 @@ export interface Net {
    * part where one targets them.
    */
   experts(x: Tensor, name: string, plan: RoutePlan, options?: { readonly transposed?: boolean }): Tensor;
-  /** Rows of `<module>.weight`, with the adapter's part where one targets it. (N) -> (N, C). `fixed` takes no gradient. */
+  /** Rows of `<module>.weight` with the adapter's part. (N) -> (N, C). The row `fixed` takes no gradient. */
   embed(ids: Tensor, module: string, options?: { readonly fixed?: number | undefined }): Tensor;
   /** A product with a weight of any name, (out, ...in) as it lies in memory: tied heads, convolutions over patches. */
   project(x: Tensor, weight: string, bias?: string): Tensor;

@@ -1,4 +1,4 @@
-/** Which weights of a model an adapter changes: names, their ends, globs and regular expressions, as PEFT takes them. */
+/** Which weights an adapter changes: names, their ends, globs and regular expressions, as PEFT takes them. */
 import { UserError } from "../errors.ts";
 import { compilePattern } from "../text/pattern/pattern.ts";
 import type { ParameterSpec } from "./architecture.ts";

@@ -20,7 +20,7 @@ import { Recorder } from "../../src/tensor/recorder.ts";
 import { logitsOf } from "../golden/formats/train.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { normals } from "../support/random.ts";
-import { TINY_DECODERS, TINY_EXPERTS, TINY_TEXT } from "../support/tiny-models.ts";
+import { TINY_DECODERS, TINY_EXPERTS, TINY_NEOX, TINY_TEXT } from "../support/tiny-models.ts";
 
 const gpu = await sharedGpu();
 const made = mkdtempSync(join(tmpdir(), "ingot-lora-"));
@@ -28,6 +28,7 @@ afterAll(() => rmSync(made, { recursive: true }));
 
 const MODELS: Readonly<Record<string, Json>> = {
   ...TINY_TEXT,
+  ...TINY_NEOX,
   ...TINY_DECODERS,
   ...TINY_EXPERTS,
   qwen3_moe: { ...TINY_EXPERTS.olmoe!, model_type: "qwen3_moe", head_dim: 10, moe_intermediate_size: 12 },

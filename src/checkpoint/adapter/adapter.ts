@@ -19,7 +19,7 @@ import { hasForeignTensors, refuseForeign } from "./foreign.ts";
 import { isFactorName, isSavedModule, isVocabulary } from "./keys.ts";
 import { readParts } from "./parts.ts";
 import { patchOf, patchRange, stackPatches } from "./patch.ts";
-import { patchStacks } from "./stacked.ts";
+import { patchStacks } from "./patch-stacks.ts";
 import { editConfig, findTie, type Tie } from "./tie.ts";
 
 const TOKENIZER_FILE =

@@ -1,8 +1,8 @@
 /**
  * Adapters of experts that lie in one parameter, as PEFT writes them since 0.17 (`target_parameters`, ParamWrapper).
  *
- * A parameter (E, d1, d2) has lora_A (E r, x) and lora_B (y, r E): expert e's own A is rows e r to (e + 1) r, its own
- * B is columns e, e + E, e + 2 E ... PEFT takes x for the inputs; up to 0.18 it always read the parameter as (E, in, out),
+ * A parameter (E, d1, d2) has lora_A (E r, x) and lora_B (y, r E): an expert's own A is r rows that follow one another,
+ * its own B is every E-th column. PEFT takes x for the inputs; up to 0.18 it always read the parameter as (E, in, out),
  * so that x and y are changed over where it is (E, out, in). Two parameters of one module nest: the one that the module
  * registers first is the innermost.
  *
@@ -10,14 +10,8 @@
  *     experts.lora_A.weight              down_proj, or whichever is alone
  */
 import { UserError } from "../../errors.ts";
-import { isObject, parseJson } from "../../json.ts";
-import type { LowRankPatch, TensorEntry } from "../checkpoint.ts";
-import { expertNames } from "../expert-layout.ts";
-import { nameInBase, notFound, type View } from "./changes.ts";
-import { type AdapterConfig, scaleOf } from "./config.ts";
-import { viewEntry } from "./entries.ts";
+import type { AdapterConfig } from "./config.ts";
 import type { Factors } from "./patch.ts";
-import { stackPatches } from "./patch.ts";
 
 /** In the order in which modules of experts register them. */
 const REGISTERED = ["gate_up_proj", "down_proj"];
@@ -126,73 +120,4 @@ export function byExpert(
         right[(e * out + o) * rank + r] = over ? a.values[row + o]! : b.values[(o * rank + r) * experts + e]!;
     }
   return { a: left, b: right, rank };
-}
-
-/** Models whose stacks are (E, in, out). */
-const IN_FIRST = /^(gpt_oss|llama4|llama4_text)$/;
-
-function isInFirst({ base }: View): boolean {
-  const bytes = base.files.get("config.json");
-  const config = bytes && parseJson(new TextDecoder().decode(bytes), `${base.ref}: config.json`).value;
-  return isObject(config) && typeof config.model_type === "string" && IN_FIRST.test(config.model_type);
-}
-
-/** Rows of every expert's b. (E, out, r) -> (E, to - from, r) */
-function someRows(b: Float32Array, out: number, rank: number, from: number, to: number): (e: number) => Float32Array {
-  return (e) => b.slice((e * out + from) * rank, (e * out + to) * rank);
-}
-
-/** Patches of the adapter's stacks: on a stack of the base, or on each expert where the base has them one by one. */
-export function patchStacks(view: View): void {
-  const { base, adapter, config, parts, tensors, touched } = view;
-  for (const [parameter, factors] of parts.stacks) {
-    const where = adapter.ref;
-    const known = nameInBase(tensors, parameter);
-    const patch = (entry: TensorEntry, change: LowRankPatch) => {
-      tensors.set(entry.name, viewEntry(entry, { patch: stackPatches(entry, change, where) }));
-      touched.add(entry.name);
-    };
-    if (known !== undefined) {
-      const entry = tensors.get(known)!;
-      if (entry.shape.length !== 3) throw notFound(parameter, base, adapter);
-      const inFirst = isInFirst(view);
-      const [experts = 0, ...sides] = entry.shape;
-      const [out = 0, into = 0] = inFirst ? sides.toReversed() : sides;
-      const own = byExpert(factors, { experts, out, into, inFirst }, config, { parameter, where });
-      patch(entry, { ...own, experts, scale: scaleOf(config, parameter, own.rank), transposed: inFirst });
-      continue;
-    }
-    const { names, experts } = oneByOne(view, parameter);
-    const rows = names.map((name) => name(0).shape[0]!);
-    const out = rows.reduce((sum, count) => sum + count, 0);
-    const into = names[0]!(0).shape[1]!;
-    const own = byExpert(factors, { experts, out, into, inFirst: false }, config, { parameter, where });
-    const scale = scaleOf(config, parameter, own.rank);
-    let from = 0;
-    for (const [i, name] of names.entries()) {
-      const b = someRows(own.b, out, own.rank, from, from + rows[i]!);
-      from += rows[i]!;
-      for (let e = 0; e < experts; e++) {
-        const a = own.a.slice(e * own.rank * into, (e + 1) * own.rank * into);
-        patch(name(e), { a, b: b(e), rank: own.rank, scale, transposed: false });
-      }
-    }
-  }
-}
-
-/** The base's own matrices of a stacked parameter, by expert: gate and up, or down. */
-function oneByOne(
-  { base, adapter, tensors }: View,
-  parameter: string,
-): { readonly names: ((expert: number) => TensorEntry)[]; readonly experts: number } {
-  const [, layer = "", from = "", which] = /^(.+)\.(\w+)\.experts\.(gate_up_proj|down_proj)$/.exec(parameter) ?? [];
-  const layout = expertNames(base);
-  if (which === undefined || layout === undefined) throw notFound(parameter, base, adapter);
-  const at = `${layer}.${layout.module ?? from}.experts`;
-  const found = (e: number, part: string) => nameInBase(tensors, `${at}.${e}.${part}.weight`);
-  const kinds = which === "down_proj" ? [layout.down] : [layout.gate, layout.up];
-  let experts = 0;
-  while (kinds.every((part) => found(experts, part) !== undefined)) experts++;
-  if (experts === 0) throw notFound(parameter, base, adapter);
-  return { names: kinds.map((part) => (e: number) => tensors.get(found(e, part)!)!), experts };
 }
