@@ -90,8 +90,8 @@ export async function prepareSave(model: Model, target: string, options: SaveOpt
 }
 
 /**
- * Writes to "-", a file or a folder (see checkpoint/write.ts), or on with a writer. Host memory: a piece of 16 MiB, or a
- * tensor that an adapter holds turned. Gives the bytes written.
+ * Writes to "-", a file or a folder (see checkpoint/write.ts), or on with a writer. Host memory: a piece of 16 MiB, or
+ * a tensor that an adapter holds turned. Gives the bytes written.
  */
 export async function saveModel(model: Model, target: string | Writer, options: SaveOptions): Promise<number> {
   // What there is to say of the file was said before the work, when it was prepared.
