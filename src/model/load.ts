@@ -6,6 +6,7 @@ import { patchedValues } from "../checkpoint/adapter/adapter.ts";
 import type { Checkpoint, TensorEntry } from "../checkpoint/checkpoint.ts";
 import { decodeFloats, encodeFloats } from "../checkpoint/decode.ts";
 import { DTYPE_BYTES, type Dtype, isFloat } from "../checkpoint/dtype.ts";
+import { isStream } from "../checkpoint/stream/stream.ts";
 import { UserError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { Parameter } from "../tensor/parameter.ts";
@@ -31,6 +32,8 @@ const PIECE_BYTES = 16 * 2 ** 20;
 export interface Loaded {
   readonly parameters: ReadonlyMap<string, Parameter>;
   readonly stored: readonly StoredTensor[];
+  /** Of a text part: tensors of the other parts, which are not read. */
+  readonly others: readonly TensorEntry[];
 }
 
 /** The checkpoint's tensors that a specification asks for: one, or one per part of a stack. */
@@ -82,11 +85,10 @@ export async function loadParameters(
     if (!isFloat(dtype))
       throw new UserError(`${ref}: ${name} is ${dtype}, expected floats`, "quantized weights cannot be run");
   }
-  const ignored = [...tensors.keys()].filter((name) => !wanted.has(name) && !architecture.ignored?.test(name));
-  if (ignored.length > 0) {
-    const others = ignored.length > 1 ? ` and ${ignored.length - 1} others` : "";
-    warn(`${ref}: ${ignored[0]}${others} belong to nothing that ${architecture.name} computes, and are left out`);
-  }
+  const beside = [...tensors.values()].filter(({ name }) => !wanted.has(name) && !architecture.ignored?.test(name));
+  const others = architecture.partOf === undefined ? [] : beside;
+  if (beside.length > 0) warn(besideText(checkpoint, architecture, beside));
+  if (isStream(checkpoint)) for (const { name } of others) checkpoint.retain(name);
 
   const parameters = new Map<string, Parameter>();
   for (const spec of specs) {
@@ -104,7 +106,23 @@ export async function loadParameters(
     stored.push({ name: entry.name, shape: entry.shape, dtype: entry.dtype, parameter, start });
     await loadEntry(gpu, entry, parameter, start);
   }
-  return { parameters, stored };
+  return { parameters, stored, others };
+}
+
+/** What becomes of tensors that the model does not compute with. */
+function besideText({ ref }: Checkpoint, { name, partOf }: Architecture, beside: readonly TensorEntry[]): string {
+  if (partOf === undefined) {
+    const others = beside.length > 1 ? ` and ${beside.length - 1} others` : "";
+    return `${ref}: ${beside[0]!.name}${others} belong to nothing that ${name} computes, and are left out`;
+  }
+  const count = beside.reduce((sum, { shape }) => sum + sizeOf(shape), 0).toLocaleString("en-US");
+  return `${ref} is a ${partOf}, of which the text part (${name}) runs; ${carriedText(beside)} (${count} parameters) are carried through as they are`;
+}
+
+/** `36 tensors of model.vision_tower, model.multi_modal_projector` */
+export function carriedText(entries: readonly TensorEntry[]): string {
+  const modules = entries.map(({ name }) => /^(?:model\.)?[^.]+/.exec(name)![0]);
+  return `${entries.length} tensors of ${[...new Set(modules)].join(", ")}`;
 }
 
 /** Some checkpoints hold the bare base model, without the prefix of the whole (`h.0...` for `transformer.h.0...`). */
