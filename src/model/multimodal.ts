@@ -54,8 +54,8 @@ const DEFAULTS: Readonly<Record<string, Json>> = {
     ...sizes(151_936, 4096, 22_016, 32, 32),
     ...{ num_key_value_heads: 32, head_dim: 128, max_position_embeddings: 32_768 },
   },
-  gemma2: { ...sizes(256_000, 2304, 9216, 26, 8), num_key_value_heads: 4, head_dim: 256 },
-  gemma3_text: { ...sizes(262_208, 2304, 9216, 26, 8), num_key_value_heads: 4, head_dim: 256 },
+  gemma2: { ...sizes(256_000, 2304, 9216, 26, 8), num_key_value_heads: 4, head_dim: 256, pad_token_id: 0 },
+  gemma3_text: { ...sizes(262_208, 2304, 9216, 26, 8), num_key_value_heads: 4, head_dim: 256, pad_token_id: 0 },
 };
 
 /** The text part of a model of several parts. */
@@ -93,7 +93,10 @@ export function textPart(json: Json, where: string): TextPart | undefined {
   if (does) throw new UserError(`${where}: ${whole} ${does}, and its text part cannot be run alone here`);
   const nested = key === undefined ? {} : (json[key] as Json);
   const { vision_config: _, ...top } = json;
-  const given = { ...(flat === undefined ? {} : top), ...nested };
+  // The weights' dtype is that of the whole where the part has none of its own.
+  const dtype = Object.fromEntries(Object.entries(json).filter(([name]) => /^(torch_)?dtype$/.test(name)));
+  const ownDtype = "dtype" in nested || "torch_dtype" in nested;
+  const given = { ...(flat === undefined ? {} : top), ...(ownDtype ? {} : dtype), ...nested };
   const said = nested.model_type ?? flat ?? UNSAID[whole];
   const type = typeof said === "string" ? (SAME_AS[said] ?? said) : said;
   const tied = nested.tie_word_embeddings ?? json.tie_word_embeddings;

@@ -160,6 +160,17 @@ describe("config.json", () => {
     expect(await count({ model_type: "llava", text_config: vicuna, vision_config: {} })).toBe(6_738_939_904);
   });
 
+  test("the weights' dtype is that of the whole: Gemma rounds the factor of its embeddings to it", async () => {
+    const factor = async (outer: Json, inner: Json) => {
+      const text_config = { ...sizes, num_key_value_heads: 1, ...inner, model_type: "gemma3_text" };
+      const { config } = await described({ model_type: "gemma3", text_config, ...outer });
+      return (config as DecoderConfig).multipliers.embedding;
+    };
+    expect(await factor({}, {})).toBeCloseTo(Math.sqrt(24), 6);
+    expect(await factor({ torch_dtype: "bfloat16" }, {})).toBe(4.90625);
+    expect(await factor({ torch_dtype: "bfloat16" }, { dtype: "float32" })).toBeCloseTo(Math.sqrt(24), 6);
+  });
+
   test("positions of three parts are one for text: Qwen2-VL, Qwen2.5-VL and Qwen3-VL", async () => {
     const mrope = { type: "mrope", mrope_section: [16, 24, 24] };
     const own = { rope_theta: 1e6, num_key_value_heads: 3, max_position_embeddings: 128 };
