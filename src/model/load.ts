@@ -85,9 +85,7 @@ export async function loadParameters(
     if (!isFloat(dtype))
       throw new UserError(`${ref}: ${name} is ${dtype}, expected floats`, "quantized weights cannot be run");
   }
-  const beside = [...tensors.values()].filter(({ name }) => !wanted.has(name) && !architecture.ignored?.test(name));
-  const others = architecture.partOf === undefined ? [] : beside;
-  if (beside.length > 0) warn(besideText(checkpoint, architecture, beside));
+  const others = othersOf(checkpoint, architecture, wanted, warn);
   if (isStream(checkpoint)) for (const { name } of others) checkpoint.retain(name);
 
   const parameters = new Map<string, Parameter>();
@@ -109,20 +107,35 @@ export async function loadParameters(
   return { parameters, stored, others };
 }
 
-/** What becomes of tensors that the model does not compute with. */
-function besideText({ ref }: Checkpoint, { name, partOf }: Architecture, beside: readonly TensorEntry[]): string {
-  if (partOf === undefined) {
-    const others = beside.length > 1 ? ` and ${beside.length - 1} others` : "";
-    return `${ref}: ${beside[0]!.name}${others} belong to nothing that ${name} computes, and are left out`;
-  }
-  const count = beside.reduce((sum, { shape }) => sum + sizeOf(shape), 0).toLocaleString("en-US");
-  return `${ref} is a ${partOf}, of which the text part (${name}) runs; ${carriedText(beside)} (${count} parameters) are carried through as they are`;
-}
-
 /** `36 tensors of model.vision_tower, model.multi_modal_projector` */
 export function carriedText(entries: readonly TensorEntry[]): string {
   const modules = entries.map(({ name }) => /^(?:model\.)?[^.]+/.exec(name)![0]);
   return `${entries.length} tensors of ${[...new Set(modules)].join(", ")}`;
+}
+
+/** The tensors of other parts. Says what becomes of them, or what is left out of a model of one part. */
+function othersOf(
+  { ref, tensors }: Checkpoint,
+  { name: type, ignored, partOf }: Architecture,
+  wanted: ReadonlyMap<string, unknown>,
+  warn: (message: string) => void,
+): readonly TensorEntry[] {
+  const beside = [...tensors.values()].filter(({ name }) => !wanted.has(name));
+  const shown = ([first, ...more]: readonly TensorEntry[]) =>
+    more.length > 0 ? `${first!.name} and ${more.length} others` : first!.name;
+  const known = beside.filter(({ name }) => ignored?.test(name) && !/(^|\.)(lm_head|embed_out)\.weight$/.test(name));
+  if (known.length > 0) warn(`${ref}: ${shown(known)} hold no weight that ${type} needs, and are left out`);
+  const others = beside.filter(({ name }) => !ignored?.test(name));
+  if (others.length === 0) return [];
+  if (partOf === undefined) {
+    warn(`${ref}: ${shown(others)} belong to nothing that ${type} computes, and are left out`);
+    return [];
+  }
+  const count = others.reduce((sum, { shape }) => sum + sizeOf(shape), 0).toLocaleString("en-US");
+  warn(
+    `${ref} is a ${partOf}, of which the text part (${type}) runs; ${carriedText(others)} (${count} parameters) are carried through as they are`,
+  );
+  return others;
 }
 
 /** Some checkpoints hold the bare base model, without the prefix of the whole (`h.0...` for `transformer.h.0...`). */
