@@ -119,7 +119,10 @@ export function targetModules(specs: readonly ParameterSpec[], targets: readonly
   return all.filter(({ module }) => targets.some((wanted) => matches(module, wanted)));
 }
 
-/** A new adapter: A uniform within 1/sqrt(in) as PEFT draws it, B zero, DoRA's lengths those of W's rows. `others`: targetNames. */
+/**
+ * A new adapter: A uniform within 1/sqrt(in) as PEFT draws it, B zero, DoRA's lengths those of W's rows. `others` are
+ * tensors beside the model's.
+ */
 export async function freshLora(
   gpu: Gpu,
   specs: readonly ParameterSpec[],

@@ -11,8 +11,9 @@ const TEXT_MODULES = /(?:^|\.)(language_model|text_model)\./;
 const escaped = (name: string): string => name.replaceAll(".", "\\.");
 
 /**
- * `target_modules`: last parts of names, or whole names where a last part would select more. `linears` are all
- * that the model has, `others` tensors beside the model's own: a vision tower may have a `q_proj` too, which a pattern over the text part leaves out.
+ * `target_modules`: last parts of names, or whole names where a last part would select more. `linears` are all that the
+ * model has, `others` tensors beside the model's own: a vision tower may have a `q_proj` too, which a pattern over the
+ * text part leaves out.
  */
 export function targetNames(
   linears: readonly Named[],
