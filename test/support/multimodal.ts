@@ -50,7 +50,7 @@ export async function tensorBytes({ tensors }: Checkpoint, name: string): Promis
   return bytes;
 }
 
-/** Writes `plain`'s tensors in a layout, two of the others first. `target` is a folder with a slash behind, or a file. */
+/** Writes `plain`'s tensors in a layout, two others first. `target` is a folder with a slash behind, or a file. */
 export async function wrapModel(
   plain: string,
   target: string,
