@@ -2,6 +2,7 @@
 import { UserError } from "../errors.ts";
 import { compilePattern } from "../text/pattern/pattern.ts";
 import type { ParameterSpec } from "./architecture.ts";
+import { targetNames } from "./target-names.ts";
 
 /** A weight that can be adapted, or the experts' matrices of one name, which are adapted together. */
 export interface Target {
@@ -46,7 +47,7 @@ export function adaptable(specs: readonly ParameterSpec[]): Target[] {
 /** Linear layers as they are when nothing is asked for: without the head, routers and routed experts. */
 const isUsual = (target: Target): boolean => target.kind === "linear" && !target.routes && !isHead(target);
 
-const isHead = ({ module }: Target): boolean => /^(lm_head|embed_out|classifier|score)$/.test(module);
+const isHead = ({ module }: Target): boolean => /(^|\.)(lm_head|embed_out|classifier|score)$/.test(module);
 
 /** PEFT's `all-linear`: modules that are linear layers, but for the head. */
 const isLinear = (target: Target): boolean =>
@@ -118,26 +119,29 @@ export function targetModules(specs: readonly ParameterSpec[], targets: readonly
 }
 
 /**
- * `target_modules` and `target_parameters` of adapter_config.json: ends of names where they select only targets, whole
- * names otherwise.
+ * `target_modules` and `target_parameters` of adapter_config.json: what selects the targets and nothing else. `others`
+ * are tensors beside the model's.
  */
 export function writtenTargets(
   specs: readonly ParameterSpec[],
   targets: readonly Target[],
-): { readonly modules: readonly string[]; readonly parameters: readonly string[] } {
+  others: readonly string[] = [],
+): { readonly modules: readonly string[] | string; readonly parameters: readonly string[] } {
   const all = adaptable(specs);
-  const chosen = new Set(targets.map(({ module }) => module));
-  const shortest = (name: string, length: number) => {
-    const end = name.split(".").slice(-length).join(".");
-    const named = all.filter(({ names }) => names.some((other) => other === end || other.endsWith(`.${end}`)));
-    return named.every(({ module }) => chosen.has(module)) ? end : name;
+  const layers = (list: readonly Target[]) =>
+    list.filter(({ kind }) => kind !== "stack").flatMap(({ names }) => names.map((module) => ({ module })));
+  const stacks = (list: readonly Target[]) => list.filter(({ kind }) => kind === "stack").map(({ module }) => module);
+  const chosen = layers(targets);
+  const end = (module: string) => module.split(".").slice(-3).join(".");
+  const taken = new Set(stacks(targets));
+  const left = new Set(
+    stacks(all)
+      .filter((module) => !taken.has(module))
+      .map(end),
+  );
+  const parameters = new Set([...taken].map((module) => (left.has(end(module)) ? module : end(module))));
+  return {
+    modules: chosen.length === 0 ? [] : targetNames(layers(all), chosen, others),
+    parameters: [...parameters].sort(),
   };
-  const of = (isStack: boolean, length: number) => [
-    ...new Set(
-      targets
-        .filter(({ kind }) => (kind === "stack") === isStack)
-        .flatMap(({ names }) => names.map((name) => shortest(name, length))),
-    ),
-  ];
-  return { modules: of(false, 1).sort(), parameters: of(true, 3).sort() };
 }

@@ -135,12 +135,16 @@ function freshFactors(gpu: Gpu, target: Target, { rank, seed }: LoraOptions): { 
   return { a, b };
 }
 
-/** A new adapter, drawn as PEFT draws it; DoRA's lengths are those of W's rows. Throws UserError. */
+/**
+ * A new adapter, drawn as PEFT draws it; DoRA's lengths are those of W's rows. `others` are tensors beside the model's.
+ * Throws UserError.
+ */
 export async function freshLora(
   gpu: Gpu,
   specs: readonly ParameterSpec[],
   parameters: ReadonlyMap<string, Parameter>,
   options: LoraOptions,
+  others: readonly string[] = [],
 ): Promise<LoraAdapter> {
   const { rank, alpha, rslora = false, dora = false, dropout = 0 } = options;
   const targets = targetModules(specs, options.targets);
@@ -161,7 +165,7 @@ export async function freshLora(
     const files = fileTensors(target, factors, nestingOf(target, targets));
     entries.set(module, { kind, ...factors, files, scale, dropout, ...(magnitude ? { magnitude } : {}) });
   }
-  const written = writtenTargets(specs, targets);
+  const written = writtenTargets(specs, targets, others);
   const config = {
     base_model_name_or_path: options.base ?? null,
     bias: "none",
