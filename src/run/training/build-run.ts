@@ -7,6 +7,7 @@ import type { Writer } from "../../checkpoint/write/writer.ts";
 import { UserError } from "../../errors.ts";
 import { NeedsValues } from "../../gpu/dry-device.ts";
 import { type Gpu, openGpu } from "../../gpu/gpu.ts";
+import { carriedText } from "../../model/load.ts";
 import type { Model } from "../../model/model.ts";
 import { prepareSave, type SaveOptions, savingTo } from "../../model/save.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
@@ -118,6 +119,7 @@ export function describeRun<B, D extends TrainingData<B>>(
 ): void {
   const { groups } = data.source;
   const { total, trainable } = model.parameterCount();
+  const carried = model.carried.entries;
   const count = (n: number) => n.toLocaleString("en-US");
   const rows = groups.map(
     ({ name, rows, tokens }) => `${name} ${count(rows)} rows${tokens === undefined ? "" : `, ${count(tokens)} tokens`}`,
@@ -128,6 +130,7 @@ export function describeRun<B, D extends TrainingData<B>>(
   const kinds = Object.entries(memory).map(([kind, bytes]) => `${kind} ${humanBytes(bytes)}`);
   const lines = [
     `${count(total)} parameters${trainable === total && !model.adapter ? "" : trained}`,
+    ...(carried.length > 0 ? [`carried through: ${carriedText(carried)}`] : []),
     `data: ${rows.join("; ")}`,
     ...(held.length > 0 ? [`held out: ${held.join("; ")}`] : []),
     `${count(steps)} steps (${(steps / perEpoch).toFixed(2)} epochs), ${choices.optimizer.method.name}, ${choices.schedule.method.name}`,
