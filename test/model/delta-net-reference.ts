@@ -48,8 +48,7 @@ function projected(c: Json, w: Read, at: string, h: Row) {
   const [hk, hv] = [c.linear_num_key_heads as number, c.linear_num_value_heads as number];
   const [dk, dv] = [c.linear_key_head_dim as number, c.linear_value_head_dim as number];
   const through = (name: string) => [...times(w(`${at}.in_proj_${name}.weight`), h)];
-  if (c.model_type !== "qwen3_next")
-    return { qkv: through("qkv"), z: through("z"), b: through("b"), a: through("a") };
+  if (c.model_type !== "qwen3_next") return { qkv: through("qkv"), z: through("z"), b: through("b"), a: through("a") };
   // Rows of every head of keys follow each other: q, k, the values of its heads, their gates; then betas and decays.
   const r = hv / hk;
   const [all, both] = [through("qkvz"), through("ba")];
@@ -162,7 +161,9 @@ function feedForward(c: Json, w: Read, at: string, h: Row, choice: (experts: rea
     const both = w(`${at}.experts.gate_up_proj`).subarray(2 * e * inner * width, 2 * (e + 1) * inner * width);
     const down = w(`${at}.experts.down_proj`).subarray(e * inner * width, (e + 1) * inner * width);
     return gated((name) =>
-      name === "down" ? down : both.subarray(name === "gate" ? 0 : inner * width, name === "gate" ? inner * width : undefined),
+      name === "down"
+        ? down
+        : both.subarray(name === "gate" ? 0 : inner * width, name === "gate" ? inner * width : undefined),
     );
   };
   let y = module(`${at}.shared_expert`).map((v) => v * sigmoid(times(w(`${at}.shared_expert_gate.weight`), h)[0]!));
@@ -195,7 +196,9 @@ export function deltaNetLogits(
     const full = (c.layer_types as string[] | undefined)?.[l] === "full_attention";
     const mixed = full ? fullLayer(c, w, `${at}.self_attn`, h) : linearLayer(c, w, `${at}.linear_attn`, h);
     x = x.map((v, i) => plus(v, mixed[i]!));
-    x = x.map((v) => plus(v, feedForward(c, w, `${at}.mlp`, norm(v, w(`${at}.post_attention_layernorm.weight`), eps), choice)));
+    x = x.map((v) =>
+      plus(v, feedForward(c, w, `${at}.mlp`, norm(v, w(`${at}.post_attention_layernorm.weight`), eps), choice)),
+    );
   }
   const head = c.tie_word_embeddings ? table : w("lm_head.weight");
   return x.map((v) => times(head, norm(v, w("model.norm.weight"), eps)));

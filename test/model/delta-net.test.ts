@@ -160,12 +160,12 @@ describe.each(Object.entries(TINY_DELTA))("%s", (name, json) => {
     const base = join(made, `${name}-base`);
     const model = await fresh(json);
     await saveModel(model, `${base}/`, { files, lineage: [] });
-    const linears = [...model.parameters.keys()].filter((key) =>
-      /(_proj|in_proj_\w+)\.weight$/.test(key) && !key.includes(".experts."),
+    const linears = [...model.parameters.keys()].filter(
+      (key) => /(_proj|in_proj_\w+)\.weight$/.test(key) && !key.includes(".experts."),
     );
     model.free();
     const checkpoint = await open(base);
-    const adapted = await Model.load(gpu, checkpoint, { lora: { rank: 3, alpha: 6, targets: "all-linear", seed: 1 } });
+    const adapted = await Model.load(gpu, checkpoint, { lora: { rank: 3, alpha: 6, seed: 1 } });
     expect([...adapted.adapter!.entries.keys()].map((key) => `${key}.weight`).sort()).toEqual(linears.sort());
     for (const [i, { b }] of [...adapted.adapter!.entries.values()].entries()) b.write(normals(i, b.size, 0.1));
     const wanted = await logitsOf(gpu, adapted, BATCH);

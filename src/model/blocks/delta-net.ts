@@ -56,7 +56,8 @@ export interface DeltaNetOwn {
 /** Every n-th layer has full attention, by `layer_types` or `full_attention_interval`. Throws UserError. */
 function typesOf(c: ConfigReader, layers: number): readonly DeltaLayer[] {
   const interval = c.count("full_attention_interval", 4);
-  const fallback = (layer: number): DeltaLayer => ((layer + 1) % interval === 0 ? "full_attention" : "linear_attention");
+  const fallback = (layer: number): DeltaLayer =>
+    (layer + 1) % interval === 0 ? "full_attention" : "linear_attention";
   return layerTypes<DeltaLayer>(c, layers, fallback, ["linear_attention", "full_attention"]);
 }
 
@@ -157,7 +158,8 @@ function projected(net: Net, { keyHeads, heads, dk, dv, grouped }: DeltaNetSizes
   // Of every head of keys: its query, its key, its values, their gates.
   const all = through("qkvz");
   const width = 2 * dk + 2 * share * dv;
-  const part = (first: number, columns: number) => joinHeads(rec, keyHeads, columns, [{ x: all, width, first, columns }]);
+  const part = (first: number, columns: number) =>
+    joinHeads(rec, keyHeads, columns, [{ x: all, width, first, columns }]);
   const both = through("ba");
   const half = (first: number) =>
     joinHeads(rec, keyHeads, share, [{ x: both, width: 2 * share, first, columns: share }]);

@@ -118,7 +118,12 @@ function pairs(rec: Recorder, c: Chunked, { later, earlier, d, strict, written, 
   const m = rec.scratch([batch, chunks, heads, CHUNK, CHUNK], `pairs of ${later.label}`);
   rec.step({
     kernel: "delta-rule/pairs",
-    flags: [...strip(rec).flags, ...(strict ? ["strict"] : []), ...(written ? ["written"] : []), ...(of ? ["products"] : [])],
+    flags: [
+      ...strip(rec).flags,
+      ...(strict ? ["strict"] : []),
+      ...(written ? ["written"] : []),
+      ...(of ? ["products"] : []),
+    ],
     bind: {
       ...{ x: later, y: earlier, decay, positions, m },
       ...(written ? { beta: c.inputs.beta } : {}),
@@ -273,7 +278,8 @@ function gateGradients(
   const { batch, t, chunks, heads, keyHeads, dk } = c;
   const { k, g, beta } = c.inputs;
   if (!g.needsGrad && !beta.needsGrad) return;
-  const place = (x: Tensor) => (x.needsGrad ? rec.gradient(x) : { into: rec.scratch(x.shape, "unused"), accumulate: 0 });
+  const place = (x: Tensor) =>
+    x.needsGrad ? rec.gradient(x) : { into: rec.scratch(x.shape, "unused"), accumulate: 0 };
   const [ofG, ofBeta] = [place(g), place(beta)];
   rec.step({
     kernel: "delta-rule/decay-gradient",

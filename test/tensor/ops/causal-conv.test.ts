@@ -59,7 +59,9 @@ test("a row in pieces, with the last tokens kept, gives what it gives whole", as
       Array.from({ length }, (_, i) => (row === 1 && length > 1 && i === length - 1 ? -1 : start + i)),
     );
     const values = rows.flatMap((own, row) =>
-      own.flatMap((p, i) => [...x.subarray((row * t + start + i) * c, (row * t + start + i + 1) * c)].map((v) => (p < 0 ? 1e6 : v))),
+      own.flatMap((p, i) =>
+        [...x.subarray((row * t + start + i) * c, (row * t + start + i + 1) * c)].map((v) => (p < 0 ? 1e6 : v)),
+      ),
     );
     const { outputs } = await runOp(gpu, {
       inputs: {
@@ -70,7 +72,12 @@ test("a row in pieces, with the last tokens kept, gives what it gives whole", as
       },
       build: (rec, { x, w, tail, positions }) => {
         const kept = rec.scratch([2, k - 1, c], "kept");
-        rec.step({ kernel: "recorder/add-into", bind: { x: tail!, y: kept }, params: { n: 2 * (k - 1) * c, accumulate: 0 }, groups: [1] });
+        rec.step({
+          kernel: "recorder/add-into",
+          bind: { x: tail!, y: kept },
+          params: { n: 2 * (k - 1) * c, accumulate: 0 },
+          groups: [1],
+        });
         return { y: causalConv(rec, x!, w!, { batch: 2, positions: positions!, tail: kept }), kept };
       },
       training: false,

@@ -34,7 +34,11 @@ interface Heads {
 }
 
 /** S <- e^g S; S <- S + k (beta (v - k S)); o = q S, from S = 0 at position 0. */
-function reference(x: Readonly<Record<string, Float64Array>>, positions: ArrayLike<number>, sizes: Heads): Float64Array {
+function reference(
+  x: Readonly<Record<string, Float64Array>>,
+  positions: ArrayLike<number>,
+  sizes: Heads,
+): Float64Array {
   const { heads, keyHeads, dk, dv } = sizes;
   const { q, k, v, g, beta } = x as Readonly<Record<"q" | "k" | "v" | "g" | "beta", Float64Array>>;
   const y = new Float64Array(v.length);
@@ -83,7 +87,16 @@ describe.each([
   { rows: [[64], [64]], heads: 3, keyHeads: 3, dk: 8, dv: 8 },
   { rows: [[65]], heads: 2, keyHeads: 2, dk: 9, dv: 67 },
   { rows: [[150], [150]], heads: 4, keyHeads: 2, dk: 17, dv: 6 },
-  { rows: [[3, 1, 80, 5], [60, 4, 1, 24]], heads: 2, keyHeads: 1, dk: 70, dv: 4 },
+  {
+    rows: [
+      [3, 1, 80, 5],
+      [60, 4, 1, 24],
+    ],
+    heads: 2,
+    keyHeads: 1,
+    dk: 70,
+    dv: 4,
+  },
   { rows: [[64, 64, 63, 2]], heads: 1, keyHeads: 1, dk: 4, dv: 11 },
 ])("documents $rows, $heads heads over $keyHeads of keys, $dk x $dv", ({ rows, ...sizes }) => {
   const positions = positionsOf(rows);
@@ -106,7 +119,12 @@ describe.each([
 /** A copy, to be read and written. */
 function copyOf(rec: Recorder, x: Tensor, n: number): Tensor {
   const y = rec.scratch(x.shape, "copy");
-  rec.step({ kernel: "recorder/add-into", bind: { x, y }, params: { n, accumulate: 0 }, groups: [Math.ceil(n / 4096)] });
+  rec.step({
+    kernel: "recorder/add-into",
+    bind: { x, y },
+    params: { n, accumulate: 0 },
+    groups: [Math.ceil(n / 4096)],
+  });
   return y;
 }
 
@@ -138,7 +156,12 @@ test("a row in pieces, with the state kept, gives what it gives whole; padding l
       },
       build: (rec, { positions, state, ...x }) => {
         const kept = copyOf(rec, state!, size);
-        const y = deltaRule(rec, x as unknown as DeltaRuleInputs, { ...sizes, batch: 1, positions: positions!, state: kept });
+        const y = deltaRule(rec, x as unknown as DeltaRuleInputs, {
+          ...sizes,
+          batch: 1,
+          positions: positions!,
+          state: kept,
+        });
         return { y, kept };
       },
       training: false,

@@ -36,7 +36,7 @@ const OPTIONS = {
   relearn_batch: { type: "number.integer >= 1", default: 4, help: "rows of a step", value: "N" },
   relearn_group: {
     type: "string",
-    help: "group whose rows are learned; that of --forget when left out",
+    help: "group whose rows are learned; that of --forget-group when left out",
     value: "NAME",
   },
 } as const;
@@ -95,6 +95,7 @@ async function scoresByBudget(
       seed,
       signal,
       rateFlag: "--relearn-lr",
+      done: (n) => loader.tick(loaded.ref, n),
     });
     scores.push(await loaded.score(groups));
     weights.restore();
@@ -142,7 +143,7 @@ export const method = defineTechnique({
   options: OPTIONS,
   laws: { reproducible: true, companions: true },
   check({ values, groups, forget }) {
-    const flag = values.relearn_group === undefined ? "--forget" : "--relearn-group";
+    const flag = values.relearn_group === undefined ? "--forget-group" : "--relearn-group";
     requireGroup(values.relearn_group ?? forget, groups, { asker: "--attack relearn", flag });
   },
 
@@ -151,6 +152,8 @@ export const method = defineTechnique({
     const budgets = [...new Set([0, ...values.relearn_rows])].sort((a, b) => a - b);
     const names = groups.map(({ name }) => name);
     const { models, shown } = goldFirst(setup);
+    const learned = values.relearn_epochs * budgets.reduce((sum, rows) => sum + rows, 0);
+    loader.announce((readings) => models.length * (budgets.length * readings + learned));
     let goldRows: readonly ScoredRow[] | undefined;
     const curves: Curve[] = [];
     for (const { checkpoint, isGold } of models) {

@@ -23,7 +23,7 @@ import { defineTechnique, type TableCell, type TechniqueSetup } from "../../tech
 const OPTIONS = {
   trace_group: {
     type: "string",
-    help: "group whose facts are traced; the only one, or that of --forget when left out",
+    help: "group whose facts are traced; the only one, or that of --forget-group when left out",
     value: "NAME",
   },
   trace_rows: { type: "number.integer >= 1", help: "facts, drawn by seed; all when left out", value: "K" },
@@ -62,7 +62,7 @@ const groupOf = (asked: string | undefined, groups: readonly string[], forget: s
 
 /** Loads a model and traces the group's facts in it. Throws UserError for a classifier. */
 async function traced(checkpoint: Checkpoint, group: GroupReference, setup: Setup) {
-  const { values, quantize, seed, signal, loader } = setup;
+  const { values, candidates, quantize, seed, signal, loader } = setup;
   const { ref, model, tools, free } = await loader.load(checkpoint, { bits: quantize });
   if (!tools)
     throw new UserError(
@@ -76,6 +76,7 @@ async function traced(checkpoint: Checkpoint, group: GroupReference, setup: Setu
       `--trace-rows ${count}: the group ${group.name} has ${facts.length} rows`,
       "ask for fewer, or give more rows",
     );
+  if (checkpoint === candidates[0]) loader.begin(candidates.length * count, "facts");
   const effects = await causalTrace(model, drawFacts(facts, count, seed), {
     draws: values.trace_draws,
     noise: values.trace_noise,
@@ -134,7 +135,7 @@ export const method = defineTechnique({
         "leave it out",
       );
     if (gold) throw new UserError("--gold has no effect with --probe trace", "give the model as one more argument");
-    const flag = values.trace_group === undefined ? "--forget" : "--trace-group";
+    const flag = values.trace_group === undefined ? "--forget-group" : "--trace-group";
     requireGroup(groupOf(values.trace_group, groups, forget), groups, { asker: "--probe trace", flag });
   },
 
