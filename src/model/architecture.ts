@@ -5,6 +5,7 @@
  * Hugging Face gives them, so that LoRA, tied weights, recomputation and the key/value cache work in every one alike.
  */
 import type { MethodInfo } from "../method/registry.ts";
+import type { RoutePlan } from "../tensor/ops/router.ts";
 import type { Recorder } from "../tensor/recorder.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
@@ -100,6 +101,11 @@ export interface Net {
    * changed: `hidden.3` after three blocks, `middle.3` between the halves of the fourth, `router.3`.
    */
   note(name: string, x: Tensor): Tensor;
+  /**
+   * Gives what a stack of experts reads, a row (N * k, in) for each expert of each token as `plan` sorts them, to those
+   * who measure it.
+   */
+  observed(stack: string, x: Tensor, plan: RoutePlan): void;
   /** Gives a layer's router logits (N, E), of which every token takes the k likeliest, to losses that balance them. */
   routed(layer: number, logits: Tensor, k: number): void;
 }

@@ -7,6 +7,7 @@ import { dropout } from "../tensor/ops/dropout.ts";
 import { add, div, scale as scaled } from "../tensor/ops/elementwise.ts";
 import { attentionCached, cacheWrite } from "../tensor/ops/kv-cache.ts";
 import { linear } from "../tensor/ops/linear.ts";
+import type { RoutePlan } from "../tensor/ops/router.ts";
 import type { Parameter } from "../tensor/parameter.ts";
 import type { Recorder } from "../tensor/recorder.ts";
 import { sizeOf, type Tensor } from "../tensor/tensor.ts";
@@ -22,6 +23,8 @@ export interface NetworkOptions {
   readonly recompute: boolean;
   /** Gives the tensor that takes the place of a noted one. */
   readonly replace?: ((name: string, x: Tensor) => Tensor) | undefined;
+  /** Hears what every linear layer reads, (N, in), and what stacks of experts do, with their plan. */
+  readonly observe?: ((module: string, x: Tensor, plan?: RoutePlan) => void) | undefined;
 }
 
 /**
@@ -64,7 +67,8 @@ export class Network implements Net {
 
   linear(x: Tensor, module: string, { add: residual }: { readonly add?: Tensor } = {}): Tensor {
     const { rec } = this;
-    const { parameters, transposed, adapter } = this.#given;
+    const { parameters, transposed, adapter, observe } = this.#given;
+    observe?.(module, x);
     const weight = this.weight(`${module}.weight`);
     const bias = parameters.has(`${module}.bias`) ? this.weight(`${module}.bias`) : undefined;
     const shape = { transposed: transposed.has(module) };
@@ -127,6 +131,10 @@ export class Network implements Net {
       this.#handed.push(q, k);
     }
     return attention(this.rec, q, k, v, options);
+  }
+
+  observed(stack: string, x: Tensor, plan: RoutePlan): void {
+    this.#given.observe?.(stack, x, plan);
   }
 
   routed(layer: number, logits: Tensor, k: number): void {

@@ -108,7 +108,10 @@ export function sparseMlp(
   const bias = choiceBias ? { bias: net.weight(`${at}.gate.e_score_correction_bias`) } : {};
   const { weights, plan } = route(rec, logits, { k: c.perToken, normalize: c.normalize, ...routing, ...bias });
   const rows = dispatch(rec, h, plan); // (N * k, C)
-  const through = (x: Tensor, name: string) => groupedLinear(rec, x, net.weight(`${at}.experts.${name}`), plan);
+  const through = (x: Tensor, name: string) => {
+    net.observed(`${at}.experts.${name}`, x, plan);
+    return groupedLinear(rec, x, net.weight(`${at}.experts.${name}`), plan);
+  };
   const inner = gated(rec, through(rows, names.gate), through(rows, names.up)); // (N * k, inner)
   return combine(rec, through(inner, names.down), weights, plan, add ? { add } : {});
 }
