@@ -25,8 +25,15 @@ export interface ParameterSpec {
   readonly parts?: readonly string[];
   /** A linear layer's weight, that LoRA may target. */
   readonly linear?: boolean;
-  /** A router or a gate of one row, which "all-linear" leaves out. */
-  readonly routes?: boolean;
+  /** An embedding's table, whose rows are read with `embed`. */
+  readonly table?: boolean;
+  /** Experts' matrices (E, in, out), which are one tensor in checkpoints too. */
+  readonly stack?: boolean;
+  /**
+   * A router or a gate of one row, which LoRA leaves out unless it is asked for; "parameter" where transformers has no
+   * linear layer for it.
+   */
+  readonly routes?: boolean | "parameter";
   /** Kept as it is: never trained, without a gradient. */
   readonly buffer?: boolean;
   /** Stored (in, out), as GPT-2's Conv1D. */
@@ -87,6 +94,13 @@ export interface Net {
   weight(name: string): Tensor;
   /** `<module>.weight`, with `<module>.bias` where declared, and the adapter's part where one targets it. */
   linear(x: Tensor, module: string, options?: { readonly add?: Tensor }): Tensor;
+  /**
+   * Rows of experts' matrices: x (N * k, in), sorted by expert, each times its expert's of `<name>`, with the adapter's
+   * part where one targets them.
+   */
+  experts(x: Tensor, name: string, plan: RoutePlan, options?: { readonly transposed?: boolean }): Tensor;
+  /** Rows of `<module>.weight` with the adapter's part. (N) -> (N, C). The row `fixed` takes no gradient. */
+  embed(ids: Tensor, module: string, options?: { readonly fixed?: number | undefined }): Tensor;
   /** A product with a weight of any name, (out, ...in) as it lies in memory: tied heads, convolutions over patches. */
   project(x: Tensor, weight: string, bias?: string): Tensor;
   /** One layer, whose activations may be computed again on the way back. */
@@ -101,11 +115,6 @@ export interface Net {
    * changed: `hidden.3` after three blocks, `middle.3` between the halves of the fourth, `router.3`.
    */
   note(name: string, x: Tensor): Tensor;
-  /**
-   * Gives what a stack of experts reads, a row (N * k, in) for each expert of each token as `plan` sorts them, to those
-   * who measure it.
-   */
-  observed(stack: string, x: Tensor, plan: RoutePlan): void;
   /** Gives a layer's router logits (N, E), of which every token takes the k likeliest, to losses that balance them. */
   routed(layer: number, logits: Tensor, k: number): void;
 }
@@ -116,7 +125,12 @@ export interface Architecture<C = unknown> extends MethodInfo {
   /** The class of transformers, as `architectures` of config.json names it. */
   readonly className?: string;
   /** Tensors of published checkpoints that hold no weight (masks, tables). */
-  readonly ignored?: RegExp;
+  readonly ignored?: { test(name: string): boolean };
+  /**
+   * `model_type` of the model of several parts whose text part this is: the tensors of the other parts are carried
+   * through.
+   */
+  readonly partOf?: string;
   /** Prefix that checkpoints of the bare base model lack. */
   readonly basePrefix?: string;
   /** Reads and checks config.json. `where` names the file in messages. Throws UserError. */
