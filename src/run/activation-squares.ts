@@ -1,7 +1,7 @@
 /**
- * What linear layers read: the sum over tokens of the square of every input column, by module, and how many tokens there
- * were; of a stack of experts one such row for each expert, of the tokens that it was given. Padding does not count. An
- * importance matrix is made of them. Sums are in f32 over a batch and in f64 over batches, in a fixed order.
+ * What linear layers read: the sum over tokens of the square of every input column, by module, and how many tokens
+ * there were; of a stack of experts one such row for each expert, of the tokens that it was given. Padding does not
+ * count. An importance matrix is made of them. Sums are in f32 over a batch and in f64 over batches, in a fixed order.
  */
 import type { TokenBatch } from "../data/batch.ts";
 import { UserError } from "../errors.ts";

@@ -1,4 +1,4 @@
-/** `evaluate imatrix`: what a model's matrices read on rows, as the importance matrix that GGUF quantization weighs by. */
+/** `evaluate imatrix`: what a model's matrices read on rows, which GGUF files of few bits weigh their errors by. */
 import { architectureOfType, GGUF_MODEL_TYPES } from "../../checkpoint/gguf/architectures.ts";
 import { type ColumnSquares, imatrixContents } from "../../checkpoint/gguf/imatrix.ts";
 import { ggufPlace } from "../../checkpoint/gguf/names.ts";

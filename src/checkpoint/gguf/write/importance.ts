@@ -3,8 +3,7 @@ import { UserError } from "../../../errors.ts";
 import { show } from "../../../json.ts";
 import { type Imatrix, meansOf, readImatrix } from "../imatrix.ts";
 import { type GgufEntries, text, u32 } from "./encode-header.ts";
-import type { Stored } from "./layout.ts";
-import { targetOf } from "./targets.ts";
+import { type TargetName, targetOf } from "./targets.ts";
 
 /** Weighs errors of tensors as a file says, and tells which tensors it does not speak of. */
 export class Importances {
@@ -29,7 +28,11 @@ export class Importances {
   }
 
   /** The weights of the columns of one part of a tensor. Throws UserError for statistics of other sides. */
-  columnsOf({ name, type, shape }: Pick<Stored, "name" | "type" | "shape">, part: number, parts: number) {
+  columnsOf(
+    { name, type, shape }: { readonly name: string; readonly type: TargetName; readonly shape: readonly number[] },
+    part: number,
+    parts: number,
+  ): Float32Array | undefined {
     if (targetOf(type).quantizer === undefined || type === "q8_0") return undefined; // rounds one way only
     const found = this.#imatrix.of.get(name);
     if (found === undefined) {

@@ -1,6 +1,7 @@
 /**
- * How much an error of each value counts where the activations are known that a matrix meets: the mean of the squares of
- * its column, times how large the value is, sqrt(s^2 + w^2) with the spread s of the values about it. As ggml has it.
+ * How much an error of each value counts where the activations are known that a matrix meets: the mean of the squares
+ * of its column, times how large the value is, sqrt(s^2 + w^2) with the spread s of the values about it. As ggml has
+ * it.
  */
 
 /** Sum of the squares of `n` values from `from`. */
