@@ -5,7 +5,6 @@
  */
 import { gelu } from "../../tensor/ops/activation.ts";
 import { splitColumns } from "../../tensor/ops/columns.ts";
-import { embedding } from "../../tensor/ops/embedding.ts";
 import { rope } from "../../tensor/ops/rope.ts";
 import type { RopeTables } from "../../tensor/ops/rope-scaling.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
@@ -141,7 +140,7 @@ export const method: Architecture<GptNeoxConfig> = {
   sizes: (c) => ({ layers: c.layers, width: c.width, outputs: c.vocabulary, maxPositions: c.maxPositions }),
 
   parameters: (c) => [
-    { name: "gpt_neox.embed_in.weight", shape: [c.vocabulary, c.width], init: { std: c.std } },
+    { name: "gpt_neox.embed_in.weight", shape: [c.vocabulary, c.width], init: { std: c.std }, table: true },
     ...Array.from({ length: c.layers }, (_, i) => layerParameters(c, `gpt_neox.layers.${i}`)).flat(),
     ...layerNormSpecs("gpt_neox.final_layer_norm", c.width),
     ...(c.tied ? [] : linearSpecs("embed_out", c.vocabulary, c.width, c.std, false)),
@@ -149,7 +148,7 @@ export const method: Architecture<GptNeoxConfig> = {
 
   forward(net, c, inputs) {
     if (!("ids" in inputs)) throw new TypeError("a language model takes token ids");
-    let x = net.note("hidden.0", embedding(net.rec, inputs.ids, net.weight("gpt_neox.embed_in.weight"))); // (N, C)
+    let x = net.note("hidden.0", net.embed(inputs.ids, "gpt_neox.embed_in")); // (N, C)
     for (let layer = 0; layer < c.layers; layer++) {
       const prefix = `gpt_neox.layers.${layer}`;
       const into = x;

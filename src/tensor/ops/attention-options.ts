@@ -34,3 +34,19 @@ export function headFlags({ profile }: Recorder, headDim: number): string[] {
     ...(headDim % 4 !== 0 ? ["ragged"] : held === headDim ? [] : ["padded"]),
   ];
 }
+
+/** The step that gives sinks (H) their gradient, from the log sums and the inner products (B, H, T) of the queries. */
+export function sinkGradient(
+  rec: Recorder,
+  sinks: Tensor,
+  { lse, delta }: { readonly lse: Tensor; readonly delta: Tensor },
+): void {
+  const [batch, heads, t] = lse.shape as [number, number, number];
+  const { into, accumulate } = rec.gradient(sinks);
+  rec.step({
+    kernel: "attention/sink-gradient",
+    bind: { sinks, lse, delta, d: into },
+    params: { batch, heads, t, accumulate },
+    groups: [heads, 1, 1],
+  });
+}

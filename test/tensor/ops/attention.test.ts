@@ -84,11 +84,13 @@ const cases: Record<string, MapCase> = {
   },
 };
 
+const FORMS = [
+  ["as a matrix", undefined],
+  ["in tiles", hardware],
+] as const;
+
 describe.each(Object.keys(cases))("%s", (name) => {
-  test.each([
-    ["as a matrix", undefined],
-    ["in tiles", hardware],
-  ])("%s, agrees with float64, forward and back", async (form, profile) => {
+  test.each(FORMS)("%s, agrees with float64, forward and back", async (form, profile) => {
     // Half a minute of a software driver's compiler, which unrolls 64; wide heads are one kernel but for their widths.
     if (form === "in tiles" && [64, 320, 330].includes(cases[name]!.d)) return;
     const given = cases[name]!;
@@ -134,8 +136,9 @@ describe("sinks", () => {
   };
   const options = { batch, heads, kvHeads, headDim: d, causal: true, window: 4 };
 
-  test("take their share of the softmax, with gradients", async () => {
+  test.each(FORMS)("%s, take their share of the softmax, with gradients", async (_, profile) => {
     await checkOp(gpu, "sinks", {
+      ...(profile ? { profile } : {}),
       inputs,
       build: (rec, { q, k, v, sinks }) => attention(rec, q!, k!, v!, { ...options, sinks: sinks! }),
       // A sink is a key of its own whose value is 0.
@@ -158,9 +161,10 @@ describe("sinks", () => {
     });
   });
 
-  test("leave rows of padding at 0, without a gradient", async () => {
+  test.each(FORMS)("%s, leave rows of padding at 0, without a gradient", async (_, profile) => {
     const segments = Int32Array.from({ length: rows }, (_, i) => (i % t < 6 ? 1 : 0));
     const { outputs, gradients } = await runOp(gpu, {
+      ...(profile ? { profile } : {}),
       inputs: {
         ...Object.fromEntries(Object.entries(inputs).map(([name, input]) => [name, { ...input, grad: true }])),
         segments: { shape: [batch, t], data: segments, dtype: "i32" },
