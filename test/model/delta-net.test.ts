@@ -10,6 +10,7 @@ import { applyAdapter } from "../../src/checkpoint/adapter/adapter.ts";
 import { open, openPlain } from "../../src/checkpoint/open.ts";
 import { collate } from "../../src/data/batch.ts";
 import type { Json } from "../../src/model/architecture.ts";
+import type { DeltaNetConfig } from "../../src/model/blocks/delta-net.ts";
 import { describeConfig } from "../../src/model/description.ts";
 import { Model } from "../../src/model/model.ts";
 import { saveModel } from "../../src/model/save.ts";
@@ -18,6 +19,7 @@ import { Program, profileOf } from "../../src/tensor/program.ts";
 import { Recorder } from "../../src/tensor/recorder.ts";
 import { logitsOf } from "../golden/formats/train.ts";
 import { sharedGpu } from "../support/gpu.ts";
+import { wrapModel } from "../support/multimodal.ts";
 import { normals, randomWords } from "../support/random.ts";
 import { TINY_DELTA } from "../support/tiny-models.ts";
 import { deltaNetLogits } from "./delta-net-reference.ts";
@@ -180,4 +182,54 @@ describe.each(Object.entries(TINY_DELTA))("%s", (name, json) => {
     adapter.close();
     checkpoint.close();
   });
+});
+
+test("the text part of a model of several parts runs as the plain model", async () => {
+  const json = TINY_DELTA.qwen3_5_text!;
+  const files = new Map([["config.json", new TextEncoder().encode(JSON.stringify(json))]]);
+  const model = await fresh(json);
+  const wanted = await logitsOf(gpu, model, BATCH);
+  const plain = join(made, "plain");
+  await saveModel(model, `${plain}/`, { files, lineage: [] });
+  model.free();
+  const wrapped = join(made, "wrapped");
+  const rope = { rope_type: "default", mrope_interleaved: true, mrope_section: [1, 1, 0], rope_theta: 1e4 };
+  await wrapModel(plain, `${wrapped}/`, "model.language_model", ({ model_type: _, rope_theta: __, ...text }) => ({
+    model_type: "qwen3_5",
+    text_config: { ...text, rope_parameters: { ...rope, partial_rotary_factor: 0.5 } },
+  }));
+  const checkpoint = await open(wrapped);
+  const part = await Model.load(gpu, checkpoint);
+  expect(await logitsOf(gpu, part, BATCH)).toEqual(wanted);
+  part.free();
+  checkpoint.close();
+});
+
+test("layers are told by their interval too, and positions in newer keys", async () => {
+  const { layer_types: _, rope_theta, partial_rotary_factor, ...json } = TINY_DELTA.qwen3_next!;
+  const config = async (change: Json) => (await describeConfig({ ...json, ...change }, "m")).config as DeltaNetConfig;
+  const rope = { rope_theta, partial_rotary_factor };
+  const types = (interval: number) => config({ ...rope, full_attention_interval: interval }).then((c) => c.delta.types);
+  const [linear, full] = ["linear_attention", "full_attention"] as const;
+  expect(await types(2)).toEqual([linear, full, linear]);
+  expect(await types(4)).toEqual([linear, linear, linear]);
+  expect(await config({ rope_parameters: { rope_type: "default", ...rope } })).toEqual(await config(rope));
+});
+
+test("what cannot be or is not implemented is refused", async () => {
+  const refused = (change: Json, name = "qwen3_next") => describeConfig({ ...TINY_DELTA[name]!, ...change }, "m");
+  await expect(refused({ linear_num_value_heads: 5 })).rejects.toThrow(
+    "m: config.json: 5 heads (linear_num_value_heads) cannot share 2 of keys (linear_num_key_heads)",
+  );
+  await expect(refused({ layer_types: ["linear_attention"] })).rejects.toThrow(
+    "layer_types has 1 entries for 3 layers",
+  );
+  await expect(refused({ layer_types: ["mamba", "mamba", "mamba"] })).rejects.toThrow("layer_types must be a list of");
+  await expect(refused({ attn_output_gate: false })).rejects.toThrow("attn_output_gate must be true here");
+  await expect(refused({ norm_topk_prob: false }, "qwen3_5_moe_text")).rejects.toThrow("norm_topk_prob must be true");
+  const files = new Map([["config.json", new TextEncoder().encode(JSON.stringify(TINY_DELTA.qwen3_next))]]);
+  const model = await fresh(TINY_DELTA.qwen3_next!);
+  const saved = saveModel(model, join(made, "model.gguf"), { files, lineage: [] });
+  await expect(saved).rejects.toThrow("a GGUF file is not made of models of type qwen3_next here");
+  model.free();
 });

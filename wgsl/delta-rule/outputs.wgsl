@@ -1,5 +1,5 @@
-// What queries read: o_i = lead_i q_i S + sum over j of P_ij e_j, chunk by chunk. With `gradient` the same sum the other
-// way round, without the state: d e_j = sum over i of P_ij d o_i.
+// What queries read: o_i = lead_i q_i S + sum over j of P_ij e_j, chunk by chunk. With `gradient` the same sum the
+// other way round, without the state: d e_j = sum over i of P_ij d o_i.
 //
 //   q      (B * T, Hq * K)          f32  queries; H is a multiple of Hq; not with `gradient`
 //   lead   (B * T, H)               f32  of wgsl/delta-rule/decays.wgsl; not with `gradient`

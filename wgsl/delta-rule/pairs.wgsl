@@ -6,8 +6,8 @@
 //   decay     (B * T, H)             f32  of wgsl/delta-rule/decays.wgsl
 //   beta      (B * T, H)             f32  only with `written`: factor of the earlier token
 //   positions (B * T)                i32
-//   m         (B, chunks, H, 64, 64) f32  out, times `sign`
 //   p         (B, chunks, H, 64, 64) f32  only with `products`: pairs whose gradient the products without decay are
+//   m         (B, chunks, H, 64, 64) f32  out, times `sign`
 //   products  (B, chunks, H, 64, 64) f32  likewise, out: p times its gradient; added with `accumulate` 1
 //
 // A workgroup takes a few rows; a lane is a column. Checked in test/tensor/ops/delta-rule.test.ts.
@@ -23,8 +23,8 @@ struct Params { t: u32, chunks: u32, heads: u32, x_heads: u32, y_heads: u32, d: 
 @group(0) @binding(3) var<storage, read> decay: array<f32>;
 @if(written) @group(0) @binding(4) var<storage, read> beta: array<f32>;
 @group(0) @binding(5) var<storage, read> positions: array<i32>;
-@group(0) @binding(6) var<storage, read_write> m: array<f32>;
-@if(products) @group(0) @binding(7) var<storage, read> p: array<f32>;
+@if(products) @group(0) @binding(6) var<storage, read> p: array<f32>;
+@group(0) @binding(7) var<storage, read_write> m: array<f32>;
 @if(products) @group(0) @binding(8) var<storage, read_write> products: array<f32>;
 
 @compute @workgroup_size(64)

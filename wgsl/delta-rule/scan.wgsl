@@ -8,7 +8,7 @@
 //   a       (B, chunks, H, 64, 64) f32  strict pairs of keys, of wgsl/delta-rule/pairs.wgsl
 //   states  (B, chunks + 1, H, K, V) f32  out: before each chunk and after the last
 //   errors  (B * T, H * V)         f32  out: e
-//   kept    (B, H, K, V)           f32  in and out, only with `cached`: the state before the first token, after the last
+//   kept    (B, H, K, V)           f32  in and out, only with `cached`: the state before the first token, then the last
 //
 // Columns of a state do not meet, so a lane takes one through all chunks. Checked in
 // test/tensor/ops/delta-rule.test.ts.

@@ -1,6 +1,6 @@
 // What states give to the gradients of queries and keys of every head, chunk by chunk: d_i = sign share_i S x_i.
 //
-//   share   (B * T, H)               f32  what a token sees of the state, or leaves in it, of wgsl/delta-rule/decays.wgsl
+//   share   (B * T, H)               f32  of wgsl/delta-rule/decays.wgsl: lead, with `after` tail
 //   states  (B, chunks + 1, H, K, V) f32  those before chunks count, with `after` those after them
 //   x       (B * T, H * V)           f32  gradient of outputs or of values; or the errors
 //   d       (B * T, H * K)           f32  out

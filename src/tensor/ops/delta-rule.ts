@@ -317,7 +317,7 @@ export function decayGates(rec: Recorder, x: Tensor, rate: Tensor, bias: Tensor)
   rec.onBackward(g, (dg) => {
     const d_x = rec.scratch(x.shape, "gradient of decay gates");
     const d_a = rec.scratch(x.shape, "gradient of decay rates");
-    const bind = { x, a: rate, bias, g: dg, d_x, d_a };
+    const bind = { x, a: rate, bias, d_g: dg, d_x, d_a };
     rec.step({ kernel: "delta-rule/gates", flags: ["gradient"], bind, params, groups });
     if (bias.needsGrad) columnSums(rec, d_x, rec.gradient(bias));
     if (rate.needsGrad) columnSums(rec, d_a, rec.gradient(rate));
