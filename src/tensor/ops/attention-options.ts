@@ -25,8 +25,8 @@ export interface AttentionOptions {
  * unrolled.
  */
 export function headFlags({ profile }: Recorder, headDim: number): string[] {
-  const held = [8, 16, 32, 64, 128, 256].find((size) => size >= headDim);
-  if (!held) throw new RangeError(`heads of ${headDim} values; 256 are the most`);
+  const held = [8, 16, 32, 64, 128, 256, 320, 384, 512].find((size) => size >= headDim);
+  if (!held) throw new RangeError(`heads of ${headDim} values; 512 are the most`);
   const rolled = held >= 128 || (profile.software && held >= 64);
   return [
     ...(rolled ? ["rolled"] : []),
