@@ -38,7 +38,11 @@ describe("a table", () => {
       ].join("\n"),
       left: [2],
     });
-    expect(at(20).text.split("\n").map((line) => line.split("  ")[0])).toEqual(["alpha…ga…1", "", "", "alpha…ga…2"]);
+    expect(
+      at(20)
+        .text.split("\n")
+        .map((line) => line.split("  ")[0]),
+    ).toEqual(["alpha…ga…1", "", "", "alpha…ga…2"]);
     expect(widest(at(20).text)).toBeLessThanOrEqual(20);
   });
 
