@@ -1,4 +1,4 @@
-/** Lines of at most `width` columns of a terminal, broken at spaces or at those that `at` matches; no word is broken. */
+/** Lines of at most `width` columns of a terminal, broken at spaces or where `at` matches; no word is broken. */
 export function wrap(text: string, width: number, at: string | RegExp = " "): string[] {
   const lines: string[] = [""];
   for (const word of text.split(at)) {
