@@ -140,7 +140,7 @@ export interface Architecture<C = unknown> extends MethodInfo {
   readonly className?: string;
   /** Tensors of published checkpoints that hold no weight (masks, tables). */
   readonly ignored?: { test(name: string): boolean };
-  /** The `model_type` of a model of several parts, and which part this is: tensors of the others are carried through. */
+  /** `model_type` of a model of several parts, and which part this is: tensors of the others are carried through. */
   readonly partOf?: { readonly whole: string; readonly part: string };
   /** Reads what a file beside the weights adds to the model. */
   readonly beside?: Beside;

@@ -1,7 +1,7 @@
 /**
  * The head of a CLIP that classifies: features of the texts that name the classes, from `zeroshot_head.safetensors`
- * beside the weights. It is no part of what is trained, merged or saved among the weights, as in the codebases of merging
- * papers, which keep a head per data set and evaluate one merged tower with each.
+ * beside the weights. It is no part of what is trained, merged or saved among the weights, as in the codebases of
+ * merging papers, which keep a head per data set and evaluate one merged tower with each.
  *
  *   weight | zeroshot_weights | text_embeds   (classes, D)  rows of any length: only their directions count
  *   logit_scale                                ()            optional: the logarithm of the factor of cosines

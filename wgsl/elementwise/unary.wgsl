@@ -4,8 +4,8 @@
 //   dy (N)  f32  only with `gradient`
 //   y (N)   f32  out: f(x), or with `gradient` in and out: f'(x) dy, added with `accumulate` 1
 //
-// Flags: exp, log, sqrt, square, abs, sigmoid, log_sigmoid, tanh, relu, silu, gelu (erf), gelu_tanh, quick_gelu, clamp (low to
-// high), round, affine (high x + low), soft_cap (high tanh(x / high)).
+// Flags: exp, log, sqrt, square, abs, sigmoid, log_sigmoid, tanh, relu, silu, gelu (erf), gelu_tanh, quick_gelu, clamp
+// (low to high), round, affine (high x + low), soft_cap (high tanh(x / high)).
 // NaN stays NaN. Checked against f64 in test/tensor/ops/elementwise.test.ts.
 
 import package::lib::grid::{LANES, SPAN, span_of};

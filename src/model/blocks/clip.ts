@@ -2,8 +2,8 @@
  * CLIP's vision tower as a classifier: logits are scaled cosines of an image's features and the features of texts that
  * name the classes. Radford et al., ICML 2021, https://arxiv.org/abs/2103.00020
  *
- * The texts' features are no part of the tower: they are `zeroshot_head.safetensors` beside the weights (zero-shot-head.ts),
- * or the tensor `zeroshot_head.weight` of a model that was made from a config alone.
+ * The texts' features are no part of the tower: they are `zeroshot_head.safetensors` beside the weights
+ * (zero-shot-head.ts), or the tensor `zeroshot_head.weight` of a model that was made from a config alone.
  */
 import { scale } from "../../tensor/ops/elementwise.ts";
 import { rmsNorm } from "../../tensor/ops/norm.ts";
