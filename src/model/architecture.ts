@@ -45,6 +45,8 @@ export interface KvCache {
   readonly batch: number;
   readonly capacity: number;
   layer(index: number, width: number): { readonly keys: Tensor; readonly values: Tensor };
+  /** One vector per token in place of both: (B, capacity, width). */
+  latent(index: number, width: number): Tensor;
 }
 
 /** Inputs of a language model. N = batch * length. */
@@ -103,6 +105,8 @@ export interface Net {
   embed(ids: Tensor, module: string, options?: { readonly fixed?: number | undefined }): Tensor;
   /** A product with a weight of any name, (out, ...in) as it lies in memory: tied heads, convolutions over patches. */
   project(x: Tensor, weight: string, bias?: string): Tensor;
+  /** `<module>.weight` where the layer is a product with it and nothing more: no bias, no adapter. */
+  matrix(module: string): Tensor | undefined;
   /** One layer, whose activations may be computed again on the way back. */
   block(run: () => Tensor): Tensor;
   /**

@@ -229,6 +229,8 @@ export class Model {
         const shape = [batch, capacity, width];
         return { keys: rec.state(`keys.${index}`, shape, keys), values: rec.state(`values.${index}`, shape, values) };
       },
+      latent: (index, width) =>
+        rec.state(`latent.${index}`, [batch, capacity, width], memory.latent(this.gpu, index, width)),
     };
   }
 
@@ -243,6 +245,8 @@ export class CacheMemory {
   readonly batch: number;
   readonly capacity: number;
   readonly #layers = new Map<number, { keys: PooledBuffer; values: PooledBuffer }>();
+  readonly #latent = new Map<number, PooledBuffer>();
+  #bytes = 0;
 
   constructor(batch: number, capacity: number) {
     this.batch = batch;
@@ -252,11 +256,27 @@ export class CacheMemory {
   layer(gpu: Gpu, index: number, width: number): { keys: GPUBuffer; values: GPUBuffer } {
     let found = this.#layers.get(index);
     if (!found) {
-      const bytes = Math.max(16, 4 * this.batch * this.capacity * width);
-      found = { keys: gpu.buffer(bytes, `keys.${index}`), values: gpu.buffer(bytes, `values.${index}`) };
+      found = { keys: this.#buffer(gpu, `keys.${index}`, width), values: this.#buffer(gpu, `values.${index}`, width) };
       this.#layers.set(index, found);
     }
     return { keys: found.keys.buffer, values: found.values.buffer };
+  }
+
+  latent(gpu: Gpu, index: number, width: number): GPUBuffer {
+    const found = this.#latent.get(index) ?? this.#buffer(gpu, `latent.${index}`, width);
+    this.#latent.set(index, found);
+    return found.buffer;
+  }
+
+  #buffer(gpu: Gpu, label: string, width: number): PooledBuffer {
+    const bytes = Math.max(16, 4 * this.batch * this.capacity * width);
+    this.#bytes += bytes;
+    return gpu.buffer(bytes, label);
+  }
+
+  /** Bytes of all layers that were asked for. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   free(): void {
@@ -264,6 +284,9 @@ export class CacheMemory {
       keys.free();
       values.free();
     }
+    for (const buffer of this.#latent.values()) buffer.free();
+    this.#latent.clear();
     this.#layers.clear();
+    this.#bytes = 0;
   }
 }
