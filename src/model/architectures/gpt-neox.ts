@@ -12,7 +12,7 @@ import type { Architecture, Net, ParameterSpec, TokenInputs } from "../architect
 import { linearSpecs } from "../blocks/decoder.ts";
 import { layerNormSpecs, normed } from "../blocks/layer-norm.ts";
 import { rotary, turningShare } from "../blocks/rotary.ts";
-import { ConfigReader } from "../config.ts";
+import { ConfigReader, expectHead } from "../config.ts";
 
 /** What is turned of a head where the config does not say, and the keys that say it. */
 const TURNING = { partial: 0.25, older: { theta: "rotary_emb_base", partial: "rotary_pct" } } as const;
@@ -99,6 +99,7 @@ export const method: Architecture<GptNeoxConfig> = {
     const width = c.count("hidden_size");
     const heads = c.count("num_attention_heads");
     const headDim = c.headWidth(width, heads, { width: "hidden_size", heads: "num_attention_heads" });
+    expectHead(where, headDim);
     const maxPositions = c.count("max_position_embeddings", 2048);
     return {
       width,

@@ -5,7 +5,7 @@ import { add } from "../../tensor/ops/elementwise.ts";
 import { layerNorm } from "../../tensor/ops/norm.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Architecture, Net, ParameterSpec } from "../architecture.ts";
-import { ConfigReader } from "../config.ts";
+import { ConfigReader, expectHead } from "../config.ts";
 
 export interface Gpt2Config {
   readonly width: number;
@@ -43,7 +43,7 @@ export const method: Architecture<Gpt2Config> = {
     c.only("scale_attn_weights", true);
     c.only("scale_attn_by_inverse_layer_idx", false);
     const heads = c.count("n_head");
-    c.headWidth(width, heads, { width: "n_embd", heads: "n_head" });
+    expectHead(where, c.headWidth(width, heads, { width: "n_embd", heads: "n_head" }));
     const activation = c.oneOf("activation_function", ["gelu_new", "gelu_pytorch_tanh", "gelu"], "gelu_new");
     return {
       width,
