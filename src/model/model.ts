@@ -10,7 +10,7 @@ import type { Gpu } from "../gpu/gpu.ts";
 import type { RoutePlan } from "../tensor/ops/router.ts";
 import { Parameter } from "../tensor/parameter.ts";
 import type { Recorder } from "../tensor/recorder.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import { sizeOf, type Tensor } from "../tensor/tensor.ts";
 import type { Architecture, Inputs, Json, KvCache, ModelSizes, ParameterSpec } from "./architecture.ts";
 import { continueLora } from "./continue-lora.ts";
 import { configOf, describeConfig } from "./description.ts";
@@ -221,8 +221,8 @@ export class Model {
   }
 
   /**
-   * Memory for decoding: f32 keys and values of `batch` rows of at most `capacity` tokens. One recorder after the
-   * other may use it.
+   * Memory for decoding: f32 keys and values of `batch` rows of at most `capacity` tokens, and what else layers keep.
+   * One recorder after the other may use it.
    */
   cache(rec: Recorder, memory: CacheMemory): KvCache {
     const { batch, capacity } = memory;
@@ -234,8 +234,7 @@ export class Model {
         const shape = [batch, capacity, width];
         return { keys: rec.state(`keys.${index}`, shape, keys), values: rec.state(`values.${index}`, shape, values) };
       },
-      latent: (index, width) =>
-        rec.state(`latent.${index}`, [batch, capacity, width], memory.latent(this.gpu, index, width)),
+      kept: (name, shape) => rec.state(name, shape, memory.kept(this.gpu, name, sizeOf(shape))),
     };
   }
 
@@ -250,7 +249,7 @@ export class CacheMemory {
   readonly batch: number;
   readonly capacity: number;
   readonly #layers = new Map<number, { keys: PooledBuffer; values: PooledBuffer }>();
-  readonly #latent = new Map<number, PooledBuffer>();
+  readonly #kept = new Map<string, PooledBuffer>();
   #bytes = 0;
 
   constructor(batch: number, capacity: number) {
@@ -261,20 +260,21 @@ export class CacheMemory {
   layer(gpu: Gpu, index: number, width: number): { keys: GPUBuffer; values: GPUBuffer } {
     let found = this.#layers.get(index);
     if (!found) {
-      found = { keys: this.#buffer(gpu, `keys.${index}`, width), values: this.#buffer(gpu, `values.${index}`, width) };
+      const size = this.batch * this.capacity * width;
+      found = { keys: this.#buffer(gpu, `keys.${index}`, size), values: this.#buffer(gpu, `values.${index}`, size) };
       this.#layers.set(index, found);
     }
     return { keys: found.keys.buffer, values: found.values.buffer };
   }
 
-  latent(gpu: Gpu, index: number, width: number): GPUBuffer {
-    const found = this.#latent.get(index) ?? this.#buffer(gpu, `latent.${index}`, width);
-    this.#latent.set(index, found);
+  kept(gpu: Gpu, name: string, values: number): GPUBuffer {
+    const found = this.#kept.get(name) ?? this.#buffer(gpu, name, values);
+    this.#kept.set(name, found);
     return found.buffer;
   }
 
-  #buffer(gpu: Gpu, label: string, width: number): PooledBuffer {
-    const bytes = Math.max(16, 4 * this.batch * this.capacity * width);
+  #buffer(gpu: Gpu, label: string, values: number): PooledBuffer {
+    const bytes = Math.max(16, 4 * values);
     this.#bytes += bytes;
     return gpu.buffer(bytes, label);
   }
@@ -285,12 +285,12 @@ export class CacheMemory {
   }
 
   free(): void {
+    for (const held of this.#kept.values()) held.free();
+    this.#kept.clear();
     for (const { keys, values } of this.#layers.values()) {
       keys.free();
       values.free();
     }
-    for (const buffer of this.#latent.values()) buffer.free();
-    this.#latent.clear();
     this.#layers.clear();
     this.#bytes = 0;
   }

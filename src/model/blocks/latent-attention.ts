@@ -204,7 +204,7 @@ function cached(
   const { positions } = inputs;
   const width = rank + turning;
   const shape = { batch: memory.batch, capacity: memory.capacity };
-  const cache = memory.latent(layer, width);
+  const cache = memory.kept(`latent.${layer}`, [shape.batch, shape.capacity, width]);
   const entry = joinHeads(rec, 1, width, [
     { x: parts.latent, width: rank, first: 0, columns: rank },
     { x: parts.key, width: turning, first: 0, columns: turning },
