@@ -27,8 +27,8 @@ export interface ParameterSpec {
   readonly linear?: boolean;
   /** An embedding's table, whose rows are read with `embed`. */
   readonly table?: boolean;
-  /** Experts' matrices (E, in, out), which are one tensor in checkpoints too. */
-  readonly stack?: boolean;
+  /** Experts' matrices that are one tensor in checkpoints too, (E, in, out) or (E, out, in). */
+  readonly stack?: "in-out" | "out-in";
   /**
    * A router or a gate of one row, which LoRA leaves out unless it is asked for; "parameter" where transformers has no
    * linear layer for it.
