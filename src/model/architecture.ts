@@ -28,8 +28,8 @@ export interface ParameterSpec {
   readonly linear?: boolean;
   /** An embedding's table, whose rows are read with `embed`. */
   readonly table?: boolean;
-  /** Experts' matrices (E, in, out), which are one tensor in checkpoints too. */
-  readonly stack?: boolean;
+  /** Experts' matrices that are one tensor in checkpoints too, (E, in, out) or (E, out, in). */
+  readonly stack?: "in-out" | "out-in";
   /**
    * A router or a gate of one row, which LoRA leaves out unless it is asked for; "parameter" where transformers has no
    * linear layer for it.
@@ -111,6 +111,8 @@ export interface Net {
   embed(ids: Tensor, module: string, options?: { readonly fixed?: number | undefined }): Tensor;
   /** A product with a weight of any name, (out, ...in) as it lies in memory: tied heads, convolutions over patches. */
   project(x: Tensor, weight: string, bias?: string): Tensor;
+  /** `<module>.weight` where the layer is a product with it and nothing more: no bias, no adapter. */
+  matrix(module: string): Tensor | undefined;
   /** One layer, whose activations may be computed again on the way back. */
   block(run: () => Tensor): Tensor;
   /**

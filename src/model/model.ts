@@ -248,6 +248,7 @@ export class CacheMemory {
   readonly capacity: number;
   readonly #layers = new Map<number, { keys: PooledBuffer; values: PooledBuffer }>();
   readonly #kept = new Map<string, PooledBuffer>();
+  #bytes = 0;
 
   constructor(batch: number, capacity: number) {
     this.batch = batch;
@@ -257,17 +258,28 @@ export class CacheMemory {
   layer(gpu: Gpu, index: number, width: number): { keys: GPUBuffer; values: GPUBuffer } {
     let found = this.#layers.get(index);
     if (!found) {
-      const bytes = Math.max(16, 4 * this.batch * this.capacity * width);
-      found = { keys: gpu.buffer(bytes, `keys.${index}`), values: gpu.buffer(bytes, `values.${index}`) };
+      const size = this.batch * this.capacity * width;
+      found = { keys: this.#buffer(gpu, `keys.${index}`, size), values: this.#buffer(gpu, `values.${index}`, size) };
       this.#layers.set(index, found);
     }
     return { keys: found.keys.buffer, values: found.values.buffer };
   }
 
   kept(gpu: Gpu, name: string, values: number): GPUBuffer {
-    const found = this.#kept.get(name) ?? gpu.buffer(Math.max(16, 4 * values), name);
+    const found = this.#kept.get(name) ?? this.#buffer(gpu, name, values);
     this.#kept.set(name, found);
     return found.buffer;
+  }
+
+  #buffer(gpu: Gpu, label: string, values: number): PooledBuffer {
+    const bytes = Math.max(16, 4 * values);
+    this.#bytes += bytes;
+    return gpu.buffer(bytes, label);
+  }
+
+  /** Bytes of all layers that were asked for. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   free(): void {
@@ -278,5 +290,6 @@ export class CacheMemory {
       values.free();
     }
     this.#layers.clear();
+    this.#bytes = 0;
   }
 }
