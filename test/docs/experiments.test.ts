@@ -92,3 +92,13 @@ test("writing a section leaves the rest of the page", () => {
   expect(withFamily(changed, "curriculum", familyOn(page, "curriculum"))).toBe(page);
   expect(() => familyOn("no marks", "curriculum")).toThrow("has no place for curriculum");
 });
+
+test.each([
+  ["fresh-rows", "unknown family fresh-rows\n  hint: the families are merging, distillation, unlearning, curriculum"],
+  ["merging fresh-rows", "unknown experiment fresh-rows\n  hint: those of merging are doge, ema, "],
+  ["curriculum fresh-rows one", "seed one\n  hint: a seed is a whole number of at least 0"],
+])("the command refuses %p", (line, says) => {
+  const command = join(import.meta.dir, "../experiments/run.ts");
+  const { exitCode, stderr } = Bun.spawnSync([process.execPath, command, ...line.split(" ")]);
+  expect([exitCode, stderr.toString()]).toEqual([2, expect.stringContaining(says)]);
+});

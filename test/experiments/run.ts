@@ -40,6 +40,7 @@ function refuse(problem: string, hint: string): never {
 const [family, name, seed] = process.argv.slice(2);
 const families = FAMILIES.filter((one) => family === undefined || one === family);
 if (families.length === 0) refuse(`unknown family ${family}`, `the families are ${FAMILIES.join(", ")}`);
+if (seed !== undefined && !/^\d+$/.test(seed)) refuse(`seed ${seed}`, "a seed is a whole number of at least 0");
 // Of the scripts that experiments run, as in tests.
 process.env.LP_NUM_THREADS ??= "0";
 process.env.BUN_JSC_useDFGJIT = "0";
