@@ -52,7 +52,7 @@ export function heldDtype(
   wanted: "f32" | "bf16" | "keep",
   { dtype, patch }: Pick<TensorEntry, "dtype" | "patch">,
 ): "f32" | "bf16" {
-  if (partShape(spec).length < 2) return "f32";
+  if (partShape(spec).length < 2 || spec.small) return "f32";
   return wanted === "keep" ? (dtype === "BF16" && !patch ? "bf16" : "f32") : wanted;
 }
 
@@ -134,7 +134,7 @@ function othersOf(
   }
   const count = others.reduce((sum, { shape }) => sum + sizeOf(shape), 0).toLocaleString("en-US");
   warn(
-    `${ref} is a ${partOf}, of which the text part (${type}) runs; ${carriedText(others)} (${count} parameters) are carried through as they are`,
+    `${ref} is a ${partOf.whole}, of which the ${partOf.part}${type === partOf.whole ? "" : ` (${type})`} runs; ${carriedText(others)} (${count} parameters) are carried through as they are`,
   );
   return others;
 }

@@ -186,6 +186,35 @@ export const TINY_DECODERS: Readonly<Record<string, Json>> = {
   },
 };
 
+const tower = {
+  hidden_size: 12,
+  intermediate_size: 20,
+  num_hidden_layers: 2,
+  num_attention_heads: 3,
+  image_size: 6,
+  patch_size: 2,
+  num_channels: 2,
+  initializer_range: 0.3,
+};
+
+const DELTA = {
+  ...decoder,
+  ...{ num_hidden_layers: 3, layer_types: ["linear_attention", "full_attention", "linear_attention"] },
+  ...{ head_dim: 8, rms_norm_eps: 1e-5, rope_theta: 1e4, partial_rotary_factor: 0.5 },
+  ...{ linear_num_key_heads: 2, linear_num_value_heads: 4, linear_key_head_dim: 5, linear_value_head_dim: 6 },
+  linear_conv_kernel_dim: 4,
+};
+const DELTA_EXPERTS = {
+  ...{ num_experts: 5, num_experts_per_tok: 2, moe_intermediate_size: 7, shared_expert_intermediate_size: 9 },
+};
+
+/** Decoders that keep a state in some layers. */
+export const TINY_DELTA: Readonly<Record<string, Json>> = {
+  qwen3_next: { ...DELTA, ...DELTA_EXPERTS, model_type: "qwen3_next" },
+  qwen3_5_text: { ...DELTA, model_type: "qwen3_5_text", linear_num_key_heads: 4, tie_word_embeddings: true },
+  qwen3_5_moe_text: { ...DELTA, ...DELTA_EXPERTS, model_type: "qwen3_5_moe_text", linear_conv_kernel_dim: 3 },
+};
+
 /** Classifiers. */
 export const TINY_EXAMPLES: Readonly<Record<string, Json>> = {
   vit: {
@@ -199,6 +228,13 @@ export const TINY_EXAMPLES: Readonly<Record<string, Json>> = {
     num_channels: 1,
     num_labels: 5,
     initializer_range: 0.3,
+  },
+  clip_vision_model: { ...tower, model_type: "clip_vision_model", projection_dim: 7, num_labels: 5 },
+  "clip of the whole, GELU": {
+    model_type: "clip",
+    projection_dim: 9,
+    num_labels: 4,
+    vision_config: { ...tower, hidden_act: "gelu", layer_norm_eps: 1e-3 },
   },
   mlp: { model_type: "mlp", input_size: 7, hidden_sizes: [9, 5], num_labels: 3 },
 };
