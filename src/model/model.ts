@@ -10,6 +10,7 @@ import type { Gpu } from "../gpu/gpu.ts";
 import { Parameter } from "../tensor/parameter.ts";
 import type { Recorder } from "../tensor/recorder.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { withHead, withoutHead } from "./adapter-head.ts";
 import type { Architecture, Inputs, Json, KvCache, ModelSizes, ParameterSpec } from "./architecture.ts";
 import { continueLora } from "./continue-lora.ts";
 import { configOf, describeConfig } from "./description.ts";
@@ -137,9 +138,15 @@ export class Model {
     if (!lora) return new Model(parts);
     const { gpu, specs, parameters, architecture, config } = parts;
     const base = { specs, parameters, tied: architecture.tiedHead?.(config) };
+    const { headModules } = architecture;
     const adapter =
       lora.from === undefined
-        ? await freshLora(gpu, specs, parameters, lora)
+        ? await withHead(
+            gpu,
+            await freshLora(gpu, withoutHead(specs, headModules), parameters, lora),
+            parameters,
+            headModules,
+          )
         : await continueLora(gpu, base, lora.from, { dropout: lora.dropout, warn });
     return new Model({ ...parts, adapter });
   }

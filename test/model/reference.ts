@@ -3,6 +3,7 @@
  * engine. For checking what no golden covers.
  */
 import type { Json } from "../../src/model/architecture.ts";
+import { encoder, type Text } from "./reference-encoder.ts";
 import { neox } from "./reference-neox.ts";
 import { attend, frequencies, gelu, layer, matvec, num, plus, type Row, rms, rotate, silu } from "./reference-parts.ts";
 
@@ -13,6 +14,9 @@ export interface TextBatch {
 }
 export interface ExampleBatch {
   readonly x: readonly (readonly number[])[];
+}
+export interface LabelledTexts {
+  readonly texts: readonly Text[];
 }
 
 /** The feed-forward network of a layer, given its normalised input. */
@@ -161,6 +165,11 @@ const nllOf = (logits: Row, target: number): number => {
 const textLogits: typeof decoder = (c, w, batch, feedForward, replace) =>
   c.model_type === "gpt_neox" ? neox(c, w, batch.ids, replace) : decoder(c, w, batch, feedForward, replace);
 
+function classLogits(c: Json, w: (name: string) => Float64Array, batch: ExampleBatch | LabelledTexts): Row[] {
+  if ("texts" in batch) return encoder(c, w, batch.texts);
+  return c.model_type === "vit" ? vit(c, w, batch) : mlp(c, w, batch);
+}
+
 const reader = (weights: Weights) => (name: string) => {
   const found = weights.get(name);
   if (!found) throw new Error(`no ${name}`);
@@ -171,17 +180,12 @@ const reader = (weights: Weights) => (name: string) => {
 export function referenceLogits(
   c: Json,
   weights: Weights,
-  batch: TextBatch | ExampleBatch,
+  batch: TextBatch | ExampleBatch | LabelledTexts,
   feedForward: FeedForward = denseMlp,
   replace?: Replace,
 ): Float64Array {
   const w = reader(weights);
-  const rows =
-    "ids" in batch
-      ? textLogits(c, w, batch, feedForward, replace).flat()
-      : c.model_type === "vit"
-        ? vit(c, w, batch)
-        : mlp(c, w, batch);
+  const rows = "ids" in batch ? textLogits(c, w, batch, feedForward, replace).flat() : classLogits(c, w, batch);
   return Float64Array.from(rows.flatMap((row) => [...row]));
 }
 
@@ -189,7 +193,7 @@ export function referenceLogits(
 export function referenceLoss(
   c: Json,
   weights: Weights,
-  batch: (TextBatch | ExampleBatch) & { labels?: readonly number[] },
+  batch: (TextBatch | ExampleBatch | LabelledTexts) & { labels?: readonly number[] },
   feedForward: FeedForward = denseMlp,
 ): number {
   const w = reader(weights);
@@ -199,6 +203,6 @@ export function referenceLoss(
     );
     return losses.reduce((a, b) => a + b, 0) / losses.length;
   }
-  const rows = c.model_type === "vit" ? vit(c, w, batch) : mlp(c, w, batch);
+  const rows = classLogits(c, w, batch);
   return rows.reduce((sum, logits, i) => sum + nllOf(logits, batch.labels![i]!), 0) / rows.length;
 }

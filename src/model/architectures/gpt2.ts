@@ -108,7 +108,7 @@ export const method: Architecture<Gpt2Config> = {
   },
 
   forward(net, c, inputs) {
-    if (!("ids" in inputs)) throw new TypeError("a language model takes token ids");
+    if (!("positions" in inputs)) throw new TypeError("a language model takes token ids");
     const { rec } = net;
     const tokens = embedding(rec, inputs.ids, net.weight("transformer.wte.weight"));
     const placed = add(rec, tokens, embedding(rec, inputs.positions, net.weight("transformer.wpe.weight")));
