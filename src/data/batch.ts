@@ -123,8 +123,16 @@ export interface NumbersBatch extends LabelledRows {
 export interface TextsBatch extends LabelledRows {
   /** Tokens of a row with padding, which is on the right. */
   readonly width: number;
-  /** (B, width) each; segments are 1 for tokens and 0 for padding, types say which of two texts a token is of. */
-  readonly tokens: { readonly ids: Int32Array; readonly segments: Int32Array; readonly types: Int32Array };
+  /**
+   * (B, width) each; segments are 1 for tokens and 0 for padding, types say which of two texts a token is of, shares are
+   * 1 / tokens of the row for tokens and 0 for padding.
+   */
+  readonly tokens: {
+    readonly ids: Int32Array;
+    readonly segments: Int32Array;
+    readonly types: Int32Array;
+    readonly shares: Float32Array;
+  };
 }
 
 /** A batch for a classifier. */
@@ -179,12 +187,14 @@ export const tokensIn = (example: ExampleInput): number => ("tokens" in example 
 function stackTexts(texts: readonly Sentences[]): Pick<TextsBatch, "width" | "tokens"> {
   const width = bucketLength(texts.reduce((most, { ids }) => Math.max(most, ids.length), 1));
   const [ids, segments, types] = [0, 0, 0].map(() => new Int32Array(texts.length * width)); // (B, width)
+  const shares = new Float32Array(texts.length * width);
   for (const [row, text] of texts.entries()) {
     ids!.set(text.ids, row * width);
     types!.set(text.types, row * width);
     segments!.fill(1, row * width, row * width + text.ids.length);
+    shares.fill(1 / text.ids.length, row * width, row * width + text.ids.length);
   }
-  return { width, tokens: { ids: ids!, segments: segments!, types: types! } };
+  return { width, tokens: { ids: ids!, segments: segments!, types: types!, shares } };
 }
 
 function stackNumbers(examples: readonly NumbersInput[]): Pick<NumbersBatch, "shape" | "x"> {

@@ -65,6 +65,8 @@ export interface TextInputs {
   readonly segments: Tensor;
   /** (N) i32, which of two texts each token is of. */
   readonly types: Tensor;
+  /** (batch, length) f32: 1 / tokens of its text for every token, 0 for padding. */
+  readonly shares: Tensor;
 }
 
 /** Inputs of a classifier of numbers. */
@@ -122,7 +124,12 @@ export interface Architecture<C = unknown> extends MethodInfo {
   /** The class of transformers, as `architectures` of config.json names it. */
   readonly className?: string;
   /** Tensors of published checkpoints that hold no weight (masks, tables). */
-  readonly ignored?: RegExp;
+  readonly ignored?: { test(name: string): boolean };
+  /**
+   * `model_type` of the model of several parts whose text part this is: the tensors of the other parts are carried
+   * through.
+   */
+  readonly partOf?: string;
   /** Prefix that checkpoints of the bare base model lack. */
   readonly basePrefix?: string;
   /** The name that older files have for a tensor. */

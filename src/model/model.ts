@@ -4,7 +4,7 @@
  * Trained weights are held in f32 (or bf16, when asked for), frozen ones as the checkpoint stores them; vectors
  * (norms, biases) always in f32. Host memory while loading: one tensor, or a piece of 16 MiB of it.
  */
-import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import type { Checkpoint, TensorEntry } from "../checkpoint/checkpoint.ts";
 import type { PooledBuffer } from "../gpu/buffer.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { Parameter } from "../tensor/parameter.ts";
@@ -48,6 +48,8 @@ export interface RecordOptions {
 export interface Recorded {
   /** What the head reads: (N, width), or (batch, width) of a classifier. */
   readonly hidden: Tensor;
+  /** Of texts that are classified, (batch, length): what turns a sum over tokens into their mean. */
+  readonly shares?: Tensor;
   /** Logits of rows of `hidden`. */
   head(hidden: Tensor): Tensor;
   /** Inner tensors, as architectures name them. */
@@ -66,7 +68,15 @@ interface Parts {
   readonly specs: readonly ParameterSpec[];
   readonly parameters: ReadonlyMap<string, Parameter>;
   readonly stored: readonly StoredTensor[];
+  readonly carried?: Carried;
   readonly adapter: LoraAdapter | undefined;
+}
+
+/** What a saved checkpoint holds beside the model, as it came. */
+export interface Carried {
+  readonly entries: readonly TensorEntry[];
+  /** Names of all tensors of the checkpoint, in its order. */
+  readonly order: readonly string[];
 }
 
 export class Model {
@@ -79,11 +89,13 @@ export class Model {
   readonly parameters: ReadonlyMap<string, Parameter>;
   /** The tensors of a saved checkpoint, in its order, and which part of which parameter each is. */
   readonly stored: readonly StoredTensor[];
+  /** Of a text part: the tensors of the other parts. */
+  readonly carried: Carried;
   readonly adapter: LoraAdapter | undefined;
   readonly #config: unknown;
   readonly #transposed: ReadonlySet<string>;
 
-  private constructor({ gpu, architecture, json, config, specs, parameters, stored, adapter }: Parts) {
+  private constructor({ gpu, architecture, json, config, specs, parameters, stored, carried, adapter }: Parts) {
     this.gpu = gpu;
     this.architecture = architecture;
     this.json = json;
@@ -91,6 +103,7 @@ export class Model {
     this.sizes = architecture.sizes(config);
     this.parameters = parameters;
     this.stored = stored;
+    this.carried = carried ?? { entries: [], order: [] };
     this.adapter = adapter;
     this.#transposed = new Set(
       specs.filter(({ transposed }) => transposed).map(({ name }) => name.replace(/\.weight$/, "")),
@@ -102,15 +115,21 @@ export class Model {
    * shape.
    */
   static async load(gpu: Gpu, checkpoint: Checkpoint, options: ModelOptions = {}): Promise<Model> {
-    const { json, ...described } = await describeConfig(configOf(checkpoint), checkpoint.ref);
+    const { json, ...described } = await describeConfig(
+      configOf(checkpoint),
+      checkpoint.ref,
+      undefined,
+      checkpoint.tensors,
+    );
     const { architecture } = described;
     const loading = { gpu, checkpoint, architecture, holding: Model.#holding(options), warn: options.warn };
-    const { config, specs, parameters, stored } = await loadWithHead(loading, described.config);
+    const { config, specs, parameters, stored, others } = await loadWithHead(loading, described.config);
+    const carried = { entries: others, order: [...checkpoint.tensors.keys()] };
     const dtypes = options.like?.tensors;
     const kept = dtypes
       ? stored.map((tensor) => ({ ...tensor, dtype: dtypes.get(tensor.name)?.dtype ?? tensor.dtype }))
       : stored;
-    const parts = { gpu, architecture, json, config, specs, parameters, stored: kept, adapter: undefined };
+    const parts = { gpu, architecture, json, config, specs, parameters, stored: kept, carried, adapter: undefined };
     return Model.#finish(parts, options);
   }
 
@@ -136,24 +155,22 @@ export class Model {
 
   static async #finish(parts: Parts, { lora, warn = () => {} }: ModelOptions): Promise<Model> {
     if (!lora) return new Model(parts);
-    const { gpu, specs, parameters, architecture, config } = parts;
+    const { gpu, specs, parameters, architecture, config, carried } = parts;
     const base = { specs, parameters, tied: architecture.tiedHead?.(config) };
+    if (lora.from !== undefined) {
+      const adapter = await continueLora(gpu, base, lora.from, { dropout: lora.dropout, warn });
+      return new Model({ ...parts, adapter });
+    }
     const { headModules } = architecture;
-    const adapter =
-      lora.from === undefined
-        ? await withHead(
-            gpu,
-            await freshLora(gpu, withoutHead(specs, headModules), parameters, lora),
-            parameters,
-            headModules,
-          )
-        : await continueLora(gpu, base, lora.from, { dropout: lora.dropout, warn });
+    const kept = carried?.entries.map(({ name }) => name);
+    const factors = await freshLora(gpu, withoutHead(specs, headModules), parameters, lora, kept);
+    const adapter = await withHead(gpu, factors, parameters, headModules);
     return new Model({ ...parts, adapter });
   }
 
   /** The model as it is now, as weights of its own that nothing trains; without its adapter. Copied on the GPU. */
   async frozenCopy(): Promise<Model> {
-    const { gpu, architecture, json, stored } = this;
+    const { gpu, architecture, json, stored, carried } = this;
     const parameters = new Map<string, Parameter>();
     for (const [name, parameter] of this.parameters) {
       const copy = new Parameter(gpu, name, parameter.shape, parameter.dtype, false);
@@ -161,7 +178,10 @@ export class Model {
       parameters.set(name, copy);
     }
     const specs = architecture.parameters(this.#config);
-    return new Model({ gpu, architecture, json, config: this.#config, specs, parameters, stored, adapter: undefined });
+    return new Model({
+      ...{ gpu, architecture, json, config: this.#config, specs, parameters, stored, carried },
+      adapter: undefined,
+    });
   }
 
   get task(): Architecture["task"] {
@@ -193,7 +213,9 @@ export class Model {
     });
     const hidden = this.architecture.forward(net, this.#config, inputs);
     const { notes, attended, routes: routed } = net;
-    return { hidden, head: (rows) => this.architecture.head(net, this.#config, rows), notes, attended, routed };
+    const shares = "shares" in inputs ? { shares: inputs.shares } : {};
+    const head = (rows: Tensor) => this.architecture.head(net, this.#config, rows);
+    return { hidden, head, notes, attended, routed, ...shares };
   }
 
   /**

@@ -36,6 +36,7 @@ function recordExamples(rec: Recorder, batch: ExampleBatch, prefix: string): Inp
     ids: rec.input(`${prefix}ids`, [rows * width], "i32"),
     segments: rec.input(`${prefix}segments`, [rows, width], "i32"),
     types: rec.input(`${prefix}types`, [rows * width], "i32"),
+    shares: rec.input(`${prefix}shares`, [rows, width]),
   };
 }
 
@@ -44,7 +45,7 @@ export function fillInputs(program: Program, batch: Batch, prefix = ""): void {
   if (!isTokens(batch)) {
     const inputs = "tokens" in batch ? batch.tokens : { x: batch.x };
     for (const [name, values] of Object.entries(inputs))
-      if (name !== "types" || program.takes(`${prefix}types`)) program.write(prefix + name, values);
+      if (program.takes(prefix + name)) program.write(prefix + name, values);
     return;
   }
   program.write(`${prefix}ids`, batch.ids);

@@ -4,7 +4,7 @@ import type { Options } from "../method/options.ts";
 import { DATA, OPTIMIZATION, RUN, TRAINED } from "../run/training/options.ts";
 import { MEASURE } from "./importance-options.ts";
 
-const { init: _init, data: _data, weights: _weights, pack: _pack, smoothing: _smoothing, z_loss: _zLoss, ...run } = RUN;
+const { init: _init, data: _data, mixture: _mixture, pack: _pack, smoothing: _smoothing, z_loss: _zLoss, ...run } = RUN;
 
 const RETAIN = { type: "string[]", help: "rows to keep", value: "FILE" } as const;
 

@@ -84,7 +84,7 @@ export async function openRun<B, D extends TrainingData<B>>(
     batchSize: options.batch_size,
     seed,
     shuffle: options.shuffle,
-    ...(options.weights ? { weights: options.weights } : {}),
+    ...(options.mixture ? { weights: options.mixture } : {}),
     ...(options.pack && tools ? { pack: tools.encode.maxLength! } : {}),
   };
   return { opened: { ...described, order, split }, start: begun, choices, folder, saved, settings };

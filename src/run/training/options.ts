@@ -11,7 +11,12 @@ export const DATA = {
     help: "training data, name=path for each group (JSON, Parquet, CSV, hf:datasets/..., - for stdin)",
     value: "FILE",
   },
-  weights: { type: "number[]", help: "shares in which the groups are drawn; by size when left out", value: "W" },
+  mixture: {
+    type: "number[]",
+    was: ["weights"],
+    help: "shares in which the groups are drawn; by size when left out",
+    value: "W",
+  },
   eval_data: { type: "string[]", help: "held-out data, name=path for each group", value: "FILE" },
   eval_split: {
     type: "0 < number < 1",

@@ -22,7 +22,7 @@ import type { RUN } from "./options.ts";
 import type { UpdateRule } from "./update-rule.ts";
 
 /** Options of one way to begin, to make batches, or of one loss, which other scripts lack. */
-type Particular = "init" | "data" | "pack" | "weights" | "smoothing" | "z_loss";
+type Particular = "init" | "data" | "pack" | "mixture" | "smoothing" | "z_loss";
 
 /** The command line of a script that trains. */
 export interface RunContext extends CommandContext {
