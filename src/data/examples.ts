@@ -53,8 +53,8 @@ export async function loadExamples(
     for await (const located of readRows(source, options)) {
       const { place } = located;
       if (reader.text) {
-        const label = textLabel(located, reader, reader.text);
-        examples.push({ tokens: sentencesOf(located, reader.text), label, group, place });
+        const tokens = sentencesOf(located, reader.text);
+        examples.push({ tokens, label: textLabel(located, reader, reader.text), group, place });
         continue;
       }
       const { label, ...numbers } = numbersOf(located, reader, shape);

@@ -5,10 +5,9 @@
 import { gelu } from "../../tensor/ops/activation.ts";
 import { add } from "../../tensor/ops/elementwise.ts";
 import { embedding } from "../../tensor/ops/embedding.ts";
-import { layerNorm } from "../../tensor/ops/norm.ts";
 import { patches } from "../../tensor/ops/patch.ts";
-import type { Tensor } from "../../tensor/tensor.ts";
-import type { Architecture, Net, ParameterSpec } from "../architecture.ts";
+import type { Architecture, ParameterSpec } from "../architecture.ts";
+import { layerNormSpecs, normed } from "../blocks/layer-norm.ts";
 import { ConfigReader } from "../config.ts";
 
 export interface VitConfig {
@@ -26,9 +25,6 @@ export interface VitConfig {
 }
 
 const tokensOf = ({ image, patch }: VitConfig): number => (image / patch) ** 2 + 1;
-
-const norm = (net: Net, c: VitConfig, name: string, x: Tensor): Tensor =>
-  layerNorm(net.rec, x, net.weight(`${name}.weight`), net.weight(`${name}.bias`), { eps: c.eps });
 
 export const method: Architecture<VitConfig> = {
   name: "vit",
@@ -90,10 +86,7 @@ export const method: Architecture<VitConfig> = {
       { name: `${module}.weight`, shape: [out, into], init: { std: c.std }, linear: true },
       ...(bias ? [{ name: `${module}.bias`, shape: [out], init: "zeros" } as const] : []),
     ];
-    const ln = (module: string): ParameterSpec[] => [
-      { name: `${module}.weight`, shape: [c.width], init: "ones" },
-      { name: `${module}.bias`, shape: [c.width], init: "zeros" },
-    ];
+    const ln = (module: string) => layerNormSpecs(module, c.width);
     const at = "vit.embeddings";
     return [
       { name: `${at}.cls_token`, shape: [1, 1, c.width], init: { std: c.std } },
@@ -164,7 +157,7 @@ export const method: Architecture<VitConfig> = {
       const prefix = `vit.encoder.layer.${layer}`;
       const into = x;
       x = net.block(() => {
-        const h = norm(net, c, `${prefix}.layernorm_before`, into);
+        const h = normed(net, c, `${prefix}.layernorm_before`, into);
         const [q, k, v] = ["query", "key", "value"].map((name) =>
           net.linear(h, `${prefix}.attention.attention.${name}`),
         );
@@ -173,7 +166,7 @@ export const method: Architecture<VitConfig> = {
         });
         const inner = gelu(
           rec,
-          net.linear(norm(net, c, `${prefix}.layernorm_after`, mixed), `${prefix}.intermediate.dense`),
+          net.linear(normed(net, c, `${prefix}.layernorm_after`, mixed), `${prefix}.intermediate.dense`),
         );
         return net.linear(inner, `${prefix}.output.dense`, { add: mixed });
       });
@@ -184,7 +177,7 @@ export const method: Architecture<VitConfig> = {
       [batch],
       "first tokens",
     );
-    return embedding(rec, first, norm(net, c, "vit.layernorm", x)); // (B, C)
+    return embedding(rec, first, normed(net, c, "vit.layernorm", x)); // (B, C)
   },
 
   head: (net, _, hidden) => net.linear(hidden, "classifier"), // (B, classes)
