@@ -5,7 +5,7 @@
 import { decodeFloats } from "../checkpoint/decode.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { Parameter } from "../tensor/parameter.ts";
-import type { Json, ParameterSpec } from "./architecture.ts";
+import type { Json } from "./architecture.ts";
 import { LoraAdapter } from "./lora.ts";
 
 const PREFIX = "base_model.model.";
@@ -13,12 +13,6 @@ const PREFIX = "base_model.model.";
 /** Whether a tensor belongs to one of these modules. */
 export const isOfHead = (name: string, modules: readonly string[] = []): boolean =>
   modules.some((module) => name.startsWith(`${module}.`));
-
-/** The specifications, of which an adapter does not target those of the head. */
-export const withoutHead = (
-  specs: readonly ParameterSpec[],
-  modules: readonly string[] = [],
-): readonly ParameterSpec[] => specs.map((spec) => (isOfHead(spec.name, modules) ? { ...spec, linear: false } : spec));
 
 /** A new adapter with copies of the head's weights, in f32, that are trained. */
 export async function withHead(

@@ -7,10 +7,11 @@
 import type { Checkpoint, TensorEntry } from "../checkpoint/checkpoint.ts";
 import type { PooledBuffer } from "../gpu/buffer.ts";
 import type { Gpu } from "../gpu/gpu.ts";
+import type { RoutePlan } from "../tensor/ops/router.ts";
 import { Parameter } from "../tensor/parameter.ts";
 import type { Recorder } from "../tensor/recorder.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { withHead, withoutHead } from "./adapter-head.ts";
+import { withHead } from "./adapter-head.ts";
 import type { Architecture, Inputs, Json, KvCache, ModelSizes, ParameterSpec } from "./architecture.ts";
 import { continueLora } from "./continue-lora.ts";
 import { configOf, describeConfig } from "./description.ts";
@@ -43,6 +44,8 @@ export interface RecordOptions {
   readonly adapter?: boolean;
   /** Gives the tensor that takes the place of a noted one. */
   readonly replace?: (name: string, x: Tensor) => Tensor;
+  /** Hears what every linear layer reads, (N, in), and what stacks of experts do, with their plan. */
+  readonly observe?: (module: string, x: Tensor, plan?: RoutePlan) => void;
 }
 
 export interface Recorded {
@@ -163,7 +166,7 @@ export class Model {
     }
     const { headModules } = architecture;
     const kept = carried?.entries.map(({ name }) => name);
-    const factors = await freshLora(gpu, withoutHead(specs, headModules), parameters, lora, kept);
+    const factors = await freshLora(gpu, specs, parameters, lora, kept);
     const adapter = await withHead(gpu, factors, parameters, headModules);
     return new Model({ ...parts, adapter });
   }
@@ -202,7 +205,8 @@ export class Model {
   /**
    * Records the forward pass. Inputs are tensors that the caller made with `rec.input`.
    */
-  record(rec: Recorder, inputs: Inputs, { recompute = false, adapter = true, replace }: RecordOptions = {}): Recorded {
+  record(rec: Recorder, inputs: Inputs, options: RecordOptions = {}): Recorded {
+    const { recompute = false, adapter = true, replace, observe } = options;
     const net = new Network(rec, {
       parameters: this.parameters,
       transposed: this.#transposed,
@@ -210,6 +214,7 @@ export class Model {
       inputs,
       recompute: recompute && rec.training,
       replace,
+      observe,
     });
     const hidden = this.architecture.forward(net, this.#config, inputs);
     const { notes, attended, routes: routed } = net;

@@ -43,7 +43,7 @@ const loaderOn = (gpu: Gpu, metrics: readonly BoundMetric[], dtype: "keep" | "bf
     metrics,
     options: { tokenizer: "byte", dtype, batch_size: 4, max_tokens: 8 },
     signal: SIGNAL,
-    progress: { advance() {} },
+    progress: { start() {}, advance() {} },
     warn: () => {},
   });
 

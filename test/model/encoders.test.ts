@@ -120,7 +120,7 @@ describe.each(TYPES)("%s", (name) => {
     await saveModel(model, `${base}/`, { files: filesOf(json), lineage: [] });
     model.free();
     const checkpoint = await open(base);
-    const lora = { rank: 3, alpha: 6, targets: "all-linear", seed: 1 } as const;
+    const lora = { rank: 3, alpha: 6, seed: 1 } as const;
     const adapted = await Model.load(gpu, checkpoint, { lora });
     const { entries, whole } = adapted.adapter!;
     const isHead = (key: string) => /^(pre_)?classifier\./.test(key);

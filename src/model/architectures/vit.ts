@@ -8,7 +8,7 @@ import { embedding } from "../../tensor/ops/embedding.ts";
 import { patches } from "../../tensor/ops/patch.ts";
 import type { Architecture, ParameterSpec } from "../architecture.ts";
 import { layerNormSpecs, normed } from "../blocks/layer-norm.ts";
-import { ConfigReader } from "../config.ts";
+import { ConfigReader, expectHead } from "../config.ts";
 
 export interface VitConfig {
   readonly width: number;
@@ -42,7 +42,7 @@ export const method: Architecture<VitConfig> = {
     const labels = c.object("id2label");
     const width = c.count("hidden_size", 768);
     const heads = c.count("num_attention_heads", 12);
-    c.headWidth(width, heads, { width: "hidden_size", heads: "num_attention_heads" });
+    expectHead(where, c.headWidth(width, heads, { width: "hidden_size", heads: "num_attention_heads" }));
     return {
       width,
       inner: c.count("intermediate_size", 3072),

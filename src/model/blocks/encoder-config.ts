@@ -1,7 +1,7 @@
 /** What config.json says of an encoder with a head that classifies texts. */
 import { CANNOT_RUN, UserError } from "../../errors.ts";
 import type { Json, ModelSizes } from "../architecture.ts";
-import type { ConfigReader } from "../config.ts";
+import { type ConfigReader, expectHead } from "../config.ts";
 
 /** Activations of the feed-forward network, by their names in config.json. */
 const ACTIVATIONS = ["gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu", "swish"] as const;
@@ -98,7 +98,7 @@ export function encoderConfig(c: ConfigReader, own: EncoderOwn): EncoderConfig {
   const { keys } = own;
   const width = c.count(keys.width, 768);
   const heads = c.count(keys.heads, 12);
-  c.headWidth(width, heads, { width: keys.width, heads: keys.heads });
+  expectHead(c.where, c.headWidth(width, heads, { width: keys.width, heads: keys.heads }));
   const vocabulary = c.count("vocab_size");
   const padding = c.isNull("pad_token_id") ? undefined : c.countOrNone("pad_token_id", own.padding);
   const positionRows = c.count("max_position_embeddings", own.positions);

@@ -6,6 +6,7 @@ import { gelu, relu, silu } from "../../tensor/ops/activation.ts";
 import { add } from "../../tensor/ops/elementwise.ts";
 import { embedding } from "../../tensor/ops/embedding.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
+import { isOfHead } from "../adapter-head.ts";
 import type { Architecture, Inputs, Net, ParameterSpec, TextInputs } from "../architecture.ts";
 import { linearSpecs } from "./decoder.ts";
 import { type EncoderConfig, type EncoderKeys, encoderImplied, encoderSizes } from "./encoder-config.ts";
@@ -70,7 +71,7 @@ function layerSpecs(c: EncoderConfig, names: EncoderNames, prefix: string): Para
 function encoderParameters(c: EncoderConfig, names: EncoderNames): ParameterSpec[] {
   const at = `${names.model}embeddings`;
   const table = (name: string, rows: number): ParameterSpec[] =>
-    rows === 0 ? [] : [{ name: `${at}.${name}.weight`, shape: [rows, c.width], init: { std: c.std } }];
+    rows === 0 ? [] : [{ name: `${at}.${name}.weight`, shape: [rows, c.width], init: { std: c.std }, table: true }];
   return [
     ...table("word_embeddings", c.vocabulary),
     ...table("position_embeddings", c.positionRows),
@@ -84,15 +85,15 @@ function encoderParameters(c: EncoderConfig, names: EncoderNames): ParameterSpec
 function embedded(net: Net, c: EncoderConfig, { model }: EncoderNames, inputs: TextInputs): Tensor {
   const { rec } = net;
   const { batch, length, ids, types } = inputs;
-  const table = (name: string) => net.weight(`${model}embeddings.${name}.weight`);
+  const at = `${model}embeddings`;
   // Padding may reach beyond the last position; whatever it gets, no token sees it.
   const rows = Int32Array.from({ length: batch * length }, (_, i) =>
     Math.min(c.firstPosition + (i % length), c.positionRows - 1),
   );
-  const positions = embedding(rec, rec.constant(rows, [batch * length], "positions"), table("position_embeddings"));
-  const words = embedding(rec, ids, table("word_embeddings"), { fixed: c.padding });
-  const typed = c.types > 0 ? add(rec, words, embedding(rec, types, table("token_type_embeddings"))) : words;
-  return normed(net, c, `${model}embeddings.LayerNorm`, add(rec, typed, positions));
+  const positions = net.embed(rec.constant(rows, [batch * length], "positions"), `${at}.position_embeddings`);
+  const words = net.embed(ids, `${at}.word_embeddings`, { fixed: c.padding });
+  const typed = c.types > 0 ? add(rec, words, net.embed(types, `${at}.token_type_embeddings`)) : words;
+  return normed(net, c, `${at}.LayerNorm`, add(rec, typed, positions));
 }
 
 /** norm(x + attention(x)), then norm(h + down(act(up(h)))): (N, C) -> (N, C) */
@@ -134,7 +135,10 @@ export const textClassifier = (names: EncoderNames, head: ClassifierHead, keys: 
       name.replace(/LayerNorm\.weight$/, "LayerNorm.gamma").replace(/LayerNorm\.bias$/, "LayerNorm.beta"),
     sizes: encoderSizes,
     implied: (c) => encoderImplied(c, keys),
-    parameters: (c) => [...encoderParameters(c, names), ...head.specs(c)],
+    parameters: (c) => [
+      ...encoderParameters(c, names),
+      ...head.specs(c).map((spec) => ({ ...spec, whole: isOfHead(spec.name, head.modules) })),
+    ],
 
     forward(net, c, inputs) {
       const first = firstStates(net, c, names, inputs);
