@@ -124,8 +124,8 @@ export interface TextsBatch extends LabelledRows {
   /** Tokens of a row with padding, which is on the right. */
   readonly width: number;
   /**
-   * (B, width) each; segments are 1 for tokens and 0 for padding, types say which of two texts a token is of, shares are
-   * 1 / tokens of the row for tokens and 0 for padding.
+   * (B, width) each; segments are 1 for tokens and 0 for padding, types say which of two texts a token is of, shares
+   * are 1 / tokens of the row for tokens and 0 for padding.
    */
   readonly tokens: {
     readonly ids: Int32Array;

@@ -39,8 +39,8 @@ export interface TextReader {
 }
 
 /**
- * Reads groups of rows for a classifier. Throws UserError, with the row's place, for one that it cannot take: of another
- * form, shape or length, with a token or a label that it does not know.
+ * Reads groups of rows for a classifier. Throws UserError, with the row's place, for one that it cannot take: of
+ * another form, shape or length, with a token or a label that it does not know.
  */
 export async function loadExamples(
   groups: readonly GroupReference[],

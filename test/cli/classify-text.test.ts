@@ -1,7 +1,7 @@
 /** Classifiers of texts from the shell: trained from a config, evaluated, adapted, distilled, unlearned. */
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { readFileSync, writeFileSync } from "node:fs";
-import { trainLab } from "./train-lab.ts";
+import { cpSync, readFileSync, writeFileSync } from "node:fs";
+import { tensorsOf, trainLab } from "./train-lab.ts";
 
 setDefaultTimeout(120_000);
 const { at, run } = trainLab();
@@ -60,6 +60,42 @@ test("learns, is evaluated, adapted, distilled, and forgets", async () => {
     "made --forget test.jsonl --retain train.jsonl --method grad-diff --steps 2 --batch-size 6 -o un/",
   );
   await done("curriculum", `made ${data} --method length --steps 3 -o short/`);
+});
+
+/** Gives other names to tensors of a file, so that a part of its model is missing. */
+function rename(file: string, from: RegExp, to: string): void {
+  const bytes = readFileSync(file);
+  const size = Number(bytes.readBigUInt64LE());
+  const header = Object.entries(JSON.parse(bytes.subarray(8, 8 + size).toString()));
+  const text = JSON.stringify(Object.fromEntries(header.map(([name, info]) => [name.replace(from, to), info])));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(Buffer.byteLength(text)));
+  writeFileSync(file, Buffer.concat([length, Buffer.from(text), bytes.subarray(8 + size)]));
+}
+
+test("a pretrained encoder gets a new head, which an adapter holds", async () => {
+  cpSync(at("made"), at("encoder"), { recursive: true });
+  rename(at("encoder/model.safetensors"), /^classifier\./, "cls.predictions.");
+  const refused = await run("evaluate", ["encoder", "--data", "test.jsonl", "--metric", "loss"]);
+  expect([refused.code, refused.err]).toEqual([2, expect.stringContaining("encoder has no tensor classifier.weight")]);
+  const line = "encoder --data train.jsonl --batch-size 12 --steps 2 --seed 5".split(" ");
+  const whole = await run("train", [...line, "-o", "headed/"]);
+  expect([whole.code, whole.err]).toEqual([
+    0,
+    expect.stringContaining("encoder has no classifier.weight: its head is new, drawn by --seed 5"),
+  ]);
+  expect(whole.err).toContain("encoder: cls.predictions.weight and 1 others belong to nothing that bert computes");
+  await done("evaluate", "headed --data test.jsonl --metric loss");
+  const again = await run("train", [...line, "-o", "again/"]);
+  expect(again.code).toBe(0);
+  expect(readFileSync(at("again/model.safetensors")).length).toBe(readFileSync(at("headed/model.safetensors")).length);
+  const [one, other] = [await tensorsOf(at("headed")), await tensorsOf(at("again"))];
+  expect(one).toEqual(other);
+
+  await done("train", `${line.join(" ")} --lora --lora-rank 2 -o head-adapter/`);
+  await done("evaluate", "encoder+head-adapter --data test.jsonl --metric accuracy");
+  const on = await run("train", ["encoder+head-adapter", "--lora-continue", ...line.slice(1), "-o", "head-on/"]);
+  expect([on.code, on.err]).toEqual([0, expect.not.stringContaining("its head is new")]);
 });
 
 test.each([

@@ -1,6 +1,6 @@
 /**
- * What post-processors put around one text, or two: special tokens, and a type for every token, which says which text it
- * is of.
+ * What post-processors put around one text, or two: special tokens, and a type for every token, which says which text
+ * it is of.
  */
 import { isObject, type Json, type JsonObject } from "../../json.ts";
 import { type Part, partOf, partsOf, type Reading, unknownPart } from "./definition.ts";
