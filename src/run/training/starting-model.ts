@@ -1,7 +1,7 @@
 /** From a command line to a model on the GPU: a checkpoint, base and adapter, or a config for a new model. */
 import fs from "node:fs";
 import { refuseForeign } from "../../checkpoint/adapter/foreign.ts";
-import type { Checkpoint, LineageEntry } from "../../checkpoint/checkpoint.ts";
+import type { Checkpoint, LineageEntry, TensorEntry } from "../../checkpoint/checkpoint.ts";
 import type { Read } from "../../checkpoint/lineage/input.ts";
 import { open, openPlain, splitAdapter } from "../../checkpoint/open.ts";
 import { UserError } from "../../errors.ts";
@@ -48,8 +48,8 @@ export interface Start {
   /** Names the model in messages. */
   readonly ref: string;
   readonly json: Json;
-  /** Names of its tensors; undefined of a new model. */
-  readonly tensors?: { has(name: string): boolean };
+  /** Undefined of a new model. */
+  readonly tensors?: ReadonlyMap<string, TensorEntry>;
   readonly files: ReadonlyMap<string, Uint8Array>;
   /** Made from a config alone. */
   readonly isNew: boolean;
@@ -117,8 +117,7 @@ export async function start(options: StartOptions): Promise<Start> {
 
 /** The checkpoint, with a new head where it is a pretrained encoder without one. */
 async function headed(checkpoint: Checkpoint, { seed, warn }: StartOptions): Promise<Checkpoint> {
-  const { ref, tensors } = checkpoint;
-  const { architecture, config } = await describeConfig(configOf(checkpoint), ref, undefined, tensors);
+  const { architecture, config } = await describeConfig(configOf(checkpoint), checkpoint.ref, undefined, checkpoint);
   return withNewHead(checkpoint, architecture.parameters(config), { seed, warn });
 }
 
