@@ -67,6 +67,8 @@ const LINES = [
   "evaluate tiny --data forget=said.jsonl --attack relearn --relearn-rows 1",
   "evaluate tiny --data forget=said.jsonl --probe trace",
   "evaluate tiny --gold tiny --data forget=said.jsonl --probe revive --revive-goal 1 --revive-steps 1",
+  "evaluate imatrix tiny --data said.jsonl -n -o important.gguf",
+  "evaluate imatrix tiny --data said.jsonl -o important.gguf",
   "sample tiny --prompt ab --max-tokens 2",
   "sample tiny --prompt ab -n",
   "report run.log mixed.log",
