@@ -1,4 +1,4 @@
-/** Results of the scripts that train, written as GGUF: they are the model that was trained, and say where it came from. */
+/** Results of the scripts that train, as GGUF: they are the model that was trained, and say where it came from. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import fs from "node:fs";
 import os from "node:os";
