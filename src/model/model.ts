@@ -115,21 +115,19 @@ export class Model {
    * shape.
    */
   static async load(gpu: Gpu, checkpoint: Checkpoint, options: ModelOptions = {}): Promise<Model> {
-    const { json, ...described } = await describeConfig(
-      configOf(checkpoint),
-      checkpoint.ref,
-      undefined,
-      checkpoint.tensors,
-    );
-    const { architecture } = described;
-    const loading = { gpu, checkpoint, architecture, holding: Model.#holding(options), warn: options.warn };
-    const { config, specs, parameters, stored, others } = await loadWithHead(loading, described.config);
+    const { json, ...described } = await describeConfig(configOf(checkpoint), checkpoint.ref, undefined, checkpoint);
+    const { architecture, beside } = described;
+    const whole =
+      beside.size > 0 ? { ...checkpoint, tensors: new Map([...checkpoint.tensors, ...beside]) } : checkpoint;
+    const loading = { gpu, checkpoint: whole, architecture, holding: Model.#holding(options), warn: options.warn };
+    const { stored: read, others, ...loaded } = await loadWithHead(loading, described.config);
+    const stored = read.filter(({ name }) => !beside.has(name));
     const carried = { entries: others, order: [...checkpoint.tensors.keys()] };
     const dtypes = options.like?.tensors;
     const kept = dtypes
       ? stored.map((tensor) => ({ ...tensor, dtype: dtypes.get(tensor.name)?.dtype ?? tensor.dtype }))
       : stored;
-    const parts = { gpu, architecture, json, config, specs, parameters, stored: kept, carried, adapter: undefined };
+    const parts = { gpu, architecture, json, ...loaded, stored: kept, carried, adapter: undefined };
     return Model.#finish(parts, options);
   }
 

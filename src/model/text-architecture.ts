@@ -66,7 +66,7 @@ export function textArchitecture(
 ): Architecture {
   return {
     ...architecture,
-    partOf: whole,
+    partOf: { whole, part: "text part" },
     ...(ignored ? { ignored: { test: (name) => ignored.test(plain(name) ?? "") } } : {}),
     ...(tiedHead
       ? {

@@ -1,7 +1,7 @@
 /** From a command line to a model on the GPU: a checkpoint, base and adapter, or a config for a new model. */
 import fs from "node:fs";
 import { refuseForeign } from "../../checkpoint/adapter/foreign.ts";
-import type { Checkpoint, LineageEntry } from "../../checkpoint/checkpoint.ts";
+import type { Checkpoint, LineageEntry, TensorEntry } from "../../checkpoint/checkpoint.ts";
 import type { Read } from "../../checkpoint/lineage/input.ts";
 import { open, openPlain, splitAdapter } from "../../checkpoint/open.ts";
 import { UserError } from "../../errors.ts";
@@ -47,8 +47,8 @@ export interface Start {
   /** Names the model in messages. */
   readonly ref: string;
   readonly json: Json;
-  /** Names of its tensors; undefined of a new model. */
-  readonly tensors?: { has(name: string): boolean };
+  /** Undefined of a new model. */
+  readonly tensors?: ReadonlyMap<string, TensorEntry>;
   readonly files: ReadonlyMap<string, Uint8Array>;
   /** Made from a config alone. */
   readonly isNew: boolean;
