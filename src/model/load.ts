@@ -13,6 +13,7 @@ import type { Gpu } from "../gpu/gpu.ts";
 import { Parameter } from "../tensor/parameter.ts";
 import { showShape, sizeOf } from "../tensor/tensor.ts";
 import type { Architecture, ParameterSpec } from "./architecture.ts";
+import { expectBuffers } from "./expect-buffers.ts";
 
 /** A tensor of a saved checkpoint: a parameter, or a part of a stack. */
 export interface StoredTensor {
@@ -89,12 +90,16 @@ export async function loadParameters(
   const others = othersOf(checkpoint, architecture, wanted, warn);
   if (isStream(checkpoint)) for (const { name } of others) checkpoint.retain(name);
 
-  const parameters = new Map<string, Parameter>();
-  for (const spec of specs) {
-    const { trainable, dtype } = holding(spec.name);
-    const held = heldDtype(spec, dtype, tensors.get(rename(namesOf(spec)[0]!))!);
-    parameters.set(spec.name, new Parameter(gpu, spec.name, spec.shape, held, trainable && !spec.buffer));
-  }
+  const held = specs.map((spec) => {
+    const { name, shape } = spec;
+    const { trainable, dtype: asked } = holding(name);
+    const dtype = heldDtype(spec, asked, tensors.get(rename(namesOf(spec)[0]!))!);
+    return { name, shape, dtype, trainable: trainable && !spec.buffer };
+  });
+  expectBuffers(gpu, held);
+  const parameters = new Map(
+    held.map(({ name, shape, dtype, trainable }) => [name, new Parameter(gpu, name, shape, dtype, trainable)]),
+  );
   const stored: StoredTensor[] = [];
   for (const entry of tensors.values()) {
     const found = wanted.get(entry.name);
@@ -139,16 +144,23 @@ function othersOf(
   return others;
 }
 
-/** Some checkpoints hold the bare base model, without the prefix of the whole (`h.0...` for `transformer.h.0...`). */
+/**
+ * Some checkpoints hold the bare base model, without the prefix of the whole (`h.0...` for `transformer.h.0...`), and
+ * some have older names.
+ */
 function renaming(
   { tensors }: Checkpoint,
-  { basePrefix }: Architecture,
+  { basePrefix, olderName }: Architecture,
   specs: readonly ParameterSpec[],
 ): (name: string) => string {
-  if (basePrefix === undefined) return (name) => name;
+  const older = (name: string) => {
+    const other = olderName?.(name) ?? name;
+    return !tensors.has(name) && tensors.has(other) ? other : name;
+  };
+  if (basePrefix === undefined) return older;
   const prefixed = specs.flatMap(namesOf).filter((name) => name.startsWith(basePrefix));
-  const bare = prefixed.length > 0 && !prefixed.some((name) => tensors.has(name));
-  return bare ? (name) => (name.startsWith(basePrefix) ? name.slice(basePrefix.length) : name) : (name) => name;
+  const bare = prefixed.length > 0 && !prefixed.some((name) => tensors.has(older(name)));
+  return bare ? (name) => older(name.startsWith(basePrefix) ? name.slice(basePrefix.length) : name) : older;
 }
 
 /** Writes a tensor into a parameter from value `start` on, a piece at a time; nothing in a dry run. */

@@ -13,6 +13,7 @@ import type { LoraOptions } from "../../model/lora.ts";
 import { splitTargets } from "../../model/lora-targets.ts";
 import { Model, type ModelOptions } from "../../model/model.ts";
 import { textPart } from "../../model/multimodal.ts";
+import { withNewHead } from "../../model/new-head.ts";
 import { quote } from "../../text/quote.ts";
 
 export interface StartOptions {
@@ -77,9 +78,11 @@ export async function start(options: StartOptions): Promise<Start> {
       `for a new model: --init ${quote(model!)}`,
     );
   const parts = options.lora_continue ? await adapterParts(model!, warn) : undefined;
-  const base = parts?.base ?? (await open(model!, { warn }));
+  const opened = parts?.base ?? (await open(model!, { warn }));
+  // An adapter that is continued holds the head.
+  const base = await headed(opened, parts ? { ...options, warn: () => {} } : options);
   const resumed = options.resumed === undefined ? undefined : await openPlain(options.resumed);
-  const used = [base, ...(parts ? [parts.adapter] : []), ...(resumed ? [resumed] : [])];
+  const used = [opened, ...(parts ? [parts.adapter] : []), ...(resumed ? [resumed] : [])];
   const chosen = modelOptions(options, parts?.adapter ?? resumed, base.ref);
   const json = configOf(base);
   const run = textPart(json, `${base.ref}: config.json`)?.json ?? json;
@@ -110,6 +113,12 @@ export async function start(options: StartOptions): Promise<Start> {
       for (const checkpoint of used) checkpoint.close();
     },
   };
+}
+
+/** The checkpoint, with a new head where it is a pretrained encoder without one. */
+async function headed(checkpoint: Checkpoint, { seed, warn }: StartOptions): Promise<Checkpoint> {
+  const { architecture, config } = await describeConfig(configOf(checkpoint), checkpoint.ref, undefined, checkpoint);
+  return withNewHead(checkpoint, architecture.parameters(config), { seed, warn });
 }
 
 async function adapterParts(
