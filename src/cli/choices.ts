@@ -3,6 +3,7 @@
  * mechanism for all: the name comes from a flag, the environment, a config or a default, the registry loads it, and its
  * options join the table of flags.
  */
+import { UserError } from "../errors.ts";
 import type { Bound } from "../method/bind.ts";
 import { bind } from "../method/bind.ts";
 import { flagOf, type OptionSpec, type Options } from "../method/options.ts";
@@ -45,6 +46,8 @@ async function choose(
   const names =
     named === undefined ? fallback : several ? named.texts.flatMap((text) => text.split(",")) : named.texts.slice(-1);
   const origin = named?.origin ?? flagOf(option);
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  if (twice !== undefined) throw new UserError(`${origin} names ${twice} twice`, "name it once");
   const methods: MethodInfo[] = [];
   for (const name of names) methods.push(await loadMethod(source, name, origin));
   return { option, source, methods, said: named !== undefined };

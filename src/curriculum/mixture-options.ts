@@ -57,7 +57,7 @@ export function placesOf(given: readonly string[], groups: Groups, flag: string)
   const all = groups.map(({ name }) => name);
   const names = given.flatMap((name) => (all.includes(name) ? [name] : name.split(",")));
   const twice = names.find((name, i) => names.indexOf(name) !== i);
-  if (twice !== undefined) throw new UserError(`${flag} names ${twice} twice`);
+  if (twice !== undefined) throw new UserError(`${flag} names ${twice} twice`, "name it once");
   return names.map((name) => {
     const place = all.indexOf(name);
     if (place >= 0) return place;

@@ -12,7 +12,7 @@ describe("refusals", () => {
     ["--teacher - --student -", "student and teacher are both read from stdin\n  hint: name one of them"],
     ["--teacher -", "student and teacher are both read from stdin"],
     ["", "no teacher was named\n  hint: give --teacher MODEL, or --cache FILE"],
-    ["large other --student small", "kd takes 1 teachers, got 2\n  hint: several teachers: --method mtard"],
+    ["large other --student small", "kd takes 1 teacher, got 2\n  hint: several teachers: --method mtard"],
     ["large --student small --init small.json", "both --student and --init say what learns"],
     ["large --student small --cache x.safetensors", "both --teacher and --cache say what to learn from"],
     [

@@ -70,6 +70,7 @@ export async function openRun<B, D extends TrainingData<B>>(
     role: technique.role,
     balances: technique.balances,
     init: options.init,
+    neverNew: !Object.hasOwn(options, "init"),
     train_only: options.train_only ?? (typeof trains === "function" ? undefined : trains),
     seed,
     warn,

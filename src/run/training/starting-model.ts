@@ -17,6 +17,8 @@ export interface StartOptions {
   /** Reference of the model; undefined with `init`. */
   readonly model: string | undefined;
   readonly init: string | undefined;
+  /** Whether the script has no `--init`, so that no message names it. */
+  readonly neverNew?: boolean | undefined;
   readonly seed: number;
   readonly dtype?: "f32" | "bf16" | "keep" | undefined;
   /** dtype of the file; as held when left out. */
@@ -70,8 +72,9 @@ export async function start(options: StartOptions): Promise<Start> {
   if (/\.json$/i.test(model!) && fs.existsSync(model!))
     throw new UserError(
       `${model} says what a model is, and has no weights`,
-      `for a new model: --init ${quote(model!)}`,
+      options.neverNew ? "name the folder of a trained model" : `for a new model: --init ${quote(model!)}`,
     );
+  refuseTwoAdapters(options);
   const parts = options.lora_continue ? await adapterParts(model!, warn) : undefined;
   const base = parts?.base ?? (await open(model!, { warn }));
   const resumed = options.resumed === undefined ? undefined : await openPlain(options.resumed);
@@ -106,6 +109,11 @@ export async function start(options: StartOptions): Promise<Start> {
   };
 }
 
+function refuseTwoAdapters({ lora, lora_continue }: StartOptions): void {
+  if (lora && lora_continue)
+    throw new UserError("--lora makes a new adapter and --lora-continue trains an existing one", "give one of them");
+}
+
 async function adapterParts(
   ref: string,
   warn: (message: string) => void,
@@ -118,7 +126,7 @@ async function adapterParts(
   }
   throw new UserError(
     `--lora-continue needs base+adapter, found ${ref}`,
-    "write the base, a plus sign and the adapter",
+    `write ${quote(ref)}+ADAPTER, or --lora for a new adapter`,
   );
 }
 
@@ -138,7 +146,10 @@ async function fresh(init: string, options: StartOptions): Promise<Start> {
   if (typeof json !== "object" || json === null || Array.isArray(json))
     throw new UserError(`--init ${init} is not a JSON object`, "give a config.json");
   if (options.lora || options.lora_continue)
-    throw new UserError("--lora needs a trained base, and --init gives a new model", "give a checkpoint");
+    throw new UserError(
+      `${options.lora ? "--lora" : "--lora-continue"} needs a trained base, and --init gives a new model`,
+      "name a checkpoint instead of --init, or leave out what makes an adapter",
+    );
   const { architecture, config } = await describeConfig(json as Json, init);
   for (const remark of trainingRemarks(json as Json, init, options.balances)) options.warn(remark);
   const written = writtenConfig(json as Json, { architecture, config }, options);
@@ -206,8 +217,6 @@ function modelOptions(options: StartOptions, from: Checkpoint | undefined, base:
       "--freeze and --train-only have no effect on an adapter",
       "the base stays frozen; choose --lora-targets",
     );
-  if (options.lora && options.lora_continue)
-    throw new UserError("--lora makes a new adapter and --lora-continue trains an existing one", "give one of them");
   const frozen = matcher(freeze);
   const trained = train_only.length > 0 ? matcher(train_only) : () => true;
   const adapter: LoraOptions | undefined = lora
