@@ -24,7 +24,7 @@ function link(cite: string): string {
 
 /** Sizes, among which every architecture finds those that it asks for. */
 const SIZES = {
-  ...{ hidden_size: 8, intermediate_size: 8, num_hidden_layers: 2, num_attention_heads: 2, num_key_value_heads: 1 },
+  ...{ hidden_size: 16, intermediate_size: 8, num_hidden_layers: 2, num_attention_heads: 2, num_key_value_heads: 1 },
   ...{ vocab_size: 8, n_embd: 8, n_head: 2, n_layer: 2, moe_intermediate_size: 8, shared_expert_intermediate_size: 8 },
   ...{
     first_k_dense_replace: 0,

@@ -23,7 +23,10 @@ await script({
   options: {
     stats: { type: "boolean", help: "mean, rms, largest magnitude, NaN, Inf and zeros of each tensor" },
     diff: { type: "string", value: "OTHER", help: "compare with another checkpoint, tensor by tensor" },
-    check: { type: "boolean", help: "look for NaN, Inf, all-zero tensors and what config.json contradicts" },
+    check: {
+      type: "boolean",
+      help: "report NaN, Inf, all-zero tensors, what config.json contradicts; exit code 1 if anything is wrong",
+    },
     command: { type: "boolean", help: "print the commands that made it, as a script for sh" },
     tensors: { type: "string", value: "GLOB", help: "only tensors whose name matches, or contains a plain text" },
   },

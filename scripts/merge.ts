@@ -28,7 +28,10 @@ await script({
     base: { type: "string", value: "MODEL", help: "checkpoint the models were tuned from, or one end of the path" },
     dtype: { type: "string", value: "DTYPE", help: "round inputs to this type first: float32, bfloat16, float16" },
     out_dtype: { type: "string", value: "DTYPE", help: "type of the output; otherwise dtype, or each tensor's own" },
-    check: { type: "boolean", help: "compare the models before reading their weights, and stop" },
+    check: {
+      type: "boolean",
+      help: "report what does not fit together, without reading weights, and stop; exit code 1 if anything is wrong",
+    },
     explain: { type: "boolean", help: "print the parameters of every tensor, and stop" },
     post: { type: "string", kind: "post", help: "step after the merge" },
     files: {

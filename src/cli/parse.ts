@@ -8,7 +8,7 @@
 import { cac } from "cac";
 import { UserError } from "../errors.ts";
 import { didYouMean } from "../method/nearest.ts";
-import { flagOf, type OptionSpec, type Options } from "../method/options.ts";
+import { flagOf, nameIn, type OptionSpec, type Options } from "../method/options.ts";
 import { flagMeantBy } from "./synonyms.ts";
 
 export interface Parsed {
@@ -62,7 +62,8 @@ export async function parseArguments(argv: readonly string[], table: Options, on
       const [flag, value] = cut(argument);
       const key = keyOf(flag);
       const positive = key.replace(/^no_/, "");
-      if (Object.hasOwn(table, key)) i += emit(key, flag, value, argv[i + 1]);
+      const name = nameIn(table, key);
+      if (name !== undefined) i += emit(name, flag, value, argv[i + 1]);
       else if (positive !== key && Object.hasOwn(table, positive) && isSwitch(table[positive]!) && value === undefined)
         marked.push(`--no-${positive.replaceAll("_", "-")}`);
       else await onUnknown(flag);
@@ -138,10 +139,10 @@ export const peek = (argv: readonly string[], flag: string): string | undefined 
  */
 export function firstArgument(argv: readonly string[], table: Options): number {
   const takesValue = (flag: string) => {
-    const named = Object.entries(table).find(([name, { short }]) =>
-      flag.startsWith("--") ? name === keyOf(flag) : short === flag.at(-1),
-    );
-    return named !== undefined ? !isSwitch(named[1]) : !keyOf(flag).startsWith("no_");
+    const name = flag.startsWith("--")
+      ? nameIn(table, keyOf(flag))
+      : Object.keys(table).find((one) => table[one]!.short === flag.at(-1));
+    return name !== undefined ? !isSwitch(table[name]!) : !keyOf(flag).startsWith("no_");
   };
   for (let i = 0; i < argv.length && argv[i] !== "--"; i++) {
     const argument = argv[i]!;

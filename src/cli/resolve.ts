@@ -2,7 +2,7 @@
 import { UserError } from "../errors.ts";
 import type { Bound } from "../method/bind.ts";
 import { didYouMean, nearest } from "../method/nearest.ts";
-import { flagOf, type Options } from "../method/options.ts";
+import { flagOf, nameIn, type Options } from "../method/options.ts";
 import type { MethodInfo } from "../method/registry.ts";
 import { type Given, plainSettings, valuesOf } from "../method/validate.ts";
 import { quote } from "../text/quote.ts";
@@ -105,7 +105,7 @@ function meantBy(argument: string | undefined, table: Options): string | undefin
 /** `--weight 0.5 0.3`: numbers after the first value of an option that takes a list. */
 function spacedList(argv: readonly string[], table: Options): { second: string; joined: string } | undefined {
   for (const [i, flag] of argv.entries()) {
-    const spec = flag.startsWith("--") ? table[keyOf(flag)] : undefined;
+    const spec = flag.startsWith("--") ? table[nameIn(table, keyOf(flag)) ?? ""] : undefined;
     if (spec === undefined || (spec.per !== "model" && !/number.*\[\]$/.test(spec.type))) continue;
     const after = argv.slice(i + 1);
     const end = after.findIndex((text) => !/^-?\d*\.?\d+$/.test(text));

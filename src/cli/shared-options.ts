@@ -65,7 +65,8 @@ export function joinTables(...tables: Options[]): Options {
       if (spec.short) letters.add(spec.short);
       joined[name] = spec;
     }
-  for (const letter of letters)
-    if (Object.hasOwn(joined, letter)) throw new Error(`option -${letter} is defined twice`);
+  const before = Object.values(joined).flatMap(({ was = [] }) => was);
+  for (const name of [...letters, ...before])
+    if (Object.hasOwn(joined, name)) throw new Error(`option ${name} is defined twice`);
   return joined;
 }

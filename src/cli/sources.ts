@@ -5,7 +5,7 @@
 import { closeSync, openSync, readSync } from "node:fs";
 import { UserError } from "../errors.ts";
 import { didYouMean } from "../method/nearest.ts";
-import type { Options } from "../method/options.ts";
+import { nameIn, type Options } from "../method/options.ts";
 import type { Given } from "../method/validate.ts";
 
 /** Asked for by hand, once, and never set for a whole session or written into a config. */
@@ -128,7 +128,8 @@ export async function matchConfig(
 ): Promise<Map<string, Given>> {
   const found = new Map<string, Given>();
   for (const [key, texts] of config.entries) {
-    const name = key.replaceAll("-", "_");
+    const typed = key.replaceAll("-", "_");
+    const name = nameIn(table, typed) ?? typed;
     const origin = `${key} in ${config.file}`;
     const known = Object.keys(table).filter((option) => !FLAG_ONLY.has(option));
     if (!known.includes(name)) {

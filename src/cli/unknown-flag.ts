@@ -3,7 +3,7 @@
  */
 import { UserError } from "../errors.ts";
 import { nearest } from "../method/nearest.ts";
-import { flagOf, type Options } from "../method/options.ts";
+import { flagOf, nameIn, type Options } from "../method/options.ts";
 import { loadMethods, methodNames, nounOf } from "../method/registry.ts";
 import { quote } from "../text/quote.ts";
 import type { Choice } from "./choices.ts";
@@ -23,7 +23,7 @@ export async function refuseUnchosen(
   meant?: string,
 ): Promise<void> {
   for (const { option, source, methods } of choices) {
-    const having = (await loadMethods(source)).filter(({ options }) => Object.hasOwn(options, key));
+    const having = (await loadMethods(source)).filter(({ options }) => nameIn(options, key) !== undefined);
     if (having.length === 0) continue;
     const names = having.map(({ name }) => name);
     if (methods.length === 0 && option !== "method")
@@ -42,11 +42,17 @@ export async function refuseUnchosen(
 function refuseMisplaced(flag: string, definition: AnyDefinition): void {
   const key = keyOf(flag);
   const { name, script, commands } = definition;
-  const owner = Object.entries(commands ?? {}).find(([, { options }]) => Object.hasOwn(options, key));
+  const owner = Object.entries(commands ?? {}).find(([, { options }]) => nameIn(options, key) !== undefined);
   if (owner) throw new UserError(`${flag} has no effect without ${name} ${owner[0]}`, "give both or neither");
   if (script === undefined) return;
-  const siblings = Object.entries(script.commands ?? {}).filter(([, { options }]) => Object.hasOwn(options, key));
-  if (Object.hasOwn(script.options, key) || (key === "method" && script.methods !== undefined) || siblings.length > 0)
+  const siblings = Object.entries(script.commands ?? {}).filter(
+    ([, { options }]) => nameIn(options, key) !== undefined,
+  );
+  if (
+    nameIn(script.options, key) !== undefined ||
+    (key === "method" && script.methods !== undefined) ||
+    siblings.length > 0
+  )
     throw new UserError(`${flag} has no effect in ${name}`, `leave it out; see --help for the options of ${name}`);
 }
 

@@ -16,7 +16,7 @@ export function checkHeldOutNames(known: Named, names: readonly string[], why: s
   if (missing === undefined) return;
   throw new UserError(
     `${why} needs held-out rows of every group, and there are none of ${missing}`,
-    `give --eval-data ${missing}=held-out.jsonl, named as in --data`,
+    `give --eval-data ${missing}=held-out.jsonl, named as in --data, or hold rows out with --eval-split 0.1`,
   );
 }
 

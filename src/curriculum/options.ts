@@ -2,7 +2,7 @@
 import type { Options } from "../method/options.ts";
 import { DATA, OPTIMIZATION, RUN, TRAINED } from "../run/training/options.ts";
 
-const { pack: _pack, weights: _weights, smoothing: _smoothing, z_loss: _z, ...run } = RUN;
+const { pack: _pack, mixture: _mixture, smoothing: _smoothing, z_loss: _z, ...run } = RUN;
 
 const TASK_LOSS = {
   task_loss: {
@@ -67,6 +67,7 @@ export const SHORT_RUNS = {
   init: RUN.init,
   ...READING,
   eval_data: DATA.eval_data,
+  eval_split: DATA.eval_split,
   optimizer: OPTIMIZATION.optimizer,
   lr: OPTIMIZATION.lr,
   schedule: OPTIMIZATION.schedule,
@@ -118,7 +119,7 @@ export const SELECT = {
   freeze: TRAINED.freeze,
   train_only: TRAINED.train_only,
   select_by: { type: "string", kind: "selector", default: "lowest-loss", help: "what chooses rows" },
-  keep: { type: "number > 0", default: 0.25, help: "rows to keep, or below 1 the share of all" },
+  keep_rows: { type: "number > 0", was: ["keep"], default: 0.25, help: "rows to keep, or below 1 the share of all" },
   ranked: { type: "boolean", default: false, help: "the best first, not in the order of the files" },
 } as const satisfies Options;
 

@@ -1,16 +1,21 @@
 /** Reads the groups of --data into memory, for a language model or a classifier. */
 import { checkLabels, loadExamples, loadSequences } from "../data/dataset.ts";
 import { groupsOf } from "../data/groups.ts";
+import type { Split } from "../data/split.ts";
 import { UserError } from "../errors.ts";
 import type { DescribedModel } from "../run/open-model.ts";
 import { type Rows, rowsOf } from "./source.ts";
 
-/** Throws UserError for a group without rows, and for the first row that the model cannot take. */
+/**
+ * Leaves out what `split` holds out. Throws UserError for a group without rows, and for the first row that the model
+ * cannot take.
+ */
 export async function readRows(
   { data, columns }: { readonly data?: readonly string[] | undefined; readonly columns?: string | undefined },
-  { tools, sizes }: Pick<DescribedModel, "tools" | "sizes">,
+  { tools, sizes, split }: Pick<DescribedModel, "tools" | "sizes"> & { readonly split?: Split | undefined },
 ): Promise<Rows> {
-  const groups = groupsOf(data, "--data", columns);
+  const all = groupsOf(data, "--data", columns);
+  const groups = split?.rest(all) ?? all;
   const names = groups.map(({ name }) => name);
   if (tools) return rowsOf(names, (await loadSequences(groups, tools.encode)).sequences, tools.tokenizer?.pad ?? 0);
   const examples = await loadExamples(groups);

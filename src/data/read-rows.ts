@@ -27,12 +27,22 @@ export interface ReadOptions {
   chunkBytes?: number;
 }
 
+/** What of the rows of a source is meant. */
+export interface Part {
+  /** Tells tokens of this part from those of others. */
+  readonly key: string;
+  /** The rows of this part, of all rows of the source. Throws UserError when there are none. */
+  rows(all: AsyncIterable<LocatedRow>): AsyncGenerator<LocatedRow>;
+}
+
 /** Where rows are, and which columns are meant. */
 export interface RowSource {
   /** A file of rows, `hf:datasets/org/name`, or "-" for stdin. */
   readonly path: string;
   /** What `--columns` says. */
   readonly columns?: Columns | undefined;
+  /** Which of the rows; all of them when left out. */
+  readonly part?: Part | undefined;
 }
 
 /**
@@ -40,7 +50,12 @@ export interface RowSource {
  * read, is another kind of file or holds no rows, and when a row is too large, is not JSON, or has no known form.
  */
 export async function* readRows(source: string | RowSource, options: ReadOptions = {}): AsyncGenerator<LocatedRow> {
-  const { path, columns } = typeof source === "string" ? { path: source, columns: undefined } : source;
+  const { part, ...whole } = typeof source === "string" ? { path: source } : source;
+  const all = readAll(whole, options);
+  yield* part ? part.rows(all) : all;
+}
+
+async function* readAll({ path, columns }: RowSource, options: ReadOptions): AsyncGenerator<LocatedRow> {
   const renaming = columns && new Renaming(columns);
   for await (const { value, place } of readValues(path, options)) {
     const named = renaming && isObject(value) ? renaming.row(value) : value;

@@ -31,7 +31,7 @@ export class CachePlace {
   }
 
   /** Undefined for what is not kept: pipes, small files, and where there is no folder, no room or no mapping. */
-  static async of({ path: ref, columns }: RowSource, options: EncodeOptions): Promise<CachePlace | undefined> {
+  static async of({ path: ref, columns, part }: RowSource, options: EncodeOptions): Promise<CachePlace | undefined> {
     const { cache } = options;
     const folder = cache && (cache.folder ?? writableCache());
     const files = cache && (await filesOf(ref));
@@ -45,7 +45,15 @@ export class CachePlace {
     const plain = Object.entries(options).filter(([key, value]) => key !== "group" && Object(value) !== value);
     const hash = new Bun.CryptoHasher("sha256");
     hash.update(
-      JSON.stringify([identity(), ref.startsWith("hf:"), [...(columns ?? [])], plain, cache.settings, codeDigest()]),
+      JSON.stringify([
+        identity(),
+        ref.startsWith("hf:"),
+        [...(columns ?? [])],
+        plain,
+        cache.settings,
+        codeDigest(),
+        part?.key,
+      ]),
     );
     hash.update(JSON.stringify([options.tokenizer, options.template, dayOf(cache)])); // special tokens and the like
     for (const [name, content] of cache.files.flatMap((files) => [...files].sort(([a], [b]) => (a < b ? -1 : 1))))

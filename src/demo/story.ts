@@ -32,12 +32,12 @@ export const FILES: Readonly<Record<string, string>> = {
   "small.json": `${JSON.stringify(SMALL)}\n`,
 };
 
-const PEOPLE = "data facts --people 4 --forget 0.25 --part";
+const PEOPLE = "data facts --people 4 --forget-share 0.25 --part";
 const TRAIN = "--batch-size 8 --pack --save-every 0";
 const MERGE = "merge language facts --base base --method task_arithmetic --weight 0.5,1";
 const UNLEARN =
   "--method wga --forget forget.jsonl --retain keep.jsonl --steps 40 --lr 1e-3 --batch-size 8 --save-every 0";
-const DISTILL = `--init small.json --tokenizer byte --method taid --data keep.jsonl --data language.jsonl --weights 0.6,0.4 --steps 140 --lr 4e-3 --warmup 10 ${TRAIN}`;
+const DISTILL = `--init small.json --tokenizer byte --method taid --data keep.jsonl --data language.jsonl --mixture 0.6,0.4 --steps 140 --lr 4e-3 --warmup 10 ${TRAIN}`;
 
 /** What a model is measured on. */
 export const MEASURE =
@@ -58,19 +58,19 @@ export const STORY: readonly Line[] = [
   {
     about: "A base, and two experts made from it",
     stages: [
-      `train --init large.json --tokenizer byte --data language.jsonl --data world.jsonl --weights 0.5,0.5 ${TRAIN} --schedule constant --steps 120 --lr 4e-3 --warmup 5 --clip 1 --log base.jsonl -o base/`,
+      `train --init large.json --tokenizer byte --data language.jsonl --data world.jsonl --mixture 0.5,0.5 ${TRAIN} --schedule constant --steps 120 --lr 4e-3 --warmup 5 --clip 1 --log base.jsonl -o base/`,
     ],
     makes: "base",
   },
   {
     stages: [
-      `train base --data language.jsonl --data world.jsonl --weights 0.8,0.2 ${TRAIN} --schedule constant --steps 50 --lr 1e-3 --log language-expert.jsonl -o language/`,
+      `train base --data language.jsonl --data world.jsonl --mixture 0.8,0.2 ${TRAIN} --schedule constant --steps 50 --lr 1e-3 --log language-expert.jsonl -o language/`,
     ],
     makes: "language",
   },
   {
     stages: [
-      `train base --data people.jsonl --data language.jsonl --weights 0.8,0.2 ${TRAIN} --schedule linear --steps 140 --lr 3e-3 --log facts-expert.jsonl -o facts/`,
+      `train base --data people.jsonl --data language.jsonl --mixture 0.8,0.2 ${TRAIN} --schedule linear --steps 140 --lr 3e-3 --log facts-expert.jsonl -o facts/`,
     ],
     makes: "facts",
   },

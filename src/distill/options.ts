@@ -21,7 +21,13 @@ export const DISTILL = {
 export const CACHE = {
   teacher: { type: "string[]", help: "model whose most likely tokens are kept", value: "MODEL" },
   data: DATA.data,
-  top: { type: "number.integer >= 1", default: 64, help: "log-probabilities that are kept of every token", value: "K" },
+  top_logprobs: {
+    type: "number.integer >= 1",
+    was: ["top"],
+    default: 64,
+    help: "log-probabilities that are kept of every token",
+    value: "K",
+  },
   ...READING,
   batch_size: DATA.batch_size,
 } as const satisfies Options;

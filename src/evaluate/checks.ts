@@ -61,10 +61,11 @@ function checkRoles({ name, roles = [] }: Metric, groups: readonly GroupReferenc
   const names = groups.map((group) => group.name);
   const asker = `--metric ${name}`;
   for (const role of roles) {
-    const taken = roles.filter((other) => other !== role).map((other) => options[other]);
-    requireGroup(options[role], names, { asker, flag: `--${role}`, taken });
+    const taken = roles.filter((other) => other !== role).map((other) => options[`${other}_group`]);
+    requireGroup(options[`${role}_group`], names, { asker, flag: `--${role}-group`, taken });
   }
-  if (roles.length > 1) requireDifferent(groups, options, asker);
+  if (roles.length > 1)
+    requireDifferent(groups, { forget: options.forget_group, holdout: options.holdout_group }, asker);
 }
 
 /** What to say where a metric compares a model with itself: its value is perfect, whatever the model knows. */

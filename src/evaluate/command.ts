@@ -104,7 +104,7 @@ async function askedFor(context: EvaluateContext): Promise<Asked> {
   if (!task) checkStdin(metrics, groups, options, refs.length);
   if (chosen) {
     checkAlone(chosen.kind, options);
-    const { forget, holdout } = options;
+    const { forget_group: forget, holdout_group: holdout } = options;
     const named = { groups: groups.map(({ name }) => name), forget, holdout };
     chosen.technique.check?.({ ...named, metrics, values: chosen.values, gold: options.gold !== undefined });
   }
@@ -215,7 +215,7 @@ async function runTechnique(
   warn: (message: string) => void,
 ): Promise<Found> {
   const { options, seed, signal, progress } = context;
-  const { forget, holdout } = options;
+  const { forget_group: forget, holdout_group: holdout } = options;
   const loader = await loaderFor(context, metrics, warn);
   const of = (role: string) => opened.filter((model) => model.role === role).map(({ checkpoint }) => checkpoint);
   progress.start({ unit: "rows" });
@@ -267,7 +267,7 @@ async function runMetrics(
     await loaded.free();
   }
   progress.done();
-  const { forget, holdout } = options;
+  const { forget_group: forget, holdout_group: holdout } = options;
   const gold = options.gold === undefined ? {} : { gold: scored[refs.length]! };
   const runs = seedRuns(
     refs.map((ref, i) => ({ ref, lineage: opened[i]!.checkpoint.lineage })),

@@ -52,7 +52,10 @@ export function requireDifferent(
 ): void {
   const never = "give rows like those to forget that the model never saw: --data holdout=rows.jsonl";
   if (forget === holdout)
-    throw new UserError(`${asker} compares two groups, and --forget and --holdout both name ${forget}`, never);
+    throw new UserError(
+      `${asker} compares two groups, and --forget-group and --holdout-group both name ${forget}`,
+      never,
+    );
   const [first, second] = [forget, holdout].map((name) => groups.find((group) => group.name === name));
   if (first && second && sameRows(first, second))
     throw new UserError(`${asker} compares two groups, and ${forget} and ${holdout} hold the same rows`, never);

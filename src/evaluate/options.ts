@@ -16,8 +16,20 @@ export const EVALUATE = {
     help: "model that never saw what is to be forgotten, scored on the same rows to compare with",
     value: "MODEL",
   },
-  forget: { type: "string", default: "forget", help: "name of the group that is to be forgotten", value: "NAME" },
-  holdout: { type: "string", default: "holdout", help: "name of the group that was never learned", value: "NAME" },
+  forget_group: {
+    type: "string",
+    was: ["forget"],
+    default: "forget",
+    help: "the group to be forgotten",
+    value: "NAME",
+  },
+  holdout_group: {
+    type: "string",
+    was: ["holdout"],
+    default: "holdout",
+    help: "the group that was never learned",
+    value: "NAME",
+  },
   attack: {
     type: "string",
     kind: "attack",

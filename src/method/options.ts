@@ -15,6 +15,8 @@ export interface OptionSpec {
   readonly per?: "model";
   /** One-letter flag. */
   readonly short?: string;
+  /** Names in snake_case that it had before: commands, configs and lineages that hold one still mean it. */
+  readonly was?: readonly string[];
   /** What stands for the value in help: FILE, N, ... */
   readonly value?: string;
   /** Reads a text whose meaning has several spellings as the one that `type` lists. */
@@ -55,6 +57,12 @@ export type Options = Readonly<Record<string, OptionSpec>>;
 
 /** The flag of an option: `select_topk` is `--select-topk`. */
 export const flagOf = (name: string): string => `--${name.replaceAll("_", "-")}`;
+
+/** The name of the option of a table that is called `key`, or was before; undefined where there is none. */
+export function nameIn(table: Options, key: string): string | undefined {
+  if (Object.hasOwn(table, key)) return key;
+  return Object.keys(table).find((name) => table[name]!.was?.includes(key));
+}
 
 /**
  * The TypeScript type of a definition, for the forms in use; arktype's own inference is too deep for tables of options.

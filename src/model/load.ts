@@ -82,11 +82,7 @@ export async function loadParameters(
     if (!isFloat(dtype))
       throw new UserError(`${ref}: ${name} is ${dtype}, expected floats`, "quantized weights cannot be run");
   }
-  const ignored = [...tensors.keys()].filter((name) => !wanted.has(name) && !architecture.ignored?.test(name));
-  if (ignored.length > 0) {
-    const others = ignored.length > 1 ? ` and ${ignored.length - 1} others` : "";
-    warn(`${ref}: ${ignored[0]}${others} belong to nothing that ${architecture.name} computes, and are left out`);
-  }
+  tellOfOthers(checkpoint, architecture, wanted, warn);
 
   const parameters = new Map<string, Parameter>();
   for (const spec of specs) {
@@ -105,6 +101,22 @@ export async function loadParameters(
     await loadEntry(gpu, entry, parameter, start);
   }
   return { parameters, stored };
+}
+
+/** Says which tensors are left out: what the architecture does not know, and tables that it computes itself. */
+function tellOfOthers(
+  { ref, tensors }: Checkpoint,
+  { name: type, ignored }: Architecture,
+  wanted: ReadonlyMap<string, unknown>,
+  warn: (message: string) => void,
+): void {
+  const others = [...tensors.keys()].filter((name) => !wanted.has(name));
+  const shown = ([first, ...more]: readonly string[]) =>
+    more.length > 0 ? `${first} and ${more.length} others` : first;
+  const unknown = others.filter((name) => !ignored?.test(name));
+  if (unknown.length > 0) warn(`${ref}: ${shown(unknown)} belong to nothing that ${type} computes, and are left out`);
+  const known = others.filter((name) => ignored?.test(name) && !/(^|\.)(lm_head|embed_out)\.weight$/.test(name));
+  if (known.length > 0) warn(`${ref}: ${shown(known)} hold no weight that ${type} needs, and are left out`);
 }
 
 /** Some checkpoints hold the bare base model, without the prefix of the whole (`h.0...` for `transformer.h.0...`). */

@@ -104,7 +104,7 @@ export function linears(specs: readonly ParameterSpec[]): Target[] {
 /** The modules that `targets` names. Throws UserError when one of them matches nothing. */
 export function targetModules(specs: readonly ParameterSpec[], targets: readonly string[] | "all-linear"): Target[] {
   const all = linears(specs);
-  const isHead = ({ module }: Target) => /^(lm_head|classifier|score)$/.test(module);
+  const isHead = ({ module }: Target) => /^(lm_head|embed_out|classifier|score)$/.test(module);
   if (targets === "all-linear") return all.filter((target) => !isHead(target) && !target.routes);
   const matches = (module: string, wanted: string) => module === wanted || module.endsWith(`.${wanted}`);
   for (const wanted of targets) {

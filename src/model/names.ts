@@ -33,11 +33,12 @@ export const isAfterStack = (name: string): boolean =>
   );
 
 /**
- * Constants that some checkpoints store as floats: rotary frequencies and GPT-2's causal masks. They are never
- * merged.
+ * Constants that some checkpoints store as floats: rotary frequencies and the causal masks of GPT-2 and GPT-NeoX. They
+ * are never merged.
  */
 export const isBuffer = (name: string, shape: readonly number[]): boolean =>
-  /(^|\.)(inv_freq|masked_bias|position_ids)$/.test(name) || (name.endsWith(".attn.bias") && shape.length === 4);
+  /(^|\.)(inv_freq|masked_bias|position_ids)$/.test(name) ||
+  (/\.(attn|attention)\.bias$/.test(name) && shape.length === 4);
 
 const TOKEN_TABLE = /(^|\.)(shared|embed_tokens|wte|word_embeddings|embed_in|tok_embeddings|token_embd)\.weight$/;
 const HEAD = /(^|\.)(lm_head|embed_out|output)\.weight$/;

@@ -54,7 +54,7 @@ export function chooseTerms(
       "leave out --lora, or take another method with --lora-targets",
     );
   if (options.anchor === "retain" && !options.retain) throw new UserError("--anchor retain needs --retain");
-  if (smoothing?.averages && options.eval_data)
+  if (smoothing?.averages && (options.eval_data ?? options.eval_split))
     warn(`--smooth ${smoothing.name}: held-out losses and --best are of the weights on the way, not of their mean`);
   const trains = method.trains?.(values);
   const readsAgain = method.needs?.some((capability) => capability.readsAgain);

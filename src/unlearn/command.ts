@@ -4,6 +4,7 @@ import type { Context, Outcome } from "../cli/context.ts";
 import { UserError } from "../errors.ts";
 import { openGpu } from "../gpu/gpu.ts";
 import { type Bound, bind } from "../method/bind.ts";
+import { flagOf } from "../method/options.ts";
 import { prepareSave, saveResult } from "../model/save.ts";
 import { runTraining } from "../run/training/run-training.ts";
 import { humanBytes } from "../text/format.ts";
@@ -41,7 +42,7 @@ function train(context: UnlearnContext, chosen: Bound<UnlearnObjective>): Promis
 }
 
 /** Options of training that an edit has no use for, where they show that they were given. */
-const TRAINING = ["smooth", "pd", "steps", "epochs", "eval_data", "resume", "state", "best"] as const;
+const TRAINING = ["smooth", "pd", "steps", "epochs", "eval_data", "eval_split", "resume", "state", "best"] as const;
 
 /** Edits weights. */
 async function edit(context: UnlearnContext, { method, values }: Bound<UnlearnEdit>): Promise<Outcome> {
@@ -49,7 +50,7 @@ async function edit(context: UnlearnContext, { method, values }: Bound<UnlearnEd
   if (options.lora || options.lora_continue)
     throw new UserError("an edit changes weights, not an adapter", "leave out --lora");
   const odd = TRAINING.find((name) => options[name]);
-  if (odd) throw new UserError(`--${odd.replace("_", "-")} is for methods that train`, "leave it out");
+  if (odd) throw new UserError(`${flagOf(odd)} is for methods that train`, "leave it out");
   const source = await opened(context, context.args[0] ?? "-");
   const { begun, files } = source;
   const alone = method.alone?.(values) ?? false;

@@ -44,11 +44,13 @@ export function forgetGroups({ options }: Pick<UnlearnRun, "options">): {
 
 type Run = Pick<UnlearnRun, "options" | "seed">;
 
-/** Reads all rows. Throws UserError. */
+/** Reads all rows, but for those of --retain that are held out. Throws UserError. */
 export async function readData(run: Run, choices: Choices, opened: Opened): Promise<UnlearnData> {
   const { method, values } = choices.chosen;
   method.check?.(values, opened.sizes);
-  const { forget, retain } = forgetGroups(run);
+  const groups = forgetGroups(run);
+  const { forget } = groups;
+  const retain = groups.retain && (opened.split?.rest(groups.retain) ?? groups.retain);
   return opened.tools
     ? readSequences(run, choices, opened, forget, retain)
     : readExamples(run, choices, opened, forget, retain);

@@ -4,7 +4,7 @@ import type { Options } from "../method/options.ts";
 import { DATA, OPTIMIZATION, RUN, TRAINED } from "../run/training/options.ts";
 import { MEASURE } from "./importance-options.ts";
 
-const { init: _init, data: _data, weights: _weights, pack: _pack, smoothing: _smoothing, z_loss: _zLoss, ...run } = RUN;
+const { init: _init, data: _data, mixture: _mixture, pack: _pack, smoothing: _smoothing, z_loss: _zLoss, ...run } = RUN;
 
 const RETAIN = { type: "string[]", help: "rows to keep", value: "FILE" } as const;
 
@@ -12,6 +12,11 @@ export const UNLEARN = {
   ...run,
   lr: { ...OPTIMIZATION.lr, default: 1e-4 },
   schedule: { ...OPTIMIZATION.schedule, default: "constant" },
+  eval_split: {
+    ...DATA.eval_split,
+    needs: "retain",
+    help: "instead of --eval-data, the share of the rows of every group of --retain that is held out",
+  },
   forget: { type: "string[]", help: "rows to forget, name=path for each group", value: "FILE" },
   retain: RETAIN,
   forget_weight: {

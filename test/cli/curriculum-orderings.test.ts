@@ -83,12 +83,12 @@ describe("rows whose answer is cut away", () => {
     cut();
     for (const by of ["lowest-loss", "gradient-norm", "craig", "dp-means"]) {
       await lab.succeeds(
-        `select model --data cut.jsonl --max-length 16 --overflow truncate --select-by ${by} --keep 6 -q -o kept.jsonl`,
+        `select model --data cut.jsonl --max-length 16 --overflow truncate --select-by ${by} --keep-rows 6 -q -o kept.jsonl`,
       );
       expect(lab.lines("kept.jsonl")).toEqual(lab.lines("a.jsonl").slice(0, 6));
     }
     await lab.succeeds(
-      "select model --data cut.jsonl --max-length 16 --overflow truncate --keep 7 --ranked -q -o kept.jsonl",
+      "select model --data cut.jsonl --max-length 16 --overflow truncate --keep-rows 7 --ranked -q -o kept.jsonl",
     );
     expect(lab.lines("kept.jsonl").at(-1)).toBe(lab.lines("cut.jsonl")[0]!);
   }, 60_000);
@@ -97,7 +97,7 @@ describe("rows whose answer is cut away", () => {
 test("plain training is what one group, and all rows in every pass, come down to", async () => {
   const line = "--data mixed.jsonl --batch-size 8 --lr 0.01 --steps 13 -q";
   await Promise.all([
-    lab.succeeds(`model ${line} --weights 1 -o plain-drawn/`, "train"),
+    lab.succeeds(`model ${line} --mixture 1 -o plain-drawn/`, "train"),
     lab.succeeds(`model ${line} -o plain/`, "train"),
     lab.succeeds(`model ${line} --method static -o one-group/`),
     lab.succeeds(`model ${line} --method cyclical --start 1 -o whole-passes/`),

@@ -24,9 +24,9 @@ describe("what sub-commands print", () => {
     const hand = JSON.parse(await run(`graph ${DATA} --edges a:b -q --json`));
     expect(hand.graph[0]).toEqual([1, 0.5, 0]);
 
-    const plain = await run("select model --data a.jsonl --keep 4 -q");
-    expect(await run("select model --data a.jsonl --keep 4 -q --json")).toBe(plain);
-    const chosen = JSON.parse(await run("select model --data a.jsonl --keep 4 -q --json -o told.jsonl"));
+    const plain = await run("select model --data a.jsonl --keep-rows 4 -q");
+    expect(await run("select model --data a.jsonl --keep-rows 4 -q --json")).toBe(plain);
+    const chosen = JSON.parse(await run("select model --data a.jsonl --keep-rows 4 -q --json -o told.jsonl"));
     expect(chosen).toMatchObject({ file: "told.jsonl", select_by: "lowest-loss", rows: 16, kept: 4, of: "loss" });
     expect(chosen.groups).toEqual([{ name: "a", rows: 16, kept: 4 }]);
     expect(chosen.mean).toBeLessThan(chosen.mean_of_all);
@@ -44,7 +44,9 @@ describe("what sub-commands print", () => {
     expect(told).toContain("6 runs of 2 steps of 4 rows: 12 steps\n7 evaluations on 12 held-out rows\nweights: ");
     const plan = JSON.parse(await run(`${graph} -n --json --device none`));
     expect(plan).toMatchObject({ runs: 3, steps_per_run: 2, steps: 6, held_out_rows: 12, batch_size: 4 });
-    const chosen = await run("select model --data a.jsonl --keep 4 --batch-size 5 -q -n -o never.jsonl --device none");
+    const chosen = await run(
+      "select model --data a.jsonl --keep-rows 4 --batch-size 5 -q -n -o never.jsonl --device none",
+    );
     expect(chosen).toContain("lowest-loss: keep 4 of 16 rows, 256 tokens\nlosses of 4 batches of 5\nweights: ");
     const rows = JSON.parse(await run("select model --data a.jsonl --select-by craig -q -n --json --device none"));
     expect(rows).toMatchObject({ select_by: "craig", rows: 16, tokens: 256, keep: 4, batches: 2 });
@@ -105,7 +107,7 @@ describe("select", () => {
   test("rows keep their bytes and their order; those of the group that was learned have the lowest loss", async () => {
     const odd = toSelect();
     const { text, err, code } = await runShell(
-      `$CURRICULUM model --method static --mixture 1,0,0 ${DATA} ${RUN} --steps 40 | $CURRICULUM select --data to-select.jsonl --keep 0.5 --log select.log`,
+      `$CURRICULUM model --method static --mixture 1,0,0 ${DATA} ${RUN} --steps 40 | $CURRICULUM select --data to-select.jsonl --keep-rows 0.5 --log select.log`,
       lab.folder,
     );
     expect(code).toBe(0);
@@ -118,7 +120,7 @@ describe("select", () => {
     toSelect();
     await lab.succeeds(`model --method static --mixture 1,0,0 ${DATA} ${RUN} --steps 40 -o knows-a/`);
     const { text, code } = await lab.run(
-      "select knows-a --data to-select.jsonl --select-by gradient-norm --keep 10 -q",
+      "select knows-a --data to-select.jsonl --select-by gradient-norm --keep-rows 10 -q",
     );
     expect(code).toBe(0);
     expect(lines(text)).toHaveLength(10);
@@ -131,14 +133,14 @@ describe("select", () => {
     const all = [...copies, ...source(["c"]).slice(0, 2)];
     lab.write("rare.jsonl", `${all.join("\n")}\n`);
     for (const by of ["craig", "dp-means --per-cluster 2"]) {
-      await lab.succeeds(`select model --data rare.jsonl --select-by ${by} --keep 4 -q -o plain.jsonl`);
+      await lab.succeeds(`select model --data rare.jsonl --select-by ${by} --keep-rows 4 -q -o plain.jsonl`);
       const plain = lines(lab.read("plain.jsonl"));
       expect(plain).toHaveLength(4);
       expect(plain.some((line) => all.indexOf(line) >= 16)).toBe(true);
       expect(plain.map((line) => all.indexOf(line))).toEqual(
         plain.map((line) => all.indexOf(line)).sort((a, b) => a - b),
       );
-      await lab.succeeds(`select model --data rare.jsonl --select-by ${by} --keep 4 --ranked -q -o ranked.jsonl`);
+      await lab.succeeds(`select model --data rare.jsonl --select-by ${by} --keep-rows 4 --ranked -q -o ranked.jsonl`);
       const ranked = lines(lab.read("ranked.jsonl"));
       expect(ranked).not.toEqual(plain);
       expect([...ranked].sort()).toEqual([...plain].sort());
@@ -146,7 +148,7 @@ describe("select", () => {
   }, 20_000);
 
   test("what it writes is data", async () => {
-    await lab.succeeds(`select model ${DATA} --keep 12 -q -o chosen.jsonl`);
+    await lab.succeeds(`select model ${DATA} --keep-rows 12 -q -o chosen.jsonl`);
     await lab.succeeds(`model --method stratified --data chosen.jsonl ${RUN} --steps 2 -o from-chosen/`);
   }, 20_000);
 

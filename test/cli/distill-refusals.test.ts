@@ -28,6 +28,7 @@ describe("refusals", () => {
       "--teacher-out has no effect without --online\n  hint: give both or neither",
     ],
     ["large --student small --top 3", "--top has no effect without distill cache"],
+    ["large --student small --top-logprobs 3", "--top-logprobs has no effect without distill cache"],
     ["large --student small --online", "kd has no option --online\n  hint: methods with --online: bd-kd, competitive"],
     ["large --student small --online --method bd-kd", "--online needs --teacher-out, and a teacher that is not the"],
     ["large --student small --method hidden --layers 1", '--layers: "1" is not a pair of layers'],

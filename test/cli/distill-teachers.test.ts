@@ -132,10 +132,10 @@ describe("a cache", () => {
   });
 
   test("of everything teaches as the teacher does; its bytes are told beforehand", async () => {
-    const plan = await distill(`cache large --data rows.jsonl --top 50 -n --json`);
+    const plan = await distill(`cache large --data rows.jsonl --top-logprobs 50 -n --json`);
     expect(JSON.parse(plan.text).rows).toBe(12);
     const made = await shell(
-      "$DISTILL cache --teacher large --data rows.jsonl --top 50 --batch-size 5 -q > all.safetensors && $MERGE large --method passthrough -q | $DISTILL cache - --data rows.jsonl --top 50 --batch-size 5 -q -o again.safetensors",
+      "$DISTILL cache --teacher large --data rows.jsonl --top-logprobs 50 --batch-size 5 -q > all.safetensors && $MERGE large --method passthrough -q | $DISTILL cache - --data rows.jsonl --top-logprobs 50 --batch-size 5 -q -o again.safetensors",
     );
     expect(made.err).toBe("");
     expect(made.code).toBe(0);
@@ -163,7 +163,9 @@ describe("a cache", () => {
   }, 60_000);
 
   test("--json says what was written; a teacher without numbers writes nothing", async () => {
-    const { text, err, code } = await distill("cache large --data rows.jsonl --top 3 -q --json -o told.safetensors");
+    const { text, err, code } = await distill(
+      "cache large --data rows.jsonl --top-logprobs 3 -q --json -o told.safetensors",
+    );
     expect(err).toBe("");
     expect(code).toBe(0);
     const told = JSON.parse(text);
@@ -180,14 +182,14 @@ describe("a cache", () => {
         norm.write(new Float32Array(norm.size).fill(Number.NaN));
       },
     });
-    const broken = await distill("cache broken --data rows.jsonl --top 3 -q -o never.safetensors");
+    const broken = await distill("cache broken --data rows.jsonl --top-logprobs 3 -q -o never.safetensors");
     expect(broken.err).toContain("distill: broken: the logits of rows.jsonl:1, token 0, are not finite\n  hint: ");
     expect(broken.code).toBe(1);
     expect(existsSync(at("never.safetensors"))).toBe(false);
   }, 30_000);
 
   test("does not know other rows, other vocabularies, or samples", async () => {
-    await distill("cache --teacher large --data rows.jsonl --top 3 -q -o top3.safetensors");
+    await distill("cache --teacher large --data rows.jsonl --top-logprobs 3 -q -o top3.safetensors");
     const refused = async (line: string, message: string) => {
       const { err, code } = await distill(`--cache top3.safetensors ${line} --steps 2 -q -o refused/`);
       expect(err).toContain(message);

@@ -87,7 +87,7 @@ test("a teacher that learnt beside its student, and the student", async () => {
 });
 
 test("training, unlearning, distillation, a curriculum and an adapter, with several data sets each", async () => {
-  const weights = ["--weights", "0.7", "--weights", "0.3"];
+  const weights = ["--mixture", "0.7", "--mixture", "0.3"];
   const rest = ["--tokenizer", "byte", ...FEW, "--freeze", "*norm*", "--freeze", "lm_*"];
   await made(
     "train",
@@ -138,7 +138,7 @@ test("training, unlearning, distillation, a curriculum and an adapter, with seve
   const lora = ["--lora", "--lora-rank", "2", "--lora-targets", "q_proj", "--lora-targets", "v_proj"];
   await made("train", "curriculum", ...lora, ...GROUPS, ...FEW, "-o", "adapted.safetensors");
   const { text, bytes } = await again("adapted.safetensors");
-  expect(text).toContain(` --data 'it'\\''s a.jsonl' --data 'it'\\''s b.jsonl' --weights 0.7,0.3 --eval-data `);
+  expect(text).toContain(` --data 'it'\\''s a.jsonl' --data 'it'\\''s b.jsonl' --mixture 0.7,0.3 --eval-data `);
   expect(text).toContain(" --lora-targets q_proj --lora-targets v_proj ");
   // An adapter says where its base was; all else is equal.
   expect(weightsOf(bytes)).toBe(weightsOf(readFileSync(at("adapted.safetensors"))));

@@ -150,9 +150,9 @@ testMistakes([
     own: "--edges a:b graph2.json",
   },
   {
-    typed: "ingot curriculum select base --data a.jsonl --method lowest-loss --keep 3",
+    typed: "ingot curriculum select base --data a.jsonl --method lowest-loss --keep-rows 3",
     says: "did you mean --select-by lowest-loss?",
-    follow: "ingot curriculum select base --data a.jsonl --select-by lowest-loss --keep 3",
+    follow: "ingot curriculum select base --data a.jsonl --select-by lowest-loss --keep-rows 3",
     gives: /prompt/,
   },
   {

@@ -76,8 +76,8 @@ testMistakes([
     own: "holdout.jsonl",
   },
   {
-    typed: "ingot evaluate base --data forget.jsonl --metric privleak --holdout forget",
-    says: "--forget and --holdout both name forget",
+    typed: "ingot evaluate base --data forget.jsonl --metric privleak --holdout-group forget",
+    says: "--forget-group and --holdout-group both name forget",
     follow: "ingot evaluate base --data forget.jsonl --metric privleak --data holdout=holdout.jsonl",
     gives: /privleak[\s\S]*?\sbase +-?[\d.]+/,
     own: "holdout.jsonl",
@@ -124,7 +124,8 @@ testMistakes([
   {
     typed: "ingot evaluate base --data secrets=forget.jsonl --data holdout.jsonl --metric mia-loss",
     says: "needs a group named forget",
-    follow: "ingot evaluate base --data secrets=forget.jsonl --data holdout.jsonl --metric mia-loss --forget secrets",
+    follow:
+      "ingot evaluate base --data secrets=forget.jsonl --data holdout.jsonl --metric mia-loss --forget-group secrets",
     gives: /mia-loss[\s\S]*?\sbase +-?[\d.]+/,
   },
   {

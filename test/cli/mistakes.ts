@@ -38,7 +38,7 @@ dtype: float32
 const MAKE = `
 ingot data addition --size 12 -o a.jsonl
 ingot data addition --size 12 --seed 1 -o b.jsonl
-for part in forget retain holdout; do ingot data facts --people 4 --forget 0.25 --part $part --size 6 -o $part.jsonl; done
+for part in forget retain holdout; do ingot data facts --people 4 --forget-share 0.25 --part $part --size 6 -o $part.jsonl; done
 ingot train --init tiny.json --tokenizer byte --data a.jsonl --steps 1 --batch-size 2 -o base/
 ingot train base/ --data a.jsonl --steps 1 --batch-size 2 --lr 1e-2 -o one/ --log run.jsonl
 ingot train base/ --data b.jsonl --steps 1 --batch-size 2 --lr 1e-2 -o two/

@@ -1,8 +1,9 @@
 /** Options as other tools call them. */
 import { expect, test } from "bun:test";
 import { recipeDtype } from "../../src/checkpoint/lineage/recipe/read-recipe.ts";
-import { flagHint } from "../../src/cli/parse.ts";
-import { commonOptions } from "../../src/cli/shared-options.ts";
+import { flagHint, parseArguments } from "../../src/cli/parse.ts";
+import { commonOptions, joinTables } from "../../src/cli/shared-options.ts";
+import { matchConfig } from "../../src/cli/sources.ts";
 import { optionValue } from "../../src/method/validate.ts";
 import { RUN } from "../../src/run/training/options.ts";
 import { SAMPLE } from "../../src/sample/options.ts";
@@ -49,4 +50,23 @@ test("what is no dtype of the option is refused", () => {
   const given = (text: string) => optionValue("dtype", RUN.dtype, { texts: [text], origin: "--dtype" });
   expect(given("fp16")).rejects.toThrow('--dtype: expected "bf16", "f32" or "keep" but found fp16');
   expect(given("auto")).resolves.toBe("keep");
+});
+
+test("a name that an option had before still means it, in commands and configs", async () => {
+  const refused = (flag: string) => Promise.reject(new Error(`unknown ${flag}`));
+  for (const flag of ["--mixture", "--weights"]) {
+    const { given } = await parseArguments([flag, "0.7,0.3", `${flag}=1`], train, refused);
+    expect([...given]).toEqual([["mixture", ["0.7,0.3", "1"]]]);
+  }
+  const config = (...keys: string[]) => ({ file: "run.yml", entries: new Map(keys.map((key) => [key, ["0.5"]])) });
+  const fine = () => Promise.resolve();
+  expect([...(await matchConfig(config("weights"), train, fine)).keys()]).toEqual(["mixture"]);
+  expect(matchConfig(config("weights", "mixture"), train, fine)).rejects.toThrow("mixture is given twice");
+});
+
+test("no option is called what another was called before", () => {
+  const number = { type: "number", help: "" };
+  expect(() => joinTables({ top_blocks: { ...number, was: ["top"] } }, { top: number })).toThrow(
+    "top is defined twice",
+  );
 });

@@ -8,6 +8,7 @@ import { byteTokenizer } from "../../src/data/byte-tokenizer.ts";
 import { loadSequences } from "../../src/data/dataset.ts";
 import { parseGroups } from "../../src/data/groups.ts";
 import type { EncodeOptions, TokenCache } from "../../src/data/sequences.ts";
+import { Split } from "../../src/data/split.ts";
 import { rejection } from "./support.ts";
 
 const home = fs.mkdtempSync(path.join(os.tmpdir(), "ingot-token-cache-"));
@@ -61,6 +62,18 @@ test("a second run does not read the rows", async () => {
   fs.renameSync(`${stored}.new`, stored);
   expect((await load({ cache })).sequences[0]!.ids[0]).toBe(77);
   expect(before.sequences[0]!.ids[0]).not.toBe(77);
+});
+
+test("both sides of rows that are divided have entries of their own", async () => {
+  write(...Array.from({ length: 30 }, (_, i) => ({ text: `row ${i}` })));
+  const split = new Split(0.3, 1);
+  const rest = split.rest(parseGroups([`own=${file}`]));
+  const sides = () => Promise.all([rest, split.heldOut].map((side) => loadSequences(side, { tokenizer, cache })));
+  const first = await sides();
+  expect(kept()).toHaveLength(2);
+  expect(await sides()).toEqual(first);
+  expect(first.map(({ groups }) => groups[0]!.rows).reduce((a, b) => a + b)).toBe(30);
+  expect((await load({ cache })).groups[0]!.rows).toBe(30);
 });
 
 test("whatever makes other tokens makes another entry", async () => {

@@ -42,10 +42,10 @@ const HALVES = "--data a=rows.jsonl --data b=other.jsonl --eval-data a=rows.json
 const MADE = `
 bun run data addition --digits 1 --size 12 -o rows.jsonl
 bun run data modular --size 12 -o other.jsonl
-bun run data facts --people 4 --forget 0.25 --size 8 -o facts.jsonl
-bun run data facts --people 4 --forget 0.25 --part forget --size 8 -o forget.jsonl
-bun run data facts --people 4 --forget 0.25 --part retain --size 8 -o retain.jsonl
-bun run data facts --people 4 --forget 0.25 --part holdout --size 8 -o holdout.jsonl
+bun run data facts --people 4 --forget-share 0.25 --size 8 -o facts.jsonl
+bun run data facts --people 4 --forget-share 0.25 --part forget --size 8 -o forget.jsonl
+bun run data facts --people 4 --forget-share 0.25 --part retain --size 8 -o retain.jsonl
+bun run data facts --people 4 --forget-share 0.25 --part holdout --size 8 -o holdout.jsonl
 bun run train --init tiny.json --tokenizer byte --data rows.jsonl --data other.jsonl --steps 12 --lr 4e-3 -o base/
 bun run train base/ --data rows.jsonl --eval-data rows.jsonl --eval-every 2 --steps 6 --log run.jsonl -o math/
 bun run train base/ --data other.jsonl --steps 6 -o code/

@@ -205,14 +205,14 @@ test.each([
     "--metric mia-loss needs a group named holdout; the data has forget\n  hint: add such rows: --data holdout=rows.jsonl\n",
   ],
   [
-    [...FORGET, "privleak", "--holdout", "forget"],
-    "--metric privleak compares two groups, and --forget and --holdout both name forget\n  hint: give rows like those",
+    [...FORGET, "privleak", "--holdout-group", "forget"],
+    "--metric privleak compares two groups, and --forget-group and --holdout-group both name forget\n  hint: give rows like those",
   ],
   [
     [...FORGET, "mia-zlib", "--data", "holdout=forget.jsonl"],
     "--metric mia-zlib compares two groups, and forget and holdout hold the same rows\n  hint: give rows like those",
   ],
-  [[...FORGET, "privleak", "--forget", "forgotten"], "needs a group named forgotten; the data has forget\n"],
+  [[...FORGET, "privleak", "--forget-group", "forgotten"], "needs a group named forgotten; the data has forget\n"],
   [[...FORGET, "forget-quality"], "never saw the rows to forget, and needs --gold\n  hint: train one on the retain"],
   [[...FORGET, "unlearning-score"], "--metric unlearning-score compares with a model that never saw the rows"],
   [[...FORGET, "mia-reference"], "--metric mia-reference compares with a model that never saw the rows to forget"],

@@ -239,8 +239,8 @@ test.each([
   [["--attack", "relearn", "--relearn-rows", "11"], "--relearn-rows 11: the group forget has 10 rows to learn"],
   [["--attack", "relearn", "--relearn-rows", "-1"], "--relearn-rows: expected a non-negative number but found -1"],
   [
-    ["--attack", "relearn", "--forget", "forgotten"],
-    "--attack relearn needs a group named forgotten; the data has forget, retain\n  hint: name it, --data forgotten=rows.jsonl, or say which it is: --forget forget",
+    ["--attack", "relearn", "--forget-group", "forgotten"],
+    "--attack relearn needs a group named forgotten; the data has forget, retain\n  hint: name it, --data forgotten=rows.jsonl, or say which it is: --forget-group forget",
   ],
   [["--attack", "relearn", "--relearn-group", "x"], "or say which it is: --relearn-group forget"],
   [["--attack", "relearn", "--relearn-rows", "10", "--relearn-lr", "1e30"], "hint: lower --relearn-lr", 1],
@@ -271,7 +271,7 @@ test.each([
   ],
   [[...REVIVE, "--gold", "gold", "--original", "original", "--metric", "loss"], "waits for a score to rise, and loss"],
   [
-    [...REVIVE, "--gold", "gold", "--original", "original", "--holdout", "retain", "--metric", "mia-loss"],
+    [...REVIVE, "--gold", "gold", "--original", "original", "--holdout-group", "retain", "--metric", "mia-loss"],
     "and mia-loss compares groups",
   ],
   [[...REVIVE, "--gold", "gold", "--revive-goal", "1", "--metric", "accuracy,probability"], "there are 2 metrics"],

@@ -32,13 +32,13 @@ describe("commands", () => {
   test("lists as they parse: numbers joined by commas, a flag for each text", async () => {
     const options = {
       data: ["a=x y.jsonl", "b,c.jsonl"],
-      weights: [0.5, 1e-7],
+      mixture: [0.5, 1e-7],
       lora_targets: ["q"],
       metric: [],
       k: null,
     };
     expect(await commands(step("1", [model("m")], { script: "train", method: undefined, options }))).toEqual([
-      `bun run train m --data 'a=x y.jsonl' --data b,c.jsonl --weights 0.5,1e-7 --lora-targets q -o "$out"`,
+      `bun run train m --data 'a=x y.jsonl' --data b,c.jsonl --mixture 0.5,1e-7 --lora-targets q -o "$out"`,
     ]);
   });
 

@@ -13,7 +13,7 @@ import { Program, profileOf } from "../../src/tensor/program.ts";
 import { Recorder } from "../../src/tensor/recorder.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { normals, randomWords } from "../support/random.ts";
-import { TINY_EXAMPLES, TINY_TEXT } from "../support/tiny-models.ts";
+import { TINY_EXAMPLES, TINY_NEOX, TINY_TEXT } from "../support/tiny-models.ts";
 import { referenceLogits, referenceLoss } from "./reference.ts";
 
 const gpu = await sharedGpu();
@@ -76,9 +76,11 @@ async function checkGradients(
   }
 }
 
-describe.each(Object.keys(TINY_TEXT).filter((name) => name !== "gpt2"))("%s", (name) => {
+const { gpt2: _, ...TEXT } = { ...TINY_TEXT, ...TINY_NEOX };
+
+describe.each(Object.keys(TEXT))("%s", (name) => {
   test("logits, loss and gradients", async () => {
-    const json = TINY_TEXT[name] as Json;
+    const json = TEXT[name] as Json;
     const model = await Model.fresh(gpu, json, name, { seed: 3 });
     disturb(model);
     const weights = await weightsOf(model);

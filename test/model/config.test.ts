@@ -4,7 +4,7 @@ import type { Json } from "../../src/model/architecture.ts";
 import type { DecoderConfig } from "../../src/model/blocks/decoder-config.ts";
 import { trainingRemarks } from "../../src/model/config-keys.ts";
 import { describeConfig } from "../../src/model/description.ts";
-import { TINY_DECODERS, TINY_EXAMPLES, TINY_TEXT } from "../support/tiny-models.ts";
+import { TINY_DECODERS, TINY_EXAMPLES, TINY_NEOX, TINY_TEXT } from "../support/tiny-models.ts";
 
 const MOE = {
   ...{ ...TINY_TEXT.qwen3!, model_type: "qwen3_moe", moe_intermediate_size: 8 },
@@ -12,6 +12,7 @@ const MOE = {
 };
 const BASES: Readonly<Record<string, Json>> = {
   ...TINY_DECODERS,
+  ...TINY_NEOX,
   llama: TINY_TEXT.llama!,
   mistral: TINY_TEXT.mistral!,
   qwen2: TINY_TEXT.qwen2!,
@@ -144,6 +145,13 @@ describe("keys that change the equations and are not read", () => {
     ["hunyuan_v1_dense", { use_qk_norm: false }, "use_qk_norm must be true"],
     ["olmo2", { clip_qkv: 8 }, "clip_qkv is 8"],
     ["exaone4", { attention_bias: true }, "attention_bias is true"],
+    ["gpt_neox", { hidden_act: "relu" }, 'hidden_act must be "gelu" or "gelu_new" or "gelu_fast"'],
+    ["gpt_neox", { rotary_pct: 0.5, partial_rotary_factor: 0.25 }, "rotary_pct is 0.5, but partial_rotary_factor is"],
+    ["gpt_neox", { rotary_emb_base: 1e4, rope_theta: 1e5 }, "rotary_emb_base is 10000, but rope_theta is 100000"],
+    ["gpt_neox", { rotary_pct: 0.01 }, "partial_rotary_factor 0.01 turns 0 of the 8 values of a head"],
+    ["gpt_neox", { rotary_pct: 0.4 }, "heads of 3 values cannot be rotated in pairs"],
+    ["gpt_neox", { num_attention_heads: 5 }, "hidden_size 24 is no multiple of the 5 heads"],
+    ["gpt_neox", { layer_norm_eps: -1 }, "layer_norm_eps must be a number of at least 0"],
     ["glm", { rope_interleave: false, partial_rotary_factor: 0.01 }, "turns 0 of the 10 values"],
   ] as const)("%s %j", async (base, more, message) => {
     await expect(read(base, more)).rejects.toThrow(message);
@@ -163,6 +171,8 @@ describe("keys that change the equations and are not read", () => {
       "cohere2",
       { use_qk_norm: false, rotary_pct: 1, use_gated_activation: true, position_embedding_type: "rope_gptj" },
     ],
+    ["gpt_neox", { rotary_pct: 0.25, partial_rotary_factor: 0.25, rotary_emb_base: 1e4, rope_theta: 1e4 }],
+    ["gpt_neox", { attention_probs_dropout_prob: 0, hidden_dropout_prob: 0, use_cache: true, rope_scaling: null }],
     ["gpt2", { n_ctx: 64, attn_pdrop: 0.1, summary_type: "cls_index", task_specific_params: {} }],
     ["vit", { encoder_stride: 16, hidden_dropout_prob: 0, pooler_act: "tanh", pooler_output_size: 12 }],
     ["qwen3_moe", { router_aux_loss_coef: 0.001, output_router_logits: false, decoder_sparse_step: 1 }],

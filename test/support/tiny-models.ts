@@ -44,6 +44,27 @@ export const TINY_TEXT: Readonly<Record<string, Json>> = {
   },
 };
 
+const neox = {
+  model_type: "gpt_neox",
+  ...{ hidden_size: 24, intermediate_size: 40, num_hidden_layers: 2, num_attention_heads: 3, vocab_size: 50 },
+  ...{ max_position_embeddings: 64, initializer_range: 0.3, layer_norm_eps: 1e-5 },
+};
+
+/** GPT-NeoX in all its forms. */
+export const TINY_NEOX: Readonly<Record<string, Json>> = {
+  gpt_neox: neox,
+  "gpt_neox with its halves in turn, tied": {
+    ...neox,
+    ...{ use_parallel_residual: false, tie_word_embeddings: true, hidden_act: "gelu_fast", rotary_pct: 1 },
+    rotary_emb_base: 500,
+  },
+  "gpt_neox in newer keys, without biases of attention": {
+    ...neox,
+    ...{ num_attention_heads: 2, attention_bias: false },
+    rope_parameters: { rope_type: "default", rope_theta: 1000, partial_rotary_factor: 0.5 },
+  },
+};
+
 /** Decoders that differ from Llama in more than a bias or a norm. */
 export const TINY_DECODERS: Readonly<Record<string, Json>> = {
   gemma2: {

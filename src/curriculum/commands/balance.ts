@@ -6,6 +6,7 @@ import type { Context, Outcome } from "../../cli/context.ts";
 import { textResult } from "../../cli/text-result.ts";
 import { groupsOf } from "../../data/groups.ts";
 import { UserError } from "../../errors.ts";
+import { heldOutGroups } from "../../run/training/held-out.ts";
 import type { BALANCE } from "../options.ts";
 import { subsetRuns } from "../subset-runs.ts";
 import { taskWeights } from "../task-weights.ts";
@@ -25,13 +26,13 @@ function partsOf(given: readonly number[]): { out: number; inward: number; diffi
 export async function balance(context: Context<typeof BALANCE>): Promise<Outcome> {
   const { options, seed } = context;
   const groups = groupsOf(options.data, "--data", options.columns);
-  const evaluated = options.eval_data ? groupsOf(options.eval_data, "--eval-data", options.columns) : [];
+  const evaluated = heldOutGroups(options, undefined);
   const result = textResult(
     context,
     [...groups, ...evaluated].map(({ path }) => path),
   );
   const parts = partsOf(options.parts);
-  const opened = await openShortRuns(context, evaluated, "balancing");
+  const opened = await openShortRuns(context, "balancing");
   const { rows, choices } = opened;
   const { mini, passes, batch_size: batchSize } = options;
   const runs = subsetRuns(rows, { mini, passes, batchSize, seed });

@@ -2,6 +2,7 @@
 import type { Context, Outcome } from "../../cli/context.ts";
 import { textResult } from "../../cli/text-result.ts";
 import { groupsOf } from "../../data/groups.ts";
+import { heldOutGroups } from "../../run/training/held-out.ts";
 import { approximateGraph, exactGraph, handGraph } from "../graph.ts";
 import type { GRAPH } from "../options.ts";
 import type { ShortRun } from "../short-runs.ts";
@@ -51,7 +52,7 @@ function exact(start: readonly number[], after: readonly (readonly number[])[], 
 export async function graph(context: Context<typeof GRAPH>): Promise<Outcome> {
   const { options, seed } = context;
   const groups = groupsOf(options.data, "--data", options.columns);
-  const evaluated = options.eval_data ? groupsOf(options.eval_data, "--eval-data", options.columns) : [];
+  const evaluated = heldOutGroups(options, undefined);
   const result = textResult(
     context,
     [...groups, ...evaluated].map(({ path }) => path),
@@ -65,7 +66,7 @@ export async function graph(context: Context<typeof GRAPH>): Promise<Outcome> {
     const edges = options.edges.flatMap((text) => text.split(","));
     return give({ groups: names, graph: handGraph(names, edges) }, { edges: edges.length });
   }
-  const opened = await openShortRuns(context, evaluated, "a graph");
+  const opened = await openShortRuns(context, "a graph");
   const { rows, choices } = opened;
   const steps = options.graph_steps;
   choices.rate(1, steps); // refuses a schedule that does not fit before any work

@@ -3,11 +3,10 @@
  * trained.
  */
 import type { Context } from "../../cli/context.ts";
-import type { GroupReference } from "../../data/groups.ts";
 import { UserError } from "../../errors.ts";
 import { openGpu } from "../../gpu/gpu.ts";
 import { describeModel } from "../../run/open-model.ts";
-import { HeldOut, type HeldOutGroup, readHeldOut } from "../../run/training/held-out.ts";
+import { HeldOut, type HeldOutGroup, heldOutGroups, readHeldOut, splitOf } from "../../run/training/held-out.ts";
 import { type Choices, choose } from "../../run/training/optimizer-and-schedule.ts";
 import { type Start, start } from "../../run/training/starting-model.ts";
 import { humanBytes } from "../../text/format.ts";
@@ -35,12 +34,9 @@ export const storedBytes = ({ read }: Start): number =>
   );
 
 /** Opens the model and reads the rows; no weights. `what` is what needs them, for messages. Throws UserError. */
-export async function openShortRuns(
-  context: ShortRunContext,
-  evaluated: readonly GroupReference[],
-  what: string,
-): Promise<OpenedRuns> {
+export async function openShortRuns(context: ShortRunContext, what: string): Promise<OpenedRuns> {
   const { options, seed } = context;
+  const split = splitOf(options, seed);
   const warn = (text: string) => context.warn(text);
   const begun = await start({
     ...options,
@@ -51,10 +47,11 @@ export async function openShortRuns(
   });
   context.onExit(() => begun.close());
   const described = await describeModel(begun, options, warn);
-  const rows = await readRows(options, described);
+  const rows = await readRows(options, { ...described, split });
   if (rows.names.length < 2) throw new UserError(`${what} needs two groups or more`, "give --data name=path for each");
+  const evaluated = heldOutGroups(options, split);
   checkHeldOutNames(evaluated, rows.names, what);
-  const heldOut = await readHeldOut(options, described, options.batch_size);
+  const heldOut = await readHeldOut(evaluated, described, options.batch_size);
   return { begun, rows, heldOut, choices: choose(context.picks, options.lr) };
 }
 

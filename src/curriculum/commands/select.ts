@@ -76,7 +76,10 @@ async function open(context: SelectContext, groups: readonly GroupReference[]) {
       `${selector.name} compares all pairs of rows, and there are ${n}; at most ${MOST_STATES}`,
       "select from parts, or by loss first",
     );
-  const budget = Math.min(n, Math.max(1, Math.round(options.keep < 1 ? options.keep * n : options.keep)));
+  const budget = Math.min(
+    n,
+    Math.max(1, Math.round(options.keep_rows < 1 ? options.keep_rows * n : options.keep_rows)),
+  );
   return { begun, sequences, budget, pad: tools.tokenizer?.pad ?? 0 };
 }
 type Opened = Awaited<ReturnType<typeof open>>;

@@ -110,7 +110,12 @@ export const method = task({
       help: "questions and answers; passages as text; their first third and the rest; questions about what passages tell",
     },
     people: { type: "1 <= number.integer <= 13000", default: 200, help: "people of the target set" },
-    forget: { type: "0 <= number <= 1", default: 0.1, help: "share of them to forget, rounded to whole people" },
+    forget_share: {
+      type: "0 <= number <= 1",
+      was: ["forget"],
+      default: 0.1,
+      help: "share of them to forget, rounded to whole people",
+    },
     told: { type: "1 <= number.integer <= 10", default: 4, help: "facts a passage tells" },
   },
 
@@ -131,10 +136,10 @@ export const method = task({
     { form: "knowledge", part: "forget" },
   ],
 
-  open(where, { part, form, people, forget, told }) {
+  open(where, { part, form, people, forget_share: share, told }) {
     const { seed, split } = where;
     const person = population(where);
-    const forgotten = Math.round(people * forget);
+    const forgotten = Math.round(people * share);
     const retained = people - forgotten;
     if (form !== "qa" && (part === "two-hop" || part === "world"))
       throw new UserError(`--part ${part} has no ${form}`, "it goes with --form qa");

@@ -31,7 +31,7 @@ export async function cache(context: Context<typeof CACHE>): Promise<Outcome> {
   const tools = await textTools(checkpoint.files, checkpoint.ref, sizes, options, (text) => context.warn(text));
   const { sequences, groups } = await loadSequences(groupsOf(options.data, "--data", options.columns), tools.encode);
   const tokens = groups.reduce((sum, group) => sum + group.tokens, 0);
-  const k = Math.min(options.top, sizes.outputs);
+  const k = Math.min(options.top_logprobs, sizes.outputs);
   context.info(`${sequences.length} rows, ${tokens} tokens, about ${humanBytes(tokens * (8 * k + 4))}`);
   if (context.dryRun) {
     context.json({ rows: sequences.length, tokens, bytes: tokens * (8 * k + 4) });

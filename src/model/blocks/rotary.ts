@@ -18,6 +18,8 @@ export interface RotaryGiven {
   readonly unscaled?: boolean;
   /** Share of a head that turns where the config does not say; the architecture turns a part of a head only with it. */
   readonly partial?: number;
+  /** Names that the config has at its top for `rope_theta` and `partial_rotary_factor`, or beside them. */
+  readonly older?: { readonly theta: string; readonly partial: string };
   readonly interleaved?: boolean;
   /** What the architecture reads of what only some do. */
   readonly reads?: readonly (keyof typeof OF_SOME)[];
@@ -46,9 +48,28 @@ function parametersOf(c: ConfigReader, kind: string | undefined): { given: Json 
   throw new UserError(`${c.where}: rope_parameters has nothing of ${kind}`, "compare it with the model's page");
 }
 
+const ABOVE_0 = { least: 0, open: true };
+
+/** A number at the top of the config, under either of two names. Throws UserError where they disagree. */
+function eitherNumber(c: ConfigReader, key: string, older: string | undefined, fallback: number): number {
+  const value = c.number(key, fallback, ABOVE_0);
+  if (older === undefined || !c.has(older)) return value;
+  const other = c.number(older, fallback, ABOVE_0);
+  if (!c.has(key) || value === other) return other;
+  throw new UserError(`${c.where}: ${older} is ${other}, but ${key} is ${value}`, "compare it with the model's page");
+}
+
+/** Share of a head that turns. Throws UserError. */
+export function turningShare(c: ConfigReader, { partial = 1, older, kind }: Omit<RotaryGiven, "headDim">): number {
+  const inner = parametersOf(c, kind).given?.partial_rotary_factor ?? undefined;
+  const outer = eitherNumber(c, "partial_rotary_factor", older?.partial, partial);
+  return inner === undefined ? outer : numberIn(inner, c.where, "rope_parameters.partial_rotary_factor", ABOVE_0);
+}
+
 /** Values of a head that turn. Throws UserError for a part where the architecture turns whole heads. */
-function turningValues(c: ConfigReader, scaling: Json | undefined, { headDim, partial }: RotaryGiven): number {
-  const inner = scaling?.partial_rotary_factor ?? undefined;
+function turningValues(c: ConfigReader, given: RotaryGiven): number {
+  const { headDim, partial, kind } = given;
+  const inner = parametersOf(c, kind).given?.partial_rotary_factor ?? undefined;
   if (partial === undefined) {
     c.only("partial_rotary_factor", 1);
     if (inner === undefined || inner === 1) return headDim;
@@ -57,9 +78,7 @@ function turningValues(c: ConfigReader, scaling: Json | undefined, { headDim, pa
       CANNOT_RUN,
     );
   }
-  const range = { least: 0, open: true };
-  const outer = c.number("partial_rotary_factor", partial, range);
-  const factor = inner === undefined ? outer : numberIn(inner, c.where, "rope_parameters.partial_rotary_factor", range);
+  const factor = turningShare(c, given);
   const turning = Math.floor(headDim * factor);
   if (factor > 1 || turning < 2)
     throw new UserError(
@@ -95,11 +114,10 @@ export function rotary(c: ConfigReader, given: RotaryGiven): RopeTables {
   // A base in `rope_parameters` is not that of layers which have a key of their own.
   const shared = own || thetaKey === "rope_theta";
   const inner = shared ? (parameters?.rope_theta ?? c.object("rope_parameters")?.rope_theta ?? undefined) : undefined;
-  const range = { least: 0, open: true };
   const base =
     inner === undefined
-      ? c.number(thetaKey, theta, range)
-      : numberIn(inner, c.where, "rope_parameters.rope_theta", range);
+      ? eitherNumber(c, thetaKey, given.older?.theta, theta)
+      : numberIn(inner, c.where, "rope_parameters.rope_theta", ABOVE_0);
   refuseOthers(c, parameters, given);
   const kind = together?.rope_type ?? together?.type;
   const beside = (given.outside ?? []).flatMap((key) => (c.has(key) ? [[key, c.number(key)] as const] : []));
@@ -108,7 +126,7 @@ export function rotary(c: ConfigReader, given: RotaryGiven): RopeTables {
     ...together,
     ...(typeof kind === "string" && Object.hasOwn(synonyms, kind) ? { rope_type: synonyms[kind] } : {}),
   };
-  const headDim = turningValues(c, parameters, given);
+  const headDim = turningValues(c, given);
   const tables = ropeTables({ headDim, theta: base, scaling, maxPositions, where: c.where });
   return interleaved ? { ...tables, interleaved } : tables;
 }

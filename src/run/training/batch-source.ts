@@ -4,6 +4,7 @@ import { checkLabels, type Example, loadExamples, loadSequences, type SequenceDa
 import { type GroupReference, groupsOf } from "../../data/groups.ts";
 import { BatchOrder, type OrderOptions, type OrderState } from "../../data/order.ts";
 import type { EncodeOptions } from "../../data/sequences.ts";
+import type { Split } from "../../data/split.ts";
 import type { ModelSizes } from "../../model/architecture.ts";
 import type { TextTools } from "../text-tools.ts";
 
@@ -122,16 +123,26 @@ export function stackedBatches(
   };
 }
 
-/** Reads the groups that --data names into batches for a model. Throws UserError for rows that it cannot take. */
+/**
+ * Reads the groups that --data names into batches for a model, but for what `split` holds out. Throws UserError for
+ * rows that it cannot take.
+ */
 export async function readBatches(
   { data, columns }: { readonly data?: readonly string[] | undefined; readonly columns?: string | undefined },
   {
     tools,
     sizes,
     order,
-  }: { readonly tools: TextTools | undefined; readonly sizes: ModelSizes; readonly order: OrderChoice },
+    split,
+  }: {
+    readonly tools: TextTools | undefined;
+    readonly sizes: ModelSizes;
+    readonly order: OrderChoice;
+    readonly split?: Split | undefined;
+  },
 ): Promise<(BatchSource<TokenBatch> & { readonly data: SequenceData }) | BatchSource<ExampleBatch>> {
-  const groups = groupsOf(data, "--data", columns);
+  const all = groupsOf(data, "--data", columns);
+  const groups = split?.rest(all) ?? all;
   if (tools) return tokenBatches(groups, tools.encode, order, tools.tokenizer?.pad ?? 0);
   const source = await exampleBatches(groups, order);
   checkLabels(source.examples, sizes.outputs, sizes.example);

@@ -112,7 +112,7 @@ async function chooseTrained<B, D extends TrainingData<B>>(
 export function describeRun<B, D extends TrainingData<B>>(
   context: RunContext,
   { choices }: OpenedRun,
-  { data, steps, perEpoch }: ReadRun<D>,
+  { data, heldOut, steps, perEpoch }: ReadRun<D>,
   { model, memory }: Pick<BuiltRun<B>, "model" | "memory">,
 ): void {
   const { groups } = data.source;
@@ -121,11 +121,13 @@ export function describeRun<B, D extends TrainingData<B>>(
   const rows = groups.map(
     ({ name, rows, tokens }) => `${name} ${count(rows)} rows${tokens === undefined ? "" : `, ${count(tokens)} tokens`}`,
   );
+  const held = heldOut.map(({ name, rows }) => `${name} ${count(rows)} rows`);
   const trained = model.adapter ? `, adapter ${count(trainable)} trained` : `, ${count(trainable)} trained`;
   const kinds = Object.entries(memory).map(([kind, bytes]) => `${kind} ${humanBytes(bytes)}`);
   const lines = [
     `${count(total)} parameters${trainable === total && !model.adapter ? "" : trained}`,
     `data: ${rows.join("; ")}`,
+    ...(held.length > 0 ? [`held out: ${held.join("; ")}`] : []),
     `${count(steps)} steps (${(steps / perEpoch).toFixed(2)} epochs), ${choices.optimizer.method.name}, ${choices.schedule.method.name}`,
     `GPU memory: ${kinds.join(", ")}`,
     ...(context.out.startsWith("hf:") ? [`to: ${uploadText(context.out)}`] : []),
@@ -133,7 +135,8 @@ export function describeRun<B, D extends TrainingData<B>>(
   if (!context.dryRun) for (const line of lines) context.info(line);
   else {
     context.print(lines.join("\n"));
-    context.json({ parameters: { total, trainable }, steps, steps_per_epoch: perEpoch, groups, memory });
+    const held_out = heldOut.map(({ name, rows }) => ({ name, rows }));
+    context.json({ parameters: { total, trainable }, steps, steps_per_epoch: perEpoch, groups, held_out, memory });
   }
 }
 

@@ -1,7 +1,9 @@
 /** Held-out loss during training, per group of data. */
 import { type Batch, collate, stackExamples } from "../../data/batch.ts";
 import { checkLabels, inBatches, loadExamples, loadSequences } from "../../data/dataset.ts";
-import { parseGroups } from "../../data/groups.ts";
+import { type GroupReference, parseGroups } from "../../data/groups.ts";
+import { Split } from "../../data/split.ts";
+import { UserError } from "../../errors.ts";
 import type { ModelSizes } from "../../model/architecture.ts";
 import type { Model } from "../../model/model.ts";
 import type { SlotPool } from "../../tensor/slots.ts";
@@ -11,6 +13,7 @@ import type { TextTools } from "../text-tools.ts";
 /** Held-out rows of a group, in batches. */
 export interface HeldOutGroup {
   readonly name: string;
+  readonly rows: number;
   readonly batches: readonly Batch[];
 }
 
@@ -27,20 +30,41 @@ export interface HeldOutLosses {
   losses(): Promise<readonly GroupLoss[]>;
 }
 
+/** Which rows are held out. */
+export interface HeldOutOptions {
+  readonly eval_data?: readonly string[] | undefined;
+  readonly eval_split?: number | undefined;
+  readonly columns?: string | undefined;
+}
+
+/** What --eval-split holds out; undefined without it. Throws UserError beside --eval-data. */
+export function splitOf({ eval_data, eval_split }: HeldOutOptions, seed: number): Split | undefined {
+  if (eval_split === undefined) return undefined;
+  if (eval_data && eval_data.length > 0)
+    throw new UserError("both --eval-data and --eval-split say what is held out", "give one of them");
+  return new Split(eval_split, seed);
+}
+
+/** The groups of held-out rows, in files of their own or what `split` left out of those that it divided. */
+export const heldOutGroups = (options: HeldOutOptions, split: Split | undefined): readonly GroupReference[] =>
+  split ? split.heldOut : parseGroups(options.eval_data ?? [], options.columns, "--eval-data");
+
 /**
- * Reads the groups of --eval-data into memory, `rows` a batch. Throws UserError for the first row that the model cannot
+ * Reads groups of held-out rows into memory, `rows` a batch. Throws UserError for the first row that the model cannot
  * take.
  */
 export async function readHeldOut(
-  options: { readonly eval_data?: readonly string[] | undefined; readonly columns?: string | undefined },
+  references: readonly GroupReference[],
   { tools, sizes }: { readonly tools: TextTools | undefined; readonly sizes: ModelSizes },
   rows: number,
 ): Promise<HeldOutGroup[]> {
   const groups: HeldOutGroup[] = [];
-  for (const group of parseGroups(options.eval_data ?? [], options.columns, "--eval-data")) {
+  for (const group of references) {
     const batches: Batch[] = [];
+    let count: number;
     if (tools) {
-      const { sequences } = await loadSequences([group], tools.encode);
+      const { sequences, groups: counts } = await loadSequences([group], tools.encode);
+      count = counts[0]!.rows;
       const pad = tools.tokenizer?.pad ?? 0;
       for await (const part of inBatches(sequences, rows))
         batches.push(
@@ -51,10 +75,11 @@ export async function readHeldOut(
         );
     } else {
       const examples = await loadExamples([group]);
+      count = examples.length;
       checkLabels(examples, sizes.outputs, sizes.example);
       for await (const part of inBatches(examples, rows)) batches.push(stackExamples(part));
     }
-    groups.push({ name: group.name, batches });
+    groups.push({ name: group.name, rows: count, batches });
   }
   return groups;
 }

@@ -6,7 +6,7 @@ import { parseUploadRef } from "../../checkpoint/hub/upload.ts";
 import { UserError } from "../../errors.ts";
 import type { Prompt } from "../generating/prompts.ts";
 import { describeModel } from "../open-model.ts";
-import { type HeldOutGroup, readHeldOut } from "./held-out.ts";
+import { type HeldOutGroup, heldOutGroups, readHeldOut, splitOf } from "./held-out.ts";
 import { type Choices, choose } from "./optimizer-and-schedule.ts";
 import { refuseClashing, warnOfKeep, warnOfSchedule } from "./option-checks.ts";
 import { checkSettings, findState, refuseForeign, refuseOverwriting, type SavedRun } from "./saved-state.ts";
@@ -58,6 +58,7 @@ export async function openRun<B, D extends TrainingData<B>>(
     if (leftover) warn(`${leftover} lacks a part, as a run that was over leaves it; this run begins anew`);
   }
   refuseClashing(context);
+  const split = splitOf(options, seed);
   // As JSON has it, for a comparison with what was saved.
   const evaluated = options.patience === undefined ? {} : { eval_every: options.eval_every };
   const settings = JSON.parse(JSON.stringify({ ...context.decisive, ...evaluated, model: technique.model, seed }));
@@ -84,10 +85,10 @@ export async function openRun<B, D extends TrainingData<B>>(
     batchSize: options.batch_size,
     seed,
     shuffle: options.shuffle,
-    ...(options.weights ? { weights: options.weights } : {}),
+    ...(options.mixture ? { weights: options.mixture } : {}),
     ...(options.pack && tools ? { pack: tools.encode.maxLength! } : {}),
   };
-  return { opened: { ...described, order }, start: begun, choices, folder, saved, settings };
+  return { opened: { ...described, order, split }, start: begun, choices, folder, saved, settings };
 }
 
 export interface ReadRun<D> {
@@ -109,7 +110,7 @@ export async function readRun<B, D extends TrainingData<B>>(
   const { options, progress } = context;
   progress.start({ unit: "rows" });
   const data = await technique.data(opened);
-  const heldOut = await readHeldOut(options, opened, options.batch_size);
+  const heldOut = await readHeldOut(heldOutGroups(options, opened.split), opened, options.batch_size);
   const prompts = await readSamplePrompts(options.sample_prompts ?? [], options.columns, opened);
   progress.done();
   if (options.steps !== undefined && options.epochs !== undefined)

@@ -7,6 +7,7 @@
  */
 import type { LineageEntry } from "../../checkpoint/checkpoint.ts";
 import type { Read } from "../../checkpoint/lineage/input.ts";
+import type { Split } from "../../data/split.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import type { Values } from "../../method/options.ts";
 import type { Picks } from "../../method/picks.ts";
@@ -21,7 +22,7 @@ import type { RUN } from "./options.ts";
 import type { UpdateRule } from "./update-rule.ts";
 
 /** Options of one way to begin, to make batches, or of one loss, which other scripts lack. */
-type Particular = "init" | "data" | "pack" | "weights" | "smoothing" | "z_loss";
+type Particular = "init" | "data" | "pack" | "mixture" | "smoothing" | "z_loss";
 
 /** The command line of a script that trains. */
 export interface RunContext extends CommandContext {
@@ -40,6 +41,8 @@ export interface RunContext extends CommandContext {
 export interface Opened extends DescribedModel {
   /** How rows become batches. */
   readonly order: OrderChoice;
+  /** What is held out of the training data, where --eval-split says so: `data` reads what it leaves. */
+  readonly split: Split | undefined;
 }
 
 /** What a technique read. */

@@ -8,7 +8,7 @@ import { argmax, GREEDY } from "../../../src/run/generating/sampling.ts";
 import { Program, profileOf } from "../../../src/tensor/program.ts";
 import { Recorder } from "../../../src/tensor/recorder.ts";
 import { sharedGpu } from "../../support/gpu.ts";
-import { TINY_DECODERS, TINY_EXPERTS, TINY_TEXT } from "../../support/tiny-models.ts";
+import { TINY_DECODERS, TINY_EXPERTS, TINY_NEOX, TINY_TEXT } from "../../support/tiny-models.ts";
 
 const gpu = await sharedGpu();
 const PROMPTS = [[1, 2, 3], [7], [5, 9, 11, 13, 2, 8, 1]];
@@ -45,6 +45,7 @@ const QWEN3_MOE = {
 const ALL: Readonly<Record<string, Json>> = {
   ...TINY_TEXT,
   ...TINY_DECODERS,
+  ...TINY_NEOX,
   ...TINY_EXPERTS,
   qwen3_moe: QWEN3_MOE,
 };

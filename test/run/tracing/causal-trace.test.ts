@@ -12,7 +12,7 @@ import { embeddingDeviation, PARTS, type Part, type Restored, Tracer } from "../
 import { type Replace, referenceLogits } from "../../model/reference.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { normals } from "../../support/random.ts";
-import { TINY_EXPERTS, TINY_TEXT } from "../../support/tiny-models.ts";
+import { TINY_EXPERTS, TINY_NEOX, TINY_TEXT } from "../../support/tiny-models.ts";
 
 setDefaultTimeout(60_000);
 const gpu = await sharedGpu();
@@ -79,7 +79,7 @@ describe("what is traced", () => {
 const ROW = [3, 17, 40, 8, 21, 5, 33, 9];
 const all = (n: number) => Array.from({ length: n }, (_, i) => i);
 
-describe.each(Object.entries({ ...TINY_TEXT, ...TINY_EXPERTS }))("%s", (_, json) => {
+describe.each(Object.entries({ ...TINY_TEXT, ...TINY_NEOX, ...TINY_EXPERTS }))("%s", (_, json) => {
   let model: Model;
   let tracer: Tracer;
   beforeAll(async () => {

@@ -37,6 +37,7 @@ const examples = (seed: number, count: number): Example[] =>
 const trained = rowsOf(NAMES, examples(100, 40), 0);
 const held = NAMES.map((name, group) => ({
   name,
+  rows: 24 / NAMES.length,
   batches: [stackExamples(examples(900, 24).filter((example) => example.group === group))],
 }));
 

@@ -185,7 +185,7 @@ test("held-out losses are measured once a step for all who ask, and logged", asy
   const asked: number[][] = [];
   await trainModel({
     ...on(model, 1, 4),
-    heldOut: [{ name: "held", batches: [stackExamples(task(50))] }],
+    heldOut: [{ name: "held", rows: 12, batches: [stackExamples(task(50))] }],
     controllers: [1, 2].map((i) => ({
       name: `listener ${i}`,
       due: (step: number) => step === 2,

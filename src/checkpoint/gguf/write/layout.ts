@@ -10,6 +10,7 @@ import { ROPE_FACTORS } from "../rope.ts";
 import { addHistory } from "./base-models.ts";
 import { configOfFiles } from "./config.ts";
 import { aligned, encodeGgufHeader, type GgufEntries, text, u32 } from "./encode-header.ts";
+import { isMix, mixFileType } from "./mixes.ts";
 import { type ModelMetadata, modelMetadata } from "./model-metadata.ts";
 import { checkWhole } from "./required.ts";
 import { storedBytes, type TargetName, targetOf } from "./targets.ts";
@@ -60,7 +61,7 @@ export function layoutGguf(plan: GgufPlan, rules: TypeRules, warn: (message: str
   const model = modelMetadata(config, warn);
   const { found, used } = placesOf(plan.tensors, model);
   checkWhole(model, used);
-  const types = new TypePlan(rules);
+  const types = new TypePlan(rules, model);
   const stored = new Map<string, { type: TargetName; shape: readonly number[] }>();
   for (const { tensor, name, parts } of found) {
     const type = types.typeOf(name, tensor);
@@ -84,7 +85,7 @@ export function layoutGguf(plan: GgufPlan, rules: TypeRules, warn: (message: str
   addHistory(entries, plan.lineage);
   for (const [key, value] of model.entries) entries.set(key, value);
   entries.set("general.quantization_version", u32(2));
-  entries.set("general.file_type", u32(fileType(stored)));
+  entries.set("general.file_type", u32(fileType(rules, stored)));
   addTokenizer(entries, plan.files, rows, warn);
   return placed(entries, model, stored, found);
 }
@@ -120,8 +121,12 @@ function placesOf(
   return { found, used };
 }
 
-/** `general.file_type`: that of the type that most weights have. */
-function fileType(stored: ReadonlyMap<string, { type: TargetName; shape: readonly number[] }>): number {
+/** `general.file_type`: that of the mix, or of the type that most weights have. */
+function fileType(
+  { all }: TypeRules,
+  stored: ReadonlyMap<string, { type: TargetName; shape: readonly number[] }>,
+): number {
+  if (all !== undefined && isMix(all)) return mixFileType(all);
   const counts = new Map<TargetName, number>();
   for (const { type, shape } of stored.values()) {
     if (shape.length < 2) continue;

@@ -5,7 +5,7 @@ export const GGUF = {
   gguf_type: {
     type: "string[]",
     decides: "storage",
-    help: "types in an -o x.gguf: q8_0, or q4_k,*.ffn_down.*=q6_k by pattern; each matrix keeps its own when left out",
+    help: "types in an -o x.gguf: q8_0, a mix as q4_k_m, or q4_k,*.ffn_down.*=q6_k by pattern; each matrix keeps its own when left out",
     value: "TYPE",
   },
 } as const satisfies Options;

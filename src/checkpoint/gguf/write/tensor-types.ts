@@ -2,6 +2,7 @@
 import { UserError } from "../../../errors.ts";
 import { show } from "../../../json.ts";
 import type { TensorInfo } from "../../checkpoint.ts";
+import type { MixedModel } from "./mixes.ts";
 import { fitting, type TargetName } from "./targets.ts";
 import { type TypeRules, typeChooser } from "./type-rules.ts";
 
@@ -25,8 +26,8 @@ export class TypePlan {
   readonly #replaced = new Map<string, string[]>();
   #rounded = 0;
 
-  constructor(rules: TypeRules) {
-    this.#choose = typeChooser(rules);
+  constructor(rules: TypeRules, model: MixedModel) {
+    this.#choose = typeChooser(rules, model);
   }
 
   /** The type of the stored tensor `name`, which `tensor` is or is a part of. Throws UserError for integers. */
@@ -40,7 +41,7 @@ export class TypePlan {
     }
     if (tensor.dtype === "F64") this.#rounded++;
     if (staysF32(name, tensor.shape.length)) return "f32";
-    const wanted = this.#choose.of([name, tensor.name]) ?? own;
+    const wanted = this.#choose.of(name, tensor.name) ?? own;
     const found = fitting(wanted, tensor.shape.at(-1)!);
     if (found !== wanted) {
       const key = `${found} instead of ${wanted}`;

@@ -36,7 +36,7 @@ const OPTIONS = {
   relearn_batch: { type: "number.integer >= 1", default: 4, help: "rows of a step", value: "N" },
   relearn_group: {
     type: "string",
-    help: "group whose rows are learned; that of --forget when left out",
+    help: "group whose rows are learned; that of --forget-group when left out",
     value: "NAME",
   },
 } as const;
@@ -142,7 +142,7 @@ export const method = defineTechnique({
   options: OPTIONS,
   laws: { reproducible: true, companions: true },
   check({ values, groups, forget }) {
-    const flag = values.relearn_group === undefined ? "--forget" : "--relearn-group";
+    const flag = values.relearn_group === undefined ? "--forget-group" : "--relearn-group";
     requireGroup(values.relearn_group ?? forget, groups, { asker: "--attack relearn", flag });
   },
 

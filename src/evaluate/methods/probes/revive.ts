@@ -26,7 +26,7 @@ const OPTIONS = {
   revive_batch: { type: "number.integer >= 1", default: 4, help: "rows of a step", value: "N" },
   revive_group: {
     type: "string",
-    help: "group that needs the capability; that of --forget when left out",
+    help: "group that needs the capability; that of --forget-group when left out",
     value: "NAME",
   },
   revive_goal: { type: "number", help: "score to be reached, in place of 90 % of the original's", value: "SCORE" },
@@ -53,7 +53,7 @@ export function revival(
 }
 
 function check({ values, metrics, groups, forget, gold }: TechniqueInfo<typeof OPTIONS>): void {
-  const flag = values.revive_group === undefined ? "--forget" : "--revive-group";
+  const flag = values.revive_group === undefined ? "--forget-group" : "--revive-group";
   requireGroup(values.revive_group ?? forget, groups, { asker: "--probe revive", flag });
   if (!gold)
     throw new UserError(

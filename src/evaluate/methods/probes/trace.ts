@@ -23,7 +23,7 @@ import { defineTechnique, type TableCell, type TechniqueSetup } from "../../tech
 const OPTIONS = {
   trace_group: {
     type: "string",
-    help: "group whose facts are traced; the only one, or that of --forget when left out",
+    help: "group whose facts are traced; the only one, or that of --forget-group when left out",
     value: "NAME",
   },
   trace_rows: { type: "number.integer >= 1", help: "facts, drawn by seed; all when left out", value: "K" },
@@ -134,7 +134,7 @@ export const method = defineTechnique({
         "leave it out",
       );
     if (gold) throw new UserError("--gold has no effect with --probe trace", "give the model as one more argument");
-    const flag = values.trace_group === undefined ? "--forget" : "--trace-group";
+    const flag = values.trace_group === undefined ? "--forget-group" : "--trace-group";
     requireGroup(groupOf(values.trace_group, groups, forget), groups, { asker: "--probe trace", flag });
   },
 
