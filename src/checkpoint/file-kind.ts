@@ -32,7 +32,7 @@ const KINDS: [(start: string) => boolean, string, string][] = [
   [
     (s) => /^(ï»¿)?\s*[{[]\s*["{[\]}\d]/.test(s),
     "JSON or JSONL text",
-    "a model is weights: name the folder or the file that holds them; rows have an option of their own",
+    "a model is weights, and rows have an option of their own; for a config.json name its folder",
   ],
   [(s) => /^[\s -~]{9,}$/.test(s), "text", "expected the weights of a model"],
 ];

@@ -59,8 +59,8 @@ testMistakes([
   },
   {
     typed: "ingot merge one two --base base --method ties --set density:mlp:0.5 -o m10/",
-    says: "expected KEY=VALUE but found density:mlp:0.5",
-    follow: "ingot merge one two --base base --method ties --set density=0.3 -o m10/",
+    says: "did you mean --set density:mlp=0.5?",
+    follow: "ingot merge one two --base base --method ties --set density:mlp=0.5 -o m10/",
     gives: "m10/model.safetensors",
   },
   {

@@ -77,8 +77,8 @@ testMistakes([
   },
   {
     typed: "ingot train base --data a.jsonl --data ./a.jsonl --steps 1 --batch-size 2 -o t13/",
-    says: "two groups of data are named a",
-    follow: "ingot train base --data first=a.jsonl --data second=./a.jsonl --steps 1 --batch-size 2 -o t13/",
+    says: "--data ./a.jsonl is given twice",
+    follow: "ingot train base --data a.jsonl --steps 1 --batch-size 2 -o t13/",
     gives: "t13/model.safetensors",
   },
   {

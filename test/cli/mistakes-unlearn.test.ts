@@ -130,7 +130,7 @@ testMistakes([
   },
   {
     typed: "ingot evaluate base --data choice.jsonl --metric choice",
-    says: "rows of choices are for --metric choice",
+    says: "rows of choices are for ingot evaluate --metric choice",
     follow: "ingot evaluate base --data choice.jsonl --metric choice --columns prompt=question",
     gives: /choice[\s\S]*?\sbase +-?[\d.]+/,
   },
