@@ -1,7 +1,7 @@
 /** The tables of methods in docs/, made from the method files; `bun docs/generate.ts` brings them up to date. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { architectureOfType } from "../src/checkpoint/gguf/names.ts";
+import { architectureOfType } from "../src/checkpoint/gguf/architectures.ts";
 import { kinds, loadMethods, type MethodInfo } from "../src/method/registry.ts";
 import type { Architecture } from "../src/model/architecture.ts";
 

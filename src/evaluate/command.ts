@@ -10,7 +10,7 @@ import { refuseInputs } from "../cli/target.ts";
 import type { Batch } from "../data/batch.ts";
 import { type GroupReference, groupsOf, parseGroups } from "../data/groups.ts";
 import { UserError } from "../errors.ts";
-import { openGpu } from "../gpu/gpu.ts";
+import { type Gpu, openGpu } from "../gpu/gpu.ts";
 import { bindDefaults } from "../method/bind.ts";
 import { loadMethod } from "../method/registry.ts";
 import { leftOutOfTable } from "../run/evaluation/documents.ts";
@@ -21,7 +21,7 @@ import { readingsOf } from "../run/scoring/score-text.ts";
 import type { Need, ScoredRow } from "../run/scoring/scored-row.ts";
 import { checkAlone, checkMetrics, checkOutputs, checkStdin, checkTask, goldRemark, inputsOf } from "./checks.ts";
 import { type BoundMetric, needsOf } from "./contract.ts";
-import { planOf, writesOf } from "./dry-run.ts";
+import { plannedMemory, planOf, writesOf } from "./dry-run.ts";
 import { LogitDump } from "./dump.ts";
 import { loadTask, type Task } from "./harness/task.ts";
 import { ModelLoader } from "./loaded-model.ts";
@@ -62,18 +62,11 @@ export async function evaluate(context: EvaluateContext): Promise<Outcome> {
   const asked = await askedFor(context);
   const warn = once(context.warn);
   const opened = await openAll(context, asked, warn);
-  const { metrics, groups, chosen } = asked;
+  const { metrics, chosen } = asked;
   // A probe reads rows in its own way.
   const needs = chosen?.kind === "probe" ? new Set<Need>() : needsOf(metrics);
   if (context.dryRun) {
-    const data: ScoringData[] = [];
-    for (const { reader } of opened)
-      data.push(asked.task?.read(reader) ?? (await readForScoring(groups, reader, needs)));
-    const technique = chosen ? { [chosen.kind]: chosen.technique.name } : {};
-    const writes = writesOf({ ...context.options, out: context.out });
-    const { json, text } = planOf({ models: opened, metrics, groups, data: data[0]!, technique, writes });
-    if (context.options.json) context.line(json);
-    else context.print(text);
+    await tellPlan(context, asked, needs, opened, warn);
     return {};
   }
   const report = reporter(context, asked.refs);
@@ -82,6 +75,32 @@ export async function evaluate(context: EvaluateContext): Promise<Outcome> {
     : await runMetrics(context, asked, needs, opened, warn);
   report(found);
   return {};
+}
+
+/** Reads the rows for every model, and says what would be done. */
+async function tellPlan(
+  context: EvaluateContext,
+  { metrics, groups, chosen, task }: Asked,
+  needs: ReadonlySet<Need>,
+  opened: readonly Opened[],
+  warn: (message: string) => void,
+): Promise<void> {
+  const { options, device, signal } = context;
+  const read: (Opened & { readonly data: ScoringData; readonly bits: number | undefined })[] = [];
+  for (const model of opened) {
+    const data = task?.read(model.reader) ?? (await readForScoring(groups, model.reader, needs));
+    read.push({ ...model, data, bits: model.role === "model" ? bitsOf(options) : undefined });
+  }
+  const gpu = await openGpu({ device, dry: true });
+  const loader = await loaderFor(context, metrics, warn, task, gpu);
+  const dumpTop = options.dump === undefined ? undefined : options.dump_top;
+  const of = { gpu, loader, opened: read, needs, rows: options.batch_size, signal, dumpTop };
+  const memory = await plannedMemory({ ...of, isLeast: chosen !== undefined });
+  const technique = chosen ? { [chosen.kind]: chosen.technique.name } : {};
+  const writes = writesOf({ ...options, out: context.out });
+  const { json, text } = planOf({ models: opened, metrics, groups, data: read[0]!.data, technique, writes, memory });
+  if (options.json) context.line(json);
+  else context.print(text);
 }
 
 /**
@@ -203,8 +222,9 @@ async function loaderFor(
   metrics: readonly BoundMetric[],
   warn: (message: string) => void,
   task?: Task,
+  gpu?: Gpu,
 ): Promise<ModelLoader> {
-  return new ModelLoader({ gpu: await openGpu({ device }), metrics, options, signal, progress, warn, task });
+  return new ModelLoader({ gpu: gpu ?? (await openGpu({ device })), metrics, options, signal, progress, warn, task });
 }
 
 async function runTechnique(

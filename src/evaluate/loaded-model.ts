@@ -7,8 +7,8 @@ import type { Gpu } from "../gpu/gpu.ts";
 import { Model } from "../model/model.ts";
 import { type Reader, readForScoring, type ScoringData } from "../run/scoring/read-rows.ts";
 import { scoreExamples } from "../run/scoring/score-rows.ts";
-import { scoreText } from "../run/scoring/score-text.ts";
-import type { ScoredRow } from "../run/scoring/scored-row.ts";
+import { readingsOf, scoreText } from "../run/scoring/score-text.ts";
+import type { Need, ScoredRow } from "../run/scoring/scored-row.ts";
 import { Scorer } from "../run/scoring/scorer.ts";
 import type { TextOptions, TextTools } from "../run/text-tools.ts";
 import { type BoundMetric, needsOf } from "./contract.ts";
@@ -28,8 +28,11 @@ export interface LoaderOptions {
     readonly stop?: readonly string[] | undefined;
   };
   readonly signal: AbortSignal;
-  /** Hears how many rows are done, and of which model. */
-  readonly progress: { advance(rows: number, ref: string): void };
+  /** Hears how many rows there are to do where a technique announces it, how many are done, and of which model. */
+  readonly progress: {
+    start(plan: { readonly total: number; readonly unit: string }): void;
+    advance(rows: number, ref: string): void;
+  };
   /** Hears a message as often as it comes up: once a model, a measurement. */
   readonly warn: (message: string) => void;
 }
@@ -73,14 +76,34 @@ export interface LoadedModel {
  */
 export class ModelLoader {
   readonly #options: LoaderOptions;
+  #announced: ((readings: number) => number) | undefined;
 
   constructor(options: LoaderOptions) {
     this.#options = options;
   }
 
-  /** Counts a row of the model as done. */
-  tick(ref: string): void {
-    this.#options.progress.advance(1, ref);
+  /** Counts rows of the model as done. */
+  tick(ref: string, rows = 1): void {
+    this.#options.progress.advance(rows, ref);
+  }
+
+  /**
+   * Says how much a technique has to do, in readings of rows: a function of how many one scoring takes, which is known
+   * once the rows of the first are read.
+   */
+  announce(total: (readings: number) => number): void {
+    this.#announced = total;
+  }
+
+  /** Says how much there is to do where nothing is scored. */
+  begin(total: number, unit: string): void {
+    this.#options.progress.start({ total, unit });
+  }
+
+  #read(data: ScoringData, needs: ReadonlySet<Need>): void {
+    const total = this.#announced?.(readingsOf(data, needs));
+    this.#announced = undefined;
+    if (total !== undefined) this.begin(total, "readings of rows");
   }
 
   get gpu(): Gpu {
@@ -106,6 +129,7 @@ export class ModelLoader {
       const done = (n: number) => progress.advance(n, ref);
       const common = { ref, rows, scorer, signal, done, ...(visit ? { visit } : {}) };
       const read = data ?? task?.read(source) ?? (await readForScoring(groups, source, needs));
+      this.#read(read, needs);
       if (read.kind === "text") for (const remark of read.remarks ?? []) warn(remark);
       if (read.kind === "examples") return scoreExamples(model, read.examples, common);
       return scoreText(model, read, tools!, { ...common, needs, maxTokens, stop });

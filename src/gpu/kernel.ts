@@ -8,6 +8,7 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { Device } from "./device.ts";
+import { linked } from "./linked.ts";
 
 /** What selects a variant: conditions of `@if` and values of `override` constants. */
 export interface Variant {
@@ -76,14 +77,17 @@ function modules(path: string): Record<string, string> {
 }
 
 /** Links one kernel file with its imports under a set of conditions; returns plain WGSL. */
-export async function linkKernel(path: string, flags: readonly string[] = []): Promise<string> {
-  const { link } = await import("wesl/core");
-  const linked = await link({
-    weslSrc: modules(path),
-    rootModuleName: `./${path.replaceAll("-", "_")}.wgsl`,
-    conditions: Object.fromEntries(flags.map((flag) => [flag, true])),
+export function linkKernel(path: string, flags: readonly string[] = []): Promise<string> {
+  const sources = modules(path);
+  return linked({ path, flags, sources }, async () => {
+    const { link } = await import("wesl/core");
+    const { dest } = await link({
+      weslSrc: sources,
+      rootModuleName: `./${path.replaceAll("-", "_")}.wgsl`,
+      conditions: Object.fromEntries(flags.map((flag) => [flag, true])),
+    });
+    return dest;
   });
-  return linked.dest;
 }
 
 /** A compiled variant of a kernel. */

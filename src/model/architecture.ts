@@ -110,7 +110,12 @@ export interface Architecture<C = unknown> extends MethodInfo {
   /** The class of transformers, as `architectures` of config.json names it. */
   readonly className?: string;
   /** Tensors of published checkpoints that hold no weight (masks, tables). */
-  readonly ignored?: RegExp;
+  readonly ignored?: { test(name: string): boolean };
+  /**
+   * `model_type` of the model of several parts whose text part this is: the tensors of the other parts are carried
+   * through.
+   */
+  readonly partOf?: string;
   /** Prefix that checkpoints of the bare base model lack. */
   readonly basePrefix?: string;
   /** Reads and checks config.json. `where` names the file in messages. Throws UserError. */

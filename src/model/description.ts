@@ -2,10 +2,12 @@
 import { UserError } from "../errors.ts";
 import type { Architecture, Json, ModelSizes } from "./architecture.ts";
 import { checkUnreadKeys } from "./config-keys.ts";
+import { textLayout, textPart, withHead } from "./multimodal.ts";
 import { architectureOf } from "./registry.ts";
+import { textArchitecture } from "./text-architecture.ts";
 
 export interface ModelDescription {
-  /** config.json as it was read. */
+  /** config.json as it was read; of a model of several parts the settings of its text part. */
   readonly json: Json;
   readonly architecture: Architecture;
   /** What the architecture read of it. */
@@ -48,24 +50,30 @@ function watched(json: Json): { readonly json: Json; readonly read: ReadonlySet<
 }
 
 /**
- * Reads a config. `ref` names the model in messages. Throws UserError for an unknown architecture, a value that does
- * not fit, and a key that changes the equations in a way that the architecture does not read. `warn` is told of keys
- * that nothing is known of.
+ * Reads a config. `ref` names the model in messages. Of a model of several parts it is the text part: over its tensors
+ * as `tensors` has them, and as a plain model without these. Throws UserError for an unknown architecture, a value that
+ * does not fit, and a key that changes the equations in a way that the architecture does not read. `warn` is told of
+ * keys that nothing is known of.
  */
 export async function describeConfig(
   json: Json,
   ref: string,
   warn: (message: string) => void = () => {},
+  tensors?: { has(name: string): boolean },
 ): Promise<ModelDescription> {
-  const where = `${ref}: config.json`;
-  const architecture = await architectureOf(json, where);
-  const asked = watched(json);
+  const part = textPart(json, `${ref}: config.json`);
+  const where = part?.where ?? `${ref}: config.json`;
+  const plain = await architectureOf(part?.json ?? json, where);
+  const layout = part && tensors ? textLayout(tensors, ref) : undefined;
+  const read = part ? (layout ? withHead(part, tensors!, layout) : part.json) : json;
+  const architecture = layout ? textArchitecture(plain, layout, part!.whole) : plain;
+  const asked = watched(read);
   const config = architecture.config(asked.json, where);
-  const unknown = checkUnreadKeys(json, where, asked.read);
+  const unknown = checkUnreadKeys(read, where, asked.read);
   if (unknown.length > 0) {
     const shown = unknown.slice(0, 5).join(", ");
     const others = unknown.length > 5 ? ` and ${unknown.length - 5} others` : "";
     warn(`${where}: ${shown}${others}: unknown to ${architecture.title} here, and ignored`);
   }
-  return { json, architecture, config, sizes: architecture.sizes(config) };
+  return { json: read, architecture, config, sizes: architecture.sizes(config) };
 }

@@ -79,5 +79,5 @@ export function drawParameters(gpu: Gpu, specs: readonly ParameterSpec[], seed: 
       gpu.write(parameter.buffer, start * DTYPE_BYTES[dtype], encodeFloats(drawn(spec, name, count, seed), dtype));
     }
   }
-  return { parameters, stored };
+  return { parameters, stored, others: [] };
 }

@@ -6,6 +6,7 @@ import { patchedValues } from "../checkpoint/adapter/adapter.ts";
 import type { Checkpoint, TensorEntry } from "../checkpoint/checkpoint.ts";
 import { decodeFloats, encodeFloats } from "../checkpoint/decode.ts";
 import { DTYPE_BYTES, type Dtype, isFloat } from "../checkpoint/dtype.ts";
+import { isStream } from "../checkpoint/stream/stream.ts";
 import { UserError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { Parameter } from "../tensor/parameter.ts";
@@ -31,6 +32,8 @@ const PIECE_BYTES = 16 * 2 ** 20;
 export interface Loaded {
   readonly parameters: ReadonlyMap<string, Parameter>;
   readonly stored: readonly StoredTensor[];
+  /** Of a text part: tensors of the other parts, which are not read. */
+  readonly others: readonly TensorEntry[];
 }
 
 /** The checkpoint's tensors that a specification asks for: one, or one per part of a stack. */
@@ -82,7 +85,8 @@ export async function loadParameters(
     if (!isFloat(dtype))
       throw new UserError(`${ref}: ${name} is ${dtype}, expected floats`, "quantized weights cannot be run");
   }
-  tellOfOthers(checkpoint, architecture, wanted, warn);
+  const others = othersOf(checkpoint, architecture, wanted, warn);
+  if (isStream(checkpoint)) for (const { name } of others) checkpoint.retain(name);
 
   const parameters = new Map<string, Parameter>();
   for (const spec of specs) {
@@ -100,23 +104,38 @@ export async function loadParameters(
     stored.push({ name: entry.name, shape: entry.shape, dtype: entry.dtype, parameter, start });
     await loadEntry(gpu, entry, parameter, start);
   }
-  return { parameters, stored };
+  return { parameters, stored, others };
 }
 
-/** Says which tensors are left out: what the architecture does not know, and tables that it computes itself. */
-function tellOfOthers(
+/** `36 tensors of model.vision_tower, model.multi_modal_projector` */
+export function carriedText(entries: readonly TensorEntry[]): string {
+  const modules = entries.map(({ name }) => /^(?:model\.)?[^.]+/.exec(name)![0]);
+  return `${entries.length} tensors of ${[...new Set(modules)].join(", ")}`;
+}
+
+/** The tensors of other parts. Says what becomes of them, or what is left out of a model of one part. */
+function othersOf(
   { ref, tensors }: Checkpoint,
-  { name: type, ignored }: Architecture,
+  { name: type, ignored, partOf }: Architecture,
   wanted: ReadonlyMap<string, unknown>,
   warn: (message: string) => void,
-): void {
-  const others = [...tensors.keys()].filter((name) => !wanted.has(name));
-  const shown = ([first, ...more]: readonly string[]) =>
-    more.length > 0 ? `${first} and ${more.length} others` : first;
-  const unknown = others.filter((name) => !ignored?.test(name));
-  if (unknown.length > 0) warn(`${ref}: ${shown(unknown)} belong to nothing that ${type} computes, and are left out`);
-  const known = others.filter((name) => ignored?.test(name) && !/(^|\.)(lm_head|embed_out)\.weight$/.test(name));
+): readonly TensorEntry[] {
+  const beside = [...tensors.values()].filter(({ name }) => !wanted.has(name));
+  const shown = ([first, ...more]: readonly TensorEntry[]) =>
+    more.length > 0 ? `${first!.name} and ${more.length} others` : first!.name;
+  const known = beside.filter(({ name }) => ignored?.test(name) && !/(^|\.)(lm_head|embed_out)\.weight$/.test(name));
   if (known.length > 0) warn(`${ref}: ${shown(known)} hold no weight that ${type} needs, and are left out`);
+  const others = beside.filter(({ name }) => !ignored?.test(name));
+  if (others.length === 0) return [];
+  if (partOf === undefined) {
+    warn(`${ref}: ${shown(others)} belong to nothing that ${type} computes, and are left out`);
+    return [];
+  }
+  const count = others.reduce((sum, { shape }) => sum + sizeOf(shape), 0).toLocaleString("en-US");
+  warn(
+    `${ref} is a ${partOf}, of which the text part (${type}) runs; ${carriedText(others)} (${count} parameters) are carried through as they are`,
+  );
+  return others;
 }
 
 /** Some checkpoints hold the bare base model, without the prefix of the whole (`h.0...` for `transformer.h.0...`). */

@@ -12,6 +12,7 @@ import type { Gpu } from "../gpu/gpu.ts";
 import { Parameter } from "../tensor/parameter.ts";
 import type { ParameterSpec } from "./architecture.ts";
 import { keyedUnits } from "./fresh.ts";
+import { targetNames } from "./target-names.ts";
 
 export interface LoraOptions {
   readonly rank: number;
@@ -104,7 +105,7 @@ export function linears(specs: readonly ParameterSpec[]): Target[] {
 /** The modules that `targets` names. Throws UserError when one of them matches nothing. */
 export function targetModules(specs: readonly ParameterSpec[], targets: readonly string[] | "all-linear"): Target[] {
   const all = linears(specs);
-  const isHead = ({ module }: Target) => /^(lm_head|embed_out|classifier|score)$/.test(module);
+  const isHead = ({ module }: Target) => /(^|\.)(lm_head|embed_out|classifier|score)$/.test(module);
   if (targets === "all-linear") return all.filter((target) => !isHead(target) && !target.routes);
   const matches = (module: string, wanted: string) => module === wanted || module.endsWith(`.${wanted}`);
   for (const wanted of targets) {
@@ -118,12 +119,16 @@ export function targetModules(specs: readonly ParameterSpec[], targets: readonly
   return all.filter(({ module }) => targets.some((wanted) => matches(module, wanted)));
 }
 
-/** A new adapter: A uniform within 1/sqrt(in) as PEFT draws it, B zero, DoRA's lengths those of W's rows. */
+/**
+ * A new adapter: A uniform within 1/sqrt(in) as PEFT draws it, B zero, DoRA's lengths those of W's rows. `others` are
+ * tensors beside the model's.
+ */
 export async function freshLora(
   gpu: Gpu,
   specs: readonly ParameterSpec[],
   parameters: ReadonlyMap<string, Parameter>,
   options: LoraOptions,
+  others: readonly string[] = [],
 ): Promise<LoraAdapter> {
   const { rank, alpha, rslora = false, dora = false, dropout = 0, seed } = options;
   const targets = targetModules(specs, options.targets);
@@ -159,19 +164,12 @@ export async function freshLora(
     modules_to_save: null,
     peft_type: "LORA",
     r: rank,
-    target_modules: [...new Set(targets.map(({ module }) => shortest(module, specs, targets)))].sort(),
+    target_modules: targetNames(linears(specs), targets, others),
     task_type: "CAUSAL_LM",
     use_dora: dora,
     use_rslora: rslora,
   };
   return new LoraAdapter(entries, `${JSON.stringify(config, null, 2)}\n`);
-}
-
-/** The last part of a module's name where it selects only targets, the whole name otherwise. */
-function shortest(module: string, specs: readonly ParameterSpec[], targets: readonly Target[]): string {
-  const last = module.split(".").at(-1)!;
-  const named = linears(specs).filter((target) => target.module === last || target.module.endsWith(`.${last}`));
-  return named.every((target) => targets.some((chosen) => chosen.module === target.module)) ? last : module;
 }
 
 /** Lengths of W's rows (over its inputs), in f64 on the host. */

@@ -4,7 +4,7 @@
  * Trained weights are held in f32 (or bf16, when asked for), frozen ones as the checkpoint stores them; vectors
  * (norms, biases) always in f32. Host memory while loading: one tensor, or a piece of 16 MiB of it.
  */
-import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import type { Checkpoint, TensorEntry } from "../checkpoint/checkpoint.ts";
 import type { PooledBuffer } from "../gpu/buffer.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { Parameter } from "../tensor/parameter.ts";
@@ -65,7 +65,15 @@ interface Parts {
   readonly specs: readonly ParameterSpec[];
   readonly parameters: ReadonlyMap<string, Parameter>;
   readonly stored: readonly StoredTensor[];
+  readonly carried?: Carried;
   readonly adapter: LoraAdapter | undefined;
+}
+
+/** What a saved checkpoint holds beside the model, as it came. */
+export interface Carried {
+  readonly entries: readonly TensorEntry[];
+  /** Names of all tensors of the checkpoint, in its order. */
+  readonly order: readonly string[];
 }
 
 export class Model {
@@ -78,11 +86,13 @@ export class Model {
   readonly parameters: ReadonlyMap<string, Parameter>;
   /** The tensors of a saved checkpoint, in its order, and which part of which parameter each is. */
   readonly stored: readonly StoredTensor[];
+  /** Of a text part: the tensors of the other parts. */
+  readonly carried: Carried;
   readonly adapter: LoraAdapter | undefined;
   readonly #config: unknown;
   readonly #transposed: ReadonlySet<string>;
 
-  private constructor({ gpu, architecture, json, config, specs, parameters, stored, adapter }: Parts) {
+  private constructor({ gpu, architecture, json, config, specs, parameters, stored, carried, adapter }: Parts) {
     this.gpu = gpu;
     this.architecture = architecture;
     this.json = json;
@@ -90,6 +100,7 @@ export class Model {
     this.sizes = architecture.sizes(config);
     this.parameters = parameters;
     this.stored = stored;
+    this.carried = carried ?? { entries: [], order: [] };
     this.adapter = adapter;
     this.#transposed = new Set(
       specs.filter(({ transposed }) => transposed).map(({ name }) => name.replace(/\.weight$/, "")),
@@ -101,15 +112,21 @@ export class Model {
    * shape.
    */
   static async load(gpu: Gpu, checkpoint: Checkpoint, options: ModelOptions = {}): Promise<Model> {
-    const { json, ...described } = await describeConfig(configOf(checkpoint), checkpoint.ref);
+    const { json, ...described } = await describeConfig(
+      configOf(checkpoint),
+      checkpoint.ref,
+      undefined,
+      checkpoint.tensors,
+    );
     const { architecture } = described;
     const loading = { gpu, checkpoint, architecture, holding: Model.#holding(options), warn: options.warn };
-    const { config, specs, parameters, stored } = await loadWithHead(loading, described.config);
+    const { config, specs, parameters, stored, others } = await loadWithHead(loading, described.config);
+    const carried = { entries: others, order: [...checkpoint.tensors.keys()] };
     const dtypes = options.like?.tensors;
     const kept = dtypes
       ? stored.map((tensor) => ({ ...tensor, dtype: dtypes.get(tensor.name)?.dtype ?? tensor.dtype }))
       : stored;
-    const parts = { gpu, architecture, json, config, specs, parameters, stored: kept, adapter: undefined };
+    const parts = { gpu, architecture, json, config, specs, parameters, stored: kept, carried, adapter: undefined };
     return Model.#finish(parts, options);
   }
 
@@ -135,18 +152,24 @@ export class Model {
 
   static async #finish(parts: Parts, { lora, warn = () => {} }: ModelOptions): Promise<Model> {
     if (!lora) return new Model(parts);
-    const { gpu, specs, parameters, architecture, config } = parts;
+    const { gpu, specs, parameters, architecture, config, carried } = parts;
     const base = { specs, parameters, tied: architecture.tiedHead?.(config) };
     const adapter =
       lora.from === undefined
-        ? await freshLora(gpu, specs, parameters, lora)
+        ? await freshLora(
+            gpu,
+            specs,
+            parameters,
+            lora,
+            carried?.entries.map(({ name }) => name),
+          )
         : await continueLora(gpu, base, lora.from, { dropout: lora.dropout, warn });
     return new Model({ ...parts, adapter });
   }
 
   /** The model as it is now, as weights of its own that nothing trains; without its adapter. Copied on the GPU. */
   async frozenCopy(): Promise<Model> {
-    const { gpu, architecture, json, stored } = this;
+    const { gpu, architecture, json, stored, carried } = this;
     const parameters = new Map<string, Parameter>();
     for (const [name, parameter] of this.parameters) {
       const copy = new Parameter(gpu, name, parameter.shape, parameter.dtype, false);
@@ -154,7 +177,10 @@ export class Model {
       parameters.set(name, copy);
     }
     const specs = architecture.parameters(this.#config);
-    return new Model({ gpu, architecture, json, config: this.#config, specs, parameters, stored, adapter: undefined });
+    return new Model({
+      ...{ gpu, architecture, json, config: this.#config, specs, parameters, stored, carried },
+      adapter: undefined,
+    });
   }
 
   get task(): Architecture["task"] {

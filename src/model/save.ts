@@ -1,6 +1,7 @@
 /** Writes a model, or its adapter alone, as a checkpoint: the tensors of the one it came from, under their names. */
 import fs from "node:fs";
-import type { LineageEntry, TensorInfo } from "../checkpoint/checkpoint.ts";
+import { patchedValues } from "../checkpoint/adapter/adapter.ts";
+import type { LineageEntry, TensorEntry, TensorInfo } from "../checkpoint/checkpoint.ts";
 import { decodeFloats, encodeFloats } from "../checkpoint/decode.ts";
 import { DTYPE_BYTES, type Dtype } from "../checkpoint/dtype.ts";
 import type { GgufOptions } from "../checkpoint/gguf/write/gguf-file.ts";
@@ -32,11 +33,11 @@ export function savingTo(target: string, options: SaveOptions): SaveOptions {
   return target.endsWith(".gguf") ? options : plain;
 }
 
-interface Saved {
-  readonly info: TensorInfo;
-  readonly parameter: Parameter;
-  readonly start: number;
-}
+/** A tensor of the file: a part of a parameter, or what is carried through. */
+type Saved = { readonly info: TensorInfo } & (
+  | { readonly parameter: Parameter; readonly start: number }
+  | { readonly entry: TensorEntry }
+);
 
 const PIECE = 4 * 2 ** 20; // values
 
@@ -46,9 +47,17 @@ function savedTensors(model: Model, dtype: SaveOptions["dtype"]): Saved[] {
     return { info: { name, dtype: as, shape, bytes: sizeOf(shape) * DTYPE_BYTES[as] }, parameter, start };
   };
   if (model.adapter) return model.adapter.tensors().map((p) => saved(p.name, p.shape, "F32", p, 0));
-  return model.stored.map(({ name, shape, dtype: stored, parameter, start }) =>
+  const own = model.stored.map(({ name, shape, dtype: stored, parameter, start }) =>
     saved(name, shape, stored, parameter, start),
   );
+  const { entries, order } = model.carried;
+  if (entries.length === 0) return own;
+  const carried = entries.map((entry): Saved => {
+    const { name, dtype: as, shape, bytes } = entry;
+    return { info: { name, dtype: as, shape, bytes }, entry };
+  });
+  const places = new Map(order.map((name, i) => [name, i]));
+  return [...own, ...carried].sort((a, b) => places.get(a.info.name)! - places.get(b.info.name)!);
 }
 
 /** What will be written, before any work: names, dtypes, shapes. */
@@ -91,12 +100,9 @@ export async function saveModel(model: Model, target: string | Writer, options: 
   // What there is to say of the file was said before the work, when it was prepared.
   const writer = typeof target === "string" ? await open(model, target, { ...options, warn: () => {} }) : target;
   try {
-    for (const { info, parameter, start } of savedTensors(model, options.dtype)) {
-      const count = sizeOf(info.shape);
-      for (let at = 0; at < count; at += PIECE) {
-        const n = Math.min(PIECE, count - at);
-        await writer.write(info.name, await readPart(model, parameter, start + at, n, info.dtype));
-      }
+    for (const saved of savedTensors(model, options.dtype)) {
+      const pieces = "entry" in saved ? carriedPieces(saved.entry) : parameterPieces(model, saved);
+      for await (const piece of pieces) await writer.write(saved.info.name, piece);
     }
     await writer.finish();
   } catch (error) {
@@ -104,6 +110,25 @@ export async function saveModel(model: Model, target: string | Writer, options: 
     throw error;
   }
   return writer.bytes;
+}
+
+type OwnTensor = Extract<Saved, { parameter: Parameter }>;
+
+/** The bytes of a tensor of the model, a piece at a time. */
+async function* parameterPieces(model: Model, { info, parameter, start }: OwnTensor): AsyncGenerator<Uint8Array> {
+  const count = sizeOf(info.shape);
+  for (let at = 0; at < count; at += PIECE)
+    yield await readPart(model, parameter, start + at, Math.min(PIECE, count - at), info.dtype);
+}
+
+/** The bytes of a tensor that is carried through, a piece at a time; one that an adapter changes at once. */
+async function* carriedPieces(entry: TensorEntry): AsyncGenerator<Uint8Array> {
+  if (entry.patch) return yield encodeFloats(await patchedValues(entry), entry.dtype);
+  for (let at = 0; at < entry.bytes; at += PIECE) {
+    const piece = new Uint8Array(Math.min(PIECE, entry.bytes - at));
+    await entry.read(piece, at);
+    yield piece;
+  }
 }
 
 /** Values of a parameter as bytes of a dtype. */

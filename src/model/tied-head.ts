@@ -66,5 +66,6 @@ export async function loadWithHead(loading: Loading, config: unknown): Promise<L
     specs: architecture.parameters(config),
     parameters: new Map([...loaded.parameters].filter(([name]) => name !== tied.head)),
     stored: loaded.stored.filter(({ parameter }) => parameter !== head),
+    others: loaded.others,
   };
 }

@@ -21,6 +21,8 @@ export interface ModelFiles {
   readonly ref: string;
   readonly files: ReadonlyMap<string, Uint8Array>;
   readonly json?: Json;
+  /** Names of its tensors, where it has any. */
+  readonly tensors?: { has(name: string): boolean } | undefined;
   /** A model in the making: its config gains the ids of the tokenizer's first and last token. */
   readonly isNew?: boolean;
 }
@@ -45,7 +47,7 @@ export async function describeModel(
   warn?: (message: string) => void,
 ): Promise<DescribedModel> {
   const { ref, files } = source;
-  const description = await describeConfig(source.json ?? configOf(source), ref, warn);
+  const description = await describeConfig(source.json ?? configOf(source), ref, warn, source.tensors);
   const { architecture, sizes } = description;
   const { task } = architecture;
   const tools = task === "causal-lm" ? await textTools(files, ref, sizes, options, warn) : undefined;

@@ -1,6 +1,7 @@
 /** Dry runs of training: from shapes alone, and as the run then is. */
 import { expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { sharedGpu } from "../support/gpu.ts";
 import { trainLab } from "./train-lab.ts";
 
 const { at, run } = trainLab();
@@ -30,6 +31,25 @@ test.each([
   },
   60_000,
 );
+
+test("the host's memory is what a run takes, give or take a half", async () => {
+  const shape = { hidden_size: 256, intermediate_size: 512, num_hidden_layers: 2, num_attention_heads: 4 };
+  const config = { model_type: "llama", ...shape, vocab_size: 16384, max_position_embeddings: 64 };
+  writeFileSync(at("wide.json"), JSON.stringify({ ...config, tie_word_embeddings: true }));
+  writeFileSync(
+    at("few.jsonl"),
+    `${JSON.stringify({ input_ids: Array.from({ length: 16 }, (_, i) => i) })}\n`.repeat(4),
+  );
+  const argv = ["--init", "wide.json", "--data", "few.jsonl", "--steps", "2", "--batch-size", "2", "-o", "wide/"];
+  const plan = JSON.parse((await run("train", [...argv, "--dry-run", "--json"])).text);
+  const { err } = await run("train", argv);
+  const [, peak, unit] = /peak ([\d.]+) (MB|GB)/.exec(err)!;
+  const bytes = Number(peak) * (unit === "GB" ? 1e9 : 1e6);
+  const { adapter } = await sharedGpu();
+  const taken = adapter.type === "cpu" ? bytes - plan.memory.total : bytes;
+  expect(plan.host_memory / taken).toBeGreaterThan(0.8);
+  expect(plan.host_memory / taken).toBeLessThan(1.6);
+}, 60_000);
 
 test("no weight is read: a model of 70 billion parameters, and one whose weights are not there", async () => {
   const shape = { hidden_size: 8192, intermediate_size: 28672, num_hidden_layers: 80, num_attention_heads: 64 };

@@ -53,7 +53,7 @@ test("a dry run says what would be measured, and writes nothing", async () => {
   const { text, code } = await run("evaluate", [...argv, "-n", "-q", "--dump", "dumped.safetensors", "-o", "table"]);
   expect(code).toBe(0);
   expect(text).toMatch(
-    /^model {4}next, 75.1 kB of weights\ngold {5}next, .*\ngroup {4}next, 10 rows, 20 tokens that count\ngroup {4}b, 11 rows, 20 tokens that count\nmetrics {2}loss, ece\nwrites {3}logits to dumped.safetensors, the result to table\n$/,
+    /^model {8}next, 75.1 kB of weights\ngold {9}next, .*\ngroup {8}next, 10 rows, 20 tokens that count\ngroup {8}b, 11 rows, 20 tokens that count\nmetrics {6}loss, ece\nGPU memory {3}\S+ MB\nhost memory {2}about \d+ MB; .*\nwrites {7}logits to dumped.safetensors, the result to table\n$/,
   );
   const passed = await run("evaluate", ["next", "--data", "next.jsonl", "--pass", "--dry-run", "--json"]);
   expect(JSON.parse(passed.text)).toMatchObject({
@@ -66,9 +66,10 @@ test("a dry run says what would be measured, and writes nothing", async () => {
   expect(classes.text).toContain("classes, 3 rows, 3 examples\n");
   const probed = await run("evaluate", ["next", "--data", "next.jsonl", "--probe", "trace", "-n"]);
   expect(probed.text).toMatch(/^probe +trace$/m);
+  expect(probed.text).toMatch(/^GPU memory +at least .*, without what the technique itself takes$/m);
   expect((await run("evaluate", ["next", "--data", "none.jsonl", "-n"])).code).toBe(2);
   expect(readdirSync(folder).sort()).toEqual(before);
-});
+}, 60_000);
 
 /** Writes turned.jsonl, the rows of next.jsonl in another order. */
 function turn(): void {

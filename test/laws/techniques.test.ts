@@ -60,13 +60,23 @@ async function writeRows(model: Model): Promise<void> {
 const quick = ({ type, default: value }: OptionSpec): unknown =>
   type.includes("integer") && type.endsWith("[]") ? [2, 4] : typeof value === "number" && value > 4 ? 4 : value;
 
-async function findings(technique: Technique, candidates: readonly string[], seed = 0): Promise<Findings> {
+async function findings(
+  technique: Technique,
+  candidates: readonly string[],
+  seed = 0,
+  heard = { totals: [] as number[], done: 0 },
+): Promise<Findings> {
   const settings = Object.fromEntries(Object.entries(technique.options).map(([name, spec]) => [name, quick(spec)]));
   const names = technique.metrics ?? ["probability"];
   const metrics = await Promise.all(names.map(async (name) => bindDefaults(await loadMethod("metric", name))));
   const options = { dtype: "keep", batch_size: 4, max_tokens: 4 } as const;
   const signal = new AbortController().signal;
-  const progress = { advance() {} };
+  const progress = {
+    start: ({ total }: { total: number }) => void heard.totals.push(total),
+    advance(rows: number) {
+      heard.done += rows;
+    },
+  };
   const loader = new ModelLoader({ gpu, metrics, options, signal, progress, warn: () => {} });
   const known = checkpoints.get("first")!;
   return technique.run({
@@ -109,6 +119,13 @@ describe.each(techniques.map((technique) => [technique.name, technique] as const
   test("has options that begin with its name, but for those that name models", () => {
     const own = Object.keys(technique.options).filter((option) => !(technique.models ?? []).includes(option));
     for (const option of own) expect(option).toStartWith(`${name.replaceAll("-", "_")}_`);
+  });
+
+  test("says how much there is to do, once and before any of it, and does as much", async () => {
+    const heard = { totals: [] as number[], done: 0 };
+    await findings(technique, ["second", "first"], 0, heard);
+    expect(heard.totals).toEqual([heard.done]);
+    expect(heard.done).toBeGreaterThan(10);
   });
 
   test("names metrics that there are", () => {

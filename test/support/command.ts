@@ -10,10 +10,13 @@ export interface Ran {
   readonly err: string;
 }
 
-/** Starts a script in a folder. */
-export const startScript = (name: string, argv: readonly string[], cwd: string) =>
+type Environment = Readonly<Record<string, string>>;
+
+/** Starts a script in a folder; `env` is added to the environment. */
+export const startScript = (name: string, argv: readonly string[], cwd: string, env: Environment = {}) =>
   Bun.spawn([process.execPath, `${SCRIPTS}${name}.ts`, ...argv], {
     cwd,
+    env: { ...process.env, ...env },
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",
@@ -29,8 +32,8 @@ async function ended(child: ReturnType<typeof startScript>): Promise<Ran> {
 }
 
 /** Runs a script to its end. */
-export const runScript = (name: string, argv: readonly string[], cwd: string): Promise<Ran> =>
-  ended(startScript(name, argv, cwd));
+export const runScript = (name: string, argv: readonly string[], cwd: string, env?: Environment): Promise<Ran> =>
+  ended(startScript(name, argv, cwd, env));
 
 /** Runs a line of bash in which $TRAIN, $EVALUATE and so on are the scripts. */
 export function runShell(line: string, cwd: string): Promise<Ran> {

@@ -24,9 +24,17 @@ export interface View {
   readonly touched: Set<string>;
 }
 
-/** A name as the base spells it: some checkpoints are saved with, some without, the outermost module's name. */
+/**
+ * A name as the base spells it: some checkpoints are saved with, some without, the outermost module's name, and
+ * transformers 4.52 turned two of a model of several parts about.
+ */
 export function nameInBase(tensors: { has(name: string): boolean }, name: string): string | undefined {
-  const candidates = [name, name.replace(/^(model|transformer)\./, ""), `model.${name}`, `transformer.${name}`];
+  const turned = name
+    .replace(/^(model\.language_model|language_model\.model)\./, (modules) =>
+      modules.startsWith("model") ? "language_model.model." : "model.language_model.",
+    )
+    .replace(/^(language_model\.)?(?=lm_head\.)/, (module) => (module ? "" : "language_model."));
+  const candidates = [name, name.replace(/^(model|transformer)\./, ""), `model.${name}`, `transformer.${name}`, turned];
   return candidates.find((candidate) => tensors.has(candidate));
 }
 

@@ -13,12 +13,13 @@ import { DTYPE_BYTES } from "../dtype.ts";
 import { digestOfHeaders } from "../folder/folder.ts";
 import { LINEAGE_KEY, parseLineage } from "../lineage/lineage.ts";
 import type { Source } from "../source.ts";
+import { EXPERT } from "./architecture.ts";
 import { decodedBlocks } from "./blocks/block.ts";
 import type { GgufMetadata, GgufTensorInfo } from "./header.ts";
 import { type Role, translateGguf } from "./model.ts";
-import { EXPERT } from "./names.ts";
+
 import { type GgufPart, openParts } from "./parts.ts";
-import { plainBytes, restoredRows } from "./read.ts";
+import { lessOne, plainBytes, restoredRows } from "./read.ts";
 import { tokenizerFiles } from "./tokenizer.ts";
 import { GGUF_TYPES, type GgufType, unreadType } from "./types.ts";
 
@@ -117,8 +118,11 @@ function quantizedParts(tensors: readonly Placed[]): QuantizedPart[] {
 const jsonBytes = (value: unknown): Uint8Array => new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`);
 
 /** A stored tensor as one entry, or as one for each of its experts. */
-function entriesOf(tensor: Placed, { name, heads, experts }: Role): TensorEntry[] {
-  const whole = entryOf(tensor, name, heads);
+function entriesOf(tensor: Placed, { name, heads, experts, gain, row }: Role): TensorEntry[] {
+  const whole = entryOf(row && tensor.shape.length === 1 ? { ...tensor, shape: [1, ...tensor.shape] } : tensor, name, {
+    heads,
+    gain,
+  });
   if (experts === undefined) return [whole];
   const bytes = whole.bytes / experts;
   return Array.from({ length: experts }, (_, expert) => ({
@@ -135,13 +139,21 @@ function entriesOf(tensor: Placed, { name, heads, experts }: Role): TensorEntry[
   }));
 }
 
-function entryOf(tensor: Placed, name: string, heads: number | undefined): TensorEntry {
+function entryOf(
+  tensor: Placed,
+  name: string,
+  { heads, gain }: { heads: number | undefined; gain: true | undefined },
+): TensorEntry {
   const { source } = tensor;
   const { dtype, blocks } = tensor.type;
   const bytes = tensor.count * DTYPE_BYTES[dtype];
   const place = `${source.what}: tensor ${show(name)}`;
+  if (gain && tensor.type.name !== "F32") {
+    throw new UserError(`${place} is ${tensor.type.name}, expected F32 for a norm`, "the file is damaged");
+  }
   const stored = blocks ? decodedBlocks(blocks, source, tensor.begin, place) : plainBytes(source, tensor.begin, place);
-  const read = heads === undefined ? stored : restoredRows(stored, tensor.shape[0]! / heads, bytes / tensor.shape[0]!);
+  const plain = gain ? lessOne(stored) : stored;
+  const read = heads === undefined ? plain : restoredRows(stored, tensor.shape[0]! / heads, bytes / tensor.shape[0]!);
   return {
     name,
     dtype,

@@ -13,6 +13,17 @@ export const plainBytes =
   (into, offset) =>
     source.read(into, begin + offset, place);
 
+/** Gives w for stored f32 values 1 + w, at any offset. */
+export function lessOne(stored: Read): Read {
+  return async (into, offset) => {
+    const begin = offset - (offset % 4);
+    const values = new Float32Array(Math.ceil((offset + into.length - begin) / 4));
+    await stored(new Uint8Array(values.buffer), begin);
+    for (let i = 0; i < values.length; i++) values[i]! -= 1;
+    into.set(new Uint8Array(values.buffer, offset - begin, into.length));
+  };
+}
+
 /**
  * Undoes llama.cpp's reordering of query and key rows. Rotary embedding pairs row i of a head with row i + D/2 at
  * Hugging Face and row 2i with row 2i + 1 at llama.cpp, so stored row 2i + j of a head (j is 0 or 1) is row i + j D/2.

@@ -14,6 +14,17 @@ interface Llama3 {
 /** Llama 3's scaled rotary frequencies, kept as a tensor by llama.cpp and as numbers in config.json. */
 export const ROPE_FACTORS = "rope_freqs.weight";
 
+/** Longrope's factors, of texts longer than those of pretraining and of all others. */
+export const LONG_FACTORS = "rope_factors_long.weight";
+export const SHORT_FACTORS = "rope_factors_short.weight";
+
+/** Tensors that describe rotary positions and are no weights. */
+export const ROTARY_TABLES: readonly string[] = [ROPE_FACTORS, LONG_FACTORS, SHORT_FACTORS];
+
+/** What longrope multiplies queries and keys by, where a text may be longer than those of pretraining. */
+export const longFactor = (longest: number, original: number): number =>
+  longest > original ? Math.sqrt(1 + Math.log(longest / original) / Math.log(original)) : 1;
+
 /** Llama 3's numbers as ingot writes them, since the factors do not give all of them back. */
 export const LLAMA3_KEY = "ingot.rope_scaling";
 
@@ -37,9 +48,27 @@ function statedFormula(formula: unknown, ref: string): Llama3 | undefined {
 export async function ropeScaling(
   number: (key: string) => number | undefined,
   type: unknown,
-  given: { factors: Float32Array | undefined; formula?: unknown; headSize: number; theta: number; ref: string },
-): Promise<{ rope_scaling?: Record<string, unknown> }> {
+  given: {
+    factors: Float32Array | undefined;
+    long?: { readonly short: Float32Array; readonly long: Float32Array };
+    formula?: unknown;
+    headSize: number;
+    theta: number;
+    ref: string;
+  },
+): Promise<Record<string, unknown>> {
   const original = number("rope.scaling.original_context_length");
+  if (given.long !== undefined) {
+    const factors = (values: Float32Array) => Array.from(values, shortest);
+    return {
+      rope_scaling: {
+        type: "longrope",
+        short_factor: factors(given.long.short),
+        long_factor: factors(given.long.long),
+      },
+      ...(original === undefined ? {} : { original_max_position_embeddings: original }),
+    };
+  }
   if (given.factors !== undefined) {
     const scaling: Llama3 = statedFormula(given.formula, given.ref) ?? {
       factor: shortest(given.factors.reduce((most, value) => Math.max(most, value), 1)),

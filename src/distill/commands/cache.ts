@@ -7,9 +7,8 @@ import { loadSequences } from "../../data/dataset.ts";
 import { groupsOf } from "../../data/groups.ts";
 import { UserError } from "../../errors.ts";
 import { openGpu } from "../../gpu/gpu.ts";
-import { configOf } from "../../model/description.ts";
+import { configOf, describeConfig } from "../../model/description.ts";
 import { Model } from "../../model/model.ts";
-import { architectureOf } from "../../model/registry.ts";
 import { writeCache } from "../../run/teachers/write-teacher-cache.ts";
 import { textTools } from "../../run/text-tools.ts";
 import { humanBytes } from "../../text/format.ts";
@@ -22,12 +21,10 @@ export async function cache(context: Context<typeof CACHE>): Promise<Outcome> {
     throw new UserError(`distill cache takes one teacher, got ${refs.length}`, "give --teacher MODEL");
   const checkpoint = await open(refs[0]!, { warn: (text) => context.warn(text) });
   context.onExit(() => checkpoint.close());
-  const where = `${checkpoint.ref}: config.json`;
-  const json = configOf(checkpoint);
-  const architecture = await architectureOf(json, where);
+  const { ref, tensors } = checkpoint;
+  const { architecture, sizes } = await describeConfig(configOf(checkpoint), ref, undefined, tensors);
   if (architecture.task !== "causal-lm")
     throw new UserError(`${checkpoint.ref} is a ${architecture.task}`, "a cache is for language models");
-  const sizes = architecture.sizes(architecture.config(json, where));
   const tools = await textTools(checkpoint.files, checkpoint.ref, sizes, options, (text) => context.warn(text));
   const { sequences, groups } = await loadSequences(groupsOf(options.data, "--data", options.columns), tools.encode);
   const tokens = groups.reduce((sum, group) => sum + group.tokens, 0);

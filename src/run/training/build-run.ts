@@ -7,10 +7,12 @@ import type { Writer } from "../../checkpoint/write/writer.ts";
 import { UserError } from "../../errors.ts";
 import { NeedsValues } from "../../gpu/dry-device.ts";
 import { type Gpu, openGpu } from "../../gpu/gpu.ts";
+import { carriedText } from "../../model/load.ts";
 import type { Model } from "../../model/model.ts";
 import { prepareSave, type SaveOptions, savingTo } from "../../model/save.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
 import { humanBytes } from "../../text/format.ts";
+import { hostMemory, hostMemoryText } from "../host-memory.ts";
 import type { MemoryReport } from "./memory-report.ts";
 import type { OpenedRun, ReadRun } from "./open-run.ts";
 import { refuseUnmatched } from "./option-checks.ts";
@@ -117,26 +119,38 @@ export function describeRun<B, D extends TrainingData<B>>(
 ): void {
   const { groups } = data.source;
   const { total, trainable } = model.parameterCount();
+  const carried = model.carried.entries;
   const count = (n: number) => n.toLocaleString("en-US");
   const rows = groups.map(
     ({ name, rows, tokens }) => `${name} ${count(rows)} rows${tokens === undefined ? "" : `, ${count(tokens)} tokens`}`,
   );
+  const host = hostMemory(model.gpu, Math.max(...[...model.parameters.values()].map(({ size }) => size)), "saves");
   const held = heldOut.map(({ name, rows }) => `${name} ${count(rows)} rows`);
   const trained = model.adapter ? `, adapter ${count(trainable)} trained` : `, ${count(trainable)} trained`;
   const kinds = Object.entries(memory).map(([kind, bytes]) => `${kind} ${humanBytes(bytes)}`);
   const lines = [
     `${count(total)} parameters${trainable === total && !model.adapter ? "" : trained}`,
+    ...(carried.length > 0 ? [`carried through: ${carriedText(carried)}`] : []),
     `data: ${rows.join("; ")}`,
     ...(held.length > 0 ? [`held out: ${held.join("; ")}`] : []),
     `${count(steps)} steps (${(steps / perEpoch).toFixed(2)} epochs), ${choices.optimizer.method.name}, ${choices.schedule.method.name}`,
     `GPU memory: ${kinds.join(", ")}`,
+    ...(context.dryRun ? [`host memory: ${hostMemoryText(host)}`] : []),
     ...(context.out.startsWith("hf:") ? [`to: ${uploadText(context.out)}`] : []),
   ];
   if (!context.dryRun) for (const line of lines) context.info(line);
   else {
     context.print(lines.join("\n"));
     const held_out = heldOut.map(({ name, rows }) => ({ name, rows }));
-    context.json({ parameters: { total, trainable }, steps, steps_per_epoch: perEpoch, groups, held_out, memory });
+    context.json({
+      parameters: { total, trainable },
+      steps,
+      steps_per_epoch: perEpoch,
+      groups,
+      held_out,
+      memory,
+      host_memory: host,
+    });
   }
 }
 

@@ -52,6 +52,8 @@ export interface FinetuneOptions {
   readonly rateFlag: string;
   /** Called after every step; true ends the training. */
   readonly after?: (step: number) => Promise<boolean>;
+  /** Called after every step with its number of rows. */
+  readonly done?: (rows: number) => void;
 }
 
 /** The first `count` rows in batches. */
@@ -72,9 +74,10 @@ function batchesOf(material: Material, count: number, order: { batchSize: number
 export async function finetune(
   { model, ref }: { readonly model: Model; readonly ref: string },
   material: Material,
-  { rows, epochs = 1, steps, lr, batchSize, seed, signal, rateFlag, after }: FinetuneOptions,
+  { rows, epochs = 1, steps, lr, batchSize, seed, signal, rateFlag, after, done }: FinetuneOptions,
 ): Promise<number> {
-  if (Math.min(rows, material.rows.length) === 0) return 0;
+  const learned = Math.min(rows, material.rows.length);
+  if (learned === 0) return 0;
   const source = batchesOf(material, rows, { batchSize, seed });
   const { step } = await trainModel({
     model,
@@ -88,6 +91,7 @@ export async function finetune(
     name: ref,
     advice: `lower ${rateFlag}`,
     ...(after ? { after } : {}),
+    onStep: ({ step }) => done?.(Math.min(batchSize, learned - ((step - 1) % source.batchesPerEpoch) * batchSize)),
   });
   signal.throwIfAborted();
   return step;

@@ -11,6 +11,7 @@ import { trainingRemarks } from "../../model/config-keys.ts";
 import { configOf, describeConfig, type ModelDescription } from "../../model/description.ts";
 import type { LoraOptions } from "../../model/lora.ts";
 import { Model, type ModelOptions } from "../../model/model.ts";
+import { textPart } from "../../model/multimodal.ts";
 import { quote } from "../../text/quote.ts";
 
 export interface StartOptions {
@@ -47,6 +48,8 @@ export interface Start {
   /** Names the model in messages. */
   readonly ref: string;
   readonly json: Json;
+  /** Names of its tensors; undefined of a new model. */
+  readonly tensors?: { has(name: string): boolean };
   readonly files: ReadonlyMap<string, Uint8Array>;
   /** Made from a config alone. */
   readonly isNew: boolean;
@@ -81,10 +84,12 @@ export async function start(options: StartOptions): Promise<Start> {
   const used = [base, ...(parts ? [parts.adapter] : []), ...(resumed ? [resumed] : [])];
   const chosen = modelOptions(options, parts?.adapter ?? resumed, base.ref);
   const json = configOf(base);
-  for (const remark of trainingRemarks(json, `${base.ref}: config.json`, options.balances)) warn(remark);
+  const run = textPart(json, `${base.ref}: config.json`)?.json ?? json;
+  for (const remark of trainingRemarks(run, `${base.ref}: config.json`, options.balances)) warn(remark);
   return {
     ref: base.ref,
     json,
+    tensors: base.tensors,
     files: base.files,
     isNew: false,
     read: [
@@ -150,25 +155,28 @@ async function fresh(init: string, options: StartOptions): Promise<Start> {
       `${options.lora ? "--lora" : "--lora-continue"} needs a trained base, and --init gives a new model`,
       "name a checkpoint instead of --init, or leave out what makes an adapter",
     );
-  const { architecture, config } = await describeConfig(json as Json, init);
-  for (const remark of trainingRemarks(json as Json, init, options.balances)) options.warn(remark);
-  const written = writtenConfig(json as Json, { architecture, config }, options);
+  const described = await describeConfig(json as Json, init);
+  const given = described.json;
+  if (given !== json)
+    options.warn(
+      `${init} describes a ${(json as Json).model_type}; the new model is its text part alone, a ${given.model_type}`,
+    );
+  for (const remark of trainingRemarks(given, init, options.balances)) options.warn(remark);
+  const written = writtenConfig(described, options);
   const resumed = options.resumed === undefined ? undefined : await openPlain(options.resumed);
   const chosen = modelOptions(options, undefined, init);
   return {
     ref: init,
-    json: json as Json,
+    json: given,
     files: new Map([["config.json", new TextEncoder().encode(written)]]),
     isNew: true,
     read: [],
     others: [{ ref: init, role: "init" }],
     load: (gpu) =>
-      resumed
-        ? Model.load(gpu, resumed, chosen)
-        : Model.fresh(gpu, json as Json, init, { ...chosen, seed: options.seed }),
+      resumed ? Model.load(gpu, resumed, chosen) : Model.fresh(gpu, given, init, { ...chosen, seed: options.seed }),
     original: (gpu, model) =>
       resumed
-        ? Model.fresh(gpu, json as Json, init, {
+        ? Model.fresh(gpu, given, init, {
             ...chosen,
             freeze: () => true,
             dtype: options.dtype ?? "f32",
@@ -184,8 +192,7 @@ async function fresh(init: string, options: StartOptions): Promise<Start> {
  * granted, and the dtype of the file.
  */
 function writtenConfig(
-  json: Json,
-  { architecture, config }: Pick<ModelDescription, "architecture" | "config">,
+  { json, architecture, config }: Pick<ModelDescription, "json" | "architecture" | "config">,
   { dtype, out_dtype }: StartOptions,
 ): string {
   const given = Object.fromEntries(Object.entries(json).filter(([, value]) => value !== null));

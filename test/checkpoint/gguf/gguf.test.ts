@@ -302,7 +302,7 @@ test("a scaling of rotary positions that config.json is not made for is refused 
 test("an unknown architecture, or an unknown tensor of a known one, keeps all names and the stored order", async () => {
   const experts = [...decoder(), f32("blk.0.ffn_gate_exps.weight", [32, 64, 2])];
   for (const [metadata, tensors] of [
-    [metadataOf("gemma3"), decoder()],
+    [metadataOf("gemma4"), decoder()],
     [metadataOf("llama"), experts],
     [{}, decoder()],
   ] as const) {

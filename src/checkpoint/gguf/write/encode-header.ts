@@ -6,6 +6,7 @@ export type GgufValue =
   | { readonly type: "bool"; readonly value: boolean }
   | { readonly type: "text"; readonly value: string }
   | { readonly type: "texts"; readonly value: readonly string[] }
+  | { readonly type: "bools"; readonly value: readonly boolean[] }
   | { readonly type: "i32s" | "f32s"; readonly value: readonly number[] };
 
 export type GgufEntries = Map<string, GgufValue>;
@@ -28,6 +29,9 @@ export const ALIGNMENT = 32;
 export const aligned = (bytes: number): number => Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
 
 const NUMBERS = { u32: 4, i32: 5, f32: 6, bool: 7, text: 8, list: 9 } as const;
+
+type List = Extract<GgufValue, { readonly value: readonly unknown[] }>;
+const isList = (value: GgufValue): value is List => Array.isArray(value.value);
 
 /** Magic, version, metadata and table, padded to where the data begins. */
 export function encodeGgufHeader(entries: GgufEntries, tensors: readonly TableLine[]): Uint8Array {
@@ -87,8 +91,8 @@ class Bytes {
   }
 
   value(value: GgufValue): void {
-    if (value.type === "texts" || value.type === "i32s" || value.type === "f32s") {
-      const element = value.type.slice(0, -1) as "text" | "i32" | "f32";
+    if (isList(value)) {
+      const element = value.type.slice(0, -1) as "text" | "i32" | "f32" | "bool";
       this.u32(NUMBERS.list);
       this.u32(NUMBERS[element]);
       this.u64(value.value.length);
@@ -96,7 +100,7 @@ class Bytes {
       return;
     }
     this.u32(NUMBERS[value.type]);
-    this.#scalar(value.type, value.value as number | boolean | string);
+    this.#scalar(value.type, value.value);
   }
 
   #scalar(type: "u32" | "i32" | "f32" | "bool" | "text", value: number | boolean | string): void {

@@ -61,8 +61,9 @@ function placeOf({ shape, dtype }: TensorInfo, { stored, part }: Route, offset: 
 function converted(tensor: TensorInfo, route: Route, bytes: Uint8Array): Uint8Array {
   const { type } = route.stored;
   const plain = PLAIN[type];
-  if (plain === tensor.dtype && route.headRows === undefined) return bytes;
+  if (plain === tensor.dtype && route.headRows === undefined && !route.gain) return bytes;
   const values = decodeFloats(bytes, tensor.dtype);
+  if (route.gain) for (let i = 0; i < values.length; i++) values[i]! += 1;
   const ordered = route.headRows === undefined ? values : paired(values, route.headRows, unitOf(tensor, route));
   if (plain !== undefined) {
     if (plain === "F16" && tensor.dtype !== "F16") refuse(ordered, tensor, type, 65519.99);

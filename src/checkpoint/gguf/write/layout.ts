@@ -6,10 +6,9 @@ import { UserError } from "../../../errors.ts";
 import { show } from "../../../json.ts";
 import type { LineageEntry, TensorInfo } from "../../checkpoint.ts";
 import { ggufPlace } from "../names.ts";
-import { ROPE_FACTORS } from "../rope.ts";
 import { addHistory } from "./base-models.ts";
 import { configOfFiles } from "./config.ts";
-import { aligned, encodeGgufHeader, type GgufEntries, text, u32 } from "./encode-header.ts";
+import { aligned, encodeGgufHeader, type GgufEntries, type TableLine, text, u32 } from "./encode-header.ts";
 import { isMix, mixFileType } from "./mixes.ts";
 import { type ModelMetadata, modelMetadata } from "./model-metadata.ts";
 import { checkWhole } from "./required.ts";
@@ -36,10 +35,12 @@ export interface Route {
   readonly parts: number;
   /** Rows of a head, whose rotary pairs llama.cpp wants side by side. */
   readonly headRows?: number;
+  /** Stored as 1 + w. */
+  readonly gain?: true;
 }
 
 export interface GgufLayout {
-  /** Header, with Llama 3's rotary factors as the first tensor where there are any. */
+  /** Header, with tables of rotary factors as the first tensors where there are any. */
   readonly header: Uint8Array;
   /** Bytes of the whole file. */
   readonly bytes: number;
@@ -107,7 +108,7 @@ function placesOf(
   for (const tensor of tensors) {
     if (/\.rotary_emb\.inv_freq$/.test(tensor.name)) continue; // computed from the config
     if (model.tied && tensor.name === "lm_head.weight") continue; // the embedding
-    const place = ggufPlace(tensor.name, model.experts > 0);
+    const place = ggufPlace(tensor.name, model.architecture);
     if (place === undefined || (place.expert !== undefined && place.expert >= model.experts)) {
       throw new UserError(
         `tensor ${show(tensor.name)} has no place in a GGUF file of ${model.name}`,
@@ -136,50 +137,45 @@ function fileType(
   return targetOf(most).fileType;
 }
 
-/** Gives every tensor its place, in the order in which the first part of each comes. */
+/** Gives every tensor its place, in the order in which the first part of each comes; tables come before all. */
 function placed(
   entries: GgufEntries,
   model: ModelMetadata,
   stored: ReadonlyMap<string, { type: TargetName; shape: readonly number[] }>,
   found: readonly Found[],
 ): GgufLayout {
-  const factors = model.ropeFactors;
-  const factorBytes = factors ? aligned(factors.byteLength) : 0;
-  let offset = factorBytes;
-  const offsets = new Map<string, { offset: number; bytes: number }>();
-  for (const [name, { type, shape }] of stored) {
-    const bytes = storedBytes(
-      type,
-      shape.reduce((all, side) => all * side, 1),
-    );
-    offsets.set(name, { offset, bytes });
+  let offset = 0;
+  const lines: TableLine[] = [];
+  const put = (name: string, number: number, shape: readonly number[], bytes: number) => {
+    lines.push({ name, number, shape, offset });
     offset += aligned(bytes);
+  };
+  for (const [name, { length, byteLength }] of model.tables) put(name, targetOf("f32").number, [length], byteLength);
+  const tables = new Uint8Array(offset);
+  for (const [i, values] of [...model.tables.values()].entries()) {
+    tables.set(new Uint8Array(values.buffer), lines[i]!.offset);
   }
-  const table = [...stored].map(([name, { type, shape }]) => ({
-    name,
-    number: targetOf(type).number,
-    shape,
-    offset: offsets.get(name)!.offset,
-  }));
-  if (factors) table.unshift({ name: ROPE_FACTORS, number: 0, shape: [factors.length], offset: 0 });
-  const head = encodeGgufHeader(entries, table);
-  const header = new Uint8Array(head.length + factorBytes);
-  header.set(head);
-  if (factors) header.set(new Uint8Array(factors.buffer), head.length);
+  const sizes = new Map<string, { offset: number; bytes: number }>();
+  for (const [name, { type, shape }] of stored) {
+    const count = shape.reduce((all, side) => all * side, 1);
+    sizes.set(name, { offset, bytes: storedBytes(type, count) });
+    put(name, targetOf(type).number, shape, storedBytes(type, count));
+  }
+  const head = encodeGgufHeader(entries, lines);
   const routes = new Map<string, Route>();
   for (const { tensor, name, part, parts } of found) {
-    const { offset: at, bytes } = offsets.get(name)!;
-    const whole = { name, ...stored.get(name)!, begin: head.length + at, bytes };
+    const { offset: at, bytes } = sizes.get(name)!;
     const heads = model.architecture.reordered ? headsOf(name, model) : undefined;
     routes.set(tensor.name, {
-      stored: whole,
+      stored: { name, ...stored.get(name)!, begin: head.length + at, bytes },
       part,
       parts,
       ...(heads === undefined ? {} : { headRows: headRows(tensor, heads) }),
+      ...(model.architecture.plusOne && name.endsWith("_norm.weight") ? { gain: true as const } : {}),
     });
   }
   const inOrder = found.every(({ parts }) => parts === 1);
-  return { header, bytes: head.length + offset, routes, inOrder };
+  return { header: Buffer.concat([head, tables]), bytes: head.length + offset, routes, inOrder };
 }
 
 /** Heads of a query or key weight or bias. */

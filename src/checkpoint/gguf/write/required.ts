@@ -2,29 +2,20 @@
 import { UserError } from "../../../errors.ts";
 import { show } from "../../../json.ts";
 import type { TensorInfo } from "../../checkpoint.ts";
-import { EXPERT, huggingFaceName } from "../names.ts";
+import { EXPERT } from "../architecture.ts";
+import { huggingFaceName } from "../names.ts";
 import type { ModelMetadata } from "./model-metadata.ts";
-
-const ATTENTION = ["attn_norm", "attn_q", "attn_k", "attn_v", "attn_output", "ffn_norm"];
-const DENSE = ["ffn_gate", "ffn_up", "ffn_down"];
-const EXPERTS = ["ffn_gate_inp", "ffn_gate_exps", "ffn_up_exps", "ffn_down_exps"];
-
-/** Further tensors of a block, by architecture. */
-const MORE: Readonly<Record<string, readonly string[]>> = {
-  qwen2: ["attn_q.bias", "attn_k.bias", "attn_v.bias"],
-  qwen3: ["attn_q_norm.weight", "attn_k_norm.weight"],
-  qwen3moe: ["attn_q_norm.weight", "attn_k_norm.weight"],
-};
 
 /** Throws UserError that names the first tensor that is not there, or is of a layer that the config does not have. */
 export function checkWhole(model: ModelMetadata, tensors: ReadonlyMap<string, TensorInfo>): void {
-  const inBlock = [...ATTENTION, ...(model.experts > 0 ? EXPERTS : DENSE)].map((name) => `${name}.weight`);
+  const { block, needs = [] } = model.architecture;
+  const inBlock = [...Object.keys(block).map((name) => `${name}.weight`), ...needs.map((name) => `${name}.bias`)];
   const names = ["token_embd.weight", "output_norm.weight", ...(model.tied ? [] : ["output.weight"])];
   for (let layer = 0; layer < model.layers; layer++) {
-    for (const name of [...inBlock, ...(MORE[model.name] ?? [])]) names.push(`blk.${layer}.${name}`);
+    for (const name of inBlock) names.push(`blk.${layer}.${name}`);
   }
   for (const stored of names) {
-    const name = huggingFaceName(stored, model.experts > 0)!;
+    const name = huggingFaceName(stored, model.architecture)!;
     const parts = name.includes(EXPERT) ? model.experts : 1;
     for (let part = 0; part < parts; part++) need(name.replace(EXPERT, String(part)), tensors);
   }

@@ -38,6 +38,7 @@ export const method = defineTechnique({
       return scored;
     };
     const { models, shown } = goldFirst({ candidates, gold });
+    loader.announce((readings) => 2 * models.length * readings);
     let goldRows: readonly ScoredRow[] | undefined;
     const found = [];
     for (const { checkpoint, isGold } of models) {

@@ -95,6 +95,7 @@ async function scoresByBudget(
       seed,
       signal,
       rateFlag: "--relearn-lr",
+      done: (n) => loader.tick(loaded.ref, n),
     });
     scores.push(await loaded.score(groups));
     weights.restore();
@@ -151,6 +152,8 @@ export const method = defineTechnique({
     const budgets = [...new Set([0, ...values.relearn_rows])].sort((a, b) => a - b);
     const names = groups.map(({ name }) => name);
     const { models, shown } = goldFirst(setup);
+    const learned = values.relearn_epochs * budgets.reduce((sum, rows) => sum + rows, 0);
+    loader.announce((readings) => models.length * (budgets.length * readings + learned));
     let goldRows: readonly ScoredRow[] | undefined;
     const curves: Curve[] = [];
     for (const { checkpoint, isGold } of models) {

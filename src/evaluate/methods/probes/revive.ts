@@ -152,18 +152,28 @@ export const method = defineTechnique({
   check,
 
   async run(setup) {
-    const { values, metrics, groups, forget, candidates, quantize } = setup;
+    const { values, metrics, groups, forget, candidates, quantize, loader } = setup;
     const gold = setup.gold!;
     const { original } = setup.named;
     const group = groups.find(({ name }) => name === (values.revive_group ?? forget))!;
     const most = values.revive_steps;
+    let readings = 0; // of one measurement
+    loader.announce((each) => {
+      readings = each;
+      return each * ((original ? 1 : 0) + (1 + candidates.length) * (1 + most));
+    });
+    // Steps that a model did not need are done.
+    const rest = ({ ref }: Checkpoint, curves: number[][]) =>
+      loader.tick(ref, readings * (1 + most - curves[0]!.length));
     const known = original ? await originalScores(original, group, setup) : undefined;
     const goals = metrics.map((_, i) => values.revive_goal ?? SHARE * known![i]!);
 
     const reference = await curvesOf(gold, { bits: undefined, group, goals }, setup);
+    rest(gold, reference);
     const models: { model: string; isGold: boolean; curves: number[][] }[] = [];
     for (const checkpoint of candidates) {
       const curves = await curvesOf(checkpoint, { bits: quantize, group, goals }, setup);
+      rest(checkpoint, curves);
       models.push({ model: checkpoint.ref, isGold: false, curves });
     }
     models.push({ model: gold.ref, isGold: true, curves: reference });

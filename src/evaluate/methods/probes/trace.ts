@@ -62,7 +62,7 @@ const groupOf = (asked: string | undefined, groups: readonly string[], forget: s
 
 /** Loads a model and traces the group's facts in it. Throws UserError for a classifier. */
 async function traced(checkpoint: Checkpoint, group: GroupReference, setup: Setup) {
-  const { values, quantize, seed, signal, loader } = setup;
+  const { values, candidates, quantize, seed, signal, loader } = setup;
   const { ref, model, tools, free } = await loader.load(checkpoint, { bits: quantize });
   if (!tools)
     throw new UserError(
@@ -76,6 +76,7 @@ async function traced(checkpoint: Checkpoint, group: GroupReference, setup: Setu
       `--trace-rows ${count}: the group ${group.name} has ${facts.length} rows`,
       "ask for fewer, or give more rows",
     );
+  if (checkpoint === candidates[0]) loader.begin(candidates.length * count, "facts");
   const effects = await causalTrace(model, drawFacts(facts, count, seed), {
     draws: values.trace_draws,
     noise: values.trace_noise,

@@ -10,7 +10,7 @@ import { open } from "../../../../src/checkpoint/open.ts";
 import { Source } from "../../../../src/checkpoint/source.ts";
 import { UserError } from "../../../../src/errors.ts";
 import { runScript, runShell } from "../../../support/command.ts";
-import { TINY_EXPERTS, TINY_TEXT } from "../../../support/tiny-models.ts";
+import { TINY_TEXT } from "../../../support/tiny-models.ts";
 import { bytesOf } from "../../sample.ts";
 import { jsonOf, type Sample, sampleOf, write } from "./fixture.ts";
 
@@ -216,7 +216,6 @@ const refusal = async (sample: Sample, target: string, options = {}) => {
 describe("refused before work", () => {
   test.each([
     ["another architecture", TINY_TEXT.gpt2!, /models of type gpt2/],
-    ["experts of another kind", TINY_EXPERTS.mixtral!, /models of type mixtral/],
     ["another activation", { ...WIDE, hidden_act: "gelu" }, /hidden_act is .*gelu/],
     ["rotary scaling", { ...WIDE, rope_scaling: { rope_type: "dynamic", factor: 2 } }, /rotary scaling dynamic/],
     [

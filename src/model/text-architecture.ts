@@ -1,0 +1,75 @@
+/** An architecture as the text part of a model of several parts: the same equations over tensors of other names. */
+import type { Recorder } from "../tensor/recorder.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import type { Architecture, AttendOptions, Net } from "./architecture.ts";
+import type { TextLayout } from "./multimodal.ts";
+
+/** A network whose weights are asked for by the architecture's names. */
+class PlacedNet implements Net {
+  readonly rec: Recorder;
+  readonly #net: Net;
+  readonly #place: TextLayout["place"];
+
+  constructor(net: Net, place: TextLayout["place"]) {
+    this.rec = net.rec;
+    this.#net = net;
+    this.#place = place;
+  }
+
+  weight(name: string): Tensor {
+    return this.#net.weight(this.#place(name));
+  }
+
+  linear(x: Tensor, module: string, options?: { readonly add?: Tensor }): Tensor {
+    return this.#net.linear(x, this.#place(module), options);
+  }
+
+  project(x: Tensor, weight: string, bias?: string): Tensor {
+    return this.#net.project(x, this.#place(weight), bias === undefined ? undefined : this.#place(bias));
+  }
+
+  block(run: () => Tensor): Tensor {
+    return this.#net.block(run);
+  }
+
+  attend(q: Tensor, k: Tensor, v: Tensor, options: AttendOptions): Tensor {
+    return this.#net.attend(q, k, v, options);
+  }
+
+  note(name: string, x: Tensor): Tensor {
+    return this.#net.note(name, x);
+  }
+
+  routed(layer: number, logits: Tensor, k: number): void {
+    this.#net.routed(layer, logits, k);
+  }
+}
+
+/** The architecture over tensors in this layout. `whole` is the model_type of the model that it is a part of. */
+export function textArchitecture(
+  { basePrefix: _, ignored, tiedHead, ...architecture }: Architecture,
+  { place, plain }: TextLayout,
+  whole: string,
+): Architecture {
+  return {
+    ...architecture,
+    partOf: whole,
+    ...(ignored ? { ignored: { test: (name) => ignored.test(plain(name) ?? "") } } : {}),
+    ...(tiedHead
+      ? {
+          tiedHead: (config) => {
+            const tied = tiedHead(config);
+            return tied && { ...tied, head: place(tied.head), table: place(tied.table) };
+          },
+        }
+      : {}),
+    parameters: (config) =>
+      architecture.parameters(config).map(({ parts, ...spec }) => ({
+        ...spec,
+        name: place(spec.name),
+        ...(parts ? { parts: parts.map(place) } : {}),
+      })),
+    forward: (net, config, inputs) => architecture.forward(new PlacedNet(net, place), config, inputs),
+    head: (net, config, hidden) => architecture.head(new PlacedNet(net, place), config, hidden),
+  };
+}
