@@ -122,7 +122,7 @@ function argumentsAt(text: string, from: number): [string, string] {
 const sources = new Map(
   readdirSync(join(ROOT, "src"), { recursive: true, encoding: "utf8" })
     .filter((file) => file.endsWith(".ts"))
-    .map((file) => [`src/${file}`, readFileSync(join(ROOT, "src", file), "utf8")] as const),
+    .map((file): [string, string] => [`src/${file}`, readFileSync(join(ROOT, "src", file), "utf8")]),
 );
 
 /** What stands for a text in a call: the text itself, or the constant of the file or of another that has its name. */
