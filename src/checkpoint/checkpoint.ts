@@ -22,6 +22,8 @@ export interface LowRankPatch {
   readonly scale: number;
   readonly magnitude?: Float32Array;
   readonly transposed: boolean;
+  /** The weight is a stack of so many matrices: `a` is (E, r, in), `b` is (E, out, r), of each its own. */
+  readonly experts?: number;
 }
 
 /** A tensor of an opened checkpoint. */

@@ -11,7 +11,8 @@ import type { Checkpoint, TensorEntry } from "./checkpoint.ts";
 import { isFloat } from "./dtype.ts";
 import { isStream, type StreamCheckpoint } from "./stream/stream.ts";
 
-interface Names {
+/** The matrices of an expert, by name. */
+export interface ExpertLayout {
   readonly gate: string;
   readonly up: string;
   readonly down: string;
@@ -19,10 +20,10 @@ interface Names {
   readonly module?: string;
 }
 
-const USUAL: Names = { gate: "gate_proj", up: "up_proj", down: "down_proj" };
+const USUAL: ExpertLayout = { gate: "gate_proj", up: "up_proj", down: "down_proj" };
 
 /** `model_type` of architectures whose checkpoints hold a tensor per expert, and their names. */
-const PER_EXPERT: Readonly<Record<string, Names>> = {
+const PER_EXPERT: Readonly<Record<string, ExpertLayout>> = {
   deepseek_v2: USUAL,
   deepseek_v3: USUAL,
   ernie4_5_moe: USUAL,
@@ -55,7 +56,7 @@ function fit(gateUp: TensorEntry | undefined, down: TensorEntry | undefined): bo
 }
 
 /** The names of this checkpoint's experts; undefined where its kind of model is not stored by expert. */
-function namesOf({ files, ref }: Checkpoint): Names | undefined {
+export function expertNames({ files, ref }: Pick<Checkpoint, "files" | "ref">): ExpertLayout | undefined {
   const bytes = files.get("config.json");
   if (bytes === undefined) return undefined;
   const { value } = parseJson(new TextDecoder().decode(bytes), `${ref}: config.json`);
@@ -64,7 +65,7 @@ function namesOf({ files, ref }: Checkpoint): Names | undefined {
 }
 
 /** Tensors of one stack by expert, in its order. */
-function split(entry: TensorEntry, prefix: string, names: Names, isDown: boolean): TensorEntry[] {
+function split(entry: TensorEntry, prefix: string, names: ExpertLayout, isDown: boolean): TensorEntry[] {
   const [experts, rows, columns] = entry.shape as [number, number, number];
   return Array.from({ length: experts }, (_, n) => {
     const first = n * rows * columns;
@@ -83,7 +84,7 @@ function split(entry: TensorEntry, prefix: string, names: Names, isDown: boolean
 export function withSplitExperts(checkpoint: Checkpoint, warn: (message: string) => void): Checkpoint {
   const stacked = [...checkpoint.tensors.keys()].filter((name) => STACK.test(name));
   if (stacked.length === 0) return checkpoint;
-  const names = namesOf(checkpoint);
+  const names = expertNames(checkpoint);
   if (names === undefined) return checkpoint;
   const module = names.module ?? "mlp";
   const tensors = new Map<string, TensorEntry>();

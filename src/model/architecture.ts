@@ -5,6 +5,7 @@
  * Hugging Face gives them, so that LoRA, tied weights, recomputation and the key/value cache work in every one alike.
  */
 import type { MethodInfo } from "../method/registry.ts";
+import type { RoutePlan } from "../tensor/ops/router.ts";
 import type { Recorder } from "../tensor/recorder.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
@@ -24,8 +25,15 @@ export interface ParameterSpec {
   readonly parts?: readonly string[];
   /** A linear layer's weight, that LoRA may target. */
   readonly linear?: boolean;
-  /** A router or a gate of one row, which "all-linear" leaves out. */
-  readonly routes?: boolean;
+  /** An embedding's table, whose rows are read with `embed`. */
+  readonly table?: boolean;
+  /** Experts' matrices (E, in, out), which are one tensor in checkpoints too. */
+  readonly stack?: boolean;
+  /**
+   * A router or a gate of one row, which LoRA leaves out unless it is asked for; "parameter" where transformers has no
+   * linear layer for it.
+   */
+  readonly routes?: boolean | "parameter";
   /** Kept as it is: never trained, without a gradient. */
   readonly buffer?: boolean;
   /** Stored (in, out), as GPT-2's Conv1D. */
@@ -86,6 +94,13 @@ export interface Net {
   weight(name: string): Tensor;
   /** `<module>.weight`, with `<module>.bias` where declared, and the adapter's part where one targets it. */
   linear(x: Tensor, module: string, options?: { readonly add?: Tensor }): Tensor;
+  /**
+   * Rows of experts' matrices: x (N * k, in), sorted by expert, each times its expert's of `<name>`, with the adapter's
+   * part where one targets them.
+   */
+  experts(x: Tensor, name: string, plan: RoutePlan, options?: { readonly transposed?: boolean }): Tensor;
+  /** Rows of `<module>.weight` with the adapter's part. (N) -> (N, C). The row `fixed` takes no gradient. */
+  embed(ids: Tensor, module: string, options?: { readonly fixed?: number | undefined }): Tensor;
   /** A product with a weight of any name, (out, ...in) as it lies in memory: tied heads, convolutions over patches. */
   project(x: Tensor, weight: string, bias?: string): Tensor;
   /** One layer, whose activations may be computed again on the way back. */

@@ -50,6 +50,15 @@ export function numberIn(value: unknown, where: string, key: string, range: Numb
   throw new UserError(`${where}: ${key} must be ${rangeText(range)}; ${shown}`, "compare it with the model's page");
 }
 
+/** Most values of a head that attention keeps in registers. */
+const MOST_HEAD = 512;
+
+/** Throws UserError for heads that are wider than attention runs. */
+export function expectHead(where: string, headDim: number): void {
+  if (headDim <= MOST_HEAD) return;
+  throw new UserError(`${where}: heads of ${headDim} values; ${MOST_HEAD} are the most`, CANNOT_RUN);
+}
+
 export class ConfigReader {
   readonly #json: Json;
   /** Names the file in messages. */

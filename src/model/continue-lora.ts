@@ -5,7 +5,7 @@
 
 import { alphaWarning } from "../checkpoint/adapter/adapter.ts";
 import { nameInBase } from "../checkpoint/adapter/changes.ts";
-import { type AdapterConfig, readAdapterConfig, scaleOf } from "../checkpoint/adapter/config.ts";
+import { type AdapterConfig, readAdapterConfig } from "../checkpoint/adapter/config.ts";
 import { isSavedModule } from "../checkpoint/adapter/keys.ts";
 import { type Parts, readParts } from "../checkpoint/adapter/parts.ts";
 import type { Factors } from "../checkpoint/adapter/patch.ts";
@@ -15,8 +15,11 @@ import type { Gpu } from "../gpu/gpu.ts";
 import { Parameter } from "../tensor/parameter.ts";
 import { showShape } from "../tensor/tensor.ts";
 import type { Json, ParameterSpec } from "./architecture.ts";
+import { embeddingEntry, expertsEntry, linearEntry, stackEntry } from "./continued-factors.ts";
 import { loadEntry } from "./load.ts";
-import { LoraAdapter, type LoraEntry, linears, type Target, tensorName } from "./lora.ts";
+import { LoraAdapter, type LoraEntry } from "./lora.ts";
+import { nestingOf } from "./lora-files.ts";
+import { adaptable, type Target } from "./lora-targets.ts";
 
 /** The model under the adapter. */
 interface Base {
@@ -62,14 +65,13 @@ export async function continueLora(
       "merge the adapter, then train a new one",
     );
   const reading: Reading = { gpu, base, adapter, config, parts, warn };
-  const known = new Map(linears(base.specs).map((target) => [target.module, target]));
-  const entries = new Map<string, LoraEntry>();
-  for (const [module, factors] of parts.modules) {
-    const target = targetOf(reading, known, module);
-    entries.set(target.module, entryOf(reading, target, module, factors, dropout ?? config.dropout));
-  }
-  const order = [...known.keys()];
-  const sorted = new Map([...entries].sort(([x], [y]) => order.indexOf(x) - order.indexOf(y)));
+  const entries = entriesOf(reading, dropout ?? config.dropout);
+  const sorted = new Map(
+    adaptable(base.specs).flatMap(({ module }) => {
+      const entry = entries.get(module);
+      return entry ? [[module, entry] as const] : [];
+    }),
+  );
   const whole = await wholeOf(reading, new Set(entries.keys()));
   const text = new TextDecoder().decode(bytes);
   const written = dropout === undefined || dropout === config.dropout ? text : withDropout(text, dropout);
@@ -82,65 +84,50 @@ const withDropout = (text: string, dropout: number): string =>
 const isExpert = (specs: readonly ParameterSpec[], tensor: string): boolean =>
   specs.some(({ parts }) => parts?.includes(tensor));
 
-/** The layer of the model that a module of the adapter is. */
-function targetOf({ base, adapter }: Reading, known: ReadonlyMap<string, Target>, module: string): Target {
-  const target = known.get(nameInBase(known, module) ?? "");
-  if (target) return target;
-  const expert = isExpert(base.specs, `${module}.weight`);
-  throw new UserError(
-    `${adapter.ref} adapts ${module}, which is ${expert ? "a routed expert" : "no linear layer of this model"}`,
-    expert ? "it can be run but not trained further: merge it, then train the whole model" : "is it the right base?",
+/** The adapter's factors by module. Throws UserError where they do not fit the model. */
+function entriesOf({ gpu, base, adapter, config, parts, warn }: Reading, dropout: number): Map<string, LoraEntry> {
+  const targets = adaptable(base.specs);
+  const known = new Map(
+    targets.flatMap((target) => target.names.map((name, expert) => [name, { target, expert }] as const)),
   );
-}
-
-/** Factors on the GPU. `module` is the adapter's own name of the target. */
-function entryOf(
-  { gpu, base, adapter, config, warn }: Reading,
-  { module: name, into, out }: Target,
-  module: string,
-  { a, b, bBias, magnitude, embeddingA, embeddingB }: Factors,
-  dropout: number,
-): LoraEntry {
-  if (!a || !b || embeddingA || embeddingB)
-    throw new UserError(
-      `${adapter.ref}: ${module} has tensors besides lora_A and lora_B, or lacks one of them`,
-      "merge the adapter, then train a new one",
-    );
-  const rank = a.shape[0]!;
-  const foreign = "the adapter was trained on another base";
-  if (a.shape.join() !== [rank, into].join() || b.shape.join() !== [out, rank].join())
-    throw new UserError(
-      `${adapter.ref}: ${module} has A ${showShape(a.shape)} and B ${showShape(b.shape)}; the layer is ${showShape([out, into])}`,
-      foreign,
-    );
-  for (const [what, vector] of Object.entries({ "lora_B bias": bBias, "DoRA magnitude": magnitude }))
-    if (vector && vector.values.length !== out)
-      throw new UserError(
-        `${adapter.ref}: the ${what} of ${module} is ${showShape(vector.shape)}, expected ${showShape([out])}`,
-        foreign,
+  const found = (module: string) => known.get(nameInBase(known, module) ?? "");
+  const unfit = (module: string) =>
+    new UserError(`${adapter.ref} adapts ${module}, which is no linear layer of this model`, "is it the right base?");
+  const reading = { gpu, config, ref: adapter.ref, dropout };
+  const entries = new Map<string, LoraEntry>();
+  const byTarget = new Map<Target, Map<number, { module: string; factors: Factors }>>();
+  for (const [module, factors] of parts.modules) {
+    const { target, expert } = found(module) ?? {};
+    if (!target || expert === undefined || target.kind === "stack") throw unfit(module);
+    if (target.kind === "experts") {
+      const own = byTarget.get(target) ?? new Map();
+      byTarget.set(target, own.set(expert, { module, factors }));
+      continue;
+    }
+    if (target.kind === "linear" && factors.bBias && !base.parameters.has(`${target.module}.bias`))
+      warn(
+        `${adapter.ref} has a lora_B bias for ${module}, a layer without a bias: the result can be trained on and read by PEFT, but not merged or evaluated here`,
       );
-  if (config.loraBias && !bBias)
+    const entry = target.kind === "embedding" ? embeddingEntry : linearEntry;
+    entries.set(target.module, entry(reading, target, module, factors));
+  }
+  for (const [target, own] of byTarget) entries.set(target.module, expertsEntry(reading, target, own));
+  const stacks = [...parts.stacks].map(([parameter, factors]) => {
+    const { target } = found(parameter) ?? {};
+    if (target?.kind === "stack") return { parameter, factors, target };
     throw new UserError(
-      `${adapter.ref}: ${module} has no lora_B bias, though adapter_config.json sets lora_bias`,
-      "the file is incomplete",
+      `${adapter.ref} adapts ${parameter} as one parameter; this model has a layer for each expert`,
+      "such an adapter can be run but not trained further: merge it, then train a new one",
     );
-  if (bBias && !base.parameters.has(`${name}.bias`))
-    warn(
-      `${adapter.ref} has a lora_B bias for ${module}, a layer without a bias: the result can be trained on and read by PEFT, but not merged or evaluated here`,
+  });
+  for (const { parameter, factors, target } of stacks) {
+    const nested = nestingOf(
+      target,
+      stacks.map((stack) => stack.target),
     );
-  const make = (label: string, values: Float32Array, shape: readonly number[]) => {
-    const made = new Parameter(gpu, label, shape);
-    made.write(values);
-    return made;
-  };
-  return {
-    a: make(tensorName(name, "lora_A"), a.values, a.shape),
-    b: make(tensorName(name, "lora_B"), b.values, b.shape),
-    ...(bBias ? { bBias: make(`${PREFIX}${name}.lora_B.bias`, bBias.values, [out]) } : {}),
-    scale: scaleOf(config, module, rank),
-    dropout,
-    ...(magnitude ? { magnitude: make(tensorName(name, "lora_magnitude_vector"), magnitude.values, [out]) } : {}),
-  };
+    entries.set(target.module, stackEntry(reading, target, parameter, factors, nested));
+  }
+  return entries;
 }
 
 const PREFIX = "base_model.model.";

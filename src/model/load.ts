@@ -3,6 +3,7 @@
  * no other).
  */
 import { patchedValues } from "../checkpoint/adapter/adapter.ts";
+import { patchRange } from "../checkpoint/adapter/patch.ts";
 import type { Checkpoint, TensorEntry } from "../checkpoint/checkpoint.ts";
 import { decodeFloats, encodeFloats } from "../checkpoint/decode.ts";
 import { DTYPE_BYTES, type Dtype, isFloat } from "../checkpoint/dtype.ts";
@@ -157,13 +158,18 @@ export async function loadEntry(gpu: Gpu, entry: TensorEntry, parameter: Paramet
     const bytes = parameter.dtype === "bf16" ? encodeFloats(values, "BF16") : encodeFloats(values, "F32");
     gpu.write(parameter.buffer, at * (parameter.dtype === "bf16" ? 2 : 4), bytes);
   };
-  if (entry.patch) return put(await patchedValues(entry), start);
+  if (entry.patch && entry.patch.experts === undefined) return put(await patchedValues(entry), start);
   const width = DTYPE_BYTES[entry.dtype];
   for (let offset = 0; offset < entry.bytes; offset += PIECE_BYTES) {
     const bytes = new Uint8Array(Math.min(PIECE_BYTES, entry.bytes - offset));
     await entry.read(bytes, offset);
     const at = start + offset / width;
-    if (entry.dtype === "BF16" && parameter.dtype === "bf16") gpu.write(parameter.buffer, 2 * at, bytes);
-    else put(decodeFloats(bytes, entry.dtype), at);
+    if (entry.dtype === "BF16" && parameter.dtype === "bf16" && !entry.patch) {
+      gpu.write(parameter.buffer, 2 * at, bytes);
+      continue;
+    }
+    const values = decodeFloats(bytes, entry.dtype);
+    if (entry.patch) patchRange(entry, values, offset / width);
+    put(values, at);
   }
 }

@@ -11,14 +11,15 @@ import { UserError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { Parameter } from "../tensor/parameter.ts";
 import type { ParameterSpec } from "./architecture.ts";
-import { keyedUnits } from "./fresh.ts";
-import { targetNames } from "./target-names.ts";
+import { keyedNormals, keyedUnits } from "./fresh.ts";
+import { type AdapterTensor, fileTensors, heldShapes, nestingOf, tensorName } from "./lora-files.ts";
+import { type Target, targetModules, writtenTargets } from "./lora-targets.ts";
 
 export interface LoraOptions {
   readonly rank: number;
   readonly alpha: number;
-  /** Last parts of module names, or "all-linear": every linear layer but the head, routers and routed experts. */
-  readonly targets: readonly string[] | "all-linear";
+  /** As `targetModules` reads them: every linear layer but the head, routers and routed experts when left out. */
+  readonly targets?: readonly string[];
   readonly rslora?: boolean;
   readonly dora?: boolean;
   readonly dropout?: number;
@@ -30,10 +31,13 @@ export interface LoraOptions {
 }
 
 export interface LoraEntry {
-  /** (r, in) */
+  readonly kind: Target["kind"];
+  /** (r, in); of experts (E, r, in), of an embedding (V, r). */
   readonly a: Parameter;
-  /** (out, r) */
+  /** (out, r); of experts (E, out, r). */
   readonly b: Parameter;
+  /** A and B as they are saved. */
+  readonly files: readonly AdapterTensor[];
   /** (out): the bias c of B, which PEFT calls lora_bias. */
   readonly bBias?: Parameter;
   /** (out): DoRA's lengths. */
@@ -61,6 +65,19 @@ export class LoraAdapter {
   }
 
   /** Everything that the adapter's file holds, by PEFT's names. */
+  stored(): AdapterTensor[] {
+    const alone = (parameter: Parameter): AdapterTensor => {
+      const { name, shape } = parameter;
+      return { name, shape, parameter, start: 0 };
+    };
+    const factors = [...this.entries.values()].flatMap(({ files, bBias, magnitude }) => [
+      ...files,
+      ...[bBias, magnitude].filter((parameter) => parameter !== undefined).map(alone),
+    ]);
+    return [...factors, ...[...this.whole.values()].map(alone)];
+  }
+
+  /** What is held on the GPU of it. */
   tensors(): Parameter[] {
     const factors = [...this.entries.values()].flatMap(({ a, b, bBias, magnitude }) =>
       [a, b, bBias, magnitude].filter((parameter) => parameter !== undefined),
@@ -78,50 +95,49 @@ export class LoraAdapter {
   }
 }
 
-/** PEFT's names of a module's tensors. */
-export const tensorName = (module: string, part: "lora_A" | "lora_B" | "lora_magnitude_vector"): string =>
-  `base_model.model.${module}.${part}${part === "lora_magnitude_vector" ? "" : ".weight"}`;
-
-/** A linear layer that can be adapted. */
-export interface Target {
-  /** Name of the layer, without `.weight`. */
-  readonly module: string;
-  readonly into: number;
-  readonly out: number;
-  readonly transposed: boolean;
-  readonly routes: boolean;
-}
-
-/** The linear layers of a model, without routed experts, with their sides. */
-export function linears(specs: readonly ParameterSpec[]): Target[] {
-  return specs
-    .filter(({ linear, parts }) => linear && !parts)
-    .map(({ name, shape, transposed = false, routes = false }) => {
-      const [out = 0, into = 0] = transposed ? shape.toReversed() : shape;
-      return { module: name.replace(/\.weight$/, ""), into, out, transposed, routes };
-    });
-}
-
-/** The modules that `targets` names. Throws UserError when one of them matches nothing. */
-export function targetModules(specs: readonly ParameterSpec[], targets: readonly string[] | "all-linear"): Target[] {
-  const all = linears(specs);
-  const isHead = ({ module }: Target) => /(^|\.)(lm_head|embed_out|classifier|score)$/.test(module);
-  if (targets === "all-linear") return all.filter((target) => !isHead(target) && !target.routes);
-  const matches = (module: string, wanted: string) => module === wanted || module.endsWith(`.${wanted}`);
-  for (const wanted of targets) {
-    if (all.some(({ module }) => matches(module, wanted))) continue;
-    const known = [...new Set(all.map(({ module }) => module.split(".").at(-1)!))].sort();
+/** Throws UserError for what PEFT has no adapter for. */
+export function expectKnown(
+  { module, kind }: Target,
+  { dora = false, dropout = 0 }: Pick<LoraOptions, "dora" | "dropout">,
+) {
+  if (dora && kind !== "linear")
     throw new UserError(
-      `--lora-targets ${wanted} matches no linear layer of this model`,
-      `there are ${known.join(", ")}`,
+      `--dora does not adapt ${module}: it is for linear layers other than routed experts`,
+      "leave out --dora, or choose --lora-targets",
     );
+  if (dropout > 0 && kind === "stack")
+    throw new UserError(
+      `${module} is one parameter, and PEFT adapts parameters without dropout`,
+      "leave out --lora-dropout",
+    );
+}
+
+/** A and B of a target as they begin: A uniform within 1/sqrt(in) and B zero; an embedding's A zero and B normal. */
+function freshFactors(gpu: Gpu, target: Target, { rank, seed }: LoraOptions): { a: Parameter; b: Parameter } {
+  const { names, kind, into, experts } = target;
+  const shapes = heldShapes(target, rank);
+  const [a, b] = [new Parameter(gpu, ...shapes.a), new Parameter(gpu, ...shapes.b)];
+  const zero = kind === "embedding" ? a : b;
+  gpu.clear(zero.buffer, 4 * zero.size);
+  if (gpu.dry) return { a, b };
+  if (kind === "embedding") {
+    b.write(keyedNormals(b.size, 1, seed, b.name));
+    return { a, b };
   }
-  return all.filter(({ module }) => targets.some((wanted) => matches(module, wanted)));
+  const bound = 1 / Math.sqrt(into);
+  const values = new Float32Array(experts * rank * into);
+  for (let e = 0; e < experts; e++) {
+    const unit = keyedUnits(seed, tensorName(names[e] ?? `${names[0]}.${e}`, "lora_A"));
+    const first = e * rank * into;
+    for (let i = 0; i < rank * into; i++) values[first + i] = bound * (2 * unit() - 1);
+  }
+  a.write(values);
+  return { a, b };
 }
 
 /**
- * A new adapter: A uniform within 1/sqrt(in) as PEFT draws it, B zero, DoRA's lengths those of W's rows. `others` are
- * tensors beside the model's.
+ * A new adapter, drawn as PEFT draws it; DoRA's lengths are those of W's rows. `others` are tensors beside the model's.
+ * Throws UserError.
  */
 export async function freshLora(
   gpu: Gpu,
@@ -130,29 +146,26 @@ export async function freshLora(
   options: LoraOptions,
   others: readonly string[] = [],
 ): Promise<LoraAdapter> {
-  const { rank, alpha, rslora = false, dora = false, dropout = 0, seed } = options;
+  const { rank, alpha, rslora = false, dora = false, dropout = 0 } = options;
   const targets = targetModules(specs, options.targets);
-  const transposed = new Set(targets.map((target) => target.transposed));
+  const transposed = new Set(targets.filter(({ kind }) => kind === "linear").map((target) => target.transposed));
   if (transposed.size > 1)
     throw new UserError("--lora-targets: these modules are stored both (in, out) and (out, in)", "target one kind");
+  for (const target of targets) expectKnown(target, options);
   const entries = new Map<string, LoraEntry>();
   for (const target of targets) {
-    const { module, into, out } = target;
-    const name = tensorName(module, "lora_A");
-    const unit = keyedUnits(seed, name);
-    const bound = 1 / Math.sqrt(into);
-    const a = new Parameter(gpu, name, [rank, into]);
-    if (!gpu.dry) a.write(Float32Array.from({ length: rank * into }, () => bound * (2 * unit() - 1)));
-    const b = new Parameter(gpu, tensorName(module, "lora_B"), [out, rank]);
-    gpu.clear(b.buffer, 4 * out * rank);
+    const { module, kind, out } = target;
+    const factors = freshFactors(gpu, target, options);
     let magnitude: Parameter | undefined;
     if (dora) {
       magnitude = new Parameter(gpu, tensorName(module, "lora_magnitude_vector"), [out]);
       if (!gpu.dry) magnitude.write(await rowLengths(gpu, parameters.get(`${module}.weight`)!, target));
     }
     const scale = alpha / (rslora ? Math.sqrt(rank) : rank);
-    entries.set(module, { a, b, scale, dropout, ...(magnitude ? { magnitude } : {}) });
+    const files = fileTensors(target, factors, nestingOf(target, targets));
+    entries.set(module, { kind, ...factors, files, scale, dropout, ...(magnitude ? { magnitude } : {}) });
   }
+  const written = writtenTargets(specs, targets, others);
   const config = {
     base_model_name_or_path: options.base ?? null,
     bias: "none",
@@ -164,7 +177,8 @@ export async function freshLora(
     modules_to_save: null,
     peft_type: "LORA",
     r: rank,
-    target_modules: targetNames(linears(specs), targets, others),
+    target_modules: written.modules.length === 0 ? null : written.modules,
+    ...(written.parameters.length === 0 ? {} : { target_parameters: written.parameters }),
     task_type: "CAUSAL_LM",
     use_dora: dora,
     use_rslora: rslora,

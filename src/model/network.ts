@@ -5,8 +5,11 @@ import type { AttentionOptions } from "../tensor/ops/attention-options.ts";
 import { rowNorm, scaleColumns } from "../tensor/ops/dora.ts";
 import { dropout } from "../tensor/ops/dropout.ts";
 import { add, div, scale as scaled } from "../tensor/ops/elementwise.ts";
+import { embedding } from "../tensor/ops/embedding.ts";
 import { attentionCached, cacheWrite } from "../tensor/ops/kv-cache.ts";
 import { linear } from "../tensor/ops/linear.ts";
+import { groupedLinear } from "../tensor/ops/moe.ts";
+import type { RoutePlan } from "../tensor/ops/router.ts";
 import type { Parameter } from "../tensor/parameter.ts";
 import type { Recorder } from "../tensor/recorder.ts";
 import { sizeOf, type Tensor } from "../tensor/tensor.ts";
@@ -70,7 +73,8 @@ export class Network implements Net {
     const shape = { transposed: transposed.has(module) };
     const ends = { ...(bias ? { bias } : {}), ...(residual ? { add: residual } : {}) };
     const entry = adapter?.entries.get(module);
-    if (!entry) return linear(rec, x, weight, { ...shape, ...ends });
+    // A tied head does not follow an adapter of the embedding, as with PEFT.
+    if (!entry || entry.kind === "embedding") return linear(rec, x, weight, { ...shape, ...ends });
     const { scale } = entry;
     const a = rec.parameter(entry.a); // (r, in)
     const b = rec.parameter(entry.b); // (out, r)
@@ -86,6 +90,25 @@ export class Network implements Net {
     let y = scaleColumns(rec, direction, div(rec, rec.parameter(entry.magnitude), length));
     if (bias) y = add(rec, y, bias);
     return residual ? add(rec, y, residual) : y;
+  }
+
+  experts(x: Tensor, name: string, plan: RoutePlan, shape: { readonly transposed?: boolean } = {}): Tensor {
+    const { rec } = this;
+    const y = groupedLinear(rec, x, this.weight(name), plan, shape);
+    const entry = this.#given.adapter?.entries.get(name);
+    if (!entry) return y;
+    const seen = entry.dropout > 0 ? dropout(rec, x, { p: entry.dropout, key: name }) : x;
+    const low = groupedLinear(rec, seen, rec.parameter(entry.a), plan); // (N k, r)
+    return add(rec, y, scaled(rec, groupedLinear(rec, low, rec.parameter(entry.b), plan), entry.scale));
+  }
+
+  embed(ids: Tensor, module: string, options: { readonly fixed?: number | undefined } = {}): Tensor {
+    const { rec } = this;
+    const y = embedding(rec, ids, this.weight(`${module}.weight`), options);
+    const entry = this.#given.adapter?.entries.get(module);
+    if (entry?.kind !== "embedding") return y;
+    const low = embedding(rec, ids, rec.parameter(entry.a), options); // (N, r)
+    return linear(rec, low, rec.parameter(entry.b), { scale: entry.scale, add: y });
   }
 
   project(x: Tensor, weight: string, bias?: string): Tensor {

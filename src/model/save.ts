@@ -12,6 +12,7 @@ import type { WriteOptions, Writer } from "../checkpoint/write/writer.ts";
 import { UserError } from "../errors.ts";
 import type { Parameter } from "../tensor/parameter.ts";
 import { sizeOf } from "../tensor/tensor.ts";
+import { type AdapterTensor, turn } from "./lora-files.ts";
 import type { Model } from "./model.ts";
 
 export interface SaveOptions extends ShardOptions, GgufOptions {
@@ -35,7 +36,7 @@ export function savingTo(target: string, options: SaveOptions): SaveOptions {
 
 /** A tensor of the file: a part of a parameter, or what is carried through. */
 type Saved = { readonly info: TensorInfo } & (
-  | { readonly parameter: Parameter; readonly start: number }
+  | { readonly parameter: Parameter; readonly start: number; readonly turned?: AdapterTensor["turned"] }
   | { readonly entry: TensorEntry }
 );
 
@@ -46,7 +47,11 @@ function savedTensors(model: Model, dtype: SaveOptions["dtype"]): Saved[] {
     const as = dtype === "held" ? (parameter.dtype === "bf16" ? "BF16" : "F32") : (dtype ?? stored);
     return { info: { name, dtype: as, shape, bytes: sizeOf(shape) * DTYPE_BYTES[as] }, parameter, start };
   };
-  if (model.adapter) return model.adapter.tensors().map((p) => saved(p.name, p.shape, "F32", p, 0));
+  if (model.adapter)
+    return model.adapter.stored().map(({ name, shape, parameter, start, turned }) => ({
+      ...saved(name, shape, "F32", parameter, start),
+      ...(turned ? { turned } : {}),
+    }));
   const own = model.stored.map(({ name, shape, dtype: stored, parameter, start }) =>
     saved(name, shape, stored, parameter, start),
   );
@@ -93,8 +98,8 @@ export async function prepareSave(model: Model, target: string, options: SaveOpt
 }
 
 /**
- * Writes to "-", a file or a folder (see checkpoint/write.ts), or on with a writer. Host memory: a piece of 16 MiB.
- * Gives the bytes written.
+ * Writes to "-", a file or a folder (see checkpoint/write.ts), or on with a writer. Host memory: a piece of 16 MiB, or
+ * a tensor that an adapter holds turned. Gives the bytes written.
  */
 export async function saveModel(model: Model, target: string | Writer, options: SaveOptions): Promise<number> {
   // What there is to say of the file was said before the work, when it was prepared.
@@ -114,9 +119,16 @@ export async function saveModel(model: Model, target: string | Writer, options: 
 
 type OwnTensor = Extract<Saved, { parameter: Parameter }>;
 
-/** The bytes of a tensor of the model, a piece at a time. */
-async function* parameterPieces(model: Model, { info, parameter, start }: OwnTensor): AsyncGenerator<Uint8Array> {
+/** The bytes of a tensor of the model, a piece at a time; one that is held turned at once. */
+async function* parameterPieces(
+  model: Model,
+  { info, parameter, start, turned }: OwnTensor,
+): AsyncGenerator<Uint8Array> {
   const count = sizeOf(info.shape);
+  if (turned) {
+    const held = decodeFloats(await readPart(model, parameter, start, count, "F32"), "F32");
+    return yield encodeFloats(turn(held, turned), info.dtype);
+  }
   for (let at = 0; at < count; at += PIECE)
     yield await readPart(model, parameter, start + at, Math.min(PIECE, count - at), info.dtype);
 }

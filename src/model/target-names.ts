@@ -8,6 +8,8 @@ interface Named {
 /** Modules that hold the text part of a model of several parts. */
 const TEXT_MODULES = /(?:^|\.)(language_model|text_model)\./;
 
+const lastPart = (module: string): string => module.split(".").at(-1)!;
+
 const escaped = (name: string): string => name.replaceAll(".", "\\.");
 
 /**
@@ -20,20 +22,15 @@ export function targetNames(
   targets: readonly Named[],
   others: readonly string[],
 ): readonly string[] | string {
-  const short = [...new Set(targets.map(({ module }) => shortest(module, linears, targets)))].sort();
+  const own = new Set(targets.map(({ module }) => module));
+  const left = new Set(linears.filter(({ module }) => !own.has(module)).map(({ module }) => lastPart(module)));
+  const names = targets.map(({ module }) => (left.has(lastPart(module)) ? module : lastPart(module)));
+  const short = [...new Set(names)].sort();
   const foreign = others.filter((name) => name.endsWith(".weight")).map((name) => name.replace(/\.weight$/, ""));
   if (!foreign.some((module) => short.some((name) => module === name || module.endsWith(`.${name}`)))) return short;
   const marker = TEXT_MODULES.exec(targets[0]!.module)?.[1] ?? "layers\\.\\d+";
   const pattern = `(?:.*\\.)?${marker}\\.(?:.*\\.)?(?:${short.map(escaped).join("|")})`;
   const matches = new RegExp(`^(?:${pattern})$`);
-  const own = new Set(targets.map(({ module }) => module));
   const all = [...linears.map(({ module }) => module), ...foreign];
   return all.every((module) => matches.test(module) === own.has(module)) ? pattern : [...own].sort();
-}
-
-/** The last part of a module's name where it selects only targets, the whole name otherwise. */
-function shortest(module: string, linears: readonly Named[], targets: readonly Named[]): string {
-  const last = module.split(".").at(-1)!;
-  const named = linears.filter((target) => target.module === last || target.module.endsWith(`.${last}`));
-  return named.every((target) => targets.some((chosen) => chosen.module === target.module)) ? last : module;
 }

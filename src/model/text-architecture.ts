@@ -1,4 +1,5 @@
 /** An architecture as the text part of a model of several parts: the same equations over tensors of other names. */
+import type { RoutePlan } from "../tensor/ops/router.ts";
 import type { Recorder } from "../tensor/recorder.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Architecture, AttendOptions, Net } from "./architecture.ts";
@@ -22,6 +23,14 @@ class PlacedNet implements Net {
 
   linear(x: Tensor, module: string, options?: { readonly add?: Tensor }): Tensor {
     return this.#net.linear(x, this.#place(module), options);
+  }
+
+  experts(x: Tensor, name: string, plan: RoutePlan, options?: { readonly transposed?: boolean }): Tensor {
+    return this.#net.experts(x, this.#place(name), plan, options);
+  }
+
+  embed(ids: Tensor, module: string, options?: { readonly fixed?: number | undefined }): Tensor {
+    return this.#net.embed(ids, this.#place(module), options);
   }
 
   project(x: Tensor, weight: string, bias?: string): Tensor {

@@ -100,6 +100,15 @@ const transpose = (values: Float32Array, rows: number, columns: number): Float32
   return out;
 };
 
+/** The change of a stack of experts, which the host adds: a range may hold parts of several matrices. */
+async function addStackChange(gpu: Gpu, entry: TensorEntry, start: number, length: number, into: GPUBuffer) {
+  const { patchRange } = await import("../checkpoint/adapter/patch.ts");
+  const values = new Float32Array(Math.ceil(length / 4) * 4);
+  values.set(await gpu.readFloats(into, length));
+  patchRange(entry, values.subarray(0, length), start);
+  gpu.write(into, 0, new Uint8Array(values.buffer));
+}
+
 /** A range of a patched weight, as f32. Convolutions count as matrices (out, in * height * width). */
 async function loadPatched(
   gpu: Gpu,
@@ -126,6 +135,7 @@ async function loadPatched(
   const { name, dtype, shape, bytes } = entry;
   const plain: TensorEntry = { name, dtype, shape, bytes, read: (target, offset) => entry.read(target, offset) };
   await loadRange(gpu, plain, start, length, "F32", into, 0);
+  if (patch.experts !== undefined) return addStackChange(gpu, entry, start, length, into);
   const { a, b, rank, scale, magnitude, transposed } = patch;
   using left = gpu.upload(transposed ? transpose(a, rank, rows) : b, `${entry.name} left factor`);
   using right = gpu.upload(transposed ? transpose(b, columns, rank) : a, `${entry.name} right factor`);

@@ -105,7 +105,7 @@ describe.each(dense)("%s", (name) => {
     const linears = [...model.parameters.values()].filter(({ name }) => /_proj\.weight$/.test(name)).length;
     model.free();
     const checkpoint = await open(base);
-    const lora = { rank: 3, alpha: 6, targets: "all-linear", seed: 1 } as const;
+    const lora = { rank: 3, alpha: 6, seed: 1 } as const;
     const adapted = await Model.load(gpu, checkpoint, { lora });
     const entries = [...adapted.adapter!.entries.values()];
     expect(entries.length).toBe(linears);

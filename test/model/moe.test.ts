@@ -11,6 +11,8 @@ import { method as qwen3Moe } from "../../src/model/architectures/qwen3-moe.ts";
 import type { SparseConfig } from "../../src/model/blocks/experts.ts";
 import { drawParameters } from "../../src/model/fresh.ts";
 import type { Loaded } from "../../src/model/load.ts";
+import { freshLora, type LoraAdapter } from "../../src/model/lora.ts";
+import { turn } from "../../src/model/lora-files.ts";
 import { Network } from "../../src/model/network.ts";
 import { crossEntropy } from "../../src/tensor/ops/cross-entropy.ts";
 import { dot } from "../../src/tensor/ops/reduce.ts";
@@ -121,9 +123,9 @@ function feedForward(json: Json, gap: (logits: number) => void = () => {}): Feed
 }
 
 /** Draws the weights; norms and biases are moved off ones and zeros, where mistakes would hide. */
-function drawn({ architecture, json }: Tiny): Loaded & { readonly config: SparseConfig } {
+function drawn({ architecture, json }: Tiny, trainable = true): Loaded & { readonly config: SparseConfig } {
   const config = architecture.config(json, "config.json");
-  const hold = () => ({ trainable: true, dtype: "f32" }) as const;
+  const hold = () => ({ trainable, dtype: "f32" }) as const;
   const loaded = drawParameters(gpu, architecture.parameters(config), 5, hold);
   for (const [i, { parameter }] of loaded.stored.entries()) {
     if (parameter.shape.length === 1)
@@ -146,7 +148,11 @@ async function recorded(
   { architecture }: Tiny,
   { parameters, config }: ReturnType<typeof drawn>,
   ids: number[][],
-  { training = false, recompute = false } = {},
+  {
+    training = false,
+    recompute = false,
+    adapter,
+  }: { readonly training?: boolean; readonly recompute?: boolean; readonly adapter?: LoraAdapter } = {},
 ): Promise<{ program: Program; notes: string[] }> {
   const rec = new Recorder(profileOf(gpu), { training });
   const [batch, length] = [ids.length, ids[0]!.length];
@@ -157,7 +163,7 @@ async function recorded(
     ids: rec.input("ids", [n], "i32"),
     positions: rec.input("positions", [n], "i32"),
   };
-  const net = new Network(rec, { parameters, transposed: new Set(), adapter: undefined, inputs, recompute });
+  const net = new Network(rec, { parameters, transposed: new Set(), adapter, inputs, recompute });
   const logits = architecture.head(net, config, architecture.forward(net, config, inputs));
   const nll = crossEntropy(rec, logits, rec.input("targets", [n], "i32"));
   const weights = rec.input("weights", [n]);
@@ -248,6 +254,72 @@ describe.each(Object.entries(TINY))("%s", (_, tiny) => {
       }
     }
     expect(smallest).toBeGreaterThan(1e-3);
+    for (const parameter of model.parameters.values()) parameter.free();
+  }, 60_000);
+
+  test("gradients of an adapter of every linear layer, routed experts and the embedding included", async () => {
+    const model = drawn(tiny, false);
+    const base = await weightsOf(model);
+    const specs = tiny.architecture.parameters(model.config);
+    const options = { rank: 3, alpha: 5, targets: ["all-linear", "embed_tokens"], seed: 2 };
+    const adapter = await freshLora(gpu, specs, model.parameters, options);
+    const scale = options.alpha / options.rank;
+    const factors = new Map<string, Float64Array>();
+    for (const [i, { a, b, kind }] of [...adapter.entries.values()].entries()) {
+      b.write(normals(i, b.size, 0.2));
+      if (kind === "embedding") a.write(normals(i + 99, a.size, 0.2));
+    }
+    for (const { name, parameter, start, shape, turned } of adapter.stored()) {
+      const values = await gpu.readFloats(parameter.buffer, count(shape), 4 * start);
+      factors.set(name, Float64Array.from(turned ? turn(values, turned) : values));
+    }
+    const merged = new Map(base);
+    // W + s B A, of the module that holds a factor; an embedding is stored (V, C).
+    const merge = (module: string) => {
+      const embedded = factors.has(`${module}.lora_embedding_A`);
+      const [a, b] = ["A", "B"].map(
+        (letter) => factors.get(embedded ? `${module}.lora_embedding_${letter}` : `${module}.lora_${letter}.weight`)!,
+      );
+      const name = `${module.replace("base_model.model.", "")}.weight`;
+      const [into, out] = [a!.length / 3, b!.length / 3];
+      const weight = Float64Array.from(base.get(name)!);
+      for (let o = 0; o < out; o++)
+        for (let i = 0; i < into; i++)
+          for (let k = 0; k < 3; k++)
+            weight[embedded ? i * out + o : o * into + i]! += scale * b![o * 3 + k]! * a![k * into + i]!;
+      merged.set(name, weight);
+    };
+    const moduleOf = (name: string) => name.replace(/\.lora_.*$/, "");
+    for (const name of factors.keys()) merge(moduleOf(name));
+    // Every matrix of the file has its factors, but norms' gains and the head.
+    const matrices = model.stored.filter(({ name, shape }) => shape.length === 2 && name !== "lm_head.weight");
+    expect(factors.size).toBe(2 * matrices.length);
+
+    const loss = () => referenceLoss(json, merged, { ids: IDS }, feedForward(json));
+    const { program } = await recorded(tiny, model, IDS, { training: true, adapter });
+    program.run({ accumulate: 0 });
+    expect(Math.abs((await program.read("loss"))[0]! / loss() - 1)).toBeLessThan(2e-6);
+    const word = randomWords(7);
+    for (const { name, parameter, start, shape, turned } of adapter.stored()) {
+      const raw = await gpu.readFloats(parameter.gradient, count(shape), 4 * start);
+      const gradient = turned ? turn(raw, turned) : raw;
+      const values = factors.get(name)!;
+      const most = gradient.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
+      const i = word() % values.length;
+      const kept = values[i]!;
+      const at = (value: number) => {
+        values[i] = value;
+        merge(moduleOf(name));
+        return loss();
+      };
+      const slope = (h: number) => (at(kept + h) - at(kept - h)) / (2 * h);
+      const exact = (4 * slope(STEP / 2) - slope(STEP)) / 3;
+      at(kept);
+      if (!(Math.abs(gradient[i]! - exact) / Math.max(most, 1e-3) < 2e-5))
+        throw new Error(`${name}[${i}]: gradient ${gradient[i]}, by differences ${exact}, largest ${most}`);
+    }
+    program.free();
+    adapter.free();
     for (const parameter of model.parameters.values()) parameter.free();
   }, 60_000);
 });

@@ -8,7 +8,7 @@ import { open } from "../../src/checkpoint/open.ts";
 import { collate } from "../../src/data/batch.ts";
 import type { Json } from "../../src/model/architecture.ts";
 import { describeConfig } from "../../src/model/description.ts";
-import { targetModules } from "../../src/model/lora.ts";
+import { targetModules } from "../../src/model/lora-targets.ts";
 import { Model } from "../../src/model/model.ts";
 import { saveModel } from "../../src/model/save.ts";
 import { fillInputs, recordInputs } from "../../src/run/batch-programs.ts";
@@ -121,9 +121,9 @@ describe.each(["llama", "qwen3", "gpt2"] as const)("%s", (name) => {
 
 test("adapters leave routers and gates of one row alone unless they are named", async () => {
   const { architecture, config } = await describeConfig({ ...MOE, model_type: "qwen2_moe" }, "m");
-  const targets = (wanted: readonly string[] | "all-linear") =>
+  const targets = (wanted: readonly string[] | undefined) =>
     targetModules(architecture.parameters(config), wanted).map(({ module }) => module.split(".").slice(3).join("."));
-  const all = targets("all-linear");
+  const all = targets(undefined);
   expect(all).toContain("mlp.shared_expert.up_proj");
   expect(all).toContain("self_attn.q_proj");
   expect(all.filter((module) => /gate$/.test(module))).toEqual([]);

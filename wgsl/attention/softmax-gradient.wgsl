@@ -2,6 +2,7 @@
 //
 //   p  (rows, T)  f32
 //   dp (rows, T)  f32  in and out
+//   delta (rows)  f32  only with `sums`, out: sum p dp
 //
 // One lane a row. Checked against finite differences in test/tensor/ops/attention.test.ts.
 
@@ -12,6 +13,7 @@ struct Params { rows: u32, t: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> p: array<f32>;
 @group(0) @binding(2) var<storage, read_write> dp: array<f32>;
+@if(sums) @group(0) @binding(3) var<storage, read_write> delta: array<f32>;
 
 @compute @workgroup_size(64)
 fn softmax_gradient(
@@ -25,4 +27,5 @@ fn softmax_gradient(
   var sum = 0.0;
   for (var i = start; i < start + params.t; i++) { sum += p[i] * dp[i]; }
   for (var i = start; i < start + params.t; i++) { dp[i] = p[i] * (dp[i] - sum); }
+  @if(sums) delta[row] = sum;
 }

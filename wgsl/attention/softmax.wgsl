@@ -1,6 +1,7 @@
 // Probabilities of attention out of its scores, in place, for scores that were made as a matrix.
 //
 //   segments (B, T)        i32  only with `segments`: a query sees its own segment, segment 0 sees nothing
+//   sinks    (H)           f32  only with `sinks`: one more score of every query that sees a key, without a value
 //   s        (B, H, T, T)  f32  in and out; 0 where a query does not see a key
 //   lse      (B, H, T)     f32  out: log of the sum of the exponentials; with `again` in: probabilities follow from it
 //
@@ -16,6 +17,7 @@ struct Params { rows: u32, t: u32, heads: u32, causal: u32, window: u32, cap: f3
 @if(segments) @group(0) @binding(1) var<storage, read> segments: array<i32>;
 @group(0) @binding(2) var<storage, read_write> s: array<f32>;
 @group(0) @binding(3) var<storage, read_write> lse: array<f32>;
+@if(sinks) @group(0) @binding(4) var<storage, read> sinks: array<f32>;
 
 @compute @workgroup_size(64)
 fn softmax(
@@ -41,8 +43,12 @@ fn softmax(
   @if(again) level = lse[row];
   @if(!again) var most = -3.0e38;
   @if(!again) for (var key = first; key < end; key++) { most = max(most, s[start + key]); }
+  @if(sinks) let sees = most > -3.0e38;
+  @if(sinks) let sink = sinks[row / params.t % params.heads];
+  @if(sinks) most = select(most, max(most, sink), sees);
   @if(!again) var total = 0.0;
   @if(!again) for (var key = first; key < end; key++) { total += exact_exp(s[start + key] - most); }
+  @if(sinks) total += select(0.0, exact_exp(sink - most), sees);
   @if(!again) if (total > 0.0) { level = most + log(total); }
   @if(!again) lse[row] = level;
   for (var key = 0u; key < first; key++) { s[start + key] = 0.0; }

@@ -1,13 +1,16 @@
-// One head's values of one token, as registers: the flag says how many vectors of four are held (d16 ... d256 values; 8
+// One head's values of one token, as registers: the flag says how many vectors of four are held (d16 ... d512 values; 8
 // without one). Heads of fewer values are `padded`: their last vectors stay zero. Rows are (tokens, heads * D), read by
 // fours, or one by one where D is no multiple of four (`ragged`).
 
-@if(!d16 && !d32 && !d64 && !d128 && !d256) const DV = 2u;
+@if(!d16 && !d32 && !d64 && !d128 && !d256 && !d320 && !d384 && !d512) const DV = 2u;
 @if(d16) const DV = 4u;
 @if(d32) const DV = 8u;
 @if(d64) const DV = 16u;
 @if(d128) const DV = 32u;
 @if(d256) const DV = 64u;
+@if(d320) const DV = 80u;
+@if(d384) const DV = 96u;
+@if(d512) const DV = 128u;
 
 // How many vectors to go through. A constant lets the compiler unroll the loops into registers; `rolled` leaves them in
 // memory, since unrolling large heads takes a software driver half a minute.

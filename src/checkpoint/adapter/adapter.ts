@@ -18,7 +18,8 @@ import { viewEntry } from "./entries.ts";
 import { hasForeignTensors, refuseForeign } from "./foreign.ts";
 import { isFactorName, isSavedModule, isVocabulary } from "./keys.ts";
 import { readParts } from "./parts.ts";
-import { patchOf, stackPatches } from "./patch.ts";
+import { patchOf, patchRange, stackPatches } from "./patch.ts";
+import { patchStacks } from "./patch-stacks.ts";
 import { editConfig, findTie, type Tie } from "./tie.ts";
 
 const TOKENIZER_FILE =
@@ -54,6 +55,7 @@ export async function applyAdapter(
   if (tie?.tied) view.tensors.set(tie.head, viewEntry(base.tensors.get(tie.embedding)!, { name: tie.head }));
   replaceTensors(view, tie?.head);
   patchModules(view, warn);
+  patchStacks(view);
   const tokenRows = replaceRows(view);
 
   const changes: JsonObject = {};
@@ -177,6 +179,10 @@ export async function patchedValues(entry: TensorEntry): Promise<Float32Array> {
   await entry.read(bytes, 0);
   const weight = decodeFloats(bytes, entry.dtype);
   if (entry.patch === undefined) return weight;
+  if (entry.patch.experts !== undefined) {
+    patchRange(entry, weight, 0);
+    return weight;
+  }
   const { a, b, rank, scale, magnitude, transposed } = entry.patch;
   const inputs = a.length / rank;
   const outputs = b.length / rank;

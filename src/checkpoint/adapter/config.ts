@@ -28,6 +28,10 @@ export interface AdapterConfig {
   readonly tokenIndices: readonly number[] | ReadonlyMap<string, readonly number[]> | undefined;
   /** Set only where every module that matches should have tensors: a plain list without exclusions. */
   readonly targets: readonly string[] | undefined;
+  /** Parameters that are adapted themselves, by the ends of their names. */
+  readonly targetParameters: readonly string[];
+  /** Which PEFT made it; older ones do not say. */
+  readonly peftVersion: string | undefined;
 }
 
 interface ValuedPattern {
@@ -49,7 +53,6 @@ const UNKNOWN_VARIANTS = [
   "use_bdlora",
   "use_qalora",
   "layer_replication",
-  "target_parameters",
 ] as const;
 
 const isSet = (value: unknown): boolean =>
@@ -124,6 +127,8 @@ export function readAdapterConfig(bytes: Uint8Array | undefined, where: string):
     ensureWeightTying: raw.ensure_weight_tying === true,
     tokenIndices: readTokenIndices(raw.trainable_token_indices, file),
     targets: Array.isArray(raw.target_modules) && !narrowed ? names("target_modules") : undefined,
+    targetParameters: names("target_parameters"),
+    peftVersion: typeof raw.peft_version === "string" ? raw.peft_version : undefined,
   };
 }
 

@@ -42,10 +42,10 @@ export function classify(name: string, config: AdapterConfig, where: string): Ad
   const factor = FACTOR.exec(key);
   if (factor !== null) {
     const [, module = "", which = "", suffix] = factor;
-    if (module.endsWith(".base_layer")) {
+    if (module.endsWith(".base_layer") && config.targetParameters.length === 0) {
       throw new UserError(
-        `${where}: ${show(name)} adapts fused experts, which cannot be applied here`,
-        "merge it into its base with PEFT, then pass the merged folder",
+        `${where}: ${show(name)} adapts a parameter, but adapter_config.json has no target_parameters`,
+        "the file and its config do not belong together",
       );
     }
     if (suffix !== "bias") return { kind: "factor", module, part: PARTS[which]! };

@@ -8,17 +8,20 @@ import type { AdapterConfig } from "./config.ts";
 import { heldEntry } from "./entries.ts";
 import { classify } from "./keys.ts";
 import type { Factors } from "./patch.ts";
+import { takeStacks } from "./stacked.ts";
 
 /** Keyed by names in the base model. */
 export interface Parts {
   readonly modules: Map<string, Factors>;
+  /** Of stacked parameters, by their names. */
+  readonly stacks: Map<string, Factors>;
   readonly replaced: Map<string, TensorEntry>;
   readonly tokens: Map<string, { values: Float32Array; shape: readonly number[] }>;
 }
 
 /** Sorts the adapter's tensors by what they are, reading the small ones in header order, as a stream wants it. */
 export async function readParts(adapter: Checkpoint, config: AdapterConfig): Promise<Parts> {
-  const parts: Parts = { modules: new Map(), replaced: new Map(), tokens: new Map() };
+  const parts: Parts = { modules: new Map(), stacks: new Map(), replaced: new Map(), tokens: new Map() };
   const twice = (what: string) => new UserError(`${adapter.ref} has two tensors for ${show(what)}`);
   for (const entry of adapter.tensors.values()) {
     const part = classify(entry.name, config, adapter.ref);
@@ -47,5 +50,5 @@ export async function readParts(adapter: Checkpoint, config: AdapterConfig): Pro
     factors[part.part] = tensor;
     parts.modules.set(part.module, factors);
   }
-  return parts;
+  return { ...parts, stacks: takeStacks(parts.modules, config, adapter.ref) };
 }

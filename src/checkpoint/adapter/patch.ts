@@ -89,15 +89,38 @@ export function stackPatches(entry: TensorEntry, patch: LowRankPatch, where: str
       "DoRA depends on the order: write the first result to a folder, then apply the next to that",
     );
   }
-  const outputs = patch.b.length / patch.rank;
+  const count = patch.experts ?? 1;
+  const outputs = patch.b.length / patch.rank / count;
+  const inputs = patch.a.length / patch.rank / count;
   const rank = under.rank + patch.rank;
-  const a = new Float32Array(under.a.length + patch.a.length);
-  a.set(under.a);
-  a.set(patch.a, under.a.length);
-  const b = new Float32Array(outputs * rank);
-  for (let o = 0; o < outputs; o++) {
-    for (let r = 0; r < under.rank; r++) b[o * rank + r] = under.scale * under.b[o * under.rank + r]!;
-    for (let r = 0; r < patch.rank; r++) b[o * rank + under.rank + r] = patch.scale * patch.b[o * patch.rank + r]!;
+  const [a, b] = [new Float32Array(count * rank * inputs), new Float32Array(count * outputs * rank)];
+  for (let e = 0; e < count; e++) {
+    let first = 0;
+    for (const { rank: own, scale, a: left, b: right } of [under, patch]) {
+      a.set(left.subarray(e * own * inputs, (e + 1) * own * inputs), (e * rank + first) * inputs);
+      for (let o = e * outputs; o < (e + 1) * outputs; o++)
+        for (let r = 0; r < own; r++) b[o * rank + first + r] = scale * right[o * own + r]!;
+      first += own;
+    }
   }
-  return { a, b, rank, scale: 1, transposed: patch.transposed };
+  return { ...patch, a, b, rank, scale: 1 };
+}
+
+/**
+ * Adds the change of a patched stack (`experts`) to values of it, of which the first is the tensor's value `start`. In
+ * f64.
+ */
+export function patchRange({ shape, patch }: TensorEntry, values: Float32Array, start: number): void {
+  const { a, b, rank, scale, transposed } = patch!;
+  const [, second = 1, third = 1] = shape;
+  const [out, into] = transposed ? [third, second] : [second, third];
+  for (let at = 0; at < values.length; at++) {
+    const column = (start + at) % third;
+    const line = Math.floor((start + at) / third);
+    const [e, row] = [Math.floor(line / second), line % second];
+    const [o, i] = transposed ? [column, row] : [row, column];
+    let sum = 0;
+    for (let r = 0; r < rank; r++) sum += b[(e * out + o) * rank + r]! * a[(e * rank + r) * into + i]!;
+    values[at]! += scale * sum;
+  }
 }

@@ -5,7 +5,6 @@
  */
 import { gelu } from "../../tensor/ops/activation.ts";
 import { splitColumns } from "../../tensor/ops/columns.ts";
-import { embedding } from "../../tensor/ops/embedding.ts";
 import { rope } from "../../tensor/ops/rope.ts";
 import type { RopeTables } from "../../tensor/ops/rope-scaling.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
@@ -13,7 +12,7 @@ import type { Architecture, Net, ParameterSpec, TokenInputs } from "../architect
 import { linearSpecs } from "../blocks/decoder.ts";
 import { layerNormSpecs, normed } from "../blocks/layer-norm.ts";
 import { rotary, turningShare } from "../blocks/rotary.ts";
-import { ConfigReader } from "../config.ts";
+import { ConfigReader, expectHead } from "../config.ts";
 
 /** What is turned of a head where the config does not say, and the keys that say it. */
 const TURNING = { partial: 0.25, older: { theta: "rotary_emb_base", partial: "rotary_pct" } } as const;
@@ -100,6 +99,7 @@ export const method: Architecture<GptNeoxConfig> = {
     const width = c.count("hidden_size");
     const heads = c.count("num_attention_heads");
     const headDim = c.headWidth(width, heads, { width: "hidden_size", heads: "num_attention_heads" });
+    expectHead(where, headDim);
     const maxPositions = c.count("max_position_embeddings", 2048);
     return {
       width,
@@ -140,7 +140,7 @@ export const method: Architecture<GptNeoxConfig> = {
   sizes: (c) => ({ layers: c.layers, width: c.width, outputs: c.vocabulary, maxPositions: c.maxPositions }),
 
   parameters: (c) => [
-    { name: "gpt_neox.embed_in.weight", shape: [c.vocabulary, c.width], init: { std: c.std } },
+    { name: "gpt_neox.embed_in.weight", shape: [c.vocabulary, c.width], init: { std: c.std }, table: true },
     ...Array.from({ length: c.layers }, (_, i) => layerParameters(c, `gpt_neox.layers.${i}`)).flat(),
     ...layerNormSpecs("gpt_neox.final_layer_norm", c.width),
     ...(c.tied ? [] : linearSpecs("embed_out", c.vocabulary, c.width, c.std, false)),
@@ -148,7 +148,7 @@ export const method: Architecture<GptNeoxConfig> = {
 
   forward(net, c, inputs) {
     if (!("ids" in inputs)) throw new TypeError("a language model takes token ids");
-    let x = net.note("hidden.0", embedding(net.rec, inputs.ids, net.weight("gpt_neox.embed_in.weight"))); // (N, C)
+    let x = net.note("hidden.0", net.embed(inputs.ids, "gpt_neox.embed_in")); // (N, C)
     for (let layer = 0; layer < c.layers; layer++) {
       const prefix = `gpt_neox.layers.${layer}`;
       const into = x;

@@ -1,6 +1,6 @@
 /** gpt-oss: experts with biases and a clamped gate, attention with sinks. https://arxiv.org/abs/2508.10925 */
 import { clampedGate } from "../../tensor/ops/activation.ts";
-import { combine, dispatch, expertBias, groupedLinear } from "../../tensor/ops/moe.ts";
+import { combine, dispatch, expertBias } from "../../tensor/ops/moe.ts";
 import { route } from "../../tensor/ops/router.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Architecture, ParameterSpec } from "../architecture.ts";
@@ -19,11 +19,14 @@ const feedForward: FeedForward<SparseConfig> = {
   specs(c, prefix) {
     const at = `${prefix}.mlp`;
     const stack = (name: string, into: number, out: number): ParameterSpec[] => [
-      { name: `${at}.experts.${name}`, shape: [c.experts, into, out], init: { std: c.std } },
+      { name: `${at}.experts.${name}`, shape: [c.experts, into, out], init: { std: c.std }, stack: true },
       { name: `${at}.experts.${name}_bias`, shape: [c.experts, out], init: "zeros" },
     ];
     return [
-      ...linearSpecs(`${at}.router`, c.experts, c.width, c.std, true).map((spec) => ({ ...spec, routes: true })),
+      ...linearSpecs(`${at}.router`, c.experts, c.width, c.std, true).map((spec) => ({
+        ...spec,
+        routes: "parameter" as const,
+      })),
       ...stack("gate_up_proj", c.width, 2 * c.inner),
       ...stack("down_proj", c.inner, c.width),
     ];
@@ -35,7 +38,7 @@ const feedForward: FeedForward<SparseConfig> = {
     net.routed(layer, logits, c.perToken);
     const { weights, plan } = route(rec, logits, { k: c.perToken, normalize: c.normalize });
     const through = (x: Tensor, name: string) => {
-      const y = groupedLinear(rec, x, net.weight(`${at}.experts.${name}`), plan, { transposed: true });
+      const y = net.experts(x, `${at}.experts.${name}`, plan, { transposed: true });
       return expertBias(rec, y, net.weight(`${at}.experts.${name}_bias`), plan);
     };
     const inner = clampedGate(rec, through(dispatch(rec, h, plan), "gate_up_proj"), LIMIT); // (N * k, inner)

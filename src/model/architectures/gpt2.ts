@@ -2,11 +2,10 @@
 import { gelu } from "../../tensor/ops/activation.ts";
 import { splitColumns } from "../../tensor/ops/columns.ts";
 import { add } from "../../tensor/ops/elementwise.ts";
-import { embedding } from "../../tensor/ops/embedding.ts";
 import { layerNorm } from "../../tensor/ops/norm.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Architecture, Net, ParameterSpec } from "../architecture.ts";
-import { ConfigReader } from "../config.ts";
+import { ConfigReader, expectHead } from "../config.ts";
 
 export interface Gpt2Config {
   readonly width: number;
@@ -44,7 +43,7 @@ export const method: Architecture<Gpt2Config> = {
     c.only("scale_attn_weights", true);
     c.only("scale_attn_by_inverse_layer_idx", false);
     const heads = c.count("n_head");
-    c.headWidth(width, heads, { width: "n_embd", heads: "n_head" });
+    expectHead(where, c.headWidth(width, heads, { width: "n_embd", heads: "n_head" }));
     const activation = c.oneOf("activation_function", ["gelu_new", "gelu_pytorch_tanh", "gelu"], "gelu_new");
     return {
       width,
@@ -97,8 +96,8 @@ export const method: Architecture<Gpt2Config> = {
       ];
     };
     return [
-      { name: "transformer.wte.weight", shape: [c.vocabulary, c.width], init: { std: c.std } },
-      { name: "transformer.wpe.weight", shape: [c.positions, c.width], init: { std: c.std } },
+      { name: "transformer.wte.weight", shape: [c.vocabulary, c.width], init: { std: c.std }, table: true },
+      { name: "transformer.wpe.weight", shape: [c.positions, c.width], init: { std: c.std }, table: true },
       ...Array.from({ length: c.layers }, (_, i) => layer(i)).flat(),
       ...ln("transformer.ln_f"),
       ...(c.tied
@@ -110,8 +109,8 @@ export const method: Architecture<Gpt2Config> = {
   forward(net, c, inputs) {
     if (!("ids" in inputs)) throw new TypeError("a language model takes token ids");
     const { rec } = net;
-    const tokens = embedding(rec, inputs.ids, net.weight("transformer.wte.weight"));
-    const placed = add(rec, tokens, embedding(rec, inputs.positions, net.weight("transformer.wpe.weight")));
+    const tokens = net.embed(inputs.ids, "transformer.wte");
+    const placed = add(rec, tokens, net.embed(inputs.positions, "transformer.wpe"));
     let x = net.note("hidden.0", placed); // (N, C)
     const shape = { heads: c.heads, kvHeads: c.heads, headDim: c.width / c.heads, causal: true };
     for (let layer = 0; layer < c.layers; layer++) {

@@ -9,7 +9,7 @@ import { layerNorm } from "../../tensor/ops/norm.ts";
 import { patches } from "../../tensor/ops/patch.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Architecture, Net, ParameterSpec } from "../architecture.ts";
-import { ConfigReader } from "../config.ts";
+import { ConfigReader, expectHead } from "../config.ts";
 
 export interface VitConfig {
   readonly width: number;
@@ -46,7 +46,7 @@ export const method: Architecture<VitConfig> = {
     const labels = c.object("id2label");
     const width = c.count("hidden_size", 768);
     const heads = c.count("num_attention_heads", 12);
-    c.headWidth(width, heads, { width: "hidden_size", heads: "num_attention_heads" });
+    expectHead(where, c.headWidth(width, heads, { width: "hidden_size", heads: "num_attention_heads" }));
     return {
       width,
       inner: c.count("intermediate_size", 3072),

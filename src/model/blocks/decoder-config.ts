@@ -6,7 +6,7 @@ import { CANNOT_RUN, UserError } from "../../errors.ts";
 import type { GateActivation } from "../../tensor/ops/activation.ts";
 import type { RopeTables } from "../../tensor/ops/rope-scaling.ts";
 import type { Json, ModelSizes } from "../architecture.ts";
-import { ConfigReader } from "../config.ts";
+import { ConfigReader, expectHead } from "../config.ts";
 import { rotary } from "./rotary.ts";
 
 /** The key of config.json that holds the epsilon of norms. */
@@ -198,6 +198,7 @@ function headsOf(c: ConfigReader, width: number, { defaults = {} }: DecoderOwn) 
       "compare it with the model's page",
     );
   const headDim = c.count("head_dim", defaults.head_dim ?? Math.floor(width / heads));
+  expectHead(c.where, headDim);
   const kvHeads = c.count("num_key_value_heads", defaults.num_key_value_heads ?? heads);
   if (heads % kvHeads !== 0)
     throw new UserError(

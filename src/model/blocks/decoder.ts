@@ -2,7 +2,6 @@
 import { gated, gatedHalves } from "../../tensor/ops/activation.ts";
 import { splitColumns } from "../../tensor/ops/columns.ts";
 import { add as plus, scale, softCap } from "../../tensor/ops/elementwise.ts";
-import { embedding } from "../../tensor/ops/embedding.ts";
 import { layerNorm, rmsNorm } from "../../tensor/ops/norm.ts";
 import { rope } from "../../tensor/ops/rope.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
@@ -14,8 +13,9 @@ export function decoderParameters(
   c: DecoderConfig,
   layer: (prefix: string, index: number) => ParameterSpec[],
 ): ParameterSpec[] {
-  const table = { name: "model.embed_tokens.weight", shape: [c.vocabulary, c.width], init: { std: c.std } } as const;
-  const head = { name: "lm_head.weight", shape: [c.vocabulary, c.width], init: { std: c.std }, linear: true } as const;
+  const matrix = { shape: [c.vocabulary, c.width], init: { std: c.std } } as const;
+  const table = { name: "model.embed_tokens.weight", ...matrix, table: true };
+  const head = { name: "lm_head.weight", ...matrix, linear: true };
   return [
     table,
     ...Array.from({ length: c.layers }, (_, i) => layer(`model.layers.${i}`, i)).flat(),
@@ -141,7 +141,7 @@ export function gatedMlp(net: Net, c: DecoderConfig, module: string, h: Tensor, 
 
 /** (N) ids -> (N, C). The row of padding takes no gradient. */
 function tokenRows(net: Net, c: DecoderConfig, { ids }: TokenInputs): Tensor {
-  const rows = embedding(net.rec, ids, net.weight("model.embed_tokens.weight"), { fixed: c.padding });
+  const rows = net.embed(ids, "model.embed_tokens", { fixed: c.padding });
   const { embedding: factor } = c.multipliers;
   return factor === 1 ? rows : scale(net.rec, rows, factor);
 }

@@ -4,7 +4,7 @@
  */
 import { UserError } from "../../errors.ts";
 import { gated } from "../../tensor/ops/activation.ts";
-import { combine, dispatch, groupedLinear } from "../../tensor/ops/moe.ts";
+import { combine, dispatch } from "../../tensor/ops/moe.ts";
 import { type RouteOptions, route } from "../../tensor/ops/router.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Net, ParameterSpec } from "../architecture.ts";
@@ -60,8 +60,12 @@ export function expectExperts<C extends SparseConfig>(config: C, where: string):
 }
 
 /** A router, or the gate of a shared expert. */
-export const routerSpecs = (module: string, out: number, c: DecoderConfig): ParameterSpec[] =>
-  linearSpecs(module, out, c.width, c.std, false).map((spec) => ({ ...spec, routes: true }));
+export const routerSpecs = (
+  module: string,
+  out: number,
+  c: DecoderConfig,
+  routes: true | "parameter" = true,
+): ParameterSpec[] => linearSpecs(module, out, c.width, c.std, false).map((spec) => ({ ...spec, routes }));
 
 const choiceBias = (at: string, experts: number): ParameterSpec => ({
   name: `${at}.gate.e_score_correction_bias`,
@@ -80,7 +84,7 @@ export function expertSpecs(c: SparseConfig, prefix: string, { module, gate, up,
     parts: Array.from({ length: c.experts }, (_, e) => `${at}.experts.${e}.${name}.weight`),
   });
   return [
-    ...routerSpecs(`${at}.gate`, c.experts, c),
+    ...routerSpecs(`${at}.gate`, c.experts, c, c.routing?.choiceBias ? "parameter" : true),
     ...(c.routing?.choiceBias ? [choiceBias(at, c.experts)] : []),
     stack(gate, c.expertInner, c.width),
     stack(up, c.expertInner, c.width),
@@ -108,7 +112,7 @@ export function sparseMlp(
   const bias = choiceBias ? { bias: net.weight(`${at}.gate.e_score_correction_bias`) } : {};
   const { weights, plan } = route(rec, logits, { k: c.perToken, normalize: c.normalize, ...routing, ...bias });
   const rows = dispatch(rec, h, plan); // (N * k, C)
-  const through = (x: Tensor, name: string) => groupedLinear(rec, x, net.weight(`${at}.experts.${name}`), plan);
+  const through = (x: Tensor, name: string) => net.experts(x, `${at}.experts.${name}`, plan);
   const inner = gated(rec, through(rows, names.gate), through(rows, names.up)); // (N * k, inner)
   return combine(rec, through(inner, names.down), weights, plan, add ? { add } : {});
 }

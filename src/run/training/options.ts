@@ -95,7 +95,7 @@ export const TRAINED = {
   lora_targets: {
     type: "string[]",
     needs: "lora",
-    help: "modules by the end of their names; every linear layer but the head, routers and routed experts when left out",
+    help: "modules: ends of names, globs, regular expressions, or all-linear (experts and routers, too); every linear layer but the head, routers and routed experts when left out",
     value: "NAME",
   },
   lora_dropout: {

@@ -10,6 +10,7 @@ import type { Json } from "../../model/architecture.ts";
 import { trainingRemarks } from "../../model/config-keys.ts";
 import { configOf, describeConfig, type ModelDescription } from "../../model/description.ts";
 import type { LoraOptions } from "../../model/lora.ts";
+import { splitTargets } from "../../model/lora-targets.ts";
 import { Model, type ModelOptions } from "../../model/model.ts";
 import { textPart } from "../../model/multimodal.ts";
 import { quote } from "../../text/quote.ts";
@@ -230,7 +231,7 @@ function modelOptions(options: StartOptions, from: Checkpoint | undefined, base:
     ? {
         rank: options.lora_rank ?? 16,
         alpha: options.lora_alpha ?? 32,
-        targets: options.lora_targets?.flatMap((text) => text.split(",")) ?? "all-linear",
+        ...(options.lora_targets ? { targets: splitTargets(options.lora_targets) } : {}),
         rslora: options.rslora ?? false,
         dora: options.dora ?? false,
         ...(options.lora_dropout === undefined ? {} : { dropout: options.lora_dropout }),

@@ -7,7 +7,7 @@ import { foldGroups, spanGroups } from "../../gpu/grid.ts";
 import { type ProductShape, planProduct } from "../linear-algebra/products.ts";
 import type { Recorder, StepParam } from "../recorder.ts";
 import type { Tensor } from "../tensor.ts";
-import type { AttentionOptions } from "./attention-options.ts";
+import { type AttentionOptions, sinkGradient } from "./attention-options.ts";
 
 const BUDGET = 64 * 2 ** 20; // bytes of scores
 
@@ -69,7 +69,8 @@ function productsOfHeads(rec: Recorder, { batch, heads, kvHeads }: AttentionOpti
 
 /** The steps of attention over rows of `t` tokens, with matrices of every head (B, H, T, T). */
 export function matrixSteps(rec: Recorder, t: number, options: AttentionOptions) {
-  const { batch, heads, kvHeads, headDim: d, causal, segments, window = 0, scale = 1 / Math.sqrt(d), cap } = options;
+  const { batch, heads, kvHeads, headDim: d, causal, segments, window = 0, cap, sinks } = options;
+  const { scale = 1 / Math.sqrt(d) } = options;
   const [width, kvWidth, area] = [heads * d, kvHeads * d, t * t];
   const rows = batch * heads * t;
 
@@ -89,8 +90,12 @@ export function matrixSteps(rec: Recorder, t: number, options: AttentionOptions)
       each({ form: "nt", m: t, n: t, k: d, lda: width, ldb: kvWidth, ldc: t, scale }, [queries(q), keys(k), scores(p)]);
       rec.step({
         kernel: "attention/softmax",
-        flags: [...(segments ? ["segments"] : []), ...(again ? ["again"] : []), ...(cap ? ["capped"] : [])],
-        bind: { ...(segments ? { segments } : {}), s: p, lse },
+        flags: [
+          ...(segments ? ["segments"] : []),
+          ...(again ? ["again"] : sinks ? ["sinks"] : []),
+          ...(cap ? ["capped"] : []),
+        ],
+        bind: { ...(segments ? { segments } : {}), ...(sinks && !again ? { sinks } : {}), s: p, lse },
         params: { rows, t, heads, causal: causal ? 1 : 0, window, cap: cap ?? 0 },
         groups: foldGroups(Math.ceil(rows / 64)),
       });
@@ -141,10 +146,10 @@ export function attentionByMatrix(
   t: number,
   options: AttentionOptions,
 ): Tensor {
-  const { batch, heads } = options;
+  const { batch, heads, sinks } = options;
   const steps = matrixSteps(rec, t, options);
   const matrix = (label: string) => rec.scratch([batch, heads, t, t], label);
-  const y = rec.result(q.shape, [q, k, v], "attention");
+  const y = rec.result(q.shape, [q, k, v, ...(sinks ? [sinks] : [])], "attention");
   const lse = rec.scratch([batch, heads, t], "log sums of attention");
   const p = matrix("scores of attention");
   steps.probabilities(q, k, lse, p);
@@ -153,16 +158,20 @@ export function attentionByMatrix(
     const again = matrix("scores of attention");
     steps.probabilities(q, k, lse, again, { again: true });
     steps.valueGradient(again, dy, v);
-    if (!q.needsGrad && !k.needsGrad) return;
+    const ofSinks = sinks?.needsGrad ? sinks : undefined;
+    if (!q.needsGrad && !k.needsGrad && !ofSinks) return;
     const ds = matrix("gradient of scores");
     steps.unmix(dy, v, ds);
     const rows = batch * heads * t;
+    const delta = ofSinks && rec.scratch([batch, heads, t], "inner products of attention");
     rec.step({
       kernel: "attention/softmax-gradient",
-      bind: { p: again, dp: ds },
+      flags: delta ? ["sums"] : [],
+      bind: { p: again, dp: ds, ...(delta ? { delta } : {}) },
       params: { rows, t },
       groups: foldGroups(Math.ceil(rows / 64)),
     });
+    if (ofSinks && delta) sinkGradient(rec, ofSinks, { lse, delta });
     steps.scoreGradients(ds, q, k, { p: again, lse });
   });
   return y;

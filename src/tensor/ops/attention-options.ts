@@ -25,12 +25,28 @@ export interface AttentionOptions {
  * unrolled.
  */
 export function headFlags({ profile }: Recorder, headDim: number): string[] {
-  const held = [8, 16, 32, 64, 128, 256].find((size) => size >= headDim);
-  if (!held) throw new RangeError(`heads of ${headDim} values; 256 are the most`);
+  const held = [8, 16, 32, 64, 128, 256, 320, 384, 512].find((size) => size >= headDim);
+  if (!held) throw new RangeError(`heads of ${headDim} values; 512 are the most`);
   const rolled = held >= 128 || (profile.software && held >= 64);
   return [
     ...(rolled ? ["rolled"] : []),
     ...(held === 8 ? [] : [`d${held}`]),
     ...(headDim % 4 !== 0 ? ["ragged"] : held === headDim ? [] : ["padded"]),
   ];
+}
+
+/** The step that gives sinks (H) their gradient, from the log sums and the inner products (B, H, T) of the queries. */
+export function sinkGradient(
+  rec: Recorder,
+  sinks: Tensor,
+  { lse, delta }: { readonly lse: Tensor; readonly delta: Tensor },
+): void {
+  const [batch, heads, t] = lse.shape as [number, number, number];
+  const { into, accumulate } = rec.gradient(sinks);
+  rec.step({
+    kernel: "attention/sink-gradient",
+    bind: { sinks, lse, delta, d: into },
+    params: { batch, heads, t, accumulate },
+    groups: [heads, 1, 1],
+  });
 }

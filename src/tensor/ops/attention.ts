@@ -7,7 +7,7 @@
 import type { Recorder } from "../recorder.ts";
 import { expectShape, rowsOf, showShape, type Tensor } from "../tensor.ts";
 import { attentionByMatrix, suitsMatrix } from "./attention-matrix.ts";
-import { type AttentionOptions, headFlags } from "./attention-options.ts";
+import { type AttentionOptions, headFlags, sinkGradient } from "./attention-options.ts";
 
 /** q (B * T, H * D), k and v (B * T, Hkv * D) -> (B * T, H * D). */
 export function attention(rec: Recorder, q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions): Tensor {
@@ -26,7 +26,7 @@ export function attention(rec: Recorder, q: Tensor, k: Tensor, v: Tensor, option
   }
   const { sinks } = options;
   if (sinks) expectShape(sinks, [heads], "attention sinks");
-  else if (suitsMatrix(rec, batch, heads, t)) return attentionByMatrix(rec, q, k, v, t, options);
+  if (suitsMatrix(rec, batch, heads, t)) return attentionByMatrix(rec, q, k, v, t, options);
   const flags = [...headFlags(rec, d), ...(segments ? ["segments"] : []), ...(cap ? ["capped"] : [])];
   const bound: Record<string, Tensor> = segments ? { segments } : {};
   const common = { t, heads, group: heads / kvHeads, d, causal: causal ? 1 : 0, window, scale, cap: cap ?? 0 };
@@ -52,16 +52,7 @@ export function attention(rec: Recorder, q: Tensor, k: Tensor, v: Tensor, option
       params: { ...common, accumulate: ofQ.accumulate },
       groups: [blocks, heads, batch],
     });
-    if (sinks?.needsGrad) {
-      const { into, accumulate } = rec.gradient(sinks);
-      const params = { batch, heads, t, accumulate };
-      rec.step({
-        kernel: "attention/sink-gradient",
-        bind: { sinks, lse, delta, d: into },
-        params,
-        groups: [heads, 1, 1],
-      });
-    }
+    if (sinks?.needsGrad) sinkGradient(rec, sinks, { lse, delta });
     for (const [x, values] of [
       [k, false],
       [v, true],

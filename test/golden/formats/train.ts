@@ -87,7 +87,7 @@ async function openCase(folder: string, gpu: Gpu) {
   const base = await openPlain(golden.base === undefined ? folder : path.join(folder, golden.base));
   const adapter = golden.base === undefined ? undefined : await openPlain(folder);
   // What the adapter's own config says replaces these.
-  const lora = { rank: 4, alpha: 8, targets: "all-linear", seed: 0 } as const;
+  const lora = { rank: 4, alpha: 8, seed: 0 } as const;
   const model = await Model.load(gpu, base, adapter ? { lora: { ...lora, from: adapter } } : { dtype: "f32" });
   const batches = golden.batches.map(({ input_ids, labels }) =>
     collate(

@@ -14,9 +14,11 @@ test.each([
   ["plain", {}],
   ["with a window, a scale and a cap", { window: 3, scale: 0.8, cap: 1.2 }],
   ["with sinks", { window: 3, hasSinks: true }],
+  ["heads of 257", { d: 257, window: 3 }],
+  ["heads of 512", { d: 512 }],
 ] as const)("attention over a cache is attention over the tokens that were written to it, %s", async (_, given) => {
-  const { hasSinks = false, ...more } = { hasSinks: false, ...given };
-  const [batch, t, heads, kvHeads, d, capacity] = [2, 5, 4, 2, 8, 9];
+  const { hasSinks, d, ...more } = { hasSinks: false, d: 8, ...given };
+  const [batch, t, heads, kvHeads, capacity] = [2, 5, 4, 2, 9];
   const shape = { heads, kvHeads, headDim: d, ...more };
   const memory = [
     gpu.buffer(4 * batch * capacity * kvHeads * d, "keys"),

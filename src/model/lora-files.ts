@@ -1,0 +1,78 @@
+/**
+ * An adapter's matrices as PEFT's files hold them. Those of experts are held as stacks here and lie one by one, or
+ * turned and side by side, in files; an embedding's A is turned.
+ */
+import type { Parameter } from "../tensor/parameter.ts";
+import type { Target } from "./lora-targets.ts";
+
+/** A tensor of an adapter's file: a parameter or a part of one. */
+export interface AdapterTensor {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly parameter: Parameter;
+  /** First value in the parameter. */
+  readonly start: number;
+  /** Held as a matrix of so many rows and columns, of which the file has the columns as rows. */
+  readonly turned?: readonly [rows: number, columns: number];
+}
+
+const PREFIX = "base_model.model.";
+
+/** PEFT's names of a module's tensors. */
+export const tensorName = (module: string, part: "lora_A" | "lora_B" | "lora_magnitude_vector"): string =>
+  `${PREFIX}${module}.${part}${part === "lora_magnitude_vector" ? "" : ".weight"}`;
+
+/** Name and shape of A and B as they are held: of experts (E, r, in) and (E, out, r), of embeddings (V, r), (C, r). */
+export function heldShapes(
+  { module, kind, into, out, experts }: Target,
+  rank: number,
+): { readonly a: readonly [string, readonly number[]]; readonly b: readonly [string, readonly number[]] } {
+  const name = (letter: "A" | "B") =>
+    kind === "embedding" ? `${PREFIX}${module}.lora_embedding_${letter}` : tensorName(module, `lora_${letter}`);
+  if (kind === "embedding") return { a: [name("A"), [into, rank]], b: [name("B"), [out, rank]] };
+  const stack = kind === "linear" ? [] : [experts];
+  return { a: [name("A"), [...stack, rank, into]], b: [name("B"), [...stack, out, rank]] };
+}
+
+/** How A and B lie in the file. `nested`: the level of a stack below its module, `.base_layer` or nothing. */
+export function fileTensors(
+  { names, kind, into, out, experts }: Target,
+  { a, b }: { readonly a: Parameter; readonly b: Parameter },
+  nested = "",
+): AdapterTensor[] {
+  const rank = kind === "embedding" ? a.shape[1]! : a.shape.at(-2)!;
+  const whole = { start: 0 };
+  if (kind === "embedding")
+    return [
+      { name: a.name, shape: [rank, into], parameter: a, ...whole, turned: [into, rank] },
+      { name: b.name, shape: b.shape, parameter: b, ...whole },
+    ];
+  if (kind === "stack") {
+    const module = names[0]!.replace(/\.\w+$/, nested);
+    return [
+      { name: tensorName(module, "lora_A"), shape: [experts * rank, into], parameter: a, ...whole },
+      {
+        ...{ name: tensorName(module, "lora_B"), shape: [out, rank * experts], parameter: b, ...whole },
+        turned: [experts, out * rank],
+      },
+    ];
+  }
+  return names.flatMap((name, e) => [
+    { name: tensorName(name, "lora_A"), shape: [rank, into], parameter: a, start: e * rank * into },
+    { name: tensorName(name, "lora_B"), shape: [out, rank], parameter: b, start: e * out * rank },
+  ]);
+}
+
+/** Two parameters of one module nest in PEFT's files: the first that the module registers is the inner one. */
+export const nestingOf = (target: Target, targets: readonly Target[]): string =>
+  target.module.endsWith(".gate_up_proj") &&
+  targets.some(({ module }) => module === target.module.replace(/gate_up_proj$/, "down_proj"))
+    ? ".base_layer"
+    : "";
+
+/** (rows, columns) -> (columns, rows) */
+export function turn(values: Float32Array, [rows, columns]: readonly [number, number]): Float32Array {
+  const out = new Float32Array(values.length);
+  for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++) out[c * rows + r] = values[r * columns + c]!;
+  return out;
+}
