@@ -1,5 +1,5 @@
 /**
- * What messages name exists: every flag in the text of an error is an option of the script that speaks, or of the script
+ * What messages name exists: every flag in the text of an error is an option of the script that speaks, or of the one
  * that the sentence names; every value behind it is one that the option takes.
  */
 import { beforeAll, expect, test } from "bun:test";
@@ -24,6 +24,7 @@ const SILENT: Readonly<Record<string, readonly string[]>> = {
   "src/data/chat/conversation.ts": ["sample"], // no token of a prompt counts
   "src/data/sequences.ts": ["sample"], // prompts have their own limit
   "src/data/split.ts": ["evaluate"],
+  "src/model/lora.ts": ["evaluate", "sample"], // they make no adapter
   "src/run/generating/prompts.ts": ["train", "distill", "unlearn", "curriculum"],
   "src/run/training/starting-model.ts": ["unlearn"], // which says that no model is new
 };
