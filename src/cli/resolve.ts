@@ -79,7 +79,7 @@ export async function resolve(definition: AnyDefinition, argv: readonly string[]
 /** Throws UserError for too few arguments or too many; one too many may have been meant as a sub-command. */
 function checkArguments(
   args: readonly string[],
-  { args: form = "", commands, name }: AnyDefinition,
+  { args: form = "", commands, name, examples }: AnyDefinition,
   table: Options,
   argv: readonly string[],
 ): void {
@@ -87,7 +87,7 @@ function checkArguments(
   if (list !== undefined)
     throw new UserError(`unexpected argument ${list.second}`, `values of a list have commas between: ${list.joined}`);
   try {
-    checkArgumentCount(args, form);
+    checkArgumentCount(args, form, examples[0]);
   } catch (error) {
     const near = didYouMean(args[0] ?? "", Object.keys(commands ?? {}), `${name} `) ?? meantBy(args.at(-1), table);
     throw near && error instanceof UserError ? new UserError(error.message, near) : error;

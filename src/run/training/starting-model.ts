@@ -1,5 +1,6 @@
 /** From a command line to a model on the GPU: a checkpoint, base and adapter, or a config for a new model. */
 import fs from "node:fs";
+import path from "node:path";
 import { refuseForeign } from "../../checkpoint/adapter/foreign.ts";
 import type { Checkpoint, LineageEntry } from "../../checkpoint/checkpoint.ts";
 import type { Read } from "../../checkpoint/lineage/input.ts";
@@ -73,10 +74,11 @@ export async function start(options: StartOptions): Promise<Start> {
       "give a checkpoint, or --init config.json for a new model",
     );
   if (init !== undefined) return fresh(init, options);
-  if (/\.json$/i.test(model!) && fs.existsSync(model!))
+  const config = configAlone(model!);
+  if (config !== undefined)
     throw new UserError(
       `${model} says what a model is, and has no weights`,
-      options.neverNew ? "name the folder of a trained model" : `for a new model: --init ${quote(model!)}`,
+      options.neverNew ? "name the folder of a trained model" : `for a new model: --init ${quote(config)}`,
     );
   refuseTwoAdapters(options);
   const parts = options.lora_continue ? await adapterParts(model!, warn) : undefined;
@@ -113,6 +115,15 @@ export async function start(options: StartOptions): Promise<Start> {
       for (const checkpoint of used) checkpoint.close();
     },
   };
+}
+
+/** The config.json that a reference names, or that is all that the model in its folder has; undefined elsewhere. */
+function configAlone(ref: string): string | undefined {
+  const stat = fs.statSync(ref, { throwIfNoEntry: false });
+  if (stat?.isFile()) return /\.json$/i.test(ref) ? ref : undefined;
+  const names = stat?.isDirectory() ? fs.readdirSync(ref) : [];
+  const isWeights = (name: string) => /\.(safetensors|gguf|bin|pth?|index\.json)$/.test(name);
+  return names.includes("config.json") && !names.some(isWeights) ? path.join(ref, "config.json") : undefined;
 }
 
 function refuseTwoAdapters({ lora, lora_continue }: StartOptions): void {
