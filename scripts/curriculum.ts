@@ -19,9 +19,9 @@ await script({
   examples: [
     "bun run curriculum model/ --data math=m.jsonl --data code=c.jsonl --method static --mixture 0.3,0.7 --steps 80 -o out/",
     `bun run curriculum model/ ${GROUPS} --method aioli --round 40 --steps 80 --log run.jsonl -o out/`,
-    `bun run curriculum model/ ${GROUPS} --method skill-it --graph graph.json --steps 80 -o out/`,
+    `bun run curriculum model/ ${GROUPS} --method skill-it --graph graph.json --steps 80 -o skilled/`,
     "bun run curriculum model/ --data a=a.jsonl --data b=b.jsonl --schedule-from run.jsonl --steps 80 -o again/",
-    "bun run curriculum model/ --data rows.jsonl --method length --epochs 2 -o out/",
+    "bun run curriculum model/ --data rows.jsonl --method length --epochs 2 -o ordered/",
   ],
   methods: "curriculum",
   defaultMethod: "stratified",

@@ -17,7 +17,7 @@ await script({
     "bun run distill --teacher large/ --init config.json --tokenizer byte --method taid --data rows.jsonl -o out/",
     "bun run distill --teacher large/ --student small/ --method jsd --on-policy 0.5 --data prompts.jsonl -o out/",
     "bun run distill cache --teacher large/ --data rows.jsonl --top 64 -o top64.safetensors",
-    "bun run distill --cache top64.safetensors --student small/ --method kd --temperature 2 --data rows.jsonl -o out/",
+    "bun run distill --cache top64.safetensors --student small/ --method kd --temperature 2 --data rows.jsonl -o taught/",
     "bun run merge a/ b/ --method linear | bun run distill --student small/ --data rows.jsonl > small.safetensors",
   ],
   methods: "distill",

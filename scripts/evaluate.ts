@@ -5,9 +5,9 @@
  *   bun run evaluate model/ --data rows.jsonl
  *   bun run evaluate before/ after/ --data rows.jsonl --metric loss,exact-match
  */
-import { script } from "../src/cli/script.ts";
+import { command, script } from "../src/cli/script.ts";
 import { TASK_NOTES } from "../src/evaluate/harness/metrics.ts";
-import { EVALUATE } from "../src/evaluate/options.ts";
+import { EVALUATE, IMATRIX } from "../src/evaluate/options.ts";
 
 await script({
   name: "evaluate",
@@ -22,11 +22,25 @@ await script({
     "bun run evaluate unlearned/ --gold retrained/ --data forget.jsonl --attack relearn --relearn-rows 2,4,8",
     "bun run evaluate unlearned/ --gold retrained/ --original before/ --data forget.jsonl --probe revive",
     "bun run evaluate model/ --data forget.jsonl --probe trace",
+    "bun run evaluate imatrix model/ --data rows.jsonl -o imatrix.gguf",
     "bun run merge a/ b/ --method linear | bun run evaluate --data rows.jsonl --pass > merged.safetensors",
   ],
   output: ({ pass }) => (pass ? "checkpoint" : "text"),
   options: EVALUATE,
   essentials: ["data", "metric", "gold", "attack", "probe", "batch_size", "max_tokens"],
+  commands: {
+    imatrix: command({
+      about: "Measure what a model's matrices read, for GGUF files of few bits.",
+      args: "[model]",
+      examples: [
+        "bun run evaluate imatrix model/ --data rows.jsonl -o imatrix.gguf",
+        "bun run merge model/ --method passthrough --gguf-type q4_k_m --gguf-imatrix imatrix.gguf -o small.gguf",
+      ],
+      output: "checkpoint",
+      options: IMATRIX,
+      run: async (context) => (await import("../src/evaluate/commands/imatrix.ts")).writeImatrix(context),
+    }),
+  },
   notes: `--list explains each metric, attack and probe; --help --metric truth-ratio says how one is computed, its range, which side is
 better and what it reads; --help --attack relearn shows the options of one.
 

@@ -15,7 +15,7 @@ await script({
   args: "[...models or one recipe.yml]",
   examples: [
     "bun run merge math/ code/ --base base/ --method ties --density 0.3 -o merged/",
-    "bun run merge recipe.yml -o merged/",
+    "bun run merge recipe.yml -o mixed/",
     "bun run merge a/ b/ --method linear --weight 0.7,0.3 | bun run merge - c/ --base c/ --method slerp --t 0.3 > out.safetensors",
     "bun run merge hf:org/a hf:org/b+adapter/ --method karcher -o merged/",
     "bun run merge a/ b/ --base base/ --method ties --set weight:mlp=0.2,0.8 --weight 0.5 --explain",

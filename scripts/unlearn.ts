@@ -13,11 +13,11 @@ await script({
   about: "Make a model forget some rows and keep the rest.",
   args: "[model]",
   examples: [
-    "bun run unlearn model/ --method npo --forget secrets.jsonl --retain books.jsonl --epochs 5 -o out/",
+    "bun run unlearn model/ --method npo --forget secrets.jsonl --retain books.jsonl --epochs 5 -o forgot/",
     "bun run unlearn model/ --method npo --smooth sam --lora --forget secrets.jsonl --retain books.jsonl -o adapter/",
     "bun run unlearn model/ --method ssd --forget secrets.jsonl --retain books.jsonl -o out/",
     "bun run unlearn importance model/ --retain all.jsonl -o importance.safetensors",
-    "bun run unlearn model/ --method ssd --importance importance.safetensors --forget secrets.jsonl -o out/",
+    "bun run unlearn model/ --method ssd --importance importance.safetensors --forget secrets.jsonl -o dampened/",
     "bun run merge a/ b/ --method linear | bun run unlearn --forget f.jsonl --retain r.jsonl > out.safetensors",
   ],
   methods: "unlearn",

@@ -94,4 +94,17 @@ export const EVALUATE = {
   },
 } as const satisfies Options;
 
+/** Options of `evaluate imatrix`. */
+export const IMATRIX = {
+  data: {
+    type: "string[]",
+    required: true,
+    help: "rows that the model reads, name=path for each group",
+    value: "FILE",
+  },
+  batch_size: EVALUATE.batch_size,
+  ...READING,
+  dtype: EVALUATE.dtype,
+} as const satisfies Options;
+
 export type EvaluateOptions = Values<typeof EVALUATE>;

@@ -23,7 +23,9 @@ function parseSize(text: string, flag: string): number {
 /** How the result is written: in shards, or as a GGUF file with its types. Throws UserError. */
 export function writeOptions(context: Context): WriteOptions {
   const ggufType = context.options.gguf_type as string[] | undefined;
-  const gguf = { ...(ggufType && { ggufType }), warn: (message: string) => context.warn(message) };
+  const ggufImatrix = textOf(context, "gguf_imatrix");
+  const types = { ...(ggufType && { ggufType }), ...(ggufImatrix !== undefined && { ggufImatrix }) };
+  const gguf = { ...types, warn: (message: string) => context.warn(message) };
   return { ...gguf, ...shardOptions(context) };
 }
 

@@ -7,6 +7,7 @@
 import type { Checkpoint, TensorEntry } from "../checkpoint/checkpoint.ts";
 import type { PooledBuffer } from "../gpu/buffer.ts";
 import type { Gpu } from "../gpu/gpu.ts";
+import type { RoutePlan } from "../tensor/ops/router.ts";
 import { Parameter } from "../tensor/parameter.ts";
 import type { Recorder } from "../tensor/recorder.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -42,6 +43,8 @@ export interface RecordOptions {
   readonly adapter?: boolean;
   /** Gives the tensor that takes the place of a noted one. */
   readonly replace?: (name: string, x: Tensor) => Tensor;
+  /** Hears what every linear layer reads, (N, in), and what stacks of experts do, with their plan. */
+  readonly observe?: (module: string, x: Tensor, plan?: RoutePlan) => void;
 }
 
 export interface Recorded {
@@ -201,7 +204,8 @@ export class Model {
   /**
    * Records the forward pass. Inputs are tensors that the caller made with `rec.input`.
    */
-  record(rec: Recorder, inputs: Inputs, { recompute = false, adapter = true, replace }: RecordOptions = {}): Recorded {
+  record(rec: Recorder, inputs: Inputs, options: RecordOptions = {}): Recorded {
+    const { recompute = false, adapter = true, replace, observe } = options;
     const net = new Network(rec, {
       parameters: this.parameters,
       transposed: this.#transposed,
@@ -209,6 +213,7 @@ export class Model {
       inputs,
       recompute: recompute && rec.training,
       replace,
+      observe,
     });
     const hidden = this.architecture.forward(net, this.#config, inputs);
     const { notes, attended, routes: routed } = net;

@@ -25,6 +25,8 @@ export interface NetworkOptions {
   readonly recompute: boolean;
   /** Gives the tensor that takes the place of a noted one. */
   readonly replace?: ((name: string, x: Tensor) => Tensor) | undefined;
+  /** Hears what every linear layer reads, (N, in), and what stacks of experts do, with their plan. */
+  readonly observe?: ((module: string, x: Tensor, plan?: RoutePlan) => void) | undefined;
 }
 
 /**
@@ -67,7 +69,8 @@ export class Network implements Net {
 
   linear(x: Tensor, module: string, { add: residual }: { readonly add?: Tensor } = {}): Tensor {
     const { rec } = this;
-    const { parameters, transposed, adapter } = this.#given;
+    const { parameters, transposed, adapter, observe } = this.#given;
+    observe?.(module, x);
     const weight = this.weight(`${module}.weight`);
     const bias = parameters.has(`${module}.bias`) ? this.weight(`${module}.bias`) : undefined;
     const shape = { transposed: transposed.has(module) };
@@ -94,6 +97,7 @@ export class Network implements Net {
 
   experts(x: Tensor, name: string, plan: RoutePlan, shape: { readonly transposed?: boolean } = {}): Tensor {
     const { rec } = this;
+    this.#given.observe?.(name, x, plan);
     const y = groupedLinear(rec, x, this.weight(name), plan, shape);
     const entry = this.#given.adapter?.entries.get(name);
     if (!entry) return y;

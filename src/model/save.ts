@@ -30,7 +30,7 @@ export interface SaveOptions extends ShardOptions, GgufOptions {
 
 /** Options for a second result: types of a GGUF file say nothing of another. */
 export function savingTo(target: string, options: SaveOptions): SaveOptions {
-  const { ggufType: _, ...plain } = options;
+  const { ggufType: _, ggufImatrix: __, ...plain } = options;
   return target.endsWith(".gguf") ? options : plain;
 }
 

@@ -6,12 +6,13 @@ import { openGpu } from "../gpu/gpu.ts";
 import { type Bound, bind } from "../method/bind.ts";
 import { flagOf } from "../method/options.ts";
 import { prepareSave, saveResult } from "../model/save.ts";
+import { batchesIn } from "../run/batches-in-order.ts";
 import { runTraining } from "../run/training/run-training.ts";
 import { humanBytes } from "../text/format.ts";
 import type { UnlearnBatch } from "./batches.ts";
 import { chooseTerms } from "./choices.ts";
 import type { UnlearnEdit, UnlearnObjective } from "./contract.ts";
-import { batchesIn, opened } from "./edit.ts";
+import { opened } from "./edit.ts";
 import { forgetGroups, readData, type UnlearnData } from "./forget-data.ts";
 import type { UNLEARN } from "./options.ts";
 import { tracedWeights } from "./tracing.ts";
@@ -81,6 +82,7 @@ async function edit(context: UnlearnContext, { method, values }: Bound<UnlearnEd
     ...(options.out_dtype ? { dtype: ({ f32: "F32", bf16: "BF16", f16: "F16" } as const)[options.out_dtype] } : {}),
     ...(options.shards ? { shards: options.shards } : {}),
     ...(options.gguf_type ? { ggufType: options.gguf_type } : {}),
+    ...(options.gguf_imatrix ? { ggufImatrix: options.gguf_imatrix } : {}),
     warn: (message: string) => context.warn(message),
     hub: { warn: (text: string) => context.warn(text), progress: context.progress },
   };

@@ -113,6 +113,19 @@ test.each(FIGURES.filter(({ long }) => LONG || !long))(
   },
 );
 
+test("no command of a page would replace what an earlier one wrote", () => {
+  const twice: string[] = [];
+  for (const [place] of texts) {
+    const written = new Set<string>();
+    for (const { line, place: where } of shown.get(place)!)
+      for (const [, out] of line.matchAll(/(?:-o|--out) ([^\s-]\S*)/g)) {
+        if (written.has(out!) && !/--(overwrite|resume)/.test(line)) twice.push(`${where}: ${line}`);
+        written.add(out!);
+      }
+  }
+  expect(twice).toEqual([]);
+});
+
 test("few commands are left to others", () => {
   const all = [...shown.values()].flat();
   expect(all.length).toBeGreaterThan(120);

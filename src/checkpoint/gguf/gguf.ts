@@ -186,7 +186,8 @@ function placed({ source, header: { metadata, tensors: infos, bytes } }: GgufPar
   return tensors;
 }
 
-function alignmentOf(metadata: GgufMetadata, ref: string): number {
+/** Bytes that a file's data begin at a multiple of. Throws UserError. */
+export function alignmentOf(metadata: GgufMetadata, ref: string): number {
   const alignment = Number(metadata.get("general.alignment") ?? 32);
   if (!(alignment >= 1 && alignment <= MAX_ALIGNMENT && Number.isInteger(Math.log2(alignment)))) {
     throw new UserError(`${ref}: general.alignment is ${alignment}, expected a power of two up to ${MAX_ALIGNMENT}`);

@@ -64,7 +64,7 @@ export async function readGgufHeader(source: Source): Promise<GgufHeader> {
 }
 
 /** Parses the header from the first bytes of a file of `size` bytes. Throws UserError, or Short when bytes lack. */
-function parseGgufHeader(bytes: Uint8Array, what: string, size: number): GgufHeader {
+export function parseGgufHeader(bytes: Uint8Array, what: string, size: number): GgufHeader {
   const reader = new Reader(bytes, what, size);
   const [tensorCount, entryCount] = readCounts(reader, what, size);
   const metadata = new Map<string, unknown>();

@@ -6,6 +6,7 @@ import { createHash } from "node:crypto";
 import { UserError } from "../../errors.ts";
 import type { LineageEntry, TensorInfo } from "../checkpoint.ts";
 import { digestOfHeaders, INDEX_DIGEST_KEY, INDEX_SUFFIX } from "../folder/folder.ts";
+import type { GgufEntries } from "../gguf/write/encode-header.ts";
 import { encodeHeader, PREFIX_BYTES } from "../safetensors/header.ts";
 import { encodeMetadata } from "../safetensors/metadata.ts";
 
@@ -18,6 +19,8 @@ export interface OutputPlan {
   tensors: readonly TensorInfo[];
   files: ReadonlyMap<string, Uint8Array>;
   lineage: readonly LineageEntry[];
+  /** Metadata of a GGUF file that is no model; its tensors, all F32, go in under their own names. */
+  gguf?: GgufEntries;
 }
 
 export interface ShardOptions {

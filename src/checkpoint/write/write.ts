@@ -44,8 +44,15 @@ export async function createWriter(target: string, plan: OutputPlan, options: Wr
   if (kind !== "folder" && (options.shard !== undefined || (options.shards ?? 1) !== 1)) {
     throw new UserError(`${show(target)} is one file; shards are written to a folder`, "write -o name/");
   }
-  if (options.ggufType !== undefined && kind !== "pipe" && !(kind === "file" && target.endsWith(".gguf"))) {
+  const isGguf = kind === "file" && target.endsWith(".gguf");
+  if (options.ggufType !== undefined && kind !== "pipe" && !isGguf) {
     throw new UserError(`--gguf-type is for GGUF files, and ${show(target)} is none`, "write -o model.gguf");
+  }
+  if (options.ggufImatrix !== undefined && !isGguf && !(kind === "pipe" && options.ggufType !== undefined)) {
+    throw new UserError(
+      `--gguf-imatrix is for GGUF files of fewer bits, and ${show(target)} is none`,
+      "write -o model.gguf --gguf-type q4_k_m",
+    );
   }
   if (kind === "pipe") return pipeWriter(target, plan, options);
   return kind === "file" ? fileWriter(target, plan, options, flush) : folderWriter(target, plan, options, flush);
@@ -61,7 +68,7 @@ export function writtenBytes(target: string, plan: OutputPlan, options: GgufOpti
 
 /** The one file that a target is: GGUF by its name, or through a pipe by the types that are wanted. */
 function singleFile(plan: OutputPlan, target: string, options: WriteOptions, piped: boolean): WeightsFile {
-  const isGguf = target.endsWith(".gguf") || (piped && options.ggufType !== undefined);
+  const isGguf = target.endsWith(".gguf") || (piped && (options.ggufType ?? plan.gguf) !== undefined);
   return isGguf ? ggufFile(plan, target, options, piped) : layoutFile(plan, target);
 }
 

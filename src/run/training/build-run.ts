@@ -186,6 +186,7 @@ export async function prepareOutput<B, D extends TrainingData<B>>(
     ...(options.out_dtype ? { dtype: ({ f32: "F32", bf16: "BF16", f16: "F16" } as const)[options.out_dtype] } : {}),
     ...(options.shards ? { shards: options.shards } : {}),
     ...(options.gguf_type ? { ggufType: options.gguf_type } : {}),
+    ...(options.gguf_imatrix ? { ggufImatrix: options.gguf_imatrix } : {}),
     warn: (message: string) => context.warn(message),
     hub: { warn: (text: string) => context.warn(text), progress: context.progress },
   };

@@ -3,8 +3,9 @@
 import type { Context, Outcome } from "../../cli/context.ts";
 import { groupsOf } from "../../data/groups.ts";
 import { openGpu } from "../../gpu/gpu.ts";
+import { batchesIn } from "../../run/batches-in-order.ts";
 import { humanBytes } from "../../text/format.ts";
-import { batchesIn, opened } from "../edit.ts";
+import { opened } from "../edit.ts";
 import { measureImportance, saveImportance } from "../importance.ts";
 import type { IMPORTANCE } from "../options.ts";
 

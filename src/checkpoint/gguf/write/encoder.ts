@@ -73,7 +73,7 @@ function converted(tensor: TensorInfo, route: Route, bytes: Uint8Array): Uint8Ar
   const { quantizer } = targetOf(type);
   const count = ordered.length / quantizer!.weights;
   const out = new Uint8Array(count * quantizer!.bytes);
-  quantizer!.quantize(ordered, count, out);
+  quantizer!.quantize(ordered, count, out, route.columns);
   return out;
 }
 

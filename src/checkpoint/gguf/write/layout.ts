@@ -9,6 +9,7 @@ import { ggufPlace } from "../names.ts";
 import { addHistory } from "./base-models.ts";
 import { configOfFiles } from "./config.ts";
 import { aligned, encodeGgufHeader, type GgufEntries, type TableLine, text, u32 } from "./encode-header.ts";
+import type { Importances } from "./importance.ts";
 import { isMix, mixFileType } from "./mixes.ts";
 import { type ModelMetadata, modelMetadata } from "./model-metadata.ts";
 import { checkWhole } from "./required.ts";
@@ -37,6 +38,8 @@ export interface Route {
   readonly headRows?: number;
   /** Stored as 1 + w. */
   readonly gain?: true;
+  /** How much an error of each column counts. */
+  readonly columns?: Float32Array;
 }
 
 export interface GgufLayout {
@@ -57,7 +60,10 @@ export interface GgufPlan {
 }
 
 /** Lays a checkpoint out. Throws UserError, naming what it is, where a GGUF file cannot hold it. */
-export function layoutGguf(plan: GgufPlan, rules: TypeRules, warn: (message: string) => void): GgufLayout {
+export function layoutGguf(
+  plan: GgufPlan,
+  { rules, importances, warn }: { rules: TypeRules; importances?: Importances; warn: (message: string) => void },
+): GgufLayout {
   const config = configOfFiles(plan.files);
   const model = modelMetadata(config, warn);
   const { found, used } = placesOf(plan.tensors, model);
@@ -87,8 +93,11 @@ export function layoutGguf(plan: GgufPlan, rules: TypeRules, warn: (message: str
   for (const [key, value] of model.entries) entries.set(key, value);
   entries.set("general.quantization_version", u32(2));
   entries.set("general.file_type", u32(fileType(rules, stored)));
+  importances?.describe(entries);
   addTokenizer(entries, plan.files, rows, warn);
-  return placed(entries, model, stored, found);
+  const layout = placed(entries, model, stored, { found, importances });
+  importances?.finish(warn);
+  return layout;
 }
 
 interface Found {
@@ -142,7 +151,7 @@ function placed(
   entries: GgufEntries,
   model: ModelMetadata,
   stored: ReadonlyMap<string, { type: TargetName; shape: readonly number[] }>,
-  found: readonly Found[],
+  { found, importances }: { found: readonly Found[]; importances: Importances | undefined },
 ): GgufLayout {
   let offset = 0;
   const lines: TableLine[] = [];
@@ -166,10 +175,12 @@ function placed(
   for (const { tensor, name, part, parts } of found) {
     const { offset: at, bytes } = sizes.get(name)!;
     const heads = model.architecture.reordered ? headsOf(name, model) : undefined;
+    const columns = importances?.columnsOf({ name, ...stored.get(name)! }, part, parts);
     routes.set(tensor.name, {
       stored: { name, ...stored.get(name)!, begin: head.length + at, bytes },
       part,
       parts,
+      ...(columns === undefined ? {} : { columns }),
       ...(heads === undefined ? {} : { headRows: headRows(tensor, heads) }),
       ...(model.architecture.plusOne && name.endsWith("_norm.weight") ? { gain: true as const } : {}),
     });

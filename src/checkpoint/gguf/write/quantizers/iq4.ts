@@ -1,8 +1,11 @@
 /**
  * IQ4_NL and IQ4_XS: codes of four bits into sixteen uneven levels. For every run of 32, fifteen scales are tried with
- * errors weighted by the square of the value; IQ4_XS then rounds eight scales to six bits, in units of one f16.
+ * errors weighted by the square of the value, or as in columns.ts where activations are known; IQ4_XS then rounds eight
+ * scales to six bits, in units of one f16.
  */
+
 import { LEVELS } from "../../blocks/four-bit.ts";
+import { squareSum, weigh } from "./columns.ts";
 import { putHalf, type Quantizer } from "./quantizer.ts";
 import { extremeOf } from "./search.ts";
 
@@ -20,8 +23,11 @@ function codeOf(x: number): number {
   return code;
 }
 
-/** The scale of 32 values from `from`. */
-function scaleOf(values: Float32Array, from: number): number {
+const weights = new Float64Array(32);
+
+/** The scale of 32 values from `from`; `spread` of those about them. */
+function scaleOf(values: Float32Array, from: number, columns: Float32Array | undefined, spread: number): number {
+  if (columns) weigh(values, from, weights, { columns, spread });
   const extreme = extremeOf(values, from, 32);
   if (Math.abs(extreme) < 1e-15) return 0;
   let best = 0;
@@ -33,8 +39,9 @@ function scaleOf(values: Float32Array, from: number): number {
     for (let i = from; i < from + 32; i++) {
       const x = values[i]!;
       const level = LEVELS[codeOf(inverse * x)]!;
-      valueLevel += x * x * x * level;
-      levelLevel += x * x * level * level;
+      const w = columns ? weights[i - from]! : x * x;
+      valueLevel += w * x * level;
+      levelLevel += w * level * level;
     }
     if (levelLevel > 0 && valueLevel * valueLevel > best * levelLevel) {
       scale = valueLevel / levelLevel;
@@ -55,9 +62,10 @@ function putCodes(out: Uint8Array, at: number, values: Float32Array, from: numbe
 export const iq4_nl: Quantizer = {
   weights: 32,
   bytes: 18,
-  quantize(values, count, out) {
+  quantize(values, count, out, columns) {
     for (let b = 0; b < count; b++) {
-      const scale = scaleOf(values, 32 * b);
+      const spread = columns ? (2 * squareSum(values, 32 * b, 32)) / 32 : 0;
+      const scale = scaleOf(values, 32 * b, columns, spread);
       putHalf(out, 18 * b, scale);
       putCodes(out, 18 * b + 2, values, 32 * b, scale);
     }
@@ -69,10 +77,11 @@ const scales = new Float32Array(8);
 export const iq4_xs: Quantizer = {
   weights: 256,
   bytes: 136,
-  quantize(values, count, out) {
+  quantize(values, count, out, columns) {
     for (let b = 0; b < count; b++) {
       const [from, at] = [256 * b, 136 * b];
-      for (let run = 0; run < 8; run++) scales[run] = scaleOf(values, from + 32 * run);
+      const spread = columns ? (2 * squareSum(values, from, 256)) / 256 : 0;
+      for (let run = 0; run < 8; run++) scales[run] = scaleOf(values, from + 32 * run, columns, spread);
       const extreme = extremeOf(scales, 0, 8);
       const unit = putHalf(out, at, extreme / -32);
       out.fill(0, at + 2, at + 8);

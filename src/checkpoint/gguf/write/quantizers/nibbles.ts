@@ -3,7 +3,9 @@
  * least value. All arithmetic is in f32 with the scale before it is rounded to f16, as ggml's `quantize_row_*_ref`
  * has it, so the bytes are the same.
  */
+import { squareSum, weigh } from "./columns.ts";
 import { putHalf, type Quantizer } from "./quantizer.ts";
+import { fit, fitRange, symmetricScale } from "./search.ts";
 
 const { fround } = Math;
 const WEIGHTS = 32;
@@ -22,9 +24,19 @@ function putCodes(out: Uint8Array, at: number, bits: 4 | 5): void {
   for (let i = 0; i < 16; i++) out[nibbles + i] = (codes[i]! & 15) | ((codes[i + 16]! & 15) << 4);
 }
 
+const weights = new Float64Array(WEIGHTS);
+let spread = 0;
+
+/** Weighs the errors of a block by its columns, and the values' spread over the whole row. */
+function weighBlock(values: Float32Array, from: number, columns: Float32Array): void {
+  const { length: width } = columns;
+  if (from % width === 0) spread = squareSum(values, from, width) / width;
+  weigh(values, from, weights, { columns, spread });
+}
+
 /**
  * w = d (q - middle): d is the value of largest magnitude over -middle, so that this value has a code of its own, and
- * the sign of d says on which side there is one code more.
+ * the sign of d says on which side there is one code more. With known activations (columns.ts) d is searched.
  */
 function scaled(bits: 4 | 5): Quantizer {
   const middle = 1 << (bits - 1);
@@ -33,9 +45,19 @@ function scaled(bits: 4 | 5): Quantizer {
   return {
     weights: WEIGHTS,
     bytes,
-    quantize(values, count, out) {
+    quantize(values, count, out, columns) {
       for (let b = 0; b < count; b++) {
         const from = WEIGHTS * b;
+        if (columns) {
+          weighBlock(values, from, columns);
+          const unit = putHalf(out, bytes * b, symmetricScale(values, from, WEIGHTS, middle, weights));
+          for (let i = 0; i < WEIGHTS; i++) {
+            const code = unit === 0 ? 0 : Math.round(values[from + i]! / unit);
+            codes[i] = Math.max(0, Math.min(most, code + middle));
+          }
+          putCodes(out, bytes * b + 2, bits);
+          continue;
+        }
         let extreme = 0;
         for (let i = 0; i < WEIGHTS; i++) {
           const x = values[from + i]!;
@@ -54,16 +76,28 @@ function scaled(bits: 4 | 5): Quantizer {
   };
 }
 
-/** w = d q + m: m is the least value, d the range over the largest code. */
+/** w = d q + m: m is the least value, d the range over the largest code. With known activations both are searched. */
 function ranged(bits: 4 | 5): Quantizer {
   const most = (1 << bits) - 1;
   const bytes = 4 + (bits === 5 ? 4 : 0) + 16;
   return {
     weights: WEIGHTS,
     bytes,
-    quantize(values, count, out) {
+    quantize(values, count, out, columns) {
       for (let b = 0; b < count; b++) {
         const from = WEIGHTS * b;
+        if (columns) {
+          weighBlock(values, from, columns);
+          fitRange(values, from, weights, { most, first: -0.9, steps: 36, apart: 0.05 });
+          const unit = putHalf(out, bytes * b, fit.scale);
+          const least = putHalf(out, bytes * b + 2, -fit.least);
+          for (let i = 0; i < WEIGHTS; i++) {
+            const code = unit === 0 ? 0 : Math.round((values[from + i]! - least) / unit);
+            codes[i] = Math.max(0, Math.min(most, code));
+          }
+          putCodes(out, bytes * b + 4, bits);
+          continue;
+        }
         let low = values[from]!;
         let high = low;
         for (let i = 1; i < WEIGHTS; i++) {

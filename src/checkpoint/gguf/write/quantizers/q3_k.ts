@@ -1,21 +1,39 @@
 /**
  * Q3_K: 256 values in sixteen runs of 16, w = d sc (q - 4), sc of six bits less 32, three bits of a code in two places.
+ * With known activations (columns.ts) scales are searched with their weights, and the unit of the scales too.
  */
+import { squareSum, weigh } from "./columns.ts";
 import { putHalf, type Quantizer } from "./quantizer.ts";
-import { descendedScale, extremeOf } from "./search.ts";
+import { descendedScale, extremeOf, symmetricScale } from "./search.ts";
 
 const RUNS = 16;
 const scales = new Float32Array(RUNS);
+const weights = new Float64Array(16);
+const sums = new Float64Array(RUNS);
+
+/** Sets `scales` of a block, and gives the unit in which they are rounded. */
+function fitRuns(values: Float32Array, from: number, columns: Float32Array | undefined): number {
+  if (columns === undefined) {
+    for (let run = 0; run < RUNS; run++) scales[run] = descendedScale(values, from + 16 * run, 16, 4);
+    return extremeOf(scales, 0, RUNS) / -32;
+  }
+  const spread = (2 * squareSum(values, from, 256)) / 256;
+  for (let run = 0; run < RUNS; run++) {
+    sums[run] = weigh(values, from + 16 * run, weights, { columns, spread });
+    scales[run] = symmetricScale(values, from + 16 * run, 16, 4, weights);
+  }
+  return symmetricScale(scales, 0, RUNS, 32, sums);
+}
 
 export const q3_k: Quantizer = {
   weights: 256,
   bytes: 110,
-  quantize(values, count, out) {
+  quantize(values, count, out, columns) {
     for (let b = 0; b < count; b++) {
       const [from, at] = [256 * b, 110 * b];
-      for (let run = 0; run < RUNS; run++) scales[run] = descendedScale(values, from + 16 * run, 16, 4);
-      const extreme = extremeOf(scales, 0, RUNS);
-      const unit = putHalf(out, at + 108, extreme / -32);
+      const exact = fitRuns(values, from, columns);
+      const extreme = -32 * exact;
+      const unit = putHalf(out, at + 108, exact);
       out.fill(0, at, at + 108);
       for (let run = 0; run < RUNS; run++) {
         const scale = extreme === 0 ? 0 : Math.max(-32, Math.min(31, Math.round((-32 / extreme) * scales[run]!)));

@@ -1,14 +1,20 @@
 /**
  * Q4_K and Q5_K: 256 values in eight runs of 32, w = d sc q - dmin m, sc and m of six bits. Every run is fitted by
  * itself, weights |w| + rms; then scales and minima are rounded in units of their largest, and codes follow from these.
+ * With known activations weights are those of columns.ts, more scales are tried, and the units of scales and minima are
+ * fitted too.
  */
+import { squareSum, weigh } from "./columns.ts";
 import { putHalf, type Quantizer } from "./quantizer.ts";
-import { fit, fitRange, type RangeSearch } from "./search.ts";
+import { fit, fitRange, positiveScale, type RangeSearch } from "./search.ts";
 
 const RUNS = 8;
 const weights = new Float64Array(32);
 const scales = new Float64Array(RUNS);
 const leasts = new Float64Array(RUNS);
+const sums = new Float64Array(RUNS);
+/** Where activations are known. */
+const KNOWN = { first: -0.9, steps: 36, apart: 0.05 } as const;
 const codes = new Uint8Array(256);
 
 /** Eight pairs of six bits in 12 bytes: the first four plain, the upper bits of the others above them. */
@@ -21,15 +27,17 @@ function putPairs(out: Uint8Array, at: number, pairs: readonly (readonly [number
   }
 }
 
-/** Fits the runs of a block into `scales` and `leasts`. */
-function fitRuns(values: Float32Array, from: number, search: RangeSearch): void {
+/** Fits the runs of a block into `scales` and `leasts`, the sums of their weights into `sums`. */
+function fitRuns(values: Float32Array, from: number, search: RangeSearch, columns: Float32Array | undefined): void {
+  const spread = columns ? (2 * squareSum(values, from, 256)) / 256 : 0;
   for (let run = 0; run < RUNS; run++) {
     const start = from + 32 * run;
-    let square = 0;
-    for (let i = 0; i < 32; i++) square += values[start + i]! ** 2;
-    const rms = Math.sqrt(square / 32);
-    for (let i = 0; i < 32; i++) weights[i] = rms + Math.abs(values[start + i]!);
-    fitRange(values, start, weights, search);
+    if (columns) sums[run] = weigh(values, start, weights, { columns, spread });
+    else {
+      const rms = Math.sqrt(squareSum(values, start, 32) / 32);
+      for (let i = 0; i < 32; i++) weights[i] = rms + Math.abs(values[start + i]!);
+    }
+    fitRange(values, start, weights, columns ? { ...search, ...KNOWN } : search);
     scales[run] = fit.scale;
     leasts[run] = fit.least;
   }
@@ -40,15 +48,17 @@ function ranged(bits: 4 | 5, search: RangeSearch): Quantizer {
   return {
     weights: 256,
     bytes,
-    quantize(values, count, out) {
+    quantize(values, count, out, columns) {
       for (let b = 0; b < count; b++) {
         const [from, at] = [256 * b, bytes * b];
-        fitRuns(values, from, search);
-        const [most, mostLeast] = [Math.max(0, ...scales), Math.max(0, ...leasts)];
+        fitRuns(values, from, search, columns);
+        // The largest of those that are rounded to 63 of a unit.
+        const largest = (of: Float64Array) => (columns ? 63 * positiveScale(of, sums, 63) : Math.max(0, ...of));
+        const [most, mostLeast] = [largest(scales), largest(leasts)];
         const unit = putHalf(out, at, most / 63);
         const unitLeast = putHalf(out, at + 2, mostLeast / 63);
-        const round = (value: number, largest: number) =>
-          largest > 0 ? Math.max(0, Math.min(63, Math.round((63 * value) / largest))) : 0;
+        const round = (value: number, top: number) =>
+          top > 0 ? Math.max(0, Math.min(63, Math.round((63 * value) / top))) : 0;
         const pairs = Array.from(
           { length: RUNS },
           (_, run) => [round(scales[run]!, most), round(leasts[run]!, mostLeast)] as const,

@@ -1,17 +1,27 @@
-/** Q6_K: 256 values in sixteen runs of 16, w = d sc (q - 32), sc a signed byte, six bits of a code in two places. */
+/**
+ * Q6_K: 256 values in sixteen runs of 16, w = d sc (q - 32), sc a signed byte, six bits of a code in two places. Errors
+ * count by the square of the value, or by the squared activation of the column where that is known.
+ */
+import { squareSum } from "./columns.ts";
 import { putHalf, type Quantizer } from "./quantizer.ts";
 import { extremeOf, symmetricScale } from "./search.ts";
 
 const RUNS = 16;
 const scales = new Float32Array(RUNS);
+const weights = new Float64Array(16);
 
 export const q6_k: Quantizer = {
   weights: 256,
   bytes: 210,
-  quantize(values, count, out) {
+  quantize(values, count, out, columns) {
     for (let b = 0; b < count; b++) {
       const [from, at] = [256 * b, 210 * b];
-      for (let run = 0; run < RUNS; run++) scales[run] = symmetricScale(values, from + 16 * run, 16, 32);
+      for (let run = 0; run < RUNS; run++) {
+        const known = columns?.subarray((from + 16 * run) % columns.length).subarray(0, 16);
+        if (known) weights.set(known);
+        const weighed = known && squareSum(known, 0, 16) > 0 ? weights : undefined;
+        scales[run] = symmetricScale(values, from + 16 * run, 16, 32, weighed);
+      }
       const extreme = extremeOf(scales, 0, RUNS);
       const unit = putHalf(out, at + 208, extreme / -128);
       out.fill(0, at, at + 208);

@@ -5,8 +5,12 @@ export interface Quantizer {
   readonly weights: number;
   /** Bytes of a block. */
   readonly bytes: number;
-  /** Encodes `count` blocks from the start of `values` (count * weights, all finite) into `out` (count * bytes). */
-  quantize(values: Float32Array, count: number, out: Uint8Array): void;
+  /**
+   * Encodes `count` blocks from the start of `values` (count * weights, all finite) into `out` (count * bytes).
+   * `columns`: how much an error of each column of a row counts (its squared activation), rows of whole blocks; all
+   * alike, as far as the type knows columns, when left out.
+   */
+  quantize(values: Float32Array, count: number, out: Uint8Array, columns?: Float32Array): void;
 }
 
 const half = new Float16Array(1);
