@@ -14,8 +14,11 @@ const NAMES = readdirSync(join(ROOT, "scripts"))
   .map((file) => file.replace(/\.ts$/, ""))
   .filter((name) => !["ingot", "test", "demo", "doctor", "experiments"].includes(name));
 
-/** Flags that stand in no table of options: those of every script, of `doctor`, and of programs that are not ours. */
-const ELSEWHERE = ["--help", "--list", "--version", "--cwd", "--fix", "--production", "--allow-requantize"];
+/** Flags that stand in no table of options: those of every script, and of `doctor`. */
+const ELSEWHERE = ["--help", "--list", "--version", "--cwd", "--fix"];
+
+/** A command of a program that is not ours, to the end of its sentence. */
+const FOREIGN = /(?:\b(?:llama-[a-z]+|jq|gunzip|unzstd|git lfs)\b|`bun install`)[^;"]*/g;
 
 /** Scripts that import a file for something else and never print its errors. */
 const SILENT: Readonly<Record<string, readonly string[]>> = {
@@ -152,7 +155,8 @@ interface Mention {
 }
 
 /** Flags in a text. A command that is named lasts to the end of its sentence. */
-function mentionsIn(text: string): Mention[] {
+function mentionsIn(whole: string): Mention[] {
+  const text = whole.replaceAll(FOREIGN, "");
   return [...text.matchAll(/(?<![\w-])(--[a-z][a-z-]*[a-z])(?![\w-]*\$\{)(?:[ =]([a-z][\w-]*))?/g)].map((found) => {
     const before = text.slice(0, found.index).replaceAll(/\$\{[^"'`]*?\}/g, "X");
     const named = /(?:bun run|ingot) ([a-z]+)\b(?!.*(?:[;:)"`]|, | or )).*$/s.exec(before)?.[1];

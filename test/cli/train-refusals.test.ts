@@ -44,7 +44,7 @@ describe("refusals", () => {
     ],
     [
       ["llama-tied", "--data", "llama-tied.jsonl", "--best", "best/"],
-      "train: --best has no effect without --eval-data\n",
+      "train: --best has no effect without --eval-data or --eval-split\n",
     ],
     [
       ["llama-tied", "--data", "llama-tied.jsonl", "--eval-data", "llama-tied.jsonl", "--best", "refused"],
