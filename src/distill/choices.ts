@@ -4,6 +4,7 @@ import path from "node:path";
 import { UserError } from "../errors.ts";
 import type { Bound } from "../method/bind.ts";
 import { methodsFor } from "../method/capability.ts";
+import { quote } from "../text/quote.ts";
 import type { DistillPart, LossWeights } from "./capability.ts";
 import type { DistillMethod } from "./contract.ts";
 import type { DistillRun } from "./run.ts";
@@ -51,7 +52,7 @@ export async function chooseRoles(
   if (student === "-" && !named.includes("-") && fs.fstatSync(0).isCharacterDevice())
     throw new UserError(
       "no --student and no --init",
-      "name what learns: --student MODEL, or --init config.json for a new one",
+      `name what learns: --student ${args.length > 1 ? quote(args.at(-1)!) : "MODEL"}, or --init config.json for a new one`,
     );
   checkWeights(weights, options);
   refuseSameModels(refs, student, method, weights);
