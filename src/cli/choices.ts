@@ -9,6 +9,7 @@ import { bind } from "../method/bind.ts";
 import { flagOf, type OptionSpec, type Options } from "../method/options.ts";
 import { loadMethod, type MethodInfo, type MethodSource } from "../method/registry.ts";
 import { elementOf } from "../method/validate.ts";
+import { repeated } from "../text/repeated.ts";
 import type { PlainCommand } from "./context.ts";
 import { peekAll } from "./parse.ts";
 import type { Config } from "./sources.ts";
@@ -46,10 +47,10 @@ async function choose(
   const names =
     named === undefined ? fallback : several ? named.texts.flatMap((text) => text.split(",")) : named.texts.slice(-1);
   const origin = named?.origin ?? flagOf(option);
-  const twice = names.find((name, i) => names.indexOf(name) !== i);
-  if (twice !== undefined) throw new UserError(`${origin} names ${twice} twice`, "name it once");
   const methods: MethodInfo[] = [];
   for (const name of names) methods.push(await loadMethod(source, name, origin));
+  const twice = repeated(methods.map(({ name }) => name));
+  if (twice !== undefined) throw new UserError(`${origin} names ${twice} twice`, "name it once");
   return { option, source, methods, said: named !== undefined };
 }
 

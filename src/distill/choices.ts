@@ -5,6 +5,7 @@ import { UserError } from "../errors.ts";
 import type { Bound } from "../method/bind.ts";
 import { methodsFor } from "../method/capability.ts";
 import { quote } from "../text/quote.ts";
+import { repeated } from "../text/repeated.ts";
 import type { DistillPart, LossWeights } from "./capability.ts";
 import type { DistillMethod } from "./contract.ts";
 import type { DistillRun } from "./run.ts";
@@ -70,11 +71,11 @@ function refuseSameModels(
   { laws }: DistillMethod,
   weights: LossWeights,
 ): void {
-  const places = refs.map((ref) => path.resolve(ref));
-  const twice = refs.find((_, i) => places.indexOf(places[i]!) !== i);
+  const twice = repeated(refs, (ref) => path.resolve(ref));
   if (twice !== undefined) throw new UserError(`the teacher ${twice} is named twice`, "name each teacher once");
-  const same = student !== undefined && student !== "-" && places.includes(path.resolve(student));
-  if (same && refs.length === 1 && laws.zeroAtTeacher === true && weights.labels === 0)
+  const same =
+    student !== undefined && student !== "-" && refs.length === 1 && path.resolve(refs[0]!) === path.resolve(student);
+  if (same && laws.zeroAtTeacher === true && weights.labels === 0)
     throw new UserError(
       `${student} is teacher and student, so there is nothing to learn`,
       "name another model, or give --label-weight to learn from the data and stay near the model as it was",
