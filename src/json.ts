@@ -118,3 +118,21 @@ function unescaped(raw: string): string {
     return raw; // not JSON at all; JSON.parse of the whole text says so
   }
 }
+
+/**
+ * A value with its keys in snake_case, as results for machines have them: `trainTokens` is `train_tokens`. What stands
+ * below the keys in `names` keeps its keys: they are names that others gave.
+ */
+export function withSnakeKeys(value: object, names: readonly string[] = []): Record<string, unknown> {
+  const changed = (inner: unknown): unknown => {
+    if (Array.isArray(inner)) return inner.map(changed);
+    if (typeof inner !== "object" || inner === null) return inner;
+    return Object.fromEntries(
+      Object.entries(inner).map(([key, below]) => [
+        key.replaceAll(/(?<=[a-z0-9])[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
+        names.includes(key) ? below : changed(below),
+      ]),
+    );
+  };
+  return changed(value) as Record<string, unknown>;
+}

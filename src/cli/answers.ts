@@ -6,6 +6,7 @@ import { chosenMethod, chosenPicks } from "./choices.ts";
 import type { AnyDefinition } from "./context.ts";
 import { helpText, listJson, listText, shortHelp } from "./help.ts";
 import { peekSwitch } from "./parse.ts";
+import { screenWidth } from "./screen.ts";
 import { say, writeText } from "./stderr.ts";
 
 /** Answers what needs no work (`--help`, `--version`, `--list`, nothing at all); undefined if there is work to do. */
@@ -15,7 +16,7 @@ export async function answer(definition: AnyDefinition, argv: readonly string[])
     const method = await chosenMethod({ methods }, argv);
     const picks = await chosenPicks(definition.options, argv);
     const others = methods === undefined || method?.said ? [] : await loadMethods(methods);
-    const width = Math.min(isatty(1) ? process.stdout.columns || 80 : 80, 120);
+    const width = Math.min(screenWidth() ?? 80, 120);
     const whole = argv.some((argument, i) => argument === "all" && /^(--help|-h)$/.test(argv[i - 1] ?? ""));
     writeText(helpText(definition, others, method?.said ? [method, ...picks] : picks, { width, whole }));
     return 0;
@@ -29,7 +30,7 @@ export async function answer(definition: AnyDefinition, argv: readonly string[])
       listedSources(definition).map(async (source) => ({ source, methods: await loadMethods(source) })),
     );
     if (groups.length > 0) {
-      writeText(peekSwitch(argv, "--json") ? listJson(groups) : listText(groups));
+      writeText(peekSwitch(argv, "--json") ? listJson(groups) : listText(groups, screenWidth()));
       return 0;
     }
   }

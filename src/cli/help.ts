@@ -5,7 +5,8 @@ import { asLaunched, launcher } from "../launcher.ts";
 import { flagOf, type OptionSpec, type Options } from "../method/options.ts";
 import { type MethodInfo, type MethodSource, methodNames, nounOf, titleOf } from "../method/registry.ts";
 import { elementOf, literalsOf } from "../method/validate.ts";
-import { table } from "../text/table.ts";
+import { type Giving, narrowTable } from "../text/narrow-table.ts";
+import { wrap } from "../text/wrap.ts";
 import type { Choice } from "./choices.ts";
 import type { AnyDefinition } from "./context.ts";
 import { commonOptions } from "./shared-options.ts";
@@ -58,18 +59,6 @@ export function optionLines(options: Options, width: number): string {
     return [left, spec.help + names + remark(spec)] as const;
   });
   return twoColumns(rows, COLUMN, width);
-}
-
-/** Lines of at most `width`, broken at spaces or at those that `at` matches. */
-function wrap(text: string, width: number, at: string | RegExp = " "): string[] {
-  const lines: string[] = [""];
-  for (const word of text.split(at)) {
-    const last = lines.length - 1;
-    if (lines[last] === "") lines[last] = word;
-    else if (lines[last]!.length + 1 + word.length <= width) lines[last] += ` ${word}`;
-    else lines.push(word);
-  }
-  return lines;
 }
 
 /** A command in lines, broken before options and pipes, each but the last ended as a shell asks. */
@@ -185,11 +174,26 @@ export interface ListedGroup {
   readonly methods: readonly MethodInfo[];
 }
 
-/** The table of `--list`; several kinds stand apart under their names. */
-export function listText(groups: readonly ListedGroup[]): string {
-  const tables = groups.map(({ methods }) => table(methods.map(({ name, about, cite }) => [name, about, cite])));
-  if (groups.length === 1) return `${tables[0]}\n`;
-  return `${groups.map(({ source }, i) => `${titleOf(source)}\n${tables[i]!.replaceAll(/^/gm, "  ")}`).join("\n\n")}\n`;
+/** Of name, about and source: what a method is may take more lines, then its source gives way. */
+const LIST_GIVING: readonly Giving[] = [{ wrap: 1, to: 28 }, { drop: 2 }, { wrap: 1, to: 16 }, { shorten: 0, to: 10 }];
+
+/**
+ * The table of `--list`; several kinds stand apart under their names. `width`: columns of the terminal, undefined: any.
+ */
+export function listText(groups: readonly ListedGroup[], width?: number): string {
+  const indent = groups.length === 1 ? 0 : 2;
+  const room = width === undefined ? undefined : width - indent;
+  const tables = groups.map(({ methods }) => {
+    const rows = methods.map(({ name, about, cite }) => [name, about, cite]);
+    return narrowTable(rows, { width: room, giving: LIST_GIVING });
+  });
+  const parts = groups.map(({ source }, i) => {
+    const { text } = tables[i]!;
+    return indent === 0 ? text : `${titleOf(source)}\n${text.replaceAll(/^(?=.)/gm, "  ")}`;
+  });
+  if (tables.some(({ left }) => left.length > 0))
+    parts.push(wrap("No room for the sources: widen the terminal, or read --list --json.", width!).join("\n"));
+  return `${parts.join("\n\n")}\n`;
 }
 
 /** What `--list --json` prints: the same and each method's options, as plain data. */

@@ -7,6 +7,7 @@
  */
 import fs from "node:fs";
 import { UserError } from "../errors.ts";
+import { emptyInput } from "../input-end.ts";
 import { isObject, show } from "../json.ts";
 import { type Columns, Renaming } from "./columns.ts";
 import { openFile, peek, readChunks } from "./files/bytes.ts";
@@ -79,8 +80,6 @@ export async function* readValues(ref: string, options: ReadOptions = {}): Async
   } finally {
     if (!piped) fs.closeSync(fd);
   }
-  if (rows === 0 && piped)
-    throw new UserError("stdin was empty", "the command before the pipe failed; its message is above");
   if (rows === 0) throw new UserError(`${what} holds no rows`, "expected JSON lines (one object a line), or a table");
 }
 
@@ -112,6 +111,7 @@ async function valuesOf(
     return readParquet(ref);
   }
   let { start, chunks } = await peek(readChunks(fd, what, options.chunkBytes));
+  if (start.length === 0 && what !== ref) throw emptyInput(what, fd);
   const packing = packingOf(start);
   if (packing) ({ start, chunks } = await peek(unpacked(chunks, packing, what)));
   refuseOtherThanRows(start, packing ? `${what}, unpacked,` : what);

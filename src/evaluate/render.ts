@@ -6,8 +6,8 @@ import type { EvaluationRow } from "../run/evaluation/row.ts";
 import { csv } from "../text/csv.ts";
 import { latexDocument } from "../text/latex.ts";
 import { markdownTable } from "../text/markdown.ts";
+import { narrowTable } from "../text/narrow-table.ts";
 import { plainSheet } from "../text/sheet.ts";
-import { table } from "../text/table.ts";
 import { longTable } from "./results.ts";
 import { cell, type TableCell } from "./technique.ts";
 
@@ -30,6 +30,10 @@ export interface RenderOptions extends LayoutOptions {
 const shown = (cells: NonNullable<Found["cells"]>): string[][] =>
   cells.map((row) => row.map((each) => (typeof each === "string" ? each : cell(each))));
 
+/** A plain table; on a terminal names give way to numbers. */
+const plainText = (rows: string[][], { width, cuts }: RenderOptions): string =>
+  narrowTable(rows, { width: cuts ? width : undefined, giving: [{ shorten: 0, to: 12 }] }).text;
+
 /** The text of a file of this form, or of stdout. */
 export function rendered(form: EvaluationForm, { value, cells, rows = [] }: Found, options: RenderOptions): string {
   const { long, refs } = options;
@@ -47,6 +51,6 @@ export function rendered(form: EvaluationForm, { value, cells, rows = [] }: Foun
     case "tex":
       return latexDocument([isGrid ? evaluationSheet(rows) : plainSheet(plain())]);
     case "txt":
-      return `${isGrid ? evaluationText(rows, options) : table(plain())}\n`;
+      return `${isGrid ? evaluationText(rows, options) : plainText(plain(), options)}\n`;
   }
 }

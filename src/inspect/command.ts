@@ -2,6 +2,7 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { decodePlain, type OpenOptions, open, openPlain, splitAdapter } from "../checkpoint/open.ts";
 import type { Outcome, PlainContext } from "../cli/context.ts";
+import { screenWidth } from "../cli/screen.ts";
 import { UserError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { launcher } from "../launcher.ts";
@@ -86,7 +87,7 @@ export async function runInspect(context: Context): Promise<Outcome> {
     const found = await compare(gpu, checkpoint, other, wanted, { ...running, warn: (text) => context.warn(text) });
     context.progress.done();
     if (!reads) {
-      context.print(comparisonText(found, other.ref, context.verbose));
+      context.print(comparisonText(found, other.ref, context.verbose, screenWidth(context.out)));
       context.json({ ref: checkpoint.ref, diff: comparisonJson(found, other.ref) });
       return {};
     }
@@ -113,12 +114,14 @@ async function report(
   const chosen = [...checkpoint.tensors.values()].filter(({ name }) => wanted(name));
   const problems = options.check && tallies ? [...checkHeaders(checkpoint, index), ...checkValues(tallies)] : undefined;
 
+  const width = screenWidth(context.out);
   const parts: string[] = [];
   if (!problems || options.stats || verbose) {
-    parts.push(summary(facts));
-    parts.push(tallies && options.stats ? statisticsTable(tallies, verbose) : tensorTable(chosen, verbose));
+    parts.push(summary(facts, width));
+    const isMeasured = tallies && options.stats;
+    parts.push(isMeasured ? statisticsTable(tallies, verbose, width) : tensorTable(chosen, verbose, width));
   }
-  if (diff) parts.push(comparisonText(diff.found, diff.other, verbose));
+  if (diff) parts.push(comparisonText(diff.found, diff.other, verbose, width));
   if (problems) parts.push(problemText(checkpoint.ref, chosen.length, problems));
   else parts.push(lineageText(checkpoint.lineage));
   context.print(parts.filter(Boolean).join("\n\n"));

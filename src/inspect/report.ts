@@ -2,7 +2,9 @@
 import { type LineageEntry, quantizationText, type TensorInfo } from "../checkpoint/checkpoint.ts";
 import { show } from "../json.ts";
 import { humanBytes } from "../text/format.ts";
+import { type Giving, narrowTable } from "../text/narrow-table.ts";
 import { table } from "../text/table.ts";
+import { wrap } from "../text/wrap.ts";
 import type { Compared, Comparison } from "./compare.ts";
 import { addGap, differenceOf, emptyGap } from "./difference.ts";
 import { type Group, groupTensors } from "./groups.ts";
@@ -23,8 +25,21 @@ function percent(share: number): string {
   return `${Math.min(99.99, Math.max(0.01, 100 * share)).toFixed(2)}%`;
 }
 
-/** Lines with the checkpoint's facts, the first one its name. */
-export function summary(facts: Overview): string {
+/** A table in the columns of a terminal, with the names of the columns that have no room. */
+function fitted(
+  rows: readonly (readonly string[])[],
+  heads: readonly string[],
+  { width, align, giving }: { width: number | undefined; align: string; giving: readonly Giving[] },
+): string {
+  const { text, left } = narrowTable(rows, { width, align, giving });
+  const note = `No room for ${left.map((column) => heads[column]).join(", ")}: widen the terminal, or read --json.`;
+  return left.length > 0 ? `${text}\n${wrap(note, Math.max(40, width!)).join("\n")}` : text;
+}
+
+const COUNT = "the number of each";
+
+/** Lines with the checkpoint's facts, the first one its name. `width`: columns of the terminal, undefined: any. */
+export function summary(facts: Overview, width?: number): string {
   const { architecture: own, adapter, parameters, dtypes, shards } = facts;
   const rows: string[][] = [];
   const model = [
@@ -65,7 +80,12 @@ export function summary(facts: Overview): string {
   }
   if (facts.undecoded !== undefined) rows.push(["not read", facts.undecoded]);
   rows.push(["files", facts.files.join(" ") || "none"]);
-  return `${facts.ref} (${facts.kind})\n${table(rows.map(([name, value]) => [`  ${name}`, value!]))}`;
+  return `${facts.ref} (${facts.kind})\n${
+    narrowTable(
+      rows.map(([name, value]) => [`  ${name}`, value!]),
+      { width, giving: [{ wrap: 1, to: 20 }] },
+    ).text
+  }`;
 }
 
 /** Groups, or with `all` each tensor by itself. */
@@ -75,20 +95,37 @@ const grouped = <T extends TensorInfo>(tensors: Iterable<T>, all: boolean): Grou
 const times = (members: readonly unknown[]): string => (members.length > 1 ? `x${members.length}` : "");
 
 /** A line per group with shape, type and number. */
-export const tensorTable = (tensors: readonly TensorInfo[], all: boolean): string =>
-  table(
+export const tensorTable = (tensors: readonly TensorInfo[], all: boolean, width?: number): string =>
+  fitted(
     grouped(tensors, all).map(({ pattern, members }) => [
       pattern,
       spellShape(members[0]!.shape),
       members[0]!.dtype,
       times(members),
     ]),
+    ["names", "shapes", "dtypes", COUNT],
+    { width, align: "llll", giving: [{ shorten: 0, to: 28 }, { drop: 2 }, { shorten: 0, to: 14 }, { drop: 3 }] },
   );
+
+const STATISTICS = ["tensor", "shape", "dtype", "", "mean", "rms", "abs max", "NaN", "Inf", "zeros"];
+
+/** What is wrong with weights shows in the largest, in NaN and Inf: they stay. */
+const STATISTICS_GIVING: readonly Giving[] = [
+  { shorten: 0, to: 28 },
+  { drop: 2 },
+  { drop: 9 },
+  { drop: 1 },
+  { drop: 4 },
+  { shorten: 0, to: 14 },
+  { drop: 3 },
+  { drop: 5 },
+];
 
 /** The same with statistics, which are those of all members of a group together. */
 export function statisticsTable(
   tallies: ReadonlyMap<string, { entry: TensorInfo; tally: Tally }>,
   all: boolean,
+  width?: number,
 ): string {
   const tensors = [...tallies.values()].map(({ entry }) => entry);
   const rows = grouped(tensors, all).map(({ pattern, members }) => {
@@ -109,13 +146,19 @@ export function statisticsTable(
       percent(zero_share),
     ];
   });
-  const head = ["tensor", "shape", "dtype", "", "mean", "rms", "abs max", "NaN", "Inf", "zeros"];
-  return table([head, ...rows], { align: "llllrrrrrr" });
+  return fitted([STATISTICS, ...rows], STATISTICS.with(3, COUNT), {
+    width,
+    align: "llllrrrrrr",
+    giving: STATISTICS_GIVING,
+  });
 }
 
-/** The comparison with `other`: a line per group, what cannot be compared, and the total. */
-export function comparisonText(found: Comparison, other: string, all: boolean): string {
-  const lines = found.tensors.length > 0 ? [all ? wholeTable(found) : changeTable(found), ""] : [];
+/**
+ * The comparison with `other`: a line per group, what cannot be compared, and the total. `width`: columns of the
+ * terminal, undefined: any.
+ */
+export function comparisonText(found: Comparison, other: string, all: boolean, width?: number): string {
+  const lines = found.tensors.length > 0 ? [all ? wholeTable(found, width) : changeTable(found, width), ""] : [];
   const list = (names: readonly string[]) => {
     const shown = (all ? names : names.slice(0, 3)).map(show).join(", ");
     return shown + (all || names.length <= 3 ? "" : ` and ${names.length - 3} more`);
@@ -154,8 +197,8 @@ function changeCells(members: readonly Compared[]): { distance: number; cells: r
 
 const CHANGE_HEAD = ["|a-b|/|b|", "cosine", "max |a-b|", "differ"];
 
-/** What changed most comes first, in 80 columns; names have what they share in the heading. */
-function changeTable(found: Comparison): string {
+/** What changed most comes first, in 80 columns or fewer; names have what they share in the heading. */
+function changeTable(found: Comparison, width = 80): string {
   const groups = grouped(found.tensors, false).map(({ pattern, members }) => ({ pattern, ...changeCells(members) }));
   groups.sort((a, b) => b.distance - a.distance);
   const names = groups.map(({ pattern }) => pattern);
@@ -165,7 +208,10 @@ function changeTable(found: Comparison): string {
     pattern.slice(before.length, pattern.length - after.length),
     ...cells,
   ]);
-  return table([[head, ...CHANGE_HEAD], ...rows], { align: "lrrrr", width: 80 });
+  const lines = [[head, ...CHANGE_HEAD], ...rows];
+  if (width >= 80) return table(lines, { align: "lrrrr", width: 80 });
+  const giving = [{ shorten: 0, to: 24 }, { drop: 4 }, { drop: 3 }, { shorten: 0, to: 12 }];
+  return fitted(lines, ["tensor", ...CHANGE_HEAD], { width, align: "lrrrr", giving });
 }
 
 /** Whole parts that all names begin and end with: `model.` and `.weight`. */
@@ -190,13 +236,15 @@ function sharedEnds(names: readonly string[]): [string, string] {
 }
 
 /** Every tensor in the order of the file, with shape and types. */
-function wholeTable(found: Comparison): string {
+function wholeTable(found: Comparison, width: number | undefined): string {
   const rows = grouped(found.tensors, true).map(({ pattern, members }) => {
     const types = [...new Set(members.map(({ dtype, otherDtype }) => (otherDtype ? `${dtype}/${otherDtype}` : dtype)))];
     const { cells } = changeCells(members);
     return [pattern, spellShape(members[0]!.shape), types.join(" "), times(members), ...cells];
   });
-  return table([["tensor", "shape", "dtype", "", ...CHANGE_HEAD], ...rows], { align: "llllrrrr" });
+  const head = ["tensor", "shape", "dtype", "", ...CHANGE_HEAD];
+  const giving = [{ shorten: 0, to: 28 }, { drop: 2 }, { drop: 1 }, { drop: 7 }, { shorten: 0, to: 14 }, { drop: 6 }];
+  return fitted([head, ...rows], head.with(3, COUNT), { width, align: "llllrrrr", giving });
 }
 
 /** The lineage under its heading. */

@@ -91,7 +91,10 @@ export async function rerun(lineage: readonly LineageEntry[], launcher = "bun ru
     const result = / --?[a-z-]+ ("\$work\/\d+\.safetensors")$/.exec(command)?.[1];
     return result ? `test -e ${result} || ${command}` : command;
   });
-  return { script: frame(reused, lineage.length - covered.size), commands };
+  const last = lineage.at(-1)!;
+  const beside = besideOption(last);
+  const refusal = namesBeside(last) ? [] : refusesTaken(beside === undefined ? "--out" : flag(beside));
+  return { script: frame(reused, lineage.length - covered.size, refusal), commands };
 }
 
 /** The option that names a step's result beside its main one: it is true in the result's lineage. */
@@ -141,7 +144,30 @@ const WORK = [
   'mkdir -p "$work"',
 ];
 
-function frame(commands: readonly string[], steps: number): string {
+/**
+ * Lines that end the script before any work where a checkpoint is at the place of the result, as the last command would
+ * after all the others: a file of weights, what makes a folder a model or an adapter, or weights beside a config.
+ */
+const refusesTaken = (option: string): string[] => [
+  // biome-ignore-start lint/suspicious/noTemplateCurlyInString: the shell fills it in
+  "dir=${out%/}",
+  'set -- "$dir"/model.safetensors "$dir"/model.safetensors.index.json',
+  'set -- "$@" "$dir"/adapter_model.safetensors "$dir"/adapter_model.safetensors.index.json',
+  'case "$out" in *.safetensors|*.gguf|*.bin|*.pt|*.pth) set -- "$out" "$@" ;; esac',
+  'if test -e "$dir"/config.json || test -e "$dir"/adapter_config.json; then',
+  '  set -- "$@" "$dir"/*.safetensors "$dir"/*.gguf "$dir"/*.bin "$dir"/*.pt "$dir"/*.pth',
+  "fi",
+  'for result in "$@"; do',
+  '  case "$result" in *-[0-9]*-of-[0-9]*.safetensors) continue ;; esac',
+  '  if test -f "$result" && test -s "$result"; then',
+  `    printf '%s\\n' "${option}: $result is there already" "  hint: write to another place: sh $0 OUT" >&2`,
+  "    exit 2",
+  "  fi",
+  "done",
+  // biome-ignore-end lint/suspicious/noTemplateCurlyInString: the shell fills it in
+];
+
+function frame(commands: readonly string[], steps: number, refusal: readonly string[]): string {
   const folder = commands.some((command) => command.includes("$work"));
   return [
     "#!/bin/sh",
@@ -151,6 +177,7 @@ function frame(commands: readonly string[], steps: number): string {
     "set -eu",
     // biome-ignore lint/suspicious/noTemplateCurlyInString: the shell fills it in
     "out=${1:-again.safetensors}",
+    ...refusal,
     ...(folder ? WORK : []),
     ...commands,
     "",

@@ -16,8 +16,8 @@ export interface ParameterSpec {
   /** As `save_pretrained` writes it; the name of a stack is that of no tensor. */
   readonly name: string;
   readonly shape: readonly number[];
-  /** Standard deviation of a normal distribution about 0, or a constant. */
-  readonly init: { readonly std: number } | "zeros" | "ones";
+  /** Standard deviation of a normal distribution about 0, logarithms of numbers spread up to a bound, or a constant. */
+  readonly init: { readonly std: number } | { readonly logUpTo: number } | "zeros" | "ones";
   /**
    * Checkpoint tensors that are held as one, stacked along the first dimension (experts): shape is (parts, ...shape
    * of each).
@@ -36,6 +36,8 @@ export interface ParameterSpec {
   readonly routes?: boolean | "parameter";
   /** Kept as it is: never trained, without a gradient. */
   readonly buffer?: boolean;
+  /** Held in f32 as vectors are, whatever is asked. */
+  readonly small?: boolean;
   /** Stored (in, out), as GPT-2's Conv1D. */
   readonly transposed?: boolean;
 }
@@ -45,6 +47,11 @@ export interface KvCache {
   readonly batch: number;
   readonly capacity: number;
   layer(index: number, width: number): { readonly keys: Tensor; readonly values: Tensor };
+  /**
+   * Memory of a layer whose equations keep something else, f32 and of any shape, by a name of its own. At position 0 it
+   * may hold anything.
+   */
+  kept(name: string, shape: readonly number[]): Tensor;
 }
 
 /** Inputs of a language model. N = batch * length. */
@@ -159,6 +166,8 @@ export interface ModelSizes {
   readonly outputs: number;
   /** Most tokens of a sequence; of a classifier 0. */
   readonly maxPositions: number;
+  /** Layers keep one state of all tokens so far, which no shorter text can go on from. */
+  readonly recurrent?: boolean;
   /** A longer sequence turns its positions otherwise from the first on, so that cached keys hold no longer. */
   readonly turnsAnewBeyond?: number;
   /** Shape of one example of a classifier. */

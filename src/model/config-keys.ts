@@ -111,7 +111,7 @@ const HARMLESS = new RegExp(
     "(min|max)_(length|new_tokens)|do_sample|early_stopping|num_beams|num_beam_groups|diversity_penalty|temperature",
     "top_k|top_p|typical_p|repetition_penalty|length_penalty|no_repeat_ngram_size|encoder_no_repeat_ngram_size",
     "bad_words_ids|num_return_sequences|remove_invalid_values|exponential_decay_length_penalty|suppress_tokens",
-    "begin_suppress_tokens|unsloth_.*|language|license|num_nextn_predict_layers|num_mtp_layers|is_llama_config",
+    "begin_suppress_tokens|unsloth_.*|language|license|num_nextn_predict_layers|num_mtp_layers|mtp_\\w+|is_llama_config",
   ].join("|")})$`,
 );
 

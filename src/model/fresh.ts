@@ -35,6 +35,10 @@ export function keyedNormals(count: number, std: number, seed: number, name: str
 function drawn({ init }: ParameterSpec, name: string, count: number, seed: number): Float32Array {
   if (init === "zeros") return new Float32Array(count);
   if (init === "ones") return new Float32Array(count).fill(1);
+  if ("logUpTo" in init) {
+    const unit = keyedUnits(seed, name);
+    return Float32Array.from({ length: count }, () => Math.log(init.logUpTo * (1 - unit())));
+  }
   return keyedNormals(count, init.std, seed, name);
 }
 

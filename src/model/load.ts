@@ -52,7 +52,7 @@ export function heldDtype(
   wanted: "f32" | "bf16" | "keep",
   { dtype, patch }: Pick<TensorEntry, "dtype" | "patch">,
 ): "f32" | "bf16" {
-  if (partShape(spec).length < 2) return "f32";
+  if (partShape(spec).length < 2 || spec.small) return "f32";
   return wanted === "keep" ? (dtype === "BF16" && !patch ? "bf16" : "f32") : wanted;
 }
 

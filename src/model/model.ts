@@ -10,7 +10,7 @@ import type { Gpu } from "../gpu/gpu.ts";
 import type { RoutePlan } from "../tensor/ops/router.ts";
 import { Parameter } from "../tensor/parameter.ts";
 import type { Recorder } from "../tensor/recorder.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import { sizeOf, type Tensor } from "../tensor/tensor.ts";
 import type { Architecture, Inputs, Json, KvCache, ModelSizes, ParameterSpec } from "./architecture.ts";
 import { continueLora } from "./continue-lora.ts";
 import { configOf, describeConfig } from "./description.ts";
@@ -221,8 +221,8 @@ export class Model {
   }
 
   /**
-   * Memory for decoding: f32 keys and values of `batch` rows of at most `capacity` tokens. One recorder after the
-   * other may use it.
+   * Memory for decoding: f32 keys and values of `batch` rows of at most `capacity` tokens, and what else layers keep.
+   * One recorder after the other may use it.
    */
   cache(rec: Recorder, memory: CacheMemory): KvCache {
     const { batch, capacity } = memory;
@@ -234,6 +234,7 @@ export class Model {
         const shape = [batch, capacity, width];
         return { keys: rec.state(`keys.${index}`, shape, keys), values: rec.state(`values.${index}`, shape, values) };
       },
+      kept: (name, shape) => rec.state(name, shape, memory.kept(this.gpu, name, sizeOf(shape))),
     };
   }
 
@@ -248,6 +249,7 @@ export class CacheMemory {
   readonly batch: number;
   readonly capacity: number;
   readonly #layers = new Map<number, { keys: PooledBuffer; values: PooledBuffer }>();
+  readonly #kept = new Map<string, PooledBuffer>();
 
   constructor(batch: number, capacity: number) {
     this.batch = batch;
@@ -264,7 +266,15 @@ export class CacheMemory {
     return { keys: found.keys.buffer, values: found.values.buffer };
   }
 
+  kept(gpu: Gpu, name: string, values: number): GPUBuffer {
+    const found = this.#kept.get(name) ?? gpu.buffer(Math.max(16, 4 * values), name);
+    this.#kept.set(name, found);
+    return found.buffer;
+  }
+
   free(): void {
+    for (const held of this.#kept.values()) held.free();
+    this.#kept.clear();
     for (const { keys, values } of this.#layers.values()) {
       keys.free();
       values.free();

@@ -27,6 +27,8 @@ const UNSAID: Readonly<Record<string, string>> = {
   llava_next: "llama",
   llava_onevision: "qwen2",
   mistral3: "mistral",
+  qwen3_5: "qwen3_5_text",
+  qwen3_5_moe: "qwen3_5_moe_text",
   video_llava: "llama",
   vipllava: "llama",
 };

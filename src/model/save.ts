@@ -12,6 +12,7 @@ import type { WriteOptions, Writer } from "../checkpoint/write/writer.ts";
 import { UserError } from "../errors.ts";
 import type { Parameter } from "../tensor/parameter.ts";
 import { sizeOf } from "../tensor/tensor.ts";
+import { ggufAdapter } from "./gguf-adapter.ts";
 import { type AdapterTensor, turn } from "./lora-files.ts";
 import type { Model } from "./model.ts";
 
@@ -69,11 +70,26 @@ function savedTensors(model: Model, dtype: SaveOptions["dtype"]): Saved[] {
 export const savedInfos = (model: Model, dtype?: SaveOptions["dtype"]): TensorInfo[] =>
   savedTensors(model, dtype).map(({ info }) => info);
 
-async function open(
-  model: Model,
-  target: string,
-  { files, lineage, dtype, flush, ...shards }: SaveOptions,
-): Promise<Writer> {
+/** Whether an adapter goes into a GGUF file, which has a form of its own for it. */
+const isGgufAdapter = ({ adapter }: Model, target: string): boolean =>
+  adapter !== undefined && target.endsWith(".gguf");
+
+/** The file and what fills it. Throws UserError for options of models. */
+async function openGgufAdapter(model: Model, target: string, options: SaveOptions, folds: boolean) {
+  const { lineage, flush, ggufType, ggufImatrix, warn = () => {} } = options;
+  if (ggufType !== undefined || ggufImatrix !== undefined) {
+    throw new UserError(
+      `--${ggufType === undefined ? "gguf-imatrix" : "gguf-type"} has no effect on an adapter, whose matrices are f32`,
+      "leave it out, or merge the adapter into its base first",
+    );
+  }
+  const { plan, parts } = await ggufAdapter(model, lineage, { folds, warn });
+  return { writer: await createWriter(target, plan, flush === undefined ? {} : { flush }), parts };
+}
+
+async function open(model: Model, target: string, options: SaveOptions): Promise<Writer> {
+  if (isGgufAdapter(model, target)) return (await openGgufAdapter(model, target, options, false)).writer;
+  const { files, lineage, dtype, flush, ...shards } = options;
   const carried = model.adapter
     ? new Map([["adapter_config.json", new TextEncoder().encode(model.adapter.config)]])
     : files;
@@ -102,6 +118,7 @@ export async function prepareSave(model: Model, target: string, options: SaveOpt
  * a tensor that an adapter holds turned. Gives the bytes written.
  */
 export async function saveModel(model: Model, target: string | Writer, options: SaveOptions): Promise<number> {
+  if (typeof target === "string" && isGgufAdapter(model, target)) return saveGgufAdapter(model, target, options);
   // What there is to say of the file was said before the work, when it was prepared.
   const writer = typeof target === "string" ? await open(model, target, { ...options, warn: () => {} }) : target;
   try {
@@ -109,6 +126,18 @@ export async function saveModel(model: Model, target: string | Writer, options: 
       const pieces = "entry" in saved ? carriedPieces(saved.entry) : parameterPieces(model, saved);
       for await (const piece of pieces) await writer.write(saved.info.name, piece);
     }
+    await writer.finish();
+  } catch (error) {
+    await writer.abort();
+    throw error;
+  }
+  return writer.bytes;
+}
+
+async function saveGgufAdapter(model: Model, target: string, options: SaveOptions): Promise<number> {
+  const { writer, parts } = await openGgufAdapter(model, target, options, true);
+  try {
+    for (const { info, values } of parts) await writer.write(info.name, encodeFloats(await values(), "F32"));
     await writer.finish();
   } catch (error) {
     await writer.abort();

@@ -4,6 +4,7 @@
 import fs from "node:fs";
 import path from "node:path";
 import { UserError } from "../errors.ts";
+import { emptyInput } from "../input-end.ts";
 import { repeated } from "../text/repeated.ts";
 import { isObject, RunBuilder, type Series } from "./run-builder.ts";
 
@@ -64,6 +65,7 @@ export function runsOf(file: string, text: string): Run[] {
     const none = { step: undefined, seconds: undefined, series: new Map(), warnings: [], bad: [] };
     return [{ name: base, file, start, end, ...none, tables: [rows] }];
   }
+  if (file === "-" && text === "") throw emptyInput("stdin", 0);
   if (runs.length === 0)
     throw new UserError(
       text.trim() === "" ? `${file} is empty` : `${file} is not a log: it has no start event`,

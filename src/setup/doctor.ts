@@ -3,6 +3,7 @@
  * package.
  */
 import { UserError } from "../errors.ts";
+import { withSnakeKeys } from "../json.ts";
 import { installDependencies } from "./dependencies.ts";
 import { type Diagnosis, diagnose } from "./diagnose.ts";
 import { describeAdapter, ensureAdapter } from "./driver.ts";
@@ -114,6 +115,9 @@ function report(found: Diagnosis): string {
   ].join("");
 }
 
+/** Hold names of others: packages, variables of the environment, limits of WebGPU. */
+const NAMES = ["versions", "environment", "limits"];
+
 /**
  * Runs `doctor` with its arguments; returns the exit code: 0 when an adapter answered and computed right. Throws
  * UserError.
@@ -138,6 +142,8 @@ export async function doctor(args: readonly string[]): Promise<number> {
     }
   }
   const found = await diagnose();
-  process.stdout.write(args.includes("--json") ? `${JSON.stringify(found, null, 2)}\n` : report(found));
+  process.stdout.write(
+    args.includes("--json") ? `${JSON.stringify(withSnakeKeys(found, NAMES), null, 2)}\n` : report(found),
+  );
   return failure ?? (found.ok ? 0 : 1);
 }

@@ -126,7 +126,7 @@ describe("plan", () => {
     expect(code).toBe(0);
     const plan = JSON.parse(text);
     expect(plan.parameters).toBeCloseTo(100, 9);
-    expect(plan.trainTokens).toBeCloseTo(2000, 6);
+    expect(plan.train_tokens).toBeCloseTo(2000, 6);
     expect(plan.flops).toBeCloseTo(1.2e6, 3);
     expect(plan.epochs).toBeCloseTo(4, 9);
     expect(plan.advice[0]).toBe("data repeat 4.0 times: the loss will be higher than on as many fresh tokens");

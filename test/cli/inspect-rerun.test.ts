@@ -1,6 +1,6 @@
 /** `inspect --command` as a process: the script that it prints, run by sh, makes the same bytes again. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { runScript } from "../support/command.ts";
@@ -172,4 +172,45 @@ test("rows that came through a pipe are given in a variable", async () => {
   await expect(again("piped.safetensors")).rejects.toThrow("INPUT_1: set it to what --data read from -");
   const { bytes } = await again("piped.safetensors", { INPUT_1: A });
   expect(weightsOf(bytes)).toBe(weightsOf(readFileSync(at("piped.safetensors")))); // the lineage names other data
+});
+
+test("a checkpoint that is at the place of the result is refused before any step", async () => {
+  await made("train", "--init", "tiny.json", "--tokenizer", "byte", "--data", A, ...FEW, "-o", "first.safetensors");
+  await made("train", "first.safetensors", "--tokenizer", "byte", "--data", B, ...FEW, "-o", "second.safetensors");
+  const { text } = await runScript("inspect", ["second.safetensors", "--command"], folder);
+  writeFileSync(at("taken.sh"), `bun() { echo ran >> ran.txt; }\n${text}`);
+  const sh = async (out: string) => {
+    rmSync(at("ran.txt"), { force: true });
+    const child = Bun.spawn(["sh", "taken.sh", out], { cwd: folder, stdout: "pipe", stderr: "pipe" });
+    const err = await new Response(child.stderr).text();
+    const code = await child.exited;
+    const ran = existsSync(at("ran.txt")) ? readFileSync(at("ran.txt"), "utf8").split("\n").length - 1 : 0;
+    return { err, code, ran };
+  };
+  const files: Record<string, string[]> = {
+    "a folder/": ["config.json", "model.safetensors"],
+    shards: ["model.safetensors.index.json", "model-00001-of-00002.safetensors"],
+    adapter: ["adapter_config.json", "adapter_model.safetensors"],
+    other: ["config.json", "weights.bin"],
+  };
+  for (const [out, names] of Object.entries(files)) {
+    mkdirSync(at(out), { recursive: true });
+    for (const name of names) writeFileSync(at(join(out, name)), "{}");
+  }
+  for (const out of [...Object.keys(files), "first.safetensors"]) {
+    // What the scripts themselves say of the same place.
+    const own = await runScript("merge", ["second.safetensors", "--method", "passthrough", "-o", out], folder);
+    const sentence = /--out: .* is there already\n/.exec(own.err)![0];
+    expect([out, await sh(out)]).toEqual([
+      out,
+      { err: `${sentence}  hint: write to another place: sh taken.sh OUT\n`, code: 2, ran: 0 },
+    ]);
+  }
+  // What is no finished checkpoint is no reason to stop: an empty file, a folder without weights, shards without index.
+  writeFileSync(at("empty.safetensors"), "");
+  mkdirSync(at("bare"));
+  writeFileSync(at("bare/config.json"), "{}");
+  writeFileSync(at("bare/model-00001-of-00002.safetensors"), "{}");
+  for (const out of ["empty.safetensors", "bare", "new/", "new.gguf"])
+    expect([out, await sh(out)]).toEqual([out, { err: "", code: 0, ran: 2 }]);
 });

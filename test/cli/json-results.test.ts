@@ -1,44 +1,10 @@
-/** Results for machines: one JSON value on stdout, whose keys are in snake_case in every script. */
+/** Results for machines: one JSON value on stdout. Their keys are checked in json-keys.test.ts. */
 import { expect, test } from "bun:test";
 import { existsSync, statSync } from "node:fs";
 import { runShell } from "../support/command.ts";
 import { trainLab } from "./train-lab.ts";
 
 const { at, folder, run } = trainLab();
-const TRAIN = "--data llama-tied.jsonl --eval-data llama-tied.jsonl --steps 1 --batch-size 2".split(" ");
-
-/** Hold names out of files and of dtypes. */
-const OPEN = ["options", "config", "lineage", "dtypes"];
-
-/** Every key of a value of JSON, but those below `open`, whose keys are names out of files. */
-function keysOf(value: unknown, open: readonly string[] = OPEN): string[] {
-  if (Array.isArray(value)) return value.flatMap((item) => keysOf(item, open));
-  if (typeof value !== "object" || value === null) return [];
-  return Object.entries(value).flatMap(([key, inner]) => [key, ...(open.includes(key) ? [] : keysOf(inner, open))]);
-}
-
-test.each([
-  ["merge", ["llama-tied", "llama-tied", "--method", "linear", "-o", "merged/"]],
-  ["merge", ["llama-tied", "llama-tied", "--method", "linear", "--check"]],
-  ["merge", ["llama-tied", "llama-tied", "--method", "linear", "--explain"]],
-  ["merge", ["llama-tied", "llama-tied", "--method", "linear", "-n"]],
-  ["inspect", ["llama-tied", "--stats"]],
-  ["inspect", ["llama-tied", "--check"]],
-  ["inspect", ["llama-tied", "--diff", "llama-tied"]],
-  ["train", ["llama-tied", ...TRAIN, "-o", "trained/"]],
-  ["train", ["llama-tied", ...TRAIN, "-n"]],
-  ["evaluate", ["llama-tied", "--data", "llama-tied.jsonl", "--metric", "loss"]],
-])(
-  "%s %j",
-  async (script, argv) => {
-    const { text, err } = await run(script, [...argv, "--json"]);
-    expect(err).not.toContain("hint:");
-    const values = script === "evaluate" ? text.trim().split("\n") : [text];
-    expect(values.flatMap((value) => keysOf(JSON.parse(value))).filter((key) => /[A-Z-]/.test(key))).toEqual([]);
-  },
-  30_000,
-);
-
 test("merge says what it wrote", async () => {
   const { text, code } = await run("merge", ["llama-tied", "llama-tied", "--method", "linear", "--json", "-o", "two/"]);
   expect(code).toBe(0);

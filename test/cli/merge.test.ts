@@ -133,7 +133,7 @@ describe("pipes", () => {
   test("streams that are no checkpoint are refused, and nothing is written", async () => {
     const whole = fileOf(models[0]!);
     const cases: [Uint8Array | undefined, string][] = [
-      [undefined, "merge: stdin was empty\n  hint: the command before the pipe failed; its message is above\n"],
+      [undefined, "merge: stdin was empty: it is /dev/null\n  hint: nothing was piped in"],
       [
         whole.subarray(0, whole.length - 40),
         "merge: stdin was cut short: it ended in tensor lm_head.weight (byte 472 of 512)",

@@ -98,30 +98,24 @@ describe("a run that was killed goes on as if it had not been", () => {
   }, 60_000);
 });
 
-test("the first Ctrl-C saves, and says how to continue", async () => {
-  const argv = [
-    "llama-tied",
-    "--data",
-    "llama-tied.jsonl",
-    "--batch-size",
-    "2",
-    "--steps",
-    "3000",
-    "-o",
-    "interrupted/",
-    "--log",
-    "interrupted.log",
-  ];
-  const child = startScript("train", argv, folder);
-  while (!(existsSync(at("interrupted.log")) && readFileSync(at("interrupted.log"), "utf8").includes('"step":2,')))
-    await Bun.sleep(5);
-  child.kill("SIGINT");
-  const err = await new Response(child.stderr).text();
-  expect(await child.exited).toBe(130);
-  expect(err).toMatch(/saved step \d+ in interrupted-state; continue with --resume/);
-  expect(existsSync(at("interrupted-state/last/training.json"))).toBe(true);
-  expect(existsSync(at("interrupted"))).toBe(false);
-}, 60_000);
+test.each(["halted/", "halted-file.safetensors", "halted-ggml.gguf"])(
+  "the first Ctrl-C saves beside %s, and says how to continue",
+  async (out) => {
+    const name = out.replace(/\W\w*$/, "");
+    const options = ["--data", "llama-tied.jsonl", "--batch-size", "2", "--steps", "3000", "--log", `${name}.log`];
+    const child = startScript("train", ["llama-tied", ...options, "-o", out], folder);
+    const log = at(`${name}.log`);
+    while (child.exitCode === null && !(existsSync(log) && readFileSync(log, "utf8").includes('"step":2,')))
+      await Bun.sleep(5);
+    child.kill("SIGINT");
+    const err = await new Response(child.stderr).text();
+    expect(await child.exited).toBe(130);
+    expect(err).toMatch(new RegExp(`saved step \\d+ in ${name}-state; continue with --resume`));
+    expect(existsSync(at(`${name}-state/last/training.json`))).toBe(true);
+    expect(existsSync(at(out))).toBe(false);
+  },
+  60_000,
+);
 
 test("a run that was killed is neither overwritten nor gone on with from something else", async () => {
   cpSync(at("llama-tied"), at("swap"), { recursive: true });

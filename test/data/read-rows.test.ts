@@ -86,7 +86,7 @@ test("says so when there is nothing to read", async () => {
   const stdin = fs.openSync(empty, "r");
   const error = await rejection(texts("-", { stdin }));
   fs.closeSync(stdin);
-  expect(error.message).toBe("stdin was empty");
+  expect(error.message).toBe("stdin holds no rows");
 });
 
 test("reads a slow pipe as it arrives", async () => {

@@ -168,7 +168,7 @@ describe("doctor", () => {
     expect(ended.code).toBe(found.ok ? 0 : 1);
     expect(found.versions.bun).toStartWith(Bun.version);
     expect(found.check.adapter.limits.maxStorageBufferBindingSize).toBeGreaterThan(2 ** 26);
-    expect(found.freeBytes["temporary folder"]).toBeGreaterThan(0);
+    expect(found.free_bytes["temporary folder"]).toBeGreaterThan(0);
   });
 
   test.skipIf(process.platform !== "linux")("says why there is no adapter, and ends with 1", async () => {

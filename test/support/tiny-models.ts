@@ -186,6 +186,24 @@ export const TINY_DECODERS: Readonly<Record<string, Json>> = {
   },
 };
 
+const DELTA = {
+  ...decoder,
+  ...{ num_hidden_layers: 3, layer_types: ["linear_attention", "full_attention", "linear_attention"] },
+  ...{ head_dim: 8, rms_norm_eps: 1e-5, rope_theta: 1e4, partial_rotary_factor: 0.5 },
+  ...{ linear_num_key_heads: 2, linear_num_value_heads: 4, linear_key_head_dim: 5, linear_value_head_dim: 6 },
+  linear_conv_kernel_dim: 4,
+};
+const DELTA_EXPERTS = {
+  ...{ num_experts: 5, num_experts_per_tok: 2, moe_intermediate_size: 7, shared_expert_intermediate_size: 9 },
+};
+
+/** Decoders that keep a state in some layers. */
+export const TINY_DELTA: Readonly<Record<string, Json>> = {
+  qwen3_next: { ...DELTA, ...DELTA_EXPERTS, model_type: "qwen3_next" },
+  qwen3_5_text: { ...DELTA, model_type: "qwen3_5_text", linear_num_key_heads: 4, tie_word_embeddings: true },
+  qwen3_5_moe_text: { ...DELTA, ...DELTA_EXPERTS, model_type: "qwen3_5_moe_text", linear_conv_kernel_dim: 3 },
+};
+
 /** Classifiers. */
 export const TINY_EXAMPLES: Readonly<Record<string, Json>> = {
   vit: {

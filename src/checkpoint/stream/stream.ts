@@ -11,6 +11,7 @@
  */
 import fs from "node:fs";
 import { UserError } from "../../errors.ts";
+import { earlyEndHint, emptyInput } from "../../input-end.ts";
 import { show } from "../../json.ts";
 import type { Checkpoint, TensorEntry } from "../checkpoint.ts";
 import { refuseOtherKinds } from "../file-kind.ts";
@@ -71,7 +72,7 @@ async function readHeader(pipe: Pipe, what: string): Promise<Header> {
     if (n === 0) break;
     got += n;
   }
-  if (got === 0) throw new UserError(`${what} was empty`, "the command before the pipe failed; its message is above");
+  if (got === 0) throw emptyInput(what, pipe.fd);
   refuseOtherKinds(start.subarray(0, got), what);
   const length = headerLength(start.subarray(0, Math.min(got, PREFIX_BYTES)), what);
   // Grown as bytes arrive: the length is only a claim until then.
@@ -88,7 +89,7 @@ async function readHeader(pipe: Pipe, what: string): Promise<Header> {
     if (n === 0) {
       throw new UserError(
         `${what} was cut short: it ended at byte ${count(PREFIX_BYTES + done)}, inside its header of ${count(length)} bytes`,
-        "the command before the pipe failed; its message is above",
+        earlyEndHint(pipe.fd),
       );
     }
     done += n;
@@ -98,14 +99,14 @@ async function readHeader(pipe: Pipe, what: string): Promise<Header> {
 
 /** The descriptor, read strictly in order. */
 class Pipe {
-  readonly #fd: number;
+  readonly fd: number;
   readonly #what: string;
   readonly #owns: boolean;
   #reading = false;
   #closed = false;
 
   constructor(fd: number, what: string, owns: boolean) {
-    this.#fd = fd;
+    this.fd = fd;
     this.#what = what;
     this.#owns = owns;
   }
@@ -117,7 +118,7 @@ class Pipe {
     try {
       for (let wait = 1; ; wait = Math.min(2 * wait, 50)) {
         try {
-          return await readSome(this.#fd, into, at, length, null);
+          return await readSome(this.fd, into, at, length, null);
         } catch (error) {
           const { code, message } = error as NodeJS.ErrnoException;
           if (code === "EOF" || code === "EPIPE") return 0; // Windows reports the end of a pipe so
@@ -130,14 +131,14 @@ class Pipe {
       }
     } finally {
       this.#reading = false;
-      if (this.#closed && this.#owns) fs.closeSync(this.#fd);
+      if (this.#closed && this.#owns) fs.closeSync(this.fd);
     }
   }
 
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    if (this.#owns && !this.#reading) fs.closeSync(this.#fd);
+    if (this.#owns && !this.#reading) fs.closeSync(this.fd);
   }
 }
 
@@ -240,7 +241,7 @@ class Tape {
     const torn = tensors.find(({ begin, bytes }) => at < begin + bytes)!;
     return new UserError(
       `${this.#what} was cut short: it ended in tensor ${show(torn.name)} (byte ${count(at - torn.begin)} of ${count(torn.bytes)}), at byte ${count(dataStart + at)} of ${count(dataStart + dataBytes)}`,
-      "the command before the pipe failed; its message is above",
+      earlyEndHint(this.#pipe.fd),
     );
   }
 

@@ -1,6 +1,7 @@
 /** `curriculum plan`: sizes of model and data from compute, and losses to expect of a longer run; needs no GPU. */
 import type { Context, Outcome } from "../../cli/context.ts";
 import { textResult } from "../../cli/text-result.ts";
+import { withSnakeKeys } from "../../json.ts";
 import { forecast, type Plan, planTraining } from "../compute-plan.ts";
 import { readLosses } from "../loss-log.ts";
 import type { PLAN } from "../options.ts";
@@ -45,12 +46,13 @@ export async function plan(context: Context<typeof PLAN>): Promise<Outcome> {
     : undefined;
   const expected = options.fit === undefined ? undefined : forecastOf(options.fit, options, sizes?.steps);
   const found = { ...sizes, ...(expected ? { forecast: expected } : {}) };
-  context.log.event("result", { value: found });
+  const json = withSnakeKeys(found);
+  context.log.event("result", { value: json });
   const lines = sizes ? linesOf(sizes, tokens !== undefined) : [];
   if (expected) {
     const { floor, scale, exponent } = expected.law;
     lines.push(`${expected.of}: ${short(floor)} + ${short(scale)} step^-${short(exponent)}`);
     for (const { step, loss } of expected.losses) lines.push(`${expected.of} at step ${short(step)}: ${short(loss)}`);
   }
-  return result(options.json ? JSON.stringify(found, null, 2) : lines.join("\n"), found);
+  return result(options.json ? JSON.stringify(json, null, 2) : lines.join("\n"), json);
 }

@@ -27,7 +27,10 @@ function attendedBy({ attended }: Recorded, layer: number | "last", whose: strin
     throw new UserError(`the ${whose} has no attention`, "take --method hidden, or kd for what it answers");
   const found = attended.get((layer === "last" ? layers : layer) - 1);
   if (!found)
-    throw new UserError(`--layers: the ${whose} has no attention in layer ${layer}`, `it has 1 to ${layers}, and last`);
+    throw new UserError(
+      `--layers: the ${whose} has no attention in layer ${layer}`,
+      attended.size === layers ? `it has 1 to ${layers}, and last` : `it has ${[...attended.keys()].map((i) => i + 1)}`,
+    );
   return found;
 }
 

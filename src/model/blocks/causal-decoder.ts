@@ -26,7 +26,7 @@ export interface FeedForward<C> {
 
 /** The attention of a block. */
 export interface BlockAttention<C> {
-  readonly specs: (config: C, prefix: string) => readonly ParameterSpec[];
+  readonly specs: (config: C, prefix: string, layer: number) => readonly ParameterSpec[];
   /** (N, C) normalized hidden states to (N, C), with `add` added where it is given. */
   readonly forward: (net: Net, config: C, place: LayerPlace, h: Tensor, add?: Tensor) => Tensor;
 }
@@ -50,7 +50,7 @@ export const causalDecoder = <C extends DecoderConfig>(
 
     parameters: (c: C) =>
       decoderParameters(c, (prefix, layer) => [
-        ...attention.specs(c, prefix),
+        ...attention.specs(c, prefix, layer),
         ...feedForward.specs(c, prefix, layer),
         ...normSpecs(c, prefix),
       ]),

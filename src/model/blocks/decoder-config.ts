@@ -51,6 +51,8 @@ export interface DecoderTraits {
   readonly activation: GateActivation;
   /** Projections that are stored as one matrix: rows of q, k, v, and of gate and up. */
   readonly fused: { readonly qkv: boolean; readonly gateUp: boolean };
+  /** q_proj gives every head a gate beside its query: what the head reads is multiplied by the gate's sigmoid. */
+  readonly gate: boolean;
   /** Multiplies q k^T; 1 / sqrt(headDim) when left out. */
   readonly attentionScale?: number | undefined;
   /** Every head has one more score, whose share goes to no value: `sinks`. */
@@ -93,6 +95,7 @@ const LLAMA: DecoderTraits = {
   parallel: false,
   activation: "silu",
   fused: { qkv: false, gateUp: false },
+  gate: false,
   sinks: false,
   caps: {},
   multipliers: { embedding: 1, residual: 1, logits: 1 },
@@ -114,6 +117,9 @@ export interface LayerSizes {
   readonly maxPositions: number;
 }
 
+/** Keys of sizes that a config may leave out. */
+type SizeKey = "head_dim" | "num_key_value_heads" | "max_position_embeddings" | "intermediate_size";
+
 /** What an architecture says of itself: traits, and values of keys that a config leaves out. */
 export interface DecoderOwn extends Partial<DecoderTraits> {
   readonly tied: boolean;
@@ -121,7 +127,7 @@ export interface DecoderOwn extends Partial<DecoderTraits> {
   /** Key and value of the norms' epsilon; `rms_norm_eps` and 1e-6 when left out. */
   readonly epsKey?: EpsKey;
   readonly eps?: number;
-  readonly defaults?: Partial<Record<"head_dim" | "num_key_value_heads" | "max_position_embeddings", number>>;
+  readonly defaults?: Partial<Record<SizeKey, number>>;
   /** Every layer's window. */
   readonly window?: number;
   /** The kind of every layer; all alike, with one rotary table and `window`, when left out. */
@@ -160,13 +166,14 @@ function expectLayers<T>(c: ConfigReader, key: string, values: readonly T[], lay
   );
 }
 
-/** `layer_types`, or what `fallback` says of each layer where the config has none. Throws UserError. */
-export function layerTypes(
+/** `layer_types`, each one of `among`, or what `fallback` says where the config has none. Throws UserError. */
+export function layerTypes<T extends string = LayerType>(
   c: ConfigReader,
   layers: number,
-  fallback: (layer: number) => LayerType,
-): readonly LayerType[] {
-  const types = c.words<LayerType>("layer_types", ["full_attention", "sliding_attention"]);
+  fallback: (layer: number) => T,
+  among: readonly string[] = ["full_attention", "sliding_attention"],
+): readonly T[] {
+  const types = c.words<T>("layer_types", among as readonly T[]);
   if (types === undefined) return Array.from({ length: layers }, (_, layer) => fallback(layer));
   return expectLayers(c, "layer_types", types, layers);
 }
@@ -222,7 +229,7 @@ export function decoderConfig(json: Json, where: string, own: DecoderOwn): Decod
     ...LLAMA,
     ...traits,
     width,
-    inner: c.count("intermediate_size"),
+    inner: c.count("intermediate_size", defaults.intermediate_size),
     heads,
     kvHeads,
     vocabulary,

@@ -1,7 +1,8 @@
 /** What the decoders of the Llama family compute: attention and a feed-forward network in every block, with norms. */
 import { gated, gatedHalves } from "../../tensor/ops/activation.ts";
 import { splitColumns } from "../../tensor/ops/columns.ts";
-import { add as plus, scale, softCap } from "../../tensor/ops/elementwise.ts";
+import { mul, add as plus, scale, sigmoid, softCap } from "../../tensor/ops/elementwise.ts";
+import { joinHeads } from "../../tensor/ops/heads.ts";
 import { layerNorm, rmsNorm } from "../../tensor/ops/norm.ts";
 import { rope } from "../../tensor/ops/rope.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
@@ -55,7 +56,7 @@ export function attentionSpecs(c: DecoderConfig, prefix: string): ParameterSpec[
     ...(c.fused.qkv
       ? linear("qkv_proj", q + 2 * kv, c.width, c.bias.qkv)
       : [
-          ...linear("q_proj", q, c.width, c.bias.qkv),
+          ...linear("q_proj", c.gate ? 2 * q : q, c.width, c.bias.qkv),
           ...linear("k_proj", kv, c.width, c.bias.qkv),
           ...linear("v_proj", kv, c.width, c.bias.qkv),
         ]),
@@ -82,10 +83,16 @@ function normalized(net: Net, { norm, eps }: DecoderConfig, x: Tensor, name: str
   return rmsNorm(net.rec, x, weight, { eps, plusOne: norm === "rms-plus-one" });
 }
 
-/** Gives q (N, H * D), k or v (N, Hkv * D) of h (N, C). */
-function projections(net: Net, c: DecoderConfig, at: string, h: Tensor): (name: "q" | "k" | "v") => Tensor {
+/** Gives q or its gates (N, H * D), k or v (N, Hkv * D) of h (N, C). */
+function projections(net: Net, c: DecoderConfig, at: string, h: Tensor): (name: "q" | "gate" | "k" | "v") => Tensor {
+  const d = c.headDim;
+  if (c.gate) {
+    const both = net.linear(h, `${at}.q_proj`); // (N, H [query, gate])
+    const half = (first: number) => joinHeads(net.rec, c.heads, d, [{ x: both, width: 2 * d, first, columns: d }]);
+    return (name) => (name === "q" ? half(0) : name === "gate" ? half(d) : net.linear(h, `${at}.${name}_proj`));
+  }
   if (!c.fused.qkv) return (name) => net.linear(h, `${at}.${name}_proj`);
-  const [q, kv] = [c.heads * c.headDim, c.kvHeads * c.headDim];
+  const [q, kv] = [c.heads * d, c.kvHeads * d];
   const parts = splitColumns(net.rec, net.linear(h, `${at}.qkv_proj`), [q, kv, kv]);
   return (name) => parts["qkv".indexOf(name)]!;
 }
@@ -127,7 +134,8 @@ export function selfAttention(
     ...(c.caps.scores ? { cap: c.caps.scores } : {}),
     ...(c.sinks ? { sinks: net.weight(`${at}.sinks`) } : {}),
   });
-  return net.linear(mixed, `${at}.o_proj`, add ? { add } : {});
+  const read = c.gate ? mul(net.rec, mixed, sigmoid(net.rec, project("gate"))) : mixed;
+  return net.linear(read, `${at}.o_proj`, add ? { add } : {});
 }
 
 /** add + down(act(gate(h)) * up(h)). (N, C) -> (N, C) */

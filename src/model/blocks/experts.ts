@@ -3,7 +3,7 @@
  * them.
  */
 import { UserError } from "../../errors.ts";
-import { gated } from "../../tensor/ops/activation.ts";
+import { gated, gatedHalves } from "../../tensor/ops/activation.ts";
 import { combine, dispatch } from "../../tensor/ops/moe.ts";
 import { type RouteOptions, route } from "../../tensor/ops/router.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
@@ -38,6 +38,8 @@ export interface ExpertNames {
   readonly gate: string;
   readonly up: string;
   readonly down: string;
+  /** One tensor for all experts is stored, (E, out, in), with gates and ups in one: its name. */
+  readonly both?: string;
 }
 
 /** Most experts of all layers together; far above every published model. */
@@ -75,19 +77,21 @@ const choiceBias = (at: string, experts: number): ParameterSpec => ({
 });
 
 /** Router, and each of an expert's three matrices as a stack over the experts. */
-export function expertSpecs(c: SparseConfig, prefix: string, { module, gate, up, down }: ExpertNames): ParameterSpec[] {
+export function expertSpecs(c: SparseConfig, prefix: string, names: ExpertNames): ParameterSpec[] {
+  const { module, gate, up, down, both } = names;
   const at = `${prefix}.${module}`;
   const stack = (name: string, out: number, into: number): ParameterSpec => ({
     name: `${at}.experts.${name}`,
     shape: [c.experts, out, into],
     init: { std: c.std },
-    parts: Array.from({ length: c.experts }, (_, e) => `${at}.experts.${e}.${name}.weight`),
+    ...(both ? {} : { parts: Array.from({ length: c.experts }, (_, e) => `${at}.experts.${e}.${name}.weight`) }),
   });
   return [
-    ...routerSpecs(`${at}.gate`, c.experts, c, c.routing?.choiceBias ? "parameter" : true),
+    ...routerSpecs(`${at}.gate`, c.experts, c, c.routing?.choiceBias || both ? "parameter" : true),
     ...(c.routing?.choiceBias ? [choiceBias(at, c.experts)] : []),
-    stack(gate, c.expertInner, c.width),
-    stack(up, c.expertInner, c.width),
+    ...(both
+      ? [stack(both, 2 * c.expertInner, c.width)]
+      : [stack(gate, c.expertInner, c.width), stack(up, c.expertInner, c.width)]),
     stack(down, c.width, c.expertInner),
   ];
 }
@@ -113,7 +117,9 @@ export function sparseMlp(
   const { weights, plan } = route(rec, logits, { k: c.perToken, normalize: c.normalize, ...routing, ...bias });
   const rows = dispatch(rec, h, plan); // (N * k, C)
   const through = (x: Tensor, name: string) => net.experts(x, `${at}.experts.${name}`, plan);
-  const inner = gated(rec, through(rows, names.gate), through(rows, names.up)); // (N * k, inner)
+  const inner = names.both
+    ? gatedHalves(rec, through(rows, names.both))
+    : gated(rec, through(rows, names.gate), through(rows, names.up)); // (N * k, inner)
   return combine(rec, through(inner, names.down), weights, plan, add ? { add } : {});
 }
 

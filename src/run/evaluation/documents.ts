@@ -1,6 +1,7 @@
 /** An evaluation as text, CSV, JSON lines, Markdown and LaTeX: the one place that writes them. */
 import { csv } from "../../text/csv.ts";
 import type { Cell, Sheet } from "../../text/sheet.ts";
+import { wrap } from "../../text/wrap.ts";
 import { type Grid, gridOf } from "./grid.ts";
 import { blockTitle, cellText, gridLines, isTransposed, type LayoutOptions, lineName } from "./layout.ts";
 import type { EvaluationRow } from "./row.ts";
@@ -76,18 +77,6 @@ export function leftOutOfTable(rows: readonly EvaluationRow[]): string | undefin
   return left.length > 0 ? `the table leaves out ${left.join(", ")}; a file that ends in .csv has them` : undefined;
 }
 
-/** Sentences in lines of at most `width`. */
-function wrapped(text: string, width: number): string[] {
-  const lines = [""];
-  for (const word of text.split(" ")) {
-    const last = lines.length - 1;
-    if (lines[last] === "") lines[last] = word;
-    else if (Bun.stringWidth(lines[last]!) + 1 + Bun.stringWidth(word) <= width) lines[last] += ` ${word}`;
-    else lines.push(word);
-  }
-  return lines;
-}
-
 /** The grid of an evaluation for people, and what it leaves out. */
 export function evaluationText(rows: readonly EvaluationRow[], options: LayoutOptions): string {
   const grid = gridOf(rows);
@@ -104,5 +93,5 @@ export function evaluationText(rows: readonly EvaluationRow[], options: LayoutOp
     ...(left.length > 0 ? [`No room for ${left.join(", ")}: widen the terminal, or write -o FILE.csv.`] : []),
     ...(further.length > 0 ? [`--long: ${further.join(", ")}.`] : []),
   ];
-  return [...lines, ...(notes.length > 0 ? wrapped(notes.join(" "), Math.max(40, options.width)) : [])].join("\n");
+  return [...lines, ...(notes.length > 0 ? wrap(notes.join(" "), Math.max(40, options.width)) : [])].join("\n");
 }

@@ -3,6 +3,7 @@
  * the least important first: names of metrics are broken, names of models lose their middle, numbers their last
  * digits. Columns that still have no room are left out on a terminal, and named.
  */
+import { shortNames } from "../../text/short-names.ts";
 import type { Grid, GridBlock, GridCell, GridLine } from "./grid.ts";
 
 export interface LayoutOptions {
@@ -62,20 +63,6 @@ export const lineName = ({ name, runs, isGold }: Pick<GridLine, "name" | "runs" 
 export function blockTitle({ group, rows, otherRows }: GridBlock): string {
   const others = otherRows.map(({ metric, rows: n }) => `${metric} ${n}`).join(", ");
   return `${group}, n ${rows}${others === "" ? "" : ` (${others})`}`;
-}
-
-/** The text shortened in its middle. */
-function shortened(text: string, width: number): string {
-  if (text.length <= width) return text;
-  const tail = Math.ceil((width - 1) / 2);
-  return `${text.slice(0, width - 1 - tail)}…${text.slice(-tail)}`;
-}
-
-/** Names in so many columns, each still another. */
-function shortNames(names: readonly string[], width: number): string[] {
-  const short = names.map((name) => shortened(name, width));
-  const isTwice = (text: string) => short.indexOf(text) !== short.lastIndexOf(text);
-  return short.map((text, i) => (isTwice(text) ? `${text.slice(0, width - 3)}…${i + 1}` : text));
 }
 
 /** A name in lines of about `width`, broken behind hyphens and commas; words too if they `mayBreak`. */

@@ -3,7 +3,8 @@
  * p, so rows of different lengths need no masks: what padding left behind is overwritten before it is ever seen. Where
  * a row grows so long that its positions turn otherwise from the first on (longrope), it is read again from there.
  *
- * Memory besides the model: 2 * layers * kvWidth * 4 bytes per row and position.
+ * Memory besides the model: 2 * layers * kvWidth * 4 bytes per row and position; of a layer that keeps a state instead,
+ * that state.
  */
 import { bucketLength } from "../../data/batch.ts";
 import type { TokenInputs } from "../../model/architecture.ts";
@@ -90,8 +91,9 @@ export class Generator {
     const rest = sequences.map((sequence) => sequence.slice(shared));
     const longest = rest.reduce((a, { length }) => Math.max(a, length), 0);
     const length = Math.min(bucketLength(longest), this.#cached!.memory.capacity - shared);
-    // Where the length of a sequence decides how it turns, padding must not lengthen it.
-    const padding = this.model.sizes.turnsAnewBeyond === undefined ? undefined : -1;
+    // Where the length of a sequence decides how it turns, padding must not lengthen it; nor may it enter a state.
+    const { turnsAnewBeyond, recurrent } = this.model.sizes;
+    const padding = turnsAnewBeyond === undefined && !recurrent ? undefined : -1;
     const ids = new Int32Array(rest.length * length);
     const positions = new Int32Array(rest.length * length);
     for (const [row, own] of rest.entries()) {
@@ -113,12 +115,13 @@ export class Generator {
 
   /**
    * How many tokens of a prompt need not be read again; its last one is, for its logits. None where a longer sequence
-   * turns its beginning anew.
+   * turns its beginning anew; all that were read or none where these left one state.
    */
   #sharedWith(prompt: readonly number[]): number {
     if (this.model.sizes.turnsAnewBeyond !== undefined) return 0;
     const differs = prompt.findIndex((id, i) => id !== this.#held[i]);
-    return Math.min(differs < 0 ? prompt.length : differs, prompt.length - 1);
+    const shared = Math.min(differs < 0 ? prompt.length : differs, prompt.length - 1);
+    return this.model.sizes.recurrent && shared < this.#held.length ? 0 : shared;
   }
 
   /** A cache for at least so many tokens; where it has to grow, its programs are compiled again. */

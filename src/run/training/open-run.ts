@@ -37,7 +37,7 @@ function stateFolder({ options, out, dryRun }: RunContext): string | undefined {
   if (options.state !== undefined) return options.state;
   if (out === "-") return undefined;
   const local = out.startsWith("hf:") ? parseUploadRef(out).name.replace(/^.*\//, "") : out;
-  return `${local.replace(/\/+$|\.safetensors$/, "")}-state`;
+  return `${local.replace(/\/+$|\.(safetensors|gguf)$/, "")}-state`;
 }
 
 /** Checks options, finds a saved run, and opens the model's files. Throws UserError. */

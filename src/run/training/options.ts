@@ -155,7 +155,7 @@ export const RUNNING = {
   state: {
     type: "string",
     decides: "nothing",
-    help: "folder of the saved state; OUT-state when left out",
+    help: "folder of the saved state; OUT-state when left out, without the ending of a file",
     value: "DIR",
   },
   resume: {

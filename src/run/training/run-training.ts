@@ -89,7 +89,7 @@ async function save<B>(
   };
 }
 
-/** The rows on which the result is measured, as options; a name to fill in where there are none that can be read again. */
+/** The rows on which the result is measured, as options; a name to fill in where none can be read again. */
 function measuring(rows: readonly string[] = []): string {
   const known = rows.filter((row) => !/(^|=)-$/.test(row));
   return (known.length > 0 ? known : ["rows.jsonl"]).map((row) => `--data ${quote(row)}`).join(" ");

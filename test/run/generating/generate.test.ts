@@ -8,7 +8,7 @@ import { argmax, GREEDY } from "../../../src/run/generating/sampling.ts";
 import { Program, profileOf } from "../../../src/tensor/program.ts";
 import { Recorder } from "../../../src/tensor/recorder.ts";
 import { sharedGpu } from "../../support/gpu.ts";
-import { TINY_DECODERS, TINY_EXPERTS, TINY_NEOX, TINY_TEXT } from "../../support/tiny-models.ts";
+import { TINY_DECODERS, TINY_DELTA, TINY_EXPERTS, TINY_NEOX, TINY_TEXT } from "../../support/tiny-models.ts";
 
 const gpu = await sharedGpu();
 const PROMPTS = [[1, 2, 3], [7], [5, 9, 11, 13, 2, 8, 1]];
@@ -47,6 +47,7 @@ const ALL: Readonly<Record<string, Json>> = {
   ...TINY_DECODERS,
   ...TINY_NEOX,
   ...TINY_EXPERTS,
+  ...TINY_DELTA,
   qwen3_moe: QWEN3_MOE,
 };
 
@@ -94,8 +95,8 @@ describe("a model", async () => {
   });
 });
 
-test("a prompt that goes on reads only what is new, and gives what a fresh one gives", async () => {
-  const model = await Model.fresh(gpu, TINY_TEXT.llama!, "llama", { seed: 5 });
+test.each(["llama", "qwen3_next"])("a prompt that goes on gives what a fresh one gives: %s", async (name) => {
+  const model = await Model.fresh(gpu, ALL[name]!, name, { seed: 5 });
   const sampling = { ...GREEDY, maxTokens: 6, stop: [] };
   const answer = async (generator: Generator, prompt: number[], goesOn: boolean) => {
     const ids: number[] = [];

@@ -81,7 +81,7 @@ function converted(tensor: TensorInfo, route: Route, bytes: Uint8Array): Uint8Ar
  * Puts the rows of every head in llama.cpp's order: rotary embedding pairs row i with row i + D/2 at Hugging Face and
  * row 2i with row 2i + 1 at llama.cpp.
  */
-function paired(values: Float32Array, headRows: number, unit: number): Float32Array {
+export function paired(values: Float32Array, headRows: number, unit: number): Float32Array {
   const out = new Float32Array(values.length);
   const [half, width] = [headRows / 2, unit / headRows];
   for (let head = 0; head < values.length; head += unit) {

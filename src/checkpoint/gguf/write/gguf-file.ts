@@ -29,8 +29,8 @@ export function ggufFile(
   if (plan.gguf !== undefined) return plainFile(plan, name, plan.gguf);
   if (plan.files.has("adapter_config.json") && !plan.files.has("config.json")) {
     throw new UserError(
-      `${name}: an adapter alone is not written as GGUF`,
-      "write it to a folder, and merge it first: bun run merge base+adapter/ --method passthrough -o model.gguf",
+      `${name}: an adapter without its base is not written as GGUF`,
+      "merge it first: bun run merge base+adapter/ --method passthrough -o model.gguf; runs with --lora write adapters",
     );
   }
   const importances = ggufImatrix === undefined ? undefined : new Importances(ggufImatrix);

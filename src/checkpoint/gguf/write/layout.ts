@@ -190,7 +190,7 @@ function placed(
 }
 
 /** Heads of a query or key weight or bias. */
-function headsOf(name: string, { heads, keyHeads }: ModelMetadata): number | undefined {
+export function headsOf(name: string, { heads, keyHeads }: ModelMetadata): number | undefined {
   const which = /\.attn_([qk])\.(?:weight|bias)$/.exec(name)?.[1];
   return which === undefined ? undefined : which === "q" ? heads : keyHeads;
 }

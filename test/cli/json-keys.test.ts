@@ -1,0 +1,130 @@
+/** Results for machines have keys in snake_case, whatever script and sub-command gives them. */
+import { beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { withSnakeKeys } from "../../src/json.ts";
+import { methodNames } from "../../src/method/registry.ts";
+import { TINY_TEXT } from "../support/tiny-models.ts";
+import { trainLab } from "./train-lab.ts";
+
+setDefaultTimeout(120_000);
+const { at, run } = trainLab();
+
+/** Hold names that others gave: of options, in config.json, of dtypes, packages, variables and limits of WebGPU. */
+const OPEN = ["options", "config", "lineage", "dtypes", "versions", "environment", "limits"];
+/** Methods are keys where a result is a number of each; a group's number stands behind a point: `loss.maths`. */
+const NAMES = new Set(methodNames("metric"));
+
+/** Every key of a value of JSON, but those below `OPEN`. */
+function keysOf(value: unknown): string[] {
+  if (Array.isArray(value)) return value.flatMap(keysOf);
+  if (typeof value !== "object" || value === null) return [];
+  return Object.entries(value).flatMap(([key, inner]) => [key, ...(OPEN.includes(key) ? [] : keysOf(inner))]);
+}
+
+const oddKeys = (values: readonly unknown[]): string[] =>
+  values.flatMap(keysOf).filter((key) => /[A-Z-]/.test(key) && !NAMES.has(key));
+
+const GROUPS = "--data a=ids.jsonl --data b=more.jsonl --eval-data a=ids.jsonl --eval-data b=more.jsonl --batch-size 2";
+const FEW = "--batch-size 2 --steps 1 --save-every 0";
+
+/** Command lines; what makes a file that another reads comes first. */
+const LINES = [
+  `train --init tiny.json --tokenizer byte --data said.jsonl --eval-data said.jsonl ${FEW} --log run.log -o tiny/`,
+  `train tiny/ --data said.jsonl ${FEW} -n`,
+  `train tiny/ --data said.jsonl --lora --eval-split 0.5 ${FEW} -o adapter/`,
+  `distill --teacher tiny/ --student tiny/ --data said.jsonl ${FEW} -o student/`,
+  `distill --teacher tiny/ --student tiny/ --data said.jsonl ${FEW} -n`,
+  "distill cache --teacher tiny/ --data said.jsonl -o cache.safetensors",
+  "distill cache --teacher tiny/ --data said.jsonl -n",
+  `unlearn tiny/ --forget ids.jsonl --retain more.jsonl --method npo ${FEW} -o unlearned/`,
+  `unlearn tiny/ --forget ids.jsonl --retain more.jsonl --method npo ${FEW} -n`,
+  "unlearn tiny/ --forget ids.jsonl --retain more.jsonl --method ssd -o edited/",
+  "unlearn tiny/ --forget ids.jsonl --retain more.jsonl --method ssd -n",
+  "unlearn importance tiny/ --retain more.jsonl -n -o importance.safetensors",
+  "unlearn importance tiny/ --retain more.jsonl -o importance.safetensors",
+  `curriculum tiny/ ${GROUPS} --steps 1 --save-every 0 --log mixed.log -o mixed/`,
+  `curriculum tiny/ ${GROUPS} --steps 1 -n`,
+  `curriculum graph tiny/ ${GROUPS} --graph-steps 1`,
+  `curriculum graph tiny/ ${GROUPS} --graph-steps 1 -n`,
+  `curriculum balance tiny/ ${GROUPS} --mini 0.5`,
+  `curriculum balance tiny/ ${GROUPS} --mini 0.5 -n`,
+  "curriculum select tiny/ --data said.jsonl -o chosen.jsonl",
+  "curriculum select tiny/ --data said.jsonl -n",
+  "curriculum plan --flops 1e18 --tokens 1e9",
+  "merge tiny tiny --method linear -o merged/",
+  "merge tiny tiny --method linear --check",
+  "merge tiny tiny --method linear --explain",
+  "merge tiny tiny --method linear -n",
+  "inspect tiny --stats",
+  "inspect tiny --check",
+  "inspect tiny --diff tiny",
+  "inspect tiny -n",
+  "inspect tiny --command",
+  "evaluate tiny --data forget=said.jsonl --data holdout=ids.jsonl --metric loss,mia-loss --log eval.log",
+  "evaluate tiny --data said.jsonl -n",
+  "evaluate tiny --data forget=said.jsonl --attack quantize",
+  "evaluate tiny --data forget=said.jsonl --attack relearn --relearn-rows 1",
+  "evaluate tiny --data forget=said.jsonl --probe trace",
+  "evaluate tiny --gold tiny --data forget=said.jsonl --probe revive --revive-goal 1 --revive-steps 1",
+  "sample tiny --prompt ab --max-tokens 2",
+  "sample tiny --prompt ab -n",
+  "report run.log mixed.log",
+  "report run.log --md -o report.md",
+  "report run.log -n",
+  "data addition --size 3 -o sums.jsonl",
+  "data facts --size 3 -n",
+  "data show said.jsonl --tokenizer tiny",
+  "new merge one-more-way -n",
+  "doctor",
+];
+
+beforeAll(() => {
+  writeFileSync(at("tiny.json"), JSON.stringify({ ...TINY_TEXT.llama, vocab_size: 264, hidden_size: 12, head_dim: 4 }));
+  const lines = (rows: readonly unknown[]) => rows.map((row) => `${JSON.stringify(row)}\n`).join("");
+  const numbers = Array.from({ length: 6 }, (_, i) => i);
+  writeFileSync(at("said.jsonl"), lines(numbers.map((i) => ({ prompt: `is ${i}`, completion: ` ${i}` }))));
+  writeFileSync(at("ids.jsonl"), lines(numbers.map((i) => ({ input_ids: [i, 7, 8, 9] }))));
+  writeFileSync(at("more.jsonl"), lines(numbers.map((i) => ({ input_ids: [9, 8, 7, i] }))));
+});
+
+test.each(LINES)("%s", async (line) => {
+  const [script, ...argv] = line.split(" ");
+  const { text, err } = await run(script!, [...argv, "--json"]);
+  expect(err).not.toContain("hint:");
+  // One value, or one a line.
+  const values = /^[[{][^\n]*\n[[{]/.test(text) ? text.trim().split("\n") : [text];
+  const found = values.map((value) => JSON.parse(value));
+  expect(found.flatMap(keysOf).length).toBeGreaterThan(0);
+  expect(oddKeys(found)).toEqual([]);
+});
+
+test("every script and sub-command with --json is among them", async () => {
+  const folder = join(import.meta.dir, "../../scripts");
+  // These have no results for machines.
+  const others = ["ingot", "test", "demo"];
+  const scripts = readdirSync(folder).map((file) => file.replace(/\.ts$/, ""));
+  for (const script of scripts.filter((name) => !others.includes(name))) {
+    expect([script, LINES.some((line) => line.startsWith(script))]).toEqual([script, true]);
+    const [, commands = ""] =
+      /\n {2}commands: \{\n([\s\S]*?)\n {2}\},?\n/.exec(readFileSync(join(folder, `${script}.ts`), "utf8")) ?? [];
+    for (const [, command] of commands.matchAll(/^ {4}(\w+): command/gm))
+      expect([script, command, LINES.some((line) => line.startsWith(`${script} ${command}`))]).toEqual([
+        script,
+        command!,
+        true,
+      ]);
+  }
+});
+
+describe("keys in snake_case", () => {
+  test("of a value and of all below it; names that others gave stay", () => {
+    const value = { trainTokens: 1, list: [{ maxLength: { aB: null } }], limits: { maxSize: 3 }, done: true };
+    expect(withSnakeKeys(value, ["limits"])).toEqual({
+      train_tokens: 1,
+      list: [{ max_length: { a_b: null } }],
+      limits: { maxSize: 3 },
+      done: true,
+    });
+  });
+});
