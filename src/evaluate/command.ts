@@ -24,6 +24,7 @@ import { type BoundMetric, needsOf } from "./contract.ts";
 import { plannedMemory, planOf, writesOf } from "./dry-run.ts";
 import { LogitDump } from "./dump.ts";
 import { loadTask, type Task } from "./harness/task.ts";
+import { withHeadFile } from "./head-file.ts";
 import { ModelLoader } from "./loaded-model.ts";
 import { prepare } from "./model-checks.ts";
 import type { EVALUATE, EvaluateOptions } from "./options.ts";
@@ -162,11 +163,12 @@ async function openAll(
   const models: { role: string; ref: string; checkpoint: Checkpoint }[] = [];
   for (const { role, ref } of asked) {
     if (ref === undefined) continue;
-    const checkpoint = await open(ref, { warn });
+    const checkpoint = withHeadFile(await open(ref, { warn }), options.zeroshot_head);
     checkpoints.push(checkpoint);
     models.push({ role, ref, checkpoint });
   }
-  const inputs = [...inputsOf(options, checkpoints, groups), ...(task?.files ?? [])];
+  const head = options.zeroshot_head === undefined ? [] : [options.zeroshot_head];
+  const inputs = [...inputsOf(options, checkpoints, groups), ...(task?.files ?? []), ...head];
   if (options.dump !== undefined) refuseInputs(options.dump, inputs, "--dump");
   refuseInputs(context.out, inputs);
   const opened: Opened[] = [];

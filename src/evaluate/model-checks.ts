@@ -10,11 +10,16 @@ import type { BoundMetric } from "./contract.ts";
 export async function prepare(
   checkpoint: Checkpoint,
   metrics: readonly BoundMetric[],
-  options: TextOptions,
+  options: TextOptions & { readonly zeroshot_head?: string | undefined },
   warn: (message: string) => void,
 ): Promise<Reader> {
   const described = await describeModel(checkpoint, options, warn);
-  const { task, json, ref } = described;
+  const { task, json, ref, architecture } = described;
+  if (options.zeroshot_head !== undefined && !architecture.beside)
+    throw new UserError(
+      `--zeroshot-head is for a CLIP; ${ref} is a ${architecture.name}`,
+      "its own head tells its classes",
+    );
   for (const { method } of metrics) {
     if (method.task && method.task !== task)
       throw new UserError(

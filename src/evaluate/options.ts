@@ -84,6 +84,11 @@ export const EVALUATE = {
   token_cache: READING.token_cache,
   overflow: READING.overflow,
   tokenizer: READING.tokenizer,
+  zeroshot_head: {
+    type: "string",
+    help: "of a CLIP: features of a text per class, in place of zeroshot_head.safetensors beside its weights",
+    value: "FILE",
+  },
   template: READING.template,
   turns: READING.turns,
   dtype: {

@@ -4,6 +4,7 @@
  * An architecture's file holds nothing of training, files or adapters. It asks a `Net` for weights by the names that
  * Hugging Face gives them, so that LoRA, tied weights, recomputation and the key/value cache work in every one alike.
  */
+import type { TensorEntry } from "../checkpoint/checkpoint.ts";
 import type { MethodInfo } from "../method/registry.ts";
 import type { RoutePlan } from "../tensor/ops/router.ts";
 import type { Recorder } from "../tensor/recorder.ts";
@@ -27,8 +28,8 @@ export interface ParameterSpec {
   readonly linear?: boolean;
   /** An embedding's table, whose rows are read with `embed`. */
   readonly table?: boolean;
-  /** Experts' matrices (E, in, out), which are one tensor in checkpoints too. */
-  readonly stack?: boolean;
+  /** Experts' matrices that are one tensor in checkpoints too, (E, in, out) or (E, out, in). */
+  readonly stack?: "in-out" | "out-in";
   /**
    * A router or a gate of one row, which LoRA leaves out unless it is asked for; "parameter" where transformers has no
    * linear layer for it.
@@ -110,6 +111,8 @@ export interface Net {
   embed(ids: Tensor, module: string, options?: { readonly fixed?: number | undefined }): Tensor;
   /** A product with a weight of any name, (out, ...in) as it lies in memory: tied heads, convolutions over patches. */
   project(x: Tensor, weight: string, bias?: string): Tensor;
+  /** `<module>.weight` where the layer is a product with it and nothing more: no bias, no adapter. */
+  matrix(module: string): Tensor | undefined;
   /** One layer, whose activations may be computed again on the way back. */
   block(run: () => Tensor): Tensor;
   /**
@@ -126,6 +129,19 @@ export interface Net {
   routed(layer: number, logits: Tensor, k: number): void;
 }
 
+/**
+ * Of a checkpoint: config.json with what a file beside its weights says, and the tensors of that file, which are used
+ * but not saved among the weights. Throws UserError.
+ */
+export type Beside = (
+  json: Json,
+  source: {
+    readonly ref: string;
+    readonly files: ReadonlyMap<string, Uint8Array>;
+    readonly tensors: ReadonlyMap<string, TensorEntry>;
+  },
+) => { readonly json: Json; readonly tensors: ReadonlyMap<string, TensorEntry> };
+
 /** What an architecture is. Its name is the `model_type` of config.json. */
 export interface Architecture<C = unknown> extends MethodInfo {
   readonly task: "causal-lm" | "classifier";
@@ -133,11 +149,10 @@ export interface Architecture<C = unknown> extends MethodInfo {
   readonly className?: string;
   /** Tensors of published checkpoints that hold no weight (masks, tables). */
   readonly ignored?: { test(name: string): boolean };
-  /**
-   * `model_type` of the model of several parts whose text part this is: the tensors of the other parts are carried
-   * through.
-   */
-  readonly partOf?: string;
+  /** `model_type` of a model of several parts, and which part this is: tensors of the others are carried through. */
+  readonly partOf?: { readonly whole: string; readonly part: string };
+  /** Reads what a file beside the weights adds to the model. */
+  readonly beside?: Beside;
   /** Prefix that checkpoints of the bare base model lack. */
   readonly basePrefix?: string;
   /** Reads and checks config.json. `where` names the file in messages. Throws UserError. */

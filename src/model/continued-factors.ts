@@ -136,7 +136,7 @@ export function expertsEntry(
   });
 }
 
-/** Of a stack (E, in, out), by the name of its parameter. */
+/** Of a stack, by the name of its parameter. */
 export function stackEntry(
   reading: FactorReading,
   target: Target,
@@ -146,7 +146,7 @@ export function stackEntry(
 ): LoraEntry {
   const { config, ref: where } = reading;
   expectKnown(target, { dora: factors.magnitude !== undefined, dropout: reading.dropout });
-  const { experts, out, into } = target;
-  const own = byExpert(factors, { experts, out, into, inFirst: true }, config, { parameter, where });
+  const { experts, out, into, inFirst } = target;
+  const own = byExpert(factors, { experts, out, into, inFirst }, config, { parameter, where });
   return entry(reading, target, { ...own, scale: scaleOf(config, parameter, own.rank) }, nested);
 }

@@ -1,4 +1,5 @@
 /** What config.json says of a model: all that is known before a weight is read. */
+import type { TensorEntry } from "../checkpoint/checkpoint.ts";
 import { UserError } from "../errors.ts";
 import type { Architecture, Json, ModelSizes } from "./architecture.ts";
 import { checkUnreadKeys } from "./config-keys.ts";
@@ -9,10 +10,18 @@ import { textArchitecture } from "./text-architecture.ts";
 export interface ModelDescription {
   /** config.json as it was read; of a model of several parts the settings of its text part. */
   readonly json: Json;
+  /** Tensors of a file beside the weights. */
+  readonly beside: ReadonlyMap<string, TensorEntry>;
   readonly architecture: Architecture;
   /** What the architecture read of it. */
   readonly config: unknown;
   readonly sizes: ModelSizes;
+}
+
+/** What is known of a checkpoint before its weights are read; of a new model no tensors. */
+export interface Source {
+  readonly files: ReadonlyMap<string, Uint8Array>;
+  readonly tensors?: ReadonlyMap<string, TensorEntry> | undefined;
 }
 
 /** Files of a checkpoint, and how the user named it. */
@@ -51,7 +60,7 @@ function watched(json: Json): { readonly json: Json; readonly read: ReadonlySet<
 
 /**
  * Reads a config. `ref` names the model in messages. Of a model of several parts it is the text part: over its tensors
- * as `tensors` has them, and as a plain model without these. Throws UserError for an unknown architecture, a value that
+ * as `source` has them, and as a plain model without these. Throws UserError for an unknown architecture, a value that
  * does not fit, and a key that changes the equations in a way that the architecture does not read. `warn` is told of
  * keys that nothing is known of.
  */
@@ -59,13 +68,15 @@ export async function describeConfig(
   json: Json,
   ref: string,
   warn: (message: string) => void = () => {},
-  tensors?: { has(name: string): boolean },
+  source?: Source,
 ): Promise<ModelDescription> {
   const part = textPart(json, `${ref}: config.json`);
   const where = part?.where ?? `${ref}: config.json`;
   const plain = await architectureOf(part?.json ?? json, where);
-  const layout = part && tensors ? textLayout(tensors, ref) : undefined;
-  const read = part ? (layout ? withHead(part, tensors!, layout) : part.json) : json;
+  const layout = part && source?.tensors ? textLayout(source.tensors, ref) : undefined;
+  const own = part ? (layout ? withHead(part, source!.tensors!, layout) : part.json) : json;
+  const beside = source?.tensors && plain.beside?.(own, { ref, files: source.files, tensors: source.tensors });
+  const read = beside?.json ?? own;
   const architecture = layout ? textArchitecture(plain, layout, part!.whole) : plain;
   const asked = watched(read);
   const config = architecture.config(asked.json, where);
@@ -75,5 +86,5 @@ export async function describeConfig(
     const others = unknown.length > 5 ? ` and ${unknown.length - 5} others` : "";
     warn(`${where}: ${shown}${others}: unknown to ${architecture.title} here, and ignored`);
   }
-  return { json: read, architecture, config, sizes: architecture.sizes(config) };
+  return { json: own, beside: beside?.tensors ?? new Map(), architecture, config, sizes: architecture.sizes(config) };
 }

@@ -134,7 +134,7 @@ function othersOf(
   }
   const count = others.reduce((sum, { shape }) => sum + sizeOf(shape), 0).toLocaleString("en-US");
   warn(
-    `${ref} is a ${partOf}, of which the text part (${type}) runs; ${carriedText(others)} (${count} parameters) are carried through as they are`,
+    `${ref} is a ${partOf.whole}, of which the ${partOf.part}${type === partOf.whole ? "" : ` (${type})`} runs; ${carriedText(others)} (${count} parameters) are carried through as they are`,
   );
   return others;
 }

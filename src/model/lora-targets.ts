@@ -8,7 +8,7 @@ import { targetNames } from "./target-names.ts";
 export interface Target {
   /** Name of the layer, without `.weight`; of experts that of their stack. */
   readonly module: string;
-  /** experts: linear layers of their own on disk. stack: one parameter (E, in, out) on disk, too. */
+  /** experts: linear layers of their own on disk. stack: one parameter on disk, too. */
   readonly kind: "linear" | "embedding" | "experts" | "stack";
   readonly into: number;
   readonly out: number;
@@ -16,6 +16,8 @@ export interface Target {
   readonly routes: boolean;
   /** A router that transformers holds as a bare parameter. */
   readonly bare: boolean;
+  /** Of a stack: it is (E, in, out). */
+  readonly inFirst: boolean;
   /** Name of every layer on disk: one, or one for each expert. */
   readonly names: readonly string[];
   /** Matrices that are held as one. */
@@ -29,11 +31,15 @@ export function adaptable(specs: readonly ParameterSpec[]): Target[] {
   return specs.flatMap((spec): Target[] => {
     const { name, shape, parts, transposed = false, routes = false } = spec;
     const module = moduleOf(name);
-    const common = { module, transposed, routes: routes !== false, bare: routes === "parameter" };
+    const inFirst = spec.stack === "in-out";
+    const common = { module, transposed, inFirst, routes: routes !== false, bare: routes === "parameter" };
     const [first = 0, second = 0] = parts || spec.stack ? shape.slice(1) : shape;
     const one = { names: [module], experts: 1 };
     if (spec.table) return [{ ...common, ...one, kind: "embedding", into: first, out: second }];
-    if (spec.stack) return [{ ...common, ...one, experts: shape[0]!, kind: "stack", into: first, out: second }];
+    if (spec.stack) {
+      const sides = inFirst ? { into: first, out: second } : { into: second, out: first };
+      return [{ ...common, ...one, ...sides, experts: shape[0]!, kind: "stack" }];
+    }
     if (parts) {
       const own = { names: parts.map(moduleOf), experts: parts.length };
       return [{ ...common, ...own, kind: "experts", into: second, out: first }];

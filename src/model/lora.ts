@@ -176,6 +176,8 @@ export async function freshLora(
     lora_dropout: dropout,
     modules_to_save: null,
     peft_type: "LORA",
+    // Stacks (E, out, in) are adapted in the order that PEFT has since then.
+    ...(targets.some(({ kind, inFirst }) => kind === "stack" && !inFirst) ? { peft_version: "0.19.1" } : {}),
     r: rank,
     target_modules: written.modules.length === 0 ? null : written.modules,
     ...(written.parameters.length === 0 ? {} : { target_parameters: written.parameters }),

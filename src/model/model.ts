@@ -115,21 +115,19 @@ export class Model {
    * shape.
    */
   static async load(gpu: Gpu, checkpoint: Checkpoint, options: ModelOptions = {}): Promise<Model> {
-    const { json, ...described } = await describeConfig(
-      configOf(checkpoint),
-      checkpoint.ref,
-      undefined,
-      checkpoint.tensors,
-    );
-    const { architecture } = described;
-    const loading = { gpu, checkpoint, architecture, holding: Model.#holding(options), warn: options.warn };
-    const { config, specs, parameters, stored, others } = await loadWithHead(loading, described.config);
+    const { json, ...described } = await describeConfig(configOf(checkpoint), checkpoint.ref, undefined, checkpoint);
+    const { architecture, beside } = described;
+    const whole =
+      beside.size > 0 ? { ...checkpoint, tensors: new Map([...checkpoint.tensors, ...beside]) } : checkpoint;
+    const loading = { gpu, checkpoint: whole, architecture, holding: Model.#holding(options), warn: options.warn };
+    const { stored: read, others, ...loaded } = await loadWithHead(loading, described.config);
+    const stored = read.filter(({ name }) => !beside.has(name));
     const carried = { entries: others, order: [...checkpoint.tensors.keys()] };
     const dtypes = options.like?.tensors;
     const kept = dtypes
       ? stored.map((tensor) => ({ ...tensor, dtype: dtypes.get(tensor.name)?.dtype ?? tensor.dtype }))
       : stored;
-    const parts = { gpu, architecture, json, config, specs, parameters, stored: kept, carried, adapter: undefined };
+    const parts = { gpu, architecture, json, ...loaded, stored: kept, carried, adapter: undefined };
     return Model.#finish(parts, options);
   }
 
@@ -250,6 +248,7 @@ export class CacheMemory {
   readonly capacity: number;
   readonly #layers = new Map<number, { keys: PooledBuffer; values: PooledBuffer }>();
   readonly #kept = new Map<string, PooledBuffer>();
+  #bytes = 0;
 
   constructor(batch: number, capacity: number) {
     this.batch = batch;
@@ -259,17 +258,28 @@ export class CacheMemory {
   layer(gpu: Gpu, index: number, width: number): { keys: GPUBuffer; values: GPUBuffer } {
     let found = this.#layers.get(index);
     if (!found) {
-      const bytes = Math.max(16, 4 * this.batch * this.capacity * width);
-      found = { keys: gpu.buffer(bytes, `keys.${index}`), values: gpu.buffer(bytes, `values.${index}`) };
+      const size = this.batch * this.capacity * width;
+      found = { keys: this.#buffer(gpu, `keys.${index}`, size), values: this.#buffer(gpu, `values.${index}`, size) };
       this.#layers.set(index, found);
     }
     return { keys: found.keys.buffer, values: found.values.buffer };
   }
 
   kept(gpu: Gpu, name: string, values: number): GPUBuffer {
-    const found = this.#kept.get(name) ?? gpu.buffer(Math.max(16, 4 * values), name);
+    const found = this.#kept.get(name) ?? this.#buffer(gpu, name, values);
     this.#kept.set(name, found);
     return found.buffer;
+  }
+
+  #buffer(gpu: Gpu, label: string, values: number): PooledBuffer {
+    const bytes = Math.max(16, 4 * values);
+    this.#bytes += bytes;
+    return gpu.buffer(bytes, label);
+  }
+
+  /** Bytes of all layers that were asked for. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   free(): void {
@@ -280,5 +290,6 @@ export class CacheMemory {
       values.free();
     }
     this.#layers.clear();
+    this.#bytes = 0;
   }
 }

@@ -122,6 +122,12 @@ export class Network implements Net {
     return linear(this.rec, x, matrix, bias === undefined ? {} : { bias: this.weight(bias) });
   }
 
+  matrix(module: string): Tensor | undefined {
+    const { parameters, transposed, adapter } = this.#given;
+    const more = parameters.has(`${module}.bias`) || transposed.has(module) || adapter?.entries.has(module);
+    return more ? undefined : this.weight(`${module}.weight`);
+  }
+
   block(run: () => Tensor): Tensor {
     if (!this.#given.recompute) return run();
     const [x] = this.rec.recomputedAll(() => {

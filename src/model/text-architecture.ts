@@ -37,6 +37,10 @@ class PlacedNet implements Net {
     return this.#net.project(x, this.#place(weight), bias === undefined ? undefined : this.#place(bias));
   }
 
+  matrix(module: string): Tensor | undefined {
+    return this.#net.matrix(this.#place(module));
+  }
+
   block(run: () => Tensor): Tensor {
     return this.#net.block(run);
   }
@@ -62,7 +66,7 @@ export function textArchitecture(
 ): Architecture {
   return {
     ...architecture,
-    partOf: whole,
+    partOf: { whole, part: "text part" },
     ...(ignored ? { ignored: { test: (name) => ignored.test(plain(name) ?? "") } } : {}),
     ...(tiedHead
       ? {

@@ -1,5 +1,5 @@
 /** From a reference to all that is known of a model before its weights are read. */
-import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import type { Checkpoint, TensorEntry } from "../checkpoint/checkpoint.ts";
 import { open } from "../checkpoint/open.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import type { Json } from "../model/architecture.ts";
@@ -21,8 +21,8 @@ export interface ModelFiles {
   readonly ref: string;
   readonly files: ReadonlyMap<string, Uint8Array>;
   readonly json?: Json;
-  /** Names of its tensors, where it has any. */
-  readonly tensors?: { has(name: string): boolean } | undefined;
+  /** Undefined of a new model. */
+  readonly tensors?: ReadonlyMap<string, TensorEntry> | undefined;
   /** A model in the making: its config gains the ids of the tokenizer's first and last token. */
   readonly isNew?: boolean;
 }
@@ -47,7 +47,7 @@ export async function describeModel(
   warn?: (message: string) => void,
 ): Promise<DescribedModel> {
   const { ref, files } = source;
-  const description = await describeConfig(source.json ?? configOf(source), ref, warn, source.tensors);
+  const description = await describeConfig(source.json ?? configOf(source), ref, warn, source);
   const { architecture, sizes } = description;
   const { task } = architecture;
   const tools = task === "causal-lm" ? await textTools(files, ref, sizes, options, warn) : undefined;

@@ -220,6 +220,7 @@ describe("help", () => {
       "src/text",
       "src/errors.ts",
       "src/launcher.ts",
+      "src/peak-memory.ts",
       "src/temporary.ts",
       "package.json",
       "test/cli/fixtures",

@@ -20,7 +20,7 @@ import { Recorder } from "../../src/tensor/recorder.ts";
 import { logitsOf } from "../golden/formats/train.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { normals } from "../support/random.ts";
-import { TINY_DECODERS, TINY_EXPERTS, TINY_NEOX, TINY_TEXT } from "../support/tiny-models.ts";
+import { TINY_DECODERS, TINY_DELTA, TINY_EXPERTS, TINY_NEOX, TINY_TEXT } from "../support/tiny-models.ts";
 
 const gpu = await sharedGpu();
 const made = mkdtempSync(join(tmpdir(), "ingot-lora-"));
@@ -29,6 +29,7 @@ afterAll(() => rmSync(made, { recursive: true }));
 const MODELS: Readonly<Record<string, Json>> = {
   ...TINY_TEXT,
   ...TINY_NEOX,
+  ...TINY_DELTA,
   ...TINY_DECODERS,
   ...TINY_EXPERTS,
   qwen3_moe: { ...TINY_EXPERTS.olmoe!, model_type: "qwen3_moe", head_dim: 10, moe_intermediate_size: 12 },
@@ -114,7 +115,7 @@ test.each(Object.keys(MODELS))(
     const adapter = await openPlain(`${base}-adapter`);
     // Everything with two sides is adapted but the head: a convolution's or a stack's name has no `.weight`.
     const sides = [...checkpoint.tensors.values()].filter(
-      ({ name, shape }) => shape.length > 1 && !/((lm_head|embed_out)\.weight|_bias)$/.test(name),
+      ({ name, shape }) => shape.length > 1 && !/((lm_head|embed_out|conv1d)\.weight|_bias)$/.test(name),
     );
     expect(adapter.tensors.size).toBe(2 * sides.length);
     const again = await Model.load(gpu, checkpoint, { lora: { ...lora, from: adapter } });

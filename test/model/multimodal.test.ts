@@ -220,7 +220,7 @@ describe("config.json", () => {
 
   test("a checkpoint without a text part says where it was looked for", async () => {
     const json = { model_type: "llava", text_config: { ...sizes, model_type: "llama" } };
-    await expect(describeConfig(json, "m", undefined, new Set(["vision_tower.x"]))).rejects.toThrow(
+    await expect(describeConfig(json, "m", undefined, { files: new Map(), tensors: new Map() })).rejects.toThrow(
       "m has no tensor language_model.model.embed_tokens.weight or model.language_model.embed_tokens.weight or",
     );
   });

@@ -98,49 +98,119 @@ function decoder(
   });
 }
 
-function vit(c: Json, w: (name: string) => Float64Array, { x }: ExampleBatch): Row[] {
+/** Names of a vision transformer's tensors; the last norms are those before the blocks, if any, and after them. */
+interface VisionNames {
+  readonly token: string;
+  readonly patch: string;
+  readonly places: string;
+  readonly layer: string;
+  /** q, k, v, out, up and down. */
+  readonly modules: readonly string[];
+  readonly norms: readonly [attention: string, feedForward: string];
+  readonly first?: string;
+  readonly last: string;
+}
+
+const VIT: VisionNames = {
+  token: "vit.embeddings.cls_token",
+  patch: "vit.embeddings.patch_embeddings.projection",
+  places: "vit.embeddings.position_embeddings",
+  layer: "vit.encoder.layer",
+  modules: [
+    ...["attention.attention.query", "attention.attention.key", "attention.attention.value"],
+    ...["attention.output.dense", "intermediate.dense", "output.dense"],
+  ],
+  norms: ["layernorm_before", "layernorm_after"],
+  last: "vit.layernorm",
+};
+
+const CLIP: VisionNames = {
+  token: "vision_model.embeddings.class_embedding",
+  patch: "vision_model.embeddings.patch_embedding",
+  places: "vision_model.embeddings.position_embedding.weight",
+  layer: "vision_model.encoder.layers",
+  modules: ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.out_proj", "mlp.fc1", "mlp.fc2"],
+  norms: ["layer_norm1", "layer_norm2"],
+  first: "vision_model.pre_layrnorm",
+  last: "vision_model.post_layernorm",
+};
+
+type Weight = (name: string) => Float64Array;
+
+/** The normalised class tokens of images. */
+function vision(
+  c: Json,
+  weight: { w: Weight; bias: (module: string) => Float64Array | undefined },
+  { x }: ExampleBatch,
+  names: VisionNames,
+  given: { readonly eps: number; readonly act: (x: number) => number },
+): Row[] {
+  const { w, bias } = weight;
+  const { eps, act } = given;
   const [width, heads, side, size] = [
     num(c, "hidden_size"),
     num(c, "num_attention_heads"),
     num(c, "image_size"),
     num(c, "patch_size"),
   ];
-  const [channels, eps, across] = [num(c, "num_channels"), num(c, "layer_norm_eps", 1e-12), side / size];
-  const dense = (module: string, v: Row, out: number) => matvec(w(`${module}.weight`), v, out, w(`${module}.bias`));
+  const [channels, across] = [num(c, "num_channels"), side / size];
+  const dense = (module: string, v: Row, out: number) => matvec(w(`${module}.weight`), v, out, bias(module));
+  const norm = (name: string, v: Row) => layer(v, w(`${name}.weight`), w(`${name}.bias`), eps);
+  const [q, k, v, out, up, down] = names.modules as [string, string, string, string, string, string];
   return x.map((image) => {
-    const rows: Row[] = [w("vit.embeddings.cls_token")];
+    const rows: Row[] = [w(names.token)];
     for (let p = 0; p < across * across; p++) {
       const values: number[] = [];
       for (let ch = 0; ch < channels; ch++)
         for (let i = 0; i < size; i++)
           for (let j = 0; j < size; j++)
             values.push(image[(ch * side + Math.floor(p / across) * size + i) * side + (p % across) * size + j]!);
-      rows.push(dense("vit.embeddings.patch_embeddings.projection", Float64Array.from(values), width));
+      rows.push(dense(names.patch, Float64Array.from(values), width));
     }
-    const places = w("vit.embeddings.position_embeddings");
+    const places = w(names.places);
     let h: Row[] = rows.map((row, i) => plus(row, places.slice(i * width, (i + 1) * width)));
+    if (names.first) h = h.map((row) => norm(names.first!, row));
     for (let l = 0; l < num(c, "num_hidden_layers"); l++) {
-      const at = `vit.encoder.layer.${l}`;
-      const ln = (name: string, v: Row) => layer(v, w(`${at}.${name}.weight`), w(`${at}.${name}.bias`), eps);
-      const n = h.map((v) => ln("layernorm_before", v));
-      const [q, k, v] = ["query", "key", "value"].map((name) =>
-        n.map((r) => dense(`${at}.attention.attention.${name}`, r, width)),
-      );
-      const mixed = attend(q!, k!, v!, heads, heads, false);
-      h = h.map((r, i) => plus(r, dense(`${at}.attention.output.dense`, mixed[i]!, width)));
+      const at = (name: string) => `${names.layer}.${l}.${name}`;
+      const n = h.map((row) => norm(at(names.norms[0]), row));
+      const [queries, keys, values] = [q, k, v].map((name) => n.map((r) => dense(at(name), r, width)));
+      const mixed = attend(queries!, keys!, values!, heads, heads, false);
+      h = h.map((r, i) => plus(r, dense(at(out), mixed[i]!, width)));
       h = h.map((r) => {
-        const inner = dense(`${at}.intermediate.dense`, ln("layernorm_after", r), num(c, "intermediate_size")).map(
-          gelu,
-        );
-        return plus(r, dense(`${at}.output.dense`, inner, width));
+        const inner = dense(at(up), norm(at(names.norms[1]), r), num(c, "intermediate_size")).map(act);
+        return plus(r, dense(at(down), inner, width));
       });
     }
-    return dense(
-      "classifier",
-      layer(h[0]!, w("vit.layernorm.weight"), w("vit.layernorm.bias"), eps),
-      num(c, "num_labels"),
-    );
+    return norm(names.last, h[0]!);
   });
+}
+
+function vit(c: Json, weights: Weights, batch: ExampleBatch): Row[] {
+  const w = reader(weights);
+  const given = { eps: num(c, "layer_norm_eps", 1e-12), act: gelu };
+  const hidden = vision(c, { w, bias: (module) => w(`${module}.bias`) }, batch, VIT, given);
+  return hidden.map((h) => matvec(w("classifier.weight"), h, num(c, "num_labels"), w("classifier.bias")));
+}
+
+/** Cosines of features and the rows of the head, times the length of these rows. */
+function clip(c: Json, weights: Weights, batch: ExampleBatch): Row[] {
+  const w = reader(weights);
+  const part = (c.vision_config ?? c) as Json;
+  const quick = (x: number) => x / (1 + Math.exp(-1.702 * x));
+  const given = { eps: num(part, "layer_norm_eps", 1e-5), act: part.hidden_act === "gelu" ? gelu : quick };
+  const hidden = vision(part, { w, bias: (module) => weights.get(`${module}.bias`) }, batch, CLIP, given);
+  const [shared, classes] = [num(c, "projection_dim"), num(c, "num_labels")];
+  return hidden.map((h) => {
+    const features = matvec(w("visual_projection.weight"), h, shared);
+    const length = Math.sqrt(features.reduce((sum, x) => sum + x * x, 0));
+    return matvec(w("zeroshot_head.weight"), features, classes).map((x) => x / length);
+  });
+}
+
+/** Logits of a classifier. */
+function exampleLogits(c: Json, weights: Weights, batch: ExampleBatch): Row[] {
+  if (c.model_type === "vit") return vit(c, weights, batch);
+  return c.model_type === "mlp" ? mlp(c, reader(weights), batch) : clip(c, weights, batch);
 }
 
 function mlp(c: Json, w: (name: string) => Float64Array, { x }: ExampleBatch): Row[] {
@@ -176,12 +246,7 @@ export function referenceLogits(
   replace?: Replace,
 ): Float64Array {
   const w = reader(weights);
-  const rows =
-    "ids" in batch
-      ? textLogits(c, w, batch, feedForward, replace).flat()
-      : c.model_type === "vit"
-        ? vit(c, w, batch)
-        : mlp(c, w, batch);
+  const rows = "ids" in batch ? textLogits(c, w, batch, feedForward, replace).flat() : exampleLogits(c, weights, batch);
   return Float64Array.from(rows.flatMap((row) => [...row]));
 }
 
@@ -199,6 +264,6 @@ export function referenceLoss(
     );
     return losses.reduce((a, b) => a + b, 0) / losses.length;
   }
-  const rows = c.model_type === "vit" ? vit(c, w, batch) : mlp(c, w, batch);
+  const rows = exampleLogits(c, weights, batch);
   return rows.reduce((sum, logits, i) => sum + nllOf(logits, batch.labels![i]!), 0) / rows.length;
 }

@@ -186,6 +186,17 @@ export const TINY_DECODERS: Readonly<Record<string, Json>> = {
   },
 };
 
+const tower = {
+  hidden_size: 12,
+  intermediate_size: 20,
+  num_hidden_layers: 2,
+  num_attention_heads: 3,
+  image_size: 6,
+  patch_size: 2,
+  num_channels: 2,
+  initializer_range: 0.3,
+};
+
 const DELTA = {
   ...decoder,
   ...{ num_hidden_layers: 3, layer_types: ["linear_attention", "full_attention", "linear_attention"] },
@@ -217,6 +228,13 @@ export const TINY_EXAMPLES: Readonly<Record<string, Json>> = {
     num_channels: 1,
     num_labels: 5,
     initializer_range: 0.3,
+  },
+  clip_vision_model: { ...tower, model_type: "clip_vision_model", projection_dim: 7, num_labels: 5 },
+  "clip of the whole, GELU": {
+    model_type: "clip",
+    projection_dim: 9,
+    num_labels: 4,
+    vision_config: { ...tower, hidden_act: "gelu", layer_norm_eps: 1e-3 },
   },
   mlp: { model_type: "mlp", input_size: 7, hidden_sizes: [9, 5], num_labels: 3 },
 };

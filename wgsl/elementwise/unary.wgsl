@@ -4,8 +4,8 @@
 //   dy (N)  f32  only with `gradient`
 //   y (N)   f32  out: f(x), or with `gradient` in and out: f'(x) dy, added with `accumulate` 1
 //
-// Flags: exp, log, sqrt, square, abs, sigmoid, log_sigmoid, tanh, relu, silu, gelu (erf), gelu_tanh, clamp (low to
-// high), round, affine (high x + low), soft_cap (high tanh(x / high)).
+// Flags: exp, log, sqrt, square, abs, sigmoid, log_sigmoid, tanh, relu, silu, gelu (erf), gelu_tanh, quick_gelu, clamp
+// (low to high), round, affine (high x + low), soft_cap (high tanh(x / high)).
 // NaN stays NaN. Checked against f64 in test/tensor/ops/elementwise.test.ts.
 
 import package::lib::grid::{LANES, SPAN, span_of};
@@ -38,6 +38,7 @@ fn value(v: f32) -> f32 {
   @if(gelu) return v * exact_normal(v);
   // (1 + tanh u) / 2 is sigmoid 2 u, which does not cancel on the left.
   @if(gelu_tanh) return v * exact_sigmoid(2.0 * ROOT_2_OVER_PI * (v + 0.044715 * v * v * v));
+  @if(quick_gelu) return v * exact_sigmoid(1.702 * v);
   @if(clamp) return select(clamp(v, params.low, params.high), v, is_nan(v));
   @if(round) return round(v);
   @if(affine) return params.high * v + params.low;
@@ -61,6 +62,8 @@ fn slope(v: f32) -> f32 {
   @if(gelu) return exact_normal(v) + v * 0.3989422804 * exact_exp(-0.5 * v * v);
   @if(gelu_tanh) let s = exact_sigmoid(2.0 * ROOT_2_OVER_PI * (v + 0.044715 * v * v * v));
   @if(gelu_tanh) return s + 2.0 * v * s * (1.0 - s) * ROOT_2_OVER_PI * (1.0 + 0.134145 * v * v);
+  @if(quick_gelu) let s = exact_sigmoid(1.702 * v);
+  @if(quick_gelu) return s * (1.0 + 1.702 * v * (1.0 - s));
   @if(clamp) return select(0.0, 1.0, v >= params.low && v <= params.high);
   @if(round) return 0.0;
   @if(affine) return params.high;

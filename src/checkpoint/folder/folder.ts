@@ -15,7 +15,7 @@ import type { Checkpoint, LineageEntry, TensorEntry } from "../checkpoint.ts";
 import { refuseOtherKinds, SNIFF_BYTES } from "../file-kind.ts";
 import { LINEAGE_KEY, parseLineage } from "../lineage/lineage.ts";
 import { type Header, MAX_HEADER_BYTES, type PlacedTensor } from "../safetensors/header.ts";
-import { filesOfMetadata, MAX_FILES_BYTES, MODEL_FILES } from "../safetensors/metadata.ts";
+import { filesOfMetadata, HEAD_FILE, MAX_FILES_BYTES, MODEL_FILES } from "../safetensors/metadata.ts";
 import { openError, Source } from "../source.ts";
 
 export const INDEX_SUFFIX = ".safetensors.index.json";
@@ -160,7 +160,7 @@ function weightsOf(names: readonly string[], ref: string): string {
     for (const name of [`${stem}.safetensors`, `${stem}${INDEX_SUFFIX}`]) if (names.includes(name)) return name;
   }
   const indexes = names.filter((name) => name.endsWith(INDEX_SUFFIX));
-  const single = names.filter((name) => name.endsWith(".safetensors") && !name.startsWith("."));
+  const single = names.filter((name) => name.endsWith(".safetensors") && !name.startsWith(".") && name !== HEAD_FILE);
   if (indexes.length === 1) return indexes[0]!;
   if (indexes.length > 1)
     throw new UserError(`${ref} has ${indexes.length} indexes: ${indexes.join(", ")}`, "keep one");

@@ -10,6 +10,9 @@ import { UserError } from "../../errors.ts";
 import type { LineageEntry } from "../checkpoint.ts";
 import { encodeLineage, LINEAGE_KEY } from "../lineage/lineage.ts";
 
+/** Features of texts that make a CLIP a classifier. */
+export const HEAD_FILE = "zeroshot_head.safetensors";
+
 /** Files that belong to a model and travel with its weights, in the order in which they are written. */
 export const MODEL_FILES: readonly string[] = [
   "config.json",
@@ -29,6 +32,7 @@ export const MODEL_FILES: readonly string[] = [
   "preprocessor_config.json",
   "processor_config.json",
   "adapter_config.json",
+  HEAD_FILE,
 ];
 
 /**

@@ -21,8 +21,8 @@ export async function cache(context: Context<typeof CACHE>): Promise<Outcome> {
     throw new UserError(`distill cache takes one teacher, got ${refs.length}`, "give --teacher MODEL");
   const checkpoint = await open(refs[0]!, { warn: (text) => context.warn(text) });
   context.onExit(() => checkpoint.close());
-  const { ref, tensors } = checkpoint;
-  const { architecture, sizes } = await describeConfig(configOf(checkpoint), ref, undefined, tensors);
+  const { ref } = checkpoint;
+  const { architecture, sizes } = await describeConfig(configOf(checkpoint), ref, undefined, checkpoint);
   if (architecture.task !== "causal-lm")
     throw new UserError(`${checkpoint.ref} is a ${architecture.task}`, "a cache is for language models");
   const tools = await textTools(checkpoint.files, checkpoint.ref, sizes, options, (text) => context.warn(text));

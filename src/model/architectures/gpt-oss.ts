@@ -19,7 +19,7 @@ const feedForward: FeedForward<SparseConfig> = {
   specs(c, prefix) {
     const at = `${prefix}.mlp`;
     const stack = (name: string, into: number, out: number): ParameterSpec[] => [
-      { name: `${at}.experts.${name}`, shape: [c.experts, into, out], init: { std: c.std }, stack: true },
+      { name: `${at}.experts.${name}`, shape: [c.experts, into, out], init: { std: c.std }, stack: "in-out" },
       { name: `${at}.experts.${name}_bias`, shape: [c.experts, out], init: "zeros" },
     ];
     return [

@@ -2,33 +2,40 @@
  * Vision Transformer for classification, as Hugging Face's ViTForImageClassification. Dosovitskiy et al., ICLR 2021,
  * https://arxiv.org/abs/2010.11929
  */
-import { gelu } from "../../tensor/ops/activation.ts";
-import { add } from "../../tensor/ops/elementwise.ts";
-import { embedding } from "../../tensor/ops/embedding.ts";
-import { layerNorm } from "../../tensor/ops/norm.ts";
-import { patches } from "../../tensor/ops/patch.ts";
-import type { Tensor } from "../../tensor/tensor.ts";
-import type { Architecture, Net, ParameterSpec } from "../architecture.ts";
-import { ConfigReader, expectHead } from "../config.ts";
+import type { Architecture, ParameterSpec } from "../architecture.ts";
+import {
+  classRows,
+  imageTokens,
+  tokensOf,
+  type VisionConfig,
+  type VisionNames,
+  visionConfig,
+  visionLayers,
+  visionNorm,
+} from "../blocks/vision.ts";
+import { ConfigReader } from "../config.ts";
 
-export interface VitConfig {
-  readonly width: number;
-  readonly inner: number;
-  readonly layers: number;
-  readonly heads: number;
-  readonly image: number;
-  readonly patch: number;
-  readonly channels: number;
+interface VitConfig extends VisionConfig {
   readonly classes: number;
-  readonly eps: number;
-  readonly std: number;
   readonly qkvBias: boolean;
 }
 
-const tokensOf = ({ image, patch }: VitConfig): number => (image / patch) ** 2 + 1;
-
-const norm = (net: Net, c: VitConfig, name: string, x: Tensor): Tensor =>
-  layerNorm(net.rec, x, net.weight(`${name}.weight`), net.weight(`${name}.bias`), { eps: c.eps });
+const NAMES: VisionNames = {
+  classToken: "vit.embeddings.cls_token",
+  positions: "vit.embeddings.position_embeddings",
+  patch: {
+    weight: "vit.embeddings.patch_embeddings.projection.weight",
+    bias: "vit.embeddings.patch_embeddings.projection.bias",
+  },
+  layer: (index) => `vit.encoder.layer.${index}`,
+  q: "attention.attention.query",
+  k: "attention.attention.key",
+  v: "attention.attention.value",
+  out: "attention.output.dense",
+  up: "intermediate.dense",
+  down: "output.dense",
+  norms: ["layernorm_before", "layernorm_after"],
+};
 
 export const method: Architecture<VitConfig> = {
   name: "vit",
@@ -44,20 +51,9 @@ export const method: Architecture<VitConfig> = {
     const c = new ConfigReader(json, where);
     c.only("hidden_act", "gelu");
     const labels = c.object("id2label");
-    const width = c.count("hidden_size", 768);
-    const heads = c.count("num_attention_heads", 12);
-    expectHead(where, c.headWidth(width, heads, { width: "hidden_size", heads: "num_attention_heads" }));
     return {
-      width,
-      inner: c.count("intermediate_size", 3072),
-      layers: c.count("num_hidden_layers", 12),
-      heads,
-      image: c.count("image_size", 224),
-      patch: c.count("patch_size", 16),
-      channels: c.count("num_channels", 3),
+      ...visionConfig(c, { patch: 16, eps: 1e-12, activation: "gelu" }),
       classes: c.count("num_labels", labels ? Object.keys(labels).length : 2),
-      eps: c.number("layer_norm_eps", 1e-12, { least: 0 }),
-      std: c.number("initializer_range", 0.02, { least: 0 }),
       qkvBias: c.flag("qkv_bias", true),
     };
   },
@@ -123,68 +119,8 @@ export const method: Architecture<VitConfig> = {
   },
 
   forward(net, c, inputs) {
-    if ("ids" in inputs) throw new TypeError("a classifier takes x, not token ids");
-    const { rec } = net;
-    const { batch } = inputs;
-    const tokens = tokensOf(c);
-    const at = "vit.embeddings";
-    const images = rec.reshape(inputs.x, [batch, c.channels, c.image, c.image]);
-    const cut = patches(rec, images, { size: c.patch }); // (B P, channels size^2)
-    const projected = net.project(
-      cut,
-      `${at}.patch_embeddings.projection.weight`,
-      `${at}.patch_embeddings.projection.bias`,
-    ); // (B P, C)
-    // Every row of the sequence picks its patch, its position, and the first one the class token; -1 picks nothing.
-    const pick = (label: string, index: (image: number, token: number) => number) =>
-      rec.constant(
-        Int32Array.from({ length: batch * tokens }, (_, i) => index(Math.floor(i / tokens), i % tokens)),
-        [batch * tokens],
-        label,
-      );
-    const rows = (name: string, n: number) => rec.reshape(net.weight(`${at}.${name}`), [n, c.width]);
-    const placed = embedding(
-      rec,
-      pick("patches", (image, token) => (token === 0 ? -1 : image * (tokens - 1) + token - 1)),
-      projected,
-    );
-    const classes = embedding(
-      rec,
-      pick("class tokens", (_, token) => (token === 0 ? 0 : -1)),
-      rows("cls_token", 1),
-    );
-    const positions = embedding(
-      rec,
-      pick("positions", (_, token) => token),
-      rows("position_embeddings", tokens),
-    );
-    let x = add(rec, add(rec, placed, classes), positions); // (B T, C)
-    const shape = { heads: c.heads, kvHeads: c.heads, headDim: c.width / c.heads, causal: false };
-    for (let layer = 0; layer < c.layers; layer++) {
-      const prefix = `vit.encoder.layer.${layer}`;
-      const into = x;
-      x = net.block(() => {
-        const h = norm(net, c, `${prefix}.layernorm_before`, into);
-        const [q, k, v] = ["query", "key", "value"].map((name) =>
-          net.linear(h, `${prefix}.attention.attention.${name}`),
-        );
-        const mixed = net.linear(net.attend(q!, k!, v!, { layer, ...shape }), `${prefix}.attention.output.dense`, {
-          add: into,
-        });
-        const inner = gelu(
-          rec,
-          net.linear(norm(net, c, `${prefix}.layernorm_after`, mixed), `${prefix}.intermediate.dense`),
-        );
-        return net.linear(inner, `${prefix}.output.dense`, { add: mixed });
-      });
-      x = net.note(`hidden.${layer + 1}`, x);
-    }
-    const first = rec.constant(
-      Int32Array.from({ length: batch }, (_, i) => i * tokens),
-      [batch],
-      "first tokens",
-    );
-    return embedding(rec, first, norm(net, c, "vit.layernorm", x)); // (B, C)
+    const x = visionLayers(net, c, NAMES, imageTokens(net, c, NAMES, inputs)); // (B T, C)
+    return classRows(net, c, visionNorm(net, c, "vit.layernorm", x), inputs); // (B, C)
   },
 
   head: (net, _, hidden) => net.linear(hidden, "classifier"), // (B, classes)

@@ -3,7 +3,7 @@ import type { Json } from "../architecture.ts";
 import type { ConfigReader } from "../config.ts";
 import { causalDecoder } from "./causal-decoder.ts";
 import { decoderConfig } from "./decoder-config.ts";
-import { type LatentConfig, latentAttention, latentForward, latentSpecs } from "./latent-attention.ts";
+import { type LatentConfig, latentForward, latentSpecs, latentTraits } from "./latent-attention.ts";
 import {
   type SharedExpertsConfig,
   type SharedExpertsOwn,
@@ -26,7 +26,7 @@ export const deepseekDecoder = (more: (config: DeepseekConfig) => Json = () => (
  */
 export function deepseekConfig(c: ConfigReader, json: Json, where: string, own: SharedExpertsOwn): DeepseekConfig {
   c.only("moe_layer_freq", 1);
-  const { latent, traits } = latentAttention(c, {
+  const { latent, traits } = latentTraits(c, {
     ...{ queryRank: 1536, rank: 512, still: 128, turning: 64, values: 128, interleaved: true },
   });
   return sharedExpertsConfig(c, { ...decoderConfig(json, where, { ...traits, tied: false }), latent }, own);

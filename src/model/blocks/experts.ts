@@ -84,7 +84,9 @@ export function expertSpecs(c: SparseConfig, prefix: string, names: ExpertNames)
     name: `${at}.experts.${name}`,
     shape: [c.experts, out, into],
     init: { std: c.std },
-    ...(both ? {} : { parts: Array.from({ length: c.experts }, (_, e) => `${at}.experts.${e}.${name}.weight`) }),
+    ...(both
+      ? { stack: "out-in" }
+      : { parts: Array.from({ length: c.experts }, (_, e) => `${at}.experts.${e}.${name}.weight`) }),
   });
   return [
     ...routerSpecs(`${at}.gate`, c.experts, c, c.routing?.choiceBias || both ? "parameter" : true),

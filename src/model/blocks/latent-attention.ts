@@ -3,10 +3,12 @@
  * part that turns with the position, is that of all heads. DeepSeek-V2, https://arxiv.org/abs/2405.04434
  *
  * A head's q and k are [nope, rope], its v has a width of its own. Attention runs on heads of the wider of the two,
- * filled up with zeros.
+ * filled up with zeros. Decoding keeps the narrow vectors in place of keys and values.
  */
 import { splitColumns } from "../../tensor/ops/columns.ts";
 import { joinHeads } from "../../tensor/ops/heads.ts";
+import { attentionCached, cacheWrite } from "../../tensor/ops/kv-cache.ts";
+import { latentAttention } from "../../tensor/ops/latent.ts";
 import { rmsNorm } from "../../tensor/ops/norm.ts";
 import { rope } from "../../tensor/ops/rope.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
@@ -44,7 +46,7 @@ function enlargement(c: ConfigReader): number {
 }
 
 /** Reads the sizes, and what of a decoder follows from them. `own` are values of keys that a config leaves out. */
-export function latentAttention(
+export function latentTraits(
   c: ConfigReader,
   own: LatentSizes & { readonly interleaved: boolean },
 ): { readonly latent: LatentSizes; readonly traits: Omit<DecoderOwn, "tied"> } {
@@ -117,7 +119,7 @@ export function latentForward(
 ): Tensor {
   const { rec } = net;
   const { heads } = c;
-  const { queryRank, rank, still, turning, values } = c.latent;
+  const { queryRank, rank, still, turning } = c.latent;
   const at = `${prefix}.self_attn`;
   const inner = (x: Tensor, name: string) => rmsNorm(rec, x, net.weight(`${at}.${name}.weight`), { eps: EPS });
   const length = inputs.cache?.capacity ?? inputs.length;
@@ -130,22 +132,92 @@ export function latentForward(
       ? net.linear(h, `${at}.q_proj`)
       : net.linear(inner(net.linear(h, `${at}.q_a_proj`), "q_a_layernorm"), `${at}.q_b_proj`); // (N, H [nope, rope])
   const [latent, keyPart] = splitColumns(rec, net.linear(h, `${at}.kv_a_proj_with_mqa`), [rank, turning]);
-  const kv = net.linear(inner(latent!, "kv_a_layernorm"), `${at}.kv_b_proj`); // (N, H [nope, v])
+  const queryPart = joinHeads(rec, heads, turning, [{ x: q, width: still + turning, first: still, columns: turning }]);
+  const parts: Parts = {
+    ...{ q, turned: turned(queryPart, heads) },
+    ...{ latent: inner(latent!, "kv_a_layernorm"), key: turned(keyPart!, 1) },
+  };
+  const out = inputs.cache ? cached(net, c, { at, layer, inputs }, parts) : attended(net, c, { at, layer }, parts);
+  return net.linear(out, `${at}.o_proj`, add ? { add } : {});
+}
 
-  const wide = still + turning;
-  const headDim = Math.max(wide, values);
-  const queryPart = joinHeads(rec, heads, turning, [{ x: q, width: wide, first: still, columns: turning }]);
+/** What attention is made of, before keys and values are. */
+interface Parts {
+  /** (N, H [still, turning]), of which the second part has not turned. */
+  readonly q: Tensor;
+  /** (N, H * turning) */
+  readonly turned: Tensor;
+  /** (N, rank), normalised, and (N, turning), turned: what one token's keys and values come from. */
+  readonly latent: Tensor;
+  readonly key: Tensor;
+}
+
+/** Queries, keys and values of heads of one width, filled up with zeros. Rows of keys may be others than of queries. */
+function wholeHeads(net: Net, c: LatentConfig, at: string, { q, turned, latent, key }: Parts) {
+  const { rec } = net;
+  const { heads } = c;
+  const { still, turning, values } = c.latent;
+  const kv = net.linear(latent, `${at}.kv_b_proj`); // (rows, H [still, values])
+  const headDim = Math.max(still + turning, values);
   const whole = (x: Tensor, width: number, part: Tensor) =>
     joinHeads(rec, heads, headDim, [
       { x, width, first: 0, columns: still },
       { x: part, width: turning, first: 0, columns: turning },
     ]);
-  const mixed = net.attend(
-    whole(q, wide, turned(queryPart, heads)),
-    whole(kv, still + values, turned(keyPart!, 1)),
-    joinHeads(rec, heads, headDim, [{ x: kv, width: still + values, first: still, columns: values }]),
-    { layer, heads, kvHeads: heads, headDim, causal: true, ...(c.attentionScale ? { scale: c.attentionScale } : {}) },
-  );
-  const out = joinHeads(rec, heads, values, [{ x: mixed, width: headDim, first: 0, columns: values }]);
-  return net.linear(out, `${at}.o_proj`, add ? { add } : {});
+  return {
+    q: whole(q, still + turning, turned),
+    k: whole(kv, still + values, key),
+    v: joinHeads(rec, heads, headDim, [{ x: kv, width: still + values, first: still, columns: values }]),
+    options: { heads, kvHeads: heads, headDim, ...(c.attentionScale ? { scale: c.attentionScale } : {}) },
+  };
+}
+
+/** The columns of heads (N, H * headDim) that are values. */
+const valuesOf = (net: Net, { heads, latent: { values } }: LatentConfig, mixed: Tensor, headDim: number): Tensor =>
+  joinHeads(net.rec, heads, values, [{ x: mixed, width: headDim, first: 0, columns: values }]);
+
+/** -> (N, H * values) */
+function attended(
+  net: Net,
+  c: LatentConfig,
+  { at, layer }: { readonly at: string; readonly layer: number },
+  parts: Parts,
+): Tensor {
+  const { q, k, v, options } = wholeHeads(net, c, at, parts);
+  return valuesOf(net, c, net.attend(q, k, v, { layer, causal: true, ...options }), options.headDim);
+}
+
+/**
+ * Over a cache that holds a token's latent vector and the part of its key that turns. One new token a row meets it as
+ * it is; for more, keys and values are made of the whole cache again, in memory that all layers share.
+ */
+function cached(
+  net: Net,
+  c: LatentConfig,
+  { at, layer, inputs }: { readonly at: string } & Pick<LayerPlace, "layer" | "inputs">,
+  parts: Parts,
+): Tensor {
+  const { rec } = net;
+  const { heads } = c;
+  const { rank, still, turning } = c.latent;
+  const memory = inputs.cache!;
+  const { positions } = inputs;
+  const width = rank + turning;
+  const shape = { batch: memory.batch, capacity: memory.capacity };
+  const cache = memory.kept(`latent.${layer}`, [shape.batch, shape.capacity, width]);
+  const entry = joinHeads(rec, 1, width, [
+    { x: parts.latent, width: rank, first: 0, columns: rank },
+    { x: parts.key, width: turning, first: 0, columns: turning },
+  ]);
+  cacheWrite(rec, entry, cache, positions, shape);
+  const weight = inputs.length === 1 ? net.matrix(`${at}.kv_b_proj`) : undefined;
+  if (weight) {
+    const { q, turned } = parts;
+    const scale = c.attentionScale ?? 1 / Math.sqrt(still + turning);
+    return latentAttention(rec, { q, turned, weight, cache, positions }, { ...c.latent, heads, scale }, shape);
+  }
+  const [latent, key] = splitColumns(rec, rec.reshape(cache, [shape.batch * shape.capacity, width]), [rank, turning]);
+  const { q, k, v, options } = wholeHeads(net, c, at, { ...parts, latent: latent!, key: key! });
+  const mixed = attentionCached(rec, q, k, v, positions, { ...shape, ...options });
+  return valuesOf(net, c, mixed, options.headDim);
 }

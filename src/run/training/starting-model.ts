@@ -2,7 +2,7 @@
 import fs from "node:fs";
 import path from "node:path";
 import { refuseForeign } from "../../checkpoint/adapter/foreign.ts";
-import type { Checkpoint, LineageEntry } from "../../checkpoint/checkpoint.ts";
+import type { Checkpoint, LineageEntry, TensorEntry } from "../../checkpoint/checkpoint.ts";
 import type { Read } from "../../checkpoint/lineage/input.ts";
 import { open, openPlain, splitAdapter } from "../../checkpoint/open.ts";
 import { UserError } from "../../errors.ts";
@@ -50,8 +50,8 @@ export interface Start {
   /** Names the model in messages. */
   readonly ref: string;
   readonly json: Json;
-  /** Names of its tensors; undefined of a new model. */
-  readonly tensors?: { has(name: string): boolean };
+  /** Undefined of a new model. */
+  readonly tensors?: ReadonlyMap<string, TensorEntry>;
   readonly files: ReadonlyMap<string, Uint8Array>;
   /** Made from a config alone. */
   readonly isNew: boolean;

@@ -10,6 +10,9 @@ export const silu = (rec: Recorder, x: Tensor): Tensor => unary(rec, "silu", x);
 export const gelu = (rec: Recorder, x: Tensor, { tanh = false }: { readonly tanh?: boolean } = {}): Tensor =>
   unary(rec, tanh ? "gelu_tanh" : "gelu", x);
 
+/** x sigmoid(1.702 x), which CLIP was trained with. https://arxiv.org/abs/1606.08415 */
+export const quickGelu = (rec: Recorder, x: Tensor): Tensor => unary(rec, "quick_gelu", x);
+
 /** What a gate goes through: SiLU, or GELU in its tanh form. */
 export type GateActivation = "silu" | "gelu-tanh";
 

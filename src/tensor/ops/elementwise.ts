@@ -207,6 +207,7 @@ export type Unary =
   | "silu"
   | "gelu"
   | "gelu_tanh"
+  | "quick_gelu"
   | "clamp"
   | "round"
   | "affine"

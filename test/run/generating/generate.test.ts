@@ -2,12 +2,13 @@
 import { describe, expect, test } from "bun:test";
 import { loadMethods } from "../../../src/method/registry.ts";
 import type { Json } from "../../../src/model/architecture.ts";
-import { Model } from "../../../src/model/model.ts";
+import { CacheMemory, Model } from "../../../src/model/model.ts";
 import { Generator } from "../../../src/run/generating/generate.ts";
 import { argmax, GREEDY } from "../../../src/run/generating/sampling.ts";
 import { Program, profileOf } from "../../../src/tensor/program.ts";
 import { Recorder } from "../../../src/tensor/recorder.ts";
 import { sharedGpu } from "../../support/gpu.ts";
+import { normals } from "../../support/random.ts";
 import { TINY_DECODERS, TINY_DELTA, TINY_EXPERTS, TINY_NEOX, TINY_TEXT } from "../../support/tiny-models.ts";
 
 const gpu = await sharedGpu();
@@ -55,6 +56,40 @@ test("every architecture that writes text is here", async () => {
   const methods = await loadMethods("architecture");
   const texts = methods.filter(({ task }) => task === "causal-lm").map(({ name }) => name);
   expect([...new Set(Object.values(ALL).map(({ model_type }) => model_type as string))].sort()).toEqual(texts.sort());
+});
+
+test("latent attention keeps one narrow vector of a token", async () => {
+  const { memory, layer } = latentCache();
+  const model = await Model.fresh(gpu, TINY_DECODERS.deepseek_v3!, "m", { seed: 5 });
+  layer(model);
+  // Of 3 rows, 32 tokens and 2 layers: kv_lora_rank 10 and qk_rope_head_dim 4.
+  expect(memory.bytes).toBe(4 * 3 * 32 * 2 * (10 + 4));
+  memory.free();
+  expect(memory.bytes).toBe(0);
+  model.free();
+});
+
+/** A cache, and what records one token of a model over it. */
+function latentCache() {
+  const memory = new CacheMemory(3, 32);
+  const layer = (model: Model) => {
+    const rec = new Recorder(profileOf(gpu), { training: false });
+    const [ids, positions] = ["ids", "positions"].map((name) => rec.input(name, [3], "i32"));
+    const cache = model.cache(rec, memory);
+    model.record(rec, { batch: 3, length: 1, ids: ids!, positions: positions!, cache });
+  };
+  return { memory, layer };
+}
+
+test("an adapter of the matrix that makes keys and values decodes as it recomputes", async () => {
+  const lora = { rank: 3, alpha: 6, targets: ["kv_b_proj"], seed: 1 };
+  const model = await Model.fresh(gpu, TINY_DECODERS.deepseek_v3!, "m", { seed: 5, lora });
+  for (const [i, { b }] of [...model.adapter!.entries.values()].entries()) b.write(normals(i, b.size, 0.3));
+  const generator = new Generator(model);
+  const found = await generator.complete(PROMPTS, { ...GREEDY, maxTokens: 8, stop: [], batch: 3 });
+  for (const [i, prompt] of PROMPTS.entries()) expect(found[i]).toEqual(await recomputed(model, prompt, 8));
+  generator.free();
+  model.free();
 });
 
 describe.each(Object.keys(ALL))("%s", (name) => {

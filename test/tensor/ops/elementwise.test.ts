@@ -32,6 +32,7 @@ const functions: Record<
     f: (x) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))),
     data: (n) => normals(n, n, 2),
   },
+  quick_gelu: { f: (x) => x / (1 + Math.exp(-1.702 * x)), data: (n) => normals(n, n, 2) },
   clamp: { f: (x) => Math.min(0.7, Math.max(-0.4, x)), low: -0.4, high: 0.7 },
   round: { f: Math.round, data: (n) => normals(n, n, 4).map((x) => Math.round(x) + 0.8 * (x - Math.round(x))) },
   soft_cap: { f: (x) => 3 * Math.tanh(x / 3), high: 3, data: (n) => normals(n, n, 4) },
