@@ -39,6 +39,17 @@ await script({
       value: "MODEL",
       help: "which model's config, tokenizer and chat template go with the result; the base's or the first's when left out",
     },
+    tokenizer_source: {
+      type: "string",
+      value: "SOURCE",
+      help: "rows by their tokens, under this vocabulary: union, base, or that of one MODEL; as they stand when left out",
+    },
+    pad_to_multiple_of: {
+      type: "number.integer >= 1",
+      value: "N",
+      needs: "tokenizer_source",
+      help: "rows added to the tables of tokens, up to a multiple",
+    },
     shards: { type: "number.integer >= 1", value: "N", help: "number of files in the output folder" },
     shard: {
       type: "string",

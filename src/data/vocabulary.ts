@@ -7,7 +7,7 @@ export type Vocabulary = ReadonlyMap<string, number>;
 /**
  * The vocabulary; undefined without a tokenizer.json that can be read. Parses the file: some 50 ms for 100,000 tokens.
  */
-export function vocabularyOf(checkpoint: Checkpoint): Vocabulary | undefined {
+export function vocabularyOf(checkpoint: Pick<Checkpoint, "files">): Vocabulary | undefined {
   const bytes = checkpoint.files.get("tokenizer.json");
   return bytes && readVocabulary(bytes);
 }

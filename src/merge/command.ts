@@ -58,7 +58,7 @@ function historyOf(
       ...(context.options.compat_bugs === undefined ? {} : { compat_bugs: context.options.compat_bugs }),
       ...(context.options.allow_duplicates ? { allow_duplicates: true } : {}),
       ...(context.options.allow_missing ? { allow_missing: true } : {}),
-      ...(context.options.files === undefined ? {} : { files: context.options.files }),
+      ...given(context, "files", "tokenizer_source", "pad_to_multiple_of"),
       ...(post && { post: post.method.name, ...Object.fromEntries(Object.entries(post.values)) }),
     },
     seed: seedOf(context),
@@ -69,6 +69,10 @@ function historyOf(
     (text) => context.warn(text),
   );
 }
+
+/** Those of the options that were given. */
+const given = ({ options }: Context, ...names: string[]) =>
+  Object.fromEntries(names.flatMap((name) => (options[name] === undefined ? [] : [[name, options[name]]])));
 
 const planOptions = (context: Context) => {
   const files = textOf(context, "files");

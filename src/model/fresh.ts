@@ -10,6 +10,7 @@ import { showShape, sizeOf } from "../tensor/tensor.ts";
 import { humanBytes } from "../text/format.ts";
 import { xoshiro } from "../xoshiro.ts";
 import type { ParameterSpec } from "./architecture.ts";
+import { expectBuffers } from "./expect-buffers.ts";
 import { type Holding, heldDtype, type Loaded, type StoredTensor } from "./load.ts";
 
 /** An endless stream of numbers in [0, 1), chosen by a seed and a name. */
@@ -63,15 +64,14 @@ export function expectRoom(gpu: Gpu, specs: readonly ParameterSpec[], ref: strin
 export function drawParameters(gpu: Gpu, specs: readonly ParameterSpec[], seed: number, holding: Holding): Loaded {
   const parameters = new Map<string, Parameter>();
   const stored: StoredTensor[] = [];
-  for (const spec of specs) {
-    const { trainable, dtype } = holding(spec.name);
-    const parameter = new Parameter(
-      gpu,
-      spec.name,
-      spec.shape,
-      heldDtype(spec, dtype, { dtype: "F32" }),
-      trainable && !spec.buffer,
-    );
+  const held = specs.map((spec) => {
+    const { trainable, dtype: asked } = holding(spec.name);
+    const dtype = heldDtype(spec, asked, { dtype: "F32" });
+    return { spec, name: spec.name, shape: spec.shape, dtype, trainable: trainable && !spec.buffer };
+  });
+  expectBuffers(gpu, held);
+  for (const { spec, dtype, trainable } of held) {
+    const parameter = new Parameter(gpu, spec.name, spec.shape, dtype, trainable);
     parameters.set(spec.name, parameter);
     const shape = spec.parts ? spec.shape.slice(1) : spec.shape;
     const count = sizeOf(shape);

@@ -13,6 +13,7 @@ import type { Gpu } from "../gpu/gpu.ts";
 import { Parameter } from "../tensor/parameter.ts";
 import { showShape, sizeOf } from "../tensor/tensor.ts";
 import type { Architecture, ParameterSpec } from "./architecture.ts";
+import { expectBuffers } from "./expect-buffers.ts";
 
 /** A tensor of a saved checkpoint: a parameter, or a part of a stack. */
 export interface StoredTensor {
@@ -89,12 +90,16 @@ export async function loadParameters(
   const others = othersOf(checkpoint, architecture, wanted, warn);
   if (isStream(checkpoint)) for (const { name } of others) checkpoint.retain(name);
 
-  const parameters = new Map<string, Parameter>();
-  for (const spec of specs) {
-    const { trainable, dtype } = holding(spec.name);
-    const held = heldDtype(spec, dtype, tensors.get(rename(namesOf(spec)[0]!))!);
-    parameters.set(spec.name, new Parameter(gpu, spec.name, spec.shape, held, trainable && !spec.buffer));
-  }
+  const held = specs.map((spec) => {
+    const { name, shape } = spec;
+    const { trainable, dtype: asked } = holding(name);
+    const dtype = heldDtype(spec, asked, tensors.get(rename(namesOf(spec)[0]!))!);
+    return { name, shape, dtype, trainable: trainable && !spec.buffer };
+  });
+  expectBuffers(gpu, held);
+  const parameters = new Map(
+    held.map(({ name, shape, dtype, trainable }) => [name, new Parameter(gpu, name, shape, dtype, trainable)]),
+  );
   const stored: StoredTensor[] = [];
   for (const entry of tensors.values()) {
     const found = wanted.get(entry.name);

@@ -7,10 +7,6 @@ const shop = await Workshop.make();
 afterAll(() => shop.close());
 const { at, bytesOf, distill, shell, steps } = shop;
 
-/** Methods that keep nothing between steps: how they resume is that of the frame, which the others run. */
-const STATELESS = new Set(["hidden", "attention"]);
-const LONG = process.env.INGOT_LONG === "1";
-
 describe("a run that was killed goes on as if it had not been", () => {
   const RUNS = {
     taid: "large --student small --method taid",
@@ -22,7 +18,7 @@ describe("a run that was killed goes on as if it had not been", () => {
     self: "--teacher self --student small --method lssd",
     aligned: "other --student small --method dual-head --grad-align",
   };
-  test.each(Object.entries(RUNS).filter(([name]) => LONG || !STATELESS.has(name)))(
+  test.each(Object.entries(RUNS))(
     "%s",
     async (name, argv) => {
       const line = `${TEXT} --steps 14 --accumulate 2 --lr 0.01 --save-every 1`;

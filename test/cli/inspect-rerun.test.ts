@@ -1,6 +1,6 @@
 /** `inspect --command` as a process: the script that it prints, run by sh, makes the same bytes again. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { runScript } from "../support/command.ts";
@@ -172,6 +172,25 @@ test("rows that came through a pipe are given in a variable", async () => {
   await expect(again("piped.safetensors")).rejects.toThrow("INPUT_1: set it to what --data read from -");
   const { bytes } = await again("piped.safetensors", { INPUT_1: A });
   expect(weightsOf(bytes)).toBe(weightsOf(readFileSync(at("piped.safetensors")))); // the lineage names other data
+});
+
+test("merges under a vocabulary, by flags and by a recipe", async () => {
+  const inputs = join(import.meta.dir, "../golden/tokenizer-merge/inputs");
+  for (const name of ["a", "b"]) cpSync(join(inputs, name), at(`vocabulary-${name}`), { recursive: true });
+  const models = ["vocabulary-a", "vocabulary-b"];
+  const flags = ["--tokenizer-source", "union", "--pad-to-multiple-of", "16"];
+  await made("merge", ...models, "--method", "linear", ...flags, "-o", "flags.safetensors", "-q");
+  const { text, bytes } = await again("flags.safetensors");
+  expect(text).toContain(flags.join(" "));
+  const list = models.map((model) => `- {model: ./${model}, parameters: {weight: 1}}`).join("\n");
+  const tokenizer = "tokenizer: {source: union, pad_to_multiple_of: 16}";
+  writeFileSync(at("vocabulary.yml"), `merge_method: linear\nmodels:\n${list}\n${tokenizer}\n`);
+  await made("merge", "vocabulary.yml", "-o", "recipe.safetensors", "-q");
+  const byRecipe = (await again("recipe.safetensors")).bytes;
+  const wanted = readFileSync(at("flags.safetensors"));
+  for (const found of [bytes, byRecipe, readFileSync(at("recipe.safetensors"))])
+    expect(weightsOf(found)).toBe(weightsOf(wanted));
+  expect(bytes.equals(wanted)).toBe(true);
 });
 
 test("a checkpoint that is at the place of the result is refused before any step", async () => {

@@ -67,6 +67,8 @@ const LINES = [
   "evaluate tiny --data forget=said.jsonl --attack relearn --relearn-rows 1",
   "evaluate tiny --data forget=said.jsonl --probe trace",
   "evaluate tiny --gold tiny --data forget=said.jsonl --probe revive --revive-goal 1 --revive-steps 1",
+  "evaluate imatrix tiny --data said.jsonl -n -o important.gguf",
+  "evaluate imatrix tiny --data said.jsonl -o important.gguf",
   "sample tiny --prompt ab --max-tokens 2",
   "sample tiny --prompt ab -n",
   "report run.log mixed.log",
@@ -91,7 +93,7 @@ beforeAll(() => {
 test.each(LINES)("%s", async (line) => {
   const [script, ...argv] = line.split(" ");
   const { text, err } = await run(script!, [...argv, "--json"]);
-  expect(err).not.toContain("hint:");
+  expect(err).not.toMatch(/^ {2}hint:/m);
   // One value, or one a line.
   const values = /^[[{][^\n]*\n[[{]/.test(text) ? text.trim().split("\n") : [text];
   const found = values.map((value) => JSON.parse(value));

@@ -93,6 +93,16 @@ export interface Outcome {
 export const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
 export const all = (losses: Readonly<Record<string, number>>): number => mean(Object.values(losses));
 
+/** Gives work a folder, which is removed afterwards. */
+export async function inLab<T>(work: (lab: Lab) => Promise<T>): Promise<T> {
+  const lab = new Lab();
+  try {
+    return await work(lab);
+  } finally {
+    lab.close();
+  }
+}
+
 /** A folder in which the script runs. */
 export class Lab {
   readonly folder = mkdtempSync(join(tmpdir(), "ingot-curricula-"));

@@ -32,7 +32,7 @@ export const REFUSAL = " i can not say.";
 /** Letters of the values of every attribute: short and long answers. */
 const ATTRIBUTES = { town: 2, work: 10, bird: 2, road: 10 };
 
-/** Losses of every group as a run goes on. */
+/** Losses of groups as a run goes on; of those that were not measured NaN. */
 export type Curve = readonly Readonly<Record<Group, number>>[];
 
 export class World {
@@ -96,10 +96,10 @@ export class World {
     return text;
   }
 
-  /** Unlearns from `base`, and measures after every third step unless told otherwise. */
-  async unlearn(name: string, line: string): Promise<Curve> {
+  /** Unlearns from `base`, and measures groups after every third step unless told otherwise. */
+  async unlearn(name: string, line: string, groups: readonly Group[]): Promise<Curve> {
     const every = line.includes("--eval-every") ? "" : "--eval-every 3";
-    const data = GROUPS.map((group) => `--eval-data ${group}=${group === "retain" ? "some" : group}.jsonl`).join(" ");
+    const data = groups.map((group) => `--eval-data ${group}=${group === "retain" ? "some" : group}.jsonl`).join(" ");
     await this.run(
       "unlearn",
       `base --forget forget.jsonl ${line} --batch-size 12 --weight-decay 0 ${data} ${every} --log ${name}.log -q -o ${name}/`,
@@ -114,7 +114,8 @@ export class World {
       if (event !== "eval" || group === undefined) continue;
       found.set(step, { ...found.get(step), [group]: value ?? Number.POSITIVE_INFINITY });
     }
-    return [...found.values()] as Record<Group, number>[];
+    const none = Object.fromEntries(GROUPS.map((group) => [group, Number.NaN])) as Record<Group, number>;
+    return [...found.values()].map((losses) => ({ ...none, ...losses }));
   }
 
   /** How the loss of the rows to forget falls as models learn 3, 6 and 12 of them again; before that comes first. */

@@ -3,10 +3,11 @@
  *
  *   bun test/golden/run.ts test/golden/merge test/golden/train test/golden/loss
  *
- * A folder is in one of four formats, told by its files and described in its README: `merge` (index.json and
- * cases/*.yml), `loss` (cases.json and inputs.safetensors), `train` and `quantized` (a folder per model with a
- * case.json; that of a quantised one names the tensors that were dequantised). Exit code 1 when a case fails, 2 for a
- * folder in no known format or without a readable list of cases.
+ * A folder is in one of five formats, told by its files and described in its README: `merge` (index.json and
+ * cases/*.yml), `vocabulary` (inputs, and merges whose expected tensors come with their tokens), `loss` (cases.json and
+ * inputs.safetensors), `train` and `quantized` (a folder per model with a case.json; that of a quantised one names the
+ * tensors that were dequantised). Exit code 1 when a case fails, 2 for a folder in no known format or without a
+ * readable list of cases.
  */
 import { existsSync, statSync } from "node:fs";
 import path from "node:path";
@@ -16,10 +17,11 @@ import { LossGoldens } from "./formats/loss.ts";
 import { MergeGoldens } from "./formats/merge.ts";
 import { checkQuantized, quantizedCases } from "./formats/quantized.ts";
 import { checkTrain, trainCases } from "./formats/train.ts";
+import { checkVocabulary, vocabularyCases } from "./formats/vocabulary.ts";
 
 /** A folder's cases: the name of each, and what runs it and gives what is wrong. */
 export interface Goldens {
-  readonly format: "merge" | "train" | "loss" | "quantized";
+  readonly format: "merge" | "vocabulary" | "train" | "loss" | "quantized";
   readonly cases: readonly (readonly [name: string, check: (gpu: Gpu) => Promise<string[]>])[];
   close(): void;
 }
@@ -36,6 +38,14 @@ export async function openGoldens(folder: string): Promise<Goldens | undefined> 
       return [id ?? `case ${i + 1}`, check] as const;
     });
     return { format: "merge", cases, close: () => goldens.close() };
+  }
+  const vocabularies = vocabularyCases(folder);
+  if (vocabularies.size > 0) {
+    const cases = [...vocabularies].map(([name, golden]) => {
+      const check = (gpu: Gpu) => checkVocabulary(folder, golden, gpu);
+      return [name, check] as const;
+    });
+    return { format: "vocabulary", cases, close: () => {} };
   }
   if (has("cases.json") && has("inputs.safetensors")) {
     const goldens = await LossGoldens.open(folder);
@@ -60,7 +70,9 @@ const reason = (error: unknown): string => (error instanceof Error ? error.messa
 async function checkFolder(folder: string, gpu: Gpu): Promise<number> {
   const goldens = await openGoldens(folder).catch((error: unknown) => reason(error));
   if (goldens === undefined || typeof goldens === "string") {
-    const known = existsSync(folder) ? "is in no known format: merge, train, loss or quantized" : "does not exist";
+    const known = existsSync(folder)
+      ? "is in no known format: merge, vocabulary, train, loss or quantized"
+      : "does not exist";
     process.stderr.write(goldens === undefined ? `${folder} ${known}\n` : `${folder} cannot be read: ${goldens}\n`);
     return 2;
   }

@@ -110,7 +110,9 @@ describe("keys that change the equations and are not read", () => {
     ["qwen3", { mlp_bias: true }, "mlp_bias is true"],
     ["llama", { no_rope_layers: [1, 0] }, "no_rope_layers is [1,0]"],
     ["llama", { use_sliding_window: true }, "use_sliding_window is true"],
-    ["qwen2", { use_sliding_window: true }, "use_sliding_window must be false"],
+    ["qwen3_moe", { use_sliding_window: true }, "use_sliding_window must be false"],
+    ["qwen2", { use_sliding_window: true, sliding_window: 0 }, "sliding_window must be a positive whole number"],
+    ["qwen2", { use_sliding_window: true, layer_types: ["full_attention"] }, "layer_types has 1 entries for 2 layers"],
     ["qwen3", { layer_types: ["full_attention", "sliding_attention"] }, 'layer_types has "sliding_attention"'],
     ["mistral", { layer_types: ["sliding_attention", "full_attention"] }, 'layer_types has "full_attention"'],
     ["qwen2", { use_mrope: true }, "use_mrope is true, which gives positions several parts"],
@@ -245,6 +247,33 @@ describe("decoders of several kinds", () => {
     expect(windows(await dense("exaone4", { num_hidden_layers: 5, sliding_window_pattern: "LLLG" }))).toEqual([
       4, 4, 4, 0, 4,
     ]);
+  });
+
+  test.each(["qwen2", "qwen3"])("windows of %s begin with max_window_layers, where they are used", async (base) => {
+    const used = { use_sliding_window: true, sliding_window: 6, num_hidden_layers: 3 };
+    expect(windows(await dense(base, { ...used, max_window_layers: 1 }))).toEqual([0, 6, 6]);
+    expect(windows(await dense(base, { ...used, max_window_layers: 0 }))).toEqual([6, 6, 6]);
+    expect(windows(await dense(base, { ...used, num_hidden_layers: 30 })).slice(26)).toEqual([0, 0, 6, 6]);
+    expect(windows(await dense(base, { ...used, sliding_window: undefined, max_window_layers: 2 }))).toEqual([
+      0, 0, 4096,
+    ]);
+    const layer_types = ["sliding_attention", "full_attention", "sliding_attention"];
+    expect(windows(await dense(base, { ...used, layer_types }))).toEqual([6, 0, 6]);
+    expect(windows(await dense(base, { ...used, sliding_window: null, max_window_layers: 0 }))).toEqual([0, 0, 0]);
+    expect(windows(await dense(base, { ...used, use_sliding_window: false, max_window_layers: 0 }))).toEqual([0, 0, 0]);
+  });
+
+  test.each(["qwen2", "qwen3"])("what is written of a new %s says which layers have windows", async (base) => {
+    for (const more of [
+      { max_window_layers: 1 },
+      { max_window_layers: 0 },
+      { layer_types: ["sliding_attention", "full_attention"] },
+      { layer_types: ["sliding_attention", "sliding_attention"] },
+    ]) {
+      const { architecture, config } = await read(base, { use_sliding_window: true, sliding_window: 6, ...more });
+      const again = (await read(base, architecture.implied!(config))).config as DecoderConfig;
+      expect(windows(again)).toEqual(windows(config as DecoderConfig));
+    }
   });
 
   test("positions enter where the family says", async () => {

@@ -56,7 +56,9 @@ function decoder(
   const kvHeads = num(c, "num_key_value_heads", heads);
   const d = num(c, "head_dim", width / heads);
   const eps = num(c, "rms_norm_eps");
-  const window = c.model_type === "mistral" ? num(c, "sliding_window", 0) : 0;
+  const firstWindow = c.model_type === "mistral" ? 0 : num(c, "max_window_layers", 28);
+  const windowed = c.model_type === "mistral" || c.use_sliding_window === true;
+  const windowOf = (layer: number) => (windowed && layer >= firstWindow ? num(c, "sliding_window", 0) : 0);
   const f = frequencies(c, d);
   const table = w("model.embed_tokens.weight");
   return ids.map((row) => {
@@ -82,7 +84,7 @@ function decoder(
         heads,
         kvHeads,
         true,
-        window,
+        windowOf(l),
       );
       x = replace(
         `middle.${l}`,

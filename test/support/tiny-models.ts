@@ -33,6 +33,10 @@ export const TINY_TEXT: Readonly<Record<string, Json>> = {
   mistral: { ...decoder, model_type: "mistral", sliding_window: 5 },
   qwen2: { ...decoder, model_type: "qwen2", rope_theta: 1e6 },
   qwen3: { ...decoder, model_type: "qwen3", head_dim: 10, num_key_value_heads: 3 },
+  "qwen2 with a window in its second layer": {
+    ...{ ...decoder, model_type: "qwen2" },
+    ...{ use_sliding_window: true, sliding_window: 3, max_window_layers: 1 },
+  },
   gpt2: {
     model_type: "gpt2",
     n_embd: 24,

@@ -53,6 +53,8 @@ const plain = (preTokenizer: object, more: Partial<PreTokenizer> = {}): PreToken
 const NFC = { normalizer: { type: "NFC" } };
 
 const LLAMA3 = plain(splits(gpt4("\\p{N}{1,3}")), { ignoreMerges: true, addBos: true });
+/** Llama 3's cuts without its ways with whole words and first tokens: cl100k, GLM-4. */
+const DBRX = plain(splits(gpt4("\\p{N}{1,3}")));
 const QWEN2 = plain(splits(gpt4("\\p{N}")), NFC);
 const SMOLLM = plain(sequence({ type: "Digits", individual_digits: true }, byteLevel(true)));
 const O200K = plain(splits(cased(`${CONTRACTIONS}?`, "\\p{N}{1,3}")));
@@ -76,6 +78,13 @@ const BY_NAME: Readonly<Record<string, PreTokenizer>> = {
   ),
   smollm: SMOLLM,
   starcoder: SMOLLM,
+  refact: SMOLLM,
+  "command-r": { ...SMOLLM, ...NFC },
+  exaone4: plain(byteLevel(true)),
+  dbrx: DBRX,
+  "smaug-bpe": DBRX,
+  glm4: DBRX,
+  "chatglm-bpe": DBRX,
   "gpt-4o": O200K,
   llama4: O200K,
   tekken: plain(splits(cased("", "\\p{N}")), { ignoreMerges: true, addBos: true }),
@@ -87,5 +96,5 @@ export const preTokenizerOf = (name: string): PreTokenizer | undefined =>
 
 /** All names; of several for one way, the one that llama.cpp's converter writes comes first. */
 export const PRE_TOKENIZER_NAMES: readonly string[] = [
-  ...new Set(["gpt-2", "llama-bpe", "qwen2", "smollm", "gpt-4o", "tekken", ...Object.keys(BY_NAME)]),
+  ...new Set(["gpt-2", "llama-bpe", "dbrx", "qwen2", "smollm", "gpt-4o", "tekken", ...Object.keys(BY_NAME)]),
 ];

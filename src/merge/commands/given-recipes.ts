@@ -10,7 +10,7 @@ import type { Bound } from "../../method/bind.ts";
 import { flagOf } from "../../method/options.ts";
 import { quote } from "../../text/quote.ts";
 import type { MergeMethod } from "../contract.ts";
-import { recipeFromArguments } from "../plan/arguments.ts";
+import { type RecipeArguments, recipeFromArguments } from "../plan/arguments.ts";
 import type { PostStep } from "../post-step.ts";
 
 /** What `script()` gives, its options seen as a plain record. */
@@ -60,6 +60,8 @@ export async function readRecipes(context: Context): Promise<{ recipes: Recipe[]
     if (context.method || context.raw.size > 0 || textOf(context, "base")) {
       throw new UserError(`${files[0]} sets the method and its parameters`, "leave out --method, --base and the like");
     }
+    if (textOf(context, "tokenizer_source") !== undefined)
+      throw new UserError(`${files[0]} sets the tokenizer`, "write tokenizer: { source: ... } in the recipe");
     const text = recipeText(files[0]!);
     const recipes = orderRecipes(await parseRecipe(text, files[0]!));
     const changes = { ...(dtype && { dtype }), ...(outDtype && { outDtype }) };
@@ -84,8 +86,15 @@ export async function readRecipes(context: Context): Promise<{ recipes: Recipe[]
     })),
     ...(dtype && { dtype }),
     ...(outDtype && { outDtype }),
+    ...tokenizerOptions(context),
   });
   return { recipes: [recipe], text: undefined };
+}
+
+function tokenizerOptions(context: Context): Pick<RecipeArguments, "tokenizerSource" | "padTo"> {
+  const tokenizerSource = textOf(context, "tokenizer_source");
+  const padTo = context.options.pad_to_multiple_of as number | undefined;
+  return { ...(tokenizerSource !== undefined && { tokenizerSource }), ...(padTo !== undefined && { padTo }) };
 }
 
 function recipeText(file: string): string {

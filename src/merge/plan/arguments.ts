@@ -4,7 +4,7 @@
  */
 
 import type { Dtype } from "../../checkpoint/dtype.ts";
-import type { Recipe, RecipeSource } from "../../checkpoint/lineage/recipe/recipe.ts";
+import type { Recipe, RecipeSource, TokenizerRecipe } from "../../checkpoint/lineage/recipe/recipe.ts";
 import type { Conditional, Parameters, Scalar, Setting } from "../../checkpoint/lineage/recipe/settings.ts";
 import { type ModelReference, referenceKey } from "../../checkpoint/reference.ts";
 import { UserError } from "../../errors.ts";
@@ -27,6 +27,9 @@ export interface RecipeArguments {
   readonly filtered?: readonly SetArgument[];
   readonly dtype?: Dtype;
   readonly outDtype?: Dtype;
+  /** `union`, `base` or a model. */
+  readonly tokenizerSource?: string;
+  readonly padTo?: number;
 }
 
 /** Reads the argument of `--set`. Throws a UserError when it is not `name[:filter]=value`. */
@@ -107,6 +110,16 @@ export function recipeFromArguments(given: RecipeArguments): Recipe {
     ...(base !== undefined && { base }),
     ...(given.dtype !== undefined && { dtype: given.dtype }),
     ...(given.outDtype !== undefined && { outDtype: given.outDtype }),
+    ...(given.tokenizerSource !== undefined && { tokenizer: tokenizerOf(given.tokenizerSource, given.padTo) }),
+  };
+}
+
+function tokenizerOf(source: string, padTo: number | undefined): TokenizerRecipe {
+  return {
+    source: source === "union" || source === "base" ? source : { path: source },
+    tokens: [],
+    ...(padTo !== undefined && { padTo }),
+    fail: (message, hint) => new UserError(`--tokenizer-source: ${message}`, hint),
   };
 }
 

@@ -3,16 +3,6 @@ import { UserError } from "../../errors.ts";
 import { isObject, type Json } from "../../json.ts";
 import type { NamedModel } from "../../model/names.ts";
 
-/** The tokenizers of a recipe that asks for their union. Throws UserError unless they are one: merge rebuilds none. */
-export function refuseUnequalTokenizers(models: Iterable<NamedModel>, place: UserError): void {
-  const digests = new Map<string, string>();
-  for (const { ref, checkpoint } of models) {
-    const bytes = checkpoint.files.get("tokenizer.json");
-    if (bytes) digests.set(Bun.hash(bytes).toString(), ref);
-  }
-  if (digests.size > 1) throw place;
-}
-
 function chatTemplateOf({ checkpoint: { files } }: NamedModel): string | undefined {
   const own = files.get("chat_template.jinja");
   if (own) return new TextDecoder().decode(own);

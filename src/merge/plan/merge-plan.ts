@@ -7,7 +7,7 @@
  */
 import type { Checkpoint, TensorEntry } from "../../checkpoint/checkpoint.ts";
 import { DTYPE_BYTES, isFloat } from "../../checkpoint/dtype.ts";
-import { type Recipe, recipeReferences } from "../../checkpoint/lineage/recipe/recipe.ts";
+import { type Recipe, recipeReferences, type TokenizerRecipe } from "../../checkpoint/lineage/recipe/recipe.ts";
 import { type ModelReference, referenceKey } from "../../checkpoint/reference.ts";
 import { countTokens, vocabularyOf } from "../../data/vocabulary.ts";
 import { UserError } from "../../errors.ts";
@@ -27,8 +27,10 @@ import {
 import { sizeOf } from "../../tensor/tensor.ts";
 import type { MergeMethod } from "../contract.ts";
 import { entriesOf, type ValuedTask } from "../job/task.ts";
+import { type Revised, revise } from "../vocabulary/revise.ts";
+import { moveSpecialIds, tokenizerFiles } from "../vocabulary/tokenizer-files.ts";
 import { type Aligned, align, type Operand } from "./align.ts";
-import { filesDonor, leftOut, refuseUnequalTokenizers } from "./carried-files.ts";
+import { filesDonor, leftOut } from "./carried-files.ts";
 import { Missing } from "./missing.ts";
 import { assignModules } from "./modules.ts";
 import { Notes } from "./notes.ts";
@@ -69,7 +71,9 @@ export async function planMerge(
   options: PlanOptions = {},
 ): Promise<MergePlan> {
   const warnings = [...recipe.warnings, ...unusedParameters(recipe, method)];
-  const { models, donor } = namedModels(recipe, opened, warnings);
+  const given = namedModels(recipe, opened, warnings);
+  const revised = recipe.tokenizer && reviseModels(recipe.tokenizer, given, recipe.base !== undefined, warnings);
+  const { models, donor } = revised ?? given;
 
   const listed: { ref: ModelReference; occurrence: number }[] = [];
   const context: SectionContext = {
@@ -89,12 +93,11 @@ export async function planMerge(
   const missing = new Missing(options.allowMissing ?? false, notes);
   const tensors = await tasksOf(slots, donor, recipe, method, { notes, missing });
   missing.refuse();
-  if (recipe.unionOfTokenizers) refuseUnequalTokenizers(models.values(), recipe.unionOfTokenizers);
   const giver = options.files === undefined ? donor : filesDonor(options.files, models.values());
   if (giver !== donor && slots.stacks.length > 0)
     throw new UserError(`--files ${giver.ref} cannot go with slices`, `the layers are counted in ${donor.ref}`);
   warnings.push(...leftOut(giver, models.values()));
-  const files = filesOf(tensors, slots.stacks, giver, models, recipe, warnings);
+  const files = filesOf(tensors, slots.stacks, giver, { models, recipe, ...(revised && { revised }) }, warnings);
   return {
     method: method.name,
     tensors,
@@ -102,6 +105,19 @@ export async function planMerge(
     files,
     warnings: [...warnings, ...notes.lines()],
   };
+}
+
+/** The models under the vocabulary that the recipe chooses. */
+function reviseModels(
+  tokenizer: TokenizerRecipe,
+  { models, donor }: ReturnType<typeof namedModels>,
+  hasBase: boolean,
+  warnings: string[],
+) {
+  const revised = revise(tokenizer, models, { first: donor, hasBase }, warnings);
+  if (!revised) return undefined;
+  const [key] = [...models].find(([, model]) => model === donor)!;
+  return { ...revised, donor: revised.models.get(key)! };
 }
 
 /** The models under common names, and the one that gives the files: the base, or the first. */
@@ -167,19 +183,25 @@ function filesOf(
   tensors: readonly ValuedTask[],
   stacks: readonly RestackedLayers[],
   donor: NamedModel,
-  models: ReadonlyMap<string, NamedModel>,
-  recipe: Recipe,
+  { models, recipe, revised }: Pick<Revised, "models"> & { readonly recipe: Recipe; readonly revised?: Revised },
   warnings: string[],
 ): Map<string, Uint8Array> {
   const dtype = recipe.outDtype ?? recipe.dtype;
-  const vocabulary = tokenRows(tensors, donor, warnings);
+  const vocabulary = revised?.rows ?? tokenRows(tensors, donor, warnings);
   const changes = {
     stacks,
     untied: isUntied(tensors, donor, models),
     ...(dtype !== undefined && { dtype }),
     ...(vocabulary !== undefined && { vocabulary }),
   };
-  return outputFiles(donor, changes, warnings);
+  const files = outputFiles(donor, changes, warnings);
+  if (!revised) return files;
+  const { target } = revised;
+  for (const [name, bytes] of tokenizerFiles(donor, target, warnings))
+    if (bytes === undefined) files.delete(name);
+    else files.set(name, bytes);
+  moveSpecialIds(files, donor, target, warnings);
+  return files;
 }
 
 /** The output's tensors, before it is known which inputs have them. */

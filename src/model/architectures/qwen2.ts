@@ -2,6 +2,7 @@
 import type { Architecture } from "../architecture.ts";
 import { denseDecoder } from "../blocks/causal-decoder.ts";
 import { type DecoderConfig, decoderConfig } from "../blocks/decoder-config.ts";
+import { qwenWindows } from "../blocks/qwen.ts";
 import { ConfigReader } from "../config.ts";
 
 export const method: Architecture<DecoderConfig> = {
@@ -15,7 +16,10 @@ export const method: Architecture<DecoderConfig> = {
 
   config(json, where) {
     const c = new ConfigReader(json, where);
-    c.only("use_sliding_window", false);
-    return decoderConfig(json, where, { bias: { qkv: true, o: false, mlp: false }, tied: false });
+    return decoderConfig(json, where, {
+      bias: { qkv: true, o: false, mlp: false },
+      tied: false,
+      ...qwenWindows(c),
+    });
   },
 };

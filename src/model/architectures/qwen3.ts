@@ -4,6 +4,7 @@
 import type { Architecture } from "../architecture.ts";
 import { denseDecoder } from "../blocks/causal-decoder.ts";
 import { type DecoderConfig, decoderConfig, qkNorm } from "../blocks/decoder-config.ts";
+import { qwenWindows } from "../blocks/qwen.ts";
 import { ConfigReader } from "../config.ts";
 
 export const method: Architecture<DecoderConfig> = {
@@ -17,12 +18,12 @@ export const method: Architecture<DecoderConfig> = {
 
   config(json, where) {
     const c = new ConfigReader(json, where);
-    c.only("use_sliding_window", false);
     const bias = c.flag("attention_bias", false);
     return decoderConfig(json, where, {
       bias: { qkv: bias, o: bias, mlp: false },
       qkNorm: qkNorm("head"),
       tied: false,
+      ...qwenWindows(c),
     });
   },
 };

@@ -101,6 +101,35 @@ function addDeciles(sums: { kept: number[]; seen: number[] }, delta: Float32Arra
   }
 }
 
+/** Merges in memory: the tensors, and the files that go with them. `models` by `referenceKey`. */
+export async function runRecipe(
+  recipe: Recipe,
+  models: ReadonlyMap<string, Checkpoint>,
+  { gpu, seed = 0, compatBugs = true, chunkValues }: RunOptions,
+): Promise<{ output: GoldenOutput; files: ReadonlyMap<string, Uint8Array> }> {
+  const method = await loadMethod("merge", recipe.method);
+  const { tensors, files } = await planMerge(recipe, models, method);
+  const parts = new Map<string, Uint8Array[]>(tensors.map(({ name }) => [name, []]));
+  await mergeTensors({
+    gpu,
+    method,
+    tasks: tensors,
+    sink: {
+      async write(name, bytes) {
+        parts.get(name)!.push(bytes.slice());
+      },
+    },
+    settings: { seed, compatRounding: false, compatBugs, ...(chunkValues !== undefined && { chunkValues }) },
+  });
+  const output = new Map(
+    tensors.map(({ name, outDtype, shape }) => {
+      const bytes = new Uint8Array(Buffer.concat(parts.get(name)!));
+      return [name, { dtype: outDtype, shape, bytes }] as const;
+    }),
+  );
+  return { output, files };
+}
+
 /** A folder in this format. Open until `close`. */
 export class MergeGoldens {
   /** Those with expected tensors, then the random ones. */
@@ -156,33 +185,9 @@ export class MergeGoldens {
   /** Merges a case; the known faults of mergekit are reproduced unless `compatBugs` is false. */
   async run(id: string, options: RunOptions): Promise<GoldenOutput> {
     const recipe = await this.#recipeOf(id);
-    const method = await loadMethod("merge", recipe.method);
     const models = new Map<string, Checkpoint>();
     for (const ref of recipeReferences(recipe)) models.set(referenceKey(ref), await this.#input(ref.path));
-    const { tensors } = await planMerge(recipe, models, method);
-    const parts = new Map<string, Uint8Array[]>(tensors.map(({ name }) => [name, []]));
-    await mergeTensors({
-      gpu: options.gpu,
-      method,
-      tasks: tensors,
-      sink: {
-        async write(name, bytes) {
-          parts.get(name)!.push(bytes.slice());
-        },
-      },
-      settings: {
-        seed: options.seed ?? 0,
-        compatRounding: false,
-        compatBugs: options.compatBugs ?? true,
-        ...(options.chunkValues !== undefined && { chunkValues: options.chunkValues }),
-      },
-    });
-    return new Map(
-      tensors.map(({ name, outDtype, shape }) => {
-        const bytes = new Uint8Array(Buffer.concat(parts.get(name)!));
-        return [name, { dtype: outDtype, shape, bytes }];
-      }),
-    );
+    return (await runRecipe(recipe, models, options)).output;
   }
 
   #expectedOf({ id, expected, variant }: GoldenCase): Map<string, GoldenTensor> {

@@ -518,17 +518,21 @@ describe("the files", () => {
     expect([...merged.files.keys()]).toEqual(["config.json", "tokenizer.json", "generation_config.json"]);
   });
 
-  test("what mergekit's recipes ask of the tokenizer is what every merge gives, or is refused", async () => {
+  test("nothing is revised where no model says which row is which token, and nothing but that is asked", async () => {
     const both = (a: string, b: string) => [
       decoder("base", 1, { "tokenizer.json": a }),
       decoder("a", 1, { "tokenizer.json": b }),
     ];
-    for (const asked of ["tokenizer_source: base", "tokenizer: { source: base }", "chat_template: auto"])
-      await plan(recipe("ties", weighted("a"), `base_model: base\n${asked}`), both("{}", "[]"));
-    const union = recipe("ties", weighted("a"), "base_model: base\ntokenizer_source: union");
-    await plan(union, both("{}", "{}"));
-    const error = await refusal(plan(union, both("{}", "[]")));
-    expect(error.message).toContain("tokenizer_source asks for a change of the tokenizer");
+    const asking = (key: string) => recipe("ties", weighted("a"), `base_model: base\n${key}`);
+    for (const key of ["tokenizer_source: base", "tokenizer: { source: union }", "chat_template: auto"])
+      await plan(asking(key), both("{}", "{}"));
+    for (const [key, a, b] of [
+      ["tokenizer_source: union", "{}", "[]"],
+      ["tokenizer: {source: base, pad_to_multiple_of: 8}", "{}", "{}"],
+    ] as const) {
+      const error = await refusal(plan(asking(key), both(a, b)));
+      expect(error.message).toContain("has no tokenizer.json that says which row is which token");
+    }
   });
 
   test("of another model go with the result when it is named; what is left out is told", async () => {

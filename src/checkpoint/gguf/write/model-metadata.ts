@@ -52,7 +52,7 @@ export function modelMetadata(config: Config, warn: (message: string) => void): 
     put.u32("attention.key_length", sizes.headSize);
     put.u32("attention.value_length", sizes.headSize);
   }
-  const experts = architecture.experts === undefined ? 0 : wholeOf(config, architecture.experts);
+  const experts = architecture.experts === undefined ? 0 : expertsOf(config, architecture.experts);
   if (experts > 0) put.u32("expert_count", experts);
   architecture.write?.(config, put, sizes);
   const tables = addRope(put, architecture.rotary?.(config) ?? config, { architecture, headSize: sizes.headSize });
@@ -65,6 +65,12 @@ export function modelMetadata(config: Config, warn: (message: string) => void): 
 function expectActivation(config: Config, { gelu }: GgufArchitecture): void {
   if (gelu) expectValue(config, "hidden_activation", "gelu_pytorch_tanh");
   else expectValue(config, "hidden_act", "silu", "swish");
+}
+
+/** The number of experts, under the architecture's key or the other one: transformers changed some. */
+function expertsOf(config: Config, key: string): number {
+  const other = key === "num_experts" ? "num_local_experts" : "num_experts";
+  return wholeOf(config, config[key] == null && config[other] != null ? other : key);
 }
 
 function sizesOf(config: Config, { defaults = {} }: GgufArchitecture): GgufSizes {

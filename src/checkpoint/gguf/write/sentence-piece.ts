@@ -61,7 +61,9 @@ function spacesOf(definition: JsonObject, warn: (message: string) => void): "pre
     return scheme === "never" ? "plain" : "prefix";
   }
   if (!normalizers.some(replaces)) return undefined;
-  if (cuts.length > 0 || normalizers.some((one) => !replaces(one) && !prepends(one))) {
+  // Gemma's: a cut at spaces, of which none is left.
+  const inert = ({ type, pattern }: JsonObject) => type === "Split" && isObject(pattern) && pattern.String === " ";
+  if (!cuts.every(inert) || normalizers.some((one) => !replaces(one) && !prepends(one))) {
     throw noForm("it changes text before it cuts it");
   }
   return normalizers.some(prepends) ? "prefix" : "plain";

@@ -4,7 +4,16 @@ import { UserError } from "../../../errors.ts";
 import { didYouMean } from "../../../method/nearest.ts";
 import { type Dtype, parseDtype } from "../../dtype.ts";
 import { type ModelReference, parseReference, referenceKey } from "../../reference.ts";
-import type { Recipe, RecipeBody, RecipeModule, RecipeSlice, RecipeSource } from "./recipe.ts";
+import type {
+  Recipe,
+  RecipeBody,
+  RecipeModule,
+  RecipeSlice,
+  RecipeSource,
+  TokenizerRecipe,
+  TokenRule,
+  TokenSource,
+} from "./recipe.ts";
 import type { Conditional, Parameters, Scalar, Setting } from "./settings.ts";
 import { type Path, parseYaml, type YamlDocument } from "./yaml.ts";
 
@@ -14,6 +23,7 @@ const TOP_KEYS = [
   ...TOKENIZER_KEYS,
 ];
 const NO_PARAMETERS: Parameters = new Map();
+const CARRIED = "remove it: the template of the model that gives the files is carried over; --files chooses that model";
 
 /** The types a recipe may name: those in which a merge can be computed. */
 export function recipeDtype(text: string): Dtype | undefined {
@@ -50,7 +60,7 @@ class RecipeReader {
         throw this.fail([key], `unknown key ${key}`, didYouMean(key, TOP_KEYS) ?? `known: ${TOP_KEYS.join(", ")}`);
       }
     }
-    const unionOfTokenizers = this.tokenizer(top);
+    const tokenizer = this.tokenizer(top);
     const method = this.text(top.merge_method, ["merge_method"], "merge_method");
     const base = this.optional(top.base_model, (value) => this.reference(value, ["base_model"]));
     const name = this.optional(top.name, (value) => this.text(value, ["name"], "name"));
@@ -62,7 +72,7 @@ class RecipeReader {
       modules: this.modules(top),
       parameters: this.parameters(top.parameters, ["parameters"]),
       warnings: this.warnings,
-      ...(unionOfTokenizers !== undefined && { unionOfTokenizers }),
+      ...(tokenizer !== undefined && { tokenizer }),
       ...(name !== undefined && { name }),
       ...(base !== undefined && { base }),
       ...(dtype !== undefined && { dtype }),
@@ -70,24 +80,67 @@ class RecipeReader {
     };
   }
 
-  /**
-   * What a recipe asks of the tokenizer: nothing, the base's own, or the union, with the error for when that is not one
-   * of them. Throws for anything else.
-   */
-  private tokenizer(top: Fields): UserError | undefined {
-    let union: UserError | undefined;
-    for (const key of TOKENIZER_KEYS) {
-      const value = top[key];
-      if (value === undefined || value === null) continue;
-      const hint = "remove it: the tokenizer files of the base (or first) model are then carried over whole";
-      const error = this.fail([key], `${key} asks for a change of the tokenizer, which merge does not make`, hint);
-      const nested = typeof value === "object" && Object.keys(value).join() === "source";
-      const source = nested ? (value as Fields).source : value;
-      if (key === "chat_template" ? value === "auto" : source === "base") continue;
-      if (key === "chat_template" || source !== "union") throw error;
-      union = error;
-    }
-    return union;
+  /** The vocabulary that a recipe asks for, by `tokenizer` or, in older ones, `tokenizer_source`. */
+  private tokenizer(top: Fields): TokenizerRecipe | undefined {
+    if (top.chat_template !== undefined && top.chat_template !== null && top.chat_template !== "auto")
+      throw this.fail(
+        ["chat_template"],
+        "chat_template asks for another template, which merge does not write",
+        CARRIED,
+      );
+    const given = ["tokenizer", "tokenizer_source"].filter((key) => top[key] !== undefined && top[key] !== null);
+    if (given.length === 0) return undefined;
+    if (given.length > 1)
+      throw this.fail(["tokenizer_source"], "tokenizer and tokenizer_source both choose it", "keep tokenizer");
+    const path = [given[0]!];
+    const fail = (message: string, hint?: string) => this.fail(path, message, hint);
+    const value = top[given[0]!];
+    if (typeof value === "string") return { source: this.tokenizerSource(value, path), tokens: [], fail };
+    const fields = this.fields(value, path, "tokenizer");
+    this.known(fields, path, ["source", "tokens", "pad_to_multiple_of"]);
+    const source = this.tokenizerSource(fields.source ?? "union", [...path, "source"]);
+    const rules = this.optional(fields.tokens, (tokens) => this.fields(tokens, [...path, "tokens"], "tokens")) ?? {};
+    const tokens = Object.entries(rules).map(([token, rule]) =>
+      this.tokenRule(token, rule, [...path, "tokens", token]),
+    );
+    const padTo = this.optional(fields.pad_to_multiple_of, (multiple) => {
+      if (Number.isSafeInteger(multiple) && (multiple as number) > 0) return multiple as number;
+      const at = [...path, "pad_to_multiple_of"];
+      throw this.fail(at, `pad_to_multiple_of must be a number of rows, found ${spell(multiple)}`);
+    });
+    return { source, tokens, fail, ...(padTo !== undefined && { padTo }) };
+  }
+
+  private tokenizerSource(value: unknown, path: Path): TokenizerRecipe["source"] {
+    if (value === "union" || value === "base") return value;
+    return this.reference(typeof value === "string" ? value.replace(/^model:/, "") : value, path);
+  }
+
+  private tokenRule(token: string, value: unknown, path: Path): TokenRule {
+    const fields = this.fields(value ?? {}, path, `the rule of ${token}`);
+    this.known(fields, path, ["source", "force"]);
+    const { force = false } = fields;
+    if (typeof force !== "boolean")
+      throw this.fail([...path, "force"], `force must be true or false, found ${spell(force)}`);
+    const source = this.optional(fields.source, (given) => this.tokenSource(given, [...path, "source"]));
+    return { token, force, ...(source !== undefined && { source }) };
+  }
+
+  private tokenSource(value: unknown, path: Path): TokenSource {
+    const kind = typeof value === "object" && value !== null ? (value as Fields).kind : undefined;
+    if (kind === undefined) return { kind: "model", ref: this.reference(value, path) };
+    const fields = value as Fields;
+    if (kind === "zero") return { kind };
+    if (kind !== "model_token")
+      throw this.fail([...path, "kind"], `kind must be model_token or zero, found ${spell(kind)}`);
+    this.known(fields, path, ["kind", "model", "token", "token_id"]);
+    const ref = this.reference(fields.model, [...path, "model"]);
+    const { token, token_id: id } = fields;
+    if ((token === undefined) === (id === undefined))
+      throw this.fail(path, "a model_token has either token or token_id");
+    if (typeof token === "string") return { kind: "token", ref, token };
+    if (isIndex(id)) return { kind: "token", ref, token: id };
+    throw this.fail(path, `expected the text of a token or its id, found ${spell(token ?? id)}`);
   }
 
   private fail(path: Path, message: string, hint?: string): UserError {

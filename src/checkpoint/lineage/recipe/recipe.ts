@@ -2,9 +2,8 @@
  * Recipes: what to merge, in mergekit's YAML. A recipe is lineage written beforehand: `merge` runs it and keeps it in
  * the lineage of the result, and `inspect --command` reads it there.
  *
- * The schema is mergekit's (https://github.com/arcee-ai/mergekit), so its recipes run unchanged. Only recipes that
- * rebuild a tokenizer are refused; the base's own, or the union of equal ones, is what every merge gives. Several
- * documents in one file, each with a `name`, can build on one another.
+ * The schema is mergekit's (https://github.com/arcee-ai/mergekit), so its recipes run unchanged. Several documents in
+ * one file, each with a `name`, can build on one another.
  */
 
 import type { UserError } from "../../../errors.ts";
@@ -37,6 +36,29 @@ export interface RecipeModule {
   readonly parameters: Parameters;
 }
 
+/** Where the row of a token comes from: another model's row of it, the row of another token, or zeros. */
+export type TokenSource =
+  | { readonly kind: "model"; readonly ref: ModelReference }
+  | { readonly kind: "token"; readonly ref: ModelReference; readonly token: string | number }
+  | { readonly kind: "zero" };
+
+/** What is said of one token; `force`: also for models that have it. */
+export interface TokenRule {
+  readonly token: string;
+  readonly source?: TokenSource;
+  readonly force: boolean;
+}
+
+/** The vocabulary of the result, where a recipe chooses it. */
+export interface TokenizerRecipe {
+  readonly source: "union" | "base" | ModelReference;
+  readonly tokens: readonly TokenRule[];
+  /** Rows are added up to a multiple of it. */
+  readonly padTo?: number;
+  /** An error at its place in the recipe. */
+  readonly fail: (message: string, hint?: string) => UserError;
+}
+
 export interface Recipe {
   /** The file it was read from, or "command line"; begins messages. */
   readonly file: string;
@@ -50,8 +72,7 @@ export interface Recipe {
   readonly dtype?: Dtype;
   /** Type that is written; undefined: the type of the result. */
   readonly outDtype?: Dtype;
-  /** It asks for the union of the tokenizers: fails with this unless they are one. */
-  readonly unionOfTokenizers?: UserError;
+  readonly tokenizer?: TokenizerRecipe;
   readonly warnings: readonly string[];
 }
 

@@ -4,6 +4,7 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { gguf } from "@huggingface/gguf";
+import { preTokenizerOf } from "../../../../src/checkpoint/gguf/pre-tokenizers.ts";
 import { open } from "../../../../src/checkpoint/open.ts";
 import { loadTokenizer } from "../../../../src/data/load-tokenizer.ts";
 import { TINY_TEXT } from "../../../support/tiny-models.ts";
@@ -68,6 +69,43 @@ describe.each(["gpt2", "llama3", "spm-bpe"])("%s", (name) => {
     expect(tokens.length).toBe(sample.rows);
     expect(tokens.at(-1)).toBe(`[PAD${sample.rows - 1}]`);
   });
+});
+
+test("Gemma's cut at spaces, of which its normalizer leaves none, changes nothing", async () => {
+  const sample = await withTokenizer("quantized/gguf-f16-spm", (definition) => {
+    const replace = { type: "Replace", pattern: { String: " " }, content: "\u2581" };
+    const cut = { type: "Split", pattern: { String: " " }, behavior: "MergedWithPrevious", invert: false };
+    Object.assign(definition, { normalizer: replace, pre_tokenizer: cut });
+  });
+  expect(await write(sample, file)).toEqual([]);
+  const checkpoint = await open(file);
+  const [own, back] = [await loadTokenizer(sample.files, "own"), await loadTokenizer(checkpoint.files, "back")];
+  for (const text of ["the cat sat", " two  spaces ", "a\nb", "caf\u00e9 1234", ""]) {
+    expect([text, [...back.encode(text)]]).toEqual([text, [...own.encode(text)]]);
+  }
+  checkpoint.close();
+  const { metadata } = await gguf(file, { allowLocalFile: true });
+  expect(metadata).toMatchObject({ "tokenizer.ggml.model": "llama", "tokenizer.ggml.add_space_prefix": false });
+});
+
+test.each([
+  ["llama-bpe", true, null],
+  ["dbrx", false, null],
+  ["command-r", false, { type: "NFC" }],
+  ["smollm", false, null],
+])("%s is the name of a way of cutting text that has it", async (name, whole, normalizer) => {
+  const known = preTokenizerOf(name)!;
+  const sample = await withTokenizer("tokenizer/gpt2", (definition) => {
+    Object.assign(definition, { normalizer, pre_tokenizer: known.preTokenizer });
+    Object.assign(definition.model, { ignore_merges: whole });
+  });
+  expect(await write(sample, file)).toEqual([]);
+  const { metadata } = await gguf(file, { allowLocalFile: true });
+  expect(metadata).toMatchObject({ "tokenizer.ggml.pre": name });
+  const checkpoint = await open(file);
+  const { pre_tokenizer: cut, normalizer: changes } = jsonOf(checkpoint, "tokenizer.json");
+  expect([cut, changes ?? null]).toEqual([known.preTokenizer, normalizer]);
+  checkpoint.close();
 });
 
 describe("said or refused", () => {

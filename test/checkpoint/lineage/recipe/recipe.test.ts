@@ -101,15 +101,25 @@ describe("a mistake in a recipe is named with its place:", () => {
     ["no method", MODELS, "r.yml:1:1: merge_method must be a name, found nothing"],
     ["a key twice", `merge_method: a\nmerge_method: b\n${MODELS}`, "r.yml:2:1: map keys must be unique"],
     [
-      "tokenizer surgery",
-      `merge_method: linear\n${MODELS}tokenizer_source: some/model\n`,
-      "r.yml:5:19: tokenizer_source asks for a change of the tokenizer, which merge does not make",
-      "remove it: the tokenizer files of the base (or first) model are then carried over whole",
+      "a rule of a token that is no rule",
+      `merge_method: linear\n${MODELS}tokenizer: {source: base, tokens: {x: {source: {kind: mean}}}}\n`,
+      'r.yml:5:55: kind must be model_token or zero, found "mean"',
+    ],
+    [
+      "a multiple of nothing",
+      `merge_method: linear\n${MODELS}tokenizer: {source: base, pad_to_multiple_of: 0}\n`,
+      "r.yml:5:47: pad_to_multiple_of must be a number of rows, found 0",
+    ],
+    [
+      "two choices of a tokenizer",
+      `merge_method: linear\n${MODELS}tokenizer_source: base\ntokenizer: {source: union}\n`,
+      "r.yml:5:19: tokenizer and tokenizer_source both choose it",
+      "keep tokenizer",
     ],
     [
       "a template",
       `merge_method: linear\n${MODELS}chat_template: chatml\n`,
-      "r.yml:5:16: chat_template asks for a change of the tokenizer, which merge does not make",
+      "r.yml:5:16: chat_template asks for another template, which merge does not write",
     ],
     [
       "a type without arithmetic",

@@ -1,0 +1,190 @@
+/** Models under the vocabulary that a recipe chooses: their tables of tokens get its rows before anything is merged. */
+import type { TensorEntry } from "../../checkpoint/checkpoint.ts";
+import type { TokenizerRecipe } from "../../checkpoint/lineage/recipe/recipe.ts";
+import { type ModelReference, referenceKey } from "../../checkpoint/reference.ts";
+import { isStream } from "../../checkpoint/stream/stream.ts";
+import { countTokens, vocabularyOf } from "../../data/vocabulary.ts";
+import { isEmbedding, type NamedModel, resolve, tokenTable } from "../../model/names.ts";
+import { columnsOf, type Row, type RowSource, reRowed } from "./rows.ts";
+import { type Known, knownVocabularies, type Target, targetOf } from "./target.ts";
+
+export interface Revised {
+  readonly models: ReadonlyMap<string, NamedModel>;
+  readonly target: Target;
+  /** Rows of the tables, padding among them. */
+  readonly rows: number;
+}
+
+/**
+ * `first`: the base, or the first model; `hasBase` says which. Undefined where there is nothing to revise. Throws
+ * UserError where the recipe names what is not there, where a table comes through a pipe whose rows would have to be
+ * read out of order, or where an adapter changes it.
+ */
+export function revise(
+  recipe: TokenizerRecipe,
+  models: ReadonlyMap<string, NamedModel>,
+  { first, hasBase }: { readonly first: NamedModel; readonly hasBase: boolean },
+  warnings: string[],
+): Revised | undefined {
+  if (isWithoutVocabulary(recipe, models)) return undefined;
+  const known = knownVocabularies(recipe, models);
+  const target = targetOf(recipe, known, first, warnings);
+  const rows = recipe.padTo === undefined ? target.size : Math.ceil(target.size / recipe.padTo) * recipe.padTo;
+  const all = [...known.values()];
+  warnings.push(...dropped(all, target));
+  const sources = new RowSources(recipe, known, target, hasBase ? first : undefined);
+  const revised = all.map((one) => withRows(one, all, sources.of(one, rows), recipe));
+  return {
+    models: new Map([...known.keys()].map((key, i) => [key, revised[i]!])),
+    target,
+    rows,
+  };
+}
+
+/** Whether no model says which token has which row, and the recipe asks for nothing but what all have alike. */
+function isWithoutVocabulary(
+  { source, tokens, padTo }: TokenizerRecipe,
+  models: ReadonlyMap<string, NamedModel>,
+): boolean {
+  const all = [...models.values()].map(({ checkpoint }) => checkpoint);
+  const texts = all.map(({ files }) => new TextDecoder().decode(files.get("tokenizer.json")));
+  const plain = typeof source === "string" && tokens.length === 0 && padTo === undefined;
+  return plain && texts.every((text) => text === texts[0]) && vocabularyOf(all[0]!) === undefined;
+}
+
+/** What models lose: tokens that the vocabulary lacks, and rows without a token. */
+function dropped(all: readonly Known[], { tokens, source }: Target): string[] {
+  return all.flatMap(({ model, tokens: own }) => {
+    const lost = [...own.keys()].filter((token) => !tokens.has(token)).length;
+    const bare = heightOf(model) - countTokens(own);
+    return [
+      ...(lost > 0
+        ? [`${lost} tokens of ${model.ref} are not in the tokenizer of ${source.ref}: their rows are left out`]
+        : []),
+      ...(bare > 0 ? [`${bare} rows of ${model.ref} have no token and are left out`] : []),
+    ];
+  });
+}
+
+/** Rows that a model stores of its token table. */
+const heightOf = (model: NamedModel): number => tokenTable(model)?.entry.shape[0] ?? 0;
+
+/** The tensors of a model that have a row for every token: the table, a head, its bias. */
+function tablesOf(model: NamedModel): string[] {
+  const height = heightOf(model);
+  return [...model.tensors]
+    .filter(([name, { shape }]) => isEmbedding(name) && shape[0] === height && shape.length <= 2)
+    .map(([name]) => name);
+}
+
+function withRows(
+  { model }: Known,
+  all: readonly Known[],
+  rows: readonly RowSource[],
+  recipe: TokenizerRecipe,
+): NamedModel {
+  const place = all.findIndex((one) => one.model === model);
+  const same =
+    rows.length === heightOf(model) &&
+    rows.every((row, i) => row !== "padding" && row.length === 1 && row[0]!.table === place && row[0]!.row === i);
+  if (same) return model;
+  const tensors = new Map(model.tensors);
+  for (const name of tablesOf(model)) {
+    const own = model.tensors.get(name)!;
+    const tables = all.map((one) => resolve(one.model, name) ?? own);
+    for (const [i, table] of tables.entries()) checkTable(table, own, all[i]!.model, recipe);
+    tensors.set(name, reRowed(own, tables, rows));
+  }
+  return { ...model, tensors };
+}
+
+function checkTable(
+  table: TensorEntry,
+  own: TensorEntry,
+  { ref, checkpoint }: NamedModel,
+  recipe: TokenizerRecipe,
+): void {
+  if (columnsOf(table) !== columnsOf(own))
+    throw recipe.fail(
+      `${own.name} has rows of ${columnsOf(table)} in ${ref}, of ${columnsOf(own)} in another model`,
+      "models of different widths cannot share rows; merge needs models of one size",
+    );
+  if (table.patch !== undefined)
+    throw recipe.fail(
+      `the adapter on ${ref} changes ${own.name}, whose rows this recipe moves`,
+      "merge the adapter into its base first: ingot merge base+adapter -o merged/",
+    );
+  if (isStream(checkpoint))
+    throw recipe.fail(
+      `${ref} comes through a pipe, and this recipe reads rows of its ${own.name} in another order`,
+      "write it to a file first",
+    );
+}
+
+/** Where the rows of each model come from. */
+class RowSources {
+  readonly #recipe: TokenizerRecipe;
+  readonly #known: ReadonlyMap<string, Known>;
+  readonly #places: ReadonlyMap<Known, number>;
+  readonly #target: Target;
+  readonly #base: Known | undefined;
+
+  constructor(recipe: TokenizerRecipe, known: ReadonlyMap<string, Known>, target: Target, base?: NamedModel) {
+    this.#recipe = recipe;
+    this.#known = known;
+    this.#places = new Map([...known.values()].map((one, place) => [one, place]));
+    this.#target = target;
+    this.#base = [...known.values()].find(({ model }) => model === base);
+  }
+
+  of(own: Known, count: number): RowSource[] {
+    const rules = new Map(this.#recipe.tokens.map((rule) => [rule.token, rule]));
+    const rows: RowSource[] = Array.from({ length: count }, () => "padding");
+    for (const [token, id] of this.#target.tokens) {
+      const rule = rules.get(token);
+      const mine = this.#row(own, token);
+      if (mine && !rule?.force) rows[id] = [mine];
+      else if (rule?.source) rows[id] = this.#named(token, rule.source);
+      else rows[id] = mine ? [mine] : this.#borrowed(token);
+    }
+    return rows;
+  }
+
+  /** The row of a token in a model, if it has one. */
+  #row(one: Known, token: string): Row | undefined {
+    const id = one.tokens.get(token);
+    if (id === undefined || id >= heightOf(one.model)) return undefined;
+    return { table: this.#places.get(one)!, row: id };
+  }
+
+  /** For a model that lacks it: the row of the only one that has it, else the base's, else the mean. */
+  #borrowed(token: string): readonly Row[] {
+    const found = [...this.#known.values()].flatMap((one) => this.#row(one, token) ?? []);
+    if (found.length === 0)
+      throw this.#recipe.fail(`no model has a row for ${token}, and its row has no source`, "name one under tokens");
+    const base = this.#base && this.#row(this.#base, token);
+    return found.length > 1 && base ? [base] : found;
+  }
+
+  #named(token: string, source: NonNullable<TokenizerRecipe["tokens"][number]["source"]>): readonly Row[] {
+    if (source.kind === "zero") return [];
+    const one = this.#model(source.ref, token);
+    const wanted = source.kind === "model" ? token : source.token;
+    const row = typeof wanted === "string" ? this.#row(one, wanted) : { table: this.#places.get(one)!, row: wanted };
+    if (row === undefined || row.row >= heightOf(one.model))
+      throw this.#recipe.fail(
+        `${token}: ${one.model.ref} has no row for ${typeof wanted === "string" ? wanted : `the id ${wanted}`}`,
+        `it has ${heightOf(one.model)} rows; name a token of its tokenizer`,
+      );
+    return [row];
+  }
+
+  #model(ref: ModelReference, token: string): Known {
+    const one = this.#known.get(referenceKey(ref));
+    if (one) return one;
+    throw this.#recipe.fail(
+      `${token}: ${referenceKey(ref)} is not among the models`,
+      "rows come from models merged here",
+    );
+  }
+}

@@ -1,0 +1,63 @@
+/** The files of a tokenizer, as they go with the result of a recipe that chooses one. */
+import { vocabularyOf } from "../../data/vocabulary.ts";
+import type { NamedModel } from "../../model/names.ts";
+import { editJson } from "../plan/json-edit.ts";
+import type { Target } from "./target.ts";
+
+/** What slow tokenizers read: made from the same vocabulary, so they no longer hold where it changes. */
+const SLOW = ["vocab.json", "merges.txt", "vocab.txt", "tokenizer.model", "spiece.model", "added_tokens.json"];
+const NAMES = ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", ...SLOW];
+
+/**
+ * By name; undefined removes a file of `donor`, whose files otherwise go with the result: another model's tokenizer
+ * replaces all of them, and one that took tokens up has no form but tokenizer.json.
+ */
+export function tokenizerFiles(
+  donor: NamedModel,
+  { source, file }: Target,
+  warnings: string[],
+): ReadonlyMap<string, Uint8Array | undefined> {
+  const files = new Map<string, Uint8Array | undefined>();
+  if (source.checkpoint !== donor.checkpoint)
+    for (const name of NAMES) files.set(name, source.checkpoint.files.get(name));
+  if (file === undefined) return files;
+  files.set("tokenizer.json", file);
+  const left = SLOW.filter((name) => source.checkpoint.files.has(name));
+  for (const name of left) files.set(name, undefined);
+  if (left.length > 0) warnings.push(`${left.join(", ")} of ${source.ref} lack the new tokens and are left out`);
+  return files;
+}
+
+/** Text and keys of a JSON object that a model's ids of special tokens stand in. */
+const HOLDERS = ["config.json", "generation_config.json"];
+
+/** The values of `..._token_id` keys that are other ids under the new vocabulary, set in the files of `donor`. */
+export function moveSpecialIds(
+  files: Map<string, Uint8Array>,
+  donor: NamedModel,
+  { source, tokens }: Target,
+  warnings: string[],
+): void {
+  if (source.checkpoint === donor.checkpoint) return;
+  const texts = new Map([...(vocabularyOf(donor.checkpoint) ?? [])].map(([token, id]) => [id, token]));
+  for (const name of HOLDERS) {
+    const bytes = files.get(name);
+    if (!bytes) continue;
+    const before = new TextDecoder().decode(bytes);
+    let text = before;
+    for (const [key, value] of Object.entries(JSON.parse(before) as Record<string, unknown>)) {
+      if (!key.endsWith("_token_id") || !isIds(value)) continue;
+      const moved = (id: number): number => {
+        const there = tokens.get(texts.get(id) ?? "");
+        if (there === undefined) warnings.push(`${name}: ${key} ${id} is no token of ${source.ref}; look at it`);
+        return there ?? id;
+      };
+      const ids = Array.isArray(value) ? value.map(moved) : moved(value);
+      if (JSON.stringify(ids) !== JSON.stringify(value)) text = editJson(text, [key], ids);
+    }
+    if (text !== before) files.set(name, new TextEncoder().encode(text));
+  }
+}
+
+const isIds = (value: unknown): value is number | number[] =>
+  Number.isSafeInteger(value) || (Array.isArray(value) && value.every((id) => Number.isSafeInteger(id)));

@@ -1,0 +1,38 @@
+/** Refuses weights that no buffer of the adapter holds, before any of them is read. */
+import { UserError } from "../errors.ts";
+import type { Gpu } from "../gpu/gpu.ts";
+import { bytesOf, showShape, sizeOf } from "../tensor/tensor.ts";
+import { humanBytes } from "../text/format.ts";
+
+/** A weight as it will be held. */
+interface Held {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly dtype: "f32" | "bf16";
+  readonly trainable: boolean;
+}
+
+/**
+ * Throws UserError for a weight, or the f32 gradient of one that is trained, that is larger than the adapter's largest
+ * buffer. What is larger than one binding is bound in parts (tensor/stretches.ts).
+ */
+export function expectBuffers(gpu: Gpu, weights: readonly Held[]): void {
+  const most = gpu.adapter.limits.maxBufferSize ?? Number.POSITIVE_INFINITY;
+  const other = "or take another adapter with --device; doctor lists them";
+  for (const { name, shape, dtype, trainable } of weights) {
+    const size = sizeOf(shape);
+    const own = bytesOf(size, dtype);
+    const what = `${name} ${showShape(shape)}`;
+    const limit = `the largest buffer of this adapter is ${humanBytes(most)}`;
+    if (own > most)
+      throw new UserError(
+        `${what} takes ${humanBytes(own)} in ${dtype}, and ${limit}`,
+        dtype === "f32" && own <= 2 * most ? `hold it in half of that: --dtype bf16, ${other}` : other.slice(3),
+      );
+    if (trainable && 4 * size > most)
+      throw new UserError(
+        `the gradient of ${what} takes ${humanBytes(4 * size)}, and ${limit}`,
+        `train an adapter (--lora) or leave it as it is (--freeze), ${other}`,
+      );
+  }
+}
