@@ -3,8 +3,8 @@
  * every pass. What is drawn is a function of (seed, place of the batch, mixture), so that a run resumes, and replays,
  * with the same batches.
  */
-import { type Batch, collate, stackExamples } from "../data/batch.ts";
-import type { Example } from "../data/dataset.ts";
+import { type Batch, collate, stackExamples, tokensIn } from "../data/batch.ts";
+import type { Example } from "../data/examples.ts";
 import { GroupOrder } from "../data/groups.ts";
 import type { OrderState } from "../data/order.ts";
 import { Random } from "../data/random.ts";
@@ -41,9 +41,7 @@ const isText = (items: Items): items is readonly Sequence[] => items.length > 0 
 /** `pad` fills up rows of tokens; it never counts. */
 export function rowsOf(names: readonly string[], items: Items, pad: number): Rows {
   const group = Int32Array.from<Sequence | Example>(items, (item) => item.group ?? 0);
-  const lengths = isText(items)
-    ? Int32Array.from(items, ({ ids }) => ids.length)
-    : new Int32Array(items.length).fill(1);
+  const lengths = isText(items) ? Int32Array.from(items, ({ ids }) => ids.length) : Int32Array.from(items, tokensIn);
   const batch = isText(items)
     ? (rows: readonly number[]) =>
         collate(

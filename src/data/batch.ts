@@ -9,6 +9,7 @@
  */
 import { IGNORED } from "./rows.ts";
 import type { Sequence } from "./sequences.ts";
+import type { Sentences } from "./tokenization/sentence-template.ts";
 
 /** What every batch has. */
 interface Rows {
@@ -102,30 +103,102 @@ export function bucketLength(length: number, buckets?: readonly number[]): numbe
   return bucket;
 }
 
-/** A batch for a classifier. */
-export interface ExampleBatch extends Rows {
-  /** Shape of one example, without B. */
-  readonly shape: readonly number[];
-  /** (B, ...shape) */
-  readonly x: Float32Array;
+/** What every batch for a classifier has. */
+interface LabelledRows extends Rows {
   /** (B) */
   readonly labels: Int32Array;
   /** Where each example was read, where that is known. */
   readonly places: readonly string[];
 }
 
-/** An example to stack. */
-export interface StackedExample {
+/** A batch for a classifier of numbers. */
+export interface NumbersBatch extends LabelledRows {
+  /** Shape of one example, without B. */
+  readonly shape: readonly number[];
+  /** (B, ...shape) */
+  readonly x: Float32Array;
+}
+
+/** A batch for a classifier of texts. */
+export interface TextsBatch extends LabelledRows {
+  /** Tokens of a row with padding, which is on the right. */
+  readonly width: number;
+  /**
+   * (B, width) each; segments are 1 for tokens and 0 for padding, types say which of two texts a token is of, shares
+   * are 1 / tokens of the row for tokens and 0 for padding.
+   */
+  readonly tokens: {
+    readonly ids: Int32Array;
+    readonly segments: Int32Array;
+    readonly types: Int32Array;
+    readonly shares: Float32Array;
+  };
+}
+
+/** A batch for a classifier. */
+export type ExampleBatch = NumbersBatch | TextsBatch;
+
+/** Numbers as a classifier reads them. */
+export interface NumbersInput {
   readonly x: Float32Array;
   readonly shape: readonly number[];
+}
+
+/** What a classifier reads: numbers, or the tokens of a text. */
+export type ExampleInput = NumbersInput | { readonly tokens: Sentences };
+
+interface Labelled {
   readonly label: number;
   readonly place?: string;
 }
 
-/** Stacks examples. Throws RangeError when there is none or their shapes differ. */
+/** An example to stack. */
+export type StackedExample = ExampleInput & Labelled;
+
+/**
+ * Stacks examples; texts are padded to one of a few lengths. Throws RangeError when there is none or their shapes
+ * differ.
+ */
+export function stackExamples(examples: readonly (NumbersInput & Labelled)[]): NumbersBatch;
+export function stackExamples(examples: readonly StackedExample[]): ExampleBatch;
 export function stackExamples(examples: readonly StackedExample[]): ExampleBatch {
-  const shape = examples[0]?.shape;
-  if (shape === undefined) throw new RangeError("a batch needs at least one row");
+  if (examples.length === 0) throw new RangeError("a batch needs at least one row");
+  const common = {
+    rows: examples.length,
+    length: 1,
+    counted: examples.length,
+    labels: Int32Array.from(examples, ({ label }) => label),
+    places: examples.flatMap(({ place }) => place ?? []),
+  };
+  const texts = examples.flatMap((example) => ("tokens" in example ? [example.tokens] : []));
+  if (texts.length === examples.length) return { ...common, ...stackTexts(texts) };
+  const numbers = examples.flatMap((example) => ("x" in example ? [example] : []));
+  if (numbers.length === examples.length) return { ...common, ...stackNumbers(numbers) };
+  throw new RangeError(`${texts.length} of ${examples.length} examples are texts`);
+}
+
+/** The example of most tokens; of numbers the first. */
+export const largestExample = <E extends StackedExample>(examples: readonly E[]): E =>
+  examples.reduce((a, b) => (tokensIn(b) > tokensIn(a) ? b : a));
+
+/** Tokens of an example; 1 of numbers. */
+export const tokensIn = (example: ExampleInput): number => ("tokens" in example ? example.tokens.ids.length : 1);
+
+function stackTexts(texts: readonly Sentences[]): Pick<TextsBatch, "width" | "tokens"> {
+  const width = bucketLength(texts.reduce((most, { ids }) => Math.max(most, ids.length), 1));
+  const [ids, segments, types] = [0, 0, 0].map(() => new Int32Array(texts.length * width)); // (B, width)
+  const shares = new Float32Array(texts.length * width);
+  for (const [row, text] of texts.entries()) {
+    ids!.set(text.ids, row * width);
+    types!.set(text.types, row * width);
+    segments!.fill(1, row * width, row * width + text.ids.length);
+    shares.fill(1 / text.ids.length, row * width, row * width + text.ids.length);
+  }
+  return { width, tokens: { ids: ids!, segments: segments!, types: types!, shares } };
+}
+
+function stackNumbers(examples: readonly NumbersInput[]): Pick<NumbersBatch, "shape" | "x"> {
+  const { shape } = examples[0]!;
   const size = shape.reduce((a, b) => a * b, 1);
   const x = new Float32Array(examples.length * size); // (B, ...shape)
   for (const [i, example] of examples.entries()) {
@@ -134,22 +207,16 @@ export function stackExamples(examples: readonly StackedExample[]): ExampleBatch
     }
     x.set(example.x, i * size);
   }
-  return {
-    rows: examples.length,
-    length: 1,
-    counted: examples.length,
-    shape,
-    x,
-    labels: Int32Array.from(examples, ({ label }) => label),
-    places: examples.flatMap(({ place }) => place ?? []),
-  };
+  return { shape, x };
 }
 
 export const isTokens = (batch: Batch): batch is TokenBatch => "ids" in batch;
 
 /** Names the shape of a batch. Batches of one shape share programs. */
-export const batchKey = (batch: Batch): string =>
-  isTokens(batch) ? `${batch.rows}x${batch.length}${batch.packed ? " packed" : ""}` : `${batch.rows}`;
+export function batchKey(batch: Batch): string {
+  if (isTokens(batch)) return `${batch.rows}x${batch.length}${batch.packed ? " packed" : ""}`;
+  return "tokens" in batch ? `${batch.rows} of ${batch.width}` : `${batch.rows}`;
+}
 
 /** Where the first three rows were read, for messages. */
 export const placesOf = (batch: Batch): string =>

@@ -7,6 +7,7 @@
  * As in those tools, the text "<eos>" inside a document is the special token, unless `encodeBytes` is asked.
  */
 import { byteCharacters } from "./byte-characters.ts";
+import { arranged, PLAIN } from "./tokenization/sentence-template.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
 const BYTES = 256;
@@ -31,6 +32,7 @@ export function byteTokenizer(): Tokenizer & { encodeBytes(bytes: Uint8Array): I
     ends: [258],
     files: tokenizerFiles(),
     encode,
+    arrange: (first, second) => arranged(PLAIN, first, second),
     encodeBytes: (bytes) => Int32Array.from(bytes),
     decode: (ids, options) => {
       const decoder = byteDecoder(options?.skipSpecial ?? false);

@@ -8,7 +8,6 @@
 import { UserError } from "../errors.ts";
 import type { GroupReference } from "./groups.ts";
 import { type ReadOptions, readRows } from "./read-rows.ts";
-import type { Row } from "./rows.ts";
 import { type EncodeOptions, encodeRow, type Sequence } from "./sequences.ts";
 import { CachePlace } from "./token-cache.ts";
 import type { RowsKept } from "./token-file.ts";
@@ -107,52 +106,6 @@ export function countedTokens({ labels }: Sequence): number {
   let counted = 0;
   for (let i = 1; i < labels.length; i++) if (labels[i]! >= 0) counted++;
   return counted;
-}
-
-/** A row for a classifier, and where it is from. */
-export type Example = Extract<Row, { form: "example" }> & { readonly group: number; readonly place: string };
-
-/** Reads groups of rows for a classifier. Throws UserError when a row is of another form or shape than the first. */
-export async function loadExamples(groups: readonly GroupReference[], options: ReadOptions = {}): Promise<Example[]> {
-  const examples: Example[] = [];
-  for (const [group, source] of groups.entries()) {
-    for await (const { row, place } of readRows(source, options)) {
-      if (row.form !== "example") {
-        throw new UserError(`${place}: expected x and label or image and label, found a row of ${row.form}`);
-      }
-      const shape = examples[0]?.shape ?? row.shape;
-      if (shape.join() !== row.shape.join()) {
-        throw new UserError(
-          `${place}: the example is (${row.shape.join(", ")}), the first one is (${shape.join(", ")})`,
-          "all examples of a data set have one shape",
-        );
-      }
-      examples.push({ ...row, group, place });
-    }
-  }
-  return examples;
-}
-
-/**
- * Throws UserError for a label or an example that a classifier of `classes` outputs and inputs of `shape` cannot
- * take.
- */
-export function checkLabels(
-  examples: readonly { label: number; shape: readonly number[]; place: string }[],
-  classes: number,
-  shape?: readonly number[],
-): void {
-  for (const { label, place, shape: found } of examples) {
-    if (label >= classes)
-      throw new UserError(
-        `${place}: label ${label}, but the model has ${classes} classes`,
-        "set num_labels in config.json",
-      );
-    const size = shape?.reduce((p, q) => p * q, 1);
-    const fits = shape === undefined || found.join() === shape.join() || (found.length === 1 && found[0] === size);
-    if (!fits)
-      throw new UserError(`${place}: the example is (${found.join(", ")}); the model takes (${shape.join(", ")})`);
-  }
 }
 
 /** Lists of `size` items in the order they come; the last one may be shorter, or is left out with `dropLast`. */

@@ -17,6 +17,7 @@ import { tokenModel } from "./tokenization/models.ts";
 import { normalizerOf } from "./tokenization/normalizers.ts";
 import { surroundingsOf } from "./tokenization/post-processor.ts";
 import { preTokenizer } from "./tokenization/pre-tokenizers.ts";
+import { arranged, type SentenceTemplate, sentenceTemplate } from "./tokenization/sentence-template.ts";
 import { cleanedStream, cleanUp, windowDecoder } from "./tokenization/streams.ts";
 import type { DecodeOptions, Tokenizer } from "./tokenizer.ts";
 
@@ -77,6 +78,7 @@ function assembled(
   const { before, after } = surroundings(surroundingsOf(definition.post_processor, reading), config, { bos, eos });
   const words = encoder(definition, model, added, reading);
   const decoding = decoders(definition, model, added, reading, config.clean_up_tokenization_spaces === true);
+  let template: SentenceTemplate | undefined;
   let vocabSize = 0;
   for (const id of [...model.vocabulary.values(), ...added.map(({ id }) => id)])
     vocabSize = Math.max(vocabSize, id + 1);
@@ -94,6 +96,10 @@ function assembled(
         ...words(text),
         ...(options?.special === true ? after : []),
       ]),
+    arrange(first, second) {
+      template ??= sentenceTemplate(definition.post_processor, reading);
+      return arranged(template, first, second);
+    },
     ...decoding,
     idOf,
   };

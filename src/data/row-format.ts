@@ -9,6 +9,8 @@ export interface RowFormat {
   readonly optional?: readonly string[];
   /** Keys whose values are lists or numbers: a cell of a table holds JSON under them, and plain text elsewhere. */
   readonly structured?: readonly string[];
+  /** Keys whose values may be numbers: a cell of a table that looks like one is one. */
+  readonly numeric?: readonly string[];
   /** Reads a row that has the format. Throws UserError that begins with `place`. */
   read(row: JsonObject, place: string): Content;
 }

@@ -26,9 +26,12 @@ export const ROW_FORMATS: readonly (readonly RowFormat[])[] = [
 /** The formats in words, for hints. */
 export const ROW_FORMS =
   "text, prompt and completion, messages, conversations, instruction and output, question and answer, " +
-  "prompt with chosen and rejected, input_ids (with labels or without), x and label, or image and label";
+  "prompt with chosen and rejected, input_ids (with labels or without), x and label, image and label, or text and label";
 
 /** Keys under which a cell of a table holds JSON. */
 export const STRUCTURED: ReadonlySet<string> = new Set(
   ROW_FORMATS.flat().flatMap(({ structured }) => structured ?? []),
 );
+
+/** Keys under which a cell of a table may hold a number. */
+export const NUMERIC: ReadonlySet<string> = new Set(ROW_FORMATS.flat().flatMap(({ numeric }) => numeric ?? []));

@@ -36,7 +36,13 @@ export type Content =
   /** Of what the assistant says, only messages from `countsFrom` on count; all when left out. */
   | { readonly form: "messages"; readonly messages: readonly Message[]; readonly countsFrom?: number }
   | { readonly form: "preference"; readonly prompt: Said; readonly chosen: Said; readonly rejected: Said }
-  | { readonly form: "tokens"; readonly inputIds: Int32Array; readonly labels?: Int32Array }
+  /** `types`: which of two texts each token is of, for classifiers. */
+  | {
+      readonly form: "tokens";
+      readonly inputIds: Int32Array;
+      readonly labels?: Int32Array;
+      readonly types?: Int32Array;
+    }
   | { readonly form: "example"; readonly x: Float32Array; readonly shape: readonly number[]; readonly label: number };
 
 export type Row = Common & Content;

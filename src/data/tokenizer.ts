@@ -1,4 +1,5 @@
 /** What a tokenizer is: text to tokens and back. */
+import type { Sentences } from "./tokenization/sentence-template.ts";
 
 export interface DecodeOptions {
   /** Leaves special tokens out of the text. */
@@ -30,6 +31,8 @@ export interface Tokenizer {
   /** The files that save it beside a model, by name. */
   readonly files: ReadonlyMap<string, Uint8Array>;
   encode(text: string, options?: EncodeTextOptions): Int32Array;
+  /** Tokens of a text, or of two, with what the tokenizer puts around them. */
+  arrange(first: readonly number[], second?: readonly number[]): Sentences;
   decode(ids: Iterable<number>, options?: DecodeOptions): string;
   decoder(options?: DecodeOptions): StreamDecoder;
   idOf(token: string): number | undefined;

@@ -2,6 +2,7 @@
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { Batch } from "../data/batch.ts";
+import type { ExampleReader } from "../data/examples.ts";
 import type { GroupReference } from "../data/groups.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { Model } from "../model/model.ts";
@@ -59,6 +60,8 @@ export interface LoadedModel {
   readonly model: Model;
   /** Of a language model. */
   readonly tools: TextTools | undefined;
+  /** What a classifier takes. */
+  readonly examples: ExampleReader;
   /**
    * Every row as the model, as it is now, scores it. Warns of groups whose loss is not finite, and of choices that were
    * cut away.
@@ -138,6 +141,7 @@ export class ModelLoader {
       ref,
       model,
       tools,
+      examples: source.examples,
       score: async (groups, scoring = {}) => {
         const found = await score(groups, scoring);
         const scored = (await task?.finish(found)) ?? found;

@@ -35,6 +35,8 @@ export interface ParameterSpec {
    * linear layer for it.
    */
   readonly routes?: boolean | "parameter";
+  /** Of a classifier's head, which an adapter trains and saves whole. */
+  readonly whole?: boolean;
   /** Kept as it is: never trained, without a gradient. */
   readonly buffer?: boolean;
   /** Held in f32 as vectors are, whatever is asked. */
@@ -71,14 +73,28 @@ export interface TokenInputs {
   readonly cache?: KvCache;
 }
 
-/** Inputs of a classifier. */
+/** Inputs of a classifier of texts. N = batch * length. */
+export interface TextInputs {
+  readonly batch: number;
+  readonly length: number;
+  /** (N) i32 */
+  readonly ids: Tensor;
+  /** (batch, length) i32: 1 for tokens, 0 for padding. */
+  readonly segments: Tensor;
+  /** (N) i32, which of two texts each token is of. */
+  readonly types: Tensor;
+  /** (batch, length) f32: 1 / tokens of its text for every token, 0 for padding. */
+  readonly shares: Tensor;
+}
+
+/** Inputs of a classifier of numbers. */
 export interface ExampleInputs {
   readonly batch: number;
   /** (batch, ...shape) f32 */
   readonly x: Tensor;
 }
 
-export type Inputs = TokenInputs | ExampleInputs;
+export type Inputs = TokenInputs | TextInputs | ExampleInputs;
 
 export interface AttendOptions {
   readonly layer: number;
@@ -155,6 +171,10 @@ export interface Architecture<C = unknown> extends MethodInfo {
   readonly beside?: Beside;
   /** Prefix that checkpoints of the bare base model lack. */
   readonly basePrefix?: string;
+  /** The name that older files have for a tensor. */
+  olderName?(name: string): string;
+  /** Modules of the head alone, which the file of a pretrained encoder lacks and an adapter trains whole. */
+  readonly headModules?: readonly string[];
   /** Reads and checks config.json. `where` names the file in messages. Throws UserError. */
   config(json: Json, where: string): C;
   /** What a config says by its values and by leaving keys out, as config.json of a fresh model writes it. */
@@ -179,14 +199,25 @@ export interface ModelSizes {
   readonly width: number;
   /** Vocabulary, or classes. */
   readonly outputs: number;
-  /** Most tokens of a sequence; of a classifier 0. */
+  /** Most tokens of a sequence; of a classifier of numbers 0. */
   readonly maxPositions: number;
   /** Layers keep one state of all tokens so far, which no shorter text can go on from. */
   readonly recurrent?: boolean;
   /** A longer sequence turns its positions otherwise from the first on, so that cached keys hold no longer. */
   readonly turnsAnewBeyond?: number;
-  /** Shape of one example of a classifier. */
+  /** Shape of one example of a classifier of numbers. */
   readonly example?: readonly number[];
+  /** Of a classifier of texts. */
+  readonly text?: TextSizes;
+}
+
+/** What a classifier reads texts with. */
+export interface TextSizes {
+  readonly vocabulary: number;
+  /** Kinds of tokens that it tells apart; 0 where it does not. */
+  readonly types: number;
+  /** From a class's name to its number. */
+  readonly labels: Readonly<Record<string, number>>;
 }
 
 declare module "../method/registry.ts" {

@@ -33,7 +33,8 @@ export function keyedNormals(count: number, std: number, seed: number, name: str
   return values;
 }
 
-function drawn({ init }: ParameterSpec, name: string, count: number, seed: number): Float32Array {
+/** Values of a new weight. */
+export function drawn({ init }: ParameterSpec, name: string, count: number, seed: number): Float32Array {
   if (init === "zeros") return new Float32Array(count);
   if (init === "ones") return new Float32Array(count).fill(1);
   if ("logUpTo" in init) {

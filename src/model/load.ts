@@ -144,16 +144,23 @@ function othersOf(
   return others;
 }
 
-/** Some checkpoints hold the bare base model, without the prefix of the whole (`h.0...` for `transformer.h.0...`). */
+/**
+ * Some checkpoints hold the bare base model, without the prefix of the whole (`h.0...` for `transformer.h.0...`), and
+ * some have older names.
+ */
 function renaming(
   { tensors }: Checkpoint,
-  { basePrefix }: Architecture,
+  { basePrefix, olderName }: Architecture,
   specs: readonly ParameterSpec[],
 ): (name: string) => string {
-  if (basePrefix === undefined) return (name) => name;
+  const older = (name: string) => {
+    const other = olderName?.(name) ?? name;
+    return !tensors.has(name) && tensors.has(other) ? other : name;
+  };
+  if (basePrefix === undefined) return older;
   const prefixed = specs.flatMap(namesOf).filter((name) => name.startsWith(basePrefix));
-  const bare = prefixed.length > 0 && !prefixed.some((name) => tensors.has(name));
-  return bare ? (name) => (name.startsWith(basePrefix) ? name.slice(basePrefix.length) : name) : (name) => name;
+  const bare = prefixed.length > 0 && !prefixed.some((name) => tensors.has(older(name)));
+  return bare ? (name) => older(name.startsWith(basePrefix) ? name.slice(basePrefix.length) : name) : older;
 }
 
 /** Writes a tensor into a parameter from value `start` on, a piece at a time; nothing in a dry run. */

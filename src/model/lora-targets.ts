@@ -14,6 +14,8 @@ export interface Target {
   readonly out: number;
   readonly transposed: boolean;
   readonly routes: boolean;
+  /** Of a classifier's head, which is trained whole. */
+  readonly whole: boolean;
   /** A router that transformers holds as a bare parameter. */
   readonly bare: boolean;
   /** Of a stack: it is (E, in, out). */
@@ -31,8 +33,9 @@ export function adaptable(specs: readonly ParameterSpec[]): Target[] {
   return specs.flatMap((spec): Target[] => {
     const { name, shape, parts, transposed = false, routes = false } = spec;
     const module = moduleOf(name);
+    const whole = spec.whole ?? false;
     const inFirst = spec.stack === "in-out";
-    const common = { module, transposed, inFirst, routes: routes !== false, bare: routes === "parameter" };
+    const common = { module, transposed, whole, inFirst, routes: routes !== false, bare: routes === "parameter" };
     const [first = 0, second = 0] = parts || spec.stack ? shape.slice(1) : shape;
     const one = { names: [module], experts: 1 };
     if (spec.table) return [{ ...common, ...one, kind: "embedding", into: first, out: second }];
@@ -118,7 +121,7 @@ function chosenBy(all: readonly Target[], wanted: string): Target[] {
 
 /** The targets that are asked for, in the model's order. `undefined`: linear layers but head, routers and experts. */
 export function targetModules(specs: readonly ParameterSpec[], targets: readonly string[] | undefined): Target[] {
-  const all = adaptable(specs);
+  const all = adaptable(specs).filter(({ whole }) => !whole);
   if (targets === undefined) return all.filter(isUsual);
   const chosen = new Set(targets.flatMap((wanted) => chosenBy(all, wanted)));
   return all.filter((target) => chosen.has(target));

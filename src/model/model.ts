@@ -11,6 +11,7 @@ import type { RoutePlan } from "../tensor/ops/router.ts";
 import { Parameter } from "../tensor/parameter.ts";
 import type { Recorder } from "../tensor/recorder.ts";
 import { sizeOf, type Tensor } from "../tensor/tensor.ts";
+import { withHead } from "./adapter-head.ts";
 import type { Architecture, Inputs, Json, KvCache, ModelSizes, ParameterSpec } from "./architecture.ts";
 import { continueLora } from "./continue-lora.ts";
 import { configOf, describeConfig } from "./description.ts";
@@ -50,6 +51,8 @@ export interface RecordOptions {
 export interface Recorded {
   /** What the head reads: (N, width), or (batch, width) of a classifier. */
   readonly hidden: Tensor;
+  /** Of texts that are classified, (batch, length): what turns a sum over tokens into their mean. */
+  readonly shares?: Tensor;
   /** Logits of rows of `hidden`. */
   head(hidden: Tensor): Tensor;
   /** Inner tensors, as architectures name them. */
@@ -155,16 +158,14 @@ export class Model {
     if (!lora) return new Model(parts);
     const { gpu, specs, parameters, architecture, config, carried } = parts;
     const base = { specs, parameters, tied: architecture.tiedHead?.(config) };
-    const adapter =
-      lora.from === undefined
-        ? await freshLora(
-            gpu,
-            specs,
-            parameters,
-            lora,
-            carried?.entries.map(({ name }) => name),
-          )
-        : await continueLora(gpu, base, lora.from, { dropout: lora.dropout, warn });
+    if (lora.from !== undefined) {
+      const adapter = await continueLora(gpu, base, lora.from, { dropout: lora.dropout, warn });
+      return new Model({ ...parts, adapter });
+    }
+    const { headModules } = architecture;
+    const kept = carried?.entries.map(({ name }) => name);
+    const factors = await freshLora(gpu, specs, parameters, lora, kept);
+    const adapter = await withHead(gpu, factors, parameters, headModules);
     return new Model({ ...parts, adapter });
   }
 
@@ -215,7 +216,9 @@ export class Model {
     });
     const hidden = this.architecture.forward(net, this.#config, inputs);
     const { notes, attended, routes: routed } = net;
-    return { hidden, head: (rows) => this.architecture.head(net, this.#config, rows), notes, attended, routed };
+    const shares = "shares" in inputs ? { shares: inputs.shares } : {};
+    const head = (rows: Tensor) => this.architecture.head(net, this.#config, rows);
+    return { hidden, head, notes, attended, routed, ...shares };
   }
 
   /**

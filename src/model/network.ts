@@ -142,7 +142,7 @@ export class Network implements Net {
     const { inputs } = this.#given;
     const { batch } = inputs;
     if (!("ids" in inputs)) return this.#attention(q, k, v, layer, { batch, ...options });
-    if (inputs.cache) {
+    if ("cache" in inputs && inputs.cache) {
       const { keys, values } = inputs.cache.layer(layer, options.kvHeads * options.headDim);
       const shared = { batch, capacity: inputs.cache.capacity };
       cacheWrite(rec, k, keys, inputs.positions, shared);

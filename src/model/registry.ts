@@ -10,7 +10,8 @@ export const modelTypes = (): string[] => methodNames("architecture").map((name)
 /** The architecture that a config.json asks for. `where` names the file. Throws UserError when there is none. */
 export async function architectureOf(json: Json, where: string): Promise<Architecture> {
   const type = json.model_type;
-  if (typeof type === "string" && modelTypes().includes(type)) return loadMethod("architecture", type);
+  if (typeof type === "string" && modelTypes().includes(type.replaceAll("-", "_")))
+    return loadMethod("architecture", type);
   const near = typeof type === "string" ? nearest(type, modelTypes()) : undefined;
   throw new UserError(
     `${where}: model_type ${JSON.stringify(type) ?? "is missing, so the architecture"} is not known`,

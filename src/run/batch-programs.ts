@@ -1,5 +1,5 @@
 /** A batch of tokens or examples in a program: what a recording declares, and what fills it before each run. */
-import { type Batch, isTokens, type TokenBatch } from "../data/batch.ts";
+import { type Batch, type ExampleBatch, isTokens, type TokenBatch } from "../data/batch.ts";
 import { targetsOf } from "../data/targets.ts";
 import type { Inputs, TokenInputs } from "../model/architecture.ts";
 import type { Program } from "../tensor/program.ts";
@@ -15,7 +15,7 @@ export function recordInputs(rec: Recorder, batch: TokenBatch, prefix?: string):
 export function recordInputs(rec: Recorder, batch: Batch, prefix?: string): Inputs;
 export function recordInputs(rec: Recorder, batch: Batch, prefix = ""): Inputs {
   const { rows, length } = batch;
-  if (!isTokens(batch)) return { batch: rows, x: rec.input(`${prefix}x`, [rows, ...batch.shape]) };
+  if (!isTokens(batch)) return recordExamples(rec, batch, prefix);
   const n = rows * length;
   return {
     batch: rows,
@@ -26,10 +26,26 @@ export function recordInputs(rec: Recorder, batch: Batch, prefix = ""): Inputs {
   };
 }
 
+function recordExamples(rec: Recorder, batch: ExampleBatch, prefix: string): Inputs {
+  const { rows } = batch;
+  if (!("tokens" in batch)) return { batch: rows, x: rec.input(`${prefix}x`, [rows, ...batch.shape]) };
+  const { width } = batch;
+  return {
+    batch: rows,
+    length: width,
+    ids: rec.input(`${prefix}ids`, [rows * width], "i32"),
+    segments: rec.input(`${prefix}segments`, [rows, width], "i32"),
+    types: rec.input(`${prefix}types`, [rows * width], "i32"),
+    shares: rec.input(`${prefix}shares`, [rows, width]),
+  };
+}
+
 /** Fills what `recordInputs` declared. */
 export function fillInputs(program: Program, batch: Batch, prefix = ""): void {
   if (!isTokens(batch)) {
-    program.write(`${prefix}x`, batch.x);
+    const inputs = "tokens" in batch ? batch.tokens : { x: batch.x };
+    for (const [name, values] of Object.entries(inputs))
+      if (program.takes(prefix + name)) program.write(prefix + name, values);
     return;
   }
   program.write(`${prefix}ids`, batch.ids);

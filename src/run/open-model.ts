@@ -1,9 +1,11 @@
 /** From a reference to all that is known of a model before its weights are read. */
 import type { Checkpoint, TensorEntry } from "../checkpoint/checkpoint.ts";
 import { open } from "../checkpoint/open.ts";
+import type { ExampleReader } from "../data/examples.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import type { Json } from "../model/architecture.ts";
 import { configOf, describeConfig, type ModelDescription } from "../model/description.ts";
+import { classifierTools } from "./example-reader.ts";
 import { type TextOptions, type TextTools, textTools } from "./text-tools.ts";
 
 export interface DescribedModel extends ModelDescription {
@@ -12,6 +14,8 @@ export interface DescribedModel extends ModelDescription {
   readonly task: ModelDescription["architecture"]["task"];
   /** Tokenizer, template and length of rows; undefined for a classifier. */
   readonly tools: TextTools | undefined;
+  /** What a classifier takes. */
+  readonly examples: ExampleReader;
   /** Files to save beside weights: the model's own, with those of a tokenizer that was chosen for it. */
   readonly files: ReadonlyMap<string, Uint8Array>;
 }
@@ -51,9 +55,12 @@ export async function describeModel(
   const { architecture, sizes } = description;
   const { task } = architecture;
   const tools = task === "causal-lm" ? await textTools(files, ref, sizes, options, warn) : undefined;
-  const whole = tools?.files ?? files;
-  const named = source.isNew && tools?.tokenizer ? withTokenIds(whole, tools.tokenizer) : whole;
-  return { ...description, ref, task, tools, files: named };
+  if (!tools) {
+    const { reader, files: whole } = await classifierTools(files, ref, sizes, options, warn);
+    return { ...description, ref, task, tools, examples: reader, files: whole };
+  }
+  const named = source.isNew && tools.tokenizer ? withTokenIds(tools.files, tools.tokenizer) : tools.files;
+  return { ...description, ref, task, tools, examples: { classes: sizes.outputs }, files: named };
 }
 
 /**

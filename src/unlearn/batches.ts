@@ -3,8 +3,9 @@
  * replacement (the way of open-unlearning). With --anchor retain the two change places. What is drawn is a function of
  * (seed, place of the batch).
  */
-import { type Batch, collate, isTokens, stackExamples } from "../data/batch.ts";
-import type { Example, SequenceData } from "../data/dataset.ts";
+import { type Batch, collate, isTokens, largestExample, stackExamples } from "../data/batch.ts";
+import type { SequenceData } from "../data/dataset.ts";
+import type { Example } from "../data/examples.ts";
 import { Random } from "../data/random.ts";
 import { IGNORED } from "../data/rows.ts";
 import type { Sequence } from "../data/sequences.ts";
@@ -48,12 +49,13 @@ export function sequencePool(sequences: readonly Sequence[], seed: number, pad: 
 }
 
 export function examplePool(examples: readonly Example[], seed: number, name: string): Pool {
+  const largest = largestExample(examples);
   return {
     draw(count, ...key) {
       const random = new Random(seed, name, ...key);
       return stackExamples(Array.from({ length: count }, () => random.pick(examples)));
     },
-    largest: (count) => stackExamples(Array.from({ length: count }, () => examples[0]!)),
+    largest: (count) => stackExamples(Array.from({ length: count }, () => largest)),
   };
 }
 

@@ -1,5 +1,6 @@
 /** Reads the rows of a run into batches: rows to forget beside rows to keep, of a language model or a classifier. */
-import { checkLabels, loadExamples, loadSequences } from "../data/dataset.ts";
+import { loadSequences } from "../data/dataset.ts";
+import { loadExamples } from "../data/examples.ts";
 import { type GroupReference, groupsOf, parseGroups } from "../data/groups.ts";
 import { sameRows } from "../data/same-rows.ts";
 import type { Sequence } from "../data/sequences.ts";
@@ -63,7 +64,7 @@ export const isForClassifiers = (method: UnlearnMethod): boolean =>
 async function readExamples(
   { options, seed }: Run,
   { chosen: { method } }: Choices,
-  { task, sizes, order }: Opened,
+  { task, examples: reader, order }: Opened,
   groups: readonly GroupReference[],
   kept: readonly GroupReference[] | undefined,
 ): Promise<UnlearnData> {
@@ -74,11 +75,10 @@ async function readExamples(
       `${method.name} is for language models; this is a ${task}`,
       `take ${await methodsFor("unlearn", isForClassifiers)}`,
     );
-  const own = await loadExamples(groups);
-  const others = kept && (await loadExamples(kept));
-  checkLabels([...own, ...(others ?? [])], sizes.outputs, sizes.example);
+  const own = await loadExamples(groups, reader);
+  const others = kept && (await loadExamples(kept, reader));
   const swap = options.anchor === "retain";
-  const anchor = await exampleBatches(swap ? kept! : groups, order);
+  const anchor = await exampleBatches(swap ? kept! : groups, reader, order);
   const drawn = swap ? examplePool(own, seed, "forget") : others && examplePool(others, seed, "retain");
   const source = pairedBatches(anchor, { drawn, pd: undefined, swap, numbers: new Map() });
   return { source, sequences: [], supplies: [], pad: 0 };

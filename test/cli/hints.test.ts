@@ -28,6 +28,8 @@ const SILENT: Readonly<Record<string, readonly string[]>> = {
   "src/data/chat/conversation.ts": ["sample"], // no token of a prompt counts
   "src/data/sequences.ts": ["sample"], // prompts have their own limit
   "src/data/split.ts": ["evaluate"],
+  "src/data/examples.ts": ["sample"],
+  "src/model/expect-buffers.ts": ["evaluate", "sample"], // nothing is trained
   "src/model/lora.ts": ["evaluate", "sample"], // they make no adapter
   "src/run/generating/prompts.ts": ["train", "distill", "unlearn", "curriculum"],
   "src/run/training/starting-model.ts": ["unlearn"], // which says that no model is new

@@ -3,7 +3,8 @@ import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { collate } from "../../src/data/batch.ts";
 import { byteTokenizer } from "../../src/data/byte-tokenizer.ts";
-import { inBatches, loadExamples, loadSequences } from "../../src/data/dataset.ts";
+import { inBatches, loadSequences } from "../../src/data/dataset.ts";
+import { loadExamples } from "../../src/data/examples.ts";
 import { GroupOrder, parseGroups } from "../../src/data/groups.ts";
 import { BatchOrder } from "../../src/data/order.ts";
 import { readRows } from "../../src/data/read-rows.ts";
@@ -70,17 +71,17 @@ test("a group of which the loss counts nothing is refused", async () => {
 
 test("examples of one shape are read, others refused", async () => {
   const file = write("x.jsonl", jsonl({ x: [1, 2], label: 0 }, { x: [3, 4], label: 1, note: "n" }));
-  const examples = await loadExamples([{ name: "x", path: file }]);
+  const examples = await loadExamples([{ name: "x", path: file }], { classes: 2 });
   expect(examples.map(({ label, place }) => [label, place])).toEqual([
     [0, `${file}:1`],
     [1, `${file}:2`],
   ]);
   write("x.jsonl", jsonl({ x: [1, 2], label: 0 }, { x: [3], label: 1 }));
-  expect((await rejection(loadExamples([{ name: "x", path: file }]))).message).toBe(
+  expect((await rejection(loadExamples([{ name: "x", path: file }], { classes: 2 }))).message).toBe(
     `${file}:2: the example is (1), the first one is (2)`,
   );
   write("x.jsonl", jsonl({ text: "a" }));
-  expect((await rejection(loadExamples([{ name: "x", path: file }]))).message).toBe(
+  expect((await rejection(loadExamples([{ name: "x", path: file }], { classes: 2 }))).message).toBe(
     `${file}:1: expected x and label or image and label, found a row of text`,
   );
 });

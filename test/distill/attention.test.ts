@@ -43,16 +43,12 @@ const images = stackExamples(
 /** Maps of a layer, from the queries and keys that the model hands out. */
 async function exactMapsOf(model: Model, batch: Batch, layer: number) {
   const rec = new Recorder(profileOf(gpu), { training: false });
-  const inputs = isTokens(batch)
-    ? recordInputs(rec, batch)
-    : { batch: batch.rows, x: rec.input("x", [batch.rows, ...batch.shape]) };
-  const { attended } = model.record(rec, inputs);
+  const { attended } = model.record(rec, recordInputs(rec, batch));
   const { q, k, options } = attended.get(layer - 1)!;
   rec.output("q", q);
   rec.output("k", k);
   const program = await Program.compile(gpu, rec);
-  if (isTokens(batch)) fillInputs(program, batch);
-  else program.write("x", batch.x);
+  fillInputs(program, batch);
   program.run();
   const [queries, keys] = [await program.read("q"), await program.read("k")];
   program.free();

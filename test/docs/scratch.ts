@@ -61,6 +61,13 @@ const jsonl = (rows: readonly object[]) => rows.map((row) => `${JSON.stringify(r
 /** Small files that are written out. */
 const FILES: Readonly<Record<string, string>> = {
   "tiny.json": JSON.stringify(TINY),
+  "reviews.jsonl": jsonl(
+    Array.from({ length: 40 }, (_, i) => ({
+      text: `${["a", "the", "one", "such a", "my"][i % 5]} ${i % 2 ? "fine" : "poor"} ${["film", "book", "meal", "walk"][i % 4]}`,
+      label: i % 2 ? "good" : "bad",
+    })),
+  ),
+  "nli.tsv": "premise\thypothesis\tlabel\nit rains\tit is wet\t1\nit rains\tit is dry\t0\n",
   "pairs.jsonl": jsonl([{ ask: "2+2=", reply: "4", text: "2+2=4" }]),
   "preferences.jsonl": jsonl([{ prompt: "2+2=", chosen: "4", rejected: "5" }]),
   "chats.jsonl": jsonl([

@@ -160,20 +160,15 @@ export interface Beliefs {
 
 export async function beliefs(model: Model, batch: AnyBatch): Promise<Beliefs> {
   const rec = new Recorder(profileOf(model.gpu), { training: false });
-  const tokens = "ids" in batch;
-  const inputs = tokens
-    ? recordInputs(rec, batch)
-    : { batch: batch.rows, x: rec.input("x", [batch.rows, ...batch.shape]) };
-  const { hidden, head } = model.record(rec, inputs);
+  const { hidden, head } = model.record(rec, recordInputs(rec, batch));
   rec.output("logits", head(hidden));
   const program = await Program.compile(model.gpu, rec);
-  if (tokens) fillInputs(program, batch);
-  else program.write("x", batch.x);
+  fillInputs(program, batch);
   program.run();
   const logits = await program.read("logits");
   program.free();
   const v = model.sizes.outputs;
-  const targets = tokens ? targetsOf(batch) : batch.labels;
+  const targets = targetsOf(batch);
   const counted = [...targets.keys()].filter((i) => targets[i]! >= 0);
   return {
     p: counted.map((i) => softmax(logits.subarray(i * v, (i + 1) * v))),

@@ -13,7 +13,7 @@ import { Program, profileOf } from "../../src/tensor/program.ts";
 import { Recorder } from "../../src/tensor/recorder.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { normals, randomWords } from "../support/random.ts";
-import { TINY_EXAMPLES, TINY_NEOX, TINY_TEXT } from "../support/tiny-models.ts";
+import { TINY_ENCODERS, TINY_EXAMPLES, TINY_NEOX, TINY_TEXT } from "../support/tiny-models.ts";
 import { referenceLogits, referenceLoss } from "./reference.ts";
 
 const gpu = await sharedGpu();
@@ -42,12 +42,16 @@ const relative = (got: ArrayLike<number>, wanted: Float64Array): number => {
   return wanted.reduce((a, b, i) => Math.max(a, Math.abs(b - got[i]!)), 0) / most;
 };
 
-/** Runs loss and gradients of a program that accumulates into the parameters, and compares sampled entries. */
+/**
+ * Runs loss and gradients of a program that accumulates into the parameters, and compares sampled entries. Gradients
+ * that are all below `zero` count as nothing.
+ */
 async function checkGradients(
   model: Model,
   program: Program,
   weights: Map<string, Float64Array>,
   loss: () => number,
+  zero = 1e-3,
 ): Promise<void> {
   program.run({ accumulate: 0 });
   expect(Math.abs((await program.read("loss"))[0]! / loss() - 1)).toBeLessThan(2e-6);
@@ -69,7 +73,7 @@ async function checkGradients(
         return (above - below) / (2 * h);
       };
       const exact = (4 * slope(STEP / 2) - slope(STEP)) / 3;
-      const error = Math.abs(gradient[i]! - exact) / Math.max(most, 1e-3); // some gradients are zero but for rounding
+      const error = Math.abs(gradient[i]! - exact) / Math.max(most, zero); // some gradients are zero but for rounding
       if (!(error < 2e-5))
         throw new Error(`${name}[${i}]: gradient ${gradient[i]}, by differences ${exact}, largest ${most}`);
     }
@@ -108,6 +112,45 @@ describe.each(Object.keys(TEXT))("%s", (name) => {
     const program = await Program.compile(gpu, rec);
     objective.fill(program, batch, objective.counted(batch, ""), "");
     await checkGradients(model, program, weights, () => referenceLoss(json, weights, { ids }));
+    model.free();
+  }, 60_000);
+});
+
+/** Texts of several lengths, so that some are padded. */
+const TEXTS = [
+  [2, 5, 7, 11, 3, 3, 40, 49, 9],
+  [2, 8, 3],
+  [2, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 3],
+].map((ids) => ({ ids: Int32Array.from(ids), types: Int32Array.from(ids, (_, i) => (i > ids.length / 2 ? 1 : 0)) }));
+
+describe.each(Object.keys(TINY_ENCODERS))("%s", (name) => {
+  test("logits, loss and gradients", async () => {
+    const json = TINY_ENCODERS[name] as Json;
+    const model = await Model.fresh(gpu, json, name, { seed: 3 });
+    disturb(model);
+    const weights = await weightsOf(model);
+    const { types: kinds = 0 } = model.sizes.text!;
+    const texts = TEXTS.map(({ ids, types }) => ({ ids, types: kinds > 1 ? types : new Int32Array(ids.length) }));
+    const labels = [0, 1, 1];
+    const batch = stackExamples(texts.map((tokens, i) => ({ tokens, label: labels[i]! })));
+    const given = { texts: texts.map(({ ids, types }) => ({ ids: [...ids], types: [...types] })), labels };
+
+    const objective = crossEntropyObjective(model);
+    const rec = new Recorder(profileOf(gpu));
+    const { backward, metrics } = objective.record(rec, batch, "");
+    rec.output("loss", metrics.loss!);
+    rec.backward(backward);
+    const program = await Program.compile(gpu, rec);
+    objective.fill(program, batch, 3, "");
+    await checkGradients(model, program, weights, () => referenceLoss(json, weights, given), 1e-2);
+
+    const forward = new Recorder(profileOf(gpu), { training: false });
+    const recorded = model.record(forward, recordInputs(forward, batch));
+    forward.output("logits", recorded.head(recorded.hidden));
+    const logits = await Program.compile(gpu, forward);
+    fillInputs(logits, batch);
+    logits.run();
+    expect(relative(await logits.read("logits"), referenceLogits(json, weights, given))).toBeLessThan(5e-6);
     model.free();
   }, 60_000);
 });

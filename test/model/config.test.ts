@@ -4,7 +4,7 @@ import type { Json } from "../../src/model/architecture.ts";
 import type { DecoderConfig } from "../../src/model/blocks/decoder-config.ts";
 import { trainingRemarks } from "../../src/model/config-keys.ts";
 import { describeConfig } from "../../src/model/description.ts";
-import { TINY_DECODERS, TINY_EXAMPLES, TINY_NEOX, TINY_TEXT } from "../support/tiny-models.ts";
+import { TINY_DECODERS, TINY_ENCODERS, TINY_EXAMPLES, TINY_NEOX, TINY_TEXT } from "../support/tiny-models.ts";
 
 const MOE = {
   ...{ ...TINY_TEXT.qwen3!, model_type: "qwen3_moe", moe_intermediate_size: 8 },
@@ -13,6 +13,7 @@ const MOE = {
 const BASES: Readonly<Record<string, Json>> = {
   ...TINY_DECODERS,
   ...TINY_NEOX,
+  ...TINY_ENCODERS,
   llama: TINY_TEXT.llama!,
   mistral: TINY_TEXT.mistral!,
   qwen2: TINY_TEXT.qwen2!,
@@ -150,6 +151,19 @@ describe("keys that change the equations and are not read", () => {
     ["hunyuan_v1_dense", { use_qk_norm: false }, "use_qk_norm must be true"],
     ["olmo2", { clip_qkv: 8 }, "clip_qkv is 8"],
     ["exaone4", { attention_bias: true }, "attention_bias is true"],
+    ["bert", { position_embedding_type: "relative_key" }, 'position_embedding_type must be "absolute" here'],
+    ["bert", { is_decoder: true }, "is_decoder must be false here; it is true"],
+    ["bert", { problem_type: "regression" }, 'problem_type must be "single_label_classification" here'],
+    ["bert", { problem_type: "multi_label_classification" }, 'it is "multi_label_classification"'],
+    ["bert", { num_labels: 1 }, "one label (num_labels, id2label) asks for a number"],
+    ["bert", { id2label: { 0: "a", 1: "b" } }, "num_labels is 3, but id2label names 2 classes"],
+    ["bert", { id2label: { 1: "a", 2: "b", 3: "c" } }, "id2label has the class 3 of 3"],
+    ["bert", { hidden_act: "mish" }, 'hidden_act must be "gelu" or'],
+    ["bert", { num_attention_heads: 5 }, "hidden_size 24 is no multiple of the 5 heads"],
+    ["bert", { layer_norm_eps: -1 }, "layer_norm_eps must be a number of at least 0"],
+    ["distilbert", { sinusoidal_pos_embds: true }, "sinusoidal_pos_embds must be false here"],
+    ["distilbert", { n_heads: 5 }, "dim 24 is no multiple of the 5 heads of n_heads"],
+    ["roberta", { max_position_embeddings: 2 }, "positions begin at 2 (pad_token_id + 1), but there are 2"],
     ["gpt_neox", { hidden_act: "relu" }, 'hidden_act must be "gelu" or "gelu_new" or "gelu_fast"'],
     ["gpt_neox", { rotary_pct: 0.5, partial_rotary_factor: 0.25 }, "rotary_pct is 0.5, but partial_rotary_factor is"],
     ["gpt_neox", { rotary_emb_base: 1e4, rope_theta: 1e5 }, "rotary_emb_base is 10000, but rope_theta is 100000"],
@@ -178,6 +192,7 @@ describe("keys that change the equations and are not read", () => {
     ],
     ["gpt_neox", { rotary_pct: 0.25, partial_rotary_factor: 0.25, rotary_emb_base: 1e4, rope_theta: 1e4 }],
     ["gpt_neox", { attention_probs_dropout_prob: 0, hidden_dropout_prob: 0, use_cache: true, rope_scaling: null }],
+    ["bert", { classifier_dropout: null, directionality: "bidi", pooler_type: "first_token_transform" }],
     ["gpt2", { n_ctx: 64, attn_pdrop: 0.1, summary_type: "cls_index", task_specific_params: {} }],
     ["vit", { encoder_stride: 16, hidden_dropout_prob: 0, pooler_act: "tanh", pooler_output_size: 12 }],
     ["qwen3_moe", { router_aux_loss_coef: 0.001, output_router_logits: false, decoder_sparse_step: 1 }],

@@ -243,6 +243,27 @@ export const TINY_EXAMPLES: Readonly<Record<string, Json>> = {
   mlp: { model_type: "mlp", input_size: 7, hidden_sizes: [9, 5], num_labels: 3 },
 };
 
+const encoder = {
+  ...{ hidden_size: 24, intermediate_size: 40, num_hidden_layers: 2, num_attention_heads: 3, vocab_size: 50 },
+  ...{ max_position_embeddings: 32, initializer_range: 0.3 },
+};
+
+/** Classifiers of texts. */
+export const TINY_ENCODERS: Readonly<Record<string, Json>> = {
+  bert: { ...encoder, model_type: "bert", num_labels: 3, type_vocab_size: 2 },
+  "bert with ReLU and names": {
+    ...encoder,
+    ...{ model_type: "bert", hidden_act: "relu", layer_norm_eps: 1e-5, type_vocab_size: 3 },
+    ...{ id2label: { 0: "no", 1: "yes" }, label2id: { no: 0, yes: 1 }, problem_type: "single_label_classification" },
+  },
+  distilbert: {
+    ...{ model_type: "distilbert", dim: 24, hidden_dim: 40, n_layers: 2, n_heads: 3, vocab_size: 50, num_labels: 4 },
+    ...{ max_position_embeddings: 32, initializer_range: 0.3, sinusoidal_pos_embds: false },
+  },
+  roberta: { ...encoder, model_type: "roberta", num_labels: 3, type_vocab_size: 1, layer_norm_eps: 1e-5 },
+  "xlm-roberta": { ...encoder, model_type: "xlm-roberta", num_labels: 2, type_vocab_size: 1, pad_token_id: 6 },
+};
+
 /** Language models with experts. */
 export const TINY_EXPERTS: Readonly<Record<string, Json>> = {
   mixtral: { ...decoder, model_type: "mixtral", num_local_experts: 4, num_experts_per_tok: 2 },

@@ -2,7 +2,7 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { collate, type ExampleBatch, stackExamples, type TokenBatch } from "../../src/data/batch.ts";
+import { collate, type NumbersBatch, stackExamples, type TokenBatch } from "../../src/data/batch.ts";
 import type { Json } from "../../src/model/architecture.ts";
 import { Model } from "../../src/model/model.ts";
 import type { UnlearnEdit } from "../../src/unlearn/contract.ts";
@@ -32,7 +32,7 @@ const CONFIG: Json = {
 
 const fresh = (seed = 3) => Model.fresh(gpu, CONFIG, "test", { seed });
 const exampleOf = (row: number, label = row % CLASSES) => ({ x: normals(100 + row, INPUT), shape: [INPUT], label });
-const batches = (rows: readonly number[], size: number): ExampleBatch[] =>
+const batches = (rows: readonly number[], size: number): NumbersBatch[] =>
   Array.from({ length: Math.ceil(rows.length / size) }, (_, i) =>
     stackExamples(rows.slice(i * size, (i + 1) * size).map((row) => exampleOf(row))),
   );
@@ -74,7 +74,7 @@ type Loss = (z: readonly number[], label: number) => number;
 /** Mean over batches of the squares (or magnitudes) of the gradient of the batch's mean loss. */
 function reference(
   weights: ReadonlyMap<string, Float32Array>,
-  given: readonly ExampleBatch[],
+  given: readonly NumbersBatch[],
   loss: Loss,
   magnitude = false,
 ): Map<string, Float64Array> {
@@ -104,7 +104,7 @@ async function dampened(
     forget = batches(FORGET, 1),
     retain = batches(RETAIN, 1),
     model,
-  }: { forget?: ExampleBatch[]; retain?: ExampleBatch[]; model?: Model } = {},
+  }: { forget?: NumbersBatch[]; retain?: NumbersBatch[]; model?: Model } = {},
 ) {
   const used = model ?? (await fresh());
   const warnings: string[] = [];

@@ -8,7 +8,7 @@ import type { Info, Options } from "csv-parse";
 import { UserError } from "../../errors.ts";
 import { type Json, show } from "../../json.ts";
 import { library } from "../../library.ts";
-import { STRUCTURED } from "../row-formats.ts";
+import { NUMERIC, STRUCTURED } from "../row-formats.ts";
 import { type LocatedValue, MAX_ROW, parseRecord } from "./record.ts";
 
 interface CsvLibrary {
@@ -91,10 +91,13 @@ function checkedNames(names: string[], what: string): string[] {
   return names;
 }
 
+const NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
+
 function rowOf(names: readonly string[], cells: readonly string[], place: string): LocatedValue {
   const filled = names.flatMap((name, i): [string, Json][] => {
     const cell = cells[i]!;
     if (cell === "") return [];
+    if (NUMERIC.has(name) && NUMBER.test(cell)) return [[name, Number(cell)]];
     if (!STRUCTURED.has(name)) return [[name, cell]];
     const value = parseRecord(utf8.encode(cell), `${place}: ${name}`)?.value;
     return value === undefined ? [] : [[name, value]];

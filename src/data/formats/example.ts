@@ -9,7 +9,8 @@ import type { RowFormat } from "../row-format.ts";
 
 export const vector: RowFormat = {
   needs: ["x", "label"],
-  structured: ["x", "label"],
+  structured: ["x"],
+  numeric: ["label"],
   read: (row, place) => {
     const label = classOf(row, place);
     return { form: "example", ...valuesAt(row, "x", { least: 1, most: 1, wanted: "a list of numbers" }, place), label };
@@ -19,6 +20,7 @@ export const vector: RowFormat = {
 export const image: RowFormat = {
   needs: ["image", "label"],
   structured: ["image"],
+  numeric: ["label"],
   read: (row, place) => {
     const label = classOf(row, place);
     const wanted = "rows of pixels, or rows of pixels of channels";

@@ -1,5 +1,5 @@
 /**
- * Tokens as they are: {"input_ids": [..], "labels": [..], "attention_mask": [..]}
+ * Tokens as they are: {"input_ids": [..], "labels": [..], "attention_mask": [..], "token_type_ids": [..]}
  *
  * `labels` are optional; -100 is left out of the loss. Tokens whose mask is 0 are padding, on either side, and are left
  * out of the row with their labels, so that positions begin with the first real token.
@@ -12,17 +12,19 @@ import { IGNORED } from "../rows.ts";
 
 export const tokens: RowFormat = {
   needs: ["input_ids"],
-  optional: ["labels", "attention_mask"],
-  structured: ["input_ids", "labels", "attention_mask"],
+  optional: ["labels", "attention_mask", "token_type_ids"],
+  structured: ["input_ids", "labels", "attention_mask", "token_type_ids"],
   read(row, place) {
     const inputIds = integersAt(row, "input_ids", 0, place);
     if (inputIds.length === 0) throw new UserError(`${place}: input_ids is empty`, "leave the row out");
     const labels = row.labels === undefined ? undefined : labelsOf(row, inputIds.length, place);
+    const types = row.token_type_ids === undefined ? undefined : typesOf(row, inputIds.length, place);
     const [from, to] = row.attention_mask === undefined ? [0, inputIds.length] : unpadded(row, inputIds.length, place);
     return {
       form: "tokens",
       inputIds: inputIds.subarray(from, to),
       ...(labels ? { labels: labels.subarray(from, to) } : {}),
+      ...(types ? { types: types.subarray(from, to) } : {}),
     };
   },
 };
@@ -43,6 +45,12 @@ function labelsOf(row: JsonObject, length: number, place: string): Int32Array {
     );
   }
   return labels;
+}
+
+function typesOf(row: JsonObject, length: number, place: string): Int32Array {
+  const types = integersAt(row, "token_type_ids", 0, place);
+  if (types.length === length) return types;
+  throw new UserError(`${place}: token_type_ids has ${types.length} values for ${length} input_ids`);
 }
 
 /** First token that is no padding, and the one after the last. */

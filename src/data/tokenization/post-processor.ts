@@ -1,6 +1,7 @@
 /** Post-processors: the special tokens that a tokenizer puts before and after a text. */
-import { isObject, type Json, type JsonObject } from "../../json.ts";
+import type { Json } from "../../json.ts";
 import { type Part, partOf, partsOf, type Reading, unknownPart } from "./definition.ts";
+import { pair, type Step, stepsOf } from "./sentence-template.ts";
 
 export interface Surroundings {
   readonly before: readonly number[];
@@ -33,20 +34,9 @@ export function surroundingsOf(value: Json | undefined, reading: Reading): Surro
   }
 }
 
-/** The id of ["[CLS]", 101]. */
-const pair = (value: Json | undefined): number[] =>
-  Array.isArray(value) && typeof value[1] === "number" ? [value[1]] : [];
-
-function ofTemplate({ single, special_tokens }: Part, reading: Reading): Surroundings {
-  const steps = (Array.isArray(single) ? single : []).filter(isObject);
-  const at = steps.findIndex((step) => "Sequence" in step);
-  if (at < 0) throw unknownPart("post-processor", "TemplateProcessing without a sequence", reading);
-  const ids = (list: readonly JsonObject[]) =>
-    list.flatMap((step) => {
-      const name = isObject(step.SpecialToken) ? step.SpecialToken.id : undefined;
-      const token = isObject(special_tokens) && typeof name === "string" ? special_tokens[name] : undefined;
-      const found = isObject(token) && Array.isArray(token.ids) ? token.ids : [];
-      return found.filter((id) => typeof id === "number");
-    });
+function ofTemplate(part: Part, reading: Reading): Surroundings {
+  const steps = stepsOf(part, "single", reading);
+  const at = steps.findIndex((step) => "text" in step);
+  const ids = (list: readonly Step[]) => list.flatMap((step) => ("ids" in step ? step.ids : []));
   return { before: ids(steps.slice(0, at)), after: ids(steps.slice(at + 1)) };
 }

@@ -15,10 +15,10 @@ import type { Recorded } from "../../model/model.ts";
 import type { Attended } from "../../model/network.ts";
 import { attentionMap, headMean } from "../../tensor/ops/attention-map.ts";
 import { stopGradient } from "../../tensor/ops/elementwise.ts";
-import { rowSum } from "../../tensor/ops/reduce.ts";
 import { type RowDistance, rowDistance } from "../../tensor/ops/row-distance.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import { rowsOf, type Tensor } from "../../tensor/tensor.ts";
+import { byRow } from "../by-row.ts";
 import { defineDistillation, EVERY_LAW } from "../contract.ts";
 import { layerPairs, meanOfPairs } from "../layer-pairs.ts";
 
@@ -93,16 +93,10 @@ export const method = defineDistillation({
   },
   check: ({ layers }) => void layerPairs(layers),
   states(rec, { student, teacher, sizes, values: { layers, distance } }) {
-    const rows = student.hidden.shape[0]!;
     const losses = layerPairs(layers).map(([s, t]) => {
       const own = attendedBy(student, s, "student", sizes.student);
       const theirs = attendedBy(teacher, t, "teacher", sizes.teacher);
-      return rec.recomputed(() => {
-        const each = mapDistance(rec, own, theirs, distance); // (B, T)
-        const [batch, tokens] = each.shape as [number, number];
-        // A classifier's loss is one of the example: the mean over its tokens.
-        return rows === batch ? rowSum(rec, each, 1 / tokens) : rec.reshape(each, [rows]);
-      });
+      return rec.recomputed(() => byRow(rec, mapDistance(rec, own, theirs, distance), student));
     });
     return meanOfPairs(rec, losses);
   },

@@ -12,6 +12,7 @@ import type { ModelSizes } from "../../model/architecture.ts";
 import type { Recorded } from "../../model/model.ts";
 import { linear } from "../../tensor/ops/linear.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
+import { byRow } from "../by-row.ts";
 import { defineDistillation, EVERY_LAW } from "../contract.ts";
 import { type Layer, layerPairs, meanOfPairs } from "../layer-pairs.ts";
 import { cosineDistance, meanSquare } from "../state-distance.ts";
@@ -67,7 +68,7 @@ export const method = defineDistillation({
           `choose layers as wide as the last: ${sizes.student.width} and ${sizes.teacher.width}`,
         );
       const x = projected ? linear(rec, own, extra(`projection.${i}`)) : own;
-      return distance === "mse" ? meanSquare(rec, x, y) : cosineDistance(rec, x, y);
+      return byRow(rec, distance === "mse" ? meanSquare(rec, x, y) : cosineDistance(rec, x, y), student);
     });
     return meanOfPairs(rec, losses);
   },

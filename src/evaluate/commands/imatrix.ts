@@ -38,7 +38,7 @@ export async function writeImatrix(context: Context<typeof IMATRIX>): Promise<Ou
     throw new UserError(`an importance matrix is a GGUF file, and ${out} is none`, "write -o model.imatrix.gguf");
   const ref = context.args[0] ?? "-";
   const opened = await openModel(ref, options, (text) => context.warn(text));
-  const { checkpoint, sizes, tools } = opened;
+  const { checkpoint } = opened;
   context.onExit(() => checkpoint.close());
   const modelType = String(configOf(checkpoint).model_type);
   if (architectureOfType(modelType) === undefined)
@@ -47,7 +47,7 @@ export async function writeImatrix(context: Context<typeof IMATRIX>): Promise<Ou
       `it is made of ${GGUF_MODEL_TYPES.join(", ")}`,
     );
   const groups = groupsOf(options.data, "--data", options.columns);
-  const batches = (await batchesIn(groups, { tools, sizes }, options.batch_size)).filter(isTokens);
+  const batches = (await batchesIn(groups, opened, options.batch_size)).filter(isTokens);
   const rows = batches.reduce((sum, batch) => sum + batch.rows, 0);
   const tokens = batches.reduce((sum, { lengths }) => sum + lengths.reduce((all, length) => all + length, 0), 0);
   if (context.dryRun) {

@@ -147,7 +147,7 @@ export const method: Architecture<GptNeoxConfig> = {
   ],
 
   forward(net, c, inputs) {
-    if (!("ids" in inputs)) throw new TypeError("a language model takes token ids");
+    if (!("positions" in inputs)) throw new TypeError("a language model takes token ids");
     let x = net.note("hidden.0", net.embed(inputs.ids, "gpt_neox.embed_in")); // (N, C)
     for (let layer = 0; layer < c.layers; layer++) {
       const prefix = `gpt_neox.layers.${layer}`;

@@ -2,9 +2,8 @@
 import { gelu } from "../../tensor/ops/activation.ts";
 import { splitColumns } from "../../tensor/ops/columns.ts";
 import { add } from "../../tensor/ops/elementwise.ts";
-import { layerNorm } from "../../tensor/ops/norm.ts";
-import type { Tensor } from "../../tensor/tensor.ts";
-import type { Architecture, Net, ParameterSpec } from "../architecture.ts";
+import type { Architecture, ParameterSpec } from "../architecture.ts";
+import { layerNormSpecs, normed } from "../blocks/layer-norm.ts";
 import { ConfigReader, expectHead } from "../config.ts";
 
 export interface Gpt2Config {
@@ -20,9 +19,6 @@ export interface Gpt2Config {
   /** The tanh form of GELU. */
   readonly tanh: boolean;
 }
-
-const norm = (net: Net, c: Gpt2Config, name: string, x: Tensor): Tensor =>
-  layerNorm(net.rec, x, net.weight(`${name}.weight`), net.weight(`${name}.bias`), { eps: c.eps });
 
 export const method: Architecture<Gpt2Config> = {
   name: "gpt2",
@@ -80,10 +76,7 @@ export const method: Architecture<Gpt2Config> = {
       { name: `${module}.weight`, shape: [into, out], init: { std }, linear: true, transposed: true },
       { name: `${module}.bias`, shape: [out], init: "zeros" },
     ];
-    const ln = (module: string): ParameterSpec[] => [
-      { name: `${module}.weight`, shape: [c.width], init: "ones" },
-      { name: `${module}.bias`, shape: [c.width], init: "zeros" },
-    ];
+    const ln = (module: string) => layerNormSpecs(module, c.width);
     const layer = (i: number): ParameterSpec[] => {
       const h = `transformer.h.${i}`;
       return [
@@ -107,7 +100,7 @@ export const method: Architecture<Gpt2Config> = {
   },
 
   forward(net, c, inputs) {
-    if (!("ids" in inputs)) throw new TypeError("a language model takes token ids");
+    if (!("positions" in inputs)) throw new TypeError("a language model takes token ids");
     const { rec } = net;
     const tokens = net.embed(inputs.ids, "transformer.wte");
     const placed = add(rec, tokens, net.embed(inputs.positions, "transformer.wpe"));
@@ -117,16 +110,16 @@ export const method: Architecture<Gpt2Config> = {
       const h = `transformer.h.${layer}`;
       const into = x;
       x = net.block(() => {
-        const fused = net.linear(norm(net, c, `${h}.ln_1`, into), `${h}.attn.c_attn`); // (N, 3 C)
+        const fused = net.linear(normed(net, c, `${h}.ln_1`, into), `${h}.attn.c_attn`); // (N, 3 C)
         const [q, k, v] = splitColumns(rec, fused, [c.width, c.width, c.width]);
         const attended = net.attend(q!, k!, v!, { layer, ...shape });
         const mixed = net.note(`middle.${layer}`, net.linear(attended, `${h}.attn.c_proj`, { add: into }));
-        const inner = gelu(rec, net.linear(norm(net, c, `${h}.ln_2`, mixed), `${h}.mlp.c_fc`), { tanh: c.tanh });
+        const inner = gelu(rec, net.linear(normed(net, c, `${h}.ln_2`, mixed), `${h}.mlp.c_fc`), { tanh: c.tanh });
         return net.linear(inner, `${h}.mlp.c_proj`, { add: mixed });
       });
       x = net.note(`hidden.${layer + 1}`, x);
     }
-    return norm(net, c, "transformer.ln_f", x);
+    return normed(net, c, "transformer.ln_f", x);
   },
 
   head: (net, c, hidden) => (c.tied ? net.project(hidden, "transformer.wte.weight") : net.linear(hidden, "lm_head")),

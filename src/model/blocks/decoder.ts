@@ -178,7 +178,7 @@ export function decoderForward(
   inputs: Inputs,
   halves: { readonly attention: Half; readonly feedForward: Half },
 ): Tensor {
-  if (!("ids" in inputs)) throw new TypeError("a language model takes token ids");
+  if (!("positions" in inputs)) throw new TypeError("a language model takes token ids");
   const { attention: first, feedForward: second } = c.norms;
   let x = net.note("hidden.0", tokenRows(net, c, inputs)); // (N, C)
   for (let layer = 0; layer < c.layers; layer++) {

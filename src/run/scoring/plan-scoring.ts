@@ -2,7 +2,8 @@
  * What scoring rows takes of a GPU's memory, found out on a device that computes nothing: the code that scores runs on
  * the largest batch, up to the first result that it asks for.
  */
-import type { Example } from "../../data/dataset.ts";
+import { tokensIn } from "../../data/batch.ts";
+import type { Example } from "../../data/examples.ts";
 import type { Sequence } from "../../data/sequences.ts";
 import { NeedsValues } from "../../gpu/dry-device.ts";
 import type { Question, ScoringData } from "./read-rows.ts";
@@ -28,7 +29,7 @@ const tokensOf = ({ ids }: Sequence | Question): number => ids.length;
 /** The parts of data that are scored one after the other, each cut to its largest batch of `rows`. */
 export function largestBatches(data: ScoringData, rows: number): ScoringData[] {
   if (data.kind === "examples") {
-    return [{ kind: "examples", examples: largest<Example>(data.examples, () => 1, rows) }];
+    return [{ kind: "examples", examples: largest<Example>(data.examples, tokensIn, rows) }];
   }
   const { sequences, questions = [], alternatives } = data;
   // How far an answer may go is decided by the longest that is expected.

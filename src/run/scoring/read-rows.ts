@@ -2,7 +2,8 @@
  * Rows as a model that scores them reads them. Whatever can be refused of them is refused here, before a weight is
  * read.
  */
-import { checkLabels, countedTokens, type Example, loadExamples, loadSequences } from "../../data/dataset.ts";
+import { countedTokens, loadSequences } from "../../data/dataset.ts";
+import { type Example, type ExampleReader, loadExamples } from "../../data/examples.ts";
 import type { GroupReference } from "../../data/groups.ts";
 import { readRows } from "../../data/read-rows.ts";
 import type { Row } from "../../data/rows.ts";
@@ -62,6 +63,8 @@ export type ScoringData = TextData | ExampleData;
 export interface Reader {
   readonly sizes: ModelSizes;
   readonly tools: TextTools | undefined;
+  /** What a classifier takes. */
+  readonly examples: ExampleReader;
   /** Names the model in messages. */
   readonly ref: string;
 }
@@ -70,18 +73,14 @@ export interface Reader {
  * Reads groups of rows into memory. Throws UserError for the first row that the model cannot take or that lacks what is
  * needed.
  *
- *   const data = await readForScoring(groupsOf(options.data, "--data"), { sizes, tools }, new Set(["truth"]));
+ *   const data = await readForScoring(groupsOf(options.data, "--data"), reader, new Set(["truth"]));
  */
 export async function readForScoring(
   groups: readonly GroupReference[],
-  { sizes, tools }: Reader,
+  { sizes, tools, examples: reader }: Reader,
   needs: ReadonlySet<Need>,
 ): Promise<ScoringData> {
-  if (!tools) {
-    const examples = await loadExamples(groups);
-    checkLabels(examples, sizes.outputs, sizes.example);
-    return { kind: "examples", examples };
-  }
+  if (!tools) return { kind: "examples", examples: await loadExamples(groups, reader) };
   if (needs.has("choice")) return readChoices(groups, tools);
   const { sequences } = await loadSequences(groups, tools.encode);
   if (needs.has("packed-bytes") && !tools.tokenizer)

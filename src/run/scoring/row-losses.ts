@@ -1,6 +1,7 @@
 /** The loss of every row under a model as it is: what orders, selects and compares rows. */
 import { type Batch, collate, stackExamples } from "../../data/batch.ts";
-import { type Example, inBatches } from "../../data/dataset.ts";
+import { inBatches } from "../../data/dataset.ts";
+import type { Example } from "../../data/examples.ts";
 import type { Sequence } from "../../data/sequences.ts";
 import type { Model } from "../../model/model.ts";
 import { countedLoss } from "./mean-loss.ts";

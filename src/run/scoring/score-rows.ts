@@ -1,6 +1,7 @@
 /** Runs a model over a data set's rows, in order, and gives one scored row each. */
 import { type Batch, collate, stackExamples } from "../../data/batch.ts";
-import { type Example, inBatches } from "../../data/dataset.ts";
+import { inBatches } from "../../data/dataset.ts";
+import type { Example } from "../../data/examples.ts";
 import type { Sequence } from "../../data/sequences.ts";
 import type { Model } from "../../model/model.ts";
 import { notFinite } from "../not-finite.ts";

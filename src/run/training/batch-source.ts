@@ -1,11 +1,11 @@
 /** Batches of a training, for language models and classifiers alike: what comes next, and where the order stands. */
-import { collate, type ExampleBatch, stackExamples, type TokenBatch } from "../../data/batch.ts";
-import { checkLabels, type Example, loadExamples, loadSequences, type SequenceData } from "../../data/dataset.ts";
+import { collate, type ExampleBatch, largestExample, stackExamples, type TokenBatch } from "../../data/batch.ts";
+import { loadSequences, type SequenceData } from "../../data/dataset.ts";
+import { type Example, type ExampleReader, loadExamples } from "../../data/examples.ts";
 import { type GroupReference, groupsOf } from "../../data/groups.ts";
 import { BatchOrder, type OrderOptions, type OrderState } from "../../data/order.ts";
 import type { EncodeOptions } from "../../data/sequences.ts";
 import type { Split } from "../../data/split.ts";
-import type { ModelSizes } from "../../model/architecture.ts";
 import type { TextTools } from "../text-tools.ts";
 
 /** An endless source of batches whose place can be saved. */
@@ -88,11 +88,12 @@ export function sequenceBatches(
 /** Reads examples into memory and gives them in batches. */
 export async function exampleBatches(
   groups: readonly GroupReference[],
+  reader: ExampleReader,
   order: Omit<OrderChoice, "pack">,
-): Promise<BatchSource<ExampleBatch> & { readonly examples: readonly Example[] }> {
-  const examples = await loadExamples(groups);
+): Promise<BatchSource<ExampleBatch>> {
+  const examples = await loadExamples(groups, reader);
   const names = groups.map(({ name }) => name);
-  return { ...stackedBatches(examples, names, order), examples };
+  return stackedBatches(examples, names, order);
 }
 
 /** Examples that are in memory, in batches. `names` are those of their groups. */
@@ -105,15 +106,21 @@ export function stackedBatches(
     const rows = examples.filter((example) => example.group === group).length;
     return { name, rows, lengths: new Int32Array(rows).fill(1) };
   });
+  const largest = largestExample(examples);
   const plan = new BatchOrder({
     ...order,
     groups: counts,
-    digest: digestOf(examples.flatMap(({ x, label }) => [x, Int32Array.of(label)])),
+    digest: digestOf(
+      examples.flatMap((example) => [
+        ...("tokens" in example ? [example.tokens.ids, example.tokens.types] : [example.x]),
+        Int32Array.of(example.label),
+      ]),
+    ),
   });
   return {
     groups: counts,
     batchesPerEpoch: plan.batchesPerEpoch,
-    largest: () => stackExamples(examples.slice(0, order.batchSize)),
+    largest: () => stackExamples(Array.from({ length: Math.min(order.batchSize, examples.length) }, () => largest)),
     next() {
       const { bins, epoch } = plan.next();
       return { batch: stackExamples(bins.flat().map((i) => examples[i]!)), epoch };
@@ -131,12 +138,12 @@ export async function readBatches(
   { data, columns }: { readonly data?: readonly string[] | undefined; readonly columns?: string | undefined },
   {
     tools,
-    sizes,
+    examples,
     order,
     split,
   }: {
     readonly tools: TextTools | undefined;
-    readonly sizes: ModelSizes;
+    readonly examples: ExampleReader;
     readonly order: OrderChoice;
     readonly split?: Split | undefined;
   },
@@ -144,7 +151,5 @@ export async function readBatches(
   const all = groupsOf(data, "--data", columns);
   const groups = split?.rest(all) ?? all;
   if (tools) return tokenBatches(groups, tools.encode, order, tools.tokenizer?.pad ?? 0);
-  const source = await exampleBatches(groups, order);
-  checkLabels(source.examples, sizes.outputs, sizes.example);
-  return source;
+  return exampleBatches(groups, examples, order);
 }

@@ -1,10 +1,10 @@
 /** Held-out loss during training, per group of data. */
 import { type Batch, collate, stackExamples } from "../../data/batch.ts";
-import { checkLabels, inBatches, loadExamples, loadSequences } from "../../data/dataset.ts";
+import { inBatches, loadSequences } from "../../data/dataset.ts";
+import { type ExampleReader, loadExamples } from "../../data/examples.ts";
 import { type GroupReference, parseGroups } from "../../data/groups.ts";
 import { Split } from "../../data/split.ts";
 import { UserError } from "../../errors.ts";
-import type { ModelSizes } from "../../model/architecture.ts";
 import type { Model } from "../../model/model.ts";
 import type { SlotPool } from "../../tensor/slots.ts";
 import { Scorer } from "../scoring/scorer.ts";
@@ -55,7 +55,7 @@ export const heldOutGroups = (options: HeldOutOptions, split: Split | undefined)
  */
 export async function readHeldOut(
   references: readonly GroupReference[],
-  { tools, sizes }: { readonly tools: TextTools | undefined; readonly sizes: ModelSizes },
+  { tools, examples: reader }: { readonly tools: TextTools | undefined; readonly examples: ExampleReader },
   rows: number,
 ): Promise<HeldOutGroup[]> {
   const groups: HeldOutGroup[] = [];
@@ -74,9 +74,8 @@ export async function readHeldOut(
           ),
         );
     } else {
-      const examples = await loadExamples([group]);
+      const examples = await loadExamples([group], reader);
       count = examples.length;
-      checkLabels(examples, sizes.outputs, sizes.example);
       for await (const part of inBatches(examples, rows)) batches.push(stackExamples(part));
     }
     groups.push({ name: group.name, rows: count, batches });

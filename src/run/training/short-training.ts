@@ -3,7 +3,8 @@
  * rate.
  */
 import type { Batch } from "../../data/batch.ts";
-import { countedTokens, type Example, loadExamples, loadSequences } from "../../data/dataset.ts";
+import { countedTokens, loadSequences } from "../../data/dataset.ts";
+import { type Example, type ExampleReader, loadExamples } from "../../data/examples.ts";
 import type { GroupReference } from "../../data/groups.ts";
 import type { Sequence } from "../../data/sequences.ts";
 import { permutation } from "../../data/shuffle.ts";
@@ -25,14 +26,14 @@ export type Material =
 
 /** All rows of a group in the order in which they are drawn, without those that count no token. */
 export async function drawRows(
-  { tools }: { readonly tools: TextTools | undefined },
+  { tools, examples }: { readonly tools: TextTools | undefined; readonly examples: ExampleReader },
   group: GroupReference,
   seed: number,
 ): Promise<Material> {
   const drawn = <T>(rows: readonly T[]): T[] => {
     return Array.from(permutation(rows.length, seed, 0, "rows to learn again"), (i) => rows[i]!);
   };
-  if (!tools) return { kind: "examples", rows: drawn(await loadExamples([group])) };
+  if (!tools) return { kind: "examples", rows: drawn(await loadExamples([group], examples)) };
   const { sequences } = await loadSequences([group], tools.encode);
   const rows = drawn(sequences.filter((sequence) => countedTokens(sequence) > 0));
   return { kind: "text", rows, pad: tools.tokenizer?.pad ?? 0 };

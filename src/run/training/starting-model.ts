@@ -14,6 +14,7 @@ import type { LoraOptions } from "../../model/lora.ts";
 import { splitTargets } from "../../model/lora-targets.ts";
 import { Model, type ModelOptions } from "../../model/model.ts";
 import { textPart } from "../../model/multimodal.ts";
+import { withNewHead } from "../../model/new-head.ts";
 import { quote } from "../../text/quote.ts";
 
 export interface StartOptions {
@@ -82,9 +83,11 @@ export async function start(options: StartOptions): Promise<Start> {
     );
   refuseTwoAdapters(options);
   const parts = options.lora_continue ? await adapterParts(model!, warn) : undefined;
-  const base = parts?.base ?? (await open(model!, { warn }));
+  const opened = parts?.base ?? (await open(model!, { warn }));
+  // An adapter that is continued holds the head.
+  const base = await headed(opened, parts ? { ...options, warn: () => {} } : options);
   const resumed = options.resumed === undefined ? undefined : await openPlain(options.resumed);
-  const used = [base, ...(parts ? [parts.adapter] : []), ...(resumed ? [resumed] : [])];
+  const used = [opened, ...(parts ? [parts.adapter] : []), ...(resumed ? [resumed] : [])];
   const chosen = modelOptions(options, parts?.adapter ?? resumed, base.ref);
   const json = configOf(base);
   const run = textPart(json, `${base.ref}: config.json`)?.json ?? json;
@@ -129,6 +132,12 @@ function configAlone(ref: string): string | undefined {
 function refuseTwoAdapters({ lora, lora_continue }: StartOptions): void {
   if (lora && lora_continue)
     throw new UserError("--lora makes a new adapter and --lora-continue trains an existing one", "give one of them");
+}
+
+/** The checkpoint, with a new head where it is a pretrained encoder without one. */
+async function headed(checkpoint: Checkpoint, { seed, warn }: StartOptions): Promise<Checkpoint> {
+  const { architecture, config } = await describeConfig(configOf(checkpoint), checkpoint.ref, undefined, checkpoint);
+  return withNewHead(checkpoint, architecture.parameters(config), { seed, warn });
 }
 
 async function adapterParts(

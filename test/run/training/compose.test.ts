@@ -7,7 +7,7 @@ import { method as progress } from "../../../src/curriculum/methods/samplers/pro
 import { curriculumObjective } from "../../../src/curriculum/objective.ts";
 import { MixtureSource, rowsOf } from "../../../src/curriculum/source.ts";
 import { stackExamples } from "../../../src/data/batch.ts";
-import type { Example } from "../../../src/data/dataset.ts";
+import type { Example } from "../../../src/data/examples.ts";
 import type { Json } from "../../../src/json.ts";
 import { bindDefaults } from "../../../src/method/bind.ts";
 import { Model } from "../../../src/model/model.ts";

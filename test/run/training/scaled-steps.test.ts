@@ -3,7 +3,7 @@
  * Scales per tensor and per element differ in the shape of the constant alone.
  */
 import { expect, test } from "bun:test";
-import type { Example } from "../../../src/data/dataset.ts";
+import type { Example } from "../../../src/data/examples.ts";
 import { bindDefaults } from "../../../src/method/bind.ts";
 import { Model } from "../../../src/model/model.ts";
 import { Programs } from "../../../src/run/programs.ts";

@@ -1,7 +1,7 @@
 /** Training of a model in memory: sequences of trainings that resume, ends, warnings, and what is refused. */
 import { expect, test } from "bun:test";
 import { stackExamples } from "../../../src/data/batch.ts";
-import type { Example } from "../../../src/data/dataset.ts";
+import type { Example } from "../../../src/data/examples.ts";
 import { bindDefaults } from "../../../src/method/bind.ts";
 import { Model } from "../../../src/model/model.ts";
 import { sequenceBatches, stackedBatches } from "../../../src/run/training/batch-source.ts";

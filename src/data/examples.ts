@@ -1,0 +1,176 @@
+/** Rows for classifiers: numbers, or texts, with a label each. */
+import { UserError } from "../errors.ts";
+import type { ExampleInput, NumbersInput } from "./batch.ts";
+import type { GroupReference } from "./groups.ts";
+import { type ReadOptions, readRows } from "./read-rows.ts";
+import { kindOf } from "./row-fields.ts";
+import type { LocatedRow } from "./rows.ts";
+import { longestFirst } from "./shorten.ts";
+import type { Sentences } from "./tokenization/sentence-template.ts";
+import { NAME_TOKENIZER, type Tokenizer } from "./tokenizer.ts";
+
+/** An example, and where it is from. */
+export type Example = ExampleInput & { readonly label: number; readonly group: number; readonly place: string };
+
+/** What a classifier takes. */
+export interface ExampleReader {
+  readonly classes: number;
+  /** Of numbers: the shape of one example. */
+  readonly shape?: readonly number[] | undefined;
+  /** Of texts: how they become tokens. */
+  readonly text?: TextReader | undefined;
+}
+
+/** What turns the texts of rows into tokens for a classifier. */
+export interface TextReader {
+  /** Undefined where there is none: rows of `input_ids` need none. */
+  readonly tokenizer: Tokenizer | undefined;
+  readonly vocabulary: number;
+  /** Kinds of tokens that the model tells apart; 0 where it does not. */
+  readonly types: number;
+  /** From a class's name to its number. */
+  readonly labels: Readonly<Record<string, number>>;
+  /** Most tokens of a row, with what stands around its texts. */
+  readonly maxLength: number;
+  /** Longer rows are refused rather than cut. */
+  readonly refuses: boolean;
+  /** Called for every row that is cut. */
+  readonly cut?: (place: string, tokens: number) => void;
+}
+
+/**
+ * Reads groups of rows for a classifier. Throws UserError, with the row's place, for one that it cannot take: of
+ * another form, shape or length, with a token or a label that it does not know.
+ */
+export async function loadExamples(
+  groups: readonly GroupReference[],
+  reader: ExampleReader,
+  options: ReadOptions = {},
+): Promise<Example[]> {
+  const examples: Example[] = [];
+  let shape: readonly number[] | undefined;
+  for (const [group, source] of groups.entries()) {
+    for await (const located of readRows(source, options)) {
+      const { place } = located;
+      if (reader.text) {
+        const tokens = sentencesOf(located, reader.text);
+        examples.push({ tokens, label: textLabel(located, reader, reader.text), group, place });
+        continue;
+      }
+      const { label, ...numbers } = numbersOf(located, reader, shape);
+      shape ??= numbers.shape;
+      examples.push({ ...numbers, label, group, place });
+    }
+  }
+  return examples;
+}
+
+function numbersOf(
+  { row, place }: LocatedRow,
+  { classes, shape }: ExampleReader,
+  first: readonly number[] | undefined,
+): NumbersInput & { readonly label: number } {
+  if (row.form !== "example")
+    throw new UserError(`${place}: expected x and label or image and label, found a row of ${row.form}`);
+  const { x, shape: found, label } = row;
+  if (first && first.join() !== found.join())
+    throw new UserError(
+      `${place}: the example is (${found.join(", ")}), the first one is (${first.join(", ")})`,
+      "all examples of a data set have one shape",
+    );
+  expectClass(label, classes, place);
+  const size = shape?.reduce((p, q) => p * q, 1);
+  const fits = shape === undefined || found.join() === shape.join() || (found.length === 1 && found[0] === size);
+  if (!fits)
+    throw new UserError(`${place}: the example is (${found.join(", ")}); the model takes (${shape.join(", ")})`);
+  return { x, shape: found, label };
+}
+
+function expectClass(label: number, classes: number, place: string): void {
+  if (label < classes) return;
+  throw new UserError(
+    `${place}: label ${label}, but the model has ${classes} classes`,
+    "set num_labels in config.json",
+  );
+}
+
+/** The class of a row of text: its number, or its name in `id2label`. */
+function textLabel({ row, place }: LocatedRow, { classes }: ExampleReader, { labels }: TextReader): number {
+  const { label } = row.extra;
+  if (typeof label === "string" && Object.hasOwn(labels, label)) return labels[label]!;
+  if (typeof label === "number" && Number.isInteger(label) && label >= 0) {
+    expectClass(label, classes, place);
+    return label;
+  }
+  const names = Object.keys(labels);
+  throw new UserError(
+    `${place}: label should be a class (0 to ${classes - 1}) or its name, found ${kindOf(label)}`,
+    label === undefined
+      ? "name the column that has it: --columns label=COLUMN"
+      : `config.json names ${names.slice(0, 8).join(", ")}${names.length > 8 ? " and others" : ""} (id2label)`,
+  );
+}
+
+/** The tokens of a row of text, of `text` and `text_pair`, or of input_ids. */
+function sentencesOf({ row, place }: LocatedRow, reader: TextReader): Sentences {
+  if (row.form !== "text" && row.form !== "tokens")
+    throw new UserError(
+      `${place}: expected text and label, found a row of ${row.form}`,
+      "name the columns: --columns text=COLUMN,label=COLUMN, with text_pair=COLUMN for a second text",
+    );
+  const found =
+    row.form === "text"
+      ? textTokens(row.text, row.extra.text_pair, place, reader)
+      : givenTokens({ ids: row.inputIds, types: row.types ?? new Int32Array(row.inputIds.length) }, place, reader);
+  if (found.ids.length === 0) throw new UserError(`${place}: the row has no tokens`, "leave the row out");
+  const odd = found.ids.find((id) => id >= reader.vocabulary);
+  if (odd !== undefined)
+    throw new UserError(
+      `${place}: token ${odd} is outside the model's vocabulary of ${reader.vocabulary}`,
+      "the rows were made with another tokenizer, or the model has another vocabulary",
+    );
+  const type = reader.types > 0 ? found.types.find((each) => each >= reader.types) : undefined;
+  if (type !== undefined)
+    throw new UserError(
+      `${place}: a token is of type ${type}, and the model tells ${reader.types} apart (type_vocab_size)`,
+      "the tokenizer is of another model, or the rows were made for one",
+    );
+  return found;
+}
+
+function textTokens(text: string, second: unknown, place: string, reader: TextReader): Sentences {
+  const { tokenizer, maxLength } = reader;
+  if (tokenizer === undefined)
+    throw new UserError(
+      `${place}: the row is text, but there is no tokenizer`,
+      `${NAME_TOKENIZER}, or rows of input_ids`,
+    );
+  if (second !== undefined && typeof second !== "string")
+    throw new UserError(`${place}: text_pair should be a string, found ${kindOf(second as never)}`);
+  const parts = [text, ...(second === undefined ? [] : [second])].map((part) => [...tokenizer.encode(part)]);
+  const around = tokenizer.arrange([], second === undefined ? undefined : []).ids.length;
+  const total = around + parts.reduce((sum, part) => sum + part.length, 0);
+  if (total > maxLength) told(place, total, reader);
+  if (around >= maxLength)
+    throw new UserError(`${place}: ${around} special tokens leave no room in ${maxLength}`, "raise --max-length");
+  const lengths = longestFirst(parts, maxLength - around);
+  const [first, other] = parts.map((part, i) => part.slice(0, lengths[i]));
+  return tokenizer.arrange(first!, other);
+}
+
+function givenTokens({ ids, types }: Sentences, place: string, reader: TextReader): Sentences {
+  const { maxLength } = reader;
+  if (ids.length <= maxLength) return { ids, types };
+  told(place, ids.length, reader);
+  return { ids: ids.subarray(0, maxLength), types: types.subarray(0, maxLength) };
+}
+
+/** Says that a row is too long, or refuses it. */
+function told(place: string, tokens: number, { maxLength, refuses, cut }: TextReader): void {
+  if (refuses)
+    throw new UserError(
+      `${place}: the row has ${tokens} tokens, more than ${maxLength}`,
+      "shorten it, or raise the length",
+    );
+  cut?.(place, tokens);
+}

@@ -1,0 +1,39 @@
+/**
+ * The head of a classifier beside an adapter: trained and saved whole, as PEFT does it with `modules_to_save`, since a
+ * head is new where a classifier is made of a pretrained encoder.
+ */
+import { decodeFloats } from "../checkpoint/decode.ts";
+import type { Gpu } from "../gpu/gpu.ts";
+import { Parameter } from "../tensor/parameter.ts";
+import type { Json } from "./architecture.ts";
+import { LoraAdapter } from "./lora.ts";
+
+const PREFIX = "base_model.model.";
+
+/** Whether a tensor belongs to one of these modules. */
+export const isOfHead = (name: string, modules: readonly string[] = []): boolean =>
+  modules.some((module) => name.startsWith(`${module}.`));
+
+/** A new adapter with copies of the head's weights, in f32, that are trained. */
+export async function withHead(
+  gpu: Gpu,
+  adapter: LoraAdapter,
+  parameters: ReadonlyMap<string, Parameter>,
+  modules: readonly string[] = [],
+): Promise<LoraAdapter> {
+  if (modules.length === 0) return adapter;
+  const whole = new Map<string, Parameter>();
+  for (const [name, parameter] of parameters) {
+    if (!isOfHead(name, modules)) continue;
+    const copy = new Parameter(gpu, PREFIX + name, parameter.shape);
+    if (!gpu.dry) copy.write(await valuesOf(gpu, parameter));
+    whole.set(name, copy);
+  }
+  const config = { ...(JSON.parse(adapter.config) as Json), modules_to_save: modules, task_type: "SEQ_CLS" };
+  return new LoraAdapter(adapter.entries, `${JSON.stringify(config, null, 2)}\n`, whole);
+}
+
+const valuesOf = (gpu: Gpu, { buffer, bytes, dtype }: Parameter): Promise<Float32Array> =>
+  gpu.read(buffer, 0, Math.ceil(bytes / 4) * 4, (view) =>
+    decodeFloats(view.slice(0, bytes), dtype === "bf16" ? "BF16" : "F32"),
+  );
