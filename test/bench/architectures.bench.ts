@@ -43,6 +43,9 @@ const GROUPED = {
 const LATENT = {
   ...{ q_lora_rank: null, kv_lora_rank: 64, qk_nope_head_dim: 32, qk_rope_head_dim: 16, v_head_dim: 32, head_dim: 16 },
 };
+const DELTA = {
+  ...{ linear_num_key_heads: 4, linear_num_value_heads: 8, linear_key_head_dim: 32, linear_value_head_dim: 32 },
+};
 const OWN: Readonly<Record<string, Json>> = {
   mixtral: LOCAL,
   gpt_oss: LOCAL,
@@ -53,6 +56,9 @@ const OWN: Readonly<Record<string, Json>> = {
   deepseek_v2: { ...GROUPED, ...LATENT },
   deepseek_v3: { ...GROUPED, ...LATENT, q_lora_rank: 128 },
   gpt_neox: { intermediate_size: 1032 },
+  qwen3_next: { ...ROUTED, ...DELTA, shared_expert_intermediate_size: 344 },
+  qwen3_5_text: DELTA,
+  qwen3_5_moe_text: { ...ROUTED, ...DELTA, shared_expert_intermediate_size: 344 },
 };
 
 const ids = (row: number) => Int32Array.from({ length: LENGTH }, (_, i) => (row * 7919 + i * i * 31 + i) % 512);

@@ -1,11 +1,12 @@
 /** Squares of what layers read: as float64 has them, whatever the batch, and token by token for experts. */
 import { describe, expect, test } from "bun:test";
+import { GGUF_MODEL_TYPES } from "../../src/checkpoint/gguf/architectures.ts";
 import { collate } from "../../src/data/batch.ts";
 import type { Sequence } from "../../src/data/sequences.ts";
 import { Model } from "../../src/model/model.ts";
 import { measureActivationSquares } from "../../src/run/activation-squares.ts";
 import { sharedGpu } from "../support/gpu.ts";
-import { TINY_EXPERTS, TINY_TEXT } from "../support/tiny-models.ts";
+import { TINY_DECODERS, TINY_EXPERTS, TINY_TEXT } from "../support/tiny-models.ts";
 
 const gpu = await sharedGpu();
 const { signal } = new AbortController();
@@ -76,6 +77,25 @@ describe("a llama", () => {
     }
     model.free();
   });
+});
+
+const WRITTEN = Object.entries({ ...TINY_TEXT, ...TINY_DECODERS, ...TINY_EXPERTS }).filter(([, json]) =>
+  GGUF_MODEL_TYPES.includes(String(json.model_type)),
+);
+
+test.each(WRITTEN)("every matrix of the layers of %s is measured, and what it reads is as wide", async (_, json) => {
+  const model = await Model.fresh(gpu, json, "test", { seed: 3, freeze: () => true });
+  const found = await measureActivationSquares(model, batchesOf(3), { signal });
+  const matrices = [...model.parameters.values()].filter(
+    ({ name, shape }) => name.startsWith("model.layers.") && shape.length > 1,
+  );
+  expect(matrices.length).toBeGreaterThan(0);
+  for (const { name, shape } of matrices) {
+    const { columns, counts } = found.get(name.replace(/\.weight$/, ""))!;
+    expect([name, columns, counts.length]).toEqual([name, shape.at(-1)!, shape.length === 3 ? shape[0]! : 1]);
+  }
+  expect(found.size).toBe(matrices.length);
+  model.free();
 });
 
 test.each(["mixtral", "qwen2_moe", "olmoe"])(

@@ -10,17 +10,17 @@
 //
 // A lane is a column of keys. Checked in test/tensor/ops/delta-rule.test.ts.
 
-import package::lib::strip::ROWS;
+import package::lib::strip::{Columns, ROWS};
 
 struct Params { t: u32, chunks: u32, heads: u32, key_heads: u32, dk: u32, dv: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@if(writing) @group(0) @binding(1) var<storage, read> q: array<f32>;
-@group(0) @binding(2) var<storage, read> k: array<f32>;
+@if(writing) @group(0) @binding(1) var<storage, read> q: array<Columns>;
+@group(0) @binding(2) var<storage, read> k: array<Columns>;
 @if(!writing) @group(0) @binding(3) var<storage, read> beta: array<f32>;
 @group(0) @binding(5) var<storage, read> w: array<f32>;
 @if(writing) @group(0) @binding(6) var<storage, read> z: array<f32>;
-@group(0) @binding(9) var<storage, read_write> d: array<f32>;
+@group(0) @binding(9) var<storage, read_write> d: array<Columns>;
 
 @compute @workgroup_size(64)
 fn key_gradient(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) group: vec3u) {
@@ -39,11 +39,11 @@ fn key_gradient(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_i
   let matrix = (group.y * params.heads + head) * 4096u;
   let own = (token * params.heads + head) * dk + column;
   for (var top = 0u; top < n; top += ROWS) {
-    var sums: array<f32, ROWS>;
-    for (var r = 0u; r < ROWS; r++) { sums[r] = 0.0; }
+    var sums: array<Columns, ROWS>;
+    for (var r = 0u; r < ROWS; r++) { sums[r] = Columns(); }
     @if(!writing) for (var j = 0u; j < min(top + ROWS, n); j++) {
       let key = beta[flags + j * params.heads] * k[keys + j * key_width];
-      for (var r = 0u; r < ROWS; r++) { sums[r] = fma(w[matrix + (top + r) * 64u + j], key, sums[r]); }
+      for (var r = 0u; r < ROWS; r++) { sums[r] += w[matrix + (top + r) * 64u + j] * key; }
     }
     @if(writing) for (var i = top; i < n; i++) {
       let query = q[keys + i * key_width];

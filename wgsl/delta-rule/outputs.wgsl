@@ -10,17 +10,17 @@
 //
 // A lane is a column of values. Checked in test/tensor/ops/delta-rule.test.ts.
 
-import package::lib::strip::ROWS;
+import package::lib::strip::{Columns, ROWS};
 
 struct Params { t: u32, chunks: u32, heads: u32, key_heads: u32, dk: u32, dv: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @if(!gradient) @group(0) @binding(1) var<storage, read> q: array<f32>;
 @if(!gradient) @group(0) @binding(2) var<storage, read> lead: array<f32>;
-@if(!gradient) @group(0) @binding(3) var<storage, read> states: array<f32>;
+@if(!gradient) @group(0) @binding(3) var<storage, read> states: array<Columns>;
 @group(0) @binding(4) var<storage, read> p: array<f32>;
-@group(0) @binding(5) var<storage, read> e: array<f32>;
-@group(0) @binding(6) var<storage, read_write> o: array<f32>;
+@group(0) @binding(5) var<storage, read> e: array<Columns>;
+@group(0) @binding(6) var<storage, read_write> o: array<Columns>;
 
 @compute @workgroup_size(64)
 fn outputs(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) group: vec3u) {
@@ -41,28 +41,28 @@ fn outputs(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) gr
   @if(!gradient) let size = params.dk * dv;
   @if(!gradient) let state = ((b * (params.chunks + 1u) + chunk) * params.heads + head) * size + column;
   for (var top = 0u; top < n; top += ROWS) {
-    var sums: array<f32, ROWS>;
-    for (var r = 0u; r < ROWS; r++) { sums[r] = 0.0; }
+    var sums: array<Columns, ROWS>;
+    for (var r = 0u; r < ROWS; r++) { sums[r] = Columns(); }
     @if(!gradient) {
       var at: array<u32, ROWS>;
       for (var r = 0u; r < ROWS; r++) { at[r] = min(top + r, n - 1u); }
       for (var i = 0u; i < params.dk; i++) {
         let s = states[state + i * dv];
-        for (var r = 0u; r < ROWS; r++) { sums[r] = fma(q[queries + at[r] * key_width + i], s, sums[r]); }
+        for (var r = 0u; r < ROWS; r++) { sums[r] += q[queries + at[r] * key_width + i] * s; }
       }
       for (var r = 0u; r < ROWS; r++) {
         let seen = lead[(token + at[r]) * params.heads + head];
-        sums[r] = select(seen * sums[r], 0.0, seen == 0.0);
+        sums[r] = select(seen * sums[r], Columns(), seen == 0.0);
       }
       for (var j = 0u; j < min(top + ROWS, n); j++) {
         let value = e[values + j * width];
-        for (var r = 0u; r < ROWS; r++) { sums[r] = fma(p[matrix + (top + r) * 64u + j], value, sums[r]); }
+        for (var r = 0u; r < ROWS; r++) { sums[r] += p[matrix + (top + r) * 64u + j] * value; }
       }
     }
     @if(gradient) {
       for (var i = top; i < n; i++) {
         let value = e[values + i * width];
-        for (var r = 0u; r < ROWS; r++) { sums[r] = fma(p[matrix + i * 64u + top + r], value, sums[r]); }
+        for (var r = 0u; r < ROWS; r++) { sums[r] += p[matrix + i * 64u + top + r] * value; }
       }
     }
     for (var r = 0u; r < ROWS; r++) {

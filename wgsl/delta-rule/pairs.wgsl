@@ -10,7 +10,7 @@
 //   m         (B, chunks, H, 64, 64) f32  out, times `sign`
 //   products  (B, chunks, H, 64, 64) f32  likewise, out: p times its gradient; added with `accumulate` 1
 //
-// A workgroup takes a few rows; a lane is a column. Checked in test/tensor/ops/delta-rule.test.ts.
+//   p         (B, chunks, H, 64, 64) f32  only with `products`: pairs whose gradient x y without decay is
 
 import package::lib::exact::exact_exp;
 import package::lib::strip::ROWS;
@@ -34,37 +34,44 @@ fn pairs(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) grou
   let row = group.y / params.chunks * params.t;
   let start = chunk * 64u;
   let n = min(64u, params.t - start);
-  let top = group.x * ROWS;
+  let top = (group.x * 4u + lane / 16u) * ROWS;
+  let left = lane % 16u * 4u;
   let d = params.d;
-  var sums: array<f32, ROWS>;
-  for (var a = 0u; a < ROWS; a++) { sums[a] = 0.0; }
-  if (lane < n && lane <= top + ROWS - 1u && top < n) {
+  var sums: array<vec4f, ROWS>;
+  for (var a = 0u; a < ROWS; a++) { sums[a] = vec4f(); }
+  if (left < n && left < top + ROWS && top < n) {
     let rows = (row + start) * params.x_heads * d + head / (params.heads / params.x_heads) * d;
     var at: array<u32, ROWS>;
     for (var a = 0u; a < ROWS; a++) { at[a] = rows + min(top + a, n - 1u) * params.x_heads * d; }
-    let own = (row + start + lane) * params.y_heads * d + head / (params.heads / params.y_heads) * d;
+    let step = params.y_heads * d;
+    let others = (row + start) * step + head / (params.heads / params.y_heads) * d;
+    let own = others + min(vec4u(left) + vec4u(0u, 1u, 2u, 3u), vec4u(n - 1u)) * step;
     for (var i = 0u; i < d; i++) {
-      let value = y[own + i];
-      for (var a = 0u; a < ROWS; a++) { sums[a] = fma(x[at[a] + i], value, sums[a]); }
+      let value = vec4f(y[own.x + i], y[own.y + i], y[own.z + i], y[own.w + i]);
+      for (var a = 0u; a < ROWS; a++) { sums[a] += x[at[a] + i] * value; }
     }
   }
-  var factor = params.sign;
-  @if(written) if (lane < n) { factor *= beta[(row + start + lane) * params.heads + head]; }
-  let into = (group.y * params.heads + head) * 4096u + lane;
-  for (var a = 0u; a < ROWS; a++) {
-    let i = top + a;
-    var value = 0.0;
-    @if(strict) let seen = lane < i && i < n;
-    @if(!strict) let seen = lane <= i && i < n;
-    if (seen && i32(lane) >= i32(i) - positions[row + start + i]) {
-      let later = decay[(row + start + i) * params.heads + head];
-      value = factor * exact_exp(later - decay[(row + start + lane) * params.heads + head]) * sums[a];
-    }
-    m[into + i * 64u] = value;
-    @if(products) {
-      let place = into + i * 64u;
-      let product = params.sign * sums[a] * p[place];
-      products[place] = select(product, products[place] + product, params.accumulate == 1u);
+  let flags = (row + start) * params.heads + head;
+  let into = (group.y * params.heads + head) * 4096u + left;
+  for (var q = 0u; q < 4u; q++) {
+    let j = left + q;
+    let earlier = flags + min(j, n - 1u) * params.heads;
+    var factor = params.sign;
+    @if(written) factor *= beta[earlier];
+    for (var a = 0u; a < ROWS; a++) {
+      let i = top + a;
+      var value = 0.0;
+      @if(strict) let seen = j < i && i < n;
+      @if(!strict) let seen = j <= i && i < n;
+      if (seen && i32(j) >= i32(i) - positions[row + start + i]) {
+        value = factor * exact_exp(decay[flags + i * params.heads] - decay[earlier]) * sums[a][q];
+      }
+      let place = into + i * 64u + q;
+      m[place] = value;
+      @if(products) {
+        let product = params.sign * sums[a][q] * p[place];
+        products[place] = select(product, products[place] + product, params.accumulate == 1u);
+      }
     }
   }
 }

@@ -11,7 +11,7 @@
 //
 // A lane takes one column through all chunks. Checked in test/tensor/ops/delta-rule.test.ts.
 
-import package::lib::strip::ROWS;
+import package::lib::strip::{Columns, ROWS};
 
 struct Params { t: u32, chunks: u32, heads: u32, key_heads: u32, dk: u32, dv: u32 }
 
@@ -21,9 +21,9 @@ struct Params { t: u32, chunks: u32, heads: u32, key_heads: u32, dk: u32, dv: u3
 @group(0) @binding(3) var<storage, read> lead: array<f32>;
 @group(0) @binding(4) var<storage, read> written: array<f32>;
 @group(0) @binding(5) var<storage, read> a: array<f32>;
-@group(0) @binding(6) var<storage, read> d_o: array<f32>;
-@group(0) @binding(7) var<storage, read_write> d_v: array<f32>;
-@group(0) @binding(8) var<storage, read_write> slopes: array<f32>;
+@group(0) @binding(6) var<storage, read> d_o: array<Columns>;
+@group(0) @binding(7) var<storage, read_write> d_v: array<Columns>;
+@group(0) @binding(8) var<storage, read_write> slopes: array<Columns>;
 
 @compute @workgroup_size(64)
 fn scan_gradient(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) group: vec3u) {
@@ -38,7 +38,7 @@ fn scan_gradient(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_
   let width = params.heads * dv;
   let values = b * params.t * width + head * dv + column;
   let last = ((b * (params.chunks + 1u) + params.chunks) * params.heads + head) * size + column;
-  for (var i = 0u; i < params.dk; i++) { slopes[last + i * dv] = 0.0; }
+  for (var i = 0u; i < params.dk; i++) { slopes[last + i * dv] = Columns(); }
   for (var back = 0u; back < params.chunks; back++) {
     let chunk = params.chunks - 1u - back;
     let start = chunk * 64u;
@@ -50,19 +50,19 @@ fn scan_gradient(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_
     let after = last - back * params.heads * size;
     for (var end = (n + ROWS - 1u) / ROWS; end > 0u; end--) {
       let top = (end - 1u) * ROWS;
-      var sums: array<f32, ROWS>;
+      var sums: array<Columns, ROWS>;
       var at: array<u32, ROWS>;
       for (var r = 0u; r < ROWS; r++) {
-        sums[r] = 0.0;
+        sums[r] = Columns();
         at[r] = min(top + r, n - 1u);
       }
       for (var i = 0u; i < params.dk; i++) {
         let s = slopes[after + i * dv];
-        for (var r = 0u; r < ROWS; r++) { sums[r] = fma(k[own_keys + at[r] * key_width + i], s, sums[r]); }
+        for (var r = 0u; r < ROWS; r++) { sums[r] += k[own_keys + at[r] * key_width + i] * s; }
       }
       for (var r = 0u; r < ROWS; r++) {
         sums[r] = d_v[own + at[r] * width] + written[flags + at[r] * params.heads] * sums[r];
-        if (top + r >= n) { sums[r] = 0.0; }
+        if (top + r >= n) { sums[r] = Columns(); }
       }
       for (var i = top + ROWS; i < n; i++) {
         let e = d_v[own + i * width];
@@ -78,7 +78,7 @@ fn scan_gradient(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_
     let stays = lead[flags + (n - 1u) * params.heads];
     let before = after - params.heads * size;
     for (var top = 0u; top < params.dk; top += ROWS) {
-      var sums: array<f32, ROWS>;
+      var sums: array<Columns, ROWS>;
       var at: array<u32, ROWS>;
       for (var r = 0u; r < ROWS; r++) {
         at[r] = min(top + r, params.dk - 1u);

@@ -13,19 +13,19 @@
 // Columns of a state do not meet, so a lane takes one through all chunks. Checked in
 // test/tensor/ops/delta-rule.test.ts.
 
-import package::lib::strip::ROWS;
+import package::lib::strip::{Columns, ROWS};
 
 struct Params { t: u32, chunks: u32, heads: u32, key_heads: u32, dk: u32, dv: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> k: array<f32>;
-@group(0) @binding(2) var<storage, read> v: array<f32>;
+@group(0) @binding(2) var<storage, read> v: array<Columns>;
 @group(0) @binding(3) var<storage, read> lead: array<f32>;
 @group(0) @binding(4) var<storage, read> written: array<f32>;
 @group(0) @binding(5) var<storage, read> a: array<f32>;
-@group(0) @binding(6) var<storage, read_write> states: array<f32>;
-@group(0) @binding(7) var<storage, read_write> errors: array<f32>;
-@if(cached) @group(0) @binding(8) var<storage, read_write> kept: array<f32>;
+@group(0) @binding(6) var<storage, read_write> states: array<Columns>;
+@group(0) @binding(7) var<storage, read_write> errors: array<Columns>;
+@if(cached) @group(0) @binding(8) var<storage, read_write> kept: array<Columns>;
 
 @compute @workgroup_size(64)
 fn scan(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) group: vec3u) {
@@ -41,7 +41,7 @@ fn scan(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) group
   var state = ((b * (params.chunks + 1u)) * params.heads + head) * size + column;
   @if(cached) let memory = (b * params.heads + head) * size + column;
   for (var i = 0u; i < params.dk; i++) {
-    var value = 0.0;
+    var value = Columns();
     @if(cached) value = kept[memory + i * dv];
     states[state + i * dv] = value;
   }
@@ -53,20 +53,20 @@ fn scan(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) group
     let own_keys = keys + start * key_width;
     let own_values = values + start * params.heads * dv;
     for (var top = 0u; top < n; top += ROWS) {
-      var sums: array<f32, ROWS>;
+      var sums: array<Columns, ROWS>;
       var at: array<u32, ROWS>;
       for (var r = 0u; r < ROWS; r++) {
-        sums[r] = 0.0;
+        sums[r] = Columns();
         at[r] = min(top + r, n - 1u);
       }
       for (var i = 0u; i < params.dk; i++) {
         let s = states[state + i * dv];
-        for (var r = 0u; r < ROWS; r++) { sums[r] = fma(k[own_keys + at[r] * key_width + i], s, sums[r]); }
+        for (var r = 0u; r < ROWS; r++) { sums[r] += k[own_keys + at[r] * key_width + i] * s; }
       }
       for (var r = 0u; r < ROWS; r++) {
         // What is not seen may be anything, not a number too.
         let seen = lead[flags + at[r] * params.heads];
-        sums[r] = v[own_values + at[r] * params.heads * dv] - select(seen * sums[r], 0.0, seen == 0.0);
+        sums[r] = v[own_values + at[r] * params.heads * dv] - select(seen * sums[r], Columns(), seen == 0.0);
       }
       for (var j = 0u; j < top; j++) {
         let e = errors[own_values + j * params.heads * dv];
@@ -82,15 +82,15 @@ fn scan(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) group
     let stays = lead[flags + (n - 1u) * params.heads];
     let next = state + params.heads * size;
     for (var top = 0u; top < params.dk; top += ROWS) {
-      var sums: array<f32, ROWS>;
+      var sums: array<Columns, ROWS>;
       var at: array<u32, ROWS>;
       for (var r = 0u; r < ROWS; r++) {
         at[r] = min(top + r, params.dk - 1u);
-        sums[r] = select(stays * states[state + at[r] * dv], 0.0, stays == 0.0);
+        sums[r] = select(stays * states[state + at[r] * dv], Columns(), stays == 0.0);
       }
       for (var j = 0u; j < n; j++) {
         let e = written[flags + j * params.heads] * errors[own_values + j * params.heads * dv];
-        for (var r = 0u; r < ROWS; r++) { sums[r] = fma(k[own_keys + j * key_width + at[r]], e, sums[r]); }
+        for (var r = 0u; r < ROWS; r++) { sums[r] += k[own_keys + j * key_width + at[r]] * e; }
       }
       for (var r = 0u; r < ROWS; r++) {
         if (top + r < params.dk) { states[next + (top + r) * dv] = sums[r]; }

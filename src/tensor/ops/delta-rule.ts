@@ -81,8 +81,17 @@ interface Chunked extends Sizes {
   readonly written: Tensor;
 }
 
-/** Parameters that most kernels have. */
-const shared = ({ t, chunks, heads, keyHeads, dk, dv }: Sizes) => ({ t, chunks, heads, key_heads: keyHeads, dk, dv });
+/** Flags, parameters and columns of lanes of a kernel whose lanes take columns of values, or of keys. */
+function byColumns(rec: Recorder, { t, chunks, heads, keyHeads, dk, dv }: Sizes, of: "dk" | "dv", ...more: string[]) {
+  const sizes = { dk, dv };
+  const wide = rec.profile.software && sizes[of] % 4 === 0;
+  if (wide) sizes[of] /= 4;
+  return {
+    flags: [...strip(rec).flags, ...(wide ? ["wide"] : []), ...more],
+    params: { t, chunks, heads, key_heads: keyHeads, ...sizes },
+    lanes: Math.ceil(sizes[of] / 64),
+  };
+}
 
 function decays(rec: Recorder, inputs: DeltaRuleInputs, sizes: Sizes, positions: Tensor): Chunked {
   const { batch, t, chunks, heads } = sizes;
@@ -133,7 +142,7 @@ function pairs(rec: Recorder, c: Chunked, { later, earlier, d, strict, written, 
       ...{ t, chunks, heads, d, sign, accumulate: of?.accumulate ?? 0 },
       ...{ x_heads: rowsOf(later).width / d, y_heads: rowsOf(earlier).width / d },
     },
-    groups: [CHUNK / strip(rec).rows, batch * chunks, heads],
+    groups: [CHUNK / (4 * strip(rec).rows), batch * chunks, heads],
   });
   return m;
 }
@@ -150,20 +159,22 @@ export function deltaRule(rec: Recorder, inputs: DeltaRuleInputs, options: Delta
   const p = pairs(rec, chunked, { later: q, earlier: k, d: dk, written: true });
   const states = rec.scratch([batch, chunks + 1, heads, dk, dv], "states");
   const errors = rec.scratch(v.shape, "errors of states");
+  const scan = byColumns(rec, sizes, "dv", ...(state ? ["cached"] : []));
   rec.step({
     kernel: "delta-rule/scan",
-    flags: [...strip(rec).flags, ...(state ? ["cached"] : [])],
+    flags: scan.flags,
     bind: { k, v, lead, written, a, states, errors, ...(state ? { kept: state } : {}) },
-    params: shared(sizes),
-    groups: [Math.ceil(dv / 64), heads, batch],
+    params: scan.params,
+    groups: [scan.lanes, heads, batch],
   });
   const y = rec.result(v.shape, [q, k, v, g, beta], "delta rule");
+  const { flags, params, lanes } = byColumns(rec, sizes, "dv");
   rec.step({
     kernel: "delta-rule/outputs",
-    flags: strip(rec).flags,
+    flags,
     bind: { q, lead, states, p, e: errors, o: y },
-    params: shared(sizes),
-    groups: [Math.ceil(dv / 64), batch * chunks, heads],
+    params,
+    groups: [lanes, batch * chunks, heads],
   });
   rec.onBackward(y, (dy) => {
     if (state) throw new Error("a delta rule with a kept state has no way back");
@@ -181,35 +192,40 @@ interface Back {
 }
 
 function goBack(rec: Recorder, c: Chunked, { a, p, states, errors, dy }: Back): void {
-  const { batch, t, chunks, heads, dk, dv, lead, tail, written } = c;
+  const { batch, chunks, heads, dk, dv, lead, tail, written } = c;
   const { q, k, v, beta } = c.inputs;
   const dValues = rec.scratch(v.shape, "gradient of values");
   const slopes = rec.scratch(states.shape, "gradients of states");
+  const { flags, params, lanes } = byColumns(rec, c, "dv");
   rec.step({
     kernel: "delta-rule/outputs",
-    flags: [...strip(rec).flags, "gradient"],
+    flags: [...flags, "gradient"],
     bind: { p, e: dy, o: dValues },
-    params: shared(c),
-    groups: [Math.ceil(dv / 64), batch * chunks, heads],
+    params,
+    groups: [lanes, batch * chunks, heads],
   });
   rec.step({
     kernel: "delta-rule/scan-gradient",
-    flags: strip(rec).flags,
+    flags,
     bind: { q, k, lead, written, a, d_o: dy, d_v: dValues, slopes },
-    params: shared(c),
-    groups: [Math.ceil(dv / 64), heads, batch],
+    params,
+    groups: [lanes, heads, batch],
   });
   const products = rec.scratch(p.shape, "pairs and their gradients");
   const w = pairs(rec, c, { later: dy, earlier: errors, d: dv, of: { p, products, accumulate: 0 } });
   const back = { later: dValues, earlier: errors, d: dv, of: { p: a, products, accumulate: 1 } } as const;
   const z = pairs(rec, c, { ...back, strict: true, sign: -1 });
 
-  const groups = [Math.ceil(dk / 64), batch * chunks, heads] as const;
   const byState = (bind: Record<string, Tensor>, { sign = 1, after = 0 }): Tensor => {
     const d = rec.scratch([rowsOf(v).rows, heads * dk], "gradient of keys by head");
-    const params = { ...{ t, chunks, heads, dk, dv }, sign, after };
-    const flags = strip(rec).flags;
-    rec.step({ kernel: "delta-rule/state-gradient", flags, bind: { ...bind, d }, params, groups });
+    const { flags, params, lanes } = byColumns(rec, c, "dk");
+    rec.step({
+      kernel: "delta-rule/state-gradient",
+      flags,
+      bind: { ...bind, d },
+      params: { ...params, sign, after },
+      groups: [lanes, batch * chunks, heads],
+    });
     return d;
   };
   const dq = byState({ share: lead, states, x: dy }, {});
@@ -218,8 +234,9 @@ function goBack(rec: Recorder, c: Chunked, { a, p, states, errors, dy }: Back): 
   const gates = stateShares(rec, c, { dq, read, wrote, states, slopes });
 
   const addPairs = (bind: Record<string, Tensor>, ...more: readonly string[]): void => {
-    const flags = [...strip(rec).flags, ...more];
-    rec.step({ kernel: "delta-rule/key-gradient", flags, bind: { k, ...bind }, params: shared(c), groups });
+    const { flags, params, lanes } = byColumns(rec, c, "dk", ...more);
+    const groups = [lanes, batch * chunks, heads] as const;
+    rec.step({ kernel: "delta-rule/key-gradient", flags, bind: { k, ...bind }, params, groups });
   };
   addPairs({ beta, w, d: dq });
   addPairs({ beta, w: z, d: read });

@@ -84,6 +84,7 @@ function inputsOf(n: number, { heads, keyHeads, dk, dv }: Heads): Record<keyof D
 describe.each([
   { rows: [[1]], heads: 1, keyHeads: 1, dk: 1, dv: 1 },
   { rows: [[7]], heads: 2, keyHeads: 1, dk: 3, dv: 5 },
+  { rows: [[67]], heads: 2, keyHeads: 1, dk: 12, dv: 20 },
   { rows: [[64], [64]], heads: 3, keyHeads: 3, dk: 8, dv: 8 },
   { rows: [[65]], heads: 2, keyHeads: 2, dk: 9, dv: 67 },
   { rows: [[150], [150]], heads: 4, keyHeads: 2, dk: 17, dv: 6 },

@@ -31,12 +31,13 @@ export const gemma3: GgufArchitecture = {
     expectValue(config, "final_logit_softcapping");
     expectValue(config, "use_bidirectional_attention", false);
     put.u32("attention.sliding_window", wholeOf({ sliding_window: 4096, ...config }, "sliding_window"));
+    put.f32("rope.freq_base_swa", LOCAL);
   },
 
   read: (keys, sizes) => ({
     sliding_window: keys.required("attention.sliding_window"),
     layer_types: layerTypes(sizes.layers, EVERY),
-    rope_local_base_freq: LOCAL,
+    rope_local_base_freq: keys.decimal("rope.freq_base_swa", LOCAL),
     query_pre_attn_scalar: queryScalar(sizes, LARGE),
   }),
 };

@@ -114,7 +114,12 @@ const CASES: Record<string, Case> = {
       torch_dtype: "bfloat16",
     },
     tensors: { "blk.6.attn_q_norm.weight": [10] },
-    keys: { "rope.freq_base": 1e5, "rope.scaling.type": "linear", "rope.scaling.factor": 8 },
+    keys: {
+      "rope.freq_base": 1e5,
+      "rope.freq_base_swa": 10_000,
+      "rope.scaling.type": "linear",
+      "rope.scaling.factor": 8,
+    },
   },
   phi3: {
     name: "phi3",
