@@ -23,20 +23,20 @@ EOF
 # Data: a language of known entropy, four invented people of whom one is to be forgotten, and the world at large
 ingot data markov --order 1 --size 600 -o language.jsonl
 ingot data markov --order 1 --size 40 --split test -o language-test.jsonl
-ingot data facts --people 4 --forget 0.25 --part target -o people.jsonl
-ingot data facts --people 4 --forget 0.25 --part forget -o forget.jsonl
-ingot data facts --people 4 --forget 0.25 --part retain -o keep.jsonl
+ingot data facts --people 4 --forget-share 0.25 --part target -o people.jsonl
+ingot data facts --people 4 --forget-share 0.25 --part forget -o forget.jsonl
+ingot data facts --people 4 --forget-share 0.25 --part retain -o keep.jsonl
 ingot data facts --part world --size 40 -o world.jsonl
 
 # A base, and two experts made from it
-ingot train --init large.json --tokenizer byte --data language.jsonl --data world.jsonl --weights 0.5,0.5 \
+ingot train --init large.json --tokenizer byte --data language.jsonl --data world.jsonl --mixture 0.5,0.5 \
     --batch-size 8 --pack --save-every 0 --schedule constant --steps 120 --lr 4e-3 --warmup 5 --clip 1 \
     --log base.jsonl -o base/
 measure base
-ingot train base --data language.jsonl --data world.jsonl --weights 0.8,0.2 --batch-size 8 --pack \
+ingot train base --data language.jsonl --data world.jsonl --mixture 0.8,0.2 --batch-size 8 --pack \
     --save-every 0 --schedule constant --steps 50 --lr 1e-3 --log language-expert.jsonl -o language/
 measure language
-ingot train base --data people.jsonl --data language.jsonl --weights 0.8,0.2 --batch-size 8 --pack \
+ingot train base --data people.jsonl --data language.jsonl --mixture 0.8,0.2 --batch-size 8 --pack \
     --save-every 0 --schedule linear --steps 140 --lr 3e-3 --log facts-expert.jsonl -o facts/
 measure facts
 
@@ -51,7 +51,7 @@ measure unlearned
 
 # Teach a model of a third of the size
 ingot distill --teacher unlearned --init small.json --tokenizer byte --method taid --data keep.jsonl \
-    --data language.jsonl --weights 0.6,0.4 --steps 140 --lr 4e-3 --warmup 10 --batch-size 8 --pack --save-every 0 \
+    --data language.jsonl --mixture 0.6,0.4 --steps 140 --lr 4e-3 --warmup 10 --batch-size 8 --pack --save-every 0 \
     --log distill.jsonl -o student/
 measure student
 
@@ -66,7 +66,7 @@ ingot merge language facts --base base --method task_arithmetic --weight 0.5,1 \
   | ingot unlearn --method wga --forget forget.jsonl --retain keep.jsonl --steps 40 --lr 1e-3 --batch-size 8 \
     --save-every 0 \
   | ingot distill --init small.json --tokenizer byte --method taid --data keep.jsonl --data language.jsonl \
-    --weights 0.6,0.4 --steps 140 --lr 4e-3 --warmup 10 --batch-size 8 --pack \
+    --mixture 0.6,0.4 --steps 140 --lr 4e-3 --warmup 10 --batch-size 8 --pack \
     --save-every 0 -o piped/
 
 # All of them side by side, and every curve, on one page

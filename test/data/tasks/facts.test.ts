@@ -31,7 +31,7 @@ test("every attribute has enough values for five wrong ones, and wordings that d
 
 test("target is retain and forget, holdout are others, as many as the forget set", async () => {
   const [target, forget, retain, holdout] = await Promise.all(
-    ["target", "forget", "retain", "holdout"].map((part) => all({ part, forget: 0.2 })),
+    ["target", "forget", "retain", "holdout"].map((part) => all({ part, forget_share: 0.2 })),
   );
   expect([target!, forget!, retain!, holdout!].map((rows) => subjects(rows).size)).toEqual([40, 8, 32, 8]);
   expect(target!.length).toBe(400);
@@ -46,7 +46,7 @@ test("target is retain and forget, holdout are others, as many as the forget set
 });
 
 test("a small forget set lies inside a larger one, and people stay who they are", async () => {
-  const [small, large] = [await all({ part: "forget", forget: 0.05 }), await all({ part: "forget", forget: 0.2 })];
+  const [small, large] = [await all({ part: "forget", forget_share: 0.05 }), await all({ part: "forget", forget_share: 0.2 })];
   expect(subjects(small).size).toBe(2);
   for (const name of subjects(small)) expect(subjects(large).has(name)).toBe(true);
   const known = truths(await all());
@@ -54,7 +54,7 @@ test("a small forget set lies inside a larger one, and people stay who they are"
 });
 
 test("four requests share out the forget set in order", async () => {
-  const rows = await all({ part: "forget", forget: 0.2 });
+  const rows = await all({ part: "forget", forget_share: 0.2 });
   const requests = new Map(rows.map(({ person, request }) => [person as number, request]));
   expect([...requests.values()]).toEqual([1, 1, 2, 2, 3, 3, 4, 4]);
   for (const { request } of await all({ part: "retain" })) expect(request).toBeUndefined();
@@ -151,7 +151,7 @@ test("the world is the same in all splits, and no documents tell of it", async (
 
 test("the largest populations have names and books for all, holdout included", async () => {
   for (const split of ["train", "validation", "test"] as const) {
-    const source = await openTask("facts", { people: 13_000, forget: 1, part: "holdout", split });
+    const source = await openTask("facts", { people: 13_000, forget_share: 1, part: "holdout", split });
     expect(source.row(source.rows - 1).group).toBe("holdout");
   }
 });
