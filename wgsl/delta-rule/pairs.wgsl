@@ -10,7 +10,7 @@
 //   m         (B, chunks, H, 64, 64) f32  out, times `sign`
 //   products  (B, chunks, H, 64, 64) f32  likewise, out: p times its gradient; added with `accumulate` 1
 //
-//   p         (B, chunks, H, 64, 64) f32  only with `products`: pairs whose gradient x y without decay is
+// Checked against f64 in test/tensor/ops/delta-rule.test.ts.
 
 import package::lib::exact::exact_exp;
 import package::lib::strip::ROWS;
