@@ -50,6 +50,11 @@ await script({
       needs: "tokenizer_source",
       help: "rows added to the tables of tokens, up to a multiple",
     },
+    chat_template: {
+      type: "string",
+      value: "TEMPLATE",
+      help: "auto (that of most models), chatml, llama3, mistral, alpaca, exaone, or a text in Jinja; that of --files when left out",
+    },
     shards: { type: "number.integer >= 1", value: "N", help: "number of files in the output folder" },
     shard: {
       type: "string",

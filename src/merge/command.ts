@@ -58,7 +58,7 @@ function historyOf(
       ...(context.options.compat_bugs === undefined ? {} : { compat_bugs: context.options.compat_bugs }),
       ...(context.options.allow_duplicates ? { allow_duplicates: true } : {}),
       ...(context.options.allow_missing ? { allow_missing: true } : {}),
-      ...given(context, "files", "tokenizer_source", "pad_to_multiple_of"),
+      ...given(context, "files", "tokenizer_source", "pad_to_multiple_of", "chat_template"),
       ...(post && { post: post.method.name, ...Object.fromEntries(Object.entries(post.values)) }),
     },
     seed: seedOf(context),

@@ -137,20 +137,46 @@ function setApart(
   return `${s === 0 ? asked : ""}--- answer ${s + 1} of ${of.samples}\n${ended(text)}`;
 }
 
-/** Says what would be answered, with prompts that were all checked. */
-function printPlan(context: SampleContext, { ref, tensors }: Checkpoint, prompts: readonly Prompt[]): Outcome {
+/** The GPU's memory and what the cache takes of it, for as many answers at once as there will be; in bytes. */
+async function plannedMemory(
+  { options, device }: SampleContext,
+  checkpoint: Checkpoint,
+  prompts: readonly Prompt[],
+): Promise<{ gpu: number; cache: number }> {
+  const gpu = await openGpu({ device, dry: true });
+  const model = await Model.load(gpu, checkpoint, { dtype: options.dtype, freeze: () => true });
+  const generator = new Generator(model, checkpoint.ref);
+  const batch = Math.max(1, Math.min(options.batch_size, prompts.length * options.samples));
+  const longest = prompts.reduce((most, { ids }) => Math.max(most, ids.length), 1);
+  const cache = await generator.plan(batch, longest, options.max_tokens);
+  generator.free();
+  model.free();
+  return { gpu: gpu.pool.peak, cache };
+}
+
+/** Says what would be answered, with prompts that were all checked, and what it takes. */
+async function printPlan(context: SampleContext, checkpoint: Checkpoint, prompts: readonly Prompt[]): Promise<Outcome> {
   const { options, out } = context;
+  const { ref, tensors } = checkpoint;
+  const { gpu: gpu_memory, cache } = await plannedMemory(context, checkpoint, prompts);
   const bytes = [...tensors.values()].reduce((sum, tensor) => sum + tensor.bytes, 0);
   const longest = prompts.reduce((most, { ids }) => Math.max(most, ids.length), 0);
   const { samples, max_tokens } = options;
   const writes = out === "-" ? "stdout" : out;
   if (options.json)
-    context.line({ model: ref, bytes, prompts: prompts.length, longest_prompt: longest, samples, max_tokens, writes });
+    context.line({
+      ...{ model: ref, bytes, prompts: prompts.length, longest_prompt: longest, samples, max_tokens },
+      ...{ gpu_memory, cache, writes },
+    });
   else {
     const facts = [
       ["model", `${ref}, ${humanBytes(bytes)} of weights`],
       ["prompts", prompts.length === 0 ? "turns from stdin" : `${prompts.length}, the longest of ${longest} tokens`],
       ["answers", `${prompts.length === 0 ? "one a turn," : prompts.length * samples} of at most ${max_tokens} tokens`],
+      [
+        "GPU memory",
+        `${prompts.length === 0 ? "at least " : ""}${humanBytes(gpu_memory)}, ${humanBytes(cache)} of it what is kept of tokens`,
+      ],
       ["writes", writes],
     ];
     context.print(table(facts));

@@ -80,11 +80,11 @@ describe("recipes", () => {
     for (const key of [
       "tokenizer_source: ./b",
       "tokenizer: {source: base, pad_to_multiple_of: 8}",
-      "chat_template: chatml",
+      "chat_template: chatlm",
     ]) {
       recipe("surgery.yml", `merge_method: linear\nmodels: [{model: ./a, parameters: {weight: 1}}]\n${key}\n`);
       const { code, err } = await run("surgery.yml -o refused");
-      expect(err).toMatch(/chat_template|tokenizer\.json/);
+      expect(err).toMatch(/chat-template chatlm is no name|tokenizer\.json/);
       expect(err).toContain("surgery.yml:3:");
       expect([code, readdirSync(folder).includes("refused")]).toEqual([2, false]);
     }

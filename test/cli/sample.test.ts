@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { runShell } from "../support/command.ts";
 import { lines, nextModel } from "./next-model.ts";
 
@@ -30,10 +30,21 @@ test("a dry run says what would be answered", async () => {
   const argv = ["next", "--prompts", "next.jsonl", "--samples", "2", "-m", "9", "--dry-run", "-o", "answers"];
   const { text, code } = await run("sample", argv);
   expect(code).toBe(0);
-  expect(text).toBe(
-    "model    next, 75.1 kB of weights\nprompts  10, the longest of 2 tokens\nanswers  20 of at most 9 tokens\nwrites   answers\n",
+  const plan = JSON.parse((await run("sample", [...argv, "--json"])).text);
+  expect(plan).toMatchObject({ prompts: 10, samples: 2 });
+  // Keys and values of 8 answers at once, in f32; the weights, and programs of a prompt and of one token beside them.
+  const {
+    num_hidden_layers: layers,
+    num_key_value_heads: heads,
+    head_dim,
+    ...config
+  } = JSON.parse(readFileSync(at("next/config.json"), "utf8"));
+  const width = heads * (head_dim ?? config.hidden_size / config.num_attention_heads);
+  expect(plan.cache % (8 * layers * 2 * width * 4)).toBe(0);
+  expect(plan.gpu_memory).toBeGreaterThan(plan.cache + 75_100);
+  expect(text).toMatch(
+    /^model {7}next, 75\.1 kB of weights\nprompts {5}10, the longest of 2 tokens\nanswers {5}20 of at most 9 tokens\nGPU memory {2}[\d.]+ [kM]B, [\d.]+ [kM]B of it what is kept of tokens\nwrites {6}answers\n$/,
   );
-  expect(JSON.parse((await run("sample", [...argv, "--json"])).text)).toMatchObject({ prompts: 10, samples: 2 });
   expect(existsSync(at("answers"))).toBe(false);
   expect((await run("sample", ["next", "--prompts", "cut.jsonl", "-n"])).code).toBe(2);
 });

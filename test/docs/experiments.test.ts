@@ -77,6 +77,7 @@ test("a figure is wrong beyond its bound, at it, and when it is no number", () =
   for (const value of [-0.1, 0, Number.NaN]) expect(outOfBound(value, { below: -0.1 })).toBeDefined();
   expect(outOfBound(0.1, { above: 0.1 })).toBe("0.1 is not above 0.1");
   expect(outOfBound(Number.POSITIVE_INFINITY, {})).toBeDefined();
+  expect([outOfBound(12, { is: 12 }), outOfBound(11, { is: 12 })]).toEqual([undefined, "11 is not 12"]);
 });
 
 test("writing a section leaves the rest of the page", () => {

@@ -10,6 +10,7 @@ import { join } from "node:path";
 export interface Bound {
   readonly below?: number;
   readonly above?: number;
+  readonly is?: number;
 }
 
 export interface Experiment<Figure extends string = string> {
@@ -44,9 +45,10 @@ export async function experimentsOf(family: Family): Promise<Map<string, Experim
 }
 
 /** What is wrong with a figure; undefined when it is within its bound. */
-export function outOfBound(value: number, { below, above }: Bound): string | undefined {
+export function outOfBound(value: number, { below, above, is }: Bound): string | undefined {
   if (!Number.isFinite(value)) return `${value} is no number`;
   if (below !== undefined && !(value < below)) return `${value} is not below ${below}`;
   if (above !== undefined && !(value > above)) return `${value} is not above ${above}`;
+  if (is !== undefined && value !== is) return `${value} is not ${is}`;
   return undefined;
 }

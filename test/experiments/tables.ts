@@ -17,10 +17,10 @@ const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / 
 const spread = (values: readonly number[]) =>
   Math.sqrt(values.reduce((sum, x) => sum + (x - mean(values)) ** 2, 0) / (values.length - 1));
 
-function asserted({ below, above }: Bound): string {
-  const parts = [above === undefined ? "" : `above ${above}`, below === undefined ? "" : `below ${below}`];
-  return parts.filter(Boolean).join(", ") || "–";
-}
+const asserted = (bound: Bound): string =>
+  (["above", "below", "is"] as const)
+    .flatMap((word) => (bound[word] === undefined ? [] : [`${word} ${bound[word]}`]))
+    .join(", ") || "–";
 
 /** An experiment's section. Mean and spread are those of the figures as they are shown. */
 export function sectionOf({ title, about, seeds, tested, figures }: Experiment, found: Shown): string {

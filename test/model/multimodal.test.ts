@@ -3,7 +3,7 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { applyAdapter } from "../../src/checkpoint/adapter/adapter.ts";
+import { applyAdapter, mergeOnCpu } from "../../src/checkpoint/adapter/adapter.ts";
 import { open, openPlain } from "../../src/checkpoint/open.ts";
 import { collate } from "../../src/data/batch.ts";
 import type { Json } from "../../src/model/architecture.ts";
@@ -12,6 +12,7 @@ import { describeConfig } from "../../src/model/description.ts";
 import { Model } from "../../src/model/model.ts";
 import { saveModel } from "../../src/model/save.ts";
 import { logitsOf } from "../golden/formats/train.ts";
+import { writeTensors } from "../support/clip.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { besideText, LAYOUTS, type LayoutName, tensorBytes, wrapModel } from "../support/multimodal.ts";
 import { normals } from "../support/random.ts";
@@ -122,6 +123,29 @@ test("an adapter that was made under the other prefix fits", async () => {
   );
   found.close();
   wanted.close();
+});
+
+test("what an adapter changes in another part is changed in the result", async () => {
+  const name = "vision_tower.encoder.layers.0.self_attn.q_proj";
+  const factor = (part: "A" | "B", shape: readonly number[]) =>
+    [`base_model.model.${name}.lora_${part}.weight`, { shape, values: normals(9, shape[0]! * shape[1]!) }] as const;
+  const config = { peft_type: "LORA", r: 2, lora_alpha: 4, target_modules: ["q_proj"] };
+  await writeTensors(join(made, "of-tower/"), new Map([factor("A", [2, 5]), factor("B", [6, 2])]), {
+    "adapter_config.json": JSON.stringify(config),
+  });
+  const changed = await open(`${join(made, "language_model.model")}+${join(made, "of-tower")}`);
+  const wanted = await mergeOnCpu(changed.tensors.get(`${name}.weight`)!);
+  const model = await Model.load(gpu, changed);
+  await saveModel(model, join(made, "tower-changed/"), { files: changed.files, lineage: [] });
+  model.free();
+  const saved = await openPlain(join(made, "tower-changed"));
+  const bytes = await tensorBytes(saved, `${name}.weight`);
+  expect(new Float32Array(bytes.buffer)).toEqual(wanted);
+  expect(bytes).not.toEqual(besideText("language_model.model").get(`${name}.weight`)!);
+  const other = "vision_tower.encoder.layers.0.mlp.down_proj.weight";
+  expect(await tensorBytes(saved, other)).toEqual(besideText("language_model.model").get(other)!);
+  saved.close();
+  changed.close();
 });
 
 test("an untied head is found under either prefix", async () => {

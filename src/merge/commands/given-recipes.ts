@@ -60,8 +60,8 @@ export async function readRecipes(context: Context): Promise<{ recipes: Recipe[]
     if (context.method || context.raw.size > 0 || textOf(context, "base")) {
       throw new UserError(`${files[0]} sets the method and its parameters`, "leave out --method, --base and the like");
     }
-    if (textOf(context, "tokenizer_source") !== undefined)
-      throw new UserError(`${files[0]} sets the tokenizer`, "write tokenizer: { source: ... } in the recipe");
+    const own = ["tokenizer_source", "chat_template"].find((name) => textOf(context, name) !== undefined);
+    if (own !== undefined) throw new UserError(`${flagOf(own)} is for a recipe to say`, `write ${own}: in ${files[0]}`);
     const text = recipeText(files[0]!);
     const recipes = orderRecipes(await parseRecipe(text, files[0]!));
     const changes = { ...(dtype && { dtype }), ...(outDtype && { outDtype }) };
@@ -91,10 +91,14 @@ export async function readRecipes(context: Context): Promise<{ recipes: Recipe[]
   return { recipes: [recipe], text: undefined };
 }
 
-function tokenizerOptions(context: Context): Pick<RecipeArguments, "tokenizerSource" | "padTo"> {
-  const tokenizerSource = textOf(context, "tokenizer_source");
+function tokenizerOptions(context: Context): Pick<RecipeArguments, "tokenizerSource" | "padTo" | "chatTemplate"> {
+  const [tokenizerSource, chatTemplate] = [textOf(context, "tokenizer_source"), textOf(context, "chat_template")];
   const padTo = context.options.pad_to_multiple_of as number | undefined;
-  return { ...(tokenizerSource !== undefined && { tokenizerSource }), ...(padTo !== undefined && { padTo }) };
+  return {
+    ...(tokenizerSource !== undefined && { tokenizerSource }),
+    ...(padTo !== undefined && { padTo }),
+    ...(chatTemplate !== undefined && { chatTemplate }),
+  };
 }
 
 function recipeText(file: string): string {

@@ -30,6 +30,7 @@ export interface RecipeArguments {
   /** `union`, `base` or a model. */
   readonly tokenizerSource?: string;
   readonly padTo?: number;
+  readonly chatTemplate?: string;
 }
 
 /** Reads the argument of `--set`. Throws a UserError when it is not `name[:filter]=value`. */
@@ -110,6 +111,9 @@ export function recipeFromArguments(given: RecipeArguments): Recipe {
     ...(base !== undefined && { base }),
     ...(given.dtype !== undefined && { dtype: given.dtype }),
     ...(given.outDtype !== undefined && { outDtype: given.outDtype }),
+    ...(given.chatTemplate !== undefined && {
+      chatTemplate: { wanted: given.chatTemplate, fail: (message, hint) => new UserError(`--${message}`, hint) },
+    }),
     ...(given.tokenizerSource !== undefined && { tokenizer: tokenizerOf(given.tokenizerSource, given.padTo) }),
   };
 }

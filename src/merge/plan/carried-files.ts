@@ -1,20 +1,12 @@
 /** The files that go with the result: whose they are, and what of the other models' is left out by that. */
 import { UserError } from "../../errors.ts";
-import { isObject, type Json } from "../../json.ts";
 import type { NamedModel } from "../../model/names.ts";
+import { templateOf } from "../vocabulary/chat-templates.ts";
 
-function chatTemplateOf({ checkpoint: { files } }: NamedModel): string | undefined {
-  const own = files.get("chat_template.jinja");
-  if (own) return new TextDecoder().decode(own);
-  const bytes = files.get("tokenizer_config.json");
-  if (!bytes) return undefined;
-  try {
-    const config: Json = JSON.parse(new TextDecoder().decode(bytes));
-    return isObject(config) && config.chat_template !== undefined ? JSON.stringify(config.chat_template) : undefined;
-  } catch {
-    return undefined; // told where the tokenizer is used
-  }
-}
+const chatTemplateOf = (model: NamedModel): string | undefined => {
+  const template = templateOf(model);
+  return template === undefined ? undefined : JSON.stringify(template);
+};
 
 const textOf = ({ checkpoint: { files } }: NamedModel, name: string): string | undefined => {
   const bytes = files.get(name);
@@ -26,10 +18,16 @@ const KINDS: readonly (readonly [what: string, of: (model: NamedModel) => string
   ["generation_config.json", (model) => textOf(model, "generation_config.json")],
 ];
 
-/** What is left out because the files are the donor's, a line each. */
-export function leftOut(donor: NamedModel, models: Iterable<NamedModel>): string[] {
+/**
+ * What is left out because the files are the donor's, a line each; `template`: the chat template is the donor's too.
+ */
+export function leftOut(
+  donor: NamedModel,
+  models: Iterable<NamedModel>,
+  { template }: { readonly template: boolean },
+): string[] {
   const others = [...models].filter((model) => model !== donor);
-  return KINDS.flatMap(([what, of]) => {
+  return KINDS.filter(([, of]) => template || of !== chatTemplateOf).flatMap(([what, of]) => {
     const kept = of(donor);
     const lost = others.filter((model) => of(model) !== undefined && of(model) !== kept).map(({ ref }) => ref);
     if (lost.length === 0) return [];

@@ -27,8 +27,9 @@ import {
 import { sizeOf } from "../../tensor/tensor.ts";
 import type { MergeMethod } from "../contract.ts";
 import { entriesOf, type ValuedTask } from "../job/task.ts";
+import { checkTemplate, setTemplate } from "../vocabulary/chat-templates.ts";
 import { type Revised, revise } from "../vocabulary/revise.ts";
-import { moveSpecialIds, tokenizerFiles } from "../vocabulary/tokenizer-files.ts";
+import { replaceTokenizer } from "../vocabulary/tokenizer-files.ts";
 import { type Aligned, align, type Operand } from "./align.ts";
 import { filesDonor, leftOut } from "./carried-files.ts";
 import { Missing } from "./missing.ts";
@@ -71,6 +72,7 @@ export async function planMerge(
   options: PlanOptions = {},
 ): Promise<MergePlan> {
   const warnings = [...recipe.warnings, ...unusedParameters(recipe, method)];
+  if (recipe.chatTemplate) checkTemplate(recipe.chatTemplate.wanted, recipe.chatTemplate.fail);
   const given = namedModels(recipe, opened, warnings);
   const revised = recipe.tokenizer && reviseModels(recipe.tokenizer, given, recipe.base !== undefined, warnings);
   const { models, donor } = revised ?? given;
@@ -96,7 +98,7 @@ export async function planMerge(
   const giver = options.files === undefined ? donor : filesDonor(options.files, models.values());
   if (giver !== donor && slots.stacks.length > 0)
     throw new UserError(`--files ${giver.ref} cannot go with slices`, `the layers are counted in ${donor.ref}`);
-  warnings.push(...leftOut(giver, models.values()));
+  warnings.push(...leftOut(giver, models.values(), { template: recipe.chatTemplate === undefined }));
   const files = filesOf(tensors, slots.stacks, giver, { models, recipe, ...(revised && { revised }) }, warnings);
   return {
     method: method.name,
@@ -195,12 +197,9 @@ function filesOf(
     ...(vocabulary !== undefined && { vocabulary }),
   };
   const files = outputFiles(donor, changes, warnings);
-  if (!revised) return files;
-  const { target } = revised;
-  for (const [name, bytes] of tokenizerFiles(donor, target, warnings))
-    if (bytes === undefined) files.delete(name);
-    else files.set(name, bytes);
-  moveSpecialIds(files, donor, target, warnings);
+  if (revised) replaceTokenizer(files, donor, revised.target, warnings);
+  const { wanted } = recipe.chatTemplate ?? {};
+  if (wanted !== undefined) setTemplate(files, wanted, { donor, models: [...models.values()] }, warnings);
   return files;
 }
 

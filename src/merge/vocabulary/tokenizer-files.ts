@@ -12,7 +12,7 @@ const NAMES = ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.js
  * By name; undefined removes a file of `donor`, whose files otherwise go with the result: another model's tokenizer
  * replaces all of them, and one that took tokens up has no form but tokenizer.json.
  */
-export function tokenizerFiles(
+function tokenizerFiles(
   donor: NamedModel,
   { source, file }: Target,
   warnings: string[],
@@ -31,8 +31,21 @@ export function tokenizerFiles(
 /** Text and keys of a JSON object that a model's ids of special tokens stand in. */
 const HOLDERS = ["config.json", "generation_config.json"];
 
+/** Puts the tokenizer of `target` among the files of a result that otherwise are those of `donor`. */
+export function replaceTokenizer(
+  files: Map<string, Uint8Array>,
+  donor: NamedModel,
+  target: Target,
+  warnings: string[],
+): void {
+  for (const [name, bytes] of tokenizerFiles(donor, target, warnings))
+    if (bytes === undefined) files.delete(name);
+    else files.set(name, bytes);
+  moveSpecialIds(files, donor, target, warnings);
+}
+
 /** The values of `..._token_id` keys that are other ids under the new vocabulary, set in the files of `donor`. */
-export function moveSpecialIds(
+function moveSpecialIds(
   files: Map<string, Uint8Array>,
   donor: NamedModel,
   { source, tokens }: Target,

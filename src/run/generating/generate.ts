@@ -215,6 +215,18 @@ export class Generator {
     return results;
   }
 
+  /**
+   * Takes the memory that this many prompts at once need, as `generate` does, and runs nothing. Gives the bytes of the
+   * cache. `longest` is the longest prompt in tokens.
+   */
+  async plan(batch: number, longest: number, maxTokens: number): Promise<number> {
+    this.#cache(batch, Math.min(this.model.sizes.maxPositions, longest + maxTokens), false);
+    const { memory } = this.#cached!;
+    await this.#program(Math.min(bucketLength(longest), memory.capacity));
+    await this.#program(1);
+    return memory.bytes;
+  }
+
   free(): void {
     this.#freeCache();
     this.#slots.free();

@@ -23,7 +23,6 @@ const TOP_KEYS = [
   ...TOKENIZER_KEYS,
 ];
 const NO_PARAMETERS: Parameters = new Map();
-const CARRIED = "remove it: the template of the model that gives the files is carried over; --files chooses that model";
 
 /** The types a recipe may name: those in which a merge can be computed. */
 export function recipeDtype(text: string): Dtype | undefined {
@@ -64,6 +63,10 @@ class RecipeReader {
     const method = this.text(top.merge_method, ["merge_method"], "merge_method");
     const base = this.optional(top.base_model, (value) => this.reference(value, ["base_model"]));
     const name = this.optional(top.name, (value) => this.text(value, ["name"], "name"));
+    const chatTemplate = this.optional(top.chat_template, (value) => ({
+      wanted: this.text(value, ["chat_template"], "chat_template") && String(value),
+      fail: (message: string, hint?: string) => this.fail(["chat_template"], message, hint),
+    }));
     const dtype = this.optional(top.dtype, (value) => this.dtype(value, ["dtype"]));
     const outDtype = this.optional(top.out_dtype, (value) => this.dtype(value, ["out_dtype"]));
     return {
@@ -73,6 +76,7 @@ class RecipeReader {
       parameters: this.parameters(top.parameters, ["parameters"]),
       warnings: this.warnings,
       ...(tokenizer !== undefined && { tokenizer }),
+      ...(chatTemplate !== undefined && { chatTemplate }),
       ...(name !== undefined && { name }),
       ...(base !== undefined && { base }),
       ...(dtype !== undefined && { dtype }),
@@ -82,12 +86,6 @@ class RecipeReader {
 
   /** The vocabulary that a recipe asks for, by `tokenizer` or, in older ones, `tokenizer_source`. */
   private tokenizer(top: Fields): TokenizerRecipe | undefined {
-    if (top.chat_template !== undefined && top.chat_template !== null && top.chat_template !== "auto")
-      throw this.fail(
-        ["chat_template"],
-        "chat_template asks for another template, which merge does not write",
-        CARRIED,
-      );
     const given = ["tokenizer", "tokenizer_source"].filter((key) => top[key] !== undefined && top[key] !== null);
     if (given.length === 0) return undefined;
     if (given.length > 1)

@@ -73,6 +73,8 @@ export interface Recipe {
   /** Type that is written; undefined: the type of the result. */
   readonly outDtype?: Dtype;
   readonly tokenizer?: TokenizerRecipe;
+  /** A form's name, `auto` or a text in Jinja, and an error at its place. */
+  readonly chatTemplate?: { readonly wanted: string; readonly fail: (message: string, hint?: string) => UserError };
   readonly warnings: readonly string[];
 }
 

@@ -117,11 +117,6 @@ describe("a mistake in a recipe is named with its place:", () => {
       "keep tokenizer",
     ],
     [
-      "a template",
-      `merge_method: linear\n${MODELS}chat_template: chatml\n`,
-      "r.yml:5:16: chat_template asks for another template, which merge does not write",
-    ],
-    [
       "a type without arithmetic",
       `merge_method: linear\ndtype: int8\n${MODELS}`,
       'r.yml:2:8: dtype must be float32, float16 or bfloat16, found "int8"',
