@@ -22,14 +22,18 @@ const KINDS: [(start: string) => boolean, string, string][] = [
   [(s) => s[0] === "\x80" && s.charCodeAt(1) >= 2 && s.charCodeAt(1) <= 5, "a pickle file", CONVERT],
   [(s) => s.startsWith("\x89HDF\r\n"), "an HDF5 file", "convert it to safetensors first"],
   [(s) => s.startsWith("\x93NUMPY"), "a NumPy file", "convert it to safetensors first"],
-  [(s) => s.startsWith("PAR1"), "a Parquet file", "give data with --data"],
+  [(s) => s.startsWith("PAR1"), "a Parquet file", "a model is weights; rows have an option of their own"],
   [
     (s) => s.startsWith("version https://git-lfs"),
     "a git-lfs pointer, which stands for a file that was not fetched",
     "fetch the file: git lfs pull",
   ],
   [(s) => /^\s*<(!doctype|html|\?xml)/i.test(s), "a web page", "fetch the file itself, not the page that shows it"],
-  [(s) => /^(ï»¿)?\s*[{[]\s*["{[\]}\d]/.test(s), "JSON or JSONL text", "give data with --data; a model is weights"],
+  [
+    (s) => /^(ï»¿)?\s*[{[]\s*["{[\]}\d]/.test(s),
+    "JSON or JSONL text",
+    "a model is weights, and rows have an option of their own; for a config.json name its folder",
+  ],
   [(s) => /^[\s -~]{9,}$/.test(s), "text", "expected the weights of a model"],
 ];
 

@@ -3,11 +3,13 @@
  * mechanism for all: the name comes from a flag, the environment, a config or a default, the registry loads it, and its
  * options join the table of flags.
  */
+import { UserError } from "../errors.ts";
 import type { Bound } from "../method/bind.ts";
 import { bind } from "../method/bind.ts";
 import { flagOf, type OptionSpec, type Options } from "../method/options.ts";
 import { loadMethod, type MethodInfo, type MethodSource } from "../method/registry.ts";
 import { elementOf } from "../method/validate.ts";
+import { repeated } from "../text/repeated.ts";
 import type { PlainCommand } from "./context.ts";
 import { peekAll } from "./parse.ts";
 import type { Config } from "./sources.ts";
@@ -47,6 +49,8 @@ async function choose(
   const origin = named?.origin ?? flagOf(option);
   const methods: MethodInfo[] = [];
   for (const name of names) methods.push(await loadMethod(source, name, origin));
+  const twice = repeated(methods.map(({ name }) => name));
+  if (twice !== undefined) throw new UserError(`${origin} names ${twice} twice`, "name it once");
   return { option, source, methods, said: named !== undefined };
 }
 

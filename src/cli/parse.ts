@@ -158,13 +158,16 @@ export function peekSwitch(argv: readonly string[], ...flags: string[]): boolean
   return (end < 0 ? argv : argv.slice(0, end)).some((argument) => flags.includes(argument));
 }
 
-/** Checks the number of arguments against a form such as `<model> [...models]`. */
-export function checkArgumentCount(args: readonly string[], form: string): void {
+/** Checks the number of arguments against a form such as `<model> [...models]`; `example` is a right command. */
+export function checkArgumentCount(args: readonly string[], form: string, example?: string): void {
   const words = form.match(/<[^>]+>|\[[^\]]+\]/g) ?? [];
   const least = words.filter((word) => word.startsWith("<")).length;
   const most = words.some((word) => word.includes("...")) ? Number.POSITIVE_INFINITY : words.length;
   if (args.length < least)
-    throw new UserError(`expected ${form} but found ${args.length === 0 ? "nothing" : args.join(" ")}`, "see --help");
+    throw new UserError(
+      `expected ${form} but found ${args.length === 0 ? "nothing" : args.join(" ")}`,
+      example === undefined ? "see --help" : `for example ${example}`,
+    );
   if (args.length > most)
     throw new UserError(
       `unexpected argument ${args[most]}`,

@@ -1,7 +1,7 @@
 /** From arguments, environment and config to the values a script works with. */
 import { UserError } from "../errors.ts";
 import type { Bound } from "../method/bind.ts";
-import { didYouMean } from "../method/nearest.ts";
+import { didYouMean, nearest } from "../method/nearest.ts";
 import { flagOf, nameIn, type Options } from "../method/options.ts";
 import type { MethodInfo } from "../method/registry.ts";
 import { type Given, plainSettings, valuesOf } from "../method/validate.ts";
@@ -79,7 +79,7 @@ export async function resolve(definition: AnyDefinition, argv: readonly string[]
 /** Throws UserError for too few arguments or too many; one too many may have been meant as a sub-command. */
 function checkArguments(
   args: readonly string[],
-  { args: form = "", commands, name }: AnyDefinition,
+  { args: form = "", commands, name, examples }: AnyDefinition,
   table: Options,
   argv: readonly string[],
 ): void {
@@ -87,7 +87,7 @@ function checkArguments(
   if (list !== undefined)
     throw new UserError(`unexpected argument ${list.second}`, `values of a list have commas between: ${list.joined}`);
   try {
-    checkArgumentCount(args, form);
+    checkArgumentCount(args, form, examples[0]);
   } catch (error) {
     const near = didYouMean(args[0] ?? "", Object.keys(commands ?? {}), `${name} `) ?? meantBy(args.at(-1), table);
     throw near && error instanceof UserError ? new UserError(error.message, near) : error;
@@ -115,16 +115,27 @@ function spacedList(argv: readonly string[], table: Options): { second: string; 
   return undefined;
 }
 
+/** How `--set` is written with the options of the method; with what was typed, where colons stood for the sign. */
+function setHint(text: string, method: MethodInfo | undefined, isRaw: boolean): string {
+  if (method === undefined) return "choose a method with --method";
+  const known = Object.keys(method.options);
+  if (known.length === 0) return `leave it out: ${method.name} has no options`;
+  const [, key = "", filter, value = ""] = /^([^:]+):(?:(.*):)?([^:]+)$/.exec(text) ?? [];
+  if (known.includes(key) && (filter === undefined || isRaw))
+    return `did you mean --set ${quote(`${key}${filter === undefined ? "" : `:${filter}`}=${value}`)}?`;
+  return `the keys of ${method.name} are ${known.join(", ")}: --set ${nearest(text, known) ?? known[0]}=VALUE`;
+}
+
 /** Sorts `--set` into options of the method, which count as flags, and what the script reads itself. */
 function readSet(typed: Parsed["given"], method: MethodInfo | undefined, isRaw: boolean) {
   const settled = new Map(typed);
   const set: SetEntry[] = [];
   for (const text of typed.get("set") ?? []) {
     const match = /^([^=:]+)(?::([^=]*))?=(.*)$/s.exec(text);
-    if (!match) throw new UserError(`--set: expected KEY=VALUE but found ${text}`, "for example --set density=0.3");
+    const known = Object.keys(method?.options ?? {});
+    if (!match) throw new UserError(`--set: expected KEY=VALUE but found ${text}`, setHint(text, method, isRaw));
     const [, typedKey = "", filter, value = ""] = match;
     const key = typedKey.trim().replaceAll("-", "_");
-    const known = Object.keys(method?.options ?? {});
     if (method && !known.includes(key)) {
       const options = known.length > 0 ? `its options are ${known.join(", ")}` : "it has no options";
       throw new UserError(`--set: ${method.name} has no option ${typedKey}`, didYouMean(typedKey, known) ?? options);

@@ -66,7 +66,8 @@ export function joinTables(...tables: Options[]): Options {
       joined[name] = spec;
     }
   const before = Object.values(joined).flatMap(({ was = [] }) => was);
-  for (const name of [...letters, ...before])
-    if (Object.hasOwn(joined, name)) throw new Error(`option ${name} is defined twice`);
+  for (const letter of letters)
+    if (Object.hasOwn(joined, letter)) throw new Error(`option -${letter} is defined twice`);
+  for (const name of before) if (Object.hasOwn(joined, name)) throw new Error(`option ${name} is defined twice`);
   return joined;
 }

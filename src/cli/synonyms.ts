@@ -88,6 +88,8 @@ const SYNONYMS: Readonly<Record<string, readonly string[]>> = {
   yes: ["overwrite"],
   clobber: ["overwrite"],
   overwrite_output_dir: ["overwrite"],
+  max_shard_size: ["out_shard_size"],
+  shard_size: ["out_shard_size"],
 };
 
 /** Switches of other tools that are a value here. */
@@ -98,6 +100,8 @@ const VALUES: Readonly<Record<string, readonly [option: string, value: string]>>
   load_in_4bit: ["quantize", "4"],
   load_in_8bit: ["quantize", "8"],
   cpu: ["device", "cpu"],
+  greedy: ["temperature", "0"],
+  do_sample: ["temperature", "1"],
 };
 
 /** Names of the model, which other tools give by a flag. */

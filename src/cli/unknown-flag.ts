@@ -10,13 +10,18 @@ import type { Choice } from "./choices.ts";
 import type { AnyDefinition } from "./context.ts";
 import { flagHint, keyOf, peek } from "./parse.ts";
 import { anyOf } from "./requirements.ts";
-import { namesModel } from "./synonyms.ts";
+import { flagMeantBy, namesModel } from "./synonyms.ts";
 
 /**
  * Throws UserError where methods that were not chosen have an option of this name. `what` names it: `--density`,
- * `density in run.yml`.
+ * `density in run.yml`; `meant` is the flag here of what other tools call so.
  */
-export async function refuseUnchosen(what: string, key: string, choices: readonly Choice[]): Promise<void> {
+export async function refuseUnchosen(
+  what: string,
+  key: string,
+  choices: readonly Choice[],
+  meant?: string,
+): Promise<void> {
   for (const { option, source, methods } of choices) {
     const having = (await loadMethods(source)).filter(({ options }) => nameIn(options, key) !== undefined);
     if (having.length === 0) continue;
@@ -25,9 +30,10 @@ export async function refuseUnchosen(what: string, key: string, choices: readonl
       throw new UserError(`${what} has no effect without ${flagOf(option)} ${anyOf(names)}`, "give both or neither");
     const chosen = methods.map(({ name }) => name).join(", ");
     const lacking = methods.length > 1 ? `none of ${chosen} has an option ${what}` : `${chosen} has no option ${what}`;
+    const others = `${option === "method" ? "methods" : `${nounOf(source)}s`} with ${flagOf(key)}: ${names.join(", ")}`;
     throw new UserError(
       methods.length === 0 ? `${what} needs a --method` : lacking,
-      `${option === "method" ? "methods" : `${nounOf(source)}s`} with ${flagOf(key)}: ${names.join(", ")}`,
+      meant === undefined ? others : `here it is ${meant}; ${others}`,
     );
   }
 }
@@ -74,7 +80,7 @@ export async function unknownFlag(
   definition: AnyDefinition,
   choices: readonly Choice[],
 ): Promise<never> {
-  await refuseUnchosen(flag, keyOf(flag), choices);
+  await refuseUnchosen(flag, keyOf(flag), choices, flagMeantBy(keyOf(flag), all));
   refuseWrongChooser(flag, peek(argv, "--method"), definition);
   refuseMisplaced(flag, definition);
   const value = peek(argv, flag);

@@ -164,7 +164,7 @@ function drawMixtures(
   if (options.sample_weight !== "uniform" && sampler.segment().weights)
     throw new UserError(
       `--sample-weight ${options.sample_weight} and --method ${method} both weigh rows`,
-      "leave --sample-weight out",
+      "leave out --sample-weight",
     );
   const needs = data.kind === "sampler" ? (data.bound.method.needs ?? []) : [];
   return new MixtureController({ method, sampler, needs, source: data.source, steps, taskLoss, context });

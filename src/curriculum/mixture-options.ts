@@ -2,6 +2,7 @@
 
 import { UserError } from "../errors.ts";
 import { nearest } from "../method/nearest.ts";
+import { repeated } from "../text/repeated.ts";
 import type { GroupSize } from "./contract.ts";
 import { normalised, uniform } from "./simplex.ts";
 
@@ -56,8 +57,8 @@ export function mixtureOf(given: readonly number[] | undefined, groups: Groups, 
 export function placesOf(given: readonly string[], groups: Groups, flag: string): number[] {
   const all = groups.map(({ name }) => name);
   const names = given.flatMap((name) => (all.includes(name) ? [name] : name.split(",")));
-  const twice = names.find((name, i) => names.indexOf(name) !== i);
-  if (twice !== undefined) throw new UserError(`${flag} names ${twice} twice`);
+  const twice = repeated(names);
+  if (twice !== undefined) throw new UserError(`${flag} names ${twice} twice`, "name it once");
   return names.map((name) => {
     const place = all.indexOf(name);
     if (place >= 0) return place;

@@ -52,7 +52,7 @@ export async function loadSequences(
     if (counted === 0) {
       throw new UserError(
         `the group ${name} has ${tokens} tokens, and the loss would count none of them`,
-        "labels are all -100, prompts are longer than the length they are cut to, or rows have a single token",
+        "labels are all -100, rows have a single token, or prompts fill --max-length: raise it",
       );
     }
     const lengths = Int32Array.from(own, ({ ids }) => ids.length);

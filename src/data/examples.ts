@@ -7,7 +7,7 @@ import { kindOf } from "./row-fields.ts";
 import type { LocatedRow } from "./rows.ts";
 import { longestFirst } from "./shorten.ts";
 import type { Sentences } from "./tokenization/sentence-template.ts";
-import type { Tokenizer } from "./tokenizer.ts";
+import { NAME_TOKENIZER, type Tokenizer } from "./tokenizer.ts";
 
 /** An example, and where it is from. */
 export type Example = ExampleInput & { readonly label: number; readonly group: number; readonly place: string };
@@ -143,7 +143,7 @@ function textTokens(text: string, second: unknown, place: string, reader: TextRe
   if (tokenizer === undefined)
     throw new UserError(
       `${place}: the row is text, but there is no tokenizer`,
-      "give --tokenizer byte, or a folder that has one, or rows of input_ids",
+      `${NAME_TOKENIZER}, or rows of input_ids`,
     );
   if (second !== undefined && typeof second !== "string")
     throw new UserError(`${place}: text_pair should be a string, found ${kindOf(second as never)}`);

@@ -31,15 +31,14 @@ export function parseGroups(values: readonly string[], columns?: string, flag = 
   });
   for (const [i, { name, path: file }] of groups.entries()) {
     const before = groups.slice(0, i);
-    if (before.some((group) => group.name === name)) {
-      throw new UserError(
-        `two groups of data are named ${name}`,
-        `give them names: ${twins([groups.find((group) => group.name === name)!.path, file], flag)}`,
-      );
-    }
     if (file === "-" && before.some((group) => group.path === "-")) {
       throw new UserError("two groups of data are read from stdin", "write one of them to a file first");
     }
+    const twin = before.find((group) => group.name === name);
+    if (twin && path.resolve(twin.path) === path.resolve(file))
+      throw new UserError(`${flag} ${file} is given twice`, "give it once");
+    if (twin)
+      throw new UserError(`two groups of data are named ${name}`, `give them names: ${twins([twin.path, file], flag)}`);
   }
   return groups;
 }

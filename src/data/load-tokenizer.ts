@@ -40,7 +40,7 @@ export async function loadTokenizer(files: ReadonlyMap<string, Uint8Array>, what
     const found = files.has("tokenizer.model") ? "only tokenizer.model" : "no tokenizer.json";
     throw new UserError(
       `${what} has ${found}`,
-      "save it with a fast tokenizer, or give --tokenizer byte for the embedded one",
+      "transformers saves tokenizer.json with a fast tokenizer; --tokenizer byte is for models that learn bytes",
     );
   }
   const embedded = byteTokenizer();

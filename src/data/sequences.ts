@@ -13,7 +13,7 @@ import { agreement, encodeConversation, type Tokens, type Turns } from "./chat/c
 import { IGNORED, type LocatedRow } from "./rows.ts";
 import { encodePrompt } from "./special-tokens.ts";
 import { type ChatTemplate, plainTemplate } from "./template.ts";
-import type { Tokenizer } from "./tokenizer.ts";
+import { NAME_TOKENIZER, type Tokenizer } from "./tokenizer.ts";
 
 export interface Sequence {
   readonly ids: Int32Array;
@@ -90,7 +90,7 @@ function piecesOf({ ids, labels }: Tokens, place: string, options: EncodeOptions
   if (ids.length > maxLength && overflow === "refuse") {
     throw new UserError(
       `${place}: the row has ${ids.length} tokens, more than ${maxLength}`,
-      "shorten it, or raise the length",
+      "shorten it, raise --max-length, or leave out --overflow refuse",
     );
   }
   const isCut = ids.length > maxLength && overflow === "truncate";
@@ -123,7 +123,7 @@ function tokensOf({ row, place }: LocatedRow, options: EncodeOptions): Tokens[] 
   if (row.form === "prompt") {
     throw new UserError(
       `${place}: the row has a prompt and no completion, which is what is learned or scored`,
-      "add a completion; a prompt alone is for bun run sample and --metric choice",
+      "add a completion; a prompt alone is for bun run sample, and with choices for bun run evaluate --metric choice",
     );
   }
   if (row.form === "preference") {
@@ -138,7 +138,7 @@ function tokensOf({ row, place }: LocatedRow, options: EncodeOptions): Tokens[] 
   if (tokenizer === undefined) {
     throw new UserError(
       `${place}: the row is text, but there is no tokenizer`,
-      "give --tokenizer byte, or a folder that has one, or rows of input_ids",
+      `${NAME_TOKENIZER}, or rows of input_ids`,
     );
   }
   if (row.form === "messages") {

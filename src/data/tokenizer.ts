@@ -37,3 +37,7 @@ export interface Tokenizer {
   decoder(options?: DecodeOptions): StreamDecoder;
   idOf(token: string): number | undefined;
 }
+
+/** Hint where neither the model nor the options have a tokenizer. */
+export const NAME_TOKENIZER =
+  "give --tokenizer and a folder that has the model's, or --tokenizer byte if it learns bytes";

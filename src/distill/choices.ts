@@ -1,8 +1,11 @@
 /** What options, arguments and method make of a run together: who learns, from whom, and how losses are weighed. */
 import fs from "node:fs";
+import path from "node:path";
 import { UserError } from "../errors.ts";
 import type { Bound } from "../method/bind.ts";
 import { methodsFor } from "../method/capability.ts";
+import { quote } from "../text/quote.ts";
+import { repeated } from "../text/repeated.ts";
 import type { DistillPart, LossWeights } from "./capability.ts";
 import type { DistillMethod } from "./contract.ts";
 import type { DistillRun } from "./run.ts";
@@ -50,14 +53,33 @@ export async function chooseRoles(
   if (student === "-" && !named.includes("-") && fs.fstatSync(0).isCharacterDevice())
     throw new UserError(
       "no --student and no --init",
-      "name what learns: --student MODEL, or --init config.json for a new one",
+      `name what learns: --student ${args.length > 1 ? quote(args.at(-1)!) : "MODEL"}, or --init config.json for a new one`,
     );
   checkWeights(weights, options);
+  refuseSameModels(refs, student, method, weights);
   const shares = {
     teacher: options.teacher_samples ?? method.defaults?.teacher_samples ?? 0,
     student: options.on_policy,
   };
   return { chosen, student, refs, weights, shares, parts };
+}
+
+/** Throws UserError for a teacher that is named twice, or that the student already answers as. */
+function refuseSameModels(
+  refs: readonly string[],
+  student: string | undefined,
+  { laws }: DistillMethod,
+  weights: LossWeights,
+): void {
+  const twice = repeated(refs, (ref) => path.resolve(ref));
+  if (twice !== undefined) throw new UserError(`the teacher ${twice} is named twice`, "name each teacher once");
+  const same =
+    student !== undefined && student !== "-" && refs.length === 1 && path.resolve(refs[0]!) === path.resolve(student);
+  if (same && laws.zeroAtTeacher === true && weights.labels === 0)
+    throw new UserError(
+      `${student} is teacher and student, so there is nothing to learn`,
+      "name another model, or give --label-weight to learn from the data and stay near the model as it was",
+    );
 }
 
 /** Throws UserError unless the method takes so many teachers. */
@@ -69,14 +91,14 @@ async function checkCount(
   const ways = ["--teacher MODEL", ...needs.flatMap(({ instead }) => instead ?? [])];
   if (count === 0 && least > 0) throw new UserError("no teacher was named", `give ${ways.join(", or ")}`);
   if (count >= least && count <= most) return;
-  if (count === most + 1 && learner !== undefined)
+  if (count > most && learner !== undefined)
     throw new UserError(
       `all ${count} models are teachers, and nothing learns`,
       `name what learns: --student ${learner}`,
     );
   const more = await methodsFor("distill", ({ teachers }) => (teachers?.[1] ?? 1) >= count);
   throw new UserError(
-    `${name} takes ${least === most ? least : `${least} to ${most}`} teachers, got ${count}`,
+    `${name} takes ${least === most ? least : `${least} to ${most}`} teacher${most === 1 ? "" : "s"}, got ${count}`,
     count < least ? "give --teacher once for each" : more ? `several teachers: --method ${more}` : "leave some out",
   );
 }

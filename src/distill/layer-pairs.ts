@@ -3,6 +3,7 @@ import { UserError } from "../errors.ts";
 import { add, scale } from "../tensor/ops/elementwise.ts";
 import type { Recorder } from "../tensor/recorder.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { repeated } from "../text/repeated.ts";
 
 export type Layer = number | "last";
 
@@ -12,8 +13,11 @@ export type Layer = number | "last";
  *   layerPairs("2:4,last:last"); // [[2, 4], ["last", "last"]]
  */
 export function layerPairs(text: string): [Layer, Layer][] {
-  return text.split(",").map((pair) => {
-    const layers = pair.split(":").map((part) => part.trim());
+  const pairs = text.split(",").map((pair) => pair.replaceAll(/\s/g, ""));
+  const twice = repeated(pairs);
+  if (twice !== undefined) throw new UserError(`--layers names ${twice} twice`, "name it once");
+  return pairs.map((pair) => {
+    const layers = pair.split(":");
     if (layers.length !== 2 || layers.some((layer) => !/^(last|\d+)$/.test(layer)))
       throw new UserError(
         `--layers: ${JSON.stringify(pair)} is not a pair of layers`,

@@ -12,6 +12,16 @@ export interface Groups {
   readonly holdout: string;
 }
 
+/** Names that groups of rows to keep may have, by their role. */
+export const KEPT_GROUPS: Readonly<Record<string, readonly string[]>> = {
+  retain: ["retain"],
+  real: ["real", "real-people", "real-authors", "real_people", "real_authors"],
+  world: ["world", "world-facts", "world_facts"],
+};
+
+/** Names that say what their rows are: such a group is not offered in the place of another. */
+const TELLING = ["forget", "holdout", ...Object.values(KEPT_GROUPS).flat()];
+
 /** The rows of the group of a name. */
 export const rowsOf = (
   rows: readonly ScoredRow[],
@@ -31,7 +41,7 @@ export interface GroupChoice {
 /** Throws UserError unless there is a group of the name. */
 export function requireGroup(name: string, groups: readonly string[], { asker, flag, taken = [] }: GroupChoice): void {
   if (groups.includes(name)) return;
-  const free = groups.filter((group) => !taken.includes(group));
+  const free = groups.filter((group) => !taken.includes(group) && !TELLING.includes(group));
   const other = nearest(name, free) ?? free[0];
   throw new UserError(
     `${asker} needs a group named ${name}; the data has ${groups.join(", ")}`,

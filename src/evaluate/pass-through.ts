@@ -2,6 +2,7 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { createWriter } from "../checkpoint/write/write.ts";
 import { UserError } from "../errors.ts";
+import { quote } from "../text/quote.ts";
 
 /**
  * Copies the model to stdout as it is read, and keeps it in memory for the evaluation. Throws UserError for one with an
@@ -13,7 +14,7 @@ export async function passThrough(checkpoint: Checkpoint): Promise<Checkpoint> {
   if (tensors.some(({ patch }) => patch))
     throw new UserError(
       "--pass copies a checkpoint as it is stored, which would lose the adapter",
-      "merge it first: bun run merge",
+      `merge it first: bun run merge ${quote(checkpoint.ref)} --method passthrough -o merged/`,
     );
   const writer = await createWriter("-", { tensors, files: checkpoint.files, lineage: checkpoint.lineage });
   for (const tensor of tensors) {

@@ -50,7 +50,7 @@ export class BufferPool {
     if (bytes > most)
       throw new UserError(
         `${label}: ${bytes} bytes exceed this adapter's largest buffer (${most})`,
-        "use smaller batches, or another adapter with --device; doctor lists them",
+        "use smaller batches, or another adapter with --device; bun run doctor lists them",
         1,
       );
     // Rounding up must not pass a limit that what was asked for keeps: kernels bind the whole buffer.

@@ -22,7 +22,7 @@ export const mergekitOptions = {
   copy_tokenizer: without("tokenizer files always travel with the weights"),
   clone_tensors: without("stacked layers are always written apart"),
   safe_serialization: without("always so"),
-  write_model_card: without("lineage is in the file; see inspect --command"),
+  write_model_card: without("lineage is in the file; bun run inspect FILE --command prints it"),
   lora_merge_cache: valued("adapters are applied while loading"),
   lora_merge_dtype: valued("adapters are applied in f32"),
   transformers_cache: valued("set HF_HOME"),

@@ -36,7 +36,7 @@ export function nearest(typed: string, known: Iterable<string>): string | undefi
   for (const name of names) {
     if (Math.abs(name.length - wanted.length) >= least) continue; // that many letters would have to be added or dropped
     const distance = editDistance(wanted, plain(name));
-    if (distance < least) {
+    if (distance < least && distance < wanted.length) {
       best = name;
       least = distance;
     }

@@ -75,7 +75,11 @@ export async function loadParameters(
   const missing = [...wanted.keys()].filter((name) => !tensors.has(name));
   if (missing.length > 0) {
     const others = missing.length > 1 ? `, nor ${missing.length - 1} others that its config.json asks for` : "";
-    throw new UserError(`${ref} has no tensor ${missing[0]}${others}`, "does config.json belong to these weights?");
+    const headless = missing.every((name) => wanted.get(name)!.spec.whole);
+    throw new UserError(
+      `${ref} has no tensor ${missing[0]}${others}`,
+      headless ? "a pretrained encoder has no head; train gives it one" : "does config.json belong to these weights?",
+    );
   }
   for (const [name, { spec }] of wanted) {
     const { shape, dtype } = tensors.get(name)!;

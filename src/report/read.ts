@@ -2,8 +2,10 @@
  * Reads run logs (the JSON lines of --log), and what `evaluate` wrote, into runs. What a file holds is not trusted.
  */
 import fs from "node:fs";
+import path from "node:path";
 import { UserError } from "../errors.ts";
 import { emptyInput } from "../input-end.ts";
+import { repeated } from "../text/repeated.ts";
 import { isObject, RunBuilder, type Series } from "./run-builder.ts";
 
 export interface Run {
@@ -26,6 +28,8 @@ export interface Run {
 
 /** Reads logs; "-" is stdin. Throws UserError for a file that is missing, is not a log, or is empty. */
 export function readRuns(files: readonly string[]): Run[] {
+  const twice = repeated(files, (file) => path.resolve(file));
+  if (twice !== undefined) throw new UserError(`the log ${twice} is named twice`, "name each log once");
   return files.flatMap((file) => runsOf(file, textOf(file)));
 }
 

@@ -5,7 +5,7 @@ import { filesOf } from "../checkpoint/folder/files-of.ts";
 import type { CommonValues, Outcome, PlainContext } from "../cli/context.ts";
 import { writeText } from "../cli/stderr.ts";
 import { refuseInputs } from "../cli/target.ts";
-import type { Tokenizer } from "../data/tokenizer.ts";
+import { NAME_TOKENIZER, type Tokenizer } from "../data/tokenizer.ts";
 import { UserError } from "../errors.ts";
 import { openGpu } from "../gpu/gpu.ts";
 import type { Values } from "../method/options.ts";
@@ -68,8 +68,7 @@ async function prepare(
 ): Promise<{ tokenizer: Tokenizer; prompts: Prompt[] }> {
   if (!tools) throw new UserError(`${ref} is a classifier; sample needs a language model`, "use evaluate");
   const { tokenizer, encode } = tools;
-  if (!tokenizer)
-    throw new UserError(`${ref} has no tokenizer.json`, "give --tokenizer byte, or a folder that has one");
+  if (!tokenizer) throw new UserError(`${ref} has no tokenizer.json`, NAME_TOKENIZER);
   if (isTalk) return { tokenizer, prompts: [] };
   const isStdinFree = args.length > 0 && args[0] !== "-" && !process.stdin.isTTY;
   const given = { args: args.slice(1), isStdinFree };

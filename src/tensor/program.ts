@@ -151,7 +151,7 @@ export class Program {
     if (most !== undefined && size > most)
       throw new UserError(
         `${x.label} takes ${humanBytes(size)}, and this adapter binds ${humanBytes(most)} at most (${kernel.label})`,
-        "use another adapter with --device (doctor lists them), smaller batches, --lora, or --dtype bf16",
+        "use another adapter with --device (bun run doctor lists them), smaller batches, or --dtype bf16",
         1,
       );
     return { buffer, offset: x.offset, size };

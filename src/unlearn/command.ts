@@ -39,8 +39,13 @@ function train(context: UnlearnContext, chosen: Bound<UnlearnObjective>): Promis
     trains: typeof trains === "function" ? (loaded) => tracedWeights(context, trains, loaded) : trains,
     data: (opened) => readData(context, choices, opened),
     work: (built, data) => setUpTraining(context, choices, smoothing, data, built),
+    measured: [...named("forget", context.options.forget), ...named("retain", context.options.retain)],
   });
 }
+
+/** Rows of one role under its name, as `evaluate` looks for it; several files keep their own. */
+const named = (role: string, rows: readonly string[] = []): readonly string[] =>
+  rows.length === 1 && !rows[0]!.includes("=") ? [`${role}=${rows[0]}`] : rows;
 
 /** Options of training that an edit has no use for, where they show that they were given. */
 const TRAINING = ["smooth", "pd", "steps", "epochs", "eval_data", "eval_split", "resume", "state", "best"] as const;

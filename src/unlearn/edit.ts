@@ -14,7 +14,14 @@ interface Opening {
 /** Opens the model that an edit changes, and what reads its data. Reads headers only. */
 export async function opened(context: Opening, ref: string) {
   const { options, seed } = context;
-  const begun = await start({ ...options, model: ref, init: undefined, seed, warn: (text) => context.warn(text) });
+  const begun = await start({
+    ...options,
+    model: ref,
+    init: undefined,
+    neverNew: true,
+    seed,
+    warn: (text) => context.warn(text),
+  });
   context.onExit(() => begun.close());
   return { begun, ...(await describeModel(begun, options, (text) => context.warn(text))) };
 }

@@ -154,17 +154,22 @@ export async function saveImportance(model: Model, importance: Importance, targe
   return tensors.reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
-/** Reads what `saveImportance` wrote. Throws UserError when it is of another model. */
+const MEASURE = "bun run unlearn importance MODEL --retain FILE -o importance.safetensors";
+
+/** Reads what `saveImportance` wrote. Throws UserError when it is something else, or of another model. */
 export async function loadImportance(model: Model, file: string): Promise<Importance> {
   const saved: Checkpoint = await openPlain(file);
   try {
+    const rows = saved.tensors.get("rows");
+    if (rows?.dtype !== "I32" || rows.bytes !== 8)
+      throw new UserError(`${file} holds no importances`, `write them with ${MEASURE}`);
     const held = new Map<Parameter, PooledBuffer>();
     for (const parameter of model.trainable()) {
       const entry = saved.tensors.get(parameter.name);
-      if (!entry || entry.shape.join() !== parameter.shape.join())
+      if (entry?.dtype !== "F32" || entry.shape.join() !== parameter.shape.join())
         throw new UserError(
           `${file} has no importances of ${parameter.name} (${parameter.shape.join(", ")})`,
-          "it was measured on another model; write it with bun run unlearn importance",
+          `it was measured on another model; write them with ${MEASURE}`,
         );
       const memory = model.gpu.buffer(Math.max(16, entry.bytes), `importance of ${parameter.name}`);
       held.set(parameter, memory);
@@ -173,7 +178,7 @@ export async function loadImportance(model: Model, file: string): Promise<Import
       model.gpu.write(memory.buffer, 0, bytes);
     }
     const counts = new Int32Array(2);
-    await saved.tensors.get("rows")?.read(new Uint8Array(counts.buffer), 0);
+    await rows.read(new Uint8Array(counts.buffer), 0);
     return new Importance(held, counts[0]!, counts[1]!);
   } finally {
     saved.close();

@@ -78,6 +78,7 @@ test("a pretrained encoder gets a new head, which an adapter holds", async () =>
   rename(at("encoder/model.safetensors"), /^classifier\./, "cls.predictions.");
   const refused = await run("evaluate", ["encoder", "--data", "test.jsonl", "--metric", "loss"]);
   expect([refused.code, refused.err]).toEqual([2, expect.stringContaining("encoder has no tensor classifier.weight")]);
+  expect(refused.err).toContain("a pretrained encoder has no head; train gives it one");
   const line = "encoder --data train.jsonl --batch-size 12 --steps 2 --seed 5".split(" ");
   const whole = await run("train", [...line, "-o", "headed/"]);
   expect([whole.code, whole.err]).toEqual([

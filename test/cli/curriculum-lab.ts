@@ -100,12 +100,15 @@ export class CurriculumLab {
       rows(40, (i) => row([6, 12, 20][i % 3]!, 0)),
     );
     // Classes are thirds of the first coordinate, in either half of the second.
-    for (const [g, name] of ["x", "y"].entries())
+    for (const [g, name] of ["x", "y", "x-held", "y-held"].entries())
       this.write(
         `${name}.jsonl`,
         rows(24, () => {
           const x = Array.from({ length: 7 }, () => 2 * unit() - 1);
-          return JSON.stringify({ x: x.with(1, Math.abs(x[1]!) * (1 - 2 * g)), label: Math.floor(1.5 * (x[0]! + 1)) });
+          return JSON.stringify({
+            x: x.with(1, Math.abs(x[1]!) * (1 - 2 * (g % 2))),
+            label: Math.floor(1.5 * (x[0]! + 1)),
+          });
         }),
       );
     this.write("graph.json", JSON.stringify(GRAPH));

@@ -12,7 +12,12 @@ describe("refusals", () => {
     ["--teacher - --student -", "student and teacher are both read from stdin\n  hint: name one of them"],
     ["--teacher -", "student and teacher are both read from stdin"],
     ["", "no teacher was named\n  hint: give --teacher MODEL, or --cache FILE"],
-    ["large other --student small", "kd takes 1 teachers, got 2\n  hint: several teachers: --method mtard"],
+    ["large large --student small --method mtard", "the teacher large is named twice\n  hint: name each teacher once"],
+    [
+      "small --student small/",
+      "small/ is teacher and student, so there is nothing to learn\n  hint: name another model",
+    ],
+    ["large other --student small", "kd takes 1 teacher, got 2\n  hint: several teachers: --method mtard"],
     ["large --student small --init small.json", "both --student and --init say what learns"],
     ["large --student small --cache x.safetensors", "both --teacher and --cache say what to learn from"],
     [

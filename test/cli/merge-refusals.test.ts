@@ -88,7 +88,7 @@ describe("inputs", () => {
     );
     expect(await refused("pickled b --method karcher")).toBe(
       "pickled/pytorch_model.bin is JSON or JSONL text; expected a file of torch.save\n" +
-        "  hint: give data with --data; a model is weights\n",
+        "  hint: a model is weights, and rows have an option of their own; for a config.json name its folder\n",
     );
     writeFileSync(join(folder, "text.safetensors"), '{"text": "hello"}\n{"text": "you"}\n');
     expect(await refused("text.safetensors b --method karcher")).toContain("text.safetensors");

@@ -59,8 +59,8 @@ testMistakes([
   },
   {
     typed: "ingot merge one two --base base --method ties --set density:mlp:0.5 -o m10/",
-    says: "expected KEY=VALUE but found density:mlp:0.5",
-    follow: "ingot merge one two --base base --method ties --set density=0.3 -o m10/",
+    says: "did you mean --set density:mlp=0.5?",
+    follow: "ingot merge one two --base base --method ties --set density:mlp=0.5 -o m10/",
     gives: "m10/model.safetensors",
   },
   {
@@ -116,5 +116,66 @@ testMistakes([
     says: "write one after the model",
     follow: 'ingot sample one --prompt "TEXT"',
     gives: /sample: \d+ tokens/,
+  },
+  {
+    typed: "ingot merge one two --method slerp --t 0.5 -o m20/",
+    says: "one of them is the base: --base one",
+    follow: "ingot merge one two --method slerp --t 0.5 --base one -o m20/",
+    gives: "m20/model.safetensors",
+  },
+  {
+    typed: "ingot merge one two --method slerp --t 0.5 --base base -o m21/",
+    says: "one of them is the base: --base one",
+    follow: "ingot merge one two --method slerp --t 0.5 --base one -o m21/",
+    gives: "m21/model.safetensors",
+  },
+  {
+    typed: "ingot merge one two --method linear --weight 1,-1 -o m22/",
+    says: "or --no-normalize",
+    follow: "ingot merge one two --method linear --weight 1,-1 --no-normalize -o m22/",
+    gives: "m22/model.safetensors",
+  },
+  {
+    typed: "ingot merge one two --method linear --shards 99 -o m23/",
+    says: "give 20 or fewer",
+    follow: "ingot merge one two --method linear --shards 20 -o m23/",
+    gives: "m23/model.safetensors.index.json",
+  },
+  {
+    typed: "ingot merge one two --method linear --gguf-type q8_0 -o m24.safetensors",
+    says: "write -o model.gguf",
+    follow: "ingot merge one two --method linear --gguf-type q8_0 -o model.gguf",
+    gives: "model.gguf",
+  },
+  {
+    typed: "ingot merge one two --method linear -o x.bin",
+    says: "write x.safetensors, x.gguf or a folder",
+    follow: "ingot merge one two --method linear -o x.safetensors",
+    gives: "x.safetensors",
+  },
+  {
+    typed: "ingot merge one two --method linear --max-shard-size 5GB -o m26/",
+    says: "here it is --out-shard-size",
+    follow: "ingot merge one two --method linear --out-shard-size 5GB -o m26/",
+    gives: "m26/model.safetensors",
+  },
+  {
+    typed: "ingot inspect base/config.json",
+    says: "for a config.json name its folder",
+    follow: "ingot inspect base",
+    gives: /tensors/,
+    own: "base",
+  },
+  {
+    typed: "ingot inspect base --tensors '*head*'",
+    says: "its names are like model.embed_tokens.weight",
+    follow: "ingot inspect base --tensors model.embed_tokens.weight",
+    gives: /embed_tokens/,
+  },
+  {
+    typed: "ingot sample one hi --greedy --max-tokens 3",
+    says: "here it is --temperature 0",
+    follow: "ingot sample one hi --temperature 0 --max-tokens 3",
+    gives: /sample: 3 tokens/,
   },
 ]);

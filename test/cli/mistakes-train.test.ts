@@ -77,8 +77,8 @@ testMistakes([
   },
   {
     typed: "ingot train base --data a.jsonl --data ./a.jsonl --steps 1 --batch-size 2 -o t13/",
-    says: "two groups of data are named a",
-    follow: "ingot train base --data first=a.jsonl --data second=./a.jsonl --steps 1 --batch-size 2 -o t13/",
+    says: "--data ./a.jsonl is given twice",
+    follow: "ingot train base --data a.jsonl --steps 1 --batch-size 2 -o t13/",
     gives: "t13/model.safetensors",
   },
   {
@@ -199,4 +199,109 @@ testMistakes([
     gives: /loss/,
     own: "run.jsonl",
   },
+  {
+    typed: "ingot train base --data a.jsonl --lora --lora-targets qv --steps 1 --batch-size 2 -o t23/",
+    says: "there are down_proj, embed_tokens, gate_proj, k_proj, o_proj, q_proj",
+    follow: "ingot train base --data a.jsonl --lora --lora-targets q_proj --steps 1 --batch-size 2 -o t23/",
+    gives: "t23/adapter_model.safetensors",
+  },
+  {
+    typed: "ingot train base --data a.jsonl --patience 2 --eval-every 1 --steps 1 --batch-size 2 -o t24/",
+    says: "has no effect without --eval-data or --eval-split",
+    follow:
+      "ingot train base --data a.jsonl --patience 2 --eval-every 1 --eval-split 0.3 --steps 1 --batch-size 2 -o t24/",
+    gives: /held-out loss/,
+    own: "0.3",
+  },
+  {
+    typed: "ingot distill one two base --data a.jsonl --method mtard --steps 1 --batch-size 2 -n",
+    says: "name what learns: --student base",
+    follow: "ingot distill one two --data a.jsonl --method mtard --student base --steps 1 --batch-size 2 -n",
+    gives: /teachers/,
+  },
+  {
+    typed: "ingot distill one two --student base --data a.jsonl --steps 1 --batch-size 2 -n",
+    says: "several teachers: --method mtard",
+    follow: "ingot distill one two --student base --data a.jsonl --method mtard --steps 1 --batch-size 2 -n",
+    gives: /teachers/,
+  },
+  {
+    typed: "ingot distill --teacher base --student base --data a.jsonl --steps 1 --batch-size 2 -n",
+    says: "base is teacher and student, so there is nothing to learn",
+    follow: "ingot distill --teacher one --student base --data a.jsonl --steps 1 --batch-size 2 -n",
+    gives: /teachers/,
+    own: "one",
+  },
+  {
+    typed: "ingot curriculum base --data a.jsonl --data b.jsonl --method dmt --special c --steps 1 --batch-size 2 -n",
+    says: "the groups are a, b",
+    follow: "ingot curriculum base --data a.jsonl --data b.jsonl --method dmt --special a --steps 1 --batch-size 2 -n",
+    gives: /2 groups|a 12 rows/,
+  },
+  {
+    typed:
+      "ingot curriculum base --data a.jsonl --data b.jsonl --method static --mixture 0.5 --steps 1 --batch-size 2 -n",
+    says: "give one for each of a, b",
+    follow:
+      "ingot curriculum base --data a.jsonl --data b.jsonl --method static --mixture 0.5,0.5 --steps 1 --batch-size 2 -n",
+    gives: /a 12 rows/,
+    own: "0.5,0.5",
+  },
+  {
+    typed: "ingot curriculum base --data a.jsonl --data b.jsonl --method task-balance --steps 1 --batch-size 2 -n",
+    says: "--strategy equal, random, dwa and gap need none",
+    follow:
+      "ingot curriculum base --data a.jsonl --data b.jsonl --method task-balance --strategy equal --steps 1 --batch-size 2 -n",
+    gives: /a 12 rows/,
+  },
+  {
+    typed: "ingot curriculum plan",
+    says: "needs --flops or --parameters",
+    follow: "ingot curriculum plan --flops 1e18",
+    gives: /tokens per parameter/,
+    own: "1e18",
+  },
+  {
+    typed: "ingot data addition --set digits:2 --size 3",
+    says: "did you mean --set digits=2?",
+    follow: "ingot data addition --set digits=2 --size 3",
+    gives: /prompt/,
+  },
+  {
+    typed: "ingot data --size 3 addition",
+    says: "the task comes first: ingot data addition",
+    follow: "ingot data addition --size 3",
+    gives: /prompt/,
+  },
+  {
+    typed: "ingot data show",
+    says: "for example ingot data show rows.jsonl --tokenizer model/",
+    follow: "ingot data show a.jsonl --tokenizer base",
+    gives: /a\.jsonl:1/,
+    own: "a.jsonl base",
+  },
+  {
+    typed: "ingot report run.jsonl -o page.pdf",
+    says: "end the name in .html, .svg",
+    follow: "ingot report run.jsonl -o page.html",
+    gives: "page.html",
+    own: "page.html",
+  },
+  {
+    typed: "ingot report run.jsonl --md -o r.csv",
+    says: "leave out --md",
+    follow: "ingot report run.jsonl -o r.csv",
+    gives: "r.csv",
+  },
+  ...(Bun.which("jq") === null
+    ? []
+    : [
+        {
+          typed: "ingot data show lines.txt --tokenizer byte",
+          says: "jq -Rc '{text: .}' makes them of lines of text",
+          follow: "jq -Rc '{text: .}' lines.txt > lines.jsonl && ingot data show lines.jsonl --tokenizer byte",
+          gives: /lines\.jsonl:2/,
+          own: "lines.jsonl > &&",
+        },
+      ]),
 ]);

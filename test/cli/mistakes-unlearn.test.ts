@@ -130,7 +130,7 @@ testMistakes([
   },
   {
     typed: "ingot evaluate base --data choice.jsonl --metric choice",
-    says: "rows of choices are for --metric choice",
+    says: "rows of choices are for ingot evaluate --metric choice",
     follow: "ingot evaluate base --data choice.jsonl --metric choice --columns prompt=question",
     gives: /choice[\s\S]*?\sbase +-?[\d.]+/,
   },
@@ -146,5 +146,55 @@ testMistakes([
     follow: "ingot evaluate base --data forget.jsonl --data holdout.jsonl --metric mia-min-k --min-k 0.2",
     gives: /mia-min-k[\s\S]*?\sbase +-?[\d.]+/,
     own: "--data holdout.jsonl",
+  },
+  {
+    typed:
+      "ingot unlearn base --method npo --forget forget.jsonl --retain retain.jsonl --steps 1 --batch-size 2 --alpha 2 -n",
+    says: "here it is --retain-weight; methods with --alpha: ssd",
+    follow:
+      "ingot unlearn base --method npo --forget forget.jsonl --retain retain.jsonl --steps 1 --batch-size 2 --retain-weight 2 -n",
+    gives: /forget/,
+  },
+  {
+    typed: "ingot unlearn tiny.json --forget forget.jsonl --retain retain.jsonl --steps 1 --batch-size 2 -n",
+    says: "name the folder of a trained model",
+    follow: "ingot unlearn base --forget forget.jsonl --retain retain.jsonl --steps 1 --batch-size 2 -n",
+    gives: /forget/,
+    own: "base",
+  },
+  {
+    typed: "ingot unlearn base --method ssd --importance one/model.safetensors --forget forget.jsonl -o u12/",
+    says: "ingot unlearn importance MODEL --retain FILE -o importance.safetensors",
+    follow: "ingot unlearn importance base --retain retain.jsonl -o importance.safetensors",
+    gives: "importance.safetensors",
+    own: "base retain.jsonl",
+  },
+  {
+    typed: "ingot evaluate base --data forget.jsonl --metric loss,loss",
+    says: "--metric names loss twice",
+    follow: "ingot evaluate base --data forget.jsonl --metric loss",
+    gives: /loss[\s\S]*?\sbase +-?[\d.]+\n(?!base #2)/,
+    own: "loss",
+  },
+  {
+    typed: "ingot evaluate base --data forget.jsonl --data retain.jsonl --metric privleak",
+    says: "add such rows: --data holdout=rows.jsonl",
+    follow:
+      "ingot evaluate base --data forget.jsonl --data retain.jsonl --metric privleak --data holdout=holdout.jsonl",
+    gives: /privleak[\s\S]*?\sbase +-?[\d.]+/,
+    own: "holdout.jsonl",
+  },
+  {
+    typed: "ingot evaluate base --data forget.jsonl --metric loss -o e.pdf",
+    says: "end the name in .csv, .json",
+    follow: "ingot evaluate base --data forget.jsonl --metric loss -o e.csv",
+    gives: "e.csv",
+    own: "e.csv",
+  },
+  {
+    typed: "ingot evaluate base --data forget.jsonl --attack relearn --probe trace",
+    says: "run them apart, one evaluate each",
+    follow: "ingot evaluate base --data forget.jsonl --probe trace",
+    gives: /mlp/,
   },
 ]);

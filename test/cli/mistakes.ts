@@ -67,6 +67,7 @@ async function mistakeShop() {
   writeFileSync(join(folder, "recipe.yml"), RECIPE);
   writeFileSync(join(folder, "pairs.jsonl"), '{"ask":"1+1=","reply":"2"}\n{"ask":"1+2=","reply":"3"}\n');
   writeFileSync(join(folder, "choice.jsonl"), '{"question":"1+1=","choices":["2","3"],"answer":0}\n');
+  writeFileSync(join(folder, "lines.txt"), "one line\nand another\n");
   const { code, text } = await sh(MAKE, folder);
   if (code !== 0) throw new Error(text);
   return { folder, run: (line: string) => sh(line, folder), close: () => rmSync(folder, { recursive: true }) };

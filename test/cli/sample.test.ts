@@ -79,7 +79,7 @@ test("an answer ends before a stop text", async () => {
 });
 
 test.each([
-  [["golden", "hello"], "golden has no tokenizer.json\n  hint: give --tokenizer byte, or a folder that has one"],
+  [["golden", "hello"], "golden has no tokenizer.json\n  hint: give --tokenizer and a folder that has the model's"],
   [["next"], "no prompt\n"],
   [["next", "--prompts", "cut.jsonl"], "cut.jsonl:1: a prompt of 64 tokens leaves no room in the 64 positions of next"],
   [["next", "--prompts", "far.jsonl"], "far.jsonl:1: token 999 is outside the vocabulary of 264 of next"],

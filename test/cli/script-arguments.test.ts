@@ -119,7 +119,11 @@ const MISTAKES: [string[], string, string][] = [
     "--set: task_vector has no option densty",
     "did you mean density?",
   ],
-  [["--method", "average", "--set", "x"], "--set: expected KEY=VALUE but found x", "for example --set density=0.3"],
+  [
+    ["--method", "average", "--set", "x"],
+    "--set: expected KEY=VALUE but found x",
+    "leave it out: average has no options",
+  ],
   [["--config", "nowhere.yml"], "nowhere.yml: no such file", "--config takes a YAML file whose keys are option names"],
 ];
 

@@ -153,7 +153,11 @@ describe("sub-commands", () => {
     ],
     [["--keep", "3"], "tool: --keep has no effect without tool choose", "give both or neither"],
     [["choos", "m"], "tool: unexpected argument m", "did you mean tool choose?"],
-    [["choose"], "tool: expected <model> but found nothing", "see --help"],
+    [
+      ["choose"],
+      "tool: expected <model> but found nothing",
+      "for example bun run tool choose model/ --select-by craig",
+    ],
     [["choose", "m", "--kep", "1"], "tool: unknown option --kep", "did you mean --keep?"],
   ];
   test.each(MISTAKES)("%p is refused", async (argv, message, hint) => {

@@ -58,7 +58,7 @@ describe("refusals", () => {
     ["base --method dpo --forget -", "rows from stdin cannot be read twice, as dpo asks for", "write them to a file"],
     ["base --smooth wa --average-from 9", "--average-from 9: the run has 2 steps", ""],
     ["base --method isolate --lora", "isolate chooses the weights it trains, and --lora trains others", "leave out"],
-    ["base --method isolate --layers 0-5", "--layers 0-5 is not a range of blocks", "the model has 0-1"],
+    ["base --method isolate --layers 0-5", "--layers 0-5 is not a range of blocks", "the model has the blocks 0-1"],
     [
       "base --method isolate --layers auto --forget whole.jsonl",
       "whole.jsonl:1: tracing follows a prompt to its answer, and the row has no prompt",
@@ -68,7 +68,7 @@ describe("refusals", () => {
     [
       "base --method isolate --layers auto --forget first.jsonl",
       "--layers auto: no block's MLP brings an answer back at the last token of its subject",
-      "see what does with bun run evaluate --probe trace, and say which blocks",
+      "bun run evaluate MODEL --data FILE --probe trace shows what each block does",
     ],
     ["base --method rmu --layer 2", "--layer 2: the model has blocks 0 to 1", ""],
     ["base --skip-tokens 50", "the first 50 tokens left out, no row of --forget has any", "give a smaller"],
@@ -87,8 +87,8 @@ describe("refusals", () => {
     ["base --method ssd --smooth sam", "--smooth is for methods that train", "leave it out"],
     [
       "base --method ssd --importance mlp/model.safetensors ~retain",
-      "mlp/model.safetensors has no importances of model.embed_tokens.weight (264, 24)",
-      "it was measured on another model",
+      "mlp/model.safetensors holds no importances",
+      "write them with",
     ],
     [
       "mlp --forget zero.jsonl --retain others.jsonl",

@@ -23,6 +23,8 @@ test("groups are named, or take the name of their file", () => {
     { name: "stdin", path: "-" },
   ]);
   expect(() => parseGroups(["a/x.jsonl", "b/x.jsonl"])).toThrow("two groups of data are named x");
+  expect(() => parseGroups(["x.jsonl", "./x.jsonl"])).toThrow("--data ./x.jsonl is given twice");
+  expect(() => parseGroups(["-", "-"])).toThrow("two groups of data are read from stdin");
   expect(() => parseGroups(["a=-", "b=-"])).toThrow("two groups of data are read from stdin");
   expect(() => parseGroups(["=x"])).toThrow("--data =x: expected name=path or a path");
   expect(() => parseGroups(["x="])).toThrow("--data x=: expected name=path or a path");

@@ -433,6 +433,7 @@ describe("hidden", () => {
     ]);
     for (const wrong of ["", "1", "1:2:3", "a:1", "1:-1", "1.5:2", "1:", "1:2,"])
       expect(() => layerPairs(wrong)).toThrow(/--layers: .* is not a pair of layers/);
+    expect(() => layerPairs("1:2, 1:2")).toThrow("--layers names 1:2 twice");
   });
 
   test("a projection for every pair where widths differ, and none where they agree", () => {

@@ -158,6 +158,7 @@ describe("keys that change the equations and are not read", () => {
     ["bert", { num_labels: 1 }, "one label (num_labels, id2label) asks for a number"],
     ["bert", { id2label: { 0: "a", 1: "b" } }, "num_labels is 3, but id2label names 2 classes"],
     ["bert", { id2label: { 1: "a", 2: "b", 3: "c" } }, "id2label has the class 3 of 3"],
+    ["bert", { id2label: { 0: "a", 1: "b", 2: "a" } }, 'id2label names two classes "a"'],
     ["bert", { hidden_act: "mish" }, 'hidden_act must be "gelu" or'],
     ["bert", { num_attention_heads: 5 }, "hidden_size 24 is no multiple of the 5 heads"],
     ["bert", { layer_norm_eps: -1 }, "layer_norm_eps must be a number of at least 0"],

@@ -10,7 +10,8 @@
 //   m         (B, chunks, H, 64, 64) f32  out, times `sign`
 //   products  (B, chunks, H, 64, 64) f32  likewise, out: p times its gradient; added with `accumulate` 1
 //
-// Checked against f64 in test/tensor/ops/delta-rule.test.ts.
+// A workgroup takes a few rows; a lane takes a quarter of them and four columns. Checked in
+// test/tensor/ops/delta-rule.test.ts.
 
 import package::lib::exact::exact_exp;
 import package::lib::strip::ROWS;

@@ -82,7 +82,7 @@ function assignCount(tensors: readonly TensorInfo[], shards: number): TensorInfo
   if (shards > Math.max(1, tensors.length)) {
     throw new UserError(
       `Cannot write ${shards} shards of ${tensors.length} tensors`,
-      "a tensor never spans two shards",
+      `a tensor never spans two shards: give ${Math.max(1, tensors.length)} or fewer`,
     );
   }
   let left = sum(tensors);

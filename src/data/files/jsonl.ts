@@ -53,7 +53,7 @@ function recordOf(bytes: Uint8Array, place: string, isFirst: boolean): LocatedVa
   if (isFirst && /^[^\s{[]/.test(new TextDecoder().decode(row.subarray(0, 8))))
     throw new UserError(
       `${place} is not JSON: it begins with ${show(new TextDecoder().decode(row.subarray(0, 24)))}`,
-      "rows are objects, one a line: jq -R '{text: .}' makes them of lines of text; tables are named .csv or .tsv",
+      "rows are objects, one a line: jq -Rc '{text: .}' makes them of lines of text; tables are named .csv or .tsv",
     );
   return parseRecord(row, place);
 }

@@ -9,7 +9,7 @@ export const questionAnswer: RowFormat = {
     if (typeof row.answer === "number")
       throw new UserError(
         `${place}: answer is ${kindOf(row.answer)}, which is no text`,
-        "rows of choices are for --metric choice: --columns prompt=question reads them; an answer is written in quotes",
+        "an answer is text, in quotes; rows of choices are for bun run evaluate --metric choice --columns prompt=question",
       );
     const question = { role: "user", content: textAt(row, "question", place) };
     return { form: "messages", messages: [question, { role: "assistant", content: textAt(row, "answer", place) }] };

@@ -6,20 +6,13 @@
  */
 import { UserError } from "../../errors.ts";
 import type { ScoredRow } from "../../run/scoring/scored-row.ts";
-import { rowsOf } from "../groups.ts";
+import { KEPT_GROUPS, rowsOf } from "../groups.ts";
 import { normalisedProbability, probability } from "./probability.ts";
 import { rougeRecall } from "./rouge.ts";
 import { likelihoods, retainAggregate } from "./truth-ratios.ts";
 
-/** Names that groups of a role may have. */
-const ROLES: Readonly<Record<string, readonly string[]>> = {
-  retain: ["retain"],
-  real: ["real", "real-people", "real-authors", "real_people", "real_authors"],
-  world: ["world", "world-facts", "world_facts"],
-};
-
 const groupOf = (role: string, names: readonly string[]): string | undefined =>
-  names.find((name) => ROLES[role]!.includes(name));
+  names.find((name) => KEPT_GROUPS[role]!.includes(name));
 
 /** Up to nine numbers by name. */
 export function utilityParts(
@@ -27,7 +20,7 @@ export function utilityParts(
   groups: { readonly groups: readonly string[] },
 ): Record<string, number> {
   const found: Record<string, number> = {};
-  for (const role of Object.keys(ROLES)) {
+  for (const role of Object.keys(KEPT_GROUPS)) {
     const name = groupOf(role, groups.groups);
     if (name === undefined) continue;
     const own = rowsOf(rows, groups, name);
@@ -41,7 +34,7 @@ export function utilityParts(
 
 /** Throws UserError, naming the metric, where the data has none of the groups. */
 export function requireUtilityGroups(groups: readonly string[], metric: string): void {
-  if (Object.keys(ROLES).some((role) => groupOf(role, groups) !== undefined)) return;
+  if (Object.keys(KEPT_GROUPS).some((role) => groupOf(role, groups) !== undefined)) return;
   throw new UserError(
     `--metric ${metric} needs a group named retain, real or world; the data has ${groups.join(", ")}`,
     "name it: --data retain=rows.jsonl",

@@ -8,6 +8,7 @@ import type { Parameters } from "../../checkpoint/lineage/recipe/settings.ts";
 import { type ModelReference, referenceKey } from "../../checkpoint/reference.ts";
 import { UserError } from "../../errors.ts";
 import type { NamedModel } from "../../model/names.ts";
+import { quote } from "../../text/quote.ts";
 import type { MergeMethod } from "../contract.ts";
 
 export interface Input {
@@ -76,9 +77,10 @@ function section(
   const apart = method.base === "required" || method.base === "optional";
 
   if (base === undefined && method.base === "required") {
+    const all = sources.length > method.models[1];
     throw new UserError(
       `${where}${method.name} needs a base model`,
-      "give it with --base, or as base_model in a recipe",
+      all ? oneIsBase(context.model(sources[0]!.ref).ref) : "give it with --base, or as base_model in a recipe",
     );
   }
   const found = sources.find(isBase);
@@ -147,6 +149,9 @@ function withoutDuplicates(
   return [...byKey.values()];
 }
 
+/** Hint for models of which one was meant as the base. */
+const oneIsBase = (ref: string): string => `one of them is the base: --base ${quote(ref)}, or base_model in a recipe`;
+
 function checkCount(
   inputs: readonly Input[],
   hasOrigin: boolean,
@@ -160,5 +165,7 @@ function checkCount(
   const besides = !hasOrigin && base !== "required" ? "" : " besides the base";
   const found = count === 0 ? "none" : `${count}: ${inputs.map(({ model }) => model.ref).join(", ")}`;
   const unit = wanted === "1" || wanted === "at least 1" ? "model" : "models";
-  throw new UserError(`${where}${name} merges ${wanted} ${unit}${besides}, found ${found}`);
+  const few = "name another model";
+  const many = base === "required" && count === most + 1 ? oneIsBase(inputs[0]!.model.ref) : "leave some out";
+  throw new UserError(`${where}${name} merges ${wanted} ${unit}${besides}, found ${found}`, count < least ? few : many);
 }

@@ -90,6 +90,12 @@ function classesOf(c: ConfigReader): Classes {
   const odd = pairs.find(([, id]) => !(Number.isInteger(id) && id >= 0 && id < classes));
   if (odd)
     throw new UserError(`${c.where}: id2label has the class ${odd[1]} of ${classes}`, "number the classes from 0 on");
+  const twice = pairs.find(([name], i) => pairs.findIndex(([other]) => other === name) !== i);
+  if (twice)
+    throw new UserError(
+      `${c.where}: id2label names two classes ${JSON.stringify(twice[0])}`,
+      "give every class a name of its own, by which rows may name it",
+    );
   return { classes, labels: Object.fromEntries(pairs) };
 }
 

@@ -10,6 +10,7 @@ import type { Row } from "../../data/rows.ts";
 import { endOfTurn, type Sequence } from "../../data/sequences.ts";
 import { encodePrompt } from "../../data/special-tokens.ts";
 import { plainTemplate, renderedAt, templateValues } from "../../data/template.ts";
+import { NAME_TOKENIZER } from "../../data/tokenizer.ts";
 import { UserError } from "../../errors.ts";
 import type { ModelSizes } from "../../model/architecture.ts";
 import type { TextTools } from "../text-tools.ts";
@@ -85,7 +86,7 @@ export async function readForScoring(
   if (needs.has("packed-bytes") && !tools.tokenizer)
     throw new UserError(
       `${sequences[0]!.place}: a metric needs the text of the row, and there is no tokenizer`,
-      "give --tokenizer",
+      NAME_TOKENIZER,
     );
   const isAnswered = needs.has("generated") || needs.has("continued");
   const questions = isAnswered ? await readQuestions(groups, sizes, tools, sequences.length) : undefined;
@@ -113,7 +114,7 @@ async function readQuestions(
   { tokenizer, encode }: TextTools,
   count: number,
 ): Promise<Question[]> {
-  if (!tokenizer) throw new UserError("a metric of generated answers needs a tokenizer", "give --tokenizer");
+  if (!tokenizer) throw new UserError("a metric of generated answers needs a tokenizer", NAME_TOKENIZER);
   const template = encode.template ?? plainTemplate(endOfTurn(tokenizer));
   const questions: Question[] = [];
   for (const [group, source] of groups.entries()) {
@@ -147,7 +148,7 @@ async function readQuestions(
 
 /** Rows of prompt, choices and answer: each choice is scored alone behind the prompt. */
 async function readChoices(groups: readonly GroupReference[], { tokenizer, encode }: TextTools): Promise<TextData> {
-  if (!tokenizer) throw new UserError("a metric of choices needs a tokenizer", "give --tokenizer");
+  if (!tokenizer) throw new UserError("a metric of choices needs a tokenizer", NAME_TOKENIZER);
   const sequences: Sequence[] = [];
   const questions: ChoiceQuestion[] = [];
   const maxLength = encode.maxLength ?? Number.POSITIVE_INFINITY;

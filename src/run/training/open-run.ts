@@ -8,7 +8,7 @@ import type { Prompt } from "../generating/prompts.ts";
 import { describeModel } from "../open-model.ts";
 import { type HeldOutGroup, heldOutGroups, readHeldOut, splitOf } from "./held-out.ts";
 import { type Choices, choose } from "./optimizer-and-schedule.ts";
-import { refuseClashing, warnOfKeep, warnOfSchedule } from "./option-checks.ts";
+import { refuseClashing, warnOfKeep, warnOfSchedule, warnOfTrainedRows } from "./option-checks.ts";
 import { checkSettings, findState, refuseForeign, refuseOverwriting, type SavedRun } from "./saved-state.ts";
 import { type Start, start } from "./starting-model.ts";
 import { leftoverIn } from "./state-folder.ts";
@@ -58,6 +58,7 @@ export async function openRun<B, D extends TrainingData<B>>(
     if (leftover) warn(`${leftover} lacks a part, as a run that was over leaves it; this run begins anew`);
   }
   refuseClashing(context);
+  warnOfTrainedRows(context);
   const split = splitOf(options, seed);
   // As JSON has it, for a comparison with what was saved.
   const evaluated = options.patience === undefined ? {} : { eval_every: options.eval_every };
@@ -71,6 +72,7 @@ export async function openRun<B, D extends TrainingData<B>>(
     role: technique.role,
     balances: technique.balances,
     init: options.init,
+    neverNew: !Object.hasOwn(options, "init"),
     train_only: options.train_only ?? (typeof trains === "function" ? undefined : trains),
     seed,
     warn,

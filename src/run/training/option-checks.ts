@@ -1,4 +1,6 @@
 /** What a run of training refuses, or warns of, before any work. */
+import { parseGroups } from "../../data/groups.ts";
+import { sameRows } from "../../data/same-rows.ts";
 import { UserError } from "../../errors.ts";
 import { flagOf } from "../../method/options.ts";
 import type { Choices } from "./optimizer-and-schedule.ts";
@@ -20,6 +22,16 @@ export function refuseClashing({ options, out }: RunContext): void {
       `--keep writes beside the result, which goes to ${out === "-" ? "stdout" : "the Hub"}`,
       "give -o with a folder or a file of this machine",
     );
+}
+
+/** Warns of held-out rows that the run trains on, whose loss is no held-out loss. */
+export function warnOfTrainedRows({ options, warn }: RunContext): void {
+  const trained = parseGroups(options.data ?? []);
+  for (const group of parseGroups(options.eval_data ?? [], undefined, "--eval-data"))
+    if (trained.some((other) => sameRows(group, other)))
+      warn(
+        `--eval-data ${group.path} is trained on as well, so its loss is no held-out loss; give other rows, or --eval-split 0.1 in its place`,
+      );
 }
 
 /** Warns where --keep keeps nothing. */

@@ -12,6 +12,7 @@
 import type { Gpu } from "../../gpu/gpu.ts";
 import { saveResult } from "../../model/save.ts";
 import { humanBytes } from "../../text/format.ts";
+import { quote } from "../../text/quote.ts";
 import type { Outcome } from "../command-context.ts";
 import { type BuiltRun, buildRun, describeRun, planRun, prepareOutput, type RunOutput } from "./build-run.ts";
 import { meanOfGroups } from "./held-out.ts";
@@ -37,7 +38,8 @@ export async function runTraining<B, D extends TrainingData<B> = TrainingData<B>
   describeRun(context, opened, read, built);
   const output = await prepareOutput(context, technique, opened, read, built.model);
   await restore(context, opened, built, read.steps);
-  return save(context, opened, built, output, await runLoop(context, opened, read, built, output));
+  const ran = await runLoop(context, opened, read, built, output);
+  return save(context, opened, built, output, ran, technique.measured);
 }
 
 /** Gives a run that resumes its state back. */
@@ -59,6 +61,7 @@ async function save<B>(
   { gpu, model, work, training }: BuiltRun<B>,
   { lineage, saving, writer }: RunOutput,
   { step, last, watch }: Ran,
+  measured: readonly string[] | undefined,
 ): Promise<Outcome> {
   await work.end?.(lineage);
   const bytes = await saveResult(model, writer ?? context.out, saving, context.log.run);
@@ -76,13 +79,20 @@ async function save<B>(
   await tellTimes(context, gpu);
   const where = context.out === "-" ? "stdout" : context.out;
   const told = closing(step, last?.metrics, watch, said);
-  const next = `bun run evaluate ${model.adapter ? `${start.ref}+` : ""}${context.out} --data rows.jsonl`;
+  const ref = `${model.adapter ? `${start.ref}+` : ""}${context.out}`;
+  const next = `bun run evaluate ${quote(ref)} ${measuring(measured ?? context.options.eval_data)}`;
   return {
     output: `${where} (${humanBytes(bytes)})`,
     told,
     ...(context.out === "-" || !opened.tools ? {} : { next }),
     log: result,
   };
+}
+
+/** The rows on which the result is measured, as options; a name to fill in where none can be read again. */
+function measuring(rows: readonly string[] = []): string {
+  const known = rows.filter((row) => !/(^|=)-$/.test(row));
+  return (known.length > 0 ? known : ["rows.jsonl"]).map((row) => `--data ${quote(row)}`).join(" ");
 }
 
 /** Held-out losses of the last evaluation, by group where there are several, and the best one. */

@@ -1,5 +1,6 @@
 /** From a command line to a model on the GPU: a checkpoint, base and adapter, or a config for a new model. */
 import fs from "node:fs";
+import path from "node:path";
 import { refuseForeign } from "../../checkpoint/adapter/foreign.ts";
 import type { Checkpoint, LineageEntry, TensorEntry } from "../../checkpoint/checkpoint.ts";
 import type { Read } from "../../checkpoint/lineage/input.ts";
@@ -20,6 +21,8 @@ export interface StartOptions {
   /** Reference of the model; undefined with `init`. */
   readonly model: string | undefined;
   readonly init: string | undefined;
+  /** Whether the script has no `--init`, so that no message names it. */
+  readonly neverNew?: boolean | undefined;
   readonly seed: number;
   readonly dtype?: "f32" | "bf16" | "keep" | undefined;
   /** dtype of the file; as held when left out. */
@@ -72,11 +75,13 @@ export async function start(options: StartOptions): Promise<Start> {
       "give a checkpoint, or --init config.json for a new model",
     );
   if (init !== undefined) return fresh(init, options);
-  if (/\.json$/i.test(model!) && fs.existsSync(model!))
+  const config = configAlone(model!);
+  if (config !== undefined)
     throw new UserError(
       `${model} says what a model is, and has no weights`,
-      `for a new model: --init ${quote(model!)}`,
+      options.neverNew ? "name the folder of a trained model" : `for a new model: --init ${quote(config)}`,
     );
+  refuseTwoAdapters(options);
   const parts = options.lora_continue ? await adapterParts(model!, warn) : undefined;
   const opened = parts?.base ?? (await open(model!, { warn }));
   // An adapter that is continued holds the head.
@@ -115,6 +120,20 @@ export async function start(options: StartOptions): Promise<Start> {
   };
 }
 
+/** The config.json that a reference names, or that is all that the model in its folder has; undefined elsewhere. */
+function configAlone(ref: string): string | undefined {
+  const stat = fs.statSync(ref, { throwIfNoEntry: false });
+  if (stat?.isFile()) return /\.json$/i.test(ref) ? ref : undefined;
+  const names = stat?.isDirectory() ? fs.readdirSync(ref) : [];
+  const isWeights = (name: string) => /\.(safetensors|gguf|bin|pth?|index\.json)$/.test(name);
+  return names.includes("config.json") && !names.some(isWeights) ? path.join(ref, "config.json") : undefined;
+}
+
+function refuseTwoAdapters({ lora, lora_continue }: StartOptions): void {
+  if (lora && lora_continue)
+    throw new UserError("--lora makes a new adapter and --lora-continue trains an existing one", "give one of them");
+}
+
 /** The checkpoint, with a new head where it is a pretrained encoder without one. */
 async function headed(checkpoint: Checkpoint, { seed, warn }: StartOptions): Promise<Checkpoint> {
   const { architecture, config } = await describeConfig(configOf(checkpoint), checkpoint.ref, undefined, checkpoint);
@@ -133,7 +152,7 @@ async function adapterParts(
   }
   throw new UserError(
     `--lora-continue needs base+adapter, found ${ref}`,
-    "write the base, a plus sign and the adapter",
+    `write ${quote(ref)}+ADAPTER, or --lora for a new adapter`,
   );
 }
 
@@ -153,7 +172,10 @@ async function fresh(init: string, options: StartOptions): Promise<Start> {
   if (typeof json !== "object" || json === null || Array.isArray(json))
     throw new UserError(`--init ${init} is not a JSON object`, "give a config.json");
   if (options.lora || options.lora_continue)
-    throw new UserError("--lora needs a trained base, and --init gives a new model", "give a checkpoint");
+    throw new UserError(
+      `${options.lora ? "--lora" : "--lora-continue"} needs a trained base, and --init gives a new model`,
+      "name a checkpoint instead of --init, or leave out what makes an adapter",
+    );
   const described = await describeConfig(json as Json, init);
   const given = described.json;
   if (given !== json)
@@ -223,8 +245,6 @@ function modelOptions(options: StartOptions, from: Checkpoint | undefined, base:
       "--freeze and --train-only have no effect on an adapter",
       "the base stays frozen; choose --lora-targets",
     );
-  if (options.lora && options.lora_continue)
-    throw new UserError("--lora makes a new adapter and --lora-continue trains an existing one", "give one of them");
   const frozen = matcher(freeze);
   const trained = train_only.length > 0 ? matcher(train_only) : () => true;
   const adapter: LoraOptions | undefined = lora

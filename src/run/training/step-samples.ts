@@ -3,6 +3,7 @@
  * changes: no random number is drawn, no weight written.
  */
 import fs from "node:fs";
+import { NAME_TOKENIZER } from "../../data/tokenizer.ts";
 import { UserError } from "../../errors.ts";
 import type { Model } from "../../model/model.ts";
 import type { CommandContext } from "../command-context.ts";
@@ -30,7 +31,7 @@ export async function readSamplePrompts(
   if (!tools?.tokenizer)
     throw new UserError(
       `--sample-prompts: ${ref} ${tools ? "has no tokenizer.json" : "is a classifier, which writes nothing"}`,
-      tools ? "give --tokenizer byte, or a folder that has one" : "leave it out",
+      tools ? NAME_TOKENIZER : "leave it out",
     );
   const found: Prompt[] = [];
   for (const value of values) {

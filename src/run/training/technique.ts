@@ -99,6 +99,8 @@ export interface Technique<B, D extends TrainingData<B> = TrainingData<B>> {
   readonly trains?: readonly string[] | ((loaded: Loaded, data: D) => Promise<readonly string[]>) | undefined;
   /** Sets up what is trained. */
   work(built: Built, data: D): Promise<Work<B>>;
+  /** Rows to measure the result on, as `evaluate --data` takes them; the held-out ones when left out. */
+  readonly measured?: readonly string[];
   /** What else it read, for lineage. Their roles are names of options, which lineage then does not repeat. */
   read?(data: D): readonly Read[];
 }

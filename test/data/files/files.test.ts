@@ -145,7 +145,7 @@ describe("JSON lists", () => {
 test("plain text is told from rows", async () => {
   const error = await failure("notes.txt", "Once upon a time\nthere was\n");
   expect(error.message).toEndWith("notes.txt:1 is not JSON: it begins with Once upon a time");
-  expect(error.hint).toContain("jq -R '{text: .}'");
+  expect(error.hint).toContain("jq -Rc '{text: .}'");
 });
 
 test("a number that is too large to be one is named, and text that looks like one is not", async () => {

@@ -100,7 +100,9 @@ function refuse(values: Float32Array, tensor: TensorInfo, type: TargetName, most
     if (Math.abs(value) <= most || (type === "f16" && !Number.isFinite(value))) continue;
     throw new UserError(
       `tensor ${show(tensor.name)} has the value ${value}, which ${type} cannot hold`,
-      Number.isFinite(value) ? "write --gguf-type bf16" : "inspect --stats shows which tensors are damaged",
+      Number.isFinite(value)
+        ? "write --gguf-type bf16"
+        : "bun run inspect MODEL --check names the tensors that are damaged",
       1,
     );
   }

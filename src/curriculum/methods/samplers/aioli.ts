@@ -85,12 +85,15 @@ export const method = defineSampler({
     if (probes * lp_steps >= round) {
       throw new UserError(
         `--passes ${passes} and --lp-steps ${lp_steps} for ${k} groups take ${probes * lp_steps} steps of a round of ${round}`,
-        "give a larger --round, or fewer passes or steps",
+        `a round is ${probes * lp_steps + 1} steps or more: train longer, give a larger --round, or lower --passes or --lp-steps`,
       );
     }
     if (prior_steps + round > steps) {
       const what = prior_steps > 0 ? `--prior-steps ${prior_steps} and --round ${round} do` : `--round ${round} does`;
-      throw new UserError(`${what} not fit into ${steps} steps`, "train longer, or shorten them");
+      throw new UserError(
+        `${what} not fit into ${steps} steps`,
+        "train longer with --steps or --epochs, or shorten them",
+      );
     }
     if (share <= 1 / k) {
       throw new UserError(`--share ${share} does not favour one of ${k} groups`, `it must be above 1/${k}`);

@@ -58,7 +58,7 @@ export const method = defineSampler({
     if (strategy === "given" && !given) {
       throw new UserError(
         "--method task-balance needs --group-weights",
-        "`curriculum balance` measures them; other strategies are equal, random, dwa and gap",
+        "bun run curriculum balance measures them; --strategy equal, random, dwa and gap need none",
       );
     }
     const wrong = given?.find((weight) => weight < 0);

@@ -39,7 +39,10 @@ export const method = mergeMethod({
     // In compatibility mode the divisor is the sum of the weights as rounded, or a bias of their rounding would remain.
     const total = job.roundedToWork(weight.reduce((sum, w) => sum + job.roundedToWork(w), 0));
     if (normalize && total === 0) {
-      throw new UserError(`${job.name}: the weights sum to 0`, "give other weights, or normalize: false");
+      throw new UserError(
+        `${job.name}: the weights sum to 0`,
+        "give other weights, or --no-normalize (normalize: false in a recipe)",
+      );
     }
     await job.combine(weight, { divisor: normalize ? total : 1 });
   },

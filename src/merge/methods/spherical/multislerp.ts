@@ -38,7 +38,11 @@ export const method = mergeMethod({
   async merge(job) {
     const { weight, normalize_weights, eps } = job.values;
     const sum = weight.reduce((a, b) => a + b, 0);
-    if (normalize_weights && sum === 0) throw new UserError(`${job.name}: the weights sum to 0`, "give other weights");
+    if (normalize_weights && sum === 0)
+      throw new UserError(
+        `${job.name}: the weights sum to 0`,
+        "give other weights, or --no-normalize-weights (normalize_weights: false in a recipe)",
+      );
     const shares = weight.map((w) => (normalize_weights ? w / sum : w));
     const delta = job.hasBase;
     if (job.count === 1) return job.combine([1], { base: 0 });

@@ -19,7 +19,12 @@ import { defineObjective, EVERY_LAW } from "../../contract.ts";
 export function blockRange(text: string, layers = Number.POSITIVE_INFINITY): number[] {
   const [, first, last = first] = /^(\d+)(?:-(\d+))?$/.exec(text.trim()) ?? [];
   if (first === undefined || Number(last) >= layers || Number(first) > Number(last))
-    throw new UserError(`--layers ${text} is not a range of blocks`, `the model has 0-${layers - 1}`);
+    throw new UserError(
+      `--layers ${text} is not a range of blocks`,
+      Number.isFinite(layers)
+        ? `the model has the blocks 0-${layers - 1}`
+        : "write --layers FIRST-LAST, or --layers auto",
+    );
   return Array.from({ length: Number(last) - Number(first) + 1 }, (_, i) => Number(first) + i);
 }
 
@@ -39,7 +44,7 @@ function holders(found: Effects): string {
   if (held) return `${held.first}-${held.last}`;
   throw new UserError(
     "--layers auto: no block's MLP brings an answer back at the last token of its subject",
-    "see what does with bun run evaluate --probe trace, and say which blocks: --layers A-B",
+    "bun run evaluate MODEL --data FILE --probe trace shows what each block does; say which: --layers FIRST-LAST",
   );
 }
 
