@@ -15,9 +15,9 @@ struct Params { rows: u32, t: u32, heads: u32, causal: u32, window: u32, cap: f3
 
 @group(0) @binding(0) var<uniform> params: Params;
 @if(segments) @group(0) @binding(1) var<storage, read> segments: array<i32>;
-@group(0) @binding(2) var<storage, read_write> s: array<f32>;
-@group(0) @binding(3) var<storage, read_write> lse: array<f32>;
-@if(sinks) @group(0) @binding(4) var<storage, read> sinks: array<f32>;
+@if(sinks) @group(0) @binding(2) var<storage, read> sinks: array<f32>;
+@group(0) @binding(3) var<storage, read_write> s: array<f32>;
+@group(0) @binding(4) var<storage, read_write> lse: array<f32>;
 
 @compute @workgroup_size(64)
 fn softmax(
