@@ -46,7 +46,10 @@ test("target is retain and forget, holdout are others, as many as the forget set
 });
 
 test("a small forget set lies inside a larger one, and people stay who they are", async () => {
-  const [small, large] = [await all({ part: "forget", forget_share: 0.05 }), await all({ part: "forget", forget_share: 0.2 })];
+  const [small, large] = [
+    await all({ part: "forget", forget_share: 0.05 }),
+    await all({ part: "forget", forget_share: 0.2 }),
+  ];
   expect(subjects(small).size).toBe(2);
   for (const name of subjects(small)) expect(subjects(large).has(name)).toBe(true);
   const known = truths(await all());
