@@ -14,7 +14,7 @@ import type { EvaluateOptions } from "./options.ts";
 
 /** Throws UserError for options that an attack or a probe cannot follow. */
 export function checkAlone(kind: string, options: EvaluateOptions): void {
-  const odd = options.pass ? "pass" : options.dump !== undefined ? "dump" : undefined;
+  const odd = options.pass ? "pass" : options.dump !== undefined ? "dump" : options.offload ? "offload" : undefined;
   if (odd) throw new UserError(`--${odd} cannot be combined with --${kind}`, "run them apart, one evaluate each");
   if (options.dtype === "bf16")
     throw new UserError(`--${kind} works on weights in f32, not bf16`, "leave out --dtype bf16");
@@ -47,6 +47,12 @@ export function checkMetrics(
     checkRoles(method, groups, options);
     method.check?.(names);
   }
+  const backward = options.offload && metrics.find((metric) => needsOf([metric]).has("gradient"));
+  if (backward)
+    throw new UserError(
+      `--metric ${backward.method.name} goes back through the layers, which --offload reads on the way forward alone`,
+      "leave out --offload, or that metric",
+    );
   const chooser = metrics.find((metric) => needsOf([metric]).has("choice"));
   const other = chooser && metrics.find((metric) => needsOf([metric]).difference(CHOICE_NEEDS).size > 0);
   if (other)

@@ -37,7 +37,7 @@ export class LogitDump {
       rec.output("logits", head(hidden));
     });
     fillInputs(program, batch);
-    program.run();
+    await program.start();
     const logits = await program.read("logits");
     const v = this.#model.sizes.outputs;
     for (let row = 0; row < batch.rows; row++) {

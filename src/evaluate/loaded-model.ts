@@ -27,6 +27,7 @@ export interface LoaderOptions {
     readonly batch_size: number;
     readonly max_tokens: number;
     readonly stop?: readonly string[] | undefined;
+    readonly offload?: boolean | undefined;
   };
   readonly signal: AbortSignal;
   /** Hears how many rows there are to do where a technique announces it, how many are done, and of which model. */
@@ -123,6 +124,7 @@ export class ModelLoader {
     const model = await Model.load(gpu, bits === undefined ? checkpoint : quantized(checkpoint, bits), {
       dtype: isTrainable ? "f32" : options.dtype,
       freeze: () => !isTrainable,
+      offload: options.offload,
       warn,
     });
     const { ref } = checkpoint;

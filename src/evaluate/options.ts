@@ -97,6 +97,12 @@ export const EVALUATE = {
     spelling: dtypeWord,
     help: "of weights in memory",
   },
+  offload: {
+    type: "boolean",
+    default: false,
+    decides: "nothing",
+    help: "weights of layers stay on the disk and are read for every batch: for a model that does not fit",
+  },
 } as const satisfies Options;
 
 /** Options of `evaluate imatrix`. */

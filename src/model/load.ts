@@ -10,10 +10,12 @@ import { DTYPE_BYTES, type Dtype, isFloat } from "../checkpoint/dtype.ts";
 import { isStream } from "../checkpoint/stream/stream.ts";
 import { UserError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
+import type { Offload } from "../tensor/offload.ts";
 import { Parameter } from "../tensor/parameter.ts";
 import { showShape, sizeOf } from "../tensor/tensor.ts";
 import type { Architecture, ParameterSpec } from "./architecture.ts";
 import { expectBuffers } from "./expect-buffers.ts";
+import { layerOf } from "./names.ts";
 
 /** A tensor of a saved checkpoint: a parameter, or a part of a stack. */
 export interface StoredTensor {
@@ -30,6 +32,12 @@ export interface StoredTensor {
 export type Holding = (name: string) => { readonly trainable: boolean; readonly dtype: "f32" | "bf16" | "keep" };
 
 const PIECE_BYTES = 16 * 2 ** 20;
+
+/** Where the weights of layers go that come from the disk while a program runs. */
+export interface LoadOptions {
+  readonly offload?: Offload | undefined;
+  readonly warn?: (message: string) => void;
+}
 
 export interface Loaded {
   readonly parameters: ReadonlyMap<string, Parameter>;
@@ -64,7 +72,7 @@ export async function loadParameters(
   architecture: Architecture,
   specs: readonly ParameterSpec[],
   holding: Holding,
-  warn: (message: string) => void = () => {},
+  { offload, warn = () => {} }: LoadOptions = {},
 ): Promise<Loaded> {
   const { ref, tensors } = checkpoint;
   const rename = renaming(checkpoint, architecture, specs);
@@ -101,8 +109,17 @@ export async function loadParameters(
     return { name, shape, dtype, trainable: trainable && !spec.buffer };
   });
   expectBuffers(gpu, held);
+  if (offload && isStream(checkpoint))
+    throw new UserError(
+      `${ref} comes through a pipe, and --offload reads its layers again for every batch`,
+      "write it to a file first",
+    );
   const parameters = new Map(
-    held.map(({ name, shape, dtype, trainable }) => [name, new Parameter(gpu, name, shape, dtype, trainable)]),
+    held.map(({ name, shape, dtype, trainable }) => {
+      const layer = offload && layerOf(name);
+      const lent = layer && { to: offload, kind: `${layer.prefix}.${layer.rest}` };
+      return [name, new Parameter(gpu, name, shape, dtype, trainable, lent)];
+    }),
   );
   const stored: StoredTensor[] = [];
   for (const entry of tensors.values()) {
@@ -112,7 +129,9 @@ export async function loadParameters(
     const parameter = parameters.get(spec.name)!;
     const start = part * sizeOf(partShape(spec));
     stored.push({ name: entry.name, shape: entry.shape, dtype: entry.dtype, parameter, start });
-    await loadEntry(gpu, entry, parameter, start);
+    const read = () => loadEntry(gpu, entry, parameter, start);
+    if (parameter.offloaded) parameter.offloaded.add(read);
+    else await read();
   }
   return { parameters, stored, others };
 }

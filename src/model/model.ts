@@ -7,6 +7,7 @@
 import type { Checkpoint, TensorEntry } from "../checkpoint/checkpoint.ts";
 import type { PooledBuffer } from "../gpu/buffer.ts";
 import type { Gpu } from "../gpu/gpu.ts";
+import { Offload } from "../tensor/offload.ts";
 import type { RoutePlan } from "../tensor/ops/router.ts";
 import { Parameter } from "../tensor/parameter.ts";
 import type { Recorder } from "../tensor/recorder.ts";
@@ -35,6 +36,8 @@ export interface ModelOptions {
    * out.
    */
   readonly like?: Checkpoint;
+  /** Weights of layers stay on the disk, and come into memory as a program needs them; nothing can be trained. */
+  readonly offload?: boolean | undefined;
   readonly warn?: (message: string) => void;
 }
 
@@ -122,8 +125,13 @@ export class Model {
     const { architecture, beside } = described;
     const whole =
       beside.size > 0 ? { ...checkpoint, tensors: new Map([...checkpoint.tensors, ...beside]) } : checkpoint;
-    const loading = { gpu, checkpoint: whole, architecture, holding: Model.#holding(options), warn: options.warn };
-    const { stored: read, others, ...loaded } = await loadWithHead(loading, described.config);
+    const offload = options.offload ? new Offload(gpu) : undefined;
+    const loading = { gpu, checkpoint: whole, architecture, holding: Model.#holding(options), offload };
+    const {
+      stored: read,
+      others,
+      ...loaded
+    } = await loadWithHead({ ...loading, warn: options.warn }, described.config);
     const stored = read.filter(({ name }) => !beside.has(name));
     const carried = { entries: others, order: [...checkpoint.tensors.keys()] };
     const dtypes = options.like?.tensors;

@@ -5,6 +5,7 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { decodeFloats } from "../checkpoint/decode.ts";
 import type { Gpu } from "../gpu/gpu.ts";
+import type { Offload } from "../tensor/offload.ts";
 import type { Parameter } from "../tensor/parameter.ts";
 import type { Architecture, ParameterSpec } from "./architecture.ts";
 import { type Holding, type Loaded, loadParameters } from "./load.ts";
@@ -14,6 +15,7 @@ interface Loading {
   readonly checkpoint: Checkpoint;
   readonly architecture: Architecture;
   readonly holding: Holding;
+  readonly offload?: Offload | undefined;
   readonly warn?: ((message: string) => void) | undefined;
 }
 
@@ -44,10 +46,13 @@ async function same(gpu: Gpu, a: Parameter, b: Parameter): Promise<boolean> {
 
 /** Loads every parameter. Throws UserError as `loadParameters` does. Dry runs take the head as the config says. */
 export async function loadWithHead(loading: Loading, config: unknown): Promise<LoadedModel> {
-  const { gpu, checkpoint, architecture, holding, warn } = loading;
+  const { gpu, checkpoint, architecture, holding, offload, warn } = loading;
   const load = async (chosen: unknown): Promise<LoadedModel> => {
     const specs = architecture.parameters(chosen);
-    const loaded = await loadParameters(gpu, checkpoint, architecture, specs, holding, warn);
+    const loaded = await loadParameters(gpu, checkpoint, architecture, specs, holding, {
+      offload,
+      ...(warn && { warn }),
+    });
     return { config: chosen, specs, ...loaded };
   };
   const tied = architecture.tiedHead?.(config);

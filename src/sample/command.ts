@@ -41,6 +41,7 @@ export async function sample(context: SampleContext): Promise<Outcome> {
   const model = await Model.load(await openGpu({ device: context.device }), checkpoint, {
     dtype: options.dtype,
     freeze: () => true,
+    offload: options.offload,
     warn,
   });
   const began = performance.now();
@@ -143,7 +144,11 @@ async function plannedMemory(
   prompts: readonly Prompt[],
 ): Promise<{ gpu: number; cache: number }> {
   const gpu = await openGpu({ device, dry: true });
-  const model = await Model.load(gpu, checkpoint, { dtype: options.dtype, freeze: () => true });
+  const model = await Model.load(gpu, checkpoint, {
+    dtype: options.dtype,
+    freeze: () => true,
+    offload: options.offload,
+  });
   const generator = new Generator(model, checkpoint.ref);
   const batch = Math.max(1, Math.min(options.batch_size, prompts.length * options.samples));
   const longest = prompts.reduce((most, { ids }) => Math.max(most, ids.length), 1);

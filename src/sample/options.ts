@@ -35,4 +35,10 @@ export const SAMPLE = {
     spelling: dtypeWord,
     help: "of weights in memory",
   },
+  offload: {
+    type: "boolean",
+    default: false,
+    decides: "nothing",
+    help: "weights of layers stay on the disk and are read for every token: for a model that does not fit",
+  },
 } as const satisfies Options;

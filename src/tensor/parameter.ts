@@ -2,7 +2,8 @@
 
 import type { PooledBuffer } from "../gpu/buffer.ts";
 import type { Gpu } from "../gpu/gpu.ts";
-import { bytesOf, type ElementType, sizeOf } from "./tensor.ts";
+import { type Offload, OffloadedWeight } from "./offload.ts";
+import { bytesOf, type ElementType, type Place, sizeOf } from "./tensor.ts";
 
 export class Parameter {
   readonly name: string;
@@ -10,17 +11,25 @@ export class Parameter {
   readonly dtype: "f32" | "bf16";
   trainable: boolean;
   readonly #gpu: Gpu;
-  readonly #memory: PooledBuffer;
+  readonly #memory: PooledBuffer | OffloadedWeight;
   #gradient: PooledBuffer | undefined;
 
-  /** Contents are undefined until `write`. */
-  constructor(gpu: Gpu, name: string, shape: readonly number[], dtype: "f32" | "bf16" = "f32", trainable = true) {
+  /** Contents are undefined until `write`. `offload`: it lies on the disk, where nothing trains it. */
+  constructor(
+    gpu: Gpu,
+    name: string,
+    shape: readonly number[],
+    dtype: "f32" | "bf16" = "f32",
+    trainable = true,
+    offload?: { readonly to: Offload; readonly kind: string },
+  ) {
     this.#gpu = gpu;
     this.name = name;
     this.shape = shape;
     this.dtype = dtype;
     this.trainable = trainable;
-    this.#memory = gpu.buffer(Math.max(16, bytesOf(this.size, dtype)), name);
+    const bytes = Math.max(16, bytesOf(this.size, dtype));
+    this.#memory = offload ? offload.to.weight(offload.kind, bytes) : gpu.buffer(bytes, name);
   }
 
   get size(): number {
@@ -31,6 +40,14 @@ export class Parameter {
   }
   get buffer(): GPUBuffer {
     return this.#memory.buffer;
+  }
+  /** Of a weight on the disk: what brings it into the buffer. */
+  get offloaded(): OffloadedWeight | undefined {
+    return this.#memory instanceof OffloadedWeight ? this.#memory : undefined;
+  }
+  get place(): Place {
+    const { buffer, offloaded } = this;
+    return offloaded ? { buffer, offloaded } : { buffer };
   }
   get hasGradient(): boolean {
     return this.#gradient !== undefined;

@@ -10,6 +10,7 @@ import type { PooledBuffer } from "../gpu/buffer.ts";
 import type { Bound, Gpu, Prepared } from "../gpu/gpu.ts";
 import { type Kernel, packParams } from "../gpu/kernel.ts";
 import { humanBytes } from "../text/format.ts";
+import type { OffloadedWeight } from "./offload.ts";
 import { liveSteps, type Plan, planMemory } from "./placement.ts";
 import type { AdapterProfile, Recorder, Step } from "./recorder.ts";
 import { SlotPool } from "./slots.ts";
@@ -36,6 +37,30 @@ interface DynamicSlot {
   readonly type: "u32" | "i32" | "f32";
 }
 
+/** Steps in a row whose weights from the disk are in memory together. */
+interface Turn {
+  readonly begin: number;
+  readonly end: number;
+  readonly weights: readonly OffloadedWeight[];
+}
+
+/** Cuts steps where a weight takes the place of another one; none where no weight lies on the disk. */
+function turnsOf(steps: readonly Step[]): Turn[] {
+  const turns: Turn[] = [];
+  let begin = 0;
+  let weights = new Set<OffloadedWeight>();
+  for (const [at, { bind }] of steps.entries()) {
+    const asked = Object.values(bind).flatMap(({ storage }) => storage.offloaded ?? []);
+    if (asked.some((one) => [...weights].some((held) => held.excludes(one)))) {
+      turns.push({ begin, end: at, weights: [...weights] });
+      begin = at;
+      weights = new Set();
+    }
+    for (const one of asked) weights.add(one);
+  }
+  return weights.size === 0 ? [] : [...turns, { begin, end: steps.length, weights: [...weights] }];
+}
+
 export type HostArray = Float32Array | Int32Array | Uint32Array | Uint16Array;
 
 export class Program {
@@ -53,6 +78,7 @@ export class Program {
   readonly #uniforms: GPUBuffer;
   readonly #values: Uint8Array<ArrayBuffer>;
   readonly #dynamic: ReadonlyMap<string, readonly DynamicSlot[]>;
+  readonly #turns: readonly Turn[];
   #fresh = true;
 
   private constructor(gpu: Gpu, rec: Recorder, steps: Step[], kernels: Kernel[], slots: SlotPool | undefined) {
@@ -117,6 +143,7 @@ export class Program {
       return gpu.prepare(kernel, { ...step, bind }, uniform);
     });
     this.#dynamic = dynamics;
+    this.#turns = turnsOf(steps);
   }
 
   /** Compiles the kernels and places the tensors. Programs that never run at once may share `slots`. */
@@ -183,8 +210,39 @@ export class Program {
     this.#gpu.write(this.#bufferOf(input), 0, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
   }
 
-  /** Records one run; it is submitted with the next wait or run. */
+  /** Submits one run. Throws Error where weights lie on the disk: those come with `start` alone. */
   run(values: Readonly<Record<string, number>> = {}): void {
+    if (this.#turns.length > 0) throw new Error("weights of this program lie on the disk; start it");
+    this.#set(values);
+    this.#gpu.replay(this.#prepared);
+    this.#gpu.submit();
+  }
+
+  /**
+   * As `run`, and brings weights that lie on the disk into memory as their turn comes. Resolves when all is submitted.
+   * The host is at most one turn ahead of the GPU, so that what waits for it stays small.
+   */
+  async start(values: Readonly<Record<string, number>> = {}): Promise<void> {
+    const [first] = this.#turns;
+    if (!first) return this.run(values);
+    const run = async () => {
+      this.#set(values);
+      let ahead: Promise<unknown> = Promise.resolve();
+      for (const { begin, end, weights } of this.#turns) {
+        for (const weight of weights) await weight.fetch();
+        this.#gpu.replay(this.#prepared.slice(begin, end));
+        this.#gpu.submit();
+        await ahead;
+        // Reading anything waits until the GPU has come so far.
+        ahead = this.#gpu.readWords(this.#own[0]!.buffer, 1);
+      }
+      await ahead;
+    };
+    await first.weights[0]!.offload.inTurn(run);
+  }
+
+  /** Writes the numbers of this run. */
+  #set(values: Readonly<Record<string, number>>): void {
     const view = new DataView(this.#values.buffer);
     let changed = this.#fresh;
     for (const [name, slots] of this.#dynamic) {
@@ -199,8 +257,6 @@ export class Program {
     }
     if (changed) this.#gpu.write(this.#uniforms, 0, this.#values);
     this.#fresh = false;
-    this.#gpu.replay(this.#prepared);
-    this.#gpu.submit();
   }
 
   #output(name: string): Tensor {

@@ -12,6 +12,7 @@ import {
   bytesOf,
   type ElementType,
   newIdentity,
+  type Place,
   type Storage,
   type StorageKind,
   showShape,
@@ -90,10 +91,10 @@ export class Recorder {
     });
   }
 
-  #tensor(shape: readonly number[], dtype: ElementType, label: string, kind: StorageKind, buffer?: GPUBuffer): Tensor {
+  #tensor(shape: readonly number[], dtype: ElementType, label: string, kind: StorageKind, place?: Place): Tensor {
     const id = newIdentity();
     const bytes = Math.max(16, Math.ceil(bytesOf(sizeOf(shape), dtype) / 16) * 16);
-    const storage: Storage = { id, bytes, kind, label, ...(buffer ? { buffer } : {}) };
+    const storage: Storage = { id, bytes, kind, label, ...place };
     return { id, root: id, label, shape, dtype, storage, offset: 0, needsGrad: false };
   }
 
@@ -126,7 +127,7 @@ export class Recorder {
 
   /** Memory that keeps its contents between runs and may be shared between programs: optimizer states, caches. */
   state(name: string, shape: readonly number[], buffer: GPUBuffer, dtype: ElementType = "f32"): Tensor {
-    return this.#tensor(shape, dtype, name, "state", buffer);
+    return this.#tensor(shape, dtype, name, "state", { buffer });
   }
 
   /** Values fixed when the program is made. */
@@ -141,7 +142,7 @@ export class Recorder {
   parameter(parameter: Parameter): Tensor {
     let tensor = this.#parameters.get(parameter);
     if (!tensor) {
-      tensor = this.#tensor(parameter.shape, parameter.dtype, parameter.name, "parameter", parameter.buffer);
+      tensor = this.#tensor(parameter.shape, parameter.dtype, parameter.name, "parameter", parameter.place);
       tensor.needsGrad = this.training && parameter.trainable;
       this.#parameters.set(parameter, tensor);
       this.#gradients.belongsTo(tensor, parameter);
@@ -150,7 +151,7 @@ export class Recorder {
   }
 
   #gradientOf({ shape, label }: Tensor, { gradient, size }: Parameter, start: number): Tensor {
-    const whole = this.#tensor([size], "f32", `gradient of ${label}`, "gradient", gradient);
+    const whole = this.#tensor([size], "f32", `gradient of ${label}`, "gradient", { buffer: gradient });
     return viewOf(whole, start, shape);
   }
 

@@ -192,6 +192,12 @@ testMistakes([
     own: "e.csv",
   },
   {
+    typed: "ingot evaluate base --data forget.jsonl --data holdout.jsonl --metric mia-gradnorm --offload",
+    says: "goes back through the layers",
+    follow: "ingot evaluate base --data forget.jsonl --data holdout.jsonl --metric mia-gradnorm",
+    gives: /mia-gradnorm[\s\S]*?\sbase +-?[\d.]+/,
+  },
+  {
     typed: "ingot evaluate base --data forget.jsonl --attack relearn --probe trace",
     says: "run them apart, one evaluate each",
     follow: "ingot evaluate base --data forget.jsonl --probe trace",

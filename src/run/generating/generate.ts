@@ -166,7 +166,7 @@ export class Generator {
     let program = await this.#read(prompts, goesOn ? this.#sharedWith(prompts[0]!) : 0);
     this.#held = batch === 1 ? [...prompts[0]!] : [];
     for (let made = 1; ; made++) {
-      program.run();
+      await program.start();
       const logits = await program.read("logits");
       for (const row of [...running]) {
         const sequence = sequences[row]!;

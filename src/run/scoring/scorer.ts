@@ -66,7 +66,7 @@ export class Scorer {
       const { program } = await this.#programs.get(batchKey(batch), (rec) => this.#record(rec, batch));
       fillInputs(program, batch);
       const targets = fillTargets(program, batch);
-      program.run();
+      await program.start();
       const reads = Promise.all([
         program.read("nll"),
         program.readWords("argmax"),
