@@ -11,7 +11,7 @@ export interface Log {
   readonly run: string;
   /**
    * Writes the `start` line with what the script knows by now (inputs, device). Without this call it is written
-   * before the first event.
+   * before the first event that is no warning: warnings that come before it stand behind it.
    */
   start(fields?: Record<string, unknown>): void;
   /** Writes one line; `step` lines get `seconds` since the start unless they bring their own. */
@@ -65,6 +65,7 @@ export function openLog(path: string | undefined, run: string, about: Record<str
     }, 2);
   }
   let started = false;
+  const early: Record<string, unknown>[] = [];
   const line = (value: Record<string, unknown>) => {
     const file = fd;
     if (file !== undefined) attempt(() => writeAll(file, Buffer.from(`${JSON.stringify(value, plain)}\n`)), 1);
@@ -75,8 +76,13 @@ export function openLog(path: string | undefined, run: string, about: Record<str
       if (started) return;
       started = true;
       line({ event: "start", run, ...about, ...fields });
+      for (const warning of early.splice(0)) line(warning);
     },
     event(name, fields = {}) {
+      if (!started && name === "warning") {
+        early.push({ event: name, ...fields });
+        return;
+      }
       log.start();
       const { step, ...others } = fields;
       line(name === "step" ? { event: name, step, seconds: seconds(), ...others } : { event: name, ...fields });

@@ -93,8 +93,8 @@ const FORGET = `--forget a.jsonl --retain b.jsonl ${COMMON} --batch-size 8`;
 const RUNS: readonly (readonly [string, string, 8 | 16, number])[] = [
   ["train, 8 rows", `train base ${DATA} --batch-size 8`, 8, 0],
   ["train, 16 rows", `train base ${DATA} --batch-size 16`, 16, 0],
-  ["distill kd", `distill --teacher base --student base ${DATA} --batch-size 8`, 8, 1],
-  ["distill taid", `distill --teacher base --student base --method taid ${DATA} --batch-size 8`, 8, 1],
+  ["distill kd", `distill --teacher base --student base --label-weight 1 ${DATA} --batch-size 8`, 8, 1],
+  ["distill taid", `distill --teacher base --student base --method taid --label-weight 1 ${DATA} --batch-size 8`, 8, 1],
   [
     "distill jsd, cache of 64",
     `distill --cache top.safetensors --student base --method jsd ${DATA} --batch-size 8`,

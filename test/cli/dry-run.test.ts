@@ -12,7 +12,7 @@ test.each([
   ["train", "llama-tied --data llama-tied.jsonl"],
   ["train", "llama-tied --data llama-tied.jsonl --lora --lora-rank 2 --dora"],
   ["train", "llama-tied --data llama-tied.jsonl --dtype bf16 --state-dtype bf16 --recompute"],
-  ["distill", "--teacher llama-tied --student llama-tied --data llama-tied.jsonl --method jsd"],
+  ["distill", "--teacher llama-tied --student llama-tied --data llama-tied.jsonl --method jsd --label-weight 1"],
   ["unlearn", "llama-tied --forget llama-tied.jsonl --retain llama-tied-first.jsonl --method npo --smooth sam"],
   ["curriculum", "llama-tied --data a=llama-tied.jsonl --data b=llama-tied-first.jsonl --method coba"],
 ])(

@@ -22,6 +22,9 @@ test("every example is read", () => {
     "tokens",
     "example",
     "example",
+    // A classifier reads the label beside these.
+    "text",
+    "tokens",
   ]);
 });
 

@@ -4,7 +4,7 @@ import type { NamedModel } from "../../model/names.ts";
 import { templateOf } from "../vocabulary/chat-templates.ts";
 
 const chatTemplateOf = (model: NamedModel): string | undefined => {
-  const template = templateOf(model);
+  const template = templateOf(model.checkpoint.files);
   return template === undefined ? undefined : JSON.stringify(template);
 };
 
@@ -19,7 +19,8 @@ const KINDS: readonly (readonly [what: string, of: (model: NamedModel) => string
 ];
 
 /**
- * What is left out because the files are the donor's, a line each; `template`: the chat template is the donor's too.
+ * What is left out because the files are the donor's, a line each; `template`: the chat template is the donor's too,
+ * and not one that the recipe chooses by itself or with its tokenizer.
  */
 export function leftOut(
   donor: NamedModel,

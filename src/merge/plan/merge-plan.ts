@@ -98,7 +98,8 @@ export async function planMerge(
   const giver = options.files === undefined ? donor : filesDonor(options.files, models.values());
   if (giver !== donor && slots.stacks.length > 0)
     throw new UserError(`--files ${giver.ref} cannot go with slices`, `the layers are counted in ${donor.ref}`);
-  warnings.push(...leftOut(giver, models.values(), { template: recipe.chatTemplate === undefined }));
+  const ownTemplate = !recipe.chatTemplate && (!revised || revised.target.source.checkpoint === giver.checkpoint);
+  warnings.push(...leftOut(giver, models.values(), { template: ownTemplate }));
   const files = filesOf(tensors, slots.stacks, giver, { models, recipe, ...(revised && { revised }) }, warnings);
   return {
     method: method.name,

@@ -78,8 +78,8 @@ function jinjaOf({ start, before, after }: Form): string {
   ].join("");
 }
 
-/** The template of a model, by either of the files that hold it. */
-export function templateOf({ checkpoint: { files } }: NamedModel): Json | undefined {
+/** The template among the files of a model, in either of the two that hold it. */
+export function templateOf(files: ReadonlyMap<string, Uint8Array>): Json | undefined {
   const own = files.get("chat_template.jinja");
   if (own) return new TextDecoder().decode(own);
   const bytes = files.get("tokenizer_config.json");
@@ -94,7 +94,9 @@ export function templateOf({ checkpoint: { files } }: NamedModel): Json | undefi
 
 /** The template that most models have; of several the donor's, else that of the first. */
 function mostCommon(donor: NamedModel, models: readonly NamedModel[]): Json | undefined {
-  const all = [donor, ...models.filter((model) => model !== donor)].flatMap((model) => templateOf(model) ?? []);
+  const all = [donor, ...models.filter((model) => model !== donor)].flatMap(
+    ({ checkpoint }) => templateOf(checkpoint.files) ?? [],
+  );
   const counts = new Map<string, number>();
   for (const template of all) counts.set(JSON.stringify(template), (counts.get(JSON.stringify(template)) ?? 0) + 1);
   const most = Math.max(...counts.values());
@@ -112,7 +114,7 @@ export function setTemplate(
 ): void {
   const form = Object.hasOwn(FORMS, wanted) ? FORMS[wanted] : undefined;
   const template = wanted === "auto" ? mostCommon(donor, models) : form ? jinjaOf(form) : wanted;
-  if (template === undefined || JSON.stringify(template) === JSON.stringify(templateOf(donor))) return;
+  if (template === undefined || JSON.stringify(template) === JSON.stringify(templateOf(files))) return;
   const vocabulary = vocabularyOf({ files });
   const missing = form && vocabulary ? form.tokens.filter((token) => !vocabulary.has(token)) : [];
   if (missing.length > 0)

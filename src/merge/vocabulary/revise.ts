@@ -3,7 +3,7 @@ import type { TensorEntry } from "../../checkpoint/checkpoint.ts";
 import type { TokenizerRecipe } from "../../checkpoint/lineage/recipe/recipe.ts";
 import { type ModelReference, referenceKey } from "../../checkpoint/reference.ts";
 import { isStream } from "../../checkpoint/stream/stream.ts";
-import { countTokens, vocabularyOf } from "../../data/vocabulary.ts";
+import { vocabularyOf } from "../../data/vocabulary.ts";
 import { isEmbedding, type NamedModel, resolve, tokenTable } from "../../model/names.ts";
 import { columnsOf, type Row, type RowSource, reRowed } from "./rows.ts";
 import { type Known, knownVocabularies, type Target, targetOf } from "./target.ts";
@@ -31,7 +31,7 @@ export function revise(
   const target = targetOf(recipe, known, first, warnings);
   const rows = recipe.padTo === undefined ? target.size : Math.ceil(target.size / recipe.padTo) * recipe.padTo;
   const all = [...known.values()];
-  warnings.push(...dropped(all, target));
+  warnings.push(...dropped(all, target), ...gaps(target));
   const sources = new RowSources(recipe, known, target, hasBase ? first : undefined);
   const revised = all.map((one) => withRows(one, all, sources.of(one, rows), recipe));
   return {
@@ -56,7 +56,8 @@ function isWithoutVocabulary(
 function dropped(all: readonly Known[], { tokens, source }: Target): string[] {
   return all.flatMap(({ model, tokens: own }) => {
     const lost = [...own.keys()].filter((token) => !tokens.has(token)).length;
-    const bare = heightOf(model) - countTokens(own);
+    const height = heightOf(model);
+    const bare = height - new Set([...own.values()].filter((id) => id < height)).size;
     return [
       ...(lost > 0
         ? [`${lost} tokens of ${model.ref} are not in the tokenizer of ${source.ref}: their rows are left out`]
@@ -66,14 +67,26 @@ function dropped(all: readonly Known[], { tokens, source }: Target): string[] {
   });
 }
 
+/** Ids below the last that no token has: each has a row, of no model. */
+function gaps({ tokens, size, source }: Target): string[] {
+  const count = size - new Set(tokens.values()).size;
+  return count > 0 ? [`${count} ids of ${source.ref} have no token: their rows are the mean of all others`] : [];
+}
+
 /** Rows that a model stores of its token table. */
 const heightOf = (model: NamedModel): number => tokenTable(model)?.entry.shape[0] ?? 0;
+
+/** Heads of masked language models, whose names are those of no embedding. */
+const MASKED_HEAD = /(^|\.)(cls\.predictions\.(bias|decoder\.\w+)|vocab_projector\.\w+)$/;
+/** Tables and matrices that may happen to have as many rows as there are tokens. */
+const OTHER_ROWS = /position|token_type|\.(dense|layer_norm)\./;
 
 /** The tensors of a model that have a row for every token: the table, a head, its bias. */
 function tablesOf(model: NamedModel): string[] {
   const height = heightOf(model);
   return [...model.tensors]
-    .filter(([name, { shape }]) => isEmbedding(name) && shape[0] === height && shape.length <= 2)
+    .filter(([name]) => (isEmbedding(name) && !OTHER_ROWS.test(name)) || MASKED_HEAD.test(name))
+    .filter(([, { shape }]) => shape[0] === height && shape.length <= 2)
     .map(([name]) => name);
 }
 
@@ -91,11 +104,29 @@ function withRows(
   const tensors = new Map(model.tensors);
   for (const name of tablesOf(model)) {
     const own = model.tensors.get(name)!;
-    const tables = all.map((one) => resolve(one.model, name) ?? own);
-    for (const [i, table] of tables.entries()) checkTable(table, own, all[i]!.model, recipe);
-    tensors.set(name, reRowed(own, tables, rows));
+    const tables = all.map((one) => {
+      const table = resolve(one.model, name);
+      if (table) checkTable(table, own, one.model, recipe);
+      return table;
+    });
+    const found = rows.map((row) => ofTables(row, tables));
+    tensors.set(
+      name,
+      reRowed(
+        own,
+        tables.map((table) => table ?? own),
+        found,
+      ),
+    );
   }
   return { ...model, tensors };
+}
+
+/** A row without the models that lack this table, as a bias of the head; the mean of all others where none is left. */
+function ofTables(row: RowSource, tables: readonly (TensorEntry | undefined)[]): RowSource {
+  if (row === "padding") return row;
+  const found = row.filter(({ table }) => tables[table]);
+  return row.length > 0 && found.length === 0 ? "padding" : found;
 }
 
 function checkTable(

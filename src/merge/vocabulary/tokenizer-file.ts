@@ -11,7 +11,7 @@ interface AddedToken {
 type Merge = string | readonly [string, string];
 
 interface FileShape {
-  added_tokens?: AddedToken[] | null;
+  added_tokens?: (AddedToken | null)[] | null;
   pre_tokenizer?: unknown;
   decoder?: unknown;
   model: {
@@ -27,6 +27,10 @@ const pairOf = (merge: Merge): readonly [string, string] => {
   return [merge.slice(0, cut), merge.slice(cut + 1)];
 };
 
+/** Sets a token of a vocabulary, be it `__proto__`. */
+const put = (vocab: Record<string, number>, token: string, id: number) =>
+  Object.defineProperty(vocab, token, { value: id, enumerable: true });
+
 /** Whether text is spelled in bytes (Ġ) rather than with word marks (▁). */
 const spellsBytes = ({ pre_tokenizer, decoder }: FileShape) =>
   JSON.stringify([pre_tokenizer, decoder]).includes('"ByteLevel"');
@@ -40,6 +44,8 @@ export class TokenizerFile {
   readonly #recipe: TokenizerRecipe;
   readonly #file: FileShape;
   readonly #tokens: Map<string, number>;
+  /** The id that the next new token gets. */
+  #next: number;
   #changed = false;
 
   /** `model` has a tokenizer.json that can be read. */
@@ -48,6 +54,7 @@ export class TokenizerFile {
     this.#recipe = recipe;
     this.#file = JSON.parse(new TextDecoder().decode(model.checkpoint.files.get("tokenizer.json")!)) as FileShape;
     this.#tokens = new Map(vocabularyOf(model.checkpoint));
+    this.#next = countTokens(this.#tokens);
   }
 
   /** Token to id, added tokens included. */
@@ -60,12 +67,21 @@ export class TokenizerFile {
     return this.#changed;
   }
 
+  /**
+   * Added tokens stand among those of the model too: the tokenizers library counts the model's tokens to number those
+   * that do not, whatever id the file states.
+   */
   bytes(): Uint8Array {
+    const { vocab } = this.#file.model;
+    if (!Array.isArray(vocab))
+      for (const { content, id } of this.#beside().values())
+        if (!Object.hasOwn(vocab, content)) put(vocab, content, id);
     return new TextEncoder().encode(JSON.stringify(this.#file));
   }
 
-  /** Takes a token up that no tokenizer has, whole wherever its text stands. */
+  /** Takes a token up that no tokenizer has, whole wherever its text stands. Throws UserError for an empty one. */
   add(content: string): void {
+    if (content === "") throw this.#recipe.fail("a token of no text cannot be added", "name its text under tokens");
     const flags = { single_word: false, lstrip: false, rstrip: false, normalized: false, special: false };
     this.#addBeside({ id: 0, content, ...flags });
   }
@@ -82,14 +98,13 @@ export class TokenizerFile {
       warnings.push(
         `${this.#model.ref} and ${other.#model.ref} spell tokens differently (Ġ and ▁): few rows will be shared`,
       );
-    const beside = new Map((other.#file.added_tokens ?? []).map((token) => [token.content, token]));
+    const [own, beside] = [this.#beside(), other.#beside()];
     const fresh = new Set<string>();
     const scores = new Map(Array.isArray(other.#file.model.vocab) ? other.#file.model.vocab : []);
     for (const [token] of [...other.#tokens].sort(([, a], [, b]) => a - b)) {
-      if (this.#tokens.has(token)) continue;
       const added = beside.get(token);
-      if (added) this.#addBeside(added);
-      else {
+      if (added && !own.has(token)) this.#addBeside(added);
+      else if (!this.#tokens.has(token)) {
         fresh.add(token);
         this.#addWithin(token, scores.get(token) ?? 0);
       }
@@ -97,38 +112,49 @@ export class TokenizerFile {
     this.#takeMerges(other.#file.model.merges ?? [], fresh);
   }
 
+  /** Its added tokens by their texts. */
+  #beside(): Map<string, AddedToken> {
+    return new Map((this.#file.added_tokens ?? []).flatMap((token) => (token ? [[token.content, token]] : [])));
+  }
+
   #newId(token: string): number {
-    const id = countTokens(this.#tokens);
+    const id = this.#next++;
     this.#tokens.set(token, id);
-    this.#changed = true;
     return id;
   }
 
+  /** At a new id, or at that of the plain token of this text, which then is whole wherever its text stands. */
   #addBeside(token: AddedToken): void {
-    this.#file.added_tokens = [...(this.#file.added_tokens ?? []), { ...token, id: this.#newId(token.content) }];
+    const id = this.#tokens.get(token.content) ?? this.#newId(token.content);
+    this.#file.added_tokens ??= [];
+    this.#file.added_tokens.push({ ...token, id });
+    this.#changed = true;
   }
 
   #addWithin(token: string, score: number): void {
     const { vocab } = this.#file.model;
     const id = this.#newId(token);
+    this.#changed = true;
     if (!Array.isArray(vocab)) {
-      Object.defineProperty(vocab, token, { value: id, enumerable: true }); // it may be called __proto__
+      put(vocab, token, id);
       return;
     }
     // A piece's id is its place: added tokens that stand behind the list come into it, out of the reach of its scores.
-    const byId = new Map([...this.#tokens].map(([text, at]) => [at, text]));
-    while (vocab.length < id) vocab.push([byId.get(vocab.length) ?? `<gap_${vocab.length}>`, LEAST_SCORE]);
+    if (vocab.length < id) {
+      const byId = new Map([...this.#tokens].map(([text, at]) => [at, text]));
+      while (vocab.length < id) vocab.push([byId.get(vocab.length) ?? `<gap_${vocab.length}>`, LEAST_SCORE]);
+    }
     vocab.push([token, score]);
   }
 
-  /** Merges that make new tokens, of parts that are here, after its own. */
+  /** Merges that make new tokens, of parts that the model of the tokenizer has, after its own. */
   #takeMerges(merges: readonly Merge[], fresh: ReadonlySet<string>): void {
-    const own = this.#file.model.merges;
+    const { merges: own, vocab } = this.#file.model;
     if (own === undefined || fresh.size === 0) return;
-    const asPairs = Array.isArray(own[0]);
+    const asPairs = Array.isArray(own[0] ?? merges[0]);
     for (const merge of merges) {
       const [left, right] = pairOf(merge);
-      if (!fresh.has(left + right) || !this.#tokens.has(left) || !this.#tokens.has(right)) continue;
+      if (!fresh.has(left + right) || !Object.hasOwn(vocab, left) || !Object.hasOwn(vocab, right)) continue;
       own.push(asPairs ? [left, right] : `${left} ${right}`);
     }
   }

@@ -1,12 +1,14 @@
 /** The files of a tokenizer, as they go with the result of a recipe that chooses one. */
 import { vocabularyOf } from "../../data/vocabulary.ts";
-import type { NamedModel } from "../../model/names.ts";
+import { decodeText, isObject, type Json, parseJson } from "../../json.ts";
+import { type NamedModel, TEXT_CONFIGS } from "../../model/names.ts";
 import { editJson } from "../plan/json-edit.ts";
 import type { Target } from "./target.ts";
 
 /** What slow tokenizers read: made from the same vocabulary, so they no longer hold where it changes. */
 const SLOW = ["vocab.json", "merges.txt", "vocab.txt", "tokenizer.model", "spiece.model", "added_tokens.json"];
-const NAMES = ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", ...SLOW];
+const OWN = ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"];
+const NAMES = [...OWN, ...SLOW];
 
 /**
  * By name; undefined removes a file of `donor`, whose files otherwise go with the result: another model's tokenizer
@@ -56,21 +58,40 @@ function moveSpecialIds(
   for (const name of HOLDERS) {
     const bytes = files.get(name);
     if (!bytes) continue;
-    const before = new TextDecoder().decode(bytes);
+    const what = `${name} of ${donor.ref}`;
+    const before = decodeText(bytes, what);
     let text = before;
-    for (const [key, value] of Object.entries(JSON.parse(before) as Record<string, unknown>)) {
-      if (!key.endsWith("_token_id") || !isIds(value)) continue;
+    for (const { path, value } of statedIds(parseJson(before, what).value)) {
       const moved = (id: number): number => {
         const there = tokens.get(texts.get(id) ?? "");
-        if (there === undefined) warnings.push(`${name}: ${key} ${id} is no token of ${source.ref}; look at it`);
+        if (there === undefined)
+          warnings.push(`${name}: ${path.join(".")} ${id} is no token of ${source.ref}; look at it`);
         return there ?? id;
       };
       const ids = Array.isArray(value) ? value.map(moved) : moved(value);
-      if (JSON.stringify(ids) !== JSON.stringify(value)) text = editJson(text, [key], ids);
+      if (JSON.stringify(ids) !== JSON.stringify(value)) text = editJson(text, path, ids);
     }
     if (text !== before) files.set(name, new TextEncoder().encode(text));
   }
 }
 
+interface StatedIds {
+  readonly path: readonly string[];
+  readonly value: number | number[];
+}
+
+/** Ids of special tokens in a config and in those of its language part. */
+function statedIds(config: Json, path: readonly string[] = []): StatedIds[] {
+  if (!isObject(config)) return [];
+  return Object.entries(config).flatMap(([key, value]) => {
+    const at = [...path, key];
+    if (path.length === 0 && TEXT_CONFIGS.includes(key)) return statedIds(value as Json, at);
+    return /_token_(id|index)$/.test(key) && isIds(value) ? [{ path: at, value }] : [];
+  });
+}
+
 const isIds = (value: unknown): value is number | number[] =>
-  Number.isSafeInteger(value) || (Array.isArray(value) && value.every((id) => Number.isSafeInteger(id)));
+  isId(value) || (Array.isArray(value) && value.every(isId));
+
+/** A negative id says that there is none. */
+const isId = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
