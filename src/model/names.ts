@@ -32,7 +32,7 @@ export const isAfterStack = (name: string): boolean =>
     name,
   );
 
-/** False for tables of tokens and positions, heads and last norms: what is loose and does not map activations to such. */
+/** False for tables of tokens and positions, heads and last norms; true for all that lies in blocks. */
 export const isInside = (name: string): boolean =>
   layerOf(name) !== undefined || !(isEmbedding(name) || isAfterStack(name) || /(^|\.)wpe\./.test(name));
 

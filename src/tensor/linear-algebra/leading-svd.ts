@@ -1,6 +1,6 @@
 /**
- * Singular triplets of matrices of some thousand rows, and the polar factor, in f64 on the host, through the Gram matrix
- * of the shorter side.
+ * Singular triplets of matrices of some thousand rows, and the polar factor, in f64 on the host, through the Gram
+ * matrix of the shorter side.
  *
  * Singular values below a millionth of the largest are rounding of f32 weights: they count as zero and have no
  * directions here. n being the shorter side and m the longer, about 6 n^3 + 2 m n^2 multiplications. svd.ts is exact to
@@ -69,7 +69,7 @@ function leftDirections({ rows, columns, values }: HostMatrix, most: number): { 
   return { s, vectors: hostMatrix(s.length, rows, eigen.vectors.slice(0, s.length * rows)) };
 }
 
-/** The leading triplets, at most `most`, of falling singular values. Throws RangeError for values that are not finite. */
+/** The leading triplets, at most `most`, by falling singular value. Throws RangeError for what is not finite. */
 export function leadingSvd(a: HostMatrix, most = Number.POSITIVE_INFINITY): Triplets {
   const wide = a.columns >= a.rows;
   const short = wide ? a : transposed(a);

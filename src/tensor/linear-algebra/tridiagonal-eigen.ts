@@ -106,7 +106,7 @@ function diagonalise(d: Float64Array, e: Float64Array, rows: Float64Array, n: nu
   }
 }
 
-/** One implicit QL step on rows first .. last, its shift the eigenvalue of the first two that is nearest to d[first]. */
+/** One implicit QL step on rows first .. last, shifted by the eigenvalue of the first two nearest to d[first]. */
 function chase(d: Float64Array, e: Float64Array, first: number, last: number, rows: Float64Array, n: number): void {
   const half = (d[first + 1]! - d[first]!) / (2 * e[first]!);
   const root = Math.hypot(half, 1);
