@@ -17,7 +17,7 @@ import { saveModel } from "../../src/model/save.ts";
 import { logitsOf } from "../golden/formats/train.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { normals } from "../support/random.ts";
-import { TINY_DECODERS } from "../support/tiny-models.ts";
+import { TINY_DECODERS, TINY_EXPERTS } from "../support/tiny-models.ts";
 
 const gpu = await sharedGpu();
 const made = mkdtempSync(join(tmpdir(), "ingot-dense-"));
@@ -123,6 +123,44 @@ describe.each(dense)("%s", (name) => {
     adapter.close();
     checkpoint.close();
   });
+});
+
+/** Models with experts, and the golden whose names theirs are. */
+const SPARSE: readonly (readonly [string, Json])[] = Object.entries({ ...TINY_DECODERS, ...TINY_EXPERTS }).filter(
+  ([, { num_experts_per_tok }]) => num_experts_per_tok !== undefined,
+);
+
+test.each(SPARSE)("%s, saved in shards and loaded it gives the same logits", async (name, json) => {
+  const model = await Model.fresh(gpu, json, name, { seed: 4 });
+  for (const [i, { parameter }] of model.stored.entries())
+    if (parameter.shape.length === 1) parameter.write(normals(i, parameter.size, 0.3));
+  const wanted = await logitsOf(gpu, model, BATCH);
+  const target = join(made, `${name.replaceAll(" ", "-")}-sparse`);
+  const files = new Map([["config.json", new TextEncoder().encode(JSON.stringify(json))]]);
+  await saveModel(model, `${target}/`, { files, lineage: [], shards: 3 });
+  model.free();
+  expect(readdirSync(target).filter((file) => file.endsWith(".safetensors")).length).toBe(3);
+  const checkpoint = await open(target);
+  const again = await Model.load(gpu, checkpoint);
+  expect(await logitsOf(gpu, again, BATCH)).toEqual(wanted);
+  again.free();
+  const folder = join(goldens, json.model_type as string);
+  if (existsSync(folder)) {
+    const golden = await openPlain(folder);
+    const kinds = (tensors: Iterable<string>) =>
+      new Set(
+        [...tensors].map((key) => key.replace(/\.\d+\./g, ".N.")).filter((key) => !/(bias|lm_head\.weight)$/.test(key)),
+      );
+    // Dense layers and paths of the query that one config has and the other lacks.
+    const odd = kinds(checkpoint.tensors.keys()).symmetricDifference(kinds(golden.tensors.keys()));
+    expect(
+      [...odd].filter(
+        (key) => !/mlp\.(gate|up|down)_proj|q_(a|b)?_?(proj|layernorm)|shared_expert|_norm\.weight/.test(key),
+      ),
+    ).toEqual([]);
+    golden.close();
+  }
+  checkpoint.close();
 });
 
 /** Width, inner width, layers, heads, key heads, vocabulary, and what else the published config says. */
