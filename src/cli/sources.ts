@@ -11,13 +11,17 @@ import type { Given } from "../method/validate.ts";
 /** Asked for by hand, once, and never set for a whole session or written into a config. */
 const FLAG_ONLY = new Set(["help", "version", "list", "set", "config"]);
 
-/** Options set by environment variables named INGOT_ and the option in capitals. Empty variables count as unset. */
+/**
+ * Options set by environment variables named INGOT_ and the option, or a name that it had before, in capitals; the
+ * present name comes first. Empty variables count as unset.
+ */
 export function fromEnvironment(table: Options, environment: NodeJS.ProcessEnv = process.env): Map<string, Given> {
   const found = new Map<string, Given>();
   for (const [name, spec] of Object.entries(table)) {
-    const origin = `INGOT_${name.toUpperCase()}`;
-    const text = environment[origin];
-    if (!text || FLAG_ONLY.has(name)) continue;
+    const variables = [name, ...(spec.was ?? [])].map((one) => `INGOT_${one.toUpperCase()}`);
+    const origin = variables.find((variable) => environment[variable]);
+    if (origin === undefined || FLAG_ONLY.has(name)) continue;
+    const text = environment[origin]!;
     const plain = spec.type === "boolean" ? ({ "1": "true", "0": "false" }[text] ?? text) : text;
     found.set(name, { texts: [plain], origin });
   }

@@ -52,7 +52,7 @@ export async function rerun(lineage: readonly LineageEntry[], launcher = "bun ru
   for (const entry of lineage) refuseUnwritable(entry);
   const sources = sourcesOf(lineage);
   const covered = coveredSteps(lineage, sources);
-  const outputs = lineage.map((_, i) => `"$work/${i + 1}.safetensors"`);
+  const outputs = lineage.map((entry, i) => `"$work/${i + 1}.${endingOf(entry)}"`);
   outputs[lineage.length - 1] = '"$out"';
   const recipes = await Promise.all(lineage.map(readRecipe));
   // A recipe names its models itself, so a result that one uses goes where the recipe looks for it, unless it is still
@@ -88,14 +88,17 @@ export async function rerun(lineage: readonly LineageEntry[], launcher = "bun ru
     commands.push(`${kept.has(index) ? `test -e ${outputs[index]} || ` : ""}${words.join(" ")}`);
   }
   const reused = commands.map((command) => {
-    const result = / --?[a-z-]+ ("\$work\/\d+\.safetensors")$/.exec(command)?.[1];
+    const result = / --?[a-z-]+ ("\$work\/\d+\.(?:safetensors|gguf)")$/.exec(command)?.[1];
     return result ? `test -e ${result} || ${command}` : command;
   });
   const last = lineage.at(-1)!;
   const beside = besideOption(last);
   const refusal = namesBeside(last) ? [] : refusesTaken(beside === undefined ? "--out" : flag(beside));
-  return { script: frame(reused, lineage.length - covered.size, refusal), commands };
+  return { script: frame(reused, lineage.length - covered.size, { refusal, ending: endingOf(last) }), commands };
 }
+
+/** How the name of a step's result ends: types of GGUF are of a file of that form alone. */
+const endingOf = ({ options }: LineageEntry): string => (options.gguf_type === undefined ? "safetensors" : "gguf");
 
 /** The option that names a step's result beside its main one: it is true in the result's lineage. */
 const besideOption = ({ options }: LineageEntry): string | undefined =>
@@ -167,7 +170,11 @@ const refusesTaken = (option: string): string[] => [
   // biome-ignore-end lint/suspicious/noTemplateCurlyInString: the shell fills it in
 ];
 
-function frame(commands: readonly string[], steps: number, refusal: readonly string[]): string {
+function frame(
+  commands: readonly string[],
+  steps: number,
+  { refusal, ending }: { readonly refusal: readonly string[]; readonly ending: string },
+): string {
   const folder = commands.some((command) => command.includes("$work"));
   return [
     "#!/bin/sh",
@@ -175,8 +182,7 @@ function frame(commands: readonly string[], steps: number, refusal: readonly str
     "# Inputs are named as they were typed, so run it in the same folder.",
     ...(folder ? ["# WORK=DIR keeps the results of the steps there, and makes only those that are missing."] : []),
     "set -eu",
-    // biome-ignore lint/suspicious/noTemplateCurlyInString: the shell fills it in
-    "out=${1:-again.safetensors}",
+    `out=\${1:-again.${ending}}`,
     ...refusal,
     ...(folder ? WORK : []),
     ...commands,

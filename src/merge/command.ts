@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Checkpoint, TensorEntry } from "../checkpoint/checkpoint.ts";
 import { DTYPE_BYTES } from "../checkpoint/dtype.ts";
+import { GGUF } from "../checkpoint/gguf/write/options.ts";
 import { lineageOf } from "../checkpoint/lineage/input.ts";
 import { type Recipe, recipeReferences } from "../checkpoint/lineage/recipe/recipe.ts";
 import { referenceKey } from "../checkpoint/reference.ts";
@@ -41,6 +42,7 @@ function historyOf(
   recipe: Recipe,
   text: string | undefined,
   opened: ReadonlyMap<string, Checkpoint>,
+  isLast: boolean,
 ) {
   const baseKey = recipe.base && referenceKey(recipe.base);
   const keys = [...new Set(recipeReferences(recipe).map(referenceKey))];
@@ -59,6 +61,7 @@ function historyOf(
       ...(context.options.allow_duplicates ? { allow_duplicates: true } : {}),
       ...(context.options.allow_missing ? { allow_missing: true } : {}),
       ...given(context, "files", "tokenizer_source", "pad_to_multiple_of", "chat_template"),
+      ...(isLast && given(context, ...Object.keys(GGUF))),
       ...(post && { post: post.method.name, ...Object.fromEntries(Object.entries(post.values)) }),
     },
     seed: seedOf(context),
@@ -122,8 +125,8 @@ async function mergeOne(
   if (postStep) checkStep(postStep, plan.tensors, models.streamed);
 
   const outputs = outputsOf(plan);
-  const lineage = historyOf(context, recipe, text, opened);
   const isLast = target === context.out;
+  const lineage = historyOf(context, recipe, text, opened, isLast);
   const hub = { warn: (text: string) => context.warn(text), progress: context.progress };
   const options = isLast ? { ...writeOptions(context), hub } : {};
   // Header before work: the next command in a pipe can refuse a bad match within the first second.
@@ -255,7 +258,7 @@ export async function runMerge(given: PlainContext & { readonly options: object 
     for (const warning of plan.warnings) context.warn(warning);
     if (context.options.explain) printExplanation(context, plan);
     else {
-      const lineage = historyOf(context, last, text, opened);
+      const lineage = historyOf(context, last, text, opened, true);
       const output = { tensors: outputsOf(plan), files: plan.files, lineage };
       const written = writtenBytes(context.out, output, writeOptions(context));
       printCosts(context, plan, method, { to: context.out, ...(written !== undefined && { written }) });

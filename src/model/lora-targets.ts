@@ -123,6 +123,8 @@ function chosenBy(all: readonly Target[], wanted: string): Target[] {
 export function targetModules(specs: readonly ParameterSpec[], targets: readonly string[] | undefined): Target[] {
   const all = adaptable(specs).filter(({ whole }) => !whole);
   if (targets === undefined) return all.filter(isUsual);
+  if (targets.length === 0)
+    throw new UserError("--lora-targets names nothing", "name modules, or leave it out: is a shell variable unset?");
   const chosen = new Set(targets.flatMap((wanted) => chosenBy(all, wanted)));
   return all.filter((target) => chosen.has(target));
 }

@@ -5,14 +5,14 @@ import type { LineageEntry, TensorEntry, TensorInfo } from "../checkpoint/checkp
 import { decodeFloats, encodeFloats } from "../checkpoint/decode.ts";
 import { DTYPE_BYTES, type Dtype } from "../checkpoint/dtype.ts";
 import type { GgufOptions } from "../checkpoint/gguf/write/gguf-file.ts";
-import type { ShardOptions } from "../checkpoint/write/shards.ts";
+import type { OutputPlan, ShardOptions } from "../checkpoint/write/shards.ts";
 import { ClosedPipe } from "../checkpoint/write/sink.ts";
-import { createWriter, isPipe } from "../checkpoint/write/write.ts";
+import { createWriter, isPipe, writtenBytes } from "../checkpoint/write/write.ts";
 import type { WriteOptions, Writer } from "../checkpoint/write/writer.ts";
 import { UserError } from "../errors.ts";
 import type { Parameter } from "../tensor/parameter.ts";
 import { sizeOf } from "../tensor/tensor.ts";
-import { ggufAdapter } from "./gguf-adapter.ts";
+import { type GgufAdapter, ggufAdapter } from "./gguf-adapter.ts";
 import { type AdapterTensor, turn } from "./lora-files.ts";
 import type { Model } from "./model.ts";
 
@@ -74,27 +74,43 @@ export const savedInfos = (model: Model, dtype?: SaveOptions["dtype"]): TensorIn
 const isGgufAdapter = ({ adapter }: Model, target: string): boolean =>
   adapter !== undefined && target.endsWith(".gguf");
 
-/** The file and what fills it. Throws UserError for options of models. */
-async function openGgufAdapter(model: Model, target: string, options: SaveOptions, folds: boolean) {
-  const { lineage, flush, ggufType, ggufImatrix, warn = () => {} } = options;
+/** What the file of an adapter holds. Throws UserError for options of models. */
+async function planGgufAdapter(model: Model, options: SaveOptions, folds: boolean): Promise<GgufAdapter> {
+  const { lineage, ggufType, ggufImatrix, warn = () => {} } = options;
   if (ggufType !== undefined || ggufImatrix !== undefined) {
     throw new UserError(
       `--${ggufType === undefined ? "gguf-imatrix" : "gguf-type"} has no effect on an adapter, whose matrices are f32`,
       "leave it out, or merge the adapter into its base first",
     );
   }
-  const { plan, parts } = await ggufAdapter(model, lineage, { folds, warn });
+  return ggufAdapter(model, lineage, { folds, warn });
+}
+
+/** The file and what fills it. Throws UserError as `planGgufAdapter` does. */
+async function openGgufAdapter(model: Model, target: string, options: SaveOptions, folds: boolean) {
+  const { flush } = options;
+  const { plan, parts } = await planGgufAdapter(model, options, folds);
   return { writer: await createWriter(target, plan, flush === undefined ? {} : { flush }), parts };
 }
 
 async function open(model: Model, target: string, options: SaveOptions): Promise<Writer> {
   if (isGgufAdapter(model, target)) return (await openGgufAdapter(model, target, options, false)).writer;
-  const { files, lineage, dtype, flush, ...shards } = options;
+  const { files: _, lineage: __, dtype: ___, flush, ...shards } = options;
+  return createWriter(target, planOf(model, options), { ...shards, ...(flush === undefined ? {} : { flush }) });
+}
+
+/** What a checkpoint of the model, or of its adapter, holds. */
+function planOf(model: Model, { files, lineage, dtype }: SaveOptions): OutputPlan {
   const carried = model.adapter
     ? new Map([["adapter_config.json", new TextEncoder().encode(model.adapter.config)]])
     : files;
-  const plan = { tensors: savedInfos(model, dtype), files: carried, lineage };
-  return createWriter(target, plan, { ...shards, ...(flush === undefined ? {} : { flush }) });
+  return { tensors: savedInfos(model, dtype), files: carried, lineage };
+}
+
+/** For a dry run: throws UserError where the form of the target cannot hold the result. Nothing is written. */
+export async function checkSave(model: Model, target: string, options: SaveOptions): Promise<void> {
+  if (isGgufAdapter(model, target)) await planGgufAdapter(model, options, false);
+  else writtenBytes(target, planOf(model, options), options);
 }
 
 /**

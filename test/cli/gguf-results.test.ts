@@ -25,7 +25,39 @@ beforeAll(async () => {
 });
 afterAll(() => fs.rmSync(top, { recursive: true }));
 
+const INGOT = path.join(import.meta.dir, "../../scripts/ingot.ts");
 const RUN = "--steps 2 --batch-size 2 --lr 0.05 --seed 3";
+
+test("types are told in the history, by which the same bytes are made again", async () => {
+  const types = "--gguf-type bf16,*.attn_v.*=f16";
+  const { code, err } = await runShell(
+    `set -e; $MERGE student --method passthrough ${types} -o few.gguf -q;` +
+      `$TRAIN few.gguf --data a.jsonl --steps 1 --gguf-type f16 -o tuned.gguf -q;` +
+      `echo 'bun() { shift; "${process.execPath}" "${INGOT}" "$@" -q; }' > again.sh;` +
+      "$INSPECT tuned.gguf --command >> again.sh; sh again.sh",
+    top,
+  );
+  expect([err, code]).toEqual([expect.any(String), 0]);
+  expect(fs.readFileSync(at("again.sh"), "utf8")).toContain(
+    "run merge student --method passthrough --gguf-type 'bf16,*.attn_v.*=f16' -o \"$work/1.gguf\"",
+  );
+  expect(fs.readFileSync(at("again.gguf")).equals(fs.readFileSync(at("tuned.gguf")))).toBe(true);
+});
+
+test.each([
+  ["x.gguf --lora --lora-targets embed_tokens", "GGUF adapters have no place for a change of a tied embedding"],
+  ["x.gguf --lora --gguf-type q8_0", "--gguf-type has no effect on an adapter"],
+  ["x/ --gguf-type q8_0", "--gguf-type is for GGUF files, and x/ is none"],
+  ["x.gguf --gguf-type *.none=q8_0", 'the pattern "*.none" matches no matrix'],
+])("a dry run refuses what the run refuses: -o %s", async (out, told) => {
+  for (const ending of ["", " --dry-run"]) {
+    const { code, err } = await runShell(
+      `$TRAIN student --data a.jsonl --steps 1 -o '${out.replace(" ", "' ")}${ending}`,
+      top,
+    );
+    expect([err, code]).toEqual([expect.stringContaining(told), 2]);
+  }
+});
 
 test.each([
   ["distill", `$DISTILL teacher --student student --method kd --data a.jsonl ${RUN}`, ["student", "teacher"]],

@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { recipeDtype } from "../../src/checkpoint/lineage/recipe/read-recipe.ts";
 import { flagHint, parseArguments } from "../../src/cli/parse.ts";
 import { commonOptions, joinTables } from "../../src/cli/shared-options.ts";
-import { matchConfig } from "../../src/cli/sources.ts";
+import { fromEnvironment, matchConfig } from "../../src/cli/sources.ts";
 import { optionValue } from "../../src/method/validate.ts";
 import { RUN } from "../../src/run/training/options.ts";
 import { SAMPLE } from "../../src/sample/options.ts";
@@ -52,7 +52,7 @@ test("what is no dtype of the option is refused", () => {
   expect(given("auto")).resolves.toBe("keep");
 });
 
-test("a name that an option had before still means it, in commands and configs", async () => {
+test("a name that an option had before still means it, in commands, configs and the environment", async () => {
   const refused = (flag: string) => Promise.reject(new Error(`unknown ${flag}`));
   for (const flag of ["--mixture", "--weights"]) {
     const { given } = await parseArguments([flag, "0.7,0.3", `${flag}=1`], train, refused);
@@ -62,6 +62,10 @@ test("a name that an option had before still means it, in commands and configs",
   const fine = () => Promise.resolve();
   expect([...(await matchConfig(config("weights"), train, fine)).keys()]).toEqual(["mixture"]);
   expect(matchConfig(config("weights", "mixture"), train, fine)).rejects.toThrow("mixture is given twice");
+  const [old, present] = [{ INGOT_WEIGHTS: "1,2" }, { INGOT_MIXTURE: "3,4" }];
+  const set = (environment: object) => [...fromEnvironment(train, { NODE_ENV: "test", ...environment })];
+  expect(set({ ...old, INGOT_MIXTURE: "" })).toEqual([["mixture", { texts: ["1,2"], origin: "INGOT_WEIGHTS" }]]);
+  expect(set({ ...old, ...present })).toEqual([["mixture", { texts: ["3,4"], origin: "INGOT_MIXTURE" }]]);
 });
 
 test("no option is called what another was called before", () => {

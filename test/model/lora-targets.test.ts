@@ -29,6 +29,7 @@ test("names, ends of names, globs and regular expressions", async () => {
   // A regular expression holds for the whole name, as in PEFT.
   expect(of("llama", "(q|v)_proj")).rejects.toThrow("--lora-targets (q|v)_proj matches no linear layer of this model");
   expect(of("llama", "(q")).rejects.toThrow();
+  expect(of("llama")).rejects.toThrow("--lora-targets names nothing");
   expect(await of("llama", "lm_head", "embed_tokens")).toEqual(["model.embed_tokens", "lm_head"]);
 });
 

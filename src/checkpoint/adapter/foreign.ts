@@ -34,8 +34,11 @@ const PEFT_TYPES: Readonly<Record<string, string>> = {
   XLORA: "X-LoRA",
 };
 
+const GGUF = "GGUF LoRA";
+
 /** Tensors that only one kind of adapter has, for files without a config. */
 const TENSORS: readonly (readonly [pattern: RegExp, kind: string])[] = [
+  [/\.weight\.lora_[ab]$/, GGUF],
   [/\.lora_[ab]$/, "MLX LoRA"],
   [/\.ia3_l(\.|$)/, "IA3"],
   [/\.hada_[wt][12](_[ab])?(\.|$)/, "LoHa"],
@@ -103,6 +106,8 @@ export function refuseForeign(adapter: Pick<Checkpoint, "ref" | "files" | "tenso
 function foreign(kind: string, where: string): UserError {
   const hint = kind.startsWith("MLX")
     ? "fuse it into its base with mlx_lm.fuse, or convert it to PEFT's format"
-    : "merge it into its base with the tool that made it, or train a LoRA";
+    : kind === GGUF
+      ? "take the adapter as a folder, or merge it into its base with llama-export-lora"
+      : "merge it into its base with the tool that made it, or train a LoRA";
   return new UserError(`${where} is an adapter of the kind ${show(kind)}, which is not read here; expected LoRA`, hint);
 }

@@ -44,6 +44,13 @@ export async function createWriter(target: string, plan: OutputPlan, options: Wr
   if (kind !== "folder" && (options.shard !== undefined || (options.shards ?? 1) !== 1)) {
     throw new UserError(`${show(target)} is one file; shards are written to a folder`, "write -o name/");
   }
+  checkGgufOptions(target, kind, options);
+  if (kind === "pipe") return pipeWriter(target, plan, options);
+  return kind === "file" ? fileWriter(target, plan, options, flush) : folderWriter(target, plan, options, flush);
+}
+
+/** Throws UserError for options of GGUF files where the target is none. */
+function checkGgufOptions(target: string, kind: TargetKind, options: GgufOptions): void {
   const isGguf = kind === "file" && target.endsWith(".gguf");
   if (options.ggufType !== undefined && kind !== "pipe" && !isGguf) {
     throw new UserError(`--gguf-type is for GGUF files, and ${show(target)} is none`, "write -o model.gguf");
@@ -54,15 +61,15 @@ export async function createWriter(target: string, plan: OutputPlan, options: Wr
       "write -o model.gguf --gguf-type q4_k_m",
     );
   }
-  if (kind === "pipe") return pipeWriter(target, plan, options);
-  return kind === "file" ? fileWriter(target, plan, options, flush) : folderWriter(target, plan, options, flush);
 }
 
 /**
  * Bytes of a GGUF file, where the target is one: tensors take others in it than in the plan. Nothing is written. Throws
- * UserError where the file cannot hold the model.
+ * UserError where the file cannot hold the model, or the options are for GGUF files and the target is none.
  */
 export function writtenBytes(target: string, plan: OutputPlan, options: GgufOptions): number | undefined {
+  const kind = kindOf(target);
+  if (kind !== "hub") checkGgufOptions(target, kind, options);
   return target.endsWith(".gguf") ? ggufFile(plan, target, options, isPipe(target)).bytes : undefined;
 }
 
@@ -75,7 +82,9 @@ function singleFile(plan: OutputPlan, target: string, options: WriteOptions, pip
 /** Whether bytes written to this target are gone at once: stdout, a FIFO, a device. */
 export const isPipe = (target: string): boolean => kindOf(target) === "pipe";
 
-function kindOf(target: string): "pipe" | "file" | "folder" | "hub" {
+type TargetKind = "pipe" | "file" | "folder" | "hub";
+
+function kindOf(target: string): TargetKind {
   if (target === "-" || /^\/dev\/(stdout|fd\/\d+)$/.test(target)) return "pipe";
   if (target === "") throw new UserError("The name of the output is empty", "is a shell variable unset?");
   if (target.startsWith("hf:")) return "hub";

@@ -9,7 +9,7 @@ import { NeedsValues } from "../../gpu/dry-device.ts";
 import { type Gpu, openGpu } from "../../gpu/gpu.ts";
 import { carriedText } from "../../model/load.ts";
 import type { Model } from "../../model/model.ts";
-import { prepareSave, type SaveOptions, savingTo } from "../../model/save.ts";
+import { checkSave, prepareSave, type SaveOptions, savingTo } from "../../model/save.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
 import { humanBytes } from "../../text/format.ts";
 import { hostMemory, hostMemoryText } from "../host-memory.ts";
@@ -164,18 +164,14 @@ export interface RunOutput {
   readonly inputs: readonly string[];
 }
 
-/**
- * Makes the lineage, and finds out whether the result can be written. Throws UserError when it cannot, or when inputs
- * have changed.
- */
-export async function prepareOutput<B, D extends TrainingData<B>>(
+/** Makes the lineage, and says how the result is saved. Throws UserError when inputs have changed. */
+function describeOutput<B, D extends TrainingData<B>>(
   context: RunContext,
   technique: Technique<B, D>,
   { opened, start, saved, folder }: OpenedRun,
   { data, steps }: ReadRun<D>,
-  model: Model,
-): Promise<RunOutput> {
-  const { options, out } = context;
+): Omit<RunOutput, "writer"> {
+  const { options } = context;
   const read = [...start.read, ...(technique.read?.(data) ?? [])];
   const inputs = read.map(({ checkpoint: { ref, headerSha256 } }) => ({ ref, digest: headerSha256 }));
   if (saved) checkInputs(saved.progress, inputs, folder!);
@@ -190,6 +186,35 @@ export async function prepareOutput<B, D extends TrainingData<B>>(
     warn: (message: string) => context.warn(message),
     hub: { warn: (text: string) => context.warn(text), progress: context.progress },
   };
+  return { lineage, saving, inputs: inputs.map(({ digest }) => digest) };
+}
+
+/** For a dry run: throws UserError where a run would refuse to write. Nothing is written. */
+export async function checkOutput<B, D extends TrainingData<B>>(
+  context: RunContext,
+  technique: Technique<B, D>,
+  opened: OpenedRun,
+  read: ReadRun<D>,
+  model: Model,
+): Promise<void> {
+  const { saving } = describeOutput(context, technique, opened, read);
+  await checkSave(model, context.out, saving);
+}
+
+/**
+ * Makes the lineage, and finds out whether the result can be written. Throws UserError when it cannot, or when inputs
+ * have changed.
+ */
+export async function prepareOutput<B, D extends TrainingData<B>>(
+  context: RunContext,
+  technique: Technique<B, D>,
+  opened: OpenedRun,
+  read: ReadRun<D>,
+  model: Model,
+): Promise<RunOutput> {
+  const { options, out } = context;
+  const described = describeOutput(context, technique, opened, read);
+  const { saving } = described;
   if (options.best?.startsWith("hf:")) {
     throw new UserError(`--best ${options.best} would be sent at every better step`, "name a folder for --best");
   }
@@ -197,5 +222,5 @@ export async function prepareOutput<B, D extends TrainingData<B>>(
   if (options.best !== undefined)
     await (await prepareSave(model, options.best, savingTo(options.best, saving)))?.abort();
   context.onExit((ok) => (ok ? undefined : writer?.abort()));
-  return { lineage, saving, writer, inputs: inputs.map(({ digest }) => digest) };
+  return { ...described, writer };
 }

@@ -14,7 +14,15 @@ import { saveResult } from "../../model/save.ts";
 import { humanBytes } from "../../text/format.ts";
 import { quote } from "../../text/quote.ts";
 import type { Outcome } from "../command-context.ts";
-import { type BuiltRun, buildRun, describeRun, planRun, prepareOutput, type RunOutput } from "./build-run.ts";
+import {
+  type BuiltRun,
+  buildRun,
+  checkOutput,
+  describeRun,
+  planRun,
+  prepareOutput,
+  type RunOutput,
+} from "./build-run.ts";
 import { meanOfGroups } from "./held-out.ts";
 import { type HeldOutWatch, lossText } from "./held-out-watch.ts";
 import { type OpenedRun, openRun, readRun } from "./open-run.ts";
@@ -31,7 +39,9 @@ export async function runTraining<B, D extends TrainingData<B> = TrainingData<B>
   const opened = await openRun(context, technique);
   const read = await readRun(context, technique, opened);
   if (context.dryRun) {
-    describeRun(context, opened, read, await planRun(context, technique, opened, read));
+    const planned = await planRun(context, technique, opened, read);
+    await checkOutput(context, technique, opened, read, planned.model);
+    describeRun(context, opened, read, planned);
     return {};
   }
   const built = await buildRun(context, technique, opened, read);

@@ -69,6 +69,8 @@ test("adapters of other tools and kinds are refused by name, with a config or wi
   await expect(applyAdapter(base(), held("m", tensors))).rejects.toThrow(told("MLX LoRA"));
   const { fine_tune_type: _, ...older } = mlx;
   await expect(applyAdapter(base(), held("m", tensors, config(older)))).rejects.toThrow(told("MLX LoRA"));
+  const gguf = held("m", { "blk.0.attn_q.weight.lora_a": { shape: [2, 4] } });
+  await expect(applyAdapter(base(), gguf)).rejects.toThrow(told("GGUF LoRA"));
   const names = {
     ia3_l: "IA3",
     hada_w1_a: "LoHa",

@@ -174,6 +174,13 @@ describe("a model that is written", () => {
     for (const one of [known, plain]) one.close();
   });
 
+  test("statistics that no type can use are refused", async () => {
+    const sample = await sampleOf({ ...WIDE, intermediate_size: 96 }, "F32");
+    await save(at("idle.gguf"), imatrixOf(["blk.0.attn_q.weight", squares(64, [1])]));
+    const written = write(sample, at("none.gguf"), { ggufType: ["q8_0"], ggufImatrix: at("idle.gguf") });
+    await expect(written).rejects.toThrow("--gguf-imatrix has no effect");
+  });
+
   test("statistics of another model are refused", async () => {
     const sample = await sampleOf({ ...WIDE, intermediate_size: 96 }, "F32");
     const refused = (imatrix: Imatrix, message: RegExp) =>

@@ -51,8 +51,14 @@ export class Importances {
     return meansOf(found, part);
   }
 
-  /** Says what was quantized without statistics. Throws UserError where the file speaks of no tensor. */
+  /** Says what was quantized without statistics. Throws UserError where the file has an effect on no tensor. */
   finish(warn: (message: string) => void): void {
+    if (this.#met === 0 && this.#missing.size === 0) {
+      throw new UserError(
+        "--gguf-imatrix has no effect: no matrix gets a type of few bits, whose errors can be weighed",
+        "leave it out, or choose another --gguf-type, such as q4_k_m",
+      );
+    }
     if (this.#met === 0 && this.#missing.size > 0) {
       throw new UserError(
         `${this.#file} has statistics of ${show([...this.#imatrix.of.keys()][0]!)} and others, and of no matrix that is quantized`,

@@ -50,6 +50,8 @@ export function parseTypeRules(parts: readonly string[]): TypeRules {
       );
     }
   }
+  if (all === undefined && rules.length === 0 && parts.length > 0)
+    throw new UserError("--gguf-type names no type", "for example q8_0 or q4_k_m; is a shell variable unset?");
   return { all, rules };
 }
 

@@ -112,6 +112,7 @@ describe("in a file", () => {
     const sample = await sampleOf(config, "F32");
     const file = path.join(top, "none.gguf");
     for (const [type, message] of [
+      [" ,", /--gguf-type names no type/],
       ["q8_0,*.ffn_down.*=q4_k_m", /q4_k_m is a mix of types for a whole model/],
       ["q4_k_m,q8_0", /two types for all matrices, q4_k_m and q8_0/],
       ["q4_k_x", /"q4_k_x" is not a type/],
