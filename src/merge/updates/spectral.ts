@@ -8,7 +8,13 @@
  * side and m the longer, a decomposition takes about 6 n^3 + 2 m n^2 multiplications.
  */
 import { isInside } from "../../model/names.ts";
-import { type HostMatrix, hostMatrix } from "../../tensor/linear-algebra/leading-svd.ts";
+import {
+  type HostMatrix,
+  hostMatrix,
+  polarFactor,
+  stackedRows,
+  type Triplets,
+} from "../../tensor/linear-algebra/leading-svd.ts";
 import type { MergeValues, TypedMergeMethod } from "../contract.ts";
 import { mergeMethod } from "../contract.ts";
 import type { Chunk } from "../job/chunks.ts";
@@ -137,4 +143,17 @@ export async function summed(tasks: TaskMatrices): Promise<HostMatrix> {
     for (const [i, x] of values.entries()) sum.values[i]! += x;
   }
   return sum;
+}
+
+/** Triplets of several matrices, all left and all right vectors replaced by the orthonormal ones nearest to them. */
+export function orthogonalised(parts: readonly Triplets[], { rows, columns }: TaskMatrices): Triplets {
+  const side = (of: "left" | "right", length: number) =>
+    polarFactor(
+      stackedRows(
+        parts.map((part) => part[of]),
+        length,
+      ),
+    );
+  const s = Float64Array.from(parts.flatMap((part) => [...part.s]));
+  return { s, left: side("left", rows), right: side("right", columns) };
 }

@@ -53,7 +53,11 @@ export function hostProduct(a: HostMatrix, b: HostMatrix): HostMatrix {
 }
 
 /** Eigenvectors of A A^T as rows, and the roots of their eigenvalues; those that are not rounding, at most `most`. */
-function leftDirections({ rows, columns, values }: HostMatrix, most: number): { s: Float64Array; vectors: HostMatrix } {
+function leftDirections(
+  { rows, columns, values }: HostMatrix,
+  most: number,
+  size: number,
+): { s: Float64Array; vectors: HostMatrix } {
   const gram = new Float64Array(rows * rows);
   for (let i = 0; i < rows; i++) {
     for (let j = 0; j <= i; j++) {
@@ -64,16 +68,19 @@ function leftDirections({ rows, columns, values }: HostMatrix, most: number): { 
     }
   }
   const eigen = tridiagonalEigen(gram, rows);
-  const floor = TINY ** 2 * (eigen.values[0] ?? 0);
+  const floor = TINY ** 2 * Math.max(eigen.values[0] ?? 0, size ** 2);
   const s = eigen.values.filter((value, j) => j < most && value > 0 && value > floor).map(Math.sqrt);
   return { s, vectors: hostMatrix(s.length, rows, eigen.vectors.slice(0, s.length * rows)) };
 }
 
-/** The leading triplets, at most `most`, by falling singular value. Throws RangeError for what is not finite. */
-export function leadingSvd(a: HostMatrix, most = Number.POSITIVE_INFINITY): Triplets {
+/**
+ * The leading triplets, at most `most`, by falling singular value. `size`: a length that values are measured against
+ * too, where A is what a subtraction left. Throws RangeError for what is not finite.
+ */
+export function leadingSvd(a: HostMatrix, most = Number.POSITIVE_INFINITY, size = 0): Triplets {
   const wide = a.columns >= a.rows;
   const short = wide ? a : transposed(a);
-  const { s, vectors } = leftDirections(short, most);
+  const { s, vectors } = leftDirections(short, most, size);
   const across = hostProduct(vectors, short);
   for (const [j, length] of s.entries()) {
     const at = j * across.columns;

@@ -7,14 +7,8 @@
  * nearest to them, by their polar factors; the update is U S V^T. Directions that several tasks have in full are shared
  * out between them. Cost and what counts as a matrix: updates/spectral.ts.
  */
-import {
-  leadingSvd,
-  polarFactor,
-  rebuilt,
-  stackedRows,
-  type Triplets,
-} from "../../../tensor/linear-algebra/leading-svd.ts";
-import { lambdaOption, spectralMethod } from "../../updates/spectral.ts";
+import { leadingSvd, rebuilt, type Triplets } from "../../../tensor/linear-algebra/leading-svd.ts";
+import { lambdaOption, orthogonalised, spectralMethod } from "../../updates/spectral.ts";
 
 export const method = spectralMethod({
   name: "tsv_m",
@@ -31,18 +25,9 @@ export const method = spectralMethod({
   options: lambdaOption,
 
   async update(tasks) {
-    const { rows, columns, count } = tasks;
-    const share = Math.max(1, Math.floor(Math.min(rows, columns) / count));
+    const share = Math.max(1, Math.floor(Math.min(tasks.rows, tasks.columns) / tasks.count));
     const parts: Triplets[] = [];
-    for (let k = 0; k < count; k++) parts.push(leadingSvd(await tasks.read(k), share));
-    const side = (of: "left" | "right", length: number) =>
-      polarFactor(
-        stackedRows(
-          parts.map((part) => part[of]),
-          length,
-        ),
-      );
-    const s = Float64Array.from(parts.flatMap((part) => [...part.s]));
-    return rebuilt({ s, left: side("left", rows), right: side("right", columns) });
+    for (let k = 0; k < tasks.count; k++) parts.push(leadingSvd(await tasks.read(k), share));
+    return rebuilt(orthogonalised(parts, tasks));
   },
 });

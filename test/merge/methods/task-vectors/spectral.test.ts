@@ -1,7 +1,8 @@
-/** Iso-C and TSV-Merge against their equations in f64, by another decomposition than theirs. */
+/** Iso-C, Iso-CTS and TSV-Merge against their equations in f64, by another decomposition than theirs. */
 import { describe, expect, test } from "bun:test";
 import type { MergeMethod } from "../../../../src/merge/contract.ts";
 import { method as isoC } from "../../../../src/merge/methods/task-vectors/iso-c.ts";
+import { method as isoCts, isoRanks } from "../../../../src/merge/methods/task-vectors/iso-cts.ts";
 import { method as tsvM } from "../../../../src/merge/methods/task-vectors/tsv-m.ts";
 import { svd } from "../../../../src/tensor/linear-algebra/svd.ts";
 import { normal, randomArray } from "../../../experiments/support.ts";
@@ -22,11 +23,11 @@ const turned = (a: Grid): Grid => (a[0] ?? []).map((_, c) => a.map((row) => row[
 const times = (a: Grid, b: Grid): Grid =>
   a.map((row) => (b[0] ?? []).map((_, c) => row.reduce((sum, x, k) => sum + x * b[k]![c]!, 0)));
 
-/** U, s, V by Jacobi's rotations, without what is rounding. */
-function factors(a: Grid, most = Number.POSITIVE_INFINITY) {
+/** U, s, V by Jacobi's rotations, without what is rounding of the matrix or of `size`. */
+function factors(a: Grid, most = Number.POSITIVE_INFINITY, size = 0) {
   const [rows, columns] = [a.length, a[0]!.length];
   const { u, s, v } = svd(a.flat(), rows, columns);
-  const rank = Math.min(most, s.filter((value) => value > 1e-6 * s[0]!).length);
+  const rank = Math.min(most, s.filter((value) => value > 1e-6 * Math.max(s[0]!, size)).length);
   const first = (side: Grid) => side.map((row) => row.slice(0, rank));
   return { u: first(grid(u, rows, s.length)), s: [...s.slice(0, rank)], v: first(grid(v, columns, s.length)) };
 }
@@ -34,11 +35,19 @@ function factors(a: Grid, most = Number.POSITIVE_INFINITY) {
 const together = ({ u, s, v }: ReturnType<typeof factors>): Grid =>
   u.map((row) => v.map((other) => s.reduce((sum, value, j) => sum + value * row[j]! * other[j]!, 0)));
 const polar = (a: Grid): Grid => {
+  if (a[0]!.length === 0) return a;
   const { u, s, v } = factors(a);
   return together({ u, s: s.map(() => 1), v });
 };
 const add = (all: readonly Grid[]): Grid =>
   all[0]!.map((row, r) => row.map((_, c) => all.reduce((t, a) => t + a[r]![c]!, 0)));
+
+/** All vectors side by side, then the orthonormal ones nearest to them. */
+function nearest(parts: ReturnType<typeof factors>[]): ReturnType<typeof factors> {
+  const beside = (sides: Grid[]) => sides[0]!.map((_, r) => sides.flatMap((side) => side[r]!));
+  const [u, v] = [beside(parts.map((part) => part.u)), beside(parts.map((part) => part.v))];
+  return { u: polar(u), s: parts.flatMap((part) => part.s), v: polar(v) };
+}
 
 const references: Record<string, (tasks: readonly Grid[]) => Grid> = {
   iso_c(tasks) {
@@ -49,9 +58,21 @@ const references: Record<string, (tasks: readonly Grid[]) => Grid> = {
   tsv_m(tasks) {
     const share = Math.max(1, Math.floor(Math.min(tasks[0]!.length, tasks[0]![0]!.length) / tasks.length));
     const parts = tasks.map((task) => factors(task, share));
-    const beside = (sides: Grid[]) => sides[0]!.map((_, r) => sides.flatMap((side) => side[r]!));
-    const [u, v] = [beside(parts.map((part) => part.u)), beside(parts.map((part) => part.v))];
-    return together({ u: polar(u), s: parts.flatMap((part) => part.s), v: polar(v) });
+    return together(nearest(parts));
+  },
+  iso_cts(tasks) {
+    const side = Math.min(tasks[0]!.length, tasks[0]![0]!.length);
+    const { own, common } = isoRanks(side, tasks.length, 0.8);
+    const sum = factors(add(tasks), common);
+    const projection = times(sum.u, turned(sum.u));
+    const parts = tasks.map((task) => {
+      const inside = times(projection, task);
+      const rest = task.map((row, r) => row.map((x, c) => x - (inside[r]?.[c] ?? 0)));
+      return factors(rest, own, Math.hypot(...task.flat()));
+    });
+    const { u, s, v } = nearest([sum, ...parts]);
+    const mean = s.reduce((a, b) => a + b, 0) / side;
+    return together({ u, s: s.map(() => mean), v });
   },
 };
 
@@ -82,7 +103,7 @@ async function updateOf(method: MergeMethod, shape: readonly number[], models: r
   return mergeOne(await sharedGpu(), method, { name: tensor, shape, base, models }, { chunkValues: 64 });
 }
 
-for (const method of [isoC, tsvM]) {
+for (const method of [isoC, tsvM, isoCts]) {
   describe(method.name, () => {
     test.each(CASES)("is its equations: %s", async (_, rows, columns, ranks) => {
       const models = ranks.map((rank, k) => task(rows, columns, rank, 10 * k + 1));
@@ -132,6 +153,30 @@ test("iso_c: the update has equal singular values, whose sum is that of the summ
   for (const value of s) expect(value / s[0]!).toBeCloseTo(1, 5);
   const before = svd(add(models.map((model) => grid(model, 10, 14))).flat(), 10, 14).s;
   expect(s.reduce((a, b) => a + b) / before.reduce((a, b) => a + b)).toBeCloseTo(1, 5);
+});
+
+test("iso_cts: the update has equal singular values, whose mean is that of the directions that it is made of", async () => {
+  const models = [1, 2].map((k) => task(10, 14, 10, k));
+  const { s } = svd(await updateOf(isoCts, [10, 14], models), 10, 14);
+  for (const value of s) expect(value / s[0]!).toBeCloseTo(1, 4);
+});
+
+test("iso_cts is iso_c for one task, and where the sum gets every direction", async () => {
+  const shape = [11, 15];
+  const models = [1, 2, 3].map((k) => task(11, 15, 11, k));
+  const [one, whole] = [await updateOf(isoC, shape, models.slice(0, 1)), await updateOf(isoC, shape, models)];
+  expect(apart(await updateOf(isoCts, shape, models.slice(0, 1)), one)).toBeLessThan(1e-4);
+  const tensor = { name, shape, base: new Float64Array(165), models };
+  const all = await mergeOne(await sharedGpu(), isoCts, tensor, { values: { common_share: 1 } });
+  expect(apart(all, whole)).toBeLessThan(1e-5);
+});
+
+test("iso_cts: tasks get equal shares of what the sum leaves, to the nearest number", () => {
+  expect(isoRanks(10, 2, 0.8)).toEqual({ own: 1, common: 8 });
+  expect(isoRanks(768, 8, 0.8)).toEqual({ own: 19, common: 616 });
+  expect(isoRanks(10, 4, 0.01)).toEqual({ own: 2, common: 2 }); // 2.5 rounds to even
+  expect(isoRanks(14, 4, 0)).toEqual({ own: 3, common: 2 }); // 4 x 4 directions are not there
+  expect(isoRanks(3, 8, 0)).toEqual({ own: 0, common: 3 });
 });
 
 test("tsv_m: orthogonal task vectors of low rank are added up", async () => {
