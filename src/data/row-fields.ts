@@ -8,8 +8,9 @@ export function kindOf(value: Json | undefined): string {
   if (Array.isArray(value)) return value.length === 0 ? "an empty array" : "an array";
   if (typeof value === "object") return "an object";
   if (value === undefined) return "nothing";
-  const text = typeof value === "number" ? String(value) : JSON.stringify(value);
-  return `the ${typeof value} ${show(text.slice(0, 60))}`;
+  const text = show(String(value).slice(0, 60));
+  const quoted = typeof value !== "string" || text.startsWith('"') ? text : `"${text}"`;
+  return `the ${typeof value} ${quoted}`;
 }
 
 /** The keys of a row in words. */

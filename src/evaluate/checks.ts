@@ -68,7 +68,7 @@ function checkRoles({ name, roles = [] }: Metric, groups: readonly GroupReferenc
   const asker = `--metric ${name}`;
   for (const role of roles) {
     const taken = roles.filter((other) => other !== role).map((other) => options[`${other}_group`]);
-    requireGroup(options[`${role}_group`], names, { asker, flag: `--${role}-group`, taken });
+    requireGroup(options[`${role}_group`], names, { asker, flag: `--${role}-group`, role, taken });
   }
   if (roles.length > 1)
     requireDifferent(groups, { forget: options.forget_group, holdout: options.holdout_group }, asker);

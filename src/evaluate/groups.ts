@@ -34,14 +34,18 @@ export interface GroupChoice {
   readonly asker: string;
   /** The option that names another group. */
   readonly flag: string;
+  /** What it wants the group for: one whose name tells another role is not offered. Any group serves when left out. */
+  readonly role?: "forget" | "holdout";
   /** Groups with another role, which cannot have this one as well. */
   readonly taken?: readonly string[];
 }
 
 /** Throws UserError unless there is a group of the name. */
-export function requireGroup(name: string, groups: readonly string[], { asker, flag, taken = [] }: GroupChoice): void {
+export function requireGroup(name: string, groups: readonly string[], choice: GroupChoice): void {
+  const { asker, flag, role, taken = [] } = choice;
   if (groups.includes(name)) return;
-  const free = groups.filter((group) => !taken.includes(group) && !TELLING.includes(group));
+  const tells = (group: string) => role !== undefined && group !== role && TELLING.includes(group);
+  const free = groups.filter((group) => !taken.includes(group) && !tells(group));
   const other = nearest(name, free) ?? free[0];
   throw new UserError(
     `${asker} needs a group named ${name}; the data has ${groups.join(", ")}`,

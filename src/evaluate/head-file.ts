@@ -3,8 +3,9 @@ import fs from "node:fs";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { HEAD_FILE, MAX_FILES_BYTES } from "../checkpoint/safetensors/metadata.ts";
 import { UserError } from "../errors.ts";
+import { HEAD } from "../model/zero-shot-head.ts";
 
-/** The checkpoint with this file in place of a head beside its weights. Throws UserError. */
+/** The checkpoint with this file in place of a head beside or among its weights. Throws UserError. */
 export function withHeadFile(checkpoint: Checkpoint, file: string | undefined): Checkpoint {
   if (file === undefined) return checkpoint;
   let bytes: Uint8Array;
@@ -15,5 +16,6 @@ export function withHeadFile(checkpoint: Checkpoint, file: string | undefined): 
   } catch (error) {
     throw new UserError(`--zeroshot-head ${file} cannot be read: ${(error as Error).message}`, "is the path right?");
   }
-  return { ...checkpoint, files: new Map([...checkpoint.files, [HEAD_FILE, bytes]]) };
+  const files = new Map([...checkpoint.files, [HEAD_FILE, bytes]]);
+  return { ...checkpoint, files, tensors: new Map([...checkpoint.tensors].filter(([name]) => name !== HEAD)) };
 }

@@ -32,6 +32,10 @@ export const isAfterStack = (name: string): boolean =>
     name,
   );
 
+/** False for tables of tokens and positions, heads and last norms; true for all that lies in blocks. */
+export const isInside = (name: string): boolean =>
+  layerOf(name) !== undefined || !(isEmbedding(name) || isAfterStack(name) || /(^|\.)wpe\./.test(name));
+
 /**
  * Constants that some checkpoints store as floats: rotary frequencies and the causal masks of GPT-2 and GPT-NeoX. They
  * are never merged.

@@ -24,6 +24,7 @@ const FOREIGN = /(?:\b(?:llama-[a-z]+|jq|gunzip|unzstd|git lfs)\b|`bun install`)
 const SILENT: Readonly<Record<string, readonly string[]>> = {
   "src/checkpoint/write/write.ts": ["evaluate"], // --pass and --dump write streams
   "src/checkpoint/gguf/write/encoder.ts": ["evaluate"],
+  "src/checkpoint/gguf/write/importance.ts": ["evaluate"], // it makes statistics and quantizes nothing
   "src/checkpoint/gguf/write/gguf-file.ts": ["evaluate", "merge"], // whose results are no adapters
   "src/data/chat/conversation.ts": ["sample"], // no token of a prompt counts
   "src/data/sequences.ts": ["sample"], // prompts have their own limit

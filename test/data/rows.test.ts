@@ -34,10 +34,11 @@ const refusals: [name: string, row: unknown, text: string][] = [
   ["too few labels", { input_ids: [1, 2], labels: [1] }, "r:1: 1 labels for 2 input_ids"],
   ["other negative labels", { input_ids: [1], labels: [-1] }, "r:1: label -1 at position 0 is not a token"],
   ["no tokens", { input_ids: [] }, "r:1: input_ids is empty"],
+  ["a class by name", { x: [1], label: "cat" }, 'r:1: label should be a class (0, 1, ...), found the string "cat"'],
   [
-    "a class by name",
-    { x: [1], label: "cat" },
-    'r:1: label should be a class (0, 1, ...), found the string "\\"cat\\""',
+    "a class by a name that a terminal would obey",
+    { x: [1], label: 'a"\u001b[2J' },
+    'r:1: label should be a class (0, 1, ...), found the string "a\\"\\u001b[2J"',
   ],
   ["a matrix for x", { x: [[1]], label: 0 }, "r:1: x should be a list of numbers, found a list of shape (1, 1)"],
   [

@@ -143,7 +143,7 @@ function checkTable(
   if (table.patch !== undefined)
     throw recipe.fail(
       `the adapter on ${ref} changes ${own.name}, whose rows this recipe moves`,
-      "merge the adapter into its base first: ingot merge base+adapter -o merged/",
+      "merge the adapter into its base first: ingot merge base+adapter --method passthrough -o merged/",
     );
   if (isStream(checkpoint))
     throw recipe.fail(

@@ -12,7 +12,7 @@
 
 import { UserError } from "../../../errors.ts";
 import { foldGroups, spanGroups } from "../../../gpu/grid.ts";
-import { isAfterStack, isEmbedding, layerOf } from "../../../model/names.ts";
+import { isInside } from "../../../model/names.ts";
 import { matmul } from "../../../tensor/linear-algebra/matmul.ts";
 import { type MergeValues, mergeMethod } from "../../contract.ts";
 import type { TensorInputs } from "../../job/tensor-inputs.ts";
@@ -39,10 +39,7 @@ const options = {
 type Inputs = TensorInputs<MergeValues<typeof options>>;
 
 /** Matrices but embeddings and heads: what is merged. */
-const isMerged = ({ shape, name }: Pick<Inputs, "shape" | "name">): boolean =>
-  shape.length === 2 &&
-  !isEmbedding(name) &&
-  (layerOf(name) !== undefined || !(isAfterStack(name) || /(^|\.)wpe\./.test(name)));
+const isMerged = ({ shape, name }: Pick<Inputs, "shape" | "name">): boolean => shape.length === 2 && isInside(name);
 
 /** Least magnitude that is kept, per model, over all matrices; nothing is read when all of it is kept. */
 async function survey(all: readonly Inputs[]): Promise<ReadonlyMap<number, number>> {
