@@ -114,6 +114,7 @@ export function openError(error: NodeJS.ErrnoException, what: string): UserError
   if (error.code === "EACCES" || error.code === "EPERM") {
     return new UserError(`${what} may not be read`, "check its permissions");
   }
+  if (error.code === "EISDIR") return new UserError(`${what} is a folder; expected a file`, "name the file in it");
   if (error.code === "ELOOP") return new UserError(`${what} is a link in a loop of links`, "name the file itself");
   if (error.code === "ENAMETOOLONG") return new UserError(`${what}: the name is too long for a file`, "check the path");
   if (error.code === "EMFILE" || error.code === "ENFILE") {

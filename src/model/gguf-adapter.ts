@@ -115,7 +115,7 @@ export async function ggufAdapter(
     const left = 100 * Math.max(...found.map((one) => one.left));
     warn(
       `GGUF has no DoRA: ${found.length} changes are folded into LoRA of rank ${most} or less, ` +
-        `which leaves out ${left.toPrecision(2)} % of a change at most`,
+        (left === 0 ? "which holds all of them" : `which leaves out ${left.toPrecision(2)} % of a change at most`),
     );
   }
   const gguf: GgufEntries = new Map([

@@ -181,6 +181,10 @@ describe("a model that is written", () => {
     await expect(written).rejects.toThrow("--gguf-imatrix has no effect");
   });
 
+  test("a folder is refused as what it is", () => {
+    expect(() => readImatrix(top)).toThrow(`${top} is a folder; expected a file`);
+  });
+
   test("statistics of another model are refused", async () => {
     const sample = await sampleOf({ ...WIDE, intermediate_size: 96 }, "F32");
     const refused = (imatrix: Imatrix, message: RegExp) =>
@@ -196,6 +200,15 @@ describe("a model that is written", () => {
 });
 
 describe("from the shell", () => {
+  test("a place that cannot be written is refused before anything is measured", async () => {
+    fs.writeFileSync(at("few.jsonl"), JSON.stringify({ input_ids: [1, 2, 3] }));
+    await write(await sampleOf(TINY_TEXT.llama!, "F32"), at("plain"), {});
+    // No such device: it is not opened before the place is known to be good.
+    const line = "$EVALUATE imatrix plain --data few.jsonl --device none -o absent/im.gguf";
+    const { code, err } = await runShell(line, top);
+    expect([err, code]).toEqual([expect.stringContaining("absent: no such folder"), 2]);
+  });
+
   const config = { ...TINY_TEXT.llama!, hidden_size: 256, intermediate_size: 256, num_hidden_layers: 1 };
   const init = { ...config, num_attention_heads: 4, num_key_value_heads: 2, vocab_size: 260, initializer_range: 0.06 };
 
