@@ -37,6 +37,8 @@ export interface ParameterSpec {
   readonly routes?: boolean | "parameter";
   /** Of a classifier's head, which an adapter trains and saves whole. */
   readonly whole?: boolean;
+  /** Between encoder and head: a pretrained encoder may lack it where it lacks a head. */
+  readonly pooler?: boolean;
   /** Kept as it is: never trained, without a gradient. */
   readonly buffer?: boolean;
   /** Held in f32 as vectors are, whatever is asked. */

@@ -83,7 +83,8 @@ export async function loadParameters(
   const missing = [...wanted.keys()].filter((name) => !tensors.has(name));
   if (missing.length > 0) {
     const others = missing.length > 1 ? `, nor ${missing.length - 1} others that its config.json asks for` : "";
-    const headless = missing.every((name) => wanted.get(name)!.spec.whole);
+    const lacking = missing.map((name) => wanted.get(name)!.spec);
+    const headless = lacking.some(({ whole }) => whole) && lacking.every(({ whole, pooler }) => whole || pooler);
     throw new UserError(
       `${ref} has no tensor ${missing[0]}${others}`,
       headless ? "a pretrained encoder has no head; train gives it one" : "does config.json belong to these weights?",

@@ -99,6 +99,36 @@ test("a pretrained encoder gets a new head, which an adapter holds", async () =>
   expect([on.code, on.err]).toEqual([0, expect.not.stringContaining("its head is new")]);
 });
 
+test("a masked language model, which is saved without a pooler, gets one with its head", async () => {
+  for (const [name, prefix] of [
+    ["masked", "bert."],
+    ["bare", ""],
+  ] as const) {
+    cpSync(at("made"), at(name), { recursive: true });
+    rename(at(`${name}/model.safetensors`), /^(classifier|bert\.pooler\.dense)\./, "cls.predictions.$1.");
+    rename(at(`${name}/model.safetensors`), /^bert\./, prefix);
+    const config = JSON.parse(readFileSync(at(`${name}/config.json`), "utf8"));
+    writeFileSync(at(`${name}/config.json`), JSON.stringify({ ...config, architectures: ["BertForMaskedLM"] }));
+    const line = [name, "--data", "train.jsonl", "--batch-size", "12", "--steps", "1"];
+    const adapter = await run("train", [...line, "--lora", "-o", `${name}-adapter/`]);
+    expect([adapter.code, adapter.err]).toEqual([
+      2,
+      expect.stringContaining(`${name} has no ${prefix}pooler.dense.weight, and an adapter does not hold a new one`),
+    ]);
+    const whole = await run("train", [...line, "-o", `${name}-headed/`]);
+    expect([whole.code, whole.err]).toEqual([
+      0,
+      expect.stringContaining(`drawn by --seed 0, and ${prefix}pooler.dense.weight with it`),
+    ]);
+    const made = JSON.parse(readFileSync(at(`${name}-headed/config.json`), "utf8"));
+    expect(made).toEqual({ ...config, architectures: ["BertForSequenceClassification"] });
+    await done("evaluate", `${name}-headed --data test.jsonl --metric loss`);
+    await done("train", `${name}-headed --data train.jsonl --batch-size 12 --steps 1 --lora -o ${name}-adapter/`);
+  }
+  const refused = await run("evaluate", ["masked", "--data", "test.jsonl", "--metric", "loss"]);
+  expect(refused.err).toContain("a pretrained encoder has no head; train gives it one");
+});
+
 test.each([
   ['{"text": "a"}', "train", "label should be a class (0 to 1) or its name, found nothing", "--columns label=COLUMN"],
   [

@@ -14,7 +14,7 @@ const equations = textClassifier(
   {
     modules: ["classifier"],
     specs: (c) => [
-      ...linearSpecs("bert.pooler.dense", c.width, c.width, c.std, true),
+      ...linearSpecs("bert.pooler.dense", c.width, c.width, c.std, true).map((spec) => ({ ...spec, pooler: true })),
       ...linearSpecs("classifier", c.classes, c.width, c.std, true),
     ],
     pooled: (net, first) => tanh(net.rec, net.linear(first, "bert.pooler.dense")),

@@ -135,9 +135,12 @@ function refuseTwoAdapters({ lora, lora_continue }: StartOptions): void {
 }
 
 /** The checkpoint, with a new head where it is a pretrained encoder without one. */
-async function headed(checkpoint: Checkpoint, { seed, warn }: StartOptions): Promise<Checkpoint> {
+async function headed(checkpoint: Checkpoint, options: StartOptions): Promise<Checkpoint> {
+  const { seed, warn, lora = false, lora_continue = false } = options;
   const { architecture, config } = await describeConfig(configOf(checkpoint), checkpoint.ref, undefined, checkpoint);
-  return withNewHead(checkpoint, architecture.parameters(config), { seed, warn });
+  return withNewHead(checkpoint, architecture, architecture.parameters(config), {
+    ...{ seed, warn, adapter: lora || lora_continue },
+  });
 }
 
 async function adapterParts(
