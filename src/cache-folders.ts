@@ -3,7 +3,7 @@
  */
 import { accessSync, constants, existsSync, lstatSync, mkdirSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { dirname, isAbsolute, join } from "node:path";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -17,7 +17,7 @@ export function cacheFolders(env: Environment = process.env, platform: string = 
   const usual =
     platform === "win32"
       ? join(env.LOCALAPPDATA ?? join(home, "AppData", "Local"), "ingot")
-      : env.XDG_CACHE_HOME
+      : env.XDG_CACHE_HOME && isAbsolute(env.XDG_CACHE_HOME) // the XDG specification takes no other path
         ? join(env.XDG_CACHE_HOME, "ingot")
         : platform === "darwin"
           ? join(home, "Library", "Caches", "ingot")

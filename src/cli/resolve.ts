@@ -135,7 +135,8 @@ function readSet(typed: Parsed["given"], method: MethodInfo | undefined, isRaw: 
     const known = Object.keys(method?.options ?? {});
     if (!match) throw new UserError(`--set: expected KEY=VALUE but found ${text}`, setHint(text, method, isRaw));
     const [, typedKey = "", filter, value = ""] = match;
-    const key = typedKey.trim().replaceAll("-", "_");
+    const named = typedKey.trim().replaceAll("-", "_");
+    const key = nameIn(method?.options ?? {}, named) ?? named;
     if (method && !known.includes(key)) {
       const options = known.length > 0 ? `its options are ${known.join(", ")}` : "it has no options";
       throw new UserError(`--set: ${method.name} has no option ${typedKey}`, didYouMean(typedKey, known) ?? options);

@@ -22,7 +22,7 @@ export interface ActivationSquares {
   readonly counts: Float64Array;
 }
 
-/** A module in a program: its columns and parts. Its outputs are \`sums MODULE\` and, of experts, \`counts MODULE\`. */
+/** A module in a program: its columns and parts. Its outputs are `sums MODULE` and, of experts, `counts MODULE`. */
 interface Observed {
   readonly columns: number;
   readonly parts: number;

@@ -5,7 +5,7 @@ import { UserError } from "../errors.ts";
 import { openGpu } from "../gpu/gpu.ts";
 import { type Bound, bind } from "../method/bind.ts";
 import { flagOf } from "../method/options.ts";
-import { prepareSave, saveResult } from "../model/save.ts";
+import { checkSave, prepareSave, saveResult } from "../model/save.ts";
 import { batchesIn } from "../run/batches-in-order.ts";
 import { runTraining } from "../run/training/run-training.ts";
 import { humanBytes } from "../text/format.ts";
@@ -50,38 +50,17 @@ const named = (role: string, rows: readonly string[] = []): readonly string[] =>
 /** Options of training that an edit has no use for, where they show that they were given. */
 const TRAINING = ["smooth", "pd", "steps", "epochs", "eval_data", "eval_split", "resume", "state", "best"] as const;
 
-/** Edits weights. */
-async function edit(context: UnlearnContext, { method, values }: Bound<UnlearnEdit>): Promise<Outcome> {
-  const { options, seed, signal } = context;
-  if (options.lora || options.lora_continue)
-    throw new UserError("an edit changes weights, not an adapter", "leave out --lora");
-  const odd = TRAINING.find((name) => options[name]);
-  if (odd) throw new UserError(`${flagOf(odd)} is for methods that train`, "leave it out");
-  const source = await opened(context, context.args[0] ?? "-");
-  const { begun, files } = source;
-  const alone = method.alone?.(values) ?? false;
-  if (!alone && !options.retain)
-    throw new UserError("--retain is missing", `${method.name} compares the rows to forget with the others`);
-  const rows = method.rows?.(values) ?? options.batch_size;
-  const groups = forgetGroups(context);
-  const forget = await batchesIn(groups.forget, source, rows);
-  const retain = alone ? [] : await batchesIn(groups.retain ?? [], source, rows);
-  if (context.dryRun) {
-    const plan = { forget: forget.length, retain: retain.length, rows };
-    if (options.json) context.json(plan);
-    else context.print(`${plan.forget} batches to forget, ${plan.retain} to keep, of ${rows}`);
-    return {};
-  }
-  const gpu = await openGpu({ device: context.device });
-  const model = await begun.load(gpu);
+/** How the result of an edit is saved, with its lineage. */
+function savingOf(context: UnlearnContext, method: string, { begun, files }: Awaited<ReturnType<typeof opened>>) {
+  const { options, seed } = context;
   const step = {
     script: "unlearn",
     version: context.version,
-    method: method.name,
+    method,
     options: context.chosen,
     seed,
   };
-  const saving = {
+  return {
     files,
     lineage: lineageOf(step, begun.read, (text) => context.warn(text)),
     ...(options.out_dtype ? { dtype: ({ f32: "F32", bf16: "BF16", f16: "F16" } as const)[options.out_dtype] } : {}),
@@ -91,6 +70,35 @@ async function edit(context: UnlearnContext, { method, values }: Bound<UnlearnEd
     warn: (message: string) => context.warn(message),
     hub: { warn: (text: string) => context.warn(text), progress: context.progress },
   };
+}
+
+/** Edits weights. */
+async function edit(context: UnlearnContext, { method, values }: Bound<UnlearnEdit>): Promise<Outcome> {
+  const { options, signal } = context;
+  if (options.lora || options.lora_continue)
+    throw new UserError("an edit changes weights, not an adapter", "leave out --lora");
+  const odd = TRAINING.find((name) => options[name]);
+  if (odd) throw new UserError(`${flagOf(odd)} is for methods that train`, "leave it out");
+  const source = await opened(context, context.args[0] ?? "-");
+  const { begun } = source;
+  const alone = method.alone?.(values) ?? false;
+  if (!alone && !options.retain)
+    throw new UserError("--retain is missing", `${method.name} compares the rows to forget with the others`);
+  const rows = method.rows?.(values) ?? options.batch_size;
+  const groups = forgetGroups(context);
+  const forget = await batchesIn(groups.forget, source, rows);
+  const retain = alone ? [] : await batchesIn(groups.retain ?? [], source, rows);
+  const saving = savingOf(context, method.name, source);
+  if (context.dryRun) {
+    const gpu = await openGpu({ device: context.device, dry: true });
+    await checkSave(await begun.load(gpu), context.out, saving);
+    const plan = { forget: forget.length, retain: retain.length, rows };
+    if (options.json) context.json(plan);
+    else context.print(`${plan.forget} batches to forget, ${plan.retain} to keep, of ${rows}`);
+    return {};
+  }
+  const gpu = await openGpu({ device: context.device });
+  const model = await begun.load(gpu);
   const writer = await prepareSave(model, context.out, saving);
   context.onExit((ok) => (ok ? undefined : writer?.abort()));
   context.progress.start({ total: 100, unit: "%" });

@@ -131,6 +131,17 @@ describe("a cache", () => {
     expect(ten).toBeLessThan(100);
   });
 
+  test("has a history that makes it again, with what reads the rows", async () => {
+    writeFileSync(at("named.jsonl"), '{"ids": [1, 2, 3]}\n');
+    await shell(
+      "$DISTILL cache large --data named.jsonl --columns input_ids=ids --top-logprobs 3 -q -o named.safetensors",
+    );
+    const { text } = await shell("$INSPECT named.safetensors --command");
+    expect(text).toContain(
+      'distill cache --teacher large --data named.jsonl --top-logprobs 3 --columns input_ids=ids -o "$out"',
+    );
+  });
+
   test("of everything teaches as the teacher does; its bytes are told beforehand", async () => {
     const plan = await distill(`cache large --data rows.jsonl --top-logprobs 50 -n --json`);
     expect(JSON.parse(plan.text).rows).toBe(12);

@@ -59,6 +59,14 @@ test.each([
   }
 });
 
+test("a dry run of an edit refuses what the edit refuses", async () => {
+  for (const ending of ["", " --dry-run"]) {
+    const line = `$UNLEARN student --method ssd --forget a.jsonl --retain b.jsonl -o x/ --gguf-type f16${ending}`;
+    const { code, err } = await runShell(line, top);
+    expect([err, code]).toEqual([expect.stringContaining("--gguf-type is for GGUF files, and x/ is none"), 2]);
+  }
+});
+
 test.each([
   ["distill", `$DISTILL teacher --student student --method kd --data a.jsonl ${RUN}`, ["student", "teacher"]],
   ["unlearn", `$UNLEARN student --method npo --forget a.jsonl --retain b.jsonl ${RUN}`, ["student"]],

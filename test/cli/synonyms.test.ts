@@ -7,6 +7,7 @@ import { fromEnvironment, matchConfig } from "../../src/cli/sources.ts";
 import { optionValue } from "../../src/method/validate.ts";
 import { RUN } from "../../src/run/training/options.ts";
 import { SAMPLE } from "../../src/sample/options.ts";
+import { runScript } from "../support/command.ts";
 
 const train = { ...RUN, ...commonOptions({ options: RUN }), warmup: { type: "number", help: "" } };
 
@@ -50,6 +51,12 @@ test("what is no dtype of the option is refused", () => {
   const given = (text: string) => optionValue("dtype", RUN.dtype, { texts: [text], origin: "--dtype" });
   expect(given("fp16")).rejects.toThrow('--dtype: expected "bf16", "f32" or "keep" but found fp16');
   expect(given("auto")).resolves.toBe("keep");
+});
+
+test("a name that an option of a method had before still means it in --set", async () => {
+  const run = (set: string) => runScript("data", ["facts", "--set", set, "--json", "--dry-run"], import.meta.dir);
+  expect((await run("forget=0.5")).text).toBe((await run("forget_share=0.5")).text);
+  expect((await run("forgot=0.5")).err).toContain("--set: facts has no option forgot\n");
 });
 
 test("a name that an option had before still means it, in commands, configs and the environment", async () => {

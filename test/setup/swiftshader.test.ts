@@ -80,6 +80,7 @@ describe("the cache folder", () => {
     const first = (platform: string, env: Record<string, string>) => cacheFolders(env, platform)[0];
     expect(first("linux", environment)).toBe(join("/cache", "ingot"));
     expect(first("linux", { HOME: "/home/a" })).toBe(join("/home/a", ".cache", "ingot"));
+    expect(first("linux", { HOME: "/home/a", XDG_CACHE_HOME: "here" })).toBe(join("/home/a", ".cache", "ingot"));
     expect(first("darwin", { HOME: "/home/a" })).toBe(join("/home/a", "Library", "Caches", "ingot"));
     expect(first("win32", environment)).toBe(join("/local", "ingot"));
     expect(cacheFolders(environment, "linux")[1]).toStartWith(tmpdir());

@@ -36,10 +36,11 @@ export async function cache(context: Context<typeof CACHE>): Promise<Outcome> {
   }
   const gpu = await openGpu({ device: context.device });
   const model = await Model.load(gpu, checkpoint, { freeze: () => true });
+  const { teacher: _, ...chosen } = context.chosen;
   const step = {
     script: "distill cache",
     version: context.version,
-    options: { data: options.data, top: k },
+    options: { ...chosen, top_logprobs: k },
     seed,
   };
   const lineage = lineageOf(step, [{ checkpoint, role: "teacher" }], (text) => context.warn(text));
