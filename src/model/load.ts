@@ -82,7 +82,7 @@ export async function loadParameters(
 
   const missing = [...wanted.keys()].filter((name) => !tensors.has(name));
   if (missing.length > 0) {
-    const others = missing.length > 1 ? `, nor ${missing.length - 1} others that its config.json asks for` : "";
+    const others = missing.length > 1 ? `, nor ${otherCount(missing.length - 1)} that its config.json asks for` : "";
     const lacking = missing.map((name) => wanted.get(name)!.spec);
     const headless = lacking.some(({ whole }) => whole) && lacking.every(({ whole, pooler }) => whole || pooler);
     throw new UserError(
@@ -151,14 +151,16 @@ function othersOf(
   warn: (message: string) => void,
 ): readonly TensorEntry[] {
   const beside = [...tensors.values()].filter(({ name }) => !wanted.has(name));
-  const shown = ([first, ...more]: readonly TensorEntry[]) =>
-    more.length > 0 ? `${first!.name} and ${more.length} others` : first!.name;
+  const leftOut = ([first, ...more]: readonly TensorEntry[], verb: string, what: string) =>
+    more.length > 0
+      ? `${first!.name} and ${otherCount(more.length)} ${verb} ${what}, and are left out`
+      : `${first!.name} ${verb}s ${what}, and is left out`;
   const known = beside.filter(({ name }) => ignored?.test(name) && !/(^|\.)(lm_head|embed_out)\.weight$/.test(name));
-  if (known.length > 0) warn(`${ref}: ${shown(known)} hold no weight that ${type} needs, and are left out`);
+  if (known.length > 0) warn(`${ref}: ${leftOut(known, "hold", `no weight that ${type} needs`)}`);
   const others = beside.filter(({ name }) => !ignored?.test(name));
   if (others.length === 0) return [];
   if (partOf === undefined) {
-    warn(`${ref}: ${shown(others)} belong to nothing that ${type} computes, and are left out`);
+    warn(`${ref}: ${leftOut(others, "belong", `to nothing that ${type} computes`)}`);
     return [];
   }
   const count = others.reduce((sum, { shape }) => sum + sizeOf(shape), 0).toLocaleString("en-US");
@@ -167,6 +169,8 @@ function othersOf(
   );
   return others;
 }
+
+const otherCount = (count: number): string => (count === 1 ? "1 other" : `${count} others`);
 
 /**
  * Some checkpoints hold the bare base model, without the prefix of the whole (`h.0...` for `transformer.h.0...`), and

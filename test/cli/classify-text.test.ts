@@ -85,7 +85,7 @@ test("a pretrained encoder gets a new head, which an adapter holds", async () =>
     0,
     expect.stringContaining("encoder has no classifier.weight: its head is new, drawn by --seed 5"),
   ]);
-  expect(whole.err).toContain("encoder: cls.predictions.weight and 1 others belong to nothing that bert computes");
+  expect(whole.err).toContain("encoder: cls.predictions.weight and 1 other belong to nothing that bert computes");
   await done("evaluate", "headed --data test.jsonl --metric loss");
   const again = await run("train", [...line, "-o", "again/"]);
   expect(again.code).toBe(0);

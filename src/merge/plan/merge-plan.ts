@@ -72,7 +72,7 @@ export async function planMerge(
   options: PlanOptions = {},
 ): Promise<MergePlan> {
   const warnings = [...recipe.warnings, ...unusedParameters(recipe, method)];
-  if (recipe.chatTemplate) checkTemplate(recipe.chatTemplate.wanted, recipe.chatTemplate.fail);
+  if (recipe.chatTemplate) await checkTemplate(recipe.chatTemplate.wanted, recipe.chatTemplate.fail);
   const given = namedModels(recipe, opened, warnings);
   const revised = recipe.tokenizer && reviseModels(recipe.tokenizer, given, recipe.base !== undefined, warnings);
   const { models, donor } = revised ?? given;

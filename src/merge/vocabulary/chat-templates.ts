@@ -2,8 +2,10 @@
  * The chat template of a merge that chooses one: a text in Jinja, a form by its name, or `auto`, that of most models.
  * Forms are written here from their descriptions; the names are mergekit's.
  */
+import { jinjaTemplate } from "../../data/chat/jinja.ts";
+import { markGenerations } from "../../data/chat/marks.ts";
 import { vocabularyOf } from "../../data/vocabulary.ts";
-import type { UserError } from "../../errors.ts";
+import { UserError } from "../../errors.ts";
 import { type Json, parseJson } from "../../json.ts";
 import type { NamedModel } from "../../model/names.ts";
 import { editJson } from "../plan/json-edit.ts";
@@ -132,7 +134,15 @@ export function setTemplate(
 }
 
 /** Throws UserError, made by `fail`, for a text that is neither a name nor a template. */
-export function checkTemplate(wanted: string, fail: (message: string, hint: string) => UserError): void {
-  if (TEMPLATE_NAMES.includes(wanted) || /\{[{%]/.test(wanted)) return;
-  throw fail(`chat-template ${wanted} is no name and no template in Jinja`, `names are ${TEMPLATE_NAMES.join(", ")}`);
+export async function checkTemplate(wanted: string, fail: (message: string, hint: string) => UserError): Promise<void> {
+  if (TEMPLATE_NAMES.includes(wanted)) return;
+  if (!/\{[{%]/.test(wanted))
+    throw fail(`chat-template ${wanted} is no name and no template in Jinja`, `names are ${TEMPLATE_NAMES.join(", ")}`);
+  try {
+    await jinjaTemplate(markGenerations(wanted) ?? wanted, "chat-template");
+  } catch (error) {
+    if (error instanceof UserError) return; // without the library that reads templates they are written as they are
+    const why = error instanceof TypeError ? "it ends within a block" : (error as Error).message;
+    throw fail(`chat-template cannot be read as Jinja: ${why}`, "every {% for %} and {% if %} has its end");
+  }
 }

@@ -215,7 +215,7 @@ class RowSources {
     if (one) return one;
     throw this.#recipe.fail(
       `${token}: ${referenceKey(ref)} is not among the models`,
-      "rows come from models merged here",
+      `rows come from one of ${[...this.#known.keys()].join(", ")}`,
     );
   }
 }

@@ -60,7 +60,7 @@ export function targetOf(
   if (typeof wanted !== "string" && named === undefined)
     throw recipe.fail(
       `${referenceKey(wanted)} is not among the models`,
-      "the tokenizer is that of a model merged here",
+      `union, base, or one of ${[...known.keys()].join(", ")}`,
     );
   const source = named?.model ?? first;
   const file = new TokenizerFile(source, recipe);

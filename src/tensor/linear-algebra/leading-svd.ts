@@ -6,7 +6,7 @@
  * directions here. n being the shorter side and m the longer, about 6 n^3 + 2 m n^2 multiplications. svd.ts is exact to
  * rounding, also for small singular values, and many times slower.
  */
-import { tridiagonalEigen } from "./tridiagonal-eigen.ts";
+import { dotOf, tridiagonalEigen } from "./tridiagonal-eigen.ts";
 
 /** Below this share of the largest singular value one counts as zero. */
 const TINY = 1e-6;
@@ -61,8 +61,7 @@ function leftDirections(
   const gram = new Float64Array(rows * rows);
   for (let i = 0; i < rows; i++) {
     for (let j = 0; j <= i; j++) {
-      let dot = 0;
-      for (let c = 0; c < columns; c++) dot += values[i * columns + c]! * values[j * columns + c]!;
+      const dot = dotOf(values, i * columns, values, j * columns, 0, columns);
       gram[i * rows + j] = dot;
       gram[j * rows + i] = dot;
     }

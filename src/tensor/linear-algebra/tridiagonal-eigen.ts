@@ -10,6 +10,29 @@ import type { Eigen } from "./symmetric-eigen.ts";
 /** QL steps for one eigenvalue; two are usual. */
 const STEPS = 60;
 
+/** sum of a[at + j] b[bt + j], j from `first` to below `end`, in four sums: one alone waits for each addition. */
+export function dotOf(a: Float64Array, at: number, b: Float64Array, bt: number, first: number, end: number): number {
+  let [s0, s1, s2, s3] = [0, 0, 0, 0];
+  let j = first;
+  for (; j + 4 <= end; j += 4) {
+    s0 += a[at + j]! * b[bt + j]!;
+    s1 += a[at + j + 1]! * b[bt + j + 1]!;
+    s2 += a[at + j + 2]! * b[bt + j + 2]!;
+    s3 += a[at + j + 3]! * b[bt + j + 3]!;
+  }
+  for (; j < end; j++) s0 += a[at + j]! * b[bt + j]!;
+  return s0 + s1 + (s2 + s3);
+}
+
+/** Columns that turn together. */
+const STRIP = 256;
+
+/** Angles of the turns of rows i and i + 1. */
+interface Rotations {
+  readonly cosines: Float64Array;
+  readonly sines: Float64Array;
+}
+
 /** A tridiagonal matrix T with A = Q T Q^T, Q the product of the reflections I - factors[k] v_k v_k^T. */
 interface Tridiagonal {
   readonly diagonal: Float64Array;
@@ -63,15 +86,14 @@ function tridiagonal(a: Float64Array, n: number): Tridiagonal {
 function turn(a: Float64Array, n: number, first: number, v: Float64Array, factor: number, w: Float64Array): void {
   let inside = 0;
   for (let i = first; i < n; i++) {
-    const at = i * n;
-    let dot = 0;
-    for (let j = first; j < n; j++) dot += a[at + j]! * v[j]!;
-    w[i] = factor * dot;
+    w[i] = factor * dotOf(a, i * n, v, 0, first, n);
     inside += w[i]! * v[i]!;
   }
   for (let i = first; i < n; i++) w[i]! -= (factor / 2) * inside * v[i]!;
   for (let i = first; i < n; i++) {
-    const [at, vi, wi] = [i * n, v[i]!, w[i]!];
+    const at = i * n;
+    const vi = v[i]!;
+    const wi = w[i]!;
     for (let j = first; j < n; j++) a[at + j]! -= vi * w[j]! + wi * v[j]!;
   }
 }
@@ -83,9 +105,7 @@ function reflect(rows: Float64Array, { reflections, factors }: Tridiagonal, n: n
     for (let k = n - 2; k >= 0; k--) {
       if (factors[k] === 0) continue;
       const at = k * n;
-      let dot = 0;
-      for (let j = k + 1; j < n; j++) dot += x[j]! * reflections[at + j]!;
-      dot *= factors[k]!;
+      const dot = factors[k]! * dotOf(x, 0, reflections, at, k + 1, n);
       for (let j = k + 1; j < n; j++) x[j]! -= dot * reflections[at + j]!;
     }
   }
@@ -96,18 +116,22 @@ function diagonalise(d: Float64Array, e: Float64Array, rows: Float64Array, n: nu
   let size = 0;
   for (let i = 0; i < n; i++) size = Math.max(size, Math.abs(d[i]!) + Math.abs(e[i]!));
   const tiny = Number.EPSILON * size;
+  const turns = { cosines: new Float64Array(n), sines: new Float64Array(n) };
   for (let first = 0; first < n; first++) {
     for (let step = 0; step < STEPS; step++) {
       let last = first;
       while (last + 1 < n && Math.abs(e[last]!) > tiny) last++;
       if (last === first) break;
-      chase(d, e, first, last, rows, n);
+      rotate(rows, n, turns, chase(d, e, first, last, turns), last);
     }
   }
 }
 
-/** One implicit QL step on rows first .. last, shifted by the eigenvalue of the first two nearest to d[first]. */
-function chase(d: Float64Array, e: Float64Array, first: number, last: number, rows: Float64Array, n: number): void {
+/**
+ * One implicit QL step on rows first .. last, shifted by the eigenvalue of the first two nearest to d[first]. Gives the
+ * turns of rows i and i + 1, and the first i that has one.
+ */
+function chase(d: Float64Array, e: Float64Array, first: number, last: number, turns: Rotations): number {
   const half = (d[first + 1]! - d[first]!) / (2 * e[first]!);
   const root = Math.hypot(half, 1);
   let g = d[last]! - d[first]! + e[first]! / (half + (half < 0 ? -root : root));
@@ -119,7 +143,7 @@ function chase(d: Float64Array, e: Float64Array, first: number, last: number, ro
     if (length === 0) {
       d[i + 1]! -= moved;
       e[last] = 0;
-      return;
+      return i + 1;
     }
     [sine, cosine] = [f / length, g / length];
     const from = d[i + 1]! - moved;
@@ -127,19 +151,28 @@ function chase(d: Float64Array, e: Float64Array, first: number, last: number, ro
     moved = sine * step;
     d[i + 1] = from + moved;
     g = cosine * step - b;
-    rotate(rows, n, i, cosine, sine);
+    turns.cosines[i] = cosine;
+    turns.sines[i] = sine;
   }
   d[first]! -= moved;
   e[first] = g;
   e[last] = 0;
+  return first;
 }
 
-/** Turns rows i and i + 1 into each other. */
-function rotate(rows: Float64Array, n: number, i: number, cosine: number, sine: number): void {
-  const [p, q] = [i * n, i * n + n];
-  for (let k = 0; k < n; k++) {
-    const [x, y] = [rows[p + k]!, rows[q + k]!];
-    rows[q + k] = sine * x + cosine * y;
-    rows[p + k] = cosine * x - sine * y;
+/** Turns rows i and i + 1 into each other, i from last - 1 down to first; a strip of columns at once, for the cache. */
+function rotate(rows: Float64Array, n: number, { cosines, sines }: Rotations, first: number, last: number): void {
+  for (let from = 0; from < n; from += STRIP) {
+    const to = Math.min(n, from + STRIP);
+    for (let i = last - 1; i >= first; i--) {
+      const cosine = cosines[i]!;
+      const sine = sines[i]!;
+      for (let p = i * n + from, end = i * n + to; p < end; p++) {
+        const x = rows[p]!;
+        const y = rows[p + n]!;
+        rows[p + n] = sine * x + cosine * y;
+        rows[p] = cosine * x - sine * y;
+      }
+    }
   }
 }

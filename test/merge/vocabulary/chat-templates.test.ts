@@ -87,6 +87,12 @@ describe("a template", () => {
     expect(warnings).toContain(
       "chat_template chatml: <|im_end|> are no tokens of the result, and are spelled in pieces",
     );
+    if (jinja) {
+      expect(planned([known], "{% for m in messages %}{{ m }}")).rejects.toThrow("it ends within a block");
+      expect(planned([known], "{{ 1 +")).rejects.toThrow("r.yml:4:16: chat-template cannot be read as Jinja");
+      const marked = await planned([known], "{% generation %}{{ 1 }}{% endgeneration %}");
+      expect(marked.files.has("chat_template.jinja")).toBe(true);
+    }
     expect(planned([known], "chatlm")).rejects.toThrow("r.yml:4:16: chat-template chatlm is no name");
   });
 });
