@@ -131,6 +131,14 @@ describe("a cache", () => {
     expect(ten).toBeLessThan(100);
   });
 
+  test("goes to a place that can be written, or no work is begun", async () => {
+    const line = "large --data rows.jsonl --device none -o absent/top.safetensors";
+    expect((await distill(`cache ${line}`)).err).toContain("absent: no such folder");
+    expect((await shell(`$UNLEARN importance ${line.replace("--data", "--retain")}`)).err).toContain(
+      "absent: no such folder",
+    );
+  });
+
   test("has a history that makes it again, with what reads the rows", async () => {
     writeFileSync(at("named.jsonl"), '{"ids": [1, 2, 3]}\n');
     await shell(

@@ -2,6 +2,7 @@
 
 import { lineageOf } from "../../checkpoint/lineage/input.ts";
 import { open } from "../../checkpoint/open.ts";
+import { tryTarget } from "../../checkpoint/write/try-target.ts";
 import type { Context, Outcome } from "../../cli/context.ts";
 import { loadSequences } from "../../data/dataset.ts";
 import { groupsOf } from "../../data/groups.ts";
@@ -34,6 +35,7 @@ export async function cache(context: Context<typeof CACHE>): Promise<Outcome> {
     context.json({ rows: sequences.length, tokens, bytes: tokens * (8 * k + 4) });
     return {};
   }
+  await tryTarget(context.out);
   const gpu = await openGpu({ device: context.device });
   const model = await Model.load(gpu, checkpoint, { freeze: () => true });
   const { teacher: _, ...chosen } = context.chosen;

@@ -2,7 +2,8 @@
 import { architectureOfType, GGUF_MODEL_TYPES } from "../../checkpoint/gguf/architectures.ts";
 import { type ColumnSquares, imatrixContents } from "../../checkpoint/gguf/imatrix.ts";
 import { ggufPlace } from "../../checkpoint/gguf/names.ts";
-import { createWriter, isPipe } from "../../checkpoint/write/write.ts";
+import { tryTarget } from "../../checkpoint/write/try-target.ts";
+import { createWriter } from "../../checkpoint/write/write.ts";
 import type { Context, Outcome } from "../../cli/context.ts";
 import { isTokens } from "../../data/batch.ts";
 import { groupsOf } from "../../data/groups.ts";
@@ -55,9 +56,7 @@ export async function writeImatrix(context: Context<typeof IMATRIX>): Promise<Ou
     else context.print(`${rows} rows of ${tokens} tokens`);
     return {};
   }
-  // Before the work, whether the file can be written; what it takes is known after it.
-  if (!isPipe(out))
-    await (await createWriter(out, { tensors: [], files: new Map(), lineage: [], gguf: new Map() })).abort();
+  await tryTarget(out);
   const gpu = await openGpu({ device: context.device });
   const model = await Model.load(gpu, checkpoint, { dtype: options.dtype, freeze: () => true });
   context.progress.start({ total: batches.length, unit: "batches" });

@@ -1,5 +1,6 @@
 /** `unlearn importance`: measures how much each weight matters to all data, once, for later edits without the data. */
 
+import { tryTarget } from "../../checkpoint/write/try-target.ts";
 import type { Context, Outcome } from "../../cli/context.ts";
 import { groupsOf } from "../../data/groups.ts";
 import { openGpu } from "../../gpu/gpu.ts";
@@ -21,6 +22,7 @@ export async function writeImportance(context: Context<typeof IMPORTANCE>): Prom
     else context.print(`${batches.length} batches of ${rows}`);
     return {};
   }
+  await tryTarget(context.out);
   const gpu = await openGpu({ device: context.device });
   const model = await begun.load(gpu);
   context.progress.start({ total: batches.length, unit: "batches" });
