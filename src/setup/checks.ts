@@ -38,6 +38,9 @@ async function check(name: string, command: readonly string[]): Promise<boolean>
   return code === 0;
 }
 
+/** The slowest files begin first, or one of them is all that runs at the end; `--update-timings` measures them anew. */
+const TIMINGS = "--timings=test/timings.json";
+
 /** Files run side by side; those of one process share its GPU, which costs more to open than most tests take. */
 const WORKERS = [`--parallel=${Math.min(4, availableParallelism())}`, "--no-isolate"];
 
@@ -47,7 +50,7 @@ async function runTests(rest: readonly string[]): Promise<Counts> {
   try {
     const reporter = ["--reporter=junit", `--reporter-outfile=${report}`];
     const timeout = ["--timeout", `${TIMEOUT_MS}`];
-    const code = await passThrough([process.execPath, "test", ...timeout, ...WORKERS, ...reporter, ...rest]);
+    const code = await passThrough([process.execPath, "test", ...timeout, ...WORKERS, TIMINGS, ...reporter, ...rest]);
     const reported = existsSync(report);
     const counts = countTests(reported ? readFileSync(report, "utf8") : "");
     if (code === 0 && reported) return counts;
