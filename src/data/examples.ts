@@ -1,5 +1,6 @@
 /** Rows for classifiers: numbers, or texts, with a label each. */
 import { UserError } from "../errors.ts";
+import type { Json } from "../json.ts";
 import type { ExampleInput, NumbersInput } from "./batch.ts";
 import type { GroupReference } from "./groups.ts";
 import { type ReadOptions, readRows } from "./read-rows.ts";
@@ -138,7 +139,7 @@ function sentencesOf({ row, place }: LocatedRow, reader: TextReader): Sentences 
   return found;
 }
 
-function textTokens(text: string, second: unknown, place: string, reader: TextReader): Sentences {
+function textTokens(text: string, second: Json | undefined, place: string, reader: TextReader): Sentences {
   const { tokenizer, maxLength } = reader;
   if (tokenizer === undefined)
     throw new UserError(
@@ -146,7 +147,7 @@ function textTokens(text: string, second: unknown, place: string, reader: TextRe
       `${NAME_TOKENIZER}, or rows of input_ids`,
     );
   if (second !== undefined && typeof second !== "string")
-    throw new UserError(`${place}: text_pair should be a string, found ${kindOf(second as never)}`);
+    throw new UserError(`${place}: text_pair should be a string, found ${kindOf(second)}`);
   const parts = [text, ...(second === undefined ? [] : [second])].map((part) => [...tokenizer.encode(part)]);
   const around = tokenizer.arrange([], second === undefined ? undefined : []).ids.length;
   const total = around + parts.reduce((sum, part) => sum + part.length, 0);

@@ -1,7 +1,7 @@
 /** Options of `evaluate`. */
-import { dtypeWord } from "../checkpoint/dtype.ts";
 import { READING } from "../data/options.ts";
 import type { Options, Values } from "../method/options.ts";
+import { HELD } from "../run/held-options.ts";
 
 export const EVALUATE = {
   data: { type: "string[]", help: "rows to evaluate on, name=path for each group", value: "FILE" },
@@ -91,18 +91,7 @@ export const EVALUATE = {
   },
   template: READING.template,
   turns: READING.turns,
-  dtype: {
-    type: "'f32' | 'bf16' | 'keep'",
-    default: "keep",
-    spelling: dtypeWord,
-    help: "of weights in memory",
-  },
-  offload: {
-    type: "boolean",
-    default: false,
-    decides: "nothing",
-    help: "weights of layers stay on the disk and are read for every batch: for a model that does not fit",
-  },
+  ...HELD,
 } as const satisfies Options;
 
 /** Options of `evaluate imatrix`. */
@@ -115,7 +104,7 @@ export const IMATRIX = {
   },
   batch_size: EVALUATE.batch_size,
   ...READING,
-  dtype: EVALUATE.dtype,
+  dtype: HELD.dtype,
 } as const satisfies Options;
 
 export type EvaluateOptions = Values<typeof EVALUATE>;

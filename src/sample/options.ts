@@ -1,7 +1,7 @@
 /** Options of `sample`. */
-import { dtypeWord } from "../checkpoint/dtype.ts";
 import { READING } from "../data/options.ts";
 import type { Options } from "../method/options.ts";
+import { HELD } from "../run/held-options.ts";
 
 export const SAMPLE = {
   prompt: { type: "string[]", short: "p", help: "a prompt; may be given several times", value: "TEXT" },
@@ -29,16 +29,5 @@ export const SAMPLE = {
   columns: READING.columns,
   tokenizer: READING.tokenizer,
   template: READING.template,
-  dtype: {
-    type: "'f32' | 'bf16' | 'keep'",
-    default: "keep",
-    spelling: dtypeWord,
-    help: "of weights in memory",
-  },
-  offload: {
-    type: "boolean",
-    default: false,
-    decides: "nothing",
-    help: "weights of layers stay on the disk and are read for every token: for a model that does not fit",
-  },
+  ...HELD,
 } as const satisfies Options;

@@ -4,7 +4,7 @@
  */
 
 import { describe, expect, test } from "bun:test";
-import { collate, stackExamples } from "../../src/data/batch.ts";
+import { type Batch, collate, stackExamples } from "../../src/data/batch.ts";
 import type { Json } from "../../src/model/architecture.ts";
 import { Model } from "../../src/model/model.ts";
 import { fillInputs, recordInputs } from "../../src/run/batch-programs.ts";
@@ -80,6 +80,34 @@ async function checkGradients(
   }
 }
 
+interface Reference {
+  readonly logits: () => Float64Array;
+  readonly loss: () => number;
+  /** As `checkGradients` takes it. */
+  readonly zero?: number;
+}
+
+/** Compares logits, loss and gradients of a batch with the reference, and frees the model. */
+async function checkModel(model: Model, batch: Batch, weights: Map<string, Float64Array>, reference: Reference) {
+  const forward = new Recorder(profileOf(gpu), { training: false });
+  const recorded = model.record(forward, recordInputs(forward, batch));
+  forward.output("logits", recorded.head(recorded.hidden));
+  const logits = await Program.compile(gpu, forward);
+  fillInputs(logits, batch);
+  logits.run();
+  expect(relative(await logits.read("logits"), reference.logits())).toBeLessThan(5e-6);
+
+  const objective = crossEntropyObjective(model);
+  const rec = new Recorder(profileOf(gpu));
+  const { backward, metrics } = objective.record(rec, batch, "");
+  rec.output("loss", metrics.loss!);
+  rec.backward(backward);
+  const program = await Program.compile(gpu, rec);
+  objective.fill(program, batch, objective.counted(batch, ""), "");
+  await checkGradients(model, program, weights, reference.loss, reference.zero);
+  model.free();
+}
+
 const { gpt2: _, ...TEXT } = { ...TINY_TEXT, ...TINY_NEOX };
 
 describe.each(Object.keys(TEXT))("%s", (name) => {
@@ -96,23 +124,10 @@ describe.each(Object.keys(TEXT))("%s", (name) => {
       ids.map((row, i) => [{ ids: Int32Array.from(row), labels: Int32Array.from(row), group: 0, place: `${i}` }]),
       { buckets: "none" },
     );
-    const forward = new Recorder(profileOf(gpu), { training: false });
-    const recorded = model.record(forward, recordInputs(forward, batch));
-    forward.output("logits", recorded.head(recorded.hidden));
-    const logits = await Program.compile(gpu, forward);
-    fillInputs(logits, batch);
-    logits.run();
-    expect(relative(await logits.read("logits"), referenceLogits(json, weights, { ids }))).toBeLessThan(5e-6);
-
-    const objective = crossEntropyObjective(model);
-    const rec = new Recorder(profileOf(gpu));
-    const { backward, metrics } = objective.record(rec, batch, "");
-    rec.output("loss", metrics.loss!);
-    rec.backward(backward);
-    const program = await Program.compile(gpu, rec);
-    objective.fill(program, batch, objective.counted(batch, ""), "");
-    await checkGradients(model, program, weights, () => referenceLoss(json, weights, { ids }));
-    model.free();
+    await checkModel(model, batch, weights, {
+      logits: () => referenceLogits(json, weights, { ids }),
+      loss: () => referenceLoss(json, weights, { ids }),
+    });
   }, 60_000);
 });
 
@@ -135,23 +150,11 @@ describe.each(Object.keys(TINY_ENCODERS))("%s", (name) => {
     const batch = stackExamples(texts.map((tokens, i) => ({ tokens, label: labels[i]! })));
     const given = { texts: texts.map(({ ids, types }) => ({ ids: [...ids], types: [...types] })), labels };
 
-    const objective = crossEntropyObjective(model);
-    const rec = new Recorder(profileOf(gpu));
-    const { backward, metrics } = objective.record(rec, batch, "");
-    rec.output("loss", metrics.loss!);
-    rec.backward(backward);
-    const program = await Program.compile(gpu, rec);
-    objective.fill(program, batch, 3, "");
-    await checkGradients(model, program, weights, () => referenceLoss(json, weights, given), 1e-2);
-
-    const forward = new Recorder(profileOf(gpu), { training: false });
-    const recorded = model.record(forward, recordInputs(forward, batch));
-    forward.output("logits", recorded.head(recorded.hidden));
-    const logits = await Program.compile(gpu, forward);
-    fillInputs(logits, batch);
-    logits.run();
-    expect(relative(await logits.read("logits"), referenceLogits(json, weights, given))).toBeLessThan(5e-6);
-    model.free();
+    await checkModel(model, batch, weights, {
+      logits: () => referenceLogits(json, weights, given),
+      loss: () => referenceLoss(json, weights, given),
+      zero: 1e-2,
+    });
   }, 60_000);
 });
 
@@ -168,23 +171,10 @@ describe.each(Object.keys(TINY_EXAMPLES))("%s", (name) => {
     const labels = examples.map(({ label }) => label);
     const x = examples.map((example) => [...example.x]);
 
-    const objective = crossEntropyObjective(model);
-    const rec = new Recorder(profileOf(gpu));
-    const { backward, metrics } = objective.record(rec, batch, "");
-    rec.output("loss", metrics.loss!);
-    rec.backward(backward);
-    const program = await Program.compile(gpu, rec);
-    objective.fill(program, batch, 3, "");
-    await checkGradients(model, program, weights, () => referenceLoss(json, weights, { x, labels }));
-
-    const forward = new Recorder(profileOf(gpu), { training: false });
-    const recorded = model.record(forward, { batch: 3, x: forward.input("x", [3, ...shape]) });
-    forward.output("logits", recorded.head(recorded.hidden));
-    const logits = await Program.compile(gpu, forward);
-    logits.write("x", batch.x);
-    logits.run();
-    expect(relative(await logits.read("logits"), referenceLogits(json, weights, { x }))).toBeLessThan(5e-6);
-    model.free();
+    await checkModel(model, batch, weights, {
+      logits: () => referenceLogits(json, weights, { x }),
+      loss: () => referenceLoss(json, weights, { x, labels }),
+    });
   }, 60_000);
 });
 
