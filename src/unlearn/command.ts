@@ -6,7 +6,7 @@ import { openGpu } from "../gpu/gpu.ts";
 import { type Bound, bind } from "../method/bind.ts";
 import { flagOf } from "../method/options.ts";
 import { checkSave, prepareSave, saveResult } from "../model/save.ts";
-import { batchesIn } from "../run/batches-in-order.ts";
+import { readBatches } from "../run/batches-in-order.ts";
 import { runTraining } from "../run/training/run-training.ts";
 import { humanBytes } from "../text/format.ts";
 import type { UnlearnBatch } from "./batches.ts";
@@ -86,8 +86,8 @@ async function edit(context: UnlearnContext, { method, values }: Bound<UnlearnEd
     throw new UserError("--retain is missing", `${method.name} compares the rows to forget with the others`);
   const rows = method.rows?.(values) ?? options.batch_size;
   const groups = forgetGroups(context);
-  const forget = await batchesIn(groups.forget, source, rows);
-  const retain = alone ? [] : await batchesIn(groups.retain ?? [], source, rows);
+  const { batches: forget } = await readBatches(groups.forget, source, rows);
+  const retain = alone ? [] : (await readBatches(groups.retain ?? [], source, rows)).batches;
   const saving = savingOf(context, method.name, source);
   if (context.dryRun) {
     const gpu = await openGpu({ device: context.device, dry: true });

@@ -12,7 +12,7 @@ import { openGpu } from "../../gpu/gpu.ts";
 import { configOf } from "../../model/description.ts";
 import { Model } from "../../model/model.ts";
 import { type ActivationSquares, measureActivationSquares } from "../../run/activation-squares.ts";
-import { batchesIn } from "../../run/batches-in-order.ts";
+import { readBatches } from "../../run/batches-in-order.ts";
 import { openModel } from "../../run/open-model.ts";
 import { humanBytes } from "../../text/format.ts";
 import type { IMATRIX } from "../options.ts";
@@ -48,7 +48,7 @@ export async function writeImatrix(context: Context<typeof IMATRIX>): Promise<Ou
       `it is made of ${GGUF_MODEL_TYPES.join(", ")}`,
     );
   const groups = groupsOf(options.data, "--data", options.columns);
-  const batches = (await batchesIn(groups, opened, options.batch_size)).filter(isTokens);
+  const batches = (await readBatches(groups, opened, options.batch_size)).batches.filter(isTokens);
   const rows = batches.reduce((sum, batch) => sum + batch.rows, 0);
   const tokens = batches.reduce((sum, { lengths }) => sum + lengths.reduce((all, length) => all + length, 0), 0);
   if (context.dryRun) {

@@ -1,20 +1,17 @@
 /** Held-out loss during training, per group of data. */
-import { type Batch, collate, stackExamples } from "../../data/batch.ts";
-import { inBatches, loadSequences } from "../../data/dataset.ts";
-import { type ExampleReader, loadExamples } from "../../data/examples.ts";
+import type { ExampleReader } from "../../data/examples.ts";
 import { type GroupReference, parseGroups } from "../../data/groups.ts";
 import { Split } from "../../data/split.ts";
 import { UserError } from "../../errors.ts";
 import type { Model } from "../../model/model.ts";
 import type { SlotPool } from "../../tensor/slots.ts";
+import { type ReadBatches, readBatches } from "../batches-in-order.ts";
 import { Scorer } from "../scoring/scorer.ts";
 import type { TextTools } from "../text-tools.ts";
 
 /** Held-out rows of a group, in batches. */
-export interface HeldOutGroup {
+export interface HeldOutGroup extends ReadBatches {
   readonly name: string;
-  readonly rows: number;
-  readonly batches: readonly Batch[];
 }
 
 export interface GroupLoss {
@@ -55,31 +52,11 @@ export const heldOutGroups = (options: HeldOutOptions, split: Split | undefined)
  */
 export async function readHeldOut(
   references: readonly GroupReference[],
-  { tools, examples: reader }: { readonly tools: TextTools | undefined; readonly examples: ExampleReader },
+  model: { readonly tools: TextTools | undefined; readonly examples: ExampleReader },
   rows: number,
 ): Promise<HeldOutGroup[]> {
   const groups: HeldOutGroup[] = [];
-  for (const group of references) {
-    const batches: Batch[] = [];
-    let count: number;
-    if (tools) {
-      const { sequences, groups: counts } = await loadSequences([group], tools.encode);
-      count = counts[0]!.rows;
-      const pad = tools.tokenizer?.pad ?? 0;
-      for await (const part of inBatches(sequences, rows))
-        batches.push(
-          collate(
-            part.map((sequence) => [sequence]),
-            { pad },
-          ),
-        );
-    } else {
-      const examples = await loadExamples([group], reader);
-      count = examples.length;
-      for await (const part of inBatches(examples, rows)) batches.push(stackExamples(part));
-    }
-    groups.push({ name: group.name, rows: count, batches });
-  }
+  for (const group of references) groups.push({ name: group.name, ...(await readBatches([group], model, rows)) });
   return groups;
 }
 

@@ -4,7 +4,7 @@ import { tryTarget } from "../../checkpoint/write/try-target.ts";
 import type { Context, Outcome } from "../../cli/context.ts";
 import { groupsOf } from "../../data/groups.ts";
 import { openGpu } from "../../gpu/gpu.ts";
-import { batchesIn } from "../../run/batches-in-order.ts";
+import { readBatches } from "../../run/batches-in-order.ts";
 import { humanBytes } from "../../text/format.ts";
 import { opened } from "../edit.ts";
 import { measureImportance, saveImportance } from "../importance.ts";
@@ -16,7 +16,7 @@ export async function writeImportance(context: Context<typeof IMPORTANCE>): Prom
   const { begun } = source;
   const { fisher, label_free: labelFree } = options;
   const rows = fisher === "sample" ? 1 : options.batch_size;
-  const batches = await batchesIn(groupsOf(options.retain, "--retain"), source, rows);
+  const { batches } = await readBatches(groupsOf(options.retain, "--retain"), source, rows);
   if (context.dryRun) {
     if (options.json) context.json({ batches: batches.length, rows });
     else context.print(`${batches.length} batches of ${rows}`);
