@@ -2,8 +2,8 @@
  * Covariance matrix adaptation: a normal distribution whose mean, step size and covariance follow the best points.
  *
  * Hansen, The CMA Evolution Strategy: A Tutorial, https://arxiv.org/abs/1604.00772, with its default parameters and
- * positive weights. Points outside [0, 1] are mirrored at the walls, and the update sees the mirrored point; so the mean
- * never leaves the box, and no score is made up. Only the order of scores counts.
+ * positive weights. Points outside [0, 1] are mirrored at the walls, and the update sees the mirrored point; so the
+ * mean never leaves the box, and no score is made up. Only the order of scores counts.
  */
 import { Random } from "../../data/random.ts";
 import { symmetricEigen } from "../../tensor/linear-algebra/symmetric-eigen.ts";
@@ -139,8 +139,8 @@ export class Cma {
   }
 
   /**
-   * Moves the distribution. `scores` belong to the points of `ask`, lower is better; of equal scores the earlier point is
-   * first, and NaN is last.
+   * Moves the distribution. `scores` belong to the points of `ask`, lower is better; of equal scores the earlier point
+   * is first, and NaN is last.
    */
   tell(scores: readonly number[]): void {
     const points = this.ask();
