@@ -113,6 +113,11 @@ export class Cma {
     this.#state = state;
   }
 
+  /** Generations that were told. */
+  get generation(): number {
+    return this.#state.generation;
+  }
+
   /** The mean of the distribution: the point to take when scores are noisy. */
   get mean(): readonly number[] {
     return this.#state.mean;

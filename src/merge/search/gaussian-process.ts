@@ -146,15 +146,21 @@ const vague = (dimension: number): Hyper => ({
   noise: Math.log(0.01),
 });
 
+interface Fitting {
+  readonly seed: number;
+  readonly start?: Hyper | undefined;
+  readonly fixed?: boolean;
+}
+
 /**
  * A process whose kernel makes the values most likely, under wide priors about `vague` that keep it from a length of 0
- * with few points. `values` are best of mean 0 and variance 1; points lie in the unit cube. `start` is a good guess.
+ * with few points. `values` are best of mean 0 and variance 1; points lie in the unit cube. `start` is a good guess, and
+ * with `fixed` it stands as it is.
  */
 export function fit(
   points: readonly (readonly number[])[],
   values: readonly number[],
-  seed: number,
-  start = vague(points[0]!.length),
+  { seed, start = vague(points[0]!.length), fixed = false }: Fitting,
 ): Process {
   const dimension = points[0]!.length;
   const wide = vague(dimension);
@@ -173,7 +179,7 @@ export function fit(
   const first = [...start.lengths, start.scale, start.noise];
   const search = new Cma({ start: first, sigma: 0.5, seed, bounded: false });
   let best = { x: first, cost: cost(first) };
-  for (let generation = 0; generation < GENERATIONS; generation++) {
+  for (let generation = 0; !fixed && generation < GENERATIONS; generation++) {
     const candidates = search.ask();
     const costs = candidates.map(cost);
     for (const [i, value] of costs.entries()) if (value < best.cost) best = { x: candidates[i]!, cost: value };
