@@ -108,7 +108,12 @@ test("experts of a stack are merged one by one, and lambda scales the update", a
     expect(apart(part(Float64Array.from(whole)), await updateOf([6, 9], tau.map(part), values))).toBe(0);
   }
   const half = await updateOf([3, 6, 9], tau, { ...values, lambda: 0.5 });
-  expect(apart(half, whole.map((x) => x / 2))).toBe(0);
+  expect(
+    apart(
+      half,
+      whole.map((x) => x / 2),
+    ),
+  ).toBe(0);
 });
 
 test("tables, heads, norms and biases get the mean task vector", async () => {
