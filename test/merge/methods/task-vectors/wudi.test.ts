@@ -1,4 +1,4 @@
-/** WUDI against its objective and Adam in f64 loops, without the rearrangement that the method makes of the gradient. */
+/** WUDI against its objective and Adam in f64 loops, by the gradient as it is defined. */
 import { expect, test } from "bun:test";
 import { method as wudi } from "../../../../src/merge/methods/task-vectors/wudi.ts";
 import { normal, randomArray } from "../../../experiments/support.ts";
