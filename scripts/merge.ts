@@ -34,6 +34,7 @@ await script({
     },
     explain: { type: "boolean", help: "print the parameters of every tensor, and stop" },
     post: { type: "string", kind: "post", help: "step after the merge" },
+    search: { type: "string", kind: "search", help: "search for the best parameters of the merge" },
     files: {
       type: "string",
       value: "MODEL",
