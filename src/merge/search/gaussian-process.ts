@@ -1,7 +1,7 @@
 /**
  * Gaussian process regression with a Matern 5/2 kernel, a length per coordinate, and expected improvement.
  *
- * Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, algorithm 2.1 and (4.17); expected improvement:
+ * Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, algorithm 2.1 and (4.17); the improvement:
  * Jones, Schonlau and Welch 1998, https://doi.org/10.1023/A:1008306431147. All in f64 on the host: O(n^3) for n points.
  */
 import { Cma } from "./cma.ts";
@@ -154,8 +154,8 @@ interface Fitting {
 
 /**
  * A process whose kernel makes the values most likely, under wide priors about `vague` that keep it from a length of 0
- * with few points. `values` are best of mean 0 and variance 1; points lie in the unit cube. `start` is a good guess, and
- * with `fixed` it stands as it is.
+ * with few points. `values` are best of mean 0 and variance 1; points lie in the unit cube. `start` is a good guess,
+ * and with `fixed` it stands as it is.
  */
 export function fit(
   points: readonly (readonly number[])[],

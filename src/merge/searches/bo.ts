@@ -48,7 +48,7 @@ export const method = defineSearch({
   options: {
     initial: {
       type: "number.integer >= 1",
-      help: "points drawn evenly before the first fit; 2 + numbers that vary, at most a third of the budget, when left out",
+      help: "random points before the first fit; 2 + numbers that vary, at most a third of the budget, when left out",
     },
     candidates: { type: "number.integer >= 1", default: 500, help: "random points that each step ranks" },
   },
