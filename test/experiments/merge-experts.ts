@@ -1,6 +1,6 @@
 /**
- * The world in which merges are compared: one base and three experts, each tuned to one of three languages over the same
- * symbols. A language says of every symbol which one follows it nine times in ten. The base has read the language that
+ * The world in which merges are compared: one base and three experts, each tuned to one of three languages over the
+ * same symbols. A language says of every symbol which one follows it nine times in ten. The base has read the language that
  * the three are made from: each differs from it in six of sixteen symbols. A row begins with a token that tells the
  * task, so one model can know all three.
  */
