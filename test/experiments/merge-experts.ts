@@ -1,8 +1,8 @@
 /**
  * The world in which merges are compared: one base and three experts, each tuned to one of three languages over the
- * same symbols. A language says of every symbol which one follows it nine times in ten. The base has read the language that
- * the three are made from: each differs from it in six of sixteen symbols. A row begins with a token that tells the
- * task, so one model can know all three.
+ * same symbols. A language says of every symbol which one follows it nine times in ten. The base has read the language
+ * that the three are made from: each differs from it in six of sixteen symbols. A row begins with a token that tells
+ * the task, so one model can know all three.
  */
 import { runScript } from "../support/command.ts";
 import { decoder, inLab, type Lab, mean, type Row, rowOf } from "./curriculum-lab.ts";
@@ -60,7 +60,9 @@ export class Experts {
     this.lab = lab;
   }
 
-  /** Writes rows to learn from (`one.jsonl`), to tune on (`one-tune.jsonl`) and to be judged by, and trains the four. */
+  /**
+   * Writes rows to learn from (`one.jsonl`), to tune on (`one-tune.jsonl`) and to be judged by, and trains the four.
+   */
   async make(seed: number): Promise<this> {
     const next = uniform(seed);
     const common = shuffled(next);
