@@ -234,9 +234,8 @@ export async function runMerge(given: PlainContext & { readonly options: object 
   };
   const context = { ...given, warn } as Context;
   const makes = !context.dryRun && !context.options.check && !context.options.explain;
-  if (context.options.json && makes && context.out === "-")
+  if (context.options.json && makes && context.out === "-" && context.options.search === undefined)
     throw new UserError("--json and the merged checkpoint both want stdout", "give -o DIR, or leave out --json");
-  if (context.options.search !== undefined) throw new UserError("--search cannot run yet", "leave it out");
   const notice = mergekitNotice(context.options);
   if (notice) context.info(notice);
   const { recipes, text } = await readRecipes(context);

@@ -11,7 +11,7 @@ interface Context {
 const textOf = (context: Context, name: string): string | undefined => context.options[name] as string | undefined;
 
 /** "5GB", "300M" or bytes; mergekit writes 5B for 5e9. */
-function parseSize(text: string, flag: string): number {
+export function parseSize(text: string, flag: string): number {
   const parts = /^(\d+(?:\.\d+)?)\s*([kmgtb]?)(?:i?b)?$/i.exec(text.trim());
   const bytes = parts
     ? Number(parts[1]) * ({ k: 1e3, m: 1e6, g: 1e9, b: 1e9, t: 1e12 }[parts[2]!.toLowerCase()] ?? 1)

@@ -82,6 +82,15 @@ async function convert(gpu: Gpu, flags: string[], length: number, source: Bound,
   gpu.run(kernel, { bind: { source, result }, params: { n4 }, groups: spanGroups(n4) });
 }
 
+/** Converts values on the device, rounding to nearest even; both sides padded to whole vectors of four. */
+export const convertValues = (
+  gpu: Gpu,
+  { from, to }: { readonly from: OperandDtype; readonly to: OperandDtype },
+  length: number,
+  source: Bound,
+  result: Bound,
+): Promise<void> => convert(gpu, [...inFlag(from), ...outFlag(to)], length, source, result);
+
 /** F64 has no arithmetic on GPUs: rounded to f32 on the host. */
 async function loadDouble(
   gpu: Gpu,
