@@ -6,7 +6,8 @@ import { GGUF } from "../src/checkpoint/gguf/write/options.ts";
  *   bun run merge math/ code/ --base base/ --method ties --density 0.3 -o merged/
  *   bun run merge recipe.yml -o merged/
  */
-import { script } from "../src/cli/script.ts";
+import { command, script } from "../src/cli/script.ts";
+import { TRANSPLANT } from "../src/merge/commands/surgery-options.ts";
 import { mergekitOptions } from "../src/merge/mergekit-options.ts";
 
 await script({
@@ -73,5 +74,18 @@ await script({
     ...mergekitOptions,
   },
   essentials: ["base", "dtype", "out_dtype", "check", "explain", "post", "files", "shards"],
+  commands: {
+    transplant: command({
+      about: "Put a model under the tokenizer of another: shared tokens keep their rows, others are approximated.",
+      args: "<model> <donor>",
+      examples: [
+        "bun run merge transplant model/ donor/ -o transplanted/",
+        "bun run merge transplant model/ donor/ --approximate subword --byte-match yes -o transplanted/",
+      ],
+      output: "checkpoint",
+      options: TRANSPLANT,
+      run: async (context) => (await import("../src/merge/commands/transplant.ts")).transplant(context),
+    }),
+  },
   run: async (context) => (await import("../src/merge/command.ts")).runMerge(context),
 });
