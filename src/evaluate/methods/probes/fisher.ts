@@ -16,8 +16,8 @@ import type { Model } from "../../../model/model.ts";
 import { readBatches } from "../../../run/batches-in-order.ts";
 import { checkExact, type FisherLabels, measureFisher } from "../../../run/fisher/fisher.ts";
 import { readPieces, type SquaredGradients } from "../../../run/fisher/squared-gradients.ts";
+import type { LoadedModel } from "../../../run/measuring/loaded-model.ts";
 import { sizeOf } from "../../../tensor/tensor.ts";
-import type { LoadedModel } from "../../loaded-model.ts";
 import { defineTechnique, type TechniqueSetup } from "../../technique.ts";
 
 const OPTIONS = {
