@@ -1,5 +1,5 @@
 /**
- * `merge layershuffle`: a model whose blocks are taken at random from several, as a passthrough recipe. The recipe is all
+ * `merge layershuffle`: a model whose blocks are taken at random from several, as a passthrough recipe. It is all
  * that chance decides: kept in a file, `merge FILE` makes the same bytes of it.
  *
  * Options are those of mergekit-layershuffle (https://github.com/arcee-ai/mergekit).
