@@ -41,8 +41,8 @@ export function shuffledModels(layers: number, weights: readonly number[], seed:
 }
 
 /**
- * From model k with L blocks, round(L * weight) blocks, each by chance any of the L, all in random order. mergekit draws
- * from a model's first L * weight blocks alone.
+ * From model k with L blocks, round(L * weight) blocks, each by chance any of the L, all in random order. mergekit
+ * draws from a model's first L * weight blocks alone.
  */
 export function shuffledBlocks(layers: readonly number[], weights: readonly number[], seed: number): Piece[] {
   const pieces = layers.flatMap((count, model) =>
