@@ -6,6 +6,7 @@ export const FOLDERS = {
   post: ["merge/post-steps"],
   approximation: ["merge/approximations"],
   search: ["merge/searches"],
+  adapt: ["adapt/methods"],
   distill: ["distill/methods"],
   unlearn: ["unlearn/methods/objectives", "unlearn/methods/edits"],
   smoothing: ["unlearn/methods/smoothings"],
