@@ -12,7 +12,8 @@ import { sizeOf } from "./tensor.ts";
 const PIECE = 4 << 20;
 
 /** The type in which a tensor stays: its own where kernels read it, else f32, which holds it exactly or as loaded. */
-export const residentDtype = ({ dtype }: Pick<TensorEntry, "dtype">): OperandDtype => (isOperand(dtype) ? dtype : "F32");
+export const residentDtype = ({ dtype }: Pick<TensorEntry, "dtype">): OperandDtype =>
+  isOperand(dtype) ? dtype : "F32";
 
 /** Device bytes of a tensor that stays. */
 export const residentBytes = (entry: Pick<TensorEntry, "dtype" | "shape">): number =>

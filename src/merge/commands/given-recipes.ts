@@ -19,9 +19,9 @@ export type Context = PlainContext & {
   readonly options: AnyValues;
   readonly method: MergeMethod | undefined;
   readonly picks: {
-    readonly post: readonly Bound<PostStep>[];
-    readonly search: readonly Bound<SearchMethod>[];
-    readonly metric: readonly Bound[];
+    readonly post?: readonly Bound<PostStep>[];
+    readonly search?: readonly Bound<SearchMethod>[];
+    readonly metric?: readonly Bound[];
   };
 };
 
@@ -53,8 +53,14 @@ function placeFor(recipe: string, args: readonly string[]): string {
 /** The file of recipes that was named, by --config or as an argument. */
 export const recipeArgument = ({ recipe, args }: Context): string | undefined => recipe ?? args.find(isRecipeFile);
 
-/** The recipes to run, in order; the last one is the output. */
-export async function readRecipes(context: Context): Promise<{ recipes: Recipe[]; text: string | undefined }> {
+/** The recipes to run, in order; the last one is the output. `text`: of the file that holds them. */
+export interface GivenRecipes {
+  readonly recipes: readonly Recipe[];
+  readonly text: string | undefined;
+}
+
+/** Those that the arguments name or spell out. */
+export async function readRecipes(context: Context): Promise<GivenRecipes> {
   const files = context.recipe ? [context.recipe] : context.args.filter(isRecipeFile);
   const dtype = dtypeOption(context, "dtype");
   const outDtype = dtypeOption(context, "out_dtype");

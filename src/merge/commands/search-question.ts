@@ -3,8 +3,8 @@ import { type GroupReference, groupsOf } from "../../data/groups.ts";
 import { UserError } from "../../errors.ts";
 import type { Bound } from "../../method/bind.ts";
 import { loadMethod } from "../../method/registry.ts";
-import { checkMetrics } from "../../run/measuring/metric-checks.ts";
 import type { BoundMetric } from "../../run/measuring/metric.ts";
+import { checkMetrics } from "../../run/measuring/metric-checks.ts";
 import type { MergeMethod } from "../contract.ts";
 import type { SearchMethod } from "../search/contract.ts";
 import { isGenome, readGenome } from "../search/genome.ts";
@@ -71,15 +71,25 @@ function shareOf(context: Context, search: SearchMethod, trials: readonly string
       "leave out --trial, or use --search random or grid",
     );
   if (trials.length !== 1)
-    throw new UserError("--trial leaves its trials in a file", `give each worker its own: --trials trials-${worker}.jsonl`);
+    throw new UserError(
+      "--trial leaves its trials in a file",
+      `give each worker its own: --trials trials-${worker}.jsonl`,
+    );
   return { worker: worker - 1, of };
 }
 
 /** Throws UserError where the objectives are too few or too many for the search. */
-function paretoOf(context: Context, { name, objectives: kind }: SearchMethod, objectives: readonly Objective[]): boolean {
+function paretoOf(
+  context: Context,
+  { name, objectives: kind }: SearchMethod,
+  objectives: readonly Objective[],
+): boolean {
   const asked = context.options.pareto === true;
   if (kind === "one" && asked)
-    throw new UserError(`--search ${name} has one objective, the weighted sum`, "leave out --pareto, or use --search nsga");
+    throw new UserError(
+      `--search ${name} has one objective, the weighted sum`,
+      "leave out --pareto, or use --search nsga",
+    );
   const pareto = asked || kind === "many";
   if (pareto && objectives.length < 2)
     throw new UserError(
@@ -92,13 +102,17 @@ function paretoOf(context: Context, { name, objectives: kind }: SearchMethod, ob
 /** Reads and checks what can be known before a model is opened. Throws UserError. */
 export async function searchQuestion(context: Context): Promise<SearchQuestion> {
   const { options } = context;
-  const [search] = context.picks.search;
+  const [search] = context.picks.search ?? [];
   const budget = options.budget as number | undefined;
-  if (budget === undefined) throw new UserError("--search needs --budget, the merges that are tried", "for example --budget 100");
+  if (budget === undefined)
+    throw new UserError("--search needs --budget, the merges that are tried", "for example --budget 100");
   refuseOthers(context);
   const groups = groupsOf(options.data as string[] | undefined, "--data", textOf(context, "columns"));
   if (groups.some((group) => group.path === "-"))
-    throw new UserError("a search that goes on reads its rows again, and stdin cannot be", "write them to a file first");
+    throw new UserError(
+      "a search that goes on reads its rows again, and stdin cannot be",
+      "write them to a file first",
+    );
   const names = groups.map(({ name }) => name);
   const recipe = await recipeOf(context, names);
   const { method } = recipe;
@@ -132,7 +146,7 @@ export async function searchQuestion(context: Context): Promise<SearchQuestion> 
 
 async function objectivesOf(context: Context, given: readonly Objective[] | undefined, groups: readonly string[]) {
   const texts = partsOf(context, "objective");
-  const metrics = context.picks.metric as readonly BoundMetric[];
+  const metrics = (context.picks.metric ?? []) as readonly BoundMetric[];
   if (given !== undefined && texts.length === 0 && metrics.length === 0) {
     checkObjectives(given, groups);
     return given;
@@ -144,5 +158,8 @@ async function objectivesOf(context: Context, given: readonly Objective[] | unde
 function refuseOthers({ options }: Context): void {
   const odd = ["check", "explain", "shard", "multi", "intermediate_dir"].find((name) => Boolean(options[name]));
   if (odd !== undefined)
-    throw new UserError(`--${odd.replaceAll("_", "-")} is for one merge, not a search`, "use it with the recipe that is found");
+    throw new UserError(
+      `--${odd.replaceAll("_", "-")} is for one merge, not a search`,
+      "use it with the recipe that is found",
+    );
 }

@@ -21,7 +21,7 @@ import { type Context, textOf } from "./given-recipes.ts";
 import type { SearchQuestion } from "./search-question.ts";
 
 /** What a search found. */
-export interface Found extends SearchQuestion {
+export interface Found extends Omit<SearchQuestion, "trials"> {
   readonly space: RecipeSpace;
   readonly recipe: Recipe;
   readonly identity: SearchIdentity;
@@ -45,7 +45,10 @@ export function checkPlaces(context: Context, { groups, pareto, trials, share }:
     if (pareto && stat && fs.readdirSync(recipes).length > 0 && context.options.overwrite !== true)
       throw new UserError(`--recipes ${recipes} is not empty`, "name another folder, or give --overwrite");
     if (!pareto && stat?.isDirectory())
-      throw new UserError(`--recipes ${recipes} is a folder`, `name a file: --recipes ${path.join(recipes, "best.yml")}`);
+      throw new UserError(
+        `--recipes ${recipes} is a folder`,
+        `name a file: --recipes ${path.join(recipes, "best.yml")}`,
+      );
   }
   if (pareto && recipes === undefined && context.out === "-" && share === undefined && !context.dryRun)
     throw new UserError("the recipes of a front have no place", "give --recipes DIR, -o MODEL, or both");
@@ -59,7 +62,7 @@ export function checkPlaces(context: Context, { groups, pareto, trials, share }:
 /** Options beside a recipe that change its merge, as a command line has them. */
 function flagsOf(context: Context, seed: number): string {
   const { options, picks } = context;
-  const post = picks.post[0];
+  const post = picks.post?.[0];
   const given = ["files", "compat_rounding", "compat_bugs", "allow_duplicates", "allow_missing"].flatMap((name) =>
     options[name] === undefined || options[name] === false
       ? []
@@ -71,7 +74,11 @@ function flagsOf(context: Context, seed: number): string {
 }
 
 /** The YAML of a trial's recipe, with where it comes from. */
-function yamlOf(context: Context, { space, search, budget, objectives, identity }: Found, trial: Trial): Promise<string> {
+function yamlOf(
+  context: Context,
+  { space, search, budget, objectives, identity }: Found,
+  trial: Trial,
+): Promise<string> {
   const flags = flagsOf(context, identity.seed);
   return space.recipe(trial.point, [
     `trial ${trialName(trial)} of merge --search ${search.method.name} --budget ${budget} --seed ${identity.seed}: ${measuresText(trial, objectives)}`,
@@ -119,7 +126,10 @@ export async function writeResult(context: Context, found: Found, { merge }: Wri
   const front = pareto ? frontOf(trials, objectives) : [];
   const rows = pareto
     ? front.map((trial) => ({ label: trialName(trial), trial }))
-    : [{ label: `${trialName(best)}, the best`, trial: best }, ...(trials[0] === best ? [] : [{ label: "0", trial: trials[0]! }])];
+    : [
+        { label: `${trialName(best)}, the best`, trial: best },
+        ...(trials[0] === best ? [] : [{ label: "0", trial: trials[0]! }]),
+      ];
   const told = trialTable(rows, objectives, space.space);
   const recipes = textOf(context, "recipes");
   const text = await yamlOf(context, found, best);
@@ -136,13 +146,19 @@ export async function writeResult(context: Context, found: Found, { merge }: Wri
     ...(recipes !== undefined && { recipes }),
     ...(written && { out: context.out, ...written }),
   });
-  context.log.event("front", { objectives: objectives.map(({ name }) => name), trials: trialJsons(pareto ? front : [best]) });
+  context.log.event("front", {
+    objectives: objectives.map(({ name }) => name),
+    trials: trialJsons(pareto ? front : [best]),
+  });
   if (written || recipes !== undefined) context.print(told);
   else {
     context.info(told);
     context.text(text);
   }
-  const places = [...(recipes === undefined ? [] : [recipes]), ...(written ? [`${context.out} (${humanBytes(written.bytes)})`] : [])];
+  const places = [
+    ...(recipes === undefined ? [] : [recipes]),
+    ...(written ? [`${context.out} (${humanBytes(written.bytes)})`] : []),
+  ];
   return { ...(places.length > 0 && { output: places.join(", ") }), told: measuresText(best, objectives) };
 }
 
@@ -166,7 +182,10 @@ export async function planText(setup: RunnerSetup, question: SearchQuestion & { 
     ["varies", names.length > 12 ? `${names.slice(0, 12).join(", ")}, …` : names.join(", ")],
     ["objectives", objectives.map(({ name, weight }) => `${name} times ${weight}`).join(", ")],
     ...rows.map(({ group, rows: n, counted }) => ["group", `${group}, ${n} rows, ${counted} that count`]),
-    ["models", keep ? `stay in GPU memory, ${humanBytes(memory.kept)}` : "are read again for every trial (--keep-models)"],
+    [
+      "models",
+      keep ? `stay in GPU memory, ${humanBytes(memory.kept)}` : "are read again for every trial (--keep-models)",
+    ],
     ["GPU memory", `at most ${humanBytes(memory.gpu)}`],
     ["host memory", hostMemoryText(memory.host)],
   ]);

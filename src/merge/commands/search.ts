@@ -5,7 +5,7 @@ import { type Recipe, recipeReferences } from "../../checkpoint/lineage/recipe/r
 import { parseReference, referenceKey } from "../../checkpoint/reference.ts";
 import type { Outcome } from "../../cli/context.ts";
 import { UserError } from "../../errors.ts";
-import type { Gpu } from "../../gpu/gpu.ts";
+import { type Gpu, openGpu } from "../../gpu/gpu.ts";
 import type { Json } from "../../json.ts";
 import { layerOf } from "../../model/names.ts";
 import { needsOf } from "../../run/measuring/metric.ts";
@@ -33,7 +33,7 @@ import { checkPlaces, type Found, planText, writeResult } from "./search-results
 /** What the script has for merges of every kind. */
 export interface MergeTools {
   readonly models: OpenModels;
-  readonly openGpu: (dry?: boolean) => Promise<Gpu>;
+  readonly openGpu: () => Promise<Gpu>;
   readonly plan: (recipe: Recipe) => Promise<{ readonly plan: MergePlan; readonly method: MergeMethod }>;
   readonly settings: (recipe: Recipe) => JobSettings;
   /** Writes the checkpoint of a recipe whose YAML is `text`. */
@@ -60,7 +60,7 @@ export async function searchMerges(context: Context, tools: MergeTools): Promise
   checkPlaces(context, question);
   const prepared = await prepareSearch(context, question, tools);
   if (context.dryRun) {
-    const setup = await setupOf(context, prepared, tools, await tools.openGpu(true));
+    const setup = await setupOf(context, prepared, tools, await openGpu({ device: context.device, dry: true }));
     const { json, text } = await planText(setup, prepared);
     context.print(text);
     context.json(json);
@@ -79,7 +79,8 @@ async function prepareSearch(context: Context, question: SearchQuestion, tools: 
   const { document, method, granularity, smooth, ranges, groups, objectives, options, search, budget } = question;
   const opened = await openedModels(question, tools);
   const layers = layersOf(opened[0]!);
-  if (granularity > 0 && layers < 2) throw new UserError("the models have no layers to group", "leave out --granularity");
+  if (granularity > 0 && layers < 2)
+    throw new UserError("the models have no layers to group", "leave out --granularity");
   const keyOf = modelKey(parseReference);
   const space = recipeSpace(ranges, document, method, { granularity, smooth, layers, keyOf });
   const planAt = async (values: ReturnType<typeof defaults>) => {
@@ -91,7 +92,7 @@ async function prepareSearch(context: Context, question: SearchQuestion, tools: 
     throw new UserError("a search reads its models again, and one of them is a pipe", "save it to a file first");
   for (const end of ["low", "high"] as const) await planAt(space.space.map((gene) => endOf(gene, end)));
   for (const warning of first.warnings) context.warn(warning);
-  const [post] = context.picks.post;
+  const [post] = context.picks.post ?? [];
   if (post) checkStep(post, first.tensors, false);
   const metrics = objectives.map(({ metric }) => metric);
   const reader = await prepare(standingCheckpoint(first), metrics, options, context.warn);
@@ -144,7 +145,7 @@ async function setupOf(context: Context, prepared: Prepared, tools: MergeTools, 
     gpu,
     plan: tools.plan,
     settings: tools.settings(prepared.recipe),
-    post: context.picks.post[0],
+    post: context.picks.post?.[0],
     signal: context.signal,
     warn: (message) => {
       if (!said.has(message)) context.warn(message);

@@ -111,7 +111,10 @@ function bindTasks(reader: GenomeReader, objectives: readonly Objective[], group
       );
   const unused = groups.find((group) => objectives.every((objective) => objective.group !== group));
   if (unused !== undefined)
-    throw new UserError(`no task is called ${unused}`, `the tasks are ${objectives.map(({ group }) => group).join(", ")}`);
+    throw new UserError(
+      `no task is called ${unused}`,
+      `the tasks are ${objectives.map(({ group }) => group).join(", ")}`,
+    );
   // The only group is that of all rows.
   return objectives.map((objective) => (groups.length === 1 ? { ...objective, group: "all" } : objective));
 }
@@ -141,9 +144,7 @@ export async function readGenome(text: string, file: string, groups: readonly st
   if (ranges.length === 0)
     throw reader.fail(["genome", "merge_method"], `${name} has no ${VARIED.join(", ")}`, "use --search-space");
   const share = Object.hasOwn(method.options, "weight") ? { parameters: { weight: 1 / models.length } } : {};
-  const objectives = await Promise.all(
-    reader.list(tasks, ["tasks"]).map((task, i) => objectiveOf(reader, task, i)),
-  );
+  const objectives = await Promise.all(reader.list(tasks, ["tasks"]).map((task, i) => objectiveOf(reader, task, i)));
   return {
     document: {
       merge_method: name,

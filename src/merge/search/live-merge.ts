@@ -122,8 +122,7 @@ export class LiveMerge implements DeviceSink {
       values: task.values,
       perModel: task.perModel,
     }));
-    const isDone = (task: ValuedTask) =>
-      this.#targets.has(task.name) && (this.#isFirst || task.kind === "merge");
+    const isDone = (task: ValuedTask) => this.#targets.has(task.name) && (this.#isFirst || task.kind === "merge");
     await mergeTensors({
       gpu: this.#gpu,
       method,

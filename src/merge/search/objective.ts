@@ -49,7 +49,9 @@ export function measuresOf(
   rows: readonly ScoredRow[],
   context: MetricContext,
 ): number[] {
-  const values = new Map([...new Set(objectives.map(({ metric }) => metric))].map((metric) => [metric, measured(rows, [metric], context)]));
+  const values = new Map(
+    [...new Set(objectives.map(({ metric }) => metric))].map((metric) => [metric, measured(rows, [metric], context)]),
+  );
   return objectives.map(({ metric, group }) => values.get(metric)!.find((one) => one.group === group)!.value);
 }
 

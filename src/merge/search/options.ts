@@ -69,7 +69,13 @@ export const SEARCH: Options = {
     value: "SIZE",
     help: "models stay in the GPU's memory up to this size; larger ones are read for every trial",
   },
-  batch_size: { type: "number.integer >= 1", default: 16, needs: "search", value: "N", help: "rows that are run at once" },
+  batch_size: {
+    type: "number.integer >= 1",
+    default: 16,
+    needs: "search",
+    value: "N",
+    help: "rows that are run at once",
+  },
   max_tokens: {
     type: "number.integer >= 1",
     default: 256,

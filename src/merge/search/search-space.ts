@@ -48,7 +48,9 @@ function groupsOf({ granularity, layers }: SpaceOptions): [number, number][] {
 }
 
 const nameOf = (model: unknown, keyOf: SpaceOptions["keyOf"]): string =>
-  keyOf(model).split(/[\\/]/).findLast((part) => part !== "") ?? "model";
+  keyOf(model)
+    .split(/[\\/]/)
+    .findLast((part) => part !== "") ?? "model";
 
 /** Short names of the models, each another. */
 function namesOf(models: readonly DocumentModel[], keyOf: SpaceOptions["keyOf"]): string[] {
@@ -199,7 +201,9 @@ export function recipeSpace(
   };
   return {
     space,
-    models: document.models.filter(({ model }) => base_model === undefined || options.keyOf(model) !== options.keyOf(base_model)).length,
+    models: document.models.filter(
+      ({ model }) => base_model === undefined || options.keyOf(model) !== options.keyOf(base_model),
+    ).length,
     recipe: (point, remarks) => recipeYaml({ ...head, ...bodyOf(point), ...rest }, remarks),
   };
 }
