@@ -6,6 +6,7 @@
  *   bun run merge recipe.yml -o merged/
  */
 import { command, script } from "../src/cli/script.ts";
+import { TRANSPLANT } from "../src/merge/commands/surgery-options.ts";
 import { mergekitOptions } from "../src/merge/mergekit-options.ts";
 import { isRecipeAlone, LAYERSHUFFLE, WRITING } from "../src/merge/options.ts";
 
@@ -83,6 +84,17 @@ await script({
       output: (options) => (options.explain || isRecipeAlone(options) ? "none" : "checkpoint"),
       options: LAYERSHUFFLE,
       run: async (context) => (await import("../src/merge/commands/layershuffle.ts")).layershuffle(context),
+    }),
+    transplant: command({
+      about: "Put a model under the tokenizer of another: shared tokens keep their rows, others are approximated.",
+      args: "<model> <donor>",
+      examples: [
+        "bun run merge transplant model/ donor/ -o transplanted/",
+        "bun run merge transplant model/ donor/ --approximate subword --byte-match yes -o transplanted/",
+      ],
+      output: "checkpoint",
+      options: TRANSPLANT,
+      run: async (context) => (await import("../src/merge/commands/transplant.ts")).transplant(context),
     }),
   },
   essentials: ["base", "dtype", "out_dtype", "check", "explain", "post", "files", "shards"],
