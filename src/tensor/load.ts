@@ -50,8 +50,8 @@ async function loadBytes(gpu: Gpu, entry: TensorEntry, from: number, bytes: numb
 }
 
 /**
- * A range of a tensor that stays on the device; false where its bytes do not lie as copies and bindings want them, which
- * then come from the file.
+ * A range of a tensor that stays on the device; false where its bytes do not lie as copies want them, which then come
+ * from the file.
  */
 async function loadResident(
   gpu: Gpu,

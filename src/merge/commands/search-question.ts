@@ -21,6 +21,8 @@ export interface SearchQuestion {
   readonly document: RecipeDocument;
   readonly method: MergeMethod;
   readonly ranges: readonly SearchRange[];
+  /** Parameters that the command line filled in. */
+  readonly assumed: readonly string[];
   readonly granularity: number;
   readonly smooth: boolean;
   readonly objectives: readonly Objective[];
@@ -47,7 +49,7 @@ async function recipeOf(context: Context, groups: readonly string[]) {
   if (file !== undefined && isGenome(text!)) {
     const genome = await readGenome(text!, file, groups);
     if (genome.ignored.length > 0) context.warn(`${file}: without effect here: ${genome.ignored.join(", ")}`);
-    return genome;
+    return { ...genome, assumed: [] };
   }
   const { recipes } = await readRecipes(context);
   const [recipe, ...more] = recipes;
@@ -55,7 +57,9 @@ async function recipeOf(context: Context, groups: readonly string[]) {
     throw new UserError(`${file} holds ${recipes.length} recipes`, "a search varies one; write it to its own file");
   const method = await loadMethod("merge", recipe!.method, "merge_method");
   const document = text === undefined ? documentOf(recipe!) : await readDocument(text, recipe!);
-  return { document, method, ranges: undefined, granularity: 0, smooth: false, objectives: undefined };
+  const isTyped = context.raw.has("weight") || context.set.some(({ key }) => key === "weight");
+  const assumed = text === undefined && !isTyped ? ["weight"] : [];
+  return { document, method, ranges: undefined, granularity: 0, smooth: false, objectives: undefined, assumed };
 }
 
 /** The share of an array job. Throws UserError where its trials cannot be made apart or would be lost. */
@@ -102,6 +106,7 @@ function paretoOf(
 /** Reads and checks what can be known before a model is opened. Throws UserError. */
 export async function searchQuestion(context: Context): Promise<SearchQuestion> {
   const { options } = context;
+  const measuring = options as typeof options & RunnerOptions;
   const [search] = context.picks.search ?? [];
   const budget = options.budget as number | undefined;
   if (budget === undefined)
@@ -122,10 +127,7 @@ export async function searchQuestion(context: Context): Promise<SearchQuestion> 
   const space = partsOf(context, "search_space");
   const ranges = space.length > 0 ? parseRanges(space, method) : (recipe.ranges ?? usualRanges(method));
   const objectives = await objectivesOf(context, recipe.objectives, names);
-  checkMetrics([...new Set(objectives.map(({ metric }) => metric))], groups, {
-    forget_group: "forget",
-    holdout_group: "holdout",
-  });
+  checkMetrics([...new Set(objectives.map(({ metric }) => metric))], groups, measuring);
   const trials = listOf(context, "trials");
   return {
     search: search!,
@@ -133,12 +135,13 @@ export async function searchQuestion(context: Context): Promise<SearchQuestion> 
     document: recipe.document,
     method,
     ranges,
+    assumed: recipe.assumed,
     granularity: (options.granularity as number) || recipe.granularity,
     smooth: options.smooth === true || recipe.smooth,
     objectives,
     pareto: paretoOf(context, search!.method, objectives),
     groups,
-    options: options as typeof options & RunnerOptions,
+    options: measuring,
     trials,
     share: shareOf(context, search!.method, trials),
   };

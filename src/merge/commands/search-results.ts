@@ -1,4 +1,4 @@
-/** Where the results of `merge --search` go: a recipe or a folder of them, a checkpoint, a table; and what is planned. */
+/** Where the results of `merge --search` go: recipes, a checkpoint, a table; and what is planned. */
 import fs from "node:fs";
 import path from "node:path";
 import { parseRecipe } from "../../checkpoint/lineage/recipe/read-recipe.ts";

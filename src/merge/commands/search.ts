@@ -76,13 +76,14 @@ export async function searchMerges(context: Context, tools: MergeTools): Promise
 
 /** Opens the models, plans the recipe, reads the rows. */
 async function prepareSearch(context: Context, question: SearchQuestion, tools: MergeTools): Promise<Prepared> {
-  const { document, method, granularity, smooth, ranges, groups, objectives, options, search, budget } = question;
+  const { document, method, granularity, smooth, ranges, groups, objectives, options, search, budget, assumed } =
+    question;
   const opened = await openedModels(question, tools);
   const layers = layersOf(opened[0]!);
   if (granularity > 0 && layers < 2)
     throw new UserError("the models have no layers to group", "leave out --granularity");
   const keyOf = modelKey(parseReference);
-  const space = recipeSpace(ranges, document, method, { granularity, smooth, layers, keyOf });
+  const space = recipeSpace(ranges, document, method, { granularity, smooth, layers, keyOf, assumed });
   const planAt = async (values: ReturnType<typeof defaults>) => {
     const [recipe] = await parseRecipe(await space.recipe({ values }), "the recipe of the search");
     return { recipe: recipe!, ...(await tools.plan(recipe!)) };

@@ -1,6 +1,6 @@
 /**
- * mergekit-evolve's YAML: a `genome` (models, method, granularity, filters) and `tasks` with weights. Tasks are names of
- * a harness there; here each is a group of local rows, `--data NAME=path`.
+ * mergekit-evolve's YAML: a `genome` (models, method, granularity, filters) and `tasks` with weights. Tasks are names
+ * of a harness there; here each is a group of local rows, `--data NAME=path`.
  * https://github.com/arcee-ai/mergekit
  */
 import { parseYaml, type YamlDocument } from "../../checkpoint/lineage/recipe/yaml.ts";

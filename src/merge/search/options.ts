@@ -2,11 +2,13 @@
 import { READING } from "../../data/options.ts";
 import type { Options } from "../../method/options.ts";
 
-const reading: Options = Object.fromEntries(
-  Object.entries(READING).map(([name, spec]) => [name, { ...spec, needs: "search" }]),
-);
+/** Options of reading rows, which only a search has use for. */
+const reading = <const O extends Options>(options: O): O => {
+  const needing = Object.entries(options).map(([name, spec]) => [name, { ...spec, needs: "search" }]);
+  return Object.fromEntries(needing) as O;
+};
 
-export const SEARCH: Options = {
+export const SEARCH = {
   search: { type: "string", kind: "search", help: "search for the parameters whose merge is best on --data" },
   budget: { type: "number.integer >= 1", needs: "search", value: "N", help: "merges that are tried" },
   data: { type: "string[]", needs: "search", value: "FILE", help: "rows to measure on, name=path for each group" },
@@ -17,6 +19,20 @@ export const SEARCH: Options = {
     help: "what is made better: METRIC, METRIC@GROUP or METRIC@GROUP=WEIGHT; those of --metric, or loss, when left out",
   },
   metric: { type: "string[]", kind: "metric", needs: "search", help: "metrics of --objective, with their options" },
+  forget_group: {
+    type: "string",
+    default: "forget",
+    needs: "search",
+    value: "NAME",
+    help: "the group to be forgotten, for metrics of unlearning",
+  },
+  holdout_group: {
+    type: "string",
+    default: "holdout",
+    needs: "search",
+    value: "NAME",
+    help: "the group that was never learned, for metrics of unlearning",
+  },
   pareto: {
     type: "boolean",
     default: false,
@@ -89,5 +105,5 @@ export const SEARCH: Options = {
     value: "TEXT",
     help: "texts before which a generated answer ends, each its own --stop",
   },
-  ...reading,
-};
+  ...reading(READING),
+} as const satisfies Options;

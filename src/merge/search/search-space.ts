@@ -17,6 +17,8 @@ export interface SpaceOptions {
   readonly smooth: boolean;
   /** Layers of the models. */
   readonly layers: number;
+  /** Parameters whose values in the recipe nobody gave, so that the search need not begin there. */
+  readonly assumed: readonly string[];
   /** What YAML names models by, as keys: equal for two ways to write one. */
   readonly keyOf: (model: unknown) => string;
 }
@@ -100,7 +102,8 @@ function knobsOf(
         const layers = groups.length === 1 ? "" : `.${group}`;
         const name = `${parameter}${filter === undefined ? "" : `:${filter}`}${owner}${layers}`;
         const scope = model === undefined ? document.parameters : document.models[model]!.parameters;
-        const given = scope?.[parameter] ?? document.parameters?.[parameter];
+        const said = scope?.[parameter] ?? document.parameters?.[parameter];
+        const given = options.assumed.includes(parameter) ? undefined : said;
         return { gene: geneOf(name, range, given, spec.default), parameter, filter, model, group };
       }),
     );
@@ -121,13 +124,13 @@ function entriesOf(setting: unknown): { filter?: string; value: unknown }[] {
  * A scope's settings with searched values: filters that are searched come first, then those of the recipe, then the
  * value for all other tensors.
  */
-function withValues(given: Settings | undefined, knobs: readonly Knob[], valueOf: (knob: Knob) => unknown): Settings {
+function withValues(given: Settings | undefined, knobs: readonly Knob[], found: (knob: Knob) => unknown): Settings {
   const settings: Record<string, unknown> = { ...given };
   for (const parameter of new Set(knobs.map((knob) => knob.parameter))) {
     const own = knobs.filter((knob) => knob.parameter === parameter);
     const searched = own.map((knob) => ({
       ...(knob.filter !== undefined && { filter: knob.filter }),
-      value: valueOf(knob),
+      value: found(knob),
     }));
     const before = entriesOf(given?.[parameter]);
     const all = [
@@ -172,6 +175,10 @@ export function recipeSpace(
   if (isSliced) refuseGradients(document);
   const { merge_method, base_model, rest } = document;
   const head = { merge_method, ...(base_model !== undefined && { base_model }) };
+  const isListed = document.models.some(({ model }) => options.keyOf(model) === options.keyOf(base_model));
+  // A slice takes nothing but its sources.
+  const originOf = (group: number) =>
+    base_model === undefined || isListed ? [] : [{ model: base_model, layer_range: groups[group] }];
 
   /** Settings of a scope where `group` is all of the layers, or one group. */
   const scoped = (given: Settings | undefined, model: number | undefined, point: Point, group?: number) => {
@@ -194,7 +201,7 @@ export function recipeSpace(
     if (!isSliced)
       return { models: sources(point), ...some({ ...scoped(document.parameters, undefined, point), ...extra }) };
     const slices = groups.map((_, group) => ({
-      sources: sources(point, group),
+      sources: [...sources(point, group), ...originOf(group)],
       ...some(scoped(undefined, undefined, point, group)),
     }));
     return { slices, ...some({ ...document.parameters, ...extra }) };

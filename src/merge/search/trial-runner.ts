@@ -25,6 +25,8 @@ export interface RunnerOptions extends TextOptions {
   readonly batch_size: number;
   readonly max_tokens: number;
   readonly stop?: readonly string[] | undefined;
+  readonly forget_group: string;
+  readonly holdout_group: string;
 }
 
 export interface RunnerSetup {
@@ -83,7 +85,8 @@ export class TrialRunner {
     this.#setup = setup;
     this.#loaded = loaded;
     this.#live = live;
-    this.#context = { groups: setup.groups.map(({ name }) => name), forget: "forget", holdout: "holdout" };
+    const { forget_group: forget, holdout_group: holdout } = setup.options;
+    this.#context = { groups: setup.groups.map(({ name }) => name), forget, holdout };
   }
 
   /** Loads the model that recipes are merged into, and the models that stay. */
