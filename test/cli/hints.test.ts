@@ -27,12 +27,12 @@ const SILENT: Readonly<Record<string, readonly string[]>> = {
   "src/checkpoint/gguf/write/importance.ts": ["evaluate"], // it makes statistics and quantizes nothing
   "src/checkpoint/gguf/write/gguf-file.ts": ["evaluate", "merge"], // whose results are no adapters
   "src/data/chat/jinja.ts": ["merge"], // it renders nothing
-  "src/data/chat/conversation.ts": ["sample"], // no token of a prompt counts
+  "src/data/chat/conversation.ts": ["sample", "merge"], // no token of a prompt counts, and of rows that are read none
   "src/data/sequences.ts": ["sample"], // prompts have their own limit
   "src/data/split.ts": ["evaluate"],
   "src/data/examples.ts": ["sample"],
-  "src/model/expect-buffers.ts": ["evaluate", "sample"], // nothing is trained
-  "src/model/lora.ts": ["evaluate", "sample"], // they make no adapter
+  "src/model/expect-buffers.ts": ["evaluate", "sample", "merge"], // nothing is trained
+  "src/model/lora.ts": ["evaluate", "sample", "merge"], // they make no adapter
   "src/run/generating/prompts.ts": ["train", "distill", "unlearn", "curriculum"],
   "src/run/training/starting-model.ts": ["unlearn"], // which says that no model is new
 };
