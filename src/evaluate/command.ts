@@ -16,22 +16,23 @@ import { loadMethod } from "../method/registry.ts";
 import { leftOutOfTable } from "../run/evaluation/documents.ts";
 import { evaluationForm } from "../run/evaluation/form.ts";
 import { seedRuns } from "../run/evaluation/seeds.ts";
+import { ModelLoader } from "../run/measuring/loaded-model.ts";
+import { type BoundMetric, needsOf } from "../run/measuring/metric.ts";
+import { checkMetrics } from "../run/measuring/metric-checks.ts";
+import { prepare } from "../run/measuring/model-checks.ts";
 import { type Reader, readForScoring, type ScoringData } from "../run/scoring/read-rows.ts";
 import { readingsOf } from "../run/scoring/score-text.ts";
 import type { Need, ScoredRow } from "../run/scoring/scored-row.ts";
-import { checkAlone, checkMetrics, checkOutputs, checkStdin, checkTask, goldRemark, inputsOf } from "./checks.ts";
-import { type BoundMetric, needsOf } from "./contract.ts";
+import { checkAlone, checkOutputs, checkStdin, checkTask, goldRemark, inputsOf } from "./checks.ts";
 import { plannedMemory, planOf, writesOf } from "./dry-run.ts";
 import { LogitDump } from "./dump.ts";
 import { loadTask, type Task } from "./harness/task.ts";
 import { withHeadFile } from "./head-file.ts";
-import { ModelLoader } from "./loaded-model.ts";
-import { prepare } from "./model-checks.ts";
 import type { EVALUATE, EvaluateOptions } from "./options.ts";
 import { passThrough } from "./pass-through.ts";
 import { type Found, rendered } from "./render.ts";
 import { results } from "./results.ts";
-import { type ChosenTechnique, chosenTechnique } from "./techniques.ts";
+import { type ChosenTechnique, chosenTechnique, filesOf } from "./techniques.ts";
 
 export type EvaluateContext = Context<typeof EVALUATE>;
 
@@ -98,7 +99,7 @@ async function tellPlan(
   const of = { gpu, loader, opened: read, needs, rows: options.batch_size, signal, dumpTop };
   const memory = await plannedMemory({ ...of, isLeast: chosen !== undefined });
   const technique = chosen ? { [chosen.kind]: chosen.technique.name } : {};
-  const writes = writesOf({ ...options, out: context.out });
+  const writes = writesOf({ ...options, out: context.out, files: filesOf(chosen) });
   const { json, text } = planOf({ models: opened, metrics, groups, data: read[0]!.data, technique, writes, memory });
   if (options.json) context.line(json);
   else context.print(text);
@@ -126,7 +127,13 @@ async function askedFor(context: EvaluateContext): Promise<Asked> {
     checkAlone(chosen.kind, options);
     const { forget_group: forget, holdout_group: holdout } = options;
     const named = { groups: groups.map(({ name }) => name), forget, holdout };
-    chosen.technique.check?.({ ...named, metrics, values: chosen.values, gold: options.gold !== undefined });
+    chosen.technique.check?.({
+      ...named,
+      metrics,
+      values: chosen.values,
+      gold: options.gold !== undefined,
+      models: refs.length,
+    });
   }
   checkOutputs(options, context.out, context.dryRun);
   if (chosen && options.long)
@@ -170,6 +177,7 @@ async function openAll(
   const head = options.zeroshot_head === undefined ? [] : [options.zeroshot_head];
   const inputs = [...inputsOf(options, checkpoints, groups), ...(task?.files ?? []), ...head];
   if (options.dump !== undefined) refuseInputs(options.dump, inputs, "--dump");
+  for (const { flag, path } of filesOf(chosen)) refuseInputs(path, inputs, flag);
   refuseInputs(context.out, inputs);
   const opened: Opened[] = [];
   for (const model of models)

@@ -11,9 +11,9 @@ import type { GroupReference } from "../data/groups.ts";
 import type { Laws } from "../method/laws.ts";
 import type { Options, Values } from "../method/options.ts";
 import type { MethodInfo } from "../method/registry.ts";
-import type { BoundMetric } from "./contract.ts";
-import type { Groups } from "./groups.ts";
-import type { ModelLoader } from "./loaded-model.ts";
+import type { Groups } from "../run/measuring/groups.ts";
+import type { ModelLoader } from "../run/measuring/loaded-model.ts";
+import type { BoundMetric } from "../run/measuring/metric.ts";
 
 /** The laws of attacks and probes. */
 export const TECHNIQUE_LAWS = {
@@ -29,9 +29,12 @@ export interface TechniqueInfo<O extends Options = Options> extends Groups {
   readonly metrics: readonly BoundMetric[];
   /** Whether there is a model that never saw what is to be forgotten. */
   readonly gold: boolean;
+  /** How many models are measured, besides. */
+  readonly models: number;
 }
 
-export interface TechniqueSetup<O extends Options = Options> extends Omit<TechniqueInfo<O>, "groups" | "gold"> {
+export interface TechniqueSetup<O extends Options = Options>
+  extends Omit<TechniqueInfo<O>, "groups" | "gold" | "models"> {
   readonly groups: readonly GroupReference[];
   readonly candidates: readonly Checkpoint[];
   /** The model that never saw what is to be forgotten. */

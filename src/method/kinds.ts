@@ -4,6 +4,7 @@
 export const FOLDERS = {
   merge: ["merge/methods"],
   post: ["merge/post-steps"],
+  search: ["merge/searches"],
   distill: ["distill/methods"],
   unlearn: ["unlearn/methods/objectives", "unlearn/methods/edits"],
   smoothing: ["unlearn/methods/smoothings"],

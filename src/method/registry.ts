@@ -50,11 +50,15 @@ const NOUNS: Partial<Record<Kind, string>> = {
 export const nounOf = (source: MethodSource): string =>
   typeof source === "string" ? (NOUNS[source as Kind] ?? source) : "method";
 
+/** Several of them. */
+const nounsOf = (source: MethodSource): string =>
+  nounOf(source).endsWith("ch") ? `${nounOf(source)}es` : `${nounOf(source)}s`;
+
 /** What lists call the methods of a kind: "Methods", "Optimizers". */
 export function titleOf(source: MethodSource): string {
   if (source === "curriculum") return "Samplers and orderings";
-  const noun = nounOf(source);
-  return `${noun[0]!.toUpperCase()}${noun.slice(1)}s`;
+  const nouns = nounsOf(source);
+  return `${nouns[0]!.toUpperCase()}${nouns.slice(1)}`;
 }
 
 /** The name of a method's file, from what was typed: in kebab case, and `++` is spelled out. */
@@ -99,7 +103,7 @@ function unknownMethod(source: MethodSource, typed: string, origin?: string): Us
   const noun = nounOf(source);
   return new UserError(
     `${origin === undefined ? "" : `${origin}: `}unknown ${noun} ${typed}`,
-    near ? `did you mean ${near}?` : `the ${noun}s are ${names.join(", ")}`,
+    near ? `did you mean ${near}?` : `the ${nounsOf(source)} are ${names.join(", ")}`,
   );
 }
 
