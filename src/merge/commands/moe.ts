@@ -13,9 +13,9 @@ import { readText } from "../../cli/sources.ts";
 import { UserError } from "../../errors.ts";
 import { flagOf } from "../../method/options.ts";
 import { quote } from "../../text/quote.ts";
-import { buildMixture } from "../experts/build.ts";
 import { DenseModels } from "../experts/dense-model.ts";
 import type { MOE } from "../experts/options.ts";
+import { buildMixture } from "./build-mixture.ts";
 
 type MoeContext = Context<typeof MOE>;
 

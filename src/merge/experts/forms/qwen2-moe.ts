@@ -1,4 +1,4 @@
-/** Qwen2-MoE: Qwen2 with k of E experts and one that all tokens share, behind a gate. https://arxiv.org/abs/2407.10671 */
+/** Qwen2-MoE: Qwen2 with k of E experts and a gated one of all tokens. https://arxiv.org/abs/2407.10671 */
 import { type ExpertForm, mixturePlace } from "../form.ts";
 
 export const form: ExpertForm = {

@@ -19,16 +19,16 @@ import { Model } from "../../model/model.ts";
 import { readBatches } from "../../run/batches-in-order.ts";
 import { describeModel } from "../../run/open-model.ts";
 import { humanBytes } from "../../text/format.ts";
+import { centroidGates } from "../experts/centroid-gates.ts";
+import { type DenseModels, sameExperts } from "../experts/dense-model.ts";
+import { chooseForm } from "../experts/forms.ts";
+import { gateWarnings, measureGates } from "../experts/gate-checks.ts";
+import { drawnGates, embeddingGates, type Gates, hiddenGates, isDrawn, type PromptedExpert } from "../experts/gates.ts";
+import type { MOE } from "../experts/options.ts";
+import { checkMixture, type Expert, type MixtureParts, planMixture, type RouterRows } from "../experts/plan.ts";
+import { printMixture } from "../experts/report.ts";
+import { writeMade } from "../experts/values.ts";
 import { writeOptions } from "../write-options.ts";
-import { centroidGates } from "./centroid-gates.ts";
-import { type DenseModels, sameExperts } from "./dense-model.ts";
-import { chooseForm } from "./forms.ts";
-import { gateWarnings, measureGates } from "./gate-checks.ts";
-import { drawnGates, embeddingGates, type Gates, hiddenGates, isDrawn, type PromptedExpert } from "./gates.ts";
-import type { MOE } from "./options.ts";
-import { checkMixture, type Expert, type MixtureParts, planMixture, type RouterRows } from "./plan.ts";
-import { printMixture } from "./report.ts";
-import { writeMade } from "./values.ts";
 
 type MoeContext = Context<typeof MOE>;
 
