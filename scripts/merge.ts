@@ -1,5 +1,4 @@
 #!/usr/bin/env bun
-import { GGUF } from "../src/checkpoint/gguf/write/options.ts";
 /**
  * Merge checkpoints that share an architecture into one.
  *
@@ -7,8 +6,9 @@ import { GGUF } from "../src/checkpoint/gguf/write/options.ts";
  *   bun run merge recipe.yml -o merged/
  */
 import { command, script } from "../src/cli/script.ts";
-import { MOE } from "../src/merge/experts/options.ts";
+import { EXPERT_COMMANDS } from "../src/merge/commands/expert-commands.ts";
 import { mergekitOptions } from "../src/merge/mergekit-options.ts";
+import { isRecipeAlone, LAYERSHUFFLE, WRITING } from "../src/merge/options.ts";
 
 await script({
   name: "merge",
@@ -57,13 +57,7 @@ await script({
       value: "TEMPLATE",
       help: "auto (that of most models), chatml, llama3, mistral, alpaca, exaone, or a text in Jinja; that of --files when left out",
     },
-    shards: { type: "number.integer >= 1", value: "N", help: "number of files in the output folder" },
-    shard: {
-      type: "string",
-      value: "I/N",
-      help: "write only the I-th of N files; other processes write the others",
-    },
-    shard_size: { type: "string", default: "5GB", value: "SIZE", help: "largest file in the output folder" },
+    ...WRITING,
     compat_rounding: { type: "boolean", help: "round every step to dtype, as mergekit does" },
     compat_bugs: { type: "boolean", help: "reproduce mergekit's faults; on for recipes, off otherwise" },
     allow_duplicates: { type: "boolean", help: "count a model each time it is listed; mergekit counts it once" },
@@ -71,45 +65,28 @@ await script({
     multi: {
       type: "string",
       value: "DIR",
+      was: ["intermediate_dir"],
       help: "keep the results of a file's named recipes in DIR, and make none again that is finished",
     },
-    intermediate_dir: { type: "string", value: "DIR", help: "of mergekit: the same as --multi" },
     lazy: { type: "boolean", default: true, help: "with --multi; --no-lazy makes finished results again" },
     random_seed: { type: "number.integer >= 0", value: "N", help: "of mergekit: the same as --seed" },
-    out_shard_size: { type: "string", value: "SIZE", help: "of mergekit: the same as --shard-size" },
-    ...GGUF,
     ...mergekitOptions,
   },
-  essentials: ["base", "dtype", "out_dtype", "check", "explain", "post", "files", "shards"],
   commands: {
-    moe: command({
-      about: "Build a mixture of experts of dense models, or of copies of one.",
-      args: "[...models or one recipe.yml]",
+    layershuffle: command({
+      about: "Take each block from one of several models at random, by a recipe that can be kept.",
+      args: "[...models]",
       examples: [
-        "bun run merge moe experts.yml -o mixture/",
-        "bun run merge moe base/ --experts 8 --noise 0.01 -o upcycled/",
-        "bun run merge moe base/ --experts 8 --gate-mode centroid --calib rows.jsonl -o clustered/",
-        "bun run merge moe base/ math/ code/ --gate-mode random --architecture mixtral -o drawn/",
+        "bun run merge layershuffle a/ b/ --weight 0.7,0.3 -o shuffled/",
+        "bun run merge layershuffle a/ b/ --full-random --seed 1 --print-recipe",
+        "bun run merge layershuffle --model a/ --model b/ --write-recipe shuffle.yml -o shuffled/",
       ],
-      output: "checkpoint",
-      options: MOE,
-      essentials: [
-        "experts",
-        "experts_per_token",
-        "gate_mode",
-        "gate_input",
-        "noise",
-        "shared",
-        "architecture",
-        "calib",
-        "dtype",
-        "allow_identical",
-      ],
-      notes: `A recipe is mergekit-moe's: base_model, gate_mode (hidden, hidden_last, hidden_avg, cheap_embed, random, uniform_random),
-experts_per_token, experts of source_model, positive_prompts and negative_prompts, shared_experts. Attention, norms and embeddings are the
-base's. Weights of a token's experts sum to one, so equal experts compute what the dense model does.`,
-      run: async (context) => (await import("../src/merge/commands/moe.ts")).mergeMoe(context),
+      output: (options) => (options.explain || isRecipeAlone(options) ? "none" : "checkpoint"),
+      options: LAYERSHUFFLE,
+      run: async (context) => (await import("../src/merge/commands/layershuffle.ts")).layershuffle(context),
     }),
+    ...EXPERT_COMMANDS,
   },
+  essentials: ["base", "dtype", "out_dtype", "check", "explain", "post", "files", "shards"],
   run: async (context) => (await import("../src/merge/command.ts")).runMerge(context),
 });

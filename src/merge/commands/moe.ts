@@ -147,7 +147,7 @@ export async function mergeMoe(context: MoeContext): Promise<Outcome> {
     file === undefined ? { recipe: await fromFlags(context, models), text: undefined } : await fromFile(context, file);
   for (const warning of recipe.warnings) context.warn(warning);
   checkFlags(context, recipe);
-  const allowed = options.allow_identical === true || options.i_understand_this_is_not_useful_without_training === true;
+  const allowed = options.allow_identical === true;
   checkPrompts(recipe, allowed, (warning) => context.warn(warning));
   const outcome = await buildMixture(context, { recipe, text, models, allowed });
   return context.dryRun || context.out === "-"

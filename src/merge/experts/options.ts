@@ -1,16 +1,8 @@
 /** Options of the sub-commands that make and unmake mixtures of experts. */
-import { GGUF } from "../../checkpoint/gguf/write/options.ts";
 import { READING } from "../../data/options.ts";
 import type { Options } from "../../method/options.ts";
 import { HELD } from "../../run/held-options.ts";
-
-const WRITTEN = {
-  shards: { type: "number.integer >= 1", value: "N", help: "number of files in the output folder" },
-  shard: { type: "string", value: "I/N", help: "write only the I-th of N files; other processes write the others" },
-  shard_size: { type: "string", default: "5GB", value: "SIZE", help: "largest file in the output folder" },
-  out_shard_size: { type: "string", value: "SIZE", help: "of mergekit: the same as --shard-size" },
-  ...GGUF,
-} as const satisfies Options;
+import { WRITING } from "../options.ts";
 
 const DTYPE = {
   type: "string",
@@ -68,13 +60,13 @@ export const MOE = {
     help: "most tokens of --calib that are clustered",
   },
   dtype: DTYPE,
-  allow_identical: { type: "boolean", help: "take experts that are equal, and prompts that are" },
-  i_understand_this_is_not_useful_without_training: {
+  allow_identical: {
     type: "boolean",
-    help: "of mergekit: the same as --allow-identical",
+    was: ["i_understand_this_is_not_useful_without_training"],
+    help: "take experts that are equal, and prompts that are",
   },
   batch_size: ROWS,
   offload: HELD.offload,
   ...READ,
-  ...WRITTEN,
+  ...WRITING,
 } as const satisfies Options;
