@@ -87,6 +87,6 @@ await script({
     }),
     ...EXPERT_COMMANDS,
   },
-  essentials: ["base", "dtype", "out_dtype", "check", "explain", "post", "files", "shards"],
+  essentials: ["base", "dtype", "out_dtype", "check", "explain", "post"],
   run: async (context) => (await import("../src/merge/command.ts")).runMerge(context),
 });

@@ -5,6 +5,7 @@ export const FOLDERS = {
   merge: ["merge/methods"],
   post: ["merge/post-steps"],
   search: ["merge/searches"],
+  adapt: ["adapt/methods"],
   distill: ["distill/methods"],
   unlearn: ["unlearn/methods/objectives", "unlearn/methods/edits"],
   smoothing: ["unlearn/methods/smoothings"],

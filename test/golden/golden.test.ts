@@ -22,6 +22,7 @@ for (const [name, format, count] of [
   ["train-next", "train", 25],
   ["loss", "loss", 23],
   ["quantized", "quantized", 21],
+  ["adapters", "adapters", 47],
 ] as const) {
   const goldens = (await openGoldens(folder(name)))!;
   describe(name, () => {
