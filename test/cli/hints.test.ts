@@ -27,6 +27,8 @@ const SILENT: Readonly<Record<string, readonly string[]>> = {
   "src/checkpoint/gguf/write/importance.ts": ["evaluate", "adapt"], // it makes statistics and quantizes nothing
   "src/checkpoint/gguf/write/gguf-file.ts": ["evaluate", "merge", "adapt"], // whose results are no adapters of it
   "src/data/chat/jinja.ts": ["merge"], // it renders nothing
+  "src/data/load-tokenizer.ts": ["merge"], // a model's vocabulary is that of its own tokenizer
+  "src/data/tokenization/definition.ts": ["merge"],
   "src/data/chat/conversation.ts": ["sample", "merge"], // no token of a prompt counts, and of rows that are read none
   "src/data/sequences.ts": ["sample"], // prompts have their own limit
   "src/data/split.ts": ["evaluate"],

@@ -28,7 +28,7 @@ const TINY = {
 const SAME: Readonly<Record<string, readonly string[]>> = {
   base: ["model", "large", "before", "clean", "c"],
   math: ["a", "unlearned", "trained", "merged"],
-  code: ["b", "facts", "small", "retrained", "robust", "after"],
+  code: ["b", "facts", "small", "retrained", "robust", "after", "donor"],
   adapter: ["math-lora"],
   "rows.jsonl": ["m.jsonl", "mv.jsonl", "a.jsonl", "av.jsonl", "prompts.jsonl"],
   "other.jsonl": ["c.jsonl", "cv.jsonl", "b.jsonl", "bv.jsonl", "all.jsonl", "text.jsonl"],
