@@ -100,15 +100,17 @@ describe("recipes", () => {
       [
         [0, 3],
         [0, 3],
+        [0, 3],
       ],
       [
+        [3, 4],
         [3, 4],
         [3, 4],
       ],
     ]);
     expect(slices.map(({ sources }) => sources.map(({ parameters }) => parameters.get("weight")))).toEqual([
-      [0.1, 0.3],
-      [0.2, 0.4],
+      [0.1, 0.3, undefined], // the base, which a slice takes from its sources alone
+      [0.2, 0.4, undefined],
     ]);
     expect(slices.map(({ parameters }) => parameters.get("lambda"))).toEqual([1, 2]);
     expect([...recipe.parameters]).toEqual([
