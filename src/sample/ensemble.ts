@@ -6,9 +6,9 @@
  * models alike at every token.
  */
 import { collate } from "../data/batch.ts";
+import { asFarAsItGoes } from "../gpu/dry-device.ts";
 import type { Decoder } from "../run/generating/decoder.ts";
 import type { LogitSource, ReadOptions } from "../run/generating/logit-source.ts";
-import { asFarAsItGoes } from "../run/scoring/plan-scoring.ts";
 import { Scorer } from "../run/scoring/scorer.ts";
 import { type MixtureSettings, UNIVERSAL, UniversalMixture } from "../run/universal-mixture.ts";
 
