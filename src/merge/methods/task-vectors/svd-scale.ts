@@ -35,10 +35,10 @@ const options = {
   },
 } as const;
 
-type Job = MergeJob<MergeValues<typeof options>, undefined>;
+type Job = MergeJob<MergeValues<typeof options>, readonly number[]>;
 
 interface Mutation {
-  /** Position of the model in the recipe, from 0. */
+  /** Position of the model among those besides the base, from 0. */
   readonly model: number;
   readonly seed: number;
   readonly size: number;
@@ -145,7 +145,7 @@ async function addUpdate(job: Job, whole: GPUBuffer): Promise<void> {
   });
 }
 
-export const method = mergeMethod<typeof options>({
+export const method = mergeMethod<typeof options, readonly number[]>({
   name: "svd_scale",
   title: "Stretched task vectors",
   about: "task arithmetic whose task vectors have their singular directions lengthened at random",
@@ -176,25 +176,26 @@ export const method = mergeMethod<typeof options>({
     };
   },
 
-  /** Refuses mutations that cannot be made, before the first tensor. */
+  /** Finds the models besides the base, and refuses mutations that cannot be made, before the first tensor. */
   async survey(tensors) {
-    const count = Math.max(0, ...tensors.flatMap(({ task }) => task.modelIndex.map((model) => model + 1)));
-    for (const text of new Set(tensors.map(({ values }) => (values as { mutations: string }).mutations))) {
-      const missing = parseMutations(text).find(({ model }) => model >= count);
+    const models = [...new Set(tensors.flatMap(({ task }) => task.modelIndex))].sort((a, b) => a - b);
+    for (const text of new Set(tensors.map(({ values }) => values.mutations))) {
+      const missing = parseMutations(text).find(({ model }) => model >= models.length);
       if (missing)
         throw new UserError(
           `mutations: there is no model ${missing.model + 1}`,
-          `the models are 1 to ${count}, in the order of the recipe`,
+          `the models are 1 to ${models.length}, in the order of the recipe, the base not counted`,
         );
     }
-    return undefined;
+    return models;
   },
 
   /** One pass without mutations; else one for the sum, one for each model not yet decomposed, one for the output. */
   async merge(job) {
     const { weight, lambda, mutations } = job.values;
     const own = parseMutations(mutations).filter(({ size }) => size !== 0);
-    const among = own.filter(({ model }) => job.task.modelIndex.includes(model));
+    const here = job.task.modelIndex.map((index) => job.survey.indexOf(index)); // some models may lack the tensor
+    const among = own.filter(({ model }) => here.includes(model));
     const plain = () =>
       addTaskVectors(
         job,
@@ -204,7 +205,7 @@ export const method = mergeMethod<typeof options>({
     const [rows, columns] = job.shape.slice(-2) as [number, number];
     const whole = job.hold(4 * job.size, "update");
     await addUp(job, whole);
-    for (const [k, model] of job.task.modelIndex.entries()) {
+    for (const [k, model] of here.entries()) {
       const mine = among.filter((mutation) => mutation.model === model);
       if (mine.length === 0) continue;
       const parts = await directions(job, k);
