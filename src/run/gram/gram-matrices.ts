@@ -1,7 +1,7 @@
 /**
- * Gram matrices of what linear layers read: X^T X / n, X the rows (tokens, patches, examples) that come to a layer while
- * a model reads n tokens, or n examples. Of a stack of experts one for each, of the tokens that it was given. Padding
- * does not count. Sums are f32, on the GPU, in a fixed order.
+ * Gram matrices of what linear layers read: X^T X / n, X the rows (tokens, patches, examples) that come to a layer
+ * while a model reads n tokens, or n examples. Of a stack of experts one for each, of the tokens that it was given.
+ * Padding does not count. Sums are f32, on the GPU, in a fixed order.
  *
  * GPU memory: a matrix for each input that differs, f32: layers that read the same tensor share theirs.
  */

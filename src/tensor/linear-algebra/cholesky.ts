@@ -3,7 +3,9 @@
  * Computations, 4th ed., section 4.2. About n^3 / 6 multiplications for the factor, n^3 / 2 for the inverse.
  */
 
-/** Lower triangle L of the factor of an (n, n) matrix L L^T, the rest 0; undefined where a pivot is not above `least`. */
+/**
+ * Lower triangle L of an (n, n) matrix L L^T, the rest 0; undefined where a pivot is not above `least`.
+ */
 export function choleskyFactor(matrix: Float64Array, n: number, least = 0): Float64Array | undefined {
   const l = new Float64Array(n * n);
   for (let i = 0; i < n; i++) {
