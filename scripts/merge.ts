@@ -6,7 +6,7 @@
  *   bun run merge recipe.yml -o merged/
  */
 import { command, script } from "../src/cli/script.ts";
-import { TRANSPLANT } from "../src/merge/commands/surgery-options.ts";
+import { TRANSPLANT, TRIM } from "../src/merge/commands/surgery-options.ts";
 import { mergekitOptions } from "../src/merge/mergekit-options.ts";
 import { isRecipeAlone, LAYERSHUFFLE, WRITING } from "../src/merge/options.ts";
 
@@ -84,6 +84,17 @@ await script({
       output: (options) => (options.explain || isRecipeAlone(options) ? "none" : "checkpoint"),
       options: LAYERSHUFFLE,
       run: async (context) => (await import("../src/merge/commands/layershuffle.ts")).layershuffle(context),
+    }),
+    trim: command({
+      about: "Keep the tokens that texts need: kept rows stay bit for bit, and texts are cut as before.",
+      args: "[model]",
+      examples: [
+        "bun run merge trim model/ --data rows.jsonl -o trimmed/",
+        "bun run merge trim model/ --data rows.jsonl --min-count 5 --keep-tokens words.txt --pad-to-multiple-of 64 -o trimmed/",
+      ],
+      output: "checkpoint",
+      options: TRIM,
+      run: async (context) => (await import("../src/merge/commands/trim.ts")).trim(context),
     }),
     transplant: command({
       about: "Put a model under the tokenizer of another: shared tokens keep their rows, others are approximated.",
