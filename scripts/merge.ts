@@ -6,7 +6,8 @@
  *   bun run merge recipe.yml -o merged/
  */
 import { command, script } from "../src/cli/script.ts";
-import { TRANSPLANT, TRIM } from "../src/merge/commands/surgery-options.ts";
+import { EXPERT_COMMANDS } from "../src/merge/commands/expert-commands.ts";
+import { VOCABULARY_COMMANDS } from "../src/merge/commands/vocabulary-commands.ts";
 import { mergekitOptions } from "../src/merge/mergekit-options.ts";
 import { isRecipeAlone, LAYERSHUFFLE, WRITING } from "../src/merge/options.ts";
 
@@ -85,29 +86,9 @@ await script({
       options: LAYERSHUFFLE,
       run: async (context) => (await import("../src/merge/commands/layershuffle.ts")).layershuffle(context),
     }),
-    trim: command({
-      about: "Keep the tokens that texts need: kept rows stay bit for bit, and texts are cut as before.",
-      args: "[model]",
-      examples: [
-        "bun run merge trim model/ --data rows.jsonl -o trimmed/",
-        "bun run merge trim model/ --data rows.jsonl --min-count 5 --keep-tokens words.txt --pad-to-multiple-of 64 -o trimmed/",
-      ],
-      output: "checkpoint",
-      options: TRIM,
-      run: async (context) => (await import("../src/merge/commands/trim.ts")).trim(context),
-    }),
-    transplant: command({
-      about: "Put a model under the tokenizer of another: shared tokens keep their rows, others are approximated.",
-      args: "<model> <donor>",
-      examples: [
-        "bun run merge transplant model/ donor/ -o transplanted/",
-        "bun run merge transplant model/ donor/ --approximate subword --byte-match yes -o transplanted/",
-      ],
-      output: "checkpoint",
-      options: TRANSPLANT,
-      run: async (context) => (await import("../src/merge/commands/transplant.ts")).transplant(context),
-    }),
+    ...EXPERT_COMMANDS,
+    ...VOCABULARY_COMMANDS,
   },
-  essentials: ["base", "dtype", "out_dtype", "check", "explain", "post", "files", "shards"],
+  essentials: ["base", "dtype", "out_dtype", "check", "explain", "post"],
   run: async (context) => (await import("../src/merge/command.ts")).runMerge(context),
 });

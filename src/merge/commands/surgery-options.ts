@@ -62,6 +62,7 @@ export const TRIM = {
   },
   columns: READING.columns,
   template: READING.template,
+  turns: READING.turns,
   min_count: {
     type: "number.integer >= 1",
     default: 1,

@@ -42,8 +42,8 @@ function groupsOf({ options }: TrimContext): GroupReference[] {
 
 async function readingOf(context: TrimContext, files: ReadonlyMap<string, Uint8Array>, ref: string, outputs: number) {
   const sizes = { layers: 0, width: 0, outputs, maxPositions: 0 };
-  const { template } = context.options;
-  const tools = await textTools(files, ref, sizes, { template, max_length: ANY_LENGTH });
+  const { template, turns } = context.options;
+  const tools = await textTools(files, ref, sizes, { template, turns, max_length: ANY_LENGTH });
   const done = (rows: number) => context.progress.advance(rows);
   const reading: Reading = { encode: tools.encode, signal: context.signal, done };
   return { reading, tokenizer: tools.tokenizer };
