@@ -89,6 +89,6 @@ await script({
     ...EXPERT_COMMANDS,
     ...VOCABULARY_COMMANDS,
   },
-  essentials: ["base", "dtype", "out_dtype", "check", "explain", "post"],
+  essentials: ["base", "dtype", "check", "explain", "post"],
   run: async (context) => (await import("../src/merge/command.ts")).runMerge(context),
 });

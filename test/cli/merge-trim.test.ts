@@ -76,7 +76,8 @@ test("what cannot be done is refused with a word", async () => {
   writeFileSync(join(cwd, "bytes.txt"), Uint8Array.of(0xff, 0xfe));
   expect(await refused("a --keep-tokens bytes.txt")).toContain("it is no text in UTF-8");
   expect(await refused("a --data rows.jsonl --min-count 0")).toContain("--min-count");
-  expect(await refused("base/model.safetensors --data rows.jsonl")).toContain("has no tokenizer.json");
+  cpSync(join(cwd, "base/model.safetensors"), join(cwd, "alone/model.safetensors"));
+  expect(await refused("alone/model.safetensors --data rows.jsonl")).toContain("has no tokenizer.json");
   const told = await run("a --data rows.jsonl --min-count 3 --dry-run");
   expect(told.text).toContain("of 68 rows: ");
   expect(told.err).toContain("2 rows cut into other tokens than before, as --min-count asks");
