@@ -2,13 +2,13 @@
  * Weight matching: before models are merged, the hidden units and heads of each are put in the order in which they go
  * best with those of the first. A network computes the same in any order of them.
  *
- * Ainsworth et al., ICLR 2023, https://arxiv.org/abs/2209.04836, algorithm 1: the order of one space after the other that
- * makes the inner product of the two models' weights largest, found by linear assignment, until none changes. Spaces are
- * visited in the order of the model, not at random.
+ * Ainsworth et al., ICLR 2023, https://arxiv.org/abs/2209.04836, algorithm 1: the order of one space after the other
+ * that makes the inner product of the two models' weights largest, found by linear assignment, until none changes.
+ * Spaces are visited in the order of the model, not at random.
  *
- * Heads move whole, so that rotary positions and norms of queries and keys stay valid. Where several query heads read one
- * head of keys and values, such groups move, and query heads within them: the best order in each pair of groups is part
- * of what the pair gains, which finds the best of all orders that are allowed.
+ * Heads move whole, so that rotary positions and norms of queries and keys stay valid. Where several query heads read
+ * one head of keys and values, such groups move, and query heads within them: the best order in each pair of groups
+ * is part of what the pair gains, which finds the best of all orders that are allowed.
  */
 import type { Gpu } from "../../gpu/gpu.ts";
 import type { NamedModel } from "../../model/names.ts";
