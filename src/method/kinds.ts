@@ -4,6 +4,7 @@
 export const FOLDERS = {
   merge: ["merge/methods"],
   post: ["merge/post-steps"],
+  approximation: ["merge/approximations"],
   search: ["merge/searches"],
   adapt: ["adapt/methods"],
   distill: ["distill/methods"],

@@ -143,7 +143,7 @@ export class OnGpu {
     return out;
   }
 
-  /** Sum of the squares of what is left of the matrix without B A, b (rows, k) and a (k, columns). The matrix is lost. */
+  /** Sum of the squares of the matrix without B A, b (rows, k) and a (k, columns). The matrix is lost. */
   async residualSquares(b: HostMatrix, a: HostMatrix): Promise<number> {
     const gpu = this.#gpu;
     using wide = gpu.upload(Float32Array.from(a.values), "right factor");
