@@ -35,6 +35,11 @@ await script({
       help: "report what does not fit together, without reading weights, and stop; exit code 1 if anything is wrong",
     },
     explain: { type: "boolean", help: "print the parameters of every tensor, and stop" },
+    align: {
+      type: "'weights' | 'residual'",
+      value: "WHAT",
+      help: "put hidden units and heads of the models in the order that goes best with the base or the first (weights), and the residual stream too (residual)",
+    },
     post: { type: "string", kind: "post", help: "step after the merge" },
     search: { type: "string", kind: "search", help: "search for the best parameters of the merge" },
     files: {
