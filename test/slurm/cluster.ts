@@ -1,7 +1,7 @@
 /**
- * A Slurm of several nodes on one machine, for tests: a controller and a daemon per node, each with ports and folders of
- * its own below one folder, and nothing of a Slurm that the machine may have. Needs slurmctld, slurmd, sbatch and munged
- * (Debian: slurmctld slurmd slurm-client munge) and root, as slurmd does.
+ * A Slurm of several nodes on one machine, for tests: a controller and a daemon per node, each with ports and folders
+ * of its own below one folder, and nothing of a Slurm that the machine may have. Needs slurmctld, slurmd, sbatch and
+ * munged (Debian: slurmctld slurmd slurm-client munge) and root, as slurmd does.
  */
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
