@@ -1,7 +1,7 @@
 /**
  * The order of an expert's inner neurons in which it is most like another's: its function stays, and means of weights
- * make sense. Li et al., Merge, Then Compress, ICLR 2024, https://arxiv.org/abs/2310.01334, section 3.1; the permutation
- * as in Ainsworth et al., Git Re-Basin, https://arxiv.org/abs/2209.04836, weight matching of one layer.
+ * make sense. Li et al., Merge, Then Compress, ICLR 2024, https://arxiv.org/abs/2310.01334, section 3.1; the
+ * permutation as in Ainsworth et al., Git Re-Basin, https://arxiv.org/abs/2209.04836, weight matching of one layer.
  */
 import type { TensorEntry } from "../../checkpoint/checkpoint.ts";
 import type { Gpu } from "../../gpu/gpu.ts";

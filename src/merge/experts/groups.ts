@@ -3,7 +3,7 @@
  * most like its own. Li et al., Merge, Then Compress, ICLR 2024, https://arxiv.org/abs/2310.01334, section 3.2.
  *
  * Departs from it in two points: every layer keeps as many groups, since a config counts the experts of all layers
- * once; and an expert whose logits are exactly another's does not lead beside it, so that doubled experts find together.
+ * once; and an expert whose logits are exactly another's does not lead beside it: doubled experts find together.
  */
 import { Random } from "../../data/random.ts";
 

@@ -37,7 +37,7 @@ interface Collected {
 const whole = (parts: Partial<Record<Matrix, TensorEntry>> | undefined): Record<Matrix, TensorEntry> | undefined =>
   parts?.gate && parts.up && parts.down ? { gate: parts.gate, up: parts.up, down: parts.down } : undefined;
 
-/** Sorts the tensors of an opened model. Throws UserError for a model without experts, or of a layout that is unknown. */
+/** Sorts the tensors of an opened model. Throws UserError for a model without experts, or of an unknown layout. */
 export function mixtureOf({
   checkpoint,
   json,
