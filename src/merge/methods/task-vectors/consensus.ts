@@ -1,10 +1,11 @@
 /**
  * Consensus merging: of a joint change those values that several models need, and with `task` those that one needs.
  *
- * Wang et al., ICML 2024, https://arxiv.org/abs/2405.07813. A model needs a value where |tau_k| >= threshold |J - tau_k|,
- * J the joint change: the sum of all task vectors, or that of a model merged before (`joint`), by TIES for example.
- * Values that fewer than `least` models need are catastrophic or selfish weights and stay those of the base. With `task`
- * the mask is that model's own, a TALL-mask, and the result is the model as it comes back from the joint change.
+ * Wang et al., ICML 2024, https://arxiv.org/abs/2405.07813. A model needs a value where
+ * |tau_k| >= threshold |J - tau_k|, J the joint change: the sum of all task vectors, or that of a model merged before
+ * (`joint`), by TIES for example. Values that fewer than `least` models need are catastrophic or selfish weights and
+ * stay those of the base. With `task` the mask is that model's own, a TALL-mask, and the result is the model as it
+ * comes back from the joint change.
  */
 import { type MergeValues, mergeMethod } from "../../contract.ts";
 import { type ExtraCheckpoints, loadExtra, openExtraCheckpoints } from "../../job/extra-checkpoints.ts";
