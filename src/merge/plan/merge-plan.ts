@@ -46,6 +46,8 @@ export interface MergePlan {
   readonly tensors: readonly ValuedTask[];
   /** Every input, the base too, as the user wrote it. A model that counts twice is listed twice. */
   readonly models: readonly string[];
+  /** The same models under the names of the merge, in the order that `modelIndex` counts. */
+  readonly inputs: readonly NamedModel[];
   readonly files: ReadonlyMap<string, Uint8Array>;
   readonly warnings: readonly string[];
 }
@@ -57,6 +59,8 @@ export interface PlanOptions {
   readonly allowMissing?: boolean;
   /** The model whose files go with the result, as the user wrote it; the base or the first when left out. */
   readonly files?: string;
+  /** Tensors that are each model's own, such as heads of different tasks: taken from the model that gives the files. */
+  readonly own?: (name: string) => boolean;
 }
 
 type PlannedMethod = Pick<MergeMethod, "name" | "models" | "base" | "heights" | "options">;
@@ -93,18 +97,21 @@ export async function planMerge(
   const slots = slotsOf(recipe, donor, context);
   const notes = new Notes();
   const missing = new Missing(options.allowMissing ?? false, notes);
-  const tensors = await tasksOf(slots, donor, recipe, method, { notes, missing });
-  missing.refuse();
   const giver = options.files === undefined ? donor : filesDonor(options.files, models.values());
+  const own = options.own && { has: options.own, giver };
+  const tensors = await tasksOf(slots, donor, recipe, method, { notes, missing, own });
+  missing.refuse();
   if (giver !== donor && slots.stacks.length > 0)
     throw new UserError(`--files ${giver.ref} cannot go with slices`, `the layers are counted in ${donor.ref}`);
   const ownTemplate = !recipe.chatTemplate && (!revised || revised.target.source.checkpoint === giver.checkpoint);
   warnings.push(...leftOut(giver, models.values(), { template: ownTemplate }));
   const files = filesOf(tensors, slots.stacks, giver, { models, recipe, ...(revised && { revised }) }, warnings);
+  const inputs = listed.map(({ ref }) => context.model(ref));
   return {
     method: method.name,
     tensors,
-    models: listed.map(({ ref }) => context.model(ref).ref),
+    models: inputs.map(({ ref }) => ref),
+    inputs,
     files,
     warnings: [...warnings, ...notes.lines()],
   };
@@ -146,19 +153,30 @@ interface Slots {
   readonly unclaimed: readonly string[];
 }
 
+/** Tensors that are each model's own, and whose go with the result. */
+interface OwnTensors {
+  has(name: string): boolean;
+  readonly giver: NamedModel;
+}
+
 /** The tensors of the output with their inputs and parameters, in the order in which they are written. */
 async function tasksOf(
   { slots, stacks, unclaimed }: Slots,
   donor: NamedModel,
   recipe: Recipe,
   method: PlannedMethod,
-  { notes, missing }: { notes: Notes; missing: Missing },
+  { notes, missing, own }: { notes: Notes; missing: Missing; own: OwnTensors | undefined },
 ): Promise<ValuedTask[]> {
   for (const name of unclaimed) notes.add(`no module has it, taken from ${donor.ref} unchanged`, name);
   const parameters = await tensorParameters(method);
   const place = placeIn(donor);
   const tasks: { task: ValuedTask; at: number }[] = [];
   for (const slot of slots) {
+    if (own?.has(slot.name)) {
+      const { giver } = own;
+      if (giver.tensors.has(slot.name)) tasks.push({ at: place(slot.name), task: copyTask(slot.name, giver, recipe) });
+      continue;
+    }
     const aligned = alignSlot(slot, method, notes, missing);
     if (aligned === undefined) continue;
     const merged = aligned.kind === "merge";

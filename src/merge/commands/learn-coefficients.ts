@@ -1,0 +1,149 @@
+/** `merge --tune-data`: coefficients of the last recipe's method, learnt before the merge writes the result. */
+import type { Recipe } from "../../checkpoint/lineage/recipe/recipe.ts";
+import { isStream } from "../../checkpoint/stream/stream.ts";
+import { UserError } from "../../errors.ts";
+import type { Gpu } from "../../gpu/gpu.ts";
+import { flagOf } from "../../method/options.ts";
+import { isEmbedding, layerOf } from "../../model/names.ts";
+import type { MergeMethod } from "../contract.ts";
+import type { JobSettings } from "../job/task.ts";
+import type { MergePlan } from "../plan/merge-plan.ts";
+import type { OpenModels } from "../plan/open-models.ts";
+import { TUNING } from "../tuning/options.ts";
+import { encodeTable, TABLE_FILE } from "../tuning/table.ts";
+import { plannedTuning, type TuneRun, tunePlan } from "../tuning/tune-plan.ts";
+import type { Context } from "./given-recipes.ts";
+
+const listOf = (context: Context, name: string): readonly string[] => (context.options[name] as string[]) ?? [];
+
+/** Options of learning that were given. */
+const givenOptions = ({ options }: Context): string[] =>
+  Object.keys(TUNING).filter((name) => options[name] !== undefined && name !== "tune_batch" && options[name] !== false);
+
+/** Whether this run learns: the method can, and must or is asked to. */
+export function learns(context: Context, method: MergeMethod): boolean {
+  if (!method.tune) return false;
+  const asked = context.options.coefficients !== undefined || listOf(context, "tune_data").length > 0;
+  return method.tune.required || asked;
+}
+
+/** Throws UserError for options of learning where nothing is learnt, or that contradict each other. */
+export function checkLearning(context: Context, method: MergeMethod): void {
+  const given = givenOptions(context);
+  if (!learns(context, method)) {
+    const [first] = given;
+    if (first === undefined) return;
+    throw new UserError(
+      `${flagOf(first)} is for methods that learn coefficients, and ${method.name} does not`,
+      method.tune ? "give --tune-data NAME=FILE" : "for example --method adamerging; or leave it out",
+    );
+  }
+  const other = given.find((name) => name.startsWith("tune_") && name !== "tune_own");
+  if (context.options.coefficients !== undefined && other !== undefined)
+    throw new UserError(`--coefficients takes the place of learning, and ${flagOf(other)} is for that`, "give one");
+  if (context.options.shard !== undefined && context.options.coefficients === undefined)
+    throw new UserError(
+      "--shard with coefficients that are learnt: each process would learn its own",
+      `merge once without --shard, then give its ${TABLE_FILE} with --coefficients`,
+    );
+}
+
+/**
+ * Tensors that are each model's own: those that `--tune-own` names; without it those outside of blocks, vocabularies
+ * apart, that differ in shape between models or that the base lacks. Undefined when there are none.
+ */
+export async function ownTensors(
+  context: Context,
+  recipe: Recipe,
+  method: MergeMethod,
+  models: OpenModels,
+): Promise<((name: string) => boolean) | undefined> {
+  if (!learns(context, method)) return undefined;
+  await models.open(recipe);
+  const globs = listOf(context, "tune_own").map((pattern) => new Bun.Glob(pattern));
+  const shapes = new Map<string, Set<string>>();
+  for (const { tensors } of models.opened)
+    for (const { name, shape } of tensors.values()) shapes.set(name, (shapes.get(name) ?? new Set()).add(shape.join()));
+  const own = new Set(
+    [...shapes].filter(([name, found]) =>
+      globs.length > 0
+        ? globs.some((glob) => glob.match(name))
+        : found.size > 1 && layerOf(name) === undefined && !isEmbedding(name),
+    ).map(([name]) => name),
+  );
+  if (globs.length > 0 && own.size === 0)
+    throw new UserError(`--tune-own ${listOf(context, "tune_own").join(", ")} names no tensor`, "check its spelling");
+  return own.size === 0 ? undefined : (name) => own.has(name);
+}
+
+interface Learning {
+  readonly plan: MergePlan;
+  readonly method: MergeMethod;
+  readonly settings: JobSettings;
+  readonly own: ((name: string) => boolean) | undefined;
+}
+
+const runOf = (context: Context, learning: Learning, openGpu: () => Promise<Gpu>): TuneRun => ({
+  ...learning,
+  openGpu,
+  tune: {
+    data: listOf(context, "tune_data"),
+    columns: context.options.tune_columns as string | undefined,
+    steps: context.options.tune_steps as number | undefined,
+    rate: context.options.tune_rate as number | undefined,
+    batch: context.options.tune_batch as number,
+    length: context.options.tune_length as number | undefined,
+    offload: context.options.tune_offload === true,
+    table: context.options.coefficients as string | undefined,
+  },
+  signal: context.signal,
+  warn: (text) => context.warn(text),
+  done: (step, loss) => context.progress.advance(1, `step ${step}`, `loss ${loss.toPrecision(4)}`),
+});
+
+/** The plan with what was learnt, its table among the files, and what lineage says; unchanged where nothing is learnt. */
+export async function withLearnt(
+  context: Context,
+  learning: Learning,
+  models: OpenModels,
+  openGpu: () => Promise<Gpu>,
+): Promise<{ plan: MergePlan; lineage: Record<string, unknown> }> {
+  const { plan, method } = learning;
+  if (!learns(context, method)) return { plan, lineage: {} };
+  const stream = models.opened.find(isStream);
+  if (stream)
+    throw new UserError(
+      `${stream.ref} comes through a pipe, and learning reads models more than once`,
+      "write it to a file first",
+    );
+  const run = runOf(context, learning, openGpu);
+  context.progress.start({ total: run.tune.steps ?? method.tune!.steps, unit: "steps" });
+  const { plan: tuned, table } = await tunePlan(run);
+  context.progress.done();
+  for (const [name, { first, last }] of Object.entries(table.loss ?? {}))
+    context.info(`${name}: loss ${first.toPrecision(4)} at the beginning, ${last.toPrecision(4)} at the end`);
+  const files = new Map([...tuned.files, [TABLE_FILE, encodeTable(table)]]);
+  return { plan: { ...tuned, files }, lineage: { ...lineageOptions(context), coefficients: table.coefficients } };
+}
+
+/** Bytes of GPU memory that learning takes; undefined where nothing is learnt. */
+export async function learningMemory(context: Context, learning: Learning): Promise<number | undefined> {
+  const { data, steps, table } = runOf(context, learning, noGpu).tune;
+  const { method } = learning;
+  if (!learns(context, method) || table !== undefined || data.length === 0 || steps === 0) return undefined;
+  const { openGpu } = await import("../../gpu/gpu.ts");
+  return plannedTuning(runOf(context, learning, () => openGpu({ device: context.device, dry: true })));
+}
+
+const noGpu = () => Promise.reject(new Error("no device is needed here"));
+
+/** The options that decide what is learnt, as they were given. */
+const lineageOptions = ({ options }: Context): Record<string, unknown> =>
+  Object.fromEntries(
+    Object.entries(TUNING).flatMap(([name, spec]) => {
+      const value = options[name];
+      const isDefault = "default" in spec && spec.default === value;
+      if (value === undefined || isDefault || name === "coefficients" || "decides" in spec) return [];
+      return [[name, value]];
+    }),
+  );
