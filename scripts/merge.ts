@@ -67,6 +67,13 @@ await script({
     compat_bugs: { type: "boolean", help: "reproduce mergekit's faults; on for recipes, off otherwise" },
     allow_duplicates: { type: "boolean", help: "count a model each time it is listed; mergekit counts it once" },
     allow_missing: { type: "boolean", help: "make tensors that a model lacks from the models that have them" },
+    multi: {
+      type: "string",
+      value: "DIR",
+      help: "keep the results of a file's named recipes in DIR, and make none again that is finished",
+    },
+    intermediate_dir: { type: "string", value: "DIR", help: "of mergekit: the same as --multi" },
+    lazy: { type: "boolean", default: true, help: "with --multi; --no-lazy makes finished results again" },
     random_seed: { type: "number.integer >= 0", value: "N", help: "of mergekit: the same as --seed" },
     out_shard_size: { type: "string", value: "SIZE", help: "of mergekit: the same as --shard-size" },
     ...GGUF,

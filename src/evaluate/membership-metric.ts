@@ -1,6 +1,7 @@
 /** A metric that is a membership attack: all of them compare the same groups in the same way. */
+
+import { defineMetric, type Metric } from "../run/measuring/metric.ts";
 import type { Need } from "../run/scoring/scored-row.ts";
-import { defineMetric, type Metric } from "./contract.ts";
 import { type AttackScore, attackArea, MIN_K } from "./measures/membership.ts";
 
 interface MembershipInfo {

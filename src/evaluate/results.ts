@@ -1,10 +1,10 @@
 /** From scored rows to numbers: metrics by model and group, intervals, differences to the first model and to gold. */
 import type { Better, EvaluationRow } from "../run/evaluation/row.ts";
 import type { SeedRun } from "../run/evaluation/seeds.ts";
+import { countedRows, partsFor } from "../run/measuring/measure.ts";
+import type { BoundMetric, MetricContext } from "../run/measuring/metric.ts";
 import type { ScoredRow } from "../run/scoring/scored-row.ts";
 import { bootstrap, type PairedRows } from "./bootstrap.ts";
-import type { BoundMetric, MetricContext } from "./contract.ts";
-import { countedRows, partsFor } from "./measure.ts";
 import { cell } from "./technique.ts";
 
 /** What was scored. */

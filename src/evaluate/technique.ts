@@ -11,9 +11,9 @@ import type { GroupReference } from "../data/groups.ts";
 import type { Laws } from "../method/laws.ts";
 import type { Options, Values } from "../method/options.ts";
 import type { MethodInfo } from "../method/registry.ts";
-import type { BoundMetric } from "./contract.ts";
-import type { Groups } from "./groups.ts";
-import type { ModelLoader } from "./loaded-model.ts";
+import type { Groups } from "../run/measuring/groups.ts";
+import type { ModelLoader } from "../run/measuring/loaded-model.ts";
+import type { BoundMetric } from "../run/measuring/metric.ts";
 
 /** The laws of attacks and probes. */
 export const TECHNIQUE_LAWS = {

@@ -1,7 +1,4 @@
 /** What the `merge` script does: from its command line or a recipe to a plan, and from the plan to a checkpoint. */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import type { Checkpoint, TensorEntry } from "../checkpoint/checkpoint.ts";
 import { DTYPE_BYTES } from "../checkpoint/dtype.ts";
 import { GGUF } from "../checkpoint/gguf/write/options.ts";
@@ -20,6 +17,7 @@ import { sizeOf } from "../tensor/tensor.ts";
 import { humanBytes } from "../text/format.ts";
 import { quote } from "../text/quote.ts";
 import { type Context, readRecipes, textOf } from "./commands/given-recipes.ts";
+import { namedResults, type Wanted } from "./commands/named-results.ts";
 import type { MergeMethod } from "./contract.ts";
 import { FiniteWatch } from "./finite.ts";
 import { changeNorms } from "./job/change-norms.ts";
@@ -31,6 +29,7 @@ import type { MergePlan } from "./plan/merge-plan.ts";
 import { Notes } from "./plan/notes.ts";
 import { OpenModels } from "./plan/open-models.ts";
 import { planRecipe } from "./plan/plan-recipe.ts";
+import { plannedCheckpoint } from "./plan/planned-checkpoint.ts";
 import { checkTwins } from "./plan/twins.ts";
 import { checkStep, scalesAfter } from "./post-step.ts";
 import { printCheck, printCosts, printExplanation } from "./reports/print.ts";
@@ -102,6 +101,13 @@ const outputsOf = (plan: MergePlan) =>
     shape,
     bytes: sizeOf(shape) * DTYPE_BYTES[outDtype],
   }));
+
+/** A recipe before it is run. */
+interface Planned extends Wanted {
+  readonly plan: MergePlan;
+  readonly method: MergeMethod;
+  readonly files: ReadonlyMap<string, Uint8Array>;
+}
 
 /** What was written. */
 interface Written {
@@ -208,6 +214,16 @@ function retainStreams(models: OpenModels, tasks: MergePlan["tensors"], method: 
   }
 }
 
+/** What `--explain` or `--dry-run` say of a recipe. */
+function reportOf(context: Context, { plan, method, ...output }: Planned, target: string): void {
+  if (context.options.explain) {
+    printExplanation(context, plan);
+    return;
+  }
+  const written = writtenBytes(target, output, target === context.out ? writeOptions(context) : {});
+  printCosts(context, plan, method, { to: target, ...(written !== undefined && { written }) });
+}
+
 /** Runs the script. */
 export async function runMerge(given: PlainContext & { readonly options: object }): Promise<Outcome> {
   const began = performance.now();
@@ -231,7 +247,7 @@ export async function runMerge(given: PlainContext & { readonly options: object 
       recipes.flatMap(recipeReferences).flatMap(({ path, adapter }) => [path, ...(adapter ? [adapter.path] : [])]),
     );
   for (const recipe of recipes) await loadMethod("merge", recipe.method, "merge_method");
-  const named = new Map<string, string>();
+  const named = new Map<string, string | Checkpoint>();
   const models = new OpenModels(named, (warning) => context.warn(warning));
   context.onExit(() => models.close());
   let gpu: Promise<Gpu> | undefined;
@@ -242,29 +258,40 @@ export async function runMerge(given: PlainContext & { readonly options: object 
     return gpu;
   };
   const last = recipes.at(-1)!;
-  if (recipes.length > 1) {
-    const folder = mkdtempSync(join(tmpdir(), "ingot-recipes-"));
-    context.onExit(() => rmSync(folder, { recursive: true, force: true }));
-    for (const [index, recipe] of recipes.slice(0, -1).entries()) {
-      const path = join(folder, `${index}.safetensors`);
-      await mergeOne(context, { recipe, text, target: path }, models, openGpu);
-      named.set(recipe.name!, path);
-    }
+  const results = namedResults(context, recipes);
+  const planned = async (recipe: Recipe) => {
+    const { plan, method, opened } = await planRecipe(recipe, models, planOptions(context));
+    const quiet = { ...context, warn: () => {} }; // what is made says it
+    const lineage = historyOf(quiet, recipe, text, opened, recipe === last);
+    return { recipe, plan, method, files: plan.files, tensors: outputsOf(plan), lineage };
+  };
+  for (const recipe of recipes.slice(0, -1)) {
+    const [name, target, wanted] = [recipe.name!, results.pathOf(recipe), await planned(recipe)];
+    const finished = await results.isFinished(target, wanted);
+    if (finished) context.info(`${name} is finished: ${target}`);
+    else if (context.options.explain || context.dryRun) {
+      reportOf({ ...context, print: (text) => context.print(`${name}:\n${text}\n`), json: () => {} }, wanted, target);
+      named.set(name, plannedCheckpoint(name, wanted));
+      continue;
+    } else await mergeOne(context, { recipe, text, target }, models, openGpu);
+    named.set(name, target);
   }
   if (context.options.check) {
     return { exitCode: (await printCheck(context, last, models, planOptions(context))) ? 0 : 1 };
   }
   if (context.options.explain || context.dryRun) {
-    const { plan, method, opened } = await planRecipe(last, models, planOptions(context));
-    for (const warning of plan.warnings) context.warn(warning);
-    if (context.options.explain) printExplanation(context, plan);
-    else {
-      const lineage = historyOf(context, last, text, opened, true);
-      const output = { tensors: outputsOf(plan), files: plan.files, lineage };
-      const written = writtenBytes(context.out, output, writeOptions(context));
-      printCosts(context, plan, method, { to: context.out, ...(written !== undefined && { written }) });
-    }
+    const wanted = await planned(last);
+    for (const warning of wanted.plan.warnings) context.warn(warning);
+    reportOf(context, wanted, context.out);
     return {};
+  }
+  if (
+    results.keeps &&
+    context.options.shard === undefined &&
+    (await results.isFinished(context.out, await planned(last)))
+  ) {
+    context.json({ out: context.out, method: last.method, finished: true, remarks });
+    return { output: `${context.out} was finished already` };
   }
   const written = await mergeOne(context, { recipe: last, text, target: context.out }, models, openGpu);
   const where = context.out === "-" ? "stdout" : context.out;

@@ -26,6 +26,13 @@ export const MERGE_LAWS = {
 
 export type MergeLaw = keyof typeof MERGE_LAWS;
 
+/** What `MergeMethod.holds` knows of a tensor: `count` models have it, besides the base. */
+export interface HeldTensor {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly count: number;
+}
+
 /**
  * Any merge method, the types of its options and of its survey forgotten: `bind` makes the values that its jobs hold.
  */
@@ -55,6 +62,11 @@ export interface MergeMethod extends MethodInfo {
    * Device memory besides the inputs, in bytes per value of the tensor; 0 unless the method holds whole intermediates.
    */
   readonly scratch?: number;
+  /**
+   * Memory besides these for a tensor, in bytes: of whole intermediates that are no multiple of its size on the device,
+   * and of what the host computes with. Nothing when left out.
+   */
+  holds?(tensor: HeldTensor): { readonly gpu?: number; readonly host?: number };
   /**
    * Looks at the whole model before the first tensor is merged, for methods whose statistics are global. Gets the
    * inputs of every tensor to be merged (their chunks are loaded when visited and not kept); what it returns is

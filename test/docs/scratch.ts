@@ -80,6 +80,9 @@ const FILES: Readonly<Record<string, string>> = {
   ]),
   "recipe.yml":
     "merge_method: linear\nmodels:\n  - {model: a, parameters: {weight: 1}}\n  - {model: b, parameters: {weight: 1}}\n",
+  "chain.yml":
+    "name: both\nmerge_method: linear\nmodels:\n  - {model: a, parameters: {weight: 1}}\n  - {model: b, parameters: {weight: 1}}\n" +
+    "---\nmerge_method: slerp\nbase_model: both\nmodels: [{model: both}, {model: base}]\nparameters: {t: 0.3}\n",
   "questions.jsonl": jsonl([{ text: "2+2=", right: 0 }]),
   "task.yml":
     "task: sums\noutput_type: multiple_choice\ndataset_path: json\n" +

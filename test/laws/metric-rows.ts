@@ -1,7 +1,7 @@
 /** Scored rows that hold whatever a metric needs, of models that know much, little or everything. */
 
 import { Random } from "../../src/data/random.ts";
-import type { Metric, MetricContext } from "../../src/evaluate/contract.ts";
+import type { Metric, MetricContext } from "../../src/run/measuring/metric.ts";
 import type { ScoredRow } from "../../src/run/scoring/scored-row.ts";
 
 const GROUPS = ["forget", "holdout", "retain", "other"];

@@ -1,10 +1,10 @@
 /** The laws that metrics claim, on rows of every kind, as the frame measures them. */
 import { describe, expect, test } from "bun:test";
-import { METRIC_LAWS, type Metric, type MetricLaw } from "../../src/evaluate/contract.ts";
-import { measured } from "../../src/evaluate/measure.ts";
 import { bindDefaults } from "../../src/method/bind.ts";
 import { claimed } from "../../src/method/laws.ts";
 import { loadMethods } from "../../src/method/registry.ts";
+import { measured } from "../../src/run/measuring/measure.ts";
+import { METRIC_LAWS, type Metric, type MetricLaw } from "../../src/run/measuring/metric.ts";
 import type { ScoredRow } from "../../src/run/scoring/scored-row.ts";
 import { CONTEXT, IGNORANT, MIXED, OTHER, PERFECT, rowsFor, TRAINED, UNSCORED } from "./metric-rows.ts";
 

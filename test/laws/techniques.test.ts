@@ -7,7 +7,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Checkpoint } from "../../src/checkpoint/checkpoint.ts";
 import { open } from "../../src/checkpoint/open.ts";
-import { ModelLoader } from "../../src/evaluate/loaded-model.ts";
 import { type Findings, TECHNIQUE_LAWS, type Technique, type TechniqueLaw } from "../../src/evaluate/technique.ts";
 import { bindDefaults } from "../../src/method/bind.ts";
 import { claimed } from "../../src/method/laws.ts";
@@ -17,6 +16,7 @@ import { Model } from "../../src/model/model.ts";
 import { saveModel } from "../../src/model/save.ts";
 import { Generator } from "../../src/run/generating/generate.ts";
 import { GREEDY } from "../../src/run/generating/sampling.ts";
+import { ModelLoader } from "../../src/run/measuring/loaded-model.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { TINY_TEXT } from "../support/tiny-models.ts";
 

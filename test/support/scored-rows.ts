@@ -1,6 +1,7 @@
 /** Scored rows written by hand. */
-import type { Metric, MetricContext } from "../../src/evaluate/contract.ts";
+
 import { bindDefaults } from "../../src/method/bind.ts";
+import type { Metric, MetricContext } from "../../src/run/measuring/metric.ts";
 import type { ScoredRow } from "../../src/run/scoring/scored-row.ts";
 
 /** A row of mean losses, or with predictions; every field can be given. */

@@ -1,7 +1,7 @@
 /** What rows of a task are worth, and the metrics that average it, as lm-evaluation-harness defines them. */
 import { bindDefaults } from "../../method/bind.ts";
+import { type BoundMetric, defineMetric } from "../../run/measuring/metric.ts";
 import { rightTokens, type ScoredRow, summedLoss, tokens } from "../../run/scoring/scored-row.ts";
-import { type BoundMetric, defineMetric } from "../contract.ts";
 import { likeliest } from "../measures/choices.ts";
 import { mean } from "../measures/means.ts";
 import { bounded } from "./bounded.ts";

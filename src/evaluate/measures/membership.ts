@@ -4,9 +4,10 @@
  * holdout group: 1 where every forget row looks more like a member than every holdout row, 0.5 where they cannot be
  * told apart.
  */
+
+import { type Groups, rowsOf } from "../../run/measuring/groups.ts";
 import { meanLoss } from "../../run/scoring/mean-loss.ts";
 import { bodyTokens, type ScoredRow } from "../../run/scoring/scored-row.ts";
-import { type Groups, rowsOf } from "../groups.ts";
 
 /** Chance that a value of `high` is above one of `low`; equals count half. NaN where one is empty. */
 export function areaUnderCurve(low: readonly number[], high: readonly number[]): number {

@@ -5,8 +5,8 @@
  * Probability is normalised by wrong options on the last two. Groups that the data lacks are left out.
  */
 import { UserError } from "../../errors.ts";
+import { KEPT_GROUPS, rowsOf } from "../../run/measuring/groups.ts";
 import type { ScoredRow } from "../../run/scoring/scored-row.ts";
-import { KEPT_GROUPS, rowsOf } from "../groups.ts";
 import { normalisedProbability, probability } from "./probability.ts";
 import { rougeRecall } from "./rouge.ts";
 import { likelihoods, retainAggregate } from "./truth-ratios.ts";

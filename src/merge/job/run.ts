@@ -13,11 +13,11 @@ import { sizeOf } from "../../tensor/tensor.ts";
 import type { MergeMethod } from "../contract.ts";
 import { footprint, type Layout, layoutOf } from "./chunk-sizes.ts";
 import { Outlets, type TensorSink } from "./ordered-writer.ts";
-import { entriesOf, type JobSettings, type ValuedTask } from "./task.ts";
+import { entriesOf, type JobSettings, type MergeTask, type ValuedTask } from "./task.ts";
 import { TensorInputs } from "./tensor-inputs.ts";
 import { MergeJob } from "./tensor-job.ts";
 
-/** Device memory for tensors at work. One that needs more than this runs alone. */
+/** Memory for tensors at work. One that needs more than this runs alone. */
 export const BUDGET_BYTES = 448 << 20;
 
 /** More tensors at a time than this gain nothing: one loads, one computes, one writes. */
@@ -57,16 +57,30 @@ export function peakBytes(tasks: readonly ValuedTask[], method: MergeMethod, ada
   const of = adapter ?? { type: "discrete" as const, limits: {} };
   const merged = tasks.filter((task) => task.kind === "merge");
   const layouts = merged.map((task) => ({ task, layout: layoutOf(task, method.passes, of) }));
-  const needs = layouts.map(({ layout }) => footprint(layout, method.scratch ?? 0));
-  const largest = needs.sort((a, b) => b - a).slice(0, AT_ONCE);
-  const together = largest.reduce((a, b) => a + b, 0);
+  const needs = layouts.map(({ task, layout }) => ({
+    gpu: footprint(layout, method.scratch ?? 0) + heldBy(method, task).gpu,
+    host: heldBy(method, task).host,
+  }));
+  const most = (side: "gpu" | "host") => {
+    const largest = needs
+      .map((need) => need[side])
+      .sort((a, b) => b - a)
+      .slice(0, AT_ONCE);
+    const together = largest.reduce((a, b) => a + b, 0);
+    return Math.max(largest[0] ?? 0, Math.min(together, BUDGET_BYTES));
+  };
   const staging = stagingBytes(layouts.flatMap(uploadsOf)) + stagingBytes(layouts.flatMap(readbacksOf));
   const decodes = tasks.some((task) => task.kind === "copy" || entriesOf(task).some(({ dtype }) => !isOperand(dtype)));
   const pieces = decodes ? AT_ONCE * HOST_PIECES_BYTES : 0;
   return {
-    gpu: Math.max(largest[0] ?? 0, Math.min(together, BUDGET_BYTES)),
-    host: RUNTIME_BYTES + staging + pieces,
+    gpu: most("gpu"),
+    host: RUNTIME_BYTES + staging + pieces + most("host"),
   };
+}
+
+/** What a method holds of a tensor besides chunks and scratch. */
+function heldBy(method: MergeMethod, { name, shape, models }: MergeTask): { gpu: number; host: number } {
+  return { gpu: 0, host: 0, ...method.holds?.({ name, shape, count: models.length }) };
 }
 
 type Cut = { readonly task: ValuedTask; readonly layout: Layout };
@@ -171,7 +185,8 @@ async function surveyed({ gpu, method, tasks, elsewhere = [], settings }: MergeR
 /** Device memory that a job needs; all of it where its tensor must be alone. */
 function needOf({ method, inOrder }: MergeRun, task: ValuedTask, { layout }: MergeJob): number {
   if (inOrder && !layout.resident && layout.chunkCount > 1) return Number.POSITIVE_INFINITY;
-  return task.kind === "copy" ? 0 : footprint(layout, method.scratch ?? 0);
+  const { gpu, host } = heldBy(method, task);
+  return task.kind === "copy" ? 0 : footprint(layout, method.scratch ?? 0) + gpu + host;
 }
 
 /** Writes one tensor. */

@@ -3,17 +3,18 @@ import { existsSync } from "node:fs";
 import type { Checkpoint } from "../../checkpoint/checkpoint.ts";
 import { type Recipe, recipeReferences } from "../../checkpoint/lineage/recipe/recipe.ts";
 import { open } from "../../checkpoint/open.ts";
-import { openable, referenceKey } from "../../checkpoint/reference.ts";
+import { type Located, type ModelReference, openable, referenceKey } from "../../checkpoint/reference.ts";
 import { isStream } from "../../checkpoint/stream/stream.ts";
+import { UserError } from "../../errors.ts";
 
 /** Checkpoints by `referenceKey`, and the results of earlier recipes by name. */
 export class OpenModels {
   readonly #opened = new Map<string, Checkpoint>();
-  readonly #named: ReadonlyMap<string, string>;
+  readonly #named: ReadonlyMap<string, string | Checkpoint>;
   readonly #warn: (text: string) => void;
 
-  /** `named`: results of earlier recipes, name to path; they win over files of the same name. */
-  constructor(named: ReadonlyMap<string, string>, warn: (text: string) => void) {
+  /** `named`: results of earlier recipes by name, paths or as planned; they win over files of the same name. */
+  constructor(named: ReadonlyMap<string, string | Checkpoint>, warn: (text: string) => void) {
     this.#named = named;
     this.#warn = warn;
   }
@@ -23,11 +24,24 @@ export class OpenModels {
     for (const reference of recipeReferences(recipe)) {
       const key = referenceKey(reference);
       if (this.#opened.has(key)) continue;
-      const typed = recipe.file === "command line" ? reference.path : openable(reference, existsSync);
-      const path = reference.adapter ? typed : (this.#named.get(reference.path) ?? typed);
-      this.#opened.set(key, await open(path, { warn: this.#warn }));
+      const made = reference.adapter ? undefined : this.#named.get(reference.path);
+      if (typeof made === "object") this.#opened.set(key, made);
+      else this.#opened.set(key, await open(made ?? this.#pathOf(recipe, reference), { warn: this.#warn }));
     }
     return this.#opened;
+  }
+
+  /** Where a model lies, results of earlier recipes among its parts. */
+  #pathOf(recipe: Recipe, reference: ModelReference): string {
+    if (recipe.file === "command line") return reference.path;
+    const part = (located: Located): Located => {
+      const made = this.#named.get(located.path);
+      if (typeof made !== "object") return made === undefined ? located : { path: made };
+      const message = `${referenceKey(reference)} needs ${located.path}, which is only planned`;
+      throw new UserError(message, "make it first, and keep it with --multi DIR");
+    };
+    const adapter = reference.adapter && { adapter: part(reference.adapter) };
+    return openable({ ...part(reference), ...adapter }, existsSync);
   }
 
   get opened(): readonly Checkpoint[] {

@@ -15,6 +15,7 @@ import {
   stackedRows,
   type Triplets,
 } from "../../tensor/linear-algebra/leading-svd.ts";
+import { sizeOf } from "../../tensor/tensor.ts";
 import type { MergeValues, TypedMergeMethod } from "../contract.ts";
 import { mergeMethod } from "../contract.ts";
 import type { Chunk } from "../job/chunks.ts";
@@ -54,6 +55,15 @@ export function spectralMethod<const O extends typeof lambdaOption>({ update, ..
     heights: "equal",
     passes: "many",
 
+    /** Task matrices, their factors and the update of one weight, in f64, beside the whole update in f32. */
+    holds({ name, shape }) {
+      const size = sizeOf(shape);
+      if (!hasDirections({ name, shape, size })) return {};
+      const [rows, columns] = shape.slice(-2) as [number, number];
+      const side = Math.min(rows, columns);
+      return { host: 4 * size + 8 * (3 * rows * columns + 3 * side ** 2 + 2 * side * (rows + columns)) };
+    },
+
     /** A pass for each reading of a model, one for the output. */
     async merge(job: MergeJob<MergeValues<O>, undefined>) {
       const { lambda } = job.values as Shared;
@@ -69,7 +79,7 @@ export function spectralMethod<const O extends typeof lambdaOption>({ update, ..
 }
 
 /** Weights of blocks, and loose ones that are no table, head or norm: (rows, columns) or a stack of these. */
-const hasDirections = ({ shape, name, size }: Pick<TensorInputs, "shape" | "name" | "size">): boolean =>
+export const hasDirections = ({ shape, name, size }: Pick<TensorInputs, "shape" | "name" | "size">): boolean =>
   (shape.length === 2 || shape.length === 3) && size > 0 && shape.slice(-2).every((side) => side > 1) && isInside(name);
 
 /** One for a matrix, one per expert for a stack. */

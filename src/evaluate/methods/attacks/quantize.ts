@@ -8,9 +8,9 @@
  * https://arxiv.org/abs/2506.12618
  */
 import type { Checkpoint } from "../../../checkpoint/checkpoint.ts";
+import { measured } from "../../../run/measuring/measure.ts";
+import type { Metric } from "../../../run/measuring/metric.ts";
 import type { ScoredRow } from "../../../run/scoring/scored-row.ts";
-import type { Metric } from "../../contract.ts";
-import { measured } from "../../measure.ts";
 import { defineTechnique, goldFirst } from "../../technique.ts";
 
 const BITS = 4;

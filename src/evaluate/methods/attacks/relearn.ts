@@ -15,13 +15,13 @@
  */
 import { UserError } from "../../../errors.ts";
 import type { Values } from "../../../method/options.ts";
+import { requireGroup } from "../../../run/measuring/groups.ts";
+import type { LoadedModel } from "../../../run/measuring/loaded-model.ts";
+import { type Measured, measured } from "../../../run/measuring/measure.ts";
+import type { Metric } from "../../../run/measuring/metric.ts";
 import type { ScoredRow } from "../../../run/scoring/scored-row.ts";
 import { Perturbation } from "../../../run/training/perturbation.ts";
 import { drawRows, finetune } from "../../../run/training/short-training.ts";
-import type { Metric } from "../../contract.ts";
-import { requireGroup } from "../../groups.ts";
-import type { LoadedModel } from "../../loaded-model.ts";
-import { type Measured, measured } from "../../measure.ts";
 import { defineTechnique, type Findings, goldFirst, type TechniqueSetup } from "../../technique.ts";
 
 const OPTIONS = {

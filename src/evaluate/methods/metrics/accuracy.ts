@@ -1,6 +1,7 @@
 /** Share of tokens, or of examples, whose most likely output is the right one. */
+
+import { defineMetric } from "../../../run/measuring/metric.ts";
 import { rightTokens, tokens } from "../../../run/scoring/scored-row.ts";
-import { defineMetric } from "../../contract.ts";
 import { ratio } from "../../measures/means.ts";
 
 export const method = defineMetric({

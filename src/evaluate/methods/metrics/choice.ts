@@ -3,8 +3,9 @@
  * scored alone behind the prompt, as lm-evaluation-harness does: without a token that ends the text, and with a prompt
  * that loses its beginning where both are too long. Brown et al. 2020, https://arxiv.org/abs/2005.14165
  */
+
+import { defineMetric } from "../../../run/measuring/metric.ts";
 import type { ScoredChoices, ScoredRow } from "../../../run/scoring/scored-row.ts";
-import { defineMetric } from "../../contract.ts";
 import { likeliest } from "../../measures/choices.ts";
 import { mean } from "../../measures/means.ts";
 

@@ -1,6 +1,7 @@
 /** Accuracy of a classifier per class, and their mean: balanced accuracy. */
+
+import { defineMetric } from "../../../run/measuring/metric.ts";
 import type { ScoredRow } from "../../../run/scoring/scored-row.ts";
-import { defineMetric } from "../../contract.ts";
 import { mean } from "../../measures/means.ts";
 
 /** Accuracy by class, in order of label. */

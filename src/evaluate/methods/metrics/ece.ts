@@ -2,7 +2,7 @@
  * Expected calibration error: how far confidence is from accuracy, over 15 bins of equal width. Guo et al., ICML 2017,
  * https://arxiv.org/abs/1706.04599
  */
-import { defineMetric } from "../../contract.ts";
+import { defineMetric } from "../../../run/measuring/metric.ts";
 
 const BINS = 15;
 

@@ -1,5 +1,5 @@
 /** Share of prompts whose greedy continuation is the expected text. */
-import { defineMetric } from "../../contract.ts";
+import { defineMetric } from "../../../run/measuring/metric.ts";
 import { mean } from "../../measures/means.ts";
 
 export const method = defineMetric({

@@ -2,7 +2,7 @@
  * Share of tokens that are the most likely ones given the right ones before them, without the end of the text; mean
  * over rows.
  */
-import { defineMetric } from "../../contract.ts";
+import { defineMetric } from "../../../run/measuring/metric.ts";
 import { exactMemorisation } from "../../measures/memorisation.ts";
 
 export const method = defineMetric({

@@ -2,7 +2,7 @@
  * How little of an answer must be given for the rest to follow. Carlini et al., USENIX Security 2021,
  * https://arxiv.org/abs/2012.07805
  */
-import { defineMetric } from "../../contract.ts";
+import { defineMetric } from "../../../run/measuring/metric.ts";
 import { extractionStrength } from "../../measures/memorisation.ts";
 
 export const method = defineMetric({

@@ -6,9 +6,10 @@
  * more than 10,000 rows it is always asymptotic. p-values of different numbers of rows cannot be compared: a distance
  * of 0.2 is p = 0.36 of 40 rows and 5e-4 of 200.
  */
+
+import { rowsOf } from "../../../run/measuring/groups.ts";
+import { defineMetric, type MetricSetup } from "../../../run/measuring/metric.ts";
 import type { ScoredRow } from "../../../run/scoring/scored-row.ts";
-import { defineMetric, type MetricSetup } from "../../contract.ts";
-import { rowsOf } from "../../groups.ts";
 import { kolmogorovSmirnov } from "../../measures/kolmogorov-smirnov.ts";
 import { truthRatios } from "../../measures/truth-ratios.ts";
 

@@ -1,6 +1,7 @@
 /** Mean cross-entropy of the tokens that count, in nats. */
+
+import { defineMetric } from "../../../run/measuring/metric.ts";
 import { summedLoss, tokens } from "../../../run/scoring/scored-row.ts";
-import { defineMetric } from "../../contract.ts";
 import { ratio } from "../../measures/means.ts";
 
 export const method = defineMetric({

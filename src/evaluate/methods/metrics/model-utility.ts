@@ -5,7 +5,7 @@
  *
  * Groups that the data lacks are left out; the details say which numbers went in. Any zero makes it zero.
  */
-import { defineMetric } from "../../contract.ts";
+import { defineMetric } from "../../../run/measuring/metric.ts";
 import { harmonicMean } from "../../measures/means.ts";
 import { requireUtilityGroups, utilityParts } from "../../measures/model-utility.ts";
 

@@ -3,7 +3,7 @@
  * tokens. The right option is the row's own answer, as in TOFU and OpenUnlearning, or the one that `answer` names among
  * `choices`.
  */
-import { defineMetric } from "../../contract.ts";
+import { defineMetric } from "../../../run/measuring/metric.ts";
 import { normalisedProbability } from "../../measures/probability.ts";
 
 export const method = defineMetric({

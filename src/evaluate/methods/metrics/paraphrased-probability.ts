@@ -2,7 +2,7 @@
  * Probability of the right answer in other words. Where a row has several paraphrases, their probabilities are
  * averaged, as OpenUnlearning does; the detail `of mean loss` averages their losses before the exponential.
  */
-import { defineMetric } from "../../contract.ts";
+import { defineMetric } from "../../../run/measuring/metric.ts";
 import { paraphrasedProbability } from "../../measures/probability.ts";
 
 export const method = defineMetric({

@@ -1,5 +1,5 @@
 /** Probability of the right answer: the geometric mean over its tokens, averaged over rows. */
-import { defineMetric } from "../../contract.ts";
+import { defineMetric } from "../../../run/measuring/metric.ts";
 import { probability } from "../../measures/probability.ts";
 
 export const method = defineMetric({

@@ -3,7 +3,7 @@
  *
  * TOFU reports recall over 200 new tokens, MUSE F1 over 128 or 32, cut at a blank line: --max-tokens, --stop.
  */
-import { defineMetric } from "../../contract.ts";
+import { defineMetric } from "../../../run/measuring/metric.ts";
 import { mean } from "../../measures/means.ts";
 import { rougeOf, rougeRecall } from "../../measures/rouge.ts";
 

@@ -2,8 +2,9 @@
  * Share of rows of which every token that counts is the most likely one, given the right ones before it. A row whose
  * end was cut away is not answered.
  */
+
+import { defineMetric } from "../../../run/measuring/metric.ts";
 import { rightTokens, tokens } from "../../../run/scoring/scored-row.ts";
-import { defineMetric } from "../../contract.ts";
 import { ratio } from "../../measures/means.ts";
 
 export const method = defineMetric({

@@ -5,7 +5,7 @@
  * TOFU's own report averages the probabilities of the wrong answers, not their losses: the details whose names end in
  * `of means`.
  */
-import { defineMetric } from "../../contract.ts";
+import { defineMetric } from "../../../run/measuring/metric.ts";
 import {
   forgetAggregate,
   likelihoods,

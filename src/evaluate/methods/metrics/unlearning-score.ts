@@ -8,9 +8,10 @@
  *                 least 0
  *   utility       model utility; the fluency that stands beside it there takes a classifier of texts, and is left out
  */
+
+import { rowsOf } from "../../../run/measuring/groups.ts";
+import { defineMetric, type MetricSetup } from "../../../run/measuring/metric.ts";
 import type { ScoredRow } from "../../../run/scoring/scored-row.ts";
-import { defineMetric, type MetricSetup } from "../../contract.ts";
-import { rowsOf } from "../../groups.ts";
 import { harmonicMean } from "../../measures/means.ts";
 import { attackArea, byLoss, byMinK, byMinKPlus, byZlib, MIN_K } from "../../measures/membership.ts";
 import { exactMemorisation, extractionStrength } from "../../measures/memorisation.ts";

@@ -10,10 +10,10 @@
 import type { Checkpoint } from "../../../checkpoint/checkpoint.ts";
 import type { GroupReference } from "../../../data/groups.ts";
 import { UserError } from "../../../errors.ts";
+import { requireGroup } from "../../../run/measuring/groups.ts";
+import type { LoadedModel } from "../../../run/measuring/loaded-model.ts";
+import { measured } from "../../../run/measuring/measure.ts";
 import { drawRows, finetune } from "../../../run/training/short-training.ts";
-import { requireGroup } from "../../groups.ts";
-import type { LoadedModel } from "../../loaded-model.ts";
-import { measured } from "../../measure.ts";
 import { defineTechnique, type TechniqueInfo, type TechniqueSetup } from "../../technique.ts";
 
 const SHARE = 0.9;

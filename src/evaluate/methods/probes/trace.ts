@@ -14,10 +14,10 @@
 import type { Checkpoint } from "../../../checkpoint/checkpoint.ts";
 import type { GroupReference } from "../../../data/groups.ts";
 import { UserError } from "../../../errors.ts";
+import { requireGroup } from "../../../run/measuring/groups.ts";
 import { blocksHolding, causalTrace, SPOTS, TRACE } from "../../../run/tracing/causal-trace.ts";
 import { drawFacts, loadFacts } from "../../../run/tracing/facts.ts";
 import { PARTS } from "../../../run/tracing/tracer.ts";
-import { requireGroup } from "../../groups.ts";
 import { defineTechnique, type TableCell, type TechniqueSetup } from "../../technique.ts";
 
 const OPTIONS = {

@@ -11,21 +11,16 @@
  */
 
 import { UserError } from "../../../errors.ts";
-import { foldGroups, spanGroups } from "../../../gpu/grid.ts";
+import type { PooledBuffer } from "../../../gpu/buffer.ts";
+import { foldGroups } from "../../../gpu/grid.ts";
 import { isInside } from "../../../model/names.ts";
 import { matmul } from "../../../tensor/linear-algebra/matmul.ts";
 import { type MergeValues, mergeMethod } from "../../contract.ts";
 import type { TensorInputs } from "../../job/tensor-inputs.ts";
 import { magnitudeDigits, orderStatistics, rowSizes } from "../../selection/order-statistics.ts";
+import { descend } from "../../updates/adam.ts";
 import { takeInput } from "../../updates/add-task-vectors.ts";
 import { sharedSubspace } from "../../updates/shared-subspace.ts";
-
-const BETA1 = 0.9;
-const BETA2 = 0.999;
-const EPS = 1e-8;
-
-/** Steps recorded before waiting for them, so that the queue of a large tensor stays short. */
-const STEPS_AHEAD = 32;
 
 const options = {
   eta: { type: "number > 0", default: 0.07, help: "each task vector is scaled to this length, per tensor" },
@@ -59,12 +54,6 @@ async function survey(all: readonly Inputs[]): Promise<ReadonlyMap<number, numbe
   const wanted = sizes.map(([row, size]) => ({ row, rank: Math.min(Math.floor(size * (1 - topk)), size - 1) }));
   const cuts = await orderStatistics(wanted, magnitudeDigits(tensors));
   return new Map(sizes.map(([row], i) => [row, cuts[i]!]));
-}
-
-/** Runs a kernel over n values of whole tensors. */
-async function elementwise(job: Inputs, path: string, bind: Record<string, GPUBuffer>, params: Record<string, number>) {
-  const kernel = await job.gpu.kernel(path);
-  job.gpu.run(kernel, { bind, params: { n: job.size, ...params }, groups: spanGroups(Math.ceil(job.size / 4)) });
 }
 
 /** The task vectors as f32, one after the other. One pass. */
@@ -106,45 +95,35 @@ async function project(job: Inputs, x: GPUBuffer, basis: GPUBuffer, rank: number
   await matmul(job.gpu, { form: "nn", a: b, b: inside, c: whole, scale: -1, accumulate: true });
 }
 
-/** The shared correction, on the device until the job ends. */
-async function correction(job: Inputs, lambdas: readonly number[]): Promise<GPUBuffer> {
+/** The shared correction; the caller frees it. */
+async function correction(job: Inputs, lambdas: readonly number[]): Promise<PooledBuffer> {
   const { gpu, rows, columns, values } = job;
   const tau = await gather(job);
-  const zeros = new Float32Array(job.size);
-  const [delta, m, v] = ["delta", "mean", "square"].map((label) => job.constants(zeros, label));
-  const g = job.hold(4 * job.size, "gradient");
   const weights = job.constants(new Float32Array(lambdas), "lambdas");
   const total = lambdas.reduce((a, b) => a + b, 0);
   const shared = await sharedSubspace(gpu, tau, { rows, columns, count: job.count }, values.subspace);
+  const gradient = await gpu.kernel("merge/doge-gradient");
   try {
     const scratch = job.hold(4 * Math.max(1, shared?.rank ?? 0) * columns, "shared part");
-    const gradient = await gpu.kernel("merge/doge-gradient");
-    for (let t = 1; t <= values.steps; t++) {
-      gpu.run(gradient, {
-        bind: { tau, lambdas: weights, delta: delta!, g },
-        params: { rows, columns, k: job.count, total },
-        groups: foldGroups(rows),
-      });
-      if (shared) await project(job, g, shared.basis.buffer, shared.rank, scratch);
-      await elementwise(
-        job,
-        "merge/doge-adam",
-        { g, x: delta!, m: m!, v: v! },
-        {
-          step_size: values.lr / (1 - BETA1 ** t),
-          correction: 1 / (1 - BETA2 ** t),
-          beta1: BETA1,
-          beta2: BETA2,
-          eps: EPS,
-        },
-      );
-      if (shared && values.exact_projection) await project(job, delta!, shared.basis.buffer, shared.rank, scratch);
-      if (t % STEPS_AHEAD === 0) await gpu.readFloats(delta!, 1);
-    }
+    const outside = async (x: GPUBuffer) => shared && project(job, x, shared.basis.buffer, shared.rank, scratch);
+    return await descend(gpu, {
+      size: job.size,
+      steps: values.steps,
+      lr: values.lr,
+      label: job.name,
+      async gradient(delta, g) {
+        gpu.run(gradient, {
+          bind: { tau, lambdas: weights, delta, g },
+          params: { rows, columns, k: job.count, total },
+          groups: foldGroups(rows),
+        });
+        await outside(g);
+      },
+      ...(values.exact_projection && { after: outside }),
+    });
   } finally {
     shared?.basis.free();
   }
-  return delta!;
 }
 
 export const method = mergeMethod({
@@ -175,12 +154,12 @@ export const method = mergeMethod({
     const gram = await job.gram({ delta: true });
     const lambdas = gram.map((row, k) => (row[k]! > 0 ? eta / Math.sqrt(row[k]!) : 0));
     const moves = lambdas.some((lambda) => lambda > 0);
-    const delta = steps > 0 && moves ? await correction(job, lambdas) : undefined;
+    using delta = steps > 0 && moves ? await correction(job, lambdas) : undefined;
     const table = job.task.modelIndex.flatMap((index, k) => [lambdas[k]!, job.survey.get(index)!]);
     const rows = job.constants(new Float32Array(table), "rows");
     await job.emit(async (chunk, result, out) => {
       await job.run("merge/doge", { flags: [...job.flags(), ...(delta ? ["corrected"] : []), ...out] }, chunk, {
-        bind: { stack: chunk.stack, rows, ...(delta && { delta }), result },
+        bind: { stack: chunk.stack, rows, ...(delta && { delta: delta.buffer }), result },
         params: { n: chunk.length, pitch: chunk.pitch, k: job.count, start: chunk.start },
       });
     });

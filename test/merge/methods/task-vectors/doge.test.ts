@@ -7,7 +7,7 @@ import { normal, randomArray } from "../../../experiments/support.ts";
 import { covers } from "../../../support/covers.ts";
 import { mergeArrays, mergeOne } from "../../merge-arrays.ts";
 
-covers("merge/doge", "merge/doge-adam", "merge/doge-gradient", "merge/task-vector");
+covers("merge/doge", "merge/adam", "merge/doge-gradient", "merge/task-vector");
 
 let gpu: Gpu;
 beforeAll(async () => {

@@ -2,8 +2,9 @@
  * Membership by the mean loss less that of a model that never saw the rows. Carlini et al. 2021,
  * https://arxiv.org/abs/2012.07805
  */
+
+import { defineMetric } from "../../../../run/measuring/metric.ts";
 import { meanLoss } from "../../../../run/scoring/mean-loss.ts";
-import { defineMetric } from "../../../contract.ts";
 import { areaUnderCurve } from "../../../measures/membership.ts";
 import { COMPARES_GROUPS } from "../../../membership-metric.ts";
 

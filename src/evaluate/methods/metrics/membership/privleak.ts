@@ -5,8 +5,9 @@
  * 100 ((1 - AUC) - (1 - AUC_gold)) / (1 - AUC_gold + 1e-10). About -100: still memorised; 0: like gold; clearly above:
  * forget rows look less likely than rows that were never seen.
  */
+
+import { defineMetric, type MetricSetup } from "../../../../run/measuring/metric.ts";
 import type { ScoredRow } from "../../../../run/scoring/scored-row.ts";
-import { defineMetric, type MetricSetup } from "../../../contract.ts";
 import { attackArea, byMinK, MIN_K } from "../../../measures/membership.ts";
 import { COMPARES_GROUPS } from "../../../membership-metric.ts";
 

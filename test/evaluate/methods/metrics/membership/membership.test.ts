@@ -1,11 +1,11 @@
 import { describe, expect, test } from "bun:test";
-import type { Metric } from "../../../../../src/evaluate/contract.ts";
 import { method as byLoss } from "../../../../../src/evaluate/methods/metrics/membership/mia-loss.ts";
 import { method as byMinK } from "../../../../../src/evaluate/methods/metrics/membership/mia-min-k.ts";
 import { method as byMinKPlus } from "../../../../../src/evaluate/methods/metrics/membership/mia-min-k-plus.ts";
 import { method as byReference } from "../../../../../src/evaluate/methods/metrics/membership/mia-reference.ts";
 import { method as byZlib } from "../../../../../src/evaluate/methods/metrics/membership/mia-zlib.ts";
 import { privacyLeak, method as privleak } from "../../../../../src/evaluate/methods/metrics/membership/privleak.ts";
+import type { Metric } from "../../../../../src/run/measuring/metric.ts";
 import type { ScoredRow } from "../../../../../src/run/scoring/scored-row.ts";
 import { CONTEXT, metricDetails, metricValue, scoredRow } from "../../../../support/scored-rows.ts";
 

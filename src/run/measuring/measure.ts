@@ -1,6 +1,6 @@
 /** Metrics over scored rows: which rows count, by group, with the rows of the gold model beside them. */
-import { type Need, type ScoredRow, tokens } from "../run/scoring/scored-row.ts";
-import type { BoundMetric, Metric, MetricContext } from "./contract.ts";
+import { type Need, type ScoredRow, tokens } from "../scoring/scored-row.ts";
+import type { BoundMetric, Metric, MetricContext } from "./metric.ts";
 
 /** Needs that a row without a loss may still hold. */
 const BESIDES = new Set<Need>(["generated", "continued", "truth", "options", "paraphrases"]);

@@ -1,11 +1,11 @@
 import { expect, test } from "bun:test";
-import { countedRows, measured, partsOf } from "../../src/evaluate/measure.ts";
-import { method as choice } from "../../src/evaluate/methods/metrics/choice.ts";
-import { method as loss } from "../../src/evaluate/methods/metrics/loss.ts";
-import { method as byLoss } from "../../src/evaluate/methods/metrics/membership/mia-loss.ts";
-import { method as truthRatio } from "../../src/evaluate/methods/metrics/truth-ratio.ts";
-import { bindDefaults } from "../../src/method/bind.ts";
-import { CONTEXT, scoredRow, truthRow } from "../support/scored-rows.ts";
+import { method as choice } from "../../../src/evaluate/methods/metrics/choice.ts";
+import { method as loss } from "../../../src/evaluate/methods/metrics/loss.ts";
+import { method as byLoss } from "../../../src/evaluate/methods/metrics/membership/mia-loss.ts";
+import { method as truthRatio } from "../../../src/evaluate/methods/metrics/truth-ratio.ts";
+import { bindDefaults } from "../../../src/method/bind.ts";
+import { countedRows, measured, partsOf } from "../../../src/run/measuring/measure.ts";
+import { CONTEXT, scoredRow, truthRow } from "../../support/scored-rows.ts";
 
 const CUT = scoredRow({ nll: [] });
 

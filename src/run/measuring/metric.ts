@@ -5,12 +5,12 @@
  * come with it. It declares what it needs: what rows must hold, groups by role, a gold model. The frame supplies that
  * or refuses the run.
  */
-import type { Bound } from "../method/bind.ts";
-import type { Laws } from "../method/laws.ts";
-import type { Options, Values } from "../method/options.ts";
-import type { MethodInfo } from "../method/registry.ts";
-import type { Better } from "../run/evaluation/row.ts";
-import type { Need, ScoredRow } from "../run/scoring/scored-row.ts";
+import type { Bound } from "../../method/bind.ts";
+import type { Laws } from "../../method/laws.ts";
+import type { Options, Values } from "../../method/options.ts";
+import type { MethodInfo } from "../../method/registry.ts";
+import type { Better } from "../evaluation/row.ts";
+import type { Need, ScoredRow } from "../scoring/scored-row.ts";
 import { explanationOf } from "./explanation.ts";
 import type { Groups } from "./groups.ts";
 
@@ -93,7 +93,7 @@ export type BoundMetric = Bound<Metric>;
 export const needsOf = (metrics: readonly BoundMetric[]): Set<Need> =>
   new Set(metrics.flatMap(({ method: { needs = [] } }) => needs));
 
-declare module "../method/registry.ts" {
+declare module "../../method/registry.ts" {
   interface Contracts {
     metric: Metric;
   }

@@ -1,10 +1,10 @@
 /** What can be known of a model, and refused, before its weights are read. */
-import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import { UserError } from "../errors.ts";
-import { describeModel } from "../run/open-model.ts";
-import type { Reader } from "../run/scoring/read-rows.ts";
-import type { TextOptions } from "../run/text-tools.ts";
-import type { BoundMetric } from "./contract.ts";
+import type { Checkpoint } from "../../checkpoint/checkpoint.ts";
+import { UserError } from "../../errors.ts";
+import { describeModel } from "../open-model.ts";
+import type { Reader } from "../scoring/read-rows.ts";
+import type { TextOptions } from "../text-tools.ts";
+import type { BoundMetric } from "./metric.ts";
 
 /** Reads config and tokenizer. Throws UserError for a metric that is not for such a model. */
 export async function prepare(

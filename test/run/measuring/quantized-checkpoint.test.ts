@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
-import type { Checkpoint, TensorEntry } from "../../src/checkpoint/checkpoint.ts";
-import { decodeFloats, encodeFloats } from "../../src/checkpoint/decode.ts";
-import { quantized, roundRows } from "../../src/evaluate/quantized-checkpoint.ts";
-import { normals } from "../support/random.ts";
+import type { Checkpoint, TensorEntry } from "../../../src/checkpoint/checkpoint.ts";
+import { decodeFloats, encodeFloats } from "../../../src/checkpoint/decode.ts";
+import { quantized, roundRows } from "../../../src/run/measuring/quantized-checkpoint.ts";
+import { normals } from "../../support/random.ts";
 
 test("every row has its own scale; the largest value stays, halves go away from 0", () => {
   const values = Float32Array.of(7, 0.4, -0.5, 3.6, 14, 1, -0.9, 0, 0, 0, 0, 0);

@@ -1,27 +1,33 @@
-/** Loads models and measures them, for evaluations, attacks and probes alike. */
+/** Loads models and measures them, for evaluations, attacks, probes and searches alike. */
 
-import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import type { Batch } from "../data/batch.ts";
-import type { ExampleReader } from "../data/examples.ts";
-import type { GroupReference } from "../data/groups.ts";
-import type { Gpu } from "../gpu/gpu.ts";
-import { Model } from "../model/model.ts";
-import { type Reader, readForScoring, type ScoringData } from "../run/scoring/read-rows.ts";
-import { scoreExamples } from "../run/scoring/score-rows.ts";
-import { readingsOf, scoreText } from "../run/scoring/score-text.ts";
-import type { Need, ScoredRow } from "../run/scoring/scored-row.ts";
-import { Scorer } from "../run/scoring/scorer.ts";
-import type { TextOptions, TextTools } from "../run/text-tools.ts";
-import { type BoundMetric, needsOf } from "./contract.ts";
-import type { Task } from "./harness/task.ts";
+import type { Checkpoint } from "../../checkpoint/checkpoint.ts";
+import type { Batch } from "../../data/batch.ts";
+import type { ExampleReader } from "../../data/examples.ts";
+import type { GroupReference } from "../../data/groups.ts";
+import type { Gpu } from "../../gpu/gpu.ts";
+import { Model } from "../../model/model.ts";
+import { type Reader, readForScoring, type ScoringData } from "../scoring/read-rows.ts";
+import { scoreExamples } from "../scoring/score-rows.ts";
+import { readingsOf, scoreText } from "../scoring/score-text.ts";
+import type { Need, ScoredRow } from "../scoring/scored-row.ts";
+import { Scorer } from "../scoring/scorer.ts";
+import type { TextOptions, TextTools } from "../text-tools.ts";
+import { type BoundMetric, needsOf } from "./metric.ts";
 import { prepare } from "./model-checks.ts";
 import { quantized } from "./quantized-checkpoint.ts";
+
+/** What rows are read and judged by in place of the groups of data: a task file. */
+export interface RowTask {
+  /** The rows as a model reads them. Throws UserError for a model that cannot. */
+  read(reader: Reader): ScoringData;
+  /** Adds what each row is worth. */
+  finish(rows: readonly ScoredRow[]): Promise<ScoredRow[]>;
+}
 
 export interface LoaderOptions {
   readonly gpu: Gpu;
   readonly metrics: readonly BoundMetric[];
-  /** What rows are read and judged by, where that is a task file. */
-  readonly task?: Task | undefined;
+  readonly task?: RowTask | undefined;
   readonly options: TextOptions & {
     readonly dtype: "f32" | "bf16" | "keep";
     readonly batch_size: number;

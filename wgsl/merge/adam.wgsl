@@ -5,7 +5,7 @@
 //   m (n) f32  in and out: mean of gradients; v (n): of their squares
 //
 // step_size = lr / (1 - beta1^t), correction = 1 / (1 - beta2^t). Source: Adam, arXiv:1412.6980, with eps outside the
-// root. Checked in test/merge/methods/task-vectors/doge.test.ts.
+// root. Checked in test/merge/methods/task-vectors/doge.test.ts and wudi.test.ts.
 
 import package::lib::grid::{LANES, SPAN, span_of};
 
@@ -18,7 +18,7 @@ struct Params { n: u32, step_size: f32, correction: f32, beta1: f32, beta2: f32,
 @group(0) @binding(4) var<storage, read_write> v: array<f32>;
 
 @compute @workgroup_size(64)
-fn doge_adam(
+fn adam(
   @builtin(local_invocation_index) lane: u32,
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,

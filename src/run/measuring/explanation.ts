@@ -1,6 +1,6 @@
 /** What `evaluate --help --metric NAME` says of a metric beside its line. */
-import type { Better } from "../run/evaluation/row.ts";
-import type { Need } from "../run/scoring/scored-row.ts";
+import type { Better } from "../evaluation/row.ts";
+import type { Need } from "../scoring/scored-row.ts";
 
 /** What a metric says of itself. */
 export interface Explained {

@@ -1,9 +1,9 @@
 /** Groups of data by their role in an evaluation of unlearning. */
-import type { GroupReference } from "../data/groups.ts";
-import { sameRows } from "../data/same-rows.ts";
-import { UserError } from "../errors.ts";
-import { nearest } from "../method/nearest.ts";
-import type { ScoredRow } from "../run/scoring/scored-row.ts";
+import type { GroupReference } from "../../data/groups.ts";
+import { sameRows } from "../../data/same-rows.ts";
+import { UserError } from "../../errors.ts";
+import { nearest } from "../../method/nearest.ts";
+import type { ScoredRow } from "../scoring/scored-row.ts";
 
 /** Names of the groups by position, and which of them is the one to forget and the one that was never learned. */
 export interface Groups {

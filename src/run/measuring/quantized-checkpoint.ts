@@ -6,10 +6,10 @@
  * 2^(bits - 1) - 1 steps. Rows are those of the stored matrix: inputs in GPT-2, outputs in all other models. Vectors,
  * embeddings and output heads stay as they are. The result is stored in the dtype of the tensor.
  */
-import { mergeOnCpu } from "../checkpoint/adapter/adapter.ts";
-import type { Checkpoint, TensorEntry } from "../checkpoint/checkpoint.ts";
-import { encodeFloats } from "../checkpoint/decode.ts";
-import { isFloat } from "../checkpoint/dtype.ts";
+import { mergeOnCpu } from "../../checkpoint/adapter/adapter.ts";
+import type { Checkpoint, TensorEntry } from "../../checkpoint/checkpoint.ts";
+import { encodeFloats } from "../../checkpoint/decode.ts";
+import { isFloat } from "../../checkpoint/dtype.ts";
 
 /** Rounds rows of `width` values in place. */
 export function roundRows(values: Float32Array, width: number, bits: number): void {

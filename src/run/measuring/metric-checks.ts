@@ -1,0 +1,62 @@
+/**
+ * What is refused of metrics before a model is opened: groups and models that they lack, and metrics that cannot share
+ * a run.
+ */
+import type { GroupReference } from "../../data/groups.ts";
+import { UserError } from "../../errors.ts";
+import type { Need } from "../scoring/scored-row.ts";
+import { requireDifferent, requireGroup } from "./groups.ts";
+import { type BoundMetric, type Metric, needsOf } from "./metric.ts";
+
+/** Options that decide what a metric can be measured on. */
+export interface MetricOptions {
+  readonly gold?: string | undefined;
+  readonly forget_group: string;
+  readonly holdout_group: string;
+  readonly offload?: boolean | undefined;
+}
+
+const CHOICE_NEEDS = new Set<Need>(["choice", "generated"]);
+
+/** Throws UserError where a metric lacks a group or the gold model that it declares, or several cannot share a run. */
+export function checkMetrics(
+  metrics: readonly BoundMetric[],
+  groups: readonly GroupReference[],
+  options: MetricOptions,
+): void {
+  const names = groups.map(({ name }) => name);
+  for (const { method } of metrics) {
+    if (method.gold === "required" && options.gold === undefined)
+      throw new UserError(
+        `--metric ${method.name} compares with a model that never saw the rows to forget, and needs --gold`,
+        "train one on the retain rows alone and give --gold MODEL",
+      );
+    checkRoles(method, groups, options);
+    method.check?.(names);
+  }
+  const backward = options.offload && metrics.find((metric) => needsOf([metric]).has("gradient"));
+  if (backward)
+    throw new UserError(
+      `--metric ${backward.method.name} goes back through the layers, which --offload reads on the way forward alone`,
+      "leave out --offload, or that metric",
+    );
+  const chooser = metrics.find((metric) => needsOf([metric]).has("choice"));
+  const other = chooser && metrics.find((metric) => needsOf([metric]).difference(CHOICE_NEEDS).size > 0);
+  if (other)
+    throw new UserError(
+      `--metric ${chooser.method.name} scores the choices of a row, ${other.method.name} its own answer`,
+      `run them apart, one evaluate with --metric ${chooser.method.name} and one with --metric ${other.method.name}`,
+    );
+}
+
+/** Throws UserError where a group that the metric looks at is missing, or the groups that it compares are the same. */
+function checkRoles({ name, roles = [] }: Metric, groups: readonly GroupReference[], options: MetricOptions): void {
+  const names = groups.map((group) => group.name);
+  const asker = `--metric ${name}`;
+  for (const role of roles) {
+    const taken = roles.filter((other) => other !== role).map((other) => options[`${other}_group`]);
+    requireGroup(options[`${role}_group`], names, { asker, flag: `--${role}-group`, role, taken });
+  }
+  if (roles.length > 1)
+    requireDifferent(groups, { forget: options.forget_group, holdout: options.holdout_group }, asker);
+}
