@@ -8,6 +8,7 @@ import { GGUF } from "../src/checkpoint/gguf/write/options.ts";
  */
 import { script } from "../src/cli/script.ts";
 import { mergekitOptions } from "../src/merge/mergekit-options.ts";
+import { TUNING } from "../src/merge/tuning/options.ts";
 
 await script({
   name: "merge",
@@ -76,6 +77,7 @@ await script({
     lazy: { type: "boolean", default: true, help: "with --multi; --no-lazy makes finished results again" },
     random_seed: { type: "number.integer >= 0", value: "N", help: "of mergekit: the same as --seed" },
     out_shard_size: { type: "string", value: "SIZE", help: "of mergekit: the same as --shard-size" },
+    ...TUNING,
     ...GGUF,
     ...mergekitOptions,
   },

@@ -17,6 +17,14 @@ import { sizeOf } from "../tensor/tensor.ts";
 import { humanBytes } from "../text/format.ts";
 import { quote } from "../text/quote.ts";
 import { type Context, readRecipes, textOf } from "./commands/given-recipes.ts";
+import {
+  checkLearning,
+  learningMemory,
+  type OwnTensors,
+  planLearner,
+  withLearnt,
+  writeTable,
+} from "./commands/learn-coefficients.ts";
 import { namedResults, type Wanted } from "./commands/named-results.ts";
 import type { MergeMethod } from "./contract.ts";
 import { FiniteWatch } from "./finite.ts";
@@ -28,7 +36,6 @@ import { mergekitNotice } from "./mergekit-options.ts";
 import type { MergePlan } from "./plan/merge-plan.ts";
 import { Notes } from "./plan/notes.ts";
 import { OpenModels } from "./plan/open-models.ts";
-import { planRecipe } from "./plan/plan-recipe.ts";
 import { plannedCheckpoint } from "./plan/planned-checkpoint.ts";
 import { checkTwins } from "./plan/twins.ts";
 import { checkStep, scalesAfter } from "./post-step.ts";
@@ -42,6 +49,7 @@ function historyOf(
   text: string | undefined,
   opened: ReadonlyMap<string, Checkpoint>,
   isLast: boolean,
+  learnt: Readonly<Record<string, unknown>> = {},
 ) {
   const baseKey = recipe.base && referenceKey(recipe.base);
   const keys = [...new Set(recipeReferences(recipe).map(referenceKey))];
@@ -60,6 +68,7 @@ function historyOf(
       ...(context.options.allow_duplicates ? { allow_duplicates: true } : {}),
       ...(context.options.allow_missing ? { allow_missing: true } : {}),
       ...given(context, "files", "tokenizer_source", "pad_to_multiple_of", "chat_template"),
+      ...learnt,
       ...(isLast && given(context, ...Object.keys(GGUF))),
       ...(post && { post: post.method.name, ...Object.fromEntries(Object.entries(post.values)) }),
     },
@@ -106,6 +115,8 @@ const outputsOf = (plan: MergePlan) =>
 interface Planned extends Wanted {
   readonly plan: MergePlan;
   readonly method: MergeMethod;
+  readonly own: OwnTensors | undefined;
+  readonly recipe: Recipe;
   readonly files: ReadonlyMap<string, Uint8Array>;
 }
 
@@ -123,16 +134,19 @@ async function mergeOne(
   models: OpenModels,
   openGpu: () => Promise<Gpu>,
 ): Promise<Written> {
-  const { plan, method, opened } = await planRecipe(recipe, models, planOptions(context));
+  const { opened, ...begun } = await planLearner(context, recipe, models, planOptions(context));
+  const { method } = begun;
   const origins = originsOf(models);
-  const unread = await checkTwins(plan.tensors, origins.readAgain);
-  for (const warning of [...plan.warnings, ...unread]) context.warn(warning);
+  const unread = await checkTwins(begun.plan.tensors, origins.readAgain);
+  for (const warning of [...begun.plan.warnings, ...unread]) context.warn(warning);
   const [postStep] = context.picks.post;
-  if (postStep) checkStep(postStep, plan.tensors, models.streamed);
+  if (postStep) checkStep(postStep, begun.plan.tensors, models.streamed);
+  const learning = { ...begun, settings: settingsOf(context, recipe), target };
+  const { plan, table, lineage: learnt } = await withLearnt(context, learning, models, openGpu);
 
   const outputs = outputsOf(plan);
   const isLast = target === context.out;
-  const lineage = historyOf(context, recipe, text, opened, isLast);
+  const lineage = historyOf(context, recipe, text, opened, isLast, learnt);
   const hub = { warn: (text: string) => context.warn(text), progress: context.progress };
   const options = isLast ? { ...writeOptions(context), hub } : {};
   // Header before work: the next command in a pipe can refuse a bad match within the first second.
@@ -143,7 +157,7 @@ async function mergeOne(
     const own = new Set(writer.tensors.map((tensor) => tensor.name));
     const tasks = plan.tensors.filter((tensor) => own.has(tensor.name));
     retainStreams(models, tasks, method, gpu.adapter);
-    const settings = settingsOf(context, recipe);
+    const { settings } = learning;
     const measured = { gpu, method, settings, tasks: plan.tensors, signal: context.signal };
     const post = postStep && (await scalesAfter(postStep, plan.tensors, () => changeNorms(measured)));
     const finite = new FiniteWatch(tasks);
@@ -165,6 +179,7 @@ async function mergeOne(
     await models.finish();
     await writer.finish();
     keep();
+    await writeTable(table, target);
     for (const line of [...notes.lines(), ...(await finite.remarks(origins, await inputs.found()))]) context.warn(line);
     if (gpu.timer) {
       for (const { kernel, runs, seconds } of await gpu.timer.times()) {
@@ -215,13 +230,15 @@ function retainStreams(models: OpenModels, tasks: MergePlan["tensors"], method: 
 }
 
 /** What `--explain` or `--dry-run` say of a recipe. */
-function reportOf(context: Context, { plan, method, ...output }: Planned, target: string): void {
+async function reportOf(context: Context, planned: Planned, target: string): Promise<void> {
+  const { plan, method, own, recipe, ...output } = planned;
   if (context.options.explain) {
     printExplanation(context, plan);
     return;
   }
   const written = writtenBytes(target, output, target === context.out ? writeOptions(context) : {});
-  printCosts(context, plan, method, { to: target, ...(written !== undefined && { written }) });
+  const learning = await learningMemory(context, { plan, method, own, settings: settingsOf(context, recipe), target });
+  printCosts(context, plan, method, { to: target, ...(written !== undefined && { written }), learning });
 }
 
 /** Runs the script. */
@@ -246,7 +263,7 @@ export async function runMerge(given: PlainContext & { readonly options: object 
       context.out,
       recipes.flatMap(recipeReferences).flatMap(({ path, adapter }) => [path, ...(adapter ? [adapter.path] : [])]),
     );
-  for (const recipe of recipes) await loadMethod("merge", recipe.method, "merge_method");
+  checkLearning(context, await Promise.all(recipes.map(({ method }) => loadMethod("merge", method, "merge_method"))));
   const named = new Map<string, string | Checkpoint>();
   const models = new OpenModels(named, (warning) => context.warn(warning));
   context.onExit(() => models.close());
@@ -260,17 +277,21 @@ export async function runMerge(given: PlainContext & { readonly options: object 
   const last = recipes.at(-1)!;
   const results = namedResults(context, recipes);
   const planned = async (recipe: Recipe) => {
-    const { plan, method, opened } = await planRecipe(recipe, models, planOptions(context));
+    const { plan, method, opened, own } = await planLearner(context, recipe, models, planOptions(context));
     const quiet = { ...context, warn: () => {} }; // what is made says it
     const lineage = historyOf(quiet, recipe, text, opened, recipe === last);
-    return { recipe, plan, method, files: plan.files, tensors: outputsOf(plan), lineage };
+    return { recipe, plan, method, own, files: plan.files, tensors: outputsOf(plan), lineage };
   };
   for (const recipe of recipes.slice(0, -1)) {
     const [name, target, wanted] = [recipe.name!, results.pathOf(recipe), await planned(recipe)];
     const finished = await results.isFinished(target, wanted);
     if (finished) context.info(`${name} is finished: ${target}`);
     else if (context.options.explain || context.dryRun) {
-      reportOf({ ...context, print: (text) => context.print(`${name}:\n${text}\n`), json: () => {} }, wanted, target);
+      await reportOf(
+        { ...context, print: (text) => context.print(`${name}:\n${text}\n`), json: () => {} },
+        wanted,
+        target,
+      );
       named.set(name, plannedCheckpoint(name, wanted));
       continue;
     } else await mergeOne(context, { recipe, text, target }, models, openGpu);
@@ -282,7 +303,7 @@ export async function runMerge(given: PlainContext & { readonly options: object 
   if (context.options.explain || context.dryRun) {
     const wanted = await planned(last);
     for (const warning of wanted.plan.warnings) context.warn(warning);
-    reportOf(context, wanted, context.out);
+    await reportOf(context, wanted, context.out);
     return {};
   }
   if (

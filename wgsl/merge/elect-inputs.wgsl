@@ -44,7 +44,9 @@ fn elect_inputs(
     for (var k = 0u; k < K; k++) {
       let x = load(stack[(k + 1u) * params.pitch + i]);
       let d = rounded(x - base);
-      let agrees = select(d < vec4f(0.0), d > vec4f(0.0), sum >= vec4f(0.0));
+      let falls = d < vec4f(0.0);
+      let rises = d > vec4f(0.0);
+      let agrees = select(falls, rises, sum >= vec4f(0.0));
       let keep = survivors(d, index, models[k], 0u) & agrees;
       chosen[(k + 1u) * params.pitch + i] = store(select(base, x, keep));
     }

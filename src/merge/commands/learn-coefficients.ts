@@ -1,16 +1,21 @@
 /** `merge --tune-data`: coefficients of the last recipe's method, learnt before the merge writes the result. */
+import { statSync } from "node:fs";
+import { join } from "node:path";
 import type { Recipe } from "../../checkpoint/lineage/recipe/recipe.ts";
 import { isStream } from "../../checkpoint/stream/stream.ts";
+import { tryTarget } from "../../checkpoint/write/try-target.ts";
 import { UserError } from "../../errors.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import { flagOf } from "../../method/options.ts";
+import { loadMethod } from "../../method/registry.ts";
 import { isEmbedding, layerOf } from "../../model/names.ts";
 import type { MergeMethod } from "../contract.ts";
 import type { JobSettings } from "../job/task.ts";
-import type { MergePlan } from "../plan/merge-plan.ts";
+import type { MergePlan, PlanOptions } from "../plan/merge-plan.ts";
 import type { OpenModels } from "../plan/open-models.ts";
+import { planRecipe } from "../plan/plan-recipe.ts";
 import { TUNING } from "../tuning/options.ts";
-import { encodeTable, TABLE_FILE } from "../tuning/table.ts";
+import { type CoefficientTable, encodeTable, TABLE_FILE } from "../tuning/table.ts";
 import { plannedTuning, type TuneRun, tunePlan } from "../tuning/tune-plan.ts";
 import type { Context } from "./given-recipes.ts";
 
@@ -27,15 +32,19 @@ export function learns(context: Context, method: MergeMethod): boolean {
   return method.tune.required || asked;
 }
 
-/** Throws UserError for options of learning where nothing is learnt, or that contradict each other. */
-export function checkLearning(context: Context, method: MergeMethod): void {
+/**
+ * Throws UserError for options of learning where no recipe's method learns, or that contradict each other. `methods` are
+ * those of all recipes of the run.
+ */
+export function checkLearning(context: Context, methods: readonly MergeMethod[]): void {
   const given = givenOptions(context);
-  if (!learns(context, method)) {
+  if (!methods.some((method) => learns(context, method))) {
     const [first] = given;
     if (first === undefined) return;
+    const could = methods.find(({ tune }) => tune);
     throw new UserError(
-      `${flagOf(first)} is for methods that learn coefficients, and ${method.name} does not`,
-      method.tune ? "give --tune-data NAME=FILE" : "for example --method adamerging; or leave it out",
+      `${flagOf(first)} is for methods that learn coefficients, and ${(could ?? methods.at(-1)!).name} ${could ? "has no data" : "learns none"}`,
+      could ? "give --tune-data NAME=FILE" : "for example --method adamerging; or leave it out",
     );
   }
   const other = given.find((name) => name.startsWith("tune_") && name !== "tune_own");
@@ -48,16 +57,25 @@ export function checkLearning(context: Context, method: MergeMethod): void {
     );
 }
 
+/** Tells tensors that are each model's own. */
+export type OwnTensors = (name: string) => boolean;
+
+/** Plans a recipe as `planRecipe` does, with tensors that are each model's own where its method learns. */
+export async function planLearner(context: Context, recipe: Recipe, models: OpenModels, options: PlanOptions) {
+  const own = await ownTensors(context, recipe, await loadMethod("merge", recipe.method, "merge_method"), models);
+  return { ...(await planRecipe(recipe, models, { ...options, ...(own && { own }) })), own };
+}
+
 /**
  * Tensors that are each model's own: those that `--tune-own` names; without it those outside of blocks, vocabularies
  * apart, that differ in shape between models or that the base lacks. Undefined when there are none.
  */
-export async function ownTensors(
+async function ownTensors(
   context: Context,
   recipe: Recipe,
   method: MergeMethod,
   models: OpenModels,
-): Promise<((name: string) => boolean) | undefined> {
+): Promise<OwnTensors | undefined> {
   if (!learns(context, method)) return undefined;
   await models.open(recipe);
   const globs = listOf(context, "tune_own").map((pattern) => new Bun.Glob(pattern));
@@ -65,11 +83,13 @@ export async function ownTensors(
   for (const { tensors } of models.opened)
     for (const { name, shape } of tensors.values()) shapes.set(name, (shapes.get(name) ?? new Set()).add(shape.join()));
   const own = new Set(
-    [...shapes].filter(([name, found]) =>
-      globs.length > 0
-        ? globs.some((glob) => glob.match(name))
-        : found.size > 1 && layerOf(name) === undefined && !isEmbedding(name),
-    ).map(([name]) => name),
+    [...shapes]
+      .filter(([name, found]) =>
+        globs.length > 0
+          ? globs.some((glob) => glob.match(name))
+          : found.size > 1 && layerOf(name) === undefined && !isEmbedding(name),
+      )
+      .map(([name]) => name),
   );
   if (globs.length > 0 && own.size === 0)
     throw new UserError(`--tune-own ${listOf(context, "tune_own").join(", ")} names no tensor`, "check its spelling");
@@ -80,7 +100,9 @@ interface Learning {
   readonly plan: MergePlan;
   readonly method: MergeMethod;
   readonly settings: JobSettings;
-  readonly own: ((name: string) => boolean) | undefined;
+  readonly own: OwnTensors | undefined;
+  /** Where the result goes. */
+  readonly target: string;
 }
 
 const runOf = (context: Context, learning: Learning, openGpu: () => Promise<Gpu>): TuneRun => ({
@@ -101,13 +123,13 @@ const runOf = (context: Context, learning: Learning, openGpu: () => Promise<Gpu>
   done: (step, loss) => context.progress.advance(1, `step ${step}`, `loss ${loss.toPrecision(4)}`),
 });
 
-/** The plan with what was learnt, its table among the files, and what lineage says; unchanged where nothing is learnt. */
+/** The plan with what was learnt, the table of it, and what lineage says; unchanged where nothing is learnt. */
 export async function withLearnt(
   context: Context,
   learning: Learning,
   models: OpenModels,
   openGpu: () => Promise<Gpu>,
-): Promise<{ plan: MergePlan; lineage: Record<string, unknown> }> {
+): Promise<{ plan: MergePlan; table?: CoefficientTable; lineage: Record<string, unknown> }> {
   const { plan, method } = learning;
   if (!learns(context, method)) return { plan, lineage: {} };
   const stream = models.opened.find(isStream);
@@ -117,13 +139,21 @@ export async function withLearnt(
       "write it to a file first",
     );
   const run = runOf(context, learning, openGpu);
+  await tryTarget(learning.target);
   context.progress.start({ total: run.tune.steps ?? method.tune!.steps, unit: "steps" });
   const { plan: tuned, table } = await tunePlan(run);
   context.progress.done();
   for (const [name, { first, last }] of Object.entries(table.loss ?? {}))
     context.info(`${name}: loss ${first.toPrecision(4)} at the beginning, ${last.toPrecision(4)} at the end`);
-  const files = new Map([...tuned.files, [TABLE_FILE, encodeTable(table)]]);
-  return { plan: { ...tuned, files }, lineage: { ...lineageOptions(context), coefficients: table.coefficients } };
+  return { plan: tuned, table, lineage: { ...lineageOptions(context), coefficients: table.coefficients } };
+}
+
+/** Writes the table beside a result that is a folder or a file; nothing for pipes and uploads, whose lineage has it. */
+export async function writeTable(table: CoefficientTable | undefined, target: string): Promise<void> {
+  const stat = table && statSync(target, { throwIfNoEntry: false });
+  if (!table || !stat) return;
+  const file = stat.isDirectory() ? join(target, TABLE_FILE) : target.replace(/(\.[a-z]+)?$/, `-${TABLE_FILE}`);
+  if (stat.isDirectory() || stat.isFile()) await Bun.write(file, encodeTable(table));
 }
 
 /** Bytes of GPU memory that learning takes; undefined where nothing is learnt. */

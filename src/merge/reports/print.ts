@@ -69,7 +69,7 @@ export function printCosts(
   printer: Printer,
   plan: MergePlan,
   method: MergeMethod,
-  out: { to: string; written?: number },
+  out: { to: string; written?: number; learning?: number | undefined },
 ): void {
   const costs = planBytes(plan);
   const bytes = { ...costs, output: out.written ?? costs.output };
@@ -80,6 +80,7 @@ export function printCosts(
       ["reads", humanBytes(bytes.input)],
       ["writes", humanBytes(bytes.output)],
       ["GPU memory", `at most ${humanBytes(peak.gpu)}`],
+      ...(out.learning === undefined ? [] : [["GPU memory of learning", humanBytes(out.learning)]]),
       ["host memory", `at most ${humanBytes(peak.host)}; a software driver's GPU memory comes on top`],
       ["to", out.to === "-" ? "stdout" : out.to.startsWith("hf:") ? uploadText(out.to) : out.to],
     ]),
@@ -89,6 +90,7 @@ export function printCosts(
     peak: peak.gpu + peak.host,
     gpu_memory: peak.gpu,
     host_memory: peak.host,
+    ...(out.learning === undefined ? {} : { learning_memory: out.learning }),
     out: out.to,
   });
 }

@@ -63,7 +63,5 @@ export interface Tuning<V = unknown> {
   loss(values: V): LossName;
   free(given: Coefficients, values: V): FreeNumbers;
   /** What the coefficients multiply, where it is not the task vectors as they are. Sees all tensors, once. */
-  prepare?(
-    tensors: readonly TensorInputs<V>[],
-  ): Promise<((inputs: TensorInputs<V>) => Promise<Prepare>) | undefined>;
+  prepare?(tensors: readonly TensorInputs<V>[]): Promise<((inputs: TensorInputs<V>) => Promise<Prepare>) | undefined>;
 }

@@ -18,8 +18,29 @@ export interface Grouping {
   readonly fromDepth: number;
   /** The option that holds the coefficients. */
   readonly option: string;
-  /** Models of the merge. */
-  readonly models: number;
+  readonly columns: Columns;
+}
+
+/** The models whose task vectors count, in order: the base, which a plan counts too, is none of them. */
+export class Columns {
+  readonly #places: ReadonlyMap<number, number>;
+  /** Their numbers in the plan. */
+  readonly indices: readonly number[];
+
+  constructor(tasks: readonly ValuedTask[]) {
+    const found = new Set(tasks.filter(isMerged).flatMap(({ modelIndex }) => modelIndex));
+    this.indices = [...found].sort((a, b) => a - b);
+    this.#places = new Map(this.indices.map((index, place) => [index, place]));
+  }
+
+  get count(): number {
+    return this.indices.length;
+  }
+
+  /** Places of the models of a tensor, which may be missing from some. */
+  of({ modelIndex }: Pick<ValuedTask, "modelIndex">): number[] {
+    return modelIndex.map((index) => this.#places.get(index)!);
+  }
 }
 
 function nameOf({ name, copyOf }: ValuedTask, granularity: Granularity): string {
@@ -38,17 +59,17 @@ const isLearnt = (task: ValuedTask, fromDepth: number): boolean => {
 };
 
 /** Merged tensors whose coefficients stay as they are, a group each. */
-export function fixedGroups(tasks: readonly ValuedTask[], { fromDepth, option, models }: Grouping): Group[] {
+export function fixedGroups(tasks: readonly ValuedTask[], { fromDepth, option, columns }: Grouping): Group[] {
   const fixed = tasks.filter((task) => isMerged(task) && !isLearnt(task, fromDepth));
   return fixed.map((task) => {
-    const start = Array<number>(models).fill(0);
-    for (const [k, own] of task.perModel.entries()) start[task.modelIndex[k]!] = own[option] as number;
+    const start = Array<number>(columns.count).fill(0);
+    for (const [k, place] of columns.of(task).entries()) start[place] = task.perModel[k]![option] as number;
     return { name: task.name, tasks: [task], start };
   });
 }
 
 /** The groups of the tensors that are learnt, in the order of the plan. Throws UserError where starts differ in one. */
-export function groupsOf(tasks: readonly ValuedTask[], { granularity, fromDepth, option, models }: Grouping): Group[] {
+export function groupsOf(tasks: readonly ValuedTask[], { granularity, fromDepth, option, columns }: Grouping): Group[] {
   const found = new Map<string, ValuedTask[]>();
   for (const task of tasks) {
     if (!isLearnt(task, fromDepth)) continue;
@@ -58,11 +79,10 @@ export function groupsOf(tasks: readonly ValuedTask[], { granularity, fromDepth,
     found.set(name, list);
   }
   return [...found].map(([name, list]) => {
-    const start = Array<number | undefined>(models).fill(undefined);
+    const start = Array<number | undefined>(columns.count).fill(undefined);
     for (const task of list) {
-      for (const [k, own] of task.perModel.entries()) {
-        const index = task.modelIndex[k]!;
-        const value = own[option] as number;
+      for (const [k, index] of columns.of(task).entries()) {
+        const value = task.perModel[k]![option] as number;
         if (start[index] !== undefined && start[index] !== value)
           throw new UserError(
             `${task.name} starts at ${option} ${value} and another tensor of ${name} at ${start[index]}`,

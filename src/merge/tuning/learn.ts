@@ -7,9 +7,9 @@
 import type { Batch } from "../../data/batch.ts";
 import { UserError } from "../../errors.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
-import type { Parameter } from "../../tensor/parameter.ts";
 import { Programs } from "../../run/programs.ts";
 import type { Objective } from "../../run/training/objective.ts";
+import type { Parameter } from "../../tensor/parameter.ts";
 import type { FreeNumbers } from "./contract.ts";
 import { adam, type Descent, sgd } from "./descent.ts";
 import type { TuneLoss } from "./loss.ts";

@@ -15,7 +15,7 @@ import type { Chunk } from "../job/chunks.ts";
 import type { JobSettings } from "../job/task.ts";
 import { TensorInputs } from "../job/tensor-inputs.ts";
 import type { Prepare, Prepared, Tuning } from "./contract.ts";
-import type { Group } from "./groups.ts";
+import type { Columns, Group } from "./groups.ts";
 
 /** Words of `Term` in wgsl/merge/add-task-vectors.wgsl. */
 const WORDS = 5;
@@ -36,8 +36,7 @@ interface Merged {
 /** Everything that is learnt of a merge. */
 export interface MergedOptions {
   readonly groups: readonly Group[];
-  /** Models of the merge. */
-  readonly models: number;
+  readonly columns: Columns;
   readonly settings: JobSettings;
   /** Values of the method's options for a tensor. */
   readonly valuesOf: (task: Group["tasks"][number]) => unknown;
@@ -51,17 +50,22 @@ const spansOf = (length: number): number => Math.ceil(Math.ceil(length / 4) / RE
 
 export class MergedWeights {
   readonly #gpu: Gpu;
-  readonly #models: number;
+  readonly #columns: Columns;
   readonly #groups: readonly Group[];
   readonly #tensors: readonly Merged[];
   readonly #partials: PooledBuffer;
   readonly #count: number;
   readonly #keeps: boolean;
 
-  private constructor(gpu: Gpu, tensors: readonly Merged[], count: number, { groups, models, offload }: MergedOptions) {
+  private constructor(
+    gpu: Gpu,
+    tensors: readonly Merged[],
+    count: number,
+    { groups, columns, offload }: MergedOptions,
+  ) {
     this.#gpu = gpu;
     this.#groups = groups;
-    this.#models = models;
+    this.#columns = columns;
     this.#tensors = tensors;
     this.#count = count;
     this.#keeps = !offload;
@@ -118,14 +122,15 @@ export class MergedWeights {
 
   /** Writes the weights for these coefficients, (groups, models). Throws RangeError for another number of them. */
   async refresh(coefficients: Float64Array): Promise<void> {
-    if (coefficients.length !== this.#groups.length * this.#models)
-      throw new RangeError(`${coefficients.length} coefficients for ${this.#groups.length} x ${this.#models}`);
+    const { count } = this.#columns;
+    if (coefficients.length !== this.#groups.length * count)
+      throw new RangeError(`${coefficients.length} coefficients for ${this.#groups.length} x ${count}`);
     const gpu = this.#gpu;
     for (const tensor of this.#tensors) {
       const { inputs, group, target, terms } = tensor;
       const words = new Float32Array(WORDS * inputs.count);
-      for (const [k, index] of inputs.task.modelIndex.entries())
-        words[WORDS * k] = coefficients[group * this.#models + index]!;
+      for (const [k, place] of this.#columns.of(inputs.task).entries())
+        words[WORDS * k] = coefficients[group * count + place]!;
       gpu.write(terms.buffer, 0, new Uint8Array(words.buffer));
       await this.#each(tensor, async (chunk, { stack, dtype, pitch }) => {
         const kernel = await gpu.kernel("merge/add-task-vectors", { flags: inFlag(dtype) });
@@ -138,8 +143,7 @@ export class MergedWeights {
         const { parameter } = target;
         const at = target.start + chunk.start;
         const whole = chunk.length % 4 === 0 || at + chunk.length === parameter.size;
-        if (whole && at % 64 === 0)
-          return write({ buffer: parameter.buffer, offset: 4 * at, size: 16 * chunk.n4 });
+        if (whole && at % 64 === 0) return write({ buffer: parameter.buffer, offset: 4 * at, size: 16 * chunk.n4 });
         using aside = gpu.buffer(16 * chunk.n4, `${inputs.name} merged`);
         write({ buffer: aside.buffer, offset: 0, size: 16 * chunk.n4 });
         gpu.copy(aside.buffer, 0, parameter.buffer, 4 * at, 4 * chunk.length);
@@ -176,13 +180,13 @@ export class MergedWeights {
   }
 
   #folded(partials: Float32Array): Float64Array {
-    const sums = new Float64Array(this.#groups.length * this.#models);
+    const { count } = this.#columns;
+    const sums = new Float64Array(this.#groups.length * count);
     for (const { inputs, group, first } of this.#tensors) {
       const spans = inputs.ranges.reduce((sum, { length }) => sum + spansOf(length), 0);
-      for (let i = 0; i < spans * inputs.count; i++) {
-        const index = inputs.task.modelIndex[i % inputs.count]!;
-        sums[group * this.#models + index]! += partials[first + i]!;
-      }
+      const places = this.#columns.of(inputs.task);
+      for (let i = 0; i < spans * inputs.count; i++)
+        sums[group * count + places[i % inputs.count]!]! += partials[first + i]!;
     }
     return sums;
   }

@@ -49,6 +49,11 @@ const fail = (file: string, what: string) =>
 
 /** Reads the coefficients of a table for these groups, (groups, models). Throws UserError when it is for another merge. */
 export function readTable(file: string, method: string, groups: readonly Group[], models: number): Float64Array {
+  // As a lineage holds them: the numbers alone.
+  if (file.startsWith("{")) {
+    const { value } = parseJson(file, "--coefficients");
+    if (isObject(value)) return valuesOf("--coefficients", value, groups, models);
+  }
   let text: string;
   try {
     text = readFileSync(file, "utf8");

@@ -59,7 +59,7 @@ export async function readTasks(
   const groups = parseGroups(options.data, options.columns, "--tune-data");
   if (options.byModel && groups.length !== inputs.length)
     throw new UserError(
-      `${groups.length} sets of --tune-data for ${inputs.length} models`,
+      `--tune-data is given ${groups.length === 1 ? "once" : `${groups.length} times`}, and there are ${inputs.length} models`,
       "give --tune-data NAME=FILE once for each model, in their order",
     );
   const order = { batchSize: options.batchSize, seed: options.seed };
@@ -89,7 +89,9 @@ export async function withOwnHead(
     const entry = tensors.get(name);
     if (!entry) throw new UserError(`${ref} has no ${name}, and its task needs it`, "which tensors are its head?");
     if (entry.shape.join() !== shape.join())
-      throw new UserError(`${ref}: ${name} is (${entry.shape.join(", ")}), and its config asks for (${shape.join(", ")})`);
+      throw new UserError(
+        `${ref}: ${name} is (${entry.shape.join(", ")}), and its config asks for (${shape.join(", ")})`,
+      );
     const parameter = new Parameter(gpu, name, shape, "f32", false);
     await loadEntry(gpu, entry, parameter, 0);
     head.set(name, parameter);

@@ -3,6 +3,7 @@ import type { Checkpoint, TensorEntry } from "../../checkpoint/checkpoint.ts";
 import { UserError } from "../../errors.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import { Model } from "../../model/model.ts";
+import type { NamedModel } from "../../model/names.ts";
 import { describeModel } from "../../run/open-model.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
 import { sizeOf } from "../../tensor/tensor.ts";
@@ -11,7 +12,7 @@ import { valuesOf } from "../job/run.ts";
 import { entriesOf, type JobSettings, type ValuedTask } from "../job/task.ts";
 import type { MergePlan } from "../plan/merge-plan.ts";
 import type { Coefficients, FreeNumbers, Tuning } from "./contract.ts";
-import { fixedGroups, type Group, groupsOf } from "./groups.ts";
+import { Columns, fixedGroups, type Group, groupsOf } from "./groups.ts";
 import { learn, TaskLosses } from "./learn.ts";
 import { LOSSES, type LossName } from "./losses.ts";
 import { MergedWeights } from "./merged-weights.ts";
@@ -57,7 +58,7 @@ interface Subject {
   readonly values: unknown;
   readonly groups: readonly Group[];
   readonly fixed: readonly Group[];
-  readonly models: number;
+  readonly columns: Columns;
   readonly free: FreeNumbers;
   readonly lossName: LossName;
 }
@@ -67,17 +68,17 @@ function subjectOf({ plan, method }: TuneRun): Subject {
   const first = plan.tensors.find(({ kind, models }) => kind === "merge" && models.length > 0);
   if (!first) throw new UserError("there is no tensor to merge", "do the models share any?");
   const values = valuesOf(method, first);
-  const models = plan.models.length;
+  const columns = new Columns(plan.tensors);
   const granularity = tuning.granularity(values);
   const fromDepth = tuning.fromDepth?.(values) ?? 0;
-  const grouping = { granularity, fromDepth, option: tuning.sets, models };
+  const grouping = { granularity, fromDepth, option: tuning.sets, columns };
   const groups = groupsOf(plan.tensors, grouping);
   if (groups.length === 0)
     throw new UserError(`no tensor lies at a depth of ${fromDepth} or more`, "lower --from-depth");
   const start = Float64Array.from(groups.flatMap((group) => group.start));
-  const given: Coefficients = { models, start };
+  const given: Coefficients = { models: columns.count, start };
   return {
-    ...{ tuning, values, groups, models },
+    ...{ tuning, values, groups, columns },
     fixed: fixedGroups(plan.tensors, grouping),
     free: tuning.free(given, values),
     lossName: tuning.loss(values),
@@ -85,14 +86,15 @@ function subjectOf({ plan, method }: TuneRun): Subject {
 }
 
 /** The plan with these coefficients in the option of every tensor that is learnt. */
-function withCoefficients(plan: MergePlan, { groups, models, tuning }: Subject, values: Float64Array): MergePlan {
+function withCoefficients(plan: MergePlan, { groups, columns, tuning }: Subject, values: Float64Array): MergePlan {
   const groupOf = new Map(groups.flatMap(({ tasks }, g) => tasks.map((task) => [task, g] as const)));
   const tensors = plan.tensors.map((task): ValuedTask => {
     const g = groupOf.get(task);
     if (g === undefined) return task;
+    const places = columns.of(task);
     const perModel = task.perModel.map((one, k) => ({
       ...one,
-      [tuning.sets]: values[g * models + task.modelIndex[k]!]!,
+      [tuning.sets]: values[g * columns.count + places[k]!]!,
     }));
     return { ...task, perModel };
   });
@@ -100,25 +102,25 @@ function withCoefficients(plan: MergePlan, { groups, models, tuning }: Subject, 
 }
 
 function tableOf(run: TuneRun, subject: Subject, values: Float64Array, steps: number): CoefficientTable {
-  const { groups, models, tuning, values: options } = subject;
+  const { groups, columns, tuning, values: options } = subject;
   return {
     method: run.method.name,
     option: tuning.sets,
     granularity: tuning.granularity(options),
     steps,
-    models: run.plan.models,
-    coefficients: byGroup(groups, models, values),
+    models: columns.indices.map((index) => run.plan.models[index]!),
+    coefficients: byGroup(groups, columns.count, values),
   };
 }
 
 /** Learns. Throws UserError for data or models that do not fit, and (exit 1) for a loss that is not finite. */
 export async function tunePlan(run: TuneRun): Promise<Tuned> {
   const subject = subjectOf(run);
-  const { tuning, groups, models, free } = subject;
+  const { tuning, groups, columns, free } = subject;
   const { tune, method } = run;
   const steps = tune.steps ?? tuning.steps;
   if (tune.table !== undefined) {
-    const values = readTable(tune.table, method.name, groups, models);
+    const values = readTable(tune.table, method.name, groups, columns.count);
     return { plan: withCoefficients(run.plan, subject, values), table: tableOf(run, subject, values, 0) };
   }
   if (steps > 0 && tune.data.length === 0)
@@ -139,11 +141,42 @@ export async function tunePlan(run: TuneRun): Promise<Tuned> {
       ...{ seed: run.settings.seed, signal: run.signal, ...(run.done && { done: run.done }) },
     });
     const names = ready.tasks.map(({ name }) => name);
-    const values = coefficients.subarray(0, groups.length * models);
+    const values = coefficients.subarray(0, groups.length * columns.count);
     const ends = lossEnds(names, losses);
     const table = { ...tableOf(run, subject, values, steps), ...(ends && { loss: ends }) };
     return { plan: withCoefficients(run.plan, subject, values), table };
   } finally {
+    await ready.close();
+  }
+}
+
+/**
+ * Loss and gradient of the numbers that are learnt at several points, over the first batch of every task. `moves`: a
+ * point each, from where learning begins.
+ */
+export async function lossesAt(
+  run: TuneRun,
+  moves: readonly ((start: Float64Array) => Float64Array)[],
+): Promise<{ loss: number; gradient: Float64Array }[]> {
+  const subject = subjectOf(run);
+  const { over } = subject.tuning;
+  const gpu = await run.openGpu();
+  const ready = await makeReady(gpu, run, subject);
+  const { free, weights, tasks } = ready;
+  const passes = new TaskLosses({ ...ready, gpu, seed: run.settings.seed, over });
+  try {
+    const batches = await Promise.all(tasks.map(async ({ source }) => (await source.next()).batch));
+    const found: { loss: number; gradient: Float64Array }[] = [];
+    for (const move of moves) {
+      const point = move(free.start);
+      await weights.refresh(free.coefficients(point));
+      const { losses, gradient } = await passes.measure(batches, 0);
+      const sum = losses.reduce((a, b) => a + b, 0) / (over === "mean" ? losses.length : 1);
+      found.push({ loss: sum + (free.penalty?.(point) ?? 0), gradient: free.back(point, gradient) });
+    }
+    return found;
+  } finally {
+    passes.free();
     await ready.close();
   }
 }
@@ -171,8 +204,7 @@ const zeros = (name: string, shape: readonly number[]): TensorEntry => ({
 });
 
 /** The merged model as a checkpoint: what is merged is written later, what is copied is there. */
-function mergedCheckpoint({ plan, own }: TuneRun): Checkpoint {
-  const [first] = plan.inputs;
+function mergedCheckpoint({ plan, own }: TuneRun, first: NamedModel): Checkpoint {
   const tensors = new Map<string, TensorEntry>();
   for (const task of plan.tensors) {
     if (own?.(task.name)) continue;
@@ -182,11 +214,11 @@ function mergedCheckpoint({ plan, own }: TuneRun): Checkpoint {
   }
   const files = new Map(plan.files);
   if (own) {
-    for (const [name, entry] of first!.tensors) if (own(name)) tensors.set(name, { ...entry, name });
-    const config = first!.checkpoint.files.get("config.json");
+    for (const [name, entry] of first.tensors) if (own(name)) tensors.set(name, { ...entry, name });
+    const config = first.checkpoint.files.get("config.json");
     if (config) files.set("config.json", config);
   }
-  return { ...first!.checkpoint, ref: "the merged model", tensors, files };
+  return { ...first.checkpoint, ref: "the merged model", tensors, files };
 }
 
 /** All that learning holds. */
@@ -201,12 +233,13 @@ interface Ready {
 
 async function makeReady(gpu: Gpu, run: TuneRun, subject: Subject): Promise<Ready> {
   const { plan, method, settings, tune, own, warn } = run;
-  const { tuning, groups, fixed, models, lossName } = subject;
+  const { tuning, groups, fixed, columns, lossName } = subject;
+  const experts = columns.indices.map((index) => plan.inputs[index]!);
   const loss = LOSSES[lossName];
-  const checkpoint = mergedCheckpoint(run);
+  const checkpoint = mergedCheckpoint(run, experts[0]!);
   const text = { ...(tune.length === undefined ? {} : { max_length: tune.length }) };
   const described = await describeModel(checkpoint, text, warn);
-  const rows = await readTasks(described, plan.inputs, {
+  const rows = await readTasks(described, experts, {
     ...{ data: tune.data, columns: tune.columns, batchSize: tune.batch, seed: settings.seed, text, warn },
     ...{ own: own ?? (() => false), byModel: own !== undefined || loss.needsExperts, needsLabels: loss.needsLabels },
   });
@@ -214,18 +247,22 @@ async function makeReady(gpu: Gpu, run: TuneRun, subject: Subject): Promise<Read
   const frozen = (name: string) => unlearnt.has(name) || own?.(name) === true;
   const model = await Model.load(gpu, checkpoint, { freeze: frozen, dtype: "f32", warn });
   const weights = await MergedWeights.make(model, {
-    ...{ groups: [...groups, ...fixed], models, settings, offload: tune.offload },
+    ...{ groups: [...groups, ...fixed], columns, settings, offload: tune.offload },
     valuesOf: (task) => valuesOf(method, task),
     prepare: tuning.prepare,
   });
   const beside: { free(): void }[] = [];
   const tasks: TuneTask[] = [];
-  for (const [k, one] of rows.entries()) tasks.push(await taskOf(gpu, one, plan.inputs[k], { model, own, loss, beside }));
+  for (const [k, one] of rows.entries()) tasks.push(await taskOf(gpu, one, experts[k], { model, own, loss, beside }));
   const rest = fixed.flatMap(({ start }) => start);
   const { free } = subject;
   return {
     ...{ tasks, weights, loss, parameters: model.trainable() },
-    free: { ...free, coefficients: (numbers) => Float64Array.of(...free.coefficients(numbers), ...rest), back: (numbers, gradient) => free.back(numbers, gradient.subarray(0, groups.length * models)) },
+    free: {
+      ...free,
+      coefficients: (numbers) => Float64Array.of(...free.coefficients(numbers), ...rest),
+      back: (numbers, gradient) => free.back(numbers, gradient.subarray(0, groups.length * columns.count)),
+    },
     async close() {
       for (const held of beside) held.free();
       await weights.free();
@@ -238,7 +275,7 @@ async function makeReady(gpu: Gpu, run: TuneRun, subject: Subject): Promise<Read
 async function taskOf(
   gpu: Gpu,
   { group, source }: TaskRows,
-  input: MergePlan["inputs"][number] | undefined,
+  input: NamedModel | undefined,
   given: Pick<TuneRun, "own"> & { model: Model; loss: Ready["loss"]; beside: { free(): void }[] },
 ): Promise<TuneTask> {
   const { own, loss, beside } = given;

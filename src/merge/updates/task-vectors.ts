@@ -182,7 +182,14 @@ export async function addWeighted(
 ): Promise<void> {
   if (job.count === 0) return job.combine([], { base: 1 });
   const sparsified = everything(job);
-  const models = job.constants(packSparsity(sparsified, rounded(job, weight), weight.map(() => 1)), "models");
+  const models = job.constants(
+    packSparsity(
+      sparsified,
+      rounded(job, weight),
+      weight.map(() => 1),
+    ),
+    "models",
+  );
   await job.emit(async (chunk, result, out) => {
     const other = await replace?.(chunk);
     const inputs = other ? { ...chunk, stack: other.stack, pitch: other.pitch } : chunk;

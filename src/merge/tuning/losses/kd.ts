@@ -1,6 +1,7 @@
 /** Divergence from the task's own expert, KL(expert || merged), at temperature 1: Hinton et al., arXiv:1503.02531. */
-import { stopGradient } from "../../../tensor/ops/elementwise.ts";
+
 import { divergence } from "../../../tensor/ops/divergence.ts";
+import { stopGradient } from "../../../tensor/ops/elementwise.ts";
 import { chunkedHead } from "../../../tensor/ops/head-loss.ts";
 import type { TuneLoss } from "../loss.ts";
 
