@@ -32,7 +32,7 @@ import type { EVALUATE, EvaluateOptions } from "./options.ts";
 import { passThrough } from "./pass-through.ts";
 import { type Found, rendered } from "./render.ts";
 import { results } from "./results.ts";
-import { type ChosenTechnique, chosenTechnique } from "./techniques.ts";
+import { type ChosenTechnique, chosenTechnique, filesOf } from "./techniques.ts";
 
 export type EvaluateContext = Context<typeof EVALUATE>;
 
@@ -99,7 +99,7 @@ async function tellPlan(
   const of = { gpu, loader, opened: read, needs, rows: options.batch_size, signal, dumpTop };
   const memory = await plannedMemory({ ...of, isLeast: chosen !== undefined });
   const technique = chosen ? { [chosen.kind]: chosen.technique.name } : {};
-  const writes = writesOf({ ...options, out: context.out });
+  const writes = writesOf({ ...options, out: context.out, files: filesOf(chosen) });
   const { json, text } = planOf({ models: opened, metrics, groups, data: read[0]!.data, technique, writes, memory });
   if (options.json) context.line(json);
   else context.print(text);
@@ -127,7 +127,13 @@ async function askedFor(context: EvaluateContext): Promise<Asked> {
     checkAlone(chosen.kind, options);
     const { forget_group: forget, holdout_group: holdout } = options;
     const named = { groups: groups.map(({ name }) => name), forget, holdout };
-    chosen.technique.check?.({ ...named, metrics, values: chosen.values, gold: options.gold !== undefined });
+    chosen.technique.check?.({
+      ...named,
+      metrics,
+      values: chosen.values,
+      gold: options.gold !== undefined,
+      models: refs.length,
+    });
   }
   checkOutputs(options, context.out, context.dryRun);
   if (chosen && options.long)
@@ -171,6 +177,7 @@ async function openAll(
   const head = options.zeroshot_head === undefined ? [] : [options.zeroshot_head];
   const inputs = [...inputsOf(options, checkpoints, groups), ...(task?.files ?? []), ...head];
   if (options.dump !== undefined) refuseInputs(options.dump, inputs, "--dump");
+  for (const { flag, path } of filesOf(chosen)) refuseInputs(path, inputs, flag);
   refuseInputs(context.out, inputs);
   const opened: Opened[] = [];
   for (const model of models)

@@ -124,15 +124,19 @@ export function writesOf({
   out,
   pass,
   dump,
+  files = [],
 }: {
   readonly out: string;
   readonly pass: boolean;
   readonly dump?: string | undefined;
+  /** Of the technique. */
+  readonly files?: readonly { readonly path: string }[];
 }): string[] {
   const result = out !== "-" ? out : pass ? "stderr" : "stdout";
   return [
     ...(pass ? ["the model to stdout"] : []),
     ...(dump === undefined ? [] : [`logits to ${dump}`]),
+    ...files.map(({ path }) => `tensors to ${path}`),
     `the result to ${result}`,
   ];
 }

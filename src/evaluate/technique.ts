@@ -29,9 +29,12 @@ export interface TechniqueInfo<O extends Options = Options> extends Groups {
   readonly metrics: readonly BoundMetric[];
   /** Whether there is a model that never saw what is to be forgotten. */
   readonly gold: boolean;
+  /** How many models are measured, besides. */
+  readonly models: number;
 }
 
-export interface TechniqueSetup<O extends Options = Options> extends Omit<TechniqueInfo<O>, "groups" | "gold"> {
+export interface TechniqueSetup<O extends Options = Options>
+  extends Omit<TechniqueInfo<O>, "groups" | "gold" | "models"> {
   readonly groups: readonly GroupReference[];
   readonly candidates: readonly Checkpoint[];
   /** The model that never saw what is to be forgotten. */

@@ -1,6 +1,7 @@
 /** The chosen attack or probe. */
 import { UserError } from "../errors.ts";
 import type { Bound } from "../method/bind.ts";
+import { flagOf } from "../method/options.ts";
 import type { Picks } from "../method/picks.ts";
 import type { EVALUATE } from "./options.ts";
 import type { Technique } from "./technique.ts";
@@ -20,3 +21,10 @@ export function chosenTechnique({
   const bound = attack ?? probe;
   return bound && { kind: attack ? "attack" : "probe", technique: bound.method, values: bound.values };
 }
+
+/** Files that options of the technique name for it to write. */
+export const filesOf = (chosen: ChosenTechnique | undefined): { readonly flag: string; readonly path: string }[] =>
+  Object.entries(chosen?.technique.options ?? {}).flatMap(([name, { writes }]) => {
+    const path = chosen!.values[name];
+    return writes && typeof path === "string" ? [{ flag: flagOf(name), path }] : [];
+  });

@@ -12,9 +12,9 @@ import { createWriter } from "../checkpoint/write/write.ts";
 import type { Batch } from "../data/batch.ts";
 import { UserError } from "../errors.ts";
 import type { PooledBuffer } from "../gpu/buffer.ts";
-import { spanGroups } from "../gpu/grid.ts";
 import type { Model } from "../model/model.ts";
 import { recordInputs, recordTargets } from "../run/batch-programs.ts";
+import { readPieces, SquaredGradients } from "../run/fisher/squared-gradients.ts";
 import { Programs } from "../run/programs.ts";
 import { crossEntropyObjective } from "../run/training/cross-entropy.ts";
 import type { Objective } from "../run/training/objective.ts";
@@ -22,8 +22,6 @@ import { square } from "../tensor/ops/elementwise.ts";
 import { chunkedHead } from "../tensor/ops/head-loss.ts";
 import { dot, rowSum } from "../tensor/ops/reduce.ts";
 import type { Parameter } from "../tensor/parameter.ts";
-import { dynamic } from "../tensor/recorder.ts";
-import { stretches } from "../tensor/stretches.ts";
 
 export class Importance {
   readonly of: ReadonlyMap<Parameter, PooledBuffer>;
@@ -79,30 +77,7 @@ export async function measureImportance(
   const { gpu } = model;
   const parameters = model.trainable();
   const objective = lossOf(model, labelFree);
-  const held = new Map(
-    parameters.map((parameter) => {
-      const memory = gpu.buffer(Math.max(16, 4 * parameter.size), `importance of ${parameter.name}`);
-      gpu.clear(memory.buffer, Math.max(16, 4 * parameter.size));
-      gpu.clear(parameter.gradient, Math.max(16, 4 * parameter.size));
-      return [parameter, memory];
-    }),
-  );
-  const adding = new Programs(gpu);
-  const { program: add } = await adding.get("add", (rec) => {
-    for (const parameter of parameters) {
-      const { name, shape, size } = parameter;
-      const x = rec.state(`gradient of ${name}`, shape, parameter.gradient);
-      const y = rec.state(`importance of ${name}`, shape, held.get(parameter)!.buffer);
-      for (const { count: n, of } of stretches(rec, size))
-        rec.step({
-          kernel: "unlearn/add-square",
-          flags: labelFree ? ["magnitude"] : [],
-          bind: { x: of(x), y: of(y) },
-          params: { n, a: dynamic("a") },
-          groups: spanGroups(n),
-        });
-    }
-  });
+  const sums = await SquaredGradients.make(gpu, parameters, { magnitude: labelFree });
   const programs = new Programs(gpu, { training: true });
   let rows = 0;
   for (const batch of batches) {
@@ -114,7 +89,7 @@ export async function measureImportance(
     });
     objective.fill(program, batch, objective.counted(batch, ""), "");
     program.run({ accumulate: 0, seed: 0 });
-    add.run({ a: 1 / batches.length });
+    sums.add(1 / batches.length);
     const [loss] = await program.read("loss"); // keeps the queue of work bounded
     if (!Number.isFinite(loss))
       throw new UserError(
@@ -126,8 +101,8 @@ export async function measureImportance(
     done?.();
   }
   programs.free();
-  adding.free();
-  return new Importance(held, rows, Math.max(0, ...batches.map((batch) => batch.rows)));
+  sums.finish();
+  return new Importance(sums.of, rows, Math.max(0, ...batches.map((batch) => batch.rows)));
 }
 
 /** Writes importances under the names of their weights, with `rows` (2) I32: all, and those of a gradient. */
@@ -140,10 +115,8 @@ export async function saveImportance(model: Model, importance: Importance, targe
   const writer = await createWriter(target, { tensors, files: new Map(), lineage: [] });
   try {
     for (const { parameter, buffer } of entries) {
-      for (let at = 0; at < 4 * parameter.size; at += 2 ** 24) {
-        const piece = Math.min(2 ** 24, 4 * parameter.size - at);
-        await writer.write(parameter.name, await model.gpu.read(buffer, at, piece, (view) => view.slice(0, piece)));
-      }
+      for await (const { buffer: bytes } of readPieces(model.gpu, buffer, parameter.size))
+        await writer.write(parameter.name, new Uint8Array(bytes));
     }
     await writer.write("rows", new Uint8Array(Int32Array.of(importance.rows, importance.batch).buffer));
     await writer.finish();

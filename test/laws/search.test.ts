@@ -11,8 +11,8 @@ import { loadMethods } from "../../src/method/registry.ts";
 import { sharedGpu } from "../support/gpu.ts";
 
 const SPACE: Space = [
-  { kind: "real", name: "weight.0", low: -1, high: 1, default: 0.5 },
-  { kind: "real", name: "weight.1", low: 0.01, high: 10, log: true, default: 1 },
+  { kind: "real", name: "weight.0", low: -1, high: 1, default: 0.5, weightOf: 0 },
+  { kind: "real", name: "weight.1", low: 0.01, high: 10, log: true, default: 1, weightOf: 1 },
   { kind: "integer", name: "rank", low: 1, high: 4, default: 2 },
   { kind: "choice", name: "normalize", choices: [true, false], default: true },
 ];

@@ -14,7 +14,7 @@ import { finiteDifference } from "../support/program.ts";
 import { normals } from "../support/random.ts";
 import { TINY_TEXT } from "../support/tiny-models.ts";
 
-covers("unlearn/add-square", "unlearn/dampen");
+covers("training/add-square", "unlearn/dampen");
 
 const gpu = await sharedGpu();
 const folder = mkdtempSync(join(tmpdir(), "ingot-ssd-"));

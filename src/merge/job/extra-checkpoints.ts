@@ -16,14 +16,18 @@ import type { TensorInputs } from "./tensor-inputs.ts";
  * An expert's tensor out of a stack of all of them, as statistics of a model hold it: row 3 of `mlp.experts.up_proj`
  * for `mlp.experts.3.up_proj.weight`. Undefined where there is no such stack.
  */
-function partOfStack(tensors: Checkpoint["tensors"], name: string): TensorEntry | undefined {
+function partOfStack(
+  tensors: Checkpoint["tensors"],
+  name: string,
+): { readonly entry: TensorEntry; readonly of: string } | undefined {
   const [, before, index, matrix] = /^(.+\.experts)\.(\d{1,5})\.(.+)\.weight$/.exec(name) ?? [];
   const stack = before === undefined ? undefined : tensors.get(`${before}.${matrix}`);
   const [parts = 0, ...shape] = stack?.shape ?? [];
   if (!stack || stack.patch || Number(index) >= parts) return undefined;
   const bytes = stack.bytes / parts;
   const start = Number(index) * bytes;
-  return { name, dtype: stack.dtype, shape, bytes, read: (into, offset) => stack.read(into, start + offset) };
+  const read: TensorEntry["read"] = (into, offset) => stack.read(into, start + offset);
+  return { entry: { name, dtype: stack.dtype, shape, bytes, read }, of: stack.name };
 }
 
 /** f32 values of K tensors, `pitch` vectors of four apart. `using` gives the memory back. */
@@ -35,6 +39,7 @@ export interface ExtraStack extends Disposable {
 /** Opened checkpoints by the reference that names them. Closed by `using`. */
 export class ExtraCheckpoints implements Disposable {
   readonly #checkpoints: ReadonlyMap<string, Checkpoint>;
+  readonly #found = new Map<string, Set<string>>();
 
   constructor(checkpoints: ReadonlyMap<string, Checkpoint>) {
     this.#checkpoints = checkpoints;
@@ -53,8 +58,13 @@ export class ExtraCheckpoints implements Disposable {
     if (!checkpoint) throw new RangeError(`${ref} is not opened`);
     const model = task.models[k]!;
     const { tensors } = checkpoint;
-    const entry = [name, model.name].map((known) => tensors.get(known) ?? partOfStack(tensors, known)).find(Boolean);
-    if (!entry) return undefined;
+    const [found] = [name, model.name].flatMap((known) => {
+      const whole = tensors.get(known);
+      return whole ? [{ entry: whole, of: known }] : (partOfStack(tensors, known) ?? []);
+    });
+    if (!found) return undefined;
+    const { entry, of } = found;
+    this.#found.set(ref, (this.#found.get(ref) ?? new Set()).add(of));
     if (entry.shape.length !== shape.length || entry.shape.some((n, axis) => n !== shape[axis])) {
       throw new UserError(
         `${name} is (${shape.join(", ")}) in the models but (${entry.shape.join(", ")}) in ${ref}`,
@@ -65,6 +75,15 @@ export class ExtraCheckpoints implements Disposable {
       throw new UserError(`${name} is ${entry.dtype} in ${ref}; expected a float type`, "give a file of floats");
     }
     return entry;
+  }
+
+  /** Tensors of floats that were never found, with the reference of their checkpoint. */
+  unused(): { readonly ref: string; readonly name: string }[] {
+    return [...this.#checkpoints].flatMap(([ref, { tensors }]) =>
+      [...tensors.values()].flatMap(({ name, dtype }) =>
+        isFloat(dtype) && !this.#found.get(ref)?.has(name) ? [{ ref, name }] : [],
+      ),
+    );
   }
 
   [Symbol.dispose](): void {

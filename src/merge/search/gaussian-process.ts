@@ -55,17 +55,26 @@ export interface Hyper {
 
 const ROOT5 = Math.sqrt(5);
 
-/** Matern 5/2 of two points. */
-export function matern(a: readonly number[], b: readonly number[], { lengths, scale }: Hyper): number {
-  let square = 0;
-  for (const [i, x] of a.entries()) square += ((x - b[i]!) / Math.exp(lengths[i]!)) ** 2;
-  const r = ROOT5 * Math.sqrt(square);
-  return Math.exp(2 * scale) * (1 + r + (r * r) / 3) * Math.exp(-r);
+/** The Matern 5/2 kernel: the covariance of the values at two points. */
+export function matern({ lengths, scale }: Hyper): (a: readonly number[], b: readonly number[]) => number {
+  const factors = lengths.map((length) => ROOT5 * Math.exp(-length));
+  const variance = Math.exp(2 * scale);
+  return (a, b) => {
+    let square = 0;
+    for (let i = 0; i < factors.length; i++) {
+      const x = (a[i]! - b[i]!) * factors[i]!;
+      square += x * x;
+    }
+    const r = Math.sqrt(square);
+    return variance * (1 + r + square / 3) * Math.exp(-r);
+  };
 }
 
 export interface Process {
   readonly points: readonly (readonly number[])[];
   readonly hyper: Hyper;
+  /** The kernel at `hyper`. */
+  readonly covariance: ReturnType<typeof matern>;
   readonly factor: Float64Array;
   /** K^-1 y. */
   readonly weights: Float64Array;
@@ -81,25 +90,26 @@ export function condition(
 ): Process | undefined {
   const n = points.length;
   const kernel = new Float64Array(n * n);
+  const covariance = matern(hyper);
   const noise = Math.exp(2 * hyper.noise) + 1e-10;
   for (let i = 0; i < n; i++) {
-    for (let j = 0; j <= i; j++) kernel[i * n + j] = matern(points[i]!, points[j]!, hyper) + (i === j ? noise : 0);
+    for (let j = 0; j <= i; j++) kernel[i * n + j] = covariance(points[i]!, points[j]!) + (i === j ? noise : 0);
   }
   const factor = cholesky(kernel, n);
   if (!factor) return undefined;
   const half = solveLower(factor, values, n);
   let evidence = -0.5 * n * Math.log(2 * Math.PI);
   for (let i = 0; i < n; i++) evidence -= 0.5 * half[i]! ** 2 + Math.log(factor[i * n + i]!);
-  return { points, hyper, factor, weights: solveUpper(factor, half, n), evidence };
+  return { points, hyper, covariance, factor, weights: solveUpper(factor, half, n), evidence };
 }
 
 /** Mean and standard deviation of the process at a point, the noise left out. */
 export function predict(
-  { points, hyper, factor, weights }: Process,
+  { points, hyper, covariance, factor, weights }: Process,
   at: readonly number[],
 ): { mean: number; std: number } {
   const n = points.length;
-  const row = Float64Array.from(points, (point) => matern(at, point, hyper));
+  const row = Float64Array.from(points, (point) => covariance(at, point));
   const mean = row.reduce((sum, k, i) => sum + k * weights[i]!, 0);
   const half = solveLower(factor, row, n);
   const variance = Math.exp(2 * hyper.scale) - half.reduce((sum, x) => sum + x * x, 0);
@@ -136,8 +146,8 @@ export function logImprovement({ mean, std }: { mean: number; std: number }, bes
 /** Log density of a normal prior, without its constant. */
 const prior = (x: number, mean: number, std: number): number => -0.5 * ((x - mean) / std) ** 2;
 
-/** Generations of the search for the kernel's numbers. */
-const GENERATIONS = 25;
+/** Generations of the search for the kernel's numbers, from nothing and from a good guess. */
+const GENERATIONS = { fresh: 25, near: 8 };
 
 /** Numbers before any score: half of the unit cube's side, values of variance 1, a noise of a hundredth. */
 const vague = (dimension: number): Hyper => ({
@@ -160,7 +170,7 @@ interface Fitting {
 export function fit(
   points: readonly (readonly number[])[],
   values: readonly number[],
-  { seed, start = vague(points[0]!.length), fixed = false }: Fitting,
+  { seed, start, fixed = false }: Fitting,
 ): Process {
   const dimension = points[0]!.length;
   const wide = vague(dimension);
@@ -176,10 +186,12 @@ export function fit(
     const belief = hyper.lengths.reduce((sum, length) => sum + prior(length, wide.lengths[0]!, 1), 0);
     return -(process.evidence + belief + prior(hyper.scale, wide.scale, 1) + prior(hyper.noise, wide.noise, 2));
   };
-  const first = [...start.lengths, start.scale, start.noise];
-  const search = new Cma({ start: first, sigma: 0.5, seed, bounded: false });
+  const from = start ?? wide;
+  const first = [...from.lengths, from.scale, from.noise];
+  const search = new Cma({ start: first, sigma: start ? 0.25 : 0.5, seed, bounded: false });
+  const generations = fixed ? 0 : start ? GENERATIONS.near : GENERATIONS.fresh;
   let best = { x: first, cost: cost(first) };
-  for (let generation = 0; !fixed && generation < GENERATIONS; generation++) {
+  for (let generation = 0; generation < generations; generation++) {
     const candidates = search.ask();
     const costs = candidates.map(cost);
     for (const [i, value] of costs.entries()) if (value < best.cost) best = { x: candidates[i]!, cost: value };

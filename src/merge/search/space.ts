@@ -12,6 +12,8 @@ export interface RealGene {
   readonly high: number;
   readonly log?: boolean;
   readonly default: number;
+  /** Of a weight: the position of its model among those that the recipe merges, the base not counted. */
+  readonly weightOf?: number;
 }
 
 /** A whole number from low to high, both included. */

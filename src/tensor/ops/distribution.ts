@@ -40,3 +40,19 @@ export function swapTop(rec: Recorder, logits: Tensor, targets: Tensor): Tensor 
   rec.step({ kernel: "distribution/swap-top", bind: { logits, targets, y }, params: { n, v }, ...rowWork(rec, n, v) });
   return y;
 }
+
+/**
+ * An output for every row, as likely as softmax(logits) says: (N, V), uniform numbers in [0, 1) (N) -> (N) i32. The
+ * number u gives the first output up to which the probabilities sum to more than u.
+ */
+export function drawOutputs(rec: Recorder, logits: Tensor, uniforms: Tensor): Tensor {
+  const { rows: n, width: v } = rowsOf(logits);
+  const draws = rec.scratch([n], "drawn outputs", "i32");
+  rec.step({
+    kernel: "distribution/draw-outputs",
+    bind: { logits, uniforms, draws },
+    params: { n, v },
+    ...rowWork(rec, n, v),
+  });
+  return draws;
+}

@@ -26,8 +26,8 @@ test("a Cholesky factor times itself is the matrix, and solves systems", () => {
 test("the Matern kernel, by hand", () => {
   // r = sqrt(5) at a distance of one length: (1 + sqrt 5 + 5/3) exp(-sqrt 5)
   const at1 = (1 + Math.sqrt(5) + 5 / 3) * Math.exp(-Math.sqrt(5));
-  expect(matern([0.1], [0.4], HYPER)).toBeCloseTo(at1, 12);
-  expect(matern([0.1], [0.1], { ...HYPER, scale: Math.log(2) })).toBeCloseTo(4, 12);
+  expect(matern(HYPER)([0.1], [0.4])).toBeCloseTo(at1, 12);
+  expect(matern({ ...HYPER, scale: Math.log(2) })([0.1], [0.1])).toBeCloseTo(4, 12);
 });
 
 test("a process passes through its values, is unsure between them, and knows nothing far away", () => {

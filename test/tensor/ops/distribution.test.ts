@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { headGap, rowEntropy, swapTop } from "../../../src/tensor/ops/distribution.ts";
+import { drawOutputs, headGap, rowEntropy, swapTop } from "../../../src/tensor/ops/distribution.ts";
 import { divergence } from "../../../src/tensor/ops/divergence.ts";
 import { add, addScalar, mul, neg } from "../../../src/tensor/ops/elementwise.ts";
 import { rowMax } from "../../../src/tensor/ops/reduce.ts";
@@ -8,7 +8,13 @@ import { sharedGpu } from "../../support/gpu.ts";
 import { checkOp, hardware, runOp } from "../../support/program.ts";
 import { normals } from "../../support/random.ts";
 
-covers("distribution/head-gap", "distribution/row-entropy", "distribution/swap-top", "reduce/row-maxima");
+covers(
+  "distribution/draw-outputs",
+  "distribution/head-gap",
+  "distribution/row-entropy",
+  "distribution/swap-top",
+  "reduce/row-maxima",
+);
 
 const gpu = await sharedGpu();
 const SHAPES = [
@@ -84,6 +90,36 @@ describe.each([undefined, hardware])("profile %#", (profile) => {
         expect(y.toSorted()).toEqual(z.toSorted());
         expect(y.filter((value, i) => value !== z[i]).length).toBeLessThanOrEqual(2);
       }
+    }
+  });
+
+  test.each([...SHAPES, [2, 2049] as const])("draws from %d rows of %d", async (n, v) => {
+    const x = normals(6, n * v, 2);
+    for (const u of [0, 0.1, 0.5, 0.77, 1 - 2 ** -24]) {
+      const { outputs } = await runOp(gpu, {
+        inputs: { x: { shape: [n, v], data: x }, u: { shape: [n], data: new Float32Array(n).fill(u) } },
+        build: (rec, { x, u }) => drawOutputs(rec, x!, u!),
+        ...chosen,
+      });
+      const draws = new Int32Array(outputs.y!.buffer);
+      for (const [row, z] of rowsOf(Float64Array.from(x), n).entries()) {
+        const p = softmax(z);
+        const before = p.subarray(0, draws[row]!).reduce((sum, value) => sum + value, 0);
+        expect(before).toBeLessThan(u + 1e-5);
+        expect(before + p[draws[row]!]!).toBeGreaterThan(u - 1e-5);
+      }
+    }
+  });
+
+  test("draws no output that has no probability", async () => {
+    const x = Float32Array.of(Number.NEGATIVE_INFINITY, 0, Number.NEGATIVE_INFINITY, 1, Number.NEGATIVE_INFINITY);
+    for (const u of [0, 0.2, 0.5, 1 - 2 ** -24]) {
+      const { outputs } = await runOp(gpu, {
+        inputs: { x: { shape: [1, 5], data: x }, u: { shape: [1], data: Float32Array.of(u) } },
+        build: (rec, { x, u }) => drawOutputs(rec, x!, u!),
+        ...chosen,
+      });
+      expect(new Int32Array(outputs.y!.buffer)[0]).toBe(u < 1 / (1 + Math.E) ? 1 : 3);
     }
   });
 

@@ -2,9 +2,9 @@
  * Fisher-weighted averaging: each value of each model counts as much as that model's diagonal Fisher information says.
  *
  * Matena and Raffel, NeurIPS 2022, https://arxiv.org/abs/2111.09832. The Fisher information of every model is read from
- * a checkpoint of statistics with the names and shapes of the model (`stats`). Where any model lacks statistics for a
- * tensor, that tensor is the plain average. With `balance` a model counts in inverse proportion to the norm of its
- * statistics over all tensors, so that large gradients do not outvote the others.
+ * a checkpoint of statistics with the names and shapes of the model (`stats`), as `evaluate --probe fisher` writes it.
+ * Where any model lacks statistics for a tensor, that tensor is the plain average. With `balance` a model counts in
+ * inverse proportion to the norm of its statistics over all tensors, so that large gradients do not outvote the others.
  */
 
 import type { TensorEntry } from "../../../checkpoint/checkpoint.ts";
@@ -94,9 +94,11 @@ async function survey(tensors: readonly Inputs[]): Promise<Survey> {
     if (matched === 0 && tensors.length > 0) {
       throw new UserError(
         `No tensor has statistics in all of ${[...new Set(tensors[0]!.values.stats)].join(", ")}`,
-        "their tensors must have the names of the models' tensors",
+        "write those of each model with bun run evaluate MODEL --probe fisher --fisher-save FILE",
       );
     }
+    for (const { ref, name } of checkpoints.unused())
+      tensors[0]?.settings.remark?.(`${ref} has statistics of what is not merged`, name);
     const norms = new Map([...sums].map(([ref, sum]) => [ref, Math.sqrt(sum)]));
     return { checkpoints, norms, [Symbol.dispose]: () => checkpoints[Symbol.dispose]() };
   } catch (error) {

@@ -83,6 +83,25 @@ describe("fisher", () => {
       }
   });
 
+  test("says which statistics match no tensor, and which tensors have none", async () => {
+    const perModel = models.slice(0, 2).map((_, k) => {
+      const stats = path.join(folder, `part-${k}.safetensors`);
+      writeCheckpoint(stats, {
+        w: { shape: SHAPE, values: positive(k) },
+        ...(k === 1 && { "other.experts.up": { shape: [3], values: [1, 2, 3] } }),
+      });
+      return { stats };
+    });
+    const two = models.slice(0, 2);
+    const tensors = ["w", "v"].map((name) => ({ name, shape: SHAPE, models: two }));
+    const told: string[] = [];
+    await mergeArrays(gpu, fisher, tensors, { perModel, remark: (what, tensor) => told.push(`${what}: ${tensor}`) });
+    expect(told.toSorted()).toEqual([
+      `${path.join(folder, "part-1.safetensors")} has statistics of what is not merged: other.experts.up`,
+      "averaged plainly, since not every model has statistics of it: v",
+    ]);
+  });
+
   test("equal constant statistics give the weighted average", async () => {
     const flat = new Float32Array(255).fill(0.25);
     const perModel = statistics([flat, flat, flat], [{ weight: 1 }, { weight: 2 }, { weight: 1 }]);

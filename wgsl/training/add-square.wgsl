@@ -1,4 +1,4 @@
-// y += a x^2, or with `magnitude` a |x|: what importances are made of.
+// y += a x^2, or with `magnitude` a |x|: what importances and Fisher information are made of.
 //
 //   x (N)  f32  a gradient
 //   y (N)  f32  in and out
