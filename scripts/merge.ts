@@ -1,13 +1,14 @@
 #!/usr/bin/env bun
-import { GGUF } from "../src/checkpoint/gguf/write/options.ts";
 /**
  * Merge checkpoints that share an architecture into one.
  *
  *   bun run merge math/ code/ --base base/ --method ties --density 0.3 -o merged/
  *   bun run merge recipe.yml -o merged/
  */
-import { script } from "../src/cli/script.ts";
+import { command, script } from "../src/cli/script.ts";
+import { TRANSPLANT } from "../src/merge/commands/surgery-options.ts";
 import { mergekitOptions } from "../src/merge/mergekit-options.ts";
+import { isRecipeAlone, LAYERSHUFFLE, WRITING } from "../src/merge/options.ts";
 import { TUNING } from "../src/merge/tuning/options.ts";
 
 await script({
@@ -57,13 +58,7 @@ await script({
       value: "TEMPLATE",
       help: "auto (that of most models), chatml, llama3, mistral, alpaca, exaone, or a text in Jinja; that of --files when left out",
     },
-    shards: { type: "number.integer >= 1", value: "N", help: "number of files in the output folder" },
-    shard: {
-      type: "string",
-      value: "I/N",
-      help: "write only the I-th of N files; other processes write the others",
-    },
-    shard_size: { type: "string", default: "5GB", value: "SIZE", help: "largest file in the output folder" },
+    ...WRITING,
     compat_rounding: { type: "boolean", help: "round every step to dtype, as mergekit does" },
     compat_bugs: { type: "boolean", help: "reproduce mergekit's faults; on for recipes, off otherwise" },
     allow_duplicates: { type: "boolean", help: "count a model each time it is listed; mergekit counts it once" },
@@ -71,15 +66,38 @@ await script({
     multi: {
       type: "string",
       value: "DIR",
+      was: ["intermediate_dir"],
       help: "keep the results of a file's named recipes in DIR, and make none again that is finished",
     },
-    intermediate_dir: { type: "string", value: "DIR", help: "of mergekit: the same as --multi" },
     lazy: { type: "boolean", default: true, help: "with --multi; --no-lazy makes finished results again" },
     random_seed: { type: "number.integer >= 0", value: "N", help: "of mergekit: the same as --seed" },
-    out_shard_size: { type: "string", value: "SIZE", help: "of mergekit: the same as --shard-size" },
     ...TUNING,
-    ...GGUF,
     ...mergekitOptions,
+  },
+  commands: {
+    layershuffle: command({
+      about: "Take each block from one of several models at random, by a recipe that can be kept.",
+      args: "[...models]",
+      examples: [
+        "bun run merge layershuffle a/ b/ --weight 0.7,0.3 -o shuffled/",
+        "bun run merge layershuffle a/ b/ --full-random --seed 1 --print-recipe",
+        "bun run merge layershuffle --model a/ --model b/ --write-recipe shuffle.yml -o shuffled/",
+      ],
+      output: (options) => (options.explain || isRecipeAlone(options) ? "none" : "checkpoint"),
+      options: LAYERSHUFFLE,
+      run: async (context) => (await import("../src/merge/commands/layershuffle.ts")).layershuffle(context),
+    }),
+    transplant: command({
+      about: "Put a model under the tokenizer of another: shared tokens keep their rows, others are approximated.",
+      args: "<model> <donor>",
+      examples: [
+        "bun run merge transplant model/ donor/ -o transplanted/",
+        "bun run merge transplant model/ donor/ --approximate subword --byte-match yes -o transplanted/",
+      ],
+      output: "checkpoint",
+      options: TRANSPLANT,
+      run: async (context) => (await import("../src/merge/commands/transplant.ts")).transplant(context),
+    }),
   },
   essentials: ["base", "dtype", "out_dtype", "check", "explain", "post", "files", "shards"],
   run: async (context) => (await import("../src/merge/command.ts")).runMerge(context),

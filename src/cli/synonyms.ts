@@ -37,6 +37,8 @@ const SYNONYMS: Readonly<Record<string, readonly string[]>> = {
   lora_r: ["lora_rank"],
   lora_target_modules: ["lora_targets"],
   target_modules: ["lora_targets"],
+  approximation_method: ["approximate"],
+  k: ["terms"],
   use_lora: ["lora"],
   use_peft: ["lora"],
   use_dora: ["dora"],

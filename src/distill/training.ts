@@ -4,7 +4,7 @@
  */
 import type { Batch } from "../data/batch.ts";
 import type { Gpu } from "../gpu/gpu.ts";
-import { keyedNormals } from "../model/fresh.ts";
+import { keyedNormals } from "../keyed-random.ts";
 import type { Model } from "../model/model.ts";
 import type { Adaptive } from "../run/training/adaptive.ts";
 import type { BatchSource } from "../run/training/batch-source.ts";

@@ -2,7 +2,7 @@
  * Percentile bootstrap intervals over rows. Efron 1979. The draws depend on the seed alone, so two checkpoints share
  * them.
  */
-import { keyedUnits } from "../model/fresh.ts";
+import { keyedUnits } from "../keyed-random.ts";
 import type { ScoredRow } from "../run/scoring/scored-row.ts";
 
 /** Lists of rows that belong together: rows of one place are drawn together. */

@@ -16,7 +16,7 @@ import { loadMethod } from "../method/registry.ts";
 import { sizeOf } from "../tensor/tensor.ts";
 import { humanBytes } from "../text/format.ts";
 import { quote } from "../text/quote.ts";
-import { type Context, readRecipes, textOf } from "./commands/given-recipes.ts";
+import { type Context, type GivenRecipes, readRecipes, textOf } from "./commands/given-recipes.ts";
 import {
   checkLearning,
   learningMemory,
@@ -53,7 +53,7 @@ function historyOf(
 ) {
   const baseKey = recipe.base && referenceKey(recipe.base);
   const keys = [...new Set(recipeReferences(recipe).map(referenceKey))];
-  const [post] = context.picks.post;
+  const [post] = context.picks.post ?? [];
   const step = {
     script: "merge",
     version: context.version,
@@ -139,7 +139,7 @@ async function mergeOne(
   const origins = originsOf(models);
   const unread = await checkTwins(begun.plan.tensors, origins.readAgain);
   for (const warning of [...begun.plan.warnings, ...unread]) context.warn(warning);
-  const [postStep] = context.picks.post;
+  const [postStep] = context.picks.post ?? [];
   if (postStep) checkStep(postStep, begun.plan.tensors, models.streamed);
   const learning = { ...begun, settings: settingsOf(context, recipe), target };
   const { plan, table, lineage: learnt } = await withLearnt(context, learning, models, openGpu);
@@ -241,8 +241,11 @@ async function reportOf(context: Context, planned: Planned, target: string): Pro
   printCosts(context, plan, method, { to: target, ...(written !== undefined && { written }), learning });
 }
 
-/** Runs the script. */
-export async function runMerge(given: PlainContext & { readonly options: object }): Promise<Outcome> {
+/** Runs the script, or recipes that a sub-command reads or makes. */
+export async function runMerge(
+  given: PlainContext & { readonly options: object },
+  read: (context: Context) => Promise<GivenRecipes> = readRecipes,
+): Promise<Outcome> {
   const began = performance.now();
   const remarks: string[] = [];
   const warn = (text: string) => {
@@ -256,7 +259,7 @@ export async function runMerge(given: PlainContext & { readonly options: object 
   if (context.options.search !== undefined) throw new UserError("--search cannot run yet", "leave it out");
   const notice = mergekitNotice(context.options);
   if (notice) context.info(notice);
-  const { recipes, text } = await readRecipes(context);
+  const { recipes, text } = await read(context);
   // What a recipe names the frame does not know; other shards read it while this one is written.
   if (context.options.shard !== undefined)
     refuseInputs(

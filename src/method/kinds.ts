@@ -4,7 +4,9 @@
 export const FOLDERS = {
   merge: ["merge/methods"],
   post: ["merge/post-steps"],
+  approximation: ["merge/approximations"],
   search: ["merge/searches"],
+  adapt: ["adapt/methods"],
   distill: ["distill/methods"],
   unlearn: ["unlearn/methods/objectives", "unlearn/methods/edits"],
   smoothing: ["unlearn/methods/smoothings"],

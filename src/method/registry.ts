@@ -44,6 +44,7 @@ const NOUNS: Partial<Record<Kind, string>> = {
   unlearn: "method",
   curriculum: "method",
   post: "post step",
+  adapt: "method",
 };
 
 /** What messages call one method of a kind: "method", "optimizer". */

@@ -1,37 +1,16 @@
 /** Weights of a new model, drawn by (seed, tensor name), so that they do not depend on the order of execution. */
-import { createHash } from "node:crypto";
 import os from "node:os";
 import { encodeFloats } from "../checkpoint/decode.ts";
 import { DTYPE_BYTES } from "../checkpoint/dtype.ts";
 import { UserError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
+import { keyedNormals, keyedUnits } from "../keyed-random.ts";
 import { Parameter } from "../tensor/parameter.ts";
 import { showShape, sizeOf } from "../tensor/tensor.ts";
 import { humanBytes } from "../text/format.ts";
-import { xoshiro } from "../xoshiro.ts";
 import type { ParameterSpec } from "./architecture.ts";
 import { expectBuffers } from "./expect-buffers.ts";
 import { type Holding, heldDtype, type Loaded, type StoredTensor } from "./load.ts";
-
-/** An endless stream of numbers in [0, 1), chosen by a seed and a name. */
-export function keyedUnits(seed: number, name: string): () => number {
-  const digest = createHash("sha256").update(`${seed}\0${name}`).digest();
-  const word = xoshiro(new Uint32Array(4).map((_, i) => digest.readUInt32LE(4 * i)));
-  return () => word() / 2 ** 32;
-}
-
-/** Normal values of standard deviation `std`. */
-export function keyedNormals(count: number, std: number, seed: number, name: string): Float32Array {
-  const unit = keyedUnits(seed, name);
-  const values = new Float32Array(count);
-  for (let i = 0; i < count; i += 2) {
-    const radius = std * Math.sqrt(-2 * Math.log(1 - unit()));
-    const angle = 2 * Math.PI * unit();
-    values[i] = radius * Math.cos(angle);
-    if (i + 1 < count) values[i + 1] = radius * Math.sin(angle);
-  }
-  return values;
-}
 
 /** Values of a new weight. */
 export function drawn({ init }: ParameterSpec, name: string, count: number, seed: number): Float32Array {

@@ -2,6 +2,7 @@
  * An adapter's matrices as PEFT's files hold them. Those of experts are held as stacks here and lie one by one, or
  * turned and side by side, in files; an embedding's A is turned.
  */
+import { embeddingName, tensorName } from "../checkpoint/adapter/keys.ts";
 import type { Parameter } from "../tensor/parameter.ts";
 import type { Target } from "./lora-targets.ts";
 
@@ -16,19 +17,13 @@ export interface AdapterTensor {
   readonly turned?: readonly [rows: number, columns: number];
 }
 
-const PREFIX = "base_model.model.";
-
-/** PEFT's names of a module's tensors. */
-export const tensorName = (module: string, part: "lora_A" | "lora_B" | "lora_magnitude_vector"): string =>
-  `${PREFIX}${module}.${part}${part === "lora_magnitude_vector" ? "" : ".weight"}`;
-
 /** Name and shape of A and B as they are held: of experts (E, r, in) and (E, out, r), of embeddings (V, r), (C, r). */
 export function heldShapes(
   { module, kind, into, out, experts }: Target,
   rank: number,
 ): { readonly a: readonly [string, readonly number[]]; readonly b: readonly [string, readonly number[]] } {
   const name = (letter: "A" | "B") =>
-    kind === "embedding" ? `${PREFIX}${module}.lora_embedding_${letter}` : tensorName(module, `lora_${letter}`);
+    kind === "embedding" ? embeddingName(module, letter) : tensorName(module, `lora_${letter}`);
   if (kind === "embedding") return { a: [name("A"), [into, rank]], b: [name("B"), [out, rank]] };
   const stack = kind === "linear" ? [] : [experts];
   return { a: [name("A"), [...stack, rank, into]], b: [name("B"), [...stack, out, rank]] };

@@ -5,14 +5,15 @@
  * https://arxiv.org/abs/2312.03732; DoRA, rows of W + s B A at learnt lengths, https://arxiv.org/abs/2402.09353.
  */
 
+import { tensorName } from "../checkpoint/adapter/keys.ts";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { decodeFloats } from "../checkpoint/decode.ts";
 import { UserError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
+import { keyedNormals, keyedUnits } from "../keyed-random.ts";
 import { Parameter } from "../tensor/parameter.ts";
 import type { ParameterSpec } from "./architecture.ts";
-import { keyedNormals, keyedUnits } from "./fresh.ts";
-import { type AdapterTensor, fileTensors, heldShapes, nestingOf, tensorName } from "./lora-files.ts";
+import { type AdapterTensor, fileTensors, heldShapes, nestingOf } from "./lora-files.ts";
 import { type Target, targetModules, writtenTargets } from "./lora-targets.ts";
 
 export interface LoraOptions {

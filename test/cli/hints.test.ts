@@ -22,11 +22,13 @@ const FOREIGN = /(?:\b(?:llama-[a-z]+|jq|gunzip|unzstd|git lfs)\b|`bun install`)
 
 /** Scripts that import a file for something else and never print its errors. */
 const SILENT: Readonly<Record<string, readonly string[]>> = {
-  "src/checkpoint/write/write.ts": ["evaluate"], // --pass and --dump write streams
-  "src/checkpoint/gguf/write/encoder.ts": ["evaluate"],
-  "src/checkpoint/gguf/write/importance.ts": ["evaluate"], // it makes statistics and quantizes nothing
-  "src/checkpoint/gguf/write/gguf-file.ts": ["evaluate", "merge"], // whose results are no adapters
+  "src/checkpoint/write/write.ts": ["evaluate", "adapt"], // --pass and --dump write streams, adapt no GGUF files
+  "src/checkpoint/gguf/write/encoder.ts": ["evaluate", "adapt"],
+  "src/checkpoint/gguf/write/importance.ts": ["evaluate", "adapt"], // it makes statistics and quantizes nothing
+  "src/checkpoint/gguf/write/gguf-file.ts": ["evaluate", "merge", "adapt"], // whose results are no adapters of it
   "src/data/chat/jinja.ts": ["merge"], // it renders nothing
+  "src/data/load-tokenizer.ts": ["merge"], // a model's vocabulary is that of its own tokenizer
+  "src/data/tokenization/definition.ts": ["merge"],
   "src/data/chat/conversation.ts": ["sample"], // no token of a prompt counts
   "src/data/sequences.ts": ["sample"], // prompts have their own limit
   "src/data/split.ts": ["evaluate"],

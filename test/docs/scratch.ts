@@ -28,7 +28,8 @@ const TINY = {
 const SAME: Readonly<Record<string, readonly string[]>> = {
   base: ["model", "large", "before", "clean", "c"],
   math: ["a", "unlearned", "trained", "merged"],
-  code: ["b", "facts", "small", "retrained", "robust", "after"],
+  code: ["b", "facts", "small", "retrained", "robust", "after", "donor"],
+  adapter: ["math-lora"],
   "rows.jsonl": ["m.jsonl", "mv.jsonl", "a.jsonl", "av.jsonl", "prompts.jsonl"],
   "other.jsonl": ["c.jsonl", "cv.jsonl", "b.jsonl", "bv.jsonl", "all.jsonl", "text.jsonl"],
   "forget.jsonl": ["f.jsonl", "secrets.jsonl"],
@@ -50,6 +51,7 @@ bun run train --init tiny.json --tokenizer byte --data rows.jsonl --data other.j
 bun run train base/ --data rows.jsonl --eval-data rows.jsonl --eval-every 2 --steps 6 --log run.jsonl -o math/
 bun run train base/ --data other.jsonl --steps 6 -o code/
 bun run train base/ --data rows.jsonl --steps 2 --lora --lora-rank 2 -o adapter/
+bun run train base/ --data other.jsonl --steps 2 --lora --lora-rank 2 -o code-lora/
 head -n 3 forget.jsonl > few.jsonl
 bun run train base/ --data few.jsonl --batch-size 3 --steps 100 --lr 1e-2 -o knows/
 bun run merge math/ code/ --method linear -o merged.safetensors

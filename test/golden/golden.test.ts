@@ -17,11 +17,12 @@ const folder = (name: string) => join(import.meta.dir, name);
 
 for (const [name, format, count] of [
   ["merge", "merge", 55],
-  ["tokenizer-merge", "vocabulary", 8],
+  ["tokenizer-merge", "vocabulary", 12],
   ["train", "train", 7],
   ["train-next", "train", 25],
   ["loss", "loss", 23],
   ["quantized", "quantized", 21],
+  ["adapters", "adapters", 47],
 ] as const) {
   const goldens = (await openGoldens(folder(name)))!;
   describe(name, () => {

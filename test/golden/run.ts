@@ -1,17 +1,18 @@
 /**
  * Checks folders of golden values: prints each case that fails, and how many are within tolerance.
  *
- *   bun test/golden/run.ts test/golden/merge test/golden/train test/golden/loss
+ *   bun test/golden/run.ts test/golden/merge test/golden/train test/golden/adapters
  *
- * A folder is in one of five formats, told by its files and described in its README: `merge` (index.json and
+ * A folder is in one of six formats, told by its files and described in its README: `merge` (index.json and
  * cases/*.yml), `vocabulary` (inputs, and merges whose expected tensors come with their tokens), `loss` (cases.json and
  * inputs.safetensors), `train` and `quantized` (a folder per model with a case.json; that of a quantised one names the
- * tensors that were dequantised). Exit code 1 when a case fails, 2 for a folder in no known format or without a
- * readable list of cases.
+ * tensors that were dequantised), `adapters` (sets of adapters with cases.json, and what combines them). Exit code 1
+ * when a case fails, 2 for a folder in no known format or without a readable list of cases.
  */
 import { existsSync, statSync } from "node:fs";
 import path from "node:path";
 import { type Gpu, openGpu } from "../../src/gpu/gpu.ts";
+import { adapterSets, checkAdapters } from "./formats/adapters.ts";
 import { required } from "./formats/index-file.ts";
 import { LossGoldens } from "./formats/loss.ts";
 import { MergeGoldens } from "./formats/merge.ts";
@@ -21,7 +22,7 @@ import { checkVocabulary, vocabularyCases } from "./formats/vocabulary.ts";
 
 /** A folder's cases: the name of each, and what runs it and gives what is wrong. */
 export interface Goldens {
-  readonly format: "merge" | "vocabulary" | "train" | "loss" | "quantized";
+  readonly format: "merge" | "vocabulary" | "train" | "loss" | "quantized" | "adapters";
   readonly cases: readonly (readonly [name: string, check: (gpu: Gpu) => Promise<string[]>])[];
   close(): void;
 }
@@ -54,6 +55,16 @@ export async function openGoldens(folder: string): Promise<Goldens | undefined> 
     );
     return { format: "loss", cases, close: () => {} };
   }
+  const sets = adapterSets(folder);
+  if (sets.length > 0) {
+    const cases = sets.flatMap((set) =>
+      set.cases.map((one) => {
+        const name = `${path.basename(set.folder)} ${one.case} ${one.combination_type}`;
+        return [name, (gpu: Gpu) => checkAdapters(set, one, gpu)] as const;
+      }),
+    );
+    return { format: "adapters", cases, close: () => {} };
+  }
   const found = statSync(folder, { throwIfNoEntry: false })?.isDirectory() ? trainCases(folder) : [];
   if (found.length === 0) return undefined;
   if (quantizedCases(folder).length > 0) {
@@ -71,7 +82,7 @@ async function checkFolder(folder: string, gpu: Gpu): Promise<number> {
   const goldens = await openGoldens(folder).catch((error: unknown) => reason(error));
   if (goldens === undefined || typeof goldens === "string") {
     const known = existsSync(folder)
-      ? "is in no known format: merge, vocabulary, train, loss or quantized"
+      ? "is in no known format: merge, vocabulary, train, loss, quantized or adapters"
       : "does not exist";
     process.stderr.write(goldens === undefined ? `${folder} ${known}\n` : `${folder} cannot be read: ${goldens}\n`);
     return 2;

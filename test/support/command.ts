@@ -39,6 +39,7 @@ export const runScript = (name: string, argv: readonly string[], cwd: string, en
 export function runShell(line: string, cwd: string): Promise<Ran> {
   const names = [
     "merge",
+    "adapt",
     "train",
     "distill",
     "unlearn",

@@ -29,6 +29,17 @@ const PARTS: Record<string, Factor> = {
   lora_magnitude_vector: "magnitude",
 };
 
+/** PEFT's names of a module's tensors. */
+export const tensorName = (module: string, part: "lora_A" | "lora_B" | "lora_magnitude_vector"): string =>
+  `${PREFIX}${module}.${part}${part === "lora_magnitude_vector" ? "" : ".weight"}`;
+
+/** PEFT's names of the factors of an embedding. */
+export const embeddingName = (module: string, letter: "A" | "B"): string =>
+  `${PREFIX}${module}.lora_embedding_${letter}`;
+
+/** The name of a tensor that an adapter holds whole. */
+export const wholeName = (tensor: string): string => `${PREFIX}${tensor}`;
+
 export const isFactorName = (name: string): boolean => FACTOR.test(name);
 
 /** Throws UserError for a name that PEFT does not use: leaving a tensor out would change the model unseen. */

@@ -17,7 +17,7 @@ import type { PostStep } from "../post-step.ts";
 export type Context = PlainContext & {
   readonly options: AnyValues;
   readonly method: MergeMethod | undefined;
-  readonly picks: { readonly post: readonly Bound<PostStep>[] };
+  readonly picks: { readonly post?: readonly Bound<PostStep>[] };
 };
 
 const isRecipeFile = (name: string): boolean => /\.ya?ml$/i.test(name);
@@ -45,8 +45,14 @@ function placeFor(recipe: string, args: readonly string[]): string {
   return `for the result to go there: -o ${quote(other)}; models are named in the recipe`;
 }
 
-/** The recipes to run, in order; the last one is the output. */
-export async function readRecipes(context: Context): Promise<{ recipes: Recipe[]; text: string | undefined }> {
+/** The recipes to run, in order; the last one is the output. `text`: of the file that holds them. */
+export interface GivenRecipes {
+  readonly recipes: readonly Recipe[];
+  readonly text: string | undefined;
+}
+
+/** Those that the arguments name or spell out. */
+export async function readRecipes(context: Context): Promise<GivenRecipes> {
   const files = context.recipe ? [context.recipe] : context.args.filter(isRecipeFile);
   const dtype = dtypeOption(context, "dtype");
   const outDtype = dtypeOption(context, "out_dtype");

@@ -11,7 +11,6 @@ import type { Recipe } from "../../checkpoint/lineage/recipe/recipe.ts";
 import { open } from "../../checkpoint/open.ts";
 import { UserError } from "../../errors.ts";
 import { show } from "../../json.ts";
-import { flagOf } from "../../method/options.ts";
 import { type Context, textOf } from "./given-recipes.ts";
 
 /** What a recipe would write. */
@@ -21,33 +20,25 @@ export interface Wanted {
   readonly lineage: readonly LineageEntry[];
 }
 
-/** The option that says where results are kept, and the folder. */
-function keptIn(context: Context): { flag: string; folder: string } | undefined {
-  const given = ["multi", "intermediate_dir"].filter((name) => textOf(context, name) !== undefined);
-  if (given.length > 1)
-    throw new UserError("--multi and --intermediate-dir say the same", "leave out --intermediate-dir");
-  return given[0] === undefined ? undefined : { flag: flagOf(given[0]), folder: textOf(context, given[0])! };
-}
-
 /** A name that is one component of a path, and no flag or hidden file. */
 const isPlain = (name: string): boolean => /^[^\p{Cc}/\\:~.-][^\p{Cc}/\\:]*$/u.test(name);
 
 /** Throws UserError where the results have no place of their own, or there is no recipe to name them. */
 export function namedResults(context: Context, recipes: readonly Recipe[]): NamedResults {
-  const kept = keptIn(context);
+  const kept = textOf(context, "multi");
   const again = context.options.lazy === false;
   if (again && kept === undefined)
     throw new UserError("--no-lazy makes finished results of --multi again, and there is no --multi", "leave it out");
   const [{ file } = { file: "" }] = recipes;
   if (kept !== undefined && file === "command line")
-    throw new UserError(`${kept.flag} is for a file of several recipes`, "name a recipe: ingot merge recipes.yml");
-  const odd = kept && recipes.slice(0, -1).find(({ name }) => !isPlain(name!));
+    throw new UserError("--multi is for a file of several recipes", "name a recipe: ingot merge recipes.yml");
+  const odd = kept === undefined ? undefined : recipes.slice(0, -1).find(({ name }) => !isPlain(name!));
   if (odd)
     throw new UserError(
-      `${file}: the name ${show(odd.name!)} cannot be a folder in ${kept.folder}`,
+      `${file}: the name ${show(odd.name!)} cannot be a folder in ${kept}`,
       "name recipes in letters, digits and dashes",
     );
-  return new NamedResults(context, kept?.folder, again);
+  return new NamedResults(context, kept, again);
 }
 
 export class NamedResults {

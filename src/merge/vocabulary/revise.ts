@@ -4,8 +4,9 @@ import type { TokenizerRecipe } from "../../checkpoint/lineage/recipe/recipe.ts"
 import { type ModelReference, referenceKey } from "../../checkpoint/reference.ts";
 import { isStream } from "../../checkpoint/stream/stream.ts";
 import { vocabularyOf } from "../../data/vocabulary.ts";
-import { isEmbedding, type NamedModel, resolve, tokenTable } from "../../model/names.ts";
+import { type NamedModel, resolve } from "../../model/names.ts";
 import { columnsOf, type Row, type RowSource, reRowed } from "./rows.ts";
+import { heightOf, tablesOf } from "./tables.ts";
 import { type Known, knownVocabularies, type Target, targetOf } from "./target.ts";
 
 export interface Revised {
@@ -71,23 +72,6 @@ function dropped(all: readonly Known[], { tokens, source }: Target): string[] {
 function gaps({ tokens, size, source }: Target): string[] {
   const count = size - new Set(tokens.values()).size;
   return count > 0 ? [`${count} ids of ${source.ref} have no token: their rows are the mean of all others`] : [];
-}
-
-/** Rows that a model stores of its token table. */
-const heightOf = (model: NamedModel): number => tokenTable(model)?.entry.shape[0] ?? 0;
-
-/** Heads of masked language models, whose names are those of no embedding. */
-const MASKED_HEAD = /(^|\.)(cls\.predictions\.(bias|decoder\.\w+)|vocab_projector\.\w+)$/;
-/** Tables and matrices that may happen to have as many rows as there are tokens. */
-const OTHER_ROWS = /position|token_type|\.(dense|layer_norm)\./;
-
-/** The tensors of a model that have a row for every token: the table, a head, its bias. */
-function tablesOf(model: NamedModel): string[] {
-  const height = heightOf(model);
-  return [...model.tensors]
-    .filter(([name]) => (isEmbedding(name) && !OTHER_ROWS.test(name)) || MASKED_HEAD.test(name))
-    .filter(([, { shape }]) => shape[0] === height && shape.length <= 2)
-    .map(([name]) => name);
 }
 
 function withRows(

@@ -10,6 +10,26 @@ const SLOW = ["vocab.json", "merges.txt", "vocab.txt", "tokenizer.model", "spiec
 const OWN = ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"];
 const NAMES = [...OWN, ...SLOW];
 
+/** Puts the tokenizer files of `from` in place of those in `files`. */
+export function takeTokenizer(files: Map<string, Uint8Array>, from: ReadonlyMap<string, Uint8Array>): void {
+  for (const name of NAMES) {
+    const bytes = from.get(name);
+    if (bytes) files.set(name, bytes);
+    else files.delete(name);
+  }
+}
+
+/**
+ * Puts a changed tokenizer.json in the place of the old one; gives the names of files that say less than it now, and
+ * are taken out.
+ */
+export function putTokenizer(files: Map<string, Uint8Array>, bytes: Uint8Array): string[] {
+  files.set("tokenizer.json", bytes);
+  const left = SLOW.filter((name) => files.has(name));
+  for (const name of left) files.delete(name);
+  return left;
+}
+
 /**
  * By name; undefined removes a file of `donor`, whose files otherwise go with the result: another model's tokenizer
  * replaces all of them, and one that took tokens up has no form but tokenizer.json.
@@ -55,20 +75,35 @@ function moveSpecialIds(
 ): void {
   if (source.checkpoint === donor.checkpoint) return;
   const texts = new Map([...(vocabularyOf(donor.checkpoint) ?? [])].map(([token, id]) => [id, token]));
+  changeStatedIds(files, donor.ref, (id, { file, path }) => {
+    const there = tokens.get(texts.get(id) ?? "");
+    if (there === undefined) warnings.push(`${file}: ${path} ${id} is no token of ${source.ref}; look at it`);
+    return there ?? id;
+  });
+}
+
+/** Where an id stands. */
+export interface IdPlace {
+  readonly file: string;
+  /** The keys that lead there, with points between them. */
+  readonly path: string;
+}
+
+/** Changes the ids that `..._token_id` keys of config.json and generation_config.json name, of the model `ref`. */
+export function changeStatedIds(
+  files: Map<string, Uint8Array>,
+  ref: string,
+  moved: (id: number, place: IdPlace) => number,
+): void {
   for (const name of HOLDERS) {
     const bytes = files.get(name);
     if (!bytes) continue;
-    const what = `${name} of ${donor.ref}`;
+    const what = `${name} of ${ref}`;
     const before = decodeText(bytes, what);
     let text = before;
     for (const { path, value } of statedIds(parseJson(before, what).value)) {
-      const moved = (id: number): number => {
-        const there = tokens.get(texts.get(id) ?? "");
-        if (there === undefined)
-          warnings.push(`${name}: ${path.join(".")} ${id} is no token of ${source.ref}; look at it`);
-        return there ?? id;
-      };
-      const ids = Array.isArray(value) ? value.map(moved) : moved(value);
+      const place = { file: name, path: path.join(".") };
+      const ids = Array.isArray(value) ? [...new Set(value.map((id) => moved(id, place)))] : moved(value, place);
       if (JSON.stringify(ids) !== JSON.stringify(value)) text = editJson(text, path, ids);
     }
     if (text !== before) files.set(name, new TextEncoder().encode(text));

@@ -2,7 +2,7 @@
  * From logits to a token: repetition penalty, temperature, top-k, top-p, min-p, in the order of Hugging Face's
  * processors; f64 on the host. Every draw is a function of (seed, sequence, place), so batching changes nothing.
  */
-import { keyedUnits } from "../../model/fresh.ts";
+import { keyedUnits } from "../../keyed-random.ts";
 
 export interface SamplingOptions {
   /** 0: the most likely token. */

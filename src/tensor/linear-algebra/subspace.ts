@@ -20,7 +20,7 @@ const CHECKED = 4;
 const ORTHONORMAL = 1e-4;
 
 /** Standard normal numbers; the same for the same count. */
-function gaussian(count: number): Float32Array {
+export function gaussian(count: number): Float32Array {
   let state = 0x9e3779b9;
   const next = () => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;

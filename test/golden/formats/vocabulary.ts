@@ -1,6 +1,7 @@
 /**
- * Merges that choose a vocabulary: a folder per case beside `inputs`, or `cases/NAME.yml` beside `expected/NAME`. Rows
- * are compared by token, never by id; rows without a token, which pad the table, as they stand.
+ * Merges that choose a vocabulary: a folder per case beside `inputs`, or `cases/NAME.yml` beside `expected/NAME`; a
+ * case without a recipe is a transplant. Rows are compared by token, never by id; rows without a token, which pad the
+ * table, as they stand.
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -14,10 +15,12 @@ import { type Vocabulary, vocabularyOf } from "../../../src/data/vocabulary.ts";
 import type { Gpu } from "../../../src/gpu/gpu.ts";
 import { readIndex, required } from "./index-file.ts";
 import { runRecipe } from "./merge.ts";
+import { runSurgery, type Surgery } from "./surgeon.ts";
 import { largest, readTensors, type StoredValues } from "./tensors.ts";
 
 interface Case {
-  readonly recipe: string;
+  /** A recipe's file, or a transplant. */
+  readonly recipe: string | (() => Surgery);
   readonly tensors: string;
   readonly tolerance: number;
   readonly vocabulary: () => Promise<Vocabulary>;
@@ -31,10 +34,15 @@ export function vocabularyCases(folder: string): Map<string, Case> {
   if (!existsSync(join(folder, "inputs"))) return found;
   for (const name of readdirSync(folder).sort()) {
     const [recipe, json] = ["config.yml", "case.json"].map((file) => join(folder, name, file)) as [string, string];
-    if (!existsSync(recipe) || !existsSync(json)) continue;
-    const index = () => readIndex<{ vocab?: Record<string, number>; vocab_size?: number }>(json);
+    if (!existsSync(json)) continue;
+    const index = () => readIndex<{ vocab?: Record<string, number>; vocab_size?: number } & Partial<Surgery>>(json);
+    const surgery = () => ({
+      model: required(index().model, `${json}: model`),
+      donor: required(index().donor, `${json}: donor`),
+      arguments: required(index().arguments, `${json}: arguments`),
+    });
     found.set(name, {
-      recipe,
+      recipe: existsSync(recipe) ? recipe : surgery,
       tensors: join(folder, name, "expected.safetensors"),
       tolerance: 1e-6,
       vocabulary: async () => new Map(Object.entries(required(index().vocab, `${json}: vocab`))),
@@ -65,9 +73,8 @@ export function vocabularyCases(folder: string): Map<string, Case> {
 const sizeIn = ({ files }: { readonly files: ReadonlyMap<string, Uint8Array> }): number =>
   JSON.parse(new TextDecoder().decode(files.get("config.json"))).vocab_size;
 
-/** Runs a case; gives what is wrong with it. */
-export async function checkVocabulary(folder: string, golden: Case, gpu: Gpu, chunkValues?: number): Promise<string[]> {
-  const [recipe] = await parseRecipe(readFileSync(golden.recipe, "utf8"), golden.recipe);
+async function runFile(folder: string, file: string, gpu: Gpu, chunkValues?: number) {
+  const [recipe] = await parseRecipe(readFileSync(file, "utf8"), file);
   const models = new Map<string, Checkpoint>();
   for (const ref of recipeReferences(recipe!)) models.set(referenceKey(ref), await open(join(folder, ref.path)));
   const { output, files } = await runRecipe(recipe!, models, {
@@ -75,6 +82,15 @@ export async function checkVocabulary(folder: string, golden: Case, gpu: Gpu, ch
     ...(chunkValues !== undefined && { chunkValues }),
   });
   for (const model of models.values()) model.close();
+  return { output, files };
+}
+
+/** Runs a case; gives what is wrong with it. */
+export async function checkVocabulary(folder: string, golden: Case, gpu: Gpu, chunkValues?: number): Promise<string[]> {
+  const { recipe } = golden;
+  const { output, files } = await (typeof recipe === "string"
+    ? runFile(folder, recipe, gpu, chunkValues)
+    : runSurgery(folder, recipe(), gpu));
   const expected = await readTensors(golden.tensors);
   const theirs = await golden.vocabulary();
   const ours = vocabularyOf({ files })!;

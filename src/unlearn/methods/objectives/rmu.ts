@@ -8,7 +8,7 @@
  * h is the output of block `layer`; gradients do not reach beyond it.
  */
 import { UserError } from "../../../errors.ts";
-import { keyedUnits } from "../../../model/fresh.ts";
+import { keyedUnits } from "../../../keyed-random.ts";
 import type { Recorded } from "../../../model/model.ts";
 import { square, sub } from "../../../tensor/ops/elementwise.ts";
 import { rowSum } from "../../../tensor/ops/reduce.ts";

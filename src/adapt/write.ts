@@ -1,0 +1,71 @@
+/** Writes an adapter: factors as they are made, then what it holds whole. */
+
+import { wholeName } from "../checkpoint/adapter/keys.ts";
+import { factorNames, type WrittenModule } from "../checkpoint/adapter/written.ts";
+import type { TensorEntry } from "../checkpoint/checkpoint.ts";
+import { decodeFloats, encodeFloats } from "../checkpoint/decode.ts";
+import type { Dtype } from "../checkpoint/dtype.ts";
+import type { OutputPlan } from "../checkpoint/write/shards.ts";
+import { createWriter } from "../checkpoint/write/write.ts";
+import type { WriteOptions } from "../checkpoint/write/writer.ts";
+import { UserError } from "../errors.ts";
+import { show } from "../json.ts";
+
+/** Factors as they lie in a file: a (rank, in), b (out, rank). */
+export interface StoredFactors {
+  readonly a: Float32Array;
+  readonly b: Float32Array;
+}
+
+const PIECE = 2 ** 22;
+
+/** Values in their type of storage. Throws UserError for one that it cannot hold. */
+export function stored(values: Float32Array, dtype: Dtype, name: string): Uint8Array {
+  const bytes = encodeFloats(values, dtype);
+  if (dtype !== "F32" && !decodeFloats(bytes, dtype).every(Number.isFinite))
+    throw new UserError(`${show(name)} has a value that ${dtype} cannot hold`, "write --dtype bf16 or f32", 1);
+  return bytes;
+}
+
+/**
+ * Writes a plan; `factors` is asked for each module in order. Gives the bytes written. The target stays as it was after
+ * an error.
+ */
+export async function writeAdapter<M extends WrittenModule>(
+  target: string,
+  plan: OutputPlan,
+  {
+    modules,
+    factors,
+    whole,
+    dtype,
+    options,
+  }: {
+    readonly modules: readonly M[];
+    readonly factors: (module: M) => Promise<StoredFactors>;
+    readonly whole: ReadonlyMap<string, TensorEntry>;
+    readonly dtype: Dtype;
+    readonly options: WriteOptions;
+  },
+): Promise<number> {
+  const writer = await createWriter(target, plan, options);
+  try {
+    for (const module of modules) {
+      const { a, b } = await factors(module);
+      const [nameA, nameB] = factorNames(module);
+      await writer.write(nameA, stored(a, dtype, nameA));
+      await writer.write(nameB, stored(b, dtype, nameB));
+    }
+    for (const [name, entry] of whole)
+      for (let at = 0; at < entry.bytes; at += PIECE) {
+        const piece = new Uint8Array(Math.min(PIECE, entry.bytes - at));
+        await entry.read(piece, at);
+        await writer.write(wholeName(name), piece);
+      }
+    await writer.finish();
+  } catch (error) {
+    await writer.abort();
+    throw error;
+  }
+  return writer.bytes;
+}
