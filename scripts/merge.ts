@@ -6,6 +6,7 @@
  *   bun run merge recipe.yml -o merged/
  */
 import { command, script } from "../src/cli/script.ts";
+import { EXPERT_COMMANDS } from "../src/merge/commands/expert-commands.ts";
 import { TRANSPLANT } from "../src/merge/commands/surgery-options.ts";
 import { mergekitOptions } from "../src/merge/mergekit-options.ts";
 import { isRecipeAlone, LAYERSHUFFLE, WRITING } from "../src/merge/options.ts";
@@ -87,6 +88,7 @@ await script({
       options: LAYERSHUFFLE,
       run: async (context) => (await import("../src/merge/commands/layershuffle.ts")).layershuffle(context),
     }),
+    ...EXPERT_COMMANDS,
     transplant: command({
       about: "Put a model under the tokenizer of another: shared tokens keep their rows, others are approximated.",
       args: "<model> <donor>",
@@ -99,6 +101,6 @@ await script({
       run: async (context) => (await import("../src/merge/commands/transplant.ts")).transplant(context),
     }),
   },
-  essentials: ["base", "dtype", "out_dtype", "check", "explain", "post", "files", "shards"],
+  essentials: ["base", "dtype", "out_dtype", "check", "explain", "post"],
   run: async (context) => (await import("../src/merge/command.ts")).runMerge(context),
 });

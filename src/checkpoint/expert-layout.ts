@@ -24,6 +24,7 @@ const USUAL: ExpertLayout = { gate: "gate_proj", up: "up_proj", down: "down_proj
 
 /** `model_type` of architectures whose checkpoints hold a tensor per expert, and their names. */
 const PER_EXPERT: Readonly<Record<string, ExpertLayout>> = {
+  deepseek: USUAL,
   deepseek_v2: USUAL,
   deepseek_v3: USUAL,
   ernie4_5_moe: USUAL,

@@ -8,10 +8,11 @@
 
 import type { LineageEntry } from "../checkpoint/checkpoint.ts";
 import { controlIn } from "../checkpoint/lineage/lineage.ts";
+import { moeReferences, parseMoeRecipe } from "../checkpoint/lineage/recipe/experts-recipe.ts";
 import { orderRecipes } from "../checkpoint/lineage/recipe/order-recipes.ts";
 import { parseRecipe } from "../checkpoint/lineage/recipe/read-recipe.ts";
 import { recipeReferences } from "../checkpoint/lineage/recipe/recipe.ts";
-import { openable } from "../checkpoint/reference.ts";
+import { type ModelReference, openable } from "../checkpoint/reference.ts";
 import { UserError } from "../errors.ts";
 import { show } from "../json.ts";
 import { loadMethod } from "../method/registry.ts";
@@ -201,12 +202,21 @@ function coveredSteps(lineage: readonly LineageEntry[], sources: readonly Source
   return covered;
 }
 
+const pathsOf = ({ adapter, ...base }: ModelReference) => ({
+  path: openable(base),
+  adapter: adapter && openable(adapter),
+});
+
 type ReadRecipe = Awaited<ReturnType<typeof readRecipe>>;
 
 /** What a step's recipe says: its references in the order in which lineage lists inputs, and its types. */
 async function readRecipe(entry: LineageEntry) {
   const text = recipeOf(entry);
   if (text === undefined) return undefined;
+  if (entry.script === "merge moe") {
+    const recipe = await parseMoeRecipe(text, "the recipe in the lineage");
+    return { paths: moeReferences(recipe).map(pathsOf), dtype: undefined, outDtype: undefined };
+  }
   const documents = orderRecipes(await parseRecipe(text, "the recipe in the lineage"));
   const named = new Set(documents.map(({ name }) => name));
   // The number of inputs and the method distinguish the steps of one file: lineage does not keep their names.

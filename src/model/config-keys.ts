@@ -106,7 +106,7 @@ const HARMLESS = new RegExp(
     "use_bfloat16|torchscript|tf_legacy_loss|gradient_checkpointing|reorder_and_upcast_attn|chunk_size_feed_forward",
     "cross_attention_hidden_size|tie_encoder_decoder|is_decoder|quantization(_config)?|compression_config",
     "transformers\\.js_config|transformers_weights|pad_to_multiple_of",
-    "max_window_layers|tie_word_embeddings|router_aux_loss_coef|initializer_range|encoder_stride|pooler_.*|directionality|tie_weights_|output_past|cache_implementation",
+    "max_window_layers|tie_word_embeddings|router_aux_loss_coef|aux_loss_alpha|seq_aux|initializer_range|encoder_stride|pooler_.*|directionality|tie_weights_|output_past|cache_implementation",
     "original_max_position_embeddings|max_sequence_length|max_seq_len|rope_parameters|rope_scaling|rope_theta",
     "(min|max)_(length|new_tokens)|do_sample|early_stopping|num_beams|num_beam_groups|diversity_penalty|temperature",
     "top_k|top_p|typical_p|repetition_penalty|length_penalty|no_repeat_ngram_size|encoder_no_repeat_ngram_size",

@@ -29,12 +29,12 @@ const SILENT: Readonly<Record<string, readonly string[]>> = {
   "src/data/chat/jinja.ts": ["merge"], // it renders nothing
   "src/data/load-tokenizer.ts": ["merge"], // a model's vocabulary is that of its own tokenizer
   "src/data/tokenization/definition.ts": ["merge"],
-  "src/data/chat/conversation.ts": ["sample"], // no token of a prompt counts
+  "src/data/chat/conversation.ts": ["sample", "merge"], // no token of a prompt counts, and of rows that are read none
   "src/data/sequences.ts": ["sample"], // prompts have their own limit
-  "src/data/split.ts": ["evaluate"],
+  "src/data/split.ts": ["evaluate", "merge"],
   "src/data/examples.ts": ["sample"],
-  "src/model/expect-buffers.ts": ["evaluate", "sample"], // nothing is trained
-  "src/model/lora.ts": ["evaluate", "sample"], // they make no adapter
+  "src/model/expect-buffers.ts": ["evaluate", "sample", "merge"], // nothing is trained
+  "src/model/lora.ts": ["evaluate", "sample", "merge"], // they make no adapter
   "src/run/generating/prompts.ts": ["train", "distill", "unlearn", "curriculum"],
   "src/run/training/starting-model.ts": ["unlearn"], // which says that no model is new
 };

@@ -70,6 +70,13 @@ const FILES: Readonly<Record<string, string>> = {
     })),
   ),
   "nli.tsv": "premise\thypothesis\tlabel\nit rains\tit is wet\t1\nit rains\tit is dry\t0\n",
+  "experts.yml": JSON.stringify({
+    base_model: "base/",
+    experts: [
+      { source_model: "math/", positive_prompts: ["12+30="] },
+      { source_model: "code/", positive_prompts: ["def add(a, b):"], negative_prompts: ["1+1"] },
+    ],
+  }),
   "pairs.jsonl": jsonl([{ ask: "2+2=", reply: "4", text: "2+2=4" }]),
   "preferences.jsonl": jsonl([{ prompt: "2+2=", chosen: "4", rejected: "5" }]),
   "chats.jsonl": jsonl([

@@ -174,6 +174,16 @@ const PUBLISHED: readonly (readonly [string, string, readonly number[], Json, nu
   ["Granite 3.3 8B", "granite", [4096, 12_800, 40, 32, 8, 49_159], { tie_word_embeddings: true }, 8_170_864_640],
   ["SmolLM3 3B", "smollm3", [2048, 11_008, 36, 16, 4, 128_256], {}, 3_075_098_624],
   ["Command R7B", "cohere2", [4096, 14_336, 32, 32, 8, 256_000], {}, 8_028_033_024],
+  [
+    "DeepSeek-MoE 16B",
+    "deepseek",
+    [2048, 10_944, 28, 16, 16, 102_400],
+    {
+      ...{ n_routed_experts: 64, n_shared_experts: 2, num_experts_per_tok: 6 },
+      ...{ moe_intermediate_size: 1408, first_k_dense_replace: 1 },
+    },
+    16_375_728_128,
+  ],
   ["Seed-OSS 36B", "seed_oss", [5120, 27_648, 64, 80, 8, 155_136], {}, 36_151_104_512],
   ["EXAONE 4.0 32B", "exaone4", [5120, 27_392, 64, 40, 8, 102_400], { head_dim: 128 }, 32_003_216_384],
 ];

@@ -4,6 +4,7 @@
  */
 import { describe, expect, test } from "bun:test";
 import type { Architecture, Json, TokenInputs } from "../../src/model/architecture.ts";
+import { method as deepseek } from "../../src/model/architectures/deepseek.ts";
 import { method as mixtral } from "../../src/model/architectures/mixtral.ts";
 import { method as olmoe } from "../../src/model/architectures/olmoe.ts";
 import { method as qwen2Moe } from "../../src/model/architectures/qwen2-moe.ts";
@@ -74,6 +75,13 @@ const TINY: Readonly<Record<string, Tiny>> = {
       decoder_sparse_step: 2,
     },
   },
+  "DeepSeek-MoE, 2 of 4 beside shared ones, the first layer dense": {
+    architecture: deepseek,
+    json: {
+      ...{ ...decoder, model_type: "deepseek", num_key_value_heads: 2, first_k_dense_replace: 1 },
+      ...{ n_routed_experts: 4, num_experts_per_tok: 2, moe_intermediate_size: 7, n_shared_experts: 2 },
+    },
+  },
   "OLMoE, 1 of 3": {
     architecture: olmoe,
     json: { ...decoder, model_type: "olmoe", num_key_value_heads: 2, num_experts: 3, num_experts_per_tok: 1 },
@@ -106,7 +114,8 @@ function feedForward(json: Json, gap: (logits: number) => void = () => {}): Feed
       );
     };
     const at = mix ? `${prefix}.block_sparse_moe` : `${prefix}.mlp`;
-    if (dense.includes(layer) || (layer + 1) % step !== 0) return gated(at);
+    const first = (json.first_k_dense_replace ?? 0) as number;
+    if (dense.includes(layer) || layer < first || (layer + 1) % step !== 0) return gated(at);
     const logits = times(w(`${at}.gate.weight`), h);
     const order = Array.from(logits, (_, e) => e).sort((a, b) => logits[b]! - logits[a]!);
     if (k < order.length) gap(logits[order[k - 1]!]! - logits[order[k]!]!);
@@ -116,6 +125,7 @@ function feedForward(json: Json, gap: (logits: number) => void = () => {}): Feed
     const y = new Float64Array(h.length);
     for (const e of chosen)
       for (const [i, v] of gated(`${at}.experts.${e}`).entries()) y[i]! += (shares[e]! / whole) * v;
+    if (json.model_type === "deepseek") return gated(`${at}.shared_experts`).map((v, i) => v + y[i]!);
     if (json.model_type !== "qwen2_moe") return y;
     const open = 1 / (1 + Math.exp(-times(w(`${at}.shared_expert_gate.weight`), h)[0]!));
     return gated(`${at}.shared_expert`).map((v, i) => open * v + y[i]!);

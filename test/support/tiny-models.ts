@@ -165,6 +165,11 @@ export const TINY_DECODERS: Readonly<Record<string, Json>> = {
     head_dim: 10,
     rope_scaling: { type: "dynamic", factor: 1, alpha: 100 },
   },
+  deepseek: {
+    ...decoder,
+    ...{ model_type: "deepseek", n_routed_experts: 6, num_experts_per_tok: 2 },
+    ...{ moe_intermediate_size: 5, n_shared_experts: 2, first_k_dense_replace: 1 },
+  },
   deepseek_v2: {
     ...decoder,
     ...{ model_type: "deepseek_v2", q_lora_rank: null, kv_lora_rank: 10 },

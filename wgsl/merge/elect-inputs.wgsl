@@ -1,5 +1,5 @@
 // Inputs as an election of signs leaves them: a model's value where its task vector survives the sparsifier and carries
-// the elected sign, the base's elsewhere. So x_k - base is the trimmed and elected task vector, and no value is rounded.
+// the elected sign, the base's elsewhere. So x_k - base is the trimmed and elected task vector, without any rounding.
 // The sign of the sum of the surviving d_k decides; 0 counts as +.
 //
 //   stack  (1 + K, pitch) operands   base in slot 0

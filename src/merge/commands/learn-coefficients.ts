@@ -33,8 +33,8 @@ export function learns(context: Context, method: MergeMethod): boolean {
 }
 
 /**
- * Throws UserError for options of learning where no recipe's method learns, or that contradict each other. `methods` are
- * those of all recipes of the run.
+ * Throws UserError for options of learning where no recipe's method learns, or that contradict each other. `methods`
+ * are those of all recipes of the run.
  */
 export function checkLearning(context: Context, methods: readonly MergeMethod[]): void {
   const given = givenOptions(context);

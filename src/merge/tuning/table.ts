@@ -47,7 +47,7 @@ export const encodeTable = (table: CoefficientTable): Uint8Array =>
 const fail = (file: string, what: string) =>
   new UserError(`${file}: ${what}`, `give the ${TABLE_FILE} of a merge with this method and as many models`);
 
-/** Reads the coefficients of a table for these groups, (groups, models). Throws UserError when it is for another merge. */
+/** Reads a table's coefficients for these groups, (groups, models). Throws UserError when it is for another merge. */
 export function readTable(file: string, method: string, groups: readonly Group[], models: number): Float64Array {
   // As a lineage holds them: the numbers alone.
   if (file.startsWith("{")) {

@@ -1,0 +1,173 @@
+/**
+ * One model's logits with a key/value cache, several sequences at a time. Entry p of a row's cache is the token at its
+ * position p, so rows of different lengths need no masks: what padding left behind is overwritten before it is ever
+ * seen. Where a row grows so long that its positions turn otherwise from the first on (longrope), it is read again from
+ * there.
+ *
+ * Memory besides the model: 2 * layers * kvWidth * 4 bytes per row and position; of a layer that keeps a state instead,
+ * that state.
+ */
+import { bucketLength } from "../../data/batch.ts";
+import type { TokenInputs } from "../../model/architecture.ts";
+import { CacheMemory, type Model } from "../../model/model.ts";
+import { embedding } from "../../tensor/ops/embedding.ts";
+import type { Program } from "../../tensor/program.ts";
+import { SlotPool } from "../../tensor/slots.ts";
+import { hasProbabilities, notFinite } from "../not-finite.ts";
+import { Programs } from "../programs.ts";
+import type { LogitSource, ReadOptions } from "./logit-source.ts";
+
+export class Decoder implements LogitSource {
+  readonly model: Model;
+  readonly ref: string;
+  readonly #slots: SlotPool;
+  /** The cache, and the programs over it. */
+  #cached: { readonly memory: CacheMemory; readonly programs: Programs } | undefined;
+  /** Of a cache of one row: the tokens whose keys and values it holds, from position 0. */
+  #held: number[] = [];
+  #names: readonly string[] = [];
+
+  /** `ref` names the model in messages. */
+  constructor(model: Model, ref: string) {
+    this.model = model;
+    this.ref = ref;
+    this.#slots = new SlotPool(model.gpu);
+  }
+
+  get sizes(): LogitSource["sizes"] {
+    return this.model.sizes;
+  }
+
+  /** A program over `length` new tokens a row, that gives the logits of one of them a row. */
+  async #program(length: number): Promise<Program> {
+    const { memory, programs } = this.#cached!;
+    const { batch } = memory;
+    const { program } = await programs.get(`${length}`, (rec) => {
+      const n = batch * length;
+      const inputs: TokenInputs = {
+        batch,
+        length,
+        ids: rec.input("ids", [n], "i32"),
+        positions: rec.input("positions", [n], "i32"),
+        cache: this.model.cache(rec, memory),
+      };
+      const { hidden, head } = this.model.record(rec, inputs);
+      const last = length === 1 ? hidden : embedding(rec, rec.input("last", [batch], "i32"), hidden); // (B, C)
+      rec.output("logits", head(last));
+    });
+    return program;
+  }
+
+  /**
+   * Runs a program over sequences at once, each after its first `shared` tokens, padded to the longest; padding lies
+   * beyond what a row sees.
+   */
+  async #readAll(sequences: readonly (readonly number[])[], shared: number): Promise<Program> {
+    const rest = sequences.map((sequence) => sequence.slice(shared));
+    const longest = rest.reduce((a, { length }) => Math.max(a, length), 0);
+    const length = Math.min(bucketLength(longest), this.#cached!.memory.capacity - shared);
+    // Where the length of a sequence decides how it turns, padding must not lengthen it; nor may it enter a state.
+    const { turnsAnewBeyond, recurrent } = this.model.sizes;
+    const padding = turnsAnewBeyond === undefined && !recurrent ? undefined : -1;
+    const ids = new Int32Array(rest.length * length);
+    const positions = new Int32Array(rest.length * length);
+    for (const [row, own] of rest.entries()) {
+      ids.set(own, row * length);
+      for (let i = 0; i < length; i++)
+        positions[row * length + i] = i < own.length || padding === undefined ? shared + i : padding;
+    }
+    const program = await this.#program(length);
+    program.write("ids", ids);
+    program.write("positions", positions);
+    // A program of one token a row has its logits and chooses none.
+    if (length > 1)
+      program.write(
+        "last",
+        Int32Array.from(rest, (own, row) => row * length + own.length - 1),
+      );
+    return program;
+  }
+
+  /**
+   * How many tokens of a prompt need not be read again; its last one is, for its logits. None where a longer sequence
+   * turns its beginning anew; all that were read or none where these left one state.
+   */
+  #sharedWith(prompt: readonly number[]): number {
+    if (this.model.sizes.turnsAnewBeyond !== undefined) return 0;
+    const differs = prompt.findIndex((id, i) => id !== this.#held[i]);
+    const shared = Math.min(differs < 0 ? prompt.length : differs, prompt.length - 1);
+    return this.model.sizes.recurrent && shared < this.#held.length ? 0 : shared;
+  }
+
+  /** A cache for at least so many tokens; where it has to grow, its programs are compiled again. */
+  #cache(batch: number, tokens: number, goesOn: boolean): void {
+    const known = this.#cached?.memory;
+    const least = bucketLength(tokens);
+    if (known && known.batch === batch && known.capacity >= least) return;
+    const most = bucketLength(this.model.sizes.maxPositions);
+    const capacity = goesOn && known ? Math.max(least, Math.min(most, 2 * known.capacity)) : least;
+    this.#freeCache();
+    const memory = new CacheMemory(batch, capacity);
+    this.#cached = { memory, programs: new Programs(this.model.gpu, { slots: this.#slots }) };
+  }
+
+  #freeCache(): void {
+    this.#cached?.programs.free();
+    this.#cached?.memory.free();
+    this.#cached = undefined;
+    this.#held = [];
+  }
+
+  /** Logits of a program that was filled; of rows that count, checked. */
+  async #logits(program: Program, rows: Iterable<number>): Promise<Float32Array> {
+    await program.start();
+    const logits = await program.read("logits");
+    const { outputs } = this.model.sizes;
+    for (const row of rows) {
+      if (!hasProbabilities(logits.subarray(row * outputs, (row + 1) * outputs)))
+        throw notFinite(this.ref, this.#names[row] ?? `prompt ${row + 1}`);
+    }
+    return logits;
+  }
+
+  /** With `goesOn` the memory grows by doubling. */
+  async read(prompts: readonly (readonly number[])[], options: ReadOptions): Promise<Float32Array> {
+    const { most, names, goesOn = false } = options;
+    this.#names = names;
+    this.#cache(prompts.length, Math.min(this.model.sizes.maxPositions, most), goesOn);
+    const program = await this.#readAll(prompts, goesOn ? this.#sharedWith(prompts[0]!) : 0);
+    this.#held = prompts.length === 1 ? [...prompts[0]!] : [];
+    return this.#logits(program, prompts.keys());
+  }
+
+  async next(sequences: readonly (readonly number[])[], running: ReadonlySet<number>): Promise<Float32Array> {
+    const { turnsAnewBeyond } = this.model.sizes;
+    if ([...running].some((row) => sequences[row]!.length - 1 === turnsAnewBeyond))
+      return this.#logits(await this.#readAll(sequences, 0), running);
+    const program = await this.#program(1);
+    // Rows that are done repeat their last token at its place, which changes nothing.
+    program.write(
+      "ids",
+      Int32Array.from(sequences, (sequence) => sequence.at(-1)!),
+    );
+    program.write(
+      "positions",
+      Int32Array.from(sequences, (sequence) => sequence.length - 1),
+    );
+    if (sequences.length === 1) this.#held = [...sequences[0]!];
+    return this.#logits(program, running);
+  }
+
+  async plan(batch: number, longest: number, maxTokens: number): Promise<number> {
+    this.#cache(batch, Math.min(this.model.sizes.maxPositions, longest + maxTokens), false);
+    const { memory } = this.#cached!;
+    await this.#program(Math.min(bucketLength(longest), memory.capacity));
+    await this.#program(1);
+    return memory.bytes;
+  }
+
+  free(): void {
+    this.#freeCache();
+    this.#slots.free();
+  }
+}
