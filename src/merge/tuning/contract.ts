@@ -62,6 +62,8 @@ export interface Tuning<V = unknown> {
   fromDepth?(values: V): number;
   loss(values: V): LossName;
   free(given: Coefficients, values: V): FreeNumbers;
+  /** The type of what `prepare` makes; that of the inputs when left out. */
+  readonly preparedDtype?: "F32";
   /** What the coefficients multiply, where it is not the task vectors as they are. Sees all tensors, once. */
   prepare?(tensors: readonly TensorInputs<V>[]): Promise<((inputs: TensorInputs<V>) => Promise<Prepare>) | undefined>;
 }

@@ -41,6 +41,8 @@ export interface MergedOptions {
   /** Values of the method's options for a tensor. */
   readonly valuesOf: (task: Group["tasks"][number]) => unknown;
   readonly prepare?: Tuning["prepare"];
+  /** The type of what `prepare` makes; that of the inputs when left out. */
+  readonly preparedDtype?: Tuning["preparedDtype"];
   /** Whether inputs are read from their files for every use, and not kept. */
   readonly offload: boolean;
 }
@@ -56,12 +58,13 @@ export class MergedWeights {
   readonly #partials: PooledBuffer;
   readonly #count: number;
   readonly #keeps: boolean;
+  readonly #heldDtype: Tuning["preparedDtype"];
 
   private constructor(
     gpu: Gpu,
     tensors: readonly Merged[],
     count: number,
-    { groups, columns, offload }: MergedOptions,
+    { groups, columns, offload, preparedDtype }: MergedOptions,
   ) {
     this.#gpu = gpu;
     this.#groups = groups;
@@ -69,6 +72,7 @@ export class MergedWeights {
     this.#tensors = tensors;
     this.#count = count;
     this.#keeps = !offload;
+    this.#heldDtype = preparedDtype;
     this.#partials = gpu.buffer(Math.max(16, 4 * count), "partial sums of coefficients");
   }
 
@@ -195,7 +199,7 @@ export class MergedWeights {
   get inputBytes(): number {
     if (!this.#keeps) return 0;
     return this.#tensors.reduce((sum, { inputs }) => {
-      const slots = inputs.ranges.map(({ length }) => paddedBytes(length, inputs.dtype));
+      const slots = inputs.ranges.map(({ length }) => paddedBytes(length, this.#heldDtype ?? inputs.dtype));
       return sum + inputs.slots * slots.reduce((a, b) => a + b, 0);
     }, 0);
   }

@@ -249,7 +249,7 @@ async function makeReady(gpu: Gpu, run: TuneRun, subject: Subject): Promise<Read
   const weights = await MergedWeights.make(model, {
     ...{ groups: [...groups, ...fixed], columns, settings, offload: tune.offload },
     valuesOf: (task) => valuesOf(method, task),
-    prepare: tuning.prepare,
+    ...{ prepare: tuning.prepare, preparedDtype: tuning.preparedDtype },
   });
   const beside: { free(): void }[] = [];
   const tasks: TuneTask[] = [];

@@ -5,6 +5,7 @@ import type { Gpu } from "../../../src/gpu/gpu.ts";
 import { openGpu } from "../../../src/gpu/gpu.ts";
 import { method as selfPosition } from "../../../src/merge/methods/averages/self-position.ts";
 import { method as adamerging } from "../../../src/merge/methods/task-vectors/adamerging.ts";
+import { method as pcb } from "../../../src/merge/methods/task-vectors/pcb.ts";
 import { encodeTable } from "../../../src/merge/tuning/table.ts";
 import { lossesAt, plannedTuning, tunePlan } from "../../../src/merge/tuning/tune-plan.ts";
 import { sharedGpu } from "../../support/gpu.ts";
@@ -45,6 +46,7 @@ const FORMS: [string, () => Learner][] = [
     () => ({ ...text, method: adamerging, values: { loss: "kd", normalize: "true" }, tune: { data: TEXT } }),
   ],
   ["cross-entropy, shares and scale", () => ({ ...text, method: selfPosition, tune: { data: TEXT } })],
+  ["cross-entropy of what pcb keeps", () => ({ ...text, method: pcb, values: { ratio: "0.6" }, tune: { data: TEXT } })],
   ["entropy of classes with heads of their own", () => ({ ...heads, method: adamerging, tune: { data: NUMBERS } })],
   [
     "divergence of classes with heads of their own",
@@ -107,6 +109,15 @@ test("the loss falls, learning again gives the same numbers, and reading models 
   const inline = JSON.stringify(found.table.coefficients);
   const given = await tunePlan(await learner(gpu, { ...text, method: adamerging, tune: { table: inline } }));
   expect(weightsOf(given)).toEqual(weightsOf(found));
+});
+
+test("lambda of pcb stays in the authors' range, and without data as it is given", async () => {
+  const tune = { data: TEXT, steps: 4, rate: 5 };
+  const { table } = await tunePlan(await learner(gpu, { ...text, method: pcb, tune }));
+  expect(table.coefficients.all!.every((lambda) => lambda === 0.8 || lambda === 1.3)).toBe(true);
+  const values = { lambda: "0.5,0.7" };
+  const begun = await tunePlan(await learner(gpu, { ...text, method: pcb, values, tune: { steps: 0 } }));
+  expect(begun.table.coefficients.all).toEqual([0.5, 0.7]);
 });
 
 test("blocks below a depth, and what stands before them, keep their first coefficients", async () => {

@@ -178,6 +178,7 @@ export const method = mergeMethod({
     granularity: () => "task",
     loss: ({ loss }) => loss,
     free: (given) => plain(given, BOX),
+    preparedDtype: "F32",
     prepare: contributions,
   },
 
