@@ -90,7 +90,7 @@ test("each task is scored with its own head, and --files says whose goes with th
   expect(merged.get("layers.0.weight")).toEqual(tensorsIn("trunks").get("layers.0.weight")!);
   expect(JSON.parse(readFileSync(at("with-four/config.json"), "utf8")).num_labels).toBe(4);
   const { text } = await runShell("$INSPECT with-four --command", rows.folder);
-  expect(text).toContain(`--coefficients '{"layers.0":[`);
+  expect(text).toContain(`--coefficients '{"layers.0.weight":[`);
 });
 
 test("heads of one shape stay apart where they are named", async () => {

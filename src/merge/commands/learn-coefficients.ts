@@ -6,7 +6,7 @@ import { isStream } from "../../checkpoint/stream/stream.ts";
 import { tryTarget } from "../../checkpoint/write/try-target.ts";
 import { UserError } from "../../errors.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
-import { flagOf } from "../../method/options.ts";
+import { flagOf, type Options } from "../../method/options.ts";
 import { loadMethod } from "../../method/registry.ts";
 import { isEmbedding, layerOf } from "../../model/names.ts";
 import type { MergeMethod } from "../contract.ts";
@@ -21,9 +21,11 @@ import type { Context } from "./given-recipes.ts";
 
 const listOf = (context: Context, name: string): readonly string[] => (context.options[name] as string[]) ?? [];
 
-/** Options of learning that were given. */
+const defaultOf = (name: string): unknown => (TUNING as Options)[name]?.default;
+
+/** Options of learning that were given, and are not as they are by themselves. */
 const givenOptions = ({ options }: Context): string[] =>
-  Object.keys(TUNING).filter((name) => options[name] !== undefined && name !== "tune_batch" && options[name] !== false);
+  Object.keys(TUNING).filter((name) => options[name] !== undefined && options[name] !== defaultOf(name));
 
 /** Whether this run learns: the method can, and must or is asked to. */
 export function learns(context: Context, method: MergeMethod): boolean {
@@ -115,6 +117,8 @@ const runOf = (context: Context, learning: Learning, openGpu: () => Promise<Gpu>
     rate: context.options.tune_rate as number | undefined,
     batch: context.options.tune_batch as number,
     length: context.options.tune_length as number | undefined,
+    weights: context.options.tune_weights as "equal" | "pareto",
+    guide: context.options.tune_guide as string | undefined,
     offload: context.options.tune_offload === true,
     table: context.options.coefficients as string | undefined,
   },
@@ -172,8 +176,7 @@ const lineageOptions = ({ options }: Context): Record<string, unknown> =>
   Object.fromEntries(
     Object.entries(TUNING).flatMap(([name, spec]) => {
       const value = options[name];
-      const isDefault = "default" in spec && spec.default === value;
-      if (value === undefined || isDefault || name === "coefficients" || "decides" in spec) return [];
+      if (value === undefined || value === defaultOf(name) || name === "coefficients" || "decides" in spec) return [];
       return [[name, value]];
     }),
   );

@@ -31,6 +31,18 @@ export const TUNING = {
     needs: "tune_data",
     help: "rows of each task in a step",
   },
+  tune_weights: {
+    type: "'equal' | 'pareto'",
+    default: "equal",
+    needs: "tune_data",
+    help: "how tasks count in a step: alike, or weighed by a linear program so that none is sacrificed",
+  },
+  tune_guide: {
+    type: "string",
+    value: "NAME=FILE",
+    with: { tune_weights: "pareto" },
+    help: "rows whose loss guides the weights of pareto, such as held-out ones of the task that counts",
+  },
   tune_length: {
     type: "number.integer >= 2",
     value: "N",

@@ -62,16 +62,32 @@ export async function readTasks(
       `--tune-data is given ${groups.length === 1 ? "once" : `${groups.length} times`}, and there are ${inputs.length} models`,
       "give --tune-data NAME=FILE once for each model, in their order",
     );
-  const order = { batchSize: options.batchSize, seed: options.seed };
   const rows: TaskRows[] = [];
-  for (const [k, group] of groups.entries()) {
-    const { tools, examples } = options.byModel ? await described(inputs[k]!, options.text) : merged;
-    const source = tools
-      ? await tokenBatches([group], tools.encode, order, tools.tokenizer?.pad ?? 0)
-      : await exampleBatches([group], { ...examples, unlabelled: !options.needsLabels }, order);
-    rows.push({ group, source });
-  }
+  for (const [k, group] of groups.entries())
+    rows.push(await rowsOf(group, options.byModel ? await described(inputs[k]!, options.text) : merged, options));
   return rows;
+}
+
+/** The rows of \`--tune-guide\`, as the merged model reads them. */
+export function readGuide(
+  merged: DescribedModel,
+  value: string,
+  options: Pick<TasksOptions, "columns" | "batchSize" | "seed" | "needsLabels">,
+): Promise<TaskRows> {
+  const [group] = parseGroups([value], options.columns, "--tune-guide");
+  return rowsOf(group!, merged, options);
+}
+
+async function rowsOf(
+  group: GroupReference,
+  { tools, examples }: DescribedModel,
+  { batchSize, seed, needsLabels }: Pick<TasksOptions, "batchSize" | "seed" | "needsLabels">,
+): Promise<TaskRows> {
+  const order = { batchSize, seed };
+  const source = tools
+    ? await tokenBatches([group], tools.encode, order, tools.tokenizer?.pad ?? 0)
+    : await exampleBatches([group], { ...examples, unlabelled: !needsLabels }, order);
+  return { group, source };
 }
 
 /** The model with the head of one of those that are merged, frozen. The caller frees the head's parameters. */

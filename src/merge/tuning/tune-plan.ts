@@ -4,7 +4,8 @@ import { UserError } from "../../errors.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import { Model } from "../../model/model.ts";
 import type { NamedModel } from "../../model/names.ts";
-import { describeModel } from "../../run/open-model.ts";
+import { type DescribedModel, describeModel } from "../../run/open-model.ts";
+import { MOST_OBJECTIVES } from "../../run/training/pareto-weights.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
 import { sizeOf } from "../../tensor/tensor.ts";
 import type { MergeMethod } from "../contract.ts";
@@ -17,7 +18,7 @@ import { learn, TaskLosses } from "./learn.ts";
 import { LOSSES, type LossName } from "./losses.ts";
 import { MergedWeights } from "./merged-weights.ts";
 import { byGroup, type CoefficientTable, lossEnds, readTable } from "./table.ts";
-import { loadExpert, readTasks, type TaskRows, type TuneTask, withOwnHead } from "./tasks.ts";
+import { loadExpert, readGuide, readTasks, type TaskRows, type TuneTask, withOwnHead } from "./tasks.ts";
 
 /** What the user says of the learning. */
 export interface TuneSettings {
@@ -30,6 +31,10 @@ export interface TuneSettings {
   readonly batch: number;
   readonly length?: number | undefined;
   readonly offload: boolean;
+  /** How the tasks' gradients count; alike when left out. */
+  readonly weights?: "equal" | "pareto";
+  /** Rows that guide the weights of pareto, as \`NAME=FILE\`. */
+  readonly guide?: string | undefined;
   /** A table that takes the place of learning. */
   readonly table?: string | undefined;
 }
@@ -138,6 +143,7 @@ export async function tunePlan(run: TuneRun): Promise<Tuned> {
     const { coefficients, losses } = await learn({
       ...ready,
       ...{ gpu, steps, rate: tune.rate ?? tuning.rate, descent: tuning.descent, over: tuning.over },
+      pareto: tune.weights === "pareto",
       ...{ seed: run.settings.seed, signal: run.signal, ...(run.done && { done: run.done }) },
     });
     const names = ready.tasks.map(({ name }) => name);
@@ -163,16 +169,18 @@ export async function lossesAt(
   const gpu = await run.openGpu();
   const ready = await makeReady(gpu, run, subject);
   const { free, weights, tasks } = ready;
-  const passes = new TaskLosses({ ...ready, gpu, seed: run.settings.seed, over });
+  const passes = new TaskLosses({ ...ready, gpu, seed: run.settings.seed });
   try {
     const batches = await Promise.all(tasks.map(async ({ source }) => (await source.next()).batch));
     const found: { loss: number; gradient: Float64Array }[] = [];
     for (const move of moves) {
       const point = move(free.start);
       await weights.refresh(free.coefficients(point));
-      const { losses, gradient } = await passes.measure(batches, 0);
-      const sum = losses.reduce((a, b) => a + b, 0) / (over === "mean" ? losses.length : 1);
-      found.push({ loss: sum + (free.penalty?.(point) ?? 0), gradient: free.back(point, gradient) });
+      const { losses, gradient } = await passes.together(batches, 0);
+      const share = over === "mean" ? 1 / losses.length : 1;
+      const loss = share * losses.reduce((a, b) => a + b, 0) + (free.penalty?.(point) ?? 0);
+      const scaled = gradient.map((value) => share * value);
+      found.push({ loss, gradient: free.back(point, scaled) });
     }
     return found;
   } finally {
@@ -186,7 +194,7 @@ export async function plannedTuning(run: TuneRun): Promise<number> {
   const subject = subjectOf(run);
   const gpu = await run.openGpu();
   const ready = await makeReady(gpu, run, subject);
-  const passes = new TaskLosses({ ...ready, gpu, seed: 0, over: subject.tuning.over });
+  const passes = new TaskLosses({ ...ready, gpu, seed: 0 });
   await passes.prepare();
   for (const parameter of ready.parameters) void parameter.gradient;
   const bytes = gpu.pool.allocated + ready.weights.inputBytes;
@@ -224,6 +232,7 @@ function mergedCheckpoint({ plan, own }: TuneRun, first: NamedModel): Checkpoint
 /** All that learning holds. */
 interface Ready {
   readonly tasks: readonly TuneTask[];
+  readonly guide: TuneTask | undefined;
   readonly weights: MergedWeights;
   readonly free: FreeNumbers;
   readonly loss: (typeof LOSSES)[LossName];
@@ -254,10 +263,13 @@ async function makeReady(gpu: Gpu, run: TuneRun, subject: Subject): Promise<Read
   const beside: { free(): void }[] = [];
   const tasks: TuneTask[] = [];
   for (const [k, one] of rows.entries()) tasks.push(await taskOf(gpu, one, experts[k], { model, own, loss, beside }));
+  const guide = await guideOf(run, described, loss, model);
+  if (tune.weights === "pareto" && tasks.length > MOST_OBJECTIVES)
+    throw new UserError(`--tune-weights pareto takes ${MOST_OBJECTIVES} tasks at most`, "leave it out, or some tasks");
   const rest = fixed.flatMap(({ start }) => start);
   const { free } = subject;
   return {
-    ...{ tasks, weights, loss, parameters: model.trainable() },
+    ...{ tasks, guide, weights, loss, parameters: model.trainable() },
     free: {
       ...free,
       coefficients: (numbers) => Float64Array.of(...free.coefficients(numbers), ...rest),
@@ -269,6 +281,25 @@ async function makeReady(gpu: Gpu, run: TuneRun, subject: Subject): Promise<Read
       model.free();
     },
   };
+}
+
+/** The rows of \`--tune-guide\`, scored by the merged model as it is. */
+async function guideOf(
+  { tune, settings, own }: TuneRun,
+  described: DescribedModel,
+  loss: Ready["loss"],
+  model: Model,
+): Promise<TuneTask | undefined> {
+  if (tune.guide === undefined) return undefined;
+  if (own || loss.needsExperts)
+    throw new UserError(
+      "--tune-guide has no model of its own, and these tasks are scored by theirs",
+      own ? "leave it out where tasks have heads of their own" : "leave it out, or take another --loss than kd",
+    );
+  const { group, source } = await readGuide(described, tune.guide, {
+    ...{ columns: tune.columns, batchSize: tune.batch, seed: settings.seed, needsLabels: loss.needsLabels },
+  });
+  return { name: group.name, source, model, expert: undefined };
 }
 
 /** A task with its own head, and its expert beside it, where it has them. */

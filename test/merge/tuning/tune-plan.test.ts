@@ -39,11 +39,21 @@ const FORMS: [string, () => Learner][] = [
   ["entropy of tokens, by block", () => ({ ...text, method: adamerging, tune: { data: TEXT } })],
   [
     "entropy of tokens, by block, of what an election leaves",
-    () => ({ ...text, method: adamerging, values: { plus: "true", density: "0.6" }, tune: { data: TEXT } }),
+    () => ({
+      ...text,
+      method: adamerging,
+      values: { granularity: "layer", plus: "true", density: "0.6" },
+      tune: { data: TEXT },
+    }),
   ],
   [
     "divergence from the experts, normalized",
-    () => ({ ...text, method: adamerging, values: { loss: "kd", normalize: "true" }, tune: { data: TEXT } }),
+    () => ({
+      ...text,
+      method: adamerging,
+      values: { granularity: "layer", loss: "kd", normalize: "true" },
+      tune: { data: TEXT },
+    }),
   ],
   ["cross-entropy, shares and scale", () => ({ ...text, method: selfPosition, tune: { data: TEXT } })],
   ["cross-entropy of what pcb keeps", () => ({ ...text, method: pcb, values: { ratio: "0.6" }, tune: { data: TEXT } })],
@@ -94,20 +104,21 @@ test("one model with a fixed scale stays itself", async () => {
 
 test("the loss falls, learning again gives the same numbers, and reading models again in every step does too", async () => {
   const tune = { data: TEXT, steps: 20, rate: 0.02 };
-  const found = await tunePlan(await learner(gpu, { ...text, method: adamerging, tune }));
+  const layers = { ...text, method: adamerging, values: { granularity: "layer" } };
+  const found = await tunePlan(await learner(gpu, { ...layers, tune }));
   for (const { first, last } of Object.values(found.table.loss!)) expect(last).toBeLessThan(first - 0.02);
   expect(Object.keys(found.table.coefficients)).toEqual([
     ...["model.embed_tokens", "model.layers.0", "model.layers.1", "model.norm", "lm_head"],
   ]);
   expect(found.table.models).toEqual(["m2", "m3"]);
-  const again = await tunePlan(await learner(gpu, { ...text, method: adamerging, tune: { ...tune, offload: true } }));
+  const again = await tunePlan(await learner(gpu, { ...layers, tune: { ...tune, offload: true } }));
   expect(again.table).toEqual(found.table);
   const file = join(rows.folder, "table.json");
   writeFileSync(file, encodeTable(found.table));
-  const read = await tunePlan(await learner(gpu, { ...text, method: adamerging, tune: { table: file } }));
+  const read = await tunePlan(await learner(gpu, { ...layers, tune: { table: file } }));
   expect(weightsOf(read)).toEqual(weightsOf(found));
   const inline = JSON.stringify(found.table.coefficients);
-  const given = await tunePlan(await learner(gpu, { ...text, method: adamerging, tune: { table: inline } }));
+  const given = await tunePlan(await learner(gpu, { ...layers, tune: { table: inline } }));
   expect(weightsOf(given)).toEqual(weightsOf(found));
 });
 
@@ -135,7 +146,7 @@ test("heads of their own stay out of the merge; the base's goes with the result"
   const head = run.plan.tensors.find(({ name }) => name === "classifier.weight")!;
   expect([head.kind, ...head.shape]).toEqual(["copy", 2, 6]);
   const { table } = await tunePlan(run);
-  expect(Object.keys(table.coefficients)).toEqual(["layers.0", "layers.1"]);
+  expect(Object.keys(table.coefficients)).toEqual([0, 1].flatMap((i) => [`layers.${i}.weight`, `layers.${i}.bias`]));
 });
 
 test("the plan of a dry run counts weights, gradients and what stays of the inputs", async () => {
@@ -148,6 +159,26 @@ test("the plan of a dry run counts weights, gradients and what stays of the inpu
   expect(kept - again).toBeGreaterThan(3 * size);
 });
 
+describe("pareto", () => {
+  const learnt = async (tune: Learner["tune"]) =>
+    (await tunePlan(await learner(gpu, { ...text, method: adamerging, values: { granularity: "task" }, tune }))).table;
+
+  test("of one task twice is the step of that task twice", async () => {
+    const [file] = TEXT.map((one) => one.split("=")[1]!);
+    const tune = { data: [`a=${file}`, `b=${file}`], batch: 20, steps: 3, rate: 0.02 };
+    const [equal, pareto] = [await learnt(tune), await learnt({ ...tune, weights: "pareto" })];
+    for (const [k, value] of pareto.coefficients.all!.entries())
+      expect(value).toBeCloseTo(equal.coefficients.all![k]!, 4);
+  });
+
+  test("follows a guide further than equal weights do", async () => {
+    const tune = { data: TEXT, batch: 20, steps: 30, rate: 0.02 };
+    const equal = await learnt(tune);
+    const guided = await learnt({ ...tune, weights: "pareto", guide: TEXT[0]! });
+    expect(guided.loss!.one!.last).toBeLessThan(equal.loss!.one!.last);
+  });
+});
+
 describe("refused", () => {
   const refusal = async (form: Learner) => tunePlan(await learner(gpu, form)).then(String, (error) => error.message);
 
@@ -158,6 +189,11 @@ describe("refused", () => {
     expect(await refusal({ ...heads, method: adamerging, tune: { data: NUMBERS.slice(1) } })).toBe(
       "--tune-data is given once, and there are 2 models",
     );
+  });
+
+  test("a guide where tasks have models of their own", async () => {
+    const tune = { data: NUMBERS, weights: "pareto", guide: NUMBERS[0]! } as const;
+    expect(await refusal({ ...heads, method: adamerging, tune })).toContain("--tune-guide has no model of its own");
   });
 
   test("rows without a label where labels count", async () => {
@@ -180,7 +216,7 @@ describe("refused", () => {
   test("a table of another merge", async () => {
     const table = (coefficients: object) => JSON.stringify(coefficients);
     expect(await refusal({ ...text, method: adamerging, tune: { table: table({ all: [1, 2] }) } })).toContain(
-      "no coefficients of model.embed_tokens",
+      "no coefficients of model.embed_tokens.weight",
     );
     const values = { granularity: "task" };
     expect(await refusal({ ...text, method: adamerging, values, tune: { table: table({ all: [1] }) } })).toContain(

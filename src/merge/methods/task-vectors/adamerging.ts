@@ -3,9 +3,9 @@
  * labels, for each model or for each model and layer.
  *
  * Yang et al., ICLR 2024, https://arxiv.org/abs/2310.02575. `plus` (AdaMerging++) trims the task vectors and elects
- * signs first, as TIES does, per tensor. The paper's layer is a tensor of the checkpoint: `granularity: tensor`; a
- * transformer block is the default here, since a language model has hundreds of tensors. `normalize` and `from_depth`
- * are those of the authors' recipe for language models: coefficients that sum to 1, and the lower blocks as they begin.
+ * signs first, as TIES does, per tensor. The paper's layer is a tensor of the checkpoint, the default here; `layer` is a
+ * transformer block. `normalize` and `from_depth` are those of the recipe for language models: coefficients that sum to
+ * 1, and the lower blocks as they begin.
  */
 import { mergeMethod } from "../../contract.ts";
 import { normalized, plain } from "../../tuning/free-numbers.ts";
@@ -16,7 +16,7 @@ const options = {
   weight: { type: "number", per: "model", default: 0.3, help: "coefficient of each task vector before the first step" },
   granularity: {
     type: "'task' | 'layer' | 'tensor'",
-    default: "layer",
+    default: "tensor",
     help: "a coefficient for each model, for each model and block, or for each model and tensor",
   },
   plus: { type: "boolean", default: false, help: "trim the task vectors and elect signs first, as TIES does" },
@@ -33,7 +33,7 @@ const options = {
 export const method = mergeMethod({
   name: "adamerging",
   title: "AdaMerging",
-  about: "task arithmetic with coefficients learnt from rows without labels, for each model or layer",
+  about: "task arithmetic with coefficients learnt from rows without labels, for each model or tensor",
   cite: "arXiv:2310.02575",
   laws: {
     equalInputs: true,
