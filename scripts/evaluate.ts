@@ -7,7 +7,7 @@
  */
 import { command, script } from "../src/cli/script.ts";
 import { TASK_NOTES } from "../src/evaluate/harness/metrics.ts";
-import { EVALUATE, IMATRIX } from "../src/evaluate/options.ts";
+import { EVALUATE, GRAM, IMATRIX } from "../src/evaluate/options.ts";
 
 await script({
   name: "evaluate",
@@ -23,6 +23,7 @@ await script({
     "bun run evaluate unlearned/ --gold retrained/ --original before/ --data forget.jsonl --probe revive",
     "bun run evaluate model/ --data forget.jsonl --probe trace",
     "bun run evaluate imatrix model/ --data rows.jsonl -o imatrix.gguf",
+    "bun run evaluate gram model/ --data rows.jsonl -o model.gram.safetensors",
     "bun run merge a/ b/ --method linear | bun run evaluate --data rows.jsonl --pass > merged.safetensors",
   ],
   output: ({ pass }) => (pass ? "checkpoint" : "text"),
@@ -39,6 +40,17 @@ await script({
       output: "checkpoint",
       options: IMATRIX,
       run: async (context) => (await import("../src/evaluate/commands/imatrix.ts")).writeImatrix(context),
+    }),
+    gram: command({
+      about: "Measure the Gram matrices of what a model's linear layers read, for merge --method regmean.",
+      args: "[model]",
+      examples: [
+        "bun run evaluate gram a/ --data a.jsonl -o a.gram.safetensors",
+        "bun run merge a/ b/ --method regmean --stats a.gram.safetensors,b.gram.safetensors -o merged/",
+      ],
+      output: "checkpoint",
+      options: GRAM,
+      run: async (context) => (await import("../src/evaluate/commands/gram.ts")).writeGram(context),
     }),
   },
   notes: `--list explains each metric, attack and probe; --help --metric truth-ratio says how one is computed, its range, which side is

@@ -107,4 +107,7 @@ export const IMATRIX = {
   dtype: HELD.dtype,
 } as const satisfies Options;
 
+/** Options of `evaluate gram`. */
+export const GRAM = IMATRIX;
+
 export type EvaluateOptions = Values<typeof EVALUATE>;

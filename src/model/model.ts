@@ -100,6 +100,7 @@ export class Model {
   readonly adapter: LoraAdapter | undefined;
   readonly #config: unknown;
   readonly #transposed: ReadonlySet<string>;
+  readonly #inFirst: ReadonlySet<string>;
 
   private constructor({ gpu, architecture, json, config, specs, parameters, stored, carried, adapter }: Parts) {
     this.gpu = gpu;
@@ -114,6 +115,8 @@ export class Model {
     this.#transposed = new Set(
       specs.filter(({ transposed }) => transposed).map(({ name }) => name.replace(/\.weight$/, "")),
     );
+    const inFirst = ({ transposed, stack }: ParameterSpec) => transposed === true || stack === "in-out";
+    this.#inFirst = new Set(specs.filter(inFirst).map(({ name }) => name));
   }
 
   /**
@@ -210,6 +213,11 @@ export class Model {
 
   get task(): Architecture["task"] {
     return this.architecture.task;
+  }
+
+  /** Whether a weight is held as (in, out), or a stack of experts as (E, in, out). */
+  isInFirst({ name }: Parameter): boolean {
+    return this.#inFirst.has(name);
   }
 
   /** What is trained: what the adapter trains, or the weights that are not frozen. */

@@ -40,12 +40,15 @@ export const modelOf = (seed: number, shapes: Shapes = SHAPES, deviation = 1, me
     Object.entries(shapes).map(([name, shape], i) => [name, normals(100 * seed + i, sizeOf(shape), deviation, mean)]),
   );
 
+/** Where Gram matrices lie for the tensors of a checkpoint beside the models. */
+export const gramFile = (side: string): string => side.replace(/\.safetensors$/, ".gram.safetensors");
+
 /** What a test or a user would give for an option that must be given. `side` is a checkpoint beside the models. */
 function sensible(spec: OptionSpec, side: string): unknown {
   if (spec.default !== undefined || !spec.required) return spec.default;
   if (spec.type.includes("integer")) return 1;
   if (spec.type.includes("number")) return 0.5;
-  if (spec.type === "string") return side;
+  if (spec.type === "string") return spec.value?.startsWith("GRAM") ? gramFile(side) : side;
   throw new Error(`no value is known for an option of type ${spec.type}`);
 }
 

@@ -20,9 +20,11 @@ import { methodFiles } from "../../src/method/registry.ts";
 import { fileOf } from "../checkpoint/sample.ts";
 import { EPSILON, expectWithin, rounded } from "../support/floats.ts";
 import { sharedGpu } from "../support/gpu.ts";
+import { normals } from "../support/random.ts";
 import {
   allMethods,
   type Given,
+  gramFile,
   type Model,
   merged,
   mergedBytes,
@@ -46,8 +48,21 @@ async function sideFile(name: string, model: Model, shapes: Shapes = SHAPES): Pr
   });
   const path = join(folder, `${name}.safetensors`);
   await Bun.write(path, fileOf(tensors));
+  await Bun.write(gramFile(path), fileOf(gramMatrices(shapes)));
   return path;
 }
+
+/** Gram matrices of inputs in the last axis of every matrix of the blocks. */
+const gramMatrices = (shapes: Shapes) =>
+  Object.entries(shapes).flatMap(([name, [rows = 0, side = 0]]) => {
+    if (!name.includes(".layers.") || rows * side === 0) return [];
+    const x = Array.from({ length: 20 }, (_, k) => normals(700 + k, side));
+    const values = Float32Array.from({ length: side * side }, (_, at) =>
+      x.reduce((sum, row) => sum + row[at % side]! * row[Math.floor(at / side)]!, 0),
+    );
+    const data = encodeFloats(values, "F32");
+    return { name, dtype: "F32" as const, shape: [side, side], bytes: data.length, data };
+  });
 
 const map = (model: Model, change: (x: number) => number): Model =>
   new Map([...model].map(([name, values]) => [name, values.map(change)]));

@@ -47,18 +47,21 @@ export class ExtraCheckpoints implements Disposable {
 
   /**
    * The tensor of `job` in the checkpoint named `ref`, by the output's name or by the name that model `k` has for it;
-   * undefined when there is none. Throws a UserError when it has another shape or is not a float.
+   * undefined when there is none. Throws a UserError when it has another shape or is not a float. `as`: what is looked
+   * for in its place, by a name that is made of its name, and in another shape.
    */
   find(
-    { name, shape, task }: Pick<TensorInputs, "name" | "shape" | "task">,
+    { name, shape: own, task }: Pick<TensorInputs, "name" | "shape" | "task">,
     k: number,
     ref: string,
+    as: { readonly named?: (name: string) => string; readonly shape?: readonly number[] } = {},
   ): TensorEntry | undefined {
+    const { named = (same) => same, shape = own } = as;
     const checkpoint = this.#checkpoints.get(ref);
     if (!checkpoint) throw new RangeError(`${ref} is not opened`);
     const model = task.models[k]!;
     const { tensors } = checkpoint;
-    const [found] = [name, model.name].flatMap((known) => {
+    const [found] = [name, model.name].map(named).flatMap((known) => {
       const whole = tensors.get(known);
       return whole ? [{ entry: whole, of: known }] : (partOfStack(tensors, known) ?? []);
     });
@@ -67,7 +70,9 @@ export class ExtraCheckpoints implements Disposable {
     this.#found.set(ref, (this.#found.get(ref) ?? new Set()).add(of));
     if (entry.shape.length !== shape.length || entry.shape.some((n, axis) => n !== shape[axis])) {
       throw new UserError(
-        `${name} is (${shape.join(", ")}) in the models but (${entry.shape.join(", ")}) in ${ref}`,
+        shape === own
+          ? `${name} is (${shape.join(", ")}) in the models but (${entry.shape.join(", ")}) in ${ref}`
+          : `${name} has (${entry.shape.join(", ")}) in ${ref}; expected (${shape.join(", ")})`,
         "this file belongs to another model",
       );
     }

@@ -22,6 +22,7 @@ import type { Chunk } from "../job/chunks.ts";
 import type { TensorInputs } from "../job/tensor-inputs.ts";
 import type { MergeJob } from "../job/tensor-job.ts";
 import { addTaskVectors, takeInput } from "./add-task-vectors.ts";
+import { addUpdate } from "./add-update.ts";
 
 /** Option of every method here. */
 export const lambdaOption = {
@@ -130,19 +131,6 @@ async function taskValues(job: TensorInputs, k: number, start: number, length: n
     });
   }
   return values;
-}
-
-/** Writes base + lambda update. One pass. */
-async function addUpdate(job: MergeJob, update: Float32Array, lambda: number): Promise<void> {
-  await job.emit(async (chunk, result, out) => {
-    const part = new Float32Array(4 * chunk.n4);
-    part.set(update.subarray(chunk.start, chunk.start + chunk.length));
-    using held = job.gpu.upload(part, `${job.name} update`);
-    await job.run("merge/add-update", { flags: [...job.flags(), ...out] }, chunk, {
-      bind: { stack: chunk.stack, update: held.buffer, result },
-      params: { n4: chunk.n4, lambda },
-    });
-  });
 }
 
 /** The sum of all task matrices. */
