@@ -7,6 +7,7 @@ import type { Dtype } from "../checkpoint/dtype.ts";
 import { openPlain } from "../checkpoint/open.ts";
 import { UserError } from "../errors.ts";
 import { show } from "../json.ts";
+import { sameBytes } from "./extract/compare.ts";
 
 /** Types of an adapter's matrices by their option. */
 export const DTYPES: Readonly<Record<string, Dtype>> = { f32: "F32", bf16: "BF16", f16: "F16" };
@@ -85,18 +86,6 @@ export async function sharedWhole(adapters: readonly AdapterValue[]): Promise<Ma
         );
     }
   return new Map([...found].map(([name, { entry }]) => [name, entry]));
-}
-
-const PIECE = 2 ** 20;
-
-async function sameBytes(one: TensorEntry, other: TensorEntry): Promise<boolean> {
-  if (one.dtype !== other.dtype || one.shape.join() !== other.shape.join()) return false;
-  for (let at = 0; at < one.bytes; at += PIECE) {
-    const [a, b] = [new Uint8Array(Math.min(PIECE, one.bytes - at)), new Uint8Array(Math.min(PIECE, one.bytes - at))];
-    await Promise.all([one.read(a, at), other.read(b, at)]);
-    if (!Buffer.from(a.buffer).equals(b)) return false;
-  }
-  return true;
 }
 
 type Carried = Pick<

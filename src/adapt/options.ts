@@ -34,3 +34,42 @@ export const RESIZE = {
   },
   ...DTYPE,
 } as const satisfies Options;
+
+export const EXTRACT = {
+  base: {
+    type: "string",
+    value: "MODEL",
+    was: ["base_model"],
+    help: "checkpoint that the model was tuned from",
+  },
+  model: { type: "string", value: "MODEL", help: "of mergekit: the fine-tune, as the argument" },
+  rank: {
+    type: "number.integer >= 1",
+    value: "N",
+    default: 128,
+    was: ["max_rank"],
+    help: "largest rank of a module's change",
+  },
+  energy: {
+    type: "0 < number <= 1",
+    value: "SHARE",
+    help: "smallest rank of each module that keeps this share of its change's squares, up to --rank",
+  },
+  budget: {
+    type: "string",
+    value: "SIZE",
+    help: "bytes of the whole adapter, spent where they keep the most; ranks up to --rank",
+  },
+  embed_lora: { type: "boolean", help: "embeddings and heads as factors too, where they have equal heights" },
+  save_module: { type: "string[]", value: "NAME", help: "modules to hold whole, by name or end of a name" },
+  include_regex: { type: "string[]", value: "REGEX", help: "only modules whose names one of these finds" },
+  exclude_regex: { type: "string[]", value: "REGEX", help: "leave out modules whose names one of these finds" },
+  distribute_scale: {
+    type: "boolean",
+    default: true,
+    help: "roots of singular values in both factors; otherwise they are all in A",
+  },
+  sv_epsilon: { type: "number >= 0", default: 0, help: "leave out directions of singular values up to this" },
+  skip_undecomposable: { type: "boolean", help: "leave out changed tensors that no adapter can hold, with a warning" },
+  ...DTYPE,
+} as const satisfies Options;

@@ -1,13 +1,13 @@
 /** Writes an adapter: factors as they are made, then what it holds whole. */
 
-import { wholeName } from "../checkpoint/adapter/keys.ts";
+import { mergeOnCpu } from "../checkpoint/adapter/adapter.ts";
 import { factorNames, type WrittenModule } from "../checkpoint/adapter/written.ts";
 import type { TensorEntry } from "../checkpoint/checkpoint.ts";
 import { decodeFloats, encodeFloats } from "../checkpoint/decode.ts";
 import type { Dtype } from "../checkpoint/dtype.ts";
 import type { OutputPlan } from "../checkpoint/write/shards.ts";
 import { createWriter } from "../checkpoint/write/write.ts";
-import type { WriteOptions } from "../checkpoint/write/writer.ts";
+import type { WriteOptions, Writer } from "../checkpoint/write/writer.ts";
 import { UserError } from "../errors.ts";
 import { show } from "../json.ts";
 
@@ -25,6 +25,16 @@ export function stored(values: Float32Array, dtype: Dtype, name: string): Uint8A
   if (dtype !== "F32" && !decodeFloats(bytes, dtype).every(Number.isFinite))
     throw new UserError(`${show(name)} has a value that ${dtype} cannot hold`, "write --dtype bf16 or f32", 1);
   return bytes;
+}
+
+/** Copies a tensor, a piece at a time; one that an adapter changes at once. */
+async function writeWhole(writer: Writer, name: string, entry: TensorEntry): Promise<void> {
+  if (entry.patch) return writer.write(name, encodeFloats(await mergeOnCpu(entry), entry.dtype));
+  for (let at = 0; at < entry.bytes; at += PIECE) {
+    const piece = new Uint8Array(Math.min(PIECE, entry.bytes - at));
+    await entry.read(piece, at);
+    await writer.write(name, piece);
+  }
 }
 
 /**
@@ -56,12 +66,8 @@ export async function writeAdapter<M extends WrittenModule>(
       await writer.write(nameA, stored(a, dtype, nameA));
       await writer.write(nameB, stored(b, dtype, nameB));
     }
-    for (const [name, entry] of whole)
-      for (let at = 0; at < entry.bytes; at += PIECE) {
-        const piece = new Uint8Array(Math.min(PIECE, entry.bytes - at));
-        await entry.read(piece, at);
-        await writer.write(wholeName(name), piece);
-      }
+    const names = plan.tensors.slice(2 * modules.length).map(({ name }) => name);
+    for (const [i, entry] of [...whole.values()].entries()) await writeWhole(writer, names[i]!, entry);
     await writer.finish();
   } catch (error) {
     await writer.abort();

@@ -2,12 +2,13 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { Batch } from "../data/batch.ts";
 import type { GroupReference } from "../data/groups.ts";
+import { asFarAsItGoes } from "../gpu/dry-device.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { hostMemory, hostMemoryText } from "../run/host-memory.ts";
 import type { ModelLoader } from "../run/measuring/loaded-model.ts";
 import type { BoundMetric } from "../run/measuring/metric.ts";
 import { gradientNorms } from "../run/scoring/gradient-norms.ts";
-import { asFarAsItGoes, largestBatches } from "../run/scoring/plan-scoring.ts";
+import { largestBatches } from "../run/scoring/plan-scoring.ts";
 import { countData, type Reader, type ScoringData } from "../run/scoring/read-rows.ts";
 import type { Need } from "../run/scoring/scored-row.ts";
 import { humanBytes } from "../text/format.ts";

@@ -15,6 +15,15 @@ export class NeedsValues extends Error {
   }
 }
 
+/** Does something on a device that computes nothing, as far as it goes. */
+export async function asFarAsItGoes(work: () => Promise<unknown>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    if (!(error instanceof NeedsValues)) throw error;
+  }
+}
+
 class DryBuffer {
   readonly size: number;
   readonly label: string;

@@ -40,6 +40,7 @@ import { plannedCheckpoint } from "./plan/planned-checkpoint.ts";
 import { checkTwins } from "./plan/twins.ts";
 import { checkStep, scalesAfter } from "./post-step.ts";
 import { printCheck, printCosts, printExplanation } from "./reports/print.ts";
+import type { Alignment } from "./structure/aligned-models.ts";
 import { writeOptions } from "./write-options.ts";
 
 /** What the lineage of the result says of this step. Nothing in it depends on when or where it ran. */
@@ -67,7 +68,7 @@ function historyOf(
       ...(context.options.compat_bugs === undefined ? {} : { compat_bugs: context.options.compat_bugs }),
       ...(context.options.allow_duplicates ? { allow_duplicates: true } : {}),
       ...(context.options.allow_missing ? { allow_missing: true } : {}),
-      ...given(context, "files", "tokenizer_source", "pad_to_multiple_of", "chat_template"),
+      ...given(context, "align", "files", "tokenizer_source", "pad_to_multiple_of", "chat_template"),
       ...learnt,
       ...(isLast && given(context, ...Object.keys(GGUF))),
       ...(post && { post: post.method.name, ...Object.fromEntries(Object.entries(post.values)) }),
@@ -87,7 +88,9 @@ const given = ({ options }: Context, ...names: string[]) =>
 
 const planOptions = (context: Context) => {
   const files = textOf(context, "files");
+  const align = textOf(context, "align") as Alignment | undefined;
   return {
+    ...(align && { align }),
     allowDuplicates: context.options.allow_duplicates === true,
     allowMissing: context.options.allow_missing === true,
     ...(files && { files }),
@@ -157,6 +160,7 @@ async function mergeOne(
     const own = new Set(writer.tensors.map((tensor) => tensor.name));
     const tasks = plan.tensors.filter((tensor) => own.has(tensor.name));
     retainStreams(models, tasks, method, gpu.adapter);
+    for (const line of (await plan.aligned?.prepare(gpu)) ?? []) context.info(line);
     const { settings } = learning;
     const measured = { gpu, method, settings, tasks: plan.tensors, signal: context.signal };
     const post = postStep && (await scalesAfter(postStep, plan.tensors, () => changeNorms(measured)));

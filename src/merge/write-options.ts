@@ -1,6 +1,7 @@
 /** Options of the `merge` script that say how its result is written. */
 import type { WriteOptions } from "../checkpoint/write/writer.ts";
 import { UserError } from "../errors.ts";
+import { parseSize } from "../text/size.ts";
 
 /** What is needed of the context of a script. */
 interface Context {
@@ -9,16 +10,6 @@ interface Context {
 }
 
 const textOf = (context: Context, name: string): string | undefined => context.options[name] as string | undefined;
-
-/** "5GB", "300M" or bytes; mergekit writes 5B for 5e9. */
-function parseSize(text: string, flag: string): number {
-  const parts = /^(\d+(?:\.\d+)?)\s*([kmgtb]?)(?:i?b)?$/i.exec(text.trim());
-  const bytes = parts
-    ? Number(parts[1]) * ({ k: 1e3, m: 1e6, g: 1e9, b: 1e9, t: 1e12 }[parts[2]!.toLowerCase()] ?? 1)
-    : 0;
-  if (!(bytes >= 1)) throw new UserError(`--${flag} ${text} is not a size`, "for example 5GB or 300MB");
-  return bytes;
-}
 
 /** How the result is written: in shards, or as a GGUF file with its types. Throws UserError. */
 export function writeOptions(context: Context): WriteOptions {

@@ -8,10 +8,11 @@ import type { Message } from "../data/rows.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { UserError } from "../errors.ts";
 import type { Values } from "../method/options.ts";
-import type { Model } from "../model/model.ts";
+import type { ModelSizes } from "../model/architecture.ts";
 import type { CommandContext } from "../run/command-context.ts";
 import { Answer } from "../run/generating/answer-text.ts";
 import { Generator } from "../run/generating/generate.ts";
+import type { LogitSource } from "../run/generating/logit-source.ts";
 import { checkPrompt, PromptEncoder } from "../run/generating/prompts.ts";
 import type { TextTools } from "../run/text-tools.ts";
 import type { SAMPLE } from "./options.ts";
@@ -60,24 +61,29 @@ export function checkChat({ samples }: TalkContext["options"], args: readonly st
     );
 }
 
+/** Who answers: the logits of a model, or of several, under the name of the first. */
+export interface Talker {
+  readonly source: LogitSource;
+  readonly sizes: ModelSizes;
+  readonly ref: string;
+}
+
 /** A conversation with a model. */
 class Conversation {
   readonly #context: TalkContext;
   readonly #generator: Generator;
-  readonly #model: Model;
-  readonly #ref: string;
+  readonly #talker: Talker;
   readonly #tokenizer: Tokenizer;
   readonly #encoder: PromptEncoder;
   #messages: Message[] = [];
   #turn = 0;
   tokens = 0;
 
-  constructor(context: TalkContext, model: Model, ref: string, { tokenizer, encode }: TextTools) {
+  constructor(context: TalkContext, talker: Talker, { tokenizer, encode }: TextTools) {
     this.#context = context;
-    this.#model = model;
-    this.#ref = ref;
+    this.#talker = talker;
     this.#tokenizer = tokenizer!;
-    this.#generator = new Generator(model, ref);
+    this.#generator = new Generator(talker.source);
     this.#encoder = new PromptEncoder(context.options, tokenizer!, encode.template);
   }
 
@@ -95,7 +101,7 @@ class Conversation {
     const messages: Message[] = [...this.#messages, { role: "user", content: text }];
     const prompt = this.#encoder.conversation(messages, text, { place: undefined });
     try {
-      checkPrompt(prompt, this.#model.sizes, this.#ref);
+      checkPrompt(prompt, this.#talker.sizes, this.#talker.ref);
     } catch (error) {
       if (!(error instanceof UserError) || this.#turn === 0) throw error;
       throw new UserError(`turn ${this.#turn + 1}: ${error.message}`, "begin a new conversation");
@@ -124,8 +130,8 @@ class Conversation {
 }
 
 /** Talks until there are no more lines; returns how many tokens the model wrote. */
-export async function chat(context: TalkContext, model: Model, ref: string, tools: TextTools): Promise<number> {
-  const talk = new Conversation(context, model, ref, tools);
+export async function chat(context: TalkContext, talker: Talker, tools: TextTools): Promise<number> {
+  const talk = new Conversation(context, talker, tools);
   try {
     await (isatty(0) ? atTerminal(context, talk) : throughPipe(context, talk));
   } finally {

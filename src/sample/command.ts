@@ -9,9 +9,9 @@ import { NAME_TOKENIZER, type Tokenizer } from "../data/tokenizer.ts";
 import { UserError } from "../errors.ts";
 import { openGpu } from "../gpu/gpu.ts";
 import type { Values } from "../method/options.ts";
-import { Model } from "../model/model.ts";
 import { Answer } from "../run/generating/answer-text.ts";
 import { Generator } from "../run/generating/generate.ts";
+import type { LogitSource } from "../run/generating/logit-source.ts";
 import { checkPrompt, checkSystem, type Prompt, readPrompts } from "../run/generating/prompts.ts";
 import { checkStops } from "../run/generating/stop-texts.ts";
 import { type DescribedModel, openModel } from "../run/open-model.ts";
@@ -20,6 +20,7 @@ import { table } from "../text/table.ts";
 import { chat, checkChat } from "./chat.ts";
 import type { SAMPLE } from "./options.ts";
 import { samplingOf } from "./sampling-options.ts";
+import { loadSource, openOthers } from "./sources.ts";
 
 export type SampleContext = PlainContext & { readonly options: CommonValues & Values<typeof SAMPLE> };
 
@@ -33,21 +34,22 @@ export async function sample(context: SampleContext): Promise<Outcome> {
   const opened = await openModel(context.args[0] ?? "-", { ...options, max_length: undefined }, warn);
   const { checkpoint } = opened;
   context.onExit(() => checkpoint.close());
-  const folder = options.tokenizer === "byte" ? undefined : options.tokenizer;
-  const read = [checkpoint.ref, ...(folder ? [folder] : [])].flatMap(filesOf);
-  refuseInputs(context.out, [...read, ...[options.prompts, options.config].filter((file) => file !== undefined)]);
-  const { tokenizer, prompts } = await prepare(context, opened, isTalk);
-  if (context.dryRun) return printPlan(context, checkpoint, prompts);
-  const model = await Model.load(await openGpu({ device: context.device }), checkpoint, {
-    dtype: options.dtype,
-    freeze: () => true,
-    offload: options.offload,
+  const others = await openOthers(opened, options, {
     warn,
+    opened: (other) => context.onExit(() => other.close()),
   });
+  const models = [opened, ...others];
+  const folder = options.tokenizer === "byte" ? undefined : options.tokenizer;
+  const read = [...models.map(({ ref }) => ref), ...(folder ? [folder] : [])].flatMap(filesOf);
+  refuseInputs(context.out, [...read, ...[options.prompts, options.config].filter((file) => file !== undefined)]);
+  const { tokenizer, prompts } = await prepare(context, models, isTalk);
+  if (context.dryRun) return printPlan(context, models, prompts);
+  const { source } = await loadSource(await openGpu({ device: context.device }), models, options, warn);
   const began = performance.now();
+  const talkers = { source, sizes: { ...opened.sizes, ...source.sizes }, ref: checkpoint.ref };
   const tokens = isTalk
-    ? await chat({ ...context, write: writeText }, model, checkpoint.ref, opened.tools!)
-    : await answerAll(context, model, { ref: checkpoint.ref, tokenizer }, prompts);
+    ? await chat({ ...context, write: writeText }, talkers, opened.tools!)
+    : await answerAll(context, source, tokenizer, prompts);
   const seconds = (performance.now() - began) / 1000;
   context.signal.throwIfAborted();
   context.info(`${tokens} tokens in ${seconds.toFixed(1)} s, ${(tokens / seconds).toFixed(1)} tokens/s`);
@@ -64,9 +66,10 @@ const talks = ({ options, args }: SampleContext): boolean =>
  */
 async function prepare(
   { options, args }: SampleContext,
-  { ref, sizes, tools }: DescribedModel,
+  models: readonly DescribedModel[],
   isTalk: boolean,
 ): Promise<{ tokenizer: Tokenizer; prompts: Prompt[] }> {
+  const { ref, tools } = models[0]!;
   if (!tools) throw new UserError(`${ref} is a classifier; sample needs a language model`, "use evaluate");
   const { tokenizer, encode } = tools;
   if (!tokenizer) throw new UserError(`${ref} has no tokenizer.json`, NAME_TOKENIZER);
@@ -74,19 +77,19 @@ async function prepare(
   const isStdinFree = args.length > 0 && args[0] !== "-" && !process.stdin.isTTY;
   const given = { args: args.slice(1), isStdinFree };
   const prompts = await readPrompts(options, given, { tokenizer, template: encode.template });
-  for (const prompt of prompts) checkPrompt(prompt, sizes, ref);
+  for (const prompt of prompts) for (const { sizes, ref } of models) checkPrompt(prompt, sizes, ref);
   return { tokenizer, prompts };
 }
 
 /** Decodes and prints the answers to all prompts, a batch at a time; returns how many tokens they have. */
 async function answerAll(
   context: SampleContext,
-  model: Model,
-  { ref, tokenizer }: { readonly ref: string; readonly tokenizer: Tokenizer },
+  source: LogitSource,
+  tokenizer: Tokenizer,
   prompts: readonly Prompt[],
 ): Promise<number> {
   const { options, seed, signal } = context;
-  const generator = new Generator(model, ref);
+  const generator = new Generator(source);
   const jobs = prompts.flatMap((prompt, p) => Array.from({ length: options.samples }, (_, s) => ({ prompt, p, s })));
   const isLive = !options.json && jobs.length === 1 && !context.stdoutTaken && context.out === "-";
   let tokens = 0;
@@ -114,7 +117,11 @@ async function answerAll(
       const { prompt, p, s } = part[i]!;
       const { text, ids } = answer;
       if (isLive) writeText(`${rest}\n`);
-      else if (options.json) context.line({ prompt: prompt.text, sample: s, text, tokens: ids.length, ids, index: p });
+      else if (options.json)
+        context.line({
+          ...{ prompt: prompt.text, sample: s, text, tokens: ids.length, ids, index: p },
+          ...source.notes?.(i),
+        });
       else if (jobs.length === 1) context.text(text);
       else if (!options.chat && options.samples === 1) context.text(`${prompt.text}${text}\n`);
       else context.text(setApart(prompt, { p, s, text }, { prompts: prompts.length, samples: options.samples }));
@@ -140,41 +147,44 @@ function setApart(
 /** The GPU's memory and what the cache takes of it, for as many answers at once as there will be; in bytes. */
 async function plannedMemory(
   { options, device }: SampleContext,
-  checkpoint: Checkpoint,
+  models: readonly (DescribedModel & { readonly checkpoint: Checkpoint })[],
   prompts: readonly Prompt[],
 ): Promise<{ gpu: number; cache: number }> {
   const gpu = await openGpu({ device, dry: true });
-  const model = await Model.load(gpu, checkpoint, {
-    dtype: options.dtype,
-    freeze: () => true,
-    offload: options.offload,
-  });
-  const generator = new Generator(model, checkpoint.ref);
+  const { source, free } = await loadSource(gpu, models, options);
   const batch = Math.max(1, Math.min(options.batch_size, prompts.length * options.samples));
   const longest = prompts.reduce((most, { ids }) => Math.max(most, ids.length), 1);
-  const cache = await generator.plan(batch, longest, options.max_tokens);
-  generator.free();
-  model.free();
+  const cache = await source.plan(batch, longest, options.max_tokens);
+  free();
   return { gpu: gpu.pool.peak, cache };
 }
 
 /** Says what would be answered, with prompts that were all checked, and what it takes. */
-async function printPlan(context: SampleContext, checkpoint: Checkpoint, prompts: readonly Prompt[]): Promise<Outcome> {
+async function printPlan(
+  context: SampleContext,
+  models: readonly (DescribedModel & { readonly checkpoint: Checkpoint })[],
+  prompts: readonly Prompt[],
+): Promise<Outcome> {
   const { options, out } = context;
-  const { ref, tensors } = checkpoint;
-  const { gpu: gpu_memory, cache } = await plannedMemory(context, checkpoint, prompts);
-  const bytes = [...tensors.values()].reduce((sum, tensor) => sum + tensor.bytes, 0);
+  const { gpu: gpu_memory, cache } = await plannedMemory(context, models, prompts);
+  const [bytes, ...more] = models.map(({ checkpoint }) =>
+    [...checkpoint.tensors.values()].reduce((sum, tensor) => sum + tensor.bytes, 0),
+  ) as [number, ...number[]];
+  const { ref } = models[0]!;
+  const others = models.slice(1);
   const longest = prompts.reduce((most, { ids }) => Math.max(most, ids.length), 0);
   const { samples, max_tokens } = options;
   const writes = out === "-" ? "stdout" : out;
   if (options.json)
     context.line({
       ...{ model: ref, bytes, prompts: prompts.length, longest_prompt: longest, samples, max_tokens },
+      ...(others.length > 0 && { with: others.map((other, i) => ({ model: other.ref, bytes: more[i] })) }),
       ...{ gpu_memory, cache, writes },
     });
   else {
     const facts = [
       ["model", `${ref}, ${humanBytes(bytes)} of weights`],
+      ...others.map((other, i) => ["with", `${other.ref}, ${humanBytes(more[i]!)} of weights`]),
       ["prompts", prompts.length === 0 ? "turns from stdin" : `${prompts.length}, the longest of ${longest} tokens`],
       ["answers", `${prompts.length === 0 ? "one a turn," : prompts.length * samples} of at most ${max_tokens} tokens`],
       [

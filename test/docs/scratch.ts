@@ -70,6 +70,7 @@ const FILES: Readonly<Record<string, string>> = {
     })),
   ),
   "nli.tsv": "premise\thypothesis\tlabel\nit rains\tit is wet\t1\nit rains\tit is dry\t0\n",
+  "words.txt": "the\nseven\n",
   "experts.yml": JSON.stringify({
     base_model: "base/",
     experts: [

@@ -22,7 +22,8 @@ import { patchOf, patchRange, stackPatches } from "./patch.ts";
 import { patchStacks } from "./patch-stacks.ts";
 import { editConfig, findTie, type Tie } from "./tie.ts";
 
-const TOKENIZER_FILE =
+/** Files that say what the rows of embeddings stand for. */
+export const TOKENIZER_FILE =
   /^(tokenizer.*|special_tokens_map\.json|added_tokens\.json|vocab\..*|merges\.txt|chat_template.*)$/;
 
 const isAdapterNames = (names: readonly string[]): boolean => names.some(isFactorName) || hasForeignTensors(names);

@@ -23,6 +23,8 @@ export interface WrittenAdapter {
   readonly bias: "none" | "all" | "lora_only";
   readonly fanInFanOut: boolean;
   readonly taskType: string | null;
+  /** Head and embedding are one tensor, and the change of one is that of the other. */
+  readonly ensureWeightTying?: boolean;
   /** Files beside the config: a tokenizer whose vocabulary grew. */
   readonly files?: ReadonlyMap<string, Uint8Array>;
 }
@@ -44,6 +46,7 @@ function configOf(adapter: WrittenAdapter): JsonObject {
     alpha_pattern: Object.fromEntries(odd),
     base_model_name_or_path: base,
     bias: whole.size === 0 ? "none" : bias,
+    ...(adapter.ensureWeightTying ? { ensure_weight_tying: true } : {}),
     fan_in_fan_out: fanInFanOut,
     inference_mode: true,
     init_lora_weights: true,
@@ -72,7 +75,11 @@ export function adapterPlan(adapter: WrittenAdapter, lineage: readonly LineageEn
     const window = module.inputs.slice(1).map(() => 1);
     return [info(a, [module.rank, ...module.inputs]), info(b, [module.out, module.rank, ...window])];
   });
-  const others = [...whole].map(([name, { dtype, shape, bytes }]) => ({ name: wholeName(name), dtype, shape, bytes }));
+  const adapted = new Set(modules.map(({ module }) => module));
+  const others = [...whole].map(([name, { dtype, shape, bytes }]) => ({
+    ...{ name: wholeName(adapted.has(name.replace(/\.bias$/, "")) ? name.replace(/bias$/, "base_layer.bias") : name) },
+    ...{ dtype, shape, bytes },
+  }));
   const config = new TextEncoder().encode(`${JSON.stringify(configOf(adapter), null, 2)}\n`);
   return { tensors: [...factors, ...others], files: new Map([...files, ["adapter_config.json", config]]), lineage };
 }

@@ -142,7 +142,9 @@ export async function withLearnt(
       `${stream.ref} comes through a pipe, and learning reads models more than once`,
       "write it to a file first",
     );
-  const run = runOf(context, learning, openGpu);
+  for (const line of (await plan.aligned?.prepare(await openGpu())) ?? []) context.info(line);
+  const { aligned: _, ...prepared } = plan;
+  const run = runOf(context, { ...learning, plan: prepared }, openGpu);
   await tryTarget(learning.target);
   context.progress.start({ total: run.tune.steps ?? method.tune!.steps, unit: "steps" });
   const { plan: tuned, table } = await tunePlan(run);

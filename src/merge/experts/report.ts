@@ -1,7 +1,7 @@
 /** What building a mixture takes, before it is done. */
 import { uploadText } from "../../checkpoint/hub/upload.ts";
+import { asFarAsItGoes } from "../../gpu/dry-device.ts";
 import { type Gpu, openGpu } from "../../gpu/gpu.ts";
-import { asFarAsItGoes } from "../../run/scoring/plan-scoring.ts";
 import { humanBytes } from "../../text/format.ts";
 import { table } from "../../text/table.ts";
 import { centroidBytes } from "./centroid-gates.ts";

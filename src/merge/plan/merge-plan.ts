@@ -27,6 +27,7 @@ import {
 import { sizeOf } from "../../tensor/tensor.ts";
 import type { MergeMethod } from "../contract.ts";
 import { entriesOf, type ValuedTask } from "../job/task.ts";
+import { type AlignedModels, type Alignment, alignedModels } from "../structure/aligned-models.ts";
 import { checkTemplate, setTemplate } from "../vocabulary/chat-templates.ts";
 import { type Revised, revise } from "../vocabulary/revise.ts";
 import { replaceTokenizer } from "../vocabulary/tokenizer-files.ts";
@@ -50,9 +51,13 @@ export interface MergePlan {
   readonly inputs: readonly NamedModel[];
   readonly files: ReadonlyMap<string, Uint8Array>;
   readonly warnings: readonly string[];
+  /** What must be known of the models before their weights are merged: in which order their parts are taken. */
+  readonly aligned?: Pick<AlignedModels, "prepare" | "bytes">;
 }
 
 export interface PlanOptions {
+  /** Parts of the models are put in the order that goes best with the base or the first model. */
+  readonly align?: Alignment;
   /** A model listed twice counts twice; without it once, as in mergekit. */
   readonly allowDuplicates?: boolean;
   /** Tensors that some model lacks are made from those that have them; without it they are refused. */
@@ -79,7 +84,9 @@ export async function planMerge(
   if (recipe.chatTemplate) await checkTemplate(recipe.chatTemplate.wanted, recipe.chatTemplate.fail);
   const given = namedModels(recipe, opened, warnings);
   const revised = recipe.tokenizer && reviseModels(recipe.tokenizer, given, recipe.base !== undefined, warnings);
-  const { models, donor } = revised ?? given;
+  const { models: plain, donor } = revised ?? given;
+  const aligned = options.align && alignedModels(recipe, plain, donor, options.align, warnings);
+  const models = aligned?.models ?? plain;
 
   const listed: { ref: ModelReference; occurrence: number }[] = [];
   const context: SectionContext = {
@@ -114,6 +121,7 @@ export async function planMerge(
     inputs,
     files,
     warnings: [...warnings, ...notes.lines()],
+    ...(aligned && { aligned }),
   };
 }
 
@@ -332,17 +340,4 @@ function isUntied(tensors: readonly ValuedTask[], donor: NamedModel, models: Rea
   const ownHead = [...donor.tensors.keys()].some(isHead);
   if (ownHead && configValue(donor.config, "tie_word_embeddings") !== true) return false;
   return [...models.values()].some((model) => !isTied(model));
-}
-
-/** What `--dry-run` states: bytes read and written, by the sizes in the headers. */
-export function planBytes(plan: MergePlan): { input: number; output: number; tensors: number } {
-  let input = 0;
-  let output = 0;
-  for (const tensor of plan.tensors) {
-    output += sizeOf(tensor.shape) * DTYPE_BYTES[tensor.outDtype];
-    for (const entry of entriesOf(tensor)) {
-      input += tensor.crop === undefined ? entry.bytes : tensor.crop.rows * entry.shape[1]! * DTYPE_BYTES[entry.dtype];
-    }
-  }
-  return { input, output, tensors: plan.tensors.length };
 }

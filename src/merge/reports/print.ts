@@ -6,8 +6,9 @@ import { humanBytes } from "../../text/format.ts";
 import { table } from "../../text/table.ts";
 import type { MergeMethod } from "../contract.ts";
 import { peakBytes } from "../job/run.ts";
-import { type MergePlan, planBytes } from "../plan/merge-plan.ts";
+import type { MergePlan } from "../plan/merge-plan.ts";
 import type { OpenModels } from "../plan/open-models.ts";
+import { planBytes } from "../plan/plan-bytes.ts";
 import { checkModels } from "./check.ts";
 import { explain, explanationText } from "./explain.ts";
 import { relatedness } from "./relatedness.ts";
@@ -73,7 +74,8 @@ export function printCosts(
 ): void {
   const costs = planBytes(plan);
   const bytes = { ...costs, output: out.written ?? costs.output };
-  const peak = peakBytes(plan.tensors, method);
+  const { gpu, host } = peakBytes(plan.tensors, method);
+  const peak = { gpu, host: host + (plan.aligned?.bytes ?? 0) };
   printer.print(
     table([
       ["tensors", String(bytes.tensors)],

@@ -24,5 +24,7 @@ export interface LogitSource {
   next(sequences: readonly (readonly number[])[], running: ReadonlySet<number>): Promise<Float32Array>;
   /** Takes the memory for this many prompts at once and runs nothing. Gives the bytes of what is kept of tokens. */
   plan(batch: number, longest: number, maxTokens: number): Promise<number>;
+  /** What is worth telling of the answer of a row, beside its text; nothing when left out. */
+  notes?(row: number): Readonly<Record<string, unknown>>;
   free(): void;
 }

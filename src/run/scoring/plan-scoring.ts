@@ -5,17 +5,7 @@
 import { tokensIn } from "../../data/batch.ts";
 import type { Example } from "../../data/examples.ts";
 import type { Sequence } from "../../data/sequences.ts";
-import { NeedsValues } from "../../gpu/dry-device.ts";
 import type { Question, ScoringData } from "./read-rows.ts";
-
-/** Does something on a device that computes nothing, as far as it goes. */
-export async function asFarAsItGoes(work: () => Promise<unknown>): Promise<void> {
-  try {
-    await work();
-  } catch (error) {
-    if (!(error instanceof NeedsValues)) throw error;
-  }
-}
 
 /** A batch of `rows` of the longest item, or of as many as there are. */
 function largest<T>(items: readonly T[], lengthOf: (item: T) => number, rows: number): T[] {

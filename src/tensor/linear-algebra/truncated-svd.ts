@@ -3,11 +3,11 @@
  * whose products run on the GPU where it is not.
  *
  * Halko, Martinsson and Tropp, SIAM Review 2011, https://arxiv.org/abs/0909.4061, algorithms 4.4 and 5.1. Subspaces are
- * turned until the energy that they hold settles, so that flat spectra are met too. Products are f32, bases f64.
+ * turned until what they leave out settles, so that flat spectra are met too. Products are f32, bases f64.
  */
 import type { PooledBuffer } from "../../gpu/buffer.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
-import { type HostMatrix, hostMatrix, hostProduct, leadingSvd, type Triplets } from "./leading-svd.ts";
+import { type HostMatrix, hostMatrix, hostProduct, leadingSvd, type Triplets, transposed } from "./leading-svd.ts";
 import { rowBasis } from "./low-rank.ts";
 import { matmul } from "./matmul.ts";
 import { gaussian } from "./subspace.ts";
@@ -28,9 +28,13 @@ const MARGIN = 16;
 /** What every adapter binds. */
 const DEFAULT_BINDING = 2 ** 27;
 
-/** Turns of the subspace, and the share of its energy by which the last one may have grown. */
+/**
+ * Turns of the subspace, and the gain of the last one below which it is done: as a share of what is left out, and of
+ * what is found, where rounding ends.
+ */
 const TURNS = 24;
-const SETTLED = 1e-7;
+const SETTLED = 3e-5;
+const ROUNDING = 1e-9;
 
 const asHost = ({ rows, columns, values }: FloatMatrix): HostMatrix =>
   hostMatrix(rows, columns, values instanceof Float64Array ? values : Float64Array.from(values));
@@ -47,10 +51,42 @@ export const isRandomised = (rows: number, columns: number, most: number): boole
 export async function truncatedSvd(matrix: FloatMatrix, most: number, openGpu: () => Promise<Gpu>): Promise<Triplets> {
   const { rows, columns, values } = matrix;
   if (!isRandomised(rows, columns, most)) return leadingSvd(asHost(matrix), most);
-  for (let i = 0; i < values.length; i++)
+  let squares = 0;
+  for (let i = 0; i < values.length; i++) {
     if (!Number.isFinite(values[i]!)) throw new RangeError(`singular values of a matrix with ${values[i]}`);
+    squares += values[i]! ** 2;
+  }
   using held = new OnGpu(await openGpu(), matrix);
-  return rangeFinder(held, most);
+  return rangeFinder(held, most, squares);
+}
+
+/** Multiplications up to which the host finds what a decomposition leaves out. */
+const ON_HOST = 3e7;
+
+/** Sum of the squares of A - sum_j s_j left_j right_j^T; f64 on the host where the matrix is small, else f32. */
+export async function residualSquares(
+  matrix: FloatMatrix,
+  { s, left, right }: Triplets,
+  openGpu: () => Promise<Gpu>,
+): Promise<number> {
+  const { rows, columns, values } = matrix;
+  const b = transposed(left);
+  for (let i = 0; i < b.values.length; i++) b.values[i]! *= s[i % s.length]!;
+  if (rows * columns * s.length > ON_HOST) {
+    using held = new OnGpu(await openGpu(), matrix);
+    return held.residualSquares(b, right);
+  }
+  const row = new Float64Array(columns);
+  let sum = 0;
+  for (let r = 0; r < rows; r++) {
+    for (let c = 0; c < columns; c++) row[c] = values[r * columns + c]!;
+    for (let k = 0; k < s.length; k++) {
+      const factor = b.values[r * s.length + k]!;
+      for (let c = 0; c < columns; c++) row[c]! -= factor * right.values[k * columns + c]!;
+    }
+    for (let c = 0; c < columns; c++) sum += row[c]! ** 2;
+  }
+  return sum;
 }
 
 /** A matrix on the GPU, in blocks of rows that a binding can hold. Vectors are rows of host matrices. */
@@ -107,6 +143,27 @@ export class OnGpu {
     return out;
   }
 
+  /** Sum of the squares of the matrix without B A, b (rows, k) and a (k, columns). The matrix is lost. */
+  async residualSquares(b: HostMatrix, a: HostMatrix): Promise<number> {
+    const gpu = this.#gpu;
+    using wide = gpu.upload(Float32Array.from(a.values), "right factor");
+    let sum = 0;
+    for (const { start, rows, held } of this.#blocks) {
+      const part = b.values.subarray(start * b.columns, (start + rows) * b.columns);
+      using tall = gpu.upload(Float32Array.from(part), "left factor");
+      await matmul(gpu, {
+        form: "nn",
+        a: { buffer: tall.buffer, rows, columns: b.columns },
+        b: { buffer: wide.buffer, rows: a.rows, columns: a.columns },
+        c: { buffer: held.buffer, rows, columns: this.columns },
+        ...{ scale: -1, accumulate: true },
+      });
+      const left = await gpu.readFloats(held.buffer, rows * this.columns);
+      for (let i = 0; i < left.length; i++) sum += left[i]! ** 2;
+    }
+    return sum;
+  }
+
   async #product(form: "nn" | "nt", x: Float32Array, count: number, rows: number, held: PooledBuffer, width: number) {
     const gpu = this.#gpu;
     using vectors = gpu.upload(x, "vectors");
@@ -121,7 +178,7 @@ export class OnGpu {
   }
 }
 
-async function rangeFinder(matrix: OnGpu, most: number): Promise<Triplets> {
+async function rangeFinder(matrix: OnGpu, most: number, squares: number): Promise<Triplets> {
   const { rows, columns } = matrix;
   const size = most + MARGIN;
   let right = hostMatrix(size, columns, Float64Array.from(gaussian(size * columns)));
@@ -132,7 +189,7 @@ async function rangeFinder(matrix: OnGpu, most: number): Promise<Triplets> {
     right = await matrix.times(basis); // A is about basis^T right
     const inside = leadingSvd(right, most);
     const found = inside.s.reduce((sum, s) => sum + s * s, 0);
-    if (turn === TURNS || found - energy <= SETTLED * found)
+    if (turn === TURNS || found - energy <= SETTLED * Math.max(0, squares - found) + ROUNDING * found)
       return { ...inside, left: hostProduct(inside.left, basis) };
     energy = found;
   }

@@ -1,0 +1,80 @@
+/** `adapt resize`: smaller ranks keep the most that they can, larger ones keep all. */
+import { afterAll, expect, test } from "bun:test";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { openPlain } from "../../src/checkpoint/open.ts";
+import { svd } from "../../src/tensor/linear-algebra/svd.ts";
+import { runScript } from "../support/command.ts";
+import { changesIn, configIn, factors, writeAdapter } from "./adapter-files.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "ingot-resize-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const at = (name: string) => join(folder, name);
+const [Q, V] = ["model.layers.0.self_attn.q_proj", "model.layers.0.self_attn.v_proj"];
+writeAdapter(at("a"), factors({ [Q]: [6, 9], [V]: [2, 9] }, 4, 1), {
+  r: 4,
+  lora_alpha: 2,
+  target_modules: ["q_proj", "v_proj"],
+});
+const before = await changesIn(at("a"));
+
+const resize = async (name: string, ...argv: string[]) => {
+  const { code, err, text } = await runScript("adapt", ["resize", "a", ...argv, "--json", "-o", name], folder);
+  expect(code, err).toBe(0);
+  return { json: JSON.parse(text), err, changes: existsSync(at(name)) ? await changesIn(at(name)) : new Map() };
+};
+
+const distance = (one: readonly number[], other: readonly number[]) =>
+  Math.hypot(...one.map((value, i) => value - other[i]!));
+
+test("a smaller rank leaves out the smallest singular values, and says how much that is", async () => {
+  const { json, changes } = await resize("two", "--rank", "2");
+  const { s } = svd(before.get(Q)!.change, 6, 9);
+  const lost = Math.hypot(s[2]!, s[3]!);
+  expect(distance(changes.get(Q)!.change, before.get(Q)!.change)).toBeCloseTo(lost, 5);
+  expect(json.modules[0].error).toBeCloseTo(lost / Math.hypot(...s), 6);
+  // The other weight has two rows, and no change of it has a higher rank.
+  expect(json.modules[1]).toMatchObject({ rank: 2, error: 0 });
+  expect(configIn(at("two"))).toMatchObject({ r: 2, lora_alpha: 2, target_modules: ["q_proj", "v_proj"] });
+});
+
+test("a larger rank changes nothing", async () => {
+  const { json, changes } = await resize("five", "--rank", "5");
+  expect(json.error).toBe(0);
+  for (const [module, { change, rank }] of changes) {
+    expect(distance(change, before.get(module)!.change)).toBeLessThan(1e-5);
+    expect(rank).toBe(module === Q ? 5 : 2);
+  }
+});
+
+test("a share of the squares takes the least rank that keeps it", async () => {
+  const { json } = await resize("share", "--energy", "0.9");
+  for (const { module, rank, error } of json.modules) {
+    expect(1 - error ** 2).toBeGreaterThanOrEqual(0.9);
+    const { s } = svd(before.get(module)!.change, module === Q ? 6 : 2, 9);
+    const kept = s.slice(0, rank - 1).reduce((sum, value) => sum + value ** 2, 0);
+    expect(kept / s.reduce((sum, value) => sum + value ** 2, 0)).toBeLessThan(0.9);
+  }
+});
+
+test("a dry run writes nothing; what does not go together is refused", async () => {
+  const dry = await resize("dry", "--rank", "2", "--dry-run");
+  expect([existsSync(at("dry")), dry.json.bytes]).toEqual([false, 4 * 2 * (6 + 9 + 2 + 9)]);
+  const refused = async (...argv: string[]) => {
+    const { code, err } = await runScript("adapt", ["resize", ...argv, "-o", "refused"], folder);
+    expect(code).toBe(2);
+    return err;
+  };
+  expect(await refused("a")).toContain("no rank to resize to");
+  expect(await refused("a", "--rank", "2", "--energy", "0.5")).toContain("both choose ranks");
+  expect(await refused("a", "a", "--rank", "2")).toContain("unexpected argument a");
+  expect(await refused("--rank", "2")).toContain("no adapter to resize");
+  expect(await refused("a", "--rank", "0")).toContain("--rank");
+  expect(await refused("missing", "--rank", "2")).toContain("missing");
+});
+
+test("lineage says what was done", async () => {
+  const { lineage } = await openPlain(at("two"));
+  expect(lineage).toMatchObject([{ script: "adapt resize", options: { rank: 2 }, inputs: [{ ref: "a" }] }]);
+});
