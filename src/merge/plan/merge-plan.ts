@@ -6,7 +6,7 @@
  * cut), it is kept.
  */
 import type { Checkpoint, TensorEntry } from "../../checkpoint/checkpoint.ts";
-import { DTYPE_BYTES, isFloat } from "../../checkpoint/dtype.ts";
+import { isFloat } from "../../checkpoint/dtype.ts";
 import { type Recipe, recipeReferences, type TokenizerRecipe } from "../../checkpoint/lineage/recipe/recipe.ts";
 import { type ModelReference, referenceKey } from "../../checkpoint/reference.ts";
 import { countTokens, vocabularyOf } from "../../data/vocabulary.ts";
@@ -24,9 +24,8 @@ import {
   tiedTo,
   tokenTable,
 } from "../../model/names.ts";
-import { sizeOf } from "../../tensor/tensor.ts";
 import type { MergeMethod } from "../contract.ts";
-import { entriesOf, type ValuedTask } from "../job/task.ts";
+import type { ValuedTask } from "../job/task.ts";
 import { type AlignedModels, type Alignment, alignedModels } from "../structure/aligned-models.ts";
 import { checkTemplate, setTemplate } from "../vocabulary/chat-templates.ts";
 import { type Revised, revise } from "../vocabulary/revise.ts";

@@ -100,7 +100,7 @@ export class TaskLosses {
     for (const running of all) await this.#program(running, running.task.source.largest());
   }
 
-  /** All tasks together, with one gradient. `batches`: one for each. Throws UserError (exit 1) for a loss that is not finite. */
+  /** All tasks together: one gradient. `batches`: one for each. Throws UserError (exit 1) for a loss not finite. */
   together(batches: readonly Batch[], step: number): Promise<Measured> {
     return this.#measure(this.#running, batches, step);
   }

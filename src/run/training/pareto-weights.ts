@@ -6,8 +6,8 @@
  * With g_j the gradients, M = G G^T and w on the simplex:
  *   descent   maximise sum_j (M w)_j subject to M w >= 0: all objectives go down.
  *   guided    with a_j = g_j . g_v of a guide: maximise w . a subject to (M w)_j >= r_j. r_j is none where a_j > 0,
- *             since what agrees with the guide may be hurt, but 0 for the objective that agrees most; else a_j, no worse
- *             than to follow the guide. Where no a_j > 0 all r are 0.
+ *             since what agrees with the guide may be hurt, but 0 for the objective that agrees most; else a_j, no
+ *             worse than to follow the guide. Where no a_j > 0 all r are 0.
  */
 
 /** Most objectives: the program is solved by its vertices, whose number grows with the binomial of 2 m over m - 1. */

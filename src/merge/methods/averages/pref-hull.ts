@@ -2,12 +2,12 @@
  * Preference hull: a model for any preference over tasks, out of what was learnt of each, without training: the convex
  * combination of their posteriors' means, or with `sample` a model drawn from the likely region around it.
  *
- * Lu et al. (IBCL), https://arxiv.org/abs/2305.14782. Every model is the mean of a Gaussian over the weights; a task may
- * have several, which then share its preference. Standard deviations are averaged, as in the authors' code, not
+ * Lu et al. (IBCL), https://arxiv.org/abs/2305.14782. Every model is the mean of a Gaussian over the weights; a task
+ * may have several, which then share its preference. Standard deviations are averaged, as in the authors' code, not
  * variances. `stats` has them (`stats_are: sigma`), or each model's Fisher information F over `rows` rows, of which
  * sigma = 1 / sqrt(rows F + 1 / prior^2). The region of `mass` m is mu +- z sigma, z = Phi^-1((1 + m) / 2), value by
- * value; a value is drawn evenly from it. The paper's training of posteriors, and its store of them, are not part of the
- * method.
+ * value; a value is drawn evenly from it. The paper's training of posteriors, and its store of them, are not part of
+ * the method.
  */
 import { UserError } from "../../../errors.ts";
 import { type MergeValues, mergeMethod } from "../../contract.ts";

@@ -9,8 +9,8 @@
  * tensor` over one, which needs no pass over the whole model first but changes the result. K is the number of models
  * that have the tensor.
  *
- * With --tune-data `lambda` is learnt. The authors search the box [0.8, 1.3] with an evolution strategy and some hundred
- * evaluations; the result is linear in lambda, so its gradient is known, and descent within that box takes its place.
+ * With --tune-data `lambda` is learnt. The authors search the box [0.8, 1.3] with an evolution strategy and some
+ * hundred evaluations; the result is linear in lambda, so its gradient is known, and descent within that box takes its place.
  */
 import { UserError } from "../../../errors.ts";
 import { paddedBytes } from "../../../tensor/load.ts";
