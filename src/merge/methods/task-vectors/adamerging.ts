@@ -1,11 +1,11 @@
 /**
- * AdaMerging: task arithmetic whose coefficients minimise the entropy of the merged model's predictions on rows without
- * labels, for each model or for each model and layer.
+ * AdaMerging: task arithmetic whose coefficients minimise the entropy of the merged model's predictions on rows
+ * without labels, for each model or for each model and layer.
  *
  * Yang et al., ICLR 2024, https://arxiv.org/abs/2310.02575. `plus` (AdaMerging++) trims the task vectors and elects
  * signs first, as TIES does, per tensor. The paper's layer is a tensor of the checkpoint, the default here; `layer` is
- * a transformer block. `normalize` and `from_depth` are those of the recipe for language models: coefficients that sum to
- * 1, and the lower blocks as they begin.
+ * a transformer block. `normalize` and `from_depth` are those of the recipe for language models: coefficients that sum
+ * to 1, and the lower blocks as they begin.
  */
 import { mergeMethod } from "../../contract.ts";
 import { normalized, plain } from "../../tuning/free-numbers.ts";

@@ -4,13 +4,14 @@
  *
  * Du et al., NeurIPS 2024, https://arxiv.org/abs/2410.02396. Steps: clip magnitudes to the `clip` quantiles; intra =
  * exp(K n^2) with n the magnitude within its row, 0 to 1; inter = sum_j tanh(s_k s_j) of signed n (`pairwise`, the
- * authors' vision script) or tanh(d_k sum_j d_j) (`sum`, their main script); score = intra * inter; of each row the top
- * `ratio` of scores counts, normalised to (0, 1]. Row = one model's task vector over all tensors, or with `scope:
+ * authors' vision script) or tanh(d_k sum_j d_j) (`sum`, their main script); score = intra * inter; of each row the
+ * top `ratio` of scores counts, normalised to (0, 1]. Row = one model's task vector over all tensors, or with `scope:
  * tensor` over one, which needs no pass over the whole model first but changes the result. K is the number of models
  * that have the tensor.
  *
  * With --tune-data `lambda` is learnt. The authors search the box [0.8, 1.3] with an evolution strategy and some
- * hundred evaluations; the result is linear in lambda, so its gradient is known, and descent within that box takes its place.
+ * hundred evaluations; the result is linear in lambda, so its gradient is known, and descent within that box takes its
+ * place.
  */
 import { UserError } from "../../../errors.ts";
 import { paddedBytes } from "../../../tensor/load.ts";
