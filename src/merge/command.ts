@@ -1,16 +1,14 @@
 /** What the `merge` script does: from its command line or a recipe to a plan, and from the plan to a checkpoint. */
-import type { Checkpoint, TensorEntry } from "../checkpoint/checkpoint.ts";
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { DTYPE_BYTES } from "../checkpoint/dtype.ts";
 import { GGUF } from "../checkpoint/gguf/write/options.ts";
 import { lineageOf } from "../checkpoint/lineage/input.ts";
 import { type Recipe, recipeReferences } from "../checkpoint/lineage/recipe/recipe.ts";
 import { referenceKey } from "../checkpoint/reference.ts";
-import { isStream } from "../checkpoint/stream/stream.ts";
 import { createWriter, writtenBytes } from "../checkpoint/write/write.ts";
 import type { Outcome, PlainContext } from "../cli/context.ts";
 import { refuseInputs } from "../cli/target.ts";
 import { UserError } from "../errors.ts";
-import type { Adapter } from "../gpu/device.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { loadMethod } from "../method/registry.ts";
 import { sizeOf } from "../tensor/tensor.ts";
@@ -22,6 +20,7 @@ import {
   learningMemory,
   type OwnTensors,
   planLearner,
+  refuseBesideSearch,
   withLearnt,
   writeTable,
 } from "./commands/learn-coefficients.ts";
@@ -29,7 +28,6 @@ import { namedResults, type Wanted } from "./commands/named-results.ts";
 import type { MergeMethod } from "./contract.ts";
 import { FiniteWatch } from "./finite.ts";
 import { changeNorms } from "./job/change-norms.ts";
-import { layoutOf } from "./job/chunk-sizes.ts";
 import { InputWatch } from "./job/input-watch.ts";
 import { mergeTensors } from "./job/run.ts";
 import { mergekitNotice } from "./mergekit-options.ts";
@@ -37,6 +35,7 @@ import type { MergePlan } from "./plan/merge-plan.ts";
 import { Notes } from "./plan/notes.ts";
 import { OpenModels } from "./plan/open-models.ts";
 import { plannedCheckpoint } from "./plan/planned-checkpoint.ts";
+import { originsOf, retainStreams } from "./plan/read-again.ts";
 import { checkTwins } from "./plan/twins.ts";
 import { checkStep, scalesAfter } from "./post-step.ts";
 import { printCheck, printCosts, printExplanation } from "./reports/print.ts";
@@ -202,37 +201,6 @@ async function mergeOne(
   return { bytes: writer.bytes, tensors: writer.tensors.length, values };
 }
 
-/** Which model an input's tensor is of, and whether it can be read again. */
-function originsOf(models: OpenModels) {
-  const owners = new Map<TensorEntry, Checkpoint>();
-  for (const checkpoint of models.opened)
-    for (const entry of checkpoint.tensors.values()) owners.set(entry, checkpoint);
-  return {
-    nameOf: (entry: TensorEntry) => owners.get(entry)?.ref,
-    readAgain: (entry: TensorEntry) => owners.get(entry)?.kind !== "stream",
-  };
-}
-
-/**
- * A pipe can be read only once: keeps the tensors that a method looks at twice, or that several outputs are made from.
- */
-function retainStreams(models: OpenModels, tasks: MergePlan["tensors"], method: MergeMethod, adapter: Adapter): void {
-  const uses = new Map<TensorEntry, number>();
-  for (const task of tasks) {
-    // What stays on the device between passes is read once.
-    const again = method.survey || (method.passes === "many" && !layoutOf(task, "many", adapter).resident);
-    for (const entry of task.base ? [task.base, ...task.models] : task.models) {
-      uses.set(entry, (uses.get(entry) ?? 0) + (again ? 2 : 1));
-    }
-  }
-  for (const checkpoint of models.opened) {
-    if (!isStream(checkpoint)) continue;
-    for (const [name, entry] of checkpoint.tensors) {
-      if ((uses.get(entry) ?? 0) > 1) checkpoint.retain(name);
-    }
-  }
-}
-
 /** What `--explain` or `--dry-run` say of a recipe. */
 async function reportOf(context: Context, planned: Planned, target: string): Promise<void> {
   const { plan, method, own, recipe, ...output } = planned;
@@ -265,7 +233,7 @@ async function searched(context: Context): Promise<Outcome> {
   return searchMerges(context, {
     models,
     openGpu,
-    plan: (recipe) => planRecipe(recipe, models, planOptions(context)),
+    plan: (recipe) => planLearner(context, recipe, models, planOptions(context)),
     settings: (recipe) => settingsOf(context, recipe),
     merge: (own, recipe, text, target) => mergeOne(own, { recipe, text, target }, models, openGpu),
   });
@@ -288,7 +256,10 @@ export async function runMerge(
     throw new UserError("--json and the merged checkpoint both want stdout", "give -o DIR, or leave out --json");
   const notice = mergekitNotice(context.options);
   if (notice) context.info(notice);
-  if (context.options.search !== undefined) return searched(context);
+  if (context.options.search !== undefined) {
+    refuseBesideSearch(context);
+    return searched(context);
+  }
   const { recipes, text } = await read(context);
   // What a recipe names the frame does not know; other shards read it while this one is written.
   if (context.options.shard !== undefined)

@@ -113,6 +113,7 @@ test.each([
   ],
   [`${TEXT} --coefficients x.json -o no/`, "--coefficients takes the place of learning, and --tune-data is for that"],
   [`${TEXT} --shard 1/2 -o no/`, "--shard with coefficients that are learnt: each process would learn its own"],
+  [`${TEXT} --search grid --budget 2 -o no/`, "--search and --tune-data both find parameters"],
   [`${TEXT} --tune-own nothing* -o no/`, "--tune-own nothing* names no tensor"],
   ["a b --base base --method adamerging --coefficients x.json -o no/", "--coefficients x.json cannot be read"],
   [

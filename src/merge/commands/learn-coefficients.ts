@@ -29,7 +29,7 @@ const givenOptions = ({ options }: Context): string[] =>
 
 /** Whether this run learns: the method can, and must or is asked to. */
 export function learns(context: Context, method: MergeMethod): boolean {
-  if (!method.tune) return false;
+  if (!method.tune || context.options.search !== undefined) return false;
   const asked = context.options.coefficients !== undefined || listOf(context, "tune_data").length > 0;
   return method.tune.required || asked;
 }
@@ -57,6 +57,13 @@ export function checkLearning(context: Context, methods: readonly MergeMethod[])
       "--shard with coefficients that are learnt: each process would learn its own",
       `merge once without --shard, then give its ${TABLE_FILE} with --coefficients`,
     );
+}
+
+/** Throws UserError for options of learning beside a search, which finds parameters by itself. */
+export function refuseBesideSearch(context: Context): void {
+  const [first] = givenOptions(context);
+  if (first === undefined) return;
+  throw new UserError(`--search and ${flagOf(first)} both find parameters`, "give one of them");
 }
 
 /** Tells tensors that are each model's own. */
