@@ -65,7 +65,11 @@ test("a stream that forgets gains and loses, and agrees with plain metrics", asy
 
 test.each([
   ["--continual-held befor", "--continual-held befor: no group has this name", "did you mean before?"],
-  ["--continual-held first --continual-held second --continual-held before", "names all", "add the rows of the updates"],
+  [
+    "--continual-held first --continual-held second --continual-held before",
+    "names all",
+    "add the rows of the updates",
+  ],
   ["--continual-held before --metric loss", "loss is none", "accuracy"],
   ["", "--continual-held", ""],
 ])("refused: %s", async (line, problem, hint) => {
