@@ -66,8 +66,8 @@ export interface Searcher {
    */
   last?(): Point | undefined;
   /**
-   * Points that were tried and are kept beside the front, as "place/of/it": the cells of an archive. Their recipes stand
-   * in the folder of the front, under `archive`.
+   * Points that were tried and are kept beside the front, as "place/of/it": the cells of an archive. Their recipes
+   * stand in the folder of the front, under `archive`.
    */
   archive?(): readonly { readonly name: string; readonly point: Point }[];
   /** What is worth a line in the log: coverage, step size. */
