@@ -12,6 +12,7 @@ import { VOCABULARY_COMMANDS } from "../src/merge/commands/vocabulary-commands.t
 import { mergekitOptions } from "../src/merge/mergekit-options.ts";
 import { isRecipeAlone, LAYERSHUFFLE, WRITING } from "../src/merge/options.ts";
 import { SEARCH } from "../src/merge/search/options.ts";
+import { TUNING } from "../src/merge/tuning/options.ts";
 
 await script({
   name: "merge",
@@ -79,11 +80,12 @@ await script({
     },
     lazy: { type: "boolean", default: true, help: "with --multi; --no-lazy makes finished results again" },
     random_seed: { type: "number.integer >= 0", value: "N", help: "of mergekit: the same as --seed" },
+    ...TUNING,
     ...mergekitOptions,
   },
   commands: {
     layershuffle: command({
-      about: "Take each block from one of several models at random, by a recipe that can be kept.",
+      about: "Take each block from one of several models at random.",
       args: "[...models]",
       examples: [
         "bun run merge layershuffle a/ b/ --weight 0.7,0.3 -o shuffled/",
