@@ -12,8 +12,8 @@ import { openModel } from "../../run/open-model.ts";
 import { humanBytes } from "../../text/format.ts";
 import { quote } from "../../text/quote.ts";
 import { mergeThrough, partsOf, type Reader } from "../front/merge-through.ts";
+import type { REGMEAN } from "../front/options.ts";
 import { Notes } from "../plan/notes.ts";
-import type { REGMEAN } from "./regmean-commands.ts";
 
 type RegmeanContext = Context<typeof REGMEAN>;
 
