@@ -11,6 +11,7 @@ import { VOCABULARY_COMMANDS } from "../src/merge/commands/vocabulary-commands.t
 import { mergekitOptions } from "../src/merge/mergekit-options.ts";
 import { isRecipeAlone, LAYERSHUFFLE, WRITING } from "../src/merge/options.ts";
 import { SEARCH } from "../src/merge/search/options.ts";
+import { TUNING } from "../src/merge/tuning/options.ts";
 
 await script({
   name: "merge",
@@ -72,9 +73,8 @@ await script({
     },
     new_rows: {
       type: "'mean' | 'pieces'",
-      default: "mean",
       needs: ["add_tokens", "add_special_tokens"],
-      help: "rows of added tokens: the mean of all, or of the pieces that their text was cut into",
+      help: "rows of added tokens: the mean of all (mean, when left out), or of the pieces that their text was cut into",
     },
     chat_template: {
       type: "string",
@@ -94,6 +94,7 @@ await script({
     },
     lazy: { type: "boolean", default: true, help: "with --multi; --no-lazy makes finished results again" },
     random_seed: { type: "number.integer >= 0", value: "N", help: "of mergekit: the same as --seed" },
+    ...TUNING,
     ...mergekitOptions,
   },
   commands: {

@@ -37,8 +37,8 @@ export interface RecipeModule {
 }
 
 /**
- * Where the row of a token comes from: another model's row of it, the row of another token, zeros, the mean of all rows, or
- * the mean of the rows of the pieces that its text is cut into.
+ * Where the row of a token comes from: another model's row of it, the row of another token, zeros, the mean of all
+ * rows, or the mean of the rows of the pieces that its text is cut into.
  */
 export type TokenSource =
   | { readonly kind: "model"; readonly ref: ModelReference }
@@ -47,7 +47,9 @@ export type TokenSource =
   | { readonly kind: "mean" }
   | { readonly kind: "pieces" };
 
-/** What is said of one token; `force`: also for models that have it; `special`: it is no part of the text of an answer. */
+/**
+ * What is said of one token; `force`: also for models that have it; `special`: it is no part of the text of an answer.
+ */
 export interface TokenRule {
   readonly token: string;
   readonly special?: boolean;
