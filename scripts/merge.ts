@@ -59,8 +59,23 @@ await script({
     pad_to_multiple_of: {
       type: "number.integer >= 1",
       value: "N",
-      needs: "tokenizer_source",
+      needs: ["tokenizer_source", "add_tokens", "add_special_tokens"],
       help: "rows added to the tables of tokens, up to a multiple",
+    },
+    add_tokens: {
+      type: "string",
+      value: "TOKENS",
+      help: 'tokens that the tokenizer of the result has too, as "<a>,<b>", whole wherever their text stands',
+    },
+    add_special_tokens: {
+      type: "string",
+      value: "TOKENS",
+      help: "the same, special: no part of the text of an answer",
+    },
+    new_rows: {
+      type: "'mean' | 'pieces'",
+      needs: ["add_tokens", "add_special_tokens"],
+      help: "rows of added tokens: the mean of all (mean, when left out), or of the pieces that their text was cut into",
     },
     chat_template: {
       type: "string",
