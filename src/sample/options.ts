@@ -30,10 +30,10 @@ export const SAMPLE = {
     value: "MODEL",
   },
   ensemble: {
-    type: "'universal' | 'bayes' | 'equal'",
+    type: "'universal' | 'bayes' | 'equal' | 'switch'",
     default: "universal",
     needs: "with",
-    help: "how the probabilities of several models are weighed: as the best constant mixtures, or the models, foretold the text so far, or alike",
+    help: "how several models write together: their probabilities weighed as the best constant mixtures, or the models, foretold the text so far, or alike; switch: one after the other",
   },
   ensemble_discount: {
     type: "0 < number <= 1",
@@ -41,6 +41,12 @@ export const SAMPLE = {
     with: { ensemble: ["universal", "bayes"] },
     help: "what a token counts for the weights one token later, as a power; 1: as much as the new one",
     value: "X",
+  },
+  switch_at: {
+    type: "number.integer >= 0[]",
+    with: { ensemble: ["switch"] },
+    help: "tokens of an answer after which each model of --with goes on",
+    value: "N",
   },
   samples: { type: "number.integer >= 1", default: 1, help: "answers to each prompt", value: "N" },
   batch_size: { type: "number.integer >= 1", default: 8, help: "answers that are made at once", value: "N" },

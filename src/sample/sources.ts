@@ -10,9 +10,29 @@ import type { LogitSource } from "../run/generating/logit-source.ts";
 import { type DescribedModel, openModel } from "../run/open-model.ts";
 import { Ensemble } from "./ensemble.ts";
 import type { SAMPLE } from "./options.ts";
+import { Switching } from "./switching.ts";
 
 type Opened = DescribedModel & { readonly checkpoint: Checkpoint };
-type SourceOptions = Pick<Values<typeof SAMPLE>, "with" | "ensemble" | "ensemble_discount" | "dtype" | "offload">;
+type SourceOptions = Pick<
+  Values<typeof SAMPLE>,
+  "with" | "ensemble" | "ensemble_discount" | "switch_at" | "dtype" | "offload"
+>;
+
+/** Throws UserError unless models that write one after the other have a rising place each. */
+function checkSwitches({ with: others = [], ensemble, switch_at: places }: SourceOptions): void {
+  if (ensemble !== "switch") return;
+  if (places?.length !== others.length)
+    throw new UserError(
+      `--ensemble switch needs one --switch-at for each --with, and has ${places?.length ?? 0} for ${others.length}`,
+      "say after how many tokens each goes on: --switch-at 10, or --switch-at 10,20 for two",
+    );
+  const odd = places.findIndex((place, i) => i > 0 && place <= places[i - 1]!);
+  if (odd > 0)
+    throw new UserError(
+      `--switch-at ${places.join(",")}: ${places[odd]} comes after ${places[odd - 1]}`,
+      "let them rise",
+    );
+}
 
 /**
  * Opens the models of `--with` and compares them with the first; reads no weights. Throws UserError where an id means
@@ -24,6 +44,7 @@ export async function openOthers(
   options: SourceOptions,
   { warn, opened }: { warn(message: string): void; opened(checkpoint: Checkpoint): void },
 ): Promise<Opened[]> {
+  checkSwitches(options);
   const others: Opened[] = [];
   for (const ref of options.with ?? []) {
     const other = await openModel(ref, {}, warn);
@@ -40,6 +61,12 @@ export async function openOthers(
   return others;
 }
 
+function sourceOf(decoders: readonly Decoder[], options: SourceOptions): LogitSource {
+  const { ensemble, ensemble_discount: discount, switch_at: switchAt = [] } = options;
+  if (decoders.length === 1) return decoders[0]!;
+  return ensemble === "switch" ? new Switching(decoders, switchAt) : new Ensemble(decoders, ensemble, discount);
+}
+
 /** Loads models and makes the source of their logits; what it holds is freed by `free`, the models with it. */
 export async function loadSource(
   gpu: Gpu,
@@ -47,13 +74,13 @@ export async function loadSource(
   options: SourceOptions,
   warn?: (message: string) => void,
 ): Promise<{ source: LogitSource; free(): void }> {
-  const { dtype, offload, ensemble, ensemble_discount: discount } = options;
+  const { dtype, offload } = options;
   const decoders: Decoder[] = [];
   for (const { checkpoint } of models) {
     const model = await Model.load(gpu, checkpoint, { dtype, freeze: () => true, offload, ...(warn && { warn }) });
     decoders.push(new Decoder(model, checkpoint.ref));
   }
-  const source = decoders.length === 1 ? decoders[0]! : new Ensemble(decoders, ensemble, discount);
+  const source = sourceOf(decoders, options);
   return {
     source,
     free() {

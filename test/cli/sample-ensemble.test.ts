@@ -56,3 +56,33 @@ test("refuses models of another vocabulary, and ways to weigh one model", async 
   const alone = await run("sample", ["next", "3>", "--ensemble", "bayes", "-q"]);
   expect([alone.code, alone.err]).toEqual([2, expect.stringContaining("--with")]);
 });
+
+test("models write one after the other: each goes on where the other stopped", async () => {
+  writeFileSync(at("letters.jsonl"), lines(Array.from({ length: 8 }, () => ({ text: "12abcdefgh" }))));
+  const usual = ["--init", "config.json", "--tokenizer", "byte", "--data", "letters.jsonl", "--lr", "0.01", "-q"];
+  expect((await run("train", [...usual, "--steps", "60", "-o", "letters"])).code).toBe(0);
+  const answer = async (model: string, prompt: string, ...more: string[]) =>
+    JSON.parse((await run("sample", [model, prompt, "--json", "-q", ...more])).text).text as string;
+  const first = await answer("next", "3>", "-m", "1");
+  const then = await answer("letters", `3>${first}`, "-m", "4");
+  expect(then).not.toBe("");
+  const both = ["--with", "letters", "--ensemble", "switch"];
+  expect(await answer("next", "3>", "-m", "5", ...both, "--switch-at", "1")).toBe(first + then);
+  expect(await answer("next", "3>", "-m", "4", ...both, "--switch-at", "0")).toBe(
+    await answer("letters", "3>", "-m", "4"),
+  );
+  expect(await answer("next", "3>", "-m", "4", ...both, "--switch-at", "9")).toBe(
+    await answer("next", "3>", "-m", "4"),
+  );
+}, 60_000);
+
+test("refuses places of a switch that do not fit the models", async () => {
+  const both = ["next", "3>", "--with", "next", "--with", "next", "--ensemble", "switch", "-q"];
+  const refused = async (...more: string[]) => {
+    const { code, err } = await run("sample", [...both, ...more]);
+    return `${code} ${err}`;
+  };
+  expect(await refused()).toContain("2 sample: --ensemble switch needs one --switch-at for each --with");
+  expect(await refused("--switch-at", "3")).toContain("has 1 for 2");
+  expect(await refused("--switch-at", "3,3")).toContain("3 comes after 3");
+});
