@@ -71,6 +71,7 @@ const LINES = [
   "evaluate imatrix tiny --data said.jsonl -o important.gguf",
   "evaluate tiny --data said.jsonl --probe fisher",
   "evaluate tiny --data said.jsonl --data ids.jsonl --probe continual --continual-held said",
+  "evaluate tiny --data said.jsonl --probe conflict_synergy --joint tiny",
   "evaluate gram tiny --data said.jsonl -n -o gram.safetensors",
   "evaluate gram tiny --data said.jsonl -o gram.safetensors",
   "sample tiny --prompt ab --max-tokens 2",
