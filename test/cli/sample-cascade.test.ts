@@ -12,7 +12,8 @@ test("a weak model writes what it is sure of, and asks a strong one for the rest
   writeFileSync(at("both.jsonl"), lines([...easy, ...hard]));
   const usual = ["--init", "config.json", "--tokenizer", "byte", "--lr", "0.01", "-q", "--steps", "80"];
   expect((await run("train", [...usual, "--data", "easy.jsonl", "-o", "weak"])).code).toBe(0);
-  expect((await run("train", [...usual, "--data", "both.jsonl", "-o", "strong"])).code).toBe(0);
+  const taught = ["--teacher", "weak", "--method", "mowst", "--data", "both.jsonl", "-o", "strong"];
+  expect((await run("distill", [...usual, ...taught])).code).toBe(0);
   const write = async (prompt: string, ...more: string[]) => {
     const found = await run("sample", ["--cascade", "weak/,strong/", prompt, "-m", "4", "--json", "-q", ...more]);
     expect([found.code, found.err]).toEqual([0, ""]);
