@@ -23,12 +23,12 @@ const gpu = await sharedGpu();
 const { signal } = new AbortController();
 const EXPERTS = 4;
 
-/** Rows of a domain: of tokens in a range of ten. */
+/** Rows of a domain: of three tokens. */
 function domain(first: number): TokenBatch {
   const random = new Random("domain", first);
   return collate(
     Array.from({ length: 8 }, () => {
-      const ids = Int32Array.from({ length: 16 }, () => first + random.below(10));
+      const ids = Int32Array.from({ length: 16 }, () => first + random.below(3));
       return [{ ids, labels: ids, group: 0, place: "" }];
     }),
   );
