@@ -88,13 +88,12 @@ function knobsOf(
   const base = document.base_model === undefined ? undefined : keyOf(document.base_model);
   const names = namesOf(document.models, keyOf);
   const groups = groupsOf(options);
+  const merged = [...document.models.keys()].filter((i) => keyOf(document.models[i]!.model) !== base);
   return ranges.flatMap((range) => {
     const { parameter, filter } = range;
     const spec = method.options[parameter]!;
     // A base that only is the origin has no value of its own.
-    const models = [...document.models.keys()].filter(
-      (i) => method.base === "input" || keyOf(document.models[i]!.model) !== base,
-    );
+    const models = method.base === "input" ? [...document.models.keys()] : merged;
     const owners = spec.per === "model" ? models : [undefined];
     return owners.flatMap((model) =>
       groups.map((_, group) => {
@@ -104,7 +103,10 @@ function knobsOf(
         const scope = model === undefined ? document.parameters : document.models[model]!.parameters;
         const said = scope?.[parameter] ?? document.parameters?.[parameter];
         const given = options.assumed.includes(parameter) ? undefined : said;
-        return { gene: geneOf(name, range, given, spec.default), parameter, filter, model, group };
+        const gene = geneOf(name, range, given, spec.default);
+        const position = model === undefined ? -1 : merged.indexOf(model);
+        const isWeight = parameter === "weight" && gene.kind === "real" && position >= 0;
+        return { gene: isWeight ? { ...gene, weightOf: position } : gene, parameter, filter, model, group };
       }),
     );
   });
