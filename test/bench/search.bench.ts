@@ -7,7 +7,6 @@
  *
  * Scores of both ways are compared to the bit. Linux only: memory is read from /proc.
  */
-import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -31,8 +30,8 @@ const [trials, processes] = [Number(values.trials), Number(values.processes)];
 const width = Number(values.width);
 const folder = mkdtempSync(join(tmpdir(), "ingot-bench-"));
 
-/** Most resident memory of processes, and bytes that a software driver shares; from the kernel's own mark. */
-function peakOf(pid: number | undefined): number {
+/** Most resident memory of a process; a software driver's GPU memory is part of it. From the kernel's own mark. */
+function peakOf(pid: number): number {
   try {
     return 1024 * Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0);
   } catch {
@@ -40,23 +39,31 @@ function peakOf(pid: number | undefined): number {
   }
 }
 
-async function run(name: string, args: string): Promise<{ seconds: number; peak: number; out: string }> {
+interface Ran {
+  readonly seconds: number;
+  /** Of all threads; other work on the machine changes it less. */
+  readonly cpu: number;
+  readonly peak: number;
+  readonly out: string;
+}
+
+async function run(name: string, args: string): Promise<Ran> {
   const began = performance.now();
-  const child = spawn(process.execPath, [script(name), ...args.split(" "), "-q"], {
+  const child = Bun.spawn([process.execPath, script(name), ...args.split(" "), "-q"], {
     cwd: folder,
-    stdio: ["ignore", "pipe", "inherit"],
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "inherit",
   });
-  let [peak, out] = [0, ""];
-  child.stdout.on("data", (bytes) => {
-    out += bytes;
-  });
+  let peak = 0;
   const look = setInterval(() => {
     peak = Math.max(peak, peakOf(child.pid));
   }, 20);
-  const code = await new Promise((end) => child.on("close", end));
+  const [out, code] = await Promise.all([new Response(child.stdout).text(), child.exited]);
   clearInterval(look);
   if (code !== 0) throw new Error(`${name} ${args} ended with ${code}`);
-  return { seconds: (performance.now() - began) / 1000, peak, out };
+  const cpu = Number(child.resourceUsage()!.cpuTime.total) / 1e6;
+  return { seconds: (performance.now() - began) / 1000, cpu, peak, out };
 }
 
 const config = {
@@ -80,34 +87,31 @@ const searched = await run(
   "merge",
   `${MERGE} --search random --budget ${trials} --data rows.jsonl --objective loss --trials trials.jsonl --json`,
 );
-const short = await run(
-  "merge",
-  `${MERGE} --search random --budget ${Math.ceil(trials / 10)} --data rows.jsonl --objective loss --json`,
-);
 const lines = readFileSync(join(folder, "trials.jsonl"), "utf8").trim().split("\n").slice(1);
 const made = lines.map((line) => JSON.parse(line) as { point: Record<string, number>; scores: { loss: number } });
-let apart = 0;
-let peak = 0;
+const apart = { seconds: 0, cpu: 0, peak: 0 };
 for (const { point, scores } of made.slice(0, processes)) {
   const merged = await run("merge", `${MERGE} --weight ${Object.values(point).join(",")} -o merged/ --overwrite`);
   const found = await run("evaluate", "merged/ --data rows.jsonl --metric loss --json");
   if (JSON.parse(found.out).loss !== scores.loss) throw new Error(`${found.out} is not ${scores.loss}`);
-  apart += (merged.seconds + found.seconds) / processes;
-  peak = Math.max(peak, merged.peak, found.peak);
+  apart.seconds += (merged.seconds + found.seconds) / processes;
+  apart.cpu += (merged.cpu + found.cpu) / processes;
+  apart.peak = Math.max(apart.peak, merged.peak, found.peak);
 }
 rmSync(folder, { recursive: true, force: true });
-const together = searched.seconds / trials;
-const megabytes = (bytes: number) => `${Math.round(bytes / 1e6)} MB`;
+const together = { seconds: searched.seconds / trials, cpu: searched.cpu / trials, peak: searched.peak };
+const line = (name: string, { seconds, cpu, peak }: typeof apart) => [
+  name,
+  seconds.toFixed(3),
+  cpu.toFixed(3),
+  `${Math.round(peak / 1e6)} MB`,
+];
+const ratio = (key: "seconds" | "cpu") => `${(apart[key] / together[key]).toFixed(1)} x`;
 console.log(
   table([
-    ["", "seconds per trial", "peak memory"],
-    [`search of ${trials} trials, start included`, together.toFixed(3), megabytes(searched.peak)],
-    [
-      `search of ${Math.ceil(trials / 10)} trials`,
-      (short.seconds / Math.ceil(trials / 10)).toFixed(3),
-      megabytes(short.peak),
-    ],
-    ["merge and evaluate as processes", apart.toFixed(3), megabytes(peak)],
-    ["ratio", `${(apart / together).toFixed(1)} x`, ""],
+    ["", "seconds per trial", "CPU seconds per trial", "peak memory"],
+    line(`search of ${trials} trials, start included`, together),
+    line("merge and evaluate as processes", apart),
+    ["ratio", ratio("seconds"), ratio("cpu"), ""],
   ]),
 );
