@@ -49,7 +49,7 @@ function planOf(dtype: Dtype, outDtype: Dtype, { crop = false } = {}): MergePlan
     };
   });
   const files = new Map([["config.json", new TextEncoder().encode(JSON.stringify(CONFIG))]]);
-  return { method: "", tensors, models: [], files, warnings: [] };
+  return { method: "", tensors, models: [], inputs: [], files, warnings: [] };
 }
 
 const withValues = (plan: MergePlan, values: object, perModel: readonly object[]): MergePlan => ({
