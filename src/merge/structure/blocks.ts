@@ -44,6 +44,9 @@ const PER_BLOCK = ["layer_types", "layers_block_type", "no_rope_layers", "mlp_on
 /** Fields that say by a rule on its number what a block is: other numbers, other blocks. */
 const BY_NUMBER = ["sliding_window_pattern", "no_rope_layer_interval", "decoder_sparse_step", "first_k_dense_replace"];
 
+/** Architectures whose blocks differ by their number where config.json has no list of them. */
+const MIXED = /^(olmo3|cohere2|gemma|exaone4|smollm3|gpt_oss|ministral|qwen3_next|qwen3_5)/;
+
 /** Throws UserError where config.json says what a block is by its number alone. */
 export function refuseNumbered({ ref, config }: NamedModel, method: string): void {
   const windows = configValue(config, "use_sliding_window") === true ? ["max_window_layers"] : [];
@@ -55,7 +58,9 @@ export function refuseNumbered({ ref, config }: NamedModel, method: string): voi
     const value = configValue(config, key);
     return Array.isArray(value) && value.some((entry) => entry !== value[0]);
   });
-  const key = rule ?? list;
+  const type = String(configValue(config, "model_type"));
+  const listed = PER_BLOCK.some((key) => Array.isArray(configValue(config, key)));
+  const key = rule ?? list ?? (MIXED.test(type) && !listed ? `model_type ${type}` : undefined);
   if (key !== undefined)
     throw new UserError(
       `${method} numbers blocks anew, and ${key} of ${ref} says by its number what a block is`,

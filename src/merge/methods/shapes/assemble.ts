@@ -12,7 +12,7 @@ import { assembled } from "../../structure/stages.ts";
 export const method = mergeMethod({
   name: "assemble",
   title: "Model assembling",
-  about: "the stages that were trained inside a shallow network (the base), one model each, in one deep network",
+  about: "a deep network of stages that were trained apart inside a shallow one (the base)",
   cite: "arXiv:2212.04129",
   laws: sameClaim(MERGE_LAWS, "the result has other blocks than its models"),
   models: [1, Number.POSITIVE_INFINITY],

@@ -14,7 +14,7 @@ import { rescaled, SCALING } from "../../structure/rescale.ts";
 export const method = mergeMethod({
   name: "coalesce",
   title: "Coalescing",
-  about: "a network of half the width and depth (or another fraction), by means of neighbours",
+  about: "a network of half the width and depth, by means of neighbours",
   cite: "arXiv:2404.07999",
   laws: sameClaim(MERGE_LAWS, "the result has another shape than its model"),
   models: [1, 1],

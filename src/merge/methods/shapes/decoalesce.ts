@@ -14,7 +14,7 @@ import { rescaled, SCALING } from "../../structure/rescale.ts";
 export const method = mergeMethod({
   name: "decoalesce",
   title: "De-coalescing",
-  about: "a network of twice the width and depth (or another multiple), by copies; width leaves the function as it is",
+  about: "a network of twice the width and depth, by copies; width leaves the function as it is",
   cite: "arXiv:2404.07999",
   laws: sameClaim(MERGE_LAWS, "the result has another shape than its model"),
   models: [1, 1],
