@@ -5,7 +5,7 @@
  * behaviour (which model is the base, what a gradient means outside the layers, how embeddings of different height are
  * cut), it is kept.
  */
-import type { Checkpoint, TensorEntry } from "../../checkpoint/checkpoint.ts";
+import type { Checkpoint } from "../../checkpoint/checkpoint.ts";
 import { DTYPE_BYTES, isFloat } from "../../checkpoint/dtype.ts";
 import { type Recipe, recipeReferences, type TokenizerRecipe } from "../../checkpoint/lineage/recipe/recipe.ts";
 import { type ModelReference, referenceKey } from "../../checkpoint/reference.ts";
@@ -28,6 +28,7 @@ import { sizeOf } from "../../tensor/tensor.ts";
 import type { MergeMethod } from "../contract.ts";
 import { entriesOf, type ValuedTask } from "../job/task.ts";
 import { type AlignedModels, type Alignment, alignedModels } from "../structure/aligned-models.ts";
+import { planOutline } from "../structure/plan-outline.ts";
 import { checkTemplate, setTemplate } from "../vocabulary/chat-templates.ts";
 import { type Revised, revise } from "../vocabulary/revise.ts";
 import { replaceTokenizer } from "../vocabulary/tokenizer-files.ts";
@@ -40,6 +41,7 @@ import { outputFiles, type RestackedLayers } from "./output-config.ts";
 import { type Input, type SectionContext, sectionsOf } from "./sections.ts";
 import { type Slot, slicedSlots, wholeSlots } from "./slots.ts";
 import { tensorParameters, unusedParameters } from "./tensor-parameters.ts";
+import { tensorTypes } from "./tensor-types.ts";
 
 export interface MergePlan {
   readonly method: string;
@@ -64,7 +66,7 @@ export interface PlanOptions {
   readonly files?: string;
 }
 
-type PlannedMethod = Pick<MergeMethod, "name" | "models" | "base" | "heights" | "options">;
+type PlannedMethod = Pick<MergeMethod, "name" | "models" | "base" | "heights" | "options" | "outline">;
 
 /**
  * `opened` has every model of the recipe under its `referenceKey`. Throws a UserError when the models do not fit
@@ -97,6 +99,11 @@ export async function planMerge(
     allowDuplicates: options.allowDuplicates ?? false,
     warnings,
   };
+  const inputs = () => listed.map(({ ref }) => context.model(ref).ref);
+  if (method.outline) {
+    const built = await planOutline({ recipe, method, donor, context, files: options.files });
+    return { method: method.name, ...built, models: inputs(), warnings, ...(aligned && { aligned }) };
+  }
   const slots = slotsOf(recipe, donor, context);
   const notes = new Notes();
   const missing = new Missing(options.allowMissing ?? false, notes);
@@ -111,7 +118,7 @@ export async function planMerge(
   return {
     method: method.name,
     tensors,
-    models: listed.map(({ ref }) => context.model(ref).ref),
+    models: inputs(),
     files,
     warnings: [...warnings, ...notes.lines()],
     ...(aligned && { aligned }),
@@ -270,7 +277,7 @@ function mergedTask(name: string, aligned: Aligned<Input>, recipe: Recipe) {
     name,
     shape: aligned.shape,
     kind: aligned.kind,
-    ...dtypes(name, stored, recipe),
+    ...tensorTypes(name, stored, recipe),
     ...(aligned.base !== undefined && { base: aligned.base.entry }),
     models: aligned.models.map(({ entry }) => entry),
     modelIndex: aligned.models.map(({ input }) => input.index),
@@ -279,19 +286,10 @@ function mergedTask(name: string, aligned: Aligned<Input>, recipe: Recipe) {
   };
 }
 
-function dtypes(name: string, stored: TensorEntry, recipe: Recipe): Pick<ValuedTask, "outDtype" | "workDtype"> {
-  const work = recipe.dtype ?? stored.dtype;
-  const fixed = !isFloat(stored.dtype) || isBuffer(name, stored.shape);
-  return {
-    outDtype: fixed ? stored.dtype : (recipe.outDtype ?? work),
-    workDtype: work === "F16" || work === "BF16" ? work : "F32",
-  };
-}
-
 function copyTask(name: string, donor: NamedModel, recipe: Recipe): ValuedTask {
   const entry = donor.tensors.get(name)!;
   return {
-    ...{ name, shape: entry.shape, kind: "copy", ...dtypes(name, entry, recipe) },
+    ...{ name, shape: entry.shape, kind: "copy", ...tensorTypes(name, entry, recipe) },
     ...{ base: entry, models: [], modelIndex: [], layer: layerOf(name)?.index, values: {}, perModel: [] },
   };
 }
