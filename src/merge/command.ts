@@ -228,6 +228,32 @@ function reportOf(context: Context, { plan, method, ...output }: Planned, target
   printCosts(context, plan, method, { to: target, ...(written !== undefined && { written }) });
 }
 
+/** Opens the device at the first call. */
+function deviceOf(context: Context): () => Promise<Gpu> {
+  let gpu: Promise<Gpu> | undefined;
+  return () => {
+    gpu ??= import("../gpu/gpu.ts").then((module) =>
+      module.openGpu({ device: context.device, profile: context.verbose }),
+    );
+    return gpu;
+  };
+}
+
+/** Runs a search over merges. */
+async function searched(context: Context): Promise<Outcome> {
+  const { searchMerges } = await import("./commands/search.ts");
+  const models = new OpenModels(new Map(), (warning) => context.warn(warning));
+  context.onExit(() => models.close());
+  const openGpu = deviceOf(context);
+  return searchMerges(context, {
+    models,
+    openGpu,
+    plan: (recipe) => planRecipe(recipe, models, planOptions(context)),
+    settings: (recipe) => settingsOf(context, recipe),
+    merge: (own, recipe, text, target) => mergeOne(own, { recipe, text, target }, models, openGpu),
+  });
+}
+
 /** Runs the script, or recipes that a sub-command reads or makes. */
 export async function runMerge(
   given: PlainContext & { readonly options: object },
@@ -241,11 +267,11 @@ export async function runMerge(
   };
   const context = { ...given, warn } as Context;
   const makes = !context.dryRun && !context.options.check && !context.options.explain;
-  if (context.options.json && makes && context.out === "-")
+  if (context.options.json && makes && context.out === "-" && context.options.search === undefined)
     throw new UserError("--json and the merged checkpoint both want stdout", "give -o DIR, or leave out --json");
-  if (context.options.search !== undefined) throw new UserError("--search cannot run yet", "leave it out");
   const notice = mergekitNotice(context.options);
   if (notice) context.info(notice);
+  if (context.options.search !== undefined) return searched(context);
   const { recipes, text } = await read(context);
   // What a recipe names the frame does not know; other shards read it while this one is written.
   if (context.options.shard !== undefined)
@@ -257,13 +283,7 @@ export async function runMerge(
   const named = new Map<string, string | Checkpoint>();
   const models = new OpenModels(named, (warning) => context.warn(warning));
   context.onExit(() => models.close());
-  let gpu: Promise<Gpu> | undefined;
-  const openGpu = () => {
-    gpu ??= import("../gpu/gpu.ts").then((module) =>
-      module.openGpu({ device: context.device, profile: context.verbose }),
-    );
-    return gpu;
-  };
+  const openGpu = deviceOf(context);
   const last = recipes.at(-1)!;
   const results = namedResults(context, recipes);
   const planned = async (recipe: Recipe) => {
