@@ -68,8 +68,8 @@ export interface MergeMethod extends MethodInfo {
    */
   holds?(tensor: HeldTensor): { readonly gpu?: number; readonly host?: number };
   /**
-   * For methods whose result is built otherwise than its inputs: which tensors it has, of which parts of the inputs, and
-   * what config.json says of it. `merge` then adds up the parts. Throws UserError for models that it cannot take.
+   * For methods whose result is built otherwise than its inputs: which tensors it has, of which parts of the inputs,
+   * and what config.json says of it. `merge` then adds up the parts. Throws UserError for models that it cannot take.
    */
   // biome-ignore lint/suspicious/noExplicitAny: the types of its options are known to its method alone
   outline?(inputs: Outlined<any>): Outline;

@@ -69,8 +69,8 @@ export function refuseNumbered({ ref, config }: NamedModel, method: string): voi
 }
 
 /**
- * The tensors of a result: those of `donor` outside of its blocks, and for every block the mean of the blocks given. Throws
- * UserError where blocks that become one, or that follow each other, differ in their tensors.
+ * The tensors of a result: those of `donor` outside of its blocks, and for every block the mean of the blocks given.
+ * Throws UserError where blocks that become one, or that follow each other, differ in their tensors.
  */
 export function stackBlocks(prefix: string, donor: Source, blocks: readonly (readonly Block[])[]): OutlinedTensor[] {
   const tensors: OutlinedTensor[] = [];

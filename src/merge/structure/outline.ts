@@ -1,7 +1,7 @@
 /**
- * What a method says of a result that is built otherwise than its inputs: other widths, other numbers of blocks, several
- * networks in one. Every tensor of the result is a weighted sum of parts, each a tensor of an input seen in the shape of
- * the result (gather.ts), so that what is repeated, paired, joined or left out is said by places alone.
+ * What a method says of a result that is built otherwise than its inputs: other widths, other numbers of blocks,
+ * several networks in one. Every tensor of the result is a weighted sum of parts, each a tensor of an input seen in
+ * the shape of the result (gather.ts), so that what is repeated, paired, joined or left out is said by places alone.
  */
 import type { TensorEntry } from "../../checkpoint/checkpoint.ts";
 import type { NamedModel } from "../../model/names.ts";

@@ -22,7 +22,9 @@ interface Given {
   readonly files: string | undefined;
 }
 
-/** The tensors and files of the result. Throws UserError for slices, another vocabulary, and what the method refuses. */
+/**
+ * The tensors and files of the result. Throws UserError for slices, another vocabulary, and what the method refuses.
+ */
 export async function planOutline({ recipe, method, donor, context, files }: Given) {
   const [module, ...more] = recipe.modules;
   if (!module || more.length > 0 || module.body.kind === "slices")

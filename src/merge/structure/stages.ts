@@ -1,6 +1,6 @@
 /**
- * Stages of networks: a deep and a shallow one are divided into as many stages, and a stage of one takes the place of that
- * of the other.
+ * Stages of networks: a deep and a shallow one are divided into as many stages, and a stage of one takes the place of
+ * that of the other.
  */
 import { UserError } from "../../errors.ts";
 import type { NamedModel } from "../../model/names.ts";

@@ -1,12 +1,12 @@
 /**
- * Widths of a network divided and multiplied: every f parts of a space (coordinates, hidden units, heads) become one, and
- * one becomes f.
+ * Widths of a network divided and multiplied: every f parts of a space (coordinates, hidden units, heads) become one,
+ * and one becomes f.
  *
  *   divided     W_s = A_out W R_in: mean over the parts that are written, sum over those that are read
  *   multiplied  W_l = R_out W A_in: copies of what is written, equal shares of what is read
  *
- * with R (n x n / f) the repetition of every part and A = R^T / f, so A R = I. Repeated coordinates have the mean square
- * of those that they repeat, so norms commute with it, and a multiplied network computes what it did.
+ * with R (n x n / f) the repetition of every part and A = R^T / f, so A R = I. Repeated coordinates have the mean
+ * square of those that they repeat, so norms commute with it, and a multiplied network computes what it did.
  */
 import type { TensorEntry } from "../../checkpoint/checkpoint.ts";
 import { UserError } from "../../errors.ts";
@@ -37,7 +37,9 @@ const EXPERTS = ["moe_intermediate_size", "shared_expert_intermediate_size"];
 const HEADS = ["num_attention_heads", "n_head", "n_heads"];
 const KV_HEADS = ["num_key_value_heads"];
 
-/** Refuses models whose computation depends on the width otherwise than by norms, or whose tensors are not all known. */
+/**
+ * Refuses models whose computation depends on the width otherwise than by norms, or whose tensors are not all known.
+ */
 function anatomyToScale(model: NamedModel, method: string): Anatomy {
   const anatomy = anatomyOf(model);
   const [unknown] = anatomy.unknown;

@@ -1,6 +1,6 @@
 /**
- * Assemble: the stages of a deep network that were trained apart, each inside the same shallow one, put together. What is
- * outside of the blocks is that of the shallow network; the result is trained on for a while.
+ * Assemble: the stages of a deep network that were trained apart, each inside the same shallow one, put together.
+ * What is outside of the blocks is that of the shallow network; the result is trained on for a while.
  *
  * Ni et al., Deep Incubation, ICCV 2023, https://arxiv.org/abs/2212.04129.
  */

@@ -1,6 +1,6 @@
 /**
- * Concat: several networks of one kind side by side in one. Their features stand next to each other, and its head gives the
- * mean of their logits; a head that is trained on all features together uses what each network found.
+ * Concat: several networks of one kind side by side in one. Their features stand next to each other, and its head
+ * gives the mean of their logits; a head that is trained on all features together uses what each network found.
  *
  * Zhang and Bottou, Learning useful representations for shifting tasks and distributions, ICML 2023,
  * https://arxiv.org/abs/2212.07346 (Cat). Every matrix becomes block-diagonal; one that reads the input is stacked, and

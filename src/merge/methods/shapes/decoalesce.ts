@@ -2,9 +2,9 @@
  * De-coalesce: a network of several times the width and depth. More width leaves what it computes as it is; more depth
  * does not, since every block runs several times.
  *
- * A Multi-Level Framework for Accelerating Training Transformer Models, ICLR 2024, https://arxiv.org/abs/2404.07999. Its
- * parts are copies that get equal gradients, so it is mixed into the network that was trained before (`linear`) and not
- * trained on as it is.
+ * A Multi-Level Framework for Accelerating Training Transformer Models, ICLR 2024, https://arxiv.org/abs/2404.07999.
+ * Its parts are copies that get equal gradients, so it is mixed into the network that was trained before (`linear`)
+ * and not trained on as it is.
  */
 import { sameClaim } from "../../../method/laws.ts";
 import { MERGE_LAWS, mergeMethod } from "../../contract.ts";

@@ -1,7 +1,7 @@
 /**
- * Incubate: a stage of a deep network inside a shallow one that is trained already, so that stages can be trained apart:
- * blocks of the shallow network before and after, and between them those of the deep one. Everything but the stage is
- * frozen while it is trained (`train --train-only`), and `assemble` puts the stages together.
+ * Incubate: a stage of a deep network inside a shallow one that is trained already, so that stages can be trained
+ * apart: blocks of the shallow network before and after, and between them those of the deep one. Everything but the
+ * stage is frozen while it is trained (`train --train-only`), and `assemble` puts the stages together.
  *
  * Ni et al., Deep Incubation, ICCV 2023, https://arxiv.org/abs/2212.04129.
  */
