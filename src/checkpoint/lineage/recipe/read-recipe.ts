@@ -56,6 +56,8 @@ class RecipeReader {
     const top = this.fields(this.document.value, [], "a recipe");
     for (const key of Object.keys(top)) {
       if (!TOP_KEYS.includes(key)) {
+        if (key === "experts" || key === "gate_mode")
+          throw this.fail([key], "this is a recipe of a mixture of experts", "run it with: bun run merge moe RECIPE");
         throw this.fail([key], `unknown key ${key}`, didYouMean(key, TOP_KEYS) ?? `known: ${TOP_KEYS.join(", ")}`);
       }
     }
