@@ -81,7 +81,7 @@ async function prepareSearch(context: Context, question: SearchQuestion, tools: 
   const opened = await openedModels(question, tools);
   const layers = layersOf(opened[0]!);
   if (granularity > 0 && layers < 2)
-    throw new UserError("the models have no layers to group", "leave out --granularity");
+    throw new UserError("the models have no layers to group", "leave out --layer-granularity");
   const keyOf = modelKey(parseReference);
   const space = recipeSpace(ranges, document, method, { granularity, smooth, layers, keyOf, assumed });
   const planAt = async (values: ReturnType<typeof defaults>) => {
@@ -187,6 +187,7 @@ async function tryAll(context: Context, prepared: Prepared, { setup, known, writ
       share,
       signal: context.signal,
       attempt: (point) => runner.attempt(point),
+      noted: (notes) => context.log.event("search", notes),
       done: (trial) => {
         writer.add(trial);
         const scores = Object.fromEntries(objectives.map(({ name }, i) => [name, trial.measures[i]!]));
