@@ -1,6 +1,7 @@
 /**
- * `evaluate permutation`: a positive control. Wide networks learn a permutation of bits from the k one-hot inputs alone;
- * the mean of their outputs then has the right sign for every other input, and the mean of their weights does not.
+ * `evaluate permutation`: a positive control. Wide networks learn a permutation of bits from the k one-hot inputs
+ * alone; the mean of their outputs then has the right sign for every other input, and the mean of their weights does
+ * not.
  */
 import type { Context as CommandContext, Outcome } from "../../cli/context.ts";
 import { Random } from "../../data/random.ts";

@@ -1,6 +1,7 @@
 /**
- * What infinitely wide two-layer ReLU networks say on average after training on the k one-hot inputs of a permutation of
- * bits, in closed form: mean(x) = k(x, E) G^-1 Y, with the neural tangent kernel of unit vectors at inner product u,
+ * What infinitely wide two-layer ReLU networks say on average after training on the k one-hot inputs of a permutation
+ * of bits, in closed form: mean(x) = k(x, E) G^-1 Y, with the neural tangent kernel of unit vectors at inner product
+ * u,
  *
  *   k(u) = u (pi - acos u) / pi + (u (pi - acos u) + sqrt(1 - u^2)) / pi,    G = (2 - 1/pi) I + (1/pi) 1 1^T.
  *
