@@ -1,4 +1,6 @@
-/** Stages that were trained apart inside a trained shallow network fit together; inside an untrained one they do not. */
+/**
+ * Stages that were trained apart inside a trained shallow network fit together; inside an untrained one they do not.
+ */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import type { Checkpoint } from "../../../src/checkpoint/checkpoint.ts";
 import { sharedGpu } from "../../support/gpu.ts";
