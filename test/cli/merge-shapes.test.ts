@@ -99,6 +99,11 @@ test("stages from the command line, and what does not go together refused by nam
   expect(await told("a --method coalesce --tokenizer-source base -q -o x")).toContain(
     "coalesce leaves tokenizers as they are",
   );
+  const piped = await merge("- --method coalesce -q -o x".split(" "), {
+    cwd: folder,
+    stdin: new Uint8Array(file("half/model.safetensors")),
+  });
+  expect([piped.code, piped.err]).toEqual([2, expect.stringContaining("reads tensors out of their order")]);
   const slices = "merge_method: coalesce\nslices:\n- sources: [{model: ./a, layer_range: [0, 2]}]\n";
   writeFileSync(join(folder, "slices.yml"), slices);
   expect(await told("slices.yml -q -o x")).toContain("coalesce is for whole models");

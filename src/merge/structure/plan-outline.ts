@@ -1,6 +1,7 @@
 /** Plans a merge whose method says itself what the result is made of. */
 import { isFloat } from "../../checkpoint/dtype.ts";
 import type { Recipe } from "../../checkpoint/lineage/recipe/recipe.ts";
+import { isStream } from "../../checkpoint/stream/stream.ts";
 import { UserError } from "../../errors.ts";
 import { layerOf, type NamedModel } from "../../model/names.ts";
 import type { MergeMethod } from "../contract.ts";
@@ -34,6 +35,12 @@ export async function planOutline({ recipe, method, donor, context, files }: Giv
   const [section] = sectionsOf(module, context);
   const values = await wholeValues(method, section!);
   const { inputs, origin } = section!;
+  const streamed = [...inputs, ...(origin ? [origin] : [])].find(({ model }) => isStream(model.checkpoint));
+  if (streamed)
+    throw new UserError(
+      `${method.name} reads tensors out of their order, and ${streamed.model.ref} is a stream`,
+      "save it to a file first",
+    );
   const outline = method.outline!({ models: inputs.map(({ model }) => model), base: origin?.model, values });
   const all = origin ? [...inputs, origin] : inputs;
   const tensors = outline.tensors.map((tensor) => taskOf(tensor, recipe, values, (input) => all[input]!.index));
