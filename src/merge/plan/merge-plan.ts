@@ -84,7 +84,8 @@ export async function planMerge(
   const warnings = [...recipe.warnings, ...unusedParameters(recipe, method)];
   if (recipe.chatTemplate) await checkTemplate(recipe.chatTemplate.wanted, recipe.chatTemplate.fail);
   const given = namedModels(recipe, opened, warnings);
-  const revised = recipe.tokenizer && reviseModels(recipe.tokenizer, given, recipe.base !== undefined, warnings);
+  const revised =
+    recipe.tokenizer && (await reviseModels(recipe.tokenizer, given, recipe.base !== undefined, warnings));
   const { models: plain, donor } = revised ?? given;
   const aligned = options.align && alignedModels(recipe, plain, donor, options.align, warnings);
   const models = aligned?.models ?? plain;
@@ -133,13 +134,13 @@ export async function planMerge(
 }
 
 /** The models under the vocabulary that the recipe chooses. */
-function reviseModels(
+async function reviseModels(
   tokenizer: TokenizerRecipe,
   { models, donor }: ReturnType<typeof namedModels>,
   hasBase: boolean,
   warnings: string[],
 ) {
-  const revised = revise(tokenizer, models, { first: donor, hasBase }, warnings);
+  const revised = await revise(tokenizer, models, { first: donor, hasBase }, warnings);
   if (!revised) return undefined;
   const [key] = [...models].find(([, model]) => model === donor)!;
   return { ...revised, donor: revised.models.get(key)! };
