@@ -7,6 +7,7 @@
  */
 import { command, script } from "../src/cli/script.ts";
 import { EXPERT_COMMANDS } from "../src/merge/commands/expert-commands.ts";
+import { REGMEAN_COMMANDS } from "../src/merge/commands/regmean-commands.ts";
 import { VOCABULARY_COMMANDS } from "../src/merge/commands/vocabulary-commands.ts";
 import { mergekitOptions } from "../src/merge/mergekit-options.ts";
 import { isRecipeAlone, LAYERSHUFFLE, WRITING } from "../src/merge/options.ts";
@@ -23,6 +24,7 @@ await script({
     "bun run merge a/ b/ --method linear --weight 0.7,0.3 | bun run merge - c/ --base c/ --method slerp --t 0.3 > out.safetensors",
     "bun run merge hf:org/a hf:org/b+adapter/ --method karcher -o merged/",
     "bun run merge a/ b/ --base base/ --method ties --set weight:mlp=0.2,0.8 --weight 0.5 --explain",
+    "bun run merge a/ b/ --base base/ --method ties --search cma-es --budget 20 --data rows.jsonl --recipes best.yml",
   ],
   methods: "merge",
   methodOptions: "raw",
@@ -112,6 +114,7 @@ await script({
     }),
     ...EXPERT_COMMANDS,
     ...VOCABULARY_COMMANDS,
+    ...REGMEAN_COMMANDS,
   },
   essentials: ["base", "dtype", "check", "explain", "post"],
   run: async (context) => (await import("../src/merge/command.ts")).runMerge(context),
