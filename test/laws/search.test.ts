@@ -2,7 +2,7 @@
  * What every search promises: points lie in the space, the same seed asks for the same, and a search that is told its
  * scores again goes on as the one that was never stopped.
  */
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { Random } from "../../src/data/random.ts";
 import type { Point, Scored, SearchMethod, SearchSetup } from "../../src/merge/search/contract.ts";
 import { isIn, type Space } from "../../src/merge/search/space.ts";
@@ -17,7 +17,14 @@ const SPACE: Space = [
   { kind: "choice", name: "normalize", choices: [true, false], default: true },
 ];
 
+setDefaultTimeout(30_000); // the machine may be busy
+
 const BUDGET = 36;
+
+/** Options of searches that would take long here at their defaults. */
+const SHORT: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
+  nap: { episodes: 1, horizon: 3, candidates: 12 },
+};
 
 /** A smooth score per objective with its best place inside the space. */
 const scoresOf = ({ values, extra }: Point, objectives: number): number[] =>
@@ -45,7 +52,7 @@ async function setupOf({ objectives, needs = [] }: SearchMethod, seed: number): 
 /** Makes trials up to the budget; those in `told` are not scored again. Gives all of them. */
 async function searched(method: SearchMethod, seed: number, told: readonly Scored[] = []): Promise<Scored[]> {
   const setup = await setupOf(method, seed);
-  const searcher = await method.make({ ...setup, ...bindDefaults(method) });
+  const searcher = await method.make({ ...setup, ...bindDefaults(method, SHORT[method.name]) });
   const all: Scored[] = [];
   try {
     while (all.length < BUDGET) {
