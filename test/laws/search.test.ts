@@ -21,11 +21,6 @@ setDefaultTimeout(30_000); // the machine may be busy
 
 const BUDGET = 36;
 
-/** Options of searches that would take long here at their defaults. */
-const SHORT: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
-  nap: { episodes: 1, horizon: 3, candidates: 12 },
-};
-
 /** A smooth score per objective with its best place inside the space. */
 const scoresOf = ({ values, extra }: Point, objectives: number): number[] =>
   Array.from({ length: objectives }, (_, i) => {
@@ -52,7 +47,7 @@ async function setupOf({ objectives, needs = [] }: SearchMethod, seed: number): 
 /** Makes trials up to the budget; those in `told` are not scored again. Gives all of them. */
 async function searched(method: SearchMethod, seed: number, told: readonly Scored[] = []): Promise<Scored[]> {
   const setup = await setupOf(method, seed);
-  const searcher = await method.make({ ...setup, ...bindDefaults(method, SHORT[method.name]) });
+  const searcher = await method.make({ ...setup, ...bindDefaults(method) });
   const all: Scored[] = [];
   try {
     while (all.length < BUDGET) {
