@@ -7,7 +7,7 @@
  */
 import { command, script } from "../src/cli/script.ts";
 import { TASK_NOTES } from "../src/evaluate/harness/metrics.ts";
-import { EVALUATE, GRAM, IMATRIX } from "../src/evaluate/options.ts";
+import { EVALUATE, GRAM, IMATRIX, PERMUTATION } from "../src/evaluate/options.ts";
 
 await script({
   name: "evaluate",
@@ -23,6 +23,7 @@ await script({
     "bun run evaluate unlearned/ --gold retrained/ --original before/ --data forget.jsonl --probe revive",
     "bun run evaluate model/ --data forget.jsonl --probe trace",
     "bun run evaluate imatrix model/ --data rows.jsonl -o imatrix.gguf",
+    "bun run evaluate model/ --data rows.jsonl --probe fisher --fisher-save model.fisher.safetensors",
     "bun run evaluate gram model/ --data rows.jsonl -o model.gram.safetensors",
     "bun run merge a/ b/ --method linear | bun run evaluate --data rows.jsonl --pass > merged.safetensors",
   ],
@@ -30,6 +31,16 @@ await script({
   options: EVALUATE,
   essentials: ["data", "metric", "gold", "attack", "probe", "batch_size", "max_tokens"],
   commands: {
+    permutation: command({
+      about: "Have wide networks learn a permutation of bits, and tell all inputs by the mean of their outputs.",
+      examples: [
+        "bun run evaluate permutation --k 8 --models 32",
+        "bun run evaluate permutation --k 4 --models 16 --width 1024 --json",
+      ],
+      output: "none",
+      options: PERMUTATION,
+      run: async (context) => (await import("../src/evaluate/commands/permutation.ts")).permutation(context),
+    }),
     imatrix: command({
       about: "Measure what a model's matrices read, for GGUF files of few bits.",
       args: "[model]",
@@ -46,6 +57,7 @@ await script({
       args: "[model]",
       examples: [
         "bun run evaluate gram a/ --data a.jsonl -o a.gram.safetensors",
+        "bun run evaluate gram b/ --data b.jsonl -o b.gram.safetensors",
         "bun run merge a/ b/ --method regmean --stats a.gram.safetensors,b.gram.safetensors -o merged/",
       ],
       output: "checkpoint",

@@ -8,6 +8,7 @@ import { Model } from "../model/model.ts";
 import { Decoder } from "../run/generating/decoder.ts";
 import type { LogitSource } from "../run/generating/logit-source.ts";
 import { type DescribedModel, openModel } from "../run/open-model.ts";
+import { Cascade } from "./cascade.ts";
 import { Ensemble } from "./ensemble.ts";
 import type { SAMPLE } from "./options.ts";
 import { Switching } from "./switching.ts";
@@ -15,8 +16,17 @@ import { Switching } from "./switching.ts";
 type Opened = DescribedModel & { readonly checkpoint: Checkpoint };
 type SourceOptions = Pick<
   Values<typeof SAMPLE>,
-  "with" | "ensemble" | "ensemble_discount" | "switch_at" | "dtype" | "offload"
->;
+  | "with"
+  | "ensemble"
+  | "ensemble_discount"
+  | "switch_at"
+  | "cascade"
+  | "conf"
+  | "alpha"
+  | "cascade_by"
+  | "dtype"
+  | "offload"
+> & { readonly seed: number };
 
 /** Throws UserError unless models that write one after the other have a rising place each. */
 function checkSwitches({ with: others = [], ensemble, switch_at: places }: SourceOptions): void {
@@ -34,10 +44,17 @@ function checkSwitches({ with: others = [], ensemble, switch_at: places }: Sourc
     );
 }
 
+/** The models of `--cascade weak,strong`. Throws UserError where they are not two. */
+export function cascadeModels(text: string): { readonly weak: string; readonly strong: string } {
+  const [weak = "", strong = "", ...more] = text.split(",").map((ref) => ref.trim());
+  if (weak !== "" && strong !== "" && more.length === 0) return { weak, strong };
+  throw new UserError(`--cascade ${text} does not name two models`, "for example --cascade weak/,strong/");
+}
+
 /**
- * Opens the models of `--with` and compares them with the first; reads no weights. Throws UserError where an id means
- * another token to one of them. Whoever asked closes the checkpoints, those too that were opened before an error:
- * `opened` hears of each.
+ * Opens the models of `--with`, or the strong one of `--cascade`, and compares them with the first; reads no weights.
+ * Throws UserError where an id means another token to one of them. Whoever asked closes the checkpoints, those too that
+ * were opened before an error: `opened` hears of each.
  */
 export async function openOthers(
   first: Opened,
@@ -46,10 +63,11 @@ export async function openOthers(
 ): Promise<Opened[]> {
   checkSwitches(options);
   const others: Opened[] = [];
-  for (const ref of options.with ?? []) {
+  const refs = options.cascade === undefined ? (options.with ?? []) : [cascadeModels(options.cascade).strong];
+  for (const ref of refs) {
     const other = await openModel(ref, {}, warn);
     opened(other.checkpoint);
-    if (!other.tools) throw new UserError(`${ref} is a classifier; --with needs a language model`, "leave it out");
+    if (!other.tools) throw new UserError(`${ref} is a classifier, and language models write together`, "leave it out");
     const speaker = ({ ref: name, sizes, tools }: Opened) => ({
       ...{ ref: name, outputs: sizes.outputs, files: tools?.files },
     });
@@ -59,12 +77,6 @@ export async function openOthers(
     others.push(other);
   }
   return others;
-}
-
-function sourceOf(decoders: readonly Decoder[], options: SourceOptions): LogitSource {
-  const { ensemble, ensemble_discount: discount, switch_at: switchAt = [] } = options;
-  if (decoders.length === 1) return decoders[0]!;
-  return ensemble === "switch" ? new Switching(decoders, switchAt) : new Ensemble(decoders, ensemble, discount);
 }
 
 /** Loads models and makes the source of their logits; what it holds is freed by `free`, the models with it. */
@@ -88,4 +100,15 @@ export async function loadSource(
       for (const { model } of decoders) model.free();
     },
   };
+}
+
+function sourceOf(decoders: readonly Decoder[], options: SourceOptions): LogitSource {
+  const [first, second] = decoders;
+  if (!second) return first!;
+  if (options.cascade !== undefined) {
+    const { conf: kind, alpha, cascade_by: rule, seed } = options;
+    return new Cascade(first!, second, { kind, alpha, rule, seed });
+  }
+  const { ensemble, ensemble_discount: discount, switch_at: switchAt = [] } = options;
+  return ensemble === "switch" ? new Switching(decoders, switchAt) : new Ensemble(decoders, ensemble, discount);
 }
