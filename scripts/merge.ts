@@ -7,6 +7,7 @@
  */
 import { command, script } from "../src/cli/script.ts";
 import { EXPERT_COMMANDS } from "../src/merge/commands/expert-commands.ts";
+import { REGMEAN_COMMANDS } from "../src/merge/commands/regmean-commands.ts";
 import { VOCABULARY_COMMANDS } from "../src/merge/commands/vocabulary-commands.ts";
 import { mergekitOptions } from "../src/merge/mergekit-options.ts";
 import { isRecipeAlone, LAYERSHUFFLE, WRITING } from "../src/merge/options.ts";
@@ -58,8 +59,23 @@ await script({
     pad_to_multiple_of: {
       type: "number.integer >= 1",
       value: "N",
-      needs: "tokenizer_source",
+      needs: ["tokenizer_source", "add_tokens", "add_special_tokens"],
       help: "rows added to the tables of tokens, up to a multiple",
+    },
+    add_tokens: {
+      type: "string",
+      value: "TOKENS",
+      help: 'tokens that the tokenizer of the result has too, as "<a>,<b>", whole wherever their text stands',
+    },
+    add_special_tokens: {
+      type: "string",
+      value: "TOKENS",
+      help: "the same, special: no part of the text of an answer",
+    },
+    new_rows: {
+      type: "'mean' | 'pieces'",
+      needs: ["add_tokens", "add_special_tokens"],
+      help: "rows of added tokens: the mean of all (mean, when left out), or of the pieces that their text was cut into",
     },
     chat_template: {
       type: "string",
@@ -97,6 +113,7 @@ await script({
     }),
     ...EXPERT_COMMANDS,
     ...VOCABULARY_COMMANDS,
+    ...REGMEAN_COMMANDS,
   },
   essentials: ["base", "dtype", "check", "explain", "post"],
   run: async (context) => (await import("../src/merge/command.ts")).runMerge(context),
