@@ -16,6 +16,7 @@ import { loadMethod } from "../method/registry.ts";
 import { sizeOf } from "../tensor/tensor.ts";
 import { humanBytes } from "../text/format.ts";
 import { quote } from "../text/quote.ts";
+import { areAdapters, mergeAdapters, refuseAdapterRank } from "./commands/adapters.ts";
 import { type Context, type GivenRecipes, readRecipes, textOf } from "./commands/given-recipes.ts";
 import { namedResults, type Wanted } from "./commands/named-results.ts";
 import type { MergeMethod } from "./contract.ts";
@@ -59,7 +60,7 @@ function historyOf(
       ...(context.options.compat_bugs === undefined ? {} : { compat_bugs: context.options.compat_bugs }),
       ...(context.options.allow_duplicates ? { allow_duplicates: true } : {}),
       ...(context.options.allow_missing ? { allow_missing: true } : {}),
-      ...given(context, "files", "tokenizer_source", "pad_to_multiple_of", "chat_template"),
+      ...given(context, "files", "tokenizer_source", "pad_to_multiple_of", "chat_template", "adapter_rank"),
       ...(isLast && given(context, ...Object.keys(GGUF))),
       ...(post && { post: post.method.name, ...Object.fromEntries(Object.entries(post.values)) }),
     },
@@ -261,6 +262,12 @@ export async function runMerge(
     return gpu;
   };
   const last = recipes.at(-1)!;
+  if (recipes.length === 1 && !context.options.check && (await areAdapters(last)))
+    return mergeAdapters(context, {
+      ...{ recipe: last, settings: settingsOf(context, last), openGpu },
+      lineage: (opened) => historyOf(context, last, text, opened, true),
+    });
+  refuseAdapterRank(context);
   const results = namedResults(context, recipes);
   const planned = async (recipe: Recipe) => {
     const { plan, method, opened } = await planRecipe(recipe, models, planOptions(context));
