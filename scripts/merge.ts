@@ -7,9 +7,10 @@
  */
 import { command, script } from "../src/cli/script.ts";
 import { EXPERT_COMMANDS } from "../src/merge/commands/expert-commands.ts";
-import { TRANSPLANT } from "../src/merge/commands/surgery-options.ts";
+import { VOCABULARY_COMMANDS } from "../src/merge/commands/vocabulary-commands.ts";
 import { mergekitOptions } from "../src/merge/mergekit-options.ts";
 import { isRecipeAlone, LAYERSHUFFLE, WRITING } from "../src/merge/options.ts";
+import { SEARCH } from "../src/merge/search/options.ts";
 
 await script({
   name: "merge",
@@ -24,8 +25,9 @@ await script({
   ],
   methods: "merge",
   methodOptions: "raw",
-  isRecipe: (keys) => keys.includes("merge_method"),
-  output: (options) => (options.check || options.explain ? "none" : "checkpoint"),
+  isRecipe: (keys) => keys.includes("merge_method") || keys.includes("genome"),
+  output: (options) =>
+    options.check || options.explain ? "none" : options.search && options.out === "-" ? "text" : "checkpoint",
   options: {
     base: { type: "string", value: "MODEL", help: "checkpoint the models were tuned from, or one end of the path" },
     dtype: { type: "string", value: "DTYPE", help: "round inputs to this type first: float32, bfloat16, float16" },
@@ -35,8 +37,13 @@ await script({
       help: "report what does not fit together, without reading weights, and stop; exit code 1 if anything is wrong",
     },
     explain: { type: "boolean", help: "print the parameters of every tensor, and stop" },
+    align: {
+      type: "'weights' | 'residual'",
+      value: "WHAT",
+      help: "put hidden units and heads of the models in the order that goes best with the base or the first (weights), and the residual stream too (residual)",
+    },
     post: { type: "string", kind: "post", help: "step after the merge" },
-    search: { type: "string", kind: "search", help: "search for the best parameters of the merge" },
+    ...SEARCH,
     files: {
       type: "string",
       value: "MODEL",
@@ -87,18 +94,8 @@ await script({
       run: async (context) => (await import("../src/merge/commands/layershuffle.ts")).layershuffle(context),
     }),
     ...EXPERT_COMMANDS,
-    transplant: command({
-      about: "Put a model under the tokenizer of another: shared tokens keep their rows, others are approximated.",
-      args: "<model> <donor>",
-      examples: [
-        "bun run merge transplant model/ donor/ -o transplanted/",
-        "bun run merge transplant model/ donor/ --approximate subword --byte-match yes -o transplanted/",
-      ],
-      output: "checkpoint",
-      options: TRANSPLANT,
-      run: async (context) => (await import("../src/merge/commands/transplant.ts")).transplant(context),
-    }),
+    ...VOCABULARY_COMMANDS,
   },
-  essentials: ["base", "dtype", "out_dtype", "check", "explain", "post"],
+  essentials: ["base", "dtype", "check", "explain", "post"],
   run: async (context) => (await import("../src/merge/command.ts")).runMerge(context),
 });

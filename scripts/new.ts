@@ -20,7 +20,7 @@ await script({
   ],
   output: "none",
   options: NEW,
-  notes: `Kinds: merge, post (a step after a merge), combination (of adapters), distill, objective and edit (of unlearn), smoothing, sampler and
+  notes: `Kinds: merge, post (a step after a merge), approximation (of transplanted tokens), search (of merge), combination (of adapters), distill, objective and edit (of unlearn), smoothing, sampler and
 ordering (of curriculum), selector, metric, attack, probe, optimizer, schedule, task, architecture.
 docs/adding-a-method.md explains each. Existing files are never overwritten.`,
   run: newMethod,

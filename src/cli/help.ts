@@ -110,6 +110,19 @@ function methodLines(methods: readonly MethodInfo[], whole: boolean, width: numb
   return `Methods (--help --method NAME shows the options of one)\n${twoColumns(rows, column, width)}`;
 }
 
+/** Commands and what they do; of several, the short help has the names alone. */
+function commandLines(name: string, commands: NonNullable<HelpSource["commands"]>, whole: boolean, width: number) {
+  const title = `Commands (${launcher()} ${name} COMMAND --help shows one)`;
+  const names = Object.keys(commands);
+  if (!whole && names.length > 3) {
+    const lines = wrap(names.join(", "), width - 2).map((line) => `  ${line}`);
+    return `${title}\n${lines.join("\n")}`;
+  }
+  const column = Math.max(...names.map((command) => command.length)) + 4;
+  const rows = Object.entries(commands).map(([command, { about }]) => [`  ${command}`, about] as const);
+  return `${title}\n${twoColumns(rows, column, width)}`;
+}
+
 export interface HelpView {
   readonly width: number;
   /** Every option, common ones and notes too, not only the essentials. */
@@ -135,12 +148,7 @@ export function helpText(
   const examples = whole ? source.examples : source.examples.slice(0, 2);
   if (examples.length > 0)
     parts.push(`Examples\n${examples.map((example) => broken(asLaunched(example), width, " \\")).join("\n")}`);
-  if (commands) {
-    const column = Math.max(...Object.keys(commands).map((command) => command.length)) + 4;
-    const rows = Object.entries(commands).map(([command, each]) => [`  ${command}`, each.about] as const);
-    const title = `Commands (${launcher()} ${name} COMMAND --help shows one)`;
-    parts.push(`${title}\n${twoColumns(rows, column, width)}`);
-  }
+  if (commands) parts.push(commandLines(name, commands, whole, width));
   const listed = whole ? options : Object.fromEntries((essentials ?? []).map((key) => [key, options[key]!]));
   if (Object.keys(listed).length > 0) parts.push(`Options\n${optionLines(listed, width)}`);
   if (whole) parts.push(...ofMethods);

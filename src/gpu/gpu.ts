@@ -55,6 +55,8 @@ export class Gpu {
   readonly timer: KernelTimer | undefined;
   /** What loaders computed once on the host, by the tensor that it belongs to. */
   readonly hostValues = new WeakMap<object, Promise<Float32Array>>();
+  /** Tensors that stay on the device, by what loaders know them by; see tensor/resident.ts. */
+  readonly residents = new WeakMap<object, { readonly buffer: GPUBuffer; readonly dtype: "F32" | "F16" | "BF16" }>();
   readonly #device: Device;
   readonly #kernels: Kernels;
   readonly #uniforms: GPUBuffer;

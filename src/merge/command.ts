@@ -34,6 +34,7 @@ import { plannedCheckpoint } from "./plan/planned-checkpoint.ts";
 import { checkTwins } from "./plan/twins.ts";
 import { checkStep, scalesAfter } from "./post-step.ts";
 import { printCheck, printCosts, printExplanation } from "./reports/print.ts";
+import type { Alignment } from "./structure/aligned-models.ts";
 import { writeOptions } from "./write-options.ts";
 
 /** What the lineage of the result says of this step. Nothing in it depends on when or where it ran. */
@@ -60,7 +61,7 @@ function historyOf(
       ...(context.options.compat_bugs === undefined ? {} : { compat_bugs: context.options.compat_bugs }),
       ...(context.options.allow_duplicates ? { allow_duplicates: true } : {}),
       ...(context.options.allow_missing ? { allow_missing: true } : {}),
-      ...given(context, "files", "tokenizer_source", "pad_to_multiple_of", "chat_template", "adapter_rank"),
+      ...given(context, "align", "files", "tokenizer_source", "pad_to_multiple_of", "chat_template", "adapter_rank"),
       ...(isLast && given(context, ...Object.keys(GGUF))),
       ...(post && { post: post.method.name, ...Object.fromEntries(Object.entries(post.values)) }),
     },
@@ -79,7 +80,9 @@ const given = ({ options }: Context, ...names: string[]) =>
 
 const planOptions = (context: Context) => {
   const files = textOf(context, "files");
+  const align = textOf(context, "align") as Alignment | undefined;
   return {
+    ...(align && { align }),
     allowDuplicates: context.options.allow_duplicates === true,
     allowMissing: context.options.allow_missing === true,
     ...(files && { files }),
@@ -144,6 +147,7 @@ async function mergeOne(
     const own = new Set(writer.tensors.map((tensor) => tensor.name));
     const tasks = plan.tensors.filter((tensor) => own.has(tensor.name));
     retainStreams(models, tasks, method, gpu.adapter);
+    for (const line of (await plan.aligned?.prepare(gpu)) ?? []) context.info(line);
     const settings = settingsOf(context, recipe);
     const measured = { gpu, method, settings, tasks: plan.tensors, signal: context.signal };
     const post = postStep && (await scalesAfter(postStep, plan.tensors, () => changeNorms(measured)));
@@ -225,6 +229,32 @@ function reportOf(context: Context, { plan, method, ...output }: Planned, target
   printCosts(context, plan, method, { to: target, ...(written !== undefined && { written }) });
 }
 
+/** Opens the device at the first call. */
+function deviceOf(context: Context): () => Promise<Gpu> {
+  let gpu: Promise<Gpu> | undefined;
+  return () => {
+    gpu ??= import("../gpu/gpu.ts").then((module) =>
+      module.openGpu({ device: context.device, profile: context.verbose }),
+    );
+    return gpu;
+  };
+}
+
+/** Runs a search over merges. */
+async function searched(context: Context): Promise<Outcome> {
+  const { searchMerges } = await import("./commands/search.ts");
+  const models = new OpenModels(new Map(), (warning) => context.warn(warning));
+  context.onExit(() => models.close());
+  const openGpu = deviceOf(context);
+  return searchMerges(context, {
+    models,
+    openGpu,
+    plan: (recipe) => planRecipe(recipe, models, planOptions(context)),
+    settings: (recipe) => settingsOf(context, recipe),
+    merge: (own, recipe, text, target) => mergeOne(own, { recipe, text, target }, models, openGpu),
+  });
+}
+
 /** Runs the script, or recipes that a sub-command reads or makes. */
 export async function runMerge(
   given: PlainContext & { readonly options: object },
@@ -238,11 +268,11 @@ export async function runMerge(
   };
   const context = { ...given, warn } as Context;
   const makes = !context.dryRun && !context.options.check && !context.options.explain;
-  if (context.options.json && makes && context.out === "-")
+  if (context.options.json && makes && context.out === "-" && context.options.search === undefined)
     throw new UserError("--json and the merged checkpoint both want stdout", "give -o DIR, or leave out --json");
-  if (context.options.search !== undefined) throw new UserError("--search cannot run yet", "leave it out");
   const notice = mergekitNotice(context.options);
   if (notice) context.info(notice);
+  if (context.options.search !== undefined) return searched(context);
   const { recipes, text } = await read(context);
   // What a recipe names the frame does not know; other shards read it while this one is written.
   if (context.options.shard !== undefined)
@@ -254,13 +284,7 @@ export async function runMerge(
   const named = new Map<string, string | Checkpoint>();
   const models = new OpenModels(named, (warning) => context.warn(warning));
   context.onExit(() => models.close());
-  let gpu: Promise<Gpu> | undefined;
-  const openGpu = () => {
-    gpu ??= import("../gpu/gpu.ts").then((module) =>
-      module.openGpu({ device: context.device, profile: context.verbose }),
-    );
-    return gpu;
-  };
+  const openGpu = deviceOf(context);
   const last = recipes.at(-1)!;
   if (recipes.length === 1 && !context.options.check && (await areAdapters(last)))
     return mergeAdapters(context, {

@@ -8,6 +8,7 @@ import { DTYPE_BYTES, type Dtype } from "../checkpoint/dtype.ts";
 import type { PooledBuffer } from "../gpu/buffer.ts";
 import type { Bound, Gpu } from "../gpu/gpu.ts";
 import { foldGroups, spanGroups } from "../gpu/grid.ts";
+import { sizeOf } from "./tensor.ts";
 
 /** Types that kernels read and write. */
 export type OperandDtype = "F32" | "F16" | "BF16";
@@ -48,11 +49,47 @@ async function loadBytes(gpu: Gpu, entry: TensorEntry, from: number, bytes: numb
   }
 }
 
+/**
+ * A range of a tensor that stays on the device; false where its bytes do not lie as copies want them, which then come
+ * from the file.
+ */
+async function loadResident(
+  gpu: Gpu,
+  entry: TensorEntry,
+  { start, length }: { readonly start: number; readonly length: number },
+  dtype: OperandDtype,
+  target: { readonly buffer: GPUBuffer; readonly offset: number; readonly size: number },
+): Promise<boolean> {
+  const kept = gpu.residents.get(entry);
+  if (!kept) return false;
+  const width = DTYPE_BYTES[kept.dtype];
+  const from = start * width;
+  if (from % 4 !== 0 || (length % 4 !== 0 && start + length !== sizeOf(entry.shape))) return false;
+  const bytes = Math.ceil(length / 4) * 4 * width;
+  if (kept.dtype === dtype) {
+    gpu.copy(kept.buffer, from, target.buffer, target.offset, bytes);
+    return true;
+  }
+  using part = gpu.buffer(paddedBytes(length, kept.dtype), `${entry.name} (part)`);
+  gpu.copy(kept.buffer, from, part.buffer, 0, bytes);
+  await convert(gpu, [...inFlag(kept.dtype), ...outFlag(dtype)], length, part.buffer, target);
+  return true;
+}
+
 async function convert(gpu: Gpu, flags: string[], length: number, source: Bound, result: Bound): Promise<void> {
   const kernel = await gpu.kernel("load/convert", { flags });
   const n4 = Math.ceil(length / 4);
   gpu.run(kernel, { bind: { source, result }, params: { n4 }, groups: spanGroups(n4) });
 }
+
+/** Converts values on the device, rounding to nearest even; both sides padded to whole vectors of four. */
+export const convertValues = (
+  gpu: Gpu,
+  { from, to }: { readonly from: OperandDtype; readonly to: OperandDtype },
+  length: number,
+  source: Bound,
+  result: Bound,
+): Promise<void> => convert(gpu, [...inFlag(from), ...outFlag(to)], length, source, result);
 
 /** F64 has no arithmetic on GPUs: rounded to f32 on the host. */
 async function loadDouble(
@@ -170,6 +207,7 @@ export async function loadRange(
 ): Promise<void> {
   if (length === 0) return;
   const target = { buffer: into, offset, size: paddedBytes(length, dtype) };
+  if (await loadResident(gpu, entry, { start, length }, dtype, target)) return;
   if (!entry.patch && entry.dtype === dtype) {
     await loadStored(gpu, entry, start, length, into, offset);
     return;

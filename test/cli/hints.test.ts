@@ -30,7 +30,7 @@ const SILENT: Readonly<Record<string, readonly string[]>> = {
   "src/data/load-tokenizer.ts": ["merge"], // a model's vocabulary is that of its own tokenizer
   "src/data/tokenization/definition.ts": ["merge"],
   "src/data/chat/conversation.ts": ["sample", "merge"], // no token of a prompt counts, and of rows that are read none
-  "src/data/sequences.ts": ["sample"], // prompts have their own limit
+  "src/data/sequences.ts": ["sample", "merge"], // prompts have their own limit; rows that are counted have none
   "src/data/split.ts": ["evaluate"],
   "src/data/examples.ts": ["sample"],
   "src/model/expect-buffers.ts": ["evaluate", "sample", "merge"], // nothing is trained

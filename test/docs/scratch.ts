@@ -70,6 +70,7 @@ const FILES: Readonly<Record<string, string>> = {
     })),
   ),
   "nli.tsv": "premise\thypothesis\tlabel\nit rains\tit is wet\t1\nit rains\tit is dry\t0\n",
+  "words.txt": "the\nseven\n",
   "experts.yml": JSON.stringify({
     base_model: "base/",
     experts: [
@@ -92,6 +93,9 @@ const FILES: Readonly<Record<string, string>> = {
   "chain.yml":
     "name: both\nmerge_method: linear\nmodels:\n  - {model: a, parameters: {weight: 1}}\n  - {model: b, parameters: {weight: 1}}\n" +
     "---\nmerge_method: slerp\nbase_model: both\nmodels: [{model: both}, {model: base}]\nparameters: {t: 0.3}\n",
+  "evolve.yml":
+    "genome:\n  models: [a, b]\n  base_model: base\n  merge_method: dare_ties\n  layer_granularity: 1\n" +
+    "tasks:\n  - {name: sums, weight: -1, metric: loss}\n",
   "questions.jsonl": jsonl([{ text: "2+2=", right: 0 }]),
   "task.yml":
     "task: sums\noutput_type: multiple_choice\ndataset_path: json\n" +

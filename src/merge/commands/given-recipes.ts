@@ -12,12 +12,17 @@ import { quote } from "../../text/quote.ts";
 import type { MergeMethod } from "../contract.ts";
 import { type RecipeArguments, recipeFromArguments } from "../plan/arguments.ts";
 import type { PostStep } from "../post-step.ts";
+import type { SearchMethod } from "../search/contract.ts";
 
 /** What `script()` gives, its options seen as a plain record. */
 export type Context = PlainContext & {
   readonly options: AnyValues;
   readonly method: MergeMethod | undefined;
-  readonly picks: { readonly post?: readonly Bound<PostStep>[] };
+  readonly picks: {
+    readonly post?: readonly Bound<PostStep>[];
+    readonly search?: readonly Bound<SearchMethod>[];
+    readonly metric?: readonly Bound[];
+  };
 };
 
 const isRecipeFile = (name: string): boolean => /\.ya?ml$/i.test(name);
@@ -44,6 +49,9 @@ function placeFor(recipe: string, args: readonly string[]): string {
   if (other === undefined || more.length > 0) return "name the models in the recipe";
   return `for the result to go there: -o ${quote(other)}; models are named in the recipe`;
 }
+
+/** The file of recipes that was named, by --config or as an argument. */
+export const recipeArgument = ({ recipe, args }: Context): string | undefined => recipe ?? args.find(isRecipeFile);
 
 /** The recipes to run, in order; the last one is the output. `text`: of the file that holds them. */
 export interface GivenRecipes {
@@ -107,7 +115,8 @@ function tokenizerOptions(context: Context): Pick<RecipeArguments, "tokenizerSou
   };
 }
 
-function recipeText(file: string): string {
+/** The text of a recipe file. Throws UserError where it cannot be read. */
+export function recipeText(file: string): string {
   try {
     return readText(file);
   } catch (error) {

@@ -1,5 +1,6 @@
 /** Options of the commands that change the vocabulary of a model. */
 import { GGUF } from "../../checkpoint/gguf/write/options.ts";
+import { READING } from "../../data/options.ts";
 import type { Options } from "../../method/options.ts";
 
 /** How results are written. */
@@ -48,6 +49,31 @@ export const TRANSPLANT = {
     value: "S",
   },
   new_vocab_scale: { type: "number", default: 1, help: "approximated rows times this, after noise", value: "S" },
+  pad_to_multiple_of: PAD,
+  ...WRITTEN,
+} as const satisfies Options;
+
+/** Options of `merge trim`. */
+export const TRIM = {
+  data: {
+    type: "string[]",
+    help: "rows whose tokens stay, name=path for each group",
+    value: "FILE",
+  },
+  columns: READING.columns,
+  template: READING.template,
+  turns: READING.turns,
+  min_count: {
+    type: "number.integer >= 1",
+    default: 1,
+    value: "N",
+    help: "how often a token must stand in the rows; rarer ones are spelled by smaller ones",
+  },
+  keep_tokens: {
+    type: "string",
+    value: "FILE",
+    help: "a list of tokens that stay too, one a line: as the vocabulary spells them, or as text",
+  },
   pad_to_multiple_of: PAD,
   ...WRITTEN,
 } as const satisfies Options;

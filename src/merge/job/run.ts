@@ -12,7 +12,7 @@ import { isOperand } from "../../tensor/load.ts";
 import { sizeOf } from "../../tensor/tensor.ts";
 import type { MergeMethod } from "../contract.ts";
 import { footprint, type Layout, layoutOf } from "./chunk-sizes.ts";
-import { Outlets, type TensorSink } from "./ordered-writer.ts";
+import { type DeviceSink, Outlets, type TensorSink } from "./ordered-writer.ts";
 import { entriesOf, type JobSettings, type MergeTask, type ValuedTask } from "./task.ts";
 import { TensorInputs } from "./tensor-inputs.ts";
 import { MergeJob } from "./tensor-job.ts";
@@ -139,7 +139,7 @@ export interface MergeRun {
   readonly tasks: readonly ValuedTask[];
   /** Tensors that only a survey sees, because another process writes them. */
   readonly elsewhere?: readonly ValuedTask[];
-  readonly sink: TensorSink;
+  readonly sink: TensorSink | DeviceSink;
   readonly settings: JobSettings;
   /** Some input is a pipe: tensors of several chunks run alone, so that it is read in its order. */
   readonly inOrder?: boolean;

@@ -33,7 +33,8 @@ export class MergeJob<V = unknown, S = unknown> extends TensorInputs<V> {
 
   /**
    * The output pass: `record` is called for each chunk with the buffer to fill (named `result` by kernels) and the flag
-   * of the output type. What it fills is read back and written in order while later chunks and tensors compute.
+   * of the output type. What it fills is read back and written in order while later chunks and tensors compute,
+   * or stays on the device where the run's sink takes it there.
    *
    *   await job.emit(async (chunk, result, out) => {
    *     await job.run("merge/nearswap", { flags: [...job.flags(), ...out] }, chunk, {
@@ -51,17 +52,17 @@ export class MergeJob<V = unknown, S = unknown> extends TensorInputs<V> {
       await this.each(async (chunk) => {
         const bytes = chunk.length * DTYPE_BYTES[dtype];
         if (!spreads) await this.settings.inputs?.look(this.name, chunk, this.slots, this.dtype);
-        const staging = await this.gpu.readbacks.take(bytes);
+        const staging = await this.#outlet.stage(bytes);
         const result = this.gpu.buffer(paddedBytes(chunk.length, dtype), `${this.name} output`);
         try {
           if (scale === 1) await record(chunk, result.buffer, outFlag(dtype));
           else await this.#rescaled(chunk, scale, result.buffer, outFlag(dtype), record);
         } catch (error) {
-          staging.free(); // the tensors that wait for it would wait without end otherwise
+          staging?.free(); // the tensors that wait for it would wait without end otherwise
           result.free();
           throw error;
         }
-        write(staging, result, bytes, dtype);
+        await write(staging, result, chunk, dtype);
       });
     });
   }

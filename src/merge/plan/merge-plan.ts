@@ -27,6 +27,7 @@ import {
 import { sizeOf } from "../../tensor/tensor.ts";
 import type { MergeMethod } from "../contract.ts";
 import { entriesOf, type ValuedTask } from "../job/task.ts";
+import { type AlignedModels, type Alignment, alignedModels } from "../structure/aligned-models.ts";
 import { checkTemplate, setTemplate } from "../vocabulary/chat-templates.ts";
 import { type Revised, revise } from "../vocabulary/revise.ts";
 import { replaceTokenizer } from "../vocabulary/tokenizer-files.ts";
@@ -48,9 +49,13 @@ export interface MergePlan {
   readonly models: readonly string[];
   readonly files: ReadonlyMap<string, Uint8Array>;
   readonly warnings: readonly string[];
+  /** What must be known of the models before their weights are merged: in which order their parts are taken. */
+  readonly aligned?: Pick<AlignedModels, "prepare" | "bytes">;
 }
 
 export interface PlanOptions {
+  /** Parts of the models are put in the order that goes best with the base or the first model. */
+  readonly align?: Alignment;
   /** A model listed twice counts twice; without it once, as in mergekit. */
   readonly allowDuplicates?: boolean;
   /** Tensors that some model lacks are made from those that have them; without it they are refused. */
@@ -75,7 +80,9 @@ export async function planMerge(
   if (recipe.chatTemplate) await checkTemplate(recipe.chatTemplate.wanted, recipe.chatTemplate.fail);
   const given = namedModels(recipe, opened, warnings);
   const revised = recipe.tokenizer && reviseModels(recipe.tokenizer, given, recipe.base !== undefined, warnings);
-  const { models, donor } = revised ?? given;
+  const { models: plain, donor } = revised ?? given;
+  const aligned = options.align && alignedModels(recipe, plain, donor, options.align, warnings);
+  const models = aligned?.models ?? plain;
 
   const listed: { ref: ModelReference; occurrence: number }[] = [];
   const context: SectionContext = {
@@ -107,6 +114,7 @@ export async function planMerge(
     models: listed.map(({ ref }) => context.model(ref).ref),
     files,
     warnings: [...warnings, ...notes.lines()],
+    ...(aligned && { aligned }),
   };
 }
 

@@ -73,7 +73,8 @@ export function printCosts(
 ): void {
   const costs = planBytes(plan);
   const bytes = { ...costs, output: out.written ?? costs.output };
-  const peak = peakBytes(plan.tensors, method);
+  const { gpu, host } = peakBytes(plan.tensors, method);
+  const peak = { gpu, host: host + (plan.aligned?.bytes ?? 0) };
   printer.print(
     table([
       ["tensors", String(bytes.tensors)],

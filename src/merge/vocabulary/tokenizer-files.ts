@@ -130,3 +130,40 @@ const isIds = (value: unknown): value is number | number[] =>
 
 /** A negative id says that there is none. */
 const isId = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+
+/** Keys of configs that list ids of tokens, one after the other. */
+const LISTS = ["suppress_tokens", "begin_suppress_tokens"];
+/** Keys whose ids stand deeper, and are not changed. */
+const NESTED = ["bad_words_ids", "forced_decoder_ids", "force_words_ids", "sequence_bias"];
+
+/**
+ * Changes the ids in lists of config.json and generation_config.json that keep tokens from being written; an id of no
+ * token leaves its list. Gives what has to be looked at by hand.
+ */
+export function listedIds(
+  files: Map<string, Uint8Array>,
+  ref: string,
+  moved: (id: number) => number | undefined,
+): string[] {
+  const warnings: string[] = [];
+  for (const name of HOLDERS) {
+    const bytes = files.get(name);
+    if (!bytes) continue;
+    const what = `${name} of ${ref}`;
+    const before = decodeText(bytes, what);
+    const config = parseJson(before, what).value;
+    if (!isObject(config)) continue;
+    let text = before;
+    for (const key of LISTS) {
+      const list = config[key];
+      if (!isIds(list) || !Array.isArray(list)) continue;
+      const ids = list.flatMap((id) => moved(id) ?? []);
+      if (JSON.stringify(ids) !== JSON.stringify(list)) text = editJson(text, [key], ids);
+    }
+    for (const key of NESTED)
+      if (isObject(config[key]) || Array.isArray(config[key]))
+        warnings.push(`${name}: ${key} names tokens by their old ids; look at it`);
+    if (text !== before) files.set(name, new TextEncoder().encode(text));
+  }
+  return warnings;
+}

@@ -1,0 +1,146 @@
+/**
+ * Trials as JSON lines: first what is searched, then a line per trial, written when the trial ends. A search that was
+ * killed reads its file and goes on; a worker of an array job has a file of its own, and the last step reads all.
+ */
+import fs from "node:fs";
+import { UserError } from "../../errors.ts";
+import { isObject, type Json, type JsonObject, parseJson } from "../../json.ts";
+import type { Point } from "./contract.ts";
+import type { Measures } from "./objective.ts";
+import type { Space } from "./space.ts";
+
+/** The number of the trial that a search makes after its last one, of a point that it gives then. */
+export const LAST = -1;
+
+/** A trial that was made. */
+export interface Trial {
+  /** From 0; LAST for the one after all others. */
+  readonly trial: number;
+  readonly point: Point;
+  /** NaN where the metric has no value, or the merge failed. */
+  readonly measures: Measures;
+  readonly seconds: number;
+  /** Why its merge was refused. */
+  readonly failed?: string;
+}
+
+/** What decides the trials of a search beside its budget. */
+export interface SearchIdentity {
+  readonly search: string;
+  readonly seed: number;
+  readonly objectives: readonly string[];
+  readonly space: Space;
+  /** The recipe at the defaults, options of the search, data: whatever else must be the same. */
+  readonly settings: JsonObject;
+}
+
+const headOf = ({ search, seed, objectives, space, settings }: SearchIdentity): JsonObject =>
+  JSON.parse(JSON.stringify({ search, seed, objectives, space, settings })) as JsonObject;
+
+function lineOf({ trial, point, measures, seconds, failed }: Trial, { space, objectives }: SearchIdentity): JsonObject {
+  return {
+    trial: trial === LAST ? "last" : trial,
+    point: Object.fromEntries(space.map(({ name }, i) => [name, point.values[i]!])),
+    ...(point.extra && { extra: { ...point.extra } }),
+    scores: Object.fromEntries(objectives.map((name, i) => [name, Number.isFinite(measures[i]) ? measures[i]! : null])),
+    ...(failed !== undefined && { failed }),
+    seconds: Math.round(seconds * 1e4) / 1e4,
+  };
+}
+
+function trialOf(line: JsonObject, { space, objectives }: SearchIdentity): Trial | undefined {
+  const { trial, point, extra, scores, seconds, failed } = line;
+  const number = trial === "last" ? LAST : trial;
+  if (typeof number !== "number" || !isObject(point) || !isObject(scores)) return undefined;
+  const values = space.map(({ name }) => point[name]);
+  if (values.some((value) => value === undefined || value === null || typeof value === "object")) return undefined;
+  return {
+    trial: number,
+    point: {
+      values: values as (number | string | boolean)[],
+      ...(isObject(extra) && { extra: extra as Record<string, number | string> }),
+    },
+    measures: objectives.map((name) => (typeof scores[name] === "number" ? scores[name] : Number.NaN)),
+    seconds: typeof seconds === "number" ? seconds : 0,
+    ...(typeof failed === "string" && { failed }),
+  };
+}
+
+/** The first part in which two searches differ, with its two values. */
+function difference(one: JsonObject, other: JsonObject): string | undefined {
+  for (const key of new Set([...Object.keys(one), ...Object.keys(other)])) {
+    const [a, b] = [JSON.stringify(one[key]), JSON.stringify(other[key])];
+    if (a === b) continue;
+    if (key === "settings" && isObject(one[key]) && isObject(other[key])) return difference(one[key], other[key]);
+    return `its ${key} is ${short(a)}, this one's ${short(b)}`;
+  }
+  return undefined;
+}
+
+const short = (text: string | undefined): string =>
+  text === undefined ? "not there" : text.length > 80 ? `${text.slice(0, 80)}…` : text;
+
+/** The lines of a file and where the last whole one ends: a process that is killed may leave a part of one. */
+function linesOf(file: string): { lines: JsonObject[]; end: number } {
+  const bytes = fs.readFileSync(file);
+  const end = bytes.lastIndexOf(10) + 1;
+  const texts = bytes.subarray(0, end).toString("utf8").split("\n").slice(0, -1);
+  const lines = texts.map((text, i) => {
+    const { value } = parseJson(text, `${file}, line ${i + 1}`);
+    if (!isObject(value)) throw new UserError(`${file}, line ${i + 1} is no trial`, "name a file of --trials");
+    return value as JsonObject;
+  });
+  return { lines, end };
+}
+
+/**
+ * Trials of some files by number. Throws UserError for a file of another search, and one that holds something else.
+ */
+export function readTrials(files: readonly string[], identity: SearchIdentity): Map<number, Trial> {
+  const trials = new Map<number, Trial>();
+  const head = headOf(identity);
+  for (const file of files) {
+    if (!fs.existsSync(file) || fs.statSync(file).size === 0) continue;
+    const { lines, end } = linesOf(file);
+    if (lines.length === 0) continue;
+    const odd = difference(lines[0]!, head);
+    if (odd !== undefined)
+      throw new UserError(`${file} holds trials of another search: ${odd}`, "name another file, or search as it did");
+    for (const [i, line] of lines.slice(1).entries()) {
+      const trial = trialOf(line, identity);
+      if (!trial) throw new UserError(`${file}, line ${i + 2} is no trial of this search`, "name another file");
+      if (trial.trial === LAST || !trials.has(trial.trial)) trials.set(trial.trial, trial);
+    }
+    if (end < fs.statSync(file).size) fs.truncateSync(file, end);
+  }
+  return trials;
+}
+
+/** Appends trials to a file, whose first line says what is searched. */
+export class TrialWriter {
+  readonly #file: string | undefined;
+  readonly #identity: SearchIdentity;
+
+  /** Throws UserError where the file cannot be written. */
+  constructor(file: string | undefined, identity: SearchIdentity) {
+    this.#file = file;
+    this.#identity = identity;
+    if (file !== undefined && !(fs.existsSync(file) && fs.statSync(file).size > 0)) this.#append(headOf(identity));
+  }
+
+  add(trial: Trial): void {
+    if (this.#file !== undefined) this.#append(lineOf(trial, this.#identity));
+  }
+
+  #append(line: Json): void {
+    try {
+      fs.appendFileSync(this.#file!, `${JSON.stringify(line)}\n`);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      throw new UserError(`--trials: ${this.#file} cannot be written (${code})`, "choose another file", 1);
+    }
+  }
+}
+
+/** A trial for machines. */
+export const trialJson = (trial: Trial, identity: SearchIdentity): JsonObject => lineOf(trial, identity);
