@@ -82,7 +82,7 @@ await script({
   },
   commands: {
     layershuffle: command({
-      about: "Take each block from one of several models at random, by a recipe that can be kept.",
+      about: "Take each block from one of several models at random.",
       args: "[...models]",
       examples: [
         "bun run merge layershuffle a/ b/ --weight 0.7,0.3 -o shuffled/",

@@ -70,6 +70,7 @@ const LINES = [
   "evaluate imatrix tiny --data said.jsonl -n -o important.gguf",
   "evaluate imatrix tiny --data said.jsonl -o important.gguf",
   "evaluate tiny --data said.jsonl --probe fisher",
+  "evaluate tiny --data said.jsonl --data ids.jsonl --probe continual --continual-held said",
   "evaluate gram tiny --data said.jsonl -n -o gram.safetensors",
   "evaluate gram tiny --data said.jsonl -o gram.safetensors",
   "sample tiny --prompt ab --max-tokens 2",

@@ -339,6 +339,16 @@ describe("refuses", () => {
     expect(existsSync(at("wrong"))).toBe(false);
   });
 
+  test("and a plain merge says where such a recipe belongs", async () => {
+    recipe("misplaced.yml", `base_model: base\ngate_mode: random\nexperts:\n${expert}`);
+    const { code, err } = await runScript("merge", ["misplaced.yml", "-q", "-o", "wrong"], folder);
+    expect([code, err.includes("misplaced.yml:2:12: this is a recipe of a mixture of experts"), err]).toEqual([
+      2,
+      true,
+      err,
+    ]);
+  });
+
   test("but takes what is the same where that is wanted, by mergekit's flag too", async () => {
     const text =
       "base_model: base\nexperts:\n- {source_model: a, positive_prompts: [x]}\n- {source_model: a, positive_prompts: [x]}\n";

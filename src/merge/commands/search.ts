@@ -187,6 +187,7 @@ async function tryAll(context: Context, prepared: Prepared, { setup, known, writ
       share,
       signal: context.signal,
       attempt: (point) => runner.attempt(point),
+      noted: (notes) => context.log.event("search", notes),
       done: (trial) => {
         writer.add(trial);
         const scores = Object.fromEntries(objectives.map(({ name }, i) => [name, trial.measures[i]!]));

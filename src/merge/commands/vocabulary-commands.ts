@@ -4,7 +4,7 @@ import { TRANSPLANT, TRIM } from "./surgery-options.ts";
 
 export const VOCABULARY_COMMANDS = {
   trim: command({
-    about: "Keep the tokens that texts need: kept rows stay bit for bit, and texts are cut as before.",
+    about: "Keep the tokens that texts need.",
     args: "[model]",
     examples: [
       "bun run merge trim model/ --data rows.jsonl -o trimmed/",
@@ -15,7 +15,7 @@ export const VOCABULARY_COMMANDS = {
     run: async (context) => (await import("./trim.ts")).trim(context),
   }),
   transplant: command({
-    about: "Put a model under the tokenizer of another: shared tokens keep their rows, others are approximated.",
+    about: "Put a model under the tokenizer of another.",
     args: "<model> <donor>",
     examples: [
       "bun run merge transplant model/ donor/ -o transplanted/",

@@ -28,6 +28,10 @@ export interface ExpertForm {
   readonly title: string;
   /** `model_type` of the dense models that fit. */
   readonly from: readonly string[];
+  /** Key of config.json that counts experts. */
+  readonly countKey: string;
+  /** The dense model that its parts make: `model_type` and class by the mixture's config. */
+  dense(mixture: Json): { readonly type: string; readonly className: string };
   /** How many shared experts it has. */
   readonly shared: { readonly least: number; readonly most: number; readonly gated: boolean };
   /** Keys of config.json beside the base's own; undefined removes one. */

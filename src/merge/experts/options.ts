@@ -70,3 +70,52 @@ export const MOE = {
   ...READ,
   ...WRITING,
 } as const satisfies Options;
+
+/** `merge msmoe`. */
+export const MSMOE = {
+  groups: {
+    type: "number.integer >= 1",
+    value: "G",
+    help: "experts of every layer of the result; a quarter of the model's when left out",
+  },
+  calib: { ...CALIB, required: true, help: "rows on which the use of experts is measured, name=path for each group" },
+  similarity: {
+    type: "'router-logits' | 'router-rows' | 'random'",
+    default: "router-logits",
+    help: "what experts of a group have in common; random: nothing, to compare with",
+  },
+  weights: {
+    type: "'usage' | 'equal'",
+    default: "usage",
+    help: "how much each expert of a group counts: its share of the tokens, or as much as the others",
+  },
+  align: { type: "boolean", default: true, help: "put the neurons of a group's experts in the order of the leader's" },
+  experts_per_token: {
+    type: "number.integer >= 1",
+    value: "K",
+    help: "experts of every token of the result; the model's, or all, when left out",
+  },
+  batch_size: ROWS,
+  offload: HELD.offload,
+  ...READ,
+  ...WRITING,
+} as const satisfies Options;
+
+/** `merge dense`. */
+export const DENSE = {
+  take: {
+    type: "'average' | 'usage' | 'most-used'",
+    default: "average",
+    help: "of every layer's experts: the mean, the mean by their use on --calib, or the one used most there",
+  },
+  align: {
+    type: "boolean",
+    default: true,
+    help: "put the neurons of the experts in one order before they are averaged",
+  },
+  calib: CALIB,
+  batch_size: ROWS,
+  offload: HELD.offload,
+  ...READ,
+  ...WRITING,
+} as const satisfies Options;

@@ -16,6 +16,8 @@ export interface SearchRun {
   readonly attempt: (point: Point, trial: number) => Promise<{ measures: Measures; failed?: string }>;
   /** Hears every new trial. */
   readonly done: (trial: Trial) => void;
+  /** Hears what a search says of itself after a batch. */
+  readonly noted?: (notes: Record<string, unknown>) => void;
   /** The share of an array job: trials with trial % of === worker. */
   readonly share?: { readonly worker: number; readonly of: number } | undefined;
   readonly signal: AbortSignal;
@@ -46,7 +48,9 @@ export async function runSearch(run: SearchRun): Promise<Trial[]> {
       trials.push(trial);
       told.push(scoredOf(run, trial));
     }
-    if (share === undefined && !spent && told.length === batch.length) await searcher.tell(told);
+    if (share !== undefined || spent || told.length < batch.length) continue;
+    await searcher.tell(told);
+    if (searcher.notes) run.noted?.(searcher.notes());
   }
   const last = share === undefined ? searcher.last?.() : undefined;
   if (last) trials.push(await tryPoint(run, last, LAST));

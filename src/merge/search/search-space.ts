@@ -104,7 +104,10 @@ function knobsOf(
         const scope = model === undefined ? document.parameters : document.models[model]!.parameters;
         const said = scope?.[parameter] ?? document.parameters?.[parameter];
         const given = options.assumed.includes(parameter) ? undefined : said;
-        return { gene: geneOf(name, range, given, spec.default), parameter, filter, model, group };
+        const gene = geneOf(name, range, given, spec.default);
+        const isWeight = gene.kind === "real" && parameter === "weight" && model !== undefined;
+        const owned = isWeight ? { ...gene, weightOf: models.indexOf(model) } : gene;
+        return { gene: owned, parameter, filter, model, group };
       }),
     );
   });

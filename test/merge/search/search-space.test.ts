@@ -68,6 +68,19 @@ describe("genes", () => {
     expect(names(linear)).toEqual(["weight.base", "weight.math"]);
   });
 
+  test("a weight knows its model, the base not counted", () => {
+    const models = [{ model: "base" }, { model: "x/math" }, { model: "x/code" }];
+    const ranges = parseRanges(["weight=0:1", "density=0.1:1"], ties);
+    const { space } = recipeSpace(ranges, { ...DOCUMENT, models }, ties, { ...OPTIONS, granularity: 3 });
+    const owners = space.flatMap((gene) => (gene.kind === "real" ? [[gene.name, gene.weightOf]] : []));
+    expect(owners.filter(([, model]) => model !== undefined)).toEqual([
+      ["weight.math.0", 0],
+      ["weight.math.1", 0],
+      ["weight.code.0", 1],
+      ["weight.code.1", 1],
+    ]);
+  });
+
   test("models of one name are told apart", () => {
     const models = [{ model: "a/math" }, { model: "b/math/" }];
     const { space } = recipeSpace(usualRanges(ties), { ...DOCUMENT, models }, ties, OPTIONS);

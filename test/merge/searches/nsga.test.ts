@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
-import { hypervolume } from "../../../src/merge/search/pareto.ts";
+import { dominates, hypervolume } from "../../../src/merge/search/pareto.ts";
 import type { GeneValues } from "../../../src/merge/search/space.ts";
+import { method as grid } from "../../../src/merge/searches/grid.ts";
 import { method } from "../../../src/merge/searches/nsga.ts";
 import { method as random } from "../../../src/merge/searches/random.ts";
 import { searchOf, unitSpace } from "../../support/search.ts";
@@ -77,4 +78,23 @@ test("refuses a repair of what does not vary, or of all", async () => {
   const repair = (names: string[]) => searchOf(method, twoTasks, { ...setup, values: { repair: names } });
   expect(repair(["lambda"])).rejects.toThrow("--repair: lambda does not vary");
   expect(repair(["x0", "x1", "x2", "x3"])).rejects.toThrow("--repair names all that varies");
+});
+
+test("of two toy experts the front has a recipe that dominates the average, as an exhaustive grid has", async () => {
+  // Two groups of layers; task a needs the first as expert a has it and hardly sees the second, task b the reverse.
+  const losses = (values: GeneValues) => {
+    const [a0, a1, b0, b1] = numbers(values);
+    const [first, second] = [a0! - b0!, b1! - a1!]; // experts are 1 and -1 in the first group, -1 and 1 in the second
+    return [(first - 1) ** 2 + 0.1 * (second + 1) ** 2, (second - 1) ** 2 + 0.1 * (first + 1) ** 2];
+  };
+  const average = losses([0.5, 0.5, 0.5, 0.5]);
+  const points = { space: unitSpace(4), objectives: ["a", "b"] };
+  const scores = (values: GeneValues) => losses(values).map((loss) => -loss);
+  for (const [of, budget] of [
+    [method, 120],
+    [grid, 81],
+  ] as const) {
+    const { trials } = await searchOf(of, scores, { ...points, budget });
+    expect(trials.some(({ point }) => dominates(losses(point.values), average))).toBe(true);
+  }
 });

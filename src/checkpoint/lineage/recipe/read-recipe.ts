@@ -21,6 +21,7 @@ const TOKENIZER_KEYS = ["tokenizer", "tokenizer_source", "chat_template"];
 const TOP_KEYS = [
   ...["merge_method", "models", "slices", "modules", "base_model", "parameters", "dtype", "out_dtype", "name"],
   ...TOKENIZER_KEYS,
+  "out_path", // of mergekit-mega, whose recipes named each other by it
 ];
 const NO_PARAMETERS: Parameters = new Map();
 
@@ -56,13 +57,15 @@ class RecipeReader {
     const top = this.fields(this.document.value, [], "a recipe");
     for (const key of Object.keys(top)) {
       if (!TOP_KEYS.includes(key)) {
+        if (key === "experts" || key === "gate_mode")
+          throw this.fail([key], "this is a recipe of a mixture of experts", "run it with: bun run merge moe RECIPE");
         throw this.fail([key], `unknown key ${key}`, didYouMean(key, TOP_KEYS) ?? `known: ${TOP_KEYS.join(", ")}`);
       }
     }
     const tokenizer = this.tokenizer(top);
     const method = this.text(top.merge_method, ["merge_method"], "merge_method");
     const base = this.optional(top.base_model, (value) => this.reference(value, ["base_model"]));
-    const name = this.optional(top.name, (value) => this.text(value, ["name"], "name"));
+    const name = this.name(top);
     const chatTemplate = this.optional(top.chat_template, (value) => ({
       wanted: this.text(value, ["chat_template"], "chat_template") && String(value),
       fail: (message: string, hint?: string) => this.fail(["chat_template"], message, hint),
@@ -82,6 +85,17 @@ class RecipeReader {
       ...(dtype !== undefined && { dtype }),
       ...(outDtype !== undefined && { outDtype }),
     };
+  }
+
+  /** What other recipes of the file call this one's result. */
+  private name(top: Fields): string | undefined {
+    const [key] = ["name", "out_path"].filter((one) => top[one] !== undefined && top[one] !== null);
+    if (key === undefined) return undefined;
+    if (key === "out_path")
+      this.warnings.push(
+        this.fail([key], "out_path is what other recipes call the result; -o says where it goes").message,
+      );
+    return this.text(top[key], [key], key);
   }
 
   /** The vocabulary that a recipe asks for, by `tokenizer` or, in older ones, `tokenizer_source`. */
@@ -299,13 +313,14 @@ class RecipeReader {
     const hint = "write a number, a list of numbers, or a list of {filter, value}";
     if (isScalar(entry)) throw this.fail(path, `${name} mixes plain values and {filter, value}`, hint);
     const fields = this.fields(entry, path, `an entry of ${name}`);
-    this.known(fields, path, ["filter", "value"]);
-    const { filter, value } = fields;
+    this.known(fields, path, ["filter", "pattern", "value"]);
+    const { value } = fields;
+    const [key, filter] = fields.filter === undefined ? ["pattern", fields.pattern] : ["filter", fields.filter]; // older recipes
     if (!isScalar(value) && !(Array.isArray(value) && value.length > 0 && value.every(isScalar))) {
       throw this.fail(path, `the value of ${name} must be a scalar or a list, found ${spell(value)}`, hint);
     }
     if (filter === undefined || filter === null) return { value };
-    if (typeof filter !== "string") throw this.fail([...path, "filter"], `filter must be text, found ${spell(filter)}`);
+    if (typeof filter !== "string") throw this.fail([...path, key], `${key} must be text, found ${spell(filter)}`);
     return { filter, value };
   }
 }

@@ -14,6 +14,8 @@ export const form: ExpertForm = {
   from: ["llama", "mistral"],
   shared: { least: 0, most: 1, gated: false },
   place: mixturePlace,
+  countKey: "n_routed_experts",
+  dense: () => ({ type: "llama", className: "LlamaForCausalLM" }),
   keys: ({ experts, perToken, inner, sharedInner }) => ({
     architectures: ["DeepseekForCausalLM"],
     model_type: "deepseek",

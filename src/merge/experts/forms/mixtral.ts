@@ -7,6 +7,11 @@ export const form: ExpertForm = {
   from: ["llama", "mistral"],
   shared: { least: 0, most: 0, gated: false },
   place: mixturePlace,
+  countKey: "num_local_experts",
+  dense: ({ sliding_window: window }) =>
+    typeof window === "number"
+      ? { type: "mistral", className: "MistralForCausalLM" }
+      : { type: "llama", className: "LlamaForCausalLM" },
   keys: ({ experts, perToken, inner }) => ({
     architectures: ["MixtralForCausalLM"],
     model_type: "mixtral",

@@ -12,6 +12,8 @@ export const form: ExpertForm = {
   from: ["olmoe"],
   shared: { least: 0, most: 0, gated: false },
   place: mixturePlace,
+  countKey: "num_experts",
+  dense: () => ({ type: "olmoe", className: "OlmoeForCausalLM" }),
   keys: ({ experts, perToken, inner }) => ({
     architectures: ["OlmoeForCausalLM"],
     model_type: "olmoe",

@@ -7,6 +7,8 @@ export const form: ExpertForm = {
   from: ["llama", "mistral", "qwen2"],
   shared: { least: 1, most: 1, gated: true },
   place: mixturePlace,
+  countKey: "num_experts",
+  dense: () => ({ type: "qwen2", className: "Qwen2ForCausalLM" }),
   keys: ({ experts, perToken, inner, sharedInner }) => ({
     architectures: ["Qwen2MoeForCausalLM"],
     model_type: "qwen2_moe",

@@ -7,6 +7,8 @@ export const form: ExpertForm = {
   from: ["qwen3"],
   shared: { least: 0, most: 0, gated: false },
   place: mixturePlace,
+  countKey: "num_experts",
+  dense: () => ({ type: "qwen3", className: "Qwen3ForCausalLM" }),
   keys: ({ experts, perToken, inner }) => ({
     architectures: ["Qwen3MoeForCausalLM"],
     model_type: "qwen3_moe",
