@@ -80,7 +80,7 @@ test("the cut to a rank is the best of that rank, and its cost is told", async (
 test.each(["ties", "dare_linear", "breadcrumbs", "model_stock", "slerp", "tsv_m", "nuslerp"])(
   "%s of two adapters is an adapter of both their modules",
   async (name) => {
-    const base = name === "slerp" ? ["--base", "a"] : [];
+    const base = name === "slerp" ? ["--base", "a", "--t", "0.5"] : [];
     const { code, err } = await merge("a", "b", ...base, "--method", name, "-q", "-o", `by-${name}`);
     expect(code, err).toBe(0);
     const made = await changesIn(at(`by-${name}`));

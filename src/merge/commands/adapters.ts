@@ -42,6 +42,7 @@ const ZERO = "\0no change";
 
 /** Options that say nothing of an adapter. */
 const OF_MODELS = [
+  "align",
   "files",
   "tokenizer_source",
   "chat_template",
