@@ -11,6 +11,7 @@ import { VOCABULARY_COMMANDS } from "../src/merge/commands/vocabulary-commands.t
 import { mergekitOptions } from "../src/merge/mergekit-options.ts";
 import { isRecipeAlone, LAYERSHUFFLE, WRITING } from "../src/merge/options.ts";
 import { SEARCH } from "../src/merge/search/options.ts";
+import { TUNING } from "../src/merge/tuning/options.ts";
 
 await script({
   name: "merge",
@@ -78,6 +79,7 @@ await script({
     },
     lazy: { type: "boolean", default: true, help: "with --multi; --no-lazy makes finished results again" },
     random_seed: { type: "number.integer >= 0", value: "N", help: "of mergekit: the same as --seed" },
+    ...TUNING,
     ...mergekitOptions,
   },
   commands: {

@@ -5,7 +5,7 @@ import type { ExampleInput, NumbersInput } from "./batch.ts";
 import type { GroupReference } from "./groups.ts";
 import { type ReadOptions, readRows } from "./read-rows.ts";
 import { kindOf } from "./row-fields.ts";
-import type { LocatedRow } from "./rows.ts";
+import { IGNORED, type LocatedRow } from "./rows.ts";
 import { longestFirst } from "./shorten.ts";
 import type { Sentences } from "./tokenization/sentence-template.ts";
 import { NAME_TOKENIZER, type Tokenizer } from "./tokenizer.ts";
@@ -20,6 +20,8 @@ export interface ExampleReader {
   readonly shape?: readonly number[] | undefined;
   /** Of texts: how they become tokens. */
   readonly text?: TextReader | undefined;
+  /** Labels are not looked at, and may be missing: every example gets IGNORED. */
+  readonly unlabelled?: boolean;
 }
 
 /** What turns the texts of rows into tokens for a classifier. */
@@ -68,7 +70,7 @@ export async function loadExamples(
 
 function numbersOf(
   { row, place }: LocatedRow,
-  { classes, shape }: ExampleReader,
+  { classes, shape, unlabelled }: ExampleReader,
   first: readonly number[] | undefined,
 ): NumbersInput & { readonly label: number } {
   if (row.form !== "example")
@@ -79,12 +81,14 @@ function numbersOf(
       `${place}: the example is (${found.join(", ")}), the first one is (${first.join(", ")})`,
       "all examples of a data set have one shape",
     );
-  expectClass(label, classes, place);
+  if (!unlabelled && label === IGNORED)
+    throw new UserError(`${place}: label should be a class (0, 1, ...), found ${kindOf(undefined)}`);
+  if (!unlabelled) expectClass(label, classes, place);
   const size = shape?.reduce((p, q) => p * q, 1);
   const fits = shape === undefined || found.join() === shape.join() || (found.length === 1 && found[0] === size);
   if (!fits)
     throw new UserError(`${place}: the example is (${found.join(", ")}); the model takes (${shape.join(", ")})`);
-  return { x, shape: found, label };
+  return { x, shape: found, label: unlabelled ? IGNORED : label };
 }
 
 function expectClass(label: number, classes: number, place: string): void {
@@ -96,7 +100,9 @@ function expectClass(label: number, classes: number, place: string): void {
 }
 
 /** The class of a row of text: its number, or its name in `id2label`. */
-function textLabel({ row, place }: LocatedRow, { classes }: ExampleReader, { labels }: TextReader): number {
+function textLabel({ row, place }: LocatedRow, reader: ExampleReader, { labels }: TextReader): number {
+  const { classes, unlabelled } = reader;
+  if (unlabelled) return IGNORED;
   const { label } = row.extra;
   if (typeof label === "string" && Object.hasOwn(labels, label)) return labels[label]!;
   if (typeof label === "number" && Number.isInteger(label) && label >= 0) {

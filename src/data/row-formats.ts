@@ -6,7 +6,7 @@
  */
 import { alpaca } from "./formats/alpaca.ts";
 import { completion } from "./formats/completion.ts";
-import { image, vector } from "./formats/example.ts";
+import { bareImage, bareVector, image, vector } from "./formats/example.ts";
 import { messages } from "./formats/messages.ts";
 import { impliedPreference, preference } from "./formats/preference.ts";
 import { prompt } from "./formats/prompt.ts";
@@ -21,6 +21,7 @@ export const ROW_FORMATS: readonly (readonly RowFormat[])[] = [
   [preference, sharegpt, alpaca, questionAnswer],
   [impliedPreference],
   [prompt],
+  [bareVector, bareImage],
 ];
 
 /** The formats in words, for hints. */

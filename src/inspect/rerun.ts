@@ -326,10 +326,14 @@ const seedWords = ({ seed }: LineageEntry): string[] => (seed === 0 ? [] : ["--s
 
 /** Words of options as the command line parses them: numbers joined by commas, of texts one flag each. */
 function optionWords(options: Readonly<Record<string, unknown>>, unknown: object[]): string[] {
+  const learnt = Object.keys(options).some((key) => key.startsWith("tune_") && key !== "tune_own");
   return Object.entries(options).flatMap(([key, value]) => {
     if (value === undefined || value === null) return [];
     if (value === true) return [flag(key)];
     if (value === false) return [flag(`no-${key}`)];
+    // Coefficients that were learnt are learnt again; those that were given are given.
+    if (typeof value === "object" && !Array.isArray(value))
+      return learnt ? [] : [flag(key), quote(JSON.stringify(value))];
     if (!Array.isArray(value)) return option(key, String(value), unknown);
     if (value.length > 0 && value.every((item) => typeof item === "number"))
       return option(key, value.join(","), unknown);

@@ -1,16 +1,14 @@
 /** What the `merge` script does: from its command line or a recipe to a plan, and from the plan to a checkpoint. */
-import type { Checkpoint, TensorEntry } from "../checkpoint/checkpoint.ts";
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { DTYPE_BYTES } from "../checkpoint/dtype.ts";
 import { GGUF } from "../checkpoint/gguf/write/options.ts";
 import { lineageOf } from "../checkpoint/lineage/input.ts";
 import { type Recipe, recipeReferences } from "../checkpoint/lineage/recipe/recipe.ts";
 import { referenceKey } from "../checkpoint/reference.ts";
-import { isStream } from "../checkpoint/stream/stream.ts";
 import { createWriter, writtenBytes } from "../checkpoint/write/write.ts";
 import type { Outcome, PlainContext } from "../cli/context.ts";
 import { refuseInputs } from "../cli/target.ts";
 import { UserError } from "../errors.ts";
-import type { Adapter } from "../gpu/device.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { loadMethod } from "../method/registry.ts";
 import { sizeOf } from "../tensor/tensor.ts";
@@ -18,19 +16,27 @@ import { humanBytes } from "../text/format.ts";
 import { quote } from "../text/quote.ts";
 import { areAdapters, mergeAdapters, refuseAdapterRank } from "./commands/adapters.ts";
 import { type Context, type GivenRecipes, readRecipes, textOf } from "./commands/given-recipes.ts";
+import {
+  checkLearning,
+  learningMemory,
+  type OwnTensors,
+  planLearner,
+  refuseBesideSearch,
+  withLearnt,
+  writeTable,
+} from "./commands/learn-coefficients.ts";
 import { namedResults, type Wanted } from "./commands/named-results.ts";
 import type { MergeMethod } from "./contract.ts";
 import { FiniteWatch } from "./finite.ts";
 import { changeNorms } from "./job/change-norms.ts";
-import { layoutOf } from "./job/chunk-sizes.ts";
 import { InputWatch } from "./job/input-watch.ts";
 import { mergeTensors } from "./job/run.ts";
 import { mergekitNotice } from "./mergekit-options.ts";
 import type { MergePlan } from "./plan/merge-plan.ts";
 import { Notes } from "./plan/notes.ts";
 import { OpenModels } from "./plan/open-models.ts";
-import { planRecipe } from "./plan/plan-recipe.ts";
 import { plannedCheckpoint } from "./plan/planned-checkpoint.ts";
+import { originsOf, retainStreams } from "./plan/read-again.ts";
 import { checkTwins } from "./plan/twins.ts";
 import { checkStep, scalesAfter } from "./post-step.ts";
 import { printCheck, printCosts, printExplanation } from "./reports/print.ts";
@@ -44,6 +50,7 @@ function historyOf(
   text: string | undefined,
   opened: ReadonlyMap<string, Checkpoint>,
   isLast: boolean,
+  learnt: Readonly<Record<string, unknown>> = {},
 ) {
   const baseKey = recipe.base && referenceKey(recipe.base);
   const keys = [...new Set(recipeReferences(recipe).map(referenceKey))];
@@ -62,6 +69,7 @@ function historyOf(
       ...(context.options.allow_duplicates ? { allow_duplicates: true } : {}),
       ...(context.options.allow_missing ? { allow_missing: true } : {}),
       ...given(context, "align", "files", "tokenizer_source", "pad_to_multiple_of", "chat_template", "adapter_rank"),
+      ...learnt,
       ...(isLast && given(context, ...Object.keys(GGUF))),
       ...(post && { post: post.method.name, ...Object.fromEntries(Object.entries(post.values)) }),
     },
@@ -110,6 +118,8 @@ const outputsOf = (plan: MergePlan) =>
 interface Planned extends Wanted {
   readonly plan: MergePlan;
   readonly method: MergeMethod;
+  readonly own: OwnTensors | undefined;
+  readonly recipe: Recipe;
   readonly files: ReadonlyMap<string, Uint8Array>;
 }
 
@@ -127,16 +137,19 @@ async function mergeOne(
   models: OpenModels,
   openGpu: () => Promise<Gpu>,
 ): Promise<Written> {
-  const { plan, method, opened } = await planRecipe(recipe, models, planOptions(context));
+  const { opened, ...begun } = await planLearner(context, recipe, models, planOptions(context));
+  const { method } = begun;
   const origins = originsOf(models);
-  const unread = await checkTwins(plan.tensors, origins.readAgain);
-  for (const warning of [...plan.warnings, ...unread]) context.warn(warning);
+  const unread = await checkTwins(begun.plan.tensors, origins.readAgain);
+  for (const warning of [...begun.plan.warnings, ...unread]) context.warn(warning);
   const [postStep] = context.picks.post ?? [];
-  if (postStep) checkStep(postStep, plan.tensors, models.streamed);
+  if (postStep) checkStep(postStep, begun.plan.tensors, models.streamed);
+  const learning = { ...begun, settings: settingsOf(context, recipe), target };
+  const { plan, table, lineage: learnt } = await withLearnt(context, learning, models, openGpu);
 
   const outputs = outputsOf(plan);
   const isLast = target === context.out;
-  const lineage = historyOf(context, recipe, text, opened, isLast);
+  const lineage = historyOf(context, recipe, text, opened, isLast, learnt);
   const hub = { warn: (text: string) => context.warn(text), progress: context.progress };
   const options = isLast ? { ...writeOptions(context), hub } : {};
   // Header before work: the next command in a pipe can refuse a bad match within the first second.
@@ -148,7 +161,7 @@ async function mergeOne(
     const tasks = plan.tensors.filter((tensor) => own.has(tensor.name));
     retainStreams(models, tasks, method, gpu.adapter);
     for (const line of (await plan.aligned?.prepare(gpu)) ?? []) context.info(line);
-    const settings = settingsOf(context, recipe);
+    const { settings } = learning;
     const measured = { gpu, method, settings, tasks: plan.tensors, signal: context.signal };
     const post = postStep && (await scalesAfter(postStep, plan.tensors, () => changeNorms(measured)));
     const finite = new FiniteWatch(tasks);
@@ -170,6 +183,7 @@ async function mergeOne(
     await models.finish();
     await writer.finish();
     keep();
+    await writeTable(table, target);
     for (const line of [...notes.lines(), ...(await finite.remarks(origins, await inputs.found()))]) context.warn(line);
     if (gpu.timer) {
       for (const { kernel, runs, seconds } of await gpu.timer.times()) {
@@ -188,45 +202,16 @@ async function mergeOne(
   return { bytes: writer.bytes, tensors: writer.tensors.length, values };
 }
 
-/** Which model an input's tensor is of, and whether it can be read again. */
-function originsOf(models: OpenModels) {
-  const owners = new Map<TensorEntry, Checkpoint>();
-  for (const checkpoint of models.opened)
-    for (const entry of checkpoint.tensors.values()) owners.set(entry, checkpoint);
-  return {
-    nameOf: (entry: TensorEntry) => owners.get(entry)?.ref,
-    readAgain: (entry: TensorEntry) => owners.get(entry)?.kind !== "stream",
-  };
-}
-
-/**
- * A pipe can be read only once: keeps the tensors that a method looks at twice, or that several outputs are made from.
- */
-function retainStreams(models: OpenModels, tasks: MergePlan["tensors"], method: MergeMethod, adapter: Adapter): void {
-  const uses = new Map<TensorEntry, number>();
-  for (const task of tasks) {
-    // What stays on the device between passes is read once.
-    const again = method.survey || (method.passes === "many" && !layoutOf(task, "many", adapter).resident);
-    for (const entry of task.base ? [task.base, ...task.models] : task.models) {
-      uses.set(entry, (uses.get(entry) ?? 0) + (again ? 2 : 1));
-    }
-  }
-  for (const checkpoint of models.opened) {
-    if (!isStream(checkpoint)) continue;
-    for (const [name, entry] of checkpoint.tensors) {
-      if ((uses.get(entry) ?? 0) > 1) checkpoint.retain(name);
-    }
-  }
-}
-
 /** What `--explain` or `--dry-run` say of a recipe. */
-function reportOf(context: Context, { plan, method, ...output }: Planned, target: string): void {
+async function reportOf(context: Context, planned: Planned, target: string): Promise<void> {
+  const { plan, method, own, recipe, ...output } = planned;
   if (context.options.explain) {
     printExplanation(context, plan);
     return;
   }
   const written = writtenBytes(target, output, target === context.out ? writeOptions(context) : {});
-  printCosts(context, plan, method, { to: target, ...(written !== undefined && { written }) });
+  const learning = await learningMemory(context, { plan, method, own, settings: settingsOf(context, recipe), target });
+  printCosts(context, plan, method, { to: target, ...(written !== undefined && { written }), learning });
 }
 
 /** Opens the device at the first call. */
@@ -249,7 +234,7 @@ async function searched(context: Context): Promise<Outcome> {
   return searchMerges(context, {
     models,
     openGpu,
-    plan: (recipe) => planRecipe(recipe, models, planOptions(context)),
+    plan: (recipe) => planLearner(context, recipe, models, planOptions(context)),
     settings: (recipe) => settingsOf(context, recipe),
     merge: (own, recipe, text, target) => mergeOne(own, { recipe, text, target }, models, openGpu),
   });
@@ -272,7 +257,10 @@ export async function runMerge(
     throw new UserError("--json and the merged checkpoint both want stdout", "give -o DIR, or leave out --json");
   const notice = mergekitNotice(context.options);
   if (notice) context.info(notice);
-  if (context.options.search !== undefined) return searched(context);
+  if (context.options.search !== undefined) {
+    refuseBesideSearch(context);
+    return searched(context);
+  }
   const { recipes, text } = await read(context);
   // What a recipe names the frame does not know; other shards read it while this one is written.
   if (context.options.shard !== undefined)
@@ -280,7 +268,7 @@ export async function runMerge(
       context.out,
       recipes.flatMap(recipeReferences).flatMap(({ path, adapter }) => [path, ...(adapter ? [adapter.path] : [])]),
     );
-  for (const recipe of recipes) await loadMethod("merge", recipe.method, "merge_method");
+  checkLearning(context, await Promise.all(recipes.map(({ method }) => loadMethod("merge", method, "merge_method"))));
   const named = new Map<string, string | Checkpoint>();
   const models = new OpenModels(named, (warning) => context.warn(warning));
   context.onExit(() => models.close());
@@ -294,17 +282,21 @@ export async function runMerge(
   refuseAdapterRank(context);
   const results = namedResults(context, recipes);
   const planned = async (recipe: Recipe) => {
-    const { plan, method, opened } = await planRecipe(recipe, models, planOptions(context));
+    const { plan, method, opened, own } = await planLearner(context, recipe, models, planOptions(context));
     const quiet = { ...context, warn: () => {} }; // what is made says it
     const lineage = historyOf(quiet, recipe, text, opened, recipe === last);
-    return { recipe, plan, method, files: plan.files, tensors: outputsOf(plan), lineage };
+    return { recipe, plan, method, own, files: plan.files, tensors: outputsOf(plan), lineage };
   };
   for (const recipe of recipes.slice(0, -1)) {
     const [name, target, wanted] = [recipe.name!, results.pathOf(recipe), await planned(recipe)];
     const finished = await results.isFinished(target, wanted);
     if (finished) context.info(`${name} is finished: ${target}`);
     else if (context.options.explain || context.dryRun) {
-      reportOf({ ...context, print: (text) => context.print(`${name}:\n${text}\n`), json: () => {} }, wanted, target);
+      await reportOf(
+        { ...context, print: (text) => context.print(`${name}:\n${text}\n`), json: () => {} },
+        wanted,
+        target,
+      );
       named.set(name, plannedCheckpoint(name, wanted));
       continue;
     } else await mergeOne(context, { recipe, text, target }, models, openGpu);
@@ -316,7 +308,7 @@ export async function runMerge(
   if (context.options.explain || context.dryRun) {
     const wanted = await planned(last);
     for (const warning of wanted.plan.warnings) context.warn(warning);
-    reportOf(context, wanted, context.out);
+    await reportOf(context, wanted, context.out);
     return {};
   }
   if (

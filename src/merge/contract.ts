@@ -8,6 +8,7 @@ import type { OptionSpec, Options, Values } from "../method/options.ts";
 import type { MethodInfo } from "../method/registry.ts";
 import type { TensorInputs } from "./job/tensor-inputs.ts";
 import type { MergeJob } from "./job/tensor-job.ts";
+import type { Tuning } from "./tuning/contract.ts";
 
 /** Values as a method sees them: options that go per model are arrays in the order of the models. */
 export type MergeValues<O extends Options> = {
@@ -72,6 +73,9 @@ export interface MergeMethod extends MethodInfo {
    * `job.survey` of every job, and is disposed of at the end if it is disposable.
    */
   survey?(tensors: readonly TensorInputs<never>[]): Promise<unknown>;
+  /** Of a method whose coefficients are learnt from data before the merge writes the result. */
+  // biome-ignore lint/suspicious/noExplicitAny: the values of its options are known to its method alone
+  readonly tune?: Tuning<any>;
   /** Runs once per output tensor; ends with a call that writes the result (`job.combine`, `job.emit`, `job.copy`). */
   // biome-ignore lint/suspicious/noExplicitAny: what a survey finds is known to its method alone
   merge(job: MergeJob<never, any>): Promise<void>;
@@ -84,6 +88,7 @@ export interface MergeMethod extends MethodInfo {
  */
 export interface TypedMergeMethod<O extends Options, S> extends MergeMethod {
   readonly options: O;
+  readonly tune?: Tuning<MergeValues<O>>;
   survey?(tensors: readonly TensorInputs<MergeValues<O>>[]): Promise<S>;
   merge(job: MergeJob<MergeValues<O>, S>): Promise<void>;
 }

@@ -196,6 +196,21 @@ export class Model {
     });
   }
 
+  /**
+   * The same weights under another config, but for those of `own`: a trunk with the head of another task. Only `own` is
+   * to be freed beside this model.
+   */
+  async variant(json: Json, ref: string, own: ReadonlyMap<string, Parameter>): Promise<Model> {
+    const { gpu, stored, carried } = this;
+    const { architecture, config } = await describeConfig(json, ref);
+    const specs = architecture.parameters(config);
+    const parameters = new Map([...this.parameters, ...own]);
+    return new Model({
+      ...{ gpu, architecture, json, config, specs, parameters, stored, carried },
+      adapter: undefined,
+    });
+  }
+
   get task(): Architecture["task"] {
     return this.architecture.task;
   }

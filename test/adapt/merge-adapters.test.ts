@@ -108,6 +108,7 @@ test("a dry run and an explanation write nothing; models among the inputs give a
   expect(await refused("a", "b", "--method", "linear", "--shards", "2")).toContain(
     "--shards has no effect on adapters",
   );
+  expect(await refused("a", "b", "--method", "adamerging")).toContain("learns its coefficients by running the models");
   writeAdapter(at("model"), { "x.weight": { shape: [2, 2], values: new Float32Array(4) } });
   rmSync(at("model/adapter_config.json"));
   expect(await refused("model/adapter_model.safetensors", "--method", "linear", "--adapter-rank", "2")).toContain(

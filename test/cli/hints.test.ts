@@ -31,7 +31,7 @@ const SILENT: Readonly<Record<string, readonly string[]>> = {
   "src/data/tokenization/definition.ts": ["merge"],
   "src/data/chat/conversation.ts": ["sample", "merge"], // no token of a prompt counts, and of rows that are read none
   "src/data/sequences.ts": ["sample", "merge"], // prompts have their own limit; rows that are counted have none
-  "src/data/split.ts": ["evaluate"],
+  "src/data/split.ts": ["evaluate", "merge"],
   "src/data/examples.ts": ["sample"],
   "src/model/expect-buffers.ts": ["evaluate", "sample", "merge"], // nothing is trained
   "src/model/lora.ts": ["evaluate", "sample", "merge"], // they make no adapter

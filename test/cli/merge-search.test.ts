@@ -112,7 +112,7 @@ test("models that do not stay in memory score the same", async () => {
 test("groups of layers with one value are all layers", async () => {
   const space = "--search-space weight=0.5:0.5 --budget 1";
   const { code, text } = await search(
-    `${SEARCH} ${space} --granularity 1 --trials layers.jsonl --recipes layers.yml -o layers/`,
+    `${SEARCH} ${space} --layer-granularity 1 --trials layers.jsonl --recipes layers.yml -o layers/`,
   );
   expect(code, text).toBe(0);
   expect(Object.keys(trialsOf("layers.jsonl")[0].point).length).toBeGreaterThan(2);

@@ -1,11 +1,12 @@
 /**
  * An example for a classifier: {"x": [..], "label": 3}, or an image (H, W) or (H, W, channels): {"image": [[..], ..],
- * "label": 3}
+ * "label": 3}. Without a label it is for what needs none.
  */
 import { UserError } from "../../errors.ts";
 import type { Json, JsonObject } from "../../json.ts";
 import { kindOf } from "../row-fields.ts";
 import type { RowFormat } from "../row-format.ts";
+import { IGNORED } from "../rows.ts";
 
 export const vector: RowFormat = {
   needs: ["x", "label"],
@@ -29,7 +30,13 @@ export const image: RowFormat = {
   },
 };
 
+/** The same without labels, for what needs none; only of rows that have no other form. */
+export const bareVector: RowFormat = { ...vector, needs: ["x"] };
+export const bareImage: RowFormat = { ...image, needs: ["image"] };
+
+/** The class, or IGNORED of a row without one. */
 function classOf({ label }: JsonObject, place: string): number {
+  if (label === undefined) return IGNORED;
   if (typeof label === "number" && Number.isInteger(label) && label >= 0 && label <= 0x7fffffff) return label;
   throw new UserError(`${place}: label should be a class (0, 1, ...), found ${kindOf(label)}`);
 }

@@ -36,12 +36,14 @@ import { OpenModels } from "../plan/open-models.ts";
 import { planRecipe } from "../plan/plan-recipe.ts";
 import { printExplanation } from "../reports/print.ts";
 import type { Context } from "./given-recipes.ts";
+import { learns } from "./learn-coefficients.ts";
 
 /** The name under which the base of zeros goes; no file has it. */
 const ZERO = "\0no change";
 
 /** Options that say nothing of an adapter. */
 const OF_MODELS = [
+  "search",
   "align",
   "files",
   "tokenizer_source",
@@ -125,6 +127,11 @@ export async function mergeAdapters(context: Context, given: Given): Promise<Out
     throw new UserError(
       `${flagOf(odd)} has no effect on adapters, and all models are adapters`,
       "leave it out, or merge models: base+adapter",
+    );
+  if (learns(context, await loadMethod("merge", recipe.method, "merge_method")))
+    throw new UserError(
+      `${recipe.method} learns its coefficients by running the models, and adapters alone are none`,
+      "give base+adapter of each, and --base",
     );
   const { method, adapters, shared, changes, plan } = await planChanges(context, recipe);
   for (const warning of plan.warnings) context.warn(warning);

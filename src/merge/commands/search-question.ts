@@ -136,7 +136,7 @@ export async function searchQuestion(context: Context): Promise<SearchQuestion> 
     method,
     ranges,
     assumed: recipe.assumed,
-    granularity: (options.granularity as number) || recipe.granularity,
+    granularity: (options.layer_granularity as number) || recipe.granularity,
     smooth: options.smooth === true || recipe.smooth,
     objectives,
     pareto: paretoOf(context, search!.method, objectives),

@@ -81,7 +81,7 @@ async function prepareSearch(context: Context, question: SearchQuestion, tools: 
   const opened = await openedModels(question, tools);
   const layers = layersOf(opened[0]!);
   if (granularity > 0 && layers < 2)
-    throw new UserError("the models have no layers to group", "leave out --granularity");
+    throw new UserError("the models have no layers to group", "leave out --layer-granularity");
   const keyOf = modelKey(parseReference);
   const space = recipeSpace(ranges, document, method, { granularity, smooth, layers, keyOf, assumed });
   const planAt = async (values: ReturnType<typeof defaults>) => {

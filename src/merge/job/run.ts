@@ -29,7 +29,7 @@ const MOST_VALUES = 2 ** 31;
 /**
  * The method's values for a task: method-wide ones, and those that go per model as arrays in the order of the models.
  */
-function valuesOf(method: MergeMethod, task: ValuedTask) {
+export function valuesOf(method: MergeMethod, task: ValuedTask) {
   const values: Record<string, unknown> = { ...task.values };
   for (const [name, option] of Object.entries(method.options)) {
     if (option.per === "model") values[name] = task.perModel.map((one) => one[name]);

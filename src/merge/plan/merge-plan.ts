@@ -6,7 +6,7 @@
  * cut), it is kept.
  */
 import type { Checkpoint, TensorEntry } from "../../checkpoint/checkpoint.ts";
-import { DTYPE_BYTES, isFloat } from "../../checkpoint/dtype.ts";
+import { isFloat } from "../../checkpoint/dtype.ts";
 import { type Recipe, recipeReferences, type TokenizerRecipe } from "../../checkpoint/lineage/recipe/recipe.ts";
 import { type ModelReference, referenceKey } from "../../checkpoint/reference.ts";
 import { countTokens, vocabularyOf } from "../../data/vocabulary.ts";
@@ -24,9 +24,8 @@ import {
   tiedTo,
   tokenTable,
 } from "../../model/names.ts";
-import { sizeOf } from "../../tensor/tensor.ts";
 import type { MergeMethod } from "../contract.ts";
-import { entriesOf, type ValuedTask } from "../job/task.ts";
+import type { ValuedTask } from "../job/task.ts";
 import { type AlignedModels, type Alignment, alignedModels } from "../structure/aligned-models.ts";
 import { checkTemplate, setTemplate } from "../vocabulary/chat-templates.ts";
 import { type Revised, revise } from "../vocabulary/revise.ts";
@@ -47,6 +46,8 @@ export interface MergePlan {
   readonly tensors: readonly ValuedTask[];
   /** Every input, the base too, as the user wrote it. A model that counts twice is listed twice. */
   readonly models: readonly string[];
+  /** The same models under the names of the merge, in the order that `modelIndex` counts. */
+  readonly inputs: readonly NamedModel[];
   readonly files: ReadonlyMap<string, Uint8Array>;
   readonly warnings: readonly string[];
   /** What must be known of the models before their weights are merged: in which order their parts are taken. */
@@ -62,6 +63,8 @@ export interface PlanOptions {
   readonly allowMissing?: boolean;
   /** The model whose files go with the result, as the user wrote it; the base or the first when left out. */
   readonly files?: string;
+  /** Tensors that are each model's own, such as heads of different tasks: taken from the model that gives the files. */
+  readonly own?: (name: string) => boolean;
 }
 
 type PlannedMethod = Pick<MergeMethod, "name" | "models" | "base" | "heights" | "options">;
@@ -100,18 +103,21 @@ export async function planMerge(
   const slots = slotsOf(recipe, donor, context);
   const notes = new Notes();
   const missing = new Missing(options.allowMissing ?? false, notes);
-  const tensors = await tasksOf(slots, donor, recipe, method, { notes, missing });
-  missing.refuse();
   const giver = options.files === undefined ? donor : filesDonor(options.files, models.values());
+  const own = options.own && { has: options.own, giver };
+  const tensors = await tasksOf(slots, donor, recipe, method, { notes, missing, own });
+  missing.refuse();
   if (giver !== donor && slots.stacks.length > 0)
     throw new UserError(`--files ${giver.ref} cannot go with slices`, `the layers are counted in ${donor.ref}`);
   const ownTemplate = !recipe.chatTemplate && (!revised || revised.target.source.checkpoint === giver.checkpoint);
   warnings.push(...leftOut(giver, models.values(), { template: ownTemplate }));
   const files = filesOf(tensors, slots.stacks, giver, { models, recipe, ...(revised && { revised }) }, warnings);
+  const inputs = listed.map(({ ref }) => context.model(ref));
   return {
     method: method.name,
     tensors,
-    models: listed.map(({ ref }) => context.model(ref).ref),
+    models: inputs.map(({ ref }) => ref),
+    inputs,
     files,
     warnings: [...warnings, ...notes.lines()],
     ...(aligned && { aligned }),
@@ -154,19 +160,30 @@ interface Slots {
   readonly unclaimed: readonly string[];
 }
 
+/** Tensors that are each model's own, and whose go with the result. */
+interface OwnTensors {
+  has(name: string): boolean;
+  readonly giver: NamedModel;
+}
+
 /** The tensors of the output with their inputs and parameters, in the order in which they are written. */
 async function tasksOf(
   { slots, stacks, unclaimed }: Slots,
   donor: NamedModel,
   recipe: Recipe,
   method: PlannedMethod,
-  { notes, missing }: { notes: Notes; missing: Missing },
+  { notes, missing, own }: { notes: Notes; missing: Missing; own: OwnTensors | undefined },
 ): Promise<ValuedTask[]> {
   for (const name of unclaimed) notes.add(`no module has it, taken from ${donor.ref} unchanged`, name);
   const parameters = await tensorParameters(method);
   const place = placeIn(donor);
   const tasks: { task: ValuedTask; at: number }[] = [];
   for (const slot of slots) {
+    if (own?.has(slot.name)) {
+      const { giver } = own;
+      if (giver.tensors.has(slot.name)) tasks.push({ at: place(slot.name), task: copyTask(slot.name, giver, recipe) });
+      continue;
+    }
     const aligned = alignSlot(slot, method, notes, missing);
     if (aligned === undefined) continue;
     const merged = aligned.kind === "merge";
@@ -322,17 +339,4 @@ function isUntied(tensors: readonly ValuedTask[], donor: NamedModel, models: Rea
   const ownHead = [...donor.tensors.keys()].some(isHead);
   if (ownHead && configValue(donor.config, "tie_word_embeddings") !== true) return false;
   return [...models.values()].some((model) => !isTied(model));
-}
-
-/** What `--dry-run` states: bytes read and written, by the sizes in the headers. */
-export function planBytes(plan: MergePlan): { input: number; output: number; tensors: number } {
-  let input = 0;
-  let output = 0;
-  for (const tensor of plan.tensors) {
-    output += sizeOf(tensor.shape) * DTYPE_BYTES[tensor.outDtype];
-    for (const entry of entriesOf(tensor)) {
-      input += tensor.crop === undefined ? entry.bytes : tensor.crop.rows * entry.shape[1]! * DTYPE_BYTES[entry.dtype];
-    }
-  }
-  return { input, output, tensors: plan.tensors.length };
 }

@@ -6,8 +6,9 @@ import { humanBytes } from "../../text/format.ts";
 import { table } from "../../text/table.ts";
 import type { MergeMethod } from "../contract.ts";
 import { peakBytes } from "../job/run.ts";
-import { type MergePlan, planBytes } from "../plan/merge-plan.ts";
+import type { MergePlan } from "../plan/merge-plan.ts";
 import type { OpenModels } from "../plan/open-models.ts";
+import { planBytes } from "../plan/plan-bytes.ts";
 import { checkModels } from "./check.ts";
 import { explain, explanationText } from "./explain.ts";
 import { relatedness } from "./relatedness.ts";
@@ -69,7 +70,7 @@ export function printCosts(
   printer: Printer,
   plan: MergePlan,
   method: MergeMethod,
-  out: { to: string; written?: number },
+  out: { to: string; written?: number; learning?: number | undefined },
 ): void {
   const costs = planBytes(plan);
   const bytes = { ...costs, output: out.written ?? costs.output };
@@ -81,6 +82,7 @@ export function printCosts(
       ["reads", humanBytes(bytes.input)],
       ["writes", humanBytes(bytes.output)],
       ["GPU memory", `at most ${humanBytes(peak.gpu)}`],
+      ...(out.learning === undefined ? [] : [["GPU memory of learning", humanBytes(out.learning)]]),
       ["host memory", `at most ${humanBytes(peak.host)}; a software driver's GPU memory comes on top`],
       ["to", out.to === "-" ? "stdout" : out.to.startsWith("hf:") ? uploadText(out.to) : out.to],
     ]),
@@ -90,6 +92,7 @@ export function printCosts(
     peak: peak.gpu + peak.host,
     gpu_memory: peak.gpu,
     host_memory: peak.host,
+    ...(out.learning === undefined ? {} : { learning_memory: out.learning }),
     out: out.to,
   });
 }

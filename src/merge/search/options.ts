@@ -45,7 +45,7 @@ export const SEARCH = {
     value: "RANGE",
     help: "what varies: weight=0:1, lambda=0.1:10:log, weight:mlp=0:1, normalize=true|false; the weights when left out",
   },
-  granularity: {
+  layer_granularity: {
     type: "number.integer >= 0",
     default: 0,
     needs: "search",
@@ -55,7 +55,7 @@ export const SEARCH = {
   smooth: {
     type: "boolean",
     default: false,
-    needs: "granularity",
+    needs: "layer_granularity",
     help: "values of groups of layers are the anchors of a gradient over depth",
   },
   trials: {

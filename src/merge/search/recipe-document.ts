@@ -43,7 +43,7 @@ function wholeModels(modules: readonly RecipeModule[], file: string) {
   if (!only || more.length > 0 || only.name !== undefined || only.body.kind !== "models")
     throw new UserError(
       `${file} is made of slices or modules, and a search varies recipes of whole models`,
-      "list them under models; --granularity cuts them into groups of layers",
+      "list them under models; --layer-granularity cuts them into groups of layers",
     );
   return only.body.models;
 }

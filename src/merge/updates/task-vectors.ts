@@ -12,7 +12,7 @@ import type { Chunk } from "../job/chunks.ts";
 import type { TensorInputs } from "../job/tensor-inputs.ts";
 import type { MergeJob } from "../job/tensor-job.ts";
 import { ALL } from "../selection/ranked.ts";
-import { packSparsity, type Sparsified, type Sparsifier, type Sparsity } from "./sparsify.ts";
+import { everything, packSparsity, type Sparsified, type Sparsifier, type Sparsity } from "./sparsify.ts";
 
 /** Options that all of these methods share. */
 const sharedOptions = {
@@ -164,11 +164,50 @@ function withoutTies({ flag, models }: Sparsified, { start, length }: Chunk): Sp
   return { flag: "above", models: thresholds };
 }
 
+/** A chunk's inputs, or what takes their place. */
+export interface Stacked {
+  readonly stack: GPUBuffer;
+  readonly pitch: number;
+  free(): void;
+}
+
+/**
+ * Writes base + sum_k weight_k (x_k - base), to the bit what task_arithmetic writes. `replace` gives what takes the
+ * place of a chunk's inputs, in their type. One pass.
+ */
+export async function addWeighted(
+  job: MergeJob,
+  weight: readonly number[],
+  replace?: (chunk: Chunk) => Promise<Stacked>,
+): Promise<void> {
+  if (job.count === 0) return job.combine([], { base: 1 });
+  const sparsified = everything(job);
+  const models = job.constants(
+    packSparsity(
+      sparsified,
+      rounded(job, weight),
+      weight.map(() => 1),
+    ),
+    "models",
+  );
+  await job.emit(async (chunk, result, out) => {
+    const other = await replace?.(chunk);
+    const inputs = other ? { ...chunk, stack: other.stack, pitch: other.pitch } : chunk;
+    await job.run("merge/task-vectors", { flags: job.flags(...out), constants: { K: job.count } }, inputs, {
+      bind: { stack: inputs.stack, models, result },
+      params: { ...sizes(inputs, sparsified), lambda: 1, divisor: 1 },
+    });
+    other?.free();
+  });
+}
+
+const rounded = (job: MergeJob, weight: readonly number[]): number[] => weight.map((w) => job.roundedToWork(w));
+
 /** Writes base + lambda * combination of the task vectors. Two passes if they are rescaled, else one. */
 async function combine(job: MergeJob<TaskVectorValues>, sparsified: Sparsified, elect: boolean): Promise<void> {
   const scales = await rescaleFactors(job, sparsified);
   const { weight, lambda, normalize } = job.values;
-  const weights = weight.map((w) => job.roundedToWork(w));
+  const weights = rounded(job, weight);
   const total = weights.reduce((a, b) => a + b, 0);
   const models = job.constants(packSparsity(sparsified, weights, scales), "models");
   const always = [...(elect ? ["elect"] : []), ...(normalize ? ["normalized"] : [])];

@@ -7,7 +7,8 @@ import { parseRecipe } from "../../../src/checkpoint/lineage/recipe/read-recipe.
 import { recipeReferences } from "../../../src/checkpoint/lineage/recipe/recipe.ts";
 import { open } from "../../../src/checkpoint/open.ts";
 import { referenceKey } from "../../../src/checkpoint/reference.ts";
-import { type MergePlan, planBytes, planMerge } from "../../../src/merge/plan/merge-plan.ts";
+import { type MergePlan, planMerge } from "../../../src/merge/plan/merge-plan.ts";
+import { planBytes } from "../../../src/merge/plan/plan-bytes.ts";
 import { explain } from "../../../src/merge/reports/explain.ts";
 import { relatedness } from "../../../src/merge/reports/relatedness.ts";
 import { METHODS } from "./fixtures.ts";

@@ -5,7 +5,8 @@ import { recipeReferences } from "../../../src/checkpoint/lineage/recipe/recipe.
 import { referenceKey } from "../../../src/checkpoint/reference.ts";
 import { UserError } from "../../../src/errors.ts";
 import type { ValuedTask } from "../../../src/merge/job/task.ts";
-import { type MergePlan, type PlanOptions, planBytes, planMerge } from "../../../src/merge/plan/merge-plan.ts";
+import { type MergePlan, type PlanOptions, planMerge } from "../../../src/merge/plan/merge-plan.ts";
+import { planBytes } from "../../../src/merge/plan/plan-bytes.ts";
 import { checkpoint, decoder, type FakeMethod, METHODS } from "./fixtures.ts";
 
 /** Plans a recipe over checkpoints that are named as in it. */

@@ -4,15 +4,22 @@
  *
  * Du et al., NeurIPS 2024, https://arxiv.org/abs/2410.02396. Steps: clip magnitudes to the `clip` quantiles; intra =
  * exp(K n^2) with n the magnitude within its row, 0 to 1; inter = sum_j tanh(s_k s_j) of signed n (`pairwise`, the
- * authors' vision script) or tanh(d_k sum_j d_j) (`sum`, their main script); score = intra * inter; of each row the top
- * `ratio` of scores counts, normalised to (0, 1]. Row = one model's task vector over all tensors, or with `scope:
+ * authors' vision script) or tanh(d_k sum_j d_j) (`sum`, their main script); score = intra * inter; of each row the
+ * top `ratio` of scores counts, normalised to (0, 1]. Row = one model's task vector over all tensors, or with `scope:
  * tensor` over one, which needs no pass over the whole model first but changes the result. K is the number of models
- * that have the tensor. The search for `lambda` needs data and is not part of the method.
+ * that have the tensor.
+ *
+ * With --tune-data `lambda` is learnt. The authors search the box [0.8, 1.3] with an evolution strategy and some
+ * hundred evaluations; the result is linear in lambda, so its gradient is known, and descent within that box takes its
+ * place.
  */
 import { UserError } from "../../../errors.ts";
+import { paddedBytes } from "../../../tensor/load.ts";
 import { type MergeValues, mergeMethod } from "../../contract.ts";
 import type { TensorInputs } from "../../job/tensor-inputs.ts";
 import { digitCounter, magnitudeDigits, orderStatistics, rowSizes } from "../../selection/order-statistics.ts";
+import type { Prepare } from "../../tuning/contract.ts";
+import { plain } from "../../tuning/free-numbers.ts";
 
 const options = {
   ratio: { type: "0 < number <= 1", default: 0.1, help: "share of each task vector that is kept" },
@@ -20,7 +27,15 @@ const options = {
   inter: { type: "'pairwise' | 'sum'", default: "pairwise", help: "how agreement between models is measured" },
   clip: { type: "0 <= number < 0.5", default: 1e-4, help: "share of magnitudes clipped at either end" },
   scope: { type: "'global' | 'tensor'", default: "global", help: "rank values over the whole model or per tensor" },
+  loss: {
+    type: "'entropy' | 'ce' | 'kd'",
+    default: "ce",
+    help: "with --tune-data: what lambda lowers; see adamerging",
+  },
 } as const;
+
+/** Where the authors search. */
+const BOX = [0.8, 1.3] as const;
 
 type Inputs = TensorInputs<MergeValues<typeof options>>;
 
@@ -41,11 +56,11 @@ export function clipRanks(size: number, clip: number): [number, number] {
 }
 
 /** The rows of a tensor's models on the device. */
-function pack(inputs: Inputs, rows: Rows): GPUBuffer {
+function pack(inputs: Inputs, rows: Rows, lambda: readonly number[] = inputs.values.lambda): GPUBuffer {
   const inverse = (span: number) => (span > 0 ? 1 / span : 0);
   const data = inputs.task.modelIndex.flatMap((index, k) => {
     const { low, high, cut, largest } = rows.get(index)!;
-    return [low, high, inverse(high - low), inputs.values.lambda[k]!, cut, inverse(largest - cut)];
+    return [low, high, inverse(high - low), lambda[k]!, cut, inverse(largest - cut)];
   });
   return inputs.constants(new Float32Array(data), "rows");
 }
@@ -106,6 +121,35 @@ async function survey(tensors: readonly Inputs[]): Promise<Rows | undefined> {
   return measure(global);
 }
 
+/** What a lambda of 1 adds of each model, as inputs: base + Tc_k S_k / sum_j S_j, in f32. */
+async function contributions(tensors: readonly Inputs[]) {
+  const global = await survey(tensors);
+  return async (inputs: Inputs): Promise<Prepare> => {
+    const found = inputs.values.scope === "tensor" ? await measure([inputs]) : global!;
+    const slots = Array.from({ length: inputs.slots }, (_, slot) => slot);
+    // Slot 0 has every lambda 0: the base.
+    const rows = slots.map((slot) =>
+      pack(
+        inputs,
+        found,
+        slots.slice(1).map((k) => (k === slot ? 1 : 0)),
+      ),
+    );
+    const kernel = await inputs.gpu.kernel("merge/pcb", { flags: variant(inputs) });
+    return async ({ stack, n4, pitch, length }) => {
+      const bytes = paddedBytes(length, "F32");
+      const held = inputs.gpu.buffer(inputs.slots * bytes, `${inputs.name} contributions`);
+      for (const [slot, own] of rows.entries())
+        inputs.gpu.run(kernel, {
+          bind: { stack, rows: own, result: { buffer: held.buffer, offset: slot * bytes, size: bytes } },
+          params: { n4, pitch, k: inputs.count },
+          groups: inputs.spans({ n4 }),
+        });
+      return { stack: held.buffer, dtype: "F32", pitch: bytes / 16, free: () => held.free() };
+    };
+  };
+}
+
 export const method = mergeMethod({
   name: "pcb",
   title: "PCB-Merging",
@@ -124,6 +168,20 @@ export const method = mergeMethod({
   passes: "many",
   options,
   survey,
+
+  tune: {
+    sets: "lambda",
+    required: false,
+    steps: 100,
+    rate: 1e-2,
+    descent: "adam",
+    over: "mean",
+    granularity: () => "task",
+    loss: ({ loss }) => loss,
+    free: (given) => plain(given, BOX),
+    preparedDtype: "F32",
+    prepare: contributions,
+  },
 
   /** One pass after the survey; with `scope: tensor` seven. No memory besides the inputs. */
   async merge(job) {
