@@ -7,7 +7,7 @@
  */
 import { command, script } from "../src/cli/script.ts";
 import { TASK_NOTES } from "../src/evaluate/harness/metrics.ts";
-import { EVALUATE, GRAM, IMATRIX } from "../src/evaluate/options.ts";
+import { EVALUATE, GRAM, IMATRIX, PERMUTATION } from "../src/evaluate/options.ts";
 
 await script({
   name: "evaluate",
@@ -30,6 +30,16 @@ await script({
   options: EVALUATE,
   essentials: ["data", "metric", "gold", "attack", "probe", "batch_size", "max_tokens"],
   commands: {
+    permutation: command({
+      about: "Have wide networks learn a permutation of bits, and tell all inputs by the mean of their outputs.",
+      examples: [
+        "bun run evaluate permutation --k 8 --models 32",
+        "bun run evaluate permutation --k 4 --models 16 --width 1024 --json",
+      ],
+      output: "none",
+      options: PERMUTATION,
+      run: async (context) => (await import("../src/evaluate/commands/permutation.ts")).permutation(context),
+    }),
     imatrix: command({
       about: "Measure what a model's matrices read, for GGUF files of few bits.",
       args: "[model]",

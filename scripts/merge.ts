@@ -7,6 +7,7 @@
  */
 import { command, script } from "../src/cli/script.ts";
 import { EXPERT_COMMANDS } from "../src/merge/commands/expert-commands.ts";
+import { REGMEAN_COMMANDS } from "../src/merge/commands/regmean-commands.ts";
 import { VOCABULARY_COMMANDS } from "../src/merge/commands/vocabulary-commands.ts";
 import { mergekitOptions } from "../src/merge/mergekit-options.ts";
 import { isRecipeAlone, LAYERSHUFFLE, WRITING } from "../src/merge/options.ts";
@@ -23,6 +24,7 @@ await script({
     "bun run merge a/ b/ --method linear --weight 0.7,0.3 | bun run merge - c/ --base c/ --method slerp --t 0.3 > out.safetensors",
     "bun run merge hf:org/a hf:org/b+adapter/ --method karcher -o merged/",
     "bun run merge a/ b/ --base base/ --method ties --set weight:mlp=0.2,0.8 --weight 0.5 --explain",
+    "bun run merge a/ b/ --base base/ --method ties --search cma-es --budget 20 --data rows.jsonl --recipes best.yml",
   ],
   methods: "merge",
   methodOptions: "raw",
@@ -58,8 +60,23 @@ await script({
     pad_to_multiple_of: {
       type: "number.integer >= 1",
       value: "N",
-      needs: "tokenizer_source",
+      needs: ["tokenizer_source", "add_tokens", "add_special_tokens"],
       help: "rows added to the tables of tokens, up to a multiple",
+    },
+    add_tokens: {
+      type: "string",
+      value: "TOKENS",
+      help: 'tokens that the tokenizer of the result has too, as "<a>,<b>", whole wherever their text stands',
+    },
+    add_special_tokens: {
+      type: "string",
+      value: "TOKENS",
+      help: "the same, special: no part of the text of an answer",
+    },
+    new_rows: {
+      type: "'mean' | 'pieces'",
+      needs: ["add_tokens", "add_special_tokens"],
+      help: "rows of added tokens: the mean of all (mean, when left out), or of the pieces that their text was cut into",
     },
     chat_template: {
       type: "string",
@@ -97,6 +114,7 @@ await script({
     }),
     ...EXPERT_COMMANDS,
     ...VOCABULARY_COMMANDS,
+    ...REGMEAN_COMMANDS,
   },
   essentials: ["base", "dtype", "check", "explain", "post"],
   run: async (context) => (await import("../src/merge/command.ts")).runMerge(context),

@@ -110,4 +110,17 @@ export const IMATRIX = {
 /** Options of `evaluate gram`. */
 export const GRAM = IMATRIX;
 
+/** Options of `evaluate permutation`. */
+export const PERMUTATION = {
+  k: { type: "2 <= number.integer <= 20", default: 8, value: "K", help: "bits" },
+  models: { type: "number.integer >= 1", value: "M", help: "networks; 4 K when left out" },
+  width: { type: "number.integer >= 1", default: 4096, value: "N", help: "hidden units of each" },
+  inputs: {
+    type: "number.integer >= 1",
+    default: 3000,
+    value: "COUNT",
+    help: "most inputs that are told; all if there are fewer",
+  },
+} as const satisfies Options;
+
 export type EvaluateOptions = Values<typeof EVALUATE>;

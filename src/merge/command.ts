@@ -68,7 +68,7 @@ function historyOf(
       ...(context.options.compat_bugs === undefined ? {} : { compat_bugs: context.options.compat_bugs }),
       ...(context.options.allow_duplicates ? { allow_duplicates: true } : {}),
       ...(context.options.allow_missing ? { allow_missing: true } : {}),
-      ...given(context, "align", "files", "tokenizer_source", "pad_to_multiple_of", "chat_template", "adapter_rank"),
+      ...given(context, "align", "files", ...TOKENIZER_OPTIONS),
       ...learnt,
       ...(isLast && given(context, ...Object.keys(GGUF))),
       ...(post && { post: post.method.name, ...Object.fromEntries(Object.entries(post.values)) }),
@@ -81,6 +81,11 @@ function historyOf(
     (text) => context.warn(text),
   );
 }
+
+/** Options of the vocabulary and the template of the result. */
+const TOKENIZER_OPTIONS = [
+  ...["tokenizer_source", "pad_to_multiple_of", "chat_template", "add_tokens", "add_special_tokens", "new_rows"],
+];
 
 /** Those of the options that were given. */
 const given = ({ options }: Context, ...names: string[]) =>
@@ -277,7 +282,7 @@ export async function runMerge(
   if (recipes.length === 1 && !context.options.check && (await areAdapters(last)))
     return mergeAdapters(context, {
       ...{ recipe: last, settings: settingsOf(context, last), openGpu },
-      lineage: (opened) => historyOf(context, last, text, opened, true),
+      lineage: (opened, own) => historyOf(context, last, text, opened, true, own),
     });
   refuseAdapterRank(context);
   const results = namedResults(context, recipes);

@@ -8,6 +8,7 @@ import type { OptionSpec, Options, Values } from "../method/options.ts";
 import type { MethodInfo } from "../method/registry.ts";
 import type { TensorInputs } from "./job/tensor-inputs.ts";
 import type { MergeJob } from "./job/tensor-job.ts";
+import type { Outline, Outlined } from "./structure/outline.ts";
 import type { Tuning } from "./tuning/contract.ts";
 
 /** Values as a method sees them: options that go per model are arrays in the order of the models. */
@@ -68,6 +69,12 @@ export interface MergeMethod extends MethodInfo {
    */
   holds?(tensor: HeldTensor): { readonly gpu?: number; readonly host?: number };
   /**
+   * For methods whose result is built otherwise than its inputs: which tensors it has, of which parts of the inputs,
+   * and what config.json says of it. `merge` then adds up the parts. Throws UserError for models that it cannot take.
+   */
+  // biome-ignore lint/suspicious/noExplicitAny: the types of its options are known to its method alone
+  outline?(inputs: Outlined<any>): Outline;
+  /**
    * Looks at the whole model before the first tensor is merged, for methods whose statistics are global. Gets the
    * inputs of every tensor to be merged (their chunks are loaded when visited and not kept); what it returns is
    * `job.survey` of every job, and is disposed of at the end if it is disposable.
@@ -88,6 +95,7 @@ export interface MergeMethod extends MethodInfo {
  */
 export interface TypedMergeMethod<O extends Options, S> extends MergeMethod {
   readonly options: O;
+  outline?(inputs: Outlined<MergeValues<O>>): Outline;
   readonly tune?: Tuning<MergeValues<O>>;
   survey?(tensors: readonly TensorInputs<MergeValues<O>>[]): Promise<S>;
   merge(job: MergeJob<MergeValues<O>, S>): Promise<void>;

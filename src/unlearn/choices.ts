@@ -64,5 +64,10 @@ export function chooseTerms(
   const parts: Part[] = ["forget"];
   if (retain !== "none") parts.push("retain");
   if (options.pd !== undefined) parts.push("pd");
+  if (options.term_weights === "pareto" && (parts.length !== 2 || options.pd !== undefined))
+    throw new UserError(
+      `--term-weights pareto weighs a forget and a retain term, and here is ${parts.length === 1 ? "one term" : "--pd too"}`,
+      parts.length === 1 ? "give --retain and a --retain-weight, or leave it out" : "leave out one of them",
+    );
   return { chosen, weights, retain, parts, trains };
 }

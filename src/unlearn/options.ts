@@ -25,6 +25,11 @@ export const UNLEARN = {
     value: "W",
   },
   retain_weight: { type: "number >= 0", help: "alpha, weight of the retain term", value: "W" },
+  term_weights: {
+    type: "'given' | 'pareto'",
+    default: "given",
+    help: "how forget and retain gradients count: as they are, or weighed in every step so that neither loss goes up",
+  },
   retain_loss: {
     type: "'nll' | 'kl' | 'none'",
     help: "retain term: cross-entropy, or KL to the model as it was; each method's own when left out",

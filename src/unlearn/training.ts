@@ -8,6 +8,7 @@ import type { Stateful } from "../method/stateful.ts";
 import { baseTeacher, liveTeacher, type Teacher } from "../run/teachers/teacher.ts";
 import type { Adaptive } from "../run/training/adaptive.ts";
 import type { Controller } from "../run/training/controller.ts";
+import { ParetoGradients } from "../run/training/pareto-gradients.ts";
 import type { Built, Work } from "../run/training/technique.ts";
 import type { UnlearnBatch } from "./batches.ts";
 import type { Choices } from "./choices.ts";
@@ -47,7 +48,10 @@ export async function setUpTraining(
       weightsController(choices, adaptive),
       ...data.supplies.map((supply, i) => supplyController(method.needs![i]!.name, supply)),
     ],
-    updates: smoothing ? [smoothing.method.rule({ gpu, parameters, values: smoothing.values, seed, steps })] : [],
+    updates: [
+      ...(smoothing ? [smoothing.method.rule({ gpu, parameters, values: smoothing.values, seed, steps })] : []),
+      ...(options.term_weights === "pareto" ? [new ParetoGradients(gpu, parameters)] : []),
+    ],
     memory: original && original.bytes > 0 ? { original: original.bytes } : {},
     free: () => original?.free(),
   };

@@ -71,10 +71,16 @@ test("cycleqd begins with the experts, and its recipes make the same models agai
     { "weight.math": 0, "weight.code": 1 },
   ]);
   expect(trials.at(-1).trial).toBe("last");
-  const last = trials.find(({ extra }) => extra);
-  const { point, extra, scores } = last;
-  const weights = `${point["weight.math"]},${point["weight.code"]}`;
-  const again = await script("merge", `${merge} --weight ${weights} --mutations ${extra.mutations} -o again/`);
+  const cells = readdirSync(at("cells/archive"), { recursive: true, encoding: "utf8" }).filter((file) =>
+    file.endsWith("yml"),
+  );
+  expect(new Set(cells.map((file) => file.split("/")[0]))).toEqual(new Set(["loss@a", "loss@b"]));
+  const texts = cells.map((file) => readFileSync(at(`cells/archive/${file}`), "utf8"));
+  const at0 = texts.findIndex((text) => text.includes("mutations"));
+  const number = Number(/^# trial (\d+) of/.exec(texts[at0]!)![1]);
+  const { extra, scores } = trials[number];
+  expect(texts[at0]).toContain(extra.mutations);
+  const again = await script("merge", `cells/archive/${cells[at0]} -o again/`);
   expect(again.code, again.text).toBe(0);
   const { out } = await script(
     "evaluate",

@@ -43,6 +43,7 @@ const HALVES = "--data a=rows.jsonl --data b=other.jsonl --eval-data a=rows.json
 const MADE = `
 bun run data addition --digits 1 --size 12 -o rows.jsonl
 bun run data modular --size 12 -o other.jsonl
+bun run data blobs --size 64 -o blobs.jsonl
 bun run data facts --people 4 --forget-share 0.25 --size 8 -o facts.jsonl
 bun run data facts --people 4 --forget-share 0.25 --part forget --size 8 -o forget.jsonl
 bun run data facts --people 4 --forget-share 0.25 --part retain --size 8 -o retain.jsonl
@@ -63,6 +64,8 @@ const jsonl = (rows: readonly object[]) => rows.map((row) => `${JSON.stringify(r
 /** Small files that are written out. */
 const FILES: Readonly<Record<string, string>> = {
   "tiny.json": JSON.stringify(TINY),
+  "deep.json": JSON.stringify({ ...TINY, num_hidden_layers: 4 }),
+  "mlp.json": JSON.stringify({ model_type: "mlp", input_size: 16, hidden_sizes: [16], num_labels: 4 }),
   "reviews.jsonl": jsonl(
     Array.from({ length: 40 }, (_, i) => ({
       text: `${["a", "the", "one", "such a", "my"][i % 5]} ${i % 2 ? "fine" : "poor"} ${["film", "book", "meal", "walk"][i % 4]}`,

@@ -60,10 +60,7 @@ export class Cluster {
     await Bun.sleep(1000);
     this.#daemon("slurmctld", ["slurmctld", "-D", "-c", "-f", this.#conf]);
     for (const node of this.nodes) this.#daemon(node, ["slurmd", "-D", "-c", "-N", node, "-f", this.#conf]);
-    await this.until("every node is idle", async () => {
-      const states = (await this.call(["sinfo", "-h", "-N", "-o", "%T"])).trim().split("\n");
-      return states.length === this.nodes.length && states.every((state) => state === "idle");
-    });
+    await this.#idle();
     return this;
   }
 
@@ -162,6 +159,29 @@ export class Cluster {
   async hurry(job: string): Promise<void> {
     const waiting = (await this.tasks(job)).filter(({ state }) => state === "PENDING");
     for (const { id } of waiting) await this.call(["scontrol", "update", `JobId=${id}`, "StartTime=now"]);
+  }
+
+  /** Waits until all tasks of an array are done. */
+  async ended(job: string): Promise<void> {
+    await this.until("all tasks are done", async () => {
+      await this.hurry(job);
+      return (await this.tasks(job)).every(({ state }) => state === "COMPLETED");
+    });
+  }
+
+  /** Starts the nodes again that were ended, and waits until all are idle. */
+  async revive(): Promise<void> {
+    for (const node of this.nodes)
+      if (this.#daemons.get(node)!.signalCode !== null)
+        this.#daemon(node, ["slurmd", "-D", "-c", "-N", node, "-f", this.#conf]);
+    await this.#idle();
+  }
+
+  #idle(): Promise<void> {
+    return this.until("every node is idle", async () => {
+      const states = (await this.call(["sinfo", "-h", "-N", "-o", "%T"])).trim().split("\n");
+      return states.length === this.nodes.length && states.every((state) => state === "idle");
+    });
   }
 
   /** Ends a node as a power cut does: its daemon, and all that runs on it, at once. */

@@ -6,7 +6,7 @@
  * Each is run once undisturbed and once with a node that dies half-way, whose task is queued again; both results must
  * have the bytes of a run without Slurm. Ends with `N passed, N failed`, and with 1 where one failed.
  */
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { writeCheckpoint } from "../merge/checkpoint-file.ts";
@@ -16,6 +16,10 @@ import { Cluster, missingPrograms } from "./cluster.ts";
 
 const ROOT = join(import.meta.dir, "../..");
 const TENSORS = 48;
+const SEARCH =
+  "left right --base start --method task_arithmetic --search random --budget 240 --data rows.jsonl --batch-size 1".split(
+    " ",
+  );
 const MERGE = ["a", "b", "--base", "base", "--method", "ties", "--weight", "0.5", "--density", "0.4"];
 
 const say = (text: string) => process.stderr.write(`${text}\n`);
@@ -69,11 +73,51 @@ async function mergeOver(cluster: Cluster, place: string, out: string, kills: bo
     const shard = await shardBegun(join(place, out));
     cluster.kill(tasks.find(({ id }) => id === `${job}_${shard}`)!.node);
   }
-  await cluster.until("all tasks are done", async () => {
-    await cluster.hurry(job);
-    return (await cluster.tasks(job)).every(({ state }) => state === "COMPLETED");
-  });
+  await cluster.ended(job);
   return { digests: await digests(join(place, out)), requeued: await cluster.requeued(job) };
+}
+
+/** A model, two that were tuned from it, and rows to search with. */
+async function writeSearch(place: string): Promise<void> {
+  const rows = Array.from({ length: 64 }, (_, i) => ({ x: [...normals(500 + i, 4)], label: i % 3 }));
+  writeFileSync(join(place, "rows.jsonl"), rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
+  const config = { model_type: "mlp", input_size: 4, hidden_sizes: [32], num_labels: 3 };
+  writeFileSync(join(place, "mlp.json"), JSON.stringify(config));
+  const made = ["--init mlp.json -o start", "start --seed 1 -o left", "start --seed 2 -o right"];
+  for (const line of made) {
+    const usual = "--data rows.jsonl --batch-size 8 --save-every 0 --steps 5 --lr 0.1".split(" ");
+    const { code, err } = await runScript("train", [...line.split(" "), ...usual], place);
+    if (code !== 0) throw new Error(err);
+  }
+}
+
+/**
+ * The shares of a search over the nodes, of which the first to have a trial dies where `kills`. Gives the recipe that
+ * all shares together find.
+ */
+async function searchOver(cluster: Cluster, place: string, out: string, kills: boolean) {
+  const tasks = cluster.nodes.map((_, i) => i + 1);
+  const job = await cluster.submit(
+    [`--array=1-${tasks.length}`, join(ROOT, "examples/search-trials.sbatch"), out, ...SEARCH],
+    place,
+  );
+  const lines = (task: number) => {
+    const file = join(place, out, `${task}.jsonl`);
+    return existsSync(file) ? readFileSync(file, "utf8").split("\n").length - 1 : 0;
+  };
+  if (kills) {
+    let begun: number | undefined;
+    while (begun === undefined) {
+      await Bun.sleep(10);
+      begun = tasks.find((task) => lines(task) > 2);
+    }
+    cluster.kill((await cluster.tasks(job)).find(({ id }) => id === `${job}_${begun}`)!.node);
+  }
+  await cluster.ended(job);
+  const shares = tasks.flatMap((task) => ["--trials", join(out, `${task}.jsonl`)]);
+  const { code, text, err } = await runScript("merge", [...SEARCH, ...shares], place);
+  if (code !== 0) throw new Error(err);
+  return { recipe: text, requeued: await cluster.requeued(job) };
 }
 
 async function main(): Promise<number> {
@@ -106,6 +150,16 @@ async function main(): Promise<number> {
     const disturbed = await mergeOver(cluster, place, "disturbed", true);
     check("a node died half-way: its task was queued again", disturbed.requeued === 1);
     check("a node died half-way: the same bytes", disturbed.digests === expected);
+    await writeSearch(place);
+    await cluster.revive();
+    const alone = (await runScript("merge", SEARCH, place)).text;
+    check(
+      "search over three nodes: the recipe of one process",
+      (await searchOver(cluster, place, "t", false)).recipe === alone,
+    );
+    const lost = await searchOver(cluster, place, "u", true);
+    check("a node died in a search: its task was queued again", lost.requeued === 1);
+    check("a node died in a search: the same recipe", lost.recipe === alone && alone.includes("task_arithmetic"));
   } finally {
     await cluster.close();
     rmSync(folder, { recursive: true, force: true });

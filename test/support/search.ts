@@ -13,6 +13,7 @@ export interface Searched {
   readonly last: Point | undefined;
   /** What it said after each batch. */
   readonly notes: readonly Record<string, unknown>[];
+  readonly archive: readonly { readonly name: string; readonly point: Point }[];
 }
 
 interface Asked extends Partial<Omit<SearchSetup, "values">> {
@@ -41,8 +42,9 @@ export async function searchOf(
     notes.push(searcher.notes?.() ?? {});
   }
   const last = searcher.last?.();
+  const archive = searcher.archive?.() ?? [];
   searcher.free?.();
-  return { trials, last, notes };
+  return { trials, last, notes, archive };
 }
 
 /** The best first score of the trials. */

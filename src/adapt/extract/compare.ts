@@ -25,7 +25,10 @@ const valuesOf = (entry: TensorEntry): Promise<Float32Array> =>
 /** Throws UserError for a value that is not finite. */
 function expectFinite(values: Float32Array, name: string, where: string): void {
   if (!values.every(Number.isFinite))
-    throw new UserError(`${show(name)} in ${where} holds NaN or infinity`, "inspect --check finds all such tensors");
+    throw new UserError(
+      `${show(name)} in ${where} holds NaN or infinity`,
+      "bun run inspect MODEL --check finds all such tensors",
+    );
 }
 
 /** What a subtraction gives, and how large its terms were. */

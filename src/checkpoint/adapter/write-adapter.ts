@@ -23,7 +23,11 @@ const PIECE = 2 ** 22;
 export function stored(values: Float32Array, dtype: Dtype, name: string): Uint8Array {
   const bytes = encodeFloats(values, dtype);
   if (dtype !== "F32" && !decodeFloats(bytes, dtype).every(Number.isFinite))
-    throw new UserError(`${show(name)} has a value that ${dtype} cannot hold`, "write --dtype bf16 or f32", 1);
+    throw new UserError(
+      `${show(name)} has a value that ${dtype} cannot hold`,
+      "bfloat16 and float32 hold larger ones",
+      1,
+    );
   return bytes;
 }
 

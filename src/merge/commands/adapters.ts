@@ -89,7 +89,8 @@ export function refuseAdapterRank({ options }: Context): void {
 interface Given {
   readonly recipe: Recipe;
   readonly settings: JobSettings;
-  lineage(opened: ReadonlyMap<string, Checkpoint>): LineageEntry[];
+  /** `own`: options of this kind of merge, to be recorded beside the others. */
+  lineage(opened: ReadonlyMap<string, Checkpoint>, own: Readonly<Record<string, unknown>>): LineageEntry[];
   openGpu(): Promise<Gpu>;
 }
 
@@ -151,7 +152,9 @@ export async function mergeAdapters(context: Context, given: Given): Promise<Out
   });
   const dtype = recipe.outDtype ?? "F32";
   const names = modules.map(({ module }) => module);
-  const output = adapterPlan({ modules, dtype, whole, ...carriedConfig(adapters, names) }, given.lineage(changes));
+  const { adapter_rank } = context.options;
+  const own = adapter_rank === undefined ? {} : { adapter_rank };
+  const output = adapterPlan({ modules, dtype, whole, ...carriedConfig(adapters, names) }, given.lineage(changes, own));
   const bytes = output.tensors.reduce((sum, tensor) => sum + tensor.bytes, 0);
   if (context.dryRun) {
     const { gpu, host } = peakBytes(plan.tensors, method);

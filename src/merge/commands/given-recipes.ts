@@ -2,13 +2,14 @@
 import { existsSync } from "node:fs";
 import { orderRecipes } from "../../checkpoint/lineage/recipe/order-recipes.ts";
 import { parseRecipe, recipeDtype } from "../../checkpoint/lineage/recipe/read-recipe.ts";
-import type { Recipe } from "../../checkpoint/lineage/recipe/recipe.ts";
+import type { Recipe, TokenRule } from "../../checkpoint/lineage/recipe/recipe.ts";
 import type { AnyValues, PlainContext } from "../../cli/context.ts";
 import { readText } from "../../cli/sources.ts";
 import { UserError } from "../../errors.ts";
 import type { Bound } from "../../method/bind.ts";
 import { flagOf } from "../../method/options.ts";
 import { quote } from "../../text/quote.ts";
+import { repeated } from "../../text/repeated.ts";
 import type { MergeMethod } from "../contract.ts";
 import { type RecipeArguments, recipeFromArguments } from "../plan/arguments.ts";
 import type { PostStep } from "../post-step.ts";
@@ -59,6 +60,14 @@ export interface GivenRecipes {
   readonly text: string | undefined;
 }
 
+/** Options that a recipe has a key for. */
+const IN_RECIPES: Readonly<Record<string, string>> = {
+  tokenizer_source: "tokenizer_source",
+  chat_template: "chat_template",
+  add_tokens: "tokens",
+  add_special_tokens: "tokens",
+};
+
 /** Those that the arguments name or spell out. */
 export async function readRecipes(context: Context): Promise<GivenRecipes> {
   const files = context.recipe ? [context.recipe] : context.args.filter(isRecipeFile);
@@ -74,8 +83,9 @@ export async function readRecipes(context: Context): Promise<GivenRecipes> {
     if (context.method || context.raw.size > 0 || textOf(context, "base")) {
       throw new UserError(`${files[0]} sets the method and its parameters`, "leave out --method, --base and the like");
     }
-    const own = ["tokenizer_source", "chat_template"].find((name) => textOf(context, name) !== undefined);
-    if (own !== undefined) throw new UserError(`${flagOf(own)} is for a recipe to say`, `write ${own}: in ${files[0]}`);
+    const own = Object.keys(IN_RECIPES).find((name) => textOf(context, name) !== undefined);
+    if (own !== undefined)
+      throw new UserError(`${flagOf(own)} is for a recipe to say`, `write ${IN_RECIPES[own]}: in ${files[0]}`);
     const text = recipeText(files[0]!);
     const recipes = orderRecipes(await parseRecipe(text, files[0]!));
     const changes = { ...(dtype && { dtype }), ...(outDtype && { outDtype }) };
@@ -105,12 +115,30 @@ export async function readRecipes(context: Context): Promise<GivenRecipes> {
   return { recipes: [recipe], text: undefined };
 }
 
-function tokenizerOptions(context: Context): Pick<RecipeArguments, "tokenizerSource" | "padTo" | "chatTemplate"> {
+type TokenizerArguments = Pick<RecipeArguments, "tokenizerSource" | "padTo" | "chatTemplate" | "addedTokens">;
+
+/** The tokens of --add-tokens and --add-special-tokens. Throws UserError for one that is empty or named twice. */
+function addedTokens(context: Context): TokenRule[] {
+  const kind = (context.options.new_rows as "mean" | "pieces" | undefined) ?? "mean";
+  const rules = ["add_tokens", "add_special_tokens"].flatMap((name) => {
+    const tokens = textOf(context, name)?.split(",") ?? [];
+    const special = name === "add_special_tokens";
+    if (tokens.includes(""))
+      throw new UserError(`${flagOf(name)} ${textOf(context, name)} names a token of no text`, 'for example "<a>,<b>"');
+    return tokens.map((token) => ({ token, special, force: false, source: { kind } }));
+  });
+  const twice = repeated(rules.map(({ token }) => token));
+  if (twice !== undefined) throw new UserError(`${twice} is added twice`, "name it once");
+  return rules;
+}
+
+function tokenizerOptions(context: Context): TokenizerArguments {
   const [tokenizerSource, chatTemplate] = [textOf(context, "tokenizer_source"), textOf(context, "chat_template")];
   const padTo = context.options.pad_to_multiple_of as number | undefined;
   return {
     ...(tokenizerSource !== undefined && { tokenizerSource }),
     ...(padTo !== undefined && { padTo }),
+    addedTokens: addedTokens(context),
     ...(chatTemplate !== undefined && { chatTemplate }),
   };
 }

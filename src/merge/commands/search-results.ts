@@ -13,7 +13,9 @@ import { countData } from "../../run/scoring/read-rows.ts";
 import { humanBytes } from "../../text/format.ts";
 import { quote } from "../../text/quote.ts";
 import { table } from "../../text/table.ts";
+import type { Point } from "../search/contract.ts";
 import { bestTrial, frontOf, measuresText, trialName, trialTable } from "../search/result.ts";
+import { samePoint } from "../search/run-search.ts";
 import type { RecipeSpace } from "../search/search-space.ts";
 import { type SearchIdentity, type Trial, trialJson } from "../search/trial-file.ts";
 import { plannedMemory, type RunnerSetup } from "../search/trial-runner.ts";
@@ -26,6 +28,8 @@ export interface Found extends Omit<SearchQuestion, "trials"> {
   readonly recipe: Recipe;
   readonly identity: SearchIdentity;
   readonly trials: readonly Trial[];
+  /** Points that the search keeps beside the front. */
+  readonly archive: readonly { readonly name: string; readonly point: Point }[];
   readonly seconds: number;
 }
 
@@ -137,6 +141,7 @@ export async function writeResult(context: Context, found: Found, { merge }: Wri
     fs.mkdirSync(recipes, { recursive: true });
     for (const trial of front)
       writeText(path.join(recipes, `trial-${trialName(trial)}.yml`), await yamlOf(context, found, trial));
+    await writeArchive(context, found, recipes);
   } else if (recipes !== undefined) writeText(recipes, text);
   const written = context.out === "-" ? undefined : await writeCheckpoint(context, text, recipes, merge);
   const trialJsons = (list: readonly Trial[]) => list.map((trial) => trialJson(trial, identity));
@@ -146,10 +151,7 @@ export async function writeResult(context: Context, found: Found, { merge }: Wri
     ...(recipes !== undefined && { recipes }),
     ...(written && { out: context.out, ...written }),
   });
-  context.log.event("front", {
-    objectives: objectives.map(({ name }) => name),
-    trials: trialJsons(pareto ? front : [best]),
-  });
+  if (pareto) context.log.event("front", { objectives: objectives.map(({ name }) => name), trials: trialJsons(front) });
   if (written || recipes !== undefined) context.print(told);
   else {
     context.info(told);
@@ -160,6 +162,17 @@ export async function writeResult(context: Context, found: Found, { merge }: Wri
     ...(written ? [`${context.out} (${humanBytes(written.bytes)})`] : []),
   ];
   return { ...(places.length > 0 && { output: places.join(", ") }), told: measuresText(best, objectives) };
+}
+
+/** The recipes of the points that a search keeps, each in the folder that its name has. */
+async function writeArchive(context: Context, found: Found, folder: string): Promise<void> {
+  for (const { name, point } of found.archive) {
+    const trial = found.trials.find((one) => samePoint(one.point, point))!;
+    const parts = name.split("/").map((part) => part.replaceAll(/[^\w@.-]/g, "_"));
+    const file = path.join(folder, "archive", ...parts);
+    fs.mkdirSync(path.dirname(file), { recursive: true });
+    writeText(`${file}.yml`, await yamlOf(context, found, trial));
+  }
 }
 
 const textsOf = ({ options }: Context): string => ((options.trials as string[] | undefined) ?? []).join(", ");

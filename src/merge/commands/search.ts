@@ -69,8 +69,8 @@ export async function searchMerges(context: Context, tools: MergeTools): Promise
   const known = readTrials(prepared.trials, prepared.identity);
   const writer = new TrialWriter(prepared.trials[0], prepared.identity);
   const setup = await setupOf(context, prepared, tools, await tools.openGpu());
-  const trials = await tryAll(context, prepared, { setup, known, writer });
-  const found: Found = { ...prepared, trials, seconds: (performance.now() - began) / 1000 };
+  const tried = await tryAll(context, prepared, { setup, known, writer });
+  const found: Found = { ...prepared, ...tried, seconds: (performance.now() - began) / 1000 };
   return writeResult(context, found, tools);
 }
 
@@ -161,7 +161,11 @@ interface Work {
   readonly writer: TrialWriter;
 }
 
-async function tryAll(context: Context, prepared: Prepared, { setup, known, writer }: Work): Promise<Trial[]> {
+async function tryAll(
+  context: Context,
+  prepared: Prepared,
+  { setup, known, writer }: Work,
+): Promise<Pick<Found, "trials" | "archive">> {
   const { search, budget, objectives, pareto, space, share } = prepared;
   const { gpu } = setup;
   const needs = search.method.needs ?? [];
@@ -178,7 +182,7 @@ async function tryAll(context: Context, prepared: Prepared, { setup, known, writ
   const runner = await TrialRunner.open(setup);
   context.progress.start({ total: budget, unit: "trials" });
   try {
-    return await runSearch({
+    const trials = await runSearch({
       searcher,
       budget,
       objectives,
@@ -195,6 +199,7 @@ async function tryAll(context: Context, prepared: Prepared, { setup, known, writ
         context.progress.advance(1, `trial ${trial.trial}`);
       },
     });
+    return { trials, archive: searcher.archive?.() ?? [] };
   } finally {
     context.progress.done();
     searcher.free?.();

@@ -18,6 +18,8 @@ export interface MergeTask {
   /** Place of its block in the stack, 0 first and 1 last, and the block's number; undefined outside the blocks. */
   readonly depth?: number | undefined;
   readonly layer?: number | undefined;
+  /** Of a result that an outline describes: what each model is multiplied by. */
+  readonly shares?: readonly number[] | undefined;
   /** The tensor that this one is a copy of: random streams are keyed by it, so that the two stay equal. */
   readonly copyOf?: string | undefined;
   /** Some inputs are larger than `shape`: the top-left rows and columns of each count. */

@@ -4,7 +4,7 @@
  */
 
 import type { Dtype } from "../../checkpoint/dtype.ts";
-import type { Recipe, RecipeSource, TokenizerRecipe } from "../../checkpoint/lineage/recipe/recipe.ts";
+import type { Recipe, RecipeSource, TokenizerRecipe, TokenRule } from "../../checkpoint/lineage/recipe/recipe.ts";
 import type { Conditional, Parameters, Scalar, Setting } from "../../checkpoint/lineage/recipe/settings.ts";
 import { type ModelReference, referenceKey } from "../../checkpoint/reference.ts";
 import { UserError } from "../../errors.ts";
@@ -30,6 +30,8 @@ export interface RecipeArguments {
   /** `union`, `base` or a model. */
   readonly tokenizerSource?: string;
   readonly padTo?: number;
+  /** Tokens that are added; under the base's tokenizer where no source is named. */
+  readonly addedTokens?: readonly TokenRule[];
   readonly chatTemplate?: string;
 }
 
@@ -114,16 +116,18 @@ export function recipeFromArguments(given: RecipeArguments): Recipe {
     ...(given.chatTemplate !== undefined && {
       chatTemplate: { wanted: given.chatTemplate, fail: (message, hint) => new UserError(`--${message}`, hint) },
     }),
-    ...(given.tokenizerSource !== undefined && { tokenizer: tokenizerOf(given.tokenizerSource, given.padTo) }),
+    ...((given.tokenizerSource !== undefined || given.addedTokens?.length) && { tokenizer: tokenizerOf(given) }),
   };
 }
 
-function tokenizerOf(source: string, padTo: number | undefined): TokenizerRecipe {
+function tokenizerOf({ tokenizerSource, addedTokens = [], padTo }: RecipeArguments): TokenizerRecipe {
+  const source = tokenizerSource ?? "base";
+  const flag = tokenizerSource === undefined ? "--add-tokens" : "--tokenizer-source";
   return {
     source: source === "union" || source === "base" ? source : { path: source },
-    tokens: [],
+    tokens: addedTokens,
     ...(padTo !== undefined && { padTo }),
-    fail: (message, hint) => new UserError(`--tokenizer-source: ${message}`, hint),
+    fail: (message, hint) => new UserError(`${flag}: ${message}`, hint),
   };
 }
 

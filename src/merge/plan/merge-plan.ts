@@ -5,7 +5,7 @@
  * behaviour (which model is the base, what a gradient means outside the layers, how embeddings of different height are
  * cut), it is kept.
  */
-import type { Checkpoint, TensorEntry } from "../../checkpoint/checkpoint.ts";
+import type { Checkpoint } from "../../checkpoint/checkpoint.ts";
 import { isFloat } from "../../checkpoint/dtype.ts";
 import { type Recipe, recipeReferences, type TokenizerRecipe } from "../../checkpoint/lineage/recipe/recipe.ts";
 import { type ModelReference, referenceKey } from "../../checkpoint/reference.ts";
@@ -27,6 +27,7 @@ import {
 import type { MergeMethod } from "../contract.ts";
 import type { ValuedTask } from "../job/task.ts";
 import { type AlignedModels, type Alignment, alignedModels } from "../structure/aligned-models.ts";
+import { planOutline } from "../structure/plan-outline.ts";
 import { checkTemplate, setTemplate } from "../vocabulary/chat-templates.ts";
 import { type Revised, revise } from "../vocabulary/revise.ts";
 import { replaceTokenizer } from "../vocabulary/tokenizer-files.ts";
@@ -39,6 +40,7 @@ import { outputFiles, type RestackedLayers } from "./output-config.ts";
 import { type Input, type SectionContext, sectionsOf } from "./sections.ts";
 import { type Slot, slicedSlots, wholeSlots } from "./slots.ts";
 import { tensorParameters, unusedParameters } from "./tensor-parameters.ts";
+import { tensorTypes } from "./tensor-types.ts";
 
 export interface MergePlan {
   readonly method: string;
@@ -67,7 +69,7 @@ export interface PlanOptions {
   readonly own?: (name: string) => boolean;
 }
 
-type PlannedMethod = Pick<MergeMethod, "name" | "models" | "base" | "heights" | "options">;
+type PlannedMethod = Pick<MergeMethod, "name" | "models" | "base" | "heights" | "options" | "outline">;
 
 /**
  * `opened` has every model of the recipe under its `referenceKey`. Throws a UserError when the models do not fit
@@ -82,7 +84,8 @@ export async function planMerge(
   const warnings = [...recipe.warnings, ...unusedParameters(recipe, method)];
   if (recipe.chatTemplate) await checkTemplate(recipe.chatTemplate.wanted, recipe.chatTemplate.fail);
   const given = namedModels(recipe, opened, warnings);
-  const revised = recipe.tokenizer && reviseModels(recipe.tokenizer, given, recipe.base !== undefined, warnings);
+  const revised =
+    recipe.tokenizer && (await reviseModels(recipe.tokenizer, given, recipe.base !== undefined, warnings));
   const { models: plain, donor } = revised ?? given;
   const aligned = options.align && alignedModels(recipe, plain, donor, options.align, warnings);
   const models = aligned?.models ?? plain;
@@ -100,6 +103,14 @@ export async function planMerge(
     allowDuplicates: options.allowDuplicates ?? false,
     warnings,
   };
+  const inputs = () => {
+    const all = listed.map(({ ref }) => context.model(ref));
+    return { models: all.map(({ ref }) => ref), inputs: all };
+  };
+  if (method.outline) {
+    const built = await planOutline({ recipe, method, donor, context, files: options.files });
+    return { method: method.name, ...built, ...inputs(), warnings, ...(aligned && { aligned }) };
+  }
   const slots = slotsOf(recipe, donor, context);
   const notes = new Notes();
   const missing = new Missing(options.allowMissing ?? false, notes);
@@ -112,12 +123,10 @@ export async function planMerge(
   const ownTemplate = !recipe.chatTemplate && (!revised || revised.target.source.checkpoint === giver.checkpoint);
   warnings.push(...leftOut(giver, models.values(), { template: ownTemplate }));
   const files = filesOf(tensors, slots.stacks, giver, { models, recipe, ...(revised && { revised }) }, warnings);
-  const inputs = listed.map(({ ref }) => context.model(ref));
   return {
     method: method.name,
     tensors,
-    models: inputs.map(({ ref }) => ref),
-    inputs,
+    ...inputs(),
     files,
     warnings: [...warnings, ...notes.lines()],
     ...(aligned && { aligned }),
@@ -125,13 +134,13 @@ export async function planMerge(
 }
 
 /** The models under the vocabulary that the recipe chooses. */
-function reviseModels(
+async function reviseModels(
   tokenizer: TokenizerRecipe,
   { models, donor }: ReturnType<typeof namedModels>,
   hasBase: boolean,
   warnings: string[],
 ) {
-  const revised = revise(tokenizer, models, { first: donor, hasBase }, warnings);
+  const revised = await revise(tokenizer, models, { first: donor, hasBase }, warnings);
   if (!revised) return undefined;
   const [key] = [...models].find(([, model]) => model === donor)!;
   return { ...revised, donor: revised.models.get(key)! };
@@ -287,7 +296,7 @@ function mergedTask(name: string, aligned: Aligned<Input>, recipe: Recipe) {
     name,
     shape: aligned.shape,
     kind: aligned.kind,
-    ...dtypes(name, stored, recipe),
+    ...tensorTypes(name, stored, recipe),
     ...(aligned.base !== undefined && { base: aligned.base.entry }),
     models: aligned.models.map(({ entry }) => entry),
     modelIndex: aligned.models.map(({ input }) => input.index),
@@ -296,19 +305,10 @@ function mergedTask(name: string, aligned: Aligned<Input>, recipe: Recipe) {
   };
 }
 
-function dtypes(name: string, stored: TensorEntry, recipe: Recipe): Pick<ValuedTask, "outDtype" | "workDtype"> {
-  const work = recipe.dtype ?? stored.dtype;
-  const fixed = !isFloat(stored.dtype) || isBuffer(name, stored.shape);
-  return {
-    outDtype: fixed ? stored.dtype : (recipe.outDtype ?? work),
-    workDtype: work === "F16" || work === "BF16" ? work : "F32",
-  };
-}
-
 function copyTask(name: string, donor: NamedModel, recipe: Recipe): ValuedTask {
   const entry = donor.tensors.get(name)!;
   return {
-    ...{ name, shape: entry.shape, kind: "copy", ...dtypes(name, entry, recipe) },
+    ...{ name, shape: entry.shape, kind: "copy", ...tensorTypes(name, entry, recipe) },
     ...{ base: entry, models: [], modelIndex: [], layer: layerOf(name)?.index, values: {}, perModel: [] },
   };
 }

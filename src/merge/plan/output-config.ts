@@ -23,6 +23,8 @@ export interface ConfigChanges {
   readonly vocabulary?: number;
   /** A head is written that is not the embedding, though the config says they are one. */
   readonly untied: boolean;
+  /** Further fields, where config.json has them: sizes of a result that is larger or smaller. */
+  readonly fields?: Readonly<Record<string, unknown>>;
 }
 
 /**
@@ -77,6 +79,8 @@ function editConfig(text: string, config: Config, changes: ConfigChanges, ref: s
     if (!known.includes(true)) edited = editJson(edited, ["torch_dtype"], dtype);
   }
   if (changes.vocabulary !== undefined) for (const place of language) set(place, "vocab_size", changes.vocabulary);
+  for (const [key, value] of Object.entries(changes.fields ?? {}))
+    for (const place of language) if (JSON.stringify(place[1][key]) !== JSON.stringify(value)) set(place, key, value);
   if (changes.untied) {
     // Some architectures are tied unless their config says otherwise, so silence is not enough.
     const known = language.map((place) => set(place, "tie_word_embeddings", false));

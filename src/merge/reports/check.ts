@@ -19,6 +19,8 @@ import {
 import { sizeOf } from "../../tensor/tensor.ts";
 import { spellShape } from "../plan/align.ts";
 import { counted } from "../plan/notes.ts";
+import { tablesOf } from "../vocabulary/tables.ts";
+import { chosenVocabulary } from "./chosen-vocabulary.ts";
 import { compareVocabularies, type WithVocabulary } from "./compare-vocabularies.ts";
 import type { CheckProblem } from "./problem.ts";
 
@@ -47,11 +49,11 @@ export interface CheckReport {
  * Compares every model of a recipe with its base, or with the first model. Reads no weights. Throws a UserError for a
  * config that is not JSON.
  */
-export function checkModels(
+export async function checkModels(
   recipe: Recipe,
   opened: ReadonlyMap<string, Checkpoint>,
   { allowMissing = false }: { allowMissing?: boolean } = {},
-): CheckReport {
+): Promise<CheckReport> {
   const references = recipeReferences(recipe);
   const baseKey = recipe.base === undefined ? undefined : referenceKey(recipe.base);
   const keys = [...new Set([baseKey ?? referenceKey(references[0]!), ...references.map(referenceKey)])];
@@ -62,7 +64,13 @@ export function checkModels(
   const [first, ...others] = read;
   const problems: CheckProblem[] = renamed.map((message) => ({ level: "note", message }));
   for (const { model, vocabulary } of read) problems.push(...checkOne(model, vocabulary));
-  for (const other of others) problems.push(...comparePair(first!, other, allowMissing ? "warning" : "error"));
+  const { tokenizer } = recipe;
+  if (tokenizer) {
+    const chosen = { first: first!.model, hasBase: baseKey !== undefined };
+    problems.push(...(await chosenVocabulary(tokenizer, models, chosen)));
+  }
+  const level = allowMissing ? "warning" : "error";
+  for (const other of others) problems.push(...comparePair(first!, other, level, tokenizer !== undefined));
   return { rows: read.map(({ key, model, vocabulary }) => rowOf(model, vocabulary, key === baseKey)), problems };
 }
 
@@ -117,8 +125,14 @@ function checkOne(model: NamedModel, vocabulary: Vocabulary | undefined): CheckP
   return problems;
 }
 
-function comparePair(one: WithVocabulary, other: WithVocabulary, ofMissing: CheckProblem["level"]): CheckProblem[] {
-  const problems: CheckProblem[] = [...compareVocabularies(one, other)];
+/** `chosen`: the recipe chooses a vocabulary, under which rows are merged by their tokens. */
+function comparePair(
+  one: WithVocabulary,
+  other: WithVocabulary,
+  ofMissing: CheckProblem["level"],
+  chosen: boolean,
+): CheckProblem[] {
+  const problems: CheckProblem[] = chosen ? [] : compareVocabularies(one, other);
   const [first, model] = [one.model, other.model];
   const kinds = [first, model].map(({ config }) => configValue(config, "model_type"));
   if (typeof kinds[0] === "string" && typeof kinds[1] === "string" && kinds[0] !== kinds[1]) {
@@ -131,10 +145,16 @@ function comparePair(one: WithVocabulary, other: WithVocabulary, ofMissing: Chec
     const message = `${key} is ${a} in ${first.ref} but ${b} in ${model.ref}; the output gets ${a}`;
     problems.push({ level: "warning", message, hint: "the models may not be tuned from one base" });
   }
-  return [...problems, ...compareTensors(first, model, ofMissing)];
+  return [...problems, ...compareTensors(first, model, ofMissing, chosen)];
 }
 
-function compareTensors(first: NamedModel, model: NamedModel, ofMissing: CheckProblem["level"]): CheckProblem[] {
+function compareTensors(
+  first: NamedModel,
+  model: NamedModel,
+  ofMissing: CheckProblem["level"],
+  chosen: boolean,
+): CheckProblem[] {
+  const tables = new Set(chosen ? [first, model].flatMap(tablesOf) : []);
   const problems: CheckProblem[] = [];
   const differing: string[] = [];
   const lacking: string[] = [];
@@ -145,7 +165,7 @@ function compareTensors(first: NamedModel, model: NamedModel, ofMissing: CheckPr
       lacking.push(name);
       continue;
     }
-    if (spellShape(entry.shape) !== spellShape(other.shape)) differing.push(name);
+    if (spellShape(entry.shape) !== spellShape(other.shape) && !tables.has(name)) differing.push(name);
     if (entry.dtype !== other.dtype) {
       const pair = `${entry.dtype} in ${first.ref} but ${other.dtype} in ${model.ref}`;
       types.set(pair, (types.get(pair) ?? 0) + 1);

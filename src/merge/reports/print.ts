@@ -27,7 +27,7 @@ export async function printCheck(
   options: { allowMissing?: boolean } = {},
 ): Promise<boolean> {
   const opened = await models.open(recipe);
-  const report = checkModels(recipe, opened, options);
+  const report = await checkModels(recipe, opened, options);
   const keys = [...new Set([...(recipe.base ? [recipe.base] : []), ...recipeReferences(recipe)].map(referenceKey))];
   const related = await relatedness(keys.map((key) => opened.get(key)!));
   const problems = [...report.problems, ...(related?.problems ?? [])];

@@ -65,6 +65,11 @@ export interface Searcher {
    * beside the trials. The best trial stands alone when left out.
    */
   last?(): Point | undefined;
+  /**
+   * Points that were tried and are kept beside the front, as "place/of/it": the cells of an archive. Their recipes
+   * stand in the folder of the front, under `archive`.
+   */
+  archive?(): readonly { readonly name: string; readonly point: Point }[];
   /** What is worth a line in the log: coverage, step size. */
   notes?(): Record<string, unknown>;
   /** Frees what it holds on the GPU. */

@@ -47,6 +47,11 @@ export class Archive<T> {
     return [...this.#cells.values()].map(({ elite }) => elite);
   }
 
+  /** Cells in the order in which they were first filled, each by its bins. */
+  get cells(): readonly { readonly elite: Elite<T>; readonly bins: readonly number[] }[] {
+    return [...this.#cells.values()];
+  }
+
   /** The quality of a cell's elite; undefined for a cell without one. */
   qualityAt(bins: readonly number[]): number | undefined {
     return this.#cells.get(bins.join(" "))?.elite.scores[this.#quality];

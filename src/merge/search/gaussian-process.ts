@@ -82,21 +82,24 @@ export interface Process {
   readonly evidence: number;
 }
 
-/** Conditions a process of mean 0 on values at points; undefined if the kernel matrix is not positive definite. */
-export function condition(
-  points: readonly (readonly number[])[],
-  values: readonly number[],
-  hyper: Hyper,
-): Process | undefined {
+/** Added to the diagonal, in parts of the values' variance: the first with which rounding leaves it positive. */
+const JITTERS = [1e-10, 1e-8, 1e-6, 1e-4, 1e-2];
+
+/** Conditions a process of mean 0 on values at points. Throws RangeError for points that are not finite. */
+export function condition(points: readonly (readonly number[])[], values: readonly number[], hyper: Hyper): Process {
   const n = points.length;
   const kernel = new Float64Array(n * n);
   const covariance = matern(hyper);
-  const noise = Math.exp(2 * hyper.noise) + 1e-10;
-  for (let i = 0; i < n; i++) {
-    for (let j = 0; j <= i; j++) kernel[i * n + j] = covariance(points[i]!, points[j]!) + (i === j ? noise : 0);
+  const noise = Math.exp(2 * hyper.noise);
+  const variance = Math.exp(2 * hyper.scale);
+  for (let i = 0; i < n; i++) for (let j = 0; j <= i; j++) kernel[i * n + j] = covariance(points[i]!, points[j]!);
+  let factor: Float64Array | undefined;
+  for (const jitter of JITTERS) {
+    for (let i = 0; i < n; i++) kernel[i * n + i] = variance * (1 + jitter) + noise;
+    factor = cholesky(kernel, n);
+    if (factor) break;
   }
-  const factor = cholesky(kernel, n);
-  if (!factor) return undefined;
+  if (!factor) throw new RangeError("the points of a process are not finite");
   const half = solveLower(factor, values, n);
   let evidence = -0.5 * n * Math.log(2 * Math.PI);
   for (let i = 0; i < n; i++) evidence -= 0.5 * half[i]! ** 2 + Math.log(factor[i * n + i]!);
@@ -182,7 +185,6 @@ export function fit(
   const cost = (x: readonly number[]): number => {
     const hyper = hyperOf(x);
     const process = condition(points, values, hyper);
-    if (!process) return Number.POSITIVE_INFINITY;
     const belief = hyper.lengths.reduce((sum, length) => sum + prior(length, wide.lengths[0]!, 1), 0);
     return -(process.evidence + belief + prior(hyper.scale, wide.scale, 1) + prior(hyper.noise, wide.noise, 2));
   };
@@ -197,7 +199,5 @@ export function fit(
     for (const [i, value] of costs.entries()) if (value < best.cost) best = { x: candidates[i]!, cost: value };
     search.tell(costs);
   }
-  const process = condition(points, values, hyperOf(best.x));
-  if (!process) throw new RangeError("a kernel matrix is not positive definite");
-  return process;
+  return condition(points, values, hyperOf(best.x));
 }

@@ -23,7 +23,8 @@ export interface SearchRun {
   readonly signal: AbortSignal;
 }
 
-const samePoint = (a: Point, b: Point): boolean =>
+/** Whether two points make one model. */
+export const samePoint = (a: Point, b: Point): boolean =>
   JSON.stringify([a.values, a.extra ?? {}]) === JSON.stringify([b.values, b.extra ?? {}]);
 
 /**

@@ -138,6 +138,16 @@ class CycleQd {
     return pointOf(mean(this.#set.space, genomes, shares, (gene) => genomes[leader]!.values[gene]!));
   }
 
+  /** Every cell of every archive, as task/bins of the other tasks. */
+  cells(tasks: readonly string[]): { name: string; point: Point }[] {
+    return this.#archives.flatMap((archive, q) =>
+      archive.cells.map(({ elite, bins }) => ({
+        name: `${tasks[q]!}/${bins.length > 0 ? bins.join("-") : "all"}`,
+        point: pointOf(elite.value),
+      })),
+    );
+  }
+
   notes() {
     return {
       generation: this.#generation,
@@ -178,7 +188,7 @@ export const method = defineSearch({
     rate: { type: "number >= 0", default: 0.1, help: "most that a mutation lengthens a direction, in parts of it" },
   },
 
-  make({ space, models, seed, values }) {
+  make({ space, models, seed, objectives, values }) {
     const missing = Array.from({ length: models }, (_, k) => k).find((k) => !space.some((gene) => modelOf(gene) === k));
     if (missing !== undefined)
       throw new UserError(
@@ -190,6 +200,7 @@ export const method = defineSearch({
       ask: () => search.ask(),
       tell: (batch) => search.tell(batch),
       last: () => search.aggregate(),
+      archive: () => search.cells(objectives),
       notes: () => search.notes(),
     };
   },

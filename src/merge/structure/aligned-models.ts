@@ -42,10 +42,15 @@ export function alignedModels(
     );
   const anatomy = anatomyOf(first);
   const others = [...models].filter(([, model]) => model !== first);
+  let prepared = false;
   const orders = others.map(([key, other]) => {
     const spaces = spacesToAlign(first, other, anatomy, alignment, warnings);
     const found = new Map<string, Int32Array>();
-    return { key, other, spaces, found, view: permuted(other, anatomy, found, spaces) };
+    const known = () => {
+      if (!prepared) throw new RangeError(`the order of ${other.ref} is not known yet`);
+      return found;
+    };
+    return { key, other, spaces, found, view: permuted(other, anatomy, known, spaces) };
   });
   const units = orders.flatMap(({ spaces }) => [...spaces].map((id) => anatomy.spaces.get(id)!.units));
   return {
@@ -57,6 +62,7 @@ export function alignedModels(
         await matchWeights(gpu, [first, other], anatomy, familiesOf(anatomy, spaces), found);
         lines.push(told(other, first, anatomy, spaces, found));
       }
+      prepared = true;
       return lines;
     },
   };

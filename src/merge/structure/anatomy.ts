@@ -28,6 +28,8 @@ export interface Anatomy {
   readonly spaces: ReadonlyMap<string, Space>;
   /** Of every known tensor, its axes; those after the second are part of the second. */
   readonly axes: ReadonlyMap<string, readonly Axis[]>;
+  /** The axis along which a tensor reads; tables, norms and biases read nothing. */
+  readonly inputs: ReadonlyMap<string, number>;
   /** Tensors whose sides are not known. */
   readonly unknown: readonly string[];
 }
@@ -93,9 +95,14 @@ interface Sizes {
   readonly heads: number | undefined;
   readonly kv: number | undefined;
   readonly headDim: number | undefined;
+  /** Queries and keys are normalised over all heads together, not head by head. */
+  readonly normsAll: boolean;
 }
 
-function sizesOf({ config }: NamedModel): Sizes {
+/** A norm of queries or keys, and which. */
+const HEAD_NORM = /self_attn\.(q|k|query|key)_(?:layer)?norm\.weight$/;
+
+function sizesOf({ config, tensors }: NamedModel): Sizes {
   const count = (...keys: string[]) => {
     const value = configValue(config, ...keys);
     return Number.isSafeInteger(value) && (value as number) > 0 ? (value as number) : undefined;
@@ -103,7 +110,9 @@ function sizesOf({ config }: NamedModel): Sizes {
   const width = count("hidden_size", "n_embd", "dim", "d_model");
   const heads = count("num_attention_heads", "n_head", "n_heads");
   const headDim = count("head_dim") ?? (width && heads && width / heads);
-  return { width, heads, kv: count("num_key_value_heads") ?? heads, headDim };
+  // Where there is but one head of keys, its norm alone does not tell.
+  const normsAll = [...tensors].some(([name, { shape }]) => HEAD_NORM.test(name) && shape[0] !== headDim);
+  return { width, heads, kv: count("num_key_value_heads") ?? heads, headDim, normsAll };
 }
 
 /** An axis of one or more stretches; heads of q, k and v have one size. Undefined where the length does not fit. */
@@ -120,10 +129,10 @@ function axisOf(kinds: Rule["out"], length: number, place: string, sizes: Sizes)
 function ofBlock(place: string, rest: string, shape: readonly number[], sizes: Sizes): Axis[] | undefined {
   const axis = (kinds: Rule["out"], length: number) => axisOf(kinds, length, place, sizes);
   if (rest === "self_attn.sinks") return all([axis(["heads"], shape[0]!)]);
-  const [, of] = /^self_attn\.(q|k|query|key)_(?:layer)?norm\.weight$/.exec(rest) ?? [];
+  const [, of] = HEAD_NORM.exec(rest) ?? [];
   if (of !== undefined) {
     // One gain for every head, or a norm over all heads together.
-    if (shape[0] === sizes.headDim) return [fixed(shape[0]!)];
+    if (!sizes.normsAll) return [fixed(shape[0]!)];
     return all([axis([of.startsWith("q") ? "heads" : "kv"], shape[0]!)]);
   }
   const [, module, part] = /^(.+)\.(weight|bias)$/.exec(rest) ?? [];
@@ -166,11 +175,21 @@ function axesOf(name: string, shape: readonly number[], model: NamedModel, sizes
   return ofBlock(placeOf(`${layer.prefix}.${layer.index}`, layer.rest), layer.rest, shape, sizes);
 }
 
+/** Rows that are looked up, not multiplied. */
+const isTable = (name: string): boolean => isEmbedding(name) || /(^|\.)wpe\./.test(name);
+
+/** Whether a layer's weight is stored (in, out). */
+function isTransposed(name: string): boolean {
+  const module = layerOf(name)?.rest.replace(/\.weight$/, "");
+  return module !== undefined && RULES.some(({ module: pattern, transposed }) => transposed && pattern.test(module));
+}
+
 /** What the sides of all tensors of a model stand for. */
 export function anatomyOf(model: NamedModel): Anatomy {
   const sizes = sizesOf(model);
   const spaces = new Map<string, Space>();
   const axes = new Map<string, readonly Axis[]>();
+  const inputs = new Map<string, number>();
   const unknown: string[] = [];
   for (const [name, { shape }] of model.tensors) {
     const found = axesOf(name, shape, model, sizes);
@@ -182,10 +201,11 @@ export function anatomyOf(model: NamedModel): Anatomy {
       continue;
     }
     axes.set(name, found);
+    if (shape.length === 2 && (isHead(name) || !isTable(name))) inputs.set(name, isTransposed(name) ? 0 : 1);
     for (const { space, units } of runs)
       spaces.set(space!, { id: space!, kind: /^\w+/.exec(space!)![0] as Kind, units });
   }
-  return { spaces, axes, unknown };
+  return { spaces, axes, inputs, unknown };
 }
 
 /** Query heads that read each head of keys and values; undefined where the numbers do not say. */

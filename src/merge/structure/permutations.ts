@@ -28,20 +28,15 @@ export function pickedBy([rows = [], columns = []]: readonly Axis[], permutation
   return { rows: placesOf(rows, permutations), columns: placesOf(columns, permutations) };
 }
 
-/** The model with its parts in another order. `permutations` may be filled later, before values are read. */
-export function permuted(
-  model: NamedModel,
-  { axes }: Anatomy,
-  permutations: Permutations,
-  spaces: ReadonlySet<string>,
-) {
+/** The model with its parts in another order. `known` gives it when a value is read first. */
+export function permuted(model: NamedModel, { axes }: Anatomy, known: () => Permutations, spaces: ReadonlySet<string>) {
   const tensors = new Map(model.tensors);
   for (const [name, entry] of model.tensors) {
     const own = axes.get(name);
     if (!own?.flat().some(({ space }) => space !== undefined && spaces.has(space))) continue;
     tensors.set(
       name,
-      gathered(entry, entry.shape, () => pickedBy(own, permutations), model.ref),
+      gathered(entry, entry.shape, () => pickedBy(own, known()), model.ref),
     );
   }
   return { ...model, tensors };

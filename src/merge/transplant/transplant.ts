@@ -15,10 +15,10 @@ import type { NamedModel } from "../../model/names.ts";
 import type { Approximation, SharedRows, TableQuestion } from "../approximation.ts";
 import { mixedTable, type NewRow } from "../vocabulary/mixed-table.ts";
 import { RowTable } from "../vocabulary/row-table.ts";
+import { pieceSpeller } from "../vocabulary/spell-pieces.ts";
 import { heightOf, tableFor, tablesOf, useOf } from "../vocabulary/tables.ts";
 import { type KeyedVocabulary, keyedVocabulary } from "../vocabulary/token-keys.ts";
 import { allowedIn, exactId, type Matches, matchTokens, type Where } from "./match-tokens.ts";
-import { pieceSpeller } from "./spell-pieces.ts";
 
 export interface TransplantOptions {
   readonly approximate: Bound<Approximation>;

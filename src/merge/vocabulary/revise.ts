@@ -6,6 +6,7 @@ import { isStream } from "../../checkpoint/stream/stream.ts";
 import { vocabularyOf } from "../../data/vocabulary.ts";
 import { type NamedModel, resolve } from "../../model/names.ts";
 import { columnsOf, type Row, type RowSource, reRowed } from "./rows.ts";
+import { pieceSpeller } from "./spell-pieces.ts";
 import { heightOf, tablesOf } from "./tables.ts";
 import { type Known, knownVocabularies, type Target, targetOf } from "./target.ts";
 
@@ -21,12 +22,12 @@ export interface Revised {
  * UserError where the recipe names what is not there, where a table comes through a pipe whose rows would have to be
  * read out of order, or where an adapter changes it.
  */
-export function revise(
+export async function revise(
   recipe: TokenizerRecipe,
   models: ReadonlyMap<string, NamedModel>,
   { first, hasBase }: { readonly first: NamedModel; readonly hasBase: boolean },
   warnings: string[],
-): Revised | undefined {
+): Promise<Revised | undefined> {
   if (isWithoutVocabulary(recipe, models)) return undefined;
   const known = knownVocabularies(recipe, models);
   const target = targetOf(recipe, known, first, warnings);
@@ -34,6 +35,7 @@ export function revise(
   const all = [...known.values()];
   warnings.push(...dropped(all, target), ...gaps(target));
   const sources = new RowSources(recipe, known, target, hasBase ? first : undefined);
+  await sources.cutPieces();
   const revised = all.map((one) => withRows(one, all, sources.of(one, rows), recipe));
   return {
     models: new Map([...known.keys()].map((key, i) => [key, revised[i]!])),
@@ -143,6 +145,8 @@ class RowSources {
   readonly #places: ReadonlyMap<Known, number>;
   readonly #target: Target;
   readonly #base: Known | undefined;
+  /** Rows of the pieces of tokens that are made of them, by model. */
+  readonly #pieces = new Map<Known, ReadonlyMap<string, readonly number[]>>();
 
   constructor(recipe: TokenizerRecipe, known: ReadonlyMap<string, Known>, target: Target, base?: NamedModel) {
     this.#recipe = recipe;
@@ -152,6 +156,18 @@ class RowSources {
     this.#base = [...known.values()].find(({ model }) => model === base);
   }
 
+  /** Cuts the tokens that are made of their pieces. Throws UserError for a tokenizer that cannot be read. */
+  async cutPieces(): Promise<void> {
+    const tokens = this.#recipe.tokens.flatMap(({ token, source }) => (source?.kind === "pieces" ? [token] : []));
+    if (tokens.length === 0) return;
+    for (const one of this.#known.values()) {
+      const spell = await pieceSpeller(one.model.checkpoint);
+      const height = heightOf(one.model);
+      const cut = (token: string) => spell({ id: -1, token, keys: [`text:${token}`] }).filter((id) => id < height);
+      this.#pieces.set(one, new Map(tokens.map((token) => [token, cut(token)])));
+    }
+  }
+
   of(own: Known, count: number): RowSource[] {
     const rules = new Map(this.#recipe.tokens.map((rule) => [rule.token, rule]));
     const rows: RowSource[] = Array.from({ length: count }, () => "padding");
@@ -159,7 +175,7 @@ class RowSources {
       const rule = rules.get(token);
       const mine = this.#row(own, token);
       if (mine && !rule?.force) rows[id] = [mine];
-      else if (rule?.source) rows[id] = this.#named(token, rule.source);
+      else if (rule?.source) rows[id] = this.#named(own, token, rule.source);
       else rows[id] = mine ? [mine] : this.#borrowed(token);
     }
     return rows;
@@ -181,8 +197,17 @@ class RowSources {
     return found.length > 1 && base ? [base] : found;
   }
 
-  #named(token: string, source: NonNullable<TokenizerRecipe["tokens"][number]["source"]>): readonly Row[] {
+  #named(own: Known, token: string, source: NonNullable<TokenizerRecipe["tokens"][number]["source"]>): RowSource {
     if (source.kind === "zero") return [];
+    if (source.kind === "mean") return "padding";
+    if (source.kind === "pieces") {
+      const table = this.#places.get(own)!;
+      const rows = this.#pieces
+        .get(own)!
+        .get(token)!
+        .map((row) => ({ table, row }));
+      return rows.length > 0 ? rows : "padding";
+    }
     const one = this.#model(source.ref, token);
     const wanted = source.kind === "model" ? token : source.token;
     const row = typeof wanted === "string" ? this.#row(one, wanted) : { table: this.#places.get(one)!, row: wanted };

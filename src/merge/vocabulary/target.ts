@@ -66,11 +66,15 @@ export function targetOf(
   const file = new TokenizerFile(source, recipe);
   if (wanted === "union")
     for (const { model } of known.values()) if (model !== source) file.join(new TokenizerFile(model, recipe), warnings);
-  for (const { token, source: from } of recipe.tokens) {
-    if (file.tokens.has(token)) continue;
+  for (const { token, source: from, special } of recipe.tokens) {
+    if (file.tokens.has(token)) {
+      if (from?.kind === "mean" || from?.kind === "pieces")
+        warnings.push(`${token} is a token of ${source.ref} already, whose row stays`);
+      continue;
+    }
     if (from === undefined)
       throw recipe.fail(`${token} is in no tokenizer, and its row has no source`, "name one under its source");
-    file.add(token);
+    file.add(token, special);
   }
   const bytes = file.changed ? { file: file.bytes() } : {};
   return { tokens: file.tokens, size: countTokens(file.tokens), source, ...bytes };

@@ -80,9 +80,9 @@ export class TokenizerFile {
   }
 
   /** Takes a token up that no tokenizer has, whole wherever its text stands. Throws UserError for an empty one. */
-  add(content: string): void {
+  add(content: string, special = false): void {
     if (content === "") throw this.#recipe.fail("a token of no text cannot be added", "name its text under tokens");
-    const flags = { single_word: false, lstrip: false, rstrip: false, normalized: false, special: false };
+    const flags = { single_word: false, lstrip: false, rstrip: false, normalized: false, special };
     this.#addBeside({ id: 0, content, ...flags });
   }
 

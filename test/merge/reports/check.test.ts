@@ -13,12 +13,53 @@ async function check(...models: Checkpoint[]): Promise<CheckReport> {
   return checkModels(recipe!, new Map(models.map((model) => [referenceKey({ path: model.ref }), model])));
 }
 
+/** Checks a recipe with more keys. */
+async function checkMore(more: string, ...models: Checkpoint[]): Promise<CheckReport> {
+  const list = models.map(({ ref }) => `- model: ${ref}\n`).join("");
+  const [recipe] = await parseRecipe(`merge_method: linear\nmodels:\n${list}${more}\n`, "r.yml");
+  return checkModels(recipe!, new Map(models.map((model) => [referenceKey({ path: model.ref }), model])));
+}
+
 const messages = ({ problems }: CheckReport): string[] => problems.map(({ level, message }) => `${level}: ${message}`);
 
 const tokenizer = (tokens: Record<string, number>, added: [string, number][] = []) => ({
   "tokenizer.json": { model: { vocab: tokens }, added_tokens: added.map(([content, id]) => ({ content, id })) },
 });
 const words = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, i) => [`t${i}`, i]));
+
+describe("a check of a recipe that chooses a vocabulary", () => {
+  const level = (tokens: readonly string[]) => ({
+    "tokenizer.json": {
+      added_tokens: [],
+      model: { type: "WordLevel", vocab: Object.fromEntries(tokens.map((token, id) => [token, id])) },
+    },
+  });
+  const [a, b] = [decoder("a", 1, level(["x", "y", "z"])), decoder("b", 1, level(["z", "w", "x"]))];
+
+  test("says what it will be, and does not compare ids as they stand", async () => {
+    const report = await checkMore("tokenizer: {source: union, pad_to_multiple_of: 8}", a, b);
+    expect(messages(report)).toEqual([
+      "note: a pads its embedding: 8 rows for 3 tokens",
+      "note: b pads its embedding: 8 rows for 3 tokens",
+      "note: the vocabulary of the result is that of a with more tokens: 4 tokens, and 4 rows without a token",
+      "note: a has 3 tokens of it, and takes 1 row from others",
+      "note: b has 3 tokens of it, and takes 1 row from others",
+      "warning: 5 rows of a have no token and are left out",
+      "warning: 5 rows of b have no token and are left out",
+    ]);
+    const base = messages(await checkMore("tokenizer_source: base", a, b));
+    expect(base).toContain("note: the vocabulary of the result is that of a: 3 tokens");
+    expect(base).toContain("warning: 1 tokens of b are not in the tokenizer of a: their rows are left out");
+    expect(messages(await checkMore("", a, b)).some((line) => line.startsWith("error: 2 tokens with another id"))).toBe(true); // biome-ignore format: a line
+  });
+
+  test("says what cannot be done", async () => {
+    const none = decoder("none", 1);
+    expect(messages(await checkMore("tokenizer_source: union", a, none))).toContain(
+      "error: r.yml:5:19: none has no tokenizer.json that says which row is which token",
+    );
+  });
+});
 
 describe("a check", () => {
   test("describes every model, the base first", async () => {

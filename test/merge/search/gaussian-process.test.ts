@@ -31,15 +31,21 @@ test("the Matern kernel, by hand", () => {
 });
 
 test("a process passes through its values, is unsure between them, and knows nothing far away", () => {
-  const process = condition([[0], [0.5]], [1, -1], HYPER)!;
+  const process = condition([[0], [0.5]], [1, -1], HYPER);
   expect(predict(process, [0]).mean).toBeCloseTo(1, 5);
   expect(predict(process, [0]).std).toBeLessThan(1e-3);
   expect(predict(process, [0.25]).mean).toBeCloseTo(0, 5);
   expect(predict(process, [9])).toEqual({ mean: expect.closeTo(0, 5), std: expect.closeTo(1, 5) });
 });
 
+test("points that are the same, with no noise between them, are still a process", () => {
+  const same = { ...HYPER, noise: -40, scale: 4 };
+  const process = condition([[0.3], [0.3], [0.3 + 1e-13], [0.9]], [1, 1, 1, 2], same);
+  expect(predict(process, [0.3]).mean).toBeCloseTo(1, 3);
+});
+
 test("evidence of one value is its normal density", () => {
-  const process = condition([[0]], [0.7], { ...HYPER, noise: Math.log(0.5) })!;
+  const process = condition([[0]], [0.7], { ...HYPER, noise: Math.log(0.5) });
   const variance = 1.25 + 1e-10;
   expect(process.evidence).toBeCloseTo(-0.5 * (0.49 / variance) - 0.5 * Math.log(2 * Math.PI * variance), 10);
 });

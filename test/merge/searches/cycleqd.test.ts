@@ -100,6 +100,16 @@ test("the elites of 150 generations are better than the experts at every task", 
   for (const quality of notes.at(-1)!.quality as number[]) expect(quality).toBeGreaterThan(expert + 0.03);
 });
 
+test("the archive holds a tried point for every cell", async () => {
+  const { trials, notes, archive } = await run({}, 40);
+  const tried = new Set(trials.map(({ point }) => JSON.stringify(point)));
+  for (const { point } of archive) expect(tried.has(JSON.stringify(point))).toBe(true);
+  const [one, two, three] = notes.at(-1)!.coverage as number[];
+  expect(archive.length).toBe(one! + two! + three!);
+  for (const { name } of archive) expect(name).toMatch(/^(one|two|three)\/\d+-\d+$/);
+  expect(new Set(archive.map(({ name }) => name)).size).toBe(archive.length);
+});
+
 test("bins are as many as given", async () => {
   const { notes } = await run({ bins: 1 });
   expect(notes.at(-1)!.coverage).toEqual([1, 1, 1]);

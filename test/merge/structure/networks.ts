@@ -1,7 +1,11 @@
 /** Tiny networks of every architecture as checkpoints in memory, and what they compute. */
 import type { Checkpoint, TensorEntry } from "../../../src/checkpoint/checkpoint.ts";
+import { decodeFloats } from "../../../src/checkpoint/decode.ts";
 import { type Batch, collate, stackExamples } from "../../../src/data/batch.ts";
 import type { Gpu } from "../../../src/gpu/gpu.ts";
+import { recipeFromArguments } from "../../../src/merge/plan/arguments.ts";
+import { type MergePlan, planMerge } from "../../../src/merge/plan/merge-plan.ts";
+import { loadMethod } from "../../../src/method/registry.ts";
 import type { Json } from "../../../src/model/architecture.ts";
 import { Model } from "../../../src/model/model.ts";
 import { type NamedModel, nameModels } from "../../../src/model/names.ts";
@@ -9,6 +13,7 @@ import { fillInputs, recordInputs } from "../../../src/run/batch-programs.ts";
 import { Program, profileOf } from "../../../src/tensor/program.ts";
 import { Recorder } from "../../../src/tensor/recorder.ts";
 import { entryOf } from "../../support/entry.ts";
+import { writtenBytes } from "../../support/job.ts";
 import { normals } from "../../support/random.ts";
 
 /** A checkpoint of these tensors. */
@@ -88,3 +93,35 @@ export async function valuesOf(entry: TensorEntry): Promise<Uint8Array> {
   await entry.read(bytes, 0);
   return bytes;
 }
+
+/** What a method makes of checkpoints, planned and run as `merge` does. Options as typed. */
+export async function mergedBy(
+  gpu: Gpu,
+  name: string,
+  {
+    models,
+    base,
+    values = {},
+  }: {
+    readonly models: readonly Checkpoint[];
+    readonly base?: Checkpoint;
+    readonly values?: Readonly<Record<string, string>>;
+  },
+): Promise<{ readonly checkpoint: Checkpoint; readonly plan: MergePlan }> {
+  const method = await loadMethod("merge", name);
+  const recipe = recipeFromArguments({
+    ...{ models: models.map(({ ref }) => ref), method, values: new Map(Object.entries(values)) },
+    ...(base && { base: base.ref }),
+  });
+  const opened = new Map([...models, ...(base ? [base] : [])].map((one) => [one.ref, one]));
+  const plan = await planMerge(recipe, opened, method);
+  const bytes = await writtenBytes(gpu, method, plan.tensors);
+  const entries = plan.tensors.map(({ name: tensor, outDtype, shape }) => ({
+    ...entryOf(tensor, outDtype, shape, decodeFloats(bytes.get(tensor)!, outDtype)),
+  }));
+  return { checkpoint: { ...checkpointOf(name, {}, entries), files: plan.files }, plan };
+}
+
+/** config.json of a checkpoint. */
+export const configOf = ({ files }: Checkpoint): Record<string, unknown> =>
+  JSON.parse(new TextDecoder().decode(files.get("config.json")!));

@@ -36,15 +36,23 @@ export interface RecipeModule {
   readonly parameters: Parameters;
 }
 
-/** Where the row of a token comes from: another model's row of it, the row of another token, or zeros. */
+/**
+ * Where the row of a token comes from: another model's row of it, the row of another token, zeros, the mean of all
+ * rows, or the mean of the rows of the pieces that its text is cut into.
+ */
 export type TokenSource =
   | { readonly kind: "model"; readonly ref: ModelReference }
   | { readonly kind: "token"; readonly ref: ModelReference; readonly token: string | number }
-  | { readonly kind: "zero" };
+  | { readonly kind: "zero" }
+  | { readonly kind: "mean" }
+  | { readonly kind: "pieces" };
 
-/** What is said of one token; `force`: also for models that have it. */
+/**
+ * What is said of one token; `force`: also for models that have it; `special`: it is no part of the text of an answer.
+ */
 export interface TokenRule {
   readonly token: string;
+  readonly special?: boolean;
   readonly source?: TokenSource;
   readonly force: boolean;
 }

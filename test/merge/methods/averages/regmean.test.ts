@@ -10,6 +10,7 @@ import { normal, randomArray } from "../../../experiments/support.ts";
 import { sharedGpu } from "../../../support/gpu.ts";
 import { writeCheckpoint } from "../../checkpoint-file.ts";
 import { mergeArrays, mergeOne } from "../../merge-arrays.ts";
+import { gramOf, reference } from "../../normal-equations.ts";
 
 const gpu = await sharedGpu();
 const folder = mkdtempSync(path.join(os.tmpdir(), "regmean-"));
@@ -18,65 +19,11 @@ afterAll(() => rmSync(folder, { recursive: true }));
 const name = "model.layers.0.mlp.up_proj.weight";
 const values = (size: number, seed: number) => Float32Array.from(randomArray(size, normal(seed)));
 
-/** X^T X / rows of (rows, side). */
-function gramOf(x: ArrayLike<number>, side: number): Float32Array {
-  const rows = x.length / side;
-  return Float32Array.from({ length: side * side }, (_, at) => {
-    let sum = 0;
-    for (let r = 0; r < rows; r++) sum += x[r * side + (at % side)]! * x[r * side + Math.floor(at / side)]!;
-    return sum / rows;
-  });
-}
-
 /** Rows of activations whose columns are alike and of very different size. */
 function inputs(rows: number, side: number, seed: number): Float64Array {
   const own = randomArray(rows * side, normal(seed));
   const common = randomArray(rows, normal(seed + 50));
   return own.map((x, i) => (x + common[Math.floor(i / side)]!) * 10 ** ((i % side) % 3));
-}
-
-/** Solves a x = b for symmetric a by elimination with pivots. */
-function eliminated(a: number[][], b: number[]): number[] {
-  const n = b.length;
-  const m = a.map((row, i) => [...row, b[i]!]);
-  for (let c = 0; c < n; c++) {
-    let p = c;
-    for (let r = c; r < n; r++) if (Math.abs(m[r]![c]!) > Math.abs(m[p]![c]!)) p = r;
-    [m[c], m[p]] = [m[p]!, m[c]!];
-    for (let r = 0; r < n; r++) {
-      const f = r === c ? 0 : m[r]![c]! / m[c]![c]!;
-      if (f !== 0) for (let k = c; k <= n; k++) m[r]![k]! -= f * m[c]![k]!;
-    }
-  }
-  return m.map((row, i) => row[n]! / row[i]!);
-}
-
-/** W = (sum_k w_k W_k G_k) (sum_k w_k G_k)^-1, off-diagonal entries of G_k times `reduce`. */
-function reference(
-  models: readonly ArrayLike<number>[],
-  grams: readonly ArrayLike<number>[],
-  side: number,
-  given: { reduce: number; weights?: number[] },
-) {
-  const weights = given.weights ?? grams.map(() => 1);
-  const of = (k: number, i: number, j: number) => weights[k]! * grams[k]![i * side + j]! * (i === j ? 1 : given.reduce);
-  const each = Array.from({ length: side }, (_, i) => i);
-  const all = (i: number, j: number) => models.reduce((sum: number, _, k) => sum + of(k, i, j), 0);
-  const a = each.map((i) => each.map((j) => all(i, j)));
-  const rows = models[0]!.length / side;
-  return Float64Array.from(
-    Array.from({ length: rows }, (_, r) =>
-      eliminated(
-        a,
-        each.map((j) =>
-          models.reduce(
-            (sum: number, model, k) => sum + each.reduce((part, i) => part + model[r * side + i]! * of(k, i, j), 0),
-            0,
-          ),
-        ),
-      ),
-    ).flat(),
-  );
 }
 
 const write = (tensors: Record<string, { shape: readonly number[]; values: ArrayLike<number> }>) => {

@@ -4,7 +4,7 @@ import { byteCharacters } from "../../data/byte-characters.ts";
 import { loadTokenizer } from "../../data/load-tokenizer.ts";
 import type { Tokenizer } from "../../data/tokenizer.ts";
 import { vocabularyOf } from "../../data/vocabulary.ts";
-import { bytesOfKey, type KeyedToken, textOfKey } from "../vocabulary/token-keys.ts";
+import { bytesOfKey, type KeyedToken, textOfKey } from "./token-keys.ts";
 
 /** Stands before a text that does not begin a word, where a tokenizer marks every beginning as that of a word. */
 const FENCE = "\n";
