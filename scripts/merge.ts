@@ -24,6 +24,7 @@ await script({
     "bun run merge a/ b/ --method linear --weight 0.7,0.3 | bun run merge - c/ --base c/ --method slerp --t 0.3 > out.safetensors",
     "bun run merge hf:org/a hf:org/b+adapter/ --method karcher -o merged/",
     "bun run merge a/ b/ --base base/ --method ties --set weight:mlp=0.2,0.8 --weight 0.5 --explain",
+    "bun run merge a/ b/ --base base/ --method ties --search cma-es --budget 20 --data rows.jsonl --recipes best.yml",
   ],
   methods: "merge",
   methodOptions: "raw",

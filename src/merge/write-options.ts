@@ -20,6 +20,10 @@ export function writeOptions(context: Context): WriteOptions {
   return { ...gguf, ...shardOptions(context) };
 }
 
+/** Options without those that say into how many files a result goes: lineage is the same for every shard. */
+export const withoutShards = (options: Readonly<Record<string, unknown>>): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(options).filter(([name]) => !/^(out_)?shards?(_size)?$/.test(name)));
+
 function shardOptions(context: Context): WriteOptions {
   const shard = textOf(context, "shard");
   const shards = context.options.shards as number | undefined;

@@ -1,5 +1,6 @@
 /** Curves as SVG and PNG. The libraries are only needed here, and only loaded then. */
 import { library } from "../library.ts";
+import { FRONT_HEIGHT, frontFigures } from "./front-figure.ts";
 import { metricsOf, type Run, thinned } from "./read.ts";
 
 const WIDTH = 720;
@@ -8,7 +9,7 @@ const HEIGHT = 200; // of a panel
 /** What needs the libraries, for messages. */
 const PURPOSE = "a figure";
 
-/** One panel per metric, below each other, one line per run. */
+/** One panel per metric, below each other, one line per run; then the fronts of searches. */
 export async function toSvg(runs: readonly Run[], axis: "step" | "tokens" | "seconds"): Promise<string> {
   const Plot = await library<typeof import("@observablehq/plot")>("@observablehq/plot", PURPOSE);
   const { parseHTML } = await library<typeof import("linkedom")>("linkedom", PURPOSE);
@@ -43,8 +44,12 @@ export async function toSvg(runs: readonly Run[], axis: "step" | "tokens" | "sec
     panel.setAttribute("y", String(i * HEIGHT));
     return panel.outerHTML;
   });
-  const height = HEIGHT * panels.length;
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}">${panels.join("")}</svg>\n`;
+  const fronts = runs.flatMap(frontFigures);
+  const placed = fronts.map((front, i) =>
+    front.replace("<svg ", `<svg y="${HEIGHT * panels.length + FRONT_HEIGHT * i}" `),
+  );
+  const height = HEIGHT * panels.length + FRONT_HEIGHT * fronts.length;
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}">${[...panels, ...placed].join("")}</svg>\n`;
 }
 
 export async function toPng(svg: string): Promise<Uint8Array> {

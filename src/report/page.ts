@@ -4,6 +4,7 @@
  */
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { frontFigures } from "./front-figure.ts";
 import { differences, metricsOf, type Run, spellOption, statusOf, thinned } from "./read.ts";
 import { columnsOf, lastOf } from "./tables.ts";
 
@@ -91,6 +92,7 @@ export function toHtml(runs: readonly Run[]): string {
       );
     }),
   );
+  const fronts = runs.flatMap(frontFigures);
   const title = runs.map(({ name }) => name).join(", ");
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -119,6 +121,7 @@ ${
       )
     : ""
 }
+${fronts.length > 0 ? `<h2>Fronts</h2>${fronts.join("")}` : ""}
 ${results.length > 0 ? `<h2>Evaluations</h2>${results.join("")}` : ""}
 <script>${library("uPlot.iife.min.js")}</script>
 <script>const DATA=${embedded(data)};${asset("page.client.js")}</script>

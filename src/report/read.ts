@@ -6,6 +6,7 @@ import path from "node:path";
 import { UserError } from "../errors.ts";
 import { emptyInput } from "../input-end.ts";
 import { repeated } from "../text/repeated.ts";
+import type { Front } from "./front.ts";
 import { isObject, RunBuilder, type Series } from "./run-builder.ts";
 
 export interface Run {
@@ -21,6 +22,8 @@ export interface Run {
   readonly series: ReadonlyMap<string, Series>;
   /** Tables that evaluations left. */
   readonly tables: readonly (readonly Readonly<Record<string, unknown>>[])[];
+  /** What searches over several objectives found. */
+  readonly fronts: readonly Front[];
   readonly warnings: readonly string[];
   /** Lines of the file that are not JSON, counted from 1. */
   readonly bad: readonly number[];
@@ -62,7 +65,7 @@ export function runsOf(file: string, text: string): Run[] {
   const base = file === "-" ? "stdin" : (file.split("/").at(-1) ?? file).replace(/\.(jsonl?|log)$/, "");
   if (rows) {
     const [start, end] = [{ script: "evaluate" }, { ok: true }];
-    const none = { step: undefined, seconds: undefined, series: new Map(), warnings: [], bad: [] };
+    const none = { step: undefined, seconds: undefined, series: new Map(), warnings: [], bad: [], fronts: [] };
     return [{ name: base, file, start, end, ...none, tables: [rows] }];
   }
   if (file === "-" && text === "") throw emptyInput("stdin", 0);
@@ -71,7 +74,7 @@ export function runsOf(file: string, text: string): Run[] {
       text.trim() === "" ? `${file} is empty` : `${file} is not a log: it has no start event`,
       "give a log that a script wrote with --log FILE, or what evaluate wrote with -o FILE.json",
     );
-  return runs.map(({ start, end, step, seconds, series, tables, warnings }, i) => ({
+  return runs.map(({ start, end, step, seconds, series, tables, fronts, warnings }, i) => ({
     name: runs.length > 1 ? `${base} ${i + 1}` : base,
     file,
     start,
@@ -80,6 +83,7 @@ export function runsOf(file: string, text: string): Run[] {
     seconds,
     series,
     tables,
+    fronts,
     warnings: [...warnings],
     bad,
   }));

@@ -3,6 +3,8 @@
  * later replaces what it said before, so that every step stands once, in order.
  */
 
+import { type Front, frontOf, frontRows } from "./front.ts";
+
 /** A metric along a run. Values that are not numbers are NaN: gaps. */
 export interface Series {
   readonly step: number[];
@@ -34,6 +36,7 @@ export class RunBuilder {
   end: Event | undefined;
   readonly series = new Map<string, Series>();
   readonly tables: Event[][] = [];
+  readonly fronts: Front[] = [];
   readonly warnings = new Set<string>();
   /** Tokens up to each `step` line that counts. */
   #steps: { step: number; tokens: number }[] = [];
@@ -83,6 +86,14 @@ export class RunBuilder {
       case "result": {
         const rows = isObject(event.value) ? event.value.rows : undefined;
         if (Array.isArray(rows)) this.tables.push(rows.filter(isObject));
+        break;
+      }
+      case "front": {
+        const front = frontOf(event);
+        if (front) {
+          this.fronts.push(front);
+          this.tables.push(frontRows(front));
+        }
         break;
       }
       case "warning":

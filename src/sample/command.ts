@@ -20,11 +20,20 @@ import { table } from "../text/table.ts";
 import { chat, checkChat } from "./chat.ts";
 import type { SAMPLE } from "./options.ts";
 import { samplingOf } from "./sampling-options.ts";
-import { loadSource, openOthers } from "./sources.ts";
+import { cascadeModels, loadSource, openOthers } from "./sources.ts";
 
 export type SampleContext = PlainContext & { readonly options: CommonValues & Values<typeof SAMPLE> };
 
-export async function sample(context: SampleContext): Promise<Outcome> {
+/** With --cascade its weak model stands before the arguments, which are all prompts. Throws UserError. */
+function withCascade(context: SampleContext): SampleContext {
+  const { cascade, with: others } = context.options;
+  if (cascade === undefined) return context;
+  if (others?.length) throw new UserError("--cascade and --with are two ways to write together", "leave one out");
+  return { ...context, args: [cascadeModels(cascade).weak, ...context.args] };
+}
+
+export async function sample(given: SampleContext): Promise<Outcome> {
+  const context = withCascade(given);
   const { options } = context;
   checkStops(options.stop);
   checkSystem(options);
@@ -52,6 +61,8 @@ export async function sample(context: SampleContext): Promise<Outcome> {
     : await answerAll(context, source, tokenizer, prompts);
   const seconds = (performance.now() - began) / 1000;
   context.signal.throwIfAborted();
+  const summary = source.summary?.();
+  if (summary !== undefined) context.info(summary);
   context.info(`${tokens} tokens in ${seconds.toFixed(1)} s, ${(tokens / seconds).toFixed(1)} tokens/s`);
   return { log: { tokens, tokens_per_s: tokens / seconds } };
 }

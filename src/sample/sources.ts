@@ -8,16 +8,27 @@ import { Model } from "../model/model.ts";
 import { Decoder } from "../run/generating/decoder.ts";
 import type { LogitSource } from "../run/generating/logit-source.ts";
 import { type DescribedModel, openModel } from "../run/open-model.ts";
+import { Cascade } from "./cascade.ts";
 import { Ensemble } from "./ensemble.ts";
 import type { SAMPLE } from "./options.ts";
 
 type Opened = DescribedModel & { readonly checkpoint: Checkpoint };
-type SourceOptions = Pick<Values<typeof SAMPLE>, "with" | "ensemble" | "ensemble_discount" | "dtype" | "offload">;
+type SourceOptions = Pick<
+  Values<typeof SAMPLE>,
+  "with" | "ensemble" | "ensemble_discount" | "cascade" | "conf" | "alpha" | "cascade_by" | "dtype" | "offload"
+> & { readonly seed: number };
+
+/** The models of `--cascade weak,strong`. Throws UserError where they are not two. */
+export function cascadeModels(text: string): { readonly weak: string; readonly strong: string } {
+  const [weak = "", strong = "", ...more] = text.split(",").map((ref) => ref.trim());
+  if (weak !== "" && strong !== "" && more.length === 0) return { weak, strong };
+  throw new UserError(`--cascade ${text} does not name two models`, "for example --cascade weak/,strong/");
+}
 
 /**
- * Opens the models of `--with` and compares them with the first; reads no weights. Throws UserError where an id means
- * another token to one of them. Whoever asked closes the checkpoints, those too that were opened before an error:
- * `opened` hears of each.
+ * Opens the models of `--with`, or the strong one of `--cascade`, and compares them with the first; reads no weights.
+ * Throws UserError where an id means another token to one of them. Whoever asked closes the checkpoints, those too that
+ * were opened before an error: `opened` hears of each.
  */
 export async function openOthers(
   first: Opened,
@@ -25,10 +36,11 @@ export async function openOthers(
   { warn, opened }: { warn(message: string): void; opened(checkpoint: Checkpoint): void },
 ): Promise<Opened[]> {
   const others: Opened[] = [];
-  for (const ref of options.with ?? []) {
+  const refs = options.cascade === undefined ? (options.with ?? []) : [cascadeModels(options.cascade).strong];
+  for (const ref of refs) {
     const other = await openModel(ref, {}, warn);
     opened(other.checkpoint);
-    if (!other.tools) throw new UserError(`${ref} is a classifier; --with needs a language model`, "leave it out");
+    if (!other.tools) throw new UserError(`${ref} is a classifier, and language models write together`, "leave it out");
     const speaker = ({ ref: name, sizes, tools }: Opened) => ({
       ...{ ref: name, outputs: sizes.outputs, files: tools?.files },
     });
@@ -47,13 +59,13 @@ export async function loadSource(
   options: SourceOptions,
   warn?: (message: string) => void,
 ): Promise<{ source: LogitSource; free(): void }> {
-  const { dtype, offload, ensemble, ensemble_discount: discount } = options;
+  const { dtype, offload } = options;
   const decoders: Decoder[] = [];
   for (const { checkpoint } of models) {
     const model = await Model.load(gpu, checkpoint, { dtype, freeze: () => true, offload, ...(warn && { warn }) });
     decoders.push(new Decoder(model, checkpoint.ref));
   }
-  const source = decoders.length === 1 ? decoders[0]! : new Ensemble(decoders, ensemble, discount);
+  const source = sourceOf(decoders, options);
   return {
     source,
     free() {
@@ -61,4 +73,12 @@ export async function loadSource(
       for (const { model } of decoders) model.free();
     },
   };
+}
+
+function sourceOf(decoders: readonly Decoder[], options: SourceOptions): LogitSource {
+  const [first, second] = decoders;
+  if (!second) return first!;
+  if (options.cascade === undefined) return new Ensemble(decoders, options.ensemble, options.ensemble_discount);
+  const { conf: kind, alpha, cascade_by: rule, seed } = options;
+  return new Cascade(first!, second, { kind, alpha, rule, seed });
 }

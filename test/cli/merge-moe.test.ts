@@ -52,6 +52,7 @@ describe("copies of one model", () => {
     ["qwen2_moe", "base", "--experts 2 --architecture qwen2_moe", "Qwen2MoeForCausalLM"],
     ["deepseek", "base", "--experts 4 --shared base", "DeepseekForCausalLM"],
     ["deepseek", "base", "--experts 2 --architecture deepseek", "DeepseekForCausalLM"],
+    ["deepseek", "base", "--experts 4 --shared base --residual-scale 0", "DeepseekForCausalLM"],
     ["olmoe", "olmoe", "--experts 2", "OlmoeForCausalLM"],
     ["mixtral", "base", "--experts 4 --gate-mode centroid --calib rows.jsonl", "MixtralForCausalLM"],
   ] as const;
@@ -61,6 +62,22 @@ describe("copies of one model", () => {
     const { model_type, architectures, hidden_size } = configOf(`of-${base}`);
     expect([model_type, architectures, hidden_size]).toEqual([type, [className], SIZES.hidden_size]);
     expect(relativeError(await tinyLogits(at(`of-${base}`)), await tinyLogits(at(base)))).toBeLessThan(2e-6);
+  });
+
+  test("go to shards and GGUF files as other results do", async () => {
+    const { code, err } = await runShell(
+      [
+        "$MERGE moe base --experts 2 -q -o whole --shards 2",
+        "$MERGE moe base --experts 2 -q -o shards --shard 1/2",
+        "$MERGE moe base --experts 2 -q -o shards --shard 2/2",
+        "cmp whole/model-00001-of-00002.safetensors shards/model-00001-of-00002.safetensors",
+        "cmp whole/model-00002-of-00002.safetensors shards/model-00002-of-00002.safetensors",
+        "$MERGE moe base --experts 2 -q -o made.gguf",
+      ].join(" && "),
+      folder,
+    );
+    expect([code, err]).toEqual([0, ""]);
+    expect(relativeError(await tinyLogits(at("made.gguf")), await tinyLogits(at("base")))).toBeLessThan(1e-5);
   });
 
   test("noise is added to every matrix of an expert, by its name and the seed", async () => {

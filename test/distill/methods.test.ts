@@ -11,6 +11,7 @@ import { method as hidden } from "../../src/distill/methods/hidden.ts";
 import { method as jsd } from "../../src/distill/methods/jsd.ts";
 import { method as kd } from "../../src/distill/methods/kd.ts";
 import { method as lssd } from "../../src/distill/methods/lssd.ts";
+import { method as mowst } from "../../src/distill/methods/mowst.ts";
 import { method as mtard, mtardBalance } from "../../src/distill/methods/mtard.ts";
 import { method as reverseKl } from "../../src/distill/methods/reverse-kl.ts";
 import { method as selfFurther } from "../../src/distill/methods/self-further.ts";
@@ -19,6 +20,7 @@ import { method as skewRkl } from "../../src/distill/methods/skew-rkl.ts";
 import { method as taid, taidSchedule } from "../../src/distill/methods/taid.ts";
 import { method as tvd } from "../../src/distill/methods/tvd.ts";
 import { cosineDistance, meanSquare } from "../../src/distill/state-distance.ts";
+import { confidence } from "../../src/run/confidence.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { checkOp, runOp } from "../support/program.ts";
 import { normals } from "../support/random.ts";
@@ -454,5 +456,51 @@ describe("hidden", () => {
     expect(() => selfFurther.states!(undefined as never, { sizes } as never)).toThrow(
       "the teacher is 6 wide, the student 4",
     );
+  });
+});
+
+describe("mowst", () => {
+  const weak = [2, 0.5, 0, -1];
+  const strong = [0.5, 0.2, 0.1, -0.3];
+  const nll = (logits: readonly number[], target: number) => -Math.log(softmax(logits)[target]!);
+  /** Gradient of the cross-entropy. */
+  const slope = (logits: readonly number[], target: number) =>
+    softmax(logits).map((p, i) => p - (i === target ? 1 : 0));
+
+  test.each(["variance", "entropy"] as const)("each model by what the other leaves to it, %s", async (conf) => {
+    const c = confidence(weak, conf, 1.5);
+    const wanted = c * nll(weak, 1) + (1 - c) * nll(strong, 1);
+    const settings = { conf, alpha: 1.5 };
+    const run = { outputs: 4, targets: [1] };
+    const first = await runRows(gpu, mowst, { ...run, student: strong, teachers: [weak], settings });
+    expect(first.losses[0]).toBeCloseTo(wanted, 5);
+    expect(first.notes.confidence![0]).toBeCloseTo(c, 5);
+    expect(
+      worst(
+        first.gradient,
+        slope(strong, 1).map((x) => (1 - c) * x),
+      ),
+    ).toBeLessThan(2e-6);
+    const second = await runRows(gpu, mowst, {
+      ...{ ...run, student: weak, teachers: [strong] },
+      settings: { ...settings, role: "weak" },
+    });
+    expect(second.losses[0]).toBeCloseTo(wanted, 5);
+    expect(
+      worst(
+        second.gradient,
+        slope(weak, 1).map((x) => c * x),
+      ),
+    ).toBeLessThan(2e-6);
+  });
+
+  test("with c = 1 the weak model learns alone, and with c = 0 the strong one", async () => {
+    const run = { outputs: 4, targets: [2], student: strong };
+    const sure = await runRows(gpu, mowst, { ...run, teachers: [weak], settings: { alpha: 0 } });
+    expect(worst(sure.gradient, [0, 0, 0, 0])).toBe(0);
+    expect(sure.losses[0]).toBeCloseTo(nll(weak, 2), 5);
+    const unsure = await runRows(gpu, mowst, { ...run, teachers: [[3, 3, 3, 3]] });
+    expect(unsure.losses[0]).toBeCloseTo(nll(strong, 2), 5);
+    expect(worst(unsure.gradient, slope(strong, 2))).toBeLessThan(2e-6);
   });
 });

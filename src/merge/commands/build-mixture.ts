@@ -11,6 +11,7 @@ import { type ModelReference, referenceKey } from "../../checkpoint/reference.ts
 import { isStream } from "../../checkpoint/stream/stream.ts";
 import { createWriter, writtenBytes } from "../../checkpoint/write/write.ts";
 import type { Context, Outcome } from "../../cli/context.ts";
+import { refuseInputs } from "../../cli/target.ts";
 import { isTokens } from "../../data/batch.ts";
 import { groupsOf } from "../../data/groups.ts";
 import { UserError } from "../../errors.ts";
@@ -28,7 +29,7 @@ import type { MOE } from "../experts/options.ts";
 import { checkMixture, type Expert, type MixtureParts, planMixture, type RouterRows } from "../experts/plan.ts";
 import { printMixture } from "../experts/report.ts";
 import { writeMade } from "../experts/values.ts";
-import { writeOptions } from "../write-options.ts";
+import { withoutShards, writeOptions } from "../write-options.ts";
 
 type MoeContext = Context<typeof MOE>;
 
@@ -152,7 +153,7 @@ function rowsOf(gates: Gates, experts: number, width: number): RouterRows {
 
 /** What the lineage of the result says of this step. */
 async function historyOf(context: MoeContext, { recipe, text, models }: Asked) {
-  const { shared, ...chosen } = context.chosen;
+  const { shared, ...chosen } = withoutShards(context.chosen);
   const step = {
     script: "merge moe",
     version: context.version,
@@ -186,6 +187,12 @@ export async function buildMixture(context: MoeContext, asked: Asked): Promise<O
   if (form.shared.gated && asksForPrompts(recipe.mode) && promptedShared(recipe).length === 0)
     context.warn("the shared expert has no positive_prompts: its gate is zeros, which lets half of it through");
   const lineage = await historyOf(context, asked);
+  // What a recipe names the frame does not know; other shards read it while this one is written.
+  if (context.options.shard !== undefined)
+    refuseInputs(
+      context.out,
+      moeReferences(recipe).flatMap(({ path, adapter }) => [path, ...(adapter ? [adapter.path] : [])]),
+    );
   const output = { tensors: plan.tensors, files: plan.files, lineage };
   if (context.dryRun) {
     const written = writtenBytes(context.out, output, writing(context));

@@ -27,7 +27,7 @@ base's. Weights of a token's experts sum to one, so equal experts compute what t
     about: "Merge the experts of a mixture into fewer (M-SMoE).",
     args: "[model]",
     examples: [
-      "bun run merge msmoe mixture/ --groups 2 --calib rows.jsonl -o fewer/",
+      "bun run merge msmoe mixture/ --groups 1 --calib rows.jsonl -o fewer/",
       "bun run merge msmoe mixture/ --groups 1 --similarity router-rows --calib rows.jsonl -o one/",
     ],
     output: "checkpoint",

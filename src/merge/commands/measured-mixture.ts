@@ -17,7 +17,7 @@ import { table } from "../../text/table.ts";
 import { type Mixture, mixtureOf } from "../experts/mixture.ts";
 import type { DENSE, MSMOE } from "../experts/options.ts";
 import { type MadeTensor, PIECE, writeMade } from "../experts/values.ts";
-import { writeOptions } from "../write-options.ts";
+import { withoutShards, writeOptions } from "../write-options.ts";
 
 export type MixtureContext = Context<typeof MSMOE> | Context<typeof DENSE>;
 
@@ -86,7 +86,8 @@ export async function writeMixture(
   result: MixtureResult,
 ): Promise<Outcome> {
   const { checkpoint } = mixture;
-  const step = { script: result.script, version: context.version, options: { ...context.chosen }, seed: context.seed };
+  const options = withoutShards(context.chosen);
+  const step = { script: result.script, version: context.version, options, seed: context.seed };
   const lineage = lineageOf(step, [{ checkpoint, role: "model" }], (text) => context.warn(text));
   const files = new Map(checkpoint.files);
   files.set("config.json", new TextEncoder().encode(`${JSON.stringify(result.config, null, 2)}\n`));

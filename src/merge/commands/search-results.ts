@@ -151,10 +151,7 @@ export async function writeResult(context: Context, found: Found, { merge }: Wri
     ...(recipes !== undefined && { recipes }),
     ...(written && { out: context.out, ...written }),
   });
-  context.log.event("front", {
-    objectives: objectives.map(({ name }) => name),
-    trials: trialJsons(pareto ? front : [best]),
-  });
+  if (pareto) context.log.event("front", { objectives: objectives.map(({ name }) => name), trials: trialJsons(front) });
   if (written || recipes !== undefined) context.print(told);
   else {
     context.info(told);

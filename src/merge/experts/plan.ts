@@ -131,6 +131,8 @@ export async function planMixture(parts: MixtureParts): Promise<MixturePlan> {
   });
   if (zeros.length > 0)
     remarks.push(`${zeros.length} biases that ${base.ref} does not have are zeros, the first is ${zeros[0]}`);
+  const types = new Set(tensors.filter(({ name }) => form.place(name)?.part === "expert").map(({ dtype }) => dtype));
+  if (types.size > 1) remarks.push(`experts are stored as ${[...types].join(" and ")}; a dtype makes them one type`);
   remarks.push(...leftovers(base, used));
   const files = new Map(base.checkpoint.files);
   files.set("config.json", new TextEncoder().encode(`${JSON.stringify(config, null, 2)}\n`));

@@ -103,7 +103,7 @@ function checkObjective(
   if (method.gold === "required")
     throw new UserError(
       `${method.name} compares with a gold model, which a search does not load`,
-      "search for another metric, and evaluate the result with --gold",
+      "search for another metric, and evaluate the result beside the gold model",
     );
   if (group === "all") return;
   if (method.across)

@@ -88,13 +88,12 @@ function knobsOf(
   const base = document.base_model === undefined ? undefined : keyOf(document.base_model);
   const names = namesOf(document.models, keyOf);
   const groups = groupsOf(options);
+  const merged = [...document.models.keys()].filter((i) => keyOf(document.models[i]!.model) !== base);
   return ranges.flatMap((range) => {
     const { parameter, filter } = range;
     const spec = method.options[parameter]!;
     // A base that only is the origin has no value of its own.
-    const models = [...document.models.keys()].filter(
-      (i) => method.base === "input" || keyOf(document.models[i]!.model) !== base,
-    );
+    const models = method.base === "input" ? [...document.models.keys()] : merged;
     const owners = spec.per === "model" ? models : [undefined];
     return owners.flatMap((model) =>
       groups.map((_, group) => {
@@ -105,9 +104,9 @@ function knobsOf(
         const said = scope?.[parameter] ?? document.parameters?.[parameter];
         const given = options.assumed.includes(parameter) ? undefined : said;
         const gene = geneOf(name, range, given, spec.default);
-        const isWeight = gene.kind === "real" && parameter === "weight" && model !== undefined;
-        const owned = isWeight ? { ...gene, weightOf: models.indexOf(model) } : gene;
-        return { gene: owned, parameter, filter, model, group };
+        const position = model === undefined ? -1 : merged.indexOf(model);
+        const isWeight = parameter === "weight" && gene.kind === "real" && position >= 0;
+        return { gene: isWeight ? { ...gene, weightOf: position } : gene, parameter, filter, model, group };
       }),
     );
   });

@@ -59,13 +59,13 @@ export class Decoder implements LogitSource {
   }
 
   /**
-   * Runs a program over sequences at once, each after its first `shared` tokens, padded to the longest; padding lies
-   * beyond what a row sees.
+   * Runs a program over sequences at once, each after its first tokens, as many as `shared` says of each, padded to the
+   * longest; padding lies beyond what a row sees.
    */
-  async #readAll(sequences: readonly (readonly number[])[], shared: number): Promise<Program> {
-    const rest = sequences.map((sequence) => sequence.slice(shared));
+  async #readAll(sequences: readonly (readonly number[])[], shared: readonly number[]): Promise<Program> {
+    const rest = sequences.map((sequence, row) => sequence.slice(shared[row]));
     const longest = rest.reduce((a, { length }) => Math.max(a, length), 0);
-    const length = Math.min(bucketLength(longest), this.#cached!.memory.capacity - shared);
+    const length = Math.min(bucketLength(longest), this.#cached!.memory.capacity - Math.max(...shared));
     // Where the length of a sequence decides how it turns, padding must not lengthen it; nor may it enter a state.
     const { turnsAnewBeyond, recurrent } = this.model.sizes;
     const padding = turnsAnewBeyond === undefined && !recurrent ? undefined : -1;
@@ -74,7 +74,7 @@ export class Decoder implements LogitSource {
     for (const [row, own] of rest.entries()) {
       ids.set(own, row * length);
       for (let i = 0; i < length; i++)
-        positions[row * length + i] = i < own.length || padding === undefined ? shared + i : padding;
+        positions[row * length + i] = i < own.length || padding === undefined ? shared[row]! + i : padding;
     }
     const program = await this.#program(length);
     program.write("ids", ids);
@@ -135,7 +135,10 @@ export class Decoder implements LogitSource {
     const { most, names, goesOn = false } = options;
     this.#names = names;
     this.#cache(prompts.length, Math.min(this.model.sizes.maxPositions, most), goesOn);
-    const program = await this.#readAll(prompts, goesOn ? this.#sharedWith(prompts[0]!) : 0);
+    const program = await this.#readAll(
+      prompts,
+      prompts.map((prompt) => (goesOn ? this.#sharedWith(prompt) : 0)),
+    );
     this.#held = prompts.length === 1 ? [...prompts[0]!] : [];
     return this.#logits(program, prompts.keys());
   }
@@ -143,7 +146,13 @@ export class Decoder implements LogitSource {
   async next(sequences: readonly (readonly number[])[], running: ReadonlySet<number>): Promise<Float32Array> {
     const { turnsAnewBeyond } = this.model.sizes;
     if ([...running].some((row) => sequences[row]!.length - 1 === turnsAnewBeyond))
-      return this.#logits(await this.#readAll(sequences, 0), running);
+      return this.#logits(
+        await this.#readAll(
+          sequences,
+          sequences.map(() => 0),
+        ),
+        running,
+      );
     const program = await this.#program(1);
     // Rows that are done repeat their last token at its place, which changes nothing.
     program.write(
@@ -154,6 +163,22 @@ export class Decoder implements LogitSource {
       "positions",
       Int32Array.from(sequences, (sequence) => sequence.length - 1),
     );
+    if (sequences.length === 1) this.#held = [...sequences[0]!];
+    return this.#logits(program, running);
+  }
+
+  /**
+   * The logits after the last token of each sequence, of which the first tokens were read, as many as `read` says of
+   * each: what came since is read at once. Of sequences that are not `running` nothing counts.
+   */
+  async catchUp(
+    sequences: readonly (readonly number[])[],
+    read: readonly number[],
+    running: ReadonlySet<number>,
+  ): Promise<Float32Array> {
+    const anew = this.model.sizes.turnsAnewBeyond !== undefined;
+    const from = sequences.map(({ length }, row) => (anew ? 0 : Math.min(read[row]!, length - 1)));
+    const program = await this.#readAll(sequences, from);
     if (sequences.length === 1) this.#held = [...sequences[0]!];
     return this.#logits(program, running);
   }

@@ -60,7 +60,10 @@ export class Generator {
     const running = new Set(prompts.keys());
     const names = options.names ?? prompts.map((_, row) => `prompt ${row + 1}`);
 
-    let logits = await this.#source.read(prompts, { most: Math.min(most, longest + maxTokens), names, goesOn });
+    let logits = await this.#source.read(prompts, {
+      ...{ most: Math.min(most, longest + maxTokens), names, goesOn },
+      ...(keys && { keys }),
+    });
     for (let made = 1; ; made++) {
       for (const row of [...running]) {
         const sequence = sequences[row]!;

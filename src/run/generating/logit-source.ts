@@ -5,6 +5,8 @@ export interface ReadOptions {
   readonly most: number;
   /** What messages call the rows. */
   readonly names: readonly string[];
+  /** Distinguish the rows from others with the same seed; their places when left out. */
+  readonly keys?: readonly string[];
   /**
    * Of one prompt: begins after the tokens that it shares with what was read and written last, whose keys and values
    * are still there.
@@ -26,5 +28,7 @@ export interface LogitSource {
   plan(batch: number, longest: number, maxTokens: number): Promise<number>;
   /** What is worth telling of the answer of a row, beside its text; nothing when left out. */
   notes?(row: number): Readonly<Record<string, unknown>>;
+  /** A line about all answers so far; nothing when left out. */
+  summary?(): string;
   free(): void;
 }
