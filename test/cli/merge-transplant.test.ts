@@ -3,7 +3,8 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { merge, readTensors, shell } from "./merge-models.ts";
+import type { Dtype } from "../../src/checkpoint/dtype.ts";
+import { merge, readTensors, shell, writeModel } from "./merge-models.ts";
 
 setDefaultTimeout(30_000); // the machine may be busy
 
@@ -51,6 +52,33 @@ test("a model that comes through a pipe gives the same tables", async () => {
   expect([made.code, made.err]).toEqual([0, expect.stringContaining("streamed/")]);
   const [folder, streamed] = [tensors("moved"), tensors("streamed")];
   for (const [name, { data }] of folder) expect([name, streamed.get(name)!.data]).toEqual([name, data]);
+});
+
+test("a tied model stays tied, and a tied donor answers for its head", async () => {
+  for (const name of ["base", "b"]) {
+    const made = [...tensors(name)]
+      .filter(([tensor]) => tensor !== HEAD)
+      .map(([tensor, { dtype, shape, data }]) => ({
+        name: tensor,
+        dtype: dtype as Dtype,
+        shape,
+        bytes: data.length,
+        data,
+      }));
+    const files = { "config.json": { ...json(`${name}/config.json`), tie_word_embeddings: true } };
+    const texts = Object.fromEntries(["tokenizer.json", "tokenizer_config.json"].map((file) => [file, readFileSync(join(cwd, name, file), "utf8")])); // biome-ignore format: a line
+    writeModel(join(cwd, `tied-${name}`), made, { ...files, ...texts });
+  }
+  await run("base b --terms 3 -o untied/");
+  expect((await run("tied-base b --terms 3 -o tied/")).code).toBe(0);
+  const [tied, untied] = [tensors("tied"), tensors("untied")];
+  expect(tied.has(HEAD)).toBe(false);
+  expect(tied.get(TABLE)!.data).toEqual(untied.get(TABLE)!.data);
+  expect((await run("base tied-b --terms 3 -o other/")).code).toBe(0);
+  const other = tensors("other");
+  expect(other.get(TABLE)!.data).toEqual(untied.get(TABLE)!.data);
+  expect(other.get(HEAD)!.shape).toEqual([62, 8]);
+  expect(other.get(HEAD)!.data).not.toEqual(untied.get(HEAD)!.data);
 });
 
 test("noise and scale change approximated rows alone", async () => {

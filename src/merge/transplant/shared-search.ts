@@ -10,7 +10,7 @@ import { profileOf } from "../../tensor/program.ts";
 import type { RowTable } from "../vocabulary/row-table.ts";
 
 /** Bytes of f32 that a block of rows is brought in by. */
-const BLOCK = 1 << 26;
+const BLOCK = 1 << 25;
 
 interface Block {
   readonly first: number;
@@ -116,8 +116,12 @@ export class SharedSearch {
 }
 
 /** BF16 is the upper half of f32. */
-const upperHalves = (values: Float32Array<ArrayBuffer>): Uint16Array =>
-  Uint16Array.from(new Uint32Array(values.buffer, values.byteOffset, values.length), (word) => word >>> 16);
+function upperHalves(values: Float32Array<ArrayBuffer>): Uint16Array {
+  const words = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  const halves = new Uint16Array(words.length);
+  for (let i = 0; i < words.length; i++) halves[i] = words[i]! >>> 16;
+  return halves;
+}
 
 function strongestOf(
   answers: readonly (readonly [largest: Float32Array, places: Float32Array])[],
