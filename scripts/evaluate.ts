@@ -23,6 +23,7 @@ await script({
     "bun run evaluate unlearned/ --gold retrained/ --original before/ --data forget.jsonl --probe revive",
     "bun run evaluate model/ --data forget.jsonl --probe trace",
     "bun run evaluate imatrix model/ --data rows.jsonl -o imatrix.gguf",
+    "bun run evaluate model/ --data rows.jsonl --probe fisher --fisher-save model.fisher.safetensors",
     "bun run evaluate gram model/ --data rows.jsonl -o model.gram.safetensors",
     "bun run merge a/ b/ --method linear | bun run evaluate --data rows.jsonl --pass > merged.safetensors",
   ],
@@ -56,6 +57,7 @@ await script({
       args: "[model]",
       examples: [
         "bun run evaluate gram a/ --data a.jsonl -o a.gram.safetensors",
+        "bun run evaluate gram b/ --data b.jsonl -o b.gram.safetensors",
         "bun run merge a/ b/ --method regmean --stats a.gram.safetensors,b.gram.safetensors -o merged/",
       ],
       output: "checkpoint",

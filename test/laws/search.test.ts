@@ -2,7 +2,7 @@
  * What every search promises: points lie in the space, the same seed asks for the same, and a search that is told its
  * scores again goes on as the one that was never stopped.
  */
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { Random } from "../../src/data/random.ts";
 import type { Point, Scored, SearchMethod, SearchSetup } from "../../src/merge/search/contract.ts";
 import { isIn, type Space } from "../../src/merge/search/space.ts";
@@ -16,6 +16,8 @@ const SPACE: Space = [
   { kind: "integer", name: "rank", low: 1, high: 4, default: 2 },
   { kind: "choice", name: "normalize", choices: [true, false], default: true },
 ];
+
+setDefaultTimeout(30_000); // the machine may be busy
 
 const BUDGET = 36;
 

@@ -9,15 +9,13 @@
 import { Random } from "../../data/random.ts";
 import { mirrored } from "../search/cma.ts";
 import { defineSearch, type Scored } from "../search/contract.ts";
+import { evened } from "../search/even-scores.ts";
 import { fit, type Hyper, logImprovement, predict } from "../search/gaussian-process.ts";
 import { defaults, type GeneValues, placeOf, placesOf, pointAt, type Space } from "../search/space.ts";
 
 /** Rounds in which the best candidate is moved a little, and moves per round. */
 const ROUNDS = [0.1, 0.03, 0.01, 0.003];
 const MOVES = 40;
-
-/** Scores lower than so many times the distance from the median to the best are raised to it. */
-const FAR = 5;
 
 /** Points up to which the kernel is fitted anew at every step; later once per twentieth more. */
 const EVERY_STEP = 40;
@@ -27,17 +25,6 @@ const features = (space: Space, values: GeneValues): number[] =>
   space.flatMap((gene, i) =>
     gene.kind === "choice" ? gene.choices.map((c) => (c === values[i] ? 1 : 0)) : [placeOf(gene, values[i]!)],
   );
-
-/** Scores of mean 0 and variance 1; failed and far too low ones count as low, no more. */
-export function evened(scores: readonly number[]): number[] {
-  const finite = scores.filter(Number.isFinite).sort((a, b) => a - b);
-  const [best = 0, median = 0] = [finite.at(-1), finite[Math.floor(finite.length / 2)]];
-  const floor = Math.max(finite[0] ?? 0, median - FAR * (best - median));
-  const raised = scores.map((score) => Math.max(Number.isFinite(score) ? score : floor, floor));
-  const mean = raised.reduce((a, b) => a + b, 0) / raised.length;
-  const std = Math.sqrt(raised.reduce((sum, y) => sum + (y - mean) ** 2, 0) / raised.length);
-  return raised.map((y) => (std > 0 ? (y - mean) / std : 0));
-}
 
 export const method = defineSearch({
   name: "bo",

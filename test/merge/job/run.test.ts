@@ -101,3 +101,17 @@ test("values that go per model are lists", async () => {
 test("the peak does not grow with the number of tensors", () => {
   expect(peakBytes(tasks(1000), linear)).toEqual(peakBytes(tasks(100), linear));
 });
+
+test("what a method holds of its largest tensors is in the peak, on the side where it lies", () => {
+  const plain = peakBytes(tasks(9), linear);
+  const holding = (gpu: number, host: number): MergeMethod => ({
+    ...linear,
+    holds: ({ shape, count }) => ({ gpu: gpu * count * shape[0]!, host: host * shape[0]! }),
+  });
+  const [onGpu, onHost] = [peakBytes(tasks(9), holding(2 ** 20, 0)), peakBytes(tasks(9), holding(0, 2 ** 20))];
+  // Six at a time; of nine tensors of 1 to 5 rows the largest six have 5 + 4 + 4 + 3 + 3 + 2.
+  expect(onGpu).toEqual({ gpu: plain.gpu + 21 * 2 * 2 ** 20, host: plain.host });
+  expect(onHost).toEqual({ gpu: plain.gpu, host: plain.host + 21 * 2 ** 20 });
+  // One that needs more than the budget runs alone.
+  expect(peakBytes(tasks(9), holding(0, 2 ** 30)).host).toBe(plain.host + 5 * 2 ** 30);
+});

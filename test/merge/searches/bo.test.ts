@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
 import { Random } from "../../../src/data/random.ts";
+import { evened } from "../../../src/merge/search/even-scores.ts";
 import type { GeneValues } from "../../../src/merge/search/space.ts";
-import { evened, method } from "../../../src/merge/searches/bo.ts";
+import { method } from "../../../src/merge/searches/bo.ts";
 import { method as random } from "../../../src/merge/searches/random.ts";
 import { bestOf, searchOf, unitSpace } from "../../support/search.ts";
 
@@ -58,6 +59,7 @@ test("failed and broken trials count as low, no more", () => {
   expect(scores[2]! - scores[0]!).toBeGreaterThan(0.3);
   expect(scores.reduce((a, b) => a + b, 0)).toBeCloseTo(0, 12);
   expect(evened([2, 2])).toEqual([0, 0]);
+  expect(evened([1, 0, 1])[1]!).toBeCloseTo(-Math.SQRT2, 12);
   expect(evened([Number.NEGATIVE_INFINITY])).toEqual([0]);
 });
 
