@@ -1,4 +1,6 @@
 /** A combination of adapters, module by module: its plan, and what each module becomes. */
+
+import type { SharedModule } from "../checkpoint/adapter/together.ts";
 import type { AdapterValue } from "../checkpoint/adapter/value.ts";
 import type { WrittenModule } from "../checkpoint/adapter/written.ts";
 import { UserError } from "../errors.ts";
@@ -6,7 +8,6 @@ import type { Gpu } from "../gpu/gpu.ts";
 import { keyedUnits } from "../keyed-random.ts";
 import { type HostMatrix, hostMatrix, hostProduct } from "../tensor/linear-algebra/leading-svd.ts";
 import { isRandomised, truncatedSvd } from "../tensor/linear-algebra/truncated-svd.ts";
-import type { SharedModule } from "./adapters.ts";
 import type { CombineMethod, Part, Product } from "./contract.ts";
 
 export interface Combination {

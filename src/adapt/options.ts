@@ -1,6 +1,9 @@
 /** Options of the `adapt` script's sub-commands. */
-import { dtypeWord } from "../checkpoint/dtype.ts";
+import { type Dtype, dtypeWord } from "../checkpoint/dtype.ts";
 import type { Options } from "../method/options.ts";
+
+/** Types of an adapter's matrices by their option. */
+export const DTYPES: Readonly<Record<string, Dtype>> = { f32: "F32", bf16: "BF16", f16: "F16" };
 
 const DTYPE = {
   dtype: {

@@ -1,9 +1,9 @@
 /** An adapter's module at another rank. */
 import type { LowRankModule } from "../checkpoint/adapter/value.ts";
+import type { StoredFactors } from "../checkpoint/adapter/write-adapter.ts";
 import { hostMatrix } from "../tensor/linear-algebra/leading-svd.ts";
 import { svdOfProduct } from "../tensor/linear-algebra/low-rank.ts";
 import { asProduct } from "./forms.ts";
-import type { StoredFactors } from "./write.ts";
 
 export interface Resized {
   readonly module: LowRankModule;

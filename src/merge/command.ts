@@ -14,6 +14,7 @@ import { loadMethod } from "../method/registry.ts";
 import { sizeOf } from "../tensor/tensor.ts";
 import { humanBytes } from "../text/format.ts";
 import { quote } from "../text/quote.ts";
+import { areAdapters, mergeAdapters, refuseAdapterRank } from "./commands/adapters.ts";
 import { type Context, type GivenRecipes, readRecipes, textOf } from "./commands/given-recipes.ts";
 import {
   checkLearning,
@@ -278,6 +279,12 @@ export async function runMerge(
   context.onExit(() => models.close());
   const openGpu = deviceOf(context);
   const last = recipes.at(-1)!;
+  if (recipes.length === 1 && !context.options.check && (await areAdapters(last)))
+    return mergeAdapters(context, {
+      ...{ recipe: last, settings: settingsOf(context, last), openGpu },
+      lineage: (opened, own) => historyOf(context, last, text, opened, true, own),
+    });
+  refuseAdapterRank(context);
   const results = namedResults(context, recipes);
   const planned = async (recipe: Recipe) => {
     const { plan, method, opened, own } = await planLearner(context, recipe, models, planOptions(context));

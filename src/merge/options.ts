@@ -4,6 +4,11 @@ import type { Options } from "../method/options.ts";
 
 /** How a result is written. */
 export const WRITING = {
+  adapter_rank: {
+    type: "number.integer >= 1",
+    value: "N",
+    help: "rank of the result where all models are adapters; the largest of theirs when left out",
+  },
   shards: { type: "number.integer >= 1", value: "N", help: "number of files in the output folder" },
   shard: {
     type: "string",

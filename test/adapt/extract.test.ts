@@ -305,6 +305,43 @@ test("added tokens: embedding and head are saved whole, and the tokenizer goes w
   expect(JSON.parse(new TextDecoder().decode(applied.files.get("config.json"))).vocab_size).toBe(52);
 });
 
+test("convolutions are decomposed as matrices, and what has no place is named", async () => {
+  const shapes: Record<string, readonly number[]> = {
+    ...{ "block.conv.weight": [6, 3, 2, 2], "block.conv.bias": [6], "block.depthwise.weight": [6, 1, 3] },
+    "block.experts.down_proj": [2, 4, 5],
+  };
+  const write = async (name: string, seed: number, only: (tensor: string) => boolean) => {
+    const tensors = Object.entries(shapes).map(([tensor, shape]) => ({
+      ...{ name: tensor, dtype: "F32" as const, shape, bytes: 4 * sizeOf(shape) },
+    }));
+    const writer = await createWriter(at(name), { tensors, files: new Map(), lineage: [] });
+    for (const { name: tensor, shape } of tensors)
+      await writer.write(tensor, encodeFloats(normals(only(tensor) ? seed : 1, sizeOf(shape), 1), "F32"));
+    await writer.finish();
+  };
+  await write("conv-base", 1, () => true);
+  await write("conv-tuned", 2, (tensor) => !tensor.includes("experts"));
+  await runExtract([at("conv-tuned")], at("conv-lora"), { base: at("conv-base") });
+  expect(configIn(at("conv-lora"))).toMatchObject({
+    target_modules: ["conv"],
+    modules_to_save: ["depthwise"],
+    bias: "all",
+  });
+  const opened = await openPlain(at("conv-lora"));
+  const shapeOf = (tensor: string) => opened.tensors.get(`base_model.model.block.${tensor}`)?.shape;
+  expect([shapeOf("conv.lora_A.weight"), shapeOf("conv.lora_B.weight")]).toEqual([
+    [6, 3, 2, 2],
+    [6, 6, 1, 1],
+  ]);
+  expect(shapeOf("conv.base_layer.bias")).toEqual([6]);
+  const { error } = await apart(`${at("conv-base")}+${at("conv-lora")}`, at("conv-tuned"));
+  expect(error).toBeLessThan(2e-6);
+  await write("expert-tuned", 2, () => true);
+  expect(runExtract([at("expert-tuned")], at("expert-lora"), { base: at("conv-base") })).rejects.toThrow(
+    "block.experts.down_proj changed",
+  );
+});
+
 test("what does not fit is refused by name", async () => {
   const { base, tuned } = await makePair("refusals", llama!, everything);
   const other = (await makePair("other", { ...llama!, hidden_size: 48 }, () => undefined)).base;

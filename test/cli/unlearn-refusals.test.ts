@@ -37,6 +37,11 @@ describe("refusals", () => {
     ],
     ["base ~retain --method grad-ascent --anchor retain", "--anchor retain needs --retain", ""],
     ["base --forget-weight 0 --retain-weight 0", "--forget-weight 0 leaves npo nothing to learn", ""],
+    [
+      "base ~retain --method grad-ascent --term-weights pareto",
+      "--term-weights pareto weighs a forget and a retain term, and here is one term",
+      "give --retain",
+    ],
     ["base --method pdu --retain-loss none", "--retain-loss none leaves pdu nothing to follow", "its retain weight"],
     ["base --rho 0.1", "--rho has no effect without --smooth cr, gp, rs or sam", "give both"],
     ["base --rho 0.1 --smooth wa", "wa has no option --rho", "smoothings with --rho: cr, gp, rs, sam"],

@@ -1,14 +1,22 @@
 /** `adapt combine`: several adapters of one base to one, without the base. */
+
+import {
+  carriedConfig,
+  openAdapters,
+  sharedModules,
+  sharedWhole,
+  warnOfBases,
+} from "../../checkpoint/adapter/together.ts";
+import { writeAdapter } from "../../checkpoint/adapter/write-adapter.ts";
 import { adapterPlan } from "../../checkpoint/adapter/written.ts";
 import { lineageOf } from "../../checkpoint/lineage/input.ts";
 import type { Context, Outcome } from "../../cli/context.ts";
 import { UserError } from "../../errors.ts";
 import { humanBytes } from "../../text/format.ts";
-import { carriedConfig, DTYPES, openAdapters, sharedModules, sharedWhole, warnOfBases } from "../adapters.ts";
 import { bytesFor, type Combination, combineModule, planCombination, usesGpu } from "../combination.ts";
 import type { COMBINE } from "../options.ts";
+import { DTYPES } from "../options.ts";
 import { bytesOf, checkPlace, gpuOnDemand, valuesOf, writeOptions, written } from "../result.ts";
-import { writeAdapter } from "../write.ts";
 
 /** One weight per adapter. Throws UserError for another number of them. */
 function weightsFor(given: readonly number[] | undefined, count: number): readonly number[] {

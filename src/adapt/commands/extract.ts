@@ -1,4 +1,6 @@
 /** `adapt extract`: an adapter from a fine-tune and its base. */
+
+import { writeAdapter } from "../../checkpoint/adapter/write-adapter.ts";
 import { adapterPlan, bytesPerRank, type WrittenAdapter } from "../../checkpoint/adapter/written.ts";
 import type { Checkpoint } from "../../checkpoint/checkpoint.ts";
 import { lineageOf } from "../../checkpoint/lineage/input.ts";
@@ -10,7 +12,6 @@ import { isRandomised } from "../../tensor/linear-algebra/truncated-svd.ts";
 import { humanBytes } from "../../text/format.ts";
 import { compilePattern } from "../../text/pattern/pattern.ts";
 import { parseSize } from "../../text/size.ts";
-import { DTYPES } from "../adapters.ts";
 import { type Changes, sortChanges, type Weight } from "../extract/changes.ts";
 import {
   type Change,
@@ -28,8 +29,8 @@ import { percent, reportOf } from "../extract/report.ts";
 import { Spool } from "../extract/spool.ts";
 import { changedUnfit, type HeldWhole, heldWhole } from "../extract/whole.ts";
 import type { EXTRACT } from "../options.ts";
+import { DTYPES } from "../options.ts";
 import { bytesOf, checkPlace, gpuOnDemand, valuesOf, writeOptions, written } from "../result.ts";
-import { writeAdapter } from "../write.ts";
 
 type Context = ContextOf<typeof EXTRACT>;
 

@@ -1,16 +1,18 @@
 /** `adapt resize`: an adapter at another rank. */
+
+import { carriedConfig, openAdapters } from "../../checkpoint/adapter/together.ts";
+import { writeAdapter } from "../../checkpoint/adapter/write-adapter.ts";
 import { adapterPlan } from "../../checkpoint/adapter/written.ts";
 import { lineageOf } from "../../checkpoint/lineage/input.ts";
 import type { Context, Outcome } from "../../cli/context.ts";
 import { UserError } from "../../errors.ts";
 import { humanBytes } from "../../text/format.ts";
-import { carriedConfig, DTYPES, openAdapters } from "../adapters.ts";
 import { roundingOf, type Told, totalError } from "../extract/extraction.ts";
 import { percent, reportOf } from "../extract/report.ts";
 import type { RESIZE } from "../options.ts";
+import { DTYPES } from "../options.ts";
 import { planResize, type Resized, resized, type Wanted } from "../resized.ts";
 import { bytesOf, checkPlace, valuesOf, writeOptions, written } from "../result.ts";
-import { writeAdapter } from "../write.ts";
 
 /** The rank that is asked for. Throws UserError unless exactly one option says. */
 function wantedBy({ options }: Context<typeof RESIZE>): Wanted {

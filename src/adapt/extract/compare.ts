@@ -2,6 +2,7 @@
 import { mergeOnCpu } from "../../checkpoint/adapter/adapter.ts";
 import type { TensorEntry } from "../../checkpoint/checkpoint.ts";
 import { decodeFloats } from "../../checkpoint/decode.ts";
+import { sameBytes } from "../../checkpoint/same-bytes.ts";
 import { UserError } from "../../errors.ts";
 import { show } from "../../json.ts";
 
@@ -24,7 +25,10 @@ const valuesOf = (entry: TensorEntry): Promise<Float32Array> =>
 /** Throws UserError for a value that is not finite. */
 function expectFinite(values: Float32Array, name: string, where: string): void {
   if (!values.every(Number.isFinite))
-    throw new UserError(`${show(name)} in ${where} holds NaN or infinity`, "inspect --check finds all such tensors");
+    throw new UserError(
+      `${show(name)} in ${where} holds NaN or infinity`,
+      "bun run inspect MODEL --check finds all such tensors",
+    );
 }
 
 /** What a subtraction gives, and how large its terms were. */
@@ -71,16 +75,4 @@ export async function differs(tuned: TensorEntry, base: TensorEntry): Promise<bo
     if (one.some((value, i) => value !== other[i])) return true;
   }
   return false;
-}
-
-/** Whether two tensors hold the same bytes. Reads a piece at a time. */
-export async function sameBytes(one: TensorEntry, other: TensorEntry): Promise<boolean> {
-  if (one.dtype !== other.dtype || one.shape.join() !== other.shape.join()) return false;
-  for (let at = 0; at < one.bytes; at += PIECE) {
-    const length = Math.min(PIECE, one.bytes - at);
-    const [a, b] = [new Uint8Array(length), new Uint8Array(length)];
-    await Promise.all([one.read(a, at), other.read(b, at)]);
-    if (!Buffer.from(a.buffer).equals(b)) return false;
-  }
-  return true;
 }

@@ -1,11 +1,12 @@
 /** An adapter in the making: every weight's change decomposed once, then ranks, then factors. */
+
+import { type StoredFactors, stored } from "../../checkpoint/adapter/write-adapter.ts";
 import { bytesPerRank, type WrittenModule } from "../../checkpoint/adapter/written.ts";
 import { decodeFloats } from "../../checkpoint/decode.ts";
 import type { Dtype } from "../../checkpoint/dtype.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import { hostMatrix } from "../../tensor/linear-algebra/leading-svd.ts";
 import { squaresOfProduct } from "../../tensor/linear-algebra/low-rank.ts";
-import { type StoredFactors, stored } from "../write.ts";
 import { ranksWithin } from "./budget.ts";
 import type { Weight } from "./changes.ts";
 import { differenceOf } from "./compare.ts";

@@ -2,8 +2,8 @@
 import fs from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import type { StoredFactors } from "../../checkpoint/adapter/write-adapter.ts";
 import type { Triplets } from "../../tensor/linear-algebra/leading-svd.ts";
-import type { StoredFactors } from "../write.ts";
 
 /** Where a module's directions lie: direction k has its right vector, then its left one, both scaled, in f32. */
 export interface Spooled {

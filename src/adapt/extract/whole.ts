@@ -5,10 +5,11 @@ import { nameInBase } from "../../checkpoint/adapter/changes.ts";
 import { findTie } from "../../checkpoint/adapter/tie.ts";
 import type { Checkpoint, TensorEntry } from "../../checkpoint/checkpoint.ts";
 import { isFloat } from "../../checkpoint/dtype.ts";
+import { sameBytes } from "../../checkpoint/same-bytes.ts";
 import { UserError } from "../../errors.ts";
 import { show } from "../../json.ts";
 import type { Changes, Unfit, Whole } from "./changes.ts";
-import { differs, sameBytes } from "./compare.ts";
+import { differs } from "./compare.ts";
 import type { Known } from "./names.ts";
 
 export interface HeldWhole {

@@ -53,7 +53,8 @@ export async function permutation(context: Context): Promise<Outcome> {
     targets,
   );
   if (context.dryRun) {
-    context.print(`${models} networks of ${2 * k * width} weights on ${k} rows, ${inputs.length} inputs to tell`);
+    if (options.json) context.json({ models, weights: 2 * k * width, rows: k, told: inputs.length });
+    else context.print(`${models} networks of ${2 * k * width} weights on ${k} rows, ${inputs.length} inputs to tell`);
     return {};
   }
   const gpu = await openGpu({ device: context.device });

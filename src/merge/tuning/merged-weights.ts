@@ -11,6 +11,7 @@ import { REDUCE_SPAN, spanGroups } from "../../gpu/grid.ts";
 import type { StoredTensor } from "../../model/load.ts";
 import type { Model } from "../../model/model.ts";
 import { inFlag, paddedBytes } from "../../tensor/load.ts";
+import { footprint } from "../job/chunk-sizes.ts";
 import type { Chunk } from "../job/chunks.ts";
 import type { JobSettings } from "../job/task.ts";
 import { TensorInputs } from "../job/tensor-inputs.ts";
@@ -202,6 +203,11 @@ export class MergedWeights {
       const slots = inputs.ranges.map(({ length }) => paddedBytes(length, this.#heldDtype ?? inputs.dtype));
       return sum + inputs.slots * slots.reduce((a, b) => a + b, 0);
     }, 0);
+  }
+
+  /** Bytes of the chunks at work, at most. */
+  get workBytes(): number {
+    return Math.max(0, ...this.#tensors.map(({ inputs }) => footprint(inputs.layout, 0)));
   }
 
   async free(): Promise<void> {

@@ -197,7 +197,7 @@ export async function plannedTuning(run: TuneRun): Promise<number> {
   const passes = new TaskLosses({ ...ready, gpu, seed: 0 });
   await passes.prepare();
   for (const parameter of ready.parameters) void parameter.gradient;
-  const bytes = gpu.pool.allocated + ready.weights.inputBytes;
+  const bytes = gpu.pool.allocated + ready.weights.inputBytes + ready.weights.workBytes;
   passes.free();
   await ready.close();
   return bytes;

@@ -1,8 +1,8 @@
 /** The format of test/golden/adapters: sets of adapters, and what PEFT's weighted combinations make of them. */
 import { existsSync, readdirSync, statSync } from "node:fs";
 import path from "node:path";
-import { openAdapters, sharedModules } from "../../../src/adapt/adapters.ts";
 import { type Combination, combineModule, planCombination, productOf } from "../../../src/adapt/combination.ts";
+import { openAdapters, sharedModules } from "../../../src/checkpoint/adapter/together.ts";
 import type { Gpu } from "../../../src/gpu/gpu.ts";
 import { bindDefaults } from "../../../src/method/bind.ts";
 import { loadMethod } from "../../../src/method/registry.ts";

@@ -8,7 +8,7 @@ import { method as adamerging } from "../../../src/merge/methods/task-vectors/ad
 import { method as pcb } from "../../../src/merge/methods/task-vectors/pcb.ts";
 import { encodeTable } from "../../../src/merge/tuning/table.ts";
 import { lossesAt, plannedTuning, tunePlan } from "../../../src/merge/tuning/tune-plan.ts";
-import { sharedGpu } from "../../support/gpu.ts";
+import { ownGpu, sharedGpu } from "../../support/gpu.ts";
 import { checkpointOf, type Learner, LLAMA, learner, mlp, Rows } from "./world.ts";
 
 setDefaultTimeout(60_000); // the machine may be busy
@@ -155,6 +155,16 @@ test("the plan of a dry run counts weights, gradients and what stays of the inpu
     learner(dry, { ...text, method: adamerging, tune: { data: TEXT, offload } }).then(plannedTuning);
   const size = text.base.tensors.values().reduce((sum, { bytes }) => sum + bytes, 0);
   const [kept, again] = [await run(false), await run(true)];
+  for (const [offload, planned] of [
+    [false, kept],
+    [true, again],
+  ] as const) {
+    const { gpu: own } = await ownGpu();
+    await tunePlan(await learner(own, { ...text, method: adamerging, tune: { data: TEXT, offload, steps: 2 } }));
+    expect(planned / own.pool.peak).toBeGreaterThan(0.97);
+    expect(planned / own.pool.peak).toBeLessThan(1.15);
+    own.close();
+  }
   expect(again).toBeGreaterThan(2 * size);
   expect(kept - again).toBeGreaterThan(3 * size);
 });

@@ -1,16 +1,13 @@
 /** Adapters that are taken together: opened, checked against each other, and what is written of them. */
-import type { AdapterValue, LowRankModule } from "../checkpoint/adapter/value.ts";
-import { readAdapter } from "../checkpoint/adapter/value.ts";
-import type { WrittenAdapter } from "../checkpoint/adapter/written.ts";
-import type { TensorEntry } from "../checkpoint/checkpoint.ts";
-import type { Dtype } from "../checkpoint/dtype.ts";
-import { openPlain } from "../checkpoint/open.ts";
-import { UserError } from "../errors.ts";
-import { show } from "../json.ts";
-import { sameBytes } from "./extract/compare.ts";
 
-/** Types of an adapter's matrices by their option. */
-export const DTYPES: Readonly<Record<string, Dtype>> = { f32: "F32", bf16: "BF16", f16: "F16" };
+import { UserError } from "../../errors.ts";
+import { show } from "../../json.ts";
+import type { TensorEntry } from "../checkpoint.ts";
+import { openPlain } from "../open.ts";
+import { sameBytes } from "../same-bytes.ts";
+import type { AdapterValue, LowRankModule } from "./value.ts";
+import { readAdapter } from "./value.ts";
+import type { WrittenAdapter } from "./written.ts";
 
 /** Opens adapters as what they are, without their bases. Throws UserError for what is none. */
 export async function openAdapters(

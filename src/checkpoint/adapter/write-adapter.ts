@@ -1,15 +1,15 @@
 /** Writes an adapter: factors as they are made, then what it holds whole. */
 
-import { mergeOnCpu } from "../checkpoint/adapter/adapter.ts";
-import { factorNames, type WrittenModule } from "../checkpoint/adapter/written.ts";
-import type { TensorEntry } from "../checkpoint/checkpoint.ts";
-import { decodeFloats, encodeFloats } from "../checkpoint/decode.ts";
-import type { Dtype } from "../checkpoint/dtype.ts";
-import type { OutputPlan } from "../checkpoint/write/shards.ts";
-import { createWriter } from "../checkpoint/write/write.ts";
-import type { WriteOptions, Writer } from "../checkpoint/write/writer.ts";
-import { UserError } from "../errors.ts";
-import { show } from "../json.ts";
+import { UserError } from "../../errors.ts";
+import { show } from "../../json.ts";
+import type { TensorEntry } from "../checkpoint.ts";
+import { decodeFloats, encodeFloats } from "../decode.ts";
+import type { Dtype } from "../dtype.ts";
+import type { OutputPlan } from "../write/shards.ts";
+import { createWriter } from "../write/write.ts";
+import type { WriteOptions, Writer } from "../write/writer.ts";
+import { mergeOnCpu } from "./adapter.ts";
+import { factorNames, type WrittenModule } from "./written.ts";
 
 /** Factors as they lie in a file: a (rank, in), b (out, rank). */
 export interface StoredFactors {
@@ -23,12 +23,16 @@ const PIECE = 2 ** 22;
 export function stored(values: Float32Array, dtype: Dtype, name: string): Uint8Array {
   const bytes = encodeFloats(values, dtype);
   if (dtype !== "F32" && !decodeFloats(bytes, dtype).every(Number.isFinite))
-    throw new UserError(`${show(name)} has a value that ${dtype} cannot hold`, "write --dtype bf16 or f32", 1);
+    throw new UserError(
+      `${show(name)} has a value that ${dtype} cannot hold`,
+      "bfloat16 and float32 hold larger ones",
+      1,
+    );
   return bytes;
 }
 
 /** Copies a tensor, a piece at a time; one that an adapter changes at once. */
-async function writeWhole(writer: Writer, name: string, entry: TensorEntry): Promise<void> {
+export async function writeWhole(writer: Writer, name: string, entry: TensorEntry): Promise<void> {
   if (entry.patch) return writer.write(name, encodeFloats(await mergeOnCpu(entry), entry.dtype));
   for (let at = 0; at < entry.bytes; at += PIECE) {
     const piece = new Uint8Array(Math.min(PIECE, entry.bytes - at));
