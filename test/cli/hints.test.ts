@@ -165,7 +165,7 @@ interface Mention {
 /** Flags in a text. A command that is named lasts to the end of its sentence. */
 function mentionsIn(whole: string): Mention[] {
   const text = whole.replaceAll(FOREIGN, "");
-  return [...text.matchAll(/(?<![\w-])(--[a-z][a-z-]*[a-z])(?![\w-]*\$\{)(?:[ =]([a-z][\w-]*))?/g)].map((found) => {
+  return [...text.matchAll(/(?<![\w-])(--[a-z][a-z-]*[a-z]\d*)(?![\w-]*\$\{)(?:[ =]([a-z][\w-]*))?/g)].map((found) => {
     const before = text.slice(0, found.index).replaceAll(/\$\{[^"'`]*?\}/g, "X");
     const named = /(?:bun run|ingot) ([a-z]+)\b(?!.*(?:[;:)"`]|, | or )).*$/s.exec(before)?.[1];
     return { flag: found[1]!, value: found[2], script: named };

@@ -2,10 +2,12 @@
 import { expect, test } from "bun:test";
 import { decodeFloats, encodeFloats } from "../../../src/checkpoint/decode.ts";
 import { SharedSearch } from "../../../src/merge/transplant/shared-search.ts";
+import { covers } from "../../support/covers.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { normals, randomWords } from "../../support/random.ts";
 import { tableOf } from "./fixtures.ts";
 
+covers("merge/strongest");
 const gpu = await sharedGpu();
 
 const dot = (a: ArrayLike<number>, at: number, b: ArrayLike<number>, bt: number, n: number) => {

@@ -44,7 +44,7 @@ function filesOf({ name, values }: Inputs): string[] {
   if (files.length === values.stats.length) return files;
   throw new UserError(
     `${name}: sample needs stats of every model`,
-    "write them with evaluate --probe fisher --fisher-save FILE, and give --stats FILE,FILE",
+    "write them by ingot evaluate --probe fisher --fisher-save FILE; then give --stats FILE,FILE",
   );
 }
 
