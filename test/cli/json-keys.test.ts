@@ -58,7 +58,6 @@ const LINES = [
   "merge tiny tiny --method linear -n",
   "merge tiny tiny --method linear --search random --budget 2 --data said.jsonl -n",
   "merge tiny tiny --method linear --search random --budget 2 --data said.jsonl --recipes best.yml",
-  "merge layershuffle -m tiny -m tiny -o shuffled/",
   "merge moe tiny --experts 2 --gate-mode random -o mixture/",
   "merge moe tiny --experts 2 --gate-mode random -n",
   "merge msmoe mixture --calib said.jsonl --groups 1 -o fewer/",
