@@ -92,8 +92,8 @@ type Carried = Pick<
 >;
 
 /**
- * Whether the change of a token table is that of a tied head, too. Throws UserError where adapters that change the table
- * do not agree.
+ * Whether the change of a token table is that of a tied head, too. Throws UserError where adapters that change the
+ * table do not agree.
  */
 function sharedTie(adapters: readonly AdapterValue[]): boolean {
   const [first, ...others] = adapters.filter(({ modules, whole }) =>
