@@ -10,15 +10,15 @@ import { uniform } from "./support.ts";
 
 const TASKS = ["one", "two", "three"] as const;
 const SYMBOLS = 16;
-const CONFIG = decoder({ hidden_size: 48, intermediate_size: 96, num_hidden_layers: 2, vocab_size: 24 });
+export const CONFIG = decoder({ hidden_size: 48, intermediate_size: 96, num_hidden_layers: 2, vocab_size: 24 });
 
 const CHANGED = 6;
 
 /** What follows each symbol. */
-type Follows = readonly number[];
+export type Follows = readonly number[];
 
 /** Numbers below `SYMBOLS` in a random order. */
-function shuffled(next: () => number): number[] {
+export function shuffled(next: () => number): number[] {
   const order = Array.from({ length: SYMBOLS }, (_, i) => i);
   for (let i = SYMBOLS - 1; i > 0; i--) {
     const j = Math.floor(next() * (i + 1));
@@ -27,16 +27,16 @@ function shuffled(next: () => number): number[] {
   return order;
 }
 
-/** A language that differs from another in `CHANGED` symbols. */
-function changed(common: Follows, next: () => number): Follows {
+/** A language that differs from another in so many symbols. */
+export function changed(common: Follows, next: () => number, symbols: number): Follows {
   const own = [...common];
-  for (const symbol of shuffled(next).slice(0, CHANGED))
+  for (const symbol of shuffled(next).slice(0, symbols))
     own[symbol] = (common[symbol]! + 1 + Math.floor(next() * (SYMBOLS - 1))) % SYMBOLS;
   return own;
 }
 
 /** Rows of 16 symbols after the token of the task, without loss on the first two. */
-function rowsOf(follows: Follows, task: number, count: number, seed: number): Row[] {
+export function rowsOf(follows: Follows, task: number, count: number, seed: number): Row[] {
   const next = uniform(seed);
   const any = () => Math.floor(next() * SYMBOLS);
   return Array.from({ length: count }, () => {
@@ -67,7 +67,7 @@ export class Experts {
     const next = uniform(seed);
     const common = shuffled(next);
     for (const [i, task] of TASKS.entries()) {
-      const own = changed(common, next);
+      const own = changed(common, next, CHANGED);
       const rows = (follows: Follows, count: number, part: number) =>
         rowsOf(follows, i, count, 1000 * seed + 10 * part + i);
       this.lab.rows(`${task}-base`, rows(common, 200, 3));
