@@ -8,7 +8,7 @@ export const DISTILL = {
   ...RUN,
   teacher: {
     type: "string[]",
-    help: "model to learn from, several where the method takes them; self: the student as it was. Stdin when only --student is given",
+    help: "model to learn from, or several; self: the student as it was. Stdin if only --student is given",
     value: "MODEL",
   },
   student: { type: "string", help: "model that learns; stdin when left out", value: "MODEL" },

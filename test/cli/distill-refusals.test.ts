@@ -17,7 +17,10 @@ describe("refusals", () => {
       "small --student small/",
       "small/ is teacher and student, so there is nothing to learn\n  hint: name another model",
     ],
-    ["large other --student small", "kd takes 1 teacher, got 2\n  hint: several teachers: --method mtard"],
+    [
+      "large other --student small",
+      "kd takes 1 teacher, got 2\n  hint: several teachers: --method logit-ensemble, mtard or smooth-mix",
+    ],
     ["large --student small --init small.json", "both --student and --init say what learns"],
     ["large --student small --cache x.safetensors", "both --teacher and --cache say what to learn from"],
     [
