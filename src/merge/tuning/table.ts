@@ -48,8 +48,8 @@ const fail = (file: string, what: string) =>
   new UserError(`${file}: ${what}`, `give the ${TABLE_FILE} of a merge with this method and as many models`);
 
 /**
- * Reads a table's coefficients for these groups, (groups, models). Throws UserError when it is for another merge, or has
- * the same models in another order.
+ * Reads a table's coefficients for these groups, (groups, models). Throws UserError when it is for another merge, or
+ * has the same models in another order.
  */
 export function readTable(
   file: string,
