@@ -19,6 +19,18 @@ export function checkAlone(kind: string, options: EvaluateOptions): void {
     throw new UserError(`--${kind} works on weights in f32, not bf16`, "leave out --dtype bf16");
 }
 
+/** Throws UserError for options that ask for one model, where two are mixed. */
+export function checkWith(options: EvaluateOptions): void {
+  if (options.with === undefined) return;
+  const { attack, probe, dump, pass } = options;
+  const odd = Object.entries({ attack, probe, dump, pass: pass || undefined }).find(([, value]) => value !== undefined);
+  if (odd)
+    throw new UserError(
+      `--${odd[0]} cannot be combined with --with, which measures two models as one`,
+      "run them apart",
+    );
+}
+
 /** Throws UserError for options that a task file decides. */
 export function checkTask(options: EvaluateOptions): void {
   if (options.task === undefined) return;

@@ -19,15 +19,17 @@ import { seedRuns } from "../run/evaluation/seeds.ts";
 import { ModelLoader } from "../run/measuring/loaded-model.ts";
 import { type BoundMetric, needsOf } from "../run/measuring/metric.ts";
 import { checkMetrics } from "../run/measuring/metric-checks.ts";
+import { checkMixedNeeds, type MixedWith } from "../run/measuring/mixed-model.ts";
 import { prepare } from "../run/measuring/model-checks.ts";
 import { type Reader, readForScoring, type ScoringData } from "../run/scoring/read-rows.ts";
 import { readingsOf } from "../run/scoring/score-text.ts";
 import type { Need, ScoredRow } from "../run/scoring/scored-row.ts";
-import { checkAlone, checkOutputs, checkStdin, checkTask, goldRemark, inputsOf } from "./checks.ts";
+import { checkAlone, checkOutputs, checkStdin, checkTask, checkWith, goldRemark, inputsOf } from "./checks.ts";
 import { plannedMemory, planOf, writesOf } from "./dry-run.ts";
 import { LogitDump } from "./dump.ts";
 import { loadTask, type Task } from "./harness/task.ts";
 import { withHeadFile } from "./head-file.ts";
+import { measuredNames, withMixtures, withOther } from "./mixed.ts";
 import type { EVALUATE, EvaluateOptions } from "./options.ts";
 import { passThrough } from "./pass-through.ts";
 import { type Found, rendered } from "./render.ts";
@@ -53,17 +55,18 @@ interface Asked {
 
 /** An open checkpoint, and how rows are read for it. */
 interface Opened {
-  /** What it is to the evaluation: "model", "gold", or the option of a technique that names it. */
+  /** What it is to the evaluation: "model", "gold", "with", or the option of a technique that names it. */
   readonly role: string;
   readonly ref: string;
   readonly checkpoint: Checkpoint;
   readonly reader: Reader;
+  readonly mixed?: MixedWith;
 }
 
 export async function evaluate(context: EvaluateContext): Promise<Outcome> {
   const asked = await askedFor(context);
   const warn = once(context.warn);
-  const opened = await openAll(context, asked, warn);
+  const opened = withMixtures(await openAll(context, asked, warn), context.options);
   const { metrics, chosen } = asked;
   // A probe reads rows in its own way.
   const needs = chosen?.kind === "probe" ? new Set<Need>() : needsOf(metrics);
@@ -71,7 +74,7 @@ export async function evaluate(context: EvaluateContext): Promise<Outcome> {
     await tellPlan(context, asked, needs, opened, warn);
     return {};
   }
-  const report = reporter(context, asked.refs);
+  const report = reporter(context, measuredNames(asked.refs, context.options));
   const found = chosen
     ? await runTechnique(context, asked, chosen, opened, warn)
     : await runMetrics(context, asked, needs, opened, warn);
@@ -100,7 +103,15 @@ async function tellPlan(
   const memory = await plannedMemory({ ...of, isLeast: chosen !== undefined });
   const technique = chosen ? { [chosen.kind]: chosen.technique.name } : {};
   const writes = writesOf({ ...options, out: context.out, files: filesOf(chosen) });
-  const { json, text } = planOf({ models: opened, metrics, groups, data: read[0]!.data, technique, writes, memory });
+  const { json, text } = planOf({
+    models: withOther(opened),
+    metrics,
+    groups,
+    data: read[0]!.data,
+    technique,
+    writes,
+    memory,
+  });
   if (options.json) context.line(json);
   else context.print(text);
 }
@@ -113,6 +124,7 @@ async function askedFor(context: EvaluateContext): Promise<Asked> {
   const refs = context.args.length > 0 ? context.args : ["-"];
   const chosen = chosenTechnique(context.picks);
   checkTask(options);
+  checkWith(options);
   const given = options.task === undefined ? undefined : parseGroups(options.data ?? []);
   const task = given && (await loadTask(options.task!, given));
   const groups = task?.groups ?? groupsOf(options.data, "--data", options.columns);
@@ -120,6 +132,7 @@ async function askedFor(context: EvaluateContext): Promise<Asked> {
   if (options.pass && refs.length > 1)
     throw new UserError("--pass passes one model on, but there are several", "leave out --pass");
   checkMetrics(metrics, groups, options);
+  if (options.with !== undefined) checkMixedNeeds(needsOf(metrics));
   const remark = goldRemark(metrics, refs, options);
   if (remark !== undefined) context.info(remark);
   if (!task) checkStdin(metrics, groups, options, refs.length);
@@ -162,7 +175,12 @@ async function openAll(
     role,
     ref: chosen!.values[role] as string | undefined,
   }));
-  const asked = [...refs.map((ref) => ({ role: "model", ref })), { role: "gold", ref: options.gold }, ...named];
+  const asked = [
+    ...refs.map((ref) => ({ role: "model", ref })),
+    { role: "gold", ref: options.gold },
+    { role: "with", ref: options.with },
+    ...named,
+  ];
   const checkpoints: Checkpoint[] = [];
   context.onExit(() => {
     for (const checkpoint of checkpoints) checkpoint.close();
@@ -286,10 +304,10 @@ async function runMetrics(
   const scored: ScoredRow[][] = [];
   // Every model reads the same rows, the gold model too.
   progress.start({ total: opened.length * readingsOf(first, needs), unit: "readings of rows" });
-  for (const [i, { role, checkpoint, reader }] of opened.entries()) {
+  for (const [i, { role, checkpoint, reader, mixed }] of opened.entries()) {
     const source = options.pass && i === 0 ? await passThrough(checkpoint) : checkpoint;
     const bits = role === "model" ? bitsOf(options) : undefined;
-    const loaded = await loader.load(source, { bits, reader });
+    const loaded = await loader.load(source, { bits, reader, mixed });
     const dump = i === 0 && options.dump !== undefined ? new LogitDump(loaded.model, options.dump_top) : undefined;
     const visit = dump && ((batch: Batch) => dump.add(batch));
     scored.push(await loaded.score(groups, { visit, data: i === 0 ? first : undefined }));
@@ -299,13 +317,14 @@ async function runMetrics(
   progress.done();
   const { forget_group: forget, holdout_group: holdout } = options;
   const gold = options.gold === undefined ? {} : { gold: scored[refs.length]! };
+  const names = measuredNames(refs, options);
   const runs = seedRuns(
-    refs.map((ref, i) => ({ ref, lineage: opened[i]!.checkpoint.lineage })),
+    names.map((ref, i) => ({ ref, lineage: opened[i]!.checkpoint.lineage })),
     options.seeds,
   );
   const rows = results(
     {
-      models: refs.map((ref, i) => ({ ref, run: runs[i], rows: scored[i]! })),
+      models: names.map((ref, i) => ({ ref, run: runs[i], rows: scored[i]! })),
       gold: options.gold,
       context: { groups: groups.map(({ name }) => name), forget, holdout, ...gold },
     },

@@ -7,6 +7,7 @@ import type { Gpu } from "../gpu/gpu.ts";
 import { hostMemory, hostMemoryText } from "../run/host-memory.ts";
 import type { ModelLoader } from "../run/measuring/loaded-model.ts";
 import type { BoundMetric } from "../run/measuring/metric.ts";
+import type { MixedWith } from "../run/measuring/mixed-model.ts";
 import { gradientNorms } from "../run/scoring/gradient-norms.ts";
 import { largestBatches } from "../run/scoring/plan-scoring.ts";
 import { countData, type Reader, type ScoringData } from "../run/scoring/read-rows.ts";
@@ -44,6 +45,7 @@ export interface MemoryQuestion {
     readonly reader: Reader;
     readonly bits: number | undefined;
     readonly data: ScoringData;
+    readonly mixed?: MixedWith | undefined;
   }[];
   readonly needs: ReadonlySet<Need>;
   readonly rows: number;
@@ -58,8 +60,8 @@ export async function plannedMemory(question: MemoryQuestion): Promise<PlannedMe
   const { gpu, loader, opened, needs, rows, signal, dumpTop, isLeast } = question;
   let largest = 0;
   let kept = 0;
-  for (const [i, { checkpoint, reader, bits, data }] of opened.entries()) {
-    const loaded = await loader.load(checkpoint, { bits, reader });
+  for (const [i, { checkpoint, reader, bits, data, mixed }] of opened.entries()) {
+    const loaded = await loader.load(checkpoint, { bits, reader, mixed });
     const { model, tools } = loaded;
     largest = Math.max(largest, ...[...model.parameters.values()].map(({ size }) => size));
     const dump = i === 0 && dumpTop !== undefined ? new LogitDump(model, dumpTop) : undefined;

@@ -30,6 +30,31 @@ export const EVALUATE = {
     help: "the group that was never learned",
     value: "NAME",
   },
+  with: {
+    type: "string",
+    help: "model whose outputs are mixed with those of every model that is measured; --gold stays as it is",
+    value: "MODEL",
+  },
+  mix: {
+    type: "'probabilities' | 'logits'",
+    default: "probabilities",
+    needs: "with",
+    help: "what is mixed",
+  },
+  mix_weight: {
+    type: "0 <= number <= 1",
+    default: 0.5,
+    needs: "with",
+    help: "weight of the model of --with; the measured one has the rest",
+    value: "A",
+  },
+  mix_sharpness: {
+    type: "number > 0",
+    default: 1,
+    needs: "with",
+    help: "factor of the measured model's logits before they are mixed",
+    value: "S",
+  },
   attack: {
     type: "string",
     kind: "attack",

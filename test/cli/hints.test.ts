@@ -33,6 +33,7 @@ const SILENT: Readonly<Record<string, readonly string[]>> = {
   "src/data/sequences.ts": ["sample", "merge"], // prompts have their own limit; rows that are counted have none
   "src/data/split.ts": ["evaluate", "merge"],
   "src/data/examples.ts": ["sample"],
+  "src/run/measuring/mixed-model.ts": ["merge"], // a search measures its merges alone
   "src/model/expect-buffers.ts": ["evaluate", "sample", "merge"], // nothing is trained
   "src/model/lora.ts": ["evaluate", "sample", "merge"], // they make no adapter
   "src/run/measuring/metric-checks.ts": ["merge"], // a search refuses metrics of gold models itself, and offloads nothing

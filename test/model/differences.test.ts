@@ -24,6 +24,8 @@ const BATCH = collate(
 const CHANGE = 0.003; // of the loss, at each step along a direction of length 1
 const FARTHEST = 0.03;
 const FARTHEST_OF_ROUTER = 0.003; // another choice of experts is another function
+/** Draws in which no token chooses other experts within a step; 3 where it is not said. */
+const SEEDS: Readonly<Record<string, number>> = { deepseek: 4 };
 const FLOOR = 0.02; // below this a gradient is compared absolutely: the loss is known to 2e-7
 
 /** The loss, and with `backward` the gradients of it. */
@@ -41,7 +43,7 @@ async function lossProgram(model: Model, backward: boolean): Promise<Program> {
 test.each(Object.keys(TINY_DECODERS))(
   "%s: each gradient is the slope of the loss",
   async (name) => {
-    const model = await Model.fresh(gpu, TINY_DECODERS[name]!, name, { seed: 3 });
+    const model = await Model.fresh(gpu, TINY_DECODERS[name]!, name, { seed: SEEDS[name] ?? 3 });
     for (const [i, { parameter }] of model.stored.entries()) {
       const mean = parameter.name.endsWith("bias") ? 0 : 1;
       if (parameter.shape.length === 1) parameter.write(normals(i, parameter.size, 0.3, mean));

@@ -13,6 +13,7 @@ import type { Need, ScoredRow } from "../scoring/scored-row.ts";
 import { Scorer } from "../scoring/scorer.ts";
 import type { TextOptions, TextTools } from "../text-tools.ts";
 import { type BoundMetric, needsOf } from "./metric.ts";
+import { checkMixedNeeds, type MixedWith } from "./mixed-model.ts";
 import { prepare } from "./model-checks.ts";
 import { quantized } from "./quantized-checkpoint.ts";
 
@@ -52,6 +53,8 @@ export interface LoadOptions {
   readonly trained?: boolean;
   /** What `prepare` gave for it, if it was called. */
   readonly reader?: Reader;
+  /** Another model whose outputs are mixed in; `checkMixed` has said that they can be. */
+  readonly mixed?: MixedWith | undefined;
 }
 
 export interface ScoringOptions {
@@ -121,25 +124,29 @@ export class ModelLoader {
   }
 
   /** Throws as `prepare` does. */
-  async load(checkpoint: Checkpoint, { bits, trained = false, reader }: LoadOptions = {}): Promise<LoadedModel> {
+  async load(checkpoint: Checkpoint, { bits, trained = false, reader, mixed }: LoadOptions = {}): Promise<LoadedModel> {
     const { gpu, metrics, options, signal, progress, warn, task } = this.#options;
     const needs = needsOf(metrics);
     const isTrainable = trained || needs.has("gradient");
     const source = reader ?? (await prepare(checkpoint, metrics, options, warn));
     const { tools } = source;
-    const model = await Model.load(gpu, bits === undefined ? checkpoint : quantized(checkpoint, bits), {
-      dtype: isTrainable ? "f32" : options.dtype,
-      freeze: () => !isTrainable,
-      offload: options.offload,
-      warn,
-    });
+    const loadOne = (from: Checkpoint) =>
+      Model.load(gpu, bits === undefined ? from : quantized(from, bits), {
+        dtype: isTrainable ? "f32" : options.dtype,
+        freeze: () => !isTrainable,
+        offload: options.offload,
+        warn,
+      });
+    const model = await loadOne(checkpoint);
+    const other = mixed && { ...mixed, model: await loadOne(mixed.checkpoint) };
     const { ref } = checkpoint;
-    const scorer = new Scorer(model, undefined, { moments: needs.has("moments") });
+    const scorer = new Scorer(model, undefined, { moments: needs.has("moments"), mixed: other });
     const score = async (groups: readonly GroupReference[], { visit, data }: ScoringOptions) => {
       const { max_tokens: maxTokens, stop = [], batch_size: rows } = options;
       const done = (n: number) => progress.advance(n, ref);
       const common = { ref, rows, scorer, signal, done, ...(visit ? { visit } : {}) };
       const read = data ?? task?.read(source) ?? (await readForScoring(groups, source, needs));
+      if (mixed && read.kind === "text" && read.questions) checkMixedNeeds(new Set(["generated"]));
       this.#read(read, needs);
       if (read.kind === "text") for (const remark of read.remarks ?? []) warn(remark);
       if (read.kind === "examples") return scoreExamples(model, read.examples, common);
@@ -158,6 +165,7 @@ export class ModelLoader {
       },
       async free() {
         await scorer.free();
+        other?.model.free();
         model.free();
       },
     };

@@ -6,6 +6,7 @@ import { type Batch, batchKey } from "../../data/batch.ts";
 import type { Model } from "../../model/model.ts";
 import { scoreTokens } from "../../tensor/ops/cross-entropy.ts";
 import { chunkRows } from "../../tensor/ops/head-loss.ts";
+import { type MixtureKind, mixedLogits } from "../../tensor/ops/mixture.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { SlotPool } from "../../tensor/slots.ts";
 import { fillInputs, fillTargets, recordInputs, recordTargets } from "../batch-programs.ts";
@@ -24,8 +25,23 @@ export interface Scores {
   readonly moments?: Float32Array;
 }
 
+/** Another model whose outputs are mixed with a scorer's own. */
+export interface ScoredWith {
+  readonly model: Model;
+  readonly kind: MixtureKind;
+  /** Weight of the other model, from 0 to 1; the scorer's own has the rest. */
+  readonly weight: number;
+  /** Factor of the own model's logits before they are mixed. */
+  readonly sharpness: number;
+}
+
+export interface ScorerOptions {
+  readonly moments?: boolean;
+  readonly mixed?: ScoredWith | undefined;
+}
+
 /**
- * Scores batches with one model.
+ * Scores batches with one model, or with two whose outputs are mixed.
  *
  *   const scorer = new Scorer(model);
  *   const { nll, targets } = await scorer.score(collate([[sequence]]));
@@ -34,30 +50,46 @@ export interface Scores {
 export class Scorer {
   readonly model: Model;
   readonly #moments: boolean;
+  readonly #mixed: ScoredWith | undefined;
   readonly #programs: Programs;
   /** Runs are queued one after the other: batches of one shape share the inputs of a program. */
   #queue: Promise<unknown> = Promise.resolve();
 
   /** `slots` is memory for activations that someone else owns. */
-  constructor(model: Model, slots?: SlotPool, { moments = false }: { readonly moments?: boolean } = {}) {
+  constructor(model: Model, slots?: SlotPool, { moments = false, mixed }: ScorerOptions = {}) {
     this.model = model;
     this.#programs = new Programs(model.gpu, { slots });
     this.#moments = moments;
+    this.#mixed = mixed;
   }
 
   #record(rec: Recorder, batch: Batch): void {
     const { gpu, sizes } = this.model;
-    const { hidden, head } = this.model.record(rec, recordInputs(rec, batch));
+    const inputs = recordInputs(rec, batch);
     // Logits exist for some rows at a time only.
     const rows = chunkRows(sizes.outputs, gpu.adapter.limits.maxStorageBufferBindingSize);
     const labels = rec.split(recordTargets(rec, batch), rows);
-    const scored = rec
-      .split(hidden, rows)
-      .map((part, i) => scoreTokens(rec, head(part), labels[i]!, { moments: this.#moments }));
+    const voices = this.#voices().map(({ model, weight, sharpness }) => {
+      const { hidden, head } = model.record(rec, inputs);
+      return { parts: rec.split(hidden, rows), head, weight, sharpness };
+    });
+    const scored = labels.map((own, i) => {
+      const shares = voices.map(({ parts, head, ...share }) => ({ ...share, logits: head(parts[i]!) }));
+      const logits = mixedLogits(rec, this.#mixed?.kind ?? "logits", shares);
+      return scoreTokens(rec, logits, own, { moments: this.#moments });
+    });
     for (const name of ["nll", "argmax", "confidence", "moments"] as const) {
       const parts = scored.flatMap((part) => part[name] ?? []);
       if (parts.length > 0) rec.output(name, rec.concat(parts, name));
     }
+  }
+
+  /** The models that are heard, those with no weight left out. */
+  #voices() {
+    const { model, weight = 0, sharpness = 1 } = this.#mixed ?? {};
+    const own = { model: this.model, weight: 1 - weight, sharpness };
+    const all = model ? [own, { model, weight, sharpness: 1 }] : [own];
+    return all.filter((voice) => voice.weight > 0);
   }
 
   /** Scores a batch. Many may be under way. */

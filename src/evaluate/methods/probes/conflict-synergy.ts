@@ -3,9 +3,9 @@
  * that task's rows. A gain above 0 is synergy, below 0 conflict: such tasks are better trained apart, by groups, and
  * merged within the groups. Zheng et al., ACL 2025, https://arxiv.org/abs/2502.11223
  *
- * Models stand in the order of the groups. The gain counts in the direction that is better, also for losses.
+ * Every model is compared on every group: on its own task that is the gain, on others what it had not learnt. The gain
+ * counts in the direction that is better, also for losses.
  */
-import type { GroupReference } from "../../../data/groups.ts";
 import { UserError } from "../../../errors.ts";
 import type { Better } from "../../../run/evaluation/row.ts";
 import type { LoadedModel } from "../../../run/measuring/loaded-model.ts";
@@ -25,12 +25,7 @@ export const gainOf = (single: number, joint: number, better: Better): number =>
 export const verdictOf = (gain: number): "synergy" | "conflict" | "even" =>
   gain > 0 ? "synergy" : gain < 0 ? "conflict" : "even";
 
-function check({ groups, models, metrics, gold }: TechniqueInfo<typeof OPTIONS>): void {
-  if (models !== groups.length)
-    throw new UserError(
-      `--probe conflict_synergy compares one model per group, in their order; models: ${models}, groups: ${groups.length} (${groups.join(", ")})`,
-      "name a model and its rows for each task: ingot evaluate a/ b/ --data a=a.jsonl --data b=b.jsonl --joint all/",
-    );
+function check({ metrics, gold }: TechniqueInfo<typeof OPTIONS>): void {
   if (gold)
     throw new UserError("--probe conflict_synergy compares with --joint and takes no --gold", "leave out --gold");
   for (const { method } of metrics) {
@@ -42,10 +37,26 @@ function check({ groups, models, metrics, gold }: TechniqueInfo<typeof OPTIONS>)
   }
 }
 
-/** The scores of a model on one group, metric by metric. */
-async function scoresOn(loaded: LoadedModel, group: GroupReference, { metrics, forget, holdout }: Setup) {
-  const rows = await loaded.score([group]);
-  return measured(rows, metrics, { groups: [group.name], forget, holdout }).map(({ value }) => value);
+/** The scores of a model, by group and metric. */
+async function scoresOf(loaded: LoadedModel, { groups, metrics, forget, holdout }: Setup) {
+  const names = groups.map(({ name }) => name);
+  const found = measured(await loaded.score(groups), metrics, { groups: names, forget, holdout });
+  return names.map((name) =>
+    metrics.map(
+      ({ method }) =>
+        found.find(({ metric, group }) => metric === method && (group === name || names.length === 1))!.value,
+    ),
+  );
+}
+
+interface Row {
+  readonly model: string;
+  readonly group: string;
+  readonly metric: string;
+  readonly alone: number;
+  readonly together: number;
+  readonly gain: number;
+  readonly verdict: "synergy" | "conflict" | "even";
 }
 
 export const method = defineTechnique({
@@ -61,29 +72,21 @@ export const method = defineTechnique({
 
   async run(setup) {
     const { candidates, groups, metrics, quantize, loader } = setup;
+    loader.announce((each) => each * (1 + candidates.length));
     const joint = await loader.load(setup.named.joint!);
-    const together: number[][] = [];
-    for (const group of groups) together.push(await scoresOn(joint, group, setup));
+    const together = await scoresOf(joint, setup);
     await joint.free();
-    const rows: {
-      model: string;
-      group: string;
-      metric: string;
-      alone: number;
-      together: number;
-      gain: number;
-      verdict: string;
-    }[] = [];
-    for (const [i, checkpoint] of candidates.entries()) {
+    const rows: Row[] = [];
+    for (const checkpoint of candidates) {
       const loaded = await loader.load(checkpoint, { bits: quantize });
-      const alone = await scoresOn(loaded, groups[i]!, setup);
+      const alone = await scoresOf(loaded, setup);
       await loaded.free();
-      for (const [m, { method }] of metrics.entries()) {
-        const gain = gainOf(alone[m]!, together[i]![m]!, method.better);
-        const numbers = { alone: alone[m]!, together: together[i]![m]!, gain };
-        const group = groups[i]!.name;
-        rows.push({ model: checkpoint.ref, group, metric: method.name, ...numbers, verdict: verdictOf(gain) });
-      }
+      for (const [g, { name: group }] of groups.entries())
+        for (const [m, { method }] of metrics.entries()) {
+          const numbers = { alone: alone[g]![m]!, together: together[g]![m]! };
+          const gain = gainOf(numbers.alone, numbers.together, method.better);
+          rows.push({ model: checkpoint.ref, group, metric: method.name, ...numbers, gain, verdict: verdictOf(gain) });
+        }
     }
     return {
       table: [

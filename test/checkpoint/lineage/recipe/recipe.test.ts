@@ -102,8 +102,8 @@ describe("a mistake in a recipe is named with its place:", () => {
     ["a key twice", `merge_method: a\nmerge_method: b\n${MODELS}`, "r.yml:2:1: map keys must be unique"],
     [
       "a rule of a token that is no rule",
-      `merge_method: linear\n${MODELS}tokenizer: {source: base, tokens: {x: {source: {kind: mean}}}}\n`,
-      'r.yml:5:55: kind must be model_token or zero, found "mean"',
+      `merge_method: linear\n${MODELS}tokenizer: {source: base, tokens: {x: {source: {kind: median}}}}\n`,
+      'r.yml:5:55: kind must be model_token, zero, mean or pieces, found "median"',
     ],
     [
       "a multiple of nothing",

@@ -6,6 +6,11 @@ import { gainOf, verdictOf } from "../../../../src/evaluate/methods/probes/confl
 import { runScript } from "../../../support/command.ts";
 
 const CONFIG = { model_type: "mlp", input_size: 2, hidden_sizes: [8], num_labels: 2 };
+interface Row {
+  readonly model: string;
+  readonly group: string;
+  readonly alone: number;
+}
 let folder = "";
 const run = (script: string, line: string) => runScript(script, [...line.split(" "), "-q"], folder);
 
@@ -52,11 +57,13 @@ test("tasks that contradict each other are in conflict; a model beside itself is
   const { text, err } = await run("evaluate", `up.safetensors down.safetensors ${data} --joint all.safetensors`);
   expect(err).toBe("");
   const { rows } = JSON.parse(text);
-  expect(rows.map(({ group, alone }: { group: string; alone: number }) => [group, alone])).toEqual([
-    ["up", 1],
-    ["down", 1],
+  expect(rows.map(({ model, group, alone }: Row) => [model, group, alone])).toEqual([
+    ["up.safetensors", "up", 1],
+    ["up.safetensors", "down", 0],
+    ["down.safetensors", "up", 0],
+    ["down.safetensors", "down", 1],
   ]);
-  expect(rows[0].together + rows[1].together).toBeCloseTo(1, 9);
+  expect(rows[0].together + rows[3].together).toBeCloseTo(1, 9);
   expect(rows.some(({ verdict }: { verdict: string }) => verdict === "conflict")).toBe(true);
   const same = await run(
     "evaluate",
@@ -66,8 +73,8 @@ test("tasks that contradict each other are in conflict; a model beside itself is
 });
 
 test.each([
-  ["up.safetensors --data up=up.jsonl --data down=down.jsonl --joint all.safetensors", "models: 1, groups: 2"],
   ["up.safetensors --data up=up.jsonl", "--joint"],
+  ["up.safetensors --data up=up.jsonl --joint all.safetensors --gold up.safetensors", "takes no --gold"],
 ])("refused: %s", async (line, problem) => {
   const { code, err } = await run("evaluate", `${line} --probe conflict_synergy --metric class-accuracy`);
   expect([code, err]).toEqual([2, expect.stringContaining(problem)]);
