@@ -133,7 +133,7 @@ function refuseOfModels({ options }: Context, { file, tokenizer, chatTemplate }:
     );
 }
 
-/** Throws UserError where slices leave out, double or move layers: an adapter says which layers of its base it changes. */
+/** Throws UserError where slices leave out, double or move layers: an adapter names the layers of its base. */
 function refuseSlices(
   { file }: Recipe,
   planned: readonly { readonly name: string }[],
