@@ -43,7 +43,7 @@ export function planCombination(
     if (method.ranks === "equal" && odd > 0)
       throw new UserError(
         `${module} has rank ${own[0]} in ${refOf(adapters, of[0]!)} and ${own[odd]} in ${refOf(adapters, of[odd]!)}; ${method.name} needs equal ranks`,
-        `use --method cat, svd or ${method.name === "linear" ? "svd" : `${method.name}-svd`}, or bring them to one rank with adapt resize`,
+        `use --method ${method.name === "linear" ? "cat or svd" : `cat, svd or ${method.name}-svd`}, or bring them to one rank with adapt resize`,
       );
     const chosen = Math.min((values.svd_rank as number | undefined) ?? largest, out, into);
     const rank = { equal: own[0]!, sum: own.reduce((sum, one) => sum + one, 0), chosen }[method.ranks];

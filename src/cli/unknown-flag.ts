@@ -12,6 +12,12 @@ import { flagHint, keyOf, peek } from "./parse.ts";
 import { anyOf } from "./requirements.ts";
 import { flagMeantBy, namesModel } from "./synonyms.ts";
 
+/** The option that a flag as typed means here: `-k` is a letter of an option, or a name of one letter with one dash. */
+function nameMeant(what: string, key: string, options: Options): string | undefined {
+  const letter = /^-[^-]$/.test(what) ? Object.keys(options).find((name) => options[name]!.short === key) : undefined;
+  return letter ?? nameIn(options, key);
+}
+
 /**
  * Throws UserError where methods that were not chosen have an option of this name. `what` names it: `--density`,
  * `density in run.yml`; `meant` is the flag here of what other tools call so.
@@ -23,14 +29,17 @@ export async function refuseUnchosen(
   meant?: string,
 ): Promise<void> {
   for (const { option, source, methods } of choices) {
-    const having = (await loadMethods(source)).filter(({ options }) => nameIn(options, key) !== undefined);
+    const having = (await loadMethods(source)).filter(({ options }) => nameMeant(what, key, options) !== undefined);
     if (having.length === 0) continue;
     const names = having.map(({ name }) => name);
+    const flag = flagOf(nameMeant(what, key, having[0]!.options)!);
+    if (methods.some(({ name }) => names.includes(name)))
+      throw new UserError(`unknown option ${what}`, `its name has two dashes: ${flag}`);
     if (methods.length === 0 && option !== "method")
       throw new UserError(`${what} has no effect without ${flagOf(option)} ${anyOf(names)}`, "give both or neither");
     const chosen = methods.map(({ name }) => name).join(", ");
     const lacking = methods.length > 1 ? `none of ${chosen} has an option ${what}` : `${chosen} has no option ${what}`;
-    const others = `${option === "method" ? "methods" : `${nounOf(source)}s`} with ${flagOf(key)}: ${names.join(", ")}`;
+    const others = `${option === "method" ? "methods" : `${nounOf(source)}s`} with ${flag}: ${names.join(", ")}`;
     throw new UserError(
       methods.length === 0 ? `${what} needs a --method` : lacking,
       meant === undefined ? others : `here it is ${meant}; ${others}`,

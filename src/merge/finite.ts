@@ -146,6 +146,23 @@ class Told {
   }
 }
 
+/** Watches tensors that are copied or made one after the other, by commands that merge no tasks. */
+export class ResultWatch {
+  readonly #found = new Map<string, NotFinite>();
+
+  /** Looks at whole elements of a tensor. */
+  look({ name, dtype }: Pick<TensorEntry, "name" | "dtype">, bytes: Uint8Array): void {
+    const found = countNotFinite(bytes, dtype);
+    if (some(found)) this.#found.set(name, plus(this.#found.get(name) ?? NONE, found));
+  }
+
+  /** What to tell at the end. */
+  remarks(): string[] {
+    const names = [...this.#found].map(([name, found]) => counted(name, found));
+    return names.length === 0 ? [] : [`the result has values that are not finite: ${listed(names)}`];
+  }
+}
+
 /** Watches the values that are written. */
 export class FiniteWatch {
   readonly #tasks: ReadonlyMap<string, MergeTask>;

@@ -146,7 +146,7 @@ test("bfloat16 rounds what is written", async () => {
 
 describe("refused before work, by name", () => {
   test.each([
-    [["a", "b", "--method", "linear"], "linear needs equal ranks", "--method cat, svd"],
+    [["a", "b", "--method", "linear"], "linear needs equal ranks", "--method cat or svd"],
     [["a", "b", "--method", "ties"], "has rank 2 in a and 3 in b", "ties-svd"],
     [
       ["a", "other-shape", "--method", "svd"],

@@ -33,6 +33,12 @@ describe("names that are nearly right", () => {
     ["a b --method linear --wieght 1", "unknown option --wieght\n  hint: did you mean --weight?\n"],
     ["a b --method linear --set wieght=1", "--set: linear has no option wieght\n  hint: did you mean weight?\n"],
     ["a b --method linear --density 0.5", "linear has no option --density\n  hint: methods with --density: "],
+    ["a b --method slerp -t 0.5", "unknown option -t\n  hint: its name has two dashes: --t\n"],
+    ["a b --method linear -t 0.5", "linear has no option -t\n  hint: methods with --t: nearswap, slerp\n"],
+    [
+      "transplant a b --approximate mean -k 3",
+      "mean has no option -k\n  hint: approximations with --terms: common-interpolation, omp\n",
+    ],
     ["a b --density 0.5", "--density needs a --method\n  hint: methods with --density: "],
     ["a b", "no --method and no recipe\n  hint: for example --method linear; --list shows all methods\n"],
   ];

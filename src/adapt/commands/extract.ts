@@ -1,5 +1,6 @@
 /** `adapt extract`: an adapter from a fine-tune and its base. */
 
+import { nameInBase } from "../../checkpoint/adapter/changes.ts";
 import { writeAdapter } from "../../checkpoint/adapter/write-adapter.ts";
 import { adapterPlan, bytesPerRank, type WrittenAdapter } from "../../checkpoint/adapter/written.ts";
 import type { Checkpoint } from "../../checkpoint/checkpoint.ts";
@@ -27,7 +28,7 @@ import {
 import { type Known, knownSpecs, modulesOf, shortNames } from "../extract/names.ts";
 import { percent, reportOf } from "../extract/report.ts";
 import { Spool } from "../extract/spool.ts";
-import { changedUnfit, type HeldWhole, heldWhole } from "../extract/whole.ts";
+import { changedUnfit, type HeldWhole, heldWhole, isTiedCopy } from "../extract/whole.ts";
 import type { EXTRACT } from "../options.ts";
 import { DTYPES } from "../options.ts";
 import { bytesOf, checkPlace, gpuOnDemand, valuesOf, writeOptions, written } from "../result.ts";
@@ -101,6 +102,11 @@ function taskOf({ files }: Checkpoint): string | null {
   return /(ForCausalLM|LMHeadModel)"/.test(text) ? "CAUSAL_LM" : null;
 }
 
+/** Whether a tied table changes, and its head with it. */
+const tieChanges = (modules: readonly ExtractedModule[], { tied, tensors }: HeldWhole): boolean =>
+  tied !== undefined &&
+  (nameInBase(tensors, tied) !== undefined || modules.some(({ module }) => `${module}.weight` === tied));
+
 /** The plan of the result. Throws UserError where layers are stored both ways round. */
 function planOf(
   context: Context,
@@ -127,7 +133,7 @@ function planOf(
     bias: whole.biases ? "all" : "none",
     fanInFanOut: turned.has(true),
     taskType: taskOf(tuned),
-    ensureWeightTying: whole.tied,
+    ensureWeightTying: tieChanges(modules, whole),
   };
   const { chosen, version, seed } = context;
   const { base: _, model: __, ...recorded } = chosen;
@@ -208,14 +214,27 @@ async function decomposeAll(context: Context, { tuned, base, changes, options }:
   context.progress.start({ total: changes.weights.length, unit: "modules" });
   for (const weight of changes.weights) {
     context.signal.throwIfAborted();
-    const change = await extractChange(weight, options, {
-      ...{ spool, openGpu, refs: { tuned: tuned.ref, base: base.ref } },
-    });
+    const copy = await isTiedCopy(weight, tuned);
+    const change = copy
+      ? undefined
+      : await extractChange(weight, options, {
+          ...{ spool, openGpu, refs: { tuned: tuned.ref, base: base.ref } },
+        });
     if (change) found.push(change);
     context.progress.advance(1, weight.module);
   }
   context.progress.done();
   return found;
+}
+
+function nothingChanged({ tuned, base, changes: { leftOut } }: Job): UserError {
+  const same = `${tuned.ref} and ${base.ref} hold the same values`;
+  return leftOut.length > 0
+    ? new UserError(
+        `${same} in what the patterns leave in: ${leftOut.length} tensors are left out, ${leftOut[0]} first`,
+        "loosen --include-regex or --exclude-regex",
+      )
+    : new UserError(`${same}: there is nothing to extract`, "name the fine-tune first and its base with --base");
 }
 
 /** Says what is not in the adapter. */
@@ -249,11 +268,7 @@ export async function extract(context: Context): Promise<Outcome> {
   const spool = new Spool();
   context.onExit(() => spool.close());
   const found = await decomposeAll(context, job, spool);
-  if (found.length === 0 && whole.tensors.size === 0)
-    throw new UserError(
-      `${job.tuned.ref} and ${job.base.ref} hold the same values: there is nothing to extract`,
-      "name the fine-tune first and its base with --base",
-    );
+  if (found.length === 0 && whole.tensors.size === 0) throw nothingChanged(job);
   const { modules, plan } = fit(context, job, found, whole);
   if (modules.length === 0 && whole.tensors.size === 0)
     throw new UserError(

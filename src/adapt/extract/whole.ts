@@ -19,8 +19,8 @@ export interface HeldWhole {
   readonly modules: readonly string[];
   /** Some are biases of layers, which stand alone. */
   readonly biases: boolean;
-  /** Head and embedding are one tensor, and it is held whole. */
-  readonly tied: boolean;
+  /** The embedding's name in the model where the head is the same tensor. */
+  readonly tied: string | undefined;
   /** The tokenizer of a vocabulary that grew. */
   readonly files: ReadonlyMap<string, Uint8Array>;
 }
@@ -30,7 +30,7 @@ const changed = async ({ tuned, base }: Pick<Whole, "tuned" | "base">): Promise<
   base === undefined || (await differs(tuned, base));
 
 /** A head that the config ties to the embedding and that holds the same values is no tensor of its own. */
-async function isTiedCopy({ tuned }: Whole, model: Checkpoint): Promise<boolean> {
+export async function isTiedCopy({ tuned }: Pick<Whole, "tuned">, model: Checkpoint): Promise<boolean> {
   const tie = findTie(model);
   const table = tie?.tied && tuned.name === tie.head ? model.tensors.get(tie.embedding) : undefined;
   return table !== undefined && sameBytes(table, tuned);
@@ -57,7 +57,7 @@ export async function heldWhole(changes: Changes, tuned: Checkpoint, { nameOf }:
   }
   const tie = findTie(tuned);
   const head = tie && nameInBase(tensors, tie.head);
-  const tied = tie?.tied === true && nameInBase(tensors, tie.embedding) !== undefined && head === undefined;
+  const tied = tie?.tied && head === undefined ? nameOf(tie.embedding) : undefined;
   const files = new Map(grown ? [...tuned.files].filter(([name]) => TOKENIZER_FILE.test(name)) : []);
   return { tensors, modules: [...modules], biases, tied, files };
 }

@@ -21,6 +21,9 @@ const PAIRS: readonly (readonly [embedding: RegExp, head: string])[] = [
   [/^(.*?)(?:gpt_neox\.)?embed_in\.weight$/, "$1embed_out.weight"],
 ];
 
+/** Whether a tensor has the name of a token embedding. */
+export const isTokenTable = (name: string): boolean => PAIRS.some(([embedding]) => embedding.test(name));
+
 /**
  * The embedding and head of a checkpoint, and whether they are one tensor; undefined when it has no token embedding.
  */

@@ -5,6 +5,7 @@ import { show } from "../../json.ts";
 import type { TensorEntry } from "../checkpoint.ts";
 import { openPlain } from "../open.ts";
 import { sameBytes } from "../same-bytes.ts";
+import { isTokenTable } from "./tie.ts";
 import type { AdapterValue, LowRankModule } from "./value.ts";
 import { readAdapter } from "./value.ts";
 import type { WrittenAdapter } from "./written.ts";
@@ -87,10 +88,28 @@ export async function sharedWhole(adapters: readonly AdapterValue[]): Promise<Ma
 
 type Carried = Pick<
   WrittenAdapter,
-  "base" | "targets" | "modulesToSave" | "bias" | "fanInFanOut" | "taskType" | "files"
+  "base" | "targets" | "modulesToSave" | "bias" | "fanInFanOut" | "taskType" | "ensureWeightTying" | "files"
 >;
 
-/** What of the adapters' configs goes with a result that changes these modules. */
+/**
+ * Whether the change of a token table is that of a tied head, too. Throws UserError where adapters that change the
+ * table do not agree.
+ */
+function sharedTie(adapters: readonly AdapterValue[]): boolean {
+  const [first, ...others] = adapters.filter(({ modules, whole }) =>
+    [...[...modules.keys()].map((module) => `${module}.weight`), ...whole.keys()].some(isTokenTable),
+  );
+  const tying = first?.config.ensureWeightTying ?? false;
+  const other = others.find(({ config }) => config.ensureWeightTying !== tying);
+  if (other)
+    throw new UserError(
+      `${first!.checkpoint.ref} and ${other.checkpoint.ref} change the embedding and differ in ensure_weight_tying`,
+      "with it a tied head changes too: apply each to the base (base+adapter) and merge the models",
+    );
+  return tying;
+}
+
+/** What of the adapters' configs goes with a result that changes these modules. Throws UserError where ties differ. */
 export function carriedConfig(adapters: readonly AdapterValue[], modules: readonly string[]): Carried {
   const lists = adapters.map(({ config }) => config.targets);
   const targets = lists.every((list) => list !== undefined) ? [...new Set(lists.flat())].sort() : [...modules];
@@ -106,6 +125,7 @@ export function carriedConfig(adapters: readonly AdapterValue[], modules: readon
     bias: adapters.map(({ config }) => config.bias).find((bias) => bias !== "none") ?? "none",
     fanInFanOut: first.config.fanInFanOut,
     taskType: textIn(first, "task_type"),
+    ensureWeightTying: sharedTie(adapters),
     files,
   };
 }

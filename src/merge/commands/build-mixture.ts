@@ -210,9 +210,11 @@ export async function buildMixture(context: MoeContext, asked: Asked): Promise<O
   const names = recipe.experts.map((expert, i) => nameOf("expert", i, expert));
   for (const warning of gateWarnings(measureGates(routed, experts.length), names)) context.warn(warning);
   context.progress.start({ total: writer.tensors.reduce((sum, { bytes }) => sum + bytes, 0), unit: "bytes" });
-  await writeMade(writer, plan.tensors, context.signal, (bytes, name) => context.progress.advance(bytes, name));
+  const advance = (bytes: number, name: string) => context.progress.advance(bytes, name);
+  const remarks = await writeMade(writer, plan.tensors, context.signal, advance);
   await writer.finish();
   context.progress.done();
+  for (const remark of remarks) context.warn(remark);
   for (const { checkpoint } of asked.models.opened) if (isStream(checkpoint)) await checkpoint.finish();
   context.json({
     ...{ out: context.out, architecture: form.name, experts: experts.length, experts_per_token: recipe.perToken },

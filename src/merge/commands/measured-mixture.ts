@@ -114,9 +114,11 @@ export async function writeMixture(
   context.onExit((ok) => (ok ? undefined : writer.abort()));
   await result.prepare(result.gpu);
   context.progress.start({ total: sum(writer.tensors), unit: "bytes" });
-  await writeMade(writer, result.tensors, context.signal, (bytes, name) => context.progress.advance(bytes, name));
+  const advance = (bytes: number, name: string) => context.progress.advance(bytes, name);
+  const remarks = await writeMade(writer, result.tensors, context.signal, advance);
   await writer.finish();
   context.progress.done();
+  for (const remark of remarks) context.warn(remark);
   if (isStream(checkpoint)) await checkpoint.finish();
   context.json({ ...result.json(), out: context.out, bytes: writer.bytes, tensors: writer.tensors.length });
   return { output: `${context.out === "-" ? "stdout" : context.out} (${humanBytes(writer.bytes)})` };

@@ -8,6 +8,7 @@ import { createWriter } from "../../checkpoint/write/write.ts";
 import type { PlainContext } from "../../cli/context.ts";
 import { UserError } from "../../errors.ts";
 import { type NamedModel, nameModels } from "../../model/names.ts";
+import { ResultWatch } from "../finite.ts";
 import { tablesOf } from "../vocabulary/tables.ts";
 import { writeOptions } from "../write-options.ts";
 
@@ -74,12 +75,14 @@ export async function writeResult(
   const made = new Map((await make()).map((tensor) => [tensor.name, tensor]));
   const total = writer.tensors.reduce((sum, { bytes }) => sum + bytes, 0);
   context.progress.start({ total, unit: "bytes" });
+  const watch = new ResultWatch();
   for (const { name, bytes } of writer.tensors) {
     const tensor = made.get(name)!;
     for (let at = 0; at < bytes; at += PIECE) {
       context.signal.throwIfAborted();
       const piece = new Uint8Array(Math.min(PIECE, bytes - at));
       await tensor.read(piece, at);
+      watch.look(tensor, piece);
       await writer.write(name, piece);
       context.progress.advance(piece.length, name);
     }
@@ -87,5 +90,6 @@ export async function writeResult(
   context.progress.done();
   await writer.finish();
   keep();
+  for (const remark of watch.remarks()) context.warn(remark);
   return writer.bytes;
 }

@@ -7,6 +7,7 @@ import { DTYPE_BYTES, type Dtype, isFloat } from "../../checkpoint/dtype.ts";
 import type { Writer } from "../../checkpoint/write/writer.ts";
 import { Random } from "../../data/random.ts";
 import { sizeOf } from "../../tensor/tensor.ts";
+import { ResultWatch } from "../finite.ts";
 
 /** The most of a tensor that is in memory at a time, in bytes as it is stored. */
 export const PIECE = 4 * 2 ** 20;
@@ -102,18 +103,21 @@ export const computed = (
   },
 });
 
-/** Writes tensors in the writer's order; `done` hears of the bytes of each piece. */
+/** Writes tensors in the order of the writer; `done` hears of the bytes of each piece. Gives what to warn of. */
 export async function writeMade(
   writer: Writer,
   made: readonly MadeTensor[],
   signal: AbortSignal,
   done: (bytes: number, name: string) => void,
-): Promise<void> {
+): Promise<string[]> {
   const byName = new Map(made.map((tensor) => [tensor.name, tensor]));
+  const watch = new ResultWatch();
   for (const { name } of writer.tensors)
     for await (const bytes of byName.get(name)!.pieces()) {
       signal.throwIfAborted();
+      watch.look(byName.get(name)!, bytes);
       await writer.write(name, bytes);
       done(bytes.byteLength, name);
     }
+  return watch.remarks();
 }
