@@ -59,6 +59,7 @@ export async function searchMerges(context: Context, tools: MergeTools): Promise
   const question = await searchQuestion(context);
   checkPlaces(context, question);
   const prepared = await prepareSearch(context, question, tools);
+  const known = readTrials(prepared.trials, prepared.identity);
   if (context.dryRun) {
     const setup = await setupOf(context, prepared, tools, await openGpu({ device: context.device, dry: true }));
     const { json, text } = await planText(setup, prepared);
@@ -66,9 +67,9 @@ export async function searchMerges(context: Context, tools: MergeTools): Promise
     context.json(json);
     return {};
   }
-  const known = readTrials(prepared.trials, prepared.identity);
   const writer = new TrialWriter(prepared.trials[0], prepared.identity);
   const setup = await setupOf(context, prepared, tools, await tools.openGpu());
+  for (const line of (await prepared.first.aligned?.prepare(setup.gpu)) ?? []) context.info(line);
   const tried = await tryAll(context, prepared, { setup, known, writer });
   const found: Found = { ...prepared, ...tried, seconds: (performance.now() - began) / 1000 };
   return writeResult(context, found, tools);
