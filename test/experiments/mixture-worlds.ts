@@ -1,4 +1,4 @@
-/** Small classifiers whose outputs are mixed: an accurate one with a robust one, and two that were pre-trained apart. */
+/** Small classifiers whose outputs are mixed: an accurate and a robust one, and two that were pre-trained apart. */
 import { stackExamples } from "../../src/data/batch.ts";
 import type { Split } from "../../src/data/task.ts";
 import { method as glyphs } from "../../src/data/tasks/glyphs.ts";
