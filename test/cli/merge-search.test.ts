@@ -177,6 +177,15 @@ test("a search with --align merges what was put in order, and its recipe says so
   expect(await lossOf("aligned")).toBe(best);
 }, 60_000);
 
+test("adapters alone, whose merge is an adapter and no model, are refused with and without --dry-run", async () => {
+  const { code, text } = await script("train", "llama-tied --data llama-tied-first.jsonl --steps 1 --lora -o lora/");
+  expect(code, text).toBe(0);
+  for (const ending of ["", " --dry-run"]) {
+    const odd = await search(`lora --method linear --search random --budget 2 --data ${ROWS}${ending}`);
+    expect([odd.code, odd.text]).toEqual([2, expect.stringContaining("all that it merges are adapters")]);
+  }
+}, 60_000);
+
 test("--dry-run says what it would take, and does nothing", async () => {
   const { code, out } = await search(`${SEARCH} --budget 50 --dry-run --json --trials dry.jsonl`);
   expect(code).toBe(0);

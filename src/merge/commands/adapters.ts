@@ -188,7 +188,11 @@ export async function mergeAdapters(context: Context, given: Given): Promise<Out
       );
     return {};
   }
-  context.info(`all ${adapters.length} models are adapters, and so is the result; base+adapter merges models`);
+  context.info(
+    adapters.length === 1
+      ? "the model is an adapter, and so is the result; base+adapter merges models"
+      : `all ${adapters.length} models are adapters, and so is the result; base+adapter merges models`,
+  );
   const writer = await createWriter(context.out, output, { hub: { warn: (text) => context.warn(text) } });
   const gpu = await given.openGpu();
   const sink = new FactorSink(modules, writer, dtype, gpu);
