@@ -132,7 +132,7 @@ function refuseUnwritable({ run, ...entry }: LineageEntry): void {
 
 /** The script of a step. Throws a UserError for any other text: `bun run` would take it for a file. */
 function scriptOf({ script, run }: LineageEntry): string {
-  if (/^[a-z][a-z-]*( [a-z][a-z-]*)?$/.test(script)) return script;
+  if (/^[a-z][a-z-]*( [a-z][a-z+-]*)?$/.test(script)) return script;
   throw new UserError(
     `the lineage's step ${show(run)} is by ${show(script)}, which is not a script of ingot`,
     "its history cannot be run again; inspect without --command shows it",

@@ -33,6 +33,7 @@ import { InputWatch } from "./job/input-watch.ts";
 import { mergeTensors } from "./job/run.ts";
 import { mergekitNotice } from "./mergekit-options.ts";
 import type { MergePlan } from "./plan/merge-plan.ts";
+import { checkCheckpoints } from "./plan/named-things.ts";
 import { Notes } from "./plan/notes.ts";
 import { OpenModels } from "./plan/open-models.ts";
 import { plannedCheckpoint } from "./plan/planned-checkpoint.ts";
@@ -214,6 +215,7 @@ async function reportOf(context: Context, planned: Planned, target: string): Pro
     printExplanation(context, plan);
     return;
   }
+  await checkCheckpoints(plan, method);
   const written = writtenBytes(target, output, target === context.out ? writeOptions(context) : {});
   const learning = await learningMemory(context, { plan, method, own, settings: settingsOf(context, recipe), target });
   printCosts(context, plan, method, { to: target, ...(written !== undefined && { written }), learning });

@@ -13,6 +13,11 @@ export interface OptionSpec {
   readonly required?: boolean;
   /** "model": one value per model (`--weight 0.5,0.3`); a single value stands for all. Merge parameters only. */
   readonly per?: "model";
+  /**
+   * What a merge parameter names beside the models: "checkpoint" one that the method opens by itself, "own-checkpoint"
+   * one that belongs to one model alone, "model" a model of the merge by its place, 1 the first.
+   */
+  readonly names?: "checkpoint" | "own-checkpoint" | "model";
   /** One-letter flag. */
   readonly short?: string;
   /** Names in snake_case that it had before: commands, configs and lineages that hold one still mean it. */

@@ -24,3 +24,7 @@ export function humanTime(seconds: number): string {
   const minutes = Math.round(seconds / 60);
   return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, "0")} min`;
 }
+
+/** A share as people read it: percent, and a tiny one in powers of ten. */
+export const humanShare = (share: number): string =>
+  share === 0 ? "0" : share < 1e-4 ? share.toExponential(1) : `${(100 * share).toPrecision(3)} %`;

@@ -108,6 +108,27 @@ test("a dry run and an explanation write nothing; models among the inputs give a
   expect(await refused("a", "b", "--method", "linear", "--shards", "2")).toContain(
     "--shards has no effect on adapters",
   );
+  for (const flag of ["--add-tokens", "--add-special-tokens"])
+    expect(await refused("a", "b", "--method", "linear", flag, "<x>")).toContain(`${flag} has no effect on adapters`);
+  const recipe = async (name: string, text: string) => {
+    writeFileSync(at(name), text);
+    return refused(name);
+  };
+  const both = "models: [{model: a}, {model: b}]\nmerge_method: linear\nparameters: {weight: 1}\n";
+  expect(await recipe("union.yml", `${both}tokenizer_source: union\n`)).toContain(
+    "union.yml: a tokenizer has no effect on adapters",
+  );
+  expect(await recipe("chat.yml", `${both}chat_template: chatml\n`)).toContain("chat.yml: chat_template has no effect");
+  for (const [name, layers] of Object.entries({
+    fewer: "[0, 1]",
+    double: "[0, 2]}]}, {sources: [{model: b, layer_range: [1, 2]",
+  }))
+    expect(
+      await recipe(
+        `${name}.yml`,
+        `slices: [{sources: [{model: b, layer_range: ${layers}}]}]\nmerge_method: passthrough\n`,
+      ),
+    ).toContain(`${name}.yml: the slices are not all layers in their order`);
   expect(await refused("a", "b", "--method", "adamerging")).toContain("learns its coefficients by running the models");
   writeAdapter(at("model"), { "x.weight": { shape: [2, 2], values: new Float32Array(4) } });
   rmSync(at("model/adapter_config.json"));

@@ -1,6 +1,6 @@
 /** `merge --align`: parts of the models in one order before any method. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TensorEntry } from "../../src/checkpoint/checkpoint.ts";
@@ -79,6 +79,19 @@ test("recipes take it, lineage says it, a dry run reads nothing and counts its m
   const dry = async (more: string) => JSON.parse((await run(`a b --method linear --weight 1 -n --json${more}`)).text);
   const [plain, aligned] = [await dry(""), await dry(" --align residual")];
   expect(aligned.host_memory - plain.host_memory).toBe(8 * 16 ** 2);
+});
+
+test("a model with NaN has no order, and the tensor is named", async () => {
+  const bytes = readFileSync(join(folder, "b/model.safetensors"));
+  const header = 8 + Number(bytes.readBigUInt64LE(0));
+  const { data_offsets } = JSON.parse(bytes.subarray(8, header).toString())["model.layers.0.mlp.up_proj.weight"];
+  bytes.writeFloatLE(Number.NaN, header + data_offsets[0]);
+  mkdirSync(join(folder, "broken"));
+  writeFileSync(join(folder, "broken/model.safetensors"), bytes);
+  writeFileSync(join(folder, "broken/config.json"), readFileSync(join(folder, "b/config.json")));
+  const { code, err } = await run("a broken --method linear --weight 1 --align weights -q -o broken-out.safetensors");
+  expect([code, err]).toEqual([1, expect.stringContaining("up_proj.weight of a and of broken have no finite inner")]);
+  expect(err).not.toContain("    at ");
 });
 
 test("what cannot be aligned is refused by name", async () => {

@@ -65,6 +65,11 @@ test("the result is that of task arithmetic with the table's weights, and lineag
   const { text } = await runShell("$INSPECT learnt --command", rows.folder);
   expect(text).toContain("--tune-data one.jsonl --tune-data two.jsonl --tune-steps 4 --tune-rate 0.05");
   const [command] = text.split("\n").filter((line) => line.startsWith("bun run merge"));
+  const table2 = "--method adamerging --granularity task --coefficients learnt/merge_coefficients.json -q";
+  for (const ending of ["-o swapped/", "-o swapped/ --dry-run"]) {
+    const { code, err } = await run(`b/ a --base base ${table2} ${ending}`);
+    expect([code, err]).toEqual([2, expect.stringContaining("give the models in the order of the table: a b")]);
+  }
   const words = command!.replace("bun run merge", "$MERGE").replace('"$out"', "again/");
   const again = await runShell(`${words} -q`, rows.folder);
   expect([again.code, again.err]).toEqual([0, ""]);
@@ -107,6 +112,7 @@ test("a dry run tells the memory of learning", async () => {
 
 test.each([
   ["a b --base base --method adamerging -o no/", "adamerging learns its coefficients from data"],
+  ["a b --base base --method adamerging -o no/ --dry-run", "adamerging learns its coefficients from data"],
   [
     "a b --method linear --tune-data one.jsonl -o no/",
     "--tune-data is for methods that learn coefficients, and linear learns none",

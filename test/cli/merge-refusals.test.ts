@@ -51,6 +51,11 @@ describe("values and numbers of models", () => {
   const cases: [string, string][] = [
     ["a b --method linear --weight 1,2,3", "--weight has 3 values for 2 models\n"],
     ["a b --method linear --weight x", 'weight is "x" for '],
+    ["a b --base base --method emr --task 3", "--task is 3, and the merge has 2 models\n"],
+    ["a b --base base --method consensus --task 3 -n", "--task is 3, and the merge has 2 models\n"],
+    ["a b --base base --method consensus --joint gone -n", "gone: no such file or folder\n"],
+    ["a b --method fisher --stats a", "--stats names one checkpoint for 2 models, and each has its own\n"],
+    ["a b --method regmean --stats a,gone -n", "gone: no such file or folder\n"],
     ["a b --method linear --weight 1,-1", "model.embed_tokens.weight: the weights sum to 0\n"],
     [
       "a b --method ties --weight 1",

@@ -150,6 +150,7 @@ test("a genome of mergekit-evolve is read, its tasks from local rows", async () 
     "random_init: true",
   ];
   writeFileSync(at("evolve.yml"), `${genome.join("\n")}\n`);
+  writeFileSync(at("mistyped.yml"), `${genome.join("\n")}\n`.replace("weight: ", "wieght: "));
   const missing = await search("evolve.yml --search random --budget 2 --data other=llama-tied.jsonl");
   expect(missing.code).toBe(2);
   expect(missing.text).toContain("evolve.yml:9:5: the task sums has no rows");
@@ -164,6 +165,25 @@ test("a genome of mergekit-evolve is read, its tasks from local rows", async () 
   expect((await search("genes.yml -o genes/")).code).toBe(0);
   const best = Math.min(...trialsOf("genes.jsonl").map(({ scores }) => Object.values(scores)[0] as number));
   expect(await lossOf("genes")).toBe(best);
+}, 60_000);
+
+test("a search with --align merges what was put in order, and its recipe says so", async () => {
+  const asked = `${SEARCH} --budget 2 --align weights --post lines --trials aligned.jsonl --recipes aligned.yml -o aligned/`;
+  const { code, text } = await search(asked);
+  expect(code, text).toBe(0);
+  expect(text).toContain("is aligned with llama-tied");
+  expect(readFileSync(at("aligned.yml"), "utf8")).toContain("its merge has the options --align weights --post lines");
+  const best = Math.min(...trialsOf("aligned.jsonl").map(({ scores }) => scores.loss));
+  expect(await lossOf("aligned")).toBe(best);
+}, 60_000);
+
+test("adapters alone, whose merge is an adapter and no model, are refused with and without --dry-run", async () => {
+  const { code, text } = await script("train", "llama-tied --data llama-tied-first.jsonl --steps 1 --lora -o lora/");
+  expect(code, text).toBe(0);
+  for (const ending of ["", " --dry-run"]) {
+    const odd = await search(`lora --method linear --search random --budget 2 --data ${ROWS}${ending}`);
+    expect([odd.code, odd.text]).toEqual([2, expect.stringContaining("all that it merges are adapters")]);
+  }
 }, 60_000);
 
 test("--dry-run says what it would take, and does nothing", async () => {
@@ -204,6 +224,9 @@ describe("refused before work", () => {
     [`${SEARCH} --budget 3 --trials ${ROWS}`, "holds trials of another search"],
     [`${SEARCH} --budget 3 --recipes ${ROWS}`, "is read by this run"],
     [`${SEARCH} --budget 3 --seed 7 --trials a.jsonl`, "its seed is 0, this one's 7"],
+    [`${SEARCH} --budget 3 --seed 7 --trials a.jsonl --dry-run`, "its seed is 0, this one's 7"],
+    ["evolve.yml -o evolved/", "add --search, --budget and --data"],
+    [`mistyped.yml --search random --budget 2 --data sums=${ROWS}`, "did you mean weight?"],
   ])("merge %s", async (command, message) => {
     const { code, text } = await search(command);
     expect([code, text]).toEqual([2, expect.stringContaining(message)]);

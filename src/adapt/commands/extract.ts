@@ -10,7 +10,7 @@ import { layoutFolder, type OutputPlan } from "../../checkpoint/write/shards.ts"
 import type { Context as ContextOf, Outcome } from "../../cli/context.ts";
 import { UserError } from "../../errors.ts";
 import { isRandomised } from "../../tensor/linear-algebra/truncated-svd.ts";
-import { humanBytes } from "../../text/format.ts";
+import { humanBytes, humanShare } from "../../text/format.ts";
 import { compilePattern } from "../../text/pattern/pattern.ts";
 import { parseSize } from "../../text/size.ts";
 import { type Changes, sortChanges, type Weight } from "../extract/changes.ts";
@@ -26,7 +26,7 @@ import {
   totalError,
 } from "../extract/extraction.ts";
 import { type Known, knownSpecs, modulesOf, shortNames } from "../extract/names.ts";
-import { percent, reportOf } from "../extract/report.ts";
+import { reportOf } from "../extract/report.ts";
 import { Spool } from "../extract/spool.ts";
 import { changedUnfit, type HeldWhole, heldWhole, isTiedCopy } from "../extract/whole.ts";
 import type { EXTRACT } from "../options.ts";
@@ -311,6 +311,6 @@ export async function extract(context: Context): Promise<Outcome> {
   return written(
     context.out,
     size,
-    `${modules.length} modules, ${percent(error)} of their change lost in Frobenius norm`,
+    `${modules.length} modules, ${humanShare(error)} of their change lost in Frobenius norm`,
   );
 }

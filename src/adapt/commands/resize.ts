@@ -6,9 +6,9 @@ import { adapterPlan } from "../../checkpoint/adapter/written.ts";
 import { lineageOf } from "../../checkpoint/lineage/input.ts";
 import type { Context, Outcome } from "../../cli/context.ts";
 import { UserError } from "../../errors.ts";
-import { humanBytes } from "../../text/format.ts";
+import { humanBytes, humanShare } from "../../text/format.ts";
 import { roundingOf, type Told, totalError } from "../extract/extraction.ts";
-import { percent, reportOf } from "../extract/report.ts";
+import { reportOf } from "../extract/report.ts";
 import type { RESIZE } from "../options.ts";
 import { DTYPES } from "../options.ts";
 import { planResize, type Resized, resized, type Wanted } from "../resized.ts";
@@ -84,5 +84,5 @@ export async function resize(context: Context<typeof RESIZE>): Promise<Outcome> 
   const { error } = figures();
   if (told.size > 0 && !options.json) context.print(reportOf([...told.values()], context.verbose));
   context.json({ out, bytes: size, values: valuesOf(plan.tensors), ...figures() });
-  return written(out, size, `${modules.length} modules, ${percent(error)} of their change lost in Frobenius norm`);
+  return written(out, size, `${modules.length} modules, ${humanShare(error)} of their change lost in Frobenius norm`);
 }

@@ -1,10 +1,7 @@
 /** What an extraction tells of its modules: those of one name in all layers share a line. */
+import { humanShare } from "../../text/format.ts";
 import { table } from "../../text/table.ts";
 import { type Told, totalError } from "./extraction.ts";
-
-/** A share as people read it. */
-export const percent = (share: number): string =>
-  share === 0 ? "0" : share < 1e-4 ? share.toExponential(1) : `${(100 * share).toPrecision(3)} %`;
 
 const span = (values: readonly number[]): string => {
   const [least, most] = [Math.min(...values), Math.max(...values)];
@@ -18,8 +15,8 @@ export function reportOf(told: readonly Told[], each: boolean): string {
     name,
     `${all.length}`,
     span(all.map(({ rank }) => rank)),
-    percent(totalError(all)),
-    percent(Math.max(...all.map(({ error }) => error))),
+    humanShare(totalError(all)),
+    humanShare(Math.max(...all.map(({ error }) => error))),
   ]);
   return table([["module", "count", "rank", "error", "largest error"], ...rows], { align: "lrrrr" });
 }

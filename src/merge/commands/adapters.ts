@@ -8,6 +8,7 @@ import { isAdapter } from "../../checkpoint/adapter/adapter.ts";
 import {
   carriedConfig,
   openAdapters,
+  type SharedModule,
   sharedModules,
   sharedWhole,
   warnOfBases,
@@ -25,9 +26,9 @@ import { UserError } from "../../errors.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import { flagOf } from "../../method/options.ts";
 import { loadMethod } from "../../method/registry.ts";
-import { humanBytes } from "../../text/format.ts";
+import { humanBytes, humanShare } from "../../text/format.ts";
 import { quote } from "../../text/quote.ts";
-import { changesOf, noChange } from "../adapters/deltas.ts";
+import { changesOf, deltaName, noChange } from "../adapters/deltas.ts";
 import { FactorSink, type MergedModule } from "../adapters/factor-sink.ts";
 import { mergeTensors, peakBytes } from "../job/run.ts";
 import type { JobSettings } from "../job/task.ts";
@@ -46,8 +47,7 @@ const OF_MODELS = [
   "search",
   "align",
   "files",
-  "tokenizer_source",
-  "chat_template",
+  ...["tokenizer_source", "chat_template", "add_tokens", "add_special_tokens", "new_rows", "pad_to_multiple_of"],
   "shard",
   "shards",
   "gguf_type",
@@ -117,18 +117,40 @@ async function planChanges(context: Context, recipe: Recipe) {
     allowDuplicates: context.options.allow_duplicates === true,
     allowMissing: false,
   });
+  refuseSlices(recipe, plan.tensors, shared);
   return { method, adapters: [...adapters.values()], shared, changes, plan };
+}
+
+/** Throws UserError for options and parts of a recipe that say nothing of an adapter. */
+function refuseOfModels({ options }: Context, { file, tokenizer, chatTemplate }: Recipe): void {
+  const flag = OF_MODELS.find((name) => options[name] !== undefined);
+  const key = tokenizer ? "a tokenizer" : chatTemplate ? "chat_template" : undefined;
+  const odd = flag === undefined ? key && `${file}: ${key}` : flagOf(flag);
+  if (odd !== undefined)
+    throw new UserError(
+      `${odd} has no effect on adapters, and all models are adapters`,
+      "leave it out, or merge models: base+adapter",
+    );
+}
+
+/** Throws UserError where slices leave out, double or move layers: an adapter names the layers of its base. */
+function refuseSlices(
+  { file }: Recipe,
+  planned: readonly { readonly name: string }[],
+  shared: readonly SharedModule[],
+): void {
+  const names = new Set(planned.map(({ name }) => name));
+  if (planned.length === shared.length && shared.every(({ module }) => names.has(deltaName(module)))) return;
+  throw new UserError(
+    `${file}: the slices are not all layers in their order, and all models are adapters of a whole base`,
+    "merge models: base+adapter",
+  );
 }
 
 /** Merges adapters to one, or says what that would take. */
 export async function mergeAdapters(context: Context, given: Given): Promise<Outcome> {
   const { recipe, settings } = given;
-  const odd = OF_MODELS.find((name) => context.options[name] !== undefined);
-  if (odd !== undefined)
-    throw new UserError(
-      `${flagOf(odd)} has no effect on adapters, and all models are adapters`,
-      "leave it out, or merge models: base+adapter",
-    );
+  refuseOfModels(context, recipe);
   if (learns(context, await loadMethod("merge", recipe.method, "merge_method")))
     throw new UserError(
       `${recipe.method} learns its coefficients by running the models, and adapters alone are none`,
@@ -166,7 +188,11 @@ export async function mergeAdapters(context: Context, given: Given): Promise<Out
       );
     return {};
   }
-  context.info(`all ${adapters.length} models are adapters, and so is the result; base+adapter merges models`);
+  context.info(
+    adapters.length === 1
+      ? "the model is an adapter, and so is the result; base+adapter merges models"
+      : `all ${adapters.length} models are adapters, and so is the result; base+adapter merges models`,
+  );
   const writer = await createWriter(context.out, output, { hub: { warn: (text) => context.warn(text) } });
   const gpu = await given.openGpu();
   const sink = new FactorSink(modules, writer, dtype, gpu);
@@ -199,7 +225,7 @@ export async function mergeAdapters(context: Context, given: Given): Promise<Out
   });
   return {
     output: `${context.out === "-" ? "stdout" : context.out} (${humanBytes(writer.bytes)})`,
-    told: `an adapter of rank ${wanted}, ${(100 * error).toPrecision(3)} % of the merged change lost to the rank`,
+    told: `an adapter of rank ${wanted}, ${humanShare(error)} of the merged change lost to the rank`,
     ...(context.out === "-" ? {} : { next: `bun run inspect ${quote(context.out)}` }),
   };
 }

@@ -173,7 +173,12 @@ export async function writeTable(table: CoefficientTable | undefined, target: st
 export async function learningMemory(context: Context, learning: Learning): Promise<number | undefined> {
   const { data, steps, table } = runOf(context, learning, noGpu).tune;
   const { method } = learning;
-  if (!learns(context, method) || table !== undefined || data.length === 0 || steps === 0) return undefined;
+  if (!learns(context, method)) return undefined;
+  if (table !== undefined || data.length === 0 || steps === 0) {
+    // Needs no device; what it refuses, a dry run does too.
+    await tunePlan(runOf(context, learning, noGpu));
+    return undefined;
+  }
   const { openGpu } = await import("../../gpu/gpu.ts");
   return plannedTuning(runOf(context, learning, () => openGpu({ device: context.device, dry: true })));
 }

@@ -13,7 +13,7 @@ import { humanBytes } from "../../text/format.ts";
 import { quote } from "../../text/quote.ts";
 import { mergeThrough, partsOf, type Reader } from "../front/merge-through.ts";
 import type { REGMEAN } from "../front/options.ts";
-import { Notes } from "../plan/notes.ts";
+import { counted, Notes } from "../plan/notes.ts";
 
 type RegmeanContext = Context<typeof REGMEAN>;
 
@@ -32,7 +32,7 @@ function sharesOf({ args, options }: RegmeanContext): number[] {
     );
   if (data.length !== args.length)
     throw new UserError(
-      `${args.length} models have ${data.length} files of rows`,
+      `${counted(args.length, "model")} and ${counted(data.length, "file")} of rows`,
       "give --data once for each model, in their order",
     );
   if (weight.length !== args.length)
@@ -66,9 +66,8 @@ export async function regmeanPlusPlus(context: RegmeanContext): Promise<Outcome>
   const opened = await openAll(context);
   const first = opened[0]!;
   const step = {
-    script: "merge",
+    script: "merge regmean++",
     version: context.version,
-    method: "regmean++",
     options: context.chosen,
     seed: context.seed,
   };

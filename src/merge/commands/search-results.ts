@@ -13,6 +13,7 @@ import { countData } from "../../run/scoring/read-rows.ts";
 import { humanBytes } from "../../text/format.ts";
 import { quote } from "../../text/quote.ts";
 import { table } from "../../text/table.ts";
+import { counted } from "../plan/notes.ts";
 import type { Point } from "../search/contract.ts";
 import { bestTrial, frontOf, measuresText, trialName, trialTable } from "../search/result.ts";
 import { samePoint } from "../search/run-search.ts";
@@ -67,10 +68,11 @@ export function checkPlaces(context: Context, { groups, pareto, trials, share }:
 function flagsOf(context: Context, seed: number): string {
   const { options, picks } = context;
   const post = picks.post?.[0];
-  const given = ["files", "compat_rounding", "compat_bugs", "allow_duplicates", "allow_missing"].flatMap((name) =>
-    options[name] === undefined || options[name] === false
-      ? []
-      : [options[name] === true ? flagOf(name) : `${flagOf(name)} ${quote(String(options[name]))}`],
+  const given = ["files", "align", "compat_rounding", "compat_bugs", "allow_duplicates", "allow_missing"].flatMap(
+    (name) =>
+      options[name] === undefined || options[name] === false
+        ? []
+        : [options[name] === true ? flagOf(name) : `${flagOf(name)} ${quote(String(options[name]))}`],
   );
   const values = Object.entries(post?.values ?? {}).filter(([, value]) => value !== undefined);
   const step = post && [`--post ${post.method.name}`, ...values.map(([name, value]) => `${flagOf(name)} ${value}`)];
@@ -118,7 +120,7 @@ export async function writeResult(context: Context, found: Found, { merge }: Wri
     context.json({ search: search.method.name, trials: trials.length, seconds, ...value });
   if (share) {
     json({ share: `${share.worker + 1}/${share.of}`, written: found.trials.length });
-    return { output: `${trials.length} trials in ${found.trials.length === 0 ? "no file" : textsOf(context)}` };
+    return { output: `${counted(trials.length, "trial")} in ${textsOf(context)}` };
   }
   const best = bestTrial(trials, objectives);
   if (!best)

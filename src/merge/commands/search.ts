@@ -26,6 +26,7 @@ import { defaults, type Gene } from "../search/space.ts";
 import { tokenLosses } from "../search/token-losses.ts";
 import { LAST, readTrials, type SearchIdentity, type Trial, TrialWriter } from "../search/trial-file.ts";
 import { type RunnerSetup, TrialRunner } from "../search/trial-runner.ts";
+import { areAdapters } from "./adapters.ts";
 import { type Context, textOf } from "./given-recipes.ts";
 import { type SearchQuestion, searchQuestion } from "./search-question.ts";
 import { checkPlaces, type Found, planText, writeResult } from "./search-results.ts";
@@ -59,6 +60,7 @@ export async function searchMerges(context: Context, tools: MergeTools): Promise
   const question = await searchQuestion(context);
   checkPlaces(context, question);
   const prepared = await prepareSearch(context, question, tools);
+  const known = readTrials(prepared.trials, prepared.identity);
   if (context.dryRun) {
     const setup = await setupOf(context, prepared, tools, await openGpu({ device: context.device, dry: true }));
     const { json, text } = await planText(setup, prepared);
@@ -66,9 +68,9 @@ export async function searchMerges(context: Context, tools: MergeTools): Promise
     context.json(json);
     return {};
   }
-  const known = readTrials(prepared.trials, prepared.identity);
   const writer = new TrialWriter(prepared.trials[0], prepared.identity);
   const setup = await setupOf(context, prepared, tools, await tools.openGpu());
+  for (const line of (await prepared.first.aligned?.prepare(setup.gpu)) ?? []) context.info(line);
   const tried = await tryAll(context, prepared, { setup, known, writer });
   const found: Found = { ...prepared, ...tried, seconds: (performance.now() - began) / 1000 };
   return writeResult(context, found, tools);
@@ -89,6 +91,11 @@ async function prepareSearch(context: Context, question: SearchQuestion, tools: 
     return { recipe: recipe!, ...(await tools.plan(recipe!)) };
   };
   const { recipe, plan: first } = await planAt(defaults(space.space));
+  if (await areAdapters(recipe))
+    throw new UserError(
+      "a search measures models, and its recipe would make an adapter: all that it merges are adapters",
+      "name each with its base: base+adapter",
+    );
   if (tools.models.streamed)
     throw new UserError("a search reads its models again, and one of them is a pipe", "save it to a file first");
   for (const end of ["low", "high"] as const) await planAt(space.space.map((gene) => endOf(gene, end)));

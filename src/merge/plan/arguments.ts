@@ -81,6 +81,11 @@ export function recipeFromArguments(given: RecipeArguments): Recipe {
       const hint = "give one value per model, or one for all; a gradient over depth goes in brackets: [0,1]";
       throw new UserError(`--${name.replaceAll("_", "-")} has ${parsed.length} values for ${refs.length} models`, hint);
     }
+    if (spec.names === "own-checkpoint" && parsed.length < refs.length)
+      throw new UserError(
+        `--${name.replaceAll("_", "-")} names one checkpoint for ${refs.length} models, and each has its own`,
+        "give one per model, in their order, separated by commas",
+      );
     const lists = perModel.get(name) ?? Array.from({ length: needed }, () => []);
     perModel.set(name, lists);
     lists.forEach((list, i) => {

@@ -29,6 +29,8 @@ const KEYS = [
   ...["allow_negative_weights", "filters", "smooth"],
 ];
 
+const TASK_KEYS = ["name", "weight", "metric"];
+
 /** What its search varies, of the parameters that a method has. */
 const VARIED = ["weight", "density", "t"];
 
@@ -58,6 +60,12 @@ class GenomeReader {
     throw this.fail(path, `${path.at(-1) ?? "the file"} must be a map`);
   }
 
+  known(fields: object, path: readonly (string | number)[], keys: readonly string[]): void {
+    const odd = Object.keys(fields).find((key) => !keys.includes(key));
+    if (odd === undefined) return;
+    throw this.fail([...path, odd], `unknown key ${odd}`, didYouMean(odd, keys) ?? `known: ${keys.join(", ")}`);
+  }
+
   list(value: unknown, path: readonly (string | number)[]): unknown[] {
     if (Array.isArray(value) && value.length > 0) return value;
     throw this.fail(path, `${path.at(-1)} must be a list with at least one entry`);
@@ -82,7 +90,9 @@ function rangesOf(method: MergeMethod, filters: readonly string[], isSigned: boo
 /** A task as an objective. In mergekit the weighted values themselves are made large. */
 async function objectiveOf(reader: GenomeReader, value: unknown, at: number): Promise<Objective> {
   const path = ["tasks", at];
-  const { name, weight = 1, metric: typed = "acc,none" } = reader.fields(value, path);
+  const fields = reader.fields(value, path);
+  reader.known(fields, path, TASK_KEYS);
+  const { name, weight = 1, metric: typed = "acc,none" } = fields;
   if (typeof name !== "string" || typeof typed !== "string" || typeof weight !== "number")
     throw reader.fail(path, "a task has a name, and may have a weight and a metric");
   const [bare] = typed.split(",");
@@ -129,9 +139,7 @@ export async function readGenome(text: string, file: string, groups: readonly st
   const reader = new GenomeReader(document);
   const { genome, tasks, ...others } = reader.fields(document.value, []);
   const given = reader.fields(genome, ["genome"]);
-  for (const key of Object.keys(given))
-    if (!KEYS.includes(key))
-      throw reader.fail(["genome", key], `unknown key ${key}`, didYouMean(key, KEYS) ?? `known: ${KEYS.join(", ")}`);
+  reader.known(given, ["genome"], KEYS);
   const { base_model: base, merge_method: name, layer_granularity: granularity = 0 } = given;
   if (typeof name !== "string") throw reader.fail(["genome"], "merge_method is missing", "for example dare_ties");
   if (!Number.isSafeInteger(granularity) || (granularity as number) < 0)

@@ -101,7 +101,7 @@ export function readTrials(files: readonly string[], identity: SearchIdentity): 
   const head = headOf(identity);
   for (const file of files) {
     if (!fs.existsSync(file) || fs.statSync(file).size === 0) continue;
-    const { lines, end } = linesOf(file);
+    const { lines } = linesOf(file);
     if (lines.length === 0) continue;
     const odd = difference(lines[0]!, head);
     if (odd !== undefined)
@@ -111,7 +111,6 @@ export function readTrials(files: readonly string[], identity: SearchIdentity): 
       if (!trial) throw new UserError(`${file}, line ${i + 2} is no trial of this search`, "name another file");
       if (trial.trial === LAST || !trials.has(trial.trial)) trials.set(trial.trial, trial);
     }
-    if (end < fs.statSync(file).size) fs.truncateSync(file, end);
   }
   return trials;
 }
@@ -121,20 +120,26 @@ export class TrialWriter {
   readonly #file: string | undefined;
   readonly #identity: SearchIdentity;
 
-  /** Throws UserError where the file cannot be written. */
+  /** Goes on after the last whole line, if the file is there. Throws UserError where it cannot be written. */
   constructor(file: string | undefined, identity: SearchIdentity) {
     this.#file = file;
     this.#identity = identity;
-    if (file !== undefined && !(fs.existsSync(file) && fs.statSync(file).size > 0)) this.#append(headOf(identity));
+    if (file === undefined) return;
+    const end = fs.existsSync(file) ? linesOf(file).end : 0;
+    if (end > 0) this.#reach(() => end < fs.statSync(file).size && fs.truncateSync(file, end));
+    else this.#reach(() => fs.writeFileSync(file, `${JSON.stringify(headOf(identity))}\n`));
   }
 
   add(trial: Trial): void {
-    if (this.#file !== undefined) this.#append(lineOf(trial, this.#identity));
+    const file = this.#file;
+    if (file === undefined) return;
+    const line: Json = lineOf(trial, this.#identity);
+    this.#reach(() => fs.appendFileSync(file, `${JSON.stringify(line)}\n`));
   }
 
-  #append(line: Json): void {
+  #reach(write: () => unknown): void {
     try {
-      fs.appendFileSync(this.#file!, `${JSON.stringify(line)}\n`);
+      write();
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       throw new UserError(`--trials: ${this.#file} cannot be written (${code})`, "choose another file", 1);

@@ -14,7 +14,7 @@ import type { TextOptions } from "../../run/text-tools.ts";
 import type { MergeMethod } from "../contract.ts";
 import { changeNorms } from "../job/change-norms.ts";
 import { peakBytes } from "../job/run.ts";
-import type { JobSettings } from "../job/task.ts";
+import type { JobSettings, ValuedTask } from "../job/task.ts";
 import type { MergePlan } from "../plan/merge-plan.ts";
 import { type PostStep, scalesAfter } from "../post-step.ts";
 import type { Point } from "./contract.ts";
@@ -74,6 +74,15 @@ export const loaderOf = ({
     warn,
   });
 
+/** The tensors of a plan with another's parameters: inputs whose order `--align` found stay those that know it. */
+function withValues(plan: MergePlan, { tensors }: MergePlan): ValuedTask[] {
+  const valued = new Map(tensors.map((task) => [task.name, task]));
+  return plan.tensors.map((task) => {
+    const { values, perModel } = valued.get(task.name)!;
+    return { ...task, values, perModel };
+  });
+}
+
 export class TrialRunner {
   readonly #setup: RunnerSetup;
   readonly #loaded: LoadedModel;
@@ -124,11 +133,12 @@ export class TrialRunner {
   }
 
   async #merge(text: string): Promise<void> {
-    const { gpu, settings, post, signal } = this.#setup;
+    const { gpu, first, settings, post, signal } = this.#setup;
     const [recipe] = await parseRecipe(text, FILE);
     const { plan, method } = await this.#setup.plan(recipe!);
-    const measured = { gpu, method, settings, tasks: plan.tensors, signal };
-    const scale = post && (await scalesAfter(post, plan.tensors, () => changeNorms(measured)));
+    const tasks = withValues(first, plan);
+    const measured = { gpu, method, settings, tasks, signal };
+    const scale = post && (await scalesAfter(post, tasks, () => changeNorms(measured)));
     await this.#live.merge(plan, method, { ...settings, ...(scale && { post: scale }) });
   }
 

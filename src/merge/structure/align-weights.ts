@@ -10,6 +10,7 @@
  * one head of keys and values, such groups move, and query heads within them: the best order in each pair of groups
  * is part of what the pair gains, which finds the best of all orders that are allowed.
  */
+import { UserError } from "../../errors.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import type { NamedModel } from "../../model/names.ts";
 import { assign } from "../../tensor/linear-algebra/assignment.ts";
@@ -68,6 +69,12 @@ class Matching {
       const theirs = gathered(entry, entry.shape, () => pickedBy(axes, others), this.#other.ref);
       for (const [i, stretch] of unitsIn(theirs, axes, space).entries())
         await addUnitProducts(this.#gpu, sums, mine[i]!, stretch);
+      if (!sums.every(Number.isFinite))
+        throw new UserError(
+          `--align: ${name} of ${this.#first.ref} and of ${this.#other.ref} have no finite inner product`,
+          "values of one are NaN, infinite or too large; inspect MODEL --check names them",
+          1,
+        );
     }
     return sums;
   }

@@ -47,8 +47,17 @@ export const encodeTable = (table: CoefficientTable): Uint8Array =>
 const fail = (file: string, what: string) =>
   new UserError(`${file}: ${what}`, `give the ${TABLE_FILE} of a merge with this method and as many models`);
 
-/** Reads a table's coefficients for these groups, (groups, models). Throws UserError when it is for another merge. */
-export function readTable(file: string, method: string, groups: readonly Group[], models: number): Float64Array {
+/**
+ * Reads a table's coefficients for these groups, (groups, models). Throws UserError when it is for another merge, or
+ * has the same models in another order.
+ */
+export function readTable(
+  file: string,
+  method: string,
+  groups: readonly Group[],
+  names: readonly string[],
+): Float64Array {
+  const models = names.length;
   // As a lineage holds them: the numbers alone.
   if (file.startsWith("{")) {
     const { value } = parseJson(file, "--coefficients");
@@ -63,7 +72,16 @@ export function readTable(file: string, method: string, groups: readonly Group[]
   const { value } = parseJson(text, file);
   if (!isObject(value) || !isObject(value.coefficients)) throw fail(file, "no table of coefficients");
   if (value.method !== method) throw fail(file, `coefficients of ${String(value.method)}, and the method is ${method}`);
-  return valuesOf(file, value.coefficients, groups, models);
+  const values = valuesOf(file, value.coefficients, groups, models);
+  const plain = (name: unknown): string => String(name).replace(/\/+$/, "");
+  const [learnt, given] = [Array.isArray(value.models) ? value.models.map(plain) : [], names.map(plain)];
+  const moved = learnt.findIndex((name, k) => name !== given[k] && given.includes(name));
+  if (moved >= 0)
+    throw new UserError(
+      `${file}: model ${moved + 1} of the table is ${learnt[moved]}, and of this merge ${names[moved]}`,
+      `give the models in the order of the table: ${learnt.join(" ")}`,
+    );
+  return values;
 }
 
 function valuesOf(file: string, rows: JsonObject, groups: readonly Group[], models: number): Float64Array {

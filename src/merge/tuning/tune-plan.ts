@@ -106,6 +106,9 @@ function withCoefficients(plan: MergePlan, { groups, columns, tuning }: Subject,
   return { ...plan, tensors };
 }
 
+/** Names of the models that have coefficients, in their order. */
+const modelsOf = ({ plan }: TuneRun, { indices }: Columns): string[] => indices.map((index) => plan.models[index]!);
+
 function tableOf(run: TuneRun, subject: Subject, values: Float64Array, steps: number): CoefficientTable {
   const { groups, columns, tuning, values: options } = subject;
   return {
@@ -113,7 +116,7 @@ function tableOf(run: TuneRun, subject: Subject, values: Float64Array, steps: nu
     option: tuning.sets,
     granularity: tuning.granularity(options),
     steps,
-    models: columns.indices.map((index) => run.plan.models[index]!),
+    models: modelsOf(run, columns),
     coefficients: byGroup(groups, columns.count, values),
   };
 }
@@ -125,7 +128,7 @@ export async function tunePlan(run: TuneRun): Promise<Tuned> {
   const { tune, method } = run;
   const steps = tune.steps ?? tuning.steps;
   if (tune.table !== undefined) {
-    const values = readTable(tune.table, method.name, groups, columns.count);
+    const values = readTable(tune.table, method.name, groups, modelsOf(run, columns));
     return { plan: withCoefficients(run.plan, subject, values), table: tableOf(run, subject, values, 0) };
   }
   if (steps > 0 && tune.data.length === 0)

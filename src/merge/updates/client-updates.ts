@@ -21,6 +21,7 @@ export const startOption = {
     per: "model",
     default: ORIGIN,
     value: "CKPT",
+    names: "checkpoint",
     help: "checkpoint that a late client began from; origin is the base",
   },
 } as const satisfies Record<string, OptionSpec>;

@@ -132,10 +132,13 @@ test("the command writes a model that all experts' rows come through, and equal 
   expect(readFileSync(join(folder, "merged/config.json"), "utf8")).toContain("mixtral");
   const again = await run(`regmean++ one two ${data} -q -o again.safetensors`);
   expect(again.code).toBe(0);
+  const lineage = await runScript("inspect", ["merged", "--command"], folder);
+  expect(lineage.text).toContain("merge regmean++ one two --data one.jsonl --data two.jsonl -o");
+  expect(lineage.text).not.toContain("--method");
   const [x, y] = [await runScript("inspect", ["merged", "--diff", "again.safetensors", "-q"], folder), both];
   expect([x.code, y.code]).toEqual([0, 0]);
   const plan = await run(`regmean++ one two ${data} -n --json -o plan/`);
   expect(JSON.parse(plan.text)).toMatchObject({ parts: 4, passes: 2, rows: [8, 8] });
   const few = await run("regmean++ one two --data one.jsonl -o x/");
-  expect([few.code, few.err]).toEqual([2, expect.stringContaining("2 models have 1 files of rows")]);
+  expect([few.code, few.err]).toEqual([2, expect.stringContaining("2 models and 1 file of rows")]);
 });

@@ -57,6 +57,12 @@ test("a line that a killed process left half is made again", () => {
   const whole = readFileSync(file, "utf8");
   appendFileSync(file, '{"trial":1,"poi');
   expect([...readTrials([file], IDENTITY).keys()]).toEqual([0]);
+  // Reading alone changes nothing: a worker may still be writing, and a dry run only looks.
+  expect(readFileSync(file, "utf8")).toBe(`${whole}{"trial":1,"poi`);
+  new TrialWriter(file, IDENTITY);
+  expect(readFileSync(file, "utf8")).toBe(whole);
+  writeFileSync(file, '{"search":"ran');
+  new TrialWriter(file, IDENTITY).add(trial(0));
   expect(readFileSync(file, "utf8")).toBe(whole);
 });
 

@@ -59,6 +59,12 @@ class RecipeReader {
       if (!TOP_KEYS.includes(key)) {
         if (key === "experts" || key === "gate_mode")
           throw this.fail([key], "this is a recipe of a mixture of experts", "run it with: bun run merge moe RECIPE");
+        if (key === "genome")
+          throw this.fail(
+            [key],
+            "this is a file of mergekit-evolve",
+            "add --search, --budget and --data NAME=rows.jsonl",
+          );
         throw this.fail([key], `unknown key ${key}`, didYouMean(key, TOP_KEYS) ?? `known: ${TOP_KEYS.join(", ")}`);
       }
     }

@@ -26,6 +26,7 @@ const options = {
     per: "model",
     required: true,
     value: "FILE",
+    names: "own-checkpoint",
     help: "the model's diagonal Fisher information, as a checkpoint",
   },
   weight: { type: "number >= 0", per: "model", default: 1, help: "share of each model beside its statistics" },

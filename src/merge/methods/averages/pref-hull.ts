@@ -29,6 +29,7 @@ const options = {
     type: "string",
     per: "model",
     value: "FILE",
+    names: "own-checkpoint",
     help: "with sample: the model's Fisher information or standard deviations, as a checkpoint",
   },
   stats_are: { type: "'fisher' | 'sigma'", default: "fisher", help: "what stats hold" },

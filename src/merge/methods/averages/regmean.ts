@@ -25,6 +25,7 @@ const options = {
     per: "model",
     required: true,
     value: "GRAM.safetensors",
+    names: "own-checkpoint",
     help: "Gram matrices of the model's linear layers, from evaluate gram",
   },
   weight: { type: "number >= 0", per: "model", default: 1, help: "share of each model beside its Gram matrices" },

@@ -33,6 +33,7 @@ export const method = mergeMethod({
       per: "model",
       required: true,
       value: "CKPT",
+      names: "own-checkpoint",
       help: "the client's iterate before the one given",
     },
   },

@@ -23,9 +23,14 @@ const options = {
   joint: {
     type: "string",
     value: "MODEL",
+    names: "checkpoint",
     help: "a merged model whose change is masked; the sum of all when left out",
   },
-  task: { type: "number.integer >= 1", help: "write this model (1: the first) as it comes back from the joint change" },
+  task: {
+    type: "number.integer >= 1",
+    names: "model",
+    help: "write this model (1: the first) as it comes back from the joint change",
+  },
 } as const;
 
 type Inputs = TensorInputs<MergeValues<typeof options>>;

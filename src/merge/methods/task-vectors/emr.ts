@@ -15,6 +15,7 @@ const options = {
   lambda: { type: "number", default: 1, help: "scale of the change" },
   task: {
     type: "number.integer >= 1",
+    names: "model",
     help: "write this model (1: the first) as it comes back from the unified change",
   },
 } as const;
