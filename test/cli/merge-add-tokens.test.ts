@@ -18,7 +18,9 @@ afterAll(() => rmSync(cwd, { recursive: true }));
 
 const tensors = (folder: string) => readTensors(readFileSync(join(cwd, folder, "model.safetensors")));
 const tokenizer = (folder: string) => {
-  const files = ["tokenizer.json", "tokenizer_config.json"].map((name) => [name, readFileSync(join(cwd, folder, name))] as const); // biome-ignore format: a line
+  const files = ["tokenizer.json", "tokenizer_config.json"].map(
+    (name) => [name, readFileSync(join(cwd, folder, name))] as const,
+  );
   return loadTokenizer(new Map(files), folder);
 };
 const TABLES = ["model.embed_tokens.weight", "lm_head.weight"];
@@ -56,7 +58,10 @@ test("new rows are the mean of all, old ones stay, and the padding is counted", 
 });
 
 test("or the mean of the pieces that their text was cut into", async () => {
-  const { code } = await merge(["base", "--method", "passthrough", "--add-tokens", "landsat", "--new-rows", "pieces", "-o", "pieces"], { cwd }); // biome-ignore format: a command
+  const { code } = await merge(
+    ["base", "--method", "passthrough", "--add-tokens", "landsat", "--new-rows", "pieces", "-o", "pieces"],
+    { cwd },
+  );
   expect(code).toBe(0);
   const pieces = [...(await tokenizer("base")).encode("landsat")];
   expect(pieces.length).toBeGreaterThan(1);

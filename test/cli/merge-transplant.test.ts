@@ -40,7 +40,10 @@ test("has the donor's files, ids and rows, whichever way it is written", async (
   expect(json("moved/tokenizer.json")).toEqual(json("b/tokenizer.json"));
   const again = await run("base - --approximate subword -o x.safetensors --dry-run --json");
   expect(again.code).toBe(2); // an empty pipe
-  const through = await shell("$MERGE transplant - b --terms 3 --pad-to-multiple-of 8 -o p.safetensors < base/model.safetensors", cwd); // biome-ignore format: a command
+  const through = await shell(
+    "$MERGE transplant - b --terms 3 --pad-to-multiple-of 8 -o p.safetensors < base/model.safetensors",
+    cwd,
+  );
   expect([through.code, through.err]).toEqual([2, expect.stringContaining("- has no tokenizer.json")]);
 });
 
@@ -66,7 +69,9 @@ test("a tied model stays tied, and a tied donor answers for its head", async () 
         data,
       }));
     const files = { "config.json": { ...json(`${name}/config.json`), tie_word_embeddings: true } };
-    const texts = Object.fromEntries(["tokenizer.json", "tokenizer_config.json"].map((file) => [file, readFileSync(join(cwd, name, file), "utf8")])); // biome-ignore format: a line
+    const texts = Object.fromEntries(
+      ["tokenizer.json", "tokenizer_config.json"].map((file) => [file, readFileSync(join(cwd, name, file), "utf8")]),
+    );
     writeModel(join(cwd, `tied-${name}`), made, { ...files, ...texts });
   }
   await run("base b --terms 3 -o untied/");
@@ -105,7 +110,9 @@ test("what cannot be done is refused with a word", async () => {
   };
   expect(await refused("base")).toStartWith("merge: expected <model> <donor> but found base\n");
   expect(await refused("base b --approximate opm")).toContain("unknown approximation opm\n  hint: did you mean omp?");
-  expect(await refused("base b --approximate zero -k 3")).toContain("unknown option -k");
+  expect(await refused("base b --approximate zero -k 3")).toContain(
+    "zero has no option -k\n  hint: approximations with --terms: common-interpolation, omp",
+  );
   cpSync(join(cwd, "b"), join(cwd, "foreign"), { recursive: true });
   const file = json("b/tokenizer.json");
   const vocab = Object.fromEntries(Object.entries(file.model.vocab).map(([token, id]) => [`${token}§`, id]));

@@ -23,7 +23,21 @@ const json = (path: string) => JSON.parse(readFileSync(join(cwd, path), "utf8"))
 
 function dump(model: string): Map<string, { shape: readonly number[]; floats: Float32Array; data: Uint8Array }> {
   const script = join(ROOT, "scripts/evaluate.ts");
-  const child = Bun.spawnSync([process.execPath, script, model, "--data", "rows.jsonl", "--metric", "loss", "--dump", `${model}.safetensors`, "-q"], { cwd }); // biome-ignore format: a command
+  const child = Bun.spawnSync(
+    [
+      process.execPath,
+      script,
+      model,
+      "--data",
+      "rows.jsonl",
+      "--metric",
+      "loss",
+      "--dump",
+      `${model}.safetensors`,
+      "-q",
+    ],
+    { cwd },
+  );
   expect([child.exitCode, child.stderr.toString()]).toEqual([0, ""]);
   return readTensors(readFileSync(join(cwd, `${model}.safetensors`)));
 }
@@ -38,7 +52,10 @@ test("logits of the tokens that stay are the same bits, and the result is smalle
   expect(code).toBe(0);
   const told = JSON.parse(text);
   expect(told).toMatchObject({ rows: 2, changed: 0, before: 68 });
-  const [whole, own] = [json("a/tokenizer.json").model.vocab, json("trimmed/tokenizer.json").model.vocab] as Record<string, number>[]; // biome-ignore format: a line
+  const [whole, own] = [json("a/tokenizer.json").model.vocab, json("trimmed/tokenizer.json").model.vocab] as Record<
+    string,
+    number
+  >[];
   const added = json("a/tokenizer.json").added_tokens as { content: string; id: number }[];
   const oldId = new Map([...Object.entries(whole!), ...added.map(({ content, id }) => [content, id] as const)]);
   const [before, after] = [dump("a"), dump("trimmed")];

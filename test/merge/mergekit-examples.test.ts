@@ -108,10 +108,10 @@ test("patterns of older recipes are filters, and results are named by their out_
     await of.tensors.get(name)!.read(bytes, 0);
     return encodeFloats(decodeFloats(bytes, "F32"), "F16");
   };
-  for (const [
-    name,
-    of,
-  ] of [["model.layers.0.self_attn.q_proj.weight", base], ["model.layers.0.mlp.up_proj.weight", other]] as const) // biome-ignore format: a list
+  for (const [name, of] of [
+    ["model.layers.0.self_attn.q_proj.weight", base],
+    ["model.layers.0.mlp.up_proj.weight", other],
+  ] as const)
     expect(now.result.output.get(name)!.bytes).toEqual(Uint8Array.from(await rounded(of!, name)));
 });
 
@@ -129,7 +129,11 @@ const MOE_FLAGS: Readonly<Record<string, string>> = { "moe: upcycling": "--allow
 test.each(Object.entries(MOE_EXAMPLES))("%s runs", async (name, { recipe }) => {
   writeFileSync(join(folder, "experts.yml"), recipe);
   const flags = (MOE_FLAGS[name] ?? "").split(" ").filter((flag) => flag !== "");
-  const { code, err } = await runScript("merge", ["moe", "experts.yml", "-o", "mixture", "--overwrite", ...flags], folder); // biome-ignore format: a command
+  const { code, err } = await runScript(
+    "merge",
+    ["moe", "experts.yml", "-o", "mixture", "--overwrite", ...flags],
+    folder,
+  );
   expect([code, code === 0 ? "" : err]).toEqual([0, ""]);
 });
 

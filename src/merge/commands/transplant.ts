@@ -71,7 +71,10 @@ export async function transplant(context: TransplantContext): Promise<Outcome> {
   }
   for (const line of columnsOf(plan).split("\n")) context.info(line);
   const step = { script: "merge transplant", version: context.version, options: context.chosen, seed: context.seed };
-  const read = [{ checkpoint: model.checkpoint, role: "model" }, { checkpoint: donor.checkpoint, role: "model" }] as const; // biome-ignore format: a list
+  const read = [
+    { checkpoint: model.checkpoint, role: "model" },
+    { checkpoint: donor.checkpoint, role: "model" },
+  ] as const;
   const lineage = lineageOf(step, read, (text) => context.warn(text));
   const shapes = new Map(
     plan.tables.map(({ name, own }) => [name, mixedTable(own.entry, { count: plan.rows, source: () => 0 })]),

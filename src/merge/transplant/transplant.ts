@@ -92,7 +92,11 @@ function planTable(
   const use = useOf(name);
   const entry = model.tensors.get(name)!;
   const theirs = tableFor(donor, use);
-  for (const [of, table] of [[model, entry], [donor, theirs]] as const) if (table) checkTable(of, table); // biome-ignore format: a table
+  for (const [of, table] of [
+    [model, entry],
+    [donor, theirs],
+  ] as const)
+    if (table) checkTable(of, table);
   const height = heightOf(model);
   const allowed = { prefix: allowedIn(prefixMatch, use), byte: allowedIn(byteMatch, use) };
   const matches = matchTokens(donorTokens, modelTokens, { height, allowed });

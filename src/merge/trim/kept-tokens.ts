@@ -52,12 +52,14 @@ export function keptTokens(tokenizer: TokenizerJson, { used, rare, special }: Wa
   for (const token of standing(tokenizer)) keep(token, "special");
   if (isByteLevel(tokenizer)) for (const character of byteCharacters()) keep(character, "bytes");
   for (const token of all.keys()) if (/^<0x[0-9A-Fa-f]{2}>$/.test(token)) keep(token, "bytes");
-  for (const [token, id] of all) if (rare.has(id)) for (const part of charactersOf(token, tokenizer)) keep(part, "characters"); // biome-ignore format: a line
+  for (const [token, id] of all)
+    if (rare.has(id)) for (const part of charactersOf(token, tokenizer)) keep(part, "characters");
   if (tokenizer.type === "BPE") {
     const { end_of_word_suffix: suffix } = tokenizer.model;
     const paths = new MergePaths(tokenizer.merges, typeof suffix === "string" ? suffix : "");
     const added = new Set(tokenizer.added.map(({ content }) => content));
-    for (const token of [...kept.keys()]) if (!added.has(token)) for (const part of paths.formed(token)) keep(part, "merges"); // biome-ignore format: a line
+    for (const token of [...kept.keys()])
+      if (!added.has(token)) for (const part of paths.formed(token)) keep(part, "merges");
   }
   const counts = { used: 0, special: 0, bytes: 0, merges: 0, characters: 0 };
   for (const why of kept.values()) counts[why]++;

@@ -48,7 +48,9 @@ function processorTokens(part: Json | undefined): string[] {
   if (!isObject(part)) return [];
   return Object.entries(part).flatMap(([key, value]) =>
     key === "special_tokens" && isObject(value)
-      ? Object.values(value).flatMap((entry) => (isObject(entry) && Array.isArray(entry.tokens) ? entry.tokens.map(String) : [])) // biome-ignore format: a line
+      ? Object.values(value).flatMap((entry) =>
+          isObject(entry) && Array.isArray(entry.tokens) ? entry.tokens.map(String) : [],
+        )
       : processorTokens(value),
   );
 }
@@ -123,7 +125,11 @@ function checkTables(model: NamedModel): number {
   const names = tablesOf(model);
   if (names.length === 0) throw new UserError(`${model.ref} has no table of tokens`, "trim is for language models");
   const odd = names.map((name) => model.tensors.get(name)!).find(({ dtype }) => !isFloat(dtype));
-  if (odd) throw new UserError(`${odd.name} of ${model.ref} is ${odd.dtype}, which holds no real numbers`, "is it the weight?"); // biome-ignore format: a line
+  if (odd)
+    throw new UserError(
+      `${odd.name} of ${model.ref} is ${odd.dtype}, which holds no real numbers`,
+      "is it the weight?",
+    );
   return heightOf(model);
 }
 

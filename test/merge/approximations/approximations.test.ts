@@ -19,7 +19,10 @@ describe("omp", () => {
   test("finds a sparse combination of the donor and takes the same of the model", async () => {
     const [rows, columns] = [90, 64];
     const donorRows = normals(1, rows * columns);
-    const target = Float32Array.from({ length: columns }, (_, i) => 3 * donorRows[17 * columns + i]! - 2 * donorRows[80 * columns + i]!); // biome-ignore format: a sum
+    const target = Float32Array.from(
+      { length: columns },
+      (_, i) => 3 * donorRows[17 * columns + i]! - 2 * donorRows[80 * columns + i]!,
+    );
     const donor = tableOf(Float32Array.of(...donorRows, ...target), columns);
     const found = await omp.rows(questionOf(tableOf(normals(2, rows * 6), 6), donor, rows), { terms: 8 });
     const terms = termsOf(found(0));
@@ -82,7 +85,12 @@ describe("subword", () => {
     const table = tableOf(normals(1, 4), 1);
     const question = { ...questionOf(table, table, 2), pieces: ({ id }: { id: number }) => (id === 2 ? [0, 1] : []) };
     const found = await subword.rows({ ...question, warn: (text) => said.push(text) }, { subword_method: "mean" });
-    expect(termsOf(found(0))).toEqual(new Map([[0, 0.5], [1, 0.5]])); // biome-ignore format: a list
+    expect(termsOf(found(0))).toEqual(
+      new Map([
+        [0, 0.5],
+        [1, 0.5],
+      ]),
+    );
     expect(termsOf(found(1)).size).toBe(0);
     expect(said).toEqual(['1 token cannot be spelled by the model\'s tokenizer and get zeros: "t1"']);
   });

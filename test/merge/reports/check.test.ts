@@ -50,7 +50,9 @@ describe("a check of a recipe that chooses a vocabulary", () => {
     const base = messages(await checkMore("tokenizer_source: base", a, b));
     expect(base).toContain("note: the vocabulary of the result is that of a: 3 tokens");
     expect(base).toContain("warning: 1 tokens of b are not in the tokenizer of a: their rows are left out");
-    expect(messages(await checkMore("", a, b)).some((line) => line.startsWith("error: 2 tokens with another id"))).toBe(true); // biome-ignore format: a line
+    expect(messages(await checkMore("", a, b)).some((line) => line.startsWith("error: 2 tokens with another id"))).toBe(
+      true,
+    );
   });
 
   test("says what cannot be done", async () => {

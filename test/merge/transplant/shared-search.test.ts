@@ -51,6 +51,11 @@ test("the first of equals is found, and none where all are taken", async () => {
   const search = await SharedSearch.open(gpu, tableOf(Float32Array.of(1, 0, -2, 0, 2, 0), 2), Int32Array.of(0, 1, 2));
   const queries = { count: 2, values: Float32Array.of(1, 5, 1, 5) };
   expect([...(await search.strongest(queries, [[], [1]]))]).toEqual([1, 2]);
-  expect([...(await search.strongest(queries, [[0, 1, 2], [2, 1]]))]).toEqual([-1, 0]); // biome-ignore format: a list
+  expect([
+    ...(await search.strongest(queries, [
+      [0, 1, 2],
+      [2, 1],
+    ])),
+  ]).toEqual([-1, 0]);
   search.free();
 });

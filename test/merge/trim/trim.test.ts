@@ -20,15 +20,40 @@ const filesOf = (name: string): Record<string, unknown> =>
       .map((file) => [file, readFileSync(join(GOLDEN, name, file), "utf8")]),
   );
 const textsOf = (name: string): string[] =>
-  (JSON.parse(readFileSync(join(GOLDEN, name, "cases.json"), "utf8")).cases as { text: string }[]).map(({ text }) => text); // biome-ignore format: a line
+  (JSON.parse(readFileSync(join(GOLDEN, name, "cases.json"), "utf8")).cases as { text: string }[]).map(
+    ({ text }) => text,
+  );
 
-const WORDS = ["the", "cat", "##s", "##c", "ab", "##d", "sat", "##at", "c", "a", "##b", "s", ",", "[UNK]", "[CLS]", "[SEP]"]; // biome-ignore format: a list
+const WORDS = [
+  "the",
+  "cat",
+  "##s",
+  "##c",
+  "ab",
+  "##d",
+  "sat",
+  "##at",
+  "c",
+  "a",
+  "##b",
+  "s",
+  ",",
+  "[UNK]",
+  "[CLS]",
+  "[SEP]",
+];
 const vocabOf = (tokens: readonly string[]) => Object.fromEntries(tokens.map((token, id) => [token, id]));
 const WORD_PIECE = {
   pre_tokenizer: { type: "BertPreTokenizer" },
   added_tokens: [13, 14, 15].map((id) => ({ id, content: WORDS[id], special: true })),
   post_processor: { type: "BertProcessing", sep: ["[SEP]", 15], cls: ["[CLS]", 14] },
-  model: { type: "WordPiece", unk_token: "[UNK]", continuing_subword_prefix: "##", max_input_chars_per_word: 100, vocab: vocabOf(WORDS) }, // biome-ignore format: a line
+  model: {
+    type: "WordPiece",
+    unk_token: "[UNK]",
+    continuing_subword_prefix: "##",
+    max_input_chars_per_word: 100,
+    vocab: vocabOf(WORDS),
+  },
 };
 const WORD_LEVEL = {
   pre_tokenizer: { type: "WhitespaceSplit" },
@@ -119,8 +144,20 @@ test("a text that nobody has seen is spelled by what is left: bytes, characters,
 });
 
 test("rare tokens are spelled by smaller ones, down to characters", async () => {
-  const vocab = [["<unk>", 0], ["▁", -2], ["▁ab", -3], ["a", -5], ["b", -5], ["▁ba", -4], ["▁a", -9]]; // biome-ignore format: a list
-  const file = { pre_tokenizer: { type: "Metaspace" }, decoder: { type: "Metaspace" }, model: { type: "Unigram", unk_id: 0, vocab } }; // biome-ignore format: a line
+  const vocab = [
+    ["<unk>", 0],
+    ["▁", -2],
+    ["▁ab", -3],
+    ["a", -5],
+    ["b", -5],
+    ["▁ba", -4],
+    ["▁a", -9],
+  ];
+  const file = {
+    pre_tokenizer: { type: "Metaspace" },
+    decoder: { type: "Metaspace" },
+    model: { type: "Unigram", unk_id: 0, vocab },
+  };
   const source = modelOf({ "tokenizer.json": file });
   const { plan, after } = await trimmed(source, ["ab ab ba"], { minCount: 2 });
   expect([...vocabularyOf(plan)!.keys()]).toEqual(["<unk>", "▁", "▁ab", "a", "b", "▁a"]); // ▁a has the least score
@@ -130,15 +167,30 @@ test("rare tokens are spelled by smaller ones, down to characters", async () => 
 
 test("ids follow in configs, post-processors, lists of added tokens and of tokens that are not written", async () => {
   const config = { eos_token_id: [15, 13], pad_token_id: 14, suppress_tokens: [1, 0, 12], bad_words_ids: [[3]] };
-  const tokenizer = { added_tokens_decoder: { 13: { content: "[UNK]" }, 14: { content: "[CLS]" }, 15: { content: "[SEP]" } } }; // biome-ignore format: a line
+  const tokenizer = {
+    added_tokens_decoder: { 13: { content: "[UNK]" }, 14: { content: "[CLS]" }, 15: { content: "[SEP]" } },
+  };
   const files = { "tokenizer.json": WORD_PIECE, "tokenizer_config.json": tokenizer, "vocab.txt": "the" };
   const { plan } = await trimmed(modelOf(files, config), ["cat"], { padTo: 8 });
   const json = (name: string) => JSON.parse(new TextDecoder().decode(plan.files.get(name)));
-  expect(json("config.json")).toEqual({ vocab_size: 8, eos_token_id: [3, 1], pad_token_id: 2, suppress_tokens: [0], bad_words_ids: [[3]] }); // biome-ignore format: a line
+  expect(json("config.json")).toEqual({
+    vocab_size: 8,
+    eos_token_id: [3, 1],
+    pad_token_id: 2,
+    suppress_tokens: [0],
+    bad_words_ids: [[3]],
+  });
   expect(json("tokenizer.json").model.vocab).toEqual({ cat: 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3 });
-  expect(json("tokenizer.json").post_processor).toEqual({ type: "BertProcessing", sep: ["[SEP]", 3], cls: ["[CLS]", 2] }); // biome-ignore format: a line
+  expect(json("tokenizer.json").post_processor).toEqual({
+    type: "BertProcessing",
+    sep: ["[SEP]", 3],
+    cls: ["[CLS]", 2],
+  });
   expect(Object.keys(json("tokenizer_config.json").added_tokens_decoder)).toEqual(["1", "2", "3"]);
-  expect(plan.warnings).toEqual(["vocab.txt of it have all tokens and are left out", "config.json: bad_words_ids names tokens by their old ids; look at it"]); // biome-ignore format: a line
+  expect(plan.warnings).toEqual([
+    "vocab.txt of it have all tokens and are left out",
+    "config.json: bad_words_ids names tokens by their old ids; look at it",
+  ]);
   const table = (await trimTables(plan)).get("model.embed_tokens.weight")!;
   const last = new Uint8Array(8);
   await table.read(last, 7 * 8);

@@ -10,7 +10,15 @@ const own = entry("t", "BF16", [40, 6], stored);
 const values = decodeFloats(stored, "BF16");
 
 test("rows as they are keep their bits, sums are f64, and any range of bytes is the same", async () => {
-  const rows: (number | NewRow)[] = [3, 4, 5, { rows: [1, 39, 1], weights: [0.25, -2, 0.5] }, Float64Array.of(1, 2, 3, 4, 5, 6), 0, 39]; // biome-ignore format: a list
+  const rows: (number | NewRow)[] = [
+    3,
+    4,
+    5,
+    { rows: [1, 39, 1], weights: [0.25, -2, 0.5] },
+    Float64Array.of(1, 2, 3, 4, 5, 6),
+    0,
+    39,
+  ];
   const table = mixedTable(own, { count: rows.length, source: (row) => rows[row]! });
   expect([table.shape, table.bytes]).toEqual([[7, 6], 84]);
   const all = new Uint8Array(84);
@@ -25,7 +33,6 @@ test("rows as they are keep their bits, sums are f64, and any range of bytes is 
     [35, 37],
     [47, 84],
   ]) {
-    // biome-ignore format: a list
     const part = new Uint8Array(to! - from!);
     await table.read(part, from!);
     expect(part).toEqual(all.subarray(from, to));

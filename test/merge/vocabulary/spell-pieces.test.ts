@@ -8,8 +8,11 @@ import { pieceSpeller } from "../../../src/merge/vocabulary/spell-pieces.ts";
 const GOLDEN = join(import.meta.dir, "../../golden/tokenizer");
 async function speller(name: string) {
   const files = new Map(
-    ["tokenizer.json", "tokenizer_config.json"].map((file) => [file, new Uint8Array(readFileSync(join(GOLDEN, name, file)))]),
-  ); // biome-ignore format: a line
+    ["tokenizer.json", "tokenizer_config.json"].map((file) => [
+      file,
+      new Uint8Array(readFileSync(join(GOLDEN, name, file))),
+    ]),
+  );
   const spell = await pieceSpeller({ files, ref: name });
   const tokens = new Map([...vocabularyOf({ files })!].map(([token, id]) => [id, token]));
   return (...keys: string[]) => spell({ id: 0, token: "?", keys }).map((id) => tokens.get(id)!);

@@ -62,8 +62,24 @@ describe("a union", () => {
           model: { type: "Unigram", vocab },
         },
       });
-    const one = unigram("one", [["<unk>", 0], ["▁a", -1], ["b", -2]], [["<sep>", 4]]); // biome-ignore format: a table
-    const two = unigram("two", [["<unk>", 0], ["b", -3], ["▁c", -1.5]], [["<mask>", 3]]); // biome-ignore format: a table
+    const one = unigram(
+      "one",
+      [
+        ["<unk>", 0],
+        ["▁a", -1],
+        ["b", -2],
+      ],
+      [["<sep>", 4]],
+    );
+    const two = unigram(
+      "two",
+      [
+        ["<unk>", 0],
+        ["b", -3],
+        ["▁c", -1.5],
+      ],
+      [["<mask>", 3]],
+    );
     const plan = await planned([one, two], "tokenizer_source: union");
     const { model, added_tokens } = json(plan, "tokenizer.json");
     expect(model.vocab.map(([piece]: [string]) => piece)).toEqual(["<unk>", "▁a", "b", "<gap_3>", "<sep>", "▁c"]);
