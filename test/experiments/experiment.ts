@@ -20,6 +20,8 @@ export interface Experiment<Figure extends string = string> {
   readonly seeds: readonly number[];
   /** The seed of the test, one of them. */
   readonly tested: number;
+  /** A seed takes a minute: the test runs with INGOT_LONG=1 alone. */
+  readonly long?: true;
   /** Figures by what they are, in the order of the table. */
   readonly figures: Readonly<Record<Figure, Bound>>;
   run(seed: number): Promise<Readonly<Record<Figure, number>>>;

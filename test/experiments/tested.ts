@@ -20,14 +20,18 @@ async function figuresOf(family: Family, name: string, seed: number): Promise<Re
 
 /** One test for each experiment of the family. */
 export async function testFamily(family: Family): Promise<void> {
-  for (const [name, { figures, tested, title }] of await experimentsOf(family))
-    test(`${name}: ${title}`, async () => {
-      const found = await figuresOf(family, name, tested);
-      expect(Object.keys(found).sort()).toEqual(Object.keys(figures).sort());
-      const wrong = Object.entries(figures).flatMap(([figure, bound]) => {
-        const problem = outOfBound(found[figure]!, bound);
-        return problem === undefined ? [] : [`${figure}: ${problem}`];
-      });
-      expect(wrong).toEqual([]);
-    }, 900_000); // of a machine with much else to do
+  for (const [name, { figures, tested, title, long }] of await experimentsOf(family))
+    test.if(!long || process.env.INGOT_LONG === "1")(
+      `${name}: ${title}`,
+      async () => {
+        const found = await figuresOf(family, name, tested);
+        expect(Object.keys(found).sort()).toEqual(Object.keys(figures).sort());
+        const wrong = Object.entries(figures).flatMap(([figure, bound]) => {
+          const problem = outOfBound(found[figure]!, bound);
+          return problem === undefined ? [] : [`${figure}: ${problem}`];
+        });
+        expect(wrong).toEqual([]);
+      },
+      900_000,
+    ); // of a machine with much else to do
 }

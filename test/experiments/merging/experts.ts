@@ -15,6 +15,7 @@ low for the base as well, which is as sure of its own language as the experts ar
 teachers (\`--loss kd\`, rate 0.03) it passes every single weight. self_position follows the tasks' next symbols (rate 0.1).`,
   seeds: [1, 2, 3],
   tested: 1,
+  long: true,
   figures: {
     "experts, each on its own task": { above: 0.85 },
     base: { below: 0.65 },

@@ -52,6 +52,7 @@ on each part (60 steps), and for comparison on every pair (60 steps). A search o
 and training, over the pairs.`,
   seeds: [1, 2, 3],
   tested: 1,
+  long: true,
   figures: {
     "rank correlation over pairs": { above: 0.7 },
     "average − training, mean of the pairs": {},

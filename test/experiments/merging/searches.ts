@@ -39,6 +39,7 @@ weights come from the models' probabilities of the tokens. CycleQD's aggregate i
 The best model of a task is near its expert, so that the aggregate is near the average; the best single model of the archives is not.`,
   seeds: [1, 2, 3],
   tested: 1,
+  long: true,
   figures: {
     average: {},
     random: { above: 0.6 },
