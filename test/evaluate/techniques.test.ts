@@ -227,7 +227,10 @@ test("tracing a group whose rows name no subject takes whole prompts, and tells 
 const REVIVE = ["--probe", "revive"];
 test.each([
   [["--attack", "relern"], "--attack: unknown attack relern\n  hint: did you mean relearn?"],
-  [["--probe", "x"], "--probe: unknown probe x\n  hint: the probes are conflict-synergy, continual, fisher, revive, trace"],
+  [
+    ["--probe", "x"],
+    "--probe: unknown probe x\n  hint: the probes are conflict-synergy, continual, fisher, revive, trace",
+  ],
   [["--attack", "relearn", ...REVIVE], "--attack and --probe are both given"],
   [["--relearn-rows", "3"], "--relearn-rows has no effect without --attack relearn"],
   [
