@@ -14,8 +14,8 @@ import type { MergeJob } from "../job/tensor-job.ts";
 import { ALL } from "../selection/ranked.ts";
 import { everything, packSparsity, type Sparsified, type Sparsifier, type Sparsity } from "./sparsify.ts";
 
-/** Options that all of these methods share. */
-const sharedOptions = {
+/** Options of a weighted sum of task vectors. */
+export const WEIGHTED = {
   weight: {
     type: "number",
     per: "model",
@@ -23,6 +23,11 @@ const sharedOptions = {
     help: "of each task vector; may be negative; on the command line 1 if left out",
   },
   lambda: { type: "number", default: 1, help: "scale of the combined task vector" },
+} as const satisfies Record<string, OptionSpec>;
+
+/** Options that all of these methods share. */
+const sharedOptions = {
+  ...WEIGHTED,
   int8_mask: { type: "boolean", default: false, help: "accepted for mergekit's sake; masks take one bit here" },
 } as const satisfies Record<string, OptionSpec>;
 

@@ -3,7 +3,6 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { open } from "../../../src/checkpoint/open.ts";
 import { createWriter } from "../../../src/checkpoint/write/write.ts";
 import { collate, type TokenBatch } from "../../../src/data/batch.ts";
 import { Random } from "../../../src/data/random.ts";
@@ -17,7 +16,7 @@ import { Model } from "../../../src/model/model.ts";
 import { tokenInputs } from "../../../src/run/tracing/layer-inputs.ts";
 import { measureRouting } from "../../../src/run/tracing/routing.ts";
 import { sharedGpu } from "../../support/gpu.ts";
-import { json, SIZES, writeTiny } from "./models.ts";
+import { json, SIZES, withLoaded, writeTiny } from "./models.ts";
 
 const gpu = await sharedGpu();
 const { signal } = new AbortController();
@@ -68,16 +67,8 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-async function withModel<T>(name: string, use: (model: Model) => Promise<T>): Promise<T> {
-  const checkpoint = await open(join(folder, name));
-  const model = await Model.load(gpu, checkpoint, { freeze: () => true });
-  try {
-    return await use(model);
-  } finally {
-    model.free();
-    checkpoint.close();
-  }
-}
+const withModel = <T>(name: string, use: (model: Model) => Promise<T>): Promise<T> =>
+  withLoaded(join(folder, name), use);
 
 test("with one expert per token the load is the clusters' sizes, in every layer", async () => {
   const layers = Array.from({ length: SIZES.num_hidden_layers }, (_, layer) => layer);

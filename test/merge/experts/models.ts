@@ -36,6 +36,18 @@ export async function writeTiny(folder: string, name: string, config: Json, seed
   return path;
 }
 
+/** Lends the model of a folder, and frees it. */
+export async function withLoaded<T>(path: string, use: (model: Model) => Promise<T>): Promise<T> {
+  const checkpoint = await open(path);
+  const model = await Model.load(gpu, checkpoint, { freeze: () => true });
+  try {
+    return await use(model);
+  } finally {
+    model.free();
+    checkpoint.close();
+  }
+}
+
 const ROWS = [
   [72, 101, 108, 108, 111, 32, 49, 50, 51],
   [0, 258, 7, 9, 9, 100, 31],

@@ -3,18 +3,17 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { open } from "../../../src/checkpoint/open.ts";
 import { collate } from "../../../src/data/batch.ts";
 import { alignment, reordered } from "../../../src/merge/experts/align.ts";
 import { groupExperts, memberWeights, randomGroups, rowProducts } from "../../../src/merge/experts/groups.ts";
 import { mixtureOf } from "../../../src/merge/experts/mixture.ts";
 import { readValues } from "../../../src/merge/experts/values.ts";
-import { Model } from "../../../src/model/model.ts";
+import type { Model } from "../../../src/model/model.ts";
 import { measureActivationSquares } from "../../../src/run/activation-squares.ts";
 import { openModel } from "../../../src/run/open-model.ts";
 import { measureRouting } from "../../../src/run/tracing/routing.ts";
 import { sharedGpu } from "../../support/gpu.ts";
-import { json, writeTiny } from "./models.ts";
+import { json, withLoaded, writeTiny } from "./models.ts";
 
 const gpu = await sharedGpu();
 const { signal } = new AbortController();
@@ -38,16 +37,8 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-async function withModel<T>(name: string, use: (model: Model) => Promise<T>): Promise<T> {
-  const checkpoint = await open(join(folder, name));
-  const model = await Model.load(gpu, checkpoint, { freeze: () => true });
-  try {
-    return await use(model);
-  } finally {
-    model.free();
-    checkpoint.close();
-  }
-}
+const withModel = <T>(name: string, use: (model: Model) => Promise<T>): Promise<T> =>
+  withLoaded(join(folder, name), use);
 
 describe("what is measured", () => {
   test.each([

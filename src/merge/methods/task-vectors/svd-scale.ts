@@ -19,15 +19,10 @@ import { addTaskVectors } from "../../updates/add-task-vectors.ts";
 import { type Directions, directionsOf, keptDirections } from "../../updates/directions.ts";
 import { gatherTaskVectors, pitchOf } from "../../updates/gather.ts";
 import { hasDirections } from "../../updates/spectral.ts";
+import { WEIGHTED } from "../../updates/task-vectors.ts";
 
 const options = {
-  weight: {
-    type: "number",
-    per: "model",
-    required: true,
-    help: "of each task vector; may be negative; on the command line 1 if left out",
-  },
-  lambda: { type: "number", default: 1, help: "scale of the combined task vector" },
+  ...WEIGHTED,
   mutations: {
     type: "string",
     default: "",
