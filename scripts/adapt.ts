@@ -8,6 +8,7 @@
 import { COMBINE, EXTRACT, RESIZE } from "../src/adapt/options.ts";
 import { command, script } from "../src/cli/script.ts";
 import { UserError } from "../src/errors.ts";
+import { didYouMean } from "../src/method/nearest.ts";
 
 await script({
   name: "adapt",
@@ -61,7 +62,8 @@ await script({
       run: async (context) => (await import("../src/adapt/commands/resize.ts")).resize(context),
     }),
   },
-  run: async () => {
-    throw new UserError("no command", "for example adapt combine; adapt --help lists the commands");
+  run: async ({ args: [command] }) => {
+    const hint = didYouMean(command!, ["extract", "combine", "resize"]) ?? "adapt --help lists the commands";
+    throw new UserError(`unknown command ${command}`, hint);
   },
 });

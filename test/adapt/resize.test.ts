@@ -78,3 +78,8 @@ test("lineage says what was done", async () => {
   const { lineage } = await openPlain(at("two"));
   expect(lineage).toMatchObject([{ script: "adapt resize", options: { rank: 2 }, inputs: [{ ref: "a" }] }]);
 });
+
+test("a command that is none is refused with the nearest", async () => {
+  const { code, err } = await runScript("adapt", ["resiez"], folder);
+  expect([code, err]).toEqual([2, "adapt: unknown command resiez\n  hint: did you mean resize?\n"]);
+});

@@ -108,3 +108,9 @@ test("stages from the command line, and what does not go together refused by nam
   writeFileSync(join(folder, "slices.yml"), slices);
   expect(await told("slices.yml -q -o x")).toContain("coalesce is for whole models");
 });
+
+test("a factor that is no whole number is refused in one line", async () => {
+  const { code, err } = await run("a --method coalesce --width 0.3 -o broken");
+  expect(code).toBe(2);
+  expect(err).toStartWith("merge: width is 0.3, expected number.integer >= 1\n");
+});

@@ -83,7 +83,8 @@ export async function validator(name: string, spec: OptionSpec): Promise<Validat
   return (value, where) => {
     const found = check(value);
     if (found !== undefined) return found.value;
-    throw new UserError(`${name} is ${spell(value)} for ${where}, expected ${spec.type}`, spec.help);
+    const place = where === "" ? "" : ` for ${where}`;
+    throw new UserError(`${name} is ${spell(value)}${place}, expected ${spec.type}`, spec.help);
   };
 }
 
