@@ -39,8 +39,9 @@ import { Notes } from "./notes.ts";
 import { outputFiles, type RestackedLayers } from "./output-config.ts";
 import { type Input, type SectionContext, sectionsOf } from "./sections.ts";
 import { type Slot, slicedSlots, wholeSlots } from "./slots.ts";
-import { tensorParameters, unusedParameters } from "./tensor-parameters.ts";
+import { tensorParameters } from "./tensor-parameters.ts";
 import { tensorTypes } from "./tensor-types.ts";
+import { unmatchedFilters, unusedParameters } from "./unused-parameters.ts";
 
 export interface MergePlan {
   readonly method: string;
@@ -118,6 +119,8 @@ export async function planMerge(
   const own = options.own && { has: options.own, giver };
   const tensors = await tasksOf(slots, donor, recipe, method, { notes, missing, own });
   missing.refuse();
+  const held = [...models.values()].flatMap((model) => [...model.tensors.keys()]);
+  warnings.push(...unmatchedFilters(recipe, [...held, ...tensors.map(({ name }) => name)]));
   if (giver !== donor && slots.stacks.length > 0)
     throw new UserError(`--files ${giver.ref} cannot go with slices`, `the layers are counted in ${donor.ref}`);
   const ownTemplate = !recipe.chatTemplate && (!revised || revised.target.source.checkpoint === giver.checkpoint);

@@ -10,6 +10,10 @@ const isConditional = (entry: Scalar | Conditional): entry is Conditional => typ
 const isFiltered = (setting: Setting): setting is readonly Conditional[] =>
   Array.isArray(setting) && setting.length > 0 && isConditional(setting[0] as Scalar | Conditional);
 
+/** The filters of a setting, but for those that match every name. */
+export const filtersOf = (setting: Setting): string[] =>
+  isFiltered(setting) ? setting.flatMap(({ filter }) => (filter === undefined || filter === "*" ? [] : [filter])) : [];
+
 /** The value that applies to `name` before depth is looked at; undefined when every filter misses. */
 function filtered(setting: Setting, name: string): Scalar | readonly Scalar[] | undefined {
   if (!isFiltered(setting)) return setting as Scalar | readonly Scalar[];

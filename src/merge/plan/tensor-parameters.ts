@@ -1,18 +1,13 @@
 /** The parameters of a method as they apply to one output tensor, checked against the types the method declares. */
 
-import type { Recipe } from "../../checkpoint/lineage/recipe/recipe.ts";
 import type { Parameters } from "../../checkpoint/lineage/recipe/settings.ts";
 import { UserError } from "../../errors.ts";
-import { didYouMean } from "../../method/nearest.ts";
 import type { Options } from "../../method/options.ts";
 import type { MergeMethod } from "../contract.ts";
 import { lookUp } from "./parameters.ts";
 import type { Input } from "./sections.ts";
 import type { Slot } from "./slots.ts";
 import { type Validate, validator } from "./value-checks.ts";
-
-/** Parameters that mergekit takes and that change nothing, or not with every method. */
-const WITHOUT_EFFECT = new Set(["int8_mask", "residual_weight", "rescale", "consensus_method"]);
 
 export interface TensorParameters {
   /** Options with one value for all models. */
@@ -74,33 +69,4 @@ export async function tensorParameters(method: Method): Promise<TensorParameters
     perModel: (slot, input) =>
       read(own, [input.parameters, ...slot.section.scopes], slot.nameIn(input), slot, `${input.model.ref}: `),
   };
-}
-
-/** What a recipe sets without effect: unknown names, and values for a single model of what is one value for all. */
-export function unusedParameters(recipe: Recipe, method: Method): string[] {
-  const warnings = new Set<string>();
-  const known = Object.keys(method.options);
-  const look = (parameters: Parameters, ofModel: string | undefined): void => {
-    for (const name of parameters.keys()) {
-      const spec = Object.hasOwn(method.options, name) ? method.options[name] : undefined;
-      if (spec === undefined) {
-        if (WITHOUT_EFFECT.has(name)) continue;
-        const guess = didYouMean(name, known) ?? (known.length === 0 ? "it has none" : `it has ${known.join(", ")}`);
-        warnings.add(`${method.name} has no parameter ${name}; ${guess}`);
-      } else if (spec.per !== "model" && ofModel !== undefined) {
-        warnings.add(
-          `${name} is one value for all models of ${method.name}; the one given for ${ofModel} alone has no effect`,
-        );
-      }
-    }
-  };
-  look(recipe.parameters, undefined);
-  for (const module of recipe.modules) {
-    look(module.parameters, undefined);
-    const slices = module.body.kind === "slices" ? module.body.slices : [];
-    for (const slice of slices) look(slice.parameters, undefined);
-    const sources = module.body.kind === "models" ? module.body.models : slices.flatMap((slice) => slice.sources);
-    for (const source of sources) look(source.parameters, source.ref.path);
-  }
-  return [...warnings];
 }
