@@ -1,27 +1,9 @@
 /** Every search by the command line: trials, the result, and that its recipes make the same models again. */
-import { beforeAll, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
-import { runScript } from "../support/command.ts";
-import { trainLab } from "./train-lab.ts";
+import { searchLab } from "./search-lab.ts";
 
-const { at, folder } = trainLab();
-
-async function script(name: string, args: string) {
-  const { code, err, text } = await runScript(name, args.split(" "), folder);
-  return { code, text: err, out: text };
-}
-
-beforeAll(async () => {
-  for (const [name, seed] of [
-    ["math", 1],
-    ["code", 2],
-  ] as const) {
-    const args = `llama-tied --data llama-tied-first.jsonl --steps 2 --batch-size 2 --lr 5e-2 --seed ${seed} -o ${name}/`;
-    const { code, text } = await script("train", args);
-    expect(code, text).toBe(0);
-  }
-}, 60_000);
-
+const { at, script } = searchLab();
 const TASKS = "math code --base llama-tied --method task_arithmetic --normalize false";
 const ONE = "--data llama-tied.jsonl --objective loss";
 const TWO = "--data a=llama-tied.jsonl --data b=llama-tied-first.jsonl --objective loss@a,loss@b";

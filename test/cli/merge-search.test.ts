@@ -1,21 +1,12 @@
 /** `merge --search` as users run it: trials in one process, recipes and checkpoints that are merged alike by hand. */
 import { beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { runScript } from "../support/command.ts";
-import { trainLab } from "./train-lab.ts";
+import { searchLab } from "./search-lab.ts";
 
-const { at, folder } = trainLab();
+const { at, script } = searchLab();
 const ROWS = "llama-tied.jsonl";
 
 beforeAll(async () => {
-  for (const [name, seed] of [
-    ["math", 1],
-    ["code", 2],
-  ] as const) {
-    const args = `llama-tied --data llama-tied-first.jsonl --steps 2 --batch-size 2 --lr 5e-2 --seed ${seed} -o ${name}/`;
-    const { code, text } = await script("train", args);
-    expect(code, text).toBe(0);
-  }
   first = await search(`${SEARCH} --budget 5 --trials a.jsonl --recipes a.yml -o a/ --json`);
 }, 60_000);
 
@@ -25,11 +16,6 @@ let first: Awaited<ReturnType<typeof script>>;
 const MERGE = "math code --base llama-tied --method task_arithmetic";
 const SEARCH = `${MERGE} --search random --data ${ROWS} --objective loss`;
 
-/** `text` is what stderr has, `out` what stdout has. */
-async function script(name: string, args: string) {
-  const { code, err, text } = await runScript(name, args.split(" "), folder);
-  return { code, text: err, out: text };
-}
 const search = (args: string) => script("merge", args);
 const linesOf = (file: string) =>
   readFileSync(at(file), "utf8")
