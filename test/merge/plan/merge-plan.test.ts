@@ -583,9 +583,9 @@ test("thousands of slices are planned in linear time", async () => {
 test("a filter that is part of no tensor's name is told, of the base's and of one model's settings", async () => {
   const shape = { "model.layers.0.mlp.weight": [2, 2] };
   const one = (filter: string) => `  parameters: {weight: [{filter: ${filter}, value: 2}, {value: 1}]}`;
-  const found = await plan(
-    `merge_method: linear\nmodels:\n- model: a\n${one("mlp")}\n- model: b\n${one("mpl")}\n`,
-    [checkpoint("a", shape), checkpoint("b", shape)],
-  );
+  const found = await plan(`merge_method: linear\nmodels:\n- model: a\n${one("mlp")}\n- model: b\n${one("mpl")}\n`, [
+    checkpoint("a", shape),
+    checkpoint("b", shape),
+  ]);
   expect(found.warnings).toEqual(["weight: no tensor has mpl in its name, so the value beside it has no effect"]);
 });
