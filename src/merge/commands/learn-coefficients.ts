@@ -15,8 +15,9 @@ import type { MergePlan, PlanOptions } from "../plan/merge-plan.ts";
 import type { OpenModels } from "../plan/open-models.ts";
 import { planRecipe } from "../plan/plan-recipe.ts";
 import { TUNING } from "../tuning/options.ts";
+import type { TuneRun } from "../tuning/subject.ts";
 import { type CoefficientTable, encodeTable, TABLE_FILE } from "../tuning/table.ts";
-import { plannedTuning, type TuneRun, tunePlan } from "../tuning/tune-plan.ts";
+import { plannedTuning, tunePlan } from "../tuning/tune-plan.ts";
 import type { Context } from "./given-recipes.ts";
 
 const listOf = (context: Context, name: string): readonly string[] => (context.options[name] as string[]) ?? [];

@@ -68,7 +68,7 @@ export async function readTasks(
   return rows;
 }
 
-/** The rows of \`--tune-guide\`, as the merged model reads them. */
+/** The rows of `--tune-guide`, as the merged model reads them. */
 export function readGuide(
   merged: DescribedModel,
   value: string,

@@ -9,7 +9,7 @@ import type { Gpu } from "../../../src/gpu/gpu.ts";
 import type { MergeMethod } from "../../../src/merge/contract.ts";
 import { recipeFromArguments } from "../../../src/merge/plan/arguments.ts";
 import { planMerge } from "../../../src/merge/plan/merge-plan.ts";
-import type { TuneRun, TuneSettings } from "../../../src/merge/tuning/tune-plan.ts";
+import type { TuneRun, TuneSettings } from "../../../src/merge/tuning/subject.ts";
 import type { Json } from "../../../src/model/architecture.ts";
 import { describeConfig } from "../../../src/model/description.ts";
 import { sizeOf } from "../../../src/tensor/tensor.ts";
