@@ -1,7 +1,7 @@
 // y = f y, or with `step` y = before + f (y - before): the gradient, or the step, of every unit of a matrix at a scale
 // of its own. Where f is 1 y stays to the bit; where it is 0 y is 0, or `before` to the bit.
 //
-//   factor      f32  that of value i, of row i / columns and column i % columns, is at row * by_row + column * by_column
+//   factor      f32  that of row r = i / columns and column c = i % columns is at r * by_row + c * by_column
 //   before (N)       as y; with `step`
 //   y      (N)       f32 or bf16  in and out
 //

@@ -1,7 +1,7 @@
 /**
- * Soft masks: how much of each unit is held back, 0 to 1. A unit moves by 1 - m of what it would. CoFiTune, ACL Findings
- * 2024, https://arxiv.org/abs/2404.10306; the authors' code lays a mask over the flat tensor, here it lies along rows,
- * columns or values, as the file has it.
+ * Soft masks: how much of each unit is held back, 0 to 1. A unit moves by 1 - m of what it would. CoFiTune, ACL
+ * Findings 2024, https://arxiv.org/abs/2404.10306; the authors' code lays a mask over the flat tensor, here it lies
+ * along rows, columns or values, as the file has it.
  */
 import type { Checkpoint } from "../../../checkpoint/checkpoint.ts";
 import type { Model } from "../../../model/model.ts";
