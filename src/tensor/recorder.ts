@@ -66,6 +66,8 @@ interface TapeEntry {
   readonly run: () => void;
 }
 
+export type RecorderOptions = Readonly<Partial<Record<"training" | "toInputs", boolean>>>;
+
 export class Recorder {
   readonly profile: AdapterProfile;
   /** False in evaluation: ops such as dropout are the identity, and no tape is kept. */
@@ -79,10 +81,11 @@ export class Recorder {
   #tape: TapeEntry[] = [];
   #taping: boolean;
 
-  constructor(profile: AdapterProfile, { training = true }: { training?: boolean } = {}) {
+  /** `toInputs`: a tape is kept in evaluation too, for gradients of `watched` tensors; weights take none. */
+  constructor(profile: AdapterProfile, { training = true, toInputs = false }: RecorderOptions = {}) {
     this.profile = profile;
     this.training = training;
-    this.#taping = training;
+    this.#taping = training || toInputs;
     this.#gradients = new Gradients({
       scratch: (shape, label) => this.scratch(shape, label),
       ofParameter: (x, parameter, start) => this.#gradientOf(x, parameter, start),
@@ -123,6 +126,12 @@ export class Recorder {
     const made = this.#tensor(shape, dtype, name, "input");
     this.inputs.set(name, made);
     return made;
+  }
+
+  /** `x`, which takes a gradient from here on: `incoming` gives it after `backward`. For inputs and states. */
+  watched(x: Tensor): Tensor {
+    x.needsGrad = this.#taping;
+    return x;
   }
 
   /** Memory that keeps its contents between runs and may be shared between programs: optimizer states, caches. */
