@@ -6,6 +6,7 @@
  * computed here: a Program (program.ts) places the tensors and replays the steps.
  */
 import { spanGroups } from "../gpu/grid.ts";
+import type { AdapterProfile } from "./adapter-profile.ts";
 import { Gradients } from "./gradients.ts";
 import type { Parameter } from "./parameter.ts";
 import {
@@ -45,17 +46,6 @@ export interface Step {
 export interface Target {
   readonly into: Tensor;
   readonly accumulate: StepParam;
-}
-
-/** What ops may know of the device, to choose kernels. */
-export interface AdapterProfile {
-  /** 0: no subgroups, or of varying size. */
-  readonly subgroupSize: number;
-  /** A driver that computes on the CPU. */
-  readonly software: boolean;
-  readonly discrete?: boolean;
-  /** Most bytes that a kernel may bind as one tensor. */
-  readonly maxBinding?: number;
 }
 
 /** Name of the dynamic value that is 0 in the first micro-batch of a step and 1 in the others. */
