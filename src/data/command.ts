@@ -9,8 +9,8 @@ import type { OptionSpec } from "../method/options.ts";
 import { methodNames } from "../method/registry.ts";
 import { humanBytes } from "../text/format.ts";
 import { makeRows, type Sink, sizeOf, summaryOf, USUAL_ROWS } from "./made-rows.ts";
-import type { Split, Task, TaskSource } from "./task.ts";
 import { type Variant, variants } from "./streams.ts";
+import type { Split, Task, TaskSource } from "./task.ts";
 
 /** Held-out rows of a task of a stream when --test-size is left out and the task has no end. */
 const USUAL_TEST = 200;
@@ -81,9 +81,16 @@ interface Part {
 }
 
 /** Opens every task of the stream: what is wrong with one shows before the first row is written. */
-async function partsOf({ options, settings, seed }: DataContext, task: Task, varied: readonly string[]): Promise<Part[]> {
+async function partsOf(
+  { options, settings, seed }: DataContext,
+  task: Task,
+  varied: readonly string[],
+): Promise<Part[]> {
   if (options.split === "test")
-    throw new UserError("--split test with --stream: the test split is what test-0.jsonl and so on hold", "leave it out");
+    throw new UserError(
+      "--split test with --stream: the test split is what test-0.jsonl and so on hold",
+      "leave it out",
+    );
   const all = await variants(varied, task.options, { seed, settings });
   return all.flatMap((variant, place) =>
     ([options.split, "test"] as const).map((split) => {
