@@ -50,7 +50,7 @@ independent draws from one distribution (blobs, glyphs, markov). Rows of facts a
 knights and lego are drawn one by one, so a row may occur twice within a split.
 
 --stream digits=01,23,45 makes a stream of tasks for adapt --tasks: the folder -o gets task-0.jsonl, task-1.jsonl, ..., one for each
-value, and held-out rows of the test split in test-0.jsonl, test-1.jsonl, ...
+value, and held-out rows of the test split in test/task-0.jsonl, test/task-1.jsonl, ...
 
 Facts about the rows (entropy rate, best possible error, shares) go to stderr. --json prints them on stdout, with counts and hashes of
 rows and answers; rows are then written only if -o names a file.`,

@@ -30,7 +30,7 @@ export const DATA_OPTIONS = {
     type: "0 <= number.integer <= 1000000000",
     needs: "stream",
     value: "N",
-    help: `held-out rows of each task, test-0.jsonl and so on; all, else ${USUAL_TEST}, if left out`,
+    help: `held-out rows of each task, test/task-0.jsonl and so on; all, else ${USUAL_TEST}, if left out`,
   },
 } as const satisfies Record<string, OptionSpec>;
 
@@ -88,7 +88,7 @@ async function partsOf(
 ): Promise<Part[]> {
   if (options.split === "test")
     throw new UserError(
-      "--split test with --stream: the test split is what test-0.jsonl and so on hold",
+      "--split test with --stream: the test split is what test/task-0.jsonl and so on hold",
       "leave it out",
     );
   const all = await variants(varied, task.options, { seed, settings });
@@ -99,7 +99,7 @@ async function partsOf(
       const size = isTest
         ? sizeOf(source, options.test_size, "--test-size", split, USUAL_TEST)
         : sizeOf(source, options.size, "--size", split);
-      return { file: `${isTest ? "test" : "task"}-${place}.jsonl`, split, variant, source, size };
+      return { file: `${isTest ? "test/" : ""}task-${place}.jsonl`, split, variant, source, size };
     }),
   );
 }
@@ -111,11 +111,11 @@ function checkFolder(out: string): void {
   const stat = statSync(out, { throwIfNoEntry: false });
   if (stat === undefined) return;
   if (!stat.isDirectory()) throw new UserError(`--out: ${out} is no folder, which --stream writes`, "name another");
-  if (readdirSync(out).some((name) => /^(task|test)-\d+\.jsonl$/.test(name)))
+  if (readdirSync(out).some((name) => /^(test|task-\d+\.jsonl)$/.test(name)))
     throw new UserError(`--out: ${out} has a stream already`, "name another folder, or remove it");
 }
 
-/** Writes task-0.jsonl, test-0.jsonl, task-1.jsonl, ... into the folder; all of them, or none when it fails. */
+/** Writes task-0.jsonl, test/task-0.jsonl, task-1.jsonl, ... into the folder; all of them, or none when it fails. */
 async function makeStream(context: DataContext, task: Task, varied: readonly string[]): Promise<Outcome | undefined> {
   const { options, out, progress } = context;
   checkFolder(out);
@@ -134,7 +134,7 @@ async function makeStream(context: DataContext, task: Task, varied: readonly str
     context.print(lines.join("\n"));
     return;
   }
-  mkdirSync(out, { recursive: true });
+  mkdirSync(join(out, "test"), { recursive: true });
   const targets = parts.map(({ file }) => textOutput(join(out, file)));
   context.onExit((ok) => {
     for (const target of targets) ok ? target.commit() : target.discard();

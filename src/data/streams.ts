@@ -47,8 +47,8 @@ async function readVary(text: string, options: Options) {
 }
 
 /**
- * The tasks that `--stream` names, in order. Throws UserError for options that the task has not, values that they do not
- * take, and options with different numbers of values.
+ * The tasks that `--stream` names, in order. Throws UserError for options that the task has not, values that they do
+ * not take, and options with different numbers of values.
  */
 export async function variants(
   varied: readonly string[],

@@ -161,8 +161,8 @@ test("--stream writes a stream: the rows of each task are what the command witho
   const argv = ["glyphs", "--stream", "digits=01,72", "--stream", "noise=0.1,0.3", "--size", "6", "--test-size", "4"];
   const made = await data(...argv, "--json", "-o", out);
   expect(made.code).toBe(0);
-  const names = ["task-0.jsonl", "task-1.jsonl", "test-0.jsonl", "test-1.jsonl"];
-  expect(readdirSync(out).sort()).toEqual(names);
+  const names = ["task-0.jsonl", "task-1.jsonl", "test/task-0.jsonl", "test/task-1.jsonl"];
+  expect(readdirSync(out, { recursive: true }).sort()).toEqual([...names, "test"].sort());
   const plain = (digits: string, noise: string, split: string, size: string) =>
     data("glyphs", "--digits", digits, "--noise", noise, "--split", split, "--size", size, "-q");
   const alone = await Promise.all([
@@ -176,9 +176,9 @@ test("--stream writes a stream: the rows of each task are what the command witho
   expect(tasks).toBe(2);
   expect(files.map((each: { file: string; rows: number }) => [each.file, each.rows])).toEqual([
     ["task-0.jsonl", 6],
-    ["test-0.jsonl", 4],
+    ["test/task-0.jsonl", 4],
     ["task-1.jsonl", 6],
-    ["test-1.jsonl", 4],
+    ["test/task-1.jsonl", 4],
   ]);
   expect(files[2].counts).toEqual({ "2": 3, "7": 3 });
   const sha256 = new Bun.CryptoHasher("sha256").update(alone[1]!.out).digest("hex");
@@ -217,12 +217,12 @@ test.each([
 test("streams go to a folder without another stream", async () => {
   const stream = join(folder, "old");
   mkdirSync(stream);
-  await Bun.write(join(stream, "test-7.jsonl"), "");
+  await Bun.write(join(stream, "task-7.jsonl"), "");
   const [pipe, again] = await Promise.all([
     data("glyphs", "--stream", "seed=1,2"),
     data("glyphs", "--stream", "seed=1,2", "-o", stream),
   ]);
   expect([pipe.code, pipe.err.split("\n")[1]]).toEqual([2, "  hint: name a folder for them: -o stream/"]);
-  expect([again.code, readdirSync(stream)]).toEqual([2, ["test-7.jsonl"]]);
+  expect([again.code, readdirSync(stream)]).toEqual([2, ["task-7.jsonl"]]);
   expect(again.err).toContain("has a stream already");
 });

@@ -2,8 +2,8 @@
  * Rendered digits: 5 x 7 glyphs on a small grey canvas, shifted, turned, covered with noise, and on request with
  * classes that get rarer and rarer.
  *
- * Streams for continual learning come of `--stream`: groups of digits (split), permutations of the pixels (Goodfellow et
- * al. 2013, arXiv:1312.6211), and angles, offsets and noise that grow (drift).
+ * Streams for continual learning come of `--stream`: groups of digits (split), permutations of the pixels (Goodfellow
+ * et al. 2013, arXiv:1312.6211), and angles, offsets and noise that grow (drift).
  *
  * The long tail follows Cui et al. 2019 (arXiv:1901.05555): the frequency of class c is in proportion to ratio^(-c /
  * 9).
