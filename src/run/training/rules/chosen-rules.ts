@@ -11,6 +11,7 @@ import { readBatches } from "../../batches-in-order.ts";
 import type { DescribedModel } from "../../open-model.ts";
 import type { RunContext } from "../technique.ts";
 import type { UpdateRule } from "../update-rule.ts";
+import { Anchor } from "./anchor.ts";
 import type { RULES } from "./options.ts";
 import { QuadraticPenalty } from "./quadratic-penalty.ts";
 import { softMasks } from "./soft-mask.ts";
@@ -81,14 +82,14 @@ export async function chosenRules(
 async function penalty(weight: number, model: Model, { importance: file }: RuleFiles, info: (text: string) => void) {
   const parameters = model.trainable();
   const found = file ? matchValues(model, file, IMPORTANCE) : [];
-  const rule = new QuadraticPenalty(model.gpu, parameters, { weight, weighed: file !== undefined });
+  const anchor = new Anchor(model.gpu, parameters, { weighed: file !== undefined });
   for (const values of found) {
     const own = await readValues(file!, values, IMPORTANCE);
-    rule.set(values.parameter, values.start, spread(own, values.entry.shape, values.shape));
+    anchor.set(values.parameter, values.start, spread(own, values.entry.shape, values.shape));
   }
   const free = parameters.length - new Set(found.map(({ parameter }) => parameter)).size;
   if (file && free > 0) info(`${IMPORTANCE.flag} ${file.ref} says nothing of ${free} weights, which move freely`);
-  return rule;
+  return new QuadraticPenalty(model.gpu, anchor, { weight, owned: true });
 }
 
 /** Batches of the rows that are to be kept, by group. Throws UserError for a group of which no row counts. */
