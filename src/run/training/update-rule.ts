@@ -12,8 +12,8 @@
  *   5. `after`    what follows the new weights (projections, scaled steps, averages).
  *   6. `end`      after the last step, before the result is measured or written.
  *
- * Everything is recorded on the GPU in this order; no rule waits for a result, but `ahead` may. What a rule remembers is saved under
- * its name: numbers by `state` and `load`, weights in `kept`.
+ * Everything is recorded on the GPU in this order. No rule waits for a result, but `ahead` may, and GEM does. What a
+ * rule remembers is saved under its name: numbers by `state` and `load`, weights in `kept`.
  */
 
 import { UserError } from "../../errors.ts";
