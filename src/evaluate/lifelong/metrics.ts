@@ -40,7 +40,7 @@ export interface LifelongMetrics {
   readonly relative_performance?: number;
   /** How high and how fast the curve saturates, beside the expert's. */
   readonly sample_efficiency?: number;
-  /** −slope of the times that it takes to be as good as before, over the task's trainings: above 0, faster each time. */
+  /** −slope of the times that each new training takes to be as good as before: above 0, faster each time. */
   readonly performance_recovery?: number;
 }
 
