@@ -1,0 +1,52 @@
+/** Options of update rules that every script that trains has. */
+import type { Options } from "../../../method/options.ts";
+
+export const RULES = {
+  softmask: {
+    type: "string[]",
+    help: "masks m of weights, rows, columns or values, 0 to 1: these move by 1 - m of their steps; the largest of several files",
+    value: "FILE",
+  },
+  softmask_apply: {
+    type: "'update' | 'grad'",
+    default: "update",
+    needs: "softmask",
+    help: "what is scaled: the step, or the gradient, whose scale optimizers such as AdamW divide out again",
+  },
+  penalty_weight: {
+    type: "number >= 0",
+    help: "lambda of the penalty lambda / 2 sum F (theta - start)^2: L2-SP, or with --penalty-importance EWC",
+    value: "L",
+  },
+  penalty_importance: {
+    type: "string",
+    needs: "penalty_weight",
+    help: "F of every weight, as evaluate --probe fisher or unlearn importance writes it; 1 when left out",
+    value: "FILE",
+  },
+  unit_rates: {
+    type: "string[]",
+    help: "rows that are to be kept, name=path for each group: the more a unit matters to them, the less it moves (ADEPT)",
+    value: "FILE",
+  },
+  unit_rates_unit: {
+    type: "'tensor' | 'row' | 'head'",
+    default: "tensor",
+    needs: "unit_rates",
+    help: "what has a rate of its own",
+  },
+  unit_rates_every: {
+    type: "number.integer >= 1",
+    default: 500,
+    needs: "unit_rates",
+    help: "steps from one measurement to the next",
+    value: "P",
+  },
+  unit_rates_batch: {
+    type: "number.integer >= 1",
+    default: 2,
+    needs: "unit_rates",
+    help: "rows of a batch that is measured",
+    value: "N",
+  },
+} as const satisfies Options;
