@@ -6,9 +6,10 @@
  * computed here: a Program (program.ts) places the tensors and replays the steps.
  */
 import { spanGroups } from "../gpu/grid.ts";
+import type { AdapterProfile } from "./adapter-profile.ts";
 import { Gradients } from "./gradients.ts";
 import type { Parameter } from "./parameter.ts";
-import { type AdapterProfile, dynamic, type Step, type StepParam, type Target } from "./step.ts";
+import { dynamic, type Step, type StepParam, type Target } from "./step.ts";
 import {
   bytesOf,
   type ElementType,
@@ -22,7 +23,7 @@ import {
   viewOf,
 } from "./tensor.ts";
 
-export { type AdapterProfile, type Dynamic, dynamic, type Step, type StepParam, type Target } from "./step.ts";
+export { type Dynamic, dynamic, type Step, type StepParam, type Target } from "./step.ts";
 
 /** Name of the dynamic value that is 0 in the first micro-batch of a step and 1 in the others. */
 export const ACCUMULATE = "accumulate";
@@ -31,6 +32,8 @@ interface TapeEntry {
   readonly results: readonly Tensor[];
   readonly run: () => void;
 }
+
+export type RecorderOptions = Readonly<Partial<Record<"training" | "toInputs", boolean>>>;
 
 export class Recorder {
   readonly profile: AdapterProfile;
@@ -46,10 +49,11 @@ export class Recorder {
   #tape: TapeEntry[] = [];
   #taping: boolean;
 
-  constructor(profile: AdapterProfile, { training = true }: { training?: boolean } = {}) {
+  /** `toInputs`: a tape is kept in evaluation too, for gradients of `watched` tensors; weights take none. */
+  constructor(profile: AdapterProfile, { training = true, toInputs = false }: RecorderOptions = {}) {
     this.profile = profile;
     this.training = training;
-    this.#taping = training;
+    this.#taping = training || toInputs;
     this.#gradients = new Gradients({
       scratch: (shape, label) => this.scratch(shape, label),
       ofParameter: (x, parameter, start) => this.#gradientOf(x, parameter, start),
@@ -90,6 +94,12 @@ export class Recorder {
     const made = this.#tensor(shape, dtype, name, "input");
     this.inputs.set(name, made);
     return made;
+  }
+
+  /** `x`, which takes a gradient from here on: `incoming` gives it after `backward`. For inputs and states. */
+  watched(x: Tensor): Tensor {
+    x.needsGrad = this.#taping;
+    return x;
   }
 
   /** Memory that keeps its contents between runs and may be shared between programs: optimizer states, caches. */

@@ -5,6 +5,7 @@ import type { Model } from "../../model/model.ts";
 import { decaysOf } from "../../run/training/build-run.ts";
 import { HeldOut, type HeldOutGroup } from "../../run/training/held-out.ts";
 import type { OpenedRun } from "../../run/training/open-run.ts";
+import { chosenRules } from "../../run/training/rules/chosen-rules.ts";
 import type { RunContext } from "../../run/training/technique.ts";
 import { Training } from "../../run/training/train-model.ts";
 import type { ADAPT } from "../options.ts";
@@ -92,6 +93,7 @@ export async function setUpStage(run: StreamRun, stage: Stage): Promise<StageTra
     ...(options.z_loss ? { zLoss: options.z_loss } : {}),
     recompute: options.recompute,
   };
+  const rules = await chosenRules(context, model, opened.ruleFiles);
   model.gpu.pool.trim(); // what the stage before took does not stay beside this one
   const training = await Training.make<StreamBatch>({
     model,
@@ -107,7 +109,7 @@ export async function setUpStage(run: StreamRun, stage: Stage): Promise<StageTra
     stateDtype: options.state_dtype,
     extra: work.extra ?? [],
     controllers: work.controllers ?? [],
-    updates: work.updates ?? [],
+    updates: [...rules, ...(work.updates ?? [])],
     heldOut: general,
   });
   return { training, steps };
