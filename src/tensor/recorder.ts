@@ -116,8 +116,8 @@ export class Recorder {
   }
 
   /**
-   * Records with other weights in the place of some: the same model as it was before, for a teacher that shares all that
-   * is not trained.
+   * Records with other weights in the place of some: the same model as it was before, for a teacher that shares all
+   * that is not trained.
    */
   standingIn<T>(others: ReadonlyMap<Parameter, Parameter>, record: () => T): T {
     const before = this.#standIns;

@@ -64,7 +64,7 @@ export class MemoryBuffer {
     if (place < values.buffer) this.#rows[place] = ref;
   }
 
-  /** The latest rows of each class, or of each task: as many of each, the earlier ones one more where K leaves a rest. */
+  /** The latest rows of each class, or of each task, as many of each; the earlier ones take the rest of K. */
   #ring(all: readonly RowRef[]): RowRef[] {
     const { rows, values } = this.#stream;
     const groups = Map.groupBy(all, (ref) => rows.labelOf(ref) ?? -1 - ref.task);
