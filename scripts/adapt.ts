@@ -24,22 +24,7 @@ await script({
   defaultMethod: "seq",
   output: "checkpoint",
   options: ADAPT,
-  essentials: [
-    "tasks",
-    "eval_tasks",
-    "eval_split",
-    "eval_data",
-    "data",
-    "steps",
-    "epochs",
-    "batch_size",
-    "optimizer",
-    "lr",
-    "schedule",
-    "lora",
-    "train_only",
-    "resume",
-  ],
+  essentials: ["tasks", "eval_tasks", "eval_split", "data", "steps", "epochs", "lr", "lora", "resume"],
   notes: `--tasks learns one task after the other; --steps or --epochs, --lr and --schedule are those of each task. After every task
 the model is scored on all of them: --log has the scores line by line, --json the whole matrix R with its metrics. --eval-data are rows
 that no task is about. The same command with --resume continues at any step of any task. Without --tasks, --data trains an adapter,
