@@ -71,7 +71,10 @@ export function gateFeatures(model: Model): number {
   const { notes } = model.record(rec, { batch: 1, x: rec.input("x", [1, ...(model.sizes.example ?? [])]) });
   const width = notes.get(GATE_NOTE)?.shape[1];
   if (width === undefined)
-    throw new UserError("a gate reads what a model holds after its first block, and there is none", "use --mix-weight");
+    throw new UserError(
+      "a gate reads what a model holds after its first block, and there is none",
+      "mix such models with one weight for all inputs",
+    );
   return width;
 }
 
