@@ -16,6 +16,7 @@ import { humanBytes } from "../text/format.ts";
 import { quote } from "../text/quote.ts";
 import { areAdapters, mergeAdapters, refuseAdapterRank } from "./commands/adapters.ts";
 import { type Context, type GivenRecipes, readRecipes, textOf } from "./commands/given-recipes.ts";
+import { mergeGroups } from "./commands/groups.ts";
 import {
   checkLearning,
   learningMemory,
@@ -264,6 +265,7 @@ export async function runMerge(
     throw new UserError("--json and the merged checkpoint both want stdout", "give -o DIR, or leave out --json");
   const notice = mergekitNotice(context.options);
   if (notice) context.info(notice);
+  if (context.options.groups !== undefined) return mergeGroups(context, runMerge);
   if (context.options.search !== undefined) {
     refuseBesideSearch(context);
     return searched(context);
