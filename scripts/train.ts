@@ -6,8 +6,8 @@
  *   bun run train model/ --data rows.jsonl --lora -o adapter/
  */
 import { script } from "../src/cli/script.ts";
-import { RUN } from "../src/run/training/options.ts";
 import { train } from "../src/train/command.ts";
+import { TRAIN } from "../src/train/options.ts";
 
 await script({
   name: "train",
@@ -21,7 +21,7 @@ await script({
     "bun run merge a/ b/ --method linear | bun run train --data rows.jsonl --steps 100 > healed.safetensors",
   ],
   output: "checkpoint",
-  options: RUN,
+  options: TRAIN,
   essentials: [
     "init",
     "data",

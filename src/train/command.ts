@@ -1,27 +1,31 @@
 /** What the `train` script does: cross-entropy on rows of text, tokens or labelled examples. */
 import type { Context, Outcome } from "../cli/context.ts";
 import type { Batch } from "../data/batch.ts";
+import { checkPgd } from "../run/adversarial/options.ts";
 import { readBatches } from "../run/training/batch-source.ts";
 import { crossEntropyObjective } from "../run/training/cross-entropy.ts";
-import type { RUN } from "../run/training/options.ts";
 import { runTraining } from "../run/training/run-training.ts";
+import { adversarialWork } from "./adversarial.ts";
+import type { TRAIN } from "./options.ts";
 
-export type TrainContext = Context<typeof RUN>;
+export type TrainContext = Context<typeof TRAIN>;
 
 export function train(context: TrainContext): Promise<Outcome> {
-  const { options } = context;
+  const { options, seed } = context;
+  if (options.adversarial) checkPgd(options);
   return runTraining<Batch>(context, {
     script: "train",
     balances: true,
     model: context.args[0] ?? (options.init === undefined ? "-" : undefined),
     data: async (opened) => ({ source: await readBatches(options, opened) }),
-    work: async ({ model }) => ({
+    work: async ({ model }, { source }) => ({
       objective: crossEntropyObjective(model, {
         smoothing: options.smoothing,
         zLoss: options.z_loss,
         recompute: options.recompute,
         balance: true,
       }),
+      ...(await adversarialWork(model, source, options, seed)),
     }),
   });
 }

@@ -8,6 +8,7 @@
  */
 import { UserError } from "../../../errors.ts";
 import { nearest } from "../../../method/nearest.ts";
+import { accumulation } from "../../../run/continual/matrix.ts";
 import type { LoadedModel } from "../../../run/measuring/loaded-model.ts";
 import { measured } from "../../../run/measuring/measure.ts";
 import { defineTechnique, type TechniqueInfo, type TechniqueSetup } from "../../technique.ts";
@@ -23,14 +24,11 @@ const OPTIONS = {
 
 type Setup = TechniqueSetup<typeof OPTIONS>;
 
-const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
-
 /** Accumulation, retention and their geometric mean from the scores of groups by name. */
 export function continualScores(scores: ReadonlyMap<string, number>, held: readonly string[]) {
   const of = (isHeld: boolean) =>
-    mean([...scores].flatMap(([name, score]) => (held.includes(name) === isHeld ? [score] : [])));
-  const [accumulation, retention] = [of(false), of(true)];
-  return { accumulation, retention, balance: Math.sqrt(accumulation * retention) };
+    [...scores].flatMap(([name, score]) => (held.includes(name) === isHeld ? [score] : []));
+  return accumulation(of(false), of(true));
 }
 
 function check({ values, groups, metrics }: TechniqueInfo<typeof OPTIONS>): void {
