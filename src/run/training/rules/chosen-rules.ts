@@ -5,6 +5,7 @@ import { openPlain } from "../../../checkpoint/open.ts";
 import type { Values } from "../../../method/options.ts";
 import type { Model } from "../../../model/model.ts";
 import type { UpdateRule } from "../update-rule.ts";
+import { MovingAverage } from "./moving-average.ts";
 import type { RULES } from "./options.ts";
 import { QuadraticPenalty } from "./quadratic-penalty.ts";
 import { softMasks } from "./soft-mask.ts";
@@ -63,6 +64,9 @@ export async function chosenRules(
     const others = model.trainable().length - scales.length;
     if (others > 0) info(`--softmask masks ${scales.length} weights; the ${others} others move freely`);
   }
+  const { ema } = options;
+  if (ema !== undefined)
+    rules.push(new MovingAverage(model.gpu, model.trainable(), ema === "dema" ? undefined : 1 - ema));
   return rules;
 }
 

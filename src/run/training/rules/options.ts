@@ -24,4 +24,9 @@ export const RULES = {
     help: "F of every weight, as evaluate --probe fisher or unlearn importance writes it; 1 when left out",
     value: "FILE",
   },
+  ema: {
+    type: "'dema' | 0 <= number < 1",
+    help: "write a moving average of the weights, of this decay, or (dema) of one that follows distances and gradients at every step",
+    value: "DECAY",
+  },
 } as const satisfies Options;
