@@ -34,6 +34,7 @@ await script({
     "lr",
     "schedule",
     "clip",
+    "adapter",
     "lora",
     "lora_rank",
     "freeze",

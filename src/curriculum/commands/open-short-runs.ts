@@ -49,6 +49,7 @@ export async function openShortRuns(
     ...options,
     model: context.args[0] ?? (options.init === undefined ? "-" : undefined),
     init: options.init,
+    adapterType: context.picks.adapter[0],
     seed,
     warn,
   });

@@ -75,6 +75,7 @@ export async function openRun<B, D extends TrainingData<B>>(
     role: technique.role,
     balances: technique.balances,
     init: options.init,
+    adapterType: context.picks.adapter[0],
     neverNew: !Object.hasOwn(options, "init"),
     train_only: options.train_only ?? (typeof trains === "function" ? undefined : trains),
     seed,
