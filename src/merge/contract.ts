@@ -81,8 +81,8 @@ export interface MergeMethod extends MethodInfo {
    */
   survey?(tensors: readonly TensorInputs<never>[]): Promise<unknown>;
   /**
-   * What a dry run checks of checkpoints that options name: it gets the inputs as a survey does, reads headers alone, and
-   * throws UserError where those checkpoints do not fit.
+   * What a dry run checks of checkpoints that options name: it gets the inputs as a survey does, reads headers alone,
+   * and throws UserError where those checkpoints do not fit.
    */
   precheck?(tensors: readonly TensorInputs<never>[]): Promise<void>;
   /** Of a method whose coefficients are learnt from data before the merge writes the result. */
