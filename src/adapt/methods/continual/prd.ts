@@ -2,11 +2,13 @@
  * Prototype-sample relation distillation: features by a supervised contrastive loss, a prototype for every class, and
  * of old classes the ranking of the new samples around their prototypes, which is kept in place of old rows:
  *
- *   L = L_SC + alpha L_P + beta mean_k KL(softmax_i(<c_k, z_i> / tau) of the model before || now),  k old, i of the batch
+ *   L = L_SC + alpha L_P + beta mean_k KL(softmax_i(<c_k, z_i> / tau) before || now)
+ *
+ * over old classes k and rows i of the batch; before is the model at the end of the task before.
  *
  * Asadi et al., ICML 2023, https://arxiv.org/abs/2303.14771. A prototype is a row of the head, of unit length, and z a
- * row of what the head reads, of unit length; so the result is a plain classifier, whose argmax is that of <c_k, z>. The
- * paper's two views of each sample and its projection are left out: positives are the others of a class in the batch.
+ * row of what the head reads, of unit length; so the result is a plain classifier, whose argmax is that of <c_k, z>.
+ * The paper's two views of each sample and its projection are left out: positives are the others of a class in the batch.
  * Memory: a copy of what is trained.
  */
 import { UserError } from "../../../errors.ts";
