@@ -1,7 +1,7 @@
 /**
  * DEMA: while a task is learnt, a moving average of the weights follows, whose step is set at every step of training
  * from distances and gradients; when the task is done the average takes the weights' place, and the next task begins
- * there. Qiao et al., ICML 2025, https://arxiv.org/abs/2410.10868; run/training/rules/moving-average.ts has the formula.
+ * there. Qiao et al., ICML 2025, https://arxiv.org/abs/2410.10868; moving-average.ts has the formula.
  *
  * Their growth of adapters by the likeness of instructions is not part of it.
  */

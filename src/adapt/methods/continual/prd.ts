@@ -8,8 +8,8 @@
  *
  * Asadi et al., ICML 2023, https://arxiv.org/abs/2303.14771. A prototype is a row of the head, of unit length, and z a
  * row of what the head reads, of unit length; so the result is a plain classifier, whose argmax is that of <c_k, z>.
- * The paper's two views of each sample and its projection are left out: positives are the others of a class in the batch.
- * Memory: a copy of what is trained.
+ * The paper's two views of each sample and its projection are left out: positives are the others of a class in the
+ * batch. Memory: a copy of what is trained.
  */
 import { UserError } from "../../../errors.ts";
 import type { Model } from "../../../model/model.ts";
