@@ -16,6 +16,7 @@ import { withHead } from "./adapter-head.ts";
 import type { Architecture, Inputs, Json, KvCache, ModelSizes, ParameterSpec } from "./architecture.ts";
 import { continueLora } from "./continue-lora.ts";
 import { configOf, describeConfig } from "./description.ts";
+import type { Embedding } from "./embedder.ts";
 import { drawParameters, expectRoom } from "./fresh.ts";
 import type { StoredTensor } from "./load.ts";
 import { freshLora, type LoraAdapter, type LoraOptions } from "./lora.ts";
@@ -38,6 +39,8 @@ export interface ModelOptions {
   readonly like?: Checkpoint;
   /** Weights of layers stay on the disk, and come into memory as a program needs them; nothing can be trained. */
   readonly offload?: boolean | undefined;
+  /** Read as an embedder. */
+  readonly embeds?: Embedding | undefined;
   readonly warn?: (message: string) => void;
 }
 
@@ -124,7 +127,10 @@ export class Model {
    * shape.
    */
   static async load(gpu: Gpu, checkpoint: Checkpoint, options: ModelOptions = {}): Promise<Model> {
-    const { json, ...described } = await describeConfig(configOf(checkpoint), checkpoint.ref, undefined, checkpoint);
+    const { json, ...described } = await describeConfig(configOf(checkpoint), checkpoint.ref, undefined, {
+      ...checkpoint,
+      embeds: options.embeds,
+    });
     const { architecture, beside } = described;
     const whole =
       beside.size > 0 ? { ...checkpoint, tensors: new Map([...checkpoint.tensors, ...beside]) } : checkpoint;
@@ -152,7 +158,8 @@ export class Model {
     ref: string,
     options: ModelOptions & { readonly seed: number },
   ): Promise<Model> {
-    const { architecture, config } = await describeConfig(json, ref);
+    const source = { files: new Map(), embeds: options.embeds };
+    const { architecture, config } = await describeConfig(json, ref, undefined, source);
     const specs = architecture.parameters(config);
     if (!gpu.dry) expectRoom(gpu, specs, ref);
     const { parameters, stored } = drawParameters(gpu, specs, options.seed, Model.#holding(options));
@@ -248,7 +255,7 @@ export class Model {
     const hidden = this.architecture.forward(net, this.#config, inputs);
     const { notes, attended, routes: routed } = net;
     const shares = "shares" in inputs ? { shares: inputs.shares } : {};
-    const head = (rows: Tensor) => this.architecture.head(net, this.#config, rows);
+    const head = (rows: Tensor) => this.architecture.head(net, this.#config, rows, inputs);
     return { hidden, head, notes, attended, routed, ...shares };
   }
 

@@ -1,5 +1,12 @@
 /** Batches of a training, for language models and classifiers alike: what comes next, and where the order stands. */
-import { collate, type ExampleBatch, largestExample, stackExamples, type TokenBatch } from "../../data/batch.ts";
+import {
+  collate,
+  type ExampleBatch,
+  largestExample,
+  stackExamples,
+  type TokenBatch,
+  textsIn,
+} from "../../data/batch.ts";
 import { loadSequences, type SequenceData } from "../../data/dataset.ts";
 import { type Example, type ExampleReader, loadExamples } from "../../data/examples.ts";
 import { type GroupReference, groupsOf } from "../../data/groups.ts";
@@ -96,6 +103,11 @@ export async function exampleBatches(
   return stackedBatches(examples, names, order);
 }
 
+function arraysOf(example: Example): (Int32Array | Float32Array)[] {
+  if ("pair" in example) return textsIn(example.pair).flatMap(({ ids, types }) => [ids, types]);
+  return "tokens" in example ? [example.tokens.ids, example.tokens.types] : [example.x];
+}
+
 /** Examples that are in memory, in batches. `names` are those of their groups. */
 export function stackedBatches(
   examples: readonly Example[],
@@ -110,12 +122,7 @@ export function stackedBatches(
   const plan = new BatchOrder({
     ...order,
     groups: counts,
-    digest: digestOf(
-      examples.flatMap((example) => [
-        ...("tokens" in example ? [example.tokens.ids, example.tokens.types] : [example.x]),
-        Int32Array.of(example.label),
-      ]),
-    ),
+    digest: digestOf(examples.flatMap((example) => [...arraysOf(example), Int32Array.of(example.label)])),
   });
   return {
     groups: counts,

@@ -70,6 +70,7 @@ export async function openRun<B, D extends TrainingData<B>>(
     ...options,
     model: technique.model,
     role: technique.role,
+    embeds: technique.embeds,
     balances: technique.balances,
     init: options.init,
     neverNew: !Object.hasOwn(options, "init"),
@@ -80,7 +81,7 @@ export async function openRun<B, D extends TrainingData<B>>(
   });
   context.onExit(() => begun.close());
   const choices = choose(context.picks, options.lr);
-  const described = await describeModel(begun, options, warn);
+  const described = await describeModel({ ...begun, embeds: technique.embeds }, options, warn);
   const { tools } = described;
   const order = {
     batchSize: options.batch_size,

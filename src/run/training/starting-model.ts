@@ -10,6 +10,7 @@ import type { Gpu } from "../../gpu/gpu.ts";
 import type { Json } from "../../model/architecture.ts";
 import { trainingRemarks } from "../../model/config-keys.ts";
 import { configOf, describeConfig, type ModelDescription } from "../../model/description.ts";
+import type { Embedding } from "../../model/embedder.ts";
 import type { LoraOptions } from "../../model/lora.ts";
 import { splitTargets } from "../../model/lora-targets.ts";
 import { Model, type ModelOptions } from "../../model/model.ts";
@@ -37,6 +38,8 @@ export interface StartOptions {
   readonly rslora?: boolean;
   readonly dora?: boolean;
   readonly lora_continue?: boolean;
+  /** Where the model is trained as an embedder. */
+  readonly embeds?: Embedding | undefined;
   /** What the model is called in lineage; "model" when left out. */
   readonly role?: string | undefined;
   readonly warn: (message: string) => void;
@@ -85,7 +88,7 @@ export async function start(options: StartOptions): Promise<Start> {
   const parts = options.lora_continue ? await adapterParts(model!, warn) : undefined;
   const opened = parts?.base ?? (await open(model!, { warn }));
   // An adapter that is continued holds the head.
-  const base = await headed(opened, parts ? { ...options, warn: () => {} } : options);
+  const base = options.embeds ? opened : await headed(opened, parts ? { ...options, warn: () => {} } : options);
   const resumed = options.resumed === undefined ? undefined : await openPlain(options.resumed);
   const used = [opened, ...(parts ? [parts.adapter] : []), ...(resumed ? [resumed] : [])];
   const chosen = modelOptions(options, parts?.adapter ?? resumed, base.ref);
@@ -112,7 +115,7 @@ export async function start(options: StartOptions): Promise<Start> {
     },
     original: (gpu, model) =>
       resumed && !chosen.lora
-        ? Model.load(gpu, base, { freeze: () => true, dtype: options.dtype ?? "f32", warn })
+        ? Model.load(gpu, base, { freeze: () => true, dtype: options.dtype ?? "f32", embeds: options.embeds, warn })
         : model.frozenCopy(),
     close() {
       for (const checkpoint of used) checkpoint.close();
@@ -179,7 +182,8 @@ async function fresh(init: string, options: StartOptions): Promise<Start> {
       `${options.lora ? "--lora" : "--lora-continue"} needs a trained base, and --init gives a new model`,
       "name a checkpoint instead of --init, or leave out what makes an adapter",
     );
-  const described = await describeConfig(json as Json, init);
+  const { embeds } = options;
+  const described = await describeConfig(json as Json, init, undefined, { files: new Map(), embeds });
   const given = described.json;
   if (given !== json)
     options.warn(
@@ -241,7 +245,7 @@ export const matcher = (patterns: readonly string[]) => {
 };
 
 function modelOptions(options: StartOptions, from: Checkpoint | undefined, base: string): ModelOptions {
-  const { freeze = [], train_only = [], dtype, warn } = options;
+  const { freeze = [], train_only = [], dtype, embeds, warn } = options;
   const lora = options.lora || options.lora_continue;
   if (lora && (freeze.length > 0 || train_only.length > 0))
     throw new UserError(
@@ -265,6 +269,7 @@ function modelOptions(options: StartOptions, from: Checkpoint | undefined, base:
     : undefined;
   return {
     ...(dtype ? { dtype } : {}),
+    embeds,
     ...(adapter ? { lora: adapter } : { freeze: (name) => frozen(name) || !trained(name) }),
     warn,
   };
