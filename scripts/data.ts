@@ -19,6 +19,7 @@ await script({
     "bun run data addition --digits 3 --size 500 --split test -o test.jsonl",
     "bun run data markov --order 2 --size 5000 > language.jsonl",
     "bun run data facts --part forget -o forget.jsonl",
+    "bun run data glyphs --stream digits=01,23,45,67,89 -o split/",
     "bun run data lego --help",
     "bun run data show rows.jsonl --tokenizer model/",
   ],
@@ -47,6 +48,9 @@ place alone: a smaller --size is the beginning of a larger one. The seed makes t
 means), and the splits of one seed share it. Splits have no content in common (addition, facts, knights, lego, modular), or are
 independent draws from one distribution (blobs, glyphs, markov). Rows of facts and modular are all different; those of addition,
 knights and lego are drawn one by one, so a row may occur twice within a split.
+
+--stream digits=01,23,45 makes a stream of tasks for adapt --tasks: the folder -o gets task-0.jsonl, task-1.jsonl, ..., one for each
+value, and held-out rows of the test split in test/task-0.jsonl, test/task-1.jsonl, ...
 
 Facts about the rows (entropy rate, best possible error, shares) go to stderr. --json prints them on stdout, with counts and hashes of
 rows and answers; rows are then written only if -o names a file.`,

@@ -35,6 +35,7 @@ await script({
     "lr",
     "schedule",
     "clip",
+    "adapter",
     "lora",
     "lora_rank",
     "freeze",

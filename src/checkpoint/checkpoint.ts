@@ -26,12 +26,28 @@ export interface LowRankPatch {
   readonly experts?: number;
 }
 
+/** A change of a matrix (out, in) that takes whole rows and gives others: a rotation, a scale, any sum. */
+export interface RowPatch {
+  /** Changes rows in place, of which the first is row `first`. */
+  change(rows: Float32Array, first: number): void;
+  /** The weight is stored (in, out). */
+  readonly transposed: boolean;
+}
+
+export type Patch = LowRankPatch | RowPatch;
+
+export const isRowPatch = (patch: Patch | undefined): patch is RowPatch => patch !== undefined && "change" in patch;
+
+/** Whether a patch is of a stack, whose values change one by one; else the whole matrix takes part. */
+export const isStackPatch = (patch: Patch): patch is LowRankPatch & { readonly experts: number } =>
+  "experts" in patch && patch.experts !== undefined;
+
 /** A tensor of an opened checkpoint. */
 export interface TensorEntry extends TensorInfo {
   /** Fills `into` with the bytes of this tensor that begin at `offset`. Concurrent calls are allowed. */
   read(into: Uint8Array, offset: number): Promise<void>;
   /** Applied after reading; absent for plain tensors. Code that uses the bytes must apply it. */
-  readonly patch?: LowRankPatch;
+  readonly patch?: Patch;
 }
 
 /** What a step read. */

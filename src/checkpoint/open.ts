@@ -59,8 +59,8 @@ export async function open(ref: string, options: OpenOptions = {}): Promise<Chec
   if (!isAdapter(checkpoint)) return decodePlain(checkpoint, options);
   let base: Checkpoint;
   try {
-    const { refuseForeign } = await import("./adapter/foreign.ts");
-    refuseForeign(checkpoint);
+    const { refuseUnread } = await import("./adapter/foreign.ts");
+    refuseUnread(checkpoint);
     base = await open(baseOf(checkpoint), options);
   } catch (error) {
     checkpoint.close();

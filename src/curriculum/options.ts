@@ -78,6 +78,8 @@ export const SHORT_RUNS = {
   freeze: TRAINED.freeze,
   train_only: TRAINED.train_only,
   recompute: TRAINED.recompute,
+  adapter: TRAINED.adapter,
+  adapter_targets: TRAINED.adapter_targets,
   lora: TRAINED.lora,
   lora_rank: TRAINED.lora_rank,
   lora_alpha: TRAINED.lora_alpha,

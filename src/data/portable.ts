@@ -44,5 +44,5 @@ export function sin(x: number): number {
   return x * sum;
 }
 
-/** Cosine of an angle in radians, |x| <= 2. */
-export const cos = (x: number): number => sin(Math.PI / 2 - x);
+/** Cosine of an angle in radians, |x| <= 4. */
+export const cos = (x: number): number => (Math.abs(x) <= 2 ? sin(Math.PI / 2 - x) : -sin(Math.abs(x) - Math.PI / 2));

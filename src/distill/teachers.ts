@@ -7,6 +7,7 @@ import { UserError } from "../errors.ts";
 import { Model } from "../model/model.ts";
 import { openModel } from "../run/open-model.ts";
 import { baseTeacher, liveTeacher, type Teacher } from "../run/teachers/teacher.ts";
+import { trainsAdapter } from "../run/training/adapter-choice.ts";
 import type { Built, Opened } from "../run/training/technique.ts";
 import type { DistillRun } from "./run.ts";
 import type { SampleShares } from "./sampled.ts";
@@ -75,7 +76,7 @@ export async function openNamed(
 ): Promise<OpenTeachers> {
   const { options } = run;
   /** Whether a teacher is the student's own base, beneath its adapter. */
-  const isBase = (ref: string | undefined) => ref === SELF && (options.lora || options.lora_continue);
+  const isBase = (ref: string | undefined) => ref === SELF && trainsAdapter(options);
   const headers: (TeacherHeader & Compared)[] = [];
   for (const ref of refs) {
     if (ref === SELF) continue;

@@ -19,10 +19,11 @@ export function checkAlone(kind: string, options: EvaluateOptions): void {
     throw new UserError(`--${kind} works on weights in f32, not bf16`, "leave out --dtype bf16");
 }
 
-/** Throws UserError for options that ask for one model, where two are mixed. */
-export function checkWith(options: EvaluateOptions): void {
+/** Throws UserError for options that ask for one model, where two are mixed. `mixes`: a technique takes both. */
+export function checkWith(options: EvaluateOptions, mixes: boolean): void {
   if (options.with === undefined) return;
-  const { attack, probe, dump, pass } = options;
+  const { dump, pass } = options;
+  const { attack, probe } = mixes ? {} : options;
   const odd = Object.entries({ attack, probe, dump, pass: pass || undefined }).find(([, value]) => value !== undefined);
   if (odd)
     throw new UserError(

@@ -124,7 +124,7 @@ async function askedFor(context: EvaluateContext): Promise<Asked> {
   const refs = context.args.length > 0 ? context.args : ["-"];
   const chosen = chosenTechnique(context.picks);
   checkTask(options);
-  checkWith(options);
+  checkWith(options, chosen?.technique.mixes ?? false);
   const given = options.task === undefined ? undefined : parseGroups(options.data ?? []);
   const task = given && (await loadTask(options.task!, given));
   const groups = task?.groups ?? groupsOf(options.data, "--data", options.columns);
@@ -275,6 +275,7 @@ async function runTechnique(
     holdout,
     candidates: of("model"),
     gold: of("gold")[0],
+    mixed: (candidate) => opened.find(({ checkpoint }) => checkpoint === candidate)?.mixed,
     named: Object.fromEntries((technique.models ?? []).flatMap((role) => of(role).map((found) => [role, found]))),
     quantize: bitsOf(options),
     seed,

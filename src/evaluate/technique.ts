@@ -14,6 +14,7 @@ import type { MethodInfo } from "../method/registry.ts";
 import type { Groups } from "../run/measuring/groups.ts";
 import type { ModelLoader } from "../run/measuring/loaded-model.ts";
 import type { BoundMetric } from "../run/measuring/metric.ts";
+import type { MixedWith } from "../run/measuring/mixed-model.ts";
 
 /** The laws of attacks and probes. */
 export const TECHNIQUE_LAWS = {
@@ -39,6 +40,8 @@ export interface TechniqueSetup<O extends Options = Options>
   readonly candidates: readonly Checkpoint[];
   /** The model that never saw what is to be forgotten. */
   readonly gold: Checkpoint | undefined;
+  /** What --with mixes into a candidate; always undefined unless the technique mixes. */
+  mixed(candidate: Checkpoint): MixedWith | undefined;
   /** The models that options of the technique name, by option. */
   readonly named: Readonly<Record<string, Checkpoint>>;
   /** Bits that `--quantize` asks for. */
@@ -62,6 +65,10 @@ export interface Technique<O extends Options = Options> extends MethodInfo<O> {
   readonly metrics?: readonly string[];
   /** Those of its options that name a model, which is opened and checked with the others. */
   readonly models?: readonly (keyof O & string)[];
+  /** What it works on, where that is not a language model alone. */
+  readonly task?: "classifier";
+  /** Whether it works on a candidate that is mixed with the model of --with. */
+  readonly mixes?: boolean;
   /** Throws UserError for what can be known before a model is opened. */
   check?(info: TechniqueInfo<O>): void;
   run(setup: TechniqueSetup<O>): Promise<Findings>;

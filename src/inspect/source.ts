@@ -58,7 +58,7 @@ const depthOf = (source: Source): number => (source.kind === "adapted" ? 1 + dep
 
 /** Training is what makes adapters; its first input is then the base. */
 const makesAdapter = ({ options, inputs }: LineageEntry): boolean =>
-  inputs.length > 0 && (options.lora === true || options.lora_continue === true);
+  inputs.length > 0 && (options.lora === true || options.lora_continue === true || typeof options.adapter === "string");
 
 /** `otherBase` may give a step another base for an adapter than the adapter's own. */
 function resolve(

@@ -15,6 +15,7 @@ export const FOLDERS = {
   metric: ["evaluate/methods/metrics"],
   attack: ["evaluate/methods/attacks"],
   probe: ["evaluate/methods/probes"],
+  adapter: ["model/adapters/methods"],
   optimizer: ["train/methods/optimizers"],
   schedule: ["train/methods/schedules"],
   task: ["data/tasks"],

@@ -16,8 +16,8 @@ import type { OutputPlan } from "../checkpoint/write/shards.ts";
 import { UserError } from "../errors.ts";
 import type { JsonObject } from "../json.ts";
 import type { Parameter } from "../tensor/parameter.ts";
+import { LoraAdapter, type LoraEntry } from "./adapters/lora/lora.ts";
 import { type Folded, foldDora } from "./fold-dora.ts";
-import type { LoraEntry } from "./lora.ts";
 import type { Model } from "./model.ts";
 
 const NO_FORM = "write it to a folder, or merge it: bun run merge base+adapter/ --method passthrough -o model.gguf";
@@ -95,7 +95,9 @@ export async function ggufAdapter(
   lineage: readonly LineageEntry[],
   { folds, warn }: { readonly folds: boolean; readonly warn: (message: string) => void },
 ): Promise<GgufAdapter> {
-  const adapter = model.adapter!;
+  const { adapter } = model;
+  if (!(adapter instanceof LoraAdapter))
+    throw new UserError("GGUF files hold adapters of the type LoRA alone", NO_FORM);
   const config = JSON.parse(adapter.config) as { lora_alpha: number };
   const [whole] = adapter.whole.keys();
   if (whole !== undefined) {

@@ -4,7 +4,7 @@
  */
 import { patchedValues } from "../checkpoint/adapter/adapter.ts";
 import { patchRange } from "../checkpoint/adapter/patch.ts";
-import type { Checkpoint, TensorEntry } from "../checkpoint/checkpoint.ts";
+import { type Checkpoint, isStackPatch, type TensorEntry } from "../checkpoint/checkpoint.ts";
 import { decodeFloats, encodeFloats } from "../checkpoint/decode.ts";
 import { DTYPE_BYTES, type Dtype, isFloat } from "../checkpoint/dtype.ts";
 import { isStream } from "../checkpoint/stream/stream.ts";
@@ -198,7 +198,7 @@ export async function loadEntry(gpu: Gpu, entry: TensorEntry, parameter: Paramet
     const bytes = parameter.dtype === "bf16" ? encodeFloats(values, "BF16") : encodeFloats(values, "F32");
     gpu.write(parameter.buffer, at * (parameter.dtype === "bf16" ? 2 : 4), bytes);
   };
-  if (entry.patch && entry.patch.experts === undefined) return put(await patchedValues(entry), start);
+  if (entry.patch && !isStackPatch(entry.patch)) return put(await patchedValues(entry), start);
   const width = DTYPE_BYTES[entry.dtype];
   for (let offset = 0; offset < entry.bytes; offset += PIECE_BYTES) {
     const bytes = new Uint8Array(Math.min(PIECE_BYTES, entry.bytes - offset));

@@ -12,14 +12,16 @@ import type { RoutePlan } from "../tensor/ops/router.ts";
 import { Parameter } from "../tensor/parameter.ts";
 import type { Recorder } from "../tensor/recorder.ts";
 import { sizeOf, type Tensor } from "../tensor/tensor.ts";
-import { withHead } from "./adapter-head.ts";
+import type { AdapterChoice } from "./adapters/contract.ts";
+import { withHead } from "./adapters/head.ts";
+import type { LiveAdapter } from "./adapters/live-adapter.ts";
+import type { LoraOptions } from "./adapters/lora/lora.ts";
+import { loraChoice } from "./adapters/lora/type.ts";
 import type { Architecture, Inputs, Json, KvCache, ModelSizes, ParameterSpec } from "./architecture.ts";
-import { continueLora } from "./continue-lora.ts";
 import { configOf, describeConfig } from "./description.ts";
 import type { Embedding } from "./embedder.ts";
 import { drawParameters, expectRoom } from "./fresh.ts";
 import type { StoredTensor } from "./load.ts";
-import { freshLora, type LoraAdapter, type LoraOptions } from "./lora.ts";
 import { type Attended, Network, type Routed } from "./network.ts";
 import { loadWithHead } from "./tied-head.ts";
 
@@ -29,8 +31,10 @@ export interface ModelOptions {
    * keep.
    */
   readonly dtype?: "f32" | "bf16" | "keep";
-  /** Weights that are not trained, by checkpoint name; all of them under `lora`. */
+  /** Weights that are not trained, by checkpoint name; all of them under an adapter. */
   readonly freeze?: (name: string) => boolean;
+  readonly adapter?: AdapterChoice | undefined;
+  /** Short for an `adapter` of the type LoRA. */
   readonly lora?: LoraOptions;
   /**
    * Results are stored with the dtypes of this checkpoint's tensors; with those of the one that is loaded when left
@@ -78,7 +82,7 @@ interface Parts {
   readonly parameters: ReadonlyMap<string, Parameter>;
   readonly stored: readonly StoredTensor[];
   readonly carried?: Carried;
-  readonly adapter: LoraAdapter | undefined;
+  readonly adapter: LiveAdapter | undefined;
 }
 
 /** What a saved checkpoint holds beside the model, as it came. */
@@ -100,7 +104,7 @@ export class Model {
   readonly stored: readonly StoredTensor[];
   /** Of a text part: the tensors of the other parts. */
   readonly carried: Carried;
-  readonly adapter: LoraAdapter | undefined;
+  readonly adapter: LiveAdapter | undefined;
   readonly #config: unknown;
   readonly #transposed: ReadonlySet<string>;
   readonly #inFirst: ReadonlySet<string>;
@@ -166,25 +170,24 @@ export class Model {
     return Model.#finish({ gpu, architecture, json, config, specs, parameters, stored, adapter: undefined }, options);
   }
 
-  static #holding({ dtype, freeze, lora }: ModelOptions) {
-    const trainable = (name: string) => !lora && !freeze?.(name);
+  static #holding({ dtype, freeze, lora, adapter }: ModelOptions) {
+    const trainable = (name: string) => !lora && !adapter && !freeze?.(name);
     return (name: string) =>
       ({ trainable: trainable(name), dtype: dtype ?? (trainable(name) ? "f32" : "keep") }) as const;
   }
 
-  static async #finish(parts: Parts, { lora, warn = () => {} }: ModelOptions): Promise<Model> {
-    if (!lora) return new Model(parts);
+  static async #finish(parts: Parts, { lora, adapter: given, warn = () => {} }: ModelOptions): Promise<Model> {
+    const choice = given ?? (lora && loraChoice(lora));
+    if (!choice) return new Model(parts);
     const { gpu, specs, parameters, architecture, config, carried } = parts;
-    const base = { specs, parameters, tied: architecture.tiedHead?.(config) };
-    if (lora.from !== undefined) {
-      const adapter = await continueLora(gpu, base, lora.from, { dropout: lora.dropout, warn });
-      return new Model({ ...parts, adapter });
-    }
-    const { headModules } = architecture;
-    const kept = carried?.entries.map(({ name }) => name);
-    const factors = await freshLora(gpu, specs, parameters, lora, kept);
-    const adapter = await withHead(gpu, factors, parameters, headModules);
-    return new Model({ ...parts, adapter });
+    const others = carried?.entries.map(({ name }) => name) ?? [];
+    const tied = architecture.tiedHead?.(config);
+    const model = { specs, parameters, tied, others, sizes: architecture.sizes(config) };
+    const { type, from, ...making } = choice;
+    const made = { ...making, gpu, model, warn };
+    if (from) return new Model({ ...parts, adapter: await type.method.continued(type.values, from, made) });
+    const fresh = await type.method.fresh(type.values, made);
+    return new Model({ ...parts, adapter: await withHead(gpu, fresh, parameters, architecture.headModules) });
   }
 
   /** The model as it is now, as weights of its own that nothing trains; without its adapter. Copied on the GPU. */

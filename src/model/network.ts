@@ -2,9 +2,7 @@
 
 import { attention } from "../tensor/ops/attention.ts";
 import type { AttentionOptions } from "../tensor/ops/attention-options.ts";
-import { rowNorm, scaleColumns } from "../tensor/ops/dora.ts";
-import { dropout } from "../tensor/ops/dropout.ts";
-import { add, div, scale as scaled } from "../tensor/ops/elementwise.ts";
+import { add } from "../tensor/ops/elementwise.ts";
 import { embedding } from "../tensor/ops/embedding.ts";
 import { attentionCached, cacheWrite } from "../tensor/ops/kv-cache.ts";
 import { linear } from "../tensor/ops/linear.ts";
@@ -13,14 +11,14 @@ import type { RoutePlan } from "../tensor/ops/router.ts";
 import type { Parameter } from "../tensor/parameter.ts";
 import type { Recorder } from "../tensor/recorder.ts";
 import { sizeOf, type Tensor } from "../tensor/tensor.ts";
+import type { LiveAdapter } from "./adapters/live-adapter.ts";
 import type { AttendOptions, Inputs, Net } from "./architecture.ts";
-import type { LoraAdapter } from "./lora.ts";
 
 export interface NetworkOptions {
   readonly parameters: ReadonlyMap<string, Parameter>;
   /** Modules whose weight is stored (in, out). */
   readonly transposed: ReadonlySet<string>;
-  readonly adapter: LoraAdapter | undefined;
+  readonly adapter: LiveAdapter | undefined;
   readonly inputs: Inputs;
   readonly recompute: boolean;
   /** Gives the tensor that takes the place of a noted one. */
@@ -69,50 +67,37 @@ export class Network implements Net {
 
   linear(x: Tensor, module: string, { add: residual }: { readonly add?: Tensor } = {}): Tensor {
     const { rec } = this;
-    const { parameters, transposed, adapter, observe } = this.#given;
+    const { parameters, adapter, inputs, observe } = this.#given;
     observe?.(module, x);
     const weight = this.weight(`${module}.weight`);
     const bias = parameters.has(`${module}.bias`) ? this.weight(`${module}.bias`) : undefined;
-    const shape = { transposed: transposed.has(module) };
-    const ends = { ...(bias ? { bias } : {}), ...(residual ? { add: residual } : {}) };
-    const entry = adapter?.entries.get(module);
-    // A tied head does not follow an adapter of the embedding, as with PEFT.
-    if (!entry || entry.kind === "embedding") return linear(rec, x, weight, { ...shape, ...ends });
-    const { scale } = entry;
-    const a = rec.parameter(entry.a); // (r, in)
-    const b = rec.parameter(entry.b); // (out, r)
-    const seen = entry.dropout > 0 ? dropout(rec, x, { p: entry.dropout, key: module }) : x;
-    const low = linear(rec, seen, a); // (N, r)
-    if (!entry.magnitude) {
-      const y = linear(rec, low, b, { scale, add: linear(rec, x, weight, { ...shape, ...ends }) });
-      return entry.bBias ? add(rec, y, scaled(rec, rec.parameter(entry.bBias), scale)) : y;
-    }
-    // DoRA: every row of W + s B A at its own length, which is a constant on the way back.
-    const direction = linear(rec, low, b, { scale, add: linear(rec, seen, weight, shape) }); // (N, out)
-    const length = rowNorm(rec, weight, { a, b, scale, ...shape }); // (out)
-    let y = scaleColumns(rec, direction, div(rec, rec.parameter(entry.magnitude), length));
-    if (bias) y = add(rec, y, bias);
-    return residual ? add(rec, y, residual) : y;
+    const transposed = this.#given.transposed.has(module);
+    const own = { transposed, ...(bias ? { bias } : {}) };
+    const whole = (seen: Tensor) => linear(rec, seen, weight, { ...own, ...(residual ? { add: residual } : {}) });
+    if (!adapter?.changes(module)) return whole(x);
+    const place = {
+      ...{ rec, inputs, module, weight, transposed, bias, residual, whole },
+      product: (seen: Tensor) => linear(rec, seen, weight, own),
+      finish: (y: Tensor) => (residual ? add(rec, y, residual) : y),
+    };
+    return adapter.linear(place, x) ?? whole(x);
   }
 
   experts(x: Tensor, name: string, plan: RoutePlan, shape: { readonly transposed?: boolean } = {}): Tensor {
     const { rec } = this;
-    this.#given.observe?.(name, x, plan);
-    const y = groupedLinear(rec, x, this.weight(name), plan, shape);
-    const entry = this.#given.adapter?.entries.get(name);
-    if (!entry) return y;
-    const seen = entry.dropout > 0 ? dropout(rec, x, { p: entry.dropout, key: name }) : x;
-    const low = groupedLinear(rec, seen, rec.parameter(entry.a), plan); // (N k, r)
-    return add(rec, y, scaled(rec, groupedLinear(rec, low, rec.parameter(entry.b), plan), entry.scale));
+    const { adapter, inputs, observe } = this.#given;
+    observe?.(name, x, plan);
+    const weight = this.weight(name);
+    const product = (seen: Tensor) => groupedLinear(rec, seen, weight, plan, shape);
+    return adapter?.experts({ rec, inputs, module: name, weight, plan, product }, x) ?? product(x);
   }
 
   embed(ids: Tensor, module: string, options: { readonly fixed?: number | undefined } = {}): Tensor {
     const { rec } = this;
-    const y = embedding(rec, ids, this.weight(`${module}.weight`), options);
-    const entry = this.#given.adapter?.entries.get(module);
-    if (entry?.kind !== "embedding") return y;
-    const low = embedding(rec, ids, rec.parameter(entry.a), options); // (N, r)
-    return linear(rec, low, rec.parameter(entry.b), { scale: entry.scale, add: y });
+    const { adapter, inputs } = this.#given;
+    const weight = this.weight(`${module}.weight`);
+    const rows = (table: Tensor) => embedding(rec, ids, table, options);
+    return adapter?.embed({ rec, inputs, module, weight, rows }) ?? rows(weight);
   }
 
   project(x: Tensor, weight: string, bias?: string): Tensor {
@@ -124,7 +109,7 @@ export class Network implements Net {
 
   matrix(module: string): Tensor | undefined {
     const { parameters, transposed, adapter } = this.#given;
-    const more = parameters.has(`${module}.bias`) || transposed.has(module) || adapter?.entries.has(module);
+    const more = parameters.has(`${module}.bias`) || transposed.has(module) || adapter?.changes(module);
     return more ? undefined : this.weight(`${module}.weight`);
   }
 
@@ -168,7 +153,9 @@ export class Network implements Net {
   }
 
   note(name: string, x: Tensor): Tensor {
-    const kept = this.#given.replace?.(name, x) ?? x;
+    const { adapter, inputs, replace } = this.#given;
+    const adapted = adapter?.note({ rec: this.rec, inputs }, name, x) ?? x;
+    const kept = replace?.(name, adapted) ?? adapted;
     this.notes.set(name, kept);
     return kept;
   }

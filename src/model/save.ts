@@ -12,8 +12,9 @@ import type { WriteOptions, Writer } from "../checkpoint/write/writer.ts";
 import { UserError } from "../errors.ts";
 import type { Parameter } from "../tensor/parameter.ts";
 import { sizeOf } from "../tensor/tensor.ts";
+import type { AdapterTensor } from "./adapters/live-adapter.ts";
+import { turn } from "./adapters/lora/factor-files.ts";
 import { type GgufAdapter, ggufAdapter } from "./gguf-adapter.ts";
-import { type AdapterTensor, turn } from "./lora-files.ts";
 import type { Model } from "./model.ts";
 
 export interface SaveOptions extends ShardOptions, GgufOptions {

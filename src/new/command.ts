@@ -22,6 +22,7 @@ const LAW_TESTS: Partial<Record<Kind, string>> = {
   metric: "test/laws",
   attack: "test/laws",
   probe: "test/laws",
+  adapter: "test/model/adapters",
   optimizer: "test/laws",
   schedule: "test/laws",
   curriculum: "test/curriculum",

@@ -4,7 +4,7 @@
  */
 import type { Gpu } from "../gpu/gpu.ts";
 import { Program, profileOf } from "../tensor/program.ts";
-import { Recorder } from "../tensor/recorder.ts";
+import { Recorder, type RecorderOptions } from "../tensor/recorder.ts";
 import { SlotPool } from "../tensor/slots.ts";
 
 /** A program, and what its recording gave. */
@@ -16,6 +16,8 @@ export interface Compiled<T = void> {
 export interface ProgramsOptions {
   /** Whether the recordings keep a tape to go back; false when left out. */
   readonly training?: boolean;
+  /** Whether they keep one in evaluation, for gradients to inputs; false when left out. */
+  readonly toInputs?: boolean;
   /** Memory of activations that belongs to someone else; the programs' own when left out. */
   readonly slots?: SlotPool | undefined;
 }
@@ -37,14 +39,14 @@ export interface ProgramsOptions {
 export class Programs<T = void> {
   readonly slots: SlotPool;
   readonly #gpu: Gpu;
-  readonly #training: boolean;
+  readonly #tape: RecorderOptions;
   readonly #ownsSlots: boolean;
   readonly #compiled = new Map<string, Compiled<T>>();
   readonly #compiling = new Map<string, Promise<Compiled<T>>>();
 
-  constructor(gpu: Gpu, { training = false, slots }: ProgramsOptions = {}) {
+  constructor(gpu: Gpu, { training = false, toInputs = false, slots }: ProgramsOptions = {}) {
     this.#gpu = gpu;
-    this.#training = training;
+    this.#tape = { training, toInputs };
     this.slots = slots ?? new SlotPool(gpu);
     this.#ownsSlots = slots === undefined;
   }
@@ -55,7 +57,7 @@ export class Programs<T = void> {
     if (known) return known;
     const compiling = this.#compiling.get(key);
     if (compiling) return compiling;
-    const rec = new Recorder(profileOf(this.#gpu), { training: this.#training });
+    const rec = new Recorder(profileOf(this.#gpu), this.#tape);
     const made = this.#compile(key, rec, record(rec));
     this.#compiling.set(key, made);
     return made;

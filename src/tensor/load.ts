@@ -3,7 +3,7 @@
  * low-rank change of an adapter applied.
  */
 
-import type { TensorEntry } from "../checkpoint/checkpoint.ts";
+import { isRowPatch, type TensorEntry } from "../checkpoint/checkpoint.ts";
 import { DTYPE_BYTES, type Dtype } from "../checkpoint/dtype.ts";
 import type { PooledBuffer } from "../gpu/buffer.ts";
 import type { Bound, Gpu } from "../gpu/gpu.ts";
@@ -137,12 +137,11 @@ const transpose = (values: Float32Array, rows: number, columns: number): Float32
   return out;
 };
 
-/** The change of a stack of experts, which the host adds: a range may hold parts of several matrices. */
-async function addStackChange(gpu: Gpu, entry: TensorEntry, start: number, length: number, into: GPUBuffer) {
-  const { patchRange } = await import("../checkpoint/adapter/patch.ts");
+/** A change that the host makes: of a stack, where a range holds parts of several matrices, or of rows. */
+async function changeOnHost(gpu: Gpu, length: number, into: GPUBuffer, change: (values: Float32Array) => void) {
   const values = new Float32Array(Math.ceil(length / 4) * 4);
   values.set(await gpu.readFloats(into, length));
-  patchRange(entry, values.subarray(0, length), start);
+  change(values.subarray(0, length));
   gpu.write(into, 0, new Uint8Array(values.buffer));
 }
 
@@ -155,10 +154,11 @@ async function loadPatched(
   into: GPUBuffer,
 ): Promise<void> {
   const patch = entry.patch!;
+  const isRows = isRowPatch(patch);
   const rows = entry.shape[0] ?? 1;
   const columns = entry.shape.slice(1).reduce((product, side) => product * side, 1);
   const wholeRows = start % columns === 0 && length % columns === 0;
-  if (patch.magnitude && (patch.transposed || !wholeRows)) {
+  if ((isRows || patch.magnitude) && (patch.transposed || !wholeRows)) {
     // Lengths of columns, or of rows that lie in several chunks, need the whole matrix; both are rare, so the host
     // does it.
     const { mergeOnCpu } = await import("../checkpoint/adapter/adapter.ts");
@@ -172,7 +172,11 @@ async function loadPatched(
   const { name, dtype, shape, bytes } = entry;
   const plain: TensorEntry = { name, dtype, shape, bytes, read: (target, offset) => entry.read(target, offset) };
   await loadRange(gpu, plain, start, length, "F32", into, 0);
-  if (patch.experts !== undefined) return addStackChange(gpu, entry, start, length, into);
+  if (isRows) return changeOnHost(gpu, length, into, (values) => patch.change(values, start / columns));
+  if (patch.experts !== undefined) {
+    const { patchRange } = await import("../checkpoint/adapter/patch.ts");
+    return changeOnHost(gpu, length, into, (values) => patchRange(entry, values, start));
+  }
   const { a, b, rank, scale, magnitude, transposed } = patch;
   using left = gpu.upload(transposed ? transpose(a, rank, rows) : b, `${entry.name} left factor`);
   using right = gpu.upload(transposed ? transpose(b, columns, rank) : a, `${entry.name} right factor`);

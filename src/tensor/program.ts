@@ -10,9 +10,10 @@ import type { PooledBuffer } from "../gpu/buffer.ts";
 import type { Bound, Gpu, Prepared } from "../gpu/gpu.ts";
 import { type Kernel, packParams } from "../gpu/kernel.ts";
 import { humanBytes } from "../text/format.ts";
+import type { AdapterProfile } from "./adapter-profile.ts";
 import type { OffloadedWeight } from "./offload.ts";
 import { liveSteps, type Plan, planMemory } from "./placement.ts";
-import type { AdapterProfile, Recorder, Step } from "./recorder.ts";
+import type { Recorder, Step } from "./recorder.ts";
 import { SlotPool } from "./slots.ts";
 import { bytesOf, sizeOf, type Tensor } from "./tensor.ts";
 

@@ -6,6 +6,7 @@
  * computed here: a Program (program.ts) places the tensors and replays the steps.
  */
 import { spanGroups } from "../gpu/grid.ts";
+import type { AdapterProfile } from "./adapter-profile.ts";
 import { Gradients } from "./gradients.ts";
 import type { Parameter } from "./parameter.ts";
 import {
@@ -47,17 +48,6 @@ export interface Target {
   readonly accumulate: StepParam;
 }
 
-/** What ops may know of the device, to choose kernels. */
-export interface AdapterProfile {
-  /** 0: no subgroups, or of varying size. */
-  readonly subgroupSize: number;
-  /** A driver that computes on the CPU. */
-  readonly software: boolean;
-  readonly discrete?: boolean;
-  /** Most bytes that a kernel may bind as one tensor. */
-  readonly maxBinding?: number;
-}
-
 /** Name of the dynamic value that is 0 in the first micro-batch of a step and 1 in the others. */
 export const ACCUMULATE = "accumulate";
 
@@ -65,6 +55,8 @@ interface TapeEntry {
   readonly results: readonly Tensor[];
   readonly run: () => void;
 }
+
+export type RecorderOptions = Readonly<Partial<Record<"training" | "toInputs", boolean>>>;
 
 export class Recorder {
   readonly profile: AdapterProfile;
@@ -79,10 +71,11 @@ export class Recorder {
   #tape: TapeEntry[] = [];
   #taping: boolean;
 
-  constructor(profile: AdapterProfile, { training = true }: { training?: boolean } = {}) {
+  /** `toInputs`: a tape is kept in evaluation too, for gradients of `watched` tensors; weights take none. */
+  constructor(profile: AdapterProfile, { training = true, toInputs = false }: RecorderOptions = {}) {
     this.profile = profile;
     this.training = training;
-    this.#taping = training;
+    this.#taping = training || toInputs;
     this.#gradients = new Gradients({
       scratch: (shape, label) => this.scratch(shape, label),
       ofParameter: (x, parameter, start) => this.#gradientOf(x, parameter, start),
@@ -123,6 +116,12 @@ export class Recorder {
     const made = this.#tensor(shape, dtype, name, "input");
     this.inputs.set(name, made);
     return made;
+  }
+
+  /** `x`, which takes a gradient from here on: `incoming` gives it after `backward`. For inputs and states. */
+  watched(x: Tensor): Tensor {
+    x.needsGrad = this.#taping;
+    return x;
   }
 
   /** Memory that keeps its contents between runs and may be shared between programs: optimizer states, caches. */

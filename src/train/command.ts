@@ -5,15 +5,18 @@
 import type { Context, Outcome } from "../cli/context.ts";
 import type { Batch } from "../data/batch.ts";
 import { UserError } from "../errors.ts";
+import { checkPgd } from "../run/adversarial/options.ts";
 import { readBatches } from "../run/training/batch-source.ts";
 import { crossEntropyObjective } from "../run/training/cross-entropy.ts";
 import { runTraining } from "../run/training/run-training.ts";
+import { adversarialWork } from "./adversarial.ts";
 import type { TRAIN } from "./options.ts";
 
 export type TrainContext = Context<typeof TRAIN>;
 
 export function train(context: TrainContext): Promise<Outcome> {
-  const { options } = context;
+  const { options, seed } = context;
+  if (options.adversarial) checkPgd(options);
   const contrasts = options.loss === "infonce";
   if (contrasts && options.accumulate > 1)
     throw new UserError(
@@ -26,13 +29,14 @@ export function train(context: TrainContext): Promise<Outcome> {
     embeds: contrasts ? { temperature: options.temperature } : undefined,
     model: context.args[0] ?? (options.init === undefined ? "-" : undefined),
     data: async (opened) => ({ source: await readBatches(options, opened) }),
-    work: async ({ model }) => ({
+    work: async ({ model }, { source }) => ({
       objective: crossEntropyObjective(model, {
         smoothing: options.smoothing,
         zLoss: options.z_loss,
         recompute: options.recompute,
         balance: true,
       }),
+      ...(await adversarialWork(model, source, options, seed)),
     }),
   });
 }

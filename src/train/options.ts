@@ -1,7 +1,10 @@
-/** Options of the `train` script. */
+/** Options of `train`: those of every script that trains, its losses, and inputs that are moved against the model. */
 import type { Options } from "../method/options.ts";
 import { TEMPERATURE } from "../model/embedder.ts";
+import { PGD } from "../run/adversarial/options.ts";
 import { RUN } from "../run/training/options.ts";
+
+const needs = "adversarial";
 
 export const TRAIN = {
   ...RUN,
@@ -17,4 +20,22 @@ export const TRAIN = {
     help: "divides the cosines of pairs",
     value: "T",
   },
+  adversarial: {
+    type: "boolean",
+    default: false,
+    help: "train a classifier on inputs that are moved against it, anew at every step",
+  },
+  adversarial_share: {
+    type: "0 < number <= 1",
+    default: 1,
+    needs,
+    help: "share of the rows of a batch that are moved",
+    value: "F",
+  },
+  pgd_norm: { ...PGD.pgd_norm, needs },
+  pgd_epsilon: { ...PGD.pgd_epsilon, needs },
+  pgd_steps: { ...PGD.pgd_steps, needs },
+  pgd_step_size: { ...PGD.pgd_step_size, needs },
+  pgd_random_start: { ...PGD.pgd_random_start, needs },
+  pgd_range: { ...PGD.pgd_range, needs },
 } as const satisfies Options;

@@ -2,6 +2,7 @@
 import { parseGroups } from "../data/groups.ts";
 import { UserError } from "../errors.ts";
 import type { Bound } from "../method/bind.ts";
+import { adapterFlag, trainsAdapter } from "../run/training/adapter-choice.ts";
 import type { TermWeights, UnlearnObjective } from "./contract.ts";
 import type { UnlearnRun } from "./run.ts";
 import type { Smoothing } from "./smoothing.ts";
@@ -48,10 +49,10 @@ export function chooseTerms(
     );
   if (options.retain && retain === "none")
     warn(`${method.name} has no retain term here: --retain is not used; --retain-weight 1 adds one`);
-  if (method.trains && (options.lora || options.lora_continue))
+  if (method.trains && trainsAdapter(options))
     throw new UserError(
-      `${method.name} chooses the weights it trains, and --lora trains others`,
-      "leave out --lora, or take another method with --lora-targets",
+      `${method.name} chooses the weights it trains, and ${adapterFlag(options)} trains others`,
+      `leave out ${adapterFlag(options)}, or take another method and choose its targets`,
     );
   if (options.anchor === "retain" && !options.retain) throw new UserError("--anchor retain needs --retain");
   if (smoothing?.averages && (options.eval_data ?? options.eval_split))

@@ -7,6 +7,7 @@ import { type Bound, bind } from "../method/bind.ts";
 import { flagOf } from "../method/options.ts";
 import { checkSave, prepareSave, saveResult } from "../model/save.ts";
 import { readBatches } from "../run/batches-in-order.ts";
+import { adapterFlag, trainsAdapter } from "../run/training/adapter-choice.ts";
 import { runTraining } from "../run/training/run-training.ts";
 import { humanBytes } from "../text/format.ts";
 import type { UnlearnBatch } from "./batches.ts";
@@ -75,8 +76,8 @@ function savingOf(context: UnlearnContext, method: string, { begun, files }: Awa
 /** Edits weights. */
 async function edit(context: UnlearnContext, { method, values }: Bound<UnlearnEdit>): Promise<Outcome> {
   const { options, signal } = context;
-  if (options.lora || options.lora_continue)
-    throw new UserError("an edit changes weights, not an adapter", "leave out --lora");
+  if (trainsAdapter(options))
+    throw new UserError("an edit changes weights, not an adapter", `leave out ${adapterFlag(options)}`);
   const odd = TRAINING.find((name) => options[name]);
   if (odd) throw new UserError(`${flagOf(odd)} is for methods that train`, "leave it out");
   const source = await opened(context, context.args[0] ?? "-");

@@ -6,6 +6,7 @@ import { UserError } from "../errors.ts";
 import type { Bound } from "../method/bind.ts";
 import type { Stateful } from "../method/stateful.ts";
 import { baseTeacher, liveTeacher, type Teacher } from "../run/teachers/teacher.ts";
+import { makesAdapter } from "../run/training/adapter-choice.ts";
 import type { Adaptive } from "../run/training/adaptive.ts";
 import type { Controller } from "../run/training/controller.ts";
 import { ParetoGradients } from "../run/training/pareto-gradients.ts";
@@ -69,7 +70,7 @@ async function originalOf(
       "the model as it was is the base with its adapter, which --lora-continue changes",
       "merge the adapter into the base first, or take a method that needs only likelihoods of theta0",
     );
-  return options.lora ? baseTeacher(model) : liveTeacher(await original(), model.sizes.outputs);
+  return makesAdapter(options) ? baseTeacher(model) : liveTeacher(await original(), model.sizes.outputs);
 }
 
 /** Asks the model as it was, before the first step, for what the loss will be given. */

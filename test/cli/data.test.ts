@@ -1,6 +1,6 @@
 /** `data` as a process. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { run } from "./fixtures/run.ts";
@@ -154,4 +154,75 @@ test("what cannot be drawn is refused, and no file is left behind", async () => 
   const { code, err } = await data("lego", "--skill", "9", "-o", file);
   expect([code, existsSync(file)]).toEqual([2, false]);
   expect(err).toBe("data: --skill 9 is beyond --chain 5\n  hint: the last skill is the chain's length\n");
+});
+
+test("--stream writes a stream: the rows of each task are what the command without it writes", async () => {
+  const out = join(folder, "split");
+  const argv = ["glyphs", "--stream", "digits=01,72", "--stream", "noise=0.1,0.3", "--size", "6", "--test-size", "4"];
+  const made = await data(...argv, "--json", "-o", out);
+  expect(made.code).toBe(0);
+  const names = ["task-0.jsonl", "task-1.jsonl", "test/task-0.jsonl", "test/task-1.jsonl"];
+  expect(readdirSync(out, { recursive: true }).sort()).toEqual([...names, "test"].sort());
+  const plain = (digits: string, noise: string, split: string, size: string) =>
+    data("glyphs", "--digits", digits, "--noise", noise, "--split", split, "--size", size, "-q");
+  const alone = await Promise.all([
+    plain("01", "0.1", "train", "6"),
+    plain("72", "0.3", "train", "6"),
+    plain("01", "0.1", "test", "4"),
+    plain("72", "0.3", "test", "4"),
+  ]);
+  for (const [i, name] of names.entries()) expect(readFileSync(join(out, name), "utf8")).toBe(alone[i]!.out);
+  const { tasks, files } = JSON.parse(made.out);
+  expect(tasks).toBe(2);
+  expect(files.map((each: { file: string; rows: number }) => [each.file, each.rows])).toEqual([
+    ["task-0.jsonl", 6],
+    ["test/task-0.jsonl", 4],
+    ["task-1.jsonl", 6],
+    ["test/task-1.jsonl", 4],
+  ]);
+  expect(files[2].counts).toEqual({ "2": 3, "7": 3 });
+  const sha256 = new Bun.CryptoHasher("sha256").update(alone[1]!.out).digest("hex");
+  expect(files[2].rows_sha256).toBe(sha256);
+});
+
+test("a stream of worlds: the seed varies, and the plan of --dry-run writes nothing", async () => {
+  const out = join(folder, "worlds");
+  const argv = ["markov", "--stream", "seed=3,4", "--size", "2", "-o", out];
+  const plan = await data(...argv, "-n");
+  expect([plan.code, existsSync(out)]).toEqual([0, false]);
+  expect(linesOf(plan.out)[2]).toStartWith("task-1.jsonl: seed 4, train: 2 rows, entropy rate ");
+  expect((await data(...argv, "-q")).code).toBe(0);
+  expect(readFileSync(join(out, "task-1.jsonl"), "utf8")).toBe(
+    (await data("markov", "--seed", "4", "--size", "2", "-q")).out,
+  );
+});
+
+test.each([
+  [["--stream", "digits"], "--stream digits: expected an option and its values", "--stream seed=1,2,3"],
+  [["--stream", "digit=1,2"], "the task has no option digit", "did you mean digits?"],
+  [["--stream", "noise=0.1,-1"], "--stream noise: expected a non-negative number but found -1", "standard deviation"],
+  [["--stream", "noise=0,1", "--stream", "angle=1"], "--stream gives --noise 2 values and --angle 1", "in step"],
+  [["--stream", "noise=0,1", "--stream", "noise=2,3"], "--stream names noise twice", "at once"],
+  [["--stream", "noise=0,1", "--split", "test"], "--split test with --stream", "leave it out"],
+  [["--stream", "digits=01,11"], "--digits 11: expected different digits in a row", "013"],
+  [["--test-size", "3"], "--test-size has no effect", "--stream"],
+])("streams: %j is refused", async (argv, problem, hint) => {
+  const out = join(folder, "refused");
+  const { code, err } = await data("glyphs", ...argv, "-o", out);
+  expect([code, existsSync(out)]).toEqual([2, false]);
+  expect(err).toContain(problem);
+  expect(err).toContain(hint);
+});
+
+test("streams go to a folder without another stream", async () => {
+  const stream = join(folder, "old");
+  mkdirSync(stream);
+  await Bun.write(join(stream, "task-7.jsonl"), "");
+  const [pipe, again] = await Promise.all([
+    data("glyphs", "--stream", "seed=1,2"),
+    data("glyphs", "--stream", "seed=1,2", "-o", stream),
+  ]);
+  expect([pipe.code, pipe.err.split("\n")[1]]).toEqual([2, "  hint: name a folder for them: -o stream/"]);
+  expect([again.code, readdirSync(stream)]).toEqual([2, ["task-7.jsonl"]]);
+  expect(again.err).toContain("has a stream already");
 });

@@ -35,7 +35,7 @@ const SILENT: Readonly<Record<string, readonly string[]>> = {
   "src/data/examples.ts": ["sample"],
   "src/run/measuring/mixed-model.ts": ["merge"], // a search measures its merges alone
   "src/model/expect-buffers.ts": ["evaluate", "sample", "merge"], // nothing is trained
-  "src/model/lora.ts": ["evaluate", "sample", "merge"], // they make no adapter
+  "src/model/adapters/lora/lora.ts": ["evaluate", "sample", "merge"], // they make no adapter
   "src/run/measuring/metric-checks.ts": ["merge"], // a search refuses metrics of gold models itself, and offloads nothing
   "src/run/generating/prompts.ts": ["train", "distill", "unlearn", "curriculum"],
   "src/run/training/starting-model.ts": ["unlearn"], // which says that no model is new

@@ -3,8 +3,8 @@
 import type { DistillMethod } from "../../src/distill/contract.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import type { Options } from "../../src/method/options.ts";
+import type { AdapterProfile } from "../../src/tensor/adapter-profile.ts";
 import { stopGradient } from "../../src/tensor/ops/elementwise.ts";
-import type { AdapterProfile } from "../../src/tensor/recorder.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
 import { runOp } from "../support/program.ts";
 

@@ -76,7 +76,7 @@ test("the tests that are made pass, and the laws that are claimed hold", async (
     run([process.execPath, "test", "--timeout", "60000", ...tests]),
     run([
       ...[process.execPath, "test", "--timeout", "60000", "-t", "\\bmy[-_]"],
-      ...["test/laws", "test/curriculum", "test/data/tasks/laws.test.ts"],
+      ...["test/laws", "test/curriculum", "test/data/tasks/laws.test.ts", "test/model/adapters/laws.test.ts"],
     ]),
   ]);
   expect(own.code, own.text).toBe(0);

@@ -12,13 +12,14 @@ import { bindDefaults } from "../../src/method/bind.ts";
 import { claimed } from "../../src/method/laws.ts";
 import type { OptionSpec } from "../../src/method/options.ts";
 import { loadMethod, loadMethods, methodNames } from "../../src/method/registry.ts";
+import type { Json } from "../../src/model/architecture.ts";
 import { Model } from "../../src/model/model.ts";
 import { saveModel } from "../../src/model/save.ts";
 import { Generator } from "../../src/run/generating/generate.ts";
 import { GREEDY } from "../../src/run/generating/sampling.ts";
 import { ModelLoader } from "../../src/run/measuring/loaded-model.ts";
 import { sharedGpu } from "../support/gpu.ts";
-import { TINY_TEXT } from "../support/tiny-models.ts";
+import { TINY_EXAMPLES, TINY_TEXT } from "../support/tiny-models.ts";
 
 setDefaultTimeout(60_000);
 const gpu = await sharedGpu();
@@ -27,18 +28,34 @@ const techniques = [...(await loadMethods("attack")), ...(await loadMethods("pro
 const NAMES = ["first", "second", "gold"] as const;
 const checkpoints = new Map<string, Checkpoint>();
 const GROUP = { name: "forget", path: join(folder, "rows.jsonl") };
+const EXAMPLES = { name: "forget", path: join(folder, "examples.jsonl") };
+/** What comes before the name of a classifier. */
+const CLASSIFIER = "classifier-";
 
 beforeAll(async () => {
   for (const [seed, name] of NAMES.entries()) {
-    const model = await Model.fresh(gpu, TINY_TEXT.llama!, name, { seed });
-    const files = new Map([["config.json", new TextEncoder().encode(JSON.stringify(TINY_TEXT.llama))]]);
-    await saveModel(model, join(folder, `${name}/`), { files, lineage: [] });
+    const model = await made(name, TINY_TEXT.llama!, seed);
     // The rows are what the first model says by itself: it knows them all.
     if (name === "first") await writeRows(model);
     model.free();
-    checkpoints.set(name, await open(join(folder, name)));
+    (await made(`${CLASSIFIER}${name}`, TINY_EXAMPLES.mlp!, seed)).free();
   }
+  const rows = Array.from({ length: 12 }, (_, i) => ({
+    x: Array.from({ length: Number(TINY_EXAMPLES.mlp!.input_size) }, (_, j) => Math.sin(i + 3 * j)),
+    label: i % 2,
+  }));
+  writeFileSync(EXAMPLES.path, rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
 });
+
+/** A fresh model, and its checkpoint under a name. */
+async function made(name: string, json: Json, seed: number): Promise<Model> {
+  const model = await Model.fresh(gpu, json, name, { seed });
+  const files = new Map([["config.json", new TextEncoder().encode(JSON.stringify(json))]]);
+  await saveModel(model, join(folder, `${name}/`), { files, lineage: [] });
+  checkpoints.set(name, await open(join(folder, name)));
+  return model;
+}
+
 afterAll(() => {
   for (const checkpoint of checkpoints.values()) checkpoint.close();
   rmSync(folder, { recursive: true, force: true });
@@ -78,15 +95,18 @@ async function findings(
     },
   };
   const loader = new ModelLoader({ gpu, metrics, options, signal, progress, warn: () => {} });
-  const known = checkpoints.get("first")!;
+  const [group, before] = technique.task === "classifier" ? [EXAMPLES, CLASSIFIER] : [GROUP, ""];
+  const of = (name: string) => checkpoints.get(before + name)!;
+  const known = of("first");
   return technique.run({
     values: bindDefaults(technique, settings).values,
     metrics,
-    groups: [GROUP],
-    forget: GROUP.name,
+    groups: [group],
+    forget: group.name,
     holdout: "holdout",
-    candidates: candidates.map((name) => checkpoints.get(name)!),
-    gold: checkpoints.get("gold")!,
+    candidates: candidates.map(of),
+    gold: of("gold"),
+    mixed: () => undefined,
     named: Object.fromEntries((technique.models ?? []).map((name) => [name, known])),
     quantize: undefined,
     seed,

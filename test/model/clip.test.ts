@@ -16,6 +16,7 @@ import { Program, profileOf } from "../../src/tensor/program.ts";
 import { Recorder } from "../../src/tensor/recorder.ts";
 import { textsOf, towerOf, type Values, writeTensors } from "../support/clip.ts";
 import { sharedGpu } from "../support/gpu.ts";
+import { loraOf } from "../support/lora.ts";
 import { normals } from "../support/random.ts";
 import { TINY_EXAMPLES } from "../support/tiny-models.ts";
 import { referenceLogits } from "./reference.ts";
@@ -130,7 +131,7 @@ describe.each(["projected", "bare", "whole"])("%s", (form) => {
 
   test("an adapter of all linear layers has PEFT's names and merges to what it computed", async () => {
     const { model, checkpoint } = await load(form, { lora: { rank: 2, alpha: 4, targets: ["all-linear"], seed: 1 } });
-    const { entries } = model.adapter!;
+    const { entries } = loraOf(model);
     const modules = ["q_proj", "k_proj", "v_proj", "out_proj"].map((name) => `self_attn.${name}`);
     const layer = [...modules, "mlp.fc1", "mlp.fc2"];
     const wantedModules = [0, 1].flatMap((i) => layer.map((name) => `vision_model.encoder.layers.${i}.${name}`));

@@ -19,6 +19,7 @@ import { Program, profileOf } from "../../src/tensor/program.ts";
 import { Recorder } from "../../src/tensor/recorder.ts";
 import { logitsOf } from "../golden/formats/train.ts";
 import { sharedGpu } from "../support/gpu.ts";
+import { loraOf } from "../support/lora.ts";
 import { wrapModel } from "../support/multimodal.ts";
 import { normals, randomWords } from "../support/random.ts";
 import { TINY_DELTA } from "../support/tiny-models.ts";
@@ -168,8 +169,8 @@ describe.each(Object.entries(TINY_DELTA))("%s", (name, json) => {
     model.free();
     const checkpoint = await open(base);
     const adapted = await Model.load(gpu, checkpoint, { lora: { rank: 3, alpha: 6, seed: 1 } });
-    expect([...adapted.adapter!.entries.keys()].map((key) => `${key}.weight`).sort()).toEqual(linears.sort());
-    for (const [i, { b }] of [...adapted.adapter!.entries.values()].entries()) b.write(normals(i, b.size, 0.1));
+    expect([...loraOf(adapted).entries.keys()].map((key) => `${key}.weight`).sort()).toEqual(linears.sort());
+    for (const [i, { b }] of [...loraOf(adapted).entries.values()].entries()) b.write(normals(i, b.size, 0.1));
     const wanted = await logitsOf(gpu, adapted, BATCH);
     await saveModel(adapted, `${base}-adapter/`, { files, lineage: [] });
     adapted.free();

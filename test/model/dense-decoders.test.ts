@@ -16,6 +16,7 @@ import { Model } from "../../src/model/model.ts";
 import { saveModel } from "../../src/model/save.ts";
 import { logitsOf } from "../golden/formats/train.ts";
 import { sharedGpu } from "../support/gpu.ts";
+import { loraOf } from "../support/lora.ts";
 import { normals } from "../support/random.ts";
 import { TINY_DECODERS, TINY_EXPERTS } from "../support/tiny-models.ts";
 
@@ -107,7 +108,7 @@ describe.each(dense)("%s", (name) => {
     const checkpoint = await open(base);
     const lora = { rank: 3, alpha: 6, seed: 1 } as const;
     const adapted = await Model.load(gpu, checkpoint, { lora });
-    const entries = [...adapted.adapter!.entries.values()];
+    const entries = [...loraOf(adapted).entries.values()];
     expect(entries.length).toBe(linears);
     for (const [i, { b }] of entries.entries()) b.write(normals(i, b.size, 0.1));
     const wanted = await logitsOf(gpu, adapted, BATCH);

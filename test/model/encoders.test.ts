@@ -19,6 +19,7 @@ import { fillInputs, recordInputs } from "../../src/run/batch-programs.ts";
 import { Program, profileOf } from "../../src/tensor/program.ts";
 import { Recorder } from "../../src/tensor/recorder.ts";
 import { sharedGpu } from "../support/gpu.ts";
+import { loraOf } from "../support/lora.ts";
 import { normals } from "../support/random.ts";
 import { TINY_ENCODERS } from "../support/tiny-models.ts";
 
@@ -122,7 +123,7 @@ describe.each(TYPES)("%s", (name) => {
     const checkpoint = await open(base);
     const lora = { rank: 3, alpha: 6, seed: 1 } as const;
     const adapted = await Model.load(gpu, checkpoint, { lora });
-    const { entries, whole } = adapted.adapter!;
+    const { entries, whole } = loraOf(adapted);
     const isHead = (key: string) => /^(pre_)?classifier\./.test(key);
     const matrices = [...adapted.parameters.keys()].filter(
       (key) => key.endsWith(".weight") && !/embeddings|[nN]orm/.test(key),

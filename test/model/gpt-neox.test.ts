@@ -16,6 +16,7 @@ import { saveModel } from "../../src/model/save.ts";
 import { logitsOf } from "../golden/formats/train.ts";
 import { runScript } from "../support/command.ts";
 import { sharedGpu } from "../support/gpu.ts";
+import { loraOf } from "../support/lora.ts";
 import { normals } from "../support/random.ts";
 import { TINY_NEOX } from "../support/tiny-models.ts";
 
@@ -67,7 +68,7 @@ describe.each(Object.keys(TINY_NEOX))("%s", (name) => {
     const checkpoint = await open(base);
     const lora = { rank: 3, alpha: 6, seed: 1, dora } as const;
     const adapted = await Model.load(gpu, checkpoint, { lora });
-    const entries = [...adapted.adapter!.entries];
+    const entries = [...loraOf(adapted).entries];
     expect(entries.map(([module]) => module)).toEqual(
       [0, 1].flatMap((layer) =>
         ["attention.query_key_value", "attention.dense", "mlp.dense_h_to_4h", "mlp.dense_4h_to_h"].map(

@@ -19,6 +19,7 @@ import { Program, profileOf } from "../../src/tensor/program.ts";
 import { Recorder } from "../../src/tensor/recorder.ts";
 import { logitsOf } from "../golden/formats/train.ts";
 import { sharedGpu } from "../support/gpu.ts";
+import { loraOf } from "../support/lora.ts";
 import { normals } from "../support/random.ts";
 import { TINY_DECODERS, TINY_DELTA, TINY_EXPERTS, TINY_NEOX, TINY_TEXT } from "../support/tiny-models.ts";
 
@@ -100,7 +101,7 @@ test.each(Object.keys(MODELS))(
     const checkpoint = await open(base);
     const lora = { rank: 3, alpha: 6, targets: asked(checkpoint.tensors.keys()), seed: 1 };
     const model = await Model.load(gpu, checkpoint, { lora });
-    for (const [i, { a, b, kind }] of [...model.adapter!.entries.values()].entries()) {
+    for (const [i, { a, b, kind }] of [...loraOf(model).entries.values()].entries()) {
       b.write(normals(i, b.size, 0.1));
       if (kind === "embedding") a.write(normals(i + 500, a.size, 0.1));
     }

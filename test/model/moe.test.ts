@@ -3,6 +3,8 @@
  * differences.
  */
 import { describe, expect, test } from "bun:test";
+import { turn } from "../../src/model/adapters/lora/factor-files.ts";
+import { freshLora, type LoraAdapter } from "../../src/model/adapters/lora/lora.ts";
 import type { Architecture, Json, TokenInputs } from "../../src/model/architecture.ts";
 import { method as deepseek } from "../../src/model/architectures/deepseek.ts";
 import { method as mixtral } from "../../src/model/architectures/mixtral.ts";
@@ -12,8 +14,6 @@ import { method as qwen3Moe } from "../../src/model/architectures/qwen3-moe.ts";
 import type { SparseConfig } from "../../src/model/blocks/experts.ts";
 import { drawParameters } from "../../src/model/fresh.ts";
 import type { Loaded } from "../../src/model/load.ts";
-import { freshLora, type LoraAdapter } from "../../src/model/lora.ts";
-import { turn } from "../../src/model/lora-files.ts";
 import { Network } from "../../src/model/network.ts";
 import { crossEntropy } from "../../src/tensor/ops/cross-entropy.ts";
 import { dot } from "../../src/tensor/ops/reduce.ts";

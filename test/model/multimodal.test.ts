@@ -14,6 +14,7 @@ import { saveModel } from "../../src/model/save.ts";
 import { logitsOf } from "../golden/formats/train.ts";
 import { writeTensors } from "../support/clip.ts";
 import { sharedGpu } from "../support/gpu.ts";
+import { loraOf } from "../support/lora.ts";
 import { besideText, LAYOUTS, type LayoutName, tensorBytes, wrapModel } from "../support/multimodal.ts";
 import { normals } from "../support/random.ts";
 
@@ -90,7 +91,7 @@ describe.each(Object.keys(LAYOUTS) as LayoutName[])("%s", async (layout) => {
     const checkpoint = await open(wrapped);
     const lora = { rank: 2, alpha: 4, seed: 1 } as const;
     const model = await Model.load(gpu, checkpoint, { lora });
-    for (const [i, { b }] of [...model.adapter!.entries.values()].entries()) b.write(normals(i, b.size, 0.1));
+    for (const [i, { b }] of [...loraOf(model).entries.values()].entries()) b.write(normals(i, b.size, 0.1));
     const wanted = await logitsOf(gpu, model, BATCH);
     const target = join(made, `${layout}-adapter`);
     await saveModel(model, `${target}/`, { files: checkpoint.files, lineage: [] });

@@ -1,7 +1,8 @@
 /** Runs one op, or a small graph of ops, forward and back, and gives what came out; and float64 finite differences. */
 import type { Gpu } from "../../src/gpu/gpu.ts";
+import type { AdapterProfile } from "../../src/tensor/adapter-profile.ts";
 import { type HostArray, Program, profileOf } from "../../src/tensor/program.ts";
-import { type AdapterProfile, Recorder } from "../../src/tensor/recorder.ts";
+import { Recorder } from "../../src/tensor/recorder.ts";
 import { type ElementType, sizeOf, type Tensor } from "../../src/tensor/tensor.ts";
 
 export interface OpInput {

@@ -3,6 +3,7 @@ import { expect, test } from "bun:test";
 import { decodeFloats } from "../../src/checkpoint/decode.ts";
 import { cropEntry } from "../../src/tensor/crop.ts";
 import { entryOf } from "../support/entry.ts";
+import { lowRankOf } from "../support/lora.ts";
 
 const grid = (rows: number, columns: number) => Float32Array.from({ length: rows * columns }, (_, i) => i);
 
@@ -40,7 +41,7 @@ test("what is whole already, or no matrix, is itself; an adapter's factors are c
   const vector = entryOf("v", "F32", [4], grid(1, 4));
   expect(cropEntry(vector, 2, 2)).toBe(vector);
   const patch = { a: grid(2, 4), b: grid(3, 2), rank: 2, scale: 1, transposed: false, magnitude: grid(1, 3) };
-  const cropped = cropEntry(entryOf("w", "F32", [3, 4], grid(3, 4), patch), 2, 3).patch!;
+  const cropped = lowRankOf(cropEntry(entryOf("w", "F32", [3, 4], grid(3, 4), patch), 2, 3));
   expect([...cropped.a]).toEqual([0, 1, 2, 4, 5, 6]);
   expect([...cropped.b]).toEqual([0, 1, 2, 3]);
   expect([...cropped.magnitude!]).toEqual([0, 1]);

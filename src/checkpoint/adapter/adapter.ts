@@ -10,17 +10,19 @@
 import { createHash } from "node:crypto";
 import { UserError } from "../../errors.ts";
 import type { JsonObject } from "../../json.ts";
-import type { Checkpoint, TensorEntry } from "../checkpoint.ts";
+import { type Checkpoint, isRowPatch, isStackPatch, type TensorEntry } from "../checkpoint.ts";
 import { decodeFloats, encodeFloats } from "../decode.ts";
 import { addBias, indicesFor, nameInBase, notFound, replacement, type View, withRows } from "./changes.ts";
 import { rankOf, readAdapterConfig } from "./config.ts";
 import { viewEntry } from "./entries.ts";
-import { hasForeignTensors, refuseForeign } from "./foreign.ts";
+import { hasForeignTensors, refuseUnread } from "./foreign.ts";
+import { formatOf } from "./format.ts";
 import { isFactorName, isSavedModule, isVocabulary } from "./keys.ts";
 import { readParts } from "./parts.ts";
-import { patchOf, patchRange, stackPatches } from "./patch.ts";
+import { changeRows, patchOf, patchRange, stackPatches } from "./patch.ts";
 import { patchStacks } from "./patch-stacks.ts";
 import { editConfig, findTie, type Tie } from "./tie.ts";
+import { foldTyped, partsOf, readTyped, typedConfig } from "./typed.ts";
 
 /** Files that say what the rows of embeddings stand for. */
 export const TOKENIZER_FILE =
@@ -45,10 +47,14 @@ export async function applyAdapter(
   adapter: Checkpoint,
   { warn = () => {} }: { warn?: (message: string) => void } = {},
 ): Promise<Checkpoint> {
-  refuseForeign(adapter);
-  const config = readAdapterConfig(adapter.files.get("adapter_config.json"), adapter.ref);
+  refuseUnread(adapter);
+  const format = await formatOf(adapter);
+  const typed = format && (await readTyped(adapter, format));
+  const config = typed
+    ? typedConfig(typed.json, adapter.ref)
+    : readAdapterConfig(adapter.files.get("adapter_config.json"), adapter.ref);
   if (config.alpha === 0) warn(alphaWarning(adapter.ref));
-  const parts = await readParts(adapter, config);
+  const parts = typed ? partsOf(typed) : await readParts(adapter, config);
   const view: View = { base, adapter, config, parts, tensors: new Map(base.tensors), touched: new Set() };
 
   // While changes are made, a tied head is a separate tensor that shows the embedding's bytes.
@@ -57,13 +63,14 @@ export async function applyAdapter(
   replaceTensors(view, tie?.head);
   patchModules(view, warn);
   patchStacks(view);
+  if (format && typed) await foldTyped(view, format, typed);
   const tokenRows = replaceRows(view);
 
   const changes: JsonObject = {};
   if (tie?.tied && settleTie(view, tie, tokenRows)) changes.tie_word_embeddings = false;
   const vocabulary = tie && changedVocabulary(view, tie);
   if (vocabulary !== undefined) changes.vocab_size = vocabulary;
-  warnOfGaps(view, warn);
+  warnOfGaps(view, (typed ?? parts).modules.keys(), warn);
 
   const files = editConfig(base.files, changes, base.ref);
   if (vocabulary !== undefined || tokenRows.size > 0) {
@@ -180,11 +187,13 @@ export async function patchedValues(entry: TensorEntry): Promise<Float32Array> {
   await entry.read(bytes, 0);
   const weight = decodeFloats(bytes, entry.dtype);
   if (entry.patch === undefined) return weight;
-  if (entry.patch.experts !== undefined) {
+  const { patch } = entry;
+  if (isRowPatch(patch)) return changeRows(patch, weight, entry.shape);
+  if (isStackPatch(patch)) {
     patchRange(entry, weight, 0);
     return weight;
   }
-  const { a, b, rank, scale, magnitude, transposed } = entry.patch;
+  const { a, b, rank, scale, magnitude, transposed } = patch;
   const inputs = a.length / rank;
   const outputs = b.length / rank;
   const row = new Float64Array(inputs);
@@ -221,8 +230,8 @@ function changedVocabulary({ base, adapter, tensors }: View, tie: Tie): number |
 }
 
 /** Warns of modules that the config names and the adapter has no tensors for. */
-function warnOfGaps({ base, adapter, config, parts }: View, warn: (message: string) => void): void {
-  const changed = new Set([...parts.modules.keys()].map((module) => nameInBase(base.tensors, `${module}.weight`)));
+function warnOfGaps({ base, adapter, config }: View, adapted: Iterable<string>, warn: (message: string) => void): void {
+  const changed = new Set([...adapted].map((module) => nameInBase(base.tensors, `${module}.weight`)));
   const gaps = [...base.tensors.keys()].filter((name) => {
     const module = name.replace(/\.weight$/, "");
     const targeted = config.targets?.some((target) => module === target || module.endsWith(`.${target}`));

@@ -3,13 +3,13 @@
  * asked for.
  */
 
-import type { LowRankPatch, TensorEntry } from "../checkpoint.ts";
+import type { Patch, TensorEntry } from "../checkpoint.ts";
 import { decodeFloats } from "../decode.ts";
 import { DTYPE_BYTES, type Dtype } from "../dtype.ts";
 import { dtypeView } from "../dtype-view.ts";
 
 /** The same bytes under another name or with a patch; `read` stays bound to the entry it came from. */
-export function viewEntry(entry: TensorEntry, change: { name?: string; patch?: LowRankPatch }): TensorEntry {
+export function viewEntry(entry: TensorEntry, change: { name?: string; patch?: Patch }): TensorEntry {
   const { dtype, shape, bytes } = entry;
   const patch = change.patch ?? entry.patch;
   const view = { name: change.name ?? entry.name, dtype, shape, bytes };

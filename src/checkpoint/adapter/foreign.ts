@@ -2,6 +2,7 @@
 import { UserError } from "../../errors.ts";
 import { isObject, parseJson, show } from "../../json.ts";
 import type { Checkpoint } from "../checkpoint.ts";
+import { isKnownType, peftTypeOf } from "./format.ts";
 
 /** `peft_type` of PEFT 0.18 and what its papers and users call it. */
 const PEFT_TYPES: Readonly<Record<string, string>> = {
@@ -84,6 +85,12 @@ function kindInConfig(config: Readonly<Record<string, unknown>>): string | undef
 export function refuseForeignConfig(config: Readonly<Record<string, unknown>>, where: string): void {
   const kind = kindInConfig(config);
   if (kind !== undefined) throw foreign(kind, where);
+}
+
+/** Throws UserError for an adapter of a type that is read here neither as LoRA nor by a file of its own. */
+export function refuseUnread(adapter: Pick<Checkpoint, "ref" | "files" | "tensors">): void {
+  const type = peftTypeOf(adapter);
+  if (type === "LORA" || !isKnownType(type)) refuseForeign(adapter);
 }
 
 /**

@@ -1,6 +1,6 @@
 /** The low-rank change of one weight: factors checked against the weight's shape, and changes stacked on changes. */
 import { UserError } from "../../errors.ts";
-import type { LowRankPatch, TensorEntry } from "../checkpoint.ts";
+import { isRowPatch, type LowRankPatch, type RowPatch, type TensorEntry } from "../checkpoint.ts";
 import { isFloat } from "../dtype.ts";
 import { type AdapterConfig, scaleOf } from "./config.ts";
 import type { Factor } from "./keys.ts";
@@ -76,6 +76,28 @@ export function patchOf(
 const sameShape = (one: readonly number[], other: readonly number[]): boolean =>
   one.length === other.length && one.every((size, axis) => size === other[axis]);
 
+/** Changes of different types come one after the other; each would have to see what the one before made. */
+export const mixed = ({ name }: TensorEntry, where: string): UserError =>
+  new UserError(
+    `${where} and an adapter before it both change ${name}, and they are of different types`,
+    "write the first result to a folder, then apply the next to that",
+  );
+
+/** Values of a whole matrix with its rows changed, in place. */
+export function changeRows(patch: RowPatch, values: Float32Array, shape: readonly number[]): Float32Array {
+  const [rows = 1, ...sides] = shape;
+  const columns = product(sides);
+  if (!patch.transposed) {
+    patch.change(values, 0);
+    return values;
+  }
+  const turned = new Float32Array(values.length);
+  for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++) turned[c * rows + r] = values[r * columns + c]!;
+  patch.change(turned, 0);
+  for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++) values[r * columns + c] = turned[c * rows + r]!;
+  return values;
+}
+
 /**
  * What `entry` needs once `patch` comes on top of the patch it may have: both changes side by side as one of the summed
  * rank, B = [s1 B1, s2 B2], A = [A1; A2], exact but for the rounding of s B. DoRA depends on the order and is refused.
@@ -83,6 +105,7 @@ const sameShape = (one: readonly number[], other: readonly number[]): boolean =>
 export function stackPatches(entry: TensorEntry, patch: LowRankPatch, where: string): LowRankPatch {
   const under = entry.patch;
   if (under === undefined) return patch;
+  if (isRowPatch(under)) throw mixed(entry, where);
   if (under.magnitude !== undefined || patch.magnitude !== undefined) {
     throw new UserError(
       `${where} and an adapter before it both change ${entry.name}, and one of them is DoRA`,
@@ -111,7 +134,7 @@ export function stackPatches(entry: TensorEntry, patch: LowRankPatch, where: str
  * f64.
  */
 export function patchRange({ shape, patch }: TensorEntry, values: Float32Array, start: number): void {
-  const { a, b, rank, scale, transposed } = patch!;
+  const { a, b, rank, scale, transposed } = patch as LowRankPatch;
   const [, second = 1, third = 1] = shape;
   const [out, into] = transposed ? [third, second] : [second, third];
   for (let at = 0; at < values.length; at++) {

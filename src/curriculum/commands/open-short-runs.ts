@@ -42,6 +42,7 @@ export async function openShortRuns(context: ShortRunContext, what: string): Pro
     ...options,
     model: context.args[0] ?? (options.init === undefined ? "-" : undefined),
     init: options.init,
+    adapterType: context.picks.adapter[0],
     seed,
     warn,
   });

@@ -1,7 +1,7 @@
 /** Tensors in the making: what a result is written from, a piece at a time. */
 import { patchedValues } from "../../checkpoint/adapter/adapter.ts";
 import { patchRange } from "../../checkpoint/adapter/patch.ts";
-import type { TensorEntry, TensorInfo } from "../../checkpoint/checkpoint.ts";
+import { isStackPatch, type TensorEntry, type TensorInfo } from "../../checkpoint/checkpoint.ts";
 import { decodeFloats, encodeFloats } from "../../checkpoint/decode.ts";
 import { DTYPE_BYTES, type Dtype, isFloat } from "../../checkpoint/dtype.ts";
 import type { Writer } from "../../checkpoint/write/writer.ts";
@@ -35,7 +35,7 @@ export interface Change {
 
 /** Values of a tensor with its adapter, from value `first` on. */
 async function* valuesOf(entry: TensorEntry): AsyncGenerator<Float32Array> {
-  if (entry.patch && entry.patch.experts === undefined) {
+  if (entry.patch && !isStackPatch(entry.patch)) {
     yield await patchedValues(entry);
     return;
   }

@@ -6,7 +6,7 @@ import { gelu, relu, silu } from "../../tensor/ops/activation.ts";
 import { add } from "../../tensor/ops/elementwise.ts";
 import { embedding } from "../../tensor/ops/embedding.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { isOfHead } from "../adapter-head.ts";
+import { isOfHead } from "../adapters/head.ts";
 import type { Architecture, Inputs, Net, ParameterSpec, TextInputs } from "../architecture.ts";
 import { linearSpecs } from "./decoder.ts";
 import { type EncoderConfig, type EncoderKeys, encoderImplied, encoderSizes } from "./encoder-config.ts";

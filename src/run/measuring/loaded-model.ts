@@ -5,8 +5,12 @@ import type { Batch } from "../../data/batch.ts";
 import type { ExampleReader } from "../../data/examples.ts";
 import type { GroupReference } from "../../data/groups.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
+import type { Inputs } from "../../model/architecture.ts";
 import { Model } from "../../model/model.ts";
+import type { Recorder } from "../../tensor/recorder.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
 import { type Reader, readForScoring, type ScoringData } from "../scoring/read-rows.ts";
+import { recordOutputs } from "../scoring/recorded-outputs.ts";
 import { scorePairs } from "../scoring/score-pairs.ts";
 import { scoreExamples } from "../scoring/score-rows.ts";
 import { readingsOf, scoreText } from "../scoring/score-text.ts";
@@ -73,6 +77,8 @@ export interface LoadedModel {
   readonly tools: TextTools | undefined;
   /** What a classifier takes. */
   readonly examples: ExampleReader;
+  /** Records what the model, mixed with the other where there is one, says of a classifier's inputs: (B, classes). */
+  readonly logits: (rec: Recorder, inputs: Inputs) => Tensor;
   /**
    * Every row as the model, as it is now, scores it. Warns of groups whose loss is not finite, and of choices that were
    * cut away.
@@ -160,6 +166,7 @@ export class ModelLoader {
       model,
       tools,
       examples: source.examples,
+      logits: (rec, inputs) => recordOutputs(rec, inputs, model, other)(0),
       score: async (groups, scoring = {}) => {
         const found = await score(groups, scoring);
         const scored = (await task?.finish(found)) ?? found;

@@ -6,11 +6,11 @@ import { type Batch, batchKey } from "../../data/batch.ts";
 import type { Model } from "../../model/model.ts";
 import { scoreTokens } from "../../tensor/ops/cross-entropy.ts";
 import { chunkRows } from "../../tensor/ops/head-loss.ts";
-import { type MixtureKind, mixedLogits } from "../../tensor/ops/mixture.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { SlotPool } from "../../tensor/slots.ts";
 import { fillInputs, fillTargets, recordInputs, recordTargets } from "../batch-programs.ts";
 import { Programs } from "../programs.ts";
+import { recordOutputs, type ScoredWith } from "./recorded-outputs.ts";
 
 export interface Scores {
   /** What was to be predicted, -100 where nothing counts: (B * T) shifted by one, or (B). */
@@ -23,16 +23,6 @@ export interface Scores {
   readonly confidence: Float32Array;
   /** Mean and variance of the log-probabilities of all outputs, two per entry; where they were asked for. */
   readonly moments?: Float32Array;
-}
-
-/** Another model whose outputs are mixed with a scorer's own. */
-export interface ScoredWith {
-  readonly model: Model;
-  readonly kind: MixtureKind;
-  /** Weight of the other model, from 0 to 1; the scorer's own has the rest. */
-  readonly weight: number;
-  /** Factor of the own model's logits before they are mixed. */
-  readonly sharpness: number;
 }
 
 export interface ScorerOptions {
@@ -69,27 +59,12 @@ export class Scorer {
     // Logits exist for some rows at a time only.
     const rows = chunkRows(sizes.outputs, gpu.adapter.limits.maxStorageBufferBindingSize);
     const labels = rec.split(recordTargets(rec, batch), rows);
-    const voices = this.#voices().map(({ model, weight, sharpness }) => {
-      const { hidden, head } = model.record(rec, inputs);
-      return { parts: rec.split(hidden, rows), head, weight, sharpness };
-    });
-    const scored = labels.map((own, i) => {
-      const shares = voices.map(({ parts, head, ...share }) => ({ ...share, logits: head(parts[i]!) }));
-      const logits = mixedLogits(rec, this.#mixed?.kind ?? "logits", shares);
-      return scoreTokens(rec, logits, own, { moments: this.#moments });
-    });
+    const logits = recordOutputs(rec, inputs, this.model, this.#mixed, rows);
+    const scored = labels.map((own, i) => scoreTokens(rec, logits(i), own, { moments: this.#moments }));
     for (const name of ["nll", "argmax", "confidence", "moments"] as const) {
       const parts = scored.flatMap((part) => part[name] ?? []);
       if (parts.length > 0) rec.output(name, rec.concat(parts, name));
     }
-  }
-
-  /** The models that are heard, those with no weight left out. */
-  #voices() {
-    const { model, weight = 0, sharpness = 1 } = this.#mixed ?? {};
-    const own = { model: this.model, weight: 1 - weight, sharpness };
-    const all = model ? [own, { model, weight, sharpness: 1 }] : [own];
-    return all.filter((voice) => voice.weight > 0);
   }
 
   /** Scores a batch. Many may be under way. */

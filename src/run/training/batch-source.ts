@@ -97,7 +97,7 @@ export async function exampleBatches(
   groups: readonly GroupReference[],
   reader: ExampleReader,
   order: Omit<OrderChoice, "pack">,
-): Promise<BatchSource<ExampleBatch>> {
+): Promise<BatchSource<ExampleBatch> & { readonly examples: readonly Example[] }> {
   const examples = await loadExamples(groups, reader);
   const names = groups.map(({ name }) => name);
   return stackedBatches(examples, names, order);
@@ -113,7 +113,7 @@ export function stackedBatches(
   examples: readonly Example[],
   names: readonly string[],
   order: Omit<OrderChoice, "pack">,
-): BatchSource<ExampleBatch> {
+): BatchSource<ExampleBatch> & { readonly examples: readonly Example[] } {
   const counts = names.map((name, group) => {
     const rows = examples.filter((example) => example.group === group).length;
     return { name, rows, lengths: new Int32Array(rows).fill(1) };
@@ -125,6 +125,7 @@ export function stackedBatches(
     digest: digestOf(examples.flatMap((example) => [...arraysOf(example), Int32Array.of(example.label)])),
   });
   return {
+    examples,
     groups: counts,
     batchesPerEpoch: plan.batchesPerEpoch,
     largest: () => stackExamples(Array.from({ length: Math.min(order.batchSize, examples.length) }, () => largest)),
@@ -154,7 +155,10 @@ export async function readBatches(
     readonly order: OrderChoice;
     readonly split?: Split | undefined;
   },
-): Promise<(BatchSource<TokenBatch> & { readonly data: SequenceData }) | BatchSource<ExampleBatch>> {
+): Promise<
+  | (BatchSource<TokenBatch> & { readonly data: SequenceData })
+  | (BatchSource<ExampleBatch> & { readonly examples: readonly Example[] })
+> {
   const all = groupsOf(data, "--data", columns);
   const groups = split?.rest(all) ?? all;
   if (tools) return tokenBatches(groups, tools.encode, order, tools.tokenizer?.pad ?? 0);

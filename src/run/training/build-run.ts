@@ -16,6 +16,7 @@ import { hostMemory, hostMemoryText } from "../host-memory.ts";
 import type { MemoryReport } from "./memory-report.ts";
 import type { OpenedRun, ReadRun } from "./open-run.ts";
 import { refuseUnmatched } from "./option-checks.ts";
+import { chosenRules, readOf } from "./rules/chosen-rules.ts";
 import { runLineage } from "./run-lineage.ts";
 import { checkInputs } from "./saved-state.ts";
 import { matcher } from "./starting-model.ts";
@@ -63,7 +64,7 @@ export async function buildRun<B, D extends TrainingData<B>>(
   { data, heldOut, steps }: ReadRun<D>,
 ): Promise<BuiltRun<B>> {
   const { options, seed } = context;
-  const { opened, start, saved, choices } = run;
+  const { opened, start, saved, choices, ruleFiles } = run;
   const gpu = await openGpu({ device: context.device, profile: options.profile, dry: context.dryRun });
   const model = await start.load(gpu);
   refuseUnmatched(options, [...model.parameters.keys()], start.ref);
@@ -72,6 +73,7 @@ export async function buildRun<B, D extends TrainingData<B>>(
   const resumed = saved !== undefined;
   const built = { ...opened, gpu, model, steps, resumed, original: () => start.original(gpu, model) };
   const work = await technique.work(built, data);
+  const rules = await chosenRules(context, model, ruleFiles);
   gpu.pool.trim(); // what preparing took does not stay beside training
   const training = await Training.make<B>({
     model,
@@ -87,7 +89,7 @@ export async function buildRun<B, D extends TrainingData<B>>(
     stateDtype: options.state_dtype,
     extra: work.extra ?? [],
     controllers: work.controllers ?? [],
-    updates: work.updates ?? [],
+    updates: [...rules, ...(work.updates ?? [])],
     heldOut,
   });
   return { gpu, model, work, training, memory: training.memory(work.memory) };
@@ -168,11 +170,11 @@ export interface RunOutput {
 function describeOutput<B, D extends TrainingData<B>>(
   context: RunContext,
   technique: Technique<B, D>,
-  { opened, start, saved, folder }: OpenedRun,
+  { opened, start, saved, folder, ruleFiles }: OpenedRun,
   { data, steps }: ReadRun<D>,
 ): Omit<RunOutput, "writer"> {
   const { options } = context;
-  const read = [...start.read, ...(technique.read?.(data) ?? [])];
+  const read = [...start.read, ...readOf(ruleFiles), ...(technique.read?.(data) ?? [])];
   const inputs = read.map(({ checkpoint: { ref, headerSha256 } }) => ({ ref, digest: headerSha256 }));
   if (saved) checkInputs(saved.progress, inputs, folder!);
   const lineage = runLineage(context, technique, { read, others: start.others, steps });

@@ -23,7 +23,7 @@ export function memoryReport<B>(
   trained: readonly Parameter[],
   more: Readonly<Record<string, number>> = {},
 ): MemoryReport {
-  const held = new Set([...model.parameters.values(), ...trained]);
+  const held = new Set([...model.parameters.values(), ...(model.adapter?.tensors() ?? []), ...trained]);
   const weights = [...held].reduce((sum, { bytes }) => sum + bytes, 0);
   const gradients = trained.reduce((sum, { size }) => sum + 4 * size, 0);
   const { states: optimizer } = trainer.bytes;

@@ -9,6 +9,7 @@ import { describeModel } from "../open-model.ts";
 import { type HeldOutGroup, heldOutGroups, readHeldOut, splitOf } from "./held-out.ts";
 import { type Choices, choose } from "./optimizer-and-schedule.ts";
 import { refuseClashing, warnOfKeep, warnOfSchedule, warnOfTrainedRows } from "./option-checks.ts";
+import { closeRuleFiles, openRuleFiles, type RuleFiles } from "./rules/chosen-rules.ts";
 import { checkSettings, findState, refuseForeign, refuseOverwriting, type SavedRun } from "./saved-state.ts";
 import { type Start, start } from "./starting-model.ts";
 import { leftoverIn } from "./state-folder.ts";
@@ -20,6 +21,8 @@ export interface OpenedRun {
   readonly opened: Opened;
   readonly start: Start;
   readonly choices: Choices;
+  /** What options of update rules name. */
+  readonly ruleFiles: RuleFiles;
   /** Where the state is saved; undefined: nowhere. */
   readonly folder: string | undefined;
   /** The run that resumes. */
@@ -73,6 +76,7 @@ export async function openRun<B, D extends TrainingData<B>>(
     embeds: technique.embeds,
     balances: technique.balances,
     init: options.init,
+    adapterType: context.picks.adapter[0],
     neverNew: !Object.hasOwn(options, "init"),
     train_only: options.train_only ?? (typeof trains === "function" ? undefined : trains),
     seed,
@@ -80,6 +84,8 @@ export async function openRun<B, D extends TrainingData<B>>(
     resumed: saved?.folder,
   });
   context.onExit(() => begun.close());
+  const ruleFiles = await openRuleFiles(options);
+  context.onExit(() => closeRuleFiles(ruleFiles));
   const choices = choose(context.picks, options.lr);
   const described = await describeModel({ ...begun, embeds: technique.embeds }, options, warn);
   const { tools } = described;
@@ -90,7 +96,7 @@ export async function openRun<B, D extends TrainingData<B>>(
     ...(options.mixture ? { weights: options.mixture } : {}),
     ...(options.pack && tools ? { pack: tools.encode.maxLength! } : {}),
   };
-  return { opened: { ...described, order, split }, start: begun, choices, folder, saved, settings };
+  return { opened: { ...described, order, split }, start: begun, choices, ruleFiles, folder, saved, settings };
 }
 
 export interface ReadRun<D> {

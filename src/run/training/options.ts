@@ -3,6 +3,7 @@ import { dtypeWord } from "../../checkpoint/dtype.ts";
 import { GGUF } from "../../checkpoint/gguf/write/options.ts";
 import { READING } from "../../data/options.ts";
 import type { Options } from "../../method/options.ts";
+import { RULES } from "./rules/options.ts";
 
 /** Which data, and how it is cut into batches. */
 export const DATA = {
@@ -55,6 +56,9 @@ export const OPTIMIZATION = {
   z_loss: { type: "number >= 0", default: 0, help: "weight of the squared log-partition", value: "X" },
 } as const satisfies Options;
 
+/** What settings of LoRA have no effect without. */
+const OF_LORA = { needs: "lora", with: { adapter: ["lora", "rslora", "dora"] } } as const;
+
 /** What is trained, and how it is held. */
 export const TRAINED = {
   dtype: {
@@ -83,29 +87,41 @@ export const TRAINED = {
     decides: "nothing",
     help: "compute activations again on the way back: less memory, a third slower",
   },
-  lora: { type: "boolean", default: false, help: "train a LoRA adapter; the result is the adapter, in PEFT's format" },
-  lora_rank: { type: "number.integer >= 1", default: 16, needs: "lora", help: "rank of the adapter", value: "R" },
+  adapter: {
+    type: "string",
+    kind: "adapter",
+    help: "train an adapter of this type, which is the result",
+  },
+  adapter_targets: {
+    type: "string[]",
+    needs: "adapter",
+    help: "modules that --adapter changes, as --lora-targets names them; the type's own choice when left out",
+    value: "NAME",
+  },
+  lora: { type: "boolean", default: false, help: "train a LoRA adapter: short for --adapter lora" },
+  lora_rank: { type: "number.integer >= 1", default: 16, ...OF_LORA, help: "rank of the adapter", value: "R" },
   lora_alpha: {
     type: "number > 0",
     default: 32,
-    needs: "lora",
+    ...OF_LORA,
     help: "strength; the scale is alpha / rank",
     value: "A",
   },
   lora_targets: {
     type: "string[]",
-    needs: "lora",
+    ...OF_LORA,
     help: "modules: ends of names, globs, regular expressions, or all-linear (experts and routers, too); every linear layer but the head, routers and routed experts when left out",
     value: "NAME",
   },
   lora_dropout: {
     type: "0 <= number < 1",
     needs: ["lora", "lora_continue"],
+    with: OF_LORA.with,
     help: "dropout before the adapter; 0 when left out, or that of the adapter that --lora-continue trains",
     value: "P",
   },
-  rslora: { type: "boolean", default: false, needs: "lora", help: "scale alpha / sqrt(rank)" },
-  dora: { type: "boolean", default: false, needs: "lora", help: "DoRA: learn the length of every row" },
+  rslora: { type: "boolean", default: false, ...OF_LORA, help: "scale alpha / sqrt(rank)" },
+  dora: { type: "boolean", default: false, ...OF_LORA, help: "DoRA: learn the length of every row" },
   lora_continue: { type: "boolean", default: false, help: "continue to train the adapter of base+adapter" },
 } as const satisfies Options;
 
@@ -188,6 +204,7 @@ export const RUN = {
   ...DATA,
   ...OPTIMIZATION,
   ...TRAINED,
+  ...RULES,
   ...RUNNING,
   profile: { type: "boolean", default: false, decides: "nothing", help: "time every kernel; slower" },
 } as const satisfies Options;

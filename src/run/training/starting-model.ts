@@ -1,24 +1,32 @@
 /** From a command line to a model on the GPU: a checkpoint, base and adapter, or a config for a new model. */
 import fs from "node:fs";
 import path from "node:path";
-import { refuseForeign } from "../../checkpoint/adapter/foreign.ts";
+import { refuseUnread } from "../../checkpoint/adapter/foreign.ts";
 import type { Checkpoint, LineageEntry, TensorEntry } from "../../checkpoint/checkpoint.ts";
 import type { Read } from "../../checkpoint/lineage/input.ts";
 import { open, openPlain, splitAdapter } from "../../checkpoint/open.ts";
 import { UserError } from "../../errors.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
+import type { Bound } from "../../method/bind.ts";
+import type { AdapterType } from "../../model/adapters/contract.ts";
 import type { Json } from "../../model/architecture.ts";
 import { trainingRemarks } from "../../model/config-keys.ts";
 import { configOf, describeConfig, type ModelDescription } from "../../model/description.ts";
 import type { Embedding } from "../../model/embedder.ts";
-import type { LoraOptions } from "../../model/lora.ts";
-import { splitTargets } from "../../model/lora-targets.ts";
 import { Model, type ModelOptions } from "../../model/model.ts";
 import { textPart } from "../../model/multimodal.ts";
 import { withNewHead } from "../../model/new-head.ts";
 import { quote } from "../../text/quote.ts";
+import {
+  type AdapterOptions,
+  adapterChoice,
+  adapterFlag,
+  fromFile,
+  refuseTwoAdapters,
+  trainsAdapter,
+} from "./adapter-choice.ts";
 
-export interface StartOptions {
+export interface StartOptions extends AdapterOptions {
   /** Reference of the model; undefined with `init`. */
   readonly model: string | undefined;
   readonly init: string | undefined;
@@ -30,14 +38,8 @@ export interface StartOptions {
   readonly out_dtype?: "f32" | "bf16" | "f16" | undefined;
   readonly freeze?: readonly string[] | undefined;
   readonly train_only?: readonly string[] | undefined;
-  readonly lora?: boolean;
-  readonly lora_rank?: number;
-  readonly lora_alpha?: number;
-  readonly lora_targets?: readonly string[] | undefined;
-  readonly lora_dropout?: number | undefined;
-  readonly rslora?: boolean;
-  readonly dora?: boolean;
-  readonly lora_continue?: boolean;
+  /** The method that `adapter` names. */
+  readonly adapterType?: Bound<AdapterType> | undefined;
   /** Where the model is trained as an embedder. */
   readonly embeds?: Embedding | undefined;
   /** What the model is called in lineage; "model" when left out. */
@@ -91,7 +93,7 @@ export async function start(options: StartOptions): Promise<Start> {
   const base = options.embeds ? opened : await headed(opened, parts ? { ...options, warn: () => {} } : options);
   const resumed = options.resumed === undefined ? undefined : await openPlain(options.resumed);
   const used = [opened, ...(parts ? [parts.adapter] : []), ...(resumed ? [resumed] : [])];
-  const chosen = modelOptions(options, parts?.adapter ?? resumed, base.ref);
+  const chosen = await modelOptions(options, parts?.adapter, base.ref);
   const json = configOf(base);
   const run = textPart(json, `${base.ref}: config.json`)?.json ?? json;
   for (const remark of trainingRemarks(run, `${base.ref}: config.json`, options.balances)) warn(remark);
@@ -106,15 +108,15 @@ export async function start(options: StartOptions): Promise<Start> {
       ...(parts ? [{ checkpoint: parts.adapter, role: "adapter" }] : []),
     ],
     others: [],
-    load(gpu) {
-      // Of an adapter the state holds only its own matrices; of a model everything.
+    async load(gpu) {
+      // Of an adapter the state holds only its own tensors; of a model everything.
       if (!resumed) return Model.load(gpu, base, chosen);
-      return chosen.lora
-        ? Model.load(gpu, base, { ...chosen, lora: { ...chosen.lora, from: resumed } })
+      return chosen.adapter
+        ? Model.load(gpu, base, { ...chosen, adapter: await fromFile(chosen.adapter, resumed) })
         : Model.load(gpu, resumed, { ...chosen, like: base });
     },
     original: (gpu, model) =>
-      resumed && !chosen.lora
+      resumed && !chosen.adapter
         ? Model.load(gpu, base, { freeze: () => true, dtype: options.dtype ?? "f32", embeds: options.embeds, warn })
         : model.frozenCopy(),
     close() {
@@ -132,17 +134,12 @@ function configAlone(ref: string): string | undefined {
   return names.includes("config.json") && !names.some(isWeights) ? path.join(ref, "config.json") : undefined;
 }
 
-function refuseTwoAdapters({ lora, lora_continue }: StartOptions): void {
-  if (lora && lora_continue)
-    throw new UserError("--lora makes a new adapter and --lora-continue trains an existing one", "give one of them");
-}
-
 /** The checkpoint, with a new head where it is a pretrained encoder without one. */
 async function headed(checkpoint: Checkpoint, options: StartOptions): Promise<Checkpoint> {
-  const { seed, warn, lora = false, lora_continue = false } = options;
+  const { seed, warn } = options;
   const { architecture, config } = await describeConfig(configOf(checkpoint), checkpoint.ref, undefined, checkpoint);
   return withNewHead(checkpoint, architecture, architecture.parameters(config), {
-    ...{ seed, warn, adapter: lora || lora_continue },
+    ...{ seed, warn, adapter: trainsAdapter(options) },
   });
 }
 
@@ -153,7 +150,7 @@ async function adapterParts(
   const parts = splitAdapter(ref);
   if (parts) {
     const adapter = await openPlain(parts.adapter);
-    refuseForeign(adapter);
+    refuseUnread(adapter);
     return { base: await open(parts.base, { warn }), adapter };
   }
   throw new UserError(
@@ -177,9 +174,9 @@ async function fresh(init: string, options: StartOptions): Promise<Start> {
   }
   if (typeof json !== "object" || json === null || Array.isArray(json))
     throw new UserError(`--init ${init} is not a JSON object`, "give a config.json");
-  if (options.lora || options.lora_continue)
+  if (trainsAdapter(options))
     throw new UserError(
-      `${options.lora ? "--lora" : "--lora-continue"} needs a trained base, and --init gives a new model`,
+      `${adapterFlag(options)} needs a trained base, and --init gives a new model`,
       "name a checkpoint instead of --init, or leave out what makes an adapter",
     );
   const { embeds } = options;
@@ -192,7 +189,7 @@ async function fresh(init: string, options: StartOptions): Promise<Start> {
   for (const remark of trainingRemarks(given, init, options.balances)) options.warn(remark);
   const written = writtenConfig(described, options);
   const resumed = options.resumed === undefined ? undefined : await openPlain(options.resumed);
-  const chosen = modelOptions(options, undefined, init);
+  const chosen = await modelOptions(options, undefined, init);
   return {
     ref: init,
     json: given,
@@ -244,33 +241,21 @@ export const matcher = (patterns: readonly string[]) => {
   return (name: string) => globs.some((glob) => glob.match(name));
 };
 
-function modelOptions(options: StartOptions, from: Checkpoint | undefined, base: string): ModelOptions {
+async function modelOptions(options: StartOptions, from: Checkpoint | undefined, base: string): Promise<ModelOptions> {
   const { freeze = [], train_only = [], dtype, embeds, warn } = options;
-  const lora = options.lora || options.lora_continue;
-  if (lora && (freeze.length > 0 || train_only.length > 0))
+  if (trainsAdapter(options) && (freeze.length > 0 || train_only.length > 0))
     throw new UserError(
       "--freeze and --train-only have no effect on an adapter",
-      "the base stays frozen; choose --lora-targets",
+      `the base stays frozen; choose ${options.adapter === undefined ? "--lora-targets" : "--adapter-targets"}`,
     );
   const frozen = matcher(freeze);
   const trained = train_only.length > 0 ? matcher(train_only) : () => true;
-  const adapter: LoraOptions | undefined = lora
-    ? {
-        rank: options.lora_rank ?? 16,
-        alpha: options.lora_alpha ?? 32,
-        ...(options.lora_targets ? { targets: splitTargets(options.lora_targets) } : {}),
-        rslora: options.rslora ?? false,
-        dora: options.dora ?? false,
-        ...(options.lora_dropout === undefined ? {} : { dropout: options.lora_dropout }),
-        seed: options.seed,
-        base,
-        ...(from && options.lora_continue ? { from } : {}),
-      }
-    : undefined;
+  const fresh = await adapterChoice(options, options.adapterType, base);
+  const adapter = fresh && from ? await fromFile(fresh, from) : fresh;
   return {
     ...(dtype ? { dtype } : {}),
     embeds,
-    ...(adapter ? { lora: adapter } : { freeze: (name) => frozen(name) || !trained(name) }),
+    ...(adapter ? { adapter } : { freeze: (name) => frozen(name) || !trained(name) }),
     warn,
   };
 }

@@ -9,7 +9,7 @@
  * asked for. Sums are f32 in an order that depends on the kernel alone, so equal inputs give equal bits.
  */
 import { MOST_GROUPS } from "../../gpu/grid.ts";
-import type { AdapterProfile } from "../recorder.ts";
+import type { AdapterProfile } from "../adapter-profile.ts";
 import { type Tuning, tuningOf } from "./tuning.ts";
 
 export type Form = "nn" | "nt" | "tn";

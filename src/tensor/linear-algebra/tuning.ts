@@ -2,7 +2,7 @@
  * Which kernel makes a matrix product, by class of adapter and size. The figures behind the table come from
  * test/bench/matmul.bench.ts; a row is changed when that shows a better one.
  */
-import type { AdapterProfile } from "../recorder.ts";
+import type { AdapterProfile } from "../adapter-profile.ts";
 
 export type AdapterClass = "software" | "discrete" | "integrated" | "generic";
 

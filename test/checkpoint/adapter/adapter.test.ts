@@ -3,6 +3,7 @@ import path from "node:path";
 import { applyAdapter, isAdapter, mergeOnCpu } from "../../../src/checkpoint/adapter/adapter.ts";
 import type { Checkpoint } from "../../../src/checkpoint/checkpoint.ts";
 import { open, openPlain } from "../../../src/checkpoint/open.ts";
+import { lowRankOf } from "../../support/lora.ts";
 import { base, held, lora, noise, product, transpose } from "./fixture.ts";
 
 const GOLDEN = path.join(import.meta.dir, "../../golden/train");
@@ -48,7 +49,7 @@ describe("scale", () => {
   };
   const scales = async (config: Record<string, unknown>) => {
     const result = await applyAdapter(base(), lora(tensors, config));
-    return [Q0, Q1].map((module) => result.tensors.get(`${module}.weight`)!.patch!.scale);
+    return [Q0, Q1].map((module) => lowRankOf(result.tensors.get(`${module}.weight`)).scale);
   };
 
   test("is alpha / r with the rank of the tensor, alpha / sqrt(r) for rsLoRA", async () => {

@@ -30,7 +30,7 @@ test("tensors without a config are refused", async () => {
 });
 
 test("other kinds of adapters and variants are refused by name", async () => {
-  const kinds = { LOHA: "LoHa", IA3: "IA3", XLORA: "X-LoRA", PREFIX_TUNING: "prefix tuning", NEW_ONE: "NEW_ONE" };
+  const kinds = { HRA: "HRA", XLORA: "X-LoRA", LN_TUNING: "LayerNorm tuning", NEW_ONE: "NEW_ONE" };
   for (const [peft_type, kind] of Object.entries(kinds)) {
     expect(await refusal(good, { peft_type })).toBe(
       `adapter is an adapter of the kind ${kind}, which is not read here; expected LoRA`,

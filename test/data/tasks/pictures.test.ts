@@ -137,4 +137,65 @@ describe("glyphs", () => {
       "--shift 3 moves digits off a canvas of 10 pixels",
     );
   });
+
+  test("some digits alone, by their own labels or by their places", async () => {
+    const [plain, own, placed] = await Promise.all([
+      openTask("glyphs", { noise: 0 }),
+      openTask("glyphs", { digits: "72", noise: 0 }),
+      openTask("glyphs", { digits: "72", labels: "place", noise: 0 }),
+    ]);
+    expect(own.facts).toMatchObject({ classes: 10, class_share: [0, 0, 0.5, 0, 0, 0, 0, 0.5, 0, 0] });
+    expect(placed.facts).toMatchObject({ classes: 2, class_share: [0.5, 0.5] });
+    const rows = rowsOf(own, 40);
+    expect(rows.filter(({ label }) => label === 7).length).toBe(20);
+    expect(rows.filter(({ label }) => label === 2).length).toBe(20);
+    for (const [i, { x, label }] of rowsOf(placed, 40).entries())
+      expect([x, [7, 2][label as number]]).toEqual([rows[i]!.x, rows[i]!.label]);
+    // The same pictures as without, where the digit is the same.
+    const both = rowsOf(plain, 40).flatMap(({ x, label }, i) => (label === rows[i]!.label ? [[x, rows[i]!.x]] : []));
+    expect(both.length).toBeGreaterThan(0);
+    for (const [a, b] of both) expect(a).toEqual(b);
+  });
+
+  test("permuted pixels are the same pixels elsewhere, one permutation for all rows of a seed", async () => {
+    const of = async (pixels: number, seed = 0) => rowsOf(await openTask("glyphs", { pixels, seed }), 200);
+    const [plain, one, two, other] = await Promise.all([of(0), of(1), of(2), of(1, 1)]);
+    const track = (rows: readonly { x?: unknown }[]) =>
+      Array.from({ length: 144 }, (_, i) => rows.map(({ x }) => (x as number[])[i]).join());
+    const [before, after] = [track(plain), track(one)];
+    expect([...after].sort()).toEqual([...before].sort());
+    expect(after.filter((pixel, i) => pixel === before[i]).length).toBeLessThan(10);
+    expect(track(two)).not.toEqual(after);
+    expect(one.map(({ label }) => label)).toEqual(plain.map(({ label }) => label));
+    expect(other.map(({ label }) => label)).not.toEqual(one.map(({ label }) => label));
+  });
+
+  test("a turn of 180 degrees, and of -90, is the picture read the other way round", async () => {
+    const still = { shift: 0, noise: 0, canvas: 9 };
+    const of = async (angle: number) => rowsOf(await openTask("glyphs", { ...still, angle }), 10);
+    const [plain, half, quarter] = await Promise.all([of(0), of(180), of(-90)]);
+    const close = (a: readonly number[], b: readonly number[]) => a.every((v, i) => Math.abs(v - b[i]!) <= 0.001);
+    for (const [i, { x }] of plain.entries()) {
+      const picture = x as number[];
+      expect(close(half[i]!.x as number[], [...picture].reverse())).toBe(true);
+      const turned = picture.map((_, at) => picture[9 * (at % 9) + 8 - Math.floor(at / 9)]!);
+      expect(close(quarter[i]!.x as number[], turned)).toBe(true);
+    }
+  });
+
+  test("an offset moves every digit to the right, and not off the canvas", async () => {
+    const of = async (offset: number) => rowsOf(await openTask("glyphs", { noise: 0, shift: 1, offset }), 20);
+    const [plain, moved] = await Promise.all([of(0), of(2)]);
+    for (const [i, { x }] of plain.entries())
+      expect(moved[i]!.x).toEqual((x as number[]).map((_, at) => (at % 12 < 2 ? 0 : (x as number[])[at - 2]!)));
+    await expect(openTask("glyphs", { offset: 2, shift: 2 })).rejects.toThrow(
+      "--offset 2 and --shift 2 move digits off a canvas of 12 pixels",
+    );
+  });
+
+  test("the tail goes over the digits that occur", async () => {
+    const source = await openTask("glyphs", { digits: "935", imbalance: 16 });
+    const share = source.facts.class_share as number[];
+    expect([share[9]! / share[5]!, share[9]! / share[3]!].map((p) => Number(p.toFixed(9)))).toEqual([16, 4]);
+  });
 });

@@ -6,18 +6,16 @@ import { existsSync, readdirSync } from "node:fs";
 import path from "node:path";
 import { applyAdapter, mergeOnCpu } from "../../../src/checkpoint/adapter/adapter.ts";
 import { openPlain } from "../../../src/checkpoint/open.ts";
-import { type Batch, collate } from "../../../src/data/batch.ts";
+import { collate } from "../../../src/data/batch.ts";
 import type { Gpu } from "../../../src/gpu/gpu.ts";
 import { bindDefaults } from "../../../src/method/bind.ts";
 import { loadMethod } from "../../../src/method/registry.ts";
 import { Model } from "../../../src/model/model.ts";
 import { savedInfos } from "../../../src/model/save.ts";
-import { fillInputs, recordInputs } from "../../../src/run/batch-programs.ts";
 import { crossEntropyObjective } from "../../../src/run/training/cross-entropy.ts";
 import { Trainer } from "../../../src/run/training/trainer.ts";
 import type { Parameter } from "../../../src/tensor/parameter.ts";
-import { Program, profileOf } from "../../../src/tensor/program.ts";
-import { Recorder } from "../../../src/tensor/recorder.ts";
+import { logitsOf } from "../../support/logits.ts";
 import { readIndex, required } from "./index-file.ts";
 import { largest, readTensors, relativeError, type StoredValues } from "./tensors.ts";
 
@@ -105,18 +103,7 @@ async function openCase(folder: string, gpu: Gpu) {
   return { golden, model, batches, base, adapter, close };
 }
 
-/** The logits of a model on a batch, (B, T, V). */
-export async function logitsOf(gpu: Gpu, model: Model, batch: Batch): Promise<Float32Array> {
-  const rec = new Recorder(profileOf(gpu), { training: false });
-  const { hidden, head } = model.record(rec, recordInputs(rec, batch));
-  rec.output("logits", head(hidden));
-  const program = await Program.compile(gpu, rec);
-  fillInputs(program, batch);
-  program.run();
-  const logits = (await program.read("logits")) as Float32Array;
-  program.free();
-  return logits;
-}
+export { logitsOf };
 
 /**
  * Gives what is wrong with a case, nothing when it is accepted. `recompute`: activations are computed again on the way

@@ -8,6 +8,7 @@ import { argmax, GREEDY } from "../../../src/run/generating/sampling.ts";
 import { Program, profileOf } from "../../../src/tensor/program.ts";
 import { Recorder } from "../../../src/tensor/recorder.ts";
 import { sharedGpu } from "../../support/gpu.ts";
+import { loraOf } from "../../support/lora.ts";
 import { normals } from "../../support/random.ts";
 import { TINY_DECODERS, TINY_DELTA, TINY_EXPERTS, TINY_NEOX, TINY_TEXT } from "../../support/tiny-models.ts";
 
@@ -84,7 +85,7 @@ function latentCache() {
 test("an adapter of the matrix that makes keys and values decodes as it recomputes", async () => {
   const lora = { rank: 3, alpha: 6, targets: ["kv_b_proj"], seed: 1 };
   const model = await Model.fresh(gpu, TINY_DECODERS.deepseek_v3!, "m", { seed: 5, lora });
-  for (const [i, { b }] of [...model.adapter!.entries.values()].entries()) b.write(normals(i, b.size, 0.3));
+  for (const [i, { b }] of [...loraOf(model).entries.values()].entries()) b.write(normals(i, b.size, 0.3));
   const generator = new Generator(model);
   const found = await generator.complete(PROMPTS, { ...GREEDY, maxTokens: 8, stop: [], batch: 3 });
   for (const [i, prompt] of PROMPTS.entries()) expect(found[i]).toEqual(await recomputed(model, prompt, 8));

@@ -3,6 +3,7 @@
  */
 import { describe, expect, test } from "bun:test";
 import { encodeFloats } from "../../../src/checkpoint/decode.ts";
+import type { AdapterProfile } from "../../../src/tensor/adapter-profile.ts";
 import {
   type Form,
   type GroupedShape,
@@ -11,7 +12,6 @@ import {
   planProduct,
 } from "../../../src/tensor/linear-algebra/products.ts";
 import { tuningOf } from "../../../src/tensor/linear-algebra/tuning.ts";
-import type { AdapterProfile } from "../../../src/tensor/recorder.ts";
 import { covers } from "../../support/covers.ts";
 import { expectWithin, rounded } from "../../support/floats.ts";
 import { sharedGpu } from "../../support/gpu.ts";

@@ -1,9 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import { decodeFloats, encodeFloats } from "../../../src/checkpoint/decode.ts";
+import type { AdapterProfile } from "../../../src/tensor/adapter-profile.ts";
 import { linear } from "../../../src/tensor/ops/linear.ts";
 import { combine, dispatch, groupedLinear } from "../../../src/tensor/ops/moe.ts";
 import { balanceLoss, type RoutePlan, route } from "../../../src/tensor/ops/router.ts";
-import type { AdapterProfile, Recorder } from "../../../src/tensor/recorder.ts";
+import type { Recorder } from "../../../src/tensor/recorder.ts";
 import type { Tensor } from "../../../src/tensor/tensor.ts";
 import { covers } from "../../support/covers.ts";
 import { sharedGpu } from "../../support/gpu.ts";

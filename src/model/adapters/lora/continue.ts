@@ -3,23 +3,23 @@
  * whole. What is trained is what PEFT trains (`bias`, `modules_to_save`, `lora_bias` of LoraConfig).
  */
 
-import { alphaWarning } from "../checkpoint/adapter/adapter.ts";
-import { nameInBase } from "../checkpoint/adapter/changes.ts";
-import { type AdapterConfig, readAdapterConfig } from "../checkpoint/adapter/config.ts";
-import { isSavedModule } from "../checkpoint/adapter/keys.ts";
-import { type Parts, readParts } from "../checkpoint/adapter/parts.ts";
-import type { Factors } from "../checkpoint/adapter/patch.ts";
-import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import { UserError } from "../errors.ts";
-import type { Gpu } from "../gpu/gpu.ts";
-import { Parameter } from "../tensor/parameter.ts";
-import { showShape } from "../tensor/tensor.ts";
-import type { Json, ParameterSpec } from "./architecture.ts";
+import { alphaWarning } from "../../../checkpoint/adapter/adapter.ts";
+import { nameInBase } from "../../../checkpoint/adapter/changes.ts";
+import { type AdapterConfig, readAdapterConfig } from "../../../checkpoint/adapter/config.ts";
+import { isSavedModule } from "../../../checkpoint/adapter/keys.ts";
+import { type Parts, readParts } from "../../../checkpoint/adapter/parts.ts";
+import type { Factors } from "../../../checkpoint/adapter/patch.ts";
+import type { Checkpoint } from "../../../checkpoint/checkpoint.ts";
+import { UserError } from "../../../errors.ts";
+import type { Gpu } from "../../../gpu/gpu.ts";
+import { Parameter } from "../../../tensor/parameter.ts";
+import { showShape } from "../../../tensor/tensor.ts";
+import type { Json, ParameterSpec } from "../../architecture.ts";
+import { loadEntry } from "../../load.ts";
+import { adaptable, type Target } from "../targets.ts";
 import { embeddingEntry, expertsEntry, linearEntry, stackEntry } from "./continued-factors.ts";
-import { loadEntry } from "./load.ts";
+import { nestingOf } from "./factor-files.ts";
 import { LoraAdapter, type LoraEntry } from "./lora.ts";
-import { nestingOf } from "./lora-files.ts";
-import { adaptable, type Target } from "./lora-targets.ts";
 
 /** The model under the adapter. */
 interface Base {

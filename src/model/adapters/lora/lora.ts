@@ -1,20 +1,27 @@
 /**
- * LoRA adapters of a model: y = W x + s (B A x + c) with W frozen, saved in PEFT's format; continue-lora.ts reads them.
+ * LoRA adapters of a model: y = W x + s (B A x + c) with W frozen, saved in PEFT's format; continue.ts reads them.
  *
  * Hu et al., ICLR 2022, https://arxiv.org/abs/2106.09685; rsLoRA, s = alpha / sqrt(r),
  * https://arxiv.org/abs/2312.03732; DoRA, rows of W + s B A at learnt lengths, https://arxiv.org/abs/2402.09353.
  */
 
-import { tensorName } from "../checkpoint/adapter/keys.ts";
-import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import { decodeFloats } from "../checkpoint/decode.ts";
-import { UserError } from "../errors.ts";
-import type { Gpu } from "../gpu/gpu.ts";
-import { keyedNormals, keyedUnits } from "../keyed-random.ts";
-import { Parameter } from "../tensor/parameter.ts";
-import type { ParameterSpec } from "./architecture.ts";
-import { type AdapterTensor, fileTensors, heldShapes, nestingOf } from "./lora-files.ts";
-import { type Target, targetModules, writtenTargets } from "./lora-targets.ts";
+import { tensorName } from "../../../checkpoint/adapter/keys.ts";
+import type { Checkpoint } from "../../../checkpoint/checkpoint.ts";
+import { decodeFloats } from "../../../checkpoint/decode.ts";
+import { UserError } from "../../../errors.ts";
+import type { Gpu } from "../../../gpu/gpu.ts";
+import { keyedNormals, keyedUnits } from "../../../keyed-random.ts";
+import { rowNorm, scaleColumns } from "../../../tensor/ops/dora.ts";
+import { dropout } from "../../../tensor/ops/dropout.ts";
+import { add, div, scale as scaled } from "../../../tensor/ops/elementwise.ts";
+import { linear } from "../../../tensor/ops/linear.ts";
+import { groupedLinear } from "../../../tensor/ops/moe.ts";
+import { Parameter } from "../../../tensor/parameter.ts";
+import type { Tensor } from "../../../tensor/tensor.ts";
+import type { ParameterSpec } from "../../architecture.ts";
+import type { AdapterTensor, EmbeddingPlace, ExpertsPlace, LinearPlace, LiveAdapter } from "../live-adapter.ts";
+import { type Target, targetModules, writtenTargets } from "../targets.ts";
+import { fileTensors, heldShapes, nestingOf } from "./factor-files.ts";
 
 export interface LoraOptions {
   readonly rank: number;
@@ -47,7 +54,7 @@ export interface LoraEntry {
   readonly dropout: number;
 }
 
-export class LoraAdapter {
+export class LoraAdapter implements LiveAdapter {
   /** By module, in the model's order. */
   readonly entries: ReadonlyMap<string, LoraEntry>;
   /** The text of adapter_config.json. */
@@ -63,6 +70,41 @@ export class LoraAdapter {
     this.entries = entries;
     this.config = config;
     this.whole = whole;
+  }
+
+  withWhole(whole: ReadonlyMap<string, Parameter>, config: string): LoraAdapter {
+    return new LoraAdapter(this.entries, config, whole);
+  }
+
+  changes(module: string): boolean {
+    return this.entries.has(module);
+  }
+
+  linear(place: LinearPlace, x: Tensor): Tensor | undefined {
+    const entry = this.entries.get(place.module);
+    // A tied head does not follow an adapter of the embedding, as with PEFT.
+    return !entry || entry.kind === "embedding" ? undefined : linearChange(entry, place, x);
+  }
+
+  experts({ rec, module, plan, product }: ExpertsPlace, x: Tensor): Tensor | undefined {
+    const entry = this.entries.get(module);
+    if (!entry) return undefined;
+    const y = product(x);
+    const seen = entry.dropout > 0 ? dropout(rec, x, { p: entry.dropout, key: module }) : x;
+    const low = groupedLinear(rec, seen, rec.parameter(entry.a), plan); // (N k, r)
+    return add(rec, y, scaled(rec, groupedLinear(rec, low, rec.parameter(entry.b), plan), entry.scale));
+  }
+
+  embed({ rec, module, weight, rows }: EmbeddingPlace): Tensor | undefined {
+    const entry = this.entries.get(module);
+    if (entry?.kind !== "embedding") return undefined;
+    const y = rows(weight);
+    const low = rows(rec.parameter(entry.a)); // (N, r)
+    return linear(rec, low, rec.parameter(entry.b), { scale: entry.scale, add: y });
+  }
+
+  note(_: unknown, __: string, x: Tensor): Tensor {
+    return x;
   }
 
   /** Everything that the adapter's file holds, by PEFT's names. */
@@ -94,6 +136,25 @@ export class LoraAdapter {
   free(): void {
     for (const parameter of this.tensors()) parameter.free();
   }
+}
+
+/** W x + s (B A x + c) with bias and residual; with lengths DoRA's. */
+function linearChange(entry: LoraEntry, place: LinearPlace, x: Tensor): Tensor {
+  const { rec, module, weight, bias, transposed } = place;
+  const { scale } = entry;
+  const a = rec.parameter(entry.a); // (r, in)
+  const b = rec.parameter(entry.b); // (out, r)
+  const seen = entry.dropout > 0 ? dropout(rec, x, { p: entry.dropout, key: module }) : x;
+  const low = linear(rec, seen, a); // (N, r)
+  if (!entry.magnitude) {
+    const y = linear(rec, low, b, { scale, add: place.whole(x) });
+    return entry.bBias ? add(rec, y, scaled(rec, rec.parameter(entry.bBias), scale)) : y;
+  }
+  // DoRA: every row of W + s B A at its own length, which is a constant on the way back.
+  const direction = linear(rec, low, b, { scale, add: linear(rec, seen, weight, { transposed }) }); // (N, out)
+  const length = rowNorm(rec, weight, { a, b, scale, transposed }); // (out)
+  const y = scaleColumns(rec, direction, div(rec, rec.parameter(entry.magnitude), length));
+  return place.finish(bias ? add(rec, y, bias) : y);
 }
 
 /** Throws UserError for what PEFT has no adapter for. */

@@ -1,8 +1,8 @@
 /** What `--lora-targets` chooses, and how adapter_config.json names it. */
 import { describe, expect, test } from "bun:test";
-import { describeConfig } from "../../src/model/description.ts";
-import { splitTargets, targetModules, writtenTargets } from "../../src/model/lora-targets.ts";
-import { TINY_DECODERS, TINY_EXPERTS, TINY_TEXT } from "../support/tiny-models.ts";
+import { splitTargets, targetModules, writtenTargets } from "../../../src/model/adapters/targets.ts";
+import { describeConfig } from "../../../src/model/description.ts";
+import { TINY_DECODERS, TINY_EXPERTS, TINY_TEXT } from "../../support/tiny-models.ts";
 
 const MODELS = { ...TINY_TEXT, ...TINY_DECODERS, ...TINY_EXPERTS };
 

@@ -2,11 +2,11 @@
  * The head of a classifier beside an adapter: trained and saved whole, as PEFT does it with `modules_to_save`, since a
  * head is new where a classifier is made of a pretrained encoder.
  */
-import { decodeFloats } from "../checkpoint/decode.ts";
-import type { Gpu } from "../gpu/gpu.ts";
-import { Parameter } from "../tensor/parameter.ts";
-import type { Json } from "./architecture.ts";
-import { LoraAdapter } from "./lora.ts";
+import { decodeFloats } from "../../checkpoint/decode.ts";
+import type { Gpu } from "../../gpu/gpu.ts";
+import { Parameter } from "../../tensor/parameter.ts";
+import type { Json } from "../architecture.ts";
+import type { LiveAdapter } from "./live-adapter.ts";
 
 const PREFIX = "base_model.model.";
 
@@ -17,10 +17,10 @@ export const isOfHead = (name: string, modules: readonly string[] = []): boolean
 /** A new adapter with copies of the head's weights, in f32, that are trained. */
 export async function withHead(
   gpu: Gpu,
-  adapter: LoraAdapter,
+  adapter: LiveAdapter,
   parameters: ReadonlyMap<string, Parameter>,
   modules: readonly string[] = [],
-): Promise<LoraAdapter> {
+): Promise<LiveAdapter> {
   if (modules.length === 0) return adapter;
   const whole = new Map<string, Parameter>();
   for (const [name, parameter] of parameters) {
@@ -30,7 +30,7 @@ export async function withHead(
     whole.set(name, copy);
   }
   const config = { ...(JSON.parse(adapter.config) as Json), modules_to_save: modules, task_type: "SEQ_CLS" };
-  return new LoraAdapter(adapter.entries, `${JSON.stringify(config, null, 2)}\n`, whole);
+  return adapter.withWhole(whole, `${JSON.stringify(config, null, 2)}\n`);
 }
 
 const valuesOf = (gpu: Gpu, { buffer, bytes, dtype }: Parameter): Promise<Float32Array> =>

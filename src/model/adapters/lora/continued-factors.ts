@@ -1,17 +1,17 @@
 /** The factors of an adapter that is trained further: from how PEFT's files hold them to how a model does. */
 
-import type { AdapterConfig } from "../checkpoint/adapter/config.ts";
-import { scaleOf } from "../checkpoint/adapter/config.ts";
-import { tensorName } from "../checkpoint/adapter/keys.ts";
-import type { Factors } from "../checkpoint/adapter/patch.ts";
-import { byExpert } from "../checkpoint/adapter/stacked.ts";
-import { UserError } from "../errors.ts";
-import type { Gpu } from "../gpu/gpu.ts";
-import { Parameter } from "../tensor/parameter.ts";
-import { showShape } from "../tensor/tensor.ts";
+import type { AdapterConfig } from "../../../checkpoint/adapter/config.ts";
+import { scaleOf } from "../../../checkpoint/adapter/config.ts";
+import { tensorName } from "../../../checkpoint/adapter/keys.ts";
+import type { Factors } from "../../../checkpoint/adapter/patch.ts";
+import { byExpert } from "../../../checkpoint/adapter/stacked.ts";
+import { UserError } from "../../../errors.ts";
+import type { Gpu } from "../../../gpu/gpu.ts";
+import { Parameter } from "../../../tensor/parameter.ts";
+import { showShape } from "../../../tensor/tensor.ts";
+import type { Target } from "../targets.ts";
+import { fileTensors, heldShapes, turn } from "./factor-files.ts";
 import { expectKnown, type LoraEntry } from "./lora.ts";
-import { fileTensors, heldShapes, turn } from "./lora-files.ts";
-import type { Target } from "./lora-targets.ts";
 
 /** What is common to all factors of an adapter. */
 export interface FactorReading {

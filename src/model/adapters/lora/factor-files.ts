@@ -2,20 +2,10 @@
  * An adapter's matrices as PEFT's files hold them. Those of experts are held as stacks here and lie one by one, or
  * turned and side by side, in files; an embedding's A is turned.
  */
-import { embeddingName, tensorName } from "../checkpoint/adapter/keys.ts";
-import type { Parameter } from "../tensor/parameter.ts";
-import type { Target } from "./lora-targets.ts";
-
-/** A tensor of an adapter's file: a parameter or a part of one. */
-export interface AdapterTensor {
-  readonly name: string;
-  readonly shape: readonly number[];
-  readonly parameter: Parameter;
-  /** First value in the parameter. */
-  readonly start: number;
-  /** Held as a matrix of so many rows and columns, of which the file has the columns as rows. */
-  readonly turned?: readonly [rows: number, columns: number];
-}
+import { embeddingName, tensorName } from "../../../checkpoint/adapter/keys.ts";
+import type { Parameter } from "../../../tensor/parameter.ts";
+import type { AdapterTensor } from "../live-adapter.ts";
+import type { Target } from "../targets.ts";
 
 /** Name and shape of A and B as they are held: of experts (E, r, in) and (E, out, r), of embeddings (V, r), (C, r). */
 export function heldShapes(

@@ -1,7 +1,7 @@
 /** Which weights an adapter changes: names, their ends, globs and regular expressions, as PEFT takes them. */
-import { UserError } from "../errors.ts";
-import { compilePattern } from "../text/pattern/pattern.ts";
-import type { ParameterSpec } from "./architecture.ts";
+import { UserError } from "../../errors.ts";
+import { compilePattern } from "../../text/pattern/pattern.ts";
+import type { ParameterSpec } from "../architecture.ts";
 import { targetNames } from "./target-names.ts";
 
 /** A weight that can be adapted, or the experts' matrices of one name, which are adapted together. */
@@ -54,7 +54,7 @@ export function adaptable(specs: readonly ParameterSpec[]): Target[] {
 }
 
 /** Linear layers as they are when nothing is asked for: without the head, routers and routed experts. */
-const isUsual = (target: Target): boolean => target.kind === "linear" && !target.routes && !isHead(target);
+export const isUsual = (target: Target): boolean => target.kind === "linear" && !target.routes && !isHead(target);
 
 const isHead = ({ module }: Target): boolean => /(^|\.)(lm_head|embed_out|classifier|score)$/.test(module);
 
@@ -97,22 +97,19 @@ export function splitTargets(texts: readonly string[]): string[] {
 }
 
 /** What one value of `--lora-targets` chooses. Throws UserError where that is nothing, or some experts of several. */
-function chosenBy(all: readonly Target[], wanted: string): Target[] {
+function chosenBy(all: readonly Target[], wanted: string, flag: string): Target[] {
   if (wanted === "all-linear") return all.filter(isLinear);
   const matches = matcherOf(wanted);
   const chosen = all.filter(({ names }) => names.some(matches));
   if (chosen.length === 0) {
     const known = [...new Set(all.map(({ module }) => module.split(".").at(-1)!))].sort();
-    throw new UserError(
-      `--lora-targets ${wanted} matches no linear layer of this model`,
-      `there are ${known.join(", ")}`,
-    );
+    throw new UserError(`${flag} ${wanted} matches no linear layer of this model`, `there are ${known.join(", ")}`);
   }
   for (const { module, names } of chosen) {
     const left = names.find((name) => !matches(name));
     if (left !== undefined)
       throw new UserError(
-        `--lora-targets ${wanted} leaves out ${left}; the experts of one matrix are adapted together`,
+        `${flag} ${wanted} leaves out ${left}; the experts of one matrix are adapted together`,
         `name all of them: ${module.split(".").at(-1)}`,
       );
   }
@@ -120,12 +117,16 @@ function chosenBy(all: readonly Target[], wanted: string): Target[] {
 }
 
 /** The targets that are asked for, in the model's order. `undefined`: linear layers but head, routers and experts. */
-export function targetModules(specs: readonly ParameterSpec[], targets: readonly string[] | undefined): Target[] {
+export function targetModules(
+  specs: readonly ParameterSpec[],
+  targets: readonly string[] | undefined,
+  { flag = "--lora-targets", usual = isUsual }: { flag?: string; usual?: (target: Target) => boolean } = {},
+): Target[] {
   const all = adaptable(specs).filter(({ whole }) => !whole);
-  if (targets === undefined) return all.filter(isUsual);
+  if (targets === undefined) return all.filter(usual);
   if (targets.length === 0)
-    throw new UserError("--lora-targets names nothing", "name modules, or leave it out: is a shell variable unset?");
-  const chosen = new Set(targets.flatMap((wanted) => chosenBy(all, wanted)));
+    throw new UserError(`${flag} names nothing`, "name modules, or leave it out: is a shell variable unset?");
+  const chosen = new Set(targets.flatMap((wanted) => chosenBy(all, wanted, flag)));
   return all.filter((target) => chosen.has(target));
 }
 

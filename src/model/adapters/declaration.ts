@@ -1,0 +1,97 @@
+/**
+ * What a type of adapter declares: its settings, its tensors for each target and for all together, its equation, and
+ * what it folds to. declared.ts makes the type of it.
+ *
+ *   a target    a linear layer, an embedding, or the experts' matrices of one name
+ *   a part      a tensor of one target; its name in the file is `base_model.model.MODULE.PART`
+ *   shared      a tensor of all targets; its name in the file is its own
+ */
+import type { FileModule, Folded } from "../../checkpoint/adapter/format.ts";
+import type { JsonObject } from "../../json.ts";
+import type { Options, Values } from "../../method/options.ts";
+import type { MethodInfo } from "../../method/registry.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import type { ModelSizes } from "../architecture.ts";
+import type { AdaptedPlace, EmbeddingPlace, ExpertsPlace, LinearPlace } from "./live-adapter.ts";
+import type { Target } from "./targets.ts";
+
+/** What a tensor begins as; drawn by (seed, name in the file). */
+export type Beginning =
+  | "zeros"
+  | "ones"
+  /** Uniform in [-bound, bound). */
+  | { readonly uniform: number }
+  /** Normal, of this standard deviation. */
+  | { readonly normal: number }
+  | { readonly values: Float32Array }
+  /** From the weight of the target, as it lies in memory, in f32. */
+  | { readonly from: (weight: Float32Array) => Float32Array };
+
+export interface TensorSpec {
+  readonly shape: readonly number[];
+  readonly begins: Beginning;
+  /** Never trained, but saved and held: a random projection. */
+  readonly fixed?: boolean;
+}
+
+/** By part, or by name of what is shared. */
+export type TensorSpecs = Readonly<Record<string, TensorSpec>>;
+
+/** Sides of a target, as the file of an adapter tells them too. */
+export type Sides = Pick<FileModule, "module" | "into" | "out" | "transposed">;
+
+/** What is known beside a target. */
+export interface Setup<O extends Options> {
+  readonly values: Values<O>;
+  /** All of them, in the model's order. */
+  readonly targets: readonly Sides[];
+  /** Names the adapter, or the option, in messages. */
+  readonly where: string;
+  /** Unknown where a file is folded. */
+  readonly sizes?: ModelSizes;
+}
+
+/** A target in a recording, with its tensors. */
+export type Adapted<P extends AdaptedPlace, O extends Options> = P & {
+  readonly values: Values<O>;
+  readonly target: Target;
+  tensor(part: string): Tensor;
+  shared(name: string): Tensor;
+};
+
+export interface AdapterDeclaration<O extends Options> extends MethodInfo<O> {
+  /** PEFT's `peft_type`, which the file's name spells; the type's own name in capitals when left out. */
+  readonly peftType?: string;
+  /** Kinds of targets that it can change; none of a type that changes only inner tensors. */
+  readonly takes: readonly Target["kind"][];
+  /** Whether PEFT's config says `fan_in_fan_out`; else weights stored (in, out) are refused. */
+  readonly fanInFanOut?: boolean;
+  /** What is changed when nothing is asked for; every linear layer but head, routers and experts when left out. */
+  usual?(target: Target): boolean;
+  /** Names of the parts that a target may have, and of all that is shared: a file's tensors are told by them. */
+  readonly parts: readonly string[];
+  readonly sharedParts?: readonly string[];
+  /** Keys of adapter_config.json that options have; the option's own name when left out. */
+  readonly keys?: Readonly<Partial<Record<keyof O & string, string>>>;
+  /** Further keys of adapter_config.json; `written` is its target_modules. */
+  config?(setup: Setup<O>, written: readonly string[] | string): Readonly<Record<string, unknown>>;
+  /** Throws UserError for a config that asks for what is not done here. */
+  check?(json: JsonObject, where: string): void;
+  /** Throws UserError for a target that the settings do not suit. */
+  tensors(target: Sides, setup: Setup<O>): TensorSpecs;
+  shared?(setup: Setup<O>): TensorSpecs;
+  /** A linear layer's result with bias and residual, (N, in) -> (N, out). */
+  linear?(layer: Adapted<LinearPlace, O>, x: Tensor): Tensor;
+  /** The rows of experts' matrices, (N k, in) -> (N k, out). */
+  experts?(layer: Adapted<ExpertsPlace, O>, x: Tensor): Tensor;
+  /** Rows of an embedding, (N) -> (N, C). */
+  embed?(layer: Adapted<EmbeddingPlace, O>): Tensor;
+  /** Takes the place of an inner tensor, by the names of `Net.note`. */
+  note?(
+    place: Pick<AdaptedPlace, "rec" | "inputs"> & Pick<Adapted<AdaptedPlace, O>, "values" | "shared">,
+    name: string,
+    x: Tensor,
+  ): Tensor;
+  /** What a linear layer of a file folds to; left out where the change depends on the input. */
+  fold?(module: FileModule, setup: Setup<O>): Folded;
+}

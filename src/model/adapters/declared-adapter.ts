@@ -1,0 +1,120 @@
+/** An adapter of a declared type on a model: its tensors, and the type's equations over them. */
+import type { Options, Values } from "../../method/options.ts";
+import type { Parameter } from "../../tensor/parameter.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import type { Adapted, AdapterDeclaration } from "./declaration.ts";
+import type {
+  AdaptedPlace,
+  AdapterTensor,
+  EmbeddingPlace,
+  ExpertsPlace,
+  LinearPlace,
+  LiveAdapter,
+} from "./live-adapter.ts";
+import type { Target } from "./targets.ts";
+
+/** A target with its parameters by part. */
+export interface AdaptedTarget {
+  readonly target: Target;
+  readonly parts: ReadonlyMap<string, Parameter>;
+}
+
+export interface DeclaredTensors {
+  readonly targets: readonly AdaptedTarget[];
+  readonly shared: ReadonlyMap<string, Parameter>;
+}
+
+export class DeclaredAdapter<O extends Options> implements LiveAdapter {
+  readonly config: string;
+  readonly whole: ReadonlyMap<string, Parameter>;
+  readonly #declared: AdapterDeclaration<O>;
+  readonly #values: Values<O>;
+  readonly #own: DeclaredTensors;
+  readonly #byModule: ReadonlyMap<string, AdaptedTarget>;
+
+  constructor(
+    declared: AdapterDeclaration<O>,
+    values: Values<O>,
+    own: DeclaredTensors,
+    config: string,
+    whole: ReadonlyMap<string, Parameter> = new Map(),
+  ) {
+    this.#declared = declared;
+    this.#values = values;
+    this.#own = own;
+    this.#byModule = new Map(own.targets.map((one) => [one.target.module, one]));
+    this.config = config;
+    this.whole = whole;
+  }
+
+  withWhole(whole: ReadonlyMap<string, Parameter>, config: string): LiveAdapter {
+    return new DeclaredAdapter(this.#declared, this.#values, this.#own, config, whole);
+  }
+
+  stored(): AdapterTensor[] {
+    return this.tensors().map((parameter) => ({ name: parameter.name, shape: parameter.shape, parameter, start: 0 }));
+  }
+
+  tensors(): Parameter[] {
+    const { shared, targets } = this.#own;
+    const own = targets.flatMap(({ parts }) => [...parts.values()]);
+    return [...shared.values(), ...own, ...this.whole.values()];
+  }
+
+  parameters(): Parameter[] {
+    return this.tensors().filter(({ trainable }) => trainable);
+  }
+
+  free(): void {
+    for (const parameter of this.tensors()) parameter.free();
+  }
+
+  changes(module: string): boolean {
+    return this.#byModule.has(module);
+  }
+
+  linear(place: LinearPlace, x: Tensor): Tensor | undefined {
+    const layer = this.#adapted(place);
+    // A tied head does not follow an adapter of the embedding, as with PEFT.
+    return layer?.target.kind === "linear" ? this.#declared.linear?.(layer, x) : undefined;
+  }
+
+  experts(place: ExpertsPlace, x: Tensor): Tensor | undefined {
+    const layer = this.#adapted(place);
+    return layer && this.#declared.experts?.(layer, x);
+  }
+
+  embed(place: EmbeddingPlace): Tensor | undefined {
+    const layer = this.#adapted(place);
+    return layer?.target.kind === "embedding" ? this.#declared.embed?.(layer) : undefined;
+  }
+
+  note(place: Pick<AdaptedPlace, "rec" | "inputs">, name: string, x: Tensor): Tensor {
+    const { rec } = place;
+    const shared = (key: string) => rec.parameter(this.#shared(key));
+    return this.#declared.note?.({ ...place, values: this.#values, shared }, name, x) ?? x;
+  }
+
+  #shared(name: string): Parameter {
+    const parameter = this.#own.shared.get(name);
+    if (!parameter) throw new Error(`${this.#declared.name} declares no ${name}`);
+    return parameter;
+  }
+
+  #adapted<P extends AdaptedPlace>(place: P): Adapted<P, O> | undefined {
+    const found = this.#byModule.get(place.module);
+    if (!found) return undefined;
+    const { rec } = place;
+    return {
+      ...place,
+      values: this.#values,
+      target: found.target,
+      tensor: (part) => {
+        const parameter = found.parts.get(part);
+        if (!parameter) throw new Error(`${this.#declared.name} declares no ${part}`);
+        return rec.parameter(parameter);
+      },
+      shared: (name) => rec.parameter(this.#shared(name)),
+    };
+  }
+}

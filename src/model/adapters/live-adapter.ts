@@ -1,0 +1,83 @@
+/** An adapter of a loaded model, as recording, training and saving see it, whatever its type. */
+
+import type { RoutePlan } from "../../tensor/ops/router.ts";
+import type { Parameter } from "../../tensor/parameter.ts";
+import type { Recorder } from "../../tensor/recorder.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import type { Inputs } from "../architecture.ts";
+
+/** A tensor of an adapter's file: a parameter or a part of one. */
+export interface AdapterTensor {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly parameter: Parameter;
+  /** First value in the parameter. */
+  readonly start: number;
+  /** Held as a matrix of so many rows and columns, of which the file has the columns as rows. */
+  readonly turned?: readonly [rows: number, columns: number];
+}
+
+/** The place of an adapter's part in a recording. */
+export interface AdaptedPlace {
+  readonly rec: Recorder;
+  /** What the model reads: rows, tasks of rows. */
+  readonly inputs: Inputs;
+  readonly module: string;
+  /** The base's weight as it lies in memory. */
+  readonly weight: Tensor;
+}
+
+/** A linear layer of the base. */
+export interface LinearPlace extends AdaptedPlace {
+  /** The weight is (in, out). */
+  readonly transposed: boolean;
+  /** (out) */
+  readonly bias: Tensor | undefined;
+  /** What the layer's result is added to. */
+  readonly residual: Tensor | undefined;
+  /** W x + b of any input (N, in). */
+  product(x: Tensor): Tensor;
+  /** The same with the residual, in one kernel. */
+  whole(x: Tensor): Tensor;
+  /** Adds the residual, if there is one. */
+  finish(y: Tensor): Tensor;
+}
+
+/** A stack of experts' matrices. */
+export interface ExpertsPlace extends AdaptedPlace {
+  readonly plan: RoutePlan;
+  /** Rows (N k, in), sorted by expert, each times its expert's matrix. */
+  product(x: Tensor): Tensor;
+}
+
+/** An embedding. */
+export interface EmbeddingPlace extends AdaptedPlace {
+  /** Rows of any table (V, C): (N) -> (N, C), with the row that takes no gradient. */
+  rows(table: Tensor): Tensor;
+}
+
+export interface LiveAdapter {
+  /** The text of adapter_config.json. */
+  readonly config: string;
+  /** What takes the place of whole weights of the base, by their names there: biases and saved modules. */
+  readonly whole: ReadonlyMap<string, Parameter>;
+  /** The same adapter with other weights held whole. */
+  withWhole(whole: ReadonlyMap<string, Parameter>, config: string): LiveAdapter;
+  /** Everything that the adapter's file holds. */
+  stored(): AdapterTensor[];
+  /** What is held on the GPU of it. */
+  tensors(): Parameter[];
+  /** What is trained of it. */
+  parameters(): Parameter[];
+  free(): void;
+  /** Whether it changes what a module gives. */
+  changes(module: string): boolean;
+  /** A linear layer's result (N, out); undefined where the base's own is right. */
+  linear(place: LinearPlace, x: Tensor): Tensor | undefined;
+  /** As `linear` of a stack of experts. */
+  experts(place: ExpertsPlace, x: Tensor): Tensor | undefined;
+  /** As `linear` of an embedding. */
+  embed(place: EmbeddingPlace): Tensor | undefined;
+  /** Takes the place of an inner tensor, by the names of `Net.note`; x itself where it does not. */
+  note(place: Pick<AdaptedPlace, "rec" | "inputs">, name: string, x: Tensor): Tensor;
+}

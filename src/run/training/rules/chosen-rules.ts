@@ -1,0 +1,80 @@
+/** The update rules that options of a training ask for. */
+import type { Checkpoint } from "../../../checkpoint/checkpoint.ts";
+import type { Read } from "../../../checkpoint/lineage/input.ts";
+import { openPlain } from "../../../checkpoint/open.ts";
+import type { Values } from "../../../method/options.ts";
+import type { Model } from "../../../model/model.ts";
+import type { UpdateRule } from "../update-rule.ts";
+import type { RULES } from "./options.ts";
+import { QuadraticPenalty } from "./quadratic-penalty.ts";
+import { softMasks } from "./soft-mask.ts";
+import { UnitScales } from "./unit-scales.ts";
+import { matchValues, readValues, spread, type Wanted } from "./weight-values.ts";
+
+type RuleOptions = Values<typeof RULES>;
+
+/** Files that options of rules name; headers are read. */
+export interface RuleFiles {
+  readonly masks: readonly Checkpoint[];
+  readonly importance: Checkpoint | undefined;
+}
+
+/** Opens what the options name. Throws UserError. */
+export async function openRuleFiles({ softmask = [], penalty_importance }: RuleOptions): Promise<RuleFiles> {
+  const masks: Checkpoint[] = [];
+  for (const file of softmask) masks.push(await openPlain(file));
+  return {
+    masks,
+    importance: penalty_importance === undefined ? undefined : await openPlain(penalty_importance),
+  };
+}
+
+/** The files, for lineage. */
+export const readOf = ({ masks, importance }: RuleFiles): Read[] => [
+  ...masks.map((checkpoint) => ({ checkpoint, role: "softmask" })),
+  ...(importance ? [{ checkpoint: importance, role: "penalty_importance" }] : []),
+];
+
+export const closeRuleFiles = ({ masks, importance }: RuleFiles): void => {
+  for (const file of [...masks, importance]) file?.close();
+};
+
+const IMPORTANCE: Wanted = {
+  flag: "--penalty-importance",
+  what: "importances",
+  most: Number.POSITIVE_INFINITY,
+  hint: "measure some of this model: bun run evaluate MODEL --data FILE --probe fisher --fisher-save FILE",
+};
+
+/**
+ * The rules, those that change the gradient before those that bound the step. What follows them in a training, such as
+ * an average, sees the bounded step. Throws UserError for files that do not fit the model.
+ */
+export async function chosenRules(
+  { options, seed, info }: { readonly options: RuleOptions; readonly seed: number; info(text: string): void },
+  model: Model,
+  files: RuleFiles,
+): Promise<UpdateRule[]> {
+  const rules: UpdateRule[] = [];
+  if (options.penalty_weight !== undefined) rules.push(await penalty(options.penalty_weight, model, files, info));
+  if (files.masks.length > 0) {
+    const scales = await softMasks(model, files.masks);
+    rules.push(new UnitScales(model.gpu, scales, { name: "softmask", apply: options.softmask_apply, seed }));
+    const others = model.trainable().length - scales.length;
+    if (others > 0) info(`--softmask masks ${scales.length} weights; the ${others} others move freely`);
+  }
+  return rules;
+}
+
+async function penalty(weight: number, model: Model, { importance: file }: RuleFiles, info: (text: string) => void) {
+  const parameters = model.trainable();
+  const found = file ? matchValues(model, file, IMPORTANCE) : [];
+  const rule = new QuadraticPenalty(model.gpu, parameters, { weight, weighed: file !== undefined });
+  for (const values of found) {
+    const own = await readValues(file!, values, IMPORTANCE);
+    rule.set(values.parameter, values.start, spread(own, values.entry.shape, values.shape));
+  }
+  const free = parameters.length - new Set(found.map(({ parameter }) => parameter)).size;
+  if (file && free > 0) info(`${IMPORTANCE.flag} ${file.ref} says nothing of ${free} weights, which move freely`);
+  return rule;
+}

@@ -1,0 +1,164 @@
+/**
+ * What holds for every declared type of adapter: a new one leaves the model as it is; each gradient is the slope of the
+ * loss; what is written reads to the same bytes of logits; what it folds to runs as it does; its tensors are all that
+ * it holds on the GPU.
+ */
+import { afterAll, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { applyAdapter } from "../../../src/checkpoint/adapter/adapter.ts";
+import type { Checkpoint } from "../../../src/checkpoint/checkpoint.ts";
+import { open, openPlain } from "../../../src/checkpoint/open.ts";
+import { collate } from "../../../src/data/batch.ts";
+import { UserError } from "../../../src/errors.ts";
+import { bindDefaults } from "../../../src/method/bind.ts";
+import { loadMethods } from "../../../src/method/registry.ts";
+import type { AdapterType } from "../../../src/model/adapters/contract.ts";
+import { Model } from "../../../src/model/model.ts";
+import { saveModel } from "../../../src/model/save.ts";
+import { crossEntropyObjective } from "../../../src/run/training/cross-entropy.ts";
+import { Program, profileOf } from "../../../src/tensor/program.ts";
+import { Recorder } from "../../../src/tensor/recorder.ts";
+import { sharedGpu } from "../../support/gpu.ts";
+import { logitsOf } from "../../support/logits.ts";
+import { normals } from "../../support/random.ts";
+import { TINY_TEXT } from "../../support/tiny-models.ts";
+
+const gpu = await sharedGpu();
+const made = mkdtempSync(join(tmpdir(), "ingot-adapters-"));
+afterAll(() => rmSync(made, { recursive: true }));
+
+const MODELS = ["llama with llama3 scaling and biases", "gpt2"];
+
+/** Settings for matrices of 24 and 40 columns, where the defaults are for large ones. */
+const SMALL: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {};
+
+/** Types that begin as another model than the base. */
+const CHANGES_AT_FIRST = new Set<string>();
+
+const BATCH = collate(
+  [
+    [1, 5, 7, 2, 9, 36, 0, 3, 3, 12, 30],
+    [4, 8, 15, 16, 23, 30, 4, 8, 15, 2, 2],
+  ].map((row, i) => [{ ids: Int32Array.from(row), labels: Int32Array.from(row), group: 0, place: `${i}` }]),
+  { buckets: "none" },
+);
+
+const types = (await loadMethods("adapter")).filter(({ format }) => format !== undefined);
+const bases = new Map<string, Checkpoint>();
+for (const name of MODELS) {
+  const fresh = await Model.fresh(gpu, TINY_TEXT[name]!, name, { seed: 4 });
+  for (const [i, { parameter }] of fresh.stored.entries())
+    if (parameter.shape.length === 1)
+      parameter.write(normals(i, parameter.size, 0.3, /norm|ln_/.test(parameter.name) ? 1 : 0));
+  const at = join(made, name.replaceAll(" ", "-"));
+  const files = new Map([["config.json", new TextEncoder().encode(JSON.stringify(TINY_TEXT[name]))]]);
+  await saveModel(fresh, `${at}/`, { files, lineage: [] });
+  fresh.free();
+  bases.set(name, await open(at));
+}
+
+const choiceOf = (type: AdapterType) => ({ type: bindDefaults(type, SMALL[type.name]), seed: 1, base: "base" });
+
+/** The model with a new adapter; undefined where the type has no form for the base. */
+async function adapted(type: AdapterType, base: Checkpoint): Promise<Model | undefined> {
+  try {
+    return await Model.load(gpu, base, { adapter: choiceOf(type) });
+  } catch (error) {
+    if (error instanceof UserError && error.message.includes("stored (in, out)")) return undefined;
+    throw error;
+  }
+}
+
+/** The loss, and with `backward` the gradients of it. */
+async function lossProgram(model: Model, backward: boolean): Promise<Program> {
+  const objective = crossEntropyObjective(model);
+  const rec = new Recorder(profileOf(gpu));
+  const recorded = objective.record(rec, BATCH, "");
+  rec.output("loss", recorded.metrics.loss!);
+  if (backward) rec.backward(recorded.backward);
+  const program = await Program.compile(gpu, rec);
+  objective.fill(program, BATCH, objective.counted(BATCH, ""), "");
+  return program;
+}
+
+/** Throws where a gradient is not the slope of the loss along it. */
+async function checkGradients(model: Model): Promise<void> {
+  const trained = await lossProgram(model, true);
+  trained.run({ accumulate: 0 });
+  const program = await lossProgram(model, false);
+  const lossAt = async () => {
+    program.run();
+    return (await program.read("loss"))[0]!;
+  };
+  for (const parameter of model.trainable()) {
+    const gradient = await gpu.readFloats(parameter.gradient, parameter.size);
+    const values = await gpu.readFloats(parameter.buffer, parameter.size);
+    const length = Math.hypot(...gradient);
+    expect(length).toBeGreaterThan(0);
+    const moved = async (by: number) => {
+      parameter.write(values.map((x, i) => x + (by * gradient[i]!) / length));
+      return lossAt();
+    };
+    const step = Math.min(0.03, 0.003 / length);
+    const slope = ((await moved(step)) - (await moved(-step))) / (2 * step);
+    parameter.write(values);
+    const error = Math.abs(slope - length) / Math.max(length, 0.02);
+    if (!(error < 0.015)) throw new Error(`${parameter.name}: ${length} by the gradient, ${slope} by differences`);
+  }
+  trained.free();
+  program.free();
+}
+
+const close = (found: Float32Array, wanted: Float32Array, tolerance: number) => {
+  const most = wanted.reduce((a, x) => Math.max(a, Math.abs(x)), 0);
+  for (const [i, x] of found.entries()) expect(Math.abs(x - wanted[i]!) / most).toBeLessThan(tolerance);
+};
+
+test.each(types.flatMap(({ name }) => MODELS.map((base) => [name, base] as const)))(
+  "%s on %s",
+  async (name, ref) => {
+    const type = types.find((one) => one.name === name)!;
+    const base = bases.get(ref)!;
+    const plain = await Model.load(gpu, base);
+    const before = await logitsOf(gpu, plain, BATCH);
+    plain.free();
+    gpu.pool.trim();
+    const empty = gpu.pool.allocated;
+    const model = await adapted(type, base);
+    if (!model) return;
+
+    const held = [...model.parameters.values(), ...model.adapter!.tensors()];
+    const bytes = held.reduce((sum, { bytes: own }) => sum + own, 0);
+    const rounded = held.reduce((sum, { bytes: own }) => sum + Math.max(256, 2 ** Math.ceil(Math.log2(own))), 0);
+    const allocated = gpu.pool.allocated - empty;
+    expect([allocated >= bytes, allocated <= rounded]).toEqual([true, true]);
+
+    if (!CHANGES_AT_FIRST.has(name)) close(await logitsOf(gpu, model, BATCH), before, 2e-5);
+    for (const [i, parameter] of model.trainable().entries()) {
+      const values = await gpu.readFloats(parameter.buffer, parameter.size);
+      const noise = normals(i, parameter.size, 0.1);
+      parameter.write(values.map((x, at) => x + noise[at]!));
+    }
+    await checkGradients(model);
+    const wanted = await logitsOf(gpu, model, BATCH);
+    expect(wanted.every((x, i) => Math.abs(x - before[i]!) < 1e-6)).toBe(false);
+    const at = join(made, `${name}-${MODELS.indexOf(ref)}`);
+    await saveModel(model, `${at}/`, { files: new Map(), lineage: [] });
+    model.free();
+
+    const adapter = await openPlain(at);
+    const again = await Model.load(gpu, base, { adapter: { ...choiceOf(type), from: adapter } });
+    expect(await logitsOf(gpu, again, BATCH)).toEqual(wanted);
+    expect(JSON.parse(again.adapter!.config).peft_type).toBe(type.peftType);
+    again.free();
+    if (type.format!.fold) {
+      const merged = await Model.load(gpu, await applyAdapter(base, adapter));
+      close(await logitsOf(gpu, merged, BATCH), wanted, 5e-5);
+      merged.free();
+    }
+    adapter.close();
+  },
+  60_000,
+);
