@@ -120,7 +120,7 @@ function tokensOf({ row, place }: LocatedRow, options: EncodeOptions): Tokens[] 
   if (row.form === "pair")
     throw new UserError(
       `${place}: a pair of texts is for a model that makes vectors of texts; this one reads text`,
-      "train with --loss infonce, evaluate with --metric mrr; or name columns, --columns prompt=COLUMN,completion=COLUMN",
+      "take an encoder for them; or read other columns: --columns prompt=COLUMN,completion=COLUMN",
     );
   if (row.form === "example") {
     throw new UserError(`${place}: the row is for a classifier; a language model reads text or tokens`);

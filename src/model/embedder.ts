@@ -97,7 +97,7 @@ export function longestOf(model: Named): number | undefined {
   const most = isObject(found) ? found.max_seq_length : undefined;
   if (most === undefined || most === null) return undefined;
   if (typeof most !== "number" || !Number.isInteger(most) || most < 1)
-    throw new UserError(`${model.ref}: ${LENGTH} has a max_seq_length of ${show(String(most))}`, "give --max-length");
+    throw new UserError(`${model.ref}: ${LENGTH} has a max_seq_length of ${show(String(most))}`, "write the most tokens of a text there");
   return most;
 }
 
@@ -187,8 +187,8 @@ function largest(
 }
 
 /**
- * An encoder as an embedder. Its tensors have the names of the bare encoder, as sentence-transformers has them; those of
- * heads are carried through. Throws UserError for an architecture that is no encoder of texts.
+ * An encoder as an embedder. Its tensors have the names of the bare encoder, as sentence-transformers has them; those
+ * of heads are carried through. Throws UserError for an architecture that is no encoder of texts.
  */
 export function asEmbedder(
   architecture: Architecture,

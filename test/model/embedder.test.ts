@@ -1,4 +1,4 @@
-/** Encoders as embedders: vectors and their comparison against float64, names of tensors, files of sentence-transformers. */
+/** Encoders as embedders: vectors and their loss against float64, names of tensors, files of sentence-transformers. */
 import { afterAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

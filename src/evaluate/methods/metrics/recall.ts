@@ -1,6 +1,6 @@
 /**
- * Share of first texts whose second one is among the nearest: of all second texts and negatives of the group, each once,
- * by their cosine. Of texts that are equally near the second one comes last.
+ * Share of first texts whose second one is among the nearest: of all second texts and negatives of the group, each
+ * once, by their cosine. Of texts that are equally near the second one comes last.
  */
 import { defineMetric } from "../../../run/measuring/metric.ts";
 import { meanOfPairs } from "../../measures/pairs.ts";
