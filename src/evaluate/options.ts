@@ -148,4 +148,31 @@ export const PERMUTATION = {
   },
 } as const satisfies Options;
 
+/** Options of `evaluate lifelong`. */
+export const LIFELONG = {
+  expert: {
+    type: "string[]",
+    value: "FILE",
+    help: "log of a learner of one task alone, for relative performance and sample efficiency; may be given several times",
+  },
+  reference: {
+    type: "'evaluation' | 'training'",
+    default: "evaluation",
+    help: "what later tests of a task are held against: the first test after its last training, or the end of that training",
+  },
+  normalize: {
+    type: "'task' | 'run'",
+    default: "task",
+    help: "performances go from 0 to 100 within those of each task, or of all tasks together",
+  },
+  range: { type: "number[]", value: "LOW,HIGH", help: "performances that are 0 and 100, in place of those found" },
+  terminal: { type: "0 < number <= 1", default: 0.1, value: "SHARE", help: "share of a block that is its end" },
+  smooth: {
+    type: "0 <= number <= 1",
+    default: 0.2,
+    value: "SHARE",
+    help: "width of the window that smooths learning curves, as a share of their length",
+  },
+} as const satisfies Options;
+
 export type EvaluateOptions = Values<typeof EVALUATE>;

@@ -112,6 +112,16 @@ const FILES: Readonly<Record<string, string>> = {
   "evolve.yml":
     "genome:\n  models: [a, b]\n  base_model: base\n  merge_method: dare_ties\n  layer_granularity: 1\n" +
     "tasks:\n  - {name: sums, weight: -1, metric: loss}\n",
+  "life.jsonl": jsonl([
+    { block: 0, type: "test", task: "sums", performance: 0.1 },
+    { block: 1, type: "train", task: "words", performance: 0.4 },
+    { block: 1, type: "train", task: "words", performance: 0.8 },
+    { block: 2, type: "test", task: "sums", performance: 0.2 },
+    { block: 2, type: "test", task: "words", performance: 0.8 },
+    { block: 3, type: "train", task: "sums", performance: 0.9 },
+    { block: 4, type: "test", task: "words", performance: 0.6 },
+  ]),
+  "alone.jsonl": jsonl([{ block: 0, type: "train", task: "sums", performance: 0.8 }]),
   "questions.jsonl": jsonl([{ text: "2+2=", right: 0 }]),
   "task.yml":
     "task: sums\noutput_type: multiple_choice\ndataset_path: json\n" +
