@@ -97,7 +97,10 @@ export function longestOf(model: Named): number | undefined {
   const most = isObject(found) ? found.max_seq_length : undefined;
   if (most === undefined || most === null) return undefined;
   if (typeof most !== "number" || !Number.isInteger(most) || most < 1)
-    throw new UserError(`${model.ref}: ${LENGTH} has a max_seq_length of ${show(String(most))}`, "write the most tokens of a text there");
+    throw new UserError(
+      `${model.ref}: ${LENGTH} has a max_seq_length of ${show(String(most))}`,
+      "write the most tokens of a text there",
+    );
   return most;
 }
 
