@@ -22,7 +22,7 @@ export const method = defineMetric({
     duplicates: true,
     unscoredRows: true,
     otherGroups: "it is measured over whatever rows it is given",
-    perfectModel: "vectors are compared, and nothing is predicted",
+    perfectModel: true,
   },
   value: (rows) => meanOfPairs(rows, ({ rank }) => 1 / rank),
 });

@@ -22,7 +22,7 @@ export const method = defineMetric({
     duplicates: true,
     unscoredRows: true,
     otherGroups: "it is measured over whatever rows it is given",
-    perfectModel: "vectors are compared, and nothing is predicted",
+    perfectModel: true,
   },
   value: (rows, { values }) => meanOfPairs(rows, ({ rank }) => (rank <= values.recall_k ? 1 : 0)),
 });
