@@ -19,6 +19,8 @@ interface Rows {
   readonly length: number;
   /** Positions that the loss counts. */
   readonly counted: number;
+  /** (B) the position of each row's group among the groups of data; -1 of a row that holds several. */
+  readonly tasks: Int32Array;
 }
 
 /**
@@ -81,7 +83,10 @@ export function collate(bins: readonly (readonly Sequence[])[], { pad = 0, bucke
     }
   }
   const packed = bins.some((bin) => bin.length > 1);
-  return { rows, length, ids, labels, segments, positions, lengths, packed, counted, documents };
+  const taskOf = ([first, ...more]: readonly Sequence[]) =>
+    more.every(({ group }) => group === first?.group) ? (first?.group ?? 0) : -1;
+  const tasks = Int32Array.from(bins, taskOf);
+  return { rows, length, ids, labels, segments, positions, lengths, packed, counted, documents, tasks };
 }
 
 /**
@@ -147,6 +152,8 @@ export interface PairsBatch extends TextsBatch {
    * it is no wrong answer.
    */
   readonly apart: Float32Array;
+  /** (B + candidates): the task of every text. */
+  readonly textTasks: Int32Array;
 }
 
 /** A batch for a classifier. */
@@ -172,6 +179,8 @@ export type ExampleInput = NumbersInput | { readonly tokens: Sentences } | { rea
 
 interface Labelled {
   readonly label: number;
+  /** Position of its group among the groups of data; 0 when left out. */
+  readonly group?: number;
   readonly place?: string;
 }
 
@@ -191,24 +200,35 @@ export function stackExamples(examples: readonly StackedExample[]): ExampleBatch
     length: 1,
     counted: examples.length,
     labels: Int32Array.from(examples, ({ label }) => label),
+    tasks: Int32Array.from(examples, ({ group = 0 }) => group),
     places: examples.flatMap(({ place }) => place ?? []),
   };
   const texts = examples.flatMap((example) => ("tokens" in example ? [example.tokens] : []));
   if (texts.length === examples.length) return { ...common, ...stackTexts(texts) };
   const pairs = examples.flatMap((example) => ("pair" in example ? [example.pair] : []));
-  if (pairs.length === examples.length) return { ...common, ...stackPairs(pairs) };
+  if (pairs.length === examples.length) return { ...common, ...stackPairs(pairs, common.tasks) };
   const numbers = examples.flatMap((example) => ("x" in example ? [example] : []));
   if (numbers.length === examples.length) return { ...common, ...stackNumbers(numbers) };
   throw new RangeError(`${texts.length} of ${examples.length} examples are texts, ${pairs.length} are pairs`);
 }
 
-/** The example of most tokens; of numbers the first. Of pairs one with most negatives, all texts the longest. */
-export function largestExample(examples: readonly StackedExample[]): StackedExample {
+/** The example of most tokens; of numbers the first. */
+export const largestExample = <E extends StackedExample>(examples: readonly E[]): E =>
+  examples.reduce((a, b) => (tokensIn(b) > tokensIn(a) ? b : a));
+
+/** An example as large as any, for planning: of pairs with as many negatives as any has, all texts the longest. */
+export function plannedExample(examples: readonly StackedExample[]): StackedExample {
   const pairs = examples.flatMap((example) => ("pair" in example ? [example.pair] : []));
-  if (pairs.length === 0) return examples.reduce((a, b) => (tokensIn(b) > tokensIn(a) ? b : a));
+  if (pairs.length === 0) return largestExample(examples);
   const longest = pairs.flatMap(textsIn).reduce((a, b) => (b.ids.length > a.ids.length ? b : a));
   const most = pairs.reduce((count, { negatives }) => Math.max(count, negatives.length), 0);
   return { pair: { first: longest, second: longest, negatives: Array<Sentences>(most).fill(longest) }, label: 0 };
+}
+
+/** All numbers that an example is made of, but its label. */
+export function arraysIn(example: ExampleInput): (Int32Array | Float32Array)[] {
+  if ("pair" in example) return textsIn(example.pair).flatMap(({ ids, types }) => [ids, types]);
+  return "tokens" in example ? [example.tokens.ids, example.tokens.types] : [example.x];
 }
 
 /** The texts of a pair, its negatives last. */
@@ -237,7 +257,8 @@ const ALIKE = -1e9;
 
 function stackPairs(
   pairs: readonly PairInput[],
-): Omit<PairsBatch, keyof LabelledRows | "places"> & { labels: Int32Array } {
+  tasks: Int32Array,
+): Omit<PairsBatch, keyof LabelledRows> & { labels: Int32Array } {
   const seconds = [...pairs.map(({ second }) => second), ...pairs.flatMap(({ negatives }) => negatives)];
   const names = seconds.map(({ ids }) => ids.join());
   const apart = new Float32Array(pairs.length * seconds.length); // (B, candidates)
@@ -247,7 +268,9 @@ function stackPairs(
   }
   const labels = Int32Array.from(pairs, (_, i) => i);
   const texts = stackTexts([...pairs.map(({ first }) => first), ...seconds]);
-  return { ...texts, candidates: seconds.length, apart, labels };
+  const ofNegatives = pairs.flatMap(({ negatives }, i) => negatives.map(() => tasks[i]!));
+  const textTasks = Int32Array.of(...tasks, ...tasks, ...ofNegatives);
+  return { ...texts, candidates: seconds.length, apart, textTasks, labels };
 }
 
 function stackNumbers(examples: readonly NumbersInput[]): Pick<NumbersBatch, "shape" | "x"> {

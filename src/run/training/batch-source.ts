@@ -1,11 +1,13 @@
 /** Batches of a training, for language models and classifiers alike: what comes next, and where the order stands. */
 import {
+  arraysIn,
   collate,
   type ExampleBatch,
-  largestExample,
+  type NumbersBatch,
+  type NumbersInput,
+  plannedExample,
   stackExamples,
   type TokenBatch,
-  textsIn,
 } from "../../data/batch.ts";
 import { loadSequences, type SequenceData } from "../../data/dataset.ts";
 import { type Example, type ExampleReader, loadExamples } from "../../data/examples.ts";
@@ -40,7 +42,7 @@ export async function tokenBatches(
 }
 
 /** A digest of the data, by which a state knows them again. */
-const digestOf = (arrays: readonly (Int32Array | Float32Array)[]): string =>
+export const digestOf = (arrays: readonly (Int32Array | Float32Array)[]): string =>
   arrays
     .reduce((hash, { buffer, byteOffset, byteLength }) => {
       return BigInt(Bun.hash.xxHash64(new Uint8Array(buffer, byteOffset, byteLength), hash));
@@ -103,11 +105,6 @@ export async function exampleBatches(
   return stackedBatches(examples, names, order);
 }
 
-function arraysOf(example: Example): (Int32Array | Float32Array)[] {
-  if ("pair" in example) return textsIn(example.pair).flatMap(({ ids, types }) => [ids, types]);
-  return "tokens" in example ? [example.tokens.ids, example.tokens.types] : [example.x];
-}
-
 /** Examples that are in memory, in batches. `names` are those of their groups. */
 export function stackedBatches(
   examples: readonly Example[],
@@ -118,11 +115,11 @@ export function stackedBatches(
     const rows = examples.filter((example) => example.group === group).length;
     return { name, rows, lengths: new Int32Array(rows).fill(1) };
   });
-  const largest = largestExample(examples);
+  const largest = plannedExample(examples);
   const plan = new BatchOrder({
     ...order,
     groups: counts,
-    digest: digestOf(examples.flatMap((example) => [...arraysOf(example), Int32Array.of(example.label)])),
+    digest: digestOf(examples.flatMap((example) => [...arraysIn(example), Int32Array.of(example.label)])),
   });
   return {
     examples,
@@ -135,6 +132,27 @@ export function stackedBatches(
     },
     state: () => plan.state(),
     load: (state, what) => plan.load(state, what),
+  };
+}
+
+/** Examples of numbers that are in memory, in batches of a new order every epoch. */
+export function numberBatches(
+  examples: readonly (NumbersInput & Example)[],
+  batchSize: number,
+  seed: number,
+): BatchSource<NumbersBatch> {
+  const source = stackedBatches(examples, ["rows"], { batchSize, seed });
+  const numbers = (batch: ExampleBatch): NumbersBatch => {
+    if ("x" in batch) return batch;
+    throw new TypeError("examples of numbers became texts");
+  };
+  return {
+    ...source,
+    largest: () => numbers(source.largest()),
+    async next() {
+      const { batch, epoch } = await source.next();
+      return { batch: numbers(batch), epoch };
+    },
   };
 }
 
