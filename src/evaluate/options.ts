@@ -55,6 +55,19 @@ export const EVALUATE = {
     help: "factor of the measured model's logits before they are mixed",
     value: "S",
   },
+  mix_with_sharpness: {
+    type: "number > 0",
+    default: 1,
+    needs: "with",
+    help: "factor of the logits of the model of --with before they are mixed",
+    value: "S",
+  },
+  mix_gate: {
+    type: "string",
+    needs: "with",
+    help: "gate of merge gate, which weighs the model of --with for every input, in place of --mix-weight and both factors",
+    value: "FILE",
+  },
   attack: {
     type: "string",
     kind: "attack",

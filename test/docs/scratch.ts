@@ -44,6 +44,8 @@ const MADE = `
 bun run data addition --digits 1 --size 12 -o rows.jsonl
 bun run data modular --size 12 -o other.jsonl
 bun run data blobs --size 64 -o blobs.jsonl
+bun run train --init mlp.json --data blobs.jsonl --steps 2 -o plain
+bun run train --init mlp.json --data blobs.jsonl --steps 2 --adversarial --seed 1 -o hardened
 bun run data facts --people 4 --forget-share 0.25 --size 8 -o facts.jsonl
 bun run data facts --people 4 --forget-share 0.25 --part forget --size 8 -o forget.jsonl
 bun run data facts --people 4 --forget-share 0.25 --part retain --size 8 -o retain.jsonl
@@ -96,6 +98,7 @@ const FILES: Readonly<Record<string, string>> = {
   "chain.yml":
     "name: both\nmerge_method: linear\nmodels:\n  - {model: a, parameters: {weight: 1}}\n  - {model: b, parameters: {weight: 1}}\n" +
     "---\nmerge_method: slerp\nbase_model: both\nmodels: [{model: both}, {model: base}]\nparameters: {t: 0.3}\n",
+  "families.yml": "romance: {fr: math/, es: code/}\ngermanic: [a/]\n",
   "evolve.yml":
     "genome:\n  models: [a, b]\n  base_model: base\n  merge_method: dare_ties\n  layer_granularity: 1\n" +
     "tasks:\n  - {name: sums, weight: -1, metric: loss}\n",
