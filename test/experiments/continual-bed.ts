@@ -56,7 +56,8 @@ async function layOut(lab: Lab, { stream, config }: Bed, seed: number): Promise<
 /** Runs methods one after the other on one stream; undefined for one that refuses the bed, with its reason on stderr. */
 export function runBed(bed: Bed, seed: number, methods: readonly string[]): Promise<Map<string, BedRun>> {
   return inLab(async (lab) => {
-    const usual = `${await layOut(lab, bed, seed)} --seed ${seed} --save-every 0 --json -q --overwrite -o out.safetensors`;
+    const common = "--save-every 0 --json -q --overwrite -o out.safetensors";
+    const usual = `${await layOut(lab, bed, seed)} --seed ${seed} ${common}`;
     const found = new Map<string, BedRun>();
     for (const method of methods) {
       const line = `${usual} ${bed.line} --method ${method} ${bed.settings?.[method] ?? ""}`;
