@@ -25,8 +25,9 @@ export interface Bed {
 /** What one method does on a bed. */
 export interface BedRun {
   readonly metrics: ContinualMetrics;
-  /** Bytes that the method keeps beside the model. */
+  /** Bytes on the GPU that the method keeps beside the model, and rows that it keeps of tasks that are over. */
   readonly memory: number;
+  readonly rows: number;
   /** Of the whole command. */
   readonly seconds: number;
 }
@@ -34,50 +35,77 @@ export interface BedRun {
 interface AdaptResult {
   readonly metrics: Readonly<Partial<Record<Bed["score"], ContinualMetrics>>>;
   readonly memory: Readonly<Record<string, number>>;
+  readonly buffer?: number;
 }
 
 const words = (line: string) => line.split(" ").filter((word) => word !== "");
 
-/** Writes the stream and the config of a seed; gives the options that name them. */
-async function layOut(lab: Lab, { stream, config }: Bed, seed: number): Promise<string> {
-  const made = await runScript("data", [...words(stream(seed)), "--seed", `${seed}`, "-q", "-o", "stream"], lab.folder);
-  if (made.code !== 0) throw new Error(made.err);
-  writeFileSync(join(lab.folder, "config.json"), JSON.stringify(config));
-  const files = (folder: string) => {
-    const names = readdirSync(join(lab.folder, folder)).filter((name) => name.endsWith(".jsonl"));
-    return names
-      .sort((a, b) => Number(a.match(/\d+/)) - Number(b.match(/\d+/)))
-      .map((name) => `${folder}/${name}`)
-      .join(",");
-  };
-  return `--init config.json --tasks ${files("stream")} --eval-tasks ${files("stream/test")}`;
+/** A stream of a seed and the runs of `adapt` on it, one after the other. */
+export class BedLab {
+  readonly #lab: Lab;
+  readonly #bed: Bed;
+  readonly #seed: number;
+  /** Names of the files of tasks, in their order. */
+  readonly #tasks: readonly string[];
+
+  private constructor(lab: Lab, bed: Bed, seed: number, tasks: readonly string[]) {
+    this.#lab = lab;
+    this.#bed = bed;
+    this.#seed = seed;
+    this.#tasks = tasks;
+  }
+
+  get tasks(): number {
+    return this.#tasks.length;
+  }
+
+  /** Makes the stream and lets `work` run on it. */
+  static on<T>(bed: Bed, seed: number, work: (lab: BedLab) => Promise<T>): Promise<T> {
+    return inLab(async (lab) => {
+      const argv = [...words(bed.stream(seed)), "--seed", `${seed}`, "-q", "-o", "stream"];
+      const made = await runScript("data", argv, lab.folder);
+      if (made.code !== 0) throw new Error(made.err);
+      writeFileSync(join(lab.folder, "config.json"), JSON.stringify(bed.config));
+      const tasks = readdirSync(join(lab.folder, "stream")).filter((name) => name.endsWith(".jsonl"));
+      tasks.sort((a, b) => Number(a.match(/\d+/)) - Number(b.match(/\d+/)));
+      return work(new BedLab(lab, bed, seed, tasks));
+    });
+  }
+
+  /** Learns the stream, or one of its tasks; undefined, with the reason on stderr, where the method refuses the bed. */
+  async run(method: string, options = "", task?: number): Promise<BedRun | undefined> {
+    const tasks = task === undefined ? this.#tasks : [this.#tasks[task]!];
+    const files = (folder: string) => tasks.map((name) => `${folder}/${name}`).join(",");
+    const data = `--init config.json --tasks ${files("stream")} --eval-tasks ${files("stream/test")}`;
+    const common = `--seed ${this.#seed} --save-every 0 --json -q --overwrite -o out.safetensors`;
+    const line = `${data} ${common} ${this.#bed.line} --method ${method} ${options}`;
+    const began = performance.now();
+    const { code, text, err } = await runScript("adapt", words(line), this.#lab.folder);
+    if (code === 2) process.stderr.write(`${method} refuses this bed: ${err}`);
+    else if (code !== 0) throw new Error(`adapt ${line}\n${err}`);
+    if (code !== 0) return undefined;
+    const result = JSON.parse(text) as AdaptResult;
+    return {
+      metrics: result.metrics[this.#bed.score]!,
+      memory: Object.values(result.memory).reduce((sum, bytes) => sum + bytes, 0),
+      rows: result.buffer ?? 0,
+      seconds: (performance.now() - began) / 1000,
+    };
+  }
 }
 
-/** Runs methods one after the other on one stream; undefined for one that refuses the bed, with its reason on stderr. */
-export function runBed(bed: Bed, seed: number, methods: readonly string[]): Promise<Map<string, BedRun>> {
-  return inLab(async (lab) => {
-    const common = "--save-every 0 --json -q --overwrite -o out.safetensors";
-    const usual = `${await layOut(lab, bed, seed)} --seed ${seed} ${common}`;
+/** Runs methods on one stream; those that refuse the bed are left out. */
+export const runBed = (bed: Bed, seed: number, methods: readonly string[]): Promise<Map<string, BedRun>> =>
+  BedLab.on(bed, seed, async (lab) => {
     const found = new Map<string, BedRun>();
     for (const method of methods) {
-      const line = `${usual} ${bed.line} --method ${method} ${bed.settings?.[method] ?? ""}`;
-      const began = performance.now();
-      const { code, text, err } = await runScript("adapt", words(line), lab.folder);
-      if (code === 2) process.stderr.write(`${method} refuses this bed: ${err}`);
-      else if (code !== 0) throw new Error(`adapt ${line}\n${err}`);
-      if (code !== 0) continue;
-      const result = JSON.parse(text) as AdaptResult;
-      found.set(method, {
-        metrics: result.metrics[bed.score]!,
-        memory: Object.values(result.memory).reduce((sum, bytes) => sum + bytes, 0),
-        seconds: (performance.now() - began) / 1000,
-      });
+      const run = await lab.run(method, bed.settings?.[method]);
+      if (run) found.set(method, run);
     }
     return found;
   });
-}
 
-const COLUMNS = ["average", "forgetting", "forward transfer", "memory, kB", "time / seq"] as const;
+const COLUMNS = ["average", "forgetting", "forward transfer", "memory, kB", "rows kept", "time / seq"] as const;
 
 /** The figures of a bed's table, by method and column. Those that a method does not have are left out. */
 export function bedFigures(runs: ReadonlyMap<string, BedRun>, score: Bed["score"]): Record<string, number> {
@@ -86,11 +114,12 @@ export function bedFigures(runs: ReadonlyMap<string, BedRun>, score: Bed["score"
   const put = (row: string, column: (typeof COLUMNS)[number], value: number | undefined) => {
     if (value !== undefined) figures[`${row}: ${column}`] = value;
   };
-  for (const [method, { metrics, memory, seconds: own }] of runs) {
+  for (const [method, { metrics, memory, rows, seconds: own }] of runs) {
     put(method, "average", metrics.average);
     put(method, "forgetting", metrics.forgetting);
     put(method, "forward transfer", metrics.forward_transfer);
     put(method, "memory, kB", memory / 1000);
+    put(method, "rows kept", rows);
     put(method, "time / seq", seconds && own / seconds);
   }
   const average = (method: string) => runs.get(method)?.metrics.average;
