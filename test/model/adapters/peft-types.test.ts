@@ -1,0 +1,139 @@
+/** What types of PEFT fold to, in plain arithmetic over their tensors. */
+import { expect, test } from "bun:test";
+import { isRowPatch, type Patch } from "../../../src/checkpoint/checkpoint.ts";
+import { loadMethod } from "../../../src/method/registry.ts";
+import { twoFactors } from "../../../src/model/adapters/two-factors.ts";
+import { normals } from "../../support/random.ts";
+
+type Shapes = Readonly<Record<string, readonly number[]>>;
+
+/** Tensors of these shapes with drawn values. */
+const drawn = (shapes: Shapes) =>
+  new Map(
+    Object.entries(shapes).map(([name, shape], i) => [
+      name,
+      {
+        shape,
+        values: normals(
+          i + 1,
+          shape.reduce((all, side) => all * side, 1),
+        ),
+      },
+    ]),
+  );
+
+/** W (out, in), and what it becomes. */
+async function folded(name: string, json: object, [out, into]: readonly [number, number], shapes: Shapes) {
+  const { format } = await loadMethod("adapter", name);
+  const tensors = drawn(shapes);
+  const tensor = (part: string) => tensors.get(part)!;
+  const module = { module: "m", into, out, transposed: false, tensor, shared: tensor };
+  const [found] = await format!.fold!(JSON.parse(JSON.stringify(json)), "here", [module]);
+  const weight = normals(99, out * into);
+  const result = applied(found!.weight!, weight, into);
+  const at = (part: string, row: number, column: number) => tensor(part).values[row * tensor(part).shape[1]! + column]!;
+  return { weight, result, at, values: (part: string) => tensor(part).values };
+}
+
+function applied(patch: Patch, weight: Float32Array, into: number): Float32Array {
+  const result = weight.slice();
+  if (isRowPatch(patch)) {
+    // In two parts, as chunks are.
+    patch.change(result.subarray(0, into), 0);
+    patch.change(result.subarray(into), 1);
+    return result;
+  }
+  for (let at = 0; at < result.length; at++) {
+    let sum = 0;
+    for (let r = 0; r < patch.rank; r++)
+      sum += patch.b[Math.floor(at / into) * patch.rank + r]! * patch.a[r * into + (at % into)]!;
+    result[at]! += patch.scale * sum;
+  }
+  return result;
+}
+
+const sum = (count: number, value: (k: number) => number): number =>
+  Array.from({ length: count }, (_, k) => value(k)).reduce((a, b) => a + b, 0);
+
+test("VeRA: b B d A of the first rows and columns", async () => {
+  const shapes = {
+    "base_model.vera_A": [2, 3],
+    "base_model.vera_B": [4, 2],
+    vera_lambda_b: [4],
+    vera_lambda_d: [2],
+  };
+  const { weight, result, at, values } = await folded("vera", { r: 2 }, [4, 3], shapes);
+  const [b, d] = [values("vera_lambda_b"), values("vera_lambda_d")];
+  for (const [place, found] of result.entries()) {
+    const [o, i] = [Math.floor(place / 3), place % 3];
+    const change = sum(2, (r) => b[o]! * at("base_model.vera_B", o, r) * d[r]! * at("base_model.vera_A", r, i));
+    expect(found).toBeCloseTo(weight[place]! + change, 5);
+  }
+});
+
+test("LoHa: an entry-wise product of two products", async () => {
+  const shapes = { hada_w1_a: [4, 2], hada_w1_b: [2, 3], hada_w2_a: [4, 2], hada_w2_b: [2, 3] };
+  const { weight, result, at } = await folded("loha", { r: 2, alpha: 6 }, [4, 3], shapes);
+  for (const [place, found] of result.entries()) {
+    const [o, i] = [Math.floor(place / 3), place % 3];
+    const side = (k: number) => sum(2, (r) => at(`hada_w${k}_a`, o, r) * at(`hada_w${k}_b`, r, i));
+    expect(found).toBeCloseTo(weight[place]! + 3 * side(1) * side(2), 4);
+  }
+});
+
+test.each([
+  ["whole", { r: 4, alpha: 2 }, { lokr_w1: [2, 2], lokr_w2: [3, 4] }],
+  [
+    "low-rank",
+    { r: 1, alpha: 1, decompose_both: true, decompose_factor: 4 },
+    {
+      lokr_w1_a: [2, 1],
+      lokr_w1_b: [1, 4],
+      lokr_w2_a: [3, 1],
+      lokr_w2_b: [1, 2],
+    },
+  ],
+  ["low-rank second", { r: 1, alpha: 1 }, { lokr_w1: [2, 2], lokr_w2_a: [3, 1], lokr_w2_b: [1, 4] }],
+] as const)("LoKr: a Kronecker product, %s", async (_, json, shapes) => {
+  const [out, into] = [6, 8];
+  const { weight, result, at } = await folded("lokr", json, [out, into], shapes);
+  const sides: Shapes = shapes;
+  const factor = (name: string, row: number, column: number) =>
+    sides[name] ? at(name, row, column) : at(`${name}_a`, row, 0) * at(`${name}_b`, 0, column);
+  const rows = (name: string) => (sides[name] ?? sides[`${name}_a`])![0]!;
+  const columns = (name: string) => (sides[name] ?? sides[`${name}_b`])![1]!;
+  const [b, d] = [rows("lokr_w2"), columns("lokr_w2")];
+  expect([rows("lokr_w1") * b, columns("lokr_w1") * d]).toEqual([out, into]);
+  for (const [place, found] of result.entries()) {
+    const [o, i] = [Math.floor(place / into), place % into];
+    const first = factor("lokr_w1", Math.floor(o / b), Math.floor(i / d));
+    const change = (json.alpha / json.r) * first * factor("lokr_w2", o % b, i % d);
+    expect(found).toBeCloseTo(weight[place]! + change, 5);
+  }
+});
+
+test("two factors of a size, as LyCORIS takes them", () => {
+  const cases = [
+    [256, -1, [16, 16]],
+    [128, -1, [8, 16]],
+    [127, -1, [1, 127]],
+    [24, -1, [4, 6]],
+    [128, 4, [4, 32]],
+    [24, 8, [8, 3]],
+    [24, 5, [4, 6]],
+    [250, 20, [10, 25]],
+  ] as const;
+  for (const [size, factor, wanted] of cases)
+    expect([size, factor, twoFactors(size, factor)]).toEqual([size, factor, wanted]);
+});
+
+test.each([
+  ["vera", { save_projection: false }, "was saved without its projections"],
+  ["vera", { rank_pattern: { q: 1 } }, "rank_pattern"],
+  ["loha", { alpha_pattern: { q: 1 } }, "alpha_pattern"],
+  ["loha", { use_khatri_rao: true }, "use_khatri_rao"],
+  ["lokr", { r: 0 }, "expected"],
+] as const)("%s refuses %j", async (name, json, message) => {
+  const { format } = await loadMethod("adapter", name);
+  await expect(format!.fold!(JSON.parse(JSON.stringify(json)), "here", [])).rejects.toThrow(message);
+});
