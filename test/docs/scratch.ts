@@ -98,6 +98,7 @@ const FILES: Readonly<Record<string, string>> = {
   "chain.yml":
     "name: both\nmerge_method: linear\nmodels:\n  - {model: a, parameters: {weight: 1}}\n  - {model: b, parameters: {weight: 1}}\n" +
     "---\nmerge_method: slerp\nbase_model: both\nmodels: [{model: both}, {model: base}]\nparameters: {t: 0.3}\n",
+  "families.yml": "romance: {fr: math/, es: code/}\ngermanic: [a/]\n",
   "evolve.yml":
     "genome:\n  models: [a, b]\n  base_model: base\n  merge_method: dare_ties\n  layer_granularity: 1\n" +
     "tasks:\n  - {name: sums, weight: -1, metric: loss}\n",
