@@ -51,8 +51,8 @@ function recordExamples(rec: Recorder, batch: ExampleBatch, prefix: string): Inp
 function tasksOf({ tasks }: Batch): Int32Array {
   if (tasks.includes(-1))
     throw new UserError(
-      "--pack puts rows of several groups together, and this adapter asks for the task of each",
-      "leave out --pack",
+      "rows of several groups are packed together, and this adapter asks for the task of each",
+      "leave them unpacked",
     );
   return tasks;
 }

@@ -1,7 +1,8 @@
 /** What types of PEFT fold to, in plain arithmetic over their tensors. */
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { isRowPatch, type Patch } from "../../../src/checkpoint/checkpoint.ts";
 import { loadMethod } from "../../../src/method/registry.ts";
+import { cayleyOnHost, neumannWeights, skewOnHost } from "../../../src/model/adapters/rotations.ts";
 import { twoFactors } from "../../../src/model/adapters/two-factors.ts";
 import { normals } from "../../support/random.ts";
 
@@ -127,7 +128,55 @@ test("two factors of a size, as LyCORIS takes them", () => {
     expect([size, factor, twoFactors(size, factor)]).toEqual([size, factor, wanted]);
 });
 
+describe("OFT", () => {
+  const sides = { "oft_R.weight": [2, 1] };
+  const settings = { r: 0, oft_block_size: 2, num_cayley_neumann_terms: 5 };
+
+  test.each([true, false])("turns pairs of inputs; a power series: %p", async (use_cayley_neumann) => {
+    const { weight, result, values } = await folded("oft", { ...settings, use_cayley_neumann }, [2, 4], sides);
+    for (const [place, found] of result.entries()) {
+      const [o, k] = [Math.floor(place / 4), place % 4];
+      const q = values("oft_R.weight")[Math.floor(k / 2)]!;
+      // Of Q = q [[0, 1], [-1, 0]]: the series of (I + Q)(I - Q)^-1, or (I - Q)(I + Q)^-1.
+      const same = use_cayley_neumann ? 1 - 2 * q ** 2 + q ** 4 : (1 - q ** 2) / (1 + q ** 2);
+      const other = use_cayley_neumann ? 2 * q - 2 * q ** 3 : (-2 * q) / (1 + q ** 2);
+      const first = k - (k % 2);
+      const pair = [weight[o * 4 + first]!, weight[o * 4 + first + 1]!];
+      const wanted = k === first ? same * pair[0]! + other * pair[1]! : same * pair[1]! - other * pair[0]!;
+      expect(found).toBeCloseTo(wanted, 4);
+    }
+  });
+
+  test("the exact transform is a rotation, by R (I + Q) = I - Q", () => {
+    const q = skewOnHost(normals(5, 6, 2), 4);
+    expect(skewOnHost(Float32Array.of(1, 2, 3, 4, 5, 6), 4).slice(0, 8)).toEqual(
+      Float64Array.of(0, 1, 2, 3, -1, 0, 4, 5),
+    );
+    const r = cayleyOnHost(q, 4);
+    const at = (m: Float64Array, i: number, j: number) => m[i * 4 + j]!;
+    const one = (i: number, j: number) => (i === j ? 1 : 0);
+    for (let i = 0; i < 4; i++)
+      for (let j = 0; j < 4; j++) {
+        expect(sum(4, (k) => at(r, i, k) * at(r, j, k))).toBeCloseTo(one(i, j), 10);
+        expect(sum(4, (k) => at(r, i, k) * (one(k, j) + at(q, k, j)))).toBeCloseTo(one(i, j) - at(q, i, j), 10);
+      }
+  });
+
+  test("terms of the series, as PEFT counts them", () => {
+    expect([1, 2, 3, 4, 5, 6].map(neumannWeights)).toEqual([
+      [1],
+      [1, 2],
+      [1, 2, 2, 1],
+      [1, 2, 2, 1],
+      [1, 2, 2, 2, 1],
+      [1, 2, 2, 2, 2, 1],
+    ]);
+  });
+});
+
 test.each([
+  ["oft", { oft_block_size: 2 }, "use_cayley_neumann"],
+  ["oft", { oft_block_size: 2, use_cayley_neumann: true, coft: true }, "coft"],
   ["vera", { save_projection: false }, "was saved without its projections"],
   ["vera", { rank_pattern: { q: 1 } }, "rank_pattern"],
   ["loha", { alpha_pattern: { q: 1 } }, "alpha_pattern"],

@@ -2,9 +2,9 @@
  * LoHa: the change is an entry-wise product of two low-rank matrices, W + s (A1 B1) * (A2 B2), of rank up to r^2.
  *
  * Hyeon-Woo et al. (FedPara), ICLR 2022, https://arxiv.org/abs/2108.06098; LyCORIS, https://arxiv.org/abs/2309.14859;
- * in PEFT's form (peft/tuners/loha). The product is computed as one of rank r^2: entry (i, j) of the inner side is row i
- * of B1 times row j of B2, of the outer side column i of A1 times column j of A2, so no matrix of the weight's size is
- * made.
+ * in PEFT's form (peft/tuners/loha). The product is computed as one of rank r^2: row (i, j) of the inner side is row i
+ * of B1 times row j of B2, column (i, j) of the outer one column i of A1 times column j of A2. So no matrix of the
+ * weight's size is made.
  */
 import { mul } from "../../../tensor/ops/elementwise.ts";
 import { linear } from "../../../tensor/ops/linear.ts";

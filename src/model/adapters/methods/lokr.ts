@@ -2,9 +2,9 @@
  * LoKr: the change is a Kronecker product, W + s (C x D), with C (a, c), D (b, d), a b outputs and c d inputs; a factor
  * is a low-rank product itself where that is smaller.
  *
- * Yeh et al. (LyCORIS), ICLR 2024, https://arxiv.org/abs/2309.14859, section 3; KronA, https://arxiv.org/abs/2212.10650;
- * in PEFT's form (peft/tuners/lokr): C is zero at first. The product is made in a recording as large as the weight;
- * `--recompute` keeps it for one layer at a time.
+ * Yeh et al. (LyCORIS), ICLR 2024, https://arxiv.org/abs/2309.14859, section 3; KronA,
+ * https://arxiv.org/abs/2212.10650; in PEFT's form (peft/tuners/lokr): C is zero at first. The product is
+ * made in a recording as large as the weight; `--recompute` keeps it for one layer at a time.
  */
 
 import type { HostTensor } from "../../../checkpoint/adapter/format.ts";
