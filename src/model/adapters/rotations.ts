@@ -1,8 +1,9 @@
 /** Rotations from skew matrices, as PEFT's OFT makes them: recorded for training, on the host for folding. */
 
-import { blockProduct } from "../../tensor/ops/blocks.ts";
-import { add, mul, scale } from "../../tensor/ops/elementwise.ts";
+import { blockProduct, turnBlocks } from "../../tensor/ops/blocks.ts";
+import { add, mul, scale, sub } from "../../tensor/ops/elementwise.ts";
 import { gather } from "../../tensor/ops/gather.ts";
+import { inverse } from "../../tensor/ops/inverse.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 
@@ -53,6 +54,17 @@ export function neumannCayley(rec: Recorder, q: Tensor, terms: number): Tensor {
   }
   return sum;
 }
+
+/** (I - S)(I + S)^-1 = 2 (I + S)^-1 - I of skew blocks (E, side, side). */
+export function cayley(rec: Recorder, s: Tensor): Tensor {
+  const [, side = 0] = s.shape;
+  const one = Float32Array.from({ length: side * side }, (_, at) => (at % (side + 1) === 0 ? 1 : 0));
+  const identity = rec.constant(one, [1, side, side], `identity of ${s.label}`);
+  return sub(rec, scale(rec, inverse(rec, add(rec, s, identity)), 2), identity);
+}
+
+/** (D - D^T) / 2 of blocks (E, side, side). */
+export const skewPart = (rec: Recorder, d: Tensor): Tensor => scale(rec, sub(rec, d, turnBlocks(rec, d)), 0.5);
 
 /** Matrices of f64 on the host, row by row. */
 type Matrix = Float64Array;

@@ -4,6 +4,7 @@
  */
 import type { Recorder } from "../recorder.ts";
 import { expectShape, type Tensor } from "../tensor.ts";
+import { gather } from "./gather.ts";
 import { dispatch, groupedLinear } from "./moe.ts";
 
 interface Order {
@@ -65,4 +66,32 @@ export function timesBlocks(rec: Recorder, x: Tensor, matrices: Tensor): Tensor 
   const sorted = dispatch(rec, rec.reshape(x, [tokens, k]), { tokens, k: 1, ...there });
   const y = groupedLinear(rec, sorted, matrices, { tokens, k: 1, experts: blocks, offsets }, { transposed: true });
   return rec.reshape(dispatch(rec, y, { tokens, k: 1, ...back }), [rows, blocks * n]);
+}
+
+/** Rows (N, U w) of U stretches of equal width, of which stretch order[i] comes at place i. */
+export function reorder(rec: Recorder, x: Tensor, order: readonly number[]): Tensor {
+  const units = order.length;
+  const [rows = 0, columns = 0] = x.shape;
+  const width = columns / units;
+  const tokens = rows * units;
+  const back: number[] = [];
+  for (const [i, from] of order.entries()) back[from] = i;
+  const list = (of: readonly number[]) =>
+    constantOf(rec, `(${rows}) times ${of.join()}`, () =>
+      Uint32Array.from({ length: tokens }, (_, at) => Math.floor(at / units) * units + of[at % units]!),
+    );
+  const plan = { tokens, k: 1, slots: list(order), places: list(back) };
+  return rec.reshape(dispatch(rec, rec.reshape(x, [tokens, width]), plan), x.shape);
+}
+
+/** (E, N, N) with rows as columns. */
+export function turnBlocks(rec: Recorder, x: Tensor): Tensor {
+  const [blocks = 0, n = 0] = x.shape;
+  const cells = n * n;
+  const places = Int32Array.from({ length: blocks * cells }, (_, at) => {
+    const cell = at % cells;
+    return (cell % n) * n + Math.floor(cell / n);
+  });
+  const flat = rec.reshape(x, [blocks, cells]);
+  return rec.reshape(gather(rec, flat, rec.constant(places, [blocks, cells], `places of ${x.label}`)), x.shape);
 }

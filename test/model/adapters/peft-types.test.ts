@@ -174,7 +174,45 @@ describe("OFT", () => {
   });
 });
 
+test.each([1, 2, 3])("BOFT: s W M^T, M a product of %d butterflies, by whole matrices", async (factors) => {
+  const [out, into, side, blocks] = [3, 16, 4, 4];
+  const json = { boft_block_size: side, boft_block_num: 0, boft_n_butterfly_factor: factors };
+  const shapes = { boft_R: [factors, blocks, side, side], boft_s: [out, 1] };
+  const { weight, result, values } = await folded("boft", json, [out, into], shapes);
+  type Rows = number[][];
+  const times = (a: Rows, b: Rows): Rows =>
+    a.map((row) => b[0]!.map((_, j) => sum(b.length, (k) => row[k]! * b[k]![j]!)));
+  const turned = (a: Rows): Rows => a[0]!.map((_, j) => a.map((row) => row[j]!));
+  const identity = Array.from({ length: into }, (_, i) => Array.from({ length: into }, (_, j) => (i === j ? 1 : 0)));
+  let m: Rows = identity;
+  for (let f = 0; f < factors; f++) {
+    // In stretches of half a block, of every 2^f blocks the even ones come first.
+    const chunk = 2 * 2 ** f;
+    const sorted = Array.from({ length: chunk }, (_, i) => i).sort((a, b) => (a % 2) - (b % 2) || a - b);
+    const order = Array.from({ length: into }, (_, i) => {
+      const unit = Math.floor(i / 2);
+      return (unit - (unit % chunk) + sorted[unit % chunk]!) * 2 + (i % 2);
+    });
+    const p = order.map((from) => identity[from]!);
+    const b = identity.map((row) => row.map(() => 0));
+    for (let e = 0; e < blocks; e++) {
+      const r = values("boft_R").subarray((f * blocks + e) * side * side);
+      const s = Float64Array.from({ length: side * side }, (_, at) => {
+        const [i, j] = [Math.floor(at / side), at % side];
+        return 0.5 * (r[i * side + j]! - r[j * side + i]!);
+      });
+      for (const [at, x] of cayleyOnHost(s, side).entries())
+        b[e * side + Math.floor(at / side)]![e * side + (at % side)] = x;
+    }
+    m = times(times(times(p, b), turned(p)), m);
+  }
+  const w = Array.from({ length: out }, (_, o) => [...weight.subarray(o * into, (o + 1) * into)]);
+  const wanted = times(w, turned(m)).flatMap((row, o) => row.map((x) => values("boft_s")[o]! * x));
+  for (const [i, x] of wanted.entries()) expect(result[i]!).toBeCloseTo(x, 4);
+});
+
 test.each([
+  ["boft", { boft_block_size: 4, boft_block_num: 4 }, "do not say how inputs are cut"],
   ["oft", { oft_block_size: 2 }, "use_cayley_neumann"],
   ["oft", { oft_block_size: 2, use_cayley_neumann: true, coft: true }, "coft"],
   ["vera", { save_projection: false }, "was saved without its projections"],
@@ -184,5 +222,8 @@ test.each([
   ["lokr", { r: 0 }, "expected"],
 ] as const)("%s refuses %j", async (name, json, message) => {
   const { format } = await loadMethod("adapter", name);
-  await expect(format!.fold!(JSON.parse(JSON.stringify(json)), "here", [])).rejects.toThrow(message);
+  const tensor = () => ({ shape: [], values: new Float32Array() });
+  const module = { module: "m", into: 8, out: 8, transposed: false, tensor, shared: tensor };
+  const modules = name === "boft" ? [module] : [];
+  await expect(format!.fold!(JSON.parse(JSON.stringify(json)), "here", modules)).rejects.toThrow(message);
 });
