@@ -53,7 +53,10 @@ export function readRun(file: string): Run {
   const end = events.findLast(({ event }) => event === "end");
   const options = start && isObject(start.options) ? start.options : undefined;
   if (!start || !options || options.tasks === undefined || typeof start.method !== "string")
-    throw new UserError(`${file} is not the log of a stream of tasks`, "bun run adapt --tasks ... --log run.log writes one");
+    throw new UserError(
+      `${file} is not the log of a stream of tasks`,
+      "bun run adapt --tasks ... --log run.log writes one",
+    );
   if (end?.ok !== true || !isObject(end.metrics))
     throw new UserError(`${file}: the run did not come to its end`, "finish it, or leave it out");
   const configuration = Object.fromEntries(Object.entries(options).filter(([name]) => !BESIDES.has(name)));
