@@ -4,8 +4,8 @@
  *
  *   L = weight sum over layers of mean over masked tokens and channels of (W' x - W x)^2
  *
- * W' is the layer with the adapter, of any type; x is what both read in the same pass. Masked are the tokens of prompts,
- * and all tokens of groups that are named. Linear layers count; embeddings and experts do not.
+ * W' is the layer with the adapter, of any type; x is what both read in the same pass. Masked are the tokens of
+ * prompts, and all tokens of groups that are named. Linear layers count; embeddings and experts do not.
  */
 import { type Batch, isTokens } from "../../data/batch.ts";
 import { targetsOf } from "../../data/targets.ts";

@@ -1,7 +1,7 @@
 /**
- * Rows that are sometimes shown without their prompt, so that answers are learnt with and without a condition: condition
- * dropping, as in Ho and Salimans 2022, https://arxiv.org/abs/2207.12598. Of a prompt its first token stays, so that
- * every token of the answer has one before it.
+ * Rows that are sometimes shown without their prompt, so that answers are learnt with and without a condition:
+ * condition dropping, as in Ho and Salimans 2022, https://arxiv.org/abs/2207.12598. Of a prompt its first token stays,
+ * so that every token of the answer has one before it.
  */
 import { collate, type TokenBatch } from "../../data/batch.ts";
 import { Random } from "../../data/random.ts";
