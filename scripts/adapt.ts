@@ -1,28 +1,34 @@
 #!/usr/bin/env bun
 /**
- * Work with adapters as values: take one out of a fine-tune, combine several, change their rank.
+ * Learn one task after another, train an adapter, or work with adapters as values.
  *
+ *   bun run adapt model/ --tasks a.jsonl,b.jsonl --method er -o out/
  *   bun run adapt extract math/ --base base/ --rank 16 -o math-lora/
  *   bun run adapt combine math-lora/ code-lora/ --method ties-svd --weight 0.6,0.4 -o both-lora/
  */
-import { COMBINE, EXTRACT, RESIZE } from "../src/adapt/options.ts";
+import { ADAPT, COMBINE, EXTRACT, RESIZE } from "../src/adapt/options.ts";
 import { command, script } from "../src/cli/script.ts";
-import { UserError } from "../src/errors.ts";
-import { didYouMean } from "../src/method/nearest.ts";
 
 await script({
   name: "adapt",
-  about: "Work with adapters as values: take one out of a fine-tune, combine several, change their rank.",
-  args: "<command>",
+  about: "Learn one task after another, or train an adapter; take adapters out of fine-tunes, combine and resize them.",
+  args: "[model]",
   examples: [
+    "bun run adapt model/ --tasks a.jsonl,b.jsonl --method er --eval-split 0.1 --epochs 3 -o out/",
+    "bun run adapt model/ --data rows.jsonl --steps 100 -o adapter/",
     "bun run adapt extract math/ --base base/ --rank 16 -o math-lora/",
     "bun run adapt resize math-lora/ --rank 4 -o smaller-lora/",
     "bun run adapt combine math-lora/ code-lora/ --method svd --weight 0.6,0.4 -o both-lora/",
   ],
-  methods: "adapt",
-  output: "none",
-  options: {},
-  essentials: [],
+  methods: "continual",
+  defaultMethod: "seq",
+  output: "checkpoint",
+  options: ADAPT,
+  essentials: ["tasks", "eval_tasks", "eval_split", "data", "steps", "epochs", "lr", "lora", "resume"],
+  notes: `--tasks learns one task after the other; --steps or --epochs, --lr and --schedule are those of each task. After every task
+the model is scored on all of them: --log has the scores line by line, --json the whole matrix R with its metrics. --eval-data are rows
+that no task is about. The same command with --resume continues at any step of any task. Without --tasks, --data trains an adapter,
+LoRA unless another is named.`,
   commands: {
     extract: command({
       about: "Take an adapter out of a fine-tune and its base: low-rank changes, and what else changed whole.",
@@ -62,8 +68,5 @@ await script({
       run: async (context) => (await import("../src/adapt/commands/resize.ts")).resize(context),
     }),
   },
-  run: async ({ args: [command] }) => {
-    const hint = didYouMean(command!, ["extract", "combine", "resize"]) ?? "adapt --help lists the commands";
-    throw new UserError(`unknown command ${command}`, hint);
-  },
+  run: async (context) => (await import("../src/adapt/command.ts")).adapt(context),
 });

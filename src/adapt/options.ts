@@ -1,6 +1,7 @@
 /** Options of the `adapt` script's sub-commands. */
 import { type Dtype, dtypeWord } from "../checkpoint/dtype.ts";
 import type { Options } from "../method/options.ts";
+import { RUN } from "../run/training/options.ts";
 
 /** Types of an adapter's matrices by their option. */
 export const DTYPES: Readonly<Record<string, Dtype>> = { f32: "F32", bf16: "BF16", f16: "F16" };
@@ -76,3 +77,21 @@ export const EXTRACT = {
   skip_undecomposable: { type: "boolean", help: "leave out changed tensors that no adapter can hold, with a warning" },
   ...DTYPE,
 } as const satisfies Options;
+
+/** Which tasks a model learns one after the other, and what is measured. */
+export const STREAM = {
+  tasks: {
+    type: "string[]",
+    value: "FILE",
+    help: "tasks to learn one after the other, in this order: files of rows, or NAME=FILE, separated by commas",
+  },
+  eval_tasks: {
+    type: "string[]",
+    value: "FILE",
+    needs: "tasks",
+    help: "held-out rows of each task, by the names of --tasks; or --eval-split. The task's own rows when left out",
+  },
+} as const satisfies Options;
+
+/** Options of `adapt` itself: those of every script that trains, and those of streams. */
+export const ADAPT = { ...RUN, ...STREAM } as const satisfies Options;

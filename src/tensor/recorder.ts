@@ -9,6 +9,7 @@ import { spanGroups } from "../gpu/grid.ts";
 import type { AdapterProfile } from "./adapter-profile.ts";
 import { Gradients } from "./gradients.ts";
 import type { Parameter } from "./parameter.ts";
+import { dynamic, type Step, type StepParam, type Target } from "./step.ts";
 import {
   bytesOf,
   type ElementType,
@@ -22,31 +23,7 @@ import {
   viewOf,
 } from "./tensor.ts";
 
-/** A number that is set at every run of the program rather than when it is recorded. */
-export interface Dynamic {
-  readonly dynamic: string;
-}
-export const dynamic = (name: string): Dynamic => ({ dynamic: name });
-
-export type StepParam = number | Dynamic;
-
-/** One dispatch: what runs, on what. */
-export interface Step {
-  readonly kernel: string;
-  readonly flags?: readonly string[];
-  readonly constants?: Readonly<Record<string, number>>;
-  readonly bind: Readonly<Record<string, Tensor>>;
-  readonly params?: Readonly<Record<string, StepParam>>;
-  /** Invocations along x, folded over y where they exceed the limit; or exact workgroups. */
-  readonly invocations?: number;
-  readonly groups?: readonly [number, number?, number?];
-}
-
-/** Where to put a gradient: the kernel writes when `accumulate` is 0 and adds when it is 1. */
-export interface Target {
-  readonly into: Tensor;
-  readonly accumulate: StepParam;
-}
+export { type Dynamic, dynamic, type Step, type StepParam, type Target } from "./step.ts";
 
 /** Name of the dynamic value that is 0 in the first micro-batch of a step and 1 in the others. */
 export const ACCUMULATE = "accumulate";
@@ -68,6 +45,7 @@ export class Recorder {
   readonly constants: { readonly tensor: Tensor; readonly data: Float32Array | Int32Array | Uint32Array }[] = [];
   readonly #parameters = new Map<Parameter, Tensor>();
   readonly #gradients: Gradients;
+  #standIns: ReadonlyMap<Parameter, Parameter> | undefined;
   #tape: TapeEntry[] = [];
   #taping: boolean;
 
@@ -137,8 +115,23 @@ export class Recorder {
     return tensor;
   }
 
+  /**
+   * Records with other weights in the place of some: the same model as it was before, for a teacher that shares all
+   * that is not trained.
+   */
+  standingIn<T>(others: ReadonlyMap<Parameter, Parameter>, record: () => T): T {
+    const before = this.#standIns;
+    this.#standIns = others;
+    try {
+      return record();
+    } finally {
+      this.#standIns = before;
+    }
+  }
+
   /** The weights of a parameter. They need a gradient when the parameter is trainable. */
-  parameter(parameter: Parameter): Tensor {
+  parameter(given: Parameter): Tensor {
+    const parameter = this.#standIns?.get(given) ?? given;
     let tensor = this.#parameters.get(parameter);
     if (!tensor) {
       tensor = this.#tensor(parameter.shape, parameter.dtype, parameter.name, "parameter", parameter.place);

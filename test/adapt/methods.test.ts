@@ -1,7 +1,7 @@
 /** Kinds of combination: laws that all keep, and each against plain arithmetic. PEFT's numbers are in test/golden. */
 import { describe, expect, test } from "bun:test";
 import type { CombineMethod, Part } from "../../src/adapt/contract.ts";
-import { sharedBasis } from "../../src/adapt/methods/knots.ts";
+import { sharedBasis } from "../../src/adapt/methods/combinations/knots.ts";
 import { bindDefaults } from "../../src/method/bind.ts";
 import { loadMethod, loadMethods } from "../../src/method/registry.ts";
 import { hostProduct } from "../../src/tensor/linear-algebra/leading-svd.ts";

@@ -33,7 +33,7 @@ export async function tokenBatches(
 }
 
 /** A digest of the data, by which a state knows them again. */
-const digestOf = (arrays: readonly (Int32Array | Float32Array)[]): string =>
+export const digestOf = (arrays: readonly (Int32Array | Float32Array)[]): string =>
   arrays
     .reduce((hash, { buffer, byteOffset, byteLength }) => {
       return BigInt(Bun.hash.xxHash64(new Uint8Array(buffer, byteOffset, byteLength), hash));

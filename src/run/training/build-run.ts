@@ -32,7 +32,7 @@ export interface BuiltRun<B> {
 }
 
 /** Norms and biases do not decay, unless --decay-all says so. */
-const decaysOf = (all: boolean) => (parameter: Parameter) => all || parameter.shape.length > 1;
+export const decaysOf = (all: boolean) => (parameter: Parameter) => all || parameter.shape.length > 1;
 
 /**
  * Builds the run on a device that computes nothing, for a dry run: no weight is read and no memory is taken. A
@@ -171,10 +171,10 @@ function describeOutput<B, D extends TrainingData<B>>(
   context: RunContext,
   technique: Technique<B, D>,
   { opened, start, saved, folder, ruleFiles }: OpenedRun,
-  { data, steps }: ReadRun<D>,
+  { data, steps }: Partial<Pick<ReadRun<D>, "data" | "steps">>,
 ): Omit<RunOutput, "writer"> {
   const { options } = context;
-  const read = [...start.read, ...readOf(ruleFiles), ...(technique.read?.(data) ?? [])];
+  const read = [...start.read, ...readOf(ruleFiles), ...((data && technique.read?.(data)) ?? [])];
   const inputs = read.map(({ checkpoint: { ref, headerSha256 } }) => ({ ref, digest: headerSha256 }));
   if (saved) checkInputs(saved.progress, inputs, folder!);
   const lineage = runLineage(context, technique, { read, others: start.others, steps });
@@ -211,7 +211,7 @@ export async function prepareOutput<B, D extends TrainingData<B>>(
   context: RunContext,
   technique: Technique<B, D>,
   opened: OpenedRun,
-  read: ReadRun<D>,
+  read: Partial<Pick<ReadRun<D>, "data" | "steps">>,
   model: Model,
 ): Promise<RunOutput> {
   const { options, out } = context;

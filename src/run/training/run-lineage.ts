@@ -10,9 +10,14 @@ export function runLineage(
     read,
     others,
     steps,
-  }: { readonly read: readonly Read[]; readonly others: Parameters<typeof lineageOf>[3]; readonly steps: number },
+  }: {
+    readonly read: readonly Read[];
+    readonly others: Parameters<typeof lineageOf>[3];
+    /** Undefined of several trainings: their options say how long they are. */
+    readonly steps?: number | undefined;
+  },
 ) {
-  const without = new Set([...read.map(({ role }) => role), "init", "epochs"]);
+  const without = new Set([...read.map(({ role }) => role), "init", ...(steps === undefined ? [] : ["epochs"])]);
   const options = Object.fromEntries(Object.entries(context.chosen).filter(([name]) => !without.has(name)));
   const step = {
     script,
@@ -22,7 +27,7 @@ export function runLineage(
     options: {
       ...options,
       ...(options.patience === undefined ? {} : { eval_every: context.options.eval_every }),
-      steps,
+      ...(steps === undefined ? {} : { steps }),
     },
     seed: context.seed,
   };

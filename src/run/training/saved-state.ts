@@ -12,11 +12,12 @@ import { openPlain } from "../../checkpoint/open.ts";
 import { createWriter } from "../../checkpoint/write/write.ts";
 import { UserError } from "../../errors.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
+import type { Json } from "../../json.ts";
 import type { Model } from "../../model/model.ts";
 import { saveModel } from "../../model/save.ts";
 import type { WatchState } from "./held-out-watch.ts";
 import { type Found, foreignIn, OPTIMIZER, replaceState, wholeStates } from "./state-folder.ts";
-import type { SavedTraining, StateTensor, TrainingProgress } from "./training-state.ts";
+import type { HostStateTensor, SavedTraining, StateTensor, TrainingProgress } from "./training-state.ts";
 
 /** Of training.json; states of others are refused. */
 export const VERSION = 3;
@@ -29,7 +30,12 @@ export interface Progress extends WatchState {
   /** Digests of the headers of the checkpoints that it read. */
   readonly inputs: readonly string[];
   readonly training: TrainingProgress;
+  /** Of several trainings in a row: the steps of those that are over, and what else the row of them knows. */
+  readonly row?: { readonly steps: number; readonly state: Json };
 }
+
+/** Steps that are done, of all trainings in a row. */
+const stepsIn = ({ training, row }: Progress): number => (row?.steps ?? 0) + training.step;
 
 export interface SavedRun {
   readonly progress: Progress;
@@ -51,7 +57,7 @@ export async function saveState(
     lineage,
   }: {
     readonly model: Model;
-    readonly tensors: readonly StateTensor[];
+    readonly tensors: readonly (StateTensor | HostStateTensor)[];
     readonly progress: Progress;
     readonly files: ReadonlyMap<string, Uint8Array>;
     readonly lineage: readonly LineageEntry[];
@@ -64,14 +70,19 @@ export async function saveState(
   });
 }
 
-async function saveTensors(gpu: Gpu, tensors: readonly StateTensor[], file: string): Promise<void> {
+async function saveTensors(gpu: Gpu, tensors: readonly (StateTensor | HostStateTensor)[], file: string): Promise<void> {
   const infos = tensors.map(({ name, dtype, shape, bytes }) => ({ name, dtype, shape, bytes }));
   const writer = await createWriter(file, { tensors: infos, files: new Map(), lineage: [] });
   try {
-    for (const { name, buffer, bytes } of tensors) {
+    for (const tensor of tensors) {
+      const { name, bytes } = tensor;
       for (let at = 0; at < bytes; at += 2 ** 24) {
         const piece = Math.min(2 ** 24, bytes - at);
-        await writer.write(name, await gpu.read(buffer, at, piece, (view) => view.slice(0, piece)));
+        const read = async () =>
+          "host" in tensor
+            ? tensor.host.subarray(at, at + piece)
+            : gpu.read(tensor.buffer, at, piece, (view) => view.slice(0, piece));
+        await writer.write(name, await read());
       }
     }
     await writer.finish();
@@ -87,7 +98,7 @@ export function findState(folder: string): SavedRun | undefined {
   const readable = found.filter((state): state is SavedRun => !(state instanceof UserError));
   if (readable.length === 0 && found.length > 0) throw found[0];
   return readable.reduce<SavedRun | undefined>(
-    (newest, state) => (newest && newest.progress.training.step >= state.progress.training.step ? newest : state),
+    (newest, state) => (newest && stepsIn(newest.progress) >= stepsIn(state.progress) ? newest : state),
     undefined,
   );
 }
@@ -116,7 +127,8 @@ export function refuseForeign(folder: string): void {
 
 /** Throws UserError when a new run would overwrite a saved run that has done steps. */
 export function refuseOverwriting(folder: string): void {
-  const step = findState(folder)?.progress.training.step ?? 0;
+  const found = findState(folder);
+  const step = found ? stepsIn(found.progress) : 0;
   if (step > 0)
     throw new UserError(
       `${folder} holds step ${step} of a run that was not finished`,

@@ -18,14 +18,22 @@ export interface TrainingProgress {
   readonly states: Readonly<Record<string, Json>>;
 }
 
-/** A tensor of a state: one of the optimizer's, or a weight that is trained or kept beside the model. */
-export interface StateTensor {
+interface StateInfo {
   readonly name: string;
   readonly shape: readonly number[];
   readonly dtype: "F32" | "BF16";
+  readonly bytes: number;
+}
+
+/** A tensor of a training's state: one of the optimizer's, or a weight that is trained or kept beside the model. */
+export interface StateTensor extends StateInfo {
   /** As long as `bytes`, or longer. */
   readonly buffer: GPUBuffer;
-  readonly bytes: number;
+}
+
+/** A tensor of a state that lies on the host. */
+export interface HostStateTensor extends StateInfo {
+  readonly host: Uint8Array;
 }
 
 /** The state of a training that is under way. Its tensors change with the next step. */

@@ -4,9 +4,9 @@
  *
  * Source: PEFT's add_weighted_adapter, combination_type svd.
  */
-import { svdOfProduct } from "../../tensor/linear-algebra/low-rank.ts";
-import { combineMethod } from "../contract.ts";
-import { asProduct, besides, svdRank } from "../forms.ts";
+import { svdOfProduct } from "../../../tensor/linear-algebra/low-rank.ts";
+import { combineMethod } from "../../contract.ts";
+import { asProduct, besides, svdRank } from "../../forms.ts";
 
 export const method = combineMethod({
   name: "svd",

@@ -4,8 +4,8 @@
  * Source: PEFT's add_weighted_adapter, combination_type dare_linear_svd; Yu et al. 2023,
  * https://arxiv.org/abs/2311.03099.
  */
-import { onChanges, svdRank } from "../forms.ts";
-import { dareLinear, density } from "../tensor-formulas.ts";
+import { onChanges, svdRank } from "../../forms.ts";
+import { dareLinear, density } from "../../tensor-formulas.ts";
 
 export const method = onChanges({
   name: "dare-linear-svd",

@@ -13,11 +13,11 @@ import {
   hostProduct,
   leadingSvd,
   transposed,
-} from "../../tensor/linear-algebra/leading-svd.ts";
-import { rowBasis, svdOfProduct } from "../../tensor/linear-algebra/low-rank.ts";
-import { combineMethod, type Part } from "../contract.ts";
-import { asProduct, besides, svdRank } from "../forms.ts";
-import { density, linear, majority, ties } from "../tensor-formulas.ts";
+} from "../../../tensor/linear-algebra/leading-svd.ts";
+import { rowBasis, svdOfProduct } from "../../../tensor/linear-algebra/low-rank.ts";
+import { combineMethod, type Part } from "../../contract.ts";
+import { asProduct, besides, svdRank } from "../../forms.ts";
+import { density, linear, majority, ties } from "../../tensor-formulas.ts";
 
 /** U S, (out, R), and V_k^T, (R, in) of each part. */
 export function sharedBasis(parts: readonly Part[]): { readonly shared: HostMatrix; readonly own: HostMatrix[] } {

@@ -3,8 +3,8 @@
  *
  * Source: PEFT's add_weighted_adapter, combination_type magnitude_prune.
  */
-import { onFactors } from "../forms.ts";
-import { density, magnitudePrune } from "../tensor-formulas.ts";
+import { onFactors } from "../../forms.ts";
+import { density, magnitudePrune } from "../../tensor-formulas.ts";
 
 export const method = onFactors({
   name: "magnitude-prune",

@@ -3,8 +3,8 @@
  *
  * Source: PEFT's add_weighted_adapter, combination_type cat.
  */
-import { combineMethod } from "../contract.ts";
-import { besides } from "../forms.ts";
+import { combineMethod } from "../../contract.ts";
+import { besides } from "../../forms.ts";
 
 export const method = combineMethod({
   name: "cat",

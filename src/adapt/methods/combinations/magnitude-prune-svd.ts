@@ -3,8 +3,8 @@
  *
  * Source: PEFT's add_weighted_adapter, combination_type magnitude_prune_svd.
  */
-import { onChanges, svdRank } from "../forms.ts";
-import { density, magnitudePrune } from "../tensor-formulas.ts";
+import { onChanges, svdRank } from "../../forms.ts";
+import { density, magnitudePrune } from "../../tensor-formulas.ts";
 
 export const method = onChanges({
   name: "magnitude-prune-svd",

@@ -4,8 +4,8 @@
  * Source: PEFT's add_weighted_adapter, combination_type dare_ties_svd; Yu et al. 2023,
  * https://arxiv.org/abs/2311.03099.
  */
-import { onChanges, svdRank } from "../forms.ts";
-import { dareTies, density, majority } from "../tensor-formulas.ts";
+import { onChanges, svdRank } from "../../forms.ts";
+import { dareTies, density, majority } from "../../tensor-formulas.ts";
 
 export const method = onChanges({
   name: "dare-ties-svd",

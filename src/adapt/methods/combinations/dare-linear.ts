@@ -3,8 +3,8 @@
  *
  * Source: PEFT's add_weighted_adapter, combination_type dare_linear; Yu et al. 2023, https://arxiv.org/abs/2311.03099.
  */
-import { onFactors } from "../forms.ts";
-import { dareLinear, density } from "../tensor-formulas.ts";
+import { onFactors } from "../../forms.ts";
+import { dareLinear, density } from "../../tensor-formulas.ts";
 
 export const method = onFactors({
   name: "dare-linear",

@@ -5,9 +5,9 @@
  * Davari and Belilovsky, ECCV 2024, https://arxiv.org/abs/2312.06795, equations 3 to 5: masks by layer. The counts are
  * those of the merge method of this name: floor(gamma n) dropped at the top, floor(density n) kept below them.
  */
-import { combineMethod } from "../contract.ts";
-import { asProduct, changeOf, svdRank } from "../forms.ts";
-import { keepLargest, weightedSum } from "../tensor-formulas.ts";
+import { combineMethod } from "../../contract.ts";
+import { asProduct, changeOf, svdRank } from "../../forms.ts";
+import { keepLargest, weightedSum } from "../../tensor-formulas.ts";
 
 /** Values without the `top` largest, of which the `kept` largest stay. */
 function between(values: Float64Array, top: number, kept: number): Float64Array {

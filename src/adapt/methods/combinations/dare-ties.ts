@@ -3,8 +3,8 @@
  *
  * Source: PEFT's add_weighted_adapter, combination_type dare_ties; Yu et al. 2023, https://arxiv.org/abs/2311.03099.
  */
-import { onFactors } from "../forms.ts";
-import { dareTies, density, majority } from "../tensor-formulas.ts";
+import { onFactors } from "../../forms.ts";
+import { dareTies, density, majority } from "../../tensor-formulas.ts";
 
 export const method = onFactors({
   name: "dare-ties",

@@ -3,8 +3,8 @@
  *
  * Source: PEFT's add_weighted_adapter, combination_type ties_svd; Yadav et al. 2023, https://arxiv.org/abs/2306.01708.
  */
-import { onChanges, svdRank } from "../forms.ts";
-import { density, majority, ties } from "../tensor-formulas.ts";
+import { onChanges, svdRank } from "../../forms.ts";
+import { density, majority, ties } from "../../tensor-formulas.ts";
 
 export const method = onChanges({
   name: "ties-svd",

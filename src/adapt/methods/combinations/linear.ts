@@ -3,8 +3,8 @@
  *
  * Source: PEFT's add_weighted_adapter, combination_type linear.
  */
-import { onFactors } from "../forms.ts";
-import { linear } from "../tensor-formulas.ts";
+import { onFactors } from "../../forms.ts";
+import { linear } from "../../tensor-formulas.ts";
 
 export const method = onFactors({
   name: "linear",

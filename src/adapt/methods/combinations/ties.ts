@@ -3,8 +3,8 @@
  *
  * Source: PEFT's add_weighted_adapter, combination_type ties; Yadav et al. 2023, https://arxiv.org/abs/2306.01708.
  */
-import { onFactors } from "../forms.ts";
-import { density, majority, ties } from "../tensor-formulas.ts";
+import { onFactors } from "../../forms.ts";
+import { density, majority, ties } from "../../tensor-formulas.ts";
 
 export const method = onFactors({
   name: "ties",

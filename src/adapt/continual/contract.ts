@@ -1,0 +1,197 @@
+/**
+ * What a continual method is: how a model learns one task after another without losing the ones before. Each file of
+ * methods/continual/ is one: `adapt --tasks a.jsonl,b.jsonl --method er` is er.ts.
+ *
+ * The frame trains stage after stage, each on one task (or all at once, `joint`), measures every task after each stage,
+ * saves and resumes. A method acts at four places, and keeps nothing between them but what its learner's state has:
+ *
+ *   begin     once, before the first stage: makes the learner. Only here is the untouched model seen.
+ *   stage     before each stage: which rows come beside the new ones, terms and parts of the objective, update rules.
+ *             It is called again when a run resumes within the stage, so it follows from the state alone.
+ *   learned   after each stage: importances, statistics, copies of weights. The only place where the state changes,
+ *             except for what update rules keep of their own.
+ *   finish    after the last stage, before the result is written
+ */
+import type { Gpu } from "../../gpu/gpu.ts";
+import type { Json } from "../../json.ts";
+import type { Options, Values } from "../../method/options.ts";
+import type { MethodInfo } from "../../method/registry.ts";
+import type { Inputs } from "../../model/architecture.ts";
+import type { Model } from "../../model/model.ts";
+import type { Controller } from "../../run/training/controller.ts";
+import type { UpdateRule } from "../../run/training/update-rule.ts";
+import type { Parameter } from "../../tensor/parameter.ts";
+import type { Program } from "../../tensor/program.ts";
+import type { Recorder } from "../../tensor/recorder.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import type { PartBatch, RowRef, StreamRows } from "./rows.ts";
+
+/** Whether a model that is asked knows of which task a row is, and whether tasks bring classes of their own. */
+export type Scenario = "domain" | "class" | "task";
+
+/** One task of the stream. */
+export interface Task {
+  readonly index: number;
+  readonly name: string;
+  /** Training rows: sequences, or examples. */
+  readonly rows: number;
+  /** Of a classifier: the labels of its rows, ascending; empty for a language model. */
+  readonly classes: readonly number[];
+}
+
+/** What a method knows of a run. */
+export interface Stream<V> {
+  readonly gpu: Gpu;
+  /** The model that learns; a learner reads it, and leaves its weights to the training. */
+  readonly model: Model;
+  readonly values: V;
+  readonly tasks: readonly Task[];
+  /** The rows of all tasks. A method takes those of tasks that are over from its buffer alone. */
+  readonly rows: StreamRows;
+  readonly scenario: Scenario;
+  readonly seed: number;
+  /** Rows of a micro-batch. */
+  readonly batchSize: number;
+  readonly signal: AbortSignal;
+  /** On a device that computes nothing: memory is taken, and no value can be read. */
+  readonly dry: boolean;
+  /** Whether the state is loaded next: the model's weights are no longer those before the first stage. */
+  readonly resumed: boolean;
+  info(text: string): void;
+}
+
+/** A training of the stream. */
+export interface Stage {
+  /** From 0. */
+  readonly index: number;
+  readonly isLast: boolean;
+  readonly name: string;
+  /** Indices of the tasks that are learnt, and of those of the stages before. */
+  readonly tasks: readonly number[];
+  readonly old: readonly number[];
+}
+
+/** What a term knows of the batch that it is recorded for. */
+export interface TermGiven {
+  readonly inputs: Inputs;
+  readonly batch: PartBatch;
+}
+
+/** Rows of logits of one chunk. */
+export interface TermRows {
+  /** (n, V); outputs that the scenario hides are very low. */
+  readonly logits: Tensor;
+  /** (n, V) with all outputs as they are. */
+  readonly raw: Tensor;
+  /** (n) i32; negative: the row does not count. */
+  readonly targets: Tensor;
+  /** (n, C): what the head reads. */
+  readonly hidden: Tensor;
+  /** The chunk of `RecordedTerm.along`. */
+  readonly along: readonly Tensor[];
+}
+
+export interface RecordedTerm {
+  /** Tensors with a row per position, which are cut into chunks. */
+  readonly along: readonly Tensor[];
+  /** Loss of every row of a chunk (n). */
+  rows(rec: Recorder, rows: TermRows): Tensor;
+}
+
+/** A term of an objective beside the labels' cross-entropy: its mean over the positions that count times a weight. */
+export interface Term {
+  /** Reported as `NAME_loss`. */
+  readonly name: string;
+  /** A term of weight 0 is left out. */
+  readonly weight: number;
+  record(rec: Recorder, given: TermGiven): RecordedTerm;
+  /** Fills what `record` declared. */
+  fill?(program: Program, batch: PartBatch): void;
+}
+
+/** A pass of the objective beside that of the new rows, with rows of its own. */
+export interface Part {
+  /** Tells it from the others; the new rows are the part "new". */
+  readonly name: string;
+  /** Weight of the labels' cross-entropy; 1 when left out. */
+  readonly labels?: number;
+  readonly terms?: readonly Term[];
+  /** Rows of batch `batch` of pass `epoch`: a function of both. Always as many. */
+  draw(epoch: number, batch: number): readonly RowRef[];
+  /** All rows that it may draw. */
+  readonly from: readonly RowRef[];
+}
+
+/** Old rows among the new ones of a batch. */
+export interface Mix {
+  /** Old rows in a pass over the new ones, spread evenly. */
+  readonly perPass: number;
+  /** Those of a pass, in order: a function of `epoch`. */
+  draw(epoch: number): readonly RowRef[];
+  readonly from: readonly RowRef[];
+}
+
+/** What a method changes of one stage. */
+export interface StageWork {
+  readonly mix?: Mix | undefined;
+  /** Weight of the labels' cross-entropy on the new rows and those mixed in; 1 when left out. */
+  readonly labels?: number;
+  /** Terms on the same rows. */
+  readonly terms?: readonly Term[];
+  /** Further passes. */
+  readonly parts?: readonly Part[];
+  /**
+   * What changes the way from gradients to weights; composed as update-rule.ts says, freed with the stage. A rule that
+   * combines sees the gradients of "new" and of each of `parts` apart.
+   */
+  readonly updates?: readonly UpdateRule[];
+  readonly controllers?: readonly Controller[];
+  /** Trained beside the model in this stage alone. */
+  readonly extra?: readonly Parameter[];
+}
+
+/** Values on the host that are saved with a run. */
+export interface HostTensor {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly values: Float32Array;
+}
+
+/** A method in one run. All that it knows is in its state, so that a run resumes bit for bit. */
+export interface Learner {
+  /** What changes in the next stage. */
+  stage?(stage: Stage): StageWork | Promise<StageWork>;
+  /** Hears that a stage is done; the weights are those that it led to. */
+  learned?(stage: Stage): void | Promise<void>;
+  finish?(): void | Promise<void>;
+  /** Numbers that are saved. */
+  state?(): Json;
+  /** Continues from them; makes the memory that `kept` names. Called before `kept` is filled. */
+  load?(state: Json): void | Promise<void>;
+  /** Weights and values that are saved. */
+  kept?(): readonly (Parameter | HostTensor)[];
+  /** Bytes that it holds on the GPU from stage to stage, by kind. */
+  memory?(): Readonly<Record<string, number>>;
+  /** The rows that it keeps of tasks that are over; they are written beside the result. */
+  memoryRows?(): readonly RowRef[];
+  /** Classes of rows by what the head reads of them, (N, C), in place of the head. */
+  classify?(hidden: Float32Array, width: number, visible: readonly number[]): Int32Array;
+  free?(): void;
+}
+
+export interface ContinualMethod<O extends Options = Options> extends MethodInfo<O> {
+  /** Learns all tasks in one stage. */
+  readonly joint?: true;
+  /** Throws UserError for values that do not fit together, before any work. */
+  check?(values: Values<O>): void;
+  begin(stream: Stream<Values<O>>): Learner | Promise<Learner>;
+}
+
+/** Declares a method; infers the types of its options. */
+export const continualMethod = <const O extends Options>(method: ContinualMethod<O>): ContinualMethod<O> => method;
+
+declare module "../../method/registry.ts" {
+  interface Contracts {
+    continual: ContinualMethod;
+  }
+}

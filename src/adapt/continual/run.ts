@@ -1,0 +1,242 @@
+/**
+ * A stream of tasks from the command line to the checkpoint: a row of trainings on one model. Phases as in
+ * run-training.ts; the loop of stages takes the place of the one training.
+ */
+
+import { parseGroups } from "../../data/groups.ts";
+import { UserError } from "../../errors.ts";
+import { openGpu } from "../../gpu/gpu.ts";
+import { bind } from "../../method/bind.ts";
+import { flagOf } from "../../method/options.ts";
+import { saveResult } from "../../model/save.ts";
+import type { Outcome } from "../../run/command-context.ts";
+import { prepareOutput, type RunOutput } from "../../run/training/build-run.ts";
+import { readHeldOut } from "../../run/training/held-out.ts";
+import { openRun } from "../../run/training/open-run.ts";
+import { refuseUnmatched, warnOfSchedule } from "../../run/training/option-checks.ts";
+import { stepLoss } from "../../run/training/run-loop.ts";
+import { saveState, VERSION, withSavedTraining } from "../../run/training/saved-state.ts";
+import { removeState } from "../../run/training/state-folder.ts";
+import type { Technique } from "../../run/training/technique.ts";
+import { humanBytes } from "../../text/format.ts";
+import { quote } from "../../text/quote.ts";
+import type { ContinualMethod, Stage } from "./contract.ts";
+import { metricsLine, streamMetrics, streamTable } from "./report.ts";
+import type { StreamBatch } from "./source.ts";
+import {
+  type StageTraining,
+  type StreamContext,
+  type StreamRun,
+  score,
+  setUpStage,
+  stagesOf,
+  streamOf,
+} from "./stages.ts";
+import { learnerTensors, loadLearner, type StreamScores, type StreamState } from "./state.ts";
+import { readTasks } from "./tasks.ts";
+import { describeStream, streamResult, tellStage } from "./tell.ts";
+
+/** How long an interrupted run may take to finish its step and save. */
+const SAVING_SECONDS = 600;
+
+/** Options of one training that a row of them has no meaning for. */
+const REFUSED = ["data", "best", "patience", "keep", "sample_prompts", "mixture"] as const;
+
+function refuseOptions({ options }: StreamContext): void {
+  for (const name of REFUSED)
+    if (options[name] !== undefined)
+      throw new UserError(`${flagOf(name)} is for one training, and --tasks makes several`, "leave one of them out");
+}
+
+/** Opens, reads and loads all that a stream needs; on a device that computes nothing in a dry run. */
+async function open(context: StreamContext, method: ContinualMethod): Promise<StreamRun> {
+  const { options } = context;
+  refuseOptions(context);
+  const technique = techniqueOf(context, method);
+  // --eval-data are rows that no task is about; --eval-split is of the tasks.
+  const { eval_data = [], ...besides } = options;
+  const opened = await openRun({ ...context, options: { ...besides, eval_data: undefined } }, technique);
+  context.progress.start({ unit: "rows" });
+  const read = await readTasks({ ...options, tasks: options.tasks! }, opened.opened);
+  const references = parseGroups(eval_data, options.columns, "--eval-data");
+  const general = await readHeldOut(references, opened.opened, options.batch_size);
+  context.progress.done();
+  const chosen = bind(method, context.settings);
+  method.check?.(chosen.values);
+  const gpu = await openGpu({ device: context.device, profile: options.profile, dry: context.dryRun });
+  const model = await opened.start.load(gpu);
+  refuseUnmatched(options, [...model.parameters.keys()], opened.start.ref);
+  if (model.trainable().length === 0) throw new UserError("every weight is frozen", "change --freeze or --train-only");
+  const begun = { context, opened, read, scenario: "domain" as const, model };
+  const learner = await method.begin(streamOf(begun, chosen.values));
+  const stages = stagesOf(read.tasks, method.joint === true);
+  return { ...begun, chosen, general, stages, learner };
+}
+
+const techniqueOf = (context: StreamContext, { name }: ContinualMethod): Technique<StreamBatch> => ({
+  script: "adapt",
+  method: name,
+  balances: true,
+  model: context.args[0] ?? (context.options.init === undefined ? "-" : undefined),
+  data: () => Promise.reject(new Error("a stream reads its own data")),
+  work: () => Promise.reject(new Error("a stream sets up its own work")),
+});
+
+/** Where a run stands between stages. */
+interface Place {
+  /** Steps of the stages that are done. */
+  readonly steps: number;
+  readonly state: StreamState;
+}
+
+/** Learns task after task. Throws UserError. */
+export async function runStream(context: StreamContext, method: ContinualMethod): Promise<Outcome> {
+  const run = await open(context, method);
+  if (context.dryRun) {
+    await planStream(run);
+    return {};
+  }
+  const { opened, model, learner, stages } = run;
+  if (run.read.measuresLearned)
+    context.info("every task is measured on the rows that are learnt; --eval-tasks or --eval-split holds rows out");
+  const output = await prepareOutput(context, techniqueOf(context, method), opened, {}, model);
+  const { folder } = opened;
+  if (folder !== undefined) context.grace(SAVING_SECONDS);
+  context.log.start({ device: model.gpu.adapter.device, parameters: model.parameterCount() });
+  let place = await begin(run);
+  for (const stage of stages.slice(place.state.stage)) place = await learn(run, output, stage, place);
+  await learner.finish?.();
+  return end(run, output, place);
+}
+
+/** The model before the first stage, scored; or the place of a run that resumes. */
+async function begin(run: StreamRun): Promise<Place> {
+  const { opened, learner, model, context } = run;
+  const { saved } = opened;
+  if (saved) {
+    const { row } = saved.progress;
+    if (!row)
+      throw new UserError(`${saved.folder} is the state of one training, not of a stream`, "give another --state DIR");
+    const state = row.state as unknown as StreamState;
+    await withSavedTraining(saved, (tensors) => loadLearner(model.gpu, learner, state.method, tensors));
+    const step = saved.progress.training.step;
+    context.info(`continuing after step ${step} of ${run.stages[state.stage]!.name}`);
+    return { steps: row.steps, state };
+  }
+  const { tasks, general } = await score(run, []);
+  const scores: StreamScores = { before: tasks, after: [], general: [general] };
+  tellStage(run, undefined, scores);
+  return { steps: 0, state: { stage: 0, scores, method: learner.state?.() ?? null } };
+}
+
+/** Trains a stage, lets the method act, and scores every task. */
+async function learn(run: StreamRun, output: RunOutput, stage: Stage, place: Place): Promise<Place> {
+  const { context, opened, learner } = run;
+  const { training, steps } = await setUpStage(run, stage);
+  if (stage.index === place.state.stage) warnOfSchedule(context, opened.choices, steps);
+  const { saved } = opened;
+  const isResumed = saved !== undefined && stageOf(saved.progress.row!.state) === stage.index;
+  if (isResumed) await withSavedTraining(saved, (tensors) => training.load(tensors));
+  await trainStage(run, output, stage, place, { training, steps });
+  await training.free();
+  await learner.learned?.(stage);
+  const seen = [...stage.old, ...stage.tasks];
+  const { tasks, general } = await score(run, seen);
+  const before = place.state.scores;
+  const scores = { ...before, after: [...before.after, tasks], general: [...before.general, general] };
+  tellStage(run, stage, scores);
+  return {
+    steps: place.steps + training.step,
+    state: { stage: stage.index + 1, scores, method: learner.state?.() ?? null },
+  };
+}
+
+const stageOf = (state: unknown): number => (state as StreamState).stage;
+
+/** The steps of a stage, with states saved on the way. Throws UserError when it was interrupted. */
+async function trainStage(
+  { context, opened, model, learner }: StreamRun,
+  { inputs, lineage }: RunOutput,
+  stage: Stage,
+  place: Place,
+  { training, steps }: StageTraining,
+): Promise<void> {
+  const { options, signal, log, progress } = context;
+  const { folder, settings } = opened;
+  const save = async (step: number) => {
+    const { progress: now, tensors } = training.state();
+    const row = { steps: place.steps, state: JSON.parse(JSON.stringify(place.state)) };
+    await saveState(folder!, {
+      model,
+      tensors: [...tensors, ...learnerTensors(learner)],
+      progress: { version: VERSION, settings, inputs, training: now, row },
+      files: opened.opened.files,
+      lineage,
+    });
+    if (signal.aborted) context.info(`saved step ${step} of ${stage.name} in ${folder}; continue with --resume`);
+  };
+  progress.start({ total: steps, unit: "steps" });
+  progress.advance(training.step);
+  const units = opened.opened.tools ? "tokens" : "examples";
+  const result = await training.run({
+    signal,
+    log: { event: (name, fields) => log.event(name, { task: stage.name, ...fields }) },
+    logEvery: options.log_every,
+    name: stage.name,
+    warn: (message) => context.warn(message),
+    onStep: ({ metrics }, speed) =>
+      progress.advance(
+        1,
+        `${stage.name}, ${Math.round(speed)} ${units}/s${training.said}`,
+        `loss ${stepLoss(metrics)}`,
+      ),
+    evalEvery: options.eval_every,
+    ...(options.eval_every > 0 ? { evaluate: async () => false } : {}),
+    ...(folder === undefined ? {} : { save, saveEvery: options.save_every }),
+  });
+  progress.done();
+  if (result.step === steps) return;
+  if (folder === undefined)
+    throw new UserError(
+      `stopped after step ${result.step} of ${steps} of ${stage.name}; nothing was saved`,
+      "give --state DIR to save when interrupted",
+      1,
+    );
+  signal.throwIfAborted();
+}
+
+/** Memory of the first stage and of the last, on a device that computes nothing. */
+async function planStream(run: StreamRun): Promise<void> {
+  const { stages, learner } = run;
+  const planned = [];
+  for (const stage of stages) {
+    if (stage.index === 0 || stage.isLast) {
+      const { training, steps } = await setUpStage(run, stage);
+      planned.push({ stage, steps, memory: training.memory(learner.memory?.() ?? {}) });
+      await training.free();
+    }
+    await learner.learned?.(stage);
+  }
+  describeStream(run, planned);
+}
+
+/** Writes the result, and says what was learnt and lost. */
+async function end(run: StreamRun, output: RunOutput, { steps, state }: Place): Promise<Outcome> {
+  const { context, opened, model, learner, read, stages } = run;
+  const { saving, writer } = output;
+  const bytes = await saveResult(model, writer ?? context.out, saving, context.log.run);
+  if (opened.folder !== undefined) removeState(opened.folder);
+  const metrics = streamMetrics(state.scores, stages.length);
+  const result = streamResult(run, state.scores, metrics, steps);
+  learner.free?.();
+  context.json(result);
+  context.info(streamTable(read.tasks, stages, state.scores, metrics));
+  const ref = `${model.adapter ? `${opened.start.ref}+` : ""}${context.out}`;
+  const data = parseGroups(context.options.tasks!.flatMap((value) => value.split(","))).map(({ path }) => path);
+  return {
+    output: `${context.out === "-" ? "stdout" : context.out} (${humanBytes(bytes)})`,
+    told: `${steps} steps, ${metricsLine(metrics.accuracy ?? metrics.loss)}`,
+    ...(context.out === "-" ? {} : { next: `bun run evaluate ${quote(ref)} --data ${quote(data[0]!)}` }),
+    log: result,
+  };
+}

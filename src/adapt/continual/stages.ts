@@ -1,0 +1,133 @@
+/** The stages of a stream: each one's training set up, run, and what is scored after it. */
+import type { Bound } from "../../method/bind.ts";
+import type { Values } from "../../method/options.ts";
+import type { Model } from "../../model/model.ts";
+import { decaysOf } from "../../run/training/build-run.ts";
+import { HeldOut, type HeldOutGroup } from "../../run/training/held-out.ts";
+import type { OpenedRun } from "../../run/training/open-run.ts";
+import { chosenRules } from "../../run/training/rules/chosen-rules.ts";
+import type { RunContext } from "../../run/training/technique.ts";
+import { Training } from "../../run/training/train-model.ts";
+import type { ADAPT } from "../options.ts";
+import type { ContinualMethod, Learner, Scenario, Stage, Stream, Task } from "./contract.ts";
+import { measureTasks, type TaskScore } from "./measure.ts";
+import { stageObjective } from "./objective.ts";
+import { type StreamBatch, stageSource } from "./source.ts";
+import type { StreamScores } from "./state.ts";
+import type { ReadTasks } from "./tasks.ts";
+import { viewsOf } from "./views.ts";
+
+export interface StreamContext extends RunContext {
+  readonly args: readonly string[];
+  readonly options: RunContext["options"] & Values<typeof ADAPT>;
+}
+
+/** A stream that is set up. */
+export interface StreamRun {
+  readonly context: StreamContext;
+  readonly chosen: Bound<ContinualMethod>;
+  readonly opened: OpenedRun;
+  readonly read: ReadTasks;
+  /** What no task is about. */
+  readonly general: readonly HeldOutGroup[];
+  readonly scenario: Scenario;
+  readonly stages: readonly Stage[];
+  readonly model: Model;
+  readonly learner: Learner;
+}
+
+/** A stage for each task, or one for all. */
+export function stagesOf(tasks: readonly Task[], isJoint: boolean): Stage[] {
+  const all = tasks.map(({ index }) => index);
+  if (isJoint) return [{ index: 0, isLast: true, name: "joint", tasks: all, old: [] }];
+  return tasks.map(({ index, name }) => ({
+    index,
+    isLast: index === tasks.length - 1,
+    name,
+    tasks: [index],
+    old: all.slice(0, index),
+  }));
+}
+
+/** What a method is given at the beginning. */
+export const streamOf = (
+  { context, opened, read, scenario, model }: Omit<StreamRun, "learner" | "chosen" | "stages" | "general">,
+  values: never,
+): Stream<never> => ({
+  gpu: model.gpu,
+  model,
+  values,
+  tasks: read.tasks,
+  rows: read.rows,
+  scenario,
+  seed: context.seed,
+  batchSize: context.options.batch_size,
+  signal: context.signal,
+  dry: model.gpu.dry,
+  resumed: opened.saved !== undefined,
+  info: (text) => context.info(text),
+});
+
+/** A stage whose training is set up. */
+export interface StageTraining {
+  readonly training: Training<StreamBatch>;
+  readonly steps: number;
+}
+
+/** Sets up the training of a stage: all of its memory is taken. */
+export async function setUpStage(run: StreamRun, stage: Stage): Promise<StageTraining> {
+  const { context, opened, read, general, scenario, model, learner } = run;
+  const { options, seed } = context;
+  const work = (await learner.stage?.(stage)) ?? {};
+  const seen = [...stage.old, ...stage.tasks];
+  const { mix, parts } = work;
+  const fresh = read.rows.of(stage.tasks);
+  const order = opened.opened.order;
+  const source = stageSource({ name: stage.name, rows: read.rows, fresh, order, mix, ...(parts ? { parts } : {}) });
+  const perEpoch = Math.ceil(source.batchesPerEpoch / options.accumulate);
+  const steps = options.steps ?? Math.max(1, Math.round((options.epochs ?? 1) * perEpoch));
+  const setup = {
+    model,
+    views: viewsOf(scenario, read.tasks, seen, model.sizes.outputs),
+    ...(options.smoothing ? { smoothing: options.smoothing } : {}),
+    ...(options.z_loss ? { zLoss: options.z_loss } : {}),
+    recompute: options.recompute,
+  };
+  const rules = await chosenRules(context, model, opened.ruleFiles);
+  model.gpu.pool.trim(); // what the stage before took does not stay beside this one
+  const training = await Training.make<StreamBatch>({
+    model,
+    source,
+    objective: stageObjective(setup, work),
+    optimizer: opened.choices.optimizer,
+    rate: (step) => opened.choices.rate(step, steps),
+    steps,
+    seed,
+    accumulate: options.accumulate,
+    clip: options.clip,
+    decays: decaysOf(options.decay_all),
+    stateDtype: options.state_dtype,
+    extra: work.extra ?? [],
+    controllers: work.controllers ?? [],
+    updates: [...rules, ...(work.updates ?? [])],
+    heldOut: general,
+  });
+  return { training, steps };
+}
+
+/** Every task, and what no task is about, after the stages so far. */
+export async function score(
+  { read, general, scenario, model, learner }: StreamRun,
+  seen: readonly number[],
+): Promise<{ readonly tasks: readonly TaskScore[]; readonly general: StreamScores["general"][number] }> {
+  const views = viewsOf(scenario, read.tasks, seen, model.sizes.outputs);
+  const everything = Array.from({ length: model.sizes.outputs }, (_, i) => i);
+  const visible = (task: number) => views?.of(task) ?? everything;
+  const classify = learner.classify?.bind(learner);
+  const tasks = await measureTasks({ model, views, visible, ...(classify ? { classify } : {}) }, read.measured);
+  if (general.length === 0) return { tasks, general: [] };
+  const held = new HeldOut(model, general);
+  const losses = await held.losses();
+  await held.free();
+  return { tasks, general: losses.map(({ name, loss }) => ({ name, loss })) };
+}

@@ -1,0 +1,66 @@
+/** The state of a stream between stages and within one, beside weights and the training that is under way. */
+
+import { UserError } from "../../errors.ts";
+import type { Gpu } from "../../gpu/gpu.ts";
+import type { Json } from "../../json.ts";
+import {
+  type HostStateTensor,
+  type SavedTraining,
+  type StateTensor,
+  stateTensor,
+} from "../../run/training/training-state.ts";
+import { Parameter } from "../../tensor/parameter.ts";
+import type { HostTensor, Learner } from "./contract.ts";
+import type { TaskScore } from "./measure.ts";
+
+/** Scores before the first stage and after each of those that are done. */
+export interface StreamScores {
+  readonly before: readonly TaskScore[];
+  /** R: by stage, of every task. */
+  readonly after: readonly (readonly TaskScore[])[];
+  /** Of each group of --eval-data: before, and after each stage. */
+  readonly general: readonly (readonly { readonly name: string; readonly loss: number }[])[];
+}
+
+/** What is saved as JSON. */
+export interface StreamState {
+  /** Stages that are done. */
+  readonly stage: number;
+  readonly scores: StreamScores;
+  readonly method: Json;
+}
+
+const PREFIX = "continual.";
+
+const isHost = (kept: Parameter | HostTensor): kept is HostTensor => !(kept instanceof Parameter);
+
+const keptOf = (learner: Learner) => learner.kept?.() ?? [];
+
+/** What a learner keeps, as tensors of a state. */
+export function learnerTensors(learner: Learner): (StateTensor | HostStateTensor)[] {
+  return keptOf(learner).map((kept) => {
+    const name = `${PREFIX}${kept.name}`;
+    if (isHost(kept)) {
+      const { buffer, byteOffset, byteLength } = kept.values;
+      const host = new Uint8Array(buffer, byteOffset, byteLength);
+      return { name, shape: kept.shape, dtype: "F32" as const, host, bytes: byteLength };
+    }
+    return stateTensor(name, kept, kept.buffer, kept.dtype);
+  });
+}
+
+/** Gives a learner back what it kept. Throws UserError where something is missing. */
+export async function loadLearner(gpu: Gpu, learner: Learner, state: Json, saved: SavedTraining): Promise<void> {
+  await learner.load?.(state);
+  for (const kept of keptOf(learner)) {
+    const bytes = await saved.read(`${PREFIX}${kept.name}`);
+    const expected = isHost(kept) ? kept.values.byteLength : kept.bytes;
+    if (bytes?.byteLength !== expected)
+      throw new UserError(
+        `${saved.where} holds ${bytes === undefined ? "no" : `${bytes.byteLength} bytes of`} ${kept.name}, expected ${expected} bytes`,
+        "resume with the settings that the run began with",
+      );
+    if (isHost(kept)) new Uint8Array(kept.values.buffer, kept.values.byteOffset, expected).set(bytes);
+    else gpu.write(kept.buffer, 0, bytes);
+  }
+}

@@ -1,0 +1,91 @@
+/** Streams of tasks: what the frame promises whatever the method is. */
+import { afterAll, describe, expect, test } from "bun:test";
+import { existsSync } from "node:fs";
+import { continualMetrics } from "../../../src/run/continual/matrix.ts";
+import { runScript } from "../../support/command.ts";
+import { NET, pairRows, StreamLab } from "./lab.ts";
+
+const lab = new StreamLab();
+afterAll(() => lab.close());
+
+const NAMES = ["a", "b", "c"];
+for (const [task, name] of NAMES.entries()) {
+  lab.write(`${name}.jsonl`, pairRows(task, 20));
+  lab.write(`${name}-held.jsonl`, pairRows(task, 10, { first: 20 }));
+}
+lab.json("net.json", NET);
+
+const TASKS = "--tasks @a.jsonl,@b.jsonl,@c.jsonl";
+const HELD = "--eval-tasks a=@a-held.jsonl,b=@b-held.jsonl,c=@c-held.jsonl";
+const SHORT = "--epochs 2 --lr 0.02 --save-every 0";
+
+test("tasks in sequence are trainings one after the other", async () => {
+  await lab.run(`--init @net.json ${TASKS} ${SHORT} -o @seq`);
+  let model = "--init net.json";
+  for (const name of NAMES) {
+    const argv = `${model} --data ${name}.jsonl ${SHORT} -q -o trained-${name}`.split(" ");
+    expect((await runScript("train", argv, lab.folder)).err).toBe("");
+    model = `trained-${name}`;
+  }
+  const tensors = (bytes: Buffer) => bytes.subarray(8 + Number(bytes.readBigUInt64LE(0)));
+  expect(tensors(lab.bytes("seq/model.safetensors"))).toEqual(tensors(lab.bytes("trained-c/model.safetensors")));
+}, 60_000);
+
+test("every task is scored after every task, and metrics follow from the scores", async () => {
+  const { json, events } = await lab.run(
+    `--init @net.json ${TASKS} ${HELD} --eval-data general=@a-held.jsonl ${SHORT} -o @scored`,
+  );
+  expect(json.after.accuracy.map((row: number[]) => row.length)).toEqual([3, 3, 3]);
+  const matrix = { after: json.after.accuracy, before: json.before.accuracy[0], better: "higher" } as const;
+  expect(json.metrics.accuracy).toEqual(continualMetrics(matrix));
+  const lost = json.general.at(-1)[0].loss - json.general[0][0].loss;
+  expect(json.metrics.loss.vertical_forgetting).toBeCloseTo(lost, 12);
+  expect(json.metrics.loss.general_retention).toBeCloseTo(json.general[0][0].loss / json.general.at(-1)[0].loss, 12);
+  // The general rows are those of task a: both ways of measuring agree.
+  for (const [i, row] of json.after.loss.entries()) expect(json.general[i + 1][0].loss).toBeCloseTo(row[0], 6);
+  const scores = events.filter(({ event, task }) => event === "score" && task === "b");
+  expect(scores.map(({ after, loss }) => [after, loss])).toEqual([
+    [null, json.before.loss[0][1]],
+    ["a", json.after.loss[0][1]],
+    ["b", json.after.loss[1][1]],
+    ["c", json.after.loss[2][1]],
+  ]);
+}, 60_000);
+
+test("replay of nothing is sequential training bit for bit; so is an empty buffer", async () => {
+  await lab.run(`--init @net.json ${TASKS} ${SHORT} -o @plain`);
+  for (const [i, options] of ["--replay-ratio 0", "--buffer 0"].entries()) {
+    await lab.run(`--init @net.json ${TASKS} --method er ${options} ${SHORT} -o @nothing-${i}`);
+    expect(tensorsOf(`nothing-${i}`)).toEqual(tensorsOf("plain"));
+  }
+}, 60_000);
+
+/** The weights of a result, without the header, which names the method. */
+function tensorsOf(name: string): Buffer {
+  const bytes = lab.bytes(`${name}/model.safetensors`);
+  return bytes.subarray(8 + Number(bytes.readBigUInt64LE(0)));
+}
+
+describe("a stream that is cut off goes on as if it had not been", () => {
+  const RUNS: Record<string, string> = {
+    seq: "--method seq",
+    er: "--method er --buffer 15 --replay-ratio 0.4",
+    joint: "--method joint",
+  };
+  test.each(Object.entries(RUNS))(
+    "%s",
+    async (name, method) => {
+      const line = `--init @net.json ${TASKS} ${HELD} ${method} --epochs 2 --batch-size 7 --lr 0.02 --save-every 2`;
+      const whole = await lab.run(`${line} -o @${name}-whole`);
+      const steps = whole.events.filter(({ event }) => event === "step");
+      const cuts = steps.filter((_, i) => i % 4 === 1);
+      for (const { task, step } of cuts)
+        await lab.run(`${line} -o @${name}-cut --resume`, { task: task as string, step: step as number });
+      const end = await lab.run(`${line} -o @${name}-cut --resume`);
+      expect(end.json).toEqual(whole.json);
+      expect(tensorsOf(`${name}-cut`)).toEqual(tensorsOf(`${name}-whole`));
+      expect(existsSync(lab.at(`${name}-cut-state`))).toBe(false);
+    },
+    60_000,
+  );
+});
