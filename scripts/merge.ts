@@ -7,6 +7,7 @@
  */
 import { command, script } from "../src/cli/script.ts";
 import { EXPERT_COMMANDS } from "../src/merge/commands/expert-commands.ts";
+import { GATE_COMMANDS } from "../src/merge/commands/gate-commands.ts";
 import { REGMEAN_COMMANDS } from "../src/merge/commands/regmean-commands.ts";
 import { VOCABULARY_COMMANDS } from "../src/merge/commands/vocabulary-commands.ts";
 import { mergekitOptions } from "../src/merge/mergekit-options.ts";
@@ -30,7 +31,11 @@ await script({
   methodOptions: "raw",
   isRecipe: (keys) => keys.includes("merge_method") || keys.includes("genome"),
   output: (options) =>
-    options.check || options.explain ? "none" : options.search && options.out === "-" ? "text" : "checkpoint",
+    options.check || options.explain || options.groups
+      ? "none"
+      : options.search && options.out === "-"
+        ? "text"
+        : "checkpoint",
   options: {
     base: { type: "string", value: "MODEL", help: "checkpoint the models were tuned from, or one end of the path" },
     dtype: { type: "string", value: "DTYPE", help: "round inputs to this type first: float32, bfloat16, float16" },
@@ -94,6 +99,11 @@ await script({
       was: ["intermediate_dir"],
       help: "keep the results of a file's named recipes in DIR, and make none again that is finished",
     },
+    groups: {
+      type: "string",
+      value: "FILE",
+      help: "merge within groups of tasks: of each line name: {task: model, ...} a checkpoint, and groups.json says which is whose",
+    },
     lazy: { type: "boolean", default: true, help: "with --multi; --no-lazy makes finished results again" },
     random_seed: { type: "number.integer >= 0", value: "N", help: "of mergekit: the same as --seed" },
     ...TUNING,
@@ -115,6 +125,7 @@ await script({
     ...EXPERT_COMMANDS,
     ...VOCABULARY_COMMANDS,
     ...REGMEAN_COMMANDS,
+    ...GATE_COMMANDS,
   },
   essentials: ["base", "dtype", "check", "explain", "post"],
   run: async (context) => (await import("../src/merge/command.ts")).runMerge(context),

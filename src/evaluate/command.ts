@@ -66,7 +66,7 @@ interface Opened {
 export async function evaluate(context: EvaluateContext): Promise<Outcome> {
   const asked = await askedFor(context);
   const warn = once(context.warn);
-  const opened = withMixtures(await openAll(context, asked, warn), context.options);
+  const opened = await withMixtures(await openAll(context, asked, warn), context.options);
   const { metrics, chosen } = asked;
   // A probe reads rows in its own way.
   const needs = chosen?.kind === "probe" ? new Set<Need>() : needsOf(metrics);
@@ -188,7 +188,7 @@ async function openAll(
   const models: { role: string; ref: string; checkpoint: Checkpoint }[] = [];
   for (const { role, ref } of asked) {
     if (ref === undefined) continue;
-    const checkpoint = withHeadFile(await open(ref, { warn }), options.zeroshot_head);
+    const checkpoint = withHeadFile(await open(ref, { live: true, warn }), options.zeroshot_head);
     checkpoints.push(checkpoint);
     models.push({ role, ref, checkpoint });
   }

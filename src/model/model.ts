@@ -13,6 +13,7 @@ import { Parameter } from "../tensor/parameter.ts";
 import type { Recorder } from "../tensor/recorder.ts";
 import { sizeOf, type Tensor } from "../tensor/tensor.ts";
 import type { AdapterChoice } from "./adapters/contract.ts";
+import { liveChoice } from "./adapters/from-file.ts";
 import { withHead } from "./adapters/head.ts";
 import type { LiveAdapter } from "./adapters/live-adapter.ts";
 import type { LoraOptions } from "./adapters/lora/lora.ts";
@@ -146,7 +147,8 @@ export class Model {
       ? stored.map((tensor) => ({ ...tensor, dtype: dtypes.get(tensor.name)?.dtype ?? tensor.dtype }))
       : stored;
     const parts = { gpu, architecture, json, ...loaded, stored: kept, carried, adapter: undefined };
-    return Model.#finish(parts, options);
+    const live = checkpoint.live && !options.adapter ? await liveChoice(checkpoint.live) : undefined;
+    return Model.#finish(parts, live ? { ...options, adapter: live } : options);
   }
 
   /** Makes a new model. Values are drawn by (seed, tensor name). */
