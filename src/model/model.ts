@@ -112,7 +112,7 @@ export class Model {
     this.architecture = architecture;
     this.json = json;
     this.#config = config;
-    this.sizes = architecture.sizes(config);
+    this.sizes = { ...architecture.sizes(config), ...(adapter?.recurrent ? { recurrent: true } : {}) };
     this.parameters = parameters;
     this.stored = stored;
     this.carried = carried ?? { entries: [], order: [] };
@@ -182,7 +182,9 @@ export class Model {
     const made = { ...making, gpu, model, warn };
     if (from) return new Model({ ...parts, adapter: await type.method.continued(type.values, from, made) });
     const fresh = await type.method.fresh(type.values, made);
-    return new Model({ ...parts, adapter: await withHead(gpu, fresh, parameters, architecture.headModules) });
+    const { headModules: head = [] } = architecture;
+    const modules = [...head, ...(type.method.whole?.(specs) ?? [])];
+    return new Model({ ...parts, adapter: await withHead(gpu, fresh, parameters, modules, head.length > 0) });
   }
 
   /** The model as it is now, as weights of its own that nothing trains; without its adapter. Copied on the GPU. */
