@@ -74,6 +74,19 @@ const FILES: Readonly<Record<string, string>> = {
       label: i % 2 ? "good" : "bad",
     })),
   ),
+  "search.jsonl": jsonl(
+    Array.from({ length: 32 }, (_, i) => ({
+      query: `where is the ${["cat", "dog", "cup", "pen", "hat", "key", "map", "bag"][i % 8]} of ${["ann", "bob", "cleo", "dan"][i % 4]}${i % 3}`,
+      positive: `${["cat", "dog", "cup", "pen", "hat", "key", "map", "bag"][i % 8]}: room ${i % 8}`,
+    })),
+  ),
+  "likeness.jsonl": jsonl(
+    Array.from({ length: 16 }, (_, i) => ({
+      sentence1: `the ${["cat", "dog", "cup", "pen"][i % 4]} is red`,
+      sentence2: `the ${["cat", "dog", "cup", "pen"][(i * 3) % 4]} is ${i % 2 ? "red" : "old"}`,
+      score: (i % 2) + ((i * 3) % 4 === i % 4 ? 1 : 0),
+    })),
+  ),
   "nli.tsv": "premise\thypothesis\tlabel\nit rains\tit is wet\t1\nit rains\tit is dry\t0\n",
   "words.txt": "the\nseven\n",
   "experts.yml": JSON.stringify({
@@ -111,6 +124,15 @@ const FILES: Readonly<Record<string, string>> = {
     { block: 3, type: "train", task: "sums", performance: 0.9 },
     { block: 4, type: "test", task: "words", performance: 0.6 },
   ]),
+  ...Object.fromEntries(
+    ["tuned", "reported"].map((stream) => [
+      `${stream}/er.log`,
+      jsonl([
+        { event: "start", method: "er", options: { tasks: [stream] }, seed: 1 },
+        { event: "end", ok: true, seconds: 2, metrics: { accuracy: { average: 0.5 } } },
+      ]),
+    ]),
+  ),
   "alone.jsonl": jsonl([{ block: 0, type: "train", task: "sums", performance: 0.8 }]),
   "questions.jsonl": jsonl([{ text: "2+2=", right: 0 }]),
   "task.yml":
@@ -163,6 +185,7 @@ export class Scratch {
   /** Makes models and rows. Throws Error with what a command said when it fails. */
   async prepare(): Promise<void> {
     mkdirSync(this.#start);
+    for (const folder of ["tuned", "reported"]) mkdirSync(join(this.#start, folder));
     for (const [name, text] of Object.entries(FILES)) writeFileSync(join(this.#start, name), text);
     const scripts = Object.entries(pkg.scripts).map(([name, line]) => [
       name,
