@@ -51,14 +51,3 @@ describe("nothing that holds is training in sequence, bit for bit:", () => {
     expect(tensorsOf(`nothing-${method}`)).toEqual(tensorsOf("plain"));
   });
 });
-
-describe("a stream that is cut off in its second task and in its third goes on as if it had not been:", () => {
-  test.each(["ewc", "si", "ogd", "gem"])("%s", async (method) => {
-    const line = `${STREAM} --method ${method} --epochs 1 --save-every 1`;
-    const whole = await lab.run(`${line} -o @${method}-whole`);
-    for (const task of ["b", "c"]) await lab.run(`${line} -o @${method}-cut --resume`, { task, step: 2 });
-    const end = await lab.run(`${line} -o @${method}-cut --resume`);
-    expect(end.json).toEqual(whole.json);
-    expect(tensorsOf(`${method}-cut`)).toEqual(tensorsOf(`${method}-whole`));
-  });
-});

@@ -83,9 +83,9 @@ describe("olora", () => {
 
   test("refused before any work: no adapter, a rank with no part for each task", async () => {
     const run = (options: string) => lab.run(`@base ${TASKS} --method olora ${options} --epochs 1 -o @x`);
-    expect(run("")).rejects.toThrow("no adapter is trained");
-    expect(run("--lora --lora-rank 2")).rejects.toThrow("a rank of 2 has no part for each of 3 tasks");
-    expect(run("--lora --lora-rank 8 --dora")).rejects.toThrow("is trained, too");
+    await expect(run("")).rejects.toThrow("no adapter is trained");
+    await expect(run("--lora --lora-rank 2")).rejects.toThrow("a rank of 2 has no part for each of 3 tasks");
+    await expect(run("--lora --lora-rank 8 --dora")).rejects.toThrow("is trained, too");
   });
 });
 
