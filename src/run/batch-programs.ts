@@ -60,8 +60,8 @@ function tasksOf(batch: Batch): Int32Array {
   const { tasks } = batch;
   if (tasks.includes(-1))
     throw new UserError(
-      "--pack puts rows of several groups together, and this adapter asks for the task of each",
-      "leave out --pack",
+      "rows of several groups are packed together, and this adapter asks for the task of each",
+      "leave them unpacked",
     );
   return isPairs(batch) ? batch.textTasks : tasks;
 }

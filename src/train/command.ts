@@ -13,6 +13,7 @@ import type { Objective } from "../run/training/objective.ts";
 import { runTraining } from "../run/training/run-training.ts";
 import { adversarialWork } from "./adversarial.ts";
 import { fixedHeadObjective } from "./fixed-head.ts";
+import { chosenMask, withPromptsDropped } from "./increments.ts";
 import type { TRAIN } from "./options.ts";
 
 export type TrainContext = Context<typeof TRAIN>;
@@ -32,15 +33,22 @@ export function train(context: TrainContext): Promise<Outcome> {
     embeds: contrasts ? { temperature: options.temperature } : undefined,
     model: context.args[0] ?? (options.init === undefined ? "-" : undefined),
     data: async (opened) => ({ source: await readBatches(options, opened) }),
-    work: async ({ model }, { source }) => ({
-      objective: objectiveOf(model, options, seed),
+    work: async ({ model, tools }, { source }) => ({
+      objective: objectiveOf(model, source, options, seed),
+      ...withPromptsDropped(source, options, { seed, pad: tools?.tokenizer?.pad }),
       ...(await adversarialWork(model, source, options, seed)),
     }),
   });
 }
 
-function objectiveOf(model: Model, options: TrainContext["options"], seed: number): Objective<Batch> {
+type Source = Parameters<typeof chosenMask>[1];
+
+function objectiveOf(model: Model, source: Source, options: TrainContext["options"], seed: number): Objective<Batch> {
   const { smoothing, z_loss: zLoss, recompute, etf_sparsity: sparsity, etf_steps: steps } = options;
-  if (options.head === "own") return crossEntropyObjective(model, { smoothing, zLoss, recompute, balance: true });
+  const increments = chosenMask(model, source, options);
+  if (options.head === "own")
+    return crossEntropyObjective(model, { smoothing, zLoss, recompute, balance: true, increments });
+  if (increments)
+    throw new UserError("--increment-mask and --head sparse-etf are two objectives", "leave one of them out");
   return fixedHeadObjective(model, { sparsity, steps, seed, smoothing, zLoss, recompute });
 }

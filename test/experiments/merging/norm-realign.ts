@@ -66,7 +66,7 @@ longer ones, and realignment takes from the tail. Under AdamW, whose steps do no
       const usual = `--init mlp.json --data train.jsonl --batch-size 32 --steps 800 --optimizer sgd --momentum 0.9 --lr 0.1`;
       await run(lab, "train", `${usual} --seed ${seed} -o learnt/`);
       await run(lab, "train", `${usual} --seed ${seed} --head sparse-etf --etf-steps 2000 -o fixed/`);
-      await run(lab, "merge", "fixed/ --method norm_realign -o realigned/");
+      await run(lab, "merge", "fixed/ --method norm_realign --head classifier.weight -o realigned/");
       const of = async (rows: string) => [
         await accuracy(lab, "learnt/", rows),
         await accuracy(lab, "fixed/", rows),

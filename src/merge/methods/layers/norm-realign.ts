@@ -30,7 +30,7 @@ export const method = mergeMethod({
   heights: "equal",
   passes: "many",
   options: {
-    head: { type: "string", default: "classifier.weight", value: "NAME", help: "the head's tensor, one row per class" },
+    head: { type: "string", default: "lm_head.weight", value: "NAME", help: "the head's tensor, one row per class" },
     row_length: {
       type: "number > 0",
       help: "of every row, where no second model gives lengths; the mean of all rows when left out",

@@ -5,7 +5,7 @@ import { normals } from "../../../support/random.ts";
 import { mergeArrays, mergeOne } from "../../merge-arrays.ts";
 
 const gpu = await sharedGpu();
-const name = "classifier.weight";
+const name = "lm_head.weight";
 const head = (seed: number) => normals(seed, 7 * 33);
 const lengths = (values: Float32Array) =>
   Array.from({ length: 7 }, (_, row) => Math.hypot(...values.subarray(33 * row, 33 * row + 33)));
@@ -37,15 +37,15 @@ test("or that of a second model's row; to its own lengths a head stays as it is"
 test("all other tensors are the first model's", async () => {
   const tensors = [
     { name, shape: [7, 33], models: [head(1), head(2)] },
-    { name: "classifier.bias", shape: [7], models: [normals(3, 7), normals(4, 7)] },
+    { name: "lm_head.bias", shape: [7], models: [normals(3, 7), normals(4, 7)] },
   ];
   const { values } = await mergeArrays(gpu, method, tensors);
-  expect(values.get("classifier.bias")).toEqual(normals(3, 7));
+  expect(values.get("lm_head.bias")).toEqual(normals(3, 7));
 });
 
 test("refuses a head that is not there, that is no matrix, or that has a row of zeros", async () => {
   const run = (tensor: object) => mergeOne(gpu, method, { name, shape: [7, 33], models: [head(1)], ...tensor });
-  await expect(run({ name: "score.weight" })).rejects.toThrow("The model has no tensor classifier.weight");
-  await expect(run({ shape: [231] })).rejects.toThrow("classifier.weight is (231)");
+  await expect(run({ name: "score.weight" })).rejects.toThrow("The model has no tensor lm_head.weight");
+  await expect(run({ shape: [231] })).rejects.toThrow("lm_head.weight is (231)");
   await expect(run({ models: [head(1).fill(0, 33, 66)] })).rejects.toThrow("has a row of zeros");
 });
