@@ -3,7 +3,7 @@
  * classes gained, or those of another model's head, whose rows are as long as its own classes are frequent.
  *
  * Xiao et al., "FedLoGe: Joint Local and Generic Federated Learning under Long-tailed Data", ICLR 2024,
- * https://arxiv.org/abs/2401.08977. Row c becomes L g_c / |g_c|, or |h_c| g_c / |g_c| with the head h of a second model.
+ * https://arxiv.org/abs/2401.08977. Row c becomes L g_c / |g_c|, or |h_c| g_c / |g_c| with a second model's head h.
  * All other tensors are those of the first model, the bias too: L is the mean length of all rows where it is not given,
  * so that the bias keeps its share (the authors, whose heads have none, take 1.7).
  */
