@@ -21,6 +21,7 @@ import type { Technique } from "../../run/training/technique.ts";
 import { humanBytes } from "../../text/format.ts";
 import { quote } from "../../text/quote.ts";
 import type { ContinualMethod, Stage } from "./contract.ts";
+import { refreshed } from "./refresh.ts";
 import { metricsLine, streamMetrics, streamTable } from "./report.ts";
 import type { StreamBatch } from "./source.ts";
 import {
@@ -64,11 +65,14 @@ async function open(context: StreamContext, method: ContinualMethod): Promise<St
   const chosen = bind(method, context.settings);
   method.check?.(chosen.values);
   const gpu = await openGpu({ device: context.device, profile: options.profile, dry: context.dryRun });
+  context.onExit(() => gpu.close());
   const model = await opened.start.load(gpu);
   refuseUnmatched(options, [...model.parameters.keys()], opened.start.ref);
   if (model.trainable().length === 0) throw new UserError("every weight is frozen", "change --freeze or --train-only");
   const begun = { context, opened, read, scenario: "domain" as const, model };
-  const learner = await method.begin(streamOf(begun, chosen.values));
+  const stream = streamOf(begun, chosen.values);
+  const begunLearner = await method.begin(stream);
+  const learner = options.refresh ? refreshed(begunLearner, stream, options) : begunLearner;
   const stages = stagesOf(read.tasks, method.joint === true);
   return { ...begun, chosen, general, stages, learner };
 }
