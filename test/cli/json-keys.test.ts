@@ -49,6 +49,7 @@ const LINES = [
   `curriculum graph tiny/ ${GROUPS} --graph-steps 1 -n`,
   `curriculum balance tiny/ ${GROUPS} --mini 0.5`,
   `curriculum balance tiny/ ${GROUPS} --mini 0.5 -n`,
+  `curriculum mixture-search tiny/ ${GROUPS} --steps 1 -n`,
   "curriculum select tiny/ --data said.jsonl -o chosen.jsonl",
   "curriculum select tiny/ --data said.jsonl -n",
   "curriculum plan --flops 1e18 --tokens 1e9",
@@ -71,6 +72,10 @@ const LINES = [
   "adapt combine adapter adapter --method linear -n",
   "adapt resize adapter --rank 1 -o resized/",
   "adapt resize adapter --rank 1 -n",
+  "adapt gain tiny --data said.jsonl --reference ids.jsonl -o gained/",
+  "adapt gain tiny --data said.jsonl --reference ids.jsonl -n",
+  `adapt tiny --tasks said.jsonl,ids.jsonl ${FEW} -o learned/`,
+  `adapt tiny --tasks said.jsonl,ids.jsonl ${FEW} -n`,
   "evaluate permutation --k 3 --models 2",
   "merge layershuffle tiny tiny -o shuffled/",
   "merge layershuffle tiny tiny -n",
@@ -140,7 +145,7 @@ test("every script and sub-command with --json is among them", async () => {
     expect([script, LINES.some((line) => line.startsWith(script))]).toEqual([script, true]);
     const [, commands = ""] =
       /\n {2}commands: \{\n([\s\S]*?)\n {2}\},?\n/.exec(readFileSync(join(folder, `${script}.ts`), "utf8")) ?? [];
-    for (const [, command] of commands.matchAll(/^ {4}(\w+): command/gm))
+    for (const [, command] of commands.matchAll(/^ {4}"?([\w-]+)"?: command/gm))
       expect([script, command, LINES.some((line) => line.startsWith(`${script} ${command}`))]).toEqual([
         script,
         command!,
