@@ -7,7 +7,7 @@
  */
 import { command, script } from "../src/cli/script.ts";
 import { TASK_NOTES } from "../src/evaluate/harness/metrics.ts";
-import { EVALUATE, GRAM, IMATRIX, PERMUTATION } from "../src/evaluate/options.ts";
+import { EVALUATE, GRAM, IMATRIX, LIFELONG, PERMUTATION } from "../src/evaluate/options.ts";
 
 await script({
   name: "evaluate",
@@ -40,6 +40,19 @@ await script({
       output: "none",
       options: PERMUTATION,
       run: async (context) => (await import("../src/evaluate/commands/permutation.ts")).permutation(context),
+    }),
+    lifelong: command({
+      about: "Measure a log of alternating blocks of training and tests: what was kept, transferred and recovered.",
+      args: "[log]",
+      examples: [
+        "bun run evaluate lifelong life.jsonl",
+        "bun run evaluate lifelong life.jsonl --expert alone.jsonl --range 0,1 --json",
+      ],
+      output: "text",
+      options: LIFELONG,
+      notes: `A line of the log is {"block": 3, "type": "train", "task": "a", "performance": 0.8}: one experience of training, or one test. A
+block of training has one task, a block of tests any number of them.`,
+      run: async (context) => (await import("../src/evaluate/commands/lifelong.ts")).lifelong(context),
     }),
     imatrix: command({
       about: "Measure what a model's matrices read, for GGUF files of few bits.",

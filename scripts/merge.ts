@@ -7,6 +7,7 @@
  */
 import { command, script } from "../src/cli/script.ts";
 import { EXPERT_COMMANDS } from "../src/merge/commands/expert-commands.ts";
+import { GATE_COMMANDS } from "../src/merge/commands/gate-commands.ts";
 import { REGMEAN_COMMANDS } from "../src/merge/commands/regmean-commands.ts";
 import { VOCABULARY_COMMANDS } from "../src/merge/commands/vocabulary-commands.ts";
 import { mergekitOptions } from "../src/merge/mergekit-options.ts";
@@ -115,6 +116,7 @@ await script({
     ...EXPERT_COMMANDS,
     ...VOCABULARY_COMMANDS,
     ...REGMEAN_COMMANDS,
+    ...GATE_COMMANDS,
   },
   essentials: ["base", "dtype", "check", "explain", "post"],
   run: async (context) => (await import("../src/merge/command.ts")).runMerge(context),

@@ -66,7 +66,7 @@ interface Opened {
 export async function evaluate(context: EvaluateContext): Promise<Outcome> {
   const asked = await askedFor(context);
   const warn = once(context.warn);
-  const opened = withMixtures(await openAll(context, asked, warn), context.options);
+  const opened = await withMixtures(await openAll(context, asked, warn), context.options);
   const { metrics, chosen } = asked;
   // A probe reads rows in its own way.
   const needs = chosen?.kind === "probe" ? new Set<Need>() : needsOf(metrics);

@@ -1,6 +1,9 @@
 /** `evaluate --with`: every model is measured as a mixture with another. */
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { open } from "../checkpoint/open.ts";
+import { UserError } from "../errors.ts";
 import { checkMixed, type MixedWith } from "../run/measuring/mixed-model.ts";
+import { readGate, type StoredGate } from "../run/mixing/gate-file.ts";
 import type { Reader } from "../run/scoring/read-rows.ts";
 import type { EvaluateOptions } from "./options.ts";
 
@@ -18,17 +21,31 @@ interface Planned {
   readonly checkpoint: Checkpoint;
 }
 
+/** Reads the gate of a mixture. Throws UserError. */
+async function gateOf(ref: string): Promise<StoredGate> {
+  const checkpoint = await open(ref);
+  try {
+    return await readGate(checkpoint);
+  } finally {
+    checkpoint.close();
+  }
+}
+
 /** The model of `--with` taken out of the list, and given to every model that is measured. Throws UserError. */
-export function withMixtures<M extends Named>(
+export async function withMixtures<M extends Named>(
   all: readonly M[],
-  { mix: kind, mix_weight: weight, mix_sharpness: sharpness }: EvaluateOptions,
-): (M & { readonly mixed?: MixedWith })[] {
+  options: EvaluateOptions,
+): Promise<(M & { readonly mixed?: MixedWith })[]> {
+  const { mix: kind, mix_weight: weight, mix_sharpness: sharpness, mix_with_sharpness: otherSharpness } = options;
   const other = all.find(({ role }) => role === "with");
   if (!other) return [...all];
-  const mixed = { checkpoint: other.checkpoint, reader: other.reader, kind, weight, sharpness };
+  const gate = options.mix_gate === undefined ? undefined : await gateOf(options.mix_gate);
+  const mixed = { ...other, kind, weight, sharpness, otherSharpness, gate };
   return all.flatMap((model) => {
     if (model.role === "with") return [];
     if (model.role !== "model") return [model];
+    if (gate && !model.reader.examples.shape)
+      throw new UserError("a gate weighs classifiers of vectors and images", "leave out --mix-gate");
     checkMixed(model.reader, other.reader, { model: model.checkpoint.files, other: other.checkpoint.files });
     return [{ ...model, mixed }];
   });

@@ -55,6 +55,19 @@ export const EVALUATE = {
     help: "factor of the measured model's logits before they are mixed",
     value: "S",
   },
+  mix_with_sharpness: {
+    type: "number > 0",
+    default: 1,
+    needs: "with",
+    help: "factor of the logits of the model of --with before they are mixed",
+    value: "S",
+  },
+  mix_gate: {
+    type: "string",
+    needs: "with",
+    help: "gate of merge gate, which weighs the model of --with for every input, in place of --mix-weight and both factors",
+    value: "FILE",
+  },
   attack: {
     type: "string",
     kind: "attack",
@@ -145,6 +158,33 @@ export const PERMUTATION = {
     default: 3000,
     value: "COUNT",
     help: "most inputs that are told; all if there are fewer",
+  },
+} as const satisfies Options;
+
+/** Options of `evaluate lifelong`. */
+export const LIFELONG = {
+  expert: {
+    type: "string[]",
+    value: "FILE",
+    help: "log of a learner of one task alone, for relative performance and sample efficiency; may be given several times",
+  },
+  reference: {
+    type: "'evaluation' | 'training'",
+    default: "evaluation",
+    help: "what later tests of a task are held against: the first test after its last training, or the end of that training",
+  },
+  normalize: {
+    type: "'task' | 'run'",
+    default: "task",
+    help: "performances go from 0 to 100 within those of each task, or of all tasks together",
+  },
+  range: { type: "number[]", value: "LOW,HIGH", help: "performances that are 0 and 100, in place of those found" },
+  terminal: { type: "0 < number <= 1", default: 0.1, value: "SHARE", help: "share of a block that is its end" },
+  smooth: {
+    type: "0 <= number <= 1",
+    default: 0.2,
+    value: "SHARE",
+    help: "width of the window that smooths learning curves, as a share of their length",
   },
 } as const satisfies Options;
 

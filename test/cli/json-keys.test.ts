@@ -94,6 +94,8 @@ const LINES = [
   "evaluate gram tiny --data said.jsonl -o gram.safetensors",
   "evaluate permutation --k 2 --models 2 --width 512",
   "evaluate permutation --k 2 -n",
+  "evaluate lifelong life.jsonl",
+  "evaluate lifelong life.jsonl -n",
   "sample tiny --prompt ab --max-tokens 2",
   "sample tiny --prompt ab -n",
   "report run.log mixed.log",
@@ -112,6 +114,8 @@ beforeAll(() => {
   const numbers = Array.from({ length: 6 }, (_, i) => i);
   writeFileSync(at("said.jsonl"), lines(numbers.map((i) => ({ prompt: `is ${i}`, completion: ` ${i}` }))));
   writeFileSync(at("ids.jsonl"), lines(numbers.map((i) => ({ input_ids: [i, 7, 8, 9] }))));
+  const tests = [0.1, 0.2].map((performance, i) => ({ block: 2 * i, type: "test", task: "b", performance }));
+  writeFileSync(at("life.jsonl"), lines([...tests, { block: 1, type: "train", task: "a", performance: 1 }]));
   writeFileSync(at("more.jsonl"), lines(numbers.map((i) => ({ input_ids: [9, 8, 7, i] }))));
 });
 

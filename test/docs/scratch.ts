@@ -44,6 +44,8 @@ const MADE = `
 bun run data addition --digits 1 --size 12 -o rows.jsonl
 bun run data modular --size 12 -o other.jsonl
 bun run data blobs --size 64 -o blobs.jsonl
+bun run train --init mlp.json --data blobs.jsonl --steps 2 -o plain
+bun run train --init mlp.json --data blobs.jsonl --steps 2 --adversarial --seed 1 -o hardened
 bun run data facts --people 4 --forget-share 0.25 --size 8 -o facts.jsonl
 bun run data facts --people 4 --forget-share 0.25 --part forget --size 8 -o forget.jsonl
 bun run data facts --people 4 --forget-share 0.25 --part retain --size 8 -o retain.jsonl
@@ -99,6 +101,16 @@ const FILES: Readonly<Record<string, string>> = {
   "evolve.yml":
     "genome:\n  models: [a, b]\n  base_model: base\n  merge_method: dare_ties\n  layer_granularity: 1\n" +
     "tasks:\n  - {name: sums, weight: -1, metric: loss}\n",
+  "life.jsonl": jsonl([
+    { block: 0, type: "test", task: "sums", performance: 0.1 },
+    { block: 1, type: "train", task: "words", performance: 0.4 },
+    { block: 1, type: "train", task: "words", performance: 0.8 },
+    { block: 2, type: "test", task: "sums", performance: 0.2 },
+    { block: 2, type: "test", task: "words", performance: 0.8 },
+    { block: 3, type: "train", task: "sums", performance: 0.9 },
+    { block: 4, type: "test", task: "words", performance: 0.6 },
+  ]),
+  "alone.jsonl": jsonl([{ block: 0, type: "train", task: "sums", performance: 0.8 }]),
   "questions.jsonl": jsonl([{ text: "2+2=", right: 0 }]),
   "task.yml":
     "task: sums\noutput_type: multiple_choice\ndataset_path: json\n" +

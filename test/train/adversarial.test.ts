@@ -62,6 +62,35 @@ test("a radius of 0 changes nothing, and the accuracy falls as the radius grows"
   expect(far.after).toBeLessThan(near.after);
 });
 
+test("a gate between both withstands nearly as much, and its weights bound what it takes of each", async () => {
+  await done(
+    "merge",
+    "gate",
+    "plain/",
+    "robust/",
+    "--data",
+    "train.jsonl",
+    "--epochs",
+    "2",
+    ...PGD,
+    "-o",
+    "gate.safetensors",
+    "-q",
+  );
+  const mixed = ["plain/", "--with", "robust/", ...PGD];
+  const name = "plain/ with robust/";
+  const gated = (await attacked(...mixed, "--mix-gate", "gate.safetensors"))[name]!;
+  const sharp = ["--mix-sharpness", "2"];
+  const even = (await attacked(...mixed, ...sharp, "--mix-weight", "0.5"))[name]!;
+  const alone = (await attacked(...mixed, "--mix-weight", "1"))[name]!;
+  const { "plain/": plain, "robust/": robust } = await attacked("plain/", "robust/", ...PGD);
+  expect([alone.before, alone.after]).toEqual([robust!.before, robust!.after]);
+  const none = (await attacked(...mixed, "--mix-weight", "0"))[name]!;
+  expect([none.before, none.after]).toEqual([plain!.before, plain!.after]);
+  expect(gated.before).toBeGreaterThanOrEqual(robust!.before);
+  expect(gated.after).toBeGreaterThan(even.after);
+});
+
 test("a run that is cut and resumed gives the same bytes", async () => {
   const more = ["robust/", ...TRAIN, "--adversarial", "--pgd-steps", "2", "--adversarial-share", "0.5", ...PGD];
   const at = more.indexOf("100");

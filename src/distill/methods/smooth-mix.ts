@@ -6,7 +6,7 @@
  *   loss     T^2 KL(softmax(log target / T) || softmax(student / T))
  *
  * Where the margin of h's probabilities is above (1 - alpha) / alpha, g cannot change what the mixture says. alpha is
- * the same for every input: the paper's gate, which is trained on attacked inputs, is not here.
+ * the same for every input; the gate of `merge gate`, which weighs every input, mixes without a student.
  */
 import { divergence } from "../../tensor/ops/divergence.ts";
 import { mixedLogits } from "../../tensor/ops/mixture.ts";

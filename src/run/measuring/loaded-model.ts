@@ -9,6 +9,7 @@ import type { Inputs } from "../../model/architecture.ts";
 import { Model } from "../../model/model.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
+import { Gate } from "../mixing/gate.ts";
 import { type Reader, readForScoring, type ScoringData } from "../scoring/read-rows.ts";
 import { recordOutputs } from "../scoring/recorded-outputs.ts";
 import { scoreExamples } from "../scoring/score-rows.ts";
@@ -144,7 +145,9 @@ export class ModelLoader {
         warn,
       });
     const model = await loadOne(checkpoint);
-    const other = mixed && { ...mixed, model: await loadOne(mixed.checkpoint) };
+    const stored = mixed?.gate;
+    const gate = stored && Gate.of(gpu, stored.settings, stored.values);
+    const other = mixed && { ...mixed, gate, model: await loadOne(mixed.checkpoint) };
     const { ref } = checkpoint;
     const scorer = new Scorer(model, undefined, { moments: needs.has("moments"), mixed: other });
     const score = async (groups: readonly GroupReference[], { visit, data }: ScoringOptions) => {
@@ -173,6 +176,7 @@ export class ModelLoader {
       async free() {
         await scorer.free();
         other?.model.free();
+        gate?.free();
         model.free();
       },
     };

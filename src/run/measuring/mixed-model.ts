@@ -3,6 +3,7 @@ import type { Checkpoint } from "../../checkpoint/checkpoint.ts";
 import { tokenClash } from "../../data/same-tokens.ts";
 import { UserError } from "../../errors.ts";
 import type { MixtureKind } from "../../tensor/ops/mixture.ts";
+import type { StoredGate } from "../mixing/gate-file.ts";
 import type { Reader } from "../scoring/read-rows.ts";
 import type { Need } from "../scoring/scored-row.ts";
 
@@ -15,6 +16,10 @@ export interface MixedWith {
   readonly weight: number;
   /** Factor of the measured model's logits before they are mixed. */
   readonly sharpness: number;
+  /** Factor of the other model's logits. */
+  readonly otherSharpness: number;
+  /** Weighs the other model for every input, in place of `weight` and both factors. */
+  readonly gate?: StoredGate | undefined;
 }
 
 /** What is not found from the outputs at each place alone. */

@@ -4,6 +4,8 @@ import type { Model } from "../../model/model.ts";
 import { type MixtureKind, mixedLogits } from "../../tensor/ops/mixture.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
+import type { Gate } from "../mixing/gate.ts";
+import { recordGated } from "../mixing/gated-outputs.ts";
 
 /** Another model whose outputs are mixed with a model's own. */
 export interface ScoredWith {
@@ -13,12 +15,16 @@ export interface ScoredWith {
   readonly weight: number;
   /** Factor of the own model's logits before they are mixed. */
   readonly sharpness: number;
+  /** Factor of the other model's logits; 1 when left out. */
+  readonly otherSharpness?: number;
+  /** Weighs the other model for every input of a classifier, in place of `weight` and both factors. */
+  readonly gate?: Gate | undefined;
 }
 
 /** The models that are heard, those with no weight left out. */
-function voicesOf(own: Model, { model, weight = 0, sharpness = 1 }: Partial<ScoredWith> = {}) {
+function voicesOf(own: Model, { model, weight = 0, sharpness = 1, otherSharpness = 1 }: Partial<ScoredWith> = {}) {
   const voice = { model: own, weight: 1 - weight, sharpness };
-  const all = model ? [voice, { model, weight, sharpness: 1 }] : [voice];
+  const all = model ? [voice, { model, weight, sharpness: otherSharpness }] : [voice];
   return all.filter((each) => each.weight > 0);
 }
 
@@ -33,6 +39,12 @@ export function recordOutputs(
   mixed: ScoredWith | undefined,
   rows = Number.POSITIVE_INFINITY,
 ): (part: number) => Tensor {
+  if (mixed?.gate) {
+    if ("ids" in inputs) throw new TypeError("a gate takes x, not token ids");
+    const { logits } = recordGated(rec, inputs, { accurate: model, robust: mixed.model, gate: mixed.gate });
+    const parts = rec.split(logits, rows);
+    return (part) => parts[part]!;
+  }
   const voices = voicesOf(model, mixed).map(({ model, weight, sharpness }) => {
     const { hidden, head } = model.record(rec, inputs);
     return { parts: rec.split(hidden, rows), head, weight, sharpness };

@@ -1,5 +1,13 @@
 /** Batches of a training, for language models and classifiers alike: what comes next, and where the order stands. */
-import { collate, type ExampleBatch, largestExample, stackExamples, type TokenBatch } from "../../data/batch.ts";
+import {
+  collate,
+  type ExampleBatch,
+  largestExample,
+  type NumbersBatch,
+  type NumbersInput,
+  stackExamples,
+  type TokenBatch,
+} from "../../data/batch.ts";
 import { loadSequences, type SequenceData } from "../../data/dataset.ts";
 import { type Example, type ExampleReader, loadExamples } from "../../data/examples.ts";
 import { type GroupReference, groupsOf } from "../../data/groups.ts";
@@ -128,6 +136,27 @@ export function stackedBatches(
     },
     state: () => plan.state(),
     load: (state, what) => plan.load(state, what),
+  };
+}
+
+/** Examples of numbers that are in memory, in batches of a new order every epoch. */
+export function numberBatches(
+  examples: readonly (NumbersInput & Example)[],
+  batchSize: number,
+  seed: number,
+): BatchSource<NumbersBatch> {
+  const source = stackedBatches(examples, ["rows"], { batchSize, seed });
+  const numbers = (batch: ExampleBatch): NumbersBatch => {
+    if ("x" in batch) return batch;
+    throw new TypeError("examples of numbers became texts");
+  };
+  return {
+    ...source,
+    largest: () => numbers(source.largest()),
+    async next() {
+      const { batch, epoch } = await source.next();
+      return { batch: numbers(batch), epoch };
+    },
   };
 }
 

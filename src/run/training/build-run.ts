@@ -73,7 +73,7 @@ export async function buildRun<B, D extends TrainingData<B>>(
   const resumed = saved !== undefined;
   const built = { ...opened, gpu, model, steps, resumed, original: () => start.original(gpu, model) };
   const work = await technique.work(built, data);
-  const rules = await chosenRules(context, model, ruleFiles);
+  const rules = await chosenRules(context, { ...opened, model }, ruleFiles);
   gpu.pool.trim(); // what preparing took does not stay beside training
   const training = await Training.make<B>({
     model,

@@ -2,6 +2,7 @@
  * What an update rule is: a change of the way from a step's gradients to its new weights. A training has a list of
  * them. They compose in this order, within each stage in the order of the list:
  *
+ *   0. `ahead`    before a step, whose gradients are not made yet: what is measured on rows of its own.
  *   1. `part`     the way to the gradient of one part of the objective (SAM, noise). Rules nest; the first is the
  *     outermost.
  *   2. `combine`  the way from the parts' gradients to one gradient (gradient surgery). One rule at most; else they add
@@ -11,8 +12,8 @@
  *   5. `after`    what follows the new weights (projections, scaled steps, averages).
  *   6. `end`      after the last step, before the result is measured or written.
  *
- * Everything is recorded on the GPU in this order; no rule waits for a result. What a rule remembers is saved under
- * its name: numbers by `state` and `load`, weights in `kept`.
+ * Everything is recorded on the GPU in this order. No rule waits for a result, but `ahead` may, and GEM does. What a
+ * rule remembers is saved under its name: numbers by `state` and `load`, weights in `kept`.
  */
 
 import { UserError } from "../../errors.ts";
@@ -38,6 +39,8 @@ export type Pass = (options: PassOptions) => Promise<void>;
 export interface UpdateRule extends Partial<Stateful> {
   /** Tells it from the other rules and controllers of a training; its state is saved under it. */
   readonly name: string;
+  /** Before the gradients of step `step` (from 1) are made: it may leave anything in them. */
+  ahead?(step: number): Promise<void> | void;
   /** Parts whose gradient `part` makes; all when left out. */
   readonly parts?: readonly string[];
   /**
@@ -99,6 +102,7 @@ export class UpdateRules {
 
   /** Makes the gradients of a step. `run` records forward and back of a part. */
   async gradients(step: number, run: (part: string, options: PassOptions) => Promise<void>): Promise<void> {
+    for (const rule of this.list) await rule.ahead?.(step);
     const pass = (part: string, options: PassOptions) => this.#passOf(step, part, run)(options);
     const combining = this.list.find(({ combine }) => combine);
     if (combining) return combining.combine!(step, this.#parts, pass);

@@ -13,6 +13,8 @@ export interface MixtureShare {
   readonly logits: Tensor;
   /** At least 0; those of a mixture sum to 1. */
   readonly weight: number;
+  /** Of a mixture of probabilities: the logarithm of a weight for every row, (..., 1), in place of `weight`. */
+  readonly logWeight?: Tensor;
   /** Factor of the logits before they are mixed; 1 when left out. */
   readonly sharpness?: number;
 }
@@ -34,6 +36,10 @@ export function mixedLogits(rec: Recorder, kind: MixtureKind, shares: readonly M
   if (kind === "logits")
     return sharpened.map((z, k) => scale(rec, z, heard[k]!.weight)).reduce((a, b) => add(rec, a, b));
   return sharpened
-    .map((z, k) => addScalar(rec, logSoftmax(rec, z), Math.log(heard[k]!.weight)))
+    .map((z, k) => {
+      const { weight, logWeight } = heard[k]!;
+      const p = logSoftmax(rec, z);
+      return logWeight ? add(rec, p, logWeight) : addScalar(rec, p, Math.log(weight));
+    })
     .reduce((a, b) => logAddExp(rec, a, b));
 }

@@ -5,9 +5,10 @@ import type { Context, Outcome } from "../../cli/context.ts";
 import { groupsOf } from "../../data/groups.ts";
 import { openGpu } from "../../gpu/gpu.ts";
 import { readBatches } from "../../run/batches-in-order.ts";
+import { measureImportance } from "../../run/fisher/importance.ts";
 import { humanBytes } from "../../text/format.ts";
 import { opened } from "../edit.ts";
-import { measureImportance, saveImportance } from "../importance.ts";
+import { saveImportance } from "../importance.ts";
 import type { IMPORTANCE } from "../options.ts";
 
 export async function writeImportance(context: Context<typeof IMPORTANCE>): Promise<Outcome> {

@@ -2,16 +2,24 @@
 import type { Checkpoint } from "../../../checkpoint/checkpoint.ts";
 import type { Read } from "../../../checkpoint/lineage/input.ts";
 import { openPlain } from "../../../checkpoint/open.ts";
+import type { Batch } from "../../../data/batch.ts";
+import { parseGroups } from "../../../data/groups.ts";
+import { UserError } from "../../../errors.ts";
 import type { Values } from "../../../method/options.ts";
 import type { Model } from "../../../model/model.ts";
+import { readBatches } from "../../batches-in-order.ts";
+import type { DescribedModel } from "../../open-model.ts";
+import type { RunContext } from "../technique.ts";
 import type { UpdateRule } from "../update-rule.ts";
+import { Anchor } from "./anchor.ts";
 import type { RULES } from "./options.ts";
 import { QuadraticPenalty } from "./quadratic-penalty.ts";
 import { softMasks } from "./soft-mask.ts";
+import { UnitRates } from "./unit-rates.ts";
 import { UnitScales } from "./unit-scales.ts";
 import { matchValues, readValues, spread, type Wanted } from "./weight-values.ts";
 
-type RuleOptions = Values<typeof RULES>;
+type RuleOptions = Values<typeof RULES> & { readonly columns?: string | undefined };
 
 /** Files that options of rules name; headers are read. */
 export interface RuleFiles {
@@ -51,8 +59,8 @@ const IMPORTANCE: Wanted = {
  * an average, sees the bounded step. Throws UserError for files that do not fit the model.
  */
 export async function chosenRules(
-  { options, seed, info }: { readonly options: RuleOptions; readonly seed: number; info(text: string): void },
-  model: Model,
+  { options, seed, signal, info }: Pick<RunContext, "seed" | "signal" | "info"> & { readonly options: RuleOptions },
+  { model, ...read }: Pick<DescribedModel, "tools" | "examples"> & { readonly model: Model },
   files: RuleFiles,
 ): Promise<UpdateRule[]> {
   const rules: UpdateRule[] = [];
@@ -63,18 +71,39 @@ export async function chosenRules(
     const others = model.trainable().length - scales.length;
     if (others > 0) info(`--softmask masks ${scales.length} weights; the ${others} others move freely`);
   }
+  if (options.unit_rates) {
+    const groups = await keptRows(options, read);
+    const { unit_rates_unit: unit, unit_rates_every: every } = options;
+    rules.push(await UnitRates.make(model, { groups, unit, every, seed, signal }));
+  }
   return rules;
 }
 
 async function penalty(weight: number, model: Model, { importance: file }: RuleFiles, info: (text: string) => void) {
   const parameters = model.trainable();
   const found = file ? matchValues(model, file, IMPORTANCE) : [];
-  const rule = new QuadraticPenalty(model.gpu, parameters, { weight, weighed: file !== undefined });
+  const anchor = new Anchor(model.gpu, parameters, { weighed: file !== undefined });
   for (const values of found) {
     const own = await readValues(file!, values, IMPORTANCE);
-    rule.set(values.parameter, values.start, spread(own, values.entry.shape, values.shape));
+    anchor.set(values.parameter, values.start, spread(own, values.entry.shape, values.shape));
   }
   const free = parameters.length - new Set(found.map(({ parameter }) => parameter)).size;
   if (file && free > 0) info(`${IMPORTANCE.flag} ${file.ref} says nothing of ${free} weights, which move freely`);
-  return rule;
+  return new QuadraticPenalty(model.gpu, anchor, { weight, owned: true });
+}
+
+/** Batches of the rows that are to be kept, by group. Throws UserError for a group of which no row counts. */
+async function keptRows(options: RuleOptions, described: Pick<DescribedModel, "tools" | "examples">) {
+  const groups: Batch[][] = [];
+  for (const group of parseGroups(options.unit_rates ?? [], options.columns, "--unit-rates")) {
+    const { batches } = await readBatches([group], described, options.unit_rates_batch);
+    const counted = batches.filter(({ counted }) => counted > 0);
+    if (counted.length === 0)
+      throw new UserError(
+        `--unit-rates ${group.path} has no row whose loss counts`,
+        "give rows with an answer or a label",
+      );
+    groups.push(counted);
+  }
+  return groups;
 }

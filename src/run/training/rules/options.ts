@@ -24,4 +24,29 @@ export const RULES = {
     help: "F of every weight, as evaluate --probe fisher or unlearn importance writes it; 1 when left out",
     value: "FILE",
   },
+  unit_rates: {
+    type: "string[]",
+    help: "rows that are to be kept, name=path for each group: the more a unit matters to them, the less it moves (ADEPT)",
+    value: "FILE",
+  },
+  unit_rates_unit: {
+    type: "'tensor' | 'row' | 'head'",
+    default: "tensor",
+    needs: "unit_rates",
+    help: "what has a rate of its own",
+  },
+  unit_rates_every: {
+    type: "number.integer >= 1",
+    default: 500,
+    needs: "unit_rates",
+    help: "steps from one measurement to the next",
+    value: "P",
+  },
+  unit_rates_batch: {
+    type: "number.integer >= 1",
+    default: 2,
+    needs: "unit_rates",
+    help: "rows of a batch that is measured",
+    value: "N",
+  },
 } as const satisfies Options;

@@ -7,94 +7,47 @@
  * https://arxiv.org/abs/1612.00796), the path integral of SI, the sensitivity of MAS; 1 for all in L2-SP (Li et al.,
  * ICML 2018, https://arxiv.org/abs/1802.01483). The online form takes later importances in, F <- gamma F + F_new
  * (Schwarz et al., ICML 2018, https://arxiv.org/abs/1805.06370).
- *
- * Memory: a copy of the trained weights, and importances as large as they are in f32. Both are saved with the run.
  */
 import type { Gpu } from "../../../gpu/gpu.ts";
 import { spanGroups } from "../../../gpu/grid.ts";
-import { Parameter } from "../../../tensor/parameter.ts";
+import type { Parameter } from "../../../tensor/parameter.ts";
 import { dynamic } from "../../../tensor/recorder.ts";
 import { stretches } from "../../../tensor/stretches.ts";
 import { Programs } from "../../programs.ts";
-import { recordAddScaled } from "../add-scaled.ts";
 import type { UpdateRule } from "../update-rule.ts";
+import type { Anchor } from "./anchor.ts";
 
 export interface PenaltyOptions {
   /** lambda; 0 changes nothing. */
   readonly weight: number;
-  /** Whether weights have importances, 0 until `add`; else every F is 1. */
-  readonly weighed: boolean;
-  /** Tells it from other penalties of a training; "penalty" when left out. */
-  readonly name?: string;
-}
-
-interface Held {
-  readonly parameter: Parameter;
-  readonly anchor: Parameter;
-  readonly importance: Parameter | undefined;
+  /** The anchor is the penalty's own: saved and freed with it. */
+  readonly owned?: boolean;
 }
 
 export class QuadraticPenalty implements UpdateRule {
-  readonly name: string;
+  readonly name = "penalty";
   readonly kept: readonly Parameter[];
-  readonly #gpu: Gpu;
+  readonly #anchor: Anchor;
   readonly #weight: number;
-  readonly #held: readonly Held[];
+  readonly #owned: boolean;
   readonly #programs: Programs;
 
-  /** The anchor is where the weights are. */
-  constructor(gpu: Gpu, parameters: readonly Parameter[], { weight, weighed, name = "penalty" }: PenaltyOptions) {
-    this.name = name;
-    this.#gpu = gpu;
+  constructor(gpu: Gpu, anchor: Anchor, { weight, owned = false }: PenaltyOptions) {
+    this.#anchor = anchor;
     this.#weight = weight;
+    this.#owned = owned;
+    this.kept = owned ? anchor.kept : [];
     this.#programs = new Programs(gpu);
-    this.#held = parameters.map((parameter) => {
-      const { name, shape, dtype, size } = parameter;
-      const importance = weighed ? new Parameter(gpu, `importance of ${name}`, shape, "f32", false) : undefined;
-      if (importance) gpu.clear(importance.buffer, Math.max(16, 4 * size));
-      return { parameter, anchor: new Parameter(gpu, `anchor of ${name}`, shape, dtype, false), importance };
-    });
-    this.kept = this.#held.flatMap(({ anchor, importance }) => [anchor, ...(importance ? [importance] : [])]);
-    this.anchor();
   }
 
   get bytes(): number {
-    return this.kept.reduce((sum, { bytes }) => sum + bytes, 0);
-  }
-
-  /** Moves the anchor to where the weights are. */
-  anchor(): void {
-    for (const { parameter, anchor } of this.#held)
-      this.#gpu.copy(parameter.buffer, 0, anchor.buffer, 0, Math.ceil(parameter.bytes / 4) * 4);
-  }
-
-  /** Sets F of values of a weight, from `start` on. */
-  set(parameter: Parameter, start: number, values: Float32Array): void {
-    const importance = this.#held.find((held) => held.parameter === parameter)?.importance;
-    if (!importance) throw new RangeError(`the penalty ${this.name} has no importance of ${parameter.name}`);
-    const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-    this.#gpu.write(importance.buffer, 4 * start, bytes);
-  }
-
-  /** F <- keep F + share found, (size) f32 of every weight. */
-  async add(found: (parameter: Parameter) => GPUBuffer, keep = 1, share = 1): Promise<void> {
-    const programs = new Programs(this.#gpu); // what is found lies elsewhere another time
-    const { program } = await programs.get("add", (rec) => {
-      for (const { parameter, importance } of this.#held) {
-        if (!importance) throw new RangeError(`the penalty ${this.name} has no importances`);
-        const { name, shape } = parameter;
-        const x = rec.state(`found of ${name}`, shape, found(parameter));
-        recordAddScaled(rec, x, rec.state(importance.name, shape, importance.buffer));
-      }
-    });
-    program.run({ a: share, b: keep });
-    programs.free();
+    return this.#owned ? this.#anchor.bytes : 0;
   }
 
   async before(): Promise<void> {
     if (this.#weight === 0) return;
     const { program } = await this.#programs.get("pull", (rec) => {
-      for (const { parameter, anchor, importance } of this.#held) {
+      for (const { parameter, anchor, importance } of this.#anchor.weights) {
         const { name, shape, size, dtype } = parameter;
         const held = {
           weight: rec.state(name, shape, parameter.buffer, dtype),
@@ -117,6 +70,6 @@ export class QuadraticPenalty implements UpdateRule {
 
   free(): void {
     this.#programs.free();
-    for (const parameter of this.kept) parameter.free();
+    if (this.#owned) this.#anchor.free();
   }
 }

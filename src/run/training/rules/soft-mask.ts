@@ -7,7 +7,8 @@ import type { Checkpoint } from "../../../checkpoint/checkpoint.ts";
 import type { Model } from "../../../model/model.ts";
 import type { Parameter } from "../../../tensor/parameter.ts";
 import { sizeOf } from "../../../tensor/tensor.ts";
-import { type Along, matrixOf, type UnitScale } from "./unit-scales.ts";
+import { matrixOf } from "../../fisher/unit-products.ts";
+import type { Along, UnitScale } from "./unit-scales.ts";
 import { matchValues, readValues, spread, type Wanted, type WeightValues } from "./weight-values.ts";
 
 export const MASK: Wanted = {

@@ -15,7 +15,7 @@ import { Parameter } from "../../../tensor/parameter.ts";
 import { dynamic, type Recorder } from "../../../tensor/recorder.ts";
 import { stretches } from "../../../tensor/stretches.ts";
 import type { Tensor } from "../../../tensor/tensor.ts";
-import { sizeOf } from "../../../tensor/tensor.ts";
+import { matrixOf } from "../../fisher/unit-products.ts";
 import { Programs } from "../../programs.ts";
 import type { UpdateRule } from "../update-rule.ts";
 
@@ -45,12 +45,6 @@ interface Held {
   readonly factors: Parameter;
   /** The weights before the step. */
   readonly before: PooledBuffer | undefined;
-}
-
-/** A weight as a matrix: all but the last dimension are rows; a vector is a column. */
-export function matrixOf(shape: readonly number[]): { readonly rows: number; readonly columns: number } {
-  const columns = shape.length < 2 ? 1 : shape.at(-1)!;
-  return { rows: sizeOf(shape) / columns, columns };
 }
 
 export class UnitScales implements UpdateRule {

@@ -12,11 +12,12 @@
 import { UserError } from "../../../errors.ts";
 import { spanGroups } from "../../../gpu/grid.ts";
 import { sameClaim } from "../../../method/laws.ts";
+import { type Importance, measureImportance } from "../../../run/fisher/importance.ts";
 import { Program, profileOf } from "../../../tensor/program.ts";
 import { Recorder } from "../../../tensor/recorder.ts";
 import { stretches } from "../../../tensor/stretches.ts";
 import { defineEdit, EDIT_LAWS } from "../../contract.ts";
-import { type Importance, loadImportance, measureImportance } from "../../importance.ts";
+import { loadImportance } from "../../importance.ts";
 import { MEASURE } from "../../importance-options.ts";
 
 /** alpha when none is given: 10, or half of what would select nothing. */

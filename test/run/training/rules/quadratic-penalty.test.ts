@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { encodeFloats } from "../../../../src/checkpoint/decode.ts";
+import { Anchor } from "../../../../src/run/training/rules/anchor.ts";
 import { QuadraticPenalty } from "../../../../src/run/training/rules/quadratic-penalty.ts";
 import { Parameter } from "../../../../src/tensor/parameter.ts";
 import { covers } from "../../../support/covers.ts";
@@ -34,14 +35,21 @@ function world(dtype: "f32" | "bf16" = "f32") {
   return { parameters, write, gradients };
 }
 
+/** A penalty with an anchor of its own. */
+function penaltyOf(parameters: readonly Parameter[], weight: number, weighed: boolean) {
+  const anchor = new Anchor(gpu, parameters, { weighed });
+  const rule = new QuadraticPenalty(gpu, anchor, { weight, owned: true });
+  return { anchor, before: () => rule.before(), free: () => rule.free() };
+}
+
 describe("QuadraticPenalty adds lambda F (theta - theta*) to the gradient", () => {
   for (const dtype of ["f32", "bf16"] as const)
     test(`with importances of its own, ${dtype}`, async () => {
       const { parameters, write, gradients } = world(dtype);
       const anchors = write(1);
-      const rule = new QuadraticPenalty(gpu, parameters, { weight: 0.7, weighed: true });
+      const rule = penaltyOf(parameters, 0.7, true);
       const importances = parameters.map(({ size }, i) => normals(50 + i, size).map((x) => x * x));
-      for (const [i, parameter] of parameters.entries()) rule.set(parameter, 0, importances[i]!);
+      for (const [i, parameter] of parameters.entries()) rule.anchor.set(parameter, 0, importances[i]!);
       const now = write(2);
       await rule.before();
       for (const [p, parameter] of parameters.entries())
@@ -57,8 +65,8 @@ describe("QuadraticPenalty adds lambda F (theta - theta*) to the gradient", () =
     for (const weighed of [true, false]) {
       const { parameters, write } = world();
       write(1);
-      const rule = new QuadraticPenalty(gpu, parameters, { weight: 3, weighed });
-      if (weighed) for (const p of parameters) rule.set(p, 0, new Float32Array(p.size).fill(1));
+      const rule = penaltyOf(parameters, 3, weighed);
+      if (weighed) for (const p of parameters) rule.anchor.set(p, 0, new Float32Array(p.size).fill(1));
       write(2);
       await rule.before();
       found.push(await Promise.all(parameters.map(read)));
@@ -70,12 +78,12 @@ describe("QuadraticPenalty adds lambda F (theta - theta*) to the gradient", () =
   test("nothing at the anchor, nothing with lambda 0, and from a new anchor on", async () => {
     const { parameters, write, gradients } = world();
     write(1);
-    const rule = new QuadraticPenalty(gpu, parameters, { weight: 2, weighed: false });
+    const rule = penaltyOf(parameters, 2, false);
     await rule.before();
-    const off = new QuadraticPenalty(gpu, parameters, { weight: 0, weighed: false, name: "off" });
+    const off = penaltyOf(parameters, 0, false);
     write(2);
     await off.before();
-    rule.anchor();
+    rule.anchor.take();
     await rule.before();
     for (const [p, parameter] of parameters.entries()) expect(await read(parameter)).toEqual(gradients[p]!);
     rule.free();
@@ -84,11 +92,11 @@ describe("QuadraticPenalty adds lambda F (theta - theta*) to the gradient", () =
 
   test("later importances are taken in: gamma F + F_new", async () => {
     const { parameters } = world();
-    const rule = new QuadraticPenalty(gpu, parameters, { weight: 1, weighed: true });
-    for (const p of parameters) rule.set(p, 0, new Float32Array(p.size).fill(2));
+    const rule = penaltyOf(parameters, 1, true);
+    for (const p of parameters) rule.anchor.set(p, 0, new Float32Array(p.size).fill(2));
     const found = new Map(parameters.map((p) => [p, gpu.upload(new Float32Array(p.size + 3).fill(5), "found")]));
-    await rule.add((parameter) => found.get(parameter)!.buffer, 0.9, 0.5);
-    for (const held of rule.kept.filter(({ name }) => name.startsWith("importance")))
+    await rule.anchor.add((parameter) => found.get(parameter)!.buffer, 0.9, 0.5);
+    for (const held of rule.anchor.kept.filter(({ name }) => name.startsWith("importance")))
       for (const value of await gpu.readFloats(held.buffer, held.size)) expect(value).toBeCloseTo(0.9 * 2 + 0.5 * 5, 6);
     for (const held of found.values()) held.free();
     rule.free();
