@@ -93,7 +93,7 @@ export async function setUpStage(run: StreamRun, stage: Stage): Promise<StageTra
     ...(options.z_loss ? { zLoss: options.z_loss } : {}),
     recompute: options.recompute,
   };
-  const rules = await chosenRules(context, model, opened.ruleFiles);
+  const rules = await chosenRules(context, { ...opened.opened, model }, opened.ruleFiles);
   model.gpu.pool.trim(); // what the stage before took does not stay beside this one
   const training = await Training.make<StreamBatch>({
     model,
