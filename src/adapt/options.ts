@@ -80,6 +80,12 @@ export const EXTRACT = {
 
 /** Which tasks a model learns one after the other, and what is measured. */
 export const STREAM = {
+  scenario: {
+    type: "'domain' | 'class' | 'task'",
+    default: "domain",
+    needs: "tasks",
+    help: "outputs of a classifier that take part: all of them, those of classes that have come so far, or those of the row's own task, which is then known",
+  },
   tasks: {
     type: "string[]",
     value: "FILE",

@@ -48,6 +48,22 @@ function refuseOptions({ options }: StreamContext): void {
       throw new UserError(`${flagOf(name)} is for one training, and --tasks makes several`, "leave one of them out");
 }
 
+/** Throws UserError for a scenario that the model, or another option, does not go with. */
+function refuseScenario({ options }: StreamContext, isText: boolean): void {
+  const { scenario, smoothing = 0 } = options;
+  if (scenario === "domain") return;
+  if (isText)
+    throw new UserError(
+      `--scenario ${scenario} hides classes, and a language model has none`,
+      "leave it out, or take a classifier",
+    );
+  if (smoothing > 0)
+    throw new UserError(
+      `--smoothing gives some probability to every class, and --scenario ${scenario} hides some`,
+      "leave one of them out",
+    );
+}
+
 /** Opens, reads and loads all that a stream needs; on a device that computes nothing in a dry run. */
 async function open(context: StreamContext, method: ContinualMethod): Promise<StreamRun> {
   const { options } = context;
@@ -58,6 +74,7 @@ async function open(context: StreamContext, method: ContinualMethod): Promise<St
   const opened = await openRun({ ...context, options: { ...besides, eval_data: undefined } }, technique);
   context.progress.start({ unit: "rows" });
   const read = await readTasks({ ...options, tasks: options.tasks! }, opened.opened);
+  refuseScenario(context, opened.opened.tools !== undefined);
   const references = parseGroups(eval_data, options.columns, "--eval-data");
   const general = await readHeldOut(references, opened.opened, options.batch_size);
   context.progress.done();
@@ -67,7 +84,7 @@ async function open(context: StreamContext, method: ContinualMethod): Promise<St
   const model = await opened.start.load(gpu);
   refuseUnmatched(options, [...model.parameters.keys()], opened.start.ref);
   if (model.trainable().length === 0) throw new UserError("every weight is frozen", "change --freeze or --train-only");
-  const begun = { context, opened, read, scenario: "domain" as const, model };
+  const begun = { context, opened, read, scenario: options.scenario, model };
   const learner = await method.begin(streamOf(begun, chosen.values));
   const stages = stagesOf(read.tasks, method.joint === true);
   return { ...begun, chosen, general, stages, learner };
