@@ -8,7 +8,7 @@
  *   bun run curriculum plan --flops 1e18 --tokens 1e9
  */
 import { command, script } from "../src/cli/script.ts";
-import { BALANCE, CURRICULUM, GRAPH, PLAN, SELECT } from "../src/curriculum/options.ts";
+import { BALANCE, CURRICULUM, GRAPH, MIXTURE_SEARCH, PLAN, SELECT } from "../src/curriculum/options.ts";
 
 const GROUPS = "--data a=a.jsonl --data b=b.jsonl --eval-data a=av.jsonl --eval-data b=bv.jsonl";
 
@@ -51,6 +51,17 @@ await script({
       output: "none",
       options: BALANCE,
       run: async (context) => (await import("../src/curriculum/commands/balance.ts")).balance(context),
+    }),
+    "mixture-search": command({
+      about: "Rank mixtures of parts of a corpus by averages of models that were trained on one part each.",
+      args: "[model]",
+      examples: [
+        "bun run curriculum mixture-search model/ --data a=a.jsonl --data b=b.jsonl --eval-data av.jsonl -o mixtures.json",
+        "bun run curriculum mixture-search model/ --data a=a.jsonl --data b=b.jsonl --data c=c.jsonl --eval-data av.jsonl --mixtures all --calibrate 3",
+      ],
+      output: "none",
+      options: MIXTURE_SEARCH,
+      run: async (context) => (await import("../src/curriculum/commands/mixture-search.ts")).mixtureSearch(context),
     }),
     select: command({
       about: "Score rows with a model, and write those that a selector chooses as they were.",

@@ -7,7 +7,7 @@
  */
 import { command, script } from "../src/cli/script.ts";
 import { TASK_NOTES } from "../src/evaluate/harness/metrics.ts";
-import { EVALUATE, GRAM, IMATRIX, LIFELONG, PERMUTATION } from "../src/evaluate/options.ts";
+import { EVALUATE, GRAM, IMATRIX, LIFELONG, PERMUTATION, TWO_PHASE } from "../src/evaluate/options.ts";
 
 await script({
   name: "evaluate",
@@ -53,6 +53,18 @@ await script({
       notes: `A line of the log is {"block": 3, "type": "train", "task": "a", "performance": 0.8}: one experience of training, or one test. A
 block of training has one task, a block of tests any number of them.`,
       run: async (context) => (await import("../src/evaluate/commands/lifelong.ts")).lifelong(context),
+    }),
+    "two-phase": command({
+      about: "Choose each method's settings on one stream of tasks, and report how they do on another.",
+      examples: [
+        "bun run evaluate two-phase --tune tuned/",
+        "bun run evaluate two-phase --tune tuned/ --report reported/ --json",
+      ],
+      output: "text",
+      options: TWO_PHASE,
+      notes: `Logs are those of adapt --tasks ... --log run.log. Runs that differ by seed and stream alone are one configuration; the one with
+the best mean is chosen. No score is shown of the stream that settings were chosen on.`,
+      run: async (context) => (await import("../src/evaluate/commands/two-phase.ts")).twoPhase(context),
     }),
     imatrix: command({
       about: "Measure what a model's matrices read, for GGUF files of few bits.",

@@ -31,7 +31,11 @@ await script({
   methodOptions: "raw",
   isRecipe: (keys) => keys.includes("merge_method") || keys.includes("genome"),
   output: (options) =>
-    options.check || options.explain ? "none" : options.search && options.out === "-" ? "text" : "checkpoint",
+    options.check || options.explain || options.groups
+      ? "none"
+      : options.search && options.out === "-"
+        ? "text"
+        : "checkpoint",
   options: {
     base: { type: "string", value: "MODEL", help: "checkpoint the models were tuned from, or one end of the path" },
     dtype: { type: "string", value: "DTYPE", help: "round inputs to this type first: float32, bfloat16, float16" },
@@ -94,6 +98,11 @@ await script({
       value: "DIR",
       was: ["intermediate_dir"],
       help: "keep the results of a file's named recipes in DIR, and make none again that is finished",
+    },
+    groups: {
+      type: "string",
+      value: "FILE",
+      help: "merge within groups of tasks: of each line name: {task: model, ...} a checkpoint, and groups.json says which is whose",
     },
     lazy: { type: "boolean", default: true, help: "with --multi; --no-lazy makes finished results again" },
     random_seed: { type: "number.integer >= 0", value: "N", help: "of mergekit: the same as --seed" },

@@ -37,6 +37,12 @@ export function gpuOnDemand({ device }: Context): () => Promise<Gpu> {
   };
 }
 
+/** Tells a tensor that the result holds whole and that is not finite. */
+export const oddWhole =
+  ({ warn }: Context) =>
+  (name: string): void =>
+    warn(`${name} holds NaN or infinity, and is in the adapter as it is`);
+
 export const writeOptions = ({ warn }: Context): WriteOptions => ({ hub: { warn: (text) => warn(text) } });
 
 /** Bytes of the tensors of a plan. */

@@ -103,6 +103,8 @@ export interface Checkpoint {
   readonly revision?: string;
   /** What its tensors were stored as, where they are decoded while they are read. */
   readonly quantized?: readonly QuantizedPart[];
+  /** An adapter on it that has no weights to fold into, for models that are loaded with it. */
+  readonly live?: Checkpoint;
   /** Why its tensors could not be decoded, where it is shown as it is stored. */
   readonly undecoded?: string;
   close(): void;

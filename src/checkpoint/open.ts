@@ -23,6 +23,8 @@ export interface OpenOptions {
   warn?: (message: string) => void;
   /** "list" gives a quantised checkpoint that no decoder reads as it is stored; it is refused otherwise. */
   undecoded?: "list";
+  /** Whether an adapter may stay beside its base, as `live`, where it does not fold; it is refused otherwise. */
+  live?: boolean;
 }
 
 /**
@@ -90,7 +92,7 @@ async function mayBeAdapter({ files, tensors }: Checkpoint): Promise<boolean> {
   return hasForeignTensors(tensors.keys());
 }
 
-async function apply(base: Checkpoint, adapter: Checkpoint, { warn }: OpenOptions): Promise<Checkpoint> {
+async function apply(base: Checkpoint, adapter: Checkpoint, { warn, live }: OpenOptions): Promise<Checkpoint> {
   const { applyAdapter, isAdapter } = await import("./adapter/adapter.ts");
   try {
     if (!isAdapter(adapter)) {
@@ -99,7 +101,7 @@ async function apply(base: Checkpoint, adapter: Checkpoint, { warn }: OpenOption
         "expected a folder with adapter_config.json and adapter_model.safetensors",
       );
     }
-    return await applyAdapter(base, adapter, { ...(warn && { warn }) });
+    return await applyAdapter(base, adapter, { ...(warn && { warn }), ...(live && { live }) });
   } catch (error) {
     adapter.close();
     base.close();

@@ -113,6 +113,34 @@ export const BALANCE = {
   },
 } as const satisfies Options;
 
+/** Options of `curriculum mixture-search`. */
+export const MIXTURE_SEARCH = {
+  ...SHORT_RUNS,
+  part_steps: { type: "number.integer >= 1", default: 50, help: "steps on every unit of a part", value: "N" },
+  unit_rows: {
+    type: "number.integer >= 1",
+    value: "N",
+    help: "rows of a unit, into which parts are cut, so that larger parts count for more; those of the least part when left out",
+  },
+  mixtures: {
+    type: "'greedy' | 'all'",
+    default: "greedy",
+    help: "which are looked at: the best part, and always the next that helps most; or every set of parts",
+  },
+  calibrate: {
+    type: "number.integer >= 0",
+    default: 0,
+    value: "N",
+    help: "pairs of parts that are trained on for real, to say how well averages rank them",
+  },
+  keep_parts: {
+    type: "string",
+    decides: "nothing",
+    value: "DIR",
+    help: "keep the model of every unit and pair there; a search that was stopped trains none of them again",
+  },
+} as const satisfies Options;
+
 /** Options of `curriculum select`. */
 export const SELECT = {
   init: RUN.init,

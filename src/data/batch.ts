@@ -19,6 +19,8 @@ interface Rows {
   readonly length: number;
   /** Positions that the loss counts. */
   readonly counted: number;
+  /** (B) the position of each row's group among the groups of data; -1 of a row that holds several. */
+  readonly tasks: Int32Array;
 }
 
 /**
@@ -81,7 +83,10 @@ export function collate(bins: readonly (readonly Sequence[])[], { pad = 0, bucke
     }
   }
   const packed = bins.some((bin) => bin.length > 1);
-  return { rows, length, ids, labels, segments, positions, lengths, packed, counted, documents };
+  const taskOf = ([first, ...more]: readonly Sequence[]) =>
+    more.every(({ group }) => group === first?.group) ? (first?.group ?? 0) : -1;
+  const tasks = Int32Array.from(bins, taskOf);
+  return { rows, length, ids, labels, segments, positions, lengths, packed, counted, documents, tasks };
 }
 
 /**
@@ -149,6 +154,8 @@ export type ExampleInput = NumbersInput | { readonly tokens: Sentences };
 
 interface Labelled {
   readonly label: number;
+  /** Position of its group among the groups of data; 0 when left out. */
+  readonly group?: number;
   readonly place?: string;
 }
 
@@ -168,6 +175,7 @@ export function stackExamples(examples: readonly StackedExample[]): ExampleBatch
     length: 1,
     counted: examples.length,
     labels: Int32Array.from(examples, ({ label }) => label),
+    tasks: Int32Array.from(examples, ({ group = 0 }) => group),
     places: examples.flatMap(({ place }) => place ?? []),
   };
   const texts = examples.flatMap((example) => ("tokens" in example ? [example.tokens] : []));

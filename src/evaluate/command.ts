@@ -188,7 +188,7 @@ async function openAll(
   const models: { role: string; ref: string; checkpoint: Checkpoint }[] = [];
   for (const { role, ref } of asked) {
     if (ref === undefined) continue;
-    const checkpoint = withHeadFile(await open(ref, { warn }), options.zeroshot_head);
+    const checkpoint = withHeadFile(await open(ref, { live: true, warn }), options.zeroshot_head);
     checkpoints.push(checkpoint);
     models.push({ role, ref, checkpoint });
   }

@@ -188,4 +188,26 @@ export const LIFELONG = {
   },
 } as const satisfies Options;
 
+/** Options of `evaluate two-phase`. */
+export const TWO_PHASE = {
+  tune: {
+    type: "string[]",
+    required: true,
+    value: "LOG",
+    help: "a log, or a folder of logs, of the stream that settings are chosen on",
+  },
+  report: {
+    type: "string[]",
+    value: "LOG",
+    help: "the same of another stream, from which the chosen settings are reported",
+  },
+  metric: {
+    type: "string",
+    default: "average",
+    value: "NAME",
+    help: "what is compared: average, forgetting, backward_transfer, forward_transfer, learning, ...",
+  },
+  score: { type: "'accuracy' | 'loss'", help: "what tasks are scored by; accuracy where all runs have it" },
+} as const satisfies Options;
+
 export type EvaluateOptions = Values<typeof EVALUATE>;

@@ -16,6 +16,7 @@ import { humanBytes } from "../text/format.ts";
 import { quote } from "../text/quote.ts";
 import { areAdapters, mergeAdapters, refuseAdapterRank } from "./commands/adapters.ts";
 import { type Context, type GivenRecipes, readRecipes, textOf } from "./commands/given-recipes.ts";
+import { mergeGroups } from "./commands/groups.ts";
 import {
   checkLearning,
   learningMemory,
@@ -30,7 +31,7 @@ import type { MergeMethod } from "./contract.ts";
 import { FiniteWatch } from "./finite.ts";
 import { changeNorms } from "./job/change-norms.ts";
 import { InputWatch } from "./job/input-watch.ts";
-import { mergeTensors } from "./job/run.ts";
+import { mergeTensors, precheck } from "./job/run.ts";
 import { mergekitNotice } from "./mergekit-options.ts";
 import type { MergePlan } from "./plan/merge-plan.ts";
 import { checkCheckpoints } from "./plan/named-things.ts";
@@ -216,8 +217,14 @@ async function reportOf(context: Context, planned: Planned, target: string): Pro
     return;
   }
   await checkCheckpoints(plan, method);
+  const settings = settingsOf(context, recipe);
+  if (method.precheck) {
+    const { openGpu } = await import("../gpu/gpu.ts");
+    const gpu = await openGpu({ device: context.device, dry: true });
+    await precheck({ gpu, method, tasks: plan.tensors, settings });
+  }
   const written = writtenBytes(target, output, target === context.out ? writeOptions(context) : {});
-  const learning = await learningMemory(context, { plan, method, own, settings: settingsOf(context, recipe), target });
+  const learning = await learningMemory(context, { plan, method, own, settings, target });
   printCosts(context, plan, method, { to: target, ...(written !== undefined && { written }), learning });
 }
 
@@ -264,6 +271,7 @@ export async function runMerge(
     throw new UserError("--json and the merged checkpoint both want stdout", "give -o DIR, or leave out --json");
   const notice = mergekitNotice(context.options);
   if (notice) context.info(notice);
+  if (context.options.groups !== undefined) return mergeGroups(context, runMerge);
   if (context.options.search !== undefined) {
     refuseBesideSearch(context);
     return searched(context);

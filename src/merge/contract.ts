@@ -80,6 +80,11 @@ export interface MergeMethod extends MethodInfo {
    * `job.survey` of every job, and is disposed of at the end if it is disposable.
    */
   survey?(tensors: readonly TensorInputs<never>[]): Promise<unknown>;
+  /**
+   * What a dry run checks of checkpoints that options name: it gets the inputs as a survey does, reads headers alone,
+   * and throws UserError where those checkpoints do not fit.
+   */
+  precheck?(tensors: readonly TensorInputs<never>[]): Promise<void>;
   /** Of a method whose coefficients are learnt from data before the merge writes the result. */
   // biome-ignore lint/suspicious/noExplicitAny: the values of its options are known to its method alone
   readonly tune?: Tuning<any>;
@@ -98,6 +103,7 @@ export interface TypedMergeMethod<O extends Options, S> extends MergeMethod {
   outline?(inputs: Outlined<MergeValues<O>>): Outline;
   readonly tune?: Tuning<MergeValues<O>>;
   survey?(tensors: readonly TensorInputs<MergeValues<O>>[]): Promise<S>;
+  precheck?(tensors: readonly TensorInputs<MergeValues<O>>[]): Promise<void>;
   merge(job: MergeJob<MergeValues<O>, S>): Promise<void>;
 }
 

@@ -59,8 +59,16 @@ export interface KvCache {
   kept(name: string, shape: readonly number[]): Tensor;
 }
 
+interface RowInputs {
+  /**
+   * (batch) i32, the task of every row (the position of its group among those of the data), for adapters that choose
+   * by it. Recorded when asked for; left out where nothing says tasks, as when a model generates.
+   */
+  readonly tasks?: () => Tensor;
+}
+
 /** Inputs of a language model. N = batch * length. */
-export interface TokenInputs {
+export interface TokenInputs extends RowInputs {
   readonly batch: number;
   readonly length: number;
   /** (N) i32 */
@@ -76,7 +84,7 @@ export interface TokenInputs {
 }
 
 /** Inputs of a classifier of texts. N = batch * length. */
-export interface TextInputs {
+export interface TextInputs extends RowInputs {
   readonly batch: number;
   readonly length: number;
   /** (N) i32 */
@@ -90,7 +98,7 @@ export interface TextInputs {
 }
 
 /** Inputs of a classifier of numbers. */
-export interface ExampleInputs {
+export interface ExampleInputs extends RowInputs {
   readonly batch: number;
   /** (batch, ...shape) f32 */
   readonly x: Tensor;

@@ -13,6 +13,7 @@ import { Parameter } from "../tensor/parameter.ts";
 import type { Recorder } from "../tensor/recorder.ts";
 import { sizeOf, type Tensor } from "../tensor/tensor.ts";
 import type { AdapterChoice } from "./adapters/contract.ts";
+import { liveChoice } from "./adapters/from-file.ts";
 import { withHead } from "./adapters/head.ts";
 import type { LiveAdapter } from "./adapters/live-adapter.ts";
 import type { LoraOptions } from "./adapters/lora/lora.ts";
@@ -111,7 +112,7 @@ export class Model {
     this.architecture = architecture;
     this.json = json;
     this.#config = config;
-    this.sizes = architecture.sizes(config);
+    this.sizes = { ...architecture.sizes(config), ...(adapter?.recurrent ? { recurrent: true } : {}) };
     this.parameters = parameters;
     this.stored = stored;
     this.carried = carried ?? { entries: [], order: [] };
@@ -146,7 +147,8 @@ export class Model {
       ? stored.map((tensor) => ({ ...tensor, dtype: dtypes.get(tensor.name)?.dtype ?? tensor.dtype }))
       : stored;
     const parts = { gpu, architecture, json, ...loaded, stored: kept, carried, adapter: undefined };
-    return Model.#finish(parts, options);
+    const live = checkpoint.live && !options.adapter ? await liveChoice(checkpoint.live) : undefined;
+    return Model.#finish(parts, live ? { ...options, adapter: live } : options);
   }
 
   /** Makes a new model. Values are drawn by (seed, tensor name). */
@@ -180,7 +182,9 @@ export class Model {
     const made = { ...making, gpu, model, warn };
     if (from) return new Model({ ...parts, adapter: await type.method.continued(type.values, from, made) });
     const fresh = await type.method.fresh(type.values, made);
-    return new Model({ ...parts, adapter: await withHead(gpu, fresh, parameters, architecture.headModules) });
+    const { headModules: head = [] } = architecture;
+    const modules = [...head, ...(type.method.whole?.(specs) ?? [])];
+    return new Model({ ...parts, adapter: await withHead(gpu, fresh, parameters, modules, head.length > 0) });
   }
 
   /** The model as it is now, as weights of its own that nothing trains; without its adapter. Copied on the GPU. */

@@ -1,6 +1,7 @@
 /** A batch of tokens or examples in a program: what a recording declares, and what fills it before each run. */
 import { type Batch, type ExampleBatch, isTokens, type TokenBatch } from "../data/batch.ts";
 import { targetsOf } from "../data/targets.ts";
+import { UserError } from "../errors.ts";
 import type { Inputs, TokenInputs } from "../model/architecture.ts";
 import type { Program } from "../tensor/program.ts";
 import type { Recorder } from "../tensor/recorder.ts";
@@ -15,11 +16,17 @@ export function recordInputs(rec: Recorder, batch: TokenBatch, prefix?: string):
 export function recordInputs(rec: Recorder, batch: Batch, prefix?: string): Inputs;
 export function recordInputs(rec: Recorder, batch: Batch, prefix = ""): Inputs {
   const { rows, length } = batch;
-  if (!isTokens(batch)) return recordExamples(rec, batch, prefix);
+  let known: Tensor | undefined;
+  const tasks = () => {
+    known ??= rec.input(`${prefix}tasks`, [rows], "i32");
+    return known;
+  };
+  if (!isTokens(batch)) return { ...recordExamples(rec, batch, prefix), tasks };
   const n = rows * length;
   return {
     batch: rows,
     length,
+    tasks,
     ids: rec.input(`${prefix}ids`, [n], "i32"),
     positions: rec.input(`${prefix}positions`, [n], "i32"),
     ...(batch.packed ? { segments: rec.input(`${prefix}segments`, [rows, length], "i32") } : {}),
@@ -40,8 +47,19 @@ function recordExamples(rec: Recorder, batch: ExampleBatch, prefix: string): Inp
   };
 }
 
-/** Fills what `recordInputs` declared. */
+/** The task of every row. Throws UserError for a row of several. */
+function tasksOf({ tasks }: Batch): Int32Array {
+  if (tasks.includes(-1))
+    throw new UserError(
+      "--pack puts rows of several groups together, and this adapter asks for the task of each",
+      "leave out --pack",
+    );
+  return tasks;
+}
+
+/** Fills what `recordInputs` declared. Throws UserError for packed rows whose tasks an adapter asks for. */
 export function fillInputs(program: Program, batch: Batch, prefix = ""): void {
+  if (program.takes(`${prefix}tasks`)) program.write(`${prefix}tasks`, tasksOf(batch));
   if (!isTokens(batch)) {
     const inputs = "tokens" in batch ? batch.tokens : { x: batch.x };
     for (const [name, values] of Object.entries(inputs))

@@ -74,7 +74,7 @@ export async function openModel(
   options: TextOptions = {},
   warn?: (message: string) => void,
 ): Promise<DescribedModel & { readonly checkpoint: Checkpoint }> {
-  const checkpoint = await open(ref, warn ? { warn } : {});
+  const checkpoint = await open(ref, { live: true, ...(warn ? { warn } : {}) });
   try {
     return { ...(await describeModel(checkpoint, options, warn)), checkpoint };
   } catch (error) {

@@ -92,6 +92,27 @@ test("a file, a pipe and a folder hold the same, and lineage says what made it",
   expect([...(await changesIn(at("made-again.safetensors")))]).toEqual([...(await changesIn(at("from-pipe")))]);
 });
 
+test("a model with an adapter is no adapter, and whole tensors with NaN are told", async () => {
+  const wrong = await adapt("a", "base+b", "--method", "svd", "-o", "wrong");
+  expect([wrong.code, wrong.err]).toEqual([
+    2,
+    expect.stringContaining(
+      "base+b is a model with an adapter, and adapters are taken here without a base\n  hint: name the adapter alone: b",
+    ),
+  ]);
+  const values = Float32Array.of(1, Number.NaN, 3, 4);
+  writeAdapter(
+    at("odd-norm"),
+    { ...factors({ [Q]: [6, 4] }, 2, 1), "model.norm.weight": { shape: [4], values } },
+    { ...targets, modules_to_save: ["norm"] },
+  );
+  const { code, err } = await adapt("a", "odd-norm", "--method", "svd", "-o", "with-nan");
+  expect([code, err]).toEqual([
+    0,
+    expect.stringContaining("norm.weight holds NaN or infinity, and is in the adapter as it is"),
+  ]);
+});
+
 test("the same bytes from the same seed, others from another", async () => {
   const bytes = async (name: string, ...argv: string[]) => {
     const { code, err } = await adapt(

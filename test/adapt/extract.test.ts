@@ -365,6 +365,11 @@ test("what does not fit is refused by name", async () => {
   expect(await refused([shallow], { base })).toContain("an adapter takes nothing away");
   expect(await refused([tuned], { base: shallow })).toBe("done");
   expect(await refused([broken], { base }, at("refused-2"))).toContain("holds NaN or infinity");
+  await copyWith(base, at("odd-norm"), (name, _, values) =>
+    name === "model.norm.weight" ? values.fill(Number.POSITIVE_INFINITY) : undefined,
+  );
+  const { warnings } = await runExtract([at("odd-norm")], at("odd-norm-lora"), { base });
+  expect(warnings.join()).toContain("norm.weight holds NaN or infinity, and is in the adapter as it is");
   expect(await refused([tuned], { base, energy: 0.5, budget: "1MB" })).toContain("both choose ranks");
   expect(await refused([tuned], { base, budget: "much" })).toContain("--budget much is not a size");
   expect(await refused([tuned], { base }, "x.gguf")).toContain("x.gguf is a GGUF file");

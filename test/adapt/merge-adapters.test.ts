@@ -108,6 +108,8 @@ test("a dry run and an explanation write nothing; models among the inputs give a
   expect(await refused("a", "b", "--method", "linear", "--shards", "2")).toContain(
     "--shards has no effect on adapters",
   );
+  for (const flag of ["--shard-size", "--out-shard-size"])
+    expect(await refused("a", "b", "--method", "linear", flag, "1MB")).toContain(`${flag} has no effect on adapters`);
   for (const flag of ["--add-tokens", "--add-special-tokens"])
     expect(await refused("a", "b", "--method", "linear", flag, "<x>")).toContain(`${flag} has no effect on adapters`);
   const recipe = async (name: string, text: string) => {

@@ -417,7 +417,7 @@ describe("base+adapter", () => {
 
   test("an adapter finds a base that its config names from its own folder", () =>
     inFolder(async (top) => {
-      put(top, { "base/model.safetensors": fileOf(make({ "w.weight": ["F32", [2, 2]] })) });
+      put(top, { "base-of-lora/model.safetensors": fileOf(make({ "w.weight": ["F32", [2, 2]] })) });
       const tensors = make({
         "base_model.model.w.lora_A.weight": ["F32", [1, 2]],
         "base_model.model.w.lora_B.weight": ["F32", [2, 1]],
@@ -427,13 +427,13 @@ describe("base+adapter", () => {
         r: 1,
         lora_alpha: 1,
         target_modules: ["w"],
-        base_model_name_or_path: "../base",
+        base_model_name_or_path: "../base-of-lora",
       };
       put(top, {
         "lora/adapter_config.json": JSON.stringify(settings),
         "lora/adapter_model.safetensors": fileOf(tensors.map((t) => ({ ...t, data: new Uint8Array(t.bytes) }))),
       });
-      for (const ref of ["lora", "lora/adapter_model.safetensors", "base+LORA"]) {
+      for (const ref of ["lora", "lora/adapter_model.safetensors", "base-of-lora+LORA"]) {
         const checkpoint = await open(path.join(top, ref.replace("LORA", `${top}/lora`)));
         expect(lowRankOf(checkpoint.tensors.get("w.weight")).rank).toBe(1);
         checkpoint.close();

@@ -56,6 +56,8 @@ describe("values and numbers of models", () => {
     ["a b --base base --method consensus --joint gone -n", "gone: no such file or folder\n"],
     ["a b --method fisher --stats a", "--stats names one checkpoint for 2 models, and each has its own\n"],
     ["a b --method regmean --stats a,gone -n", "gone: no such file or folder\n"],
+    ["a b --method pref_hull --rows 12", "--rows has no effect without --sample true"],
+    ["a b --method pref_hull --stats a,b --sample false", "--stats has no effect without --sample true"],
     ["a b --method linear --weight 1,-1", "model.embed_tokens.weight: the weights sum to 0\n"],
     [
       "a b --method ties --weight 1",
@@ -83,6 +85,36 @@ describe("inputs", () => {
       "model.layers.0.mlp.up_proj.weight is (12, 8) in a but (10, 8) in odd\n" +
         "  hint: these are different architectures (llama, mistral); merge needs one\n",
     );
+  });
+
+  test("a parameter of a recipe that another one must let count", async () => {
+    const file = (name: string, parameters: string) =>
+      writeFileSync(
+        join(folder, name),
+        `merge_method: pref_hull\nmodels: [{model: a}, {model: b, parameters: {${parameters}}}]\n`,
+      );
+    file("idle.yml", "rows: 12");
+    file("usual.yml", "rows: 1");
+    const message =
+      "idle.yml: rows has no effect on pref_hull without sample\n  hint: give --sample, or leave it out\n";
+    expect(await refused("idle.yml -n")).toBe(message);
+    expect((await merge(["usual.yml", "-n"], { cwd: folder })).code).toBe(0);
+    const filtered = "a b --method pref_hull --set rows:mlp=3 -n";
+    expect(await refused(filtered)).toStartWith("--rows has no effect on pref_hull without sample\n");
+  });
+
+  test("Gram matrices of another model, in a dry run too", async () => {
+    const gram = (name: string, side: number) =>
+      writeModel(join(folder, name), tensorsOf({ "model.layers.0.mlp.up_proj.weight": [side, side] }, 5));
+    gram("fit.safetensors", 8);
+    gram("odd.safetensors", 12);
+    const line = "a b --method regmean --stats fit.safetensors,odd.safetensors -o x.safetensors -n";
+    expect(await refused(line)).toBe(
+      "model.layers.0.mlp.up_proj.weight has (12, 12) in odd.safetensors; expected (8, 8)\n" +
+        "  hint: this file belongs to another model\n",
+    );
+    const both = { cwd: folder };
+    expect((await merge(line.replace("odd", "fit").split(" "), both)).code).toBe(0);
   });
 
   test("nothing there, no weights, pickled weights, text", async () => {

@@ -110,3 +110,19 @@ test("an adapter of another base is refused, and so is one with strange tensors"
   const combined = await said("adapt", ["combine", "whole", "whole", "--method", "linear", "-o", "bad/"]);
   expect(combined).toEqual([2, expect.stringContaining("is an adapter of the kind IA3")]);
 });
+
+test("a type that does not fold is run beside its base, and trained further, but not merged", async () => {
+  const how = ["--bottleneck", "4", ...SGD, ...DATA, "--steps", "2"];
+  await good("train", ["llama-tied", "--adapter", "bottleneck", ...how, "-o", "narrow/"]);
+  const json = await good("evaluate", ["llama-tied+narrow", "--data", "llama-tied.jsonl", "--json", "-q"]);
+  const base = await good("evaluate", ["llama-tied", "--data", "llama-tied.jsonl", "--json", "-q"]);
+  expect(JSON.parse(json).loss).toBeLessThan(JSON.parse(base).loss);
+  await good("train", ["llama-tied+narrow", "--lora-continue", ...SGD, ...DATA, "--steps", "1", "-o", "narrower/"]);
+  const merged = await said("merge", ["llama-tied+narrow", "--method", "passthrough", "-o", "bad/"]);
+  expect(merged).toEqual([
+    2,
+    expect.stringContaining("narrow is Bottleneck adapters, whose change depends on the input"),
+  ]);
+  const stacked = await said("evaluate", ["llama-tied+narrow+whole", "--data", "llama-tied.jsonl"]);
+  expect(stacked[0]).toBe(2);
+}, 60_000);

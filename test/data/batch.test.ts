@@ -85,6 +85,13 @@ test("lengths come in few sizes", () => {
   expect(collate([[{ ids, labels: ids, group: 0, place: "" }]], { buckets: "none" }).length).toBe(3);
 });
 
+test("tasks are the groups of rows; a row of several has none", () => {
+  const of = (group: number) => ({ ids: Int32Array.of(1, 2), labels: Int32Array.of(1, 2), group, place: "" });
+  expect(collate([[of(2)], [of(1), of(1)], [of(0), of(1)]]).tasks).toEqual(Int32Array.of(2, 1, -1));
+  const x = { x: Float32Array.of(1), shape: [1], label: 0 };
+  expect(stackExamples([{ ...x, group: 3 }, x] as (typeof x)[]).tasks).toEqual(Int32Array.of(3, 0));
+});
+
 test("examples are stacked, and differing shapes are refused", () => {
   const example = (values: number[], label: number) => ({
     x: Float32Array.from(values),
@@ -100,6 +107,7 @@ test("examples are stacked, and differing shapes are refused", () => {
     x: Float32Array.of(1, 2, 4, 5),
     labels: Int32Array.of(3, 6),
     places: [],
+    tasks: new Int32Array(2),
   });
   expect(() => stackExamples([example([1], 0), example([1, 2], 0)])).toThrow("example 1 is (2), the first is (1)");
 });

@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Experiment, experimentsOf, FAMILIES, outOfBound } from "../experiments/experiment.ts";
+import { type Experiment, experimentsOf, FAMILIES, outOfBound, strayFigures } from "../experiments/experiment.ts";
 import {
   familiesOn,
   familyOn,
@@ -28,12 +28,12 @@ test.each(FAMILIES)("%s: a section for each experiment that was run, and a word 
     const section = sections.get(experiment.title);
     if (section === undefined) continue;
     const found = figuresOf(section);
-    expect(Object.keys(found)).toEqual(Object.keys(experiment.figures));
+    expect(strayFigures(experiment, Object.keys(found))).toBeUndefined();
     // What is read back makes the same section: head, means, spreads and bounds are the generator's.
     expect(section).toBe(sectionOf(experiment, found));
     const tested = experiment.seeds.indexOf(experiment.tested);
-    for (const [figure, bound] of Object.entries(experiment.figures)) {
-      const value = Number(found[figure]![tested]);
+    for (const [figure, cells] of Object.entries(found)) {
+      const [value, bound] = [Number(cells[tested]), experiment.figures[figure]!];
       expect([experiment.title, figure, outOfBound(value, bound)]).toEqual([experiment.title, figure, undefined]);
     }
   }
@@ -59,6 +59,37 @@ What is compared.
 | a | 12.3 | 10.0 | 11.2 ± 1.6 | – |
 | b − a | -0.250 | -0.350 | -0.300 ± 0.071 | above -5, below -0.1 |`);
   expect(figuresOf(section)).toEqual({ a: ["12.3", "10.0"], "b − a": ["-0.250", "-0.350"] });
+});
+
+test("a section of rows and columns by hand: means first, every seed below; rows may be missing", () => {
+  const grid: Experiment = {
+    ...SAMPLE,
+    columns: ["height", "width"],
+    figures: { "a: height": { above: 0 }, "a: width": {}, "b: height": {}, "c: width": {} },
+    run: async () => ({}),
+  };
+  const section = sectionOf(grid, { "a: height": ["1.00", "3.00"], "b: height": ["2.00", "2.00"] });
+  expect(section).toBe(`### a and b
+
+What is compared.
+
+|  | height | width |
+| --- | --- | --- |
+| a | 2.00 ± 1.41 | – |
+| b | 2.00 ± 0.00 | – |
+
+<details><summary>Every seed</summary>
+
+| figure | seed 1 | seed 2 | mean ± sd | asserted on seed 2 |
+| --- | --- | --- | --- | --- |
+| a: height | 1.00 | 3.00 | 2.00 ± 1.41 | above 0 |
+| b: height | 2.00 | 2.00 | 2.00 ± 0.00 | – |
+
+</details>`);
+  expect(figuresOf(section)).toEqual({ "a: height": ["1.00", "3.00"], "b: height": ["2.00", "2.00"] });
+  expect(strayFigures(grid, ["a: width"])).toBeUndefined();
+  expect(strayFigures(grid, ["d: width"])).toBe("d: width is no figure of the experiment");
+  expect(strayFigures(SAMPLE, ["a"])).toBe("there is no b − a");
 });
 
 test("figures have three digits, and no zero has a sign", () => {
@@ -95,7 +126,10 @@ test("writing a section leaves the rest of the page", () => {
 });
 
 test.each([
-  ["fresh-rows", "unknown family fresh-rows\n  hint: the families are merging, distillation, unlearning, curriculum"],
+  [
+    "fresh-rows",
+    "unknown family fresh-rows\n  hint: the families are merging, distillation, unlearning, curriculum, continual",
+  ],
   ["merging fresh-rows", "unknown experiment fresh-rows\n  hint: those of merging are adamerging, doge, ema, "],
   ["curriculum fresh-rows one", "seed one\n  hint: a seed is a whole number of at least 0"],
 ])("the command refuses %p", (line, says) => {

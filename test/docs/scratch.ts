@@ -98,6 +98,7 @@ const FILES: Readonly<Record<string, string>> = {
   "chain.yml":
     "name: both\nmerge_method: linear\nmodels:\n  - {model: a, parameters: {weight: 1}}\n  - {model: b, parameters: {weight: 1}}\n" +
     "---\nmerge_method: slerp\nbase_model: both\nmodels: [{model: both}, {model: base}]\nparameters: {t: 0.3}\n",
+  "families.yml": "romance: {fr: math/, es: code/}\ngermanic: [a/]\n",
   "evolve.yml":
     "genome:\n  models: [a, b]\n  base_model: base\n  merge_method: dare_ties\n  layer_granularity: 1\n" +
     "tasks:\n  - {name: sums, weight: -1, metric: loss}\n",
@@ -110,6 +111,15 @@ const FILES: Readonly<Record<string, string>> = {
     { block: 3, type: "train", task: "sums", performance: 0.9 },
     { block: 4, type: "test", task: "words", performance: 0.6 },
   ]),
+  ...Object.fromEntries(
+    ["tuned", "reported"].map((stream) => [
+      `${stream}/er.log`,
+      jsonl([
+        { event: "start", method: "er", options: { tasks: [stream] }, seed: 1 },
+        { event: "end", ok: true, seconds: 2, metrics: { accuracy: { average: 0.5 } } },
+      ]),
+    ]),
+  ),
   "alone.jsonl": jsonl([{ block: 0, type: "train", task: "sums", performance: 0.8 }]),
   "questions.jsonl": jsonl([{ text: "2+2=", right: 0 }]),
   "task.yml":
@@ -162,6 +172,7 @@ export class Scratch {
   /** Makes models and rows. Throws Error with what a command said when it fails. */
   async prepare(): Promise<void> {
     mkdirSync(this.#start);
+    for (const folder of ["tuned", "reported"]) mkdirSync(join(this.#start, folder));
     for (const [name, text] of Object.entries(FILES)) writeFileSync(join(this.#start, name), text);
     const scripts = Object.entries(pkg.scripts).map(([name, line]) => [
       name,

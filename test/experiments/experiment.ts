@@ -22,16 +22,29 @@ export interface Experiment<Figure extends string = string> {
   readonly tested: number;
   /** A seed takes a minute: the test runs with INGOT_LONG=1 alone. */
   readonly long?: true;
+  /**
+   * Figures are of rows and columns, `row: column`, and are shown as a table of these too. Rows come and go with the
+   * methods that there are, and a run leaves out those that do not work here.
+   */
+  readonly columns?: readonly string[];
   /** Figures by what they are, in the order of the table. */
   readonly figures: Readonly<Record<Figure, Bound>>;
   run(seed: number): Promise<Readonly<Record<Figure, number>>>;
+}
+
+/** What is wrong with the names of the figures that were found; undefined where they are the experiment's. */
+export function strayFigures({ figures, columns }: Experiment, found: readonly string[]): string | undefined {
+  const [stray] = found.filter((name) => !(name in figures));
+  if (stray !== undefined) return `${stray} is no figure of the experiment`;
+  const missing = columns ? undefined : Object.keys(figures).find((name) => !found.includes(name));
+  return missing && `there is no ${missing}`;
 }
 
 /** An experiment whose run gives the figures that it names. */
 export const experimentOf = <const Figure extends string>(given: Experiment<Figure>): Experiment => given;
 
 /** Families in the order of the page; each is a folder beside this file. */
-export const FAMILIES = ["merging", "distillation", "unlearning", "curriculum"] as const;
+export const FAMILIES = ["merging", "distillation", "unlearning", "curriculum", "continual"] as const;
 export type Family = (typeof FAMILIES)[number];
 
 /** A family's experiments by name, which is that of the file. Throws Error where a file has none. */

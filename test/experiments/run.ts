@@ -10,20 +10,24 @@
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Experiment, experimentsOf, FAMILIES, outOfBound } from "./experiment.ts";
+import { type Experiment, experimentsOf, FAMILIES, outOfBound, strayFigures } from "./experiment.ts";
 import { familyText, type Shown, sectionOf, sectionsOn, shown, withFamily } from "./tables.ts";
 
 const PAGE = join(import.meta.dir, "../../docs/experiments.md");
 const say = (text: string) => process.stderr.write(`${text}\n`);
 
 /** All seeds, one after the other. */
-async function figures(name: string, { seeds, tested, run, figures }: Experiment): Promise<Shown> {
+async function figures(name: string, experiment: Experiment): Promise<Shown> {
+  const { seeds, tested, run, figures } = experiment;
   const found: Record<string, string[]> = {};
   for (const seed of seeds) {
     const began = performance.now();
     const values = await run(seed);
     say(`${name}, seed ${seed}: ${((performance.now() - began) / 1000).toFixed(0)} s`);
+    const stray = strayFigures(experiment, Object.keys(values));
+    if (stray) throw new Error(`${name}, seed ${seed}: ${stray}`);
     for (const [figure, bound] of Object.entries(figures)) {
+      if (!(figure in values)) continue;
       const wrong = outOfBound(values[figure]!, bound);
       if (wrong) say(`  ${figure}: ${wrong}${seed === tested ? ", and this is the seed of the test" : ""}`);
       found[figure] = [...(found[figure] ?? []), shown(values[figure]!)];

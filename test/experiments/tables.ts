@@ -22,23 +22,48 @@ const asserted = (bound: Bound): string =>
     .flatMap((word) => (bound[word] === undefined ? [] : [`${word} ${bound[word]}`]))
     .join(", ") || "–";
 
-/** An experiment's section. Mean and spread are those of the figures as they are shown. */
-export function sectionOf({ title, about, seeds, tested, figures }: Experiment, found: Shown): string {
-  const head = ["figure", ...seeds.map((seed) => `seed ${seed}`), "mean ± sd", `asserted on seed ${tested}`];
-  const rows = Object.entries(figures).map(([figure, bound]) => {
-    const cells = found[figure]!;
-    const values = cells.map(Number);
-    const places = Math.max(...cells.map((cell) => cell.split(".")[1]?.length ?? 0));
-    const both = `${mean(values).toFixed(places)} ± ${spread(values).toFixed(places)}`;
-    return [figure, ...cells, values.every(Number.isFinite) ? both : "–", asserted(bound)];
-  });
-  const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
-  return [`### ${title}`, "", about, "", ...[head, head.map(() => "---"), ...rows].map(line)].join("\n");
+/** Mean ± standard deviation, with as many places as the values have; a dash where one is missing. */
+function meanAndSpread(cells: readonly string[]): string {
+  const values = cells.map(Number);
+  const places = Math.max(...cells.map((cell) => cell.split(".")[1]?.length ?? 0));
+  return values.every(Number.isFinite) ? `${mean(values).toFixed(places)} ± ${spread(values).toFixed(places)}` : "–";
 }
 
-/** The figures of a section, by what its first column says. */
+const tableOf = (rows: readonly (readonly string[])[]): string => {
+  const [head = [], ...body] = rows;
+  return [head, head.map(() => "---"), ...body].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
+};
+
+/** A line for each row of figures `row: column`, with the means of all seeds. */
+function gridOf(columns: readonly string[], found: Shown): string {
+  const rows = [...new Set(Object.keys(found).map((figure) => figure.split(": ")[0]!))];
+  const cell = (figure: string) => (found[figure] ? meanAndSpread(found[figure]) : "–");
+  return tableOf([
+    ["", ...columns],
+    ...rows.map((row) => [row, ...columns.map((column) => cell(`${row}: ${column}`))]),
+  ]);
+}
+
+/** An experiment's section. Mean and spread are those of the figures as they are shown. */
+export function sectionOf({ title, about, seeds, tested, figures, columns }: Experiment, found: Shown): string {
+  const head = ["figure", ...seeds.map((seed) => `seed ${seed}`), "mean ± sd", `asserted on seed ${tested}`];
+  const names = Object.keys(figures).filter((figure) => !columns || found[figure]?.length === seeds.length);
+  const rows = names.map((figure) => [
+    figure,
+    ...found[figure]!,
+    meanAndSpread(found[figure]!),
+    asserted(figures[figure]!),
+  ]);
+  const all = tableOf([head, ...rows]);
+  const shown = Object.fromEntries(names.map((name) => [name, found[name]!]));
+  const parts = columns ? [gridOf(columns, shown), "<details><summary>Every seed</summary>", all, "</details>"] : [all];
+  return [`### ${title}`, about, ...parts].join("\n\n");
+}
+
+/** The figures of a section, by what the first column of the table of all seeds says. */
 export function figuresOf(section: string): Shown {
-  const rows = [...section.matchAll(/^\| (.*) \|$/gm)].slice(2).map(([, row]) => row!.split(" | "));
+  const all = section.slice(section.indexOf("| figure |"));
+  const rows = [...all.matchAll(/^\| (.*) \|$/gm)].slice(2).map(([, row]) => row!.split(" | "));
   return Object.fromEntries(rows.map(([figure, ...cells]) => [figure!, cells.slice(0, -2)]));
 }
 

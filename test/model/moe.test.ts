@@ -22,6 +22,7 @@ import { Recorder } from "../../src/tensor/recorder.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { normals, randomWords } from "../support/random.ts";
 import { type FeedForward, referenceLogits, referenceLoss } from "./reference.ts";
+import { matvec } from "./reference-parts.ts";
 
 const gpu = await sharedGpu();
 const ENTRIES = 3; // of each tensor
@@ -89,10 +90,7 @@ const TINY: Readonly<Record<string, Tiny>> = {
 };
 
 /** (out, in) times a vector. */
-const times = (w: Float64Array, x: Float64Array): Float64Array =>
-  Float64Array.from({ length: w.length / x.length }, (_, o) =>
-    x.reduce((sum, value, i) => sum + w[o * x.length + i]! * value, 0),
-  );
+const times = (w: Float64Array, x: Float64Array): Float64Array => matvec(w, x, w.length / x.length);
 
 /**
  * The feed-forward network of one token, from the checkpoint's own tensors. `gap` hears how far the last expert that

@@ -7,11 +7,13 @@ export const num = (c: Json, key: string, fallback?: number): number => (c[key] 
 
 export function matvec(w: Float64Array, x: Row, out: number, bias?: Float64Array): Row {
   const n = x.length;
-  return Float64Array.from({ length: out }, (_, o) => {
+  const y = new Float64Array(out);
+  for (let o = 0; o < out; o++) {
     let sum = bias?.[o] ?? 0;
     for (let i = 0; i < n; i++) sum += w[o * n + i]! * x[i]!;
-    return sum;
-  });
+    y[o] = sum;
+  }
+  return y;
 }
 
 export const plus = (a: Row, b: Row): Row => a.map((v, i) => v + b[i]!);
@@ -49,17 +51,18 @@ export function attend(
     const y = new Float64Array(heads * d);
     for (let h = 0; h < heads; h++) {
       const kv = Math.floor((h * kvHeads) / heads) * d;
-      const seen = k.map((_, j) => j).filter((j) => (!causal || j <= i) && (window === 0 || j > i - window));
-      const scores = seen.map((j) => {
-        let s = 0;
-        for (let c = 0; c < d; c++) s += query[h * d + c]! * k[j]![kv + c]!;
-        return s / Math.sqrt(d);
-      });
-      const most = Math.max(...scores);
-      const weights = scores.map((s) => Math.exp(s - most));
-      const total = weights.reduce((a, b) => a + b, 0);
-      for (const [n, j] of seen.entries())
-        for (let c = 0; c < d; c++) y[h * d + c]! += (weights[n]! / total) * v[j]![kv + c]!;
+      const first = window === 0 ? 0 : Math.max(0, i - window + 1);
+      const weights = new Float64Array((causal ? i + 1 : k.length) - first);
+      for (let n = 0; n < weights.length; n++) {
+        const key = k[first + n]!;
+        for (let c = 0; c < d; c++) weights[n]! += query[h * d + c]! * key[kv + c]!;
+        weights[n]! /= Math.sqrt(d);
+      }
+      const most = weights.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+      let total = 0;
+      for (let n = 0; n < weights.length; n++) total += weights[n] = Math.exp(weights[n]! - most);
+      for (let n = 0; n < weights.length; n++)
+        for (let c = 0; c < d; c++) y[h * d + c]! += (weights[n]! / total) * v[first + n]![kv + c]!;
     }
     return y;
   });
@@ -84,10 +87,10 @@ export function frequencies(c: Json, d: number): number[] {
 export function rotate(x: Row, position: number, heads: number, f: number[]): Row {
   const d = x.length / heads;
   const y = Float64Array.from(x);
-  for (let h = 0; h < heads; h++) {
-    for (let i = 0; i < d / 2; i++) {
+  for (let i = 0; i < d / 2; i++) {
+    const [cos, sin] = [Math.cos(position * f[i]!), Math.sin(position * f[i]!)];
+    for (let h = 0; h < heads; h++) {
       const [a, b] = [x[h * d + i]!, x[h * d + i + d / 2]!];
-      const [cos, sin] = [Math.cos(position * f[i]!), Math.sin(position * f[i]!)];
       y[h * d + i] = a * cos - b * sin;
       y[h * d + i + d / 2] = b * cos + a * sin;
     }
@@ -99,7 +102,9 @@ const erf = (x: number): number => {
   let sum = 0;
   let term = Math.abs(x);
   for (let n = 0; n < 80; n++) {
+    const before = sum;
     sum += term / (2 * n + 1);
+    if (sum === before && n > x * x) break; // and all further terms are smaller
     term *= -(x * x) / (n + 1);
   }
   return (Math.sign(x) * 2 * sum) / Math.sqrt(Math.PI);

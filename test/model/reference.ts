@@ -20,12 +20,19 @@ export interface LabelledTexts {
 }
 
 /** The feed-forward network of a layer, given its normalised input. */
-export type FeedForward = (w: (name: string) => Float64Array, prefix: string, h: Row, layer: number) => Row;
+export type FeedForward = (w: Weight, prefix: string, h: Row, layer: number) => Row;
+
+/** A tensor by name. Throws Error where there is none. */
+export interface Weight {
+  (name: string): Float64Array;
+  /** The same for tensors that only some models have. */
+  readonly optional: (name: string) => Float64Array | undefined;
+}
 
 export const denseMlp: FeedForward = (w, prefix, h) => {
   const gate = w(`${prefix}.mlp.gate_proj.weight`);
   const inner = gate.length / h.length;
-  const bias = (name: string) => optional(w, `${prefix}.mlp.${name}.bias`);
+  const bias = (name: string) => w.optional(`${prefix}.mlp.${name}.bias`);
   const g = matvec(gate, h, inner, bias("gate_proj"));
   const u = matvec(w(`${prefix}.mlp.up_proj.weight`), h, inner, bias("up_proj"));
   return matvec(
@@ -36,21 +43,13 @@ export const denseMlp: FeedForward = (w, prefix, h) => {
   );
 };
 
-function optional(w: (name: string) => Float64Array, name: string): Float64Array | undefined {
-  try {
-    return w(name);
-  } catch {
-    return undefined;
-  }
-}
-
 /** What takes the place of inner states of a row, a state for each token: named as the engine names them. */
 export type Replace = (name: string, x: Row[]) => Row[];
 
 /** Logits of every token of every row of a decoder of the Llama family. */
 function decoder(
   c: Json,
-  w: (name: string) => Float64Array,
+  w: Weight,
   { ids }: TextBatch,
   feedForward: FeedForward,
   replace: Replace = (_, x) => x,
@@ -76,8 +75,8 @@ function decoder(
       const h = x.map((v) => rms(v, w(`${prefix}.input_layernorm.weight`), eps));
       const project = (name: string, n: number, norm?: string) =>
         h.map((v, position) => {
-          let y = matvec(w(`${at}.${name}.weight`), v, n * d, optional(w, `${at}.${name}.bias`));
-          const gain = norm ? optional(w, `${at}.${norm}.weight`) : undefined;
+          let y = matvec(w(`${at}.${name}.weight`), v, n * d, w.optional(`${at}.${name}.bias`));
+          const gain = norm ? w.optional(`${at}.${norm}.weight`) : undefined;
           if (gain) y = rms(y, gain, eps);
           return norm ? rotate(y, position, n, f) : y;
         });
@@ -92,7 +91,7 @@ function decoder(
       );
       x = replace(
         `middle.${l}`,
-        x.map((v, i) => plus(v, matvec(w(`${at}.o_proj.weight`), mixed[i]!, width, optional(w, `${at}.o_proj.bias`)))),
+        x.map((v, i) => plus(v, matvec(w(`${at}.o_proj.weight`), mixed[i]!, width, w.optional(`${at}.o_proj.bias`)))),
       );
       x = replace(
         `hidden.${l + 1}`,
@@ -140,8 +139,6 @@ const CLIP: VisionNames = {
   first: "vision_model.pre_layrnorm",
   last: "vision_model.post_layernorm",
 };
-
-type Weight = (name: string) => Float64Array;
 
 /** The normalised class tokens of images. */
 function vision(
@@ -240,11 +237,16 @@ const textLogits: typeof decoder = (c, w, batch, feedForward, replace) =>
 const classLogits = (c: Json, weights: Weights, batch: ExampleBatch | LabelledTexts): Row[] =>
   "texts" in batch ? encoder(c, reader(weights), batch.texts) : exampleLogits(c, weights, batch);
 
-const reader = (weights: Weights) => (name: string) => {
-  const found = weights.get(name);
-  if (!found) throw new Error(`no ${name}`);
-  return found;
-};
+/** The tensors of a model. */
+export function reader(weights: Weights): Weight {
+  const optional = (name: string) => weights.get(name);
+  const read = (name: string) => {
+    const found = weights.get(name);
+    if (!found) throw new Error(`no ${name}`);
+    return found;
+  };
+  return Object.assign(read, { optional });
+}
 
 /** Logits, (rows * tokens, V) or (rows, classes), flat. */
 export function referenceLogits(

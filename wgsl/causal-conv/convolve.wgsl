@@ -1,5 +1,5 @@
 // Depthwise causal convolution and SiLU: y_i = silu(sum over m < K of w_m x_(i + m - K + 1)), every channel for itself.
-// With `gradient` what the sum takes: d_i = dy_i silu'(sum_i).
+// With `gradient` what the sum takes: d_i = dy_i silu'(sum_i). With `plain` the sum itself, without SiLU.
 //
 //   x         (B * T, C)     f32
 //   weight    (C, K)         f32
@@ -46,8 +46,9 @@ fn convolve(
       @if(cached) if (j < 0) { value = tail[(row / params.t * u32(before) + u32(j + before)) * params.c + channel]; }
       sum = fma(weight[channel * params.k + u32(m)], value, sum);
     }
-    let share = exact_sigmoid(sum);
-    @if(!gradient) y[at] = sum * share;
+    @if(plain) y[at] = sum;
+    @if(!plain) let share = exact_sigmoid(sum);
+    @if(!plain && !gradient) y[at] = sum * share;
     @if(gradient) y[at] = dy[at] * share * (1.0 + sum * (1.0 - share));
   }
 }

@@ -16,7 +16,7 @@ import { humanBytes } from "../../text/format.ts";
 import { bytesFor, type Combination, combineModule, planCombination, usesGpu } from "../combination.ts";
 import type { COMBINE } from "../options.ts";
 import { DTYPES } from "../options.ts";
-import { bytesOf, checkPlace, gpuOnDemand, valuesOf, writeOptions, written } from "../result.ts";
+import { bytesOf, checkPlace, gpuOnDemand, oddWhole, valuesOf, writeOptions, written } from "../result.ts";
 
 /** One weight per adapter. Throws UserError for another number of them. */
 function weightsFor(given: readonly number[] | undefined, count: number): readonly number[] {
@@ -77,7 +77,7 @@ export async function combine(context: Context<typeof COMBINE, "adapt">): Promis
   const openGpu = gpuOnDemand(context);
   context.progress.start({ total: modules.length, unit: "modules" });
   const size = await writeAdapter(out, plan, {
-    ...{ modules, whole, dtype, options: writeOptions(context) },
+    ...{ modules, whole, dtype, options: writeOptions(context), odd: oddWhole(context) },
     factors: async (module) => {
       context.signal.throwIfAborted();
       const { a, b } = await combineModule(module, job, openGpu);

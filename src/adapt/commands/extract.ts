@@ -31,7 +31,7 @@ import { Spool } from "../extract/spool.ts";
 import { changedUnfit, type HeldWhole, heldWhole, isTiedCopy } from "../extract/whole.ts";
 import type { EXTRACT } from "../options.ts";
 import { DTYPES } from "../options.ts";
-import { bytesOf, checkPlace, gpuOnDemand, valuesOf, writeOptions, written } from "../result.ts";
+import { bytesOf, checkPlace, gpuOnDemand, oddWhole, valuesOf, writeOptions, written } from "../result.ts";
 
 type Context = ContextOf<typeof EXTRACT>;
 
@@ -280,7 +280,7 @@ export async function extract(context: Context): Promise<Outcome> {
   const told = new Map<Change, Told>(found.map((change) => [change, toldOf(change, 0)]));
   const { dtype } = job.options;
   const size = await writeAdapter(context.out, plan, {
-    ...{ modules, whole: whole.tensors, dtype, options: writeOptions(context) },
+    ...{ modules, whole: whole.tensors, dtype, options: writeOptions(context), odd: oddWhole(context) },
     factors: async ({ change, rank }) => {
       const made = spool.read(change.spooled, rank);
       told.set(change, toldOf(change, rank, roundingOf(made, rank, dtype)));

@@ -12,7 +12,7 @@ import { reportOf } from "../extract/report.ts";
 import type { RESIZE } from "../options.ts";
 import { DTYPES } from "../options.ts";
 import { planResize, type Resized, resized, type Wanted } from "../resized.ts";
-import { bytesOf, checkPlace, valuesOf, writeOptions, written } from "../result.ts";
+import { bytesOf, checkPlace, oddWhole, valuesOf, writeOptions, written } from "../result.ts";
 
 /** The rank that is asked for. Throws UserError unless exactly one option says. */
 function wantedBy({ options }: Context<typeof RESIZE>): Wanted {
@@ -71,7 +71,7 @@ export async function resize(context: Context<typeof RESIZE>): Promise<Outcome> 
     return {};
   }
   const size = await writeAdapter(out, plan, {
-    ...{ modules, whole: adapter!.whole, dtype, options: writeOptions(context) },
+    ...{ modules, whole: adapter!.whole, dtype, options: writeOptions(context), odd: oddWhole(context) },
     factors: async ({ one }) => {
       context.signal.throwIfAborted();
       const made = await resized(one);

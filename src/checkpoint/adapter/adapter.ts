@@ -10,7 +10,7 @@
 import { createHash } from "node:crypto";
 import { UserError } from "../../errors.ts";
 import type { JsonObject } from "../../json.ts";
-import { type Checkpoint, isRowPatch, isStackPatch, type TensorEntry } from "../checkpoint.ts";
+import { type Checkpoint, isRowPatch, isStackPatch, type LineageEntry, type TensorEntry } from "../checkpoint.ts";
 import { decodeFloats, encodeFloats } from "../decode.ts";
 import { addBias, indicesFor, nameInBase, notFound, replacement, type View, withRows } from "./changes.ts";
 import { rankOf, readAdapterConfig } from "./config.ts";
@@ -38,6 +38,7 @@ export function isAdapter(checkpoint: Checkpoint): boolean {
 /**
  * The base with the adapter applied, as a checkpoint of the base's dtypes; apply several in turn. The adapter's factors
  * are read now and held in f32; everything else is read when asked for, so both stay open until the result is closed.
+ * With `live`, one that does not fold stays beside the base.
  * `warn` gets what is odd but harmless. Throws UserError when the adapter does not fit the base, whole or in part.
  *
  *     const tuned = await applyAdapter(await openPlain("base/"), await openPlain("adapter/"), { warn: console.warn });
@@ -45,10 +46,12 @@ export function isAdapter(checkpoint: Checkpoint): boolean {
 export async function applyAdapter(
   base: Checkpoint,
   adapter: Checkpoint,
-  { warn = () => {} }: { warn?: (message: string) => void } = {},
+  { warn = () => {}, live = false }: { warn?: (message: string) => void; live?: boolean } = {},
 ): Promise<Checkpoint> {
   refuseUnread(adapter);
   const format = await formatOf(adapter);
+  if (format && !format.fold && live) return besideBase(base, adapter);
+  if (base.live) throw twoAtOnce(base, adapter);
   const typed = format && (await readTyped(adapter, format));
   const config = typed
     ? typedConfig(typed.json, adapter.ref)
@@ -81,13 +84,43 @@ export async function applyAdapter(
     kind: base.kind,
     tensors: view.tensors,
     files,
-    lineage: [...base.lineage, ...adapter.lineage.filter(({ run }) => !base.lineage.some((step) => step.run === run))],
-    headerSha256: createHash("sha256")
-      .update(`${base.headerSha256}\n${adapter.headerSha256}\n`)
-      .update(adapter.files.get("adapter_config.json")!)
-      .digest("hex"),
+    lineage: lineageOf(base, adapter),
+    headerSha256: digestOf(base, adapter),
     ...(base.revision === undefined ? {} : { revision: base.revision }),
     ...(base.quantized && { quantized: base.quantized }),
+    close() {
+      base.close();
+      adapter.close();
+    },
+  };
+}
+
+const digestOf = (base: Checkpoint, adapter: Checkpoint): string =>
+  createHash("sha256")
+    .update(`${base.headerSha256}\n${adapter.headerSha256}\n`)
+    .update(adapter.files.get("adapter_config.json")!)
+    .digest("hex");
+
+const lineageOf = (base: Checkpoint, adapter: Checkpoint): LineageEntry[] => [
+  ...base.lineage,
+  ...adapter.lineage.filter(({ run }) => !base.lineage.some((step) => step.run === run)),
+];
+
+const twoAtOnce = (base: Checkpoint, adapter: Checkpoint): UserError =>
+  new UserError(
+    `${adapter.ref} comes on top of ${base.ref}, whose adapter does not fold into weights`,
+    "take one of them",
+  );
+
+/** The base as it is, with the adapter beside it. */
+function besideBase(base: Checkpoint, adapter: Checkpoint): Checkpoint {
+  if (base.live) throw twoAtOnce(base, adapter);
+  return {
+    ...base,
+    ref: `${base.ref}+${adapter.ref}`,
+    lineage: lineageOf(base, adapter),
+    headerSha256: digestOf(base, adapter),
+    live: adapter,
     close() {
       base.close();
       adapter.close();

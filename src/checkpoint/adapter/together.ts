@@ -2,8 +2,9 @@
 
 import { UserError } from "../../errors.ts";
 import { show } from "../../json.ts";
+import { quote } from "../../text/quote.ts";
 import type { TensorEntry } from "../checkpoint.ts";
-import { openPlain } from "../open.ts";
+import { openPlain, splitAdapter } from "../open.ts";
 import { sameBytes } from "../same-bytes.ts";
 import { isTokenTable } from "./tie.ts";
 import type { AdapterValue, LowRankModule } from "./value.ts";
@@ -17,6 +18,12 @@ export async function openAdapters(
 ): Promise<AdapterValue[]> {
   const opened: AdapterValue[] = [];
   for (const ref of refs) {
+    const parts = splitAdapter(ref);
+    if (parts)
+      throw new UserError(
+        `${ref} is a model with an adapter, and adapters are taken here without a base`,
+        `name the adapter alone: ${quote(parts.adapter)}`,
+      );
     const checkpoint = await openPlain(ref, { warn });
     onExit(() => checkpoint.close());
     const value = readAdapter(checkpoint);

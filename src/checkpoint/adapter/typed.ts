@@ -131,7 +131,7 @@ export async function foldTyped(view: View, format: AdapterFormat, parts: TypedP
   if (!format.fold)
     throw new UserError(
       `${adapter.ref} is ${format.title}, whose change depends on the input: it has no weights to fold into`,
-      "evaluate, sample or train it as base+adapter",
+      "evaluate or sample it as base+adapter, or continue to train it",
     );
   const found = [...parts.modules].map(([module, own]) => {
     const name = nameInBase(tensors, `${module}.weight`);

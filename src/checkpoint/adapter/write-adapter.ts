@@ -4,7 +4,7 @@ import { UserError } from "../../errors.ts";
 import { show } from "../../json.ts";
 import type { TensorEntry } from "../checkpoint.ts";
 import { decodeFloats, encodeFloats } from "../decode.ts";
-import type { Dtype } from "../dtype.ts";
+import { type Dtype, isFloat } from "../dtype.ts";
 import type { OutputPlan } from "../write/shards.ts";
 import { createWriter } from "../write/write.ts";
 import type { WriteOptions, Writer } from "../write/writer.ts";
@@ -31,14 +31,28 @@ export function stored(values: Float32Array, dtype: Dtype, name: string): Uint8A
   return bytes;
 }
 
+/** Hears of a tensor that is held whole and has values that are not finite. */
+export type Odd = (name: string) => void;
+
 /** Copies a tensor, a piece at a time; one that an adapter changes at once. */
-export async function writeWhole(writer: Writer, name: string, entry: TensorEntry): Promise<void> {
-  if (entry.patch) return writer.write(name, encodeFloats(await mergeOnCpu(entry), entry.dtype));
-  for (let at = 0; at < entry.bytes; at += PIECE) {
+export async function writeWhole(writer: Writer, name: string, entry: TensorEntry, odd: Odd): Promise<void> {
+  const { dtype } = entry;
+  let isOdd = false;
+  const look = (values: Float32Array) => {
+    isOdd ||= !values.every(Number.isFinite);
+  };
+  if (entry.patch) {
+    const values = await mergeOnCpu(entry);
+    look(values);
+    await writer.write(name, encodeFloats(values, dtype));
+  }
+  for (let at = 0; at < entry.bytes && !entry.patch; at += PIECE) {
     const piece = new Uint8Array(Math.min(PIECE, entry.bytes - at));
     await entry.read(piece, at);
+    if (isFloat(dtype)) look(decodeFloats(piece, dtype));
     await writer.write(name, piece);
   }
+  if (isOdd) odd(name);
 }
 
 /**
@@ -54,12 +68,14 @@ export async function writeAdapter<M extends WrittenModule>(
     whole,
     dtype,
     options,
+    odd,
   }: {
     readonly modules: readonly M[];
     readonly factors: (module: M) => Promise<StoredFactors>;
     readonly whole: ReadonlyMap<string, TensorEntry>;
     readonly dtype: Dtype;
     readonly options: WriteOptions;
+    readonly odd: Odd;
   },
 ): Promise<number> {
   const writer = await createWriter(target, plan, options);
@@ -71,7 +87,7 @@ export async function writeAdapter<M extends WrittenModule>(
       await writer.write(nameB, stored(b, dtype, nameB));
     }
     const names = plan.tensors.slice(2 * modules.length).map(({ name }) => name);
-    for (const [i, entry] of [...whole.values()].entries()) await writeWhole(writer, names[i]!, entry);
+    for (const [i, entry] of [...whole.values()].entries()) await writeWhole(writer, names[i]!, entry, odd);
     await writer.finish();
   } catch (error) {
     await writer.abort();

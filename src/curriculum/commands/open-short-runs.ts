@@ -33,8 +33,15 @@ export const storedBytes = ({ read }: Start): number =>
     0,
   );
 
-/** Opens the model and reads the rows; no weights. `what` is what needs them, for messages. Throws UserError. */
-export async function openShortRuns(context: ShortRunContext, what: string): Promise<OpenedRuns> {
+/**
+ * Opens the model and reads the rows; no weights. `what` is what needs them, for messages; `held`: whether every group
+ * needs held-out rows, or any serve. Throws UserError.
+ */
+export async function openShortRuns(
+  context: ShortRunContext,
+  what: string,
+  held: "every" | "any" = "every",
+): Promise<OpenedRuns> {
   const { options, seed } = context;
   const split = splitOf(options, seed);
   const warn = (text: string) => context.warn(text);
@@ -51,7 +58,9 @@ export async function openShortRuns(context: ShortRunContext, what: string): Pro
   const rows = await readRows(options, { ...described, split });
   if (rows.names.length < 2) throw new UserError(`${what} needs two groups or more`, "give --data name=path for each");
   const evaluated = heldOutGroups(options, split);
-  checkHeldOutNames(evaluated, rows.names, what);
+  if (held === "every") checkHeldOutNames(evaluated, rows.names, what);
+  else if (evaluated.length === 0)
+    throw new UserError(`${what} needs held-out rows`, "give --eval-data held.jsonl, or --eval-split 0.1");
   const heldOut = await readHeldOut(evaluated, described, options.batch_size);
   return { begun, rows, heldOut, choices: choose(context.picks, options.lr) };
 }

@@ -20,7 +20,7 @@ export async function cache(context: Context<typeof CACHE>): Promise<Outcome> {
   const refs = [...(options.teacher ?? []), ...args];
   if (refs.length !== 1)
     throw new UserError(`distill cache takes one teacher, got ${refs.length}`, "give --teacher MODEL");
-  const checkpoint = await open(refs[0]!, { warn: (text) => context.warn(text) });
+  const checkpoint = await open(refs[0]!, { live: true, warn: (text) => context.warn(text) });
   context.onExit(() => checkpoint.close());
   const { ref } = checkpoint;
   const { architecture, sizes } = await describeConfig(configOf(checkpoint), ref, undefined, checkpoint);

@@ -32,6 +32,7 @@ import { changesOf, deltaName, noChange } from "../adapters/deltas.ts";
 import { FactorSink, type MergedModule } from "../adapters/factor-sink.ts";
 import { mergeTensors, peakBytes } from "../job/run.ts";
 import type { JobSettings } from "../job/task.ts";
+import { WRITING } from "../options.ts";
 import { Notes } from "../plan/notes.ts";
 import { OpenModels } from "../plan/open-models.ts";
 import { planRecipe } from "../plan/plan-recipe.ts";
@@ -50,6 +51,7 @@ const OF_MODELS = [
   ...["tokenizer_source", "chat_template", "add_tokens", "add_special_tokens", "new_rows", "pad_to_multiple_of"],
   "shard",
   "shards",
+  "out_shard_size",
   "gguf_type",
   "gguf_imatrix",
   "post",
@@ -123,7 +125,8 @@ async function planChanges(context: Context, recipe: Recipe) {
 
 /** Throws UserError for options and parts of a recipe that say nothing of an adapter. */
 function refuseOfModels({ options }: Context, { file, tokenizer, chatTemplate }: Recipe): void {
-  const flag = OF_MODELS.find((name) => options[name] !== undefined);
+  const isSized = options.shard_size !== undefined && options.shard_size !== WRITING.shard_size.default;
+  const flag = OF_MODELS.find((name) => options[name] !== undefined) ?? (isSized ? "shard_size" : undefined);
   const key = tokenizer ? "a tokenizer" : chatTemplate ? "chat_template" : undefined;
   const odd = flag === undefined ? key && `${file}: ${key}` : flagOf(flag);
   if (odd !== undefined)
@@ -197,6 +200,7 @@ export async function mergeAdapters(context: Context, given: Given): Promise<Out
   const gpu = await given.openGpu();
   const sink = new FactorSink(modules, writer, dtype, gpu);
   const notes = new Notes();
+  const odd = (name: string) => context.warn(`${name} holds NaN or infinity, and is in the adapter as it is`);
   try {
     context.progress.start({ total: plan.tensors.length, unit: "tensors" });
     await mergeTensors({
@@ -205,7 +209,7 @@ export async function mergeAdapters(context: Context, given: Given): Promise<Out
       done: (task) => context.progress.advance(1, task.name),
     });
     const others = output.tensors.slice(2 * modules.length);
-    for (const [i, entry] of [...whole.values()].entries()) await writeWhole(writer, others[i]!.name, entry);
+    for (const [i, entry] of [...whole.values()].entries()) await writeWhole(writer, others[i]!.name, entry, odd);
     await writer.finish();
   } catch (error) {
     await writer.abort();

@@ -21,7 +21,7 @@ export interface Wanted {
 }
 
 /** A name that is one component of a path, and no flag or hidden file. */
-const isPlain = (name: string): boolean => /^[^\p{Cc}/\\:~.-][^\p{Cc}/\\:]*$/u.test(name);
+export const isPlain = (name: string): boolean => /^[^\p{Cc}/\\:~.-][^\p{Cc}/\\:]*$/u.test(name);
 
 /** Throws UserError where the results have no place of their own, or there is no recipe to name them. */
 export function namedResults(context: Context, recipes: readonly Recipe[]): NamedResults {

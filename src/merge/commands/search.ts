@@ -55,7 +55,8 @@ interface Prepared extends SearchQuestion {
 }
 
 /** Runs the search. */
-export async function searchMerges(context: Context, tools: MergeTools): Promise<Outcome> {
+export async function searchMerges(given: Context, tools: MergeTools): Promise<Outcome> {
+  const context = { ...given, info: once((text) => given.info(text)) };
   const began = performance.now();
   const question = await searchQuestion(context);
   checkPlaces(context, question);
@@ -74,6 +75,15 @@ export async function searchMerges(context: Context, tools: MergeTools): Promise
   const tried = await tryAll(context, prepared, { setup, known, writer });
   const found: Found = { ...prepared, ...tried, seconds: (performance.now() - began) / 1000 };
   return writeResult(context, found, tools);
+}
+
+/** Says a text once: what a search has told, the merge of its result does not repeat. */
+function once(say: (text: string) => void): (text: string) => void {
+  const said = new Set<string>();
+  return (text) => {
+    if (!said.has(text)) say(text);
+    said.add(text);
+  };
 }
 
 /** Opens the models, plans the recipe, reads the rows. */

@@ -166,9 +166,21 @@ function refuseLarge({ name, shape, values, perModel }: ValuedTask): void {
   }
 }
 
+type Seen = Pick<MergeRun, "gpu" | "method" | "tasks" | "elsewhere" | "settings">;
+
 /** Shows the method every tensor, if it asks for that. */
-async function surveyed({ gpu, method, tasks, elsewhere = [], settings }: MergeRun): Promise<unknown> {
-  if (!method.survey) return undefined;
+const surveyed = (run: Seen): Promise<unknown> =>
+  seenBy(run, run.method.survey && ((tensors) => run.method.survey!(tensors)));
+
+/** What a dry run finds wrong with the checkpoints that a method's options name. `gpu` may be a dry one. */
+export const precheck = (run: Seen): Promise<unknown> =>
+  seenBy(run, run.method.precheck && ((tensors) => run.method.precheck!(tensors)));
+
+async function seenBy(
+  { gpu, method, tasks, elsewhere = [], settings }: Seen,
+  look: ((tensors: readonly TensorInputs<never>[]) => Promise<unknown>) | undefined,
+): Promise<unknown> {
+  if (!look) return undefined;
   const seen = [...tasks, ...elsewhere].filter((task) => task.kind === "merge");
   // In the order of names: what a survey finds must not depend on which tensors this process writes.
   seen.sort((a, b) => (a.name < b.name ? -1 : 1));
@@ -176,7 +188,7 @@ async function surveyed({ gpu, method, tasks, elsewhere = [], settings }: MergeR
     (task) => new TensorInputs({ gpu, task, values: valuesOf(method, task), settings, passes: "one" }),
   );
   try {
-    return await method.survey(tensors);
+    return await look(tensors);
   } finally {
     await Promise.all(tensors.map((inputs) => inputs.close()));
   }

@@ -41,7 +41,7 @@ import { type Input, type SectionContext, sectionsOf } from "./sections.ts";
 import { type Slot, slicedSlots, wholeSlots } from "./slots.ts";
 import { tensorParameters } from "./tensor-parameters.ts";
 import { tensorTypes } from "./tensor-types.ts";
-import { unmatchedFilters, unusedParameters } from "./unused-parameters.ts";
+import { refuseIdle, unmatchedFilters, unusedParameters } from "./unused-parameters.ts";
 
 export interface MergePlan {
   readonly method: string;
@@ -82,6 +82,7 @@ export async function planMerge(
   method: PlannedMethod,
   options: PlanOptions = {},
 ): Promise<MergePlan> {
+  refuseIdle(recipe, method);
   const warnings = [...recipe.warnings, ...unusedParameters(recipe, method)];
   if (recipe.chatTemplate) await checkTemplate(recipe.chatTemplate.wanted, recipe.chatTemplate.fail);
   const given = namedModels(recipe, opened, warnings);

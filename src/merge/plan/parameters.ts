@@ -14,6 +14,15 @@ const isFiltered = (setting: Setting): setting is readonly Conditional[] =>
 export const filtersOf = (setting: Setting): string[] =>
   isFiltered(setting) ? setting.flatMap(({ filter }) => (filter === undefined || filter === "*" ? [] : [filter])) : [];
 
+/** All values of a setting, whatever they are for; none of one that is not there. */
+export const scalarsIn = (setting: Setting | undefined): Scalar[] => {
+  if (setting === undefined) return [];
+  const values: readonly (Scalar | readonly Scalar[])[] = isFiltered(setting)
+    ? setting.map(({ value }) => value)
+    : [setting as Scalar | readonly Scalar[]];
+  return values.flatMap((value) => (Array.isArray(value) ? (value as readonly Scalar[]) : [value as Scalar]));
+};
+
 /** The value that applies to `name` before depth is looked at; undefined when every filter misses. */
 function filtered(setting: Setting, name: string): Scalar | readonly Scalar[] | undefined {
   if (!isFiltered(setting)) return setting as Scalar | readonly Scalar[];

@@ -1,10 +1,12 @@
 /** What a recipe sets without effect. */
 import type { Recipe } from "../../checkpoint/lineage/recipe/recipe.ts";
 import type { Parameters } from "../../checkpoint/lineage/recipe/settings.ts";
+import { UserError } from "../../errors.ts";
 import { didYouMean } from "../../method/nearest.ts";
+import { flagOf } from "../../method/options.ts";
 import { quote } from "../../text/quote.ts";
 import type { MergeMethod } from "../contract.ts";
-import { filtersOf } from "./parameters.ts";
+import { filtersOf, scalarsIn } from "./parameters.ts";
 
 /** Parameters that mergekit takes and that change nothing, or not with every method. */
 const WITHOUT_EFFECT = new Set(["int8_mask", "residual_weight", "rescale", "consensus_method"]);
@@ -54,4 +56,29 @@ export function unmatchedFilters(recipe: Recipe, names: readonly string[]): stri
             `${parameter}: no tensor has ${quote(filter)} in its name, so the value beside it has no effect`,
           );
   return [...warnings];
+}
+
+/** As it is compared with what an option's `with` asks for: YAML 1.1 has several words for true. */
+const wordOf = (value: unknown): string => (/^(true|yes|on|1)$/i.test(String(value)) ? "true" : String(value));
+
+/**
+ * Throws UserError for a parameter that has no effect without some value of another, which no scope of the recipe sets:
+ * what a method's options declare by `with`.
+ */
+export function refuseIdle(recipe: Recipe, { name: method, options }: Method): void {
+  const given = (name: string): unknown[] =>
+    [...scopesOf(recipe)].flatMap(([parameters]) => scalarsIn(parameters.get(name)));
+  for (const [name, spec] of Object.entries(options)) {
+    const wanted = Object.entries(spec.with ?? {});
+    if (wanted.length === 0 || !given(name).some((value) => value !== spec.default)) continue;
+    const isSet = ([other, texts]: (typeof wanted)[number]) =>
+      [...given(other), options[other]?.default].some((value) => [texts].flat().includes(wordOf(value)));
+    if (wanted.some(isSet)) continue;
+    const [other, texts] = wanted[0]!;
+    const asked = [texts].flat().join(" or ");
+    throw new UserError(
+      `${recipe.file === "command line" ? flagOf(name) : `${recipe.file}: ${name}`} has no effect on ${method} without ${other}`,
+      asked === "true" ? `give ${flagOf(other)}, or leave it out` : `set ${other} to ${asked}, or leave it out`,
+    );
+  }
 }

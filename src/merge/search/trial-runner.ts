@@ -158,5 +158,5 @@ export async function plannedMemory(setup: RunnerSetup, method: MergeMethod) {
   await loaded.free();
   const kept = keep ? keptBytes(first) : 0;
   const { gpu: merge, host } = peakBytes(first.tensors, method);
-  return { kept, model, merge, host, gpu: kept + model + merge };
+  return { kept, model, merge, host: host + (first.aligned?.bytes ?? 0), gpu: kept + model + merge };
 }

@@ -40,6 +40,8 @@ export interface AdapterType<O extends Options = Options> extends MethodInfo<O> 
   readonly peftType: string;
   /** How a file of it is folded into a base; left out where checkpoint/adapter reads it by itself (LoRA). */
   readonly format?: AdapterFormat;
+  /** Modules that a new adapter trains whole beside its targets, by the model's weights. */
+  whole?(specs: readonly ParameterSpec[]): string[];
   /** A new adapter. Throws UserError for what the type cannot change. */
   fresh(values: Values<O>, making: Making): Promise<LiveAdapter>;
   /** One that a file holds, to train it on or to run it. Throws UserError where it does not fit the model. */

@@ -11,7 +11,7 @@ import type { JsonObject } from "../../json.ts";
 import type { Options, Values } from "../../method/options.ts";
 import type { MethodInfo } from "../../method/registry.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import type { ModelSizes } from "../architecture.ts";
+import type { ModelSizes, ParameterSpec } from "../architecture.ts";
 import type { AdaptedPlace, EmbeddingPlace, ExpertsPlace, LinearPlace } from "./live-adapter.ts";
 import type { Target } from "./targets.ts";
 
@@ -68,6 +68,10 @@ export interface AdapterDeclaration<O extends Options> extends MethodInfo<O> {
   readonly fanInFanOut?: boolean;
   /** What is changed when nothing is asked for; every linear layer but head, routers and experts when left out. */
   usual?(target: Target): boolean;
+  /** Modules of the model that are trained and saved whole beside the targets, as PEFT's modules_to_save. */
+  whole?(specs: readonly ParameterSpec[]): string[];
+  /** Whether a layer keeps what earlier tokens left, so that no shorter text can go on from it. */
+  recurrent?(values: Values<O>, sizes: ModelSizes): boolean;
   /** Names of the parts that a target may have, and of all that is shared: a file's tensors are told by them. */
   readonly parts: readonly string[];
   readonly sharedParts?: readonly string[];

@@ -27,6 +27,7 @@ export interface DeclaredTensors {
 export class DeclaredAdapter<O extends Options> implements LiveAdapter {
   readonly config: string;
   readonly whole: ReadonlyMap<string, Parameter>;
+  readonly recurrent: boolean;
   readonly #declared: AdapterDeclaration<O>;
   readonly #values: Values<O>;
   readonly #own: DeclaredTensors;
@@ -37,8 +38,10 @@ export class DeclaredAdapter<O extends Options> implements LiveAdapter {
     values: Values<O>,
     own: DeclaredTensors,
     config: string,
+    recurrent: boolean,
     whole: ReadonlyMap<string, Parameter> = new Map(),
   ) {
+    this.recurrent = recurrent;
     this.#declared = declared;
     this.#values = values;
     this.#own = own;
@@ -48,7 +51,7 @@ export class DeclaredAdapter<O extends Options> implements LiveAdapter {
   }
 
   withWhole(whole: ReadonlyMap<string, Parameter>, config: string): LiveAdapter {
-    return new DeclaredAdapter(this.#declared, this.#values, this.#own, config, whole);
+    return new DeclaredAdapter(this.#declared, this.#values, this.#own, config, this.recurrent, whole);
   }
 
   stored(): AdapterTensor[] {

@@ -32,7 +32,7 @@ const peftTypeOf = ({ name, peftType }: Pick<AdapterDeclaration<Options>, "name"
 
 /** A type from its declaration. */
 export function adapterType<const O extends Options>(declared: AdapterDeclaration<O>): AdapterType<O> {
-  const { name, title, about, cite, options, explained, fold, parts, sharedParts = [] } = declared;
+  const { name, title, about, cite, options, explained, fold, parts, sharedParts = [], whole } = declared;
   const peftType = peftTypeOf(declared);
   const format: AdapterFormat = {
     ...{ title, parts, sharedParts },
@@ -41,6 +41,7 @@ export function adapterType<const O extends Options>(declared: AdapterDeclaratio
   return {
     ...{ name, title, about, cite, options, peftType, format },
     ...(explained ? { explained } : {}),
+    ...(whole ? { whole } : {}),
     fresh: (values, making) => fresh(declared, values, making),
     continued: (_, from, making) => continued(declared, format, from, making),
   };
@@ -153,7 +154,8 @@ async function fresh<O extends Options>(
     task_type: "CAUSAL_LM",
     ...declared.config?.(setup, written.modules),
   };
-  return new DeclaredAdapter(declared, values, made, `${JSON.stringify(config, null, 2)}\n`);
+  const recurrent = declared.recurrent?.(values, model.sizes) ?? false;
+  return new DeclaredAdapter(declared, values, made, `${JSON.stringify(config, null, 2)}\n`, recurrent);
 }
 
 /** The tensors of all targets; `given` has those of a file. */
@@ -220,7 +222,8 @@ async function continued<O extends Options>(
   });
   const whole = await wholeOf(from, parts, making);
   const text = new TextDecoder().decode(from.files.get("adapter_config.json"));
-  return new DeclaredAdapter(declared, values, made, text, whole);
+  const recurrent = declared.recurrent?.(values, model.sizes) ?? false;
+  return new DeclaredAdapter(declared, values, made, text, recurrent, whole);
 }
 
 /** The saved modules, in f32, by the model's names. Throws UserError for what would not be trained as it was. */

@@ -14,12 +14,13 @@ const PREFIX = "base_model.model.";
 export const isOfHead = (name: string, modules: readonly string[] = []): boolean =>
   modules.some((module) => name.startsWith(`${module}.`));
 
-/** A new adapter with copies of the head's weights, in f32, that are trained. */
+/** A new adapter with copies of the weights of modules, in f32, that are trained; those of a head are among them. */
 export async function withHead(
   gpu: Gpu,
   adapter: LiveAdapter,
   parameters: ReadonlyMap<string, Parameter>,
-  modules: readonly string[] = [],
+  modules: readonly string[],
+  hasHead: boolean,
 ): Promise<LiveAdapter> {
   if (modules.length === 0) return adapter;
   const whole = new Map<string, Parameter>();
@@ -29,7 +30,8 @@ export async function withHead(
     if (!gpu.dry) copy.write(await valuesOf(gpu, parameter));
     whole.set(name, copy);
   }
-  const config = { ...(JSON.parse(adapter.config) as Json), modules_to_save: modules, task_type: "SEQ_CLS" };
+  const config = { ...(JSON.parse(adapter.config) as Json), modules_to_save: modules };
+  if (hasHead) Object.assign(config, { task_type: "SEQ_CLS" });
   return adapter.withWhole(whole, `${JSON.stringify(config, null, 2)}\n`);
 }
 

@@ -59,6 +59,8 @@ export interface EmbeddingPlace extends AdaptedPlace {
 export interface LiveAdapter {
   /** The text of adapter_config.json. */
   readonly config: string;
+  /** Whether its layers keep what earlier tokens left, so that no shorter text can go on from it. */
+  readonly recurrent?: boolean;
   /** What takes the place of whole weights of the base, by their names there: biases and saved modules. */
   readonly whole: ReadonlyMap<string, Parameter>;
   /** The same adapter with other weights held whole. */

@@ -1,6 +1,4 @@
 /** Which adapter a run trains: what `--adapter`, `--lora` and their settings say. */
-import { typeFile } from "../../checkpoint/adapter/format.ts";
-import type { Checkpoint } from "../../checkpoint/checkpoint.ts";
 import { UserError } from "../../errors.ts";
 import { type Bound, bind } from "../../method/bind.ts";
 import { loadMethod } from "../../method/registry.ts";
@@ -69,10 +67,4 @@ export async function adapterChoice(
     ...(targets ? { targets: splitTargets(targets) } : {}),
     ...{ seed, base },
   };
-}
-
-/** The same adapter as a file holds it, of the file's type. */
-export async function fromFile(choice: AdapterChoice, from: Checkpoint): Promise<AdapterChoice> {
-  const method = await loadMethod("adapter", typeFile(from), `${from.ref}: peft_type`);
-  return { ...choice, from, type: { method, values: choice.type.values } };
 }

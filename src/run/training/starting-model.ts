@@ -9,6 +9,7 @@ import { UserError } from "../../errors.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import type { Bound } from "../../method/bind.ts";
 import type { AdapterType } from "../../model/adapters/contract.ts";
+import { fromFile } from "../../model/adapters/from-file.ts";
 import type { Json } from "../../model/architecture.ts";
 import { trainingRemarks } from "../../model/config-keys.ts";
 import { configOf, describeConfig, type ModelDescription } from "../../model/description.ts";
@@ -16,14 +17,7 @@ import { Model, type ModelOptions } from "../../model/model.ts";
 import { textPart } from "../../model/multimodal.ts";
 import { withNewHead } from "../../model/new-head.ts";
 import { quote } from "../../text/quote.ts";
-import {
-  type AdapterOptions,
-  adapterChoice,
-  adapterFlag,
-  fromFile,
-  refuseTwoAdapters,
-  trainsAdapter,
-} from "./adapter-choice.ts";
+import { type AdapterOptions, adapterChoice, adapterFlag, refuseTwoAdapters, trainsAdapter } from "./adapter-choice.ts";
 
 export interface StartOptions extends AdapterOptions {
   /** Reference of the model; undefined with `init`. */

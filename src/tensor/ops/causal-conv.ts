@@ -16,14 +16,17 @@ export interface ConvolveOptions {
   readonly positions: Tensor;
   /** Decoding: the last K - 1 tokens (batch, K - 1, C) are read, and replaced by those of x. Forward only. */
   readonly tail?: Tensor | undefined;
+  /** silu when left out. */
+  readonly activation?: "silu" | "none";
 }
 
 /**
- * y_i = silu(sum over m < K of w_m x_(i + m - K + 1)) of every channel: x (N, C), weight (C, ..., K) -> (N, C). A token
- * sees none of another document.
+ * y_i = silu(sum over m < K of w_m x_(i + m - K + 1)) of every channel, or the sum itself: x (N, C), weight (C, ..., K)
+ * -> (N, C). A token sees none of another document.
  */
 export function causalConv(rec: Recorder, x: Tensor, weight: Tensor, options: ConvolveOptions): Tensor {
-  const { batch, positions, tail } = options;
+  const { batch, positions, tail, activation = "silu" } = options;
+  const plain = activation === "none";
   const { rows: n, width: c } = rowsOf(x);
   const k = sizeOf(weight.shape) / c;
   const t = n / batch;
@@ -34,7 +37,7 @@ export function causalConv(rec: Recorder, x: Tensor, weight: Tensor, options: Co
   const y = rec.result(x.shape, [x, weight], `convolved ${x.label}`);
   rec.step({
     kernel: "causal-conv/convolve",
-    flags: tail ? ["cached"] : [],
+    flags: [...(tail ? ["cached"] : []), ...(plain ? ["plain"] : [])],
     bind: { x, weight, positions, y, ...(tail ? { tail } : {}) },
     params: { count, t, c, k },
     groups,
@@ -50,14 +53,15 @@ export function causalConv(rec: Recorder, x: Tensor, weight: Tensor, options: Co
   }
   rec.onBackward(y, (dy) => {
     if (tail) throw new Error("a convolution over kept tokens has no way back");
-    const d = rec.scratch(x.shape, "gradient of a convolution's sums");
-    rec.step({
-      kernel: "causal-conv/convolve",
-      flags: ["gradient"],
-      bind: { x, weight, positions, dy, y: d },
-      params: { count, t, c, k },
-      groups,
-    });
+    const d = plain ? dy : rec.scratch(x.shape, "gradient of a convolution's sums");
+    if (!plain)
+      rec.step({
+        kernel: "causal-conv/convolve",
+        flags: ["gradient"],
+        bind: { x, weight, positions, dy, y: d },
+        params: { count, t, c, k },
+        groups,
+      });
     if (x.needsGrad) {
       const { into, accumulate } = rec.gradient(x);
       rec.step({

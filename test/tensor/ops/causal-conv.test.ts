@@ -11,14 +11,20 @@ covers("causal-conv/convolve", "causal-conv/input-gradient", "causal-conv/weight
 const gpu = await sharedGpu();
 
 /** x (B * T, C) by w (C, K), a token at a time. */
-function reference(x: Float64Array, w: Float64Array, positions: ArrayLike<number>, c: number): Float64Array {
+function reference(
+  x: Float64Array,
+  w: Float64Array,
+  positions: ArrayLike<number>,
+  c: number,
+  activation = (sum: number) => sum / (1 + Math.exp(-sum)),
+): Float64Array {
   const k = w.length / c;
   return x.map((_, at) => {
     const [row, channel] = [Math.floor(at / c), at % c];
     let sum = 0;
     for (let back = 0; back < k && back <= positions[row]!; back++)
       sum += w[channel * k + k - 1 - back]! * x[(row - back) * c + channel]!;
-    return sum / (1 + Math.exp(-sum));
+    return activation(sum);
   });
 }
 
@@ -31,6 +37,19 @@ describe.each([
 ])("documents $rows, $c channels, $k taps", ({ rows, c, k }) => {
   const positions = positionsOf(rows);
   const n = positions.length;
+
+  test("forward and back, without SiLU", async () => {
+    await checkOp(gpu, "causal convolution, no activation", {
+      inputs: {
+        x: { shape: [n, c], data: normals(1, n * c) },
+        w: { shape: [c, k], data: normals(2, c * k) },
+        positions: { shape: [n], data: positions, dtype: "i32" },
+      },
+      build: (rec, { x, w, positions }) =>
+        causalConv(rec, x!, w!, { batch: rows.length, positions: positions!, activation: "none" }),
+      reference: ({ x, w }) => reference(x!, w!, positions, c, (sum) => sum),
+    });
+  });
 
   test("forward and back", async () => {
     await checkOp(gpu, "causal convolution", {

@@ -24,17 +24,34 @@ const options = {
     help: "preference of each model; they are divided by their sum",
   },
   sample: { type: "boolean", default: false, help: "draw the model from the likely region, by --seed" },
-  mass: { type: "0 <= number < 1", default: 0.9, help: "with sample: probability of the region, value by value" },
+  mass: {
+    type: "0 <= number < 1",
+    default: 0.9,
+    with: { sample: "true" },
+    help: "with sample: probability of the region, value by value",
+  },
   stats: {
     type: "string",
     per: "model",
     value: "FILE",
     names: "own-checkpoint",
+    with: { sample: "true" },
     help: "with sample: the model's Fisher information or standard deviations, as a checkpoint",
   },
-  stats_are: { type: "'fisher' | 'sigma'", default: "fisher", help: "what stats hold" },
-  rows: { type: "number > 0", per: "model", default: 1, help: "rows that each Fisher information stands for" },
-  prior: { type: "number > 0", default: 0.25, help: "standard deviation of the weights before any row" },
+  stats_are: { type: "'fisher' | 'sigma'", default: "fisher", with: { sample: "true" }, help: "what stats hold" },
+  rows: {
+    type: "number > 0",
+    per: "model",
+    default: 1,
+    with: { sample: "true" },
+    help: "rows that each Fisher information stands for",
+  },
+  prior: {
+    type: "number > 0",
+    default: 0.25,
+    with: { sample: "true" },
+    help: "standard deviation of the weights before any row",
+  },
 } as const;
 
 type Inputs = TensorInputs<MergeValues<typeof options>>;

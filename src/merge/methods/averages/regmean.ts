@@ -126,6 +126,7 @@ export const method = mergeMethod({
   passes: "many",
   options,
   survey,
+  precheck: async (tensors) => (await survey(tensors))[Symbol.dispose](),
 
   /** Sums, factor and inverse of one Gram matrix in f64, and differences and squares of one matrix on the device. */
   holds({ name, shape, count }) {

@@ -12,6 +12,7 @@ import type { DescribedModel } from "../../open-model.ts";
 import type { RunContext } from "../technique.ts";
 import type { UpdateRule } from "../update-rule.ts";
 import { Anchor } from "./anchor.ts";
+import { MovingAverage } from "./moving-average.ts";
 import type { RULES } from "./options.ts";
 import { QuadraticPenalty } from "./quadratic-penalty.ts";
 import { softMasks } from "./soft-mask.ts";
@@ -76,6 +77,9 @@ export async function chosenRules(
     const { unit_rates_unit: unit, unit_rates_every: every } = options;
     rules.push(await UnitRates.make(model, { groups, unit, every, seed, signal }));
   }
+  const { ema } = options;
+  if (ema !== undefined)
+    rules.push(new MovingAverage(model.gpu, model.trainable(), ema === "dema" ? undefined : 1 - ema));
   return rules;
 }
 

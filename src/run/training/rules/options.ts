@@ -49,4 +49,9 @@ export const RULES = {
     help: "rows of a batch that is measured",
     value: "N",
   },
+  ema: {
+    type: "'dema' | 0 <= number < 1",
+    help: "write a moving average of the weights, of this decay, or (dema) of one that follows distances and gradients at every step",
+    value: "DECAY",
+  },
 } as const satisfies Options;

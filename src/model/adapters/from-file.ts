@@ -1,0 +1,18 @@
+/** The type of an adapter that a file holds. */
+import { typeFile } from "../../checkpoint/adapter/format.ts";
+import type { Checkpoint } from "../../checkpoint/checkpoint.ts";
+import { bind } from "../../method/bind.ts";
+import { loadMethod } from "../../method/registry.ts";
+import type { AdapterChoice } from "./contract.ts";
+
+/** The same choice as a file holds it: of the file's type, with values that replace those of its config. */
+export async function fromFile(choice: AdapterChoice, from: Checkpoint): Promise<AdapterChoice> {
+  const method = await loadMethod("adapter", typeFile(from), `${from.ref}: peft_type`);
+  return { ...choice, from, type: { method, values: choice.type.values } };
+}
+
+/** An adapter that is run as its file holds it. */
+export async function liveChoice(from: Checkpoint): Promise<AdapterChoice> {
+  const method = await loadMethod("adapter", typeFile(from), `${from.ref}: peft_type`);
+  return { from, type: bind(method, {}), seed: 0 };
+}
