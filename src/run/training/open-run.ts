@@ -74,6 +74,7 @@ export async function openRun<B, D extends TrainingData<B>>(
     model: technique.model,
     role: technique.role,
     balances: technique.balances,
+    classes: technique.classes,
     init: options.init,
     adapterType: context.picks.adapter[0],
     neverNew: !Object.hasOwn(options, "init"),
