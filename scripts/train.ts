@@ -18,6 +18,7 @@ await script({
     "bun run train model/ --data rows.jsonl --lora --lora-rank 8 -o adapter/",
     "bun run train base/+adapter/ --lora-continue --data rows.jsonl -o adapter2/",
     "bun run train --init config.json --tokenizer byte --data text.jsonl --epochs 2 -o model/",
+    "bun run train encoder/ --loss infonce --data pairs.jsonl --batch-size 64 -o embedder/",
     "bun run merge a/ b/ --method linear | bun run train --data rows.jsonl --steps 100 > healed.safetensors",
   ],
   output: "checkpoint",
@@ -40,7 +41,8 @@ await script({
     "freeze",
     "resume",
   ],
-  notes: `Rows of data: {"text"}, {"prompt", "completion"}, {"messages"}, {"input_ids", "labels"}, or {"x", "label"} for classifiers.
+  notes: `Rows of data: {"text"}, {"prompt", "completion"}, {"messages"}, {"input_ids", "labels"}, {"x", "label"} for classifiers,
+or {"query", "positive", "negative"} with --loss infonce.
 The first Ctrl-C finishes the step and saves the state. The same command with --resume continues and gives the same bytes as an
 uninterrupted run. If the result goes to stdout, states are saved only where --state names a folder.
 --train-only and --freeze take glob patterns of tensor names. Without --clip gradients are not clipped.`,

@@ -20,6 +20,7 @@ import type { LoraOptions } from "./adapters/lora/lora.ts";
 import { loraChoice } from "./adapters/lora/type.ts";
 import type { Architecture, Inputs, Json, KvCache, ModelSizes, ParameterSpec } from "./architecture.ts";
 import { configOf, describeConfig } from "./description.ts";
+import type { Embedding } from "./embedder.ts";
 import { drawParameters, expectRoom } from "./fresh.ts";
 import type { StoredTensor } from "./load.ts";
 import { type Attended, Network, type Routed } from "./network.ts";
@@ -43,6 +44,8 @@ export interface ModelOptions {
   readonly like?: Checkpoint;
   /** Weights of layers stay on the disk, and come into memory as a program needs them; nothing can be trained. */
   readonly offload?: boolean | undefined;
+  /** Read as an embedder. */
+  readonly embeds?: Embedding | undefined;
   readonly warn?: (message: string) => void;
 }
 
@@ -129,7 +132,10 @@ export class Model {
    * shape.
    */
   static async load(gpu: Gpu, checkpoint: Checkpoint, options: ModelOptions = {}): Promise<Model> {
-    const { json, ...described } = await describeConfig(configOf(checkpoint), checkpoint.ref, undefined, checkpoint);
+    const { json, ...described } = await describeConfig(configOf(checkpoint), checkpoint.ref, undefined, {
+      ...checkpoint,
+      embeds: options.embeds,
+    });
     const { architecture, beside } = described;
     const whole =
       beside.size > 0 ? { ...checkpoint, tensors: new Map([...checkpoint.tensors, ...beside]) } : checkpoint;
@@ -158,7 +164,8 @@ export class Model {
     ref: string,
     options: ModelOptions & { readonly seed: number },
   ): Promise<Model> {
-    const { architecture, config } = await describeConfig(json, ref);
+    const source = { files: new Map(), embeds: options.embeds };
+    const { architecture, config } = await describeConfig(json, ref, undefined, source);
     const specs = architecture.parameters(config);
     if (!gpu.dry) expectRoom(gpu, specs, ref);
     const { parameters, stored } = drawParameters(gpu, specs, options.seed, Model.#holding(options));
@@ -255,7 +262,7 @@ export class Model {
     const hidden = this.architecture.forward(net, this.#config, inputs);
     const { notes, attended, routes: routed } = net;
     const shares = "shares" in inputs ? { shares: inputs.shares } : {};
-    const head = (rows: Tensor) => this.architecture.head(net, this.#config, rows);
+    const head = (rows: Tensor) => this.architecture.head(net, this.#config, rows, inputs);
     return { hidden, head, notes, attended, routed, ...shares };
   }
 

@@ -159,4 +159,10 @@ export class Network implements Net {
     this.notes.set(name, kept);
     return kept;
   }
+
+  noted(name: string): Tensor {
+    const found = this.notes.get(name);
+    if (!found) throw new Error(`nothing was noted as ${name}`);
+    return found;
+  }
 }

@@ -1,5 +1,6 @@
-/** Options of `train`: those of every script that trains, and inputs that are moved against the model. */
+/** Options of `train`: those of every script that trains, its losses, and inputs that are moved against the model. */
 import type { Options } from "../method/options.ts";
+import { TEMPERATURE } from "../model/embedder.ts";
 import { PGD } from "../run/adversarial/options.ts";
 import { RUN } from "../run/training/options.ts";
 
@@ -7,6 +8,18 @@ const needs = "adversarial";
 
 export const TRAIN = {
   ...RUN,
+  loss: {
+    type: "'ce' | 'infonce'",
+    default: "ce",
+    help: "cross-entropy of tokens or labels; or, of pairs of texts, InfoNCE: which text of the batch belongs to the first",
+  },
+  temperature: {
+    type: "number > 0",
+    default: TEMPERATURE,
+    with: { loss: "infonce" },
+    help: "divides the cosines of pairs",
+    value: "T",
+  },
   adversarial: {
     type: "boolean",
     default: false,
