@@ -53,6 +53,8 @@ export interface RecordOptions {
   readonly recompute?: boolean;
   /** false: the base alone, as the model was before its adapter. */
   readonly adapter?: boolean;
+  /** Whether `increments` are recorded: another product of every adapted layer. */
+  readonly increments?: boolean;
   /** Gives the tensor that takes the place of a noted one. */
   readonly replace?: (name: string, x: Tensor) => Tensor;
   /** Hears what every linear layer reads, (N, in), and what stacks of experts do, with their plan. */
@@ -70,6 +72,8 @@ export interface Recorded {
   readonly notes: ReadonlyMap<string, Tensor>;
   /** By layer, from 0; of architectures without attention none. They take gradients, in recomputed blocks too. */
   readonly attended: ReadonlyMap<number, Attended>;
+  /** What the adapter adds to linear layers, (N, out), by module. They take gradients as `attended` does. */
+  readonly increments: ReadonlyMap<string, Tensor>;
   /** By layer with experts, from 0. They take gradients as `attended` does. */
   readonly routed: ReadonlyMap<number, Routed>;
 }
@@ -249,21 +253,22 @@ export class Model {
    * Records the forward pass. Inputs are tensors that the caller made with `rec.input`.
    */
   record(rec: Recorder, inputs: Inputs, options: RecordOptions = {}): Recorded {
-    const { recompute = false, adapter = true, replace, observe } = options;
+    const { recompute = false, adapter = true, increments: asked = false, replace, observe } = options;
     const net = new Network(rec, {
       parameters: this.parameters,
       transposed: this.#transposed,
       adapter: adapter ? this.adapter : undefined,
       inputs,
       recompute: recompute && rec.training,
+      increments: asked,
       replace,
       observe,
     });
     const hidden = this.architecture.forward(net, this.#config, inputs);
-    const { notes, attended, routes: routed } = net;
+    const { notes, attended, increments, routes: routed } = net;
     const shares = "shares" in inputs ? { shares: inputs.shares } : {};
     const head = (rows: Tensor) => this.architecture.head(net, this.#config, rows, inputs);
-    return { hidden, head, notes, attended, routed, ...shares };
+    return { hidden, head, notes, attended, increments, routed, ...shares };
   }
 
   /**

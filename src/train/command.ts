@@ -10,6 +10,7 @@ import { readBatches } from "../run/training/batch-source.ts";
 import { crossEntropyObjective } from "../run/training/cross-entropy.ts";
 import { runTraining } from "../run/training/run-training.ts";
 import { adversarialWork } from "./adversarial.ts";
+import { chosenMask, withPromptsDropped } from "./increments.ts";
 import type { TRAIN } from "./options.ts";
 
 export type TrainContext = Context<typeof TRAIN>;
@@ -29,13 +30,15 @@ export function train(context: TrainContext): Promise<Outcome> {
     embeds: contrasts ? { temperature: options.temperature } : undefined,
     model: context.args[0] ?? (options.init === undefined ? "-" : undefined),
     data: async (opened) => ({ source: await readBatches(options, opened) }),
-    work: async ({ model }, { source }) => ({
+    work: async ({ model, tools }, { source }) => ({
       objective: crossEntropyObjective(model, {
         smoothing: options.smoothing,
         zLoss: options.z_loss,
         recompute: options.recompute,
         balance: true,
+        increments: chosenMask(model, source, options),
       }),
+      ...withPromptsDropped(source, options, { seed, pad: tools?.tokenizer?.pad }),
       ...(await adversarialWork(model, source, options, seed)),
     }),
   });

@@ -8,6 +8,24 @@ const needs = "adversarial";
 
 export const TRAIN = {
   ...RUN,
+  increment_mask: {
+    type: "number > 0",
+    needs: ["adapter", "lora", "lora_continue"],
+    help: "weight of what the adapter adds to layers at the tokens of prompts, where it is to add nothing",
+    value: "X",
+  },
+  increment_groups: {
+    type: "string[]",
+    needs: "increment_mask",
+    help: "groups of --data at whose answers, too, the adapter is to add nothing",
+    value: "NAME",
+  },
+  prompt_drop: {
+    type: "0 <= number < 1",
+    default: 0,
+    help: "chance that a row is shown without its prompt, of which the first token stays",
+    value: "P",
+  },
   loss: {
     type: "'ce' | 'infonce'",
     default: "ce",
