@@ -2,7 +2,7 @@
 /**
  * Train on groups of data whose mixture, or on rows whose order, follows what the model has learned.
  *
- *   bun run curriculum model/ --data a=a.jsonl --data b=b.jsonl --method static --mixture 0.3,0.7 --steps 80 -o out/
+ *   bun run curriculum model/ --data a=a.jsonl --data b=b.jsonl --method static --mixture 0.3,0.7 --steps 20 -o out/
  *   bun run curriculum graph model/ --data a=a.jsonl --data b=b.jsonl --eval-data a=av.jsonl --eval-data b=bv.jsonl
  *   bun run curriculum select model/ --data rows.jsonl --select-by dp-means --keep 1000 > chosen.jsonl
  *   bun run curriculum plan --flops 1e18 --tokens 1e9
@@ -17,10 +17,10 @@ await script({
   about: "Train on groups of data whose mixture, or on rows whose order, follows what the model has learned.",
   args: "[model]",
   examples: [
-    "bun run curriculum model/ --data math=m.jsonl --data code=c.jsonl --method static --mixture 0.3,0.7 --steps 80 -o out/",
+    "bun run curriculum model/ --data math=m.jsonl --data code=c.jsonl --method static --mixture 0.3,0.7 --steps 20 -o out/",
     `bun run curriculum model/ ${GROUPS} --method aioli --round 40 --steps 80 --log run.jsonl -o out/`,
-    `bun run curriculum model/ ${GROUPS} --method skill-it --graph graph.json --steps 80 -o skilled/`,
-    "bun run curriculum model/ --data a=a.jsonl --data b=b.jsonl --schedule-from run.jsonl --steps 80 -o again/",
+    `bun run curriculum model/ ${GROUPS} --method skill-it --graph graph.json --steps 20 -o skilled/`,
+    "bun run curriculum model/ --data a=a.jsonl --data b=b.jsonl --schedule-from run.jsonl --steps 20 -o again/",
     "bun run curriculum model/ --data rows.jsonl --method length --epochs 2 -o ordered/",
   ],
   methods: "curriculum",

@@ -2,7 +2,7 @@
 /**
  * Teach a student what a teacher knows.
  *
- *   bun run distill --teacher large/ --student small/ --data rows.jsonl --steps 100 -o out/
+ *   bun run distill --teacher large/ --student small/ --data rows.jsonl --steps 20 -o out/
  *   bun run distill cache --teacher large/ --data rows.jsonl --top 64 -o top64.safetensors
  */
 import { command, script } from "../src/cli/script.ts";
@@ -13,7 +13,7 @@ await script({
   about: "Teach a student what a teacher knows.",
   args: "[...teachers]",
   examples: [
-    "bun run distill --teacher large/ --student small/ --data rows.jsonl --steps 100 -o out/",
+    "bun run distill --teacher large/ --student small/ --data rows.jsonl --steps 20 -o out/",
     "bun run distill --teacher large/ --init config.json --tokenizer byte --method taid --data rows.jsonl -o out/",
     "bun run distill --teacher large/ --student small/ --method jsd --on-policy 0.5 --data prompts.jsonl -o out/",
     "bun run distill cache --teacher large/ --data rows.jsonl --top 64 -o top64.safetensors",
@@ -35,7 +35,7 @@ await script({
     "lr",
     "label_weight",
     "on_policy",
-    "adapter",
+    "lora",
     "resume",
   ],
   commands: {

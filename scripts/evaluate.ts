@@ -20,7 +20,7 @@ await script({
     "bun run evaluate model/ --data rows.jsonl --metric loss --dump logits.safetensors --json",
     "bun run evaluate unlearned/ --gold retrained/ --data forget.jsonl --data holdout.jsonl --metric forget-quality,privleak",
     "bun run evaluate unlearned/ --gold retrained/ --data forget.jsonl --attack relearn --relearn-rows 2,4,8",
-    "bun run evaluate unlearned/ --gold retrained/ --original before/ --data forget.jsonl --probe revive",
+    "bun run evaluate unlearned/ --gold retrained/ --original before/ --data forget.jsonl --probe revive --revive-steps 10",
     "bun run evaluate model/ --data forget.jsonl --probe trace",
     "bun run evaluate imatrix model/ --data rows.jsonl -o imatrix.gguf",
     "bun run evaluate model/ --data rows.jsonl --probe fisher --fisher-save model.fisher.safetensors",
@@ -34,8 +34,8 @@ await script({
     permutation: command({
       about: "Have wide networks learn a permutation of bits, and tell all inputs by the mean of their outputs.",
       examples: [
-        "bun run evaluate permutation --k 8 --models 32",
-        "bun run evaluate permutation --k 4 --models 16 --width 1024 --json",
+        "bun run evaluate permutation --k 4 --models 8 --width 2048",
+        "bun run evaluate permutation --k 4 --models 4 --width 512 --json",
       ],
       output: "none",
       options: PERMUTATION,

@@ -2,7 +2,7 @@
 /**
  * Train a model on data, whole or through a LoRA adapter.
  *
- *   bun run train model/ --data rows.jsonl --steps 100 -o trained/
+ *   bun run train model/ --data rows.jsonl --steps 20 -o trained/
  *   bun run train model/ --data rows.jsonl --lora -o adapter/
  */
 import { script } from "../src/cli/script.ts";
@@ -14,11 +14,12 @@ await script({
   about: "Train a model on data, whole or through a LoRA adapter.",
   args: "[model]",
   examples: [
-    "bun run train model/ --data rows.jsonl --steps 100 -o trained/",
+    "bun run train model/ --data rows.jsonl --steps 20 -o trained/",
     "bun run train model/ --data rows.jsonl --lora --lora-rank 8 -o adapter/",
     "bun run train base/+adapter/ --lora-continue --data rows.jsonl -o adapter2/",
     "bun run train --init config.json --tokenizer byte --data text.jsonl --epochs 2 -o model/",
-    "bun run merge a/ b/ --method linear | bun run train --data rows.jsonl --steps 100 > healed.safetensors",
+    "bun run train encoder/ --loss infonce --data pairs.jsonl --batch-size 64 -o embedder/",
+    "bun run merge a/ b/ --method linear | bun run train --data rows.jsonl --steps 20 > healed.safetensors",
   ],
   output: "checkpoint",
   options: TRAIN,
@@ -40,7 +41,8 @@ await script({
     "freeze",
     "resume",
   ],
-  notes: `Rows of data: {"text"}, {"prompt", "completion"}, {"messages"}, {"input_ids", "labels"}, or {"x", "label"} for classifiers.
+  notes: `Rows of data: {"text"}, {"prompt", "completion"}, {"messages"}, {"input_ids", "labels"}, {"x", "label"} for classifiers,
+or {"query", "positive", "negative"} with --loss infonce.
 The first Ctrl-C finishes the step and saves the state. The same command with --resume continues and gives the same bytes as an
 uninterrupted run. If the result goes to stdout, states are saved only where --state names a folder.
 --train-only and --freeze take glob patterns of tensor names. Without --clip gradients are not clipped.`,

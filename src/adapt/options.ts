@@ -1,5 +1,6 @@
 /** Options of the `adapt` script's sub-commands. */
 import { type Dtype, dtypeWord } from "../checkpoint/dtype.ts";
+import { READING } from "../data/options.ts";
 import type { Options } from "../method/options.ts";
 import { RUN } from "../run/training/options.ts";
 
@@ -27,6 +28,32 @@ export const COMBINE = {
     help: "peft: count an adapter's scale twice where PEFT does, and do not rescale what dare keeps",
   },
   ...DTYPE,
+} as const satisfies Options;
+
+/** Of `adapt gain`. */
+export const GAIN = {
+  data: {
+    type: "string[]",
+    required: true,
+    help: "unlabelled rows of the new kind, name=path for each group",
+    value: "FILE",
+  },
+  reference: {
+    type: "string[]",
+    required: true,
+    help: "rows of the kind that the model knows, from which its inputs are told again",
+    value: "FILE",
+  },
+  targets: {
+    type: "string[]",
+    help: "layers whose output channels get gains; the first of each MLP's when left out",
+    value: "NAME",
+  },
+  alpha: { type: "number >= 0", default: 0.05, help: "price of activity, in units of the error", value: "A" },
+  beta: { type: "number >= 0", default: 0.1, help: "price of gains other than 1, in units of the error", value: "B" },
+  ridge: { type: "number > 0", default: 1e-3, help: "of the decoder, as a share of the responses' square", value: "R" },
+  batch_size: { type: "number.integer >= 1", default: 16, help: "rows that are run at once", value: "N" },
+  ...READING,
 } as const satisfies Options;
 
 export const RESIZE = {

@@ -140,8 +140,24 @@ export interface TextsBatch extends LabelledRows {
   };
 }
 
+/**
+ * A batch for an embedder: the first texts of its rows, then what they are compared with: the second ones, in the order
+ * of the rows, and the negatives of all rows. `labels` are the places of the second ones, 0 to B - 1.
+ */
+export interface PairsBatch extends TextsBatch {
+  /** Texts that every first one is compared with: B and the negatives. */
+  readonly candidates: number;
+  /**
+   * (B, candidates): 0, and far below it where a candidate is the same text as the row's second one, or its first one:
+   * it is no wrong answer.
+   */
+  readonly apart: Float32Array;
+  /** (B + candidates): the task of every text. */
+  readonly textTasks: Int32Array;
+}
+
 /** A batch for a classifier. */
-export type ExampleBatch = NumbersBatch | TextsBatch;
+export type ExampleBatch = NumbersBatch | TextsBatch | PairsBatch;
 
 /** Numbers as a classifier reads them. */
 export interface NumbersInput {
@@ -149,8 +165,17 @@ export interface NumbersInput {
   readonly shape: readonly number[];
 }
 
-/** What a classifier reads: numbers, or the tokens of a text. */
-export type ExampleInput = NumbersInput | { readonly tokens: Sentences };
+/** Two texts that belong together, and texts that do not belong to the first. */
+export interface PairInput {
+  readonly first: Sentences;
+  readonly second: Sentences;
+  readonly negatives: readonly Sentences[];
+  /** How alike the two are, where that is known. */
+  readonly score?: number | undefined;
+}
+
+/** What a model reads: numbers, the tokens of a text, or those of a pair of texts. */
+export type ExampleInput = NumbersInput | { readonly tokens: Sentences } | { readonly pair: PairInput };
 
 interface Labelled {
   readonly label: number;
@@ -180,17 +205,40 @@ export function stackExamples(examples: readonly StackedExample[]): ExampleBatch
   };
   const texts = examples.flatMap((example) => ("tokens" in example ? [example.tokens] : []));
   if (texts.length === examples.length) return { ...common, ...stackTexts(texts) };
+  const pairs = examples.flatMap((example) => ("pair" in example ? [example.pair] : []));
+  if (pairs.length === examples.length) return { ...common, ...stackPairs(pairs, common.tasks) };
   const numbers = examples.flatMap((example) => ("x" in example ? [example] : []));
   if (numbers.length === examples.length) return { ...common, ...stackNumbers(numbers) };
-  throw new RangeError(`${texts.length} of ${examples.length} examples are texts`);
+  throw new RangeError(`${texts.length} of ${examples.length} examples are texts, ${pairs.length} are pairs`);
 }
 
 /** The example of most tokens; of numbers the first. */
 export const largestExample = <E extends StackedExample>(examples: readonly E[]): E =>
   examples.reduce((a, b) => (tokensIn(b) > tokensIn(a) ? b : a));
 
-/** Tokens of an example; 1 of numbers. */
-export const tokensIn = (example: ExampleInput): number => ("tokens" in example ? example.tokens.ids.length : 1);
+/** An example as large as any, for planning: of pairs with as many negatives as any has, all texts the longest. */
+export function plannedExample(examples: readonly StackedExample[]): StackedExample {
+  const pairs = examples.flatMap((example) => ("pair" in example ? [example.pair] : []));
+  if (pairs.length === 0) return largestExample(examples);
+  const longest = pairs.flatMap(textsIn).reduce((a, b) => (b.ids.length > a.ids.length ? b : a));
+  const most = pairs.reduce((count, { negatives }) => Math.max(count, negatives.length), 0);
+  return { pair: { first: longest, second: longest, negatives: Array<Sentences>(most).fill(longest) }, label: 0 };
+}
+
+/** All numbers that an example is made of, but its label. */
+export function arraysIn(example: ExampleInput): (Int32Array | Float32Array)[] {
+  if ("pair" in example) return textsIn(example.pair).flatMap(({ ids, types }) => [ids, types]);
+  return "tokens" in example ? [example.tokens.ids, example.tokens.types] : [example.x];
+}
+
+/** The texts of a pair, its negatives last. */
+export const textsIn = ({ first, second, negatives }: PairInput): Sentences[] => [first, second, ...negatives];
+
+/** Tokens of an example, of all texts of a pair; 1 of numbers. */
+export function tokensIn(example: ExampleInput): number {
+  if ("pair" in example) return textsIn(example.pair).reduce((sum, { ids }) => sum + ids.length, 0);
+  return "tokens" in example ? example.tokens.ids.length : 1;
+}
 
 function stackTexts(texts: readonly Sentences[]): Pick<TextsBatch, "width" | "tokens"> {
   const width = bucketLength(texts.reduce((most, { ids }) => Math.max(most, ids.length), 1));
@@ -203,6 +251,26 @@ function stackTexts(texts: readonly Sentences[]): Pick<TextsBatch, "width" | "to
     shares.fill(1 / text.ids.length, row * width, row * width + text.ids.length);
   }
   return { width, tokens: { ids: ids!, segments: segments!, types: types!, shares } };
+}
+
+const ALIKE = -1e9;
+
+function stackPairs(
+  pairs: readonly PairInput[],
+  tasks: Int32Array,
+): Omit<PairsBatch, keyof LabelledRows> & { labels: Int32Array } {
+  const seconds = [...pairs.map(({ second }) => second), ...pairs.flatMap(({ negatives }) => negatives)];
+  const names = seconds.map(({ ids }) => ids.join());
+  const apart = new Float32Array(pairs.length * seconds.length); // (B, candidates)
+  for (const [i, { first }] of pairs.entries()) {
+    const own = [names[i], first.ids.join()];
+    for (const [j, name] of names.entries()) if (j !== i && own.includes(name)) apart[i * names.length + j] = ALIKE;
+  }
+  const labels = Int32Array.from(pairs, (_, i) => i);
+  const texts = stackTexts([...pairs.map(({ first }) => first), ...seconds]);
+  const ofNegatives = pairs.flatMap(({ negatives }, i) => negatives.map(() => tasks[i]!));
+  const textTasks = Int32Array.of(...tasks, ...tasks, ...ofNegatives);
+  return { ...texts, candidates: seconds.length, apart, textTasks, labels };
 }
 
 function stackNumbers(examples: readonly NumbersInput[]): Pick<NumbersBatch, "shape" | "x"> {
@@ -220,9 +288,12 @@ function stackNumbers(examples: readonly NumbersInput[]): Pick<NumbersBatch, "sh
 
 export const isTokens = (batch: Batch): batch is TokenBatch => "ids" in batch;
 
+export const isPairs = (batch: Batch): batch is PairsBatch => "candidates" in batch;
+
 /** Names the shape of a batch. Batches of one shape share programs. */
 export function batchKey(batch: Batch): string {
   if (isTokens(batch)) return `${batch.rows}x${batch.length}${batch.packed ? " packed" : ""}`;
+  if (isPairs(batch)) return `${batch.rows} and ${batch.candidates} of ${batch.width}`;
   return "tokens" in batch ? `${batch.rows} of ${batch.width}` : `${batch.rows}`;
 }
 

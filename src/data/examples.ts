@@ -1,7 +1,7 @@
 /** Rows for classifiers: numbers, or texts, with a label each. */
 import { UserError } from "../errors.ts";
 import type { Json } from "../json.ts";
-import type { ExampleInput, NumbersInput } from "./batch.ts";
+import type { ExampleInput, NumbersInput, PairInput } from "./batch.ts";
 import type { GroupReference } from "./groups.ts";
 import { type ReadOptions, readRows } from "./read-rows.ts";
 import { kindOf } from "./row-fields.ts";
@@ -20,6 +20,8 @@ export interface ExampleReader {
   readonly shape?: readonly number[] | undefined;
   /** Of texts: how they become tokens. */
   readonly text?: TextReader | undefined;
+  /** Rows are pairs of texts, for an embedder. */
+  readonly pairs?: boolean | undefined;
   /** Labels are not looked at, and may be missing: every example gets IGNORED. */
   readonly unlabelled?: boolean;
 }
@@ -55,6 +57,10 @@ export async function loadExamples(
   for (const [group, source] of groups.entries()) {
     for await (const located of readRows(source, options)) {
       const { place } = located;
+      if (reader.text && reader.pairs) {
+        examples.push({ pair: pairOf(located, reader.text), label: 0, group, place });
+        continue;
+      }
       if (reader.text) {
         const tokens = sentencesOf(located, reader.text);
         examples.push({ tokens, label: textLabel(located, reader, reader.text), group, place });
@@ -118,6 +124,18 @@ function textLabel({ row, place }: LocatedRow, reader: ExampleReader, { labels }
   );
 }
 
+/** The texts of a pair, each by itself. */
+function pairOf({ row, place }: LocatedRow, reader: TextReader): PairInput {
+  if (row.form !== "pair")
+    throw new UserError(
+      `${place}: expected a pair of texts, found a row of ${row.form}`,
+      "name the columns: --columns query=COLUMN,positive=COLUMN, or sentence1, sentence2 and score",
+    );
+  const tokens = (text: string) => checked(textTokens(text, undefined, place, reader), place, reader);
+  const { first, second, negatives, score } = row;
+  return { first: tokens(first), second: tokens(second), negatives: negatives.map(tokens), score };
+}
+
 /** The tokens of a row of text, of `text` and `text_pair`, or of input_ids. */
 function sentencesOf({ row, place }: LocatedRow, reader: TextReader): Sentences {
   if (row.form !== "text" && row.form !== "tokens")
@@ -129,6 +147,11 @@ function sentencesOf({ row, place }: LocatedRow, reader: TextReader): Sentences 
     row.form === "text"
       ? textTokens(row.text, row.extra.text_pair, place, reader)
       : givenTokens({ ids: row.inputIds, types: row.types ?? new Int32Array(row.inputIds.length) }, place, reader);
+  return checked(found, place, reader);
+}
+
+/** Tokens that the model knows. Throws UserError for others, and for none. */
+function checked(found: Sentences, place: string, reader: TextReader): Sentences {
   if (found.ids.length === 0) throw new UserError(`${place}: the row has no tokens`, "leave the row out");
   const odd = found.ids.find((id) => id >= reader.vocabulary);
   if (odd !== undefined)

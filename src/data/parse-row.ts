@@ -17,10 +17,9 @@ export function parseRow(value: Json, place: string, columns?: Columns): Row {
     throw new UserError(`${place}: expected an object, found ${kindOf(value)}`, `a row holds ${ROW_FORMS}`);
   }
   const row = withoutNulls(value);
-  const { needs, optional = [], read } = formatOf(row, place, columns);
-  const extra = Object.fromEntries(
-    Object.entries(row).filter(([key]) => !needs.includes(key) && !optional.includes(key)),
-  );
+  const { needs, optional = [], numbered, read } = formatOf(row, place, columns);
+  const isOptional = (key: string) => optional.includes(key) || numbered?.test(key) === true;
+  const extra = Object.fromEntries(Object.entries(row).filter(([key]) => !needs.includes(key) && !isOptional(key)));
   return { ...read(row, place), extra };
 }
 

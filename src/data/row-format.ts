@@ -7,6 +7,8 @@ export interface RowFormat {
   readonly needs: readonly string[];
   /** Further keys that it reads. All others stay in the row's `extra`. */
   readonly optional?: readonly string[];
+  /** The same of keys that are numbered. */
+  readonly numbered?: RegExp;
   /** Keys whose values are lists or numbers: a cell of a table holds JSON under them, and plain text elsewhere. */
   readonly structured?: readonly string[];
   /** Keys whose values may be numbers: a cell of a table that looks like one is one. */

@@ -8,6 +8,7 @@ import { alpaca } from "./formats/alpaca.ts";
 import { completion } from "./formats/completion.ts";
 import { bareImage, bareVector, image, vector } from "./formats/example.ts";
 import { messages } from "./formats/messages.ts";
+import { anchor, query, scored } from "./formats/pair.ts";
 import { impliedPreference, preference } from "./formats/preference.ts";
 import { prompt } from "./formats/prompt.ts";
 import { questionAnswer } from "./formats/question-answer.ts";
@@ -18,7 +19,7 @@ import type { RowFormat } from "./row-format.ts";
 
 export const ROW_FORMATS: readonly (readonly RowFormat[])[] = [
   [text, completion, messages, tokens, vector, image],
-  [preference, sharegpt, alpaca, questionAnswer],
+  [preference, sharegpt, alpaca, questionAnswer, query, anchor, scored],
   [impliedPreference],
   [prompt],
   [bareVector, bareImage],
@@ -27,7 +28,8 @@ export const ROW_FORMATS: readonly (readonly RowFormat[])[] = [
 /** The formats in words, for hints. */
 export const ROW_FORMS =
   "text, prompt and completion, messages, conversations, instruction and output, question and answer, " +
-  "prompt with chosen and rejected, input_ids (with labels or without), x and label, image and label, or text and label";
+  "prompt with chosen and rejected, query or anchor with positive, sentence1 and sentence2 with score, " +
+  "input_ids (with labels or without), x and label, image and label, or text and label";
 
 /** Keys under which a cell of a table holds JSON. */
 export const STRUCTURED: ReadonlySet<string> = new Set(

@@ -43,6 +43,14 @@ export type Content =
       readonly labels?: Int32Array;
       readonly types?: Int32Array;
     }
+  /** Two texts that belong together, with texts that do not; `score`: how alike the two are. */
+  | {
+      readonly form: "pair";
+      readonly first: string;
+      readonly second: string;
+      readonly negatives: readonly string[];
+      readonly score?: number;
+    }
   | { readonly form: "example"; readonly x: Float32Array; readonly shape: readonly number[]; readonly label: number };
 
 export type Row = Common & Content;

@@ -117,6 +117,11 @@ export async function* encodeRows(rows: AsyncIterable<LocatedRow>, options: Enco
 
 function tokensOf({ row, place }: LocatedRow, options: EncodeOptions): Tokens[] {
   if (row.form === "tokens") return [{ ids: row.inputIds, labels: row.labels ?? row.inputIds }];
+  if (row.form === "pair")
+    throw new UserError(
+      `${place}: a pair of texts is for a model that makes vectors of texts; this one reads text`,
+      "take an encoder for them; or read other columns: --columns prompt=COLUMN,completion=COLUMN",
+    );
   if (row.form === "example") {
     throw new UserError(`${place}: the row is for a classifier; a language model reads text or tokens`);
   }

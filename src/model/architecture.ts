@@ -95,6 +95,16 @@ export interface TextInputs extends RowInputs {
   readonly types: Tensor;
   /** (batch, length) f32: 1 / tokens of its text for every token, 0 for padding. */
   readonly shares: Tensor;
+  /** Where the texts are those of pairs. */
+  readonly pairs?: PairInputs;
+}
+
+/** The texts of pairs: the first `rows` are the first ones of pairs, all others are what these are compared with. */
+export interface PairInputs {
+  readonly rows: number;
+  readonly candidates: number;
+  /** (rows, candidates) f32, added to what compares them: far below 0 where both stand for the same. */
+  readonly apart: Tensor;
 }
 
 /** Inputs of a classifier of numbers. */
@@ -151,6 +161,8 @@ export interface Net {
    * changed: `hidden.3` after three blocks, `middle.3` between the halves of the fourth, `router.3`.
    */
   note(name: string, x: Tensor): Tensor;
+  /** A tensor that was noted. Throws where none was under the name. */
+  noted(name: string): Tensor;
   /** Gives a layer's router logits (N, E), of which every token takes the k likeliest, to losses that balance them. */
   routed(layer: number, logits: Tensor, k: number): void;
 }
@@ -168,9 +180,19 @@ export type Beside = (
   },
 ) => { readonly json: Json; readonly tensors: ReadonlyMap<string, TensorEntry> };
 
+/** What an encoder is without its head. */
+export interface Trunk<C> {
+  parameters(config: C): readonly ParameterSpec[];
+  /** The last state of every token: (N, C). */
+  states(net: Net, config: C, inputs: Inputs): Tensor;
+}
+
+/** What a model is for; an embedder turns texts into vectors (embedder.ts). */
+export type Task = "causal-lm" | "classifier" | "embedder";
+
 /** What an architecture is. Its name is the `model_type` of config.json. */
 export interface Architecture<C = unknown> extends MethodInfo {
-  readonly task: "causal-lm" | "classifier";
+  readonly task: Task;
   /** The class of transformers, as `architectures` of config.json names it. */
   readonly className?: string;
   /** Tensors of published checkpoints that hold no weight (masks, tables). */
@@ -181,8 +203,8 @@ export interface Architecture<C = unknown> extends MethodInfo {
   readonly beside?: Beside;
   /** Prefix that checkpoints of the bare base model lack. */
   readonly basePrefix?: string;
-  /** The name that older files have for a tensor. */
-  olderName?(name: string): string;
+  /** Other names that files may have for a tensor, the likeliest first. */
+  olderNames?(name: string): readonly string[];
   /** Modules of the head alone, which the file of a pretrained encoder lacks and an adapter trains whole. */
   readonly headModules?: readonly string[];
   /** Reads and checks config.json. `where` names the file in messages. Throws UserError. */
@@ -199,7 +221,9 @@ export interface Architecture<C = unknown> extends MethodInfo {
   /** The hidden states that the head reads: (N, width), or (batch, width) of a classifier. */
   forward(net: Net, config: C, inputs: Inputs): Tensor;
   /** Logits (rows of hidden, V or classes). */
-  head(net: Net, config: C, hidden: Tensor): Tensor;
+  head(net: Net, config: C, hidden: Tensor, inputs?: Inputs): Tensor;
+  /** Of an encoder of texts: the part below the head, with the names that it has by itself. */
+  readonly trunk?: Trunk<C>;
   /** Sizes that other parts ask for. */
   sizes(config: C): ModelSizes;
 }

@@ -3,6 +3,7 @@ import type { TensorEntry } from "../checkpoint/checkpoint.ts";
 import { UserError } from "../errors.ts";
 import type { Architecture, Json, ModelSizes } from "./architecture.ts";
 import { checkUnreadKeys } from "./config-keys.ts";
+import { asEmbedder, type Embedding, poolingOf } from "./embedder.ts";
 import { textLayout, textPart, withHead } from "./multimodal.ts";
 import { architectureOf } from "./registry.ts";
 import { textArchitecture } from "./text-architecture.ts";
@@ -20,6 +21,8 @@ export interface ModelDescription {
 
 /** What is known of a checkpoint before its weights are read; of a new model no tensors. */
 export interface Source {
+  /** Where it is read as an embedder. */
+  readonly embeds?: Embedding | undefined;
   readonly files: ReadonlyMap<string, Uint8Array>;
   readonly tensors?: ReadonlyMap<string, TensorEntry> | undefined;
 }
@@ -77,7 +80,9 @@ export async function describeConfig(
   const own = part ? (layout ? withHead(part, source!.tensors!, layout) : part.json) : json;
   const beside = source?.tensors && plain.beside?.(own, { ref, files: source.files, tensors: source.tensors });
   const read = beside?.json ?? own;
-  const architecture = layout ? textArchitecture(plain, layout, part!.whole) : plain;
+  const whole = layout ? textArchitecture(plain, layout, part!.whole) : plain;
+  const { embeds } = source ?? {};
+  const architecture = embeds ? asEmbedder(whole, ref, poolingOf({ ref, files: source!.files }, warn), embeds) : whole;
   const asked = watched(read);
   const config = architecture.config(asked.json, where);
   const unknown = checkUnreadKeys(read, where, asked.read);

@@ -178,12 +178,12 @@ const otherCount = (count: number): string => (count === 1 ? "1 other" : `${coun
  */
 function renaming(
   { tensors }: Checkpoint,
-  { basePrefix, olderName }: Architecture,
+  { basePrefix, olderNames }: Architecture,
   specs: readonly ParameterSpec[],
 ): (name: string) => string {
   const older = (name: string) => {
-    const other = olderName?.(name) ?? name;
-    return !tensors.has(name) && tensors.has(other) ? other : name;
+    if (tensors.has(name)) return name;
+    return olderNames?.(name).find((other) => tensors.has(other)) ?? name;
   };
   if (basePrefix === undefined) return older;
   const prefixed = specs.flatMap(namesOf).filter((name) => name.startsWith(basePrefix));

@@ -20,6 +20,7 @@ import type { LoraOptions } from "./adapters/lora/lora.ts";
 import { loraChoice } from "./adapters/lora/type.ts";
 import type { Architecture, Inputs, Json, KvCache, ModelSizes, ParameterSpec } from "./architecture.ts";
 import { configOf, describeConfig } from "./description.ts";
+import type { Embedding } from "./embedder.ts";
 import { drawParameters, expectRoom } from "./fresh.ts";
 import type { StoredTensor } from "./load.ts";
 import { type Attended, Network, type Routed } from "./network.ts";
@@ -43,6 +44,8 @@ export interface ModelOptions {
   readonly like?: Checkpoint;
   /** Weights of layers stay on the disk, and come into memory as a program needs them; nothing can be trained. */
   readonly offload?: boolean | undefined;
+  /** Read as an embedder. */
+  readonly embeds?: Embedding | undefined;
   readonly warn?: (message: string) => void;
 }
 
@@ -50,6 +53,8 @@ export interface RecordOptions {
   readonly recompute?: boolean;
   /** false: the base alone, as the model was before its adapter. */
   readonly adapter?: boolean;
+  /** Whether `increments` are recorded: another product of every adapted layer. */
+  readonly increments?: boolean;
   /** Gives the tensor that takes the place of a noted one. */
   readonly replace?: (name: string, x: Tensor) => Tensor;
   /** Hears what every linear layer reads, (N, in), and what stacks of experts do, with their plan. */
@@ -67,6 +72,8 @@ export interface Recorded {
   readonly notes: ReadonlyMap<string, Tensor>;
   /** By layer, from 0; of architectures without attention none. They take gradients, in recomputed blocks too. */
   readonly attended: ReadonlyMap<number, Attended>;
+  /** What the adapter adds to linear layers, (N, out), by module. They take gradients as `attended` does. */
+  readonly increments: ReadonlyMap<string, Tensor>;
   /** By layer with experts, from 0. They take gradients as `attended` does. */
   readonly routed: ReadonlyMap<number, Routed>;
 }
@@ -129,7 +136,10 @@ export class Model {
    * shape.
    */
   static async load(gpu: Gpu, checkpoint: Checkpoint, options: ModelOptions = {}): Promise<Model> {
-    const { json, ...described } = await describeConfig(configOf(checkpoint), checkpoint.ref, undefined, checkpoint);
+    const { json, ...described } = await describeConfig(configOf(checkpoint), checkpoint.ref, undefined, {
+      ...checkpoint,
+      embeds: options.embeds,
+    });
     const { architecture, beside } = described;
     const whole =
       beside.size > 0 ? { ...checkpoint, tensors: new Map([...checkpoint.tensors, ...beside]) } : checkpoint;
@@ -158,7 +168,8 @@ export class Model {
     ref: string,
     options: ModelOptions & { readonly seed: number },
   ): Promise<Model> {
-    const { architecture, config } = await describeConfig(json, ref);
+    const source = { files: new Map(), embeds: options.embeds };
+    const { architecture, config } = await describeConfig(json, ref, undefined, source);
     const specs = architecture.parameters(config);
     if (!gpu.dry) expectRoom(gpu, specs, ref);
     const { parameters, stored } = drawParameters(gpu, specs, options.seed, Model.#holding(options));
@@ -242,21 +253,22 @@ export class Model {
    * Records the forward pass. Inputs are tensors that the caller made with `rec.input`.
    */
   record(rec: Recorder, inputs: Inputs, options: RecordOptions = {}): Recorded {
-    const { recompute = false, adapter = true, replace, observe } = options;
+    const { recompute = false, adapter = true, increments: asked = false, replace, observe } = options;
     const net = new Network(rec, {
       parameters: this.parameters,
       transposed: this.#transposed,
       adapter: adapter ? this.adapter : undefined,
       inputs,
       recompute: recompute && rec.training,
+      increments: asked,
       replace,
       observe,
     });
     const hidden = this.architecture.forward(net, this.#config, inputs);
-    const { notes, attended, routes: routed } = net;
+    const { notes, attended, increments, routes: routed } = net;
     const shares = "shares" in inputs ? { shares: inputs.shares } : {};
-    const head = (rows: Tensor) => this.architecture.head(net, this.#config, rows);
-    return { hidden, head, notes, attended, routed, ...shares };
+    const head = (rows: Tensor) => this.architecture.head(net, this.#config, rows, inputs);
+    return { hidden, head, notes, attended, increments, routed, ...shares };
   }
 
   /**

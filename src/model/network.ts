@@ -2,7 +2,7 @@
 
 import { attention } from "../tensor/ops/attention.ts";
 import type { AttentionOptions } from "../tensor/ops/attention-options.ts";
-import { add } from "../tensor/ops/elementwise.ts";
+import { add, sub } from "../tensor/ops/elementwise.ts";
 import { embedding } from "../tensor/ops/embedding.ts";
 import { attentionCached, cacheWrite } from "../tensor/ops/kv-cache.ts";
 import { linear } from "../tensor/ops/linear.ts";
@@ -21,6 +21,8 @@ export interface NetworkOptions {
   readonly adapter: LiveAdapter | undefined;
   readonly inputs: Inputs;
   readonly recompute: boolean;
+  /** Whether `increments` is filled. */
+  readonly increments?: boolean;
   /** Gives the tensor that takes the place of a noted one. */
   readonly replace?: ((name: string, x: Tensor) => Tensor) | undefined;
   /** Hears what every linear layer reads, (N, in), and what stacks of experts do, with their plan. */
@@ -50,6 +52,8 @@ export class Network implements Net {
   readonly attended = new Map<number, Attended>();
   /** By layer, where a layer has experts. */
   readonly routes = new Map<number, Routed>();
+  /** What the adapter adds to linear layers, (N, out), by module; where it is asked for. */
+  readonly increments = new Map<string, Tensor>();
   /** What the block that is being recorded gives beside its result. */
   #handed: Tensor[] = [];
   readonly #given: NetworkOptions;
@@ -80,7 +84,14 @@ export class Network implements Net {
       product: (seen: Tensor) => linear(rec, seen, weight, own),
       finish: (y: Tensor) => (residual ? add(rec, y, residual) : y),
     };
-    return adapter.linear(place, x) ?? whole(x);
+    const y = adapter.linear(place, x);
+    if (y && this.#given.increments) this.#increment(module, sub(rec, y, whole(x)));
+    return y ?? whole(x);
+  }
+
+  #increment(module: string, increment: Tensor): void {
+    this.increments.set(module, increment);
+    this.#handed.push(increment);
   }
 
   experts(x: Tensor, name: string, plan: RoutePlan, shape: { readonly transposed?: boolean } = {}): Tensor {
@@ -158,5 +169,11 @@ export class Network implements Net {
     const kept = replace?.(name, adapted) ?? adapted;
     this.notes.set(name, kept);
     return kept;
+  }
+
+  noted(name: string): Tensor {
+    const found = this.notes.get(name);
+    if (!found) throw new Error(`nothing was noted as ${name}`);
+    return found;
   }
 }

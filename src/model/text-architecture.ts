@@ -53,6 +53,10 @@ class PlacedNet implements Net {
     return this.#net.note(name, x);
   }
 
+  noted(name: string): Tensor {
+    return this.#net.noted(name);
+  }
+
   routed(layer: number, logits: Tensor, k: number): void {
     this.#net.routed(layer, logits, k);
   }

@@ -1,8 +1,8 @@
 /** A batch of tokens or examples in a program: what a recording declares, and what fills it before each run. */
-import { type Batch, type ExampleBatch, isTokens, type TokenBatch } from "../data/batch.ts";
+import { type Batch, type ExampleBatch, isPairs, isTokens, type PairsBatch, type TokenBatch } from "../data/batch.ts";
 import { targetsOf } from "../data/targets.ts";
 import { UserError } from "../errors.ts";
-import type { Inputs, TokenInputs } from "../model/architecture.ts";
+import type { Inputs, PairInputs, TokenInputs } from "../model/architecture.ts";
 import type { Program } from "../tensor/program.ts";
 import type { Recorder } from "../tensor/recorder.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -18,7 +18,7 @@ export function recordInputs(rec: Recorder, batch: Batch, prefix = ""): Inputs {
   const { rows, length } = batch;
   let known: Tensor | undefined;
   const tasks = () => {
-    known ??= rec.input(`${prefix}tasks`, [rows], "i32");
+    known ??= rec.input(`${prefix}tasks`, [isPairs(batch) ? rows + batch.candidates : rows], "i32");
     return known;
   };
   if (!isTokens(batch)) return { ...recordExamples(rec, batch, prefix), tasks };
@@ -36,32 +36,42 @@ export function recordInputs(rec: Recorder, batch: Batch, prefix = ""): Inputs {
 function recordExamples(rec: Recorder, batch: ExampleBatch, prefix: string): Inputs {
   const { rows } = batch;
   if (!("tokens" in batch)) return { batch: rows, x: rec.input(`${prefix}x`, [rows, ...batch.shape]) };
-  const { width } = batch;
+  const { width, tokens } = batch;
+  const texts = tokens.ids.length / width;
   return {
-    batch: rows,
+    batch: texts,
     length: width,
-    ids: rec.input(`${prefix}ids`, [rows * width], "i32"),
-    segments: rec.input(`${prefix}segments`, [rows, width], "i32"),
-    types: rec.input(`${prefix}types`, [rows * width], "i32"),
-    shares: rec.input(`${prefix}shares`, [rows, width]),
+    ids: rec.input(`${prefix}ids`, [texts * width], "i32"),
+    segments: rec.input(`${prefix}segments`, [texts, width], "i32"),
+    types: rec.input(`${prefix}types`, [texts * width], "i32"),
+    shares: rec.input(`${prefix}shares`, [texts, width]),
+    ...(isPairs(batch) ? { pairs: recordPairs(rec, batch, prefix) } : {}),
   };
 }
 
-/** The task of every row. Throws UserError for a row of several. */
-function tasksOf({ tasks }: Batch): Int32Array {
+const recordPairs = (rec: Recorder, { rows, candidates }: PairsBatch, prefix: string): PairInputs => ({
+  rows,
+  candidates,
+  apart: rec.input(`${prefix}apart`, [rows, candidates]),
+});
+
+/** The task of every row, or of every text of pairs. Throws UserError for a row of several. */
+function tasksOf(batch: Batch): Int32Array {
+  const { tasks } = batch;
   if (tasks.includes(-1))
     throw new UserError(
-      "--pack puts rows of several groups together, and this adapter asks for the task of each",
-      "leave out --pack",
+      "rows of several groups are packed together, and this adapter asks for the task of each",
+      "leave them unpacked",
     );
-  return tasks;
+  return isPairs(batch) ? batch.textTasks : tasks;
 }
 
 /** Fills what `recordInputs` declared. Throws UserError for packed rows whose tasks an adapter asks for. */
 export function fillInputs(program: Program, batch: Batch, prefix = ""): void {
   if (program.takes(`${prefix}tasks`)) program.write(`${prefix}tasks`, tasksOf(batch));
   if (!isTokens(batch)) {
-    const inputs = "tokens" in batch ? batch.tokens : { x: batch.x };
+    const pairs = isPairs(batch) ? { apart: batch.apart } : {};
+    const inputs = "tokens" in batch ? { ...batch.tokens, ...pairs } : { x: batch.x };
     for (const [name, values] of Object.entries(inputs))
       if (program.takes(prefix + name)) program.write(prefix + name, values);
     return;

@@ -3,8 +3,9 @@ import type { Checkpoint, TensorEntry } from "../checkpoint/checkpoint.ts";
 import { open } from "../checkpoint/open.ts";
 import type { ExampleReader } from "../data/examples.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
-import type { Json } from "../model/architecture.ts";
+import type { Json, ModelSizes } from "../model/architecture.ts";
 import { configOf, describeConfig, type ModelDescription } from "../model/description.ts";
+import { type Embedding, longestOf } from "../model/embedder.ts";
 import { classifierTools } from "./example-reader.ts";
 import { type TextOptions, type TextTools, textTools } from "./text-tools.ts";
 
@@ -29,6 +30,8 @@ export interface ModelFiles {
   readonly tensors?: ReadonlyMap<string, TensorEntry> | undefined;
   /** A model in the making: its config gains the ids of the tokenizer's first and last token. */
   readonly isNew?: boolean;
+  /** Where it is read as an embedder. */
+  readonly embeds?: Embedding | undefined;
 }
 
 /** The files with `bos_token_id` and `eos_token_id` in config.json, where the tokenizer has them and it does not. */
@@ -44,6 +47,12 @@ function withTokenIds(files: ReadonlyMap<string, Uint8Array>, { bos, eos }: Toke
   ]);
 }
 
+/** Options with the length that an embedder's own files say, where no option does. */
+function limited({ embeds, ref, files }: ModelFiles, { maxPositions }: ModelSizes, options: TextOptions): TextOptions {
+  const most = embeds && options.max_length === undefined ? longestOf({ ref, files }) : undefined;
+  return most === undefined ? options : { ...options, max_length: Math.min(most, maxPositions) };
+}
+
 /** Reads config and tokenizer of what is open. Throws UserError when they do not fit. */
 export async function describeModel(
   source: ModelFiles,
@@ -56,8 +65,9 @@ export async function describeModel(
   const { task } = architecture;
   const tools = task === "causal-lm" ? await textTools(files, ref, sizes, options, warn) : undefined;
   if (!tools) {
-    const { reader, files: whole } = await classifierTools(files, ref, sizes, options, warn);
-    return { ...description, ref, task, tools, examples: reader, files: whole };
+    const { reader, files: whole } = await classifierTools(files, ref, sizes, limited(source, sizes, options), warn);
+    const examples = task === "embedder" ? { ...reader, pairs: true } : reader;
+    return { ...description, ref, task, tools, examples, files: whole };
   }
   const named = source.isNew && tools.tokenizer ? withTokenIds(tools.files, tools.tokenizer) : tools.files;
   return { ...description, ref, task, tools, examples: { classes: sizes.outputs }, files: named };

@@ -41,8 +41,11 @@ async function check(name: string, command: readonly string[]): Promise<boolean>
 /** The slowest files begin first, or one of them is all that runs at the end; `--update-timings` measures them anew. */
 const TIMINGS = "--timings=test/timings.json";
 
-/** Files run side by side; those of one process share its GPU, which costs more to open than most tests take. */
-const WORKERS = [`--parallel=${Math.min(4, availableParallelism())}`, "--no-isolate"];
+/**
+ * Files run side by side; those of one process share its GPU, which costs more to open than most tests take. A process
+ * waits for its GPU or for a program about a fifth of the time, so there is one more than cores.
+ */
+const WORKERS = [`--parallel=${Math.min(4, availableParallelism() + 1)}`, "--no-isolate"];
 
 async function runTests(rest: readonly string[]): Promise<Counts> {
   const folder = mkdtempSync(join(tmpdir(), "ingot-test-"));

@@ -1,11 +1,16 @@
-/** What the `train` script does: cross-entropy on rows of text, tokens or labelled examples. */
+/**
+ * What the `train` script does: cross-entropy on rows of text, tokens or labelled examples, or InfoNCE on pairs of
+ * texts, which is cross-entropy among the texts of a batch (model/embedder.ts).
+ */
 import type { Context, Outcome } from "../cli/context.ts";
 import type { Batch } from "../data/batch.ts";
+import { UserError } from "../errors.ts";
 import { checkPgd } from "../run/adversarial/options.ts";
 import { readBatches } from "../run/training/batch-source.ts";
 import { crossEntropyObjective } from "../run/training/cross-entropy.ts";
 import { runTraining } from "../run/training/run-training.ts";
 import { adversarialWork } from "./adversarial.ts";
+import { chosenMask, withPromptsDropped } from "./increments.ts";
 import type { TRAIN } from "./options.ts";
 
 export type TrainContext = Context<typeof TRAIN>;
@@ -13,18 +18,27 @@ export type TrainContext = Context<typeof TRAIN>;
 export function train(context: TrainContext): Promise<Outcome> {
   const { options, seed } = context;
   if (options.adversarial) checkPgd(options);
+  const contrasts = options.loss === "infonce";
+  if (contrasts && options.accumulate > 1)
+    throw new UserError(
+      "--loss infonce compares all pairs of a step with each other, and --accumulate would part them",
+      "raise --batch-size in its place; --recompute makes room",
+    );
   return runTraining<Batch>(context, {
     script: "train",
     balances: true,
+    embeds: contrasts ? { temperature: options.temperature } : undefined,
     model: context.args[0] ?? (options.init === undefined ? "-" : undefined),
     data: async (opened) => ({ source: await readBatches(options, opened) }),
-    work: async ({ model }, { source }) => ({
+    work: async ({ model, tools }, { source }) => ({
       objective: crossEntropyObjective(model, {
         smoothing: options.smoothing,
         zLoss: options.z_loss,
         recompute: options.recompute,
         balance: true,
+        increments: chosenMask(model, source, options),
       }),
+      ...withPromptsDropped(source, options, { seed, pad: tools?.tokenizer?.pad }),
       ...(await adversarialWork(model, source, options, seed)),
     }),
   });

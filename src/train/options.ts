@@ -1,5 +1,6 @@
-/** Options of `train`: those of every script that trains, and inputs that are moved against the model. */
+/** Options of `train`: those of every script that trains, its losses, and inputs that are moved against the model. */
 import type { Options } from "../method/options.ts";
+import { TEMPERATURE } from "../model/embedder.ts";
 import { PGD } from "../run/adversarial/options.ts";
 import { RUN } from "../run/training/options.ts";
 
@@ -7,6 +8,36 @@ const needs = "adversarial";
 
 export const TRAIN = {
   ...RUN,
+  increment_mask: {
+    type: "number > 0",
+    needs: ["adapter", "lora", "lora_continue"],
+    help: "weight of what the adapter adds to layers at the tokens of prompts, where it is to add nothing",
+    value: "X",
+  },
+  increment_groups: {
+    type: "string[]",
+    needs: "increment_mask",
+    help: "groups of --data at whose answers, too, the adapter is to add nothing",
+    value: "NAME",
+  },
+  prompt_drop: {
+    type: "0 <= number < 1",
+    default: 0,
+    help: "chance that a row is shown without its prompt, of which the first token stays",
+    value: "P",
+  },
+  loss: {
+    type: "'ce' | 'infonce'",
+    default: "ce",
+    help: "cross-entropy of tokens or labels; or, of pairs of texts, InfoNCE: which text of the batch belongs to the first",
+  },
+  temperature: {
+    type: "number > 0",
+    default: TEMPERATURE,
+    with: { loss: "infonce" },
+    help: "divides the cosines of pairs",
+    value: "T",
+  },
   adversarial: {
     type: "boolean",
     default: false,

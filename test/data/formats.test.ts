@@ -163,7 +163,7 @@ test("every format of the table is read, and none of its keys is left over", () 
     const [first] = PAIRS.filter(([, row]) => format.needs.every((key) => row[key] !== undefined && row[key] !== null));
     const isSeen =
       first !== undefined ||
-      format.needs.some((key) => ["x", "image", "rejected", "prompt"].includes(key)) ||
+      format.needs.some((key) => ["x", "image", "rejected", "prompt", "positive", "sentence1"].includes(key)) ||
       PAIRS.some(([, , byHand]) => format.needs.every((key) => key in byHand));
     expect(isSeen).toBe(true);
   }
@@ -271,4 +271,33 @@ test("--columns is refused where it is not understood", () => {
   const renaming = new Renaming(parseColumns("prompt=q,completion=r"));
   renaming.row({ q: 1 });
   expect(() => renaming.check("x.jsonl")).toThrow("no row of x.jsonl has the column r, which --columns names");
+});
+
+describe("pairs of texts", () => {
+  const content = (row: JsonObject) => {
+    const { extra, ...rest } = parseRow(row, "r:1");
+    return [rest, extra];
+  };
+
+  test("query or anchor, positive and any number of negatives", () => {
+    const pair = { form: "pair", first: "a", second: "b", negatives: [] } as const;
+    expect(content({ query: "a", positive: "b", id: 3 })).toEqual([pair, { id: 3 }]);
+    expect(content({ anchor: "a", positive: "b", negative: "c" })).toEqual([{ ...pair, negatives: ["c"] }, {}]);
+    expect(content({ anchor: "a", positive: "b", negative_10: "d", negative_2: "c" })).toEqual([
+      { ...pair, negatives: ["c", "d"] },
+      {},
+    ]);
+  });
+
+  test("two sentences and how alike they are", () => {
+    expect(content({ sentence1: "a", sentence2: "b", score: 0.5 })).toEqual([
+      { form: "pair", first: "a", second: "b", negatives: [], score: 0.5 },
+      {},
+    ]);
+    expect(() => content({ sentence1: "a", sentence2: "b", score: "much" })).toThrow("score should be a number");
+  });
+
+  test("a language model refuses them by name", () => {
+    expect(() => tokensOf({ query: "a", positive: "b" })).toThrow("a pair of texts is for a model that makes vectors");
+  });
 });

@@ -74,6 +74,19 @@ const FILES: Readonly<Record<string, string>> = {
       label: i % 2 ? "good" : "bad",
     })),
   ),
+  "search.jsonl": jsonl(
+    Array.from({ length: 32 }, (_, i) => ({
+      query: `where is the ${["cat", "dog", "cup", "pen", "hat", "key", "map", "bag"][i % 8]} of ${["ann", "bob", "cleo", "dan"][i % 4]}${i % 3}`,
+      positive: `${["cat", "dog", "cup", "pen", "hat", "key", "map", "bag"][i % 8]}: room ${i % 8}`,
+    })),
+  ),
+  "likeness.jsonl": jsonl(
+    Array.from({ length: 16 }, (_, i) => ({
+      sentence1: `the ${["cat", "dog", "cup", "pen"][i % 4]} is red`,
+      sentence2: `the ${["cat", "dog", "cup", "pen"][(i * 3) % 4]} is ${i % 2 ? "red" : "old"}`,
+      score: (i % 2) + ((i * 3) % 4 === i % 4 ? 1 : 0),
+    })),
+  ),
   "nli.tsv": "premise\thypothesis\tlabel\nit rains\tit is wet\t1\nit rains\tit is dry\t0\n",
   "words.txt": "the\nseven\n",
   "experts.yml": JSON.stringify({

@@ -76,6 +76,7 @@ export async function rowsLoss(gpu: Gpu, method: DistillMethod, given: RowsCase)
         head: (hidden) => hidden,
         notes: new Map(Object.entries(x).map(([name, tensor]) => [name.replace(prefix, ""), tensor])),
         routed: new Map(),
+        increments: new Map(),
         attended: new Map(
           Array.from({ length: LAYERS }, (_, i) => {
             const options = { batch: 1, heads: HEADS, kvHeads: HEADS, headDim: WIDTH / HEADS, causal: true };

@@ -50,7 +50,15 @@ function rowOf(metric: Metric, group: number, question: Random, model: Random, k
     truth: { right: losses(1), wrong: wrong() },
     options: { right: losses(1), wrong: wrong() },
     paraphrases: losses(2),
+    pair: pairOf(question, model, known),
   };
+}
+
+/** Two texts whose cosine is the likeness that the row says where the model knows it. */
+function pairOf(question: Random, model: Random, known: number): ScoredRow["pair"] {
+  const [score, other] = [question.uniform(), model.uniform()];
+  const rank = 1 + Math.floor((1 - known) * model.below(9));
+  return { candidates: 9, rank, score, cosine: known * score + (1 - known) * other };
 }
 
 /** Rows of every group as a model of this knowledge scores them; models of one seed are asked the same questions. */

@@ -26,8 +26,12 @@ const FAMILIES: Readonly<Record<string, readonly string[]>> = {
 
 const relu = (v: number): number => Math.max(v, 0);
 
-/** Logits of every text. */
-export function encoder(c: Json, w: (name: string) => Float64Array, texts: readonly Text[]): Row[] {
+/** The last states of every text's tokens, and its logits. */
+export function encoded(
+  c: Json,
+  w: (name: string) => Float64Array,
+  texts: readonly Text[],
+): { readonly states: Row[]; readonly logits: () => Row }[] {
   const small = c.model_type === "distilbert";
   const rooted = c.model_type === "roberta" || c.model_type === "xlm-roberta";
   const [model, layers, query, key, value, mixed, mixedNorm, up, down, downNorm] =
@@ -62,9 +66,16 @@ export function encoder(c: Json, w: (name: string) => Float64Array, texts: reado
       const h = x.map((r, i) => norm(`${at}.${mixedNorm}`, plus(r, dense(`${at}.${mixed}`, seen[i]!))));
       x = h.map((r) => norm(`${at}.${downNorm}`, plus(r, dense(`${at}.${down}`, dense(`${at}.${up}`, r).map(act)))));
     }
-    const first = x[0]!;
+    return { states: x, logits: () => logitsOf(x[0]!) };
+  });
+
+  function logitsOf(first: Row): Row {
     if (small) return dense("classifier", dense("pre_classifier", first).map(relu));
     if (rooted) return dense("classifier.out_proj", dense("classifier.dense", first).map(Math.tanh));
     return dense("classifier", dense("bert.pooler.dense", first).map(Math.tanh));
-  });
+  }
 }
+
+/** Logits of every text. */
+export const encoder = (c: Json, w: (name: string) => Float64Array, texts: readonly Text[]): Row[] =>
+  encoded(c, w, texts).map(({ logits }) => logits());

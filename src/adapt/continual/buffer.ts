@@ -14,7 +14,7 @@ export const BUFFER = {
   buffer_policy: {
     type: "'reservoir' | 'ring' | 'herding' | 'loss'",
     default: "reservoir",
-    help: "which: every row seen is as likely, or as many of each class (of each task for language models): the latest, those whose mean is nearest to the class's, or those of the largest loss",
+    help: "which: every row seen is as likely, or as many of each class or task: the latest, those nearest to the mean, or those of the largest loss",
   },
 } as const satisfies Options;
 

@@ -33,7 +33,7 @@ import {
   streamOf,
 } from "./stages.ts";
 import { learnerTensors, loadLearner, type StreamScores, type StreamState } from "./state.ts";
-import { readTasks } from "./tasks.ts";
+import { type ReadTasks, readTasks } from "./tasks.ts";
 import { describeStream, streamResult, tellStage } from "./tell.ts";
 
 /** How long an interrupted run may take to finish its step and save. */
@@ -64,6 +64,22 @@ function refuseScenario({ options }: StreamContext, isText: boolean): void {
     );
 }
 
+/** Classes of the tasks, where they are more than the model has. Throws UserError where its head cannot grow. */
+function classesNeeded({ options, info }: StreamContext, known: number, { tasks }: ReadTasks): number | undefined {
+  const needed = 1 + Math.max(-1, ...tasks.flatMap(({ classes }) => classes));
+  if (needed <= known) return undefined;
+  const isAdapter = options.lora || options.adapter !== undefined || options.lora_continue;
+  if (isAdapter || options.init !== undefined)
+    throw new UserError(
+      `the tasks have ${needed} classes, and the model has ${known}`,
+      isAdapter
+        ? "an adapter does not grow the head: train without one"
+        : `set num_labels to ${needed} in ${options.init}`,
+    );
+  info(`the head grows from ${known} to ${needed} classes; rows of new ones are drawn by --seed`);
+  return needed;
+}
+
 /** Opens, reads and loads all that a stream needs; on a device that computes nothing in a dry run. */
 async function open(context: StreamContext, method: ContinualMethod): Promise<StreamRun> {
   const { options } = context;
@@ -71,9 +87,12 @@ async function open(context: StreamContext, method: ContinualMethod): Promise<St
   const technique = techniqueOf(context, method);
   // --eval-data are rows that no task is about; --eval-split is of the tasks.
   const { eval_data = [], ...besides } = options;
-  const opened = await openRun({ ...context, options: { ...besides, eval_data: undefined } }, technique);
+  const given = { ...context, options: { ...besides, eval_data: undefined } };
+  const plain = await openRun(given, technique);
   context.progress.start({ unit: "rows" });
-  const read = await readTasks({ ...options, tasks: options.tasks! }, opened.opened);
+  const read = await readTasks({ ...options, tasks: options.tasks! }, plain.opened);
+  const classes = classesNeeded(context, plain.opened.sizes.outputs, read);
+  const opened = classes === undefined ? plain : await openRun(given, { ...technique, classes });
   refuseScenario(context, opened.opened.tools !== undefined);
   const references = parseGroups(eval_data, options.columns, "--eval-data");
   const general = await readHeldOut(references, opened.opened, options.batch_size);

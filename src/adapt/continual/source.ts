@@ -3,6 +3,7 @@
  * batch for each further part of the objective. Everything is a function of seed, epoch and batch, so a run resumes
  * with exactly the batches that it would have had.
  */
+import { arraysIn } from "../../data/batch.ts";
 import { BatchOrder, type OrderState } from "../../data/order.ts";
 import { UserError } from "../../errors.ts";
 import { type BatchSource, digestOf, type OrderChoice } from "../../run/training/batch-source.ts";
@@ -38,8 +39,7 @@ const contentDigest = (rows: StreamRows, refs: readonly RowRef[]): string =>
     refs.flatMap((ref) => {
       const content = rows.contentOf(ref);
       if ("ids" in content) return content.labels === content.ids ? [content.ids] : [content.ids, content.labels];
-      const values = "tokens" in content ? [content.tokens.ids, content.tokens.types] : [content.x];
-      return [...values, Int32Array.of(content.label)];
+      return [...arraysIn(content), Int32Array.of(content.label)];
     }),
   );
 

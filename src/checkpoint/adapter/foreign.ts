@@ -90,7 +90,22 @@ export function refuseForeignConfig(config: Readonly<Record<string, unknown>>, w
 /** Throws UserError for an adapter of a type that is read here neither as LoRA nor by a file of its own. */
 export function refuseUnread(adapter: Pick<Checkpoint, "ref" | "files" | "tensors">): void {
   const type = peftTypeOf(adapter);
-  if (type === "LORA" || !isKnownType(type)) refuseForeign(adapter);
+  if (type !== "LORA" && isKnownType(type)) return;
+  if (!adapter.files.has("adapter_config.json")) refuseBare(adapter);
+  refuseForeign(adapter);
+}
+
+/** Throws UserError for tensors of a type that is read here, whose config is not there. */
+function refuseBare({ ref, tensors }: Pick<Checkpoint, "ref" | "tensors">): void {
+  for (const name of tensors.keys()) {
+    const kind = kindOf(name);
+    const type = Object.keys(PEFT_TYPES).find((key) => PEFT_TYPES[key] === kind);
+    if (kind !== undefined && type !== undefined && isKnownType(type))
+      throw new UserError(
+        `${ref} has tensors of ${kind} but no adapter_config.json`,
+        "copy adapter_config.json beside them; its settings are only there",
+      );
+  }
 }
 
 /**

@@ -12,7 +12,10 @@ function partsOf(folder: string): string[] {
   const weights = names.filter(
     (name) => /\.safetensors$|\.bin$/.test(name) || name.endsWith(INDEX_SUFFIX) || name.endsWith(".bin.index.json"),
   );
-  return [...MODEL_FILES.filter((name) => names.includes(name)), ...(alone.length > 0 ? alone : weights)];
+  return [
+    ...MODEL_FILES.filter((name) => fs.existsSync(path.join(folder, name))),
+    ...(alone.length > 0 ? alone : weights),
+  ];
 }
 
 /** Files that a reference may read, whether they are there or not; of a stream only "-", of the Hub's none. */

@@ -72,26 +72,29 @@ export async function resolveHub(ref: string, options: HubOptions = {}): Promise
   const commit = await commitOf(asked);
 
   const folder = file?.includes("/") ? file.slice(0, file.lastIndexOf("/")) : "";
-  const listed = await list(asked, commit, folder);
+  const top = await list(asked, commit, folder);
+  // What pools the states of a sentence-transformer lies in a folder below.
+  const isSentences = top.has(`${folder === "" ? "" : `${folder}/`}modules.json`);
+  const below = isSentences ? await list(asked, commit, folder, true) : top;
   const fetch = (wanted: Listed) => fetchFile(asked, repository, commit, wanted, options.progress);
   const beside = folder === "" ? "" : `${folder}/`;
-  const modelFiles = MODEL_FILES.map((wanted) => listed.get(beside + wanted)).filter((found) => found !== undefined);
+  const modelFiles = MODEL_FILES.map((wanted) => below.get(beside + wanted)).filter((found) => found !== undefined);
 
   let result: string;
   if (file === undefined) {
-    const weights = await chooseWeights(asked, listed, fetch);
+    const weights = await chooseWeights(asked, top, fetch);
     for (const wanted of [...modelFiles, ...weights]) await fetch(wanted);
     result = path.join(repository, "snapshots", commit);
   } else {
-    const wanted = listed.get(file);
+    const wanted = top.get(file);
     if (wanted === undefined) {
       throw new UserError(
         `${ref}: ${name} at ${show(revision)} has no file ${show(file)}`,
-        `there are: ${names(listed, /\.(safetensors|gguf)$/) || names(listed, PICKLED) || "no safetensors or GGUF files"}`,
+        `there are: ${names(top, /\.(safetensors|gguf)$/) || names(top, PICKLED) || "no safetensors or GGUF files"}`,
       );
     }
     if (file.endsWith(".safetensors") || PICKLED.test(file)) for (const other of modelFiles) await fetch(other);
-    for (const part of partNames(file) ?? []) if (part !== file) await fetch(partOf(ref, listed, part));
+    for (const part of partNames(file) ?? []) if (part !== file) await fetch(partOf(ref, top, part));
     result = await fetch(wanted);
   }
   await rememberCommit(repository, revision, commit);

@@ -158,7 +158,11 @@ export async function sendFolder(
   if (files === undefined) {
     await sending(asked, (fetch) => createRepo({ ...credentials, repo, visibility: "private", fetch }));
   }
-  const names = fs.readdirSync(folder).sort();
+  const names = fs
+    .readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map(({ parentPath, name }) => path.relative(folder, path.join(parentPath, name)).replaceAll(path.sep, "/"))
+    .sort();
   const removed = [...(files ?? [])].filter((name) => WEIGHTS.test(name) && !names.includes(name));
   const operations = [
     ...names.map((name) => ({

@@ -13,6 +13,14 @@ import { encodeLineage, LINEAGE_KEY } from "../lineage/lineage.ts";
 /** Features of texts that make a CLIP a classifier. */
 export const HEAD_FILE = "zeroshot_head.safetensors";
 
+/** Files of sentence-transformers; the last lies in a folder of its own. */
+export const SENTENCE_FILES: readonly string[] = [
+  "modules.json",
+  "sentence_bert_config.json",
+  "config_sentence_transformers.json",
+  "1_Pooling/config.json",
+];
+
 /** Files that belong to a model and travel with its weights, in the order in which they are written. */
 export const MODEL_FILES: readonly string[] = [
   "config.json",
@@ -32,6 +40,7 @@ export const MODEL_FILES: readonly string[] = [
   "preprocessor_config.json",
   "processor_config.json",
   "adapter_config.json",
+  ...SENTENCE_FILES,
   HEAD_FILE,
 ];
 

@@ -79,6 +79,7 @@ async function stageFiles(publication: Publication, staged: FileSink[]): Promise
   }
   if (layout.index !== undefined) contents.push([layout.entry, new TextEncoder().encode(layout.index)]);
   for (const [name, bytes] of contents) {
+    fs.mkdirSync(path.dirname(path.join(folder, name)), { recursive: true });
     const sink = new FileSink(path.join(folder, name), path.join(target, name), flush);
     staged.push(sink);
     await sink.write(bytes);

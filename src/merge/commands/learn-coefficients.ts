@@ -125,6 +125,7 @@ const runOf = (context: Context, learning: Learning, openGpu: () => Promise<Gpu>
     rate: context.options.tune_rate as number | undefined,
     batch: context.options.tune_batch as number,
     length: context.options.tune_length as number | undefined,
+    temperature: context.options.tune_temperature as number | undefined,
     weights: context.options.tune_weights as "equal" | "pareto",
     guide: context.options.tune_guide as string | undefined,
     offload: context.options.tune_offload === true,

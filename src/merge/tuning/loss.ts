@@ -18,6 +18,8 @@ export interface TaskOutputs {
 export interface TuneLoss {
   /** Whether the labels of rows for classifiers count. */
   readonly needsLabels: boolean;
+  /** Whether rows are pairs of texts, which the merged model makes vectors of. */
+  readonly needsPairs?: boolean;
   /** Whether the experts run beside the merged model. */
   readonly needsExperts: boolean;
   /** Loss of every row, (N). */

@@ -49,6 +49,12 @@ export const TUNING = {
     needs: "tune_data",
     help: "most tokens of a row; the model's own limit, at most 1024, when left out",
   },
+  tune_temperature: {
+    type: "number > 0",
+    value: "T",
+    needs: "tune_data",
+    help: "divides the cosines of pairs under --loss infonce; 0.05 when left out",
+  },
   tune_offload: {
     type: "boolean",
     default: false,

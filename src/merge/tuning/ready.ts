@@ -61,16 +61,22 @@ export async function makeReady(gpu: Gpu, run: TuneRun, subject: Subject): Promi
   if (tune.weights === "pareto" && tune.data.length > MOST_OBJECTIVES)
     throw new UserError(`--tune-weights pareto takes ${MOST_OBJECTIVES} tasks at most`, "leave it out, or some tasks");
   const loss = LOSSES[lossName];
+  if (tune.temperature !== undefined && !loss.needsPairs)
+    throw new UserError(
+      `--tune-temperature has no effect on --loss ${lossName}`,
+      "leave it out, or take --loss infonce",
+    );
   const checkpoint = mergedCheckpoint(run, experts[0]!);
   const text = { ...(tune.length === undefined ? {} : { max_length: tune.length }) };
-  const described = await describeModel(checkpoint, text, warn);
+  const embeds = loss.needsPairs ? { temperature: tune.temperature } : undefined;
+  const described = await describeModel({ ...checkpoint, embeds }, text, warn);
   const rows = await readTasks(described, experts, {
     ...{ data: tune.data, columns: tune.columns, batchSize: tune.batch, seed: settings.seed, text, warn },
     ...{ own: own ?? (() => false), byModel: own !== undefined || loss.needsExperts, needsLabels: loss.needsLabels },
   });
   const unlearnt = new Set(plan.tensors.filter(({ kind }) => kind === "copy").map(({ name }) => name));
   const frozen = (name: string) => unlearnt.has(name) || own?.(name) === true;
-  const model = await Model.load(gpu, checkpoint, { freeze: frozen, dtype: "f32", warn });
+  const model = await Model.load(gpu, checkpoint, { freeze: frozen, dtype: "f32", embeds, warn });
   const weights = await MergedWeights.make(model, {
     ...{ groups: [...groups, ...fixed], columns, settings, offload: tune.offload },
     valuesOf: (task) => valuesOf(method, task),

@@ -20,6 +20,8 @@ export interface TuneSettings {
   /** Rows of each task in a step. */
   readonly batch: number;
   readonly length?: number | undefined;
+  /** Divides the cosines of pairs. */
+  readonly temperature?: number | undefined;
   readonly offload: boolean;
   /** How the tasks' gradients count; alike when left out. */
   readonly weights?: "equal" | "pareto";

@@ -49,6 +49,8 @@ export interface Setup<O extends Options> {
   readonly where: string;
   /** Unknown where a file is folded. */
   readonly sizes?: ModelSizes;
+  /** adapter_config.json of an adapter that is read. */
+  readonly json?: JsonObject;
 }
 
 /** A target in a recording, with its tensors. */

@@ -215,7 +215,7 @@ async function continued<O extends Options>(
     named.set(target, own);
   }
   const targets = [...known.values()].filter((target) => named.has(target));
-  const setup: Setup<O> = { values, targets, where: from.ref, sizes: model.sizes };
+  const setup: Setup<O> = { values, targets, where: from.ref, sizes: model.sizes, json: parts.json };
   const made = await parametersOf(declared, making, targets, setup, {
     own: (target, part, spec) => fitted(from.ref, `${part} of ${target.module}`, named.get(target)!.get(part), spec),
     shared: (name, spec) => fitted(from.ref, name, parts.shared.get(name), spec),
@@ -260,7 +260,7 @@ async function foldModules<O extends Options>(
   modules: readonly FileModule[],
 ) {
   const values = await settingsOf(declared, json, where);
-  const setup: Setup<O> = { values, targets: modules, where };
+  const setup: Setup<O> = { values, targets: modules, where, json };
   expectSpecs(where, declared.shared?.(setup) ?? {}, (name) => [name, modules[0]?.shared(name)]);
   return modules.map((module) => {
     if (module.transposed && !declared.fanInFanOut)

@@ -109,8 +109,8 @@ function encoderLayer(net: Net, c: EncoderConfig, names: EncoderNames, layer: nu
   return normed(net, c, `${prefix}.${names.downNorm}`, linear(inner, names.down, h));
 }
 
-/** The last state of the first token of every text: (B, C). */
-function firstStates(net: Net, c: EncoderConfig, names: EncoderNames, inputs: Inputs): Tensor {
+/** The last state of every token: (N, C). */
+function lastStates(net: Net, c: EncoderConfig, names: EncoderNames, inputs: Inputs): Tensor {
   if (!("types" in inputs)) throw new TypeError("a classifier of texts takes token ids");
   let x = net.note("hidden.0", embedded(net, c, names, inputs));
   for (let layer = 0; layer < c.layers; layer++) {
@@ -118,7 +118,14 @@ function firstStates(net: Net, c: EncoderConfig, names: EncoderNames, inputs: In
     x = net.block(() => encoderLayer(net, c, names, layer, into));
     x = net.note(`hidden.${layer + 1}`, x);
   }
-  const { batch, length } = inputs;
+  return x;
+}
+
+/** The last state of the first token of every text: (B, C). */
+function firstStates(net: Net, c: EncoderConfig, names: EncoderNames, inputs: Inputs): Tensor {
+  const x = lastStates(net, c, names, inputs);
+  const { batch } = inputs;
+  const length = x.shape[0]! / batch;
   const places = Int32Array.from({ length: batch }, (_, i) => i * length);
   return embedding(net.rec, net.rec.constant(places, [batch], "first tokens"), x);
 }
@@ -131,8 +138,8 @@ export const textClassifier = (names: EncoderNames, head: ClassifierHead, keys: 
     ignored: /(^|\.)embeddings\.(position|token_type)_ids$/,
     headModules: head.modules,
     // Files of TensorFlow's time call a norm's gain and bias so.
-    olderName: (name) =>
-      name.replace(/LayerNorm\.weight$/, "LayerNorm.gamma").replace(/LayerNorm\.bias$/, "LayerNorm.beta"),
+    olderNames: (name) =>
+      /LayerNorm\.(weight|bias)$/.test(name) ? [name.replace(/weight$/, "gamma").replace(/bias$/, "beta")] : [],
     sizes: encoderSizes,
     implied: (c) => encoderImplied(c, keys),
     parameters: (c) => [
@@ -146,4 +153,9 @@ export const textClassifier = (names: EncoderNames, head: ClassifierHead, keys: 
     },
 
     head: (net, _, hidden) => head.logits(net, hidden),
+
+    trunk: {
+      parameters: (c) => encoderParameters(c, { ...names, model: "" }),
+      states: (net, c, inputs) => lastStates(net, c, { ...names, model: "" }, inputs),
+    },
   }) as const satisfies Partial<Architecture<EncoderConfig>>;

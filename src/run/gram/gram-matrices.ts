@@ -120,7 +120,7 @@ function addByExpert(rec: Recorder, weighed: Tensor, x: Tensor, into: Tensor, { 
 }
 
 /** 1 for each token, 0 for padding; undefined where there is none. */
-function maskOf(batch: Batch): Float32Array | undefined {
+export function maskOf(batch: Batch): Float32Array | undefined {
   if (!isTokens(batch)) return "tokens" in batch ? Float32Array.from(batch.tokens.segments) : undefined;
   const { rows, length, lengths } = batch;
   const mask = new Float32Array(rows * length);

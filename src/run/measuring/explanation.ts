@@ -1,4 +1,5 @@
 /** What `evaluate --help --metric NAME` says of a metric beside its line. */
+import type { Task } from "../../model/architecture.ts";
 import type { Better } from "../evaluation/row.ts";
 import type { Need } from "../scoring/scored-row.ts";
 
@@ -10,7 +11,7 @@ export interface Explained {
   readonly reads: string;
   readonly range: readonly [number, number];
   readonly better: Better;
-  readonly task?: "causal-lm" | "classifier";
+  readonly task?: Task;
   readonly needs?: Need | readonly Need[];
   readonly roles?: readonly string[];
   readonly across?: boolean;
@@ -36,11 +37,13 @@ export function exampleOf({ name, task, needs = [], roles, across, gold, example
     ? ["questions.jsonl"]
     : task === "classifier"
       ? ["classes.jsonl"]
-      : [...(roles ?? []), ...(across && [needs].flat().includes("options") ? ["retain"] : [])].map(
-          (group) => `${group}.jsonl`,
-        );
+      : task === "embedder"
+        ? ["pairs.jsonl"]
+        : [...(roles ?? []), ...(across && [needs].flat().includes("options") ? ["retain"] : [])].map(
+            (group) => `${group}.jsonl`,
+          );
   const data = (files.length > 0 ? files : ["rows.jsonl"]).map((file) => `--data ${file}`).join(" ");
-  return `bun run evaluate ${task === "classifier" ? "classifier/" : "model/"} ${gold ? "--gold retrained/ " : ""}${data} --metric ${name}`;
+  return `bun run evaluate ${task === "classifier" ? "classifier/" : task === "embedder" ? "encoder/" : "model/"} ${gold ? "--gold retrained/ " : ""}${data} --metric ${name}`;
 }
 
 /** Labels and texts. */

@@ -12,6 +12,7 @@ import type { Tensor } from "../../tensor/tensor.ts";
 import { Gate } from "../mixing/gate.ts";
 import { type Reader, readForScoring, type ScoringData } from "../scoring/read-rows.ts";
 import { recordOutputs } from "../scoring/recorded-outputs.ts";
+import { scorePairs } from "../scoring/score-pairs.ts";
 import { scoreExamples } from "../scoring/score-rows.ts";
 import { readingsOf, scoreText } from "../scoring/score-text.ts";
 import type { Need, ScoredRow } from "../scoring/scored-row.ts";
@@ -19,7 +20,7 @@ import { Scorer } from "../scoring/scorer.ts";
 import type { TextOptions, TextTools } from "../text-tools.ts";
 import { type BoundMetric, needsOf } from "./metric.ts";
 import { checkMixedNeeds, type MixedWith } from "./mixed-model.ts";
-import { prepare } from "./model-checks.ts";
+import { embedsOf, prepare } from "./model-checks.ts";
 import { quantized } from "./quantized-checkpoint.ts";
 
 /** What rows are read and judged by in place of the groups of data: a task file. */
@@ -140,6 +141,7 @@ export class ModelLoader {
     const loadOne = (from: Checkpoint) =>
       Model.load(gpu, bits === undefined ? from : quantized(from, bits), {
         dtype: isTrainable ? "f32" : options.dtype,
+        embeds: embedsOf(metrics),
         freeze: () => !isTrainable,
         offload: options.offload,
         warn,
@@ -158,6 +160,7 @@ export class ModelLoader {
       if (mixed && read.kind === "text" && read.questions) checkMixedNeeds(new Set(["generated"]));
       this.#read(read, needs);
       if (read.kind === "text") for (const remark of read.remarks ?? []) warn(remark);
+      if (read.kind === "examples" && model.task === "embedder") return scorePairs(model, read.examples, common);
       if (read.kind === "examples") return scoreExamples(model, read.examples, common);
       return scoreText(model, read, tools!, { ...common, needs, maxTokens, stop });
     };

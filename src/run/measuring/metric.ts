@@ -9,6 +9,7 @@ import type { Bound } from "../../method/bind.ts";
 import type { Laws } from "../../method/laws.ts";
 import type { Options, Values } from "../../method/options.ts";
 import type { MethodInfo } from "../../method/registry.ts";
+import type { Task } from "../../model/architecture.ts";
 import type { Better } from "../evaluation/row.ts";
 import type { Need, ScoredRow } from "../scoring/scored-row.ts";
 import { explanationOf } from "./explanation.ts";
@@ -39,7 +40,7 @@ export type MetricLaw = keyof typeof METRIC_LAWS;
 export interface Metric<O extends Options = Options> extends MethodInfo<O> {
   readonly laws: Laws<MetricLaw>;
   /** Which models it is for; both when left out. */
-  readonly task?: "causal-lm" | "classifier";
+  readonly task?: Task;
   /** What rows must hold besides scores. */
   readonly needs?: Need | readonly Need[];
   /** Groups that the data must have. */

@@ -80,7 +80,11 @@ export async function readForScoring(
   { sizes, tools, examples: reader }: Reader,
   needs: ReadonlySet<Need>,
 ): Promise<ScoringData> {
-  if (!tools) return { kind: "examples", examples: await loadExamples(groups, reader) };
+  if (!tools) {
+    const examples = await loadExamples(groups, reader);
+    if (needs.has("pair-score")) requireScores(examples);
+    return { kind: "examples", examples };
+  }
   if (needs.has("choice")) return readChoices(groups, tools);
   const { sequences } = await loadSequences(groups, tools.encode);
   if (needs.has("packed-bytes") && !tools.tokenizer)
@@ -92,6 +96,16 @@ export async function readForScoring(
   const questions = isAnswered ? await readQuestions(groups, sizes, tools, sequences.length) : undefined;
   const alternatives = await readAlternatives(groups, tools.encode, needs, sequences.length);
   return { kind: "text", sequences, ...(questions && { questions }), ...(alternatives && { alternatives }) };
+}
+
+/** Throws UserError for the first pair that does not say how alike its texts are. */
+function requireScores(examples: readonly Example[]): void {
+  const odd = examples.find((example) => !("pair" in example && example.pair.score !== undefined));
+  if (odd)
+    throw new UserError(
+      `${odd.place}: the row does not say how alike its texts are`,
+      "rows of sentence1, sentence2 and score do: --columns sentence1=COLUMN,sentence2=COLUMN,score=COLUMN",
+    );
 }
 
 /** How many rows each group has, and how many tokens (or examples) of them count. */

@@ -39,6 +39,8 @@ export interface ScoredRow {
   readonly options?: AnswerLosses;
   /** Mean losses of paraphrases of the answer; where a metric needs them and the row has them. */
   readonly paraphrases?: readonly number[];
+  /** Of a pair of texts, as an embedder sees it; where a metric needs it. */
+  readonly pair?: ScoredPair;
   /** Mean over the weights' tensors of the norm of the gradient of the row's mean loss; where a metric needs it. */
   readonly gradientNorm?: number;
 }
@@ -54,6 +56,18 @@ export interface ScoredChoices {
   readonly isGreedy: readonly boolean[];
   /** The place of the right one. */
   readonly expected: number;
+}
+
+/** A pair of texts and what its first one is compared with. */
+export interface ScoredPair {
+  /** Of the vectors of both. */
+  readonly cosine: number;
+  /** Texts of the group, its second ones and negatives, of which each counts once. */
+  readonly candidates: number;
+  /** 1 and how many of them are as near to the first text as the second one is, or nearer. */
+  readonly rank: number;
+  /** How alike the two are, as the row says. */
+  readonly score: number | undefined;
 }
 
 /** Mean losses of whole answers, in nats per token. */
@@ -75,6 +89,8 @@ export type Need =
   | "packed-bytes"
   | "truth"
   | "options"
+  | "pair"
+  | "pair-score"
   | "paraphrases";
 
 /** Tokens that count, the end of the text included. */

@@ -1,10 +1,11 @@
 /** Batches of a training, for language models and classifiers alike: what comes next, and where the order stands. */
 import {
+  arraysIn,
   collate,
   type ExampleBatch,
-  largestExample,
   type NumbersBatch,
   type NumbersInput,
+  plannedExample,
   stackExamples,
   type TokenBatch,
 } from "../../data/batch.ts";
@@ -114,16 +115,11 @@ export function stackedBatches(
     const rows = examples.filter((example) => example.group === group).length;
     return { name, rows, lengths: new Int32Array(rows).fill(1) };
   });
-  const largest = largestExample(examples);
+  const largest = plannedExample(examples);
   const plan = new BatchOrder({
     ...order,
     groups: counts,
-    digest: digestOf(
-      examples.flatMap((example) => [
-        ...("tokens" in example ? [example.tokens.ids, example.tokens.types] : [example.x]),
-        Int32Array.of(example.label),
-      ]),
-    ),
+    digest: digestOf(examples.flatMap((example) => [...arraysIn(example), Int32Array.of(example.label)])),
   });
   return {
     examples,

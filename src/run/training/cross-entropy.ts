@@ -5,7 +5,10 @@ import type { Model } from "../../model/model.ts";
 import { add, mul } from "../../tensor/ops/elementwise.ts";
 import { headLoss } from "../../tensor/ops/head-loss.ts";
 import { dot } from "../../tensor/ops/reduce.ts";
+import type { Recorder } from "../../tensor/recorder.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
 import { fillInputs, fillTargets, recordInputs, recordTargets } from "../batch-programs.ts";
+import type { IncrementMask } from "./increment-mask.ts";
 import { type Objective, ofBatch, type RecordedLoss } from "./objective.ts";
 import { routerBalance } from "./router-balance.ts";
 
@@ -18,20 +21,37 @@ export interface CrossEntropyObjectiveOptions {
   readonly recompute?: boolean;
   /** Whether experts are balanced where the config asks for it. */
   readonly balance?: boolean;
+  /** Keeps what the adapter adds to where it should act. */
+  readonly increments?: IncrementMask | undefined;
   /** Most bytes of logits that exist at once. */
   readonly logitBytes?: number;
 }
 
+/** A loss with another term, (1), which is reported by itself, too. */
+const withTerm = (
+  rec: Recorder,
+  { backward, metrics }: RecordedLoss,
+  name: string,
+  seed: RecordedLoss["backward"][number],
+  term: Tensor,
+): RecordedLoss => ({
+  backward: [...backward, seed],
+  metrics: { ...metrics, loss: add(rec, metrics.loss!, term), [name]: term },
+});
+
 /** Cross-entropy of a language model's tokens or a classifier's examples. */
 export function crossEntropyObjective(model: Model, options: CrossEntropyObjectiveOptions = {}): Objective<Batch> {
-  const { smoothing, zLoss, recompute = false, logitBytes } = options;
+  const { smoothing, zLoss, recompute = false, increments, logitBytes } = options;
   const experts = options.balance ? routerBalance(model) : undefined;
   return {
     name: "cross-entropy",
     ...ofBatch((batch) => batch),
 
     record(rec, batch): RecordedLoss {
-      const recorded = model.record(rec, recordInputs(rec, batch), { recompute });
+      const recorded = model.record(rec, recordInputs(rec, batch), {
+        recompute,
+        increments: increments !== undefined,
+      });
       const { hidden, head } = recorded;
       const weights = rec.input("weights", [batch.rows * batch.length]); // 1 / total where a row counts
       const nll = headLoss(rec, {
@@ -44,16 +64,18 @@ export function crossEntropyObjective(model: Model, options: CrossEntropyObjecti
         ...(logitBytes ? { budget: logitBytes } : {}),
       }); // (N)
       const loss = dot(rec, nll, weights);
+      const own: RecordedLoss = { backward: [[nll, weights]], metrics: { loss } };
       const balance = experts?.record(rec, batch, recorded);
-      if (!balance) return { backward: [[nll, weights]], metrics: { loss } };
-      const added = mul(rec, ...balance);
-      return { backward: [[nll, weights], balance], metrics: { loss: add(rec, loss, added), balance_loss: added } };
+      const balanced = balance ? withTerm(rec, own, "balance_loss", balance, mul(rec, ...balance)) : own;
+      const squares = increments?.record(rec, batch, recorded);
+      return squares ? withTerm(rec, balanced, "increment_loss", squares, dot(rec, ...squares)) : balanced;
     },
 
     fill(program, batch, total) {
       fillInputs(program, batch);
       program.write("weights", meanWeights(fillTargets(program, batch), total));
       experts?.fill(program, batch, batch.counted / total);
+      increments?.fill(program, batch, batch.counted / total);
     },
   };
 }

@@ -73,7 +73,9 @@ export async function openRun<B, D extends TrainingData<B>>(
     ...options,
     model: technique.model,
     role: technique.role,
+    embeds: technique.embeds,
     balances: technique.balances,
+    classes: technique.classes,
     init: options.init,
     adapterType: context.picks.adapter[0],
     neverNew: !Object.hasOwn(options, "init"),
@@ -86,7 +88,7 @@ export async function openRun<B, D extends TrainingData<B>>(
   const ruleFiles = await openRuleFiles(options);
   context.onExit(() => closeRuleFiles(ruleFiles));
   const choices = choose(context.picks, options.lr);
-  const described = await describeModel(begun, options, warn);
+  const described = await describeModel({ ...begun, embeds: technique.embeds }, options, warn);
   const { tools } = described;
   const order = {
     batchSize: options.batch_size,

@@ -13,6 +13,8 @@ import { fromFile } from "../../model/adapters/from-file.ts";
 import type { Json } from "../../model/architecture.ts";
 import { trainingRemarks } from "../../model/config-keys.ts";
 import { configOf, describeConfig, type ModelDescription } from "../../model/description.ts";
+import type { Embedding } from "../../model/embedder.ts";
+import { withMoreClasses } from "../../model/grown-head.ts";
 import { Model, type ModelOptions } from "../../model/model.ts";
 import { textPart } from "../../model/multimodal.ts";
 import { withNewHead } from "../../model/new-head.ts";
@@ -33,8 +35,12 @@ export interface StartOptions extends AdapterOptions {
   readonly train_only?: readonly string[] | undefined;
   /** The method that `adapter` names. */
   readonly adapterType?: Bound<AdapterType> | undefined;
+  /** Where the model is trained as an embedder. */
+  readonly embeds?: Embedding | undefined;
   /** What the model is called in lineage; "model" when left out. */
   readonly role?: string | undefined;
+  /** So many classes, more than the checkpoint has: its head gets new rows. */
+  readonly classes?: number | undefined;
   readonly warn: (message: string) => void;
   /** Whether the script adds the load-balancing loss of mixtures of experts. */
   readonly balances?: boolean | undefined;
@@ -81,7 +87,8 @@ export async function start(options: StartOptions): Promise<Start> {
   const parts = options.lora_continue ? await adapterParts(model!, warn) : undefined;
   const opened = parts?.base ?? (await open(model!, { warn }));
   // An adapter that is continued holds the head.
-  const base = await headed(opened, parts ? { ...options, warn: () => {} } : options);
+  const whole = options.embeds ? opened : await headed(opened, parts ? { ...options, warn: () => {} } : options);
+  const base = options.classes === undefined ? whole : await withMoreClasses(whole, options.classes, options.seed);
   const resumed = options.resumed === undefined ? undefined : await openPlain(options.resumed);
   const used = [opened, ...(parts ? [parts.adapter] : []), ...(resumed ? [resumed] : [])];
   const chosen = await modelOptions(options, parts?.adapter, base.ref);
@@ -108,7 +115,7 @@ export async function start(options: StartOptions): Promise<Start> {
     },
     original: (gpu, model) =>
       resumed && !chosen.adapter
-        ? Model.load(gpu, base, { freeze: () => true, dtype: options.dtype ?? "f32", warn })
+        ? Model.load(gpu, base, { freeze: () => true, dtype: options.dtype ?? "f32", embeds: options.embeds, warn })
         : model.frozenCopy(),
     close() {
       for (const checkpoint of used) checkpoint.close();
@@ -170,7 +177,8 @@ async function fresh(init: string, options: StartOptions): Promise<Start> {
       `${adapterFlag(options)} needs a trained base, and --init gives a new model`,
       "name a checkpoint instead of --init, or leave out what makes an adapter",
     );
-  const described = await describeConfig(json as Json, init);
+  const { embeds } = options;
+  const described = await describeConfig(json as Json, init, undefined, { files: new Map(), embeds });
   const given = described.json;
   if (given !== json)
     options.warn(
@@ -232,7 +240,7 @@ export const matcher = (patterns: readonly string[]) => {
 };
 
 async function modelOptions(options: StartOptions, from: Checkpoint | undefined, base: string): Promise<ModelOptions> {
-  const { freeze = [], train_only = [], dtype, warn } = options;
+  const { freeze = [], train_only = [], dtype, embeds, warn } = options;
   if (trainsAdapter(options) && (freeze.length > 0 || train_only.length > 0))
     throw new UserError(
       "--freeze and --train-only have no effect on an adapter",
@@ -244,6 +252,7 @@ async function modelOptions(options: StartOptions, from: Checkpoint | undefined,
   const adapter = fresh && from ? await fromFile(fresh, from) : fresh;
   return {
     ...(dtype ? { dtype } : {}),
+    embeds,
     ...(adapter ? { adapter } : { freeze: (name) => frozen(name) || !trained(name) }),
     warn,
   };

@@ -11,6 +11,7 @@ import type { Split } from "../../data/split.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import type { Values } from "../../method/options.ts";
 import type { Picks } from "../../method/picks.ts";
+import type { Embedding } from "../../model/embedder.ts";
 import type { Model } from "../../model/model.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
 import type { CommandContext } from "../command-context.ts";
@@ -91,6 +92,10 @@ export interface Technique<B, D extends TrainingData<B> = TrainingData<B>> {
   readonly role?: string;
   /** Whether its objective has the load-balancing loss of mixtures of experts. */
   readonly balances?: boolean;
+  /** Classes of a classifier, where more are to be learnt than it has. */
+  readonly classes?: number;
+  /** Where the model is trained as an embedder, on pairs of texts. */
+  readonly embeds?: Embedding | undefined;
   /** Reference of the model that is trained; undefined with --init. */
   readonly model: string | undefined;
   /** Reads the data. */

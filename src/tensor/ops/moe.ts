@@ -18,7 +18,7 @@ const unitsOf = (c: number): { readonly flags: string[]; readonly unit: number }
 function gather(
   rec: Recorder,
   x: Tensor,
-  { slots, tokens, k }: RoutePlan,
+  { slots, tokens, k }: Pick<RoutePlan, "slots" | "tokens" | "k">,
   { into, accumulate }: Target,
   weights?: Tensor,
 ): void {
@@ -38,7 +38,7 @@ function gather(
 function gatherSum(
   rec: Recorder,
   ys: Tensor,
-  { places, tokens, k }: RoutePlan,
+  { places, tokens, k }: Pick<RoutePlan, "places" | "tokens" | "k">,
   { into, accumulate }: Target,
   { weights, add }: { readonly weights?: Tensor; readonly add?: Tensor | undefined } = {},
 ): void {
@@ -55,7 +55,7 @@ function gatherSum(
 }
 
 /** Rows of tokens (N, C) -> a row for every slot (N * k, C), sorted by expert. */
-export function dispatch(rec: Recorder, x: Tensor, plan: RoutePlan): Tensor {
+export function dispatch(rec: Recorder, x: Tensor, plan: Pick<RoutePlan, "slots" | "places" | "tokens" | "k">): Tensor {
   const c = x.shape[1] ?? 0;
   expectShape(x, [plan.tokens, c], "dispatch");
   const y = rec.result([plan.tokens * plan.k, c], [x], `${x.label} by expert`);
@@ -73,7 +73,7 @@ export function groupedLinear(
   rec: Recorder,
   x: Tensor,
   weights: Tensor,
-  plan: RoutePlan,
+  plan: Pick<RoutePlan, "tokens" | "k" | "experts" | "offsets">,
   { transposed = false }: { readonly transposed?: boolean } = {},
 ): Tensor {
   const [, first = 0, second = 0] = weights.shape;

@@ -72,19 +72,21 @@ test("adapters of other tools and kinds are refused by name, with a config or wi
   const gguf = held("m", { "blk.0.attn_q.weight.lora_a": { shape: [2, 4] } });
   await expect(applyAdapter(base(), gguf)).rejects.toThrow(told("GGUF LoRA"));
   const names = {
-    ia3_l: "IA3",
-    hada_w1_a: "LoHa",
-    "lokr_w2.default": "LoKr",
-    vera_lambda_b: "VeRA",
-    oft_R: "OFT",
-    boft_S: "BOFT",
+    hra_u: "HRA",
+    c3a_kernel: "C3A",
+    "shira_weight.default": "SHiRA",
     "lora_E.weight": "AdaLoRA",
   };
+  const read = { ia3_l: "IA3", hada_w1_a: "LoHa", "lokr_w2.default": "LoKr", vera_lambda_b: "VeRA" };
   for (const [name, kind] of Object.entries(names)) {
     const adapter = held("m", { [`base_model.model.${Q0}.${name}`]: { shape: [3] } });
     expect(isAdapter(adapter)).toBeTrue();
     await expect(applyAdapter(base(), adapter)).rejects.toThrow(told(kind));
   }
+  for (const [name, kind] of Object.entries(read))
+    await expect(applyAdapter(base(), held("m", { [`${Q0}.${name}`]: { shape: [3] } }))).rejects.toThrow(
+      `m has tensors of ${kind} but no adapter_config.json`,
+    );
   expect(isAdapter(base())).toBeFalse();
 });
 

@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { Checkpoint } from "../../../src/checkpoint/checkpoint.ts";
+import { byteTokenizer } from "../../../src/data/byte-tokenizer.ts";
 import type { Gpu } from "../../../src/gpu/gpu.ts";
 import { openGpu } from "../../../src/gpu/gpu.ts";
 import { method as selfPosition } from "../../../src/merge/methods/averages/self-position.ts";
@@ -8,6 +10,8 @@ import { method as adamerging } from "../../../src/merge/methods/task-vectors/ad
 import { method as pcb } from "../../../src/merge/methods/task-vectors/pcb.ts";
 import { encodeTable } from "../../../src/merge/tuning/table.ts";
 import { lossesAt, plannedTuning, tunePlan } from "../../../src/merge/tuning/tune-plan.ts";
+import type { Json } from "../../../src/model/architecture.ts";
+import { entryOf } from "../../support/entry.ts";
 import { ownGpu, sharedGpu } from "../../support/gpu.ts";
 import { checkpointOf, type Learner, LLAMA, learner, mlp, Rows } from "./world.ts";
 
@@ -18,13 +22,45 @@ afterAll(() => rows[Symbol.dispose]());
 const TEXT = ["one", "two"].map((name, i) => rows.tokens(name, 11, i + 1));
 const NUMBERS = ["one", "two"].map((name, i) => rows.numbers(`x-${name}`, i + 1));
 
+const PAIRS = ["one", "two"].map((name, i) =>
+  rows.write(
+    `pairs-${name}`,
+    Array.from({ length: 12 }, (_, row) => ({
+      query: `${name} ${"abcdefghijkl"[row]}`,
+      positive: `${"mnopqrstuvwx"[(row + i) % 12]}${row % 2 ? ` ${row}` : ""}`,
+      ...(row % 3 ? {} : { negative: `not ${row}` }),
+    })),
+  ),
+);
+/** An encoder that reads bytes. */
+const BERT: Json = {
+  ...{ model_type: "bert", hidden_size: 12, intermediate_size: 20, num_hidden_layers: 2, num_attention_heads: 2 },
+  ...{ vocab_size: 264, max_position_embeddings: 24, type_vocab_size: 1 },
+};
+
 let gpu: Gpu;
 let text: Pick<Learner, "base" | "models">;
+let encoders: Pick<Learner, "base" | "models">;
 let heads: Pick<Learner, "base" | "models" | "own">;
 beforeAll(async () => {
   gpu = await sharedGpu();
   const near = (json: Record<string, unknown>, seed: number) => checkpointOf(`m${seed}`, json, { change: 0.3, seed });
   text = { base: await checkpointOf("base", LLAMA), models: [await near(LLAMA, 2), await near(LLAMA, 3)] };
+  const reading = (checkpoint: Checkpoint): Checkpoint => ({
+    ...checkpoint,
+    files: new Map([...checkpoint.files, ...byteTokenizer().files]),
+    // Norms whose gains are about 0 would leave all texts alike.
+    tensors: new Map(
+      [...checkpoint.tensors].map(([name, entry]) => [
+        name,
+        /LayerNorm.weight$/.test(name) ? entryOf(name, "F32", entry.shape, new Float32Array(12).fill(1)) : entry,
+      ]),
+    ),
+  });
+  encoders = {
+    base: reading(await checkpointOf("base", BERT)),
+    models: [reading(await near(BERT, 2)), reading(await near(BERT, 3))],
+  };
   heads = {
     base: await checkpointOf("base", mlp(2)),
     models: [await near(mlp(3), 2), await near(mlp(4), 3)],
@@ -53,6 +89,15 @@ const FORMS: [string, () => Learner][] = [
       method: adamerging,
       values: { granularity: "layer", loss: "kd", normalize: "true" },
       tune: { data: TEXT },
+    }),
+  ],
+  [
+    "InfoNCE of pairs, shares and scale",
+    () => ({
+      ...encoders,
+      method: selfPosition,
+      values: { loss: "infonce" },
+      tune: { data: PAIRS, batch: 12, temperature: 0.1 },
     }),
   ],
   ["cross-entropy, shares and scale", () => ({ ...text, method: selfPosition, tune: { data: TEXT } })],
@@ -240,5 +285,31 @@ describe("refused", () => {
     expect(await refusal({ ...text, method: adamerging, values, tune: { table: file } })).toContain(
       "coefficients of pcb",
     );
+  });
+});
+
+describe("pairs of texts", () => {
+  const given = () => ({ ...encoders, method: selfPosition, values: { loss: "infonce" } });
+
+  test("the loss falls, and one model with a fixed scale stays itself", async () => {
+    const tune = { data: PAIRS, batch: 12, steps: 12, rate: 0.3, temperature: 0.2 };
+    const { table } = await tunePlan(await learner(gpu, { ...given(), tune }));
+    const sum = (end: "first" | "last") => Object.values(table.loss!).reduce((all, loss) => all + loss[end], 0);
+    expect(sum("last")).toBeLessThan(sum("first"));
+    const one = { ...given(), models: encoders.models.slice(0, 1), values: { loss: "infonce", learn_scale: "false" } };
+    const alone = await tunePlan(await learner(gpu, { ...one, tune: { ...tune, data: PAIRS.slice(0, 1), steps: 2 } }));
+    expect(alone.table.coefficients.all).toEqual([1]);
+  });
+
+  test("no step leaves the uniform average", async () => {
+    const { table } = await tunePlan(await learner(gpu, { ...given(), tune: { data: PAIRS, steps: 0 } }));
+    for (const share of table.coefficients.all!) expect(share).toBeCloseTo(0.5, 12);
+  });
+
+  test("a temperature without them is refused, and so are rows that are none", async () => {
+    const text = await learner(gpu, { ...given(), values: {}, tune: { data: PAIRS, steps: 1, temperature: 0.1 } });
+    expect(tunePlan(text)).rejects.toThrow("--tune-temperature has no effect on --loss ce");
+    const numbers = await learner(gpu, { ...given(), tune: { data: NUMBERS, steps: 1 } });
+    expect(tunePlan(numbers)).rejects.toThrow("expected a pair of texts");
   });
 });

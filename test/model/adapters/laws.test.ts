@@ -33,7 +33,12 @@ const MODELS = ["llama with llama3 scaling and biases", "gpt2"];
 
 /** Settings for matrices of 24 and 40 columns, where the defaults are for large ones. */
 const SMALL: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
+  boft: { boft_n_butterfly_factor: 2 },
   bottleneck: { bottleneck: 5 },
+  loha: { adapter_rank: 3 },
+  oft: { oft_block_size: 7 },
+  lokr: { adapter_rank: 2 },
+  vera: { adapter_rank: 7 },
 };
 
 /** Types that begin as another model than the base. */

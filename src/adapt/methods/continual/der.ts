@@ -1,7 +1,7 @@
 /**
- * Dark experience replay: beside every batch of new rows one of old rows, whose logits are held to those that the model
- * gave after their task, L = CE + alpha mean (z - z')^2. The paper keeps logits along the way of one pass; here they are
- * those at the end of the task. From the second task on.
+ * Dark experience replay: beside every batch of new rows one of old rows, whose logits are held to those that the
+ * model gave after their task, L = CE + alpha mean (z - z')^2. The paper keeps logits along the way of one pass; here
+ * they are those at the end of the task. From the second task on.
  *
  * Buzzega et al., NeurIPS 2020, https://arxiv.org/abs/2004.07211
  */

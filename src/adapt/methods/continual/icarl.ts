@@ -28,7 +28,7 @@ export const method = continualMethod({
     if (model.task === "causal-lm")
       throw new UserError(
         "icarl gives rows the class of the nearest mean, and a language model has no classes",
-        "--method er",
+        "take er, which needs none",
       );
     const buffer = new MemoryBuffer({ ...stream, values: { ...values, buffer_policy: "herding" } });
     const old = new OldWeights(model);

@@ -4,7 +4,7 @@
  *
  * Li et al., 2024, https://arxiv.org/abs/2410.15035. theta = base + s sum_k alpha_k tau_k with alpha = softmax(a); the
  * loss is that of the rows plus `pull` (s - 1)^2. The paper gives the interpolation space in words only; simplex and
- * scale are a reading of it. Its InfoNCE is a loss of models of sentences, which cannot be merged with one here.
+ * scale are a reading of it. Its loss is --loss infonce, of encoders that make vectors of texts.
  */
 import { mergeMethod } from "../../contract.ts";
 import { scaledSimplex } from "../../tuning/free-numbers.ts";
@@ -16,9 +16,9 @@ const options = {
   learn_scale: { type: "boolean", default: true, help: "learn the scale too" },
   pull: { type: "number >= 0", default: 0.1, help: "weight of the squared distance of the scale from 1 in the loss" },
   loss: {
-    type: "'ce' | 'kd' | 'entropy'",
+    type: "'ce' | 'kd' | 'entropy' | 'infonce'",
     default: "ce",
-    help: "cross-entropy of labels, divergence from each task's own model, or entropy of predictions",
+    help: "cross-entropy of labels, divergence from each task's own model, entropy of predictions, or InfoNCE of pairs of texts",
   },
 } as const;
 

@@ -22,7 +22,7 @@ const options = {
   plus: { type: "boolean", default: false, help: "trim the task vectors and elect signs first, as TIES does" },
   density: { type: "0 < number <= 1", per: "model", default: 0.2, help: "with plus: share of each task vector kept" },
   loss: {
-    type: "'entropy' | 'ce' | 'kd'",
+    type: "'entropy' | 'ce' | 'kd' | 'infonce'",
     default: "entropy",
     help: "entropy of predictions, cross-entropy of labels, or divergence from each task's own model",
   },

@@ -28,7 +28,7 @@ const options = {
   clip: { type: "0 <= number < 0.5", default: 1e-4, help: "share of magnitudes clipped at either end" },
   scope: { type: "'global' | 'tensor'", default: "global", help: "rank values over the whole model or per tensor" },
   loss: {
-    type: "'entropy' | 'ce' | 'kd'",
+    type: "'entropy' | 'ce' | 'kd' | 'infonce'",
     default: "ce",
     help: "with --tune-data: what lambda lowers; see adamerging",
   },

@@ -42,7 +42,7 @@ interface Held {
 }
 
 export class MovingAverage implements UpdateRule {
-  readonly name = "ema";
+  readonly name: string;
   readonly kept: readonly Parameter[];
   readonly #gpu: Gpu;
   readonly #held: readonly Held[];
@@ -51,7 +51,8 @@ export class MovingAverage implements UpdateRule {
   #steps = 0;
 
   /** `alpha`: the share of the weights in every step; DEMA's when left out. Throws UserError for weights in bf16. */
-  constructor(gpu: Gpu, parameters: readonly Parameter[], alpha?: number) {
+  constructor(gpu: Gpu, parameters: readonly Parameter[], alpha?: number, name = "ema") {
+    this.name = name;
     const coarse = parameters.find(({ dtype }) => dtype !== "f32");
     if (coarse)
       throw new UserError(

@@ -24,8 +24,11 @@ test("is the mean direction at the mean length, with and without a base", async 
     const given = { models, ...(withBase && { base }), values, settings: { chunkValues: 1024 } };
     const { written } = await withJob(gpu, given, (job) => method.merge(job));
     const deltas = models.map((x) => Float64Array.from(x, (value, i) => value - (withBase ? base[i]! : 0)));
-    const sum = Float64Array.from(base, (_, i) => deltas.reduce((t, x, k) => t + (weight[k]! * x[i]!) / length(x), 0));
-    const scale = deltas.reduce((t, x, k) => t + weight[k]! * length(x), 0) / length(sum);
+    const lengths = deltas.map(length);
+    const sum = Float64Array.from(base, (_, i) =>
+      deltas.reduce((t, x, k) => t + (weight[k]! * x[i]!) / lengths[k]!, 0),
+    );
+    const scale = lengths.reduce((t, x, k) => t + weight[k]! * x, 0) / length(sum);
     expectWithin(
       written,
       sum.map((x, i) => scale * x + (withBase ? base[i]! : 0)),
