@@ -7,6 +7,7 @@
  *   bun run data show rows.jsonl --tokenizer model/
  */
 import { command, script } from "../src/cli/script.ts";
+import { AUGMENT } from "../src/data/augmenting/options.ts";
 import { DATA_OPTIONS, runData } from "../src/data/command.ts";
 import { SHOW } from "../src/run/show-options.ts";
 
@@ -29,6 +30,19 @@ await script({
   options: DATA_OPTIONS,
   essentials: Object.keys(DATA_OPTIONS),
   commands: {
+    augment: command({
+      about: "Add copies of rows with some words replaced, added, swapped or left out.",
+      args: "[rows]",
+      examples: [
+        "bun run data augment reviews.jsonl -o more.jsonl",
+        "bun run data augment reviews.jsonl --synonyms words.json --rate 0.2 --copies 4 -o more.jsonl",
+      ],
+      output: "none",
+      options: AUGMENT,
+      notes: `Easy data augmentation: each copy is made by one operation, drawn by --seed. A copy keeps all other keys of its row, its label
+too. Without a table of synonyms words are swapped and left out. Copies that came out like their row are left out.`,
+      run: async (context) => (await import("../src/data/commands/augment.ts")).augment(context),
+    }),
     show: command({
       about: "Show rows as a model reads them, with the tokens marked that count.",
       args: "<rows...>",

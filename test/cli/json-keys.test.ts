@@ -103,6 +103,7 @@ const LINES = [
   "report run.log -n",
   "data addition --size 3 -o sums.jsonl",
   "data facts --size 3 -n",
+  "data augment said.jsonl --field prompt -o augmented.jsonl",
   "data show said.jsonl --tokenizer tiny",
   "new merge one-more-way -n",
   "doctor",
