@@ -118,6 +118,13 @@ export const STREAM = {
     value: "FILE",
     help: "tasks to learn one after the other, in this order: files of rows, or NAME=FILE, separated by commas",
   },
+  joint_scores: {
+    type: "string",
+    decides: "nothing",
+    needs: "tasks",
+    value: "FILE",
+    help: "JSON that --method joint --json wrote on the same tasks: intransigence is told beside it",
+  },
   eval_tasks: {
     type: "string[]",
     value: "FILE",

@@ -21,7 +21,7 @@ import type { Technique } from "../../run/training/technique.ts";
 import { humanBytes } from "../../text/format.ts";
 import { quote } from "../../text/quote.ts";
 import type { ContinualMethod, Stage } from "./contract.ts";
-import { metricsLine, streamMetrics, streamTable } from "./report.ts";
+import { metricsLine, readJointScores, streamMetrics, streamTable } from "./report.ts";
 import type { StreamBatch } from "./source.ts";
 import {
   type StageTraining,
@@ -103,7 +103,8 @@ async function open(context: StreamContext, method: ContinualMethod): Promise<St
   const model = await opened.start.load(gpu);
   refuseUnmatched(options, [...model.parameters.keys()], opened.start.ref);
   if (model.trainable().length === 0) throw new UserError("every weight is frozen", "change --freeze or --train-only");
-  const begun = { context, opened, read, scenario: options.scenario, model };
+  const joint = options.joint_scores === undefined ? undefined : readJointScores(options.joint_scores, read.tasks);
+  const begun = { context, opened, read, scenario: options.scenario, model, joint };
   const learner = await method.begin(streamOf(begun, chosen.values));
   const stages = stagesOf(read.tasks, method.joint === true);
   return { ...begun, chosen, general, stages, learner };
@@ -262,7 +263,7 @@ async function end(run: StreamRun, output: RunOutput, { steps, state }: Place): 
   const { saving, writer } = output;
   const bytes = await saveResult(model, writer ?? context.out, saving, context.log.run);
   if (opened.folder !== undefined) removeState(opened.folder);
-  const metrics = streamMetrics(state.scores, stages.length);
+  const metrics = streamMetrics(state.scores, stages.length, run.joint);
   const result = streamResult(run, state.scores, metrics, steps);
   learner.free?.();
   context.json(result);

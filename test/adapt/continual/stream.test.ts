@@ -98,6 +98,17 @@ test("every task is scored after every task, and metrics follow from the scores"
   ]);
 }, 60_000);
 
+test("intransigence is told beside the scores of joint training", async () => {
+  const joint = await lab.run(`--init @net.json ${TASKS} ${HELD} --method joint ${SHORT} -o @joint`);
+  lab.json("joint.json", joint.json);
+  const { json } = await lab.run(`--init @net.json ${TASKS} ${HELD} --joint-scores @joint.json ${SHORT} -o @beside`);
+  const gaps = [0, 1, 2].map((j) => joint.json.after.accuracy[0][j] - json.after.accuracy[j][j]);
+  expect(json.metrics.accuracy.intransigence).toBeCloseTo(gaps.reduce((a, b) => a + b) / 3, 12);
+  lab.json("seq.json", json);
+  const wrong = lab.run(`--init @net.json ${TASKS} --joint-scores @seq.json ${SHORT} -o @wrong`);
+  expect(await wrong.catch((error: Error) => error.message)).toContain("is not of joint training");
+}, 60_000);
+
 test("replay of nothing is sequential training bit for bit; so is an empty buffer", async () => {
   await lab.run(`--init @net.json ${TASKS} ${SHORT} -o @plain`);
   for (const [i, options] of ["--replay-ratio 0", "--buffer 0"].entries()) {
