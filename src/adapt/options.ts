@@ -131,6 +131,32 @@ export const STREAM = {
     needs: "tasks",
     help: "held-out rows of each task, by the names of --tasks; or --eval-split. The task's own rows when left out",
   },
+  refresh: {
+    type: "boolean",
+    default: false,
+    needs: "tasks",
+    help: "before each step move the weights a little uphill on the new rows, less where earlier tasks hang on them",
+  },
+  refresh_delta: {
+    type: "number >= 0",
+    default: 1e-5,
+    needs: "refresh",
+    help: "share of a weight's length that it is moved by",
+  },
+  refresh_noise: { type: "number >= 0", default: 1e-3, needs: "refresh", help: "deviation of noise in the move" },
+  refresh_tau: {
+    type: "0 <= number <= 1",
+    default: 1e-5,
+    needs: "refresh",
+    help: "how much importances of earlier tasks count after each further one",
+  },
+  refresh_rows: {
+    type: "number.integer >= 1",
+    default: 200,
+    needs: "refresh",
+    help: "rows of a task on which importances are measured",
+    value: "N",
+  },
 } as const satisfies Options;
 
 /** Options of `adapt` itself: those of every script that trains, and those of streams. */

@@ -24,6 +24,9 @@ export interface Problem {
   readonly message: string;
 }
 
+/** Matrices of adapters that begin as 0. */
+const ZERO_AT_FIRST = /lora_(embedding_)?B|\.(hada_w2_b|lokr_w1(_a)?|oft_R\.weight|boft_R|adapter_up\.weight)$/;
+
 /** At most this many names in a message. */
 const NAMED = 3;
 
@@ -45,8 +48,8 @@ export function checkValues(tallies: ReadonlyMap<string, { entry: TensorEntry; t
         message: `${show(name)} has ${inf} ${inf === 1 ? "infinity" : "infinities"} among ${values} values`,
       });
     if (values === 0 || tally.zeros < values || !isFloat(entry.dtype)) continue;
-    // Adapters begin with B = 0, biases and some norms with 0.
-    const usual = entry.shape.length < 2 || /lora_(embedding_)?B/.test(name);
+    // Adapters begin with one of their matrices 0, biases and some norms with 0.
+    const usual = entry.shape.length < 2 || ZERO_AT_FIRST.test(name);
     (usual ? zeros.vectors : zeros.matrices).push(name);
   }
   if (zeros.matrices.length > 0) problems.push({ level: "error", message: `all zero: ${listed(zeros.matrices)}` });

@@ -5,11 +5,14 @@
 import type { Context, Outcome } from "../cli/context.ts";
 import type { Batch } from "../data/batch.ts";
 import { UserError } from "../errors.ts";
+import type { Model } from "../model/model.ts";
 import { checkPgd } from "../run/adversarial/options.ts";
 import { readBatches } from "../run/training/batch-source.ts";
 import { crossEntropyObjective } from "../run/training/cross-entropy.ts";
+import type { Objective } from "../run/training/objective.ts";
 import { runTraining } from "../run/training/run-training.ts";
 import { adversarialWork } from "./adversarial.ts";
+import { fixedHeadObjective } from "./fixed-head.ts";
 import { chosenMask, withPromptsDropped } from "./increments.ts";
 import type { TRAIN } from "./options.ts";
 
@@ -31,15 +34,21 @@ export function train(context: TrainContext): Promise<Outcome> {
     model: context.args[0] ?? (options.init === undefined ? "-" : undefined),
     data: async (opened) => ({ source: await readBatches(options, opened) }),
     work: async ({ model, tools }, { source }) => ({
-      objective: crossEntropyObjective(model, {
-        smoothing: options.smoothing,
-        zLoss: options.z_loss,
-        recompute: options.recompute,
-        balance: true,
-        increments: chosenMask(model, source, options),
-      }),
+      objective: objectiveOf(model, source, options, seed),
       ...withPromptsDropped(source, options, { seed, pad: tools?.tokenizer?.pad }),
       ...(await adversarialWork(model, source, options, seed)),
     }),
   });
+}
+
+type Source = Parameters<typeof chosenMask>[1];
+
+function objectiveOf(model: Model, source: Source, options: TrainContext["options"], seed: number): Objective<Batch> {
+  const { smoothing, z_loss: zLoss, recompute, etf_sparsity: sparsity, etf_steps: steps } = options;
+  const increments = chosenMask(model, source, options);
+  if (options.head === "own")
+    return crossEntropyObjective(model, { smoothing, zLoss, recompute, balance: true, increments });
+  if (increments)
+    throw new UserError("--increment-mask and --head sparse-etf are two objectives", "leave one of them out");
+  return fixedHeadObjective(model, { sparsity, steps, seed, smoothing, zLoss, recompute });
 }

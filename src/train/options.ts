@@ -38,6 +38,25 @@ export const TRAIN = {
     help: "divides the cosines of pairs",
     value: "T",
   },
+  head: {
+    type: "'own' | 'sparse-etf'",
+    default: "own",
+    help: "what the body of a classifier is trained by: its own head, or a fixed one of classes that are far apart",
+  },
+  etf_sparsity: {
+    type: "0 <= number < 1",
+    default: 0.6,
+    with: { head: "sparse-etf" },
+    help: "share of the fixed head's weights that are zero",
+    value: "F",
+  },
+  etf_steps: {
+    type: "number.integer >= 0",
+    default: 10_000,
+    with: { head: "sparse-etf" },
+    help: "steps of descent, before training, that spread the fixed head's classes again; on the host",
+    value: "N",
+  },
   adversarial: {
     type: "boolean",
     default: false,

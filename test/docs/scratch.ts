@@ -74,6 +74,12 @@ const FILES: Readonly<Record<string, string>> = {
       label: i % 2 ? "good" : "bad",
     })),
   ),
+  "rare.jsonl": jsonl(
+    Array.from({ length: 40 }, (_, i) => ({
+      text: `${i % 10 ? "fine" : "poor"} ${["film", "book", "meal", "walk"][i % 4]}`,
+      label: i % 10 ? "good" : "bad",
+    })),
+  ),
   "search.jsonl": jsonl(
     Array.from({ length: 32 }, (_, i) => ({
       query: `where is the ${["cat", "dog", "cup", "pen", "hat", "key", "map", "bag"][i % 8]} of ${["ann", "bob", "cleo", "dan"][i % 4]}${i % 3}`,

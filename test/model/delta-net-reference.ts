@@ -20,7 +20,11 @@ const plus = (a: Row, b: Row): Row => a.map((v, i) => v + b[i]!);
 /** (out, in) times a vector. */
 function times(w: Float64Array, x: Row): Row {
   const y = new Float64Array(w.length / x.length);
-  for (let o = 0, at = 0; o < y.length; o++) for (let i = 0; i < x.length; i++, at++) y[o]! += w[at]! * x[i]!;
+  for (let o = 0, at = 0; o < y.length; o++) {
+    let sum = 0;
+    for (let i = 0; i < x.length; i++, at++) sum += w[at]! * x[i]!;
+    y[o] = sum;
+  }
   return y;
 }
 
@@ -79,7 +83,10 @@ function linearLayer(c: Json, w: Read, at: string, rows: readonly Row[]): Row[] 
         sum += filter[channel * taps + taps - 1 - back]! * all[i - back]!.qkv[channel]!;
       return silu(sum);
     });
-    const unit = (x: Row) => x.map((v) => v / Math.sqrt(dot(x, x) + 1e-6));
+    const unit = (x: Row) => {
+      const length = Math.sqrt(dot(x, x) + 1e-6);
+      return x.map((v) => v / length);
+    };
     const values = mixed.slice(2 * hk * dk);
     const outputs = states.map((state, h) => {
       const key = Math.floor((h * hk) / hv);
@@ -89,14 +96,14 @@ function linearLayer(c: Json, w: Read, at: string, rows: readonly Row[]): Row[] 
       const decay = Math.exp(-Math.exp(w(`${at}.A_log`)[h]!) * Math.log1p(Math.exp(u)));
       const read = (by: Row) => {
         const found = new Float64Array(dv);
-        for (const [j, row] of state.entries()) for (let n = 0; n < dv; n++) found[n]! += by[j]! * row[n]!;
+        for (let j = 0; j < dk; j++) for (let n = 0; n < dv; n++) found[n]! += by[j]! * state[j]![n]!;
         return found;
       };
       for (const row of state) for (let n = 0; n < dv; n++) row[n]! *= decay;
       const found = read(k);
       const delta = part(values, h, dv).map((v, n) => sigmoid(b[h]!) * (v - found[n]!));
-      for (const [j, row] of state.entries()) for (let n = 0; n < dv; n++) row[n]! += k[j]! * delta[n]!;
-      const gates = part(Float64Array.from(z), h, dv);
+      for (let j = 0; j < dk; j++) for (let n = 0; n < dv; n++) state[j]![n]! += k[j]! * delta[n]!;
+      const gates = z.slice(h * dv, (h + 1) * dv);
       return rms(read(q), w(`${at}.norm.weight`), c.rms_norm_eps as number).map((v, n) => v * silu(gates[n]!));
     });
     return times(w(`${at}.out_proj.weight`), Float64Array.from(outputs.flatMap((o) => [...o])));
@@ -121,14 +128,17 @@ function fullLayer(c: Json, w: Read, at: string, rows: readonly Row[]): Row[] {
   const head = (x: Row, name: string, position: number) =>
     turned(norm(x, w(`${at}.${name}.weight`), eps!), position, turning, c.rope_theta as number);
   const both = rows.map((h) => times(w(`${at}.q_proj.weight`), h));
-  const keys = rows.map((h) => times(w(`${at}.k_proj.weight`), h));
+  const keys = rows.map((h, j) => {
+    const all = times(w(`${at}.k_proj.weight`), h);
+    return Array.from({ length: kvHeads! }, (_, kv) => head(part(all, kv, d!), "k_norm", j));
+  });
   const values = rows.map((h) => times(w(`${at}.v_proj.weight`), h));
   return rows.map((_, i) => {
     const out: number[] = [];
     for (let h = 0; h < heads!; h++) {
       const kv = Math.floor((h * kvHeads!) / heads!);
       const q = head(part(both[i]!, 2 * h, d!), "q_norm", i);
-      const scores = keys.slice(0, i + 1).map((k, j) => dot(q, head(part(k, kv, d!), "k_norm", j)) / Math.sqrt(d!));
+      const scores = keys.slice(0, i + 1).map((k) => dot(q, k[kv]!) / Math.sqrt(d!));
       const weights = scores.map(Math.exp);
       const total = weights.reduce((a, b) => a + b, 0);
       const gate = part(both[i]!, 2 * h + 1, d!);

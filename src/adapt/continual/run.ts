@@ -21,6 +21,7 @@ import type { Technique } from "../../run/training/technique.ts";
 import { humanBytes } from "../../text/format.ts";
 import { quote } from "../../text/quote.ts";
 import type { ContinualMethod, Stage } from "./contract.ts";
+import { refreshed } from "./refresh.ts";
 import { metricsLine, readJointScores, streamMetrics, streamTable } from "./report.ts";
 import type { StreamBatch } from "./source.ts";
 import {
@@ -105,7 +106,9 @@ async function open(context: StreamContext, method: ContinualMethod): Promise<St
   if (model.trainable().length === 0) throw new UserError("every weight is frozen", "change --freeze or --train-only");
   const joint = options.joint_scores === undefined ? undefined : readJointScores(options.joint_scores, read.tasks);
   const begun = { context, opened, read, scenario: options.scenario, model, joint };
-  const learner = await method.begin(streamOf(begun, chosen.values));
+  const stream = streamOf(begun, chosen.values);
+  const begunLearner = await method.begin(stream);
+  const learner = options.refresh ? refreshed(begunLearner, stream, options) : begunLearner;
   const stages = stagesOf(read.tasks, method.joint === true);
   return { ...begun, chosen, general, stages, learner };
 }

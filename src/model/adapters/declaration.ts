@@ -56,6 +56,8 @@ export interface Setup<O extends Options> {
 /** A target in a recording, with its tensors. */
 export type Adapted<P extends AdaptedPlace, O extends Options> = P & {
   readonly values: Values<O>;
+  /** adapter_config.json */
+  readonly json: JsonObject;
   readonly target: Target;
   tensor(part: string): Tensor;
   shared(name: string): Tensor;

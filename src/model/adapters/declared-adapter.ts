@@ -1,4 +1,5 @@
 /** An adapter of a declared type on a model: its tensors, and the type's equations over them. */
+import type { JsonObject } from "../../json.ts";
 import type { Options, Values } from "../../method/options.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
@@ -31,6 +32,7 @@ export class DeclaredAdapter<O extends Options> implements LiveAdapter {
   readonly #declared: AdapterDeclaration<O>;
   readonly #values: Values<O>;
   readonly #own: DeclaredTensors;
+  readonly #json: JsonObject;
   readonly #byModule: ReadonlyMap<string, AdaptedTarget>;
 
   constructor(
@@ -47,6 +49,7 @@ export class DeclaredAdapter<O extends Options> implements LiveAdapter {
     this.#own = own;
     this.#byModule = new Map(own.targets.map((one) => [one.target.module, one]));
     this.config = config;
+    this.#json = JSON.parse(config);
     this.whole = whole;
   }
 
@@ -111,6 +114,7 @@ export class DeclaredAdapter<O extends Options> implements LiveAdapter {
     return {
       ...place,
       values: this.#values,
+      json: this.#json,
       target: found.target,
       tensor: (part) => {
         const parameter = found.parts.get(part);

@@ -29,6 +29,8 @@ const MOST_PASSES = 2 ** 16;
 export interface FisherOptions {
   readonly labels: FisherLabels;
   readonly seed: number;
+  /** Weighs the squares of each row by the probability of its labels; of one label a row. */
+  readonly byLikelihood?: boolean;
   readonly signal: AbortSignal;
   /** Called after every row. */
   readonly done?: () => void;
@@ -141,7 +143,7 @@ interface Share {
 export async function measureFisher(
   model: Model,
   rows: readonly Batch[],
-  { labels, seed, signal, done }: FisherOptions,
+  { labels, seed, byLikelihood = false, signal, done }: FisherOptions,
 ): Promise<SquaredGradients> {
   const { key } = crossEntropyObjective(model);
   const sums = await SquaredGradients.make(model.gpu, model.trainable());
@@ -170,7 +172,8 @@ export async function measureFisher(
           positions.map((position) => nll[position]!),
           of.row,
         );
-        sums.add(of.share);
+        const likelihood = Math.exp(-positions.reduce((sum, position) => sum + nll[position]!, 0));
+        sums.add(byLikelihood ? of.share * likelihood : of.share);
       }
       done?.();
     }

@@ -11,6 +11,7 @@ import { UserError } from "../../../errors.ts";
 import { mergeMethod } from "../../contract.ts";
 import { gramsAlong } from "../../job/along-axis.ts";
 import { takeInput } from "../../updates/add-task-vectors.ts";
+import { expectHead } from "../../updates/head-rows.ts";
 
 /** mean length of the first `old` rows / mean length of the rest, from squared lengths. */
 export function alignFactor(squares: ArrayLike<number>, old: number): number {
@@ -45,12 +46,7 @@ export const method = mergeMethod({
 
   /** Finds out in time that no tensor has the name of the head. */
   async survey(tensors) {
-    if (tensors.some(({ name, values }) => name === values.head)) return;
-    const heads = tensors.map(({ name }) => name).filter((name) => /head|classifier|score|embed/.test(name));
-    throw new UserError(
-      `The model has no tensor ${tensors[0]?.values.head}`,
-      heads.length > 0 ? `name its head with --head: ${heads.join(", ")}` : "name its head with --head",
-    );
+    expectHead(tensors, tensors[0]?.values.head);
   },
 
   /** Two passes over the head; the rest is copied. */

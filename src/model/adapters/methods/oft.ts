@@ -3,14 +3,14 @@
  *
  * Qiu et al., NeurIPS 2023, https://arxiv.org/abs/2306.07280; the form of OFTv2, https://arxiv.org/abs/2506.19847, and
  * of PEFT (peft/tuners/oft): the input is turned and not the weight, and the inverse is a power series that is cut off.
- * Files that PEFT made with the exact inverse, there of (I - Q)(I + Q)^-1, are folded, but not trained further.
+ * Files that PEFT made with the exact inverse, there of (I - Q)(I + Q)^-1, are trained further with it.
  */
 import { UserError } from "../../../errors.ts";
 import type { Values } from "../../../method/options.ts";
 import { timesBlocks } from "../../../tensor/ops/blocks.ts";
 import { linear } from "../../../tensor/ops/linear.ts";
 import { adapterType } from "../declared.ts";
-import { cayleyOnHost, entriesAbove, neumannCayley, neumannOnHost, skew, skewOnHost } from "../rotations.ts";
+import { cayley, cayleyOnHost, entriesAbove, neumannCayley, neumannOnHost, skew, skewOnHost } from "../rotations.ts";
 import { refuseSet } from "../settings.ts";
 
 const OPTIONS = {
@@ -78,12 +78,7 @@ export const method = adapterType({
         "merge it into its base with the PEFT that made it",
       );
   },
-  tensors({ into }, { values, where, sizes, json }) {
-    if (sizes && isExact(json))
-      throw new UserError(
-        `${where} was trained with the exact Cayley transform, which is folded here but not trained`,
-        "merge it, then train a new one",
-      );
+  tensors({ into }, { values, where }) {
     const { blocks, side } = blocksOf(into, values, where);
     const shape = [values.oft_block_share ? 1 : blocks, entriesAbove(side)];
     return { "oft_R.weight": { shape, begins: "zeros" } };
@@ -91,7 +86,8 @@ export const method = adapterType({
   linear(layer, x) {
     const { rec, target, values } = layer;
     const { blocks, side } = blocksOf(target.into, values, target.module);
-    const turns = neumannCayley(rec, skew(rec, layer.tensor("oft_R.weight"), side), values.oft_terms);
+    const q = skew(rec, layer.tensor("oft_R.weight"), side);
+    const turns = isExact(layer.json) ? cayley(rec, q) : neumannCayley(rec, q, values.oft_terms);
     if (!values.oft_block_share) return layer.whole(timesBlocks(rec, x, turns));
     const rows = rec.reshape(x, [x.shape[0]! * blocks, side]);
     const turned = linear(rec, rows, rec.reshape(turns, [side, side]), { transposed: true });

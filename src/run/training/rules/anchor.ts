@@ -20,14 +20,18 @@ export class Anchor {
   readonly weights: readonly AnchoredWeight[];
   readonly #gpu: Gpu;
 
-  /** Lies where the weights are. */
-  constructor(gpu: Gpu, parameters: readonly Parameter[], { weighed }: { readonly weighed: boolean }) {
+  /** Lies where the weights are. `of` tells its tensors from those of other anchors. */
+  constructor(
+    gpu: Gpu,
+    parameters: readonly Parameter[],
+    { weighed, of = "" }: { readonly weighed: boolean; readonly of?: string },
+  ) {
     this.#gpu = gpu;
     this.weights = parameters.map((parameter) => {
       const { name, shape, dtype, size } = parameter;
-      const importance = weighed ? new Parameter(gpu, `importance of ${name}`, shape, "f32", false) : undefined;
+      const importance = weighed ? new Parameter(gpu, `${of}importance of ${name}`, shape, "f32", false) : undefined;
       if (importance) gpu.clear(importance.buffer, Math.max(16, 4 * size));
-      return { parameter, anchor: new Parameter(gpu, `anchor of ${name}`, shape, dtype, false), importance };
+      return { parameter, anchor: new Parameter(gpu, `${of}anchor of ${name}`, shape, dtype, false), importance };
     });
     this.take();
   }

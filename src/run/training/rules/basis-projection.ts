@@ -39,7 +39,7 @@ export class Basis {
     if (large)
       throw new UserError(
         `${capacity} directions of ${large.name} are more than the adapter binds at once`,
-        "keep fewer, or train fewer weights (--train-only, an adapter)",
+        "keep fewer, or train fewer weights",
       );
     this.of = new Map(
       parameters.map((parameter) => {

@@ -22,17 +22,20 @@ export interface PenaltyOptions {
   readonly weight: number;
   /** The anchor is the penalty's own: saved and freed with it. */
   readonly owned?: boolean;
+  /** Tells it from other penalties of a training; "penalty" when left out. */
+  readonly name?: string;
 }
 
 export class QuadraticPenalty implements UpdateRule {
-  readonly name = "penalty";
+  readonly name: string;
   readonly kept: readonly Parameter[];
   readonly #anchor: Anchor;
   readonly #weight: number;
   readonly #owned: boolean;
   readonly #programs: Programs;
 
-  constructor(gpu: Gpu, anchor: Anchor, { weight, owned = false }: PenaltyOptions) {
+  constructor(gpu: Gpu, anchor: Anchor, { weight, owned = false, name = "penalty" }: PenaltyOptions) {
+    this.name = name;
     this.#anchor = anchor;
     this.#weight = weight;
     this.#owned = owned;
