@@ -101,6 +101,7 @@ async function open(context: StreamContext, method: ContinualMethod): Promise<St
   const chosen = bind(method, context.settings);
   method.check?.(chosen.values);
   const gpu = await openGpu({ device: context.device, profile: options.profile, dry: context.dryRun });
+  context.onExit(() => gpu.close());
   const model = await opened.start.load(gpu);
   refuseUnmatched(options, [...model.parameters.keys()], opened.start.ref);
   if (model.trainable().length === 0) throw new UserError("every weight is frozen", "change --freeze or --train-only");
