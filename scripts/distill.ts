@@ -35,7 +35,7 @@ await script({
     "lr",
     "label_weight",
     "on_policy",
-    "adapter",
+    "lora",
     "resume",
   ],
   commands: {

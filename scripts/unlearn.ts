@@ -35,7 +35,7 @@ await script({
     "retain_weight",
     "retain_loss",
     "smooth",
-    "adapter",
+    "lora",
     "resume",
   ],
   commands: {

@@ -24,7 +24,7 @@ export async function adapt(context: AdaptContext): Promise<Outcome> {
 /** Trains as `train` does, through LoRA where no adapter is named. */
 function trainAdapter(context: AdaptContext): Promise<Outcome> {
   const { options } = context;
-  const lora = options.lora || !options.lora_continue;
+  const lora = options.lora || (options.adapter === undefined && !options.lora_continue);
   const asked = { ...context, options: { ...options, lora } };
   return runTraining<Batch>(asked, {
     script: "adapt",

@@ -107,10 +107,23 @@ export const EXTRACT = {
 
 /** Which tasks a model learns one after the other, and what is measured. */
 export const STREAM = {
+  scenario: {
+    type: "'domain' | 'class' | 'task'",
+    default: "domain",
+    needs: "tasks",
+    help: "outputs of a classifier that take part: all of them, those of classes that have come so far, or those of the row's own task, which is then known",
+  },
   tasks: {
     type: "string[]",
     value: "FILE",
     help: "tasks to learn one after the other, in this order: files of rows, or NAME=FILE, separated by commas",
+  },
+  joint_scores: {
+    type: "string",
+    decides: "nothing",
+    needs: "tasks",
+    value: "FILE",
+    help: "JSON that --method joint --json wrote on the same tasks: intransigence is told beside it",
   },
   eval_tasks: {
     type: "string[]",

@@ -37,7 +37,7 @@ const SILENT: Readonly<Record<string, readonly string[]>> = {
   "src/model/expect-buffers.ts": ["evaluate", "sample", "merge"], // nothing is trained
   "src/model/adapters/lora/lora.ts": ["evaluate", "sample", "merge"], // they make no adapter
   "src/run/measuring/metric-checks.ts": ["merge"], // a search refuses metrics of gold models itself, and offloads nothing
-  "src/run/generating/prompts.ts": ["train", "distill", "unlearn", "curriculum"],
+  "src/run/generating/prompts.ts": ["train", "distill", "unlearn", "curriculum", "adapt"],
   "src/run/training/starting-model.ts": ["unlearn"], // which says that no model is new
 };
 

@@ -5,21 +5,65 @@ import { UserError } from "../../errors.ts";
 import type { Json } from "../../json.ts";
 import type { Options, Values } from "../../method/options.ts";
 import type { Stage, Stream } from "./contract.ts";
+import { askRows } from "./outputs.ts";
 import type { RowRef } from "./rows.ts";
 
 /** Options of every method that keeps rows. */
 export const BUFFER = {
   buffer: { type: "number.integer >= 0", default: 200, help: "rows that are kept of all tasks together", value: "K" },
   buffer_policy: {
-    type: "'reservoir' | 'ring'",
+    type: "'reservoir' | 'ring' | 'herding' | 'loss'",
     default: "reservoir",
-    help: "which: every row seen is as likely, or the latest of each class (of each task for language models), as many",
+    help: "which: every row seen is as likely, or as many of each class or task: the latest, those nearest to the mean, or those of the largest loss",
   },
 } as const satisfies Options;
 
 export type BufferValues = Values<typeof BUFFER>;
 
-type BufferStream = Pick<Stream<BufferValues>, "values" | "rows" | "seed" | "tasks">;
+type BufferStream = Pick<
+  Stream<BufferValues>,
+  "values" | "rows" | "seed" | "tasks" | "model" | "batchSize" | "dry" | "signal"
+>;
+
+/** A vector of length 1, in float64; as it is where it has none. */
+export function unit(values: ArrayLike<number>): Float64Array {
+  const found = Float64Array.from(values);
+  const length = Math.sqrt(found.reduce((sum, x) => sum + x * x, 0));
+  return length === 0 ? found : found.map((x) => x / length);
+}
+
+/** The mean of vectors, in float64. */
+export function meanOf(vectors: readonly ArrayLike<number>[]): Float64Array {
+  const mean = new Float64Array(vectors[0]!.length);
+  for (const vector of vectors) for (let i = 0; i < mean.length; i++) mean[i]! += vector[i]! / vectors.length;
+  return mean;
+}
+
+/**
+ * Herding: one row after the other, each the one that brings the mean of those chosen nearest to the mean of all, over
+ * features of length 1. Rebuffi et al., CVPR 2017, https://arxiv.org/abs/1611.07725, Algorithm 4.
+ */
+export function herded<T>(rows: readonly T[], features: readonly ArrayLike<number>[], count: number): T[] {
+  const units = features.map(unit);
+  const mean = meanOf(units);
+  const sum = new Float64Array(mean.length);
+  const left = new Set(rows.keys());
+  const chosen: T[] = [];
+  while (chosen.length < count && left.size > 0) {
+    let best = { row: -1, distance: Number.POSITIVE_INFINITY };
+    for (const row of left) {
+      const distance = mean.reduce(
+        (total, m, i) => total + (m - (sum[i]! + units[row]![i]!) / (chosen.length + 1)) ** 2,
+        0,
+      );
+      if (distance < best.distance) best = { row, distance };
+    }
+    left.delete(best.row);
+    chosen.push(rows[best.row]!);
+    for (let i = 0; i < sum.length; i++) sum[i]! += units[best.row]![i]!;
+  }
+  return chosen;
+}
 
 export class MemoryBuffer {
   readonly #stream: BufferStream;
@@ -40,13 +84,13 @@ export class MemoryBuffer {
     return this.#rows.filter((ref) => ref.task === task);
   }
 
-  /** Takes in the rows of a stage that is over. */
-  add({ tasks }: Pick<Stage, "tasks">): void {
+  /** Takes in the rows of a stage that is over, as the model that learnt them sees them. */
+  async add({ tasks }: Pick<Stage, "tasks">): Promise<void> {
     const { rows, values } = this.#stream;
     const fresh = rows.of(tasks);
     if (values.buffer === 0) return;
-    if (values.buffer_policy === "ring") this.#rows = this.#ring([...this.#rows, ...fresh]);
-    else for (const ref of fresh) this.#offer(ref);
+    if (values.buffer_policy === "reservoir") for (const ref of fresh) this.#offer(ref);
+    else this.#rows = await this.#shared(fresh);
   }
 
   /**
@@ -64,15 +108,39 @@ export class MemoryBuffer {
     if (place < values.buffer) this.#rows[place] = ref;
   }
 
-  /** The latest rows of each class, or of each task, as many of each; the earlier ones take the rest of K. */
-  #ring(all: readonly RowRef[]): RowRef[] {
+  /**
+   * As many rows of each class, or of each task; the earlier ones take the rest of K. The rows of a group are in the
+   * order of their worth, so that a group that has to give rows up keeps its best.
+   */
+  async #shared(fresh: readonly RowRef[]): Promise<RowRef[]> {
     const { rows, values } = this.#stream;
-    const groups = Map.groupBy(all, (ref) => rows.labelOf(ref) ?? -1 - ref.task);
-    const [share, rest] = [Math.floor(values.buffer / groups.size), values.buffer % groups.size];
-    return [...groups.values()].flatMap((group, i) => {
+    const groupOf = (ref: RowRef) => rows.labelOf(ref) ?? -1 - ref.task;
+    const [kept, come] = [Map.groupBy(this.#rows, groupOf), Map.groupBy(fresh, groupOf)];
+    const groups = [...new Set([...kept.keys(), ...come.keys()])];
+    const [share, rest] = [Math.floor(values.buffer / groups.length), values.buffer % groups.length];
+    const chosen: RowRef[] = [];
+    for (const [i, group] of groups.entries()) {
       const size = share + (i < rest ? 1 : 0);
-      return size === 0 ? [] : group.slice(-size);
-    });
+      const news = come.get(group) ?? [];
+      const ranked = [...(await this.#ranked(news, Math.min(size, news.length))), ...(kept.get(group) ?? [])];
+      // A class that came before and comes again keeps the new rows first.
+      chosen.push(...ranked.slice(0, size));
+    }
+    return chosen;
+  }
+
+  /** The `count` best rows of a group that has just come, best first. */
+  async #ranked(group: readonly RowRef[], count: number): Promise<RowRef[]> {
+    const policy = this.#stream.values.buffer_policy;
+    if (count === 0) return [];
+    if (policy === "ring") return group.slice(-count).reverse();
+    if (policy === "herding") return herded(group, await askRows(this.#stream, group, "features"), count);
+    const losses = await askRows(this.#stream, group, "losses");
+    const order = group.map((ref, i) => ({ ref, loss: losses[i]![0]! }));
+    return order
+      .sort((a, b) => b.loss - a.loss)
+      .slice(0, count)
+      .map(({ ref }) => ref);
   }
 
   /** `count` rows for the `index`-th time: all are given once before one comes again. */

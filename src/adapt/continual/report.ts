@@ -1,4 +1,6 @@
 /** What a stream says at its end: the matrix R, and the metrics of learning one task after another. */
+import fs from "node:fs";
+import { UserError } from "../../errors.ts";
 import { type ContinualMetrics, continualMetrics, type ScoreMatrix } from "../../run/continual/matrix.ts";
 import { table } from "../../text/table.ts";
 import type { Task } from "./contract.ts";
@@ -63,6 +65,41 @@ const LABELS: Readonly<Record<keyof ContinualMetrics, string>> = {
   general_retention: "GR",
   vertical_forgetting: "vertical forgetting",
 };
+
+/**
+ * The scores of a file that a run of `--method joint --json` wrote, by task. Throws UserError for another file, and for
+ * other tasks.
+ */
+export function readJointScores(file: string, tasks: readonly Task[]): JointScores {
+  let read: unknown;
+  try {
+    read = JSON.parse(fs.readFileSync(file, "utf8"));
+  } catch (error) {
+    throw new UserError(`--joint-scores ${file} cannot be read: ${(error as Error).message}`, "is the path right?");
+  }
+  const { method, tasks: theirs, after } = (read ?? {}) as JointResult;
+  const names = theirs?.map(({ name }) => name).join(", ");
+  const own = tasks.map(({ name }) => name).join(", ");
+  if (method !== "joint" || names !== own || !after?.loss?.[0])
+    throw new UserError(
+      `--joint-scores ${file} is not of joint training on the tasks ${own}`,
+      "write it with adapt --method joint --json, on the same --tasks",
+    );
+  return tasks.map((_, j) => ({
+    loss: after.loss![0]![j]!,
+    ...(after.accuracy ? { accuracy: after.accuracy[0]![j]! } : {}),
+    counted: 0,
+  }));
+}
+
+interface JointResult {
+  readonly method?: string;
+  readonly tasks?: readonly { readonly name: string }[];
+  readonly after?: {
+    readonly loss?: readonly (readonly number[])[];
+    readonly accuracy?: readonly (readonly number[])[];
+  };
+}
 
 /** The metrics in one line: `ACC 0.912, F 0.041`. */
 export const metricsLine = (metrics: ContinualMetrics): string =>

@@ -22,7 +22,7 @@ import { humanBytes } from "../../text/format.ts";
 import { quote } from "../../text/quote.ts";
 import type { ContinualMethod, Stage } from "./contract.ts";
 import { refreshed } from "./refresh.ts";
-import { metricsLine, streamMetrics, streamTable } from "./report.ts";
+import { metricsLine, readJointScores, streamMetrics, streamTable } from "./report.ts";
 import type { StreamBatch } from "./source.ts";
 import {
   type StageTraining,
@@ -34,7 +34,7 @@ import {
   streamOf,
 } from "./stages.ts";
 import { learnerTensors, loadLearner, type StreamScores, type StreamState } from "./state.ts";
-import { readTasks } from "./tasks.ts";
+import { type ReadTasks, readTasks } from "./tasks.ts";
 import { describeStream, streamResult, tellStage } from "./tell.ts";
 
 /** How long an interrupted run may take to finish its step and save. */
@@ -49,6 +49,38 @@ function refuseOptions({ options }: StreamContext): void {
       throw new UserError(`${flagOf(name)} is for one training, and --tasks makes several`, "leave one of them out");
 }
 
+/** Throws UserError for a scenario that the model, or another option, does not go with. */
+function refuseScenario({ options }: StreamContext, isText: boolean): void {
+  const { scenario, smoothing = 0 } = options;
+  if (scenario === "domain") return;
+  if (isText)
+    throw new UserError(
+      `--scenario ${scenario} hides classes, and a language model has none`,
+      "leave it out, or take a classifier",
+    );
+  if (smoothing > 0)
+    throw new UserError(
+      `--smoothing gives some probability to every class, and --scenario ${scenario} hides some`,
+      "leave one of them out",
+    );
+}
+
+/** Classes of the tasks, where they are more than the model has. Throws UserError where its head cannot grow. */
+function classesNeeded({ options, info }: StreamContext, known: number, { tasks }: ReadTasks): number | undefined {
+  const needed = 1 + Math.max(-1, ...tasks.flatMap(({ classes }) => classes));
+  if (needed <= known) return undefined;
+  const isAdapter = options.lora || options.adapter !== undefined || options.lora_continue;
+  if (isAdapter || options.init !== undefined)
+    throw new UserError(
+      `the tasks have ${needed} classes, and the model has ${known}`,
+      isAdapter
+        ? "an adapter does not grow the head: train without one"
+        : `set num_labels to ${needed} in ${options.init}`,
+    );
+  info(`the head grows from ${known} to ${needed} classes; rows of new ones are drawn by --seed`);
+  return needed;
+}
+
 /** Opens, reads and loads all that a stream needs; on a device that computes nothing in a dry run. */
 async function open(context: StreamContext, method: ContinualMethod): Promise<StreamRun> {
   const { options } = context;
@@ -56,19 +88,25 @@ async function open(context: StreamContext, method: ContinualMethod): Promise<St
   const technique = techniqueOf(context, method);
   // --eval-data are rows that no task is about; --eval-split is of the tasks.
   const { eval_data = [], ...besides } = options;
-  const opened = await openRun({ ...context, options: { ...besides, eval_data: undefined } }, technique);
+  const given = { ...context, options: { ...besides, eval_data: undefined } };
+  const plain = await openRun(given, technique);
   context.progress.start({ unit: "rows" });
-  const read = await readTasks({ ...options, tasks: options.tasks! }, opened.opened);
+  const read = await readTasks({ ...options, tasks: options.tasks! }, plain.opened);
+  const classes = classesNeeded(context, plain.opened.sizes.outputs, read);
+  const opened = classes === undefined ? plain : await openRun(given, { ...technique, classes });
+  refuseScenario(context, opened.opened.tools !== undefined);
   const references = parseGroups(eval_data, options.columns, "--eval-data");
   const general = await readHeldOut(references, opened.opened, options.batch_size);
   context.progress.done();
   const chosen = bind(method, context.settings);
   method.check?.(chosen.values);
   const gpu = await openGpu({ device: context.device, profile: options.profile, dry: context.dryRun });
+  context.onExit(() => gpu.close());
   const model = await opened.start.load(gpu);
   refuseUnmatched(options, [...model.parameters.keys()], opened.start.ref);
   if (model.trainable().length === 0) throw new UserError("every weight is frozen", "change --freeze or --train-only");
-  const begun = { context, opened, read, scenario: "domain" as const, model };
+  const joint = options.joint_scores === undefined ? undefined : readJointScores(options.joint_scores, read.tasks);
+  const begun = { context, opened, read, scenario: options.scenario, model, joint };
   const stream = streamOf(begun, chosen.values);
   const begunLearner = await method.begin(stream);
   const learner = options.refresh ? refreshed(begunLearner, stream, options) : begunLearner;
@@ -229,7 +267,7 @@ async function end(run: StreamRun, output: RunOutput, { steps, state }: Place): 
   const { saving, writer } = output;
   const bytes = await saveResult(model, writer ?? context.out, saving, context.log.run);
   if (opened.folder !== undefined) removeState(opened.folder);
-  const metrics = streamMetrics(state.scores, stages.length);
+  const metrics = streamMetrics(state.scores, stages.length, run.joint);
   const result = streamResult(run, state.scores, metrics, steps);
   learner.free?.();
   context.json(result);

@@ -12,6 +12,7 @@ import type { ADAPT } from "../options.ts";
 import type { ContinualMethod, Learner, Scenario, Stage, Stream, Task } from "./contract.ts";
 import { measureTasks, type TaskScore } from "./measure.ts";
 import { stageObjective } from "./objective.ts";
+import type { JointScores } from "./report.ts";
 import { type StreamBatch, stageSource } from "./source.ts";
 import type { StreamScores } from "./state.ts";
 import type { ReadTasks } from "./tasks.ts";
@@ -31,6 +32,8 @@ export interface StreamRun {
   /** What no task is about. */
   readonly general: readonly HeldOutGroup[];
   readonly scenario: Scenario;
+  /** Scores of joint training on the same tasks, where they are known. */
+  readonly joint: JointScores | undefined;
   readonly stages: readonly Stage[];
   readonly model: Model;
   readonly learner: Learner;
@@ -51,7 +54,7 @@ export function stagesOf(tasks: readonly Task[], isJoint: boolean): Stage[] {
 
 /** What a method is given at the beginning. */
 export const streamOf = (
-  { context, opened, read, scenario, model }: Omit<StreamRun, "learner" | "chosen" | "stages" | "general">,
+  { context, opened, read, scenario, model }: Omit<StreamRun, "learner" | "chosen" | "stages" | "general" | "joint">,
   values: never,
 ): Stream<never> => ({
   gpu: model.gpu,

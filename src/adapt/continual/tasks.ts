@@ -4,7 +4,7 @@ import { type GroupReference, parseGroups } from "../../data/groups.ts";
 import { UserError } from "../../errors.ts";
 import { nearest } from "../../method/nearest.ts";
 import type { Opened } from "../../run/training/technique.ts";
-import type { Task } from "./contract.ts";
+import type { Scenario, Task } from "./contract.ts";
 import { type PartBatch, readTaskRows, StreamRows } from "./rows.ts";
 
 /** Values of options separated by commas; a value that is a file with a comma in its name stays whole. */
@@ -29,7 +29,14 @@ export interface TaskOptions {
   readonly eval_split?: number | undefined;
   readonly columns?: string | undefined;
   readonly batch_size: number;
+  readonly scenario: Scenario;
 }
+
+/** Labels beyond the model's classes are read: its head grows. */
+const withAnyClass = (opened: Opened): Opened => ({
+  ...opened,
+  examples: { ...opened.examples, classes: Number.MAX_SAFE_INTEGER },
+});
 
 /** The held-out rows of each task, as --eval-tasks names them. Throws UserError for names that do not match. */
 function heldOutOf(tasks: readonly GroupReference[], { eval_tasks = [], columns }: TaskOptions): GroupReference[] {
@@ -52,7 +59,8 @@ function heldOutOf(tasks: readonly GroupReference[], { eval_tasks = [], columns 
 }
 
 /** Reads everything. Throws UserError for the first row that the model cannot take, and for a task without rows. */
-export async function readTasks(options: TaskOptions, opened: Opened): Promise<ReadTasks> {
+export async function readTasks(options: TaskOptions, described: Opened): Promise<ReadTasks> {
+  const opened = options.scenario === "domain" ? described : withAnyClass(described);
   const { split } = opened;
   const given = parseGroups(listed(options.tasks), options.columns, "--tasks");
   if (split && options.eval_tasks)

@@ -75,6 +75,7 @@ export async function openRun<B, D extends TrainingData<B>>(
     role: technique.role,
     embeds: technique.embeds,
     balances: technique.balances,
+    classes: technique.classes,
     init: options.init,
     adapterType: context.picks.adapter[0],
     neverNew: !Object.hasOwn(options, "init"),

@@ -14,6 +14,7 @@ import type { Json } from "../../model/architecture.ts";
 import { trainingRemarks } from "../../model/config-keys.ts";
 import { configOf, describeConfig, type ModelDescription } from "../../model/description.ts";
 import type { Embedding } from "../../model/embedder.ts";
+import { withMoreClasses } from "../../model/grown-head.ts";
 import { Model, type ModelOptions } from "../../model/model.ts";
 import { textPart } from "../../model/multimodal.ts";
 import { withNewHead } from "../../model/new-head.ts";
@@ -38,6 +39,8 @@ export interface StartOptions extends AdapterOptions {
   readonly embeds?: Embedding | undefined;
   /** What the model is called in lineage; "model" when left out. */
   readonly role?: string | undefined;
+  /** So many classes, more than the checkpoint has: its head gets new rows. */
+  readonly classes?: number | undefined;
   readonly warn: (message: string) => void;
   /** Whether the script adds the load-balancing loss of mixtures of experts. */
   readonly balances?: boolean | undefined;
@@ -84,7 +87,8 @@ export async function start(options: StartOptions): Promise<Start> {
   const parts = options.lora_continue ? await adapterParts(model!, warn) : undefined;
   const opened = parts?.base ?? (await open(model!, { warn }));
   // An adapter that is continued holds the head.
-  const base = options.embeds ? opened : await headed(opened, parts ? { ...options, warn: () => {} } : options);
+  const whole = options.embeds ? opened : await headed(opened, parts ? { ...options, warn: () => {} } : options);
+  const base = options.classes === undefined ? whole : await withMoreClasses(whole, options.classes, options.seed);
   const resumed = options.resumed === undefined ? undefined : await openPlain(options.resumed);
   const used = [opened, ...(parts ? [parts.adapter] : []), ...(resumed ? [resumed] : [])];
   const chosen = await modelOptions(options, parts?.adapter, base.ref);

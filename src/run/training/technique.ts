@@ -92,6 +92,8 @@ export interface Technique<B, D extends TrainingData<B> = TrainingData<B>> {
   readonly role?: string;
   /** Whether its objective has the load-balancing loss of mixtures of experts. */
   readonly balances?: boolean;
+  /** Classes of a classifier, where more are to be learnt than it has. */
+  readonly classes?: number;
   /** Where the model is trained as an embedder, on pairs of texts. */
   readonly embeds?: Embedding | undefined;
   /** Reference of the model that is trained; undefined with --init. */

@@ -17,6 +17,11 @@ lab.json("net.json", NET);
 
 const TASKS = "--tasks @a.jsonl,@b.jsonl,@c.jsonl";
 const HELD = "--eval-tasks a=@a-held.jsonl,b=@b-held.jsonl,c=@c-held.jsonl";
+await runScript(
+  "train",
+  "--init net.json --data a.jsonl --steps 2 --save-every 0 -q -o net-base".split(" "),
+  lab.folder,
+);
 const SHORT = "--epochs 2 --lr 0.02 --save-every 0";
 
 test("tasks in sequence are trainings one after the other", async () => {
@@ -29,6 +34,47 @@ test("tasks in sequence are trainings one after the other", async () => {
   }
   const tensors = (bytes: Buffer) => bytes.subarray(8 + Number(bytes.readBigUInt64LE(0)));
   expect(tensors(lab.bytes("seq/model.safetensors"))).toEqual(tensors(lab.bytes("trained-c/model.safetensors")));
+}, 60_000);
+
+test("without tasks an adapter is trained, as train does", async () => {
+  await lab.run(`@net-base --data @a.jsonl --steps 3 --seed 2 --lora-rank 2 --lora -o @lora-named`);
+  await lab.run(`@net-base --data @a.jsonl --steps 3 --seed 2 -o @lora`);
+  const argv = "net-base --data a.jsonl --steps 3 --seed 2 --lora -q -o trained-lora".split(" ");
+  expect((await runScript("train", argv, lab.folder)).err).toBe("");
+  const weights = (name: string) => {
+    const bytes = lab.bytes(`${name}/adapter_model.safetensors`);
+    return bytes.subarray(8 + Number(bytes.readBigUInt64LE(0)));
+  };
+  expect(weights("lora")).toEqual(weights("trained-lora"));
+  expect(weights("lora-named").length).toBeLessThan(weights("lora").length);
+}, 60_000);
+
+test("every adapter goes through a stream: the base stays, and the adapter is the result", async () => {
+  const line = `@net-base ${TASKS} ${SHORT} --method er --buffer 10`;
+  await lab.run(`${line} --lora --lora-rank 2 -o @stream-lora`);
+  expect(existsSync(lab.at("stream-lora/adapter_model.safetensors"))).toBe(true);
+}, 60_000);
+
+test("a head grows by the classes that tasks bring, and the rows that were there begin as they were", async () => {
+  for (const [task, name] of NAMES.entries()) lab.write(`more-${name}.jsonl`, pairRows(task, 12, { label: 2 * task }));
+  const MORE = "--tasks @more-a.jsonl,@more-b.jsonl,@more-c.jsonl --scenario class --method er --buffer 12";
+  const { json } = await lab.run(`@net-base ${MORE} --epochs 12 --lr 0.02 --batch-size 6 --replay-ratio 0.5 -o @grown`);
+  const config = JSON.parse(lab.bytes("grown/config.json").toString());
+  expect(config.num_labels).toBe(6);
+  expect(json.tasks.map(({ classes }: { classes: number[] }) => classes)).toEqual([
+    [0, 1],
+    [2, 3],
+    [4, 5],
+  ]);
+  expect(json.after.accuracy[2][2]).toBeGreaterThan(0.9);
+  // Before the first task its two classes are those of the model as it was.
+  const plain = await lab.run(`@net-base --tasks @more-a.jsonl --steps 1 -o @not-grown`);
+  expect(json.before.loss[0][0]).toBeCloseTo(plain.json.before.loss[0][0], 6);
+  const line = `@net-base ${MORE} --steps 3 --save-every 2`;
+  const whole = await lab.run(`${line} -o @grown-whole`);
+  await lab.run(`${line} -o @grown-cut --resume`, { task: "more-b", step: 2 });
+  expect((await lab.run(`${line} -o @grown-cut --resume`)).json).toEqual(whole.json);
+  expect(tensorsOf("grown-cut")).toEqual(tensorsOf("grown-whole"));
 }, 60_000);
 
 test("every task is scored after every task, and metrics follow from the scores", async () => {
@@ -50,6 +96,17 @@ test("every task is scored after every task, and metrics follow from the scores"
     ["b", json.after.loss[1][1]],
     ["c", json.after.loss[2][1]],
   ]);
+}, 60_000);
+
+test("intransigence is told beside the scores of joint training", async () => {
+  const joint = await lab.run(`--init @net.json ${TASKS} ${HELD} --method joint ${SHORT} -o @joint`);
+  lab.json("joint.json", joint.json);
+  const { json } = await lab.run(`--init @net.json ${TASKS} ${HELD} --joint-scores @joint.json ${SHORT} -o @beside`);
+  const gaps = [0, 1, 2].map((j) => joint.json.after.accuracy[0][j] - json.after.accuracy[j][j]);
+  expect(json.metrics.accuracy.intransigence).toBeCloseTo(gaps.reduce((a, b) => a + b) / 3, 12);
+  lab.json("seq.json", json);
+  const wrong = lab.run(`--init @net.json ${TASKS} --joint-scores @seq.json ${SHORT} -o @wrong`);
+  expect(await wrong.catch((error: Error) => error.message)).toContain("is not of joint training");
 }, 60_000);
 
 test("replay of nothing is sequential training bit for bit; so is an empty buffer", async () => {
