@@ -18,7 +18,6 @@ await script({
     "bun run train model/ --data rows.jsonl --lora --lora-rank 8 -o adapter/",
     "bun run train base/+adapter/ --lora-continue --data rows.jsonl -o adapter2/",
     "bun run train --init config.json --tokenizer byte --data text.jsonl --epochs 2 -o model/",
-    "bun run train encoder/ --loss infonce --data pairs.jsonl --batch-size 64 -o embedder/",
     "bun run merge a/ b/ --method linear | bun run train --data rows.jsonl --steps 20 > healed.safetensors",
   ],
   output: "checkpoint",

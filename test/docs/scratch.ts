@@ -89,8 +89,8 @@ const FILES: Readonly<Record<string, string>> = {
   "likeness.jsonl": jsonl(
     Array.from({ length: 16 }, (_, i) => ({
       sentence1: `the ${["cat", "dog", "cup", "pen"][i % 4]} is red`,
-      sentence2: `the ${["cat", "dog", "cup", "pen"][(i * 3) % 4]} is ${i % 2 ? "red" : "old"}`,
-      score: (i % 2) + ((i * 3) % 4 === i % 4 ? 1 : 0),
+      sentence2: `the ${["cat", "dog", "cup", "pen"][(i * 3) % 4]} is ${i % 3 ? "red" : "old"}`,
+      score: (i % 3 ? 1 : 0) + ((i * 3) % 4 === i % 4 ? 1 : 0),
     })),
   ),
   "nli.tsv": "premise\thypothesis\tlabel\nit rains\tit is wet\t1\nit rains\tit is dry\t0\n",
