@@ -42,6 +42,9 @@ const SILENT: Readonly<Record<string, readonly string[]>> = {
   "src/run/training/starting-model.ts": ["unlearn"], // which says that no model is new
 };
 
+/** Kinds that a script of another name chooses from with --method. */
+const CHOSEN_BY_METHOD: Readonly<Record<string, string>> = { task: "data", continual: "adapt" };
+
 interface Script {
   readonly flags: ReadonlySet<string>;
   /** What an option that has a list of values takes. */
@@ -102,7 +105,7 @@ async function readScript(name: string): Promise<Script> {
     for (const option of methods.flatMap(({ options }) => Object.keys(options)))
       flags.add(`--${option.replaceAll("_", "-")}`);
     const names = methods.map((method) => method.name);
-    const flag = kind === name || (kind === "task" && name === "data") ? "--method" : `--${kind}`;
+    const flag = kind === name || CHOSEN_BY_METHOD[kind] === name ? "--method" : `--${kind}`;
     values.set(flag, [...(values.get(flag) ?? []), ...names]);
     flags.add(flag);
   }
