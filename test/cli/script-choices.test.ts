@@ -91,8 +91,8 @@ describe("an option that needs another", () => {
   const HINT = "give both or neither";
   const IDLE: [string[], string][] = [
     [["--rank", "3"], "--rank has no effect without --lora"],
-    [["--focus", "3"], "--focus has no effect without --loss focal or --replay"],
-    [["--focus", "3", "--loss", "rows"], "--focus has no effect without --loss focal or --replay"],
+    [["--focus", "3"], "--focus has no effect without --replay or --loss focal"],
+    [["--focus", "3", "--loss", "rows"], "--focus has no effect without --replay or --loss focal"],
   ];
   test.each(IDLE)("%p is refused", async (argv, message) => {
     expect(await tool(argv)).toEqual({ code: 2, out: "", err: `tool: ${message}\n  hint: ${HINT}\n` });
