@@ -152,7 +152,7 @@ describe("sub-commands", () => {
       "leave it out; see --help for the options of tool choose",
     ],
     [["--keep", "3"], "tool: --keep has no effect without tool choose", "give both or neither"],
-    [["choos", "m"], "tool: unexpected argument m", "did you mean tool choose?"],
+    [["choos", "m"], "tool: choos is no command of tool, and no file", "did you mean tool choose?"],
     [
       ["choose"],
       "tool: expected <model> but found nothing",
