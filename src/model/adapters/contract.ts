@@ -10,6 +10,7 @@ import type { Options, Values } from "../../method/options.ts";
 import type { MethodInfo } from "../../method/registry.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
 import type { ModelSizes, ParameterSpec } from "../architecture.ts";
+import type { AdapterInit } from "./adapter-init.ts";
 import type { LiveAdapter } from "./live-adapter.ts";
 
 /** The model under an adapter. */
@@ -30,6 +31,8 @@ export interface Making {
   /** As `targetModules` reads them; the type's own choice when left out. */
   readonly targets?: readonly string[] | undefined;
   readonly seed: number;
+  /** How a LoRA adapter begins; with A drawn and B zero when left out. */
+  readonly init?: Bound<AdapterInit> | undefined;
   /** Written as `base_model_name_or_path`. */
   readonly base?: string | undefined;
   readonly warn: (message: string) => void;

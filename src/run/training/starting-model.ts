@@ -8,6 +8,7 @@ import { open, openPlain, splitAdapter } from "../../checkpoint/open.ts";
 import { UserError } from "../../errors.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import type { Bound } from "../../method/bind.ts";
+import type { AdapterInit } from "../../model/adapters/adapter-init.ts";
 import type { AdapterType } from "../../model/adapters/contract.ts";
 import { fromFile } from "../../model/adapters/from-file.ts";
 import type { Json } from "../../model/architecture.ts";
@@ -35,6 +36,8 @@ export interface StartOptions extends AdapterOptions {
   readonly train_only?: readonly string[] | undefined;
   /** The method that `adapter` names. */
   readonly adapterType?: Bound<AdapterType> | undefined;
+  /** The method that `adapter_init` names. */
+  readonly adapterInit?: Bound<AdapterInit> | undefined;
   /** Where the model is trained as an embedder. */
   readonly embeds?: Embedding | undefined;
   /** What the model is called in lineage; "model" when left out. */
@@ -248,7 +251,7 @@ async function modelOptions(options: StartOptions, from: Checkpoint | undefined,
     );
   const frozen = matcher(freeze);
   const trained = train_only.length > 0 ? matcher(train_only) : () => true;
-  const fresh = await adapterChoice(options, options.adapterType, base);
+  const fresh = await adapterChoice(options, { type: options.adapterType, init: options.adapterInit }, base);
   const adapter = fresh && from ? await fromFile(fresh, from) : fresh;
   return {
     ...(dtype ? { dtype } : {}),

@@ -7,10 +7,10 @@
 
 import { tensorName } from "../../../checkpoint/adapter/keys.ts";
 import type { Checkpoint } from "../../../checkpoint/checkpoint.ts";
-import { decodeFloats } from "../../../checkpoint/decode.ts";
 import { UserError } from "../../../errors.ts";
 import type { Gpu } from "../../../gpu/gpu.ts";
 import { keyedNormals, keyedUnits } from "../../../keyed-random.ts";
+import type { Bound } from "../../../method/bind.ts";
 import { rowNorm, scaleColumns } from "../../../tensor/ops/dora.ts";
 import { dropout } from "../../../tensor/ops/dropout.ts";
 import { add, div, scale as scaled } from "../../../tensor/ops/elementwise.ts";
@@ -19,9 +19,12 @@ import { groupedLinear } from "../../../tensor/ops/moe.ts";
 import { Parameter } from "../../../tensor/parameter.ts";
 import type { Tensor } from "../../../tensor/tensor.ts";
 import type { ParameterSpec } from "../../architecture.ts";
+import type { AdapterInit } from "../adapter-init.ts";
+import { heldValues } from "../held-values.ts";
 import type { AdapterTensor, EmbeddingPlace, ExpertsPlace, LinearPlace, LiveAdapter } from "../live-adapter.ts";
 import { type Target, targetModules, writtenTargets } from "../targets.ts";
-import { fileTensors, heldShapes, nestingOf } from "./factor-files.ts";
+import { fileTensors, heldShapes, nestingOf, type Pair } from "./factor-files.ts";
+import { beginPair, expectBeginnable } from "./taken-out.ts";
 
 export interface LoraOptions {
   readonly rank: number;
@@ -32,6 +35,8 @@ export interface LoraOptions {
   readonly dora?: boolean;
   readonly dropout?: number;
   readonly seed: number;
+  /** With A drawn and B zero when left out. */
+  readonly init?: Bound<AdapterInit>;
   /** An adapter to continue. Its own settings hold then; only `dropout` may replace its own. */
   readonly from?: Checkpoint;
   /** Written as `base_model_name_or_path`. */
@@ -44,6 +49,8 @@ export interface LoraEntry {
   readonly a: Parameter;
   /** (out, r); of experts (E, out, r). */
   readonly b: Parameter;
+  /** A0 and -B0 of what is taken out of the base. */
+  readonly frozen?: Pair | undefined;
   /** A and B as they are saved. */
   readonly files: readonly AdapterTensor[];
   /** (out): the bias c of B, which PEFT calls lora_bias. */
@@ -122,8 +129,8 @@ export class LoraAdapter implements LiveAdapter {
 
   /** What is held on the GPU of it. */
   tensors(): Parameter[] {
-    const factors = [...this.entries.values()].flatMap(({ a, b, bBias, magnitude }) =>
-      [a, b, bBias, magnitude].filter((parameter) => parameter !== undefined),
+    const factors = [...this.entries.values()].flatMap(({ a, b, frozen, bBias, magnitude }) =>
+      [a, b, frozen?.a, frozen?.b, bBias, magnitude].filter((parameter) => parameter !== undefined),
     );
     return [...factors, ...this.whole.values()];
   }
@@ -138,7 +145,7 @@ export class LoraAdapter implements LiveAdapter {
   }
 }
 
-/** W x + s (B A x + c) with bias and residual; with lengths DoRA's. */
+/** W x + s (B A x + c) with bias and residual, without what is taken out of W; with lengths DoRA's. */
 function linearChange(entry: LoraEntry, place: LinearPlace, x: Tensor): Tensor {
   const { rec, module, weight, bias, transposed } = place;
   const { scale } = entry;
@@ -147,7 +154,13 @@ function linearChange(entry: LoraEntry, place: LinearPlace, x: Tensor): Tensor {
   const seen = entry.dropout > 0 ? dropout(rec, x, { p: entry.dropout, key: module }) : x;
   const low = linear(rec, seen, a); // (N, r)
   if (!entry.magnitude) {
-    const y = linear(rec, low, b, { scale, add: place.whole(x) });
+    const whole = place.whole(x);
+    const { frozen } = entry;
+    // What is taken out of the base is a part of the layer, which dropout does not reach.
+    const base = frozen
+      ? linear(rec, linear(rec, x, rec.parameter(frozen.a)), rec.parameter(frozen.b), { scale, add: whole })
+      : whole;
+    const y = linear(rec, low, b, { scale, add: base });
     return entry.bBias ? add(rec, y, scaled(rec, rec.parameter(entry.bBias), scale)) : y;
   }
   // DoRA: every row of W + s B A at its own length, which is a constant on the way back.
@@ -208,12 +221,19 @@ export async function freshLora(
   options: LoraOptions,
   others: readonly string[] = [],
 ): Promise<LoraAdapter> {
-  const { rank, alpha, rslora = false, dora = false, dropout = 0 } = options;
+  const { rank, alpha, rslora = false, dora = false, dropout = 0, init } = options;
+  // The file holds twice the rank where a pair is taken out, and has an alpha that leaves the scale as it is.
+  const times = init?.method.takesOut ? 2 : 1;
+  const written = { r: times * rank, lora_alpha: alpha * (rslora ? Math.sqrt(times) : times) };
+  const scale = written.lora_alpha / (rslora ? Math.sqrt(written.r) : written.r);
   const targets = targetModules(specs, options.targets);
   const transposed = new Set(targets.filter(({ kind }) => kind === "linear").map((target) => target.transposed));
   if (transposed.size > 1)
     throw new UserError("--lora-targets: these modules are stored both (in, out) and (out, in)", "target one kind");
-  for (const target of targets) expectKnown(target, options);
+  for (const target of targets) {
+    expectKnown(target, options);
+    if (init) expectBeginnable(target, init, dora);
+  }
   const entries = new Map<string, LoraEntry>();
   for (const target of targets) {
     const { module, kind, out } = target;
@@ -223,26 +243,27 @@ export async function freshLora(
       magnitude = new Parameter(gpu, tensorName(module, "lora_magnitude_vector"), [out]);
       if (!gpu.dry) magnitude.write(await rowLengths(gpu, parameters.get(`${module}.weight`)!, target));
     }
-    const scale = alpha / (rslora ? Math.sqrt(rank) : rank);
-    const files = fileTensors(target, factors, nestingOf(target, targets));
-    entries.set(module, { kind, ...factors, files, scale, dropout, ...(magnitude ? { magnitude } : {}) });
+    const weight = parameters.get(`${module}.weight`)!;
+    const frozen = init && (await beginPair(factors, { gpu, target, weight, init, rank, scale }));
+    const files = fileTensors(target, { ...factors, frozen }, nestingOf(target, targets));
+    entries.set(module, { kind, ...factors, frozen, files, scale, dropout, ...(magnitude ? { magnitude } : {}) });
   }
-  const written = writtenTargets(specs, targets, others);
+  const selected = writtenTargets(specs, targets, others);
   const config = {
     base_model_name_or_path: options.base ?? null,
     bias: "none",
     fan_in_fan_out: transposed.has(true),
     inference_mode: true,
     init_lora_weights: true,
-    lora_alpha: alpha,
+    lora_alpha: written.lora_alpha,
     lora_dropout: dropout,
     modules_to_save: null,
     peft_type: "LORA",
     // Stacks (E, out, in) are adapted in the order that PEFT has since then.
     ...(targets.some(({ kind, inFirst }) => kind === "stack" && !inFirst) ? { peft_version: "0.19.1" } : {}),
-    r: rank,
-    target_modules: written.modules.length === 0 ? null : written.modules,
-    ...(written.parameters.length === 0 ? {} : { target_parameters: written.parameters }),
+    r: written.r,
+    target_modules: selected.modules.length === 0 ? null : selected.modules,
+    ...(selected.parameters.length === 0 ? {} : { target_parameters: selected.parameters }),
     task_type: "CAUSAL_LM",
     use_dora: dora,
     use_rslora: rslora,
@@ -252,9 +273,7 @@ export async function freshLora(
 
 /** Lengths of W's rows (over its inputs), in f64 on the host. */
 async function rowLengths(gpu: Gpu, weight: Parameter, { into, out, transposed }: Target): Promise<Float32Array> {
-  const w = await gpu.read(weight.buffer, 0, weight.bytes, (view) =>
-    decodeFloats(view.slice(0, weight.bytes), weight.dtype === "bf16" ? "BF16" : "F32"),
-  );
+  const w = await heldValues(gpu, weight);
   return Float32Array.from({ length: out }, (_, o) => {
     let square = 0;
     for (let i = 0; i < into; i++) square += w[transposed ? i * out + o : o * into + i]! ** 2;
