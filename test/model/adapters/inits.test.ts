@@ -7,8 +7,8 @@ import { applyAdapter } from "../../../src/checkpoint/adapter/adapter.ts";
 import { open, openPlain } from "../../../src/checkpoint/open.ts";
 import { collate } from "../../../src/data/batch.ts";
 import { bindDefaults } from "../../../src/method/bind.ts";
-import { loadMethod, methodNames } from "../../../src/method/registry.ts";
-import { begun } from "../../../src/model/adapters/adapter-init.ts";
+import { loadMethod, loadMethods } from "../../../src/method/registry.ts";
+import { begun, type WeightInit } from "../../../src/model/adapters/adapter-init.ts";
 import { fromFile } from "../../../src/model/adapters/from-file.ts";
 import { halves } from "../../../src/model/adapters/lora/taken-out.ts";
 import { loraChoice } from "../../../src/model/adapters/lora/type.ts";
@@ -38,6 +38,16 @@ async function baseOf(name: string, json: Json) {
 
 const away = (found: Float32Array, wanted: Float32Array) => Math.max(...found.map((x, i) => Math.abs(x - wanted[i]!)));
 
+async function weightInit(name: string): Promise<WeightInit> {
+  const method = await loadMethod("adapter-init", name);
+  if (method.needs !== "weight") throw new TypeError(`${name} is not of weights`);
+  return method;
+}
+
+const OF_WEIGHTS = (await loadMethods("adapter-init"))
+  .filter(({ needs }) => needs === "weight")
+  .map(({ name }) => name);
+
 const choiceOf = async (init: string, rank: number, rslora: boolean) => ({
   ...loraChoice({ rank, alpha: 6, seed: 1, ...(rslora ? { rslora } : {}) }),
   init: bindDefaults(await loadMethod("adapter-init", init)),
@@ -66,7 +76,7 @@ const product = (b: Side, a: Side) =>
 
 describe("of one weight", () => {
   const beginning = async (name: string, weight: (typeof WEIGHTS)["full"], rank: number, scale: number) =>
-    begun(bindDefaults(await loadMethod("adapter-init", name)), { weight, rank, scale, gpu });
+    begun(await weightInit(name), { weight, rank, scale, gpu, values: bindDefaults(await weightInit(name)).values });
 
   test("pissa: s B A is the best approximation of the rank, and of all ranks the weight", async () => {
     const { a, b } = await beginning("pissa", WEIGHTS.full, 4, 0.5);
@@ -119,7 +129,7 @@ test("a file's pair comes apart as it was put together", () => {
   ]);
 });
 
-describe.each(methodNames("adapter-init"))("%s", (init) => {
+describe.each(OF_WEIGHTS)("%s", (init) => {
   test.each([
     ["llama", 3, false],
     ["llama", 40, true],

@@ -11,6 +11,7 @@ import { UserError } from "../../../errors.ts";
 import type { Gpu } from "../../../gpu/gpu.ts";
 import { keyedNormals, keyedUnits } from "../../../keyed-random.ts";
 import type { Bound } from "../../../method/bind.ts";
+import type { HostMatrix } from "../../../tensor/linear-algebra/leading-svd.ts";
 import { rowNorm, scaleColumns } from "../../../tensor/ops/dora.ts";
 import { dropout } from "../../../tensor/ops/dropout.ts";
 import { add, div, scale as scaled } from "../../../tensor/ops/elementwise.ts";
@@ -19,7 +20,7 @@ import { groupedLinear } from "../../../tensor/ops/moe.ts";
 import { Parameter } from "../../../tensor/parameter.ts";
 import type { Tensor } from "../../../tensor/tensor.ts";
 import type { ParameterSpec } from "../../architecture.ts";
-import type { AdapterInit } from "../adapter-init.ts";
+import type { AdapterInit, WeightInit } from "../adapter-init.ts";
 import { heldValues } from "../held-values.ts";
 import type { AdapterTensor, EmbeddingPlace, ExpertsPlace, LinearPlace, LiveAdapter } from "../live-adapter.ts";
 import { type Target, targetModules, writtenTargets } from "../targets.ts";
@@ -37,6 +38,8 @@ export interface LoraOptions {
   readonly seed: number;
   /** With A drawn and B zero when left out. */
   readonly init?: Bound<AdapterInit>;
+  /** A of every layer that is adapted, where `init` plans it. */
+  readonly planned?: ReadonlyMap<string, HostMatrix>;
   /** An adapter to continue. Its own settings hold then; only `dropout` may replace its own. */
   readonly from?: Checkpoint;
   /** Written as `base_model_name_or_path`. */
@@ -210,9 +213,24 @@ function freshFactors(gpu: Gpu, target: Target, { rank, seed }: LoraOptions): { 
   return { a, b };
 }
 
+/** Rank and strength of a new adapter, and how its file has them. */
+interface Sizes {
+  readonly r: number;
+  readonly alpha: number;
+  readonly rslora: boolean;
+}
+
+const scaleOf = ({ r, alpha, rslora }: Sizes): number => alpha / (rslora ? Math.sqrt(r) : r);
+
+/** Another rank, with an alpha that leaves the scale as it is. */
+const withRank = ({ r: before, alpha, rslora }: Sizes, r: number): Sizes => ({
+  ...{ r, rslora },
+  alpha: alpha * (rslora ? Math.sqrt(r / before) : r / before),
+});
+
 /**
- * A new adapter, drawn as PEFT draws it; DoRA's lengths are those of W's rows. `others` are tensors beside the model's.
- * Throws UserError.
+ * A new adapter, drawn as PEFT draws it, or begun as `init` says; DoRA's lengths are those of W's rows. `others` are
+ * tensors beside the model's. Throws UserError.
  */
 export async function freshLora(
   gpu: Gpu,
@@ -221,54 +239,83 @@ export async function freshLora(
   options: LoraOptions,
   others: readonly string[] = [],
 ): Promise<LoraAdapter> {
-  const { rank, alpha, rslora = false, dora = false, dropout = 0, init } = options;
-  // The file holds twice the rank where a pair is taken out, and has an alpha that leaves the scale as it is.
-  const times = init?.method.takesOut ? 2 : 1;
-  const written = { r: times * rank, lora_alpha: alpha * (rslora ? Math.sqrt(times) : times) };
-  const scale = written.lora_alpha / (rslora ? Math.sqrt(written.r) : written.r);
-  const targets = targetModules(specs, options.targets);
-  const transposed = new Set(targets.filter(({ kind }) => kind === "linear").map((target) => target.transposed));
+  const { rank, alpha, rslora = false, dora = false, dropout = 0, init, planned } = options;
+  if (init?.method.needs === "inputs" && !planned) throw new Error(`${init.method.name} without a plan`);
+  // The file holds twice the rank where a pair is taken out.
+  const usual = withRank({ r: rank, alpha, rslora }, init?.method.takesOut ? 2 * rank : rank);
+  const asked = targetModules(specs, options.targets);
+  const transposed = new Set(asked.filter(({ kind }) => kind === "linear").map((target) => target.transposed));
   if (transposed.size > 1)
     throw new UserError("--lora-targets: these modules are stored both (in, out) and (out, in)", "target one kind");
-  for (const target of targets) {
+  for (const target of asked) {
     expectKnown(target, options);
     if (init) expectBeginnable(target, init, dora);
   }
+  const targets = planned ? asked.filter(({ module }) => planned.has(module)) : asked;
   const entries = new Map<string, LoraEntry>();
+  const odd = new Map<string, Sizes>();
   for (const target of targets) {
     const { module, kind, out } = target;
-    const factors = freshFactors(gpu, target, options);
+    const a = planned?.get(module);
+    const sizes = a && a.rows !== rank ? withRank(usual, a.rows) : usual;
+    if (sizes !== usual) odd.set(module, sizes);
+    const factors = freshFactors(gpu, target, { ...options, rank: a?.rows ?? rank });
+    if (a) factors.a.write(Float32Array.from(a.values));
+    const weight = parameters.get(`${module}.weight`)!;
     let magnitude: Parameter | undefined;
     if (dora) {
       magnitude = new Parameter(gpu, tensorName(module, "lora_magnitude_vector"), [out]);
-      if (!gpu.dry) magnitude.write(await rowLengths(gpu, parameters.get(`${module}.weight`)!, target));
+      if (!gpu.dry) magnitude.write(await rowLengths(gpu, weight, target));
     }
-    const weight = parameters.get(`${module}.weight`)!;
-    const frozen = init && (await beginPair(factors, { gpu, target, weight, init, rank, scale }));
+    const scale = scaleOf(sizes);
+    const begins = init && isOfWeight(init) ? { gpu, target, weight, init, rank, scale } : undefined;
+    const frozen = begins && (await beginPair(factors, begins));
     const files = fileTensors(target, { ...factors, frozen }, nestingOf(target, targets));
     entries.set(module, { kind, ...factors, frozen, files, scale, dropout, ...(magnitude ? { magnitude } : {}) });
   }
-  const selected = writtenTargets(specs, targets, others);
+  const config = freshConfig({ options, usual, odd, targets, selected: writtenTargets(specs, targets, others) });
+  return new LoraAdapter(entries, config);
+}
+
+const isOfWeight = (init: Bound<AdapterInit>): init is Bound<WeightInit> => init.method.needs === "weight";
+
+/** adapter_config.json of a new adapter. `odd`: modules whose rank is not the usual one. */
+function freshConfig({
+  options,
+  usual,
+  odd,
+  targets,
+  selected,
+}: {
+  readonly options: LoraOptions;
+  readonly usual: Sizes;
+  readonly odd: ReadonlyMap<string, Sizes>;
+  readonly targets: readonly Target[];
+  readonly selected: ReturnType<typeof writtenTargets>;
+}): string {
+  const pattern = (key: "r" | "alpha") => Object.fromEntries([...odd].map(([module, sizes]) => [module, sizes[key]]));
   const config = {
+    ...(odd.size > 0 ? { alpha_pattern: pattern("alpha") } : {}),
     base_model_name_or_path: options.base ?? null,
     bias: "none",
-    fan_in_fan_out: transposed.has(true),
+    fan_in_fan_out: targets.some(({ kind, transposed }) => kind === "linear" && transposed),
     inference_mode: true,
     init_lora_weights: true,
-    lora_alpha: written.lora_alpha,
-    lora_dropout: dropout,
+    lora_alpha: usual.alpha,
+    lora_dropout: options.dropout ?? 0,
     modules_to_save: null,
     peft_type: "LORA",
     // Stacks (E, out, in) are adapted in the order that PEFT has since then.
     ...(targets.some(({ kind, inFirst }) => kind === "stack" && !inFirst) ? { peft_version: "0.19.1" } : {}),
-    r: written.r,
+    r: usual.r,
+    ...(odd.size > 0 ? { rank_pattern: pattern("r") } : {}),
     target_modules: selected.modules.length === 0 ? null : selected.modules,
     ...(selected.parameters.length === 0 ? {} : { target_parameters: selected.parameters }),
     task_type: "CAUSAL_LM",
-    use_dora: dora,
-    use_rslora: rslora,
+    use_dora: options.dora ?? false,
+    use_rslora: usual.rslora,
   };
-  return new LoraAdapter(entries, `${JSON.stringify(config, null, 2)}\n`);
+  return `${JSON.stringify(config, null, 2)}\n`;
 }
 
 /** Lengths of W's rows (over its inputs), in f64 on the host. */

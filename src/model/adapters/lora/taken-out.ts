@@ -8,7 +8,7 @@ import type { Bound } from "../../../method/bind.ts";
 import { transposed as turned } from "../../../tensor/linear-algebra/leading-svd.ts";
 import type { FloatMatrix } from "../../../tensor/linear-algebra/truncated-svd.ts";
 import { Parameter } from "../../../tensor/parameter.ts";
-import { type AdapterInit, type BegunFactors, begun } from "../adapter-init.ts";
+import { type AdapterInit, type BegunFactors, begun, type WeightInit } from "../adapter-init.ts";
 import { heldValues } from "../held-values.ts";
 import type { AdapterTensor } from "../live-adapter.ts";
 import type { Target } from "../targets.ts";
@@ -45,7 +45,7 @@ interface Beginning {
   readonly target: Target;
   /** W, as the model holds it. */
   readonly weight: Parameter;
-  readonly init: Bound<AdapterInit>;
+  readonly init: Bound<WeightInit>;
   readonly rank: number;
   readonly scale: number;
 }
@@ -57,7 +57,13 @@ interface Beginning {
 export async function beginPair(pair: Pair, { gpu, target, weight, init, rank, scale }: Beginning) {
   const frozen = init.method.takesOut ? frozenBeside(gpu, pair) : undefined;
   if (gpu.dry) return frozen;
-  const given = await begun(init, { weight: await weightOf(gpu, weight, target), rank, scale, gpu });
+  const given = await begun(init.method, {
+    weight: await weightOf(gpu, weight, target),
+    rank,
+    scale,
+    gpu,
+    values: init.values,
+  });
   expectFinite(given, target.module, init.method.name);
   const { a, b } = given;
   const drawn = await heldValues(gpu, pair.a);
