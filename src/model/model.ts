@@ -238,11 +238,6 @@ export class Model {
     return this.#inFirst.has(name);
   }
 
-  /** What its weights are. */
-  get specs(): readonly ParameterSpec[] {
-    return this.architecture.parameters(this.#config);
-  }
-
   /** What is trained: what the adapter trains, or the weights that are not frozen. */
   trainable(): Parameter[] {
     if (this.adapter) return this.adapter.parameters();

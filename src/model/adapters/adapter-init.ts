@@ -3,8 +3,8 @@
  * weight, or the A of all layers, of what they read. LoRA itself draws A and leaves B zero.
  *
  * Where s B A is not zero, it is taken out of the base, as in PiSSA: y = (W - s B0 A0) x + s B A x. The base's weight
- * stays as it is here: the frozen pair A0 and -B0 stands beside the trained one, and the file has both, as an adapter of
- * twice the rank that is right on the base itself. Without training the model is the base.
+ * stays as it is here: the frozen pair A0 and -B0 stands beside the trained one, and the file has both, as an adapter
+ * of twice the rank that is right on the base itself. Without training the model is the base.
  */
 import type { Gpu } from "../../gpu/gpu.ts";
 import type { Options, Values } from "../../method/options.ts";

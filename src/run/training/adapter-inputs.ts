@@ -43,7 +43,7 @@ export const measuringData =
       batches.push(batch);
       read += batch.rows;
     }
-    const wanted = targetModules(base.specs, targets).map(({ module }) => module);
+    const wanted = targetModules(opened.architecture.parameters(opened.config), targets).map(({ module }) => module);
     const layers = await layersOf(base, batches, { wanted, components, signal });
     const planned = method.plan({ layers, rank, values });
     const ranks = [...planned.values()].map((a) => a.rows);

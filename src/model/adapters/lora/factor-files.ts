@@ -25,7 +25,10 @@ export function heldShapes(
   return { a: [name("A"), [...stack, rank, into]], b: [name("B"), [...stack, out, rank]] };
 }
 
-/** How A and B, and what is taken out beside them, lie in the file. `nested`: the level of a stack below its module, `.base_layer` or nothing. */
+/**
+ * How A and B, and what is taken out beside them, lie in the file. `nested`: the level of a stack below its module,
+ * `.base_layer` or nothing.
+ */
 export function fileTensors(
   { names, kind, into, out, experts }: Target,
   { a, b, frozen }: Pair & { readonly frozen?: Pair | undefined },

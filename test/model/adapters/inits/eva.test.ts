@@ -77,7 +77,7 @@ const ROWS = Array.from({ length: 11 }, (_, i): Example => {
 
 test("components of what a layer reads are those of all rows together, about their mean", async () => {
   const model = await Model.fresh(gpu, NET, "net", { seed: 1, freeze: () => true });
-  const first = model.specs.find(({ linear }) => linear)!.name.replace(/\.weight$/, "");
+  const first = [...model.parameters.keys()][0]!.replace(/\.weight$/, "");
   const batches = [stackExamples(ROWS.slice(0, 5)), stackExamples(ROWS.slice(5, 10)), stackExamples(ROWS.slice(10))];
   const [found] = await layersOf(model, batches, { wanted: [first], components: 4, signal });
   model.free();
@@ -130,8 +130,7 @@ test("an adapter begins as the base, its file reads back with its ranks, and a r
   const base = await llama();
   const plain = await Model.load(gpu, base, { freeze: () => true });
   const before = await logitsOf(gpu, plain, BATCH);
-  const wanted = plain.specs.filter(({ linear }) => linear).map(({ name }) => name.replace(/\.weight$/, ""));
-  const inner = wanted.filter((module) => module.includes("layers."));
+  const inner = [...plain.parameters.keys()].flatMap((name) => /^(.*layers\..*_proj)\.weight$/.exec(name)?.[1] ?? []);
   const layers = await layersOf(plain, [BATCH], { wanted: inner, components: 4, signal });
   plain.free();
   const init = bindDefaults(method);
