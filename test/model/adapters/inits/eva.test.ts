@@ -70,10 +70,10 @@ test("without redistribution all ranks are equal; whitening divides by the root 
 });
 
 const NET = { model_type: "mlp", input_size: 4, hidden_sizes: [6, 5], num_labels: 3 };
-const ROWS = Array.from({ length: 11 }, (_, i): Example => {
-  const x = normals(i, 4).map((v, at) => v * (at + 1) + 2);
-  return { form: "example", x, shape: [4], label: i % 3, extra: {}, group: 0, place: `${i}` } as Example;
-});
+const POINTS = Array.from({ length: 11 }, (_, i) => normals(i, 4).map((v, at) => v * (at + 1) + 2));
+const ROWS = POINTS.map(
+  (x, i) => ({ form: "example", x, shape: [4], label: i % 3, extra: {}, group: 0, place: `${i}` }) as Example,
+);
 
 test("components of what a layer reads are those of all rows together, about their mean", async () => {
   const model = await Model.fresh(gpu, NET, "net", { seed: 1, freeze: () => true });
@@ -81,8 +81,8 @@ test("components of what a layer reads are those of all rows together, about the
   const batches = [stackExamples(ROWS.slice(0, 5)), stackExamples(ROWS.slice(5, 10)), stackExamples(ROWS.slice(10))];
   const [found] = await layersOf(model, batches, { wanted: [first], components: 4, signal });
   model.free();
-  const centred = ROWS.flatMap(({ x }) =>
-    [...x].map((v, at) => v - ROWS.reduce((sum, row) => sum + row.x[at]!, 0) / ROWS.length),
+  const centred = POINTS.flatMap((x) =>
+    [...x].map((v, at) => v - POINTS.reduce((sum, row) => sum + row[at]!, 0) / POINTS.length),
   );
   const known = svd(centred, ROWS.length, 4);
   expect(found!.total).toBeCloseTo(
