@@ -50,7 +50,7 @@ export const measuringData =
     if (ranks.length === 0)
       throw new UserError(
         `--adapter-init ${method.name}: what the layers read does not vary over these rows`,
-        "give more rows of --data whose loss counts",
+        "give more rows whose loss counts",
       );
     const dropped = wanted.length - ranks.length;
     info(
