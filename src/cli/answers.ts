@@ -43,8 +43,8 @@ export async function answer(definition: AnyDefinition, argv: readonly string[])
 
 /**
  * The kinds that `--list` shows: those that `--method` and other options choose from, the sub-commands' too, as far as
- * their files are in the script's own room (optimizers are listed by `train`); all of them where none is. Types of
- * adapters are in no script's room: `train` and `adapt` list them.
+ * their files are in the script's own room (optimizers are listed by `train`); all of them where none is. What adapters
+ * are and how they begin is in no script's room: `train` and `adapt` list it.
  */
 function listedSources({ name, script: parent, methods, options, commands }: AnyDefinition): MethodSource[] {
   const room = parent?.name ?? name;
@@ -53,7 +53,7 @@ function listedSources({ name, script: parent, methods, options, commands }: Any
     typeof each.methods === "string" ? [each.methods] : [],
   );
   const kinds = [...below, ...tables.flatMap((table) => Object.values(table)).flatMap(({ kind }) => kind ?? [])];
-  const isOwn = (kind: Kind) => roomOf(kind) === room || (kind === "adapter" && ["train", "adapt"].includes(room));
+  const isOwn = (kind: Kind) => roomOf(kind) === room || (roomOf(kind) === "model" && ["train", "adapt"].includes(room));
   const own = kinds.filter(isOwn);
   const listed = methods === undefined ? [] : [methods];
   return [...new Set<MethodSource>([...listed, ...(listed.length + own.length > 0 ? own : kinds)])];

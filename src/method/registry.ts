@@ -46,6 +46,7 @@ const NOUNS: Partial<Record<Kind, string>> = {
   post: "post step",
   adapt: "method",
   continual: "method",
+  "adapter-init": "adapter init",
 };
 
 /** What messages call one method of a kind: "method", "optimizer". */
