@@ -53,7 +53,8 @@ function listedSources({ name, script: parent, methods, options, commands }: Any
     typeof each.methods === "string" ? [each.methods] : [],
   );
   const kinds = [...below, ...tables.flatMap((table) => Object.values(table)).flatMap(({ kind }) => kind ?? [])];
-  const isOwn = (kind: Kind) => roomOf(kind) === room || (roomOf(kind) === "model" && ["train", "adapt"].includes(room));
+  const isOwn = (kind: Kind) =>
+    roomOf(kind) === room || (roomOf(kind) === "model" && ["train", "adapt"].includes(room));
   const own = kinds.filter(isOwn);
   const listed = methods === undefined ? [] : [methods];
   return [...new Set<MethodSource>([...listed, ...(listed.length + own.length > 0 ? own : kinds)])];
