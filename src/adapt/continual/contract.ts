@@ -136,6 +136,8 @@ export interface StageWork {
   readonly mix?: Mix | undefined;
   /** Weight of the labels' cross-entropy on the new rows and those mixed in; 1 when left out. */
   readonly labels?: number;
+  /** Outputs of a classifier that take part in the stage's training; those of the scenario when left out. */
+  readonly classes?: readonly number[];
   /** Terms on the same rows. */
   readonly terms?: readonly Term[];
   /** Further passes. */
