@@ -133,6 +133,8 @@ export interface Mix {
 
 /** What a method changes of one stage. */
 export interface StageWork {
+  /** The stage makes no step: what it learns is up to `learned`. */
+  readonly still?: true;
   readonly mix?: Mix | undefined;
   /** Weight of the labels' cross-entropy on the new rows and those mixed in; 1 when left out. */
   readonly labels?: number;

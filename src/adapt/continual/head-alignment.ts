@@ -17,19 +17,13 @@ import { crossEntropy } from "../../tensor/ops/cross-entropy.ts";
 import { add, addScalar, div, sqrt, square } from "../../tensor/ops/elementwise.ts";
 import { linear } from "../../tensor/ops/linear.ts";
 import { dot, rowSum } from "../../tensor/ops/reduce.ts";
-import type { Parameter } from "../../tensor/parameter.ts";
 import type { Program } from "../../tensor/program.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import { type ClassGaussian, samplesOf } from "./class-gaussians.ts";
+import type { Head } from "./last-layer.ts";
 
 /** Samples of a step. */
 export const BATCH = 256;
-
-/** The last layer of a classifier: W (classes, C), b (classes). */
-export interface Head {
-  readonly weight: Parameter;
-  readonly bias: Parameter | undefined;
-}
 
 export interface Alignment {
   readonly epochs: number;

@@ -89,7 +89,8 @@ export async function setUpStage(run: StreamRun, stage: Stage): Promise<StageTra
   const order = opened.opened.order;
   const source = stageSource({ name: stage.name, rows: read.rows, fresh, order, mix, ...(parts ? { parts } : {}) });
   const perEpoch = Math.ceil(source.batchesPerEpoch / options.accumulate);
-  const steps = options.steps ?? Math.max(1, Math.round((options.epochs ?? 1) * perEpoch));
+  const asked = options.steps ?? Math.max(1, Math.round((options.epochs ?? 1) * perEpoch));
+  const steps = work.still ? 0 : asked;
   const setup = {
     model,
     views: work.classes

@@ -6,44 +6,13 @@
  * each. Gaussians are of the features at the end of their own task, and not measured again. SLCA++'s symmetric
  * cross-entropy is not part of it; its backbone of LoRA is `--adapter lora`, where the head is trained beside it.
  */
-import { UserError } from "../../../errors.ts";
-import type { Model } from "../../../model/model.ts";
 import { matrixOf } from "../../../run/fisher/unit-products.ts";
 import { UnitScales } from "../../../run/training/rules/unit-scales.ts";
 import { ClassGaussians } from "../../continual/class-gaussians.ts";
-import { continualMethod, type Stream } from "../../continual/contract.ts";
-import { headOf } from "../../continual/head.ts";
-import { fitHead, type Head } from "../../continual/head-alignment.ts";
-import { askRows } from "../../continual/outputs.ts";
+import { continualMethod } from "../../continual/contract.ts";
+import { fitHead } from "../../continual/head-alignment.ts";
+import { lastLayer } from "../../continual/last-layer.ts";
 import { classesOf } from "../../continual/teacher.ts";
-
-/** The last layer. Throws UserError where none is trained. */
-function lastLayer(model: Model): Head {
-  const weight = headOf(model, "slca");
-  const name = weight.name.replace(/weight$/, "bias");
-  const bias = model.trainable().find((parameter) => parameter.name === name) ?? model.parameters.get(name);
-  return { weight, bias };
-}
-
-/** Throws UserError where the head is more than its last layer: samples stand for what that layer reads. */
-async function expectLinear(stream: Stream<unknown>, { weight, bias }: Head): Promise<void> {
-  const { model, rows, gpu } = stream;
-  const first = rows.of([0]).slice(0, 1);
-  const [[x], [logits]] = [await askRows(stream, first, "features"), await askRows(stream, first, "logits")];
-  const w = await gpu.readFloats(weight.buffer, weight.size);
-  const b = bias && (await gpu.readFloats(bias.buffer, bias.size));
-  const width = weight.shape[1]!;
-  const off = logits!.map((logit, k) => {
-    const own = w.subarray(k * width, (k + 1) * width).reduce((sum, value, i) => sum + value * (x![i] ?? 0), 0);
-    return Math.abs(logit - own - (b?.[k] ?? 0));
-  });
-  const largest = logits!.reduce((most, logit) => Math.max(most, Math.abs(logit)), 1e-3);
-  if (width === model.sizes.width && off.every((distance) => distance < 1e-2 * largest)) return;
-  throw new UserError(
-    `slca aligns a head of one layer, and that of this model does more to its features than ${weight.name}`,
-    "take er or icarl, which leave the head to the training",
-  );
-}
 
 export const method = continualMethod({
   name: "slca",
@@ -74,8 +43,7 @@ export const method = continualMethod({
   },
   async begin(stream) {
     const { gpu, model, tasks, values, seed, signal, dry } = stream;
-    const head = lastLayer(model);
-    if (!dry) await expectLinear(stream, head);
+    const head = await lastLayer(stream, "slca");
     const slow = model.trainable().filter((parameter) => parameter !== head.weight && parameter !== head.bias);
     const gaussians = new ClassGaussians(stream);
     return {
