@@ -51,12 +51,15 @@ export function samplesOf(
   const width = mean.length;
   const noise = keyedNormals(count * width, 1, seed, name);
   const samples = new Float32Array(count * width);
-  for (let at = 0; at < samples.length; at += width)
-    for (let i = 0; i < width; i++) {
+  // Row by row of L, which stays in the cache for all samples.
+  for (let i = 0; i < width; i++) {
+    const row = factor.subarray(i * width, i * width + i + 1);
+    for (let at = 0; at < samples.length; at += width) {
       let value = shrink * mean[i]!;
-      for (let j = 0; j <= i; j++) value += factor[i * width + j]! * noise[at + j]!;
+      for (let j = 0; j <= i; j++) value += row[j]! * noise[at + j]!;
       samples[at + i] = value;
     }
+  }
   return samples;
 }
 
