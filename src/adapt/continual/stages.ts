@@ -128,7 +128,7 @@ function onlyClasses(classes: readonly number[], outputs: number, smoothing = 0)
   if (smoothing > 0)
     throw new UserError(
       "--smoothing gives some probability to every class, and the method learns a task by some of them",
-      "leave --smoothing out",
+      "leave it out",
     );
   return new Views(outputs, () => classes);
 }
