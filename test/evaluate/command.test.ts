@@ -34,7 +34,8 @@ async function measure(...argv: string[]): Promise<(metric: string, group?: stri
 
 /** All metrics of language models but those that read rows in another way. */
 const NAMES = (await loadMethods("metric"))
-  .filter(({ task, needs = [] }) => task !== "classifier" && ![needs].flat().includes("choice"))
+  .filter(({ task }) => task !== "classifier")
+  .filter(({ needs = [] }) => ![needs].flat().some((need) => need === "choice" || need === "pair"))
   .map(({ name }) => name);
 
 beforeAll(async () => {
