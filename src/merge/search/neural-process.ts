@@ -18,7 +18,7 @@ const HEADS = 4;
 const WIDTH = 16;
 /** Times that what the heads miss is added to the values. */
 const ROUNDS = 2;
-/** Parameters of a head beside its lengths: the logit of no point, the pull of high values, the log share of a round. */
+/** Parameters of a head beside its lengths: logit of no point, pull of high values, logarithm of a round's share. */
 const TERMS = 3;
 /** Features of a head: attended value, attended square, logarithm of the mass of the points near by. */
 const PER_HEAD = 3;
