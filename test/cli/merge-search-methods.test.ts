@@ -1,6 +1,6 @@
 /** Every search by the command line: trials, the result, and that its recipes make the same models again. */
 import { expect, test } from "bun:test";
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { searchLab } from "./search-lab.ts";
 
 const { at, script } = searchLab();
@@ -30,6 +30,21 @@ test("bo fits what it has seen", async () => {
   const { found, trials } = await searched(`${TASKS} ${ONE} --search bo --budget 8 -o bo/`, "bo");
   expect(trials.length).toBe(8);
   expect(found.best.scores.loss).toBeLessThanOrEqual(trials[0].scores.loss);
+}, 60_000);
+
+test("nap trains, says so, and asks for the same points again", async () => {
+  const args = `${TASKS} ${ONE} --search nap --budget 6 --training-steps 20`;
+  const { found, trials } = await searched(`${args} -o nap/`, "nap");
+  expect(trials.length).toBe(6);
+  expect(found.best.scores.loss).toBeLessThanOrEqual(trials[0].scores.loss);
+  const lines = readFileSync(at("nap.jsonl"), "utf8").trim().split("\n");
+  writeFileSync(at("nap-part.jsonl"), `${lines.slice(0, 5).join("\n")}\n`);
+  const again = await script("merge", `${args} --trials nap-part.jsonl -o nap-again/`);
+  expect(again.code, again.text).toBe(0);
+  expect(again.text).toContain("20 steps in");
+  const resumed = readFileSync(at("nap-part.jsonl"), "utf8").trim().split("\n");
+  const points = (all: readonly string[]) => all.slice(1).map((line) => JSON.parse(line).point);
+  expect(points(resumed)).toEqual(points(lines));
 }, 60_000);
 
 test("nsga leaves the recipes of its front", async () => {

@@ -193,6 +193,7 @@ async function tryAll(
     objectives: pareto ? objectives.map(({ name }) => name) : ["sum"],
     models: space.models,
     values: search.values,
+    note: (line) => context.info(line),
     ...(needs.includes("gpu") && { gpu }),
     ...(needs.includes("token-losses") && { tokenLosses: await tokenLosses(setup, prepared.models) }),
   });

@@ -43,6 +43,8 @@ export interface SearchSetup<O extends Options = Options> {
   /** Models that the recipe merges, the base not counted. */
   readonly models: number;
   readonly values: Values<O>;
+  /** Hears a line about work that takes seconds before a trial. */
+  readonly note?: (line: string) => void;
   /** For searches that need it. */
   readonly gpu?: Gpu;
   /**

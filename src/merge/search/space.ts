@@ -82,6 +82,12 @@ export const pointAt = (space: Space, places: readonly number[]): GeneValues =>
 export const placesOf = (space: Space, values: GeneValues): number[] =>
   space.map((gene, i) => placeOf(gene, values[i]!));
 
+/** Coordinates for a kernel: a place per number, a coordinate per value of a choice. */
+export const coordinatesOf = (space: Space, values: GeneValues): number[] =>
+  space.flatMap((gene, i) =>
+    gene.kind === "choice" ? gene.choices.map((c) => (c === values[i] ? 1 : 0)) : [placeOf(gene, values[i]!)],
+  );
+
 /** Whether a point is of a space: so many values, each one that its gene can take. */
 export function isIn(space: Space, values: GeneValues): boolean {
   return (

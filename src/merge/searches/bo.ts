@@ -11,7 +11,7 @@ import { mirrored } from "../search/cma.ts";
 import { defineSearch, type Scored } from "../search/contract.ts";
 import { evened } from "../search/even-scores.ts";
 import { fit, type Hyper, logImprovement, predict } from "../search/gaussian-process.ts";
-import { defaults, type GeneValues, placeOf, placesOf, pointAt, type Space } from "../search/space.ts";
+import { coordinatesOf, defaults, type GeneValues, placesOf, pointAt } from "../search/space.ts";
 
 /** Rounds in which the best candidate is moved a little, and moves per round. */
 const ROUNDS = [0.1, 0.03, 0.01, 0.003];
@@ -19,12 +19,6 @@ const MOVES = 40;
 
 /** Points up to which the kernel is fitted anew at every step; later once per twentieth more. */
 const EVERY_STEP = 40;
-
-/** Coordinates for the kernel: a place per number, a coordinate per value of a choice. */
-const features = (space: Space, values: GeneValues): number[] =>
-  space.flatMap((gene, i) =>
-    gene.kind === "choice" ? gene.choices.map((c) => (c === values[i] ? 1 : 0)) : [placeOf(gene, values[i]!)],
-  );
 
 export const method = defineSearch({
   name: "bo",
@@ -48,14 +42,14 @@ export const method = defineSearch({
     /** The point of the largest expected improvement; among equal points the first. */
     const proposed = (): GeneValues => {
       const random = new Random(seed, "bo", trials.length);
-      const points = trials.map(({ point }) => features(space, point.values));
+      const points = trials.map(({ point }) => coordinatesOf(space, point.values));
       const scores = evened(trials.map((trial) => trial.scores[0]!));
       const stale = !kernel || points.length <= EVERY_STEP || points.length >= kernel.points * 1.05;
       const process = fit(points, scores, { seed, start: kernel?.hyper, fixed: !stale });
       if (stale) kernel = { hyper: process.hyper, points: points.length };
       const best = Math.max(...scores);
       const worth = (places: readonly number[]) =>
-        logImprovement(predict(process, features(space, pointAt(space, places))), best);
+        logImprovement(predict(process, coordinatesOf(space, pointAt(space, places))), best);
       const seen = new Set(trials.map(({ point }) => JSON.stringify(point.values)));
       let top: { places: number[]; worth: number } | undefined;
       const consider = (places: number[]): void => {
