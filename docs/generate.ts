@@ -63,7 +63,7 @@ async function methodsTable(kind: string): Promise<string> {
   return ["| name | what it does | source |", "|---|---|---|", ...lines].join("\n");
 }
 
-const TABLE = /(<!-- methods of ([a-z]+) -->)[\s\S]*?(<!-- end of methods -->)/g;
+const TABLE = /(<!-- methods of ([a-z-]+) -->)[\s\S]*?(<!-- end of methods -->)/g;
 
 /** A page's text with its tables brought up to date. Throws for a table of no known kind. */
 export async function withTables(text: string): Promise<string> {

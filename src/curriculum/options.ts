@@ -87,6 +87,7 @@ export const SHORT_RUNS = {
   lora_dropout: TRAINED.lora_dropout,
   rslora: TRAINED.rslora,
   dora: TRAINED.dora,
+  adapter_init: TRAINED.adapter_init,
   lora_continue: TRAINED.lora_continue,
   ...TASK_LOSS,
 } as const satisfies Options;

@@ -17,6 +17,7 @@ export const FOLDERS = {
   attack: ["evaluate/methods/attacks"],
   probe: ["evaluate/methods/probes"],
   adapter: ["model/adapters/methods"],
+  "adapter-init": ["model/adapters/inits"],
   optimizer: ["train/methods/optimizers"],
   schedule: ["train/methods/schedules"],
   task: ["data/tasks"],

@@ -45,6 +45,7 @@ const NOUNS: Partial<Record<Kind, string>> = {
   curriculum: "method",
   post: "post step",
   adapt: "method",
+  "adapter-init": "adapter init",
 };
 
 /** What messages call one method of a kind: "method", "optimizer". */

@@ -16,7 +16,9 @@ import type { OutputPlan } from "../checkpoint/write/shards.ts";
 import { UserError } from "../errors.ts";
 import type { JsonObject } from "../json.ts";
 import type { Parameter } from "../tensor/parameter.ts";
+import type { AdapterTensor } from "./adapters/live-adapter.ts";
 import { LoraAdapter, type LoraEntry } from "./adapters/lora/lora.ts";
+import { joinedValues } from "./adapters/lora/taken-out.ts";
 import { type Folded, foldDora } from "./fold-dora.ts";
 import type { Model } from "./model.ts";
 
@@ -56,7 +58,7 @@ async function partsOf(
   { metadata, alpha, fold }: { metadata: ModelMetadata; alpha: number; fold: ((folded: Folded) => void) | undefined },
 ): Promise<Part[]> {
   const name = placeOf(module, entry, metadata);
-  const { a, b, kind, scale, magnitude } = entry;
+  const { a, b, kind, scale, magnitude, files, frozen } = entry;
   const info = (letter: string, shape: readonly number[]): TensorInfo => {
     const bytes = 4 * shape.reduce((all, side) => all * side, 1);
     return { name: `${name}.lora_${letter}`, dtype: "F32", shape, bytes };
@@ -68,6 +70,15 @@ async function partsOf(
     const rows = scaled.length / rank;
     return paired(scaled, rows / heads, (rows / heads) * rank);
   };
+  if (frozen) {
+    const [left, right] = files as [AdapterTensor, AdapterTensor];
+    const rank = left.shape[0]!;
+    const both = (tensor: AdapterTensor) => joinedValues(model.gpu, tensor.parameter, tensor.joined!);
+    return [
+      { info: info("a", left.shape), values: () => both(left) },
+      { info: info("b", right.shape), values: async () => given(await both(right), rank, (scale * rank) / alpha) },
+    ];
+  }
   if (magnitude === undefined || fold === undefined) {
     const rank = kind === "embedding" ? a.shape[1]! : a.shape.at(-2)!;
     return [

@@ -14,6 +14,7 @@ import type { Parameter } from "../tensor/parameter.ts";
 import { sizeOf } from "../tensor/tensor.ts";
 import type { AdapterTensor } from "./adapters/live-adapter.ts";
 import { turn } from "./adapters/lora/factor-files.ts";
+import { joinedValues } from "./adapters/lora/taken-out.ts";
 import { type GgufAdapter, ggufAdapter } from "./gguf-adapter.ts";
 import type { Model } from "./model.ts";
 
@@ -38,7 +39,7 @@ export function savingTo(target: string, options: SaveOptions): SaveOptions {
 
 /** A tensor of the file: a part of a parameter, or what is carried through. */
 type Saved = { readonly info: TensorInfo } & (
-  | { readonly parameter: Parameter; readonly start: number; readonly turned?: AdapterTensor["turned"] }
+  | ({ readonly parameter: Parameter; readonly start: number } & Pick<AdapterTensor, "turned" | "joined">)
   | { readonly entry: TensorEntry }
 );
 
@@ -50,9 +51,10 @@ function savedTensors(model: Model, dtype: SaveOptions["dtype"]): Saved[] {
     return { info: { name, dtype: as, shape, bytes: sizeOf(shape) * DTYPE_BYTES[as] }, parameter, start };
   };
   if (model.adapter)
-    return model.adapter.stored().map(({ name, shape, parameter, start, turned }) => ({
+    return model.adapter.stored().map(({ name, shape, parameter, start, turned, joined }) => ({
       ...saved(name, shape, "F32", parameter, start),
       ...(turned ? { turned } : {}),
+      ...(joined ? { joined } : {}),
     }));
   const own = model.stored.map(({ name, shape, dtype: stored, parameter, start }) =>
     saved(name, shape, stored, parameter, start),
@@ -132,7 +134,7 @@ export async function prepareSave(model: Model, target: string, options: SaveOpt
 
 /**
  * Writes to "-", a file or a folder (see checkpoint/write.ts), or on with a writer. Host memory: a piece of 16 MiB, or
- * a tensor that an adapter holds turned. Gives the bytes written.
+ * a tensor that an adapter holds turned or in two parts. Gives the bytes written.
  */
 export async function saveModel(model: Model, target: string | Writer, options: SaveOptions): Promise<number> {
   if (typeof target === "string" && isGgufAdapter(model, target)) return saveGgufAdapter(model, target, options);
@@ -165,12 +167,13 @@ async function saveGgufAdapter(model: Model, target: string, options: SaveOption
 
 type OwnTensor = Extract<Saved, { parameter: Parameter }>;
 
-/** The bytes of a tensor of the model, a piece at a time; one that is held turned at once. */
+/** The bytes of a tensor of the model, a piece at a time; one that is held turned, or in two parts, at once. */
 async function* parameterPieces(
   model: Model,
-  { info, parameter, start, turned }: OwnTensor,
+  { info, parameter, start, turned, joined }: OwnTensor,
 ): AsyncGenerator<Uint8Array> {
   const count = sizeOf(info.shape);
+  if (joined) return yield encodeFloats(await joinedValues(model.gpu, parameter, joined), info.dtype);
   if (turned) {
     const held = decodeFloats(await readPart(model, parameter, start, count, "F32"), "F32");
     return yield encodeFloats(turn(held, turned), info.dtype);

@@ -23,6 +23,7 @@ const LAW_TESTS: Partial<Record<Kind, string>> = {
   attack: "test/laws",
   probe: "test/laws",
   adapter: "test/model/adapters",
+  "adapter-init": "test/model/adapters",
   optimizer: "test/laws",
   schedule: "test/laws",
   curriculum: "test/curriculum",

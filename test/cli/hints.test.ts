@@ -36,6 +36,7 @@ const SILENT: Readonly<Record<string, readonly string[]>> = {
   "src/run/measuring/mixed-model.ts": ["merge"], // a search measures its merges alone
   "src/model/expect-buffers.ts": ["evaluate", "sample", "merge"], // nothing is trained
   "src/model/adapters/lora/lora.ts": ["evaluate", "sample", "merge"], // they make no adapter
+  "src/model/adapters/lora/taken-out.ts": ["evaluate", "sample", "merge"],
   "src/run/measuring/metric-checks.ts": ["merge"], // a search refuses metrics of gold models itself, and offloads nothing
   "src/run/generating/prompts.ts": ["train", "distill", "unlearn", "curriculum", "adapt"],
   "src/run/batch-programs.ts": ["curriculum", "evaluate", "merge", "sample", "unlearn"], // they pack nothing

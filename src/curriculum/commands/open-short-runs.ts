@@ -50,6 +50,7 @@ export async function openShortRuns(
     model: context.args[0] ?? (options.init === undefined ? "-" : undefined),
     init: options.init,
     adapterType: context.picks.adapter[0],
+    adapterInit: context.picks.adapter_init[0],
     seed,
     warn,
   });

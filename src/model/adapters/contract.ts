@@ -8,8 +8,10 @@ import type { Gpu } from "../../gpu/gpu.ts";
 import type { Bound } from "../../method/bind.ts";
 import type { Options, Values } from "../../method/options.ts";
 import type { MethodInfo } from "../../method/registry.ts";
+import type { HostMatrix } from "../../tensor/linear-algebra/leading-svd.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
 import type { ModelSizes, ParameterSpec } from "../architecture.ts";
+import type { AdapterInit } from "./adapter-init.ts";
 import type { LiveAdapter } from "./live-adapter.ts";
 
 /** The model under an adapter. */
@@ -30,6 +32,10 @@ export interface Making {
   /** As `targetModules` reads them; the type's own choice when left out. */
   readonly targets?: readonly string[] | undefined;
   readonly seed: number;
+  /** How a LoRA adapter begins; with A drawn and B zero when left out. */
+  readonly init?: Bound<AdapterInit> | undefined;
+  /** A of every layer that is adapted, where that is of what layers read. */
+  readonly planned?: ReadonlyMap<string, HostMatrix> | undefined;
   /** Written as `base_model_name_or_path`. */
   readonly base?: string | undefined;
   readonly warn: (message: string) => void;

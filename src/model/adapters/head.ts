@@ -2,10 +2,10 @@
  * The head of a classifier beside an adapter: trained and saved whole, as PEFT does it with `modules_to_save`, since a
  * head is new where a classifier is made of a pretrained encoder.
  */
-import { decodeFloats } from "../../checkpoint/decode.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import { Parameter } from "../../tensor/parameter.ts";
 import type { Json } from "../architecture.ts";
+import { heldValues } from "./held-values.ts";
 import type { LiveAdapter } from "./live-adapter.ts";
 
 const PREFIX = "base_model.model.";
@@ -27,15 +27,10 @@ export async function withHead(
   for (const [name, parameter] of parameters) {
     if (!isOfHead(name, modules)) continue;
     const copy = new Parameter(gpu, PREFIX + name, parameter.shape);
-    if (!gpu.dry) copy.write(await valuesOf(gpu, parameter));
+    if (!gpu.dry) copy.write(await heldValues(gpu, parameter));
     whole.set(name, copy);
   }
   const config = { ...(JSON.parse(adapter.config) as Json), modules_to_save: modules };
   if (hasHead) Object.assign(config, { task_type: "SEQ_CLS" });
   return adapter.withWhole(whole, `${JSON.stringify(config, null, 2)}\n`);
 }
-
-const valuesOf = (gpu: Gpu, { buffer, bytes, dtype }: Parameter): Promise<Float32Array> =>
-  gpu.read(buffer, 0, Math.ceil(bytes / 4) * 4, (view) =>
-    decodeFloats(view.slice(0, bytes), dtype === "bf16" ? "BF16" : "F32"),
-  );

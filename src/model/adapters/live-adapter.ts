@@ -15,6 +15,8 @@ export interface AdapterTensor {
   readonly start: number;
   /** Held as a matrix of so many rows and columns, of which the file has the columns as rows. */
   readonly turned?: readonly [rows: number, columns: number];
+  /** A second parameter of the same tensor: more rows, or as many columns beside those of the first. */
+  readonly joined?: { readonly parameter: Parameter; readonly by: "rows" | "columns" };
 }
 
 /** The place of an adapter's part in a recording. */

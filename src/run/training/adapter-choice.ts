@@ -2,6 +2,7 @@
 import { UserError } from "../../errors.ts";
 import { type Bound, bind } from "../../method/bind.ts";
 import { loadMethod } from "../../method/registry.ts";
+import type { AdapterInit } from "../../model/adapters/adapter-init.ts";
 import type { AdapterChoice, AdapterType } from "../../model/adapters/contract.ts";
 import { splitTargets } from "../../model/adapters/targets.ts";
 
@@ -54,17 +55,18 @@ const loraValues = ({ lora_rank, lora_alpha, lora_dropout, rslora, dora }: Adapt
 /** The adapter that options ask for, on a base of this name; undefined where there is none. */
 export async function adapterChoice(
   options: AdapterOptions & { readonly seed: number },
-  picked: Bound<AdapterType> | undefined,
+  picked: { readonly type: Bound<AdapterType> | undefined; readonly init: Bound<AdapterInit> | undefined },
   base: string,
 ): Promise<AdapterChoice | undefined> {
   if (!trainsAdapter(options)) return undefined;
   const { seed, lora_targets, adapter_targets } = options;
-  const type = picked ?? bind(await loadMethod("adapter", "lora"), {});
+  const type = picked.type ?? bind(await loadMethod("adapter", "lora"), {});
   const targets = adapter_targets ?? lora_targets;
   const isLora = type.method.peftType === "LORA";
   return {
     type: isLora ? bind(type.method, loraValues(options)) : type,
     ...(targets ? { targets: splitTargets(targets) } : {}),
+    ...(picked.init ? { init: picked.init } : {}),
     ...{ seed, base },
   };
 }

@@ -13,6 +13,7 @@ import { checkSave, prepareSave, type SaveOptions, savingTo } from "../../model/
 import type { Parameter } from "../../tensor/parameter.ts";
 import { humanBytes } from "../../text/format.ts";
 import { hostMemory, hostMemoryText } from "../host-memory.ts";
+import { measuringData } from "./adapter-inputs.ts";
 import type { MemoryReport } from "./memory-report.ts";
 import type { OpenedRun, ReadRun } from "./open-run.ts";
 import { refuseUnmatched } from "./option-checks.ts";
@@ -66,7 +67,7 @@ export async function buildRun<B, D extends TrainingData<B>>(
   const { options, seed } = context;
   const { opened, start, saved, choices, ruleFiles } = run;
   const gpu = await openGpu({ device: context.device, profile: options.profile, dry: context.dryRun });
-  const model = await start.load(gpu);
+  const model = await start.load(gpu, measuringData(context, opened));
   refuseUnmatched(options, [...model.parameters.keys()], start.ref);
   await chooseTrained(context, technique, run, { ...opened, gpu, model }, data);
   if (model.trainable().length === 0) throw new UserError("every weight is frozen", "change --freeze or --train-only");

@@ -78,6 +78,7 @@ export async function openRun<B, D extends TrainingData<B>>(
     classes: technique.classes,
     init: options.init,
     adapterType: context.picks.adapter[0],
+    adapterInit: context.picks.adapter_init[0],
     neverNew: !Object.hasOwn(options, "init"),
     train_only: options.train_only ?? (typeof trains === "function" ? undefined : trains),
     seed,

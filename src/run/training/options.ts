@@ -122,6 +122,12 @@ export const TRAINED = {
   },
   rslora: { type: "boolean", default: false, ...OF_LORA, help: "scale alpha / sqrt(rank)" },
   dora: { type: "boolean", default: false, ...OF_LORA, help: "DoRA: learn the length of every row" },
+  adapter_init: {
+    type: "string",
+    kind: "adapter-init",
+    ...OF_LORA,
+    help: "what a new LoRA adapter begins with; A drawn and B zero when left out",
+  },
   lora_continue: { type: "boolean", default: false, help: "continue to train the adapter of base+adapter" },
 } as const satisfies Options;
 

@@ -8,6 +8,7 @@ import { open, openPlain, splitAdapter } from "../../checkpoint/open.ts";
 import { UserError } from "../../errors.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import type { Bound } from "../../method/bind.ts";
+import type { AdapterInit, InputInit } from "../../model/adapters/adapter-init.ts";
 import type { AdapterType } from "../../model/adapters/contract.ts";
 import { fromFile } from "../../model/adapters/from-file.ts";
 import type { Json } from "../../model/architecture.ts";
@@ -20,6 +21,7 @@ import { textPart } from "../../model/multimodal.ts";
 import { withNewHead } from "../../model/new-head.ts";
 import { quote } from "../../text/quote.ts";
 import { type AdapterOptions, adapterChoice, adapterFlag, refuseTwoAdapters, trainsAdapter } from "./adapter-choice.ts";
+import type { MeasureInputs } from "./adapter-inputs.ts";
 
 export interface StartOptions extends AdapterOptions {
   /** Reference of the model; undefined with `init`. */
@@ -35,6 +37,8 @@ export interface StartOptions extends AdapterOptions {
   readonly train_only?: readonly string[] | undefined;
   /** The method that `adapter` names. */
   readonly adapterType?: Bound<AdapterType> | undefined;
+  /** The method that `adapter_init` names. */
+  readonly adapterInit?: Bound<AdapterInit> | undefined;
   /** Where the model is trained as an embedder. */
   readonly embeds?: Embedding | undefined;
   /** What the model is called in lineage; "model" when left out. */
@@ -62,7 +66,8 @@ export interface Start {
   readonly read: readonly Read[];
   /** What it reads that is no checkpoint. */
   readonly others: LineageEntry["inputs"];
-  load(gpu: Gpu): Promise<Model>;
+  /** `inputs` measures what layers read, for an adapter that begins with it. Throws UserError where that is needed. */
+  load(gpu: Gpu, inputs?: MeasureInputs): Promise<Model>;
   /** The model as it was before any training, frozen and without its adapter. `model` is what `load` gave. */
   original(gpu: Gpu, model: Model): Promise<Model>;
   close(): void;
@@ -106,9 +111,9 @@ export async function start(options: StartOptions): Promise<Start> {
       ...(parts ? [{ checkpoint: parts.adapter, role: "adapter" }] : []),
     ],
     others: [],
-    async load(gpu) {
+    async load(gpu, inputs) {
       // Of an adapter the state holds only its own tensors; of a model everything.
-      if (!resumed) return Model.load(gpu, base, chosen);
+      if (!resumed) return Model.load(gpu, base, await planned(gpu, base, { chosen, inputs, rank: options.lora_rank }));
       return chosen.adapter
         ? Model.load(gpu, base, { ...chosen, adapter: await fromFile(chosen.adapter, resumed) })
         : Model.load(gpu, resumed, { ...chosen, like: base });
@@ -233,6 +238,31 @@ function writtenConfig(
   return `${JSON.stringify(whole, null, 2)}\n`;
 }
 
+/** The options with A of every layer, where the adapter begins with what layers of the base read. */
+async function planned(
+  gpu: Gpu,
+  base: Checkpoint,
+  how: { readonly chosen: ModelOptions; readonly inputs: MeasureInputs | undefined; readonly rank: number | undefined },
+): Promise<ModelOptions> {
+  const { chosen, inputs, rank = 16 } = how;
+  const { adapter } = chosen;
+  if (!adapter?.init || adapter.from || !isOfInputs(adapter.init)) return chosen;
+  const { init, targets } = adapter;
+  if (!inputs)
+    throw new UserError(
+      `--adapter-init ${init.method.name} measures on the rows of --data, which is not done here`,
+      "choose another way to begin, or leave it out",
+    );
+  const model = await Model.load(gpu, base, { ...chosen, adapter: undefined, freeze: () => true, warn: () => {} });
+  try {
+    return { ...chosen, adapter: { ...adapter, planned: await inputs(model, { init, targets, rank }) } };
+  } finally {
+    model.free();
+  }
+}
+
+const isOfInputs = (init: Bound<AdapterInit>): init is Bound<InputInit> => init.method.needs === "inputs";
+
 /** A test of names by glob patterns. */
 export const matcher = (patterns: readonly string[]) => {
   const globs = patterns.map((pattern) => new Bun.Glob(pattern));
@@ -248,7 +278,7 @@ async function modelOptions(options: StartOptions, from: Checkpoint | undefined,
     );
   const frozen = matcher(freeze);
   const trained = train_only.length > 0 ? matcher(train_only) : () => true;
-  const fresh = await adapterChoice(options, options.adapterType, base);
+  const fresh = await adapterChoice(options, { type: options.adapterType, init: options.adapterInit }, base);
   const adapter = fresh && from ? await fromFile(fresh, from) : fresh;
   return {
     ...(dtype ? { dtype } : {}),

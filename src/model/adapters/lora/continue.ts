@@ -17,7 +17,7 @@ import { showShape } from "../../../tensor/tensor.ts";
 import type { Json, ParameterSpec } from "../../architecture.ts";
 import { loadEntry } from "../../load.ts";
 import { adaptable, type Target } from "../targets.ts";
-import { embeddingEntry, expertsEntry, linearEntry, stackEntry } from "./continued-factors.ts";
+import { embeddingEntry, expertsEntry, type FactorReading, linearEntry, stackEntry } from "./continued-factors.ts";
 import { nestingOf } from "./factor-files.ts";
 import { LoraAdapter, type LoraEntry } from "./lora.ts";
 
@@ -42,6 +42,8 @@ interface Options {
   /** Takes the place of the adapter's own. */
   readonly dropout: number | undefined;
   readonly warn: (message: string) => void;
+  /** Whether the second half of every rank is what is taken out of the base. */
+  readonly halved?: boolean;
 }
 
 /**
@@ -52,7 +54,7 @@ export async function continueLora(
   gpu: Gpu,
   base: Base,
   adapter: Checkpoint,
-  { dropout, warn }: Options,
+  { dropout, warn, halved = false }: Options,
 ): Promise<LoraAdapter> {
   const bytes = adapter.files.get("adapter_config.json");
   const config = readAdapterConfig(bytes, adapter.ref);
@@ -65,7 +67,7 @@ export async function continueLora(
       "merge the adapter, then train a new one",
     );
   const reading: Reading = { gpu, base, adapter, config, parts, warn };
-  const entries = entriesOf(reading, dropout ?? config.dropout);
+  const entries = entriesOf(reading, { dropout: dropout ?? config.dropout, halved });
   const sorted = new Map(
     adaptable(base.specs).flatMap(({ module }) => {
       const entry = entries.get(module);
@@ -85,7 +87,10 @@ const isExpert = (specs: readonly ParameterSpec[], tensor: string): boolean =>
   specs.some(({ parts }) => parts?.includes(tensor));
 
 /** The adapter's factors by module. Throws UserError where they do not fit the model. */
-function entriesOf({ gpu, base, adapter, config, parts, warn }: Reading, dropout: number): Map<string, LoraEntry> {
+function entriesOf(
+  { gpu, base, adapter, config, parts, warn }: Reading,
+  how: Pick<FactorReading, "dropout" | "halved">,
+): Map<string, LoraEntry> {
   const targets = adaptable(base.specs);
   const known = new Map(
     targets.flatMap((target) => target.names.map((name, expert) => [name, { target, expert }] as const)),
@@ -93,7 +98,7 @@ function entriesOf({ gpu, base, adapter, config, parts, warn }: Reading, dropout
   const found = (module: string) => known.get(nameInBase(known, module) ?? "");
   const unfit = (module: string) =>
     new UserError(`${adapter.ref} adapts ${module}, which is no linear layer of this model`, "is it the right base?");
-  const reading = { gpu, config, ref: adapter.ref, dropout };
+  const reading = { gpu, config, ref: adapter.ref, ...how };
   const entries = new Map<string, LoraEntry>();
   const byTarget = new Map<Target, Map<number, { module: string; factors: Factors }>>();
   for (const [module, factors] of parts.modules) {

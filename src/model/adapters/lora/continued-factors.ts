@@ -12,6 +12,7 @@ import { showShape } from "../../../tensor/tensor.ts";
 import type { Target } from "../targets.ts";
 import { fileTensors, heldShapes, turn } from "./factor-files.ts";
 import { expectKnown, type LoraEntry } from "./lora.ts";
+import { frozenBeside, halves } from "./taken-out.ts";
 
 /** What is common to all factors of an adapter. */
 export interface FactorReading {
@@ -20,6 +21,8 @@ export interface FactorReading {
   /** Names the adapter in messages. */
   readonly ref: string;
   readonly dropout: number;
+  /** Whether the second half of every rank is what is taken out of the base, and stays frozen. */
+  readonly halved: boolean;
 }
 
 const FOREIGN = "the adapter was trained on another base";
@@ -32,17 +35,17 @@ interface Values {
 }
 
 /** On the GPU, as the model holds them. */
-function entry(
-  { gpu, dropout }: FactorReading,
-  target: Target,
-  { a, b, rank, scale }: Values,
-  nested?: string,
-): LoraEntry {
-  const shapes = heldShapes(target, rank);
+function entry({ gpu, dropout, halved }: FactorReading, target: Target, values: Values, nested?: string): LoraEntry {
+  const parts = halved ? halves(values.a, values.b, values.rank) : { trained: values, frozen: undefined };
+  const shapes = heldShapes(target, parts.trained.rank);
   const made = { a: new Parameter(gpu, ...shapes.a), b: new Parameter(gpu, ...shapes.b) };
-  made.a.write(a);
-  made.b.write(b);
-  return { kind: target.kind, ...made, files: fileTensors(target, made, nested), scale, dropout };
+  const frozen = parts.frozen && frozenBeside(gpu, made);
+  for (const side of ["a", "b"] as const) {
+    made[side].write(parts.trained[side]);
+    if (parts.frozen) frozen![side].write(parts.frozen[side]);
+  }
+  const files = fileTensors(target, { ...made, frozen }, nested);
+  return { kind: target.kind, ...made, frozen, files, scale: values.scale, dropout };
 }
 
 /** Throws UserError unless A is (r, in) and B is (out, r). */

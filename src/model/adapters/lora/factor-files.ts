@@ -7,6 +7,12 @@ import type { Parameter } from "../../../tensor/parameter.ts";
 import type { AdapterTensor } from "../live-adapter.ts";
 import type { Target } from "../targets.ts";
 
+/** A (r, in) and B (out, r), or as `heldShapes` says. */
+export interface Pair {
+  readonly a: Parameter;
+  readonly b: Parameter;
+}
+
 /** Name and shape of A and B as they are held: of experts (E, r, in) and (E, out, r), of embeddings (V, r), (C, r). */
 export function heldShapes(
   { module, kind, into, out, experts }: Target,
@@ -19,10 +25,13 @@ export function heldShapes(
   return { a: [name("A"), [...stack, rank, into]], b: [name("B"), [...stack, out, rank]] };
 }
 
-/** How A and B lie in the file. `nested`: the level of a stack below its module, `.base_layer` or nothing. */
+/**
+ * How A and B, and what is taken out beside them, lie in the file. `nested`: the level of a stack below its module,
+ * `.base_layer` or nothing.
+ */
 export function fileTensors(
   { names, kind, into, out, experts }: Target,
-  { a, b }: { readonly a: Parameter; readonly b: Parameter },
+  { a, b, frozen }: Pair & { readonly frozen?: Pair | undefined },
   nested = "",
 ): AdapterTensor[] {
   const rank = kind === "embedding" ? a.shape[1]! : a.shape.at(-2)!;
@@ -42,6 +51,11 @@ export function fileTensors(
       },
     ];
   }
+  if (frozen)
+    return [
+      { name: a.name, shape: [2 * rank, into], parameter: a, ...whole, joined: { parameter: frozen.a, by: "rows" } },
+      { name: b.name, shape: [out, 2 * rank], parameter: b, ...whole, joined: { parameter: frozen.b, by: "columns" } },
+    ];
   return names.flatMap((name, e) => [
     { name: tensorName(name, "lora_A"), shape: [rank, into], parameter: a, start: e * rank * into },
     { name: tensorName(name, "lora_B"), shape: [out, rank], parameter: b, start: e * out * rank },

@@ -7,10 +7,11 @@
 
 import { tensorName } from "../../../checkpoint/adapter/keys.ts";
 import type { Checkpoint } from "../../../checkpoint/checkpoint.ts";
-import { decodeFloats } from "../../../checkpoint/decode.ts";
 import { UserError } from "../../../errors.ts";
 import type { Gpu } from "../../../gpu/gpu.ts";
 import { keyedNormals, keyedUnits } from "../../../keyed-random.ts";
+import type { Bound } from "../../../method/bind.ts";
+import type { HostMatrix } from "../../../tensor/linear-algebra/leading-svd.ts";
 import { rowNorm, scaleColumns } from "../../../tensor/ops/dora.ts";
 import { dropout } from "../../../tensor/ops/dropout.ts";
 import { add, div, scale as scaled } from "../../../tensor/ops/elementwise.ts";
@@ -19,9 +20,12 @@ import { groupedLinear } from "../../../tensor/ops/moe.ts";
 import { Parameter } from "../../../tensor/parameter.ts";
 import type { Tensor } from "../../../tensor/tensor.ts";
 import type { ParameterSpec } from "../../architecture.ts";
+import type { AdapterInit, WeightInit } from "../adapter-init.ts";
+import { heldValues } from "../held-values.ts";
 import type { AdapterTensor, EmbeddingPlace, ExpertsPlace, LinearPlace, LiveAdapter } from "../live-adapter.ts";
 import { type Target, targetModules, writtenTargets } from "../targets.ts";
-import { fileTensors, heldShapes, nestingOf } from "./factor-files.ts";
+import { fileTensors, heldShapes, nestingOf, type Pair } from "./factor-files.ts";
+import { beginPair, expectBeginnable } from "./taken-out.ts";
 
 export interface LoraOptions {
   readonly rank: number;
@@ -32,6 +36,10 @@ export interface LoraOptions {
   readonly dora?: boolean;
   readonly dropout?: number;
   readonly seed: number;
+  /** With A drawn and B zero when left out. */
+  readonly init?: Bound<AdapterInit>;
+  /** A of every layer that is adapted, where `init` plans it. */
+  readonly planned?: ReadonlyMap<string, HostMatrix>;
   /** An adapter to continue. Its own settings hold then; only `dropout` may replace its own. */
   readonly from?: Checkpoint;
   /** Written as `base_model_name_or_path`. */
@@ -44,6 +52,8 @@ export interface LoraEntry {
   readonly a: Parameter;
   /** (out, r); of experts (E, out, r). */
   readonly b: Parameter;
+  /** A0 and -B0 of what is taken out of the base. */
+  readonly frozen?: Pair | undefined;
   /** A and B as they are saved. */
   readonly files: readonly AdapterTensor[];
   /** (out): the bias c of B, which PEFT calls lora_bias. */
@@ -122,8 +132,8 @@ export class LoraAdapter implements LiveAdapter {
 
   /** What is held on the GPU of it. */
   tensors(): Parameter[] {
-    const factors = [...this.entries.values()].flatMap(({ a, b, bBias, magnitude }) =>
-      [a, b, bBias, magnitude].filter((parameter) => parameter !== undefined),
+    const factors = [...this.entries.values()].flatMap(({ a, b, frozen, bBias, magnitude }) =>
+      [a, b, frozen?.a, frozen?.b, bBias, magnitude].filter((parameter) => parameter !== undefined),
     );
     return [...factors, ...this.whole.values()];
   }
@@ -138,7 +148,7 @@ export class LoraAdapter implements LiveAdapter {
   }
 }
 
-/** W x + s (B A x + c) with bias and residual; with lengths DoRA's. */
+/** W x + s (B A x + c) with bias and residual, without what is taken out of W; with lengths DoRA's. */
 function linearChange(entry: LoraEntry, place: LinearPlace, x: Tensor): Tensor {
   const { rec, module, weight, bias, transposed } = place;
   const { scale } = entry;
@@ -147,7 +157,13 @@ function linearChange(entry: LoraEntry, place: LinearPlace, x: Tensor): Tensor {
   const seen = entry.dropout > 0 ? dropout(rec, x, { p: entry.dropout, key: module }) : x;
   const low = linear(rec, seen, a); // (N, r)
   if (!entry.magnitude) {
-    const y = linear(rec, low, b, { scale, add: place.whole(x) });
+    const whole = place.whole(x);
+    const { frozen } = entry;
+    // What is taken out of the base is a part of the layer, which dropout does not reach.
+    const base = frozen
+      ? linear(rec, linear(rec, x, rec.parameter(frozen.a)), rec.parameter(frozen.b), { scale, add: whole })
+      : whole;
+    const y = linear(rec, low, b, { scale, add: base });
     return entry.bBias ? add(rec, y, scaled(rec, rec.parameter(entry.bBias), scale)) : y;
   }
   // DoRA: every row of W + s B A at its own length, which is a constant on the way back.
@@ -197,9 +213,24 @@ function freshFactors(gpu: Gpu, target: Target, { rank, seed }: LoraOptions): { 
   return { a, b };
 }
 
+/** Rank and strength of a new adapter, and how its file has them. */
+interface Sizes {
+  readonly r: number;
+  readonly alpha: number;
+  readonly rslora: boolean;
+}
+
+const scaleOf = ({ r, alpha, rslora }: Sizes): number => alpha / (rslora ? Math.sqrt(r) : r);
+
+/** Another rank, with an alpha that leaves the scale as it is. */
+const withRank = ({ r: before, alpha, rslora }: Sizes, r: number): Sizes => ({
+  ...{ r, rslora },
+  alpha: alpha * (rslora ? Math.sqrt(r / before) : r / before),
+});
+
 /**
- * A new adapter, drawn as PEFT draws it; DoRA's lengths are those of W's rows. `others` are tensors beside the model's.
- * Throws UserError.
+ * A new adapter, drawn as PEFT draws it, or begun as `init` says; DoRA's lengths are those of W's rows. `others` are
+ * tensors beside the model's. Throws UserError.
  */
 export async function freshLora(
   gpu: Gpu,
@@ -208,53 +239,88 @@ export async function freshLora(
   options: LoraOptions,
   others: readonly string[] = [],
 ): Promise<LoraAdapter> {
-  const { rank, alpha, rslora = false, dora = false, dropout = 0 } = options;
-  const targets = targetModules(specs, options.targets);
-  const transposed = new Set(targets.filter(({ kind }) => kind === "linear").map((target) => target.transposed));
+  const { rank, alpha, rslora = false, dora = false, dropout = 0, init, planned } = options;
+  if (init?.method.needs === "inputs" && !planned) throw new Error(`${init.method.name} without a plan`);
+  // The file holds twice the rank where a pair is taken out.
+  const usual = withRank({ r: rank, alpha, rslora }, init?.method.takesOut ? 2 * rank : rank);
+  const asked = targetModules(specs, options.targets);
+  const transposed = new Set(asked.filter(({ kind }) => kind === "linear").map((target) => target.transposed));
   if (transposed.size > 1)
     throw new UserError("--lora-targets: these modules are stored both (in, out) and (out, in)", "target one kind");
-  for (const target of targets) expectKnown(target, options);
+  for (const target of asked) {
+    expectKnown(target, options);
+    if (init) expectBeginnable(target, init, dora);
+  }
+  const targets = planned ? asked.filter(({ module }) => planned.has(module)) : asked;
   const entries = new Map<string, LoraEntry>();
+  const odd = new Map<string, Sizes>();
   for (const target of targets) {
     const { module, kind, out } = target;
-    const factors = freshFactors(gpu, target, options);
+    const a = planned?.get(module);
+    const sizes = a && a.rows !== rank ? withRank(usual, a.rows) : usual;
+    if (sizes !== usual) odd.set(module, sizes);
+    const factors = freshFactors(gpu, target, { ...options, rank: a?.rows ?? rank });
+    if (a) factors.a.write(Float32Array.from(a.values));
+    const weight = parameters.get(`${module}.weight`)!;
     let magnitude: Parameter | undefined;
     if (dora) {
       magnitude = new Parameter(gpu, tensorName(module, "lora_magnitude_vector"), [out]);
-      if (!gpu.dry) magnitude.write(await rowLengths(gpu, parameters.get(`${module}.weight`)!, target));
+      if (!gpu.dry) magnitude.write(await rowLengths(gpu, weight, target));
     }
-    const scale = alpha / (rslora ? Math.sqrt(rank) : rank);
-    const files = fileTensors(target, factors, nestingOf(target, targets));
-    entries.set(module, { kind, ...factors, files, scale, dropout, ...(magnitude ? { magnitude } : {}) });
+    const scale = scaleOf(sizes);
+    const begins = init && isOfWeight(init) ? { gpu, target, weight, init, rank, scale } : undefined;
+    const frozen = begins && (await beginPair(factors, begins));
+    const files = fileTensors(target, { ...factors, frozen }, nestingOf(target, targets));
+    entries.set(module, { kind, ...factors, frozen, files, scale, dropout, ...(magnitude ? { magnitude } : {}) });
   }
-  const written = writtenTargets(specs, targets, others);
+  const config = freshConfig({ options, usual, odd, targets, selected: writtenTargets(specs, targets, others) });
+  return new LoraAdapter(entries, config);
+}
+
+const isOfWeight = (init: Bound<AdapterInit>): init is Bound<WeightInit> => init.method.needs === "weight";
+
+/** adapter_config.json of a new adapter. `odd`: modules whose rank is not the usual one. */
+function freshConfig({
+  options,
+  usual,
+  odd,
+  targets,
+  selected,
+}: {
+  readonly options: LoraOptions;
+  readonly usual: Sizes;
+  readonly odd: ReadonlyMap<string, Sizes>;
+  readonly targets: readonly Target[];
+  readonly selected: ReturnType<typeof writtenTargets>;
+}): string {
+  const pattern = (key: "r" | "alpha") => Object.fromEntries([...odd].map(([module, sizes]) => [module, sizes[key]]));
   const config = {
+    ...(odd.size > 0 ? { alpha_pattern: pattern("alpha") } : {}),
     base_model_name_or_path: options.base ?? null,
     bias: "none",
-    fan_in_fan_out: transposed.has(true),
+    fan_in_fan_out: targets.some(({ kind, transposed }) => kind === "linear" && transposed),
     inference_mode: true,
     init_lora_weights: true,
-    lora_alpha: alpha,
-    lora_dropout: dropout,
+    lora_alpha: usual.alpha,
+    lora_dropout: options.dropout ?? 0,
     modules_to_save: null,
     peft_type: "LORA",
     // Stacks (E, out, in) are adapted in the order that PEFT has since then.
     ...(targets.some(({ kind, inFirst }) => kind === "stack" && !inFirst) ? { peft_version: "0.19.1" } : {}),
-    r: rank,
-    target_modules: written.modules.length === 0 ? null : written.modules,
-    ...(written.parameters.length === 0 ? {} : { target_parameters: written.parameters }),
+    r: usual.r,
+    ...(odd.size > 0 ? { rank_pattern: pattern("r") } : {}),
+    target_modules: selected.modules.length === 0 ? null : selected.modules,
+    ...(selected.parameters.length === 0 ? {} : { target_parameters: selected.parameters }),
     task_type: "CAUSAL_LM",
-    use_dora: dora,
-    use_rslora: rslora,
+    use_dora: options.dora ?? false,
+    use_rslora: usual.rslora,
   };
-  return new LoraAdapter(entries, `${JSON.stringify(config, null, 2)}\n`);
+  return `${JSON.stringify(config, null, 2)}\n`;
 }
 
 /** Lengths of W's rows (over its inputs), in f64 on the host. */
 async function rowLengths(gpu: Gpu, weight: Parameter, { into, out, transposed }: Target): Promise<Float32Array> {
-  const w = await gpu.read(weight.buffer, 0, weight.bytes, (view) =>
-    decodeFloats(view.slice(0, weight.bytes), weight.dtype === "bf16" ? "BF16" : "F32"),
-  );
+  const w = await heldValues(gpu, weight);
   return Float32Array.from({ length: out }, (_, o) => {
     let square = 0;
     for (let i = 0; i < into; i++) square += w[transposed ? i * out + o : o * into + i]! ** 2;

@@ -19,7 +19,8 @@ export const loraType = (
     const options = { rank, alpha, ...own, ...fixed, ...making } as LoraOptions;
     return freshLora(gpu, model.specs, model.parameters, options, model.others);
   },
-  continued: ({ dropout }: Settings, from, { gpu, model, warn }) => continueLora(gpu, model, from, { dropout, warn }),
+  continued: ({ dropout }: Settings, from, { gpu, model, warn, init }) =>
+    continueLora(gpu, model, from, { dropout, warn, halved: init?.method.takesOut ?? false }),
 });
 
 export const LORA = loraType({

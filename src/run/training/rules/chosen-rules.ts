@@ -12,6 +12,7 @@ import type { DescribedModel } from "../../open-model.ts";
 import type { RunContext } from "../technique.ts";
 import type { UpdateRule } from "../update-rule.ts";
 import { Anchor } from "./anchor.ts";
+import { loraPlus } from "./lora-plus.ts";
 import { MovingAverage } from "./moving-average.ts";
 import type { RULES } from "./options.ts";
 import { QuadraticPenalty } from "./quadratic-penalty.ts";
@@ -77,7 +78,8 @@ export async function chosenRules(
     const { unit_rates_unit: unit, unit_rates_every: every } = options;
     rules.push(await UnitRates.make(model, { groups, unit, every, seed, signal }));
   }
-  const { ema } = options;
+  const { ema, lora_plus } = options;
+  if (lora_plus !== undefined) rules.push(loraPlus(model, lora_plus, seed));
   if (ema !== undefined)
     rules.push(new MovingAverage(model.gpu, model.trainable(), ema === "dema" ? undefined : 1 - ema));
   return rules;

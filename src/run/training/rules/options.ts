@@ -49,6 +49,13 @@ export const RULES = {
     help: "rows of a batch that is measured",
     value: "N",
   },
+  lora_plus: {
+    type: "number > 0",
+    needs: ["lora", "lora_continue"],
+    with: { adapter: ["lora", "rslora", "dora"] },
+    help: "LoRA+: learning rate of an adapter's B over that of its A; its authors advise 16",
+    value: "RATIO",
+  },
   ema: {
     type: "'dema' | 0 <= number < 1",
     help: "write a moving average of the weights, of this decay, or (dema) of one that follows distances and gradients at every step",

@@ -39,7 +39,7 @@ const isCount = ({ name, dtype }: TensorEntry): boolean => name === "rows" && dt
 function placesOf(model: Model): Map<string, Omit<WeightValues, "entry">> {
   const whole = [...model.parameters.values(), ...model.trainable()];
   return new Map([
-    ...[...model.stored, ...(model.adapter?.stored() ?? [])].map(
+    ...[...model.stored, ...(model.adapter?.stored() ?? []).filter(({ joined }) => !joined)].map(
       ({ name, parameter, start, shape }) => [name, { parameter, start, shape }] as const,
     ),
     ...whole.map((parameter) => [parameter.name, { parameter, start: 0, shape: parameter.shape }] as const),
