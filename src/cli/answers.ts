@@ -1,6 +1,7 @@
 /** What a script answers without any work: help, version, lists. */
 import { isatty } from "node:tty";
 import pkg from "../../package.json";
+import type { Kind } from "../method/kinds.ts";
 import { loadMethods, type MethodSource, roomOf } from "../method/registry.ts";
 import { chosenMethod, chosenPicks } from "./choices.ts";
 import type { AnyDefinition } from "./context.ts";
@@ -42,13 +43,19 @@ export async function answer(definition: AnyDefinition, argv: readonly string[])
 
 /**
  * The kinds that `--list` shows: those that `--method` and other options choose from, the sub-commands' too, as far as
- * their files are in the script's own room (optimizers are listed by `train`); all of them where none is.
+ * their files are in the script's own room (optimizers are listed by `train`); all of them where none is. What adapters
+ * are and how they begin is in no script's room: `train` and `adapt` list it.
  */
 function listedSources({ name, script: parent, methods, options, commands }: AnyDefinition): MethodSource[] {
   const room = parent?.name ?? name;
   const tables = [options, ...Object.values(commands ?? {}).map((each) => each.options)];
-  const kinds = tables.flatMap((table) => Object.values(table)).flatMap(({ kind }) => kind ?? []);
-  const own = kinds.filter((kind) => roomOf(kind) === room);
+  const below = Object.values(commands ?? {}).flatMap((each) =>
+    typeof each.methods === "string" ? [each.methods] : [],
+  );
+  const kinds = [...below, ...tables.flatMap((table) => Object.values(table)).flatMap(({ kind }) => kind ?? [])];
+  const isOwn = (kind: Kind) =>
+    roomOf(kind) === room || (roomOf(kind) === "model" && ["train", "adapt"].includes(room));
+  const own = kinds.filter(isOwn);
   const listed = methods === undefined ? [] : [methods];
   return [...new Set<MethodSource>([...listed, ...(listed.length + own.length > 0 ? own : kinds)])];
 }

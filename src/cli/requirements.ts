@@ -26,7 +26,7 @@ export function checkRequirements(table: Options, values: Readonly<Record<string
       texts.map((text, i) => (i === 0 ? `${flagOf(other)} ${text}` : text)),
     );
     throw new UserError(
-      `${flagOf(name)} has no effect without ${anyOf([...flags, ...needed.map(flagOf)])}`,
+      `${flagOf(name)} has no effect without ${anyOf([...needed.map(flagOf), ...flags])}`,
       "give both or neither",
     );
   }

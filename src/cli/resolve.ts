@@ -1,4 +1,5 @@
 /** From arguments, environment and config to the values a script works with. */
+import fs from "node:fs";
 import { UserError } from "../errors.ts";
 import type { Bound } from "../method/bind.ts";
 import { didYouMean, nearest } from "../method/nearest.ts";
@@ -76,7 +77,7 @@ export async function resolve(definition: AnyDefinition, argv: readonly string[]
   };
 }
 
-/** Throws UserError for too few arguments or too many; one too many may have been meant as a sub-command. */
+/** Throws UserError for too few arguments or too many, and where the first was meant as a sub-command. */
 function checkArguments(
   args: readonly string[],
   { args: form = "", commands, name, examples }: AnyDefinition,
@@ -86,10 +87,14 @@ function checkArguments(
   const list = spacedList(argv, table);
   if (list !== undefined)
     throw new UserError(`unexpected argument ${list.second}`, `values of a list have commas between: ${list.joined}`);
+  const [first = ""] = args;
+  const meant = /^[a-z-]{3,}$/.test(first) ? didYouMean(first, Object.keys(commands ?? {}), `${name} `) : undefined;
+  if (meant !== undefined && !fs.existsSync(first))
+    throw new UserError(`${first} is no command of ${name}, and no file`, meant);
   try {
     checkArgumentCount(args, form, examples[0]);
   } catch (error) {
-    const near = didYouMean(args[0] ?? "", Object.keys(commands ?? {}), `${name} `) ?? meantBy(args.at(-1), table);
+    const near = didYouMean(first, Object.keys(commands ?? {}), `${name} `) ?? meantBy(args.at(-1), table);
     throw near && error instanceof UserError ? new UserError(error.message, near) : error;
   }
 }

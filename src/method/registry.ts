@@ -45,6 +45,7 @@ const NOUNS: Partial<Record<Kind, string>> = {
   curriculum: "method",
   post: "post step",
   adapt: "method",
+  continual: "method",
   "adapter-init": "adapter init",
 };
 
@@ -59,6 +60,8 @@ const nounsOf = (source: MethodSource): string =>
 /** What lists call the methods of a kind: "Methods", "Optimizers". */
 export function titleOf(source: MethodSource): string {
   if (source === "curriculum") return "Samplers and orderings";
+  if (source === "continual") return "Methods for tasks one after another";
+  if (source === "adapt") return "Combinations of adapters";
   const nouns = nounsOf(source);
   return `${nouns[0]!.toUpperCase()}${nouns.slice(1)}`;
 }

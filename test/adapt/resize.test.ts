@@ -81,5 +81,8 @@ test("lineage says what was done", async () => {
 
 test("a command that is none is refused with the nearest", async () => {
   const { code, err } = await runScript("adapt", ["resiez"], folder);
-  expect([code, err]).toEqual([2, "adapt: unknown command resiez\n  hint: did you mean resize?\n"]);
+  expect([code, err]).toEqual([
+    2,
+    "adapt: resiez is no command of adapt, and no file\n  hint: did you mean adapt resize?\n",
+  ]);
 });

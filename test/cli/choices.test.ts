@@ -77,7 +77,7 @@ describe("requirements", () => {
   test("are missed where the other is off, empty or has another value", () => {
     expect(check({ rank: 3, lora: false })).toThrow("--rank has no effect without --lora or --dora");
     expect(check({ focus: 1, loss: "mean", replay: "" })).toThrow(
-      "--focus has no effect without --loss focal, other or --replay",
+      "--focus has no effect without --replay, --loss focal or other",
     );
   });
 

@@ -91,8 +91,8 @@ describe("an option that needs another", () => {
   const HINT = "give both or neither";
   const IDLE: [string[], string][] = [
     [["--rank", "3"], "--rank has no effect without --lora"],
-    [["--focus", "3"], "--focus has no effect without --loss focal or --replay"],
-    [["--focus", "3", "--loss", "rows"], "--focus has no effect without --loss focal or --replay"],
+    [["--focus", "3"], "--focus has no effect without --replay or --loss focal"],
+    [["--focus", "3", "--loss", "rows"], "--focus has no effect without --replay or --loss focal"],
   ];
   test.each(IDLE)("%p is refused", async (argv, message) => {
     expect(await tool(argv)).toEqual({ code: 2, out: "", err: `tool: ${message}\n  hint: ${HINT}\n` });
@@ -152,7 +152,7 @@ describe("sub-commands", () => {
       "leave it out; see --help for the options of tool choose",
     ],
     [["--keep", "3"], "tool: --keep has no effect without tool choose", "give both or neither"],
-    [["choos", "m"], "tool: unexpected argument m", "did you mean tool choose?"],
+    [["choos", "m"], "tool: choos is no command of tool, and no file", "did you mean tool choose?"],
     [
       ["choose"],
       "tool: expected <model> but found nothing",

@@ -24,6 +24,9 @@ test("every example is read", () => {
     "example",
     // A classifier reads the label beside these.
     "text",
+    "pair",
+    "pair",
+    "pair",
     "tokens",
   ]);
 });

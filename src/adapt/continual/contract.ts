@@ -133,9 +133,13 @@ export interface Mix {
 
 /** What a method changes of one stage. */
 export interface StageWork {
+  /** The stage makes no step: what it learns is up to `learned`. */
+  readonly still?: true;
   readonly mix?: Mix | undefined;
   /** Weight of the labels' cross-entropy on the new rows and those mixed in; 1 when left out. */
   readonly labels?: number;
+  /** Outputs of a classifier that take part in the stage's training; those of the scenario when left out. */
+  readonly classes?: readonly number[];
   /** Terms on the same rows. */
   readonly terms?: readonly Term[];
   /** Further passes. */

@@ -174,7 +174,7 @@ async function begin(run: StreamRun): Promise<Place> {
 async function learn(run: StreamRun, output: RunOutput, stage: Stage, place: Place): Promise<Place> {
   const { context, opened, learner } = run;
   const { training, steps } = await setUpStage(run, stage);
-  if (stage.index === place.state.stage) warnOfSchedule(context, opened.choices, steps);
+  if (steps > 0 && stage.index === place.state.stage) warnOfSchedule(context, opened.choices, steps);
   const { saved } = opened;
   const isResumed = saved !== undefined && stageOf(saved.progress.row!.state) === stage.index;
   if (isResumed) await withSavedTraining(saved, (tensors) => training.load(tensors));

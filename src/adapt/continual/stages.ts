@@ -1,4 +1,5 @@
 /** The stages of a stream: each one's training set up, run, and what is scored after it. */
+import { UserError } from "../../errors.ts";
 import type { Bound } from "../../method/bind.ts";
 import type { Values } from "../../method/options.ts";
 import type { Model } from "../../model/model.ts";
@@ -16,7 +17,7 @@ import type { JointScores } from "./report.ts";
 import { type StreamBatch, stageSource } from "./source.ts";
 import type { StreamScores } from "./state.ts";
 import type { ReadTasks } from "./tasks.ts";
-import { viewsOf } from "./views.ts";
+import { Views, viewsOf } from "./views.ts";
 
 export interface StreamContext extends RunContext {
   readonly args: readonly string[];
@@ -88,10 +89,13 @@ export async function setUpStage(run: StreamRun, stage: Stage): Promise<StageTra
   const order = opened.opened.order;
   const source = stageSource({ name: stage.name, rows: read.rows, fresh, order, mix, ...(parts ? { parts } : {}) });
   const perEpoch = Math.ceil(source.batchesPerEpoch / options.accumulate);
-  const steps = options.steps ?? Math.max(1, Math.round((options.epochs ?? 1) * perEpoch));
+  const asked = options.steps ?? Math.max(1, Math.round((options.epochs ?? 1) * perEpoch));
+  const steps = work.still ? 0 : asked;
   const setup = {
     model,
-    views: viewsOf(scenario, read.tasks, seen, model.sizes.outputs),
+    views: work.classes
+      ? onlyClasses(work.classes, model.sizes.outputs, options.smoothing)
+      : viewsOf(scenario, read.tasks, seen, model.sizes.outputs),
     ...(options.smoothing ? { smoothing: options.smoothing } : {}),
     ...(options.z_loss ? { zLoss: options.z_loss } : {}),
     recompute: options.recompute,
@@ -116,6 +120,17 @@ export async function setUpStage(run: StreamRun, stage: Stage): Promise<StageTra
     heldOut: general,
   });
   return { training, steps };
+}
+
+/** Views of some classes for all rows. Throws UserError where smoothing gives probability to others. */
+function onlyClasses(classes: readonly number[], outputs: number, smoothing = 0): Views | undefined {
+  if (classes.length === outputs) return undefined;
+  if (smoothing > 0)
+    throw new UserError(
+      "--smoothing gives some probability to every class, and the method learns a task by some of them",
+      "leave it out",
+    );
+  return new Views(outputs, () => classes);
 }
 
 /** Every task, and what no task is about, after the stages so far. */

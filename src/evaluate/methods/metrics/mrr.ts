@@ -1,6 +1,6 @@
 /**
  * Mean reciprocal rank of the second text among all second texts and negatives of the group, by their cosine to the
- * first. Voorhees, TREC 1999.
+ * first. Voorhees, TREC 1999, https://trec.nist.gov/pubs/trec8/papers/qa_report.pdf.
  */
 import { defineMetric } from "../../../run/measuring/metric.ts";
 import { meanOfPairs } from "../../measures/pairs.ts";
@@ -11,7 +11,7 @@ export const method = defineMetric({
   about: "mean of 1 / the place of a text's counterpart among all texts of the group, the nearest first",
   formula: "mean of 1 / (1 + texts that are as near to the first text as the second one, or nearer)",
   reads: "query or anchor, positive and negatives of every row",
-  cite: "https://trec.nist.gov/pubs/trec8/papers/qa_report.pdf",
+  cite: "Voorhees 1999",
   options: {},
   task: "embedder",
   needs: "pair",

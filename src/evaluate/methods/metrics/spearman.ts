@@ -14,7 +14,7 @@ export const method = defineMetric({
   about: "rank correlation of the cosine of two sentences with how alike they are",
   formula: "correlation of the ranks of cosines with the ranks of scores, equal values at their mean rank",
   reads: "sentence1, sentence2 and score of every row",
-  cite: "https://aclanthology.org/C16-1009",
+  cite: "Reimers et al. 2016",
   options: {},
   task: "embedder",
   needs: ["pair", "pair-score"],

@@ -14,7 +14,7 @@ import { combineParts } from "../../structure/outline.ts";
 export const method = mergeMethod({
   name: "expand",
   title: "Block expansion",
-  about: "a copy behind each chosen block that adds nothing until it is trained: deeper, with the same outputs",
+  about: "a deeper model of the same outputs: copies behind chosen blocks add nothing until trained",
   cite: "arXiv:2510.10071",
   laws: sameClaim(MERGE_LAWS, "the result has more blocks than its model"),
   models: [1, 1],
