@@ -32,6 +32,8 @@ export interface RowPatch {
   change(rows: Float32Array, first: number): void;
   /** The weight is stored (in, out). */
   readonly transposed: boolean;
+  /** Rows hang on one another, so that all of them are changed at once. */
+  readonly together?: true;
 }
 
 export type Patch = LowRankPatch | RowPatch;

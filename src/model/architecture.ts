@@ -61,10 +61,11 @@ export interface KvCache {
 
 interface RowInputs {
   /**
-   * (batch) i32, the task of every row (the position of its group among those of the data), for adapters that choose
-   * by it. Recorded when asked for; left out where nothing says tasks, as when a model generates.
+   * (batch, count) f32, 1 at the task of every row (the position of its group among those of the data) and 0 elsewhere,
+   * for adapters that choose by it and know so many tasks; rows of others are refused. Recorded when asked for; left
+   * out where nothing says tasks, as when a model generates.
    */
-  readonly tasks?: () => Tensor;
+  readonly tasks?: (count: number) => Tensor;
 }
 
 /** Inputs of a language model. N = batch * length. */

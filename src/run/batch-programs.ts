@@ -17,8 +17,8 @@ export function recordInputs(rec: Recorder, batch: Batch, prefix?: string): Inpu
 export function recordInputs(rec: Recorder, batch: Batch, prefix = ""): Inputs {
   const { rows, length } = batch;
   let known: Tensor | undefined;
-  const tasks = () => {
-    known ??= rec.input(`${prefix}tasks`, [isPairs(batch) ? rows + batch.candidates : rows], "i32");
+  const tasks = (count: number) => {
+    known ??= rec.input(`${prefix}tasks`, [isPairs(batch) ? rows + batch.candidates : rows, count]);
     return known;
   };
   if (!isTokens(batch)) return { ...recordExamples(rec, batch, prefix), tasks };
@@ -55,20 +55,33 @@ const recordPairs = (rec: Recorder, { rows, candidates }: PairsBatch, prefix: st
   apart: rec.input(`${prefix}apart`, [rows, candidates]),
 });
 
-/** The task of every row, or of every text of pairs. Throws UserError for a row of several. */
-function tasksOf(batch: Batch): Int32Array {
-  const { tasks } = batch;
-  if (tasks.includes(-1))
+/**
+ * Rows that are 1 at the task of each row, or of each text of pairs. Throws UserError for a row of several, and for a
+ * task that is not among the `count` first.
+ */
+function tasksOf(batch: Batch, count: number): Float32Array {
+  const tasks = isPairs(batch) ? batch.textTasks : batch.tasks;
+  if (batch.tasks.includes(-1))
     throw new UserError(
       "rows of several groups are packed together, and this adapter asks for the task of each",
       "leave them unpacked",
     );
-  return isPairs(batch) ? batch.textTasks : tasks;
+  const marked = new Float32Array(tasks.length * count);
+  for (const [row, task] of tasks.entries()) {
+    if (task >= count)
+      throw new UserError(
+        `the data has rows of ${task + 1} groups or more, and the adapter knows ${count} of them as tasks`,
+        "name the groups that it was trained on, in the same order, or train one for more tasks",
+      );
+    marked[row * count + task] = 1;
+  }
+  return marked;
 }
 
-/** Fills what `recordInputs` declared. Throws UserError for packed rows whose tasks an adapter asks for. */
+/** Fills what `recordInputs` declared. Throws UserError for rows whose tasks an adapter asks for and does not know. */
 export function fillInputs(program: Program, batch: Batch, prefix = ""): void {
-  if (program.takes(`${prefix}tasks`)) program.write(`${prefix}tasks`, tasksOf(batch));
+  const marks = program.inputShape(`${prefix}tasks`);
+  if (marks) program.write(`${prefix}tasks`, tasksOf(batch, marks[1]!));
   if (!isTokens(batch)) {
     const pairs = isPairs(batch) ? { apart: batch.apart } : {};
     const inputs = "tokens" in batch ? { ...batch.tokens, ...pairs } : { x: batch.x };

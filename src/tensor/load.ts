@@ -158,9 +158,10 @@ async function loadPatched(
   const rows = entry.shape[0] ?? 1;
   const columns = entry.shape.slice(1).reduce((product, side) => product * side, 1);
   const wholeRows = start % columns === 0 && length % columns === 0;
-  if ((isRows || patch.magnitude) && (patch.transposed || !wholeRows)) {
-    // Lengths of columns, or of rows that lie in several chunks, need the whole matrix; both are rare, so the host
-    // does it.
+  const inRows = !patch.transposed && wholeRows && !(isRows && patch.together);
+  if ((isRows || patch.magnitude) && !inRows) {
+    // Lengths of columns, of rows that lie in several chunks, and rows that hang on others need the whole matrix; all
+    // are rare, so the host does it.
     const { mergeOnCpu } = await import("../checkpoint/adapter/adapter.ts");
     const known = gpu.hostValues.get(entry) ?? mergeOnCpu(entry);
     gpu.hostValues.set(entry, known);

@@ -197,6 +197,11 @@ export class Program {
     return this.#inputs.has(name);
   }
 
+  /** Shape of an input; undefined where none of this name was declared. */
+  inputShape(name: string): readonly number[] | undefined {
+    return this.#inputs.get(name)?.shape;
+  }
+
   /** Names of the numbers that every run must give. */
   get dynamicNames(): string[] {
     return [...this.#dynamic.keys()];

@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { collate } from "../../src/data/batch.ts";
 import { fillInputs, recordInputs } from "../../src/run/batch-programs.ts";
-import { embedding } from "../../src/tensor/ops/embedding.ts";
+import { linear } from "../../src/tensor/ops/linear.ts";
 import { Program, profileOf } from "../../src/tensor/program.ts";
 import { Recorder } from "../../src/tensor/recorder.ts";
 import { sharedGpu } from "../support/gpu.ts";
@@ -17,12 +17,13 @@ test("rows of a table by task", async () => {
   const inputs = recordInputs(rec, batch);
   expect(rec.inputs.has("tasks")).toBe(false);
   const table = rec.constant(Float32Array.of(10, 11, 20, 21, 30, 31), [3, 2], "table");
-  rec.output("chosen", embedding(rec, inputs.tasks!(), table));
-  expect(inputs.tasks!()).toBe(rec.inputs.get("tasks")!);
+  rec.output("chosen", linear(rec, inputs.tasks!(3), table, { transposed: true }));
+  expect(inputs.tasks!(3)).toBe(rec.inputs.get("tasks")!);
   const program = await Program.compile(gpu, rec);
   fillInputs(program, batch);
   program.run();
   expect([...(await program.read("chosen"))]).toEqual([30, 31, 10, 11, 30, 31]);
   expect(() => fillInputs(program, batchOf([[0, 1], [1], [1]]))).toThrow("this adapter asks for the task of each");
+  expect(() => fillInputs(program, batchOf([[2], [3], [0]]))).toThrow("the adapter knows 3 of them as tasks");
   program.free();
 });

@@ -33,12 +33,18 @@ export async function readTaskRows(
   return { kind: "text", rows: sequences, pad: tools.tokenizer?.pad ?? 0 };
 }
 
+/** The rows of a task as a group of their own: what adapters that choose by task go by. */
+const withGroup = (own: TaskRows, group: number): TaskRows =>
+  own.kind === "text"
+    ? { ...own, rows: own.rows.map((row) => ({ ...row, group })) }
+    : { ...own, rows: own.rows.map((row) => ({ ...row, group })) };
+
 export class StreamRows {
   /** By task. */
   readonly tasks: readonly TaskRows[];
 
   constructor(tasks: readonly TaskRows[]) {
-    this.tasks = tasks;
+    this.tasks = tasks.map((own, group) => withGroup(own, group));
   }
 
   /** All rows of some tasks, one task after the other. */

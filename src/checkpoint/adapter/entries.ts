@@ -41,6 +41,17 @@ export function mapEntry(entry: TensorEntry, change: (values: Float32Array, firs
   return { name, dtype, shape, bytes, read };
 }
 
+/** A short float tensor whose values go through `change` all at once. */
+export function mapWhole(entry: TensorEntry, change: (values: Float32Array) => void): TensorEntry {
+  const { name, dtype, shape, bytes } = entry;
+  const read = dtypeView(dtype, async (first, count) => {
+    const values = await readElements(entry, 0, bytes / DTYPE_BYTES[dtype]);
+    change(values);
+    return values.subarray(first, first + count);
+  });
+  return { name, dtype, shape, bytes, read };
+}
+
 /** A tensor whose bytes are already here. */
 export function heldEntry(entry: TensorEntry, held: Uint8Array): TensorEntry {
   const { name, dtype, shape, bytes } = entry;

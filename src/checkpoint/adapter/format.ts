@@ -32,6 +32,8 @@ export interface Folded {
   readonly weight?: Patch;
   /** Changes values of the bias, where the base has one, of which the first is the bias's value `first`. */
   bias?(values: Float32Array, first: number): void;
+  /** Changes the whole bias, where values of it hang on others. */
+  wholeBias?(values: Float32Array): void;
 }
 
 export interface AdapterFormat {

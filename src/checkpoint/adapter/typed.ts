@@ -6,7 +6,7 @@ import { decodeFloats } from "../decode.ts";
 import { isFloat } from "../dtype.ts";
 import { nameInBase, notFound, type View } from "./changes.ts";
 import { type AdapterConfig, parseObject } from "./config.ts";
-import { heldEntry, mapEntry, viewEntry } from "./entries.ts";
+import { heldEntry, mapEntry, mapWhole, viewEntry } from "./entries.ts";
 import type { AdapterFormat, FileModule, HostTensor } from "./format.ts";
 import { classify } from "./keys.ts";
 import type { Parts } from "./parts.ts";
@@ -164,16 +164,17 @@ export async function foldTyped(view: View, format: AdapterFormat, parts: TypedP
     adapter.ref,
     found.map(({ file }) => file),
   );
-  for (const [i, { weight, bias }] of folds.entries()) {
+  for (const [i, { weight, bias, wholeBias }] of folds.entries()) {
     const { entry, name, module } = found[i]!;
     if (weight) {
       if (entry.patch) throw mixed(entry, adapter.ref);
       tensors.set(name, viewEntry(entry, { patch: weight }));
       touched.add(name);
     }
-    const biasName = bias && nameInBase(tensors, `${module}.bias`);
+    const biasName = bias || wholeBias ? nameInBase(tensors, `${module}.bias`) : undefined;
     if (biasName === undefined) continue;
-    tensors.set(biasName, mapEntry(tensors.get(biasName)!, bias!));
+    const before = tensors.get(biasName)!;
+    tensors.set(biasName, bias ? mapEntry(before, bias) : mapWhole(before, wholeBias!));
     touched.add(biasName);
   }
 }

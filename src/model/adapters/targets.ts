@@ -26,6 +26,9 @@ export interface Target {
   readonly experts: number;
 }
 
+/** Names of the last linear layers of MLPs. */
+export const LAST_OF_MLP = /(^|\.)(down_proj|mlp\.c_proj|dense_4h_to_h|mlp\.fc2|lin2)$|(^|\.)\d+\.output\.dense$/;
+
 const moduleOf = (name: string): string => name.replace(/\.weight$/, "");
 
 /** Everything that can be adapted, in the model's order. */

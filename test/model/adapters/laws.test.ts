@@ -38,6 +38,10 @@ const SMALL: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   loha: { adapter_rank: 3 },
   oft: { oft_block_size: 7 },
   lokr: { adapter_rank: 2 },
+  mhr: { adapter_rank: 2, poly_skills: 3, poly_splits: 4, poly_tasks: 2 },
+  poly: { adapter_rank: 3, poly_skills: 2, poly_tasks: 2 },
+  // Which ranks count is held constant by the gradient, and differences see it change.
+  mora: { adapter_rank: 4, mora_active: 4, mora_threshold: -1 },
   vera: { adapter_rank: 7 },
 };
 

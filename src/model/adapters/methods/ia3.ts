@@ -8,6 +8,7 @@ import { UserError } from "../../../errors.ts";
 import { mul } from "../../../tensor/ops/elementwise.ts";
 import type { Setup, Sides } from "../declaration.ts";
 import { adapterType } from "../declared.ts";
+import { LAST_OF_MLP } from "../targets.ts";
 
 const OPTIONS = {
   feedforward_modules: {
@@ -18,7 +19,6 @@ const OPTIONS = {
 } as const;
 
 const KEYS_AND_VALUES = /(^|\.)(k_proj|v_proj|kv_b_proj|qkv_proj|key|value|k_lin|v_lin|c_attn|query_key_value)$/;
-const LAST_OF_MLP = /(^|\.)(down_proj|mlp\.c_proj|dense_4h_to_h|mlp\.fc2|lin2)$|(^|\.)\d+\.output\.dense$/;
 
 type Where = Pick<Setup<typeof OPTIONS>, "values">;
 
