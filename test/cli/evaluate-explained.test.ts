@@ -47,6 +47,14 @@ beforeAll(async () => {
   const common = ["--init", "config.json", "--tokenizer", "byte", "--data"];
   expect((await train(...common, "forget.jsonl", "-o", "model/")).err).toBe("");
   expect((await train(...common, "retain.jsonl", "-o", "retrained/")).err).toBe("");
+  const bert = { ...sizes, model_type: "bert", vocab_size: 264, max_position_embeddings: 24, type_vocab_size: 1 };
+  writeFileSync(at("bert.json"), JSON.stringify(bert));
+  const words = ["cat", "dog", "sun"];
+  writeFileSync(at("pairs.jsonl"), lines(words.map((word) => ({ query: `a ${word}`, positive: `one ${word}` }))));
+  const scored = words.map((word, i) => ({ sentence1: `a ${word}`, sentence2: `one ${words[0]}`, score: -i }));
+  writeFileSync(at("scored.jsonl"), lines(scored));
+  const embedder = ["--init", "bert.json", "--tokenizer", "byte", "--loss", "infonce", "--data", "pairs.jsonl"];
+  expect((await train(...embedder, "--batch-size", "3", "-o", "encoder/")).err).toBe("");
   expect((await train("--init", "mlp.json", "--data", "classes.jsonl", "-o", "classifier/")).err).toBe("");
 }, 120_000);
 

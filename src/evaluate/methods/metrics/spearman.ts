@@ -15,6 +15,7 @@ export const method = defineMetric({
   formula: "correlation of the ranks of cosines with the ranks of scores, equal values at their mean rank",
   reads: "sentence1, sentence2 and score of every row",
   cite: "Reimers et al. 2016",
+  example: "bun run evaluate encoder/ --data scored.jsonl --metric spearman",
   options: {},
   task: "embedder",
   needs: ["pair", "pair-score"],
