@@ -118,7 +118,11 @@ describe("refusals", () => {
     ],
     ["--method length --start-length 9 --end-length 8", "--end-length 8 is below --start-length 9", "the limit grows"],
     ["--method cyclical --start 0.5 --end 0.4", "--start 0.5 is above --end 0.4", "a pass has at least --start"],
-    ["--method static --focus 3", "--focus has no effect without --task-loss task-focal", "give both or neither"],
+    [
+      "--method static --focus 3",
+      "--focus has no effect without --schedule-from or --task-loss",
+      "give both or neither",
+    ],
     [
       "--method static --reweight-temp 2",
       "--reweight-temp has no effect without --sample-weight linupper, quadratic or extremes",
