@@ -77,7 +77,7 @@ const KINDS: readonly [string, RegExp][] = [
   ],
   ["tokens", /input_ids is empty|attention_mask (is|has)|is not a token|has no tokens/],
   ["preference", /no beginning in common|differ in length alone|chosen and a rejected/],
-  ["for others", /for a classifier|has a prompt and no completion/],
+  ["for others", /for a classifier|has a prompt and no completion|pair of texts is for/],
   ["list", /ends within its list|goes on after its list|is empty/],
   ["packing", /cannot be unpacked/],
   ["table", /cannot be read as a table|two columns named|has one column/],
