@@ -3,6 +3,8 @@
  *
  *   mean of all       avg <- (k avg + theta) / (k + 1)
  *   with a decay d    avg <- d avg + (1 - d) theta, an exponential moving average
+ *
+ * It begins with the weights after the first step that counts, or with those before any step.
  */
 
 import { UserError } from "../../errors.ts";
@@ -13,37 +15,56 @@ import { Programs } from "../programs.ts";
 import { recordAddScaled } from "./add-scaled.ts";
 import type { UpdateRule } from "./update-rule.ts";
 
+/** Throws UserError for weights in bf16: their average would be rounded at every step. */
+export function refuseCoarse(parameters: readonly Parameter[]): void {
+  const coarse = parameters.find(({ dtype }) => dtype !== "f32");
+  if (coarse)
+    throw new UserError(
+      `${coarse.name} is held in ${coarse.dtype}; weights that are averaged must be f32`,
+      "leave out --dtype bf16",
+    );
+}
+
+export interface AverageOptions {
+  /** The first step whose weights count; 1 when left out. */
+  readonly from?: number;
+  /** Whether the average begins with the weights before the first step. */
+  readonly fromStart?: boolean;
+  /** Of a moving average; the mean of all when left out. */
+  readonly decay?: number;
+  readonly name?: string;
+}
+
 export class WeightAverage implements UpdateRule {
-  readonly name = "average";
+  readonly name: string;
   readonly kept: readonly Parameter[];
   readonly #gpu: Gpu;
   readonly #parameters: readonly Parameter[];
   readonly #programs: Programs;
   readonly #from: number;
+  readonly #fromStart: boolean;
   readonly #decay: number | undefined;
   #count = 0;
 
-  /**
-   * `from` is the first step whose weights count, 1 when left out; `decay` is that of a moving average, left out for
-   * the mean. Throws UserError for weights in bf16: their mean would be rounded at every step.
-   */
+  /** Throws UserError for weights in bf16. */
   constructor(
     gpu: Gpu,
     parameters: readonly Parameter[],
-    { from = 1, decay }: { readonly from?: number; readonly decay?: number } = {},
+    { from = 1, fromStart = false, decay, name = "average" }: AverageOptions = {},
   ) {
-    const coarse = parameters.find(({ dtype }) => dtype !== "f32");
-    if (coarse)
-      throw new UserError(
-        `${coarse.name} is held in ${coarse.dtype}; weights that are averaged must be f32`,
-        "leave out --dtype bf16",
-      );
+    refuseCoarse(parameters);
+    this.name = name;
+    this.#fromStart = fromStart;
     this.#gpu = gpu;
     this.#programs = new Programs(gpu);
     this.#parameters = parameters;
     this.#from = from;
     this.#decay = decay;
     this.kept = parameters.map(({ name, shape }) => new Parameter(gpu, `mean of ${name}`, shape, "f32", false));
+  }
+
+  before(): void {
+    if (this.#fromStart && this.#count === 0) this.#begin();
   }
 
   async after(step: number): Promise<void> {
@@ -59,12 +80,7 @@ export class WeightAverage implements UpdateRule {
 
   /** Takes the weights as they are into the average. */
   async add(): Promise<void> {
-    if (this.#count === 0) {
-      for (const [i, { buffer, size }] of this.#parameters.entries())
-        this.#gpu.copy(buffer, 0, this.kept[i]!.buffer, 0, 4 * size);
-      this.#count = 1;
-      return;
-    }
+    if (this.#count === 0) return this.#begin();
     const { program } = await this.#programs.get("add", (rec) => {
       for (const [i, { name, shape, buffer }] of this.#parameters.entries()) {
         const x = rec.state(name, shape, buffer);
@@ -75,6 +91,12 @@ export class WeightAverage implements UpdateRule {
     const k = this.#count++;
     const [a, b] = this.#decay === undefined ? [1 / (k + 1), k / (k + 1)] : [1 - this.#decay, this.#decay];
     program.run({ a, b });
+  }
+
+  #begin(): void {
+    for (const [i, { buffer, size }] of this.#parameters.entries())
+      this.#gpu.copy(buffer, 0, this.kept[i]!.buffer, 0, 4 * size);
+    this.#count = 1;
   }
 
   /** The average takes the weights' place. */

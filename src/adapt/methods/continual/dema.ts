@@ -5,7 +5,7 @@
  *
  * Their growth of adapters by the likeness of instructions is not part of it.
  */
-import { MovingAverage } from "../../../run/training/rules/moving-average.ts";
+import { movingAverage } from "../../../run/training/rules/moving-average.ts";
 import { continualMethod } from "../../continual/contract.ts";
 
 export const method = continualMethod({
@@ -20,7 +20,7 @@ export const method = continualMethod({
       help: "share of the weights in every step of the average, in place of the one that follows gradients; 1 is plain training",
     },
   },
-  begin: ({ gpu, model, values: { share } }) => ({
-    stage: () => ({ updates: [new MovingAverage(gpu, model.trainable(), share, "dema")] }),
+  begin: ({ model, values: { share } }) => ({
+    stage: () => ({ updates: [movingAverage(model, share === undefined ? "dema" : 1 - share, "dema")] }),
   }),
 });

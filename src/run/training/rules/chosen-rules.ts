@@ -13,7 +13,7 @@ import type { RunContext } from "../technique.ts";
 import type { UpdateRule } from "../update-rule.ts";
 import { Anchor } from "./anchor.ts";
 import { loraPlus } from "./lora-plus.ts";
-import { MovingAverage } from "./moving-average.ts";
+import { movingAverage } from "./moving-average.ts";
 import type { RULES } from "./options.ts";
 import { QuadraticPenalty } from "./quadratic-penalty.ts";
 import { softMasks } from "./soft-mask.ts";
@@ -80,8 +80,7 @@ export async function chosenRules(
   }
   const { ema, lora_plus } = options;
   if (lora_plus !== undefined) rules.push(loraPlus(model, lora_plus, seed));
-  if (ema !== undefined)
-    rules.push(new MovingAverage(model.gpu, model.trainable(), ema === "dema" ? undefined : 1 - ema));
+  if (ema !== undefined) rules.push(movingAverage(model, ema));
   return rules;
 }
 

@@ -1,27 +1,27 @@
 /**
- * A moving average of the weights beside the training, which takes their place at its end:
+ * A moving average of the weights beside the training, which takes their place at its end, with a share that is set at
+ * every step (DEMA: Qiao et al., ICML 2025, https://arxiv.org/abs/2410.10868):
  *
  *   theta* <- (1 - alpha) theta* + alpha theta      from theta* = the weights before the first step
  *
- * With alpha of its own, or DEMA's (Qiao et al., ICML 2025, https://arxiv.org/abs/2410.10868), which is set at every
- * step, for each weight by itself, from its distance to the average and from gradients:
+ * alpha is that of each weight by itself, from its distance to the average and from gradients:
  *
  *   a = |theta - theta*|_1   b = |g|_1   c = |g - g_before|_1     alpha = 2 (1 + b) / (a c)
  *
  * and is 0.01 where that is not in (0, 1) or there is no step before: a large curvature or distance keeps what was
- * learnt before. alpha 1 gives the last weights, 0 those at the start. Everything stays on the GPU. Memory: a copy of
- * the trained weights, and for DEMA one of their gradients.
+ * learnt before. Everything stays on the GPU. Memory: a copy of the trained weights, and one of their gradients. An
+ * average of one share is weight-average.ts's.
  */
-import { UserError } from "../../../errors.ts";
 import type { Gpu } from "../../../gpu/gpu.ts";
 import { spanGroups } from "../../../gpu/grid.ts";
 import type { Json } from "../../../json.ts";
+import type { Model } from "../../../model/model.ts";
 import { Parameter } from "../../../tensor/parameter.ts";
 import { dynamic, type Recorder } from "../../../tensor/recorder.ts";
 import { stretches } from "../../../tensor/stretches.ts";
 import { Programs } from "../../programs.ts";
-import { recordAddScaled } from "../add-scaled.ts";
 import type { UpdateRule } from "../update-rule.ts";
+import { refuseCoarse, WeightAverage } from "../weight-average.ts";
 
 const SUM_VALUES = 16384; // of wgsl/training/dema-sums.wgsl
 
@@ -38,38 +38,30 @@ interface Held {
   readonly parameter: Parameter;
   readonly average: Parameter;
   /** The gradient of the step before. */
-  readonly previous: Parameter | undefined;
+  readonly previous: Parameter;
 }
 
-export class MovingAverage implements UpdateRule {
+export class DynamicAverage implements UpdateRule {
   readonly name: string;
   readonly kept: readonly Parameter[];
   readonly #gpu: Gpu;
   readonly #held: readonly Held[];
-  readonly #alpha: number | undefined;
   readonly #programs: Programs;
   #steps = 0;
 
-  /** `alpha`: the share of the weights in every step; DEMA's when left out. Throws UserError for weights in bf16. */
-  constructor(gpu: Gpu, parameters: readonly Parameter[], alpha?: number, name = "ema") {
+  /** Throws UserError for weights in bf16. */
+  constructor(gpu: Gpu, parameters: readonly Parameter[], name = "ema") {
+    refuseCoarse(parameters);
     this.name = name;
-    const coarse = parameters.find(({ dtype }) => dtype !== "f32");
-    if (coarse)
-      throw new UserError(
-        `${coarse.name} is held in ${coarse.dtype}; weights that are averaged must be f32`,
-        "leave out --dtype bf16",
-      );
     this.#gpu = gpu;
-    this.#alpha = alpha;
     this.#programs = new Programs(gpu);
     this.#held = parameters.map((parameter) => {
       const { name, shape } = parameter;
       const average = new Parameter(gpu, `average of ${name}`, shape, "f32", false);
-      const previous =
-        alpha === undefined ? new Parameter(gpu, `gradient before of ${name}`, shape, "f32", false) : undefined;
+      const previous = new Parameter(gpu, `gradient before of ${name}`, shape, "f32", false);
       return { parameter, average, previous };
     });
-    this.kept = this.#held.flatMap(({ average, previous }) => [average, ...(previous ? [previous] : [])]);
+    this.kept = this.#held.flatMap(({ average, previous }) => [average, previous]);
   }
 
   /** The average begins at the weights before the first step. */
@@ -77,25 +69,17 @@ export class MovingAverage implements UpdateRule {
     if (this.#steps > 0) return;
     for (const { parameter, average, previous } of this.#held) {
       this.#gpu.copy(parameter.buffer, 0, average.buffer, 0, 4 * parameter.size);
-      if (previous) this.#gpu.clear(previous.buffer, 4 * parameter.size);
+      this.#gpu.clear(previous.buffer, 4 * parameter.size);
     }
   }
 
   async after(): Promise<void> {
-    const { program } = await this.#programs.get("average", (rec) => {
-      if (this.#alpha === undefined) this.#recordDema(rec);
-      else
-        for (const { parameter, average } of this.#held) {
-          const { name, shape, buffer } = parameter;
-          recordAddScaled(rec, rec.state(name, shape, buffer), rec.state(average.name, shape, average.buffer));
-        }
-    });
-    if (this.#alpha === undefined) program.run({ known: this.#steps > 0 ? 1 : 0 });
-    else program.run({ a: this.#alpha, b: 1 - this.#alpha });
+    const { program } = await this.#programs.get("average", (rec) => this.#record(rec));
+    program.run({ known: this.#steps > 0 ? 1 : 0 });
     this.#steps++;
   }
 
-  #recordDema(rec: Recorder): void {
+  #record(rec: Recorder): void {
     const places: Sums[] = [];
     let total = 0;
     for (const { parameter } of this.#held) {
@@ -109,7 +93,7 @@ export class MovingAverage implements UpdateRule {
       weight: rec.state(name, shape, buffer),
       average: rec.state(average.name, shape, average.buffer),
       gradient: rec.state(`gradient of ${name}`, shape, gradient),
-      previous: rec.state(previous!.name, shape, previous!.buffer),
+      previous: rec.state(previous.name, shape, previous.buffer),
     }));
     for (const [i, { size, weight, average, gradient, previous }] of held.entries())
       for (const { start, count: n, of } of stretches(rec, size))
@@ -148,3 +132,9 @@ export class MovingAverage implements UpdateRule {
     for (const parameter of this.kept) parameter.free();
   }
 }
+
+/** The average that `--ema` asks for: DEMA's, or one of a decay, from the weights before the first step. */
+export const movingAverage = (model: Model, decay: "dema" | number, name = "ema"): UpdateRule =>
+  decay === "dema"
+    ? new DynamicAverage(model.gpu, model.trainable(), name)
+    : new WeightAverage(model.gpu, model.trainable(), { decay, fromStart: true, name });

@@ -1,5 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import { MovingAverage } from "../../../../src/run/training/rules/moving-average.ts";
+import { DynamicAverage } from "../../../../src/run/training/rules/moving-average.ts";
+import type { UpdateRule } from "../../../../src/run/training/update-rule.ts";
+import { WeightAverage } from "../../../../src/run/training/weight-average.ts";
 import { Parameter } from "../../../../src/tensor/parameter.ts";
 import { covers } from "../../../support/covers.ts";
 import { sharedGpu } from "../../../support/gpu.ts";
@@ -37,11 +39,11 @@ function put(parameters: readonly Parameter[], at: Walk[number]): void {
   }
 }
 
-async function follow(rule: MovingAverage, parameters: readonly Parameter[], walk: Walk, from = 1): Promise<void> {
-  for (const at of walk.slice(from)) {
-    rule.before();
+async function follow(rule: UpdateRule, parameters: readonly Parameter[], walk: Walk, from = 1): Promise<void> {
+  for (const [i, at] of walk.slice(from).entries()) {
+    await rule.before!(from + i);
     put(parameters, at);
-    await rule.after();
+    await rule.after!(from + i);
   }
 }
 const read = (parameters: readonly Parameter[]) =>
@@ -70,7 +72,7 @@ function reference(walk: Walk) {
   return { averages, alphas };
 }
 
-describe("MovingAverage", () => {
+describe("moving averages", () => {
   for (const size of [1, 1e-9]) {
     test(`DEMA's alpha per weight and step, with gradients of about ${size}`, async () => {
       const steps = walk(4, size);
@@ -80,7 +82,7 @@ describe("MovingAverage", () => {
       expect(alphas.slice(1).flat().some(isOwn)).toBe(size === 1);
       expect(alphas[0]!.some(isOwn)).toBe(false);
       const parameters = parametersAt(steps);
-      const rule = new MovingAverage(gpu, parameters);
+      const rule = new DynamicAverage(gpu, parameters);
       await follow(rule, parameters, steps);
       rule.end();
       for (const [p, found] of (await read(parameters)).entries())
@@ -89,11 +91,11 @@ describe("MovingAverage", () => {
     });
   }
 
-  test("alpha 1 gives the last weights, 0 those at the start, another the closed form", async () => {
+  test("of one share: 1 gives the last weights, 0 those at the start, another the closed form", async () => {
     const steps = walk(3, 1);
     for (const alpha of [0, 1, 0.25]) {
       const parameters = parametersAt(steps);
-      const rule = new MovingAverage(gpu, parameters, alpha);
+      const rule = new WeightAverage(gpu, parameters, { decay: 1 - alpha, fromStart: true });
       await follow(rule, parameters, steps);
       rule.end();
       for (const [p, found] of (await read(parameters)).entries()) {
@@ -114,12 +116,12 @@ describe("MovingAverage", () => {
   test("goes on from its state bit for bit", async () => {
     const steps = walk(4, 1);
     const parameters = parametersAt(steps);
-    const whole = new MovingAverage(gpu, parameters);
+    const whole = new DynamicAverage(gpu, parameters);
     await follow(whole, parameters, steps);
-    const begun = new MovingAverage(gpu, parameters);
+    const begun = new DynamicAverage(gpu, parameters);
     put(parameters, steps[0]!);
     await follow(begun, parameters, steps.slice(0, 3));
-    const resumed = new MovingAverage(gpu, parameters);
+    const resumed = new DynamicAverage(gpu, parameters);
     resumed.load(begun.state());
     for (const [i, { buffer, size }] of begun.kept.entries()) gpu.copy(buffer, 0, resumed.kept[i]!.buffer, 0, 4 * size);
     await follow(resumed, parameters, steps, 3);
