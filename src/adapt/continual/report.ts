@@ -70,35 +70,29 @@ const LABELS: Readonly<Record<keyof ContinualMetrics, string>> = {
  * The scores of a file that a run of `--method joint --json` wrote, by task. Throws UserError for another file, and for
  * other tasks.
  */
-export function readJointScores(file: string, tasks: readonly Task[]): JointScores {
+export async function readJointScores(file: string, tasks: readonly Task[]): Promise<JointScores> {
   let read: unknown;
   try {
     read = JSON.parse(fs.readFileSync(file, "utf8"));
   } catch (error) {
     throw new UserError(`--joint-scores ${file} cannot be read: ${(error as Error).message}`, "is the path right?");
   }
-  const { method, tasks: theirs, after } = (read ?? {}) as JointResult;
-  const names = theirs?.map(({ name }) => name).join(", ");
+  const { type } = await import("../../method/ark.ts");
+  const joint = type({
+    "+": "ignore",
+    method: "'joint'",
+    tasks: type({ "+": "ignore", name: "string" }).array(),
+    after: { loss: "number[][]", "accuracy?": "number[][]" },
+  })(read);
   const own = tasks.map(({ name }) => name).join(", ");
-  if (method !== "joint" || names !== own || !after?.loss?.[0])
-    throw new UserError(
-      `--joint-scores ${file} is not of joint training on the tasks ${own}`,
-      "write it with adapt --method joint --json, on the same --tasks",
-    );
-  return tasks.map((_, j) => ({
-    loss: after.loss![0]![j]!,
-    ...(after.accuracy ? { accuracy: after.accuracy[0]![j]! } : {}),
-    counted: 0,
-  }));
-}
-
-interface JointResult {
-  readonly method?: string;
-  readonly tasks?: readonly { readonly name: string }[];
-  readonly after?: {
-    readonly loss?: readonly (readonly number[])[];
-    readonly accuracy?: readonly (readonly number[])[];
-  };
+  const foreign = new UserError(
+    `--joint-scores ${file} is not of joint training on the tasks ${own}`,
+    "write it with adapt --method joint --json, on the same --tasks",
+  );
+  if (joint instanceof type.errors || joint.tasks.map(({ name }) => name).join(", ") !== own) throw foreign;
+  const [loss, accuracy] = [joint.after.loss[0], joint.after.accuracy?.[0]];
+  if (loss?.length !== tasks.length || (accuracy && accuracy.length !== tasks.length)) throw foreign;
+  return tasks.map((_, j) => ({ loss: loss[j]!, ...(accuracy ? { accuracy: accuracy[j]! } : {}), counted: 0 }));
 }
 
 /** The metrics in one line: `ACC 0.912, F 0.041`. */

@@ -15,7 +15,7 @@ import { readHeldOut } from "../../run/training/held-out.ts";
 import { openRun } from "../../run/training/open-run.ts";
 import { refuseUnmatched, warnOfSchedule } from "../../run/training/option-checks.ts";
 import { stepLoss } from "../../run/training/run-loop.ts";
-import { saveState, VERSION, withSavedTraining } from "../../run/training/saved-state.ts";
+import { type SavedRun, saveState, VERSION, withSavedTraining } from "../../run/training/saved-state.ts";
 import { removeState } from "../../run/training/state-folder.ts";
 import type { Technique } from "../../run/training/technique.ts";
 import { humanBytes } from "../../text/format.ts";
@@ -33,7 +33,7 @@ import {
   stagesOf,
   streamOf,
 } from "./stages.ts";
-import { learnerTensors, loadLearner, type StreamScores, type StreamState } from "./state.ts";
+import { learnerTensors, loadLearner, type StreamScores, type StreamState, streamStateOf } from "./state.ts";
 import { type ReadTasks, readTasks } from "./tasks.ts";
 import { describeStream, streamResult, tellStage } from "./tell.ts";
 
@@ -105,7 +105,8 @@ async function open(context: StreamContext, method: ContinualMethod): Promise<St
   const model = await opened.start.load(gpu);
   refuseUnmatched(options, [...model.parameters.keys()], opened.start.ref);
   if (model.trainable().length === 0) throw new UserError("every weight is frozen", "change --freeze or --train-only");
-  const joint = options.joint_scores === undefined ? undefined : readJointScores(options.joint_scores, read.tasks);
+  const joint =
+    options.joint_scores === undefined ? undefined : await readJointScores(options.joint_scores, read.tasks);
   const begun = { context, opened, read, scenario: options.scenario, model, joint };
   const stream = streamOf(begun, chosen.values);
   const begunLearner = await method.begin(stream);
@@ -128,6 +129,8 @@ interface Place {
   /** Steps of the stages that are done. */
   readonly steps: number;
   readonly state: StreamState;
+  /** Of a run that resumes: the training of the next stage as it was. */
+  readonly saved?: SavedRun;
 }
 
 /** Learns task after task. Throws UserError. */
@@ -155,14 +158,11 @@ async function begin(run: StreamRun): Promise<Place> {
   const { opened, learner, model, context } = run;
   const { saved } = opened;
   if (saved) {
-    const { row } = saved.progress;
-    if (!row)
-      throw new UserError(`${saved.folder} is the state of one training, not of a stream`, "give another --state DIR");
-    const state = row.state as unknown as StreamState;
+    const state = await streamStateOf(saved, run.stages.length);
     await withSavedTraining(saved, (tensors) => loadLearner(model.gpu, learner, state.method, tensors));
     const step = saved.progress.training.step;
     context.info(`continuing after step ${step} of ${run.stages[state.stage]!.name}`);
-    return { steps: row.steps, state };
+    return { steps: saved.progress.row!.steps, state, saved };
   }
   const { tasks, general } = await score(run, []);
   const scores: StreamScores = { before: tasks, after: [], general: [general] };
@@ -174,10 +174,8 @@ async function begin(run: StreamRun): Promise<Place> {
 async function learn(run: StreamRun, output: RunOutput, stage: Stage, place: Place): Promise<Place> {
   const { context, opened, learner } = run;
   const { training, steps } = await setUpStage(run, stage);
-  if (steps > 0 && stage.index === place.state.stage) warnOfSchedule(context, opened.choices, steps);
-  const { saved } = opened;
-  const isResumed = saved !== undefined && stageOf(saved.progress.row!.state) === stage.index;
-  if (isResumed) await withSavedTraining(saved, (tensors) => training.load(tensors));
+  if (place.steps === 0 && steps > 0) warnOfSchedule(context, opened.choices, steps); // once, not at every stage
+  if (place.saved) await withSavedTraining(place.saved, (tensors) => training.load(tensors));
   await trainStage(run, output, stage, place, { training, steps });
   await training.free();
   await learner.learned?.(stage);
@@ -191,8 +189,6 @@ async function learn(run: StreamRun, output: RunOutput, stage: Stage, place: Pla
     state: { stage: stage.index + 1, scores, method: learner.state?.() ?? null },
   };
 }
-
-const stageOf = (state: unknown): number => (state as StreamState).stage;
 
 /** The steps of a stage, with states saved on the way. Throws UserError when it was interrupted. */
 async function trainStage(

@@ -3,7 +3,7 @@ import { UserError } from "../../errors.ts";
 import type { Bound } from "../../method/bind.ts";
 import type { Values } from "../../method/options.ts";
 import type { Model } from "../../model/model.ts";
-import { decaysOf } from "../../run/training/build-run.ts";
+import { trainingSettings } from "../../run/training/build-run.ts";
 import { HeldOut, type HeldOutGroup } from "../../run/training/held-out.ts";
 import type { OpenedRun } from "../../run/training/open-run.ts";
 import { chosenRules } from "../../run/training/rules/chosen-rules.ts";
@@ -81,7 +81,7 @@ export interface StageTraining {
 /** Sets up the training of a stage: all of its memory is taken. */
 export async function setUpStage(run: StreamRun, stage: Stage): Promise<StageTraining> {
   const { context, opened, read, general, scenario, model, learner } = run;
-  const { options, seed } = context;
+  const { options } = context;
   const work = (await learner.stage?.(stage)) ?? {};
   const seen = [...stage.old, ...stage.tasks];
   const { mix, parts } = work;
@@ -106,18 +106,8 @@ export async function setUpStage(run: StreamRun, stage: Stage): Promise<StageTra
     model,
     source,
     objective: stageObjective(setup, work),
-    optimizer: opened.choices.optimizer,
-    rate: (step) => opened.choices.rate(step, steps),
-    steps,
-    seed,
-    accumulate: options.accumulate,
-    clip: options.clip,
-    decays: decaysOf(options.decay_all),
-    stateDtype: options.state_dtype,
-    extra: work.extra ?? [],
-    controllers: work.controllers ?? [],
-    updates: [...rules, ...(work.updates ?? [])],
     heldOut: general,
+    ...trainingSettings(context, opened.choices, steps, rules, work),
   });
   return { training, steps };
 }

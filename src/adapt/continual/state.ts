@@ -3,6 +3,7 @@
 import { UserError } from "../../errors.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import type { Json } from "../../json.ts";
+import type { SavedRun } from "../../run/training/saved-state.ts";
 import {
   type HostStateTensor,
   type SavedTraining,
@@ -28,6 +29,26 @@ export interface StreamState {
   readonly stage: number;
   readonly scores: StreamScores;
   readonly method: Json;
+}
+
+/** Where a saved run stands. Throws UserError for the state of one training, or of other stages. */
+export async function streamStateOf({ progress, folder }: SavedRun, stages: number): Promise<StreamState> {
+  const { row } = progress;
+  if (!row) throw new UserError(`${folder} is the state of one training, not of a stream`, "give another --state DIR");
+  const { type } = await import("../../method/ark.ts");
+  const score = type({ loss: "number", "accuracy?": "number", counted: "number" });
+  const group = type({ name: "string", loss: "number" });
+  const found = type({
+    stage: "number.integer >= 0",
+    scores: { before: score.array(), after: score.array().array(), general: group.array().array() },
+    method: "unknown",
+  })(row.state);
+  if (found instanceof type.errors || found.stage >= stages)
+    throw new UserError(
+      `${folder}/training.json does not say where its stream stands: ${found instanceof type.errors ? found.summary : `stage ${found.stage} of ${stages}`}`,
+      "remove the folder, and train from the start",
+    );
+  return { ...found, method: found.method as Json };
 }
 
 const PREFIX = "continual.";

@@ -16,6 +16,7 @@ import { hostMemory, hostMemoryText } from "../host-memory.ts";
 import { measuringData } from "./adapter-inputs.ts";
 import type { MemoryReport } from "./memory-report.ts";
 import type { OpenedRun, ReadRun } from "./open-run.ts";
+import type { Choices } from "./optimizer-and-schedule.ts";
 import { refuseUnmatched } from "./option-checks.ts";
 import { chosenRules, readOf } from "./rules/chosen-rules.ts";
 import { runLineage } from "./run-lineage.ts";
@@ -23,6 +24,7 @@ import { checkInputs } from "./saved-state.ts";
 import { matcher } from "./starting-model.ts";
 import type { Loaded, RunContext, Technique, TrainingData, Work } from "./technique.ts";
 import { Training } from "./train-model.ts";
+import type { UpdateRule } from "./update-rule.ts";
 
 export interface BuiltRun<B> {
   readonly gpu: Gpu;
@@ -32,8 +34,29 @@ export interface BuiltRun<B> {
   readonly memory: MemoryReport;
 }
 
+/** What options and a technique's work say of every training: one, or each of a row. */
+export const trainingSettings = <B>(
+  { options, seed }: Pick<RunContext, "options" | "seed">,
+  choices: Choices,
+  steps: number,
+  rules: readonly UpdateRule[],
+  { extra = [], controllers = [], updates = [] }: Pick<Work<B>, "extra" | "controllers" | "updates">,
+) => ({
+  optimizer: choices.optimizer,
+  rate: (step: number) => choices.rate(step, steps),
+  steps,
+  seed,
+  accumulate: options.accumulate,
+  clip: options.clip,
+  decays: decaysOf(options.decay_all),
+  stateDtype: options.state_dtype,
+  extra,
+  controllers,
+  updates: [...rules, ...updates],
+});
+
 /** Norms and biases do not decay, unless --decay-all says so. */
-export const decaysOf = (all: boolean) => (parameter: Parameter) => all || parameter.shape.length > 1;
+const decaysOf = (all: boolean) => (parameter: Parameter) => all || parameter.shape.length > 1;
 
 /**
  * Builds the run on a device that computes nothing, for a dry run: no weight is read and no memory is taken. A
@@ -64,7 +87,7 @@ export async function buildRun<B, D extends TrainingData<B>>(
   run: OpenedRun,
   { data, heldOut, steps }: ReadRun<D>,
 ): Promise<BuiltRun<B>> {
-  const { options, seed } = context;
+  const { options } = context;
   const { opened, start, saved, choices, ruleFiles } = run;
   const gpu = await openGpu({ device: context.device, profile: options.profile, dry: context.dryRun });
   const model = await start.load(gpu, measuringData(context, opened));
@@ -80,18 +103,8 @@ export async function buildRun<B, D extends TrainingData<B>>(
     model,
     source: work.source ?? data.source,
     objective: work.objective,
-    optimizer: choices.optimizer,
-    rate: (step) => choices.rate(step, steps),
-    steps,
-    seed,
-    accumulate: options.accumulate,
-    clip: options.clip,
-    decays: decaysOf(options.decay_all),
-    stateDtype: options.state_dtype,
-    extra: work.extra ?? [],
-    controllers: work.controllers ?? [],
-    updates: [...rules, ...(work.updates ?? [])],
     heldOut,
+    ...trainingSettings(context, choices, steps, rules, work),
   });
   return { gpu, model, work, training, memory: training.memory(work.memory) };
 }
