@@ -1,7 +1,8 @@
 /** Classifiers of texts from the shell: trained from a config, evaluated, adapted, distilled, unlearned. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { cpSync, readFileSync, writeFileSync } from "node:fs";
-import { tensorsOf, trainLab } from "./train-lab.ts";
+import { tensorsOf } from "../support/checkpoint-values.ts";
+import { trainLab } from "./train-lab.ts";
 
 setDefaultTimeout(120_000);
 const { at, run } = trainLab();

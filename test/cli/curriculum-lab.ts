@@ -3,11 +3,10 @@ import { afterAll, beforeAll, expect } from "bun:test";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { decodeFloats } from "../../src/checkpoint/decode.ts";
-import { openPlain } from "../../src/checkpoint/open.ts";
 import type { Json } from "../../src/model/architecture.ts";
 import { Model } from "../../src/model/model.ts";
 import { saveModel } from "../../src/model/save.ts";
+import { tensorsOf } from "../support/checkpoint-values.ts";
 import { type Ran, runScript, startScript } from "../support/command.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { randomUnits } from "../support/random.ts";
@@ -154,16 +153,8 @@ export class CurriculumLab {
     );
   }
 
-  async tensors(file: string): Promise<Map<string, Float32Array>> {
-    const opened = await openPlain(this.at(file));
-    const found = new Map<string, Float32Array>();
-    for (const entry of opened.tensors.values()) {
-      const bytes = new Uint8Array(entry.bytes);
-      await entry.read(bytes, 0);
-      found.set(entry.name, decodeFloats(bytes, entry.dtype));
-    }
-    opened.close();
-    return found;
+  tensors(file: string): Promise<Map<string, Float32Array>> {
+    return tensorsOf(this.at(file));
   }
 
   /** Largest difference of two checkpoints; 0 when they hold the same numbers. */

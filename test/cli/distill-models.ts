@@ -2,11 +2,10 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { decodeFloats } from "../../src/checkpoint/decode.ts";
-import { openPlain } from "../../src/checkpoint/open.ts";
 import type { Json } from "../../src/model/architecture.ts";
 import { Model } from "../../src/model/model.ts";
 import { saveModel } from "../../src/model/save.ts";
+import { tensorsOf } from "../support/checkpoint-values.ts";
 import { runScript, runShell, startScript } from "../support/command.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { randomUnits } from "../support/random.ts";
@@ -105,17 +104,7 @@ export class Workshop {
     model.free();
   }
 
-  tensorsOf = async (file: string): Promise<Map<string, Float32Array>> => {
-    const opened = await openPlain(this.at(file));
-    const found = new Map<string, Float32Array>();
-    for (const entry of opened.tensors.values()) {
-      const bytes = new Uint8Array(entry.bytes);
-      await entry.read(bytes, 0);
-      found.set(entry.name, decodeFloats(bytes, entry.dtype));
-    }
-    opened.close();
-    return found;
-  };
+  tensorsOf = (file: string): Promise<Map<string, Float32Array>> => tensorsOf(this.at(file));
 
   /** Largest difference between two checkpoints, relative to the largest value of the tensor. */
   apart = async (one: string, other: string): Promise<number> => {

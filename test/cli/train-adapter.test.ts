@@ -2,7 +2,8 @@
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { openPlain } from "../../src/checkpoint/open.ts";
-import { tensorsOf, trainLab } from "./train-lab.ts";
+import { tensorsOf } from "../support/checkpoint-values.ts";
+import { trainLab } from "./train-lab.ts";
 
 const { at, run } = trainLab();
 const DATA = "--data llama-tied.jsonl --batch-size 2 --no-shuffle -q".split(" ");

@@ -1,9 +1,10 @@
 /** `train --lora-continue` on adapters that hold biases and saved modules: what is trained, kept and refused. */
 import { beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { tensorsOf } from "../support/checkpoint-values.ts";
 import { startScript } from "../support/command.ts";
 import { TINY_TEXT } from "../support/tiny-models.ts";
-import { tensorsOf, trainLab } from "./train-lab.ts";
+import { trainLab } from "./train-lab.ts";
 
 const { at, folder, run } = trainLab();
 const P = "base_model.model.";

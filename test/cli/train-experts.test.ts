@@ -1,8 +1,9 @@
 /** `train --lora` on routed experts and embeddings: what is written, read back, continued and merged. */
 import { expect, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
+import { tensorsOf } from "../support/checkpoint-values.ts";
 import { TINY_DECODERS, TINY_EXPERTS } from "../support/tiny-models.ts";
-import { tensorsOf, trainLab } from "./train-lab.ts";
+import { trainLab } from "./train-lab.ts";
 
 const { at, run } = trainLab();
 const DATA = "--data llama-tied.jsonl --batch-size 2 --no-shuffle -q --dtype f32".split(" ");

@@ -4,8 +4,6 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { decodeFloats } from "../../src/checkpoint/decode.ts";
-import { openPlain } from "../../src/checkpoint/open.ts";
 import { runScript } from "../support/command.ts";
 
 export const GOLDEN = fileURLToPath(new URL("../golden/train/", import.meta.url));
@@ -17,19 +15,6 @@ export const GOLDEN_OPTIONS = [
 ]
   .join(" ")
   .split(" ");
-
-/** Values of all tensors of a checkpoint, by name. */
-export async function tensorsOf(file: string): Promise<Map<string, Float32Array>> {
-  const opened = await openPlain(file);
-  const found = new Map<string, Float32Array>();
-  for (const entry of opened.tensors.values()) {
-    const bytes = new Uint8Array(entry.bytes);
-    await entry.read(bytes, 0);
-    found.set(entry.name, decodeFloats(bytes, entry.dtype));
-  }
-  opened.close();
-  return found;
-}
 
 /** Makes the folder before the tests of the file that calls it, and removes it after them. */
 export function trainLab() {

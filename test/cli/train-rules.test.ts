@@ -3,8 +3,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { decodeFloats } from "../../src/checkpoint/decode.ts";
-import { openPlain } from "../../src/checkpoint/open.ts";
+import { valuesOf } from "../support/checkpoint-values.ts";
 import { runScript, startScript } from "../support/command.ts";
 import { TINY_TEXT } from "../support/tiny-models.ts";
 import { type WeightFile, writeWeights } from "../support/weight-file.ts";
@@ -26,17 +25,7 @@ const TRAIN = "--data rows.jsonl --steps 4 --batch-size 4 --save-every 0 -q";
 const train = (out: string, rest: string) =>
   done(`train base.safetensors ${TRAIN} ${/--lr/.test(rest) ? "" : "--lr 0.01 "}${rest} -o ${out}.safetensors`);
 
-async function weights(name: string): Promise<Map<string, { shape: readonly number[]; values: Float32Array }>> {
-  const file = await openPlain(at(`${name}.safetensors`));
-  const found = new Map<string, { shape: readonly number[]; values: Float32Array }>();
-  for (const entry of file.tensors.values()) {
-    const bytes = new Uint8Array(entry.bytes);
-    await entry.read(bytes, 0);
-    found.set(entry.name, { shape: entry.shape, values: decodeFloats(bytes, entry.dtype) });
-  }
-  file.close();
-  return found;
-}
+const weights = (name: string) => valuesOf(at(`${name}.safetensors`));
 
 /** A value for each row, column or weight of all tensors of the base. */
 async function fileOf(name: string, unit: (shape: readonly number[]) => number[], value: (i: number) => number) {

@@ -2,8 +2,9 @@
 import { describe, expect, test } from "bun:test";
 import { cpSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { tensorsOf } from "../support/checkpoint-values.ts";
 import { runShell } from "../support/command.ts";
-import { GOLDEN, GOLDEN_OPTIONS, tensorsOf, trainLab } from "./train-lab.ts";
+import { GOLDEN, GOLDEN_OPTIONS, trainLab } from "./train-lab.ts";
 
 const { at, folder, run } = trainLab();
 

@@ -2,8 +2,7 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { decodeFloats } from "../../src/checkpoint/decode.ts";
-import { openPlain } from "../../src/checkpoint/open.ts";
+import { tensorsOf } from "../support/checkpoint-values.ts";
 import { runScript, runShell, startScript } from "../support/command.ts";
 import { randomUnits } from "../support/random.ts";
 import { TINY_TEXT } from "../support/tiny-models.ts";
@@ -77,16 +76,8 @@ export class Workshop {
     writeFileSync(this.at(name), rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
   }
 
-  async #tensorsOf(file: string): Promise<Map<string, Float32Array>> {
-    const opened = await openPlain(this.at(file));
-    const found = new Map<string, Float32Array>();
-    for (const entry of opened.tensors.values()) {
-      const bytes = new Uint8Array(entry.bytes);
-      await entry.read(bytes, 0);
-      found.set(entry.name, decodeFloats(bytes, entry.dtype));
-    }
-    opened.close();
-    return found;
+  #tensorsOf(file: string): Promise<Map<string, Float32Array>> {
+    return tensorsOf(this.at(file));
   }
 
   /** Largest difference of every tensor, relative to its largest value. */

@@ -3,8 +3,7 @@ import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
 import { askRows } from "../../../src/adapt/continual/outputs.ts";
 import { nearestVectors, simplex } from "../../../src/adapt/continual/simplex.ts";
 import { method as fscil } from "../../../src/adapt/methods/continual/fscil.ts";
-import { decodeFloats } from "../../../src/checkpoint/decode.ts";
-import { openPlain } from "../../../src/checkpoint/open.ts";
+import { tensorsOf } from "../../support/checkpoint-values.ts";
 import { NET, pairRows, StreamLab } from "./lab.ts";
 import { streamFor } from "./streams.ts";
 
@@ -25,17 +24,7 @@ const HELD = "--eval-tasks a=@a-held.jsonl,b=@b-held.jsonl,c=@c-held.jsonl";
 const STREAM = `--init @net.json --tasks @a.jsonl,@b.jsonl,@c.jsonl ${HELD} --batch-size 10 --lr 0.01 --scenario class`;
 const FSCIL = `${STREAM} --method fscil --save-every 0`;
 
-async function weights(name: string): Promise<Map<string, Float32Array>> {
-  const checkpoint = await openPlain(lab.at(name));
-  const found = new Map<string, Float32Array>();
-  for (const [key, entry] of checkpoint.tensors) {
-    const bytes = new Uint8Array(entry.bytes);
-    await entry.read(bytes, 0);
-    found.set(key, decodeFloats(bytes, entry.dtype));
-  }
-  checkpoint.close();
-  return found;
-}
+const weights = (name: string) => tensorsOf(lab.at(name));
 
 /** Cosines of rows of a matrix of 24 columns. */
 function cosinesOf(matrix: Float32Array, width: number): number[] {

@@ -1,5 +1,6 @@
 /** Methods that hold weights or gradients go on where they were cut off. */
 import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { dataOf } from "../../support/checkpoint-values.ts";
 import { NET, pairRows, StreamLab } from "./lab.ts";
 
 setDefaultTimeout(120_000); // the machine may be busy
@@ -13,10 +14,7 @@ lab.json("net.json", NET);
 const STREAM = "--init @net.json --tasks @a.jsonl,@b.jsonl,@c.jsonl --lr 0.03 --batch-size 6";
 
 /** The weights of a result, without the header, which names the method. */
-function tensorsOf(name: string): Buffer {
-  const bytes = lab.bytes(`${name}/model.safetensors`);
-  return bytes.subarray(8 + Number(bytes.readBigUInt64LE(0)));
-}
+const bytesOf = (name: string) => dataOf(lab.bytes(`${name}/model.safetensors`));
 
 describe("a stream that is cut off in its second task and in its third goes on as if it had not been:", () => {
   test.each(["ewc", "si", "ogd", "gem"])("%s", async (method) => {
@@ -25,6 +23,6 @@ describe("a stream that is cut off in its second task and in its third goes on a
     for (const task of ["b", "c"]) await lab.run(`${line} -o @${method}-cut --resume`, { task, step: 2 });
     const end = await lab.run(`${line} -o @${method}-cut --resume`);
     expect(end.json).toEqual(whole.json);
-    expect(tensorsOf(`${method}-cut`)).toEqual(tensorsOf(`${method}-whole`));
+    expect(bytesOf(`${method}-cut`)).toEqual(bytesOf(`${method}-whole`));
   });
 });

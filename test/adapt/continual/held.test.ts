@@ -1,5 +1,6 @@
 /** Methods that hold weights or gradients: penalties, and projections. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { dataOf } from "../../support/checkpoint-values.ts";
 import { NET, pairRows, StreamLab } from "./lab.ts";
 
 setDefaultTimeout(120_000); // the machine may be busy
@@ -13,10 +14,7 @@ lab.json("net.json", NET);
 const STREAM = "--init @net.json --tasks @a.jsonl,@b.jsonl,@c.jsonl --lr 0.03 --batch-size 6";
 
 /** The weights of a result, without the header, which names the method. */
-function tensorsOf(name: string): Buffer {
-  const bytes = lab.bytes(`${name}/model.safetensors`);
-  return bytes.subarray(8 + Number(bytes.readBigUInt64LE(0)));
-}
+const bytesOf = (name: string) => dataOf(lab.bytes(`${name}/model.safetensors`));
 
 describe("forgets less than training in sequence:", () => {
   const run = async (method: string) => {
@@ -48,6 +46,6 @@ describe("nothing that holds is training in sequence, bit for bit:", () => {
   };
   test.each(Object.entries(NOTHING))("%s %s", async (method, options) => {
     await lab.run(`${STREAM} --method ${method} ${options} ${SHORT} -o @nothing-${method}`);
-    expect(tensorsOf(`nothing-${method}`)).toEqual(tensorsOf("plain"));
+    expect(bytesOf(`nothing-${method}`)).toEqual(bytesOf("plain"));
   });
 });

@@ -7,6 +7,7 @@ import { alignHead, headOf } from "../../../src/adapt/continual/head.ts";
 import { oldRows } from "../../../src/adapt/continual/replay.ts";
 import { stageSource } from "../../../src/adapt/continual/source.ts";
 import { method as er } from "../../../src/adapt/methods/continual/er.ts";
+import { dataOf } from "../../support/checkpoint-values.ts";
 import { NET, pairRows, StreamLab } from "./lab.ts";
 import { streamFor } from "./streams.ts";
 
@@ -29,10 +30,7 @@ const HELD = "--eval-tasks a=@a-held.jsonl,b=@b-held.jsonl,c=@c-held.jsonl";
 const HELD6 = "--eval-tasks a6=@a6-held.jsonl,b6=@b6-held.jsonl,c6=@c6-held.jsonl";
 const LONG = "--epochs 8 --batch-size 10 --lr 0.02 --schedule constant --save-every 0";
 
-const tensorsOf = (name: string): Buffer => {
-  const bytes = lab.bytes(`${name}/model.safetensors`);
-  return bytes.subarray(8 + Number(bytes.readBigUInt64LE(0)));
-};
+const bytesOf = (name: string) => dataOf(lab.bytes(`${name}/model.safetensors`));
 
 test("n new rows are joined by round(rho / (1 - rho) n) old ones, spread evenly, in the order that they would have", async () => {
   const { stream, stage } = await streamFor([20, 33], {
@@ -66,7 +64,7 @@ test("terms of weight 0 are sequential training bit for bit", async () => {
   const zeros = ["lwf --lwf-weight 0", "der --alpha 0", "der-plus --alpha 0 --beta 0"];
   for (const [i, line] of zeros.entries()) {
     await lab.run(`${DOMAIN} --method ${line} --epochs 2 --save-every 0 -o @zero-${i}`);
-    expect([line, tensorsOf(`zero-${i}`).equals(tensorsOf("zero-seq"))]).toEqual([line, true]);
+    expect([line, bytesOf(`zero-${i}`).equals(bytesOf("zero-seq"))]).toEqual([line, true]);
   }
 }, 120_000);
 
@@ -119,7 +117,7 @@ describe("a method that is cut off goes on as if it had not been", () => {
         await lab.run(`${line} -o @${name}-cut --resume`, cut);
       const end = await lab.run(`${line} -o @${name}-cut --resume`);
       expect(end.json).toEqual(whole.json);
-      expect(tensorsOf(`${name}-cut`)).toEqual(tensorsOf(`${name}-whole`));
+      expect(bytesOf(`${name}-cut`)).toEqual(bytesOf(`${name}-whole`));
       expect(existsSync(lab.at(`${name}-cut-state`))).toBe(false);
     },
     60_000,

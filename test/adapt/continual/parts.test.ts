@@ -1,8 +1,7 @@
 /** O-LoRA on a stream, and refresh learning beside other methods. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { partOf } from "../../../src/adapt/methods/continual/olora.ts";
-import { decodeFloats } from "../../../src/checkpoint/decode.ts";
-import { openPlain } from "../../../src/checkpoint/open.ts";
+import { dataOf, valuesOf } from "../../support/checkpoint-values.ts";
 import { NET, pairRows, StreamLab } from "./lab.ts";
 
 setDefaultTimeout(120_000); // the machine may be busy
@@ -14,22 +13,9 @@ lab.json("net.json", NET);
 const TASKS = "--tasks @a.jsonl,@b.jsonl,@c.jsonl --lr 0.03 --batch-size 6";
 
 /** What follows the header of a file. */
-function tensorsOf(name: string): Buffer {
-  const bytes = lab.bytes(name);
-  return bytes.subarray(8 + Number(bytes.readBigUInt64LE(0)));
-}
+const bytesOf = (name: string) => dataOf(lab.bytes(name));
 
-async function factors(name: string) {
-  const file = await openPlain(lab.at(name));
-  const found = new Map<string, { shape: readonly number[]; values: Float32Array }>();
-  for (const entry of file.tensors.values()) {
-    const bytes = new Uint8Array(entry.bytes);
-    await entry.read(bytes, 0);
-    found.set(entry.name, { shape: entry.shape, values: decodeFloats(bytes, entry.dtype) });
-  }
-  file.close();
-  return found;
-}
+const factors = (name: string) => valuesOf(lab.at(name));
 
 describe("olora", () => {
   const LORA = "--lora --lora-rank 7 --lora-targets all-linear --save-every 0 --epochs 4";
@@ -95,8 +81,8 @@ describe("--refresh", () => {
     await run(`--method ${method} -o @${method}`);
     await run(`--method ${method} --refresh --refresh-delta 0 -o @${method}-0`);
     await run(`--method ${method} --refresh --refresh-delta 1e-3 -o @${method}-1`);
-    expect(tensorsOf(`${method}-0/model.safetensors`)).toEqual(tensorsOf(`${method}/model.safetensors`));
-    expect(tensorsOf(`${method}-1/model.safetensors`)).not.toEqual(tensorsOf(`${method}/model.safetensors`));
+    expect(bytesOf(`${method}-0/model.safetensors`)).toEqual(bytesOf(`${method}/model.safetensors`));
+    expect(bytesOf(`${method}-1/model.safetensors`)).not.toEqual(bytesOf(`${method}/model.safetensors`));
   });
 
   test("goes on where it was cut off", async () => {
@@ -110,6 +96,6 @@ describe("--refresh", () => {
     for (const task of ["b", "c"]) await cut(task);
     const end = await run(`${line} -o @refresh-cut --resume`);
     expect(end.json).toEqual(whole.json);
-    expect(tensorsOf("refresh-cut/model.safetensors")).toEqual(tensorsOf("refresh-whole/model.safetensors"));
+    expect(bytesOf("refresh-cut/model.safetensors")).toEqual(bytesOf("refresh-whole/model.safetensors"));
   });
 });

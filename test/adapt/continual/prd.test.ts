@@ -1,7 +1,6 @@
 /** Prototypes kept by relations to new samples, on classes that come two by two. */
 import { afterAll, expect, test } from "bun:test";
-import { decodeFloats } from "../../../src/checkpoint/decode.ts";
-import { openPlain } from "../../../src/checkpoint/open.ts";
+import { tensorsOf } from "../../support/checkpoint-values.ts";
 import { NET, pairRows, StreamLab } from "./lab.ts";
 
 const lab = new StreamLab();
@@ -18,17 +17,7 @@ const HELD = "--eval-tasks a=@a-held.jsonl,b=@b-held.jsonl,c=@c-held.jsonl";
 const STREAM = `--init @net.json --tasks @a.jsonl,@b.jsonl,@c.jsonl ${HELD}  --save-every 0`;
 const RUN = `${STREAM} --epochs 20 --batch-size 10 --lr 0.01`;
 
-async function weights(name: string): Promise<Map<string, Float32Array>> {
-  const checkpoint = await openPlain(lab.at(name));
-  const found = new Map<string, Float32Array>();
-  for (const [key, entry] of checkpoint.tensors) {
-    const bytes = new Uint8Array(entry.bytes);
-    await entry.read(bytes, 0);
-    found.set(key, decodeFloats(bytes, entry.dtype));
-  }
-  checkpoint.close();
-  return found;
-}
+const weights = (name: string) => tensorsOf(lab.at(name));
 
 test("old classes are known still, without an old row; the head's rows are prototypes", async () => {
   const seq = await lab.run(`${RUN} -o @seq`);

@@ -2,10 +2,9 @@
 import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
 import { type ClassGaussian, momentsOf, samplesOf } from "../../../src/adapt/continual/class-gaussians.ts";
 import { drawEpoch, fitHead, shrinkOf } from "../../../src/adapt/continual/head-alignment.ts";
-import { decodeFloats } from "../../../src/checkpoint/decode.ts";
-import { openPlain } from "../../../src/checkpoint/open.ts";
 import { choleskyFactor } from "../../../src/tensor/linear-algebra/cholesky.ts";
 import { Parameter } from "../../../src/tensor/parameter.ts";
+import { tensorsOf } from "../../support/checkpoint-values.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { normals } from "../../support/random.ts";
 import { TINY_ENCODERS } from "../../support/tiny-models.ts";
@@ -27,17 +26,7 @@ const HELD = "--eval-tasks a=@a-held.jsonl,b=@b-held.jsonl,c=@c-held.jsonl";
 const STREAM = `--init @net.json --tasks @a.jsonl,@b.jsonl,@c.jsonl ${HELD} --batch-size 10 --lr 0.02 --clip 0`;
 const SLCA = `${STREAM} --method slca`;
 
-async function weights(name: string): Promise<Map<string, Float32Array>> {
-  const checkpoint = await openPlain(lab.at(name));
-  const found = new Map<string, Float32Array>();
-  for (const [key, entry] of checkpoint.tensors) {
-    const bytes = new Uint8Array(entry.bytes);
-    await entry.read(bytes, 0);
-    found.set(key, decodeFloats(bytes, entry.dtype));
-  }
-  checkpoint.close();
-  return found;
-}
+const weights = (name: string) => tensorsOf(lab.at(name));
 
 test("at the whole rate and without alignment it is sequential training by a task's own logits, to the bit", async () => {
   const seq = await lab.run(`${STREAM} --scenario task --epochs 2 -o @seq`);
