@@ -151,5 +151,5 @@ async function makeStream(context: DataContext, task: Task, varied: readonly str
   progress.done();
   context.json({ ...about, files });
   if (!options.json) for (const line of lines) context.info(line);
-  return { output: `${out} (${about.tasks} tasks, ${parts.length} files, ${humanBytes(bytes)})` };
+  return { output: `${out} (tasks: ${about.tasks}, files: ${parts.length}, ${humanBytes(bytes)})` };
 }

@@ -34,12 +34,7 @@ export async function readParts(adapter: Checkpoint, config: AdapterConfig): Pro
       parts.replaced.set(part.tensor, bytes === undefined ? entry : heldEntry(entry, bytes));
       continue;
     }
-    const bytes = new Uint8Array(entry.bytes);
-    await entry.read(bytes, 0);
-    const values = decodeFloats(bytes, entry.dtype);
-    if (!values.every(Number.isFinite))
-      throw new UserError(`${adapter.ref}: ${show(entry.name)} holds NaN or infinity`);
-    const tensor = { values, shape: entry.shape };
+    const tensor = await finiteValues(adapter.ref, entry);
     if (part.kind === "tokens") {
       if (parts.tokens.has(part.module)) throw twice(`the token rows of ${part.module}`);
       parts.tokens.set(part.module, tensor);
@@ -51,4 +46,16 @@ export async function readParts(adapter: Checkpoint, config: AdapterConfig): Pro
     parts.modules.set(part.module, factors);
   }
   return { ...parts, stacks: takeStacks(parts.modules, config, adapter.ref) };
+}
+
+/** Shape and values of a tensor of an adapter. Throws UserError for NaN and infinity. */
+export async function finiteValues(
+  ref: string,
+  entry: TensorEntry,
+): Promise<{ readonly values: Float32Array; readonly shape: readonly number[] }> {
+  const bytes = new Uint8Array(entry.bytes);
+  await entry.read(bytes, 0);
+  const values = decodeFloats(bytes, entry.dtype);
+  if (!values.every(Number.isFinite)) throw new UserError(`${ref}: ${show(entry.name)} holds NaN or infinity`);
+  return { values, shape: entry.shape };
 }

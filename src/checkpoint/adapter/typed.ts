@@ -2,14 +2,13 @@
 import { UserError } from "../../errors.ts";
 import { type JsonObject, show } from "../../json.ts";
 import type { Checkpoint, TensorEntry } from "../checkpoint.ts";
-import { decodeFloats } from "../decode.ts";
 import { isFloat } from "../dtype.ts";
 import { nameInBase, notFound, type View } from "./changes.ts";
 import { type AdapterConfig, parseObject } from "./config.ts";
 import { heldEntry, mapEntry, mapWhole, viewEntry } from "./entries.ts";
 import type { AdapterFormat, FileModule, HostTensor } from "./format.ts";
 import { classify } from "./keys.ts";
-import type { Parts } from "./parts.ts";
+import { finiteValues, type Parts } from "./parts.ts";
 import { mixed } from "./patch.ts";
 
 const PREFIX = "base_model.model.";
@@ -82,12 +81,7 @@ export async function readTyped(adapter: Checkpoint, format: AdapterFormat): Pro
       replaced.set(wholeTensor(entry, config, adapter.ref, format), await kept(adapter, entry));
       continue;
     }
-    const bytes = new Uint8Array(entry.bytes);
-    await entry.read(bytes, 0);
-    const values = decodeFloats(bytes, entry.dtype);
-    if (!values.every(Number.isFinite))
-      throw new UserError(`${adapter.ref}: ${show(entry.name)} holds NaN or infinity`);
-    const tensor = { values, shape: entry.shape };
+    const tensor = await finiteValues(adapter.ref, entry);
     if (part === undefined) shared.set(entry.name, tensor);
     else {
       const module = key.slice(0, -part.length - 1);
