@@ -10,12 +10,12 @@ import { open } from "../../src/checkpoint/open.ts";
 import { Refused } from "../../src/checkpoint/pickle/globals.ts";
 import { unpickle } from "../../src/checkpoint/pickle/unpickle.ts";
 import { UserError } from "../../src/errors.ts";
+import { HANG_MS } from "../support/hang.ts";
 import { buildGguf, type GgufTensor, metadataOf } from "./gguf/fixture.ts";
 import { dict, int, pickled, str, tensor, torchFile } from "./pickle/fixture.ts";
 import { inFolder } from "./sample.ts";
 
 const SEED = 20_261;
-const MAX_MS = 2000; // for one case, on a busy machine
 /** One word for each kind of refusal, by the message that names it. */
 const KINDS: [string, RegExp][] = [
   ["counts against the file", /says it has|more than fit|is cut short|ends inside its header|says its zip directory/],
@@ -38,7 +38,7 @@ let slowest = 0;
 function judged(started: number, error?: unknown): void {
   const ms = performance.now() - started;
   slowest = Math.max(slowest, ms);
-  if (ms > MAX_MS) throw new Error(`a case took ${ms} ms`);
+  if (ms > HANG_MS) throw new Error(`a case took ${ms} ms`);
   if (error === undefined) return void bump("read");
   if (!(error instanceof UserError) && !(error instanceof Refused)) throw error;
   // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what must not reach a terminal

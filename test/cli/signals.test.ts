@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { HANG_MS } from "../support/hang.ts";
 import { SHAPE } from "./fixtures/run.ts";
 
 let folder: string;
@@ -37,9 +38,6 @@ async function interrupt(act: string, signals: NodeJS.Signals[], ...more: string
   return { code, err, took: performance.now() - sent, log: existsSync(log) ? readFileSync(log, "utf8") : "" };
 }
 
-/** What a busy machine may add to a time, in ms. */
-const SLACK = 1500;
-
 // Windows has no signals to send; there Ctrl-C reaches the process through its console.
 describe.skipIf(process.platform === "win32")("signals", () => {
   test("the first Ctrl-C stops the script politely: cleanups run, it says what is left, 130", async () => {
@@ -72,7 +70,7 @@ describe.skipIf(process.platform === "win32")("signals", () => {
       const { code, err, log, took } = await interrupt("stubborn", [signal]);
       expect(err).toEndWith(`shape: interrupted by ${signal}\n`);
       expect(code).toBe(exit);
-      expect(took).toBeLessThan(2000 + SLACK);
+      expect(took).toBeLessThan(HANG_MS);
       expect(JSON.parse(log.trim().split("\n").at(-1)!)).toMatchObject({
         ok: false,
         error: `interrupted by ${signal}`,
@@ -91,7 +89,7 @@ describe.skipIf(process.platform === "win32")("signals", () => {
       expect(err).toEndWith("shape: waiting\nshape: interrupted; it was too busy to stop by itself\n");
       expect(code).toBe(exit);
       expect(took).toBeGreaterThan(1000); // JavaScript had its time
-      expect(took).toBeLessThan(2000 + SLACK);
+      expect(took).toBeLessThan(HANG_MS);
       expect(readdirSync(folder).filter((name) => name.includes(`deaf-${signal}`) && !name.endsWith(".jsonl"))).toEqual(
         [],
       );
@@ -107,7 +105,7 @@ describe.skipIf(process.platform === "win32")("signals", () => {
     const began = performance.now();
     const child = Bun.spawn(["sh", "-c", line], { env, stdin: "ignore", stdout: "ignore", stderr: "ignore" });
     expect(await child.exited).toBe(130);
-    expect(performance.now() - began).toBeLessThan(3000 + SLACK);
+    expect(performance.now() - began).toBeLessThan(HANG_MS);
   });
 
   test("SIGTERM ends with 143", async () => {

@@ -8,6 +8,7 @@ import {
   parseFile,
   parseHeader,
 } from "../../../src/checkpoint/safetensors/header.ts";
+import { HANG_MS } from "../../support/hang.ts";
 import { fileOf, make, raw, readIndependently, refusal } from "../sample.ts";
 
 const tensor = (dtype: string, shape: string, begin: number, end: number) =>
@@ -168,14 +169,14 @@ describe("hostile headers", () => {
   test("a header of ten million brackets is refused within a second", async () => {
     const started = performance.now();
     await refusal(() => parseFile(raw(`{"w":${"[".repeat(10_000_000)}`), "x"));
-    expect(performance.now() - started).toBeLessThan(1000);
+    expect(performance.now() - started).toBeLessThan(HANG_MS);
   });
 
   test("a key of a million escaped quotes is read in linear time", async () => {
     const started = performance.now();
     await refusal(() => parseFile(raw(`{"${'\\"'.repeat(1_000_000)}":1}`), "x"));
     await refusal(() => parseFile(raw(`{"${"\\\\".repeat(1_000_000)}":1}`), "x"));
-    expect(performance.now() - started).toBeLessThan(1000);
+    expect(performance.now() - started).toBeLessThan(HANG_MS);
   });
 });
 

@@ -3,6 +3,7 @@ import { expect, test } from "bun:test";
 import { jinjaTemplate } from "../../../src/data/chat/jinja.ts";
 import { markGenerations, readMarks } from "../../../src/data/chat/marks.ts";
 import { loadTemplate } from "../../../src/data/template.ts";
+import { HANG_MS } from "../../support/hang.ts";
 import { installed, rejection } from "../support.ts";
 import { QWEN3 } from "./styles.ts";
 
@@ -19,7 +20,7 @@ async function refused(source: string): Promise<string> {
   } catch (error) {
     message = (error as Error).message;
   }
-  expect(performance.now() - began).toBeLessThan(5000);
+  expect(performance.now() - began).toBeLessThan(HANG_MS);
   return message;
 }
 

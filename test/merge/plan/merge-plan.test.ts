@@ -567,17 +567,12 @@ describe("the files", () => {
   });
 });
 
-test("thousands of slices are planned in linear time", async () => {
+test("tens of thousands of slices are planned: quadratic work would take minutes", async () => {
   const slice = "- sources: [{model: a, layer_range: [0, 1]}, {model: b, layer_range: [1, 2]}]\n";
-  const of = async (count: number) => {
-    const start = performance.now();
-    const text = `merge_method: linear\nparameters: {weight: 0.5}\nslices:\n${slice.repeat(count)}`;
-    const merged = await plan(text, [decoder("a", 2), decoder("b", 2)]);
-    expect(merged.tensors.length).toBe(2 * count + 3);
-    return performance.now() - start;
-  };
-  const small = await of(500);
-  expect(await of(5000)).toBeLessThan(40 * small + 2000);
+  const count = 20_000;
+  const text = `merge_method: linear\nparameters: {weight: 0.5}\nslices:\n${slice.repeat(count)}`;
+  const merged = await plan(text, [decoder("a", 2), decoder("b", 2)]);
+  expect(merged.tensors.length).toBe(2 * count + 3);
 }, 60_000);
 
 test("a filter that is part of no tensor's name is told, of the base's and of one model's settings", async () => {
