@@ -5,7 +5,8 @@
  */
 
 import { divergence } from "../../tensor/ops/divergence.ts";
-import { add, mul, neg, stopGradient } from "../../tensor/ops/elementwise.ts";
+import { add, mul, neg, scale, stopGradient, sumTo } from "../../tensor/ops/elementwise.ts";
+import { embedding } from "../../tensor/ops/embedding.ts";
 import { gather } from "../../tensor/ops/gather.ts";
 import { linear } from "../../tensor/ops/linear.ts";
 import { rmsNorm } from "../../tensor/ops/norm.ts";
@@ -48,6 +49,35 @@ export function contrastive(rec: Recorder, z: Tensor, positives: Tensor, tau: nu
   const apart = rec.constant(own, [n, n], "a row itself");
   const likeness = add(rec, linear(rec, z, z, { scale: 1 / tau }), apart);
   return neg(rec, rowSum(rec, mul(rec, positives, logSoftmax(rec, likeness))));
+}
+
+/** Rows a (n, C), and b (n, C) after them: (2n, C). */
+export function stacked(rec: Recorder, a: Tensor, b: Tensor): Tensor {
+  const n = a.shape[0]!;
+  const places = rec.constant(
+    Int32Array.from({ length: 2 * n }, (_, i) => i % n),
+    [2 * n],
+    "rows twice",
+  );
+  const half = (x: Tensor, is: (i: number) => boolean, label: string): Tensor => {
+    const shares = Float32Array.from({ length: 2 * n }, (_, i) => (is(i) ? 1 : 0));
+    return mul(rec, embedding(rec, places, x), rec.constant(shares, [2 * n, 1], label));
+  };
+  return add(
+    rec,
+    half(a, (i) => i < n, "first rows"),
+    half(b, (i) => i >= n, "second rows"),
+  );
+}
+
+/**
+ * The contrastive loss of two views of each row, (n): the mean of those of its views, among the 2n views of all rows.
+ * positives: (2n, 2n), of `positivesOf` for the classes twice.
+ */
+export function contrastiveViews(rec: Recorder, a: Tensor, b: Tensor, positives: Tensor, tau: number): Tensor {
+  const n = a.shape[0]!;
+  const losses = contrastive(rec, stacked(rec, a, b), positives, tau);
+  return rec.reshape(scale(rec, sumTo(rec, rec.reshape(losses, [2, n]), [1, n]), 0.5), [n]);
 }
 
 /** -<c_y, z> of every row (n): draws prototypes (K, C) to the features of their classes, and no feature to them. */

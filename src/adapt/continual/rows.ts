@@ -16,6 +16,8 @@ export interface RowRef {
 export interface PartBatch {
   readonly batch: Batch;
   readonly refs: readonly RowRef[];
+  /** Of a training: which batch of the stage it is, for what is drawn at random. */
+  readonly draw?: string;
 }
 
 /** The rows of one task, read for a language model or for a classifier. */
