@@ -1,6 +1,6 @@
 /**
- * The rows of a batch once more, changed: images moved, turned or mixed, numbers with noise. What is drawn is a function
- * of seed, stage, epoch and batch.
+ * The rows of a batch once more, changed: images moved, turned or mixed, numbers with noise. What is drawn is a
+ * function of seed, stage, epoch and batch.
  */
 import { isPairs, isTokens, type NumbersBatch } from "../../data/batch.ts";
 import { Random } from "../../data/random.ts";

@@ -51,23 +51,17 @@ export function contrastive(rec: Recorder, z: Tensor, positives: Tensor, tau: nu
   return neg(rec, rowSum(rec, mul(rec, positives, logSoftmax(rec, likeness))));
 }
 
-/** Rows a (n, C), and b (n, C) after them: (2n, C). */
+/** Rows a (n, C), and b (m, C) after them: (n + m, C). */
 export function stacked(rec: Recorder, a: Tensor, b: Tensor): Tensor {
-  const n = a.shape[0]!;
-  const places = rec.constant(
-    Int32Array.from({ length: 2 * n }, (_, i) => i % n),
-    [2 * n],
-    "rows twice",
-  );
-  const half = (x: Tensor, is: (i: number) => boolean, label: string): Tensor => {
-    const shares = Float32Array.from({ length: 2 * n }, (_, i) => (is(i) ? 1 : 0));
-    return mul(rec, embedding(rec, places, x), rec.constant(shares, [2 * n, 1], label));
+  const [n, m] = [a.shape[0]!, b.shape[0]!];
+  const part = (x: Tensor, start: number, count: number, label: string): Tensor => {
+    const isOwn = (i: number) => i >= start && i < start + count;
+    const places = Int32Array.from({ length: n + m }, (_, i) => (isOwn(i) ? i - start : 0));
+    const shares = Float32Array.from({ length: n + m }, (_, i) => (isOwn(i) ? 1 : 0));
+    const rows = embedding(rec, rec.constant(places, [n + m], label), x);
+    return mul(rec, rows, rec.constant(shares, [n + m, 1], label));
   };
-  return add(
-    rec,
-    half(a, (i) => i < n, "first rows"),
-    half(b, (i) => i >= n, "second rows"),
-  );
+  return add(rec, part(a, 0, n, "first rows"), part(b, n, m, "second rows"));
 }
 
 /**
