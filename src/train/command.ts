@@ -8,6 +8,7 @@ import { UserError } from "../errors.ts";
 import type { Model } from "../model/model.ts";
 import { checkPgd } from "../run/adversarial/options.ts";
 import { readBatches } from "../run/training/batch-source.ts";
+import { classLosses } from "../run/training/class-losses.ts";
 import { crossEntropyObjective } from "../run/training/cross-entropy.ts";
 import type { Objective } from "../run/training/objective.ts";
 import { runTraining } from "../run/training/run-training.ts";
@@ -46,8 +47,11 @@ type Source = Parameters<typeof chosenMask>[1];
 function objectiveOf(model: Model, source: Source, options: TrainContext["options"], seed: number): Objective<Batch> {
   const { smoothing, z_loss: zLoss, recompute, etf_sparsity: sparsity, etf_steps: steps } = options;
   const increments = chosenMask(model, source, options);
+  const classes = classLosses(model, options, seed);
   if (options.head === "own")
-    return crossEntropyObjective(model, { smoothing, zLoss, recompute, balance: true, increments });
+    return crossEntropyObjective(model, { smoothing, zLoss, recompute, balance: true, increments, classes });
+  if (classes)
+    throw new UserError("--mixup and --contrastive do not go with --head sparse-etf", "leave one of them out");
   if (increments)
     throw new UserError("--increment-mask and --head sparse-etf are two objectives", "leave one of them out");
   return fixedHeadObjective(model, { sparsity, steps, seed, smoothing, zLoss, recompute });

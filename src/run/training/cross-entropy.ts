@@ -8,6 +8,7 @@ import { dot } from "../../tensor/ops/reduce.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { fillInputs, fillTargets, recordInputs, recordTargets } from "../batch-programs.ts";
+import type { ClassLosses } from "./class-losses.ts";
 import type { IncrementMask } from "./increment-mask.ts";
 import { type Objective, ofBatch, type RecordedLoss } from "./objective.ts";
 import { routerBalance } from "./router-balance.ts";
@@ -23,6 +24,8 @@ export interface CrossEntropyObjectiveOptions {
   readonly balance?: boolean;
   /** Keeps what the adapter adds to where it should act. */
   readonly increments?: IncrementMask | undefined;
+  /** Of a classifier: what takes the place of the labels' cross-entropy, or joins it. */
+  readonly classes?: ClassLosses | undefined;
   /** Most bytes of logits that exist at once. */
   readonly logitBytes?: number;
 }
@@ -41,7 +44,7 @@ const withTerm = (
 
 /** Cross-entropy of a language model's tokens or a classifier's examples. */
 export function crossEntropyObjective(model: Model, options: CrossEntropyObjectiveOptions = {}): Objective<Batch> {
-  const { smoothing, zLoss, recompute = false, increments, logitBytes } = options;
+  const { smoothing, zLoss, recompute = false, increments, classes, logitBytes } = options;
   const experts = options.balance ? routerBalance(model) : undefined;
   return {
     name: "cross-entropy",
@@ -54,21 +57,22 @@ export function crossEntropyObjective(model: Model, options: CrossEntropyObjecti
       });
       const { hidden, head } = recorded;
       const weights = rec.input("weights", [batch.rows * batch.length]); // 1 / total where a row counts
-      const nll = headLoss(rec, {
-        hidden,
-        head,
-        width: model.sizes.outputs,
-        targets: recordTargets(rec, batch),
+      const given = {
+        ...{ hidden, head, width: model.sizes.outputs, targets: recordTargets(rec, batch) },
         ...(smoothing ? { smoothing } : {}),
         ...(zLoss ? { zLoss } : {}),
         ...(logitBytes ? { budget: logitBytes } : {}),
-      }); // (N)
+      };
+      const nll = classes?.mixed?.(rec, given) ?? headLoss(rec, given); // (N)
       const loss = dot(rec, nll, weights);
       const own: RecordedLoss = { backward: [[nll, weights]], metrics: { loss } };
       const balance = experts?.record(rec, batch, recorded);
       const balanced = balance ? withTerm(rec, own, "balance_loss", balance, mul(rec, ...balance)) : own;
       const squares = increments?.record(rec, batch, recorded);
-      return squares ? withTerm(rec, balanced, "increment_loss", squares, dot(rec, ...squares)) : balanced;
+      if (squares) return withTerm(rec, balanced, "increment_loss", squares, dot(rec, ...squares));
+      const contrast = classes?.contrast?.(rec, batch, hidden);
+      if (!contrast) return balanced;
+      return withTerm(rec, balanced, "contrastive_loss", [contrast, weights], dot(rec, contrast, weights));
     },
 
     fill(program, batch, total) {
@@ -76,6 +80,7 @@ export function crossEntropyObjective(model: Model, options: CrossEntropyObjecti
       program.write("weights", meanWeights(fillTargets(program, batch), total));
       experts?.fill(program, batch, batch.counted / total);
       increments?.fill(program, batch, batch.counted / total);
+      classes?.fill(program, batch);
     },
   };
 }
