@@ -63,10 +63,31 @@ export interface InputInit<O extends Options = Options> extends MethodInfo<O> {
   /** Most components of a layer, and how many rows are read. */
   asks(rank: number, values: Values<O>): { readonly components: number; readonly rows: number };
   /** A of every layer that is adapted. Its rows are the layer's rank. */
-  plan(job: PlanJob<Values<O>>): ReadonlyMap<string, HostMatrix>;
+  plan(job: PlanJob<Values<O>>): ReadonlyMap<string, BegunFactors>;
 }
 
-export type AdapterInit<O extends Options = Options> = WeightInit<O> | InputInit<O>;
+/** The layer that an adapter begins on, and what was measured of it. */
+export interface MeasuredJob<V> extends InitJob<V> {
+  /** The mean of x x^T over what the layer reads (in, in), or the gradient of W (out, in). */
+  readonly measured: FloatMatrix;
+}
+
+/**
+ * A way that looks at each layer's weight and at what rows of the training data say of it: the covariance of what the
+ * layer reads, or the gradient of the weight.
+ */
+export interface MeasuredInit<O extends Options = Options> extends MethodInfo<O> {
+  readonly needs: "covariance" | "gradient";
+  readonly takesOut: true;
+  /** How many rows are read. */
+  asks(rank: number, values: Values<O>): { readonly rows: number };
+  begin(job: MeasuredJob<Values<O>>): Promise<BegunFactors>;
+}
+
+export type AdapterInit<O extends Options = Options> = WeightInit<O> | InputInit<O> | MeasuredInit<O>;
+
+/** Those that read rows of the training data before the adapter begins. */
+export type DataInit = InputInit | MeasuredInit;
 
 /** Declares one that looks at weights, with the types of its options. */
 export const adapterInit = <const O extends Options>(init: Omit<WeightInit<O>, "needs">): WeightInit<O> => ({
@@ -79,6 +100,12 @@ export const inputInit = <const O extends Options>(init: Omit<InputInit<O>, "nee
   ...init,
   needs: "inputs",
   takesOut: false,
+});
+
+/** Declares one that looks at weights and at what data say of them. */
+export const measuredInit = <const O extends Options>(init: Omit<MeasuredInit<O>, "takesOut">): MeasuredInit<O> => ({
+  ...init,
+  takesOut: true,
 });
 
 /** Calls a bound method of weights. */

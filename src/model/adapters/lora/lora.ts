@@ -11,7 +11,6 @@ import { UserError } from "../../../errors.ts";
 import type { Gpu } from "../../../gpu/gpu.ts";
 import { keyedNormals, keyedUnits } from "../../../keyed-random.ts";
 import type { Bound } from "../../../method/bind.ts";
-import type { HostMatrix } from "../../../tensor/linear-algebra/leading-svd.ts";
 import { rowNorm, scaleColumns } from "../../../tensor/ops/dora.ts";
 import { dropout } from "../../../tensor/ops/dropout.ts";
 import { add, div, scale as scaled } from "../../../tensor/ops/elementwise.ts";
@@ -20,12 +19,12 @@ import { groupedLinear } from "../../../tensor/ops/moe.ts";
 import { Parameter } from "../../../tensor/parameter.ts";
 import type { Tensor } from "../../../tensor/tensor.ts";
 import type { ParameterSpec } from "../../architecture.ts";
-import type { AdapterInit, WeightInit } from "../adapter-init.ts";
+import type { AdapterInit, BegunFactors, WeightInit } from "../adapter-init.ts";
 import { heldValues } from "../held-values.ts";
 import type { AdapterTensor, EmbeddingPlace, ExpertsPlace, LinearPlace, LiveAdapter } from "../live-adapter.ts";
 import { type Target, targetModules, writtenTargets } from "../targets.ts";
 import { fileTensors, heldShapes, nestingOf, type Pair } from "./factor-files.ts";
-import { beginPair, expectBeginnable } from "./taken-out.ts";
+import { begunOf, expectBeginnable, setPair } from "./taken-out.ts";
 
 export interface LoraOptions {
   readonly rank: number;
@@ -38,8 +37,8 @@ export interface LoraOptions {
   readonly seed: number;
   /** With A drawn and B zero when left out. */
   readonly init?: Bound<AdapterInit>;
-  /** A of every layer that is adapted, where `init` plans it. */
-  readonly planned?: ReadonlyMap<string, HostMatrix>;
+  /** How every layer that is adapted begins, where `init` reads data. */
+  readonly planned?: ReadonlyMap<string, BegunFactors>;
   /** An adapter to continue. Its own settings hold then; only `dropout` may replace its own. */
   readonly from?: Checkpoint;
   /** Written as `base_model_name_or_path`. */
@@ -220,7 +219,8 @@ interface Sizes {
   readonly rslora: boolean;
 }
 
-const scaleOf = ({ r, alpha, rslora }: Sizes): number => alpha / (rslora ? Math.sqrt(r) : r);
+/** s of B A. */
+export const scaleOf = ({ r, alpha, rslora }: Sizes): number => alpha / (rslora ? Math.sqrt(r) : r);
 
 /** Another rank, with an alpha that leaves the scale as it is. */
 const withRank = ({ r: before, alpha, rslora }: Sizes, r: number): Sizes => ({
@@ -240,7 +240,7 @@ export async function freshLora(
   others: readonly string[] = [],
 ): Promise<LoraAdapter> {
   const { rank, alpha, rslora = false, dora = false, dropout = 0, init, planned } = options;
-  if (init?.method.needs === "inputs" && !planned) throw new Error(`${init.method.name} without a plan`);
+  if (init && !isOfWeight(init) && !planned) throw new Error(`${init.method.name} without a plan`);
   // The file holds twice the rank where a pair is taken out.
   const usual = withRank({ r: rank, alpha, rslora }, init?.method.takesOut ? 2 * rank : rank);
   const asked = targetModules(specs, options.targets);
@@ -256,11 +256,12 @@ export async function freshLora(
   const odd = new Map<string, Sizes>();
   for (const target of targets) {
     const { module, kind, out } = target;
-    const a = planned?.get(module);
-    const sizes = a && a.rows !== rank ? withRank(usual, a.rows) : usual;
+    const given = planned?.get(module);
+    // Where no part is taken out of the base, the plan gives the ranks too.
+    const own = given && !init?.method.takesOut ? given.a.rows : rank;
+    const sizes = own === rank ? usual : withRank(usual, own);
     if (sizes !== usual) odd.set(module, sizes);
-    const factors = freshFactors(gpu, target, { ...options, rank: a?.rows ?? rank });
-    if (a) factors.a.write(Float32Array.from(a.values));
+    const factors = freshFactors(gpu, target, { ...options, rank: own });
     const weight = parameters.get(`${module}.weight`)!;
     let magnitude: Parameter | undefined;
     if (dora) {
@@ -268,8 +269,8 @@ export async function freshLora(
       if (!gpu.dry) magnitude.write(await rowLengths(gpu, weight, target));
     }
     const scale = scaleOf(sizes);
-    const begins = init && isOfWeight(init) ? { gpu, target, weight, init, rank, scale } : undefined;
-    const frozen = begins && (await beginPair(factors, begins));
+    const begun = init && isOfWeight(init) ? begunOf({ gpu, target, weight, init, rank, scale }) : given;
+    const frozen = init && (await setPair(factors, await begun, { gpu, target, init: init.method }));
     const files = fileTensors(target, { ...factors, frozen }, nestingOf(target, targets));
     entries.set(module, { kind, ...factors, frozen, files, scale, dropout, ...(magnitude ? { magnitude } : {}) });
   }

@@ -35,7 +35,7 @@ export function expectBeginnable({ module, kind }: Target, { method }: Bound<Ada
 }
 
 /** W as (out, in). */
-async function weightOf(gpu: Gpu, weight: Parameter, { into, out, transposed }: Target): Promise<FloatMatrix> {
+export async function weightOf(gpu: Gpu, weight: Parameter, { into, out, transposed }: Target): Promise<FloatMatrix> {
   const values = await heldValues(gpu, weight);
   return { rows: out, columns: into, values: transposed ? turn(values, [into, out]) : values };
 }
@@ -50,26 +50,33 @@ interface Beginning {
   readonly scale: number;
 }
 
+/** What a way of weights gives for one; undefined on a device that computes nothing. */
+export async function begunOf(beginning: Beginning): Promise<BegunFactors | undefined> {
+  const { gpu, target, weight, init, rank, scale } = beginning;
+  if (gpu.dry) return undefined;
+  return begun(init.method, { weight: await weightOf(gpu, weight, target), rank, scale, gpu, values: init.values });
+}
+
+interface Setting {
+  readonly gpu: Gpu;
+  readonly target: Target;
+  readonly init: AdapterInit;
+}
+
 /**
- * Sets a pair that holds LoRA's values to those that a way to begin gives, and makes the frozen pair where B is not
- * zero; ranks that it does not give stay as they are. Throws UserError for values that are not finite.
+ * Sets a pair that holds LoRA's values to those that a way to begin gives, and makes the frozen pair where a part is
+ * taken out; ranks that are not given stay as they are. Throws UserError for values that are not finite.
  */
-export async function beginPair(pair: Pair, { gpu, target, weight, init, rank, scale }: Beginning) {
-  const frozen = init.method.takesOut ? frozenBeside(gpu, pair) : undefined;
-  if (gpu.dry) return frozen;
-  const given = await begun(init.method, {
-    weight: await weightOf(gpu, weight, target),
-    rank,
-    scale,
-    gpu,
-    values: init.values,
-  });
-  expectFinite(given, target.module, init.method.name);
+export async function setPair(pair: Pair, given: BegunFactors | undefined, { gpu, target, init }: Setting) {
+  const frozen = init.takesOut ? frozenBeside(gpu, pair) : undefined;
+  if (!given) return frozen;
+  expectFinite(given, target.module, init.name);
   const { a, b } = given;
   const drawn = await heldValues(gpu, pair.a);
   drawn.set(a.values);
   pair.a.write(drawn);
   if (!b || !frozen) return frozen;
+  const rank = pair.a.shape[0]!;
   const rows = new Float32Array(rank * target.out);
   rows.set(turned(b).values);
   const columns = turn(rows, [rank, target.out]);

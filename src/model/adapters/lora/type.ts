@@ -2,7 +2,7 @@
 import { bind } from "../../../method/bind.ts";
 import type { AdapterChoice, AdapterType } from "../contract.ts";
 import { continueLora } from "./continue.ts";
-import { freshLora, type LoraOptions } from "./lora.ts";
+import { freshLora, type LoraOptions, scaleOf } from "./lora.ts";
 
 type Settings = Partial<Pick<LoraOptions, "rank" | "alpha" | "dropout" | "rslora" | "dora">>;
 
@@ -14,6 +14,10 @@ export const loraType = (
   ...info,
   options: {},
   peftType: "LORA",
+  strength(values) {
+    const { rank = 16, alpha = 32, rslora = false }: Settings = { ...values, ...fixed };
+    return { rank, scale: scaleOf({ r: rank, alpha, rslora }) };
+  },
   fresh(values, { gpu, model, ...making }) {
     const { rank = 16, alpha = 32, ...own }: Settings = values;
     const options = { rank, alpha, ...own, ...fixed, ...making } as LoraOptions;
