@@ -293,7 +293,7 @@ async function end(run: StreamRun, output: RunOutput, { steps, state }: Place): 
   learner.free?.();
   context.json(result);
   context.info(streamTable(read.tasks, stages, state.scores, metrics));
-  const ref = `${model.adapter ? `${opened.start.ref}+` : ""}${context.out}`;
+  const ref = `${model.adapter ? `${opened.start.under}+` : ""}${context.out}`;
   const data = parseGroups(context.options.tasks!.flatMap((value) => value.split(","))).map(({ path }) => path);
   return {
     output: `${context.out === "-" ? "stdout" : context.out} (${humanBytes(bytes)})`,

@@ -2,7 +2,7 @@
 import { UserError } from "../../errors.ts";
 import { type Bound, bind } from "../../method/bind.ts";
 import { loadMethod } from "../../method/registry.ts";
-import type { AdapterInit } from "../../model/adapters/adapter-init.ts";
+import { type AdapterInit, roundedBase } from "../../model/adapters/adapter-init.ts";
 import type { AdapterChoice, AdapterType } from "../../model/adapters/contract.ts";
 import { splitTargets } from "../../model/adapters/targets.ts";
 
@@ -67,6 +67,6 @@ export async function adapterChoice(
     type: isLora ? bind(type.method, loraValues(options)) : type,
     ...(targets ? { targets: splitTargets(targets) } : {}),
     ...(picked.init ? { init: picked.init } : {}),
-    ...{ seed, base },
+    ...{ seed, base: roundedBase(picked.init) ?? base },
   };
 }

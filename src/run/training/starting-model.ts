@@ -56,6 +56,8 @@ export interface StartOptions extends AdapterOptions {
 export interface Start {
   /** Names the model in messages. */
   readonly ref: string;
+  /** What an adapter that is trained goes with: the model, or the base that the run writes. */
+  readonly under: string;
   readonly json: Json;
   /** Undefined of a new model. */
   readonly tensors?: ReadonlyMap<string, TensorEntry>;
@@ -102,6 +104,7 @@ export async function start(options: StartOptions): Promise<Start> {
   for (const remark of trainingRemarks(run, `${base.ref}: config.json`, options.balances)) warn(remark);
   return {
     ref: base.ref,
+    under: chosen.adapter?.base ?? base.ref,
     json,
     tensors: base.tensors,
     files: base.files,
@@ -195,6 +198,7 @@ async function fresh(init: string, options: StartOptions): Promise<Start> {
   const chosen = await modelOptions(options, undefined, init);
   return {
     ref: init,
+    under: init,
     json: given,
     files: new Map([["config.json", new TextEncoder().encode(written)]]),
     isNew: true,

@@ -47,7 +47,9 @@ async function weightInit(name: string): Promise<WeightInit> {
   return method;
 }
 
-const OF_LAYERS = (await loadMethods("adapter-init")).filter(({ needs }) => needs !== "inputs").map(({ name }) => name);
+const OF_LAYERS = (await loadMethods("adapter-init"))
+  .filter((method) => method.needs !== "inputs" && !(method.needs === "weight" && method.rounding))
+  .map(({ name }) => name);
 
 const { signal } = new AbortController();
 

@@ -270,7 +270,7 @@ export async function freshLora(
     }
     const scale = scaleOf(sizes);
     const begun = init && isOfWeight(init) ? begunOf({ gpu, target, weight, init, rank, scale }) : given;
-    const frozen = init && (await setPair(factors, await begun, { gpu, target, init: init.method }));
+    const frozen = init && (await setPair(factors, await begun, { gpu, target, weight, init: init.method }));
     const files = fileTensors(target, { ...factors, frozen }, nestingOf(target, targets));
     entries.set(module, { kind, ...factors, frozen, files, scale, dropout, ...(magnitude ? { magnitude } : {}) });
   }
@@ -278,7 +278,8 @@ export async function freshLora(
   return new LoraAdapter(entries, config);
 }
 
-const isOfWeight = (init: Bound<AdapterInit>): init is Bound<WeightInit> => init.method.needs === "weight";
+/** Whether it looks at weights alone. */
+export const isOfWeight = (init: Bound<AdapterInit>): init is Bound<WeightInit> => init.method.needs === "weight";
 
 /** adapter_config.json of a new adapter. `odd`: modules whose rank is not the usual one. */
 function freshConfig({

@@ -116,10 +116,10 @@ test("lora-ga's lengths", async () => {
 });
 
 const NET = { model_type: "mlp", input_size: 4, hidden_sizes: [6, 5], num_labels: 3 };
-const ROWS = Array.from({ length: 7 }, (_, i) => {
-  const x = normals(i, 4).map((v, at) => v * (at + 1) + 2);
-  return { form: "example", x, shape: [4], label: i % 3, extra: {}, group: 0, place: `${i}` } as Example;
-});
+const POINTS = Array.from({ length: 7 }, (_, i) => normals(i, 4).map((v, at) => v * (at + 1) + 2));
+const ROWS = POINTS.map(
+  (x, i) => ({ form: "example", x, shape: [4], label: i % 3, extra: {}, group: 0, place: `${i}` }) as Example,
+);
 const BATCHES = [stackExamples(ROWS.slice(0, 5)), stackExamples(ROWS.slice(5))];
 
 async function network() {
@@ -136,16 +136,16 @@ test("the covariance is the mean of x x^T over all rows", async () => {
   expect(found.length).toBe(how.targets.length);
   for (const [i, x] of found[0]!.measured.values.entries()) {
     const [r, c] = [Math.floor(i / 4), i % 4];
-    const mean = ROWS.reduce((sum, row) => sum + (row.x as Float32Array)[r]! * (row.x as Float32Array)[c]!, 0) / 7;
+    const mean = POINTS.reduce((sum, x) => sum + x[r]! * x[c]!, 0) / 7;
     expect(x).toBeCloseTo(mean, 3);
   }
 });
 
 test("the gradient is that of the mean loss of all rows", async () => {
   const { model, how } = await network();
-  const found = new Map<string, Float32Array | Float64Array>();
+  const found = new Map<string, readonly number[]>();
   for await (const { target, measured } of layerGradients(model, BATCHES, how))
-    found.set(target.module, measured.values);
+    found.set(target.module, [...measured.values]);
   const loss = async () => {
     let sum = 0;
     for (const [at, batch] of BATCHES.entries()) {
