@@ -64,7 +64,7 @@ export async function adapterChoice(
   const targets = adapter_targets ?? lora_targets;
   const isLora = type.method.peftType === "LORA";
   return {
-    type: isLora ? bind(type.method, loraValues(options)) : type,
+    type: isLora ? bind(type.method, Object.assign({}, type.values, loraValues(options))) : type,
     ...(targets ? { targets: splitTargets(targets) } : {}),
     ...(picked.init ? { init: picked.init } : {}),
     ...{ seed, base: roundedBase(picked.init) ?? base },

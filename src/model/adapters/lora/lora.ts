@@ -11,9 +11,8 @@ import { UserError } from "../../../errors.ts";
 import type { Gpu } from "../../../gpu/gpu.ts";
 import { keyedNormals, keyedUnits } from "../../../keyed-random.ts";
 import type { Bound } from "../../../method/bind.ts";
-import { rowNorm, scaleColumns } from "../../../tensor/ops/dora.ts";
 import { dropout } from "../../../tensor/ops/dropout.ts";
-import { add, div, scale as scaled } from "../../../tensor/ops/elementwise.ts";
+import { add, scale as scaled } from "../../../tensor/ops/elementwise.ts";
 import { linear } from "../../../tensor/ops/linear.ts";
 import { groupedLinear } from "../../../tensor/ops/moe.ts";
 import { Parameter } from "../../../tensor/parameter.ts";
@@ -21,9 +20,18 @@ import type { Tensor } from "../../../tensor/tensor.ts";
 import type { ParameterSpec } from "../../architecture.ts";
 import type { AdapterInit, BegunFactors, WeightInit } from "../adapter-init.ts";
 import { heldValues } from "../held-values.ts";
-import type { AdapterTensor, EmbeddingPlace, ExpertsPlace, LinearPlace, LiveAdapter } from "../live-adapter.ts";
+import type {
+  AdapterTensor,
+  EmbeddingPlace,
+  ExpertsPlace,
+  LinearPlace,
+  LiveAdapter,
+  StepScale,
+} from "../live-adapter.ts";
 import { type Target, targetModules, writtenTargets } from "../targets.ts";
 import { fileTensors, heldShapes, nestingOf, type Pair } from "./factor-files.ts";
+import { linearChange } from "./linear-change.ts";
+import { type RowRates, rowRates } from "./row-rates.ts";
 import { begunOf, expectBeginnable, setPair } from "./taken-out.ts";
 
 export interface LoraOptions {
@@ -70,19 +78,42 @@ export class LoraAdapter implements LiveAdapter {
   readonly config: string;
   /** What takes the place of whole weights of the base, by their names there: biases and saved modules. */
   readonly whole: ReadonlyMap<string, Parameter>;
+  readonly #rates: RowRates | undefined;
 
   constructor(
     entries: ReadonlyMap<string, LoraEntry>,
     config: string,
     whole: ReadonlyMap<string, Parameter> = new Map(),
+    rates?: RowRates,
   ) {
     this.entries = entries;
     this.config = config;
     this.whole = whole;
+    this.#rates = rates;
   }
 
   withWhole(whole: ReadonlyMap<string, Parameter>, config: string): LoraAdapter {
-    return new LoraAdapter(this.entries, config, whole);
+    return new LoraAdapter(this.entries, config, whole, this.#rates);
+  }
+
+  /** The same adapter, whose rows of B A learn at rates of their own. Throws UserError for other than linear layers. */
+  withRates(rates: RowRates): LoraAdapter {
+    for (const [module, { kind }] of this.entries)
+      if (kind !== "linear")
+        throw new UserError(
+          `rates by row do not go with ${module}: they are for linear layers other than routed experts`,
+          "choose --lora-targets, or leave out --adapter allora",
+        );
+    return new LoraAdapter(this.entries, this.config, this.whole, rates);
+  }
+
+  stepScales(): StepScale[] {
+    if (this.#rates?.apply !== "lr") return [];
+    const { eta } = this.#rates;
+    return [...this.entries.values()].map(({ a, b }) => ({
+      parameter: b,
+      record: (rec) => rowRates(rec, rec.parameter(a), rec.parameter(b), eta),
+    }));
   }
 
   changes(module: string): boolean {
@@ -92,7 +123,7 @@ export class LoraAdapter implements LiveAdapter {
   linear(place: LinearPlace, x: Tensor): Tensor | undefined {
     const entry = this.entries.get(place.module);
     // A tied head does not follow an adapter of the embedding, as with PEFT.
-    return !entry || entry.kind === "embedding" ? undefined : linearChange(entry, place, x);
+    return !entry || entry.kind === "embedding" ? undefined : linearChange(entry, place, x, this.#rates);
   }
 
   experts({ rec, module, plan, product }: ExpertsPlace, x: Tensor): Tensor | undefined {
@@ -145,31 +176,6 @@ export class LoraAdapter implements LiveAdapter {
   free(): void {
     for (const parameter of this.tensors()) parameter.free();
   }
-}
-
-/** W x + s (B A x + c) with bias and residual, without what is taken out of W; with lengths DoRA's. */
-function linearChange(entry: LoraEntry, place: LinearPlace, x: Tensor): Tensor {
-  const { rec, module, weight, bias, transposed } = place;
-  const { scale } = entry;
-  const a = rec.parameter(entry.a); // (r, in)
-  const b = rec.parameter(entry.b); // (out, r)
-  const seen = entry.dropout > 0 ? dropout(rec, x, { p: entry.dropout, key: module }) : x;
-  const low = linear(rec, seen, a); // (N, r)
-  if (!entry.magnitude) {
-    const whole = place.whole(x);
-    const { frozen } = entry;
-    // What is taken out of the base is a part of the layer, which dropout does not reach.
-    const base = frozen
-      ? linear(rec, linear(rec, x, rec.parameter(frozen.a)), rec.parameter(frozen.b), { scale, add: whole })
-      : whole;
-    const y = linear(rec, low, b, { scale, add: base });
-    return entry.bBias ? add(rec, y, scaled(rec, rec.parameter(entry.bBias), scale)) : y;
-  }
-  // DoRA: every row of W + s B A at its own length, which is a constant on the way back.
-  const direction = linear(rec, low, b, { scale, add: linear(rec, seen, weight, { transposed }) }); // (N, out)
-  const length = rowNorm(rec, weight, { a, b, scale, transposed }); // (out)
-  const y = scaleColumns(rec, direction, div(rec, rec.parameter(entry.magnitude), length));
-  return place.finish(bias ? add(rec, y, bias) : y);
 }
 
 /** Throws UserError for what PEFT has no adapter for. */
