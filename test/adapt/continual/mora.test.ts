@@ -96,7 +96,7 @@ test("where all ranks count alike, the flat adapter is the same", async () => {
   const rows = Array.from({ length: 6 }, (_, i) => {
     return { form: "example", x: normals(i, 8), shape: [8], label: 0, extra: {}, group: 0, place: "" } as Example;
   });
-  const logits = [];
+  const logits: Float32Array[] = [];
   for (const name of ["even", "flat"]) {
     const model = await Model.load(gpu, await open(`${lab.at("base")}+${lab.at(name)}`, { live: true }), {});
     logits.push(await logitsOf(gpu, model, stackExamples(rows)));

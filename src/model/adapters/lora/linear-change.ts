@@ -5,7 +5,7 @@ import { add, div, scale as scaled, scaleGradient } from "../../../tensor/ops/el
 import { linear } from "../../../tensor/ops/linear.ts";
 import type { Tensor } from "../../../tensor/tensor.ts";
 import type { LinearPlace } from "../live-adapter.ts";
-import type { LoraEntry } from "./lora.ts";
+import type { LoraEntry } from "./entry.ts";
 import { type RowRates, rowRates } from "./row-rates.ts";
 
 /** W x + s (B A x + c) with bias and residual, without what is taken out of W; with lengths DoRA's. */

@@ -29,6 +29,7 @@ import type {
   StepScale,
 } from "../live-adapter.ts";
 import { type Target, targetModules, writtenTargets } from "../targets.ts";
+import type { LoraEntry } from "./entry.ts";
 import { fileTensors, heldShapes, nestingOf, type Pair } from "./factor-files.ts";
 import { linearChange } from "./linear-change.ts";
 import { type RowRates, rowRates } from "./row-rates.ts";
@@ -51,24 +52,6 @@ export interface LoraOptions {
   readonly from?: Checkpoint;
   /** Written as `base_model_name_or_path`. */
   readonly base?: string;
-}
-
-export interface LoraEntry {
-  readonly kind: Target["kind"];
-  /** (r, in); of experts (E, r, in), of an embedding (V, r). */
-  readonly a: Parameter;
-  /** (out, r); of experts (E, out, r). */
-  readonly b: Parameter;
-  /** A0 and -B0 of what is taken out of the base. */
-  readonly frozen?: Pair | undefined;
-  /** A and B as they are saved. */
-  readonly files: readonly AdapterTensor[];
-  /** (out): the bias c of B, which PEFT calls lora_bias. */
-  readonly bBias?: Parameter;
-  /** (out): DoRA's lengths. */
-  readonly magnitude?: Parameter;
-  readonly scale: number;
-  readonly dropout: number;
 }
 
 export class LoraAdapter implements LiveAdapter {

@@ -7,7 +7,9 @@
  * over the k ranks of the largest s, and of those the ones with s >= delta; the weights of the others do not grow for
  * it. The factor R makes it LoRA with the same alpha where all ranks count and tau is large. The choice takes no
  * gradient. A tag for each rank says of which task it is, from 1 on; ranks of tag 0 are not there: they wait for a task
- * of `adapt --tasks --method mora`, or were dropped after one. Not the MoRA of square matrices (https://arxiv.org/abs/2405.12130).
+ * of `adapt --tasks --method mora`, or were dropped after one.
+ *
+ * Not the MoRA of square matrices (https://arxiv.org/abs/2405.12130).
  */
 import { UserError } from "../../../errors.ts";
 import type { Values } from "../../../method/options.ts";
