@@ -30,7 +30,7 @@ import type {
 } from "../live-adapter.ts";
 import { type Target, targetModules, writtenTargets } from "../targets.ts";
 import type { LoraEntry } from "./entry.ts";
-import { fileTensors, heldShapes, nestingOf, type Pair } from "./factor-files.ts";
+import { fileTensors, heldShapes, nestingOf } from "./factor-files.ts";
 import { linearChange } from "./linear-change.ts";
 import { type RowRates, rowRates } from "./row-rates.ts";
 import { begunOf, expectBeginnable, setPair } from "./taken-out.ts";
