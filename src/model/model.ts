@@ -131,6 +131,11 @@ export class Model {
     this.#inFirst = new Set(specs.filter(inFirst).map(({ name }) => name));
   }
 
+  /** What the architecture says of each weight of the base. */
+  get specs(): readonly ParameterSpec[] {
+    return this.architecture.parameters(this.#config);
+  }
+
   /**
    * Loads a checkpoint. Throws UserError for an unknown architecture, and for a tensor that is missing or of another
    * shape.

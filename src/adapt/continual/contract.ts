@@ -152,6 +152,8 @@ export interface StageWork {
   readonly controllers?: readonly Controller[];
   /** Trained beside the model in this stage alone. */
   readonly extra?: readonly Parameter[];
+  /** Hears how many steps the stage has, before the first. */
+  planned?(steps: number): void;
   /** Sees each batch of new rows before the step that learns it, and may change the weights. */
   meet?(batch: PartBatch): Promise<void>;
 }

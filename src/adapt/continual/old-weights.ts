@@ -25,11 +25,11 @@ export class OldWeights {
   readonly #model: Model;
 
   /** Takes the memory; the contents are undefined until `take`, or until a state is loaded. */
-  constructor(model: Model, as = "old") {
+  constructor(model: Model, as = "old", weights: readonly Parameter[] = model.trainable()) {
     this.#gpu = model.gpu;
     this.#model = model;
     this.of = new Map(
-      model.trainable().map((p) => [p, new Parameter(model.gpu, `${as}.${p.name}`, p.shape, p.dtype, false)] as const),
+      weights.map((p) => [p, new Parameter(model.gpu, `${as}.${p.name}`, p.shape, p.dtype, false)] as const),
     );
   }
 
