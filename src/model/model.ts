@@ -136,10 +136,7 @@ export class Model {
     return this.architecture.parameters(this.#config);
   }
 
-  /**
-   * Loads a checkpoint. Throws UserError for an unknown architecture, and for a tensor that is missing or of another
-   * shape.
-   */
+  /** Loads a checkpoint. Throws UserError for an unknown architecture, and for a tensor that does not fit it. */
   static async load(gpu: Gpu, checkpoint: Checkpoint, options: ModelOptions = {}): Promise<Model> {
     const { json, ...described } = await describeConfig(configOf(checkpoint), checkpoint.ref, undefined, {
       ...checkpoint,

@@ -1,7 +1,7 @@
 /**
  * A sub-network for each task, all in one set of weights: a mask says which of them a task has. A weight belongs to the
- * task that first had it and stays as that one left it; later tasks may have it, too. What is not masked (biases, norms,
- * embeddings, heads) is kept for each task apart.
+ * task that first had it and stays as that one left it; later tasks may have it, too. What is not masked (biases,
+ * norms, embeddings, heads) is kept for each task apart.
  *
  * Held: a copy of the masked weights, a bit for each of them and task, and the other trained weights times tasks.
  */
