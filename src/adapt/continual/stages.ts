@@ -6,6 +6,7 @@ import type { Model } from "../../model/model.ts";
 import { trainingSettings } from "../../run/training/build-run.ts";
 import { HeldOut, type HeldOutGroup } from "../../run/training/held-out.ts";
 import type { OpenedRun } from "../../run/training/open-run.ts";
+import { adapterStages } from "../../run/training/rules/adapter-stages.ts";
 import { chosenRules } from "../../run/training/rules/chosen-rules.ts";
 import type { RunContext } from "../../run/training/technique.ts";
 import { Training } from "../../run/training/train-model.ts";
@@ -111,6 +112,7 @@ export async function setUpStage(run: StreamRun, stage: Stage): Promise<StageTra
     recompute: options.recompute,
   };
   const rules = await chosenRules(context, { ...opened.opened, model }, opened.ruleFiles);
+  rules.push(...adapterStages(model, () => stage.index + 1, steps, context.seed));
   model.gpu.pool.trim(); // what the stage before took does not stay beside this one
   const training = await Training.make<StreamBatch>({
     model,

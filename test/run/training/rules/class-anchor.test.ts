@@ -1,4 +1,4 @@
-/** New phrases beside those of their classes: the term's slope, what a weight of 0 leaves, and what a new word learns. */
+/** New phrases beside those of their classes: the term's slope, a weight of 0, and what a new word learns. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
