@@ -129,8 +129,9 @@ export function stageSource(options: SourceOptions): BatchSource<StreamBatch> {
     },
     async next() {
       const { bins, epoch, batch } = plan.next();
-      const beside = parts.map(({ name, draw }) => [name, rows.plain(draw(epoch, batch))] as const);
-      const news = rows.batch(bins);
+      const draw = `${name} ${epoch} ${batch}`;
+      const beside = parts.map((part) => [part.name, rows.plain(part.draw(epoch, batch))] as const);
+      const news = { ...rows.batch(bins), draw };
       await options.meet?.(news);
       return { batch: { [NEW]: news, ...Object.fromEntries(beside) }, epoch };
     },
