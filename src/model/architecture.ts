@@ -66,6 +66,8 @@ interface RowInputs {
    * out where nothing says tasks, as when a model generates.
    */
   readonly tasks?: (count: number) => Tensor;
+  /** (N, 1) f32: 1 / tokens of the batch for every token, 0 for padding. As `tasks`; none where nothing is padding. */
+  readonly tokenShares?: () => Tensor;
 }
 
 /** Inputs of a language model. N = batch * length. */

@@ -12,6 +12,7 @@ import type { Parameter } from "../tensor/parameter.ts";
 import type { Recorder } from "../tensor/recorder.ts";
 import { sizeOf, type Tensor } from "../tensor/tensor.ts";
 import type { LiveAdapter } from "./adapters/live-adapter.ts";
+import type { OwnLoss } from "./adapters/own-losses.ts";
 import type { AttendOptions, Inputs, Net } from "./architecture.ts";
 
 export interface NetworkOptions {
@@ -54,6 +55,8 @@ export class Network implements Net {
   readonly routes = new Map<number, Routed>();
   /** What the adapter adds to linear layers, (N, out), by module; where it is asked for. */
   readonly increments = new Map<string, Tensor>();
+  /** Terms that the adapter adds to the loss. */
+  readonly losses: OwnLoss[] = [];
   /** What the block that is being recorded gives beside its result. */
   #handed: Tensor[] = [];
   readonly #given: NetworkOptions;
@@ -80,7 +83,7 @@ export class Network implements Net {
     const whole = (seen: Tensor) => linear(rec, seen, weight, { ...own, ...(residual ? { add: residual } : {}) });
     if (!adapter?.changes(module)) return whole(x);
     const place = {
-      ...{ rec, inputs, module, weight, transposed, bias, residual, whole },
+      ...{ rec, inputs, module, weight, transposed, bias, residual, whole, lose: this.#lose },
       product: (seen: Tensor) => linear(rec, seen, weight, own),
       finish: (y: Tensor) => (residual ? add(rec, y, residual) : y),
     };
@@ -88,6 +91,11 @@ export class Network implements Net {
     if (y && this.#given.increments) this.#increment(module, sub(rec, y, whole(x)));
     return y ?? whole(x);
   }
+
+  readonly #lose = (loss: OwnLoss): void => {
+    this.losses.push(loss);
+    this.#handed.push(loss.value);
+  };
 
   #increment(module: string, increment: Tensor): void {
     this.increments.set(module, increment);
@@ -100,7 +108,7 @@ export class Network implements Net {
     observe?.(name, x, plan);
     const weight = this.weight(name);
     const product = (seen: Tensor) => groupedLinear(rec, seen, weight, plan, shape);
-    return adapter?.experts({ rec, inputs, module: name, weight, plan, product }, x) ?? product(x);
+    return adapter?.experts({ rec, inputs, module: name, weight, plan, product, lose: this.#lose }, x) ?? product(x);
   }
 
   embed(ids: Tensor, module: string, options: { readonly fixed?: number | undefined } = {}): Tensor {
@@ -108,7 +116,7 @@ export class Network implements Net {
     const { adapter, inputs } = this.#given;
     const weight = this.weight(`${module}.weight`);
     const rows = (table: Tensor) => embedding(rec, ids, table, options);
-    return adapter?.embed({ rec, inputs, module, weight, rows }) ?? rows(weight);
+    return adapter?.embed({ rec, inputs, module, weight, rows, lose: this.#lose }) ?? rows(weight);
   }
 
   project(x: Tensor, weight: string, bias?: string): Tensor {
@@ -165,7 +173,7 @@ export class Network implements Net {
 
   note(name: string, x: Tensor): Tensor {
     const { adapter, inputs, replace } = this.#given;
-    const adapted = adapter?.note({ rec: this.rec, inputs }, name, x) ?? x;
+    const adapted = adapter?.note({ rec: this.rec, inputs, lose: this.#lose }, name, x) ?? x;
     const kept = replace?.(name, adapted) ?? adapted;
     this.notes.set(name, kept);
     return kept;

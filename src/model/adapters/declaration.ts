@@ -96,7 +96,7 @@ export interface AdapterDeclaration<O extends Options> extends MethodInfo<O> {
   embed?(layer: Adapted<EmbeddingPlace, O>): Tensor;
   /** Takes the place of an inner tensor, by the names of `Net.note`. */
   note?(
-    place: Pick<AdaptedPlace, "rec" | "inputs"> & Pick<Adapted<AdaptedPlace, O>, "values" | "shared">,
+    place: Pick<AdaptedPlace, "rec" | "inputs" | "lose"> & Pick<Adapted<AdaptedPlace, O>, "values" | "shared">,
     name: string,
     x: Tensor,
   ): Tensor;

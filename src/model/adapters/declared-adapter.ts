@@ -95,7 +95,7 @@ export class DeclaredAdapter<O extends Options> implements LiveAdapter {
     return layer?.target.kind === "embedding" ? this.#declared.embed?.(layer) : undefined;
   }
 
-  note(place: Pick<AdaptedPlace, "rec" | "inputs">, name: string, x: Tensor): Tensor {
+  note(place: Pick<AdaptedPlace, "rec" | "inputs" | "lose">, name: string, x: Tensor): Tensor {
     const { rec } = place;
     const shared = (key: string) => rec.parameter(this.#shared(key));
     return this.#declared.note?.({ ...place, values: this.#values, shared }, name, x) ?? x;

@@ -5,6 +5,7 @@ import type { Parameter } from "../../tensor/parameter.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Inputs } from "../architecture.ts";
+import type { OwnLoss } from "./own-losses.ts";
 
 /** A tensor of an adapter's file: a parameter or a part of one. */
 export interface AdapterTensor {
@@ -27,6 +28,8 @@ export interface AdaptedPlace {
   readonly module: string;
   /** The base's weight as it lies in memory. */
   readonly weight: Tensor;
+  /** Hands over a term of the adapter's own, which training adds to its loss. */
+  lose(loss: OwnLoss): void;
 }
 
 /** A linear layer of the base. */
@@ -83,5 +86,5 @@ export interface LiveAdapter {
   /** As `linear` of an embedding. */
   embed(place: EmbeddingPlace): Tensor | undefined;
   /** Takes the place of an inner tensor, by the names of `Net.note`; x itself where it does not. */
-  note(place: Pick<AdaptedPlace, "rec" | "inputs">, name: string, x: Tensor): Tensor;
+  note(place: Pick<AdaptedPlace, "rec" | "inputs" | "lose">, name: string, x: Tensor): Tensor;
 }

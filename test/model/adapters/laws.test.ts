@@ -38,6 +38,8 @@ const SMALL: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   loha: { adapter_rank: 3 },
   oft: { oft_block_size: 7 },
   lokr: { adapter_rank: 2 },
+  // With fewer that count, the router's gradient is that of all of them, and differences see only those taken.
+  "lora-mixer": { adapter_rank: 3, mixer_experts: 2 },
   mhr: { adapter_rank: 2, poly_skills: 3, poly_splits: 4, poly_tasks: 2 },
   poly: { adapter_rank: 3, poly_skills: 2, poly_tasks: 2 },
   // Which ranks count is held constant by the gradient, and differences see it change.
