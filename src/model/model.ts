@@ -265,6 +265,7 @@ export class Model {
       replace,
       observe,
     });
+    net.begin();
     const hidden = this.architecture.forward(net, this.#config, inputs);
     hearLosses(rec, net.losses);
     const { notes, attended, increments, routes: routed } = net;

@@ -11,7 +11,7 @@ import type { RoutePlan } from "../tensor/ops/router.ts";
 import type { Parameter } from "../tensor/parameter.ts";
 import type { Recorder } from "../tensor/recorder.ts";
 import { sizeOf, type Tensor } from "../tensor/tensor.ts";
-import type { LiveAdapter } from "./adapters/live-adapter.ts";
+import type { LiveAdapter, Pass } from "./adapters/live-adapter.ts";
 import type { OwnLoss } from "./adapters/own-losses.ts";
 import type { AttendOptions, Inputs, Net } from "./architecture.ts";
 
@@ -60,10 +60,21 @@ export class Network implements Net {
   /** What the block that is being recorded gives beside its result. */
   #handed: Tensor[] = [];
   readonly #given: NetworkOptions;
+  readonly #pass: Pass;
 
   constructor(rec: Recorder, given: NetworkOptions) {
     this.rec = rec;
     this.#given = given;
+    const lose = (loss: OwnLoss): void => {
+      this.losses.push(loss);
+      this.#handed.push(loss.value);
+    };
+    this.#pass = { rec, inputs: given.inputs, pass: this, lose };
+  }
+
+  /** Tells the adapter that a forward pass begins. */
+  begin(): void {
+    this.#given.adapter?.begin?.(this.#pass);
   }
 
   weight(name: string): Tensor {
@@ -74,7 +85,7 @@ export class Network implements Net {
 
   linear(x: Tensor, module: string, { add: residual }: { readonly add?: Tensor } = {}): Tensor {
     const { rec } = this;
-    const { parameters, adapter, inputs, observe } = this.#given;
+    const { parameters, adapter, observe } = this.#given;
     observe?.(module, x);
     const weight = this.weight(`${module}.weight`);
     const bias = parameters.has(`${module}.bias`) ? this.weight(`${module}.bias`) : undefined;
@@ -83,7 +94,8 @@ export class Network implements Net {
     const whole = (seen: Tensor) => linear(rec, seen, weight, { ...own, ...(residual ? { add: residual } : {}) });
     if (!adapter?.changes(module)) return whole(x);
     const place = {
-      ...{ rec, inputs, module, weight, transposed, bias, residual, whole, lose: this.#lose },
+      ...this.#pass,
+      ...{ module, weight, transposed, bias, residual, whole },
       product: (seen: Tensor) => linear(rec, seen, weight, own),
       finish: (y: Tensor) => (residual ? add(rec, y, residual) : y),
     };
@@ -92,11 +104,6 @@ export class Network implements Net {
     return y ?? whole(x);
   }
 
-  readonly #lose = (loss: OwnLoss): void => {
-    this.losses.push(loss);
-    this.#handed.push(loss.value);
-  };
-
   #increment(module: string, increment: Tensor): void {
     this.increments.set(module, increment);
     this.#handed.push(increment);
@@ -104,19 +111,19 @@ export class Network implements Net {
 
   experts(x: Tensor, name: string, plan: RoutePlan, shape: { readonly transposed?: boolean } = {}): Tensor {
     const { rec } = this;
-    const { adapter, inputs, observe } = this.#given;
+    const { adapter, observe } = this.#given;
     observe?.(name, x, plan);
     const weight = this.weight(name);
     const product = (seen: Tensor) => groupedLinear(rec, seen, weight, plan, shape);
-    return adapter?.experts({ rec, inputs, module: name, weight, plan, product, lose: this.#lose }, x) ?? product(x);
+    return adapter?.experts({ ...this.#pass, module: name, weight, plan, product }, x) ?? product(x);
   }
 
   embed(ids: Tensor, module: string, options: { readonly fixed?: number | undefined } = {}): Tensor {
     const { rec } = this;
-    const { adapter, inputs } = this.#given;
+    const { adapter } = this.#given;
     const weight = this.weight(`${module}.weight`);
     const rows = (table: Tensor) => embedding(rec, ids, table, options);
-    return adapter?.embed({ rec, inputs, module, weight, rows, lose: this.#lose }) ?? rows(weight);
+    return adapter?.embed({ ...this.#pass, module, weight, rows }) ?? rows(weight);
   }
 
   project(x: Tensor, weight: string, bias?: string): Tensor {
@@ -172,8 +179,8 @@ export class Network implements Net {
   }
 
   note(name: string, x: Tensor): Tensor {
-    const { adapter, inputs, replace } = this.#given;
-    const adapted = adapter?.note({ rec: this.rec, inputs, lose: this.#lose }, name, x) ?? x;
+    const { adapter, replace } = this.#given;
+    const adapted = adapter?.note(this.#pass, name, x) ?? x;
     const kept = replace?.(name, adapted) ?? adapted;
     this.notes.set(name, kept);
     return kept;

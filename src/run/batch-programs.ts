@@ -29,6 +29,7 @@ export function recordInputs(rec: Recorder, batch: Batch, prefix = ""): Inputs {
     length,
     tasks,
     tokenShares,
+    prompts: () => rec.input(`${prefix}prompts`, [n, 1]),
     ids: rec.input(`${prefix}ids`, [n], "i32"),
     positions: rec.input(`${prefix}positions`, [n], "i32"),
     ...(batch.packed ? { segments: rec.input(`${prefix}segments`, [rows, length], "i32") } : {}),
@@ -90,6 +91,16 @@ export function tokenShares(batch: Batch): Float32Array {
   return are.map((is) => is / tokens);
 }
 
+/** 1 for the tokens before the first that counts; of rows where that is the first that is foreseen, for all tokens. */
+function promptPlaces({ rows, length, lengths, labels }: TokenBatch): Float32Array {
+  const are = new Float32Array(rows * length);
+  for (const [row, own] of lengths.entries()) {
+    const asked = labels.subarray(row * length, row * length + own).findIndex((label) => label >= 0);
+    are.fill(1, row * length, row * length + (asked > 1 ? asked : own));
+  }
+  return are;
+}
+
 /** 1 where a row has a token. */
 function filledPlaces({ rows, length, lengths }: TokenBatch): Float32Array {
   const are = new Float32Array(rows * length);
@@ -110,6 +121,7 @@ export function fillInputs(program: Program, batch: Batch, prefix = ""): void {
       if (program.takes(prefix + name)) program.write(prefix + name, values);
     return;
   }
+  if (program.takes(`${prefix}prompts`)) program.write(`${prefix}prompts`, promptPlaces(batch));
   program.write(`${prefix}ids`, batch.ids);
   if (program.takes(`${prefix}positions`)) program.write(`${prefix}positions`, batch.positions);
   if (batch.packed) program.write(`${prefix}segments`, batch.segments);

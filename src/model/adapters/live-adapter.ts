@@ -20,16 +20,22 @@ export interface AdapterTensor {
   readonly joined?: { readonly parameter: Parameter; readonly by: "rows" | "columns" };
 }
 
-/** The place of an adapter's part in a recording. */
-export interface AdaptedPlace {
+/** A forward pass that is recorded. */
+export interface Pass {
   readonly rec: Recorder;
   /** What the model reads: rows, tasks of rows. */
   readonly inputs: Inputs;
+  /** The pass itself, by which an adapter may keep what it knows of it. */
+  readonly pass: object;
+  /** Hands over a term of the adapter's own, which training adds to its loss. */
+  lose(loss: OwnLoss): void;
+}
+
+/** The place of an adapter's part in a recording. */
+export interface AdaptedPlace extends Pass {
   readonly module: string;
   /** The base's weight as it lies in memory. */
   readonly weight: Tensor;
-  /** Hands over a term of the adapter's own, which training adds to its loss. */
-  lose(loss: OwnLoss): void;
 }
 
 /** A linear layer of the base. */
@@ -85,6 +91,8 @@ export interface LiveAdapter {
   experts(place: ExpertsPlace, x: Tensor): Tensor | undefined;
   /** As `linear` of an embedding. */
   embed(place: EmbeddingPlace): Tensor | undefined;
+  /** Hears of every forward pass before its layers. */
+  begin?(pass: Pass): void;
   /** Takes the place of an inner tensor, by the names of `Net.note`; x itself where it does not. */
-  note(place: Pick<AdaptedPlace, "rec" | "inputs" | "lose">, name: string, x: Tensor): Tensor;
+  note(pass: Pass, name: string, x: Tensor): Tensor;
 }
