@@ -19,6 +19,7 @@ export interface ExpertFactors {
   readonly b: Tensor;
 }
 
+/** How factors are put together. */
 export interface FactorOptions {
   /** Multiplies what the experts give; 1 when left out. */
   readonly scale?: number;
@@ -53,19 +54,20 @@ export function routedFactors(
 }
 
 /**
- * Rows x (N, in), weights (N, K), or (1, K) of all rows -> (N, out): the sum of scale w_k B_k^T A_k x over all experts,
- * plus `add`. Memory: K r values a row, three times.
+ * Rows x (N, in), weights (N, K), or (1, K) of all rows -> (N, out): the sum of scale w_k B_k^T f(A_k x) over all
+ * experts, plus `add`; f is `bend`, the identity when left out. Memory: K r values a row, three times.
  */
 export function mixedFactors(
   rec: Recorder,
   x: Tensor,
   factors: ExpertFactors,
   weights: Tensor,
-  { scale = 1, add }: FactorOptions = {},
+  { scale = 1, add, bend }: FactorOptions & { readonly bend?: (rec: Recorder, low: Tensor) => Tensor } = {},
 ): Tensor {
   const { experts, rank, out } = sizesOf(factors, x);
   const { rows, width } = rowsOf(x);
-  const low = linear(rec, x, rec.reshape(factors.a, [experts * rank, width])); // (N, K r)
+  const straight = linear(rec, x, rec.reshape(factors.a, [experts * rank, width])); // (N, K r)
+  const low = bend ? bend(rec, straight) : straight;
   const own = rowsOf(weights).rows;
   const weighed = mul(
     rec,

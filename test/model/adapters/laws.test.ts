@@ -43,6 +43,7 @@ const SMALL: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   // With fewer that count, the router's gradient is that of all of them, and differences see only those taken.
   "lora-mixer": { adapter_rank: 3, mixer_experts: 2 },
   mhr: { adapter_rank: 2, poly_skills: 3, poly_splits: 4, poly_tasks: 2 },
+  mixda: { mixda_gate: 4 },
   poly: { adapter_rank: 3, poly_skills: 2, poly_tasks: 2 },
   // Which ranks count is held constant by the gradient, and differences see it change.
   mora: { adapter_rank: 4, mora_active: 4, mora_threshold: -1 },
@@ -117,7 +118,7 @@ async function checkGradients(model: Model): Promise<void> {
       parameter.write(values.map((x, i) => x + (by * gradient[i]!) / length));
       return lossAt();
     };
-    const step = Math.min(0.03, 0.003 / length);
+    const step = Math.min(0.01, 0.003 / length);
     const slope = ((await moved(step)) - (await moved(-step))) / (2 * step);
     parameter.write(values);
     const error = Math.abs(slope - length) / Math.max(length, 0.02);
