@@ -1,4 +1,4 @@
-/** L2M: LoRA as its limit, slots by cosine in float64, tasks that keep theirs bit for bit, and writing with one slot. */
+/** L2M: LoRA as its limit, slots by cosine in float64, tasks that keep theirs to the bit, and writing with one slot. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { collate, stackExamples, type TokenBatch } from "../../../src/data/batch.ts";
 import { bindDefaults } from "../../../src/method/bind.ts";

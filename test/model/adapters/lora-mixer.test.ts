@@ -80,7 +80,7 @@ test("adapters as experts: one alone is that adapter, and the router alone is tr
     expect(gap(await logitsOf(gpu, model, BATCH), logits)).toBeLessThan(2e-5);
     model.free();
   }
-  const model = await freshModel({ experts: refs });
+  const model = await freshModel({ experts: [refs.join(",")] });
   expect(model.trainable().map(({ shape, name }) => [name.split(".").at(-1)!, shape[0]!])).toEqual(
     Array.from({ length: 6 }, () => ["lora_mixer_router", 2]),
   );

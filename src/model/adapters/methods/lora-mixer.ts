@@ -40,7 +40,7 @@ import { adapterType } from "../declared.ts";
 import type { LinearPlace } from "../live-adapter.ts";
 import { readExperts } from "../lora/as-experts.ts";
 import { countsSteps } from "../own-losses.ts";
-import { RANK_KEYS, rankAndAlpha } from "../settings.ts";
+import { listed, RANK_KEYS, rankAndAlpha } from "../settings.ts";
 
 const [A, B, ROUTER] = ["lora_mixer_A", "lora_mixer_B", "lora_mixer_router"] as const;
 
@@ -194,7 +194,8 @@ export const method: AdapterType<MixerOptions> = {
   ...type,
   async fresh(values, making) {
     if (!values.experts) return type.fresh(values, making);
-    const { modules, rank, count } = await readExperts(values.experts, making);
+    const experts = listed(values.experts);
+    const { modules, rank, count } = await readExperts(experts, making);
     const from = adapterType<MixerOptions>({
       ...declared,
       tensors(target, setup) {
@@ -207,7 +208,7 @@ export const method: AdapterType<MixerOptions> = {
         };
       },
     });
-    const sized = { ...values, mixer_experts: count, adapter_rank: rank, adapter_alpha: rank };
+    const sized = { ...values, experts, mixer_experts: count, adapter_rank: rank, adapter_alpha: rank };
     return from.fresh(sized, { ...making, targets: [...modules.keys()] });
   },
 };

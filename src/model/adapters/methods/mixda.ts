@@ -25,6 +25,7 @@ import type { AdapterType, Making } from "../contract.ts";
 import type { Adapted, AdapterDeclaration, TensorSpecs } from "../declaration.ts";
 import { adapterType } from "../declared.ts";
 import type { LinearPlace } from "../live-adapter.ts";
+import { listed } from "../settings.ts";
 import { adaptable, LAST_OF_MLP } from "../targets.ts";
 
 const [DOWN, UP, DOMAIN_DOWN, DOMAIN_UP] = ["mixda_down", "mixda_up", "mixda_domain_down", "mixda_domain_up"] as const;
@@ -45,7 +46,7 @@ const OPTIONS = {
   mixda_gate: { type: "number.integer >= 1", default: 32, help: "width of the gate's inner layer", value: "N" },
   mixda_general: {
     type: "number.integer >= 1",
-    help: "group of the data, counted from 0 and the last, whose rows are general text, on which the adapter is to add nothing",
+    help: "the last group of the data, counted from 0: general text, on which the adapter is to add nothing",
     value: "I",
   },
   mixda_old: {
@@ -176,6 +177,7 @@ async function readDomains(
       "--mixda-domains and --adapter-targets both say what is adapted",
       "leave out --adapter-targets",
     );
+  if (refs.length === 0) throw new UserError("--mixda-domains names no adapter", "name them, separated by commas");
   const known = new Map(adaptable(model.specs).map((target) => [target.module, target]));
   const found = new Map<string, Record<typeof DOWN | typeof UP, Float32Array>>();
   for (const [place, ref] of refs.entries()) {
@@ -214,7 +216,8 @@ export const method: AdapterType<MixdaOptions> = {
   ...type,
   async fresh(values, making) {
     if (!values.mixda_domains) return type.fresh(values, making);
-    const domains = await readDomains(values.mixda_domains, values, making);
+    const refs = listed(values.mixda_domains);
+    const domains = await readDomains(refs, values, making);
     const beside = adapterType<MixdaOptions>({
       ...declared,
       tensors(target, setup) {
@@ -227,6 +230,6 @@ export const method: AdapterType<MixdaOptions> = {
         };
       },
     });
-    return beside.fresh(values, { ...making, targets: [...domains.keys()] });
+    return beside.fresh({ ...values, mixda_domains: refs }, { ...making, targets: [...domains.keys()] });
   },
 };
