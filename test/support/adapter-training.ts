@@ -14,11 +14,14 @@ export async function trainOn(
     steps,
     lr,
     clip = 0,
+    micro = 1,
     only = () => true,
   }: {
     readonly steps: number;
     readonly lr: number;
     readonly clip?: number;
+    /** Micro-batches of a step, all the same. */
+    readonly micro?: number;
     readonly only?: (name: string) => boolean;
   },
 ): Promise<Readonly<Record<string, number>>[]> {
@@ -33,7 +36,11 @@ export async function trainOn(
   });
   const found: Readonly<Record<string, number>>[] = [];
   for (let step = 1; step <= steps; step++) {
-    const { result } = await trainer.step(step, lr, [batches[(step - 1) % batches.length]!]);
+    const { result } = await trainer.step(
+      step,
+      lr,
+      new Array<Batch>(micro).fill(batches[(step - 1) % batches.length]!),
+    );
     found.push((await result).metrics);
   }
   trainer.free();

@@ -165,6 +165,8 @@ test("a step's loss has the router's losses, over tokens that are not padding", 
     wanted.load += Math.max(...chosen) / layers.length;
   }
   const [with_] = await trainOn(model, [batch], { steps: 1, lr: 0 });
+  const [twice] = await trainOn(model, [batch], { steps: 1, lr: 0, micro: 2 });
+  for (const [name, value] of Object.entries(with_!)) expect(twice![name]!).toBeCloseTo(value, 5);
   model.free();
   const plain = await freshModel({ adapter_rank: 2, mixer_experts: 3, mixer_balance: 0, mixer_entropy: 0 });
   for (const [i, one] of plain.trainable().entries()) one.write(normals(i, one.size, 0.3));
@@ -249,4 +251,15 @@ test("three tasks: experts by task, then a router that tells them apart", async 
   expect(routed).toBeLessThan(0.6 * averaged);
   expect(accuracy).toBeGreaterThan(0.6);
   for (const one of [hard, even, model]) one.free();
+});
+
+test.if(process.env.INGOT_LONG === "1")("without its losses the router sends more to one expert", async () => {
+  const batches = [1, 2, 3, 4].map((seed) => batchOf(mixedRows(2, seed)));
+  const loadWith = async (mixer_balance: number, mixer_entropy: number) => {
+    const model = await freshModel({ adapter_rank: 4, mixer_experts: 4, mixer_balance, mixer_entropy }, SMALL);
+    const metrics = await trainOn(model, batches, { steps: 100, lr: 0.02, clip: 1 });
+    model.free();
+    return metrics.slice(-8).reduce((sum, { router_load }) => sum + router_load! / 8, 0);
+  };
+  expect(await loadWith(0, 0)).toBeGreaterThan((await loadWith(0.1, 0.01)) + 0.02);
 });
