@@ -18,7 +18,6 @@ import { withHead } from "./adapters/head.ts";
 import type { LiveAdapter } from "./adapters/live-adapter.ts";
 import type { LoraOptions } from "./adapters/lora/lora.ts";
 import { loraChoice } from "./adapters/lora/type.ts";
-import { hearLosses } from "./adapters/own-losses.ts";
 import type { Architecture, Inputs, Json, KvCache, ModelSizes, ParameterSpec } from "./architecture.ts";
 import { configOf, describeConfig } from "./description.ts";
 import type { Embedding } from "./embedder.ts";
@@ -265,9 +264,7 @@ export class Model {
       replace,
       observe,
     });
-    net.begin();
-    const hidden = this.architecture.forward(net, this.#config, inputs);
-    hearLosses(rec, net.losses);
+    const hidden = net.run(() => this.architecture.forward(net, this.#config, inputs));
     const { notes, attended, increments, routes: routed } = net;
     const shares = "shares" in inputs ? { shares: inputs.shares } : {};
     const head = (rows: Tensor) => this.architecture.head(net, this.#config, rows, inputs);

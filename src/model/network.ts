@@ -12,7 +12,7 @@ import type { Parameter } from "../tensor/parameter.ts";
 import type { Recorder } from "../tensor/recorder.ts";
 import { sizeOf, type Tensor } from "../tensor/tensor.ts";
 import type { LiveAdapter, Pass } from "./adapters/live-adapter.ts";
-import type { OwnLoss } from "./adapters/own-losses.ts";
+import { hearLosses, type OwnLoss } from "./adapters/own-losses.ts";
 import type { AttendOptions, Inputs, Net } from "./architecture.ts";
 
 export interface NetworkOptions {
@@ -56,7 +56,7 @@ export class Network implements Net {
   /** What the adapter adds to linear layers, (N, out), by module; where it is asked for. */
   readonly increments = new Map<string, Tensor>();
   /** Terms that the adapter adds to the loss. */
-  readonly losses: OwnLoss[] = [];
+  readonly #losses: OwnLoss[] = [];
   /** What the block that is being recorded gives beside its result. */
   #handed: Tensor[] = [];
   readonly #given: NetworkOptions;
@@ -66,15 +66,18 @@ export class Network implements Net {
     this.rec = rec;
     this.#given = given;
     const lose = (loss: OwnLoss): void => {
-      this.losses.push(loss);
+      this.#losses.push(loss);
       this.#handed.push(loss.value);
     };
     this.#pass = { rec, inputs: given.inputs, pass: this, lose };
   }
 
-  /** Tells the adapter that a forward pass begins. */
-  begin(): void {
+  /** Records a forward pass, with what the adapter does at its beginning; keeps the adapter's losses. */
+  run(forward: () => Tensor): Tensor {
     this.#given.adapter?.begin?.(this.#pass);
+    const hidden = forward();
+    hearLosses(this.rec, this.#losses);
+    return hidden;
   }
 
   weight(name: string): Tensor {
