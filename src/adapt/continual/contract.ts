@@ -12,6 +12,7 @@
  *             except for what update rules keep of their own.
  *   finish    after the last stage, before the result is written
  */
+import type { Tokenizer } from "../../data/tokenizer.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import type { Json } from "../../json.ts";
 import type { Options, Values } from "../../method/options.ts";
@@ -48,6 +49,8 @@ export interface Stream<V> {
   readonly tasks: readonly Task[];
   /** The rows of all tasks. A method takes those of tasks that are over from its buffer alone. */
   readonly rows: StreamRows;
+  /** The tokens that end a text; undefined for a classifier, and for a language model of bare ids. */
+  readonly tokenizer: Pick<Tokenizer, "eos" | "ends"> | undefined;
   readonly scenario: Scenario;
   readonly seed: number;
   /** Rows of a micro-batch. */

@@ -127,8 +127,9 @@ export function stageSource(options: SourceOptions): BatchSource<StreamBatch> {
     },
     next() {
       const { bins, epoch, batch } = plan.next();
-      const beside = parts.map(({ name, draw }) => [name, rows.plain(draw(epoch, batch))] as const);
-      return { batch: { [NEW]: rows.batch(bins), ...Object.fromEntries(beside) }, epoch };
+      const draw = `${name} ${epoch} ${batch}`;
+      const beside = parts.map((part) => [part.name, rows.plain(part.draw(epoch, batch))] as const);
+      return { batch: { [NEW]: { ...rows.batch(bins), draw }, ...Object.fromEntries(beside) }, epoch };
     },
     state: () => plan.state(),
     load: (state, what) => plan.load(state, what),

@@ -63,6 +63,7 @@ export const streamOf = (
   values,
   tasks: read.tasks,
   rows: read.rows,
+  tokenizer: opened.opened.tools?.tokenizer,
   scenario,
   seed: context.seed,
   batchSize: context.options.batch_size,
