@@ -1,7 +1,7 @@
 /**
  * What holds for every declared type of adapter: a new one leaves the model as it is; each gradient is the slope of the
- * loss, its own terms included; what is written reads to the same bytes of logits; what it folds to runs as it does; its
- * tensors are all that it holds on the GPU.
+ * loss, its own terms included; what is written reads to the same bytes of logits; what it folds to runs as it does;
+ * its tensors are all that it holds on the GPU.
  */
 import { afterAll, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
