@@ -16,6 +16,7 @@ import { adversarialWork } from "./adversarial.ts";
 import { fixedHeadObjective } from "./fixed-head.ts";
 import { chosenMask, withPromptsDropped } from "./increments.ts";
 import type { TRAIN } from "./options.ts";
+import { shiftWarning } from "./shift-warning.ts";
 
 export type TrainContext = Context<typeof TRAIN>;
 
@@ -36,6 +37,7 @@ export function train(context: TrainContext): Promise<Outcome> {
     data: async (opened) => ({ source: await readBatches(options, opened) }),
     work: async ({ model, tools }, { source }) => ({
       objective: objectiveOf(model, source, options, seed),
+      controllers: shiftWarning(options, context),
       ...withPromptsDropped(source, options, { seed, pad: tools?.tokenizer?.pad }),
       ...(await adversarialWork(model, source, options, seed)),
     }),
