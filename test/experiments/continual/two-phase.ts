@@ -51,8 +51,8 @@ export const experiment = experimentOf({
   about: `Three permutations of the pixels of ten digits, 200 rows each, and three others: a perceptron with 64 hidden units, three epochs of 20
 rows a step. Of each method three settings are tried on the first stream (learning rates of \`seq\`, replay ratios of \`er\`, α of
 \`der-plus\`, λ of \`ewc\`, weights of \`lwf\`), two seeds each; \`evaluate two-phase\` chooses, and the chosen one alone runs on the second.
-*Tuned* is the mean accuracy that made the choice, *reported* that on the second stream. The columns' numbers are permutations of the
-experiment's seed.`,
+Figures are the mean accuracy that made the choice (tuned), that on the second stream (reported), and the ranks by each. Seeds of the
+experiment are other permutations.`,
   columns: COLUMNS,
   seeds: [1, 2, 3],
   tested: 1,
