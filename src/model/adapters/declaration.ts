@@ -12,7 +12,7 @@ import type { Options, Values } from "../../method/options.ts";
 import type { MethodInfo } from "../../method/registry.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { ModelSizes, ParameterSpec } from "../architecture.ts";
-import type { AdaptedPlace, EmbeddingPlace, ExpertsPlace, LinearPlace } from "./live-adapter.ts";
+import type { AdaptedPlace, EmbeddingPlace, ExpertsPlace, KeysValues, LinearPlace } from "./live-adapter.ts";
 import type { Target } from "./targets.ts";
 
 /** What a tensor begins as; drawn by (seed, name in the file). */
@@ -24,6 +24,8 @@ export type Beginning =
   /** Normal, of this standard deviation. */
   | { readonly normal: number }
   | { readonly values: Float32Array }
+  /** Rows of the model's embedding of tokens, drawn. */
+  | "tokens"
   /** From the weight of the target, as it lies in memory, in f32. */
   | { readonly from: (weight: Float32Array) => Float32Array };
 
@@ -63,6 +65,18 @@ export type Adapted<P extends AdaptedPlace, O extends Options> = P & {
   shared(name: string): Tensor;
 };
 
+/** What is known where no target is. */
+export type Everywhere<O extends Options> = Pick<AdaptedPlace, "rec"> &
+  Pick<Adapted<AdaptedPlace, O>, "values" | "shared">;
+
+/** Tokens before every sequence. */
+export interface DeclaredAhead<O extends Options> {
+  tokens(values: Values<O>): number;
+  /** As `Ahead` has them; one of the two. */
+  rows?(place: Everywhere<O>): Tensor;
+  keysValues?(place: Everywhere<O>, sizes: Pick<ModelSizes, "layers">): readonly KeysValues[];
+}
+
 export interface AdapterDeclaration<O extends Options> extends MethodInfo<O> {
   /** PEFT's `peft_type`, which the file's name spells; the type's own name in capitals when left out. */
   readonly peftType?: string;
@@ -95,11 +109,8 @@ export interface AdapterDeclaration<O extends Options> extends MethodInfo<O> {
   /** Rows of an embedding, (N) -> (N, C). */
   embed?(layer: Adapted<EmbeddingPlace, O>): Tensor;
   /** Takes the place of an inner tensor, by the names of `Net.note`. */
-  note?(
-    place: Pick<AdaptedPlace, "rec" | "inputs"> & Pick<Adapted<AdaptedPlace, O>, "values" | "shared">,
-    name: string,
-    x: Tensor,
-  ): Tensor;
+  note?(place: Pick<AdaptedPlace, "inputs"> & Everywhere<O>, name: string, x: Tensor): Tensor;
+  readonly ahead?: DeclaredAhead<O>;
   /** What a linear layer of a file folds to; left out where the change depends on the input. */
   fold?(module: FileModule, setup: Setup<O>): Folded;
 }

@@ -2,11 +2,13 @@
 import type { JsonObject } from "../../json.ts";
 import type { Options, Values } from "../../method/options.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
+import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import type { Adapted, AdapterDeclaration } from "./declaration.ts";
+import type { Adapted, AdapterDeclaration, Everywhere } from "./declaration.ts";
 import type {
   AdaptedPlace,
   AdapterTensor,
+  Ahead,
   EmbeddingPlace,
   ExpertsPlace,
   LinearPlace,
@@ -29,6 +31,7 @@ export class DeclaredAdapter<O extends Options> implements LiveAdapter {
   readonly config: string;
   readonly whole: ReadonlyMap<string, Parameter>;
   readonly recurrent: boolean;
+  readonly ahead: Ahead | undefined;
   readonly #declared: AdapterDeclaration<O>;
   readonly #values: Values<O>;
   readonly #own: DeclaredTensors;
@@ -51,6 +54,12 @@ export class DeclaredAdapter<O extends Options> implements LiveAdapter {
     this.config = config;
     this.#json = JSON.parse(config);
     this.whole = whole;
+    const { ahead } = declared;
+    this.ahead = ahead && {
+      tokens: ahead.tokens(values),
+      rows: (rec) => ahead.rows?.(this.#everywhere(rec)),
+      keysValues: (rec, sizes) => ahead.keysValues?.(this.#everywhere(rec), sizes),
+    };
   }
 
   withWhole(whole: ReadonlyMap<string, Parameter>, config: string): LiveAdapter {
@@ -96,9 +105,11 @@ export class DeclaredAdapter<O extends Options> implements LiveAdapter {
   }
 
   note(place: Pick<AdaptedPlace, "rec" | "inputs">, name: string, x: Tensor): Tensor {
-    const { rec } = place;
-    const shared = (key: string) => rec.parameter(this.#shared(key));
-    return this.#declared.note?.({ ...place, values: this.#values, shared }, name, x) ?? x;
+    return this.#declared.note?.({ ...place, ...this.#everywhere(place.rec) }, name, x) ?? x;
+  }
+
+  #everywhere(rec: Recorder): Everywhere<O> {
+    return { rec, values: this.#values, shared: (name) => rec.parameter(this.#shared(name)) };
   }
 
   #shared(name: string): Parameter {
@@ -113,7 +124,7 @@ export class DeclaredAdapter<O extends Options> implements LiveAdapter {
     const { rec } = place;
     return {
       ...place,
-      values: this.#values,
+      ...this.#everywhere(rec),
       json: this.#json,
       target: found.target,
       tensor: (part) => {
@@ -121,7 +132,6 @@ export class DeclaredAdapter<O extends Options> implements LiveAdapter {
         if (!parameter) throw new Error(`${this.#declared.name} declares no ${part}`);
         return rec.parameter(parameter);
       },
-      shared: (name) => rec.parameter(this.#shared(name)),
     };
   }
 }

@@ -4,7 +4,7 @@ import type { RoutePlan } from "../../tensor/ops/router.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import type { Inputs } from "../architecture.ts";
+import type { Inputs, ModelSizes } from "../architecture.ts";
 
 /** A tensor of an adapter's file: a parameter or a part of one. */
 export interface AdapterTensor {
@@ -58,9 +58,25 @@ export interface EmbeddingPlace extends AdaptedPlace {
   rows(table: Tensor): Tensor;
 }
 
+/** Keys and values of one layer: (tokens, kvHeads * headDim) each, as its attention takes them. */
+export interface KeysValues {
+  readonly keys: Tensor;
+  readonly values: Tensor;
+}
+
+/** Tokens that stand before every sequence: they take its first positions, all of it sees them, they have no logits. */
+export interface Ahead {
+  readonly tokens: number;
+  /** What goes through the layers in place of rows of the embedding, (tokens, C). */
+  rows?(rec: Recorder): Tensor | undefined;
+  /** What every layer sees, from the first on, where nothing goes through them. */
+  keysValues?(rec: Recorder, sizes: Pick<ModelSizes, "layers">): readonly KeysValues[] | undefined;
+}
+
 export interface LiveAdapter {
   /** The text of adapter_config.json. */
   readonly config: string;
+  readonly ahead?: Ahead | undefined;
   /** Whether its layers keep what earlier tokens left, so that no shorter text can go on from it. */
   readonly recurrent?: boolean;
   /** What takes the place of whole weights of the base, by their names there: biases and saved modules. */

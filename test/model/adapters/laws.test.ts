@@ -42,11 +42,13 @@ const SMALL: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   poly: { adapter_rank: 3, poly_skills: 2, poly_tasks: 2 },
   // Which ranks count is held constant by the gradient, and differences see it change.
   mora: { adapter_rank: 4, mora_active: 4, mora_threshold: -1 },
+  "prefix-tuning": { virtual_tokens: 3, prefix_std: 0.5 },
+  "prompt-tuning": { virtual_tokens: 3 },
   vera: { adapter_rank: 7 },
 };
 
 /** Types that begin as another model than the base. */
-const CHANGES_AT_FIRST = new Set<string>();
+const CHANGES_AT_FIRST = new Set(["prefix-tuning", "prompt-tuning"]);
 
 const BATCH = collate(
   [
