@@ -280,7 +280,7 @@ export class Model {
 
   /** Keys and values, by layer, of the tokens that the adapter puts before every sequence. */
   #before(rec: Recorder, ahead: Ahead): readonly KeysValues[] {
-    const given = ahead.keysValues?.(rec, this.sizes);
+    const given = ahead.keysValues?.(rec);
     if (given) return given;
     const embedded = ahead.rows?.(rec);
     if (!embedded) throw new Error("an adapter with tokens ahead gives rows, or keys and values");

@@ -177,7 +177,7 @@ export class Network implements Net {
 
   note(name: string, x: Tensor): Tensor {
     const { adapter, inputs, replace } = this.#given;
-    const adapted = adapter?.note({ rec: this.rec, inputs }, name, x) ?? x;
+    const adapted = adapter?.note({ rec: this.rec, inputs, noted: (earlier) => this.noted(earlier) }, name, x) ?? x;
     const kept = replace?.(name, adapted) ?? adapted;
     this.notes.set(name, kept);
     return kept;

@@ -12,7 +12,7 @@ import type { Options, Values } from "../../method/options.ts";
 import type { MethodInfo } from "../../method/registry.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { ModelSizes, ParameterSpec } from "../architecture.ts";
-import type { AdaptedPlace, EmbeddingPlace, ExpertsPlace, KeysValues, LinearPlace } from "./live-adapter.ts";
+import type { AdaptedPlace, EmbeddingPlace, ExpertsPlace, KeysValues, LinearPlace, NotePlace } from "./live-adapter.ts";
 import type { Target } from "./targets.ts";
 
 /** What a tensor begins as; drawn by (seed, name in the file). */
@@ -67,14 +67,14 @@ export type Adapted<P extends AdaptedPlace, O extends Options> = P & {
 
 /** What is known where no target is. */
 export type Everywhere<O extends Options> = Pick<AdaptedPlace, "rec"> &
-  Pick<Adapted<AdaptedPlace, O>, "values" | "shared">;
+  Pick<Adapted<AdaptedPlace, O>, "values" | "shared"> & { readonly sizes: ModelSizes };
 
 /** Tokens before every sequence. */
 export interface DeclaredAhead<O extends Options> {
   tokens(values: Values<O>): number;
   /** As `Ahead` has them; one of the two. */
   rows?(place: Everywhere<O>): Tensor;
-  keysValues?(place: Everywhere<O>, sizes: Pick<ModelSizes, "layers">): readonly KeysValues[];
+  keysValues?(place: Everywhere<O>): readonly KeysValues[];
 }
 
 export interface AdapterDeclaration<O extends Options> extends MethodInfo<O> {
@@ -90,7 +90,10 @@ export interface AdapterDeclaration<O extends Options> extends MethodInfo<O> {
   whole?(specs: readonly ParameterSpec[]): string[];
   /** Whether a layer keeps what earlier tokens left, so that no shorter text can go on from it. */
   recurrent?(values: Values<O>, sizes: ModelSizes): boolean;
-  /** Names of the parts that a target may have, and of all that is shared: a file's tensors are told by them. */
+  /**
+   * Names of the parts that a target may have, and of all that is shared, where * stands for a number: a file's tensors
+   * are told by them.
+   */
   readonly parts: readonly string[];
   readonly sharedParts?: readonly string[];
   /** Keys of adapter_config.json that options have; the option's own name when left out. */
@@ -109,7 +112,7 @@ export interface AdapterDeclaration<O extends Options> extends MethodInfo<O> {
   /** Rows of an embedding, (N) -> (N, C). */
   embed?(layer: Adapted<EmbeddingPlace, O>): Tensor;
   /** Takes the place of an inner tensor, by the names of `Net.note`. */
-  note?(place: Pick<AdaptedPlace, "inputs"> & Everywhere<O>, name: string, x: Tensor): Tensor;
+  note?(place: NotePlace & Everywhere<O>, name: string, x: Tensor): Tensor;
   readonly ahead?: DeclaredAhead<O>;
   /** What a linear layer of a file folds to; left out where the change depends on the input. */
   fold?(module: FileModule, setup: Setup<O>): Folded;

@@ -4,6 +4,7 @@ import type { Options, Values } from "../../method/options.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
+import type { ModelSizes } from "../architecture.ts";
 import type { Adapted, AdapterDeclaration, Everywhere } from "./declaration.ts";
 import type {
   AdaptedPlace,
@@ -13,6 +14,7 @@ import type {
   ExpertsPlace,
   LinearPlace,
   LiveAdapter,
+  NotePlace,
 } from "./live-adapter.ts";
 import type { Target } from "./targets.ts";
 
@@ -36,6 +38,7 @@ export class DeclaredAdapter<O extends Options> implements LiveAdapter {
   readonly #values: Values<O>;
   readonly #own: DeclaredTensors;
   readonly #json: JsonObject;
+  readonly #sizes: ModelSizes;
   readonly #byModule: ReadonlyMap<string, AdaptedTarget>;
 
   constructor(
@@ -43,10 +46,11 @@ export class DeclaredAdapter<O extends Options> implements LiveAdapter {
     values: Values<O>,
     own: DeclaredTensors,
     config: string,
-    recurrent: boolean,
+    sizes: ModelSizes,
     whole: ReadonlyMap<string, Parameter> = new Map(),
   ) {
-    this.recurrent = recurrent;
+    this.recurrent = declared.recurrent?.(values, sizes) ?? false;
+    this.#sizes = sizes;
     this.#declared = declared;
     this.#values = values;
     this.#own = own;
@@ -58,12 +62,12 @@ export class DeclaredAdapter<O extends Options> implements LiveAdapter {
     this.ahead = ahead && {
       tokens: ahead.tokens(values),
       rows: (rec) => ahead.rows?.(this.#everywhere(rec)),
-      keysValues: (rec, sizes) => ahead.keysValues?.(this.#everywhere(rec), sizes),
+      keysValues: (rec) => ahead.keysValues?.(this.#everywhere(rec)),
     };
   }
 
   withWhole(whole: ReadonlyMap<string, Parameter>, config: string): LiveAdapter {
-    return new DeclaredAdapter(this.#declared, this.#values, this.#own, config, this.recurrent, whole);
+    return new DeclaredAdapter(this.#declared, this.#values, this.#own, config, this.#sizes, whole);
   }
 
   stored(): AdapterTensor[] {
@@ -104,12 +108,12 @@ export class DeclaredAdapter<O extends Options> implements LiveAdapter {
     return layer?.target.kind === "embedding" ? this.#declared.embed?.(layer) : undefined;
   }
 
-  note(place: Pick<AdaptedPlace, "rec" | "inputs">, name: string, x: Tensor): Tensor {
+  note(place: NotePlace, name: string, x: Tensor): Tensor {
     return this.#declared.note?.({ ...place, ...this.#everywhere(place.rec) }, name, x) ?? x;
   }
 
   #everywhere(rec: Recorder): Everywhere<O> {
-    return { rec, values: this.#values, shared: (name) => rec.parameter(this.#shared(name)) };
+    return { rec, values: this.#values, sizes: this.#sizes, shared: (name) => rec.parameter(this.#shared(name)) };
   }
 
   #shared(name: string): Parameter {

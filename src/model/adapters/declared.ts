@@ -166,8 +166,7 @@ async function fresh<O extends Options>(
     task_type: "CAUSAL_LM",
     ...declared.config?.(setup, written.modules),
   };
-  const recurrent = declared.recurrent?.(values, model.sizes) ?? false;
-  return new DeclaredAdapter(declared, values, made, `${JSON.stringify(config, null, 2)}\n`, recurrent);
+  return new DeclaredAdapter(declared, values, made, `${JSON.stringify(config, null, 2)}\n`, model.sizes);
 }
 
 /** The tensors of all targets; `given` has those of a file. */
@@ -234,8 +233,7 @@ async function continued<O extends Options>(
   });
   const whole = await wholeOf(from, parts, making);
   const text = new TextDecoder().decode(from.files.get("adapter_config.json"));
-  const recurrent = declared.recurrent?.(values, model.sizes) ?? false;
-  return new DeclaredAdapter(declared, values, made, text, recurrent, whole);
+  return new DeclaredAdapter(declared, values, made, text, model.sizes, whole);
 }
 
 /** The saved modules, in f32, by the model's names. Throws UserError for what would not be trained as it was. */

@@ -4,7 +4,7 @@ import type { RoutePlan } from "../../tensor/ops/router.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import type { Inputs, ModelSizes } from "../architecture.ts";
+import type { Inputs } from "../architecture.ts";
 
 /** A tensor of an adapter's file: a parameter or a part of one. */
 export interface AdapterTensor {
@@ -58,6 +58,11 @@ export interface EmbeddingPlace extends AdaptedPlace {
   rows(table: Tensor): Tensor;
 }
 
+/** The place of an inner tensor, with what was noted before it. */
+export interface NotePlace extends Pick<AdaptedPlace, "rec" | "inputs"> {
+  noted(name: string): Tensor;
+}
+
 /** Keys and values of one layer: (tokens, kvHeads * headDim) each, as its attention takes them. */
 export interface KeysValues {
   readonly keys: Tensor;
@@ -70,7 +75,7 @@ export interface Ahead {
   /** What goes through the layers in place of rows of the embedding, (tokens, C). */
   rows?(rec: Recorder): Tensor | undefined;
   /** What every layer sees, from the first on, where nothing goes through them. */
-  keysValues?(rec: Recorder, sizes: Pick<ModelSizes, "layers">): readonly KeysValues[] | undefined;
+  keysValues?(rec: Recorder): readonly KeysValues[] | undefined;
 }
 
 export interface LiveAdapter {
@@ -99,5 +104,5 @@ export interface LiveAdapter {
   /** As `linear` of an embedding. */
   embed(place: EmbeddingPlace): Tensor | undefined;
   /** Takes the place of an inner tensor, by the names of `Net.note`; x itself where it does not. */
-  note(place: Pick<AdaptedPlace, "rec" | "inputs">, name: string, x: Tensor): Tensor;
+  note(place: NotePlace, name: string, x: Tensor): Tensor;
 }

@@ -50,7 +50,7 @@ export const method = adapterType({
   },
   ahead: {
     tokens: ({ virtual_tokens }) => virtual_tokens,
-    keysValues({ rec, shared }, { layers }) {
+    keysValues({ rec, shared, sizes: { layers } }) {
       const table = shared("prompt_embeddings"); // (n, L [keys, values])
       const width = table.shape[1]! / (2 * layers);
       const parts = splitColumns(rec, table, Array<number>(2 * layers).fill(width));
