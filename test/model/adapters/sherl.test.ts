@@ -38,6 +38,7 @@ const deep = (type: Bound<AdapterType>): Promise<Model> =>
 function mixedOf(shallow: readonly number[][], guide: readonly number[], w: readonly number[]) {
   const dot = (a: readonly number[], b: readonly number[]) => a.reduce((sum, x, i) => sum + x * b[i]!, 0);
   const length = (a: readonly number[]) => Math.sqrt(dot(a, a));
+  const bias = 0.2;
   const relevance = shallow.map((u) => {
     const repeated = shallow.reduce((sum, other) => sum + Math.max(0, dot(u, other) / length(u) / length(other)), 0);
     return (
@@ -46,7 +47,7 @@ function mixedOf(shallow: readonly number[][], guide: readonly number[], w: read
         dot(
           w,
           u.map((x, i) => x * guide[i]!),
-        ),
+        ) + bias,
       ) / repeated
     );
   });
@@ -55,7 +56,7 @@ function mixedOf(shallow: readonly number[][], guide: readonly number[], w: read
   return { weights, mixed: guide.map((g, k) => g + shallow.reduce((sum, u, i) => sum + weights[i]! * u[k]!, 0)) };
 }
 
-async function mix(shallow: readonly Float32Array[], guide: Float32Array, w: Float32Array) {
+async function mix(shallow: readonly Float32Array[], guide: Float32Array, w: Float32Array, bias = 0.2) {
   const c = w.length;
   const rows = guide.length / c;
   const each = (data: Float32Array) => ({ shape: [rows, c], data });
@@ -64,13 +65,14 @@ async function mix(shallow: readonly Float32Array[], guide: Float32Array, w: Flo
       ...Object.fromEntries(shallow.map((data, i) => [`u${i}`, each(data)])),
       guide: each(guide),
       w: { shape: [c], data: w },
+      bias: { shape: [1], data: Float32Array.of(bias) },
     },
     build: (rec, given) => {
       const found = guidedMix(
         rec,
         shallow.map((_, i) => given[`u${i}`]!),
         given.guide!,
-        given.w!,
+        { w: given.w!, bias: given.bias! },
       );
       return { mixed: found.mixed, weights: found.weights };
     },
@@ -96,7 +98,7 @@ test("equal vectors have equal weights, and none that says anything leaves the g
   const guide = u.map((x) => 2 * x);
   const { weights } = await mix([u, u, u, u], guide, Float32Array.of(1, 1, 1, 1));
   for (const weight of weights!) expect(weight).toBeCloseTo(1 / 4, 5);
-  const { mixed } = await mix([u, u], guide, Float32Array.of(-1, -1, -1, -1));
+  const { mixed } = await mix([u, u], guide, Float32Array.of(-1, -1, -1, -1), 0);
   expect([...mixed!]).toEqual([...guide]);
 });
 
@@ -105,7 +107,7 @@ test("at a gate of 0 the deepest state has no part; an open gate adds it", async
     const model = await deep(bindDefaults(sherl, { sherl_gate: gate }));
     const found = await logitsOf(gpu, model, BATCH);
     const table = model.parameters.get("model.layers.4.mlp.down_proj.weight")!; // of the deepest layer that is read
-    const own = model.adapter!.parameters().find(({ name }) => name === "sherl.up")!;
+    const own = model.adapter!.parameters().find(({ name }) => name === "sherl.up.weight")!;
     own.write(new Float32Array(own.size)); // the module gives its bias alone
     const still = await logitsOf(gpu, model, BATCH);
     table.write(normals(8, table.size, 0.3));

@@ -4,8 +4,8 @@
  *
  *   u_i = LN(P_i h_i)     s = guided mix of u_1 ... u_(D-1) by u_D     o = LN(V relu(s)) + tanh(gamma / T) h_D
  *
- * h_i is the state after i of D layers. The module learns for every token alone, so that a cache stays right. P_i and V
- * have no biases, since a norm follows. PEFT has no such type: the format is our own.
+ * h_i is the state after i of D layers. P_i and V have biases. The module reads every token alone, so that a cache stays
+ * right. PEFT has no such type: the format is our own.
  */
 import { UserError } from "../../../errors.ts";
 import type { Values } from "../../../method/options.ts";
@@ -40,7 +40,12 @@ const OPTIONS = {
     value: "G",
   },
   sherl_temperature: { type: "number > 0", default: 0.1, help: "tanh(gate / T) is its share", value: "T" },
-  sherl_dropout: { type: "0 <= number < 1", default: 0.1, help: "dropout before the module's last matrix", value: "P" },
+  sherl_dropout: {
+    type: "0 <= number < 1",
+    default: 0.1,
+    help: "dropout of the module's result, without the gated state",
+    value: "P",
+  },
 } as const;
 
 const EPS = 1e-5;
@@ -59,9 +64,22 @@ function readLayers({ sherl_late: late }: Values<typeof OPTIONS>, { layers }: Mo
 const side = ({ sherl_reduction: reduction }: Values<typeof OPTIONS>, width: number): number =>
   Math.max(1, Math.floor(width / reduction));
 
-/** LN(x) with the gain and bias of a name. */
-const normed = ({ rec, shared }: Everywhere<typeof OPTIONS>, x: Tensor, name: string): Tensor =>
-  layerNorm(rec, x, shared(`${name}.gain`), shared(`${name}.bias`), { eps: EPS });
+/** W x + c of a matrix, and LN of that. */
+function normed({ rec, shared }: Everywhere<typeof OPTIONS>, x: Tensor, matrix: string, norm: string): Tensor {
+  const y = linear(rec, x, shared(`${matrix}.weight`), { bias: shared(`${matrix}.bias`) });
+  return layerNorm(rec, y, shared(`${norm}.gain`), shared(`${norm}.offset`), { eps: EPS });
+}
+
+/** A matrix with its bias, drawn as PyTorch draws them, and the norm of what it gives. */
+function normedSpecs(matrix: string, norm: string, out: number, into: number): [string, TensorSpec][] {
+  const begins = { uniform: 1 / Math.sqrt(into) };
+  return [
+    [`${matrix}.weight`, { shape: [out, into], begins }],
+    [`${matrix}.bias`, { shape: [out], begins }],
+    [`${norm}.gain`, { shape: [out], begins: "ones" }],
+    [`${norm}.offset`, { shape: [out], begins: "zeros" }],
+  ];
+}
 
 export const method = adapterType({
   name: "sherl",
@@ -72,8 +90,9 @@ export const method = adapterType({
   takes: [],
   parts: [],
   sharedParts: [
-    ...["sherl.*.down", "sherl.*.gain", "sherl.*.bias", "sherl.weigh"],
-    ...["sherl.up", "sherl.gain", "sherl.bias", "sherl.gate"],
+    ...["sherl.*.down.weight", "sherl.*.down.bias", "sherl.*.norm.gain", "sherl.*.norm.offset"],
+    ...["sherl.weigh.weight", "sherl.weigh.bias", "sherl.gate"],
+    ...["sherl.up.weight", "sherl.up.bias", "sherl.norm.gain", "sherl.norm.offset"],
   ],
   tensors: () => ({}),
   shared({ values, sizes, where }) {
@@ -81,19 +100,15 @@ export const method = adapterType({
     const read = readLayers(values, sizes, where);
     const { width } = sizes;
     const narrow = side(values, width);
-    const of = (name: string, size: number): [string, TensorSpec][] => [
-      [`sherl${name}.gain`, { shape: [size], begins: "ones" }],
-      [`sherl${name}.bias`, { shape: [size], begins: "zeros" }],
-    ];
-    const layers = Array.from({ length: read }, (_, i): [string, TensorSpec][] => [
-      [`sherl.${i + 1}.down`, { shape: [narrow, width], begins: { uniform: 1 / Math.sqrt(width) } }],
-      ...of(`.${i + 1}`, narrow),
-    ]);
+    const begins = { uniform: 1 / Math.sqrt(narrow) };
+    const layers = Array.from({ length: read }, (_, i) =>
+      normedSpecs(`sherl.${i + 1}.down`, `sherl.${i + 1}.norm`, narrow, width),
+    );
     return Object.fromEntries<TensorSpec>([
       ...layers.flat(),
-      ["sherl.weigh", { shape: [narrow], begins: { uniform: 1 / Math.sqrt(narrow) } }],
-      ["sherl.up", { shape: [width, narrow], begins: { uniform: 1 / Math.sqrt(narrow) } }],
-      ...of("", width),
+      ["sherl.weigh.weight", { shape: [narrow], begins }],
+      ["sherl.weigh.bias", { shape: [1], begins }],
+      ...normedSpecs("sherl.up", "sherl.norm", width, narrow),
       ["sherl.gate", { shape: [1], begins: { values: Float32Array.of(values.sherl_gate) } }],
     ]);
   },
@@ -111,12 +126,13 @@ export const method = adapterType({
       );
     };
     const narrow = Array.from({ length: read }, (_, i) =>
-      normed(place, linear(rec, state(i + 1), shared(`sherl.${i + 1}.down`)), `sherl.${i + 1}`),
+      normed(place, state(i + 1), `sherl.${i + 1}.down`, `sherl.${i + 1}.norm`),
     );
-    const { mixed } = guidedMix(rec, narrow.slice(0, -1), narrow.at(-1)!, shared("sherl.weigh"));
-    const bent = dropout(rec, relu(rec, mixed), { p: values.sherl_dropout, key: "sherl" });
-    const made = normed(place, linear(rec, bent, shared("sherl.up")), "sherl");
+    const weigh = { w: shared("sherl.weigh.weight"), bias: shared("sherl.weigh.bias") };
+    const { mixed } = guidedMix(rec, narrow.slice(0, -1), narrow.at(-1)!, weigh);
+    const made = normed(place, relu(rec, mixed), "sherl.up", "sherl.norm");
     const share = tanh(rec, scale(rec, shared("sherl.gate"), 1 / values.sherl_temperature));
-    return add(rec, made, mul(rec, state(read), rec.reshape(share, [1, 1])));
+    const dropped = dropout(rec, made, { p: values.sherl_dropout, key: "sherl" });
+    return add(rec, dropped, mul(rec, state(read), rec.reshape(share, [1, 1])));
   },
 });
