@@ -1,7 +1,6 @@
 /**
- * `train --loss-balance awl`: a small network tells from the losses of a row how uncertain it is, and the row counts the
- * less. As in the code of TAT, MICCAI 2025,
- * https://github.com/Yaziwel/TAT
+ * `train --loss-balance awl`: a small network tells from the losses of a row how uncertain it is, and the more it is,
+ * the less the row counts. As in the code of TAT, MICCAI 2025, https://github.com/Yaziwel/TAT
  *
  *   s_i = [loss of the reference, KL of the model from it, loss of the model]     u_i = network(s_i), no gradient to s
  *   L = mean over rows of loss_i / (2 (u_i^2 + 1e-8)) + log(1 + u_i^2) / 2

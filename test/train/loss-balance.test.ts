@@ -124,7 +124,7 @@ test("the network and what rows count, against float64; the signals take no grad
   for (const parameter of network.values()) parameter.free();
 });
 
-/** One number that two tasks pull apart, (w - 1)^2 + 1 and 100 ((w + 1)^2 + 1): the losses after training, and both u. */
+/** One number that two tasks pull apart, (w - 1)^2 + 1 and 100 ((w + 1)^2 + 1): losses after training, and both u. */
 async function pulled(balanced: boolean) {
   const w = new Parameter(gpu, "w", [1]);
   w.write(Float32Array.of(0));

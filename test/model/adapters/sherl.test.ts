@@ -1,4 +1,4 @@
-/** SHERL: its mix against float64, a module that begins without the base's state, and what it keeps for the way back. */
+/** SHERL: its mix against float64, a gate that begins without the base's state, what it keeps for the way back. */
 import { expect, test } from "bun:test";
 import { collate } from "../../../src/data/batch.ts";
 import { type Bound, bindDefaults } from "../../../src/method/bind.ts";

@@ -4,8 +4,8 @@
  *
  *   u_i = LN(P_i h_i)     s = guided mix of u_1 ... u_(D-1) by u_D     o = LN(V relu(s)) + tanh(gamma / T) h_D
  *
- * h_i is the state after i of D layers. P_i and V have biases. The module reads every token alone, so that a cache stays
- * right. PEFT has no such type: the format is our own.
+ * h_i is the state after i of D layers. P_i and V have biases. The module reads every token alone, so that a cache
+ * stays right. PEFT has no such type: the format is our own.
  */
 import { UserError } from "../../../errors.ts";
 import type { Values } from "../../../method/options.ts";
