@@ -258,7 +258,8 @@ export class Model {
   record(rec: Recorder, inputs: Inputs, options: RecordOptions = {}): Recorded {
     const { recompute = false, adapter = true, increments: asked = false, replace, observe } = options;
     const ahead = adapter ? this.adapter?.ahead : undefined;
-    const seen = ahead ? inputsBehind(rec, inputs, ahead.tokens) : inputs;
+    // An object of this pass alone, by which an adapter may know it.
+    const seen = ahead ? inputsBehind(rec, inputs, ahead.tokens) : { ...inputs };
     const cached = "cache" in inputs && inputs.cache !== undefined;
     const net = new Network(rec, {
       parameters: this.parameters,

@@ -22,7 +22,7 @@ export interface AdapterTensor {
 /** The place of an adapter's part in a recording. */
 export interface AdaptedPlace {
   readonly rec: Recorder;
-  /** What the model reads: rows, tasks of rows. */
+  /** What the model reads: rows, tasks of rows. Every pass through the model has an object of its own. */
   readonly inputs: Inputs;
   readonly module: string;
   /** The base's weight as it lies in memory. */

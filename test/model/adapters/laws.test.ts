@@ -35,6 +35,7 @@ const MODELS = ["llama with llama3 scaling and biases", "gpt2"];
 const SMALL: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   boft: { boft_n_butterfly_factor: 2 },
   bottleneck: { bottleneck: 5 },
+  "hyper-kernel": { hyper_code: 5 },
   loha: { adapter_rank: 3 },
   oft: { oft_block_size: 7 },
   lokr: { adapter_rank: 2 },
