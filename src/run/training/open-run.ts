@@ -90,7 +90,7 @@ export async function openRun<B, D extends TrainingData<B>>(
   if (begun.ahead > 0 && options.pack)
     throw new UserError(
       `--pack puts several rows into one, and ${adapterFlag(options)} puts tokens before each of them`,
-      "leave out --pack",
+      "leave the rows unpacked",
     );
   const ruleFiles = await openRuleFiles(options);
   context.onExit(() => closeRuleFiles(ruleFiles));
