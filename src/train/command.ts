@@ -16,6 +16,7 @@ import { fixedHeadObjective } from "./fixed-head.ts";
 import { chosenMask, withPromptsDropped } from "./increments.ts";
 import { lossBalance } from "./loss-balance.ts";
 import type { TRAIN } from "./options.ts";
+import { shiftWarning } from "./shift-warning.ts";
 
 export type TrainContext = Context<typeof TRAIN>;
 
@@ -46,6 +47,7 @@ export function train(context: TrainContext): Promise<Outcome> {
       const moved = await adversarialWork(model, source, options, seed);
       return {
         objective: objectiveOf(model, source, options, seed, balance?.weigher),
+        controllers: shiftWarning(options, context),
         ...(balance ? { extra: balance.extra } : {}),
         ...withPromptsDropped(source, options, { seed, pad: tools?.tokenizer?.pad }),
         ...moved,

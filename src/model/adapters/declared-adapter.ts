@@ -8,6 +8,7 @@ import type { ModelSizes } from "../architecture.ts";
 import type { Adapted, AdapterDeclaration, Everywhere } from "./declaration.ts";
 import type {
   AdaptedPlace,
+  AdapterStages,
   AdapterTensor,
   Ahead,
   EmbeddingPlace,
@@ -68,6 +69,16 @@ export class DeclaredAdapter<O extends Options> implements LiveAdapter {
 
   withWhole(whole: ReadonlyMap<string, Parameter>, config: string): LiveAdapter {
     return new DeclaredAdapter(this.#declared, this.#values, this.#own, config, this.#sizes, whole);
+  }
+
+  get stages(): AdapterStages | undefined {
+    const { stages } = this.#declared;
+    if (!stages) return undefined;
+    const parts = this.#own.targets.flatMap(({ parts }) => [...parts]);
+    return {
+      count: stages.count(this.#values),
+      of: (stage) => parts.map(([part, parameter]) => ({ parameter, ...stages.trained(part, stage, this.#values) })),
+    };
   }
 
   stored(): AdapterTensor[] {

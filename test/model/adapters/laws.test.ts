@@ -46,6 +46,7 @@ const SMALL: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   "prefix-tuning": { virtual_tokens: 3, prefix_std: 0.5 },
   "prompt-tuning": { virtual_tokens: 3 },
   sherl: { sherl_dropout: 0, sherl_gate: 0.05 },
+  staged: { adapter_rank: 3, staged_stages: 2 },
   vera: { adapter_rank: 7 },
 };
 
