@@ -260,8 +260,7 @@ export class Model {
   record(rec: Recorder, inputs: Inputs, options: RecordOptions = {}): Recorded {
     const { recompute = false, adapter = true, increments: asked = false, replace, observe } = options;
     const ahead = adapter ? this.adapter?.ahead : undefined;
-    // An object of this pass alone, by which an adapter may know it.
-    const seen = ahead ? inputsBehind(rec, inputs, ahead.tokens) : { ...inputs };
+    const seen = ahead ? inputsBehind(rec, inputs, ahead.tokens) : inputs;
     const cached = "cache" in inputs && inputs.cache !== undefined;
     const net = new Network(rec, {
       parameters: this.parameters,
@@ -274,7 +273,7 @@ export class Model {
       replace,
       observe,
     });
-    const hidden = this.architecture.forward(net, this.#config, seen);
+    const hidden = net.run(() => this.architecture.forward(net, this.#config, seen));
     const { notes, attended, increments, routes: routed } = net;
     const shares = "shares" in inputs ? { shares: inputs.shares } : {};
     const head = (rows: Tensor) => this.architecture.head(net, this.#config, rows, inputs);
@@ -296,7 +295,7 @@ export class Model {
         layers[layer] = own;
       },
     });
-    this.architecture.forward(net, this.#config, inputs);
+    net.run(() => this.architecture.forward(net, this.#config, inputs));
     return layers;
   }
 

@@ -18,7 +18,7 @@ import type {
   ExpertsPlace,
   KeysValues,
   LinearPlace,
-  NotePlace,
+  Pass,
   TrainedPart,
 } from "./live-adapter.ts";
 import type { Target } from "./targets.ts";
@@ -42,6 +42,8 @@ export interface TensorSpec {
   readonly begins: Beginning;
   /** Never trained, but saved and held: a random projection. */
   readonly fixed?: boolean;
+  /** false: what an optimizer takes off weights by themselves is not taken off it. */
+  readonly decays?: false;
 }
 
 /** By part, or by name of what is shared. */
@@ -76,6 +78,9 @@ export type Adapted<P extends AdaptedPlace, O extends Options> = P & {
 /** What is known where no target is. */
 export type Everywhere<O extends Options> = Pick<AdaptedPlace, "rec"> &
   Pick<Adapted<AdaptedPlace, O>, "values" | "shared"> & { readonly sizes: ModelSizes };
+
+/** A forward pass that begins, or an inner tensor of it. */
+export type AdaptedPass<O extends Options> = Pass & Everywhere<O>;
 
 /** Tokens before every sequence. */
 export interface DeclaredAhead<O extends Options> {
@@ -125,7 +130,9 @@ export interface AdapterDeclaration<O extends Options> extends MethodInfo<O> {
   /** Rows of an embedding, (N) -> (N, C). */
   embed?(layer: Adapted<EmbeddingPlace, O>): Tensor;
   /** Takes the place of an inner tensor, by the names of `Net.note`. */
-  note?(place: NotePlace & Everywhere<O>, name: string, x: Tensor): Tensor;
+  note?(pass: AdaptedPass<O>, name: string, x: Tensor): Tensor;
+  /** Hears of every forward pass before its layers. */
+  begin?(pass: AdaptedPass<O>): void;
   readonly ahead?: DeclaredAhead<O>;
   /** What a linear layer of a file folds to; left out where the change depends on the input. */
   fold?(module: FileModule, setup: Setup<O>): Folded;

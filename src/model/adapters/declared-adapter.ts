@@ -5,7 +5,7 @@ import type { Parameter } from "../../tensor/parameter.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { ModelSizes } from "../architecture.ts";
-import type { Adapted, AdapterDeclaration, Everywhere } from "./declaration.ts";
+import type { Adapted, AdaptedPass, AdapterDeclaration, Everywhere } from "./declaration.ts";
 import type {
   AdaptedPlace,
   AdapterStages,
@@ -15,7 +15,7 @@ import type {
   ExpertsPlace,
   LinearPlace,
   LiveAdapter,
-  NotePlace,
+  Pass,
 } from "./live-adapter.ts";
 import type { Target } from "./targets.ts";
 
@@ -119,8 +119,16 @@ export class DeclaredAdapter<O extends Options> implements LiveAdapter {
     return layer?.target.kind === "embedding" ? this.#declared.embed?.(layer) : undefined;
   }
 
-  note(place: NotePlace, name: string, x: Tensor): Tensor {
-    return this.#declared.note?.({ ...place, ...this.#everywhere(place.rec) }, name, x) ?? x;
+  note(pass: Pass, name: string, x: Tensor): Tensor {
+    return this.#declared.note?.(this.#adaptedPass(pass), name, x) ?? x;
+  }
+
+  begin(pass: Pass): void {
+    this.#declared.begin?.(this.#adaptedPass(pass));
+  }
+
+  #adaptedPass(pass: Pass): AdaptedPass<O> {
+    return { ...pass, ...this.#everywhere(pass.rec) };
   }
 
   #everywhere(rec: Recorder): Everywhere<O> {

@@ -108,6 +108,7 @@ async function parameterOf(
 ): Promise<Parameter> {
   const { gpu } = making;
   const made = new Parameter(gpu, name, spec.shape, "f32", !spec.fixed);
+  made.decays = spec.decays ?? true;
   const values = gpu.dry ? undefined : (given ?? (await beginning(making, name, spec, weight)));
   if (values) made.write(values);
   else gpu.clear(made.buffer, 4 * made.size);

@@ -5,6 +5,7 @@ import type { Parameter } from "../../tensor/parameter.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Inputs } from "../architecture.ts";
+import type { OwnLoss } from "./own-losses.ts";
 
 /** A tensor of an adapter's file: a parameter or a part of one. */
 export interface AdapterTensor {
@@ -33,11 +34,21 @@ export interface AdapterStages {
   of(stage: number): readonly TrainedPart[];
 }
 
-/** The place of an adapter's part in a recording. */
-export interface AdaptedPlace {
+/** A forward pass that is recorded. */
+export interface Pass {
   readonly rec: Recorder;
-  /** What the model reads: rows, tasks of rows. Every pass through the model has an object of its own. */
+  /** What the model reads: rows, tasks of rows. */
   readonly inputs: Inputs;
+  /** What was noted of it so far, by the names of `Net.note`. Throws where nothing was. */
+  noted(name: string): Tensor;
+  /** The pass itself, by which an adapter may keep what it knows of it. */
+  readonly pass: object;
+  /** Hands over a term of the adapter's own, which training adds to its loss. */
+  lose(loss: OwnLoss): void;
+}
+
+/** The place of an adapter's part in a recording. */
+export interface AdaptedPlace extends Pass {
   readonly module: string;
   /** The base's weight as it lies in memory. */
   readonly weight: Tensor;
@@ -70,11 +81,6 @@ export interface ExpertsPlace extends AdaptedPlace {
 export interface EmbeddingPlace extends AdaptedPlace {
   /** Rows of any table (V, C): (N) -> (N, C), with the row that takes no gradient. */
   rows(table: Tensor): Tensor;
-}
-
-/** The place of an inner tensor, with what was noted before it. */
-export interface NotePlace extends Pick<AdaptedPlace, "rec" | "inputs"> {
-  noted(name: string): Tensor;
 }
 
 /** Keys and values of one layer: (tokens, kvHeads * headDim) each, as its attention takes them. */
@@ -119,6 +125,8 @@ export interface LiveAdapter {
   experts(place: ExpertsPlace, x: Tensor): Tensor | undefined;
   /** As `linear` of an embedding. */
   embed(place: EmbeddingPlace): Tensor | undefined;
+  /** Hears of every forward pass before its layers. */
+  begin?(pass: Pass): void;
   /** Takes the place of an inner tensor, by the names of `Net.note`; x itself where it does not. */
-  note(place: NotePlace, name: string, x: Tensor): Tensor;
+  note(pass: Pass, name: string, x: Tensor): Tensor;
 }

@@ -13,10 +13,10 @@ import { gelu } from "../../../tensor/ops/activation.ts";
 import { add, mul } from "../../../tensor/ops/elementwise.ts";
 import { embedding } from "../../../tensor/ops/embedding.ts";
 import { linear } from "../../../tensor/ops/linear.ts";
-import type { Recorder } from "../../../tensor/recorder.ts";
 import { rowsOf, type Tensor } from "../../../tensor/tensor.ts";
-import type { Inputs, ModelSizes } from "../../architecture.ts";
+import type { ModelSizes } from "../../architecture.ts";
 import { adapterType } from "../declared.ts";
+import type { Pass } from "../live-adapter.ts";
 import { meanOfSeen } from "../sample-code.ts";
 
 const OPTIONS = {
@@ -28,12 +28,12 @@ const OPTIONS = {
   },
 } as const;
 
-/** Codes by the inputs of a pass through the model, which no other pass has. */
-const codes = new WeakMap<Inputs, Tensor>();
+/** Codes by passes through models. */
+const codes = new WeakMap<object, Tensor>();
 
 /** Codes of rows: of tokens, or of the samples of a classifier, whose tokens have the same; undefined of others. */
-function codeOf(rec: Recorder, inputs: Inputs, rows: number): Tensor | undefined {
-  const code = codes.get(inputs);
+function codeOf({ rec, inputs, pass }: Pick<Pass, "rec" | "inputs" | "pass">, rows: number): Tensor | undefined {
+  const code = codes.get(pass);
   const known = code ? rowsOf(code).rows : 0;
   if (rows === known) return code;
   const { batch } = inputs;
@@ -74,17 +74,17 @@ export const method = adapterType({
       hyper_gate: { shape: [out], begins: "zeros" },
     };
   },
-  note({ rec, inputs, shared }, name, x) {
+  note({ rec, inputs, pass, shared }, name, x) {
     if (name !== "hidden.0") return x;
     const said = gelu(rec, linear(rec, x, shared("hyper.in.weight"), { bias: shared("hyper.in.bias") }));
     const mean = meanOfSeen(rec, inputs, said, "hyper-kernel");
-    codes.set(inputs, linear(rec, mean, shared("hyper.out.weight"), { bias: shared("hyper.out.bias") }));
+    codes.set(pass, linear(rec, mean, shared("hyper.out.weight"), { bias: shared("hyper.out.bias") }));
     return x;
   },
   linear(layer, x) {
-    const { rec, inputs, module, target, tensor } = layer;
+    const { rec, module, target, tensor } = layer;
     const y = layer.product(x);
-    const code = codeOf(rec, inputs, rowsOf(y).rows);
+    const code = codeOf(layer, rowsOf(y).rows);
     if (!code)
       throw new UserError(
         `${module} does not read the tokens of a sample one after the other, and has no kernel for each`,
