@@ -98,6 +98,13 @@ export interface Ahead {
   keysValues?(rec: Recorder): readonly KeysValues[] | undefined;
 }
 
+/** A weight whose rows take steps of scales of their own, which are measured before each step. */
+export interface StepScale {
+  readonly parameter: Parameter;
+  /** (rows) */
+  record(rec: Recorder): Tensor;
+}
+
 export interface LiveAdapter {
   /** The text of adapter_config.json. */
   readonly config: string;
@@ -116,6 +123,8 @@ export interface LiveAdapter {
   tensors(): Parameter[];
   /** What is trained of it. */
   parameters(): Parameter[];
+  /** Weights whose steps are scaled. */
+  stepScales?(): StepScale[];
   free(): void;
   /** Whether it changes what a module gives. */
   changes(module: string): boolean;
