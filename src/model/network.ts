@@ -12,7 +12,7 @@ import type { Parameter } from "../tensor/parameter.ts";
 import type { Recorder } from "../tensor/recorder.ts";
 import { sizeOf, type Tensor } from "../tensor/tensor.ts";
 import type { LiveAdapter, Pass } from "./adapters/live-adapter.ts";
-import { hearLosses, type OwnLoss } from "./adapters/own-losses.ts";
+import { hearChoice, hearLosses, type OwnLoss } from "./adapters/told.ts";
 import type { AttendOptions, Inputs, Net } from "./architecture.ts";
 
 export interface NetworkOptions {
@@ -69,7 +69,8 @@ export class Network implements Net {
       this.#losses.push(loss);
       this.#handed.push(loss.value);
     };
-    this.#pass = { rec, inputs: given.inputs, pass: this, lose };
+    const choose = (name: string, worth: Tensor) => hearChoice(rec, name, worth);
+    this.#pass = { rec, inputs: given.inputs, pass: this, choose, lose };
   }
 
   /** Records a forward pass, with what the adapter does at its beginning; keeps the adapter's losses. */
