@@ -42,8 +42,8 @@ export interface Pass {
   /** The pass itself, by which an adapter may keep what it knows of it. */
   readonly pass: object;
   /**
-   * Tells what a router of the adapter says, by a name such as its module's: (rows of the layer or of the batch, K), the
-   * largest of which is taken first.
+   * Tells what a router of the adapter says, by a name such as its module's: (rows of the layer or of the batch, K),
+   * the largest of which is taken first.
    */
   choose(name: string, worth: Tensor): void;
   /** Hands over a term of the adapter's own, which training adds to its loss. */
