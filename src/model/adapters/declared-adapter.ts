@@ -20,6 +20,8 @@ import type { Target } from "./targets.ts";
 export interface AdaptedTarget {
   readonly target: Target;
   readonly parts: ReadonlyMap<string, Parameter>;
+  /** Settings of its own. */
+  readonly values?: Readonly<Record<string, unknown>>;
 }
 
 export interface DeclaredTensors {
@@ -132,7 +134,7 @@ export class DeclaredAdapter<O extends Options> implements LiveAdapter {
     const { rec } = place;
     return {
       ...place,
-      values: this.#values,
+      values: { ...this.#values, ...found.values },
       json: this.#json,
       target: found.target,
       tensor: (part) => {
