@@ -142,9 +142,9 @@ export function changeRows(patch: RowPatch, values: Float32Array, shape: readonl
 }
 
 /**
- * What `entry` needs once `patch` comes on top of the patch it may have. Low-rank changes are put side by side as one of
- * the summed rank, B = [s1 B1, s2 B2], A = [A1; A2], exact but for the rounding of s B; of others each sees what the one
- * before made. DoRA depends on the order and is refused.
+ * What `entry` needs once `patch` comes on top of the patch it may have. Low-rank changes are put side by side as one
+ * of the summed rank, B = [s1 B1, s2 B2], A = [A1; A2], exact but for the rounding of s B; of others each sees what the
+ * one before made. DoRA depends on the order and is refused.
  */
 export function stackPatches(entry: TensorEntry, patch: Patch, where: string): Patch {
   const under = entry.patch;
