@@ -10,6 +10,7 @@ import { bind } from "../../method/bind.ts";
 import { flagOf } from "../../method/options.ts";
 import { saveResult } from "../../model/save.ts";
 import type { Outcome } from "../../run/command-context.ts";
+import { trainsAdapter } from "../../run/training/adapter-choice.ts";
 import { prepareOutput, type RunOutput } from "../../run/training/build-run.ts";
 import { readHeldOut } from "../../run/training/held-out.ts";
 import { openRun } from "../../run/training/open-run.ts";
@@ -69,7 +70,7 @@ function refuseScenario({ options }: StreamContext, isText: boolean): void {
 function classesNeeded({ options, info }: StreamContext, known: number, { tasks }: ReadTasks): number | undefined {
   const needed = 1 + Math.max(-1, ...tasks.flatMap(({ classes }) => classes));
   if (needed <= known) return undefined;
-  const isAdapter = options.lora || options.adapter !== undefined || options.lora_continue;
+  const isAdapter = trainsAdapter(options);
   if (isAdapter || options.init !== undefined)
     throw new UserError(
       `the tasks have ${needed} classes, and the model has ${known}`,
@@ -85,7 +86,14 @@ function classesNeeded({ options, info }: StreamContext, known: number, { tasks 
 async function open(context: StreamContext, method: ContinualMethod): Promise<StreamRun> {
   const { options } = context;
   refuseOptions(context);
-  const technique = techniqueOf(context, method);
+  if (method.config && trainsAdapter(options))
+    throw new UserError(
+      `${method.name} changes what the model is, and an adapter leaves it as it is`,
+      "leave the adapter out",
+    );
+  const chosen = bind(method, context.settings);
+  method.check?.(chosen.values);
+  const technique = techniqueOf(context, method, chosen.values);
   // --eval-data are rows that no task is about; --eval-split is of the tasks.
   const { eval_data = [], ...besides } = options;
   const given = { ...context, options: { ...besides, eval_data: undefined } };
@@ -98,8 +106,6 @@ async function open(context: StreamContext, method: ContinualMethod): Promise<St
   const references = parseGroups(eval_data, options.columns, "--eval-data");
   const general = await readHeldOut(references, opened.opened, options.batch_size);
   context.progress.done();
-  const chosen = bind(method, context.settings);
-  method.check?.(chosen.values);
   const gpu = await openGpu({ device: context.device, profile: options.profile, dry: context.dryRun });
   context.onExit(() => gpu.close());
   const model = await opened.start.load(gpu);
@@ -115,9 +121,15 @@ async function open(context: StreamContext, method: ContinualMethod): Promise<St
   return { ...begun, chosen, general, stages, learner };
 }
 
-const techniqueOf = (context: StreamContext, { name }: ContinualMethod): Technique<StreamBatch> => ({
+const techniqueOf = (
+  context: StreamContext,
+  { name, config, trains }: ContinualMethod,
+  values: never,
+): Technique<StreamBatch> => ({
   script: "adapt",
   method: name,
+  changed: config && ((json) => config(json, values)),
+  trains,
   balances: true,
   model: context.args[0] ?? (context.options.init === undefined ? "-" : undefined),
   data: () => Promise.reject(new Error("a stream reads its own data")),
@@ -143,7 +155,7 @@ export async function runStream(context: StreamContext, method: ContinualMethod)
   const { opened, model, learner, stages } = run;
   if (run.read.measuresLearned)
     context.info("every task is measured on the rows that are learnt; --eval-tasks or --eval-split holds rows out");
-  const output = await prepareOutput(context, techniqueOf(context, method), opened, {}, model);
+  const output = await prepareOutput(context, techniqueOf(context, method, run.chosen.values), opened, {}, model);
   const { folder } = opened;
   if (folder !== undefined) context.grace(SAVING_SECONDS);
   context.log.start({ device: model.gpu.adapter.device, parameters: model.parameterCount() });

@@ -4,6 +4,13 @@
  */
 import { gelu, relu } from "../../tensor/ops/activation.ts";
 import type { Architecture, ParameterSpec } from "../architecture.ts";
+import {
+  type KeyValueHead,
+  keyValueHead,
+  keyValueJson,
+  keyValueLogits,
+  keyValueParameters,
+} from "../blocks/key-value-head.ts";
 import { ConfigReader } from "../config.ts";
 
 export interface MlpConfig {
@@ -11,6 +18,8 @@ export interface MlpConfig {
   readonly hidden: readonly number[];
   readonly classes: number;
   readonly act: "relu" | "gelu";
+  /** In place of the linear head. */
+  readonly keyValue: KeyValueHead | undefined;
 }
 
 export const method: Architecture<MlpConfig> = {
@@ -28,10 +37,17 @@ export const method: Architecture<MlpConfig> = {
       hidden: c.counts("hidden_sizes", [128]),
       classes: c.count("num_labels"),
       act: c.oneOf("hidden_act", ["relu", "gelu"], "relu"),
+      keyValue: keyValueHead(c),
     };
   },
 
-  implied: (c) => ({ input_size: c.input, hidden_sizes: c.hidden, num_labels: c.classes, hidden_act: c.act }),
+  implied: (c) => ({
+    input_size: c.input,
+    hidden_sizes: c.hidden,
+    num_labels: c.classes,
+    hidden_act: c.act,
+    ...keyValueJson(c.keyValue),
+  }),
 
   sizes: (c) => ({
     layers: c.hidden.length,
@@ -48,9 +64,10 @@ export const method: Architecture<MlpConfig> = {
       { name: `${module}.bias`, shape: [out], init: "zeros" },
     ];
     const sizes = [c.input, ...c.hidden];
+    const width = sizes.at(-1)!;
     return [
       ...c.hidden.flatMap((out, i) => linear(`layers.${i}`, sizes[i]!, out)),
-      ...linear("classifier", sizes.at(-1)!, c.classes),
+      ...(c.keyValue ? keyValueParameters(c.keyValue, width, c.classes) : linear("classifier", width, c.classes)),
     ];
   },
 
@@ -64,5 +81,7 @@ export const method: Architecture<MlpConfig> = {
     return x;
   },
 
-  head: (net, _, hidden) => net.linear(hidden, "classifier"), // (B, classes)
+  // (B, classes)
+  head: (net, { keyValue }, hidden) =>
+    keyValue ? keyValueLogits(net, keyValue, hidden) : net.linear(hidden, "classifier"),
 };
