@@ -5,7 +5,6 @@
  * (norms, biases) always in f32. Host memory while loading: one tensor, or a piece of 16 MiB of it.
  */
 import type { Checkpoint, TensorEntry } from "../checkpoint/checkpoint.ts";
-import type { PooledBuffer } from "../gpu/buffer.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { Offload } from "../tensor/offload.ts";
 import type { RoutePlan } from "../tensor/ops/router.ts";
@@ -19,6 +18,7 @@ import type { LiveAdapter } from "./adapters/live-adapter.ts";
 import type { LoraOptions } from "./adapters/lora/lora.ts";
 import { loraChoice } from "./adapters/lora/type.ts";
 import type { Architecture, Inputs, Json, KvCache, ModelSizes, ParameterSpec } from "./architecture.ts";
+import type { CacheMemory } from "./cache-memory.ts";
 import { configOf, describeConfig } from "./description.ts";
 import type { Embedding } from "./embedder.ts";
 import { drawParameters, expectRoom } from "./fresh.ts";
@@ -51,6 +51,11 @@ export interface ModelOptions {
 
 export interface RecordOptions {
   readonly recompute?: boolean;
+  /**
+   * What batch norms go by. "batch": the batch's own, which the running ones follow; for training alone. An adapter
+   * leaves the running ones as they are, and goes by them.
+   */
+  readonly statistics?: "batch" | "running";
   /** false: the base alone, as the model was before its adapter. */
   readonly adapter?: boolean;
   /** Whether `increments` are recorded: another product of every adapted layer. */
@@ -113,6 +118,7 @@ export class Model {
   readonly #config: unknown;
   readonly #transposed: ReadonlySet<string>;
   readonly #inFirst: ReadonlySet<string>;
+  readonly #running: ReadonlySet<string>;
 
   private constructor({ gpu, architecture, json, config, specs, parameters, stored, carried, adapter }: Parts) {
     this.gpu = gpu;
@@ -127,6 +133,7 @@ export class Model {
     this.#transposed = new Set(
       specs.filter(({ transposed }) => transposed).map(({ name }) => name.replace(/\.weight$/, "")),
     );
+    this.#running = new Set(specs.filter(({ running }) => running).map(({ name }) => name));
     const inFirst = ({ transposed, stack }: ParameterSpec) => transposed === true || stack === "in-out";
     this.#inFirst = new Set(specs.filter(inFirst).map(({ name }) => name));
   }
@@ -244,6 +251,11 @@ export class Model {
     return [...this.parameters.values()].filter(({ trainable }) => trainable);
   }
 
+  /** Running statistics, which training changes beside what it trains; none under an adapter. */
+  running(): Parameter[] {
+    return this.adapter ? [] : [...this.parameters.values()].filter(({ name }) => this.#running.has(name));
+  }
+
   parameterCount(): { total: number; trainable: number } {
     const count = (list: Iterable<Parameter>) => [...list].reduce((sum, { size }) => sum + size, 0);
     return { total: count(this.parameters.values()), trainable: count(this.trainable()) };
@@ -253,13 +265,21 @@ export class Model {
    * Records the forward pass. Inputs are tensors that the caller made with `rec.input`.
    */
   record(rec: Recorder, inputs: Inputs, options: RecordOptions = {}): Recorded {
-    const { recompute = false, adapter = true, increments: asked = false, replace, observe } = options;
+    const {
+      recompute = false,
+      statistics = "running",
+      adapter = true,
+      increments: asked = false,
+      replace,
+      observe,
+    } = options;
     const net = new Network(rec, {
       parameters: this.parameters,
       transposed: this.#transposed,
       adapter: adapter ? this.adapter : undefined,
       inputs,
       recompute: recompute && rec.training,
+      statistics: rec.training && !this.adapter ? statistics : "running",
       increments: asked,
       replace,
       observe,
@@ -292,57 +312,5 @@ export class Model {
   free(): void {
     for (const parameter of this.parameters.values()) parameter.free();
     this.adapter?.free();
-  }
-}
-
-/** The buffers behind a cache; they outlive the recordings that use them. */
-export class CacheMemory {
-  readonly batch: number;
-  readonly capacity: number;
-  readonly #layers = new Map<number, { keys: PooledBuffer; values: PooledBuffer }>();
-  readonly #kept = new Map<string, PooledBuffer>();
-  #bytes = 0;
-
-  constructor(batch: number, capacity: number) {
-    this.batch = batch;
-    this.capacity = capacity;
-  }
-
-  layer(gpu: Gpu, index: number, width: number): { keys: GPUBuffer; values: GPUBuffer } {
-    let found = this.#layers.get(index);
-    if (!found) {
-      const size = this.batch * this.capacity * width;
-      found = { keys: this.#buffer(gpu, `keys.${index}`, size), values: this.#buffer(gpu, `values.${index}`, size) };
-      this.#layers.set(index, found);
-    }
-    return { keys: found.keys.buffer, values: found.values.buffer };
-  }
-
-  kept(gpu: Gpu, name: string, values: number): GPUBuffer {
-    const found = this.#kept.get(name) ?? this.#buffer(gpu, name, values);
-    this.#kept.set(name, found);
-    return found.buffer;
-  }
-
-  #buffer(gpu: Gpu, label: string, values: number): PooledBuffer {
-    const bytes = Math.max(16, 4 * values);
-    this.#bytes += bytes;
-    return gpu.buffer(bytes, label);
-  }
-
-  /** Bytes of all layers that were asked for. */
-  get bytes(): number {
-    return this.#bytes;
-  }
-
-  free(): void {
-    for (const held of this.#kept.values()) held.free();
-    this.#kept.clear();
-    for (const { keys, values } of this.#layers.values()) {
-      keys.free();
-      values.free();
-    }
-    this.#layers.clear();
-    this.#bytes = 0;
   }
 }

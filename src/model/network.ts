@@ -21,6 +21,8 @@ export interface NetworkOptions {
   readonly adapter: LiveAdapter | undefined;
   readonly inputs: Inputs;
   readonly recompute: boolean;
+  /** "running" when left out. */
+  readonly statistics?: "batch" | "running" | undefined;
   /** Whether `increments` is filled. */
   readonly increments?: boolean;
   /** Gives the tensor that takes the place of a noted one. */
@@ -61,6 +63,10 @@ export class Network implements Net {
   constructor(rec: Recorder, given: NetworkOptions) {
     this.rec = rec;
     this.#given = given;
+  }
+
+  get statistics(): "batch" | "running" {
+    return this.#given.statistics ?? "running";
   }
 
   weight(name: string): Tensor {

@@ -47,7 +47,14 @@ function objectiveOf(model: Model, source: Source, options: TrainContext["option
   const { smoothing, z_loss: zLoss, recompute, etf_sparsity: sparsity, etf_steps: steps } = options;
   const increments = chosenMask(model, source, options);
   if (options.head === "own")
-    return crossEntropyObjective(model, { smoothing, zLoss, recompute, balance: true, increments });
+    return crossEntropyObjective(model, {
+      smoothing,
+      zLoss,
+      recompute,
+      balance: true,
+      statistics: "batch",
+      increments,
+    });
   if (increments)
     throw new UserError("--increment-mask and --head sparse-etf are two objectives", "leave one of them out");
   return fixedHeadObjective(model, { sparsity, steps, seed, smoothing, zLoss, recompute });

@@ -3,8 +3,8 @@
  *
  *   n_k <- g n_k + (1 - g) count_k,  s_k <- g s_k + (1 - g) sum of u of key k,  key_k = s_k / n'_k
  *
- * n' is n with Laplace's smoothing. Keys begin at rows; one that is chosen less than a tenth as often as the mean of its
- * head begins anew at another row. Träuble et al., ICML 2023, https://arxiv.org/abs/2207.11240, Section 3
+ * n' is n with Laplace's smoothing. Keys begin at rows; one that is chosen less than a tenth as often as the mean of
+ * its head begins anew at another row. Träuble et al., ICML 2023, https://arxiv.org/abs/2207.11240, Section 3
  */
 import { Random } from "../../data/random.ts";
 import { permutation } from "../../data/shuffle.ts";

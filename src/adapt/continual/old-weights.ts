@@ -29,7 +29,9 @@ export class OldWeights {
     this.#gpu = model.gpu;
     this.#model = model;
     this.of = new Map(
-      model.trainable().map((p) => [p, new Parameter(model.gpu, `old.${p.name}`, p.shape, p.dtype, false)] as const),
+      [...model.trainable(), ...model.running()].map(
+        (p) => [p, new Parameter(model.gpu, `old.${p.name}`, p.shape, p.dtype, false)] as const,
+      ),
     );
   }
 

@@ -8,6 +8,8 @@ import { UserError } from "../../errors.ts";
 import { openGpu } from "../../gpu/gpu.ts";
 import { bind } from "../../method/bind.ts";
 import { flagOf } from "../../method/options.ts";
+import type { Json } from "../../model/architecture.ts";
+import { balancedNorms } from "../../model/blocks/batch-norm.ts";
 import { saveResult } from "../../model/save.ts";
 import type { Outcome } from "../../run/command-context.ts";
 import { trainsAdapter } from "../../run/training/adapter-choice.ts";
@@ -35,7 +37,7 @@ import {
   streamOf,
 } from "./stages.ts";
 import { learnerTensors, loadLearner, type StreamScores, type StreamState, streamStateOf } from "./state.ts";
-import { type ReadTasks, readTasks } from "./tasks.ts";
+import { listed, type ReadTasks, readTasks } from "./tasks.ts";
 import { describeStream, streamResult, tellStage } from "./tell.ts";
 
 /** How long an interrupted run may take to finish its step and save. */
@@ -86,9 +88,9 @@ function classesNeeded({ options, info }: StreamContext, known: number, { tasks 
 async function open(context: StreamContext, method: ContinualMethod): Promise<StreamRun> {
   const { options } = context;
   refuseOptions(context);
-  if (method.config && trainsAdapter(options))
+  if ((method.config || options.norm !== "own") && trainsAdapter(options))
     throw new UserError(
-      `${method.name} changes what the model is, and an adapter leaves it as it is`,
+      `${method.config ? method.name : `--norm ${options.norm}`} changes what the model is, and an adapter leaves it as it is`,
       "leave the adapter out",
     );
   const chosen = bind(method, context.settings);
@@ -121,6 +123,14 @@ async function open(context: StreamContext, method: ContinualMethod): Promise<St
   return { ...begun, chosen, general, stages, learner };
 }
 
+/** How the model's config changes, by the method and by --norm; undefined where it stays. */
+function changeOf({ options }: StreamContext, byMethod?: (json: Json) => Json): ((json: Json) => Json) | undefined {
+  if (options.norm === "own") return byMethod;
+  const tasks = listed(options.tasks!).length;
+  const balanced = (json: Json) => balancedNorms(json, { tasks, kappa: options.norm_kappa });
+  return byMethod ? (json) => balanced(byMethod(json)) : balanced;
+}
+
 const techniqueOf = (
   context: StreamContext,
   { name, config, trains }: ContinualMethod,
@@ -128,7 +138,7 @@ const techniqueOf = (
 ): Technique<StreamBatch> => ({
   script: "adapt",
   method: name,
-  changed: config && ((json) => config(json, values)),
+  changed: changeOf(context, config && ((json) => config(json, values))),
   trains,
   balances: true,
   model: context.args[0] ?? (context.options.init === undefined ? "-" : undefined),

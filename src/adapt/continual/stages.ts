@@ -110,6 +110,7 @@ export async function setUpStage(run: StreamRun, stage: Stage): Promise<StageTra
     ...(options.smoothing ? { smoothing: options.smoothing } : {}),
     ...(options.z_loss ? { zLoss: options.z_loss } : {}),
     recompute: options.recompute,
+    ...(options.norm === "adab2n" && stage.index >= options.norm_loss_from ? { normGap: options.norm_loss } : {}),
   };
   const rules = await chosenRules(context, { ...opened.opened, model }, opened.ruleFiles);
   model.gpu.pool.trim(); // what the stage before took does not stay beside this one

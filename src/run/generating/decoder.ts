@@ -9,7 +9,8 @@
  */
 import { bucketLength } from "../../data/batch.ts";
 import type { TokenInputs } from "../../model/architecture.ts";
-import { CacheMemory, type Model } from "../../model/model.ts";
+import { CacheMemory } from "../../model/cache-memory.ts";
+import type { Model } from "../../model/model.ts";
 import { embedding } from "../../tensor/ops/embedding.ts";
 import type { Program } from "../../tensor/program.ts";
 import { SlotPool } from "../../tensor/slots.ts";

@@ -19,6 +19,8 @@ export interface CrossEntropyObjectiveOptions {
   readonly zLoss?: number;
   /** Whether activations are computed a second time on the way back. */
   readonly recompute?: boolean;
+  /** What batch norms go by; "running" when left out, as where no weight is to change. */
+  readonly statistics?: "batch" | "running";
   /** Whether experts are balanced where the config asks for it. */
   readonly balance?: boolean;
   /** Keeps what the adapter adds to where it should act. */
@@ -41,7 +43,7 @@ const withTerm = (
 
 /** Cross-entropy of a language model's tokens or a classifier's examples. */
 export function crossEntropyObjective(model: Model, options: CrossEntropyObjectiveOptions = {}): Objective<Batch> {
-  const { smoothing, zLoss, recompute = false, increments, logitBytes } = options;
+  const { smoothing, zLoss, recompute = false, statistics = "running", increments, logitBytes } = options;
   const experts = options.balance ? routerBalance(model) : undefined;
   return {
     name: "cross-entropy",
@@ -49,7 +51,7 @@ export function crossEntropyObjective(model: Model, options: CrossEntropyObjecti
 
     record(rec, batch): RecordedLoss {
       const recorded = model.record(rec, recordInputs(rec, batch), {
-        recompute,
+        ...{ recompute, statistics },
         increments: increments !== undefined,
       });
       const { hidden, head } = recorded;

@@ -123,5 +123,5 @@ test("keys are moving averages of what chose them, and begin anew where nothing 
   expect([...averages.n]).toEqual([2.5, 0.5]); // 0.5 is more than a tenth of the mean
   for (let i = 0; i < 4; i++) follow(averages, batch, head, 0.5);
   revive(averages, batch, head, new Random(1, "test"));
-  expect([1, 2, 3]).toContain(Math.round(1e6 * keysOf(averages, head)[1]!) / 1e6);
+  expect([1, 2, 3]).toContain(Math.round(100 * keysOf(averages, head)[1]!) / 100);
 });
