@@ -12,9 +12,11 @@ import { crossEntropyObjective } from "../run/training/cross-entropy.ts";
 import type { Objective } from "../run/training/objective.ts";
 import { runTraining } from "../run/training/run-training.ts";
 import { adversarialWork } from "./adversarial.ts";
+import { correctnessObjective } from "./correctness.ts";
 import { fixedHeadObjective } from "./fixed-head.ts";
 import { chosenMask, withPromptsDropped } from "./increments.ts";
 import type { TRAIN } from "./options.ts";
+import { checkPrequential, Prequential } from "./prequential.ts";
 
 export type TrainContext = Context<typeof TRAIN>;
 
@@ -27,7 +29,9 @@ export function train(context: TrainContext): Promise<Outcome> {
       "--loss infonce compares all pairs of a step with each other, and --accumulate would part them",
       "raise --batch-size in its place; --recompute makes room",
     );
-  return runTraining<Batch>(context, {
+  if (options.prequential) checkPrequential(options);
+  const asked = options.prequential ? { ...context, options: { ...options, shuffle: false, epochs: 1 } } : context;
+  return runTraining<Batch>(asked, {
     script: "train",
     balances: true,
     embeds: contrasts ? { temperature: options.temperature } : undefined,
@@ -37,23 +41,24 @@ export function train(context: TrainContext): Promise<Outcome> {
       objective: objectiveOf(model, source, options, seed),
       ...withPromptsDropped(source, options, { seed, pad: tools?.tokenizer?.pad }),
       ...(await adversarialWork(model, source, options, seed)),
+      ...(options.prequential ? followed(new Prequential()) : {}),
     }),
   });
 }
+
+const followed = (stream: Prequential) => ({ controllers: [stream], told: () => stream.told() });
 
 type Source = Parameters<typeof chosenMask>[1];
 
 function objectiveOf(model: Model, source: Source, options: TrainContext["options"], seed: number): Objective<Batch> {
   const { smoothing, z_loss: zLoss, recompute, etf_sparsity: sparsity, etf_steps: steps } = options;
+  if (options.loss === "correctness")
+    return correctnessObjective(model, { perRow: options.experts_per_row, smoothing });
   const increments = chosenMask(model, source, options);
   if (options.head === "own")
     return crossEntropyObjective(model, {
-      smoothing,
-      zLoss,
-      recompute,
-      balance: true,
-      statistics: "batch",
-      increments,
+      ...{ smoothing, zLoss, recompute, increments },
+      ...{ balance: true, statistics: "batch", accuracy: options.prequential },
     });
   if (increments)
     throw new UserError("--increment-mask and --head sparse-etf are two objectives", "leave one of them out");

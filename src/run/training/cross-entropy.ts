@@ -2,6 +2,7 @@
 import type { Batch } from "../../data/batch.ts";
 import { meanWeights } from "../../data/targets.ts";
 import type { Model } from "../../model/model.ts";
+import { correctRows } from "../../tensor/ops/correct.ts";
 import { add, mul } from "../../tensor/ops/elementwise.ts";
 import { headLoss } from "../../tensor/ops/head-loss.ts";
 import { dot } from "../../tensor/ops/reduce.ts";
@@ -21,6 +22,8 @@ export interface CrossEntropyObjectiveOptions {
   readonly recompute?: boolean;
   /** What batch norms go by; "running" when left out, as where no weight is to change. */
   readonly statistics?: "batch" | "running";
+  /** Whether the share of examples that get their class is reported, of classifiers alone. */
+  readonly accuracy?: boolean;
   /** Whether experts are balanced where the config asks for it. */
   readonly balance?: boolean;
   /** Keeps what the adapter adds to where it should act. */
@@ -56,17 +59,21 @@ export function crossEntropyObjective(model: Model, options: CrossEntropyObjecti
       });
       const { hidden, head } = recorded;
       const weights = rec.input("weights", [batch.rows * batch.length]); // 1 / total where a row counts
+      const targets = recordTargets(rec, batch);
       const nll = headLoss(rec, {
         hidden,
         head,
         width: model.sizes.outputs,
-        targets: recordTargets(rec, batch),
+        targets,
         ...(smoothing ? { smoothing } : {}),
         ...(zLoss ? { zLoss } : {}),
         ...(logitBytes ? { budget: logitBytes } : {}),
       }); // (N)
       const loss = dot(rec, nll, weights);
-      const own: RecordedLoss = { backward: [[nll, weights]], metrics: { loss } };
+      const told =
+        options.accuracy && model.task === "classifier" ? correctRows(rec, head(hidden), targets) : undefined;
+      const metrics: Record<string, Tensor> = told ? { loss, accuracy: dot(rec, told, weights) } : { loss };
+      const own: RecordedLoss = { backward: [[nll, weights]], metrics };
       const balance = experts?.record(rec, batch, recorded);
       const balanced = balance ? withTerm(rec, own, "balance_loss", balance, mul(rec, ...balance)) : own;
       const squares = increments?.record(rec, batch, recorded);

@@ -80,6 +80,8 @@ export interface Work<B> {
   readonly updates?: readonly UpdateRule[];
   /** Further memory on the GPU in bytes, by kind. */
   readonly memory?: Readonly<Record<string, number>>;
+  /** Numbers of the whole run, which are told with those of the last step. */
+  told?(): Readonly<Record<string, number>>;
   /** Called when every step is done, before the result is written, whose lineage it gets. */
   end?(lineage: readonly LineageEntry[]): Promise<void>;
   free?(): void;
