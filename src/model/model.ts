@@ -138,10 +138,12 @@ export class Model {
     this.#inFirst = new Set(specs.filter(inFirst).map(({ name }) => name));
   }
 
-  /**
-   * Loads a checkpoint. Throws UserError for an unknown architecture, and for a tensor that is missing or of another
-   * shape.
-   */
+  /** What the architecture says of each weight of the base. */
+  get specs(): readonly ParameterSpec[] {
+    return this.architecture.parameters(this.#config);
+  }
+
+  /** Loads a checkpoint. Throws UserError for an unknown architecture, and for a tensor that does not fit it. */
   static async load(gpu: Gpu, checkpoint: Checkpoint, options: ModelOptions = {}): Promise<Model> {
     const { json, ...described } = await describeConfig(configOf(checkpoint), checkpoint.ref, undefined, {
       ...checkpoint,

@@ -8,6 +8,7 @@ import { UserError } from "../errors.ts";
 import type { Model } from "../model/model.ts";
 import { checkPgd } from "../run/adversarial/options.ts";
 import { readBatches } from "../run/training/batch-source.ts";
+import type { Controller } from "../run/training/controller.ts";
 import { crossEntropyObjective } from "../run/training/cross-entropy.ts";
 import type { Objective } from "../run/training/objective.ts";
 import { runTraining } from "../run/training/run-training.ts";
@@ -17,6 +18,7 @@ import { fixedHeadObjective } from "./fixed-head.ts";
 import { chosenMask, withPromptsDropped } from "./increments.ts";
 import type { TRAIN } from "./options.ts";
 import { checkPrequential, Prequential } from "./prequential.ts";
+import { shiftWarning } from "./shift-warning.ts";
 
 export type TrainContext = Context<typeof TRAIN>;
 
@@ -41,12 +43,13 @@ export function train(context: TrainContext): Promise<Outcome> {
       objective: objectiveOf(model, source, options, seed),
       ...withPromptsDropped(source, options, { seed, pad: tools?.tokenizer?.pad }),
       ...(await adversarialWork(model, source, options, seed)),
-      ...(options.prequential ? followed(new Prequential()) : {}),
+      ...followed(shiftWarning(options, context), options.prequential ? new Prequential() : undefined),
     }),
   });
 }
 
-const followed = (stream: Prequential) => ({ controllers: [stream], told: () => stream.told() });
+const followed = (warning: readonly Controller[], stream: Prequential | undefined) =>
+  stream ? { controllers: [...warning, stream], told: () => stream.told() } : { controllers: warning };
 
 type Source = Parameters<typeof chosenMask>[1];
 

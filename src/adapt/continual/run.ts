@@ -3,6 +3,8 @@
  * run-training.ts; the loop of stages takes the place of the one training.
  */
 
+import fs from "node:fs";
+import { join } from "node:path";
 import { parseGroups } from "../../data/groups.ts";
 import { UserError } from "../../errors.ts";
 import { openGpu } from "../../gpu/gpu.ts";
@@ -10,7 +12,7 @@ import { bind } from "../../method/bind.ts";
 import { flagOf } from "../../method/options.ts";
 import type { Json } from "../../model/architecture.ts";
 import { balancedNorms } from "../../model/blocks/batch-norm.ts";
-import { saveResult } from "../../model/save.ts";
+import { saveModel, saveResult, savingTo } from "../../model/save.ts";
 import type { Outcome } from "../../run/command-context.ts";
 import { trainsAdapter } from "../../run/training/adapter-choice.ts";
 import { prepareOutput, type RunOutput } from "../../run/training/build-run.ts";
@@ -279,11 +281,31 @@ async function planStream(run: StreamRun): Promise<void> {
   describeStream(run, planned);
 }
 
+/** Writes the models that a method gives beside the result, each as a checkpoint, or an adapter, of its own. */
+async function saveFurther({ context, model, learner }: StreamRun, { saving }: RunOutput): Promise<void> {
+  const further = learner.results?.();
+  if (!further || further.each.length === 0) return;
+  const { out } = context;
+  if (out === "-" || out.startsWith("hf:")) {
+    context.warn(`the ${further.what} are not written: they go beside a result that is a file or a folder`);
+    return;
+  }
+  const folder = `${out.replace(/[/\\]+$/, "")}-${further.what}`;
+  for (const { name, wear } of further.each) {
+    await wear();
+    const target = join(folder, name);
+    fs.mkdirSync(folder, { recursive: true });
+    await saveModel(model, target, savingTo(target, saving));
+  }
+  context.info(`the ${further.each.length} ${further.what} are in ${folder}`);
+}
+
 /** Writes the result, and says what was learnt and lost. */
 async function end(run: StreamRun, output: RunOutput, { steps, state }: Place): Promise<Outcome> {
   const { context, opened, model, learner, read, stages } = run;
   const { saving, writer } = output;
   const bytes = await saveResult(model, writer ?? context.out, saving, context.log.run);
+  await saveFurther(run, output);
   if (opened.folder !== undefined) removeState(opened.folder);
   const metrics = streamMetrics(state.scores, stages.length, run.joint);
   const result = streamResult(run, state.scores, metrics, steps);

@@ -12,7 +12,7 @@ import type { Options, Values } from "../../method/options.ts";
 import type { MethodInfo } from "../../method/registry.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { ModelSizes, ParameterSpec } from "../architecture.ts";
-import type { AdaptedPlace, EmbeddingPlace, ExpertsPlace, LinearPlace } from "./live-adapter.ts";
+import type { AdaptedPlace, EmbeddingPlace, ExpertsPlace, LinearPlace, TrainedPart } from "./live-adapter.ts";
 import type { Target } from "./targets.ts";
 
 /** What a tensor begins as; drawn by (seed, name in the file). */
@@ -76,6 +76,11 @@ export interface AdapterDeclaration<O extends Options> extends MethodInfo<O> {
   whole?(specs: readonly ParameterSpec[]): string[];
   /** Whether a layer keeps what earlier tokens left, so that no shorter text can go on from it. */
   recurrent?(values: Values<O>, sizes: ModelSizes): boolean;
+  /** Where its parts are trained stage after stage: how many stages, and what of a part is trained in one, from 1. */
+  readonly stages?: {
+    count(values: Values<O>): number;
+    trained(part: string, stage: number, values: Values<O>): Omit<TrainedPart, "parameter">;
+  };
   /** Names of the parts that a target may have, and of all that is shared: a file's tensors are told by them. */
   readonly parts: readonly string[];
   readonly sharedParts?: readonly string[];

@@ -6,6 +6,7 @@ import type { Tensor } from "../../tensor/tensor.ts";
 import type { Adapted, AdapterDeclaration } from "./declaration.ts";
 import type {
   AdaptedPlace,
+  AdapterStages,
   AdapterTensor,
   EmbeddingPlace,
   ExpertsPlace,
@@ -55,6 +56,16 @@ export class DeclaredAdapter<O extends Options> implements LiveAdapter {
 
   withWhole(whole: ReadonlyMap<string, Parameter>, config: string): LiveAdapter {
     return new DeclaredAdapter(this.#declared, this.#values, this.#own, config, this.recurrent, whole);
+  }
+
+  get stages(): AdapterStages | undefined {
+    const { stages } = this.#declared;
+    if (!stages) return undefined;
+    const parts = this.#own.targets.flatMap(({ parts }) => [...parts]);
+    return {
+      count: stages.count(this.#values),
+      of: (stage) => parts.map(([part, parameter]) => ({ parameter, ...stages.trained(part, stage, this.#values) })),
+    };
   }
 
   stored(): AdapterTensor[] {

@@ -19,6 +19,20 @@ export interface AdapterTensor {
   readonly joined?: { readonly parameter: Parameter; readonly by: "rows" | "columns" };
 }
 
+/** How much of a parameter's steps is taken, 0 or 1 for each row, column or value. */
+export interface TrainedPart {
+  readonly parameter: Parameter;
+  readonly along: "row" | "column" | "value";
+  readonly factors: Float32Array;
+}
+
+/** Parts of an adapter that are trained one after the other. */
+export interface AdapterStages {
+  readonly count: number;
+  /** What is trained in a stage, from 1: the same parameters in the same order for each. */
+  of(stage: number): readonly TrainedPart[];
+}
+
 /** The place of an adapter's part in a recording. */
 export interface AdaptedPlace {
   readonly rec: Recorder;
@@ -63,6 +77,8 @@ export interface LiveAdapter {
   readonly config: string;
   /** Whether its layers keep what earlier tokens left, so that no shorter text can go on from it. */
   readonly recurrent?: boolean;
+  /** Where it is trained stage after stage. */
+  readonly stages?: AdapterStages | undefined;
   /** What takes the place of whole weights of the base, by their names there: biases and saved modules. */
   readonly whole: ReadonlyMap<string, Parameter>;
   /** The same adapter with other weights held whole. */

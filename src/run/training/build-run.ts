@@ -18,6 +18,7 @@ import type { MemoryReport } from "./memory-report.ts";
 import type { OpenedRun, ReadRun } from "./open-run.ts";
 import type { Choices } from "./optimizer-and-schedule.ts";
 import { refuseUnmatched } from "./option-checks.ts";
+import { adapterStages } from "./rules/adapter-stages.ts";
 import { chosenRules, readOf } from "./rules/chosen-rules.ts";
 import { runLineage } from "./run-lineage.ts";
 import { checkInputs } from "./saved-state.ts";
@@ -98,6 +99,7 @@ export async function buildRun<B, D extends TrainingData<B>>(
   const built = { ...opened, gpu, model, steps, resumed, original: () => start.original(gpu, model) };
   const work = await technique.work(built, data);
   const rules = await chosenRules(context, { ...opened, model }, ruleFiles);
+  rules.push(...adapterStages(model, work.stage?.bind(work), steps, context.seed));
   gpu.pool.trim(); // what preparing took does not stay beside training
   const training = await Training.make<B>({
     model,

@@ -42,6 +42,7 @@ const SMALL: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   poly: { adapter_rank: 3, poly_skills: 2, poly_tasks: 2 },
   // Which ranks count is held constant by the gradient, and differences see it change.
   mora: { adapter_rank: 4, mora_active: 4, mora_threshold: -1 },
+  staged: { adapter_rank: 3, staged_stages: 2 },
   vera: { adapter_rank: 7 },
 };
 
