@@ -68,6 +68,8 @@ interface RowInputs {
    * out where nothing says tasks, as when a model generates.
    */
   readonly tasks?: (count: number) => Tensor;
+  /** (N, 1) f32: 1 / tokens of the batch for every token, 0 for padding. As `tasks`; none where nothing is padding. */
+  readonly tokenShares?: () => Tensor;
 }
 
 /** Inputs of a language model. N = batch * length. */
@@ -82,6 +84,11 @@ export interface TokenInputs extends RowInputs {
    * (batch, length) i32, the document of each token in a packed row; 0 is padding. Left out: every row is one document.
    */
   readonly segments?: Tensor;
+  /**
+   * (N, 1) f32: 1 for the tokens of each row's prompt, those before the first that counts, 0 for the others; 1 for all
+   * tokens of a row that has none. Recorded when asked for; left out where nothing says what counts.
+   */
+  readonly prompts?: () => Tensor;
   /** Decoding: keys and values are written to and read from it. */
   readonly cache?: KvCache;
 }

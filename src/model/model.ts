@@ -286,7 +286,7 @@ export class Model {
       replace,
       observe,
     });
-    const hidden = this.architecture.forward(net, this.#config, inputs);
+    const hidden = net.run(() => this.architecture.forward(net, this.#config, inputs));
     const { notes, attended, increments, routes: routed } = net;
     const shares = "shares" in inputs ? { shares: inputs.shares } : {};
     const head = (rows: Tensor) => this.architecture.head(net, this.#config, rows, inputs);

@@ -11,7 +11,8 @@ import type { RoutePlan } from "../tensor/ops/router.ts";
 import type { Parameter } from "../tensor/parameter.ts";
 import type { Recorder } from "../tensor/recorder.ts";
 import { sizeOf, type Tensor } from "../tensor/tensor.ts";
-import type { LiveAdapter } from "./adapters/live-adapter.ts";
+import type { LiveAdapter, Pass } from "./adapters/live-adapter.ts";
+import { hearLosses, type OwnLoss } from "./adapters/own-losses.ts";
 import type { AttendOptions, Inputs, Net } from "./architecture.ts";
 
 export interface NetworkOptions {
@@ -56,13 +57,29 @@ export class Network implements Net {
   readonly routes = new Map<number, Routed>();
   /** What the adapter adds to linear layers, (N, out), by module; where it is asked for. */
   readonly increments = new Map<string, Tensor>();
+  /** Terms that the adapter adds to the loss. */
+  readonly #losses: OwnLoss[] = [];
   /** What the block that is being recorded gives beside its result. */
   #handed: Tensor[] = [];
   readonly #given: NetworkOptions;
+  readonly #pass: Pass;
 
   constructor(rec: Recorder, given: NetworkOptions) {
     this.rec = rec;
     this.#given = given;
+    const lose = (loss: OwnLoss): void => {
+      this.#losses.push(loss);
+      this.#handed.push(loss.value);
+    };
+    this.#pass = { rec, inputs: given.inputs, pass: this, lose };
+  }
+
+  /** Records a forward pass, with what the adapter does at its beginning; keeps the adapter's losses. */
+  run(forward: () => Tensor): Tensor {
+    this.#given.adapter?.begin?.(this.#pass);
+    const hidden = forward();
+    hearLosses(this.rec, this.#losses);
+    return hidden;
   }
 
   get statistics(): "batch" | "running" {
@@ -77,7 +94,7 @@ export class Network implements Net {
 
   linear(x: Tensor, module: string, { add: residual }: { readonly add?: Tensor } = {}): Tensor {
     const { rec } = this;
-    const { parameters, adapter, inputs, observe } = this.#given;
+    const { parameters, adapter, observe } = this.#given;
     observe?.(module, x);
     const weight = this.weight(`${module}.weight`);
     const bias = parameters.has(`${module}.bias`) ? this.weight(`${module}.bias`) : undefined;
@@ -86,7 +103,8 @@ export class Network implements Net {
     const whole = (seen: Tensor) => linear(rec, seen, weight, { ...own, ...(residual ? { add: residual } : {}) });
     if (!adapter?.changes(module)) return whole(x);
     const place = {
-      ...{ rec, inputs, module, weight, transposed, bias, residual, whole },
+      ...this.#pass,
+      ...{ module, weight, transposed, bias, residual, whole },
       product: (seen: Tensor) => linear(rec, seen, weight, own),
       finish: (y: Tensor) => (residual ? add(rec, y, residual) : y),
     };
@@ -102,19 +120,19 @@ export class Network implements Net {
 
   experts(x: Tensor, name: string, plan: RoutePlan, shape: { readonly transposed?: boolean } = {}): Tensor {
     const { rec } = this;
-    const { adapter, inputs, observe } = this.#given;
+    const { adapter, observe } = this.#given;
     observe?.(name, x, plan);
     const weight = this.weight(name);
     const product = (seen: Tensor) => groupedLinear(rec, seen, weight, plan, shape);
-    return adapter?.experts({ rec, inputs, module: name, weight, plan, product }, x) ?? product(x);
+    return adapter?.experts({ ...this.#pass, module: name, weight, plan, product }, x) ?? product(x);
   }
 
   embed(ids: Tensor, module: string, options: { readonly fixed?: number | undefined } = {}): Tensor {
     const { rec } = this;
-    const { adapter, inputs } = this.#given;
+    const { adapter } = this.#given;
     const weight = this.weight(`${module}.weight`);
     const rows = (table: Tensor) => embedding(rec, ids, table, options);
-    return adapter?.embed({ rec, inputs, module, weight, rows }) ?? rows(weight);
+    return adapter?.embed({ ...this.#pass, module, weight, rows }) ?? rows(weight);
   }
 
   project(x: Tensor, weight: string, bias?: string): Tensor {
@@ -170,8 +188,8 @@ export class Network implements Net {
   }
 
   note(name: string, x: Tensor): Tensor {
-    const { adapter, inputs, replace } = this.#given;
-    const adapted = adapter?.note({ rec: this.rec, inputs }, name, x) ?? x;
+    const { adapter, replace } = this.#given;
+    const adapted = adapter?.note(this.#pass, name, x) ?? x;
     const kept = replace?.(name, adapted) ?? adapted;
     this.notes.set(name, kept);
     return kept;

@@ -12,7 +12,7 @@ import type { Options, Values } from "../../method/options.ts";
 import type { MethodInfo } from "../../method/registry.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { ModelSizes, ParameterSpec } from "../architecture.ts";
-import type { AdaptedPlace, EmbeddingPlace, ExpertsPlace, LinearPlace, TrainedPart } from "./live-adapter.ts";
+import type { AdaptedPlace, EmbeddingPlace, ExpertsPlace, LinearPlace, Pass, TrainedPart } from "./live-adapter.ts";
 import type { Target } from "./targets.ts";
 
 /** What a tensor begins as; drawn by (seed, name in the file). */
@@ -32,6 +32,8 @@ export interface TensorSpec {
   readonly begins: Beginning;
   /** Never trained, but saved and held: a random projection. */
   readonly fixed?: boolean;
+  /** false: what an optimizer takes off weights by themselves is not taken off it. */
+  readonly decays?: false;
 }
 
 /** By part, or by name of what is shared. */
@@ -62,6 +64,9 @@ export type Adapted<P extends AdaptedPlace, O extends Options> = P & {
   tensor(part: string): Tensor;
   shared(name: string): Tensor;
 };
+
+/** A forward pass that begins, or an inner tensor of it. */
+export type AdaptedPass<O extends Options> = Pass & Pick<Adapted<AdaptedPlace, O>, "values" | "shared">;
 
 export interface AdapterDeclaration<O extends Options> extends MethodInfo<O> {
   /** PEFT's `peft_type`, which the file's name spells; the type's own name in capitals when left out. */
@@ -100,11 +105,9 @@ export interface AdapterDeclaration<O extends Options> extends MethodInfo<O> {
   /** Rows of an embedding, (N) -> (N, C). */
   embed?(layer: Adapted<EmbeddingPlace, O>): Tensor;
   /** Takes the place of an inner tensor, by the names of `Net.note`. */
-  note?(
-    place: Pick<AdaptedPlace, "rec" | "inputs"> & Pick<Adapted<AdaptedPlace, O>, "values" | "shared">,
-    name: string,
-    x: Tensor,
-  ): Tensor;
+  note?(pass: AdaptedPass<O>, name: string, x: Tensor): Tensor;
+  /** Hears of every forward pass before its layers. */
+  begin?(pass: AdaptedPass<O>): void;
   /** What a linear layer of a file folds to; left out where the change depends on the input. */
   fold?(module: FileModule, setup: Setup<O>): Folded;
 }

@@ -3,7 +3,7 @@ import type { JsonObject } from "../../json.ts";
 import type { Options, Values } from "../../method/options.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import type { Adapted, AdapterDeclaration } from "./declaration.ts";
+import type { Adapted, AdaptedPass, AdapterDeclaration } from "./declaration.ts";
 import type {
   AdaptedPlace,
   AdapterStages,
@@ -12,6 +12,7 @@ import type {
   ExpertsPlace,
   LinearPlace,
   LiveAdapter,
+  Pass,
 } from "./live-adapter.ts";
 import type { Target } from "./targets.ts";
 
@@ -106,10 +107,17 @@ export class DeclaredAdapter<O extends Options> implements LiveAdapter {
     return layer?.target.kind === "embedding" ? this.#declared.embed?.(layer) : undefined;
   }
 
-  note(place: Pick<AdaptedPlace, "rec" | "inputs">, name: string, x: Tensor): Tensor {
-    const { rec } = place;
-    const shared = (key: string) => rec.parameter(this.#shared(key));
-    return this.#declared.note?.({ ...place, values: this.#values, shared }, name, x) ?? x;
+  note(pass: Pass, name: string, x: Tensor): Tensor {
+    return this.#declared.note?.(this.#adaptedPass(pass), name, x) ?? x;
+  }
+
+  begin(pass: Pass): void {
+    this.#declared.begin?.(this.#adaptedPass(pass));
+  }
+
+  #adaptedPass(pass: Pass): AdaptedPass<O> {
+    const shared = (key: string) => pass.rec.parameter(this.#shared(key));
+    return { ...pass, values: this.#values, shared };
   }
 
   #shared(name: string): Parameter {

@@ -96,6 +96,7 @@ async function parameterOf(
   given?: Float32Array,
 ): Promise<Parameter> {
   const made = new Parameter(gpu, name, spec.shape, "f32", !spec.fixed);
+  made.decays = spec.decays ?? true;
   const values = gpu.dry ? undefined : (given ?? (await beginning(spec, { seed, name, weight })));
   if (values) made.write(values);
   else gpu.clear(made.buffer, 4 * made.size);

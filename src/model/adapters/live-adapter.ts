@@ -5,6 +5,7 @@ import type { Parameter } from "../../tensor/parameter.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Inputs } from "../architecture.ts";
+import type { OwnLoss } from "./own-losses.ts";
 
 /** A tensor of an adapter's file: a parameter or a part of one. */
 export interface AdapterTensor {
@@ -33,11 +34,19 @@ export interface AdapterStages {
   of(stage: number): readonly TrainedPart[];
 }
 
-/** The place of an adapter's part in a recording. */
-export interface AdaptedPlace {
+/** A forward pass that is recorded. */
+export interface Pass {
   readonly rec: Recorder;
   /** What the model reads: rows, tasks of rows. */
   readonly inputs: Inputs;
+  /** The pass itself, by which an adapter may keep what it knows of it. */
+  readonly pass: object;
+  /** Hands over a term of the adapter's own, which training adds to its loss. */
+  lose(loss: OwnLoss): void;
+}
+
+/** The place of an adapter's part in a recording. */
+export interface AdaptedPlace extends Pass {
   readonly module: string;
   /** The base's weight as it lies in memory. */
   readonly weight: Tensor;
@@ -98,6 +107,8 @@ export interface LiveAdapter {
   experts(place: ExpertsPlace, x: Tensor): Tensor | undefined;
   /** As `linear` of an embedding. */
   embed(place: EmbeddingPlace): Tensor | undefined;
+  /** Hears of every forward pass before its layers. */
+  begin?(pass: Pass): void;
   /** Takes the place of an inner tensor, by the names of `Net.note`; x itself where it does not. */
-  note(place: Pick<AdaptedPlace, "rec" | "inputs">, name: string, x: Tensor): Tensor;
+  note(pass: Pass, name: string, x: Tensor): Tensor;
 }

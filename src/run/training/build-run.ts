@@ -57,7 +57,7 @@ export const trainingSettings = <B>(
 });
 
 /** Norms and biases do not decay, unless --decay-all says so. */
-const decaysOf = (all: boolean) => (parameter: Parameter) => all || parameter.shape.length > 1;
+const decaysOf = (all: boolean) => (parameter: Parameter) => parameter.decays && (all || parameter.shape.length > 1);
 
 /**
  * Builds the run on a device that computes nothing, for a dry run: no weight is read and no memory is taken. A
