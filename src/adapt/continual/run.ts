@@ -7,28 +7,27 @@ import fs from "node:fs";
 import { join } from "node:path";
 import { parseGroups } from "../../data/groups.ts";
 import { UserError } from "../../errors.ts";
+import { NeedsValues } from "../../gpu/dry-device.ts";
 import { openGpu } from "../../gpu/gpu.ts";
 import { bind } from "../../method/bind.ts";
 import { flagOf } from "../../method/options.ts";
-import type { Json } from "../../model/architecture.ts";
-import { balancedNorms } from "../../model/blocks/batch-norm.ts";
 import { saveModel, saveResult, savingTo } from "../../model/save.ts";
 import type { Outcome } from "../../run/command-context.ts";
 import { trainsAdapter } from "../../run/training/adapter-choice.ts";
+import { firstBatches, measuring } from "../../run/training/adapter-inputs.ts";
 import { prepareOutput, type RunOutput } from "../../run/training/build-run.ts";
 import { readHeldOut } from "../../run/training/held-out.ts";
-import { openRun } from "../../run/training/open-run.ts";
+import { type OpenedRun, openRun } from "../../run/training/open-run.ts";
 import { refuseUnmatched, warnOfSchedule } from "../../run/training/option-checks.ts";
 import { stepLoss } from "../../run/training/run-loop.ts";
 import { type SavedRun, saveState, VERSION, withSavedTraining } from "../../run/training/saved-state.ts";
 import { removeState } from "../../run/training/state-folder.ts";
-import type { Technique } from "../../run/training/technique.ts";
 import { humanBytes } from "../../text/format.ts";
 import { quote } from "../../text/quote.ts";
 import type { ContinualMethod, Stage } from "./contract.ts";
 import { refreshed } from "./refresh.ts";
 import { metricsLine, readJointScores, streamMetrics, streamTable } from "./report.ts";
-import type { StreamBatch } from "./source.ts";
+import { NEW, stageSource } from "./source.ts";
 import {
   type StageTraining,
   type StreamContext,
@@ -39,7 +38,8 @@ import {
   streamOf,
 } from "./stages.ts";
 import { learnerTensors, loadLearner, type StreamScores, type StreamState, streamStateOf } from "./state.ts";
-import { listed, type ReadTasks, readTasks } from "./tasks.ts";
+import { type ReadTasks, readTasks } from "./tasks.ts";
+import { techniqueOf } from "./technique.ts";
 import { describeStream, streamResult, tellStage } from "./tell.ts";
 
 /** How long an interrupted run may take to finish its step and save. */
@@ -112,7 +112,8 @@ async function open(context: StreamContext, method: ContinualMethod): Promise<St
   context.progress.done();
   const gpu = await openGpu({ device: context.device, profile: options.profile, dry: context.dryRun });
   context.onExit(() => gpu.close());
-  const model = await opened.start.load(gpu);
+  const stages = stagesOf(read.tasks, method.joint === true);
+  const model = await opened.start.load(gpu, measuringFirst(context, opened, read, stages[0]!));
   refuseUnmatched(options, [...model.parameters.keys()], opened.start.ref);
   if (model.trainable().length === 0) throw new UserError("every weight is frozen", "change --freeze or --train-only");
   const joint =
@@ -121,32 +122,18 @@ async function open(context: StreamContext, method: ContinualMethod): Promise<St
   const stream = streamOf(begun, chosen.values);
   const begunLearner = await method.begin(stream);
   const learner = options.refresh ? refreshed(begunLearner, stream, options) : begunLearner;
-  const stages = stagesOf(read.tasks, method.joint === true);
   return { ...begun, chosen, general, stages, learner };
 }
 
-/** How the model's config changes, by the method and by --norm; undefined where it stays. */
-function changeOf({ options }: StreamContext, byMethod?: (json: Json) => Json): ((json: Json) => Json) | undefined {
-  if (options.norm === "own") return byMethod;
-  const tasks = listed(options.tasks!).length;
-  const balanced = (json: Json) => balancedNorms(json, { tasks, kappa: options.norm_kappa });
-  return byMethod ? (json) => balanced(byMethod(json)) : balanced;
-}
-
-const techniqueOf = (
-  context: StreamContext,
-  { name, config, trains }: ContinualMethod,
-  values: never,
-): Technique<StreamBatch> => ({
-  script: "adapt",
-  method: name,
-  changed: changeOf(context, config && ((json) => config(json, values))),
-  trains,
-  balances: true,
-  model: context.args[0] ?? (context.options.init === undefined ? "-" : undefined),
-  data: () => Promise.reject(new Error("a stream reads its own data")),
-  work: () => Promise.reject(new Error("a stream sets up its own work")),
-});
+/** What an adapter begins with where that is of the data: the first rows of the first stage, in its order. */
+const measuringFirst = (context: StreamContext, { opened }: OpenedRun, { rows }: ReadTasks, first: Stage) =>
+  measuring(context, opened.architecture.parameters(opened.config), (wanted) => {
+    const source = stageSource({ name: first.name, rows, fresh: rows.of(first.tasks), order: opened.order });
+    return firstBatches(async () => {
+      const { batch, epoch } = await source.next();
+      return { batch: batch[NEW]!.batch, epoch };
+    }, wanted);
+  });
 
 /** Where a run stands between stages. */
 interface Place {
@@ -159,11 +146,11 @@ interface Place {
 
 /** Learns task after task. Throws UserError. */
 export async function runStream(context: StreamContext, method: ContinualMethod): Promise<Outcome> {
-  const run = await open(context, method);
   if (context.dryRun) {
-    await planStream(run);
+    await planned(context, method);
     return {};
   }
+  const run = await open(context, method);
   const { opened, model, learner, stages } = run;
   if (run.read.measuresLearned)
     context.info("every task is measured on the rows that are learnt; --eval-tasks or --eval-split holds rows out");
@@ -266,6 +253,19 @@ async function trainStage(
   signal.throwIfAborted();
 }
 
+/** Plans on a device that computes nothing; for real where the plan depends on values. */
+async function planned(context: StreamContext, method: ContinualMethod): Promise<void> {
+  let run: StreamRun;
+  try {
+    run = await open(context, method);
+  } catch (error) {
+    if (!(error instanceof NeedsValues)) throw error;
+    context.info("what this run takes depends on the model's values: it is loaded for the plan");
+    run = await open({ ...context, dryRun: false }, method);
+  }
+  await planStream(run);
+}
+
 /** Memory of the first stage and of the last, on a device that computes nothing. */
 async function planStream(run: StreamRun): Promise<void> {
   const { stages, learner } = run;
@@ -312,7 +312,7 @@ async function end(run: StreamRun, output: RunOutput, { steps, state }: Place): 
   learner.free?.();
   context.json(result);
   context.info(streamTable(read.tasks, stages, state.scores, metrics));
-  const ref = `${model.adapter ? `${opened.start.ref}+` : ""}${context.out}`;
+  const ref = `${model.adapter ? `${opened.start.under}+` : ""}${context.out}`;
   const data = parseGroups(context.options.tasks!.flatMap((value) => value.split(","))).map(({ path }) => path);
   return {
     output: `${context.out === "-" ? "stdout" : context.out} (${humanBytes(bytes)})`,

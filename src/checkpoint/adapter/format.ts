@@ -36,6 +36,16 @@ export interface Folded {
   wholeBias?(values: Float32Array): void;
 }
 
+/** A change scale B A: a (r, in), b (out, r). */
+export interface FlatFactors {
+  readonly a: HostTensor;
+  readonly b: HostTensor;
+  readonly scale: number;
+}
+
+/** Tensors of a file by module and part. */
+export type ModuleTensors = ReadonlyMap<string, ReadonlyMap<string, HostTensor>>;
+
 export interface AdapterFormat {
   readonly title: string;
   /** Names of a module's tensors, after the module's name: `ia3_l`. */
@@ -47,6 +57,10 @@ export interface AdapterFormat {
    * settings that are not known and for tensors that lack or do not fit.
    */
   readonly fold: ((json: JsonObject, where: string, modules: readonly FileModule[]) => Promise<Folded[]>) | undefined;
+  /** Of such a type: the low-rank change of each module that is the same for every input and comes nearest. */
+  readonly flat?:
+    | ((json: JsonObject, where: string, modules: ModuleTensors) => Promise<Map<string, FlatFactors>>)
+    | undefined;
 }
 
 const fileOf = (peftType: string): string => peftType.toLowerCase().replaceAll("_", "-");

@@ -6,7 +6,7 @@
  *   a part      a tensor of one target; its name in the file is `base_model.model.MODULE.PART`
  *   shared      a tensor of all targets; its name in the file is its own
  */
-import type { FileModule, Folded } from "../../checkpoint/adapter/format.ts";
+import type { FileModule, FlatFactors, Folded, HostTensor } from "../../checkpoint/adapter/format.ts";
 import type { JsonObject } from "../../json.ts";
 import type { Options, Values } from "../../method/options.ts";
 import type { MethodInfo } from "../../method/registry.ts";
@@ -32,6 +32,8 @@ export interface TensorSpec {
   readonly begins: Beginning;
   /** Never trained, but saved and held: a random projection. */
   readonly fixed?: boolean;
+  /** A file may lack it, and then it is as it begins. */
+  readonly optional?: boolean;
   /** false: what an optimizer takes off weights by themselves is not taken off it. */
   readonly decays?: false;
 }
@@ -108,6 +110,11 @@ export interface AdapterDeclaration<O extends Options> extends MethodInfo<O> {
   note?(pass: AdaptedPass<O>, name: string, x: Tensor): Tensor;
   /** Hears of every forward pass before its layers. */
   begin?(pass: AdaptedPass<O>): void;
+  /**
+   * The low-rank change that comes nearest, where the change depends on the input. `tensor` gives a part of a module,
+   * undefined for one that a file may lack.
+   */
+  flat?(tensor: (part: string) => HostTensor | undefined, values: Values<O>): FlatFactors;
   /** What a linear layer of a file folds to; left out where the change depends on the input. */
   fold?(module: FileModule, setup: Setup<O>): Folded;
 }

@@ -1,7 +1,13 @@
 /** Makes a type of adapter of what one declares: new adapters, adapters that are read, their config and their fold. */
 
 import { nameInBase } from "../../checkpoint/adapter/changes.ts";
-import type { AdapterFormat, FileModule, HostTensor } from "../../checkpoint/adapter/format.ts";
+import type {
+  AdapterFormat,
+  FileModule,
+  FlatFactors,
+  HostTensor,
+  ModuleTensors,
+} from "../../checkpoint/adapter/format.ts";
 import { isSavedModule } from "../../checkpoint/adapter/keys.ts";
 import { readTyped, type TypedParts, typedConfig } from "../../checkpoint/adapter/typed.ts";
 import type { Checkpoint } from "../../checkpoint/checkpoint.ts";
@@ -37,6 +43,7 @@ export function adapterType<const O extends Options>(declared: AdapterDeclaratio
   const format: AdapterFormat = {
     ...{ title, parts, sharedParts },
     fold: fold && ((json, where, modules) => foldModules(declared, json, where, modules)),
+    flat: declared.flat && ((json, where, modules) => flatModules(declared, json, where, modules)),
   };
   return {
     ...{ name, title, about, cite, options, peftType, format },
@@ -166,7 +173,7 @@ async function parametersOf<O extends Options>(
   targets: readonly Target[],
   setup: Setup<O>,
   given?: {
-    own(target: Target, part: string, spec: TensorSpec): Float32Array;
+    own(target: Target, part: string, spec: TensorSpec): Float32Array | undefined;
     shared(name: string, spec: TensorSpec): Float32Array;
   },
 ): Promise<{ readonly targets: AdaptedTarget[]; readonly shared: Map<string, Parameter> }> {
@@ -218,7 +225,11 @@ async function continued<O extends Options>(
   const targets = [...known.values()].filter((target) => named.has(target));
   const setup: Setup<O> = { values, targets, where: from.ref, sizes: model.sizes, json: parts.json };
   const made = await parametersOf(declared, making, targets, setup, {
-    own: (target, part, spec) => fitted(from.ref, `${part} of ${target.module}`, named.get(target)!.get(part), spec),
+    own(target, part, spec) {
+      const held = named.get(target)!.get(part);
+      if (!held && spec.optional) return undefined;
+      return fitted(from.ref, `${part} of ${target.module}`, held, spec);
+    },
     shared: (name, spec) => fitted(from.ref, name, parts.shared.get(name), spec),
   });
   const whole = await wholeOf(from, parts, making);
@@ -280,4 +291,25 @@ function expectSpecs(
   found: (name: string) => readonly [what: string, tensor: HostTensor | undefined],
 ): void {
   for (const [name, spec] of Object.entries(specs)) fitted(where, ...found(name), spec);
+}
+
+async function flatModules<O extends Options>(
+  declared: AdapterDeclaration<O>,
+  json: JsonObject,
+  where: string,
+  modules: ModuleTensors,
+) {
+  const values = await settingsOf(declared, json, where);
+  const found = new Map<string, FlatFactors>();
+  for (const [module, own] of modules) {
+    const [into = 0, out = 0] = [own.get(declared.parts[0]!)?.shape[1], own.get(declared.parts[1]!)?.shape[0]];
+    const specs = declared.tensors({ module, into, out, transposed: false }, { values, targets: [], where, json });
+    for (const [part, spec] of Object.entries(specs))
+      if (!spec.optional || own.has(part)) fitted(where, `${part} of ${module}`, own.get(part), spec);
+    found.set(
+      module,
+      declared.flat!((part) => own.get(part), values),
+    );
+  }
+  return found;
 }

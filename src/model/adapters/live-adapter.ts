@@ -81,6 +81,13 @@ export interface EmbeddingPlace extends AdaptedPlace {
   rows(table: Tensor): Tensor;
 }
 
+/** A weight whose rows take steps of scales of their own, which are measured before each step. */
+export interface StepScale {
+  readonly parameter: Parameter;
+  /** (rows) */
+  record(rec: Recorder): Tensor;
+}
+
 export interface LiveAdapter {
   /** The text of adapter_config.json. */
   readonly config: string;
@@ -98,6 +105,8 @@ export interface LiveAdapter {
   tensors(): Parameter[];
   /** What is trained of it. */
   parameters(): Parameter[];
+  /** Weights whose steps are scaled. */
+  stepScales?(): StepScale[];
   free(): void;
   /** Whether it changes what a module gives. */
   changes(module: string): boolean;
