@@ -1,4 +1,4 @@
-/** Memory for decoding: what layers keep of the tokens so far. */
+/** Memory for decoding, which programs share. */
 import type { PooledBuffer } from "../gpu/buffer.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 
@@ -15,10 +15,11 @@ export class CacheMemory {
     this.capacity = capacity;
   }
 
-  layer(gpu: Gpu, index: number, width: number): { keys: GPUBuffer; values: GPUBuffer } {
+  /** `values` are those of a row. */
+  layer(gpu: Gpu, index: number, values: number): { keys: GPUBuffer; values: GPUBuffer } {
     let found = this.#layers.get(index);
     if (!found) {
-      const size = this.batch * this.capacity * width;
+      const size = this.batch * values;
       found = { keys: this.#buffer(gpu, `keys.${index}`, size), values: this.#buffer(gpu, `values.${index}`, size) };
       this.#layers.set(index, found);
     }

@@ -14,9 +14,10 @@ import { sizeOf, type Tensor } from "../tensor/tensor.ts";
 import type { AdapterChoice } from "./adapters/contract.ts";
 import { liveChoice } from "./adapters/from-file.ts";
 import { withHead } from "./adapters/head.ts";
-import type { LiveAdapter } from "./adapters/live-adapter.ts";
+import type { Ahead, KeysValues, LiveAdapter } from "./adapters/live-adapter.ts";
 import type { LoraOptions } from "./adapters/lora/lora.ts";
 import { loraChoice } from "./adapters/lora/type.ts";
+import { fillAhead, inputsAhead, inputsBehind } from "./ahead.ts";
 import type { Architecture, Inputs, Json, KvCache, ModelSizes, ParameterSpec } from "./architecture.ts";
 import type { CacheMemory } from "./cache-memory.ts";
 import { configOf, describeConfig } from "./description.ts";
@@ -51,10 +52,7 @@ export interface ModelOptions {
 
 export interface RecordOptions {
   readonly recompute?: boolean;
-  /**
-   * What batch norms go by. "batch": the batch's own, which the running ones follow; for training alone. An adapter
-   * leaves the running ones as they are, and goes by them.
-   */
+  /** What batch norms go by; "batch", which the running ones follow, in training without an adapter alone. */
   readonly statistics?: "batch" | "running";
   /** false: the base alone, as the model was before its adapter. */
   readonly adapter?: boolean;
@@ -125,7 +123,9 @@ export class Model {
     this.architecture = architecture;
     this.json = json;
     this.#config = config;
-    this.sizes = { ...architecture.sizes(config), ...(adapter?.recurrent ? { recurrent: true } : {}) };
+    const sizes = architecture.sizes(config);
+    const maxPositions = sizes.maxPositions - (adapter?.ahead?.tokens ?? 0);
+    this.sizes = { ...sizes, maxPositions, ...(adapter?.recurrent ? { recurrent: true } : {}) };
     this.parameters = parameters;
     this.stored = stored;
     this.carried = carried ?? { entries: [], order: [] };
@@ -267,43 +267,73 @@ export class Model {
    * Records the forward pass. Inputs are tensors that the caller made with `rec.input`.
    */
   record(rec: Recorder, inputs: Inputs, options: RecordOptions = {}): Recorded {
-    const {
-      recompute = false,
-      statistics = "running",
-      adapter = true,
-      increments: asked = false,
-      replace,
-      observe,
-    } = options;
+    const { adapter = true, increments: asked = false, replace, observe } = options;
+    const ahead = adapter ? this.adapter?.ahead : undefined;
+    const seen = ahead ? inputsBehind(rec, inputs, ahead.tokens) : inputs;
+    const cached = "cache" in inputs && inputs.cache !== undefined;
     const net = new Network(rec, {
       parameters: this.parameters,
       transposed: this.#transposed,
       adapter: adapter ? this.adapter : undefined,
-      inputs,
-      recompute: recompute && rec.training,
-      statistics: rec.training && !this.adapter ? statistics : "running",
+      inputs: seen,
+      before: ahead && !cached ? this.#before(rec, ahead) : undefined,
+      recompute: options.recompute === true && rec.training,
+      statistics: rec.training && !this.adapter ? options.statistics : "running",
       increments: asked,
       replace,
       observe,
     });
-    const hidden = net.run(() => this.architecture.forward(net, this.#config, inputs));
+    const hidden = net.run(() => this.architecture.forward(net, this.#config, seen));
     const { notes, attended, increments, routes: routed } = net;
     const shares = "shares" in inputs ? { shares: inputs.shares } : {};
     const head = (rows: Tensor) => this.architecture.head(net, this.#config, rows, inputs);
     return { hidden, head, notes, attended, increments, routed, ...shares };
   }
 
+  /** Keys and values, by layer, of the tokens that the adapter puts before every sequence. */
+  #before(rec: Recorder, ahead: Ahead): readonly KeysValues[] {
+    const given = ahead.keysValues?.(rec);
+    if (given) return given;
+    const embedded = ahead.rows?.(rec);
+    if (!embedded) throw new Error("an adapter with tokens ahead gives rows, or keys and values");
+    const layers: KeysValues[] = [];
+    const inputs = inputsAhead(rec, ahead.tokens);
+    const net = new Network(rec, {
+      ...{ parameters: this.parameters, transposed: this.#transposed, adapter: this.adapter, inputs, embedded },
+      recompute: false,
+      keep: (layer, own) => {
+        layers[layer] = own;
+      },
+    });
+    net.run(() => this.architecture.forward(net, this.#config, inputs));
+    return layers;
+  }
+
+  /** Whether a cache holds something before any sequence is read: what `recordAhead` writes. */
+  get beginsCaches(): boolean {
+    return this.adapter?.ahead !== undefined;
+  }
+
+  /** Records what a cache holds before any sequence is read. */
+  recordAhead(rec: Recorder, cache: KvCache): void {
+    const { ahead } = this.adapter ?? {};
+    if (ahead) fillAhead(rec, cache, this.#before(rec, ahead));
+  }
+
   /**
-   * Memory for decoding: f32 keys and values of `batch` rows of at most `capacity` tokens, and what else layers keep.
+   * Memory for decoding: f32 keys and values of `batch` rows of at most `capacity` tokens, with room for those that the
+   * adapter puts before each, and what else layers keep.
    * One recorder after the other may use it.
    */
   cache(rec: Recorder, memory: CacheMemory): KvCache {
-    const { batch, capacity } = memory;
+    const { batch } = memory;
+    const ahead = this.adapter?.ahead?.tokens ?? 0;
+    const capacity = memory.capacity + ahead;
     return {
       batch,
       capacity,
       layer: (index, width) => {
-        const { keys, values } = memory.layer(this.gpu, index, width);
+        const { keys, values } = memory.layer(this.gpu, index, capacity * width);
         const shape = [batch, capacity, width];
         return { keys: rec.state(`keys.${index}`, shape, keys), values: rec.state(`values.${index}`, shape, values) };
       },

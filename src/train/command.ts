@@ -9,13 +9,14 @@ import type { Model } from "../model/model.ts";
 import { checkPgd } from "../run/adversarial/options.ts";
 import { readBatches } from "../run/training/batch-source.ts";
 import type { Controller } from "../run/training/controller.ts";
-import { crossEntropyObjective } from "../run/training/cross-entropy.ts";
+import { crossEntropyObjective, type RowWeigher } from "../run/training/cross-entropy.ts";
 import type { Objective } from "../run/training/objective.ts";
 import { runTraining } from "../run/training/run-training.ts";
 import { adversarialWork } from "./adversarial.ts";
 import { correctnessObjective } from "./correctness.ts";
 import { fixedHeadObjective } from "./fixed-head.ts";
 import { chosenMask, withPromptsDropped } from "./increments.ts";
+import { lossBalance } from "./loss-balance.ts";
 import type { TRAIN } from "./options.ts";
 import { checkPrequential, Prequential } from "./prequential.ts";
 import { shiftWarning } from "./shift-warning.ts";
@@ -26,6 +27,11 @@ export function train(context: TrainContext): Promise<Outcome> {
   const { options, seed } = context;
   if (options.adversarial) checkPgd(options);
   const contrasts = options.loss === "infonce";
+  if (options.loss_balance !== "none" && (options.loss !== "ce" || options.head !== "own"))
+    throw new UserError(
+      `--loss-balance ${options.loss_balance} weighs rows by their cross-entropy, and --${options.loss === "ce" ? "head sparse-etf" : `loss ${options.loss}`} trains by another loss`,
+      "leave one of them out",
+    );
   if (contrasts && options.accumulate > 1)
     throw new UserError(
       "--loss infonce compares all pairs of a step with each other, and --accumulate would part them",
@@ -39,12 +45,24 @@ export function train(context: TrainContext): Promise<Outcome> {
     embeds: contrasts ? { temperature: options.temperature } : undefined,
     model: context.args[0] ?? (options.init === undefined ? "-" : undefined),
     data: async (opened) => ({ source: await readBatches(options, opened) }),
-    work: async ({ model, tools }, { source }) => ({
-      objective: objectiveOf(model, source, options, seed),
-      ...withPromptsDropped(source, options, { seed, pad: tools?.tokenizer?.pad }),
-      ...(await adversarialWork(model, source, options, seed)),
-      ...followed(shiftWarning(options, context), options.prequential ? new Prequential() : undefined),
-    }),
+    work: async (built, { source }) => {
+      const { model, tools } = built;
+      const balance =
+        options.loss_balance === "awl" ? await lossBalance(built, { pack: options.pack, seed }) : undefined;
+      const moved = await adversarialWork(model, source, options, seed);
+      return {
+        objective: objectiveOf(model, source, options, seed, balance?.weigher),
+        ...followed(shiftWarning(options, context), options.prequential ? new Prequential() : undefined),
+        ...(balance ? { extra: balance.extra } : {}),
+        ...withPromptsDropped(source, options, { seed, pad: tools?.tokenizer?.pad }),
+        ...moved,
+        memory: { ...balance?.memory, ...moved?.memory },
+        free() {
+          balance?.free();
+          moved?.free();
+        },
+      };
+    },
   });
 }
 
@@ -53,14 +71,20 @@ const followed = (warning: readonly Controller[], stream: Prequential | undefine
 
 type Source = Parameters<typeof chosenMask>[1];
 
-function objectiveOf(model: Model, source: Source, options: TrainContext["options"], seed: number): Objective<Batch> {
+function objectiveOf(
+  model: Model,
+  source: Source,
+  options: TrainContext["options"],
+  seed: number,
+  weigher: RowWeigher | undefined,
+): Objective<Batch> {
   const { smoothing, z_loss: zLoss, recompute, etf_sparsity: sparsity, etf_steps: steps } = options;
   if (options.loss === "correctness")
     return correctnessObjective(model, { perRow: options.experts_per_row, smoothing });
   const increments = chosenMask(model, source, options);
   if (options.head === "own")
     return crossEntropyObjective(model, {
-      ...{ smoothing, zLoss, recompute, increments },
+      ...{ smoothing, zLoss, recompute, increments, weigher },
       ...{ balance: true, statistics: "batch", accuracy: options.prequential },
     });
   if (increments)

@@ -50,7 +50,7 @@ export interface AdapterFormat {
   readonly title: string;
   /** Names of a module's tensors, after the module's name: `ia3_l`. */
   readonly parts: readonly string[];
-  /** Names of what all modules share. */
+  /** Names of what all modules share; * stands for a number. */
   readonly sharedParts: readonly string[];
   /**
    * What the file's modules fold to; undefined of a type whose change depends on the input. Throws UserError for
@@ -62,6 +62,10 @@ export interface AdapterFormat {
     | ((json: JsonObject, where: string, modules: ModuleTensors) => Promise<Map<string, FlatFactors>>)
     | undefined;
 }
+
+/** Whether a tensor of this name is one that all modules share. */
+export const isShared = ({ sharedParts }: Pick<AdapterFormat, "sharedParts">, name: string): boolean =>
+  sharedParts.includes(name) || sharedParts.includes(name.replace(/(?<=\.)\d+(?=\.)/, "*"));
 
 const fileOf = (peftType: string): string => peftType.toLowerCase().replaceAll("_", "-");
 

@@ -49,6 +49,8 @@ export interface AdapterType<O extends Options = Options> extends MethodInfo<O> 
   strength?(values: Values<O>): { readonly rank: number; readonly scale: number };
   /** Modules that a new adapter trains whole beside its targets, by the model's weights. */
   whole?(specs: readonly ParameterSpec[]): string[];
+  /** Tokens that it puts before every sequence, by its settings or those of a file. Throws UserError. */
+  ahead?(values: Values<O>, from?: Checkpoint): Promise<number>;
   /** A new adapter. Throws UserError for what the type cannot change. */
   fresh(values: Values<O>, making: Making): Promise<LiveAdapter>;
   /** One that a file holds, to train it on or to run it. Throws UserError where it does not fit the model. */

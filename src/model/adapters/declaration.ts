@@ -12,7 +12,15 @@ import type { Options, Values } from "../../method/options.ts";
 import type { MethodInfo } from "../../method/registry.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { ModelSizes, ParameterSpec } from "../architecture.ts";
-import type { AdaptedPlace, EmbeddingPlace, ExpertsPlace, LinearPlace, Pass, TrainedPart } from "./live-adapter.ts";
+import type {
+  AdaptedPlace,
+  EmbeddingPlace,
+  ExpertsPlace,
+  KeysValues,
+  LinearPlace,
+  Pass,
+  TrainedPart,
+} from "./live-adapter.ts";
 import type { Target } from "./targets.ts";
 
 /** What a tensor begins as; drawn by (seed, name in the file). */
@@ -24,6 +32,8 @@ export type Beginning =
   /** Normal, of this standard deviation. */
   | { readonly normal: number }
   | { readonly values: Float32Array }
+  /** Rows of the model's embedding of tokens, drawn. */
+  | "tokens"
   /** From the weight of the target, as it lies in memory, in f32. */
   | { readonly from: (weight: Float32Array) => Float32Array };
 
@@ -67,8 +77,20 @@ export type Adapted<P extends AdaptedPlace, O extends Options> = P & {
   shared(name: string): Tensor;
 };
 
+/** What is known where no target is. */
+export type Everywhere<O extends Options> = Pick<AdaptedPlace, "rec"> &
+  Pick<Adapted<AdaptedPlace, O>, "values" | "shared"> & { readonly sizes: ModelSizes };
+
 /** A forward pass that begins, or an inner tensor of it. */
-export type AdaptedPass<O extends Options> = Pass & Pick<Adapted<AdaptedPlace, O>, "values" | "shared">;
+export type AdaptedPass<O extends Options> = Pass & Everywhere<O>;
+
+/** Tokens before every sequence. */
+export interface DeclaredAhead<O extends Options> {
+  tokens(values: Values<O>): number;
+  /** As `Ahead` has them; one of the two. */
+  rows?(place: Everywhere<O>): Tensor;
+  keysValues?(place: Everywhere<O>): readonly KeysValues[];
+}
 
 export interface AdapterDeclaration<O extends Options> extends MethodInfo<O> {
   /** PEFT's `peft_type`, which the file's name spells; the type's own name in capitals when left out. */
@@ -88,7 +110,10 @@ export interface AdapterDeclaration<O extends Options> extends MethodInfo<O> {
     count(values: Values<O>): number;
     trained(part: string, stage: number, values: Values<O>): Omit<TrainedPart, "parameter">;
   };
-  /** Names of the parts that a target may have, and of all that is shared: a file's tensors are told by them. */
+  /**
+   * Names of the parts that a target may have, and of all that is shared, where * stands for a number: a file's tensors
+   * are told by them.
+   */
   readonly parts: readonly string[];
   readonly sharedParts?: readonly string[];
   /** Keys of adapter_config.json that options have; the option's own name when left out. */
@@ -110,6 +135,7 @@ export interface AdapterDeclaration<O extends Options> extends MethodInfo<O> {
   note?(pass: AdaptedPass<O>, name: string, x: Tensor): Tensor;
   /** Hears of every forward pass before its layers. */
   begin?(pass: AdaptedPass<O>): void;
+  readonly ahead?: DeclaredAhead<O>;
   /**
    * The low-rank change that comes nearest, where the change depends on the input. `tensor` gives a part of a module,
    * undefined for one that a file may lack.

@@ -9,7 +9,7 @@ import type {
   ModuleTensors,
 } from "../../checkpoint/adapter/format.ts";
 import { isSavedModule } from "../../checkpoint/adapter/keys.ts";
-import { readTyped, type TypedParts, typedConfig } from "../../checkpoint/adapter/typed.ts";
+import { readTyped, type TypedParts, typedConfig, typedJson } from "../../checkpoint/adapter/typed.ts";
 import type { Checkpoint } from "../../checkpoint/checkpoint.ts";
 import { decodeFloats } from "../../checkpoint/decode.ts";
 import { UserError } from "../../errors.ts";
@@ -24,6 +24,7 @@ import { loadEntry } from "../load.ts";
 import type { AdapterType, Making } from "./contract.ts";
 import type { AdapterDeclaration, Setup, Sides, TensorSpec, TensorSpecs } from "./declaration.ts";
 import { type AdaptedTarget, DeclaredAdapter } from "./declared-adapter.ts";
+import { drawnTokens } from "./drawn-tokens.ts";
 import { adaptable, isUsual, type Target, targetModules, writtenTargets } from "./targets.ts";
 
 const PREFIX = "base_model.model.";
@@ -38,7 +39,7 @@ const peftTypeOf = ({ name, peftType }: Pick<AdapterDeclaration<Options>, "name"
 
 /** A type from its declaration. */
 export function adapterType<const O extends Options>(declared: AdapterDeclaration<O>): AdapterType<O> {
-  const { name, title, about, cite, options, explained, fold, parts, sharedParts = [], whole } = declared;
+  const { name, title, about, cite, options, explained, fold, parts, sharedParts = [], whole, ahead } = declared;
   const peftType = peftTypeOf(declared);
   const format: AdapterFormat = {
     ...{ title, parts, sharedParts },
@@ -49,6 +50,9 @@ export function adapterType<const O extends Options>(declared: AdapterDeclaratio
     ...{ name, title, about, cite, options, peftType, format },
     ...(explained ? { explained } : {}),
     ...(whole ? { whole } : {}),
+    ...(ahead
+      ? { ahead: async (values, from) => ahead.tokens(from ? await savedSettings(declared, from) : values) }
+      : {}),
     fresh: (values, making) => fresh(declared, values, making),
     continued: (_, from, making) => continued(declared, format, from, making),
   };
@@ -74,6 +78,10 @@ async function settingsOf<O extends Options>(
   return values as Values<O>;
 }
 
+/** The settings of an adapter that is read. Throws UserError. */
+const savedSettings = <O extends Options>(declared: AdapterDeclaration<O>, from: Checkpoint): Promise<Values<O>> =>
+  settingsOf(declared, typedJson(from), from.ref);
+
 const valuesOf = (gpu: Gpu, { buffer, bytes, dtype }: Parameter): Promise<Float32Array> =>
   gpu.read(buffer, 0, Math.ceil(bytes / 4) * 4, (view) =>
     decodeFloats(view.slice(0, bytes), dtype === "bf16" ? "BF16" : "F32"),
@@ -81,12 +89,15 @@ const valuesOf = (gpu: Gpu, { buffer, bytes, dtype }: Parameter): Promise<Float3
 
 /** Values of a new tensor; undefined for zeros. */
 async function beginning(
+  { gpu, model, seed }: Pick<Making, "gpu" | "model" | "seed">,
+  name: string,
   { shape, begins }: TensorSpec,
-  { seed, name, weight }: { seed: number; name: string; weight: () => Promise<Float32Array> },
+  weight: () => Promise<Float32Array>,
 ): Promise<Float32Array | undefined> {
   const size = shape.reduce((all, side) => all * side, 1);
   if (begins === "zeros") return undefined;
   if (begins === "ones") return new Float32Array(size).fill(1);
+  if (begins === "tokens") return drawnTokens(gpu, model, { rows: shape[0]!, seed, name });
   if ("values" in begins) return begins.values;
   if ("from" in begins) return begins.from(await weight());
   if ("normal" in begins) return keyedNormals(size, begins.normal, seed, name);
@@ -96,15 +107,16 @@ async function beginning(
 
 /** The parameter of a specification, with its values: those given, or those that it begins with. */
 async function parameterOf(
-  { gpu, seed }: Pick<Making, "gpu" | "seed">,
+  making: Pick<Making, "gpu" | "model" | "seed">,
   name: string,
   spec: TensorSpec,
   weight: () => Promise<Float32Array>,
   given?: Float32Array,
 ): Promise<Parameter> {
+  const { gpu } = making;
   const made = new Parameter(gpu, name, spec.shape, "f32", !spec.fixed);
   made.decays = spec.decays ?? true;
-  const values = gpu.dry ? undefined : (given ?? (await beginning(spec, { seed, name, weight })));
+  const values = gpu.dry ? undefined : (given ?? (await beginning(making, name, spec, weight)));
   if (values) made.write(values);
   else gpu.clear(made.buffer, 4 * made.size);
   return made;
@@ -162,8 +174,7 @@ async function fresh<O extends Options>(
     task_type: "CAUSAL_LM",
     ...declared.config?.(setup, written.modules),
   };
-  const recurrent = declared.recurrent?.(values, model.sizes) ?? false;
-  return new DeclaredAdapter(declared, values, made, `${JSON.stringify(config, null, 2)}\n`, recurrent);
+  return new DeclaredAdapter(declared, values, made, `${JSON.stringify(config, null, 2)}\n`, model.sizes);
 }
 
 /** The tensors of all targets; `given` has those of a file. */
@@ -234,8 +245,7 @@ async function continued<O extends Options>(
   });
   const whole = await wholeOf(from, parts, making);
   const text = new TextDecoder().decode(from.files.get("adapter_config.json"));
-  const recurrent = declared.recurrent?.(values, model.sizes) ?? false;
-  return new DeclaredAdapter(declared, values, made, text, recurrent, whole);
+  return new DeclaredAdapter(declared, values, made, text, model.sizes, whole);
 }
 
 /** The saved modules, in f32, by the model's names. Throws UserError for what would not be trained as it was. */

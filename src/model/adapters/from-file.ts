@@ -15,6 +15,11 @@ export async function fromFile(choice: AdapterChoice, from: Checkpoint): Promise
   return { ...choice, from, type: type.method.peftType === method.peftType ? type : { ...type, method } };
 }
 
+/** Tokens that an adapter puts before every sequence; 0 where there is none. Throws UserError. */
+export async function tokensAhead(choice: Pick<AdapterChoice, "type" | "from"> | undefined): Promise<number> {
+  return (await choice?.type.method.ahead?.(choice.type.values, choice.from)) ?? 0;
+}
+
 /** An adapter that is run as its file holds it. */
 export async function liveChoice(from: Checkpoint): Promise<AdapterChoice> {
   const method = await loadMethod("adapter", typeFile(from), `${from.ref}: peft_type`);

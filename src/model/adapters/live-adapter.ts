@@ -39,6 +39,8 @@ export interface Pass {
   readonly rec: Recorder;
   /** What the model reads: rows, tasks of rows. */
   readonly inputs: Inputs;
+  /** What was noted of it so far, by the names of `Net.note`. Throws where nothing was. */
+  noted(name: string): Tensor;
   /** The pass itself, by which an adapter may keep what it knows of it. */
   readonly pass: object;
   /** Hands over a term of the adapter's own, which training adds to its loss. */
@@ -81,6 +83,21 @@ export interface EmbeddingPlace extends AdaptedPlace {
   rows(table: Tensor): Tensor;
 }
 
+/** Keys and values of one layer: (tokens, kvHeads * headDim) each, as its attention takes them. */
+export interface KeysValues {
+  readonly keys: Tensor;
+  readonly values: Tensor;
+}
+
+/** Tokens that stand before every sequence: they take its first positions, all of it sees them, they have no logits. */
+export interface Ahead {
+  readonly tokens: number;
+  /** What goes through the layers in place of rows of the embedding, (tokens, C). */
+  rows?(rec: Recorder): Tensor | undefined;
+  /** What every layer sees, from the first on, where nothing goes through them. */
+  keysValues?(rec: Recorder): readonly KeysValues[] | undefined;
+}
+
 /** A weight whose rows take steps of scales of their own, which are measured before each step. */
 export interface StepScale {
   readonly parameter: Parameter;
@@ -91,6 +108,7 @@ export interface StepScale {
 export interface LiveAdapter {
   /** The text of adapter_config.json. */
   readonly config: string;
+  readonly ahead?: Ahead | undefined;
   /** Whether its layers keep what earlier tokens left, so that no shorter text can go on from it. */
   readonly recurrent?: boolean;
   /** Where it is trained stage after stage. */

@@ -1,17 +1,31 @@
 /** The objective of training on labels: mean cross-entropy of the tokens, or of the examples, that count. */
 import type { Batch } from "../../data/batch.ts";
 import { meanWeights } from "../../data/targets.ts";
-import type { Model } from "../../model/model.ts";
+import type { Inputs } from "../../model/architecture.ts";
+import type { Model, Recorded } from "../../model/model.ts";
 import { correctRows } from "../../tensor/ops/correct.ts";
 import { add, mul } from "../../tensor/ops/elementwise.ts";
 import { headLoss } from "../../tensor/ops/head-loss.ts";
 import { dot } from "../../tensor/ops/reduce.ts";
+import type { Program } from "../../tensor/program.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { fillInputs, fillTargets, recordInputs, recordTargets } from "../batch-programs.ts";
 import type { IncrementMask } from "./increment-mask.ts";
 import { type Objective, ofBatch, type RecordedLoss } from "./objective.ts";
 import { routerBalance } from "./router-balance.ts";
+
+/** What makes one loss of the tokens' (N) in another way than by their mean. */
+export interface RowWeigher {
+  record(
+    rec: Recorder,
+    batch: Batch,
+    given: { readonly recorded: Recorded; readonly inputs: Inputs; readonly targets: Tensor; readonly nll: Tensor },
+  ): RecordedLoss;
+  fill(program: Program, batch: Batch, total: number): void;
+  /** What the batch adds to the denominator of its mean. */
+  counted(batch: Batch): number;
+}
 
 export interface CrossEntropyObjectiveOptions {
   /** Label smoothing, 0 to 1. */
@@ -28,6 +42,7 @@ export interface CrossEntropyObjectiveOptions {
   readonly balance?: boolean;
   /** Keeps what the adapter adds to where it should act. */
   readonly increments?: IncrementMask | undefined;
+  readonly weigher?: RowWeigher | undefined;
   /** Most bytes of logits that exist at once. */
   readonly logitBytes?: number;
 }
@@ -44,21 +59,36 @@ const withTerm = (
   metrics: { ...metrics, loss: add(rec, metrics.loss!, term), [name]: term },
 });
 
+/** The mean of the losses of tokens (N), and the share of the rows that are right, (N) of 0 and 1. */
+function meanLoss(
+  rec: Recorder,
+  batch: Batch,
+  { nll, right }: { readonly nll: Tensor; readonly right: Tensor | undefined },
+): RecordedLoss {
+  const weights = rec.input("weights", [batch.rows * batch.length]); // 1 / total where a row counts
+  const metrics: Record<string, Tensor> = { loss: dot(rec, nll, weights) };
+  if (right) metrics.accuracy = dot(rec, right, weights);
+  return { backward: [[nll, weights]], metrics };
+}
+
 /** Cross-entropy of a language model's tokens or a classifier's examples. */
 export function crossEntropyObjective(model: Model, options: CrossEntropyObjectiveOptions = {}): Objective<Batch> {
-  const { smoothing, zLoss, recompute = false, statistics = "running", increments, logitBytes } = options;
+  const { smoothing, zLoss, recompute = false, statistics = "running", increments, logitBytes, weigher } = options;
   const experts = options.balance ? routerBalance(model) : undefined;
+  const of = ofBatch<Batch>((batch) => batch);
+  const counted = weigher?.counted ?? ((batch: Batch) => of.counted(batch, ""));
   return {
     name: "cross-entropy",
-    ...ofBatch((batch) => batch),
+    ...of,
+    counted,
 
     record(rec, batch): RecordedLoss {
-      const recorded = model.record(rec, recordInputs(rec, batch), {
+      const inputs = recordInputs(rec, batch);
+      const recorded = model.record(rec, inputs, {
         ...{ recompute, statistics },
         increments: increments !== undefined,
       });
       const { hidden, head } = recorded;
-      const weights = rec.input("weights", [batch.rows * batch.length]); // 1 / total where a row counts
       const targets = recordTargets(rec, batch);
       const nll = headLoss(rec, {
         hidden,
@@ -69,11 +99,10 @@ export function crossEntropyObjective(model: Model, options: CrossEntropyObjecti
         ...(zLoss ? { zLoss } : {}),
         ...(logitBytes ? { budget: logitBytes } : {}),
       }); // (N)
-      const loss = dot(rec, nll, weights);
-      const told =
+      const right =
         options.accuracy && model.task === "classifier" ? correctRows(rec, head(hidden), targets) : undefined;
-      const metrics: Record<string, Tensor> = told ? { loss, accuracy: dot(rec, told, weights) } : { loss };
-      const own: RecordedLoss = { backward: [[nll, weights]], metrics };
+      const own =
+        weigher?.record(rec, batch, { recorded, inputs, targets, nll }) ?? meanLoss(rec, batch, { nll, right });
       const balance = experts?.record(rec, batch, recorded);
       const balanced = balance ? withTerm(rec, own, "balance_loss", balance, mul(rec, ...balance)) : own;
       const squares = increments?.record(rec, batch, recorded);
@@ -82,9 +111,11 @@ export function crossEntropyObjective(model: Model, options: CrossEntropyObjecti
 
     fill(program, batch, total) {
       fillInputs(program, batch);
-      program.write("weights", meanWeights(fillTargets(program, batch), total));
-      experts?.fill(program, batch, batch.counted / total);
-      increments?.fill(program, batch, batch.counted / total);
+      const targets = fillTargets(program, batch);
+      if (weigher) weigher.fill(program, batch, total);
+      else program.write("weights", meanWeights(targets, total));
+      experts?.fill(program, batch, counted(batch) / total);
+      increments?.fill(program, batch, counted(batch) / total);
     },
   };
 }

@@ -10,7 +10,7 @@ import type { Gpu } from "../../gpu/gpu.ts";
 import type { Bound } from "../../method/bind.ts";
 import type { AdapterInit, DataInit } from "../../model/adapters/adapter-init.ts";
 import type { AdapterType } from "../../model/adapters/contract.ts";
-import { fromFile } from "../../model/adapters/from-file.ts";
+import { fromFile, tokensAhead } from "../../model/adapters/from-file.ts";
 import type { Json } from "../../model/architecture.ts";
 import { trainingRemarks } from "../../model/config-keys.ts";
 import { configOf, describeConfig, type ModelDescription } from "../../model/description.ts";
@@ -69,6 +69,8 @@ export interface Start {
   readonly files: ReadonlyMap<string, Uint8Array>;
   /** Made from a config alone. */
   readonly isNew: boolean;
+  /** Tokens that its adapter puts before every sequence. */
+  readonly ahead: number;
   /** What it reads, for lineage. */
   readonly read: readonly Read[];
   /** What it reads that is no checkpoint. */
@@ -116,6 +118,7 @@ export async function start(options: StartOptions): Promise<Start> {
     tensors: base.tensors,
     files: base.files,
     isNew: false,
+    ahead: await tokensAhead(chosen.adapter),
     read: [
       { checkpoint: base, role: options.role ?? "model" },
       ...(parts ? [{ checkpoint: parts.adapter, role: "adapter" }] : []),
@@ -211,6 +214,7 @@ async function fresh(init: string, options: StartOptions): Promise<Start> {
     given: json as Json,
     files: new Map([["config.json", new TextEncoder().encode(written)]]),
     isNew: true,
+    ahead: 0,
     read: [],
     others: [{ ref: init, role: "init" }],
     load: (gpu) =>
