@@ -20,7 +20,14 @@ export interface RowWeigher {
   record(
     rec: Recorder,
     batch: Batch,
-    given: { readonly recorded: Recorded; readonly inputs: Inputs; readonly targets: Tensor; readonly nll: Tensor },
+    given: {
+      readonly recorded: Recorded;
+      readonly inputs: Inputs;
+      readonly targets: Tensor;
+      readonly nll: Tensor;
+      /** Most bytes of logits that exist at once. */
+      readonly budget?: number | undefined;
+    },
   ): RecordedLoss;
   fill(program: Program, batch: Batch, total: number): void;
   /** What the batch adds to the denominator of its mean. */
@@ -102,7 +109,8 @@ export function crossEntropyObjective(model: Model, options: CrossEntropyObjecti
       const right =
         options.accuracy && model.task === "classifier" ? correctRows(rec, head(hidden), targets) : undefined;
       const own =
-        weigher?.record(rec, batch, { recorded, inputs, targets, nll }) ?? meanLoss(rec, batch, { nll, right });
+        weigher?.record(rec, batch, { recorded, inputs, targets, nll, budget: logitBytes }) ??
+        meanLoss(rec, batch, { nll, right });
       const balance = experts?.record(rec, batch, recorded);
       const balanced = balance ? withTerm(rec, own, "balance_loss", balance, mul(rec, ...balance)) : own;
       const squares = increments?.record(rec, batch, recorded);
