@@ -13,7 +13,7 @@ import type { Objective } from "../run/training/objective.ts";
 import { runTraining } from "../run/training/run-training.ts";
 import { adversarialWork } from "./adversarial.ts";
 import { fixedHeadObjective } from "./fixed-head.ts";
-import { chosenMask, withPromptsDropped } from "./increments.ts";
+import { chosenMask, withPromptsChanged } from "./increments.ts";
 import type { TRAIN } from "./options.ts";
 import { shiftWarning } from "./shift-warning.ts";
 
@@ -37,7 +37,7 @@ export function train(context: TrainContext): Promise<Outcome> {
     work: async ({ model, tools }, { source }) => ({
       objective: objectiveOf(model, source, options, seed),
       controllers: shiftWarning(options, context),
-      ...withPromptsDropped(source, options, { seed, pad: tools?.tokenizer?.pad }),
+      ...withPromptsChanged(source, options, { seed, pad: tools?.tokenizer?.pad }),
       ...(await adversarialWork(model, source, options, seed)),
     }),
   });
