@@ -1,5 +1,5 @@
 /** The objective of training on labels: mean cross-entropy of the tokens, or of the examples, that count. */
-import type { Batch } from "../../data/batch.ts";
+import { type Batch, isTokens } from "../../data/batch.ts";
 import { meanWeights } from "../../data/targets.ts";
 import type { Model } from "../../model/model.ts";
 import { add, mul } from "../../tensor/ops/elementwise.ts";
@@ -39,6 +39,16 @@ const withTerm = (
   metrics: { ...metrics, loss: add(rec, metrics.loss!, term), [name]: term },
 });
 
+/** Weights of positions, larger where the next token has the mark of the stage in which the adapter is trained. */
+function focused({ adapter }: Model, batch: Batch, weights: Float32Array): Float32Array {
+  const { focus = 1, current } = adapter?.stages ?? {};
+  if (focus === 1 || !isTokens(batch)) return weights;
+  for (const { sequence, row, start } of batch.documents)
+    for (const [i, mark] of (sequence.marks ?? []).entries())
+      if (i > 0 && mark === current) weights[row * batch.length + start + i - 1]! *= focus;
+  return weights;
+}
+
 /** Cross-entropy of a language model's tokens or a classifier's examples. */
 export function crossEntropyObjective(model: Model, options: CrossEntropyObjectiveOptions = {}): Objective<Batch> {
   const { smoothing, zLoss, recompute = false, increments, logitBytes } = options;
@@ -73,7 +83,7 @@ export function crossEntropyObjective(model: Model, options: CrossEntropyObjecti
 
     fill(program, batch, total) {
       fillInputs(program, batch);
-      program.write("weights", meanWeights(fillTargets(program, batch), total));
+      program.write("weights", focused(model, batch, meanWeights(fillTargets(program, batch), total)));
       experts?.fill(program, batch, batch.counted / total);
       increments?.fill(program, batch, batch.counted / total);
     },
