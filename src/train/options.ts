@@ -54,6 +54,11 @@ export const TRAIN = {
     help: "divides the cosines of pairs",
     value: "T",
   },
+  loss_balance: {
+    type: "'none' | 'awl'",
+    default: "none",
+    help: "weigh rows by a small network that learns from their losses, and those of the model as it was, how sure they are",
+  },
   head: {
     type: "'own' | 'sparse-etf'",
     default: "own",

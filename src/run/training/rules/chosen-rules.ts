@@ -19,6 +19,7 @@ import type { RULES } from "./options.ts";
 import { readPhrasePairs } from "./phrase-pairs.ts";
 import { QuadraticPenalty } from "./quadratic-penalty.ts";
 import { softMasks } from "./soft-mask.ts";
+import { StepScales } from "./step-scales.ts";
 import { UnitRates } from "./unit-rates.ts";
 import { UnitScales } from "./unit-scales.ts";
 import { matchValues, readValues, spread, type Wanted } from "./weight-values.ts";
@@ -83,6 +84,8 @@ export async function chosenRules(
     rules.push(await UnitRates.make(model, { groups, unit, every, seed, signal }));
   }
   const { ema, lora_plus } = options;
+  const asked = model.adapter?.stepScales?.() ?? [];
+  if (asked.length > 0) rules.push(new StepScales(model.gpu, asked, seed));
   if (lora_plus !== undefined) rules.push(loraPlus(model, lora_plus, seed));
   if (ema !== undefined) rules.push(movingAverage(model, ema));
   return rules;

@@ -77,7 +77,7 @@ export const RULES = {
   lora_plus: {
     type: "number > 0",
     needs: ["lora", "lora_continue"],
-    with: { adapter: ["lora", "rslora", "dora"] },
+    with: { adapter: ["lora", "rslora", "dora", "allora"] },
     help: "LoRA+: learning rate of an adapter's B over that of its A; its authors advise 16",
     value: "RATIO",
   },

@@ -83,6 +83,11 @@ export class UnitScales implements UpdateRule {
     this.#held[place]!.factors.write(factors);
   }
 
+  /** Where the scales of each weight are, in the order of the weights. */
+  get factors(): readonly Parameter[] {
+    return this.#held.map(({ factors }) => factors);
+  }
+
   async before(): Promise<void> {
     for (const { parameter, before } of this.#held)
       if (before) this.#gpu.copy(parameter.buffer, 0, before.buffer, 0, Math.ceil(parameter.bytes / 4) * 4);
