@@ -19,7 +19,14 @@ export interface RowWeigher {
   record(
     rec: Recorder,
     batch: Batch,
-    given: { readonly recorded: Recorded; readonly inputs: Inputs; readonly targets: Tensor; readonly nll: Tensor },
+    given: {
+      readonly recorded: Recorded;
+      readonly inputs: Inputs;
+      readonly targets: Tensor;
+      readonly nll: Tensor;
+      /** Most bytes of logits that exist at once. */
+      readonly budget?: number | undefined;
+    },
   ): RecordedLoss;
   fill(program: Program, batch: Batch, total: number): void;
   /** What the batch adds to the denominator of its mean. */
@@ -98,7 +105,9 @@ export function crossEntropyObjective(model: Model, options: CrossEntropyObjecti
         ...(zLoss ? { zLoss } : {}),
         ...(logitBytes ? { budget: logitBytes } : {}),
       }); // (N)
-      const own = weigher?.record(rec, batch, { recorded, inputs, targets, nll }) ?? meanLoss(rec, batch, nll);
+      const own =
+        weigher?.record(rec, batch, { recorded, inputs, targets, nll, budget: logitBytes }) ??
+        meanLoss(rec, batch, nll);
       const balance = experts?.record(rec, batch, recorded);
       const balanced = balance ? withTerm(rec, own, "balance_loss", balance, mul(rec, ...balance)) : own;
       const squares = increments?.record(rec, batch, recorded);
