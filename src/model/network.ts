@@ -23,6 +23,8 @@ export interface NetworkOptions {
   readonly adapter: LiveAdapter | undefined;
   readonly inputs: Inputs;
   readonly recompute: boolean;
+  /** "running" when left out. */
+  readonly statistics?: "batch" | "running" | undefined;
   /** Whether `increments` is filled. */
   readonly increments?: boolean;
   /** Gives the tensor that takes the place of a noted one. */
@@ -86,6 +88,10 @@ export class Network implements Net {
     const hidden = forward();
     hearLosses(this.rec, this.#losses);
     return hidden;
+  }
+
+  get statistics(): "batch" | "running" {
+    return this.#given.statistics ?? "running";
   }
 
   weight(name: string): Tensor {

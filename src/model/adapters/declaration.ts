@@ -118,6 +118,8 @@ export interface AdapterDeclaration<O extends Options> extends MethodInfo<O> {
   readonly sharedParts?: readonly string[];
   /** Keys of adapter_config.json that options have; the option's own name when left out. */
   readonly keys?: Readonly<Partial<Record<keyof O & string, string>>>;
+  /** Options whose values rank_pattern and alpha_pattern of a config give single layers; refused when left out. */
+  readonly patterned?: { readonly rank: keyof O & string; readonly alpha: keyof O & string };
   /** Further keys of adapter_config.json; `written` is its target_modules. */
   config?(setup: Setup<O>, written: readonly string[] | string): Readonly<Record<string, unknown>>;
   /** Throws UserError for a config that asks for what is not done here. */

@@ -23,6 +23,8 @@ import type { Target } from "./targets.ts";
 export interface AdaptedTarget {
   readonly target: Target;
   readonly parts: ReadonlyMap<string, Parameter>;
+  /** Settings of its own. */
+  readonly values?: Readonly<Record<string, unknown>>;
 }
 
 export interface DeclaredTensors {
@@ -148,6 +150,7 @@ export class DeclaredAdapter<O extends Options> implements LiveAdapter {
     return {
       ...place,
       ...this.#everywhere(rec),
+      values: { ...this.#values, ...found.values },
       json: this.#json,
       target: found.target,
       tensor: (part) => {
