@@ -108,7 +108,16 @@ export interface AdapterDeclaration<O extends Options> extends MethodInfo<O> {
   /** Where its parts are trained stage after stage: how many stages, and what of a part is trained in one, from 1. */
   readonly stages?: {
     count(values: Values<O>): number;
-    trained(part: string, stage: number, values: Values<O>): Omit<TrainedPart, "parameter">;
+    /** Whether the stage of every step is drawn. */
+    readonly drawn?: boolean;
+    /** Weight of tokens that are marked as of the stage; 1 when left out. */
+    focus?(values: Values<O>): number;
+    trained(part: string, stage: number, values: Values<O>, shape: readonly number[]): Omit<TrainedPart, "parameter">;
+  };
+  /** A type whose result is another one: its parts, and the config of these modules. */
+  readonly exports?: {
+    readonly parts: readonly string[];
+    config(json: JsonObject, values: Values<O>, modules: readonly string[]): Readonly<Record<string, unknown>>;
   };
   /**
    * Names of the parts that a target may have, and of all that is shared, where * stands for a number: a file's tensors
