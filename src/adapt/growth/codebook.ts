@@ -1,6 +1,6 @@
 /**
- * Which adapter a task goes to, by how its texts read: each adapter of a codebook has the texts of the tasks that it was
- * trained on. Qiao et al., ICML 2025, https://arxiv.org/abs/2410.10868
+ * Which adapter a task goes to, by how its texts read: each adapter of a codebook has the texts of the tasks that it
+ * was trained on. Qiao et al., ICML 2025, https://arxiv.org/abs/2410.10868
  */
 import { readFileSync } from "node:fs";
 import { UserError } from "../../errors.ts";
