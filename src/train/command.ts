@@ -15,7 +15,7 @@ import { runTraining } from "../run/training/run-training.ts";
 import { adversarialWork } from "./adversarial.ts";
 import { correctnessObjective } from "./correctness.ts";
 import { fixedHeadObjective } from "./fixed-head.ts";
-import { chosenMask, withPromptsDropped } from "./increments.ts";
+import { chosenMask, withPromptsChanged } from "./increments.ts";
 import { lossBalance } from "./loss-balance.ts";
 import type { TRAIN } from "./options.ts";
 import { checkPrequential, Prequential } from "./prequential.ts";
@@ -49,12 +49,17 @@ export function train(context: TrainContext): Promise<Outcome> {
       const { model, tools } = built;
       const balance =
         options.loss_balance === "awl" ? await lossBalance(built, { pack: options.pack, seed }) : undefined;
+      if (balance && (model.adapter?.stages?.focus ?? 1) > 1)
+        throw new UserError(
+          "--loss-balance awl learns what groups weigh, and the adapter weighs tokens that are marked",
+          "leave one of them out",
+        );
       const moved = await adversarialWork(model, source, options, seed);
       return {
         objective: objectiveOf(model, source, options, seed, balance?.weigher),
         ...followed(shiftWarning(options, context), options.prequential ? new Prequential() : undefined),
         ...(balance ? { extra: balance.extra } : {}),
-        ...withPromptsDropped(source, options, { seed, pad: tools?.tokenizer?.pad }),
+        ...withPromptsChanged(source, options, { seed, pad: tools?.tokenizer?.pad }),
         ...moved,
         memory: { ...balance?.memory, ...moved?.memory },
         free() {

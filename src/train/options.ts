@@ -27,6 +27,12 @@ export const TRAIN = {
     help: "chance that a row is shown without its prompt, of which the first token stays",
     value: "P",
   },
+  prompt_shuffle: {
+    type: "0 <= number <= 1",
+    default: 0,
+    help: "chance that a row is shown with the prompt of another row of its group",
+    value: "P",
+  },
   shift_warn: {
     type: "boolean",
     default: false,

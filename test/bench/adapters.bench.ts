@@ -4,7 +4,7 @@
  *
  *   bun test/bench/adapters.bench.ts [--device NAME] [--rank R] [--turns N] [--quick]
  *
- * Hidden 256, 2 layers, vocabulary 512, 4 rows of 64 tokens. Each type and LoRA take turns, since the speed of a shared
+ * Hidden 256, 4 layers, vocabulary 512, 4 rows of 64 tokens. Each type and LoRA take turns, since the speed of a shared
  * machine drifts, and the least of each is compared. Types without a rank have their defaults, and all of them the
  * modules that LoRA adapts, but for those that choose their own. `--quick` leaves mitata out.
  */
@@ -34,14 +34,14 @@ const CONFIG = {
   model_type: "llama",
   hidden_size: 256,
   intermediate_size: 688,
-  num_hidden_layers: 2,
+  num_hidden_layers: 4,
   num_attention_heads: 8,
   vocab_size: 512,
   max_position_embeddings: 256,
 };
 
 /** Types that do not take every linear layer. */
-const OWN_TARGETS = new Set(["bottleneck", "clr", "ia3"]);
+const OWN_TARGETS = new Set(["bottleneck", "clr", "ia3", "mixda", "prefix-tuning", "prompt-tuning", "sherl"]);
 
 const ids = (row: number) => Int32Array.from({ length: LENGTH }, (_, i) => (row * 7919 + i * i * 31 + i) % 512);
 const batch = collate(

@@ -1,5 +1,5 @@
 /** The objective of training on labels: mean cross-entropy of the tokens, or of the examples, that count. */
-import type { Batch } from "../../data/batch.ts";
+import { type Batch, isTokens } from "../../data/batch.ts";
 import { meanWeights } from "../../data/targets.ts";
 import type { Inputs } from "../../model/architecture.ts";
 import type { Model, Recorded } from "../../model/model.ts";
@@ -66,6 +66,16 @@ const withTerm = (
   metrics: { ...metrics, loss: add(rec, metrics.loss!, term), [name]: term },
 });
 
+/** Weights of positions, larger where the next token has the mark of the stage in which the adapter is trained. */
+function focused({ adapter }: Model, batch: Batch, weights: Float32Array): Float32Array {
+  const { focus = 1, current } = adapter?.stages ?? {};
+  if (focus === 1 || !isTokens(batch)) return weights;
+  for (const { sequence, row, start } of batch.documents)
+    for (const [i, mark] of (sequence.marks ?? []).entries())
+      if (i > 0 && mark === current) weights[row * batch.length + start + i - 1]! *= focus;
+  return weights;
+}
+
 /** The mean of the losses of tokens (N), and the share of the rows that are right, (N) of 0 and 1. */
 function meanLoss(
   rec: Recorder,
@@ -121,7 +131,7 @@ export function crossEntropyObjective(model: Model, options: CrossEntropyObjecti
       fillInputs(program, batch);
       const targets = fillTargets(program, batch);
       if (weigher) weigher.fill(program, batch, total);
-      else program.write("weights", meanWeights(targets, total));
+      else program.write("weights", focused(model, batch, meanWeights(targets, total)));
       experts?.fill(program, batch, counted(batch) / total);
       increments?.fill(program, batch, counted(batch) / total);
     },
