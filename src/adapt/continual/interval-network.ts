@@ -150,7 +150,7 @@ function firstLayer(rec: Recorder, x: Tensor, weight: Bounds, bias: Bounds): Bou
   };
 }
 
-/** Of inputs from 0 on in a box: the positive part of a bound of W goes with the same of x, the negative with the other. */
+/** Of inputs from 0 on in a box: the positive part of a bound of W goes with the same of x, the negative one not. */
 function hiddenLayer(rec: Recorder, x: Bounds, weight: Bounds, bias: Bounds): Bounds {
   const bound = (w: Tensor, own: Tensor, other: Tensor, b: Tensor) =>
     sub(rec, linear(rec, own, part(rec, w, 1), { bias: b }), linear(rec, other, part(rec, w, -1)));
