@@ -2,6 +2,7 @@
 import type { Options } from "../method/options.ts";
 import { TEMPERATURE } from "../model/embedder.ts";
 import { PGD } from "../run/adversarial/options.ts";
+import { CLASS_LOSSES } from "../run/training/class-losses.ts";
 import { RUN } from "../run/training/options.ts";
 import { SHIFT } from "../run/training/shift-detector.ts";
 
@@ -90,6 +91,7 @@ export const TRAIN = {
     help: "steps of descent, before training, that spread the fixed head's classes again; on the host",
     value: "N",
   },
+  ...CLASS_LOSSES,
   adversarial: {
     type: "boolean",
     default: false,

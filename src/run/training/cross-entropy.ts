@@ -11,6 +11,7 @@ import type { Program } from "../../tensor/program.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { fillInputs, fillTargets, recordInputs, recordTargets } from "../batch-programs.ts";
+import type { ClassLosses } from "./class-losses.ts";
 import type { IncrementMask } from "./increment-mask.ts";
 import { type Objective, ofBatch, type RecordedLoss } from "./objective.ts";
 import { routerBalance } from "./router-balance.ts";
@@ -49,6 +50,8 @@ export interface CrossEntropyObjectiveOptions {
   readonly balance?: boolean;
   /** Keeps what the adapter adds to where it should act. */
   readonly increments?: IncrementMask | undefined;
+  /** Of a classifier: what takes the place of the labels' cross-entropy, or joins it. Not beside a weigher. */
+  readonly classes?: ClassLosses | undefined;
   readonly weigher?: RowWeigher | undefined;
   /** Most bytes of logits that exist at once. */
   readonly logitBytes?: number;
@@ -90,7 +93,8 @@ function meanLoss(
 
 /** Cross-entropy of a language model's tokens or a classifier's examples. */
 export function crossEntropyObjective(model: Model, options: CrossEntropyObjectiveOptions = {}): Objective<Batch> {
-  const { smoothing, zLoss, recompute = false, statistics = "running", increments, logitBytes, weigher } = options;
+  const { smoothing, zLoss, recompute = false, statistics = "running", logitBytes } = options;
+  const { increments, classes, weigher } = options;
   const experts = options.balance ? routerBalance(model) : undefined;
   const of = ofBatch<Batch>((batch) => batch);
   const counted = weigher?.counted ?? ((batch: Batch) => of.counted(batch, ""));
@@ -107,15 +111,13 @@ export function crossEntropyObjective(model: Model, options: CrossEntropyObjecti
       });
       const { hidden, head } = recorded;
       const targets = recordTargets(rec, batch);
-      const nll = headLoss(rec, {
-        hidden,
-        head,
-        width: model.sizes.outputs,
-        targets,
+      const given = {
+        ...{ hidden, head, width: model.sizes.outputs, targets },
         ...(smoothing ? { smoothing } : {}),
         ...(zLoss ? { zLoss } : {}),
         ...(logitBytes ? { budget: logitBytes } : {}),
-      }); // (N)
+      };
+      const nll = classes?.mixed?.(rec, given) ?? headLoss(rec, given); // (N)
       const right =
         options.accuracy && model.task === "classifier" ? correctRows(rec, head(hidden), targets) : undefined;
       const own =
@@ -124,7 +126,11 @@ export function crossEntropyObjective(model: Model, options: CrossEntropyObjecti
       const balance = experts?.record(rec, batch, recorded);
       const balanced = balance ? withTerm(rec, own, "balance_loss", balance, mul(rec, ...balance)) : own;
       const squares = increments?.record(rec, batch, recorded);
-      return squares ? withTerm(rec, balanced, "increment_loss", squares, dot(rec, ...squares)) : balanced;
+      if (squares) return withTerm(rec, balanced, "increment_loss", squares, dot(rec, ...squares));
+      const contrast = classes?.contrast?.(rec, batch, hidden);
+      if (!contrast) return balanced;
+      const [, weights] = own.backward[0]!;
+      return withTerm(rec, balanced, "contrastive_loss", [contrast, weights], dot(rec, contrast, weights));
     },
 
     fill(program, batch, total) {
@@ -134,6 +140,7 @@ export function crossEntropyObjective(model: Model, options: CrossEntropyObjecti
       else program.write("weights", focused(model, batch, meanWeights(targets, total)));
       experts?.fill(program, batch, counted(batch) / total);
       increments?.fill(program, batch, counted(batch) / total);
+      classes?.fill(program, batch);
     },
   };
 }
