@@ -20,7 +20,10 @@ export function withPromptOf(sequence: Sequence, other: Sequence): Sequence | un
   const [own, theirs] = [answerAt(sequence), answerAt(other)];
   if (own === undefined || theirs === undefined) return undefined;
   const joined = (a: Int32Array, b: Int32Array) => Int32Array.from([...a.subarray(0, theirs), ...b.subarray(own)]);
-  return { ...sequence, ids: joined(other.ids, sequence.ids), labels: joined(other.labels, sequence.labels) };
+  const made = { ids: joined(other.ids, sequence.ids), labels: joined(other.labels, sequence.labels) };
+  if (!sequence.marks && !other.marks) return { ...sequence, ...made };
+  const marksOf = ({ marks, ids }: Sequence) => marks ?? new Int32Array(ids.length);
+  return { ...sequence, ...made, marks: joined(marksOf(other), marksOf(sequence)) };
 }
 
 /**

@@ -180,6 +180,8 @@ test("without its prompt a row keeps its first token and its answer; the chance 
     [-100, 9, 36],
   ]);
   expect(withoutPrompt(ROWS[3]!)).toBe(ROWS[3]!);
+  const marked = withoutPrompt({ ...ROWS[0]!, marks: Int32Array.of(1, 2, 3, 4, 5, 6) });
+  expect([...marked.marks!]).toEqual([1, 5, 6]);
   const rows = Array.from({ length: 400 }, (_, i) => row([1, 2, i % 50, 3, 4], 3));
   const placed = rows.map((one, i) => ({ ...one, place: `${i}` }));
   const lengths = new Int32Array(400).fill(5);
@@ -207,6 +209,9 @@ test("a row may have the prompt of another row of its group, and no other; too l
     [4, 8, 9, 36],
     [-100, -100, 9, 36],
   ]);
+  const marked = { ...own, marks: Int32Array.of(1, 2, 3, 4, 5, 6) };
+  expect([...withPromptOf(marked, row([4, 8, 15, 16], 2))!.marks!]).toEqual([0, 0, 5, 6]);
+  expect([...withPromptOf(row([4, 8, 15, 16], 2), marked)!.marks!]).toEqual([1, 2, 3, 4, 0, 0]);
   const all = row([6, 2, 40], 0); // every token counts
   expect([withPromptOf(all, own), withPromptOf(own, all)]).toEqual([undefined, undefined]);
   // Prompts tell their group: 10 and 11 are of the first one, 20 and 21 of the second; the prompt of 11 is longer.
