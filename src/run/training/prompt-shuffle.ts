@@ -10,7 +10,7 @@ import type { Sequence } from "../../data/sequences.ts";
 import type { BatchSource } from "./batch-source.ts";
 
 /** Place of the first token that counts; undefined where no prompt comes before it. */
-function answerAt({ labels }: Sequence): number | undefined {
+export function answerAt({ labels }: Sequence): number | undefined {
   const at = labels.findIndex((label, i) => i > 0 && label >= 0);
   return at > 0 && labels.subarray(1, at).every((label) => label < 0) && labels[0]! < 0 ? at : undefined;
 }

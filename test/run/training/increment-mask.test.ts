@@ -13,6 +13,7 @@ import { promptShuffled, withPromptOf } from "../../../src/run/training/prompt-s
 import { trainModel } from "../../../src/run/training/train-model.ts";
 import { Program, profileOf } from "../../../src/tensor/program.ts";
 import { Recorder } from "../../../src/tensor/recorder.ts";
+import { withPromptsChanged } from "../../../src/train/increments.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { logitsOf } from "../../support/logits.ts";
 import { normals } from "../../support/random.ts";
@@ -200,6 +201,21 @@ test("without its prompt a row keeps its first token and its answer; the chance 
   expect([...second]).not.toEqual([...first]);
   expect([...(await dropped(make(0)))]).toEqual([...first]);
   expect([...(await dropped(make(1)))]).not.toEqual([...first]);
+});
+
+test("rows without a prompt, whose prompts would not change, are refused", () => {
+  const sourceOf = (rows: readonly Sequence[]) => {
+    const lengths = Int32Array.from(rows, ({ ids }) => ids.length);
+    const group = { name: "rows", rows: rows.length, sequences: rows.length, tokens: 9, counted: 9, lengths };
+    return sequenceBatches({ sequences: rows, groups: [group] }, { batchSize: 1, seed: 0, shuffle: false });
+  };
+  const asked = { increment_mask: undefined, increment_groups: undefined, prompt_drop: 0, prompt_shuffle: 0.5 };
+  const seeded = { seed: 0, pad: 0 };
+  const texts = sourceOf([row([6, 2, 40], 0)]);
+  expect(() => withPromptsChanged(texts, asked, seeded)).toThrow("--prompt-shuffle changes the prompts of rows");
+  const dropping = { ...asked, prompt_drop: 0.5, prompt_shuffle: 0 };
+  expect(() => withPromptsChanged(texts, dropping, seeded)).toThrow("--prompt-drop changes the prompts of rows");
+  expect(withPromptsChanged(sourceOf(ROWS), asked, seeded).source).toBeDefined();
 });
 
 test("a row may have the prompt of another row of its group, and no other; too long ones stay", async () => {
