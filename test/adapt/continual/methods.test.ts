@@ -7,6 +7,7 @@ import { alignHead, headOf } from "../../../src/adapt/continual/head.ts";
 import { oldRows } from "../../../src/adapt/continual/replay.ts";
 import { stageSource } from "../../../src/adapt/continual/source.ts";
 import { method as er } from "../../../src/adapt/methods/continual/er.ts";
+import { methodNames } from "../../../src/method/registry.ts";
 import { dataOf } from "../../support/checkpoint-values.ts";
 import { runScript } from "../../support/command.ts";
 import { NET, pairRows, StreamLab } from "./lab.ts";
@@ -119,6 +120,17 @@ test("classes that come with tasks: hidden ones get no row, known tasks are easi
   // Without the others' classes the last task is all that plain training knows.
   expect(seq.json.after.accuracy[2].map(Math.round)).toEqual([0, 0, 1]);
 }, 120_000);
+
+test("a dry run plans every method of a classifier without a result of the device", async () => {
+  const own: Record<string, string> = { dkvb: "--key-data @a6.jsonl --codebooks 2 --keys 4", tame: "--shift-window 4" };
+  const needAdapter = ["mora", "olora"];
+  for (const name of methodNames("continual").filter((name) => name !== "synth" && !needAdapter.includes(name))) {
+    const scenario = name === "tame" ? "domain" : "class";
+    const line = CLASSES.replace("--scenario class", `--scenario ${scenario}`);
+    const { json } = await lab.run(`${line} --method ${name} ${own[name] ?? ""} --steps 2 --dry-run -o @planned`);
+    expect(json.stages.at(-1).memory.total).toBeGreaterThan(0);
+  }
+}, 60_000);
 
 describe("a method that is cut off goes on as if it had not been", () => {
   const RUNS: Record<string, string> = {

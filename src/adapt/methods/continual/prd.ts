@@ -173,7 +173,7 @@ export const method = continualMethod({
     return {
       stage: (stage) => ({ labels: 0, terms: termsOf(stream, stage, head.weight, old) }),
       async learned() {
-        await settle(model, head);
+        if (!stream.dry) await settle(model, head);
         old ??= new OldWeights(model);
         old.take();
       },

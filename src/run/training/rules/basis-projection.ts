@@ -34,7 +34,7 @@ export class Basis {
     this.#gpu = gpu;
     this.capacity = capacity;
     this.#programs = new Programs(gpu);
-    const most = gpu.device.limits.maxStorageBufferBindingSize;
+    const most = gpu.adapter.limits.maxStorageBufferBindingSize ?? Number.POSITIVE_INFINITY;
     const large = parameters.find(({ size }) => 4 * capacity * size > most);
     if (large)
       throw new UserError(
