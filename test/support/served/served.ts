@@ -1,0 +1,75 @@
+/** The process that runs scripts for the tests of this one; see server.ts. It is started when it is first needed. */
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { ask, SOCKET } from "./work.ts";
+
+/** What a shell runs in the place of a script: `bun CLIENT PATH/train.ts ARGUMENTS`. */
+export const CLIENT = join(import.meta.dir, "client.ts");
+
+export interface Served {
+  readonly code: number;
+  readonly out: Uint8Array<ArrayBuffer>;
+  readonly err: string;
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+class Server {
+  readonly folder = mkdtempSync(join(tmpdir(), "ingot-served-"));
+  #child: Bun.Subprocess<"pipe", "pipe", "inherit"> | undefined;
+  #ready: Promise<unknown> = Promise.resolve();
+  #started = 0;
+
+  /** The path of its socket, once it listens. */
+  async socket(): Promise<string> {
+    if (this.#child === undefined) {
+      const path = join(this.folder, `socket-${++this.#started}`);
+      const child = Bun.spawn([process.execPath, join(import.meta.dir, "server.ts"), path], {
+        stdin: "pipe",
+        stdout: "pipe",
+        stderr: "inherit",
+        onExit: () => {
+          if (this.#child === child) this.#child = undefined;
+        },
+      });
+      child.unref();
+      this.#child = child;
+      this.#ready = child.stdout.getReader().read();
+    }
+    await this.#ready;
+    return join(this.folder, `socket-${this.#started}`);
+  }
+}
+
+// Test files may each get modules of their own; the global object is the process's.
+const SHARED = Symbol.for("ingot.test.served");
+const store = globalThis as unknown as Record<symbol, Server | undefined>;
+
+function server(): Server {
+  store[SHARED] ??= new Server();
+  return store[SHARED];
+}
+
+/** What a shell needs in its environment for `client.ts` to find the process. */
+export const servedEnvironment = async (): Promise<Record<string, string>> => ({ [SOCKET]: await server().socket() });
+
+let count = 0;
+
+/** Runs a script in that process; undefined where it is busy or gone, and nothing was done. */
+export async function served(
+  script: string,
+  argv: readonly string[],
+  cwd: string,
+  env: Environment = {},
+): Promise<Served | undefined> {
+  const mine = `${process.pid}-${count++}`;
+  const [out, err] = ["out", "err"].map((name) => join(server().folder, `${name}-${mine}`)) as [string, string];
+  const answer = await ask(await server().socket(), { script, argv, cwd, env: { ...process.env, ...env }, out, err });
+  if (answer === undefined) throw new Error(`the process that runs scripts ended in ${script} ${argv.join(" ")}`);
+  if ("busy" in answer) return undefined;
+  const ran = { code: answer.code, out: Uint8Array.from(readFileSync(out)), err: readFileSync(err, "utf8") };
+  rmSync(out);
+  rmSync(err);
+  return ran;
+}

@@ -1,0 +1,36 @@
+/** What is asked of the process that runs scripts, and what it answers: a line of JSON each, through a socket. */
+
+/** A command to run. What it prints goes to two files; a pipe's path is good as well. */
+export interface Work {
+  readonly script: string;
+  readonly argv: readonly string[];
+  readonly cwd: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** Its exit code, or that another command runs. */
+export type Answer = { readonly code: number } | { readonly busy: true };
+
+/** The variable that tells commands of a shell where the socket is. */
+export const SOCKET = "INGOT_TEST_SERVED";
+
+/** Asks; undefined where nobody listens or the process ended without an answer. */
+export function ask(path: string, work: Work): Promise<Answer | undefined> {
+  const { promise, resolve } = Promise.withResolvers<Answer | undefined>();
+  let text = "";
+  Bun.connect({
+    unix: path,
+    socket: {
+      open: (socket) => void socket.write(`${JSON.stringify(work)}\n`),
+      data(_, bytes) {
+        text += bytes.toString();
+        if (text.endsWith("\n")) resolve(JSON.parse(text));
+      },
+      close: () => resolve(undefined),
+      error: () => resolve(undefined),
+    },
+  }).catch(() => resolve(undefined));
+  return promise;
+}
