@@ -95,7 +95,7 @@ export async function shell(line: string, cwd: string): Promise<Merged> {
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",
-    env: { ...process.env, ...(await servedEnvironment()), MERGE: `${process.execPath} ${CLIENT} ${SCRIPT}` },
+    env: { ...process.env, ...(await servedEnvironment(line)), MERGE: `${process.execPath} ${CLIENT} ${SCRIPT}` },
   });
   const [out, err, code] = await Promise.all([
     new Response(child.stdout).bytes(),

@@ -65,7 +65,7 @@ export async function runShell(line: string, cwd: string): Promise<Ran> {
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",
-    env: { ...process.env, ...scripts, ...(await servedEnvironment()) },
+    env: { ...process.env, ...scripts, ...(await servedEnvironment(line)) },
   });
   return ended(child);
 }

@@ -32,7 +32,7 @@ async function served(): Promise<number | undefined> {
   if (path === undefined || process.platform !== "linux") return undefined;
   if (readlinkSync("/proc/self/fd/0") !== "/dev/null") return undefined;
   const [out, err] = [1, 2].map((fd) => target(fd, dirname(path))) as [Target, Target];
-  const work = { script, argv, cwd: process.cwd(), env: process.env, out: out.path, err: err.path };
+  const work = { script, argv, cwd: process.cwd(), env: process.env, out: out.path, err: err.path, pid: process.pid };
   const answer = await ask(path, work);
   if (!answer || !("code" in answer)) return undefined;
   err.end();

@@ -51,8 +51,10 @@ function server(): Server {
   return store[SHARED];
 }
 
-/** What a shell needs in its environment for `client.ts` to find the process. */
-export const servedEnvironment = async (): Promise<Record<string, string>> => ({ [SOCKET]: await server().socket() });
+/** What a shell needs in its environment for `client.ts` to find the process; nothing for a line that kills. */
+export async function servedEnvironment(line = ""): Promise<Record<string, string>> {
+  return /\bkill\b/.test(line) ? {} : { [SOCKET]: await server().socket() };
+}
 
 let count = 0;
 
@@ -67,7 +69,7 @@ export async function served(
   const [out, err] = ["out", "err"].map((name) => join(server().folder, `${name}-${mine}`)) as [string, string];
   const answer = await ask(await server().socket(), { script, argv, cwd, env: { ...process.env, ...env }, out, err });
   if (answer === undefined) throw new Error(`the process that runs scripts ended in ${script} ${argv.join(" ")}`);
-  if ("busy" in answer) return undefined;
+  if ("refused" in answer) return undefined;
   const ran = { code: answer.code, out: Uint8Array.from(readFileSync(out)), err: readFileSync(err, "utf8") };
   rmSync(out);
   rmSync(err);

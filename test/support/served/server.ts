@@ -4,7 +4,16 @@
  * a thousand files, opening a GPU, compiling kernels) is paid once. `bun server.ts SOCKET`; "ready" on stdout.
  */
 import { dlopen } from "bun:ffi";
-import { closeSync, createReadStream, existsSync, openSync, rmSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  createReadStream,
+  existsSync,
+  openSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { type Device, provideDevices } from "../../../src/gpu/device.ts";
 import type { Answer, Work } from "./work.ts";
@@ -108,6 +117,11 @@ async function run(work: Work, answer: (code: number) => void): Promise<void> {
   answer(code);
 }
 
+/** Whether a process sees the same disks and has the same limits. */
+const isAlike = (pid: number): boolean =>
+  readlinkSync(`/proc/${pid}/ns/mnt`) === readlinkSync("/proc/self/ns/mnt") &&
+  readFileSync(`/proc/${pid}/limits`, "utf8") === readFileSync("/proc/self/limits", "utf8");
+
 let busy = false;
 Bun.listen<{ text: string }>({
   unix: path,
@@ -122,9 +136,10 @@ Bun.listen<{ text: string }>({
         socket.write(`${JSON.stringify(given)}\n`);
         socket.flush();
       };
-      if (busy) return answer({ busy: true });
+      const work: Work = JSON.parse(socket.data.text);
+      if (busy || (work.pid !== undefined && !isAlike(work.pid))) return answer({ refused: true });
       busy = true;
-      run(JSON.parse(socket.data.text), (code) => {
+      run(work, (code) => {
         busy = false;
         answer({ code });
       }).catch((error) => {

@@ -8,10 +8,12 @@ export interface Work {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly out: string;
   readonly err: string;
+  /** Who asks, if it is not the one that started the process: its mounts and limits must be the same. */
+  readonly pid?: number;
 }
 
-/** Its exit code, or that another command runs. */
-export type Answer = { readonly code: number } | { readonly busy: true };
+/** Its exit code, or that nothing was done: another command runs, or who asks has other mounts or limits. */
+export type Answer = { readonly code: number } | { readonly refused: true };
 
 /** The variable that tells commands of a shell where the socket is. */
 export const SOCKET = "INGOT_TEST_SERVED";
