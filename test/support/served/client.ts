@@ -4,7 +4,7 @@
  */
 import { fstatSync, readFileSync, readlinkSync, rmSync, writeSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { ask, SOCKET } from "./work.ts";
+import { ask, isServed, SOCKET } from "./work.ts";
 
 const [, , script, ...argv] = process.argv as [string, string, string, ...string[]];
 
@@ -29,7 +29,7 @@ function target(fd: number, folder: string): Target {
 
 async function served(): Promise<number | undefined> {
   const path = process.env[SOCKET];
-  if (path === undefined || process.platform !== "linux") return undefined;
+  if (path === undefined || process.platform !== "linux" || !isServed(script)) return undefined;
   if (readlinkSync("/proc/self/fd/0") !== "/dev/null") return undefined;
   const [out, err] = [1, 2].map((fd) => target(fd, dirname(path))) as [Target, Target];
   const work = { script, argv, cwd: process.cwd(), env: process.env, out: out.path, err: err.path, pid: process.pid };

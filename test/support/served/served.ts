@@ -2,7 +2,7 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { ask, SOCKET } from "./work.ts";
+import { ask, isServed, SOCKET } from "./work.ts";
 
 /** What a shell runs in the place of a script: `bun CLIENT PATH/train.ts ARGUMENTS`. */
 export const CLIENT = join(import.meta.dir, "client.ts");
@@ -58,13 +58,14 @@ export async function servedEnvironment(line = ""): Promise<Record<string, strin
 
 let count = 0;
 
-/** Runs a script in that process; undefined where it is busy or gone, and nothing was done. */
+/** Runs a script in that process; undefined where nothing was done: it is busy, or the script is none that it runs. */
 export async function served(
   script: string,
   argv: readonly string[],
   cwd: string,
   env: Environment = {},
 ): Promise<Served | undefined> {
+  if (!isServed(script)) return undefined;
   const mine = `${process.pid}-${count++}`;
   const [out, err] = ["out", "err"].map((name) => join(server().folder, `${name}-${mine}`)) as [string, string];
   const answer = await ask(await server().socket(), { script, argv, cwd, env: { ...process.env, ...env }, out, err });

@@ -16,7 +16,7 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { type Device, provideDevices } from "../../../src/gpu/device.ts";
-import type { Answer, Work } from "./work.ts";
+import { type Answer, isServed, type Work } from "./work.ts";
 
 const C = process.platform === "darwin" ? "/usr/lib/libSystem.B.dylib" : "libc.so.6";
 const { dup, dup2 } = dlopen(C, {
@@ -80,11 +80,14 @@ provideDevices((open) => (wanted) => {
 
 /** `ingot NAME` imports the script NAME, which runs once only; so it is run as itself. */
 function scriptOf({ script, argv }: Work): { file: string; rest: readonly string[] } {
-  const [name, ...rest] = argv;
-  const file = join(dirname(script), `${name}.ts`);
-  return script.endsWith("/ingot.ts") && name && /^[a-z]+$/.test(name) && existsSync(file)
-    ? { file, rest }
-    : { file: script, rest: argv };
+  if (!script.endsWith("/ingot.ts")) return { file: script, rest: argv };
+  return { file: join(dirname(script), `${argv[0]}.ts`), rest: argv.slice(1) };
+}
+
+/** False of `ingot` alone, of what is no script, and of scripts that print in ways of their own. */
+function isRunnable(work: Work): boolean {
+  const { file } = scriptOf(work);
+  return existsSync(file) && isServed(file) && !file.endsWith("/ingot.ts");
 }
 
 const [bun, , path] = process.argv as [string, string, string];
@@ -137,7 +140,7 @@ Bun.listen<{ text: string }>({
         socket.flush();
       };
       const work: Work = JSON.parse(socket.data.text);
-      if (busy || (work.pid !== undefined && !isAlike(work.pid))) return answer({ refused: true });
+      if (busy || !isRunnable(work) || (work.pid !== undefined && !isAlike(work.pid))) return answer({ refused: true });
       busy = true;
       run(work, (code) => {
         busy = false;

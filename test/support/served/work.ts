@@ -1,5 +1,9 @@
 /** What is asked of the process that runs scripts, and what it answers: a line of JSON each, through a socket. */
 
+import { readFileSync } from "node:fs";
+import { dirname } from "node:path";
+import { fileURLToPath } from "node:url";
+
 /** A command to run. What it prints goes to two files; a pipe's path is good as well. */
 export interface Work {
   readonly script: string;
@@ -14,6 +18,13 @@ export interface Work {
 
 /** Its exit code, or that nothing was done: another command runs, or who asks has other mounts or limits. */
 export type Answer = { readonly code: number } | { readonly refused: true };
+
+const SCRIPTS = fileURLToPath(new URL("../../../scripts/", import.meta.url));
+
+/** Whether a file is one of this project's scripts that keep to the frame of scripts, whose output can be led away. */
+export const isServed = (script: string): boolean =>
+  (dirname(script) === dirname(`${SCRIPTS}x`) && readFileSync(script, "utf8").includes("cli/script.ts")) ||
+  script === `${SCRIPTS}ingot.ts`;
 
 /** The variable that tells commands of a shell where the socket is. */
 export const SOCKET = "INGOT_TEST_SERVED";
