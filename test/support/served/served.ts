@@ -1,5 +1,5 @@
 /** The process that runs scripts for the tests of this one; see server.ts. It is started when it is first needed. */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ask, isServed, SOCKET } from "./work.ts";
@@ -17,28 +17,36 @@ type Environment = Readonly<Record<string, string | undefined>>;
 
 class Server {
   readonly folder = mkdtempSync(join(tmpdir(), "ingot-served-"));
+  /** It lives as long as the other end of its input. */
   #child: Bun.Subprocess<"pipe", "pipe", "inherit"> | undefined;
-  #ready: Promise<unknown> = Promise.resolve();
+  #turn = Promise.resolve("");
   #started = 0;
 
-  /** The path of its socket, once it listens. */
-  async socket(): Promise<string> {
-    if (this.#child === undefined) {
-      const path = join(this.folder, `socket-${++this.#started}`);
-      const child = Bun.spawn([process.execPath, join(import.meta.dir, "server.ts"), path], {
-        stdin: "pipe",
-        stdout: "pipe",
-        stderr: "inherit",
-        onExit: () => {
-          if (this.#child === child) this.#child = undefined;
-        },
-      });
-      child.unref();
-      this.#child = child;
-      this.#ready = child.stdout.getReader().read();
-    }
-    await this.#ready;
+  get #path(): string {
     return join(this.folder, `socket-${this.#started}`);
+  }
+
+  /** The path of its socket, once it listens. */
+  socket(): Promise<string> {
+    this.#turn = this.#turn.then(async () => {
+      // Bun ends processes of tests that took too long.
+      if (!existsSync(this.#path) || this.#child?.exitCode !== null || this.#child.signalCode !== null)
+        await this.#start();
+      return this.#path;
+    });
+    return this.#turn;
+  }
+
+  async #start(): Promise<void> {
+    this.#started++;
+    const child = Bun.spawn([process.execPath, join(import.meta.dir, "server.ts"), this.#path], {
+      stdin: "pipe",
+      stdout: "pipe",
+      stderr: "inherit",
+    });
+    child.unref();
+    this.#child = child;
+    await child.stdout.getReader().read();
   }
 }
 

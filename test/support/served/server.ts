@@ -92,6 +92,9 @@ function isRunnable(work: Work): boolean {
 
 const [bun, , path] = process.argv as [string, string, string];
 const end = process.exit.bind(process);
+
+/** What scripts leave behind, some MB each, goes with this process; the next one begins where its socket is missing. */
+const MOST = 100;
 createReadStream("", { fd: HELD })
   .on("close", () => {
     rmSync(dirname(path), { recursive: true, force: true });
@@ -101,7 +104,7 @@ createReadStream("", { fd: HELD })
 let count = 0;
 
 /** Runs a script to its end and gives its exit code; one that ends its process takes this one along. */
-async function run(work: Work, answer: (code: number) => void): Promise<void> {
+async function run(work: Work, answer: (code: number, isLast: boolean) => void): Promise<void> {
   const { file, rest } = scriptOf(work);
   process.chdir(work.cwd);
   writeTo([work.out, work.err]);
@@ -110,14 +113,15 @@ async function run(work: Work, answer: (code: number) => void): Promise<void> {
   process.argv = [bun, work.script, ...rest];
   process.exitCode = 0;
   process.exit = ((code) => {
-    answer(Number(code ?? process.exitCode ?? 0));
+    answer(Number(code ?? process.exitCode ?? 0), true);
     end(0);
   }) as typeof process.exit;
   await import(`${file}?run=${count++}`);
   const code = Number(process.exitCode ?? 0);
   process.exitCode = 0;
   writeToOwn();
-  answer(code);
+  answer(code, count === MOST);
+  if (count === MOST) end(0);
 }
 
 /** Whether a process sees the same disks and has the same limits. */
@@ -142,8 +146,9 @@ Bun.listen<{ text: string }>({
       const work: Work = JSON.parse(socket.data.text);
       if (busy || !isRunnable(work) || (work.pid !== undefined && !isAlike(work.pid))) return answer({ refused: true });
       busy = true;
-      run(work, (code) => {
+      run(work, (code, isLast) => {
         busy = false;
+        if (isLast) rmSync(path);
         answer({ code });
       }).catch((error) => {
         writeToOwn();
