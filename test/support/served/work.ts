@@ -37,9 +37,11 @@ export function ask(path: string, work: Work): Promise<Answer | undefined> {
     unix: path,
     socket: {
       open: (socket) => void socket.write(`${JSON.stringify(work)}\n`),
-      data(_, bytes) {
+      data(socket, bytes) {
         text += bytes.toString();
-        if (text.endsWith("\n")) resolve(JSON.parse(text));
+        if (!text.endsWith("\n")) return;
+        resolve(JSON.parse(text));
+        socket.end();
       },
       close: () => resolve(undefined),
       error: () => resolve(undefined),
