@@ -36,9 +36,12 @@ async function ended(child: ReturnType<typeof startScript>): Promise<Ran> {
 export const runAlone = (name: string, argv: readonly string[], cwd: string, env?: Environment): Promise<Ran> =>
   ended(startScript(name, argv, cwd, env));
 
-/** Runs a script to its end, in the process that runs scripts for tests where that is free. */
+/**
+ * Runs a script to its end, in the process that runs scripts for tests where that is free; in one of its own where it is
+ * given an environment, which may hold what counts when a process starts.
+ */
 export async function runScript(name: string, argv: readonly string[], cwd: string, env?: Environment): Promise<Ran> {
-  const ran = await served(`${SCRIPTS}${name}.ts`, argv, cwd, env);
+  const ran = env ? undefined : await served(`${SCRIPTS}${name}.ts`, argv, cwd);
   return ran ? { ...ran, text: new TextDecoder().decode(ran.out) } : runAlone(name, argv, cwd, env);
 }
 

@@ -40,6 +40,7 @@ class Server {
   async #start(): Promise<void> {
     this.#started++;
     const child = Bun.spawn([process.execPath, join(import.meta.dir, "server.ts"), this.#path], {
+      env: { ...process.env, BUN_JSC_useDFGJIT: "1" }, // it lives long
       stdin: "pipe",
       stdout: "pipe",
       stderr: "inherit",
