@@ -6,7 +6,7 @@
  *   bun run adapt extract math/ --base base/ --rank 16 -o math-lora/
  *   bun run adapt combine math-lora/ code-lora/ --method ties-svd --weight 0.6,0.4 -o both-lora/
  */
-import { ADAPT, COMBINE, EXTRACT, GAIN, RESIZE } from "../src/adapt/options.ts";
+import { ADAPT, COMBINE, EXTRACT, FLATTEN, GAIN, RESIZE } from "../src/adapt/options.ts";
 import { command, script } from "../src/cli/script.ts";
 
 await script({
@@ -55,6 +55,14 @@ LoRA unless another is named.`,
       output: "checkpoint",
       options: COMBINE,
       run: async (context) => (await import("../src/adapt/commands/combine.ts")).combine(context),
+    }),
+    flatten: command({
+      about: "Write the plain LoRA that comes nearest to an adapter whose ranks count by the input (mora).",
+      args: "[adapter]",
+      examples: ["bun run adapt flatten ranks/ -o plain-lora/"],
+      output: "checkpoint",
+      options: FLATTEN,
+      run: async (context) => (await import("../src/adapt/commands/flatten.ts")).flatten(context),
     }),
     gain: command({
       about: "Set the gains of a model's channels for unlabelled rows of a new kind: an adapter of IA3's form.",

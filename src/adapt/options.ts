@@ -66,6 +66,8 @@ export const RESIZE = {
   ...DTYPE,
 } as const satisfies Options;
 
+export const FLATTEN = { ...DTYPE } as const satisfies Options;
+
 export const EXTRACT = {
   base: {
     type: "string",

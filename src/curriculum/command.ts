@@ -1,7 +1,6 @@
 /** The `curriculum` script: training under a sampler, an ordering, or the mixtures of an earlier run. */
 import type { Context, Outcome } from "../cli/context.ts";
 import { UserError } from "../errors.ts";
-import type { Gpu } from "../gpu/gpu.ts";
 import { type Bound, bind } from "../method/bind.ts";
 import type { Controller } from "../run/training/controller.ts";
 import { runTraining } from "../run/training/run-training.ts";
@@ -118,6 +117,7 @@ function work(context: CurriculumContext, built: Built, data: CurriculumData): W
       groupWeights: () => (director instanceof MixtureController ? director.weights : undefined),
     }),
     controllers: [director, ...weigh],
+    ...(director instanceof MixtureController && director.stage !== undefined ? { stage: () => director.stage! } : {}),
     end: async () => director.free(),
   };
 }
@@ -154,13 +154,14 @@ function orderRows(
  */
 function drawMixtures(
   context: CurriculumContext,
-  { steps, gpu }: Built,
+  built: Built,
   data: CurriculumData & { kind: "sampler" | "schedule" },
   taskLoss: TaskLoss,
 ): MixtureController {
   const { options } = context;
+  const { steps } = built;
   const method = data.kind === "sampler" ? data.bound.method.name : "replay";
-  const sampler = data.kind === "sampler" ? makeSampler(context, data, steps, gpu) : repeat(context, data, steps);
+  const sampler = data.kind === "sampler" ? makeSampler(context, data, built) : repeat(context, data, steps);
   if (options.sample_weight !== "uniform" && sampler.segment().weights)
     throw new UserError(
       `--sample-weight ${options.sample_weight} and --method ${method} both weigh rows`,
@@ -173,11 +174,10 @@ function drawMixtures(
 function makeSampler(
   { seed }: CurriculumContext,
   { bound, rows }: CurriculumData & { kind: "sampler" },
-  steps: number,
-  gpu: Gpu,
+  { steps, gpu, model }: Built,
 ): Sampler {
   const { method, values } = bound;
-  return method.make({ groups: rows.counts, steps, seed, gpu, values });
+  return method.make({ groups: rows.counts, steps, seed, gpu, values, stages: model.adapter?.stages?.count ?? 1 });
 }
 
 function repeat(

@@ -37,6 +37,8 @@ export interface SamplerSetup<O extends Options = Options> {
   readonly values: Values<O>;
   /** For samplers that need it. */
   readonly gpu?: Gpu;
+  /** Stages in which the adapter is trained; 1 when left out. */
+  readonly stages?: number;
 }
 
 /** What a sampler hears when a segment is over. Entries are NaN where nothing is known. */
@@ -67,6 +69,8 @@ export interface Sampler extends Stateful {
   segment(): Segment;
   /** Called when the steps of the segment are done. */
   update(feedback: Feedback): void | Promise<void>;
+  /** The stage in which the adapter is trained, from 1, for samplers that decide it. */
+  stage?(): number;
   /** What is worth a line in the log: a matrix, a score. */
   notes?(): Record<string, unknown>;
   /** Frees what it holds on the GPU. */

@@ -66,6 +66,11 @@ export class MixtureController implements Controller {
     }
   }
 
+  /** The stage in which an adapter is trained, where the sampler decides it. */
+  get stage(): number | undefined {
+    return this.#given.sampler.stage?.();
+  }
+
   /** Begins the sampler's segment. */
   #enter(step: number): void {
     const { sampler, source } = this.#given;

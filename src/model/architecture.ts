@@ -66,6 +66,8 @@ interface RowInputs {
    * out where nothing says tasks, as when a model generates.
    */
   readonly tasks?: (count: number) => Tensor;
+  /** (N, 1) f32: 1 / tokens of the batch for every token, 0 for padding. As `tasks`; none where nothing is padding. */
+  readonly tokenShares?: () => Tensor;
 }
 
 /** Inputs of a language model. N = batch * length. */
@@ -74,12 +76,19 @@ export interface TokenInputs extends RowInputs {
   readonly length: number;
   /** (N) i32 */
   readonly ids: Tensor;
-  /** (N) i32, counted from 0 in each document. */
+  /** (N) i32, counted in each document from 0, or from how many tokens stand before. */
   readonly positions: Tensor;
+  /** Tokens that stand before every document; 0 when left out. */
+  readonly ahead?: number;
   /**
    * (batch, length) i32, the document of each token in a packed row; 0 is padding. Left out: every row is one document.
    */
   readonly segments?: Tensor;
+  /**
+   * (N, 1) f32: 1 for the tokens of each row's prompt, those before the first that counts, 0 for the others; 1 for all
+   * tokens of a row that has none. Recorded when asked for; left out where nothing says what counts.
+   */
+  readonly prompts?: () => Tensor;
   /** Decoding: keys and values are written to and read from it. */
   readonly cache?: KvCache;
 }
@@ -132,6 +141,11 @@ export interface AttendOptions {
   readonly sinks?: Tensor;
 }
 
+export interface EmbedOptions {
+  readonly fixed?: number | undefined;
+  readonly scale?: number;
+}
+
 /** What an architecture's equations are written with. */
 export interface Net {
   readonly rec: Recorder;
@@ -144,8 +158,10 @@ export interface Net {
    * part where one targets them.
    */
   experts(x: Tensor, name: string, plan: RoutePlan, options?: { readonly transposed?: boolean }): Tensor;
-  /** Rows of `<module>.weight` with the adapter's part. (N) -> (N, C). The row `fixed` takes no gradient. */
-  embed(ids: Tensor, module: string, options?: { readonly fixed?: number | undefined }): Tensor;
+  /**
+   * Rows of `<module>.weight` with the adapter's part, times `scale`. (N) -> (N, C). The row `fixed` takes no gradient.
+   */
+  embed(ids: Tensor, module: string, options?: EmbedOptions): Tensor;
   /** A product with a weight of any name, (out, ...in) as it lies in memory: tied heads, convolutions over patches. */
   project(x: Tensor, weight: string, bias?: string): Tensor;
   /** `<module>.weight` where the layer is a product with it and nothing more: no bias, no adapter. */
@@ -236,6 +252,8 @@ export interface ModelSizes {
   readonly outputs: number;
   /** Most tokens of a sequence; of a classifier of numbers 0. */
   readonly maxPositions: number;
+  /** Heads of every layer, where all attend alike over keys and values of one width. */
+  readonly attention?: { readonly heads: number; readonly kvHeads: number; readonly headDim: number };
   /** Layers keep one state of all tokens so far, which no shorter text can go on from. */
   readonly recurrent?: boolean;
   /** A longer sequence turns its positions otherwise from the first on, so that cached keys hold no longer. */

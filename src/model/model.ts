@@ -5,7 +5,6 @@
  * (norms, biases) always in f32. Host memory while loading: one tensor, or a piece of 16 MiB of it.
  */
 import type { Checkpoint, TensorEntry } from "../checkpoint/checkpoint.ts";
-import type { PooledBuffer } from "../gpu/buffer.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { Offload } from "../tensor/offload.ts";
 import type { RoutePlan } from "../tensor/ops/router.ts";
@@ -15,10 +14,12 @@ import { sizeOf, type Tensor } from "../tensor/tensor.ts";
 import type { AdapterChoice } from "./adapters/contract.ts";
 import { liveChoice } from "./adapters/from-file.ts";
 import { withHead } from "./adapters/head.ts";
-import type { LiveAdapter } from "./adapters/live-adapter.ts";
+import type { Ahead, KeysValues, LiveAdapter } from "./adapters/live-adapter.ts";
 import type { LoraOptions } from "./adapters/lora/lora.ts";
 import { loraChoice } from "./adapters/lora/type.ts";
+import { fillAhead, inputsAhead, inputsBehind } from "./ahead.ts";
 import type { Architecture, Inputs, Json, KvCache, ModelSizes, ParameterSpec } from "./architecture.ts";
+import type { CacheMemory } from "./cache-memory.ts";
 import { configOf, describeConfig } from "./description.ts";
 import type { Embedding } from "./embedder.ts";
 import { drawParameters, expectRoom } from "./fresh.ts";
@@ -119,7 +120,9 @@ export class Model {
     this.architecture = architecture;
     this.json = json;
     this.#config = config;
-    this.sizes = { ...architecture.sizes(config), ...(adapter?.recurrent ? { recurrent: true } : {}) };
+    const sizes = architecture.sizes(config);
+    const maxPositions = sizes.maxPositions - (adapter?.ahead?.tokens ?? 0);
+    this.sizes = { ...sizes, maxPositions, ...(adapter?.recurrent ? { recurrent: true } : {}) };
     this.parameters = parameters;
     this.stored = stored;
     this.carried = carried ?? { entries: [], order: [] };
@@ -131,10 +134,12 @@ export class Model {
     this.#inFirst = new Set(specs.filter(inFirst).map(({ name }) => name));
   }
 
-  /**
-   * Loads a checkpoint. Throws UserError for an unknown architecture, and for a tensor that is missing or of another
-   * shape.
-   */
+  /** What the architecture says of each weight of the base. */
+  get specs(): readonly ParameterSpec[] {
+    return this.architecture.parameters(this.#config);
+  }
+
+  /** Loads a checkpoint. Throws UserError for an unknown architecture, and for a tensor that does not fit it. */
   static async load(gpu: Gpu, checkpoint: Checkpoint, options: ModelOptions = {}): Promise<Model> {
     const { json, ...described } = await describeConfig(configOf(checkpoint), checkpoint.ref, undefined, {
       ...checkpoint,
@@ -254,34 +259,71 @@ export class Model {
    */
   record(rec: Recorder, inputs: Inputs, options: RecordOptions = {}): Recorded {
     const { recompute = false, adapter = true, increments: asked = false, replace, observe } = options;
+    const ahead = adapter ? this.adapter?.ahead : undefined;
+    const seen = ahead ? inputsBehind(rec, inputs, ahead.tokens) : inputs;
+    const cached = "cache" in inputs && inputs.cache !== undefined;
     const net = new Network(rec, {
       parameters: this.parameters,
       transposed: this.#transposed,
       adapter: adapter ? this.adapter : undefined,
-      inputs,
+      inputs: seen,
+      before: ahead && !cached ? this.#before(rec, ahead) : undefined,
       recompute: recompute && rec.training,
       increments: asked,
       replace,
       observe,
     });
-    const hidden = this.architecture.forward(net, this.#config, inputs);
+    const hidden = net.run(() => this.architecture.forward(net, this.#config, seen));
     const { notes, attended, increments, routes: routed } = net;
     const shares = "shares" in inputs ? { shares: inputs.shares } : {};
     const head = (rows: Tensor) => this.architecture.head(net, this.#config, rows, inputs);
     return { hidden, head, notes, attended, increments, routed, ...shares };
   }
 
+  /** Keys and values, by layer, of the tokens that the adapter puts before every sequence. */
+  #before(rec: Recorder, ahead: Ahead): readonly KeysValues[] {
+    const given = ahead.keysValues?.(rec);
+    if (given) return given;
+    const embedded = ahead.rows?.(rec);
+    if (!embedded) throw new Error("an adapter with tokens ahead gives rows, or keys and values");
+    const layers: KeysValues[] = [];
+    const inputs = inputsAhead(rec, ahead.tokens);
+    const net = new Network(rec, {
+      ...{ parameters: this.parameters, transposed: this.#transposed, adapter: this.adapter, inputs, embedded },
+      recompute: false,
+      keep: (layer, own) => {
+        layers[layer] = own;
+      },
+    });
+    net.run(() => this.architecture.forward(net, this.#config, inputs));
+    return layers;
+  }
+
+  /** Whether a cache holds something before any sequence is read: what `recordAhead` writes. */
+  get beginsCaches(): boolean {
+    return this.adapter?.ahead !== undefined;
+  }
+
+  /** Records what a cache holds before any sequence is read. */
+  recordAhead(rec: Recorder, cache: KvCache): void {
+    const { ahead } = this.adapter ?? {};
+    if (ahead) fillAhead(rec, cache, this.#before(rec, ahead));
+  }
+
   /**
-   * Memory for decoding: f32 keys and values of `batch` rows of at most `capacity` tokens, and what else layers keep.
+   * Memory for decoding: f32 keys and values of `batch` rows of at most `capacity` tokens, with room for those that the
+   * adapter puts before each, and what else layers keep.
    * One recorder after the other may use it.
    */
   cache(rec: Recorder, memory: CacheMemory): KvCache {
-    const { batch, capacity } = memory;
+    const { batch } = memory;
+    const ahead = this.adapter?.ahead?.tokens ?? 0;
+    const capacity = memory.capacity + ahead;
     return {
       batch,
       capacity,
       layer: (index, width) => {
-        const { keys, values } = memory.layer(this.gpu, index, width);
+        const { keys, values } = memory.layer(this.gpu, index, capacity * width);
         const shape = [batch, capacity, width];
         return { keys: rec.state(`keys.${index}`, shape, keys), values: rec.state(`values.${index}`, shape, values) };
       },
@@ -292,57 +334,5 @@ export class Model {
   free(): void {
     for (const parameter of this.parameters.values()) parameter.free();
     this.adapter?.free();
-  }
-}
-
-/** The buffers behind a cache; they outlive the recordings that use them. */
-export class CacheMemory {
-  readonly batch: number;
-  readonly capacity: number;
-  readonly #layers = new Map<number, { keys: PooledBuffer; values: PooledBuffer }>();
-  readonly #kept = new Map<string, PooledBuffer>();
-  #bytes = 0;
-
-  constructor(batch: number, capacity: number) {
-    this.batch = batch;
-    this.capacity = capacity;
-  }
-
-  layer(gpu: Gpu, index: number, width: number): { keys: GPUBuffer; values: GPUBuffer } {
-    let found = this.#layers.get(index);
-    if (!found) {
-      const size = this.batch * this.capacity * width;
-      found = { keys: this.#buffer(gpu, `keys.${index}`, size), values: this.#buffer(gpu, `values.${index}`, size) };
-      this.#layers.set(index, found);
-    }
-    return { keys: found.keys.buffer, values: found.values.buffer };
-  }
-
-  kept(gpu: Gpu, name: string, values: number): GPUBuffer {
-    const found = this.#kept.get(name) ?? this.#buffer(gpu, name, values);
-    this.#kept.set(name, found);
-    return found.buffer;
-  }
-
-  #buffer(gpu: Gpu, label: string, values: number): PooledBuffer {
-    const bytes = Math.max(16, 4 * values);
-    this.#bytes += bytes;
-    return gpu.buffer(bytes, label);
-  }
-
-  /** Bytes of all layers that were asked for. */
-  get bytes(): number {
-    return this.#bytes;
-  }
-
-  free(): void {
-    for (const held of this.#kept.values()) held.free();
-    this.#kept.clear();
-    for (const { keys, values } of this.#layers.values()) {
-      keys.free();
-      values.free();
-    }
-    this.#layers.clear();
-    this.#bytes = 0;
   }
 }

@@ -2,7 +2,7 @@
 
 import { attention } from "../tensor/ops/attention.ts";
 import type { AttentionOptions } from "../tensor/ops/attention-options.ts";
-import { add, sub } from "../tensor/ops/elementwise.ts";
+import { add, scale, sub } from "../tensor/ops/elementwise.ts";
 import { embedding } from "../tensor/ops/embedding.ts";
 import { attentionCached, cacheWrite } from "../tensor/ops/kv-cache.ts";
 import { linear } from "../tensor/ops/linear.ts";
@@ -11,8 +11,10 @@ import type { RoutePlan } from "../tensor/ops/router.ts";
 import type { Parameter } from "../tensor/parameter.ts";
 import type { Recorder } from "../tensor/recorder.ts";
 import { sizeOf, type Tensor } from "../tensor/tensor.ts";
-import type { LiveAdapter } from "./adapters/live-adapter.ts";
-import type { AttendOptions, Inputs, Net } from "./architecture.ts";
+import type { KeysValues, LiveAdapter, Pass } from "./adapters/live-adapter.ts";
+import { hearLosses, type OwnLoss } from "./adapters/own-losses.ts";
+import { behind } from "./ahead.ts";
+import type { AttendOptions, EmbedOptions, Inputs, Net } from "./architecture.ts";
 
 export interface NetworkOptions {
   readonly parameters: ReadonlyMap<string, Parameter>;
@@ -25,6 +27,12 @@ export interface NetworkOptions {
   readonly increments?: boolean;
   /** Gives the tensor that takes the place of a noted one. */
   readonly replace?: ((name: string, x: Tensor) => Tensor) | undefined;
+  /** What every layer's attention sees before a sequence's own keys and values. */
+  readonly before?: readonly KeysValues[] | undefined;
+  /** Rows that stand for those of the embedding of tokens. */
+  readonly embedded?: Tensor | undefined;
+  /** Hears the keys and values of every layer. */
+  readonly keep?: ((layer: number, own: KeysValues) => void) | undefined;
   /** Hears what every linear layer reads, (N, in), and what stacks of experts do, with their plan. */
   readonly observe?: ((module: string, x: Tensor, plan?: RoutePlan) => void) | undefined;
 }
@@ -54,13 +62,29 @@ export class Network implements Net {
   readonly routes = new Map<number, Routed>();
   /** What the adapter adds to linear layers, (N, out), by module; where it is asked for. */
   readonly increments = new Map<string, Tensor>();
+  /** Terms that the adapter adds to the loss. */
+  readonly #losses: OwnLoss[] = [];
   /** What the block that is being recorded gives beside its result. */
   #handed: Tensor[] = [];
   readonly #given: NetworkOptions;
+  readonly #pass: Pass;
 
   constructor(rec: Recorder, given: NetworkOptions) {
     this.rec = rec;
     this.#given = given;
+    const lose = (loss: OwnLoss): void => {
+      this.#losses.push(loss);
+      this.#handed.push(loss.value);
+    };
+    this.#pass = { rec, inputs: given.inputs, noted: (name) => this.noted(name), pass: this, lose };
+  }
+
+  /** Records a forward pass, with what the adapter does at its beginning; keeps the adapter's losses. */
+  run(forward: () => Tensor): Tensor {
+    this.#given.adapter?.begin?.(this.#pass);
+    const hidden = forward();
+    hearLosses(this.rec, this.#losses);
+    return hidden;
   }
 
   weight(name: string): Tensor {
@@ -71,7 +95,7 @@ export class Network implements Net {
 
   linear(x: Tensor, module: string, { add: residual }: { readonly add?: Tensor } = {}): Tensor {
     const { rec } = this;
-    const { parameters, adapter, inputs, observe } = this.#given;
+    const { parameters, adapter, observe } = this.#given;
     observe?.(module, x);
     const weight = this.weight(`${module}.weight`);
     const bias = parameters.has(`${module}.bias`) ? this.weight(`${module}.bias`) : undefined;
@@ -80,7 +104,8 @@ export class Network implements Net {
     const whole = (seen: Tensor) => linear(rec, seen, weight, { ...own, ...(residual ? { add: residual } : {}) });
     if (!adapter?.changes(module)) return whole(x);
     const place = {
-      ...{ rec, inputs, module, weight, transposed, bias, residual, whole },
+      ...this.#pass,
+      ...{ module, weight, transposed, bias, residual, whole },
       product: (seen: Tensor) => linear(rec, seen, weight, own),
       finish: (y: Tensor) => (residual ? add(rec, y, residual) : y),
     };
@@ -96,19 +121,21 @@ export class Network implements Net {
 
   experts(x: Tensor, name: string, plan: RoutePlan, shape: { readonly transposed?: boolean } = {}): Tensor {
     const { rec } = this;
-    const { adapter, inputs, observe } = this.#given;
+    const { adapter, observe } = this.#given;
     observe?.(name, x, plan);
     const weight = this.weight(name);
     const product = (seen: Tensor) => groupedLinear(rec, seen, weight, plan, shape);
-    return adapter?.experts({ rec, inputs, module: name, weight, plan, product }, x) ?? product(x);
+    return adapter?.experts({ ...this.#pass, module: name, weight, plan, product }, x) ?? product(x);
   }
 
-  embed(ids: Tensor, module: string, options: { readonly fixed?: number | undefined } = {}): Tensor {
+  embed(ids: Tensor, module: string, { scale: factor = 1, ...options }: EmbedOptions = {}): Tensor {
     const { rec } = this;
-    const { adapter, inputs } = this.#given;
+    const { adapter, inputs, embedded } = this.#given;
+    if (embedded && "ids" in inputs && ids === inputs.ids) return embedded;
     const weight = this.weight(`${module}.weight`);
     const rows = (table: Tensor) => embedding(rec, ids, table, options);
-    return adapter?.embed({ rec, inputs, module, weight, rows }) ?? rows(weight);
+    const own = adapter?.embed({ ...this.#pass, module, weight, rows }) ?? rows(weight);
+    return factor === 1 ? own : scale(rec, own, factor);
   }
 
   project(x: Tensor, weight: string, bias?: string): Tensor {
@@ -135,8 +162,9 @@ export class Network implements Net {
 
   attend(q: Tensor, k: Tensor, v: Tensor, { layer, ...options }: AttendOptions): Tensor {
     const { rec } = this;
-    const { inputs } = this.#given;
+    const { inputs, keep } = this.#given;
     const { batch } = inputs;
+    keep?.(layer, { keys: k, values: v });
     if (!("ids" in inputs)) return this.#attention(q, k, v, layer, { batch, ...options });
     if ("cache" in inputs && inputs.cache) {
       const { keys, values } = inputs.cache.layer(layer, options.kvHeads * options.headDim);
@@ -150,6 +178,8 @@ export class Network implements Net {
   }
 
   #attention(q: Tensor, k: Tensor, v: Tensor, layer: number, options: AttentionOptions): Tensor {
+    const before = this.#given.before?.[layer];
+    if (before) return behind(this.rec, { q, k, v }, before, options);
     // A map of attention has no place for a sink's share.
     if (!options.sinks) {
       this.attended.set(layer, { q, k, options });
@@ -164,8 +194,8 @@ export class Network implements Net {
   }
 
   note(name: string, x: Tensor): Tensor {
-    const { adapter, inputs, replace } = this.#given;
-    const adapted = adapter?.note({ rec: this.rec, inputs }, name, x) ?? x;
+    const { adapter, replace } = this.#given;
+    const adapted = adapter?.note(this.#pass, name, x) ?? x;
     const kept = replace?.(name, adapted) ?? adapted;
     this.notes.set(name, kept);
     return kept;

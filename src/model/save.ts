@@ -26,6 +26,8 @@ export interface SaveOptions extends ShardOptions, GgufOptions {
    * dtype of the matrices in the file; as they were stored when left out. "held": as on the GPU, which loses nothing.
    */
   readonly dtype?: Dtype | "held";
+  /** The model under its adapter. */
+  readonly base?: boolean;
   readonly flush?: boolean;
   /** For a target on the Hub. */
   readonly hub?: NonNullable<WriteOptions["hub"]>;
@@ -45,12 +47,12 @@ type Saved = { readonly info: TensorInfo } & (
 
 const PIECE = 4 * 2 ** 20; // values
 
-function savedTensors(model: Model, dtype: SaveOptions["dtype"]): Saved[] {
+function savedTensors(model: Model, { dtype, base }: Pick<SaveOptions, "dtype" | "base">): Saved[] {
   const saved = (name: string, shape: readonly number[], stored: Dtype, parameter: Parameter, start: number): Saved => {
     const as = dtype === "held" ? (parameter.dtype === "bf16" ? "BF16" : "F32") : (dtype ?? stored);
     return { info: { name, dtype: as, shape, bytes: sizeOf(shape) * DTYPE_BYTES[as] }, parameter, start };
   };
-  if (model.adapter)
+  if (model.adapter && !base)
     return model.adapter.stored().map(({ name, shape, parameter, start, turned, joined }) => ({
       ...saved(name, shape, "F32", parameter, start),
       ...(turned ? { turned } : {}),
@@ -71,7 +73,7 @@ function savedTensors(model: Model, dtype: SaveOptions["dtype"]): Saved[] {
 
 /** What will be written, before any work: names, dtypes, shapes. */
 export const savedInfos = (model: Model, dtype?: SaveOptions["dtype"]): TensorInfo[] =>
-  savedTensors(model, dtype).map(({ info }) => info);
+  savedTensors(model, { dtype }).map(({ info }) => info);
 
 /** Whether an adapter goes into a GGUF file, which has a form of its own for it. */
 const isGgufAdapter = ({ adapter }: Model, target: string): boolean =>
@@ -98,16 +100,15 @@ async function openGgufAdapter(model: Model, target: string, options: SaveOption
 
 async function open(model: Model, target: string, options: SaveOptions): Promise<Writer> {
   if (isGgufAdapter(model, target)) return (await openGgufAdapter(model, target, options, false)).writer;
-  const { files: _, lineage: __, dtype: ___, flush, ...shards } = options;
+  const { files: _, lineage: __, dtype: ___, base: ____, flush, ...shards } = options;
   return createWriter(target, planOf(model, options), { ...shards, ...(flush === undefined ? {} : { flush }) });
 }
 
 /** What a checkpoint of the model, or of its adapter, holds. */
-function planOf(model: Model, { files, lineage, dtype }: SaveOptions): OutputPlan {
-  const carried = model.adapter
-    ? new Map([["adapter_config.json", new TextEncoder().encode(model.adapter.config)]])
-    : files;
-  return { tensors: savedInfos(model, dtype), files: carried, lineage };
+function planOf(model: Model, { files, lineage, dtype, base }: SaveOptions): OutputPlan {
+  const carried =
+    model.adapter && !base ? new Map([["adapter_config.json", new TextEncoder().encode(model.adapter.config)]]) : files;
+  return { tensors: savedTensors(model, { dtype, base }).map(({ info }) => info), files: carried, lineage };
 }
 
 /** For a dry run: throws UserError where the form of the target cannot hold the result. Nothing is written. */
@@ -141,7 +142,7 @@ export async function saveModel(model: Model, target: string | Writer, options: 
   // What there is to say of the file was said before the work, when it was prepared.
   const writer = typeof target === "string" ? await open(model, target, { ...options, warn: () => {} }) : target;
   try {
-    for (const saved of savedTensors(model, options.dtype)) {
+    for (const saved of savedTensors(model, options)) {
       const pieces = "entry" in saved ? carriedPieces(saved.entry) : parameterPieces(model, saved);
       for await (const piece of pieces) await writer.write(saved.info.name, piece);
     }

@@ -23,10 +23,13 @@ export function recordInputs(rec: Recorder, batch: Batch, prefix = ""): Inputs {
   };
   if (!isTokens(batch)) return { ...recordExamples(rec, batch, prefix), tasks };
   const n = rows * length;
+  const tokenShares = () => rec.input(`${prefix}token shares`, [n, 1]);
   return {
     batch: rows,
     length,
     tasks,
+    tokenShares,
+    prompts: () => rec.input(`${prefix}prompts`, [n, 1]),
     ids: rec.input(`${prefix}ids`, [n], "i32"),
     positions: rec.input(`${prefix}positions`, [n], "i32"),
     ...(batch.packed ? { segments: rec.input(`${prefix}segments`, [rows, length], "i32") } : {}),
@@ -45,6 +48,7 @@ function recordExamples(rec: Recorder, batch: ExampleBatch, prefix: string): Inp
     segments: rec.input(`${prefix}segments`, [texts, width], "i32"),
     types: rec.input(`${prefix}types`, [texts * width], "i32"),
     shares: rec.input(`${prefix}shares`, [texts, width]),
+    tokenShares: () => rec.input(`${prefix}token shares`, [texts * width, 1]),
     ...(isPairs(batch) ? { pairs: recordPairs(rec, batch, prefix) } : {}),
   };
 }
@@ -78,10 +82,38 @@ function tasksOf(batch: Batch, count: number): Float32Array {
   return marked;
 }
 
+/** 1 / tokens of the batch for every token, 0 for padding. */
+export function tokenShares(batch: Batch): Float32Array {
+  const are = isTokens(batch)
+    ? filledPlaces(batch)
+    : Float32Array.from("tokens" in batch ? batch.tokens.segments : [], (segment) => (segment > 0 ? 1 : 0));
+  const tokens = are.reduce((a, b) => a + b, 0);
+  return are.map((is) => is / tokens);
+}
+
+/** 1 for the tokens before the first that counts; of rows where that is the first that is foreseen, for all tokens. */
+function promptPlaces({ rows, length, lengths, labels }: TokenBatch): Float32Array {
+  const are = new Float32Array(rows * length);
+  for (const [row, own] of lengths.entries()) {
+    const asked = labels.subarray(row * length, row * length + own).findIndex((label) => label >= 0);
+    are.fill(1, row * length, row * length + (asked > 1 ? asked : own));
+  }
+  return are;
+}
+
+/** 1 where a row has a token. */
+function filledPlaces({ rows, length, lengths }: TokenBatch): Float32Array {
+  const are = new Float32Array(rows * length);
+  for (const [row, own] of lengths.entries()) are.fill(1, row * length, row * length + own);
+  return are;
+}
+
 /** Fills what `recordInputs` declared. Throws UserError for rows whose tasks an adapter asks for and does not know. */
 export function fillInputs(program: Program, batch: Batch, prefix = ""): void {
   const marks = program.inputShape(`${prefix}tasks`);
   if (marks) program.write(`${prefix}tasks`, tasksOf(batch, marks[1]!));
+  const shares = `${prefix}token shares`;
+  if (program.takes(shares)) program.write(shares, tokenShares(batch));
   if (!isTokens(batch)) {
     const pairs = isPairs(batch) ? { apart: batch.apart } : {};
     const inputs = "tokens" in batch ? { ...batch.tokens, ...pairs } : { x: batch.x };
@@ -89,6 +121,7 @@ export function fillInputs(program: Program, batch: Batch, prefix = ""): void {
       if (program.takes(prefix + name)) program.write(prefix + name, values);
     return;
   }
+  if (program.takes(`${prefix}prompts`)) program.write(`${prefix}prompts`, promptPlaces(batch));
   program.write(`${prefix}ids`, batch.ids);
   if (program.takes(`${prefix}positions`)) program.write(`${prefix}positions`, batch.positions);
   if (batch.packed) program.write(`${prefix}segments`, batch.segments);

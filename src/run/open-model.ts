@@ -3,6 +3,7 @@ import type { Checkpoint, TensorEntry } from "../checkpoint/checkpoint.ts";
 import { open } from "../checkpoint/open.ts";
 import type { ExampleReader } from "../data/examples.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
+import { liveChoice, tokensAhead } from "../model/adapters/from-file.ts";
 import type { Json, ModelSizes } from "../model/architecture.ts";
 import { configOf, describeConfig, type ModelDescription } from "../model/description.ts";
 import { type Embedding, longestOf } from "../model/embedder.ts";
@@ -32,6 +33,10 @@ export interface ModelFiles {
   readonly isNew?: boolean;
   /** Where it is read as an embedder. */
   readonly embeds?: Embedding | undefined;
+  /** An adapter that stays beside the weights. */
+  readonly live?: Checkpoint;
+  /** Tokens that an adapter in the making puts before every sequence. */
+  readonly ahead?: number | undefined;
 }
 
 /** The files with `bos_token_id` and `eos_token_id` in config.json, where the tokenizer has them and it does not. */
@@ -61,16 +66,18 @@ export async function describeModel(
 ): Promise<DescribedModel> {
   const { ref, files } = source;
   const description = await describeConfig(source.json ?? configOf(source), ref, warn, source);
-  const { architecture, sizes } = description;
+  const { architecture } = description;
+  const ahead = source.ahead ?? (source.live ? await tokensAhead(await liveChoice(source.live)) : 0);
+  const sizes = { ...description.sizes, maxPositions: description.sizes.maxPositions - ahead };
   const { task } = architecture;
   const tools = task === "causal-lm" ? await textTools(files, ref, sizes, options, warn) : undefined;
   if (!tools) {
     const { reader, files: whole } = await classifierTools(files, ref, sizes, limited(source, sizes, options), warn);
     const examples = task === "embedder" ? { ...reader, pairs: true } : reader;
-    return { ...description, ref, task, tools, examples, files: whole };
+    return { ...description, sizes, ref, task, tools, examples, files: whole };
   }
   const named = source.isNew && tools.tokenizer ? withTokenIds(tools.files, tools.tokenizer) : tools.files;
-  return { ...description, ref, task, tools, examples: { classes: sizes.outputs }, files: named };
+  return { ...description, sizes, ref, task, tools, examples: { classes: sizes.outputs }, files: named };
 }
 
 /**

@@ -10,6 +10,8 @@ export class Parameter {
   readonly shape: readonly number[];
   readonly dtype: "f32" | "bf16";
   trainable: boolean;
+  /** Whether an optimizer's decay may take off it. */
+  decays = true;
   readonly #gpu: Gpu;
   readonly #memory: PooledBuffer | OffloadedWeight;
   #gradient: PooledBuffer | undefined;

@@ -3,6 +3,7 @@ import type { Options } from "../method/options.ts";
 import { TEMPERATURE } from "../model/embedder.ts";
 import { PGD } from "../run/adversarial/options.ts";
 import { RUN } from "../run/training/options.ts";
+import { SHIFT } from "../run/training/shift-detector.ts";
 
 const needs = "adversarial";
 
@@ -26,6 +27,15 @@ export const TRAIN = {
     help: "chance that a row is shown without its prompt, of which the first token stays",
     value: "P",
   },
+  shift_warn: {
+    type: "boolean",
+    default: false,
+    help: "warn where the loss of steps rises far beyond how it varies: the data may have changed",
+  },
+  shift_window: { ...SHIFT.shift_window, needs: "shift_warn" },
+  shift_smoothing: { ...SHIFT.shift_smoothing, needs: "shift_warn" },
+  shift_sigmas: { ...SHIFT.shift_sigmas, needs: "shift_warn" },
+  shift_floor: { ...SHIFT.shift_floor, needs: "shift_warn" },
   loss: {
     type: "'ce' | 'infonce'",
     default: "ce",
@@ -37,6 +47,11 @@ export const TRAIN = {
     with: { loss: "infonce" },
     help: "divides the cosines of pairs",
     value: "T",
+  },
+  loss_balance: {
+    type: "'none' | 'awl'",
+    default: "none",
+    help: "weigh rows by a small network that learns from their losses, and those of the model as it was, how sure they are",
   },
   head: {
     type: "'own' | 'sparse-etf'",

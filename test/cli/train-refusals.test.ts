@@ -20,11 +20,11 @@ describe("refusals", () => {
     ],
     [
       ["lora-base+lora-basic", "--data", "lora-basic.jsonl", "--lora-continue", "--lora-rank", "3"],
-      "train: --lora-rank has no effect without --lora, --adapter lora, rslora or dora\n  hint: give both or neither",
+      "train: --lora-rank has no effect without --lora, --adapter lora, rslora, dora or allora\n  hint: give both or neither",
     ],
     [
       ["llama-tied", "--data", "llama-tied.jsonl", "--lora-rank", "3"],
-      "train: --lora-rank has no effect without --lora, --adapter lora, rslora or dora\n  hint: give both or neither\n",
+      "train: --lora-rank has no effect without --lora, --adapter lora, rslora, dora or allora\n  hint: give both or neither\n",
     ],
     [
       ["llama-tied", "--data", "llama-tied.jsonl", "--freeze", "nothing*"],

@@ -96,6 +96,7 @@ const FILES: Readonly<Record<string, string>> = {
   ),
   "nli.tsv": "premise\thypothesis\tlabel\nit rains\tit is wet\t1\nit rains\tit is dry\t0\n",
   "words.json": JSON.stringify({ fine: ["good", "great"], film: ["movie"] }),
+  "phrases.jsonl": jsonl([{ new: "a blicket dog", anchor: "a dog" }]),
   "words.txt": "the\nseven\n",
   "experts.yml": JSON.stringify({
     base_model: "base/",

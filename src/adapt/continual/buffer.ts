@@ -65,6 +65,15 @@ export function herded<T>(rows: readonly T[], features: readonly ArrayLike<numbe
   return chosen;
 }
 
+/** `count` of these rows for the `index`-th time: all are given once before one comes again. */
+export function drawRows(
+  from: readonly RowRef[],
+  { what, index, count, seed }: { what: string; index: number; count: number; seed: number },
+): RowRef[] {
+  const order = new GroupOrder(what, from.length, seed);
+  return Array.from({ length: count }, (_, i) => from[order.at(index * count + i)]!);
+}
+
 export class MemoryBuffer {
   readonly #stream: BufferStream;
   #rows: RowRef[] = [];
@@ -143,10 +152,8 @@ export class MemoryBuffer {
       .map(({ ref }) => ref);
   }
 
-  /** `count` rows for the `index`-th time: all are given once before one comes again. */
   draw(from: readonly RowRef[], what: string, index: number, count: number): RowRef[] {
-    const order = new GroupOrder(what, from.length, this.#stream.seed);
-    return Array.from({ length: count }, (_, i) => from[order.at(index * count + i)]!);
+    return drawRows(from, { what, index, count, seed: this.#stream.seed });
   }
 
   state(): Json {

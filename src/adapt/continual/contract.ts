@@ -12,6 +12,7 @@
  *             except for what update rules keep of their own.
  *   finish    after the last stage, before the result is written
  */
+import type { Tokenizer } from "../../data/tokenizer.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import type { Json } from "../../json.ts";
 import type { Options, Values } from "../../method/options.ts";
@@ -48,6 +49,8 @@ export interface Stream<V> {
   readonly tasks: readonly Task[];
   /** The rows of all tasks. A method takes those of tasks that are over from its buffer alone. */
   readonly rows: StreamRows;
+  /** The tokens that end a text; undefined for a classifier, and for a language model of bare ids. */
+  readonly tokenizer: Pick<Tokenizer, "eos" | "ends"> | undefined;
   readonly scenario: Scenario;
   readonly seed: number;
   /** Rows of a micro-batch. */
@@ -152,6 +155,37 @@ export interface StageWork {
   readonly controllers?: readonly Controller[];
   /** Trained beside the model in this stage alone. */
   readonly extra?: readonly Parameter[];
+  /** Hears how many steps the stage has, before the first. */
+  planned?(steps: number): void;
+  /** Sees each batch of new rows before the step that learns it, and may change the weights. */
+  meet?(batch: PartBatch): Promise<void>;
+}
+
+/** Scores of one task. */
+export interface TaskScore {
+  /** Mean over the positions that count. */
+  readonly loss: number;
+  /** Share of the examples that get their class; of classifiers alone. */
+  readonly accuracy?: number;
+  readonly counted: number;
+}
+
+/** The rows of all tasks that a score is of, and how to score. */
+export interface Measuring {
+  /** Rows of their own where some are held out; else those that are learnt. */
+  readonly rows: StreamRows;
+  /** By task, in batches. */
+  readonly tasks: readonly (readonly PartBatch[])[];
+  /** Scores of such lists of batches, by the weights as they are. */
+  score(tasks: readonly (readonly PartBatch[])[]): Promise<TaskScore[]>;
+}
+
+/** A further result of a stream: what the model is with other weights. */
+export interface FurtherResult {
+  /** A name for a folder. */
+  readonly name: string;
+  /** Gives the model these weights. */
+  wear(): void | Promise<void>;
 }
 
 /** Values on the host that are saved with a run. */
@@ -180,6 +214,12 @@ export interface Learner {
   memoryRows?(): readonly RowRef[];
   /** Classes of rows by what the head reads of them, (N, C), in place of the head. */
   classify?(hidden: Float32Array, width: number, visible: readonly number[]): Int32Array;
+  /** Scores every task where rows need other weights than those that learn; leaves the weights as they were. */
+  measure?(measuring: Measuring): Promise<TaskScore[]>;
+  /** Models that are written beside the result, in OUT-NAME folders; the weights that learnt are not needed again. */
+  results?(): { readonly what: string; readonly each: readonly FurtherResult[] };
+  /** What else the result as JSON says. */
+  tells?(): Readonly<Record<string, Json>>;
   free?(): void;
 }
 

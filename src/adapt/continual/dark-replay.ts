@@ -2,6 +2,7 @@
  * Dark experience replay: rows of a buffer with the logits that the model gave them after their task. Memory on the
  * host: V floats for every token, or example, of the buffer.
  */
+import { divergence } from "../../tensor/ops/divergence.ts";
 import type { BufferValues } from "./buffer.ts";
 import { MemoryBuffer } from "./buffer.ts";
 import type { HostTensor, Learner, Part, Stage, Stream, Term } from "./contract.ts";
@@ -14,6 +15,8 @@ export interface DarkValues extends BufferValues {
   readonly alpha: number;
   /** Weight of the labels of old rows. */
   readonly beta?: number;
+  /** What is held: the logits, by squared distance, or the distributions, by KL(p_old || p). */
+  readonly phi?: "squares" | "entropy";
 }
 
 const keyOf = ({ task, row }: RowRef): string => `${task}:${row}`;
@@ -57,15 +60,18 @@ class KeptLogits {
   }
 }
 
-/** Holds the logits of old rows to those that were kept. */
-function keptTerm({ model }: Stream<DarkValues>, kept: KeptLogits, weight: number): Term {
+/** Holds the logits, or the distributions, of old rows to those that were kept. */
+function keptTerm({ model, values: { phi } }: Stream<DarkValues>, kept: KeptLogits, weight: number): Term {
   const width = model.sizes.outputs;
   return {
     name: "logits",
     weight,
     record: (rec, { batch: { batch } }) => ({
       along: [rec.input(INPUT, [batch.rows * batch.length, width])],
-      rows: (rec, { raw, along: [theirs] }) => logitDistance(rec, raw, theirs!),
+      rows: (rec, { raw, targets, along: [theirs] }) =>
+        phi === "entropy"
+          ? divergence(rec, raw, theirs!, targets, { kind: "forward-kl" })
+          : logitDistance(rec, raw, theirs!),
     }),
     fill(program, { batch, refs }) {
       const values = new Float32Array(batch.rows * batch.length * width);

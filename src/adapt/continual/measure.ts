@@ -6,18 +6,9 @@ import { Programs } from "../../run/programs.ts";
 import { scoreTokens } from "../../tensor/ops/cross-entropy.ts";
 import { add } from "../../tensor/ops/elementwise.ts";
 import { chunkRows } from "../../tensor/ops/head-loss.ts";
-import type { Learner } from "./contract.ts";
+import type { Learner, TaskScore } from "./contract.ts";
 import type { PartBatch, RowRef } from "./rows.ts";
 import type { Views } from "./views.ts";
-
-/** Scores of one task. */
-export interface TaskScore {
-  /** Mean over the positions that count. */
-  readonly loss: number;
-  /** Share of the examples that get their class; of classifiers alone. */
-  readonly accuracy?: number;
-  readonly counted: number;
-}
 
 export interface MeasureOptions {
   readonly model: Model;

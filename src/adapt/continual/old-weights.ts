@@ -25,17 +25,22 @@ export class OldWeights {
   readonly #model: Model;
 
   /** Takes the memory; the contents are undefined until `take`, or until a state is loaded. */
-  constructor(model: Model) {
+  constructor(model: Model, as = "old", weights: readonly Parameter[] = model.trainable()) {
     this.#gpu = model.gpu;
     this.#model = model;
     this.of = new Map(
-      model.trainable().map((p) => [p, new Parameter(model.gpu, `old.${p.name}`, p.shape, p.dtype, false)] as const),
+      weights.map((p) => [p, new Parameter(model.gpu, `${as}.${p.name}`, p.shape, p.dtype, false)] as const),
     );
   }
 
   /** Copies the weights as they are now. */
   take(): void {
     for (const [from, { buffer }] of this.of) this.#gpu.copy(from.buffer, 0, buffer, 0, Math.ceil(from.bytes / 4) * 4);
+  }
+
+  /** Gives the model these weights again. */
+  give(): void {
+    for (const [to, { buffer }] of this.of) this.#gpu.copy(buffer, 0, to.buffer, 0, Math.ceil(to.bytes / 4) * 4);
   }
 
   /** Records the old model on the inputs of the one that learns. */

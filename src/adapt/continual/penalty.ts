@@ -7,6 +7,7 @@ import type { Batch } from "../../data/batch.ts";
 import { permutation } from "../../data/shuffle.ts";
 import type { Json } from "../../json.ts";
 import type { Options } from "../../method/options.ts";
+import { type FisherLabels, measureFisher } from "../../run/fisher/fisher.ts";
 import { Anchor } from "../../run/training/rules/anchor.ts";
 import { QuadraticPenalty } from "../../run/training/rules/quadratic-penalty.ts";
 import type { Learner, Stage, Stream } from "./contract.ts";
@@ -69,3 +70,19 @@ export function measuredRows(
   const drawn = permutation(all.length, seed, stage.index, "importance rows").subarray(0, values.importance_rows);
   return Array.from(drawn.toSorted(), (i) => rows.batch([[all[i]!]]).batch).filter(({ counted }) => counted > 0);
 }
+
+/** Adds the Fisher information of a stage's rows to an anchor: F <- gamma F + F_task. */
+export const gatherFisher =
+  (
+    stream: Pick<
+      Stream<{ readonly importance_rows: number; readonly gamma: number }>,
+      "model" | "rows" | "seed" | "values" | "signal"
+    >,
+    labels: FisherLabels,
+  ) =>
+  async (anchor: Anchor, stage: Stage): Promise<void> => {
+    const { model, values, seed, signal } = stream;
+    const found = await measureFisher(model, measuredRows(stream, stage), { labels, seed: seed + stage.index, signal });
+    await anchor.add((parameter) => found.of.get(parameter)!.buffer, values.gamma);
+    found.free();
+  };

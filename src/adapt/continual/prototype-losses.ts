@@ -5,7 +5,8 @@
  */
 
 import { divergence } from "../../tensor/ops/divergence.ts";
-import { add, mul, neg, stopGradient } from "../../tensor/ops/elementwise.ts";
+import { add, mul, neg, scale, stopGradient, sumTo } from "../../tensor/ops/elementwise.ts";
+import { embedding } from "../../tensor/ops/embedding.ts";
 import { gather } from "../../tensor/ops/gather.ts";
 import { linear } from "../../tensor/ops/linear.ts";
 import { rmsNorm } from "../../tensor/ops/norm.ts";
@@ -48,6 +49,29 @@ export function contrastive(rec: Recorder, z: Tensor, positives: Tensor, tau: nu
   const apart = rec.constant(own, [n, n], "a row itself");
   const likeness = add(rec, linear(rec, z, z, { scale: 1 / tau }), apart);
   return neg(rec, rowSum(rec, mul(rec, positives, logSoftmax(rec, likeness))));
+}
+
+/** Rows a (n, C), and b (m, C) after them: (n + m, C). */
+export function stacked(rec: Recorder, a: Tensor, b: Tensor): Tensor {
+  const [n, m] = [a.shape[0]!, b.shape[0]!];
+  const part = (x: Tensor, start: number, count: number, label: string): Tensor => {
+    const isOwn = (i: number) => i >= start && i < start + count;
+    const places = Int32Array.from({ length: n + m }, (_, i) => (isOwn(i) ? i - start : 0));
+    const shares = Float32Array.from({ length: n + m }, (_, i) => (isOwn(i) ? 1 : 0));
+    const rows = embedding(rec, rec.constant(places, [n + m], label), x);
+    return mul(rec, rows, rec.constant(shares, [n + m, 1], label));
+  };
+  return add(rec, part(a, 0, n, "first rows"), part(b, n, m, "second rows"));
+}
+
+/**
+ * The contrastive loss of two views of each row, (n): the mean of those of its views, among the 2n views of all rows.
+ * positives: (2n, 2n), of `positivesOf` for the classes twice.
+ */
+export function contrastiveViews(rec: Recorder, a: Tensor, b: Tensor, positives: Tensor, tau: number): Tensor {
+  const n = a.shape[0]!;
+  const losses = contrastive(rec, stacked(rec, a, b), positives, tau);
+  return rec.reshape(scale(rec, sumTo(rec, rec.reshape(losses, [2, n]), [1, n]), 0.5), [n]);
 }
 
 /** -<c_y, z> of every row (n): draws prototypes (K, C) to the features of their classes, and no feature to them. */

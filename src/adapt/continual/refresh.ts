@@ -44,6 +44,9 @@ export function refreshed(learner: Learner, stream: Stream<unknown>, values: Ref
     load: (state) => learner.load?.(state),
     ...(learner.memoryRows ? { memoryRows: learner.memoryRows.bind(learner) } : {}),
     ...(learner.classify ? { classify: learner.classify.bind(learner) } : {}),
+    ...(learner.measure ? { measure: learner.measure.bind(learner) } : {}),
+    ...(learner.results ? { results: learner.results.bind(learner) } : {}),
+    ...(learner.tells ? { tells: learner.tells.bind(learner) } : {}),
     kept: () => [...(learner.kept?.() ?? []), ...[...held.values()]],
     memory: () => ({ ...learner.memory?.(), refresh: anchor.bytes }),
     free() {

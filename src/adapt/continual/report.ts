@@ -3,8 +3,7 @@ import fs from "node:fs";
 import { UserError } from "../../errors.ts";
 import { type ContinualMetrics, continualMetrics, type ScoreMatrix } from "../../run/continual/matrix.ts";
 import { table } from "../../text/table.ts";
-import type { Task } from "./contract.ts";
-import type { TaskScore } from "./measure.ts";
+import type { Task, TaskScore } from "./contract.ts";
 import type { StreamScores } from "./state.ts";
 
 /** The metrics by score. */

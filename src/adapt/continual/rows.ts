@@ -16,6 +16,8 @@ export interface RowRef {
 export interface PartBatch {
   readonly batch: Batch;
   readonly refs: readonly RowRef[];
+  /** Of a training: which batch of the stage it is, for what is drawn at random. */
+  readonly draw?: string;
 }
 
 /** The rows of one task, read for a language model or for a classifier. */
@@ -40,39 +42,51 @@ const withGroup = (own: TaskRows, group: number): TaskRows =>
     : { ...own, rows: own.rows.map((row) => ({ ...row, group })) };
 
 export class StreamRows {
-  /** By task. */
-  readonly tasks: readonly TaskRows[];
+  readonly #tasks: TaskRows[];
 
   constructor(tasks: readonly TaskRows[]) {
-    this.tasks = tasks.map((own, group) => withGroup(own, group));
+    this.#tasks = tasks.map((own, group) => withGroup(own, group));
+  }
+
+  /** By task; behind the stream's tasks come sets of rows that were added. */
+  get tasks(): readonly TaskRows[] {
+    return this.#tasks;
+  }
+
+  /** Adds rows of no file, such as a model wrote; `pad` as in the other tasks. They are a task behind all others. */
+  add(rows: readonly Sequence[]): RowRef[] {
+    const first = this.#tasks[0];
+    if (first?.kind !== "text") throw new RangeError("only sequences are added");
+    const task = this.#tasks.push({ ...first, rows }) - 1;
+    return rows.map((_, row) => ({ task, row }));
   }
 
   /** All rows of some tasks, one task after the other. */
   of(tasks: readonly number[]): RowRef[] {
-    return tasks.flatMap((task) => Array.from({ length: this.tasks[task]!.rows.length }, (_, row) => ({ task, row })));
+    return tasks.flatMap((task) => Array.from({ length: this.#tasks[task]!.rows.length }, (_, row) => ({ task, row })));
   }
 
   /** The label of a row for a classifier; undefined for a language model. */
   labelOf({ task, row }: RowRef): number | undefined {
-    const rows = this.tasks[task]!;
+    const rows = this.#tasks[task]!;
     return rows.kind === "examples" ? rows.rows[row]!.label : undefined;
   }
 
   /** Tokens of a row; 1 of an example. */
   lengthOf({ task, row }: RowRef): number {
-    const rows = this.tasks[task]!;
+    const rows = this.#tasks[task]!;
     return rows.kind === "text" ? rows.rows[row]!.ids.length : 1;
   }
 
   /** The token ids and labels, or the values and the label, of a row: what a digest or a file is made of. */
   contentOf({ task, row }: RowRef): Sequence | Example {
-    return this.tasks[task]!.rows[row]!;
+    return this.#tasks[task]!.rows[row]!;
   }
 
   /** A batch of bins of rows; a bin of several rows is one packed row, of language models alone. */
   batch(bins: readonly (readonly RowRef[])[]): PartBatch {
     const refs = bins.map(([first]) => first!);
-    const first = this.tasks[refs[0]!.task]!;
+    const first = this.#tasks[refs[0]!.task]!;
     const batch =
       first.kind === "text"
         ? collate(
@@ -99,7 +113,7 @@ export class StreamRows {
 
   /** The largest of these rows: of most tokens, the first of equals. */
   largest(refs: readonly RowRef[]): RowRef {
-    const examples = refs.filter(({ task }) => this.tasks[task]!.kind === "examples");
+    const examples = refs.filter(({ task }) => this.#tasks[task]!.kind === "examples");
     if (examples.length > 0) {
       const of = new Map(examples.map((ref) => [this.#example(ref), ref] as const));
       return of.get(largestExample([...of.keys()]))!;
@@ -108,13 +122,13 @@ export class StreamRows {
   }
 
   #sequence({ task, row }: RowRef): Sequence {
-    const rows = this.tasks[task]!;
+    const rows = this.#tasks[task]!;
     if (rows.kind !== "text") throw new RangeError(`task ${task} has examples`);
     return rows.rows[row]!;
   }
 
   #example({ task, row }: RowRef): Example {
-    const rows = this.tasks[task]!;
+    const rows = this.#tasks[task]!;
     if (rows.kind !== "examples") throw new RangeError(`task ${task} has text`);
     return rows.rows[row]!;
   }

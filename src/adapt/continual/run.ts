@@ -3,16 +3,20 @@
  * run-training.ts; the loop of stages takes the place of the one training.
  */
 
+import fs from "node:fs";
+import { join } from "node:path";
 import { parseGroups } from "../../data/groups.ts";
 import { UserError } from "../../errors.ts";
+import { NeedsValues } from "../../gpu/dry-device.ts";
 import { openGpu } from "../../gpu/gpu.ts";
 import { bind } from "../../method/bind.ts";
 import { flagOf } from "../../method/options.ts";
-import { saveResult } from "../../model/save.ts";
+import { saveModel, saveResult, savingTo } from "../../model/save.ts";
 import type { Outcome } from "../../run/command-context.ts";
+import { firstBatches, measuring } from "../../run/training/adapter-inputs.ts";
 import { prepareOutput, type RunOutput } from "../../run/training/build-run.ts";
 import { readHeldOut } from "../../run/training/held-out.ts";
-import { openRun } from "../../run/training/open-run.ts";
+import { type OpenedRun, openRun } from "../../run/training/open-run.ts";
 import { refuseUnmatched, warnOfSchedule } from "../../run/training/option-checks.ts";
 import { stepLoss } from "../../run/training/run-loop.ts";
 import { type SavedRun, saveState, VERSION, withSavedTraining } from "../../run/training/saved-state.ts";
@@ -23,7 +27,7 @@ import { quote } from "../../text/quote.ts";
 import type { ContinualMethod, Stage } from "./contract.ts";
 import { refreshed } from "./refresh.ts";
 import { metricsLine, readJointScores, streamMetrics, streamTable } from "./report.ts";
-import type { StreamBatch } from "./source.ts";
+import { NEW, type StreamBatch, stageSource } from "./source.ts";
 import {
   type StageTraining,
   type StreamContext,
@@ -102,7 +106,8 @@ async function open(context: StreamContext, method: ContinualMethod): Promise<St
   method.check?.(chosen.values);
   const gpu = await openGpu({ device: context.device, profile: options.profile, dry: context.dryRun });
   context.onExit(() => gpu.close());
-  const model = await opened.start.load(gpu);
+  const stages = stagesOf(read.tasks, method.joint === true);
+  const model = await opened.start.load(gpu, measuringFirst(context, opened, read, stages[0]!));
   refuseUnmatched(options, [...model.parameters.keys()], opened.start.ref);
   if (model.trainable().length === 0) throw new UserError("every weight is frozen", "change --freeze or --train-only");
   const joint =
@@ -111,9 +116,18 @@ async function open(context: StreamContext, method: ContinualMethod): Promise<St
   const stream = streamOf(begun, chosen.values);
   const begunLearner = await method.begin(stream);
   const learner = options.refresh ? refreshed(begunLearner, stream, options) : begunLearner;
-  const stages = stagesOf(read.tasks, method.joint === true);
   return { ...begun, chosen, general, stages, learner };
 }
+
+/** What an adapter begins with where that is of the data: the first rows of the first stage, in its order. */
+const measuringFirst = (context: StreamContext, { opened }: OpenedRun, { rows }: ReadTasks, first: Stage) =>
+  measuring(context, opened.architecture.parameters(opened.config), (wanted) => {
+    const source = stageSource({ name: first.name, rows, fresh: rows.of(first.tasks), order: opened.order });
+    return firstBatches(async () => {
+      const { batch, epoch } = await source.next();
+      return { batch: batch[NEW]!.batch, epoch };
+    }, wanted);
+  });
 
 const techniqueOf = (context: StreamContext, { name }: ContinualMethod): Technique<StreamBatch> => ({
   script: "adapt",
@@ -135,11 +149,11 @@ interface Place {
 
 /** Learns task after task. Throws UserError. */
 export async function runStream(context: StreamContext, method: ContinualMethod): Promise<Outcome> {
-  const run = await open(context, method);
   if (context.dryRun) {
-    await planStream(run);
+    await planned(context, method);
     return {};
   }
+  const run = await open(context, method);
   const { opened, model, learner, stages } = run;
   if (run.read.measuresLearned)
     context.info("every task is measured on the rows that are learnt; --eval-tasks or --eval-split holds rows out");
@@ -242,6 +256,19 @@ async function trainStage(
   signal.throwIfAborted();
 }
 
+/** Plans on a device that computes nothing; for real where the plan depends on values. */
+async function planned(context: StreamContext, method: ContinualMethod): Promise<void> {
+  let run: StreamRun;
+  try {
+    run = await open(context, method);
+  } catch (error) {
+    if (!(error instanceof NeedsValues)) throw error;
+    context.info("what this run takes depends on the model's values: it is loaded for the plan");
+    run = await open({ ...context, dryRun: false }, method);
+  }
+  await planStream(run);
+}
+
 /** Memory of the first stage and of the last, on a device that computes nothing. */
 async function planStream(run: StreamRun): Promise<void> {
   const { stages, learner } = run;
@@ -257,18 +284,38 @@ async function planStream(run: StreamRun): Promise<void> {
   describeStream(run, planned);
 }
 
+/** Writes the models that a method gives beside the result, each as a checkpoint, or an adapter, of its own. */
+async function saveFurther({ context, model, learner }: StreamRun, { saving }: RunOutput): Promise<void> {
+  const further = learner.results?.();
+  if (!further || further.each.length === 0) return;
+  const { out } = context;
+  if (out === "-" || out.startsWith("hf:")) {
+    context.warn(`the ${further.what} are not written: they go beside a result that is a file or a folder`);
+    return;
+  }
+  const folder = `${out.replace(/[/\\]+$/, "")}-${further.what}`;
+  for (const { name, wear } of further.each) {
+    await wear();
+    const target = join(folder, name);
+    fs.mkdirSync(folder, { recursive: true });
+    await saveModel(model, target, savingTo(target, saving));
+  }
+  context.info(`the ${further.each.length} ${further.what} are in ${folder}`);
+}
+
 /** Writes the result, and says what was learnt and lost. */
 async function end(run: StreamRun, output: RunOutput, { steps, state }: Place): Promise<Outcome> {
   const { context, opened, model, learner, read, stages } = run;
   const { saving, writer } = output;
   const bytes = await saveResult(model, writer ?? context.out, saving, context.log.run);
+  await saveFurther(run, output);
   if (opened.folder !== undefined) removeState(opened.folder);
   const metrics = streamMetrics(state.scores, stages.length, run.joint);
   const result = streamResult(run, state.scores, metrics, steps);
   learner.free?.();
   context.json(result);
   context.info(streamTable(read.tasks, stages, state.scores, metrics));
-  const ref = `${model.adapter ? `${opened.start.ref}+` : ""}${context.out}`;
+  const ref = `${model.adapter ? `${opened.start.under}+` : ""}${context.out}`;
   const data = parseGroups(context.options.tasks!.flatMap((value) => value.split(","))).map(({ path }) => path);
   return {
     output: `${context.out === "-" ? "stdout" : context.out} (${humanBytes(bytes)})`,

@@ -7,7 +7,7 @@ import { arraysIn } from "../../data/batch.ts";
 import { BatchOrder, type OrderState } from "../../data/order.ts";
 import { UserError } from "../../errors.ts";
 import { type BatchSource, digestOf, type OrderChoice } from "../../run/training/batch-source.ts";
-import type { Mix, Part } from "./contract.ts";
+import type { Mix, Part, StageWork } from "./contract.ts";
 import type { PartBatch, RowRef, StreamRows } from "./rows.ts";
 
 /** The part of the objective that has the new rows, and those that are mixed in. */
@@ -32,6 +32,8 @@ export interface SourceOptions {
   readonly order: OrderChoice;
   readonly mix?: Mix | undefined;
   readonly parts?: readonly Part[];
+  /** Sees the batch of new rows before it is learnt. */
+  readonly meet?: StageWork["meet"];
 }
 
 const contentDigest = (rows: StreamRows, refs: readonly RowRef[]): string =>
@@ -125,10 +127,13 @@ export function stageSource(options: SourceOptions): BatchSource<StreamBatch> {
       });
       return { [NEW]: largestOf(rows, largest, size, order.pack), ...Object.fromEntries(beside) };
     },
-    next() {
+    async next() {
       const { bins, epoch, batch } = plan.next();
-      const beside = parts.map(({ name, draw }) => [name, rows.plain(draw(epoch, batch))] as const);
-      return { batch: { [NEW]: rows.batch(bins), ...Object.fromEntries(beside) }, epoch };
+      const draw = `${name} ${epoch} ${batch}`;
+      const beside = parts.map((part) => [part.name, rows.plain(part.draw(epoch, batch))] as const);
+      const news = { ...rows.batch(bins), draw };
+      await options.meet?.(news);
+      return { batch: { [NEW]: news, ...Object.fromEntries(beside) }, epoch };
     },
     state: () => plan.state(),
     load: (state, what) => plan.load(state, what),

@@ -6,12 +6,13 @@ import type { Model } from "../../model/model.ts";
 import { trainingSettings } from "../../run/training/build-run.ts";
 import { HeldOut, type HeldOutGroup } from "../../run/training/held-out.ts";
 import type { OpenedRun } from "../../run/training/open-run.ts";
+import { adapterStages } from "../../run/training/rules/adapter-stages.ts";
 import { chosenRules } from "../../run/training/rules/chosen-rules.ts";
 import type { RunContext } from "../../run/training/technique.ts";
 import { Training } from "../../run/training/train-model.ts";
 import type { ADAPT } from "../options.ts";
-import type { ContinualMethod, Learner, Scenario, Stage, Stream, Task } from "./contract.ts";
-import { measureTasks, type TaskScore } from "./measure.ts";
+import type { ContinualMethod, Learner, Scenario, Stage, Stream, Task, TaskScore } from "./contract.ts";
+import { measureTasks } from "./measure.ts";
 import { stageObjective } from "./objective.ts";
 import type { JointScores } from "./report.ts";
 import { type StreamBatch, stageSource } from "./source.ts";
@@ -63,6 +64,7 @@ export const streamOf = (
   values,
   tasks: read.tasks,
   rows: read.rows,
+  tokenizer: opened.opened.tools?.tokenizer,
   scenario,
   seed: context.seed,
   batchSize: context.options.batch_size,
@@ -84,13 +86,23 @@ export async function setUpStage(run: StreamRun, stage: Stage): Promise<StageTra
   const { options } = context;
   const work = (await learner.stage?.(stage)) ?? {};
   const seen = [...stage.old, ...stage.tasks];
-  const { mix, parts } = work;
+  const { mix, parts, meet } = work;
+  if (meet && options.accumulate > 1)
+    throw new UserError(
+      "the method looks at the batch of a step before it is learnt, and --accumulate makes several",
+      "raise --batch-size in its place; --recompute makes room",
+    );
   const fresh = read.rows.of(stage.tasks);
   const order = opened.opened.order;
-  const source = stageSource({ name: stage.name, rows: read.rows, fresh, order, mix, ...(parts ? { parts } : {}) });
+  const source = stageSource({
+    ...{ name: stage.name, rows: read.rows, fresh, order, mix },
+    ...(parts ? { parts } : {}),
+    ...(meet ? { meet: meet.bind(work) } : {}),
+  });
   const perEpoch = Math.ceil(source.batchesPerEpoch / options.accumulate);
   const asked = options.steps ?? Math.max(1, Math.round((options.epochs ?? 1) * perEpoch));
   const steps = work.still ? 0 : asked;
+  work.planned?.(steps);
   const setup = {
     model,
     views: work.classes
@@ -101,6 +113,7 @@ export async function setUpStage(run: StreamRun, stage: Stage): Promise<StageTra
     recompute: options.recompute,
   };
   const rules = await chosenRules(context, { ...opened.opened, model }, opened.ruleFiles);
+  rules.push(...adapterStages(model, () => stage.index + 1, steps, context.seed));
   model.gpu.pool.trim(); // what the stage before took does not stay beside this one
   const training = await Training.make<StreamBatch>({
     model,
@@ -132,7 +145,10 @@ export async function score(
   const everything = Array.from({ length: model.sizes.outputs }, (_, i) => i);
   const visible = (task: number) => views?.of(task) ?? everything;
   const classify = learner.classify?.bind(learner);
-  const tasks = await measureTasks({ model, views, visible, ...(classify ? { classify } : {}) }, read.measured);
+  const options = { model, views, visible, ...(classify ? { classify } : {}) };
+  const plain = (tasks: ReadTasks["measured"]) => measureTasks(options, tasks);
+  const { measured, measuredRows: rows } = read;
+  const tasks = await (learner.measure?.({ rows, tasks: measured, score: plain }) ?? plain(measured));
   if (general.length === 0) return { tasks, general: [] };
   const held = new HeldOut(model, general);
   const losses = await held.losses();

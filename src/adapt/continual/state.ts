@@ -11,8 +11,7 @@ import {
   stateTensor,
 } from "../../run/training/training-state.ts";
 import { Parameter } from "../../tensor/parameter.ts";
-import type { HostTensor, Learner } from "./contract.ts";
-import type { TaskScore } from "./measure.ts";
+import type { HostTensor, Learner, TaskScore } from "./contract.ts";
 
 /** Scores before the first stage and after each of those that are done. */
 export interface StreamScores {

@@ -19,6 +19,8 @@ export interface ReadTasks {
   readonly rows: StreamRows;
   /** What every task is measured on, by task, in batches. Their refs have the right task, and no row of `rows`. */
   readonly measured: readonly (readonly PartBatch[])[];
+  /** The rows that these batches are of. */
+  readonly measuredRows: StreamRows;
   /** Whether they are rows that the model learns. */
   readonly measuresLearned: boolean;
 }
@@ -79,19 +81,28 @@ export async function readTasks(options: TaskOptions, described: Opened): Promis
     return { index, name, rows: all.length, classes: [...new Set(labels)].sort((a, b) => a - b) };
   });
   const heldOut = options.eval_tasks ? heldOutOf(given, options) : split?.heldOut;
-  return { tasks, rows, measured: await measuredRows(heldOut, rows, options, opened), measuresLearned: !heldOut };
+  const held = await heldRows(heldOut, rows, opened);
+  const measured = batchesOf(held, heldOut, options);
+  return { tasks, rows, measured, measuredRows: held, measuresLearned: !heldOut };
 }
 
-/** Batches of held-out rows by task, or of the rows themselves. */
-async function measuredRows(
+/** The held-out rows of all tasks, or the rows that are learnt. */
+async function heldRows(
   heldOut: readonly GroupReference[] | undefined,
   learned: StreamRows,
-  { batch_size }: TaskOptions,
   opened: Opened,
-): Promise<PartBatch[][]> {
+): Promise<StreamRows> {
   const read = [];
   for (const group of heldOut ?? []) read.push(await readTaskRows(group, opened));
-  const rows = heldOut ? new StreamRows(read) : learned;
+  return heldOut ? new StreamRows(read) : learned;
+}
+
+/** Batches of them by task. Throws UserError for a task of which no row is held out. */
+function batchesOf(
+  rows: StreamRows,
+  heldOut: readonly GroupReference[] | undefined,
+  { batch_size }: TaskOptions,
+): PartBatch[][] {
   return rows.tasks.map((_, task) => {
     const all = rows.of([task]);
     if (all.length === 0)

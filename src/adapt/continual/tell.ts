@@ -2,8 +2,7 @@
 
 import type { MemoryReport } from "../../run/training/memory-report.ts";
 import { humanBytes } from "../../text/format.ts";
-import type { Stage } from "./contract.ts";
-import type { TaskScore } from "./measure.ts";
+import type { Stage, TaskScore } from "./contract.ts";
 import type { StreamMetrics } from "./report.ts";
 import type { StreamRun } from "./stages.ts";
 import type { StreamScores } from "./state.ts";
@@ -56,6 +55,7 @@ export function streamResult(
     metrics,
     steps,
     ...(kept ? { buffer: kept.length } : {}),
+    ...learner.tells?.(),
     memory: learner.memory?.() ?? {},
     parameters: model.parameterCount(),
   };

@@ -36,18 +36,36 @@ export interface Folded {
   wholeBias?(values: Float32Array): void;
 }
 
+/** A change scale B A: a (r, in), b (out, r). */
+export interface FlatFactors {
+  readonly a: HostTensor;
+  readonly b: HostTensor;
+  readonly scale: number;
+}
+
+/** Tensors of a file by module and part. */
+export type ModuleTensors = ReadonlyMap<string, ReadonlyMap<string, HostTensor>>;
+
 export interface AdapterFormat {
   readonly title: string;
   /** Names of a module's tensors, after the module's name: `ia3_l`. */
   readonly parts: readonly string[];
-  /** Names of what all modules share. */
+  /** Names of what all modules share; * stands for a number. */
   readonly sharedParts: readonly string[];
   /**
    * What the file's modules fold to; undefined of a type whose change depends on the input. Throws UserError for
    * settings that are not known and for tensors that lack or do not fit.
    */
   readonly fold: ((json: JsonObject, where: string, modules: readonly FileModule[]) => Promise<Folded[]>) | undefined;
+  /** Of such a type: the low-rank change of each module that is the same for every input and comes nearest. */
+  readonly flat?:
+    | ((json: JsonObject, where: string, modules: ModuleTensors) => Promise<Map<string, FlatFactors>>)
+    | undefined;
 }
+
+/** Whether a tensor of this name is one that all modules share. */
+export const isShared = ({ sharedParts }: Pick<AdapterFormat, "sharedParts">, name: string): boolean =>
+  sharedParts.includes(name) || sharedParts.includes(name.replace(/(?<=\.)\d+(?=\.)/, "*"));
 
 const fileOf = (peftType: string): string => peftType.toLowerCase().replaceAll("_", "-");
 

@@ -6,7 +6,7 @@ import { isFloat } from "../dtype.ts";
 import { nameInBase, notFound, type View } from "./changes.ts";
 import { type AdapterConfig, parseObject } from "./config.ts";
 import { heldEntry, mapEntry, mapWhole, viewEntry } from "./entries.ts";
-import type { AdapterFormat, FileModule, HostTensor } from "./format.ts";
+import { type AdapterFormat, type FileModule, type HostTensor, isShared } from "./format.ts";
 import { classify } from "./keys.ts";
 import { finiteValues, type Parts } from "./parts.ts";
 import { mixed } from "./patch.ts";
@@ -77,7 +77,7 @@ export async function readTyped(adapter: Checkpoint, format: AdapterFormat): Pro
       throw new UserError(`${adapter.ref}: ${show(entry.name)} is ${entry.dtype}, expected floats`);
     const key = entry.name.startsWith(PREFIX) ? entry.name.slice(PREFIX.length) : entry.name;
     const part = format.parts.find((one) => key.endsWith(`.${one}`));
-    if (part === undefined && !format.sharedParts.includes(entry.name)) {
+    if (part === undefined && !isShared(format, entry.name)) {
       replaced.set(wholeTensor(entry, config, adapter.ref, format), await kept(adapter, entry));
       continue;
     }

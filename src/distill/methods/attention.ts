@@ -24,7 +24,10 @@ import { layerPairs, meanOfPairs } from "../layer-pairs.ts";
 
 function attendedBy({ attended }: Recorded, layer: number | "last", whose: string, { layers }: ModelSizes): Attended {
   if (attended.size === 0)
-    throw new UserError(`the ${whose} has no attention`, "take --method hidden, or kd for what it answers");
+    throw new UserError(
+      `the ${whose} has no attention over the tokens of a row alone`,
+      "take --method hidden, or kd for what it answers",
+    );
   const found = attended.get((layer === "last" ? layers : layer) - 1);
   if (!found)
     throw new UserError(

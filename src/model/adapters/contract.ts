@@ -8,10 +8,9 @@ import type { Gpu } from "../../gpu/gpu.ts";
 import type { Bound } from "../../method/bind.ts";
 import type { Options, Values } from "../../method/options.ts";
 import type { MethodInfo } from "../../method/registry.ts";
-import type { HostMatrix } from "../../tensor/linear-algebra/leading-svd.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
 import type { ModelSizes, ParameterSpec } from "../architecture.ts";
-import type { AdapterInit } from "./adapter-init.ts";
+import type { AdapterInit, BegunFactors } from "./adapter-init.ts";
 import type { LiveAdapter } from "./live-adapter.ts";
 
 /** The model under an adapter. */
@@ -34,8 +33,8 @@ export interface Making {
   readonly seed: number;
   /** How a LoRA adapter begins; with A drawn and B zero when left out. */
   readonly init?: Bound<AdapterInit> | undefined;
-  /** A of every layer that is adapted, where that is of what layers read. */
-  readonly planned?: ReadonlyMap<string, HostMatrix> | undefined;
+  /** How every layer that is adapted begins, where that is of what rows of data say. */
+  readonly planned?: ReadonlyMap<string, BegunFactors> | undefined;
   /** Written as `base_model_name_or_path`. */
   readonly base?: string | undefined;
   readonly warn: (message: string) => void;
@@ -46,8 +45,12 @@ export interface AdapterType<O extends Options = Options> extends MethodInfo<O> 
   readonly peftType: string;
   /** How a file of it is folded into a base; left out where checkpoint/adapter reads it by itself (LoRA). */
   readonly format?: AdapterFormat;
+  /** Of LoRA and its variants: the rank, and the scale s of B A. */
+  strength?(values: Values<O>): { readonly rank: number; readonly scale: number };
   /** Modules that a new adapter trains whole beside its targets, by the model's weights. */
   whole?(specs: readonly ParameterSpec[]): string[];
+  /** Tokens that it puts before every sequence, by its settings or those of a file. Throws UserError. */
+  ahead?(values: Values<O>, from?: Checkpoint): Promise<number>;
   /** A new adapter. Throws UserError for what the type cannot change. */
   fresh(values: Values<O>, making: Making): Promise<LiveAdapter>;
   /** One that a file holds, to train it on or to run it. Throws UserError where it does not fit the model. */

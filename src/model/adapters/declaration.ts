@@ -6,13 +6,21 @@
  *   a part      a tensor of one target; its name in the file is `base_model.model.MODULE.PART`
  *   shared      a tensor of all targets; its name in the file is its own
  */
-import type { FileModule, Folded } from "../../checkpoint/adapter/format.ts";
+import type { FileModule, FlatFactors, Folded, HostTensor } from "../../checkpoint/adapter/format.ts";
 import type { JsonObject } from "../../json.ts";
 import type { Options, Values } from "../../method/options.ts";
 import type { MethodInfo } from "../../method/registry.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { ModelSizes, ParameterSpec } from "../architecture.ts";
-import type { AdaptedPlace, EmbeddingPlace, ExpertsPlace, LinearPlace } from "./live-adapter.ts";
+import type {
+  AdaptedPlace,
+  EmbeddingPlace,
+  ExpertsPlace,
+  KeysValues,
+  LinearPlace,
+  Pass,
+  TrainedPart,
+} from "./live-adapter.ts";
 import type { Target } from "./targets.ts";
 
 /** What a tensor begins as; drawn by (seed, name in the file). */
@@ -24,6 +32,8 @@ export type Beginning =
   /** Normal, of this standard deviation. */
   | { readonly normal: number }
   | { readonly values: Float32Array }
+  /** Rows of the model's embedding of tokens, drawn. */
+  | "tokens"
   /** From the weight of the target, as it lies in memory, in f32. */
   | { readonly from: (weight: Float32Array) => Float32Array };
 
@@ -32,6 +42,10 @@ export interface TensorSpec {
   readonly begins: Beginning;
   /** Never trained, but saved and held: a random projection. */
   readonly fixed?: boolean;
+  /** A file may lack it, and then it is as it begins. */
+  readonly optional?: boolean;
+  /** false: what an optimizer takes off weights by themselves is not taken off it. */
+  readonly decays?: false;
 }
 
 /** By part, or by name of what is shared. */
@@ -63,6 +77,21 @@ export type Adapted<P extends AdaptedPlace, O extends Options> = P & {
   shared(name: string): Tensor;
 };
 
+/** What is known where no target is. */
+export type Everywhere<O extends Options> = Pick<AdaptedPlace, "rec"> &
+  Pick<Adapted<AdaptedPlace, O>, "values" | "shared"> & { readonly sizes: ModelSizes };
+
+/** A forward pass that begins, or an inner tensor of it. */
+export type AdaptedPass<O extends Options> = Pass & Everywhere<O>;
+
+/** Tokens before every sequence. */
+export interface DeclaredAhead<O extends Options> {
+  tokens(values: Values<O>): number;
+  /** As `Ahead` has them; one of the two. */
+  rows?(place: Everywhere<O>): Tensor;
+  keysValues?(place: Everywhere<O>): readonly KeysValues[];
+}
+
 export interface AdapterDeclaration<O extends Options> extends MethodInfo<O> {
   /** PEFT's `peft_type`, which the file's name spells; the type's own name in capitals when left out. */
   readonly peftType?: string;
@@ -76,7 +105,15 @@ export interface AdapterDeclaration<O extends Options> extends MethodInfo<O> {
   whole?(specs: readonly ParameterSpec[]): string[];
   /** Whether a layer keeps what earlier tokens left, so that no shorter text can go on from it. */
   recurrent?(values: Values<O>, sizes: ModelSizes): boolean;
-  /** Names of the parts that a target may have, and of all that is shared: a file's tensors are told by them. */
+  /** Where its parts are trained stage after stage: how many stages, and what of a part is trained in one, from 1. */
+  readonly stages?: {
+    count(values: Values<O>): number;
+    trained(part: string, stage: number, values: Values<O>): Omit<TrainedPart, "parameter">;
+  };
+  /**
+   * Names of the parts that a target may have, and of all that is shared, where * stands for a number: a file's tensors
+   * are told by them.
+   */
   readonly parts: readonly string[];
   readonly sharedParts?: readonly string[];
   /** Keys of adapter_config.json that options have; the option's own name when left out. */
@@ -95,11 +132,15 @@ export interface AdapterDeclaration<O extends Options> extends MethodInfo<O> {
   /** Rows of an embedding, (N) -> (N, C). */
   embed?(layer: Adapted<EmbeddingPlace, O>): Tensor;
   /** Takes the place of an inner tensor, by the names of `Net.note`. */
-  note?(
-    place: Pick<AdaptedPlace, "rec" | "inputs"> & Pick<Adapted<AdaptedPlace, O>, "values" | "shared">,
-    name: string,
-    x: Tensor,
-  ): Tensor;
+  note?(pass: AdaptedPass<O>, name: string, x: Tensor): Tensor;
+  /** Hears of every forward pass before its layers. */
+  begin?(pass: AdaptedPass<O>): void;
+  readonly ahead?: DeclaredAhead<O>;
+  /**
+   * The low-rank change that comes nearest, where the change depends on the input. `tensor` gives a part of a module,
+   * undefined for one that a file may lack.
+   */
+  flat?(tensor: (part: string) => HostTensor | undefined, values: Values<O>): FlatFactors;
   /** What a linear layer of a file folds to; left out where the change depends on the input. */
   fold?(module: FileModule, setup: Setup<O>): Folded;
 }

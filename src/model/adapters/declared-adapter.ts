@@ -2,15 +2,20 @@
 import type { JsonObject } from "../../json.ts";
 import type { Options, Values } from "../../method/options.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
+import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import type { Adapted, AdapterDeclaration } from "./declaration.ts";
+import type { ModelSizes } from "../architecture.ts";
+import type { Adapted, AdaptedPass, AdapterDeclaration, Everywhere } from "./declaration.ts";
 import type {
   AdaptedPlace,
+  AdapterStages,
   AdapterTensor,
+  Ahead,
   EmbeddingPlace,
   ExpertsPlace,
   LinearPlace,
   LiveAdapter,
+  Pass,
 } from "./live-adapter.ts";
 import type { Target } from "./targets.ts";
 
@@ -29,10 +34,12 @@ export class DeclaredAdapter<O extends Options> implements LiveAdapter {
   readonly config: string;
   readonly whole: ReadonlyMap<string, Parameter>;
   readonly recurrent: boolean;
+  readonly ahead: Ahead | undefined;
   readonly #declared: AdapterDeclaration<O>;
   readonly #values: Values<O>;
   readonly #own: DeclaredTensors;
   readonly #json: JsonObject;
+  readonly #sizes: ModelSizes;
   readonly #byModule: ReadonlyMap<string, AdaptedTarget>;
 
   constructor(
@@ -40,10 +47,11 @@ export class DeclaredAdapter<O extends Options> implements LiveAdapter {
     values: Values<O>,
     own: DeclaredTensors,
     config: string,
-    recurrent: boolean,
+    sizes: ModelSizes,
     whole: ReadonlyMap<string, Parameter> = new Map(),
   ) {
-    this.recurrent = recurrent;
+    this.recurrent = declared.recurrent?.(values, sizes) ?? false;
+    this.#sizes = sizes;
     this.#declared = declared;
     this.#values = values;
     this.#own = own;
@@ -51,10 +59,26 @@ export class DeclaredAdapter<O extends Options> implements LiveAdapter {
     this.config = config;
     this.#json = JSON.parse(config);
     this.whole = whole;
+    const { ahead } = declared;
+    this.ahead = ahead && {
+      tokens: ahead.tokens(values),
+      rows: (rec) => ahead.rows?.(this.#everywhere(rec)),
+      keysValues: (rec) => ahead.keysValues?.(this.#everywhere(rec)),
+    };
   }
 
   withWhole(whole: ReadonlyMap<string, Parameter>, config: string): LiveAdapter {
-    return new DeclaredAdapter(this.#declared, this.#values, this.#own, config, this.recurrent, whole);
+    return new DeclaredAdapter(this.#declared, this.#values, this.#own, config, this.#sizes, whole);
+  }
+
+  get stages(): AdapterStages | undefined {
+    const { stages } = this.#declared;
+    if (!stages) return undefined;
+    const parts = this.#own.targets.flatMap(({ parts }) => [...parts]);
+    return {
+      count: stages.count(this.#values),
+      of: (stage) => parts.map(([part, parameter]) => ({ parameter, ...stages.trained(part, stage, this.#values) })),
+    };
   }
 
   stored(): AdapterTensor[] {
@@ -95,10 +119,20 @@ export class DeclaredAdapter<O extends Options> implements LiveAdapter {
     return layer?.target.kind === "embedding" ? this.#declared.embed?.(layer) : undefined;
   }
 
-  note(place: Pick<AdaptedPlace, "rec" | "inputs">, name: string, x: Tensor): Tensor {
-    const { rec } = place;
-    const shared = (key: string) => rec.parameter(this.#shared(key));
-    return this.#declared.note?.({ ...place, values: this.#values, shared }, name, x) ?? x;
+  note(pass: Pass, name: string, x: Tensor): Tensor {
+    return this.#declared.note?.(this.#adaptedPass(pass), name, x) ?? x;
+  }
+
+  begin(pass: Pass): void {
+    this.#declared.begin?.(this.#adaptedPass(pass));
+  }
+
+  #adaptedPass(pass: Pass): AdaptedPass<O> {
+    return { ...pass, ...this.#everywhere(pass.rec) };
+  }
+
+  #everywhere(rec: Recorder): Everywhere<O> {
+    return { rec, values: this.#values, sizes: this.#sizes, shared: (name) => rec.parameter(this.#shared(name)) };
   }
 
   #shared(name: string): Parameter {
@@ -113,7 +147,7 @@ export class DeclaredAdapter<O extends Options> implements LiveAdapter {
     const { rec } = place;
     return {
       ...place,
-      values: this.#values,
+      ...this.#everywhere(rec),
       json: this.#json,
       target: found.target,
       tensor: (part) => {
@@ -121,7 +155,6 @@ export class DeclaredAdapter<O extends Options> implements LiveAdapter {
         if (!parameter) throw new Error(`${this.#declared.name} declares no ${part}`);
         return rec.parameter(parameter);
       },
-      shared: (name) => rec.parameter(this.#shared(name)),
     };
   }
 }

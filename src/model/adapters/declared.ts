@@ -1,9 +1,15 @@
 /** Makes a type of adapter of what one declares: new adapters, adapters that are read, their config and their fold. */
 
 import { nameInBase } from "../../checkpoint/adapter/changes.ts";
-import type { AdapterFormat, FileModule, HostTensor } from "../../checkpoint/adapter/format.ts";
+import type {
+  AdapterFormat,
+  FileModule,
+  FlatFactors,
+  HostTensor,
+  ModuleTensors,
+} from "../../checkpoint/adapter/format.ts";
 import { isSavedModule } from "../../checkpoint/adapter/keys.ts";
-import { readTyped, type TypedParts, typedConfig } from "../../checkpoint/adapter/typed.ts";
+import { readTyped, type TypedParts, typedConfig, typedJson } from "../../checkpoint/adapter/typed.ts";
 import type { Checkpoint } from "../../checkpoint/checkpoint.ts";
 import { decodeFloats } from "../../checkpoint/decode.ts";
 import { UserError } from "../../errors.ts";
@@ -18,6 +24,7 @@ import { loadEntry } from "../load.ts";
 import type { AdapterType, Making } from "./contract.ts";
 import type { AdapterDeclaration, Setup, Sides, TensorSpec, TensorSpecs } from "./declaration.ts";
 import { type AdaptedTarget, DeclaredAdapter } from "./declared-adapter.ts";
+import { drawnTokens } from "./drawn-tokens.ts";
 import { adaptable, isUsual, type Target, targetModules, writtenTargets } from "./targets.ts";
 
 const PREFIX = "base_model.model.";
@@ -32,16 +39,20 @@ const peftTypeOf = ({ name, peftType }: Pick<AdapterDeclaration<Options>, "name"
 
 /** A type from its declaration. */
 export function adapterType<const O extends Options>(declared: AdapterDeclaration<O>): AdapterType<O> {
-  const { name, title, about, cite, options, explained, fold, parts, sharedParts = [], whole } = declared;
+  const { name, title, about, cite, options, explained, fold, parts, sharedParts = [], whole, ahead } = declared;
   const peftType = peftTypeOf(declared);
   const format: AdapterFormat = {
     ...{ title, parts, sharedParts },
     fold: fold && ((json, where, modules) => foldModules(declared, json, where, modules)),
+    flat: declared.flat && ((json, where, modules) => flatModules(declared, json, where, modules)),
   };
   return {
     ...{ name, title, about, cite, options, peftType, format },
     ...(explained ? { explained } : {}),
     ...(whole ? { whole } : {}),
+    ...(ahead
+      ? { ahead: async (values, from) => ahead.tokens(from ? await savedSettings(declared, from) : values) }
+      : {}),
     fresh: (values, making) => fresh(declared, values, making),
     continued: (_, from, making) => continued(declared, format, from, making),
   };
@@ -67,6 +78,10 @@ async function settingsOf<O extends Options>(
   return values as Values<O>;
 }
 
+/** The settings of an adapter that is read. Throws UserError. */
+const savedSettings = <O extends Options>(declared: AdapterDeclaration<O>, from: Checkpoint): Promise<Values<O>> =>
+  settingsOf(declared, typedJson(from), from.ref);
+
 const valuesOf = (gpu: Gpu, { buffer, bytes, dtype }: Parameter): Promise<Float32Array> =>
   gpu.read(buffer, 0, Math.ceil(bytes / 4) * 4, (view) =>
     decodeFloats(view.slice(0, bytes), dtype === "bf16" ? "BF16" : "F32"),
@@ -74,12 +89,15 @@ const valuesOf = (gpu: Gpu, { buffer, bytes, dtype }: Parameter): Promise<Float3
 
 /** Values of a new tensor; undefined for zeros. */
 async function beginning(
+  { gpu, model, seed }: Pick<Making, "gpu" | "model" | "seed">,
+  name: string,
   { shape, begins }: TensorSpec,
-  { seed, name, weight }: { seed: number; name: string; weight: () => Promise<Float32Array> },
+  weight: () => Promise<Float32Array>,
 ): Promise<Float32Array | undefined> {
   const size = shape.reduce((all, side) => all * side, 1);
   if (begins === "zeros") return undefined;
   if (begins === "ones") return new Float32Array(size).fill(1);
+  if (begins === "tokens") return drawnTokens(gpu, model, { rows: shape[0]!, seed, name });
   if ("values" in begins) return begins.values;
   if ("from" in begins) return begins.from(await weight());
   if ("normal" in begins) return keyedNormals(size, begins.normal, seed, name);
@@ -89,14 +107,16 @@ async function beginning(
 
 /** The parameter of a specification, with its values: those given, or those that it begins with. */
 async function parameterOf(
-  { gpu, seed }: Pick<Making, "gpu" | "seed">,
+  making: Pick<Making, "gpu" | "model" | "seed">,
   name: string,
   spec: TensorSpec,
   weight: () => Promise<Float32Array>,
   given?: Float32Array,
 ): Promise<Parameter> {
+  const { gpu } = making;
   const made = new Parameter(gpu, name, spec.shape, "f32", !spec.fixed);
-  const values = gpu.dry ? undefined : (given ?? (await beginning(spec, { seed, name, weight })));
+  made.decays = spec.decays ?? true;
+  const values = gpu.dry ? undefined : (given ?? (await beginning(making, name, spec, weight)));
   if (values) made.write(values);
   else gpu.clear(made.buffer, 4 * made.size);
   return made;
@@ -154,8 +174,7 @@ async function fresh<O extends Options>(
     task_type: "CAUSAL_LM",
     ...declared.config?.(setup, written.modules),
   };
-  const recurrent = declared.recurrent?.(values, model.sizes) ?? false;
-  return new DeclaredAdapter(declared, values, made, `${JSON.stringify(config, null, 2)}\n`, recurrent);
+  return new DeclaredAdapter(declared, values, made, `${JSON.stringify(config, null, 2)}\n`, model.sizes);
 }
 
 /** The tensors of all targets; `given` has those of a file. */
@@ -165,7 +184,7 @@ async function parametersOf<O extends Options>(
   targets: readonly Target[],
   setup: Setup<O>,
   given?: {
-    own(target: Target, part: string, spec: TensorSpec): Float32Array;
+    own(target: Target, part: string, spec: TensorSpec): Float32Array | undefined;
     shared(name: string, spec: TensorSpec): Float32Array;
   },
 ): Promise<{ readonly targets: AdaptedTarget[]; readonly shared: Map<string, Parameter> }> {
@@ -217,13 +236,16 @@ async function continued<O extends Options>(
   const targets = [...known.values()].filter((target) => named.has(target));
   const setup: Setup<O> = { values, targets, where: from.ref, sizes: model.sizes, json: parts.json };
   const made = await parametersOf(declared, making, targets, setup, {
-    own: (target, part, spec) => fitted(from.ref, `${part} of ${target.module}`, named.get(target)!.get(part), spec),
+    own(target, part, spec) {
+      const held = named.get(target)!.get(part);
+      if (!held && spec.optional) return undefined;
+      return fitted(from.ref, `${part} of ${target.module}`, held, spec);
+    },
     shared: (name, spec) => fitted(from.ref, name, parts.shared.get(name), spec),
   });
   const whole = await wholeOf(from, parts, making);
   const text = new TextDecoder().decode(from.files.get("adapter_config.json"));
-  const recurrent = declared.recurrent?.(values, model.sizes) ?? false;
-  return new DeclaredAdapter(declared, values, made, text, recurrent, whole);
+  return new DeclaredAdapter(declared, values, made, text, model.sizes, whole);
 }
 
 /** The saved modules, in f32, by the model's names. Throws UserError for what would not be trained as it was. */
@@ -279,4 +301,25 @@ function expectSpecs(
   found: (name: string) => readonly [what: string, tensor: HostTensor | undefined],
 ): void {
   for (const [name, spec] of Object.entries(specs)) fitted(where, ...found(name), spec);
+}
+
+async function flatModules<O extends Options>(
+  declared: AdapterDeclaration<O>,
+  json: JsonObject,
+  where: string,
+  modules: ModuleTensors,
+) {
+  const values = await settingsOf(declared, json, where);
+  const found = new Map<string, FlatFactors>();
+  for (const [module, own] of modules) {
+    const [into = 0, out = 0] = [own.get(declared.parts[0]!)?.shape[1], own.get(declared.parts[1]!)?.shape[0]];
+    const specs = declared.tensors({ module, into, out, transposed: false }, { values, targets: [], where, json });
+    for (const [part, spec] of Object.entries(specs))
+      if (!spec.optional || own.has(part)) fitted(where, `${part} of ${module}`, own.get(part), spec);
+    found.set(
+      module,
+      declared.flat!((part) => own.get(part), values),
+    );
+  }
+  return found;
 }

@@ -5,6 +5,7 @@ import type { Parameter } from "../../tensor/parameter.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Inputs } from "../architecture.ts";
+import type { OwnLoss } from "./own-losses.ts";
 
 /** A tensor of an adapter's file: a parameter or a part of one. */
 export interface AdapterTensor {
@@ -19,11 +20,35 @@ export interface AdapterTensor {
   readonly joined?: { readonly parameter: Parameter; readonly by: "rows" | "columns" };
 }
 
-/** The place of an adapter's part in a recording. */
-export interface AdaptedPlace {
+/** How much of a parameter's steps is taken, 0 or 1 for each row, column or value. */
+export interface TrainedPart {
+  readonly parameter: Parameter;
+  readonly along: "row" | "column" | "value";
+  readonly factors: Float32Array;
+}
+
+/** Parts of an adapter that are trained one after the other. */
+export interface AdapterStages {
+  readonly count: number;
+  /** What is trained in a stage, from 1: the same parameters in the same order for each. */
+  of(stage: number): readonly TrainedPart[];
+}
+
+/** A forward pass that is recorded. */
+export interface Pass {
   readonly rec: Recorder;
   /** What the model reads: rows, tasks of rows. */
   readonly inputs: Inputs;
+  /** What was noted of it so far, by the names of `Net.note`. Throws where nothing was. */
+  noted(name: string): Tensor;
+  /** The pass itself, by which an adapter may keep what it knows of it. */
+  readonly pass: object;
+  /** Hands over a term of the adapter's own, which training adds to its loss. */
+  lose(loss: OwnLoss): void;
+}
+
+/** The place of an adapter's part in a recording. */
+export interface AdaptedPlace extends Pass {
   readonly module: string;
   /** The base's weight as it lies in memory. */
   readonly weight: Tensor;
@@ -58,11 +83,36 @@ export interface EmbeddingPlace extends AdaptedPlace {
   rows(table: Tensor): Tensor;
 }
 
+/** Keys and values of one layer: (tokens, kvHeads * headDim) each, as its attention takes them. */
+export interface KeysValues {
+  readonly keys: Tensor;
+  readonly values: Tensor;
+}
+
+/** Tokens that stand before every sequence: they take its first positions, all of it sees them, they have no logits. */
+export interface Ahead {
+  readonly tokens: number;
+  /** What goes through the layers in place of rows of the embedding, (tokens, C). */
+  rows?(rec: Recorder): Tensor | undefined;
+  /** What every layer sees, from the first on, where nothing goes through them. */
+  keysValues?(rec: Recorder): readonly KeysValues[] | undefined;
+}
+
+/** A weight whose rows take steps of scales of their own, which are measured before each step. */
+export interface StepScale {
+  readonly parameter: Parameter;
+  /** (rows) */
+  record(rec: Recorder): Tensor;
+}
+
 export interface LiveAdapter {
   /** The text of adapter_config.json. */
   readonly config: string;
+  readonly ahead?: Ahead | undefined;
   /** Whether its layers keep what earlier tokens left, so that no shorter text can go on from it. */
   readonly recurrent?: boolean;
+  /** Where it is trained stage after stage. */
+  readonly stages?: AdapterStages | undefined;
   /** What takes the place of whole weights of the base, by their names there: biases and saved modules. */
   readonly whole: ReadonlyMap<string, Parameter>;
   /** The same adapter with other weights held whole. */
@@ -73,6 +123,8 @@ export interface LiveAdapter {
   tensors(): Parameter[];
   /** What is trained of it. */
   parameters(): Parameter[];
+  /** Weights whose steps are scaled. */
+  stepScales?(): StepScale[];
   free(): void;
   /** Whether it changes what a module gives. */
   changes(module: string): boolean;
@@ -82,6 +134,8 @@ export interface LiveAdapter {
   experts(place: ExpertsPlace, x: Tensor): Tensor | undefined;
   /** As `linear` of an embedding. */
   embed(place: EmbeddingPlace): Tensor | undefined;
+  /** Hears of every forward pass before its layers. */
+  begin?(pass: Pass): void;
   /** Takes the place of an inner tensor, by the names of `Net.note`; x itself where it does not. */
-  note(place: Pick<AdaptedPlace, "rec" | "inputs">, name: string, x: Tensor): Tensor;
+  note(pass: Pass, name: string, x: Tensor): Tensor;
 }

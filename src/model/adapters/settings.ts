@@ -11,6 +11,10 @@ export const rankAndAlpha = <const R extends number>(rank: R) =>
 
 export const RANK_KEYS = { adapter_rank: "r", adapter_alpha: "alpha" } as const;
 
+/** Names that are given one by one, or separated by commas. */
+export const listed = (texts: readonly string[]): string[] =>
+  texts.flatMap((text) => text.split(",")).filter((text) => text !== "");
+
 const isSet = (value: unknown): boolean =>
   value !== undefined &&
   value !== null &&

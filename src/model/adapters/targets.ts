@@ -59,7 +59,8 @@ export function adaptable(specs: readonly ParameterSpec[]): Target[] {
 /** Linear layers as they are when nothing is asked for: without the head, routers and routed experts. */
 export const isUsual = (target: Target): boolean => target.kind === "linear" && !target.routes && !isHead(target);
 
-const isHead = ({ module }: Target): boolean => /(^|\.)(lm_head|embed_out|classifier|score)$/.test(module);
+export const isHead = ({ module }: Pick<Target, "module">): boolean =>
+  /(^|\.)(lm_head|embed_out|classifier|score)$/.test(module);
 
 /** PEFT's `all-linear`: modules that are linear layers, but for the head. */
 const isLinear = (target: Target): boolean =>

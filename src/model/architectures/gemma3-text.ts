@@ -26,6 +26,7 @@ export const method: Architecture<DecoderConfig> = {
     const given = gemma(c, {});
     return decoderConfig(json, where, {
       ...given,
+      scaledTable: true,
       qkNorm: qkNorm("head"),
       defaults: { head_dim: 256, num_key_value_heads: 4, max_position_embeddings: 131_072 },
       kinds(sizes) {

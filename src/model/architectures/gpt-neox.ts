@@ -52,7 +52,7 @@ function queriesKeysValues(net: Net, c: GptNeoxConfig, fused: Tensor, rows: numb
 function attention(net: Net, c: GptNeoxConfig, layer: number, inputs: TokenInputs, h: Tensor, add: Tensor): Tensor {
   const at = `gpt_neox.layers.${layer}.attention`;
   const { heads, headDim, rope: tables } = c;
-  const length = inputs.cache?.capacity ?? inputs.length;
+  const length = inputs.cache?.capacity ?? inputs.length + (inputs.ahead ?? 0);
   const turned = (x: Tensor) =>
     rope(net.rec, x, inputs.positions, { heads, headDim, tables, length, rowLength: inputs.length });
   const fused = net.linear(h, `${at}.query_key_value`);
@@ -137,7 +137,10 @@ export const method: Architecture<GptNeoxConfig> = {
     tie_word_embeddings: c.tied,
   }),
 
-  sizes: (c) => ({ layers: c.layers, width: c.width, outputs: c.vocabulary, maxPositions: c.maxPositions }),
+  sizes: (c) => ({
+    ...{ layers: c.layers, width: c.width, outputs: c.vocabulary, maxPositions: c.maxPositions },
+    attention: { heads: c.heads, kvHeads: c.heads, headDim: c.width / c.heads },
+  }),
 
   parameters: (c) => [
     { name: "gpt_neox.embed_in.weight", shape: [c.vocabulary, c.width], init: { std: c.std }, table: true },

@@ -68,7 +68,10 @@ export const method: Architecture<Gpt2Config> = {
     tie_word_embeddings: c.tied,
   }),
 
-  sizes: (c) => ({ layers: c.layers, width: c.width, outputs: c.vocabulary, maxPositions: c.positions }),
+  sizes: (c) => ({
+    ...{ layers: c.layers, width: c.width, outputs: c.vocabulary, maxPositions: c.positions },
+    attention: { heads: c.heads, kvHeads: c.heads, headDim: c.width / c.heads },
+  }),
 
   parameters(c) {
     const residual = c.std / Math.sqrt(2 * c.layers); // layers that write to the residual stream begin smaller

@@ -56,7 +56,7 @@ export const method: Architecture<MlpConfig> = {
 
   forward(net, c, inputs) {
     if ("ids" in inputs) throw new TypeError("a classifier takes x, not token ids");
-    let x = net.rec.reshape(inputs.x, [inputs.batch, c.input]); // (B, D)
+    let x = net.note("hidden.0", net.rec.reshape(inputs.x, [inputs.batch, c.input])); // (B, D)
     for (const i of c.hidden.keys()) {
       const h = net.linear(x, `layers.${i}`);
       x = net.note(`hidden.${i + 1}`, c.act === "relu" ? relu(net.rec, h) : gelu(net.rec, h));

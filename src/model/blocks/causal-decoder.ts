@@ -36,16 +36,20 @@ export const causalDecoder = <C extends DecoderConfig>(
   feedForward: FeedForward<C>,
   {
     implied = decoderImplied,
-    attention = { specs: attentionSpecs, forward: selfAttention },
+    attention: other,
   }: { readonly implied?: (config: C) => Json; readonly attention?: BlockAttention<C> } = {},
-) =>
-  ({
+) => {
+  const attention = other ?? { specs: attentionSpecs, forward: selfAttention };
+  return {
     task: "causal-lm",
     basePrefix: "model.",
     ignored: /^lm_head\.weight$/,
     tiedHead: (c: C) =>
       c.tied ? { head: "lm_head.weight", table: "model.embed_tokens.weight", apart: { ...c, tied: false } } : undefined,
-    sizes: decoderSizes,
+    sizes: (c: C) => ({
+      ...decoderSizes(c),
+      ...(other ? {} : { attention: { heads: c.heads, kvHeads: c.kvHeads, headDim: c.headDim } }),
+    }),
     implied,
 
     parameters: (c: C) =>
@@ -62,7 +66,8 @@ export const causalDecoder = <C extends DecoderConfig>(
       }),
 
     head: decoderHead,
-  }) as const satisfies Partial<Architecture<C>>;
+  } as const satisfies Partial<Architecture<C>>;
+};
 
 /** A decoder with a gated feed-forward network in every block. */
 export const denseDecoder = causalDecoder<DecoderConfig>({

@@ -61,6 +61,8 @@ export interface DecoderTraits {
   readonly caps: { readonly scores?: number | undefined; readonly logits?: number | undefined };
   /** Of the embedding, of what a half of a block adds, of the logits. */
   readonly multipliers: { readonly embedding: number; readonly residual: number; readonly logits: number };
+  /** Whether the embedding's multiplier is of its rows alone, and not of what stands in their place. */
+  readonly scaledTable?: boolean;
 }
 
 export interface DecoderConfig extends DecoderTraits {

@@ -116,7 +116,7 @@ export function selfAttention(
   const at = `${prefix}.self_attn`;
   const { window, rope: tables, queryRope = tables } = c.kinds[layer]!;
   const { heads, kvHeads, headDim, qkNorm } = c;
-  const length = inputs.cache?.capacity ?? inputs.length;
+  const length = inputs.cache?.capacity ?? inputs.length + (inputs.ahead ?? 0);
   const normed = (x: Tensor, name: "q" | "k") => (qkNorm ? normalized(net, c, x, `${at}.${qkNorm.names[name]}`) : x);
   const turned = (x: Tensor, name: "q" | "k") => {
     const by = name === "q" ? queryRope : tables;
@@ -149,8 +149,9 @@ export function gatedMlp(net: Net, c: DecoderConfig, module: string, h: Tensor, 
 
 /** (N) ids -> (N, C). The row of padding takes no gradient. */
 function tokenRows(net: Net, c: DecoderConfig, { ids }: TokenInputs): Tensor {
-  const rows = net.embed(ids, "model.embed_tokens", { fixed: c.padding });
   const { embedding: factor } = c.multipliers;
+  if (c.scaledTable) return net.embed(ids, "model.embed_tokens", { fixed: c.padding, scale: factor });
+  const rows = net.embed(ids, "model.embed_tokens", { fixed: c.padding });
   return factor === 1 ? rows : scale(net.rec, rows, factor);
 }
 

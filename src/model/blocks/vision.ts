@@ -120,7 +120,7 @@ export function visionLayers(net: Net, c: VisionConfig, names: VisionNames, toke
   const { rec } = net;
   const activated = c.activation === "gelu" ? gelu : quickGelu;
   const shape = { heads: c.heads, kvHeads: c.heads, headDim: c.width / c.heads, causal: false };
-  let x = tokens;
+  let x = net.note("hidden.0", tokens);
   for (let layer = 0; layer < c.layers; layer++) {
     const at = (name: string) => `${names.layer(layer)}.${name}`;
     const into = x;

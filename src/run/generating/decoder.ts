@@ -9,9 +9,11 @@
  */
 import { bucketLength } from "../../data/batch.ts";
 import type { TokenInputs } from "../../model/architecture.ts";
-import { CacheMemory, type Model } from "../../model/model.ts";
+import { CacheMemory } from "../../model/cache-memory.ts";
+import type { Model } from "../../model/model.ts";
 import { embedding } from "../../tensor/ops/embedding.ts";
 import type { Program } from "../../tensor/program.ts";
+import type { Recorder } from "../../tensor/recorder.ts";
 import { SlotPool } from "../../tensor/slots.ts";
 import { hasProbabilities, notFinite } from "../not-finite.ts";
 import { Programs } from "../programs.ts";
@@ -22,7 +24,7 @@ export class Decoder implements LogitSource {
   readonly ref: string;
   readonly #slots: SlotPool;
   /** The cache, and the programs over it. */
-  #cached: { readonly memory: CacheMemory; readonly programs: Programs } | undefined;
+  #cached: { readonly memory: CacheMemory; readonly programs: Programs; begun?: true } | undefined;
   /** Of a cache of one row: the tokens whose keys and values it holds, from position 0. */
   #held: number[] = [];
   #names: readonly string[] = [];
@@ -58,11 +60,26 @@ export class Decoder implements LogitSource {
     return program;
   }
 
+  /** Fills a new cache with what the model's adapter puts before every sequence. */
+  async #begin(): Promise<void> {
+    const cached = this.#cached!;
+    if (cached.begun) return;
+    if (this.model.beginsCaches) await (await this.#ahead()).start();
+    cached.begun = true;
+  }
+
+  async #ahead(): Promise<Program> {
+    const { memory, programs } = this.#cached!;
+    const record = (rec: Recorder) => this.model.recordAhead(rec, this.model.cache(rec, memory));
+    return (await programs.get("ahead", record)).program;
+  }
+
   /**
    * Runs a program over sequences at once, each after its first tokens, as many as `shared` says of each, padded to the
    * longest; padding lies beyond what a row sees.
    */
   async #readAll(sequences: readonly (readonly number[])[], shared: readonly number[]): Promise<Program> {
+    await this.#begin();
     const rest = sequences.map((sequence, row) => sequence.slice(shared[row]));
     const longest = rest.reduce((a, { length }) => Math.max(a, length), 0);
     const length = Math.min(bucketLength(longest), this.#cached!.memory.capacity - Math.max(...shared));
@@ -188,6 +205,7 @@ export class Decoder implements LogitSource {
     const { memory } = this.#cached!;
     await this.#program(Math.min(bucketLength(longest), memory.capacity));
     await this.#program(1);
+    if (this.model.beginsCaches) await this.#ahead();
     return memory.bytes;
   }
 

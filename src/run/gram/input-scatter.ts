@@ -1,6 +1,6 @@
 /**
- * How what linear layers read is spread: S = sum (x - m)(x - m)^T over the rows x that count, m their mean. Layers that
- * read the same tensor share theirs.
+ * How what linear layers read is spread: S = sum (x - m)(x - m)^T over the rows x that count, m their mean or zero.
+ * Layers that read the same tensor share theirs.
  *
  *   S = sum x x^T - n m m^T
  *
@@ -36,6 +36,8 @@ export interface ScatterOptions {
   /** Layers to measure, by the name of their module. */
   readonly only: (module: string) => boolean;
   readonly signal: AbortSignal;
+  /** About zero, not about the mean. */
+  readonly raw?: boolean;
   /** Bytes of matrices in one pass. */
   readonly budget?: number;
 }
@@ -122,7 +124,7 @@ async function measure(
   model: Model,
   batches: readonly Batch[],
   readers: readonly { readonly modules: readonly string[]; readonly width: number }[],
-  signal: AbortSignal,
+  { signal, raw = false }: ScatterOptions,
 ): Promise<InputScatter[]> {
   const { gpu } = model;
   const { key } = crossEntropyObjective(model);
@@ -149,7 +151,7 @@ async function measure(
       for (const [own, rows] of counts) own.rows += rows === "masked" ? counted : rows;
     }
     const found: InputScatter[] = [];
-    for (const own of all) found.push(await centred(model, own));
+    for (const own of all) found.push(await finished(model, own, raw));
     return found;
   } finally {
     for (const { square, plain } of all) for (const memory of [square, plain]) memory.free();
@@ -157,11 +159,13 @@ async function measure(
   }
 }
 
-async function centred(model: Model, { modules, width, rows, square, plain }: Sums): Promise<InputScatter> {
+async function finished(model: Model, sums: Sums, raw: boolean): Promise<InputScatter> {
+  const { modules, width, rows, square, plain } = sums;
   const values = await model.gpu.readFloats(square.buffer, width ** 2);
-  const sums = await model.gpu.readFloats(plain.buffer, width);
+  if (raw) return { modules, width, rows, values };
+  const means = await model.gpu.readFloats(plain.buffer, width);
   for (let i = 0; i < width; i++)
-    for (let j = 0; j < width; j++) values[i * width + j]! -= rows === 0 ? 0 : (sums[i]! / rows) * sums[j]!;
+    for (let j = 0; j < width; j++) values[i * width + j]! -= rows === 0 ? 0 : (means[i]! / rows) * means[j]!;
   return { modules, width, rows, values };
 }
 
@@ -174,5 +178,5 @@ export async function* inputScatter(
   const [first] = batches;
   if (!first) return;
   for (const readers of passesOf(readersOf(model, first, options), options.budget ?? BUDGET))
-    yield* await measure(model, batches, readers, options.signal);
+    yield* await measure(model, batches, readers, options);
 }

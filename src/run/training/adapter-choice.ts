@@ -2,7 +2,7 @@
 import { UserError } from "../../errors.ts";
 import { type Bound, bind } from "../../method/bind.ts";
 import { loadMethod } from "../../method/registry.ts";
-import type { AdapterInit } from "../../model/adapters/adapter-init.ts";
+import { type AdapterInit, roundedBase } from "../../model/adapters/adapter-init.ts";
 import type { AdapterChoice, AdapterType } from "../../model/adapters/contract.ts";
 import { splitTargets } from "../../model/adapters/targets.ts";
 
@@ -64,9 +64,9 @@ export async function adapterChoice(
   const targets = adapter_targets ?? lora_targets;
   const isLora = type.method.peftType === "LORA";
   return {
-    type: isLora ? bind(type.method, loraValues(options)) : type,
+    type: isLora ? bind(type.method, Object.assign({}, type.values, loraValues(options))) : type,
     ...(targets ? { targets: splitTargets(targets) } : {}),
     ...(picked.init ? { init: picked.init } : {}),
-    ...{ seed, base },
+    ...{ seed, base: roundedBase(picked.init) ?? base },
   };
 }

@@ -7,9 +7,10 @@ import type { Writer } from "../../checkpoint/write/writer.ts";
 import { UserError } from "../../errors.ts";
 import { NeedsValues } from "../../gpu/dry-device.ts";
 import { type Gpu, openGpu } from "../../gpu/gpu.ts";
+import { roundedBase } from "../../model/adapters/adapter-init.ts";
 import { carriedText } from "../../model/load.ts";
 import type { Model } from "../../model/model.ts";
-import { checkSave, prepareSave, type SaveOptions, savingTo } from "../../model/save.ts";
+import { checkSave, prepareSave, type SaveOptions, saveModel, savingTo } from "../../model/save.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
 import { humanBytes } from "../../text/format.ts";
 import { hostMemory, hostMemoryText } from "../host-memory.ts";
@@ -18,6 +19,7 @@ import type { MemoryReport } from "./memory-report.ts";
 import type { OpenedRun, ReadRun } from "./open-run.ts";
 import type { Choices } from "./optimizer-and-schedule.ts";
 import { refuseUnmatched } from "./option-checks.ts";
+import { adapterStages } from "./rules/adapter-stages.ts";
 import { chosenRules, readOf } from "./rules/chosen-rules.ts";
 import { runLineage } from "./run-lineage.ts";
 import { checkInputs } from "./saved-state.ts";
@@ -56,7 +58,7 @@ export const trainingSettings = <B>(
 });
 
 /** Norms and biases do not decay, unless --decay-all says so. */
-const decaysOf = (all: boolean) => (parameter: Parameter) => all || parameter.shape.length > 1;
+const decaysOf = (all: boolean) => (parameter: Parameter) => parameter.decays && (all || parameter.shape.length > 1);
 
 /**
  * Builds the run on a device that computes nothing, for a dry run: no weight is read and no memory is taken. A
@@ -98,6 +100,7 @@ export async function buildRun<B, D extends TrainingData<B>>(
   const built = { ...opened, gpu, model, steps, resumed, original: () => start.original(gpu, model) };
   const work = await technique.work(built, data);
   const rules = await chosenRules(context, { ...opened, model }, ruleFiles);
+  rules.push(...adapterStages(model, work.stage?.bind(work), steps, context.seed));
   gpu.pool.trim(); // what preparing took does not stay beside training
   const training = await Training.make<B>({
     model,
@@ -234,6 +237,9 @@ export async function prepareOutput<B, D extends TrainingData<B>>(
   if (options.best?.startsWith("hf:")) {
     throw new UserError(`--best ${options.best} would be sent at every better step`, "name a folder for --best");
   }
+  const base = roundedBase(context.picks.adapter_init[0]);
+  if (base !== undefined)
+    await saveModel(model, base, { ...savingTo(base, saving), dtype: "held", base: true, files: opened.opened.files });
   const writer = await prepareSave(model, out, saving);
   if (options.best !== undefined)
     await (await prepareSave(model, options.best, savingTo(options.best, saving)))?.abort();

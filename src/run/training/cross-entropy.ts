@@ -1,16 +1,30 @@
 /** The objective of training on labels: mean cross-entropy of the tokens, or of the examples, that count. */
 import type { Batch } from "../../data/batch.ts";
 import { meanWeights } from "../../data/targets.ts";
-import type { Model } from "../../model/model.ts";
+import type { Inputs } from "../../model/architecture.ts";
+import type { Model, Recorded } from "../../model/model.ts";
 import { add, mul } from "../../tensor/ops/elementwise.ts";
 import { headLoss } from "../../tensor/ops/head-loss.ts";
 import { dot } from "../../tensor/ops/reduce.ts";
+import type { Program } from "../../tensor/program.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { fillInputs, fillTargets, recordInputs, recordTargets } from "../batch-programs.ts";
 import type { IncrementMask } from "./increment-mask.ts";
 import { type Objective, ofBatch, type RecordedLoss } from "./objective.ts";
 import { routerBalance } from "./router-balance.ts";
+
+/** What makes one loss of the tokens' (N) in another way than by their mean. */
+export interface RowWeigher {
+  record(
+    rec: Recorder,
+    batch: Batch,
+    given: { readonly recorded: Recorded; readonly inputs: Inputs; readonly targets: Tensor; readonly nll: Tensor },
+  ): RecordedLoss;
+  fill(program: Program, batch: Batch, total: number): void;
+  /** What the batch adds to the denominator of its mean. */
+  counted(batch: Batch): number;
+}
 
 export interface CrossEntropyObjectiveOptions {
   /** Label smoothing, 0 to 1. */
@@ -23,6 +37,7 @@ export interface CrossEntropyObjectiveOptions {
   readonly balance?: boolean;
   /** Keeps what the adapter adds to where it should act. */
   readonly increments?: IncrementMask | undefined;
+  readonly weigher?: RowWeigher | undefined;
   /** Most bytes of logits that exist at once. */
   readonly logitBytes?: number;
 }
@@ -39,32 +54,41 @@ const withTerm = (
   metrics: { ...metrics, loss: add(rec, metrics.loss!, term), [name]: term },
 });
 
+/** The mean of the losses of tokens (N). */
+function meanLoss(rec: Recorder, batch: Batch, nll: Tensor): RecordedLoss {
+  const weights = rec.input("weights", [batch.rows * batch.length]); // 1 / total where a row counts
+  return { backward: [[nll, weights]], metrics: { loss: dot(rec, nll, weights) } };
+}
+
 /** Cross-entropy of a language model's tokens or a classifier's examples. */
 export function crossEntropyObjective(model: Model, options: CrossEntropyObjectiveOptions = {}): Objective<Batch> {
-  const { smoothing, zLoss, recompute = false, increments, logitBytes } = options;
+  const { smoothing, zLoss, recompute = false, increments, logitBytes, weigher } = options;
   const experts = options.balance ? routerBalance(model) : undefined;
+  const of = ofBatch<Batch>((batch) => batch);
+  const counted = weigher?.counted ?? ((batch: Batch) => of.counted(batch, ""));
   return {
     name: "cross-entropy",
-    ...ofBatch((batch) => batch),
+    ...of,
+    counted,
 
     record(rec, batch): RecordedLoss {
-      const recorded = model.record(rec, recordInputs(rec, batch), {
+      const inputs = recordInputs(rec, batch);
+      const recorded = model.record(rec, inputs, {
         recompute,
         increments: increments !== undefined,
       });
       const { hidden, head } = recorded;
-      const weights = rec.input("weights", [batch.rows * batch.length]); // 1 / total where a row counts
+      const targets = recordTargets(rec, batch);
       const nll = headLoss(rec, {
         hidden,
         head,
         width: model.sizes.outputs,
-        targets: recordTargets(rec, batch),
+        targets,
         ...(smoothing ? { smoothing } : {}),
         ...(zLoss ? { zLoss } : {}),
         ...(logitBytes ? { budget: logitBytes } : {}),
       }); // (N)
-      const loss = dot(rec, nll, weights);
-      const own: RecordedLoss = { backward: [[nll, weights]], metrics: { loss } };
+      const own = weigher?.record(rec, batch, { recorded, inputs, targets, nll }) ?? meanLoss(rec, batch, nll);
       const balance = experts?.record(rec, batch, recorded);
       const balanced = balance ? withTerm(rec, own, "balance_loss", balance, mul(rec, ...balance)) : own;
       const squares = increments?.record(rec, batch, recorded);
@@ -73,9 +97,11 @@ export function crossEntropyObjective(model: Model, options: CrossEntropyObjecti
 
     fill(program, batch, total) {
       fillInputs(program, batch);
-      program.write("weights", meanWeights(fillTargets(program, batch), total));
-      experts?.fill(program, batch, batch.counted / total);
-      increments?.fill(program, batch, batch.counted / total);
+      const targets = fillTargets(program, batch);
+      if (weigher) weigher.fill(program, batch, total);
+      else program.write("weights", meanWeights(targets, total));
+      experts?.fill(program, batch, counted(batch) / total);
+      increments?.fill(program, batch, counted(batch) / total);
     },
   };
 }

@@ -9,6 +9,7 @@
  */
 import { type Batch, isTokens } from "../../data/batch.ts";
 import { targetsOf } from "../../data/targets.ts";
+import { UserError } from "../../errors.ts";
 import type { Recorded } from "../../model/model.ts";
 import { add, square } from "../../tensor/ops/elementwise.ts";
 import { rowSum } from "../../tensor/ops/reduce.ts";
@@ -40,7 +41,11 @@ export function maskedTokens(batch: Batch, groups: ReadonlySet<number>): Float32
 export const incrementMask = (weight: number, groups: ReadonlySet<number> = new Set()): IncrementMask => ({
   record(rec, { rows, length }, { increments }) {
     const squares = [...increments.values()].map((delta) => rowSum(rec, square(rec, delta), 1 / delta.shape.at(-1)!));
-    if (squares.length === 0) throw new TypeError("no linear layer is adapted");
+    if (squares.length === 0)
+      throw new UserError(
+        "--increment-mask masks what an adapter adds to linear layers, and this one adds to none",
+        "leave it out",
+      );
     const all = squares.reduce((a, b) => add(rec, a, b));
     return [rec.reshape(all, [rows * length]), rec.input("increment weights", [rows * length])];
   },

@@ -6,6 +6,7 @@ import { parseUploadRef } from "../../checkpoint/hub/upload.ts";
 import { UserError } from "../../errors.ts";
 import type { Prompt } from "../generating/prompts.ts";
 import { describeModel } from "../open-model.ts";
+import { adapterFlag } from "./adapter-choice.ts";
 import { type HeldOutGroup, heldOutGroups, readHeldOut, splitOf } from "./held-out.ts";
 import { type Choices, choose } from "./optimizer-and-schedule.ts";
 import { refuseClashing, warnOfKeep, warnOfSchedule, warnOfTrainedRows } from "./option-checks.ts";
@@ -86,6 +87,11 @@ export async function openRun<B, D extends TrainingData<B>>(
     resumed: saved?.folder,
   });
   context.onExit(() => begun.close());
+  if (begun.ahead > 0 && options.pack)
+    throw new UserError(
+      `--pack puts several rows into one, and ${adapterFlag(options)} puts tokens before each of them`,
+      "leave the rows unpacked",
+    );
   const ruleFiles = await openRuleFiles(options);
   context.onExit(() => closeRuleFiles(ruleFiles));
   const choices = choose(context.picks, options.lr);

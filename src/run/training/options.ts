@@ -58,6 +58,8 @@ export const OPTIMIZATION = {
 
 /** What settings of LoRA have no effect without. */
 const OF_LORA = { needs: "lora", with: { adapter: ["lora", "rslora", "dora"] } } as const;
+/** Of those that fix their scale, too. */
+const OF_ANY_LORA = { needs: "lora", with: { adapter: ["lora", "rslora", "dora", "allora"] } } as const;
 
 /** What is trained, and how it is held. */
 export const TRAINED = {
@@ -99,7 +101,7 @@ export const TRAINED = {
     value: "NAME",
   },
   lora: { type: "boolean", default: false, help: "train a LoRA adapter: short for --adapter lora" },
-  lora_rank: { type: "number.integer >= 1", default: 16, ...OF_LORA, help: "rank of the adapter", value: "R" },
+  lora_rank: { type: "number.integer >= 1", default: 16, ...OF_ANY_LORA, help: "rank of the adapter", value: "R" },
   lora_alpha: {
     type: "number > 0",
     default: 32,
@@ -109,7 +111,7 @@ export const TRAINED = {
   },
   lora_targets: {
     type: "string[]",
-    ...OF_LORA,
+    ...OF_ANY_LORA,
     help: "modules: ends of names, globs, regular expressions, or all-linear (experts and routers, too); every linear layer but the head, routers and routed experts when left out",
     value: "NAME",
   },
@@ -125,7 +127,7 @@ export const TRAINED = {
   adapter_init: {
     type: "string",
     kind: "adapter-init",
-    ...OF_LORA,
+    ...OF_ANY_LORA,
     help: "what a new LoRA adapter begins with; A drawn and B zero when left out",
   },
   lora_continue: { type: "boolean", default: false, help: "continue to train the adapter of base+adapter" },

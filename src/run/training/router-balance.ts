@@ -4,7 +4,7 @@
  * go to expert e on average, a constant, and p_e its mean probability; padding does not count. Fedus et al. 2021,
  * https://arxiv.org/abs/2101.03961, in the form of transformers' Mixtral and Qwen-MoE, which does not divide f by k.
  */
-import { type Batch, isTokens } from "../../data/batch.ts";
+import type { Batch } from "../../data/batch.ts";
 import type { Json } from "../../model/architecture.ts";
 import { routerCoefficient } from "../../model/config-keys.ts";
 import type { Model, Recorded } from "../../model/model.ts";
@@ -15,6 +15,7 @@ import { softmax } from "../../tensor/ops/softmax.ts";
 import type { Program } from "../../tensor/program.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
+import { tokenShares } from "../batch-programs.ts";
 
 /** The loss in the programs of an objective. */
 export interface RouterBalance {
@@ -37,7 +38,7 @@ export function routerBalance({ json }: Pick<Model, "json">): RouterBalance | un
     },
     fill(program, batch, share) {
       if (!program.takes("router_share")) return;
-      program.write("router_tokens", tokenWeights(batch));
+      program.write("router_tokens", tokenShares(batch));
       program.write("router_share", Float32Array.of(coefficient * share));
     },
   };
@@ -59,13 +60,4 @@ export function balance(
   const total = (of: "chosen" | "likely") => sums.map((sum) => sum[of]).reduce((a, b) => add(rec, a, b));
   const experts = layers[0]!.logits.shape[1]!;
   return scale(rec, dot(rec, total("likely"), total("chosen")), experts / layers.length ** 2);
-}
-
-function tokenWeights(batch: Batch): Float32Array {
-  const weights = new Float32Array(batch.rows * batch.length);
-  if (!isTokens(batch)) return weights;
-  const tokens = batch.lengths.reduce((a, b) => a + b, 0);
-  for (const [row, length] of batch.lengths.entries())
-    weights.fill(1 / tokens, row * batch.length, row * batch.length + length);
-  return weights;
 }

@@ -89,7 +89,7 @@ async function save<B>(
   await tellTimes(context, gpu);
   const where = context.out === "-" ? "stdout" : context.out;
   const told = closing(step, last?.metrics, watch, said);
-  const ref = `${model.adapter ? `${start.ref}+` : ""}${context.out}`;
+  const ref = `${model.adapter ? `${start.under}+` : ""}${context.out}`;
   const next = `bun run evaluate ${quote(ref)} ${measuring(measured ?? context.options.eval_data)}`;
   return {
     output: `${where} (${humanBytes(bytes)})`,

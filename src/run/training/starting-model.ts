@@ -8,9 +8,9 @@ import { open, openPlain, splitAdapter } from "../../checkpoint/open.ts";
 import { UserError } from "../../errors.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import type { Bound } from "../../method/bind.ts";
-import type { AdapterInit, InputInit } from "../../model/adapters/adapter-init.ts";
+import type { AdapterInit, DataInit } from "../../model/adapters/adapter-init.ts";
 import type { AdapterType } from "../../model/adapters/contract.ts";
-import { fromFile } from "../../model/adapters/from-file.ts";
+import { fromFile, tokensAhead } from "../../model/adapters/from-file.ts";
 import type { Json } from "../../model/architecture.ts";
 import { trainingRemarks } from "../../model/config-keys.ts";
 import { configOf, describeConfig, type ModelDescription } from "../../model/description.ts";
@@ -56,17 +56,21 @@ export interface StartOptions extends AdapterOptions {
 export interface Start {
   /** Names the model in messages. */
   readonly ref: string;
+  /** What an adapter that is trained goes with: the model, or the base that the run writes. */
+  readonly under: string;
   readonly json: Json;
   /** Undefined of a new model. */
   readonly tensors?: ReadonlyMap<string, TensorEntry>;
   readonly files: ReadonlyMap<string, Uint8Array>;
   /** Made from a config alone. */
   readonly isNew: boolean;
+  /** Tokens that its adapter puts before every sequence. */
+  readonly ahead: number;
   /** What it reads, for lineage. */
   readonly read: readonly Read[];
   /** What it reads that is no checkpoint. */
   readonly others: LineageEntry["inputs"];
-  /** `inputs` measures what layers read, for an adapter that begins with it. Throws UserError where that is needed. */
+  /** `inputs` measures on rows of data, for an adapter that begins with that. Throws UserError where that is needed. */
   load(gpu: Gpu, inputs?: MeasureInputs): Promise<Model>;
   /** The model as it was before any training, frozen and without its adapter. `model` is what `load` gave. */
   original(gpu: Gpu, model: Model): Promise<Model>;
@@ -102,10 +106,12 @@ export async function start(options: StartOptions): Promise<Start> {
   for (const remark of trainingRemarks(run, `${base.ref}: config.json`, options.balances)) warn(remark);
   return {
     ref: base.ref,
+    under: chosen.adapter?.base ?? base.ref,
     json,
     tensors: base.tensors,
     files: base.files,
     isNew: false,
+    ahead: await tokensAhead(chosen.adapter),
     read: [
       { checkpoint: base, role: options.role ?? "model" },
       ...(parts ? [{ checkpoint: parts.adapter, role: "adapter" }] : []),
@@ -113,7 +119,7 @@ export async function start(options: StartOptions): Promise<Start> {
     others: [],
     async load(gpu, inputs) {
       // Of an adapter the state holds only its own tensors; of a model everything.
-      if (!resumed) return Model.load(gpu, base, await planned(gpu, base, { chosen, inputs, rank: options.lora_rank }));
+      if (!resumed) return Model.load(gpu, base, await planned(gpu, base, { chosen, inputs }));
       return chosen.adapter
         ? Model.load(gpu, base, { ...chosen, adapter: await fromFile(chosen.adapter, resumed) })
         : Model.load(gpu, resumed, { ...chosen, like: base });
@@ -195,9 +201,11 @@ async function fresh(init: string, options: StartOptions): Promise<Start> {
   const chosen = await modelOptions(options, undefined, init);
   return {
     ref: init,
+    under: init,
     json: given,
     files: new Map([["config.json", new TextEncoder().encode(written)]]),
     isNew: true,
+    ahead: 0,
     read: [],
     others: [{ ref: init, role: "init" }],
     load: (gpu) =>
@@ -238,30 +246,31 @@ function writtenConfig(
   return `${JSON.stringify(whole, null, 2)}\n`;
 }
 
-/** The options with A of every layer, where the adapter begins with what layers of the base read. */
+/** The options with how every layer begins, where the adapter begins with what rows of data say of the base. */
 async function planned(
   gpu: Gpu,
   base: Checkpoint,
-  how: { readonly chosen: ModelOptions; readonly inputs: MeasureInputs | undefined; readonly rank: number | undefined },
+  { chosen, inputs }: { readonly chosen: ModelOptions; readonly inputs: MeasureInputs | undefined },
 ): Promise<ModelOptions> {
-  const { chosen, inputs, rank = 16 } = how;
   const { adapter } = chosen;
-  if (!adapter?.init || adapter.from || !isOfInputs(adapter.init)) return chosen;
-  const { init, targets } = adapter;
+  if (!adapter?.init || adapter.from || !isOfData(adapter.init)) return chosen;
+  const { init, targets, type } = adapter;
   if (!inputs)
     throw new UserError(
       `--adapter-init ${init.method.name} measures on the rows of --data, which is not done here`,
       "choose another way to begin, or leave it out",
     );
-  const model = await Model.load(gpu, base, { ...chosen, adapter: undefined, freeze: () => true, warn: () => {} });
+  const { rank, scale } = type.method.strength!(type.values);
+  const freeze = () => init.method.needs !== "gradient";
+  const model = await Model.load(gpu, base, { ...chosen, adapter: undefined, freeze, warn: () => {} });
   try {
-    return { ...chosen, adapter: { ...adapter, planned: await inputs(model, { init, targets, rank }) } };
+    return { ...chosen, adapter: { ...adapter, planned: await inputs(model, { init, targets, rank, scale }) } };
   } finally {
     model.free();
   }
 }
 
-const isOfInputs = (init: Bound<AdapterInit>): init is Bound<InputInit> => init.method.needs === "inputs";
+const isOfData = (init: Bound<AdapterInit>): init is Bound<DataInit> => init.method.needs !== "weight";
 
 /** A test of names by glob patterns. */
 export const matcher = (patterns: readonly string[]) => {

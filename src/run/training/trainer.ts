@@ -5,10 +5,12 @@
  * states of what is trained.
  */
 import type { Gpu } from "../../gpu/gpu.ts";
+import { countSteps } from "../../model/adapters/own-losses.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
 import type { Program } from "../../tensor/program.ts";
 import type { SlotPool } from "../../tensor/slots.ts";
 import { type Compiled, Programs } from "../programs.ts";
+import { fillAdapterLosses, withAdapterLosses } from "./adapter-losses.ts";
 import type { Objective } from "./objective.ts";
 import { type UpdateRule, UpdateRules } from "./update-rule.ts";
 import { Updater, type UpdaterOptions } from "./updater.ts";
@@ -77,7 +79,8 @@ export class Trainer<B> {
   #programOf(batch: B, part: string): Promise<Compiled<RecordedPart>> {
     const { objective, parameters } = this.#options;
     return this.#programs.get(`${part} ${objective.key(batch)}`, (rec) => {
-      const { backward, metrics } = objective.record(rec, batch, part);
+      countSteps(rec);
+      const { backward, metrics } = withAdapterLosses(rec, objective.record(rec, batch, part));
       for (const [name, value] of Object.entries(metrics)) rec.output(name, value);
       rec.backward(backward);
       const reached = rec.reached();
@@ -114,9 +117,10 @@ export class Trainer<B> {
         // Another part may have left something where this one writes nothing.
         if (i === 0 && fresh) for (const parameter of recorded.untouched) clearGradient(this.#options.gpu, parameter);
         objective.fill(program, batch, total, part);
+        fillAdapterLosses(program, total > 0 ? objective.counted(batch, part) / total : 0);
         // Each micro-batch has other random numbers.
         const random = (Math.imul(seed, 0x9e3779b9) + step * 4096 + i) >>> 0;
-        program.run({ ...values, accumulate: i === 0 && fresh ? 0 : 1, seed: random });
+        program.run({ step, ...values, accumulate: i === 0 && fresh ? 0 : 1, seed: random });
         if (!report) continue;
         const read = recorded.metrics.map(async (name) => [name, (await program.read(name))[0]!] as const);
         found.push(Promise.all(read).then(Object.fromEntries));

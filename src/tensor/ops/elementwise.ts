@@ -232,14 +232,7 @@ function unaryGradient(
   });
 }
 
-/** A function of every value; `low` and `high` are for clamp, affine and soft_cap. */
-export function unary(
-  rec: Recorder,
-  op: Unary,
-  x: Tensor,
-  low: number | Dynamic = 0,
-  high: number | Dynamic = 0,
-): Tensor {
+function unaryForward(rec: Recorder, op: Unary, x: Tensor, low: number | Dynamic, high: number | Dynamic): Tensor {
   const y = rec.result(x.shape, [x], `${op} of ${x.label}`);
   const count = sizeOf(x.shape);
   rec.step({
@@ -249,6 +242,18 @@ export function unary(
     params: { count, low, high, accumulate: 0 },
     groups: spanGroups(count),
   });
+  return y;
+}
+
+/** A function of every value; `low` and `high` are for clamp, affine and soft_cap. */
+export function unary(
+  rec: Recorder,
+  op: Unary,
+  x: Tensor,
+  low: number | Dynamic = 0,
+  high: number | Dynamic = 0,
+): Tensor {
+  const y = unaryForward(rec, op, x, low, high);
   rec.onBackward(y, (dy) => unaryGradient(rec, op, x, dy, rec.gradient(x), low, high));
   return y;
 }
@@ -274,6 +279,15 @@ export const softCap = (rec: Recorder, x: Tensor, cap: number): Tensor => unary(
 
 /** The nearest whole number, halves to the even one. No gradient goes through it. */
 export const round = (rec: Recorder, x: Tensor): Tensor => unary(rec, "round", x);
+
+/** The same values, whose gradient is multiplied by s, which broadcasts to them. No gradient goes to s. */
+export function scaleGradient(rec: Recorder, x: Tensor, s: Tensor): Tensor {
+  if (broadcast(x, s).join() !== x.shape.join())
+    throw new RangeError(`${s.label} ${showShape(s.shape)} does not broadcast to ${showShape(x.shape)}`);
+  const y = unaryForward(rec, "affine", x, 0, 1);
+  rec.onBackward(y, (dy) => compute(rec, "mul", dy, s, rec.gradient(x)));
+  return y;
+}
 
 /** The same values, through which no gradient goes. */
 export const stopGradient = (rec: Recorder, x: Tensor): Tensor => ({ ...rec.reshape(x, x.shape), needsGrad: false });

@@ -60,7 +60,8 @@ test("too many vectors have no place; means get the vectors of the largest sum",
 test("with all switches off prototypes are means of features of length 1, and the encoder stays", async () => {
   const values = {
     ...{ prototypes: "mean" as const, train_base: false, contrast_weight: 0, contrast: 0.1 },
-    ...{ increment_rate: 0, cosine_scale: 16 },
+    ...{ increment_rate: 0, cosine_scale: 16, pseudo: "none" as const, rotation_weight: 0 },
+    ...{ subnet: 1, subnet_rows: 200 },
   };
   const net = { ...NET, num_labels: 4 };
   const { stream, stage } = await streamFor([12, 6], values, { labels: [0, 2], net });
@@ -115,7 +116,7 @@ test("old classes are kept and new ones learnt of few rows, by each switch", asy
   for (const cosine of cosinesOf(etf!.get("classifier.weight")!, 24)) expect(cosine).toBeCloseTo(-1 / 5, 5);
 });
 
-test.each(["--prototypes etf --increment-rate 0.5", "--contrast-weight 1 --increment-rate 0.1", ""])(
+test.each(["--prototypes etf --increment-rate 0.5 --pseudo mix", "--increment-rate 1 --subnet 0.1", ""])(
   "goes on bit for bit %p",
   async (more) => {
     const line = `${FSCIL.replace("--save-every 0", "--save-every 2")} --epochs 2 ${more}`.trim();

@@ -1,6 +1,6 @@
 /** O-LoRA on a stream, and refresh learning beside other methods. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { partOf } from "../../../src/adapt/methods/continual/olora.ts";
+import { partOf } from "../../../src/adapt/continual/rank-parts.ts";
 import { dataOf, valuesOf } from "../../support/checkpoint-values.ts";
 import { NET, pairRows, StreamLab } from "./lab.ts";
 

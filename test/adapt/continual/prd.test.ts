@@ -48,3 +48,15 @@ test("goes on bit for bit", async () => {
   expect(end.json).toEqual(whole.json);
   expect(await weights("cut")).toEqual(await weights("whole"));
 }, 60_000);
+
+test("two views of a row: their noise is drawn anew for each batch, and a run goes on bit for bit", async () => {
+  const line = `${RUN.replace("--save-every 0", "--save-every 3").replace("20", "2")} --method prd --view-noise 0.3`;
+  const whole = await lab.run(`${line} -o @views`);
+  await lab.run(`${line} -o @views-cut --resume`, { task: "b", step: 7 });
+  const end = await lab.run(`${line} -o @views-cut --resume`);
+  expect(end.json).toEqual(whole.json);
+  const found = await weights("views");
+  expect(await weights("views-cut")).toEqual(found);
+  expect(found).not.toEqual(await weights("whole"));
+  expect(lab.run(`${line} --view-shift 1 -o @flat`)).rejects.toThrow("--view-shift is for images of channels");
+}, 60_000);

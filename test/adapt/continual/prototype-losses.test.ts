@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import {
   contrastive,
+  contrastiveViews,
   onEveryRow,
   positivesOf,
   prototypePull,
@@ -38,6 +39,30 @@ describe("losses of prototypes", () => {
           const total = positive.reduce((sum, j) => sum + all - inner(own, z[j]!) / 0.5, 0);
           return positive.length === 0 ? 0 : total / positive.length;
         });
+      },
+      forward: 1e-5,
+      backward: 5e-5,
+    });
+  });
+
+  test("two views of each row: the mean of the losses of its views among all", async () => {
+    const classes = [...CLASSES, ...CLASSES];
+    await checkOp(gpu, "contrastive views", {
+      inputs: {
+        a: { shape: [N, C], data: normals(4, N * C) },
+        b: { shape: [N, C], data: normals(5, N * C) },
+        positives: { shape: [2 * N, 2 * N], data: positivesOf(classes), grad: false },
+      },
+      build: (rec, { a, b, positives }) => contrastiveViews(rec, unitRows(rec, a!), unitRows(rec, b!), positives!, 0.5),
+      reference: ({ a, b }) => {
+        const z = [...units(a!), ...units(b!)];
+        const losses = z.map((own, i) => {
+          const others = [...z.keys()].filter((j) => j !== i);
+          const all = logSum(others.map((j) => inner(own, z[j]!) / 0.5));
+          const positive = others.filter((j) => classes[j] === classes[i]);
+          return positive.reduce((sum, j) => sum + all - inner(own, z[j]!) / 0.5, 0) / positive.length;
+        });
+        return Float64Array.from({ length: N }, (_, i) => (losses[i]! + losses[N + i]!) / 2);
       },
       forward: 1e-5,
       backward: 5e-5,

@@ -26,7 +26,7 @@ export async function streamFor<V>(
   const stages = stagesOf(tasks, false);
   const { signal } = new AbortController();
   const stream: Stream<V> = {
-    ...{ gpu, model, values, tasks, rows, scenario: "domain", seed: 0, batchSize: 8 },
+    ...{ gpu, model, values, tasks, rows, tokenizer: undefined, scenario: "domain", seed: 0, batchSize: 8 },
     ...{ signal, dry: false, resumed: false, info() {} },
   };
   return { stream, stage: (index) => stages[index]! };

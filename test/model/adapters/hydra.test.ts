@@ -1,13 +1,19 @@
 /** Hydra: what it folds to in plain arithmetic, LoRA as its half, how many numbers it has, and what is refused. */
 import { expect, setDefaultTimeout, test } from "bun:test";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { changeRows } from "../../../src/checkpoint/adapter/patch.ts";
 import { isRowPatch, type TensorEntry } from "../../../src/checkpoint/checkpoint.ts";
+import { open } from "../../../src/checkpoint/open.ts";
 import { collate } from "../../../src/data/batch.ts";
 import { bindDefaults } from "../../../src/method/bind.ts";
 import { loraChoice } from "../../../src/model/adapters/lora/type.ts";
 import { method } from "../../../src/model/adapters/methods/hydra.ts";
 import { Model } from "../../../src/model/model.ts";
+import { saveModel } from "../../../src/model/save.ts";
 import { loadRange } from "../../../src/tensor/load.ts";
+import { runScript } from "../../support/command.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { logitsOf } from "../../support/logits.ts";
 import { normals } from "../../support/random.ts";
@@ -122,4 +128,28 @@ test("an adapter without a branch is refused", () => {
   expect(Model.fresh(gpu, TINY_TEXT.llama!, "llama", { seed: 3, adapter })).rejects.toThrow(
     "both branches have rank 0",
   );
+});
+
+test("taken out of the model it is a plain LoRA of the ranks of both branches, with the bias that it moves", async () => {
+  const made = mkdtempSync(join(tmpdir(), "ingot-hydra-"));
+  const name = "llama with llama3 scaling and biases";
+  const files = new Map([["config.json", new TextEncoder().encode(JSON.stringify(TINY_TEXT[name]))]]);
+  const adapter = hydra({ hydra_parallel: 1, hydra_sequential: 2, hydra_sequential_scale: 0.5 });
+  const model = await Model.fresh(gpu, TINY_TEXT[name]!, name, { seed: 3, adapter });
+  for (const [i, { parameter }] of model.stored.entries())
+    if (parameter.name.endsWith(".bias")) parameter.write(normals(i, parameter.size, 0.3));
+  for (const [i, parameter] of model.trainable().entries()) parameter.write(normals(i, parameter.size, 0.4));
+  const wanted = await logitsOf(gpu, model, BATCH);
+  await saveModel(model, join(made, "branches"), { files: new Map(), lineage: [] });
+  await saveModel(model, join(made, "base"), { files, lineage: [], base: true, dtype: "held" });
+  model.free();
+  const argv = "extract base+branches --base base -q -o plain".split(" ");
+  expect((await runScript("adapt", argv, made)).err).toBe("");
+  const config = JSON.parse(readFileSync(join(made, "plain/adapter_config.json"), "utf8"));
+  expect([config.peft_type, config.r, config.bias]).toEqual(["LORA", 3, "all"]);
+  const plain = await Model.load(gpu, await open(`${join(made, "base")}+${join(made, "plain")}`), {});
+  const found = await logitsOf(gpu, plain, BATCH);
+  plain.free();
+  rmSync(made, { recursive: true });
+  expect(Math.max(...found.map((x, i) => Math.abs(x - wanted[i]!)))).toBeLessThan(1e-4);
 });

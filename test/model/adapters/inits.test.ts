@@ -4,17 +4,20 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { applyAdapter } from "../../../src/checkpoint/adapter/adapter.ts";
+import type { Checkpoint } from "../../../src/checkpoint/checkpoint.ts";
 import { open, openPlain } from "../../../src/checkpoint/open.ts";
 import { collate } from "../../../src/data/batch.ts";
-import { bindDefaults } from "../../../src/method/bind.ts";
+import { type Bound, bindDefaults } from "../../../src/method/bind.ts";
 import { loadMethod, loadMethods } from "../../../src/method/registry.ts";
-import { begun, type WeightInit } from "../../../src/model/adapters/adapter-init.ts";
+import { begun, type DataInit, type WeightInit } from "../../../src/model/adapters/adapter-init.ts";
 import { fromFile } from "../../../src/model/adapters/from-file.ts";
 import { halves } from "../../../src/model/adapters/lora/taken-out.ts";
 import { loraChoice } from "../../../src/model/adapters/lora/type.ts";
 import type { Json } from "../../../src/model/architecture.ts";
+import { describeConfig } from "../../../src/model/description.ts";
 import { Model } from "../../../src/model/model.ts";
 import { saveModel } from "../../../src/model/save.ts";
+import { measuring } from "../../../src/run/training/adapter-inputs.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { logitsOf } from "../../support/logits.ts";
 import { loraOf } from "../../support/lora.ts";
@@ -44,14 +47,26 @@ async function weightInit(name: string): Promise<WeightInit> {
   return method;
 }
 
-const OF_WEIGHTS = (await loadMethods("adapter-init"))
-  .filter(({ needs }) => needs === "weight")
+const OF_LAYERS = (await loadMethods("adapter-init"))
+  .filter((method) => method.needs !== "inputs" && !(method.needs === "weight" && method.rounding))
   .map(({ name }) => name);
 
-const choiceOf = async (init: string, rank: number, rslora: boolean) => ({
-  ...loraChoice({ rank, alpha: 6, seed: 1, ...(rslora ? { rslora } : {}) }),
-  init: bindDefaults(await loadMethod("adapter-init", init)),
-});
+const { signal } = new AbortController();
+
+/** The choice, with what it measures on the rows. */
+async function choiceOf(name: string, rank: number, { rslora = false, base }: { rslora?: boolean; base?: Checkpoint }) {
+  const type = loraChoice({ rank, alpha: 6, seed: 1, ...(rslora ? { rslora } : {}) });
+  const init = bindDefaults(await loadMethod("adapter-init", name));
+  const { needs } = init.method;
+  if (needs === "weight") return { ...type, init };
+  const model = await Model.load(gpu, base!, { freeze: () => needs !== "gradient" });
+  const { architecture, config } = await describeConfig(model.json, "base");
+  const measure = measuring({ signal, info: () => {} }, architecture.parameters(config), async () => [ROWS]);
+  const scale = 6 / (rslora ? Math.sqrt(rank) : rank);
+  const planned = await measure(model, { init: init as Bound<DataInit>, rank, scale, targets: undefined });
+  model.free();
+  return { ...type, init, planned };
+}
 
 /** A weight of full rank, and one of rank 2 whose first two columns are the same. */
 const WEIGHTS = {
@@ -129,7 +144,7 @@ test("a file's pair comes apart as it was put together", () => {
   ]);
 });
 
-describe.each(OF_WEIGHTS)("%s", (init) => {
+describe.each(OF_LAYERS)("%s", (init) => {
   test.each([
     ["llama", 3, false],
     ["llama", 40, true],
@@ -139,7 +154,7 @@ describe.each(OF_WEIGHTS)("%s", (init) => {
     const plain = await Model.load(gpu, base, {});
     const before = await logitsOf(gpu, plain, ROWS);
     plain.free();
-    const choice = await choiceOf(init, rank, rslora);
+    const choice = await choiceOf(init, rank, { rslora, base });
     const model = await Model.load(gpu, base, { adapter: choice });
     expect(away(await logitsOf(gpu, model, ROWS), before)).toBeLessThan(2e-5);
     const isOne = choice.init.method.takesOut;
@@ -180,7 +195,7 @@ describe.each(OF_WEIGHTS)("%s", (init) => {
 test("refuses what it cannot begin", async () => {
   const base = await baseOf("llama", TINY_TEXT.llama!);
   const load = async (more: object) =>
-    Model.load(gpu, base, { adapter: { ...(await choiceOf("pissa", 2, false)), ...more } });
+    Model.load(gpu, base, { adapter: { ...(await choiceOf("pissa", 2, {})), ...more } });
   expect(load({ targets: ["embed_tokens"] })).rejects.toThrow("does not begin model.embed_tokens");
   const dora = loraChoice({ rank: 2, alpha: 2, seed: 0, dora: true });
   expect(load({ type: dora.type })).rejects.toThrow("--dora has no form for that");

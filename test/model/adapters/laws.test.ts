@@ -1,7 +1,7 @@
 /**
  * What holds for every declared type of adapter: a new one leaves the model as it is; each gradient is the slope of the
- * loss; what is written reads to the same bytes of logits; what it folds to runs as it does; its tensors are all that
- * it holds on the GPU.
+ * loss, its own terms included; what is written reads to the same bytes of logits; what it folds to runs as it does;
+ * its tensors are all that it holds on the GPU.
  */
 import { afterAll, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -17,6 +17,7 @@ import { loadMethods } from "../../../src/method/registry.ts";
 import type { AdapterType } from "../../../src/model/adapters/contract.ts";
 import { Model } from "../../../src/model/model.ts";
 import { saveModel } from "../../../src/model/save.ts";
+import { fillAdapterLosses, withAdapterLosses } from "../../../src/run/training/adapter-losses.ts";
 import { crossEntropyObjective } from "../../../src/run/training/cross-entropy.ts";
 import { Program, profileOf } from "../../../src/tensor/program.ts";
 import { Recorder } from "../../../src/tensor/recorder.ts";
@@ -35,18 +36,34 @@ const MODELS = ["llama with llama3 scaling and biases", "gpt2"];
 const SMALL: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   boft: { boft_n_butterfly_factor: 2 },
   bottleneck: { bottleneck: 5 },
+  "hyper-kernel": { hyper_code: 5 },
   loha: { adapter_rank: 3 },
   oft: { oft_block_size: 7 },
   lokr: { adapter_rank: 2 },
+  l2m: { adapter_rank: 3, l2m_slots: 3 },
+  // With fewer that count, the router's gradient is that of all of them, and differences see only those taken.
+  "lora-mixer": { adapter_rank: 3, mixer_experts: 2 },
   mhr: { adapter_rank: 2, poly_skills: 3, poly_splits: 4, poly_tasks: 2 },
+  mixda: { mixda_gate: 4 },
   poly: { adapter_rank: 3, poly_skills: 2, poly_tasks: 2 },
   // Which ranks count is held constant by the gradient, and differences see it change.
   mora: { adapter_rank: 4, mora_active: 4, mora_threshold: -1 },
+  "prefix-tuning": { virtual_tokens: 3, prefix_std: 0.5 },
+  "prompt-tuning": { virtual_tokens: 3 },
+  sherl: { sherl_dropout: 0, sherl_gate: 0.05 },
+  staged: { adapter_rank: 3, staged_stages: 2 },
   vera: { adapter_rank: 7 },
 };
 
+/** What is added to parameters so that the loss has a slope: sherl's shares of what is above 0 jump at 0. */
+const offsetOf = (name: string): number =>
+  name === "sherl.weigh.bias" ? 20 : /^sherl\.\d+\.norm\.offset$/.test(name) ? 2 : 0;
+
+/** Types that need deeper models than the others are tried on. */
+const LAYERS: Readonly<Record<string, number>> = { sherl: 4 };
+
 /** Types that begin as another model than the base. */
-const CHANGES_AT_FIRST = new Set<string>();
+const CHANGES_AT_FIRST = new Set(["prefix-tuning", "prompt-tuning", "sherl"]);
 
 const BATCH = collate(
   [
@@ -58,16 +75,23 @@ const BATCH = collate(
 
 const types = (await loadMethods("adapter")).filter(({ format }) => format !== undefined);
 const bases = new Map<string, Checkpoint>();
-for (const name of MODELS) {
-  const fresh = await Model.fresh(gpu, TINY_TEXT[name]!, name, { seed: 4 });
+
+/** A base whose norms and biases are as no new model has them, and of so many layers. */
+async function baseOf(name: string, layers = 2): Promise<Checkpoint> {
+  const at = join(made, `${name.replaceAll(" ", "-")}-${layers}`);
+  const known = bases.get(at);
+  if (known) return known;
+  const json = { ...TINY_TEXT[name]!, ...(name === "gpt2" ? { n_layer: layers } : { num_hidden_layers: layers }) };
+  const fresh = await Model.fresh(gpu, json, name, { seed: 4 });
   for (const [i, { parameter }] of fresh.stored.entries())
     if (parameter.shape.length === 1)
       parameter.write(normals(i, parameter.size, 0.3, /norm|ln_/.test(parameter.name) ? 1 : 0));
-  const at = join(made, name.replaceAll(" ", "-"));
-  const files = new Map([["config.json", new TextEncoder().encode(JSON.stringify(TINY_TEXT[name]))]]);
+  const files = new Map([["config.json", new TextEncoder().encode(JSON.stringify(json))]]);
   await saveModel(fresh, `${at}/`, { files, lineage: [] });
   fresh.free();
-  bases.set(name, await open(at));
+  const opened = await open(at);
+  bases.set(at, opened);
+  return opened;
 }
 
 const choiceOf = (type: AdapterType) => ({ type: bindDefaults(type, SMALL[type.name]), seed: 1, base: "base" });
@@ -86,11 +110,12 @@ async function adapted(type: AdapterType, base: Checkpoint): Promise<Model | und
 async function lossProgram(model: Model, backward: boolean): Promise<Program> {
   const objective = crossEntropyObjective(model);
   const rec = new Recorder(profileOf(gpu));
-  const recorded = objective.record(rec, BATCH, "");
+  const recorded = withAdapterLosses(rec, objective.record(rec, BATCH, ""));
   rec.output("loss", recorded.metrics.loss!);
   if (backward) rec.backward(recorded.backward);
   const program = await Program.compile(gpu, rec);
   objective.fill(program, BATCH, objective.counted(BATCH, ""), "");
+  fillAdapterLosses(program, 1);
   return program;
 }
 
@@ -112,7 +137,7 @@ async function checkGradients(model: Model): Promise<void> {
       parameter.write(values.map((x, i) => x + (by * gradient[i]!) / length));
       return lossAt();
     };
-    const step = Math.min(0.03, 0.003 / length);
+    const step = Math.min(0.01, 0.003 / length);
     const slope = ((await moved(step)) - (await moved(-step))) / (2 * step);
     parameter.write(values);
     const error = Math.abs(slope - length) / Math.max(length, 0.02);
@@ -131,7 +156,7 @@ test.each(types.flatMap(({ name }) => MODELS.map((base) => [name, base] as const
   "%s on %s",
   async (name, ref) => {
     const type = types.find((one) => one.name === name)!;
-    const base = bases.get(ref)!;
+    const base = await baseOf(ref, LAYERS[name]);
     const plain = await Model.load(gpu, base);
     const before = await logitsOf(gpu, plain, BATCH);
     plain.free();
@@ -150,7 +175,7 @@ test.each(types.flatMap(({ name }) => MODELS.map((base) => [name, base] as const
     for (const [i, parameter] of model.trainable().entries()) {
       const values = await gpu.readFloats(parameter.buffer, parameter.size);
       const noise = normals(i, parameter.size, 0.1);
-      parameter.write(values.map((x, at) => x + noise[at]!));
+      parameter.write(values.map((x, at) => x + noise[at]! + offsetOf(parameter.name)));
     }
     await checkGradients(model);
     const wanted = await logitsOf(gpu, model, BATCH);

@@ -2,7 +2,8 @@
 import { describe, expect, test } from "bun:test";
 import { loadMethods } from "../../../src/method/registry.ts";
 import type { Json } from "../../../src/model/architecture.ts";
-import { CacheMemory, Model } from "../../../src/model/model.ts";
+import { CacheMemory } from "../../../src/model/cache-memory.ts";
+import { Model } from "../../../src/model/model.ts";
 import { Generator } from "../../../src/run/generating/generate.ts";
 import { argmax, GREEDY } from "../../../src/run/generating/sampling.ts";
 import { Program, profileOf } from "../../../src/tensor/program.ts";

@@ -7,9 +7,8 @@
  * https://arxiv.org/abs/1612.00796; one anchor and running importances as in Schwarz et al., ICML 2018,
  * https://arxiv.org/abs/1805.06370. Outputs that a scenario hides take part in the likelihood.
  */
-import { measureFisher } from "../../../run/fisher/fisher.ts";
 import { continualMethod } from "../../continual/contract.ts";
-import { MEASURED, measuredRows, penaltyLearner } from "../../continual/penalty.ts";
+import { gatherFisher, MEASURED, penaltyLearner } from "../../continual/penalty.ts";
 
 export const method = continualMethod({
   name: "ewc",
@@ -25,21 +24,10 @@ export const method = continualMethod({
     },
     ...MEASURED,
   },
-  begin(stream) {
-    const { model, values, seed, signal } = stream;
-    return penaltyLearner(stream, {
+  begin: (stream) =>
+    penaltyLearner(stream, {
       name: "ewc",
-      lambda: values.lambda,
-      async gather(anchor, stage) {
-        const rows = measuredRows(stream, stage);
-        const found = await measureFisher(model, rows, {
-          labels: values.fisher_labels,
-          seed: seed + stage.index,
-          signal,
-        });
-        await anchor.add((parameter) => found.of.get(parameter)!.buffer, values.gamma);
-        found.free();
-      },
-    });
-  },
+      lambda: stream.values.lambda,
+      gather: gatherFisher(stream, stream.values.fisher_labels),
+    }),
 });

@@ -4,27 +4,41 @@
  *
  *   logits = sigma <f, w_c>,  f what the head reads, of length 1;  w_c the mean of f over the rows of c, of length 1
  *
- * Three switches of Roy et al., TMLR 2024, https://arxiv.org/abs/2403.14392: a supervised contrastive loss on the first
- * task, prototypes that are as far apart as can be and given to classes before they are learnt, and slow steps on the
- * rows of later tasks. With all of them off and a first task that is not trained, the encoder stays as it came.
+ * Switches of Roy et al., TMLR 2024, https://arxiv.org/abs/2403.14392: on the first task a supervised contrastive loss,
+ * pseudo-classes and a rotation head; prototypes that are as far apart as can be and given to classes before they are
+ * learnt; on the rows of later tasks slow steps, of all weights or of a part that matters little so far. Its
+ * self-supervised phase before the first task is left out. With all of them off and a first task that is not trained,
+ * the encoder stays as it came.
  *
  * Prototypes become the rows of the head after each task, without a bias; so the result is a plain classifier, whose
  * argmax is that of the cosines. A class that comes again keeps its prototype; the rows of classes to come are 0.
  */
 import { UserError } from "../../../errors.ts";
 import { matrixOf } from "../../../run/fisher/unit-products.ts";
-import { UnitScales } from "../../../run/training/rules/unit-scales.ts";
+import { type UnitScale, UnitScales } from "../../../run/training/rules/unit-scales.ts";
 import { crossEntropy } from "../../../tensor/ops/cross-entropy.ts";
 import { add } from "../../../tensor/ops/elementwise.ts";
 import { linear } from "../../../tensor/ops/linear.ts";
+import type { Parameter } from "../../../tensor/parameter.ts";
 import type { Recorder } from "../../../tensor/recorder.ts";
 import type { Tensor } from "../../../tensor/tensor.ts";
-import { continualMethod, type Stage, type Stream, type Term } from "../../continual/contract.ts";
+import { checkChangeable } from "../../continual/changed-rows.ts";
+import {
+  continualMethod,
+  type RecordedTerm,
+  type Stage,
+  type StageWork,
+  type Stream,
+  type Term,
+} from "../../continual/contract.ts";
 import { type Head, lastLayer } from "../../continual/last-layer.ts";
-import { contrastive, positivesOf, unitRows } from "../../continual/prototype-losses.ts";
+import { contrastive, positivesOf, stacked, unitRows } from "../../continual/prototype-losses.ts";
 import { Prototypes } from "../../continual/prototypes.ts";
+import { type PseudoKind, pseudoCount, pseudoPrototypes, pseudoTerm } from "../../continual/pseudo-classes.ts";
 import { simplex } from "../../continual/simplex.ts";
+import { SubNet } from "../../continual/subnet.ts";
 import { classesOf } from "../../continual/teacher.ts";
+import { turnHead, turnTerm } from "../../continual/turn-head.ts";
 
 interface Values {
   readonly prototypes: "mean" | "etf";
@@ -33,29 +47,43 @@ interface Values {
   readonly contrast: number;
   readonly increment_rate: number;
   readonly cosine_scale: number;
+  readonly pseudo: "none" | PseudoKind;
+  readonly rotation_weight: number;
+  readonly subnet: number;
+  readonly subnet_rows: number;
 }
 
 /** Outputs that a row of the stage may be given in training. */
 const visibleOf = ({ tasks, scenario }: Stream<Values>, stage: Stage): readonly number[] =>
   classesOf(tasks, scenario === "task" ? stage.tasks : [...stage.old, ...stage.tasks]);
 
-/** Cross-entropy of scaled cosines with prototypes, (outputs, C) of length 1. */
-function cosines(stream: Stream<Values>, stage: Stage, prototypes: (rec: Recorder) => Tensor): Term {
-  const hidden = new Float32Array(stream.model.sizes.outputs).fill(-1e9);
+/**
+ * Cross-entropy of scaled cosines with prototypes, (outputs, C) of length 1; `more` are those of pseudo-classes, which
+ * are behind the outputs.
+ */
+function cosineLoss(
+  stream: Stream<Values>,
+  stage: Stage,
+  prototypes: (rec: Recorder) => Tensor,
+  more?: Parameter,
+): RecordedTerm["rows"] {
+  const { outputs } = stream.model.sizes;
+  const hidden = new Float32Array(outputs + (more?.shape[0] ?? 0)).fill(-1e9, 0, outputs);
   for (const label of visibleOf(stream, stage)) hidden[label] = 0;
-  return {
-    name: "cosine",
-    weight: 1,
-    record: () => ({
-      along: [],
-      rows(rec, { hidden: features, targets }) {
-        const scaled = linear(rec, unitRows(rec, features), prototypes(rec), { scale: stream.values.cosine_scale });
-        const mask = rec.constant(hidden, [1, hidden.length], "hidden classes");
-        return crossEntropy(rec, add(rec, scaled, mask), targets);
-      },
-    }),
+  return (rec, { hidden: features, targets }) => {
+    const own = prototypes(rec);
+    const all = more ? stacked(rec, own, unitRows(rec, rec.parameter(more))) : own;
+    const scaled = linear(rec, unitRows(rec, features), all, { scale: stream.values.cosine_scale });
+    const mask = rec.constant(hidden, [1, hidden.length], "hidden classes");
+    return crossEntropy(rec, add(rec, scaled, mask), targets);
   };
 }
+
+const cosineTerm = (rows: RecordedTerm["rows"]): Term => ({
+  name: "cosine",
+  weight: 1,
+  record: () => ({ along: [], rows }),
+});
 
 /** Supervised contrastive loss of the rows of a batch. */
 const contrasts = ({ rows, values }: Stream<Values>): Term => ({
@@ -88,21 +116,57 @@ function prototypesOf(stream: Stream<Values>): Prototypes {
   return new Prototypes(stream, simplex(outputs, width, seed));
 }
 
+/** What the first stage trains; `extra` is its own, and the learner frees it. */
+function firstWork(stream: Stream<Values>, stage: Stage, prototypes: (rec: Recorder) => Tensor): StageWork {
+  const { values, tasks } = stream;
+  const { pseudo: kind, rotation_weight } = values;
+  const classes = classesOf(tasks, stage.tasks);
+  const more = kind === "none" ? undefined : pseudoPrototypes(stream, pseudoCount(kind, classes.length));
+  const turns = rotation_weight > 0 ? turnHead(stream) : undefined;
+  const rows = cosineLoss(stream, stage, prototypes, more);
+  const terms = [cosineTerm(rows), contrasts(stream)];
+  if (kind !== "none") terms.push(pseudoTerm(stream, { kind, classes, rows }));
+  if (turns) terms.push(turnTerm(stream, turns, rotation_weight));
+  return { labels: 0, terms, extra: [more, turns].flatMap((parameter) => parameter ?? []) };
+}
+
+/** The step of each weight in later stages: slow, of the part that may move. */
+async function slowSteps({ gpu, model, values, seed }: Stream<Values>, subnet: SubNet | undefined) {
+  const rate = values.increment_rate;
+  const scales: UnitScale[] = [];
+  for (const parameter of model.trainable()) {
+    const rows = matrixOf(parameter.shape).rows;
+    if (subnet) scales.push({ parameter, along: "value", factors: await subnet.factors(parameter, rate) });
+    else scales.push({ parameter, along: "row", factors: new Float32Array(rows).fill(rate) });
+  }
+  return new UnitScales(gpu, scales, { name: "increments", apply: "update", seed });
+}
+
 /** The training of a stage; none where the encoder stays. */
-function workOf(stream: Stream<Values>, stage: Stage, { weight }: Head, prototypes: Prototypes) {
-  const { gpu, model, values, seed } = stream;
+async function workOf(
+  stream: Stream<Values>,
+  stage: Stage,
+  { head, prototypes, subnet }: { head: Head; prototypes: Prototypes; subnet: SubNet | undefined },
+): Promise<StageWork> {
+  const { values } = stream;
   const isFirst = stage.old.length === 0;
-  if (isFirst ? !values.train_base : values.increment_rate === 0) return { still: true } as const;
-  const chosen = (rec: Recorder) => rec.constant(prototypes.values, weight.shape, "prototypes");
-  const learnt = (rec: Recorder) => unitRows(rec, rec.parameter(weight));
-  const cosine = cosines(stream, stage, isFirst && values.prototypes === "mean" ? learnt : chosen);
-  const terms = isFirst ? [cosine, contrasts(stream)] : [cosine];
-  if (isFirst || values.increment_rate === 1) return { labels: 0, terms };
-  const scales = model.trainable().map((parameter) => ({
-    ...{ parameter, along: "row" as const },
-    factors: new Float32Array(matrixOf(parameter.shape).rows).fill(values.increment_rate),
-  }));
-  return { labels: 0, terms, updates: [new UnitScales(gpu, scales, { name: "increments", apply: "update", seed })] };
+  if (isFirst ? !values.train_base : values.increment_rate === 0) return { still: true };
+  const chosen = (rec: Recorder) => rec.constant(prototypes.values, head.weight.shape, "prototypes");
+  const learnt = (rec: Recorder) => unitRows(rec, rec.parameter(head.weight));
+  if (isFirst) return firstWork(stream, stage, values.prototypes === "mean" ? learnt : chosen);
+  const work = { labels: 0, terms: [cosineTerm(cosineLoss(stream, stage, chosen))] };
+  if (values.increment_rate === 1 && !subnet) return work;
+  return { ...work, updates: [await slowSteps(stream, subnet)] };
+}
+
+/** Throws UserError for switches of a training that is not there, and for rows that cannot be changed so. */
+function checkSwitches({ values, rows }: Stream<Values>): void {
+  const { pseudo, rotation_weight, train_base } = values;
+  const flag = pseudo !== "none" ? `--pseudo ${pseudo}` : rotation_weight > 0 ? "--rotation-weight" : undefined;
+  if (flag === undefined) return;
+  if (!train_base)
+    throw new UserError(`${flag} trains on the first task, and --no-train-base leaves it out`, "leave one of them out");
+  checkChangeable(rows, flag, pseudo === "rotate" || rotation_weight > 0);
 }
 
 export const method = continualMethod({
@@ -135,20 +199,64 @@ export const method = continualMethod({
       help: "share of the learning rate in later tasks; 0 leaves the encoder as the first task made it",
     },
     cosine_scale: { type: "number > 0", default: 16, value: "SIGMA", help: "factor of the cosines in training" },
+    pseudo: {
+      type: "'none' | 'rotate' | 'mix'",
+      default: "none",
+      help: "classes that are made for the first task: images turned by quarters, or rows of two classes in halves",
+    },
+    rotation_weight: {
+      type: "number >= 0",
+      default: 0,
+      value: "W",
+      help: "weight of telling by how many quarters images of the first task are turned",
+    },
+    subnet: {
+      type: "0 < number <= 1",
+      default: 1,
+      value: "F",
+      help: "share of every weight's values that move in later tasks: those on which the first one hangs least",
+    },
+    subnet_rows: {
+      type: "number.integer >= 1",
+      default: 200,
+      value: "N",
+      help: "rows of the first task on which that is measured",
+    },
+  },
+  check({ subnet, increment_rate }) {
+    if (subnet < 1 && increment_rate === 0)
+      throw new UserError(
+        "--subnet says what moves in later tasks, and nothing does at an --increment-rate of 0",
+        "give --increment-rate 1",
+      );
   },
   async begin(stream) {
     const { tasks, values, dry, resumed } = stream;
+    checkSwitches(stream);
     const head = await lastLayer(stream, "fscil");
     const prototypes = prototypesOf(stream);
     const isChosen = values.prototypes === "etf";
+    const subnet = values.subnet < 1 ? new SubNet(stream) : undefined;
+    let extra: readonly Parameter[] = [];
+    const freeExtra = () => {
+      for (const parameter of extra) parameter.free();
+      extra = [];
+    };
     if (isChosen && !dry && !resumed) await prototypes.assign([0]);
     return {
-      stage: (stage) => workOf(stream, stage, head, prototypes),
+      async stage(stage) {
+        freeExtra();
+        const work = await workOf(stream, stage, { head, prototypes, subnet });
+        extra = work.extra ?? [];
+        return work;
+      },
       async learned(stage) {
+        freeExtra();
         if (dry) return;
         const old = classesOf(tasks, stage.old);
         if (!isChosen) await prototypes.measure(stage.tasks, old);
         prototypes.write(head);
+        if (stage.index === 0) await subnet?.choose(stage, { share: values.subnet, rows: values.subnet_rows });
         const next = stage.isLast ? [] : [stage.index + 1];
         if (isChosen) await prototypes.assign(next);
         else if (values.increment_rate > 0)
@@ -156,7 +264,12 @@ export const method = continualMethod({
       },
       state: () => prototypes.state(),
       load: (state) => prototypes.load(state),
-      kept: () => prototypes.kept,
+      kept: () => [...prototypes.kept, ...(subnet?.kept ?? [])],
+      memory: (): Record<string, number> => (subnet ? { subnet: subnet.bytes } : {}),
+      free() {
+        freeExtra();
+        subnet?.free();
+      },
     };
   },
 });

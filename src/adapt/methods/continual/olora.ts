@@ -13,6 +13,7 @@ import { RowOrthogonality } from "../../../run/training/rules/row-orthogonality.
 import { UnitScales } from "../../../run/training/rules/unit-scales.ts";
 import type { Parameter } from "../../../tensor/parameter.ts";
 import { continualMethod } from "../../continual/contract.ts";
+import { onlyPart, partOf } from "../../continual/rank-parts.ts";
 
 /** The factors of an adapter: A (R, in), B (out, R). */
 interface Factors {
@@ -39,12 +40,6 @@ function factorsOf(model: Model, tasks: number): Factors {
   return { a, b: trained.filter(({ name }) => name.endsWith("lora_B.weight")), rank };
 }
 
-/** The rows of A, and columns of B, of a task. */
-export function partOf(task: number, tasks: number, rank: number): { readonly first: number; readonly end: number } {
-  const share = Math.floor(rank / tasks);
-  return { first: task * share, end: task === tasks - 1 ? rank : (task + 1) * share };
-}
-
 export const method = continualMethod({
   name: "olora",
   title: "O-LoRA",
@@ -58,7 +53,7 @@ export const method = continualMethod({
     return {
       stage({ index }) {
         const rows = partOf(index, tasks.length, rank);
-        const factors = Float32Array.from({ length: rank }, (_, i) => (rows.first <= i && i < rows.end ? 1 : 0));
+        const factors = onlyPart(rows, rank);
         const scales = [
           ...a.map((parameter) => ({ parameter, along: "row" as const, factors })),
           ...b.map((parameter) => ({ parameter, along: "column" as const, factors })),

@@ -8,18 +8,21 @@
  *
  * Asadi et al., ICML 2023, https://arxiv.org/abs/2303.14771. A prototype is a row of the head, of unit length, and z a
  * row of what the head reads, of unit length; so the result is a plain classifier, whose argmax is that of <c_k, z>.
- * The paper's two views of each sample and its projection are left out: positives are the others of a class in the
- * batch. Memory: a copy of what is trained.
+ * With --view-shift or --view-noise the contrastive loss sees every row twice, once as it is and once changed; without,
+ * positives are the others of a class in the batch. The paper's projection is left out. Memory: a copy of what is
+ * trained.
  */
 import { UserError } from "../../../errors.ts";
 import type { Model } from "../../../model/model.ts";
 import type { Parameter } from "../../../tensor/parameter.ts";
 import type { Recorder } from "../../../tensor/recorder.ts";
 import type { Tensor } from "../../../tensor/tensor.ts";
+import { checkChangeable, fillChanged, otherView, recordChanged } from "../../continual/changed-rows.ts";
 import { continualMethod, type Stage, type Stream, type Term, type TermRows } from "../../continual/contract.ts";
 import { OldWeights } from "../../continual/old-weights.ts";
 import {
   contrastive,
+  contrastiveViews,
   onEveryRow,
   positivesOf,
   prototypePull,
@@ -72,29 +75,49 @@ interface Values {
   readonly beta: number;
   readonly contrast: number;
   readonly relation: number;
+  readonly view_shift: number;
+  readonly view_noise: number;
 }
 
-/** The three losses of a stage. */
-function termsOf(stream: Stream<Values>, stage: Stage, head: Parameter, old: OldWeights | undefined): Term[] {
-  const { values, rows, tasks, model } = stream;
-  const prototypes = (rec: Recorder): Tensor => unitRows(rec, rec.parameter(head));
-  const classes = new Set(stage.old.flatMap((task) => tasks[task]!.classes));
-  const shares = Float32Array.from({ length: model.sizes.outputs }, (_, k) => (classes.has(k) ? 1 / classes.size : 0));
-  const contrast: Term = {
+/** Names the inputs of the second view. */
+const SECOND = "second view ";
+
+/** The contrastive loss of a batch, of one or two views of its rows. */
+function contrastOf({ values, rows, model, seed }: Stream<Values>): Term {
+  const changes = { shift: values.view_shift, noise: values.view_noise };
+  const views = changes.shift > 0 || changes.noise > 0 ? 2 : 1;
+  return {
     name: "contrast",
     weight: 1,
     record: (rec, { batch }) => {
       const n = batch.refs.length;
+      const positives = rec.input("prd positives", [views * n, views * n]);
       return {
-        along: [rec.input("prd positives", [n, n])],
+        along: views === 2 ? [recordChanged(rec, model, batch, SECOND)] : [],
         rows(rec, given) {
           expectWhole(given, n);
-          return contrastive(rec, unitRows(rec, given.hidden), given.along[0]!, values.contrast);
+          const z = unitRows(rec, given.hidden);
+          const [second] = given.along;
+          if (!second) return contrastive(rec, z, positives, values.contrast);
+          return contrastiveViews(rec, z, unitRows(rec, second), positives, values.contrast);
         },
       };
     },
-    fill: (program, { refs }) => program.write("prd positives", positivesOf(refs.map((ref) => rows.labelOf(ref)!))),
+    fill(program, batch) {
+      const labels = batch.refs.map((ref) => rows.labelOf(ref)!);
+      program.write("prd positives", positivesOf(views === 2 ? [...labels, ...labels] : labels));
+      if (views === 2) fillChanged(program, batch, otherView(batch, changes, seed, "prd view"), SECOND);
+    },
   };
+}
+
+/** The three losses of a stage. */
+function termsOf(stream: Stream<Values>, stage: Stage, head: Parameter, old: OldWeights | undefined): Term[] {
+  const { values, tasks, model } = stream;
+  const prototypes = (rec: Recorder): Tensor => unitRows(rec, rec.parameter(head));
+  const classes = new Set(stage.old.flatMap((task) => tasks[task]!.classes));
+  const shares = Float32Array.from({ length: model.sizes.outputs }, (_, k) => (classes.has(k) ? 1 / classes.size : 0));
+  const contrast = contrastOf(stream);
   const pull: Term = {
     name: "prototype",
     weight: values.alpha,
@@ -135,10 +158,24 @@ export const method = continualMethod({
     beta: { type: "number >= 0", default: 4, value: "B", help: "weight of the relations of old prototypes" },
     contrast: { type: "number > 0", default: 0.1, value: "TAU", help: "temperature of the contrastive loss" },
     relation: { type: "number > 0", default: 0.1, value: "TAU", help: "temperature of the relations" },
+    view_shift: {
+      type: "number.integer >= 0",
+      default: 0,
+      value: "N",
+      help: "a second view of every image, moved by up to N pixels each way, in the contrastive loss",
+    },
+    view_noise: {
+      type: "number >= 0",
+      default: 0,
+      value: "STD",
+      help: "a second view of every row, with normal noise of this standard deviation",
+    },
   },
   begin(stream) {
-    const { model } = stream;
+    const { model, rows, values } = stream;
     const head = headOf(model);
+    if (values.view_shift > 0) checkChangeable(rows, "--view-shift", true);
+    if (values.view_noise > 0) checkChangeable(rows, "--view-noise", false);
     let old: OldWeights | undefined;
     return {
       stage: (stage) => ({ labels: 0, terms: termsOf(stream, stage, head.weight, old) }),

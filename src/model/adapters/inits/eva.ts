@@ -38,7 +38,7 @@ export const method = inputInit({
         if (own === 0) return [];
         const rows = values.slice(0, own * columns);
         if (eva_whiten) for (let i = 0; i < rows.length; i++) rows[i]! /= Math.sqrt(s[Math.floor(i / columns)]!);
-        return [[module, hostMatrix(own, columns, rows)] as const];
+        return [[module, { a: hostMatrix(own, columns, rows) }] as const];
       }),
     );
   },

@@ -18,8 +18,9 @@ import type { Json, ParameterSpec } from "../../architecture.ts";
 import { loadEntry } from "../../load.ts";
 import { adaptable, type Target } from "../targets.ts";
 import { embeddingEntry, expertsEntry, type FactorReading, linearEntry, stackEntry } from "./continued-factors.ts";
+import type { LoraEntry } from "./entry.ts";
 import { nestingOf } from "./factor-files.ts";
-import { LoraAdapter, type LoraEntry } from "./lora.ts";
+import { LoraAdapter } from "./lora.ts";
 
 /** The model under the adapter. */
 interface Base {

@@ -10,8 +10,9 @@ import type { Gpu } from "../../../gpu/gpu.ts";
 import { Parameter } from "../../../tensor/parameter.ts";
 import { showShape } from "../../../tensor/tensor.ts";
 import type { Target } from "../targets.ts";
+import type { LoraEntry } from "./entry.ts";
 import { fileTensors, heldShapes, turn } from "./factor-files.ts";
-import { expectKnown, type LoraEntry } from "./lora.ts";
+import { expectKnown } from "./lora.ts";
 import { frozenBeside, halves } from "./taken-out.ts";
 
 /** What is common to all factors of an adapter. */

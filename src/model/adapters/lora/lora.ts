@@ -11,21 +11,29 @@ import { UserError } from "../../../errors.ts";
 import type { Gpu } from "../../../gpu/gpu.ts";
 import { keyedNormals, keyedUnits } from "../../../keyed-random.ts";
 import type { Bound } from "../../../method/bind.ts";
-import type { HostMatrix } from "../../../tensor/linear-algebra/leading-svd.ts";
-import { rowNorm, scaleColumns } from "../../../tensor/ops/dora.ts";
 import { dropout } from "../../../tensor/ops/dropout.ts";
-import { add, div, scale as scaled } from "../../../tensor/ops/elementwise.ts";
+import { add, scale as scaled } from "../../../tensor/ops/elementwise.ts";
 import { linear } from "../../../tensor/ops/linear.ts";
 import { groupedLinear } from "../../../tensor/ops/moe.ts";
 import { Parameter } from "../../../tensor/parameter.ts";
 import type { Tensor } from "../../../tensor/tensor.ts";
 import type { ParameterSpec } from "../../architecture.ts";
-import type { AdapterInit, WeightInit } from "../adapter-init.ts";
+import type { AdapterInit, BegunFactors, WeightInit } from "../adapter-init.ts";
 import { heldValues } from "../held-values.ts";
-import type { AdapterTensor, EmbeddingPlace, ExpertsPlace, LinearPlace, LiveAdapter } from "../live-adapter.ts";
+import type {
+  AdapterTensor,
+  EmbeddingPlace,
+  ExpertsPlace,
+  LinearPlace,
+  LiveAdapter,
+  StepScale,
+} from "../live-adapter.ts";
 import { type Target, targetModules, writtenTargets } from "../targets.ts";
-import { fileTensors, heldShapes, nestingOf, type Pair } from "./factor-files.ts";
-import { beginPair, expectBeginnable } from "./taken-out.ts";
+import type { LoraEntry } from "./entry.ts";
+import { fileTensors, heldShapes, nestingOf } from "./factor-files.ts";
+import { linearChange } from "./linear-change.ts";
+import { type RowRates, rowRates } from "./row-rates.ts";
+import { begunOf, expectBeginnable, setPair } from "./taken-out.ts";
 
 export interface LoraOptions {
   readonly rank: number;
@@ -38,30 +46,12 @@ export interface LoraOptions {
   readonly seed: number;
   /** With A drawn and B zero when left out. */
   readonly init?: Bound<AdapterInit>;
-  /** A of every layer that is adapted, where `init` plans it. */
-  readonly planned?: ReadonlyMap<string, HostMatrix>;
+  /** How every layer that is adapted begins, where `init` reads data. */
+  readonly planned?: ReadonlyMap<string, BegunFactors>;
   /** An adapter to continue. Its own settings hold then; only `dropout` may replace its own. */
   readonly from?: Checkpoint;
   /** Written as `base_model_name_or_path`. */
   readonly base?: string;
-}
-
-export interface LoraEntry {
-  readonly kind: Target["kind"];
-  /** (r, in); of experts (E, r, in), of an embedding (V, r). */
-  readonly a: Parameter;
-  /** (out, r); of experts (E, out, r). */
-  readonly b: Parameter;
-  /** A0 and -B0 of what is taken out of the base. */
-  readonly frozen?: Pair | undefined;
-  /** A and B as they are saved. */
-  readonly files: readonly AdapterTensor[];
-  /** (out): the bias c of B, which PEFT calls lora_bias. */
-  readonly bBias?: Parameter;
-  /** (out): DoRA's lengths. */
-  readonly magnitude?: Parameter;
-  readonly scale: number;
-  readonly dropout: number;
 }
 
 export class LoraAdapter implements LiveAdapter {
@@ -71,19 +61,42 @@ export class LoraAdapter implements LiveAdapter {
   readonly config: string;
   /** What takes the place of whole weights of the base, by their names there: biases and saved modules. */
   readonly whole: ReadonlyMap<string, Parameter>;
+  readonly #rates: RowRates | undefined;
 
   constructor(
     entries: ReadonlyMap<string, LoraEntry>,
     config: string,
     whole: ReadonlyMap<string, Parameter> = new Map(),
+    rates?: RowRates,
   ) {
     this.entries = entries;
     this.config = config;
     this.whole = whole;
+    this.#rates = rates;
   }
 
   withWhole(whole: ReadonlyMap<string, Parameter>, config: string): LoraAdapter {
-    return new LoraAdapter(this.entries, config, whole);
+    return new LoraAdapter(this.entries, config, whole, this.#rates);
+  }
+
+  /** The same adapter, whose rows of B A learn at rates of their own. Throws UserError for other than linear layers. */
+  withRates(rates: RowRates): LoraAdapter {
+    for (const [module, { kind }] of this.entries)
+      if (kind !== "linear")
+        throw new UserError(
+          `rates by row do not go with ${module}: they are for linear layers other than routed experts`,
+          "choose --lora-targets, or leave out --adapter allora",
+        );
+    return new LoraAdapter(this.entries, this.config, this.whole, rates);
+  }
+
+  stepScales(): StepScale[] {
+    if (this.#rates?.apply !== "lr") return [];
+    const { eta } = this.#rates;
+    return [...this.entries.values()].map(({ a, b }) => ({
+      parameter: b,
+      record: (rec) => rowRates(rec, rec.parameter(a), rec.parameter(b), eta),
+    }));
   }
 
   changes(module: string): boolean {
@@ -93,7 +106,7 @@ export class LoraAdapter implements LiveAdapter {
   linear(place: LinearPlace, x: Tensor): Tensor | undefined {
     const entry = this.entries.get(place.module);
     // A tied head does not follow an adapter of the embedding, as with PEFT.
-    return !entry || entry.kind === "embedding" ? undefined : linearChange(entry, place, x);
+    return !entry || entry.kind === "embedding" ? undefined : linearChange(entry, place, x, this.#rates);
   }
 
   experts({ rec, module, plan, product }: ExpertsPlace, x: Tensor): Tensor | undefined {
@@ -148,31 +161,6 @@ export class LoraAdapter implements LiveAdapter {
   }
 }
 
-/** W x + s (B A x + c) with bias and residual, without what is taken out of W; with lengths DoRA's. */
-function linearChange(entry: LoraEntry, place: LinearPlace, x: Tensor): Tensor {
-  const { rec, module, weight, bias, transposed } = place;
-  const { scale } = entry;
-  const a = rec.parameter(entry.a); // (r, in)
-  const b = rec.parameter(entry.b); // (out, r)
-  const seen = entry.dropout > 0 ? dropout(rec, x, { p: entry.dropout, key: module }) : x;
-  const low = linear(rec, seen, a); // (N, r)
-  if (!entry.magnitude) {
-    const whole = place.whole(x);
-    const { frozen } = entry;
-    // What is taken out of the base is a part of the layer, which dropout does not reach.
-    const base = frozen
-      ? linear(rec, linear(rec, x, rec.parameter(frozen.a)), rec.parameter(frozen.b), { scale, add: whole })
-      : whole;
-    const y = linear(rec, low, b, { scale, add: base });
-    return entry.bBias ? add(rec, y, scaled(rec, rec.parameter(entry.bBias), scale)) : y;
-  }
-  // DoRA: every row of W + s B A at its own length, which is a constant on the way back.
-  const direction = linear(rec, low, b, { scale, add: linear(rec, seen, weight, { transposed }) }); // (N, out)
-  const length = rowNorm(rec, weight, { a, b, scale, transposed }); // (out)
-  const y = scaleColumns(rec, direction, div(rec, rec.parameter(entry.magnitude), length));
-  return place.finish(bias ? add(rec, y, bias) : y);
-}
-
 /** Throws UserError for what PEFT has no adapter for. */
 export function expectKnown(
   { module, kind }: Target,
@@ -220,7 +208,8 @@ interface Sizes {
   readonly rslora: boolean;
 }
 
-const scaleOf = ({ r, alpha, rslora }: Sizes): number => alpha / (rslora ? Math.sqrt(r) : r);
+/** s of B A. */
+export const scaleOf = ({ r, alpha, rslora }: Sizes): number => alpha / (rslora ? Math.sqrt(r) : r);
 
 /** Another rank, with an alpha that leaves the scale as it is. */
 const withRank = ({ r: before, alpha, rslora }: Sizes, r: number): Sizes => ({
@@ -240,7 +229,7 @@ export async function freshLora(
   others: readonly string[] = [],
 ): Promise<LoraAdapter> {
   const { rank, alpha, rslora = false, dora = false, dropout = 0, init, planned } = options;
-  if (init?.method.needs === "inputs" && !planned) throw new Error(`${init.method.name} without a plan`);
+  if (init && !isOfWeight(init) && !planned) throw new Error(`${init.method.name} without a plan`);
   // The file holds twice the rank where a pair is taken out.
   const usual = withRank({ r: rank, alpha, rslora }, init?.method.takesOut ? 2 * rank : rank);
   const asked = targetModules(specs, options.targets);
@@ -256,11 +245,12 @@ export async function freshLora(
   const odd = new Map<string, Sizes>();
   for (const target of targets) {
     const { module, kind, out } = target;
-    const a = planned?.get(module);
-    const sizes = a && a.rows !== rank ? withRank(usual, a.rows) : usual;
+    const given = planned?.get(module);
+    // Where no part is taken out of the base, the plan gives the ranks too.
+    const own = given && !init?.method.takesOut ? given.a.rows : rank;
+    const sizes = own === rank ? usual : withRank(usual, own);
     if (sizes !== usual) odd.set(module, sizes);
-    const factors = freshFactors(gpu, target, { ...options, rank: a?.rows ?? rank });
-    if (a) factors.a.write(Float32Array.from(a.values));
+    const factors = freshFactors(gpu, target, { ...options, rank: own });
     const weight = parameters.get(`${module}.weight`)!;
     let magnitude: Parameter | undefined;
     if (dora) {
@@ -268,8 +258,8 @@ export async function freshLora(
       if (!gpu.dry) magnitude.write(await rowLengths(gpu, weight, target));
     }
     const scale = scaleOf(sizes);
-    const begins = init && isOfWeight(init) ? { gpu, target, weight, init, rank, scale } : undefined;
-    const frozen = begins && (await beginPair(factors, begins));
+    const begun = init && isOfWeight(init) ? begunOf({ gpu, target, weight, init, rank, scale }) : given;
+    const frozen = init && (await setPair(factors, await begun, { gpu, target, weight, init: init.method }));
     const files = fileTensors(target, { ...factors, frozen }, nestingOf(target, targets));
     entries.set(module, { kind, ...factors, frozen, files, scale, dropout, ...(magnitude ? { magnitude } : {}) });
   }
@@ -277,7 +267,8 @@ export async function freshLora(
   return new LoraAdapter(entries, config);
 }
 
-const isOfWeight = (init: Bound<AdapterInit>): init is Bound<WeightInit> => init.method.needs === "weight";
+/** Whether it looks at weights alone. */
+export const isOfWeight = (init: Bound<AdapterInit>): init is Bound<WeightInit> => init.method.needs === "weight";
 
 /** adapter_config.json of a new adapter. `odd`: modules whose rank is not the usual one. */
 function freshConfig({

@@ -11,6 +11,7 @@ export const method = loraType(
     title: "DoRA",
     about: "LoRA that learns the length of every row of the weight apart from its direction",
     cite: "arXiv:2402.09353",
+    options: {},
   },
-  { dora: true },
+  () => ({ dora: true }),
 );

@@ -6,18 +6,17 @@
  *
  * over the k ranks of the largest s, and of those the ones with s >= delta; the weights of the others do not grow for
  * it. The factor R makes it LoRA with the same alpha where all ranks count and tau is large. The choice takes no
- * gradient. Not the MoRA of square matrices (https://arxiv.org/abs/2405.12130).
+ * gradient. A tag for each rank says of which task it is, from 1 on; ranks of tag 0 are not there: they wait for a task
+ * of `adapt --tasks --method mora`, or were dropped after one.
+ *
+ * Not the MoRA of square matrices (https://arxiv.org/abs/2405.12130).
  */
 import { UserError } from "../../../errors.ts";
 import type { Values } from "../../../method/options.ts";
-import { addScalar, clamp, div, mul, scale, sqrt, square, stopGradient } from "../../../tensor/ops/elementwise.ts";
+import { mul } from "../../../tensor/ops/elementwise.ts";
 import { linear } from "../../../tensor/ops/linear.ts";
-import { rowSum } from "../../../tensor/ops/reduce.ts";
-import { chosenExperts } from "../../../tensor/ops/router.ts";
-import { softmax } from "../../../tensor/ops/softmax.ts";
-import type { Recorder } from "../../../tensor/recorder.ts";
-import { rowsOf, type Tensor } from "../../../tensor/tensor.ts";
 import { adapterType } from "../declared.ts";
+import { rankWeights } from "../rank-weights.ts";
 import { RANK_KEYS, rankAndAlpha } from "../settings.ts";
 
 const OPTIONS = {
@@ -41,38 +40,6 @@ const OPTIONS = {
   },
 } as const;
 
-/** Below this an activation's length is no longer a direction. */
-const SHORTEST = 1e-6;
-
-/** Turns any difference of two shares into one beyond 1. */
-const STEEP = 1e30;
-
-/** How much every rank counts. Activations (N, R) -> (N, R), each row of a sum of at most 1; `active` is k. */
-export function rankWeights(
-  rec: Recorder,
-  activations: Tensor,
-  {
-    active,
-    temperature,
-    threshold,
-  }: { readonly active: number; readonly temperature: number; readonly threshold: number },
-): Tensor {
-  const { rows, width } = rowsOf(activations);
-  const squares = addScalar(rec, rowSum(rec, square(rec, activations)), SHORTEST ** 2);
-  const shares = div(rec, activations, rec.reshape(sqrt(rec, squares), [rows, 1])); // (N, R)
-  let weights = softmax(rec, shares, temperature);
-  const fixed = stopGradient(rec, shares);
-  if (active < width) {
-    const ones = rec.constant(new Float32Array(rows).fill(1), [rows, 1], "ones");
-    weights = mul(rec, weights, chosenExperts(rec, fixed, active, ones));
-  }
-  if (threshold > -1) {
-    const above = addScalar(rec, scale(rec, addScalar(rec, fixed, -threshold), STEEP), 1);
-    weights = mul(rec, weights, clamp(rec, above, 0, 1)); // 1 from the threshold on, else 0
-  }
-  return weights;
-}
-
 /** k. Throws UserError for more ranks than there are. */
 function activeOf({ adapter_rank: rank, mora_active }: Values<typeof OPTIONS>, where: string): number {
   const active = mora_active ?? Math.ceil(rank / 2);
@@ -92,7 +59,7 @@ export const method = adapterType({
   options: OPTIONS,
   takes: ["linear"],
   fanInFanOut: true,
-  parts: ["mora_A", "mora_B"],
+  parts: ["mora_A", "mora_B", "mora_tag"],
   keys: RANK_KEYS,
   tensors({ into, out }, { values, where }) {
     activeOf(values, where);
@@ -100,6 +67,7 @@ export const method = adapterType({
     return {
       mora_A: { shape: [rank, into], begins: { uniform: 1 / Math.sqrt(into) } },
       mora_B: { shape: [out, rank], begins: "zeros" },
+      mora_tag: { shape: [rank], begins: "ones", fixed: true, optional: true },
     };
   },
   linear(layer, x) {
@@ -109,9 +77,24 @@ export const method = adapterType({
       active: activeOf(values, module),
       temperature: values.mora_temperature,
       threshold: values.mora_threshold,
+      tag: layer.tensor("mora_tag"),
     });
     // The ranks' number cancels: R w of LoRA's alpha / R.
     const options = { scale: values.adapter_alpha, add: layer.whole(x) };
     return linear(rec, mul(rec, weights, activations), layer.tensor("mora_B"), options);
+  },
+  flat(tensor, { adapter_rank: rank, adapter_alpha }) {
+    const [a, b] = [tensor("mora_A")!, tensor("mora_B")!];
+    const tags = tensor("mora_tag")?.values;
+    const kept = Array.from({ length: rank }, (_, i) => i).filter((i) => !tags || tags[i]! > 0);
+    if (kept.length === 0) kept.push(0); // its B is zero
+    const [into, out] = [a.shape[1]!, b.shape[0]!];
+    const rows = kept.flatMap((i) => [...a.values.subarray(i * into, (i + 1) * into)]);
+    const columns = Array.from({ length: out }, (_, o) => kept.map((i) => b.values[o * rank + i]!)).flat();
+    return {
+      a: { shape: [kept.length, into], values: Float32Array.from(rows) },
+      b: { shape: [out, kept.length], values: Float32Array.from(columns) },
+      scale: adapter_alpha / rank,
+    };
   },
 });

@@ -11,6 +11,7 @@ export const method = loraType(
     title: "rsLoRA",
     about: "LoRA whose scale is alpha / sqrt(rank)",
     cite: "arXiv:2312.03732",
+    options: {},
   },
-  { rslora: true },
+  () => ({ rslora: true }),
 );

@@ -12,11 +12,14 @@ import type { DescribedModel } from "../../open-model.ts";
 import type { RunContext } from "../technique.ts";
 import type { UpdateRule } from "../update-rule.ts";
 import { Anchor } from "./anchor.ts";
+import { ClassAnchor } from "./class-anchor.ts";
 import { loraPlus } from "./lora-plus.ts";
 import { movingAverage } from "./moving-average.ts";
 import type { RULES } from "./options.ts";
+import { readPhrasePairs } from "./phrase-pairs.ts";
 import { QuadraticPenalty } from "./quadratic-penalty.ts";
 import { softMasks } from "./soft-mask.ts";
+import { StepScales } from "./step-scales.ts";
 import { UnitRates } from "./unit-rates.ts";
 import { UnitScales } from "./unit-scales.ts";
 import { matchValues, readValues, spread, type Wanted } from "./weight-values.ts";
@@ -67,6 +70,8 @@ export async function chosenRules(
 ): Promise<UpdateRule[]> {
   const rules: UpdateRule[] = [];
   if (options.penalty_weight !== undefined) rules.push(await penalty(options.penalty_weight, model, files, info));
+  if (options.class_anchor !== undefined)
+    rules.push(await classAnchor(options.class_anchor, options, { model, tools: read.tools, seed, info }));
   if (files.masks.length > 0) {
     const scales = await softMasks(model, files.masks);
     rules.push(new UnitScales(model.gpu, scales, { name: "softmask", apply: options.softmask_apply, seed }));
@@ -79,6 +84,8 @@ export async function chosenRules(
     rules.push(await UnitRates.make(model, { groups, unit, every, seed, signal }));
   }
   const { ema, lora_plus } = options;
+  const asked = model.adapter?.stepScales?.() ?? [];
+  if (asked.length > 0) rules.push(new StepScales(model.gpu, asked, seed));
   if (lora_plus !== undefined) rules.push(loraPlus(model, lora_plus, seed));
   if (ema !== undefined) rules.push(movingAverage(model, ema));
   return rules;
@@ -95,6 +102,35 @@ async function penalty(weight: number, model: Model, { importance: file }: RuleF
   const free = parameters.length - new Set(found.map(({ parameter }) => parameter)).size;
   if (file && free > 0) info(`${IMPORTANCE.flag} ${file.ref} says nothing of ${free} weights, which move freely`);
   return new QuadraticPenalty(model.gpu, anchor, { weight, owned: true });
+}
+
+/** Throws UserError for models that read no text. */
+async function classAnchor(
+  file: string,
+  options: RuleOptions,
+  {
+    model,
+    tools,
+    seed,
+    info,
+  }: Pick<DescribedModel, "tools"> & { model: Model; seed: number; info(text: string): void },
+): Promise<ClassAnchor> {
+  const { tokenizer } = tools ?? {};
+  if (model.task !== "causal-lm" || !tokenizer)
+    throw new UserError(
+      "--class-anchor is for language models with a tokenizer, which read its phrases",
+      "give --tokenizer, or leave it out",
+    );
+  const most = model.sizes.maxPositions;
+  const pairs = (await readPhrasePairs(file)).map(({ fresh, anchor, place }) => {
+    const encoded = { fresh: tokenizer.encode(fresh), anchor: tokenizer.encode(anchor) };
+    const longest = Math.max(encoded.fresh.length, encoded.anchor.length);
+    if (most > 0 && longest > most)
+      throw new UserError(`${place}: a phrase has ${longest} tokens, and the model takes ${most}`, "shorten it");
+    return encoded;
+  });
+  const { class_anchor_weight: weight, class_anchor_pool: pool, class_anchor_batch: batch } = options;
+  return new ClassAnchor(model, pairs, { weight, pool, batch, pad: tokenizer.pad ?? 0, seed, info });
 }
 
 /** Batches of the rows that are to be kept, by group. Throws UserError for a group of which no row counts. */

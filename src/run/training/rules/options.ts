@@ -24,6 +24,31 @@ export const RULES = {
     help: "F of every weight, as evaluate --probe fisher or unlearn importance writes it; 1 when left out",
     value: "FILE",
   },
+  class_anchor: {
+    type: "string",
+    help: "pairs of a new phrase and that of its class, as lines of new and anchor: their states are kept near each other",
+    value: "FILE",
+  },
+  class_anchor_weight: {
+    type: "number >= 0",
+    default: 1,
+    needs: "class_anchor",
+    help: "weight of the mean of 1 - cosine over the pairs",
+    value: "L",
+  },
+  class_anchor_pool: {
+    type: "'mean' | 'last'",
+    default: "mean",
+    needs: "class_anchor",
+    help: "state of a phrase: the mean over its tokens, or that of the last one",
+  },
+  class_anchor_batch: {
+    type: "number.integer >= 1",
+    default: 8,
+    needs: "class_anchor",
+    help: "pairs of a step; all where there are fewer",
+    value: "N",
+  },
   unit_rates: {
     type: "string[]",
     help: "rows that are to be kept, name=path for each group: the more a unit matters to them, the less it moves (ADEPT)",
@@ -52,7 +77,7 @@ export const RULES = {
   lora_plus: {
     type: "number > 0",
     needs: ["lora", "lora_continue"],
-    with: { adapter: ["lora", "rslora", "dora"] },
+    with: { adapter: ["lora", "rslora", "dora", "allora"] },
     help: "LoRA+: learning rate of an adapter's B over that of its A; its authors advise 16",
     value: "RATIO",
   },

@@ -5,6 +5,7 @@
  *
  *   update  theta <- theta_before + f (theta - theta_before), after the optimizer; decay is scaled with it
  *   grad    g <- f g, before norm, clipping and optimizer
+ *   both    one after the other: with f 0 or 1, no moment of the optimizer is of what stays
  *
  * Memory: the scales, and for `update` a copy of the weights that have some.
  */
@@ -31,7 +32,7 @@ export interface UnitScale {
 
 export interface UnitScalesOptions {
   readonly name: string;
-  readonly apply: "update" | "grad";
+  readonly apply: "update" | "grad" | "both";
   /** For what is rounded at random, in weights of bf16. */
   readonly seed: number;
   /** Whether the scales change, so that they are saved with the run. */
@@ -52,7 +53,7 @@ export class UnitScales implements UpdateRule {
   readonly kept: readonly Parameter[];
   readonly #gpu: Gpu;
   readonly #held: readonly Held[];
-  readonly #apply: "update" | "grad";
+  readonly #apply: UnitScalesOptions["apply"];
   readonly #seed: number;
   readonly #programs: Programs;
 
@@ -67,7 +68,7 @@ export class UnitScales implements UpdateRule {
       const held = new Parameter(gpu, `${name} of ${parameter.name}`, [factors.length], "f32", false);
       held.write(factors);
       const bytes = Math.max(16, parameter.bytes);
-      const before = apply === "update" ? gpu.buffer(bytes, `${parameter.name} before the step`) : undefined;
+      const before = apply !== "grad" ? gpu.buffer(bytes, `${parameter.name} before the step`) : undefined;
       return { parameter, along, factors: held, before };
     });
     this.kept = changing ? this.#held.map(({ factors }) => factors) : [];
@@ -82,19 +83,25 @@ export class UnitScales implements UpdateRule {
     this.#held[place]!.factors.write(factors);
   }
 
+  /** Where the scales of each weight are, in the order of the weights. */
+  get factors(): readonly Parameter[] {
+    return this.#held.map(({ factors }) => factors);
+  }
+
   async before(): Promise<void> {
     for (const { parameter, before } of this.#held)
       if (before) this.#gpu.copy(parameter.buffer, 0, before.buffer, 0, Math.ceil(parameter.bytes / 4) * 4);
-    if (this.#apply === "grad") await this.#scale(0);
+    if (this.#apply !== "update") await this.#scale("grad", 0);
   }
 
   async after(step: number): Promise<void> {
-    if (this.#apply === "update") await this.#scale(step);
+    if (this.#apply !== "grad") await this.#scale("step", step);
   }
 
-  async #scale(step: number): Promise<void> {
-    const { program } = await this.#programs.get("scale", (rec) => {
-      for (const [key, held] of this.#held.entries()) this.#record(rec, held, key);
+  async #scale(what: "grad" | "step", step: number): Promise<void> {
+    const { program } = await this.#programs.get(what, (rec) => {
+      for (const [key, { before, ...held }] of this.#held.entries())
+        this.#record(rec, { ...held, before: what === "step" ? before : undefined }, key);
     });
     program.run({ seed: (Math.imul(this.#seed, 0x9e3779b9) + step) >>> 0 });
   }

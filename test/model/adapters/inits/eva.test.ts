@@ -45,25 +45,25 @@ test("the largest shares of variance get the ranks, and their sum is the budget"
   const layers = [layer("q", [3, Math.sqrt(0.5)], 10), layer("k", [3, Math.sqrt(0.5)], 10)];
   layers.push(layer("up", [Math.sqrt(5), Math.sqrt(3)], 10), layer("down", [2], 100));
   const ranksOf = (rank: number) =>
-    Object.fromEntries([...method.plan({ layers, rank, values })].map(([module, a]) => [module, a.rows]));
+    Object.fromEntries([...method.plan({ layers, rank, values })].map(([module, { a }]) => [module, a.rows]));
   expect(ranksOf(1)).toEqual({ q: 1, k: 1, up: 2 });
   // Layers that read the same tie: of what is left, the first of them gets it.
   const five = method.plan({ layers: layers.slice(0, 3), rank: 2, values });
-  expect([...five.values()].map((a) => a.rows)).toEqual([2, 2, 2]);
+  expect([...five.values()].map(({ a }) => a.rows)).toEqual([2, 2, 2]);
   const all = { layers: [...layers.slice(0, 2), layer("one", [1], 1)], rank: 1, values };
-  expect([...method.plan(all)].map(([module, a]) => [module, a.rows])).toEqual([
+  expect([...method.plan(all)].map(([module, { a }]) => [module, a.rows])).toEqual([
     ["q", 1],
     ["k", 1],
     ["one", 1],
   ]);
-  expect([...method.plan({ layers, rank: 1, values }).get("up")!.values]).toEqual([1, 2, 3, 4]);
+  expect([...method.plan({ layers, rank: 1, values }).get("up")!.a.values]).toEqual([1, 2, 3, 4]);
 });
 
 test("without redistribution all ranks are equal; whitening divides by the root of the singular value", () => {
   const layers = [layer("a", [4, 1], 17), layer("b", [9, 1], 82)];
   expect(method.asks(3, { ...values, eva_rho: 1 })).toEqual({ rows: 1, components: 3 });
   const even = method.plan({ layers, rank: 2, values: { ...values, eva_whiten: true } });
-  expect([...even.values()].map((a) => [...a.values])).toEqual([
+  expect([...even.values()].map(({ a }) => [...a.values])).toEqual([
     [0.5, 1, 3, 4],
     [1 / 3, 2 / 3, 3, 4],
   ]);
@@ -135,7 +135,7 @@ test("an adapter begins as the base, its file reads back with its ranks, and a r
   plain.free();
   const init = bindDefaults(method);
   const planned = method.plan({ layers, rank: 2, values });
-  const ranks = [...planned.values()].map((a) => a.rows);
+  const ranks = [...planned.values()].map(({ a }) => a.rows);
   expect(ranks.reduce((a, b) => a + b, 0)).toBe(2 * inner.length);
   expect(new Set(ranks).size).toBeGreaterThan(1);
   for (const rslora of [false, true]) {
@@ -145,7 +145,7 @@ test("an adapter begins as the base, its file reads back with its ranks, and a r
     const { entries } = loraOf(model);
     for (const [module, { a, scale }] of entries) {
       const held = await gpu.readFloats(a.buffer, a.size);
-      expect([...held]).toEqual([...Float32Array.from(planned.get(module)!.values)]);
+      expect([...held]).toEqual([...Float32Array.from(planned.get(module)!.a.values)]);
       expect(scale).toBeCloseTo(rslora ? 6 / Math.SQRT2 : 3, 10);
       const [rows, columns] = [a.shape[0]!, a.shape[1]!];
       for (let i = 0; i < rows; i++)
@@ -161,7 +161,7 @@ test("an adapter begins as the base, its file reads back with its ranks, and a r
     await saveModel(model, `${at}/`, { files: new Map(), lineage: [] });
     model.free();
     const config = JSON.parse(readFileSync(join(at, "adapter_config.json"), "utf8")) as Json;
-    const odd = [...planned].filter(([, a]) => a.rows !== 2).map(([module, a]) => [module, a.rows]);
+    const odd = [...planned].filter(([, { a }]) => a.rows !== 2).map(([module, { a }]) => [module, a.rows]);
     expect(config.rank_pattern).toEqual(Object.fromEntries(odd));
     const file = await openPlain(at);
     const merged = await Model.load(gpu, await applyAdapter(base, file), {});

@@ -1,0 +1,120 @@
+/**
+ * Time of a training step (forward, backward, AdamW) under every type of adapter beside LoRA of the same rank, on a
+ * small Llama; then all of them by mitata.
+ *
+ *   bun test/bench/adapters.bench.ts [--device NAME] [--rank R] [--turns N] [--quick]
+ *
+ * Hidden 256, 2 layers, vocabulary 512, 4 rows of 64 tokens. Each type and LoRA take turns, since the speed of a shared
+ * machine drifts, and the least of each is compared. Types without a rank have their defaults, and all of them the
+ * modules that LoRA adapts, but for those that choose their own. `--quick` leaves mitata out.
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { bench, run } from "mitata";
+import { open } from "../../src/checkpoint/open.ts";
+import { collate } from "../../src/data/batch.ts";
+import { openGpu } from "../../src/gpu/gpu.ts";
+import { bind, bindDefaults } from "../../src/method/bind.ts";
+import { loadMethods } from "../../src/method/registry.ts";
+import type { AdapterType } from "../../src/model/adapters/contract.ts";
+import { Model } from "../../src/model/model.ts";
+import { saveModel } from "../../src/model/save.ts";
+import { crossEntropyObjective } from "../../src/run/training/cross-entropy.ts";
+import { StepScales } from "../../src/run/training/rules/step-scales.ts";
+import { Trainer } from "../../src/run/training/trainer.ts";
+import { method as optimizer } from "../../src/train/methods/optimizers/adamw.ts";
+
+const option = (name: string) =>
+  process.argv.includes(name) ? process.argv[process.argv.indexOf(name) + 1] : undefined;
+const RANK = Number(option("--rank") ?? 16);
+const TURNS = Number(option("--turns") ?? 8);
+const [ROWS, LENGTH] = [4, 64];
+const CONFIG = {
+  model_type: "llama",
+  hidden_size: 256,
+  intermediate_size: 688,
+  num_hidden_layers: 2,
+  num_attention_heads: 8,
+  vocab_size: 512,
+  max_position_embeddings: 256,
+};
+
+/** Types that do not take every linear layer. */
+const OWN_TARGETS = new Set(["bottleneck", "clr", "ia3"]);
+
+const ids = (row: number) => Int32Array.from({ length: LENGTH }, (_, i) => (row * 7919 + i * i * 31 + i) % 512);
+const batch = collate(
+  Array.from({ length: ROWS }, (_, row) => [{ ids: ids(row), labels: ids(row), group: 0, place: `${row}` }]),
+);
+
+const gpu = await openGpu({ device: option("--device") });
+const folder = mkdtempSync(join(tmpdir(), "ingot-bench-"));
+const files = new Map([["config.json", new TextEncoder().encode(JSON.stringify(CONFIG))]]);
+await saveModel(await Model.fresh(gpu, CONFIG, "bench", { seed: 0 }), `${folder}/`, { files, lineage: [] });
+const base = await open(folder);
+
+/** A type with the rank, and with what else it cannot do without. */
+function bound(type: AdapterType) {
+  if (type.peftType === "LORA")
+    return bind(type, Object.assign({}, bindDefaults(type).values, { rank: RANK, alpha: RANK }));
+  const given = { adapter_rank: RANK, hydra_parallel: RANK / 2, hydra_sequential: RANK / 2, bottleneck: RANK };
+  return bindDefaults(type, { ...given, ...("poly_tasks" in type.options ? { poly_tasks: 1 } : {}) });
+}
+
+interface Timed {
+  readonly name: string;
+  readonly trained: number;
+  step(): Promise<void>;
+}
+
+async function timed(type: AdapterType): Promise<Timed> {
+  const targets = OWN_TARGETS.has(type.name) ? {} : { targets: ["all-linear"] };
+  const model = await Model.load(gpu, base, { adapter: { type: bound(type), seed: 0, ...targets } });
+  const asked = model.adapter?.stepScales?.() ?? [];
+  const trainer = await Trainer.make({
+    gpu,
+    parameters: model.trainable(),
+    objective: crossEntropyObjective(model),
+    optimizer: bindDefaults(optimizer),
+    decays: () => true,
+    clip: 1,
+    seed: 0,
+    updates: asked.length > 0 ? [new StepScales(gpu, asked, 0)] : [],
+  });
+  let step = 0;
+  return {
+    name: type.name,
+    trained: model.parameterCount().trainable,
+    step: async () => void (await (await trainer.step(++step, 1e-3, [batch])).result),
+  };
+}
+
+const types = await loadMethods("adapter");
+const all = new Map<string, Timed>();
+for (const type of types) all.set(type.name, await timed(type));
+const lora = all.get("lora")!;
+for (const { step } of all.values()) await step(); // compiles
+
+const lines: string[] = [];
+for (const { name, trained, step } of all.values()) {
+  const least = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
+  for (let turn = 0; turn < TURNS; turn++)
+    for (const [at, one] of [lora.step, step].entries()) {
+      const began = performance.now();
+      await one();
+      least[at] = Math.min(least[at]!, performance.now() - began);
+    }
+  const [plain, own] = least as [number, number];
+  lines.push(
+    `${name.padEnd(12)} ${own.toFixed(1).padStart(8)} ms  ${(own / plain).toFixed(2)} x LoRA  ${trained.toLocaleString("en-US").padStart(9)} trained`,
+  );
+}
+console.log(lines.join("\n"));
+
+if (!process.argv.includes("--quick")) {
+  for (const { name, step } of all.values()) bench(name, step);
+  await run();
+}
+rmSync(folder, { recursive: true });
+gpu.close();
