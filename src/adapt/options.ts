@@ -133,6 +133,32 @@ export const STREAM = {
     needs: "tasks",
     help: "held-out rows of each task, by the names of --tasks; or --eval-split. The task's own rows when left out",
   },
+  norm: {
+    type: "'own' | 'adab2n'",
+    default: "own",
+    needs: "tasks",
+    help: "how batch norms of the model are trained; adab2n weighs rows by their task, and its momentum falls",
+  },
+  norm_kappa: {
+    type: "number >= 0",
+    default: 0.4,
+    with: { norm: "adab2n" },
+    help: "1: a constant momentum; 0: one over the count of batches",
+    value: "K",
+  },
+  norm_loss: {
+    type: "number >= 0",
+    default: 0.01,
+    with: { norm: "adab2n" },
+    help: "weight of the squared way from a batch's statistics to the running ones",
+  },
+  norm_loss_from: {
+    type: "number.integer >= 0",
+    default: 1,
+    with: { norm: "adab2n" },
+    help: "first task, from 0, that it takes part in",
+    value: "N",
+  },
   refresh: {
     type: "boolean",
     default: false,

@@ -41,6 +41,8 @@ export interface ParameterSpec {
   readonly pooler?: boolean;
   /** Kept as it is: never trained, without a gradient. */
   readonly buffer?: boolean;
+  /** A buffer that programs of training change: statistics of the rows that went by. */
+  readonly running?: boolean;
   /** Held in f32 as vectors are, whatever is asked. */
   readonly small?: boolean;
   /** Stored (in, out), as GPT-2's Conv1D. */
@@ -149,6 +151,8 @@ export interface EmbedOptions {
 /** What an architecture's equations are written with. */
 export interface Net {
   readonly rec: Recorder;
+  /** What batch norms go by: the batch, which running statistics follow, or these. */
+  readonly statistics: "batch" | "running";
   /** A weight by its checkpoint name. Throws when the architecture did not declare it. */
   weight(name: string): Tensor;
   /** `<module>.weight`, with `<module>.bias` where declared, and the adapter's part where one targets it. */

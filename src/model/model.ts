@@ -52,6 +52,8 @@ export interface ModelOptions {
 
 export interface RecordOptions {
   readonly recompute?: boolean;
+  /** What batch norms go by; "batch", which the running ones follow, in training without an adapter alone. */
+  readonly statistics?: "batch" | "running";
   /** false: the base alone, as the model was before its adapter. */
   readonly adapter?: boolean;
   /** Whether `increments` are recorded: another product of every adapted layer. */
@@ -114,6 +116,7 @@ export class Model {
   readonly #config: unknown;
   readonly #transposed: ReadonlySet<string>;
   readonly #inFirst: ReadonlySet<string>;
+  readonly #running: ReadonlySet<string>;
 
   private constructor({ gpu, architecture, json, config, specs, parameters, stored, carried, adapter }: Parts) {
     this.gpu = gpu;
@@ -130,6 +133,7 @@ export class Model {
     this.#transposed = new Set(
       specs.filter(({ transposed }) => transposed).map(({ name }) => name.replace(/\.weight$/, "")),
     );
+    this.#running = new Set(specs.filter(({ running }) => running).map(({ name }) => name));
     const inFirst = ({ transposed, stack }: ParameterSpec) => transposed === true || stack === "in-out";
     this.#inFirst = new Set(specs.filter(inFirst).map(({ name }) => name));
   }
@@ -249,6 +253,11 @@ export class Model {
     return [...this.parameters.values()].filter(({ trainable }) => trainable);
   }
 
+  /** Running statistics, which training changes beside what it trains; none under an adapter. */
+  running(): Parameter[] {
+    return this.adapter ? [] : [...this.parameters.values()].filter(({ name }) => this.#running.has(name));
+  }
+
   parameterCount(): { total: number; trainable: number } {
     const count = (list: Iterable<Parameter>) => [...list].reduce((sum, { size }) => sum + size, 0);
     return { total: count(this.parameters.values()), trainable: count(this.trainable()) };
@@ -258,7 +267,7 @@ export class Model {
    * Records the forward pass. Inputs are tensors that the caller made with `rec.input`.
    */
   record(rec: Recorder, inputs: Inputs, options: RecordOptions = {}): Recorded {
-    const { recompute = false, adapter = true, increments: asked = false, replace, observe } = options;
+    const { adapter = true, increments: asked = false, replace, observe } = options;
     const ahead = adapter ? this.adapter?.ahead : undefined;
     const seen = ahead ? inputsBehind(rec, inputs, ahead.tokens) : inputs;
     const cached = "cache" in inputs && inputs.cache !== undefined;
@@ -268,7 +277,8 @@ export class Model {
       adapter: adapter ? this.adapter : undefined,
       inputs: seen,
       before: ahead && !cached ? this.#before(rec, ahead) : undefined,
-      recompute: recompute && rec.training,
+      recompute: options.recompute === true && rec.training,
+      statistics: rec.training && !this.adapter ? options.statistics : "running",
       increments: asked,
       replace,
       observe,

@@ -12,7 +12,7 @@ import type { Parameter } from "../tensor/parameter.ts";
 import type { Recorder } from "../tensor/recorder.ts";
 import { sizeOf, type Tensor } from "../tensor/tensor.ts";
 import type { KeysValues, LiveAdapter, Pass } from "./adapters/live-adapter.ts";
-import { hearLosses, type OwnLoss } from "./adapters/own-losses.ts";
+import { hearChoice, hearLosses, type OwnLoss } from "./adapters/told.ts";
 import { behind } from "./ahead.ts";
 import type { AttendOptions, EmbedOptions, Inputs, Net } from "./architecture.ts";
 
@@ -23,6 +23,8 @@ export interface NetworkOptions {
   readonly adapter: LiveAdapter | undefined;
   readonly inputs: Inputs;
   readonly recompute: boolean;
+  /** "running" when left out. */
+  readonly statistics?: "batch" | "running" | undefined;
   /** Whether `increments` is filled. */
   readonly increments?: boolean;
   /** Gives the tensor that takes the place of a noted one. */
@@ -76,7 +78,8 @@ export class Network implements Net {
       this.#losses.push(loss);
       this.#handed.push(loss.value);
     };
-    this.#pass = { rec, inputs: given.inputs, noted: (name) => this.noted(name), pass: this, lose };
+    const choose = (name: string, worth: Tensor) => hearChoice(rec, name, worth);
+    this.#pass = { rec, inputs: given.inputs, noted: (name) => this.noted(name), pass: this, choose, lose };
   }
 
   /** Records a forward pass, with what the adapter does at its beginning; keeps the adapter's losses. */
@@ -85,6 +88,10 @@ export class Network implements Net {
     const hidden = forward();
     hearLosses(this.rec, this.#losses);
     return hidden;
+  }
+
+  get statistics(): "batch" | "running" {
+    return this.#given.statistics ?? "running";
   }
 
   weight(name: string): Tensor {

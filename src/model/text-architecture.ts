@@ -8,11 +8,13 @@ import type { TextLayout } from "./multimodal.ts";
 /** A network whose weights are asked for by the architecture's names. */
 class PlacedNet implements Net {
   readonly rec: Recorder;
+  readonly statistics: Net["statistics"];
   readonly #net: Net;
   readonly #place: TextLayout["place"];
 
   constructor(net: Net, place: TextLayout["place"]) {
     this.rec = net.rec;
+    this.statistics = net.statistics;
     this.#net = net;
     this.#place = place;
   }

@@ -3,6 +3,7 @@ import type { Checkpoint, TensorEntry } from "../checkpoint/checkpoint.ts";
 import { open } from "../checkpoint/open.ts";
 import type { ExampleReader } from "../data/examples.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
+import { UserError } from "../errors.ts";
 import { liveChoice, tokensAhead } from "../model/adapters/from-file.ts";
 import type { Json, ModelSizes } from "../model/architecture.ts";
 import { configOf, describeConfig, type ModelDescription } from "../model/description.ts";
@@ -70,6 +71,12 @@ export async function describeModel(
   const ahead = source.ahead ?? (source.live ? await tokensAhead(await liveChoice(source.live)) : 0);
   const sizes = { ...description.sizes, maxPositions: description.sizes.maxPositions - ahead };
   const { task } = architecture;
+  const { max_length: wanted = 0 } = options;
+  if (ahead > 0 && wanted > sizes.maxPositions)
+    throw new UserError(
+      `--max-length ${wanted} leaves no room for the ${ahead} tokens that the adapter puts before every row in the ${description.sizes.maxPositions} positions of ${ref}`,
+      `${sizes.maxPositions} is the most`,
+    );
   const tools = task === "causal-lm" ? await textTools(files, ref, sizes, options, warn) : undefined;
   if (!tools) {
     const { reader, files: whole } = await classifierTools(files, ref, sizes, limited(source, sizes, options), warn);

@@ -8,14 +8,17 @@ import { UserError } from "../errors.ts";
 import type { Model } from "../model/model.ts";
 import { checkPgd } from "../run/adversarial/options.ts";
 import { readBatches } from "../run/training/batch-source.ts";
+import type { Controller } from "../run/training/controller.ts";
 import { crossEntropyObjective, type RowWeigher } from "../run/training/cross-entropy.ts";
 import type { Objective } from "../run/training/objective.ts";
 import { runTraining } from "../run/training/run-training.ts";
 import { adversarialWork } from "./adversarial.ts";
+import { correctnessObjective } from "./correctness.ts";
 import { fixedHeadObjective } from "./fixed-head.ts";
 import { chosenMask, withPromptsDropped } from "./increments.ts";
 import { lossBalance } from "./loss-balance.ts";
 import type { TRAIN } from "./options.ts";
+import { checkPrequential, Prequential } from "./prequential.ts";
 import { shiftWarning } from "./shift-warning.ts";
 
 export type TrainContext = Context<typeof TRAIN>;
@@ -24,9 +27,9 @@ export function train(context: TrainContext): Promise<Outcome> {
   const { options, seed } = context;
   if (options.adversarial) checkPgd(options);
   const contrasts = options.loss === "infonce";
-  if (options.loss_balance !== "none" && (contrasts || options.head !== "own"))
+  if (options.loss_balance !== "none" && (options.loss !== "ce" || options.head !== "own"))
     throw new UserError(
-      `--loss-balance ${options.loss_balance} weighs rows by their cross-entropy, and --${contrasts ? "loss infonce" : "head sparse-etf"} trains by another loss`,
+      `--loss-balance ${options.loss_balance} weighs rows by their cross-entropy, and --${options.loss === "ce" ? "head sparse-etf" : `loss ${options.loss}`} trains by another loss`,
       "leave one of them out",
     );
   if (contrasts && options.accumulate > 1)
@@ -34,7 +37,9 @@ export function train(context: TrainContext): Promise<Outcome> {
       "--loss infonce compares all pairs of a step with each other, and --accumulate would part them",
       "raise --batch-size in its place; --recompute makes room",
     );
-  return runTraining<Batch>(context, {
+  if (options.prequential) checkPrequential(options);
+  const asked = options.prequential ? { ...context, options: { ...options, shuffle: false, epochs: 1 } } : context;
+  return runTraining<Batch>(asked, {
     script: "train",
     balances: true,
     embeds: contrasts ? { temperature: options.temperature } : undefined,
@@ -47,7 +52,7 @@ export function train(context: TrainContext): Promise<Outcome> {
       const moved = await adversarialWork(model, source, options, seed);
       return {
         objective: objectiveOf(model, source, options, seed, balance?.weigher),
-        controllers: shiftWarning(options, context),
+        ...followed(shiftWarning(options, context), options.prequential ? new Prequential() : undefined),
         ...(balance ? { extra: balance.extra } : {}),
         ...withPromptsDropped(source, options, { seed, pad: tools?.tokenizer?.pad }),
         ...moved,
@@ -61,6 +66,9 @@ export function train(context: TrainContext): Promise<Outcome> {
   });
 }
 
+const followed = (warning: readonly Controller[], stream: Prequential | undefined) =>
+  stream ? { controllers: [...warning, stream], told: () => stream.told() } : { controllers: warning };
+
 type Source = Parameters<typeof chosenMask>[1];
 
 function objectiveOf(
@@ -71,9 +79,14 @@ function objectiveOf(
   weigher: RowWeigher | undefined,
 ): Objective<Batch> {
   const { smoothing, z_loss: zLoss, recompute, etf_sparsity: sparsity, etf_steps: steps } = options;
+  if (options.loss === "correctness")
+    return correctnessObjective(model, { perRow: options.experts_per_row, smoothing });
   const increments = chosenMask(model, source, options);
   if (options.head === "own")
-    return crossEntropyObjective(model, { smoothing, zLoss, recompute, balance: true, increments, weigher });
+    return crossEntropyObjective(model, {
+      ...{ smoothing, zLoss, recompute, increments, weigher },
+      ...{ balance: true, statistics: "batch", accuracy: options.prequential },
+    });
   if (increments)
     throw new UserError("--increment-mask and --head sparse-etf are two objectives", "leave one of them out");
   return fixedHeadObjective(model, { sparsity, steps, seed, smoothing, zLoss, recompute });

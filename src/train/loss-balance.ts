@@ -102,12 +102,12 @@ function weigher(network: UncertaintyNetwork, reference: Teacher, width: number)
   return {
     counted: rowsThatCount,
 
-    record(rec, batch, { recorded, inputs, targets, nll }) {
+    record(rec, batch, { recorded, inputs, targets, nll, budget }) {
       const theirs = reference.record(rec, inputs, batch);
       const { hidden, head } = recorded;
       const own = stopGradient(rec, hidden);
       const along = [targets, ...theirs.along];
-      const common = { hidden: own, head, width, along };
+      const common = { hidden: own, head, width, along, ...(budget ? { budget } : {}) };
       const before = chunkedHead(rec, {
         ...common,
         head: (rows) => rows,

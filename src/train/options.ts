@@ -37,9 +37,21 @@ export const TRAIN = {
   shift_sigmas: { ...SHIFT.shift_sigmas, needs: "shift_warn" },
   shift_floor: { ...SHIFT.shift_floor, needs: "shift_warn" },
   loss: {
-    type: "'ce' | 'infonce'",
+    type: "'ce' | 'infonce' | 'correctness'",
     default: "ce",
-    help: "cross-entropy of tokens or labels; or, of pairs of texts, InfoNCE: which text of the batch belongs to the first",
+    help: "cross-entropy of tokens or labels; of pairs of texts InfoNCE: which text of the batch belongs to the first; of a mixture of classifiers (mlp-experts), a router that learns which of them are right",
+  },
+  experts_per_row: {
+    type: "number.integer >= 1",
+    default: 3,
+    with: { loss: "correctness" },
+    help: "experts that learn a row: those that the router holds the likeliest",
+    value: "K",
+  },
+  prequential: {
+    type: "boolean",
+    default: false,
+    help: "one pass over the rows in their order, each answered before it is learnt; tells the accuracy on the way",
   },
   temperature: {
     type: "number > 0",

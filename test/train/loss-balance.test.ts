@@ -1,6 +1,6 @@
 /** Rows weighed by their uncertainty: equal at first, against float64 after, and two tasks of losses 1 : 100. */
 import { expect, test } from "bun:test";
-import { collate } from "../../src/data/batch.ts";
+import { type Batch, collate, stackExamples } from "../../src/data/batch.ts";
 import { bindDefaults } from "../../src/method/bind.ts";
 import { Model } from "../../src/model/model.ts";
 import { crossEntropyObjective } from "../../src/run/training/cross-entropy.ts";
@@ -16,7 +16,7 @@ import { lossBalance, uncertaintyNetwork, weighedByUncertainty } from "../../src
 import { method as adamw } from "../../src/train/methods/optimizers/adamw.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { normals } from "../support/random.ts";
-import { TINY_TEXT } from "../support/tiny-models.ts";
+import { TINY_EXAMPLES, TINY_TEXT } from "../support/tiny-models.ts";
 
 const gpu = await sharedGpu();
 
@@ -28,13 +28,13 @@ const BATCH = collate(
 );
 
 /** The metrics of a batch, and the gradient of a weight. */
-async function ran(objective: Objective<typeof BATCH>, weight: Parameter) {
+async function ran(objective: Objective<Batch>, weight: Parameter, batch: Batch = BATCH) {
   const rec = new Recorder(profileOf(gpu));
-  const { backward, metrics } = objective.record(rec, BATCH, "");
+  const { backward, metrics } = objective.record(rec, batch, "");
   for (const [name, x] of Object.entries(metrics)) rec.output(name, x);
   rec.backward(backward);
   const program = await Program.compile(gpu, rec);
-  objective.fill(program, BATCH, objective.counted(BATCH, ""), "");
+  objective.fill(program, batch, objective.counted(batch, ""), "");
   program.run({ accumulate: 0 });
   const found: Record<string, number> = {};
   for (const name of Object.keys(metrics)) found[name] = (await program.read(name))[0]!;
@@ -59,6 +59,33 @@ test("at first all rows count alike, by half; a row without targets counts nothi
   expect(extra.length).toBe(10);
   free();
   model.free();
+});
+
+test("logits in pieces, and a model that has moved, give the same; so do classifiers", async () => {
+  const long = collate(
+    [0, 1, 2].map((row) => {
+      const ids = Int32Array.from({ length: 60 }, (_, i) => (7 * i + 11 * row) % 50);
+      return [{ ids, labels: ids, group: 0, place: `${row}` }];
+    }),
+    { buckets: "none" },
+  );
+  const numbers = stackExamples([1, 2, 3].map((seed) => ({ x: normals(seed, 5, 1), shape: [5], label: seed % 2 })));
+  for (const [json, batch] of [
+    [TINY_TEXT.llama!, long],
+    [{ ...TINY_EXAMPLES.mlp!, input_size: 5 }, numbers],
+  ] as const) {
+    const model = await Model.fresh(gpu, json, "m", { seed: 3 });
+    const before = await model.frozenCopy();
+    const weight = [...model.parameters.values()].findLast(({ shape }) => shape.length === 2)!;
+    const { weigher, free } = await lossBalance({ gpu, model, original: async () => before }, { pack: false, seed: 1 });
+    weight.write(normals(4, weight.size, 0.3));
+    const whole = await ran(crossEntropyObjective(model, { weigher }), weight, batch);
+    const cut = await ran(crossEntropyObjective(model, { weigher, logitBytes: 1 }), weight, batch);
+    for (const [name, x] of Object.entries(whole.metrics)) expect(cut.metrics[name]).toBeCloseTo(x, 5);
+    for (const [i, x] of whole.gradient.entries()) expect(cut.gradient[i]).toBeCloseTo(x, 5);
+    free();
+    model.free();
+  }
 });
 
 test("packed rows are refused", async () => {

@@ -17,7 +17,7 @@ import type { Gpu } from "../../gpu/gpu.ts";
 import type { Json } from "../../json.ts";
 import type { Options, Values } from "../../method/options.ts";
 import type { MethodInfo } from "../../method/registry.ts";
-import type { Inputs } from "../../model/architecture.ts";
+import type { Inputs, Json as ModelJson } from "../../model/architecture.ts";
 import type { Model } from "../../model/model.ts";
 import type { Controller } from "../../run/training/controller.ts";
 import type { UpdateRule } from "../../run/training/update-rule.ts";
@@ -60,6 +60,10 @@ export interface Stream<V> {
   readonly dry: boolean;
   /** Whether the state is loaded next: the model's weights are no longer those before the first stage. */
   readonly resumed: boolean;
+  /** config.json as it was named, before `config` changed it. */
+  readonly given: ModelJson;
+  /** Reads rows of a classifier, without their labels, from files that an option names. */
+  unlabelled(files: readonly string[]): Promise<StreamRows>;
   info(text: string): void;
 }
 
@@ -226,6 +230,10 @@ export interface Learner {
 export interface ContinualMethod<O extends Options = Options> extends MethodInfo<O> {
   /** Learns all tasks in one stage. */
   readonly joint?: true;
+  /** config.json of the model that learns, where the method gives it other parts. Throws UserError. */
+  config?(given: ModelJson, values: Values<O>): ModelJson;
+  /** Weights that are trained where options do not say, as patterns of names. */
+  readonly trains?: readonly string[];
   /** Throws UserError for values that do not fit together, before any work. */
   check?(values: Values<O>): void;
   begin(stream: Stream<Values<O>>): Learner | Promise<Learner>;

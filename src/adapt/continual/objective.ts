@@ -5,7 +5,8 @@
  */
 import { batchKey, placesOf } from "../../data/batch.ts";
 import { meanWeights } from "../../data/targets.ts";
-import type { Model } from "../../model/model.ts";
+import { NORM_GAP } from "../../model/blocks/batch-norm.ts";
+import type { Model, Recorded } from "../../model/model.ts";
 import { fillInputs, fillTargets, recordInputs, recordTargets } from "../../run/batch-programs.ts";
 import type { Objective, RecordedLoss } from "../../run/training/objective.ts";
 import { routerBalance } from "../../run/training/router-balance.ts";
@@ -28,6 +29,8 @@ export interface StreamObjective {
   readonly smoothing?: number;
   readonly zLoss?: number;
   readonly recompute?: boolean;
+  /** Weight of the distance between a batch's statistics and the running ones, where norms tell it. */
+  readonly normGap?: number;
 }
 
 type PartTerms = Pick<Part, "name" | "labels" | "terms">;
@@ -61,7 +64,7 @@ export function stageObjective(setup: StreamObjective, work: StageWork): Objecti
       const own = all[name]!;
       const { rows, length } = own.batch;
       const inputs = recordInputs(rec, own.batch);
-      const recorded = model.record(rec, inputs, { recompute });
+      const recorded = model.record(rec, inputs, { recompute, statistics: "batch" });
       const weights = rec.input("weights", [rows * length]); // 1 / total where a row counts
       const targets = recordTargets(rec, own.batch);
       const heard = terms.map((term) => ({ term, recorded: term.record(rec, { inputs, batch: own }) }));
@@ -80,12 +83,18 @@ export function stageObjective(setup: StreamObjective, work: StageWork): Objecti
       const loss = dot(rec, losses, weights);
       const metrics = Object.fromEntries(notes.means(weights));
       const balance = name === NEW ? experts?.record(rec, own.batch, recorded) : undefined;
-      const backward: [Tensor, Tensor][] = [[losses, weights]];
-      if (!balance) return { backward, metrics: { loss, ...metrics } };
-      const added = mul(rec, ...balance);
+      const gap = setup.normGap ? normGap(rec, recorded) : undefined;
+      const extra = [
+        ...(balance ? [{ metric: "balance_loss", seed: balance }] : []),
+        ...(gap ? [{ metric: "norm_loss", seed: gap }] : []),
+      ].map((term) => ({ ...term, value: mul(rec, ...term.seed) }));
       return {
-        backward: [...backward, [...balance]],
-        metrics: { loss: add(rec, loss, added), balance_loss: added, ...metrics },
+        backward: [[losses, weights], ...extra.map(({ seed }) => seed)],
+        metrics: {
+          loss: extra.reduce((sum, { value }) => add(rec, sum, value), loss),
+          ...Object.fromEntries(extra.map(({ metric, value }) => [metric, value])),
+          ...metrics,
+        },
       };
     },
 
@@ -95,9 +104,20 @@ export function stageObjective(setup: StreamObjective, work: StageWork): Objecti
       program.write("weights", meanWeights(fillTargets(program, own.batch), total));
       views?.fill(program, own.refs);
       for (const term of partOf(name).terms) term.fill?.(program, own);
+      if (setup.normGap && program.takes(NORM_SHARE))
+        program.write(NORM_SHARE, Float32Array.of((setup.normGap * own.batch.counted) / total));
       if (name === NEW) experts?.fill(program, own.batch, own.batch.counted / total);
     },
   };
+}
+
+const NORM_SHARE = "norm_share";
+
+/** The distances of all norms (1), and what they count of the step (1); undefined where no norm tells one. */
+function normGap(rec: Recorder, { notes }: Recorded): readonly [Tensor, Tensor] | undefined {
+  const gaps = [...notes].filter(([name]) => name.startsWith(NORM_GAP)).map(([, gap]) => gap);
+  if (gaps.length === 0) return undefined;
+  return [gaps.reduce((a, b) => add(rec, a, b)), rec.input(NORM_SHARE, [1])];
 }
 
 /** A part without its terms of weight 0. */

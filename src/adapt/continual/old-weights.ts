@@ -25,7 +25,7 @@ export class OldWeights {
   readonly #model: Model;
 
   /** Takes the memory; the contents are undefined until `take`, or until a state is loaded. */
-  constructor(model: Model, as = "old", weights: readonly Parameter[] = model.trainable()) {
+  constructor(model: Model, as = "old", weights: readonly Parameter[] = [...model.trainable(), ...model.running()]) {
     this.#gpu = model.gpu;
     this.#model = model;
     this.of = new Map(

@@ -13,6 +13,7 @@ import { bind } from "../../method/bind.ts";
 import { flagOf } from "../../method/options.ts";
 import { saveModel, saveResult, savingTo } from "../../model/save.ts";
 import type { Outcome } from "../../run/command-context.ts";
+import { trainsAdapter } from "../../run/training/adapter-choice.ts";
 import { firstBatches, measuring } from "../../run/training/adapter-inputs.ts";
 import { prepareOutput, type RunOutput } from "../../run/training/build-run.ts";
 import { readHeldOut } from "../../run/training/held-out.ts";
@@ -21,13 +22,12 @@ import { refuseUnmatched, warnOfSchedule } from "../../run/training/option-check
 import { stepLoss } from "../../run/training/run-loop.ts";
 import { type SavedRun, saveState, VERSION, withSavedTraining } from "../../run/training/saved-state.ts";
 import { removeState } from "../../run/training/state-folder.ts";
-import type { Technique } from "../../run/training/technique.ts";
 import { humanBytes } from "../../text/format.ts";
 import { quote } from "../../text/quote.ts";
 import type { ContinualMethod, Stage } from "./contract.ts";
 import { refreshed } from "./refresh.ts";
 import { metricsLine, readJointScores, streamMetrics, streamTable } from "./report.ts";
-import { NEW, type StreamBatch, stageSource } from "./source.ts";
+import { NEW, stageSource } from "./source.ts";
 import {
   type StageTraining,
   type StreamContext,
@@ -39,6 +39,7 @@ import {
 } from "./stages.ts";
 import { learnerTensors, loadLearner, type StreamScores, type StreamState, streamStateOf } from "./state.ts";
 import { type ReadTasks, readTasks } from "./tasks.ts";
+import { techniqueOf } from "./technique.ts";
 import { describeStream, streamResult, tellStage } from "./tell.ts";
 
 /** How long an interrupted run may take to finish its step and save. */
@@ -73,7 +74,7 @@ function refuseScenario({ options }: StreamContext, isText: boolean): void {
 function classesNeeded({ options, info }: StreamContext, known: number, { tasks }: ReadTasks): number | undefined {
   const needed = 1 + Math.max(-1, ...tasks.flatMap(({ classes }) => classes));
   if (needed <= known) return undefined;
-  const isAdapter = options.lora || options.adapter !== undefined || options.lora_continue;
+  const isAdapter = trainsAdapter(options);
   if (isAdapter || options.init !== undefined)
     throw new UserError(
       `the tasks have ${needed} classes, and the model has ${known}`,
@@ -89,7 +90,14 @@ function classesNeeded({ options, info }: StreamContext, known: number, { tasks 
 async function open(context: StreamContext, method: ContinualMethod): Promise<StreamRun> {
   const { options } = context;
   refuseOptions(context);
-  const technique = techniqueOf(context, method);
+  if ((method.config || options.norm !== "own") && trainsAdapter(options))
+    throw new UserError(
+      `${method.config ? method.name : `--norm ${options.norm}`} changes what the model is, and an adapter leaves it as it is`,
+      "leave the adapter out",
+    );
+  const chosen = bind(method, context.settings);
+  method.check?.(chosen.values);
+  const technique = techniqueOf(context, method, chosen.values);
   // --eval-data are rows that no task is about; --eval-split is of the tasks.
   const { eval_data = [], ...besides } = options;
   const given = { ...context, options: { ...besides, eval_data: undefined } };
@@ -102,8 +110,6 @@ async function open(context: StreamContext, method: ContinualMethod): Promise<St
   const references = parseGroups(eval_data, options.columns, "--eval-data");
   const general = await readHeldOut(references, opened.opened, options.batch_size);
   context.progress.done();
-  const chosen = bind(method, context.settings);
-  method.check?.(chosen.values);
   const gpu = await openGpu({ device: context.device, profile: options.profile, dry: context.dryRun });
   context.onExit(() => gpu.close());
   const stages = stagesOf(read.tasks, method.joint === true);
@@ -129,15 +135,6 @@ const measuringFirst = (context: StreamContext, { opened }: OpenedRun, { rows }:
     }, wanted);
   });
 
-const techniqueOf = (context: StreamContext, { name }: ContinualMethod): Technique<StreamBatch> => ({
-  script: "adapt",
-  method: name,
-  balances: true,
-  model: context.args[0] ?? (context.options.init === undefined ? "-" : undefined),
-  data: () => Promise.reject(new Error("a stream reads its own data")),
-  work: () => Promise.reject(new Error("a stream sets up its own work")),
-});
-
 /** Where a run stands between stages. */
 interface Place {
   /** Steps of the stages that are done. */
@@ -157,7 +154,7 @@ export async function runStream(context: StreamContext, method: ContinualMethod)
   const { opened, model, learner, stages } = run;
   if (run.read.measuresLearned)
     context.info("every task is measured on the rows that are learnt; --eval-tasks or --eval-split holds rows out");
-  const output = await prepareOutput(context, techniqueOf(context, method), opened, {}, model);
+  const output = await prepareOutput(context, techniqueOf(context, method, run.chosen.values), opened, {}, model);
   const { folder } = opened;
   if (folder !== undefined) context.grace(SAVING_SECONDS);
   context.log.start({ device: model.gpu.adapter.device, parameters: model.parameterCount() });

@@ -1,4 +1,5 @@
 /** The stages of a stream: each one's training set up, run, and what is scored after it. */
+import { parseGroups } from "../../data/groups.ts";
 import { UserError } from "../../errors.ts";
 import type { Bound } from "../../method/bind.ts";
 import type { Values } from "../../method/options.ts";
@@ -15,6 +16,7 @@ import type { ContinualMethod, Learner, Scenario, Stage, Stream, Task, TaskScore
 import { measureTasks } from "./measure.ts";
 import { stageObjective } from "./objective.ts";
 import type { JointScores } from "./report.ts";
+import { readTaskRows, StreamRows } from "./rows.ts";
 import { type StreamBatch, stageSource } from "./source.ts";
 import type { StreamScores } from "./state.ts";
 import type { ReadTasks } from "./tasks.ts";
@@ -71,6 +73,15 @@ export const streamOf = (
   signal: context.signal,
   dry: model.gpu.dry,
   resumed: opened.saved !== undefined,
+  given: opened.start.given,
+  async unlabelled(files) {
+    const groups = parseGroups(files, context.options.columns, "rows without labels");
+    const { tools, examples } = opened.opened;
+    const read = [];
+    for (const group of groups)
+      read.push(await readTaskRows(group, { tools, examples: { ...examples, unlabelled: true } }));
+    return new StreamRows(read);
+  },
   info: (text) => context.info(text),
 });
 
@@ -111,6 +122,7 @@ export async function setUpStage(run: StreamRun, stage: Stage): Promise<StageTra
     ...(options.smoothing ? { smoothing: options.smoothing } : {}),
     ...(options.z_loss ? { zLoss: options.z_loss } : {}),
     recompute: options.recompute,
+    ...(options.norm === "adab2n" && stage.index >= options.norm_loss_from ? { normGap: options.norm_loss } : {}),
   };
   const rules = await chosenRules(context, { ...opened.opened, model }, opened.ruleFiles);
   rules.push(...adapterStages(model, () => stage.index + 1, steps, context.seed));

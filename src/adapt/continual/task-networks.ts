@@ -39,7 +39,7 @@ export class TaskNetworks {
     this.#model = model;
     this.#union = new OldWeights(model, "union", masked);
     this.#union.take();
-    const rest = model.trainable().filter((parameter) => !masked.includes(parameter));
+    const rest = [...model.trainable().filter((parameter) => !masked.includes(parameter)), ...model.running()];
     const each = Array.from({ length: tasks }, (_, t) => t);
     this.#others = each.map((t) => new OldWeights(model, `task${t}`, rest));
     this.#masks = each.map(() => masked.map(({ size }) => new BitMask(size)));

@@ -8,7 +8,7 @@ import type { Scenario, Task } from "./contract.ts";
 import { type PartBatch, readTaskRows, StreamRows } from "./rows.ts";
 
 /** Values of options separated by commas; a value that is a file with a comma in its name stays whole. */
-const listed = (values: readonly string[]): string[] =>
+export const listed = (values: readonly string[]): string[] =>
   values.flatMap((value) => {
     const file = value.replace(/^[^=/\\]*=/, "");
     return fs.existsSync(file) || file.startsWith("hf:") ? [value] : value.split(",").filter((part) => part !== "");

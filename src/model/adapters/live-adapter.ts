@@ -5,7 +5,7 @@ import type { Parameter } from "../../tensor/parameter.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Inputs } from "../architecture.ts";
-import type { OwnLoss } from "./own-losses.ts";
+import type { OwnLoss } from "./told.ts";
 
 /** A tensor of an adapter's file: a parameter or a part of one. */
 export interface AdapterTensor {
@@ -43,6 +43,11 @@ export interface Pass {
   noted(name: string): Tensor;
   /** The pass itself, by which an adapter may keep what it knows of it. */
   readonly pass: object;
+  /**
+   * Tells what a router of the adapter says, by a name such as its module's: (rows of the layer or of the batch, K),
+   * the largest of which is taken first.
+   */
+  choose(name: string, worth: Tensor): void;
   /** Hands over a term of the adapter's own, which training adds to its loss. */
   lose(loss: OwnLoss): void;
 }

@@ -4,6 +4,14 @@
  */
 import { gelu, relu } from "../../tensor/ops/activation.ts";
 import type { Architecture, ParameterSpec } from "../architecture.ts";
+import { type BatchNorm, batchNorm, batchNormed, batchNormJson, batchNormParameters } from "../blocks/batch-norm.ts";
+import {
+  type KeyValueHead,
+  keyValueHead,
+  keyValueJson,
+  keyValueLogits,
+  keyValueParameters,
+} from "../blocks/key-value-head.ts";
 import { ConfigReader } from "../config.ts";
 
 export interface MlpConfig {
@@ -11,6 +19,10 @@ export interface MlpConfig {
   readonly hidden: readonly number[];
   readonly classes: number;
   readonly act: "relu" | "gelu";
+  /** Before each activation. */
+  readonly norm: BatchNorm | undefined;
+  /** In place of the linear head. */
+  readonly keyValue: KeyValueHead | undefined;
 }
 
 export const method: Architecture<MlpConfig> = {
@@ -28,10 +40,19 @@ export const method: Architecture<MlpConfig> = {
       hidden: c.counts("hidden_sizes", [128]),
       classes: c.count("num_labels"),
       act: c.oneOf("hidden_act", ["relu", "gelu"], "relu"),
+      norm: batchNorm(c),
+      keyValue: keyValueHead(c),
     };
   },
 
-  implied: (c) => ({ input_size: c.input, hidden_sizes: c.hidden, num_labels: c.classes, hidden_act: c.act }),
+  implied: (c) => ({
+    input_size: c.input,
+    hidden_sizes: c.hidden,
+    num_labels: c.classes,
+    hidden_act: c.act,
+    ...batchNormJson(c.norm),
+    ...keyValueJson(c.keyValue),
+  }),
 
   sizes: (c) => ({
     layers: c.hidden.length,
@@ -48,9 +69,13 @@ export const method: Architecture<MlpConfig> = {
       { name: `${module}.bias`, shape: [out], init: "zeros" },
     ];
     const sizes = [c.input, ...c.hidden];
+    const width = sizes.at(-1)!;
     return [
-      ...c.hidden.flatMap((out, i) => linear(`layers.${i}`, sizes[i]!, out)),
-      ...linear("classifier", sizes.at(-1)!, c.classes),
+      ...c.hidden.flatMap((out, i) => [
+        ...linear(`layers.${i}`, sizes[i]!, out),
+        ...(c.norm ? batchNormParameters(c.norm, `norms.${i}`, out) : []),
+      ]),
+      ...(c.keyValue ? keyValueParameters(c.keyValue, width, c.classes) : linear("classifier", width, c.classes)),
     ];
   },
 
@@ -58,11 +83,14 @@ export const method: Architecture<MlpConfig> = {
     if ("ids" in inputs) throw new TypeError("a classifier takes x, not token ids");
     let x = net.note("hidden.0", net.rec.reshape(inputs.x, [inputs.batch, c.input])); // (B, D)
     for (const i of c.hidden.keys()) {
-      const h = net.linear(x, `layers.${i}`);
+      const own = net.linear(x, `layers.${i}`);
+      const h = c.norm ? batchNormed(net, c.norm, `norms.${i}`, own, inputs) : own;
       x = net.note(`hidden.${i + 1}`, c.act === "relu" ? relu(net.rec, h) : gelu(net.rec, h));
     }
     return x;
   },
 
-  head: (net, _, hidden) => net.linear(hidden, "classifier"), // (B, classes)
+  // (B, classes)
+  head: (net, { keyValue }, hidden) =>
+    keyValue ? keyValueLogits(net, keyValue, hidden) : net.linear(hidden, "classifier"),
 };

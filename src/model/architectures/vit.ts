@@ -4,6 +4,13 @@
  */
 import type { Architecture, ParameterSpec } from "../architecture.ts";
 import {
+  type KeyValueHead,
+  keyValueHead,
+  keyValueJson,
+  keyValueLogits,
+  keyValueParameters,
+} from "../blocks/key-value-head.ts";
+import {
   classRows,
   imageTokens,
   tokensOf,
@@ -18,6 +25,8 @@ import { ConfigReader } from "../config.ts";
 interface VitConfig extends VisionConfig {
   readonly classes: number;
   readonly qkvBias: boolean;
+  /** In place of the linear head. */
+  readonly keyValue: KeyValueHead | undefined;
 }
 
 const NAMES: VisionNames = {
@@ -55,6 +64,7 @@ export const method: Architecture<VitConfig> = {
       ...visionConfig(c, { patch: 16, eps: 1e-12, activation: "gelu" }),
       classes: c.count("num_labels", labels ? Object.keys(labels).length : 2),
       qkvBias: c.flag("qkv_bias", true),
+      keyValue: keyValueHead(c),
     };
   },
 
@@ -71,6 +81,7 @@ export const method: Architecture<VitConfig> = {
     num_channels: c.channels,
     qkv_bias: c.qkvBias,
     num_labels: c.classes,
+    ...keyValueJson(c.keyValue),
   }),
 
   sizes: (c) => ({
@@ -114,7 +125,7 @@ export const method: Architecture<VitConfig> = {
         ];
       }).flat(),
       ...ln("vit.layernorm"),
-      ...linear("classifier", c.width, c.classes),
+      ...(c.keyValue ? keyValueParameters(c.keyValue, c.width, c.classes) : linear("classifier", c.width, c.classes)),
     ];
   },
 
@@ -123,5 +134,7 @@ export const method: Architecture<VitConfig> = {
     return classRows(net, c, visionNorm(net, c, "vit.layernorm", x), inputs); // (B, C)
   },
 
-  head: (net, _, hidden) => net.linear(hidden, "classifier"), // (B, classes)
+  // (B, classes)
+  head: (net, { keyValue }, hidden) =>
+    keyValue ? keyValueLogits(net, keyValue, hidden) : net.linear(hidden, "classifier"),
 };

@@ -58,7 +58,10 @@ function firstColumns(rec: Recorder, logits: Tensor, width: number): Tensor {
 export function liveTeacher(model: Model, common: number): Teacher {
   return {
     sizes: model.sizes,
-    bytes: [...model.parameters.values()].reduce((sum, { bytes }) => sum + bytes, 0),
+    bytes: [...model.parameters.values(), ...(model.adapter?.tensors() ?? [])].reduce(
+      (sum, { bytes }) => sum + bytes,
+      0,
+    ),
     record(rec, inputs) {
       const outputs = model.record(rec, inputs);
       return {

@@ -1,5 +1,5 @@
 /** The losses that an adapter has of its own, beside those of an objective. */
-import { lossesOf } from "../../model/adapters/own-losses.ts";
+import { lossesOf } from "../../model/adapters/told.ts";
 import { add, mul, scale } from "../../tensor/ops/elementwise.ts";
 import type { Program } from "../../tensor/program.ts";
 import type { Recorder } from "../../tensor/recorder.ts";

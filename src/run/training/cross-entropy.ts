@@ -3,6 +3,7 @@ import type { Batch } from "../../data/batch.ts";
 import { meanWeights } from "../../data/targets.ts";
 import type { Inputs } from "../../model/architecture.ts";
 import type { Model, Recorded } from "../../model/model.ts";
+import { correctRows } from "../../tensor/ops/correct.ts";
 import { add, mul } from "../../tensor/ops/elementwise.ts";
 import { headLoss } from "../../tensor/ops/head-loss.ts";
 import { dot } from "../../tensor/ops/reduce.ts";
@@ -19,7 +20,14 @@ export interface RowWeigher {
   record(
     rec: Recorder,
     batch: Batch,
-    given: { readonly recorded: Recorded; readonly inputs: Inputs; readonly targets: Tensor; readonly nll: Tensor },
+    given: {
+      readonly recorded: Recorded;
+      readonly inputs: Inputs;
+      readonly targets: Tensor;
+      readonly nll: Tensor;
+      /** Most bytes of logits that exist at once. */
+      readonly budget?: number | undefined;
+    },
   ): RecordedLoss;
   fill(program: Program, batch: Batch, total: number): void;
   /** What the batch adds to the denominator of its mean. */
@@ -33,6 +41,10 @@ export interface CrossEntropyObjectiveOptions {
   readonly zLoss?: number;
   /** Whether activations are computed a second time on the way back. */
   readonly recompute?: boolean;
+  /** What batch norms go by; "running" when left out, as where no weight is to change. */
+  readonly statistics?: "batch" | "running";
+  /** Whether the share of examples that get their class is reported, of classifiers alone. */
+  readonly accuracy?: boolean;
   /** Whether experts are balanced where the config asks for it. */
   readonly balance?: boolean;
   /** Keeps what the adapter adds to where it should act. */
@@ -54,15 +66,21 @@ const withTerm = (
   metrics: { ...metrics, loss: add(rec, metrics.loss!, term), [name]: term },
 });
 
-/** The mean of the losses of tokens (N). */
-function meanLoss(rec: Recorder, batch: Batch, nll: Tensor): RecordedLoss {
+/** The mean of the losses of tokens (N), and the share of the rows that are right, (N) of 0 and 1. */
+function meanLoss(
+  rec: Recorder,
+  batch: Batch,
+  { nll, right }: { readonly nll: Tensor; readonly right: Tensor | undefined },
+): RecordedLoss {
   const weights = rec.input("weights", [batch.rows * batch.length]); // 1 / total where a row counts
-  return { backward: [[nll, weights]], metrics: { loss: dot(rec, nll, weights) } };
+  const metrics: Record<string, Tensor> = { loss: dot(rec, nll, weights) };
+  if (right) metrics.accuracy = dot(rec, right, weights);
+  return { backward: [[nll, weights]], metrics };
 }
 
 /** Cross-entropy of a language model's tokens or a classifier's examples. */
 export function crossEntropyObjective(model: Model, options: CrossEntropyObjectiveOptions = {}): Objective<Batch> {
-  const { smoothing, zLoss, recompute = false, increments, logitBytes, weigher } = options;
+  const { smoothing, zLoss, recompute = false, statistics = "running", increments, logitBytes, weigher } = options;
   const experts = options.balance ? routerBalance(model) : undefined;
   const of = ofBatch<Batch>((batch) => batch);
   const counted = weigher?.counted ?? ((batch: Batch) => of.counted(batch, ""));
@@ -74,7 +92,7 @@ export function crossEntropyObjective(model: Model, options: CrossEntropyObjecti
     record(rec, batch): RecordedLoss {
       const inputs = recordInputs(rec, batch);
       const recorded = model.record(rec, inputs, {
-        recompute,
+        ...{ recompute, statistics },
         increments: increments !== undefined,
       });
       const { hidden, head } = recorded;
@@ -88,7 +106,11 @@ export function crossEntropyObjective(model: Model, options: CrossEntropyObjecti
         ...(zLoss ? { zLoss } : {}),
         ...(logitBytes ? { budget: logitBytes } : {}),
       }); // (N)
-      const own = weigher?.record(rec, batch, { recorded, inputs, targets, nll }) ?? meanLoss(rec, batch, nll);
+      const right =
+        options.accuracy && model.task === "classifier" ? correctRows(rec, head(hidden), targets) : undefined;
+      const own =
+        weigher?.record(rec, batch, { recorded, inputs, targets, nll, budget: logitBytes }) ??
+        meanLoss(rec, batch, { nll, right });
       const balance = experts?.record(rec, batch, recorded);
       const balanced = balance ? withTerm(rec, own, "balance_loss", balance, mul(rec, ...balance)) : own;
       const squares = increments?.record(rec, batch, recorded);

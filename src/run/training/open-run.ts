@@ -77,6 +77,7 @@ export async function openRun<B, D extends TrainingData<B>>(
     embeds: technique.embeds,
     balances: technique.balances,
     classes: technique.classes,
+    changed: technique.changed,
     init: options.init,
     adapterType: context.picks.adapter[0],
     adapterInit: context.picks.adapter_init[0],

@@ -82,6 +82,7 @@ async function save<B>(
   const result = {
     steps: step,
     ...last?.metrics,
+    ...work.told?.(),
     ...heldOutResult(watch),
     parameters: model.parameterCount(),
   };

@@ -19,6 +19,7 @@ import { withMoreClasses } from "../../model/grown-head.ts";
 import { Model, type ModelOptions } from "../../model/model.ts";
 import { textPart } from "../../model/multimodal.ts";
 import { withNewHead } from "../../model/new-head.ts";
+import { withConfig } from "../../model/with-config.ts";
 import { quote } from "../../text/quote.ts";
 import { type AdapterOptions, adapterChoice, adapterFlag, refuseTwoAdapters, trainsAdapter } from "./adapter-choice.ts";
 import type { MeasureInputs } from "./adapter-inputs.ts";
@@ -45,6 +46,8 @@ export interface StartOptions extends AdapterOptions {
   readonly role?: string | undefined;
   /** So many classes, more than the checkpoint has: its head gets new rows. */
   readonly classes?: number | undefined;
+  /** The config of the model that is trained, made of that which is named. */
+  readonly changed?: ((json: Json) => Json) | undefined;
   readonly warn: (message: string) => void;
   /** Whether the script adds the load-balancing loss of mixtures of experts. */
   readonly balances?: boolean | undefined;
@@ -59,6 +62,8 @@ export interface Start {
   /** What an adapter that is trained goes with: the model, or the base that the run writes. */
   readonly under: string;
   readonly json: Json;
+  /** config.json before `changed`. */
+  readonly given: Json;
   /** Undefined of a new model. */
   readonly tensors?: ReadonlyMap<string, TensorEntry>;
   readonly files: ReadonlyMap<string, Uint8Array>;
@@ -97,7 +102,8 @@ export async function start(options: StartOptions): Promise<Start> {
   const opened = parts?.base ?? (await open(model!, { warn }));
   // An adapter that is continued holds the head.
   const whole = options.embeds ? opened : await headed(opened, parts ? { ...options, warn: () => {} } : options);
-  const base = options.classes === undefined ? whole : await withMoreClasses(whole, options.classes, options.seed);
+  const grown = options.classes === undefined ? whole : await withMoreClasses(whole, options.classes, options.seed);
+  const base = options.changed ? await withConfig(grown, options.changed(configOf(grown)), options.seed) : grown;
   const resumed = options.resumed === undefined ? undefined : await openPlain(options.resumed);
   const used = [opened, ...(parts ? [parts.adapter] : []), ...(resumed ? [resumed] : [])];
   const chosen = await modelOptions(options, parts?.adapter, base.ref);
@@ -108,6 +114,7 @@ export async function start(options: StartOptions): Promise<Start> {
     ref: base.ref,
     under: chosen.adapter?.base ?? base.ref,
     json,
+    given: configOf(grown),
     tensors: base.tensors,
     files: base.files,
     isNew: false,
@@ -188,10 +195,11 @@ async function fresh(init: string, options: StartOptions): Promise<Start> {
       `${adapterFlag(options)} needs a trained base, and --init gives a new model`,
       "name a checkpoint instead of --init, or leave out what makes an adapter",
     );
-  const { embeds } = options;
-  const described = await describeConfig(json as Json, init, undefined, { files: new Map(), embeds });
+  const { embeds, changed = (json) => json } = options;
+  const named = changed(json as Json);
+  const described = await describeConfig(named, init, undefined, { files: new Map(), embeds });
   const given = described.json;
-  if (given !== json)
+  if (given !== named)
     options.warn(
       `${init} describes a ${(json as Json).model_type}; the new model is its text part alone, a ${given.model_type}`,
     );
@@ -203,6 +211,7 @@ async function fresh(init: string, options: StartOptions): Promise<Start> {
     ref: init,
     under: init,
     json: given,
+    given: json as Json,
     files: new Map([["config.json", new TextEncoder().encode(written)]]),
     isNew: true,
     ahead: 0,

@@ -11,6 +11,7 @@ import type { Split } from "../../data/split.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import type { Values } from "../../method/options.ts";
 import type { Picks } from "../../method/picks.ts";
+import type { Json } from "../../model/architecture.ts";
 import type { Embedding } from "../../model/embedder.ts";
 import type { Model } from "../../model/model.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
@@ -81,6 +82,8 @@ export interface Work<B> {
   stage?(step: number): number;
   /** Further memory on the GPU in bytes, by kind. */
   readonly memory?: Readonly<Record<string, number>>;
+  /** Numbers of the whole run, which are told with those of the last step. */
+  told?(): Readonly<Record<string, number>>;
   /** Called when every step is done, before the result is written, whose lineage it gets. */
   end?(lineage: readonly LineageEntry[]): Promise<void>;
   free?(): void;
@@ -96,6 +99,8 @@ export interface Technique<B, D extends TrainingData<B> = TrainingData<B>> {
   readonly balances?: boolean;
   /** Classes of a classifier, where more are to be learnt than it has. */
   readonly classes?: number;
+  /** The config of the model that is trained, made of that which is named. */
+  readonly changed?: ((json: Json) => Json) | undefined;
   /** Where the model is trained as an embedder, on pairs of texts. */
   readonly embeds?: Embedding | undefined;
   /** Reference of the model that is trained; undefined with --init. */

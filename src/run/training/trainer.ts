@@ -5,7 +5,7 @@
  * states of what is trained.
  */
 import type { Gpu } from "../../gpu/gpu.ts";
-import { countSteps } from "../../model/adapters/own-losses.ts";
+import { countSteps } from "../../model/adapters/told.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
 import type { Program } from "../../tensor/program.ts";
 import type { SlotPool } from "../../tensor/slots.ts";

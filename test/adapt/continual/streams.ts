@@ -27,7 +27,8 @@ export async function streamFor<V>(
   const { signal } = new AbortController();
   const stream: Stream<V> = {
     ...{ gpu, model, values, tasks, rows, tokenizer: undefined, scenario: "domain", seed: 0, batchSize: 8 },
-    ...{ signal, dry: false, resumed: false, info() {} },
+    ...{ signal, dry: false, resumed: false, given: net, info() {} },
+    unlabelled: async () => rows,
   };
   return { stream, stage: (index) => stages[index]! };
 }

@@ -35,9 +35,9 @@ import { rowsOf, type Tensor } from "../../../tensor/tensor.ts";
 import type { Adapted, AdaptedPass } from "../declaration.ts";
 import { adapterType } from "../declared.ts";
 import type { LinearPlace } from "../live-adapter.ts";
-import { countsSteps } from "../own-losses.ts";
 import { RANK_KEYS } from "../settings.ts";
 import { isUsual } from "../targets.ts";
+import { countsSteps } from "../told.ts";
 
 const [A, B, KEYS, COUNTS] = ["l2m_A", "l2m_B", "l2m_key", "l2m_counts"] as const;
 
@@ -121,6 +121,7 @@ function choose(pass: Begin, q: Tensor): Choice {
   const [batch = 0] = alike.shape;
   const marks = rec.training ? inputs.tasks?.(tasks) : undefined; // (B, T)
   const worth = marks ? freeWorth(pass, alike, marks) : alike;
+  pass.choose("texts", worth);
   if (rec.training) {
     const ones = rec.constant(new Float32Array(batch).fill(1), [batch, 1], "ones");
     const chosen = chosenExperts(rec, worth, 1, ones); // (B, P)

@@ -39,8 +39,8 @@ import type { Adapted, AdapterDeclaration } from "../declaration.ts";
 import { adapterType } from "../declared.ts";
 import type { LinearPlace } from "../live-adapter.ts";
 import { readExperts } from "../lora/as-experts.ts";
-import { countsSteps } from "../own-losses.ts";
 import { listed, RANK_KEYS, rankAndAlpha } from "../settings.ts";
+import { countsSteps } from "../told.ts";
 
 const [A, B, ROUTER] = ["lora_mixer_A", "lora_mixer_B", "lora_mixer_router"] as const;
 
@@ -156,6 +156,7 @@ function routed(layer: Layer, x: Tensor): Tensor {
     return mixedFactors(rec, x, factors, rec.constant(marks, [1, experts], "the expert of all"), options);
   }
   const logits = linear(rec, x, tensor(ROUTER)); // (N, K)
+  layer.choose(layer.module, logits);
   if (!rec.training)
     return routedFactors(rec, x, factors, route(rec, logits, { k: activeOf(values), normalize: true }), options);
   const soft = softness(layer);

@@ -75,6 +75,7 @@ function sharesOf({ rec, tensor }: Layer, h: Tensor): Tensor {
 function increment(layer: Layer, h: Tensor): Tensor {
   const { rec, tensor, values } = layer;
   const shares = sharesOf(layer, h);
+  layer.choose(layer.module, shares);
   const domains = values.mixda_domains?.length ?? 0;
   const [, ...own] = splitColumns(rec, shares, domains > 0 ? [1, domains, 1] : [1, 1]);
   const task = { a: tensor(DOWN), b: tensor(UP) };
