@@ -77,3 +77,8 @@ test("goes on bit for bit", async () => {
   for (const name of ["", "-tasks/0", "-tasks/1"])
     expect(await weights(`cut${name}`)).toEqual(await weights(`whole${name}`));
 }, 60_000);
+
+test("does not tell classes of several tasks apart: the task of a row must be known", async () => {
+  const classes = lab.run(`${STREAM} ${DST} --scenario class -o @classes`);
+  await expect(classes).rejects.toThrow("nobody says which task a row is of");
+});
