@@ -3,6 +3,7 @@ import type { Context, Outcome } from "../cli/context.ts";
 import type { Batch } from "../data/batch.ts";
 import { UserError } from "../errors.ts";
 import { readBatches } from "../run/training/batch-source.ts";
+import { classLosses } from "../run/training/class-losses.ts";
 import { crossEntropyObjective } from "../run/training/cross-entropy.ts";
 import { runTraining } from "../run/training/run-training.ts";
 import { runStream } from "./continual/run.ts";
@@ -37,6 +38,7 @@ function trainAdapter(context: AdaptContext): Promise<Outcome> {
         zLoss: options.z_loss,
         recompute: options.recompute,
         balance: true,
+        classes: classLosses(model, options, context.seed),
       }),
     }),
   });

@@ -75,6 +75,7 @@ async function readGroup(
   const sequences: Sequence[] = [];
   let rows = 0;
   let cut: RowsKept["cut"];
+  let isMarked = false; // marks of tokens are not kept
   const isCut = (where: string, tokens: number) => {
     cut ??= { place: where, tokens };
     options.cut?.(where, tokens);
@@ -83,11 +84,12 @@ async function readGroup(
     for await (const row of readRows(source, options)) {
       rows++;
       for (const sequence of encodeRow(row, { ...options, cut: isCut })) {
+        isMarked ||= sequence.marks !== undefined;
         if (writer) writer.add(sequence);
         else sequences.push(sequence);
       }
     }
-    const isKept = writer && place!.keep(writer, { rows, cut });
+    const isKept = writer && !isMarked && place!.keep(writer, { rows, cut });
     const kept = isKept ? place!.read(group) : undefined;
     if (kept) return kept;
   } catch (error) {

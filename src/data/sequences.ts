@@ -13,12 +13,15 @@ import { agreement, encodeConversation, type Tokens, type Turns } from "./chat/c
 import { IGNORED, type LocatedRow } from "./rows.ts";
 import { encodePrompt } from "./special-tokens.ts";
 import { type ChatTemplate, plainTemplate } from "./template.ts";
+import { tokenMarks } from "./token-marks.ts";
 import { NAME_TOKENIZER, type Tokenizer } from "./tokenizer.ts";
 
 export interface Sequence {
   readonly ids: Int32Array;
   /** As long as `ids`; the same array where every token counts. */
   readonly labels: Int32Array;
+  /** As long as `ids`, where its row marks tokens (token-marks.ts). */
+  readonly marks?: Int32Array;
   /** Position of its group among the groups of data. */
   readonly group: number;
   /** Where the row was read. */
@@ -70,10 +73,17 @@ export interface EncodeOptions {
  * the row's place, when the row has no tokens, tokens outside the vocabulary, or is not for a language model.
  */
 export function encodeRow({ row, place }: LocatedRow, options: EncodeOptions = {}): Sequence[] {
-  return tokensOf({ row, place }, options).flatMap((tokens) => piecesOf(tokens, place, options));
+  return tokensOf({ row, place }, options).flatMap((tokens) => {
+    const marks = tokenMarks({ row, place }, tokens.ids, options.tokenizer);
+    return piecesOf({ ...tokens, ...(marks ? { marks } : {}) }, place, options);
+  });
 }
 
-function piecesOf({ ids, labels }: Tokens, place: string, options: EncodeOptions): Sequence[] {
+function piecesOf(
+  { ids, labels, marks }: Tokens & Pick<Sequence, "marks">,
+  place: string,
+  options: EncodeOptions,
+): Sequence[] {
   if (ids.length === 0) throw new UserError(`${place}: the row has no tokens`, "leave the row out");
   if (options.vocabSize !== undefined) {
     const odd = ids.findIndex((id) => id >= options.vocabSize!);
@@ -101,6 +111,7 @@ function piecesOf({ ids, labels }: Tokens, place: string, options: EncodeOptions
     pieces.push({
       ids: piece,
       labels: labels === ids ? piece : labels.subarray(from, from + maxLength),
+      ...(marks && { marks: marks.subarray(from, from + maxLength) }),
       group,
       place,
       ...(isCut && { isCut }),

@@ -17,8 +17,11 @@ const BYTES = 4;
 /** Added to the length of a sequence whose row was cut. */
 const CUT = 2 ** 30;
 
-/** All that a sequence is. A field that this file did not keep would be lost, so it is an error here. */
-type Kept = "ids" | "labels" | "group" | "place" | "isCut";
+/**
+ * All that a sequence is. A field that this file did not keep would be lost, so it is an error here; rows with marks
+ * are not kept at all (dataset.ts).
+ */
+type Kept = "ids" | "labels" | "group" | "place" | "isCut" | "marks";
 const KEPT: Record<Exclude<keyof Sequence, Kept>, never> = {};
 
 /** What is known of the rows beside their sequences. */

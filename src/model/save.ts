@@ -12,7 +12,7 @@ import type { WriteOptions, Writer } from "../checkpoint/write/writer.ts";
 import { UserError } from "../errors.ts";
 import type { Parameter } from "../tensor/parameter.ts";
 import { sizeOf } from "../tensor/tensor.ts";
-import type { AdapterTensor } from "./adapters/live-adapter.ts";
+import type { AdapterTensor, LiveAdapter } from "./adapters/live-adapter.ts";
 import { turn } from "./adapters/lora/factor-files.ts";
 import { joinedValues } from "./adapters/lora/taken-out.ts";
 import { type GgufAdapter, ggufAdapter } from "./gguf-adapter.ts";
@@ -47,17 +47,23 @@ type Saved = { readonly info: TensorInfo } & (
 
 const PIECE = 4 * 2 ** 20; // values
 
+/** What is written of an adapter: all of it for a training to go on from, else what a result is. */
+const savedAdapter = (adapter: LiveAdapter, dtype: SaveOptions["dtype"]): Pick<LiveAdapter, "config" | "stored"> =>
+  dtype === "held" ? adapter : (adapter.exported ?? adapter);
+
 function savedTensors(model: Model, { dtype, base }: Pick<SaveOptions, "dtype" | "base">): Saved[] {
   const saved = (name: string, shape: readonly number[], stored: Dtype, parameter: Parameter, start: number): Saved => {
     const as = dtype === "held" ? (parameter.dtype === "bf16" ? "BF16" : "F32") : (dtype ?? stored);
     return { info: { name, dtype: as, shape, bytes: sizeOf(shape) * DTYPE_BYTES[as] }, parameter, start };
   };
   if (model.adapter && !base)
-    return model.adapter.stored().map(({ name, shape, parameter, start, turned, joined }) => ({
-      ...saved(name, shape, "F32", parameter, start),
-      ...(turned ? { turned } : {}),
-      ...(joined ? { joined } : {}),
-    }));
+    return savedAdapter(model.adapter, dtype)
+      .stored()
+      .map(({ name, shape, parameter, start, turned, joined }) => ({
+        ...saved(name, shape, "F32", parameter, start),
+        ...(turned ? { turned } : {}),
+        ...(joined ? { joined } : {}),
+      }));
   const own = model.stored.map(({ name, shape, dtype: stored, parameter, start }) =>
     saved(name, shape, stored, parameter, start),
   );
@@ -106,8 +112,8 @@ async function open(model: Model, target: string, options: SaveOptions): Promise
 
 /** What a checkpoint of the model, or of its adapter, holds. */
 function planOf(model: Model, { files, lineage, dtype, base }: SaveOptions): OutputPlan {
-  const carried =
-    model.adapter && !base ? new Map([["adapter_config.json", new TextEncoder().encode(model.adapter.config)]]) : files;
+  const own = model.adapter && !base ? savedAdapter(model.adapter, dtype).config : undefined;
+  const carried = own === undefined ? files : new Map([["adapter_config.json", new TextEncoder().encode(own)]]);
   return { tensors: savedTensors(model, { dtype, base }).map(({ info }) => info), files: carried, lineage };
 }
 

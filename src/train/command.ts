@@ -8,6 +8,7 @@ import { UserError } from "../errors.ts";
 import type { Model } from "../model/model.ts";
 import { checkPgd } from "../run/adversarial/options.ts";
 import { readBatches } from "../run/training/batch-source.ts";
+import { classLosses } from "../run/training/class-losses.ts";
 import type { Controller } from "../run/training/controller.ts";
 import { crossEntropyObjective, type RowWeigher } from "../run/training/cross-entropy.ts";
 import type { Objective } from "../run/training/objective.ts";
@@ -15,7 +16,7 @@ import { runTraining } from "../run/training/run-training.ts";
 import { adversarialWork } from "./adversarial.ts";
 import { correctnessObjective } from "./correctness.ts";
 import { fixedHeadObjective } from "./fixed-head.ts";
-import { chosenMask, withPromptsDropped } from "./increments.ts";
+import { chosenMask, withPromptsChanged } from "./increments.ts";
 import { lossBalance } from "./loss-balance.ts";
 import type { TRAIN } from "./options.ts";
 import { checkPrequential, Prequential } from "./prequential.ts";
@@ -49,12 +50,17 @@ export function train(context: TrainContext): Promise<Outcome> {
       const { model, tools } = built;
       const balance =
         options.loss_balance === "awl" ? await lossBalance(built, { pack: options.pack, seed }) : undefined;
+      if (balance && (model.adapter?.stages?.focus ?? 1) > 1)
+        throw new UserError(
+          "--loss-balance awl learns what groups weigh, and the adapter weighs tokens that are marked",
+          "leave one of them out",
+        );
       const moved = await adversarialWork(model, source, options, seed);
       return {
         objective: objectiveOf(model, source, options, seed, balance?.weigher),
         ...followed(shiftWarning(options, context), options.prequential ? new Prequential() : undefined),
         ...(balance ? { extra: balance.extra } : {}),
-        ...withPromptsDropped(source, options, { seed, pad: tools?.tokenizer?.pad }),
+        ...withPromptsChanged(source, options, { seed, pad: tools?.tokenizer?.pad }),
         ...moved,
         memory: { ...balance?.memory, ...moved?.memory },
         free() {
@@ -79,14 +85,22 @@ function objectiveOf(
   weigher: RowWeigher | undefined,
 ): Objective<Batch> {
   const { smoothing, z_loss: zLoss, recompute, etf_sparsity: sparsity, etf_steps: steps } = options;
+  const classes = classLosses(model, options, seed);
+  if (classes && (weigher || options.loss === "correctness"))
+    throw new UserError(
+      `--mixup and --contrastive do not go with ${weigher ? "--loss-balance" : "--loss correctness"}`,
+      "leave one of them out",
+    );
   if (options.loss === "correctness")
     return correctnessObjective(model, { perRow: options.experts_per_row, smoothing });
   const increments = chosenMask(model, source, options);
   if (options.head === "own")
     return crossEntropyObjective(model, {
-      ...{ smoothing, zLoss, recompute, increments, weigher },
+      ...{ smoothing, zLoss, recompute, increments, classes, weigher },
       ...{ balance: true, statistics: "batch", accuracy: options.prequential },
     });
+  if (classes)
+    throw new UserError("--mixup and --contrastive do not go with --head sparse-etf", "leave one of them out");
   if (increments)
     throw new UserError("--increment-mask and --head sparse-etf are two objectives", "leave one of them out");
   return fixedHeadObjective(model, { sparsity, steps, seed, smoothing, zLoss, recompute });

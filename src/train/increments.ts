@@ -1,4 +1,4 @@
-/** `train --increment-mask` and `--prompt-drop`: where an adapter acts, and rows without their condition. */
+/** `train --increment-mask`, `--prompt-drop`, `--prompt-shuffle`: where an adapter acts, and conditions of rows. */
 import type { Batch, TokenBatch } from "../data/batch.ts";
 import { UserError } from "../errors.ts";
 import type { Values } from "../method/options.ts";
@@ -6,9 +6,10 @@ import type { Model } from "../model/model.ts";
 import type { BatchSource } from "../run/training/batch-source.ts";
 import { type IncrementMask, incrementMask } from "../run/training/increment-mask.ts";
 import { promptDropped } from "../run/training/prompt-drop.ts";
+import { promptShuffled } from "../run/training/prompt-shuffle.ts";
 import type { TRAIN } from "./options.ts";
 
-type Options = Pick<Values<typeof TRAIN>, "increment_mask" | "increment_groups" | "prompt_drop">;
+type Options = Pick<Values<typeof TRAIN>, "increment_mask" | "increment_groups" | "prompt_drop" | "prompt_shuffle">;
 
 /** The mask that options ask for. Throws UserError for a model of no tokens, and for groups that there are not. */
 export function chosenMask(
@@ -30,13 +31,19 @@ export function chosenMask(
   return incrementMask(weight, new Set(places));
 }
 
-/** Batches of which some rows lack their prompt; the source itself where none do. Throws UserError for no tokens. */
-export function withPromptsDropped(
+/**
+ * Batches of which some rows have another's prompt, and some none; the source itself where none do. Throws UserError
+ * for no tokens.
+ */
+export function withPromptsChanged(
   source: BatchSource<TokenBatch> | BatchSource<Batch>,
-  { prompt_drop: chance }: Options,
-  { seed, pad }: { readonly seed: number; readonly pad: number | undefined },
+  { prompt_drop, prompt_shuffle }: Options,
+  { seed, pad = 0 }: { readonly seed: number; readonly pad: number | undefined },
 ): { readonly source?: BatchSource<TokenBatch> } {
-  if (chance === 0) return {};
-  if (!("data" in source)) throw new UserError("--prompt-drop is for rows of tokens", "leave it out");
-  return { source: promptDropped(source as BatchSource<TokenBatch>, { chance, seed, pad: pad ?? 0 }) };
+  if (prompt_drop === 0 && prompt_shuffle === 0) return {};
+  const flag = prompt_drop > 0 ? "--prompt-drop" : "--prompt-shuffle";
+  if (!("data" in source)) throw new UserError(`${flag} is for rows of tokens`, "leave it out");
+  const tokens = source as Parameters<typeof promptShuffled>[0];
+  const shuffled = prompt_shuffle > 0 ? promptShuffled(tokens, { chance: prompt_shuffle, seed, pad }) : tokens;
+  return { source: prompt_drop > 0 ? promptDropped(shuffled, { chance: prompt_drop, seed, pad }) : shuffled };
 }

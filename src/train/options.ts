@@ -2,6 +2,7 @@
 import type { Options } from "../method/options.ts";
 import { TEMPERATURE } from "../model/embedder.ts";
 import { PGD } from "../run/adversarial/options.ts";
+import { CLASS_LOSSES } from "../run/training/class-losses.ts";
 import { RUN } from "../run/training/options.ts";
 import { SHIFT } from "../run/training/shift-detector.ts";
 
@@ -25,6 +26,12 @@ export const TRAIN = {
     type: "0 <= number < 1",
     default: 0,
     help: "chance that a row is shown without its prompt, of which the first token stays",
+    value: "P",
+  },
+  prompt_shuffle: {
+    type: "0 <= number <= 1",
+    default: 0,
+    help: "chance that a row is shown with the prompt of another row of its group",
     value: "P",
   },
   shift_warn: {
@@ -84,6 +91,7 @@ export const TRAIN = {
     help: "steps of descent, before training, that spread the fixed head's classes again; on the host",
     value: "N",
   },
+  ...CLASS_LOSSES,
   adversarial: {
     type: "boolean",
     default: false,

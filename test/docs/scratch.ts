@@ -96,6 +96,15 @@ const FILES: Readonly<Record<string, string>> = {
   ),
   "nli.tsv": "premise\thypothesis\tlabel\nit rains\tit is wet\t1\nit rains\tit is dry\t0\n",
   "words.json": JSON.stringify({ fine: ["good", "great"], film: ["movie"] }),
+  "marked.jsonl": jsonl([
+    {
+      text: "dear sir: 7",
+      token_marks: [
+        [0, 9, 2],
+        [10, 11, 1],
+      ],
+    },
+  ]),
   "phrases.jsonl": jsonl([{ new: "a blicket dog", anchor: "a dog" }]),
   "words.txt": "the\nseven\n",
   "experts.yml": JSON.stringify({

@@ -52,6 +52,12 @@ function refuseOptions({ options }: StreamContext): void {
   for (const name of REFUSED)
     if (options[name] !== undefined)
       throw new UserError(`${flagOf(name)} is for one training, and --tasks makes several`, "leave one of them out");
+  for (const name of ["mixup", "contrastive"] as const)
+    if (options[name] > 0)
+      throw new UserError(
+        `${flagOf(name)} changes the loss of a training without tasks, and --tasks has losses of its method's`,
+        "leave one of them out; prd and fscil have contrastive losses of their own",
+      );
 }
 
 /** Throws UserError for a scenario that the model, or another option, does not go with. */

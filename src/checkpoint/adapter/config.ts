@@ -142,6 +142,20 @@ export function scaleOf(config: AdapterConfig, module: string, rank: number): nu
 export const rankOf = (config: AdapterConfig, module: string): number =>
   firstMatch(config.rankPattern, module) ?? config.rank;
 
+/** Rank and alpha that a config's patterns give a module; undefined where none fits. Throws UserError. */
+export function patternedStrength(
+  json: JsonObject,
+  where: string,
+): (module: string) => { readonly rank: number | undefined; readonly alpha: number | undefined } {
+  const file = `${where}: adapter_config.json`;
+  const budget = new PatternBudget();
+  const ranks = readPatterns(json, "rank_pattern", file, budget);
+  const alphas = readPatterns(json, "alpha_pattern", file, budget);
+  const odd = ranks.find(({ value }) => !Number.isInteger(value));
+  if (odd) throw new UserError(`${file}: rank_pattern gives a rank of ${odd.value}, expected a whole number`);
+  return (module) => ({ rank: firstMatch(ranks, module), alpha: firstMatch(alphas, module) });
+}
+
 const firstMatch = (patterns: readonly ValuedPattern[], module: string): number | undefined =>
   patterns.find(({ pattern }) => pattern.matchesEnd(module))?.value;
 

@@ -1,6 +1,13 @@
 /** The low-rank change of one weight: factors checked against the weight's shape, and changes stacked on changes. */
 import { UserError } from "../../errors.ts";
-import { isRowPatch, type LowRankPatch, type RowPatch, type TensorEntry } from "../checkpoint.ts";
+import {
+  isRowPatch,
+  isStackPatch,
+  type LowRankPatch,
+  type Patch,
+  type RowPatch,
+  type TensorEntry,
+} from "../checkpoint.ts";
 import { isFloat } from "../dtype.ts";
 import { type AdapterConfig, scaleOf } from "./config.ts";
 import type { Factor } from "./keys.ts";
@@ -76,12 +83,48 @@ export function patchOf(
 const sameShape = (one: readonly number[], other: readonly number[]): boolean =>
   one.length === other.length && one.every((size, axis) => size === other[axis]);
 
-/** Changes of different types come one after the other; each would have to see what the one before made. */
-export const mixed = ({ name }: TensorEntry, where: string): UserError =>
-  new UserError(
-    `${where} and an adapter before it both change ${name}, and they are of different types`,
-    "write the first result to a folder, then apply the next to that",
-  );
+/** A low-rank change of rows (out, in) in place, of which the first is row `first`. */
+function addLowRank({ a, b, rank, scale }: LowRankPatch, rows: Float32Array, first: number): void {
+  const into = a.length / rank;
+  const row = new Float64Array(into);
+  for (let at = 0; at < rows.length; at += into) {
+    const o = first + at / into;
+    row.set(rows.subarray(at, at + into));
+    for (let r = 0; r < rank; r++) {
+      const factor = scale * b[o * rank + r]!;
+      for (let i = 0; i < into; i++) row[i]! += factor * a[r * into + i]!;
+    }
+    rows.set(row, at);
+  }
+}
+
+/** One change of rows after another. */
+function inTurn(entry: TensorEntry, under: Patch, patch: Patch, where: string): RowPatch {
+  if (!isRowPatch(under) || !isRowPatch(patch)) refuseDora(entry, [under, patch], where);
+  if (under.transposed !== patch.transposed || isStackPatch(under) || isStackPatch(patch))
+    throw new UserError(
+      `${where} and an adapter before it both change ${entry.name}, and take its sides in different orders`,
+      "write the first result to a folder, then apply the next to that",
+    );
+  const together = [under, patch].some((one) => isRowPatch(one) && one.together);
+  return {
+    change(rows, first) {
+      for (const one of [under, patch])
+        if (isRowPatch(one)) one.change(rows, first);
+        else addLowRank(one, rows, first);
+    },
+    transposed: patch.transposed,
+    ...(together ? { together } : {}),
+  };
+}
+
+function refuseDora({ name }: TensorEntry, patches: readonly Patch[], where: string): void {
+  if (patches.some((patch) => !isRowPatch(patch) && patch.magnitude !== undefined))
+    throw new UserError(
+      `${where} and an adapter before it both change ${name}, and one of them is DoRA`,
+      "DoRA depends on the order: write the first result to a folder, then apply the next to that",
+    );
+}
 
 /** Values of a whole matrix with its rows changed, in place. */
 export function changeRows(patch: RowPatch, values: Float32Array, shape: readonly number[]): Float32Array {
@@ -99,19 +142,19 @@ export function changeRows(patch: RowPatch, values: Float32Array, shape: readonl
 }
 
 /**
- * What `entry` needs once `patch` comes on top of the patch it may have: both changes side by side as one of the summed
- * rank, B = [s1 B1, s2 B2], A = [A1; A2], exact but for the rounding of s B. DoRA depends on the order and is refused.
+ * What `entry` needs once `patch` comes on top of the patch it may have. Low-rank changes are put side by side as one
+ * of the summed rank, B = [s1 B1, s2 B2], A = [A1; A2], exact but for the rounding of s B; of others each sees what the
+ * one before made. DoRA depends on the order and is refused.
  */
-export function stackPatches(entry: TensorEntry, patch: LowRankPatch, where: string): LowRankPatch {
+export function stackPatches(entry: TensorEntry, patch: Patch, where: string): Patch {
   const under = entry.patch;
   if (under === undefined) return patch;
-  if (isRowPatch(under)) throw mixed(entry, where);
-  if (under.magnitude !== undefined || patch.magnitude !== undefined) {
-    throw new UserError(
-      `${where} and an adapter before it both change ${entry.name}, and one of them is DoRA`,
-      "DoRA depends on the order: write the first result to a folder, then apply the next to that",
-    );
-  }
+  if (isRowPatch(under) || isRowPatch(patch)) return inTurn(entry, under, patch, where);
+  refuseDora(entry, [under, patch], where);
+  return sideBySide(under, patch);
+}
+
+function sideBySide(under: LowRankPatch, patch: LowRankPatch): LowRankPatch {
   const count = patch.experts ?? 1;
   const outputs = patch.b.length / patch.rank / count;
   const inputs = patch.a.length / patch.rank / count;

@@ -9,7 +9,7 @@ import { heldEntry, mapEntry, mapWhole, viewEntry } from "./entries.ts";
 import { type AdapterFormat, type FileModule, type HostTensor, isShared } from "./format.ts";
 import { classify } from "./keys.ts";
 import { finiteValues, type Parts } from "./parts.ts";
-import { mixed } from "./patch.ts";
+import { stackPatches } from "./patch.ts";
 
 const PREFIX = "base_model.model.";
 
@@ -161,8 +161,7 @@ export async function foldTyped(view: View, format: AdapterFormat, parts: TypedP
   for (const [i, { weight, bias, wholeBias }] of folds.entries()) {
     const { entry, name, module } = found[i]!;
     if (weight) {
-      if (entry.patch) throw mixed(entry, adapter.ref);
-      tensors.set(name, viewEntry(entry, { patch: weight }));
+      tensors.set(name, viewEntry(entry, { patch: stackPatches(entry, weight, adapter.ref) }));
       touched.add(name);
     }
     const biasName = bias || wholeBias ? nameInBase(tensors, `${module}.bias`) : undefined;

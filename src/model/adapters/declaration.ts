@@ -108,7 +108,16 @@ export interface AdapterDeclaration<O extends Options> extends MethodInfo<O> {
   /** Where its parts are trained stage after stage: how many stages, and what of a part is trained in one, from 1. */
   readonly stages?: {
     count(values: Values<O>): number;
-    trained(part: string, stage: number, values: Values<O>): Omit<TrainedPart, "parameter">;
+    /** Whether the stage of every step is drawn. */
+    readonly drawn?: boolean;
+    /** Weight of tokens that are marked as of the stage; 1 when left out. */
+    focus?(values: Values<O>): number;
+    trained(part: string, stage: number, values: Values<O>, shape: readonly number[]): Omit<TrainedPart, "parameter">;
+  };
+  /** A type whose result is another one: its parts, and the config of these modules. */
+  readonly exports?: {
+    readonly parts: readonly string[];
+    config(json: JsonObject, values: Values<O>, modules: readonly string[]): Readonly<Record<string, unknown>>;
   };
   /**
    * Names of the parts that a target may have, and of all that is shared, where * stands for a number: a file's tensors
@@ -118,6 +127,8 @@ export interface AdapterDeclaration<O extends Options> extends MethodInfo<O> {
   readonly sharedParts?: readonly string[];
   /** Keys of adapter_config.json that options have; the option's own name when left out. */
   readonly keys?: Readonly<Partial<Record<keyof O & string, string>>>;
+  /** Options whose values rank_pattern and alpha_pattern of a config give single layers; refused when left out. */
+  readonly patterned?: { readonly rank: keyof O & string; readonly alpha: keyof O & string };
   /** Further keys of adapter_config.json; `written` is its target_modules. */
   config?(setup: Setup<O>, written: readonly string[] | string): Readonly<Record<string, unknown>>;
   /** Throws UserError for a config that asks for what is not done here. */

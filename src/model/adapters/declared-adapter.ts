@@ -23,6 +23,8 @@ import type { Target } from "./targets.ts";
 export interface AdaptedTarget {
   readonly target: Target;
   readonly parts: ReadonlyMap<string, Parameter>;
+  /** Settings of its own. */
+  readonly values?: Readonly<Record<string, unknown>>;
 }
 
 export interface DeclaredTensors {
@@ -30,10 +32,33 @@ export interface DeclaredTensors {
   readonly shared: ReadonlyMap<string, Parameter>;
 }
 
+const tensorOf = (parameter: Parameter): AdapterTensor => ({
+  ...{ name: parameter.name, shape: parameter.shape, parameter, start: 0 },
+});
+
+/** The stages of a declaration on these tensors. */
+function stagesOf<O extends Options>(
+  { stages }: AdapterDeclaration<O>,
+  values: Values<O>,
+  targets: readonly AdaptedTarget[],
+): AdapterStages | undefined {
+  if (!stages) return undefined;
+  const all = targets.flatMap(({ parts }) => [...parts]);
+  return {
+    count: stages.count(values),
+    drawn: stages.drawn ?? false,
+    focus: stages.focus?.(values) ?? 1,
+    current: 1,
+    of: (stage) =>
+      all.map(([part, parameter]) => ({ parameter, ...stages.trained(part, stage, values, parameter.shape) })),
+  };
+}
+
 export class DeclaredAdapter<O extends Options> implements LiveAdapter {
   readonly config: string;
   readonly whole: ReadonlyMap<string, Parameter>;
   readonly recurrent: boolean;
+  readonly stages: AdapterStages | undefined;
   readonly ahead: Ahead | undefined;
   readonly #declared: AdapterDeclaration<O>;
   readonly #values: Values<O>;
@@ -51,6 +76,7 @@ export class DeclaredAdapter<O extends Options> implements LiveAdapter {
     whole: ReadonlyMap<string, Parameter> = new Map(),
   ) {
     this.recurrent = declared.recurrent?.(values, sizes) ?? false;
+    this.stages = stagesOf(declared, values, own.targets);
     this.#sizes = sizes;
     this.#declared = declared;
     this.#values = values;
@@ -71,18 +97,19 @@ export class DeclaredAdapter<O extends Options> implements LiveAdapter {
     return new DeclaredAdapter(this.#declared, this.#values, this.#own, config, this.#sizes, whole);
   }
 
-  get stages(): AdapterStages | undefined {
-    const { stages } = this.#declared;
-    if (!stages) return undefined;
-    const parts = this.#own.targets.flatMap(({ parts }) => [...parts]);
+  get exported(): LiveAdapter["exported"] {
+    const { exports } = this.#declared;
+    if (!exports) return undefined;
+    const targets = this.#own.targets.filter(({ parts }) => exports.parts.every((part) => parts.has(part)));
+    const modules = targets.map(({ target }) => target.module);
     return {
-      count: stages.count(this.#values),
-      of: (stage) => parts.map(([part, parameter]) => ({ parameter, ...stages.trained(part, stage, this.#values) })),
+      config: `${JSON.stringify(exports.config(this.#json, this.#values, modules), null, 2)}\n`,
+      stored: () => targets.flatMap(({ parts }) => exports.parts.map((part) => tensorOf(parts.get(part)!))),
     };
   }
 
   stored(): AdapterTensor[] {
-    return this.tensors().map((parameter) => ({ name: parameter.name, shape: parameter.shape, parameter, start: 0 }));
+    return this.tensors().map(tensorOf);
   }
 
   tensors(): Parameter[] {
@@ -148,6 +175,7 @@ export class DeclaredAdapter<O extends Options> implements LiveAdapter {
     return {
       ...place,
       ...this.#everywhere(rec),
+      values: { ...this.#values, ...found.values },
       json: this.#json,
       target: found.target,
       tensor: (part) => {

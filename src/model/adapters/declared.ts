@@ -1,6 +1,7 @@
 /** Makes a type of adapter of what one declares: new adapters, adapters that are read, their config and their fold. */
 
 import { nameInBase } from "../../checkpoint/adapter/changes.ts";
+import { patternedStrength } from "../../checkpoint/adapter/config.ts";
 import type {
   AdapterFormat,
   FileModule,
@@ -76,6 +77,21 @@ async function settingsOf<O extends Options>(
         : await optionValue(option, spec, { texts, origin: `${where}: adapter_config.json: ${key}` });
   }
   return values as Values<O>;
+}
+
+/** What a config's patterns say of a layer's own settings. Throws UserError. */
+function ownSettings<O extends Options>(
+  { patterned }: AdapterDeclaration<O>,
+  json: JsonObject,
+  where: string,
+): (module: string) => Partial<Values<O>> {
+  if (!patterned) return () => ({});
+  const strength = patternedStrength(json, where);
+  return (module) => {
+    const { rank, alpha } = strength(module);
+    const given = [[patterned.rank, rank] as const, [patterned.alpha, alpha] as const];
+    return Object.fromEntries(given.filter(([, value]) => value !== undefined)) as Partial<Values<O>>;
+  };
 }
 
 /** The settings of an adapter that is read. Throws UserError. */
@@ -194,15 +210,18 @@ async function parametersOf<O extends Options>(
   for (const [name, spec] of Object.entries(declared.shared?.(setup) ?? {}))
     shared.set(name, await parameterOf(making, name, spec, none, given?.shared(name, spec)));
   const made: AdaptedTarget[] = [];
+  const ownOf = ownSettings(declared, setup.json ?? {}, setup.where);
   for (const target of targets) {
     const { module } = target;
     const weight = () => valuesOf(gpu, model.parameters.get(`${module}.weight`) ?? model.parameters.get(module)!);
     const parts = new Map<string, Parameter>();
-    for (const [part, spec] of Object.entries(declared.tensors(target, setup))) {
-      const values = given?.own(target, part, spec);
-      parts.set(part, await parameterOf(making, `${PREFIX}${module}.${part}`, spec, weight, values));
+    const own = ownOf(module);
+    const values = { ...setup.values, ...own };
+    for (const [part, spec] of Object.entries(declared.tensors(target, { ...setup, values }))) {
+      const held = given?.own(target, part, spec);
+      parts.set(part, await parameterOf(making, `${PREFIX}${module}.${part}`, spec, weight, held));
     }
-    made.push({ target, parts });
+    made.push({ target, parts, values: own });
   }
   return { targets: made, shared };
 }
@@ -284,14 +303,16 @@ async function foldModules<O extends Options>(
   const values = await settingsOf(declared, json, where);
   const setup: Setup<O> = { values, targets: modules, where, json };
   expectSpecs(where, declared.shared?.(setup) ?? {}, (name) => [name, modules[0]?.shared(name)]);
+  const ownOf = ownSettings(declared, json, where);
   return modules.map((module) => {
     if (module.transposed && !declared.fanInFanOut)
       throw new UserError(`${where}: fan_in_fan_out is no setting of ${declared.title}`);
-    expectSpecs(where, declared.tensors(module satisfies Sides, setup), (part) => [
+    const own: Setup<O> = { ...setup, values: { ...values, ...ownOf(module.module) } };
+    expectSpecs(where, declared.tensors(module satisfies Sides, own), (part) => [
       `${part} of ${module.module}`,
       module.tensor(part),
     ]);
-    return declared.fold!(module, setup);
+    return declared.fold!(module, own);
   });
 }
 

@@ -27,9 +27,15 @@ export interface TrainedPart {
   readonly factors: Float32Array;
 }
 
-/** Parts of an adapter that are trained one after the other. */
+/** Parts of an adapter of which one is trained at a time. */
 export interface AdapterStages {
   readonly count: number;
+  /** Whether the stage of every step is drawn; else they come one after the other. */
+  readonly drawn: boolean;
+  /** Weight in the loss of tokens with the mark of the stage (data/token-marks.ts); 1 where marks say nothing. */
+  readonly focus: number;
+  /** The stage of the step that is made, from 1. The training sets it. */
+  current: number;
   /** What is trained in a stage, from 1: the same parameters in the same order for each. */
   of(stage: number): readonly TrainedPart[];
 }
@@ -122,6 +128,8 @@ export interface LiveAdapter {
   readonly whole: ReadonlyMap<string, Parameter>;
   /** The same adapter with other weights held whole. */
   withWhole(whole: ReadonlyMap<string, Parameter>, config: string): LiveAdapter;
+  /** What a result holds, where that is less than what a training goes on from. */
+  readonly exported?: { readonly config: string; stored(): AdapterTensor[] } | undefined;
   /** Everything that the adapter's file holds. */
   stored(): AdapterTensor[];
   /** What is held on the GPU of it. */

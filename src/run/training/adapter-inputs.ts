@@ -9,7 +9,7 @@ import type {
   LayerInputs,
   MeasuredInit,
 } from "../../model/adapters/adapter-init.ts";
-import { weightOf } from "../../model/adapters/lora/taken-out.ts";
+import { expectBeginnable, weightOf } from "../../model/adapters/lora/taken-out.ts";
 import { type Target, targetModules } from "../../model/adapters/targets.ts";
 import type { ParameterSpec } from "../../model/architecture.ts";
 import type { Model } from "../../model/model.ts";
@@ -76,8 +76,9 @@ export const measuring =
     batches: FirstBatches,
   ): MeasureInputs =>
   async (base, wanted) => {
-    const targets = targetModules(specs, wanted.targets).filter(({ kind }) => kind === "linear");
+    const targets = targetModules(specs, wanted.targets);
     const { init } = wanted;
+    for (const target of targets) expectBeginnable(target, init, false);
     const flag = `--adapter-init ${init.method.name}`;
     if (isOfInputs(init)) {
       const { rows, components } = init.method.asks(wanted.rank, init.values);

@@ -1,5 +1,5 @@
 /** The objective of training on labels: mean cross-entropy of the tokens, or of the examples, that count. */
-import type { Batch } from "../../data/batch.ts";
+import { type Batch, isTokens } from "../../data/batch.ts";
 import { meanWeights } from "../../data/targets.ts";
 import type { Inputs } from "../../model/architecture.ts";
 import type { Model, Recorded } from "../../model/model.ts";
@@ -11,6 +11,7 @@ import type { Program } from "../../tensor/program.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { fillInputs, fillTargets, recordInputs, recordTargets } from "../batch-programs.ts";
+import type { ClassLosses } from "./class-losses.ts";
 import type { IncrementMask } from "./increment-mask.ts";
 import { type Objective, ofBatch, type RecordedLoss } from "./objective.ts";
 import { routerBalance } from "./router-balance.ts";
@@ -49,6 +50,8 @@ export interface CrossEntropyObjectiveOptions {
   readonly balance?: boolean;
   /** Keeps what the adapter adds to where it should act. */
   readonly increments?: IncrementMask | undefined;
+  /** Of a classifier: what takes the place of the labels' cross-entropy, or joins it. Not beside a weigher. */
+  readonly classes?: ClassLosses | undefined;
   readonly weigher?: RowWeigher | undefined;
   /** Most bytes of logits that exist at once. */
   readonly logitBytes?: number;
@@ -66,6 +69,16 @@ const withTerm = (
   metrics: { ...metrics, loss: add(rec, metrics.loss!, term), [name]: term },
 });
 
+/** Weights of positions, larger where the next token has the mark of the stage in which the adapter is trained. */
+function focused({ adapter }: Model, batch: Batch, weights: Float32Array): Float32Array {
+  const { focus = 1, current } = adapter?.stages ?? {};
+  if (focus === 1 || !isTokens(batch)) return weights;
+  for (const { sequence, row, start } of batch.documents)
+    for (const [i, mark] of (sequence.marks ?? []).entries())
+      if (i > 0 && mark === current) weights[row * batch.length + start + i - 1]! *= focus;
+  return weights;
+}
+
 /** The mean of the losses of tokens (N), and the share of the rows that are right, (N) of 0 and 1. */
 function meanLoss(
   rec: Recorder,
@@ -80,7 +93,8 @@ function meanLoss(
 
 /** Cross-entropy of a language model's tokens or a classifier's examples. */
 export function crossEntropyObjective(model: Model, options: CrossEntropyObjectiveOptions = {}): Objective<Batch> {
-  const { smoothing, zLoss, recompute = false, statistics = "running", increments, logitBytes, weigher } = options;
+  const { smoothing, zLoss, recompute = false, statistics = "running", logitBytes } = options;
+  const { increments, classes, weigher } = options;
   const experts = options.balance ? routerBalance(model) : undefined;
   const of = ofBatch<Batch>((batch) => batch);
   const counted = weigher?.counted ?? ((batch: Batch) => of.counted(batch, ""));
@@ -97,15 +111,13 @@ export function crossEntropyObjective(model: Model, options: CrossEntropyObjecti
       });
       const { hidden, head } = recorded;
       const targets = recordTargets(rec, batch);
-      const nll = headLoss(rec, {
-        hidden,
-        head,
-        width: model.sizes.outputs,
-        targets,
+      const given = {
+        ...{ hidden, head, width: model.sizes.outputs, targets },
         ...(smoothing ? { smoothing } : {}),
         ...(zLoss ? { zLoss } : {}),
         ...(logitBytes ? { budget: logitBytes } : {}),
-      }); // (N)
+      };
+      const nll = classes?.mixed?.(rec, given) ?? headLoss(rec, given); // (N)
       const right =
         options.accuracy && model.task === "classifier" ? correctRows(rec, head(hidden), targets) : undefined;
       const own =
@@ -114,16 +126,21 @@ export function crossEntropyObjective(model: Model, options: CrossEntropyObjecti
       const balance = experts?.record(rec, batch, recorded);
       const balanced = balance ? withTerm(rec, own, "balance_loss", balance, mul(rec, ...balance)) : own;
       const squares = increments?.record(rec, batch, recorded);
-      return squares ? withTerm(rec, balanced, "increment_loss", squares, dot(rec, ...squares)) : balanced;
+      if (squares) return withTerm(rec, balanced, "increment_loss", squares, dot(rec, ...squares));
+      const contrast = classes?.contrast?.(rec, batch, hidden);
+      if (!contrast) return balanced;
+      const [, weights] = own.backward[0]!;
+      return withTerm(rec, balanced, "contrastive_loss", [contrast, weights], dot(rec, contrast, weights));
     },
 
     fill(program, batch, total) {
       fillInputs(program, batch);
       const targets = fillTargets(program, batch);
       if (weigher) weigher.fill(program, batch, total);
-      else program.write("weights", meanWeights(targets, total));
+      else program.write("weights", focused(model, batch, meanWeights(targets, total)));
       experts?.fill(program, batch, counted(batch) / total);
       increments?.fill(program, batch, counted(batch) / total);
+      classes?.fill(program, batch);
     },
   };
 }

@@ -1,14 +1,12 @@
 /** Losses of features and prototypes, against float64 and differences. */
 import { describe, expect, test } from "bun:test";
 import {
-  contrastive,
   contrastiveViews,
   onEveryRow,
-  positivesOf,
   prototypePull,
   relationDrift,
-  unitRows,
 } from "../../../src/adapt/continual/prototype-losses.ts";
+import { contrastive, positivesOf, unitRows } from "../../../src/run/training/contrastive.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { checkOp, runOp } from "../../support/program.ts";
 import { normals } from "../../support/random.ts";

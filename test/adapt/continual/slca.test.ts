@@ -149,6 +149,23 @@ test("on a backbone that was trained before, a slow one keeps more than a fast o
   expect(aligned!).toBeGreaterThan(slow! + 0.05);
 });
 
+test("the reverse of the cross-entropy is 4 (1 - p), and the labels' own may be left out", async () => {
+  const run = `${SLCA.replace(/--batch-size \d+/, "")} --scenario class --batch-size 1 --steps 3 --save-every 0`;
+  const { events } = await lab.run(`${run} --reverse-weight 1 --align-epochs 0 -o @both`);
+  const steps = events.filter(({ event }) => event === "step");
+  expect(steps.length).toBe(9);
+  for (const step of steps) {
+    const [own, back] = [step.cross_entropy as number, step.reverse_loss as number];
+    expect(back).toBeCloseTo(4 * (1 - Math.exp(-own)), 4);
+    expect(step.loss as number).toBeCloseTo(own + back, 4);
+  }
+  const alone = await lab.run(`${run} --reverse-weight 0.5 --ce-weight 0 --align-epochs 0 -o @alone`);
+  const [first] = alone.events.filter(({ event }) => event === "step");
+  expect(first!.loss as number).toBeCloseTo(0.5 * (first!.reverse_loss as number), 5);
+  const none = lab.run(`${run} --ce-weight 0 -o @none`).catch(String);
+  expect(await none).toContain("neither --ce-weight nor --reverse-weight");
+});
+
 test("goes on bit for bit", async () => {
   const line = `${SLCA} --scenario class --epochs 2 --save-every 3`;
   const whole = await lab.run(`${line} -o @whole`);

@@ -20,8 +20,8 @@ export const experiment = experimentOf({
   title: "Ways to begin a LoRA adapter",
   about: `A decoder of two layers learns a language of 24 symbols for 300 steps; a LoRA of rank 2 on every linear layer then learns another
 language of the same symbols, with the same rows and the same rate for every way to begin. The mean training loss of the last ten steps
-before step 50, 100 and 200: lower is better. \`lora\` begins with A drawn and B zero. The rate was not searched, and fits \`lora\` and \`eva\`;
-\`loftq\` trains on a base that is rounded to four bits.`,
+before step 50, 100 and 200: lower is better. \`lora\` begins with A drawn and B zero. The rate was not searched.
+\`eva\` is as good or a little better on the mean; \`loftq\` trains on a base that is rounded to four bits.`,
   seeds: [1, 2, 3, 4, 5],
   tested: 1,
   long: true,

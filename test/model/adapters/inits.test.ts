@@ -197,6 +197,16 @@ test("refuses what it cannot begin", async () => {
   const load = async (more: object) =>
     Model.load(gpu, base, { adapter: { ...(await choiceOf("pissa", 2, {})), ...more } });
   expect(load({ targets: ["embed_tokens"] })).rejects.toThrow("does not begin model.embed_tokens");
+  // Of what is measured before anything is read.
+  const { architecture, config } = await describeConfig(TINY_TEXT.llama!, "base");
+  const plain = await Model.load(gpu, base, {});
+  const measure = measuring({ signal, info: () => {} }, architecture.parameters(config), async () => {
+    throw new Error("rows were read");
+  });
+  const init = bindDefaults(await loadMethod("adapter-init", "corda")) as Bound<DataInit>;
+  const wanted = { init, rank: 2, scale: 1, targets: ["embed_tokens"] };
+  await expect(measure(plain, wanted)).rejects.toThrow("does not begin model.embed_tokens");
+  plain.free();
   const dora = loraChoice({ rank: 2, alpha: 2, seed: 0, dora: true });
   expect(load({ type: dora.type })).rejects.toThrow("--dora has no form for that");
 });

@@ -191,6 +191,25 @@ test("tasks take slots of their own, and what does not change its slot stays to 
   model.free();
 });
 
+test("a pool that is divided between tasks", async () => {
+  const values = { adapter_rank: 2, l2m_slots: 5, l2m_tasks: 2 };
+  const model = await freshModel({ ...values, l2m_partition: true });
+  const rows = rowsOf(0, 12, 3);
+  const batches = [0, 1].map((task) => batchOf(rows.map(({ ids }) => ({ ids, task }))));
+  await trainOn(model, batches, { steps: 2, lr: 0 });
+  const counts = [...(await read(tensorOf(model, "l2m_counts")))];
+  const sum = (list: readonly number[]) => list.reduce((a, b) => a + b, 0);
+  // Slots 0 to 2 are the first task's.
+  expect([sum(counts.slice(0, 3)), sum(counts.slice(3, 5)), sum(counts.slice(5, 8)), sum(counts.slice(8))]).toEqual([
+    12, 0, 0, 12,
+  ]);
+  drawAll(model);
+  const [first, second] = [await logitsOf(gpu, model, batches[0]!), await logitsOf(gpu, model, batches[1]!)];
+  expect(gap(first, second)).toBeGreaterThan(0.01);
+  model.free();
+  await expect(freshModel({ ...values, l2m_slots: 1, l2m_partition: true })).rejects.toThrow("cannot be divided");
+});
+
 test("more tasks than it knows and texts that share a row are refused", async () => {
   const model = await freshModel({ adapter_rank: 2, l2m_slots: 3 });
   await expect(trainOn(model, [batchOf(rowsOf(1, 2, 1))], { steps: 1, lr: 0 })).rejects.toThrow("groups or more");

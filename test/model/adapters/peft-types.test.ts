@@ -217,7 +217,8 @@ test.each([
   ["oft", { oft_block_size: 2, use_cayley_neumann: true, coft: true }, "coft"],
   ["vera", { save_projection: false }, "was saved without its projections"],
   ["vera", { rank_pattern: { q: 1 } }, "rank_pattern"],
-  ["loha", { alpha_pattern: { q: 1 } }, "alpha_pattern"],
+  ["loha", { rank_pattern: { m: 1.5 } }, "expected a whole number"],
+  ["oft", { oft_block_size: 2, use_cayley_neumann: true, rank_pattern: { m: 1 } }, "rank_pattern"],
   ["loha", { use_khatri_rao: true }, "use_khatri_rao"],
   ["lokr", { r: 0 }, "expected"],
 ] as const)("%s refuses %j", async (name, json, message) => {

@@ -9,6 +9,7 @@ import { sequenceBatches } from "../../../src/run/training/batch-source.ts";
 import { crossEntropyObjective } from "../../../src/run/training/cross-entropy.ts";
 import { incrementMask, maskedTokens } from "../../../src/run/training/increment-mask.ts";
 import { promptDropped, withoutPrompt } from "../../../src/run/training/prompt-drop.ts";
+import { promptShuffled, withPromptOf } from "../../../src/run/training/prompt-shuffle.ts";
 import { trainModel } from "../../../src/run/training/train-model.ts";
 import { Program, profileOf } from "../../../src/tensor/program.ts";
 import { Recorder } from "../../../src/tensor/recorder.ts";
@@ -197,4 +198,41 @@ test("without its prompt a row keeps its first token and its answer; the chance 
   expect([...second]).not.toEqual([...first]);
   expect([...(await dropped(make(0)))]).toEqual([...first]);
   expect([...(await dropped(make(1)))]).not.toEqual([...first]);
+});
+
+test("a row may have the prompt of another row of its group, and no other; too long ones stay", async () => {
+  const own = row([1, 5, 7, 2, 9, 36], 4);
+  const made = withPromptOf(own, row([4, 8, 15, 16], 2))!;
+  expect([[...made.ids], [...made.labels]]).toEqual([
+    [4, 8, 9, 36],
+    [-100, -100, 9, 36],
+  ]);
+  const all = row([6, 2, 40], 0); // every token counts
+  expect([withPromptOf(all, own), withPromptOf(own, all)]).toEqual([undefined, undefined]);
+  // Prompts tell their group: 10 and 11 are of the first one, 20 and 21 of the second; the prompt of 11 is longer.
+  const rows = [row([10, 1], 1, 0), row([11, 11, 11, 2], 3, 0), row([20, 3], 1, 1), row([21, 4], 1, 1)].map(
+    (one, i) => ({
+      ...{ ...one, place: `${i}` },
+    }),
+  );
+  const lengths = Int32Array.from(rows, ({ ids }) => ids.length);
+  const group = (name: string, from: number, end: number) => ({
+    ...{ name, rows: 2, sequences: 2, tokens: 4, counted: 2, lengths: lengths.subarray(from, end) },
+  });
+  const source = () =>
+    sequenceBatches(
+      { sequences: rows, groups: [group("a", 0, 2), group("b", 2, 4)] },
+      { batchSize: 4, seed: 0, shuffle: false },
+    );
+  const shuffled = promptShuffled(source(), { chance: 1, seed: 1, pad: 0 });
+  const seen = new Set<string>();
+  for (let i = 0; i < 12; i++) {
+    const { batch } = await shuffled.next();
+    for (const { sequence } of batch.documents) seen.add([...sequence.ids].join(" "));
+  }
+  // 11's prompt before 1 has four tokens, as many as the longest; each answer keeps to its group.
+  expect([...seen].sort()).toEqual(["10 1", "10 2", "11 11 11 1", "11 11 11 2", "20 3", "20 4", "21 3", "21 4"].sort());
+  const never = promptShuffled(source(), { chance: 0, seed: 1, pad: 0 });
+  const { batch } = await never.next();
+  expect(batch.documents.map(({ sequence }) => [...sequence.ids])).toEqual(rows.map(({ ids }) => [...ids]));
 });

@@ -15,6 +15,7 @@
  */
 import { UserError } from "../../../errors.ts";
 import { matrixOf } from "../../../run/fisher/unit-products.ts";
+import { contrastive, positivesOf, unitRows } from "../../../run/training/contrastive.ts";
 import { type UnitScale, UnitScales } from "../../../run/training/rules/unit-scales.ts";
 import { crossEntropy } from "../../../tensor/ops/cross-entropy.ts";
 import { add } from "../../../tensor/ops/elementwise.ts";
@@ -32,7 +33,7 @@ import {
   type Term,
 } from "../../continual/contract.ts";
 import { type Head, lastLayer } from "../../continual/last-layer.ts";
-import { contrastive, positivesOf, stacked, unitRows } from "../../continual/prototype-losses.ts";
+import { stacked } from "../../continual/prototype-losses.ts";
 import { Prototypes } from "../../continual/prototypes.ts";
 import { type PseudoKind, pseudoCount, pseudoPrototypes, pseudoTerm } from "../../continual/pseudo-classes.ts";
 import { simplex } from "../../continual/simplex.ts";

@@ -14,21 +14,14 @@
  */
 import { UserError } from "../../../errors.ts";
 import type { Model } from "../../../model/model.ts";
+import { contrastive, positivesOf, unitRows } from "../../../run/training/contrastive.ts";
 import type { Parameter } from "../../../tensor/parameter.ts";
 import type { Recorder } from "../../../tensor/recorder.ts";
 import type { Tensor } from "../../../tensor/tensor.ts";
 import { checkChangeable, fillChanged, otherView, recordChanged } from "../../continual/changed-rows.ts";
 import { continualMethod, type Stage, type Stream, type Term, type TermRows } from "../../continual/contract.ts";
 import { OldWeights } from "../../continual/old-weights.ts";
-import {
-  contrastive,
-  contrastiveViews,
-  onEveryRow,
-  positivesOf,
-  prototypePull,
-  relationDrift,
-  unitRows,
-} from "../../continual/prototype-losses.ts";
+import { contrastiveViews, onEveryRow, prototypePull, relationDrift } from "../../continual/prototype-losses.ts";
 
 /** The weight of the head, a row per class, and its bias. Throws UserError where none is trained. */
 function headOf({ architecture, sizes, parameters, adapter }: Model) {

@@ -68,7 +68,12 @@ export const method = adapterInit({
       default: 1,
       help: "rounds of rounding and approximation; more than one needs --loftq-base",
     },
-    loftq_base: { type: "string", help: "write the rounded base, which the adapter goes with", value: "DIR" },
+    loftq_base: {
+      type: "string",
+      writes: "checkpoint",
+      help: "write the rounded base, which the adapter goes with",
+      value: "DIR",
+    },
   },
   takesOut: false,
   rounding: {

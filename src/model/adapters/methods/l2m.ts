@@ -44,6 +44,9 @@ const [A, B, KEYS, COUNTS] = ["l2m_A", "l2m_B", "l2m_key", "l2m_counts"] as cons
 /** Of the division by the rows of a slot, and by the length of a vector's square. */
 const EPS = 1e-6;
 
+/** Less than any slot is worth. */
+const BELOW_ALL = -4;
+
 /** Keys and outputs of attention, which the paper leaves as they are. */
 const LEFT_OUT =
   /(^|\.)(k_proj|o_proj|out_proj|k_lin|out_lin|attn\.c_proj|attention\.dense|attention\.output\.dense|self\.key)$/;
@@ -63,6 +66,11 @@ const OPTIONS = {
     default: 1,
     help: "tasks that are trained, the groups of the data in their order; later ones take slots that earlier ones left",
     value: "T",
+  },
+  l2m_partition: {
+    type: "boolean",
+    default: false,
+    help: "divide the pool between the tasks: a row takes slots of its own task alone, where that is known",
   },
 } as const;
 
@@ -112,6 +120,16 @@ function freeWorth({ rec, values, shared }: Begin, alike: Tensor, marks: Tensor)
   return mul(rec, scale(rec, addScalar(rec, alike, 1), 0.5), shares);
 }
 
+/** What slots are worth where each is of one task: those of others are never taken. */
+function ownWorth({ rec, values }: Begin, worth: Tensor, marks: Tensor): Tensor {
+  const { l2m_tasks: tasks, l2m_slots: slots } = values;
+  const foreign = Float32Array.from({ length: tasks * slots }, (_, at) =>
+    Math.floor(((at % slots) * tasks) / slots) === Math.floor(at / slots) ? 0 : BELOW_ALL,
+  );
+  const table = rec.constant(foreign, [tasks, slots], "slots of other tasks");
+  return add(rec, worth, linear(rec, marks, table, { transposed: true }));
+}
+
 /** The slots of all rows, from the sequences as vectors (B, C); in training with the loss and the counts. */
 function choose(pass: Begin, q: Tensor): Choice {
   const { rec, inputs, values, shared } = pass;
@@ -119,8 +137,9 @@ function choose(pass: Begin, q: Tensor): Choice {
   const likeness = linear(rec, unit(rec, q), unit(rec, shared(KEYS))); // (B, P)
   const alike = stopGradient(rec, likeness);
   const [batch = 0] = alike.shape;
-  const marks = rec.training ? inputs.tasks?.(tasks) : undefined; // (B, T)
-  const worth = marks ? freeWorth(pass, alike, marks) : alike;
+  const marks = rec.training || values.l2m_partition ? inputs.tasks?.(tasks) : undefined; // (B, T)
+  const free = rec.training && marks ? freeWorth(pass, alike, marks) : alike;
+  const worth = values.l2m_partition && marks ? ownWorth(pass, free, marks) : free;
   pass.choose("texts", worth);
   if (rec.training) {
     const ones = rec.constant(new Float32Array(batch).fill(1), [batch, 1], "ones");
@@ -174,7 +193,9 @@ export const method = adapterType({
   parts: [A, B],
   sharedParts: [KEYS, COUNTS],
   keys: RANK_KEYS,
-  shared({ values: { l2m_slots: slots, l2m_tasks: tasks }, sizes }) {
+  shared({ values: { l2m_slots: slots, l2m_tasks: tasks, l2m_partition: divided }, sizes, where }) {
+    if (divided && slots < tasks)
+      throw new UserError(`${where}: ${slots} slots cannot be divided between ${tasks} tasks`, "raise --l2m-slots");
     const width = sizes?.example ? sizes.example.reduce((a, b) => a * b, 1) : (sizes?.width ?? 0);
     return {
       [KEYS]: { shape: [slots, width], begins: { uniform: 1 }, decays: false },

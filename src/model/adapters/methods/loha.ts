@@ -21,11 +21,11 @@ export const method = adapterType({
   takes: ["linear"],
   parts: ["hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b"],
   keys: RANK_KEYS,
+  patterned: { rank: "adapter_rank", alpha: "adapter_alpha" },
   config: () => ({ init_weights: true, module_dropout: 0, rank_dropout: 0, use_effective_conv2d: false }),
   check(json, where) {
     if (json.use_khatri_rao === "auto" && json.init_weights !== "abba") refuseSet(json, where, ["r2"]);
     else refuseSet(json, where, ["use_khatri_rao", "r2"]);
-    refuseSet(json, where, ["rank_pattern", "alpha_pattern"]);
   },
   tensors({ into, out }, { values: { adapter_rank: rank } }) {
     const outer = { shape: [out, rank], begins: { uniform: 1 / Math.sqrt(rank) } };

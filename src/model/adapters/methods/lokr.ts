@@ -15,7 +15,7 @@ import type { Recorder } from "../../../tensor/recorder.ts";
 import type { Tensor } from "../../../tensor/tensor.ts";
 import type { Sides, TensorSpecs } from "../declaration.ts";
 import { adapterType } from "../declared.ts";
-import { RANK_KEYS, rankAndAlpha, refuseSet } from "../settings.ts";
+import { RANK_KEYS, rankAndAlpha } from "../settings.ts";
 import { twoFactors } from "../two-factors.ts";
 
 const OPTIONS = {
@@ -72,8 +72,8 @@ export const method = adapterType({
   takes: ["linear"],
   parts: ["lokr_w1", "lokr_w1_a", "lokr_w1_b", "lokr_w2", "lokr_w2_a", "lokr_w2_b"],
   keys: RANK_KEYS,
+  patterned: { rank: "adapter_rank", alpha: "adapter_alpha" },
   config: () => ({ init_weights: true, module_dropout: 0, rank_dropout: 0, use_effective_conv2d: false }),
-  check: (json, where) => refuseSet(json, where, ["rank_pattern", "alpha_pattern"]),
   tensors(target, { values }): TensorSpecs {
     const { a, b, c, d, wholeC, wholeD } = factorsOf(target, values);
     const rank = values.adapter_rank;

@@ -1,7 +1,8 @@
 /**
- * An adapter whose parts are trained stage after stage: of what is not of the stage neither a weight nor a moment of
- * the optimizer moves.
+ * An adapter of which one part is trained at a time: of what is not of the stage neither a weight nor a moment of the
+ * optimizer moves.
  */
+import { Random } from "../../../data/random.ts";
 import type { Model } from "../../../model/model.ts";
 import type { UpdateRule } from "../update-rule.ts";
 import { UnitScales } from "./unit-scales.ts";
@@ -19,22 +20,24 @@ export const equalStages =
 export function adapterStages(model: Model, stageOf: StageOf | undefined, steps: number, seed: number): UpdateRule[] {
   const stages = model.adapter?.stages;
   if (!stages) return [];
-  const within = (step: number) =>
-    Math.min(stages.count, Math.max(1, (stageOf ?? equalStages(stages.count, steps))(step)));
+  const { count, drawn } = stages;
+  const chosen: StageOf = drawn
+    ? (step) => 1 + new Random(seed, "stage of a step", step).below(count)
+    : (stageOf ?? equalStages(count, steps));
   const scales = new UnitScales(model.gpu, stages.of(1), { name: "stages", apply: "both", seed });
-  let current = 1;
+  stages.current = 1;
   return [
     {
       name: "stages",
       get bytes() {
         return scales.bytes;
       },
-      async before(step) {
-        const stage = within(step);
-        if (stage !== current) for (const [i, { factors }] of stages.of(stage).entries()) scales.set(i, factors);
-        current = stage;
-        await scales.before();
+      ahead(step) {
+        const stage = Math.min(count, Math.max(1, chosen(step)));
+        if (stage !== stages.current) for (const [i, { factors }] of stages.of(stage).entries()) scales.set(i, factors);
+        stages.current = stage;
       },
+      before: () => scales.before(),
       after: (step) => scales.after(step),
       free: () => scales.free(),
     },

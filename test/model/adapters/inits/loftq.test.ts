@@ -142,6 +142,8 @@ test("train writes the rounded base, or says what the adapter is for", async () 
   const lora = "net --lora --lora-rank 2 --adapter-init loftq";
   expect((await train(`${lora} -o plain`)).err).toContain("the adapter is for the base as bitsandbytes loads it");
   expect((await train(`${lora} --loftq-rounds 2 -o none`)).err).toContain("give --loftq-base DIR");
+  for (const taken of ["net", "kept"])
+    expect((await train(`${lora} --loftq-rounds 2 --loftq-base ${taken} -o kept`)).code).toBe(2);
   const { err } = await train(`${lora} --loftq-rounds 2 --loftq-base rounded -o kept`);
   expect(err).not.toContain("bitsandbytes");
   const merged = await open(`${join(made, "rounded")}+${join(made, "kept")}`);
