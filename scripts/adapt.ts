@@ -6,7 +6,7 @@
  *   bun run adapt extract math/ --base base/ --rank 16 -o math-lora/
  *   bun run adapt combine math-lora/ code-lora/ --method ties-svd --weight 0.6,0.4 -o both-lora/
  */
-import { ADAPT, COMBINE, EXTRACT, FLATTEN, GAIN, RESIZE } from "../src/adapt/options.ts";
+import { ADAPT, ASSIGN, COMBINE, EXTRACT, FLATTEN, GAIN, RESIZE } from "../src/adapt/options.ts";
 import { command, script } from "../src/cli/script.ts";
 
 await script({
@@ -72,6 +72,18 @@ LoRA unless another is named.`,
       options: GAIN,
       essentials: ["data", "reference", "targets", "alpha", "beta"],
       run: async (context) => (await import("../src/adapt/commands/gain.ts")).adaptGain(context),
+    }),
+    assign: command({
+      about: "Say which adapter of a codebook a task goes to, or whether it needs a new one, by how its texts read.",
+      args: "[rows]",
+      examples: [
+        "bun run adapt assign a.jsonl -o codebook.json",
+        "bun run adapt assign b.jsonl --codebook codebook.json --threshold 0.3 -o codebook2.json",
+        "bun run adapt assign question.jsonl --codebook codebook.json --choose",
+      ],
+      output: "none",
+      options: ASSIGN,
+      run: async (context) => (await import("../src/adapt/commands/assign.ts")).assign(context),
     }),
     resize: command({
       about: "Bring an adapter to another rank.",

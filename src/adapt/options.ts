@@ -108,6 +108,33 @@ export const EXTRACT = {
   ...DTYPE,
 } as const satisfies Options;
 
+/** Options of `adapt assign`. */
+export const ASSIGN = {
+  codebook: {
+    type: "string",
+    value: "FILE",
+    help: "adapters with the texts of their tasks, as this command wrote them; none so far when left out",
+  },
+  threshold: {
+    type: "number >= 0",
+    default: 0.9,
+    help: "mean cosine of TF-IDF vectors from which on an adapter takes the task; 0.3 for texts that vary much",
+  },
+  choose: {
+    type: "boolean",
+    default: false,
+    help: "name the adapter that is most alike, whatever the threshold, and add nothing: for answering",
+  },
+  name: { type: "string", value: "NAME", help: "of a new adapter; adapter-1, adapter-2 and so on when left out" },
+  texts: {
+    type: "number.integer >= 1",
+    default: 100,
+    value: "N",
+    help: "different texts of the task that are compared and kept: the first ones",
+  },
+  columns: READING.columns,
+} as const satisfies Options;
+
 /** Which tasks a model learns one after the other, and what is measured. */
 export const STREAM = {
   scenario: {

@@ -77,6 +77,7 @@ const LINES = [
   "adapt flatten ranks -n",
   "adapt gain tiny --data said.jsonl --reference ids.jsonl -o gained/",
   "adapt gain tiny --data said.jsonl --reference ids.jsonl -n",
+  "adapt assign said.jsonl -o book.json",
   `adapt tiny --tasks said.jsonl,ids.jsonl ${FEW} -o learned/`,
   `adapt tiny --tasks said.jsonl,ids.jsonl ${FEW} -n`,
   "evaluate permutation --k 3 --models 2",

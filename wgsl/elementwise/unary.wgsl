@@ -5,11 +5,11 @@
 //   y (N)   f32  out: f(x), or with `gradient` in and out: f'(x) dy, added with `accumulate` 1
 //
 // Flags: exp, log, sqrt, square, abs, sigmoid, log_sigmoid, tanh, relu, silu, gelu (erf), gelu_tanh, quick_gelu, clamp
-// (low to high), round, affine (high x + low), soft_cap (high tanh(x / high)).
+// (low to high), round, cos, affine (high x + low), soft_cap (high tanh(x / high)).
 // NaN stays NaN. Checked against f64 in test/tensor/ops/elementwise.test.ts.
 
 import package::lib::grid::{LANES, SPAN, span_of};
-import package::lib::exact::{exact_exp, exact_tanh, exact_sigmoid, exact_log1p, exact_normal};
+import package::lib::exact::{exact_exp, exact_tanh, exact_sigmoid, exact_log1p, exact_normal, exact_cos, exact_sin};
 
 struct Params { count: u32, low: f32, high: f32, accumulate: u32 }
 
@@ -41,6 +41,7 @@ fn value(v: f32) -> f32 {
   @if(quick_gelu) return v * exact_sigmoid(1.702 * v);
   @if(clamp) return select(clamp(v, params.low, params.high), v, is_nan(v));
   @if(round) return round(v);
+  @if(cos) return exact_cos(v);
   @if(affine) return params.high * v + params.low;
   @if(soft_cap) return params.high * exact_tanh(v / params.high);
 }
@@ -66,6 +67,7 @@ fn slope(v: f32) -> f32 {
   @if(quick_gelu) return s * (1.0 + 1.702 * v * (1.0 - s));
   @if(clamp) return select(0.0, 1.0, v >= params.low && v <= params.high);
   @if(round) return 0.0;
+  @if(cos) return -exact_sin(v);
   @if(affine) return params.high;
   @if(soft_cap) let t = exact_tanh(v / params.high);
   @if(soft_cap) return (1.0 - t) * (1.0 + t);

@@ -66,3 +66,30 @@ fn exact_normal(x: f32) -> f32 {
   let tail = 0.5 * t * exact_exp(-a * a) * exact_exp(p);
   return select(tail, 1.0 - tail, x > 0.0);
 }
+
+// v less the nearest multiple of 2 pi, halved: from -pi / 2 to pi / 2, for |v| below some thousands.
+fn half_turn(v: f32) -> f32 {
+  let turns = round(v * 0.15915494309);
+  // 2 pi in two parts, the first of few bits, so that its multiples are exact
+  return 0.5 * ((v - turns * 6.28125) - turns * 0.00193530717958648);
+}
+
+// sin and cos of an angle between -pi / 2 and pi / 2, by their series: to a few parts in 1e7.
+fn short_sin(h: f32) -> f32 {
+  let y = h * h;
+  return h * (1.0 + y * (-1.0 / 6.0 + y * (1.0 / 120.0 + y * (-1.0 / 5040.0 + y * (1.0 / 362880.0 - y * (1.0 / 39916800.0))))));
+}
+fn short_cos(h: f32) -> f32 {
+  let y = h * h;
+  return 1.0 + y * (-0.5 + y * (1.0 / 24.0 + y * (-1.0 / 720.0 + y * (1.0 / 40320.0 - y * (1.0 / 3628800.0 - y * (1.0 / 479001600.0))))));
+}
+
+// By the half angle, which lies where the series are short. WGSL's own are only known to 5e-4.
+fn exact_sin(v: f32) -> f32 {
+  let h = half_turn(v);
+  return 2.0 * short_sin(h) * short_cos(h);
+}
+fn exact_cos(v: f32) -> f32 {
+  let s = short_sin(half_turn(v));
+  return 1.0 - 2.0 * s * s;
+}

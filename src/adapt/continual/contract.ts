@@ -157,6 +157,8 @@ export interface StageWork {
    */
   readonly updates?: readonly UpdateRule[];
   readonly controllers?: readonly Controller[];
+  /** Hears how many steps the stage makes, before the first one. */
+  planned?(steps: number): void;
   /** Trained beside the model in this stage alone. */
   readonly extra?: readonly Parameter[];
   /** Hears how many steps the stage has, before the first. */

@@ -210,6 +210,7 @@ export type Unary =
   | "quick_gelu"
   | "clamp"
   | "round"
+  | "cos"
   | "affine"
   | "soft_cap";
 
@@ -258,6 +259,8 @@ export function unary(
   return y;
 }
 
+/** Known to a few parts in 1e7 of 1. */
+export const cos = (rec: Recorder, x: Tensor): Tensor => unary(rec, "cos", x);
 /** x times a number, which may change from run to run. */
 export const scale = (rec: Recorder, x: Tensor, factor: number | Dynamic): Tensor => unary(rec, "affine", x, 0, factor);
 /** x plus a number. */

@@ -35,6 +35,7 @@ const functions: Record<
   quick_gelu: { f: (x) => x / (1 + Math.exp(-1.702 * x)), data: (n) => normals(n, n, 2) },
   clamp: { f: (x) => Math.min(0.7, Math.max(-0.4, x)), low: -0.4, high: 0.7 },
   round: { f: Math.round, data: (n) => normals(n, n, 4).map((x) => Math.round(x) + 0.8 * (x - Math.round(x))) },
+  cos: { f: Math.cos, data: (n) => normals(n, n, 6) },
   soft_cap: { f: (x) => 3 * Math.tanh(x / 3), high: 3, data: (n) => normals(n, n, 4) },
   affine: { f: (x) => 1.5 * x - 2, low: -2, high: 1.5 },
 };
