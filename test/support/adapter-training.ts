@@ -15,6 +15,7 @@ export async function trainOn(
     lr,
     clip = 0,
     micro = 1,
+    parts,
     only = () => true,
   }: {
     readonly steps: number;
@@ -22,13 +23,15 @@ export async function trainOn(
     readonly clip?: number;
     /** Micro-batches of a step, all the same. */
     readonly micro?: number;
+    /** Parts of the objective, each the cross-entropy of all rows. */
+    readonly parts?: readonly string[];
     readonly only?: (name: string) => boolean;
   },
 ): Promise<Readonly<Record<string, number>>[]> {
   const trainer = await Trainer.make({
     gpu: model.gpu,
     parameters: model.trainable().filter(({ name }) => only(name)),
-    objective: crossEntropyObjective(model),
+    objective: { ...crossEntropyObjective(model), ...(parts ? { parts } : {}) },
     seed: 1,
     optimizer: bindDefaults(adamw, { weight_decay: 0 }),
     decays: () => false,

@@ -160,6 +160,7 @@ export async function runStream(context: StreamContext, method: ContinualMethod)
   const { opened, model, learner, stages } = run;
   if (run.read.measuresLearned)
     context.info("every task is measured on the rows that are learnt; --eval-tasks or --eval-split holds rows out");
+  refuseFurther(run);
   const output = await prepareOutput(context, techniqueOf(context, method, run.chosen.values), opened, {}, model);
   const { folder } = opened;
   if (folder !== undefined) context.grace(SAVING_SECONDS);
@@ -287,16 +288,31 @@ async function planStream(run: StreamRun): Promise<void> {
   describeStream(run, planned);
 }
 
+/** Where models beside the result go; undefined where it is neither a file nor a folder. */
+const furtherFolder = (out: string, what: string): string | undefined =>
+  out === "-" || out.startsWith("hf:") ? undefined : `${out.replace(/[/\\]+$/, "")}-${what}`;
+
+/** Throws UserError where models of an earlier run lie there, of a stream that has not begun to learn. */
+function refuseFurther({ context, learner, opened }: StreamRun): void {
+  const further = learner.results?.();
+  const folder = further && furtherFolder(context.out, further.what);
+  if (folder === undefined || opened.saved || context.options.overwrite) return;
+  if (fs.existsSync(folder))
+    throw new UserError(
+      `${folder} is there already, and the ${further!.what} go there`,
+      "write to another place, or give --overwrite",
+    );
+}
+
 /** Writes the models that a method gives beside the result, each as a checkpoint, or an adapter, of its own. */
 async function saveFurther({ context, model, learner }: StreamRun, { saving }: RunOutput): Promise<void> {
   const further = learner.results?.();
   if (!further || further.each.length === 0) return;
-  const { out } = context;
-  if (out === "-" || out.startsWith("hf:")) {
+  const folder = furtherFolder(context.out, further.what);
+  if (folder === undefined) {
     context.warn(`the ${further.what} are not written: they go beside a result that is a file or a folder`);
     return;
   }
-  const folder = `${out.replace(/[/\\]+$/, "")}-${further.what}`;
   for (const { name, wear } of further.each) {
     await wear();
     const target = join(folder, name);

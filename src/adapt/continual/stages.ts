@@ -24,7 +24,7 @@ import { Views, viewsOf } from "./views.ts";
 
 export interface StreamContext extends RunContext {
   readonly args: readonly string[];
-  readonly options: RunContext["options"] & Values<typeof ADAPT>;
+  readonly options: RunContext["options"] & Values<typeof ADAPT> & { readonly overwrite?: boolean };
 }
 
 /** A stream that is set up. */

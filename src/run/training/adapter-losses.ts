@@ -38,7 +38,7 @@ export function withAdapterLosses(rec: Recorder, recorded: RecordedLoss): Record
   return { backward, metrics };
 }
 
-/** Fills what `withAdapterLosses` declared; `share` is what the batch counts of the step. */
+/** Fills what `withAdapterLosses` declared; `share` is what the batch counts of the step, all its parts together. */
 export function fillAdapterLosses(program: Program, share: number): void {
   if (program.takes(SHARE)) program.write(SHARE, Float32Array.of(share));
 }

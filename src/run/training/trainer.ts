@@ -117,7 +117,8 @@ export class Trainer<B> {
         // Another part may have left something where this one writes nothing.
         if (i === 0 && fresh) for (const parameter of recorded.untouched) clearGradient(this.#options.gpu, parameter);
         objective.fill(program, batch, total, part);
-        fillAdapterLosses(program, total > 0 ? objective.counted(batch, part) / total : 0);
+        const share = total > 0 ? objective.counted(batch, part) / total : 0;
+        fillAdapterLosses(program, share / this.#parts.length);
         // Each micro-batch has other random numbers.
         const random = (Math.imul(seed, 0x9e3779b9) + step * 4096 + i) >>> 0;
         program.run({ step, ...values, accumulate: i === 0 && fresh ? 0 : 1, seed: random });

@@ -35,6 +35,7 @@ test("a task scores at the end what it scored when it was learnt, and its networ
   expect(json.metrics.accuracy.forgetting).toBe(0);
   expect(json.metrics.accuracy.average).toBeGreaterThan(0.9);
   expect(readdirSync(lab.at("dst-tasks")).sort()).toEqual(["0", "1", "2"]);
+  await expect(lab.run(`${STREAM} ${DST} -o @dst/`)).rejects.toThrow("dst-tasks is there already");
   // A stream that ends after the first task has the same first network.
   const first = await lab.run(
     `${STREAM.replace(",@b.jsonl,@c.jsonl", "").replace(/,b=.*?jsonl,c=.*?jsonl/, "")} ${DST} --grow gradient -o @first`,

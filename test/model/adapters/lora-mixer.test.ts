@@ -167,6 +167,9 @@ test("a step's loss has the router's losses, over tokens that are not padding", 
   const [with_] = await trainOn(model, [batch], { steps: 1, lr: 0 });
   const [twice] = await trainOn(model, [batch], { steps: 1, lr: 0, micro: 2 });
   for (const [name, value] of Object.entries(with_!)) expect(twice![name]!).toBeCloseTo(value, 5);
+  const [apart] = await trainOn(model, [batch], { steps: 1, lr: 0, parts: ["forget", "retain"] });
+  for (const name of ["router_balance", "router_entropy", "router_load"] as const)
+    expect(apart![name]!).toBeCloseTo(with_![name]!, 5);
   model.free();
   const plain = await freshModel({ adapter_rank: 2, mixer_experts: 3, mixer_balance: 0, mixer_entropy: 0 });
   for (const [i, one] of plain.trainable().entries()) one.write(normals(i, one.size, 0.3));
