@@ -6,7 +6,7 @@ import type { Model } from "../model/model.ts";
 import type { BatchSource } from "../run/training/batch-source.ts";
 import { type IncrementMask, incrementMask } from "../run/training/increment-mask.ts";
 import { promptDropped } from "../run/training/prompt-drop.ts";
-import { promptShuffled } from "../run/training/prompt-shuffle.ts";
+import { answerAt, promptShuffled } from "../run/training/prompt-shuffle.ts";
 import type { TRAIN } from "./options.ts";
 
 type Options = Pick<Values<typeof TRAIN>, "increment_mask" | "increment_groups" | "prompt_drop" | "prompt_shuffle">;
@@ -33,7 +33,7 @@ export function chosenMask(
 
 /**
  * Batches of which some rows have another's prompt, and some none; the source itself where none do. Throws UserError
- * for no tokens.
+ * for no tokens, and where no row has a prompt.
  */
 export function withPromptsChanged(
   source: BatchSource<TokenBatch> | BatchSource<Batch>,
@@ -44,6 +44,11 @@ export function withPromptsChanged(
   const flag = prompt_drop > 0 ? "--prompt-drop" : "--prompt-shuffle";
   if (!("data" in source)) throw new UserError(`${flag} is for rows of tokens`, "leave it out");
   const tokens = source as Parameters<typeof promptShuffled>[0];
+  if (!tokens.data.sequences.some((sequence) => answerAt(sequence) !== undefined))
+    throw new UserError(
+      `${flag} changes the prompts of rows, and no row has one`,
+      "give rows of prompt and completion or of messages, or leave it out",
+    );
   const shuffled = prompt_shuffle > 0 ? promptShuffled(tokens, { chance: prompt_shuffle, seed, pad }) : tokens;
   return { source: prompt_drop > 0 ? promptDropped(shuffled, { chance: prompt_drop, seed, pad }) : shuffled };
 }

@@ -17,7 +17,7 @@ import { trainsAdapter } from "../../run/training/adapter-choice.ts";
 import { firstBatches, measuring } from "../../run/training/adapter-inputs.ts";
 import { prepareOutput, type RunOutput } from "../../run/training/build-run.ts";
 import { readHeldOut } from "../../run/training/held-out.ts";
-import { type OpenedRun, openRun } from "../../run/training/open-run.ts";
+import { type OpenedRun, openRun, withClasses } from "../../run/training/open-run.ts";
 import { refuseUnmatched, warnOfSchedule } from "../../run/training/option-checks.ts";
 import { stepLoss } from "../../run/training/run-loop.ts";
 import { type SavedRun, saveState, VERSION, withSavedTraining } from "../../run/training/saved-state.ts";
@@ -38,7 +38,7 @@ import {
   streamOf,
 } from "./stages.ts";
 import { learnerTensors, loadLearner, type StreamScores, type StreamState, streamStateOf } from "./state.ts";
-import { type ReadTasks, readTasks } from "./tasks.ts";
+import { listed, type ReadTasks, readTasks } from "./tasks.ts";
 import { techniqueOf } from "./technique.ts";
 import { describeStream, streamResult, tellStage } from "./tell.ts";
 
@@ -111,7 +111,7 @@ async function open(context: StreamContext, method: ContinualMethod): Promise<St
   context.progress.start({ unit: "rows" });
   const read = await readTasks({ ...options, tasks: options.tasks! }, plain.opened);
   const classes = classesNeeded(context, plain.opened.sizes.outputs, read);
-  const opened = classes === undefined ? plain : await openRun(given, { ...technique, classes });
+  const opened = classes === undefined ? plain : await withClasses(given, technique, plain, classes);
   refuseScenario(context, opened.opened.tools !== undefined);
   const references = parseGroups(eval_data, options.columns, "--eval-data");
   const general = await readHeldOut(references, opened.opened, options.batch_size);
@@ -335,7 +335,7 @@ async function end(run: StreamRun, output: RunOutput, { steps, state }: Place): 
   context.json(result);
   context.info(streamTable(read.tasks, stages, state.scores, metrics));
   const ref = `${model.adapter ? `${opened.start.under}+` : ""}${context.out}`;
-  const data = parseGroups(context.options.tasks!.flatMap((value) => value.split(","))).map(({ path }) => path);
+  const data = parseGroups(listed(context.options.tasks!)).map(({ path }) => path);
   return {
     output: `${context.out === "-" ? "stdout" : context.out} (${humanBytes(bytes)})`,
     told: `${steps} steps, ${metricsLine(metrics.accuracy ?? metrics.loss)}`,

@@ -102,9 +102,15 @@ export class DeclaredAdapter<O extends Options> implements LiveAdapter {
     if (!exports) return undefined;
     const targets = this.#own.targets.filter(({ parts }) => exports.parts.every((part) => parts.has(part)));
     const modules = targets.map(({ target }) => target.module);
+    const { modules_to_save, task_type } = this.#json;
+    const config = {
+      ...exports.config(this.#json, this.#values, modules),
+      ...(this.whole.size > 0 ? { modules_to_save, task_type } : {}),
+    };
+    const saved = targets.flatMap(({ parts }) => exports.parts.map((part) => parts.get(part)!));
     return {
-      config: `${JSON.stringify(exports.config(this.#json, this.#values, modules), null, 2)}\n`,
-      stored: () => targets.flatMap(({ parts }) => exports.parts.map((part) => tensorOf(parts.get(part)!))),
+      config: `${JSON.stringify(config, null, 2)}\n`,
+      stored: () => [...saved, ...this.whole.values()].map(tensorOf),
     };
   }
 

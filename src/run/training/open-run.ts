@@ -76,7 +76,6 @@ export async function openRun<B, D extends TrainingData<B>>(
     role: technique.role,
     embeds: technique.embeds,
     balances: technique.balances,
-    classes: technique.classes,
     changed: technique.changed,
     init: options.init,
     adapterType: context.picks.adapter[0],
@@ -106,6 +105,21 @@ export async function openRun<B, D extends TrainingData<B>>(
     ...(options.pack && tools ? { pack: tools.encode.maxLength! } : {}),
   };
   return { opened: { ...described, order, split }, start: begun, choices, ruleFiles, folder, saved, settings };
+}
+
+/**
+ * The run with a head for so many classes, more than the checkpoint has; nothing is opened or said again. Throws
+ * UserError.
+ */
+export async function withClasses(
+  { options }: RunContext,
+  { embeds }: Pick<Technique<unknown, TrainingData<unknown>>, "embeds">,
+  run: OpenedRun,
+  classes: number,
+): Promise<OpenedRun> {
+  const { order, split } = run.opened;
+  const begun = await run.start.grown!(classes);
+  return { ...run, opened: { ...(await describeModel({ ...begun, embeds }, options)), order, split }, start: begun };
 }
 
 export interface ReadRun<D> {

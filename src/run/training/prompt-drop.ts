@@ -10,11 +10,11 @@ import type { BatchSource } from "./batch-source.ts";
 
 /** The sequence without what comes before its first token that counts, but for the first of all. */
 export function withoutPrompt(sequence: Sequence): Sequence {
-  const { ids, labels } = sequence;
+  const { ids, labels, marks } = sequence;
   const answer = labels.findIndex((label, i) => i > 0 && label >= 0);
   if (answer < 2) return sequence;
   const cut = (values: Int32Array) => Int32Array.from([values[0]!, ...values.subarray(answer)]);
-  return { ...sequence, ids: cut(ids), labels: cut(labels) };
+  return { ...sequence, ids: cut(ids), labels: cut(labels), ...(marks ? { marks: cut(marks) } : {}) };
 }
 
 /** The batches of `source`, each row without its prompt with this chance, by seed, epoch and row. */

@@ -10,7 +10,7 @@ import type { Sequence } from "../../data/sequences.ts";
 import type { BatchSource } from "./batch-source.ts";
 
 /** Place of the first token that counts; undefined where no prompt comes before it. */
-function answerAt({ labels }: Sequence): number | undefined {
+export function answerAt({ labels }: Sequence): number | undefined {
   const at = labels.findIndex((label, i) => i > 0 && label >= 0);
   return at > 0 && labels.subarray(1, at).every((label) => label < 0) && labels[0]! < 0 ? at : undefined;
 }
@@ -20,7 +20,10 @@ export function withPromptOf(sequence: Sequence, other: Sequence): Sequence | un
   const [own, theirs] = [answerAt(sequence), answerAt(other)];
   if (own === undefined || theirs === undefined) return undefined;
   const joined = (a: Int32Array, b: Int32Array) => Int32Array.from([...a.subarray(0, theirs), ...b.subarray(own)]);
-  return { ...sequence, ids: joined(other.ids, sequence.ids), labels: joined(other.labels, sequence.labels) };
+  const made = { ids: joined(other.ids, sequence.ids), labels: joined(other.labels, sequence.labels) };
+  if (!sequence.marks && !other.marks) return { ...sequence, ...made };
+  const marksOf = ({ marks, ids }: Sequence) => marks ?? new Int32Array(ids.length);
+  return { ...sequence, ...made, marks: joined(marksOf(other), marksOf(sequence)) };
 }
 
 /**

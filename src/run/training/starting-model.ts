@@ -44,8 +44,6 @@ export interface StartOptions extends AdapterOptions {
   readonly embeds?: Embedding | undefined;
   /** What the model is called in lineage; "model" when left out. */
   readonly role?: string | undefined;
-  /** So many classes, more than the checkpoint has: its head gets new rows. */
-  readonly classes?: number | undefined;
   /** The config of the model that is trained, made of that which is named. */
   readonly changed?: ((json: Json) => Json) | undefined;
   readonly warn: (message: string) => void;
@@ -79,8 +77,13 @@ export interface Start {
   load(gpu: Gpu, inputs?: MeasureInputs): Promise<Model>;
   /** The model as it was before any training, frozen and without its adapter. `model` is what `load` gave. */
   original(gpu: Gpu, model: Model): Promise<Model>;
+  /** The same with new rows in the head, for so many classes, and no file opened again; undefined of a new model. */
+  grown?(classes: number): Promise<Start>;
   close(): void;
 }
+
+/** For what has been said already. */
+const SILENT = { warn: () => {} };
 
 /** Opens what the options name; reads headers only. Throws UserError. */
 export async function start(options: StartOptions): Promise<Start> {
@@ -102,11 +105,25 @@ export async function start(options: StartOptions): Promise<Start> {
   const opened = parts?.base ?? (await open(model!, { warn }));
   // An adapter that is continued holds the head.
   const whole = options.embeds ? opened : await headed(opened, parts ? { ...options, warn: () => {} } : options);
-  const grown = options.classes === undefined ? whole : await withMoreClasses(whole, options.classes, options.seed);
-  const base = options.changed ? await withConfig(grown, options.changed(configOf(grown)), options.seed) : grown;
   const resumed = options.resumed === undefined ? undefined : await openPlain(options.resumed);
-  const used = [opened, ...(parts ? [parts.adapter] : []), ...(resumed ? [resumed] : [])];
-  const chosen = await modelOptions(options, parts?.adapter, base.ref);
+  return startFrom({ whole, opened, adapter: parts?.adapter, resumed }, options);
+}
+
+/** Checkpoints that a run starts from, opened. */
+interface Parts {
+  readonly opened: Checkpoint;
+  /** The same with a new head, where it had none. */
+  readonly whole: Checkpoint;
+  readonly adapter: Checkpoint | undefined;
+  readonly resumed: Checkpoint | undefined;
+}
+
+async function startFrom(parts: Parts, options: StartOptions): Promise<Start> {
+  const { whole, opened, adapter, resumed } = parts;
+  const { warn } = options;
+  const base = options.changed ? await withConfig(whole, options.changed(configOf(whole)), options.seed) : whole;
+  const used = [opened, ...(adapter ? [adapter] : []), ...(resumed ? [resumed] : [])];
+  const chosen = await modelOptions(options, adapter, base.ref);
   const json = configOf(base);
   const run = textPart(json, `${base.ref}: config.json`)?.json ?? json;
   for (const remark of trainingRemarks(run, `${base.ref}: config.json`, options.balances)) warn(remark);
@@ -114,14 +131,14 @@ export async function start(options: StartOptions): Promise<Start> {
     ref: base.ref,
     under: chosen.adapter?.base ?? base.ref,
     json,
-    given: configOf(grown),
+    given: configOf(whole),
     tensors: base.tensors,
     files: base.files,
     isNew: false,
     ahead: await tokensAhead(chosen.adapter),
     read: [
       { checkpoint: base, role: options.role ?? "model" },
-      ...(parts ? [{ checkpoint: parts.adapter, role: "adapter" }] : []),
+      ...(adapter ? [{ checkpoint: adapter, role: "adapter" }] : []),
     ],
     others: [],
     async load(gpu, inputs) {
@@ -135,6 +152,8 @@ export async function start(options: StartOptions): Promise<Start> {
       resumed && !chosen.adapter
         ? Model.load(gpu, base, { freeze: () => true, dtype: options.dtype ?? "f32", embeds: options.embeds, warn })
         : model.frozenCopy(),
+    grown: async (classes) =>
+      startFrom({ ...parts, whole: await withMoreClasses(whole, classes, options.seed) }, { ...options, ...SILENT }),
     close() {
       for (const checkpoint of used) checkpoint.close();
     },

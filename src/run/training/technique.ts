@@ -97,8 +97,6 @@ export interface Technique<B, D extends TrainingData<B> = TrainingData<B>> {
   readonly role?: string;
   /** Whether its objective has the load-balancing loss of mixtures of experts. */
   readonly balances?: boolean;
-  /** Classes of a classifier, where more are to be learnt than it has. */
-  readonly classes?: number;
   /** The config of the model that is trained, made of that which is named. */
   readonly changed?: ((json: Json) => Json) | undefined;
   /** Where the model is trained as an embedder, on pairs of texts. */

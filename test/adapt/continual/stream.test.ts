@@ -1,9 +1,9 @@
 /** Streams of tasks: what the frame promises whatever the method is. */
 import { afterAll, describe, expect, test } from "bun:test";
-import { existsSync } from "node:fs";
+import { cpSync, existsSync } from "node:fs";
 import { continualMetrics } from "../../../src/run/continual/matrix.ts";
 import { dataOf } from "../../support/checkpoint-values.ts";
-import { runScript } from "../../support/command.ts";
+import { runScript, runShell } from "../../support/command.ts";
 import { NET, pairRows, StreamLab } from "./lab.ts";
 
 const lab = new StreamLab();
@@ -77,6 +77,36 @@ test("a head grows by the classes that tasks bring, and the rows that were there
   expect((await lab.run(`${line} -o @grown-cut --resume`)).json).toEqual(whole.json);
   expect(bytesOf("grown-cut")).toEqual(bytesOf("grown-whole"));
 }, 120_000);
+
+test("a model whose head grows may come through a pipe, and is read once", async () => {
+  for (const task of [0, 1]) lab.write(`wider-${task}.jsonl`, pairRows(task, 8, { label: 2 * task }));
+  const line = "--tasks wider-0.jsonl,wider-1.jsonl --scenario class --steps 2 --save-every 0 -q";
+  const named = await runScript("adapt", ["net-base", ...line.split(" "), "-o", "wider-named"], lab.folder);
+  expect(named.err).toBe("");
+  const piped = await runShell(`$MERGE net-base --method linear -q -o - | $ADAPT - ${line} -o wider-piped`, lab.folder);
+  expect(piped.err).toBe("");
+  expect(dataOf(lab.bytes("wider-piped/model.safetensors"))).toEqual(
+    dataOf(lab.bytes("wider-named/model.safetensors")),
+  );
+}, 60_000);
+
+test("remarks on a model whose head grows are told once", async () => {
+  for (const task of [0, 1]) lab.write(`told-${task}.jsonl`, pairRows(task, 8, { label: 2 * task }));
+  cpSync(lab.at("net-base"), lab.at("net-dropout"), { recursive: true });
+  const config = JSON.parse(lab.bytes("net-base/config.json").toString());
+  lab.json("net-dropout/config.json", { ...config, attention_dropout: 0.1 });
+  const { events } = await lab.run(
+    "@net-dropout --tasks @told-0.jsonl,@told-1.jsonl --scenario class --steps 2 --save-every 0 -o @told",
+  );
+  const warnings = events.filter(({ event }) => event === "warning").map(({ text }) => text);
+  expect(warnings.filter((text) => `${text}`.includes("dropout"))).toHaveLength(1);
+}, 60_000);
+
+test("a task's file may have a comma in its name, and what to do next names it whole", async () => {
+  lab.write("a,a.jsonl", pairRows(0, 8));
+  const { outcome } = await lab.run("@net-base --tasks one=@a,a.jsonl --steps 1 --save-every 0 -o @comma");
+  expect(outcome!.next).toEndWith(`--data ${lab.at("a,a.jsonl")}`);
+}, 60_000);
 
 test("every task is scored after every task, and metrics follow from the scores", async () => {
   const { json, events } = await lab.run(

@@ -54,9 +54,10 @@ async function adapterOf(base: Awaited<ReturnType<typeof baseOf>>, type: string,
   return { choice, wanted, at, whole };
 }
 
-test("a classifier's head is trained and saved whole", async () => {
+// The triplet's result is another adapter than what is trained, a LoRA.
+test.each(["ia3", "lora-triplet"])("a classifier's head is trained and saved whole beside %s", async (type) => {
   const base = await baseOf("bert", TINY_ENCODERS.bert!);
-  const { choice, wanted, at, whole } = await adapterOf(base, "ia3", TEXTS);
+  const { choice, wanted, at, whole } = await adapterOf(base, type, TEXTS);
   expect(whole).toEqual(["classifier.weight", "classifier.bias"]);
   const config = JSON.parse(readFileSync(join(at, "adapter_config.json"), "utf8"));
   expect(config).toMatchObject({ task_type: "SEQ_CLS", modules_to_save: ["classifier"] });

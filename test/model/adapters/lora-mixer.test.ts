@@ -1,10 +1,12 @@
 /** LoRA-Mixer: LoRA as its limit, adapters as experts, its losses in float64, and three tasks that it tells apart. */
 import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { openPlain } from "../../../src/checkpoint/open.ts";
 import { collate, type TokenBatch } from "../../../src/data/batch.ts";
 import { bindDefaults } from "../../../src/method/bind.ts";
+import { liveChoice } from "../../../src/model/adapters/from-file.ts";
 import { loraChoice } from "../../../src/model/adapters/lora/type.ts";
 import { method, straightThrough } from "../../../src/model/adapters/methods/lora-mixer.ts";
 import { Model } from "../../../src/model/model.ts";
@@ -75,18 +77,34 @@ test("adapters as experts: one alone is that adapter, and the router alone is tr
     model.free();
   }
   expect(gap(wanted[0]!, wanted[1]!)).toBeGreaterThan(0.01);
-  for (const [i, logits] of wanted.entries()) {
-    const model = await freshModel({ experts: refs, mixer_expert: i });
-    expect(gap(await logitsOf(gpu, model, BATCH), logits)).toBeLessThan(2e-5);
-    model.free();
-  }
   const model = await freshModel({ experts: [refs.join(",")] });
+  const mixed = join(made, "mixed");
+  await saveModel(model, `${mixed}/`, { files: new Map(), lineage: [] });
+  for (const [i, logits] of wanted.entries()) {
+    const config = { ...JSON.parse(model.adapter!.config), mixer_expert: i };
+    writeFileSync(join(mixed, "adapter_config.json"), JSON.stringify(config));
+    const from = await openPlain(mixed);
+    const one = await Model.fresh(gpu, json, "model", { seed: 3, adapter: { ...(await liveChoice(from)), from } });
+    expect(gap(await logitsOf(gpu, one, BATCH), logits)).toBeLessThan(2e-5);
+    one.free();
+    from.close();
+  }
   expect(model.trainable().map(({ shape, name }) => [name.split(".").at(-1)!, shape[0]!])).toEqual(
     Array.from({ length: 6 }, () => ["lora_mixer_router", 2]),
   );
   expect(JSON.parse(model.adapter!.config)).toMatchObject({ experts: refs, mixer_experts: 2, r: 3, alpha: 3 });
   model.free();
   await expect(freshModel({ experts: [refs[0]!, made] })).rejects.toThrow(made);
+});
+
+test.each([
+  [{ experts: ["a"], adapter_rank: 4 }, "--adapter-rank has no effect with --experts"],
+  [{ experts: ["a"], mixer_experts: 2 }, "--mixer-experts has no effect with --experts"],
+  [{ experts: ["a"], mixer_hard_steps: 2 }, "--experts keeps them as they are"],
+  [{ experts: ["a"], mixer_expert: 0 }, "with --mixer-expert nothing asks it"],
+  [{ mixer_expert: 0, mixer_hard_steps: 2 }, "takes one for all tokens"],
+])("settings without an effect are refused: %o", async (values, message) => {
+  await expect(freshModel(values)).rejects.toThrow(message);
 });
 
 test("weights are those of the likeliest, their gradient that of all", async () => {

@@ -13,6 +13,7 @@ import { promptShuffled, withPromptOf } from "../../../src/run/training/prompt-s
 import { trainModel } from "../../../src/run/training/train-model.ts";
 import { Program, profileOf } from "../../../src/tensor/program.ts";
 import { Recorder } from "../../../src/tensor/recorder.ts";
+import { withPromptsChanged } from "../../../src/train/increments.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { logitsOf } from "../../support/logits.ts";
 import { normals } from "../../support/random.ts";
@@ -180,6 +181,8 @@ test("without its prompt a row keeps its first token and its answer; the chance 
     [-100, 9, 36],
   ]);
   expect(withoutPrompt(ROWS[3]!)).toBe(ROWS[3]!);
+  const marked = withoutPrompt({ ...ROWS[0]!, marks: Int32Array.of(1, 2, 3, 4, 5, 6) });
+  expect([...marked.marks!]).toEqual([1, 5, 6]);
   const rows = Array.from({ length: 400 }, (_, i) => row([1, 2, i % 50, 3, 4], 3));
   const placed = rows.map((one, i) => ({ ...one, place: `${i}` }));
   const lengths = new Int32Array(400).fill(5);
@@ -200,6 +203,21 @@ test("without its prompt a row keeps its first token and its answer; the chance 
   expect([...(await dropped(make(1)))]).not.toEqual([...first]);
 });
 
+test("rows without a prompt, whose prompts would not change, are refused", () => {
+  const sourceOf = (rows: readonly Sequence[]) => {
+    const lengths = Int32Array.from(rows, ({ ids }) => ids.length);
+    const group = { name: "rows", rows: rows.length, sequences: rows.length, tokens: 9, counted: 9, lengths };
+    return sequenceBatches({ sequences: rows, groups: [group] }, { batchSize: 1, seed: 0, shuffle: false });
+  };
+  const asked = { increment_mask: undefined, increment_groups: undefined, prompt_drop: 0, prompt_shuffle: 0.5 };
+  const seeded = { seed: 0, pad: 0 };
+  const texts = sourceOf([row([6, 2, 40], 0)]);
+  expect(() => withPromptsChanged(texts, asked, seeded)).toThrow("--prompt-shuffle changes the prompts of rows");
+  const dropping = { ...asked, prompt_drop: 0.5, prompt_shuffle: 0 };
+  expect(() => withPromptsChanged(texts, dropping, seeded)).toThrow("--prompt-drop changes the prompts of rows");
+  expect(withPromptsChanged(sourceOf(ROWS), asked, seeded).source).toBeDefined();
+});
+
 test("a row may have the prompt of another row of its group, and no other; too long ones stay", async () => {
   const own = row([1, 5, 7, 2, 9, 36], 4);
   const made = withPromptOf(own, row([4, 8, 15, 16], 2))!;
@@ -207,6 +225,9 @@ test("a row may have the prompt of another row of its group, and no other; too l
     [4, 8, 9, 36],
     [-100, -100, 9, 36],
   ]);
+  const marked = { ...own, marks: Int32Array.of(1, 2, 3, 4, 5, 6) };
+  expect([...withPromptOf(marked, row([4, 8, 15, 16], 2))!.marks!]).toEqual([0, 0, 5, 6]);
+  expect([...withPromptOf(row([4, 8, 15, 16], 2), marked)!.marks!]).toEqual([1, 2, 3, 4, 0, 0]);
   const all = row([6, 2, 40], 0); // every token counts
   expect([withPromptOf(all, own), withPromptOf(own, all)]).toEqual([undefined, undefined]);
   // Prompts tell their group: 10 and 11 are of the first one, 20 and 21 of the second; the prompt of 11 is longer.

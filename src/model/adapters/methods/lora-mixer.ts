@@ -14,7 +14,7 @@
  * task stands for the router, and each expert learns the rows of its own task alone. PEFT has no such type.
  */
 import { UserError } from "../../../errors.ts";
-import type { Values } from "../../../method/options.ts";
+import { flagOf, type Values } from "../../../method/options.ts";
 import {
   add,
   addScalar,
@@ -191,9 +191,40 @@ const declared: AdapterDeclaration<MixerOptions> = {
 
 const type = adapterType(declared);
 
+/** Settings that adapters bring along which are there. */
+const BROUGHT = ["adapter_rank", "adapter_alpha", "mixer_experts"] as const;
+
+/** Throws UserError for settings that would have no effect beside others. */
+function refuseIdle(values: Values<MixerOptions>): void {
+  const { experts, mixer_expert: one, mixer_hard_steps: hard } = values;
+  if (one !== undefined && hard > 0)
+    throw new UserError(
+      "--mixer-hard-steps chooses LoRAs by task, and --mixer-expert takes one for all tokens",
+      "leave one of them out",
+    );
+  if (!experts) return;
+  if (hard > 0)
+    throw new UserError(
+      "--mixer-hard-steps trains the LoRAs alone, and --experts keeps them as they are",
+      "leave out --mixer-hard-steps",
+    );
+  if (one !== undefined)
+    throw new UserError(
+      "--experts trains the router alone, and with --mixer-expert nothing asks it",
+      "leave out --mixer-expert; mixer_expert in adapter_config.json says it of an adapter that is trained",
+    );
+  const idle = BROUGHT.find((name) => values[name] !== OPTIONS[name].default);
+  if (idle)
+    throw new UserError(
+      `${flagOf(idle)} has no effect with --experts, whose adapters bring their ranks, strengths and number`,
+      `leave out ${flagOf(idle)}`,
+    );
+}
+
 export const method: AdapterType<MixerOptions> = {
   ...type,
   async fresh(values, making) {
+    refuseIdle(values);
     if (!values.experts) return type.fresh(values, making);
     const experts = listed(values.experts);
     const { modules, rank, count } = await readExperts(experts, making);

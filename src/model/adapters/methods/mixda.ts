@@ -53,6 +53,7 @@ const OPTIONS = {
     type: "number > 0",
     default: 2,
     help: "weight of what the adapter adds on general text",
+    needs: "mixda_general",
     value: "W",
   },
   mixda_domains: {
