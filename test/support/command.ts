@@ -37,8 +37,8 @@ export const runAlone = (name: string, argv: readonly string[], cwd: string, env
   ended(startScript(name, argv, cwd, env));
 
 /**
- * Runs a script to its end, in the process that runs scripts for tests where that is free; in one of its own where it is
- * given an environment, which may hold what counts when a process starts.
+ * Runs a script to its end, in the process that runs scripts for tests where that is free; in one of its own where it
+ * is given an environment, which may hold what counts when a process starts.
  */
 export async function runScript(name: string, argv: readonly string[], cwd: string, env?: Environment): Promise<Ran> {
   const ran = env ? undefined : await served(`${SCRIPTS}${name}.ts`, argv, cwd);

@@ -1,6 +1,6 @@
 /**
- * A script as a shell's command: `bun client.ts PATH/train.ts ARGUMENTS`. The process that runs scripts does it where it
- * is free and the command reads no pipe; else it runs here.
+ * A script as a shell's command: `bun client.ts PATH/train.ts ARGUMENTS`. The process that runs scripts does it where
+ * it is free and the command reads no pipe; else it runs here.
  */
 import { fstatSync, readFileSync, readlinkSync, rmSync, writeSync } from "node:fs";
 import { dirname, join } from "node:path";
