@@ -49,7 +49,9 @@ export function train(context: TrainContext): Promise<Outcome> {
     work: async (built, { source }) => {
       const { model, tools } = built;
       const balance =
-        options.loss_balance === "awl" ? await lossBalance(built, { pack: options.pack, seed }) : undefined;
+        options.loss_balance === "awl"
+          ? await lossBalance(built, { pack: options.pack, seed, continues: options.lora_continue })
+          : undefined;
       if (balance && (model.adapter?.stages?.focus ?? 1) > 1)
         throw new UserError(
           "--loss-balance awl learns what groups weigh, and the adapter weighs tokens that are marked",

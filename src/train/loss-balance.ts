@@ -150,11 +150,19 @@ function weigher(network: UncertaintyNetwork, reference: Teacher, width: number)
   };
 }
 
-/** The part of a training that weighs rows, with what is trained and held for it. Throws UserError for packed rows. */
+/**
+ * The part of a training that weighs rows, with what is trained and held for it. Throws UserError for packed rows, and
+ * where the model as it was is a base with the adapter that is trained on.
+ */
 export async function lossBalance(
   { gpu, model, original }: Pick<Built, "gpu" | "model" | "original">,
-  { pack, seed }: { readonly pack: boolean; readonly seed: number },
+  { pack, seed, continues }: { readonly pack: boolean; readonly seed: number; readonly continues: boolean },
 ) {
+  if (continues)
+    throw new UserError(
+      "--loss-balance awl reads the model as it was, the base with its adapter, and --lora-continue changes that",
+      "merge the adapter into the base first, or leave out --loss-balance",
+    );
   if (pack)
     throw new UserError("--loss-balance awl weighs rows one by one, and --pack joins several", "leave out --pack");
   const reference = model.adapter ? baseTeacher(model) : liveTeacher(await original(), model.sizes.outputs);

@@ -19,6 +19,7 @@ import { normals } from "../support/random.ts";
 import { TINY_EXAMPLES, TINY_TEXT } from "../support/tiny-models.ts";
 
 const gpu = await sharedGpu();
+const PLAIN = { pack: false, seed: 1, continues: false };
 
 const BATCH = collate(
   [[1, 5, 7, 2, 9], [4, 8, 15, 16, 2], [3]].map((row, i) => [
@@ -48,7 +49,7 @@ test("at first all rows count alike, by half; a row without targets counts nothi
   const weight = model.parameters.get("model.layers.0.mlp.up_proj.weight")!;
   const plain = await ran(crossEntropyObjective(model), weight);
   const built = { gpu, model, original: () => model.frozenCopy() };
-  const { weigher, extra, memory, free } = await lossBalance(built, { pack: false, seed: 1 });
+  const { weigher, extra, memory, free } = await lossBalance(built, PLAIN);
   expect(memory.reference).toBeGreaterThan(0);
   expect(weigher.counted(BATCH)).toBe(2);
   const found = await ran(crossEntropyObjective(model, { weigher }), weight);
@@ -77,7 +78,7 @@ test("logits in pieces, and a model that has moved, give the same; so do classif
     const model = await Model.fresh(gpu, json, "m", { seed: 3 });
     const before = await model.frozenCopy();
     const weight = [...model.parameters.values()].findLast(({ shape }) => shape.length === 2)!;
-    const { weigher, free } = await lossBalance({ gpu, model, original: async () => before }, { pack: false, seed: 1 });
+    const { weigher, free } = await lossBalance({ gpu, model, original: async () => before }, PLAIN);
     weight.write(normals(4, weight.size, 0.3));
     const whole = await ran(crossEntropyObjective(model, { weigher }), weight, batch);
     const cut = await ran(crossEntropyObjective(model, { weigher, logitBytes: 1 }), weight, batch);
@@ -91,7 +92,8 @@ test("logits in pieces, and a model that has moved, give the same; so do classif
 test("packed rows are refused", async () => {
   const model = await Model.fresh(gpu, TINY_TEXT.llama!, "m", { seed: 3 });
   const built = { gpu, model, original: () => model.frozenCopy() };
-  await expect(lossBalance(built, { pack: true, seed: 1 })).rejects.toThrow("--pack joins several");
+  await expect(lossBalance(built, { ...PLAIN, pack: true })).rejects.toThrow("--pack joins several");
+  await expect(lossBalance(built, { ...PLAIN, continues: true })).rejects.toThrow("--lora-continue changes that");
   model.free();
 });
 
