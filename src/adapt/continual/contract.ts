@@ -161,8 +161,6 @@ export interface StageWork {
   planned?(steps: number): void;
   /** Trained beside the model in this stage alone. */
   readonly extra?: readonly Parameter[];
-  /** Hears how many steps the stage has, before the first. */
-  planned?(steps: number): void;
   /** Sees each batch of new rows before the step that learns it, and may change the weights. */
   meet?(batch: PartBatch): Promise<void>;
 }
@@ -216,7 +214,7 @@ export interface Learner {
   kept?(): readonly (Parameter | HostTensor)[];
   /** Bytes that it holds on the GPU from stage to stage, by kind. */
   memory?(): Readonly<Record<string, number>>;
-  /** The rows that it keeps of tasks that are over; they are written beside the result. */
+  /** The rows that it keeps of tasks that are over; the result says how many. */
   memoryRows?(): readonly RowRef[];
   /** Classes of rows by what the head reads of them, (N, C), in place of the head. */
   classify?(hidden: Float32Array, width: number, visible: readonly number[]): Int32Array;

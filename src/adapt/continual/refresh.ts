@@ -43,7 +43,10 @@ export function refreshed(learner: Learner, stream: Stream<unknown>, values: Ref
     state: () => learner.state?.() ?? null,
     load: (state) => learner.load?.(state),
     ...(learner.memoryRows ? { memoryRows: learner.memoryRows.bind(learner) } : {}),
-    ...(learner.classify ? { classify: learner.classify.bind(learner) } : {}),
+    // A method may have it from its first task on alone.
+    get classify() {
+      return learner.classify?.bind(learner);
+    },
     ...(learner.measure ? { measure: learner.measure.bind(learner) } : {}),
     ...(learner.results ? { results: learner.results.bind(learner) } : {}),
     ...(learner.tells ? { tells: learner.tells.bind(learner) } : {}),

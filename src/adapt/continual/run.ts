@@ -40,7 +40,7 @@ import {
 import { learnerTensors, loadLearner, type StreamScores, type StreamState, streamStateOf } from "./state.ts";
 import { listed, type ReadTasks, readTasks } from "./tasks.ts";
 import { techniqueOf } from "./technique.ts";
-import { describeStream, streamResult, tellStage } from "./tell.ts";
+import { describeStream, streamResult, tellOtherScores, tellStage } from "./tell.ts";
 
 /** How long an interrupted run may take to finish its step and save. */
 const SAVING_SECONDS = 600;
@@ -330,6 +330,7 @@ async function end(run: StreamRun, output: RunOutput, { steps, state }: Place): 
   await saveFurther(run, output);
   if (opened.folder !== undefined) removeState(opened.folder);
   const metrics = streamMetrics(state.scores, stages.length, run.joint);
+  tellOtherScores(run);
   const result = streamResult(run, state.scores, metrics, steps);
   learner.free?.();
   context.json(result);

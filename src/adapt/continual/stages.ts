@@ -114,7 +114,6 @@ export async function setUpStage(run: StreamRun, stage: Stage): Promise<StageTra
   const asked = options.steps ?? Math.max(1, Math.round((options.epochs ?? 1) * perEpoch));
   const steps = work.still ? 0 : asked;
   work.planned?.(steps);
-  work.planned?.(steps);
   const setup = {
     model,
     views: work.classes

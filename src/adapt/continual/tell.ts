@@ -28,6 +28,16 @@ export function tellStage({ context, read, stages }: StreamRun, stage: Stage | u
   context.info(`${when}, ${what}: ${said.join(", ")}`);
 }
 
+/** Says where `evaluate` scores the result otherwise than the table does. */
+export function tellOtherScores({ context, chosen, learner, read, model, scenario }: StreamRun): void {
+  if (learner.classify)
+    context.info(`accuracies are of the classes that ${chosen.method.name} gives; evaluate takes those of the head`);
+  const seen = new Set(read.tasks.flatMap(({ classes }) => classes)).size;
+  const hides = scenario === "task" ? read.tasks.some(({ classes }) => classes.length < model.sizes.outputs) : false;
+  if (hides || (scenario === "class" && seen < model.sizes.outputs))
+    context.info(`the table is of --scenario ${scenario}, which hides classes; evaluate lets all take part`);
+}
+
 const column = (rows: readonly (readonly TaskScore[])[], name: "loss" | "accuracy") =>
   rows.map((row) => row.map((score) => score[name]));
 

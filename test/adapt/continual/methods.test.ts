@@ -8,6 +8,7 @@ import { oldRows } from "../../../src/adapt/continual/replay.ts";
 import { stageSource } from "../../../src/adapt/continual/source.ts";
 import { method as er } from "../../../src/adapt/methods/continual/er.ts";
 import { dataOf } from "../../support/checkpoint-values.ts";
+import { runScript } from "../../support/command.ts";
 import { NET, pairRows, StreamLab } from "./lab.ts";
 import { streamFor } from "./streams.ts";
 
@@ -83,6 +84,29 @@ test("what holds on to old tasks forgets less, and joint training is the ceiling
   }
   expect(losses.get("lwf")!).toBeLessThan(losses.get("seq")!);
 }, 120_000);
+
+test("icarl beside --refresh still gives the class of the nearest mean", async () => {
+  const line = `${CLASSES} ${HELD6} --method icarl --buffer 12 --steps 2 --save-every 0`;
+  const plain = await lab.run(`${line} -o @means-plain`);
+  const moved = await lab.run(`${line} --refresh --refresh-delta 1e-12 -o @means-moved`);
+  expect(moved.json.after.accuracy).toEqual(plain.json.after.accuracy);
+  // The head has learnt next to nothing in two steps.
+  expect(moved.json.metrics.accuracy.average).toBeGreaterThan(0.8);
+}, 60_000);
+
+test("a run says where evaluate scores its result otherwise than the table", async () => {
+  const told = async (scenario: string, method: string) => {
+    const line = `--init net6.json --tasks a6.jsonl,b6.jsonl,c6.jsonl --scenario ${scenario} --method ${method}`;
+    const argv = `${line} --steps 1 --save-every 0 --overwrite -o says`.split(" ");
+    return (await runScript("adapt", argv, lab.folder)).err;
+  };
+  const [hidden, head] = ["evaluate lets all take part", "evaluate takes those of the head"];
+  const [known, all] = [await told("task", "icarl"), await told("class", "seq")];
+  expect(known).toContain(hidden);
+  expect(known).toContain(head);
+  expect(all).not.toContain(hidden);
+  expect(all).not.toContain(head);
+}, 60_000);
 
 test("classes that come with tasks: hidden ones get no row, known tasks are easier", async () => {
   const line = `${CLASSES} ${HELD6} ${LONG}`;
